@@ -1,0 +1,106 @@
+import type { Appraisal, Assurance, Receipt, Verdict } from "../receipts/schema.ts";
+import type { ListedModel } from "../market/types.ts";
+import type { PurchaseState } from "../storage/tables.ts";
+
+/** One model on offer, as an agent sees it. */
+export type ModelView = ListedModel & {
+  /** The most evidence this seller is configured to give. */
+  assurance: Assurance;
+  simulated: boolean;
+  seller: { id: string; state: "ready" | "on_hold" | "unreachable"; reason: string | null };
+  /** Price in USD where the asset is declared stable. */
+  priceUsd: string | null;
+};
+
+export type BuyRequest = {
+  model: string;
+  /** Tensor name -> (nested) array of values. */
+  input: Record<string, unknown>;
+  /** Seller id; chosen by assurance and price when absent. */
+  seller?: string;
+  assurance?: Assurance;
+  /** Upper bound for this call in USD, on top of the policy's caps. Decimal string or number. */
+  maxUsd?: number;
+  /** `answer` (default) returns at once; `verified` waits for the second clock. */
+  wait?: "answer" | "verified";
+  /** One key, one payment: a retry with the same key and arguments returns the stored result. */
+  idempotencyKey: string;
+};
+
+export type ApprovalRequest = {
+  /** What the person is asked, in one sentence. */
+  message: string;
+  /** Binds the approval: sha256 over seller, payee, network, asset, amount and arguments. */
+  digest: string;
+  sellerId: string;
+  model: string;
+  payTo: string;
+  network: string;
+  asset: string;
+  /** Base units. */
+  amount: string;
+};
+export type ApprovalDecision = "approved" | "declined" | "ask_later";
+
+export type BuyOptions = {
+  signal?: AbortSignal;
+  /** Milliseconds since the call began, per step reached. */
+  onProgress?: (step: { step: "chosen" | "attested" | "quoted" | "reserved" | "paid" | "answered" | "verified"; message: string; ms: number }) => void;
+  /** Asked before anything is signed, when the policy wants a person's word. */
+  approve?: (request: ApprovalRequest) => Promise<ApprovalDecision>;
+};
+
+export type BuyResult = {
+  answer: Record<string, unknown>;
+  receipt: Receipt;
+  /** The newest appraisal. */
+  appraisal: Appraisal;
+  /** True where a stored result was returned and nothing was paid now. */
+  replayedFromJournal: boolean;
+};
+
+export type AssetSpending = {
+  network: string;
+  asset: string;
+  symbol: string;
+  decimals: number;
+  /** Base units. `reserved` may still be redeemed; `spent` is on chain. Windows count both. */
+  reserved: string;
+  spent: string;
+  windows: { name: "hour" | "day" | "total"; used: string; cap: string; remaining: string }[];
+  perCall: string;
+};
+
+export type Spending = {
+  payer: string;
+  assets: AssetSpending[];
+  callsLastHour: number;
+  callsPerHour: number;
+  recent: {
+    idempotencyKey: string;
+    at: string;
+    sellerId: string;
+    model: string;
+    symbol: string;
+    amount: string;
+    state: PurchaseState;
+    receiptId: string | null;
+    verdict: Verdict | null;
+  }[];
+};
+
+/** The library's one object: buys, keeps receipts, verifies. Safe to share between surfaces of one process. */
+export interface Buyer {
+  listModels(options?: { signal?: AbortSignal; refresh?: boolean }): Promise<ModelView[]>;
+  /** Throws Proof402Error; `error.money` says whether money moved. */
+  buy(request: BuyRequest, options?: BuyOptions): Promise<BuyResult>;
+  /** Waits up to `waitSeconds` for the verdict to leave `pending`. Throws `receipt_not_found`. */
+  getReceipt(id: string, options?: { waitSeconds?: number; signal?: AbortSignal }): Promise<Receipt>;
+  listReceipts(options?: { limit?: number }): Promise<Receipt[]>;
+  /** Appraises anew under this buyer's policy, offline; stores nothing. `at` defaults to the purchase time. */
+  verify(receipt: Receipt, options?: { at?: Date; assurance?: Assurance }): Promise<Appraisal>;
+  spending(): Promise<Spending>;
+  /** Told after every stored change of a receipt. Returns the unsubscribe function. */
+  onReceipt(listener: (receipt: Receipt) => void): () => void;
+  close(): Promise<void>;
+}

@@ -1,0 +1,58 @@
+import { z } from "zod";
+import { sellerSchema } from "../market/types.ts";
+import { paymentPolicySchema } from "../payment/policy.ts";
+import { ASSURANCES } from "../receipts/schema.ts";
+
+const seconds = z.int().min(1).max(86_400);
+
+/** A chain the buyer reads settlements from. */
+export const networkSchema = z.strictObject({
+  network: z.string().regex(/^eip155:[1-9][0-9]{0,19}$/, "CAIP-2 id such as eip155:8453"),
+  rpcUrl: z.url({ protocol: /^https?$/ }),
+  /** Blocks on top of the transfer's before it counts as settled. */
+  confirmations: z.int().min(0).max(1000).default(1),
+  /** Milliseconds between looks at the chain. */
+  pollMilliseconds: z.int().min(20).max(60_000).default(1000),
+});
+
+/** `proof402.config.json`. */
+export const configSchema = z.strictObject({
+  /** The buyer's SQLite file; relative paths are relative to the configuration file. */
+  database: z.string().min(1).default("proof402.db"),
+  wallet: z
+    .strictObject({
+      /** File that holds one 0x-prefixed private key. `PROOF402_PRIVATE_KEY` takes its place when set. */
+      privateKeyFile: z.string().min(1).optional(),
+    })
+    .prefault({}),
+  networks: z.array(networkSchema).min(1),
+  payment: paymentPolicySchema,
+  sellers: z.array(sellerSchema).max(256),
+  verification: z
+    .strictObject({
+      /** Assurance asked for when a call names none. */
+      assurance: z.enum(ASSURANCES).default("attested"),
+      /** SHA-256 of the DER of roots accepted besides AWS's; always shown as simulated. */
+      simulatedRoots: z.array(z.string().regex(/^[0-9a-f]{64}$/)).max(16).default([]),
+      maxAttestationAgeSeconds: seconds.default(3600),
+      clockSkewSeconds: z.int().min(0).max(3600).default(60),
+    })
+    .prefault({}),
+  http: z
+    .strictObject({
+      /** Only for a market on this machine or network: loopback, private and link-local addresses are refused otherwise. */
+      allowPrivateAddresses: z.boolean().default(false),
+      connectSeconds: seconds.default(10),
+      /** Longest silence while a response is being received. */
+      idleSeconds: seconds.default(15),
+      /** Longest time from sending a paid request to its last byte. */
+      totalSeconds: seconds.default(120),
+      maxResponseBytes: z.int().min(1024).max(64_000_000).default(4_000_000),
+    })
+    .prefault({}),
+});
+
+/** As written in the file. */
+export type ConfigInput = z.input<typeof configSchema>;
+/** With defaults filled in. */
+export type Config = z.output<typeof configSchema>;

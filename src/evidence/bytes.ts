@@ -1,0 +1,64 @@
+import { base32, base64, hex } from "@scure/base";
+import { keccak_256 } from "@noble/hashes/sha3.js";
+import { sha256 as nobleSha256, sha384 as nobleSha384 } from "@noble/hashes/sha2.js";
+
+/** Bytes backed by a plain ArrayBuffer, as WebCrypto wants them. */
+export type Bytes = Uint8Array<ArrayBuffer>;
+
+const encoder = new TextEncoder();
+const strictDecoder = new TextDecoder("utf-8", { fatal: true });
+
+/** UTF-8 bytes of a string. */
+export const utf8 = (text: string): Bytes => encoder.encode(text);
+
+/** Text of UTF-8 bytes. Throws TypeError on bytes that are not UTF-8. */
+export const fromUtf8 = (bytes: Uint8Array): string => strictDecoder.decode(bytes);
+
+/** Lower-case hex without prefix. */
+export const toHex = (bytes: Uint8Array): string => hex.encode(bytes);
+/** Bytes of hex without prefix. Throws on anything else. */
+export const fromHex = (text: string): Bytes => hex.decode(text) as Bytes;
+/** Lower-case hex with 0x. */
+export const toHex0x = (bytes: Uint8Array): `0x${string}` => `0x${hex.encode(bytes)}`;
+/** Bytes of 0x-prefixed hex. Throws on anything else. */
+export const fromHex0x = (text: string): Bytes => {
+  if (!text.startsWith("0x")) throw new TypeError("expected 0x-prefixed hex");
+  return hex.decode(text.slice(2)) as Bytes;
+};
+
+/** Standard base64 with padding (RFC 4648 §4). */
+export const toBase64 = (bytes: Uint8Array): string => base64.encode(bytes);
+/** Bytes of standard padded base64. Throws on anything else, unpadded and URL-safe forms included. */
+export const fromBase64 = (text: string): Bytes => base64.decode(text) as Bytes;
+
+/** Lower-case base32 without padding (RFC 4648 §6). */
+export const toBase32 = (bytes: Uint8Array): string => base32.encode(bytes).replace(/=+$/, "").toLowerCase();
+
+/** SHA-256 digest, 32 bytes. */
+export const sha256 = (bytes: Uint8Array): Bytes => nobleSha256(bytes) as Bytes;
+/** SHA-384 digest, 48 bytes. */
+export const sha384 = (bytes: Uint8Array): Bytes => nobleSha384(bytes) as Bytes;
+/** Legacy Keccak-256 (Ethereum), 32 bytes. Not SHA3-256. */
+export const keccak256 = (bytes: Uint8Array): Bytes => keccak_256(bytes) as Bytes;
+
+/** Joins byte strings. */
+export function concatBytes(...parts: readonly Uint8Array[]): Bytes {
+  const joined = new Uint8Array(parts.reduce((total, part) => total + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    joined.set(part, offset);
+    offset += part.length;
+  }
+  return joined;
+}
+
+/** Whether two byte strings are equal. Not constant-time: only for public data. */
+export const equalBytes = (a: Uint8Array, b: Uint8Array): boolean =>
+  a.length === b.length && a.every((byte, index) => byte === b[index]);
+
+/** Big-endian uint256, 32 bytes, of a non-negative safe integer or bigint below 2^256. */
+export function uint256(value: number | bigint): Bytes {
+  const text = BigInt(value).toString(16);
+  if (text.startsWith("-") || text.length > 64) throw new RangeError("uint256 out of range");
+  return fromHex(text.padStart(64, "0"));
+}

@@ -1,0 +1,58 @@
+import { z } from "zod";
+import { ASSURANCES, type Evidence, type TeeSignatureEvidence } from "../receipts/schema.ts";
+import { referenceValuesSchema } from "../verify/policy.ts";
+import type { WireRequest } from "../payment/types.ts";
+
+/** A seller as the buyer's configuration knows it. Everything trusted about a seller comes from here. */
+export const sellerSchema = z.strictObject({
+  id: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, "lower-case letters, digits, . _ -"),
+  provider: z.enum(["oip"]),
+  /** Scheme, host and port only. */
+  origin: z.url({ protocol: /^https?$/ }).refine((text) => new URL(text).origin === text, "an origin: no path, no user, no trailing slash"),
+  /** Addresses this seller may be paid at, lower case. */
+  payTo: z.array(z.string().regex(/^0x[0-9a-f]{40}$/)).min(1).max(16),
+  /** The most this seller is known to offer evidence for. */
+  assurance: z.enum(ASSURANCES),
+  reference: referenceValuesSchema.prefault({}),
+});
+export type Seller = z.infer<typeof sellerSchema>;
+
+export const DATATYPES = [
+  "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES",
+] as const;
+
+/** Tensor metadata of the Open Inference Protocol v2. -1 is a free dimension. */
+export const tensorMetadataSchema = z.object({
+  name: z.string().min(1).max(128),
+  datatype: z.enum(DATATYPES),
+  shape: z.array(z.int().min(-1).max(1_000_000)).max(8),
+});
+export type TensorMetadata = z.infer<typeof tensorMetadataSchema>;
+
+/** One model as a seller lists it. Unauthenticated: prices are checked against the real offer, digests against reference values. */
+export type ListedModel = {
+  sellerId: string;
+  name: string;
+  /** Seller's words, already cleaned and capped. */
+  task: string;
+  description: string;
+  inputs: TensorMetadata[];
+  outputs: TensorMetadata[];
+  /** SHA-256 of the model file as the seller claims it, hex. */
+  sha256: string | null;
+  price: { network: string; asset: string; amount: string } | null;
+};
+
+/** Our adapter for one kind of seller. Holds no money and makes no judgement. */
+export interface Provider {
+  /** The seller's list of models. Bounded, never followed elsewhere. */
+  listModels(seller: Seller, signal?: AbortSignal): Promise<ListedModel[]>;
+  /** Fetches attestation evidence for a fresh nonce, or null where the seller offers none. */
+  attest(seller: Seller, nonce: Uint8Array, signal?: AbortSignal): Promise<{ keyId: string; evidence: Evidence[] } | null>;
+  /** The exact request to send. `nonce` (16 bytes, hex) becomes part of the body. Throws Proof402Error `invalid_input` naming the tensor. */
+  buildRequest(seller: Seller, model: ListedModel, input: Record<string, unknown>, nonce: string): WireRequest;
+  /** What the agent gets to see of the answer. Throws Proof402Error `malformed_answer`. */
+  readAnswer(model: ListedModel, body: Uint8Array): Record<string, unknown>;
+  /** Signature evidence in the response headers (names lower case), or null. */
+  responseEvidence(headers: Record<string, string>): TeeSignatureEvidence | null;
+}

@@ -1,0 +1,33 @@
+import { z } from "zod";
+
+const address = z.string().regex(/^0x[0-9a-f]{40}$/, "0x and 20 bytes as lower-case hex");
+const baseUnits = z.string().regex(/^(?:0|[1-9][0-9]{0,77})$/, "base units as a decimal string");
+
+/** One asset the wallet may pay with, and how much of it. All amounts in base units of that asset. */
+export const assetPolicySchema = z.strictObject({
+  /** CAIP-2, e.g. `eip155:8453`. */
+  network: z.string().regex(/^eip155:[1-9][0-9]{0,19}$/, "CAIP-2 id such as eip155:8453"),
+  asset: address,
+  symbol: z.string().regex(/^[A-Za-z0-9.]{1,12}$/),
+  decimals: z.int().min(0).max(36),
+  /** True where one whole token is worth one US dollar: only then USD views and `max_usd` apply to it. */
+  usdStable: z.boolean().default(false),
+  /** EIP-712 domain of the token, pinned here and not taken from the seller. */
+  domain: z.strictObject({ name: z.string().min(1).max(64), version: z.string().min(1).max(16) }),
+  perCall: baseUnits,
+  perHour: baseUnits,
+  perDay: baseUnits,
+  total: baseUnits,
+});
+
+/** What the wallet may do. No tool argument can widen it (DESIGN §6.1). */
+export const paymentPolicySchema = z.strictObject({
+  assets: z.array(assetPolicySchema).min(1),
+  /** Purchases per rolling hour, over all assets. */
+  callsPerHour: z.int().min(0).max(1_000_000).default(1000),
+  /** Longest life of an authorization we sign, seconds. Offers that need longer are refused, shorter ones kept. */
+  maxAuthorizationSeconds: z.int().min(10).max(3600).default(300),
+});
+
+export type AssetPolicy = z.infer<typeof assetPolicySchema>;
+export type PaymentPolicy = z.infer<typeof paymentPolicySchema>;

@@ -1,0 +1,207 @@
+import { z } from "zod";
+
+/** Lower-case hex without prefix. */
+const hex = (bytes: number) => z.string().regex(new RegExp(`^[0-9a-f]{${bytes * 2}}$`), `${bytes} bytes as lower-case hex`);
+/** 0x-prefixed hex of exactly `bytes` bytes, lower case. */
+const hex0x = (bytes: number) => z.string().regex(new RegExp(`^0x[0-9a-f]{${bytes * 2}}$`), `0x and ${bytes} bytes as lower-case hex`);
+/** 0x-prefixed hex of any whole number of bytes. */
+const hexData = z.string().max(100_000).regex(/^0x(?:[0-9a-f]{2})*$/, "0x and whole bytes as lower-case hex");
+const base64 = z.base64().max(16_000_000);
+/** RFC 3339 in UTC with milliseconds, as `Date.prototype.toISOString` writes it. */
+const instant = z.iso.datetime({ precision: 3 });
+/** Base units of a token, decimal, no leading zero. */
+const baseUnits = z.string().regex(/^(?:0|[1-9][0-9]{0,77})$/, "base units as a decimal string");
+/** CAIP-2 chain id of an EVM chain. */
+const network = z.string().regex(/^eip155:[1-9][0-9]{0,19}$/, "CAIP-2 id such as eip155:8453");
+/** EVM address, lower case (no checksum case, so that equal addresses are equal strings). */
+const address = hex0x(20);
+
+/** AWS Nitro attestation document (COSE_Sign1) with what is needed to appraise it offline. */
+export const nitroEvidence = z.strictObject({
+  kind: z.literal("tee.nitro"),
+  /** The document as received: untagged COSE_Sign1, base64. It carries its own certificate chain. */
+  document: base64,
+  /** The nonce the buyer sent, hex. */
+  nonce: z.string().regex(/^(?:[0-9a-f]{2}){1,512}$/),
+  /** DER SubjectPublicKeyInfo of the response signing key, base64. Bound by the document's user_data. */
+  publicKey: base64,
+  /** When the buyer received the document. */
+  fetchedAt: instant,
+});
+
+/** The list of models whose digest an attested measurement covers. */
+export const manifestEvidence = z.strictObject({
+  kind: z.literal("model.manifest"),
+  /** The manifest bytes as received (JCS JSON `[{"name","sha256"}]`), base64. SHA-384 of them is PCR2. */
+  manifest: base64,
+});
+
+/** RSA-PSS response signature (reference: OpenGradient tee-gateway, `compute_tee_msg_hash`). */
+export const teeSignatureEvidence = z.strictObject({
+  kind: z.literal("signature.tee"),
+  /** keccak256 of the signing key's DER SubjectPublicKeyInfo. */
+  teeId: hex0x(32),
+  /** Hashes as the seller claims them, hex. An appraisal recomputes them from the bytes and never trusts these. */
+  requestHash: hex(32),
+  outputHash: hex(32),
+  /** Unix seconds, covered by the signature. */
+  timestamp: z.int().min(0).max(4_102_444_800),
+  signature: base64,
+});
+
+const evmLog = z.strictObject({ address, topics: z.array(hex0x(32)).max(4), data: hexData, logIndex: z.int().min(0) });
+
+/** What the buyer saw on chain about the payment. */
+export const settlementEvidence = z.strictObject({
+  kind: z.literal("settlement.x402"),
+  network,
+  /** `settled`: the logs prove the transfer. `expired`: the authorization can no longer be used and was not. */
+  outcome: z.enum(["settled", "expired"]),
+  transaction: hex0x(32).optional(),
+  blockNumber: baseUnits,
+  blockHash: hex0x(32),
+  /** Unix seconds of the block. */
+  blockTime: z.int().min(0),
+  /** Logs of the transaction emitted by the token, raw. */
+  logs: z.array(evmLog).max(64),
+});
+
+const unknownEvidence = z.looseObject({ kind: z.string().min(1).max(64) });
+
+const knownEvidence = z.discriminatedUnion("kind", [nitroEvidence, manifestEvidence, teeSignatureEvidence, settlementEvidence]);
+const knownKinds = new Set<string>(knownEvidence.options.map((option) => option.shape.kind.value));
+
+/** Evidence of a kind this version knows must have its exact shape; other kinds are kept and judged `unsupported`. */
+export const evidenceSchema = z.union([knownEvidence, unknownEvidence.refine((e) => !knownKinds.has(e.kind), "malformed evidence")]);
+
+/** Evidence that arrived after delivery. */
+const laterSchema = z.strictObject({ at: instant, evidence: evidenceSchema });
+
+export const LAYERS = [
+  "platform", "code", "key", "freshness", "request", "response", "model", "computation", "payment", "settlement", "inclusion",
+] as const;
+export const STATUSES = ["pass", "fail", "skip", "pending", "unsupported"] as const;
+export const ASSURANCES = ["none", "signed", "attested", "proven"] as const;
+export const VERDICTS = ["verified", "pending", "failed", "unverified"] as const;
+
+/** One layer's outcome: a stable machine code and one sentence. */
+export const layerResultSchema = z.strictObject({
+  status: z.enum(STATUSES),
+  code: z.string().max(64),
+  note: z.string().max(400),
+});
+
+export const appraisalSchema = z.strictObject({
+  at: instant,
+  /** The time certificates and freshness were judged at. */
+  evaluatedAt: instant,
+  policyHash: hex(32),
+  verifier: z.strictObject({ name: z.string().max(64), version: z.string().max(32) }),
+  layers: z.strictObject(Object.fromEntries(LAYERS.map((l) => [l, layerResultSchema])) as Record<(typeof LAYERS)[number], typeof layerResultSchema>),
+  /** What was asked for. */
+  wanted: z.enum(ASSURANCES),
+  assurance: z.enum(ASSURANCES),
+  replayed: z.boolean(),
+  simulated: z.boolean(),
+  verdict: z.enum(VERDICTS),
+  notProven: z.array(z.string().max(400)).max(32),
+});
+
+const offerSchema = z.strictObject({
+  scheme: z.string().max(64),
+  network,
+  asset: address,
+  /** Pinned by the buyer's policy, never taken from the seller. */
+  decimals: z.int().min(0).max(36),
+  amount: baseUnits,
+  payTo: address,
+  maxTimeoutSeconds: z.int().min(1).max(1_000_000_000),
+  /** EIP-712 domain of the token and scheme options, as offered. */
+  extra: z.record(z.string().max(64), z.unknown()),
+  /** sha256(JCS(offer without offerHash)), hex. */
+  offerHash: hex(32),
+});
+
+const paymentSchema = z.strictObject({
+  scheme: z.literal("exact"),
+  /** How the transfer is authorized on chain. */
+  method: z.literal("eip3009"),
+  network,
+  asset: address,
+  amount: baseUnits,
+  payer: address,
+  payTo: address,
+  nonce: hex0x(32),
+  /** Unix seconds. */
+  validAfter: z.int().min(0),
+  validBefore: z.int().min(0),
+  /** EIP-712 signing hash of TransferWithAuthorization in the token's domain. */
+  authorizationHash: hex0x(32),
+});
+
+const exchange = {
+  sha256: hex(32),
+  keccak256: hex(32),
+  /** The exact bytes, base64. May be left out (redacted); the hashes stay. */
+  body: base64.optional(),
+};
+
+export const coreSchema = z.strictObject({
+  seller: z.strictObject({
+    /** The buyer's own name for the seller (catalog id). */
+    id: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/),
+    provider: z.string().max(64),
+    origin: z.url().max(512),
+    /** keccak256 of the SPKI of the key expected to sign, or null where the seller signs nothing. */
+    keyId: hex0x(32).nullable(),
+  }),
+  request: z.strictObject({
+    method: z.literal("POST"),
+    path: z.string().max(512),
+    model: z.string().max(128),
+    /** Random per purchase and part of the request bytes, so that no two requests hash alike. Hex. */
+    nonce: hex(16),
+    sentAt: instant,
+    ...exchange,
+  }),
+  response: z.strictObject({ status: z.int().min(100).max(599), receivedAt: instant, ...exchange }),
+  offer: offerSchema,
+  payment: paymentSchema,
+  evidence: z.array(evidenceSchema).max(32),
+});
+
+const logSchema = z.strictObject({
+  seq: z.int().min(1),
+  prev: hex(32),
+  hash: hex(32),
+});
+
+/** The receipt, version 1 (DESIGN §5). */
+export const receiptSchema = z.strictObject({
+  type: z.literal("proof402/receipt"),
+  version: z.literal(1),
+  /** `p402_` + lower-case base32 (RFC 4648, no padding) of sha256(JCS(core)). */
+  id: z.string().regex(/^p402_[a-z2-7]{52}$/),
+  core: coreSchema,
+  later: z.array(laterSchema).max(64),
+  appraisals: z.array(appraisalSchema).max(256),
+  /** Place in the buyer's hash-chained log when the receipt was first written. Null before it was logged. */
+  log: logSchema.nullable(),
+});
+
+export type Receipt = z.infer<typeof receiptSchema>;
+export type ReceiptCore = z.infer<typeof coreSchema>;
+export type Evidence = z.infer<typeof evidenceSchema>;
+export type KnownEvidence = z.infer<typeof knownEvidence>;
+export type NitroEvidence = z.infer<typeof nitroEvidence>;
+export type ManifestEvidence = z.infer<typeof manifestEvidence>;
+export type TeeSignatureEvidence = z.infer<typeof teeSignatureEvidence>;
+export type SettlementEvidence = z.infer<typeof settlementEvidence>;
+export type Appraisal = z.infer<typeof appraisalSchema>;
+export type LayerResult = z.infer<typeof layerResultSchema>;
+export type Layer = (typeof LAYERS)[number];
+export type Status = (typeof STATUSES)[number];
+export type Assurance = (typeof ASSURANCES)[number];
+export type Verdict = (typeof VERDICTS)[number];
+export type Offer = z.infer<typeof offerSchema>;
+export type Payment = z.infer<typeof paymentSchema>;

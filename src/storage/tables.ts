@@ -1,0 +1,105 @@
+import type { Generated } from "kysely";
+
+/**
+ * States of a purchase's money (DESIGN §6.4).
+ *
+ * reserved: counted against the caps; nothing is signed.
+ * signed:   written before the signature is made; from here the authorization may be redeemable.
+ * sent:     written before the bytes go on the wire.
+ * answered: an answer came back and its receipt is stored.
+ * settled:  the transfer was seen on chain. Final.
+ * released: the authorization was never made or can no longer be used. Final; counts nothing.
+ */
+export const PURCHASE_STATES = ["reserved", "signed", "sent", "answered", "settled", "released"] as const;
+export type PurchaseState = (typeof PURCHASE_STATES)[number];
+
+export type Tables = {
+  meta: { key: string; value: string };
+  purchases: PurchasesTable;
+  receipts: ReceiptsTable;
+  log: LogTable;
+  jobs: JobsTable;
+  attestations: AttestationsTable;
+  seller_holds: SellerHoldsTable;
+};
+
+export type PurchasesTable = {
+  /** The logical call: one key, one payment. */
+  idempotency_key: string;
+  /** sha256 hex of what was asked (seller-independent arguments), so a key cannot be reused for another call. */
+  args_digest: string;
+  state: PurchaseState;
+  seller_id: string;
+  model: string;
+  network: string;
+  asset: string;
+  /** Base units, decimal string: what the authorization allows. */
+  amount: string;
+  /** What was really transferred, once known. */
+  settled_amount: string | null;
+  payer: string;
+  pay_to: string;
+  nonce: string;
+  /** Unix seconds. */
+  valid_after: number;
+  valid_before: number;
+  authorization_hash: string;
+  /** JSON: the chosen offer, for resending the same authorization. */
+  offer: string;
+  /** JSON: the request to send again byte for byte. */
+  request: string;
+  receipt_id: string | null;
+  transaction: string | null;
+  /** Why it was released, or the last error's code. */
+  reason: string | null;
+  /** Unix milliseconds. */
+  created_at: number;
+  updated_at: number;
+};
+
+export type ReceiptsTable = {
+  id: string;
+  /** The receipt as JSON (core, later, appraisals, log). */
+  json: string;
+  seller_id: string;
+  model: string;
+  verdict: string;
+  created_at: number;
+};
+
+export type LogTable = {
+  seq: Generated<number>;
+  /** receipt | later | appraisal | import */
+  kind: string;
+  receipt_id: string;
+  /** sha256 hex of the JCS bytes of what was appended. */
+  digest: string;
+  at: number;
+  prev: string;
+  hash: string;
+};
+
+/** Second-clock work (DESIGN §4.8). */
+export type JobsTable = {
+  id: Generated<number>;
+  kind: string;
+  /** Receipt id, or an idempotency key where no receipt exists. */
+  subject: string;
+  state: "waiting" | "running" | "done" | "dead";
+  run_at: number;
+  /** Lease of the running worker, unix ms. */
+  leased_until: number;
+  attempts: number;
+  deadline: number;
+  last_error: string | null;
+};
+
+export type AttestationsTable = {
+  seller_id: string;
+  /** JSON evidence: tee.nitro and model.manifest. */
+  evidence: string;
+  key_id: string;
+  fetched_at: number;
+};
+
+export type SellerHoldsTable = { seller_id: string; receipt_id: string; reason: string; at: number };

@@ -1,0 +1,41 @@
+import type { z } from "zod";
+import type { ApprovalDecision, ApprovalRequest, Buyer } from "../buyer/types.ts";
+import type { MoneyState } from "../errors.ts";
+
+/** What a surface hands to a tool for one call. */
+export type ToolContext = {
+  buyer: Buyer;
+  clock: () => Date;
+  signal?: AbortSignal;
+  /** Fractions of one call: `done` of `total` steps. */
+  progress?: (update: { message: string; done: number; total: number }) => void;
+  /** Asks a person. Absent where nobody can be asked. `ask_later` ends the call with `need_input`; it is then made again. */
+  approve?: (request: ApprovalRequest) => Promise<ApprovalDecision>;
+  /** Stable over retries of one logical call: from thread and tool-call id, or the protocol's own request identity. */
+  idempotencyKey?: string;
+};
+
+/** The same object on every surface. */
+export type ToolError = {
+  code: string;
+  message: string;
+  money: MoneyState;
+  next: string;
+};
+
+export type ToolOutcome<Data> =
+  | { status: "ok"; text: string; data: Data }
+  | { status: "error"; text: string; error: ToolError }
+  | { status: "need_input"; request: ApprovalRequest };
+
+/** One tool, defined once for LangChain, MCP, CLI and README. */
+export type ToolDefinition<Input extends z.ZodObject = z.ZodObject, Output extends z.ZodObject = z.ZodObject> = {
+  name: string;
+  title: string;
+  description: string;
+  input: Input;
+  output: Output;
+  annotations: { readOnlyHint: boolean; destructiveHint: boolean; idempotentHint: boolean; openWorldHint: boolean };
+  /** Never throws for anything a caller can cause; errors are outcomes. */
+  run: (context: ToolContext, input: z.output<Input>) => Promise<ToolOutcome<z.output<Output>>>;
+};

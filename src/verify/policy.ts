@@ -1,0 +1,48 @@
+import { z } from "zod";
+import { ASSURANCES, LAYERS, type Assurance, type Layer } from "../receipts/schema.ts";
+
+const pcr = z.string().regex(/^[0-9a-f]{96}$/, "48 bytes as lower-case hex");
+const sha256Hex = z.string().regex(/^[0-9a-f]{64}$/, "32 bytes as lower-case hex");
+
+/** What a seller's evidence is compared with (RATS reference values). Comes from the relying party, never from the seller. */
+export const referenceValuesSchema = z.strictObject({
+  /** Accepted measurement sets; a document must match one set in full. PCR index -> SHA-384 hex. */
+  measurements: z.array(z.record(z.string().regex(/^(?:[0-9]|[12][0-9]|3[01])$/), pcr)).max(64).default([]),
+  /** Response signing keys accepted without a platform (assurance `signed`): keccak256 of the SPKI, 0x hex. */
+  keyIds: z.array(z.string().regex(/^0x[0-9a-f]{64}$/)).max(64).default([]),
+  /** Model name -> SHA-256 of the model file, hex. */
+  models: z.record(z.string().max(128), sha256Hex).default({}),
+});
+
+/** How a receipt is appraised. Data only, so that its hash names it. */
+export const appraisalPolicySchema = z.strictObject({
+  /** Assurance that must be reached. */
+  assurance: z.enum(ASSURANCES).default("attested"),
+  /** Replaces the layers that `assurance` implies. */
+  requiredLayers: z.array(z.enum(LAYERS)).optional(),
+  /** Roots accepted besides AWS's. SHA-256 of the DER certificate. All of them are treated as simulated hardware. */
+  simulatedRoots: z.array(sha256Hex).max(16).default([]),
+  /** Seller id -> reference values. */
+  sellers: z.record(z.string(), referenceValuesSchema).default({}),
+  /** Oldest attestation document accepted at the evaluation time, seconds. */
+  maxAttestationAgeSeconds: z.int().min(1).max(86_400).default(3600),
+  /** Clock difference tolerated between buyer and seller, seconds. */
+  clockSkewSeconds: z.int().min(0).max(3600).default(60),
+});
+
+export type AppraisalPolicy = z.infer<typeof appraisalPolicySchema>;
+export type ReferenceValues = z.infer<typeof referenceValuesSchema>;
+
+const signed = ["key", "request", "response", "payment", "settlement"] as const satisfies Layer[];
+const attested = ["platform", "code", "key", "freshness", "request", "response", "model", "payment", "settlement"] as const satisfies Layer[];
+
+const implied: Record<Assurance, readonly Layer[]> = {
+  none: ["payment", "settlement"],
+  signed,
+  attested,
+  proven: [...attested, "computation"],
+};
+
+/** The layers that must pass under a policy. */
+export const requiredLayers = (policy: AppraisalPolicy): readonly Layer[] =>
+  policy.requiredLayers ?? implied[policy.assurance];
