@@ -1,3 +1,4 @@
+import type { AuditResult } from "../receipts/log.ts";
 import type { Appraisal, Assurance, Receipt, Verdict } from "../receipts/schema.ts";
 import type { ListedModel } from "../market/types.ts";
 import type { PurchaseState } from "../storage/tables.ts";
@@ -7,7 +8,7 @@ export type ModelView = ListedModel & {
   /** The most evidence this seller is configured to give. */
   assurance: Assurance;
   simulated: boolean;
-  seller: { id: string; state: "ready" | "on_hold" | "unreachable"; reason: string | null };
+  seller: { id: string; state: "ready" | "on_hold"; reason: string | null };
   /** Price in USD where the asset is declared stable. */
   priceUsd: string | null;
 };
@@ -55,9 +56,12 @@ export type BuyResult = {
   receipt: Receipt;
   /** The newest appraisal. */
   appraisal: Appraisal;
-  /** True where a stored result was returned and nothing was paid now. */
-  replayedFromJournal: boolean;
+  /** False where a stored result was returned and nothing was paid now. */
+  paidNow: boolean;
 };
+
+/** A person must be asked and cannot be within this call: make it again once they have answered. */
+export type NeedInput = { needInput: ApprovalRequest };
 
 export type AssetSpending = {
   network: string;
@@ -72,7 +76,8 @@ export type AssetSpending = {
 };
 
 export type Spending = {
-  payer: string;
+  /** The wallet's address; null where no wallet is configured. */
+  payer: string | null;
   assets: AssetSpending[];
   callsLastHour: number;
   callsPerHour: number;
@@ -91,15 +96,22 @@ export type Spending = {
 
 /** The library's one object: buys, keeps receipts, verifies. Safe to share between surfaces of one process. */
 export interface Buyer {
-  listModels(options?: { signal?: AbortSignal; refresh?: boolean }): Promise<ModelView[]>;
+  /** `unreachable` names sellers that did not answer. */
+  listModels(options?: { signal?: AbortSignal; refresh?: boolean }): Promise<{ models: ModelView[]; unreachable: string[] }>;
   /** Throws Proof402Error; `error.money` says whether money moved. */
-  buy(request: BuyRequest, options?: BuyOptions): Promise<BuyResult>;
+  buy(request: BuyRequest, options?: BuyOptions): Promise<BuyResult | NeedInput>;
   /** Waits up to `waitSeconds` for the verdict to leave `pending`. Throws `receipt_not_found`. */
   getReceipt(id: string, options?: { waitSeconds?: number; signal?: AbortSignal }): Promise<Receipt>;
   listReceipts(options?: { limit?: number }): Promise<Receipt[]>;
   /** Appraises anew under this buyer's policy, offline; stores nothing. `at` defaults to the purchase time. */
   verify(receipt: Receipt, options?: { at?: Date; assurance?: Assurance }): Promise<Appraisal>;
   spending(): Promise<Spending>;
+  /** Walks the hash-chained log (DESIGN §5). */
+  audit(): Promise<AuditResult>;
+  /** Stores a receipt made elsewhere; it is appraised under this buyer's policy, not its maker's. */
+  importReceipt(receipt: Receipt): Promise<Receipt>;
+  /** True exactly once per receipt and purpose, durably and across processes: lets one receipt justify one action. */
+  claimReceipt(id: string, purpose: string): Promise<boolean>;
   /** Told after every stored change of a receipt. Returns the unsubscribe function. */
   onReceipt(listener: (receipt: Receipt) => void): () => void;
   close(): Promise<void>;

@@ -52,7 +52,7 @@ export interface Provider {
   /** The exact request to send. `nonce` (16 bytes, hex) becomes part of the body. Throws Proof402Error `invalid_input` naming the tensor. */
   buildRequest(seller: Seller, model: ListedModel, input: Record<string, unknown>, nonce: string): WireRequest;
   /** What the agent gets to see of the answer. Throws Proof402Error `malformed_answer`. */
-  readAnswer(model: ListedModel, body: Uint8Array): Record<string, unknown>;
+  readAnswer(model: string, body: Uint8Array): Record<string, unknown>;
   /** Signature evidence in the response headers (names lower case), or null. */
   responseEvidence(headers: Record<string, string>): TeeSignatureEvidence | null;
 }

@@ -1,0 +1,97 @@
+import { Proof402Error } from "../errors.ts";
+import type { Candidate } from "../market/choose.ts";
+import type { Seller } from "../market/types.ts";
+import { evidenceSchema, type Assurance, type Evidence, type LayerResult } from "../receipts/schema.ts";
+import { appraiseAttestation } from "../verify/attestation.ts";
+import { z } from "zod";
+import { appraisalPolicyOf, type BuyerContext } from "./context.ts";
+
+/** 20 bytes: what nitriding takes. */
+const NONCE_BYTES = 20;
+
+export type Attested = { keyId: string | null; evidence: Evidence[]; simulated: boolean };
+
+const NOT_ATTESTED: Attested = { keyId: null, evidence: [], simulated: false };
+
+/**
+ * Attest first (DESIGN §4.2): the seller's platform, code, key and model are appraised before anything is paid
+ * or sent. Evidence is cached per seller and used until it is half as old as the policy allows.
+ *
+ * Throws Proof402Error `attestation_failed` when `assurance` needs what the seller did not show.
+ */
+export async function attestSeller(
+  ctx: BuyerContext,
+  candidate: Candidate,
+  assurance: Assurance,
+  signal?: AbortSignal,
+): Promise<Attested> {
+  const { seller } = candidate;
+  if (assurance === "none" && seller.assurance === "none") return NOT_ATTESTED;
+  const cached = await readCached(ctx, seller);
+  const judgedCache = cached === null ? null : await judge(ctx, candidate, cached);
+  if (judgedCache?.ok) return judgedCache.attested;
+
+  const nonce = crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
+  const fetched = await ctx.providerOf(seller).attest(seller, nonce, signal);
+  if (fetched === null) {
+    if (assurance === "none" || assurance === "signed") return NOT_ATTESTED;
+    throw attestationFailed(seller, "no_attestation", "it serves no attestation");
+  }
+  const judged = await judge(ctx, candidate, fetched.evidence);
+  if (!judged.ok) {
+    if (assurance === "none") return { keyId: fetched.keyId, evidence: fetched.evidence, simulated: false };
+    throw attestationFailed(seller, judged.code, judged.message);
+  }
+  await ctx.db
+    .insertInto("attestations")
+    .values({
+      seller_id: seller.id,
+      evidence: JSON.stringify(fetched.evidence),
+      key_id: fetched.keyId,
+      fetched_at: ctx.clock().getTime(),
+    })
+    .onConflict((conflict) =>
+      conflict.column("seller_id").doUpdateSet((eb) => ({
+        evidence: eb.ref("excluded.evidence"),
+        key_id: eb.ref("excluded.key_id"),
+        fetched_at: eb.ref("excluded.fetched_at"),
+      })),
+    )
+    .execute();
+  return judged.attested;
+}
+
+/** Forgets a seller's cached attestation, so that the next call asks anew. */
+export async function forgetAttestation(ctx: BuyerContext, sellerId: string): Promise<void> {
+  await ctx.db.deleteFrom("attestations").where("seller_id", "=", sellerId).execute();
+}
+
+async function readCached(ctx: BuyerContext, seller: Seller): Promise<Evidence[] | null> {
+  const row = await ctx.db.selectFrom("attestations").selectAll().where("seller_id", "=", seller.id).executeTakeFirst();
+  const age = row === undefined ? Infinity : ctx.clock().getTime() - row.fetched_at;
+  if (row === undefined || age < 0 || age > (ctx.config.verification.maxAttestationAgeSeconds * 1000) / 2) return null;
+  const parsed = z.array(evidenceSchema).safeParse(JSON.parse(row.evidence));
+  return parsed.success ? parsed.data : null;
+}
+
+type Judged = { ok: true; attested: Attested } | { ok: false; code: string; message: string };
+
+async function judge(ctx: BuyerContext, { seller, model }: Candidate, evidence: Evidence[]): Promise<Judged> {
+  const result = await appraiseAttestation({
+    evidence,
+    sellerId: seller.id,
+    model: model.name,
+    policy: appraisalPolicyOf(ctx.config, "attested"),
+    evaluateAt: ctx.clock(),
+    session: ctx.session,
+  });
+  const failed = Object.entries(result.layers).find(([, layer]: [string, LayerResult]) => layer.status !== "pass");
+  if (failed !== undefined) return { ok: false, code: failed[1].code, message: `${failed[0]}: ${failed[1].note}` };
+  return { ok: true, attested: { keyId: result.signingKey?.keyId ?? null, evidence, simulated: result.simulated } };
+}
+
+const attestationFailed = (seller: Seller, code: string, message: string): Proof402Error =>
+  new Proof402Error("attestation_failed", `Seller "${seller.id}" did not prove what it is: ${message}.`, {
+    next: "Nothing was paid and the input did not leave this machine. Choose another seller, or ask for less assurance.",
+    details: { seller: seller.id, check: code },
+  });

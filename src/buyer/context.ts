@@ -1,0 +1,66 @@
+import type { Config } from "../config/schema.ts";
+import type { Http } from "../http/client.ts";
+import type { Catalog } from "../market/catalog.ts";
+import type { Provider, Seller } from "../market/types.ts";
+import type { Chain } from "../payment/chain.ts";
+import type { Wallet } from "../payment/wallet.ts";
+import type { Assurance, Receipt } from "../receipts/schema.ts";
+import type { Db } from "../storage/database.ts";
+import type { AppraisalPolicy } from "../verify/policy.ts";
+import type { VerifySession } from "../verify/session.ts";
+import type { QuoteCache } from "./quotes.ts";
+
+/** What the rooms of one buyer share. Made once by `openBuyer`. */
+export type BuyerContext = {
+  config: Config;
+  db: Db;
+  http: Http;
+  catalog: Catalog;
+  quotes: QuoteCache;
+  providerOf: (seller: Seller) => Provider;
+  /** Chain per CAIP-2 network. */
+  chains: ReadonlyMap<string, Chain>;
+  wallet: Wallet | null;
+  /** Nonces are derived from it (DESIGN §6.5). */
+  nonceSecret: string;
+  session: VerifySession;
+  clock: () => Date;
+  events: ReceiptEvents;
+  /** Makes the background worker look at its queue now. A hint is the seller's word for a transaction: tried first, never trusted. */
+  wakeSecondClock: (hint?: { receiptId: string; transaction: string }) => void;
+};
+
+/** Tells listeners about stored changes of receipts. */
+export type ReceiptEvents = {
+  emit: (receipt: Receipt) => void;
+  on: (listener: (receipt: Receipt) => void) => () => void;
+};
+
+/** Listeners must not be able to break a purchase: what they throw is dropped. */
+export function createReceiptEvents(): ReceiptEvents {
+  const listeners = new Set<(receipt: Receipt) => void>();
+  return {
+    emit(receipt) {
+      for (const listener of listeners) {
+        try {
+          listener(receipt);
+        } catch {
+          // A listener's own failure is not ours.
+        }
+      }
+    },
+    on(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+}
+
+/** The appraisal policy of this configuration for one wanted assurance. */
+export const appraisalPolicyOf = (config: Config, assurance: Assurance): AppraisalPolicy => ({
+  assurance,
+  simulatedRoots: config.verification.simulatedRoots,
+  sellers: Object.fromEntries(config.sellers.map((seller) => [seller.id, seller.reference])),
+  maxAttestationAgeSeconds: config.verification.maxAttestationAgeSeconds,
+  clockSkewSeconds: config.verification.clockSkewSeconds,
+});

@@ -1,0 +1,32 @@
+import type { Seller } from "../market/types.ts";
+import { findAsset } from "../market/choose.ts";
+import { formatUnits } from "../payment/amounts.ts";
+import type { BuyerContext } from "./context.ts";
+import { readHolds } from "./holds.ts";
+import type { ModelView } from "./types.ts";
+
+/** What can be bought, cheapest knowledge first: cached listings, holds, prices in USD where the asset is stable. */
+export async function viewModels(
+  ctx: BuyerContext,
+  options: { signal?: AbortSignal; refresh?: boolean },
+): Promise<{ models: ModelView[]; unreachable: string[] }> {
+  const [listings, holds] = await Promise.all([ctx.catalog.listings(options), readHolds(ctx.db)]);
+  const models = listings.flatMap(({ seller, models: listed }) => {
+    const hold = holds.find((h) => h.sellerId === seller.id);
+    return listed.map((model): ModelView => {
+      const asset = findAsset(model.price, ctx.config.payment.assets);
+      return {
+        ...model,
+        assurance: seller.assurance,
+        simulated: isSimulated(ctx, seller),
+        seller: { id: seller.id, state: hold === undefined ? "ready" : "on_hold", reason: hold?.reason ?? null },
+        priceUsd: model.price !== null && asset?.usdStable === true ? formatUnits(model.price.amount, asset.decimals) : null,
+      };
+    });
+  });
+  return { models, unreachable: listings.filter((l) => l.unreachable !== null).map((l) => l.seller.id) };
+}
+
+/** A seller whose evidence is only accepted because simulated roots are: shown before anything is bought. */
+const isSimulated = (ctx: BuyerContext, seller: Seller): boolean =>
+  seller.assurance !== "none" && ctx.config.verification.simulatedRoots.length > 0;

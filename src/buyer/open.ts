@@ -1,0 +1,134 @@
+import type { Config } from "../config/schema.ts";
+import { createHttp } from "../http/client.ts";
+import { createCatalog } from "../market/catalog.ts";
+import { createOipProvider } from "../market/providers/oip.ts";
+import type { Provider, Seller } from "../market/types.ts";
+import { openChain } from "../payment/chain.ts";
+import { journalSecret } from "../payment/journal.ts";
+import type { Wallet } from "../payment/wallet.ts";
+import { auditLog } from "../receipts/log.ts";
+import { appendAppraisal, importReceipt, listReceipts } from "../receipts/store.ts";
+import { openDatabase } from "../storage/database.ts";
+import { immediate } from "../storage/migrations.ts";
+import { createVerifySession } from "../verify/session.ts";
+import { createReceiptEvents, type BuyerContext } from "./context.ts";
+import { judgeReceipt, newestAppraisal, wantedAssurance } from "./judge.ts";
+import { viewModels } from "./listing.ts";
+import { purchase } from "./purchase.ts";
+import { createQuoteCache } from "./quotes.ts";
+import { startSecondClock } from "./second-clock.ts";
+import { viewSpending } from "./spending.ts";
+import type { Buyer, BuyOptions, BuyRequest, BuyResult, NeedInput } from "./types.ts";
+import { requireReceipt, waitForVerdict } from "./wait.ts";
+
+const LISTING_AGE_MS = 60_000;
+const QUOTE_AGE_MS = 300_000;
+/** How long `wait: "verified"` waits for the second clock, seconds. */
+const VERIFIED_WAIT_SECONDS = 55;
+
+/**
+ * Opens the buyer over its one SQLite file and starts the second clock. Without a wallet it can list, keep and verify,
+ * but not buy. `clock` is for tests.
+ *
+ * Throws the driver's error when the database cannot be opened.
+ */
+export async function openBuyer(options: { config: Config; wallet: Wallet | null; clock?: () => Date }): Promise<Buyer> {
+  const { config, wallet } = options;
+  const clock = options.clock ?? ((): Date => new Date());
+  const db = await openDatabase(config.database);
+  const http = createHttp(config.http);
+  const providers: Record<Seller["provider"], Provider> = { oip: createOipProvider(http, clock) };
+  const providerOf = (seller: Seller): Provider => providers[seller.provider];
+  const ctx: BuyerContext = {
+    config,
+    db,
+    http,
+    wallet,
+    clock,
+    providerOf,
+    catalog: createCatalog({ sellers: config.sellers, providerOf, clock, maxAgeMs: LISTING_AGE_MS }),
+    quotes: createQuoteCache(QUOTE_AGE_MS),
+    chains: new Map(config.networks.map((network) => [network.network, openChain(network)])),
+    nonceSecret: await journalSecret(db),
+    session: createVerifySession(),
+    events: createReceiptEvents(),
+    wakeSecondClock: (hint) => secondClock.wake(hint),
+  };
+  const secondClock = startSecondClock(ctx);
+  /** Calls under way in this process: a second call with the same key joins the first. */
+  const underWay = new Map<string, Promise<BuyResult | NeedInput>>();
+  let closed: Promise<void> | null = null;
+
+  const buyOnce = (request: BuyRequest, buyOptions: BuyOptions): Promise<BuyResult | NeedInput> => {
+    const joined = underWay.get(request.idempotencyKey);
+    if (joined !== undefined) return joined.then(() => buyOnce(request, buyOptions));
+    const call = purchase(ctx, request, buyOptions).finally(() => underWay.delete(request.idempotencyKey));
+    underWay.set(request.idempotencyKey, call);
+    return call;
+  };
+
+  return {
+    listModels: (listOptions = {}) => viewModels(ctx, listOptions),
+
+    async buy(request, buyOptions = {}) {
+      const result = await buyOnce(request, buyOptions);
+      if ("needInput" in result || request.wait !== "verified") return result;
+      const receipt = await waitForVerdict(ctx, result.receipt.id, {
+        waitSeconds: VERIFIED_WAIT_SECONDS,
+        ...(buyOptions.signal === undefined ? {} : { signal: buyOptions.signal }),
+      });
+      return { ...result, receipt, appraisal: newestAppraisal(receipt) };
+    },
+
+    getReceipt: (id, { waitSeconds = 0, signal } = {}) =>
+      waitForVerdict(ctx, id, { waitSeconds, ...(signal === undefined ? {} : { signal }) }),
+
+    listReceipts: ({ limit = 50 } = {}) => listReceipts(db, { limit }),
+
+    verify: (receipt, { at, assurance } = {}) =>
+      judgeReceipt(ctx, receipt, {
+        assurance: assurance ?? wantedAssurance(receipt, config.verification.assurance),
+        ...(at === undefined ? {} : { evaluateAt: at }),
+      }),
+
+    spending: () => viewSpending(ctx),
+
+    audit: () => auditLog(db),
+
+    async importReceipt(receipt) {
+      // Its maker's appraisals are claims under another policy: only our own are kept.
+      const bare = { ...receipt, appraisals: [], log: null };
+      const appraisal = await judgeReceipt(ctx, bare, { assurance: config.verification.assurance });
+      const now = clock();
+      const stored = await immediate(db, async (tx) => {
+        await importReceipt(tx, bare, now);
+        return appendAppraisal(tx, receipt.id, appraisal);
+      });
+      ctx.events.emit(stored);
+      return stored;
+    },
+
+    async claimReceipt(id, purpose) {
+      await requireReceipt(ctx, id);
+      const claimed = await db
+        .insertInto("receipt_claims")
+        .values({ receipt_id: id, purpose, at: clock().getTime() })
+        .onConflict((conflict) => conflict.doNothing())
+        .executeTakeFirst();
+      return claimed.numInsertedOrUpdatedRows === 1n;
+    },
+
+    onReceipt: (listener) => ctx.events.on(listener),
+
+    close() {
+      closed ??= (async () => {
+        await Promise.allSettled(underWay.values());
+        await secondClock.stop();
+        await http.close();
+        await db.destroy();
+      })();
+      return closed;
+    },
+  };
+}
+

@@ -1,0 +1,113 @@
+import { fromBase64 } from "../evidence/bytes.ts";
+import { Proof402Error } from "../errors.ts";
+import type { Candidate } from "../market/choose.ts";
+import type { Seller } from "../market/types.ts";
+import { markSent, markSigned } from "../payment/journal.ts";
+import { paymentHeader } from "../payment/plan.ts";
+import { readPaymentResponse } from "../payment/offers.ts";
+import type { PurchaseRecord } from "../payment/types.ts";
+import type { Receipt } from "../receipts/schema.ts";
+import { forgetAttestation, type Attested } from "./attest.ts";
+import type { Call } from "./call.ts";
+import type { BuyerContext } from "./context.ts";
+import { receiptOf, storeDelivery } from "./deliver.ts";
+import { newestAppraisal } from "./judge.ts";
+import { quoteOf, type Quote } from "./quote.ts";
+import { quoteKey } from "./quotes.ts";
+import { send, type Received } from "./send.ts";
+import type { BuyResult } from "./types.ts";
+
+/** An answer and its receipt, or a fresh quote in place of one that had gone stale. */
+export type PaymentOutcome = { kind: "delivered"; result: BuyResult } | { kind: "stale_quote"; quote: Quote };
+
+/**
+ * Steps 5 to 7: journal, sign, journal, send; then receipt. Resending a purchase that was sent before signs the very
+ * same authorization (deterministic nonce and times), so a retry can never pay twice.
+ */
+export async function payAndReceive(
+  ctx: BuyerContext,
+  call: Call,
+  job: { candidate: Candidate; attested: Attested; purchase: PurchaseRecord; quoteWasCached: boolean },
+): Promise<PaymentOutcome> {
+  const { candidate, purchase } = job;
+  call.options.signal?.throwIfAborted();
+  await ensure(markSigned(ctx.db, purchase.id, { now: ctx.clock() }));
+  const signature = await call.wallet.signAuthorization(purchase.payment, purchase.offer);
+  const header = paymentHeader({ payment: purchase.payment, accepted: purchase.accepted, signature });
+  await ensure(markSent(ctx.db, purchase.id, { now: ctx.clock() }));
+  call.progress("paid", "authorization sent with the request");
+  const received = await send(ctx, purchase.request, {
+    paymentHeader: header,
+    ...(call.options.signal === undefined ? {} : { signal: call.options.signal }),
+  });
+  if (received.status === 402) {
+    ctx.quotes.drop(quoteKey(purchase.request));
+    if (job.quoteWasCached) return { kind: "stale_quote", quote: quoteOf(ctx, call, candidate, purchase.request, received) };
+  }
+  if (received.status !== 200) throw rejected(candidate, received);
+  call.progress("answered", "answer received");
+  return { kind: "delivered", result: await deliver(ctx, call, job, received) };
+}
+
+async function deliver(
+  ctx: BuyerContext,
+  call: Call,
+  { candidate, attested, purchase }: { candidate: Candidate; attested: Attested; purchase: PurchaseRecord },
+  received: Received,
+): Promise<BuyResult> {
+  const provider = ctx.providerOf(candidate.seller);
+  const signature = provider.responseEvidence(received.headers);
+  const receipt = receiptOf({ candidate, purchase, attested, received, signature });
+  const stored = await storeDelivery(ctx, receipt, purchase.id, call.assurance);
+  if (signature !== null && signature.teeId !== attested.keyId) await forgetAttestation(ctx, candidate.seller.id);
+  call.progress("verified", `fast clock: ${stored.appraisal.verdict}`);
+  const transaction = readPaymentResponse(received.headers)?.transaction;
+  ctx.wakeSecondClock(transaction === undefined ? undefined : { receiptId: receipt.id, transaction });
+  return { answer: answerOf(ctx, candidate.seller, purchase.model, received.body), receipt: stored.receipt, appraisal: stored.appraisal, paidNow: true };
+}
+
+/** The answer for the agent. One that cannot be read is an error only after its receipt is kept. */
+function answerOf(ctx: BuyerContext, seller: Seller, model: string, body: Uint8Array): Record<string, unknown> {
+  try {
+    return ctx.providerOf(seller).readAnswer(model, body);
+  } catch (error) {
+    if (!Proof402Error.isInstance(error)) throw error;
+    throw new Proof402Error(error.code, error.message, { money: "may-move", next: error.next, cause: error });
+  }
+}
+
+/** The stored result of a purchase that was answered before. */
+export function storedResult(ctx: BuyerContext, seller: Seller, receipt: Receipt): BuyResult {
+  const { body } = receipt.core.response;
+  if (body === undefined) {
+    throw new Proof402Error("answer_redacted", "This call was answered before, but the answer's bytes were redacted from its receipt.", {
+      money: "moved",
+      next: "Buy again under a new idempotency key if the answer is still needed.",
+    });
+  }
+  const answer = answerOf(ctx, seller, receipt.core.request.model, fromBase64(body));
+  return { answer, receipt, appraisal: newestAppraisal(receipt), paidNow: false };
+}
+
+function rejected(candidate: Candidate, received: Received): Proof402Error {
+  const settled = readPaymentResponse(received.headers);
+  return new Proof402Error(
+    received.status === 402 ? "payment_rejected" : "seller_error",
+    `Seller "${candidate.seller.id}" answered ${received.status} to a paid request.`,
+    {
+      money: "may-move",
+      next: "The signed amount stays reserved until the authorization is used or expires; `spending` shows it. Choose another seller.",
+      details: { status: received.status, sellerSaysSettled: settled?.success ?? null },
+    },
+  );
+}
+
+/** A refused journal transition means that another process moved the purchase: stop before anything is signed or sent. */
+async function ensure(transition: Promise<{ ok: boolean }>): Promise<void> {
+  const { ok } = await transition;
+  if (ok) return;
+  throw new Proof402Error("call_in_progress", "Another process took over this purchase.", {
+    money: "may-move",
+    next: "Call again with the same idempotency key in a moment to get its result.",
+  });
+}

@@ -1,0 +1,130 @@
+import { toHex } from "../evidence/bytes.ts";
+import { canonicalSha256 } from "../evidence/canonical.ts";
+import { Proof402Error } from "../errors.ts";
+import { chooseCandidate, type Candidate } from "../market/choose.ts";
+import { deriveNonce, planPayment } from "../payment/plan.ts";
+import { reserve } from "../payment/journal.ts";
+import type { PurchaseRecord, WireRequest } from "../payment/types.ts";
+import { attestSeller, type Attested } from "./attest.ts";
+import { openCall, refused, type Call } from "./call.ts";
+import type { BuyerContext } from "./context.ts";
+import { readHolds } from "./holds.ts";
+import { payAndReceive } from "./pay.ts";
+import { obtainQuote, type Quote } from "./quote.ts";
+import { resume } from "./resume.ts";
+import type { BuyOptions, BuyRequest, BuyResult, NeedInput } from "./types.ts";
+
+/** The flow of one purchase (DESIGN §4, steps 1 to 7). Throws Proof402Error. */
+export async function purchase(ctx: BuyerContext, request: BuyRequest, options: BuyOptions): Promise<BuyResult | NeedInput> {
+  const call = openCall(ctx, request, options);
+  const resumed = await resume(ctx, call);
+  if (resumed.kind === "result") return resumed.result;
+  return firstPayment(ctx, call, resumed.attempt);
+}
+
+/** Steps 1 to 4 for a call that has no usable authorization yet, then pays. */
+async function firstPayment(ctx: BuyerContext, call: Call, attempt: number): Promise<BuyResult | NeedInput> {
+  const { candidate, attested } = await chooseAndAttest(ctx, call);
+  const nonce = toHex(crypto.getRandomValues(new Uint8Array(16)));
+  const wire = ctx.providerOf(candidate.seller).buildRequest(candidate.seller, candidate.model, call.request.input, nonce);
+  const quote = await obtainQuote(ctx, call, candidate, wire);
+  call.progress("quoted", `price ${quote.offer.amount} base units of ${quote.asset.symbol}`);
+  return payQuote(ctx, call, { candidate, attested, wire, quote, attempt });
+}
+
+/** Steps 1 and 2. */
+export async function chooseAndAttest(ctx: BuyerContext, call: Call): Promise<{ candidate: Candidate; attested: Attested }> {
+  const { request, options, assurance } = call;
+  const candidate = chooseCandidate({
+    listings: await ctx.catalog.listings(options.signal === undefined ? {} : { signal: options.signal }),
+    holds: await readHolds(ctx.db),
+    assets: ctx.config.payment.assets,
+    model: request.model,
+    assurance,
+    ...(request.seller === undefined ? {} : { seller: request.seller }),
+  });
+  call.progress("chosen", `seller ${candidate.seller.id}`);
+  const attested = await attestSeller(ctx, candidate, assurance, options.signal);
+  call.progress("attested", attested.keyId === null ? "seller gives no attestation" : "platform, code, key and model checked");
+  return { candidate, attested };
+}
+
+/** Step 4 (policy, approval, reservation), then step 5. A quote from the cache that proves stale earns one fresh one. */
+async function payQuote(
+  ctx: BuyerContext,
+  call: Call,
+  job: { candidate: Candidate; attested: Attested; wire: WireRequest; quote: Quote; attempt: number },
+): Promise<BuyResult | NeedInput> {
+  const { candidate, quote, wire, attempt } = job;
+  const needInput = await askApproval(call, candidate, quote);
+  if (needInput !== null) return { needInput };
+  const reserved = await reserveOffer(ctx, call, { candidate, quote, wire, attempt });
+  call.progress("reserved", "amount reserved under the policy");
+  const outcome = await payAndReceive(ctx, call, { candidate, attested: job.attested, purchase: reserved, quoteWasCached: quote.cached });
+  if (outcome.kind === "delivered") return outcome.result;
+  // The stale offer's authorization may still be redeemed until it expires: the journal goes on counting it, and the
+  // reservation below must fit beside it.
+  return payQuote(ctx, call, { ...job, quote: outcome.quote, attempt: attempt + 1 });
+}
+
+async function askApproval(call: Call, candidate: Candidate, quote: Quote): Promise<NeedInput["needInput"] | null> {
+  const threshold = quote.asset.approveAbove;
+  if (threshold === undefined || BigInt(quote.offer.amount) <= BigInt(threshold)) return null;
+  const { offer, asset } = quote;
+  const request = {
+    message: `Pay ${offer.amount} base units (${asset.decimals} decimals) of ${asset.symbol} on ${offer.network} to ${offer.payTo} (${candidate.seller.id}) for one inference of ${candidate.model.name}?`,
+    digest: toHex(canonicalSha256({ args: call.argsDigest, offer: offer.offerHash, seller: candidate.seller.id })),
+    sellerId: candidate.seller.id,
+    model: candidate.model.name,
+    payTo: offer.payTo,
+    network: offer.network,
+    asset: offer.asset,
+    amount: offer.amount,
+  };
+  if (call.options.approve === undefined) {
+    throw new Proof402Error("approval_required", "This amount needs a person's approval and nobody can be asked here.", {
+      next: "Make the call where a person can be asked, or have the owner raise approveAbove in the payment policy.",
+      details: { amount: offer.amount, approveAbove: threshold },
+    });
+  }
+  const decision = await call.options.approve(request);
+  if (decision === "approved") return null;
+  if (decision === "ask_later") return request;
+  throw new Proof402Error("approval_declined", "A person declined this payment.", { next: "Do not try this purchase again unless the person asks for it." });
+}
+
+async function reserveOffer(
+  ctx: BuyerContext,
+  call: Call,
+  job: { candidate: Candidate; quote: Quote; wire: WireRequest; attempt: number },
+): Promise<PurchaseRecord> {
+  const { offer, asset } = job.quote;
+  const now = ctx.clock();
+  const payment = planPayment({
+    offer,
+    payer: call.wallet.address,
+    nonce: deriveNonce(ctx.nonceSecret, call.request.idempotencyKey, job.attempt),
+    now,
+    policy: ctx.config.payment,
+  });
+  const result = await reserve(ctx.db, {
+    policy: ctx.config.payment,
+    asset,
+    now,
+    idempotencyKey: call.request.idempotencyKey,
+    attempt: job.attempt,
+    argsDigest: call.argsDigest,
+    sellerId: job.candidate.seller.id,
+    model: job.candidate.model.name,
+    offer,
+    accepted: job.quote.accepted,
+    payment,
+    request: job.wire,
+    ...(job.quote.maxAmount === null ? {} : { maxAmount: job.quote.maxAmount }),
+  });
+  if (result.kind === "reserved") return result.purchase;
+  if (result.kind === "refused") throw refused(result.refusal);
+  throw new Proof402Error("call_in_progress", "Another process is making the call with this idempotency key.", {
+    next: "Call again with the same key in a moment to get its result.",
+  });
+}

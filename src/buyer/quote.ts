@@ -1,0 +1,59 @@
+import type { Candidate } from "../market/choose.ts";
+import { Proof402Error } from "../errors.ts";
+import { usdToBaseUnits } from "../payment/amounts.ts";
+import { chooseOffer, readPaymentRequired, type AcceptedOffer } from "../payment/offers.ts";
+import type { WireRequest } from "../payment/types.ts";
+import { refused, type Call } from "./call.ts";
+import type { BuyerContext } from "./context.ts";
+import { quoteKey } from "./quotes.ts";
+import { send, type Received } from "./send.ts";
+
+/** An offer the policy accepts for this call. */
+export type Quote = AcceptedOffer & {
+  /** The caller's own bound in base units, or null. */
+  maxAmount: bigint | null;
+  cached: boolean;
+};
+
+/** Step 3: the cached offer if it is fresh and still fits this call, else the seller's 402. */
+export async function obtainQuote(ctx: BuyerContext, call: Call, candidate: Candidate, wire: WireRequest): Promise<Quote> {
+  const cached = ctx.quotes.get(quoteKey(wire), ctx.clock().getTime());
+  if (cached !== null) {
+    const maxAmount = maxAmountOf(call, cached);
+    if (maxAmount === null || BigInt(cached.offer.amount) <= maxAmount) return { ...cached, maxAmount, cached: true };
+  }
+  const unpaid = await send(ctx, wire, call.options.signal === undefined ? {} : { signal: call.options.signal });
+  if (unpaid.status !== 402) {
+    throw new Proof402Error("no_offer", `Seller "${candidate.seller.id}" answered ${unpaid.status} instead of a payment offer.`, {
+      next: unpaid.status === 400 ? "Check the input against list_models." : "Try again later or choose another seller.",
+      details: { status: unpaid.status },
+    });
+  }
+  return quoteOf(ctx, call, candidate, wire, unpaid);
+}
+
+/** Reads and judges a 402. Throws the policy's refusal when no offer fits. */
+export function quoteOf(ctx: BuyerContext, call: Call, candidate: Candidate, wire: WireRequest, response: Received): Quote {
+  const read = readPaymentRequired(response.headers);
+  if (!read.ok) throw refused(read.refusal);
+  const bound = call.request.maxUsd;
+  const chosen = chooseOffer({
+    policy: ctx.config.payment,
+    payTo: candidate.seller.payTo,
+    required: read.required,
+    ...(bound === undefined ? {} : { maxUsd: bound }),
+  });
+  if (!chosen.ok) {
+    const [first] = chosen.refusals;
+    throw first === undefined ? new Proof402Error("no_offer", "The seller made no offer.", { next: "Choose another seller." }) : refused(first);
+  }
+  ctx.quotes.set(quoteKey(wire), chosen.accepted, ctx.clock().getTime());
+  return { ...chosen.accepted, maxAmount: maxAmountOf(call, chosen.accepted), cached: false };
+}
+
+function maxAmountOf(call: Call, { asset }: AcceptedOffer): bigint | null {
+  const { maxUsd } = call.request;
+  if (maxUsd === undefined) return null;
+  // An asset without a declared USD value cannot be bounded in USD: nothing of it may be spent.
+  return asset.usdStable ? usdToBaseUnits(maxUsd, asset.decimals) : 0n;
+}

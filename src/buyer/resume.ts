@@ -1,0 +1,90 @@
+import { Proof402Error } from "../errors.ts";
+import type { Candidate } from "../market/choose.ts";
+import type { Seller } from "../market/types.ts";
+import { readLatestAttempt, release } from "../payment/journal.ts";
+import { observeSettlement } from "../payment/settlement.ts";
+import type { PurchaseRecord } from "../payment/types.ts";
+import { readReceipt } from "../receipts/store.ts";
+import { attestSeller } from "./attest.ts";
+import type { Call } from "./call.ts";
+import type { BuyerContext } from "./context.ts";
+import { payAndReceive, storedResult } from "./pay.ts";
+import type { BuyResult } from "./types.ts";
+
+/** Time left below which an authorization is not sent again, seconds: the facilitator wants six. */
+const RESEND_MARGIN_SECONDS = 10;
+
+/** What a call's journal entry allows: its stored or resent result, or a (further) attempt. */
+export type Resumed = { kind: "result"; result: BuyResult } | { kind: "attempt"; attempt: number };
+
+/**
+ * One key, one payment (DESIGN §6.5): looks up what became of this logical call before.
+ * Throws Proof402Error `idempotency_conflict`, `paid_not_served` or `payment_in_doubt`.
+ */
+export async function resume(ctx: BuyerContext, call: Call): Promise<Resumed> {
+  const purchase = await readLatestAttempt(ctx.db, call.request.idempotencyKey);
+  if (purchase === null) return { kind: "attempt", attempt: 1 };
+  if (purchase.argsDigest !== call.argsDigest) {
+    throw new Proof402Error("idempotency_conflict", "This idempotency key was used for another call.", { next: "Use a new key for a new call." });
+  }
+  if (purchase.receiptId !== null) return { kind: "result", result: await answeredBefore(ctx, purchase) };
+  if (purchase.state === "released") return { kind: "attempt", attempt: purchase.attempt + 1 };
+  if (purchase.payment.validBefore - ctx.clock().getTime() / 1000 > RESEND_MARGIN_SECONDS) return resend(ctx, call, purchase);
+  return afterExpiry(ctx, purchase);
+}
+
+async function answeredBefore(ctx: BuyerContext, purchase: PurchaseRecord): Promise<BuyResult> {
+  const receipt = await readReceipt(ctx.db, purchase.receiptId ?? "");
+  if (receipt === null) throw new Error(`journal names receipt ${purchase.receiptId} that is not stored`);
+  return storedResult(ctx, sellerOf(ctx, purchase), receipt);
+}
+
+async function resend(ctx: BuyerContext, call: Call, purchase: PurchaseRecord): Promise<Resumed> {
+  const candidate = await candidateOf(ctx, purchase);
+  const attested = await attestSeller(ctx, candidate, call.assurance, call.options.signal);
+  const outcome = await payAndReceive(ctx, call, { candidate, attested, purchase, quoteWasCached: false });
+  if (outcome.kind !== "delivered") throw new Error("unreachable: a resend never earns a fresh quote");
+  return { kind: "result", result: outcome.result };
+}
+
+/** The authorization can no longer be redeemed: only the chain knows whether it was. */
+async function afterExpiry(ctx: BuyerContext, purchase: PurchaseRecord): Promise<Resumed> {
+  const chain = ctx.chains.get(purchase.payment.network);
+  const seen = chain === undefined ? { state: "pending" as const } : await observeSettlement(chain, purchase.payment, {});
+  if (seen.state === "expired") {
+    await release(ctx.db, purchase.id, { reason: "authorization_expired", unusable: true, now: ctx.clock() });
+    return { kind: "attempt", attempt: purchase.attempt + 1 };
+  }
+  if (seen.state === "settled") {
+    throw new Proof402Error("paid_not_served", "This call was paid on chain earlier, but its answer never arrived.", {
+      money: "moved",
+      next: "Nothing more is paid under this key. Complain to the seller with the transaction, or buy again under a new key.",
+      details: { transaction: seen.transaction },
+    });
+  }
+  throw new Proof402Error("payment_in_doubt", "The chain cannot say yet whether this call's earlier authorization was used.", {
+    money: "may-move",
+    next: "Call again with the same idempotency key in a minute.",
+  });
+}
+
+async function candidateOf(ctx: BuyerContext, purchase: PurchaseRecord): Promise<Candidate> {
+  const seller = sellerOf(ctx, purchase);
+  const listing = (await ctx.catalog.listings()).find((l) => l.seller.id === seller.id);
+  const model = listing?.models.find((m) => m.name === purchase.model);
+  if (model !== undefined) return { seller, model };
+  throw new Proof402Error("seller_unreachable", `Seller "${seller.id}" of this earlier call cannot be asked now.`, {
+    money: "may-move",
+    next: "Call again with the same idempotency key later.",
+  });
+}
+
+function sellerOf(ctx: BuyerContext, purchase: PurchaseRecord): Seller {
+  const seller = ctx.config.sellers.find((s) => s.id === purchase.sellerId);
+  if (seller !== undefined) return seller;
+  throw new Proof402Error("seller_not_found", `Seller "${purchase.sellerId}" of this earlier call is no longer configured.`, {
+    money: purchase.receiptId === null ? "may-move" : "moved",
+    next: "Put the seller back into the configuration, or use a new idempotency key.",
+    details: { receiptId: purchase.receiptId },
+  });
+}

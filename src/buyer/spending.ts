@@ -1,0 +1,33 @@
+import { recentPurchases, spending } from "../payment/journal.ts";
+import type { BuyerContext } from "./context.ts";
+import type { Spending } from "./types.ts";
+
+const RECENT = 20;
+
+/** Caps, what is spent and reserved, and the newest purchases with their verdicts. */
+export async function viewSpending(ctx: BuyerContext): Promise<Spending> {
+  const [view, recent] = await Promise.all([spending(ctx.db, ctx.config.payment, ctx.clock()), recentPurchases(ctx.db, RECENT)]);
+  const ids = recent.flatMap((purchase) => purchase.receiptId ?? []);
+  const verdicts =
+    ids.length === 0 ? [] : await ctx.db.selectFrom("receipts").select(["id", "verdict"]).where("id", "in", ids).execute();
+  const verdictOf = new Map(verdicts.map((row) => [row.id, row.verdict]));
+  const symbolOf = (network: string, asset: string): string =>
+    ctx.config.payment.assets.find((a) => a.network === network && a.asset === asset)?.symbol ?? asset;
+  return {
+    payer: ctx.wallet?.address ?? null,
+    assets: view.assets,
+    callsLastHour: view.callsLastHour,
+    callsPerHour: ctx.config.payment.callsPerHour,
+    recent: recent.map((purchase) => ({
+      idempotencyKey: purchase.idempotencyKey,
+      at: new Date(purchase.createdAt).toISOString(),
+      sellerId: purchase.sellerId,
+      model: purchase.model,
+      symbol: symbolOf(purchase.offer.network, purchase.offer.asset),
+      amount: purchase.settledAmount ?? purchase.offer.amount,
+      state: purchase.state,
+      receiptId: purchase.receiptId,
+      verdict: (verdictOf.get(purchase.receiptId ?? "") as Spending["recent"][number]["verdict"]) ?? null,
+    })),
+  };
+}

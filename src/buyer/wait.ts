@@ -1,0 +1,58 @@
+import { Proof402Error } from "../errors.ts";
+import type { Receipt } from "../receipts/schema.ts";
+import { readReceipt } from "../receipts/store.ts";
+import type { BuyerContext } from "./context.ts";
+import { newestAppraisal } from "./judge.ts";
+
+/** How often another process's progress is looked for, ms. */
+const POLL_MS = 200;
+
+/** The stored receipt. Throws Proof402Error `receipt_not_found`. */
+export async function requireReceipt(ctx: BuyerContext, id: string): Promise<Receipt> {
+  const receipt = await readReceipt(ctx.db, id);
+  if (receipt !== null) return receipt;
+  throw new Proof402Error("receipt_not_found", `No receipt "${id.slice(0, 64)}" is stored here.`, {
+    next: "Check the id, or import the receipt file first.",
+  });
+}
+
+/**
+ * The stored receipt once its verdict is no longer `pending`, or as it stands after `waitSeconds`.
+ * Sees what this process lands at once and what another process lands within a fraction of a second.
+ */
+export async function waitForVerdict(
+  ctx: BuyerContext,
+  id: string,
+  options: { waitSeconds: number; signal?: AbortSignal },
+): Promise<Receipt> {
+  const deadline = ctx.clock().getTime() + options.waitSeconds * 1000;
+  for (;;) {
+    const receipt = await requireReceipt(ctx, id);
+    const left = deadline - ctx.clock().getTime();
+    if (newestAppraisal(receipt).verdict !== "pending" || left <= 0) return receipt;
+    ctx.wakeSecondClock();
+    await changeOrTimeout(ctx, id, Math.min(left, POLL_MS), options.signal);
+  }
+}
+
+function changeOrTimeout(ctx: BuyerContext, id: string, ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      unsubscribe();
+      signal?.removeEventListener("abort", aborted);
+      resolve();
+    };
+    const aborted = (): void => {
+      clearTimeout(timer);
+      unsubscribe();
+      reject(new Proof402Error("aborted", "Waiting was aborted; the receipt is stored.", { next: "Call get_receipt again." }));
+    };
+    const timer = setTimeout(done, ms);
+    const unsubscribe = ctx.events.on((receipt) => {
+      if (receipt.id === id) done();
+    });
+    if (signal?.aborted) aborted();
+    else signal?.addEventListener("abort", aborted, { once: true });
+  });
+}

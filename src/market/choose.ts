@@ -1,0 +1,89 @@
+import { Proof402Error } from "../errors.ts";
+import type { AssetPolicy } from "../payment/policy.ts";
+import { ASSURANCES, type Assurance } from "../receipts/schema.ts";
+import type { SellerListing } from "./catalog.ts";
+import type { ListedModel, Seller } from "./types.ts";
+
+/** A seller on hold: a verdict about it was `failed` (DESIGN §4.9). */
+export type Hold = { sellerId: string; reason: string; receiptId: string };
+
+export type Candidate = { seller: Seller; model: ListedModel };
+
+const rank = (assurance: Assurance): number => ASSURANCES.indexOf(assurance);
+
+/**
+ * The cheapest listed model that satisfies the call: by name, seller if one is named, assurance, and not on hold.
+ * A seller without evidence is only taken when the call asks for assurance `none`. Listed prices only order the
+ * choice; what is paid is the real offer, judged by the payment policy.
+ *
+ * Throws Proof402Error `model_not_found`, `seller_not_found`, `seller_on_hold`, `seller_unreachable` or `no_seller_for_assurance`.
+ */
+export function chooseCandidate(options: {
+  listings: readonly SellerListing[];
+  holds: readonly Hold[];
+  assets: readonly AssetPolicy[];
+  model: string;
+  assurance: Assurance;
+  seller?: string;
+}): Candidate {
+  const { listings, holds, model, assurance } = options;
+  if (options.seller !== undefined && !listings.some((l) => l.seller.id === options.seller)) {
+    throw new Proof402Error("seller_not_found", `No seller is configured as "${options.seller.slice(0, 64)}".`, {
+      next: `Choose one of: ${listings.map((l) => l.seller.id).join(", ")}.`,
+    });
+  }
+  const asked = listings.filter((l) => options.seller === undefined || l.seller.id === options.seller);
+  const named = asked.flatMap((l) => l.models.filter((m) => m.name === model).map((m) => ({ seller: l.seller, model: m })));
+  if (named.length === 0) {
+    const down = asked.filter((l) => l.unreachable !== null);
+    if (down.length > 0) {
+      throw new Proof402Error("seller_unreachable", `Could not ask ${down.map((l) => l.seller.id).join(", ")} for "${model.slice(0, 128)}".`, {
+        next: "Try again, or call list_models to see what is reachable.",
+        details: { sellers: down.map((l) => ({ id: l.seller.id, reason: l.unreachable })) },
+      });
+    }
+    const names = [...new Set(listings.flatMap((l) => l.models.map((m) => m.name)))];
+    throw new Proof402Error("model_not_found", `No seller lists a model "${model.slice(0, 128)}".`, {
+      next: names.length === 0 ? "Call list_models." : `Choose one of: ${names.slice(0, 20).join(", ")}.`,
+    });
+  }
+  const enough = named.filter((c) => rank(c.seller.assurance) >= rank(assurance));
+  if (enough.length === 0) {
+    throw new Proof402Error("no_seller_for_assurance", `No seller of "${model}" offers assurance "${assurance}".`, {
+      next: `Ask for less assurance (offered: ${[...new Set(named.map((c) => c.seller.assurance))].join(", ")}), or add a seller.`,
+    });
+  }
+  const held = new Map(holds.map((hold) => [hold.sellerId, hold]));
+  const free = enough.filter((c) => !held.has(c.seller.id));
+  if (free.length === 0) {
+    const holdsHere = enough.flatMap((c) => held.get(c.seller.id) ?? []);
+    throw new Proof402Error("seller_on_hold", `On hold: ${holdsHere.map((h) => `${h.sellerId} (${h.reason})`).join("; ")}.`, {
+      next: "Choose another seller, or look at the failed receipt before trusting this one again.",
+      details: { receipts: holdsHere.map((h) => h.receiptId) },
+    });
+  }
+  // Sellers that give the evidence asked for come in order of price; a free-of-evidence call takes the cheapest of all.
+  const [best] = free.toSorted((a, b) => comparePrice(a.model, b.model, options.assets));
+  if (best === undefined) throw new Error("unreachable: free is not empty");
+  return best;
+}
+
+function comparePrice(a: ListedModel, b: ListedModel, assets: readonly AssetPolicy[]): number {
+  const left = usdMicros(a, assets);
+  const right = usdMicros(b, assets);
+  if (left === right) return 0;
+  if (left === null) return 1;
+  if (right === null) return -1;
+  return left < right ? -1 : 1;
+}
+
+/** A listed price in 10^-18 USD, or null where the asset is not declared stable by the policy. */
+function usdMicros(model: ListedModel, assets: readonly AssetPolicy[]): bigint | null {
+  const asset = findAsset(model.price, assets);
+  if (model.price === null || asset === undefined || !asset.usdStable || asset.decimals > 18) return null;
+  return BigInt(model.price.amount) * 10n ** BigInt(18 - asset.decimals);
+}
+
+/** The policy's entry for a listed price. */
+export const findAsset = (price: ListedModel["price"], assets: readonly AssetPolicy[]): AssetPolicy | undefined =>
+  price === null ? undefined : assets.find((asset) => asset.network === price.network && asset.asset === price.asset);

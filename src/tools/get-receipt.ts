@@ -1,0 +1,40 @@
+import { z } from "zod";
+import { newestAppraisal } from "../buyer/judge.ts";
+import { layerResultSchema } from "../receipts/schema.ts";
+import type { ToolDefinition } from "./definition.ts";
+import { outcomeOf } from "./outcome.ts";
+import { receiptSummarySchema, summarize, summaryText } from "./summary.ts";
+
+const input = z.strictObject({
+  id: z.string().min(1).max(64).describe("Receipt id, p402_..."),
+  wait_seconds: z.number().min(0).max(55).optional().describe("Wait while the verdict is pending"),
+  detail: z.enum(["concise", "detailed"]).optional(),
+});
+
+const output = z.object({
+  receipt: receiptSummarySchema,
+  layers: z.record(z.string(), layerResultSchema).optional(),
+});
+
+export const getReceipt: ToolDefinition<typeof input, typeof output> = {
+  name: "get_receipt",
+  title: "Get a receipt",
+  description: "Read a stored receipt and its newest verdict; can wait while background checks (settlement, proofs) finish.",
+  input,
+  output,
+  annotations: { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: false },
+  run: (context, { id, wait_seconds, detail }) =>
+    outcomeOf(async () => {
+      const receipt = await context.buyer.getReceipt(id, {
+        waitSeconds: wait_seconds ?? 0,
+        ...(context.signal === undefined ? {} : { signal: context.signal }),
+      });
+      const appraisal = newestAppraisal(receipt);
+      const summary = summarize(receipt, appraisal);
+      const detailed = detail === "detailed";
+      const text = detailed
+        ? [summaryText(summary), ...Object.entries(appraisal.layers).map(([name, l]) => `${name}: ${l.status} (${l.code}) ${l.note}`)].join("\n")
+        : summaryText(summary);
+      return { status: "ok", text, data: { receipt: summary, ...(detailed ? { layers: appraisal.layers } : {}) } };
+    }),
+};

@@ -1,0 +1,11 @@
+import { buyInference } from "./buy-inference.ts";
+import type { ToolDefinition } from "./definition.ts";
+import { getReceipt } from "./get-receipt.ts";
+import { listModels } from "./list-models.ts";
+import { spending } from "./spending.ts";
+import { verifyReceipt } from "./verify-receipt.ts";
+
+/** Every tool an agent sees, in the order surfaces show them. */
+export const tools = [listModels, buyInference, getReceipt, verifyReceipt, spending] as unknown as readonly ToolDefinition[];
+
+export { buyInference, getReceipt, listModels, spending, verifyReceipt };

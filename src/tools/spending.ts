@@ -1,0 +1,90 @@
+import { z } from "zod";
+import type { Spending } from "../buyer/types.ts";
+import { formatUnits } from "../payment/amounts.ts";
+import type { ToolDefinition } from "./definition.ts";
+import { outcomeOf } from "./outcome.ts";
+
+const input = z.strictObject({});
+
+const output = z.object({
+  payer: z.string().nullable(),
+  assets: z.array(
+    z.object({
+      symbol: z.string(),
+      network: z.string(),
+      asset: z.string(),
+      decimals: z.number(),
+      reserved: z.string(),
+      spent: z.string(),
+      perCall: z.string(),
+      windows: z.array(z.object({ name: z.string(), used: z.string(), cap: z.string(), remaining: z.string() })),
+    }),
+  ),
+  callsLastHour: z.number(),
+  callsPerHour: z.number(),
+  recent: z.array(
+    z.object({
+      at: z.string(),
+      seller: z.string(),
+      model: z.string(),
+      symbol: z.string(),
+      amount: z.string(),
+      state: z.string(),
+      receiptId: z.string().nullable(),
+      verdict: z.string().nullable(),
+    }),
+  ),
+});
+
+export const spending: ToolDefinition<typeof input, typeof output> = {
+  name: "spending",
+  title: "Spending",
+  description: "Spending limits, what is spent and reserved, and recent purchases. Amounts in base units. Free.",
+  input,
+  output,
+  annotations: { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: false },
+  run: (context) =>
+    outcomeOf(async () => {
+      const data = dataOf(await context.buyer.spending());
+      return { status: "ok", text: textOf(data), data };
+    }),
+};
+
+const dataOf = (view: Spending): z.infer<typeof output> => ({
+  payer: view.payer,
+  assets: view.assets.map((a) => ({
+    symbol: a.symbol,
+    network: a.network,
+    asset: a.asset,
+    decimals: a.decimals,
+    reserved: a.reserved,
+    spent: a.spent,
+    perCall: a.perCall,
+    windows: a.windows,
+  })),
+  callsLastHour: view.callsLastHour,
+  callsPerHour: view.callsPerHour,
+  recent: view.recent.map((r) => ({
+    at: r.at,
+    seller: r.sellerId,
+    model: r.model,
+    symbol: r.symbol,
+    amount: r.amount,
+    state: r.state,
+    receiptId: r.receiptId,
+    verdict: r.verdict,
+  })),
+});
+
+function textOf(data: z.infer<typeof output>): string {
+  const lines = data.assets.flatMap((asset) => {
+    const units = (amount: string): string => `${formatUnits(amount, asset.decimals)} ${asset.symbol}`;
+    return [
+      `${asset.symbol} on ${asset.network}: spent ${units(asset.spent)}, reserved ${units(asset.reserved)}, per call at most ${units(asset.perCall)}.`,
+      ...asset.windows.map((w) => `  ${w.name}: ${units(w.used)} of ${units(w.cap)}, ${units(w.remaining)} left.`),
+    ];
+  });
+  lines.push(`Calls in the last hour: ${data.callsLastHour} of ${data.callsPerHour}. Wallet: ${data.payer ?? "none configured"}.`);
+  for (const r of data.recent) lines.push(`${r.at} ${r.seller}/${r.model}: ${r.state}, ${r.amount} base units of ${r.symbol}, receipt ${r.receiptId ?? "none"}, ${r.verdict ?? "no verdict"}.`);
+  return lines.join("\n");
+}

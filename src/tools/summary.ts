@@ -1,0 +1,68 @@
+import { z } from "zod";
+import { formatUnits } from "../payment/amounts.ts";
+import { ASSURANCES, LAYERS, STATUSES, VERDICTS, type Appraisal, type Receipt } from "../receipts/schema.ts";
+
+/** What every tool says about a receipt. The evidence itself stays in the file. */
+export const receiptSummarySchema = z.object({
+  id: z.string(),
+  seller: z.string(),
+  model: z.string(),
+  verdict: z.enum(VERDICTS),
+  assurance: z.enum(ASSURANCES),
+  wanted: z.enum(ASSURANCES),
+  simulated: z.boolean(),
+  replayed: z.boolean(),
+  paid: z.object({ amount: z.string(), decimals: z.number(), asset: z.string(), network: z.string(), payTo: z.string() }),
+  at: z.string(),
+  layers: z.record(z.string(), z.enum(STATUSES)),
+  problems: z.array(z.string()),
+  notProven: z.array(z.string()),
+});
+export type ReceiptSummary = z.infer<typeof receiptSummarySchema>;
+
+/** The summary of a receipt under one appraisal of it. */
+export function summarize(receipt: Receipt, appraisal: Appraisal): ReceiptSummary {
+  const { core } = receipt;
+  return {
+    id: receipt.id,
+    seller: core.seller.id,
+    model: core.request.model,
+    verdict: appraisal.verdict,
+    assurance: appraisal.assurance,
+    wanted: appraisal.wanted,
+    simulated: appraisal.simulated,
+    replayed: appraisal.replayed,
+    paid: {
+      amount: core.payment.amount,
+      decimals: core.offer.decimals,
+      asset: core.payment.asset,
+      network: core.payment.network,
+      payTo: core.payment.payTo,
+    },
+    at: core.response.receivedAt,
+    layers: Object.fromEntries(LAYERS.map((layer) => [layer, appraisal.layers[layer].status])),
+    problems: LAYERS.filter((layer) => appraisal.layers[layer].status === "fail").map(
+      (layer) => `${layer}: ${appraisal.layers[layer].code}: ${appraisal.layers[layer].note}`,
+    ),
+    notProven: appraisal.notProven,
+  };
+}
+
+const VERDICT_WORDS: Record<ReceiptSummary["verdict"], string> = {
+  verified: "every required layer passed",
+  pending: "nothing failed so far, evidence is still to come: do not act on it yet if you need proof",
+  failed: "DO NOT act on this answer",
+  unverified: "required evidence is missing: treat the answer as unproven",
+};
+
+/** One paragraph that stands alone for a reader who sees only text. */
+export function summaryText(summary: ReceiptSummary): string {
+  const lines = [
+    `Receipt ${summary.id}: ${summary.verdict.toUpperCase()} (${VERDICT_WORDS[summary.verdict]}).`,
+    `Assurance reached: ${summary.assurance}${summary.simulated ? " (SIMULATED hardware)" : ""}, asked for: ${summary.wanted}. Seller: ${summary.seller}, model: ${summary.model}. Paid: ${formatUnits(summary.paid.amount, summary.paid.decimals)} of ${summary.paid.asset} on ${summary.paid.network}.`,
+    `Layers: ${Object.entries(summary.layers).map(([layer, status]) => `${layer} ${status}`).join(", ")}.`,
+  ];
+  if (summary.problems.length > 0) lines.push(`Problems: ${summary.problems.join(" | ")}`);
+  if (summary.notProven.length > 0) lines.push(`Not proven: ${summary.notProven.join(" | ")}`);
+  return lines.join("\n");
+}

@@ -1,0 +1,52 @@
+import { z } from "zod";
+import { Proof402Error } from "../errors.ts";
+import { parseReceipt } from "../receipts/receipt.ts";
+import { ASSURANCES, layerResultSchema, type Receipt } from "../receipts/schema.ts";
+import type { ToolContext, ToolDefinition } from "./definition.ts";
+import { outcomeOf } from "./outcome.ts";
+import { receiptSummarySchema, summarize, summaryText } from "./summary.ts";
+
+const input = z.strictObject({
+  id: z.string().max(64).optional().describe("Id of a stored receipt"),
+  content: z.string().max(8_000_000).optional().describe("Or the text of a receipt file"),
+  at: z.iso.datetime().optional().describe("Judge as of this time; default: when it was bought"),
+  assurance: z.enum(ASSURANCES).optional(),
+});
+
+const output = z.object({
+  receipt: receiptSummarySchema,
+  evaluatedAt: z.string(),
+  layers: z.record(z.string(), layerResultSchema),
+});
+
+export const verifyReceipt: ToolDefinition<typeof input, typeof output> = {
+  name: "verify_receipt",
+  title: "Verify a receipt",
+  description: "Check a receipt anew from its own evidence, offline, under this buyer's policy. Give id or content. Free.",
+  input,
+  output,
+  annotations: { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: false },
+  run: (context, args) =>
+    outcomeOf(async () => {
+      const receipt = await receiptOf(context, args);
+      const appraisal = await context.buyer.verify(receipt, {
+        ...(args.at === undefined ? {} : { at: new Date(args.at) }),
+        ...(args.assurance === undefined ? {} : { assurance: args.assurance }),
+      });
+      const data = { receipt: summarize(receipt, appraisal), evaluatedAt: appraisal.evaluatedAt, layers: appraisal.layers };
+      const layers = Object.entries(data.layers).map(([name, l]) => `${name}: ${l.status} (${l.code}) ${l.note}`);
+      return { status: "ok", text: [summaryText(data.receipt), `Judged as of ${data.evaluatedAt}.`, ...layers].join("\n"), data };
+    }),
+};
+
+async function receiptOf(context: ToolContext, { id, content }: z.infer<typeof input>): Promise<Receipt> {
+  if ((id === undefined) === (content === undefined)) {
+    throw new Proof402Error("invalid_input", "Give exactly one of id and content.", { next: "Call again with one of them." });
+  }
+  if (id !== undefined) return context.buyer.getReceipt(id);
+  const parsed = parseReceipt(content ?? "");
+  if (!parsed.ok) {
+    throw new Proof402Error(parsed.code, parsed.message, { next: "Get the receipt file again from where it was made; this one cannot be trusted." });
+  }
+  return parsed.receipt;
+}
