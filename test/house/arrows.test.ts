@@ -1,0 +1,211 @@
+import { build } from "esbuild";
+import { readFileSync } from "node:fs";
+import { isBuiltin } from "node:module";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { VERSION } from "../../src/version.ts";
+import {
+  ARROWS,
+  HEAVY,
+  RECEIPT_FILES_OF_VERIFY,
+  cyclesBetweenRooms,
+  eagerHeavyImports,
+  foreignPackages,
+  loadedWith,
+  roomOf,
+  wrongArrows,
+} from "./rooms.ts";
+import { ROOT, parseSource, readSources } from "./sources.ts";
+
+const house = readSources(["src", "mcp-server"]);
+const around = readSources(["examples", "scripts", "models", "test"]);
+const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
+  version: string;
+  dependencies: Record<string, string>;
+  peerDependencies: Record<string, string>;
+};
+const given = Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies });
+
+describe("the arrows of the house", () => {
+  it("every import between rooms is in the table", () => {
+    expect(house.length).toBeGreaterThan(30);
+    expect(wrongArrows(house)).toEqual([]);
+  });
+
+  it("no rooms import each other in a circle", () => {
+    expect(cyclesBetweenRooms(house)).toEqual([]);
+  });
+
+  it("the table itself goes down only", () => {
+    const table = Object.entries(ARROWS).map(([room, targets]) =>
+      parseSource(`src/${room}/x.ts`, targets.map((to) => `import "../${to}/x.ts";`).join("\n")),
+    );
+    expect(cyclesBetweenRooms(table)).toEqual([]);
+  });
+
+  it("verify knows receipts by shape only, and no node builtin", () => {
+    const verify = house.filter((source) => roomOf(source.path) === "verify");
+    const wrong = verify.flatMap((source) =>
+      source.imports
+        .filter(
+          (one) =>
+            isBuiltin(one.specifier) ||
+            (one.file?.startsWith("src/receipts/") === true && !RECEIPT_FILES_OF_VERIFY.includes(one.file)),
+        )
+        .map((one) => `${source.path}: ${one.specifier}`),
+    );
+    expect(verify.length).toBeGreaterThan(0);
+    expect(wrong).toEqual([]);
+  });
+
+  it("the table lets only the CLI know the devnet", () => {
+    const knowing = Object.keys(ARROWS).filter((room) => ARROWS[room]?.includes("devnet"));
+    expect(knowing).toEqual(["cli"]);
+  });
+
+  it("the table keeps the seller's rooms from the buyer's side", () => {
+    for (const room of ["node", "devnet"]) {
+      for (const buyerSide of ["buyer", "tools", "langchain", "cli", "mcp-server", "index"]) {
+        expect(ARROWS[room], `${room} -> ${buyerSide}`).not.toContain(buyerSide);
+      }
+    }
+  });
+
+  it("heavy packages are imported at the call that needs them", () => {
+    expect(eagerHeavyImports(house)).toEqual([]);
+  });
+
+  it("imports only packages its users have: dependencies and peers, never a development tool", () => {
+    expect(foreignPackages(house, given)).toEqual([]);
+  });
+
+  it("says the version its package.json says", () => {
+    expect(VERSION).toBe(manifest.version);
+  });
+
+  it.each([
+    ["src/index.ts", Object.keys(HEAVY)],
+    ["src/verify/index.ts", Object.keys(HEAVY)],
+    ["src/cli/main.ts", Object.keys(HEAVY)],
+    ["mcp-server/index.ts", Object.keys(HEAVY)],
+    ["src/langchain/index.ts", ["onnxruntime-node", "@foundry-rs/anvil", "solc"]],
+  ])("%s loads with none of the heavy packages", (entry, heavy) => {
+    const { files, packages } = loadedWith(entry, house);
+    expect(house.map((source) => source.path)).toContain(entry);
+    expect(heavy.filter((name) => packages.has(name))).toEqual([]);
+    expect([...files].filter((file) => ["node", "devnet"].includes(roomOf(file) ?? ""))).toEqual([]);
+  });
+
+  it("the verify entry bundles for a browser, with nothing of Node in it", async () => {
+    const result = await build({
+      entryPoints: [join(ROOT, "src/verify/index.ts")],
+      bundle: true,
+      write: false,
+      metafile: true,
+      platform: "browser",
+      format: "esm",
+      logLevel: "silent",
+      absWorkingDir: ROOT,
+    });
+    const inputs = Object.values(result.metafile.inputs);
+    const builtins = inputs.flatMap((input) =>
+      input.imports.filter((one) => isBuiltin(one.path)).map((one) => one.path),
+    );
+    expect(inputs.length).toBeGreaterThan(10);
+    expect(builtins).toEqual([]);
+  });
+});
+
+describe("the shape of files", () => {
+  it("no default exports", () => {
+    const found = [...house, ...around].filter((source) => source.hasDefaultExport).map((source) => source.path);
+    expect(found).toEqual([]);
+  });
+
+  it("no file of the library is longer than 320 lines, generated artifacts aside", () => {
+    const long = house
+      .filter((source) => source.lines > 320 && !source.path.endsWith(".artifact.ts"))
+      .map((source) => `${source.path} (${source.lines})`);
+    expect(long).toEqual([]);
+  });
+
+  it("only index.ts re-exports, and always by name", () => {
+    const wrong = house.flatMap((source) =>
+      source.reexports
+        .filter((one) => one.names === "all" || !source.path.endsWith("/index.ts"))
+        .map((one) => `${source.path} re-exports ${one.file}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it("no file is named for being a leftover", () => {
+    const wrong = house.map((source) => source.path).filter((path) => /util|helper|manager|misc|common/i.test(path));
+    expect(wrong).toEqual([]);
+  });
+});
+
+describe("these checks can fail", () => {
+  const wrongOnes = (path: string, text: string): string[] => wrongArrows([parseSource(path, text)]);
+
+  it.each([
+    ["an import upwards", "src/payment/x.ts", `import { buy } from "../buyer/buy.ts";`],
+    ["a type upwards", "src/verify/x.ts", `import type { Policy } from "../payment/policy.ts";`],
+    ["an inline type", "src/verify/x.ts", `export type P = import("../payment/policy.ts").Policy;`],
+    ["a dynamic import", "src/node/x.ts", `const f = async () => await import("../buyer/buy.ts");`],
+    ["a re-export", "src/tools/x.ts", `export { startDevnet } from "../devnet/index.ts";`],
+    ["a library importing the devnet", "src/index.ts", `export { startDevnet } from "./devnet/index.ts";`],
+    ["a surface importing a surface", "mcp-server/x.ts", `import { a } from "../src/langchain/index.ts";`],
+    ["a library importing a test", "src/tools/x.ts", `import "../../test/house/rooms.ts";`],
+    ["a room nobody declared", "src/attic/x.ts", `export const x = 1;`],
+  ])("%s is found", (_what, path, text) => {
+    expect(wrongOnes(path, text)).toHaveLength(1);
+  });
+
+  it("a specifier inside a string or a comment is not an import", () => {
+    expect(
+      wrongOnes("src/verify/x.ts", `// import "../buyer/buy.ts";\nexport const s = 'import "../buyer/buy.ts"';`),
+    ).toEqual([]);
+  });
+
+  it("a circle of rooms is found and named once", () => {
+    const circle = [
+      parseSource("src/market/x.ts", `import type { A } from "../payment/x.ts";`),
+      parseSource("src/payment/x.ts", `import type { B } from "../market/x.ts";`),
+      parseSource("src/buyer/x.ts", `import type { B } from "../market/x.ts";`),
+    ];
+    expect(cyclesBetweenRooms(circle)).toEqual(["market <-> payment"]);
+  });
+
+  it("a heavy package at import is found, the same one at the call is not", () => {
+    const eager = parseSource("src/buyer/x.ts", `import { InferenceSession } from "onnxruntime-node";`);
+    const lazy = parseSource("src/buyer/y.ts", `export const load = () => import("onnxruntime-node");`);
+    const deep = parseSource("src/tools/z.ts", `import { tool } from "@langchain/core/tools";`);
+    expect(eagerHeavyImports([eager, lazy, deep])).toHaveLength(2);
+  });
+
+  it("a development tool in the library is found", () => {
+    const tool = parseSource(
+      "src/devnet/x.ts",
+      `const solc = () => import("solc"); import { readFileSync } from "node:fs";`,
+    );
+    expect(foreignPackages([tool], given)).toEqual(["src/devnet/x.ts imports solc"]);
+  });
+
+  it("what an entry loads is followed through files, and stops at dynamic and type imports", () => {
+    const files = [
+      parseSource("src/index.ts", `export { a } from "./buyer/a.ts"; import type { T } from "solc";`),
+      parseSource("src/buyer/a.ts", `import ort from "onnxruntime-node"; export const a = () => import("langchain");`),
+    ];
+    expect([...loadedWith("src/index.ts", files).packages]).toEqual(["onnxruntime-node"]);
+  });
+
+  it("default exports are found in every form", () => {
+    for (const text of [
+      "export default 1;",
+      "const a = 1; export { a as default };",
+      `export { default } from "./a.ts";`,
+    ]) {
+      expect(parseSource("src/x.ts", text).hasDefaultExport, text).toBe(true);
+    }
+  });
+});

@@ -1,0 +1,189 @@
+import { isBuiltin } from "node:module";
+import type { Source } from "./sources.ts";
+
+/**
+ * What each room may import, besides itself and packages. A room is a folder of `src/`, a file directly in it
+ * (`errors`, `version`, `index`), or `mcp-server`. Examples and tests stand outside the house and may import any room.
+ */
+export const ARROWS: Record<string, readonly string[]> = {
+  errors: [],
+  version: [],
+  evidence: ["errors"],
+  storage: ["errors"],
+  http: ["errors", "version"],
+  receipts: ["evidence", "storage", "errors", "version"],
+  verify: ["receipts", "evidence", "errors", "version"],
+  payment: ["receipts", "evidence", "storage", "http", "errors", "version"],
+  market: ["payment", "verify", "receipts", "evidence", "storage", "http", "errors", "version"],
+  config: ["market", "payment", "verify", "receipts", "storage", "http", "evidence", "errors", "version"],
+  buyer: ["config", "market", "payment", "verify", "receipts", "storage", "http", "evidence", "errors", "version"],
+  tools: ["buyer", "config", "market", "payment", "verify", "receipts", "evidence", "errors", "version"],
+  langchain: ["tools", "buyer", "config", "market", "verify", "receipts", "evidence", "errors", "version"],
+  "mcp-server": ["tools", "buyer", "config", "market", "verify", "receipts", "evidence", "http", "errors", "version"],
+  node: ["receipts", "evidence", "storage", "http", "errors", "version"],
+  devnet: [
+    "node",
+    "config",
+    "market",
+    "payment",
+    "verify",
+    "receipts",
+    "evidence",
+    "storage",
+    "http",
+    "errors",
+    "version",
+  ],
+  cli: [
+    "mcp-server",
+    "node",
+    "devnet",
+    "tools",
+    "buyer",
+    "config",
+    "market",
+    "payment",
+    "verify",
+    "receipts",
+    "storage",
+    "http",
+    "evidence",
+    "errors",
+    "version",
+  ],
+  index: [
+    "tools",
+    "buyer",
+    "config",
+    "market",
+    "payment",
+    "verify",
+    "receipts",
+    "evidence",
+    "storage",
+    "http",
+    "errors",
+    "version",
+  ],
+};
+
+/** The receipt files `verify` may know: the shape and its canonical form, not the store. */
+export const RECEIPT_FILES_OF_VERIFY = ["src/receipts/schema.ts", "src/receipts/receipt.ts"];
+
+/** Packages too heavy to load before they are needed, each with the rooms whose entry is about them. */
+export const HEAVY: Record<string, readonly string[]> = {
+  "onnxruntime-node": ["node"],
+  "@foundry-rs/anvil": ["devnet"],
+  solc: [],
+  langchain: ["langchain"],
+  "@langchain/core": ["langchain"],
+  "@langchain/langgraph": ["langchain"],
+};
+
+/** The room of a file, or undefined outside the house. */
+export function roomOf(path: string): string | undefined {
+  if (path.startsWith("mcp-server/")) return "mcp-server";
+  const inside = /^src\/([^/]+?)(?:\.ts$|\/)/.exec(path);
+  return inside?.[1];
+}
+
+/** The package a bare specifier names: `@noble/hashes/sha3.js` is of `@noble/hashes`. */
+export function packageOf(specifier: string): string {
+  return specifier
+    .split("/")
+    .slice(0, specifier.startsWith("@") ? 2 : 1)
+    .join("/");
+}
+
+/** Every import of one room by another that the table does not allow, as readable lines. Types count: they are knowledge too. */
+export function wrongArrows(sources: Source[], arrows: Record<string, readonly string[]> = ARROWS): string[] {
+  return sources.flatMap((source) => {
+    const from = roomOf(source.path);
+    if (from === undefined) return [];
+    const allowed = arrows[from];
+    if (allowed === undefined) return [`${source.path}: the room ${from} is not in the table`];
+    return source.imports.flatMap((one) => {
+      if (one.file === undefined) return [];
+      const to = roomOf(one.file);
+      if (to === undefined) return [`${source.path} leaves the house: ${one.file}`];
+      return to === from || allowed.includes(to) ? [] : [`${source.path} (${from}) imports ${one.file} (${to})`];
+    });
+  });
+}
+
+/** One line per group of rooms that can reach each other, empty where the arrows go down only. */
+export function cyclesBetweenRooms(sources: Source[]): string[] {
+  const edges = new Map<string, Set<string>>();
+  for (const source of sources) {
+    const from = roomOf(source.path);
+    if (from === undefined) continue;
+    const targets = edges.get(from) ?? new Set<string>();
+    edges.set(from, targets);
+    for (const one of source.imports) {
+      const to = one.file === undefined ? undefined : roomOf(one.file);
+      if (to !== undefined && to !== from) targets.add(to);
+    }
+  }
+  const reach = (start: string): Set<string> => {
+    const seen = new Set<string>();
+    const todo = [...(edges.get(start) ?? [])];
+    for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
+      if (seen.has(next)) continue;
+      seen.add(next);
+      todo.push(...(edges.get(next) ?? []));
+    }
+    return seen;
+  };
+  const reached = new Map([...edges.keys()].map((room) => [room, reach(room)] as const));
+  const groups = [...reached]
+    .filter(([room, seen]) => seen.has(room))
+    .map(([room, seen]) =>
+      [...seen]
+        .filter((other) => reached.get(other)?.has(room))
+        .toSorted()
+        .join(" <-> "),
+    );
+  return [...new Set(groups)];
+}
+
+/** Heavy packages imported with their importer, outside the rooms that are about them. */
+export function eagerHeavyImports(sources: Source[], heavy: Record<string, readonly string[]> = HEAVY): string[] {
+  return sources.flatMap((source) => {
+    const room = roomOf(source.path);
+    if (room === undefined) return [];
+    return source.imports
+      .filter((one) => one.kind === "static" && one.file === undefined)
+      .filter((one) => heavy[packageOf(one.specifier)]?.includes(room) === false)
+      .map((one) => `${source.path} loads ${one.specifier} at import`);
+  });
+}
+
+/** The files and packages that load when `entry` is imported, following static imports only. */
+export function loadedWith(entry: string, sources: Source[]): { files: Set<string>; packages: Set<string> } {
+  const byPath = new Map(sources.map((source) => [source.path, source]));
+  const files = new Set<string>();
+  const packages = new Set<string>();
+  const todo = [entry];
+  for (let path = todo.pop(); path !== undefined; path = todo.pop()) {
+    if (files.has(path)) continue;
+    files.add(path);
+    for (const one of byPath.get(path)?.imports ?? []) {
+      if (one.kind !== "static") continue;
+      if (one.file === undefined)
+        packages.add(one.specifier.startsWith("node:") ? one.specifier : packageOf(one.specifier));
+      else todo.push(one.file);
+    }
+  }
+  return { files, packages };
+}
+
+/** Packages the house imports in any way that its users would not get from `allowed`. */
+export function foreignPackages(sources: Source[], allowed: readonly string[]): string[] {
+  return sources.flatMap((source) =>
+    source.imports
+      .filter(
+        (one) => one.file === undefined && !isBuiltin(one.specifier) && !allowed.includes(packageOf(one.specifier)),
+      )
+      .map((one) => `${source.path} imports ${one.specifier}`),
+  );
+}
