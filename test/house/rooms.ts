@@ -35,6 +35,7 @@ export const ARROWS: Record<string, readonly string[]> = {
     "version",
   ],
   cli: [
+    "langchain",
     "mcp-server",
     "node",
     "devnet",
@@ -70,14 +71,17 @@ export const ARROWS: Record<string, readonly string[]> = {
 /** The receipt files `verify` may know: the shape and its canonical form, not the store. */
 export const RECEIPT_FILES_OF_VERIFY = ["src/receipts/schema.ts", "src/receipts/receipt.ts"];
 
-/** Packages too heavy to load before they are needed, each with the rooms whose entry is about them. */
+/**
+ * Packages too heavy to load before they are needed, each with the rooms whose files may name them at the top. The
+ * command shows an agent at work in its demo; that its other commands stay light is held by `loadedWith`.
+ */
 export const HEAVY: Record<string, readonly string[]> = {
   "onnxruntime-node": ["node"],
   "@foundry-rs/anvil": ["devnet"],
   solc: [],
-  langchain: ["langchain"],
-  "@langchain/core": ["langchain"],
-  "@langchain/langgraph": ["langchain"],
+  langchain: ["langchain", "cli"],
+  "@langchain/core": ["langchain", "cli"],
+  "@langchain/langgraph": ["langchain", "cli"],
 };
 
 /** The room of a file, or undefined outside the house. */
