@@ -92,7 +92,7 @@ export function roomOf(path: string): string | undefined {
 }
 
 /** The package a bare specifier names: `@noble/hashes/sha3.js` is of `@noble/hashes`. */
-export function packageOf(specifier: string): string {
+function packageOf(specifier: string): string {
   return specifier
     .split("/")
     .slice(0, specifier.startsWith("@") ? 2 : 1)
