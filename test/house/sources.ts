@@ -121,6 +121,7 @@ function declaredExports(node: Node, text: string): Export[] {
       return { name: nameOf(one["id"]), kind, documented };
     });
   }
+  if (isDerivedType(declaration)) return [{ name: nameOf(declaration["id"]), kind: "type", documented: true }];
   const kind =
     declaration.type === "FunctionDeclaration" || declaration.type === "TSDeclareFunction"
       ? "function"
@@ -128,6 +129,17 @@ function declaredExports(node: Node, text: string): Export[] {
         ? "class"
         : "type";
   return [{ name: nameOf(declaration["id"]), kind, documented }];
+}
+
+/** `z.infer<typeof schema>` and `(typeof LIST)[number]` mean what the value they are read from means. */
+function isDerivedType(declaration: Node): boolean {
+  const body = declaration["typeAnnotation"] as Node | null | undefined;
+  if (declaration.type !== "TSTypeAliasDeclaration" || body == null) return false;
+  let derived = false;
+  if (body.type === "TSTypeReference" || body.type === "TSIndexedAccessType") {
+    visit(body, (node) => (derived ||= node.type === "TSTypeQuery"));
+  }
+  return derived;
 }
 
 function reexportsOf(node: Node, path: string): Source["reexports"] {

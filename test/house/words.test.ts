@@ -76,6 +76,14 @@ describe("the public face", () => {
     expect(bare.exports.filter((one) => !one.documented).map((one) => one.name)).toEqual(["b", "C"]);
   });
 
+  it("a type read from a value needs no words of its own, one written out does", () => {
+    const types = parseSource(
+      "src/x.ts",
+      "export type A = z.infer<typeof a>;\nexport type B = (typeof LIST)[number];\nexport type C = { c: typeof c };",
+    );
+    expect(types.exports.filter((one) => !one.documented).map((one) => one.name)).toEqual(["C"]);
+  });
+
   function undocumented(face: Source): string[] {
     const own = face.exports.filter((one) => !one.documented).map((one) => `${face.path}: ${one.name}`);
     const passedOn = face.reexports.flatMap((one) => {
