@@ -98,7 +98,7 @@ async function reserveOffer(
   call: Call,
   job: { candidate: Candidate; quote: Quote; wire: WireRequest; attempt: number },
 ): Promise<PurchaseRecord> {
-  const { offer, asset } = job.quote;
+  const { offer } = job.quote;
   const now = ctx.clock();
   const payment = planPayment({
     offer,
@@ -109,7 +109,6 @@ async function reserveOffer(
   });
   const result = await reserve(ctx.db, {
     policy: ctx.config.payment,
-    asset,
     now,
     idempotencyKey: call.request.idempotencyKey,
     attempt: job.attempt,

@@ -1,6 +1,7 @@
 import type { AuditResult } from "../receipts/log.ts";
 import type { Appraisal, Assurance, Receipt, Verdict } from "../receipts/schema.ts";
 import type { ListedModel } from "../market/types.ts";
+import type { AssetSpending } from "../payment/types.ts";
 import type { PurchaseState } from "../storage/tables.ts";
 
 /** One model on offer, as an agent sees it. */
@@ -62,18 +63,6 @@ export type BuyResult = {
 
 /** A person must be asked and cannot be within this call: make it again once they have answered. */
 export type NeedInput = { needInput: ApprovalRequest };
-
-export type AssetSpending = {
-  network: string;
-  asset: string;
-  symbol: string;
-  decimals: number;
-  /** Base units. `reserved` may still be redeemed; `spent` is on chain. Windows count both. */
-  reserved: string;
-  spent: string;
-  windows: { name: "hour" | "day" | "total"; used: string; cap: string; remaining: string }[];
-  perCall: string;
-};
 
 export type Spending = {
   /** The wallet's address; null where no wallet is configured. */

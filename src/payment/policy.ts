@@ -18,6 +18,8 @@ export const assetPolicySchema = z.strictObject({
   perHour: baseUnits,
   perDay: baseUnits,
   total: baseUnits,
+  /** A person's approval is asked for amounts above this; nobody is asked where it is absent. */
+  approveAbove: baseUnits.optional(),
 });
 
 /** What the wallet may do. No tool argument can widen it (DESIGN §6.1). */
@@ -25,7 +27,7 @@ export const paymentPolicySchema = z.strictObject({
   assets: z.array(assetPolicySchema).min(1),
   /** Purchases per rolling hour, over all assets. */
   callsPerHour: z.int().min(0).max(1_000_000).default(1000),
-  /** Longest life of an authorization we sign, seconds. Offers that need longer are refused, shorter ones kept. */
+  /** Longest life of an authorization we sign, seconds. Offers that ask for longer get this; shorter ones are kept. */
   maxAuthorizationSeconds: z.int().min(10).max(3600).default(300),
 });
 

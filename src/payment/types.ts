@@ -34,14 +34,20 @@ export type WireRequest = {
   nonce: string;
 };
 
-/** One logical purchase in the journal. */
+/** One attempt at a logical purchase in the journal. */
 export type PurchaseRecord = {
+  /** Names this attempt; the transitions take it. */
+  id: string;
   idempotencyKey: string;
+  /** 1, and one more for each authorization that took the place of an unserved one. */
+  attempt: number;
   argsDigest: string;
   state: PurchaseState;
   sellerId: string;
   model: string;
   offer: Offer;
+  /** The requirement as the seller wrote it: a payment has to quote it unchanged. */
+  accepted: Record<string, unknown>;
   payment: Payment;
   request: WireRequest;
   receiptId: string | null;
@@ -50,4 +56,23 @@ export type PurchaseRecord = {
   reason: string | null;
   createdAt: number;
   updatedAt: number;
+};
+
+/** What became of a wanted change of state. Nothing was written where `ok` is false. */
+export type Transition =
+  /** `changed` is false where the purchase already was where the caller wanted it. */
+  | { ok: true; state: PurchaseState; changed: boolean }
+  | { ok: false; code: "illegal_transition" | "unknown_purchase"; state: PurchaseState | null };
+
+/** One asset's caps and what counts against them. */
+export type AssetSpending = {
+  network: string;
+  asset: string;
+  symbol: string;
+  decimals: number;
+  /** Base units. `reserved` may still be redeemed; `spent` is on chain. Windows count both. */
+  reserved: string;
+  spent: string;
+  windows: { name: "hour" | "day" | "total"; used: string; cap: string; remaining: string }[];
+  perCall: string;
 };

@@ -1,4 +1,5 @@
 import { sql, type Kysely } from "kysely";
+import { Proof402Error } from "../errors.ts";
 import type { Tables } from "./tables.ts";
 
 /** One entry per schema version, applied in order. Never edited once released. */
@@ -6,15 +7,21 @@ const migrations: readonly (readonly string[])[] = [
   [
     `create table meta (key text primary key, value text not null) strict`,
     `create table purchases (
-      idempotency_key text primary key, args_digest text not null, state text not null,
+      id text primary key, idempotency_key text not null, attempt integer not null,
+      args_digest text not null, state text not null,
       seller_id text not null, model text not null, network text not null, asset text not null,
       amount text not null, settled_amount text, payer text not null, pay_to text not null,
       nonce text not null unique, valid_after integer not null, valid_before integer not null,
-      authorization_hash text not null, offer text not null, request text not null,
+      authorization_hash text not null, offer text not null, accepted text not null, request text not null,
       receipt_id text, "transaction" text, reason text,
-      created_at integer not null, updated_at integer not null) strict`,
+      created_at integer not null, updated_at integer not null,
+      unique (idempotency_key, attempt)) strict`,
     `create index purchases_spend on purchases (network, asset, created_at)`,
-    `create index purchases_open on purchases (state) where state not in ('settled', 'released')`,
+    `create index purchases_recent on purchases (created_at)`,
+    `create index purchases_open on purchases (created_at) where state not in ('settled', 'released')`,
+    `create unique index purchases_receipt on purchases (receipt_id) where receipt_id is not null`,
+    `create table spend (network text not null, asset text not null, span integer not null, start integer not null,
+      used text not null, primary key (network, asset, span, start)) strict, without rowid`,
     `create table receipts (id text primary key, json text not null, seller_id text not null, model text not null,
       verdict text not null, created_at integer not null) strict`,
     `create index receipts_recent on receipts (created_at)`,
@@ -25,31 +32,60 @@ const migrations: readonly (readonly string[])[] = [
       last_error text, unique (kind, subject)) strict`,
     `create table attestations (seller_id text primary key, evidence text not null, key_id text not null, fetched_at integer not null) strict`,
     `create table seller_holds (seller_id text primary key, receipt_id text not null, reason text not null, at integer not null) strict`,
+    `create table receipt_claims (receipt_id text not null, purpose text not null, at integer not null,
+      primary key (receipt_id, purpose)) strict`,
   ],
 ];
 
-/** Brings a database to the current schema, atomically and once, whoever of several processes comes first. */
+/**
+ * Brings a database to the current schema, atomically and once, whoever of several processes comes first.
+ * Throws Proof402Error `database_too_new` for a file written by a newer program.
+ */
 export async function migrate(db: Kysely<Tables>): Promise<void> {
+  // Looked at first without the write lock, so that opening a current file does not queue behind other processes.
+  if ((await schemaVersion(db)) === migrations.length) return;
   await immediate(db, async (tx) => {
-    const { rows } = await sql<{ user_version: number }>`pragma user_version`.execute(tx);
-    const version = rows[0]?.user_version ?? 0;
-    if (version > migrations.length) throw new Error(`database schema ${version} is newer than this program (${migrations.length})`);
+    const version = await schemaVersion(tx);
+    if (version > migrations.length) {
+      throw new Proof402Error(
+        "database_too_new",
+        `The database has schema ${version}; this program knows up to ${migrations.length}.`,
+        { next: "Update proof402, or configure another database file." },
+      );
+    }
     for (const statement of migrations.slice(version).flat()) await sql.raw(statement).execute(tx);
     await sql.raw(`pragma user_version = ${migrations.length}`).execute(tx);
   });
 }
 
-/** Runs `work` in a `BEGIN IMMEDIATE` transaction: the write lock is taken first, so what it reads stays true until it commits. */
+async function schemaVersion(db: Kysely<Tables>): Promise<number> {
+  const { rows } = await sql<{ user_version: number }>`pragma user_version`.execute(db);
+  return rows[0]?.user_version ?? 0;
+}
+
+/** Handles inside an open transaction, so that work which needs one can join its caller's. */
+const inTransaction = new WeakSet<Kysely<Tables>>();
+
+/**
+ * Runs `work` in a `BEGIN IMMEDIATE` transaction: the write lock is taken first, so what it reads stays true until it
+ * commits. Called with a handle that is already inside one, it joins it: all of it commits or nothing does.
+ * `work` must use only the handle it is given; the database has one connection, so any other would wait forever.
+ */
 export async function immediate<T>(db: Kysely<Tables>, work: (tx: Kysely<Tables>) => Promise<T>): Promise<T> {
+  if (inTransaction.has(db)) return work(db);
   return db.connection().execute(async (connection) => {
     await sql`begin immediate`.execute(connection);
+    inTransaction.add(connection);
     try {
       const result = await work(connection);
       await sql`commit`.execute(connection);
       return result;
     } catch (error) {
-      await sql`rollback`.execute(connection);
+      // SQLite may have rolled back by itself (a full disk); its complaint must not hide the cause.
+      await sql`rollback`.execute(connection).catch(() => undefined);
       throw error;
+    } finally {
+      inTransaction.delete(connection);
     }
   });
 }

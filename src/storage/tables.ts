@@ -16,16 +16,22 @@ export type PurchaseState = (typeof PURCHASE_STATES)[number];
 export type Tables = {
   meta: { key: string; value: string };
   purchases: PurchasesTable;
+  spend: SpendTable;
   receipts: ReceiptsTable;
   log: LogTable;
   jobs: JobsTable;
   attestations: AttestationsTable;
   seller_holds: SellerHoldsTable;
+  receipt_claims: ReceiptClaimsTable;
 };
 
 export type PurchasesTable = {
-  /** The logical call: one key, one payment. */
+  /** Random UUID of this attempt. */
+  id: string;
+  /** The logical call: one key, one payment. Unique together with `attempt`. */
   idempotency_key: string;
+  /** 1, and one more for each authorization that took the place of an unserved one. */
+  attempt: number;
   /** sha256 hex of what was asked (seller-independent arguments), so a key cannot be reused for another call. */
   args_digest: string;
   state: PurchaseState;
@@ -44,8 +50,10 @@ export type PurchasesTable = {
   valid_after: number;
   valid_before: number;
   authorization_hash: string;
-  /** JSON: the chosen offer, for resending the same authorization. */
+  /** JSON: the chosen offer as the policy reads it. */
   offer: string;
+  /** JSON: the requirement as the seller wrote it, which a payment has to quote unchanged. */
+  accepted: string;
   /** JSON: the request to send again byte for byte. */
   request: string;
   receipt_id: string | null;
@@ -55,6 +63,22 @@ export type PurchasesTable = {
   /** Unix milliseconds. */
   created_at: number;
   updated_at: number;
+};
+
+/**
+ * Running totals behind the spending caps, so that a cap check reads a bounded number of rows: for each asset the sum of
+ * what its purchases count, per bucket of their `created_at`. Written in the transaction that changes the purchase.
+ */
+export type SpendTable = {
+  /** Empty, with `asset`, for the count of purchases over all assets. */
+  network: string;
+  asset: string;
+  /** Bucket width in ms; 0 is all time. */
+  span: number;
+  /** Unix ms, a multiple of `span`. */
+  start: number;
+  /** Base units, decimal string: sums of 18-decimal amounts do not fit SQLite's integers. */
+  used: string;
 };
 
 export type ReceiptsTable = {
@@ -103,3 +127,6 @@ export type AttestationsTable = {
 };
 
 export type SellerHoldsTable = { seller_id: string; receipt_id: string; reason: string; at: number };
+
+/** Receipts used up as the reason for one action. */
+export type ReceiptClaimsTable = { receipt_id: string; purpose: string; at: number };

@@ -1,0 +1,68 @@
+import { sql, type Selectable } from "kysely";
+import type { PurchasesTable } from "../storage/tables.ts";
+import type { PurchaseRecord } from "./types.ts";
+
+/** Not yet final. Written as the index `purchases_open` has it, so that SQLite uses it. */
+export const isOpen = sql<boolean>`state not in ('settled', 'released')`;
+
+/** A journal row as the rest of the library sees it. */
+export const toRecord = (row: Selectable<PurchasesTable>): PurchaseRecord => ({
+  id: row.id,
+  idempotencyKey: row.idempotency_key,
+  attempt: row.attempt,
+  argsDigest: row.args_digest,
+  state: row.state,
+  sellerId: row.seller_id,
+  model: row.model,
+  offer: JSON.parse(row.offer) as PurchaseRecord["offer"],
+  accepted: JSON.parse(row.accepted) as PurchaseRecord["accepted"],
+  payment: {
+    scheme: "exact",
+    method: "eip3009",
+    network: row.network,
+    asset: row.asset,
+    amount: row.amount,
+    payer: row.payer,
+    payTo: row.pay_to,
+    nonce: row.nonce,
+    validAfter: row.valid_after,
+    validBefore: row.valid_before,
+    authorizationHash: row.authorization_hash,
+  },
+  request: JSON.parse(row.request) as PurchaseRecord["request"],
+  receiptId: row.receipt_id,
+  transaction: row.transaction,
+  settledAmount: row.settled_amount,
+  reason: row.reason,
+  createdAt: row.created_at,
+  updatedAt: row.updated_at,
+});
+
+/** The row of a purchase. */
+export const toRow = ({ payment, ...purchase }: PurchaseRecord): Selectable<PurchasesTable> => ({
+  id: purchase.id,
+  idempotency_key: purchase.idempotencyKey,
+  attempt: purchase.attempt,
+  args_digest: purchase.argsDigest,
+  state: purchase.state,
+  seller_id: purchase.sellerId,
+  model: purchase.model,
+  network: payment.network,
+  asset: payment.asset,
+  amount: payment.amount,
+  settled_amount: purchase.settledAmount,
+  payer: payment.payer,
+  pay_to: payment.payTo,
+  nonce: payment.nonce,
+  valid_after: payment.validAfter,
+  valid_before: payment.validBefore,
+  authorization_hash: payment.authorizationHash,
+  offer: JSON.stringify(purchase.offer),
+  accepted: JSON.stringify(purchase.accepted),
+  request: JSON.stringify(purchase.request),
+  receipt_id: purchase.receiptId,
+  transaction: purchase.transaction,
+  reason: purchase.reason,
+  created_at: purchase.createdAt,
+  updated_at: purchase.updatedAt,
+});

@@ -1,0 +1,207 @@
+import { z } from "zod";
+import { fromBase64, fromUtf8, toHex } from "../evidence/bytes.ts";
+import { canonicalJson, canonicalSha256 } from "../evidence/canonical.ts";
+import type { Offer } from "../receipts/schema.ts";
+import { usdToBaseUnits } from "./amounts.ts";
+import type { AssetPolicy, PaymentPolicy } from "./policy.ts";
+import type { Refusal } from "./types.ts";
+
+/** Longest header that is decoded, characters. A stock seller's is about 500. */
+const MAX_HEADER_CHARACTERS = 64_000;
+const MAX_EXTRA_BYTES = 4096;
+const MAX_DEPTH = 8;
+
+/**
+ * Shortest authorization worth signing, seconds. x402's facilitators refuse one with less than six seconds left when
+ * they settle, which is after the seller has done its work.
+ */
+export const MIN_USABLE_SECONDS = 10;
+
+const requirementSchema = z.looseObject({
+  scheme: z.string().min(1).max(64),
+  network: z.string().min(1).max(128),
+  amount: z.string().regex(/^(?:0|[1-9][0-9]{0,77})$/),
+  asset: z.string().min(1).max(128),
+  payTo: z.string().min(1).max(128),
+  maxTimeoutSeconds: z.int().min(1).max(1_000_000_000),
+  extra: z.record(z.string().max(64), z.unknown()).nullish(),
+});
+
+/** PaymentRequired of x402 v2 (x402-specification-v2.md §5.1). What we do not use of it is ignored, never shown. */
+const paymentRequiredSchema = z.object({
+  x402Version: z.literal(2),
+  accepts: z.array(requirementSchema).min(1).max(32),
+});
+
+type Requirement = z.infer<typeof requirementSchema>;
+
+/** A seller's offers, of the shape x402 v2 asks for and bounded in every dimension. Nothing in it is trusted yet. */
+export type PaymentRequired = { accepts: readonly Requirement[] };
+
+/** An offer that the payment policy allows. */
+export type AcceptedOffer = {
+  offer: Offer;
+  /** The policy of its asset. */
+  asset: AssetPolicy;
+  /** The requirement as the seller wrote it: x402 sellers compare the one quoted in a payment with their own field by field. */
+  accepted: Record<string, unknown>;
+};
+
+const malformed = (message: string): { ok: false; refusal: Refusal } => ({
+  ok: false,
+  refusal: { code: "malformed_offer", message },
+});
+
+/** The offers in a 402 response's `PAYMENT-REQUIRED` header (base64 of JSON). Header names are lower case. Never throws. */
+export function readPaymentRequired(
+  headers: Readonly<Record<string, string>>,
+): { ok: true; required: PaymentRequired } | { ok: false; refusal: Refusal } {
+  const header = headers["payment-required"];
+  if (header === undefined) return malformed("The 402 response carries no PAYMENT-REQUIRED header.");
+  const value = decodeHeader(header);
+  return value === undefined ? malformed("The PAYMENT-REQUIRED header is not bounded base64 of JSON.") : readOffers(value);
+}
+
+/** The same for an already decoded PaymentRequired object. Never throws. */
+export function readOffers(value: unknown): { ok: true; required: PaymentRequired } | { ok: false; refusal: Refusal } {
+  try {
+    if (!isShallow(value, MAX_DEPTH)) return malformed("The payment offer is nested too deeply.");
+    const parsed = paymentRequiredSchema.safeParse(value);
+    if (!parsed.success) {
+      const path = parsed.error.issues[0]?.path.filter((part) => /^[A-Za-z0-9]{1,24}$/.test(String(part)));
+      return malformed(`The payment offer is not a bounded x402 v2 PaymentRequired (at ${path?.join(".") || "its top"}).`);
+    }
+    const tooLong = parsed.data.accepts.some((requirement) => canonicalJson(requirement).length > MAX_EXTRA_BYTES);
+    if (tooLong) return malformed("The payment offer's extra data is too long.");
+    return { ok: true, required: { accepts: parsed.data.accepts } };
+  } catch {
+    return malformed("The payment offer holds values that JSON cannot carry.");
+  }
+}
+
+/**
+ * What the seller says became of the payment (`PAYMENT-RESPONSE`): unsigned, so a hint where to look on chain at most. Null
+ * where the header is missing or malformed. `transaction` is 32 bytes of 0x hex, lower case.
+ */
+export function readPaymentResponse(
+  headers: Readonly<Record<string, string>>,
+): { success: boolean; transaction?: string } | null {
+  const header = headers["payment-response"];
+  const value = header === undefined ? undefined : decodeHeader(header);
+  if (typeof value !== "object" || value === null) return null;
+  const { success, transaction } = value as { success?: unknown; transaction?: unknown };
+  if (typeof success !== "boolean") return null;
+  const isHash = typeof transaction === "string" && /^0x[0-9a-fA-F]{64}$/.test(transaction);
+  return isHash ? { success, transaction: transaction.toLowerCase() } : { success };
+}
+
+/**
+ * The cheapest of the seller's offers that the policy allows. Decimals, EIP-712 domain and worth of an asset come from the
+ * policy only. Offers in USD-stable assets are compared by worth and come first; others follow in the policy's order.
+ *
+ * `payTo` is the seller's pinned list of addresses; `maxUsd` the caller's own bound, which only USD-stable assets can meet.
+ * Refusals come with the one that got furthest first. Seller text is in none of them.
+ */
+export function chooseOffer(options: {
+  policy: PaymentPolicy;
+  payTo: readonly string[];
+  required: PaymentRequired;
+  maxUsd?: number;
+}): { ok: true; accepted: AcceptedOffer } | { ok: false; refusals: Refusal[] } {
+  const judged = options.required.accepts.map((requirement) => judge(requirement, options));
+  const [cheapest] = judged.flatMap((one) => (one.ok ? [one] : [])).toSorted((a, b) => compareRanks(a.rank, b.rank));
+  if (cheapest !== undefined) return { ok: true, accepted: cheapest.accepted };
+  const refusals = judged.flatMap((one) => (one.ok ? [] : [one])).toSorted((a, b) => b.stage - a.stage);
+  return { ok: false, refusals: refusals.map((one) => one.refusal) };
+}
+
+/** sha256(JCS(offer without offerHash)), hex: names one offer. */
+export const offerHashOf = (offer: Omit<Offer, "offerHash">): string => toHex(canonicalSha256(offer));
+
+type Rank = { class: number; worth: bigint };
+type Judged = { ok: true; accepted: AcceptedOffer; rank: Rank } | { ok: false; stage: number; refusal: Refusal };
+
+const compareRanks = (a: Rank, b: Rank): number => a.class - b.class || (a.worth < b.worth ? -1 : a.worth > b.worth ? 1 : 0);
+
+function judge(
+  requirement: Requirement,
+  { policy, payTo, maxUsd }: { policy: PaymentPolicy; payTo: readonly string[]; maxUsd?: number },
+): Judged {
+  const refuse = (stage: number, refusal: Refusal): Judged => ({ ok: false, stage, refusal });
+  const address = requirement.asset.toLowerCase();
+  const index = policy.assets.findIndex((one) => one.network === requirement.network && one.asset === address);
+  const asset = policy.assets[index];
+  if (asset === undefined) {
+    return refuse(0, { code: "asset_not_allowed", message: "The offer's network and asset are not in the payment policy." });
+  }
+  const extra = requirement.extra ?? {};
+  if (requirement.scheme !== "exact" || !isAbsentOr(extra.assetTransferMethod, "eip3009") || !isAbsentOr(extra.paymentFlow, "authorization")) {
+    return refuse(1, {
+      code: "scheme_not_supported",
+      message: "Only the exact scheme with an EIP-3009 authorization, settled after delivery, is paid.",
+    });
+  }
+  const payee = requirement.payTo.toLowerCase();
+  if (!payTo.includes(payee)) {
+    return refuse(2, { code: "payee_not_allowed", message: "The offer's payee is not one of the seller's configured addresses." });
+  }
+  if (extra.name !== asset.domain.name || extra.version !== asset.domain.version) {
+    return refuse(3, { code: "domain_mismatch", message: `The offer names another EIP-712 domain than the policy pins for ${asset.symbol}.` });
+  }
+  if (requirement.maxTimeoutSeconds < MIN_USABLE_SECONDS) {
+    return refuse(4, {
+      code: "authorization_too_short",
+      message: `The offer leaves ${requirement.maxTimeoutSeconds} s to be paid; at least ${MIN_USABLE_SECONDS} s are needed.`,
+      limit: String(MIN_USABLE_SECONDS),
+      asked: String(requirement.maxTimeoutSeconds),
+    });
+  }
+  const amount = BigInt(requirement.amount);
+  const over = overCallBounds(amount, asset, maxUsd);
+  if (over !== null) return refuse(5, over);
+  const offer = {
+    scheme: requirement.scheme,
+    network: asset.network,
+    asset: asset.asset,
+    decimals: asset.decimals,
+    amount: requirement.amount,
+    payTo: payee,
+    maxTimeoutSeconds: requirement.maxTimeoutSeconds,
+    extra,
+  };
+  const rank = asset.usdStable ? { class: -1, worth: amount * 10n ** BigInt(36 - asset.decimals) } : { class: index, worth: amount };
+  return { ok: true, accepted: { offer: { ...offer, offerHash: offerHashOf(offer) }, asset, accepted: requirement }, rank };
+}
+
+function overCallBounds(amount: bigint, asset: AssetPolicy, maxUsd: number | undefined): Refusal | null {
+  const over = (code: Refusal["code"], limit: bigint, whose: string): Refusal => ({
+    code,
+    message: `The offer asks ${amount} base units of ${asset.symbol}, over ${whose} of ${limit}.`,
+    limit: limit.toString(),
+    asked: amount.toString(),
+  });
+  const cap = BigInt(asset.perCall);
+  if (amount > cap) return over("over_per_call_cap", cap, "the policy's cap per call");
+  if (maxUsd === undefined) return null;
+  // Nothing says what an asset without a declared USD value is worth, so a USD bound allows none of it.
+  const bound = asset.usdStable ? usdToBaseUnits(maxUsd, asset.decimals) : 0n;
+  return amount > bound ? over("over_call_limit", bound, "this call's own limit") : null;
+}
+
+const isAbsentOr = (value: unknown, wanted: string): boolean => value === undefined || value === wanted;
+
+/** Base64 of JSON as x402's headers carry it, or undefined. Stricter than the SDK: no lossy UTF-8, no prototype keys. */
+function decodeHeader(header: string): unknown {
+  if (header.length > MAX_HEADER_CHARACTERS) return undefined;
+  try {
+    return JSON.parse(fromUtf8(fromBase64(header)), (key, value: unknown) => {
+      if (key === "__proto__") throw new TypeError("prototype key");
+      return value;
+    });
+  } catch {
+    return undefined;
+  }
+}
+
+const isShallow = (value: unknown, depth: number): boolean =>
+  typeof value !== "object" || value === null || (depth > 0 && Object.values(value).every((part) => isShallow(part, depth - 1)));
