@@ -96,12 +96,10 @@ export async function openBuyer(options: { config: Config; wallet: Wallet | null
     audit: () => auditLog(db),
 
     async importReceipt(receipt) {
-      // Its maker's appraisals are claims under another policy: only our own are kept.
-      const bare = { ...receipt, appraisals: [], log: null };
-      const appraisal = await judgeReceipt(ctx, bare, { assurance: config.verification.assurance });
+      const appraisal = await judgeReceipt(ctx, receipt, { assurance: config.verification.assurance });
       const now = clock();
       const stored = await immediate(db, async (tx) => {
-        await importReceipt(tx, bare, now);
+        await importReceipt(tx, receipt, now);
         return appendAppraisal(tx, receipt.id, appraisal);
       });
       ctx.events.emit(stored);

@@ -19,23 +19,23 @@ const hashEntry = (entry: Entry): string => toHex(canonicalSha256(entry));
 /** sha256(JCS(value)) of what an entry records, hex. */
 const digestOf = (value: unknown): string => toHex(canonicalSha256(value));
 
-/** The digest an entry of kind `receipt` or `import` records: the core without bodies. */
-const coreDigest = (receipt: Receipt): string => digestOf(bareCore(receipt.core));
+/** What an entry of kind `receipt` or `import` records: the core without bodies, and the evidence an imported file came with. */
+const firstDigest = (core: Receipt["core"], later: Receipt["later"]): string => digestOf({ core: bareCore(core), later });
 
 /**
  * Appends an entry inside the caller's immediate transaction, so that number and predecessor are true across processes.
- * `value` is what is recorded: a receipt's core, a later evidence, or an appraisal.
+ * Records the receipt itself, or `value`: a later evidence or an appraisal.
  */
 export async function appendEntry(
   tx: Db,
-  options: { kind: LogKind; receipt: Receipt; value: unknown; at: Date },
+  options: { receipt: Receipt; at: Date } & ({ kind: "receipt" | "import" } | { kind: "later" | "appraisal"; value: unknown }),
 ): Promise<NonNullable<Receipt["log"]>> {
   const last = await tx.selectFrom("log").select(["seq", "hash"]).orderBy("seq", "desc").limit(1).executeTakeFirst();
   const entry: Entry = {
     seq: (last?.seq ?? 0) + 1,
     kind: options.kind,
     receiptId: options.receipt.id,
-    digest: options.kind === "receipt" || options.kind === "import" ? coreDigest(options.receipt) : digestOf(options.value),
+    digest: "value" in options ? digestOf(options.value) : firstDigest(options.receipt.core, options.receipt.later),
     at: options.at.getTime(),
     prev: last?.hash ?? GENESIS,
   };
@@ -93,12 +93,15 @@ function compareReceipt(row: StoredRow, entries: { kind: string; digest: string;
     return broken(first.seq, row.id, "receipt_altered", "A stored receipt is not what its id names.");
   }
   const altered = (what: string): AuditResult => broken(first.seq, row.id, "receipt_altered", `A stored receipt's ${what} is not what was logged.`);
-  if ((first.kind !== "receipt" && first.kind !== "import") || first.digest !== coreDigest(receipt)) return altered("core");
+  // Evidence an imported receipt came with is recorded with its import and not one by one.
+  const came = receipt.later.length - rest.filter((entry) => entry.kind === "later").length;
+  if (came < 0 || (first.kind === "receipt" && came > 0)) return altered("later evidence");
+  if ((first.kind !== "receipt" && first.kind !== "import") || first.digest !== firstDigest(receipt.core, receipt.later.slice(0, came))) {
+    return altered("core");
+  }
   if (receipt.log === null || receipt.log.seq !== first.seq || receipt.log.hash !== first.hash || receipt.log.prev !== first.prev) return altered("log place");
-  // Evidence an imported receipt came with is part of its import and not logged one by one.
   const logged = (kind: LogKind): string[] => rest.filter((entry) => entry.kind === kind).map((entry) => entry.digest);
-  const imported = first.kind === "import" ? receipt.later.length - logged("later").length : 0;
-  if (!sameList(receipt.later.slice(imported).map(digestOf), logged("later"))) return altered("later evidence");
+  if (!sameList(receipt.later.slice(came).map(digestOf), logged("later"))) return altered("later evidence");
   if (!sameList(receipt.appraisals.map(digestOf), logged("appraisal"))) return altered("appraisals");
   const newest = receipt.appraisals.at(-1)?.verdict ?? "";
   if (row.verdict !== newest || row.seller_id !== receipt.core.seller.id || row.model !== receipt.core.request.model) return altered("index");

@@ -37,16 +37,16 @@ export const addReceipt = (tx: Db, receipt: Receipt, at: Date): Promise<Receipt>
 
 /**
  * Stores a receipt made elsewhere. One that is already here stays as it is and is returned: nothing is merged from a
- * file into what this buyer saw itself.
+ * file into what this buyer saw itself. Its maker's appraisals are claims under another policy: left out.
  */
 export async function importReceipt(tx: Db, receipt: Receipt, at: Date): Promise<{ receipt: Receipt; added: boolean }> {
   const present = await readReceipt(tx, receipt.id);
   if (present !== null) return { receipt: present, added: false };
-  return { receipt: await insert(tx, "import", receipt, at), added: true };
+  return { receipt: await insert(tx, "import", { ...receipt, appraisals: [] }, at), added: true };
 }
 
 async function insert(tx: Db, kind: "receipt" | "import", receipt: Receipt, at: Date): Promise<Receipt> {
-  const log = await appendEntry(tx, { kind, receipt, value: receipt.core, at });
+  const log = await appendEntry(tx, { kind, receipt, at });
   const stored: Receipt = { ...receipt, log };
   await tx
     .insertInto("receipts")

@@ -1,0 +1,103 @@
+import { toHex } from "../evidence/bytes.ts";
+import { canonicalSha256 } from "../evidence/canonical.ts";
+import { ASSURANCES, type Appraisal, type Assurance, type Layer, type LayerResult, type Receipt, type Verdict } from "../receipts/schema.ts";
+import { VERSION } from "../version.ts";
+import { appraiseAttestation, type AttestationAppraisal } from "./attestation.ts";
+import { allEvidence } from "./evidence.ts";
+import { judgeNamedModel, judgeRequest, judgeResponse } from "./exchange.ts";
+import { notProven } from "./not-proven.ts";
+import { judgePayment, judgeSettlement } from "./payment.ts";
+import { requiredLayers, type AppraisalPolicy } from "./policy.ts";
+import { createVerifySession, type VerifySession } from "./session.ts";
+import { judgeSignature } from "./signature-tee.ts";
+import { fail, skip, unsupported, type AppraiseInput } from "./types.ts";
+
+type Layers = Record<Layer, LayerResult>;
+
+/** Layers whose failure condemns the receipt even where the policy does not ask for them: evidence that contradicts is not ignored. */
+const NEVER_IGNORED = ["platform", "key", "request", "response", "payment"] as const satisfies readonly Layer[];
+
+const ATTESTED = ["platform", "code", "key", "freshness", "request", "response"] as const satisfies readonly Layer[];
+const SIGNED = ["key", "request", "response"] as const satisfies readonly Layer[];
+const PROVEN = ["request", "computation"] as const satisfies readonly Layer[];
+
+/**
+ * One evaluation of a receipt under a policy (RATS appraisal). Pure: everything comes from its arguments, and the
+ * receipt's own earlier appraisals count for nothing. Never throws; what cannot be judged is a `fail`.
+ */
+export async function appraise(input: AppraiseInput, session: VerifySession = createVerifySession()): Promise<Appraisal> {
+  const { receipt, policy, evaluateAt } = input;
+  const { core } = receipt;
+  const attestation = await guarded(unverifiable, () =>
+    appraiseAttestation({ evidence: core.evidence, sellerId: core.seller.id, model: core.request.model, policy, evaluateAt, session }),
+  );
+  const signature = await guarded(broken, () => judgeSignature(core, attestation.signingKey, policy, session));
+  const layers: Layers = {
+    ...attestation.layers,
+    request: await guarded(broken, () => judgeRequest(core, signature)),
+    response: await guarded(broken, () => judgeResponse(core, signature)),
+    model: await guarded(broken, () => judgeNamedModel(core, attestation.layers.model)),
+    computation: judgeByKind(receipt, /^(?:zk|replay)\./, "computation", "No proof and no re-execution of the computation."),
+    payment: await guarded(broken, () => judgePayment(core, policy)),
+    settlement: await guarded(broken, () => judgeSettlement(receipt, policy)),
+    inclusion: judgeByKind(receipt, /^inclusion\./, "inclusion", "The result's hashes are not anchored on chain."),
+  };
+  const assurance = reached(layers);
+  return {
+    at: input.now.toISOString(),
+    evaluatedAt: evaluateAt.toISOString(),
+    policyHash: toHex(canonicalSha256(policy)),
+    verifier: { name: "proof402", version: VERSION },
+    layers,
+    wanted: policy.assurance,
+    assurance,
+    replayed: false,
+    simulated: attestation.simulated,
+    verdict: verdictOf(layers, policy, assurance),
+    notProven: notProven(layers, attestation.simulated),
+  };
+}
+
+/** Verdict of the layers under a policy (DESIGN §2). Missing evidence is never a pass. */
+export function verdictOf(layers: Layers, policy: AppraisalPolicy, assurance: Assurance): Verdict {
+  const required = requiredLayers(policy);
+  const status = (layer: Layer): LayerResult["status"] => layers[layer].status;
+  if (required.some((layer) => status(layer) === "fail") || NEVER_IGNORED.some((layer) => status(layer) === "fail")) return "failed";
+  // A purchase without evidence can be paid and settled, but there is nothing about it to verify.
+  if (policy.assurance === "none" || required.length === 0) return "unverified";
+  const open = required.filter((layer) => status(layer) !== "pass");
+  const enough = ASSURANCES.indexOf(assurance) >= ASSURANCES.indexOf(policy.assurance);
+  if (open.length === 0) return enough ? "verified" : "unverified";
+  return enough && open.every((layer) => status(layer) === "pending") ? "pending" : "unverified";
+}
+
+function reached(layers: Layers): Assurance {
+  const all = (wanted: readonly Layer[]): boolean => wanted.every((layer) => layers[layer].status === "pass");
+  if (all(PROVEN)) return "proven";
+  if (all(ATTESTED)) return "attested";
+  return all(SIGNED) ? "signed" : "none";
+}
+
+/** Layers whose evidence this version knows of but cannot judge. */
+function judgeByKind(receipt: Receipt, pattern: RegExp, what: string, absent: string): LayerResult {
+  const kinds = allEvidence(receipt).map((evidence) => evidence.kind).filter((kind) => pattern.test(kind));
+  if (kinds.length === 0) return skip("no_evidence", absent);
+  return unsupported("unsupported_evidence", `This version cannot judge the receipt's ${what} evidence.`);
+}
+
+const broken = (): LayerResult => fail("verifier_error", "The evidence could not be judged.");
+const unverifiable = (): AttestationAppraisal => ({
+  layers: { platform: broken(), code: broken(), key: broken(), freshness: broken(), model: broken() },
+  simulated: false,
+  signingKey: null,
+});
+
+/** Whatever a judge throws is a failed layer: an exception must never look like an absence. */
+async function guarded<T>(instead: () => T, judge: () => T | Promise<T>): Promise<T> {
+  try {
+    return await judge();
+  } catch {
+    return instead();
+  }
+}
+

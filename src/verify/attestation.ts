@@ -1,0 +1,146 @@
+import { PCR, decodeUserData, type ManifestEntry } from "../evidence/attestation.ts";
+import { equalBytes, fromBase64, fromHex, fromUtf8, sha256, sha384, toHex, type Bytes } from "../evidence/bytes.ts";
+import type { NitroPayload } from "../evidence/nitro.ts";
+import { teeIdOf } from "../evidence/tee-signature.ts";
+import type { Evidence, LayerResult, ManifestEvidence, NitroEvidence } from "../receipts/schema.ts";
+import { onlyOne } from "./evidence.ts";
+import { nitroResultAt } from "./nitro.ts";
+import type { AppraisalPolicy, ReferenceValues } from "./policy.ts";
+import { createVerifySession, type VerifySession } from "./session.ts";
+import { fail, pass, skip } from "./types.ts";
+
+/** Shortest nonce that counts as fresh, bytes. */
+const MIN_NONCE = 16;
+
+/** The layers that attestation evidence decides, and the key it binds. */
+export type AttestationAppraisal = {
+  layers: { platform: LayerResult; code: LayerResult; key: LayerResult; freshness: LayerResult; model: LayerResult };
+  simulated: boolean;
+  /** The attested response signing key; null unless platform and key both passed. */
+  signingKey: { spki: Bytes; keyId: string } | null;
+};
+
+/**
+ * Appraises a seller's attestation (RATS): hardware chain, measurements against reference values, key binding,
+ * freshness, and the model's digest. Used before anything is paid and again inside every appraisal. Never throws.
+ */
+export async function appraiseAttestation(options: {
+  evidence: readonly Evidence[];
+  sellerId: string;
+  model: string;
+  policy: AppraisalPolicy;
+  evaluateAt: Date;
+  session?: VerifySession;
+}): Promise<AttestationAppraisal> {
+  const { policy, evaluateAt } = options;
+  const nitro = onlyOne(options.evidence, "tee.nitro");
+  if (nitro.kind !== "one") return without(nitro.kind === "none" ? skip("no_attestation", "The seller gave no attestation.") : ambiguous("attestation"));
+  const session = options.session ?? createVerifySession();
+  const document = fromBase64(nitro.evidence.document);
+  const result = nitroResultAt(await session.nitroFacts(document, policy.simulatedRoots), evaluateAt);
+  if (!result.ok) return without(fail(result.check.replaceAll("-", "_"), `Nitro document: ${result.message}.`));
+  const reference = Object.hasOwn(policy.sellers, options.sellerId) ? policy.sellers[options.sellerId] : undefined;
+  const spki = fromBase64(nitro.evidence.publicKey);
+  const key = judgeKey(result.payload, spki);
+  return {
+    layers: {
+      platform: pass(
+        result.simulated
+          ? "The document's chain and signature hold, under a devnet root: simulated hardware."
+          : "The document's chain and signature hold, up to AWS's Nitro root.",
+      ),
+      code: judgeCode(result.payload, reference),
+      key,
+      freshness: judgeFreshness(result.payload, nitro.evidence, policy, evaluateAt),
+      model: judgeModel(result.payload, onlyOne(options.evidence, "model.manifest"), options.model, reference),
+    },
+    simulated: result.simulated,
+    signingKey: key.status === "pass" ? { spki, keyId: teeIdOf(spki) } : null,
+  };
+}
+
+/** Every layer when the platform itself did not pass: none of them can. */
+function without(platform: LayerResult): AttestationAppraisal {
+  const below = skip("platform_not_verified", "Nothing in the attestation counts, because its platform was not verified.");
+  return { layers: { platform, code: below, key: below, freshness: below, model: below }, simulated: false, signingKey: null };
+}
+
+const ambiguous = (what: string): LayerResult => fail("ambiguous_evidence", `There is more than one ${what}: which one counts is not for the seller to leave open.`);
+
+function judgeCode(payload: NitroPayload, reference: ReferenceValues | undefined): LayerResult {
+  if (reference === undefined || reference.measurements.length === 0) {
+    return skip("no_reference_values", "The policy holds no measurements for this seller.");
+  }
+  const complete = reference.measurements.filter((set) => ["0", "1", "2"].every((index) => Object.hasOwn(set, index)));
+  const matches = complete.some((set) =>
+    Object.entries(set).every(([index, digest]) => {
+      const measured = payload.pcrs.get(Number(index));
+      return measured !== undefined && toHex(measured) === digest;
+    }),
+  );
+  return matches
+    ? pass("Every measurement equals a set that the policy accepts.")
+    : fail("measurements_unknown", "The measured code is not one that the policy accepts.");
+}
+
+function judgeKey(payload: NitroPayload, spki: Bytes): LayerResult {
+  const bound = payload.userData === null ? null : decodeUserData(payload.userData);
+  if (bound === null) return fail("key_not_bound", "The document's user_data does not bind a signing key.");
+  return equalBytes(bound.signingKeySha256, sha256(spki))
+    ? pass("The signing key's hash is inside the attestation document.")
+    : fail("key_mismatch", "The signing key is not the one inside the attestation document.");
+}
+
+function judgeFreshness(payload: NitroPayload, evidence: NitroEvidence, policy: AppraisalPolicy, evaluateAt: Date): LayerResult {
+  const nonce = fromHex(evidence.nonce);
+  if (nonce.length < MIN_NONCE) return fail("nonce_too_short", `A nonce has at least ${MIN_NONCE} bytes.`);
+  if (payload.nonce === null || !equalBytes(payload.nonce, nonce)) return fail("nonce_mismatch", "The document does not answer the buyer's nonce.");
+  const age = evaluateAt.getTime() - payload.timestamp;
+  if (age < -policy.clockSkewSeconds * 1000) return fail("document_from_future", "The document is dated after the time of evaluation.");
+  if (age > policy.maxAttestationAgeSeconds * 1000) return fail("document_too_old", "The document is older than the policy allows.");
+  return pass("The document answers the buyer's nonce and was recent.");
+}
+
+function judgeModel(
+  payload: NitroPayload,
+  manifest: ReturnType<typeof onlyOne<"model.manifest">>,
+  model: string,
+  reference: ReferenceValues | undefined,
+): LayerResult {
+  if (manifest.kind === "many") return ambiguous("model manifest");
+  if (manifest.kind === "none") return skip("weights_not_measured", "No attested measurement covers the model's weights.");
+  const entries = readManifest(manifest.evidence);
+  const bytes = fromBase64(manifest.evidence.manifest);
+  const measured = payload.pcrs.get(PCR.models);
+  if (measured === undefined || !equalBytes(sha384(bytes), measured)) return fail("manifest_not_measured", "The model manifest is not the one that was measured.");
+  if (entries === null) return fail("manifest_malformed", "The measured model manifest is not a list of distinct models.");
+  const attested = entries.find((entry) => entry.name === model);
+  if (attested === undefined) return fail("model_not_attested", "The model is not among those that were measured.");
+  const expected = reference !== undefined && Object.hasOwn(reference.models, model) ? reference.models[model] : undefined;
+  if (expected === undefined) return skip("no_reference_digest", "The policy holds no digest for this model to compare with.");
+  return attested.sha256 === expected
+    ? pass("The model file's digest is measured and equals the policy's.")
+    : fail("model_mismatch", "The measured model file is not the one that the policy names.");
+}
+
+function readManifest(evidence: ManifestEvidence): ManifestEntry[] | null {
+  let value: unknown;
+  try {
+    value = JSON.parse(fromUtf8(fromBase64(evidence.manifest)));
+  } catch {
+    return null;
+  }
+  if (!Array.isArray(value) || value.length > 10_000) return null;
+  const entries = value.flatMap((item: unknown): ManifestEntry[] => (isEntry(item) ? [{ name: item.name, sha256: item.sha256 }] : []));
+  const distinct = new Set(entries.map((entry) => entry.name)).size;
+  return entries.length === value.length && distinct === entries.length ? entries : null;
+}
+
+const isEntry = (item: unknown): item is ManifestEntry =>
+  typeof item === "object" &&
+  item !== null &&
+  "name" in item &&
+  typeof item.name === "string" &&
+  "sha256" in item &&
+  typeof item.sha256 === "string" &&
+  /^[0-9a-f]{64}$/.test(item.sha256);

@@ -1,0 +1,18 @@
+import type { Evidence, KnownEvidence, Receipt } from "../receipts/schema.ts";
+
+type Kind = KnownEvidence["kind"];
+type OfKind<K extends Kind> = Extract<KnownEvidence, { kind: K }>;
+
+/** Evidence of one kind: absent, exactly one, or several, which is never taken as one. */
+export type OnlyOne<K extends Kind> = { kind: "none" } | { kind: "one"; evidence: OfKind<K> } | { kind: "many" };
+
+/** Finds the evidence of a kind. The receipt schema has already checked its shape. */
+export function onlyOne<K extends Kind>(evidence: readonly Evidence[], kind: K): OnlyOne<K> {
+  const found = evidence.filter((item): item is OfKind<K> => item.kind === kind);
+  const [first] = found;
+  if (first === undefined) return { kind: "none" };
+  return found.length === 1 ? { kind: "one", evidence: first } : { kind: "many" };
+}
+
+/** Everything a receipt carries: from delivery and later. */
+export const allEvidence = (receipt: Receipt): Evidence[] => [...receipt.core.evidence, ...receipt.later.map((item) => item.evidence)];

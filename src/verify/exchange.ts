@@ -1,0 +1,56 @@
+import { fromBase64, fromUtf8, keccak256, sha256, toHex } from "../evidence/bytes.ts";
+import type { LayerResult, ReceiptCore } from "../receipts/schema.ts";
+import { fail, pass, skip } from "./types.ts";
+
+/** Null when a body is absent or has the hashes the receipt names; else what is wrong. */
+function checkBody(part: ReceiptCore["request"] | ReceiptCore["response"], what: string): LayerResult | null {
+  if (part.body === undefined) return null;
+  const bytes = fromBase64(part.body);
+  if (toHex(sha256(bytes)) === part.sha256 && toHex(keccak256(bytes)) === part.keccak256) return null;
+  return fail("body_hash_mismatch", `The ${what} bytes do not have the hashes that the receipt names.`);
+}
+
+/** `request`: the seller's key signed for the hash of exactly the bytes we sent, which carry our nonce. */
+export function judgeRequest(core: ReceiptCore, signature: LayerResult): LayerResult {
+  const wrong = checkBody(core.request, "request");
+  if (wrong !== null) return wrong;
+  const sent = readBody(core.request.body);
+  if (sent !== null && sent["id"] !== core.request.nonce) return fail("nonce_missing", "The request bytes do not carry the purchase's nonce.");
+  if (signature.status !== "pass") return skip("not_signed", "No verified signature covers the request.");
+  return pass("The signed request hash is that of the bytes sent.");
+}
+
+/** `response`: the seller's key signed for the bytes we got. */
+export function judgeResponse(core: ReceiptCore, signature: LayerResult): LayerResult {
+  const wrong = checkBody(core.response, "response");
+  if (wrong !== null) return wrong;
+  if (core.response.status !== 200) return fail("status_not_ok", `The seller answered with status ${core.response.status}.`);
+  return signature;
+}
+
+/**
+ * `model`, from the exchange: the signature covers bodies and not the URL, so the answer itself must name the model and
+ * echo the nonce (Open Inference Protocol v2, inference response `model_name` and `id`).
+ */
+export function judgeNamedModel(core: ReceiptCore, attested: LayerResult): LayerResult {
+  if (attested.status !== "pass") return attested;
+  if (core.request.path !== `/v2/models/${encodeURIComponent(core.request.model)}/infer`) {
+    return fail("path_mismatch", "The request went to another model's address.");
+  }
+  const body = readBody(core.response.body);
+  if (core.response.body === undefined) return skip("body_redacted", "The answer's bytes are redacted, so the model it names cannot be read.");
+  if (body === null || body["model_name"] !== core.request.model) return fail("model_name_mismatch", "The signed answer names another model than was asked for.");
+  if (body["id"] !== core.request.nonce) return fail("nonce_mismatch", "The signed answer does not echo the purchase's nonce.");
+  return attested;
+}
+
+/** A JSON object body, or null. */
+function readBody(body: string | undefined): Record<string, unknown> | null {
+  if (body === undefined) return null;
+  try {
+    const value: unknown = JSON.parse(fromUtf8(fromBase64(body)));
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,45 @@
+import { concatBytes, sha256, toHex, utf8, type Bytes } from "../evidence/bytes.ts";
+import { TEE_SIGNATURE_ALGORITHM } from "../evidence/tee-signature.ts";
+import { readNitroFacts, type NitroFacts } from "./nitro.ts";
+
+/**
+ * Keeps what is costly and can never change: what a document says under a set of roots, and imported keys. Times are
+ * judged anew at every use, and nothing kept for one document or key is used for another.
+ */
+export type VerifySession = {
+  nitroFacts(document: Uint8Array, simulatedRoots: readonly string[]): Promise<NitroFacts>;
+  /** The RSA key of a DER SubjectPublicKeyInfo for PSS with SHA-256, or null where it is none. */
+  rsaKey(spki: Bytes): Promise<CryptoKey | null>;
+};
+
+const MAX_KEPT = 256;
+
+/** A session lives as long as its owner; two sessions share nothing. */
+export function createVerifySession(): VerifySession {
+  const facts = new Map<string, Promise<NitroFacts>>();
+  const keys = new Map<string, Promise<CryptoKey | null>>();
+  return {
+    nitroFacts: (document, simulatedRoots) =>
+      kept(facts, toHex(sha256(concatBytes(sha256(document), utf8(simulatedRoots.join())))), () => readNitroFacts(document, simulatedRoots)),
+    rsaKey: (spki) => kept(keys, toHex(sha256(spki)), () => importRsaKey(spki)),
+  };
+}
+
+function kept<T>(map: Map<string, Promise<T>>, key: string, make: () => Promise<T>): Promise<T> {
+  const found = map.get(key);
+  if (found !== undefined) return found;
+  const made = make();
+  map.set(key, made);
+  const oldest = map.keys().next();
+  if (map.size > MAX_KEPT && !oldest.done) map.delete(oldest.value);
+  return made;
+}
+
+async function importRsaKey(spki: Bytes): Promise<CryptoKey | null> {
+  try {
+    const { name, hash } = TEE_SIGNATURE_ALGORITHM;
+    return await crypto.subtle.importKey("spki", spki, { name, hash }, false, ["verify"]);
+  } catch {
+    return null;
+  }
+}

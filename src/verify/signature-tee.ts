@@ -1,0 +1,52 @@
+import { fromBase64, fromHex, type Bytes } from "../evidence/bytes.ts";
+import { TEE_SIGNATURE_ALGORITHM, teeIdOf, teeMessageHash } from "../evidence/tee-signature.ts";
+import type { LayerResult, ReceiptCore } from "../receipts/schema.ts";
+import { onlyOne } from "./evidence.ts";
+import type { AppraisalPolicy } from "./policy.ts";
+import type { VerifySession } from "./session.ts";
+import { fail, pass, skip } from "./types.ts";
+
+const MIN_MODULUS = 2048;
+const MAX_MODULUS = 8192;
+
+/**
+ * Judges the response signature: RSASSA-PSS (RFC 8017 §8.1, SHA-256, salt of 32 bytes) by the attested key over the
+ * hashes of the bytes that we sent and received. The seller's own statement of those hashes counts for nothing but
+ * must not contradict.
+ */
+export async function judgeSignature(
+  core: ReceiptCore,
+  signingKey: { spki: Bytes; keyId: string } | null,
+  policy: AppraisalPolicy,
+  session: VerifySession,
+): Promise<LayerResult> {
+  const found = onlyOne(core.evidence, "signature.tee");
+  if (found.kind === "none") return skip("not_signed", "The seller signed nothing.");
+  if (found.kind === "many") return fail("ambiguous_evidence", "There is more than one response signature.");
+  if (signingKey === null) return skip("key_not_verified", "There is a signature, but no verified key to check it with.");
+  const { evidence } = found;
+  if (evidence.teeId !== signingKey.keyId || teeIdOf(signingKey.spki) !== signingKey.keyId || core.seller.keyId !== signingKey.keyId) {
+    return fail("key_mismatch", "The response is signed by another key than the attested one.");
+  }
+  if (evidence.requestHash !== core.request.keccak256) return fail("request_hash_mismatch", "The seller signed another request than the one sent.");
+  if (evidence.outputHash !== core.response.keccak256) return fail("output_hash_mismatch", "The bytes received are not the bytes the seller signed.");
+  const at = evidence.timestamp * 1000;
+  const skew = policy.clockSkewSeconds * 1000;
+  // The signed time has whole seconds, so it may lie up to one second before the request.
+  if (at < Date.parse(core.request.sentAt) - skew - 1000 || at > Date.parse(core.response.receivedAt) + skew) {
+    return fail("signature_time", "The response was signed outside the time of this exchange.");
+  }
+  const key = await session.rsaKey(signingKey.spki);
+  const modulus = key === null ? 0 : (key.algorithm as RsaHashedKeyAlgorithm).modulusLength;
+  const signature = fromBase64(evidence.signature);
+  if (key === null || modulus < MIN_MODULUS || modulus > MAX_MODULUS) return fail("key_unusable", "The attested key is not an RSA key of 2048 to 8192 bits.");
+  if (signature.length !== Math.ceil(modulus / 8)) return fail("signature_invalid", "The signature's length is not the key's.");
+  const message = teeMessageHash({
+    requestHash: fromHex(core.request.keccak256),
+    outputHash: fromHex(core.response.keccak256),
+    timestamp: evidence.timestamp,
+  });
+  return (await crypto.subtle.verify(TEE_SIGNATURE_ALGORITHM, key, signature, message))
+    ? pass("The attested key signed exactly these request and response bytes.")
+    : fail("signature_invalid", "The response signature does not verify.");
+}
