@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { Db } from "../storage/database.ts";
-import type { PurchasesTable } from "../storage/tables.ts";
+import type { PurchasesTable, SpendTable } from "../storage/tables.ts";
 import type { AssetPolicy, PaymentPolicy } from "./policy.ts";
 import type { Refusal } from "./types.ts";
 
@@ -26,81 +26,88 @@ export type Usage = { hour: bigint; day: bigint; total: bigint };
 export const countedAmount = (row: Pick<PurchasesTable, "state" | "amount" | "settled_amount">): bigint =>
   row.state === "released" ? 0n : BigInt(row.state === "settled" ? (row.settled_amount ?? row.amount) : row.amount);
 
-/** Adds `delta` (negative to take back) at a purchase's time. Must run in the transaction that changes the purchase. */
-export async function addUsage(tx: Db, account: SpendAccount, createdAt: number, delta: bigint): Promise<void> {
-  if (delta === 0n) return;
+/** Adds each delta (negative to take back) at a purchase's time. Must run in the transaction that changes the purchase. */
+export async function addUsage(tx: Db, createdAt: number, deltas: readonly { account: SpendAccount; delta: bigint }[]): Promise<void> {
   const starts = [
     { span: ALL_TIME, start: 0 },
     { span: HOUR, start: floorTo(createdAt, HOUR) },
     { span: MINUTE, start: floorTo(createdAt, MINUTE) },
   ];
-  const buckets = await tx
-    .selectFrom("spend")
-    .select(["span", "start", "used"])
-    .where("network", "=", account.network)
-    .where("asset", "=", account.asset)
-    .where((eb) => eb.or(starts.map(({ span, start }) => eb.and([eb("span", "=", span), eb("start", "=", start)]))))
-    .execute();
-  const usedIn = (span: number): bigint => BigInt(buckets.find((bucket) => bucket.span === span)?.used ?? 0);
-  await tx
-    .insertInto("spend")
-    .values(starts.map(({ span, start }) => ({ ...account, span, start, used: (usedIn(span) + delta).toString() })))
-    .onConflict((conflict) =>
-      conflict.columns(["network", "asset", "span", "start"]).doUpdateSet((eb) => ({ used: eb.ref("excluded.used") })),
-    )
-    .execute();
+  const wanted = deltas
+    .filter(({ delta }) => delta !== 0n)
+    .flatMap(({ account: { network, asset }, delta }) => starts.map((bucket) => ({ network, asset, ...bucket, delta })));
+  if (wanted.length === 0) return;
+  const keys = wanted.map(({ network, asset, span, start }) => sql`(${network}, ${asset}, ${span}, ${start})`);
+  // Joined on the whole key: SQLite would search `(...) in (values ...)` by its first columns only.
+  const { rows: found } = await sql<SpendTable>`select spend.* from (values ${sql.join(keys)}) as wanted join spend
+    on network = wanted.column1 and asset = wanted.column2 and span = wanted.column3 and start = wanted.column4`.execute(tx);
+  const usedIn = (bucket: Omit<SpendTable, "used">): bigint =>
+    BigInt(found.find((row) => row.network === bucket.network && row.asset === bucket.asset && row.span === bucket.span)?.used ?? 0);
+  await sql`insert or replace into spend (network, asset, span, start, used) values ${sql.join(
+    wanted.map((bucket) => {
+      const used = (usedIn(bucket) + bucket.delta).toString();
+      return sql`(${bucket.network}, ${bucket.asset}, ${bucket.span}, ${bucket.start}, ${used})`;
+    }),
+  )}`.execute(tx);
 }
 
-/** Exact usage of an account at `nowMs`. Purchases dated after `nowMs` (a clock was set back) count in every window. */
+/** Exact usage of an asset at `nowMs`. Purchases dated after `nowMs` (a clock was set back) count in every window. */
 export async function readUsage(tx: Db, account: SpendAccount, nowMs: number): Promise<Usage> {
   const hour = windowFrom(nowMs - HOUR + 1);
   const day = windowFrom(nowMs - DAY + 1);
-  const { rows: buckets } = await sql<{ span: number; start: number; used: string }>`
-    select span, start, used from spend where network = ${account.network} and asset = ${account.asset} and span = ${ALL_TIME}
+  const { network, asset } = account;
+  const { rows: buckets } = await sql<Bucket>`
+    select span, start, used from spend where network = ${network} and asset = ${asset} and span = ${ALL_TIME}
     union all
-    select span, start, used from spend where network = ${account.network} and asset = ${account.asset}
+    select span, start, used from spend where network = ${network} and asset = ${asset}
       and span = ${HOUR} and start >= ${day.hours}
     union all
-    select span, start, used from spend where network = ${account.network} and asset = ${account.asset}
+    select span, start, used from spend where network = ${network} and asset = ${asset}
       and span = ${MINUTE} and start >= ${day.minutes} and start < ${day.hours}
     union all
-    select span, start, used from spend where network = ${account.network} and asset = ${account.asset}
+    select span, start, used from spend where network = ${network} and asset = ${asset}
       and span = ${MINUTE} and start >= ${hour.minutes} and start < ${hour.hours}`.execute(tx);
-  const edges = [...(await readEdge(tx, account, hour)), ...(await readEdge(tx, account, day))];
-  const within = ({ from, minutes, hours }: Window): bigint =>
-    sum(
-      buckets
-        .filter(({ span, start }) => (span === HOUR && start >= hours) || (span === MINUTE && start >= minutes && start < hours))
-        .map(({ used }) => BigInt(used)),
-    ) + sum(edges.filter(({ at }) => at >= from && at < minutes).map(({ counted }) => counted));
-  return {
-    hour: within(hour),
-    day: within(day),
-    total: sum(buckets.filter(({ span }) => span === ALL_TIME).map(({ used }) => BigInt(used))),
-  };
+  const { rows: edges } = await sql<Edge>`
+    select created_at, state, amount, settled_amount from purchases where network = ${network} and asset = ${asset}
+      and created_at >= ${day.from} and created_at < ${day.minutes}
+    union all
+    select created_at, state, amount, settled_amount from purchases where network = ${network} and asset = ${asset}
+      and created_at >= ${hour.from} and created_at < ${hour.minutes}`.execute(tx);
+  const within = (window: Window): bigint =>
+    sumOf(buckets.filter((bucket) => isWhole(bucket, window))) +
+    sum(edges.filter(({ created_at: at }) => at >= window.from && at < window.minutes).map(countedAmount));
+  return { hour: within(hour), day: within(day), total: sumOf(buckets.filter(({ span }) => span === ALL_TIME)) };
 }
 
-/** From `from` on: rows up to `minutes`, whole minutes up to `hours`, whole hours after that. Unix ms. */
+/** How many purchases, released ones aside, were made less than an hour before `nowMs`. */
+export async function readCallsLastHour(tx: Db, nowMs: number): Promise<bigint> {
+  const hour = windowFrom(nowMs - HOUR + 1);
+  const { rows: buckets } = await sql<Bucket>`
+    select span, start, used from spend where network = ${CALLS.network} and asset = ${CALLS.asset}
+      and span = ${HOUR} and start >= ${hour.hours}
+    union all
+    select span, start, used from spend where network = ${CALLS.network} and asset = ${CALLS.asset}
+      and span = ${MINUTE} and start >= ${hour.minutes} and start < ${hour.hours}
+    union all
+    select 0, 0, cast(count(*) as text) from purchases
+      where created_at >= ${hour.from} and created_at < ${hour.minutes} and state != 'released'`.execute(tx);
+  return sumOf(buckets);
+}
+
+type Bucket = Pick<SpendTable, "span" | "start" | "used">;
+type Edge = Pick<PurchasesTable, "created_at" | "state" | "amount" | "settled_amount">;
+/** Single rows from `from` on, whole minutes from `minutes` on, whole hours from `hours` on. Unix ms. */
 type Window = { from: number; minutes: number; hours: number };
 
 const windowFrom = (from: number): Window => ({ from, minutes: ceilTo(from, MINUTE), hours: ceilTo(from, HOUR) });
 
-async function readEdge(tx: Db, account: SpendAccount, { from, minutes }: Window): Promise<{ at: number; counted: bigint }[]> {
-  if (from === minutes) return [];
-  const rows = await tx
-    .selectFrom("purchases")
-    .select(["created_at", "state", "amount", "settled_amount"])
-    .where("created_at", ">=", from)
-    .where("created_at", "<", minutes)
-    .where("state", "!=", "released")
-    .$if(account !== CALLS, (query) => query.where("network", "=", account.network).where("asset", "=", account.asset))
-    .execute();
-  return rows.map((row) => ({ at: row.created_at, counted: account === CALLS ? 1n : countedAmount(row) }));
-}
+const isWhole = ({ span, start }: Bucket, { minutes, hours }: Window): boolean =>
+  (span === HOUR && start >= hours) || (span === MINUTE && start >= minutes && start < hours);
 
 const floorTo = (ms: number, span: number): number => Math.floor(ms / span) * span;
 const ceilTo = (ms: number, span: number): number => Math.ceil(ms / span) * span;
 const sum = (parts: readonly bigint[]): bigint => parts.reduce((total, part) => total + part, 0n);
+const sumOf = (buckets: readonly Bucket[]): bigint => sum(buckets.map(({ used }) => BigInt(used)));
 
 /** The first cap that spending `amount` more would break, or null. Pure. `maxAmount` is the caller's own bound. */
 export function brokenCap(options: {

@@ -4,7 +4,7 @@ import type { Offer, Payment } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import type { PurchasesTable, PurchaseState } from "../storage/tables.ts";
-import { addUsage, brokenCap, CALLS, countedAmount, readUsage, remainingOf } from "./caps.ts";
+import { addUsage, brokenCap, CALLS, countedAmount, readCallsLastHour, readUsage, remainingOf } from "./caps.ts";
 import { isOpen, toRecord, toRow } from "./journal-rows.ts";
 import { MIN_USABLE_SECONDS } from "./offers.ts";
 import type { AssetPolicy, PaymentPolicy } from "./policy.ts";
@@ -61,7 +61,7 @@ export async function reserve(db: Db, request: ReserveRequest): Promise<ReserveR
         asset,
         amount,
         usage: await readUsage(tx, asset, nowMs),
-        callsLastHour: (await readUsage(tx, CALLS, nowMs)).hour,
+        callsLastHour: await readCallsLastHour(tx, nowMs),
         ...(maxAmount === undefined ? {} : { maxAmount }),
       });
     if (refusal !== null) return { kind: "refused", refusal };
@@ -137,88 +137,81 @@ function requireAgreement({ offer, payment }: ReserveRequest): void {
 const mismatch = (message: string): Proof402Error =>
   new Proof402Error("payment_mismatch", message, { next: "Nothing was reserved. Start the purchase again from its offer." });
 
-const count = async (tx: Db, asset: { network: string; asset: string }, at: number, amount: bigint, calls: bigint): Promise<void> => {
-  await addUsage(tx, { network: asset.network, asset: asset.asset }, at, amount);
-  await addUsage(tx, CALLS, at, calls);
-};
+const count = (tx: Db, purchase: { network: string; asset: string }, at: number, amount: bigint, calls: bigint): Promise<void> =>
+  addUsage(tx, at, [
+    { account: purchase, delta: amount },
+    { account: CALLS, delta: calls },
+  ]);
 
 /** Before the signature is made: from here on the authorization may be redeemable. Again before the same one is resent. */
 export const markSigned = (db: Db, id: string, { now }: { now: Date }): Promise<Transition> =>
-  move(db, id, now, { reserved: { state: "signed" }, signed: {}, sent: {} });
+  move(db, id, now, ({ state }) => (state === "reserved" ? { state: "signed" } : state === "signed" || state === "sent" ? UNCHANGED : null));
 
 /** Before the bytes go on the wire, the first time or again. */
 export const markSent = (db: Db, id: string, { now }: { now: Date }): Promise<Transition> =>
-  move(db, id, now, { signed: { state: "sent" }, sent: {} });
+  move(db, id, now, ({ state }) => (state === "signed" ? { state: "sent" } : state === "sent" ? UNCHANGED : null));
 
 /**
  * An answer came and its receipt is stored. An answer may also come after the chain has decided: the receipt is noted and
  * the state stays. An attempt has one receipt; a second is refused.
  */
-export async function markAnswered(db: Db, id: string, { receiptId, now }: { receiptId: string; now: Date }): Promise<Transition> {
-  return immediate(db, async (tx) => {
-    const purchase = await readPurchase(tx, id);
-    if (purchase?.receiptId === receiptId) return { ok: true, state: purchase.state, changed: false };
-    if (purchase !== null && purchase.receiptId !== null) return { ok: false, code: "illegal_transition", state: purchase.state };
-    const noted = { receipt_id: receiptId };
-    return move(tx, id, now, { sent: { ...noted, state: "answered" }, settled: noted, released: noted });
+export const markAnswered = (db: Db, id: string, { receiptId, now }: { receiptId: string; now: Date }): Promise<Transition> =>
+  move(db, id, now, ({ state, receipt_id: known }) => {
+    if (known !== null) return known === receiptId ? UNCHANGED : null;
+    if (state === "reserved" || state === "signed") return null;
+    return { receipt_id: receiptId, ...(state === "sent" ? { state: "answered" } : {}) };
   });
-}
 
 /**
  * The transfer was seen on chain. `amount` is what really moved, base units; the caps count it from now on.
  * Legal from every state but `released`: what the chain shows is true whatever this journal had come to.
  */
-export async function markSettled(
+export const markSettled = (
   db: Db,
   id: string,
   { transaction, amount, now }: { transaction: string; amount: string; now: Date },
-): Promise<Transition> {
-  return immediate(db, async (tx) => {
-    const purchase = await readPurchase(tx, id);
-    if (purchase?.state === "settled" && purchase.transaction === transaction) return { ok: true, state: "settled", changed: false };
-    const settled = { state: "settled" as const, transaction, settled_amount: BigInt(amount).toString() };
-    const moved = await move(tx, id, now, { reserved: settled, signed: settled, sent: settled, answered: settled });
-    if (moved.ok && purchase !== null) {
-      await count(tx, purchase.payment, purchase.createdAt, BigInt(amount) - BigInt(purchase.payment.amount), 0n);
-    }
-    return moved;
+): Promise<Transition> =>
+  move(db, id, now, (row) => {
+    if (row.state === "settled") return row.transaction === transaction ? UNCHANGED : null;
+    return row.state === "released" ? null : { state: "settled", transaction, settled_amount: BigInt(amount).toString() };
   });
-}
 
 /**
  * Gives the reservation back. Once an authorization may have been signed, that takes `unusable`: the caller has seen on
  * chain that it expired unused. `reason` is a code.
  */
-export async function release(
+export const release = (
   db: Db,
   id: string,
   { reason, unusable = false, now }: { reason: string; unusable?: boolean; now: Date },
-): Promise<Transition> {
-  return immediate(db, async (tx) => {
-    const purchase = await readPurchase(tx, id);
-    if (purchase?.state === "released") return { ok: true, state: "released", changed: false };
-    const released = { state: "released" as const, reason };
-    const moved = await move(tx, id, now, {
-      reserved: released,
-      ...(unusable ? { signed: released, sent: released, answered: released } : {}),
-    });
-    if (moved.ok && purchase !== null) await count(tx, purchase.payment, purchase.createdAt, -BigInt(purchase.payment.amount), -1n);
-    return moved;
+): Promise<Transition> =>
+  move(db, id, now, ({ state }) => {
+    if (state === "released") return UNCHANGED;
+    return state === "reserved" || (unusable && state !== "settled") ? { state: "released", reason } : null;
   });
-}
 
 type Change = Partial<Pick<PurchasesTable, "state" | "receipt_id" | "transaction" | "settled_amount" | "reason">>;
+const UNCHANGED: Change = {};
 
-/** Compare-and-set: applies the change of the state the purchase is in, or nothing where that state has none. */
-async function move(db: Db, id: string, now: Date, changes: Partial<Record<PurchaseState, Change>>): Promise<Transition> {
+const MOVING = ["state", "network", "asset", "amount", "settled_amount", "receipt_id", "transaction", "created_at"] as const;
+type Moving = Pick<PurchasesTable, (typeof MOVING)[number]>;
+
+/**
+ * Compare-and-set: applies the change that `decide` names for the row as it stands, or nothing where that is null. What
+ * the row counts against the caps changes in the same transaction.
+ */
+async function move(db: Db, id: string, now: Date, decide: (row: Moving) => Change | null): Promise<Transition> {
   return immediate(db, async (tx) => {
-    const row = await tx.selectFrom("purchases").select("state").where("id", "=", id).executeTakeFirst();
+    const row = await tx.selectFrom("purchases").select(MOVING).where("id", "=", id).executeTakeFirst();
     if (row === undefined) return { ok: false, code: "unknown_purchase", state: null };
-    const change = changes[row.state];
-    if (change === undefined) return { ok: false, code: "illegal_transition", state: row.state };
-    const changed = Object.keys(change).length > 0;
-    if (changed) await tx.updateTable("purchases").set({ ...change, updated_at: now.getTime() }).where("id", "=", id).execute();
-    return { ok: true, state: change.state ?? row.state, changed };
+    const change = decide(row);
+    if (change === null) return { ok: false, code: "illegal_transition", state: row.state };
+    if (change === UNCHANGED) return { ok: true, state: row.state, changed: false };
+    const after = { ...row, ...change };
+    await tx.updateTable("purchases").set({ ...change, updated_at: now.getTime() }).where("id", "=", id).execute();
+    const calls = after.state === "released" && row.state !== "released" ? -1n : 0n;
+    await count(tx, row, row.created_at, countedAmount(after) - countedAmount(row), calls);
+    return { ok: true, state: after.state, changed: true };
   });
 }
 
@@ -261,7 +254,7 @@ export async function spending(db: Db, policy: PaymentPolicy, now: Date): Promis
       const own = open.filter((row) => row.network === asset.network && row.asset === asset.asset);
       assets.push(await spendingOf(tx, asset, own.reduce((total, row) => total + countedAmount(row), 0n), now));
     }
-    return { assets, callsLastHour: Number((await readUsage(tx, CALLS, now.getTime())).hour) };
+    return { assets, callsLastHour: Number(await readCallsLastHour(tx, now.getTime())) };
   });
 }
 

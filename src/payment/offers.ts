@@ -190,12 +190,13 @@ function overCallBounds(amount: bigint, asset: AssetPolicy, maxUsd: number | und
 
 const isAbsentOr = (value: unknown, wanted: string): boolean => value === undefined || value === wanted;
 
-/** Base64 of JSON as x402's headers carry it, or undefined. Stricter than the SDK: no lossy UTF-8, no prototype keys. */
+/** Base64 of JSON as x402's headers carry it, or undefined. Stricter than the SDK: no malformed text, no prototype keys. */
 function decodeHeader(header: string): unknown {
   if (header.length > MAX_HEADER_CHARACTERS) return undefined;
   try {
     return JSON.parse(fromUtf8(fromBase64(header)), (key, value: unknown) => {
-      if (key === "__proto__") throw new TypeError("prototype key");
+      const isText = key.isWellFormed() && (typeof value !== "string" || value.isWellFormed());
+      if (key === "__proto__" || !isText) throw new TypeError("no portable JSON");
       return value;
     });
   } catch {

@@ -1,0 +1,238 @@
+import type { PublicClient } from "viem";
+import { fromHex0x, keccak256, toHex0x, utf8 } from "../evidence/bytes.ts";
+import { addressWord, AUTHORIZATION_USED_TOPIC, isAuthorizationUsed, readTransfer, type TokenLog } from "../evidence/eip3009.ts";
+import { settlementEvidence, type Payment, type SettlementEvidence } from "../receipts/schema.ts";
+import type { Chain } from "./chain.ts";
+
+/** What the chain says became of an authorization. */
+export type SettlementView =
+  | {
+      state: "settled";
+      evidence: SettlementEvidence;
+      /** 0x hex. */
+      transaction: string;
+      /** What moved, base units. */
+      amount: string;
+    }
+  /** Not decided, or not deep enough in the chain. */
+  | { state: "pending" }
+  /** It can never be used: it ran out unused, or its owner canceled it. */
+  | { state: "expired"; reason: "authorization_expired" | "authorization_canceled"; evidence: SettlementEvidence };
+
+/** keccak256("AuthorizationCanceled(address,bytes32)"), both arguments indexed (EIP-3009). */
+const AUTHORIZATION_CANCELED_TOPIC = toHex0x(keccak256(utf8("AuthorizationCanceled(address,bytes32)")));
+
+/** `authorizationState(address,bytes32)` returns (bool) (EIP-3009). */
+const AUTHORIZATION_STATE_ABI = [
+  {
+    type: "function",
+    name: "authorizationState",
+    stateMutability: "view",
+    inputs: [
+      { name: "authorizer", type: "address" },
+      { name: "nonce", type: "bytes32" },
+    ],
+    outputs: [{ name: "", type: "bool" }],
+  },
+] as const;
+
+/** The longest life an authorization can have under any policy, with room for a skewed clock, seconds. */
+const SEARCH_SECONDS = 3600 + 900;
+/** Blocks per `eth_getLogs`, which public RPCs limit. */
+const CHUNK_BLOCKS = 2000n;
+const MAX_CHUNKS = 40;
+const MAX_LOGS = 64;
+
+/**
+ * Asks the chain about a payment. Only what the chain shows counts: `transactionHint` (the seller's word) is where it looks
+ * first, and is believed only where that transaction succeeded, used exactly this authorization and moved exactly its
+ * amount to its payee. `settled` and `expired` come once the chain's confirmations lie on top.
+ *
+ * Throws Proof402Error `wrong_chain` or `chain_unreachable`.
+ */
+export function observeSettlement(
+  chain: Chain,
+  payment: Payment,
+  options: { transactionHint?: string } = {},
+): Promise<SettlementView> {
+  return chain.read(async (client) => {
+    const head = await readBlock(client);
+    const hint = options.transactionHint;
+    const hinted = hint === undefined ? null : await readTransaction(client, payment, hint);
+    if (hinted !== null && hinted.used && movesExactly(hinted, payment)) return settled(client, chain, head, payment, hinted);
+    if (!(await isSpent(client, payment, head.number))) return expiredOrPending(client, chain, head, payment, null);
+    const spender = await findSpender(client, payment, head);
+    if (spender === null) return { state: "pending" };
+    return spender.used ? settled(client, chain, head, payment, spender) : expiredOrPending(client, chain, head, payment, spender);
+  });
+}
+
+type Block = { number: bigint; hash: string; time: number };
+/** A successful transaction as it touched the payment's token. */
+type TokenTransaction = {
+  hash: string;
+  blockNumber: bigint;
+  blockHash: string;
+  logs: (TokenLog & { logIndex: number })[];
+  /** It used the authorization. */
+  used: boolean;
+};
+
+async function readBlock(client: PublicClient, number?: bigint): Promise<Block> {
+  const block = await client.getBlock(number === undefined ? { blockTag: "latest" } : { blockNumber: number });
+  return { number: block.number, hash: block.hash.toLowerCase(), time: Number(block.timestamp) };
+}
+
+async function readTransaction(client: PublicClient, payment: Payment, hash: string): Promise<TokenTransaction | null> {
+  if (!/^0x[0-9a-f]{64}$/.test(hash)) return null;
+  const receipt = await client.getTransactionReceipt({ hash: toHex0x(fromHex0x(hash)) }).catch((error: unknown) => {
+    if (error instanceof Error && error.name === "TransactionReceiptNotFoundError") return null;
+    throw error;
+  });
+  if (receipt === null || receipt.status !== "success") return null;
+  const logs = receipt.logs
+    .map((log) => ({
+      address: log.address.toLowerCase(),
+      topics: log.topics.map((topic) => topic.toLowerCase()),
+      data: log.data.toLowerCase(),
+      logIndex: log.logIndex,
+    }))
+    .filter((log) => log.address === payment.asset);
+  return {
+    hash,
+    blockNumber: receipt.blockNumber,
+    blockHash: receipt.blockHash.toLowerCase(),
+    logs,
+    used: logs.some((log) => isAuthorizationUsed(log, payment.asset, payment.payer, payment.nonce)),
+  };
+}
+
+const isExact = (log: TokenLog, payment: Payment): boolean => {
+  const transfer = readTransfer(log, payment.asset);
+  return transfer?.from === payment.payer && transfer.to === payment.payTo && transfer.value === BigInt(payment.amount);
+};
+
+const movesExactly = (transaction: TokenTransaction, payment: Payment): boolean => transaction.logs.some((log) => isExact(log, payment));
+
+/** Whether the token has the nonce as used or canceled, in the state of exactly that block (a lagging RPC node fails instead). */
+const isSpent = async (client: PublicClient, payment: Payment, blockNumber: bigint): Promise<boolean> =>
+  client.readContract({
+    address: toHex0x(fromHex0x(payment.asset)),
+    abi: AUTHORIZATION_STATE_ABI,
+    functionName: "authorizationState",
+    args: [toHex0x(fromHex0x(payment.payer)), toHex0x(fromHex0x(payment.nonce))],
+    blockNumber,
+  });
+
+async function settled(
+  client: PublicClient,
+  chain: Chain,
+  head: Block,
+  payment: Payment,
+  transaction: TokenTransaction,
+): Promise<SettlementView> {
+  if (head.number - transaction.blockNumber < BigInt(chain.confirmations)) return { state: "pending" };
+  const block = await readBlock(client, transaction.blockNumber);
+  // The block was replaced while we looked.
+  if (block.hash !== transaction.blockHash) return { state: "pending" };
+  const evidence = evidenceOf(payment, block, "settled", transaction);
+  return { state: "settled", evidence, transaction: transaction.hash, amount: movedAmount(transaction, payment) };
+}
+
+/** The authorization's amount. A token that moved something else (a fee, say) is counted at whichever is more. */
+function movedAmount(transaction: TokenTransaction, payment: Payment): string {
+  const promised = BigInt(payment.amount);
+  if (movesExactly(transaction, payment)) return promised.toString();
+  const moved = transaction.logs
+    .map((log) => readTransfer(log, payment.asset))
+    .reduce((total, transfer) => total + (transfer?.from === payment.payer ? transfer.value : 0n), 0n);
+  return (moved > promised ? moved : promised).toString();
+}
+
+/**
+ * EIP-3009 allows use only in a block whose time is before `validBefore`. Once a confirmed block is past it, an
+ * authorization unused at the head stays unused. `cancellation` is the transaction that took it back, if one did.
+ */
+async function expiredOrPending(
+  client: PublicClient,
+  chain: Chain,
+  head: Block,
+  payment: Payment,
+  cancellation: TokenTransaction | null,
+): Promise<SettlementView> {
+  const depth = BigInt(chain.confirmations);
+  if (head.time <= payment.validBefore || head.number < depth) return { state: "pending" };
+  const block = depth === 0n ? head : await readBlock(client, head.number - depth);
+  if (block.time <= payment.validBefore) return { state: "pending" };
+  if (cancellation !== null && cancellation.blockNumber > block.number) return { state: "pending" };
+  const reason = cancellation === null ? "authorization_expired" : "authorization_canceled";
+  return { state: "expired", reason, evidence: evidenceOf(payment, block, "expired", null) };
+}
+
+/** Parsed by the receipt's own schema: a malformed answer of the RPC ends here and not in a receipt. */
+const evidenceOf = (
+  payment: Payment,
+  block: Block,
+  outcome: SettlementEvidence["outcome"],
+  transaction: TokenTransaction | null,
+): SettlementEvidence =>
+  settlementEvidence.parse({
+    kind: "settlement.x402",
+    network: payment.network,
+    outcome,
+    ...(transaction === null ? {} : { transaction: transaction.hash }),
+    blockNumber: block.number.toString(),
+    blockHash: block.hash,
+    blockTime: block.time,
+    logs: transaction === null ? [] : relevantLogs(transaction, payment),
+  });
+
+/** All of the token's logs where they fit; of a large batch those that concern this payer. */
+function relevantLogs({ logs }: TokenTransaction, payment: Payment): TokenTransaction["logs"] {
+  if (logs.length <= MAX_LOGS) return logs;
+  const needed = logs.filter((log) => isAuthorizationUsed(log, payment.asset, payment.payer, payment.nonce) || isExact(log, payment));
+  return needed.slice(0, MAX_LOGS);
+}
+
+/** The transaction that used or canceled the nonce, looked for where its use was possible; null where none is found. */
+async function findSpender(client: PublicClient, payment: Payment, head: Block): Promise<TokenTransaction | null> {
+  const [first] = await bracket(client, head, payment.validBefore - SEARCH_SECONDS);
+  const [, last] = await bracket(client, head, payment.validBefore);
+  const topics = [[AUTHORIZATION_USED_TOPIC, AUTHORIZATION_CANCELED_TOPIC], toHex0x(addressWord(payment.payer)), payment.nonce] as const;
+  for (let chunk = 0, from = first; chunk < MAX_CHUNKS && from <= last; chunk += 1, from += CHUNK_BLOCKS) {
+    const to = from + CHUNK_BLOCKS - 1n < last ? from + CHUNK_BLOCKS - 1n : last;
+    const logs = await client.request({
+      method: "eth_getLogs",
+      params: [
+        {
+          address: toHex0x(fromHex0x(payment.asset)),
+          topics: [[...topics[0]], topics[1], toHex0x(fromHex0x(topics[2]))],
+          fromBlock: `0x${from.toString(16)}`,
+          toBlock: `0x${to.toString(16)}`,
+        },
+      ],
+    });
+    const hash = logs[0]?.transactionHash?.toLowerCase();
+    if (hash !== undefined) return readTransaction(client, payment, hash);
+  }
+  return null;
+}
+
+/** Two block numbers not far apart, the first before `time` (or block 0) and the second not before it, or the head's. */
+async function bracket(client: PublicClient, head: Block, time: number): Promise<[bigint, bigint]> {
+  // A chain whose clock lags ours by that much: its newest blocks are all that can matter.
+  if (head.time < time) return [head.number > CHUNK_BLOCKS ? head.number - CHUNK_BLOCKS : 0n, head.number];
+  let after = head.number;
+  let before = head.number;
+  for (let step = 64n; before > 0n; step *= 2n) {
+    before = before > step ? before - step : 0n;
+    if ((await readBlock(client, before)).time < time) break;
+    after = before;
+  }
+  while (after - before > 64n) {
+    const middle = (before + after) / 2n;
+    if ((await readBlock(client, middle)).time < time) before = middle;
+    else after = middle;
+  }
+  return [before, after];
+}

@@ -1,0 +1,163 @@
+import { chmodSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { inspect } from "node:util";
+import { hashTypedData, recoverAddress } from "viem";
+import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
+import { describe, expect, it } from "vitest";
+import { fromHex0x, toHex0x } from "../../src/evidence/bytes.ts";
+import { Proof402Error } from "../../src/errors.ts";
+import { deriveNonce, domainOf, planPayment } from "../../src/payment/plan.ts";
+import { loadWallet, walletFromAccount, walletFromPrivateKey } from "../../src/payment/wallet.ts";
+import { accept, policyWith, SECRET, temporaryDirectory, usdc } from "./fixtures.ts";
+
+const KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+const { offer } = accept();
+const planFor = (payer: string) =>
+  planPayment({ offer, payer, nonce: deriveNonce(SECRET, "call-0001", 1), now: new Date(1.7e12), policy: policyWith() });
+
+/** Everything a log, a trace or an agent could see of a value. */
+const shownOf = (value: unknown): string =>
+  [
+    inspect(value, { depth: 10, showHidden: true, getters: true }),
+    JSON.stringify(value) ?? "",
+    String(value),
+    value instanceof Error ? `${value.stack}${JSON.stringify(value)}${inspect(value.cause, { depth: 10 })}` : "",
+  ].join("\n");
+
+const errorOf = async (work: () => unknown): Promise<Proof402Error> => {
+  try {
+    await work();
+  } catch (error) {
+    if (Proof402Error.isInstance(error)) return error;
+    throw error;
+  }
+  throw new Error("did not throw");
+};
+
+describe("signing", () => {
+  it("signs what viem would sign for the same typed data, and the same again", async () => {
+    const key = generatePrivateKey();
+    const account = privateKeyToAccount(key);
+    const wallet = walletFromPrivateKey(key);
+    const payment = planFor(wallet.address);
+    const signature = await wallet.signAuthorization(payment, offer);
+    const typed = {
+      domain: { ...domainOf(usdc), verifyingContract: toHex0x(fromHex0x(usdc.asset)) },
+      types: {
+        TransferWithAuthorization: [
+          { name: "from", type: "address" },
+          { name: "to", type: "address" },
+          { name: "value", type: "uint256" },
+          { name: "validAfter", type: "uint256" },
+          { name: "validBefore", type: "uint256" },
+          { name: "nonce", type: "bytes32" },
+        ],
+      },
+      primaryType: "TransferWithAuthorization",
+      message: {
+        from: account.address,
+        to: toHex0x(fromHex0x(payment.payTo)),
+        value: BigInt(payment.amount),
+        validAfter: BigInt(payment.validAfter),
+        validBefore: BigInt(payment.validBefore),
+        nonce: toHex0x(fromHex0x(payment.nonce)),
+      },
+    } as const;
+    const hash = hashTypedData(typed);
+    expect(hash).toBe(payment.authorizationHash);
+    expect(wallet.address).toBe(account.address.toLowerCase());
+    expect(signature).toBe(await account.signTypedData(typed));
+    expect(await wallet.signAuthorization(payment, offer)).toBe(signature);
+    expect(await walletFromAccount(account).signAuthorization(payment, offer)).toBe(signature);
+    expect(await recoverAddress({ hash, signature })).toBe(account.address);
+  });
+
+  it("signs nothing that differs in any field from what was planned", async () => {
+    const wallet = walletFromPrivateKey(KEY);
+    const payment = planFor(wallet.address);
+    const changed = [
+      { amount: "20001" },
+      { payTo: `0x${"77".repeat(20)}` },
+      { payer: `0x${"88".repeat(20)}` },
+      { nonce: `0x${"99".repeat(32)}` },
+      { validBefore: payment.validBefore + 1 },
+      { validAfter: 1 },
+      { network: "eip155:1" },
+      { asset: `0x${"66".repeat(20)}` },
+      { authorizationHash: `0x${"00".repeat(32)}` },
+    ];
+    for (const change of changed) {
+      const error = await errorOf(() => wallet.signAuthorization({ ...payment, ...change }, offer));
+      expect(error.code, JSON.stringify(change)).toBe("authorization_mismatch");
+    }
+    // Even where the offer is changed with it.
+    const twice = await errorOf(() => wallet.signAuthorization({ ...payment, amount: "20001" }, { ...offer, amount: "20001" }));
+    expect(twice.code).toBe("authorization_mismatch");
+    const domain = await errorOf(() => wallet.signAuthorization(payment, { ...offer, extra: { name: "USD Coin", version: "9" } }));
+    expect(domain.code).toBe("authorization_mismatch");
+  });
+
+  it("refuses an account's answer that is not its own signature", async () => {
+    const account = privateKeyToAccount(KEY);
+    const other = privateKeyToAccount(generatePrivateKey());
+    const wallet = walletFromAccount({ ...account, signTypedData: other.signTypedData });
+    const error = await errorOf(() => wallet.signAuthorization(planFor(wallet.address), offer));
+    expect(error.code).toBe("signature_invalid");
+  });
+});
+
+describe("the key", () => {
+  it("shows nowhere: not in the wallet, its signatures' errors or its printing", async () => {
+    const wallet = walletFromPrivateKey(KEY);
+    const error = await errorOf(() => wallet.signAuthorization({ ...planFor(wallet.address), amount: "1" }, offer));
+    for (const value of [wallet, error, { nested: { wallet } }]) expect(shownOf(value)).not.toMatch(/ac0974bec39a17e3/i);
+    expect(shownOf(wallet)).toContain(wallet.address);
+    expect(Object.keys(wallet).toSorted()).toEqual(["address", "signAuthorization"]);
+    expect(Object.isFrozen(wallet)).toBe(true);
+  });
+
+  it.each([
+    ["no hex", "hunter2-hunter2-hunter2"],
+    ["no prefix", KEY.slice(2)],
+    ["a digit short", KEY.slice(0, -1)],
+    ["zero", `0x${"00".repeat(32)}`],
+    ["the group order", "0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141"],
+  ])("that is not one (%s) is named by field and not quoted", async (_name, key) => {
+    const error = await errorOf(() => loadWallet({ env: { PROOF402_PRIVATE_KEY: key } }));
+    expect(error).toMatchObject({ code: "private_key_invalid", details: { field: "PROOF402_PRIVATE_KEY" } });
+    expect(shownOf(error)).not.toContain(key.slice(0, 16));
+  });
+
+  it("is read from a file that only its owner can read, and the environment comes first", async () => {
+    const file = join(temporaryDirectory(), "key");
+    writeFileSync(file, `${KEY}\n`, { mode: 0o600 });
+    const address = privateKeyToAccount(KEY).address.toLowerCase();
+    expect((await loadWallet({ privateKeyFile: file, env: {} }))?.address).toBe(address);
+    const other = generatePrivateKey();
+    const fromEnv = await loadWallet({ privateKeyFile: file, env: { PROOF402_PRIVATE_KEY: other } });
+    expect(fromEnv?.address).toBe(privateKeyToAccount(other).address.toLowerCase());
+    expect(await loadWallet({ env: {} })).toBeNull();
+  });
+
+  it.each([0o640, 0o604, 0o644, 0o660])("in a file of mode %o is refused", async (mode) => {
+    const file = join(temporaryDirectory(), "key");
+    writeFileSync(file, KEY);
+    chmodSync(file, mode);
+    const error = await errorOf(() => loadWallet({ privateKeyFile: file, env: {} }));
+    expect(error.code).toBe("key_file_permissions");
+    expect(shownOf(error)).not.toMatch(/ac0974bec39a17e3/i);
+  });
+
+  it("in a missing or malformed file is an error that names the field", async () => {
+    const directory = temporaryDirectory();
+    const missing = await errorOf(() => loadWallet({ privateKeyFile: join(directory, "none"), env: {} }));
+    expect(missing).toMatchObject({ code: "key_file_unreadable", details: { field: "wallet.privateKeyFile" } });
+    const file = join(directory, "key");
+    writeFileSync(file, `${KEY}${KEY}`, { mode: 0o600 });
+    const malformed = await errorOf(() => loadWallet({ privateKeyFile: file, env: {} }));
+    expect(malformed).toMatchObject({ code: "private_key_invalid", details: { field: "wallet.privateKeyFile" } });
+    expect(shownOf(malformed)).not.toMatch(/ac0974bec39a17e3/i);
+    const folder = await errorOf(() => loadWallet({ privateKeyFile: directory, env: {} }));
+    expect(["key_file_unreadable", "key_file_permissions", "private_key_invalid"]).toContain(folder.code);
+  });
+});
