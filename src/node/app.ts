@@ -1,0 +1,148 @@
+import { HTTPFacilitatorClient } from "@x402/core/server";
+import { ExactEvmScheme } from "@x402/evm/exact/server";
+import { paymentMiddleware, x402ResourceServer } from "@x402/hono";
+import { Hono, type Context } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { canonicalJson } from "../evidence/canonical.ts";
+import { fromHex, keccak256, toBase64, toHex, utf8 } from "../evidence/bytes.ts";
+import { TEE_HEADERS, teeMessageHash } from "../evidence/tee-signature.ts";
+import type { Enclave } from "./enclave.ts";
+import type { LoadedModel } from "./inference.ts";
+import { inferResponse, modelMetadata, readInferRequest, serverMetadata } from "./oip.ts";
+
+/** How a node is paid. Prices in base units of one EIP-3009 token. */
+export type NodePayment = {
+  network: `eip155:${number}`;
+  asset: `0x${string}`;
+  /** The token's EIP-712 domain. */
+  domain: { name: string; version: string };
+  payTo: `0x${string}`;
+  facilitatorUrl: string;
+  /** Longest time from signature to settlement, seconds. */
+  maxTimeoutSeconds?: number;
+};
+
+export type ServedModel = { model: LoadedModel; price: string };
+
+const MAX_BODY = 1_000_000;
+const DEFAULT_TIMEOUT_SECONDS = 120;
+
+/** JCS bytes of the served models' digests, sorted by name: what PCR2 measures and `/v1/manifest` serves. */
+export const manifestOf = (served: readonly ServedModel[]): Uint8Array =>
+  canonicalJson(served.map(({ model }) => ({ name: model.name, sha256: model.sha256 })).toSorted((a, b) => (a.name < b.name ? -1 : 1)));
+
+/** The node's HTTP surface: Open Inference Protocol v2, x402 v2, and where there is an enclave its attestation. */
+export function createApp(options: { served: readonly ServedModel[]; payment: NodePayment; enclave: Enclave | null }): Hono {
+  const { served, payment, enclave } = options;
+  const byName = new Map(served.map((entry) => [entry.model.name, entry]));
+  const manifest = manifestOf(served);
+  const app = new Hono();
+
+  app.onError((_error, c) => c.json({ error: "internal error" }, 500));
+  app.notFound((c) => c.json({ error: "not found" }, 404));
+
+  app.get("/v2", (c) => c.json(serverMetadata));
+  app.get("/v2/health/live", (c) => c.json({ live: true }));
+  app.get("/v2/health/ready", (c) => c.json({ ready: true }));
+  app.get("/v2/models/:name", (c) => withModel(c, byName, ({ model }) => c.json(modelMetadata(model))));
+  app.get("/v2/models/:name/ready", (c) => withModel(c, byName, ({ model }) => c.json({ name: model.name, ready: true })));
+  app.get("/v1/manifest", (c) => c.body(new TextDecoder().decode(manifest), 200, { "content-type": "application/json" }));
+  app.get("/v1/catalog", (c) =>
+    c.json({
+      models: served.map(({ model, price }) => ({
+        name: model.name,
+        task: model.task,
+        description: model.description,
+        sha256: model.sha256,
+        inputs: model.inputs,
+        outputs: model.outputs,
+        price: { network: payment.network, asset: payment.asset, amount: price },
+      })),
+    }),
+  );
+  if (enclave !== null) addEnclaveRoutes(app, enclave);
+
+  // A request that could only be refused is refused before it is asked to pay.
+  app.use("/v2/models/:name/infer", bodyLimit({ maxSize: MAX_BODY, onError: (c) => c.json({ error: `the body is larger than ${MAX_BODY} bytes` }, 413) }));
+  app.use("/v2/models/:name/infer", async (c, next) => {
+    if (c.req.method === "POST" && !byName.has(c.req.param("name"))) return unknownModel(c);
+    return next();
+  });
+  app.use(paymentGate(served, payment));
+  app.post("/v2/models/:name/infer", (c) => withModel(c, byName, ({ model }) => infer(c, model, enclave)));
+  return app;
+}
+
+const unknownModel = (c: Context): Response => c.json({ error: `unknown model "${(c.req.param("name") ?? "").slice(0, 128)}"` }, 404);
+
+function withModel(c: Context, byName: ReadonlyMap<string, ServedModel>, handle: (served: ServedModel) => Response | Promise<Response>): Response | Promise<Response> {
+  const served = byName.get(c.req.param("name") ?? "");
+  return served === undefined ? unknownModel(c) : handle(served);
+}
+
+/** One priced route per model, settled after the work: an answer of status 400 or above is not charged. */
+function paymentGate(served: readonly ServedModel[], payment: NodePayment): ReturnType<typeof paymentMiddleware> {
+  const server = new x402ResourceServer(new HTTPFacilitatorClient({ url: payment.facilitatorUrl })).register(payment.network, new ExactEvmScheme());
+  const routes = Object.fromEntries(
+    served.map(({ model, price }) => [
+      `POST /v2/models/${model.name}/infer`,
+      {
+        accepts: {
+          scheme: "exact",
+          network: payment.network,
+          payTo: payment.payTo,
+          maxTimeoutSeconds: payment.maxTimeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS,
+          price: { asset: payment.asset, amount: price, extra: { ...payment.domain } },
+        },
+        description: `One inference of ${model.name}`,
+        mimeType: "application/json",
+      },
+    ]),
+  );
+  return paymentMiddleware(routes, server);
+}
+
+async function infer(c: Context, model: LoadedModel, enclave: Enclave | null): Promise<Response> {
+  const body = new Uint8Array(await c.req.arrayBuffer());
+  const request = readInferRequest(model, body);
+  if ("error" in request) return c.json({ error: request.error }, request.status);
+  const text = JSON.stringify(inferResponse(model, request, await model.run(request.inputs)));
+  const headers = enclave === null ? {} : await signatureHeaders(enclave, body, utf8(text));
+  return c.body(text, 200, { "content-type": "application/json", ...headers });
+}
+
+/** Signs the exact bytes that came in and go out. */
+async function signatureHeaders(enclave: Enclave, requestBody: Uint8Array, responseBody: Uint8Array): Promise<Record<string, string>> {
+  const requestHash = keccak256(requestBody);
+  const outputHash = keccak256(responseBody);
+  const timestamp = Math.floor(Date.now() / 1000);
+  const signature = await enclave.sign(teeMessageHash({ requestHash, outputHash, timestamp }));
+  return {
+    [TEE_HEADERS.signature]: toBase64(signature),
+    [TEE_HEADERS.teeId]: enclave.keyId,
+    [TEE_HEADERS.timestamp]: String(timestamp),
+    [TEE_HEADERS.requestHash]: toHex(requestHash),
+    [TEE_HEADERS.outputHash]: toHex(outputHash),
+  };
+}
+
+function addEnclaveRoutes(app: Hono, enclave: Enclave): void {
+  app.get("/signing-key", (c) =>
+    c.json({
+      public_key: pem(enclave.publicKey),
+      tee_id: enclave.keyId,
+      timestamp: new Date().toISOString(),
+      enclave_info: { simulated: enclave.simulated },
+      measurements: enclave.measurements(),
+    }),
+  );
+  app.get("/enclave/attestation", async (c) => {
+    const nonce = c.req.query("nonce") ?? "";
+    if (!/^(?:[0-9a-fA-F]{2}){16,64}$/.test(nonce)) return c.json({ error: "nonce must be 16 to 64 bytes of hex" }, 400);
+    return c.text(toBase64(await enclave.attest(fromHex(nonce.toLowerCase()))));
+  });
+}
+
+/** RFC 7468 PEM of a SubjectPublicKeyInfo. */
+const pem = (spki: Uint8Array): string =>
+  `-----BEGIN PUBLIC KEY-----\n${toBase64(spki).replace(/.{64}/g, "$&\n").trimEnd()}\n-----END PUBLIC KEY-----\n`;

@@ -1,0 +1,69 @@
+/**
+ * proof402/node: a seller. ONNX models over the Open Inference Protocol v2 behind x402, with an attested signing key.
+ *
+ * @module
+ */
+import { createApp, manifestOf, type NodePayment, type ServedModel } from "./app.ts";
+import { Proof402Error } from "../errors.ts";
+import type { Enclave } from "./enclave.ts";
+import { loadModel } from "./inference.ts";
+import { packageModelsDirectory, readDescriptions } from "./models.ts";
+
+export { createSimulatedRoot, type SimulatedRoot } from "./certificates.ts";
+export { createSimulatedEnclave } from "./simulated-enclave.ts";
+export type { Enclave } from "./enclave.ts";
+export type { NodePayment } from "./app.ts";
+
+export type InferenceNodeOptions = {
+  /** Directory with `models.json` and the ONNX files; the package's own by default. */
+  modelsDir?: string;
+  /** Which models to serve. Prices in base units. */
+  models: { name: string; price: string }[];
+  payment: NodePayment;
+  /** null: a plain x402 seller with no attestation and no signatures. */
+  enclave: Enclave | null;
+};
+
+/** A running seller without a socket: hand `fetch` to any web-standard server. */
+export type InferenceNode = {
+  fetch: (request: Request) => Promise<Response>;
+  keyId: `0x${string}` | null;
+  /** DER SubjectPublicKeyInfo. */
+  publicKey: Uint8Array | null;
+  /** PCR index -> SHA-384 hex: the reference values a buyer compares with. */
+  measurements: Record<"0" | "1" | "2", string> | null;
+  /** Served models with the SHA-256 of their files. */
+  models: { name: string; sha256: string }[];
+  close(): Promise<void>;
+};
+
+/**
+ * Loads the models, measures them into the enclave and builds the HTTP surface.
+ * Throws Proof402Error `model_unknown`, `model_digest_mismatch`, `model_unsupported` or `onnxruntime_missing`.
+ */
+export async function createInferenceNode(options: InferenceNodeOptions): Promise<InferenceNode> {
+  const { enclave, payment } = options;
+  const directory = options.modelsDir ?? (await packageModelsDirectory());
+  const descriptions = await readDescriptions(directory);
+  const served = await Promise.all(
+    options.models.map(async ({ name, price }): Promise<ServedModel> => {
+      const description = descriptions.find((one) => one.name === name);
+      if (description === undefined) {
+        throw new Proof402Error("model_unknown", `There is no model "${name}" in models.json.`, { next: `Choose from: ${descriptions.map((d) => d.name).join(", ")}.` });
+      }
+      return { model: await loadModel(directory, description), price };
+    }),
+  );
+  enclave?.measureModels(manifestOf(served));
+  const app = createApp({ served, payment, enclave });
+  return {
+    fetch: async (request) => app.fetch(request),
+    keyId: enclave?.keyId ?? null,
+    publicKey: enclave?.publicKey ?? null,
+    measurements: enclave?.measurements() ?? null,
+    models: served.map(({ model }) => ({ name: model.name, sha256: model.sha256 })),
+    async close() {
+      await Promise.all(served.map(({ model }) => model.close()));
+    },
+  };
+}

@@ -1,0 +1,77 @@
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
+import { Proof402Error } from "../errors.ts";
+import { datatypeOf, fromOrt, toOrt, type Tensor } from "./tensors.ts";
+import type { ModelDescription } from "./models.ts";
+
+/** Tensor metadata as the Open Inference Protocol names it; -1 is the free batch dimension. */
+export type TensorInfo = { name: string; datatype: Tensor["datatype"]; shape: number[] };
+
+/** A loaded model. */
+export type LoadedModel = ModelDescription & {
+  inputs: TensorInfo[];
+  outputs: TensorInfo[];
+  /** Runs inputs that were checked against `inputs`. */
+  run(inputs: readonly Tensor[]): Promise<Tensor[]>;
+  close(): Promise<void>;
+};
+
+type Runtime = typeof import("onnxruntime-node");
+
+/** onnxruntime-node, loaded when the first model is. Throws Proof402Error `onnxruntime_missing`. */
+async function loadRuntime(): Promise<Runtime> {
+  try {
+    const module = (await import("onnxruntime-node")) as Runtime & { default?: Runtime };
+    return module.default ?? module;
+  } catch (error) {
+    throw new Proof402Error("onnxruntime_missing", "onnxruntime-node is not installed, so no model can be run here.", {
+      next: "Run npm install onnxruntime-node (set onnxruntime-node-install=skip in .npmrc where nuget.org cannot be reached).",
+      cause: error,
+    });
+  }
+}
+
+/**
+ * Loads one ONNX file and checks that it is the one its description names.
+ * Throws Proof402Error `model_digest_mismatch`, `model_unsupported` or `onnxruntime_missing`.
+ */
+export async function loadModel(directory: string, description: ModelDescription): Promise<LoadedModel> {
+  const file = await readFile(join(directory, description.file));
+  const digest = createHash("sha256").update(file).digest("hex");
+  if (digest !== description.sha256) {
+    throw new Proof402Error("model_digest_mismatch", `${description.file} is not the file that models.json names.`, { next: "Run scripts/train-models again." });
+  }
+  const ort = await loadRuntime();
+  const session = await ort.InferenceSession.create(file, { intraOpNumThreads: 1, interOpNumThreads: 1, logSeverityLevel: 3 });
+  const inputs = session.inputMetadata.map((meta) => infoOf(meta, description.name));
+  const outputs = session.outputMetadata.map((meta) => infoOf(meta, description.name));
+  return {
+    ...description,
+    inputs,
+    outputs,
+    async run(tensors) {
+      const feeds: Record<string, OrtTensor> = {};
+      for (const tensor of tensors) feeds[tensor.name] = toOrt(ort, tensor);
+      const results = await session.run(feeds);
+      return outputs.flatMap((info) => {
+        const result = results[info.name];
+        return result === undefined ? [] : [fromOrt(info, result)];
+      });
+    },
+    close: () => session.release(),
+  };
+}
+
+type Metadata = InferenceSession["inputMetadata"][number];
+
+function infoOf(meta: Metadata, model: string): TensorInfo {
+  const datatype = meta.isTensor ? datatypeOf(meta.type) : undefined;
+  if (!meta.isTensor || datatype === undefined) {
+    throw new Proof402Error("model_unsupported", `Model ${model} has a tensor "${meta.name}" of a type that is not served.`, {
+      next: "Export the model with FP32 or INT64 tensors.",
+    });
+  }
+  return { name: meta.name, datatype, shape: meta.shape.map((dim) => (typeof dim === "number" ? dim : -1)) };
+}

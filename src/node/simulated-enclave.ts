@@ -1,0 +1,68 @@
+import { encodeUserData } from "../evidence/attestation.ts";
+import { equalBytes, sha384, toHex, type Bytes } from "../evidence/bytes.ts";
+import { encodeNitroDocument } from "../evidence/nitro.ts";
+import { TEE_SIGNATURE_ALGORITHM, teeIdOf } from "../evidence/tee-signature.ts";
+import type { SimulatedRoot } from "./certificates.ts";
+import type { Enclave } from "./enclave.ts";
+import { measureCode, measureRuntime } from "./measure.ts";
+
+/** A leaf is replaced when less than this is left of its three hours. */
+const RENEW_BEFORE_MS = 30 * 60_000;
+const ZERO_PCRS = Array.from({ length: 13 }, (_, index): [number, Uint8Array] => [index + 3, new Uint8Array(48)]);
+
+/**
+ * An enclave without hardware: the same document format as AWS Nitro's, under a root made on this machine. Its module
+ * id says `simulated`, and no policy accepts its root by default.
+ */
+export async function createSimulatedEnclave(options: { root: SimulatedRoot }): Promise<Enclave> {
+  const keys = await crypto.subtle.generateKey(
+    { name: "RSA-PSS", modulusLength: 2048, publicExponent: new Uint8Array([1, 0, 1]), hash: TEE_SIGNATURE_ALGORITHM.hash },
+    false,
+    ["sign", "verify"],
+  );
+  const publicKey = new Uint8Array(await crypto.subtle.exportKey("spki", keys.publicKey));
+  const userData = encodeUserData({ tlsCertificate: null, signingKeySpki: publicKey });
+  const moduleId = `i-simulated-enc${toHex(crypto.getRandomValues(new Uint8Array(8)))}`;
+  const code = await measureCode();
+  const runtime = measureRuntime();
+  let models: Bytes | null = null;
+  let leaf = await options.root.issueLeaf(new Date());
+
+  const measured = (): Bytes => {
+    if (models === null) throw new Error("the models are not measured yet");
+    return models;
+  };
+
+  return {
+    simulated: true,
+    publicKey,
+    keyId: teeIdOf(publicKey),
+    measureModels(manifest) {
+      const digest = sha384(manifest);
+      if (models !== null && !equalBytes(models, digest)) throw new Error("the models were measured already");
+      models = digest;
+    },
+    measurements: () => ({ "0": toHex(code), "1": toHex(runtime), "2": toHex(measured()) }),
+    async attest(nonce) {
+      const now = new Date();
+      if (leaf.notAfter.getTime() - now.getTime() < RENEW_BEFORE_MS) leaf = await options.root.issueLeaf(now);
+      const { certificate, cabundle, privateKey } = leaf;
+      return encodeNitroDocument({
+        payload: {
+          moduleId,
+          digest: "SHA384",
+          timestamp: now.getTime(),
+          pcrs: new Map([[0, code], [1, runtime], [2, measured()], ...ZERO_PCRS]),
+          certificate,
+          cabundle,
+          publicKey: null,
+          userData,
+          nonce,
+        },
+        sign: async (sigStructure) => new Uint8Array(await crypto.subtle.sign({ name: "ECDSA", hash: "SHA-384" }, privateKey, sigStructure)),
+      });
+    },
+    sign: async (messageHash) =>
+      new Uint8Array(await crypto.subtle.sign(TEE_SIGNATURE_ALGORITHM, keys.privateKey, new Uint8Array(messageHash))),
+  };
+}

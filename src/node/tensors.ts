@@ -1,0 +1,62 @@
+import type { Tensor as OrtTensor } from "onnxruntime-node";
+import type { TensorInfo } from "./inference.ts";
+
+/** Datatypes that this node serves, Open Inference Protocol names. */
+export type Datatype = "FP32" | "FP64" | "INT32" | "INT64" | "BOOL" | "UINT8";
+
+/** A tensor on the wire: data flattened in row-major order. */
+export type Tensor = { name: string; datatype: Datatype; shape: number[]; data: (number | boolean)[] };
+
+const ORT_TYPES: Record<string, Datatype> = { float32: "FP32", float64: "FP64", int32: "INT32", int64: "INT64", bool: "BOOL", uint8: "UINT8" };
+
+/** The protocol's name of a runtime type, or undefined for one that is not served. */
+export const datatypeOf = (type: string): Datatype | undefined => (Object.hasOwn(ORT_TYPES, type) ? ORT_TYPES[type] : undefined);
+
+/** Largest magnitudes; INT64 stays within what JSON numbers carry exactly. */
+const RANGES: Partial<Record<Datatype, readonly [number, number]>> = {
+  INT32: [-0x8000_0000, 0x7fff_ffff],
+  INT64: [-Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER],
+  UINT8: [0, 255],
+};
+const FP32_MAX = 3.402_823_466_385_288_6e38;
+
+/** Whether one element may stand in a tensor of the datatype. */
+export function fits(datatype: Datatype, value: unknown): value is number | boolean {
+  if (datatype === "BOOL") return typeof value === "boolean";
+  if (typeof value !== "number" || !Number.isFinite(value)) return false;
+  if (datatype === "FP32") return Math.abs(value) <= FP32_MAX;
+  const range = RANGES[datatype];
+  return range === undefined || (Number.isInteger(value) && value >= range[0] && value <= range[1]);
+}
+
+/** A checked tensor as the runtime takes it. */
+export function toOrt(ort: typeof import("onnxruntime-node"), { datatype, data, shape }: Tensor): OrtTensor {
+  const numbers = data.map(Number);
+  switch (datatype) {
+    case "FP32":
+      return new ort.Tensor("float32", Float32Array.from(numbers), shape);
+    case "FP64":
+      return new ort.Tensor("float64", Float64Array.from(numbers), shape);
+    case "INT32":
+      return new ort.Tensor("int32", Int32Array.from(numbers), shape);
+    case "INT64":
+      return new ort.Tensor("int64", BigInt64Array.from(numbers, BigInt), shape);
+    case "UINT8":
+      return new ort.Tensor("uint8", Uint8Array.from(numbers), shape);
+    case "BOOL":
+      return new ort.Tensor("bool", Uint8Array.from(numbers), shape);
+    default:
+      return datatype satisfies never;
+  }
+}
+
+/** A result of the runtime on the wire. */
+export function fromOrt(info: TensorInfo, tensor: OrtTensor): Tensor {
+  const values = [...(tensor.data as Iterable<number | bigint>)];
+  return {
+    name: info.name,
+    datatype: info.datatype,
+    shape: [...tensor.dims],
+    data: values.map((value) => (info.datatype === "BOOL" ? Boolean(value) : Number(value))),
+  };
+}
