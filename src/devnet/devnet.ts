@@ -1,0 +1,156 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Address, Hex } from "viem";
+import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
+import type { ConfigInput } from "../config/schema.ts";
+import { createInferenceNode, createSimulatedEnclave, createSimulatedRoot, type Enclave, type InferenceNode } from "../node/index.ts";
+import { startAnvil } from "./anvil.ts";
+import { cheating } from "./dishonest.ts";
+import { createFacilitator } from "./facilitator.ts";
+import { serveLocally } from "./serve.ts";
+import { openBank, type Bank } from "./token.ts";
+
+/** The devnet's sellers. `attested` is honest, `cheap` changes answers after signing them, `plain` gives no evidence. */
+export const SELLERS = ["attested", "cheap", "plain"] as const;
+export type SellerName = (typeof SELLERS)[number];
+
+/** Base units (6 decimals) per inference. */
+const PRICES: Record<SellerName, string> = { attested: "10000", cheap: "4000", plain: "3000" };
+const MODELS = ["eth-risk", "payroll-check", "supply-route"] as const;
+
+export type DevnetOptions = {
+  /** Fixed ports where wanted; free ones otherwise. */
+  ports?: Partial<Record<"chain" | "facilitator" | SellerName, number>>;
+  /** What the buyer's wallet holds at the start, base units. */
+  fund?: bigint;
+  /** Seconds between blocks; a block per transaction when absent. */
+  blockSeconds?: number;
+};
+
+/** A whole market on this machine. */
+export type Devnet = {
+  /** A complete buyer's configuration for it. */
+  config: ConfigInput;
+  /** The buyer's funded key. */
+  privateKey: Hex;
+  rpcUrl: string;
+  chainId: number;
+  token: Address;
+  facilitatorUrl: string;
+  sellers: Record<SellerName, { origin: string; payTo: Address }>;
+  bank: Bank;
+  balanceOf(owner: string): Promise<bigint>;
+  stop(): Promise<void>;
+};
+
+/**
+ * Starts chain, token, facilitator and sellers. Everything it started is stopped again if any part fails.
+ * Throws Proof402Error `anvil_missing`, `anvil_failed` or `onnxruntime_missing`.
+ */
+export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> {
+  const started: (() => Promise<void>)[] = [];
+  let stopping: Promise<void> | null = null;
+  const stop = (): Promise<void> =>
+    (stopping ??= (async () => {
+      for (const end of started.toReversed()) await end();
+    })());
+  try {
+    const anvil = await startAnvil({
+      ...(options.ports?.chain === undefined ? {} : { port: options.ports.chain }),
+      ...(options.blockSeconds === undefined ? {} : { blockSeconds: options.blockSeconds }),
+    });
+    started.push(anvil.stop);
+    const [bank, root] = await Promise.all([openBank(anvil), createSimulatedRoot()]);
+    const facilitator = await serveLocally(createFacilitator(anvil, await bank.fundedKey()).fetch, options.ports?.facilitator);
+    started.push(facilitator.stop);
+
+    const open = async (name: SellerName, enclave: Enclave | null): Promise<OpenSeller> => {
+      const payTo = privateKeyToAccount(generatePrivateKey()).address.toLowerCase() as Address;
+      const node = await createInferenceNode({
+        models: MODELS.map((model) => ({ name: model, price: PRICES[name] })),
+        payment: {
+          network: `eip155:${anvil.chainId}`,
+          asset: bank.token.address,
+          domain: { name: bank.token.name, version: bank.token.version },
+          payTo,
+          facilitatorUrl: facilitator.origin,
+        },
+        enclave,
+      });
+      started.push(() => node.close());
+      const served = await serveLocally(name === "cheap" ? cheating(node.fetch) : node.fetch, options.ports?.[name]);
+      started.push(served.stop);
+      return { name, payTo, node, origin: served.origin };
+    };
+    const sellers = await Promise.all([
+      open("cheap", await createSimulatedEnclave({ root })),
+      open("attested", await createSimulatedEnclave({ root })),
+      open("plain", null),
+    ]);
+    const privateKey = generatePrivateKey();
+    await bank.token.mint(privateKeyToAccount(privateKey).address, options.fund ?? 100_000_000n);
+    return {
+      config: configOf({ rpcUrl: anvil.rpcUrl, chainId: anvil.chainId, bank, rootSha256: root.sha256, sellers }),
+      privateKey,
+      rpcUrl: anvil.rpcUrl,
+      chainId: anvil.chainId,
+      token: bank.token.address,
+      facilitatorUrl: facilitator.origin,
+      sellers: Object.fromEntries(sellers.map((s) => [s.name, { origin: s.origin, payTo: s.payTo }])) as Devnet["sellers"],
+      bank,
+      balanceOf: (owner) => bank.balanceOf(owner as Address),
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+type OpenSeller = { name: SellerName; payTo: Address; origin: string; node: InferenceNode };
+
+function configOf(market: { rpcUrl: string; chainId: number; bank: Bank; rootSha256: string; sellers: OpenSeller[] }): ConfigInput {
+  const { token } = market.bank;
+  const network = `eip155:${market.chainId}`;
+  return {
+    networks: [{ network, rpcUrl: market.rpcUrl, confirmations: 0, pollMilliseconds: 50 }],
+    payment: {
+      assets: [
+        {
+          network,
+          asset: token.address,
+          symbol: token.symbol,
+          decimals: token.decimals,
+          usdStable: true,
+          domain: { name: token.name, version: token.version },
+          perCall: "100000",
+          perHour: "5000000",
+          perDay: "20000000",
+          total: "50000000",
+        },
+      ],
+    },
+    sellers: market.sellers.map(({ name, origin, payTo, node }) => ({
+      id: name,
+      provider: "oip",
+      origin,
+      payTo: [payTo],
+      assurance: node.measurements === null ? "none" : "attested",
+      reference: {
+        measurements: node.measurements === null ? [] : [node.measurements],
+        models: Object.fromEntries(node.models.map((model) => [model.name, model.sha256])),
+      },
+    })),
+    verification: { simulatedRoots: [market.rootSha256] },
+    http: { allowPrivateAddresses: true },
+  };
+}
+
+/** Writes `proof402.config.json` and the buyer's key (readable by the owner only) into a directory. */
+export async function writeDevnet(devnet: Devnet, directory: string): Promise<{ config: string }> {
+  await mkdir(directory, { recursive: true });
+  await writeFile(join(directory, "buyer.key"), `${devnet.privateKey}\n`, { mode: 0o600 });
+  const config = join(directory, "proof402.config.json");
+  await writeFile(config, `${JSON.stringify({ ...devnet.config, wallet: { privateKeyFile: "buyer.key" } }, null, 2)}\n`);
+  return { config };
+}

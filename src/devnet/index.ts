@@ -1,0 +1,10 @@
+/**
+ * proof402/devnet: a whole market on this machine, for development and tests. Its hardware is simulated.
+ *
+ * @module
+ */
+export { startAnvil, type Anvil } from "./anvil.ts";
+export { startDevnet, writeDevnet, SELLERS, type Devnet, type DevnetOptions, type SellerName } from "./devnet.ts";
+export { createFacilitator } from "./facilitator.ts";
+export { serveLocally, type Served } from "./serve.ts";
+export { openBank, USDC_SPEC, type Bank, type Token, type TokenSpec } from "./token.ts";

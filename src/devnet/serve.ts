@@ -1,0 +1,22 @@
+import { serve, type ServerType } from "@hono/node-server";
+
+/** A web-standard handler on a loopback socket. */
+export type Served = { origin: string; stop(): Promise<void> };
+
+/** Serves on 127.0.0.1; port 0 takes a free one. Rejects where the port is taken. */
+export function serveLocally(fetch: (request: Request) => Response | Promise<Response>, port = 0): Promise<Served> {
+  return new Promise((resolve, reject) => {
+    const server: ServerType = serve({ fetch, port, hostname: "127.0.0.1" }, (info) => {
+      resolve({
+        origin: `http://127.0.0.1:${info.port}`,
+        stop: () =>
+          new Promise((done) => {
+            server.close(() => done());
+            // Buyers keep connections alive; nothing is owed to them.
+            if ("closeAllConnections" in server) server.closeAllConnections();
+          }),
+      });
+    });
+    server.once("error", reject);
+  });
+}

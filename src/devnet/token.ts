@@ -1,0 +1,75 @@
+import {
+  createPublicClient,
+  createTestClient,
+  createWalletClient,
+  http,
+  nonceManager,
+  type Address,
+  type Hex,
+  type PublicClient,
+} from "viem";
+import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
+import { foundry } from "viem/chains";
+import type { Anvil } from "./anvil.ts";
+import { devMulticall } from "./contracts/dev-multicall.artifact.ts";
+import { devUsd } from "./contracts/dev-usd.artifact.ts";
+
+/** What a token is deployed with. */
+export type TokenSpec = { name: string; symbol: string; version: string; decimals: number };
+
+/** USDC's own EIP-712 domain, so that buyers and sellers use what they would use for the real one. */
+export const USDC_SPEC: TokenSpec = { name: "USD Coin", symbol: "USDC", version: "2", decimals: 6 };
+
+export type Token = TokenSpec & { address: Address; mint(to: Address, amount: bigint): Promise<void> };
+
+/** A chain with money on it: who pays gas, and the deployed token. */
+export type Bank = {
+  client: PublicClient;
+  token: Token;
+  deploy(spec: TokenSpec): Promise<Token>;
+  /** A fresh account with ether for gas. */
+  fundedKey(): Promise<Hex>;
+  balanceOf(owner: Address): Promise<bigint>;
+};
+
+const MULTICALL3: Address = "0xcA11bde05977b3631167028862bE2a173976CA11";
+const ETHER = 10n ** 18n;
+/** viem's default of four seconds would be all the time there is. */
+export const POLL_MS = 20;
+
+/** Puts the multicall double in place (facilitators need it to name their errors) and deploys a USDC-like token. */
+export async function openBank(anvil: Anvil): Promise<Bank> {
+  const transport = http(anvil.rpcUrl);
+  const client = createPublicClient({ chain: foundry, transport, pollingInterval: POLL_MS });
+  const test = createTestClient({ chain: foundry, transport, mode: "anvil" });
+  await test.setCode({ address: MULTICALL3, bytecode: devMulticall.runtime });
+  const fundedKey = async (): Promise<Hex> => {
+    const key = generatePrivateKey();
+    await test.setBalance({ address: privateKeyToAccount(key).address, value: 1000n * ETHER });
+    return key;
+  };
+  const account = privateKeyToAccount(await fundedKey(), { nonceManager });
+  const wallet = createWalletClient({ account, chain: foundry, transport, pollingInterval: POLL_MS });
+  const deploy = async (spec: TokenSpec): Promise<Token> => {
+    const hash = await wallet.deployContract({ abi: devUsd.abi, bytecode: devUsd.bytecode, args: [spec.name, spec.symbol, spec.version, spec.decimals] });
+    const { contractAddress } = await client.waitForTransactionReceipt({ hash });
+    if (contractAddress == null) throw new Error("the token was not deployed");
+    const address = contractAddress.toLowerCase() as Address;
+    return {
+      ...spec,
+      address,
+      async mint(to, amount) {
+        const mintHash = await wallet.writeContract({ address, abi: devUsd.abi, functionName: "mint", args: [to, amount] });
+        await client.waitForTransactionReceipt({ hash: mintHash });
+      },
+    };
+  };
+  const token = await deploy(USDC_SPEC);
+  return {
+    client,
+    token,
+    deploy,
+    fundedKey,
+    balanceOf: (owner) => client.readContract({ address: token.address, abi: devUsd.abi, functionName: "balanceOf", args: [owner] }),
+  };
+}
