@@ -1,7 +1,8 @@
 import { closeSync, openSync } from "node:fs";
 import LibsqlDatabase from "libsql";
-import { Kysely, SqliteDialect, type SqliteDatabase } from "kysely";
+import { Kysely } from "kysely";
 import { migrate } from "./migrations.ts";
+import { execute, patientSqlite } from "./sqlite.ts";
 import type { Tables } from "./tables.ts";
 
 export type Db = Kysely<Tables>;
@@ -11,13 +12,19 @@ export type Db = Kysely<Tables>;
  *
  * WAL with `synchronous=FULL`: a commit that returned survives power loss, which the money journal relies on.
  * A new file is readable by its owner only: it holds prompts, answers and the secret that nonces are derived from.
- * Throws Proof402Error `database_too_new`, or the driver's or file system's error when the file cannot be opened or is not a database.
+ * Throws Proof402Error `database_too_new` and `database_busy`, or the driver's or file system's error when the file
+ * cannot be opened or is not a database. Any later use of the handle may throw `database_busy`.
  */
 export async function openDatabase(path: string): Promise<Db> {
   if (path !== ":memory:") closeSync(openSync(path, "a", 0o600));
-  const connection = new LibsqlDatabase(path, { timeout: 10_000 } as LibsqlDatabase.Options);
-  connection.exec("pragma journal_mode=wal; pragma synchronous=full; pragma foreign_keys=on;");
-  const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: connection as unknown as SqliteDatabase }) });
-  await migrate(db);
-  return db;
+  const database = new LibsqlDatabase(path);
+  try {
+    for (const pragma of ["journal_mode=wal", "synchronous=full", "foreign_keys=on"]) await execute(database, `pragma ${pragma}`);
+    const db = new Kysely<Tables>({ dialect: patientSqlite(database) });
+    await migrate(db);
+    return db;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
 }

@@ -1,0 +1,107 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type LibsqlDatabase from "libsql";
+import {
+  SqliteAdapter,
+  SqliteDriver,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+  type CompiledQuery,
+  type DatabaseConnection,
+  type Dialect,
+  type Driver,
+  type QueryResult,
+  type SqliteDatabase,
+} from "kysely";
+import { Proof402Error } from "../errors.ts";
+
+/** How long a statement waits for another connection's write transaction, ms. */
+const PATIENCE_MS = 10_000;
+
+/**
+ * Kysely's SQLite dialect over libsql, made for several connections to one file, in this process and in others.
+ *
+ * SQLite's busy timeout blocks the event loop, so it would never see a lock go that this process holds through another
+ * connection. And a libsql statement that ended in SQLITE_BUSY stays active: until it is collected, its connection cannot
+ * commit. So only `begin immediate` ever meets a lock: it runs through `exec`, which leaves nothing behind, and is
+ * tried again without blocking. A write outside a transaction gets one of its own.
+ */
+export const patientSqlite = (database: LibsqlDatabase.Database): Dialect => ({
+  createAdapter: () => new SqliteAdapter(),
+  createDriver: () => patientDriver(database),
+  createIntrospector: (db) => new SqliteIntrospector(db),
+  createQueryCompiler: () => new SqliteQueryCompiler(),
+});
+
+/** Runs SQL that returns nothing. Throws Proof402Error `database_busy`. */
+export const execute = (database: LibsqlDatabase.Database, statement: string): Promise<void> =>
+  patiently(() => void database.exec(statement));
+
+function patientDriver(database: LibsqlDatabase.Database): Driver {
+  // Kysely's own driver keeps the queue for the one connection; it runs no statement.
+  const queue = new SqliteDriver({ database: database as unknown as SqliteDatabase });
+  const connection: DatabaseConnection = {
+    executeQuery: <R>(query: CompiledQuery) => run<R>(database, query),
+    streamQuery: () => {
+      throw new TypeError("results are not streamed");
+    },
+  };
+  return {
+    init: () => queue.init(),
+    async acquireConnection() {
+      await queue.acquireConnection();
+      return connection;
+    },
+    beginTransaction: () => execute(database, "begin immediate"),
+    commitTransaction: () => execute(database, "commit"),
+    rollbackTransaction: () => execute(database, "rollback"),
+    releaseConnection: () => queue.releaseConnection(),
+    destroy: () => queue.destroy(),
+  };
+}
+
+async function run<R>(database: LibsqlDatabase.Database, { sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
+  if (/^(?:begin|commit|rollback)\b/.test(sql)) {
+    await execute(database, sql);
+    return { rows: [] };
+  }
+  const statement = database.prepare(sql);
+  const once = (): QueryResult<R> => {
+    if (statement.reader) return { rows: statement.all(parameters) as R[] };
+    const { changes, lastInsertRowid } = statement.run(parameters);
+    return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) };
+  };
+  if (database.inTransaction || !/^(?:insert|update|delete|replace)\b/.test(sql)) return patiently(once);
+  await execute(database, "begin immediate");
+  try {
+    const result = once();
+    database.exec("commit");
+    return result;
+  } catch (error) {
+    if (database.inTransaction) database.exec("rollback");
+    throw error;
+  }
+}
+
+async function patiently<T>(work: () => T): Promise<T> {
+  const deadline = performance.now() + PATIENCE_MS;
+  for (let wait = 1; ; wait = Math.min(wait * 2, 32)) {
+    try {
+      return work();
+    } catch (error) {
+      if (!isBusy(error)) throw error;
+      if (performance.now() > deadline) throw busy(error);
+      // The random part keeps waiting processes from asking in step.
+      await sleep(wait * (0.5 + Math.random()));
+    }
+  }
+}
+
+const isBusy = (error: unknown): boolean =>
+  error instanceof Error && "code" in error && typeof error.code === "string" && error.code.startsWith("SQLITE_BUSY");
+
+const busy = (cause: unknown): Proof402Error =>
+  new Proof402Error("database_busy", `The database was locked by other work for ${PATIENCE_MS / 1000} s.`, {
+    money: "may-move",
+    next: "Call again with the same idempotency key; `spending` shows what is reserved.",
+    cause,
+  });

@@ -1,0 +1,118 @@
+import { randomUUID } from "node:crypto";
+import { statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { sql } from "kysely";
+import { describe, expect, it } from "vitest";
+import { openDatabase, type Db } from "../../src/storage/database.ts";
+import { immediate } from "../../src/storage/migrations.ts";
+import { temporaryDirectory } from "../payment/fixtures.ts";
+
+const put = (db: Db, key: string = randomUUID()): Promise<unknown> => db.insertInto("meta").values({ key, value: "x" }).execute();
+const keys = async (db: Db): Promise<string[]> => (await db.selectFrom("meta").select("key").orderBy("key").execute()).map((row) => row.key);
+
+describe("the file", () => {
+  it("survives power loss commit by commit, and only its owner may read it", async () => {
+    const path = join(temporaryDirectory(), "new.db");
+    const db = await openDatabase(path);
+    await put(db);
+    const pragma = async (name: string) => Object.values((await sql.raw<Record<string, unknown>>(`pragma ${name}`).execute(db)).rows[0] ?? {})[0];
+    expect(await pragma("journal_mode")).toBe("wal");
+    expect(await pragma("synchronous")).toBe(2);
+    for (const file of [path, `${path}-wal`]) expect((statSync(file).mode & 0o077).toString(8)).toBe("0");
+    await db.destroy();
+  });
+
+  it("is brought to the schema once, whoever of many comes first", async () => {
+    const path = join(temporaryDirectory(), "new.db");
+    const handles = await Promise.all(Array.from({ length: 8 }, () => openDatabase(path)));
+    await Promise.all(handles.map((db) => put(db)));
+    for (const db of handles) expect(await keys(db)).toHaveLength(8);
+    await Promise.all(handles.map((db) => db.destroy()));
+  });
+
+  it("of a newer program is refused and left alone", async () => {
+    const path = join(temporaryDirectory(), "new.db");
+    const db = await openDatabase(path);
+    await sql`pragma user_version = 999`.execute(db);
+    await db.destroy();
+    await expect(openDatabase(path)).rejects.toMatchObject({ code: "database_too_new" });
+  });
+
+  it("that is no database is an error", async () => {
+    const path = join(temporaryDirectory(), "text.db");
+    writeFileSync(path, "this is not a database, and long enough to be looked at as one. ".repeat(20));
+    await expect(openDatabase(path)).rejects.toThrow(/not a database/);
+  });
+});
+
+describe("an immediate transaction", () => {
+  it("commits all or nothing", async () => {
+    const db = await openDatabase(":memory:");
+    const failed = immediate(db, async (tx) => {
+      await put(tx, "lost");
+      throw new Error("after the write");
+    });
+    await expect(failed).rejects.toThrow("after the write");
+    await immediate(db, (tx) => put(tx, "kept"));
+    expect(await keys(db)).toEqual(["kept"]);
+    await db.destroy();
+  });
+
+  it("joins the one it is called in", async () => {
+    const db = await openDatabase(":memory:");
+    await immediate(db, async (tx) => {
+      await put(tx, "outer");
+      await immediate(tx, (inner) => put(inner, "inner"));
+    });
+    const failed = immediate(db, async (tx) => {
+      await immediate(tx, (inner) => put(inner, "undone"));
+      throw new Error("outer fails");
+    });
+    await expect(failed).rejects.toThrow("outer fails");
+    expect(await keys(db)).toEqual(["inner", "outer"]);
+    await db.destroy();
+  });
+
+  it("waits for another connection of the same process without stopping it", async () => {
+    const path = join(temporaryDirectory(), "shared.db");
+    const [one, two] = await Promise.all([openDatabase(path), openDatabase(path)]);
+    let finish: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (finish = resolve));
+    let holds: () => void = () => undefined;
+    const holding = new Promise<void>((resolve) => (holds = resolve));
+    const order: string[] = [];
+    const first = immediate(one, async (tx) => {
+      await put(tx, "first");
+      holds();
+      await held;
+      order.push("first");
+    });
+    await holding;
+    const second = immediate(two, (tx) => put(tx, "second")).then(() => order.push("second"));
+    const single = put(two, "single").then(() => order.push("single"));
+    // Readers see what was committed before, and wait for nobody.
+    const reader = await openDatabase(path);
+    expect(await keys(reader)).toEqual([]);
+    await reader.destroy();
+    finish();
+    await Promise.all([first, second, single]);
+    expect(order[0]).toBe("first");
+    expect(await keys(two)).toEqual(["first", "second", "single"]);
+    await Promise.all([one.destroy(), two.destroy()]);
+  });
+
+  it("loses no update among many that read before they write", async () => {
+    const path = join(temporaryDirectory(), "counter.db");
+    const handles = await Promise.all([openDatabase(path), openDatabase(path), openDatabase(path)]);
+    await handles[0].insertInto("meta").values({ key: "counter", value: "0" }).execute();
+    const add = (db: Db) =>
+      immediate(db, async (tx) => {
+        const { value } = await tx.selectFrom("meta").select("value").where("key", "=", "counter").executeTakeFirstOrThrow();
+        await tx.updateTable("meta").set({ value: String(Number(value) + 1) }).where("key", "=", "counter").execute();
+      });
+    await Promise.all(Array.from({ length: 60 }, (_, index) => add(handles[index % 3] ?? handles[0])));
+    const { value } = await handles[0].selectFrom("meta").select("value").where("key", "=", "counter").executeTakeFirstOrThrow();
+    expect(value).toBe("60");
+    await Promise.all(handles.map((db) => db.destroy()));
+  });
+});
