@@ -17,7 +17,7 @@ export type BuyerContext = {
   http: Http;
   catalog: Catalog;
   quotes: QuoteCache;
-  providerOf: (seller: Seller) => Provider;
+  providerOf: (seller: Pick<Seller, "provider">) => Provider;
   /** Chain per CAIP-2 network. */
   chains: ReadonlyMap<string, Chain>;
   wallet: Wallet | null;

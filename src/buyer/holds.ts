@@ -1,7 +1,7 @@
 import type { Hold } from "../market/choose.ts";
 import { LAYERS, type Receipt } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
-import { newestAppraisal } from "./judge.ts";
+import { newestAppraisal } from "../receipts/newest.ts";
 
 /** Sellers on hold because a receipt of theirs failed (DESIGN §4.9). */
 export async function readHolds(db: Db): Promise<Hold[]> {

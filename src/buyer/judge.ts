@@ -20,13 +20,3 @@ export const judgeReceipt = (
     },
     ctx.session,
   );
-
-/** The assurance a stored purchase was asked for: that of its first appraisal. */
-export const wantedAssurance = (receipt: Receipt, fallback: Assurance): Assurance => receipt.appraisals[0]?.wanted ?? fallback;
-
-/** The newest appraisal, which a stored receipt always has. Throws where there is none. */
-export function newestAppraisal(receipt: Receipt): Appraisal {
-  const newest = receipt.appraisals.at(-1);
-  if (newest === undefined) throw new Error(`receipt ${receipt.id} has no appraisal`);
-  return newest;
-}

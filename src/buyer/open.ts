@@ -5,14 +5,17 @@ import { createOipProvider } from "../market/providers/oip.ts";
 import type { Provider, Seller } from "../market/types.ts";
 import { openChain } from "../payment/chain.ts";
 import { journalSecret } from "../payment/journal.ts";
+import { reconcile } from "../payment/reconcile.ts";
 import type { Wallet } from "../payment/wallet.ts";
 import { auditLog } from "../receipts/log.ts";
 import { appendAppraisal, importReceipt, listReceipts } from "../receipts/store.ts";
 import { openDatabase } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import { createVerifySession } from "../verify/session.ts";
+import { answerOf } from "./answer.ts";
 import { createReceiptEvents, type BuyerContext } from "./context.ts";
-import { judgeReceipt, newestAppraisal, wantedAssurance } from "./judge.ts";
+import { judgeReceipt } from "./judge.ts";
+import { newestAppraisal, wantedAssurance } from "../receipts/newest.ts";
 import { viewModels } from "./listing.ts";
 import { purchase } from "./purchase.ts";
 import { createQuoteCache } from "./quotes.ts";
@@ -38,7 +41,7 @@ export async function openBuyer(options: { config: Config; wallet: Wallet | null
   const db = await openDatabase(config.database);
   const http = createHttp(config.http);
   const providers: Record<Seller["provider"], Provider> = { oip: createOipProvider(http, clock) };
-  const providerOf = (seller: Seller): Provider => providers[seller.provider];
+  const providerOf = (seller: Pick<Seller, "provider">): Provider => providers[seller.provider];
   const ctx: BuyerContext = {
     config,
     db,
@@ -91,7 +94,11 @@ export async function openBuyer(options: { config: Config; wallet: Wallet | null
         ...(at === undefined ? {} : { evaluateAt: at }),
       }),
 
+    answerOf: (receipt) => answerOf(ctx, receipt),
+
     spending: () => viewSpending(ctx),
+
+    reconcile: () => reconcile({ db, chains: ctx.chains, now: clock() }),
 
     audit: () => auditLog(db),
 

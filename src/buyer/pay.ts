@@ -1,17 +1,14 @@
-import { fromBase64 } from "../evidence/bytes.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Candidate } from "../market/choose.ts";
-import type { Seller } from "../market/types.ts";
 import { markSent, markSigned } from "../payment/journal.ts";
 import { paymentHeader } from "../payment/plan.ts";
 import { readPaymentResponse } from "../payment/offers.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
-import type { Receipt } from "../receipts/schema.ts";
+import { answerOf } from "./answer.ts";
 import { forgetAttestation, type Attested } from "./attest.ts";
 import type { Call } from "./call.ts";
 import type { BuyerContext } from "./context.ts";
 import { receiptOf, storeDelivery } from "./deliver.ts";
-import { newestAppraisal } from "./judge.ts";
 import { quoteOf, type Quote } from "./quote.ts";
 import { quoteKey } from "./quotes.ts";
 import { send, type Received } from "./send.ts";
@@ -63,30 +60,7 @@ async function deliver(
   call.progress("verified", `fast clock: ${stored.appraisal.verdict}`);
   const transaction = readPaymentResponse(received.headers)?.transaction;
   ctx.wakeSecondClock(transaction === undefined ? undefined : { receiptId: receipt.id, transaction });
-  return { answer: answerOf(ctx, candidate.seller, purchase.model, received.body), receipt: stored.receipt, appraisal: stored.appraisal, paidNow: true };
-}
-
-/** The answer for the agent. One that cannot be read is an error only after its receipt is kept. */
-function answerOf(ctx: BuyerContext, seller: Seller, model: string, body: Uint8Array): Record<string, unknown> {
-  try {
-    return ctx.providerOf(seller).readAnswer(model, body);
-  } catch (error) {
-    if (!Proof402Error.isInstance(error)) throw error;
-    throw new Proof402Error(error.code, error.message, { money: "may-move", next: error.next, cause: error });
-  }
-}
-
-/** The stored result of a purchase that was answered before. */
-export function storedResult(ctx: BuyerContext, seller: Seller, receipt: Receipt): BuyResult {
-  const { body } = receipt.core.response;
-  if (body === undefined) {
-    throw new Proof402Error("answer_redacted", "This call was answered before, but the answer's bytes were redacted from its receipt.", {
-      money: "moved",
-      next: "Buy again under a new idempotency key if the answer is still needed.",
-    });
-  }
-  const answer = answerOf(ctx, seller, receipt.core.request.model, fromBase64(body));
-  return { answer, receipt, appraisal: newestAppraisal(receipt), paidNow: false };
+  return { answer: answerOf(ctx, stored.receipt), receipt: stored.receipt, appraisal: stored.appraisal, paidNow: true };
 }
 
 function rejected(candidate: Candidate, received: Received): Proof402Error {

@@ -5,10 +5,12 @@ import { readLatestAttempt, release } from "../payment/journal.ts";
 import { observeSettlement } from "../payment/settlement.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
 import { readReceipt } from "../receipts/store.ts";
+import { answerOf } from "./answer.ts";
 import { attestSeller } from "./attest.ts";
 import type { Call } from "./call.ts";
 import type { BuyerContext } from "./context.ts";
-import { payAndReceive, storedResult } from "./pay.ts";
+import { newestAppraisal } from "../receipts/newest.ts";
+import { payAndReceive } from "./pay.ts";
 import type { BuyResult } from "./types.ts";
 
 /** Time left below which an authorization is not sent again, seconds: the facilitator wants six. */
@@ -36,7 +38,7 @@ export async function resume(ctx: BuyerContext, call: Call): Promise<Resumed> {
 async function answeredBefore(ctx: BuyerContext, purchase: PurchaseRecord): Promise<BuyResult> {
   const receipt = await readReceipt(ctx.db, purchase.receiptId ?? "");
   if (receipt === null) throw new Error(`journal names receipt ${purchase.receiptId} that is not stored`);
-  return storedResult(ctx, sellerOf(ctx, purchase), receipt);
+  return { answer: answerOf(ctx, receipt), receipt, appraisal: newestAppraisal(receipt), paidNow: false };
 }
 
 async function resend(ctx: BuyerContext, call: Call, purchase: PurchaseRecord): Promise<Resumed> {

@@ -8,7 +8,8 @@ import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import type { BuyerContext } from "./context.ts";
 import { holdIfFailed } from "./holds.ts";
-import { judgeReceipt, wantedAssurance } from "./judge.ts";
+import { judgeReceipt } from "./judge.ts";
+import { wantedAssurance } from "../receipts/newest.ts";
 
 /** How long one worker may hold a job before another may take it, ms. */
 const LEASE_MS = 30_000;

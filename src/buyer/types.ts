@@ -2,6 +2,7 @@ import type { AuditResult } from "../receipts/log.ts";
 import type { Appraisal, Assurance, Receipt, Verdict } from "../receipts/schema.ts";
 import type { ListedModel } from "../market/types.ts";
 import type { AssetSpending } from "../payment/types.ts";
+import type { ReconcileSummary } from "../payment/reconcile.ts";
 import type { PurchaseState } from "../storage/tables.ts";
 
 /** One model on offer, as an agent sees it. */
@@ -94,7 +95,11 @@ export interface Buyer {
   listReceipts(options?: { limit?: number }): Promise<Receipt[]>;
   /** Appraises anew under this buyer's policy, offline; stores nothing. `at` defaults to the purchase time. */
   verify(receipt: Receipt, options?: { at?: Date; assurance?: Assurance }): Promise<Appraisal>;
+  /** The answer in a receipt's response bytes. Throws Proof402Error `answer_redacted` or `malformed_answer`. */
+  answerOf(receipt: Receipt): Record<string, unknown>;
   spending(): Promise<Spending>;
+  /** Looks up every open authorization on chain and settles or releases it; says what became of them. */
+  reconcile(): Promise<ReconcileSummary>;
   /** Walks the hash-chained log (DESIGN §5). */
   audit(): Promise<AuditResult>;
   /** Stores a receipt made elsewhere; it is appraised under this buyer's policy, not its maker's. */

@@ -1,17 +1,30 @@
 import { lookup as dnsLookup } from "node:dns";
 import { isIP, type LookupFunction } from "node:net";
-import { Agent, errors } from "undici";
-import { Proof402Error } from "../errors.ts";
+import { Agent, type Dispatcher } from "undici";
+import { VERSION } from "../version.ts";
 import { isPublicAddress } from "./addresses.ts";
+import {
+  aborted,
+  addressRefused,
+  bodyTooLarge,
+  encodingRefused,
+  malformed,
+  MAX_HEADER_BYTES,
+  ofTransport,
+  redirectRefused,
+  timedOut,
+  urlRefused,
+} from "./errors.ts";
 
 /** Bounds of every leg. */
 export type HttpLimits = {
   /** Loopback, private and link-local addresses are refused otherwise. */
   allowPrivateAddresses: boolean;
+  /** Longest time for name resolution, TCP and TLS together. */
   connectSeconds: number;
   /** Longest silence while waiting for, or in the middle of, a response. */
   idleSeconds: number;
-  /** Longest time from the first byte sent to the last byte received. */
+  /** Longest time from the call to the last byte received, however steadily bytes drip. */
   totalSeconds: number;
   maxResponseBytes: number;
 };
@@ -24,29 +37,35 @@ export type HttpRequest = {
   signal?: AbortSignal;
   /** Tightens `maxResponseBytes` for this request. */
   maxBytes?: number;
+  /** Tightens `totalSeconds` for this request, milliseconds. */
+  totalMs?: number;
 };
 
 export type HttpResponse = {
   status: number;
   /** Names lower case; repeated headers joined by ", ". */
   headers: Record<string, string>;
+  /** The exact bytes. */
   body: Uint8Array;
 };
 
 /**
  * A client for talking to sellers: no redirects, no content encodings, every size and time bounded, and no address of
- * this machine's own network unless configured.
+ * this machine's own network unless configured. Proxies and environment variables play no part.
  *
- * `request` throws Proof402Error with codes `http_url_refused`, `http_address_refused`, `http_redirect_refused`,
- * `http_encoding_refused`, `http_headers_too_large`, `http_body_too_large`, `http_timeout`, `http_aborted` and
- * `http_unreachable`; `details.requestSent` says whether request bytes may have reached the server.
+ * `request` throws Proof402Error with codes `http_url_refused`, `http_address_refused`, `http_request_invalid`,
+ * `http_unreachable`, `http_redirect_refused`, `http_encoding_refused`, `http_headers_too_large`, `http_body_too_large`,
+ * `http_malformed`, `http_interrupted`, `http_timeout` and `http_aborted`. `details.requestSent` is false only where no
+ * byte of the request went out. Errors name the host and never carry the path, the query, a header or a body.
  */
 export type Http = {
   request(request: HttpRequest): Promise<HttpResponse>;
+  /** Closes all connections; requests under way fail with `http_aborted`. */
   close(): Promise<void>;
 };
 
-const MAX_HEADER_BYTES = 32_768;
+/** First size of the buffer for a body of unknown length. */
+const FIRST_BUFFER_BYTES = 16_384;
 
 /** `lookup` is for tests; it takes the place of the system's resolver. */
 export function createHttp(limits: HttpLimits, options: { lookup?: LookupFunction } = {}): Http {
@@ -54,63 +73,134 @@ export function createHttp(limits: HttpLimits, options: { lookup?: LookupFunctio
     connect: {
       timeout: limits.connectSeconds * 1000,
       lookup: guardedLookup(limits, options.lookup ?? (dnsLookup as LookupFunction)),
+      // Stated, because the environment could switch it off otherwise.
+      rejectUnauthorized: true,
     },
     headersTimeout: limits.idleSeconds * 1000,
     bodyTimeout: limits.idleSeconds * 1000,
     maxHeaderSize: MAX_HEADER_BYTES,
+    // Applies where a server announces no time of its own.
     keepAliveTimeout: 30_000,
     pipelining: 1,
   });
-
   return {
-    async request(request) {
-      const url = checkUrl(request.url, limits);
-      const total = AbortSignal.timeout(limits.totalSeconds * 1000);
-      const signal = request.signal === undefined ? total : AbortSignal.any([total, request.signal]);
-      const maxBytes = Math.min(request.maxBytes ?? limits.maxResponseBytes, limits.maxResponseBytes);
-      let sent = false;
-      try {
-        const response = await agent.request({
-          origin: url.origin,
-          path: `${url.pathname}${url.search}`,
-          method: request.method,
-          headers: { ...request.headers, "accept-encoding": "identity" },
-          body: request.body ?? null,
-          signal,
-        });
-        sent = true;
-        const headers = flatten(response.headers);
-        try {
-          checkHead(response.statusCode, headers, maxBytes);
-          return { status: response.statusCode, headers, body: await readBounded(response.body, maxBytes) };
-        } catch (error) {
-          // Frees the connection; what it reports of being cut off is not news.
-          response.body.on("error", () => undefined).destroy();
-          throw error;
-        }
-      } catch (error) {
-        throw toError(error, { url, total, sent, ...(request.signal === undefined ? {} : { caller: request.signal }) });
-      }
-    },
+    request: async (request) => exchange(agent, checkUrl(request.url, limits), request, limits),
     close: () => agent.destroy(),
   };
+}
+
+function exchange(agent: Agent, url: URL, request: HttpRequest, limits: HttpLimits): Promise<HttpResponse> {
+  const maxBytes = Math.min(request.maxBytes ?? limits.maxResponseBytes, limits.maxResponseBytes);
+  const totalMs = Math.min(request.totalMs ?? Infinity, limits.totalSeconds * 1000);
+  const { signal } = request;
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted === true) {
+      reject(aborted(false));
+      return;
+    }
+    let requestSent = false;
+    let over = false;
+    let controller: Dispatcher.DispatchController | undefined;
+    let head: { status: number; headers: Record<string, string> } | undefined;
+    let body = new Uint8Array(0);
+    let size = 0;
+
+    const settle = (): boolean => {
+      if (over) return false;
+      over = true;
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+      return true;
+    };
+    const stop = (error: Error): void => {
+      if (!settle()) return;
+      reject(error);
+      controller?.abort(error);
+    };
+    const onAbort = (): void => stop(aborted(requestSent));
+    const timer = setTimeout(() => stop(timedOut(url.host, requestSent)), totalMs);
+    signal?.addEventListener("abort", onAbort);
+
+    agent.dispatch(
+      {
+        origin: url.origin,
+        path: `${url.pathname}${url.search}`,
+        method: request.method,
+        headers: headersToSend(request.headers),
+        body: request.body ?? null,
+      },
+      {
+        // Called on an open connection, before the first byte is written.
+        onRequestStart(started) {
+          if (over) {
+            started.abort(aborted(false));
+            return;
+          }
+          controller = started;
+          requestSent = true;
+        },
+        onResponseStart(_, status, received) {
+          // Interim responses carry nothing; the answer is still to come.
+          if (over || status < 200) return;
+          const headers = flatten(received);
+          const refused = refusal(url.host, status, headers, maxBytes);
+          if (refused !== null) {
+            stop(refused);
+            return;
+          }
+          head = { status, headers };
+          body = new Uint8Array(Math.min(Number(headers["content-length"] ?? FIRST_BUFFER_BYTES), maxBytes));
+        },
+        onResponseData(_, chunk) {
+          if (over) return;
+          if (size + chunk.length > maxBytes) {
+            stop(bodyTooLarge(maxBytes));
+            return;
+          }
+          // One buffer, not a list of chunks: a body sent byte by byte would cost a hundred times its size.
+          if (size + chunk.length > body.length) body = grown(body, size + chunk.length, maxBytes);
+          body.set(chunk, size);
+          size += chunk.length;
+        },
+        onResponseEnd() {
+          if (head === undefined || !settle()) return;
+          resolve({ ...head, body: size === body.length ? body : body.slice(0, size) });
+        },
+        onResponseError(_, error) {
+          stop(ofTransport(error, url.host, requestSent));
+        },
+      },
+    );
+  });
+}
+
+/** Names lower case, so that none is sent twice. */
+const headersToSend = (headers: Record<string, string> = {}): Record<string, string> => ({
+  "user-agent": `proof402/${VERSION}`,
+  ...Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value])),
+  "accept-encoding": "identity",
+});
+
+function grown(body: Uint8Array<ArrayBuffer>, needed: number, maxBytes: number): Uint8Array<ArrayBuffer> {
+  const larger = new Uint8Array(Math.min(Math.max(needed, body.length * 2), maxBytes));
+  larger.set(body);
+  return larger;
 }
 
 /** Resolves, refuses private answers, and hands the connector only checked addresses: no second look-up can differ (DNS rebinding). */
 function guardedLookup(limits: HttpLimits, lookup: LookupFunction): LookupFunction {
   return (hostname, options, callback) => {
     lookup(hostname, { ...options, all: true }, (error, answer) => {
-      if (error !== null) {
+      if (error) {
         callback(error, "", 0);
         return;
       }
       const addresses = Array.isArray(answer) ? answer : [{ address: answer, family: isIP(answer) }];
-      const allowed = limits.allowPrivateAddresses ? addresses : addresses.filter((a) => isPublicAddress(a.address));
-      const [first] = allowed;
-      if (first === undefined || allowed.length < addresses.length) {
+      const [first] = addresses;
+      if (first === undefined || addresses.some((one) => !limits.allowPrivateAddresses && !isPublicAddress(one.address))) {
         callback(addressRefused(hostname), "", 0);
       } else if (options.all === true) {
-        callback(null, allowed);
+        callback(null, addresses);
       } else {
         callback(null, first.address, first.family);
       }
@@ -118,59 +208,23 @@ function guardedLookup(limits: HttpLimits, lookup: LookupFunction): LookupFuncti
   };
 }
 
+/** The parsed URL. Throws what is not plain http(s) or names an address of this machine's network. */
 function checkUrl(text: string, limits: HttpLimits): URL {
   const url = URL.canParse(text) ? new URL(text) : null;
-  if (url === null || (url.protocol !== "http:" && url.protocol !== "https:") || url.username !== "" || url.password !== "") {
-    throw new Proof402Error("http_url_refused", "Only plain http and https addresses without user information are requested.", {
-      next: "Correct the seller's origin in the configuration.",
-      details: { requestSent: false },
-    });
-  }
+  if (url === null || !/^https?:$/.test(url.protocol) || url.username !== "" || url.password !== "") throw urlRefused();
   const host = url.hostname.replace(/^\[|\]$/g, "");
   // The connector does not resolve literals, so they are checked here.
   if (isIP(host) !== 0 && !limits.allowPrivateAddresses && !isPublicAddress(host)) throw addressRefused(host);
   return url;
 }
 
-const addressRefused = (host: string): Proof402Error =>
-  new Proof402Error("http_address_refused", `"${host}" is, or leads to, an address of this machine or its network.`, {
-    next: "Set http.allowPrivateAddresses only for a market you run yourself.",
-    details: { requestSent: false },
-  });
-
-function checkHead(status: number, headers: Record<string, string>, maxBytes: number): void {
-  const sent = { requestSent: true };
-  if (status >= 300 && status < 400) {
-    throw new Proof402Error("http_redirect_refused", `The server answered with a redirect (${status}).`, {
-      next: "Redirects are never followed. Correct the seller's origin if it has moved.",
-      details: { ...sent, status },
-    });
-  }
+/** Why an answer is not read further, or null. */
+function refusal(host: string, status: number, headers: Record<string, string>, maxBytes: number): Error | null {
+  if (status >= 600) return malformed(host, "status");
+  if (status >= 300 && status < 400) return redirectRefused(status);
   const encoding = headers["content-encoding"];
-  if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
-    throw new Proof402Error("http_encoding_refused", "The server compressed its answer although it was asked not to.", {
-      next: "Choose another seller.",
-      details: sent,
-    });
-  }
-  if (Number(headers["content-length"] ?? 0) > maxBytes) throw tooLarge(maxBytes);
-}
-
-const tooLarge = (maxBytes: number): Proof402Error =>
-  new Proof402Error("http_body_too_large", `The answer is larger than ${maxBytes} bytes.`, {
-    next: "Choose another seller, or have the owner raise http.maxResponseBytes.",
-    details: { requestSent: true, limit: maxBytes },
-  });
-
-async function readBounded(body: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of body) {
-    size += chunk.length;
-    if (size > maxBytes) throw tooLarge(maxBytes);
-    chunks.push(chunk);
-  }
-  return new Uint8Array(Buffer.concat(chunks, size));
+  if (encoding !== undefined && encoding.toLowerCase() !== "identity") return encodingRefused();
+  return Number(headers["content-length"] ?? 0) > maxBytes ? bodyTooLarge(maxBytes) : null;
 }
 
 const flatten = (headers: Record<string, string | string[] | undefined>): Record<string, string> =>
@@ -179,29 +233,3 @@ const flatten = (headers: Record<string, string | string[] | undefined>): Record
       value === undefined ? [] : [[name.toLowerCase(), Array.isArray(value) ? value.join(", ") : value]],
     ),
   );
-
-/** Errors raised before a connection existed: nothing was sent. */
-const BEFORE_SENDING = new Set(["ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "UND_ERR_CONNECT_TIMEOUT"]);
-
-function toError(error: unknown, context: { url: URL; total: AbortSignal; caller?: AbortSignal; sent: boolean }): Proof402Error {
-  if (Proof402Error.isInstance(error)) return error;
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  const cause = error instanceof Error ? error.cause : undefined;
-  if (Proof402Error.isInstance(cause)) return cause;
-  const details = { requestSent: context.sent || !BEFORE_SENDING.has(code), cause: code };
-  const host = context.url.host;
-  if (context.caller?.aborted) return new Proof402Error("http_aborted", "The request was aborted by its caller.", { next: "Call again.", details });
-  if (error instanceof errors.HeadersOverflowError) {
-    return new Proof402Error("http_headers_too_large", `${host} sent more than ${MAX_HEADER_BYTES} bytes of headers.`, { next: "Choose another seller.", details });
-  }
-  const timedOut =
-    context.total.aborted ||
-    error instanceof errors.ConnectTimeoutError ||
-    error instanceof errors.HeadersTimeoutError ||
-    error instanceof errors.BodyTimeoutError;
-  if (timedOut) return new Proof402Error("http_timeout", `${host} took too long.`, { next: "Try again later or choose another seller.", details });
-  return new Proof402Error("http_unreachable", `The connection to ${host} failed${code === "" ? "" : ` (${code})`}.`, {
-    next: "Try again later or choose another seller.",
-    details,
-  });
-}

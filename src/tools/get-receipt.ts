@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { newestAppraisal } from "../buyer/judge.ts";
+import { newestAppraisal } from "../receipts/newest.ts";
 import { layerResultSchema } from "../receipts/schema.ts";
 import type { ToolDefinition } from "./definition.ts";
 import { outcomeOf } from "./outcome.ts";

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { Proof402Error } from "../errors.ts";
 import { parseReceipt } from "../receipts/receipt.ts";
-import { ASSURANCES, layerResultSchema, type Receipt } from "../receipts/schema.ts";
+import { ASSURANCES, layerResultSchema, type Appraisal, type Receipt } from "../receipts/schema.ts";
 import type { ToolContext, ToolDefinition } from "./definition.ts";
 import { outcomeOf } from "./outcome.ts";
 import { receiptSummarySchema, summarize, summaryText } from "./summary.ts";
@@ -33,11 +33,18 @@ export const verifyReceipt: ToolDefinition<typeof input, typeof output> = {
         ...(args.at === undefined ? {} : { at: new Date(args.at) }),
         ...(args.assurance === undefined ? {} : { assurance: args.assurance }),
       });
-      const data = { receipt: summarize(receipt, appraisal), evaluatedAt: appraisal.evaluatedAt, layers: appraisal.layers };
+      const data = verificationOf(receipt, appraisal);
       const layers = Object.entries(data.layers).map(([name, l]) => `${name}: ${l.status} (${l.code}) ${l.note}`);
       return { status: "ok", text: [summaryText(data.receipt), `Judged as of ${data.evaluatedAt}.`, ...layers].join("\n"), data };
     }),
 };
+
+/** A verification as every surface shows it. */
+export const verificationOf = (receipt: Receipt, appraisal: Appraisal): z.infer<typeof output> => ({
+  receipt: summarize(receipt, appraisal),
+  evaluatedAt: appraisal.evaluatedAt,
+  layers: appraisal.layers,
+});
 
 async function receiptOf(context: ToolContext, { id, content }: z.infer<typeof input>): Promise<Receipt> {
   if ((id === undefined) === (content === undefined)) {

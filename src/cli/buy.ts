@@ -1,0 +1,70 @@
+import { createInterface } from "node:readline/promises";
+import { readFile } from "node:fs/promises";
+import { text as readStream } from "node:stream/consumers";
+import type { Command } from "commander";
+import type { ApprovalDecision, ApprovalRequest } from "../buyer/types.ts";
+import { Proof402Error } from "../errors.ts";
+import { buyInference } from "../tools/index.ts";
+import type { ToolDefinition } from "../tools/definition.ts";
+import { runTool } from "./run-tool.ts";
+import { EXIT, globals, note } from "./globals.ts";
+import { withBuyer } from "./session.ts";
+
+type Options = { input: string; seller?: string; assurance?: string; maxUsd?: string; wait?: string; key?: string };
+
+/** `proof402 buy`: pays for one inference. Ctrl-C aborts it; what may have moved is said. */
+export async function buy(model: string, options: Options, command: Command): Promise<number> {
+  const { json = false, ...rest } = globals(command);
+  const input = await readInput(options.input);
+  const abort = new AbortController();
+  const onSignal = (): void => abort.abort();
+  process.once("SIGINT", onSignal);
+  try {
+    return await withBuyer(rest, (buyer) =>
+      runTool(
+        buyInference as unknown as ToolDefinition,
+        {
+          model,
+          input,
+          ...(options.seller === undefined ? {} : { seller: options.seller }),
+          ...(options.assurance === undefined ? {} : { assurance: options.assurance }),
+          ...(options.maxUsd === undefined ? {} : { max_usd: Number(options.maxUsd) }),
+          ...(options.wait === undefined ? {} : { wait: options.wait }),
+          ...(options.key === undefined ? {} : { idempotency_key: options.key }),
+        },
+        {
+          buyer,
+          json,
+          context: {
+            signal: abort.signal,
+            progress: ({ message, done, total }) => note(`[${done}/${total}] ${message}`),
+            ...(process.stdin.isTTY && process.stderr.isTTY ? { approve: askAtTerminal } : {}),
+          },
+          exit: (data) => ((data as { receipt: { verdict: string } }).receipt.verdict === "failed" ? EXIT.failed : EXIT.ok),
+        },
+      ),
+    );
+  } finally {
+    process.off("SIGINT", onSignal);
+  }
+}
+
+/** JSON text, `@file`, or `-` for standard input. Throws Proof402Error `invalid_input`. */
+async function readInput(given: string): Promise<unknown> {
+  const next = `Give JSON such as '{"features":[0.1,0.2]}', @file.json, or - for standard input.`;
+  try {
+    const text = given === "-" ? await readStream(process.stdin) : given.startsWith("@") ? await readFile(given.slice(1), "utf8") : given;
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    throw new Proof402Error("invalid_input", "--input is not readable JSON.", { next, cause: error });
+  }
+}
+
+async function askAtTerminal(request: ApprovalRequest): Promise<ApprovalDecision> {
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return (await terminal.question(`${request.message} [y/N] `)).trim().toLowerCase() === "y" ? "approved" : "declined";
+  } finally {
+    terminal.close();
+  }
+}

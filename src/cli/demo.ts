@@ -1,0 +1,51 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { openBuyer } from "../buyer/open.ts";
+import { configSchema } from "../config/schema.ts";
+import { startDevnet, writeDevnet } from "../devnet/index.ts";
+import { formatUnits } from "../payment/amounts.ts";
+import { walletFromPrivateKey } from "../payment/wallet.ts";
+import { serializeReceipt } from "../receipts/receipt.ts";
+import { runDemoAgent } from "./demo-agent.ts";
+import { createDemoReport } from "./demo-report.ts";
+import { verifyInFreshProcess } from "./demo-verify.ts";
+
+/**
+ * `proof402 demo`: an agent judges ETH risk on a market on this machine. It buys from a seller that cheats, sees the
+ * receipt fail, buys from an attested one, acts on the verified answer, and the receipt is then checked offline by a
+ * fresh process. Returns the exit code: 0 only if all of that happened.
+ */
+export async function runDemo(options: { json: boolean }): Promise<number> {
+  const report = createDemoReport(options);
+  report.heading("A market on this machine (no network, no key, simulated hardware)");
+  const directory = await mkdtemp(join(tmpdir(), "proof402-demo-"));
+  const began = performance.now();
+  const devnet = await startDevnet();
+  try {
+    await writeDevnet(devnet, directory);
+    const config = configSchema.parse({ ...devnet.config, database: join(directory, "proof402.db") });
+    report.line(`chain ${devnet.chainId}, token ${devnet.token}, ${config.sellers.length} sellers: ${config.sellers.map((s) => s.id).join(", ")} (${Math.round(performance.now() - began)} ms)`);
+    const wallet = walletFromPrivateKey(devnet.privateKey);
+    const before = await devnet.balanceOf(wallet.address);
+    const buyer = await openBuyer({ config, wallet });
+    try {
+      const outcome = await runDemoAgent(buyer, report);
+      const spent = before - (await devnet.balanceOf(wallet.address));
+      const path = resolve("receipt.json");
+      await writeFile(path, serializeReceipt(outcome.receipt));
+      report.heading("The market is switched off; a fresh process checks the saved receipt offline");
+      await buyer.close();
+      await devnet.stop();
+      const checked = await verifyInFreshProcess({ receipt: path, config: join(directory, "proof402.config.json"), report });
+      const ok = outcome.cheatCaught && outcome.traded && outcome.verdict === "verified" && checked === 0;
+      report.finish({ ...outcome, ok, receiptPath: path, spentUsd: formatUnits(spent, 6), freshProcessExit: checked });
+      return ok ? 0 : 1;
+    } finally {
+      await buyer.close();
+    }
+  } finally {
+    await devnet.stop();
+    await rm(directory, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,32 @@
+import pc from "picocolors";
+import { LAYERS, type Appraisal, type Status, type Verdict } from "../receipts/schema.ts";
+
+const STATUS_COLOUR: Record<Status, (text: string) => string> = {
+  pass: pc.green,
+  fail: pc.red,
+  pending: pc.yellow,
+  skip: pc.dim,
+  unsupported: pc.dim,
+};
+
+const VERDICT_COLOUR: Record<Verdict, (text: string) => string> = {
+  verified: pc.green,
+  failed: pc.red,
+  pending: pc.yellow,
+  unverified: pc.yellow,
+};
+
+/** An appraisal for a terminal: verdict, one line per layer, and what is not proven. Plain text where colour is off. */
+export function layerTable(appraisal: Appraisal): string {
+  const simulated = appraisal.simulated ? pc.yellow(" (SIMULATED hardware)") : "";
+  const lines = [
+    `${pc.bold(VERDICT_COLOUR[appraisal.verdict](appraisal.verdict.toUpperCase()))}  assurance ${appraisal.assurance}${simulated}, wanted ${appraisal.wanted}, judged as of ${appraisal.evaluatedAt}`,
+    ...LAYERS.map((layer) => {
+      const { status, code, note } = appraisal.layers[layer];
+      return `${layer.padEnd(12)} ${STATUS_COLOUR[status](status.padEnd(11))} ${note}${code === "ok" ? "" : pc.dim(` [${code}]`)}`;
+    }),
+    pc.bold("What this does not prove"),
+    ...appraisal.notProven.map((words) => `- ${words}`),
+  ];
+  return lines.join("\n");
+}

@@ -1,0 +1,134 @@
+#!/usr/bin/env node
+import { Command, CommanderError, Option } from "commander";
+import { Proof402Error } from "../errors.ts";
+import { ASSURANCES } from "../receipts/schema.ts";
+import { VERSION } from "../version.ts";
+
+/** What a command resolves to: the process's exit code. */
+type Action = (...args: never[]) => Promise<number>;
+
+let exitCode = 0;
+
+/** Loads a command's module when it runs: `--help` and `--version` load nothing else. */
+const lazily =
+  (load: () => Promise<Action>) =>
+  async (...args: unknown[]): Promise<void> => {
+    exitCode = await (await load())(...(args as never[]));
+  };
+
+const assurance = new Option("--assurance <level>", "least evidence wanted").choices(ASSURANCES);
+
+function buildProgram(): Command {
+  const program = new Command("proof402")
+    .description("Buy AI inferences over HTTP 402 and keep proof receipts that anyone can check offline.")
+    .version(VERSION)
+    .option("--config <file>", "configuration file (default: PROOF402_CONFIG, ./proof402.config.json, ~/.proof402/)")
+    .option("--json", "print data as JSON on stdout")
+    .addHelpText("after", "\nExit codes: 0 done (verify: verified), 1 failed, 2 pending or unverified, 64 usage or unreadable input.\nStart with: proof402 demo")
+    .exitOverride()
+    .configureHelp({ showGlobalOptions: true });
+
+  program
+    .command("demo")
+    .description("an agent buys, catches a cheat, buys again, acts and verifies, on a market on this machine")
+    .action(lazily(async () => async () => (await import("./demo.ts")).runDemo({ json: program.opts<{ json?: boolean }>().json === true })));
+
+  program
+    .command("models [model]")
+    .description("list what can be bought")
+    .addHelpText("after", "\nExample: proof402 models eth-risk --json")
+    .action(lazily(async () => (await import("./market.ts")).showModels));
+
+  program
+    .command("buy <model>")
+    .description("pay for one inference; prints the answer and its receipt")
+    .requiredOption("--input <json>", "tensors as JSON, @file, or - for standard input")
+    .option("--seller <id>", "only from this seller")
+    .addOption(assurance)
+    .option("--max-usd <amount>", "most this call may cost")
+    .addOption(new Option("--wait <until>", "return with the answer or when settlement is checked").choices(["answer", "verified"]))
+    .option("--key <key>", "idempotency key: the same key never pays twice")
+    .addHelpText("after", `\nExample: proof402 buy eth-risk --input '{"features":[-0.012,-0.034,-0.081,0.62,0.74,-0.19,1.8,0.21]}' --wait verified`)
+    .action(lazily(async () => (await import("./buy.ts")).buy));
+
+  const receipts = program.command("receipts").description("stored receipts");
+  receipts
+    .command("list", { isDefault: true })
+    .description("the newest first")
+    .option("--limit <n>", "how many", "20")
+    .action(lazily(async () => (await import("./receipts.ts")).listReceipts));
+  receipts
+    .command("show <id>")
+    .description("one receipt and its newest verdict")
+    .option("--wait <seconds>", "wait while the verdict is pending")
+    .action(lazily(async () => (await import("./receipts.ts")).showReceipt));
+  receipts
+    .command("export <id> <file>")
+    .description("write one self-contained file")
+    .option("--redact-request", "leave out the request's bytes (hashes stay)")
+    .option("--redact-response", "leave out the response's bytes (hashes stay)")
+    .addHelpText("after", "\nExample: proof402 receipts export p402_... receipt.json")
+    .action(lazily(async () => (await import("./receipts.ts")).exportReceipt));
+  receipts
+    .command("import <file>")
+    .description("keep a receipt made elsewhere")
+    .action(lazily(async () => (await import("./receipts.ts")).importReceipt));
+
+  program
+    .command("verify <file-or-id>")
+    .description("check a receipt from its own evidence, offline")
+    .option("--at <time>", "judge as of this time, or now (default: when it was bought)")
+    .addOption(assurance)
+    .addHelpText("after", "\nExample: proof402 verify receipt.json\nExits 0 verified, 1 failed, 2 pending or unverified, 64 unreadable.")
+    .action(lazily(async () => (await import("./verify.ts")).verify));
+
+  program
+    .command("spending")
+    .description("limits, what is spent and reserved, recent purchases")
+    .option("--reconcile", "first look up every open authorization on chain")
+    .action(lazily(async () => (await import("./market.ts")).showSpending));
+
+  program
+    .command("audit")
+    .description("walk the hash-chained receipt log")
+    .action(lazily(async () => (await import("./market.ts")).auditReceipts));
+
+  program
+    .command("devnet")
+    .description("run a whole market on this machine")
+    .option("--dir <directory>", "where the buyer's configuration and key are written", ".proof402")
+    .option("--ports <list>", "fixed ports, such as chain=8545,attested=4021 (default: free ones)")
+    .option("--block-seconds <n>", "seconds between blocks (default: a block per transaction)")
+    .addHelpText("after", "\nExample: proof402 devnet --dir market")
+    .action(lazily(async () => (await import("./devnet.ts")).devnet));
+
+  program
+    .command("mcp")
+    .description("serve the tools over MCP on standard input and output")
+    .addHelpText("after", "\nExample: claude mcp add proof402 -- npx proof402 mcp")
+    .action(lazily(async () => (await import("./mcp.ts")).mcp));
+
+  return program;
+}
+
+/** Errors that mean the input could not be used, not that the work failed. */
+const UNREADABLE = /^(?:usage|invalid_input|receipt_(?!not_found)|config_)/;
+
+function report(error: unknown, json: boolean): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 64;
+  const ours = Proof402Error.isInstance(error);
+  const code = ours ? error.code : "internal_error";
+  const message = ours ? error.message : `An unexpected ${error instanceof Error ? error.name : "error"} stopped the command.`;
+  const money = ours ? error.money : "may-move";
+  const next = ours ? error.next : "Look at spending before trying again.";
+  if (json) process.stdout.write(`${JSON.stringify({ error: { code, message, money, next } }, null, 2)}\n`);
+  else process.stderr.write(`Error ${code}: ${message}\n${next}\n`);
+  return UNREADABLE.test(code) ? 64 : 1;
+}
+
+try {
+  await buildProgram().parseAsync();
+} catch (error) {
+  exitCode = report(error, process.argv.includes("--json"));
+}
+process.exitCode = exitCode;

@@ -1,0 +1,34 @@
+import type { Command } from "commander";
+import { listModels, spending } from "../tools/index.ts";
+import type { ToolDefinition } from "../tools/definition.ts";
+import { runTool } from "./run-tool.ts";
+import { EXIT, globals, note, print, printJson } from "./globals.ts";
+import { withBuyer } from "./session.ts";
+
+/** `proof402 models`. */
+export async function showModels(model: string | undefined, _options: unknown, command: Command): Promise<number> {
+  const { json = false, ...rest } = globals(command);
+  return withBuyer(rest, (buyer) => runTool(listModels as unknown as ToolDefinition, model === undefined ? {} : { model }, { buyer, json }));
+}
+
+/** `proof402 spending`. With `--reconcile` every open authorization is first looked up on chain. */
+export async function showSpending(options: { reconcile?: boolean }, command: Command): Promise<number> {
+  const { json = false, ...rest } = globals(command);
+  return withBuyer(rest, async (buyer) => {
+    if (options.reconcile === true) {
+      const summary = await buyer.reconcile();
+      note(`Reconciled: ${Object.entries(summary).map(([name, count]) => `${name} ${count}`).join(", ")}.`);
+    }
+    return runTool(spending as unknown as ToolDefinition, {}, { buyer, json });
+  });
+}
+
+/** `proof402 audit`: walks the receipt log. Exits 1 where it is broken. */
+export async function auditReceipts(_options: unknown, command: Command): Promise<number> {
+  const { json = false, ...rest } = globals(command);
+  const result = await withBuyer(rest, (buyer) => buyer.audit());
+  if (json) printJson(result);
+  else if (result.ok) print(`The log is whole: ${result.entries} entries, ${result.receipts} receipts. Head ${result.head}`);
+  else print(`The log is BROKEN at entry ${result.seq ?? "(none)"}, receipt ${result.receiptId ?? "(none)"}: ${result.message} [${result.code}]`);
+  return result.ok ? EXIT.ok : EXIT.failed;
+}

@@ -1,0 +1,13 @@
+import type { Command } from "commander";
+import { serveMcp } from "../../mcp-server/stdio.ts";
+import { EXIT, globals, type GlobalOptions } from "./globals.ts";
+
+/** `proof402 mcp`: serves until the client goes away. The buyer and what it needs are loaded at the first tool call. */
+export async function mcp(_options: unknown, command: Command): Promise<number> {
+  const options: GlobalOptions = globals(command);
+  await serveMcp(async () => {
+    const { openFor } = await import("./session.ts");
+    return openFor(options);
+  });
+  return EXIT.ok;
+}

@@ -1,0 +1,58 @@
+import { writeFile } from "node:fs/promises";
+import type { Command } from "commander";
+import { newestAppraisal } from "../receipts/newest.ts";
+import { redactReceipt, serializeReceipt } from "../receipts/receipt.ts";
+import { summarize } from "../tools/summary.ts";
+import { layerTable } from "./layer-table.ts";
+import { EXIT, globals, note, print, printJson } from "./globals.ts";
+import { withBuyer } from "./session.ts";
+import { readReceiptFile } from "./verify.ts";
+
+/** `proof402 receipts list`: the newest first. */
+export async function listReceipts(options: { limit: string }, command: Command): Promise<number> {
+  const { json = false, ...rest } = globals(command);
+  const limit = Math.min(1000, Math.max(1, Number.parseInt(options.limit, 10) || 20));
+  const receipts = await withBuyer(rest, (buyer) => buyer.listReceipts({ limit }));
+  const summaries = receipts.map((receipt) => summarize(receipt, newestAppraisal(receipt)));
+  if (json) printJson({ receipts: summaries });
+  else for (const s of summaries) print(`${s.at}  ${s.verdict.padEnd(10)} ${s.assurance.padEnd(8)} ${s.seller}/${s.model}  ${s.id}`);
+  if (!json && summaries.length === 0) note("No receipts are stored.");
+  return EXIT.ok;
+}
+
+/** `proof402 receipts show ID`. */
+export async function showReceipt(id: string, options: { wait?: string }, command: Command): Promise<number> {
+  const { json = false, ...rest } = globals(command);
+  const waitSeconds = Math.min(600, Math.max(0, Number(options.wait ?? 0) || 0));
+  const receipt = await withBuyer(rest, (buyer) => buyer.getReceipt(id, { waitSeconds }));
+  if (json) printJson(receipt);
+  else print(`Receipt ${receipt.id}\n${layerTable(newestAppraisal(receipt))}`);
+  return EXIT.ok;
+}
+
+/** `proof402 receipts export ID FILE`: one self-contained file; bodies can be left out. */
+export async function exportReceipt(
+  id: string,
+  file: string,
+  options: { redactRequest?: boolean; redactResponse?: boolean },
+  command: Command,
+): Promise<number> {
+  const { json = false, ...rest } = globals(command);
+  const receipt = await withBuyer(rest, (buyer) => buyer.getReceipt(id));
+  const shared = redactReceipt(receipt, { request: options.redactRequest === true, response: options.redactResponse === true });
+  await writeFile(file, serializeReceipt(shared));
+  if (json) printJson({ id, file });
+  else note(`Wrote ${file}`);
+  return EXIT.ok;
+}
+
+/** `proof402 receipts import FILE`: keeps a receipt made elsewhere, judged under this policy. */
+export async function importReceipt(file: string, _options: unknown, command: Command): Promise<number> {
+  const { json = false, ...rest } = globals(command);
+  const receipt = await readReceiptFile(file);
+  const stored = await withBuyer(rest, (buyer) => buyer.importReceipt(receipt));
+  const summary = summarize(stored, newestAppraisal(stored));
+  if (json) printJson({ receipt: summary });
+  else print(`${summary.id}: ${summary.verdict}`);
+  return EXIT.ok;
+}

@@ -1,0 +1,77 @@
+import { readFile, stat } from "node:fs/promises";
+import { homedir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import type { z } from "zod";
+import { Proof402Error } from "../errors.ts";
+import { configSchema, type Config } from "./schema.ts";
+
+/** Name of the configuration file where no path is given. */
+export const CONFIG_FILE = "proof402.config.json";
+const MAX_BYTES = 1_000_000;
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+/**
+ * Loads the configuration: the given path, else `PROOF402_CONFIG`, else `proof402.config.json` in `cwd`, else in
+ * `~/.proof402/`. `PROOF402_DATABASE` takes the place of `database`. Relative paths inside are relative to the file.
+ *
+ * Throws Proof402Error `config_not_found`, `config_unreadable` or `config_invalid`; the last names file and field.
+ */
+export async function loadConfig(options: { path?: string; env?: Env; cwd?: string } = {}): Promise<Config> {
+  const { env = process.env, cwd = process.cwd() } = options;
+  const path = await findConfig(options.path, env, cwd);
+  const value = parse(await read(path), path);
+  const parsed = configSchema.safeParse(value);
+  if (!parsed.success) {
+    throw new Proof402Error("config_invalid", `${path} is not a valid configuration:\n${describe(parsed.error)}`, { next: "Correct the named fields." });
+  }
+  const base = dirname(path);
+  const { wallet, database, ...rest } = parsed.data;
+  return {
+    ...rest,
+    database: resolve(base, nonEmpty(env["PROOF402_DATABASE"]) ?? database),
+    wallet: wallet.privateKeyFile === undefined ? {} : { privateKeyFile: resolve(base, wallet.privateKeyFile) },
+  };
+}
+
+const nonEmpty = (text: string | undefined): string | undefined => (text === undefined || text === "" ? undefined : text);
+
+async function findConfig(given: string | undefined, env: Env, cwd: string): Promise<string> {
+  const named = given ?? nonEmpty(env["PROOF402_CONFIG"]);
+  const candidates = named === undefined ? [join(cwd, CONFIG_FILE), join(homedir(), ".proof402", CONFIG_FILE)] : [resolve(cwd, named)];
+  for (const candidate of candidates) {
+    const found = await stat(candidate).then(
+      (entry) => entry.isFile(),
+      () => false,
+    );
+    if (found) return candidate;
+  }
+  throw new Proof402Error("config_not_found", `No configuration at ${candidates.join(" or ")}.`, {
+    next: "Run `proof402 devnet` for a market on this machine and use the file it writes, or write one as the README shows.",
+  });
+}
+
+async function read(path: string): Promise<string> {
+  try {
+    const text = await readFile(path, "utf8");
+    if (text.length <= MAX_BYTES) return text;
+  } catch (error) {
+    throw new Proof402Error("config_unreadable", `${path} could not be read.`, { next: "Check the file's permissions.", cause: error });
+  }
+  throw new Proof402Error("config_invalid", `${path} is larger than ${MAX_BYTES} bytes.`, { next: "Name another file." });
+}
+
+function parse(text: string, path: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Proof402Error("config_invalid", `${path} is not JSON: ${error instanceof Error ? error.message : "unreadable"}.`, { next: "Correct the file." });
+  }
+}
+
+/** One line per problem: the field's path and what is wrong with it. */
+const describe = (error: z.ZodError): string =>
+  error.issues
+    .slice(0, 20)
+    .map((issue) => `  ${issue.path.map(String).join(".") || "(top)"}: ${issue.message}`)
+    .join("\n");

@@ -1,0 +1,94 @@
+import { errors } from "undici";
+import { Proof402Error } from "../errors.ts";
+
+/** Largest response head read, bytes. */
+export const MAX_HEADER_BYTES = 32_768;
+
+const ANOTHER_SELLER = "Choose another seller.";
+const LATER = "Try again later or choose another seller.";
+
+export const urlRefused = (): Proof402Error =>
+  new Proof402Error("http_url_refused", "Only http and https addresses without user information are requested.", {
+    next: "Correct the seller's origin in the configuration.",
+    details: { requestSent: false },
+  });
+
+export const addressRefused = (host: string): Proof402Error =>
+  new Proof402Error("http_address_refused", `"${host}" is, or leads to, an address of this machine or its network.`, {
+    next: "Set http.allowPrivateAddresses only for a market you run yourself.",
+    details: { requestSent: false },
+  });
+
+export const redirectRefused = (status: number): Proof402Error =>
+  new Proof402Error("http_redirect_refused", `The server answered with a redirect (${status}).`, {
+    next: "Redirects are never followed. Correct the seller's origin if it has moved.",
+    details: { requestSent: true, status },
+  });
+
+export const encodingRefused = (): Proof402Error =>
+  new Proof402Error("http_encoding_refused", "The server compressed its answer although it was asked not to.", {
+    next: ANOTHER_SELLER,
+    details: { requestSent: true },
+  });
+
+export const bodyTooLarge = (limit: number): Proof402Error =>
+  new Proof402Error("http_body_too_large", `The answer is larger than ${limit} bytes.`, {
+    next: "Choose another seller, or have the owner raise http.maxResponseBytes.",
+    details: { requestSent: true, limit },
+  });
+
+export const malformed = (host: string, cause: string): Proof402Error =>
+  new Proof402Error("http_malformed", `${host} did not answer in proper HTTP.`, {
+    next: ANOTHER_SELLER,
+    details: { requestSent: true, cause },
+  });
+
+export const timedOut = (host: string, requestSent: boolean): Proof402Error =>
+  new Proof402Error("http_timeout", `${host} took too long.`, { next: LATER, details: { requestSent } });
+
+export const aborted = (requestSent: boolean): Proof402Error =>
+  new Proof402Error("http_aborted", "The request was aborted by its caller.", {
+    next: "Call again.",
+    details: { requestSent },
+  });
+
+/** What an error of the transport means. It carries the host and a code, and nothing of what was sent or received. */
+export function ofTransport(error: unknown, host: string, requestSent: boolean): Proof402Error {
+  if (Proof402Error.isInstance(error)) return error;
+  const cause = error instanceof Error && "code" in error ? String(error.code) : "unknown";
+  if (
+    error instanceof errors.ConnectTimeoutError ||
+    error instanceof errors.HeadersTimeoutError ||
+    error instanceof errors.BodyTimeoutError
+  ) {
+    return timedOut(host, requestSent);
+  }
+  if (error instanceof errors.HeadersOverflowError) {
+    return new Proof402Error("http_headers_too_large", `${host} sent more than ${MAX_HEADER_BYTES} bytes of headers.`, {
+      next: ANOTHER_SELLER,
+      details: { requestSent, limit: MAX_HEADER_BYTES },
+    });
+  }
+  if (error instanceof errors.HTTPParserError || error instanceof errors.ResponseContentLengthMismatchError) {
+    return malformed(host, cause);
+  }
+  if (error instanceof errors.ClientDestroyedError || error instanceof errors.ClientClosedError) {
+    return aborted(requestSent);
+  }
+  if (error instanceof errors.InvalidArgumentError) {
+    return new Proof402Error("http_request_invalid", "The request has a method, path or header that HTTP does not allow.", {
+      next: "Correct the seller's entry in the configuration.",
+      details: { requestSent },
+    });
+  }
+  if (requestSent) {
+    return new Proof402Error("http_interrupted", `The connection to ${host} broke before the answer was complete.`, {
+      next: LATER,
+      details: { requestSent, cause },
+    });
+  }
+  return new Proof402Error("http_unreachable", `No connection to ${host} could be made (${cause}).`, {
+    next: LATER,
+    details: { requestSent, cause },
+  });
+}

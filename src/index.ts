@@ -1,0 +1,38 @@
+/**
+ * proof402: an agent buys an inference over HTTP 402 and gets a proof receipt that anyone can check offline.
+ *
+ * @module
+ */
+export { openBuyer } from "./buyer/open.ts";
+export type {
+  ApprovalDecision,
+  ApprovalRequest,
+  Buyer,
+  BuyOptions,
+  BuyRequest,
+  BuyResult,
+  ModelView,
+  NeedInput,
+  Spending,
+} from "./buyer/types.ts";
+export { loadConfig } from "./config/load.ts";
+export { configSchema, type Config, type ConfigInput } from "./config/schema.ts";
+export { Proof402Error, type MoneyState } from "./errors.ts";
+export { formatUnits } from "./payment/amounts.ts";
+export type { AssetSpending } from "./payment/types.ts";
+export { loadWallet, walletFromAccount, walletFromPrivateKey, type Wallet } from "./payment/wallet.ts";
+export { createReceipt, parseReceipt, redactReceipt, serializeReceipt } from "./receipts/receipt.ts";
+export {
+  receiptSchema,
+  type Appraisal,
+  type Assurance,
+  type Evidence,
+  type Layer,
+  type LayerResult,
+  type Receipt,
+  type Status,
+  type Verdict,
+} from "./receipts/schema.ts";
+export { tools } from "./tools/index.ts";
+export type { ToolContext, ToolDefinition, ToolError, ToolOutcome } from "./tools/definition.ts";
+export { VERSION } from "./version.ts";

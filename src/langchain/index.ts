@@ -1,0 +1,7 @@
+/**
+ * proof402/langchain: the tools for LangChain.js agents, and a guard that lets other tools act on verified receipts only.
+ *
+ * @module
+ */
+export { guardTool, type GuardOptions } from "./guard.ts";
+export { createProof402Tools, type ApprovalAnswer, type Proof402ToolsOptions } from "./tools.ts";

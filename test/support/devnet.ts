@@ -1,0 +1,49 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openBuyer } from "../../src/buyer/open.ts";
+import type { Buyer } from "../../src/buyer/types.ts";
+import { configSchema, type Config } from "../../src/config/schema.ts";
+import { startDevnet, type Devnet, type DevnetOptions } from "../../src/devnet/index.ts";
+import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
+
+/** A devnet and the directory its buyers keep their files in. */
+export type Market = {
+  devnet: Devnet;
+  directory: string;
+  /** A complete configuration with a database of its own. */
+  config(change?: (config: Config) => void): Config;
+  buyer(change?: (config: Config) => void): Promise<Buyer>;
+  stop(): Promise<void>;
+};
+
+/** Starts a market; buyers opened through it are closed with it. */
+export async function openMarket(options: DevnetOptions = {}): Promise<Market> {
+  const [devnet, directory] = await Promise.all([startDevnet(options), mkdtemp(join(tmpdir(), "proof402-test-"))]);
+  const buyers: Buyer[] = [];
+  let count = 0;
+  const config = (change?: (config: Config) => void): Config => {
+    count += 1;
+    const parsed = configSchema.parse({ ...devnet.config, database: join(directory, `buyer-${count}.db`) });
+    change?.(parsed);
+    return parsed;
+  };
+  return {
+    devnet,
+    directory,
+    config,
+    async buyer(change) {
+      const buyer = await openBuyer({ config: config(change), wallet: walletFromPrivateKey(devnet.privateKey) });
+      buyers.push(buyer);
+      return buyer;
+    },
+    async stop() {
+      await Promise.all(buyers.map((buyer) => buyer.close()));
+      await devnet.stop();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Features that `eth-risk` takes. */
+export const ETH_FEATURES = { features: [-0.012, -0.034, -0.081, 0.62, 0.74, -0.19, 1.8, 0.21] };
