@@ -76,10 +76,14 @@ export function ofTransport(error: unknown, host: string, requestSent: boolean):
     return aborted(requestSent);
   }
   if (error instanceof errors.InvalidArgumentError) {
-    return new Proof402Error("http_request_invalid", "The request has a method, path or header that HTTP does not allow.", {
-      next: "Correct the seller's entry in the configuration.",
-      details: { requestSent },
-    });
+    return new Proof402Error(
+      "http_request_invalid",
+      "The request has a method, path or header that HTTP does not allow.",
+      {
+        next: "Correct the seller's entry in the configuration.",
+        details: { requestSent },
+      },
+    );
   }
   if (requestSent) {
     return new Proof402Error("http_interrupted", `The connection to ${host} broke before the answer was complete.`, {
