@@ -3,7 +3,7 @@ import type { ApprovalDecision, Buyer } from "../src/buyer/types.ts";
 import { toHex } from "../src/evidence/bytes.ts";
 import { canonicalSha256 } from "../src/evidence/canonical.ts";
 import { tools } from "../src/tools/index.ts";
-import type { ToolContext, ToolDefinition, ToolOutcome } from "../src/tools/definition.ts";
+import { toolErrorSchema, type ToolContext, type ToolDefinition, type ToolOutcome } from "../src/tools/definition.ts";
 import { errorOutcome } from "../src/tools/outcome.ts";
 import { Proof402Error } from "../src/errors.ts";
 import { VERSION } from "../src/version.ts";
@@ -38,7 +38,8 @@ export function createProof402Server(options: Proof402ServerOptions): McpServer 
         title: definition.title,
         description: definition.description,
         inputSchema: definition.input,
-        outputSchema: definition.output,
+        // Clients of 2025 hold error results to the schema too, so it allows either.
+        outputSchema: definition.output.partial().extend({ error: toolErrorSchema.optional() }),
         annotations: { title: definition.title, ...definition.annotations },
       },
       (args: Record<string, unknown>, context: ServerContext) => call({ definition, options, approvals, connection, server, args, context }),

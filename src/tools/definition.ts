@@ -1,6 +1,5 @@
-import type { z } from "zod";
+import { z } from "zod";
 import type { ApprovalDecision, ApprovalRequest, Buyer } from "../buyer/types.ts";
-import type { MoneyState } from "../errors.ts";
 
 /** What a surface hands to a tool for one call. */
 export type ToolContext = {
@@ -15,13 +14,14 @@ export type ToolContext = {
   idempotencyKey?: string;
 };
 
-/** The same object on every surface. */
-export type ToolError = {
-  code: string;
-  message: string;
-  money: MoneyState;
-  next: string;
-};
+/** What went wrong, the same object on every surface. */
+export const toolErrorSchema = z.object({
+  code: z.string(),
+  message: z.string(),
+  money: z.enum(["not-moved", "may-move", "moved"]),
+  next: z.string(),
+});
+export type ToolError = z.infer<typeof toolErrorSchema>;
 
 export type ToolOutcome<Data> =
   | { status: "ok"; text: string; data: Data }
