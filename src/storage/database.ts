@@ -19,7 +19,8 @@ export async function openDatabase(path: string): Promise<Db> {
   if (path !== ":memory:") closeSync(openSync(path, "a", 0o600));
   const database = new LibsqlDatabase(path);
   try {
-    for (const pragma of ["journal_mode=wal", "synchronous=full", "foreign_keys=on"]) await execute(database, `pragma ${pragma}`);
+    for (const pragma of ["journal_mode=wal", "synchronous=full", "foreign_keys=on"])
+      await execute(database, `pragma ${pragma}`);
     const db = new Kysely<Tables>({ dialect: patientSqlite(database) });
     await migrate(db);
     return db;

@@ -74,7 +74,7 @@ const inTransaction = new WeakSet<Kysely<Tables>>();
 export async function immediate<T>(db: Kysely<Tables>, work: (tx: Kysely<Tables>) => Promise<T>): Promise<T> {
   if (inTransaction.has(db)) return work(db);
   return db.connection().execute(async (connection) => {
-    await sql`begin`.execute(connection);
+    await sql`begin immediate`.execute(connection);
     inTransaction.add(connection);
     try {
       const result = await work(connection);

@@ -10,7 +10,6 @@ import {
   type Dialect,
   type Driver,
   type QueryResult,
-  type SqliteDatabase,
 } from "kysely";
 import { Proof402Error } from "../errors.ts";
 
@@ -38,7 +37,7 @@ export const execute = (database: LibsqlDatabase.Database, statement: string): P
 
 function patientDriver(database: LibsqlDatabase.Database): Driver {
   // Kysely's own driver keeps the queue for the one connection; it runs no statement.
-  const queue = new SqliteDriver({ database: database as unknown as SqliteDatabase });
+  const queue = new SqliteDriver({ database });
   const connection: DatabaseConnection = {
     executeQuery: <R>(query: CompiledQuery) => run<R>(database, query),
     streamQuery: () => {
