@@ -1,0 +1,85 @@
+import { Client as LegacyClient } from "@modelcontextprotocol/sdk/client/index.js";
+import { StdioClientTransport as LegacyStdio } from "@modelcontextprotocol/sdk/client/stdio.js";
+import { ElicitRequestSchema } from "@modelcontextprotocol/sdk/types.js";
+import { Client } from "@modelcontextprotocol/client";
+import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
+import { readFile, writeFile } from "node:fs/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { ConfigInput } from "../../src/config/schema.ts";
+import { writeDevnet } from "../../src/devnet/index.ts";
+import { CLI } from "../support/cli.ts";
+import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+
+let market: Market;
+let config: string;
+beforeAll(async () => {
+  market = await openMarket();
+  ({ config } = await writeDevnet(market.devnet, market.directory));
+  const written = JSON.parse(await readFile(config, "utf8")) as ConfigInput;
+  for (const asset of written.payment.assets) asset.approveAbove = "5000";
+  await writeFile(config, JSON.stringify(written));
+});
+afterAll(() => market.stop());
+
+const server = () => ({ command: process.execPath, args: [CLI, "--config", config, "mcp"], env: { PATH: process.env["PATH"] ?? "" } });
+const purchase = { name: "buy_inference", arguments: { model: "eth-risk", input: ETH_FEATURES, seller: "attested" } };
+
+type Result = { isError?: boolean; structuredContent?: unknown };
+
+/** Calls with a client that answers every question, and counts them. */
+async function modern(answer: "accept" | "decline" | "absent"): Promise<{ result: Result; questions: string[] }> {
+  const questions: string[] = [];
+  const client = new Client({ name: "test", version: "1" }, answer === "absent" ? {} : { capabilities: { elicitation: { form: {} } } });
+  if (answer !== "absent") {
+    client.setRequestHandler("elicitation/create", (request) => {
+      questions.push(request.params.message);
+      return answer === "accept" ? { action: "accept", content: { approve: true } } : { action: "decline" };
+    });
+  }
+  await client.connect(new StdioClientTransport(server()));
+  const result = await client.callTool(purchase);
+  await client.close();
+  return { result, questions };
+}
+
+async function legacy(answer: "accept" | "decline" | "absent"): Promise<{ result: Result; questions: string[] }> {
+  const questions: string[] = [];
+  const client = new LegacyClient({ name: "test", version: "1" }, { capabilities: answer === "absent" ? {} : { elicitation: {} } });
+  if (answer !== "absent") {
+    client.setRequestHandler(ElicitRequestSchema, (request) => {
+      questions.push(request.params.message);
+      return answer === "accept" ? { action: "accept", content: { approve: true } } : { action: "decline" };
+    });
+  }
+  await client.connect(new LegacyStdio(server()));
+  const result = (await client.callTool(purchase)) as Result;
+  await client.close();
+  return { result, questions };
+}
+
+describe.each([
+  ["v2", modern],
+  ["v1", legacy],
+] as const)("over MCP with a %s client, a payment above the threshold", (_name, call) => {
+  test("is made once a person has approved amount and payee", async () => {
+    const { result, questions } = await call("accept");
+    expect(questions).toHaveLength(1);
+    expect(questions[0]).toContain("10000");
+    expect(questions[0]).toContain(market.devnet.sellers.attested.payTo);
+    expect(result.isError ?? false).toBe(false);
+    expect(result.structuredContent).toMatchObject({ paidNow: true });
+  });
+
+  test("is not made when a person declines", async () => {
+    const { result, questions } = await call("decline");
+    expect(questions).toHaveLength(1);
+    expect(result.isError).toBe(true);
+    expect(result.structuredContent).toMatchObject({ error: { code: "approval_declined", money: "not-moved" } });
+  });
+
+  test("is refused where the client cannot ask anybody", async () => {
+    const { result } = await call("absent");
+    expect(result.isError).toBe(true);
+    expect(result.structuredContent).toMatchObject({ error: { code: "approval_required", money: "not-moved" } });
+  });
+});

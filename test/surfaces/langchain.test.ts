@@ -1,0 +1,176 @@
+import type { ToolMessage } from "@langchain/core/messages";
+import { tool, type StructuredToolInterface } from "@langchain/core/tools";
+import { Command, MemorySaver } from "@langchain/langgraph";
+import { AIMessage, createAgent, createMiddleware, fakeModel } from "langchain";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { z } from "zod";
+import type { Buyer } from "../../src/buyer/types.ts";
+import { createProof402Tools, guardTool } from "../../src/langchain/index.ts";
+import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+
+let market: Market;
+let buyer: Buyer;
+beforeAll(async () => {
+  market = await openMarket();
+  buyer = await market.buyer();
+});
+afterAll(() => market.stop());
+
+const calling = (name: string, args: Record<string, unknown>, id: string = crypto.randomUUID()): AIMessage =>
+  new AIMessage({ content: "", tool_calls: [{ name, args, id, type: "tool_call" }] });
+const purchase = { model: "eth-risk", input: ETH_FEATURES, seller: "attested" };
+const named = (messages: readonly unknown[], name: string): ToolMessage[] => (messages as ToolMessage[]).filter((m) => m.name === name);
+
+async function verifiedReceipt(one: Buyer = buyer): Promise<string> {
+  const result = await one.buy({ ...purchase, wait: "verified", idempotencyKey: crypto.randomUUID() });
+  if ("needInput" in result) throw new Error("nobody should have been asked");
+  expect(result.appraisal.verdict).toBe("verified");
+  return result.receipt.id;
+}
+
+describe("an agent", () => {
+  test("gets text for the model and the structured result as artifact", async () => {
+    const model = fakeModel().respond(calling("buy_inference", purchase)).respond(new AIMessage("done"));
+    const agent = createAgent({ model, tools: createProof402Tools({ buyer }) });
+    const { messages } = await agent.invoke({ messages: [{ role: "user", content: "buy" }] });
+    const [message] = named(messages, "buy_inference");
+    expect(message?.status).not.toBe("error");
+    expect(message?.text).toContain("p402_");
+    expect(message?.artifact).toMatchObject({ status: "ok", data: { paidNow: true } });
+  });
+
+  test("reads a refusal as an error message and goes on, also with middleware around its tools", async () => {
+    const passing = createMiddleware({ name: "passing", wrapToolCall: (request, handler) => handler(request) });
+    const model = fakeModel().respond(calling("buy_inference", { ...purchase, seller: "nobody" })).respond(new AIMessage("understood"));
+    const agent = createAgent({ model, tools: createProof402Tools({ buyer }), middleware: [passing] });
+    const { messages } = await agent.invoke({ messages: [{ role: "user", content: "buy" }] });
+    const [message] = named(messages, "buy_inference");
+    expect(message?.status).toBe("error");
+    expect(message?.artifact).toMatchObject({ status: "error", error: { code: "seller_not_found", money: "not-moved" } });
+    expect(messages.at(-1)?.text).toBe("understood");
+  });
+
+  test("that calls again with the same thread, call id and arguments does not pay again", async () => {
+    const tools = createProof402Tools({ buyer });
+    const buy = tools.find((one) => one.name === "buy_inference");
+    const call = { type: "tool_call" as const, id: "call_1", name: "buy_inference", args: purchase };
+    const config = { configurable: { thread_id: crypto.randomUUID() } };
+    const first = (await buy?.invoke(call, config)) as ToolMessage;
+    const second = (await buy?.invoke(call, config)) as ToolMessage;
+    const other = (await buy?.invoke(call, { configurable: { thread_id: crypto.randomUUID() } })) as ToolMessage;
+    expect(first.artifact).toMatchObject({ data: { paidNow: true } });
+    expect(second.artifact).toMatchObject({ data: { paidNow: false } });
+    expect(other.artifact).toMatchObject({ data: { paidNow: true } });
+  });
+});
+
+describe("a guarded tool", () => {
+  let runs: string[];
+  let trade: StructuredToolInterface;
+  const options = () => ({
+    buyer,
+    assurance: "attested" as const,
+    maxAge: 300,
+    allowSimulated: true,
+    bind: ({ args, answer }: { args: Record<string, unknown>; answer: Record<string, unknown> }) =>
+      (args["action"] === "hold") === (JSON.stringify(answer["class"]) === "[1]" || answer["class"] === 1) || "class and action differ",
+  });
+  beforeEach(() => {
+    runs = [];
+    trade = tool(
+      ({ action }: { action: string }) => {
+        runs.push(action);
+        return `traded ${action}`;
+      },
+      { name: "execute_trade", description: "trades", schema: z.strictObject({ action: z.string() }) },
+    );
+  });
+  const invoke = async (guarded: StructuredToolInterface, args: Record<string, unknown>) =>
+    (await guarded.invoke({ type: "tool_call", id: crypto.randomUUID(), name: guarded.name, args })) as ToolMessage;
+  const codeOf = (message: ToolMessage): unknown => (message.artifact as { error?: { code: unknown } } | undefined)?.error?.code;
+
+  test("runs with a verified receipt that justifies its arguments, once", async () => {
+    const guarded = guardTool(trade, options());
+    const id = await verifiedReceipt();
+    expect((await invoke(guarded, { action: "hold", receipt_id: id })).text).toBe("traded hold");
+    expect(codeOf(await invoke(guarded, { action: "hold", receipt_id: id }))).toBe("receipt_consumed");
+    expect(runs).toEqual(["hold"]);
+  });
+
+  test("runs once for many parallel calls with one receipt", async () => {
+    const guarded = guardTool(trade, options());
+    const id = await verifiedReceipt();
+    await Promise.all(Array.from({ length: 10 }, () => invoke(guarded, { action: "hold", receipt_id: id })));
+    expect(runs).toEqual(["hold"]);
+  });
+
+  test("does not run for a receipt that failed, is unknown, is too old, is simulated, or does not justify the arguments", async () => {
+    const cheated = await buyer.buy({ ...purchase, seller: "cheap", idempotencyKey: crypto.randomUUID() });
+    if ("needInput" in cheated) throw new Error("nobody should have been asked");
+    const id = await verifiedReceipt();
+    const later = (): Date => new Date(Date.now() + 400_000);
+    const attempts: [Partial<Parameters<typeof guardTool>[1]>, string, string, string][] = [
+      [{}, cheated.receipt.id, "hold", "receipt_not_verified"],
+      [{}, `p402_${"a".repeat(52)}`, "hold", "receipt_not_found"],
+      [{ clock: later }, id, "hold", "receipt_too_old"],
+      [{ allowSimulated: false }, id, "hold", "receipt_simulated"],
+      [{}, id, "sell everything", "receipt_not_bound"],
+      [{ assurance: "proven" }, id, "hold", "receipt_not_verified"],
+      [{ bind: () => { throw new Error("broken"); } }, id, "hold", "guard_error"],
+    ];
+    for (const [change, receipt, action, code] of attempts) {
+      const message = await invoke(guardTool(trade, { ...options(), ...change }), { action, receipt_id: receipt });
+      expect(message.status, code).toBe("error");
+      expect(codeOf(message)).toBe(code);
+    }
+    expect(runs).toEqual([]);
+    // None of those refusals used the receipt up.
+    expect((await invoke(guardTool(trade, options()), { action: "hold", receipt_id: id })).text).toBe("traded hold");
+  });
+
+  test("demands the receipt in its schema", async () => {
+    const guarded = guardTool(trade, options());
+    await expect(guarded.invoke({ action: "hold" })).rejects.toThrow(/receipt_id/);
+    expect(runs).toEqual([]);
+  });
+});
+
+describe("a payment above the approval threshold", () => {
+  const asking = () => market.buyer((config) => config.payment.assets.forEach((asset) => (asset.approveAbove = "5000")));
+
+  test("is refused where nobody can be asked", async () => {
+    const careful = await asking();
+    const buy = createProof402Tools({ buyer: careful }).find((one) => one.name === "buy_inference");
+    const message = (await buy?.invoke({ type: "tool_call", id: "c", name: "buy_inference", args: purchase })) as ToolMessage;
+    expect(message.artifact).toMatchObject({ error: { code: "approval_required", money: "not-moved" } });
+    expect((await careful.spending()).recent).toEqual([]);
+  });
+
+  test.each([
+    ["approve", "ok", 1],
+    ["decline", "error", 0],
+  ] as const)("asks by interrupt before anything is signed; %s", async (decision, status, payments) => {
+    const careful = await asking();
+    const model = fakeModel().respond(calling("buy_inference", purchase, "call_a")).respond(new AIMessage("done"));
+    const agent = createAgent({ model, tools: createProof402Tools({ buyer: careful, approval: "interrupt" }), checkpointer: new MemorySaver() });
+    const config = { configurable: { thread_id: crypto.randomUUID() } };
+    const asked = (await agent.invoke({ messages: [{ role: "user", content: "buy" }] }, config)) as unknown as { __interrupt__: { value: { digest: string; amount: string; payTo: string } }[] };
+    const question = asked.__interrupt__[0]?.value;
+    expect(question).toMatchObject({ amount: "10000", payTo: market.devnet.sellers.attested.payTo });
+    expect((await careful.spending()).recent).toEqual([]);
+    const resumed = await agent.invoke(new Command({ resume: { decision, digest: question?.digest } }), config);
+    const [message] = named(resumed.messages, "buy_inference");
+    expect((message?.artifact as { status: string }).status).toBe(status);
+    expect((await careful.spending()).recent).toHaveLength(payments);
+  });
+
+  test("an approval of another question is none", async () => {
+    const careful = await asking();
+    const model = fakeModel().respond(calling("buy_inference", purchase, "call_a")).respond(new AIMessage("done"));
+    const agent = createAgent({ model, tools: createProof402Tools({ buyer: careful, approval: "interrupt" }), checkpointer: new MemorySaver() });
+    const config = { configurable: { thread_id: crypto.randomUUID() } };
+    await agent.invoke({ messages: [{ role: "user", content: "buy" }] }, config);
+    await agent.invoke(new Command({ resume: { decision: "approve", digest: "00".repeat(32) } }), config);
+    expect((await careful.spending()).recent).toEqual([]);
+  });
+});
