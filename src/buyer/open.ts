@@ -8,7 +8,7 @@ import { journalSecret } from "../payment/journal.ts";
 import { reconcile } from "../payment/reconcile.ts";
 import type { Wallet } from "../payment/wallet.ts";
 import { auditLog } from "../receipts/log.ts";
-import { appendAppraisal, importReceipt, listReceipts } from "../receipts/store.ts";
+import { appendAppraisal, importReceipt, listReceipts, readReceipt } from "../receipts/store.ts";
 import { openDatabase } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import { createVerifySession } from "../verify/session.ts";
@@ -24,8 +24,6 @@ import { viewSpending } from "./spending.ts";
 import type { Buyer, BuyOptions, BuyRequest, BuyResult, NeedInput } from "./types.ts";
 import { requireReceipt, waitForVerdict } from "./wait.ts";
 
-const LISTING_AGE_MS = 60_000;
-const QUOTE_AGE_MS = 300_000;
 /** How long `wait: "verified"` waits for the second clock, seconds. */
 const VERIFIED_WAIT_SECONDS = 55;
 
@@ -49,8 +47,8 @@ export async function openBuyer(options: { config: Config; wallet: Wallet | null
     wallet,
     clock,
     providerOf,
-    catalog: createCatalog({ sellers: config.sellers, providerOf, clock, maxAgeMs: LISTING_AGE_MS }),
-    quotes: createQuoteCache(QUOTE_AGE_MS),
+    catalog: createCatalog({ sellers: config.sellers, providerOf, clock, maxAgeMs: config.market.listingSeconds * 1000 }),
+    quotes: createQuoteCache(config.market.quoteSeconds * 1000),
     chains: new Map(config.networks.map((network) => [network.network, openChain(network)])),
     nonceSecret: await journalSecret(db),
     session: createVerifySession(),
@@ -88,11 +86,14 @@ export async function openBuyer(options: { config: Config; wallet: Wallet | null
 
     listReceipts: ({ limit = 50 } = {}) => listReceipts(db, { limit }),
 
-    verify: (receipt, { at, assurance } = {}) =>
-      judgeReceipt(ctx, receipt, {
-        assurance: assurance ?? wantedAssurance(receipt, config.verification.assurance),
+    async verify(receipt, { at, assurance } = {}) {
+      // What a file says it was asked for is its maker's word: only a stored purchase's own record counts.
+      const stored = assurance === undefined ? await readReceipt(db, receipt.id) : null;
+      return judgeReceipt(ctx, receipt, {
+        assurance: assurance ?? (stored === null ? config.verification.assurance : wantedAssurance(stored, config.verification.assurance)),
         ...(at === undefined ? {} : { evaluateAt: at }),
-      }),
+      });
+    },
 
     answerOf: (receipt) => answerOf(ctx, receipt),
 

@@ -19,7 +19,7 @@ export function createQuoteCache(maxAgeMs: number): QuoteCache {
     get(key, nowMs) {
       const found = quotes.get(key);
       if (found === undefined) return null;
-      if (nowMs - found.at <= maxAgeMs && nowMs >= found.at) return found.offer;
+      if (nowMs - found.at < maxAgeMs && nowMs >= found.at) return found.offer;
       quotes.delete(key);
       return null;
     },

@@ -38,6 +38,14 @@ export const configSchema = z.strictObject({
       clockSkewSeconds: z.int().min(0).max(3600).default(60),
     })
     .prefault({}),
+  market: z
+    .strictObject({
+      /** How long sellers' listings are used without asking again. */
+      listingSeconds: seconds.default(60),
+      /** How long a known offer is paid without asking for a fresh one; 0 asks every time. A changed offer is noticed either way. */
+      quoteSeconds: z.int().min(0).max(86_400).default(300),
+    })
+    .prefault({}),
   http: z
     .strictObject({
       /** Only for a market on this machine or network: loopback, private and link-local addresses are refused otherwise. */

@@ -24,7 +24,7 @@ afterAll(() => market.stop());
 const server = () => ({ command: process.execPath, args: [CLI, "--config", config, "mcp"], env: { PATH: process.env["PATH"] ?? "" } });
 const purchase = { name: "buy_inference", arguments: { model: "eth-risk", input: ETH_FEATURES, seller: "attested" } };
 
-type Result = { isError?: boolean; structuredContent?: unknown };
+type Result = { isError?: boolean | undefined; structuredContent?: unknown };
 
 /** Calls with a client that answers every question, and counts them. */
 async function modern(answer: "accept" | "decline" | "absent"): Promise<{ result: Result; questions: string[] }> {

@@ -1,0 +1,133 @@
+import { spawn } from "node:child_process";
+import { readFile, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { wrapFetchWithPayment, x402Client } from "@x402/fetch";
+import { ExactEvmScheme } from "@x402/evm/exact/client";
+import { privateKeyToAccount } from "viem/accounts";
+import { appraisalPolicyOf } from "../../src/buyer/context.ts";
+import { openBuyer } from "../../src/buyer/open.ts";
+import type { Buyer } from "../../src/buyer/types.ts";
+import { loadConfig } from "../../src/config/load.ts";
+import type { Config } from "../../src/config/schema.ts";
+import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
+import { parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
+import { appraise } from "../../src/verify/appraise.ts";
+import { createVerifySession } from "../../src/verify/session.ts";
+import { interleaved, median, row } from "./measure.ts";
+
+const CLI = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
+const INPUT = { features: [-0.012, -0.034, -0.081, 0.62, 0.74, -0.19, 1.8, 0.21] };
+
+type Market = { directory: string; config: Config; key: `0x${string}`; stop(): Promise<void> };
+
+/** A devnet in a process of its own, so that sellers and buyers do not share an event loop. */
+async function openMarket(): Promise<Market> {
+  const directory = await mkdtemp(join(tmpdir(), "proof402-bench-"));
+  const child = spawn(process.execPath, [CLI, "devnet", "--json", "--dir", directory], { stdio: ["ignore", "pipe", "inherit"] });
+  const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  await new Promise<void>((resolve, reject) => {
+    child.stdout.once("data", () => resolve());
+    child.once("exit", () => reject(new Error("the devnet did not start")));
+  });
+  const config = await loadConfig({ path: join(directory, "proof402.config.json"), env: {} });
+  // Enough for every arm: what is measured is speed, not the caps.
+  for (const asset of config.payment.assets) Object.assign(asset, { perHour: asset.total, perDay: asset.total });
+  return {
+    directory,
+    config,
+    key: (await readFile(join(directory, "buyer.key"), "utf8")).trim() as `0x${string}`,
+    async stop() {
+      child.kill("SIGTERM");
+      await exited;
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The stock client, allowed to spend the devnet's token. */
+function stockFetch(market: Market): typeof fetch {
+  const [asset] = market.config.payment.assets;
+  if (asset === undefined) throw new Error("the devnet has an asset");
+  const client = new x402Client()
+    .register(asset.network as `eip155:${number}`, new ExactEvmScheme(privateKeyToAccount(market.key)))
+    .setSpendControls({ allowedAssets: [{ network: asset.network as `eip155:${number}`, asset: asset.asset, maxAmountPerPayment: asset.perCall }] });
+  return wrapFetchWithPayment(fetch, client);
+}
+
+const buyWith = (buyer: Buyer) => async (): Promise<void> => {
+  const result = await buyer.buy({ model: "eth-risk", input: INPUT, seller: "attested", idempotencyKey: crypto.randomUUID() });
+  if ("needInput" in result || result.appraisal.assurance !== "attested") throw new Error("the purchase was not verified");
+};
+
+/** Purchases against the stock client, then offline verification of the receipts they left. */
+export async function benchPurchases(rounds: number): Promise<string[]> {
+  const market = await openMarket();
+  const wallet = walletFromPrivateKey(market.key);
+  const open = (name: string, quoteSeconds: number): Promise<Buyer> =>
+    openBuyer({ config: { ...market.config, database: join(market.directory, name), market: { ...market.config.market, quoteSeconds } }, wallet });
+  const [cached, fresh] = [await open("cached.db", 300), await open("fresh.db", 0)];
+  try {
+    const origin = market.config.sellers.find((seller) => seller.id === "attested")?.origin ?? "";
+    const paid = stockFetch(market);
+    const body = JSON.stringify({ inputs: [{ name: "features", datatype: "FP32", shape: [1, 8], data: INPUT.features }] });
+    const times = await interleaved(
+      {
+        unpaid: async () => (await fetch(`${origin}/v2/models/eth-risk`)).text(),
+        stock: async () => {
+          const response = await paid(`${origin}/v2/models/eth-risk/infer`, { method: "POST", headers: { "content-type": "application/json" }, body });
+          if (response.status !== 200) throw new Error(`stock client: ${response.status}`);
+          await response.text();
+        },
+        fresh: buyWith(fresh),
+        cached: buyWith(cached),
+      },
+      { rounds, warmup: 5 },
+    );
+    const { unpaid = Number.NaN, stock = Number.NaN } = times;
+    const base = { name: "stock", ms: stock, target: 1.1 };
+    return [
+      row("unpaid call (model metadata, fetch)", unpaid),
+      row("stock @x402/fetch, paid call, nothing verified", stock),
+      row("proof402, fresh quote: journal, pay, verify, receipt", times["fresh"] ?? Number.NaN, base),
+      row("proof402, known quote: journal, pay, verify, receipt", times["cached"] ?? Number.NaN, base),
+      ...(await benchVerify(cached, market.config, rounds)),
+    ];
+  } finally {
+    await cached.close();
+    await fresh.close();
+    await market.stop();
+  }
+}
+
+/** Cold: a new session per receipt. Warm: the key is attested already, every receipt is a new one. */
+async function benchVerify(buyer: Buyer, config: Config, rounds: number): Promise<string[]> {
+  const receipts = await buyer.listReceipts({ limit: rounds });
+  const policy = appraisalPolicyOf(config, "attested");
+  const session = createVerifySession();
+  const times: Record<"cold" | "warm" | "file", number[]> = { cold: [], warm: [], file: [] };
+  const timed = async (name: keyof typeof times, work: () => Promise<{ assurance: string }>): Promise<void> => {
+    const began = performance.now();
+    const { assurance } = await work();
+    times[name].push(performance.now() - began);
+    if (assurance !== "attested") throw new Error("the receipt did not verify");
+  };
+  for (const receipt of receipts) {
+    const input = { receipt, policy, now: new Date(), evaluateAt: new Date(receipt.core.response.receivedAt) };
+    const file = serializeReceipt(receipt);
+    await timed("cold", () => appraise(input, createVerifySession()));
+    await timed("warm", () => appraise(input, session));
+    await timed("file", async () => {
+      const parsed = parseReceipt(file);
+      if (!parsed.ok) throw new Error(parsed.message);
+      return appraise({ ...input, receipt: parsed.receipt }, session);
+    });
+  }
+  const cold = median(times.cold);
+  return [
+    row(`offline verify, cold (${receipts.length} receipts)`, cold),
+    `${row("offline verify, key already attested", median(times.warm), { name: "cold", ms: cold })} (target under 1 ms)`,
+    row("the same from the file's bytes (parse, schema, id)", median(times.file), { name: "cold", ms: cold }),
+  ];
+}
