@@ -3,7 +3,7 @@ import { canonicalSha256 } from "../evidence/canonical.ts";
 import { Proof402Error } from "../errors.ts";
 import { chooseCandidate, type Candidate } from "../market/choose.ts";
 import { deriveNonce, planPayment } from "../payment/plan.ts";
-import { reserve } from "../payment/journal.ts";
+import { reserve } from "../payment/reserve.ts";
 import type { PurchaseRecord, WireRequest } from "../payment/types.ts";
 import { attestSeller, type Attested } from "./attest.ts";
 import { openCall, refused, type Call } from "./call.ts";
@@ -15,7 +15,11 @@ import { resume } from "./resume.ts";
 import type { BuyOptions, BuyRequest, BuyResult, NeedInput } from "./types.ts";
 
 /** The flow of one purchase (DESIGN §4, steps 1 to 7). Throws Proof402Error. */
-export async function purchase(ctx: BuyerContext, request: BuyRequest, options: BuyOptions): Promise<BuyResult | NeedInput> {
+export async function purchase(
+  ctx: BuyerContext,
+  request: BuyRequest,
+  options: BuyOptions,
+): Promise<BuyResult | NeedInput> {
   const call = openCall(ctx, request, options);
   const resumed = await resume(ctx, call);
   if (resumed.kind === "result") return resumed.result;
@@ -26,14 +30,19 @@ export async function purchase(ctx: BuyerContext, request: BuyRequest, options: 
 async function firstPayment(ctx: BuyerContext, call: Call, attempt: number): Promise<BuyResult | NeedInput> {
   const { candidate, attested } = await chooseAndAttest(ctx, call);
   const nonce = toHex(crypto.getRandomValues(new Uint8Array(16)));
-  const wire = ctx.providerOf(candidate.seller).buildRequest(candidate.seller, candidate.model, call.request.input, nonce);
+  const wire = ctx
+    .providerOf(candidate.seller)
+    .buildRequest(candidate.seller, candidate.model, call.request.input, nonce);
   const quote = await obtainQuote(ctx, call, candidate, wire);
   call.progress("quoted", `price ${quote.offer.amount} base units of ${quote.asset.symbol}`);
   return payQuote(ctx, call, { candidate, attested, wire, quote, attempt });
 }
 
 /** Steps 1 and 2. */
-export async function chooseAndAttest(ctx: BuyerContext, call: Call): Promise<{ candidate: Candidate; attested: Attested }> {
+export async function chooseAndAttest(
+  ctx: BuyerContext,
+  call: Call,
+): Promise<{ candidate: Candidate; attested: Attested }> {
   const { request, options, assurance } = call;
   const candidate = chooseCandidate({
     listings: await ctx.catalog.listings(options.signal === undefined ? {} : { signal: options.signal }),
@@ -45,7 +54,10 @@ export async function chooseAndAttest(ctx: BuyerContext, call: Call): Promise<{ 
   });
   call.progress("chosen", `seller ${candidate.seller.id}`);
   const attested = await attestSeller(ctx, candidate, assurance, options.signal);
-  call.progress("attested", attested.keyId === null ? "seller gives no attestation" : "platform, code, key and model checked");
+  call.progress(
+    "attested",
+    attested.keyId === null ? "seller gives no attestation" : "platform, code, key and model checked",
+  );
   return { candidate, attested };
 }
 
@@ -60,7 +72,12 @@ async function payQuote(
   if (needInput !== null) return { needInput };
   const reserved = await reserveOffer(ctx, call, { candidate, quote, wire, attempt });
   call.progress("reserved", "amount reserved under the policy");
-  const outcome = await payAndReceive(ctx, call, { candidate, attested: job.attested, purchase: reserved, quoteWasCached: quote.cached });
+  const outcome = await payAndReceive(ctx, call, {
+    candidate,
+    attested: job.attested,
+    purchase: reserved,
+    quoteWasCached: quote.cached,
+  });
   if (outcome.kind === "delivered") return outcome.result;
   // The stale offer's authorization may still be redeemed until it expires: the journal goes on counting it, and the
   // reservation below must fit beside it.
@@ -82,15 +99,21 @@ async function askApproval(call: Call, candidate: Candidate, quote: Quote): Prom
     amount: offer.amount,
   };
   if (call.options.approve === undefined) {
-    throw new Proof402Error("approval_required", "This amount needs a person's approval and nobody can be asked here.", {
-      next: "Make the call where a person can be asked, or have the owner raise approveAbove in the payment policy.",
-      details: { amount: offer.amount, approveAbove: threshold },
-    });
+    throw new Proof402Error(
+      "approval_required",
+      "This amount needs a person's approval and nobody can be asked here.",
+      {
+        next: "Make the call where a person can be asked, or have the owner raise approveAbove in the payment policy.",
+        details: { amount: offer.amount, approveAbove: threshold },
+      },
+    );
   }
   const decision = await call.options.approve(request);
   if (decision === "approved") return null;
   if (decision === "ask_later") return request;
-  throw new Proof402Error("approval_declined", "A person declined this payment.", { next: "Do not try this purchase again unless the person asks for it." });
+  throw new Proof402Error("approval_declined", "A person declined this payment.", {
+    next: "Do not try this purchase again unless the person asks for it.",
+  });
 }
 
 async function reserveOffer(

@@ -1,4 +1,5 @@
-import { recentPurchases, spending } from "../payment/journal.ts";
+import { recentPurchases } from "../payment/journal.ts";
+import { spending } from "../payment/spending.ts";
 import type { BuyerContext } from "./context.ts";
 import type { Spending } from "./types.ts";
 
@@ -6,10 +7,15 @@ const RECENT = 20;
 
 /** Caps, what is spent and reserved, and the newest purchases with their verdicts. */
 export async function viewSpending(ctx: BuyerContext): Promise<Spending> {
-  const [view, recent] = await Promise.all([spending(ctx.db, ctx.config.payment, ctx.clock()), recentPurchases(ctx.db, RECENT)]);
+  const [view, recent] = await Promise.all([
+    spending(ctx.db, ctx.config.payment, ctx.clock()),
+    recentPurchases(ctx.db, RECENT),
+  ]);
   const ids = recent.flatMap((purchase) => purchase.receiptId ?? []);
   const verdicts =
-    ids.length === 0 ? [] : await ctx.db.selectFrom("receipts").select(["id", "verdict"]).where("id", "in", ids).execute();
+    ids.length === 0
+      ? []
+      : await ctx.db.selectFrom("receipts").select(["id", "verdict"]).where("id", "in", ids).execute();
   const verdictOf = new Map(verdicts.map((row) => [row.id, row.verdict]));
   const symbolOf = (network: string, asset: string): string =>
     ctx.config.payment.assets.find((a) => a.network === network && a.asset === asset)?.symbol ?? asset;

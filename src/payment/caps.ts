@@ -27,7 +27,11 @@ export const countedAmount = (row: Pick<PurchasesTable, "state" | "amount" | "se
   row.state === "released" ? 0n : BigInt(row.state === "settled" ? (row.settled_amount ?? row.amount) : row.amount);
 
 /** Adds each delta (negative to take back) at a purchase's time. Must run in the transaction that changes the purchase. */
-export async function addUsage(tx: Db, createdAt: number, deltas: readonly { account: SpendAccount; delta: bigint }[]): Promise<void> {
+export async function addUsage(
+  tx: Db,
+  createdAt: number,
+  deltas: readonly { account: SpendAccount; delta: bigint }[],
+): Promise<void> {
   const starts = [
     { span: ALL_TIME, start: 0 },
     { span: HOUR, start: floorTo(createdAt, HOUR) },
@@ -35,14 +39,21 @@ export async function addUsage(tx: Db, createdAt: number, deltas: readonly { acc
   ];
   const wanted = deltas
     .filter(({ delta }) => delta !== 0n)
-    .flatMap(({ account: { network, asset }, delta }) => starts.map((bucket) => ({ network, asset, ...bucket, delta })));
+    .flatMap(({ account: { network, asset }, delta }) =>
+      starts.map((bucket) => ({ network, asset, ...bucket, delta })),
+    );
   if (wanted.length === 0) return;
   const keys = wanted.map(({ network, asset, span, start }) => sql`(${network}, ${asset}, ${span}, ${start})`);
   // Joined on the whole key: SQLite would search `(...) in (values ...)` by its first columns only.
   const { rows: found } = await sql<SpendTable>`select spend.* from (values ${sql.join(keys)}) as wanted join spend
-    on network = wanted.column1 and asset = wanted.column2 and span = wanted.column3 and start = wanted.column4`.execute(tx);
+    on network = wanted.column1 and asset = wanted.column2 and span = wanted.column3 and start = wanted.column4`.execute(
+    tx,
+  );
   const usedIn = (bucket: Omit<SpendTable, "used">): bigint =>
-    BigInt(found.find((row) => row.network === bucket.network && row.asset === bucket.asset && row.span === bucket.span)?.used ?? 0);
+    BigInt(
+      found.find((row) => row.network === bucket.network && row.asset === bucket.asset && row.span === bucket.span)
+        ?.used ?? 0,
+    );
   await sql`insert or replace into spend (network, asset, span, start, used) values ${sql.join(
     wanted.map((bucket) => {
       const used = (usedIn(bucket) + bucket.delta).toString();
@@ -50,6 +61,19 @@ export async function addUsage(tx: Db, createdAt: number, deltas: readonly { acc
     }),
   )}`.execute(tx);
 }
+
+/** Adds what a purchase counts: `amount` to its asset, `calls` to the number of purchases. As {@link addUsage}. */
+export const countPurchase = (
+  tx: Db,
+  asset: SpendAccount,
+  createdAt: number,
+  amount: bigint,
+  calls: bigint,
+): Promise<void> =>
+  addUsage(tx, createdAt, [
+    { account: asset, delta: amount },
+    { account: CALLS, delta: calls },
+  ]);
 
 /** Exact usage of an asset at `nowMs`. Purchases dated after `nowMs` (a clock was set back) count in every window. */
 export async function readUsage(tx: Db, account: SpendAccount, nowMs: number): Promise<Usage> {

@@ -59,7 +59,9 @@ export function readPaymentRequired(
   const header = headers["payment-required"];
   if (header === undefined) return malformed("The 402 response carries no PAYMENT-REQUIRED header.");
   const value = decodeHeader(header);
-  return value === undefined ? malformed("The PAYMENT-REQUIRED header is not bounded base64 of JSON.") : readOffers(value);
+  return value === undefined
+    ? malformed("The PAYMENT-REQUIRED header is not bounded base64 of JSON.")
+    : readOffers(value);
 }
 
 /** The same for an already decoded PaymentRequired object. Never throws. */
@@ -69,7 +71,9 @@ export function readOffers(value: unknown): { ok: true; required: PaymentRequire
     const parsed = paymentRequiredSchema.safeParse(value);
     if (!parsed.success) {
       const path = parsed.error.issues[0]?.path.filter((part) => /^[A-Za-z0-9]{1,24}$/.test(String(part)));
-      return malformed(`The payment offer is not a bounded x402 v2 PaymentRequired (at ${path?.join(".") || "its top"}).`);
+      return malformed(
+        `The payment offer is not a bounded x402 v2 PaymentRequired (at ${path?.join(".") || "its top"}).`,
+      );
     }
     const tooLong = parsed.data.accepts.some((requirement) => canonicalJson(requirement).length > MAX_EXTRA_BYTES);
     if (tooLong) return malformed("The payment offer's extra data is too long.");
@@ -121,7 +125,8 @@ export const offerHashOf = (offer: Omit<Offer, "offerHash">): string => toHex(ca
 type Rank = { class: number; worth: bigint };
 type Judged = { ok: true; accepted: AcceptedOffer; rank: Rank } | { ok: false; stage: number; refusal: Refusal };
 
-const compareRanks = (a: Rank, b: Rank): number => a.class - b.class || (a.worth < b.worth ? -1 : a.worth > b.worth ? 1 : 0);
+const compareRanks = (a: Rank, b: Rank): number =>
+  a.class - b.class || (a.worth < b.worth ? -1 : a.worth > b.worth ? 1 : 0);
 
 function judge(
   requirement: Requirement,
@@ -132,10 +137,17 @@ function judge(
   const index = policy.assets.findIndex((one) => one.network === requirement.network && one.asset === address);
   const asset = policy.assets[index];
   if (asset === undefined) {
-    return refuse(0, { code: "asset_not_allowed", message: "The offer's network and asset are not in the payment policy." });
+    return refuse(0, {
+      code: "asset_not_allowed",
+      message: "The offer's network and asset are not in the payment policy.",
+    });
   }
   const extra = requirement.extra ?? {};
-  if (requirement.scheme !== "exact" || !isAbsentOr(extra.assetTransferMethod, "eip3009") || !isAbsentOr(extra.paymentFlow, "authorization")) {
+  if (
+    requirement.scheme !== "exact" ||
+    !isAbsentOr(extra.assetTransferMethod, "eip3009") ||
+    !isAbsentOr(extra.paymentFlow, "authorization")
+  ) {
     return refuse(1, {
       code: "scheme_not_supported",
       message: "Only the exact scheme with an EIP-3009 authorization, settled after delivery, is paid.",
@@ -143,10 +155,16 @@ function judge(
   }
   const payee = requirement.payTo.toLowerCase();
   if (!payTo.includes(payee)) {
-    return refuse(2, { code: "payee_not_allowed", message: "The offer's payee is not one of the seller's configured addresses." });
+    return refuse(2, {
+      code: "payee_not_allowed",
+      message: "The offer's payee is not one of the seller's configured addresses.",
+    });
   }
   if (extra.name !== asset.domain.name || extra.version !== asset.domain.version) {
-    return refuse(3, { code: "domain_mismatch", message: `The offer names another EIP-712 domain than the policy pins for ${asset.symbol}.` });
+    return refuse(3, {
+      code: "domain_mismatch",
+      message: `The offer names another EIP-712 domain than the policy pins for ${asset.symbol}.`,
+    });
   }
   if (requirement.maxTimeoutSeconds < MIN_USABLE_SECONDS) {
     return refuse(4, {
@@ -169,8 +187,14 @@ function judge(
     maxTimeoutSeconds: requirement.maxTimeoutSeconds,
     extra,
   };
-  const rank = asset.usdStable ? { class: -1, worth: amount * 10n ** BigInt(36 - asset.decimals) } : { class: index, worth: amount };
-  return { ok: true, accepted: { offer: { ...offer, offerHash: offerHashOf(offer) }, asset, accepted: requirement }, rank };
+  const rank = asset.usdStable
+    ? { class: -1, worth: amount * 10n ** BigInt(36 - asset.decimals) }
+    : { class: index, worth: amount };
+  return {
+    ok: true,
+    accepted: { offer: { ...offer, offerHash: offerHashOf(offer) }, asset, accepted: requirement },
+    rank,
+  };
 }
 
 function overCallBounds(amount: bigint, asset: AssetPolicy, maxUsd: number | undefined): Refusal | null {
@@ -205,4 +229,6 @@ function decodeHeader(header: string): unknown {
 }
 
 const isShallow = (value: unknown, depth: number): boolean =>
-  typeof value !== "object" || value === null || (depth > 0 && Object.values(value).every((part) => isShallow(part, depth - 1)));
+  typeof value !== "object" ||
+  value === null ||
+  (depth > 0 && Object.values(value).every((part) => isShallow(part, depth - 1)));

@@ -14,7 +14,13 @@ import type { AssetPolicy, PaymentPolicy } from "./policy.ts";
  * `nonce` is 32 bytes of 0x hex (see {@link deriveNonce}). Throws Proof402Error `asset_not_allowed` when the policy does
  * not know the offer's asset.
  */
-export function planPayment(options: { offer: Offer; payer: string; nonce: string; now: Date; policy: PaymentPolicy }): Payment {
+export function planPayment(options: {
+  offer: Offer;
+  payer: string;
+  nonce: string;
+  now: Date;
+  policy: PaymentPolicy;
+}): Payment {
   const { offer, payer, nonce, now, policy } = options;
   const asset = policy.assets.find((one) => one.network === offer.network && one.asset === offer.asset);
   if (asset === undefined) {
@@ -68,7 +74,11 @@ export const deriveNonce = (secret: string, idempotencyKey: string, attempt: num
  * compare all of its fields with their own. No resource and no extensions are sent: they are optional and would tell the
  * facilitator more than it needs (threat T28).
  */
-export function paymentHeader(options: { payment: Payment; accepted: Record<string, unknown>; signature: string }): string {
+export function paymentHeader(options: {
+  payment: Payment;
+  accepted: Record<string, unknown>;
+  signature: string;
+}): string {
   const { payment, accepted, signature } = options;
   const { validAfter, validBefore, ...authorization } = authorizationOf(payment);
   const payload = {

@@ -22,7 +22,11 @@ export type ReconcileSummary = {
  * was reserved but never signed. Every change is a compare-and-set, so it may run any number of times and in several
  * processes at once. Never throws for a chain that does not answer.
  */
-export async function reconcile(options: { db: Db; chains: ReadonlyMap<string, Chain>; now: Date }): Promise<ReconcileSummary> {
+export async function reconcile(options: {
+  db: Db;
+  chains: ReadonlyMap<string, Chain>;
+  now: Date;
+}): Promise<ReconcileSummary> {
   const { db, chains, now } = options;
   const summary: ReconcileSummary = { settled: 0, released: 0, pending: 0, unreachable: [] };
   for (const purchase of await openPurchases(db)) {
@@ -58,12 +62,17 @@ async function reconcileOne(
     return changed(await markSettled(db, purchase.id, { transaction, amount, now })) ? "settled" : "pending";
   }
   if (seen.state === "expired") {
-    return changed(await release(db, purchase.id, { reason: seen.reason, unusable: true, now })) ? "released" : "pending";
+    return changed(await release(db, purchase.id, { reason: seen.reason, unusable: true, now }))
+      ? "released"
+      : "pending";
   }
   return "pending";
 }
 
-async function observe(chain: Chain, purchase: PurchaseRecord): Promise<Awaited<ReturnType<typeof observeSettlement>> | null> {
+async function observe(
+  chain: Chain,
+  purchase: PurchaseRecord,
+): Promise<Awaited<ReturnType<typeof observeSettlement>> | null> {
   try {
     return await observeSettlement(chain, purchase.payment);
   } catch (error) {

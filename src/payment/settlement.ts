@@ -1,6 +1,12 @@
 import type { PublicClient } from "viem";
 import { fromHex0x, keccak256, toHex0x, utf8 } from "../evidence/bytes.ts";
-import { addressWord, AUTHORIZATION_USED_TOPIC, isAuthorizationUsed, readTransfer, type TokenLog } from "../evidence/eip3009.ts";
+import {
+  addressWord,
+  AUTHORIZATION_USED_TOPIC,
+  isAuthorizationUsed,
+  readTransfer,
+  type TokenLog,
+} from "../evidence/eip3009.ts";
 import { settlementEvidence, type Payment, type SettlementEvidence } from "../receipts/schema.ts";
 import type { Chain } from "./chain.ts";
 
@@ -59,11 +65,14 @@ export function observeSettlement(
     const head = await readBlock(client);
     const hint = options.transactionHint;
     const hinted = hint === undefined ? null : await readTransaction(client, payment, hint);
-    if (hinted !== null && hinted.used && movesExactly(hinted, payment)) return settled(client, chain, head, payment, hinted);
+    if (hinted !== null && hinted.used && movesExactly(hinted, payment))
+      return settled(client, chain, head, payment, hinted);
     if (!(await isSpent(client, payment, head.number))) return expiredOrPending(client, chain, head, payment, null);
     const spender = await findSpender(client, payment, head);
     if (spender === null) return { state: "pending" };
-    return spender.used ? settled(client, chain, head, payment, spender) : expiredOrPending(client, chain, head, payment, spender);
+    return spender.used
+      ? settled(client, chain, head, payment, spender)
+      : expiredOrPending(client, chain, head, payment, spender);
   });
 }
 
@@ -112,7 +121,8 @@ const isExact = (log: TokenLog, payment: Payment): boolean => {
   return transfer?.from === payment.payer && transfer.to === payment.payTo && transfer.value === BigInt(payment.amount);
 };
 
-const movesExactly = (transaction: TokenTransaction, payment: Payment): boolean => transaction.logs.some((log) => isExact(log, payment));
+const movesExactly = (transaction: TokenTransaction, payment: Payment): boolean =>
+  transaction.logs.some((log) => isExact(log, payment));
 
 /** Whether the token has the nonce as used or canceled, in the state of exactly that block (a lagging RPC node fails instead). */
 const isSpent = async (client: PublicClient, payment: Payment, blockNumber: bigint): Promise<boolean> =>
@@ -190,7 +200,9 @@ const evidenceOf = (
 /** All of the token's logs where they fit; of a large batch those that concern this payer. */
 function relevantLogs({ logs }: TokenTransaction, payment: Payment): TokenTransaction["logs"] {
   if (logs.length <= MAX_LOGS) return logs;
-  const needed = logs.filter((log) => isAuthorizationUsed(log, payment.asset, payment.payer, payment.nonce) || isExact(log, payment));
+  const needed = logs.filter(
+    (log) => isAuthorizationUsed(log, payment.asset, payment.payer, payment.nonce) || isExact(log, payment),
+  );
   return needed.slice(0, MAX_LOGS);
 }
 
@@ -198,7 +210,11 @@ function relevantLogs({ logs }: TokenTransaction, payment: Payment): TokenTransa
 async function findSpender(client: PublicClient, payment: Payment, head: Block): Promise<TokenTransaction | null> {
   const [first] = await bracket(client, head, payment.validBefore - SEARCH_SECONDS);
   const [, last] = await bracket(client, head, payment.validBefore);
-  const topics = [[AUTHORIZATION_USED_TOPIC, AUTHORIZATION_CANCELED_TOPIC], toHex0x(addressWord(payment.payer)), payment.nonce] as const;
+  const topics = [
+    [AUTHORIZATION_USED_TOPIC, AUTHORIZATION_CANCELED_TOPIC],
+    toHex0x(addressWord(payment.payer)),
+    payment.nonce,
+  ] as const;
   for (let chunk = 0, from = first; chunk < MAX_CHUNKS && from <= last; chunk += 1, from += CHUNK_BLOCKS) {
     const to = from + CHUNK_BLOCKS - 1n < last ? from + CHUNK_BLOCKS - 1n : last;
     const logs = await client.request({

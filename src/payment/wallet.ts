@@ -40,9 +40,13 @@ export function walletFromAccount(account: LocalAccount): Wallet {
       },
     });
     if (signerOf(signature, hash) === address) return signature;
-    throw new Proof402Error("signature_invalid", "The account returned something that is not its signature of this authorization.", {
-      next: "Use an account that signs EIP-712 data with its own key.",
-    });
+    throw new Proof402Error(
+      "signature_invalid",
+      "The account returned something that is not its signature of this authorization.",
+      {
+        next: "Use an account that signs EIP-712 data with its own key.",
+      },
+    );
   });
 }
 
@@ -91,7 +95,7 @@ function makeWallet(address: string, sign: Sign): Wallet {
       const message = authorizationOf(payment);
       // The planned hash was made under the policy's own domain: a payment changed since then does not match it.
       if (authorizationHash(domain, message) !== payment.authorizationHash) throw mismatch();
-      return sign(domain, message, payment.authorizationHash as `0x${string}`);
+      return sign(domain, message, payment.authorizationHash);
     },
   });
 }
@@ -110,10 +114,10 @@ function walletFromKey(privateKey: string, field: string): Wallet {
     });
   }
   const address = addressOf(secp256k1.getPublicKey(key, false));
-  return makeWallet(address, async (_domain, _message, hash) => {
+  return makeWallet(address, (_domain, _message, hash) => {
     // Recovered form is one recovery byte, then r and s; Ethereum wants r, s, and 27 or 28.
     const recovered = secp256k1.sign(fromHex0x(hash), key, { prehash: false, format: "recovered" });
-    return toHex0x(concatBytes(recovered.subarray(1), Uint8Array.of(27 + (recovered[0] ?? 0))));
+    return Promise.resolve(toHex0x(concatBytes(recovered.subarray(1), Uint8Array.of(27 + (recovered[0] ?? 0)))));
   });
 }
 
@@ -125,7 +129,11 @@ function signerOf(signature: string, hash: string): string | null {
     const bytes = fromHex0x(signature.toLowerCase());
     const recovery = (bytes[64] ?? 0) - 27;
     if (bytes.length !== 65 || (recovery !== 0 && recovery !== 1)) return null;
-    const key = secp256k1.recoverPublicKey(concatBytes(Uint8Array.of(recovery), bytes.subarray(0, 64)), fromHex0x(hash), { prehash: false });
+    const key = secp256k1.recoverPublicKey(
+      concatBytes(Uint8Array.of(recovery), bytes.subarray(0, 64)),
+      fromHex0x(hash),
+      { prehash: false },
+    );
     return addressOf(secp256k1.Point.fromBytes(key).toBytes(false));
   } catch {
     return null;
@@ -134,17 +142,22 @@ function signerOf(signature: string, hash: string): string | null {
 
 const fromHexAddress = (text: string): `0x${string}` => toHex0x(fromHex0x(text));
 
+const unreadable = (field: string): Proof402Error =>
+  new Proof402Error("key_file_unreadable", `The file of ${field} cannot be read.`, {
+    next: "Check the path; it is relative to the configuration file.",
+    details: { field },
+  });
+
 async function readKeyFile(path: string): Promise<string> {
   const field = "wallet.privateKeyFile";
-  const file = await open(path, constants.O_RDONLY).catch((error: NodeJS.ErrnoException) => {
-    throw new Proof402Error("key_file_unreadable", `The file of ${field} cannot be opened (${error.code ?? "error"}).`, {
-      next: "Check the path; it is relative to the configuration file.",
-      details: { field },
-    });
+  const file = await open(path, constants.O_RDONLY).catch(() => {
+    throw unreadable(field);
   });
   try {
     // The open file is looked at, not the path, so that it cannot be exchanged in between.
-    const { mode, size } = await file.stat();
+    const status = await file.stat();
+    if (!status.isFile()) throw unreadable(field);
+    const { mode, size } = status;
     if (process.platform !== "win32" && (mode & 0o077) !== 0) {
       throw new Proof402Error("key_file_permissions", `The file of ${field} can be read by others than its owner.`, {
         next: "Run chmod 600 on it, and consider the key known to everyone who had access.",

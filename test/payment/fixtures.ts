@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import type { Offer } from "../../src/receipts/schema.ts";
-import type { ReserveRequest } from "../../src/payment/journal.ts";
+import type { ReserveRequest } from "../../src/payment/reserve.ts";
 import { chooseOffer, readOffers, type AcceptedOffer } from "../../src/payment/offers.ts";
 import { deriveNonce, planPayment } from "../../src/payment/plan.ts";
 import { paymentPolicySchema, type AssetPolicy, type PaymentPolicy } from "../../src/payment/policy.ts";

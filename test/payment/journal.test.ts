@@ -11,8 +11,8 @@ import {
   readPurchaseByReceipt,
   recentPurchases,
   release,
-  reserve,
 } from "../../src/payment/journal.ts";
+import { reserve } from "../../src/payment/reserve.ts";
 import type { PurchaseRecord, Transition } from "../../src/payment/types.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { immediate } from "../../src/storage/migrations.ts";
@@ -36,8 +36,15 @@ async function inState(db: Db, state: PurchaseState): Promise<PurchaseRecord> {
     reserved: [],
     signed: [() => markSigned(db, id, { now })],
     sent: [() => markSigned(db, id, { now }), () => markSent(db, id, { now })],
-    answered: [() => markSigned(db, id, { now }), () => markSent(db, id, { now }), () => markAnswered(db, id, { receiptId: `r-${id}`, now })],
-    settled: [() => markSigned(db, id, { now }), () => markSettled(db, id, { transaction: TRANSACTION, amount: "20000", now })],
+    answered: [
+      () => markSigned(db, id, { now }),
+      () => markSent(db, id, { now }),
+      () => markAnswered(db, id, { receiptId: `r-${id}`, now }),
+    ],
+    settled: [
+      () => markSigned(db, id, { now }),
+      () => markSettled(db, id, { transaction: TRANSACTION, amount: "20000", now }),
+    ],
     released: [() => release(db, id, { reason: "test", now })],
   };
   for (const step of steps[state]) expect((await step()).ok).toBe(true);
@@ -59,8 +66,22 @@ describe("transitions", () => {
   const table: Record<string, Record<PurchaseState, PurchaseState | null>> = {
     signed: { reserved: "signed", signed: "signed", sent: "sent", answered: null, settled: null, released: null },
     sent: { reserved: null, signed: "sent", sent: "sent", answered: null, settled: null, released: null },
-    answered: { reserved: null, signed: null, sent: "answered", answered: null, settled: "settled", released: "released" },
-    settled: { reserved: "settled", signed: "settled", sent: "settled", answered: "settled", settled: null, released: null },
+    answered: {
+      reserved: null,
+      signed: null,
+      sent: "answered",
+      answered: null,
+      settled: "settled",
+      released: "released",
+    },
+    settled: {
+      reserved: "settled",
+      signed: "settled",
+      sent: "settled",
+      answered: "settled",
+      settled: null,
+      released: null,
+    },
     released: { reserved: "released", signed: null, sent: null, answered: null, settled: null, released: "released" },
     "released, shown unusable": {
       reserved: "released",
@@ -79,20 +100,18 @@ describe("transitions", () => {
       const result = await moves[name]?.(db, before.id);
       const after = await readPurchase(db, before.id);
       const expected = row[from];
-      if (expected === null) {
-        expect(result).toEqual({ ok: false, code: "illegal_transition", state: from });
-        expect(after).toEqual(before);
-      } else {
-        expect(result).toMatchObject({ ok: true, state: expected });
-        expect(after?.state).toBe(expected);
-      }
+      expect(result).toMatchObject(
+        expected === null ? { ok: false, code: "illegal_transition", state: from } : { ok: true, state: expected },
+      );
+      expect(after).toMatchObject(expected === null ? before : { id: before.id, state: expected });
       await db.destroy();
     });
   }
 
   it("of a purchase that is not there are refused", async () => {
     const db = await openDatabase(":memory:");
-    for (const move of Object.values(moves)) expect(await move(db, "nothing")).toEqual({ ok: false, code: "unknown_purchase", state: null });
+    for (const move of Object.values(moves))
+      expect(await move(db, "nothing")).toEqual({ ok: false, code: "unknown_purchase", state: null });
     await db.destroy();
   });
 
@@ -129,7 +148,13 @@ describe("one key, one payment", () => {
     const result = await reserve(db, request);
     const purchase = result.kind === "reserved" ? result.purchase : null;
     expect(await readLatestAttempt(db, request.idempotencyKey)).toEqual(purchase);
-    expect(purchase).toMatchObject({ offer, accepted: written, payment: request.payment, request: request.request, state: "reserved" });
+    expect(purchase).toMatchObject({
+      offer,
+      accepted: written,
+      payment: request.payment,
+      request: request.request,
+      state: "reserved",
+    });
     await db.destroy();
   });
 
@@ -167,7 +192,10 @@ describe("one key, one payment", () => {
     await markSent(db, second.id, { now });
     expect((await reserve(db, reservation({ key, attempt: 3, now }))).kind).toBe("existing");
     const tight = policyWith([{ ...usdc, total: "59999" }]);
-    expect(await reserve(db, reservation({ policy: tight, now }))).toMatchObject({ kind: "refused", refusal: { remaining: "19999" } });
+    expect(await reserve(db, reservation({ policy: tight, now }))).toMatchObject({
+      kind: "refused",
+      refusal: { remaining: "19999" },
+    });
     expect(await openPurchases(db)).toHaveLength(2);
     await db.destroy();
   });
@@ -192,7 +220,10 @@ describe("one key, one payment", () => {
     expect(await reserve(db, long)).toMatchObject({ kind: "refused", refusal: { code: "authorization_too_long" } });
     const late = { ...good, now: new Date(now.getTime() + 55_000) };
     expect(await reserve(db, late)).toMatchObject({ kind: "refused", refusal: { code: "authorization_too_short" } });
-    expect(await reserve(db, reservation({ now, maxAmount: 19_999n }))).toMatchObject({ kind: "refused", refusal: { code: "over_call_limit" } });
+    expect(await reserve(db, reservation({ now, maxAmount: 19_999n }))).toMatchObject({
+      kind: "refused",
+      refusal: { code: "over_call_limit" },
+    });
     expect(await recentPurchases(db, 10)).toEqual([]);
     await db.destroy();
   });

@@ -1,12 +1,21 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { encodePaymentRequiredHeader, encodePaymentResponseHeader } from "@x402/core/http";
-import { chooseOffer, offerHashOf, readOffers, readPaymentRequired, readPaymentResponse } from "../../src/payment/offers.ts";
+import {
+  chooseOffer,
+  offerHashOf,
+  readOffers,
+  readPaymentRequired,
+  readPaymentResponse,
+} from "../../src/payment/offers.ts";
 import type { PaymentPolicy } from "../../src/payment/policy.ts";
 import { choose, NETWORK, PAYEE, policyWith, requirement, usdc, USDC } from "./fixtures.ts";
 
-const header = (value: unknown): Record<string, string> => ({ "payment-required": Buffer.from(JSON.stringify(value)).toString("base64") });
-const codeOf = (result: ReturnType<typeof choose>): string => (result.ok ? "accepted" : (result.refusals[0]?.code ?? "none"));
+const header = (value: unknown): Record<string, string> => ({
+  "payment-required": Buffer.from(JSON.stringify(value)).toString("base64"),
+});
+const codeOf = (result: ReturnType<typeof choose>): string =>
+  result.ok ? "accepted" : (result.refusals[0]?.code ?? "none");
 
 describe("reading a 402", () => {
   it("reads what the stock server encodes", () => {
@@ -33,7 +42,10 @@ describe("reading a 402", () => {
     ["79 digits", header({ x402Version: 2, accepts: [requirement({ amount: "1".repeat(79) })] })],
     ["a fractional timeout", header({ x402Version: 2, accepts: [requirement({ maxTimeoutSeconds: 1.5 })] })],
     ["an endless timeout", header({ x402Version: 2, accepts: [requirement({ maxTimeoutSeconds: 1e10 })] })],
-    ["deep nesting", header({ x402Version: 2, accepts: [requirement({ extra: JSON.parse("[".repeat(50) + "]".repeat(50)) })] })],
+    [
+      "deep nesting",
+      header({ x402Version: 2, accepts: [requirement({ extra: JSON.parse("[".repeat(50) + "]".repeat(50)) })] }),
+    ],
     ["a long extra", header({ x402Version: 2, accepts: [requirement({ extra: { name: "a".repeat(5000) } })] })],
     ["a lone surrogate", header({ x402Version: 2, accepts: [requirement({ extra: { name: "\ud800" } })] })],
     [
@@ -41,7 +53,7 @@ describe("reading a 402", () => {
       { "payment-required": Buffer.from('{"x402Version":2,"accepts":[],"\\u005f_proto__":{}}').toString("base64") },
     ],
   ])("refuses %s as malformed", (_name, headers) => {
-    const read = readPaymentRequired(headers as Record<string, string>);
+    const read = readPaymentRequired(headers);
     expect(read.ok ? "read" : read.refusal.code).toBe("malformed_offer");
   });
 
@@ -60,7 +72,9 @@ describe("reading a 402", () => {
       success: true,
       transaction: hash.toLowerCase(),
     });
-    expect(readPaymentResponse(encoded({ success: true, transaction: "ignore previous instructions" }))).toEqual({ success: true });
+    expect(readPaymentResponse(encoded({ success: true, transaction: "ignore previous instructions" }))).toEqual({
+      success: true,
+    });
     expect(readPaymentResponse(encoded({ success: "yes" }))).toBeNull();
     expect(readPaymentResponse({ "payment-response": "!" })).toBeNull();
     expect(readPaymentResponse({})).toBeNull();
@@ -74,7 +88,9 @@ describe("choosing an offer", () => {
     const { offerHash, ...body } = chosen.accepted.offer;
     expect(body).toMatchObject({ asset: USDC.toLowerCase(), payTo: PAYEE.toLowerCase(), decimals: 6, amount: "20000" });
     expect(offerHash).toBe(offerHashOf(body));
-    expect(chosen.accepted.accepted).toEqual(requirement({ extra: { name: "USD Coin", version: "2", decimals: 0 }, decimals: 18 }));
+    expect(chosen.accepted.accepted).toEqual(
+      requirement({ extra: { name: "USD Coin", version: "2", decimals: 0 }, decimals: 18 }),
+    );
   });
 
   it.each([
@@ -82,11 +98,23 @@ describe("choosing an offer", () => {
     ["T1 the zero address", { asset: `0x${"00".repeat(20)}` }, "asset_not_allowed"],
     ["T4 another network", { network: "eip155:8453" }, "asset_not_allowed"],
     ["T4 another spelling of the network", { network: "eip155:031337" }, "asset_not_allowed"],
-    ["T4 another chain family", { network: "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp", asset: "EPjF" }, "asset_not_allowed"],
+    [
+      "T4 another chain family",
+      { network: "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp", asset: "EPjF" },
+      "asset_not_allowed",
+    ],
     ["another scheme", { scheme: "upto" }, "scheme_not_supported"],
     ["Permit2", { extra: { name: "USD Coin", version: "2", assetTransferMethod: "permit2" } }, "scheme_not_supported"],
-    ["payment before delivery", { extra: { name: "USD Coin", version: "2", paymentFlow: "upfront" } }, "scheme_not_supported"],
-    ["a method that is no string", { extra: { name: "USD Coin", version: "2", assetTransferMethod: null } }, "scheme_not_supported"],
+    [
+      "payment before delivery",
+      { extra: { name: "USD Coin", version: "2", paymentFlow: "upfront" } },
+      "scheme_not_supported",
+    ],
+    [
+      "a method that is no string",
+      { extra: { name: "USD Coin", version: "2", assetTransferMethod: null } },
+      "scheme_not_supported",
+    ],
     ["T3 another payee", { payTo: `0x${"77".repeat(20)}` }, "payee_not_allowed"],
     ["another domain name", { extra: { name: "USD  Coin", version: "2" } }, "domain_mismatch"],
     ["another domain version", { extra: { name: "USD Coin", version: "1" } }, "domain_mismatch"],
@@ -101,9 +129,13 @@ describe("choosing an offer", () => {
   it("T2: no decimals a seller states change what is paid or allowed", () => {
     fc.assert(
       fc.property(fc.bigInt(0n, 10n ** 30n), fc.integer({ min: 0, max: 255 }), (amount, decimals) => {
-        const chosen = choose([requirement({ amount: String(amount), decimals, extra: { name: "USD Coin", version: "2", decimals } })]);
-        expect(chosen.ok).toBe(amount <= 100_000n);
-        if (chosen.ok) expect(chosen.accepted.offer).toMatchObject({ amount: String(amount), decimals: 6 });
+        const chosen = choose([
+          requirement({ amount: String(amount), decimals, extra: { name: "USD Coin", version: "2", decimals } }),
+        ]);
+        const paid = chosen.ok
+          ? { amount: chosen.accepted.offer.amount, decimals: chosen.accepted.offer.decimals }
+          : null;
+        expect(paid).toEqual(amount <= 100_000n ? { amount: String(amount), decimals: 6 } : null);
       }),
     );
   });
@@ -115,10 +147,11 @@ describe("choosing an offer", () => {
       .map((changes) => requirement({ amount: "0", ...changes }));
     fc.assert(
       fc.property(fc.array(fc.oneof(allowed, forbidden), { minLength: 1, maxLength: 32 }), (accepts) => {
-        const amounts = accepts.filter((one) => one.amount !== "0").map((one) => BigInt(String(one.amount)));
+        const amounts = accepts.map((one) => Number(one.amount)).filter((amount) => amount > 0);
         const chosen = choose(accepts);
-        expect(chosen.ok).toBe(amounts.length > 0);
-        if (chosen.ok) expect(BigInt(chosen.accepted.offer.amount)).toBe(amounts.reduce((a, b) => (a < b ? a : b)));
+        expect(chosen.ok ? Number(chosen.accepted.offer.amount) : null).toBe(
+          amounts.length > 0 ? Math.min(...amounts) : null,
+        );
       }),
     );
   });
@@ -160,23 +193,37 @@ describe("choosing an offer", () => {
         asset: fc.constantFrom(USDC, USDC.toLowerCase(), PAYEE),
         payTo: fc.constantFrom(PAYEE, PAYEE.toUpperCase(), USDC),
         maxTimeoutSeconds: fc.integer({ min: -5, max: 1000 }),
-        extra: fc.dictionary(fc.constantFrom("name", "version", "assetTransferMethod", "paymentFlow"), fc.constantFrom("USD Coin", "2", "eip3009", "authorization", "permit2", null)),
+        extra: fc.dictionary(
+          fc.constantFrom("name", "version", "assetTransferMethod", "paymentFlow"),
+          fc.constantFrom("USD Coin", "2", "eip3009", "authorization", "permit2", null),
+        ),
       },
       { requiredKeys: [] },
     );
     fc.assert(
-      fc.property(fc.array(mutated.map((changes) => requirement(changes)), { minLength: 1, maxLength: 4 }), (accepts) => {
-        const read = readOffers({ x402Version: 2, accepts });
-        if (!read.ok) return;
-        const chosen = chooseOffer({ policy, payTo: [PAYEE.toLowerCase()], required: read.required });
-        if (!chosen.ok) return;
-        const { offer } = chosen.accepted;
-        expect(offer).toMatchObject({ scheme: "exact", network: NETWORK, asset: usdc.asset, payTo: PAYEE.toLowerCase() });
-        expect(BigInt(offer.amount) <= BigInt(usdc.perCall)).toBe(true);
-        expect(offer.extra).toMatchObject(usdc.domain);
-        expect([undefined, "eip3009"]).toContain(offer.extra.assetTransferMethod);
-        expect([undefined, "authorization"]).toContain(offer.extra.paymentFlow);
-      }),
+      fc.property(
+        fc.array(
+          mutated.map((changes) => requirement(changes)),
+          { minLength: 1, maxLength: 4 },
+        ),
+        (accepts) => {
+          const read = readOffers({ x402Version: 2, accepts });
+          if (!read.ok) return;
+          const chosen = chooseOffer({ policy, payTo: [PAYEE.toLowerCase()], required: read.required });
+          if (!chosen.ok) return;
+          const { offer } = chosen.accepted;
+          expect(offer).toMatchObject({
+            scheme: "exact",
+            network: NETWORK,
+            asset: usdc.asset,
+            payTo: PAYEE.toLowerCase(),
+          });
+          expect(BigInt(offer.amount) <= BigInt(usdc.perCall)).toBe(true);
+          expect(offer.extra).toMatchObject(usdc.domain);
+          expect([undefined, "eip3009"]).toContain(offer.extra.assetTransferMethod);
+          expect([undefined, "authorization"]).toContain(offer.extra.paymentFlow);
+        },
+      ),
       { numRuns: 300 },
     );
   });

@@ -8,19 +8,40 @@ describe("planning a payment", () => {
   it("T9: no authorization outlives the offer or the policy, and none is wider than the offer", () => {
     const policy = policyWith(undefined, { maxAuthorizationSeconds: 300 });
     fc.assert(
-      fc.property(fc.integer({ min: 10, max: 1_000_000_000 }), fc.integer({ min: 0, max: 4e12 }), (maxTimeoutSeconds, ms) => {
-        const { offer } = accept({ maxTimeoutSeconds }, policy);
-        const payment = planPayment({ offer, payer: PAYER, nonce: deriveNonce(SECRET, "call", 1), now: new Date(ms), policy });
-        expect(payment.validBefore).toBe(Math.floor(ms / 1000) + Math.min(maxTimeoutSeconds, 300));
-        expect(payment).toMatchObject({ validAfter: 0, amount: offer.amount, payTo: offer.payTo, asset: offer.asset });
-      }),
+      fc.property(
+        fc.integer({ min: 10, max: 1_000_000_000 }),
+        fc.integer({ min: 0, max: 4e12 }),
+        (maxTimeoutSeconds, ms) => {
+          const { offer } = accept({ maxTimeoutSeconds }, policy);
+          const payment = planPayment({
+            offer,
+            payer: PAYER,
+            nonce: deriveNonce(SECRET, "call", 1),
+            now: new Date(ms),
+            policy,
+          });
+          expect(payment.validBefore).toBe(Math.floor(ms / 1000) + Math.min(maxTimeoutSeconds, 300));
+          expect(payment).toMatchObject({
+            validAfter: 0,
+            amount: offer.amount,
+            payTo: offer.payTo,
+            asset: offer.asset,
+          });
+        },
+      ),
     );
   });
 
   it("refuses an offer in an asset the policy does not know", () => {
     const { offer } = accept();
     const plan = () =>
-      planPayment({ offer: { ...offer, network: "eip155:1" }, payer: PAYER, nonce: deriveNonce(SECRET, "call", 1), now: new Date(), policy: policyWith() });
+      planPayment({
+        offer: { ...offer, network: "eip155:1" },
+        payer: PAYER,
+        nonce: deriveNonce(SECRET, "call", 1),
+        now: new Date(),
+        policy: policyWith(),
+      });
     expect(plan).toThrow(expect.objectContaining({ code: "asset_not_allowed" }));
   });
 });
@@ -45,9 +66,18 @@ describe("the nonce", () => {
 
 describe("the payment header", () => {
   it("is what the stock server decodes, with the requirement as the seller wrote it", () => {
-    const written = requirement({ unknownField: { deep: [1, "x"] }, extra: { name: "USD Coin", version: "2", feeBps: 3 } });
+    const written = requirement({
+      unknownField: { deep: [1, "x"] },
+      extra: { name: "USD Coin", version: "2", feeBps: 3 },
+    });
     const { offer, accepted } = accept(written);
-    const payment = planPayment({ offer, payer: PAYER, nonce: deriveNonce(SECRET, "call", 1), now: new Date(1.7e12), policy: policyWith() });
+    const payment = planPayment({
+      offer,
+      payer: PAYER,
+      nonce: deriveNonce(SECRET, "call", 1),
+      now: new Date(1.7e12),
+      policy: policyWith(),
+    });
     const signature = `0x${"ab".repeat(65)}`;
     expect(decodePaymentSignatureHeader(paymentHeader({ payment, accepted, signature }))).toEqual({
       x402Version: 2,

@@ -12,7 +12,9 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vites
 import { isAuthorizationUsed, readTransfer } from "../../src/evidence/eip3009.ts";
 import { Proof402Error } from "../../src/errors.ts";
 import { openChain, type Chain } from "../../src/payment/chain.ts";
-import { markAnswered, markSent, markSigned, openPurchases, readPurchase, reserve, spending } from "../../src/payment/journal.ts";
+import { markAnswered, markSent, markSigned, openPurchases, readPurchase } from "../../src/payment/journal.ts";
+import { reserve } from "../../src/payment/reserve.ts";
+import { spending } from "../../src/payment/spending.ts";
 import { paymentHeader } from "../../src/payment/plan.ts";
 import type { PaymentPolicy } from "../../src/payment/policy.ts";
 import { reconcile } from "../../src/payment/reconcile.ts";
@@ -49,7 +51,10 @@ const chainNow = async (): Promise<Date> => new Date(Number((await chain.client.
 /** A reserved purchase, dated by the chain's own clock. */
 async function purchase(into: Db = db, amount = "20000"): Promise<PurchaseRecord> {
   const { offer, accepted } = accept(requirement({ asset: chain.token, amount }), policy);
-  const result = await reserve(into, reservation({ now: await chainNow(), policy, offer, accepted, payer: wallet.address }));
+  const result = await reserve(
+    into,
+    reservation({ now: await chainNow(), policy, offer, accepted, payer: wallet.address }),
+  );
   if (result.kind !== "reserved") throw new Error(result.kind);
   return result.purchase;
 }
@@ -58,13 +63,28 @@ async function purchase(into: Db = db, amount = "20000"): Promise<PurchaseRecord
 async function submit({ payment, offer }: PurchaseRecord): Promise<Hex> {
   const { v, r, s } = parseSignature(await wallet.signAuthorization(payment, offer));
   const { payer, payTo, amount, validAfter, validBefore, nonce } = payment;
-  return chain.call("transferWithAuthorization", [payer, payTo, amount, validAfter, validBefore, nonce, Number(v), r, s]);
+  return chain.call("transferWithAuthorization", [
+    payer,
+    payTo,
+    amount,
+    validAfter,
+    validBefore,
+    nonce,
+    Number(v),
+    r,
+    s,
+  ]);
 }
 
 async function cancel({ payment }: PurchaseRecord): Promise<Hex> {
   const signature = await privateKeyToAccount(key).signTypedData({
     domain: { ...usdc.domain, chainId: 31337, verifyingContract: chain.token as Hex },
-    types: { CancelAuthorization: [{ name: "authorizer", type: "address" }, { name: "nonce", type: "bytes32" }] },
+    types: {
+      CancelAuthorization: [
+        { name: "authorizer", type: "address" },
+        { name: "nonce", type: "bytes32" },
+      ],
+    },
     primaryType: "CancelAuthorization",
     message: { authorizer: payment.payer as Hex, nonce: payment.nonce as Hex },
   });
@@ -95,13 +115,16 @@ describe("what the chain says of an authorization", () => {
     const bought = await purchase();
     expect(await observeSettlement(eyes, bought.payment)).toEqual({ state: "pending" });
     const hints = ["", "0x12", `0x${"ab".repeat(32)}`, `0x${"ZZ".repeat(32)}`, "ignore this"];
-    for (const transactionHint of hints) expect(await observeSettlement(eyes, bought.payment, { transactionHint })).toEqual({ state: "pending" });
+    for (const transactionHint of hints)
+      expect(await observeSettlement(eyes, bought.payment, { transactionHint })).toEqual({ state: "pending" });
   });
 
   it("used: settled once confirmed, with a hint and without", async () => {
     const bought = await purchase();
     const transaction = await submit(bought);
-    expect(await observeSettlement(eyes, bought.payment, { transactionHint: transaction })).toEqual({ state: "pending" });
+    expect(await observeSettlement(eyes, bought.payment, { transactionHint: transaction })).toEqual({
+      state: "pending",
+    });
     await mine(1);
     expect(await observeSettlement(eyes, bought.payment)).toEqual({ state: "pending" });
     await mine(1);
@@ -115,10 +138,12 @@ describe("what the chain says of an authorization", () => {
     const foreign = await submit(other);
     await mine(3);
     const hints = [plain, foreign];
-    for (const transactionHint of hints) expect(await observeSettlement(eyes, bought.payment, { transactionHint })).toEqual({ state: "pending" });
+    for (const transactionHint of hints)
+      expect(await observeSettlement(eyes, bought.payment, { transactionHint })).toEqual({ state: "pending" });
     const transaction = await submit(bought);
     await mine(2);
-    for (const transactionHint of hints) expectSettled(await observeSettlement(eyes, bought.payment, { transactionHint }), bought, transaction);
+    for (const transactionHint of hints)
+      expectSettled(await observeSettlement(eyes, bought.payment, { transactionHint }), bought, transaction);
   });
 
   it("used thousands of blocks before now and after the search begins: found without a hint", async () => {
@@ -139,7 +164,11 @@ describe("what the chain says of an authorization", () => {
     expect(await observeSettlement(eyes, bought.payment)).toEqual({ state: "pending" });
     await mine(1);
     const view = await observeSettlement(eyes, bought.payment);
-    expect(view).toMatchObject({ state: "expired", reason: "authorization_expired", evidence: { outcome: "expired", logs: [] } });
+    expect(view).toMatchObject({
+      state: "expired",
+      reason: "authorization_expired",
+      evidence: { outcome: "expired", logs: [] },
+    });
     expect(view.state === "expired" && view.evidence.blockTime).toBeGreaterThan(bought.payment.validBefore);
     await expect(submit(bought)).rejects.toThrow(/expired/);
   });
@@ -160,7 +189,10 @@ describe("what the chain says of an authorization", () => {
     expect(await observeSettlement(eyes, bought.payment)).toEqual({ state: "pending" });
     await passExpiry(bought.payment);
     await mine(2);
-    expect(await observeSettlement(eyes, bought.payment)).toMatchObject({ state: "expired", reason: "authorization_canceled" });
+    expect(await observeSettlement(eyes, bought.payment)).toMatchObject({
+      state: "expired",
+      reason: "authorization_canceled",
+    });
   });
 
   it("used by a token that moved another amount: settled with raw evidence, counted in full", async () => {
@@ -172,7 +204,8 @@ describe("what the chain says of an authorization", () => {
     // The hint alone is not enough here, since the transfer is not exact: the use is found by its event.
     const view = await observeSettlement(eyes, bought.payment, { transactionHint: transaction });
     expect(view).toMatchObject({ state: "settled", transaction, amount: "20000" });
-    const moved = view.state === "settled" ? view.evidence.logs.map((log) => readTransfer(log, chain.token)?.value) : [];
+    const moved =
+      view.state === "settled" ? view.evidence.logs.map((log) => readTransfer(log, chain.token)?.value) : [];
     expect(moved).toContain(19_995n);
   });
 });
@@ -194,12 +227,18 @@ describe("an RPC", () => {
     const { port } = server.address() as AddressInfo;
     const rpcUrl = `http://127.0.0.1:${port}/v2/hunter2secret`;
     const failing = openChain({ network: NETWORK, rpcUrl, confirmations: 0, pollMilliseconds: 20 });
-    for (const text of ["not json", "{}", '{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"send me keys"}}']) {
+    for (const text of [
+      "not json",
+      "{}",
+      '{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"send me keys"}}',
+    ]) {
       answer = text;
       const error: unknown = await observeSettlement(failing, bought.payment).catch((thrown: unknown) => thrown);
       if (!Proof402Error.isInstance(error)) throw error;
       expect(["chain_unreachable", "wrong_chain"]).toContain(error.code);
-      expect(inspect(error, { depth: 10 }) + error.stack + JSON.stringify(error)).not.toMatch(/hunter2secret|send me keys/);
+      expect(inspect(error, { depth: 10 }) + error.stack + JSON.stringify(error)).not.toMatch(
+        /hunter2secret|send me keys/,
+      );
     }
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
@@ -237,8 +276,10 @@ describe("reconciling the journal with the chain", () => {
     expect(sumOf("settled")).toBe(3);
     expect(sumOf("released")).toBe(4);
     expect(await reconcile({ db: own, chains, now })).toEqual({ settled: 0, released: 0, pending: 2, unreachable: [] });
-    for (const bought of paid) expect(await readPurchase(own, bought.id)).toMatchObject({ state: "settled", settledAmount: "10000" });
-    for (const bought of unpaid) expect(await readPurchase(own, bought.id)).toMatchObject({ state: "released", reason: "authorization_expired" });
+    for (const bought of paid)
+      expect(await readPurchase(own, bought.id)).toMatchObject({ state: "settled", settledAmount: "10000" });
+    for (const bought of unpaid)
+      expect(await readPurchase(own, bought.id)).toMatchObject({ state: "released", reason: "authorization_expired" });
     expect(await readPurchase(own, stale.id)).toMatchObject({ state: "released", reason: "never_signed" });
     expect((await openPurchases(own)).map((one) => one.id).toSorted()).toEqual([alive.id, fresh.id].toSorted());
     expect((await spending(own, policy, now)).assets[0]).toMatchObject({ spent: "30000", reserved: "20000" });
@@ -252,9 +293,17 @@ describe("reconciling the journal with the chain", () => {
     const bought = await purchase(own);
     await markSigned(own, bought.id, { now: await chainNow() });
     const now = new Date(Date.now() + 1e9);
-    expect(await reconcile({ db: own, chains: new Map(), now })).toEqual({ settled: 0, released: 0, pending: 1, unreachable: [NETWORK] });
+    expect(await reconcile({ db: own, chains: new Map(), now })).toEqual({
+      settled: 0,
+      released: 0,
+      pending: 1,
+      unreachable: [NETWORK],
+    });
     const dead = openChain({ network: NETWORK, rpcUrl: "http://127.0.0.1:1", confirmations: 0, pollMilliseconds: 20 });
-    expect(await reconcile({ db: own, chains: new Map([[NETWORK, dead]]), now })).toMatchObject({ pending: 1, unreachable: [NETWORK] });
+    expect(await reconcile({ db: own, chains: new Map([[NETWORK, dead]]), now })).toMatchObject({
+      pending: 1,
+      unreachable: [NETWORK],
+    });
     expect((await readPurchase(own, bought.id))?.state).toBe("signed");
     await own.destroy();
   });
@@ -271,10 +320,14 @@ describe("the stock x402 seller", () => {
     const written = requirement({ asset: getAddress(token), extra: { ...usdc.domain, memo: { deep: [1, "x"] } } });
     const { offer, accepted } = accept(written, own);
     const { payment } = reservation({ policy: own, offer, accepted, payer: wallet.address });
-    const payload = decodePaymentSignatureHeader(paymentHeader({ payment, accepted, signature: await wallet.signAuthorization(payment, offer) }));
+    const payload = decodePaymentSignatureHeader(
+      paymentHeader({ payment, accepted, signature: await wallet.signAuthorization(payment, offer) }),
+    );
     const requirements = written as unknown as PaymentRequirements;
     expect(new x402ResourceServer().findMatchingRequirements([requirements], payload)).toBe(requirements);
-    const signer = toFacilitatorEvmSigner({ ...client, address: client.account.address } as unknown as Parameters<typeof toFacilitatorEvmSigner>[0]);
+    const signer = toFacilitatorEvmSigner({ ...client, address: client.account.address } as unknown as Parameters<
+      typeof toFacilitatorEvmSigner
+    >[0]);
     const facilitator = new ExactEvmScheme(signer);
     expect(await facilitator.verify(payload, requirements)).toMatchObject({ isValid: true, payer: wallet.address });
     const result = await facilitator.settle(payload, requirements);

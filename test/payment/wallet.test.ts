@@ -13,7 +13,13 @@ import { accept, policyWith, SECRET, temporaryDirectory, usdc } from "./fixtures
 const KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 const { offer } = accept();
 const planFor = (payer: string) =>
-  planPayment({ offer, payer, nonce: deriveNonce(SECRET, "call-0001", 1), now: new Date(1.7e12), policy: policyWith() });
+  planPayment({
+    offer,
+    payer,
+    nonce: deriveNonce(SECRET, "call-0001", 1),
+    now: new Date(1.7e12),
+    policy: policyWith(),
+  });
 
 /** Everything a log, a trace or an agent could see of a value. */
 const shownOf = (value: unknown): string =>
@@ -91,9 +97,13 @@ describe("signing", () => {
       expect(error.code, JSON.stringify(change)).toBe("authorization_mismatch");
     }
     // Even where the offer is changed with it.
-    const twice = await errorOf(() => wallet.signAuthorization({ ...payment, amount: "20001" }, { ...offer, amount: "20001" }));
+    const twice = await errorOf(() =>
+      wallet.signAuthorization({ ...payment, amount: "20001" }, { ...offer, amount: "20001" }),
+    );
     expect(twice.code).toBe("authorization_mismatch");
-    const domain = await errorOf(() => wallet.signAuthorization(payment, { ...offer, extra: { name: "USD Coin", version: "9" } }));
+    const domain = await errorOf(() =>
+      wallet.signAuthorization(payment, { ...offer, extra: { name: "USD Coin", version: "9" } }),
+    );
     expect(domain.code).toBe("authorization_mismatch");
   });
 
@@ -110,7 +120,8 @@ describe("the key", () => {
   it("shows nowhere: not in the wallet, its signatures' errors or its printing", async () => {
     const wallet = walletFromPrivateKey(KEY);
     const error = await errorOf(() => wallet.signAuthorization({ ...planFor(wallet.address), amount: "1" }, offer));
-    for (const value of [wallet, error, { nested: { wallet } }]) expect(shownOf(value)).not.toMatch(/ac0974bec39a17e3/i);
+    for (const value of [wallet, error, { nested: { wallet } }])
+      expect(shownOf(value)).not.toMatch(/ac0974bec39a17e3/i);
     expect(shownOf(wallet)).toContain(wallet.address);
     expect(Object.keys(wallet).toSorted()).toEqual(["address", "signAuthorization"]);
     expect(Object.isFrozen(wallet)).toBe(true);
@@ -158,6 +169,6 @@ describe("the key", () => {
     expect(malformed).toMatchObject({ code: "private_key_invalid", details: { field: "wallet.privateKeyFile" } });
     expect(shownOf(malformed)).not.toMatch(/ac0974bec39a17e3/i);
     const folder = await errorOf(() => loadWallet({ privateKeyFile: directory, env: {} }));
-    expect(["key_file_unreadable", "key_file_permissions", "private_key_invalid"]).toContain(folder.code);
+    expect(folder.code).toBe("key_file_unreadable");
   });
 });

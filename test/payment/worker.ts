@@ -1,7 +1,8 @@
 // A process of its own for processes.test.ts. Reads its orders from the environment, opens the file, says `ready`, and
 // works once it is told to. The fault points are here, not in the library.
 import { once } from "node:events";
-import { markAnswered, markSent, markSigned, release, reserve, type ReserveRequest } from "../../src/payment/journal.ts";
+import { markAnswered, markSent, markSigned, release } from "../../src/payment/journal.ts";
+import { reserve, type ReserveRequest } from "../../src/payment/reserve.ts";
 import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { openDatabase } from "../../src/storage/database.ts";
 import { immediate } from "../../src/storage/migrations.ts";
@@ -34,7 +35,11 @@ if (orders.do === "reserve") {
   say(outcomes);
 } else if (orders.do === "transition") {
   const now = new Date();
-  say(await (orders.transition === "sign" ? markSigned(db, orders.id, { now }) : release(db, orders.id, { reason: "test", now })));
+  say(
+    await (orders.transition === "sign"
+      ? markSigned(db, orders.id, { now })
+      : release(db, orders.id, { reason: "test", now })),
+  );
 } else {
   const { at, key } = orders;
   const request = requestOf(orders.request);

@@ -7,15 +7,18 @@ import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { immediate } from "../../src/storage/migrations.ts";
 import { temporaryDirectory } from "../payment/fixtures.ts";
 
-const put = (db: Db, key: string = randomUUID()): Promise<unknown> => db.insertInto("meta").values({ key, value: "x" }).execute();
-const keys = async (db: Db): Promise<string[]> => (await db.selectFrom("meta").select("key").orderBy("key").execute()).map((row) => row.key);
+const put = (db: Db, key: string = randomUUID()): Promise<unknown> =>
+  db.insertInto("meta").values({ key, value: "x" }).execute();
+const keys = async (db: Db): Promise<string[]> =>
+  (await db.selectFrom("meta").select("key").orderBy("key").execute()).map((row) => row.key);
 
 describe("the file", () => {
   it("survives power loss commit by commit, and only its owner may read it", async () => {
     const path = join(temporaryDirectory(), "new.db");
     const db = await openDatabase(path);
     await put(db);
-    const pragma = async (name: string) => Object.values((await sql.raw<Record<string, unknown>>(`pragma ${name}`).execute(db)).rows[0] ?? {})[0];
+    const pragma = async (name: string) =>
+      Object.values((await sql.raw<Record<string, unknown>>(`pragma ${name}`).execute(db)).rows[0] ?? {})[0];
     expect(await pragma("journal_mode")).toBe("wal");
     expect(await pragma("synchronous")).toBe(2);
     for (const file of [path, `${path}-wal`]) expect((statSync(file).mode & 0o077).toString(8)).toBe("0");
@@ -107,11 +110,23 @@ describe("an immediate transaction", () => {
     await handles[0].insertInto("meta").values({ key: "counter", value: "0" }).execute();
     const add = (db: Db) =>
       immediate(db, async (tx) => {
-        const { value } = await tx.selectFrom("meta").select("value").where("key", "=", "counter").executeTakeFirstOrThrow();
-        await tx.updateTable("meta").set({ value: String(Number(value) + 1) }).where("key", "=", "counter").execute();
+        const { value } = await tx
+          .selectFrom("meta")
+          .select("value")
+          .where("key", "=", "counter")
+          .executeTakeFirstOrThrow();
+        await tx
+          .updateTable("meta")
+          .set({ value: String(Number(value) + 1) })
+          .where("key", "=", "counter")
+          .execute();
       });
     await Promise.all(Array.from({ length: 60 }, (_, index) => add(handles[index % 3] ?? handles[0])));
-    const { value } = await handles[0].selectFrom("meta").select("value").where("key", "=", "counter").executeTakeFirstOrThrow();
+    const { value } = await handles[0]
+      .selectFrom("meta")
+      .select("value")
+      .where("key", "=", "counter")
+      .executeTakeFirstOrThrow();
     expect(value).toBe("60");
     await Promise.all(handles.map((db) => db.destroy()));
   });

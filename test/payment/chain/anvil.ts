@@ -8,13 +8,13 @@ import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { foundry } from "viem/chains";
 import { jsonRpc } from "viem/nonce";
 
-const require = createRequire(import.meta.url);
+const load = createRequire(import.meta.url);
 /** Anvil's first well-known account, which has ether. */
 const FUNDED = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 
 /** A real chain on a free port of this machine. */
 export async function startAnvil(): Promise<{ rpcUrl: string; stop: () => Promise<void> }> {
-  const bin = join(dirname(require.resolve("@foundry-rs/anvil/package.json")), "bin.mjs");
+  const bin = join(dirname(load.resolve("@foundry-rs/anvil/package.json")), "bin.mjs");
   const child = spawn(process.execPath, [bin, "--port", "0", "--host", "127.0.0.1"], {
     env: { ...process.env, TARGET_TOOL: "anvil" },
     stdio: ["ignore", "pipe", "inherit"],
@@ -37,16 +37,20 @@ export async function startAnvil(): Promise<{ rpcUrl: string; stop: () => Promis
 
 type Compiled = { abi: Abi; bytecode: Hex };
 
-let compiled: Promise<Compiled> | undefined;
-const compileToken = (): Promise<Compiled> => (compiled ??= compile());
+let compiled: Compiled | undefined;
+const compileToken = (): Compiled => (compiled ??= compile());
 
-async function compile(): Promise<Compiled> {
-  const { default: solc } = (await import("solc" as string)) as { default: { compile: (input: string) => string } };
+function compile(): Compiled {
+  const solc = load("solc") as { compile: (input: string) => string };
   const content = readFileSync(join(import.meta.dirname, "token.sol"), "utf8");
   const input = {
     language: "Solidity",
     sources: { "token.sol": { content } },
-    settings: { evmVersion: "cancun", optimizer: { enabled: true }, outputSelection: { "*": { "*": ["abi", "evm.bytecode.object"] } } },
+    settings: {
+      evmVersion: "cancun",
+      optimizer: { enabled: true },
+      outputSelection: { "*": { "*": ["abi", "evm.bytecode.object"] } },
+    },
   };
   const output = JSON.parse(solc.compile(JSON.stringify(input))) as {
     contracts: Record<string, Record<string, { abi: Abi; evm: { bytecode: { object: string } } }>>;
@@ -60,10 +64,17 @@ async function compile(): Promise<Compiled> {
 export async function openTestChain(rpcUrl: string) {
   // Its own count: the one that viem shares would carry nonces from one chain to the next.
   const account = privateKeyToAccount(FUNDED, { nonceManager: createNonceManager({ source: jsonRpc() }) });
-  const client = createTestClient({ mode: "anvil", account, chain: foundry, transport: http(rpcUrl), pollingInterval: 20, cacheTime: 0 })
+  const client = createTestClient({
+    mode: "anvil",
+    account,
+    chain: foundry,
+    transport: http(rpcUrl),
+    pollingInterval: 20,
+    cacheTime: 0,
+  })
     .extend(publicActions)
     .extend(walletActions);
-  const { abi, bytecode } = await compileToken();
+  const { abi, bytecode } = compileToken();
   const deployed = await client.waitForTransactionReceipt({ hash: await client.deployContract({ abi, bytecode }) });
   const token = deployed.contractAddress;
   if (token === null || token === undefined) throw new Error("the token was not deployed");
