@@ -4,6 +4,7 @@ import { text as readStream } from "node:stream/consumers";
 import type { Command } from "commander";
 import type { ApprovalDecision, ApprovalRequest } from "../buyer/types.ts";
 import { Proof402Error } from "../errors.ts";
+import type { Verdict } from "../receipts/schema.ts";
 import { buyInference } from "../tools/index.ts";
 import type { ToolDefinition } from "../tools/definition.ts";
 import { runTool } from "./run-tool.ts";
@@ -16,11 +17,12 @@ type Options = { input: string; seller?: string; assurance?: string; maxUsd?: st
 export async function buy(model: string, options: Options, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
   const input = await readInput(options.input);
+  const key = options.key ?? `cli-${crypto.randomUUID()}`;
   const abort = new AbortController();
   const onSignal = (): void => abort.abort();
   process.once("SIGINT", onSignal);
   try {
-    return await withBuyer(rest, (buyer) =>
+    const code = await withBuyer(rest, (buyer) =>
       runTool(
         buyInference as unknown as ToolDefinition,
         {
@@ -30,7 +32,7 @@ export async function buy(model: string, options: Options, command: Command): Pr
           ...(options.assurance === undefined ? {} : { assurance: options.assurance }),
           ...(options.maxUsd === undefined ? {} : { max_usd: Number(options.maxUsd) }),
           ...(options.wait === undefined ? {} : { wait: options.wait }),
-          ...(options.key === undefined ? {} : { idempotency_key: options.key }),
+          idempotency_key: key,
         },
         {
           buyer,
@@ -40,13 +42,23 @@ export async function buy(model: string, options: Options, command: Command): Pr
             progress: ({ message, done, total }) => note(`[${done}/${total}] ${message}`),
             ...(process.stdin.isTTY && process.stderr.isTTY ? { approve: askAtTerminal } : {}),
           },
-          exit: (data) => ((data as { receipt: { verdict: string } }).receipt.verdict === "failed" ? EXIT.failed : EXIT.ok),
+          exit: (data) => exitOfVerdict((data as { receipt: { verdict: Verdict } }).receipt.verdict, options.wait === "verified"),
+          onError: ({ money }) => {
+            if (money !== "not-moved") note(`To ask again without paying twice, add: --key ${key}`);
+          },
         },
       ),
     );
+    return abort.signal.aborted && code !== EXIT.ok ? EXIT.interrupted : code;
   } finally {
     process.off("SIGINT", onSignal);
   }
+}
+
+/** An answer that nothing speaks against yet is the result that was asked for, unless waiting for the verdict was. */
+function exitOfVerdict(verdict: Verdict, waited: boolean): number {
+  if (verdict === "failed") return EXIT.failed;
+  return verdict === "verified" || (verdict === "pending" && !waited) ? EXIT.ok : EXIT.open;
 }
 
 /** JSON text, `@file`, or `-` for standard input. Throws Proof402Error `invalid_input`. */

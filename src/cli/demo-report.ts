@@ -1,4 +1,4 @@
-import pc from "picocolors";
+import { colour as pc } from "./colour.ts";
 import type { Appraisal } from "../receipts/schema.ts";
 import { layerTable } from "./layer-table.ts";
 

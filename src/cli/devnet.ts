@@ -1,13 +1,17 @@
-import { resolve } from "node:path";
+import { readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
 import type { Command } from "commander";
+import { CONFIG_FILE } from "../config/load.ts";
+import { configSchema } from "../config/schema.ts";
 import { Proof402Error } from "../errors.ts";
-import { EXIT, globals, note, printJson } from "./globals.ts";
+import { EXIT, globals, note, print } from "./globals.ts";
 
 type Options = { dir: string; ports?: string; blockSeconds?: string };
 
+const DEVNET_NETWORK = "eip155:31337";
 const PORT_NAMES = ["chain", "facilitator", "attested", "cheap", "plain"] as const;
 
-/** `proof402 devnet`: a market on this machine until a signal, or until standard input closes with `--json`. */
+/** `proof402 devnet`: a market on this machine until a signal. `--json` prints one line when it is ready. */
 export async function devnet(options: Options, command: Command): Promise<number> {
   const { json = false } = globals(command);
   const { startDevnet, writeDevnet } = await import("../devnet/index.ts");
@@ -15,12 +19,15 @@ export async function devnet(options: Options, command: Command): Promise<number
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => done());
   });
   const ports = readPorts(options.ports);
-  const blockSeconds = options.blockSeconds === undefined ? undefined : Number(options.blockSeconds);
+  const blockSeconds = readSeconds(options.blockSeconds);
+  const directory = resolve(options.dir);
+  await keepForeignConfig(join(directory, CONFIG_FILE));
   const market = await startDevnet({ ...(ports === null ? {} : { ports }), ...(blockSeconds === undefined ? {} : { blockSeconds }) });
   try {
-    const { config } = await writeDevnet(market, resolve(options.dir));
+    const { config } = await writeDevnet(market, directory);
     const { rpcUrl, chainId, token, facilitatorUrl, sellers } = market;
-    if (json) printJson({ config, rpcUrl, chainId, token, facilitatorUrl, sellers });
+    // One line, so that a program that starts it can read up to the line's end.
+    if (json) print(JSON.stringify({ config, rpcUrl, chainId, token, facilitatorUrl, sellers }));
     else {
       note("A market on this machine. Its hardware is simulated and its money is play money.");
       note(`  chain        ${rpcUrl} (id ${chainId})\n  token        ${token}\n  facilitator  ${facilitatorUrl}`);
@@ -32,6 +39,28 @@ export async function devnet(options: Options, command: Command): Promise<number
     await market.stop();
   }
   return EXIT.ok;
+}
+
+/** Refuses to write over a configuration that names any real network: `.proof402` in a home directory may be the owner's own. */
+async function keepForeignConfig(path: string): Promise<void> {
+  const text = await readFile(path, "utf8").catch(() => null);
+  if (text === null || isDevnetConfig(text)) return;
+  throw new Proof402Error("config_exists", `${path} is not a devnet's configuration and is not written over.`, { next: "Name another directory with --dir." });
+}
+
+function isDevnetConfig(text: string): boolean {
+  try {
+    const parsed = configSchema.safeParse(JSON.parse(text));
+    return parsed.success && parsed.data.networks.every(({ network }) => network === DEVNET_NETWORK);
+  } catch {
+    return false;
+  }
+}
+
+function readSeconds(given: string | undefined): number | undefined {
+  if (given === undefined) return undefined;
+  if (/^[1-9][0-9]{0,3}$/.test(given)) return Number(given);
+  throw new Proof402Error("usage", "--block-seconds takes a whole number of seconds.", { next: "Leave it out for a block per transaction." });
 }
 
 function readPorts(given: string | undefined): Partial<Record<(typeof PORT_NAMES)[number], number>> | null {

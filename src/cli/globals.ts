@@ -3,8 +3,14 @@ import type { Command } from "commander";
 /** Options of every command. */
 export type GlobalOptions = { config?: string; json?: boolean };
 
-/** What the process ends with. */
-export const EXIT = { ok: 0, failed: 1, open: 2, usage: 64 } as const;
+/** What the process ends with; `--help` shows the same table. */
+export const EXIT = { ok: 0, failed: 1, open: 2, usage: 64, interrupted: 130 } as const;
+
+/** Codes of errors that mean the input could not be used, not that the work failed. */
+const UNREADABLE = /^(?:usage|invalid_input|receipt_(?!not_found|store_damaged)|config_)/;
+
+/** The exit code for an error's code. */
+export const exitOf = (code: string): number => (UNREADABLE.test(code) ? EXIT.usage : EXIT.failed);
 
 /** The options given before and after the command's name. */
 export const globals = (command: Command): GlobalOptions => command.optsWithGlobals<GlobalOptions>();

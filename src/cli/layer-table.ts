@@ -1,4 +1,4 @@
-import pc from "picocolors";
+import { colour as pc } from "./colour.ts";
 import { LAYERS, type Appraisal, type Status, type Verdict } from "../receipts/schema.ts";
 
 const STATUS_COLOUR: Record<Status, (text: string) => string> = {

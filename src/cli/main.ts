@@ -1,13 +1,24 @@
 #!/usr/bin/env node
 import { Command, CommanderError, Option } from "commander";
 import { Proof402Error } from "../errors.ts";
+import { EXIT, exitOf, note, printJson } from "./globals.ts";
 import { ASSURANCES } from "../receipts/schema.ts";
 import { VERSION } from "../version.ts";
 
 /** What a command resolves to: the process's exit code. */
 type Action = (...args: never[]) => Promise<number>;
 
-let exitCode = 0;
+const EXIT_CODES = `
+Exit codes
+  0    done; verify and buy: no reason not to act was found (verify: verified)
+  1    failed: the verdict is failed, or the work could not be done
+  2    open: the verdict is pending (buy: only with --wait verified) or unverified
+  64   the command line, the configuration or a file could not be read
+  130  interrupted
+
+Start with: proof402 demo`;
+
+let exitCode: number = EXIT.ok;
 
 /** Loads a command's module when it runs: `--help` and `--version` load nothing else. */
 const lazily =
@@ -24,7 +35,7 @@ function buildProgram(): Command {
     .version(VERSION)
     .option("--config <file>", "configuration file (default: PROOF402_CONFIG, ./proof402.config.json, ~/.proof402/)")
     .option("--json", "print data as JSON on stdout")
-    .addHelpText("after", "\nExit codes: 0 done (verify: verified), 1 failed, 2 pending or unverified, 64 usage or unreadable input.\nStart with: proof402 demo")
+    .addHelpText("after", EXIT_CODES)
     .exitOverride()
     .configureHelp({ showGlobalOptions: true });
 
@@ -76,7 +87,7 @@ function buildProgram(): Command {
 
   program
     .command("verify <file-or-id>")
-    .description("check a receipt from its own evidence, offline")
+    .description("check a receipt from its own evidence, offline (- reads standard input)")
     .option("--at <time>", "judge as of this time, or now (default: when it was bought)")
     .addOption(assurance)
     .addHelpText("after", "\nExample: proof402 verify receipt.json\nExits 0 verified, 1 failed, 2 pending or unverified, 64 unreadable.")
@@ -111,20 +122,24 @@ function buildProgram(): Command {
   return program;
 }
 
-/** Errors that mean the input could not be used, not that the work failed. */
-const UNREADABLE = /^(?:usage|invalid_input|receipt_(?!not_found)|config_)/;
-
 function report(error: unknown, json: boolean): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 64;
+  // Commander has said on stderr what was wrong.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   const ours = Proof402Error.isInstance(error);
   const code = ours ? error.code : "internal_error";
   const message = ours ? error.message : `An unexpected ${error instanceof Error ? error.name : "error"} stopped the command.`;
   const money = ours ? error.money : "may-move";
   const next = ours ? error.next : "Look at spending before trying again.";
-  if (json) process.stdout.write(`${JSON.stringify({ error: { code, message, money, next } }, null, 2)}\n`);
-  else process.stderr.write(`Error ${code}: ${message}\n${next}\n`);
-  return UNREADABLE.test(code) ? 64 : 1;
+  if (json) printJson({ error: { code, message, money, next } });
+  else note(`Error ${code}: ${message}\n${next}`);
+  return exitOf(code);
 }
+
+// A reader that has seen enough (`| head`) is no error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit(exitCode);
+});
 
 try {
   await buildProgram().parseAsync();

@@ -1,9 +1,10 @@
 import type { Command } from "commander";
+import { auditLog } from "../receipts/log.ts";
 import { listModels, spending } from "../tools/index.ts";
 import type { ToolDefinition } from "../tools/definition.ts";
 import { runTool } from "./run-tool.ts";
 import { EXIT, globals, note, print, printJson } from "./globals.ts";
-import { withBuyer } from "./session.ts";
+import { withBuyer, withStore } from "./session.ts";
 
 /** `proof402 models`. */
 export async function showModels(model: string | undefined, _options: unknown, command: Command): Promise<number> {
@@ -26,7 +27,7 @@ export async function showSpending(options: { reconcile?: boolean }, command: Co
 /** `proof402 audit`: walks the receipt log. Exits 1 where it is broken. */
 export async function auditReceipts(_options: unknown, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
-  const result = await withBuyer(rest, (buyer) => buyer.audit());
+  const result = await withStore(rest, auditLog);
   if (json) printJson(result);
   else if (result.ok) print(`The log is whole: ${result.entries} entries, ${result.receipts} receipts. Head ${result.head}`);
   else print(`The log is BROKEN at entry ${result.seq ?? "(none)"}, receipt ${result.receiptId ?? "(none)"}: ${result.message} [${result.code}]`);

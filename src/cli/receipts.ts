@@ -1,18 +1,20 @@
 import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
+import { Proof402Error } from "../errors.ts";
 import { newestAppraisal } from "../receipts/newest.ts";
 import { redactReceipt, serializeReceipt } from "../receipts/receipt.ts";
+import { listReceipts as newestReceipts } from "../receipts/store.ts";
 import { summarize } from "../tools/summary.ts";
 import { layerTable } from "./layer-table.ts";
 import { EXIT, globals, note, print, printJson } from "./globals.ts";
-import { withBuyer } from "./session.ts";
-import { readReceiptFile } from "./verify.ts";
+import { readReceiptFile } from "./receipt-file.ts";
+import { storedReceipt, withBuyer, withStore } from "./session.ts";
 
 /** `proof402 receipts list`: the newest first. */
 export async function listReceipts(options: { limit: string }, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
   const limit = Math.min(1000, Math.max(1, Number.parseInt(options.limit, 10) || 20));
-  const receipts = await withBuyer(rest, (buyer) => buyer.listReceipts({ limit }));
+  const receipts = await withStore(rest, (db) => newestReceipts(db, { limit }));
   const summaries = receipts.map((receipt) => summarize(receipt, newestAppraisal(receipt)));
   if (json) printJson({ receipts: summaries });
   else for (const s of summaries) print(`${s.at}  ${s.verdict.padEnd(10)} ${s.assurance.padEnd(8)} ${s.seller}/${s.model}  ${s.id}`);
@@ -24,7 +26,8 @@ export async function listReceipts(options: { limit: string }, command: Command)
 export async function showReceipt(id: string, options: { wait?: string }, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
   const waitSeconds = Math.min(600, Math.max(0, Number(options.wait ?? 0) || 0));
-  const receipt = await withBuyer(rest, (buyer) => buyer.getReceipt(id, { waitSeconds }));
+  const receipt =
+    waitSeconds === 0 ? await withStore(rest, (db) => storedReceipt(db, id)) : await withBuyer(rest, (buyer) => buyer.getReceipt(id, { waitSeconds }));
   if (json) printJson(receipt);
   else print(`Receipt ${receipt.id}\n${layerTable(newestAppraisal(receipt))}`);
   return EXIT.ok;
@@ -38,9 +41,11 @@ export async function exportReceipt(
   command: Command,
 ): Promise<number> {
   const { json = false, ...rest } = globals(command);
-  const receipt = await withBuyer(rest, (buyer) => buyer.getReceipt(id));
+  const receipt = await withStore(rest, (db) => storedReceipt(db, id));
   const shared = redactReceipt(receipt, { request: options.redactRequest === true, response: options.redactResponse === true });
-  await writeFile(file, serializeReceipt(shared));
+  await writeFile(file, serializeReceipt(shared)).catch((error: unknown) => {
+    throw new Proof402Error("file_unwritable", `${file} could not be written.`, { next: "Check the path.", cause: error });
+  });
   if (json) printJson({ id, file });
   else note(`Wrote ${file}`);
   return EXIT.ok;

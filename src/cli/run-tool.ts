@@ -1,9 +1,19 @@
 import type { Buyer } from "../buyer/types.ts";
-import type { ToolContext, ToolDefinition, ToolOutcome } from "../tools/definition.ts";
-import { EXIT, note, print, printJson } from "./globals.ts";
+import type { ToolContext, ToolDefinition, ToolError, ToolOutcome } from "../tools/definition.ts";
+import { callTool } from "../tools/call.ts";
+import { EXIT, exitOf, note, print, printJson } from "./globals.ts";
 
 /** The inputs of a tool that a command has read from its arguments. */
 export type ToolInput = Record<string, unknown>;
+
+/** How a command shows what a tool returned. */
+type Shown = {
+  json: boolean;
+  show?: (data: unknown, text: string) => string;
+  /** The exit code that success ends with. */
+  exit?: (data: unknown) => number;
+  onError?: (error: ToolError) => void;
+};
 
 /**
  * Runs a tool for a command and prints its outcome: the same data as on every other surface with `--json`, else its text.
@@ -12,21 +22,13 @@ export type ToolInput = Record<string, unknown>;
 export async function runTool(
   definition: ToolDefinition,
   input: ToolInput,
-  options: { buyer: Buyer; json: boolean; context?: Partial<ToolContext>; show?: (data: unknown, text: string) => string; exit?: (data: unknown) => number },
+  options: Shown & { buyer: Buyer; context?: Partial<ToolContext> },
 ): Promise<number> {
-  const parsed = definition.input.safeParse(input);
-  if (!parsed.success) {
-    for (const issue of parsed.error.issues) note(`${issue.path.map(String).join(".") || definition.name}: ${issue.message}`);
-    return EXIT.usage;
-  }
-  const outcome = await definition.run({ buyer: options.buyer, clock: () => new Date(), ...options.context }, parsed.data);
+  const outcome = await callTool(definition, { buyer: options.buyer, clock: () => new Date(), ...options.context }, input);
   return printOutcome(outcome, options);
 }
 
-function printOutcome(
-  outcome: ToolOutcome<unknown>,
-  options: { json: boolean; show?: (data: unknown, text: string) => string; exit?: (data: unknown) => number },
-): number {
+function printOutcome(outcome: ToolOutcome<unknown>, options: Shown): number {
   if (outcome.status === "ok") {
     if (options.json) printJson(outcome.data);
     else print(options.show?.(outcome.data, outcome.text) ?? outcome.text);
@@ -35,5 +37,6 @@ function printOutcome(
   if (outcome.status === "need_input") throw new Error("a command always has an answer");
   if (options.json) printJson({ error: outcome.error });
   else note(outcome.text);
-  return EXIT.failed;
+  options.onError?.(outcome.error);
+  return exitOf(outcome.error.code);
 }

@@ -2,7 +2,11 @@ import { openBuyer } from "../buyer/open.ts";
 import type { Buyer } from "../buyer/types.ts";
 import { loadConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
+import { Proof402Error } from "../errors.ts";
 import { loadWallet } from "../payment/wallet.ts";
+import type { Receipt } from "../receipts/schema.ts";
+import { readReceipt } from "../receipts/store.ts";
+import { openDatabase, type Db } from "../storage/database.ts";
 import type { GlobalOptions } from "./globals.ts";
 
 /** The configuration named on the command line or found as `loadConfig` finds it. */
@@ -11,7 +15,8 @@ export const configOf = (options: GlobalOptions): Promise<Config> => loadConfig(
 /** Opens a buyer over the configuration and its wallet, if there is one. */
 export async function openFor(options: GlobalOptions): Promise<Buyer> {
   const config = await configOf(options);
-  return openBuyer({ config, wallet: await loadWallet({ ...config.wallet, env: process.env }) });
+  const wallet = await loadWallet({ ...config.wallet, env: process.env });
+  return usable(config, () => openBuyer({ config, wallet }));
 }
 
 /** Opens a buyer for the length of one command and closes it whatever happens. */
@@ -21,5 +26,38 @@ export async function withBuyer<T>(options: GlobalOptions, work: (buyer: Buyer) 
     return await work(buyer);
   } finally {
     await buyer.close();
+  }
+}
+
+/** Opens what is stored, for commands that need no key and ask nobody: no wallet, no network, no background work. */
+export async function withStore<T>(options: GlobalOptions, work: (db: Db) => Promise<T>): Promise<T> {
+  const config = await configOf(options);
+  const db = await usable(config, () => openDatabase(config.database));
+  try {
+    return await work(db);
+  } finally {
+    await db.destroy();
+  }
+}
+
+/** The stored receipt. Throws Proof402Error `receipt_not_found`. */
+export async function storedReceipt(db: Db, id: string): Promise<Receipt> {
+  const receipt = await readReceipt(db, id);
+  if (receipt !== null) return receipt;
+  throw new Proof402Error("receipt_not_found", `No receipt "${id.slice(0, 64)}" is stored here.`, {
+    next: "Check the id with `proof402 receipts`, or import the receipt file first.",
+  });
+}
+
+/** The driver's and the file system's complaints about the database, as an error that names the file. */
+async function usable<T>(config: Config, open: () => Promise<T>): Promise<T> {
+  try {
+    return await open();
+  } catch (error) {
+    if (Proof402Error.isInstance(error)) throw error;
+    throw new Proof402Error("database_unusable", `${config.database} cannot be used as the buyer's database.`, {
+      next: "Check that it can be written and was made by proof402. The configuration's database, or PROOF402_DATABASE, names it.",
+      cause: error,
+    });
   }
 }

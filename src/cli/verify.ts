@@ -1,17 +1,16 @@
-import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { appraisalPolicyOf } from "../buyer/context.ts";
 import { wantedAssurance } from "../receipts/newest.ts";
 import type { Config } from "../config/schema.ts";
 import { Proof402Error } from "../errors.ts";
-import { parseReceipt } from "../receipts/receipt.ts";
 import { ASSURANCES, type Assurance, type Receipt, type Verdict } from "../receipts/schema.ts";
 import { verificationOf } from "../tools/verify-receipt.ts";
 import { appraise } from "../verify/appraise.ts";
 import { appraisalPolicySchema } from "../verify/policy.ts";
 import { layerTable } from "./layer-table.ts";
 import { EXIT, globals, note, print, printJson, type GlobalOptions } from "./globals.ts";
-import { configOf, withBuyer } from "./session.ts";
+import { readReceiptFile } from "./receipt-file.ts";
+import { configOf, storedReceipt, withStore } from "./session.ts";
 
 type Options = { at?: string; assurance?: string };
 
@@ -19,18 +18,17 @@ const EXIT_OF: Record<Verdict, number> = { verified: EXIT.ok, failed: EXIT.faile
 
 /**
  * `proof402 verify FILE|ID`: judges a receipt from its own evidence, offline. A file needs no wallet and no database, and
- * without a configuration is judged by AWS's root alone. Exits 0 verified, 1 failed, 2 pending or unverified, 64 unreadable.
+ * without a configuration is judged by AWS's root alone. An id is looked up in the database. Exits 0 verified, 1 failed, 2 pending or unverified, 64 unreadable.
  */
 export async function verify(target: string, options: Options, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
   const assurance = readAssurance(options.assurance);
   const at = readTime(options.at);
   const config = await configIfAny(rest);
-  const receipt = await readTarget(target, rest);
-  const wanted = assurance ?? (config === null ? "attested" : wantedAssurance(receipt, config.verification.assurance));
+  const { receipt, wanted } = await readTarget(target, rest, config?.verification.assurance ?? "attested");
   const appraisal = await appraise({
     receipt,
-    policy: config === null ? appraisalPolicySchema.parse({ assurance: wanted }) : appraisalPolicyOf(config, wanted),
+    policy: config === null ? appraisalPolicySchema.parse({ assurance: assurance ?? wanted }) : appraisalPolicyOf(config, assurance ?? wanted),
     now: new Date(),
     evaluateAt: at ?? new Date(receipt.core.response.receivedAt),
   });
@@ -52,22 +50,11 @@ async function configIfAny(options: GlobalOptions): Promise<Config | null> {
   }
 }
 
-async function readTarget(target: string, options: GlobalOptions): Promise<Receipt> {
-  if (/^p402_[a-z2-7]{52}$/.test(target)) return withBuyer(options, (buyer) => buyer.getReceipt(target));
-  return readReceiptFile(target);
-}
-
-/** Reads a receipt file. Throws Proof402Error `receipt_unreadable` or one of `parseReceipt`'s codes. */
-export async function readReceiptFile(path: string): Promise<Receipt> {
-  let bytes: Uint8Array;
-  try {
-    bytes = await readFile(path);
-  } catch (error) {
-    throw new Proof402Error("receipt_unreadable", `${path} could not be read.`, { next: "Check the path.", cause: error });
-  }
-  const parsed = parseReceipt(bytes);
-  if (parsed.ok) return parsed.receipt;
-  throw new Proof402Error(parsed.code, parsed.message, { next: "Get the receipt again from where it was made; this file cannot be trusted." });
+/** The receipt and the assurance to judge it by: what a stored purchase was asked for. A file's own word on that counts nothing. */
+async function readTarget(target: string, options: GlobalOptions, byDefault: Assurance): Promise<{ receipt: Receipt; wanted: Assurance }> {
+  if (!/^p402_[a-z2-7]{52}$/.test(target)) return { receipt: await readReceiptFile(target), wanted: byDefault };
+  const receipt = await withStore(options, (db) => storedReceipt(db, target));
+  return { receipt, wanted: wantedAssurance(receipt, byDefault) };
 }
 
 function readAssurance(given: string | undefined): Assurance | undefined {
