@@ -23,10 +23,11 @@ import type { PurchaseRecord } from "../../src/payment/types.ts";
 import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import type { Payment } from "../../src/receipts/schema.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
-import { newKey, openTestChain, startAnvil, type TestChain } from "./chain/anvil.ts";
+import { startAnvil, type Anvil } from "../../src/devnet/anvil.ts";
+import { newKey, openTestChain, type TestChain } from "./chain/token.ts";
 import { accept, NETWORK, PAYEE, policyWith, requirement, reservation, temporaryDirectory, usdc } from "./fixtures.ts";
 
-let anvil: Awaited<ReturnType<typeof startAnvil>>;
+let anvil: Anvil;
 let chain: TestChain;
 let eyes: Chain;
 let policy: PaymentPolicy;
@@ -313,7 +314,7 @@ describe("the stock x402 seller", () => {
   it("matches our payment to its requirement and its facilitator settles it", async () => {
     // Its facilitator goes by this machine's clock, so its chain must too.
     const fresh = await startAnvil();
-    onTestFinished(fresh.stop);
+    onTestFinished(() => fresh.stop());
     const { client, token } = await openTestChain(fresh.rpcUrl);
     const own = policyWith([{ ...usdc, asset: token }]);
     // EIP-55 case and fields we do not know, as a seller may send them: quoted back unchanged.

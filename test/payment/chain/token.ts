@@ -1,8 +1,6 @@
-import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
-import { createInterface } from "node:readline";
+import { join } from "node:path";
 import { createNonceManager, createTestClient, http, publicActions, walletActions, type Abi, type Hex } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { foundry } from "viem/chains";
@@ -11,29 +9,6 @@ import { jsonRpc } from "viem/nonce";
 const load = createRequire(import.meta.url);
 /** Anvil's first well-known account, which has ether. */
 const FUNDED = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
-
-/** A real chain on a free port of this machine. */
-export async function startAnvil(): Promise<{ rpcUrl: string; stop: () => Promise<void> }> {
-  const bin = join(dirname(load.resolve("@foundry-rs/anvil/package.json")), "bin.mjs");
-  const child = spawn(process.execPath, [bin, "--port", "0", "--host", "127.0.0.1"], {
-    env: { ...process.env, TARGET_TOOL: "anvil" },
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-  for await (const line of createInterface(child.stdout)) {
-    const found = /Listening on (127\.0\.0\.1:\d+)/.exec(line);
-    if (found === null) continue;
-    child.stdout.resume();
-    return {
-      rpcUrl: `http://${found[1]}`,
-      async stop() {
-        child.kill("SIGTERM");
-        await exited;
-      },
-    };
-  }
-  throw new Error("anvil did not start");
-}
 
 type Compiled = { abi: Abi; bytecode: Hex };
 
