@@ -105,7 +105,8 @@ export function startSecondClock(ctx: BuyerContext): SecondClock {
   return {
     wake(hint) {
       if (hint !== undefined) hints.set(hint.receiptId, hint.transaction);
-      run();
+      // The caller's answer goes out first: it does not wait for this clock.
+      setImmediate(run);
     },
     async stop() {
       stopped = true;
