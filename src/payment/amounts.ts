@@ -20,8 +20,10 @@ export function usdToBaseUnits(usd: number, decimals: number): bigint {
       next: "Give for example 0.05.",
     });
   }
-  // Twelve decimals carry every cent-like bound exactly and keep binary noise such as 0.1 + 0.2 out.
-  const micros = BigInt(Math.round(usd * 1e6)) * 10n ** 6n;
-  const exact = usd < 1e3 ? BigInt(Math.round(usd * 1e12)) : micros;
-  return decimals >= 12 ? exact * 10n ** BigInt(decimals - 12) : exact / 10n ** BigInt(12 - decimals);
+  // The number's shortest decimal form is what its writer meant; cut off, not rounded, after the asset's last decimal.
+  const [mantissa = "", exponent = ""] = usd.toExponential().split("e");
+  const [whole = "", fraction = ""] = mantissa.split(".");
+  const scale = decimals + Number(exponent) - fraction.length;
+  const digits = BigInt(whole + fraction);
+  return scale >= 0 ? digits * 10n ** BigInt(scale) : digits / 10n ** BigInt(-scale);
 }

@@ -104,7 +104,7 @@ export function readPaymentResponse(
  * policy only. Offers in USD-stable assets are compared by worth and come first; others follow in the policy's order.
  *
  * `payTo` is the seller's pinned list of addresses; `maxUsd` the caller's own bound, which only USD-stable assets can meet.
- * Refusals come with the one that got furthest first. Seller text is in none of them.
+ * Refusals come with the one that got furthest first. Seller text is in none of them. Throws Proof402Error `invalid_max_usd`.
  */
 export function chooseOffer(options: {
   policy: PaymentPolicy;
