@@ -1,14 +1,18 @@
+/** One timed run. What it returns is done before the next arm and not timed: work an arm leaves behind must not slow another. */
+export type Arm = () => Promise<void | (() => Promise<unknown>)>;
+
 /** Medians of interleaved arms: every round runs each arm once, so that drift of the machine hits all alike. */
 export async function interleaved(
-  arms: Readonly<Record<string, () => Promise<unknown>>>,
+  arms: Readonly<Record<string, Arm>>,
   options: { rounds: number; warmup: number },
 ): Promise<Record<string, number>> {
   const times = new Map<string, number[]>(Object.keys(arms).map((name) => [name, []]));
   for (let round = -options.warmup; round < options.rounds; round += 1) {
     for (const [name, run] of Object.entries(arms)) {
       const began = performance.now();
-      await run();
+      const leftover = await run();
       const took = performance.now() - began;
+      await leftover?.();
       if (round >= 0) times.get(name)?.push(took);
     }
   }

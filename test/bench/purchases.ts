@@ -15,7 +15,7 @@ import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
 import { appraise } from "../../src/verify/appraise.ts";
 import { createVerifySession } from "../../src/verify/session.ts";
-import { interleaved, median, row } from "./measure.ts";
+import { interleaved, median, row, type Arm } from "./measure.ts";
 
 const CLI = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
 const INPUT = { features: [-0.012, -0.034, -0.081, 0.62, 0.74, -0.19, 1.8, 0.21] };
@@ -56,9 +56,11 @@ function stockFetch(market: Market): typeof fetch {
   return wrapFetchWithPayment(fetch, client);
 }
 
-const buyWith = (buyer: Buyer) => async (): Promise<void> => {
+/** The answer is timed; its settlement is waited for before anything else is. */
+const buyWith = (buyer: Buyer): Arm => async () => {
   const result = await buyer.buy({ model: "eth-risk", input: INPUT, seller: "attested", idempotencyKey: crypto.randomUUID() });
   if ("needInput" in result || result.appraisal.assurance !== "attested") throw new Error("the purchase was not verified");
+  return () => buyer.getReceipt(result.receipt.id, { waitSeconds: 10 });
 };
 
 /** Purchases against the stock client, then offline verification of the receipts they left. */
@@ -74,7 +76,9 @@ export async function benchPurchases(rounds: number): Promise<string[]> {
     const body = JSON.stringify({ inputs: [{ name: "features", datatype: "FP32", shape: [1, 8], data: INPUT.features }] });
     const times = await interleaved(
       {
-        unpaid: async () => (await fetch(`${origin}/v2/models/eth-risk`)).text(),
+        unpaid: async () => {
+          await (await fetch(`${origin}/v2/models/eth-risk`)).text();
+        },
         stock: async () => {
           const response = await paid(`${origin}/v2/models/eth-risk/infer`, { method: "POST", headers: { "content-type": "application/json" }, body });
           if (response.status !== 200) throw new Error(`stock client: ${response.status}`);
