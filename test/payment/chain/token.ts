@@ -43,7 +43,8 @@ export async function openTestChain(rpcUrl: string) {
     mode: "anvil",
     account,
     chain: foundry,
-    transport: http(rpcUrl),
+    // Mining thousands of blocks takes longer than the default of ten seconds on a busy machine.
+    transport: http(rpcUrl, { timeout: 60_000 }),
     pollingInterval: 20,
     cacheTime: 0,
   })
