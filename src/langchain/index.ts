@@ -4,4 +4,4 @@
  * @module
  */
 export { guardTool, type GuardOptions } from "./guard.ts";
-export { createProof402Tools, type ApprovalAnswer, type Proof402ToolsOptions } from "./tools.ts";
+export { createProof402Tools, type ApprovalAnswer, type Proof402Tools, type Proof402ToolsOptions } from "./tools.ts";

@@ -1,8 +1,9 @@
 import { tool, type StructuredToolInterface } from "@langchain/core/tools";
 import type { ApprovalDecision, ApprovalRequest, Buyer } from "../buyer/types.ts";
 import { tools } from "../tools/index.ts";
-import type { ToolContext, ToolDefinition, ToolOutcome } from "../tools/definition.ts";
-import { errorMessage, idempotencyKeyOf, type CallRuntime } from "./runtime.ts";
+import type { ToolContext, ToolDefinition, ToolError, ToolOutcome } from "../tools/definition.ts";
+import { errorOutcome } from "../tools/outcome.ts";
+import { errorMessage, idempotencyKeyOf, toolCallIdOf, type CallRuntime } from "./runtime.ts";
 
 export type Proof402ToolsOptions = {
   buyer: Buyer;
@@ -15,6 +16,18 @@ export type Proof402ToolsOptions = {
   clock?: () => Date;
 };
 
+/**
+ * One LangChain tool for each of proof402's, in their order. A tuple, because `createAgent` cannot type a list that has an
+ * unknown number of tools before other ones: `[...createProof402Tools(options), ownTool]`.
+ */
+export type Proof402Tools = [
+  listModels: StructuredToolInterface,
+  buyInference: StructuredToolInterface,
+  getReceipt: StructuredToolInterface,
+  verifyReceipt: StructuredToolInterface,
+  spending: StructuredToolInterface,
+];
+
 /** What a person answers to an interrupt. `digest` is the one that was asked about: an answer to another question is none. */
 export type ApprovalAnswer = { decision: "approve" | "decline"; digest: string };
 
@@ -22,8 +35,8 @@ export type ApprovalAnswer = { decision: "approve" | "decline"; digest: string }
  * The proof402 tools for LangChain. Content is text for the model; the artifact is `{ status: "ok", data }` or
  * `{ status: "error", error }`, equal to what the other surfaces return. Expected failures come back as error messages.
  */
-export function createProof402Tools(options: Proof402ToolsOptions): StructuredToolInterface[] {
-  return tools.map((definition) => createTool(definition, options));
+export function createProof402Tools(options: Proof402ToolsOptions): Proof402Tools {
+  return tools.map((definition) => createTool(definition, options)) as Proof402Tools;
 }
 
 function createTool(definition: ToolDefinition, options: Proof402ToolsOptions): StructuredToolInterface {
@@ -32,7 +45,7 @@ function createTool(definition: ToolDefinition, options: Proof402ToolsOptions): 
       const outcome = await runWithApproval(definition, options, args, runtime);
       if (outcome.status === "ok") return [outcome.text, { status: "ok", data: outcome.data }];
       const artifact = { status: "error", error: outcome.error };
-      if (runtime.toolCallId === undefined) return [outcome.text, artifact];
+      if (toolCallIdOf(runtime) === null) return [outcome.text, artifact];
       return [errorMessage(runtime, definition.name, outcome.text, artifact), undefined];
     },
     {
@@ -58,7 +71,9 @@ async function runWithApproval(
   for (;;) {
     const outcome = await definition.run(contextOf(options, args, runtime, decisions), args);
     if (outcome.status !== "need_input") return outcome;
-    decisions.set(outcome.request.digest, decisionOf(await ask(outcome.request), outcome.request));
+    const answer = await ask(outcome.request);
+    if (answer === NOBODY) return errorOutcome(CANNOT_ASK);
+    decisions.set(outcome.request.digest, decisionOf(answer, outcome.request));
   }
 }
 
@@ -82,10 +97,24 @@ function contextOf(
   };
 }
 
-/** Throws LangGraph's interrupt the first time, returns the person's answer after the resume. */
+const NOBODY = Symbol("nobody can be asked");
+const CANNOT_ASK: ToolError = {
+  code: "approval_required",
+  message: "This amount needs a person's approval and nobody can be asked here.",
+  money: "not-moved",
+  next: "Make the call inside a graph with a checkpointer, or have the owner raise approveAbove in the payment policy.",
+};
+
+/** Throws LangGraph's interrupt the first time, returns the person's answer after the resume; `NOBODY` outside a graph. */
 async function ask(request: ApprovalRequest): Promise<unknown> {
-  const { interrupt } = await import("@langchain/langgraph");
-  return interrupt({ type: "proof402/approval", ...request });
+  try {
+    const { interrupt } = await import("@langchain/langgraph");
+    return interrupt({ type: "proof402/approval", ...request });
+  } catch (error) {
+    // The interrupt itself travels as an exception and must reach the graph. Any other one says that there is none.
+    if (error instanceof Error && error.name === "GraphInterrupt") throw error;
+    return NOBODY;
+  }
 }
 
 function decisionOf(answer: unknown, request: ApprovalRequest): ApprovalDecision {
