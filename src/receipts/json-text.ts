@@ -1,61 +1,102 @@
 /** Deepest nesting read. A receipt needs about eight levels. */
 const MAX_DEPTH = 64;
 
+/** Most values read. A receipt with all that it may hold has some ten thousand. */
+const MAX_VALUES = 100_000;
+
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const BACKSLASH = 0x5c;
+const OPEN_ARRAY = 0x5b;
+const CLOSE_ARRAY = 0x5d;
+const OPEN_OBJECT = 0x7b;
+const CLOSE_OBJECT = 0x7d;
+
+/** A value read from JSON text, or one sentence about why it is not read. */
+export type ParsedJson = { ok: true; value: unknown } | { ok: false; message: string };
+
 /**
- * Why a text is not JSON we read, or null. One linear scan before `JSON.parse`: nesting is bounded, so that no input
- * can exhaust the stack, and an object may not name a key twice, because readers disagree about which one counts
- * (RFC 8259 §4). Grammar itself is left to `JSON.parse`.
+ * Reads JSON text from outside. Never throws.
+ *
+ * One linear scan goes before `JSON.parse`: nesting and the number of values are bounded, so that no input exhausts
+ * stack or memory, and no object names a key twice, because readers disagree about which one counts (RFC 8259 §4).
+ * Grammar itself is left to `JSON.parse`. Numbers out of range and lone surrogates are refused (RFC 7493 §2.1, §2.2):
+ * they have no canonical form.
  */
-export function checkJsonText(text: string): string | null {
+export function parseJsonText(text: string): ParsedJson {
   try {
-    return scan(text);
+    const problem = scan(text);
+    if (problem !== null) return { ok: false, message: problem };
+    const value: unknown = JSON.parse(text);
+    return isInteroperable(value)
+      ? { ok: true, value }
+      : { ok: false, message: "A number or a string has no exact JSON form." };
   } catch {
-    return "The text is not JSON.";
+    return { ok: false, message: "The text is not JSON." };
   }
 }
 
+/**
+ * Whether RFC 8785 can write a value so that every reader reads it back the same: I-JSON (RFC 7493), nested at most
+ * `depth` levels deep.
+ */
+export function isInteroperable(value: unknown, depth = MAX_DEPTH): boolean {
+  if (typeof value === "string") return value.isWellFormed();
+  if (typeof value === "number") return Number.isFinite(value);
+  if (value === null || typeof value === "boolean") return true;
+  if (typeof value !== "object" || depth === 0) return false;
+  if (Array.isArray(value)) return value.every((item) => isInteroperable(item, depth - 1));
+  // A member that is `undefined` is one that is not there.
+  return Object.entries(value).every(
+    ([key, item]) => key.isWellFormed() && (item === undefined || isInteroperable(item, depth - 1)),
+  );
+}
+
 function scan(text: string): string | null {
-  // Keys per open container; null for arrays.
+  // The keys of each open object; null for an array.
   const open: (Set<string> | null)[] = [];
-  let position = 0;
+  let values = 0;
   let expectKey = false;
-  while (position < text.length) {
-    const character = text[position];
-    if (character === '"') {
+  for (let position = 0; position < text.length; position += 1) {
+    const character = text.charCodeAt(position);
+    if (character === QUOTE) {
       const end = stringEnd(text, position);
-      if (expectKey) {
-        const keys = open.at(-1);
-        const key: unknown = JSON.parse(text.slice(position, end));
-        if (keys instanceof Set && typeof key === "string") {
-          if (keys.has(key)) return `The key "${key.slice(0, 40)}" occurs twice in one object.`;
-          keys.add(key);
-        }
-        expectKey = false;
+      const keys = open.at(-1);
+      if (expectKey && keys instanceof Set) {
+        const key = readKey(text.slice(position, end));
+        if (keys.has(key)) return `An object names a key twice (at character ${position}).`;
+        // Objects cannot hold this key as data.
+        if (key === "__proto__") return `An object has a key that is not allowed (at character ${position}).`;
+        keys.add(key);
       }
-      position = end;
-      continue;
-    }
-    if (character === "{" || character === "[") {
+      expectKey = false;
+      position = end - 1;
+    } else if (character === OPEN_OBJECT || character === OPEN_ARRAY) {
       if (open.length === MAX_DEPTH) return `Nested deeper than ${MAX_DEPTH} levels.`;
-      open.push(character === "{" ? new Set() : null);
-      expectKey = character === "{";
-    } else if (character === "}" || character === "]") {
+      open.push(character === OPEN_OBJECT ? new Set() : null);
+      expectKey = character === OPEN_OBJECT;
+      values += 1;
+    } else if (character === CLOSE_OBJECT || character === CLOSE_ARRAY) {
       open.pop();
       expectKey = false;
-    } else if (character === ",") {
+    } else if (character === COMMA) {
       expectKey = open.at(-1) instanceof Set;
+      values += 1;
     }
-    position += 1;
+    if (values > MAX_VALUES) return `More than ${MAX_VALUES} values.`;
   }
-  JSON.parse(text);
   return null;
 }
 
 /** Index after the closing quote of the string that starts at `start`. Throws SyntaxError where it never closes. */
 function stringEnd(text: string, start: number): number {
-  for (let i = start + 1; i < text.length; i += 1) {
-    if (text[i] === "\\") i += 1;
-    else if (text[i] === '"') return i + 1;
+  for (let quote = text.indexOf('"', start + 1); quote !== -1; quote = text.indexOf('"', quote + 1)) {
+    let backslashes = 0;
+    while (text.charCodeAt(quote - 1 - backslashes) === BACKSLASH) backslashes += 1;
+    if (backslashes % 2 === 0) return quote + 1;
   }
   throw new SyntaxError("unterminated string");
 }
+
+/** The key a quoted text means. Throws SyntaxError where it is no JSON string. */
+const readKey = (quoted: string): string => (quoted.includes("\\") ? String(JSON.parse(quoted)) : quoted.slice(1, -1));

@@ -1,123 +1,208 @@
-import { toHex } from "../evidence/bytes.ts";
-import { canonicalSha256 } from "../evidence/canonical.ts";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { sql } from "kysely";
 import type { Db } from "../storage/database.ts";
-import { bareCore, checkIntegrity } from "./receipt.ts";
-import { receiptSchema, type Receipt } from "./schema.ts";
+import type { ReceiptsTable } from "../storage/tables.ts";
+import { parseJsonText } from "./json-text.ts";
+import { digestOf, firstDigest, GENESIS, hashEntry } from "./log-entry.ts";
+import { checkReceipt } from "./receipt.ts";
 
-/** What one log entry records. */
-export const LOG_KINDS = ["receipt", "import", "later", "appraisal"] as const;
-export type LogKind = (typeof LOG_KINDS)[number];
-
-/** `prev` of the first entry. */
-const GENESIS = "0".repeat(64);
-
-/** An entry as it is hashed: sha256(JCS(entry)). */
-type Entry = { seq: number; kind: string; receiptId: string; digest: string; at: number; prev: string };
-
-const hashEntry = (entry: Entry): string => toHex(canonicalSha256(entry));
-
-/** sha256(JCS(value)) of what an entry records, hex. */
-const digestOf = (value: unknown): string => toHex(canonicalSha256(value));
-
-/** What an entry of kind `receipt` or `import` records: the core without bodies, and the evidence an imported file came with. */
-const firstDigest = (core: Receipt["core"], later: Receipt["later"]): string => digestOf({ core: bareCore(core), later });
-
-/**
- * Appends an entry inside the caller's immediate transaction, so that number and predecessor are true across processes.
- * Records the receipt itself, or `value`: a later evidence or an appraisal.
- */
-export async function appendEntry(
-  tx: Db,
-  options: { receipt: Receipt; at: Date } & ({ kind: "receipt" | "import" } | { kind: "later" | "appraisal"; value: unknown }),
-): Promise<NonNullable<Receipt["log"]>> {
-  const last = await tx.selectFrom("log").select(["seq", "hash"]).orderBy("seq", "desc").limit(1).executeTakeFirst();
-  const entry: Entry = {
-    seq: (last?.seq ?? 0) + 1,
-    kind: options.kind,
-    receiptId: options.receipt.id,
-    digest: "value" in options ? digestOf(options.value) : firstDigest(options.receipt.core, options.receipt.later),
-    at: options.at.getTime(),
-    prev: last?.hash ?? GENESIS,
-  };
-  const hash = hashEntry(entry);
-  await tx
-    .insertInto("log")
-    .values({ seq: entry.seq, kind: entry.kind, receipt_id: entry.receiptId, digest: entry.digest, at: entry.at, prev: entry.prev, hash })
-    .execute();
-  return { seq: entry.seq, prev: entry.prev, hash };
-}
-
-/** Outcome of walking the log. */
+/** Outcome of walking the log. `seq` and `receiptId` name where it breaks, as far as that can be said. */
 export type AuditResult =
   | { ok: true; entries: number; receipts: number; head: string }
   | { ok: false; seq: number | null; receiptId: string | null; code: string; message: string };
 
+type Broken = AuditResult & { ok: false };
+
+/** Rows read at a time, so that memory stays bounded and other work of the process gets its turn. */
+const ENTRIES_PER_PAGE = 2000;
+const RECEIPTS_PER_PAGE = 50;
+
+type EntryRow = {
+  seq: number;
+  kind: string;
+  receipt_id: string;
+  digest: string;
+  at: number;
+  prev: string;
+  hash: string;
+};
+
+/** What the log says about one receipt; the two lists are digests. */
+type Recorded = { first: EntryRow; later: string[]; appraisals: string[] };
+
+/** How far the walk has come. `recorded` maps receipt ids; the value is null once the receipt was compared. */
+type Walk = { entries: number; head: string; recorded: Map<string, Recorded | null>; receipts: number };
+
 /**
  * Walks the hash chain and compares every stored receipt with what the log recorded of it: an edited, deleted,
- * inserted or reordered row is found and named. What it cannot see is a log whose newest entries were cut off together
- * with their receipts: keep the `head` of an earlier audit to notice that.
+ * inserted or reordered row is found and named. May run while others write.
+ *
+ * The chain has no key. Whoever may write the file can make all of it anew, or undo its newest part without a trace:
+ * keep the `head` of an earlier audit elsewhere to notice that.
+ *
+ * Codes: `log_gap`, `log_chain`, `log_entry_altered`, `log_entry_misplaced`, `log_truncated`, `receipt_altered`,
+ * `receipt_not_logged`, `receipt_missing`.
  */
 export async function auditLog(db: Db): Promise<AuditResult> {
-  const entries = await db.selectFrom("log").selectAll().orderBy("seq").execute();
-  const recorded = new Map<string, { kind: string; digest: string; seq: number; hash: string; prev: string }[]>();
-  let prev = GENESIS;
-  for (const [index, row] of entries.entries()) {
-    const entry: Entry = { seq: row.seq, kind: row.kind, receiptId: row.receipt_id, digest: row.digest, at: row.at, prev: row.prev };
-    if (row.seq !== index + 1) return broken(row.seq, row.receipt_id, "log_gap", `Entry ${index + 1} is missing.`);
-    if (row.prev !== prev) return broken(row.seq, row.receipt_id, "log_chain", `Entry ${row.seq} does not follow entry ${row.seq - 1}.`);
-    if (row.hash !== hashEntry(entry)) return broken(row.seq, row.receipt_id, "log_entry_altered", `Entry ${row.seq} was altered.`);
-    prev = row.hash;
-    const list = recorded.get(row.receipt_id) ?? [];
-    list.push(row);
-    recorded.set(row.receipt_id, list);
-  }
-  const rows = await db.selectFrom("receipts").select(["id", "json", "verdict", "seller_id", "model", "created_at"]).execute();
-  for (const row of rows) {
-    const problem = compareReceipt(row, recorded.get(row.id) ?? []);
+  const walk: Walk = { entries: 0, head: GENESIS, recorded: new Map(), receipts: 0 };
+  for (let more = true; more; await nextTurn()) {
+    const page = await readEntries(db, walk.entries, ENTRIES_PER_PAGE);
+    const problem = follow(walk, page);
     if (problem !== null) return problem;
-    recorded.delete(row.id);
+    more = page.length === ENTRIES_PER_PAGE;
   }
-  for (const [id, list] of recorded) {
-    return broken(list[0]?.seq ?? null, id, "receipt_missing", "The log records a receipt that is not stored any more.");
+  for (let after: string | null = ""; after !== null; await nextTurn()) {
+    const step = await compareNext(db, walk, after);
+    if (step.problem !== null) return step.problem;
+    after = step.last;
   }
-  return { ok: true, entries: entries.length, receipts: rows.length, head: prev };
+  return { ok: true, entries: walk.entries, receipts: walk.receipts, head: walk.head };
 }
 
-type StoredRow = { id: string; json: string; verdict: string; seller_id: string; model: string };
+const readEntries = (db: Db, after: number, limit: number): Promise<EntryRow[]> =>
+  db.selectFrom("log").selectAll().where("seq", ">", after).orderBy("seq").limit(limit).execute();
 
-function compareReceipt(row: StoredRow, entries: { kind: string; digest: string; seq: number; hash: string; prev: string }[]): AuditResult | null {
-  const [first, ...rest] = entries;
-  if (first === undefined) return broken(null, row.id, "receipt_not_logged", "A stored receipt has no log entry.");
-  const receipt = readStored(row.json);
-  if (receipt === null || receipt.id !== row.id || !checkIntegrity(receipt).ok) {
-    return broken(first.seq, row.id, "receipt_altered", "A stored receipt is not what its id names.");
+const readReceipts = (db: Db, after: string, limit: number): Promise<ReceiptsTable[]> =>
+  db.selectFrom("receipts").selectAll().where("id", ">", after).orderBy("id").limit(limit).execute();
+
+/**
+ * Compares the next receipts, with the log as it was at the same moment: a snapshot holds both, so that what another
+ * process appends meanwhile is no false alarm. `last` is null at the end.
+ */
+const compareNext = (db: Db, walk: Walk, after: string): Promise<{ problem: Broken | null; last: string | null }> =>
+  snapshot(db, async (tx) => {
+    const fresh = await readEntries(tx, walk.entries, Number.MAX_SAFE_INTEGER);
+    const rows = await readReceipts(tx, after, RECEIPTS_PER_PAGE);
+    const problem = follow(walk, fresh) ?? compareAll(walk, rows);
+    const last = rows.at(-1)?.id ?? null;
+    return { problem: problem ?? (last === null ? await compareRest(tx, walk) : null), last };
+  });
+
+/** The end of the walk: what was added behind it, and what is gone. */
+async function compareRest(tx: Db, walk: Walk): Promise<Broken | null> {
+  for (const [id, recorded] of walk.recorded) {
+    if (recorded === null) continue;
+    const row = await tx.selectFrom("receipts").selectAll().where("id", "=", id).executeTakeFirst();
+    if (row === undefined) {
+      return broken(
+        recorded.first.seq,
+        id,
+        "receipt_missing",
+        "The log records a receipt that is not stored any more.",
+      );
+    }
+    const problem = compareAll(walk, [row]);
+    if (problem !== null) return problem;
   }
-  const altered = (what: string): AuditResult => broken(first.seq, row.id, "receipt_altered", `A stored receipt's ${what} is not what was logged.`);
-  // Evidence an imported receipt came with is recorded with its import and not one by one.
-  const came = receipt.later.length - rest.filter((entry) => entry.kind === "later").length;
-  if (came < 0 || (first.kind === "receipt" && came > 0)) return altered("later evidence");
-  if ((first.kind !== "receipt" && first.kind !== "import") || first.digest !== firstDigest(receipt.core, receipt.later.slice(0, came))) {
-    return altered("core");
+  // SQLite remembers the highest number that an AUTOINCREMENT table ever held.
+  const { rows } = await sql<{ seq: number }>`select seq from sqlite_sequence where name = 'log'`.execute(tx);
+  const highest = rows[0]?.seq ?? 0;
+  return highest === walk.entries
+    ? null
+    : broken(walk.entries + 1, null, "log_truncated", `The log once had ${highest} entries.`);
+}
+
+/** Runs `work` on one state of the database, without keeping others from writing. */
+function snapshot<T>(db: Db, work: (tx: Db) => Promise<T>): Promise<T> {
+  return db.connection().execute(async (connection) => {
+    await sql`begin`.execute(connection);
+    try {
+      return await work(connection);
+    } finally {
+      await sql`rollback`.execute(connection);
+    }
+  });
+}
+
+/** Takes entries into the walk, or says where the chain breaks. */
+function follow(walk: Walk, rows: readonly EntryRow[]): Broken | null {
+  for (const row of rows) {
+    const { seq, kind, receipt_id: receiptId, digest, at, prev, hash } = row;
+    if (seq !== walk.entries + 1)
+      return broken(walk.entries + 1, null, "log_gap", `Entry ${walk.entries + 1} is missing.`);
+    if (hash !== hashEntry({ seq, kind, receiptId, digest, at, prev })) {
+      return broken(seq, receiptId, "log_entry_altered", `Entry ${seq} was altered.`);
+    }
+    if (prev !== walk.head)
+      return broken(seq, receiptId, "log_chain", `Entry ${seq} does not follow the one before it.`);
+    if (!record(walk, row)) {
+      return broken(seq, receiptId, "log_entry_misplaced", `Entry ${seq} records what cannot come at its place.`);
+    }
+    walk.entries = seq;
+    walk.head = hash;
   }
-  if (receipt.log === null || receipt.log.seq !== first.seq || receipt.log.hash !== first.hash || receipt.log.prev !== first.prev) return altered("log place");
-  const logged = (kind: LogKind): string[] => rest.filter((entry) => entry.kind === kind).map((entry) => entry.digest);
-  if (!sameList(receipt.later.slice(came).map(digestOf), logged("later"))) return altered("later evidence");
-  if (!sameList(receipt.appraisals.map(digestOf), logged("appraisal"))) return altered("appraisals");
-  const newest = receipt.appraisals.at(-1)?.verdict ?? "";
-  if (row.verdict !== newest || row.seller_id !== receipt.core.seller.id || row.model !== receipt.core.request.model) return altered("index");
   return null;
 }
 
-/** The stored JSON as a receipt, or null where it is none. */
-export function readStored(json: string): Receipt | null {
-  try {
-    const parsed = receiptSchema.safeParse(JSON.parse(json));
-    return parsed.success ? parsed.data : null;
-  } catch {
-    return null;
+/** False where the entry cannot be: a receipt is recorded once, and before what is appended to it. */
+function record(walk: Walk, row: EntryRow): boolean {
+  const known = walk.recorded.get(row.receipt_id);
+  switch (row.kind) {
+    case "receipt":
+    case "import":
+      if (known !== undefined) return false;
+      walk.recorded.set(row.receipt_id, { first: row, later: [], appraisals: [] });
+      return true;
+    case "later":
+      known?.later.push(row.digest);
+      return known !== undefined;
+    case "appraisal":
+      known?.appraisals.push(row.digest);
+      return known !== undefined;
+    default:
+      return false;
   }
 }
 
-const sameList = (a: readonly string[], b: readonly string[]): boolean => a.length === b.length && a.every((item, i) => item === b[i]);
+function compareAll(walk: Walk, rows: readonly ReceiptsTable[]): Broken | null {
+  for (const row of rows) {
+    const recorded = walk.recorded.get(row.id);
+    if (recorded === null) continue;
+    if (recorded === undefined) return broken(null, row.id, "receipt_not_logged", "A stored receipt has no log entry.");
+    const altered = alteredPart(row, recorded);
+    if (altered !== null) {
+      return broken(
+        recorded.first.seq,
+        row.id,
+        "receipt_altered",
+        `A stored receipt's ${altered} is not what was logged.`,
+      );
+    }
+    walk.recorded.set(row.id, null);
+    walk.receipts += 1;
+  }
+  return null;
+}
 
-const broken = (seq: number | null, receiptId: string | null, code: string, message: string): AuditResult => ({ ok: false, seq, receiptId, code, message });
+/** Which part of a stored receipt differs from what the log recorded, or null. */
+function alteredPart(row: ReceiptsTable, { first, later, appraisals }: Recorded): string | null {
+  const json = parseJsonText(row.json);
+  const checked = json.ok ? checkReceipt(json.value) : json;
+  if (!checked.ok || checked.receipt.id !== row.id) return "content";
+  const { receipt } = checked;
+  // Evidence that an imported receipt came with is recorded with its import and not one by one.
+  const came = receipt.later.length - later.length;
+  if (came < 0 || (first.kind === "receipt" && came > 0)) return "later evidence";
+  if (first.digest !== firstDigest(receipt.core, receipt.later.slice(0, came))) return "core";
+  if (!sameList(receipt.later.slice(came).map(digestOf), later)) return "later evidence";
+  if (!sameList(receipt.appraisals.map(digestOf), appraisals)) return "list of appraisals";
+  const { log } = receipt;
+  if (log?.seq !== first.seq || log.hash !== first.hash || log.prev !== first.prev) return "place in the log";
+  const indexed =
+    row.verdict === (receipt.appraisals.at(-1)?.verdict ?? "") &&
+    row.seller_id === receipt.core.seller.id &&
+    row.model === receipt.core.request.model &&
+    row.created_at === first.at;
+  return indexed ? null : "index";
+}
+
+const sameList = (a: readonly string[], b: readonly string[]): boolean =>
+  a.length === b.length && a.every((item, index) => item === b[index]);
+
+const broken = (seq: number | null, receiptId: string | null, code: string, message: string): Broken => ({
+  ok: false,
+  seq,
+  receiptId,
+  code,
+  message,
+});

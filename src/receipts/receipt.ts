@@ -1,16 +1,20 @@
+import type { z } from "zod";
 import { keccak256, fromBase64, fromUtf8, sha256, toBase32, toHex, utf8 } from "../evidence/bytes.ts";
-import { canonicalSha256 } from "../evidence/canonical.ts";
-import { checkJsonText } from "./json-text.ts";
-import { receiptSchema, type Receipt, type ReceiptCore } from "./schema.ts";
+import { canonicalJson, canonicalSha256 } from "../evidence/canonical.ts";
+import { parseJsonText } from "./json-text.ts";
+import { coreSchema, MAX_BODY_TEXT, receiptSchema, type Receipt, type ReceiptCore } from "./schema.ts";
 
 /** Largest receipt file read, bytes. */
 const MAX_BYTES = 8_000_000;
 
+const PARTS = ["request", "response"] as const;
+
 /** The core without the two bodies: what is named and logged, so that redaction keeps both. */
-export function bareCore(core: ReceiptCore): ReceiptCore {
-  const { body: _request, ...request } = core.request;
-  const { body: _response, ...response } = core.response;
-  return { ...core, request, response };
+export const bareCore = (core: ReceiptCore): ReceiptCore => withoutBody(withoutBody(core, "request"), "response");
+
+function withoutBody(core: ReceiptCore, part: (typeof PARTS)[number]): ReceiptCore {
+  const { body: _left, ...rest } = core[part];
+  return { ...core, [part]: rest };
 }
 
 /**
@@ -19,17 +23,38 @@ export function bareCore(core: ReceiptCore): ReceiptCore {
  */
 export const receiptId = (core: ReceiptCore): string => `p402_${toBase32(canonicalSha256(bareCore(core)))}`;
 
-/** A receipt as fixed at delivery. Throws zod's error for a core that does not fit the schema. */
-export const createReceipt = (core: ReceiptCore): Receipt =>
-  receiptSchema.parse({ type: "proof402/receipt", version: 1, id: receiptId(core), core, later: [], appraisals: [], log: null });
+/**
+ * A receipt as fixed at delivery. Bodies too large for a receipt file are left out; their hashes stay.
+ * Throws zod's error for a core that does not fit the schema, and TypeError for text that has no UTF-8 form.
+ */
+export function createReceipt(core: ReceiptCore): Receipt {
+  const checked = coreSchema.parse(fitting(core));
+  return {
+    type: "proof402/receipt",
+    version: 1,
+    id: receiptId(checked),
+    core: checked,
+    later: [],
+    appraisals: [],
+    log: null,
+  };
+}
+
+/** The core with as many bodies as a file has room for: an answer was paid for, so its receipt must not fail to be written or read. */
+function fitting(core: ReceiptCore): ReceiptCore {
+  const [request, response] = PARTS.map((part) => core[part].body?.length ?? 0) as [number, number];
+  if (request + response <= MAX_BODY_TEXT) return core;
+  return fitting(withoutBody(core, request > response ? "request" : "response"));
+}
 
 /** A receipt read from outside, or why it cannot be read. */
 export type ParsedReceipt = { ok: true; receipt: Receipt } | { ok: false; code: string; message: string };
 
 /**
  * Reads a receipt file: size, strict UTF-8, JSON without duplicate keys or deep nesting, schema, id, and hashes of the
- * bodies that are present. Never throws. Codes: `receipt_too_large`, `receipt_not_utf8`, `receipt_not_json`,
- * `receipt_malformed`, `receipt_version`, `receipt_id_mismatch`, `receipt_body_mismatch`.
+ * bodies that are present. Never throws, and a message names places in the file but repeats none of its text. Codes:
+ * `receipt_too_large`, `receipt_not_utf8`, `receipt_not_json`, `receipt_malformed`, `receipt_version`,
+ * `receipt_id_mismatch`, `receipt_body_mismatch`.
  */
 export function parseReceipt(input: Uint8Array | string): ParsedReceipt {
   if (input.length > MAX_BYTES) return refuse("receipt_too_large", `A receipt is at most ${MAX_BYTES} bytes.`);
@@ -39,27 +64,34 @@ export function parseReceipt(input: Uint8Array | string): ParsedReceipt {
   } catch {
     return refuse("receipt_not_utf8", "The file is not UTF-8 text.");
   }
-  const problem = checkJsonText(text);
-  if (problem !== null) return refuse("receipt_not_json", problem);
-  const value: unknown = JSON.parse(text);
+  const json = parseJsonText(text);
+  return json.ok ? checkReceipt(json.value) : refuse("receipt_not_json", json.message);
+}
+
+/** Checks schema, id and body hashes of a value that claims to be a receipt. Never throws. Codes as `parseReceipt`. */
+export function checkReceipt(value: unknown): ParsedReceipt {
   const parsed = receiptSchema.safeParse(value);
-  if (!parsed.success) {
-    if (isOtherVersion(value)) return refuse("receipt_version", "The receipt has a version this program does not know. Update proof402.");
-    const [issue] = parsed.error.issues;
-    return refuse("receipt_malformed", `Not a proof402 receipt: ${issue?.path.map(String).join(".") || "(top)"}: ${issue?.message ?? "invalid"}.`);
+  if (parsed.success) return checkIntegrity(parsed.data);
+  if (isOtherVersion(value)) {
+    return refuse("receipt_version", "The receipt has a version this program does not know. Update proof402.");
   }
-  return checkIntegrity(parsed.data);
+  return refuse("receipt_malformed", `Not a proof402 receipt: ${describe(parsed.error)}.`);
 }
 
 /** Compares id and body hashes with what they name. */
-export function checkIntegrity(receipt: Receipt): ParsedReceipt {
-  if (idOf(receipt.core) !== receipt.id) return refuse("receipt_id_mismatch", "The receipt's id is not the hash of its core: it was altered.");
-  for (const part of ["request", "response"] as const) {
+function checkIntegrity(receipt: Receipt): ParsedReceipt {
+  if (idOf(receipt.core) !== receipt.id) {
+    return refuse("receipt_id_mismatch", "The receipt's id is not the hash of its core: it was altered.");
+  }
+  for (const part of PARTS) {
     const { body, sha256: sha, keccak256: keccak } = receipt.core[part];
     if (body === undefined) continue;
     const bytes = fromBase64(body);
     if (toHex(sha256(bytes)) !== sha || toHex(keccak256(bytes)) !== keccak) {
-      return refuse("receipt_body_mismatch", `The ${part} body does not have the hashes the receipt names: it was altered.`);
+      return refuse(
+        "receipt_body_mismatch",
+        `The ${part} body does not have the hashes the receipt names: it was altered.`,
+      );
     }
   }
   return { ok: true, receipt };
@@ -77,20 +109,45 @@ function idOf(core: ReceiptCore): string | null {
 const refuse = (code: string, message: string): ParsedReceipt => ({ ok: false, code, message });
 
 const isOtherVersion = (value: unknown): boolean =>
-  typeof value === "object" && value !== null && "type" in value && value.type === "proof402/receipt" && "version" in value && value.version !== 1;
+  typeof value === "object" &&
+  value !== null &&
+  "type" in value &&
+  value.type === "proof402/receipt" &&
+  "version" in value &&
+  value.version !== 1;
 
-/** The receipt as a file: indented JSON with a final newline. */
-export const serializeReceipt = (receipt: Receipt): Uint8Array => utf8(`${JSON.stringify(receipt, null, 2)}\n`);
+type Issue = { path: PropertyKey[]; message: string };
+
+/** Where a receipt does not fit the schema, and what was expected there. */
+function describe(error: z.ZodError): string {
+  const [first] = error.issues;
+  if (first === undefined) return "invalid";
+  const { path, message } = innermost(first);
+  // Keys may be anybody's words, and the message may end in front of a model.
+  const place = path.map((part) => (/^\w{1,40}$/.test(String(part)) ? String(part) : "?")).join(".");
+  return `${place === "" ? "(top)" : place}: ${message}`;
+}
+
+/** The issue itself, or of a union's branches the one that came furthest. */
+function innermost(issue: z.core.$ZodIssue): Issue {
+  if (issue.code === "unrecognized_keys")
+    return { path: issue.path, message: "has a field that version 1 does not know" };
+  if (issue.code !== "invalid_union") return issue;
+  const [best] = issue.errors
+    .flatMap((branch) => branch.slice(0, 1).map(innermost))
+    .toSorted((a, b) => b.path.length - a.path.length);
+  return best === undefined ? issue : { path: [...issue.path, ...best.path], message: best.message };
+}
+
+/** The receipt as a file: indented JSON with a final newline. Equal receipts give equal bytes, whatever order their keys were in. */
+export function serializeReceipt(receipt: Receipt): Uint8Array {
+  const sorted = JSON.parse(fromUtf8(canonicalJson(receipt))) as Receipt;
+  const { type, version, id, core, later, appraisals, log } = sorted;
+  return utf8(`${JSON.stringify({ type, version, id, core, later, appraisals, log }, null, 2)}\n`);
+}
 
 /** The receipt without the request's or the response's bytes. Id and hashes stay; what needs the bytes is then `skip`. */
 export function redactReceipt(receipt: Receipt, parts: { request?: boolean; response?: boolean }): Receipt {
-  const bare = bareCore(receipt.core);
-  return {
-    ...receipt,
-    core: {
-      ...receipt.core,
-      request: parts.request === true ? bare.request : receipt.core.request,
-      response: parts.response === true ? bare.response : receipt.core.response,
-    },
-  };
+  const core = PARTS.reduce((left, part) => (parts[part] === true ? withoutBody(left, part) : left), receipt.core);
+  return { ...receipt, core };
 }

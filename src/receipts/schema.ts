@@ -1,12 +1,27 @@
 import { z } from "zod";
+import { isInteroperable } from "./json-text.ts";
+
+/** Base64 characters that request and response body may have together, so that the receipt around them stays readable. */
+export const MAX_BODY_TEXT = 7_000_000;
+/** Evidence that may be appended after delivery, and appraisals that a receipt holds. */
+export const MAX_LATER = 64;
+export const MAX_APPRAISALS = 256;
+/** Deepest nesting of what a receipt carries without knowing its shape. */
+const MAX_OPAQUE_DEPTH = 16;
 
 /** Lower-case hex without prefix. */
-const hex = (bytes: number) => z.string().regex(new RegExp(`^[0-9a-f]{${bytes * 2}}$`), `${bytes} bytes as lower-case hex`);
+const hex = (bytes: number) =>
+  z.string().regex(new RegExp(`^[0-9a-f]{${bytes * 2}}$`), `${bytes} bytes as lower-case hex`);
 /** 0x-prefixed hex of exactly `bytes` bytes, lower case. */
-const hex0x = (bytes: number) => z.string().regex(new RegExp(`^0x[0-9a-f]{${bytes * 2}}$`), `0x and ${bytes} bytes as lower-case hex`);
+const hex0x = (bytes: number) =>
+  z.string().regex(new RegExp(`^0x[0-9a-f]{${bytes * 2}}$`), `0x and ${bytes} bytes as lower-case hex`);
 /** 0x-prefixed hex of any whole number of bytes. */
-const hexData = z.string().max(100_000).regex(/^0x(?:[0-9a-f]{2})*$/, "0x and whole bytes as lower-case hex");
-const base64 = z.base64().max(16_000_000);
+const hexData = z
+  .string()
+  .max(100_000)
+  .regex(/^0x(?:[0-9a-f]{2})*$/, "0x and whole bytes as lower-case hex");
+/** Standard base64 with padding (RFC 4648 §4), at most `max` characters. */
+const base64 = (max: number) => z.base64().max(max);
 /** RFC 3339 in UTC with milliseconds, as `Date.prototype.toISOString` writes it. */
 const instant = z.iso.datetime({ precision: 3 });
 /** Base units of a token, decimal, no leading zero. */
@@ -20,11 +35,11 @@ const address = hex0x(20);
 export const nitroEvidence = z.strictObject({
   kind: z.literal("tee.nitro"),
   /** The document as received: untagged COSE_Sign1, base64. It carries its own certificate chain. */
-  document: base64,
+  document: base64(65_536),
   /** The nonce the buyer sent, hex. */
   nonce: z.string().regex(/^(?:[0-9a-f]{2}){1,512}$/),
   /** DER SubjectPublicKeyInfo of the response signing key, base64. Bound by the document's user_data. */
-  publicKey: base64,
+  publicKey: base64(16_384),
   /** When the buyer received the document. */
   fetchedAt: instant,
 });
@@ -33,7 +48,7 @@ export const nitroEvidence = z.strictObject({
 export const manifestEvidence = z.strictObject({
   kind: z.literal("model.manifest"),
   /** The manifest bytes as received (JCS JSON `[{"name","sha256"}]`), base64. SHA-384 of them is PCR2. */
-  manifest: base64,
+  manifest: base64(1_400_000),
 });
 
 /** RSA-PSS response signature (reference: OpenGradient tee-gateway, `compute_tee_msg_hash`). */
@@ -46,7 +61,7 @@ export const teeSignatureEvidence = z.strictObject({
   outputHash: hex(32),
   /** Unix seconds, covered by the signature. */
   timestamp: z.int().min(0).max(4_102_444_800),
-  signature: base64,
+  signature: base64(4_096),
 });
 
 const evmLog = z.strictObject({ address, topics: z.array(hex0x(32)).max(4), data: hexData, logIndex: z.int().min(0) });
@@ -66,19 +81,47 @@ export const settlementEvidence = z.strictObject({
   logs: z.array(evmLog).max(64),
 });
 
-const unknownEvidence = z.looseObject({ kind: z.string().min(1).max(64) });
+const isOpaque = (value: unknown): boolean => isInteroperable(value, MAX_OPAQUE_DEPTH);
 
-const knownEvidence = z.discriminatedUnion("kind", [nitroEvidence, manifestEvidence, teeSignatureEvidence, settlementEvidence]);
-const knownKinds = new Set<string>(knownEvidence.options.map((option) => option.shape.kind.value));
+const knownEvidence = z.discriminatedUnion("kind", [
+  nitroEvidence,
+  manifestEvidence,
+  teeSignatureEvidence,
+  settlementEvidence,
+]);
+
+/** The kinds this version knows. */
+export const KNOWN_KINDS: readonly string[] = knownEvidence.options.map((option) => option.shape.kind.value);
+
+/** Evidence of a kind this version does not know: kept as it is. */
+export const unknownEvidence = z
+  .looseObject({
+    kind: z
+      .string()
+      .min(1)
+      .max(64)
+      .refine((kind) => !KNOWN_KINDS.includes(kind), { error: "evidence of this kind has another shape", abort: true }),
+  })
+  .refine(isOpaque, "JSON at most 16 levels deep, without numbers or strings that have no exact form");
 
 /** Evidence of a kind this version knows must have its exact shape; other kinds are kept and judged `unsupported`. */
-export const evidenceSchema = z.union([knownEvidence, unknownEvidence.refine((e) => !knownKinds.has(e.kind), "malformed evidence")]);
+export const evidenceSchema = z.union([knownEvidence, unknownEvidence]);
 
 /** Evidence that arrived after delivery. */
-const laterSchema = z.strictObject({ at: instant, evidence: evidenceSchema });
+export const laterSchema = z.strictObject({ at: instant, evidence: evidenceSchema });
 
 export const LAYERS = [
-  "platform", "code", "key", "freshness", "request", "response", "model", "computation", "payment", "settlement", "inclusion",
+  "platform",
+  "code",
+  "key",
+  "freshness",
+  "request",
+  "response",
+  "model",
+  "computation",
+  "payment",
+  "settlement",
+  "inclusion",
 ] as const;
 export const STATUSES = ["pass", "fail", "skip", "pending", "unsupported"] as const;
 export const ASSURANCES = ["none", "signed", "attested", "proven"] as const;
@@ -97,7 +140,12 @@ export const appraisalSchema = z.strictObject({
   evaluatedAt: instant,
   policyHash: hex(32),
   verifier: z.strictObject({ name: z.string().max(64), version: z.string().max(32) }),
-  layers: z.strictObject(Object.fromEntries(LAYERS.map((l) => [l, layerResultSchema])) as Record<(typeof LAYERS)[number], typeof layerResultSchema>),
+  layers: z.strictObject(
+    Object.fromEntries(LAYERS.map((l) => [l, layerResultSchema])) as Record<
+      (typeof LAYERS)[number],
+      typeof layerResultSchema
+    >,
+  ),
   /** What was asked for. */
   wanted: z.enum(ASSURANCES),
   assurance: z.enum(ASSURANCES),
@@ -117,7 +165,7 @@ const offerSchema = z.strictObject({
   payTo: address,
   maxTimeoutSeconds: z.int().min(1).max(1_000_000_000),
   /** EIP-712 domain of the token and scheme options, as offered. */
-  extra: z.record(z.string().max(64), z.unknown()),
+  extra: z.record(z.string().max(64), z.unknown()).refine(isOpaque, "JSON at most 16 levels deep"),
   /** sha256(JCS(offer without offerHash)), hex. */
   offerHash: hex(32),
 });
@@ -142,8 +190,13 @@ const paymentSchema = z.strictObject({
 const exchange = {
   sha256: hex(32),
   keccak256: hex(32),
-  /** The exact bytes, base64. May be left out (redacted); the hashes stay. */
-  body: base64.optional(),
+  /**
+   * The exact bytes, base64 in its one canonical spelling (RFC 4648 §3.5: the bits that padding leaves over are zero): the
+   * id does not cover this text, so equal bytes have to be equal texts. May be left out (redacted); the hashes stay.
+   */
+  body: base64(MAX_BODY_TEXT)
+    .regex(/(?:^|[^=]|[AQgw]==|[AEIMQUYcgkosw048]=)$/, "base64 with zero bits in its padding")
+    .optional(),
 };
 
 export const coreSchema = z.strictObject({
@@ -180,11 +233,11 @@ const logSchema = z.strictObject({
 export const receiptSchema = z.strictObject({
   type: z.literal("proof402/receipt"),
   version: z.literal(1),
-  /** `p402_` + lower-case base32 (RFC 4648, no padding) of sha256(JCS(core)). */
+  /** `p402_` + lower-case base32 (RFC 4648, no padding) of sha256(JCS(core)), bodies left out. */
   id: z.string().regex(/^p402_[a-z2-7]{52}$/),
   core: coreSchema,
-  later: z.array(laterSchema).max(64),
-  appraisals: z.array(appraisalSchema).max(256),
+  later: z.array(laterSchema).max(MAX_LATER),
+  appraisals: z.array(appraisalSchema).max(MAX_APPRAISALS),
   /** Place in the buyer's hash-chained log when the receipt was first written. Null before it was logged. */
   log: logSchema.nullable(),
 });

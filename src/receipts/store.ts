@@ -2,8 +2,22 @@ import { canonicalSha256 } from "../evidence/canonical.ts";
 import { equalBytes } from "../evidence/bytes.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
-import { appendEntry, readStored } from "./log.ts";
-import type { Appraisal, Evidence, Receipt } from "./schema.ts";
+import { parseJsonText } from "./json-text.ts";
+import { appendEntry } from "./log-entry.ts";
+import { checkReceipt } from "./receipt.ts";
+import {
+  appraisalSchema,
+  laterSchema,
+  MAX_APPRAISALS,
+  MAX_LATER,
+  receiptSchema,
+  type Appraisal,
+  type Evidence,
+  type Receipt,
+} from "./schema.ts";
+
+/** Most receipts listed at once. */
+const MAX_LISTED = 1000;
 
 /** The stored receipt, or null. Throws Proof402Error `receipt_store_damaged` where the row is not a receipt. */
 export async function readReceipt(db: Db, id: string): Promise<Receipt | null> {
@@ -11,43 +25,62 @@ export async function readReceipt(db: Db, id: string): Promise<Receipt | null> {
   return row === undefined ? null : parseRow(row.json, id);
 }
 
-/** The newest receipts first. */
+/** The newest receipts first, at most `limit` of them and never more than 1,000. Throws `receipt_store_damaged`. */
 export async function listReceipts(db: Db, options: { limit: number }): Promise<Receipt[]> {
   const rows = await db
     .selectFrom("receipts")
     .select(["id", "json"])
     .orderBy("created_at", "desc")
     .orderBy("id")
-    .limit(options.limit)
+    .limit(Math.min(Math.max(0, Math.floor(options.limit)), MAX_LISTED))
     .execute();
   return rows.map((row) => parseRow(row.json, row.id));
 }
 
-function parseRow(json: string, id: string): Receipt {
-  const receipt = readStored(json);
-  if (receipt !== null) return receipt;
-  throw new Proof402Error("receipt_store_damaged", `The stored row of ${id} is not a receipt.`, {
+function parseRow(text: string, id: string): Receipt {
+  const json = parseJsonText(text);
+  const parsed = json.ok ? receiptSchema.safeParse(json.value) : null;
+  if (parsed?.success === true && parsed.data.id === id) return parsed.data;
+  throw new Proof402Error("receipt_store_damaged", `The stored row of ${id.slice(0, 64)} is not a receipt.`, {
     next: "Run `proof402 audit` and restore the database from a backup.",
-    money: "not-moved",
   });
 }
 
-/** Stores a receipt made here, in the caller's immediate transaction. Returns it with its place in the log. */
-export const addReceipt = (tx: Db, receipt: Receipt, at: Date): Promise<Receipt> => insert(tx, "receipt", receipt, at);
+/**
+ * Stores a receipt just made by `createReceipt`, in the caller's immediate transaction. Returns it with its place in
+ * the log. Throws Proof402Error `receipt_exists` where one with this id is stored.
+ */
+export async function addReceipt(tx: Db, receipt: Receipt, at: Date): Promise<Receipt> {
+  if (receipt.later.length > 0 || receipt.appraisals.length > 0) {
+    throw new TypeError("a new receipt has neither later evidence nor appraisals: append them");
+  }
+  const present = await tx.selectFrom("receipts").select("id").where("id", "=", receipt.id).executeTakeFirst();
+  if (present === undefined) return insert(tx, "receipt", receipt, at);
+  throw new Proof402Error("receipt_exists", `Receipt ${receipt.id} is stored already.`, {
+    money: "may-move",
+    next: "Read the stored receipt; `spending` shows the purchase.",
+  });
+}
 
 /**
- * Stores a receipt made elsewhere. One that is already here stays as it is and is returned: nothing is merged from a
- * file into what this buyer saw itself. Its maker's appraisals are claims under another policy: left out.
+ * Stores a receipt made elsewhere, in the caller's immediate transaction. One that is already here stays as it is and
+ * is returned with `added: false`: nothing is merged from a file into what this buyer saw itself. Its maker's appraisals
+ * are claims under another policy: left out. Throws Proof402Error with the codes of `parseReceipt`.
  */
 export async function importReceipt(tx: Db, receipt: Receipt, at: Date): Promise<{ receipt: Receipt; added: boolean }> {
-  const present = await readReceipt(tx, receipt.id);
+  const checked = checkReceipt(receipt);
+  if (!checked.ok) {
+    throw new Proof402Error(checked.code, checked.message, {
+      next: "Get the receipt file again from where it was made.",
+    });
+  }
+  const present = await readReceipt(tx, checked.receipt.id);
   if (present !== null) return { receipt: present, added: false };
-  return { receipt: await insert(tx, "import", { ...receipt, appraisals: [] }, at), added: true };
+  return { receipt: await insert(tx, "import", { ...checked.receipt, appraisals: [] }, at), added: true };
 }
 
 async function insert(tx: Db, kind: "receipt" | "import", receipt: Receipt, at: Date): Promise<Receipt> {
-  const log = await appendEntry(tx, { kind, receipt, at });
-  const stored: Receipt = { ...receipt, log };
+  const stored: Receipt = { ...receipt, log: await appendEntry(tx, { kind, receipt, at }) };
   await tx
     .insertInto("receipts")
     .values({
@@ -55,35 +88,51 @@ async function insert(tx: Db, kind: "receipt" | "import", receipt: Receipt, at: 
       json: JSON.stringify(stored),
       seller_id: stored.core.seller.id,
       model: stored.core.request.model,
-      verdict: stored.appraisals.at(-1)?.verdict ?? "",
+      verdict: "",
       created_at: at.getTime(),
     })
     .execute();
   return stored;
 }
 
-/** Appends evidence that arrived after delivery. The same evidence twice is appended once. */
+/**
+ * Appends evidence that arrived after delivery, in the caller's immediate transaction. The same evidence twice is
+ * appended once. Throws Proof402Error `receipt_not_found`, `receipt_full`, and zod's error for malformed evidence.
+ */
 export async function appendLater(tx: Db, id: string, evidence: Evidence, at: Date): Promise<Receipt> {
-  const receipt = await require(tx, id);
+  const receipt = await readStored(tx, id);
   const digest = canonicalSha256(evidence);
   if (receipt.later.some((item) => equalBytes(canonicalSha256(item.evidence), digest))) return receipt;
-  const item = { at: at.toISOString(), evidence };
+  if (receipt.later.length >= MAX_LATER) throw full(id, `${MAX_LATER} pieces of later evidence`);
+  const item = laterSchema.parse({ at: at.toISOString(), evidence });
   await appendEntry(tx, { kind: "later", receipt, value: item, at });
   return update(tx, { ...receipt, later: [...receipt.later, item] });
 }
 
-/** Appends an appraisal; the newest one's verdict is the receipt's. */
+/**
+ * Appends an appraisal, in the caller's immediate transaction; the newest one's verdict is the receipt's.
+ * Throws Proof402Error `receipt_not_found`, `receipt_full`, and zod's error for a malformed appraisal.
+ */
 export async function appendAppraisal(tx: Db, id: string, appraisal: Appraisal): Promise<Receipt> {
-  const receipt = await require(tx, id);
-  await appendEntry(tx, { kind: "appraisal", receipt, value: appraisal, at: new Date(appraisal.at) });
-  return update(tx, { ...receipt, appraisals: [...receipt.appraisals, appraisal] });
+  const receipt = await readStored(tx, id);
+  if (receipt.appraisals.length >= MAX_APPRAISALS) throw full(id, `${MAX_APPRAISALS} appraisals`);
+  const value = appraisalSchema.parse(appraisal);
+  await appendEntry(tx, { kind: "appraisal", receipt, value, at: new Date(value.at) });
+  return update(tx, { ...receipt, appraisals: [...receipt.appraisals, value] });
 }
 
-async function require(tx: Db, id: string): Promise<Receipt> {
+async function readStored(tx: Db, id: string): Promise<Receipt> {
   const receipt = await readReceipt(tx, id);
-  if (receipt === null) throw new Error(`receipt ${id} is not stored`);
-  return receipt;
+  if (receipt !== null) return receipt;
+  throw new Proof402Error("receipt_not_found", `No receipt "${id.slice(0, 64)}" is stored here.`, {
+    next: "Check the id, or import the receipt file first.",
+  });
 }
+
+const full = (id: string, what: string): Proof402Error =>
+  new Proof402Error("receipt_full", `Receipt ${id} already holds ${what}.`, {
+    next: "Use the receipt as it stands; it is verified anew without storing the outcome.",
+  });
 
 async function update(tx: Db, receipt: Receipt): Promise<Receipt> {
   await tx

@@ -1,0 +1,58 @@
+import { writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { z } from "zod";
+import {
+  appraisalSchema,
+  coreSchema,
+  evidenceSchema,
+  KNOWN_KINDS,
+  laterSchema,
+  layerResultSchema,
+  manifestEvidence,
+  nitroEvidence,
+  receiptSchema,
+  settlementEvidence,
+  teeSignatureEvidence,
+  unknownEvidence,
+} from "../src/receipts/schema.ts";
+
+const NAMES: readonly (readonly [z.ZodType, string])[] = [
+  [coreSchema, "Core"],
+  [evidenceSchema, "Evidence"],
+  [nitroEvidence, "NitroEvidence"],
+  [manifestEvidence, "ManifestEvidence"],
+  [teeSignatureEvidence, "TeeSignatureEvidence"],
+  [settlementEvidence, "SettlementEvidence"],
+  [unknownEvidence, "OtherEvidence"],
+  [laterSchema, "LaterEvidence"],
+  [layerResultSchema, "LayerResult"],
+  [appraisalSchema, "Appraisal"],
+];
+
+/**
+ * The text of `schema/receipt.v1.json`: JSON Schema 2020-12 of a receipt's shape. What it cannot say, `parseReceipt`
+ * checks: the id, the hashes of the bodies, and that the text is I-JSON without a key named twice.
+ */
+export function receiptJsonSchema(): string {
+  const names = z.registry<{ id: string }>();
+  for (const [schema, id] of NAMES) names.add(schema, { id });
+  const schema = z.toJSONSchema(receiptSchema, {
+    metadata: names,
+    override: ({ zodSchema, jsonSchema }) => {
+      // Refinements have no place in JSON Schema, and without this one malformed evidence would pass as another kind.
+      const kind = zodSchema === unknownEvidence ? jsonSchema.properties?.["kind"] : undefined;
+      if (typeof kind === "object") kind.not = { enum: [...KNOWN_KINDS] };
+    },
+  });
+  const { $schema, ...rest } = schema;
+  const head = {
+    $schema,
+    title: "proof402 receipt, version 1",
+    description:
+      "What was bought from whom, what was paid, and the evidence. Bodies may be left out; their hashes stay.",
+  };
+  return `${JSON.stringify({ ...head, ...rest }, null, 2)}\n`;
+}
+
+// `npm run build && node dist/scripts/write-schema.js`, in the package's root.
+if (process.argv[1] === fileURLToPath(import.meta.url)) await writeFile("schema/receipt.v1.json", receiptJsonSchema());

@@ -1,0 +1,60 @@
+import { toHex } from "../evidence/bytes.ts";
+import { canonicalSha256 } from "../evidence/canonical.ts";
+import type { Db } from "../storage/database.ts";
+import { bareCore } from "./receipt.ts";
+import type { Receipt, ReceiptCore } from "./schema.ts";
+
+/** What one log entry records. */
+export type LogKind = "receipt" | "import" | "later" | "appraisal";
+
+/** `prev` of the first entry. */
+export const GENESIS = "0".repeat(64);
+
+/** An entry as it is hashed: sha256(JCS(entry)). */
+export type LogEntry = { seq: number; kind: string; receiptId: string; digest: string; at: number; prev: string };
+
+/** sha256(JCS(entry)), hex. */
+export const hashEntry = (entry: LogEntry): string => toHex(canonicalSha256(entry));
+
+/** sha256(JCS(value)) of a later evidence or an appraisal as it stands in the receipt, hex. */
+export const digestOf = (value: unknown): string => toHex(canonicalSha256(value));
+
+/** What an entry of kind `receipt` or `import` records: the core without bodies, and the evidence an imported file came with. */
+export const firstDigest = (core: ReceiptCore, later: Receipt["later"]): string =>
+  digestOf({ core: bareCore(core), later });
+
+/**
+ * Appends an entry inside the caller's immediate transaction, so that number and predecessor are true across processes.
+ * Records the receipt itself, or `value`: a later evidence or an appraisal.
+ */
+export async function appendEntry(
+  tx: Db,
+  options: { receipt: Receipt; at: Date } & (
+    | { kind: "receipt" | "import" }
+    | { kind: "later" | "appraisal"; value: unknown }
+  ),
+): Promise<NonNullable<Receipt["log"]>> {
+  const last = await tx.selectFrom("log").select(["seq", "hash"]).orderBy("seq", "desc").limit(1).executeTakeFirst();
+  const entry: LogEntry = {
+    seq: (last?.seq ?? 0) + 1,
+    kind: options.kind,
+    receiptId: options.receipt.id,
+    digest: "value" in options ? digestOf(options.value) : firstDigest(options.receipt.core, options.receipt.later),
+    at: options.at.getTime(),
+    prev: last?.hash ?? GENESIS,
+  };
+  const hash = hashEntry(entry);
+  await tx
+    .insertInto("log")
+    .values({
+      seq: entry.seq,
+      kind: entry.kind,
+      receipt_id: entry.receiptId,
+      digest: entry.digest,
+      at: entry.at,
+      prev: entry.prev,
+      hash,
+    })
+    .execute();
+  return { seq: entry.seq, prev: entry.prev, hash };
+}

@@ -1,0 +1,99 @@
+import { keccak256, sha256, toBase64, toHex, utf8 } from "../../src/evidence/bytes.ts";
+import { canonicalSha256 } from "../../src/evidence/canonical.ts";
+import { ASSURANCES, LAYERS, type Appraisal, type Evidence, type ReceiptCore } from "../../src/receipts/schema.ts";
+
+/** Body text and hashes of exact bytes, as a core holds them. */
+export const hashed = (bytes: Uint8Array): { sha256: string; keccak256: string; body: string } => ({
+  sha256: toHex(sha256(bytes)),
+  keccak256: toHex(keccak256(bytes)),
+  body: toBase64(bytes),
+});
+
+const hex = (seed: string, bytes: number): string => toHex(sha256(utf8(seed))).slice(0, bytes * 2);
+
+/** A well-formed core whose evidence proves nothing. Another `seed` gives another purchase. */
+export function receiptCore(seed = "one", changes: Partial<ReceiptCore> = {}): ReceiptCore {
+  const nonce = hex(`${seed} request`, 16);
+  const offer = {
+    scheme: "exact",
+    network: "eip155:31337",
+    asset: `0x${hex("asset", 20)}`,
+    decimals: 6,
+    amount: "70000",
+    payTo: `0x${hex("seller", 20)}`,
+    maxTimeoutSeconds: 300,
+    extra: { name: "USD Coin", version: "2" },
+  };
+  return {
+    seller: { id: "risk-desk", provider: "oip", origin: "http://127.0.0.1:4021", keyId: `0x${hex("key", 32)}` },
+    request: {
+      method: "POST",
+      path: "/v2/models/credit-risk/infer",
+      model: "credit-risk",
+      nonce,
+      sentAt: "2026-11-01T12:00:00.000Z",
+      ...hashed(utf8(JSON.stringify({ id: nonce, inputs: [] }))),
+    },
+    response: {
+      status: 200,
+      receivedAt: "2026-11-01T12:00:00.250Z",
+      ...hashed(utf8(JSON.stringify({ model_name: "credit-risk", id: nonce, outputs: [0.125] }))),
+    },
+    offer: { ...offer, offerHash: toHex(canonicalSha256(offer)) },
+    payment: {
+      scheme: "exact",
+      method: "eip3009",
+      network: offer.network,
+      asset: offer.asset,
+      amount: offer.amount,
+      payer: `0x${hex("payer", 20)}`,
+      payTo: offer.payTo,
+      nonce: `0x${hex(`${seed} payment`, 32)}`,
+      validAfter: 0,
+      validBefore: 1_793_448_300,
+      authorizationHash: `0x${hex(`${seed} authorization`, 32)}`,
+    },
+    evidence: [
+      {
+        kind: "signature.tee",
+        teeId: `0x${hex("key", 32)}`,
+        requestHash: hex("claimed request", 32),
+        outputHash: hex("claimed answer", 32),
+        timestamp: 1_793_448_000,
+        signature: toBase64(sha256(utf8("no signature"))),
+      },
+      { kind: "zk.of-tomorrow", proof: { points: ["1", "2"], curve: "bn254" } },
+    ],
+    ...changes,
+  };
+}
+
+/** Well-formed settlement evidence of a transfer that never was. */
+export const settlement = (seed = "one"): Evidence => ({
+  kind: "settlement.x402",
+  network: "eip155:31337",
+  outcome: "settled",
+  transaction: `0x${hex(`${seed} transaction`, 32)}`,
+  blockNumber: "12",
+  blockHash: `0x${hex(`${seed} block`, 32)}`,
+  blockTime: 1_793_448_010,
+  logs: [{ address: `0x${hex("asset", 20)}`, topics: [`0x${hex("topic", 32)}`], data: "0x", logIndex: 0 }],
+});
+
+/** A well-formed appraisal that skipped everything. */
+export const appraisal = (changes: Partial<Appraisal> = {}): Appraisal => ({
+  at: "2026-11-01T12:00:00.300Z",
+  evaluatedAt: "2026-11-01T12:00:00.300Z",
+  policyHash: hex("policy", 32),
+  verifier: { name: "proof402", version: "0.1.0" },
+  layers: Object.fromEntries(
+    LAYERS.map((layer) => [layer, { status: "skip", code: "not_checked", note: "Not checked." }]),
+  ) as Appraisal["layers"],
+  wanted: ASSURANCES[2],
+  assurance: "none",
+  replayed: false,
+  simulated: true,
+  verdict: "unverified",
+  notProven: ["Anything."],
+  ...changes,
+});
