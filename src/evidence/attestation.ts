@@ -16,8 +16,15 @@ export function encodeUserData(options: { tlsCertificate: Uint8Array | null; sig
 /** The two digests, or null when the bytes have another form (length and both prefixes are compared). */
 export function decodeUserData(userData: Uint8Array): { tlsCertificateSha256: Bytes; signingKeySha256: Bytes } | null {
   if (userData.length !== 68) return null;
-  if (!equalBytes(userData.subarray(0, 2), MULTIHASH_SHA256) || !equalBytes(userData.subarray(34, 36), MULTIHASH_SHA256)) return null;
-  return { tlsCertificateSha256: new Uint8Array(userData.subarray(2, 34)), signingKeySha256: new Uint8Array(userData.subarray(36, 68)) };
+  if (
+    !equalBytes(userData.subarray(0, 2), MULTIHASH_SHA256) ||
+    !equalBytes(userData.subarray(34, 36), MULTIHASH_SHA256)
+  )
+    return null;
+  return {
+    tlsCertificateSha256: new Uint8Array(userData.subarray(2, 34)),
+    signingKeySha256: new Uint8Array(userData.subarray(36, 68)),
+  };
 }
 
 /** PCR indices that this project's nodes measure. */

@@ -1,6 +1,9 @@
 import canonicalize from "canonicalize";
 import { sha256, utf8, type Bytes } from "./bytes.ts";
 
+/** An escaped surrogate: a backslash that no backslash escapes, then `ud8` to `udf`. */
+const LONE_SURROGATE = /(?<!\\)(?:\\\\)*\\ud[89a-f]/;
+
 /**
  * RFC 8785 canonical JSON bytes.
  *
@@ -10,7 +13,8 @@ import { sha256, utf8, type Bytes } from "./bytes.ts";
 export function canonicalJson(value: unknown): Bytes {
   const text = canonicalize(value);
   if (text === undefined) throw new TypeError("value has no JSON form");
-  if (!text.isWellFormed()) throw new TypeError("lone surrogate in a string (RFC 8785 §3.2.2.2)");
+  // JSON.stringify writes lone surrogates, and nothing else, as \ud8xx to \udfxx escapes: RFC 8785 §3.2.2.2 wants an error.
+  if (LONE_SURROGATE.test(text)) throw new TypeError("lone surrogate in a string (RFC 8785 §3.2.2.2)");
   return utf8(text);
 }
 

@@ -14,9 +14,13 @@ export type TransferAuthorization = {
 /** EIP-712 domain of an EIP-3009 token. */
 export type TokenDomain = { name: string; version: string; chainId: number; verifyingContract: string };
 
-const DOMAIN_TYPE = keccak256(utf8("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"));
+const DOMAIN_TYPE = keccak256(
+  utf8("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
+);
 const AUTHORIZATION_TYPE = keccak256(
-  utf8("TransferWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)"),
+  utf8(
+    "TransferWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)",
+  ),
 );
 
 /** keccak256("AuthorizationUsed(address,bytes32)"), both arguments indexed (EIP-3009). */
@@ -73,7 +77,8 @@ export const isAuthorizationUsed = (log: TokenLog, token: string, payer: string,
 /** The ERC-20 transfer a log of `token` records, or null where it records none. */
 export function readTransfer(log: TokenLog, token: string): { from: string; to: string; value: bigint } | null {
   const [topic, from, to] = log.topics;
-  if (log.address !== token || log.topics.length !== 3 || topic !== TRANSFER_TOPIC || log.data.length !== 66) return null;
+  if (log.address !== token || log.topics.length !== 3 || topic !== TRANSFER_TOPIC || log.data.length !== 66)
+    return null;
   if (!from?.startsWith(`0x${"0".repeat(24)}`) || !to?.startsWith(`0x${"0".repeat(24)}`)) return null;
   return { from: `0x${from.slice(26)}`, to: `0x${to.slice(26)}`, value: BigInt(log.data) };
 }

@@ -28,7 +28,9 @@ export type NitroDocument = {
 };
 
 /** Outcome of decoding. `check` is `malformed` or `algorithm`. */
-export type DecodedNitro = { ok: true; document: NitroDocument } | { ok: false; check: "malformed" | "algorithm"; message: string };
+export type DecodedNitro =
+  | { ok: true; document: NitroDocument }
+  | { ok: false; check: "malformed" | "algorithm"; message: string };
 
 /** Documents are 4 to 6 KB; the NSM answers with at most 16 KB. */
 const MAX_DOCUMENT = 32_768;
@@ -57,11 +59,17 @@ export function decodeNitroDocument(bytes: Uint8Array): DecodedNitro {
   const outer = tryDecode(bytes);
   if (!Array.isArray(outer) || outer.length !== 4) return malformed("not an untagged COSE_Sign1 array of four");
   const [protectedHeader, unprotected, payload, signature] = outer as unknown[];
-  if (!(protectedHeader instanceof Uint8Array) || !(payload instanceof Uint8Array) || !(signature instanceof Uint8Array)) {
+  if (
+    !(protectedHeader instanceof Uint8Array) ||
+    !(payload instanceof Uint8Array) ||
+    !(signature instanceof Uint8Array)
+  ) {
     return malformed("COSE_Sign1 fields have other types than the standard's");
   }
-  if (!(unprotected instanceof Map) || unprotected.size !== 0) return malformed("the unprotected header is not an empty map");
-  if (!equalBytes(encodeSign1(protectedHeader, payload, signature), bytes)) return malformed("the COSE_Sign1 array is not in deterministic encoding");
+  if (!(unprotected instanceof Map) || unprotected.size !== 0)
+    return malformed("the unprotected header is not an empty map");
+  if (!equalBytes(encodeSign1(protectedHeader, payload, signature), bytes))
+    return malformed("the COSE_Sign1 array is not in deterministic encoding");
   if (!equalBytes(protectedHeader, PROTECTED_ES384)) {
     return { ok: false, check: "algorithm", message: "the protected header is not exactly {alg: ES384}" };
   }
@@ -70,7 +78,11 @@ export function decodeNitroDocument(bytes: Uint8Array): DecodedNitro {
   if (typeof fields === "string") return malformed(fields);
   return {
     ok: true,
-    document: { payload: fields, sigStructure: sigStructureOf(protectedHeader, payload), signature: new Uint8Array(signature) },
+    document: {
+      payload: fields,
+      sigStructure: sigStructureOf(protectedHeader, payload),
+      signature: new Uint8Array(signature),
+    },
   };
 }
 
@@ -101,14 +113,21 @@ function readPayload(value: unknown): NitroPayload | string {
   const pcrs = map.get("pcrs");
   if (typeof moduleId !== "string" || moduleId.length === 0 || moduleId.length > 256) return "module_id is missing";
   if (map.get("digest") !== "SHA384") return "digest is not SHA384";
-  if (typeof timestamp !== "number" || !Number.isSafeInteger(timestamp) || timestamp <= 0) return "timestamp is missing";
+  if (typeof timestamp !== "number" || !Number.isSafeInteger(timestamp) || timestamp <= 0)
+    return "timestamp is missing";
   if (!isBytes(certificate, 1, 4096)) return "certificate is missing";
-  if (!Array.isArray(cabundle) || cabundle.length === 0 || cabundle.length > MAX_CHAIN || !cabundle.every((c) => isBytes(c, 1, 4096))) {
+  if (
+    !Array.isArray(cabundle) ||
+    cabundle.length === 0 ||
+    cabundle.length > MAX_CHAIN ||
+    !cabundle.every((c) => isBytes(c, 1, 4096))
+  ) {
     return "cabundle is not a list of certificates";
   }
   if (!(pcrs instanceof Map) || pcrs.size === 0 || pcrs.size > 32) return "pcrs is not a map";
   for (const [index, digest] of pcrs as Map<unknown, unknown>) {
-    if (typeof index !== "number" || !Number.isInteger(index) || index < 0 || index > 31 || !isBytes(digest, 48, 48)) return "a PCR is not 48 bytes";
+    if (typeof index !== "number" || !Number.isInteger(index) || index < 0 || index > 31 || !isBytes(digest, 48, 48))
+      return "a PCR is not 48 bytes";
   }
   const optional: Record<string, Uint8Array | null> = {};
   for (const name of ["public_key", "user_data", "nonce"]) {

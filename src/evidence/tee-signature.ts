@@ -17,8 +17,11 @@ export const TEE_SIGNATURE_ALGORITHM = { name: "RSA-PSS", hash: "SHA-256", saltL
  * Hashes are keccak256 of the exact body bytes; `timestamp` is unix seconds.
  * Source: OpenGradient tee-gateway `tee_manager.py`, `compute_tee_msg_hash`.
  */
-export const teeMessageHash = (options: { requestHash: Uint8Array; outputHash: Uint8Array; timestamp: number }): Bytes =>
-  keccak256(concatBytes(options.requestHash, options.outputHash, uint256(options.timestamp)));
+export const teeMessageHash = (options: {
+  requestHash: Uint8Array;
+  outputHash: Uint8Array;
+  timestamp: number;
+}): Bytes => keccak256(concatBytes(options.requestHash, options.outputHash, uint256(options.timestamp)));
 
 /** keccak256 of the signing key's DER SubjectPublicKeyInfo, 0x hex. */
 export const teeIdOf = (spki: Uint8Array): `0x${string}` => toHex0x(keccak256(spki));

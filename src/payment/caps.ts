@@ -133,16 +133,20 @@ const ceilTo = (ms: number, span: number): number => Math.ceil(ms / span) * span
 const sum = (parts: readonly bigint[]): bigint => parts.reduce((total, part) => total + part, 0n);
 const sumOf = (buckets: readonly Bucket[]): bigint => sum(buckets.map(({ used }) => BigInt(used)));
 
-/** The first cap that spending `amount` more would break, or null. Pure. `maxAmount` is the caller's own bound. */
+/**
+ * The first cap that spending `amount` more would break, or null. Pure. `maxAmount` is the caller's own bound; `sameCall`
+ * is what earlier authorizations for the same call may still cost: together they stay within what one call may.
+ */
 export function brokenCap(options: {
   policy: PaymentPolicy;
   asset: AssetPolicy;
   amount: bigint;
   maxAmount?: bigint;
+  sameCall?: bigint;
   usage: Usage;
   callsLastHour: bigint;
 }): Refusal | null {
-  const { policy, asset, amount, maxAmount, usage, callsLastHour } = options;
+  const { policy, asset, amount, maxAmount, sameCall = 0n, usage, callsLastHour } = options;
   if (callsLastHour >= BigInt(policy.callsPerHour)) {
     return {
       code: "over_count_cap",
@@ -153,8 +157,8 @@ export function brokenCap(options: {
     };
   }
   const bounds: { code: Refusal["code"]; name: string; limit: bigint; used: bigint }[] = [
-    { code: "over_per_call_cap", name: "the policy's cap per call", limit: BigInt(asset.perCall), used: 0n },
-    { code: "over_call_limit", name: "this call's own limit", limit: maxAmount ?? amount, used: 0n },
+    { code: "over_per_call_cap", name: "the policy's cap per call", limit: BigInt(asset.perCall), used: sameCall },
+    { code: "over_call_limit", name: "this call's own limit", limit: maxAmount ?? sameCall + amount, used: sameCall },
     { code: "over_hour_cap", name: "the policy's cap per hour", limit: BigInt(asset.perHour), used: usage.hour },
     { code: "over_day_cap", name: "the policy's cap per day", limit: BigInt(asset.perDay), used: usage.day },
     { code: "over_total_cap", name: "the policy's total cap", limit: BigInt(asset.total), used: usage.total },

@@ -14,7 +14,14 @@ export const markSigned = (db: Db, id: string, { now }: { now: Date }): Promise<
 
 /** Before the bytes go on the wire, the first time or again. */
 export const markSent = (db: Db, id: string, { now }: { now: Date }): Promise<Transition> =>
-  move(db, id, now, ({ state }) => (state === "signed" ? { state: "sent" } : state === "sent" ? UNCHANGED : null));
+  move(
+    db,
+    id,
+    now,
+    ({ state }) => (state === "signed" ? { state: "sent" } : state === "sent" ? UNCHANGED : null),
+    // `signed` is on the disk and means the same for the money; the answer's transaction makes this durable too.
+    "process",
+  );
 
 /**
  * An answer came and its receipt is stored. An answer may also come after the chain has decided: the receipt is noted and
@@ -80,23 +87,33 @@ type Moving = Pick<PurchasesTable, (typeof MOVING)[number]>;
  * Compare-and-set: applies the change that `decide` names for the row as it stands, or nothing where that is null. What
  * the row counts against the caps changes in the same transaction.
  */
-async function move(db: Db, id: string, now: Date, decide: (row: Moving) => Change | null): Promise<Transition> {
-  return immediate(db, async (tx) => {
-    const row = await tx.selectFrom("purchases").select(MOVING).where("id", "=", id).executeTakeFirst();
-    if (row === undefined) return { ok: false, code: "unknown_purchase", state: null };
-    const change = decide(row);
-    if (change === null) return { ok: false, code: "illegal_transition", state: row.state };
-    if (change === UNCHANGED) return { ok: true, state: row.state, changed: false };
-    const after = { ...row, ...change };
-    await tx
-      .updateTable("purchases")
-      .set({ ...change, updated_at: now.getTime() })
-      .where("id", "=", id)
-      .execute();
-    const calls = after.state === "released" && row.state !== "released" ? -1n : 0n;
-    await countPurchase(tx, row, row.created_at, countedAmount(after) - countedAmount(row), calls);
-    return { ok: true, state: after.state, changed: true };
-  });
+async function move(
+  db: Db,
+  id: string,
+  now: Date,
+  decide: (row: Moving) => Change | null,
+  survives: "power loss" | "process" = "power loss",
+): Promise<Transition> {
+  return immediate(
+    db,
+    async (tx) => {
+      const row = await tx.selectFrom("purchases").select(MOVING).where("id", "=", id).executeTakeFirst();
+      if (row === undefined) return { ok: false, code: "unknown_purchase", state: null };
+      const change = decide(row);
+      if (change === null) return { ok: false, code: "illegal_transition", state: row.state };
+      if (change === UNCHANGED) return { ok: true, state: row.state, changed: false };
+      const after = { ...row, ...change };
+      await tx
+        .updateTable("purchases")
+        .set({ ...change, updated_at: now.getTime() })
+        .where("id", "=", id)
+        .execute();
+      const calls = after.state === "released" && row.state !== "released" ? -1n : 0n;
+      await countPurchase(tx, row, row.created_at, countedAmount(after) - countedAmount(row), calls);
+      return { ok: true, state: after.state, changed: true };
+    },
+    survives,
+  );
 }
 
 const recordOrNull = (row: PurchasesTable | undefined): PurchaseRecord | null =>

@@ -50,29 +50,36 @@ export async function reserve(db: Db, request: ReserveRequest): Promise<ReserveR
     };
   }
   const nowMs = now.getTime();
-  return immediate(db, async (tx) => {
-    const latest = await readLatestAttempt(tx, request.idempotencyKey);
-    if (latest !== null && latest.argsDigest !== request.argsDigest) return { kind: "conflict" };
-    if (latest !== null && !(await mayFollow(tx, latest, request.attempt)))
-      return { kind: "existing", purchase: latest };
-    if (latest === null && request.attempt !== 1) throw mismatch("The journal knows no earlier attempt at this call.");
-    const amount = BigInt(payment.amount);
-    const refusal =
-      wrongLifetime(payment, policy, nowMs) ??
-      brokenCap({
-        policy,
-        asset,
-        amount,
-        usage: await readUsage(tx, asset, nowMs),
-        callsLastHour: await readCallsLastHour(tx, nowMs),
-        ...(maxAmount === undefined ? {} : { maxAmount }),
-      });
-    if (refusal !== null) return { kind: "refused", refusal };
-    const purchase = newPurchase(request, nowMs);
-    await tx.insertInto("purchases").values(toRow(purchase)).execute();
-    await countPurchase(tx, payment, nowMs, amount, 1n);
-    return { kind: "reserved", purchase };
-  });
+  return immediate(
+    db,
+    async (tx) => {
+      const latest = await readLatestAttempt(tx, request.idempotencyKey);
+      if (latest !== null && latest.argsDigest !== request.argsDigest) return { kind: "conflict" };
+      const alive = latest === null ? [] : await aliveAttempts(tx, request.idempotencyKey);
+      if (latest !== null && !mayFollow(latest, alive, request)) return { kind: "existing", purchase: latest };
+      if (latest === null && request.attempt !== 1)
+        throw mismatch("The journal knows no earlier attempt at this call.");
+      const amount = BigInt(payment.amount);
+      const refusal =
+        wrongLifetime(payment, policy, nowMs) ??
+        brokenCap({
+          policy,
+          asset,
+          amount,
+          sameCall: alive.reduce((sum, attempt) => sum + BigInt(attempt.amount), 0n),
+          usage: await readUsage(tx, asset, nowMs),
+          callsLastHour: await readCallsLastHour(tx, nowMs),
+          ...(maxAmount === undefined ? {} : { maxAmount }),
+        });
+      if (refusal !== null) return { kind: "refused", refusal };
+      const purchase = newPurchase(request, nowMs);
+      await tx.insertInto("purchases").values(toRow(purchase)).execute();
+      await countPurchase(tx, payment, nowMs, amount, 1n);
+      return { kind: "reserved", purchase };
+      // Nothing is signed yet; the transition that comes before a signature makes this durable with itself.
+    },
+    "process",
+  );
 }
 
 const newPurchase = (request: ReserveRequest, nowMs: number): PurchaseRecord => ({
@@ -98,20 +105,24 @@ const newPurchase = (request: ReserveRequest, nowMs: number): PurchaseRecord => 
 /**
  * An attempt may follow one that was released (its authorization is dead), or one that was sent and that the seller
  * turned down with a new offer. The latter stays redeemable until it expires and goes on counting, so a call may have
- * at most one such beside the new one.
+ * at most one such beside the new one, and of the same asset: only then can both be held to one bound.
  */
-async function mayFollow(tx: Db, latest: PurchaseRecord, attempt: number): Promise<boolean> {
+function mayFollow(latest: PurchaseRecord, alive: readonly Alive[], { attempt, payment }: ReserveRequest): boolean {
   if (attempt !== latest.attempt + 1) return false;
   if (latest.state !== "released" && latest.state !== "sent") return false;
-  const alive = await tx
-    .selectFrom("purchases")
-    .select("id")
-    .where("idempotency_key", "=", latest.idempotencyKey)
-    .where("state", "!=", "released")
-    .limit(2)
-    .execute();
-  return alive.length < 2;
+  return alive.length < 2 && alive.every((one) => one.network === payment.network && one.asset === payment.asset);
 }
+
+type Alive = { network: string; asset: string; amount: string };
+
+/** Attempts at a call whose authorization may still be redeemed, or was. */
+const aliveAttempts = (tx: Db, idempotencyKey: string): Promise<Alive[]> =>
+  tx
+    .selectFrom("purchases")
+    .select(["network", "asset", "amount"])
+    .where("idempotency_key", "=", idempotencyKey)
+    .where("state", "!=", "released")
+    .execute();
 
 function wrongLifetime(payment: Payment, policy: PaymentPolicy, nowMs: number): Refusal | null {
   const left = payment.validBefore - Math.floor(nowMs / 1000);

@@ -70,10 +70,18 @@ const inTransaction = new WeakSet<Kysely<Tables>>();
  * Runs `work` in a `BEGIN IMMEDIATE` transaction: the write lock is taken first, so what it reads stays true until it
  * commits. Called with a handle that is already inside one, it joins it: all of it commits or nothing does.
  * `work` must use only the handle it is given; the database has one connection, so any other would wait forever.
+ *
+ * Survives power loss by default. `process` survives only the death of the process, without waiting for the disk: for
+ * what the next transaction of the default kind makes durable anyway (a log is synced in order), or what can be done again.
  */
-export async function immediate<T>(db: Kysely<Tables>, work: (tx: Kysely<Tables>) => Promise<T>): Promise<T> {
+export async function immediate<T>(
+  db: Kysely<Tables>,
+  work: (tx: Kysely<Tables>) => Promise<T>,
+  survives: "power loss" | "process" = "power loss",
+): Promise<T> {
   if (inTransaction.has(db)) return work(db);
   return db.connection().execute(async (connection) => {
+    if (survives === "process") await sql`pragma synchronous=normal`.execute(connection);
     await sql`begin immediate`.execute(connection);
     inTransaction.add(connection);
     try {
@@ -86,6 +94,7 @@ export async function immediate<T>(db: Kysely<Tables>, work: (tx: Kysely<Tables>
       throw error;
     } finally {
       inTransaction.delete(connection);
+      if (survives === "process") await sql`pragma synchronous=full`.execute(connection);
     }
   });
 }

@@ -38,8 +38,9 @@ export const execute = (database: LibsqlDatabase.Database, statement: string): P
 function patientDriver(database: LibsqlDatabase.Database): Driver {
   // Kysely's own driver keeps the queue for the one connection; it runs no statement.
   const queue = new SqliteDriver({ database });
+  const prepare = keptStatements(database);
   const connection: DatabaseConnection = {
-    executeQuery: <R>(query: CompiledQuery) => run<R>(database, query),
+    executeQuery: <R>(query: CompiledQuery) => run<R>(database, prepare, query),
     streamQuery: () => {
       throw new TypeError("results are not streamed");
     },
@@ -58,12 +59,36 @@ function patientDriver(database: LibsqlDatabase.Database): Driver {
   };
 }
 
-async function run<R>(database: LibsqlDatabase.Database, { sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
+type Prepare = (sql: string) => LibsqlDatabase.Statement;
+
+/** Statements kept per connection. The library's own queries are some fifty; a list of any length makes one more text each. */
+const MAX_KEPT = 200;
+
+/** Prepares each text once. Only a connection's own driver uses what it returns, one query at a time. */
+function keptStatements(database: LibsqlDatabase.Database): Prepare {
+  const kept = new Map<string, LibsqlDatabase.Statement>();
+  return (sql) => {
+    const found = kept.get(sql);
+    if (found !== undefined) return found;
+    const statement = database.prepare(sql);
+    kept.set(sql, statement);
+    const oldest = kept.keys().next();
+    if (kept.size > MAX_KEPT && !oldest.done) kept.delete(oldest.value);
+    return statement;
+  };
+}
+
+async function run<R>(
+  database: LibsqlDatabase.Database,
+  prepare: Prepare,
+  { sql, parameters }: CompiledQuery,
+): Promise<QueryResult<R>> {
   if (/^(?:begin|commit|rollback)\b/.test(sql)) {
     await execute(database, sql);
     return { rows: [] };
   }
-  const statement = database.prepare(sql);
+  // A schema change is made once and its text never met again.
+  const statement = /^(?:select|insert|update|delete|replace|with)\b/.test(sql) ? prepare(sql) : database.prepare(sql);
   const once = (): QueryResult<R> => {
     if (statement.reader) return { rows: statement.all(parameters) as R[] };
     const { changes, lastInsertRowid } = statement.run(parameters);

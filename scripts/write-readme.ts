@@ -1,0 +1,28 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { z } from "zod";
+import { tools } from "../src/tools/index.ts";
+
+/** Characters of a tool's definition as a model is sent it, divided by four. */
+export const tokensOf = (tool: (typeof tools)[number]): number =>
+  Math.ceil((tool.name.length + tool.description.length + JSON.stringify(z.toJSONSchema(tool.input, { io: "input" })).length) / 4);
+
+/** The README's table of tools. */
+export function toolTable(): string {
+  const rows = tools.map((tool) => `| \`${tool.name}\` | ${tool.description} | ${tool.annotations.readOnlyHint ? "no" : "yes"} | ${tokensOf(tool)} |`);
+  const total = tools.reduce((sum, tool) => sum + tokensOf(tool), 0);
+  return ["| tool | what it does | spends | tokens |", "|---|---|---|---|", ...rows, "", `${tools.length} tools, ${total} tokens in all (characters / 4 of name, description and input schema; at most 1,500).`].join("\n");
+}
+
+/** The text with everything between a pair of markers replaced. Throws where the markers are missing. */
+export function replaceBetween(text: string, name: string, content: string): string {
+  const pattern = new RegExp(`(<!-- ${name}:begin[^>]*-->\\n)[\\s\\S]*?(<!-- ${name}:end -->)`);
+  if (!pattern.test(text)) throw new Error(`README has no ${name} markers`);
+  return text.replace(pattern, (_all, begin: string, end: string) => `${begin}\n${content}\n\n${end}`);
+}
+
+if (process.argv[1] !== undefined && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  const path = resolve("README.md");
+  await writeFile(path, replaceBetween(await readFile(path, "utf8"), "tools", toolTable()));
+}
