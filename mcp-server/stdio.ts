@@ -1,10 +1,11 @@
-import { serveStdio } from "@modelcontextprotocol/server/stdio";
+import { serveStdio, StdioServerTransport } from "@modelcontextprotocol/server/stdio";
 import type { Buyer } from "../src/buyer/types.ts";
 import { createProof402Server } from "./server.ts";
 
 /**
- * Serves MCP on standard input and output until the client closes its end; standard output carries the protocol only.
- * `open` is called once, at the first tool call. Resolves after the buyer is closed.
+ * Serves MCP on standard input and output until the client closes its end or a signal comes; standard output carries the
+ * protocol only. `open` is called at the first call that needs the buyer, and again after it failed. Resolves after the
+ * buyer is closed.
  */
 export async function serveMcp(open: () => Promise<Buyer>): Promise<void> {
   const opened: { buyer: Promise<Buyer> | null } = { buyer: null };
@@ -16,13 +17,18 @@ export async function serveMcp(open: () => Promise<Buyer>): Promise<void> {
     });
     return opened.buyer;
   };
-  const ended = new Promise<void>((resolve) => {
-    process.stdin.once("close", resolve);
-    process.stdin.once("end", resolve);
+  const transport = new StdioServerTransport();
+  const handle = serveStdio((context) => createProof402Server({ buyer }, context), { transport });
+  await new Promise<void>((resolve) => {
+    // The transport closes itself when either of its streams ends or breaks.
+    const { onclose } = transport;
+    // oxlint-disable-next-line unicorn/prefer-add-event-listener -- the SDK has no listeners here
+    transport.onclose = () => {
+      onclose?.();
+      resolve();
+    };
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => resolve());
   });
-  const handle = serveStdio(() => createProof402Server({ buyer }));
-  await ended;
   await handle.close();
   await opened.buyer?.then((one) => one.close()).catch(() => undefined);
 }

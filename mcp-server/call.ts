@@ -1,0 +1,105 @@
+import {
+  CLIENT_CAPABILITIES_META_KEY,
+  type CallToolResult,
+  type InputRequiredResult,
+  type McpServer,
+  type RequestId,
+  type ServerContext,
+} from "@modelcontextprotocol/server";
+import { toHex } from "../src/evidence/bytes.ts";
+import { canonicalSha256 } from "../src/evidence/canonical.ts";
+import { callTool, invalidInput } from "../src/tools/call.ts";
+import type { ToolContext, ToolDefinition, ToolOutcome } from "../src/tools/definition.ts";
+import { outcomeOf } from "../src/tools/outcome.ts";
+import type { Approvals, Decide } from "./approval.ts";
+import type { Proof402ServerOptions } from "./server.ts";
+
+/** Answers one `tools/call`, in one round or more. */
+export type Caller = (definition: ToolDefinition, args: unknown, context: ServerContext) => Promise<CallToolResult | InputRequiredResult>;
+
+/** Everything here belongs to one connection. */
+export function createCaller(options: Proof402ServerOptions & { approvals: Approvals; server: McpServer }): Caller {
+  const { approvals, server } = options;
+  const clock = options.clock ?? ((): Date => new Date());
+  // JSON-RPC ids are unique within a connection, so this names one request of one connection.
+  const connection = crypto.randomUUID();
+  /** How far each request has got: it is run again after a question, and progress may only grow. */
+  const reached = new Map<RequestId, number>();
+
+  return async (definition, args, context) => {
+    const digest = digestOf(definition.name, args);
+    if (digest === null) return resultOf(invalidInput(definition.name, [{ path: [], message: "must be plain JSON data" }]));
+    const { id } = context.mcpReq;
+    const answered = approvals.answered(context, digest);
+    const idempotencyKey = answered?.idempotencyKey ?? `mcp-${toHex(canonicalSha256([connection, id, digest]))}`;
+    const progress = progressOf(context, reached);
+    const outcome = await outcomeOf(async () =>
+      callTool(
+        definition,
+        {
+          buyer: await options.buyer(),
+          clock,
+          signal: context.mcpReq.signal,
+          idempotencyKey,
+          ...(canAsk(server, context) ? { approve: approverOf(answered?.decide) } : {}),
+          ...(progress === null ? {} : { progress: progress.report }),
+        },
+        args,
+      ),
+    );
+    await progress?.sent();
+    if (outcome.status === "need_input") return approvals.ask(outcome.request, { digest, idempotencyKey });
+    reached.delete(id);
+    return resultOf(outcome);
+  };
+}
+
+/** sha256(JCS) of tool and arguments, hex: what an answer to a question is bound to. Null for text that is no Unicode. */
+function digestOf(tool: string, args: unknown): string | null {
+  try {
+    return toHex(canonicalSha256([tool, args ?? {}]));
+  } catch {
+    return null;
+  }
+}
+
+function resultOf(outcome: Exclude<ToolOutcome<unknown>, { status: "need_input" }>): CallToolResult {
+  const content: CallToolResult["content"] = [{ type: "text", text: outcome.text }];
+  if (outcome.status === "error") return { isError: true, content, structuredContent: { error: outcome.error } };
+  return { content, structuredContent: outcome.data };
+}
+
+const approverOf =
+  (decide: Decide | undefined): NonNullable<ToolContext["approve"]> =>
+  (question) =>
+    Promise.resolve(decide?.(question) ?? "ask_later");
+
+/** Progress for a client that asked for it: always growing, and on the wire before the result is. */
+function progressOf(
+  { mcpReq }: ServerContext,
+  reached: Map<RequestId, number>,
+): { report: NonNullable<ToolContext["progress"]>; sent: () => Promise<unknown> } | null {
+  const progressToken = mcpReq._meta?.progressToken;
+  if (progressToken === undefined) return null;
+  const sending: Promise<void>[] = [];
+  return {
+    report({ message, done, total }) {
+      if (done <= (reached.get(mcpReq.id) ?? 0)) return;
+      reached.set(mcpReq.id, done);
+      sending.push(mcpReq.notify({ method: "notifications/progress", params: { progressToken, progress: done, total, message } }));
+    },
+    // A client that has gone away must not stop a purchase that is under way.
+    sent: () => Promise.allSettled(sending),
+  };
+}
+
+/** Whether the client can show a person a form: declared per request since 2026-07-28, at initialisation before. */
+function canAsk(server: McpServer, context: ServerContext): boolean {
+  const envelope: Readonly<Record<string, unknown>> | undefined = context.mcpReq.envelope;
+  // oxlint-disable-next-line typescript/no-deprecated -- clients of 2025 declare capabilities nowhere else
+  const capabilities = envelope?.[CLIENT_CAPABILITIES_META_KEY] ?? server.server.getClientCapabilities();
+  if (typeof capabilities !== "object" || capabilities === null || !("elicitation" in capabilities)) return false;
+  const { elicitation } = capabilities;
+  // Before modes were named, an empty declaration meant forms.
+  return typeof elicitation === "object" && elicitation !== null && ("form" in elicitation || !("url" in elicitation));
+}

@@ -1,0 +1,81 @@
+import { ResourceNotFoundError, ResourceTemplate, type McpRequestContext, type McpServer } from "@modelcontextprotocol/server";
+import type { Buyer } from "../src/buyer/types.ts";
+import { fromUtf8 } from "../src/evidence/bytes.ts";
+import { Proof402Error } from "../src/errors.ts";
+import { newestAppraisal } from "../src/receipts/newest.ts";
+import { serializeReceipt } from "../src/receipts/receipt.ts";
+
+const SCHEME = "receipt://";
+const LISTED = 50;
+
+/**
+ * Offers stored receipts as resources and tells subscribers when one changes. Returns the way to the buyer that tools
+ * must use: changes are watched from the moment it is opened.
+ */
+export function offerReceipts(server: McpServer, open: () => Promise<Buyer>, era: McpRequestContext["era"]): () => Promise<Buyer> {
+  const isWanted = era === "legacy" ? keepSubscriptions(server) : (): boolean => true;
+  let unsubscribe: (() => void) | null = null;
+  const buyer = async (): Promise<Buyer> => {
+    const opened = await open();
+    unsubscribe ??= opened.onReceipt(({ id }) => {
+      const uri = SCHEME + id;
+      // A client that is going away misses nothing: the receipt is stored.
+      if (isWanted(uri)) server.server.sendResourceUpdated({ uri }).catch(() => undefined);
+    });
+    return opened;
+  };
+  const { server: connection } = server;
+  const closed = connection.onclose;
+  // oxlint-disable-next-line unicorn/prefer-add-event-listener -- the SDK has no listeners here
+  connection.onclose = () => {
+    unsubscribe?.();
+    closed?.();
+  };
+
+  server.registerResource(
+    "receipt",
+    new ResourceTemplate(`${SCHEME}{id}`, { list: async () => ({ resources: await listed(buyer) }) }),
+    { title: "Proof receipt", description: "A stored proof receipt with its evidence, as a self-contained file.", mimeType: "application/json" },
+    async (uri, { id }) => ({ contents: [{ uri: uri.href, mimeType: "application/json", text: await read(buyer, uri, String(id)) }] }),
+  );
+  return buyer;
+}
+
+/** Since 2026-07-28 the SDK keeps what clients listen to; before, the server does. */
+function keepSubscriptions({ server }: McpServer): (uri: string) => boolean {
+  const wanted = new Set<string>();
+  server.setRequestHandler("resources/subscribe", ({ params }) => {
+    if (wanted.size < 1000) wanted.add(params.uri);
+    return {};
+  });
+  server.setRequestHandler("resources/unsubscribe", ({ params }) => {
+    wanted.delete(params.uri);
+    return {};
+  });
+  return (uri) => wanted.has(uri);
+}
+
+async function listed(buyer: () => Promise<Buyer>): Promise<{ uri: string; name: string; title: string; mimeType: string }[]> {
+  try {
+    const receipts = await (await buyer()).listReceipts({ limit: LISTED });
+    return receipts.map((receipt) => ({
+      uri: SCHEME + receipt.id,
+      name: receipt.id,
+      title: `${receipt.core.request.model} from ${receipt.core.seller.id}: ${newestAppraisal(receipt).verdict}`,
+      mimeType: "application/json",
+    }));
+  } catch (error) {
+    // Clients list at their start: without a configuration there are no receipts, and the tools say what is missing.
+    if (Proof402Error.isInstance(error)) return [];
+    throw error;
+  }
+}
+
+async function read(buyer: () => Promise<Buyer>, uri: URL, id: string): Promise<string> {
+  try {
+    return fromUtf8(serializeReceipt(await (await buyer()).getReceipt(id)));
+  } catch (error) {
+    if (Proof402Error.isInstance(error) && error.code === "receipt_not_found") throw new ResourceNotFoundError(uri.href);
+    throw error;
+  }
+}

@@ -1,0 +1,42 @@
+import type { StandardSchemaWithJSON } from "@modelcontextprotocol/server";
+import { z } from "zod";
+import { toolErrorSchema, type ToolDefinition } from "../src/tools/definition.ts";
+
+type JsonSchema = Record<string, unknown>;
+
+/**
+ * A tool's input as clients see it. Everything is let through to the handler, which checks it: so input that does not fit is
+ * a result with code, money and next step, as every other failure is.
+ */
+export const listedInput = (definition: ToolDefinition): StandardSchemaWithJSON =>
+  listed(z.toJSONSchema(definition.input, { io: "input" }), (value) => ({ value }));
+
+/**
+ * A tool's output as clients see it: the fields with their types and no deeper, because models read it with every
+ * listing. Nothing is required, because clients of 2025 hold error results to it too. What leaves is held to the tool's own
+ * schema all the same.
+ */
+export const listedOutput = (definition: ToolDefinition): StandardSchemaWithJSON =>
+  listed(shallow(definition.output), (value) => {
+    const parsed = definition.output.safeParse(value);
+    return parsed.success ? { value } : { issues: parsed.error.issues };
+  });
+
+type Check = StandardSchemaWithJSON["~standard"]["validate"];
+
+const listed = (schema: JsonSchema, validate: Check): StandardSchemaWithJSON => ({
+  "~standard": { version: 1, vendor: "proof402", validate, jsonSchema: { input: () => schema, output: () => schema } },
+});
+
+function shallow(output: z.ZodObject): JsonSchema {
+  const { properties = {} } = z.toJSONSchema(output, { io: "output" });
+  const { properties: error = {} } = z.toJSONSchema(toolErrorSchema, { io: "output" });
+  return {
+    type: "object",
+    properties: { ...Object.fromEntries(Object.entries(properties).map(([name, field]) => [name, typeOnly(field)])), error: { type: "object", properties: error } },
+  };
+}
+
+/** The type of a field where it has one; a union (null, say) is left open. */
+const typeOnly = (field: unknown): JsonSchema =>
+  typeof field === "object" && field !== null && "type" in field ? { type: field.type } : {};
