@@ -4,7 +4,7 @@ import { markAnswered } from "../payment/journal.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
 import type { Appraisal, Assurance, Receipt, ReceiptCore } from "../receipts/schema.ts";
 import { createReceipt } from "../receipts/receipt.ts";
-import { addReceipt, appendAppraisal } from "../receipts/store.ts";
+import { addReceipt } from "../receipts/store.ts";
 import { immediate } from "../storage/migrations.ts";
 import type { Attested } from "./attest.ts";
 import type { BuyerContext } from "./context.ts";
@@ -63,8 +63,7 @@ export async function storeDelivery(
   const appraisal = await judgeReceipt(ctx, receipt, { assurance });
   const now = ctx.clock();
   const stored = await immediate(ctx.db, async (tx) => {
-    await addReceipt(tx, receipt, now);
-    const judged = await appendAppraisal(tx, receipt.id, appraisal);
+    const judged = await addReceipt(tx, receipt, appraisal, now);
     await markAnswered(tx, purchaseId, { receiptId: receipt.id, now });
     await enqueueSettlement(tx, judged, now.getTime());
     await holdIfFailed(tx, judged, now.getTime());

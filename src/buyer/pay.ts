@@ -5,7 +5,7 @@ import { paymentHeader } from "../payment/plan.ts";
 import { readPaymentResponse } from "../payment/offers.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
 import { answerOf } from "./answer.ts";
-import { forgetAttestation, type Attested } from "./attest.ts";
+import { attestSeller, forgetAttestation, type Attested } from "./attest.ts";
 import type { Call } from "./call.ts";
 import type { BuyerContext } from "./context.ts";
 import { receiptOf, storeDelivery } from "./deliver.ts";
@@ -54,13 +54,30 @@ async function deliver(
 ): Promise<BuyResult> {
   const provider = ctx.providerOf(candidate.seller);
   const signature = provider.responseEvidence(received.headers);
-  const receipt = receiptOf({ candidate, purchase, attested, received, signature });
+  const vouching = await attestedFor(ctx, call, candidate, attested, signature?.teeId);
+  const receipt = receiptOf({ candidate, purchase, attested: vouching, received, signature });
   const stored = await storeDelivery(ctx, receipt, purchase.id, call.assurance);
-  if (signature !== null && signature.teeId !== attested.keyId) await forgetAttestation(ctx, candidate.seller.id);
   call.progress("verified", `fast clock: ${stored.appraisal.verdict}`);
   const transaction = readPaymentResponse(received.headers)?.transaction;
   ctx.wakeSecondClock(transaction === undefined ? undefined : { receiptId: receipt.id, transaction });
   return { answer: answerOf(ctx, stored.receipt), receipt: stored.receipt, appraisal: stored.appraisal, paidNow: true };
+}
+
+/**
+ * The attestation that speaks for the key which signed. A seller that restarted since it was attested signs with a new
+ * key: it is attested anew, and only if that binds the new key does it count. Otherwise the old one stands, and fails.
+ */
+async function attestedFor(
+  ctx: BuyerContext,
+  call: Call,
+  candidate: Candidate,
+  attested: Attested,
+  signedBy: string | undefined,
+): Promise<Attested> {
+  if (signedBy === undefined || attested.keyId === null || signedBy === attested.keyId) return attested;
+  await forgetAttestation(ctx, candidate.seller.id);
+  const anew = await attestSeller(ctx, candidate, call.assurance).catch(() => null);
+  return anew?.keyId === signedBy ? anew : attested;
 }
 
 function rejected(candidate: Candidate, received: Received): Proof402Error {

@@ -47,15 +47,15 @@ function parseRow(text: string, id: string): Receipt {
 }
 
 /**
- * Stores a receipt just made by `createReceipt`, in the caller's immediate transaction. Returns it with its place in
- * the log. Throws Proof402Error `receipt_exists` where one with this id is stored.
+ * Stores a receipt just made by `createReceipt`, and its first appraisal with it, in the caller's immediate transaction.
+ * Returns it as stored. Throws Proof402Error `receipt_exists` where one with this id is stored, and zod's error for a malformed appraisal.
  */
-export async function addReceipt(tx: Db, receipt: Receipt, at: Date): Promise<Receipt> {
+export async function addReceipt(tx: Db, receipt: Receipt, appraisal: Appraisal, at: Date): Promise<Receipt> {
   if (receipt.later.length > 0 || receipt.appraisals.length > 0) {
     throw new TypeError("a new receipt has neither later evidence nor appraisals: append them");
   }
   const present = await tx.selectFrom("receipts").select("id").where("id", "=", receipt.id).executeTakeFirst();
-  if (present === undefined) return insert(tx, "receipt", receipt, at);
+  if (present === undefined) return insert(tx, "receipt", receipt, at, appraisalSchema.parse(appraisal));
   throw new Proof402Error("receipt_exists", `Receipt ${receipt.id} is stored already.`, {
     money: "may-move",
     next: "Read the stored receipt; `spending` shows the purchase.",
@@ -76,11 +76,21 @@ export async function importReceipt(tx: Db, receipt: Receipt, at: Date): Promise
   }
   const present = await readReceipt(tx, checked.receipt.id);
   if (present !== null) return { receipt: present, added: false };
-  return { receipt: await insert(tx, "import", { ...checked.receipt, appraisals: [] }, at), added: true };
+  return { receipt: await insert(tx, "import", checked.receipt, at), added: true };
 }
 
-async function insert(tx: Db, kind: "receipt" | "import", receipt: Receipt, at: Date): Promise<Receipt> {
-  const stored: Receipt = { ...receipt, log: await appendEntry(tx, { kind, receipt, at }) };
+async function insert(
+  tx: Db,
+  kind: "receipt" | "import",
+  receipt: Receipt,
+  at: Date,
+  appraisal?: Appraisal,
+): Promise<Receipt> {
+  const log = await appendEntry(tx, { kind, receipt, at });
+  if (appraisal !== undefined) {
+    await appendEntry(tx, { kind: "appraisal", receipt, value: appraisal, at: new Date(appraisal.at) });
+  }
+  const stored: Receipt = { ...receipt, appraisals: appraisal === undefined ? [] : [appraisal], log };
   await tx
     .insertInto("receipts")
     .values({
@@ -88,7 +98,7 @@ async function insert(tx: Db, kind: "receipt" | "import", receipt: Receipt, at: 
       json: JSON.stringify(stored),
       seller_id: stored.core.seller.id,
       model: stored.core.request.model,
-      verdict: "",
+      verdict: appraisal?.verdict ?? "",
       created_at: at.getTime(),
     })
     .execute();
