@@ -65,8 +65,14 @@ function readSeconds(given: string | undefined): number | undefined {
 
 function readPorts(given: string | undefined): Partial<Record<(typeof PORT_NAMES)[number], number>> | null {
   if (given === undefined) return null;
-  const pairs = given.split(",").map((pair) => pair.split("="));
-  const ok = pairs.every(([name, port]) => PORT_NAMES.some((one) => one === name) && /^[0-9]{1,5}$/.test(port ?? "") && Number(port) < 65_536);
-  if (ok) return Object.fromEntries(pairs.map(([name, port]) => [name, Number(port)]));
-  throw new Proof402Error("usage", "--ports takes pairs such as chain=8545,attested=4021.", { next: `Names: ${PORT_NAMES.join(", ")}.` });
+  const ports: Partial<Record<(typeof PORT_NAMES)[number], number>> = {};
+  for (const pair of given.split(",")) {
+    const [name, port = ""] = pair.split("=");
+    const known = PORT_NAMES.find((one) => one === name);
+    if (known === undefined || !/^[1-9][0-9]{0,4}$/.test(port) || Number(port) > 65_535) {
+      throw new Proof402Error("usage", "--ports takes pairs such as chain=8545,attested=4021.", { next: `Names: ${PORT_NAMES.join(", ")}.` });
+    }
+    ports[known] = Number(port);
+  }
+  return ports;
 }

@@ -42,7 +42,12 @@ function buildProgram(): Command {
   program
     .command("demo")
     .description("an agent buys, catches a cheat, buys again, acts and verifies, on a market on this machine")
-    .action(lazily(async () => async () => (await import("./demo.ts")).runDemo({ json: program.opts<{ json?: boolean }>().json === true })));
+    .action(
+      lazily(async () => {
+        const { runDemo } = await import("./demo.ts");
+        return () => runDemo({ json: program.opts<{ json?: boolean }>().json === true });
+      }),
+    );
 
   program
     .command("models [model]")

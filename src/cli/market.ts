@@ -18,9 +18,10 @@ export async function showSpending(options: { reconcile?: boolean }, command: Co
   return withBuyer(rest, async (buyer) => {
     if (options.reconcile === true) {
       const summary = await buyer.reconcile();
-      note(`Reconciled: ${Object.entries(summary).map(([name, count]) => `${name} ${count}`).join(", ")}.`);
+      note(`Reconciled: ${summary.settled} settled, ${summary.released} released, ${summary.pending} still open.`);
+      if (summary.unreachable.length > 0) note(`Not reached: ${summary.unreachable.join(", ")}.`);
     }
-    return runTool(spending as unknown as ToolDefinition, {}, { buyer, json });
+    return runTool(spending, {}, { buyer, json });
   });
 }
 

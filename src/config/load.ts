@@ -1,8 +1,11 @@
-import { readFile, stat } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
+import { text as streamText } from "node:stream/consumers";
 import type { z } from "zod";
 import { Proof402Error } from "../errors.ts";
+import { parseJsonText } from "../receipts/json-text.ts";
 import { configSchema, type Config } from "./schema.ts";
 
 /** Name of the configuration file where no path is given. */
@@ -52,20 +55,31 @@ async function findConfig(given: string | undefined, env: Env, cwd: string): Pro
 }
 
 async function read(path: string): Promise<string> {
+  let text: string;
   try {
-    const text = await readFile(path, "utf8");
-    if (text.length <= MAX_BYTES) return text;
+    // `end` is the last byte's index, so that one byte too many is seen and no more is read.
+    text = await streamText(createReadStream(path, { end: MAX_BYTES }));
   } catch (error) {
     throw new Proof402Error("config_unreadable", `${path} could not be read.`, { next: "Check the file's permissions.", cause: error });
   }
+  if (Buffer.byteLength(text) <= MAX_BYTES) return text;
   throw new Proof402Error("config_invalid", `${path} is larger than ${MAX_BYTES} bytes.`, { next: "Name another file." });
 }
 
 function parse(text: string, path: string): unknown {
+  const parsed = parseJsonText(text);
+  if (parsed.ok) return parsed.value;
+  throw new Proof402Error("config_invalid", `${path}: ${parsed.message}${placeOf(text)}`, { next: "Correct the file, or name another one." });
+}
+
+/** Where JSON breaks off. The engine's own words quote the text, and a file named by mistake may hold a key. */
+function placeOf(text: string): string {
   try {
-    return JSON.parse(text);
+    JSON.parse(text);
+    return "";
   } catch (error) {
-    throw new Proof402Error("config_invalid", `${path} is not JSON: ${error instanceof Error ? error.message : "unreadable"}.`, { next: "Correct the file." });
+    const place = / at position \d+(?: \(line \d+ column \d+\))?/.exec(error instanceof Error ? error.message : "");
+    return place === null ? "" : ` It breaks off${place[0]}.`;
   }
 }
 

@@ -15,8 +15,7 @@ export const networkSchema = z.strictObject({
   pollMilliseconds: z.int().min(20).max(60_000).default(1000),
 });
 
-/** `proof402.config.json`. */
-export const configSchema = z.strictObject({
+const fieldsSchema = z.strictObject({
   /** The buyer's SQLite file; relative paths are relative to the configuration file. */
   database: z.string().min(1).default("proof402.db"),
   wallet: z
@@ -58,6 +57,22 @@ export const configSchema = z.strictObject({
       maxResponseBytes: z.int().min(1024).max(64_000_000).default(4_000_000),
     })
     .prefault({}),
+});
+
+/** `proof402.config.json`: every name means one thing, and every asset's network can be looked at. */
+export const configSchema = fieldsSchema.superRefine((config, context) => {
+  const complain = (path: PropertyKey[], message: string): void => void context.addIssue({ code: "custom", path, message });
+  const once = (field: PropertyKey[], names: string[]): void => {
+    for (const [at, name] of names.entries()) {
+      if (names.indexOf(name) !== at) complain([...field, at], `${name} is listed twice`);
+    }
+  };
+  once(["networks"], config.networks.map(({ network }) => network));
+  once(["payment", "assets"], config.payment.assets.map(({ network, asset }) => `${asset} on ${network}`));
+  once(["sellers"], config.sellers.map(({ id }) => id));
+  for (const [at, { network }] of config.payment.assets.entries()) {
+    if (!config.networks.some((one) => one.network === network)) complain(["payment", "assets", at, "network"], `networks has no entry for ${network}`);
+  }
 });
 
 /** As written in the file. */

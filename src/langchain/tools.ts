@@ -55,7 +55,7 @@ function createTool(definition: ToolDefinition, options: Proof402ToolsOptions): 
       responseFormat: "content_and_artifact",
       tags: ["proof402", ...(definition.annotations.readOnlyHint ? [] : ["x402", "paid"])],
     },
-  ) as unknown as StructuredToolInterface;
+  );
 }
 
 type Finished = Exclude<ToolOutcome<unknown>, { status: "need_input" }>;

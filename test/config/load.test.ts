@@ -1,0 +1,119 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { loadConfig } from "../../src/config/load.ts";
+
+let directory: string;
+let count = 0;
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "proof402-config-"));
+});
+afterAll(() => rm(directory, { recursive: true, force: true }));
+
+const network = "eip155:8453";
+const asset = {
+  network,
+  asset: `0x${"ab".repeat(20)}`,
+  symbol: "USDC",
+  decimals: 6,
+  usdStable: true,
+  domain: { name: "USD Coin", version: "2" },
+  perCall: "10000",
+  perHour: "100000",
+  perDay: "500000",
+  total: "1000000",
+};
+const seller = { id: "honest", provider: "oip", origin: "https://seller.example", payTo: [`0x${"cd".repeat(20)}`], assurance: "attested" };
+type Written = Record<string, unknown> & { payment: { assets: Record<string, unknown>[] }; sellers: Record<string, unknown>[]; networks: Record<string, unknown>[] };
+let good: Written;
+beforeEach(() => {
+  good = structuredClone({ networks: [{ network, rpcUrl: "https://rpc.example" }], payment: { assets: [asset] }, sellers: [seller] });
+});
+
+async function written(content: unknown, name = "proof402.config.json"): Promise<string> {
+  count += 1;
+  const folder = join(directory, String(count));
+  await mkdir(folder);
+  const path = join(folder, name);
+  await writeFile(path, typeof content === "string" ? content : JSON.stringify(content));
+  return path;
+}
+const env = { HOME: "/nonexistent" };
+const load = (path: string, change: Record<string, string> = {}) => loadConfig({ path, env: { ...env, ...change }, cwd: directory });
+
+describe("a configuration", () => {
+  test("gets its defaults, and its paths are relative to its file", async () => {
+    const path = await written({ ...good, wallet: { privateKeyFile: "keys/buyer.key" } });
+    const config = await load(path);
+    expect(config.database).toBe(join(path, "../proof402.db"));
+    expect(config.wallet.privateKeyFile).toBe(join(path, "../keys/buyer.key"));
+    expect(config.verification).toMatchObject({ assurance: "attested", simulatedRoots: [] });
+    expect(config.http.allowPrivateAddresses).toBe(false);
+    expect(config.payment.assets[0]).toMatchObject({ perCall: "10000" });
+  });
+
+  test("is found where the environment says, then in the working directory", async () => {
+    const named = await written(good, "named.json");
+    const here = await written({ ...good, database: "here.db" });
+    expect((await loadConfig({ env: { ...env, PROOF402_CONFIG: named }, cwd: join(here, "..") })).database).toBe(join(named, "../proof402.db"));
+    expect((await loadConfig({ env, cwd: join(here, "..") })).database).toBe(join(here, "../here.db"));
+    expect((await loadConfig({ env: { ...env, PROOF402_DATABASE: "/elsewhere/x.db" }, cwd: join(here, "..") })).database).toBe("/elsewhere/x.db");
+    expect((await loadConfig({ env: { ...env, PROOF402_DATABASE: "" }, cwd: join(here, "..") })).database).toBe(join(here, "../here.db"));
+  });
+
+  test("that is not there is named, with what to do", async () => {
+    await expect(load(join(directory, "absent.json"))).rejects.toMatchObject({
+      code: "config_not_found",
+      money: "not-moved",
+      message: expect.stringContaining("absent.json") as string,
+      next: expect.stringContaining("proof402 devnet") as string,
+    });
+    await expect(load(directory)).rejects.toMatchObject({ code: "config_not_found" });
+  });
+});
+
+describe("what is wrong in a configuration is named by file and field", () => {
+  test.each<[string, (config: Written) => void]>([
+    ["payment.assets.0.perCall", (c) => (c.payment.assets[0]!["perCall"] = 10_000)],
+    ["payment.assets.0.perCall", (c) => (c.payment.assets[0]!["perCall"] = "1e4")],
+    ["payment.assets.0.asset", (c) => (c.payment.assets[0]!["asset"] = `0x${"AB".repeat(20)}`)],
+    ["payment.assets", (c) => (c.payment.assets = [])],
+    ["networks.0.rpcUrl", (c) => (c.networks[0]!["rpcUrl"] = "file:///etc/passwd")],
+    ["sellers.0.origin", (c) => (c.sellers[0]!["origin"] = "https://seller.example/path")],
+    ["sellers.0.payTo", (c) => (c.sellers[0]!["payTo"] = [])],
+    ["sellers.0.reference.measurements.0", (c) => (c.sellers[0]!["reference"] = { measurements: [{ "0": "00" }] })],
+    ["verification.simulatedRoots.0", (c) => (c["verification"] = { simulatedRoots: ["any"] })],
+    ["perCal", (c) => (c.payment.assets[0]!["perCal"] = "1")],
+    ["payments", (c) => (c["payments"] = {})],
+    ["sellers.1", (c) => c.sellers.push({ ...seller, origin: "https://other.example" })],
+    ["networks.1", (c) => c.networks.push({ network, rpcUrl: "https://other.example" })],
+    ["payment.assets.1", (c) => c.payment.assets.push({ ...asset, perCall: "999999" })],
+    ["payment.assets.0.network", (c) => (c.payment.assets[0]!["network"] = "eip155:1")],
+  ])("%s", async (field, spoil) => {
+    spoil(good);
+    const path = await written(good);
+    const error = (await load(path).catch((caught: unknown) => caught)) as { code: string; message: string };
+    expect(error.code).toBe("config_invalid");
+    expect(error.message).toContain(path);
+    expect(error.message).toContain(field);
+  });
+
+  test.each([
+    ["", "not JSON"],
+    ["{", "breaks off at position 1"],
+    ["[]", "expected object"],
+    ['{"sellers":[],"sellers":[]}', "twice"],
+    [`${"[".repeat(100_000)}`, "ested"],
+    [`"${"x".repeat(1_100_000)}"`, "larger than"],
+  ])("%.40s", async (text, words) => {
+    await expect(load(await written(text))).rejects.toMatchObject({ code: "config_invalid", message: expect.stringContaining(words) as string });
+  });
+
+  test("and what the file holds is not quoted: it may be a key, named by mistake", async () => {
+    const key = "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
+    const error = (await load(await written(`0x${key}\n`)).catch((caught: unknown) => caught)) as { code: string; message: string };
+    expect(error.code).toBe("config_invalid");
+    for (let at = 0; at + 6 <= key.length; at += 1) expect(error.message).not.toContain(key.slice(at, at + 6));
+  });
+});
