@@ -1,7 +1,8 @@
 import type { Appraisal, Assurance, Receipt } from "./schema.ts";
 
 /** The assurance a stored purchase was asked for: that of its first appraisal. */
-export const wantedAssurance = (receipt: Receipt, fallback: Assurance): Assurance => receipt.appraisals[0]?.wanted ?? fallback;
+export const wantedAssurance = (receipt: Receipt, fallback: Assurance): Assurance =>
+  receipt.appraisals[0]?.wanted ?? fallback;
 
 /** The newest appraisal, which a stored receipt always has. Throws where there is none. */
 export function newestAppraisal(receipt: Receipt): Appraisal {

@@ -54,7 +54,7 @@ export type ParsedReceipt = { ok: true; receipt: Receipt } | { ok: false; code: 
  * Reads a receipt file: size, strict UTF-8, JSON without duplicate keys or deep nesting, schema, id, and hashes of the
  * bodies that are present. Never throws, and a message names places in the file but repeats none of its text. Codes:
  * `receipt_too_large`, `receipt_not_utf8`, `receipt_not_json`, `receipt_malformed`, `receipt_version`,
- * `receipt_id_mismatch`, `receipt_body_mismatch`.
+ * `receipt_id_mismatch`, `receipt_body_mismatch`, `receipt_digest_mismatch`.
  */
 export function parseReceipt(input: Uint8Array | string): ParsedReceipt {
   if (input.length > MAX_BYTES) return refuse("receipt_too_large", `A receipt is at most ${MAX_BYTES} bytes.`);
@@ -65,8 +65,23 @@ export function parseReceipt(input: Uint8Array | string): ParsedReceipt {
     return refuse("receipt_not_utf8", "The file is not UTF-8 text.");
   }
   const json = parseJsonText(text);
-  return json.ok ? checkReceipt(json.value) : refuse("receipt_not_json", json.message);
+  return json.ok ? checkFile(checkReceipt(json.value)) : refuse("receipt_not_json", json.message);
 }
+
+/** The id covers the core alone; a file's digest covers every other field too, so that nothing in it changes unnoticed. */
+function checkFile(parsed: ParsedReceipt): ParsedReceipt {
+  if (!parsed.ok) return parsed;
+  const { digest, ...receipt } = parsed.receipt;
+  if (digest === digestOf(receipt)) return { ok: true, receipt };
+  return refuse(
+    "receipt_digest_mismatch",
+    "The file's digest is missing or is not the hash of what the file holds: it was altered.",
+  );
+}
+
+/** sha256(JCS(receipt)) without bodies, hex. Says that a file is whole, not who wrote it: anyone can compute it. */
+const digestOf = (receipt: Omit<Receipt, "digest">): string =>
+  toHex(canonicalSha256({ ...receipt, core: bareCore(receipt.core) }));
 
 /** Checks schema, id and body hashes of a value that claims to be a receipt. Never throws. Codes as `parseReceipt`. */
 export function checkReceipt(value: unknown): ParsedReceipt {
@@ -143,7 +158,8 @@ function innermost(issue: z.core.$ZodIssue): Issue {
 export function serializeReceipt(receipt: Receipt): Uint8Array {
   const sorted = JSON.parse(fromUtf8(canonicalJson(receipt))) as Receipt;
   const { type, version, id, core, later, appraisals, log } = sorted;
-  return utf8(`${JSON.stringify({ type, version, id, core, later, appraisals, log }, null, 2)}\n`);
+  const digest = digestOf({ type, version, id, core, later, appraisals, log });
+  return utf8(`${JSON.stringify({ type, version, id, digest, core, later, appraisals, log }, null, 2)}\n`);
 }
 
 /** The receipt without the request's or the response's bytes. Id and hashes stay; what needs the bytes is then `skip`. */

@@ -204,7 +204,11 @@ export const coreSchema = z.strictObject({
     /** The buyer's own name for the seller (catalog id). */
     id: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/),
     provider: z.string().max(64),
-    origin: z.url().max(512),
+    /** Scheme, host and port. */
+    origin: z
+      .url({ protocol: /^https?$/ })
+      .max(512)
+      .regex(/^https?:\/\/[^\s/?#@\\]+$/, "an origin: no path, no user"),
     /** keccak256 of the SPKI of the key expected to sign, or null where the seller signs nothing. */
     keyId: hex0x(32).nullable(),
   }),
@@ -235,6 +239,8 @@ export const receiptSchema = z.strictObject({
   version: z.literal(1),
   /** `p402_` + lower-case base32 (RFC 4648, no padding) of sha256(JCS(core)), bodies left out. */
   id: z.string().regex(/^p402_[a-z2-7]{52}$/),
+  /** In files only, and there always: sha256(JCS(receipt)) without this field and without bodies, hex. */
+  digest: hex(32).optional(),
   core: coreSchema,
   later: z.array(laterSchema).max(MAX_LATER),
   appraisals: z.array(appraisalSchema).max(MAX_APPRAISALS),
