@@ -22,7 +22,7 @@ import { createQuoteCache } from "./quotes.ts";
 import { startSecondClock } from "./second-clock.ts";
 import { viewSpending } from "./spending.ts";
 import type { Buyer, BuyOptions, BuyRequest, BuyResult, NeedInput } from "./types.ts";
-import { requireReceipt, waitForVerdict } from "./wait.ts";
+import { requireReceipt, waitEnded, waitForVerdict } from "./wait.ts";
 
 /** How long `wait: "verified"` waits for the second clock, seconds. */
 const VERIFIED_WAIT_SECONDS = 55;
@@ -77,6 +77,8 @@ export async function openBuyer(options: { config: Config; wallet: Wallet | null
       const receipt = await waitForVerdict(ctx, result.receipt.id, {
         waitSeconds: VERIFIED_WAIT_SECONDS,
         ...(buyOptions.signal === undefined ? {} : { signal: buyOptions.signal }),
+      }).catch((error: unknown) => {
+        throw waitEnded(error, result.receipt.id);
       });
       return { ...result, receipt, appraisal: newestAppraisal(receipt) };
     },

@@ -35,6 +35,17 @@ export async function waitForVerdict(
   }
 }
 
+/** What stopped the wait of a purchase, as its caller must hear it: the payment was made before. */
+export function waitEnded(error: unknown, receiptId: string): Proof402Error {
+  const known = Proof402Error.isInstance(error);
+  return new Proof402Error(known ? error.code : "wait_failed", `Waiting for the verdict ended early; the answer and receipt ${receiptId} are stored.`, {
+    money: "may-move",
+    next: "Call again with the same idempotency key for the answer, or get_receipt for the verdict.",
+    details: { receiptId },
+    cause: error,
+  });
+}
+
 function changeOrTimeout(ctx: BuyerContext, id: string, ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const done = (): void => {

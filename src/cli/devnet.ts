@@ -14,7 +14,6 @@ const PORT_NAMES = ["chain", "facilitator", "attested", "cheap", "plain"] as con
 /** `proof402 devnet`: a market on this machine until a signal. `--json` prints one line when it is ready. */
 export async function devnet(options: Options, command: Command): Promise<number> {
   const { json = false } = globals(command);
-  const { startDevnet, writeDevnet } = await import("../devnet/index.ts");
   const ended = new Promise<void>((done) => {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => done());
   });
@@ -22,6 +21,7 @@ export async function devnet(options: Options, command: Command): Promise<number
   const blockSeconds = readSeconds(options.blockSeconds);
   const directory = resolve(options.dir);
   await keepForeignConfig(join(directory, CONFIG_FILE));
+  const { startDevnet, writeDevnet } = await import("../devnet/index.ts");
   const market = await startDevnet({ ...(ports === null ? {} : { ports }), ...(blockSeconds === undefined ? {} : { blockSeconds }) });
   try {
     const { config } = await writeDevnet(market, directory);

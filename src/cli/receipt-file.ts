@@ -1,5 +1,4 @@
 import { createReadStream } from "node:fs";
-import { buffer } from "node:stream/consumers";
 import { Proof402Error } from "../errors.ts";
 import { parseReceipt } from "../receipts/receipt.ts";
 import type { Receipt } from "../receipts/schema.ts";
@@ -16,8 +15,15 @@ export async function readReceiptFile(path: string): Promise<Receipt> {
 
 async function readBounded(path: string): Promise<Uint8Array> {
   try {
-    // `end` is the last byte's index: devices and pipes without an end are read no further either.
-    return await buffer(createReadStream(path === "-" ? "/dev/stdin" : path, { end: READ_AT_MOST - 1 }));
+    const chunks: Buffer[] = [];
+    let length = 0;
+    // Devices and pipes without an end are read no further either.
+    for await (const chunk of path === "-" ? process.stdin : createReadStream(path)) {
+      chunks.push(chunk as Buffer);
+      length += (chunk as Buffer).length;
+      if (length >= READ_AT_MOST) break;
+    }
+    return Buffer.concat(chunks);
   } catch (error) {
     throw new Proof402Error("receipt_unreadable", `${path} could not be read.`, { next: "Check the path.", cause: error });
   }

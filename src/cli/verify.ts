@@ -45,7 +45,7 @@ async function configIfAny(options: GlobalOptions): Promise<Config | null> {
   try {
     return await configOf(options);
   } catch (error) {
-    if (options.config === undefined && Proof402Error.isInstance(error) && error.code === "config_not_found") return null;
+    if (options.config === undefined && !process.env["PROOF402_CONFIG"] && Proof402Error.isInstance(error) && error.code === "config_not_found") return null;
     throw error;
   }
 }

@@ -61,7 +61,7 @@ const fieldsSchema = z.strictObject({
 
 /** `proof402.config.json`: every name means one thing, and every asset's network can be looked at. */
 export const configSchema = fieldsSchema.superRefine((config, context) => {
-  const complain = (path: PropertyKey[], message: string): void => void context.addIssue({ code: "custom", path, message });
+  const complain = (path: PropertyKey[], message: string): void => context.addIssue({ code: "custom", path, message });
   const once = (field: PropertyKey[], names: string[]): void => {
     for (const [at, name] of names.entries()) {
       if (names.indexOf(name) !== at) complain([...field, at], `${name} is listed twice`);

@@ -104,7 +104,7 @@ describe("what is wrong in a configuration is named by file and field", () => {
     ["{", "breaks off at position 1"],
     ["[]", "expected object"],
     ['{"sellers":[],"sellers":[]}', "twice"],
-    [`${"[".repeat(100_000)}`, "ested"],
+    ["[".repeat(100_000), "ested"],
     [`"${"x".repeat(1_100_000)}"`, "larger than"],
   ])("%.40s", async (text, words) => {
     await expect(load(await written(text))).rejects.toMatchObject({ code: "config_invalid", message: expect.stringContaining(words) as string });

@@ -1,0 +1,307 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openBuyer } from "../../src/buyer/open.ts";
+import { loadConfig } from "../../src/config/load.ts";
+import type { ConfigInput } from "../../src/config/schema.ts";
+import { writeDevnet } from "../../src/devnet/index.ts";
+import { createReceipt, parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
+import type { Receipt } from "../../src/receipts/schema.ts";
+import { verifyReceipt } from "../../src/tools/index.ts";
+import { CLI, runCli } from "../support/cli.ts";
+import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+
+let market: Market;
+let config: string;
+let receiptFile: string;
+let receipt: Receipt;
+const input = JSON.stringify(ETH_FEATURES);
+const cli = (...args: string[]) => runCli(["--config", config, ...args]);
+const buy = (...args: string[]) => cli("buy", "eth-risk", "--input", input, ...args);
+
+beforeAll(async () => {
+  market = await openMarket();
+  ({ config } = await writeDevnet(market.devnet, market.directory));
+  const bought = JSON.parse((await buy("--json", "--seller", "attested", "--wait", "verified")).stdout) as { receipt: { id: string } };
+  receiptFile = join(market.directory, "receipt.json");
+  await cli("receipts", "export", bought.receipt.id, receiptFile);
+  const parsed = parseReceipt(await readFile(receiptFile));
+  if (!parsed.ok) throw new Error(parsed.message);
+  ({ receipt } = parsed);
+});
+afterAll(() => market.stop());
+
+/** A copy of the configuration with a change. */
+async function variant(name: string, change: (config: ConfigInput) => void): Promise<string> {
+  const written = JSON.parse(await readFile(config, "utf8")) as ConfigInput;
+  change(written);
+  const path = join(market.directory, `${name}.config.json`);
+  await writeFile(path, JSON.stringify(written));
+  return path;
+}
+
+describe("verify", () => {
+  test("shows every layer, what is simulated and what is not proven", async () => {
+    const { stdout, stderr, code } = await cli("verify", receiptFile);
+    expect(code).toBe(0);
+    expect(stderr).toBe("");
+    expect(stdout).toContain("VERIFIED");
+    expect(stdout).toContain("SIMULATED");
+    for (const layer of ["platform", "code", "key", "freshness", "request", "response", "model", "computation", "payment", "settlement", "inclusion"]) {
+      expect(stdout).toMatch(new RegExp(`^${layer} +(?:pass|skip|unsupported)`, "m"));
+    }
+    expect(stdout).toContain("does not prove");
+  });
+
+  test("does not take the file's word for what it was asked to prove", async () => {
+    const [first] = receipt.appraisals;
+    if (first === undefined) throw new Error("a bought receipt is appraised");
+    // Evidence is left out, as a seller would who has none, and the file says that none was asked for.
+    const bare = createReceipt({ ...receipt.core, seller: { ...receipt.core.seller, keyId: null }, evidence: [] });
+    const forged: Receipt = { ...bare, later: receipt.later, appraisals: [{ ...first, wanted: "none", verdict: "verified" }] };
+    const file = join(market.directory, "modest.json");
+    await writeFile(file, serializeReceipt(forged));
+    const judged = await cli("verify", file, "--json");
+    expect(judged.code).toBe(2);
+    expect(JSON.parse(judged.stdout)).toMatchObject({ receipt: { wanted: "attested", verdict: "unverified" } });
+    // The tool, on every other surface, judges alike.
+    const buyer = await market.buyer();
+    const outcome = await verifyReceipt.run({ buyer, clock: () => new Date() }, { content: new TextDecoder().decode(serializeReceipt(forged)) });
+    expect(outcome).toMatchObject({ status: "ok", data: { receipt: { wanted: "attested", verdict: "unverified" } } });
+    // The one who verifies may ask for less, and is shown that they did.
+    expect((await cli("verify", file, "--assurance", "none")).stdout).toContain("wanted none");
+  });
+
+  test("needs no key, no network and no database, only the configuration", async () => {
+    const path = await variant("offline", (own) => {
+      own.wallet = { privateKeyFile: "no-such.key" };
+      own.database = "/nonexistent/directory/x.db";
+      for (const one of own.networks) one.rpcUrl = "http://127.0.0.1:1";
+    });
+    expect((await runCli(["--config", path, "verify", receiptFile])).code).toBe(0);
+  });
+
+  test("of an id needs the database, and still no key and no network", async () => {
+    const path = await variant("keyless", (own) => {
+      own.wallet = { privateKeyFile: "no-such.key" };
+      for (const one of own.networks) one.rpcUrl = "http://127.0.0.1:1";
+    });
+    const keyless = (...args: string[]) => runCli(["--config", path, ...args]);
+    expect((await keyless("verify", receipt.id)).code).toBe(0);
+    expect((await keyless("receipts", "show", receipt.id)).stdout).toContain("VERIFIED");
+    expect((await keyless("receipts")).stdout).toContain(receipt.id);
+    expect((await keyless("audit")).code).toBe(0);
+    const unknown = await keyless("verify", `p402_${"a".repeat(52)}`);
+    expect(unknown.code).toBe(1);
+    expect(unknown.stderr).toContain("receipt_not_found");
+  });
+
+  test("without a configuration says by what it judged", async () => {
+    const { code, stderr, stdout } = await runCli(["verify", receiptFile], { cwd: tmpdir() });
+    expect(code).toBe(1);
+    expect(stderr).toContain("No configuration found");
+    expect(stdout).toContain("FAILED");
+    // One that was named and is not there is not passed over.
+    expect((await runCli(["--config", "/nonexistent.json", "verify", receiptFile])).code).toBe(64);
+    expect((await runCli(["verify", receiptFile], { env: { PROOF402_CONFIG: "/nonexistent.json" } })).code).toBe(64);
+  });
+
+  test("reads standard input", async () => {
+    expect((await runCli(["--config", config, "verify", "-"], { stdin: await readFile(receiptFile, "utf8") })).code).toBe(0);
+  });
+
+  test("a file without an end is refused, not read for ever", async () => {
+    const { code, stderr } = await cli("verify", "/dev/zero");
+    expect(code).toBe(64);
+    expect(stderr).toContain("receipt_too_large");
+  });
+
+  test("a redacted receipt keeps its id and what its hashes prove", async () => {
+    const file = join(market.directory, "redacted.json");
+    expect((await cli("receipts", "export", receipt.id, file, "--redact-request", "--redact-response")).code).toBe(0);
+    const text = await readFile(file, "utf8");
+    expect(text).toContain(receipt.id);
+    expect(text).not.toContain(receipt.core.response.body ?? "-");
+    const { stdout, code } = await cli("verify", file, "--json");
+    expect([0, 2]).toContain(code);
+    expect(JSON.parse(stdout)).toMatchObject({ receipt: { id: receipt.id } });
+  });
+});
+
+describe("stdout is data and stderr is for people", () => {
+  test("--json before or after the command prints one document and nothing else", async () => {
+    for (const args of [["--json", "spending"], ["spending", "--json"]]) {
+      const { stdout } = await cli(...args);
+      expect(JSON.parse(stdout)).toHaveProperty("assets");
+    }
+    const bought = await buy("--json", "--seller", "attested");
+    expect(JSON.parse(bought.stdout)).toMatchObject({ paidNow: true });
+    expect(bought.stderr).toContain("[5/7]");
+  });
+
+  test("an error with --json is a document with code, money and what to do", async () => {
+    const refused = await buy("--json", "--seller", "nobody");
+    expect(refused.code).toBe(1);
+    expect(JSON.parse(refused.stdout)).toMatchObject({ error: { code: "seller_not_found", money: "not-moved" } });
+    const unreadable = await cli("verify", "/nonexistent.json", "--json");
+    expect(unreadable.code).toBe(64);
+    expect(JSON.parse(unreadable.stdout)).toMatchObject({ error: { code: "receipt_unreadable" } });
+  });
+
+  test("no colour where stdout is no terminal, also in CI", async () => {
+    const { stdout } = await runCli(["--config", config, "verify", receiptFile], { env: { CI: "1", NO_COLOR: "" } });
+    expect(stdout).not.toContain("\u001b[");
+  });
+
+  test("a reader that stops early is no error", async () => {
+    const child = spawn(process.execPath, [CLI, "--config", config, "receipts", "show", receipt.id, "--json"], { stdio: ["ignore", "pipe", "pipe"] });
+    let complaint = "";
+    child.stderr.on("data", (chunk: Buffer) => (complaint += chunk.toString()));
+    child.stdout.destroy();
+    await once(child, "close");
+    expect(complaint).toBe("");
+  });
+});
+
+describe("buy", () => {
+  test("ends by what is known: 0 answered, 1 failed, 0 verified when it waits", async () => {
+    expect((await buy("--seller", "attested")).code).toBe(0);
+    expect((await buy("--seller", "attested", "--wait", "verified")).code).toBe(0);
+    const cheated = await buy("--seller", "cheap");
+    expect(cheated.code).toBe(1);
+    expect(cheated.stdout).toContain("DO NOT act");
+  });
+
+  test("that waits for a verdict it cannot have ends with 2", async () => {
+    const path = await variant("blind", (own) => {
+      own.database = "blind.db";
+      for (const one of own.networks) one.rpcUrl = "http://127.0.0.1:1";
+    });
+    const { code, stdout } = await runCli(["--config", path, "receipts", "list", "--json"]);
+    expect([code, JSON.parse(stdout)]).toEqual([0, { receipts: [] }]);
+    const answered = await runCli(["--config", path, "buy", "eth-risk", "--input", input, "--seller", "attested", "--json"]);
+    expect(answered.code).toBe(0);
+    expect(JSON.parse(answered.stdout)).toMatchObject({ receipt: { verdict: "pending" } });
+    const { id } = (JSON.parse(answered.stdout) as { receipt: { id: string } }).receipt;
+    expect((await runCli(["--config", path, "verify", id])).code).toBe(2);
+  });
+
+  test("with the same --key does not pay again", async () => {
+    const key = crypto.randomUUID();
+    const [first, again] = [await buy("--json", "--seller", "attested", "--key", key), await buy("--json", "--seller", "attested", "--key", key)];
+    expect(JSON.parse(first.stdout)).toMatchObject({ paidNow: true });
+    expect(JSON.parse(again.stdout)).toMatchObject({ paidNow: false });
+  });
+
+  test("takes its input from a file or from standard input", async () => {
+    const file = join(market.directory, "input.json");
+    await writeFile(file, input);
+    expect((await cli("buy", "eth-risk", "--input", `@${file}`, "--seller", "attested")).code).toBe(0);
+    expect((await runCli(["--config", config, "buy", "eth-risk", "--input", "-", "--seller", "attested"], { stdin: input })).code).toBe(0);
+  });
+
+  test.each([["--max-usd", "lots"], ["--max-usd", "-1"], ["--assurance", "sure"], ["--wait", "forever"], ["--key", "short"]])("%s %s is refused", async (...option) => {
+    const { code, stderr } = await buy("--seller", "attested", ...option);
+    expect(code).toBe(64);
+    expect(stderr).not.toBe("");
+  });
+
+  test("above the caller's own bound is refused, and nothing is paid", async () => {
+    const { code, stdout } = await buy("--json", "--seller", "attested", "--max-usd", "0.001");
+    expect(code).toBe(1);
+    expect(JSON.parse(stdout)).toMatchObject({ error: { money: "not-moved" } });
+  });
+
+  test("interrupted says that money may have moved, and how to go on without paying twice", async () => {
+    // The chain cannot be seen, so it waits for the verdict until it is interrupted.
+    const path = await variant("interrupted", (own) => {
+      own.database = "interrupted.db";
+      for (const one of own.networks) one.rpcUrl = "http://127.0.0.1:1";
+    });
+    const args = ["--config", path, "buy", "eth-risk", "--input", input, "--seller", "attested", "--json"];
+    const child = spawn(process.execPath, [CLI, ...args, "--wait", "verified"]);
+    let told = "";
+    let data = "";
+    child.stdout.on("data", (chunk: Buffer) => (data += chunk.toString()));
+    child.stderr.on("data", (chunk: Buffer) => {
+      told += chunk.toString();
+      if (told.includes("[7/7]") && !child.killed) child.kill("SIGINT");
+    });
+    expect(await once(child, "close")).toEqual([130, null]);
+    expect(JSON.parse(data)).toMatchObject({ error: { code: "aborted", money: "may-move" } });
+    const [, key = ""] = /--key (\S+)/.exec(told) ?? [];
+    const again = await runCli([...args, "--key", key]);
+    expect(JSON.parse(again.stdout)).toMatchObject({ paidNow: false, receipt: { verdict: "pending" } });
+    const { recent } = JSON.parse((await runCli(["--config", path, "spending", "--json"])).stdout) as { recent: unknown[] };
+    expect(recent).toHaveLength(1);
+  });
+});
+
+describe("a database that cannot be used", () => {
+  test("is named", async () => {
+    const path = await variant("spoiled", (own) => (own.database = "spoiled.db"));
+    await writeFile(join(market.directory, "spoiled.db"), "this is no database, and longer than a header of one would be".repeat(40));
+    for (const args of [["spending"], ["audit"], ["receipts"]]) {
+      const { code, stderr } = await runCli(["--config", path, ...args]);
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/database_unusable.*spoiled\.db/s);
+    }
+  });
+});
+
+describe("devnet", () => {
+  test("writes a configuration that works, says where on one line, and stops at a signal", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "proof402-cli-"));
+    const child = spawn(process.execPath, [CLI, "devnet", "--dir", join(directory, "market"), "--json"], { stdio: ["ignore", "pipe", "inherit"] });
+    try {
+      const [line] = (await once(createInterface({ input: child.stdout }), "line")) as [string];
+      const ready = JSON.parse(line) as { config: string; rpcUrl: string; sellers: Record<string, { origin: string }> };
+      expect(line).not.toMatch(/[0-9a-f]{64}/);
+      expect((await stat(join(directory, "market/buyer.key"))).mode & 0o777).toBe(0o600);
+      const models = await runCli(["--config", ready.config, "models", "--json"]);
+      expect(JSON.parse(models.stdout)).toMatchObject({ unreachable: [] });
+      child.kill("SIGTERM");
+      expect(await once(child, "exit")).toEqual([0, null]);
+      await expect(fetch(ready.rpcUrl, { method: "POST" })).rejects.toThrow(/fetch failed/);
+    } finally {
+      child.kill("SIGKILL");
+      await rm(directory, { recursive: true, force: true });
+    }
+  });
+
+  test("does not write over a configuration of a real network", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "proof402-cli-"));
+    const own = join(directory, ".proof402");
+    await mkdir(own);
+    const written = (await readFile(config, "utf8")).replaceAll("eip155:31337", "eip155:8453");
+    await writeFile(join(own, "proof402.config.json"), written);
+    const { code, stderr } = await runCli(["devnet"], { cwd: directory });
+    expect(code).toBe(64);
+    expect(stderr).toContain("config_exists");
+    expect(await readFile(join(own, "proof402.config.json"), "utf8")).toBe(written);
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  test.each([["--ports", "chain"], ["--ports", "moon=1"], ["--ports", "chain=70000"], ["--block-seconds", "soon"]])("%s %s is a usage error", async (...option) => {
+    expect((await runCli(["devnet", "--dir", join(tmpdir(), "never-made"), ...option])).code).toBe(64);
+  });
+});
+
+describe("receipts", () => {
+  test("import judges by this configuration, not by the file", async () => {
+    const path = await variant("strict", (own) => {
+      own.database = "strict.db";
+      own.verification = { ...own.verification, simulatedRoots: [] };
+    });
+    const { stdout, code } = await runCli(["--config", path, "receipts", "import", receiptFile, "--json"]);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ receipt: { id: receipt.id, verdict: "failed" } });
+    const buyer = await openBuyer({ config: await loadConfig({ path }), wallet: null });
+    expect((await buyer.audit()).ok).toBe(true);
+    await buyer.close();
+  });
+});
