@@ -159,7 +159,7 @@ export function serializeReceipt(receipt: Receipt): Uint8Array {
   const sorted = JSON.parse(fromUtf8(canonicalJson(receipt))) as Receipt;
   const { type, version, id, core, later, appraisals, log } = sorted;
   const digest = digestOf({ type, version, id, core, later, appraisals, log });
-  return utf8(`${JSON.stringify({ type, version, id, digest, core, later, appraisals, log }, null, 2)}\n`);
+  return utf8(`${JSON.stringify({ type, version, id, core, later, appraisals, log, digest }, null, 2)}\n`);
 }
 
 /** The receipt without the request's or the response's bytes. Id and hashes stay; what needs the bytes is then `skip`. */

@@ -1,0 +1,139 @@
+import type { ManifestEntry } from "../../src/evidence/attestation.ts";
+import {
+  addressWord,
+  authorizationHash,
+  AUTHORIZATION_USED_TOPIC,
+  TRANSFER_TOPIC,
+} from "../../src/evidence/eip3009.ts";
+import { fromHex, keccak256, sha256, toBase64, toHex, toHex0x, uint256, utf8 } from "../../src/evidence/bytes.ts";
+import { canonicalJson, canonicalSha256 } from "../../src/evidence/canonical.ts";
+import { teeMessageHash } from "../../src/evidence/tee-signature.ts";
+import { createSimulatedEnclave, createSimulatedRoot } from "../../src/node/index.ts";
+import { createReceipt } from "../../src/receipts/receipt.ts";
+import type { Receipt } from "../../src/receipts/schema.ts";
+import { appraisalPolicySchema, type AppraisalPolicy } from "../../src/verify/policy.ts";
+
+/** A complete receipt under a simulated root, the policy that accepts it, and when it was bought. */
+export type Fixture = { receipt: Receipt; policy: AppraisalPolicy; evaluateAt: Date };
+
+const MODEL = "eth-risk";
+const MODEL_DIGEST = "5a".repeat(32);
+const [PAYER, PAYEE, TOKEN] = [`0x${"a1".repeat(20)}`, `0x${"b2".repeat(20)}`, `0x${"c3".repeat(20)}`] as const;
+const NETWORK = "eip155:31337";
+
+const exchange = (text: string) => {
+  const bytes = utf8(text);
+  return { sha256: toHex(sha256(bytes)), keccak256: toHex(keccak256(bytes)), body: toBase64(bytes) };
+};
+
+/** Everything real but the money: certificates, document and signature are made here and now. */
+export async function makeFixture(): Promise<Fixture> {
+  const root = await createSimulatedRoot();
+  const enclave = await createSimulatedEnclave({ root });
+  const manifest = canonicalJson([{ name: MODEL, sha256: MODEL_DIGEST }] satisfies ManifestEntry[]);
+  enclave.measureModels(manifest);
+  const attestationNonce = crypto.getRandomValues(new Uint8Array(20));
+  const document = await enclave.attest(attestationNonce);
+  const now = new Date();
+  const seconds = Math.floor(now.getTime() / 1000);
+  const nonce = toHex(crypto.getRandomValues(new Uint8Array(16)));
+  const request = exchange(
+    JSON.stringify({ id: nonce, inputs: [{ name: "features", shape: [1, 2], datatype: "FP32", data: [1, 2] }] }),
+  );
+  const response = exchange(
+    JSON.stringify({
+      model_name: MODEL,
+      id: nonce,
+      outputs: [{ name: "class", shape: [1], datatype: "INT64", data: [1] }],
+    }),
+  );
+  const signature = await enclave.sign(
+    teeMessageHash({
+      requestHash: fromHex(request.keccak256),
+      outputHash: fromHex(response.keccak256),
+      timestamp: seconds,
+    }),
+  );
+  const bareOffer = {
+    scheme: "exact",
+    network: NETWORK,
+    asset: TOKEN,
+    decimals: 6,
+    amount: "10000",
+    payTo: PAYEE,
+    maxTimeoutSeconds: 120,
+    extra: { name: "USD Coin", version: "2" },
+  };
+  const authorizationNonce = toHex0x(crypto.getRandomValues(new Uint8Array(32)));
+  const validBefore = seconds + 120;
+  const payment = {
+    scheme: "exact" as const,
+    method: "eip3009" as const,
+    network: NETWORK,
+    asset: TOKEN,
+    amount: "10000",
+    payer: PAYER,
+    payTo: PAYEE,
+    nonce: authorizationNonce,
+    validAfter: 0,
+    validBefore,
+    authorizationHash: authorizationHash(
+      { name: "USD Coin", version: "2", chainId: 31_337, verifyingContract: TOKEN },
+      { from: PAYER, to: PAYEE, value: "10000", validAfter: 0, validBefore, nonce: authorizationNonce },
+    ),
+  };
+  const receipt = createReceipt({
+    seller: { id: "fixture", provider: "oip", origin: "https://seller.example", keyId: enclave.keyId },
+    request: {
+      method: "POST",
+      path: `/v2/models/${MODEL}/infer`,
+      model: MODEL,
+      nonce,
+      sentAt: now.toISOString(),
+      ...request,
+    },
+    response: { status: 200, receivedAt: new Date(now.getTime() + 50).toISOString(), ...response },
+    offer: { ...bareOffer, offerHash: toHex(canonicalSha256(bareOffer)) },
+    payment,
+    evidence: [
+      {
+        kind: "tee.nitro",
+        document: toBase64(document),
+        nonce: toHex(attestationNonce),
+        publicKey: toBase64(enclave.publicKey),
+        fetchedAt: now.toISOString(),
+      },
+      { kind: "model.manifest", manifest: toBase64(manifest) },
+      {
+        kind: "signature.tee",
+        teeId: enclave.keyId,
+        requestHash: request.keccak256,
+        outputHash: response.keccak256,
+        timestamp: seconds,
+        signature: toBase64(signature),
+      },
+    ],
+  });
+  const log = (topics: string[], data: string, logIndex: number) => ({ address: TOKEN, topics, data, logIndex });
+  const settlement = {
+    kind: "settlement.x402" as const,
+    network: NETWORK,
+    outcome: "settled" as const,
+    transaction: `0x${"d4".repeat(32)}`,
+    blockNumber: "7",
+    blockHash: `0x${"e5".repeat(32)}`,
+    blockTime: seconds + 1,
+    logs: [
+      log([AUTHORIZATION_USED_TOPIC, toHex0x(addressWord(PAYER)), authorizationNonce], "0x", 0),
+      log([TRANSFER_TOPIC, toHex0x(addressWord(PAYER)), toHex0x(addressWord(PAYEE))], toHex0x(uint256(10_000)), 1),
+    ],
+  };
+  return {
+    receipt: { ...receipt, later: [{ at: new Date(now.getTime() + 2000).toISOString(), evidence: settlement }] },
+    policy: appraisalPolicySchema.parse({
+      simulatedRoots: [root.sha256],
+      sellers: { fixture: { measurements: [enclave.measurements()], models: { [MODEL]: MODEL_DIGEST } } },
+    }),
+    evaluateAt: new Date(receipt.core.response.receivedAt),
+  };
+}

@@ -1,0 +1,215 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test, vi } from "vitest";
+import { fromBase64, toBase64 } from "../../src/evidence/bytes.ts";
+import { parseReceipt, receiptId, serializeReceipt } from "../../src/receipts/receipt.ts";
+import { receiptSchema, type Receipt } from "../../src/receipts/schema.ts";
+import { appraise } from "../../src/verify/appraise.ts";
+import { verifyNitroDocument } from "../../src/verify/nitro.ts";
+import { createVerifySession } from "../../src/verify/session.ts";
+import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
+import { vectorsDirectory } from "../support/vectors.ts";
+
+const shared = await vectorsDirectory();
+/** Thousands of certificate chains are checked. */
+vi.setConfig({ testTimeout: 240_000 });
+
+let fixture: Fixture;
+beforeAll(async () => {
+  fixture = await makeFixture();
+});
+
+const verdictOf = async (receipt: Receipt): Promise<string> =>
+  (
+    await appraise(
+      { receipt, policy: fixture.policy, now: new Date(), evaluateAt: fixture.evaluateAt },
+      createVerifySession(),
+    )
+  ).verdict;
+
+/** What a reader of the altered file comes to: a refusal to read it, or a verdict. */
+async function read(receipt: Receipt): Promise<string> {
+  const parsed = parseReceipt(serializeReceipt(receipt));
+  return parsed.ok ? verdictOf(parsed.receipt) : parsed.code;
+}
+
+/** The altered receipt with its id made right again, as someone who alters it would, or null where its schema refuses it. */
+function asForger(receipt: unknown): Receipt | null {
+  const parsed = receiptSchema.safeParse(receipt);
+  if (!parsed.success) return null;
+  try {
+    return { ...parsed.data, id: receiptId(parsed.data.core) };
+  } catch {
+    return null;
+  }
+}
+
+const flip = (bytes: Uint8Array, index: number): Uint8Array =>
+  bytes.map((byte, i) => (i === index ? byte ^ (1 << (index % 8)) : byte));
+
+/** Runs a check for each index, a few at a time. */
+async function each(count: number, check: (index: number) => Promise<void>): Promise<void> {
+  for (let start = 0; start < count; start += 16) {
+    await Promise.all(Array.from({ length: Math.min(16, count - start) }, (_, offset) => check(start + offset)));
+  }
+}
+
+test("the unaltered receipt is verified", async () => {
+  expect(await read(fixture.receipt)).toBe("verified");
+});
+
+describe.skipIf(shared === null)("a genuine attestation document", () => {
+  test.each([
+    ["oyster-aws.bin", "2024-12-13T07:37:58.960Z", 1],
+    // One in eleven: the other document has every byte changed.
+    ["evervault-valid-attestation-doc-bytes.bin", "2022-10-13T08:58:02.136Z", 11],
+  ])("%s passes as it is and with no single byte changed", async (file, at, stride) => {
+    const document = new Uint8Array(await readFile(join(shared ?? "", "nitro", file)));
+    const verify = (bytes: Uint8Array) =>
+      verifyNitroDocument({ document: bytes, evaluateAt: new Date(at), simulatedRoots: [] });
+    expect((await verify(document)).ok).toBe(true);
+    const passed: number[] = [];
+    await each(Math.ceil(document.length / stride), async (step) => {
+      const index = step * stride;
+      if ((await verify(flip(document, index))).ok) passed.push(index);
+    });
+    expect(passed).toEqual([]);
+    expect((await verify(new Uint8Array([...document, 0]))).ok).toBe(false);
+    expect((await verify(new Uint8Array([0xd2, ...document]))).ok).toBe(false);
+  });
+});
+
+describe("a stored receipt, its id made right by the forger", () => {
+  /** Replaces the base64 field at a path with each single-byte flip of its bytes. */
+  const fields: [string, (receipt: Receipt) => { get: string; set: (text: string) => unknown }][] = [
+    [
+      "attestation document",
+      (r) => ({
+        get: (r.core.evidence[0] as { document: string }).document,
+        set: (document) => withEvidence(r, 0, { document }),
+      }),
+    ],
+    [
+      "signing key",
+      (r) => ({
+        get: (r.core.evidence[0] as { publicKey: string }).publicKey,
+        set: (publicKey) => withEvidence(r, 0, { publicKey }),
+      }),
+    ],
+    [
+      "model manifest",
+      (r) => ({
+        get: (r.core.evidence[1] as { manifest: string }).manifest,
+        set: (manifest) => withEvidence(r, 1, { manifest }),
+      }),
+    ],
+    [
+      "response signature",
+      (r) => ({
+        get: (r.core.evidence[2] as { signature: string }).signature,
+        set: (signature) => withEvidence(r, 2, { signature }),
+      }),
+    ],
+    [
+      "request bytes",
+      (r) => ({
+        get: r.core.request.body ?? "",
+        set: (body) => ({ ...r, core: { ...r.core, request: { ...r.core.request, body } } }),
+      }),
+    ],
+    [
+      "response bytes",
+      (r) => ({
+        get: r.core.response.body ?? "",
+        set: (body) => ({ ...r, core: { ...r.core, response: { ...r.core.response, body } } }),
+      }),
+    ],
+  ];
+  const withEvidence = (r: Receipt, index: number, change: object): unknown => ({
+    ...r,
+    core: { ...r.core, evidence: r.core.evidence.map((e, i) => (i === index ? { ...e, ...change } : e)) },
+  });
+
+  test.each(fields)("is not verified with any byte of the %s changed", async (_name, field) => {
+    const { get, set } = field(fixture.receipt);
+    const bytes = fromBase64(get);
+    expect(bytes.length).toBeGreaterThan(0);
+    const verified: number[] = [];
+    await each(bytes.length, async (index) => {
+      const forged = asForger(set(toBase64(flip(bytes, index))));
+      if (forged !== null && (await read(forged)) === "verified") verified.push(index);
+    });
+    expect(verified).toEqual([]);
+  });
+
+  /**
+   * Leaves that no signature, hash or chain event covers, so that a forger who makes the id right can change them. None
+   * says who sold, what was asked or answered, or what was paid: the buyer's own words about when and where.
+   */
+  const UNBOUND = [
+    /^core\.seller\.(?:origin|provider)$/,
+    /^core\.request\.sentAt$/,
+    /^core\.response\.receivedAt$/,
+    /^core\.evidence\.0\.fetchedAt$/,
+    /^later\.0\.at$/,
+    /^later\.0\.evidence\.(?:transaction|blockNumber|blockHash|blockTime)$/,
+    /^later\.0\.evidence\.logs\.\d\.logIndex$/,
+  ];
+
+  test("is not verified with any character of any other field changed", async () => {
+    const survivors = new Set<string>();
+    const leaves = leavesOf({ core: fixture.receipt.core, later: fixture.receipt.later }).filter(
+      ({ path }) => !/\.(?:document|publicKey|manifest|signature|body)$/.test(path),
+    );
+    expect(leaves.length).toBeGreaterThan(60);
+    for (const leaf of leaves) {
+      await each(mutationsOf(leaf.value).length, async (index) => {
+        const forged = asForger(replaceLeaf(fixture.receipt, leaf.path, mutationsOf(leaf.value)[index]));
+        if (forged !== null && (await verdictOf(forged)) === "verified") survivors.add(leaf.path);
+      });
+    }
+    expect([...survivors].filter((path) => !UNBOUND.some((pattern) => pattern.test(path)))).toEqual([]);
+  });
+
+  test("is refused as a file with any leaf of its core changed and the id left as it was", async () => {
+    for (const leaf of leavesOf({ core: fixture.receipt.core })) {
+      const altered = receiptSchema.safeParse(replaceLeaf(fixture.receipt, leaf.path, mutationsOf(leaf.value)[0]));
+      if (altered.success) expect(parseReceipt(serializeReceipt(altered.data)).ok, leaf.path).toBe(false);
+    }
+  });
+});
+
+type Leaf = { path: string; value: unknown };
+
+function leavesOf(value: unknown, path = ""): Leaf[] {
+  if (typeof value !== "object" || value === null) return [{ path, value }];
+  return Object.entries(value).flatMap(([key, item]) => leavesOf(item, path === "" ? key : `${path}.${key}`));
+}
+
+/** One change per character of a text (a hex digit or digit becomes another), or a changed number. */
+function mutationsOf(value: unknown): unknown[] {
+  if (typeof value === "number") return [value + 1, value === 0 ? 2 : value - 1];
+  if (typeof value !== "string") return [null];
+  return [...value].map((character, index) => {
+    const other = /[0-9]/.test(character)
+      ? String((Number(character) + 1) % 10)
+      : /[a-f]/.test(character)
+        ? character === "a"
+          ? "b"
+          : "a"
+        : character === "z"
+          ? "y"
+          : "z";
+    return `${value.slice(0, index)}${other}${value.slice(index + 1)}`;
+  });
+}
+
+function replaceLeaf(value: unknown, path: string, replacement: unknown): unknown {
+  const [key = "", ...rest] = path.split(".");
+  if (path === "") return replacement;
+  const next = rest.join(".");
+  if (Array.isArray(value))
+    return value.map((item: unknown, i) => (String(i) === key ? replaceLeaf(item, next, replacement) : item));
+  const object = value as Record<string, unknown>;
+  return { ...object, [key]: replaceLeaf(object[key], next, replacement) };
+}
