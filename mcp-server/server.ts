@@ -7,6 +7,7 @@ import { createCaller } from "./call.ts";
 import { offerReceipts } from "./receipts.ts";
 import { listedInput, listedOutput } from "./schemas.ts";
 
+/** What an MCP server of proof402 is made from. */
 export type Proof402ServerOptions = {
   /** Opens the buyer at the first call that needs it, so that a client which only lists tools waits for nothing. */
   buyer: () => Promise<Buyer>;

@@ -7,6 +7,7 @@ import { Proof402Error } from "../errors.ts";
 import { ASSURANCES, type Appraisal, type Assurance, type Receipt } from "../receipts/schema.ts";
 import { errorMessage, toolCallIdOf, type CallRuntime } from "./runtime.ts";
 
+/** What a guard demands of a receipt before it lets a tool run. */
 export type GuardOptions = {
   buyer: Buyer;
   /** Least assurance the receipt must have reached. */

@@ -5,6 +5,7 @@ import type { ToolContext, ToolDefinition, ToolError, ToolOutcome } from "../too
 import { errorOutcome } from "../tools/outcome.ts";
 import { errorMessage, idempotencyKeyOf, toolCallIdOf, type CallRuntime } from "./runtime.ts";
 
+/** What the LangChain tools are made from. */
 export type Proof402ToolsOptions = {
   buyer: Buyer;
   /**
