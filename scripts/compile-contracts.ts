@@ -6,13 +6,26 @@ import { fileURLToPath } from "node:url";
 
 const CONTRACTS = [
   { source: "DevUSD.sol", contract: "DevUSD", artifact: "dev-usd.artifact.ts", constant: "devUsd" },
-  { source: "DevMulticall.sol", contract: "DevMulticall", artifact: "dev-multicall.artifact.ts", constant: "devMulticall" },
+  {
+    source: "DevMulticall.sol",
+    contract: "DevMulticall",
+    artifact: "dev-multicall.artifact.ts",
+    constant: "devMulticall",
+  },
 ] as const;
-const SETTINGS = { optimizer: { enabled: true, runs: 200 }, viaIR: true, evmVersion: "cancun", metadata: { bytecodeHash: "none" } } as const;
+const SETTINGS = {
+  optimizer: { enabled: true, runs: 200 },
+  viaIR: true,
+  evmVersion: "cancun",
+  metadata: { bytecodeHash: "none" },
+} as const;
 
 type Output = {
   errors?: { severity: string; formattedMessage: string }[];
-  contracts: Record<string, Record<string, { abi: unknown[]; evm: { bytecode: { object: string }; deployedBytecode: { object: string } } }>>;
+  contracts: Record<
+    string,
+    Record<string, { abi: unknown[]; evm: { bytecode: { object: string }; deployedBytecode: { object: string } } }>
+  >;
 };
 
 /** The generated module of each contract, by file name: what must stand in `src/devnet/contracts/`. */
@@ -25,26 +38,33 @@ export async function compileContracts(directory: string): Promise<Record<string
     const input = {
       language: "Solidity",
       sources: { [source]: { content } },
-      settings: { ...SETTINGS, outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"] } } },
+      settings: {
+        ...SETTINGS,
+        outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"] } },
+      },
     };
     const output = JSON.parse(solc.compile(JSON.stringify(input))) as Output;
     const errors = output.errors?.filter((error) => error.severity === "error") ?? [];
     const compiled = output.contracts[source]?.[contract];
-    if (errors.length > 0 || compiled === undefined) throw new Error(errors.map((error) => error.formattedMessage).join("\n"));
+    if (errors.length > 0 || compiled === undefined)
+      throw new Error(errors.map((error) => error.formattedMessage).join("\n"));
     const body = {
       source,
       sourceSha256: createHash("sha256").update(content).digest("hex"),
       compiler: solc.version(),
+      settings: SETTINGS,
       abi: compiled.abi,
       bytecode: `0x${compiled.evm.bytecode.object}`,
       runtime: `0x${compiled.evm.deployedBytecode.object}`,
     };
-    files[artifact] = `/** Generated from ${source} by scripts/compile-contracts.ts. */\nexport const ${constant} = ${JSON.stringify(body, null, 2)} as const;\n`;
+    files[artifact] =
+      `/** Generated from ${source} by scripts/compile-contracts.ts. */\nexport const ${constant} = ${JSON.stringify(body, null, 2)} as const;\n`;
   }
   return files;
 }
 
 if (process.argv[1] !== undefined && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
   const directory = resolve(process.argv[2] ?? "src/devnet/contracts");
-  for (const [name, text] of Object.entries(await compileContracts(directory))) await writeFile(join(directory, name), text);
+  for (const [name, text] of Object.entries(await compileContracts(directory)))
+    await writeFile(join(directory, name), text);
 }

@@ -6,13 +6,25 @@ import { tools } from "../src/tools/index.ts";
 
 /** Characters of a tool's definition as a model is sent it, divided by four. */
 export const tokensOf = (tool: (typeof tools)[number]): number =>
-  Math.ceil((tool.name.length + tool.description.length + JSON.stringify(z.toJSONSchema(tool.input, { io: "input" })).length) / 4);
+  Math.ceil(
+    (tool.name.length + tool.description.length + JSON.stringify(z.toJSONSchema(tool.input, { io: "input" })).length) /
+      4,
+  );
 
 /** The README's table of tools. */
 export function toolTable(): string {
-  const rows = tools.map((tool) => `| \`${tool.name}\` | ${tool.description} | ${tool.annotations.readOnlyHint ? "no" : "yes"} | ${tokensOf(tool)} |`);
+  const rows = tools.map(
+    (tool) =>
+      `| \`${tool.name}\` | ${tool.description} | ${tool.annotations.readOnlyHint ? "no" : "yes"} | ${tokensOf(tool)} |`,
+  );
   const total = tools.reduce((sum, tool) => sum + tokensOf(tool), 0);
-  return ["| tool | what it does | spends | tokens |", "|---|---|---|---|", ...rows, "", `${tools.length} tools, ${total} tokens in all (characters / 4 of name, description and input schema; at most 1,500).`].join("\n");
+  return [
+    "| tool | what it does | spends | tokens |",
+    "|---|---|---|---|",
+    ...rows,
+    "",
+    `${tools.length} tools, ${total} tokens in all (characters / 4 of name, description and input schema; at most 1,500).`,
+  ].join("\n");
 }
 
 /** The text with everything between a pair of markers replaced. Throws where the markers are missing. */

@@ -11,7 +11,8 @@ export function seeded(seed: number): () => number {
 }
 
 /** A standard normal number (Box-Muller). */
-export const normal = (random: () => number): number => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+export const normal = (random: () => number): number =>
+  Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
 
 /** One dense layer, weights row-major [outputs][inputs]. */
 export type Dense = { inputs: number; outputs: number; weights: Float64Array; bias: Float64Array };
@@ -67,7 +68,11 @@ function applyHead(head: Head, raw: number[]): number[] {
 }
 
 /** Adam over mini-batches. Cross-entropy for softmax and sigmoid, squared error for linear: all have gradient prediction - target. */
-export function train(model: Mlp, data: readonly Sample[], options: { epochs: number; batch: number; rate: number; random: () => number }): void {
+export function train(
+  model: Mlp,
+  data: readonly Sample[],
+  options: { epochs: number; batch: number; rate: number; random: () => number },
+): void {
   const parameters = model.layers.flatMap((layer) => [layer.weights, layer.bias]);
   const gradients = parameters.map((p) => new Float64Array(p.length));
   const first = parameters.map((p) => new Float64Array(p.length));
@@ -91,7 +96,8 @@ export function train(model: Mlp, data: readonly Sample[], options: { epochs: nu
     }
   }
   // The file holds 32-bit floats: what is measured afterwards is what is served.
-  for (const parameter of parameters) for (let i = 0; i < parameter.length; i += 1) parameter[i] = Math.fround(parameter[i] ?? 0);
+  for (const parameter of parameters)
+    for (let i = 0; i < parameter.length; i += 1) parameter[i] = Math.fround(parameter[i] ?? 0);
 }
 
 function accumulate(model: Mlp, sample: Sample, gradients: Float64Array[], weight: number): void {
@@ -118,7 +124,14 @@ function accumulate(model: Mlp, sample: Sample, gradients: Float64Array[], weigh
   }
 }
 
-function adam(parameter: Float64Array, gradient: Float64Array, m: Float64Array, v: Float64Array, rate: number, step: number): void {
+function adam(
+  parameter: Float64Array,
+  gradient: Float64Array,
+  m: Float64Array,
+  v: Float64Array,
+  rate: number,
+  step: number,
+): void {
   const [b1, b2] = [0.9, 0.999];
   for (let i = 0; i < parameter.length; i += 1) {
     const g = gradient[i] ?? 0;

@@ -11,7 +11,7 @@ const varint = (value: number): number[] => {
   const bytes: number[] = [];
   let rest = value;
   do {
-    bytes.push(rest % 128 | (rest >= 128 ? 128 : 0));
+    bytes.push((rest % 128) | (rest >= 128 ? 128 : 0));
     rest = Math.floor(rest / 128);
   } while (rest > 0);
   return bytes;
@@ -19,7 +19,8 @@ const varint = (value: number): number[] => {
 
 const concat = (parts: readonly Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts));
 const int = (number: number, value: number): Field => Uint8Array.from([...varint(number * 8), ...varint(value)]);
-const bytes = (number: number, value: Uint8Array): Field => concat([Uint8Array.from([...varint(number * 8 + 2), ...varint(value.length)]), value]);
+const bytes = (number: number, value: Uint8Array): Field =>
+  concat([Uint8Array.from([...varint(number * 8 + 2), ...varint(value.length)]), value]);
 const text = (number: number, value: string): Field => bytes(number, new TextEncoder().encode(value));
 const message = (number: number, fields: readonly Field[]): Field => bytes(number, concat(fields));
 
@@ -36,8 +37,19 @@ const tensor = (name: string, dims: readonly number[], values: Float64Array): Fi
   ]);
 
 /** NodeProto: input 1, output 2, name 3, op_type 4, attribute 5. */
-const node = (op: string, inputs: readonly string[], outputs: readonly string[], attributes: readonly Field[] = []): Field =>
-  message(1, [...inputs.map((i) => text(1, i)), ...outputs.map((o) => text(2, o)), text(3, `${op}_${outputs[0]}`), text(4, op), ...attributes]);
+const node = (
+  op: string,
+  inputs: readonly string[],
+  outputs: readonly string[],
+  attributes: readonly Field[] = [],
+): Field =>
+  message(1, [
+    ...inputs.map((i) => text(1, i)),
+    ...outputs.map((o) => text(2, o)),
+    text(3, `${op}_${outputs[0]}`),
+    text(4, op),
+    ...attributes,
+  ]);
 
 /** AttributeProto of type INT: name 1, i 3, type 20 = 2. */
 const intAttribute = (name: string, value: number): Field => message(5, [text(1, name), int(3, value), int(20, 2)]);
@@ -46,7 +58,12 @@ const intAttribute = (name: string, value: number): Field => message(5, [text(1,
 const valueInfo = (number: number, name: string, type: number, dims: readonly number[]): Field =>
   message(number, [
     text(1, name),
-    message(2, [message(1, [int(1, type), message(2, [message(1, [text(2, "N")]), ...dims.map((dim) => message(1, [int(1, dim)]))])])]),
+    message(2, [
+      message(1, [
+        int(1, type),
+        message(2, [message(1, [text(2, "N")]), ...dims.map((dim) => message(1, [int(1, dim)]))]),
+      ]),
+    ]),
   ]);
 
 const HEADS = { softmax: "Softmax", sigmoid: "Sigmoid", linear: "Identity" } as const;
@@ -57,7 +74,10 @@ export function writeOnnx(task: Task, model: Mlp): Uint8Array {
   const initializers: Field[] = [];
   let current = "features";
   const dense = (name: string, input: string, output: string, weights: Float64Array, bias: Float64Array): void => {
-    initializers.push(tensor(`${name}_weight`, [bias.length, weights.length / bias.length], weights), tensor(`${name}_bias`, [bias.length], bias));
+    initializers.push(
+      tensor(`${name}_weight`, [bias.length, weights.length / bias.length], weights),
+      tensor(`${name}_bias`, [bias.length], bias),
+    );
     nodes.push(node("Gemm", [input, `${name}_weight`, `${name}_bias`], [output], [intAttribute("transB", 1)]));
   };
   const last = model.layers.at(-1);
@@ -81,7 +101,13 @@ export function writeOnnx(task: Task, model: Mlp): Uint8Array {
     }
     unit += units;
   }
-  const graph = message(7, [...nodes, text(2, task.name), ...initializers, valueInfo(11, "features", FLOAT, [task.features.length]), ...outputs]);
+  const graph = message(7, [
+    ...nodes,
+    text(2, task.name),
+    ...initializers,
+    valueInfo(11, "features", FLOAT, [task.features.length]),
+    ...outputs,
+  ]);
   // ModelProto: ir_version 1, producer_name 2, graph 7, opset_import 8 (version 2).
   return concat([int(1, 8), text(2, "proof402"), graph, message(8, [int(2, 17)])]);
 }

@@ -25,7 +25,16 @@ const ethRisk: Task = {
   task: "Judge the short-term risk of holding ETH",
   description:
     "Input features (8, in order): return over 1 h, 24 h and 7 d as fractions; annualised volatility over 24 h and 7 d as fractions; drawdown from the 30 d high as a negative fraction; volume z-score; perpetual funding rate per 8 h in percent. Output probabilities (3) for classes 0 low, 1 medium, 2 high risk, and class, the most probable one.",
-  features: ["return_1h", "return_24h", "return_7d", "volatility_24h", "volatility_7d", "drawdown_30d", "volume_zscore", "funding_percent"],
+  features: [
+    "return_1h",
+    "return_24h",
+    "return_7d",
+    "volatility_24h",
+    "volatility_7d",
+    "drawdown_30d",
+    "volume_zscore",
+    "funding_percent",
+  ],
   hidden: [32, 16],
   head: "softmax",
   outputs: [{ name: "probabilities", units: 3 }],
@@ -42,9 +51,18 @@ const ethRisk: Task = {
     const volume = 2.2 * regime - 0.6 + 0.7 * normal(random);
     const funding = 0.0001 + 0.0015 * (regime - 0.4) * normal(random);
     const dayVolatility = volatility * (1 + 0.15 * normal(random));
-    const score = 1.5 * dayVolatility + volatility + 1.6 * -drawdown - 2 * Math.min(0, day) + 0.12 * volume + 60 * Math.abs(funding);
+    const score =
+      1.5 * dayVolatility +
+      volatility +
+      1.6 * -drawdown -
+      2 * Math.min(0, day) +
+      0.12 * volume +
+      60 * Math.abs(funding);
     const risk = score < 1.45 ? 0 : score < 2.5 ? 1 : 2;
-    return { x: [hour, day, week, dayVolatility, volatility, drawdown, volume, funding * 100], y: [0, 1, 2].map((c) => (c === risk ? 1 : 0)) };
+    return {
+      x: [hour, day, week, dayVolatility, volatility, drawdown, volume, funding * 100],
+      y: [0, 1, 2].map((c) => (c === risk ? 1 : 0)),
+    };
   },
 };
 
@@ -54,7 +72,16 @@ const payrollCheck: Task = {
   task: "Score a payroll line for anomalies",
   description:
     "Input features (8, in order): gross pay / contract pay; overtime hours / 40; gross pay / mean of the last 6 months; days since the bank account changed / 365, at most 1; share of manual adjustments 0..1; tenure in years / 10; lines for this person in this run; tax withheld / expected tax. Output score (1) from 0 ordinary to 1 anomalous; review above 0.5.",
-  features: ["pay_to_contract", "overtime", "pay_to_history", "account_age", "manual_share", "tenure", "lines", "tax_ratio"],
+  features: [
+    "pay_to_contract",
+    "overtime",
+    "pay_to_history",
+    "account_age",
+    "manual_share",
+    "tenure",
+    "lines",
+    "tax_ratio",
+  ],
   hidden: [24, 12],
   head: "sigmoid",
   outputs: [{ name: "score", units: 1 }],
@@ -74,10 +101,19 @@ const payrollCheck: Task = {
     const anomalous = random() < 0.25;
     const kind = Math.floor(random() * 4);
     const change = (index: number, value: number): void => void (line[index] = value);
-    if (anomalous && kind === 0) change(0, uniform(random, 1.4, 3)), change(2, uniform(random, 1.3, 3));
-    if (anomalous && kind === 1) change(3, uniform(random, 0, 0.03)), change(4, uniform(random, 0.4, 1));
+    if (anomalous && kind === 0) {
+      change(0, uniform(random, 1.4, 3));
+      change(2, uniform(random, 1.3, 3));
+    }
+    if (anomalous && kind === 1) {
+      change(3, uniform(random, 0, 0.03));
+      change(4, uniform(random, 0.4, 1));
+    }
     if (anomalous && kind === 2) change(6, Math.floor(uniform(random, 2, 5)));
-    if (anomalous && kind === 3) change(7, uniform(random, 0, 0.6)), change(1, uniform(random, 0.7, 1.5));
+    if (anomalous && kind === 3) {
+      change(7, uniform(random, 0, 0.6));
+      change(1, uniform(random, 0.7, 1.5));
+    }
     return { x: line, y: [anomalous ? 1 : 0] };
   },
 };
@@ -105,7 +141,10 @@ const supplyRoute: Task = {
     const rate = [0.9, 0.5, 0.2, 3.2][mode] ?? 1;
     const cost = distance * load * rate * (0.6 + 0.5 * fuel) + 0.4 * borders * 5 * 0.2 + 0.1 * normal(random);
     const exposure = [0.6, 0.4, 1, 0.8][mode] ?? 1;
-    const delay = Math.max(0, exposure * 3 * weather * weather + 2 * congestion * congestion + 0.4 * borders * 5 * 0.5 + 0.1 * normal(random));
+    const delay = Math.max(
+      0,
+      exposure * 3 * weather * weather + 2 * congestion * congestion + 0.4 * borders * 5 * 0.5 + 0.1 * normal(random),
+    );
     return { x: [distance, mode / 3, load, weather, congestion, borders, fuel], y: [cost, delay] };
   },
 };

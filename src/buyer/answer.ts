@@ -12,11 +12,18 @@ export function answerOf(ctx: BuyerContext, receipt: Receipt): Record<string, un
   const { seller, request, response } = receipt.core;
   const next = "The receipt is stored. Buy again under a new idempotency key if the answer is still needed.";
   if (response.body === undefined) {
-    throw new Proof402Error("answer_redacted", "The answer's bytes are redacted from this receipt.", { money: "moved", next });
+    throw new Proof402Error("answer_redacted", "The answer's bytes are redacted from this receipt.", {
+      money: "moved",
+      next,
+    });
   }
   const provider = sellerSchema.shape.provider.safeParse(seller.provider);
   if (!provider.success) {
-    throw new Proof402Error("provider_unknown", "The receipt comes from a kind of seller that this version does not know.", { money: "moved", next: "Update proof402." });
+    throw new Proof402Error(
+      "provider_unknown",
+      "The receipt comes from a kind of seller that this version does not know.",
+      { money: "moved", next: "Update proof402." },
+    );
   }
   try {
     return ctx.providerOf({ provider: provider.data }).readAnswer(request.model, fromBase64(response.body));

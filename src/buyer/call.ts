@@ -27,9 +27,13 @@ export function openCall(ctx: BuyerContext, request: BuyRequest, options: BuyOpt
     });
   }
   if (!/^[\x21-\x7e]{8,128}$/.test(request.idempotencyKey)) {
-    throw new Proof402Error("invalid_input", "idempotency_key must be 8 to 128 printable ASCII characters without spaces.", {
-      next: "Leave it out or give a longer one.",
-    });
+    throw new Proof402Error(
+      "invalid_input",
+      "idempotency_key must be 8 to 128 printable ASCII characters without spaces.",
+      {
+        next: "Leave it out or give a longer one.",
+      },
+    );
   }
   const { model, input, seller, assurance, maxUsd } = request;
   const began = performance.now();
@@ -38,7 +42,9 @@ export function openCall(ctx: BuyerContext, request: BuyRequest, options: BuyOpt
     options,
     wallet: ctx.wallet,
     assurance: assurance ?? ctx.config.verification.assurance,
-    argsDigest: toHex(digestOf({ model, input, seller: seller ?? null, assurance: assurance ?? null, maxUsd: maxUsd ?? null })),
+    argsDigest: toHex(
+      digestOf({ model, input, seller: seller ?? null, assurance: assurance ?? null, maxUsd: maxUsd ?? null }),
+    ),
     progress: (step, message) => options.onProgress?.({ step, message, ms: performance.now() - began }),
   };
 }
@@ -47,7 +53,9 @@ function digestOf(value: unknown): Uint8Array {
   try {
     return canonicalSha256(value);
   } catch {
-    throw new Proof402Error("invalid_input", "The input is not plain JSON data.", { next: "Give finite numbers, strings, booleans and arrays only." });
+    throw new Proof402Error("invalid_input", "The input is not plain JSON data.", {
+      next: "Give finite numbers, strings, booleans and arrays only.",
+    });
   }
 }
 
@@ -57,4 +65,3 @@ export const refused = (refusal: Refusal): Proof402Error =>
     next: "The owner's payment policy forbids this; choose a cheaper seller or ask the owner to change the policy.",
     details: { limit: refusal.limit, asked: refusal.asked, remaining: refusal.remaining },
   });
-

@@ -20,7 +20,8 @@ export async function viewModels(
         assurance: seller.assurance,
         simulated: isSimulated(ctx, seller),
         seller: { id: seller.id, state: hold === undefined ? "ready" : "on_hold", reason: hold?.reason ?? null },
-        priceUsd: model.price !== null && asset?.usdStable === true ? formatUnits(model.price.amount, asset.decimals) : null,
+        priceUsd:
+          model.price !== null && asset?.usdStable === true ? formatUnits(model.price.amount, asset.decimals) : null,
       };
     });
   });

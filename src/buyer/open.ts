@@ -33,7 +33,11 @@ const VERIFIED_WAIT_SECONDS = 55;
  *
  * Throws the driver's error when the database cannot be opened.
  */
-export async function openBuyer(options: { config: Config; wallet: Wallet | null; clock?: () => Date }): Promise<Buyer> {
+export async function openBuyer(options: {
+  config: Config;
+  wallet: Wallet | null;
+  clock?: () => Date;
+}): Promise<Buyer> {
   const { config, wallet } = options;
   const clock = options.clock ?? ((): Date => new Date());
   const db = await openDatabase(config.database);
@@ -47,7 +51,12 @@ export async function openBuyer(options: { config: Config; wallet: Wallet | null
     wallet,
     clock,
     providerOf,
-    catalog: createCatalog({ sellers: config.sellers, providerOf, clock, maxAgeMs: config.market.listingSeconds * 1000 }),
+    catalog: createCatalog({
+      sellers: config.sellers,
+      providerOf,
+      clock,
+      maxAgeMs: config.market.listingSeconds * 1000,
+    }),
     quotes: createQuoteCache(config.market.quoteSeconds * 1000),
     chains: new Map(config.networks.map((network) => [network.network, openChain(network)])),
     nonceSecret: await journalSecret(db),
@@ -92,7 +101,9 @@ export async function openBuyer(options: { config: Config; wallet: Wallet | null
       // What a file says it was asked for is its maker's word: only a stored purchase's own record counts.
       const stored = assurance === undefined ? await readReceipt(db, receipt.id) : null;
       return judgeReceipt(ctx, receipt, {
-        assurance: assurance ?? (stored === null ? config.verification.assurance : wantedAssurance(stored, config.verification.assurance)),
+        assurance:
+          assurance ??
+          (stored === null ? config.verification.assurance : wantedAssurance(stored, config.verification.assurance)),
         ...(at === undefined ? {} : { evaluateAt: at }),
       });
     },
@@ -139,4 +150,3 @@ export async function openBuyer(options: { config: Config; wallet: Wallet | null
     },
   };
 }
-

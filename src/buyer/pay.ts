@@ -39,7 +39,8 @@ export async function payAndReceive(
   });
   if (received.status === 402) {
     ctx.quotes.drop(quoteKey(purchase.request));
-    if (job.quoteWasCached) return { kind: "stale_quote", quote: quoteOf(ctx, call, candidate, purchase.request, received) };
+    if (job.quoteWasCached)
+      return { kind: "stale_quote", quote: quoteOf(ctx, call, candidate, purchase.request, received) };
   }
   if (received.status !== 200) throw rejected(candidate, received);
   call.progress("answered", "answer received");

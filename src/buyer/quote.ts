@@ -16,7 +16,12 @@ export type Quote = AcceptedOffer & {
 };
 
 /** Step 3: the cached offer if it is fresh and still fits this call, else the seller's 402. */
-export async function obtainQuote(ctx: BuyerContext, call: Call, candidate: Candidate, wire: WireRequest): Promise<Quote> {
+export async function obtainQuote(
+  ctx: BuyerContext,
+  call: Call,
+  candidate: Candidate,
+  wire: WireRequest,
+): Promise<Quote> {
   const cached = ctx.quotes.get(quoteKey(wire), ctx.clock().getTime());
   if (cached !== null) {
     const maxAmount = maxAmountOf(call, cached);
@@ -24,16 +29,27 @@ export async function obtainQuote(ctx: BuyerContext, call: Call, candidate: Cand
   }
   const unpaid = await send(ctx, wire, call.options.signal === undefined ? {} : { signal: call.options.signal });
   if (unpaid.status !== 402) {
-    throw new Proof402Error("no_offer", `Seller "${candidate.seller.id}" answered ${unpaid.status} instead of a payment offer.`, {
-      next: unpaid.status === 400 ? "Check the input against list_models." : "Try again later or choose another seller.",
-      details: { status: unpaid.status },
-    });
+    throw new Proof402Error(
+      "no_offer",
+      `Seller "${candidate.seller.id}" answered ${unpaid.status} instead of a payment offer.`,
+      {
+        next:
+          unpaid.status === 400 ? "Check the input against list_models." : "Try again later or choose another seller.",
+        details: { status: unpaid.status },
+      },
+    );
   }
   return quoteOf(ctx, call, candidate, wire, unpaid);
 }
 
 /** Reads and judges a 402. Throws the policy's refusal when no offer fits. */
-export function quoteOf(ctx: BuyerContext, call: Call, candidate: Candidate, wire: WireRequest, response: Received): Quote {
+export function quoteOf(
+  ctx: BuyerContext,
+  call: Call,
+  candidate: Candidate,
+  wire: WireRequest,
+  response: Received,
+): Quote {
   const read = readPaymentRequired(response.headers);
   if (!read.ok) throw refused(read.refusal);
   const bound = call.request.maxUsd;
@@ -45,7 +61,9 @@ export function quoteOf(ctx: BuyerContext, call: Call, candidate: Candidate, wir
   });
   if (!chosen.ok) {
     const [first] = chosen.refusals;
-    throw first === undefined ? new Proof402Error("no_offer", "The seller made no offer.", { next: "Choose another seller." }) : refused(first);
+    throw first === undefined
+      ? new Proof402Error("no_offer", "The seller made no offer.", { next: "Choose another seller." })
+      : refused(first);
   }
   ctx.quotes.set(quoteKey(wire), chosen.accepted, ctx.clock().getTime());
   return { ...chosen.accepted, maxAmount: maxAmountOf(call, chosen.accepted), cached: false };

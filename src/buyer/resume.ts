@@ -27,11 +27,14 @@ export async function resume(ctx: BuyerContext, call: Call): Promise<Resumed> {
   const purchase = await readLatestAttempt(ctx.db, call.request.idempotencyKey);
   if (purchase === null) return { kind: "attempt", attempt: 1 };
   if (purchase.argsDigest !== call.argsDigest) {
-    throw new Proof402Error("idempotency_conflict", "This idempotency key was used for another call.", { next: "Use a new key for a new call." });
+    throw new Proof402Error("idempotency_conflict", "This idempotency key was used for another call.", {
+      next: "Use a new key for a new call.",
+    });
   }
   if (purchase.receiptId !== null) return { kind: "result", result: await answeredBefore(ctx, purchase) };
   if (purchase.state === "released") return { kind: "attempt", attempt: purchase.attempt + 1 };
-  if (purchase.payment.validBefore - ctx.clock().getTime() / 1000 > RESEND_MARGIN_SECONDS) return resend(ctx, call, purchase);
+  if (purchase.payment.validBefore - ctx.clock().getTime() / 1000 > RESEND_MARGIN_SECONDS)
+    return resend(ctx, call, purchase);
   return afterExpiry(ctx, purchase);
 }
 
@@ -52,7 +55,8 @@ async function resend(ctx: BuyerContext, call: Call, purchase: PurchaseRecord): 
 /** The authorization can no longer be redeemed: only the chain knows whether it was. */
 async function afterExpiry(ctx: BuyerContext, purchase: PurchaseRecord): Promise<Resumed> {
   const chain = ctx.chains.get(purchase.payment.network);
-  const seen = chain === undefined ? { state: "pending" as const } : await observeSettlement(chain, purchase.payment, {});
+  const seen =
+    chain === undefined ? { state: "pending" as const } : await observeSettlement(chain, purchase.payment, {});
   if (seen.state === "expired") {
     await release(ctx.db, purchase.id, { reason: "authorization_expired", unusable: true, now: ctx.clock() });
     return { kind: "attempt", attempt: purchase.attempt + 1 };
@@ -64,10 +68,14 @@ async function afterExpiry(ctx: BuyerContext, purchase: PurchaseRecord): Promise
       details: { transaction: seen.transaction },
     });
   }
-  throw new Proof402Error("payment_in_doubt", "The chain cannot say yet whether this call's earlier authorization was used.", {
-    money: "may-move",
-    next: "Call again with the same idempotency key in a minute.",
-  });
+  throw new Proof402Error(
+    "payment_in_doubt",
+    "The chain cannot say yet whether this call's earlier authorization was used.",
+    {
+      money: "may-move",
+      next: "Call again with the same idempotency key in a minute.",
+    },
+  );
 }
 
 async function candidateOf(ctx: BuyerContext, purchase: PurchaseRecord): Promise<Candidate> {
@@ -84,9 +92,13 @@ async function candidateOf(ctx: BuyerContext, purchase: PurchaseRecord): Promise
 function sellerOf(ctx: BuyerContext, purchase: PurchaseRecord): Seller {
   const seller = ctx.config.sellers.find((s) => s.id === purchase.sellerId);
   if (seller !== undefined) return seller;
-  throw new Proof402Error("seller_not_found", `Seller "${purchase.sellerId}" of this earlier call is no longer configured.`, {
-    money: purchase.receiptId === null ? "may-move" : "moved",
-    next: "Put the seller back into the configuration, or use a new idempotency key.",
-    details: { receiptId: purchase.receiptId },
-  });
+  throw new Proof402Error(
+    "seller_not_found",
+    `Seller "${purchase.sellerId}" of this earlier call is no longer configured.`,
+    {
+      money: purchase.receiptId === null ? "may-move" : "moved",
+      next: "Put the seller back into the configuration, or use a new idempotency key.",
+      details: { receiptId: purchase.receiptId },
+    },
+  );
 }

@@ -75,7 +75,7 @@ export function startSecondClock(ctx: BuyerContext): SecondClock {
       .select((eb) => eb.fn.min("run_at").as("at"))
       .where("state", "in", ["waiting", "running"])
       .executeTakeFirst();
-    const wait = next?.at == null ? RECONCILE_EVERY_MS : Math.max(pollMs, Number(next.at) - ctx.clock().getTime());
+    const wait = next?.at == null ? RECONCILE_EVERY_MS : Math.max(pollMs, next.at - ctx.clock().getTime());
     timer = setTimeout(run, Math.min(wait, RECONCILE_EVERY_MS));
     timer.unref();
   };
@@ -148,7 +148,11 @@ async function runJob(ctx: BuyerContext, job: Job, hint: string | undefined): Pr
     if (done) await finishJob(ctx.db, job.id);
     else await postpone(ctx, job, null);
   } catch (error) {
-    await postpone(ctx, job, Proof402Error.isInstance(error) ? error.code : error instanceof Error ? error.name : "error");
+    await postpone(
+      ctx,
+      job,
+      Proof402Error.isInstance(error) ? error.code : error instanceof Error ? error.name : "error",
+    );
   }
 }
 
@@ -170,8 +174,15 @@ async function checkSettlement(ctx: BuyerContext, receiptId: string, hint: strin
   const receipt = await readReceipt(ctx.db, receiptId);
   if (receipt === null) return true;
   const chain = ctx.chains.get(receipt.core.payment.network);
-  if (chain === undefined) throw new Proof402Error("network_not_configured", "No RPC is configured for the receipt's network.", { next: "Add it to networks." });
-  const seen = await observeSettlement(chain, receipt.core.payment, hint === undefined ? {} : { transactionHint: hint });
+  if (chain === undefined)
+    throw new Proof402Error("network_not_configured", "No RPC is configured for the receipt's network.", {
+      next: "Add it to networks.",
+    });
+  const seen = await observeSettlement(
+    chain,
+    receipt.core.payment,
+    hint === undefined ? {} : { transactionHint: hint },
+  );
   if (seen.state === "pending") return false;
   await landSettlement(ctx, receipt, seen.evidence);
   return true;
@@ -181,14 +192,22 @@ async function checkSettlement(ctx: BuyerContext, receiptId: string, hint: strin
 async function landSettlement(ctx: BuyerContext, receipt: Receipt, evidence: SettlementEvidence): Promise<void> {
   const at = ctx.clock();
   const later = [...receipt.later, { at: at.toISOString(), evidence }];
-  const appraisal = await judgeReceipt(ctx, { ...receipt, later }, { assurance: wantedAssurance(receipt, ctx.config.verification.assurance) });
+  const appraisal = await judgeReceipt(
+    ctx,
+    { ...receipt, later },
+    { assurance: wantedAssurance(receipt, ctx.config.verification.assurance) },
+  );
   const stored = await immediate(ctx.db, async (tx) => {
     await appendLater(tx, receipt.id, evidence, at);
     const updated = await appendAppraisal(tx, receipt.id, appraisal);
     const purchase = await readPurchaseByReceipt(tx, receipt.id);
     if (purchase !== null) {
       if (evidence.outcome === "settled" && evidence.transaction !== undefined) {
-        await markSettled(tx, purchase.id, { transaction: evidence.transaction, amount: receipt.core.payment.amount, now: at });
+        await markSettled(tx, purchase.id, {
+          transaction: evidence.transaction,
+          amount: receipt.core.payment.amount,
+          now: at,
+        });
       } else {
         await release(tx, purchase.id, { reason: "authorization_expired", unusable: true, now: at });
       }

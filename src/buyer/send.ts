@@ -4,7 +4,13 @@ import type { WireRequest } from "../payment/types.ts";
 import type { BuyerContext } from "./context.ts";
 
 /** A response and when we held its last byte. */
-export type Received = { status: number; headers: Record<string, string>; body: Uint8Array; sentAt: Date; receivedAt: Date };
+export type Received = {
+  status: number;
+  headers: Record<string, string>;
+  body: Uint8Array;
+  sentAt: Date;
+  receivedAt: Date;
+};
 
 /**
  * Sends the kept request bytes, with a payment header or without.
@@ -21,7 +27,9 @@ export async function send(
       method: request.method,
       url: request.url,
       headers:
-        options.paymentHeader === undefined ? request.headers : { ...request.headers, "payment-signature": options.paymentHeader },
+        options.paymentHeader === undefined
+          ? request.headers
+          : { ...request.headers, "payment-signature": options.paymentHeader },
       body: fromBase64(request.body),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });

@@ -48,7 +48,11 @@ export type ApprovalDecision = "approved" | "declined" | "ask_later";
 export type BuyOptions = {
   signal?: AbortSignal;
   /** Milliseconds since the call began, per step reached. */
-  onProgress?: (step: { step: "chosen" | "attested" | "quoted" | "reserved" | "paid" | "answered" | "verified"; message: string; ms: number }) => void;
+  onProgress?: (step: {
+    step: "chosen" | "attested" | "quoted" | "reserved" | "paid" | "answered" | "verified";
+    message: string;
+    ms: number;
+  }) => void;
   /** Asked before anything is signed, when the policy wants a person's word. */
   approve?: (request: ApprovalRequest) => Promise<ApprovalDecision>;
 };
@@ -87,7 +91,10 @@ export type Spending = {
 /** The library's one object: buys, keeps receipts, verifies. Safe to share between surfaces of one process. */
 export interface Buyer {
   /** `unreachable` names sellers that did not answer. */
-  listModels(options?: { signal?: AbortSignal; refresh?: boolean }): Promise<{ models: ModelView[]; unreachable: string[] }>;
+  listModels(options?: {
+    signal?: AbortSignal;
+    refresh?: boolean;
+  }): Promise<{ models: ModelView[]; unreachable: string[] }>;
   /** Throws Proof402Error; `error.money` says whether money moved. */
   buy(request: BuyRequest, options?: BuyOptions): Promise<BuyResult | NeedInput>;
   /** Waits up to `waitSeconds` for the verdict to leave `pending`. Throws `receipt_not_found`. */

@@ -38,12 +38,16 @@ export async function waitForVerdict(
 /** What stopped the wait of a purchase, as its caller must hear it: the payment was made before. */
 export function waitEnded(error: unknown, receiptId: string): Proof402Error {
   const known = Proof402Error.isInstance(error);
-  return new Proof402Error(known ? error.code : "wait_failed", `Waiting for the verdict ended early; the answer and receipt ${receiptId} are stored.`, {
-    money: "may-move",
-    next: "Call again with the same idempotency key for the answer, or get_receipt for the verdict.",
-    details: { receiptId },
-    cause: error,
-  });
+  return new Proof402Error(
+    known ? error.code : "wait_failed",
+    `Waiting for the verdict ended early; the answer and receipt ${receiptId} are stored.`,
+    {
+      money: "may-move",
+      next: "Call again with the same idempotency key for the answer, or get_receipt for the verdict.",
+      details: { receiptId },
+      cause: error,
+    },
+  );
 }
 
 function changeOrTimeout(ctx: BuyerContext, id: string, ms: number, signal?: AbortSignal): Promise<void> {
@@ -57,7 +61,11 @@ function changeOrTimeout(ctx: BuyerContext, id: string, ms: number, signal?: Abo
     const aborted = (): void => {
       clearTimeout(timer);
       unsubscribe();
-      reject(new Proof402Error("aborted", "Waiting was aborted; the receipt is stored.", { next: "Call get_receipt again." }));
+      reject(
+        new Proof402Error("aborted", "Waiting was aborted; the receipt is stored.", {
+          next: "Call get_receipt again.",
+        }),
+      );
     };
     const timer = setTimeout(done, ms);
     const unsubscribe = ctx.events.on((receipt) => {

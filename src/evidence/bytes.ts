@@ -35,11 +35,11 @@ export const fromBase64 = (text: string): Bytes => base64.decode(text) as Bytes;
 export const toBase32 = (bytes: Uint8Array): string => base32.encode(bytes).replace(/=+$/, "").toLowerCase();
 
 /** SHA-256 digest, 32 bytes. */
-export const sha256 = (bytes: Uint8Array): Bytes => nobleSha256(bytes) as Bytes;
+export const sha256 = (bytes: Uint8Array): Bytes => nobleSha256(bytes);
 /** SHA-384 digest, 48 bytes. */
-export const sha384 = (bytes: Uint8Array): Bytes => nobleSha384(bytes) as Bytes;
+export const sha384 = (bytes: Uint8Array): Bytes => nobleSha384(bytes);
 /** Legacy Keccak-256 (Ethereum), 32 bytes. Not SHA3-256. */
-export const keccak256 = (bytes: Uint8Array): Bytes => keccak_256(bytes) as Bytes;
+export const keccak256 = (bytes: Uint8Array): Bytes => keccak_256(bytes);
 
 /** Joins byte strings. */
 export function concatBytes(...parts: readonly Uint8Array[]): Bytes {

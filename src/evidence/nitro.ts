@@ -141,7 +141,7 @@ function readPayload(value: unknown): NitroPayload | string {
     timestamp,
     pcrs: pcrs as Map<number, Uint8Array>,
     certificate,
-    cabundle: cabundle as Uint8Array[],
+    cabundle,
     publicKey: optional["public_key"] ?? null,
     userData: optional["user_data"] ?? null,
     nonce: optional["nonce"] ?? null,

@@ -33,14 +33,20 @@ export function chooseCandidate(options: {
     });
   }
   const asked = listings.filter((l) => options.seller === undefined || l.seller.id === options.seller);
-  const named = asked.flatMap((l) => l.models.filter((m) => m.name === model).map((m) => ({ seller: l.seller, model: m })));
+  const named = asked.flatMap((l) =>
+    l.models.filter((m) => m.name === model).map((m) => ({ seller: l.seller, model: m })),
+  );
   if (named.length === 0) {
     const down = asked.filter((l) => l.unreachable !== null);
     if (down.length > 0) {
-      throw new Proof402Error("seller_unreachable", `Could not ask ${down.map((l) => l.seller.id).join(", ")} for "${model.slice(0, 128)}".`, {
-        next: "Try again, or call list_models to see what is reachable.",
-        details: { sellers: down.map((l) => ({ id: l.seller.id, reason: l.unreachable })) },
-      });
+      throw new Proof402Error(
+        "seller_unreachable",
+        `Could not ask ${down.map((l) => l.seller.id).join(", ")} for "${model.slice(0, 128)}".`,
+        {
+          next: "Try again, or call list_models to see what is reachable.",
+          details: { sellers: down.map((l) => ({ id: l.seller.id, reason: l.unreachable })) },
+        },
+      );
     }
     const names = [...new Set(listings.flatMap((l) => l.models.map((m) => m.name)))];
     throw new Proof402Error("model_not_found", `No seller lists a model "${model.slice(0, 128)}".`, {
@@ -57,10 +63,14 @@ export function chooseCandidate(options: {
   const free = enough.filter((c) => !held.has(c.seller.id));
   if (free.length === 0) {
     const holdsHere = enough.flatMap((c) => held.get(c.seller.id) ?? []);
-    throw new Proof402Error("seller_on_hold", `On hold: ${holdsHere.map((h) => `${h.sellerId} (${h.reason})`).join("; ")}.`, {
-      next: "Choose another seller, or look at the failed receipt before trusting this one again.",
-      details: { receipts: holdsHere.map((h) => h.receiptId) },
-    });
+    throw new Proof402Error(
+      "seller_on_hold",
+      `On hold: ${holdsHere.map((h) => `${h.sellerId} (${h.reason})`).join("; ")}.`,
+      {
+        next: "Choose another seller, or look at the failed receipt before trusting this one again.",
+        details: { receipts: holdsHere.map((h) => h.receiptId) },
+      },
+    );
   }
   // Sellers that give the evidence asked for come in order of price; a free-of-evidence call takes the cheapest of all.
   const [best] = free.toSorted((a, b) => comparePrice(a.model, b.model, options.assets));

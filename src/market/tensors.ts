@@ -2,7 +2,12 @@ import { Proof402Error } from "../errors.ts";
 import type { TensorMetadata } from "./types.ts";
 
 /** An Open Inference Protocol v2 tensor, data flattened in row-major order. */
-export type Tensor = { name: string; datatype: TensorMetadata["datatype"]; shape: number[]; data: (number | boolean | string)[] };
+export type Tensor = {
+  name: string;
+  datatype: TensorMetadata["datatype"];
+  shape: number[];
+  data: (number | boolean | string)[];
+};
 
 const INTEGER_RANGES: Partial<Record<TensorMetadata["datatype"], readonly [number, number]>> = {
   UINT8: [0, 0xff],
@@ -17,8 +22,7 @@ const INTEGER_RANGES: Partial<Record<TensorMetadata["datatype"], readonly [numbe
 
 const MAX_ELEMENTS = 100_000;
 
-const invalid = (message: string, next: string): Proof402Error =>
-  new Proof402Error("invalid_input", message, { next });
+const invalid = (message: string, next: string): Proof402Error => new Proof402Error("invalid_input", message, { next });
 
 /**
  * Turns an agent's `{tensorName: (nested) array}` into typed tensors.
@@ -46,7 +50,8 @@ function flatten(meta: TensorMetadata, value: unknown, expected: string): { shap
   const visit = (part: unknown, depth: number): void => {
     if (depth === shape.length) {
       data.push(checkElement(meta, part, expected));
-      if (data.length > MAX_ELEMENTS) throw invalid(`Input "${meta.name}" has more than ${MAX_ELEMENTS} elements.`, expected);
+      if (data.length > MAX_ELEMENTS)
+        throw invalid(`Input "${meta.name}" has more than ${MAX_ELEMENTS} elements.`, expected);
       return;
     }
     if (!Array.isArray(part) || part.length !== shape[depth])
@@ -72,13 +77,24 @@ function checkElement(meta: TensorMetadata, value: unknown, expected: string): n
 }
 
 function fitShape(meta: TensorMetadata, shape: number[], count: number, expected: string): number[] {
-  const matches = shape.length === meta.shape.length && shape.every((size, i) => meta.shape[i] === -1 || meta.shape[i] === size);
+  const matches =
+    shape.length === meta.shape.length && shape.every((size, i) => meta.shape[i] === -1 || meta.shape[i] === size);
   if (matches && count > 0) return shape;
   const fixed = meta.shape.reduce((product, size) => (size === -1 ? product : product * size), 1);
   const free = meta.shape.filter((size) => size === -1).length;
-  if (shape.length <= 1 && free <= 1 && count > 0 && fixed > 0 && count % fixed === 0 && (free === 1 || count === fixed))
+  if (
+    shape.length <= 1 &&
+    free <= 1 &&
+    count > 0 &&
+    fixed > 0 &&
+    count % fixed === 0 &&
+    (free === 1 || count === fixed)
+  )
     return meta.shape.map((size) => (size === -1 ? count / fixed : size));
-  throw invalid(`Input "${meta.name}" has shape [${shape.join(",")}], the model takes [${meta.shape.join(",")}].`, expected);
+  throw invalid(
+    `Input "${meta.name}" has shape [${shape.join(",")}], the model takes [${meta.shape.join(",")}].`,
+    expected,
+  );
 }
 
 /** Row-major data as nested arrays; a leading dimension of 1 (a batch of one) is dropped. */

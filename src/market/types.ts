@@ -8,9 +8,14 @@ export const sellerSchema = z.strictObject({
   id: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, "lower-case letters, digits, . _ -"),
   provider: z.enum(["oip"]),
   /** Scheme, host and port only. */
-  origin: z.url({ protocol: /^https?$/ }).refine((text) => new URL(text).origin === text, "an origin: no path, no user, no trailing slash"),
+  origin: z
+    .url({ protocol: /^https?$/ })
+    .refine((text) => new URL(text).origin === text, "an origin: no path, no user, no trailing slash"),
   /** Addresses this seller may be paid at, lower case. */
-  payTo: z.array(z.string().regex(/^0x[0-9a-f]{40}$/)).min(1).max(16),
+  payTo: z
+    .array(z.string().regex(/^0x[0-9a-f]{40}$/))
+    .min(1)
+    .max(16),
   /** The most this seller is known to offer evidence for. */
   assurance: z.enum(ASSURANCES),
   reference: referenceValuesSchema.prefault({}),
@@ -18,7 +23,19 @@ export const sellerSchema = z.strictObject({
 export type Seller = z.infer<typeof sellerSchema>;
 
 export const DATATYPES = [
-  "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES",
+  "BOOL",
+  "UINT8",
+  "UINT16",
+  "UINT32",
+  "UINT64",
+  "INT8",
+  "INT16",
+  "INT32",
+  "INT64",
+  "FP16",
+  "FP32",
+  "FP64",
+  "BYTES",
 ] as const;
 
 /** Tensor metadata of the Open Inference Protocol v2. -1 is a free dimension. */
@@ -48,7 +65,11 @@ export interface Provider {
   /** The seller's list of models. Bounded, never followed elsewhere. */
   listModels(seller: Seller, signal?: AbortSignal): Promise<ListedModel[]>;
   /** Fetches attestation evidence for a fresh nonce, or null where the seller offers none. */
-  attest(seller: Seller, nonce: Uint8Array, signal?: AbortSignal): Promise<{ keyId: string; evidence: Evidence[] } | null>;
+  attest(
+    seller: Seller,
+    nonce: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<{ keyId: string; evidence: Evidence[] } | null>;
   /** The exact request to send. `nonce` (16 bytes, hex) becomes part of the body. Throws Proof402Error `invalid_input` naming the tensor. */
   buildRequest(seller: Seller, model: ListedModel, input: Record<string, unknown>, nonce: string): WireRequest;
   /** What the agent gets to see of the answer. Throws Proof402Error `malformed_answer`. */

@@ -29,10 +29,18 @@ const DEFAULT_TIMEOUT_SECONDS = 120;
 
 /** JCS bytes of the served models' digests, sorted by name: what PCR2 measures and `/v1/manifest` serves. */
 export const manifestOf = (served: readonly ServedModel[]): Uint8Array =>
-  canonicalJson(served.map(({ model }) => ({ name: model.name, sha256: model.sha256 })).toSorted((a, b) => (a.name < b.name ? -1 : 1)));
+  canonicalJson(
+    served
+      .map(({ model }) => ({ name: model.name, sha256: model.sha256 }))
+      .toSorted((a, b) => (a.name < b.name ? -1 : 1)),
+  );
 
 /** The node's HTTP surface: Open Inference Protocol v2, x402 v2, and where there is an enclave its attestation. */
-export function createApp(options: { served: readonly ServedModel[]; payment: NodePayment; enclave: Enclave | null }): Hono {
+export function createApp(options: {
+  served: readonly ServedModel[];
+  payment: NodePayment;
+  enclave: Enclave | null;
+}): Hono {
   const { served, payment, enclave } = options;
   const byName = new Map(served.map((entry) => [entry.model.name, entry]));
   const manifest = manifestOf(served);
@@ -45,8 +53,12 @@ export function createApp(options: { served: readonly ServedModel[]; payment: No
   app.get("/v2/health/live", (c) => c.json({ live: true }));
   app.get("/v2/health/ready", (c) => c.json({ ready: true }));
   app.get("/v2/models/:name", (c) => withModel(c, byName, ({ model }) => c.json(modelMetadata(model))));
-  app.get("/v2/models/:name/ready", (c) => withModel(c, byName, ({ model }) => c.json({ name: model.name, ready: true })));
-  app.get("/v1/manifest", (c) => c.body(new TextDecoder().decode(manifest), 200, { "content-type": "application/json" }));
+  app.get("/v2/models/:name/ready", (c) =>
+    withModel(c, byName, ({ model }) => c.json({ name: model.name, ready: true })),
+  );
+  app.get("/v1/manifest", (c) =>
+    c.body(new TextDecoder().decode(manifest), 200, { "content-type": "application/json" }),
+  );
   app.get("/v1/catalog", (c) =>
     c.json({
       models: served.map(({ model, price }) => ({
@@ -63,9 +75,16 @@ export function createApp(options: { served: readonly ServedModel[]; payment: No
   if (enclave !== null) addEnclaveRoutes(app, enclave);
 
   // A request that could only be refused is refused before it is asked to pay.
-  app.use("/v2/models/:name/infer", bodyLimit({ maxSize: MAX_BODY, onError: (c) => c.json({ error: `the body is larger than ${MAX_BODY} bytes` }, 413) }));
+  app.use(
+    "/v2/models/:name/infer",
+    bodyLimit({
+      maxSize: MAX_BODY,
+      onError: (c) => c.json({ error: `the body is larger than ${MAX_BODY} bytes` }, 413),
+    }),
+  );
   app.use("/v2/models/:name/infer", async (c, next) => {
-    if (c.req.method === "POST" && !byName.has(c.req.param("name"))) return unknownModel(c);
+    const name = c.req.param("name");
+    if (c.req.method === "POST" && !byName.has(name)) return c.json({ error: unknownModel(name) }, 404);
     return next();
   });
   app.use(paymentGate(served, payment));
@@ -73,16 +92,24 @@ export function createApp(options: { served: readonly ServedModel[]; payment: No
   return app;
 }
 
-const unknownModel = (c: Context): Response => c.json({ error: `unknown model "${(c.req.param("name") ?? "").slice(0, 128)}"` }, 404);
+const unknownModel = (name: string): string => `unknown model "${name.slice(0, 128)}"`;
 
-function withModel(c: Context, byName: ReadonlyMap<string, ServedModel>, handle: (served: ServedModel) => Response | Promise<Response>): Response | Promise<Response> {
-  const served = byName.get(c.req.param("name") ?? "");
-  return served === undefined ? unknownModel(c) : handle(served);
+function withModel(
+  c: Context,
+  byName: ReadonlyMap<string, ServedModel>,
+  handle: (served: ServedModel) => Response | Promise<Response>,
+): Response | Promise<Response> {
+  const name = c.req.param("name") ?? "";
+  const served = byName.get(name);
+  return served === undefined ? c.json({ error: unknownModel(name) }, 404) : handle(served);
 }
 
 /** One priced route per model, settled after the work: an answer of status 400 or above is not charged. */
 function paymentGate(served: readonly ServedModel[], payment: NodePayment): ReturnType<typeof paymentMiddleware> {
-  const server = new x402ResourceServer(new HTTPFacilitatorClient({ url: payment.facilitatorUrl })).register(payment.network, new ExactEvmScheme());
+  const server = new x402ResourceServer(new HTTPFacilitatorClient({ url: payment.facilitatorUrl })).register(
+    payment.network,
+    new ExactEvmScheme(),
+  );
   const routes = Object.fromEntries(
     served.map(({ model, price }) => [
       `POST /v2/models/${model.name}/infer`,
@@ -112,7 +139,11 @@ async function infer(c: Context, model: LoadedModel, enclave: Enclave | null): P
 }
 
 /** Signs the exact bytes that came in and go out. */
-async function signatureHeaders(enclave: Enclave, requestBody: Uint8Array, responseBody: Uint8Array): Promise<Record<string, string>> {
+async function signatureHeaders(
+  enclave: Enclave,
+  requestBody: Uint8Array,
+  responseBody: Uint8Array,
+): Promise<Record<string, string>> {
   const requestHash = keccak256(requestBody);
   const outputHash = keccak256(responseBody);
   const timestamp = Math.floor(Date.now() / 1000);
@@ -138,7 +169,8 @@ function addEnclaveRoutes(app: Hono, enclave: Enclave): void {
   );
   app.get("/enclave/attestation", async (c) => {
     const nonce = c.req.query("nonce") ?? "";
-    if (!/^(?:[0-9a-fA-F]{2}){16,64}$/.test(nonce)) return c.json({ error: "nonce must be 16 to 64 bytes of hex" }, 400);
+    if (!/^(?:[0-9a-fA-F]{2}){16,64}$/.test(nonce))
+      return c.json({ error: "nonce must be 16 to 64 bytes of hex" }, 400);
     return c.text(toBase64(await enclave.attest(fromHex(nonce.toLowerCase()))));
   });
 }

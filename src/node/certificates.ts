@@ -21,11 +21,14 @@ export type SimulatedRoot = {
   /** SHA-256 hex of the DER certificate: what a policy names to accept it. */
   sha256: string;
   /** A new chain of the shape AWS's has (root, region, zone, instance, leaf), and the leaf's key. */
-  issueLeaf(now: Date): Promise<{ cabundle: Uint8Array[]; certificate: Uint8Array; privateKey: CryptoKey; notAfter: Date }>;
+  issueLeaf(
+    now: Date,
+  ): Promise<{ cabundle: Uint8Array[]; certificate: Uint8Array; privateKey: CryptoKey; notAfter: Date }>;
 };
 
 const generateKeys = (): Promise<CryptoKeyPair> => crypto.subtle.generateKey(ALGORITHM, false, ["sign", "verify"]);
-const serial = (): string => toHex(crypto.getRandomValues(new Uint8Array(16)).map((byte, i) => (i === 0 ? byte & 0x7f : byte)));
+const serial = (): string =>
+  toHex(crypto.getRandomValues(new Uint8Array(16)).map((byte, i) => (i === 0 ? byte & 0x7f : byte)));
 const der = (certificate: X509Certificate): Uint8Array => new Uint8Array(certificate.rawData);
 
 /** Generates a self-signed P-384 root. */
@@ -39,7 +42,10 @@ export async function createSimulatedRoot(): Promise<SimulatedRoot> {
     notAfter: new Date(now + 3650 * DAY),
     keys,
     signingAlgorithm: ALGORITHM,
-    extensions: [new BasicConstraintsExtension(true, undefined, true), new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true)],
+    extensions: [
+      new BasicConstraintsExtension(true, undefined, true),
+      new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+    ],
   });
   const root = { certificate, keys };
   return { sha256: toHex(sha256(der(certificate))), issueLeaf: (at) => issueLeaf(root, at) };
@@ -60,13 +66,22 @@ async function issueLeaf(root: Authority, now: Date): ReturnType<SimulatedRoot["
     publicKey: keys.publicKey,
     signingKey: instance.keys.privateKey,
     signingAlgorithm: ALGORITHM,
-    extensions: [new BasicConstraintsExtension(false, undefined, true), new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true)],
+    extensions: [
+      new BasicConstraintsExtension(false, undefined, true),
+      new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+    ],
   });
   const cabundle = [root, region, zone, instance].map((authority) => der(authority.certificate));
   return { cabundle, certificate: der(leaf), privateKey: keys.privateKey, notAfter };
 }
 
-async function issueAuthority(issuer: Authority, name: string, pathLength: number, now: Date, lifetime: number): Promise<Authority> {
+async function issueAuthority(
+  issuer: Authority,
+  name: string,
+  pathLength: number,
+  now: Date,
+  lifetime: number,
+): Promise<Authority> {
   const keys = await generateKeys();
   const certificate = await X509CertificateGenerator.create({
     serialNumber: serial(),
@@ -77,7 +92,10 @@ async function issueAuthority(issuer: Authority, name: string, pathLength: numbe
     publicKey: keys.publicKey,
     signingKey: issuer.keys.privateKey,
     signingAlgorithm: ALGORITHM,
-    extensions: [new BasicConstraintsExtension(true, pathLength, true), new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true)],
+    extensions: [
+      new BasicConstraintsExtension(true, pathLength, true),
+      new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+    ],
   });
   return { certificate, keys };
 }

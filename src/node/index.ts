@@ -49,7 +49,9 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
     options.models.map(async ({ name, price }): Promise<ServedModel> => {
       const description = descriptions.find((one) => one.name === name);
       if (description === undefined) {
-        throw new Proof402Error("model_unknown", `There is no model "${name}" in models.json.`, { next: `Choose from: ${descriptions.map((d) => d.name).join(", ")}.` });
+        throw new Proof402Error("model_unknown", `There is no model "${name}" in models.json.`, {
+          next: `Choose from: ${descriptions.map((d) => d.name).join(", ")}.`,
+        });
       }
       return { model: await loadModel(directory, description), price };
     }),

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import type * as OnnxRuntime from "onnxruntime-node";
 import type { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { Proof402Error } from "../errors.ts";
 import { datatypeOf, fromOrt, toOrt, type Tensor } from "./tensors.ts";
@@ -18,7 +19,8 @@ export type LoadedModel = ModelDescription & {
   close(): Promise<void>;
 };
 
-type Runtime = typeof import("onnxruntime-node");
+/** The runtime's module. */
+export type Runtime = typeof OnnxRuntime;
 
 /** onnxruntime-node, loaded when the first model is. Throws Proof402Error `onnxruntime_missing`. */
 async function loadRuntime(): Promise<Runtime> {
@@ -41,10 +43,16 @@ export async function loadModel(directory: string, description: ModelDescription
   const file = await readFile(join(directory, description.file));
   const digest = createHash("sha256").update(file).digest("hex");
   if (digest !== description.sha256) {
-    throw new Proof402Error("model_digest_mismatch", `${description.file} is not the file that models.json names.`, { next: "Run scripts/train-models again." });
+    throw new Proof402Error("model_digest_mismatch", `${description.file} is not the file that models.json names.`, {
+      next: "Run scripts/train-models again.",
+    });
   }
   const ort = await loadRuntime();
-  const session = await ort.InferenceSession.create(file, { intraOpNumThreads: 1, interOpNumThreads: 1, logSeverityLevel: 3 });
+  const session = await ort.InferenceSession.create(file, {
+    intraOpNumThreads: 1,
+    interOpNumThreads: 1,
+    logSeverityLevel: 3,
+  });
   const inputs = session.inputMetadata.map((meta) => infoOf(meta, description.name));
   const outputs = session.outputMetadata.map((meta) => infoOf(meta, description.name));
   return {
@@ -69,9 +77,13 @@ type Metadata = InferenceSession["inputMetadata"][number];
 function infoOf(meta: Metadata, model: string): TensorInfo {
   const datatype = meta.isTensor ? datatypeOf(meta.type) : undefined;
   if (!meta.isTensor || datatype === undefined) {
-    throw new Proof402Error("model_unsupported", `Model ${model} has a tensor "${meta.name}" of a type that is not served.`, {
-      next: "Export the model with FP32 or INT64 tensors.",
-    });
+    throw new Proof402Error(
+      "model_unsupported",
+      `Model ${model} has a tensor "${meta.name}" of a type that is not served.`,
+      {
+        next: "Export the model with FP32 or INT64 tensors.",
+      },
+    );
   }
   return { name: meta.name, datatype, shape: meta.shape.map((dim) => (typeof dim === "number" ? dim : -1)) };
 }

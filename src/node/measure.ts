@@ -20,7 +20,12 @@ export async function measureCode(): Promise<Bytes> {
     for (const name of await readdir(directory)) {
       if (!/\.(?:js|ts)$/.test(name) || name.endsWith(".d.ts")) continue;
       const path = join(directory, name);
-      files.push({ path: relative(base, path), sha256: createHash("sha256").update(await readFile(path)).digest("hex") });
+      files.push({
+        path: relative(base, path),
+        sha256: createHash("sha256")
+          .update(await readFile(path))
+          .digest("hex"),
+      });
     }
   }
   files.sort((a, b) => (a.path < b.path ? -1 : 1));
@@ -29,4 +34,6 @@ export async function measureCode(): Promise<Bytes> {
 
 /** PCR1 of a simulated enclave: SHA-384 of the JCS runtime facts. */
 export const measureRuntime = (): Bytes =>
-  sha384(canonicalJson({ node: process.version, platform: process.platform, arch: process.arch, v8: process.versions.v8 }));
+  sha384(
+    canonicalJson({ node: process.version, platform: process.platform, arch: process.arch, v8: process.versions.v8 }),
+  );

@@ -14,10 +14,20 @@ const requestSchema = z.object({
   id: z.string().max(128).optional(),
   parameters: z.record(z.string(), z.unknown()).optional(),
   inputs: z
-    .array(z.object({ name: z.string().max(128), shape: z.array(z.int().min(0)).max(MAX_DEPTH), datatype: z.string().max(16), data: z.array(z.unknown()) }))
+    .array(
+      z.object({
+        name: z.string().max(128),
+        shape: z.array(z.int().min(0)).max(MAX_DEPTH),
+        datatype: z.string().max(16),
+        data: z.array(z.unknown()),
+      }),
+    )
     .min(1)
     .max(64),
-  outputs: z.array(z.object({ name: z.string().max(128) })).max(64).optional(),
+  outputs: z
+    .array(z.object({ name: z.string().max(128) }))
+    .max(64)
+    .optional(),
 });
 
 /** A request that fits the model. */
@@ -43,7 +53,9 @@ export function readInferRequest(model: LoadedModel, body: Uint8Array): InferReq
   const parsed = requestSchema.safeParse(parseJson(body));
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
-    return bad(`the body is not an inference request: ${issue?.path.map(String).join(".") || "body"}: ${issue?.message ?? "invalid"}`);
+    return bad(
+      `the body is not an inference request: ${issue?.path.map(String).join(".") || "body"}: ${issue?.message ?? "invalid"}`,
+    );
   }
   const { id, inputs, outputs } = parsed.data;
   const names = inputs.map((input) => input.name);
@@ -66,14 +78,22 @@ export function readInferRequest(model: LoadedModel, body: Uint8Array): InferReq
   return { id, inputs: tensors, wanted };
 }
 
-function readTensor(info: TensorInfo, given: { shape: number[]; datatype: string; data: unknown[] }): Tensor | OipError {
-  if (given.datatype !== info.datatype) return bad(`input "${info.name}" has datatype ${given.datatype}, expected ${info.datatype}`);
-  const shapeFits = given.shape.length === info.shape.length && given.shape.every((dim, i) => (info.shape[i] === -1 ? dim >= 1 : dim === info.shape[i]));
-  if (!shapeFits) return bad(`input "${info.name}" has shape [${given.shape.join(",")}], expected [${info.shape.join(",")}]`);
+function readTensor(
+  info: TensorInfo,
+  given: { shape: number[]; datatype: string; data: unknown[] },
+): Tensor | OipError {
+  if (given.datatype !== info.datatype)
+    return bad(`input "${info.name}" has datatype ${given.datatype}, expected ${info.datatype}`);
+  const shapeFits =
+    given.shape.length === info.shape.length &&
+    given.shape.every((dim, i) => (info.shape[i] === -1 ? dim >= 1 : dim === info.shape[i]));
+  if (!shapeFits)
+    return bad(`input "${info.name}" has shape [${given.shape.join(",")}], expected [${info.shape.join(",")}]`);
   const count = given.shape.reduce((product, dim) => product * dim, 1);
   if (count > MAX_ELEMENTS) return bad(`input "${info.name}" has more than ${MAX_ELEMENTS} elements`);
   const flat = flatten(given.data);
-  if (flat === null || flat.length !== count) return bad(`input "${info.name}" does not hold the ${count} elements of its shape`);
+  if (flat === null || flat.length !== count)
+    return bad(`input "${info.name}" does not hold the ${count} elements of its shape`);
   const data = flat.filter((value) => fits(info.datatype, value));
   if (data.length !== count) return bad(`input "${info.name}" holds a value that is not ${info.datatype}`);
   return { name: info.name, datatype: info.datatype, shape: given.shape, data };
@@ -101,7 +121,11 @@ function parseJson(body: Uint8Array): unknown {
 const bad = (error: string): OipError => ({ status: 400, error });
 
 /** An inference response (`POST /v2/models/{name}/infer`). */
-export const inferResponse = (model: LoadedModel, request: InferRequest, outputs: readonly Tensor[]): Record<string, unknown> => ({
+export const inferResponse = (
+  model: LoadedModel,
+  request: InferRequest,
+  outputs: readonly Tensor[],
+): Record<string, unknown> => ({
   model_name: model.name,
   model_version: versionOf(model),
   ...(request.id === undefined ? {} : { id: request.id }),

@@ -16,7 +16,12 @@ const ZERO_PCRS = Array.from({ length: 13 }, (_, index): [number, Uint8Array] =>
  */
 export async function createSimulatedEnclave(options: { root: SimulatedRoot }): Promise<Enclave> {
   const keys = await crypto.subtle.generateKey(
-    { name: "RSA-PSS", modulusLength: 2048, publicExponent: new Uint8Array([1, 0, 1]), hash: TEE_SIGNATURE_ALGORITHM.hash },
+    {
+      name: "RSA-PSS",
+      modulusLength: 2048,
+      publicExponent: new Uint8Array([1, 0, 1]),
+      hash: TEE_SIGNATURE_ALGORITHM.hash,
+    },
     false,
     ["sign", "verify"],
   );
@@ -59,7 +64,8 @@ export async function createSimulatedEnclave(options: { root: SimulatedRoot }): 
           userData,
           nonce,
         },
-        sign: async (sigStructure) => new Uint8Array(await crypto.subtle.sign({ name: "ECDSA", hash: "SHA-384" }, privateKey, sigStructure)),
+        sign: async (sigStructure) =>
+          new Uint8Array(await crypto.subtle.sign({ name: "ECDSA", hash: "SHA-384" }, privateKey, sigStructure)),
       });
     },
     sign: async (messageHash) =>

@@ -1,5 +1,5 @@
 import type { Tensor as OrtTensor } from "onnxruntime-node";
-import type { TensorInfo } from "./inference.ts";
+import type { Runtime, TensorInfo } from "./inference.ts";
 
 /** Datatypes that this node serves, Open Inference Protocol names. */
 export type Datatype = "FP32" | "FP64" | "INT32" | "INT64" | "BOOL" | "UINT8";
@@ -7,10 +7,18 @@ export type Datatype = "FP32" | "FP64" | "INT32" | "INT64" | "BOOL" | "UINT8";
 /** A tensor on the wire: data flattened in row-major order. */
 export type Tensor = { name: string; datatype: Datatype; shape: number[]; data: (number | boolean)[] };
 
-const ORT_TYPES: Record<string, Datatype> = { float32: "FP32", float64: "FP64", int32: "INT32", int64: "INT64", bool: "BOOL", uint8: "UINT8" };
+const ORT_TYPES: Record<string, Datatype> = {
+  float32: "FP32",
+  float64: "FP64",
+  int32: "INT32",
+  int64: "INT64",
+  bool: "BOOL",
+  uint8: "UINT8",
+};
 
 /** The protocol's name of a runtime type, or undefined for one that is not served. */
-export const datatypeOf = (type: string): Datatype | undefined => (Object.hasOwn(ORT_TYPES, type) ? ORT_TYPES[type] : undefined);
+export const datatypeOf = (type: string): Datatype | undefined =>
+  Object.hasOwn(ORT_TYPES, type) ? ORT_TYPES[type] : undefined;
 
 /** Largest magnitudes; INT64 stays within what JSON numbers carry exactly. */
 const RANGES: Partial<Record<Datatype, readonly [number, number]>> = {
@@ -30,7 +38,7 @@ export function fits(datatype: Datatype, value: unknown): value is number | bool
 }
 
 /** A checked tensor as the runtime takes it. */
-export function toOrt(ort: typeof import("onnxruntime-node"), { datatype, data, shape }: Tensor): OrtTensor {
+export function toOrt(ort: Runtime, { datatype, data, shape }: Tensor): OrtTensor {
   const numbers = data.map(Number);
   switch (datatype) {
     case "FP32":

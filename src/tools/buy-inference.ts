@@ -74,5 +74,7 @@ const textOf = (data: z.infer<typeof output>): string =>
   [
     `Answer (seller's data): ${JSON.stringify(data.answer)}`,
     summaryText(data.receipt),
-    data.paidNow ? "Paid in this call." : "Nothing was paid now: this is the stored result of an earlier call with the same key.",
+    data.paidNow
+      ? "Paid in this call."
+      : "Nothing was paid now: this is the stored result of an earlier call with the same key.",
   ].join("\n");

@@ -3,13 +3,20 @@ import type { ToolContext, ToolDefinition, ToolOutcome } from "./definition.ts";
 import { errorOutcome } from "./outcome.ts";
 
 /** Runs a tool on input nobody has looked at yet. What does not fit its schema is an outcome like every other failure. */
-export async function callTool(definition: ToolDefinition, context: ToolContext, input: unknown): Promise<ToolOutcome<unknown>> {
+export async function callTool(
+  definition: ToolDefinition,
+  context: ToolContext,
+  input: unknown,
+): Promise<ToolOutcome<unknown>> {
   const parsed = definition.input.safeParse(input);
   return parsed.success ? definition.run(context, parsed.data) : invalidInput(definition.name, parsed.error.issues);
 }
 
 /** The failure of a call whose arguments do not fit: names each field, quotes no value. */
-export const invalidInput = (tool: string, issues: readonly Pick<z.core.$ZodIssue, "path" | "message">[]): Extract<ToolOutcome<never>, { status: "error" }> =>
+export const invalidInput = (
+  tool: string,
+  issues: readonly Pick<z.core.$ZodIssue, "path" | "message">[],
+): Extract<ToolOutcome<never>, { status: "error" }> =>
   errorOutcome({
     code: "invalid_input",
     message: `The arguments of ${tool} do not fit: ${issues

@@ -19,7 +19,8 @@ const output = z.object({
 export const getReceipt: ToolDefinition<typeof input, typeof output> = {
   name: "get_receipt",
   title: "Get a receipt",
-  description: "Read a stored receipt and its newest verdict; can wait while background checks (settlement, proofs) finish.",
+  description:
+    "Read a stored receipt and its newest verdict; can wait while background checks (settlement, proofs) finish.",
   input,
   output,
   annotations: { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: false },
@@ -33,7 +34,10 @@ export const getReceipt: ToolDefinition<typeof input, typeof output> = {
       const summary = summarize(receipt, appraisal);
       const detailed = detail === "detailed";
       const text = detailed
-        ? [summaryText(summary), ...Object.entries(appraisal.layers).map(([name, l]) => `${name}: ${l.status} (${l.code}) ${l.note}`)].join("\n")
+        ? [
+            summaryText(summary),
+            ...Object.entries(appraisal.layers).map(([name, l]) => `${name}: ${l.status} (${l.code}) ${l.note}`),
+          ].join("\n")
         : summaryText(summary);
       return { status: "ok", text, data: { receipt: summary, ...(detailed ? { layers: appraisal.layers } : {}) } };
     }),

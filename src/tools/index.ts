@@ -6,6 +6,12 @@ import { spending } from "./spending.ts";
 import { verifyReceipt } from "./verify-receipt.ts";
 
 /** Every tool an agent sees, in the order surfaces show them. */
-export const tools = [listModels, buyInference, getReceipt, verifyReceipt, spending] as unknown as readonly ToolDefinition[];
+export const tools = [
+  listModels,
+  buyInference,
+  getReceipt,
+  verifyReceipt,
+  spending,
+] as unknown as readonly ToolDefinition[];
 
 export { buyInference, getReceipt, listModels, spending, verifyReceipt };

@@ -37,8 +37,13 @@ export const listModels: ToolDefinition<typeof input, typeof output> = {
   annotations: { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: true },
   run: (context, { model }) =>
     outcomeOf(async () => {
-      const { models, unreachable } = await context.buyer.listModels(context.signal === undefined ? {} : { signal: context.signal });
-      const data = { models: models.filter((view) => model === undefined || view.name === model).map(viewOf), unreachable };
+      const { models, unreachable } = await context.buyer.listModels(
+        context.signal === undefined ? {} : { signal: context.signal },
+      );
+      const data = {
+        models: models.filter((view) => model === undefined || view.name === model).map(viewOf),
+        unreachable,
+      };
       return { status: "ok", text: textOf(data), data };
     }),
 };
@@ -52,7 +57,9 @@ const viewOf = (view: ModelView): z.infer<typeof output>["models"][number] => ({
   simulated: view.simulated,
   task: view.task,
   description: view.description,
-  input: Object.fromEntries(view.inputs.map((tensor) => [tensor.name, `${tensor.datatype}[${tensor.shape.join(",")}]`])),
+  input: Object.fromEntries(
+    view.inputs.map((tensor) => [tensor.name, `${tensor.datatype}[${tensor.shape.join(",")}]`]),
+  ),
   priceUsd: view.priceUsd,
   price: view.price,
 });
@@ -63,7 +70,9 @@ function textOf({ models, unreachable }: z.infer<typeof output>): string {
       `${m.model} from ${m.seller}: ${m.priceUsd === null ? (m.price === null ? "price unknown" : `${m.price.amount} base units of ${m.price.asset}`) : `$${m.priceUsd}`}`,
       `assurance ${m.assurance}${m.simulated ? " (simulated hardware)" : ""}`,
       m.state === "on_hold" ? `ON HOLD: ${m.stateReason ?? ""}` : "ready",
-      `input ${Object.entries(m.input).map(([name, type]) => `${name}: ${type}`).join(", ")}`,
+      `input ${Object.entries(m.input)
+        .map(([name, type]) => `${name}: ${type}`)
+        .join(", ")}`,
       `seller says: "${m.task}. ${m.description}"`,
     ].join("; "),
   );

@@ -3,7 +3,11 @@ import type { ToolError, ToolOutcome } from "./definition.ts";
 
 /** A tool's failure as text and data: what happened, whether money moved, what to do next. */
 export function errorOutcome(error: ToolError): Extract<ToolOutcome<never>, { status: "error" }> {
-  return { status: "error", text: `Error ${error.code}: ${error.message} ${MONEY_WORDS[error.money]} ${error.next}`, error };
+  return {
+    status: "error",
+    text: `Error ${error.code}: ${error.message} ${MONEY_WORDS[error.money]} ${error.next}`,
+    error,
+  };
 }
 
 const MONEY_WORDS: Record<MoneyState, string> = {
@@ -25,7 +29,12 @@ export async function outcomeOf<Data>(work: () => Promise<ToolOutcome<Data>>): P
     }
     const name = error instanceof Error ? error.name : "unknown";
     if (name === "AbortError") {
-      return errorOutcome({ code: "aborted", message: "The call was aborted.", money: "may-move", next: "Look at spending before calling again with the same idempotency key." });
+      return errorOutcome({
+        code: "aborted",
+        message: "The call was aborted.",
+        money: "may-move",
+        next: "Look at spending before calling again with the same idempotency key.",
+      });
     }
     return errorOutcome({
       code: "internal_error",

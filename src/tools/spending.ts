@@ -84,7 +84,12 @@ function textOf(data: z.infer<typeof output>): string {
       ...asset.windows.map((w) => `  ${w.name}: ${units(w.used)} of ${units(w.cap)}, ${units(w.remaining)} left.`),
     ];
   });
-  lines.push(`Calls in the last hour: ${data.callsLastHour} of ${data.callsPerHour}. Wallet: ${data.payer ?? "none configured"}.`);
-  for (const r of data.recent) lines.push(`${r.at} ${r.seller}/${r.model}: ${r.state}, ${r.amount} base units of ${r.symbol}, receipt ${r.receiptId ?? "none"}, ${r.verdict ?? "no verdict"}.`);
+  lines.push(
+    `Calls in the last hour: ${data.callsLastHour} of ${data.callsPerHour}. Wallet: ${data.payer ?? "none configured"}.`,
+  );
+  for (const r of data.recent)
+    lines.push(
+      `${r.at} ${r.seller}/${r.model}: ${r.state}, ${r.amount} base units of ${r.symbol}, receipt ${r.receiptId ?? "none"}, ${r.verdict ?? "no verdict"}.`,
+    );
   return lines.join("\n");
 }

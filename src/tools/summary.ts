@@ -12,7 +12,13 @@ export const receiptSummarySchema = z.object({
   wanted: z.enum(ASSURANCES),
   simulated: z.boolean(),
   replayed: z.boolean(),
-  paid: z.object({ amount: z.string(), decimals: z.number(), asset: z.string(), network: z.string(), payTo: z.string() }),
+  paid: z.object({
+    amount: z.string(),
+    decimals: z.number(),
+    asset: z.string(),
+    network: z.string(),
+    payTo: z.string(),
+  }),
   at: z.string(),
   layers: z.record(z.string(), z.enum(STATUSES)),
   problems: z.array(z.string()),
@@ -60,7 +66,9 @@ export function summaryText(summary: ReceiptSummary): string {
   const lines = [
     `Receipt ${summary.id}: ${summary.verdict.toUpperCase()} (${VERDICT_WORDS[summary.verdict]}).`,
     `Assurance reached: ${summary.assurance}${summary.simulated ? " (SIMULATED hardware)" : ""}, asked for: ${summary.wanted}. Seller: ${summary.seller}, model: ${summary.model}. Paid: ${formatUnits(summary.paid.amount, summary.paid.decimals)} of ${summary.paid.asset} on ${summary.paid.network}.`,
-    `Layers: ${Object.entries(summary.layers).map(([layer, status]) => `${layer} ${status}`).join(", ")}.`,
+    `Layers: ${Object.entries(summary.layers)
+      .map(([layer, status]) => `${layer} ${status}`)
+      .join(", ")}.`,
   ];
   if (summary.problems.length > 0) lines.push(`Problems: ${summary.problems.join(" | ")}`);
   if (summary.notProven.length > 0) lines.push(`Not proven: ${summary.notProven.join(" | ")}`);

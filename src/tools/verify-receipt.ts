@@ -22,7 +22,8 @@ const output = z.object({
 export const verifyReceipt: ToolDefinition<typeof input, typeof output> = {
   name: "verify_receipt",
   title: "Verify a receipt",
-  description: "Check a receipt anew from its own evidence, offline, under this buyer's policy. Give id or content. Free.",
+  description:
+    "Check a receipt anew from its own evidence, offline, under this buyer's policy. Give id or content. Free.",
   input,
   output,
   annotations: { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: false },
@@ -35,7 +36,11 @@ export const verifyReceipt: ToolDefinition<typeof input, typeof output> = {
       });
       const data = verificationOf(receipt, appraisal);
       const layers = Object.entries(data.layers).map(([name, l]) => `${name}: ${l.status} (${l.code}) ${l.note}`);
-      return { status: "ok", text: [summaryText(data.receipt), `Judged as of ${data.evaluatedAt}.`, ...layers].join("\n"), data };
+      return {
+        status: "ok",
+        text: [summaryText(data.receipt), `Judged as of ${data.evaluatedAt}.`, ...layers].join("\n"),
+        data,
+      };
     }),
 };
 
@@ -48,12 +53,16 @@ export const verificationOf = (receipt: Receipt, appraisal: Appraisal): z.infer<
 
 async function receiptOf(context: ToolContext, { id, content }: z.infer<typeof input>): Promise<Receipt> {
   if ((id === undefined) === (content === undefined)) {
-    throw new Proof402Error("invalid_input", "Give exactly one of id and content.", { next: "Call again with one of them." });
+    throw new Proof402Error("invalid_input", "Give exactly one of id and content.", {
+      next: "Call again with one of them.",
+    });
   }
   if (id !== undefined) return context.buyer.getReceipt(id);
   const parsed = parseReceipt(content ?? "");
   if (!parsed.ok) {
-    throw new Proof402Error(parsed.code, parsed.message, { next: "Get the receipt file again from where it was made; this one cannot be trusted." });
+    throw new Proof402Error(parsed.code, parsed.message, {
+      next: "Get the receipt file again from where it was made; this one cannot be trusted.",
+    });
   }
   return parsed.receipt;
 }

@@ -1,6 +1,14 @@
 import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
-import { ASSURANCES, type Appraisal, type Assurance, type Layer, type LayerResult, type Receipt, type Verdict } from "../receipts/schema.ts";
+import {
+  ASSURANCES,
+  type Appraisal,
+  type Assurance,
+  type Layer,
+  type LayerResult,
+  type Receipt,
+  type Verdict,
+} from "../receipts/schema.ts";
 import { VERSION } from "../version.ts";
 import { appraiseAttestation, type AttestationAppraisal } from "./attestation.ts";
 import { allEvidence } from "./evidence.ts";
@@ -25,11 +33,21 @@ const PROVEN = ["request", "computation"] as const satisfies readonly Layer[];
  * One evaluation of a receipt under a policy (RATS appraisal). Pure: everything comes from its arguments, and the
  * receipt's own earlier appraisals count for nothing. Never throws; what cannot be judged is a `fail`.
  */
-export async function appraise(input: AppraiseInput, session: VerifySession = createVerifySession()): Promise<Appraisal> {
+export async function appraise(
+  input: AppraiseInput,
+  session: VerifySession = createVerifySession(),
+): Promise<Appraisal> {
   const { receipt, policy, evaluateAt } = input;
   const { core } = receipt;
   const attestation = await guarded(unverifiable, () =>
-    appraiseAttestation({ evidence: core.evidence, sellerId: core.seller.id, model: core.request.model, policy, evaluateAt, session }),
+    appraiseAttestation({
+      evidence: core.evidence,
+      sellerId: core.seller.id,
+      model: core.request.model,
+      policy,
+      evaluateAt,
+      session,
+    }),
   );
   const signature = await guarded(broken, () => judgeSignature(core, attestation.signingKey, policy, session));
   const layers: Layers = {
@@ -37,7 +55,12 @@ export async function appraise(input: AppraiseInput, session: VerifySession = cr
     request: await guarded(broken, () => judgeRequest(core, signature)),
     response: await guarded(broken, () => judgeResponse(core, signature)),
     model: await guarded(broken, () => judgeNamedModel(core, attestation.layers.model)),
-    computation: judgeByKind(receipt, /^(?:zk|replay)\./, "computation", "No proof and no re-execution of the computation."),
+    computation: judgeByKind(
+      receipt,
+      /^(?:zk|replay)\./,
+      "computation",
+      "No proof and no re-execution of the computation.",
+    ),
     payment: await guarded(broken, () => judgePayment(core, policy)),
     settlement: await guarded(broken, () => judgeSettlement(receipt, policy)),
     inclusion: judgeByKind(receipt, /^inclusion\./, "inclusion", "The result's hashes are not anchored on chain."),
@@ -62,7 +85,8 @@ export async function appraise(input: AppraiseInput, session: VerifySession = cr
 export function verdictOf(layers: Layers, policy: AppraisalPolicy, assurance: Assurance): Verdict {
   const required = requiredLayers(policy);
   const status = (layer: Layer): LayerResult["status"] => layers[layer].status;
-  if (required.some((layer) => status(layer) === "fail") || NEVER_IGNORED.some((layer) => status(layer) === "fail")) return "failed";
+  if (required.some((layer) => status(layer) === "fail") || NEVER_IGNORED.some((layer) => status(layer) === "fail"))
+    return "failed";
   // A purchase without evidence can be paid and settled, but there is nothing about it to verify.
   if (policy.assurance === "none" || required.length === 0) return "unverified";
   const open = required.filter((layer) => status(layer) !== "pass");
@@ -80,7 +104,9 @@ function reached(layers: Layers): Assurance {
 
 /** Layers whose evidence this version knows of but cannot judge. */
 function judgeByKind(receipt: Receipt, pattern: RegExp, what: string, absent: string): LayerResult {
-  const kinds = allEvidence(receipt).map((evidence) => evidence.kind).filter((kind) => pattern.test(kind));
+  const kinds = allEvidence(receipt)
+    .map((evidence) => evidence.kind)
+    .filter((kind) => pattern.test(kind));
   if (kinds.length === 0) return skip("no_evidence", absent);
   return unsupported("unsupported_evidence", `This version cannot judge the receipt's ${what} evidence.`);
 }
@@ -100,4 +126,3 @@ async function guarded<T>(instead: () => T, judge: () => T | Promise<T>): Promis
     return instead();
   }
 }
-

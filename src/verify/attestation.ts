@@ -34,7 +34,10 @@ export async function appraiseAttestation(options: {
 }): Promise<AttestationAppraisal> {
   const { policy, evaluateAt } = options;
   const nitro = onlyOne(options.evidence, "tee.nitro");
-  if (nitro.kind !== "one") return without(nitro.kind === "none" ? skip("no_attestation", "The seller gave no attestation.") : ambiguous("attestation"));
+  if (nitro.kind !== "one")
+    return without(
+      nitro.kind === "none" ? skip("no_attestation", "The seller gave no attestation.") : ambiguous("attestation"),
+    );
   const session = options.session ?? createVerifySession();
   const document = fromBase64(nitro.evidence.document);
   const result = nitroResultAt(await session.nitroFacts(document, policy.simulatedRoots), evaluateAt);
@@ -61,11 +64,19 @@ export async function appraiseAttestation(options: {
 
 /** Every layer when the platform itself did not pass: none of them can. */
 function without(platform: LayerResult): AttestationAppraisal {
-  const below = skip("platform_not_verified", "Nothing in the attestation counts, because its platform was not verified.");
-  return { layers: { platform, code: below, key: below, freshness: below, model: below }, simulated: false, signingKey: null };
+  const below = skip(
+    "platform_not_verified",
+    "Nothing in the attestation counts, because its platform was not verified.",
+  );
+  return {
+    layers: { platform, code: below, key: below, freshness: below, model: below },
+    simulated: false,
+    signingKey: null,
+  };
 }
 
-const ambiguous = (what: string): LayerResult => fail("ambiguous_evidence", `There is more than one ${what}: which one counts is not for the seller to leave open.`);
+const ambiguous = (what: string): LayerResult =>
+  fail("ambiguous_evidence", `There is more than one ${what}: which one counts is not for the seller to leave open.`);
 
 function judgeCode(payload: NitroPayload, reference: ReferenceValues | undefined): LayerResult {
   if (reference === undefined || reference.measurements.length === 0) {
@@ -91,13 +102,21 @@ function judgeKey(payload: NitroPayload, spki: Bytes): LayerResult {
     : fail("key_mismatch", "The signing key is not the one inside the attestation document.");
 }
 
-function judgeFreshness(payload: NitroPayload, evidence: NitroEvidence, policy: AppraisalPolicy, evaluateAt: Date): LayerResult {
+function judgeFreshness(
+  payload: NitroPayload,
+  evidence: NitroEvidence,
+  policy: AppraisalPolicy,
+  evaluateAt: Date,
+): LayerResult {
   const nonce = fromHex(evidence.nonce);
   if (nonce.length < MIN_NONCE) return fail("nonce_too_short", `A nonce has at least ${MIN_NONCE} bytes.`);
-  if (payload.nonce === null || !equalBytes(payload.nonce, nonce)) return fail("nonce_mismatch", "The document does not answer the buyer's nonce.");
+  if (payload.nonce === null || !equalBytes(payload.nonce, nonce))
+    return fail("nonce_mismatch", "The document does not answer the buyer's nonce.");
   const age = evaluateAt.getTime() - payload.timestamp;
-  if (age < -policy.clockSkewSeconds * 1000) return fail("document_from_future", "The document is dated after the time of evaluation.");
-  if (age > policy.maxAttestationAgeSeconds * 1000) return fail("document_too_old", "The document is older than the policy allows.");
+  if (age < -policy.clockSkewSeconds * 1000)
+    return fail("document_from_future", "The document is dated after the time of evaluation.");
+  if (age > policy.maxAttestationAgeSeconds * 1000)
+    return fail("document_too_old", "The document is older than the policy allows.");
   return pass("The document answers the buyer's nonce and was recent.");
 }
 
@@ -108,16 +127,21 @@ function judgeModel(
   reference: ReferenceValues | undefined,
 ): LayerResult {
   if (manifest.kind === "many") return ambiguous("model manifest");
-  if (manifest.kind === "none") return skip("weights_not_measured", "No attested measurement covers the model's weights.");
+  if (manifest.kind === "none")
+    return skip("weights_not_measured", "No attested measurement covers the model's weights.");
   const entries = readManifest(manifest.evidence);
   const bytes = fromBase64(manifest.evidence.manifest);
   const measured = payload.pcrs.get(PCR.models);
-  if (measured === undefined || !equalBytes(sha384(bytes), measured)) return fail("manifest_not_measured", "The model manifest is not the one that was measured.");
-  if (entries === null) return fail("manifest_malformed", "The measured model manifest is not a list of distinct models.");
+  if (measured === undefined || !equalBytes(sha384(bytes), measured))
+    return fail("manifest_not_measured", "The model manifest is not the one that was measured.");
+  if (entries === null)
+    return fail("manifest_malformed", "The measured model manifest is not a list of distinct models.");
   const attested = entries.find((entry) => entry.name === model);
   if (attested === undefined) return fail("model_not_attested", "The model is not among those that were measured.");
-  const expected = reference !== undefined && Object.hasOwn(reference.models, model) ? reference.models[model] : undefined;
-  if (expected === undefined) return skip("no_reference_digest", "The policy holds no digest for this model to compare with.");
+  const expected =
+    reference !== undefined && Object.hasOwn(reference.models, model) ? reference.models[model] : undefined;
+  if (expected === undefined)
+    return skip("no_reference_digest", "The policy holds no digest for this model to compare with.");
   return attested.sha256 === expected
     ? pass("The model file's digest is measured and equals the policy's.")
     : fail("model_mismatch", "The measured model file is not the one that the policy names.");
@@ -131,7 +155,9 @@ function readManifest(evidence: ManifestEvidence): ManifestEntry[] | null {
     return null;
   }
   if (!Array.isArray(value) || value.length > 10_000) return null;
-  const entries = value.flatMap((item: unknown): ManifestEntry[] => (isEntry(item) ? [{ name: item.name, sha256: item.sha256 }] : []));
+  const entries = value.flatMap((item: unknown): ManifestEntry[] =>
+    isEntry(item) ? [{ name: item.name, sha256: item.sha256 }] : [],
+  );
   const distinct = new Set(entries.map((entry) => entry.name)).size;
   return entries.length === value.length && distinct === entries.length ? entries : null;
 }

@@ -1,5 +1,12 @@
 import { AsnConvert } from "@peculiar/asn1-schema";
-import { BasicConstraints, Certificate, id_ce_basicConstraints, id_ce_keyUsage, KeyUsage, KeyUsageFlags } from "@peculiar/asn1-x509";
+import {
+  BasicConstraints,
+  Certificate,
+  id_ce_basicConstraints,
+  id_ce_keyUsage,
+  KeyUsage,
+  KeyUsageFlags,
+} from "@peculiar/asn1-x509";
 import { equalBytes, type Bytes } from "../evidence/bytes.ts";
 
 /** What a chain check needs of a certificate (RFC 5280 §4.1). */
@@ -39,7 +46,11 @@ export function parseCertificate(der: Uint8Array): ParsedCertificate | null {
     const inner = tbsCertificate.signature.algorithm;
     const key = tbsCertificate.subjectPublicKeyInfo;
     if (certificate.signatureAlgorithm.algorithm !== ECDSA_WITH_SHA384 || inner !== ECDSA_WITH_SHA384) return null;
-    if (key.algorithm.algorithm !== EC_PUBLIC_KEY || !equalBytes(new Uint8Array(key.algorithm.parameters ?? new ArrayBuffer(0)), SECP384R1)) return null;
+    if (
+      key.algorithm.algorithm !== EC_PUBLIC_KEY ||
+      !equalBytes(new Uint8Array(key.algorithm.parameters ?? new ArrayBuffer(0)), SECP384R1)
+    )
+      return null;
     const extensions = tbsCertificate.extensions ?? [];
     const ids = extensions.map((extension) => extension.extnID);
     if (new Set(ids).size !== ids.length) return null;
@@ -89,7 +100,11 @@ function toP1363(der: Uint8Array): Bytes | null {
 }
 
 /** Whether `issuer` may and did sign `subject`: names, CA bit, path length, key usage and signature. */
-export async function isIssuedBy(subject: ParsedCertificate, issuer: ParsedCertificate, intermediatesBelow: number): Promise<boolean> {
+export async function isIssuedBy(
+  subject: ParsedCertificate,
+  issuer: ParsedCertificate,
+  intermediatesBelow: number,
+): Promise<boolean> {
   if (!equalBytes(subject.issuer, issuer.subject)) return false;
   if (!issuer.isAuthority || (issuer.usage & KeyUsageFlags.keyCertSign) === 0) return false;
   if (issuer.pathLength !== null && intermediatesBelow > issuer.pathLength) return false;
@@ -97,7 +112,8 @@ export async function isIssuedBy(subject: ParsedCertificate, issuer: ParsedCerti
 }
 
 /** Whether a leaf may sign documents: an end entity whose key usage is digitalSignature. */
-export const maySignDocuments = (leaf: ParsedCertificate): boolean => !leaf.isAuthority && (leaf.usage & KeyUsageFlags.digitalSignature) !== 0;
+export const maySignDocuments = (leaf: ParsedCertificate): boolean =>
+  !leaf.isAuthority && (leaf.usage & KeyUsageFlags.digitalSignature) !== 0;
 
 /** ECDSA P-384 with SHA-384 over `data`; false for a key that cannot be imported. */
 export async function verifyEs384(spki: Bytes, signature: Bytes, data: Bytes): Promise<boolean> {

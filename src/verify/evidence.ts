@@ -15,4 +15,7 @@ export function onlyOne<K extends Kind>(evidence: readonly Evidence[], kind: K):
 }
 
 /** Everything a receipt carries: from delivery and later. */
-export const allEvidence = (receipt: Receipt): Evidence[] => [...receipt.core.evidence, ...receipt.later.map((item) => item.evidence)];
+export const allEvidence = (receipt: Receipt): Evidence[] => [
+  ...receipt.core.evidence,
+  ...receipt.later.map((item) => item.evidence),
+];

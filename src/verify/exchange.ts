@@ -15,7 +15,8 @@ export function judgeRequest(core: ReceiptCore, signature: LayerResult): LayerRe
   const wrong = checkBody(core.request, "request");
   if (wrong !== null) return wrong;
   const sent = readBody(core.request.body);
-  if (sent !== null && sent["id"] !== core.request.nonce) return fail("nonce_missing", "The request bytes do not carry the purchase's nonce.");
+  if (sent !== null && sent["id"] !== core.request.nonce)
+    return fail("nonce_missing", "The request bytes do not carry the purchase's nonce.");
   if (signature.status !== "pass") return skip("not_signed", "No verified signature covers the request.");
   return pass("The signed request hash is that of the bytes sent.");
 }
@@ -24,7 +25,8 @@ export function judgeRequest(core: ReceiptCore, signature: LayerResult): LayerRe
 export function judgeResponse(core: ReceiptCore, signature: LayerResult): LayerResult {
   const wrong = checkBody(core.response, "response");
   if (wrong !== null) return wrong;
-  if (core.response.status !== 200) return fail("status_not_ok", `The seller answered with status ${core.response.status}.`);
+  if (core.response.status !== 200)
+    return fail("status_not_ok", `The seller answered with status ${core.response.status}.`);
   return signature;
 }
 
@@ -38,9 +40,12 @@ export function judgeNamedModel(core: ReceiptCore, attested: LayerResult): Layer
     return fail("path_mismatch", "The request went to another model's address.");
   }
   const body = readBody(core.response.body);
-  if (core.response.body === undefined) return skip("body_redacted", "The answer's bytes are redacted, so the model it names cannot be read.");
-  if (body === null || body["model_name"] !== core.request.model) return fail("model_name_mismatch", "The signed answer names another model than was asked for.");
-  if (body["id"] !== core.request.nonce) return fail("nonce_mismatch", "The signed answer does not echo the purchase's nonce.");
+  if (core.response.body === undefined)
+    return skip("body_redacted", "The answer's bytes are redacted, so the model it names cannot be read.");
+  if (body === null || body["model_name"] !== core.request.model)
+    return fail("model_name_mismatch", "The signed answer names another model than was asked for.");
+  if (body["id"] !== core.request.nonce)
+    return fail("nonce_mismatch", "The signed answer does not echo the purchase's nonce.");
   return attested;
 }
 
@@ -49,7 +54,9 @@ function readBody(body: string | undefined): Record<string, unknown> | null {
   if (body === undefined) return null;
   try {
     const value: unknown = JSON.parse(fromUtf8(fromBase64(body)));
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : null;
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : null;
   } catch {
     return null;
   }

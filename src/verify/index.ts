@@ -3,7 +3,14 @@
  *
  * @module
  */
-export { createReceipt, parseReceipt, receiptId, redactReceipt, serializeReceipt, type ParsedReceipt } from "../receipts/receipt.ts";
+export {
+  createReceipt,
+  parseReceipt,
+  receiptId,
+  redactReceipt,
+  serializeReceipt,
+  type ParsedReceipt,
+} from "../receipts/receipt.ts";
 export {
   receiptSchema,
   type Appraisal,

@@ -44,7 +44,10 @@ export function nitroResultAt(facts: NitroFacts, evaluateAt: Date): NitroResult 
   if (!facts.ok) return facts;
   const at = evaluateAt.getTime();
   if (Number.isNaN(at) || at < facts.notBefore || at > facts.notAfter) {
-    return refuse("certificate-validity", `a certificate of the chain is not valid at ${Number.isNaN(at) ? "an unknown time" : evaluateAt.toISOString()}`);
+    return refuse(
+      "certificate-validity",
+      `a certificate of the chain is not valid at ${Number.isNaN(at) ? "an unknown time" : evaluateAt.toISOString()}`,
+    );
   }
   return { ok: true, payload: facts.payload, simulated: facts.simulated };
 }
@@ -57,9 +60,11 @@ export async function readNitroFacts(document: Uint8Array, simulatedRoots: reado
   const root = payload.cabundle[0];
   const fingerprint = root === undefined ? "" : toHex(sha256(root));
   const simulated = fingerprint !== AWS_NITRO_ROOT;
-  if (simulated && !simulatedRoots.includes(fingerprint)) return refuse("trust-anchor", "the chain does not start at AWS's root");
+  if (simulated && !simulatedRoots.includes(fingerprint))
+    return refuse("trust-anchor", "the chain does not start at AWS's root");
   const chain = [...payload.cabundle, payload.certificate].map(parseCertificate);
-  if (!chain.every((certificate) => certificate !== null)) return refuse("certificate-chain", "a certificate is malformed or of another kind");
+  if (!chain.every((certificate) => certificate !== null))
+    return refuse("certificate-chain", "a certificate is malformed or of another kind");
   const broken = await findBrokenLink(chain);
   if (broken !== null) return refuse("certificate-chain", broken);
   const leaf = chain.at(-1);
@@ -88,7 +93,9 @@ async function findBrokenLink(chain: readonly ParsedCertificate[]): Promise<stri
     }
   }
   const leaf = chain[last];
-  return leaf !== undefined && last > 0 && maySignDocuments(leaf) ? null : "the last certificate may not sign documents";
+  return leaf !== undefined && last > 0 && maySignDocuments(leaf)
+    ? null
+    : "the last certificate may not sign documents";
 }
 
 /** A debug enclave's PCR0 is zero; one repeated byte measures nothing either. */
@@ -102,4 +109,8 @@ function checkMeasurements(payload: NitroPayload): Extract<NitroFacts, { ok: fal
   return null;
 }
 
-const refuse = (check: NitroCheck, message: string): { ok: false; check: NitroCheck; message: string } => ({ ok: false, check, message });
+const refuse = (check: NitroCheck, message: string): { ok: false; check: NitroCheck; message: string } => ({
+  ok: false,
+  check,
+  message,
+});

@@ -17,10 +17,16 @@ const WORDS: Partial<Record<Layer, string>> = {
 
 /** The receipt's list of what is not proven (DESIGN §2). */
 export function notProven(layers: Record<Layer, LayerResult>, simulated: boolean): string[] {
-  const missing = Object.entries(WORDS).flatMap(([layer, words]) => (layers[layer as Layer].status === "pass" ? [] : [`Not shown: ${words}.`]));
+  const missing = Object.entries(WORDS).flatMap(([layer, words]) =>
+    layers[layer as Layer].status === "pass" ? [] : [`Not shown: ${words}.`],
+  );
   const limits = [
-    ...(simulated ? ["Simulated: the root of trust was made on a development machine; no hardware vendor vouches for the platform."] : []),
-    ...(layers.settlement.status === "pass" ? ["Settlement is as the buyer's own node reported it; ask a node you trust for the transaction to confirm it."] : []),
+    ...(simulated
+      ? ["Simulated: the root of trust was made on a development machine; no hardware vendor vouches for the platform."]
+      : []),
+    ...(layers.settlement.status === "pass"
+      ? ["Settlement is as the buyer's own node reported it; ask a node you trust for the transaction to confirm it."]
+      : []),
     "Times are the buyer's and the seller's clocks; no third party stamped them.",
     "That the model's answer is right or good: only where it came from.",
   ];

@@ -10,12 +10,14 @@ import { fail, pass, pending, skip } from "./types.ts";
 export function judgePayment(core: ReceiptCore, policy: AppraisalPolicy): LayerResult {
   const { offer, payment } = core;
   const { offerHash, ...bare } = offer;
-  if (toHex(canonicalSha256(bare)) !== offerHash) return fail("offer_hash_mismatch", "The offer is not the one its hash names.");
+  if (toHex(canonicalSha256(bare)) !== offerHash)
+    return fail("offer_hash_mismatch", "The offer is not the one its hash names.");
   for (const field of ["scheme", "network", "asset", "amount", "payTo"] as const) {
     if (payment[field] !== offer[field]) return fail("payment_mismatch", `The payment's ${field} is not the offer's.`);
   }
   const { name, version } = offer.extra;
-  if (typeof name !== "string" || typeof version !== "string") return fail("domain_missing", "The offer names no token domain, so the authorization cannot be recomputed.");
+  if (typeof name !== "string" || typeof version !== "string")
+    return fail("domain_missing", "The offer names no token domain, so the authorization cannot be recomputed.");
   const recomputed = authorizationHash(
     { name, version, chainId: chainIdOf(payment.network), verifyingContract: payment.asset },
     {
@@ -27,11 +29,14 @@ export function judgePayment(core: ReceiptCore, policy: AppraisalPolicy): LayerR
       nonce: payment.nonce,
     },
   );
-  if (recomputed !== payment.authorizationHash) return fail("authorization_hash_mismatch", "The authorization is not the one its hash names.");
+  if (recomputed !== payment.authorizationHash)
+    return fail("authorization_hash_mismatch", "The authorization is not the one its hash names.");
   const sentAt = Date.parse(core.request.sentAt) / 1000;
   const skew = policy.clockSkewSeconds;
-  if (payment.validAfter > sentAt + skew || payment.validBefore < sentAt - skew) return fail("authorization_time", "The authorization was not valid when it was sent.");
-  if (payment.validBefore > sentAt + offer.maxTimeoutSeconds + skew) return fail("authorization_too_long", "The authorization outlives what the offer asked for.");
+  if (payment.validAfter > sentAt + skew || payment.validBefore < sentAt - skew)
+    return fail("authorization_time", "The authorization was not valid when it was sent.");
+  if (payment.validBefore > sentAt + offer.maxTimeoutSeconds + skew)
+    return fail("authorization_too_long", "The authorization outlives what the offer asked for.");
   return pass("The authorization is exactly what the offer asked for.");
 }
 
@@ -42,9 +47,11 @@ export function judgeSettlement(receipt: Receipt, policy: AppraisalPolicy): Laye
   if (found.kind === "none") return pending("awaiting_settlement", "The payment was not seen on chain yet.");
   if (found.kind === "many") return fail("ambiguous_evidence", "There is more than one settlement for one payment.");
   const { evidence } = found;
-  if (evidence.network !== payment.network) return fail("network_mismatch", "The settlement is on another chain than the payment.");
+  if (evidence.network !== payment.network)
+    return fail("network_mismatch", "The settlement is on another chain than the payment.");
   if (evidence.outcome === "expired") {
-    if (evidence.blockTime <= payment.validBefore) return fail("not_expired", "The chain had not passed the authorization's end.");
+    if (evidence.blockTime <= payment.validBefore)
+      return fail("not_expired", "The chain had not passed the authorization's end.");
     return skip("authorization_expired", "The authorization was never used and no longer can be: no money moved.");
   }
   if (evidence.transaction === undefined) return fail("transaction_missing", "The settlement names no transaction.");
@@ -52,10 +59,14 @@ export function judgeSettlement(receipt: Receipt, policy: AppraisalPolicy): Laye
     return fail("authorization_not_used", "The transaction did not use this payment's authorization.");
   }
   const transfers = evidence.logs.map((log) => readTransfer(log, payment.asset));
-  const matches = transfers.some((t) => t !== null && t.from === payment.payer && t.to === payment.payTo && t.value === BigInt(payment.amount));
-  if (!matches) return fail("transfer_mismatch", "The transaction did not transfer this amount from the payer to the payee.");
+  const matches = transfers.some(
+    (t) => t !== null && t.from === payment.payer && t.to === payment.payTo && t.value === BigInt(payment.amount),
+  );
+  if (!matches)
+    return fail("transfer_mismatch", "The transaction did not transfer this amount from the payer to the payee.");
   // The chain's clock and ours may differ; the upper end is the token contract's own rule (EIP-3009).
   const earliest = Date.parse(request.sentAt) / 1000 - policy.clockSkewSeconds - 1;
-  if (evidence.blockTime < earliest || evidence.blockTime >= payment.validBefore) return fail("settlement_time", "The transfer lies outside the authorization's life.");
+  if (evidence.blockTime < earliest || evidence.blockTime >= payment.validBefore)
+    return fail("settlement_time", "The transfer lies outside the authorization's life.");
   return pass(`The transfer is in transaction ${evidence.transaction}.`);
 }

@@ -7,9 +7,15 @@ const sha256Hex = z.string().regex(/^[0-9a-f]{64}$/, "32 bytes as lower-case hex
 /** What a seller's evidence is compared with (RATS reference values). Comes from the relying party, never from the seller. */
 export const referenceValuesSchema = z.strictObject({
   /** Accepted measurement sets; a document must match one set in full. PCR index -> SHA-384 hex. */
-  measurements: z.array(z.record(z.string().regex(/^(?:[0-9]|[12][0-9]|3[01])$/), pcr)).max(64).default([]),
+  measurements: z
+    .array(z.record(z.string().regex(/^(?:[0-9]|[12][0-9]|3[01])$/), pcr))
+    .max(64)
+    .default([]),
   /** Response signing keys accepted without a platform (assurance `signed`): keccak256 of the SPKI, 0x hex. */
-  keyIds: z.array(z.string().regex(/^0x[0-9a-f]{64}$/)).max(64).default([]),
+  keyIds: z
+    .array(z.string().regex(/^0x[0-9a-f]{64}$/))
+    .max(64)
+    .default([]),
   /** Model name -> SHA-256 of the model file, hex. */
   models: z.record(z.string().max(128), sha256Hex).default({}),
 });
@@ -34,7 +40,17 @@ export type AppraisalPolicy = z.infer<typeof appraisalPolicySchema>;
 export type ReferenceValues = z.infer<typeof referenceValuesSchema>;
 
 const signed = ["key", "request", "response", "payment", "settlement"] as const satisfies Layer[];
-const attested = ["platform", "code", "key", "freshness", "request", "response", "model", "payment", "settlement"] as const satisfies Layer[];
+const attested = [
+  "platform",
+  "code",
+  "key",
+  "freshness",
+  "request",
+  "response",
+  "model",
+  "payment",
+  "settlement",
+] as const satisfies Layer[];
 
 const implied: Record<Assurance, readonly Layer[]> = {
   none: ["payment", "settlement"],

@@ -20,7 +20,9 @@ export function createVerifySession(): VerifySession {
   const keys = new Map<string, Promise<CryptoKey | null>>();
   return {
     nitroFacts: (document, simulatedRoots) =>
-      kept(facts, toHex(sha256(concatBytes(sha256(document), utf8(simulatedRoots.join())))), () => readNitroFacts(document, simulatedRoots)),
+      kept(facts, toHex(sha256(concatBytes(sha256(document), utf8(simulatedRoots.join())))), () =>
+        readNitroFacts(document, simulatedRoots),
+      ),
     rsaKey: (spki) => kept(keys, toHex(sha256(spki)), () => importRsaKey(spki)),
   };
 }

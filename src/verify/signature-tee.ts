@@ -23,13 +23,20 @@ export async function judgeSignature(
   const found = onlyOne(core.evidence, "signature.tee");
   if (found.kind === "none") return skip("not_signed", "The seller signed nothing.");
   if (found.kind === "many") return fail("ambiguous_evidence", "There is more than one response signature.");
-  if (signingKey === null) return skip("key_not_verified", "There is a signature, but no verified key to check it with.");
+  if (signingKey === null)
+    return skip("key_not_verified", "There is a signature, but no verified key to check it with.");
   const { evidence } = found;
-  if (evidence.teeId !== signingKey.keyId || teeIdOf(signingKey.spki) !== signingKey.keyId || core.seller.keyId !== signingKey.keyId) {
+  if (
+    evidence.teeId !== signingKey.keyId ||
+    teeIdOf(signingKey.spki) !== signingKey.keyId ||
+    core.seller.keyId !== signingKey.keyId
+  ) {
     return fail("key_mismatch", "The response is signed by another key than the attested one.");
   }
-  if (evidence.requestHash !== core.request.keccak256) return fail("request_hash_mismatch", "The seller signed another request than the one sent.");
-  if (evidence.outputHash !== core.response.keccak256) return fail("output_hash_mismatch", "The bytes received are not the bytes the seller signed.");
+  if (evidence.requestHash !== core.request.keccak256)
+    return fail("request_hash_mismatch", "The seller signed another request than the one sent.");
+  if (evidence.outputHash !== core.response.keccak256)
+    return fail("output_hash_mismatch", "The bytes received are not the bytes the seller signed.");
   const at = evidence.timestamp * 1000;
   const skew = policy.clockSkewSeconds * 1000;
   // The signed time has whole seconds, so it may lie up to one second before the request.
@@ -39,8 +46,10 @@ export async function judgeSignature(
   const key = await session.rsaKey(signingKey.spki);
   const modulus = key === null ? 0 : (key.algorithm as RsaHashedKeyAlgorithm).modulusLength;
   const signature = fromBase64(evidence.signature);
-  if (key === null || modulus < MIN_MODULUS || modulus > MAX_MODULUS) return fail("key_unusable", "The attested key is not an RSA key of 2048 to 8192 bits.");
-  if (signature.length !== Math.ceil(modulus / 8)) return fail("signature_invalid", "The signature's length is not the key's.");
+  if (key === null || modulus < MIN_MODULUS || modulus > MAX_MODULUS)
+    return fail("key_unusable", "The attested key is not an RSA key of 2048 to 8192 bits.");
+  if (signature.length !== Math.ceil(modulus / 8))
+    return fail("signature_invalid", "The signature's length is not the key's.");
   const message = teeMessageHash({
     requestHash: fromHex(core.request.keccak256),
     outputHash: fromHex(core.response.keccak256),

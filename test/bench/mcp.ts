@@ -9,7 +9,11 @@ const BARE = fileURLToPath(new URL("./bare-server.js", import.meta.url));
 
 /** Process start to the answer of tools/list, and resident memory then (kilobytes, from /proc where there is one). */
 async function startAndList(args: readonly string[], rss: number[]): Promise<void> {
-  const transport = new StdioClientTransport({ command: process.execPath, args: [...args], env: { PATH: process.env["PATH"] ?? "" } });
+  const transport = new StdioClientTransport({
+    command: process.execPath,
+    args: [...args],
+    env: { PATH: process.env["PATH"] ?? "" },
+  });
   const client = new Client({ name: "bench", version: "1" });
   await client.connect(transport);
   await client.listTools();

@@ -29,6 +29,9 @@ export function median(values: readonly number[]): number {
 
 /** One printed row: a name, a median, and its ratio to a base with the target beside it. */
 export function row(name: string, ms: number, base?: { name: string; ms: number; target?: number }): string {
-  const ratio = base === undefined ? "" : `  ${(ms / base.ms).toFixed(2)} x ${base.name}${base.target === undefined ? "" : ` (target at most ${base.target.toFixed(2)} x)`}`;
+  const ratio =
+    base === undefined
+      ? ""
+      : `  ${(ms / base.ms).toFixed(2)} x ${base.name}${base.target === undefined ? "" : ` (target at most ${base.target.toFixed(2)} x)`}`;
   return `  ${name.padEnd(52)} ${ms.toFixed(2).padStart(9)} ms${ratio}`;
 }

@@ -25,7 +25,9 @@ type Market = { directory: string; config: Config; key: `0x${string}`; stop(): P
 /** A devnet in a process of its own, so that sellers and buyers do not share an event loop. */
 async function openMarket(): Promise<Market> {
   const directory = await mkdtemp(join(tmpdir(), "proof402-bench-"));
-  const child = spawn(process.execPath, [CLI, "devnet", "--json", "--dir", directory], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, [CLI, "devnet", "--json", "--dir", directory], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   await new Promise<void>((resolve, reject) => {
     child.stdout.once("data", () => resolve());
@@ -52,35 +54,60 @@ function stockFetch(market: Market): typeof fetch {
   if (asset === undefined) throw new Error("the devnet has an asset");
   const client = new x402Client()
     .register(asset.network as `eip155:${number}`, new ExactEvmScheme(privateKeyToAccount(market.key)))
-    .setSpendControls({ allowedAssets: [{ network: asset.network as `eip155:${number}`, asset: asset.asset, maxAmountPerPayment: asset.perCall }] });
+    .setSpendControls({
+      allowedAssets: [
+        { network: asset.network as `eip155:${number}`, asset: asset.asset, maxAmountPerPayment: asset.perCall },
+      ],
+    });
   return wrapFetchWithPayment(fetch, client);
 }
 
 /** The answer is timed; its settlement is waited for before anything else is. */
-const buyWith = (buyer: Buyer): Arm => async () => {
-  const result = await buyer.buy({ model: "eth-risk", input: INPUT, seller: "attested", idempotencyKey: crypto.randomUUID() });
-  if ("needInput" in result || result.appraisal.assurance !== "attested") throw new Error("the purchase was not verified");
-  return () => buyer.getReceipt(result.receipt.id, { waitSeconds: 10 });
-};
+const buyWith =
+  (buyer: Buyer): Arm =>
+  async () => {
+    const result = await buyer.buy({
+      model: "eth-risk",
+      input: INPUT,
+      seller: "attested",
+      idempotencyKey: crypto.randomUUID(),
+    });
+    if ("needInput" in result || result.appraisal.assurance !== "attested")
+      throw new Error("the purchase was not verified");
+    return () => buyer.getReceipt(result.receipt.id, { waitSeconds: 10 });
+  };
 
 /** Purchases against the stock client, then offline verification of the receipts they left. */
 export async function benchPurchases(rounds: number): Promise<string[]> {
   const market = await openMarket();
   const wallet = walletFromPrivateKey(market.key);
   const open = (name: string, quoteSeconds: number): Promise<Buyer> =>
-    openBuyer({ config: { ...market.config, database: join(market.directory, name), market: { ...market.config.market, quoteSeconds } }, wallet });
+    openBuyer({
+      config: {
+        ...market.config,
+        database: join(market.directory, name),
+        market: { ...market.config.market, quoteSeconds },
+      },
+      wallet,
+    });
   const [cached, fresh] = [await open("cached.db", 300), await open("fresh.db", 0)];
   try {
     const origin = market.config.sellers.find((seller) => seller.id === "attested")?.origin ?? "";
     const paid = stockFetch(market);
-    const body = JSON.stringify({ inputs: [{ name: "features", datatype: "FP32", shape: [1, 8], data: INPUT.features }] });
+    const body = JSON.stringify({
+      inputs: [{ name: "features", datatype: "FP32", shape: [1, 8], data: INPUT.features }],
+    });
     const times = await interleaved(
       {
         unpaid: async () => {
           await (await fetch(`${origin}/v2/models/eth-risk`)).text();
         },
         stock: async () => {
-          const response = await paid(`${origin}/v2/models/eth-risk/infer`, { method: "POST", headers: { "content-type": "application/json" }, body });
+          const response = await paid(`${origin}/v2/models/eth-risk/infer`, {
+            method: "POST",
+            headers: { "content-type": "application/json" },
+            body,
+          });
           if (response.status !== 200) throw new Error(`stock client: ${response.status}`);
           await response.text();
         },

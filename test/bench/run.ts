@@ -5,7 +5,11 @@ import { benchPurchases } from "./purchases.ts";
 const rounds = Number(process.env["PROOF402_BENCH_ROUNDS"] ?? 50);
 const print = (lines: readonly string[]): void => void process.stdout.write(`${lines.join("\n")}\n`);
 
-print([`Medians of ${rounds} interleaved rounds, Node ${process.version}, ${cpus().length} x ${cpus()[0]?.model ?? "unknown CPU"}`, "", "Purchases (sellers, facilitator and chain in another process)"]);
+print([
+  `Medians of ${rounds} interleaved rounds, Node ${process.version}, ${cpus().length} x ${cpus()[0]?.model ?? "unknown CPU"}`,
+  "",
+  "Purchases (sellers, facilitator and chain in another process)",
+]);
 print(await benchPurchases(rounds));
 print(["", "MCP"]);
 print(await benchMcp(Math.min(rounds, 50)));

@@ -45,12 +45,16 @@ describe("a seller that changes answers after signing them", () => {
   test("never yields verified, and is on hold afterwards, also after a restart", async () => {
     let database = "";
     const buyer = await market.buyer((config) => (database = config.database));
-    const result = bought(await buyer.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "cheap", idempotencyKey: key() }));
+    const result = bought(
+      await buyer.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "cheap", idempotencyKey: key() }),
+    );
     expect(result.appraisal.verdict).toBe("failed");
     expect(result.appraisal.layers.response).toMatchObject({ status: "fail", code: "output_hash_mismatch" });
     const settled = await buyer.getReceipt(result.receipt.id, { waitSeconds: 20 });
     expect(newestAppraisal(settled).verdict).toBe("failed");
-    await expect(buyer.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "cheap", idempotencyKey: key() })).rejects.toMatchObject({
+    await expect(
+      buyer.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "cheap", idempotencyKey: key() }),
+    ).rejects.toMatchObject({
       code: "seller_on_hold",
       money: "not-moved",
     });
@@ -71,10 +75,18 @@ describe("a seller without evidence", () => {
   test("is bought from only if the call asks for assurance none, and is then unverified", async () => {
     const buyer = await market.buyer();
     for (const assurance of [undefined, "signed", "attested", "proven"] as const) {
-      const request = { model: "eth-risk", input: ETH_FEATURES, seller: "plain", idempotencyKey: key(), ...(assurance === undefined ? {} : { assurance }) };
+      const request = {
+        model: "eth-risk",
+        input: ETH_FEATURES,
+        seller: "plain",
+        idempotencyKey: key(),
+        ...(assurance === undefined ? {} : { assurance }),
+      };
       await expect(buyer.buy(request)).rejects.toMatchObject({ code: "no_seller_for_assurance", money: "not-moved" });
     }
-    const result = bought(await buyer.buy({ model: "eth-risk", input: ETH_FEATURES, assurance: "none", idempotencyKey: key() }));
+    const result = bought(
+      await buyer.buy({ model: "eth-risk", input: ETH_FEATURES, assurance: "none", idempotencyKey: key() }),
+    );
     expect(result.receipt.core.seller.id).toBe("plain");
     expect(result.appraisal.verdict).toBe("unverified");
     await buyer.close();
@@ -83,14 +95,30 @@ describe("a seller without evidence", () => {
 
 describe("a seller that cannot attest", () => {
   test.each([
-    ["runs other code than the policy accepts", (config: Config) => config.sellers.forEach((s) => (s.reference.measurements = [{ "0": "ab".repeat(48), "1": "ab".repeat(48), "2": "ab".repeat(48) }]))],
-    ["serves another model than the policy names", (config: Config) => config.sellers.forEach((s) => (s.reference.models = { "eth-risk": "ab".repeat(32) }))],
-    ["stands under a root that the policy does not accept", (config: Config) => (config.verification.simulatedRoots = [])],
+    [
+      "runs other code than the policy accepts",
+      (config: Config) =>
+        config.sellers.forEach(
+          (s) => (s.reference.measurements = [{ "0": "ab".repeat(48), "1": "ab".repeat(48), "2": "ab".repeat(48) }]),
+        ),
+    ],
+    [
+      "serves another model than the policy names",
+      (config: Config) => config.sellers.forEach((s) => (s.reference.models = { "eth-risk": "ab".repeat(32) })),
+    ],
+    [
+      "stands under a root that the policy does not accept",
+      (config: Config) => (config.verification.simulatedRoots = []),
+    ],
   ])("because it %s: nothing is paid and no input leaves", async (_name, change) => {
-    const buyer = await market.buyer((config) => void change(config));
+    const buyer = await market.buyer((config) => {
+      change(config);
+    });
     const { payer } = await buyer.spending();
     const before = await market.devnet.balanceOf(payer ?? "");
-    await expect(buyer.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "attested", idempotencyKey: key() })).rejects.toMatchObject({
+    await expect(
+      buyer.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "attested", idempotencyKey: key() }),
+    ).rejects.toMatchObject({
       code: "attestation_failed",
       money: "not-moved",
     });
@@ -104,20 +132,36 @@ describe("one logical call", () => {
     const buyer = await market.buyer();
     const { payer } = await buyer.spending();
     const before = await market.devnet.balanceOf(payer ?? "");
-    const request = { model: "payroll-check", input: { features: [1, 0.1, 1, 0.9, 0, 0.5, 1, 1] }, seller: "attested", idempotencyKey: key() };
+    const request = {
+      model: "payroll-check",
+      input: { features: [1, 0.1, 1, 0.9, 0, 0.5, 1, 1] },
+      seller: "attested",
+      idempotencyKey: key(),
+    };
     const together = await Promise.all(Array.from({ length: 5 }, () => buyer.buy(request)));
     const again = bought(await buyer.buy(request));
     expect(again.paidNow).toBe(false);
     expect(new Set([...together.map(bought), again].map((one) => one.receipt.id)).size).toBe(1);
     expect(together.map(bought).filter((one) => one.paidNow)).toHaveLength(1);
     expect(before - (await market.devnet.balanceOf(payer ?? ""))).toBe(10_000n);
-    await expect(buyer.buy({ ...request, input: { features: [2, 0.1, 1, 0.9, 0, 0.5, 1, 1] } })).rejects.toMatchObject({ code: "idempotency_conflict" });
+    await expect(buyer.buy({ ...request, input: { features: [2, 0.1, 1, 0.9, 0, 0.5, 1, 1] } })).rejects.toMatchObject({
+      code: "idempotency_conflict",
+    });
   });
 
   test("refuses malformed input before anything is asked or paid, naming the tensor", async () => {
     const buyer = await market.buyer();
-    for (const input of [{}, { features: [1, 2] }, { features: ["a", 0, 0, 0, 0, 0, 0, 0] }, { features: [Number.NaN, 0, 0, 0, 0, 0, 0, 0] }, { features: [[1], [2, 3]] }, { other: [1] }]) {
-      await expect(buyer.buy({ model: "eth-risk", input, seller: "attested", idempotencyKey: key() })).rejects.toMatchObject({ code: "invalid_input", money: "not-moved" });
+    for (const input of [
+      {},
+      { features: [1, 2] },
+      { features: ["a", 0, 0, 0, 0, 0, 0, 0] },
+      { features: [Number.NaN, 0, 0, 0, 0, 0, 0, 0] },
+      { features: [[1], [2, 3]] },
+      { other: [1] },
+    ]) {
+      await expect(
+        buyer.buy({ model: "eth-risk", input, seller: "attested", idempotencyKey: key() }),
+      ).rejects.toMatchObject({ code: "invalid_input", money: "not-moved" });
     }
     expect((await buyer.spending()).recent).toEqual([]);
   });
@@ -129,7 +173,11 @@ describe("caps", () => {
     const buy = () => buyer.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "attested", idempotencyKey: key() });
     await buy();
     await buy();
-    await expect(buy()).rejects.toMatchObject({ code: "over_hour_cap", money: "not-moved", details: { limit: "25000", asked: "10000", remaining: "5000" } });
+    await expect(buy()).rejects.toMatchObject({
+      code: "over_hour_cap",
+      money: "not-moved",
+      details: { limit: "25000", asked: "10000", remaining: "5000" },
+    });
     await expect(
       buyer.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "attested", maxUsd: 0.009, idempotencyKey: key() }),
     ).rejects.toMatchObject({ code: "over_call_limit", money: "not-moved" });
@@ -144,7 +192,9 @@ describe("the second clock", () => {
       // No chain answers here, so settlement cannot be seen by this one.
       config.networks.forEach((network) => (network.rpcUrl = "http://127.0.0.1:9"));
     });
-    const result = bought(await first.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "attested", idempotencyKey: key() }));
+    const result = bought(
+      await first.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "attested", idempotencyKey: key() }),
+    );
     expect(result.appraisal.verdict).toBe("pending");
     await first.close();
     const second = await market.buyer((config) => (config.database = database));

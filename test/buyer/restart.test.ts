@@ -1,6 +1,12 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { serveLocally, type Served } from "../../src/devnet/index.ts";
-import { createInferenceNode, createSimulatedEnclave, createSimulatedRoot, type InferenceNode, type SimulatedRoot } from "../../src/node/index.ts";
+import {
+  createInferenceNode,
+  createSimulatedEnclave,
+  createSimulatedRoot,
+  type InferenceNode,
+  type SimulatedRoot,
+} from "../../src/node/index.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 

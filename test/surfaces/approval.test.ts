@@ -21,7 +21,11 @@ beforeAll(async () => {
 });
 afterAll(() => market.stop());
 
-const server = () => ({ command: process.execPath, args: [CLI, "--config", config, "mcp"], env: { PATH: process.env["PATH"] ?? "" } });
+const server = () => ({
+  command: process.execPath,
+  args: [CLI, "--config", config, "mcp"],
+  env: { PATH: process.env["PATH"] ?? "" },
+});
 const purchase = { name: "buy_inference", arguments: { model: "eth-risk", input: ETH_FEATURES, seller: "attested" } };
 
 type Result = { isError?: boolean | undefined; structuredContent?: unknown };
@@ -29,7 +33,10 @@ type Result = { isError?: boolean | undefined; structuredContent?: unknown };
 /** Calls with a client that answers every question, and counts them. */
 async function modern(answer: "accept" | "decline" | "absent"): Promise<{ result: Result; questions: string[] }> {
   const questions: string[] = [];
-  const client = new Client({ name: "test", version: "1" }, answer === "absent" ? {} : { capabilities: { elicitation: { form: {} } } });
+  const client = new Client(
+    { name: "test", version: "1" },
+    answer === "absent" ? {} : { capabilities: { elicitation: { form: {} } } },
+  );
   if (answer !== "absent") {
     client.setRequestHandler("elicitation/create", (request) => {
       questions.push(request.params.message);
@@ -44,7 +51,10 @@ async function modern(answer: "accept" | "decline" | "absent"): Promise<{ result
 
 async function legacy(answer: "accept" | "decline" | "absent"): Promise<{ result: Result; questions: string[] }> {
   const questions: string[] = [];
-  const client = new LegacyClient({ name: "test", version: "1" }, { capabilities: answer === "absent" ? {} : { elicitation: {} } });
+  const client = new LegacyClient(
+    { name: "test", version: "1" },
+    { capabilities: answer === "absent" ? {} : { elicitation: {} } },
+  );
   if (answer !== "absent") {
     client.setRequestHandler(ElicitRequestSchema, (request) => {
       questions.push(request.params.message);

@@ -7,7 +7,14 @@ const MAX_TOKENS = 1500;
 
 describe("tool definitions", () => {
   test(`are at most ${MAX_TOOLS} and cost at most ${MAX_TOKENS} tokens (characters / 4)`, () => {
-    const characters = tools.reduce((sum, tool) => sum + tool.name.length + tool.description.length + JSON.stringify(z.toJSONSchema(tool.input, { io: "input" })).length, 0);
+    const characters = tools.reduce(
+      (sum, tool) =>
+        sum +
+        tool.name.length +
+        tool.description.length +
+        JSON.stringify(z.toJSONSchema(tool.input, { io: "input" })).length,
+      0,
+    );
     expect(tools.length).toBeLessThanOrEqual(MAX_TOOLS);
     expect(characters / 4).toBeLessThanOrEqual(MAX_TOKENS);
   });

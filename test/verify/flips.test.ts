@@ -171,11 +171,12 @@ describe("a stored receipt, its id made right by the forger", () => {
     expect([...survivors].filter((path) => !UNBOUND.some((pattern) => pattern.test(path)))).toEqual([]);
   });
 
-  test("is refused as a file with any leaf of its core changed and the id left as it was", async () => {
-    for (const leaf of leavesOf({ core: fixture.receipt.core })) {
+  test("is refused as a file with any leaf of its core changed and the id left as it was", () => {
+    const read = leavesOf({ core: fixture.receipt.core }).filter((leaf) => {
       const altered = receiptSchema.safeParse(replaceLeaf(fixture.receipt, leaf.path, mutationsOf(leaf.value)[0]));
-      if (altered.success) expect(parseReceipt(serializeReceipt(altered.data)).ok, leaf.path).toBe(false);
-    }
+      return altered.success && parseReceipt(serializeReceipt(altered.data)).ok;
+    });
+    expect(read).toEqual([]);
   });
 });
 

@@ -19,7 +19,10 @@ const catalogSchema = z.object({
         name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/),
         task: z.string().max(10_000).default(""),
         description: z.string().max(100_000).default(""),
-        sha256: z.string().regex(/^[0-9a-f]{64}$/).nullish(),
+        sha256: z
+          .string()
+          .regex(/^[0-9a-f]{64}$/)
+          .nullish(),
         inputs: z.array(tensorMetadataSchema).min(1).max(64),
         outputs: z.array(tensorMetadataSchema).min(1).max(64),
         price: z
@@ -53,7 +56,12 @@ const answerSchema = z.object({
  * and, where they run in an enclave, serve `/enclave/attestation`, `/signing-key` and `/v1/manifest`.
  */
 export function createOipProvider(http: Http, clock: () => Date): Provider {
-  const get = async (seller: Seller, path: string, maxBytes: number, signal?: AbortSignal): Promise<Uint8Array | null> => {
+  const get = async (
+    seller: Seller,
+    path: string,
+    maxBytes: number,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array | null> => {
     const response = await http.request({
       method: "GET",
       url: `${seller.origin}${path}`,
@@ -62,9 +70,13 @@ export function createOipProvider(http: Http, clock: () => Date): Provider {
     });
     if (response.status === 404) return null;
     if (response.status !== 200) {
-      throw new Proof402Error("seller_error", `Seller "${seller.id}" answered ${response.status} to GET ${path.split("?")[0]}.`, {
-        next: "Try again later or choose another seller.",
-      });
+      throw new Proof402Error(
+        "seller_error",
+        `Seller "${seller.id}" answered ${response.status} to GET ${path.split("?")[0]}.`,
+        {
+          next: "Try again later or choose another seller.",
+        },
+      );
     }
     return response.body;
   };
@@ -96,11 +108,18 @@ export function createOipProvider(http: Http, clock: () => Date): Provider {
       const spki = readSigningKey(parseJson(key));
       if (spki === null) throw malformed(seller, "signing key");
       const text = readText(document)?.trim();
-      if (text === undefined || !z.base64().max(DOCUMENT_BYTES).safeParse(text).success) throw malformed(seller, "attestation");
+      if (text === undefined || !z.base64().max(DOCUMENT_BYTES).safeParse(text).success)
+        throw malformed(seller, "attestation");
       return {
         keyId: teeIdOf(spki),
         evidence: [
-          { kind: "tee.nitro", document: text, nonce: toHex(nonce), publicKey: toBase64(spki), fetchedAt: clock().toISOString() },
+          {
+            kind: "tee.nitro",
+            document: text,
+            nonce: toHex(nonce),
+            publicKey: toBase64(spki),
+            fetchedAt: clock().toISOString(),
+          },
           ...(manifest === null ? [] : [{ kind: "model.manifest" as const, manifest: toBase64(manifest) }]),
         ],
       };
@@ -122,16 +141,24 @@ export function createOipProvider(http: Http, clock: () => Date): Provider {
     readAnswer(model, body) {
       const parsed = answerSchema.safeParse(parseJson(body));
       const wellShaped =
-        parsed.success && parsed.data.outputs.every((o) => o.shape.reduce((product, size) => product * size, 1) === o.data.length);
+        parsed.success &&
+        parsed.data.outputs.every((o) => o.shape.reduce((product, size) => product * size, 1) === o.data.length);
       if (!parsed.success || !wellShaped) {
-        throw new Proof402Error("malformed_answer", `The answer for "${model}" is not an Open Inference Protocol response.`, {
-          next: "Keep the receipt and choose another seller.",
-        });
+        throw new Proof402Error(
+          "malformed_answer",
+          `The answer for "${model}" is not an Open Inference Protocol response.`,
+          {
+            next: "Keep the receipt and choose another seller.",
+          },
+        );
       }
       return Object.fromEntries(
         parsed.data.outputs.map((output) => [
           cleanSellerText(output.name, 128),
-          nest(output.shape, output.data.map((item) => (typeof item === "string" ? cleanSellerText(item, 2000) : item))),
+          nest(
+            output.shape,
+            output.data.map((item) => (typeof item === "string" ? cleanSellerText(item, 2000) : item)),
+          ),
         ]),
       );
     },
@@ -153,7 +180,9 @@ export function createOipProvider(http: Http, clock: () => Date): Provider {
 }
 
 const malformed = (seller: Seller, what: string): Proof402Error =>
-  new Proof402Error("malformed_seller_data", `Seller "${seller.id}" sent a malformed ${what}.`, { next: "Choose another seller." });
+  new Proof402Error("malformed_seller_data", `Seller "${seller.id}" sent a malformed ${what}.`, {
+    next: "Choose another seller.",
+  });
 
 /** Parsed JSON of UTF-8 bytes, or undefined. */
 function parseJson(bytes: Uint8Array): unknown {
@@ -177,7 +206,9 @@ function readText(bytes: Uint8Array): string | undefined {
 /** DER of the PEM SubjectPublicKeyInfo (RFC 7468) in a `/signing-key` answer. */
 function readSigningKey(answer: unknown): Uint8Array | null {
   const pem = z.object({ public_key: z.string().max(4096) }).safeParse(answer);
-  const match = pem.success ? /^-----BEGIN PUBLIC KEY-----([A-Za-z0-9+/=\s]+)-----END PUBLIC KEY-----\s*$/.exec(pem.data.public_key) : null;
+  const match = pem.success
+    ? /^-----BEGIN PUBLIC KEY-----([A-Za-z0-9+/=\s]+)-----END PUBLIC KEY-----\s*$/.exec(pem.data.public_key)
+    : null;
   const text = match?.[1]?.replace(/\s+/g, "");
   if (text === undefined || !z.base64().safeParse(text).success) return null;
   return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
