@@ -15,6 +15,7 @@ export type ModelView = ListedModel & {
   priceUsd: string | null;
 };
 
+/** What to buy, and the bounds of this one call. */
 export type BuyRequest = {
   model: string;
   /** Tensor name -> (nested) array of values. */
@@ -30,6 +31,7 @@ export type BuyRequest = {
   idempotencyKey: string;
 };
 
+/** A question to a person about one payment. */
 export type ApprovalRequest = {
   /** What the person is asked, in one sentence. */
   message: string;
@@ -43,8 +45,10 @@ export type ApprovalRequest = {
   /** Base units. */
   amount: string;
 };
+/** The person's answer; `ask_later` where it cannot be had within this call. */
 export type ApprovalDecision = "approved" | "declined" | "ask_later";
 
+/** How a purchase reports, is stopped, and asks. */
 export type BuyOptions = {
   signal?: AbortSignal;
   /** Milliseconds since the call began, per step reached. */
@@ -57,6 +61,7 @@ export type BuyOptions = {
   approve?: (request: ApprovalRequest) => Promise<ApprovalDecision>;
 };
 
+/** The answer with its receipt. */
 export type BuyResult = {
   answer: Record<string, unknown>;
   receipt: Receipt;
@@ -69,6 +74,7 @@ export type BuyResult = {
 /** A person must be asked and cannot be within this call: make it again once they have answered. */
 export type NeedInput = { needInput: ApprovalRequest };
 
+/** Limits, what is spent and reserved, and the newest purchases. */
 export type Spending = {
   /** The wallet's address; null where no wallet is configured. */
   payer: string | null;

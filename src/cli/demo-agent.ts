@@ -58,27 +58,48 @@ export async function runDemoAgent(buyer: Buyer, report: DemoReport): Promise<De
       "You manage an ETH position. Buy one eth-risk inference for the given features, then call execute_trade with the receipt: class 0 increase, 1 hold, 2 reduce. Act only on a verified receipt. If a receipt fails, say so and buy again from another seller.",
   });
   const result = await agent.invoke(
-    { messages: [{ role: "user", content: `Judge ETH risk for features ${JSON.stringify(DEMO_FEATURES)} and trade accordingly.` }] },
-    { configurable: { thread_id: "demo" }, recursionLimit: 40 },
+    {
+      messages: [
+        {
+          role: "user",
+          content: `Judge ETH risk for features ${JSON.stringify(DEMO_FEATURES)} and trade accordingly.`,
+        },
+      ],
+    },
+    {
+      configurable: { thread_id: "demo" },
+      recursionLimit: 40,
+      callbacks: [{ handleToolEnd: (output: unknown) => reportRefusal(output, report) }],
+    },
   );
-  report.line(`agent says: ${String(result.messages.at(-1)?.text ?? "")}`);
+  report.line(`agent says: ${result.messages.at(-1)?.text ?? ""}`);
   const bought = seen.purchases.findLast((p) => p.verdict === "verified") ?? seen.purchases.at(-1);
   if (bought === undefined) throw new Error("the agent bought nothing");
   const receipt = await buyer.getReceipt(bought.receiptId, { waitSeconds: 20 });
   const appraisal = newestAppraisal(receipt);
   report.heading(`Receipt ${receipt.id}`);
   report.layers(appraisal);
-  report.line(`answer after ${ms(bought.answerMs)}, verified after ${ms(bought.verifiedMs)}, settled after ${ms(bought.settledMs)}`);
+  report.line(
+    `answer after ${ms(bought.answerMs)}, verified after ${ms(bought.verifiedMs)}, settled after ${ms(bought.settledMs)}`,
+  );
   return {
     receipt,
     verdict: appraisal.verdict,
     cheatCaught: seen.purchases.some((p) => p.verdict === "failed"),
-    cheatBlocked: result.messages.some((m) => ToolMessage.isInstance(m) && m.name === "execute_trade" && m.status === "error"),
+    cheatBlocked: result.messages.some(
+      (m) => ToolMessage.isInstance(m) && m.name === "execute_trade" && m.status === "error",
+    ),
     traded,
     answerMs: bought.answerMs,
     verifiedMs: bought.verifiedMs,
     settledMs: bought.settledMs,
   };
+}
+
+/** Shows what a tool refused, in the first sentence of its own words. */
+function reportRefusal(output: unknown, report: DemoReport): void {
+  if (!ToolMessage.isInstance(output) || output.status !== "error") return;
+  report.line(`${output.name ?? "a tool"} refused: ${output.text.split(/(?<=\.) /)[0] ?? ""}`);
 }
 
 /** The predicted class in an eth-risk answer. */
@@ -122,9 +143,12 @@ function observe(buyer: Buyer, report: DemoReport): { buyer: Buyer; purchases: S
           await buyer.getReceipt(result.receipt.id, { waitSeconds: 10 });
           const late = landed.get(result.receipt.id);
           const verdict = late?.verdict ?? result.appraisal.verdict;
-          if (late !== undefined) report.line(`  ${late.ms.toFixed(0).padStart(5)} ms  settled: seen on chain, verdict ${verdict}`);
+          if (late !== undefined)
+            report.line(`  ${late.ms.toFixed(0).padStart(5)} ms  settled: seen on chain, verdict ${verdict}`);
           const { core } = result.receipt;
-          report.line(`  paid $${formatUnits(core.payment.amount, core.offer.decimals)} to ${core.seller.id}: ${verdict.toUpperCase()}`);
+          report.line(
+            `  paid $${formatUnits(core.payment.amount, core.offer.decimals)} to ${core.seller.id}: ${verdict.toUpperCase()}`,
+          );
           purchases.push({
             receiptId: result.receipt.id,
             verdict,

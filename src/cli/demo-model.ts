@@ -33,7 +33,8 @@ function scriptedModel(): ReturnType<typeof fakeModel> {
 const call = (name: string, args: Record<string, unknown>): AIMessage =>
   new AIMessage({ content: "", tool_calls: [{ name, args, id: `call_${crypto.randomUUID()}`, type: "tool_call" }] });
 
-const buy = (): AIMessage => call("buy_inference", { model: "eth-risk", input: { features: [...DEMO_FEATURES] }, assurance: "attested" });
+const buy = (): AIMessage =>
+  call("buy_inference", { model: "eth-risk", input: { features: [...DEMO_FEATURES] }, assurance: "attested" });
 
 type Summary = { id: string; verdict: string };
 type BuyData = { answer: Record<string, unknown>; receipt: Summary };

@@ -23,7 +23,9 @@ export function createDemoReport(options: { json: boolean }): DemoReport {
     layers: (appraisal) => print(layerTable(appraisal).replace(/^/gm, "  ")),
     finish(summary) {
       const { ok } = summary;
-      print(`\n${ok ? pc.green("The demo did all it set out to do.") : pc.red("The demo did NOT do all it set out to do.")}`);
+      print(
+        `\n${ok ? pc.green("The demo did all it set out to do.") : pc.red("The demo did NOT do all it set out to do.")}`,
+      );
       if (options.json) process.stdout.write(`${JSON.stringify({ ...summary, receipt: undefined })}\n`);
     },
   };

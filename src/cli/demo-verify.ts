@@ -3,7 +3,11 @@ import { fileURLToPath } from "node:url";
 import type { DemoReport } from "./demo-report.ts";
 
 /** Runs `proof402 verify` in a process of its own and shows what it prints. Resolves to its exit code. */
-export function verifyInFreshProcess(options: { receipt: string; config: string; report: DemoReport }): Promise<number> {
+export function verifyInFreshProcess(options: {
+  receipt: string;
+  config: string;
+  report: DemoReport;
+}): Promise<number> {
   const main = fileURLToPath(new URL("./main.js", import.meta.url));
   options.report.line(`$ proof402 verify receipt.json`);
   return new Promise((resolve, reject) => {

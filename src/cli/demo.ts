@@ -25,7 +25,9 @@ export async function runDemo(options: { json: boolean }): Promise<number> {
   try {
     await writeDevnet(devnet, directory);
     const config = configSchema.parse({ ...devnet.config, database: join(directory, "proof402.db") });
-    report.line(`chain ${devnet.chainId}, token ${devnet.token}, ${config.sellers.length} sellers: ${config.sellers.map((s) => s.id).join(", ")} (${Math.round(performance.now() - began)} ms)`);
+    report.line(
+      `chain ${devnet.chainId}, token ${devnet.token}, ${config.sellers.length} sellers: ${config.sellers.map((s) => s.id).join(", ")} (${Math.round(performance.now() - began)} ms)`,
+    );
     const wallet = walletFromPrivateKey(devnet.privateKey);
     const before = await devnet.balanceOf(wallet.address);
     const buyer = await openBuyer({ config, wallet });
@@ -37,7 +39,11 @@ export async function runDemo(options: { json: boolean }): Promise<number> {
       report.heading("The market is switched off; a fresh process checks the saved receipt offline");
       await buyer.close();
       await devnet.stop();
-      const checked = await verifyInFreshProcess({ receipt: path, config: join(directory, "proof402.config.json"), report });
+      const checked = await verifyInFreshProcess({
+        receipt: path,
+        config: join(directory, "proof402.config.json"),
+        report,
+      });
       const ok = outcome.cheatCaught && outcome.traded && outcome.verdict === "verified" && checked === 0;
       report.finish({ ...outcome, ok, receiptPath: path, spentUsd: formatUnits(spent, 6), freshProcessExit: checked });
       return ok ? 0 : 1;

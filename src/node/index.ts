@@ -14,6 +14,7 @@ export { createSimulatedEnclave } from "./simulated-enclave.ts";
 export type { Enclave } from "./enclave.ts";
 export type { NodePayment } from "./app.ts";
 
+/** What a node serves, how it is paid, and the enclave it runs in. */
 export type InferenceNodeOptions = {
   /** Directory with `models.json` and the ONNX files; the package's own by default. */
   modelsDir?: string;

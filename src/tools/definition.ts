@@ -23,6 +23,7 @@ export const toolErrorSchema = z.object({
 });
 export type ToolError = z.infer<typeof toolErrorSchema>;
 
+/** What a call of a tool came to: text and data that each stand alone, an error as data, or a question to a person. */
 export type ToolOutcome<Data> =
   | { status: "ok"; text: string; data: Data }
   | { status: "error"; text: string; error: ToolError }
