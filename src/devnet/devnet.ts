@@ -1,9 +1,15 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Address, Hex } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import type { ConfigInput } from "../config/schema.ts";
-import { createInferenceNode, createSimulatedEnclave, createSimulatedRoot, type Enclave, type InferenceNode } from "../node/index.ts";
+import {
+  createInferenceNode,
+  createSimulatedEnclave,
+  createSimulatedRoot,
+  type Enclave,
+  type InferenceNode,
+} from "../node/index.ts";
 import { startAnvil } from "./anvil.ts";
 import { cheating } from "./dishonest.ts";
 import { createFacilitator } from "./facilitator.ts";
@@ -45,15 +51,12 @@ export type Devnet = {
 
 /**
  * Starts chain, token, facilitator and sellers. Everything it started is stopped again if any part fails.
- * Throws Proof402Error `anvil_missing`, `anvil_failed` or `onnxruntime_missing`.
+ * Throws Proof402Error `anvil_missing`, `anvil_failed`, `port_taken` or `onnxruntime_missing`.
  */
 export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> {
   const started: (() => Promise<void>)[] = [];
   let stopping: Promise<void> | null = null;
-  const stop = (): Promise<void> =>
-    (stopping ??= (async () => {
-      for (const end of started.toReversed()) await end();
-    })());
+  const stop = (): Promise<void> => (stopping ??= endAll(started));
   try {
     const anvil = await startAnvil({
       ...(options.ports?.chain === undefined ? {} : { port: options.ports.chain }),
@@ -61,7 +64,10 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
     });
     started.push(anvil.stop);
     const [bank, root] = await Promise.all([openBank(anvil), createSimulatedRoot()]);
-    const facilitator = await serveLocally(createFacilitator(anvil, await bank.fundedKey()).fetch, options.ports?.facilitator);
+    const facilitator = await serveLocally(
+      createFacilitator(anvil, await bank.fundedKey()).fetch,
+      options.ports?.facilitator,
+    );
     started.push(facilitator.stop);
 
     const open = async (name: SellerName, enclave: Enclave | null): Promise<OpenSeller> => {
@@ -82,11 +88,11 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
       started.push(served.stop);
       return { name, payTo, node, origin: served.origin };
     };
-    const sellers = await Promise.all([
-      open("cheap", await createSimulatedEnclave({ root })),
-      open("attested", await createSimulatedEnclave({ root })),
-      open("plain", null),
-    ]);
+    const [cheapEnclave, attestedEnclave] = [
+      await createSimulatedEnclave({ root }),
+      await createSimulatedEnclave({ root }),
+    ];
+    const sellers = await all([open("cheap", cheapEnclave), open("attested", attestedEnclave), open("plain", null)]);
     const privateKey = generatePrivateKey();
     await bank.token.mint(privateKeyToAccount(privateKey).address, options.fund ?? 100_000_000n);
     return {
@@ -96,20 +102,42 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
       chainId: anvil.chainId,
       token: bank.token.address,
       facilitatorUrl: facilitator.origin,
-      sellers: Object.fromEntries(sellers.map((s) => [s.name, { origin: s.origin, payTo: s.payTo }])) as Devnet["sellers"],
+      sellers: Object.fromEntries(
+        sellers.map((s) => [s.name, { origin: s.origin, payTo: s.payTo }]),
+      ) as Devnet["sellers"],
       bank,
       balanceOf: (owner) => bank.balanceOf(owner as Address),
       stop,
     };
   } catch (error) {
-    await stop();
+    // What failed first is what the caller needs to hear.
+    await stop().catch(() => undefined);
     throw error;
   }
 }
 
+/** As `Promise.all`, but nothing is still starting when it throws: what starts later could not be stopped. */
+async function all<T>(work: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(work);
+  return Promise.all(work);
+}
+
+/** Ends in reverse order. One part that will not end keeps no other running. */
+async function endAll(parts: readonly (() => Promise<void>)[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (const end of parts.toReversed()) await end().catch((error: unknown) => failures.push(error));
+  if (failures.length > 0) throw new AggregateError(failures, "A part of the devnet did not end.");
+}
+
 type OpenSeller = { name: SellerName; payTo: Address; origin: string; node: InferenceNode };
 
-function configOf(market: { rpcUrl: string; chainId: number; bank: Bank; rootSha256: string; sellers: OpenSeller[] }): ConfigInput {
+function configOf(market: {
+  rpcUrl: string;
+  chainId: number;
+  bank: Bank;
+  rootSha256: string;
+  sellers: OpenSeller[];
+}): ConfigInput {
   const { token } = market.bank;
   const network = `eip155:${market.chainId}`;
   return {
@@ -149,8 +177,14 @@ function configOf(market: { rpcUrl: string; chainId: number; bank: Bank; rootSha
 /** Writes `proof402.config.json` and the buyer's key (readable by the owner only) into a directory. */
 export async function writeDevnet(devnet: Devnet, directory: string): Promise<{ config: string }> {
   await mkdir(directory, { recursive: true });
-  await writeFile(join(directory, "buyer.key"), `${devnet.privateKey}\n`, { mode: 0o600 });
+  const key = join(directory, "buyer.key");
+  // A file that exists would keep its mode, and a link would be followed: only a new file is surely the owner's alone.
+  await rm(key, { force: true });
+  await writeFile(key, `${devnet.privateKey}\n`, { mode: 0o600, flag: "wx" });
   const config = join(directory, "proof402.config.json");
-  await writeFile(config, `${JSON.stringify({ ...devnet.config, wallet: { privateKeyFile: "buyer.key" } }, null, 2)}\n`);
+  await writeFile(
+    config,
+    `${JSON.stringify({ ...devnet.config, wallet: { privateKeyFile: "buyer.key" } }, null, 2)}\n`,
+  );
   return { config };
 }

@@ -1,8 +1,9 @@
 import { x402Facilitator } from "@x402/core/facilitator";
+import { isPaymentPayloadV2, isPaymentRequirementsV2 } from "@x402/core/schemas";
 import type { PaymentPayload, PaymentRequirements } from "@x402/core/types";
 import { toFacilitatorEvmSigner } from "@x402/evm";
 import { ExactEvmScheme } from "@x402/evm/exact/facilitator";
-import { Hono } from "hono";
+import { Hono, type Context } from "hono";
 import { createWalletClient, http, nonceManager, publicActions, type Hex } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import { foundry } from "viem/chains";
@@ -10,26 +11,57 @@ import type { Anvil } from "./anvil.ts";
 import { POLL_MS } from "./token.ts";
 
 /**
- * A facilitator over HTTP (`/verify`, `/settle`, `/supported`). The nonce manager hands out transaction nonces one by one:
- * without it, concurrent settlements collide after the sellers have done their work.
+ * An x402 v2 facilitator over HTTP: `POST /verify`, `POST /settle`, `GET /supported`. Answers 400 to what is no payment.
+ *
+ * Transactions are prepared and sent one at a time. With a nonce manager alone, a settlement that fails while being prepared
+ * (a replay, say) leaves a gap behind, and honest settlements beside it fail after the sellers have done their work.
  */
 export function createFacilitator(anvil: Anvil, key: Hex): Hono {
   const account = privateKeyToAccount(key, { nonceManager });
-  const client = createWalletClient({ account, chain: foundry, transport: http(anvil.rpcUrl), pollingInterval: POLL_MS }).extend(publicActions);
-  // viem's generics are wider than the signer's; the actions are the ones it names.
-  const signer = toFacilitatorEvmSigner({ ...client, address: account.address } as unknown as Parameters<typeof toFacilitatorEvmSigner>[0]);
+  const client = createWalletClient({
+    account,
+    chain: foundry,
+    transport: http(anvil.rpcUrl),
+    pollingInterval: POLL_MS,
+  }).extend(publicActions);
+  const inTurn = createTurns();
+  const signer = toFacilitatorEvmSigner({
+    // viem's generics are wider than the signer's; the actions are the ones it names.
+    ...(client as unknown as Parameters<typeof toFacilitatorEvmSigner>[0]),
+    address: account.address,
+    writeContract: (call) => inTurn(() => client.writeContract(call)),
+    sendTransaction: (transaction) => inTurn(() => client.sendTransaction(transaction)),
+  });
   const facilitator = new x402Facilitator().register(`eip155:${anvil.chainId}`, new ExactEvmScheme(signer));
-  type Request = { paymentPayload: PaymentPayload; paymentRequirements: PaymentRequirements };
   const app = new Hono();
   app.onError((_error, c) => c.json({ error: "the facilitator failed" }, 500));
   app.get("/supported", (c) => c.json(facilitator.getSupported()));
-  app.post("/verify", async (c) => {
-    const body = await c.req.json<Request>();
-    return c.json(await facilitator.verify(body.paymentPayload, body.paymentRequirements));
-  });
-  app.post("/settle", async (c) => {
-    const body = await c.req.json<Request>();
-    return c.json(await facilitator.settle(body.paymentPayload, body.paymentRequirements));
-  });
+  app.post("/verify", (c) => withPayment(c, (payment, offer) => facilitator.verify(payment, offer)));
+  app.post("/settle", (c) => withPayment(c, (payment, offer) => facilitator.settle(payment, offer)));
   return app;
+}
+
+async function withPayment<T extends object>(
+  c: Context,
+  answer: (payment: PaymentPayload, offer: PaymentRequirements) => Promise<T>,
+): Promise<Response> {
+  const body = (await c.req.json<unknown>().catch(() => null)) as {
+    paymentPayload?: unknown;
+    paymentRequirements?: unknown;
+  } | null;
+  const { paymentPayload, paymentRequirements } = body ?? {};
+  if (!isPaymentPayloadV2(paymentPayload) || !isPaymentRequirementsV2(paymentRequirements)) {
+    return c.json({ error: "the body is not an x402 v2 payment with its requirements" }, 400);
+  }
+  return c.json(await answer(paymentPayload as PaymentPayload, paymentRequirements as PaymentRequirements));
+}
+
+/** Runs work one piece after another, whatever became of the one before. */
+function createTurns(): <T>(work: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (work) => {
+    const mine = last.then(work);
+    last = mine.catch(() => undefined);
+    return mine;
+  };
 }

@@ -1,9 +1,10 @@
 import { serve, type ServerType } from "@hono/node-server";
+import { portTaken } from "./port-taken.ts";
 
 /** A web-standard handler on a loopback socket. */
-export type Served = { origin: string; stop(): Promise<void> };
+export type Served = { origin: string; stop: () => Promise<void> };
 
-/** Serves on 127.0.0.1; port 0 takes a free one. Rejects where the port is taken. */
+/** Serves on 127.0.0.1; port 0 takes a free one. Throws Proof402Error `port_taken`. */
 export function serveLocally(fetch: (request: Request) => Response | Promise<Response>, port = 0): Promise<Served> {
   return new Promise((resolve, reject) => {
     const server: ServerType = serve({ fetch, port, hostname: "127.0.0.1" }, (info) => {
@@ -17,6 +18,8 @@ export function serveLocally(fetch: (request: Request) => Response | Promise<Res
           }),
       });
     });
-    server.once("error", reject);
+    server.once("error", (error: NodeJS.ErrnoException) =>
+      reject(error.code === "EADDRINUSE" ? portTaken(port, error) : error),
+    );
   });
 }

@@ -51,7 +51,11 @@ export async function openBank(anvil: Anvil): Promise<Bank> {
   const account = privateKeyToAccount(await fundedKey(), { nonceManager });
   const wallet = createWalletClient({ account, chain: foundry, transport, pollingInterval: POLL_MS });
   const deploy = async (spec: TokenSpec): Promise<Token> => {
-    const hash = await wallet.deployContract({ abi: devUsd.abi, bytecode: devUsd.bytecode, args: [spec.name, spec.symbol, spec.version, spec.decimals] });
+    const hash = await wallet.deployContract({
+      abi: devUsd.abi,
+      bytecode: devUsd.bytecode,
+      args: [spec.name, spec.symbol, spec.version, spec.decimals],
+    });
     const { contractAddress } = await client.waitForTransactionReceipt({ hash });
     if (contractAddress == null) throw new Error("the token was not deployed");
     const address = contractAddress.toLowerCase() as Address;
@@ -59,7 +63,12 @@ export async function openBank(anvil: Anvil): Promise<Bank> {
       ...spec,
       address,
       async mint(to, amount) {
-        const mintHash = await wallet.writeContract({ address, abi: devUsd.abi, functionName: "mint", args: [to, amount] });
+        const mintHash = await wallet.writeContract({
+          address,
+          abi: devUsd.abi,
+          functionName: "mint",
+          args: [to, amount],
+        });
         await client.waitForTransactionReceipt({ hash: mintHash });
       },
     };
@@ -70,6 +79,7 @@ export async function openBank(anvil: Anvil): Promise<Bank> {
     token,
     deploy,
     fundedKey,
-    balanceOf: (owner) => client.readContract({ address: token.address, abi: devUsd.abi, functionName: "balanceOf", args: [owner] }),
+    balanceOf: (owner) =>
+      client.readContract({ address: token.address, abi: devUsd.abi, functionName: "balanceOf", args: [owner] }),
   };
 }

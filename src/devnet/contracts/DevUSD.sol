@@ -139,20 +139,20 @@ contract DevUSD {
 
     function move(address from, address to, uint256 value) private {
         require(to != address(0), "transfer to the zero address");
-        require(balanceOf[from] >= value, "balance too low");
+        require(balanceOf[from] >= value, "transfer amount exceeds balance");
         balanceOf[from] -= value;
         balanceOf[to] += value;
         emit Transfer(from, to, value);
     }
 
     function recover(bytes32 structHash, uint8 v, bytes32 r, bytes32 s) private view returns (address signer) {
-        require(uint256(s) <= MAX_S, "malleable signature");
+        require(uint256(s) <= MAX_S, "invalid signature: malleable");
         signer = ecrecover(keccak256(abi.encodePacked("\x19\x01", DOMAIN_SEPARATOR, structHash)), v, r, s);
         require(signer != address(0), "invalid signature");
     }
 
     function split(bytes memory signature) private pure returns (uint8 v, bytes32 r, bytes32 s) {
-        require(signature.length == 65, "signature is not 65 bytes");
+        require(signature.length == 65, "invalid signature: not 65 bytes");
         assembly {
             r := mload(add(signature, 32))
             s := mload(add(signature, 64))
