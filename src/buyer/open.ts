@@ -12,7 +12,7 @@ import { appendAppraisal, importReceipt, listReceipts, readReceipt } from "../re
 import { openDatabase } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import { createVerifySession } from "../verify/session.ts";
-import { answerOf } from "./answer.ts";
+import { answerOf, inputOf } from "./answer.ts";
 import { createReceiptEvents, type BuyerContext } from "./context.ts";
 import { judgeReceipt } from "./judge.ts";
 import { newestAppraisal, wantedAssurance } from "../receipts/newest.ts";
@@ -107,6 +107,8 @@ export async function openBuyer(options: {
         ...(at === undefined ? {} : { evaluateAt: at }),
       });
     },
+
+    inputOf: (receipt) => inputOf(ctx, receipt),
 
     answerOf: (receipt) => answerOf(ctx, receipt),
 

@@ -108,7 +108,9 @@ export interface Buyer {
   listReceipts(options?: { limit?: number }): Promise<Receipt[]>;
   /** Appraises anew under this buyer's policy, offline; stores nothing. `at` defaults to the purchase time. */
   verify(receipt: Receipt, options?: { at?: Date; assurance?: Assurance }): Promise<Appraisal>;
-  /** The answer in a receipt's response bytes. Throws Proof402Error `answer_redacted` or `malformed_answer`. */
+  /** The input in a receipt's request bytes, in the form of `BuyRequest.input`. Throws Proof402Error `body_redacted` or `malformed_request`. */
+  inputOf(receipt: Receipt): Record<string, unknown>;
+  /** The answer in a receipt's response bytes. Throws Proof402Error `body_redacted` or `malformed_answer`. */
   answerOf(receipt: Receipt): Record<string, unknown>;
   spending(): Promise<Spending>;
   /** Looks up every open authorization on chain and settles or releases it; says what became of them. */

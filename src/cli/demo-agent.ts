@@ -43,8 +43,10 @@ export async function runDemoAgent(buyer: Buyer, report: DemoReport): Promise<De
     maxAge: 300,
     // The market on this machine has no hardware; a real policy leaves this out.
     allowSimulated: true,
-    bind: ({ args, answer, receipt }) =>
-      receipt.core.request.model === "eth-risk" && ACTION_OF_CLASS[classOf(answer)] === args["action"]
+    bind: ({ args, input, answer, receipt }) =>
+      receipt.core.request.model === "eth-risk" &&
+      JSON.stringify(input["features"]) === JSON.stringify(DEMO_FEATURES) &&
+      ACTION_OF_CLASS[classOf(answer)] === args["action"]
         ? true
         : "the bought risk class does not justify this action",
   });

@@ -33,7 +33,7 @@ function buildProgram(): Command {
   const program = new Command("proof402")
     .description("Buy AI inferences over HTTP 402 and keep proof receipts that anyone can check offline.")
     .version(VERSION)
-    .option("--config <file>", "configuration file (default: PROOF402_CONFIG, ./proof402.config.json, ~/.proof402/)")
+    .option("--config <file>", "configuration file (default: PROOF402_CONFIG, ~/.proof402/)")
     .option("--json", "print data as JSON on stdout")
     .addHelpText("after", EXIT_CODES)
     .exitOverride()

@@ -15,8 +15,10 @@ const MAX_BYTES = 1_000_000;
 type Env = Readonly<Record<string, string | undefined>>;
 
 /**
- * Loads the configuration: the given path, else `PROOF402_CONFIG`, else `proof402.config.json` in `cwd`, else in
- * `~/.proof402/`. `PROOF402_DATABASE` takes the place of `database`. Relative paths inside are relative to the file.
+ * Loads the configuration: the given path, else `PROOF402_CONFIG`, else `~/.proof402/proof402.config.json`. Never a file
+ * that merely lies in the working directory: agents work in folders that others wrote, and a configuration says who is
+ * paid and how much. `PROOF402_DATABASE` takes the place of `database`. Relative paths inside are relative to the file;
+ * `cwd` is what a relative `path` is relative to.
  *
  * Throws Proof402Error `config_not_found`, `config_unreadable` or `config_invalid`; the last names file and field.
  */
@@ -26,7 +28,9 @@ export async function loadConfig(options: { path?: string; env?: Env; cwd?: stri
   const value = parse(await read(path), path);
   const parsed = configSchema.safeParse(value);
   if (!parsed.success) {
-    throw new Proof402Error("config_invalid", `${path} is not a valid configuration:\n${describe(parsed.error)}`, { next: "Correct the named fields." });
+    throw new Proof402Error("config_invalid", `${path} is not a valid configuration:\n${describe(parsed.error)}`, {
+      next: "Correct the named fields.",
+    });
   }
   const base = dirname(path);
   const { wallet, database, ...rest } = parsed.data;
@@ -37,20 +41,20 @@ export async function loadConfig(options: { path?: string; env?: Env; cwd?: stri
   };
 }
 
-const nonEmpty = (text: string | undefined): string | undefined => (text === undefined || text === "" ? undefined : text);
+const nonEmpty = (text: string | undefined): string | undefined =>
+  text === undefined || text === "" ? undefined : text;
 
 async function findConfig(given: string | undefined, env: Env, cwd: string): Promise<string> {
   const named = given ?? nonEmpty(env["PROOF402_CONFIG"]);
-  const candidates = named === undefined ? [join(cwd, CONFIG_FILE), join(homedir(), ".proof402", CONFIG_FILE)] : [resolve(cwd, named)];
-  for (const candidate of candidates) {
-    const found = await stat(candidate).then(
-      (entry) => entry.isFile(),
-      () => false,
-    );
-    if (found) return candidate;
-  }
-  throw new Proof402Error("config_not_found", `No configuration at ${candidates.join(" or ")}.`, {
-    next: "Run `proof402 devnet` for a market on this machine and use the file it writes, or write one as the README shows.",
+  const path =
+    named === undefined ? join(nonEmpty(env["HOME"]) ?? homedir(), ".proof402", CONFIG_FILE) : resolve(cwd, named);
+  const found = await stat(path).then(
+    (entry) => entry.isFile(),
+    () => false,
+  );
+  if (found) return path;
+  throw new Proof402Error("config_not_found", `No configuration at ${path}.`, {
+    next: "Name one with --config or PROOF402_CONFIG. `proof402 devnet` writes one for a market on this machine; the README shows what one holds.",
   });
 }
 
@@ -60,16 +64,23 @@ async function read(path: string): Promise<string> {
     // `end` is the last byte's index, so that one byte too many is seen and no more is read.
     text = await streamText(createReadStream(path, { end: MAX_BYTES }));
   } catch (error) {
-    throw new Proof402Error("config_unreadable", `${path} could not be read.`, { next: "Check the file's permissions.", cause: error });
+    throw new Proof402Error("config_unreadable", `${path} could not be read.`, {
+      next: "Check the file's permissions.",
+      cause: error,
+    });
   }
   if (Buffer.byteLength(text) <= MAX_BYTES) return text;
-  throw new Proof402Error("config_invalid", `${path} is larger than ${MAX_BYTES} bytes.`, { next: "Name another file." });
+  throw new Proof402Error("config_invalid", `${path} is larger than ${MAX_BYTES} bytes.`, {
+    next: "Name another file.",
+  });
 }
 
 function parse(text: string, path: string): unknown {
   const parsed = parseJsonText(text);
   if (parsed.ok) return parsed.value;
-  throw new Proof402Error("config_invalid", `${path}: ${parsed.message}${placeOf(text)}`, { next: "Correct the file, or name another one." });
+  throw new Proof402Error("config_invalid", `${path}: ${parsed.message}${placeOf(text)}`, {
+    next: "Correct the file, or name another one.",
+  });
 }
 
 /** Where JSON breaks off. The engine's own words quote the text, and a file named by mistake may hold a key. */

@@ -32,7 +32,10 @@ const fieldsSchema = z.strictObject({
       /** Assurance asked for when a call names none. */
       assurance: z.enum(ASSURANCES).default("attested"),
       /** SHA-256 of the DER of roots accepted besides AWS's; always shown as simulated. */
-      simulatedRoots: z.array(z.string().regex(/^[0-9a-f]{64}$/)).max(16).default([]),
+      simulatedRoots: z
+        .array(z.string().regex(/^[0-9a-f]{64}$/))
+        .max(16)
+        .default([]),
       maxAttestationAgeSeconds: seconds.default(3600),
       clockSkewSeconds: z.int().min(0).max(3600).default(60),
     })
@@ -67,11 +70,21 @@ export const configSchema = fieldsSchema.superRefine((config, context) => {
       if (names.indexOf(name) !== at) complain([...field, at], `${name} is listed twice`);
     }
   };
-  once(["networks"], config.networks.map(({ network }) => network));
-  once(["payment", "assets"], config.payment.assets.map(({ network, asset }) => `${asset} on ${network}`));
-  once(["sellers"], config.sellers.map(({ id }) => id));
+  once(
+    ["networks"],
+    config.networks.map(({ network }) => network),
+  );
+  once(
+    ["payment", "assets"],
+    config.payment.assets.map(({ network, asset }) => `${asset} on ${network}`),
+  );
+  once(
+    ["sellers"],
+    config.sellers.map(({ id }) => id),
+  );
   for (const [at, { network }] of config.payment.assets.entries()) {
-    if (!config.networks.some((one) => one.network === network)) complain(["payment", "assets", at, "network"], `networks has no entry for ${network}`);
+    if (!config.networks.some((one) => one.network === network))
+      complain(["payment", "assets", at, "network"], `networks has no entry for ${network}`);
   }
 });
 

@@ -19,7 +19,13 @@ export type GuardOptions = {
    * True allows; false or a reason refuses. It is the only link between answer and action, so it should compare every
    * argument that matters, and the receipt's model and request where the question matters too.
    */
-  bind: (call: { args: Record<string, unknown>; answer: Record<string, unknown>; receipt: Receipt }) => boolean | string;
+  bind: (call: {
+    args: Record<string, unknown>;
+    /** What was asked. Compare it with what is known of the world: an agent could buy the answer it wants with invented inputs. */
+    input: Record<string, unknown>;
+    answer: Record<string, unknown>;
+    receipt: Receipt;
+  }) => boolean | string;
   /** Accept receipts whose hardware is simulated. Only for development. */
   allowSimulated?: boolean;
   /** For tests. */
@@ -44,8 +50,16 @@ export function guardTool(inner: StructuredToolInterface, options: GuardOptions)
   return tool(
     async (input: Record<string, unknown>, runtime: CallRuntime) => {
       const { receipt_id: id, ...args } = input;
-      const refusal = await refuse(inner, options, { id: typeof id === "string" ? id : "", args, signal: runtime.signal });
-      if (refusal !== null) return errorMessage(runtime, inner.name, `${refusal.text} ${inner.name} was not run.`, { status: "error", error: refusal.error });
+      const refusal = await refuse(inner, options, {
+        id: typeof id === "string" ? id : "",
+        args,
+        signal: runtime.signal,
+      });
+      if (refusal !== null)
+        return errorMessage(runtime, inner.name, `${refusal.text} ${inner.name} was not run.`, {
+          status: "error",
+          error: refusal.error,
+        });
       // Arguments as they came: the tool's schema is applied once, by the tool. The runtime brings state, store and writer.
       const callId = toolCallIdOf(runtime);
       if (callId === null) return (await inner.invoke(args, runtime)) as unknown;
@@ -67,7 +81,8 @@ export function guardTool(inner: StructuredToolInterface, options: GuardOptions)
 function checkOptions({ assurance, maxAge, bind }: GuardOptions): void {
   const wrong = (field: string, what: string): Proof402Error =>
     new Proof402Error("guard_options", `${field} of a guard must be ${what}.`, { next: "Correct the option." });
-  if (!ASSURANCES.includes(assurance) || (assurance as Assurance) === "none") throw wrong("assurance", "signed, attested or proven");
+  if (!ASSURANCES.includes(assurance) || (assurance as Assurance) === "none")
+    throw wrong("assurance", "signed, attested or proven");
   if (!(Number.isFinite(maxAge) && maxAge > 0)) throw wrong("maxAge", "a positive number of seconds");
   if (typeof bind !== "function") throw wrong("bind", "a function");
 }
@@ -79,13 +94,28 @@ type ObjectSchema = { type?: unknown; properties?: Record<string, unknown>; requ
  * schema are applied once.
  */
 function guardedSchema({ name, schema }: StructuredToolInterface): JSONSchema {
-  const own = (schema instanceof z.ZodType ? z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) : toJsonSchema(schema)) as ObjectSchema;
+  const own = (
+    schema instanceof z.ZodType ? z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) : toJsonSchema(schema)
+  ) as ObjectSchema;
   const { type, properties = {}, required = [] } = own;
   if (type !== "object" || "receipt_id" in properties) {
-    throw new Proof402Error("guard_schema", `The schema of "${name}" must be of an object without a field receipt_id.`, { next: "Define the tool's schema as an object." });
+    throw new Proof402Error(
+      "guard_schema",
+      `The schema of "${name}" must be of an object without a field receipt_id.`,
+      { next: "Define the tool's schema as an object." },
+    );
   }
-  const receiptId = { type: "string", minLength: 1, maxLength: 64, description: "Id of the verified receipt that justifies this" };
-  return { ...own, properties: { ...properties, receipt_id: receiptId }, required: [...required, "receipt_id"] } as JSONSchema;
+  const receiptId = {
+    type: "string",
+    minLength: 1,
+    maxLength: 64,
+    description: "Id of the verified receipt that justifies this",
+  };
+  return {
+    ...own,
+    properties: { ...properties, receipt_id: receiptId },
+    required: [...required, "receipt_id"],
+  } as JSONSchema;
 }
 
 type Refusal = { text: string; error: { code: string; message: string; money: "not-moved"; next: string } };
@@ -103,14 +133,24 @@ async function refuse(
   const buyAgain = `Buy again with buy_inference and assurance "${options.assurance}", wait until it is verified, then use the new receipt.`;
   try {
     const read = await readAsTool(inner, args);
-    if (read === null) return refusal("invalid_input", "The arguments do not fit the tool's schema.", "Correct them and call again.");
+    if (read === null)
+      return refusal("invalid_input", "The arguments do not fit the tool's schema.", "Correct them and call again.");
     const receipt = await options.buyer.getReceipt(id);
     const appraisal = await options.buyer.verify(receipt, { assurance: options.assurance });
     const unfit = judge(options, receipt, appraisal, buyAgain);
     if (unfit !== null) return unfit;
-    const bound = options.bind({ args: read, answer: options.buyer.answerOf(receipt), receipt });
+    const bound = options.bind({
+      args: read,
+      input: options.buyer.inputOf(receipt),
+      answer: options.buyer.answerOf(receipt),
+      receipt,
+    });
     if (bound !== true) {
-      return refusal("receipt_not_bound", `The receipt does not justify these arguments${typeof bound === "string" ? `: ${bound}` : ""}.`, "Use arguments that follow from the bought answer.");
+      return refusal(
+        "receipt_not_bound",
+        `The receipt does not justify these arguments${typeof bound === "string" ? `: ${bound}` : ""}.`,
+        "Use arguments that follow from the bought answer.",
+      );
     }
     // A call that nobody waits for any more must not act.
     signal?.throwIfAborted();
@@ -125,7 +165,10 @@ async function refuse(
 }
 
 /** The arguments as the tool will see them, or null where its schema refuses them. */
-async function readAsTool({ schema }: StructuredToolInterface, args: Record<string, unknown>): Promise<Record<string, unknown> | null> {
+async function readAsTool(
+  { schema }: StructuredToolInterface,
+  args: Record<string, unknown>,
+): Promise<Record<string, unknown> | null> {
   if (!isInteropZodSchema(schema)) return args;
   const parsed = await interopSafeParseAsync<Record<string, unknown>>(schema as never, args);
   return parsed.success ? parsed.data : null;
@@ -133,14 +176,28 @@ async function readAsTool({ schema }: StructuredToolInterface, args: Record<stri
 
 function judge(options: GuardOptions, receipt: Receipt, appraisal: Appraisal, buyAgain: string): Refusal | null {
   if (appraisal.verdict === "pending") {
-    return refusal("receipt_pending", "The receipt is not verified yet.", `Call get_receipt with id ${receipt.id} and wait_seconds 30, then try again.`);
+    return refusal(
+      "receipt_pending",
+      "The receipt is not verified yet.",
+      `Call get_receipt with id ${receipt.id} and wait_seconds 30, then try again.`,
+    );
   }
   const reached = ASSURANCES.indexOf(appraisal.assurance) >= ASSURANCES.indexOf(options.assurance);
-  if (appraisal.verdict !== "verified" || !reached) return refusal("receipt_not_verified", `The receipt's verdict is ${appraisal.verdict} with assurance ${appraisal.assurance}.`, buyAgain);
+  if (appraisal.verdict !== "verified" || !reached)
+    return refusal(
+      "receipt_not_verified",
+      `The receipt's verdict is ${appraisal.verdict} with assurance ${appraisal.assurance}.`,
+      buyAgain,
+    );
   if (appraisal.simulated && options.allowSimulated !== true) {
     return refusal("receipt_simulated", "The receipt's hardware is simulated.", "Use a seller on real hardware.");
   }
   const age = ((options.clock?.() ?? new Date()).getTime() - Date.parse(receipt.core.response.receivedAt)) / 1000;
-  if (age > options.maxAge || age < -60) return refusal("receipt_too_old", `The receipt is ${Math.round(age)} s old; at most ${options.maxAge} s are accepted.`, buyAgain);
+  if (age > options.maxAge || age < -60)
+    return refusal(
+      "receipt_too_old",
+      `The receipt is ${Math.round(age)} s old; at most ${options.maxAge} s are accepted.`,
+      buyAgain,
+    );
   return null;
 }

@@ -20,7 +20,8 @@ export function idempotencyKeyOf(runtime: CallRuntime, args: unknown): string | 
   const call = toolCallIdOf(runtime);
   if (call === null) return null;
   const thread: unknown = runtime.configurable?.["thread_id"] ?? runtime.config?.configurable?.["thread_id"];
-  const named = typeof thread === "string" || typeof thread === "number" ? `thread:${thread}` : `process:${processThread}`;
+  const named =
+    typeof thread === "string" || typeof thread === "number" ? `thread:${thread}` : `process:${processThread}`;
   return `lc-${toHex(canonicalSha256([named, call, args]))}`;
 }
 

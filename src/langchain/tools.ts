@@ -94,7 +94,10 @@ function contextOf(
     ...(writer === undefined || writer === null ? {} : { progress: (update): void => writer({ proof402: update }) }),
     ...(approval === undefined
       ? {}
-      : { approve: (request): Promise<ApprovalDecision> => Promise.resolve(decisions.get(request.digest) ?? "ask_later") }),
+      : {
+          approve: (request): Promise<ApprovalDecision> =>
+            Promise.resolve(decisions.get(request.digest) ?? "ask_later"),
+        }),
   };
 }
 
@@ -119,7 +122,8 @@ async function ask(request: ApprovalRequest): Promise<unknown> {
 }
 
 function decisionOf(answer: unknown, request: ApprovalRequest): ApprovalDecision {
-  if (typeof answer !== "object" || answer === null || !("decision" in answer) || !("digest" in answer)) return "declined";
+  if (typeof answer !== "object" || answer === null || !("decision" in answer) || !("digest" in answer))
+    return "declined";
   // The offer changed since the person was asked: their answer was to another question.
   if (answer.digest !== request.digest) return "ask_later";
   return answer.decision === "approve" ? "approved" : "declined";

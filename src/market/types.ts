@@ -72,6 +72,8 @@ export interface Provider {
   ): Promise<{ keyId: string; evidence: Evidence[] } | null>;
   /** The exact request to send. `nonce` (16 bytes, hex) becomes part of the body. Throws Proof402Error `invalid_input` naming the tensor. */
   buildRequest(seller: Seller, model: ListedModel, input: Record<string, unknown>, nonce: string): WireRequest;
+  /** What was asked, from the exact request bytes: the same form as `input`. Throws Proof402Error `malformed_request`. */
+  readInput(body: Uint8Array): Record<string, unknown>;
   /** What the agent gets to see of the answer. Throws Proof402Error `malformed_answer`. */
   readAnswer(model: string, body: Uint8Array): Record<string, unknown>;
   /** Signature evidence in the response headers (names lower case), or null. */

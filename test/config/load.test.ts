@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -24,11 +24,25 @@ const asset = {
   perDay: "500000",
   total: "1000000",
 };
-const seller = { id: "honest", provider: "oip", origin: "https://seller.example", payTo: [`0x${"cd".repeat(20)}`], assurance: "attested" };
-type Written = Record<string, unknown> & { payment: { assets: Record<string, unknown>[] }; sellers: Record<string, unknown>[]; networks: Record<string, unknown>[] };
+const seller = {
+  id: "honest",
+  provider: "oip",
+  origin: "https://seller.example",
+  payTo: [`0x${"cd".repeat(20)}`],
+  assurance: "attested",
+};
+type Written = Record<string, unknown> & {
+  payment: { assets: Record<string, unknown>[] };
+  sellers: Record<string, unknown>[];
+  networks: Record<string, unknown>[];
+};
 let good: Written;
 beforeEach(() => {
-  good = structuredClone({ networks: [{ network, rpcUrl: "https://rpc.example" }], payment: { assets: [asset] }, sellers: [seller] });
+  good = structuredClone({
+    networks: [{ network, rpcUrl: "https://rpc.example" }],
+    payment: { assets: [asset] },
+    sellers: [seller],
+  });
 });
 
 async function written(content: unknown, name = "proof402.config.json"): Promise<string> {
@@ -40,7 +54,8 @@ async function written(content: unknown, name = "proof402.config.json"): Promise
   return path;
 }
 const env = { HOME: "/nonexistent" };
-const load = (path: string, change: Record<string, string> = {}) => loadConfig({ path, env: { ...env, ...change }, cwd: directory });
+const load = (path: string, change: Record<string, string> = {}) =>
+  loadConfig({ path, env: { ...env, ...change }, cwd: directory });
 
 describe("a configuration", () => {
   test("gets its defaults, and its paths are relative to its file", async () => {
@@ -53,13 +68,22 @@ describe("a configuration", () => {
     expect(config.payment.assets[0]).toMatchObject({ perCall: "10000" });
   });
 
-  test("is found where the environment says, then in the working directory", async () => {
+  test("is found where the environment says, then in the owner's home, and never because it lies in the working directory", async () => {
     const named = await written(good, "named.json");
     const here = await written({ ...good, database: "here.db" });
-    expect((await loadConfig({ env: { ...env, PROOF402_CONFIG: named }, cwd: join(here, "..") })).database).toBe(join(named, "../proof402.db"));
-    expect((await loadConfig({ env, cwd: join(here, "..") })).database).toBe(join(here, "../here.db"));
-    expect((await loadConfig({ env: { ...env, PROOF402_DATABASE: "/elsewhere/x.db" }, cwd: join(here, "..") })).database).toBe("/elsewhere/x.db");
-    expect((await loadConfig({ env: { ...env, PROOF402_DATABASE: "" }, cwd: join(here, "..") })).database).toBe(join(here, "../here.db"));
+    const home = join(here, "..", "home");
+    await mkdir(join(home, ".proof402"), { recursive: true });
+    await copyFile(here, join(home, ".proof402", "proof402.config.json"));
+    expect((await loadConfig({ env: { ...env, PROOF402_CONFIG: named }, cwd: join(here, "..") })).database).toBe(
+      join(named, "../proof402.db"),
+    );
+    await expect(loadConfig({ env, cwd: join(here, "..") })).rejects.toMatchObject({ code: "config_not_found" });
+    const own = join(home, ".proof402", "here.db");
+    expect((await loadConfig({ env: { HOME: home } })).database).toBe(own);
+    expect((await loadConfig({ env: { HOME: home, PROOF402_DATABASE: "/elsewhere/x.db" } })).database).toBe(
+      "/elsewhere/x.db",
+    );
+    expect((await loadConfig({ env: { HOME: home, PROOF402_DATABASE: "" } })).database).toBe(own);
   });
 
   test("that is not there is named, with what to do", async () => {
@@ -107,12 +131,18 @@ describe("what is wrong in a configuration is named by file and field", () => {
     ["[".repeat(100_000), "ested"],
     [`"${"x".repeat(1_100_000)}"`, "larger than"],
   ])("%.40s", async (text, words) => {
-    await expect(load(await written(text))).rejects.toMatchObject({ code: "config_invalid", message: expect.stringContaining(words) as string });
+    await expect(load(await written(text))).rejects.toMatchObject({
+      code: "config_invalid",
+      message: expect.stringContaining(words) as string,
+    });
   });
 
   test("and what the file holds is not quoted: it may be a key, named by mistake", async () => {
     const key = "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
-    const error = (await load(await written(`0x${key}\n`)).catch((caught: unknown) => caught)) as { code: string; message: string };
+    const error = (await load(await written(`0x${key}\n`)).catch((caught: unknown) => caught)) as {
+      code: string;
+      message: string;
+    };
     expect(error.code).toBe("config_invalid");
     for (let at = 0; at + 6 <= key.length; at += 1) expect(error.message).not.toContain(key.slice(at, at + 6));
   });

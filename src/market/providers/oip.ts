@@ -37,19 +37,17 @@ const catalogSchema = z.object({
     .max(1000),
 });
 
-const answerSchema = z.object({
-  outputs: z
-    .array(
-      z.object({
-        name: z.string().min(1).max(128),
-        datatype: z.enum(DATATYPES),
-        shape: z.array(z.int().min(0).max(1_000_000)).max(8),
-        data: z.array(z.union([z.number(), z.boolean(), z.string()])).max(1_000_000),
-      }),
-    )
-    .min(1)
-    .max(64),
-});
+const tensorsSchema = z
+  .array(
+    z.object({
+      name: z.string().min(1).max(128),
+      datatype: z.enum(DATATYPES),
+      shape: z.array(z.int().min(0).max(1_000_000)).max(8),
+      data: z.array(z.union([z.number(), z.boolean(), z.string()])).max(1_000_000),
+    }),
+  )
+  .min(1)
+  .max(64);
 
 /**
  * Adapter for sellers that speak the Open Inference Protocol v2 behind x402, list their models at `/v1/catalog`,
@@ -138,28 +136,21 @@ export function createOipProvider(http: Http, clock: () => Date): Provider {
       };
     },
 
+    readInput(body) {
+      const input = readTensors(body, "inputs");
+      if (input !== null) return input;
+      throw new Proof402Error("malformed_request", "The receipt's request is not an Open Inference Protocol request.", {
+        next: "Do not act on this receipt.",
+      });
+    },
+
     readAnswer(model, body) {
-      const parsed = answerSchema.safeParse(parseJson(body));
-      const wellShaped =
-        parsed.success &&
-        parsed.data.outputs.every((o) => o.shape.reduce((product, size) => product * size, 1) === o.data.length);
-      if (!parsed.success || !wellShaped) {
-        throw new Proof402Error(
-          "malformed_answer",
-          `The answer for "${model}" is not an Open Inference Protocol response.`,
-          {
-            next: "Keep the receipt and choose another seller.",
-          },
-        );
-      }
-      return Object.fromEntries(
-        parsed.data.outputs.map((output) => [
-          cleanSellerText(output.name, 128),
-          nest(
-            output.shape,
-            output.data.map((item) => (typeof item === "string" ? cleanSellerText(item, 2000) : item)),
-          ),
-        ]),
+      const answer = readTensors(body, "outputs");
+      if (answer !== null) return answer;
+      throw new Proof402Error(
+        "malformed_answer",
+        `The answer for "${model}" is not an Open Inference Protocol response.`,
+        { next: "Keep the receipt and choose another seller." },
       );
     },
 
@@ -183,6 +174,24 @@ const malformed = (seller: Seller, what: string): Proof402Error =>
   new Proof402Error("malformed_seller_data", `Seller "${seller.id}" sent a malformed ${what}.`, {
     next: "Choose another seller.",
   });
+
+/** The tensors in a body's list as nested arrays by name, texts cleaned; null where the list or a shape is not as it should be. */
+function readTensors(body: Uint8Array, list: "inputs" | "outputs"): Record<string, unknown> | null {
+  const value = parseJson(body);
+  const parsed = tensorsSchema.safeParse((value as Record<string, unknown> | null | undefined)?.[list]);
+  if (!parsed.success) return null;
+  const whole = parsed.data.every((t) => t.shape.reduce((product, size) => product * size, 1) === t.data.length);
+  if (!whole) return null;
+  return Object.fromEntries(
+    parsed.data.map(({ name, shape, data }) => [
+      cleanSellerText(name, 128),
+      nest(
+        shape,
+        data.map((item) => (typeof item === "string" ? cleanSellerText(item, 2000) : item)),
+      ),
+    ]),
+  );
+}
 
 /** Parsed JSON of UTF-8 bytes, or undefined. */
 function parseJson(bytes: Uint8Array): unknown {
