@@ -75,7 +75,7 @@ describe("what is sent and received", () => {
 
   it("interim responses are passed over", async () => {
     const { origin } = await serve((_, response) => {
-      response.writeEarlyHints({ link: "</a.css>; rel=preload" });
+      response.writeEarlyHints({ link: "</a.css>; rel=preload", "content-encoding": "gzip" });
       response.end("answer");
     });
     const { status, body } = await client().request({ method: "GET", url: origin });
@@ -262,7 +262,7 @@ describe("stopping", () => {
     const { origin, sockets } = await serveRaw((socket) =>
       socket.write("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf"),
     );
-    const http = client();
+    const http = client({ idleSeconds: 3600, totalSeconds: 3600 });
     expect(await outcome(http.request({ method: "GET", url: origin, signal: AbortSignal.abort() }))).toEqual({
       code: "http_aborted",
       requestSent: false,
