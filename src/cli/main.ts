@@ -64,7 +64,7 @@ function buildProgram(): Command {
     .option("--max-usd <amount>", "most this call may cost")
     .addOption(new Option("--wait <until>", "return with the answer or when settlement is checked").choices(["answer", "verified"]))
     .option("--key <key>", "idempotency key: the same key never pays twice")
-    .addHelpText("after", `\nExample: proof402 buy eth-risk --input '{"features":[-0.012,-0.034,-0.081,0.62,0.74,-0.19,1.8,0.21]}' --wait verified`)
+    .addHelpText("after", `\nExample: proof402 buy eth-risk --input '{"features":[-0.012,-0.034,-0.081,0.62,0.74,-0.19,1.8,0.21]}' --seller attested --wait verified`)
     .action(lazily(async () => (await import("./buy.ts")).buy));
 
   const receipts = program.command("receipts").description("stored receipts");

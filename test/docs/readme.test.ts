@@ -1,0 +1,135 @@
+import { spawn } from "node:child_process";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Client } from "@modelcontextprotocol/client";
+import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
+import { transform } from "esbuild";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { toolTable } from "../../scripts/write-readme.ts";
+import { configSchema } from "../../src/config/schema.ts";
+import { writeDevnet } from "../../src/devnet/index.ts";
+import { CLI, runCli } from "../support/cli.ts";
+import { openMarket, type Market } from "../support/devnet.ts";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const readme = await readFile(join(root, "README.md"), "utf8");
+const scripts = (JSON.parse(await readFile(join(root, "package.json"), "utf8")) as { scripts: Record<string, string> })
+  .scripts;
+
+/** The fenced blocks of a language, in order. */
+const blocks = (language: string): string[] =>
+  [...readme.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, "gm"))].map((match) => match[1] ?? "");
+
+/** Inside the package, so that `proof402` resolves to what was built, as it does for whoever installs it. */
+const workbench = join(root, "dist", "readme");
+let market: Market;
+let config: string;
+beforeAll(async () => {
+  await mkdir(workbench, { recursive: true });
+  market = await openMarket();
+  ({ config } = await writeDevnet(market.devnet, market.directory));
+});
+afterAll(async () => {
+  await rm(workbench, { recursive: true, force: true });
+  await market.stop();
+});
+
+describe("the README", () => {
+  test("begins with what it is and the two commands, which exist", () => {
+    expect(readme.split("\n").slice(0, 16).join("\n")).toMatch(/npm ci && npm run demo[\s\S]*npm ci && npm test/);
+    for (const script of ["demo", "test", "bench", "conformance"]) expect(scripts[script]).toBeDefined();
+  });
+
+  test("shows the tools as they are", () => {
+    expect(readme).toContain(toolTable());
+  });
+
+  test("runs: every line of its command blocks", async () => {
+    const env = { PROOF402_CONFIG: config };
+    const lines = blocks("sh").flatMap((block) => block.split("\n").filter((line) => line.trim() !== ""));
+    const ran: string[] = [];
+    for (const line of lines) {
+      const words = line.match(/'[^']*'|\S+/g)?.map((word) => word.replace(/^'|'$/g, "")) ?? [];
+      // The first two commands are what is running now; the market has a test of its own; installing is npm's.
+      if (
+        /^npm (?:ci|install)/.test(line) ||
+        line.startsWith("export PROOF402_CONFIG=") ||
+        line.includes("proof402 devnet")
+      )
+        continue;
+      if (words[0] === "npx" && words[1] === "proof402") {
+        const result = await runCli(words.slice(2), { env });
+        expect(result.code, `${line}\n${result.stderr}`).toBe(0);
+        ran.push(line);
+      } else {
+        // Installing into a client: what it will start must be our server.
+        expect(words.slice(0, 4), line).toEqual(["claude", "mcp", "add", "proof402"]);
+        expect(words.slice(words.indexOf("--") + 1)).toEqual(["npx", "-y", "proof402", "mcp"]);
+        ran.push(line);
+      }
+    }
+    expect(ran.length).toBeGreaterThanOrEqual(6);
+  });
+
+  test("configures clients whose server then lists the tools", async () => {
+    const servers = blocks("json")
+      .map((block) => JSON.parse(block) as { mcpServers?: Record<string, Entry>; servers?: Record<string, Entry> })
+      .flatMap((file) => Object.values(file.mcpServers ?? file.servers ?? {}))
+      .filter((entry): entry is Entry => "command" in entry);
+    expect(servers).toHaveLength(3);
+    for (const { command, args } of servers) {
+      expect([command, ...args.slice(0, 2)]).toEqual(["npx", "-y", "proof402"]);
+      const client = new Client({ name: "readme", version: "1" });
+      const env = { PATH: process.env["PATH"] ?? "", PROOF402_CONFIG: config };
+      await client.connect(new StdioClientTransport({ command: process.execPath, args: [CLI, ...args.slice(2)], env }));
+      expect((await client.listTools()).tools).toHaveLength(5);
+      await client.close();
+    }
+  });
+
+  test("shows a configuration that is valid", () => {
+    const shown = blocks("json")
+      .map((block) => JSON.parse(block) as unknown)
+      .find((value) => typeof value === "object" && value !== null && "payment" in value);
+    expect(configSchema.safeParse(shown).error).toBeUndefined();
+  });
+
+  test("shows code that runs", async () => {
+    const snippets = blocks("ts");
+    expect(snippets.length).toBeGreaterThanOrEqual(3);
+    for (const [index, snippet] of snippets.entries()) {
+      // No model provider is reached from here: the agent gets LangChain's test model, everything else runs as shown.
+      const source = snippet
+        .replace('model: "anthropic:claude-sonnet-4-5"', "model: fakeModel().respond(new AIMessage('done'))")
+        .replace("import { createAgent, tool }", "import { AIMessage, createAgent, fakeModel, tool }");
+      const { code } = await transform(source, { loader: "ts", format: "esm" });
+      const file = join(workbench, `snippet-${index}.mjs`);
+      await writeFile(file, code);
+      const { exit, output } = await run(file);
+      expect(exit, `${snippet}\n${output}`).toBe(0);
+    }
+  });
+
+  test("verifies with its own snippet: refused, and no more than the evidence says", async () => {
+    const snippet = blocks("ts").find((block) => block.includes("verdictOf")) ?? "";
+    const { code } = await transform(snippet, { loader: "ts", format: "esm" });
+    const file = join(workbench, "verdict.mjs");
+    await writeFile(file, code);
+    const { verdictOf } = (await import(file)) as { verdictOf: (file: Uint8Array) => Promise<string> };
+    expect(await verdictOf(new TextEncoder().encode("{}"))).toBe("refused: receipt_malformed");
+  });
+});
+
+type Entry = { command: string; args: string[] };
+
+function run(file: string): Promise<{ exit: number; output: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [file], { env: { PATH: process.env["PATH"], PROOF402_CONFIG: config } });
+    let output = "";
+    child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
+    child.stderr.on("data", (chunk: Buffer) => (output += chunk.toString()));
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ exit: code ?? -1, output }));
+  });
+}
