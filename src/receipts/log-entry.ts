@@ -4,9 +4,6 @@ import type { Db } from "../storage/database.ts";
 import { bareCore } from "./receipt.ts";
 import type { Receipt, ReceiptCore } from "./schema.ts";
 
-/** What one log entry records. */
-export type LogKind = "receipt" | "import" | "later" | "appraisal";
-
 /** `prev` of the first entry. */
 export const GENESIS = "0".repeat(64);
 

@@ -198,7 +198,11 @@ describe("what was altered", () => {
     const made = createReceipt({ ...core, response: { ...core.response, ...hashed(new Uint8Array([255])) } });
     expect(made.core.response.body).toBe("/w==");
     const spell = (body: string): string =>
-      codeOf(Buffer.from(serializeReceipt(made)).toString().replace('"/w=="', () => JSON.stringify(body)));
+      codeOf(
+        Buffer.from(serializeReceipt(made))
+          .toString()
+          .replace('"/w=="', () => JSON.stringify(body)),
+      );
     expect(spell("/w==")).toBe("ok");
     expect(["/x==", "/w", "/w=", "_w==", "/w==\n", " /w=="].map(spell)).toEqual(Array(6).fill("receipt_malformed"));
   });

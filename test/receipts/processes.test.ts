@@ -10,6 +10,7 @@ import { createReceipt } from "../../src/receipts/receipt.ts";
 import { listReceipts, readReceipt } from "../../src/receipts/store.ts";
 import { receiptCore } from "../support/receipt-core.ts";
 import { database, temporaryFile } from "./stores.ts";
+import type { Said } from "./writer.ts";
 
 /** Inside node_modules, so that the bundle finds the packages it leaves out. */
 const folder = join(import.meta.dirname, "../../node_modules/.cache", `proof402-writer-${process.pid}`);
@@ -58,7 +59,7 @@ describe("several processes on one file", () => {
       return words;
     });
     while (running) seen.push(await auditLog(db));
-    expect(await done).toEqual(["done", "done", "done"]);
+    expect(await done).toEqual(["done", "done", "done"] satisfies Said[]);
     expect(seen.filter(({ ok }) => !ok)).toEqual([]);
     expect(new Set(seen.map((result) => result.ok && result.entries)).size).toBeGreaterThan(1);
 

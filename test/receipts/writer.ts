@@ -6,8 +6,11 @@ import { openDatabase } from "../../src/storage/database.ts";
 import { immediate } from "../../src/storage/migrations.ts";
 import { appraisal, receiptCore, settlement } from "../support/receipt-core.ts";
 
+/** What it prints, a line each: when the file is open, and when all is written. */
+export type Said = "ready" | "done";
+
 const [path = "", name = "", count = "0"] = process.argv.slice(2);
-const say = (word: string): void => void process.stdout.write(`${word}\n`);
+const say = (word: Said): void => void process.stdout.write(`${word}\n`);
 
 const db = await openDatabase(path);
 say("ready");
