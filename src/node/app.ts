@@ -79,7 +79,8 @@ export function createApp(options: {
     "/v2/models/:name/infer",
     bodyLimit({
       maxSize: MAX_BODY,
-      onError: (c) => c.json({ error: `the body is larger than ${MAX_BODY} bytes` }, 413),
+      // What is left of the body is not read, so the connection cannot be used again.
+      onError: (c) => c.json({ error: `the body is larger than ${MAX_BODY} bytes` }, 413, { connection: "close" }),
     }),
   );
   app.use("/v2/models/:name/infer", async (c, next) => {
