@@ -2,6 +2,8 @@ import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import {
   ASSURANCES,
+  KNOWN_KINDS,
+  LAYERS,
   type Appraisal,
   type Assurance,
   type Layer,
@@ -10,7 +12,7 @@ import {
   type Verdict,
 } from "../receipts/schema.ts";
 import { VERSION } from "../version.ts";
-import { appraiseAttestation, type AttestationAppraisal } from "./attestation.ts";
+import { appraiseAttestation, unjudgeable } from "./attestation.ts";
 import { allEvidence } from "./evidence.ts";
 import { judgeNamedModel, judgeRequest, judgeResponse } from "./exchange.ts";
 import { notProven } from "./not-proven.ts";
@@ -22,8 +24,17 @@ import { fail, skip, unsupported, type AppraiseInput } from "./types.ts";
 
 type Layers = Record<Layer, LayerResult>;
 
-/** Layers whose failure condemns the receipt even where the policy does not ask for them: evidence that contradicts is not ignored. */
+/** Kinds of evidence that this version knows of but cannot judge. */
+const COMPUTATION = /^(?:zk|replay)\./;
+const INCLUSION = /^inclusion\./;
+
+/**
+ * Layers whose failure condemns a receipt even where they are not required: evidence that contradicts is not ignored.
+ * Where nothing was asked for, these; where some assurance was, every layer but the one whose bounds are the policy's
+ * own choice: how old an attestation may be.
+ */
 const NEVER_IGNORED = ["platform", "key", "request", "response", "payment"] as const satisfies readonly Layer[];
+const NOR_WHERE_ASKED: readonly Layer[] = LAYERS.filter((layer) => layer !== "freshness");
 
 const ATTESTED = ["platform", "code", "key", "freshness", "request", "response"] as const satisfies readonly Layer[];
 const SIGNED = ["key", "request", "response"] as const satisfies readonly Layer[];
@@ -31,7 +42,8 @@ const PROVEN = ["request", "computation"] as const satisfies readonly Layer[];
 
 /**
  * One evaluation of a receipt under a policy (RATS appraisal). Pure: everything comes from its arguments, and the
- * receipt's own earlier appraisals count for nothing. Never throws; what cannot be judged is a `fail`.
+ * receipt's own earlier appraisals count for nothing. No receipt makes it throw: what cannot be judged is a `fail`.
+ * Throws RangeError where the caller's own `now` or `evaluateAt` is an invalid date.
  */
 export async function appraise(
   input: AppraiseInput,
@@ -39,7 +51,7 @@ export async function appraise(
 ): Promise<Appraisal> {
   const { receipt, policy, evaluateAt } = input;
   const { core } = receipt;
-  const attestation = await guarded(unverifiable, () =>
+  const attestation = await guarded(unjudgeable, () =>
     appraiseAttestation({
       evidence: core.evidence,
       sellerId: core.seller.id,
@@ -54,16 +66,15 @@ export async function appraise(
     ...attestation.layers,
     request: await guarded(broken, () => judgeRequest(core, signature)),
     response: await guarded(broken, () => judgeResponse(core, signature)),
-    model: await guarded(broken, () => judgeNamedModel(core, attestation.layers.model)),
-    computation: judgeByKind(
-      receipt,
-      /^(?:zk|replay)\./,
-      "computation",
-      "No proof and no re-execution of the computation.",
+    model: await guarded(broken, () => judgeNamedModel(core, attestation.layers.model, signature)),
+    computation: await guarded(broken, () =>
+      judgeByKind(receipt, COMPUTATION, "computation", "No proof and no re-execution of the computation."),
     ),
     payment: await guarded(broken, () => judgePayment(core, policy)),
     settlement: await guarded(broken, () => judgeSettlement(receipt, policy)),
-    inclusion: judgeByKind(receipt, /^inclusion\./, "inclusion", "The result's hashes are not anchored on chain."),
+    inclusion: await guarded(broken, () =>
+      judgeByKind(receipt, INCLUSION, "inclusion", "The result's hashes are not anchored on chain."),
+    ),
   };
   const assurance = reached(layers);
   return {
@@ -77,7 +88,10 @@ export async function appraise(
     replayed: false,
     simulated: attestation.simulated,
     verdict: verdictOf(layers, policy, assurance),
-    notProven: notProven(layers, attestation.simulated),
+    notProven: notProven(layers, {
+      simulated: attestation.simulated,
+      unknownKinds: await guarded(noKinds, () => unknownKinds(receipt)),
+    }),
   };
 }
 
@@ -85,8 +99,8 @@ export async function appraise(
 export function verdictOf(layers: Layers, policy: AppraisalPolicy, assurance: Assurance): Verdict {
   const required = requiredLayers(policy);
   const status = (layer: Layer): LayerResult["status"] => layers[layer].status;
-  if (required.some((layer) => status(layer) === "fail") || NEVER_IGNORED.some((layer) => status(layer) === "fail"))
-    return "failed";
+  const heeded = policy.assurance === "none" ? NEVER_IGNORED : NOR_WHERE_ASKED;
+  if ([...required, ...heeded].some((layer) => status(layer) === "fail")) return "failed";
   // A purchase without evidence can be paid and settled, but there is nothing about it to verify.
   if (policy.assurance === "none" || required.length === 0) return "unverified";
   const open = required.filter((layer) => status(layer) !== "pass");
@@ -111,13 +125,14 @@ function judgeByKind(receipt: Receipt, pattern: RegExp, what: string, absent: st
   return unsupported("unsupported_evidence", `This version cannot judge the receipt's ${what} evidence.`);
 }
 
-const broken = (): LayerResult => fail("verifier_error", "The evidence could not be judged.");
-const unverifiable = (): AttestationAppraisal => ({
-  layers: { platform: broken(), code: broken(), key: broken(), freshness: broken(), model: broken() },
-  simulated: false,
-  signingKey: null,
-});
+/** Kinds that no layer took notice of. */
+const unknownKinds = (receipt: Receipt): string[] =>
+  allEvidence(receipt)
+    .map((evidence) => evidence.kind)
+    .filter((kind) => !KNOWN_KINDS.includes(kind) && !COMPUTATION.test(kind) && !INCLUSION.test(kind));
 
+const noKinds = (): string[] => [];
+const broken = (): LayerResult => fail("verifier_error", "The evidence could not be judged.");
 /** Whatever a judge throws is a failed layer: an exception must never look like an absence. */
 async function guarded<T>(instead: () => T, judge: () => T | Promise<T>): Promise<T> {
   try {

@@ -1,8 +1,9 @@
 import { PCR, decodeUserData, type ManifestEntry } from "../evidence/attestation.ts";
 import { equalBytes, fromBase64, fromHex, fromUtf8, sha256, sha384, toHex, type Bytes } from "../evidence/bytes.ts";
+import { canonicalJson } from "../evidence/canonical.ts";
 import type { NitroPayload } from "../evidence/nitro.ts";
 import { teeIdOf } from "../evidence/tee-signature.ts";
-import type { Evidence, LayerResult, ManifestEvidence, NitroEvidence } from "../receipts/schema.ts";
+import type { Evidence, LayerResult, NitroEvidence } from "../receipts/schema.ts";
 import { onlyOne } from "./evidence.ts";
 import { nitroResultAt } from "./nitro.ts";
 import type { AppraisalPolicy, ReferenceValues } from "./policy.ts";
@@ -24,14 +25,35 @@ export type AttestationAppraisal = {
  * Appraises a seller's attestation (RATS): hardware chain, measurements against reference values, key binding,
  * freshness, and the model's digest. Used before anything is paid and again inside every appraisal. Never throws.
  */
-export async function appraiseAttestation(options: {
+export async function appraiseAttestation(options: AttestationOptions): Promise<AttestationAppraisal> {
+  try {
+    return await judgeAttestation(options);
+  } catch {
+    return unjudgeable();
+  }
+}
+
+/** What to appraise: the evidence, and whose and which model it should be about. */
+export type AttestationOptions = {
   evidence: readonly Evidence[];
   sellerId: string;
   model: string;
   policy: AppraisalPolicy;
   evaluateAt: Date;
   session?: VerifySession;
-}): Promise<AttestationAppraisal> {
+};
+
+/** Every layer where the evidence could not even be judged. */
+export function unjudgeable(): AttestationAppraisal {
+  const broken = fail("verifier_error", "The evidence could not be judged.");
+  return {
+    layers: { platform: broken, code: broken, key: broken, freshness: broken, model: broken },
+    simulated: false,
+    signingKey: null,
+  };
+}
+
+async function judgeAttestation(options: AttestationOptions): Promise<AttestationAppraisal> {
   const { policy, evaluateAt } = options;
   const nitro = onlyOne(options.evidence, "tee.nitro");
   if (nitro.kind !== "one")
@@ -129,11 +151,11 @@ function judgeModel(
   if (manifest.kind === "many") return ambiguous("model manifest");
   if (manifest.kind === "none")
     return skip("weights_not_measured", "No attested measurement covers the model's weights.");
-  const entries = readManifest(manifest.evidence);
   const bytes = fromBase64(manifest.evidence.manifest);
   const measured = payload.pcrs.get(PCR.models);
   if (measured === undefined || !equalBytes(sha384(bytes), measured))
     return fail("manifest_not_measured", "The model manifest is not the one that was measured.");
+  const entries = readManifest(bytes);
   if (entries === null)
     return fail("manifest_malformed", "The measured model manifest is not a list of distinct models.");
   const attested = entries.find((entry) => entry.name === model);
@@ -147,10 +169,12 @@ function judgeModel(
     : fail("model_mismatch", "The measured model file is not the one that the policy names.");
 }
 
-function readManifest(evidence: ManifestEvidence): ManifestEntry[] | null {
+/** The entries of a manifest in its one canonical spelling (RFC 8785), which leaves no key twice and no byte unread. */
+function readManifest(bytes: Bytes): ManifestEntry[] | null {
   let value: unknown;
   try {
-    value = JSON.parse(fromUtf8(fromBase64(evidence.manifest)));
+    value = JSON.parse(fromUtf8(bytes));
+    if (!equalBytes(canonicalJson(value), bytes)) return null;
   } catch {
     return null;
   }
@@ -169,4 +193,5 @@ const isEntry = (item: unknown): item is ManifestEntry =>
   typeof item.name === "string" &&
   "sha256" in item &&
   typeof item.sha256 === "string" &&
-  /^[0-9a-f]{64}$/.test(item.sha256);
+  /^[0-9a-f]{64}$/.test(item.sha256) &&
+  Object.keys(item).length === 2;

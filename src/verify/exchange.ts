@@ -14,8 +14,7 @@ function checkBody(part: ReceiptCore["request"] | ReceiptCore["response"], what:
 export function judgeRequest(core: ReceiptCore, signature: LayerResult): LayerResult {
   const wrong = checkBody(core.request, "request");
   if (wrong !== null) return wrong;
-  const sent = readBody(core.request.body);
-  if (sent !== null && sent["id"] !== core.request.nonce)
+  if (core.request.body !== undefined && readBody(core.request.body)?.["id"] !== core.request.nonce)
     return fail("nonce_missing", "The request bytes do not carry the purchase's nonce.");
   if (signature.status !== "pass") return skip("not_signed", "No verified signature covers the request.");
   return pass("The signed request hash is that of the bytes sent.");
@@ -32,21 +31,28 @@ export function judgeResponse(core: ReceiptCore, signature: LayerResult): LayerR
 
 /**
  * `model`, from the exchange: the signature covers bodies and not the URL, so the answer itself must name the model and
- * echo the nonce (Open Inference Protocol v2, inference response `model_name` and `id`).
+ * echo the nonce (Open Inference Protocol v2, inference response `model_name` and `id`). A signed answer that names
+ * another model is a contradiction, also where the weights behind the name were never measured.
  */
-export function judgeNamedModel(core: ReceiptCore, attested: LayerResult): LayerResult {
-  if (attested.status !== "pass") return attested;
+export function judgeNamedModel(core: ReceiptCore, attested: LayerResult, signature: LayerResult): LayerResult {
+  if (attested.status !== "pass" && signature.status !== "pass") return attested;
+  const named = judgeNames(core);
+  return attested.status === "pass" ? (named ?? attested) : named?.status === "fail" ? named : attested;
+}
+
+/** Null where request and answer name the model that was asked for. */
+function judgeNames(core: ReceiptCore): LayerResult | null {
   if (core.request.path !== `/v2/models/${encodeURIComponent(core.request.model)}/infer`) {
     return fail("path_mismatch", "The request went to another model's address.");
   }
-  const body = readBody(core.response.body);
   if (core.response.body === undefined)
     return skip("body_redacted", "The answer's bytes are redacted, so the model it names cannot be read.");
-  if (body === null || body["model_name"] !== core.request.model)
+  const body = readBody(core.response.body);
+  if (body?.["model_name"] !== core.request.model)
     return fail("model_name_mismatch", "The signed answer names another model than was asked for.");
   if (body["id"] !== core.request.nonce)
     return fail("nonce_mismatch", "The signed answer does not echo the purchase's nonce.");
-  return attested;
+  return null;
 }
 
 /** A JSON object body, or null. */

@@ -43,7 +43,8 @@ export async function verifyNitroDocument(options: {
 export function nitroResultAt(facts: NitroFacts, evaluateAt: Date): NitroResult {
   if (!facts.ok) return facts;
   const at = evaluateAt.getTime();
-  if (Number.isNaN(at) || at < facts.notBefore || at > facts.notAfter) {
+  // Written so that a time which cannot be read, here or in a certificate, is never within.
+  if (!(at >= facts.notBefore && at <= facts.notAfter)) {
     return refuse(
       "certificate-validity",
       `a certificate of the chain is not valid at ${Number.isNaN(at) ? "an unknown time" : evaluateAt.toISOString()}`,
@@ -62,15 +63,17 @@ export async function readNitroFacts(document: Uint8Array, simulatedRoots: reado
   const simulated = fingerprint !== AWS_NITRO_ROOT;
   if (simulated && !simulatedRoots.includes(fingerprint))
     return refuse("trust-anchor", "the chain does not start at AWS's root");
-  const chain = [...payload.cabundle, payload.certificate].map(parseCertificate);
+  // The signature covers the chain too: checked first, it tells an altered document from one that was made of a bad chain.
+  const leaf = parseCertificate(payload.certificate);
+  if (leaf === null) return refuse("certificate-chain", "the document's certificate is malformed or of another kind");
+  if (!(await verifyEs384(leaf.spki, signature, sigStructure))) {
+    return refuse("signature", "the document is not signed by its certificate's key");
+  }
+  const chain = [...payload.cabundle.map(parseCertificate), leaf];
   if (!chain.every((certificate) => certificate !== null))
     return refuse("certificate-chain", "a certificate is malformed or of another kind");
   const broken = await findBrokenLink(chain);
   if (broken !== null) return refuse("certificate-chain", broken);
-  const leaf = chain.at(-1);
-  if (leaf === undefined || !(await verifyEs384(leaf.spki, signature, sigStructure))) {
-    return refuse("signature", "the document is not signed by its certificate's key");
-  }
   const measured = checkMeasurements(payload);
   if (measured !== null) return measured;
   return {

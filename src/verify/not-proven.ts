@@ -15,8 +15,15 @@ const WORDS: Partial<Record<Layer, string>> = {
   inclusion: "that the result was anchored on chain",
 };
 
-/** The receipt's list of what is not proven (DESIGN §2). */
-export function notProven(layers: Record<Layer, LayerResult>, simulated: boolean): string[] {
+/** A kind in the form that this format gives its own; any other is somebody's free text and is not repeated. */
+const KIND = /^[a-z0-9]{1,16}(?:\.[a-z0-9]{1,16}){1,2}$/;
+const MOST_NAMED = 8;
+
+/** The receipt's list of what is not proven (DESIGN §2). `unknownKinds` is the evidence that no layer took notice of. */
+export function notProven(
+  layers: Record<Layer, LayerResult>,
+  { simulated, unknownKinds }: { simulated: boolean; unknownKinds: readonly string[] },
+): string[] {
   const missing = Object.entries(WORDS).flatMap(([layer, words]) =>
     layers[layer as Layer].status === "pass" ? [] : [`Not shown: ${words}.`],
   );
@@ -27,8 +34,17 @@ export function notProven(layers: Record<Layer, LayerResult>, simulated: boolean
     ...(layers.settlement.status === "pass"
       ? ["Settlement is as the buyer's own node reported it; ask a node you trust for the transaction to confirm it."]
       : []),
+    ...(unknownKinds.length === 0
+      ? []
+      : [`Not judged: evidence of kinds this version does not know${named(unknownKinds)}.`]),
+    "That this payment was for this answer: the buyer's own record joins the two.",
     "Times are the buyer's and the seller's clocks; no third party stamped them.",
     "That the model's answer is right or good: only where it came from.",
   ];
   return [...missing, ...limits];
+}
+
+function named(kinds: readonly string[]): string {
+  const known = [...new Set(kinds.filter((kind) => KIND.test(kind)))].slice(0, MOST_NAMED);
+  return known.length === 0 ? "" : ` (${known.join(", ")})`;
 }

@@ -3,6 +3,12 @@ import { ASSURANCES, LAYERS, type Assurance, type Layer } from "../receipts/sche
 
 const pcr = z.string().regex(/^[0-9a-f]{96}$/, "48 bytes as lower-case hex");
 const sha256Hex = z.string().regex(/^[0-9a-f]{64}$/, "32 bytes as lower-case hex");
+/** Text that the policy's hash can be made of (RFC 8785 §3.2.2.2). */
+const wellFormed = (max: number) =>
+  z
+    .string()
+    .max(max)
+    .refine((text) => text.isWellFormed(), "text without lone surrogates");
 
 /** What a seller's evidence is compared with (RATS reference values). Comes from the relying party, never from the seller. */
 export const referenceValuesSchema = z.strictObject({
@@ -17,7 +23,7 @@ export const referenceValuesSchema = z.strictObject({
     .max(64)
     .default([]),
   /** Model name -> SHA-256 of the model file, hex. */
-  models: z.record(z.string().max(128), sha256Hex).default({}),
+  models: z.record(wellFormed(128), sha256Hex).default({}),
 });
 
 /** How a receipt is appraised. Data only, so that its hash names it. */
@@ -29,7 +35,7 @@ export const appraisalPolicySchema = z.strictObject({
   /** Roots accepted besides AWS's. SHA-256 of the DER certificate. All of them are treated as simulated hardware. */
   simulatedRoots: z.array(sha256Hex).max(16).default([]),
   /** Seller id -> reference values. */
-  sellers: z.record(z.string(), referenceValuesSchema).default({}),
+  sellers: z.record(wellFormed(64), referenceValuesSchema).default({}),
   /** Oldest attestation document accepted at the evaluation time, seconds. */
   maxAttestationAgeSeconds: z.int().min(1).max(86_400).default(3600),
   /** Clock difference tolerated between buyer and seller, seconds. */
