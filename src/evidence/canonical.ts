@@ -7,7 +7,7 @@ const LONE_SURROGATE = /(?<!\\)(?:\\\\)*\\ud[89a-f]/;
 /**
  * RFC 8785 canonical JSON bytes.
  *
- * Throws TypeError for what JSON cannot carry unchanged: non-finite numbers, lone surrogates, `undefined`
+ * Throws Error for what JSON cannot carry unchanged: non-finite numbers, lone surrogates, `undefined`
  * at the top, functions and symbols.
  */
 export function canonicalJson(value: unknown): Bytes {

@@ -60,17 +60,15 @@ test("the unaltered receipt is verified", async () => {
 
 describe.skipIf(shared === null)("a genuine attestation document", () => {
   test.each([
-    ["oyster-aws.bin", "2024-12-13T07:37:58.960Z", 1],
-    // One in eleven: the other document has every byte changed.
-    ["evervault-valid-attestation-doc-bytes.bin", "2022-10-13T08:58:02.136Z", 11],
-  ])("%s passes as it is and with no single byte changed", async (file, at, stride) => {
+    ["oyster-aws.bin", "2024-12-13T07:37:58.960Z"],
+    ["evervault-valid-attestation-doc-bytes.bin", "2022-10-13T08:58:02.136Z"],
+  ])("%s passes as it is and with no single byte changed", async (file, at) => {
     const document = new Uint8Array(await readFile(join(shared ?? "", "nitro", file)));
     const verify = (bytes: Uint8Array) =>
       verifyNitroDocument({ document: bytes, evaluateAt: new Date(at), simulatedRoots: [] });
     expect((await verify(document)).ok).toBe(true);
     const passed: number[] = [];
-    await each(Math.ceil(document.length / stride), async (step) => {
-      const index = step * stride;
+    await each(document.length, async (index) => {
       if ((await verify(flip(document, index))).ok) passed.push(index);
     });
     expect(passed).toEqual([]);
