@@ -122,8 +122,9 @@ export async function openBuyer(options: {
       const appraisal = await judgeReceipt(ctx, receipt, { assurance: config.verification.assurance });
       const now = clock();
       const stored = await immediate(db, async (tx) => {
-        await importReceipt(tx, receipt, now);
-        return appendAppraisal(tx, receipt.id, appraisal);
+        const imported = await importReceipt(tx, receipt, now);
+        // What is stored already is what this buyer saw itself: a file's word about it changes nothing.
+        return imported.added ? appendAppraisal(tx, receipt.id, appraisal) : imported.receipt;
       });
       ctx.events.emit(stored);
       return stored;

@@ -35,8 +35,10 @@ export async function send(
     });
     return { ...response, sentAt, receivedAt: ctx.clock() };
   } catch (error) {
-    const money: MoneyState = options.paymentHeader === undefined ? "not-moved" : "may-move";
     if (!Proof402Error.isInstance(error)) throw error;
+    // A signature that never left this process is one that nobody can redeem.
+    const unsent = options.paymentHeader === undefined || error.details["requestSent"] === false;
+    const money: MoneyState = unsent ? "not-moved" : "may-move";
     throw new Proof402Error(error.code, error.message, {
       money,
       next:

@@ -53,8 +53,8 @@ const fieldsSchema = z.strictObject({
       /** Only for a market on this machine or network: loopback, private and link-local addresses are refused otherwise. */
       allowPrivateAddresses: z.boolean().default(false),
       connectSeconds: seconds.default(10),
-      /** Longest silence while a response is being received. */
-      idleSeconds: seconds.default(15),
+      /** Longest silence while waiting for a response, which comes after the work and its settlement, or in the middle of one. */
+      idleSeconds: seconds.default(60),
       /** Longest time from sending a paid request to its last byte. */
       totalSeconds: seconds.default(120),
       maxResponseBytes: z.int().min(1024).max(64_000_000).default(4_000_000),

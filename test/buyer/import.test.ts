@@ -1,0 +1,75 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { toHex0x, uint256 } from "../../src/evidence/bytes.ts";
+import { addressWord, AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC } from "../../src/evidence/eip3009.ts";
+import { newestAppraisal } from "../../src/receipts/newest.ts";
+import type { Receipt } from "../../src/receipts/schema.ts";
+import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+
+let market: Market;
+beforeAll(async () => {
+  market = await openMarket();
+});
+afterAll(() => market.stop());
+
+/** The receipt with a settlement that never happened, as someone would write it into the file. */
+function withInventedSettlement(receipt: Receipt): Receipt {
+  const { payment } = receipt.core;
+  const log = (topics: string[], data: string, logIndex: number) => ({
+    address: payment.asset,
+    topics,
+    data,
+    logIndex,
+  });
+  const payer = toHex0x(addressWord(payment.payer));
+  const evidence = {
+    kind: "settlement.x402" as const,
+    network: payment.network,
+    outcome: "settled" as const,
+    transaction: `0x${"11".repeat(32)}`,
+    blockNumber: "9",
+    blockHash: `0x${"22".repeat(32)}`,
+    blockTime: Math.floor(Date.now() / 1000),
+    logs: [
+      log([AUTHORIZATION_USED_TOPIC, payer, payment.nonce], "0x", 0),
+      log([TRANSFER_TOPIC, payer, toHex0x(addressWord(payment.payTo))], toHex0x(uint256(BigInt(payment.amount))), 1),
+    ],
+  };
+  return { ...receipt, later: [{ at: new Date().toISOString(), evidence }] };
+}
+
+test("importing a file of a stored receipt changes nothing of what this buyer saw itself", async () => {
+  const buyer = await market.buyer((config) => {
+    // No chain answers, so the purchase stays pending.
+    for (const network of config.networks) network.rpcUrl = "http://127.0.0.1:9";
+  });
+  const bought = await buyer.buy({
+    model: "eth-risk",
+    input: ETH_FEATURES,
+    seller: "attested",
+    idempotencyKey: crypto.randomUUID(),
+  });
+  if ("needInput" in bought) throw new Error("nobody should have been asked");
+  expect(bought.appraisal.verdict).toBe("pending");
+  const imported = await buyer.importReceipt(withInventedSettlement(bought.receipt));
+  expect(imported).toEqual(await buyer.getReceipt(bought.receipt.id));
+  expect(newestAppraisal(imported).verdict).toBe("pending");
+  expect(imported.later).toEqual([]);
+  expect((await buyer.audit()).ok).toBe(true);
+});
+
+test("importing a receipt from elsewhere keeps it under this buyer's own judgement", async () => {
+  const maker = await market.buyer();
+  const bought = await maker.buy({
+    model: "eth-risk",
+    input: ETH_FEATURES,
+    seller: "attested",
+    wait: "verified",
+    idempotencyKey: crypto.randomUUID(),
+  });
+  if ("needInput" in bought) throw new Error("nobody should have been asked");
+  const stricter = await market.buyer((config) => (config.verification.simulatedRoots = []));
+  const imported = await stricter.importReceipt(bought.receipt);
+  expect(imported.appraisals).toHaveLength(1);
+  expect(newestAppraisal(imported).verdict).toBe("failed");
+  expect((await stricter.audit()).ok).toBe(true);
+});
