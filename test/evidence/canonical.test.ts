@@ -72,7 +72,7 @@ describe("the examples of RFC 8785", () => {
 });
 
 test.each([
-  ["NaN", NaN],
+  ["NaN", Number.NaN],
   ["an infinity", [Infinity]],
   ["a lone high surrogate", "a\ud800"],
   ["a lone low surrogate", { k: ["\udc00b"] }],
