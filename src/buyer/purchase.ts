@@ -1,5 +1,6 @@
 import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
+import { requestNonceOf } from "../evidence/payment-binding.ts";
 import { Proof402Error } from "../errors.ts";
 import { chooseCandidate, type Candidate } from "../market/choose.ts";
 import { deriveNonce, planPayment } from "../payment/plan.ts";
@@ -29,14 +30,18 @@ export async function purchase(
 /** Steps 1 to 4 for a call that has no usable authorization yet, then pays. */
 async function firstPayment(ctx: BuyerContext, call: Call, attempt: number): Promise<BuyResult | NeedInput> {
   const { candidate, attested } = await chooseAndAttest(ctx, call);
-  const nonce = toHex(crypto.getRandomValues(new Uint8Array(16)));
-  const wire = ctx
-    .providerOf(candidate.seller)
-    .buildRequest(candidate.seller, candidate.model, call.request.input, nonce);
+  const wire = wireOf(ctx, call, candidate, attempt);
   const quote = await obtainQuote(ctx, call, candidate, wire);
   call.progress("quoted", `price ${quote.offer.amount} base units of ${quote.asset.symbol}`);
   return payQuote(ctx, call, { candidate, attested, wire, quote, attempt });
 }
+
+/** The authorization nonce of an attempt, and the request that carries its hash: each attempt has bytes of its own. */
+const nonceOf = (ctx: BuyerContext, call: Call, attempt: number): string =>
+  deriveNonce(ctx.nonceSecret, call.request.idempotencyKey, attempt);
+
+const wireOf = (ctx: BuyerContext, call: Call, { seller, model }: Candidate, attempt: number): WireRequest =>
+  ctx.providerOf(seller).buildRequest(seller, model, call.request.input, requestNonceOf(nonceOf(ctx, call, attempt)));
 
 /** Steps 1 and 2. */
 export async function chooseAndAttest(
@@ -81,7 +86,12 @@ async function payQuote(
   if (outcome.kind === "delivered") return outcome.result;
   // The stale offer's authorization may still be redeemed until it expires: the journal goes on counting it, and the
   // reservation below must fit beside it.
-  return payQuote(ctx, call, { ...job, quote: outcome.quote, attempt: attempt + 1 });
+  return payQuote(ctx, call, {
+    ...job,
+    wire: wireOf(ctx, call, candidate, attempt + 1),
+    quote: outcome.quote,
+    attempt: attempt + 1,
+  });
 }
 
 async function askApproval(call: Call, candidate: Candidate, quote: Quote): Promise<NeedInput["needInput"] | null> {
@@ -126,7 +136,7 @@ async function reserveOffer(
   const payment = planPayment({
     offer,
     payer: call.wallet.address,
-    nonce: deriveNonce(ctx.nonceSecret, call.request.idempotencyKey, job.attempt),
+    nonce: nonceOf(ctx, call, job.attempt),
     now,
     policy: ctx.config.payment,
   });

@@ -216,7 +216,7 @@ export const coreSchema = z.strictObject({
     method: z.literal("POST"),
     path: z.string().max(512),
     model: z.string().max(128),
-    /** Random per purchase and part of the request bytes, so that no two requests hash alike. Hex. */
+    /** The first 16 bytes of keccak256(payment.nonce), part of the request bytes: no two requests hash alike, and each names its payment. Hex. */
     nonce: hex(16),
     sentAt: instant,
     ...exchange,

@@ -10,7 +10,7 @@ const WORDS: Partial<Record<Layer, string>> = {
   response: "that the answer is what the seller produced",
   model: "that these model weights were used: they were not measured or not compared",
   computation: "that the computation itself was done correctly: there is no zk proof and no re-execution",
-  payment: "that the payment is what the offer asked for",
+  payment: "that the payment is what the offer asked for and was for this request",
   settlement: "that money moved on chain",
   inclusion: "that the result was anchored on chain",
 };
@@ -37,7 +37,6 @@ export function notProven(
     ...(unknownKinds.length === 0
       ? []
       : [`Not judged: evidence of kinds this version does not know${named(unknownKinds)}.`]),
-    "That this payment was for this answer: the buyer's own record joins the two.",
     "Times are the buyer's and the seller's clocks; no third party stamped them.",
     "That the model's answer is right or good: only where it came from.",
   ];

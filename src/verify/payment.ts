@@ -1,12 +1,13 @@
 import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import { authorizationHash, chainIdOf, isAuthorizationUsed, readTransfer } from "../evidence/eip3009.ts";
+import { requestNonceOf } from "../evidence/payment-binding.ts";
 import type { LayerResult, Receipt, ReceiptCore } from "../receipts/schema.ts";
 import { allEvidence, onlyOne } from "./evidence.ts";
 import type { AppraisalPolicy } from "./policy.ts";
 import { fail, pass, pending, skip } from "./types.ts";
 
-/** `payment`: the authorization is exactly what the offer asked for. */
+/** `payment`: the authorization is exactly what the offer asked for, and the request carries its hash. */
 export function judgePayment(core: ReceiptCore, policy: AppraisalPolicy): LayerResult {
   const { offer, payment } = core;
   const { offerHash, ...bare } = offer;
@@ -31,13 +32,19 @@ export function judgePayment(core: ReceiptCore, policy: AppraisalPolicy): LayerR
   );
   if (recomputed !== payment.authorizationHash)
     return fail("authorization_hash_mismatch", "The authorization is not the one its hash names.");
+  if (core.request.nonce !== requestNonceOf(payment.nonce)) {
+    return fail(
+      "request_not_bound",
+      "The request does not carry this authorization's hash: the payment was for something else.",
+    );
+  }
   const sentAt = Date.parse(core.request.sentAt) / 1000;
   const skew = policy.clockSkewSeconds;
   if (payment.validAfter > sentAt + skew || payment.validBefore < sentAt - skew)
     return fail("authorization_time", "The authorization was not valid when it was sent.");
   if (payment.validBefore > sentAt + offer.maxTimeoutSeconds + skew)
     return fail("authorization_too_long", "The authorization outlives what the offer asked for.");
-  return pass("The authorization is exactly what the offer asked for.");
+  return pass("The authorization is exactly what the offer asked for, and the request carries its hash.");
 }
 
 /** `settlement`: the token's own logs show that this authorization moved this amount from payer to payee. */

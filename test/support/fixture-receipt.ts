@@ -7,6 +7,7 @@ import {
 } from "../../src/evidence/eip3009.ts";
 import { fromHex, keccak256, sha256, toBase64, toHex, toHex0x, uint256, utf8 } from "../../src/evidence/bytes.ts";
 import { canonicalJson, canonicalSha256 } from "../../src/evidence/canonical.ts";
+import { requestNonceOf } from "../../src/evidence/payment-binding.ts";
 import { teeMessageHash } from "../../src/evidence/tee-signature.ts";
 import { createSimulatedEnclave, createSimulatedRoot } from "../../src/node/index.ts";
 import { createReceipt } from "../../src/receipts/receipt.ts";
@@ -36,7 +37,8 @@ export async function makeFixture(): Promise<Fixture> {
   const document = await enclave.attest(attestationNonce);
   const now = new Date();
   const seconds = Math.floor(now.getTime() / 1000);
-  const nonce = toHex(crypto.getRandomValues(new Uint8Array(16)));
+  const authorizationNonce = toHex0x(crypto.getRandomValues(new Uint8Array(32)));
+  const nonce = requestNonceOf(authorizationNonce);
   const request = exchange(
     JSON.stringify({ id: nonce, inputs: [{ name: "features", shape: [1, 2], datatype: "FP32", data: [1, 2] }] }),
   );
@@ -64,7 +66,6 @@ export async function makeFixture(): Promise<Fixture> {
     maxTimeoutSeconds: 120,
     extra: { name: "USD Coin", version: "2" },
   };
-  const authorizationNonce = toHex0x(crypto.getRandomValues(new Uint8Array(32)));
   const validBefore = seconds + 120;
   const payment = {
     scheme: "exact" as const,
