@@ -24,6 +24,7 @@ export type SellerName = (typeof SELLERS)[number];
 const PRICES: Record<SellerName, string> = { attested: "10000", cheap: "4000", plain: "3000" };
 const MODELS = ["eth-risk", "payroll-check", "supply-route"] as const;
 
+/** What of a devnet can be chosen. Money in base units of its token. */
 export type DevnetOptions = {
   /** Fixed ports where wanted; free ones otherwise. */
   ports?: Partial<Record<"chain" | "facilitator" | SellerName, number>>;

@@ -20,6 +20,7 @@ export type TokenSpec = { name: string; symbol: string; version: string; decimal
 /** USDC's own EIP-712 domain, so that buyers and sellers use what they would use for the real one. */
 export const USDC_SPEC: TokenSpec = { name: "USD Coin", symbol: "USDC", version: "2", decimals: 6 };
 
+/** A deployed token. `mint` takes base units and resolves when they are there. */
 export type Token = TokenSpec & { address: Address; mint(to: Address, amount: bigint): Promise<void> };
 
 /** A chain with money on it: who pays gas, and the deployed token. */
