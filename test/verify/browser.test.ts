@@ -1,0 +1,82 @@
+import { execFileSync } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+import { chromium } from "playwright-core";
+import { describe, expect, test } from "vitest";
+import { serveLocally } from "../../src/devnet/index.ts";
+import { fromUtf8 } from "../../src/evidence/bytes.ts";
+import { serializeReceipt } from "../../src/receipts/receipt.ts";
+import { makeFixture } from "../support/fixture-receipt.ts";
+
+const bundle = await build({
+  entryPoints: [fileURLToPath(new URL("../../src/verify/index.ts", import.meta.url))],
+  bundle: true,
+  platform: "browser",
+  format: "iife",
+  globalName: "proof402",
+  metafile: true,
+  write: false,
+});
+const script = bundle.outputFiles[0]?.text ?? "";
+
+function findChromium(): string | null {
+  try {
+    return execFileSync("sh", ["-c", "command -v chromium"], { encoding: "utf8" }).trim();
+  } catch {
+    process.stderr.write("Skipped: no chromium on this machine.\n");
+    return null;
+  }
+}
+const browserPath = findChromium();
+
+describe("proof402/verify for the browser", () => {
+  test("bundles without any module of Node", () => {
+    const modules = Object.keys(bundle.metafile.inputs);
+    expect(modules.length).toBeGreaterThan(20);
+    expect(modules.filter((path) => /^node:|browser-external/.test(path))).toEqual([]);
+    expect(script).not.toMatch(/require\("(?:node:)?(?:crypto|fs|buffer|stream)"\)/);
+  });
+
+  test.skipIf(browserPath === null)("verifies a receipt, and refuses an altered one, in a real browser", async () => {
+    const { receipt, policy, evaluateAt } = await makeFixture();
+    const text = fromUtf8(serializeReceipt(receipt));
+    const profile = await mkdtemp(join(tmpdir(), "proof402-browser-"));
+    const context = await chromium.launchPersistentContext(profile, {
+      executablePath: browserPath ?? "",
+      headless: true,
+      args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+    });
+    // WebCrypto exists in secure contexts only, and a page from this machine is one.
+    const served = await serveLocally(
+      () => new Response("<!doctype html>", { headers: { "content-type": "text/html" } }),
+    );
+    try {
+      const page = await context.newPage();
+      await page.goto(served.origin);
+      await page.addScriptTag({ content: script });
+      const judge = (file: string): Promise<string> =>
+        page.evaluate(
+          async (input) => {
+            const { parseReceipt, appraise } = (
+              globalThis as unknown as { proof402: typeof import("../../src/verify/index.ts") }
+            ).proof402;
+            const parsed = parseReceipt(input.file);
+            if (!parsed.ok) return parsed.code;
+            const at = new Date(input.at);
+            return (await appraise({ receipt: parsed.receipt, policy: input.policy, now: at, evaluateAt: at })).verdict;
+          },
+          { file, policy, at: evaluateAt.toISOString() },
+        );
+      expect(await judge(text)).toBe("verified");
+      expect(await judge(text.replace('"amount": "10000"', '"amount": "10001"'))).toBe("receipt_id_mismatch");
+      expect(await judge("{")).toBe("receipt_not_json");
+    } finally {
+      await context.close();
+      await served.stop();
+      await rm(profile, { recursive: true, force: true });
+    }
+  });
+});
