@@ -4,7 +4,7 @@ import type { Seller } from "../market/types.ts";
 import { evidenceSchema, type Assurance, type Evidence, type LayerResult } from "../receipts/schema.ts";
 import { appraiseAttestation } from "../verify/attestation.ts";
 import { z } from "zod";
-import { appraisalPolicyOf, type BuyerContext } from "./context.ts";
+import { appraisalPolicyOf, type BuyerContext, type KeptAttestation } from "./context.ts";
 
 /** 20 bytes: what nitriding takes. */
 const NONCE_BYTES = 20;
@@ -42,13 +42,15 @@ export async function attestSeller(
     if (assurance === "none") return { keyId: fetched.keyId, evidence: fetched.evidence, simulated: false };
     throw attestationFailed(seller, judged.code, judged.message);
   }
+  const fetchedAt = ctx.clock().getTime();
+  ctx.attestations.set(seller.id, { evidence: fetched.evidence, fetchedAt });
   await ctx.db
     .insertInto("attestations")
     .values({
       seller_id: seller.id,
       evidence: JSON.stringify(fetched.evidence),
       key_id: fetched.keyId,
-      fetched_at: ctx.clock().getTime(),
+      fetched_at: fetchedAt,
     })
     .onConflict((conflict) =>
       conflict.column("seller_id").doUpdateSet((eb) => ({
@@ -63,15 +65,24 @@ export async function attestSeller(
 
 /** Forgets a seller's cached attestation, so that the next call asks anew. */
 export async function forgetAttestation(ctx: BuyerContext, sellerId: string): Promise<void> {
+  ctx.attestations.delete(sellerId);
   await ctx.db.deleteFrom("attestations").where("seller_id", "=", sellerId).execute();
 }
 
+/** Evidence that is at most half as old as the policy allows: from memory, else from the database. */
 async function readCached(ctx: BuyerContext, seller: Seller): Promise<Evidence[] | null> {
+  const kept = ctx.attestations.get(seller.id) ?? (await readStored(ctx, seller));
+  const age = kept === null ? Infinity : ctx.clock().getTime() - kept.fetchedAt;
+  if (kept === null || age < 0 || age > (ctx.config.verification.maxAttestationAgeSeconds * 1000) / 2) return null;
+  ctx.attestations.set(seller.id, kept);
+  return kept.evidence;
+}
+
+async function readStored(ctx: BuyerContext, seller: Seller): Promise<KeptAttestation | null> {
   const row = await ctx.db.selectFrom("attestations").selectAll().where("seller_id", "=", seller.id).executeTakeFirst();
-  const age = row === undefined ? Infinity : ctx.clock().getTime() - row.fetched_at;
-  if (row === undefined || age < 0 || age > (ctx.config.verification.maxAttestationAgeSeconds * 1000) / 2) return null;
+  if (row === undefined) return null;
   const parsed = z.array(evidenceSchema).safeParse(JSON.parse(row.evidence));
-  return parsed.success ? parsed.data : null;
+  return parsed.success ? { evidence: parsed.data, fetchedAt: row.fetched_at } : null;
 }
 
 type Judged = { ok: true; attested: Attested } | { ok: false; code: string; message: string };

@@ -4,7 +4,7 @@ import type { Catalog } from "../market/catalog.ts";
 import type { Provider, Seller } from "../market/types.ts";
 import type { Chain } from "../payment/chain.ts";
 import type { Wallet } from "../payment/wallet.ts";
-import type { Assurance, Receipt } from "../receipts/schema.ts";
+import type { Assurance, Evidence, Receipt } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
 import type { AppraisalPolicy } from "../verify/policy.ts";
 import type { VerifySession } from "../verify/session.ts";
@@ -26,9 +26,14 @@ export type BuyerContext = {
   session: VerifySession;
   clock: () => Date;
   events: ReceiptEvents;
+  /** Attestation evidence by seller id, as the database holds it or fresher. */
+  attestations: Map<string, KeptAttestation>;
   /** Makes the background worker look at its queue now. A hint is the seller's word for a transaction: tried first, never trusted. */
   wakeSecondClock: (hint?: { receiptId: string; transaction: string }) => void;
 };
+
+/** Attestation evidence and when it was fetched, unix ms. */
+export type KeptAttestation = { evidence: Evidence[]; fetchedAt: number };
 
 /** Tells listeners about stored changes of receipts. */
 export type ReceiptEvents = {

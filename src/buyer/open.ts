@@ -62,6 +62,7 @@ export async function openBuyer(options: {
     nonceSecret: await journalSecret(db),
     session: createVerifySession(),
     events: createReceiptEvents(),
+    attestations: new Map(),
     wakeSecondClock: (hint) => secondClock.wake(hint),
   };
   const secondClock = startSecondClock(ctx);

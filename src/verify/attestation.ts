@@ -61,8 +61,8 @@ async function judgeAttestation(options: AttestationOptions): Promise<Attestatio
       nitro.kind === "none" ? skip("no_attestation", "The seller gave no attestation.") : ambiguous("attestation"),
     );
   const session = options.session ?? createVerifySession();
-  const document = fromBase64(nitro.evidence.document);
-  const result = nitroResultAt(await session.nitroFacts(document, policy.simulatedRoots), evaluateAt);
+  const facts = await session.nitroFacts(nitro.evidence.document, policy.simulatedRoots);
+  const result = nitroResultAt(facts, evaluateAt);
   if (!result.ok) return without(fail(result.check.replaceAll("-", "_"), `Nitro document: ${result.message}.`));
   const reference = Object.hasOwn(policy.sellers, options.sellerId) ? policy.sellers[options.sellerId] : undefined;
   const spki = fromBase64(nitro.evidence.publicKey);

@@ -1,4 +1,4 @@
-import { concatBytes, sha256, toHex, utf8, type Bytes } from "../evidence/bytes.ts";
+import { fromBase64, toBase64, type Bytes } from "../evidence/bytes.ts";
 import { TEE_SIGNATURE_ALGORITHM } from "../evidence/tee-signature.ts";
 import { readNitroFacts, type NitroFacts } from "./nitro.ts";
 
@@ -7,7 +7,8 @@ import { readNitroFacts, type NitroFacts } from "./nitro.ts";
  * judged anew at every use, and nothing kept for one document or key is used for another.
  */
 export type VerifySession = {
-  nitroFacts(document: Uint8Array, simulatedRoots: readonly string[]): Promise<NitroFacts>;
+  /** `document` in base64, as receipts carry it: it is decoded only where nothing is kept of it. */
+  nitroFacts(document: string, simulatedRoots: readonly string[]): Promise<NitroFacts>;
   /** The RSA key of a DER SubjectPublicKeyInfo for PSS with SHA-256, or null where it is none. */
   rsaKey(spki: Bytes): Promise<CryptoKey | null>;
 };
@@ -20,10 +21,9 @@ export function createVerifySession(): VerifySession {
   const keys = new Map<string, Promise<CryptoKey | null>>();
   return {
     nitroFacts: (document, simulatedRoots) =>
-      kept(facts, toHex(sha256(concatBytes(sha256(document), utf8(simulatedRoots.join())))), () =>
-        readNitroFacts(document, simulatedRoots),
-      ),
-    rsaKey: (spki) => kept(keys, toHex(sha256(spki)), () => importRsaKey(spki)),
+      // The whole of both is the key, so that nothing kept for one document or set of roots is found for another.
+      kept(facts, `${simulatedRoots.join()} ${document}`, () => readNitroFacts(fromBase64(document), simulatedRoots)),
+    rsaKey: (spki) => kept(keys, toBase64(spki), () => importRsaKey(spki)),
   };
 }
 
