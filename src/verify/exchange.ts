@@ -10,6 +10,15 @@ function checkBody(part: ReceiptCore["request"] | ReceiptCore["response"], what:
   return fail("body_hash_mismatch", `The ${what} bytes do not have the hashes that the receipt names.`);
 }
 
+/**
+ * Whether the bytes of the exchange carry the purchase's nonce: those of the request or, where they are redacted, the
+ * answer's echo of it. Null where both are redacted.
+ */
+export function carriesNonce(core: ReceiptCore): boolean | null {
+  const body = core.request.body ?? core.response.body;
+  return body === undefined ? null : readBody(body)?.["id"] === core.request.nonce;
+}
+
 /** `request`: the seller's key signed for the hash of exactly the bytes we sent, which carry our nonce. */
 export function judgeRequest(core: ReceiptCore, signature: LayerResult): LayerResult {
   const wrong = checkBody(core.request, "request");

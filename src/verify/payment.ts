@@ -4,6 +4,7 @@ import { authorizationHash, chainIdOf, isAuthorizationUsed, readTransfer } from 
 import { requestNonceOf } from "../evidence/payment-binding.ts";
 import type { LayerResult, Receipt, ReceiptCore } from "../receipts/schema.ts";
 import { allEvidence, onlyOne } from "./evidence.ts";
+import { carriesNonce } from "./exchange.ts";
 import type { AppraisalPolicy } from "./policy.ts";
 import { fail, pass, pending, skip } from "./types.ts";
 
@@ -38,6 +39,11 @@ export function judgePayment(core: ReceiptCore, policy: AppraisalPolicy): LayerR
       "The request does not carry this authorization's hash: the payment was for something else.",
     );
   }
+  // The core's own word for the nonce binds nothing: only bytes can carry it whose hash the seller signs.
+  const carried = carriesNonce(core);
+  if (carried === null)
+    return skip("bodies_redacted", "Request and answer are both redacted: nothing shows what the payment was for.");
+  if (!carried) return fail("request_not_bound", "The bytes of the exchange do not carry the authorization's hash.");
   const sentAt = Date.parse(core.request.sentAt) / 1000;
   const skew = policy.clockSkewSeconds;
   if (payment.validAfter > sentAt + skew || payment.validBefore < sentAt - skew)

@@ -235,11 +235,11 @@ describe("hostile input is refused, whatever it is", () => {
 
   test("random bytes, and documents with random bytes in them", () => {
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 300 }), fc.nat(), (noise, where) => {
+      fc.property(fc.uint8Array({ minLength: 1, maxLength: 300 }), fc.nat(), (noise, where) => {
         expect(checkOf(noise)).not.toBe("ok");
         const at = where % document.length;
         const spliced = concatBytes(document.subarray(0, at), noise, document.subarray(at));
-        if (noise.length > 0) expect(["malformed", "algorithm"]).toContain(checkOf(spliced));
+        expect(["malformed", "algorithm"]).toContain(checkOf(spliced));
       }),
       { numRuns: 500 },
     );

@@ -27,8 +27,28 @@ const exchange = (text: string) => {
   return { sha256: toHex(sha256(bytes)), keccak256: toHex(keccak256(bytes)), body: toBase64(bytes) };
 };
 
+/** What a seller with a genuine key may do wrong. What is left out is as it should be. */
+export type FixtureChanges = {
+  /** The request's text. */
+  request?: (nonce: string) => string;
+  /** The answer's text. */
+  response?: (nonce: string) => string;
+  status?: number;
+  /** How far the signed time is from the time of the request, seconds. */
+  signedAfter?: number;
+};
+
+const askedOf = (nonce: string): string =>
+  JSON.stringify({ id: nonce, inputs: [{ name: "features", shape: [1, 2], datatype: "FP32", data: [1, 2] }] });
+const answerOf = (nonce: string): string =>
+  JSON.stringify({
+    model_name: MODEL,
+    id: nonce,
+    outputs: [{ name: "class", shape: [1], datatype: "INT64", data: [1] }],
+  });
+
 /** Everything real but the money: certificates, document and signature are made here and now. */
-export async function makeFixture(): Promise<Fixture> {
+export async function makeFixture(changes: FixtureChanges = {}): Promise<Fixture> {
   const root = await createSimulatedRoot();
   const enclave = await createSimulatedEnclave({ root });
   const manifest = canonicalJson([{ name: MODEL, sha256: MODEL_DIGEST }] satisfies ManifestEntry[]);
@@ -37,23 +57,16 @@ export async function makeFixture(): Promise<Fixture> {
   const document = await enclave.attest(attestationNonce);
   const now = new Date();
   const seconds = Math.floor(now.getTime() / 1000);
+  const timestamp = seconds + (changes.signedAfter ?? 0);
   const authorizationNonce = toHex0x(crypto.getRandomValues(new Uint8Array(32)));
   const nonce = requestNonceOf(authorizationNonce);
-  const request = exchange(
-    JSON.stringify({ id: nonce, inputs: [{ name: "features", shape: [1, 2], datatype: "FP32", data: [1, 2] }] }),
-  );
-  const response = exchange(
-    JSON.stringify({
-      model_name: MODEL,
-      id: nonce,
-      outputs: [{ name: "class", shape: [1], datatype: "INT64", data: [1] }],
-    }),
-  );
+  const request = exchange((changes.request ?? askedOf)(nonce));
+  const response = exchange((changes.response ?? answerOf)(nonce));
   const signature = await enclave.sign(
     teeMessageHash({
       requestHash: fromHex(request.keccak256),
       outputHash: fromHex(response.keccak256),
-      timestamp: seconds,
+      timestamp,
     }),
   );
   const bareOffer = {
@@ -93,7 +106,7 @@ export async function makeFixture(): Promise<Fixture> {
       sentAt: now.toISOString(),
       ...request,
     },
-    response: { status: 200, receivedAt: new Date(now.getTime() + 50).toISOString(), ...response },
+    response: { status: changes.status ?? 200, receivedAt: new Date(now.getTime() + 50).toISOString(), ...response },
     offer: { ...bareOffer, offerHash: toHex(canonicalSha256(bareOffer)) },
     payment,
     evidence: [
@@ -110,7 +123,7 @@ export async function makeFixture(): Promise<Fixture> {
         teeId: enclave.keyId,
         requestHash: request.keccak256,
         outputHash: response.keccak256,
-        timestamp: seconds,
+        timestamp,
         signature: toBase64(signature),
       },
     ],

@@ -38,9 +38,15 @@ export type Chain = { ders: Uint8Array[]; keys: CryptoKeyPair[]; rootSha256: str
 const NAMES = ["CN=test root", "CN=test region", "CN=test zone", "CN=test leaf"] as const;
 const LEAF = 3;
 
+/** Bits of a certificate's key usage. Named here, where the library that has them is loaded as it wants to be. */
+export const USAGE = KeyUsageFlags;
+
 /** A certificate extension of a private kind. */
 export const privateExtension = (critical: boolean): Extension =>
   new Extension("1.3.6.1.4.1.55555.1", critical, new Uint8Array([0x05, 0x00]));
+
+/** Name constraints (RFC 5280 §4.2.1.10) that name nothing. */
+export const nameConstraints = (): Extension => new Extension("2.5.29.30", true, new Uint8Array([0x30, 0x00]));
 
 /** Makes a chain of four certificates, each valid for an hour around now but for what is changed. */
 export async function makeChain(changes: ChainChanges = {}): Promise<Chain> {
