@@ -1,8 +1,7 @@
 import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import type { Db } from "../storage/database.ts";
-import { bareCore } from "./receipt.ts";
-import type { Receipt, ReceiptCore } from "./schema.ts";
+import type { Receipt } from "./schema.ts";
 
 /** `prev` of the first entry. */
 export const GENESIS = "0".repeat(64);
@@ -16,9 +15,8 @@ export const hashEntry = (entry: LogEntry): string => toHex(canonicalSha256(entr
 /** sha256(JCS(value)) of a later evidence or an appraisal as it stands in the receipt, hex. */
 export const digestOf = (value: unknown): string => toHex(canonicalSha256(value));
 
-/** What an entry of kind `receipt` or `import` records: the core without bodies, and the evidence an imported file came with. */
-export const firstDigest = (core: ReceiptCore, later: Receipt["later"]): string =>
-  digestOf({ core: bareCore(core), later });
+/** What an entry of kind `receipt` or `import` records: the id, which is the core's hash, and the evidence an imported file came with. */
+export const firstDigest = ({ id }: Receipt, later: Receipt["later"]): string => digestOf({ id, later });
 
 /**
  * Appends an entry inside the caller's immediate transaction, so that number and predecessor are true across processes.
@@ -26,17 +24,21 @@ export const firstDigest = (core: ReceiptCore, later: Receipt["later"]): string 
  */
 export async function appendEntry(
   tx: Db,
-  options: { receipt: Receipt; at: Date } & (
-    | { kind: "receipt" | "import" }
-    | { kind: "later" | "appraisal"; value: unknown }
-  ),
+  options: {
+    receipt: Receipt;
+    at: Date;
+    /** The newest entry, where the caller has just appended it. */
+    after?: { seq: number; hash: string };
+  } & ({ kind: "receipt" | "import" } | { kind: "later" | "appraisal"; value: unknown }),
 ): Promise<NonNullable<Receipt["log"]>> {
-  const last = await tx.selectFrom("log").select(["seq", "hash"]).orderBy("seq", "desc").limit(1).executeTakeFirst();
+  const last =
+    options.after ??
+    (await tx.selectFrom("log").select(["seq", "hash"]).orderBy("seq", "desc").limit(1).executeTakeFirst());
   const entry: LogEntry = {
     seq: (last?.seq ?? 0) + 1,
     kind: options.kind,
     receiptId: options.receipt.id,
-    digest: "value" in options ? digestOf(options.value) : firstDigest(options.receipt.core, options.receipt.later),
+    digest: "value" in options ? digestOf(options.value) : firstDigest(options.receipt, options.receipt.later),
     at: options.at.getTime(),
     prev: last?.hash ?? GENESIS,
   };

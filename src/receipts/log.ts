@@ -183,7 +183,7 @@ function alteredPart(row: ReceiptsTable, { first, later, appraisals }: Recorded)
   // Evidence that an imported receipt came with is recorded with its import and not one by one.
   const came = receipt.later.length - later.length;
   if (came < 0 || (first.kind === "receipt" && came > 0)) return "later evidence";
-  if (first.digest !== firstDigest(receipt.core, receipt.later.slice(0, came))) return "core";
+  if (first.digest !== firstDigest(receipt, receipt.later.slice(0, came))) return "core";
   if (!sameList(receipt.later.slice(came).map(digestOf), later)) return "later evidence";
   if (!sameList(receipt.appraisals.map(digestOf), appraisals)) return "list of appraisals";
   const { log } = receipt;

@@ -88,7 +88,7 @@ async function insert(
 ): Promise<Receipt> {
   const log = await appendEntry(tx, { kind, receipt, at });
   if (appraisal !== undefined) {
-    await appendEntry(tx, { kind: "appraisal", receipt, value: appraisal, at: new Date(appraisal.at) });
+    await appendEntry(tx, { kind: "appraisal", receipt, value: appraisal, at: new Date(appraisal.at), after: log });
   }
   const stored: Receipt = { ...receipt, appraisals: appraisal === undefined ? [] : [appraisal], log };
   await tx

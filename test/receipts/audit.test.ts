@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { toHex, utf8 } from "../../src/evidence/bytes.ts";
 import { canonicalSha256 } from "../../src/evidence/canonical.ts";
 import { auditLog } from "../../src/receipts/log.ts";
-import { bareCore, createReceipt, redactReceipt } from "../../src/receipts/receipt.ts";
+import { createReceipt, redactReceipt } from "../../src/receipts/receipt.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
 import { addReceipt, appendAppraisal } from "../../src/receipts/store.ts";
 import type { Db } from "../../src/storage/database.ts";
@@ -59,14 +59,14 @@ describe("a log that is whole", () => {
     const sha = (value: unknown): string => toHex(canonicalSha256(value));
     expect(log.map(({ digest }) => digest)).toEqual(
       [
-        { core: bareCore(bought.core), later: [] },
+        { id: bought.id, later: [] },
         bought.appraisals[0],
-        { core: bareCore(imported.core), later: imported.later },
+        { id: imported.id, later: imported.later },
         bought.later[0],
         bought.later[1],
         bought.appraisals[1],
         imported.appraisals[0],
-        { core: bareCore(plain.core), later: [] },
+        { id: plain.id, later: [] },
         plain.appraisals[0],
       ].map(sha),
     );
