@@ -1,5 +1,12 @@
 import { randomBytes } from "node:crypto";
-import { acceptedContent, createRequestStateCodec, inputRequired, type InputRequiredResult, type RequestStateCodec, type ServerContext } from "@modelcontextprotocol/server";
+import {
+  acceptedContent,
+  createRequestStateCodec,
+  inputRequired,
+  type InputRequiredResult,
+  type RequestStateCodec,
+  type ServerContext,
+} from "@modelcontextprotocol/server";
 import { z } from "zod";
 import type { ApprovalDecision, ApprovalRequest } from "../src/buyer/types.ts";
 
@@ -34,7 +41,8 @@ export function createApprovals(): Approvals {
       return {
         idempotencyKey: state.idempotencyKey,
         // An answer to another offer than the present one is no answer: the person is asked again.
-        decide: (request) => (request.digest !== state.asked ? "ask_later" : answer?.approve === true ? "approved" : "declined"),
+        decide: (request) =>
+          request.digest !== state.asked ? "ask_later" : answer?.approve === true ? "approved" : "declined",
       };
     },
     async ask(request, { digest, idempotencyKey }) {

@@ -15,7 +15,11 @@ import type { Approvals, Decide } from "./approval.ts";
 import type { Proof402ServerOptions } from "./server.ts";
 
 /** Answers one `tools/call`, in one round or more. */
-export type Caller = (definition: ToolDefinition, args: unknown, context: ServerContext) => Promise<CallToolResult | InputRequiredResult>;
+export type Caller = (
+  definition: ToolDefinition,
+  args: unknown,
+  context: ServerContext,
+) => Promise<CallToolResult | InputRequiredResult>;
 
 /** Everything here belongs to one connection. */
 export function createCaller(options: Proof402ServerOptions & { approvals: Approvals; server: McpServer }): Caller {
@@ -28,7 +32,8 @@ export function createCaller(options: Proof402ServerOptions & { approvals: Appro
 
   return async (definition, args, context) => {
     const digest = digestOf(definition.name, args);
-    if (digest === null) return resultOf(invalidInput(definition.name, [{ path: [], message: "must be plain JSON data" }]));
+    if (digest === null)
+      return resultOf(invalidInput(definition.name, [{ path: [], message: "must be plain JSON data" }]));
     const { id } = context.mcpReq;
     const answered = approvals.answered(context, digest);
     const idempotencyKey = answered?.idempotencyKey ?? `mcp-${toHex(canonicalSha256([connection, id, digest]))}`;
@@ -86,7 +91,9 @@ function progressOf(
     report({ message, done, total }) {
       if (done <= (reached.get(mcpReq.id) ?? 0)) return;
       reached.set(mcpReq.id, done);
-      sending.push(mcpReq.notify({ method: "notifications/progress", params: { progressToken, progress: done, total, message } }));
+      sending.push(
+        mcpReq.notify({ method: "notifications/progress", params: { progressToken, progress: done, total, message } }),
+      );
     },
     // A client that has gone away must not stop a purchase that is under way.
     sent: () => Promise.allSettled(sending),

@@ -1,4 +1,9 @@
-import { ResourceNotFoundError, ResourceTemplate, type McpRequestContext, type McpServer } from "@modelcontextprotocol/server";
+import {
+  ResourceNotFoundError,
+  ResourceTemplate,
+  type McpRequestContext,
+  type McpServer,
+} from "@modelcontextprotocol/server";
 import type { Buyer } from "../src/buyer/types.ts";
 import { fromUtf8 } from "../src/evidence/bytes.ts";
 import { Proof402Error } from "../src/errors.ts";
@@ -12,7 +17,11 @@ const LISTED = 50;
  * Offers stored receipts as resources and tells subscribers when one changes. Returns the way to the buyer that tools
  * must use: changes are watched from the moment it is opened.
  */
-export function offerReceipts(server: McpServer, open: () => Promise<Buyer>, era: McpRequestContext["era"]): () => Promise<Buyer> {
+export function offerReceipts(
+  server: McpServer,
+  open: () => Promise<Buyer>,
+  era: McpRequestContext["era"],
+): () => Promise<Buyer> {
   const isWanted = era === "legacy" ? keepSubscriptions(server) : (): boolean => true;
   let unsubscribe: (() => void) | null = null;
   const buyer = async (): Promise<Buyer> => {
@@ -35,8 +44,14 @@ export function offerReceipts(server: McpServer, open: () => Promise<Buyer>, era
   server.registerResource(
     "receipt",
     new ResourceTemplate(`${SCHEME}{id}`, { list: async () => ({ resources: await listed(buyer) }) }),
-    { title: "Proof receipt", description: "A stored proof receipt with its evidence, as a self-contained file.", mimeType: "application/json" },
-    async (uri, { id }) => ({ contents: [{ uri: uri.href, mimeType: "application/json", text: await read(buyer, uri, String(id)) }] }),
+    {
+      title: "Proof receipt",
+      description: "A stored proof receipt with its evidence, as a self-contained file.",
+      mimeType: "application/json",
+    },
+    async (uri, { id }) => ({
+      contents: [{ uri: uri.href, mimeType: "application/json", text: await read(buyer, uri, String(id)) }],
+    }),
   );
   return buyer;
 }
@@ -55,7 +70,9 @@ function keepSubscriptions({ server }: McpServer): (uri: string) => boolean {
   return (uri) => wanted.has(uri);
 }
 
-async function listed(buyer: () => Promise<Buyer>): Promise<{ uri: string; name: string; title: string; mimeType: string }[]> {
+async function listed(
+  buyer: () => Promise<Buyer>,
+): Promise<{ uri: string; name: string; title: string; mimeType: string }[]> {
   try {
     const receipts = await (await buyer()).listReceipts({ limit: LISTED });
     return receipts.map((receipt) => ({
@@ -75,7 +92,8 @@ async function read(buyer: () => Promise<Buyer>, uri: URL, id: string): Promise<
   try {
     return fromUtf8(serializeReceipt(await (await buyer()).getReceipt(id)));
   } catch (error) {
-    if (Proof402Error.isInstance(error) && error.code === "receipt_not_found") throw new ResourceNotFoundError(uri.href);
+    if (Proof402Error.isInstance(error) && error.code === "receipt_not_found")
+      throw new ResourceNotFoundError(uri.href);
     throw error;
   }
 }

@@ -33,7 +33,10 @@ function shallow(output: z.ZodObject): JsonSchema {
   const { properties: error = {} } = z.toJSONSchema(toolErrorSchema, { io: "output" });
   return {
     type: "object",
-    properties: { ...Object.fromEntries(Object.entries(properties).map(([name, field]) => [name, typeOnly(field)])), error: { type: "object", properties: error } },
+    properties: {
+      ...Object.fromEntries(Object.entries(properties).map(([name, field]) => [name, typeOnly(field)])),
+      error: { type: "object", properties: error },
+    },
   };
 }
 

@@ -26,7 +26,10 @@ const LISTING_TTL_MS = 3_600_000;
  * Text and structured content each stand alone; failures are results with `isError` and a machine code, never protocol
  * errors. Receipts are resources `receipt://{id}`, and subscribers are told when a verdict moves.
  */
-export function createProof402Server(options: Proof402ServerOptions, { era }: Pick<McpRequestContext, "era"> = { era: "legacy" }): McpServer {
+export function createProof402Server(
+  options: Proof402ServerOptions,
+  { era }: Pick<McpRequestContext, "era"> = { era: "legacy" },
+): McpServer {
   const approvals = createApprovals();
   const server = new McpServer(
     { name: "proof402", title: "proof402", version: VERSION },

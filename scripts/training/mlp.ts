@@ -38,7 +38,7 @@ export function createMlp(widths: readonly number[], head: Head, random: () => n
 }
 
 /** Activations of every layer, input first; the last are the raw outputs before the head. */
-export function forward(model: Mlp, x: readonly number[]): Float64Array[] {
+function forward(model: Mlp, x: readonly number[]): Float64Array[] {
   const activations = [Float64Array.from(x)];
   for (const [index, layer] of model.layers.entries()) {
     const input = activations[index] ?? new Float64Array();

@@ -44,10 +44,7 @@ const wireOf = (ctx: BuyerContext, call: Call, { seller, model }: Candidate, att
   ctx.providerOf(seller).buildRequest(seller, model, call.request.input, requestNonceOf(nonceOf(ctx, call, attempt)));
 
 /** Steps 1 and 2. */
-export async function chooseAndAttest(
-  ctx: BuyerContext,
-  call: Call,
-): Promise<{ candidate: Candidate; attested: Attested }> {
+async function chooseAndAttest(ctx: BuyerContext, call: Call): Promise<{ candidate: Candidate; attested: Attested }> {
   const { request, options, assurance } = call;
   const candidate = chooseCandidate({
     listings: await ctx.catalog.listings(options.signal === undefined ? {} : { signal: options.signal }),

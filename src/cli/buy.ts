@@ -42,7 +42,8 @@ export async function buy(model: string, options: Options, command: Command): Pr
             progress: ({ message, done, total }) => note(`[${done}/${total}] ${message}`),
             ...(process.stdin.isTTY && process.stderr.isTTY ? { approve: askAtTerminal } : {}),
           },
-          exit: (data) => exitOfVerdict((data as { receipt: { verdict: Verdict } }).receipt.verdict, options.wait === "verified"),
+          exit: (data) =>
+            exitOfVerdict((data as { receipt: { verdict: Verdict } }).receipt.verdict, options.wait === "verified"),
           onError: ({ money }) => {
             if (money !== "not-moved") note(`To ask again without paying twice, add: --key ${key}`);
           },
@@ -65,7 +66,12 @@ function exitOfVerdict(verdict: Verdict, waited: boolean): number {
 async function readInput(given: string): Promise<unknown> {
   const next = `Give JSON such as '{"features":[0.1,0.2]}', @file.json, or - for standard input.`;
   try {
-    const text = given === "-" ? await readStream(process.stdin) : given.startsWith("@") ? await readFile(given.slice(1), "utf8") : given;
+    const text =
+      given === "-"
+        ? await readStream(process.stdin)
+        : given.startsWith("@")
+          ? await readFile(given.slice(1), "utf8")
+          : given;
     return JSON.parse(text) as unknown;
   } catch (error) {
     throw new Proof402Error("invalid_input", "--input is not readable JSON.", { next, cause: error });
@@ -75,7 +81,9 @@ async function readInput(given: string): Promise<unknown> {
 async function askAtTerminal(request: ApprovalRequest): Promise<ApprovalDecision> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    return (await terminal.question(`${request.message} [y/N] `)).trim().toLowerCase() === "y" ? "approved" : "declined";
+    return (await terminal.question(`${request.message} [y/N] `)).trim().toLowerCase() === "y"
+      ? "approved"
+      : "declined";
   } finally {
     terminal.close();
   }

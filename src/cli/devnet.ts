@@ -22,7 +22,10 @@ export async function devnet(options: Options, command: Command): Promise<number
   const directory = resolve(options.dir);
   await keepForeignConfig(join(directory, CONFIG_FILE));
   const { startDevnet, writeDevnet } = await import("../devnet/index.ts");
-  const market = await startDevnet({ ...(ports === null ? {} : { ports }), ...(blockSeconds === undefined ? {} : { blockSeconds }) });
+  const market = await startDevnet({
+    ...(ports === null ? {} : { ports }),
+    ...(blockSeconds === undefined ? {} : { blockSeconds }),
+  });
   try {
     const { config } = await writeDevnet(market, directory);
     const { rpcUrl, chainId, token, facilitatorUrl, sellers } = market;
@@ -45,7 +48,9 @@ export async function devnet(options: Options, command: Command): Promise<number
 async function keepForeignConfig(path: string): Promise<void> {
   const text = await readFile(path, "utf8").catch(() => null);
   if (text === null || isDevnetConfig(text)) return;
-  throw new Proof402Error("config_exists", `${path} is not a devnet's configuration and is not written over.`, { next: "Name another directory with --dir." });
+  throw new Proof402Error("config_exists", `${path} is not a devnet's configuration and is not written over.`, {
+    next: "Name another directory with --dir.",
+  });
 }
 
 function isDevnetConfig(text: string): boolean {
@@ -60,7 +65,9 @@ function isDevnetConfig(text: string): boolean {
 function readSeconds(given: string | undefined): number | undefined {
   if (given === undefined) return undefined;
   if (/^[1-9][0-9]{0,3}$/.test(given)) return Number(given);
-  throw new Proof402Error("usage", "--block-seconds takes a whole number of seconds.", { next: "Leave it out for a block per transaction." });
+  throw new Proof402Error("usage", "--block-seconds takes a whole number of seconds.", {
+    next: "Leave it out for a block per transaction.",
+  });
 }
 
 function readPorts(given: string | undefined): Partial<Record<(typeof PORT_NAMES)[number], number>> | null {
@@ -70,7 +77,9 @@ function readPorts(given: string | undefined): Partial<Record<(typeof PORT_NAMES
     const [name, port = ""] = pair.split("=");
     const known = PORT_NAMES.find((one) => one === name);
     if (known === undefined || !/^[1-9][0-9]{0,4}$/.test(port) || Number(port) > 65_535) {
-      throw new Proof402Error("usage", "--ports takes pairs such as chain=8545,attested=4021.", { next: `Names: ${PORT_NAMES.join(", ")}.` });
+      throw new Proof402Error("usage", "--ports takes pairs such as chain=8545,attested=4021.", {
+        next: `Names: ${PORT_NAMES.join(", ")}.`,
+      });
     }
     ports[known] = Number(port);
   }

@@ -62,9 +62,17 @@ function buildProgram(): Command {
     .option("--seller <id>", "only from this seller")
     .addOption(assurance)
     .option("--max-usd <amount>", "most this call may cost")
-    .addOption(new Option("--wait <until>", "return with the answer or when settlement is checked").choices(["answer", "verified"]))
+    .addOption(
+      new Option("--wait <until>", "return with the answer or when settlement is checked").choices([
+        "answer",
+        "verified",
+      ]),
+    )
     .option("--key <key>", "idempotency key: the same key never pays twice")
-    .addHelpText("after", `\nExample: proof402 buy eth-risk --input '{"features":[-0.012,-0.034,-0.081,0.62,0.74,-0.19,1.8,0.21]}' --seller attested --wait verified`)
+    .addHelpText(
+      "after",
+      `\nExample: proof402 buy eth-risk --input '{"features":[-0.012,-0.034,-0.081,0.62,0.74,-0.19,1.8,0.21]}' --seller attested --wait verified`,
+    )
     .action(lazily(async () => (await import("./buy.ts")).buy));
 
   const receipts = program.command("receipts").description("stored receipts");
@@ -95,7 +103,10 @@ function buildProgram(): Command {
     .description("check a receipt from its own evidence, offline (- reads standard input)")
     .option("--at <time>", "judge as of this time, or now (default: when it was bought)")
     .addOption(assurance)
-    .addHelpText("after", "\nExample: proof402 verify receipt.json\nExits 0 verified, 1 failed, 2 pending or unverified, 64 unreadable.")
+    .addHelpText(
+      "after",
+      "\nExample: proof402 verify receipt.json\nExits 0 verified, 1 failed, 2 pending or unverified, 64 unreadable.",
+    )
     .action(lazily(async () => (await import("./verify.ts")).verify));
 
   program
@@ -132,7 +143,9 @@ function report(error: unknown, json: boolean): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   const ours = Proof402Error.isInstance(error);
   const code = ours ? error.code : "internal_error";
-  const message = ours ? error.message : `An unexpected ${error instanceof Error ? error.name : "error"} stopped the command.`;
+  const message = ours
+    ? error.message
+    : `An unexpected ${error instanceof Error ? error.name : "error"} stopped the command.`;
   const money = ours ? error.money : "may-move";
   const next = ours ? error.next : "Look at spending before trying again.";
   if (json) printJson({ error: { code, message, money, next } });

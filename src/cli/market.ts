@@ -9,7 +9,9 @@ import { withBuyer, withStore } from "./session.ts";
 /** `proof402 models`. */
 export async function showModels(model: string | undefined, _options: unknown, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
-  return withBuyer(rest, (buyer) => runTool(listModels as unknown as ToolDefinition, model === undefined ? {} : { model }, { buyer, json }));
+  return withBuyer(rest, (buyer) =>
+    runTool(listModels as unknown as ToolDefinition, model === undefined ? {} : { model }, { buyer, json }),
+  );
 }
 
 /** `proof402 spending`. With `--reconcile` every open authorization is first looked up on chain. */
@@ -30,7 +32,11 @@ export async function auditReceipts(_options: unknown, command: Command): Promis
   const { json = false, ...rest } = globals(command);
   const result = await withStore(rest, auditLog);
   if (json) printJson(result);
-  else if (result.ok) print(`The log is whole: ${result.entries} entries, ${result.receipts} receipts. Head ${result.head}`);
-  else print(`The log is BROKEN at entry ${result.seq ?? "(none)"}, receipt ${result.receiptId ?? "(none)"}: ${result.message} [${result.code}]`);
+  else if (result.ok)
+    print(`The log is whole: ${result.entries} entries, ${result.receipts} receipts. Head ${result.head}`);
+  else
+    print(
+      `The log is BROKEN at entry ${result.seq ?? "(none)"}, receipt ${result.receiptId ?? "(none)"}: ${result.message} [${result.code}]`,
+    );
   return result.ok ? EXIT.ok : EXIT.failed;
 }

@@ -10,7 +10,9 @@ const READ_AT_MOST = 8_000_001;
 export async function readReceiptFile(path: string): Promise<Receipt> {
   const parsed = parseReceipt(await readBounded(path));
   if (parsed.ok) return parsed.receipt;
-  throw new Proof402Error(parsed.code, parsed.message, { next: "Get the receipt again from where it was made; this file cannot be trusted." });
+  throw new Proof402Error(parsed.code, parsed.message, {
+    next: "Get the receipt again from where it was made; this file cannot be trusted.",
+  });
 }
 
 async function readBounded(path: string): Promise<Uint8Array> {
@@ -25,6 +27,9 @@ async function readBounded(path: string): Promise<Uint8Array> {
     }
     return Buffer.concat(chunks);
   } catch (error) {
-    throw new Proof402Error("receipt_unreadable", `${path} could not be read.`, { next: "Check the path.", cause: error });
+    throw new Proof402Error("receipt_unreadable", `${path} could not be read.`, {
+      next: "Check the path.",
+      cause: error,
+    });
   }
 }

@@ -17,7 +17,9 @@ export async function listReceipts(options: { limit: string }, command: Command)
   const receipts = await withStore(rest, (db) => newestReceipts(db, { limit }));
   const summaries = receipts.map((receipt) => summarize(receipt, newestAppraisal(receipt)));
   if (json) printJson({ receipts: summaries });
-  else for (const s of summaries) print(`${s.at}  ${s.verdict.padEnd(10)} ${s.assurance.padEnd(8)} ${s.seller}/${s.model}  ${s.id}`);
+  else
+    for (const s of summaries)
+      print(`${s.at}  ${s.verdict.padEnd(10)} ${s.assurance.padEnd(8)} ${s.seller}/${s.model}  ${s.id}`);
   if (!json && summaries.length === 0) note("No receipts are stored.");
   return EXIT.ok;
 }
@@ -27,7 +29,9 @@ export async function showReceipt(id: string, options: { wait?: string }, comman
   const { json = false, ...rest } = globals(command);
   const waitSeconds = Math.min(600, Math.max(0, Number(options.wait ?? 0) || 0));
   const receipt =
-    waitSeconds === 0 ? await withStore(rest, (db) => storedReceipt(db, id)) : await withBuyer(rest, (buyer) => buyer.getReceipt(id, { waitSeconds }));
+    waitSeconds === 0
+      ? await withStore(rest, (db) => storedReceipt(db, id))
+      : await withBuyer(rest, (buyer) => buyer.getReceipt(id, { waitSeconds }));
   if (json) printJson(receipt);
   else print(`Receipt ${receipt.id}\n${layerTable(newestAppraisal(receipt))}`);
   return EXIT.ok;
@@ -42,9 +46,15 @@ export async function exportReceipt(
 ): Promise<number> {
   const { json = false, ...rest } = globals(command);
   const receipt = await withStore(rest, (db) => storedReceipt(db, id));
-  const shared = redactReceipt(receipt, { request: options.redactRequest === true, response: options.redactResponse === true });
+  const shared = redactReceipt(receipt, {
+    request: options.redactRequest === true,
+    response: options.redactResponse === true,
+  });
   await writeFile(file, serializeReceipt(shared)).catch((error: unknown) => {
-    throw new Proof402Error("file_unwritable", `${file} could not be written.`, { next: "Check the path.", cause: error });
+    throw new Proof402Error("file_unwritable", `${file} could not be written.`, {
+      next: "Check the path.",
+      cause: error,
+    });
   });
   if (json) printJson({ id, file });
   else note(`Wrote ${file}`);

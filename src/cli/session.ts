@@ -10,7 +10,8 @@ import { openDatabase, type Db } from "../storage/database.ts";
 import type { GlobalOptions } from "./globals.ts";
 
 /** The configuration named on the command line or found as `loadConfig` finds it. */
-export const configOf = (options: GlobalOptions): Promise<Config> => loadConfig(options.config === undefined ? {} : { path: options.config });
+export const configOf = (options: GlobalOptions): Promise<Config> =>
+  loadConfig(options.config === undefined ? {} : { path: options.config });
 
 /** Opens a buyer over the configuration and its wallet, if there is one. */
 export async function openFor(options: GlobalOptions): Promise<Buyer> {

@@ -14,7 +14,12 @@ import { configOf, storedReceipt, withStore } from "./session.ts";
 
 type Options = { at?: string; assurance?: string };
 
-const EXIT_OF: Record<Verdict, number> = { verified: EXIT.ok, failed: EXIT.failed, pending: EXIT.open, unverified: EXIT.open };
+const EXIT_OF: Record<Verdict, number> = {
+  verified: EXIT.ok,
+  failed: EXIT.failed,
+  pending: EXIT.open,
+  unverified: EXIT.open,
+};
 
 /**
  * `proof402 verify FILE|ID`: judges a receipt from its own evidence, offline. A file needs no wallet and no database, and
@@ -28,7 +33,10 @@ export async function verify(target: string, options: Options, command: Command)
   const { receipt, wanted } = await readTarget(target, rest, config?.verification.assurance ?? "attested");
   const appraisal = await appraise({
     receipt,
-    policy: config === null ? appraisalPolicySchema.parse({ assurance: assurance ?? wanted }) : appraisalPolicyOf(config, assurance ?? wanted),
+    policy:
+      config === null
+        ? appraisalPolicySchema.parse({ assurance: assurance ?? wanted })
+        : appraisalPolicyOf(config, assurance ?? wanted),
     now: new Date(),
     evaluateAt: at ?? new Date(receipt.core.response.receivedAt),
   });
@@ -45,13 +53,23 @@ async function configIfAny(options: GlobalOptions): Promise<Config | null> {
   try {
     return await configOf(options);
   } catch (error) {
-    if (options.config === undefined && !process.env["PROOF402_CONFIG"] && Proof402Error.isInstance(error) && error.code === "config_not_found") return null;
+    if (
+      options.config === undefined &&
+      !process.env["PROOF402_CONFIG"] &&
+      Proof402Error.isInstance(error) &&
+      error.code === "config_not_found"
+    )
+      return null;
     throw error;
   }
 }
 
 /** The receipt and the assurance to judge it by: what a stored purchase was asked for. A file's own word on that counts nothing. */
-async function readTarget(target: string, options: GlobalOptions, byDefault: Assurance): Promise<{ receipt: Receipt; wanted: Assurance }> {
+async function readTarget(
+  target: string,
+  options: GlobalOptions,
+  byDefault: Assurance,
+): Promise<{ receipt: Receipt; wanted: Assurance }> {
   if (!/^p402_[a-z2-7]{52}$/.test(target)) return { receipt: await readReceiptFile(target), wanted: byDefault };
   const receipt = await withStore(options, (db) => storedReceipt(db, target));
   return { receipt, wanted: wantedAssurance(receipt, byDefault) };
@@ -70,4 +88,5 @@ function readTime(given: string | undefined): Date | undefined {
   return at;
 }
 
-const usage = (message: string): Proof402Error => new Proof402Error("usage", message, { next: "See proof402 verify --help." });
+const usage = (message: string): Proof402Error =>
+  new Proof402Error("usage", message, { next: "See proof402 verify --help." });

@@ -6,7 +6,7 @@ import { ASSURANCES } from "../receipts/schema.ts";
 const seconds = z.int().min(1).max(86_400);
 
 /** A chain the buyer reads settlements from. */
-export const networkSchema = z.strictObject({
+const networkSchema = z.strictObject({
   network: z.string().regex(/^eip155:[1-9][0-9]{0,19}$/, "CAIP-2 id such as eip155:8453"),
   rpcUrl: z.url({ protocol: /^https?$/ }),
   /** Blocks on top of the transfer's before it counts as settled. */

@@ -46,7 +46,7 @@ export const modelMetadata = (model: LoadedModel): Record<string, unknown> => ({
 });
 
 /** A model's version is the beginning of its file's SHA-256. */
-export const versionOf = (model: LoadedModel): string => model.sha256.slice(0, 16);
+const versionOf = (model: LoadedModel): string => model.sha256.slice(0, 16);
 
 /** Reads an inference request and checks it against the model's metadata. */
 export function readInferRequest(model: LoadedModel, body: Uint8Array): InferRequest | OipError {

@@ -253,7 +253,6 @@ export type ReceiptCore = z.infer<typeof coreSchema>;
 export type Evidence = z.infer<typeof evidenceSchema>;
 export type KnownEvidence = z.infer<typeof knownEvidence>;
 export type NitroEvidence = z.infer<typeof nitroEvidence>;
-export type ManifestEvidence = z.infer<typeof manifestEvidence>;
 export type TeeSignatureEvidence = z.infer<typeof teeSignatureEvidence>;
 export type SettlementEvidence = z.infer<typeof settlementEvidence>;
 export type Appraisal = z.infer<typeof appraisalSchema>;

@@ -14,4 +14,4 @@ export const tools = [
   spending,
 ] as unknown as readonly ToolDefinition[];
 
-export { buyInference, getReceipt, listModels, spending, verifyReceipt };
+export { buyInference, listModels, spending, verifyReceipt };

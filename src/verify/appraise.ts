@@ -96,7 +96,7 @@ export async function appraise(
 }
 
 /** Verdict of the layers under a policy (DESIGN §2). Missing evidence is never a pass. */
-export function verdictOf(layers: Layers, policy: AppraisalPolicy, assurance: Assurance): Verdict {
+function verdictOf(layers: Layers, policy: AppraisalPolicy, assurance: Assurance): Verdict {
   const required = requiredLayers(policy);
   const status = (layer: Layer): LayerResult["status"] => layers[layer].status;
   const heeded = policy.assurance === "none" ? NEVER_IGNORED : NOR_WHERE_ASKED;

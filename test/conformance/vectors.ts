@@ -4,7 +4,7 @@ import { z } from "zod";
 import { VERIFIERS } from "./verifiers.ts";
 
 /** The name of a manifest: a folder of vectors says with it what each file must come to. */
-export const MANIFEST = "vectors.json";
+const MANIFEST = "vectors.json";
 const DEFAULT_KIND = "tee.nitro";
 
 const vectorSchema = z.object({

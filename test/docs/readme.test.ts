@@ -48,7 +48,7 @@ describe("the README", () => {
   test("runs: every line of its command blocks", async () => {
     const env = { PROOF402_CONFIG: config };
     const lines = blocks("sh").flatMap((block) => block.split("\n").filter((line) => line.trim() !== ""));
-    const ran: string[] = [];
+    const ran: { line: string; problem: string | null }[] = [];
     for (const line of lines) {
       const words = line.match(/'[^']*'|\S+/g)?.map((word) => word.replace(/^'|'$/g, "")) ?? [];
       // The first two commands are what is running now; the market has a test of its own; installing is npm's.
@@ -58,17 +58,9 @@ describe("the README", () => {
         line.includes("proof402 devnet")
       )
         continue;
-      if (words[0] === "npx" && words[1] === "proof402") {
-        const result = await runCli(words.slice(2), { env });
-        expect(result.code, `${line}\n${result.stderr}`).toBe(0);
-        ran.push(line);
-      } else {
-        // Installing into a client: what it will start must be our server.
-        expect(words.slice(0, 4), line).toEqual(["claude", "mcp", "add", "proof402"]);
-        expect(words.slice(words.indexOf("--") + 1)).toEqual(["npx", "-y", "proof402", "mcp"]);
-        ran.push(line);
-      }
+      ran.push({ line, problem: words[0] === "npx" ? await problemOf(words.slice(2), env) : clientProblem(words) });
     }
+    expect(ran.filter(({ problem }) => problem !== null)).toEqual([]);
     expect(ran.length).toBeGreaterThanOrEqual(6);
   });
 
@@ -120,6 +112,19 @@ describe("the README", () => {
     expect(await verdictOf(new TextEncoder().encode("{}"))).toBe("refused: receipt_malformed");
   });
 });
+
+/** What a command of ours printed as it failed, or null. */
+async function problemOf(args: string[], env: Record<string, string>): Promise<string | null> {
+  const { code, stderr } = await runCli(args, { env });
+  return code === 0 ? null : `exit ${code}: ${stderr}`;
+}
+
+/** Installing into a client: what it will start must be our server. */
+function clientProblem(words: string[]): string | null {
+  const adds = words.slice(0, 4).join(" ") === "claude mcp add proof402";
+  const starts = words.slice(words.indexOf("--") + 1).join(" ") === "npx -y proof402 mcp";
+  return adds && starts ? null : "not a command that the tests know";
+}
 
 type Entry = { command: string; args: string[] };
 

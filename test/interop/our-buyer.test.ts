@@ -5,7 +5,7 @@ import { Hono } from "hono";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { serveLocally, type Served } from "../../src/devnet/index.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
-import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { openMarket, type Market } from "../support/devnet.ts";
 
 let market: Market;
 beforeAll(async () => {

@@ -65,7 +65,7 @@ export function accept(changes: Record<string, unknown> = {}, policy: PaymentPol
   return chosen.accepted;
 }
 
-export const wire: WireRequest = {
+const wire: WireRequest = {
   method: "POST",
   url: "http://127.0.0.1:9/v2/models/m/infer",
   path: "/v2/models/m/infer",

@@ -26,7 +26,9 @@ const buy = (...args: string[]) => cli("buy", "eth-risk", "--input", input, ...a
 beforeAll(async () => {
   market = await openMarket();
   ({ config } = await writeDevnet(market.devnet, market.directory));
-  const bought = JSON.parse((await buy("--json", "--seller", "attested", "--wait", "verified")).stdout) as { receipt: { id: string } };
+  const bought = JSON.parse((await buy("--json", "--seller", "attested", "--wait", "verified")).stdout) as {
+    receipt: { id: string };
+  };
   receiptFile = join(market.directory, "receipt.json");
   await cli("receipts", "export", bought.receipt.id, receiptFile);
   const parsed = parseReceipt(await readFile(receiptFile));
@@ -51,7 +53,19 @@ describe("verify", () => {
     expect(stderr).toBe("");
     expect(stdout).toContain("VERIFIED");
     expect(stdout).toContain("SIMULATED");
-    for (const layer of ["platform", "code", "key", "freshness", "request", "response", "model", "computation", "payment", "settlement", "inclusion"]) {
+    for (const layer of [
+      "platform",
+      "code",
+      "key",
+      "freshness",
+      "request",
+      "response",
+      "model",
+      "computation",
+      "payment",
+      "settlement",
+      "inclusion",
+    ]) {
       expect(stdout).toMatch(new RegExp(`^${layer} +(?:pass|skip|unsupported)`, "m"));
     }
     expect(stdout).toContain("does not prove");
@@ -62,7 +76,11 @@ describe("verify", () => {
     if (first === undefined) throw new Error("a bought receipt is appraised");
     // Evidence is left out, as a seller would who has none, and the file says that none was asked for.
     const bare = createReceipt({ ...receipt.core, seller: { ...receipt.core.seller, keyId: null }, evidence: [] });
-    const forged: Receipt = { ...bare, later: receipt.later, appraisals: [{ ...first, wanted: "none", verdict: "verified" }] };
+    const forged: Receipt = {
+      ...bare,
+      later: receipt.later,
+      appraisals: [{ ...first, wanted: "none", verdict: "verified" }],
+    };
     const file = join(market.directory, "modest.json");
     await writeFile(file, serializeReceipt(forged));
     const judged = await cli("verify", file, "--json");
@@ -70,7 +88,10 @@ describe("verify", () => {
     expect(JSON.parse(judged.stdout)).toMatchObject({ receipt: { wanted: "attested", verdict: "unverified" } });
     // The tool, on every other surface, judges alike.
     const buyer = await market.buyer();
-    const outcome = await verifyReceipt.run({ buyer, clock: () => new Date() }, { content: new TextDecoder().decode(serializeReceipt(forged)) });
+    const outcome = await verifyReceipt.run(
+      { buyer, clock: () => new Date() },
+      { content: new TextDecoder().decode(serializeReceipt(forged)) },
+    );
     expect(outcome).toMatchObject({ status: "ok", data: { receipt: { wanted: "attested", verdict: "unverified" } } });
     // The one who verifies may ask for less, and is shown that they did.
     expect((await cli("verify", file, "--assurance", "none")).stdout).toContain("wanted none");
@@ -111,7 +132,9 @@ describe("verify", () => {
   });
 
   test("reads standard input", async () => {
-    expect((await runCli(["--config", config, "verify", "-"], { stdin: await readFile(receiptFile, "utf8") })).code).toBe(0);
+    expect(
+      (await runCli(["--config", config, "verify", "-"], { stdin: await readFile(receiptFile, "utf8") })).code,
+    ).toBe(0);
   });
 
   test("a file without an end is refused, not read for ever", async () => {
@@ -134,7 +157,10 @@ describe("verify", () => {
 
 describe("stdout is data and stderr is for people", () => {
   test("--json before or after the command prints one document and nothing else", async () => {
-    for (const args of [["--json", "spending"], ["spending", "--json"]]) {
+    for (const args of [
+      ["--json", "spending"],
+      ["spending", "--json"],
+    ]) {
       const { stdout } = await cli(...args);
       expect(JSON.parse(stdout)).toHaveProperty("assets");
     }
@@ -158,7 +184,9 @@ describe("stdout is data and stderr is for people", () => {
   });
 
   test("a reader that stops early is no error", async () => {
-    const child = spawn(process.execPath, [CLI, "--config", config, "receipts", "show", receipt.id, "--json"], { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(process.execPath, [CLI, "--config", config, "receipts", "show", receipt.id, "--json"], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     let complaint = "";
     child.stderr.on("data", (chunk: Buffer) => (complaint += chunk.toString()));
     child.stdout.destroy();
@@ -183,7 +211,17 @@ describe("buy", () => {
     });
     const { code, stdout } = await runCli(["--config", path, "receipts", "list", "--json"]);
     expect([code, JSON.parse(stdout)]).toEqual([0, { receipts: [] }]);
-    const answered = await runCli(["--config", path, "buy", "eth-risk", "--input", input, "--seller", "attested", "--json"]);
+    const answered = await runCli([
+      "--config",
+      path,
+      "buy",
+      "eth-risk",
+      "--input",
+      input,
+      "--seller",
+      "attested",
+      "--json",
+    ]);
     expect(answered.code).toBe(0);
     expect(JSON.parse(answered.stdout)).toMatchObject({ receipt: { verdict: "pending" } });
     const { id } = (JSON.parse(answered.stdout) as { receipt: { id: string } }).receipt;
@@ -192,7 +230,10 @@ describe("buy", () => {
 
   test("with the same --key does not pay again", async () => {
     const key = crypto.randomUUID();
-    const [first, again] = [await buy("--json", "--seller", "attested", "--key", key), await buy("--json", "--seller", "attested", "--key", key)];
+    const [first, again] = [
+      await buy("--json", "--seller", "attested", "--key", key),
+      await buy("--json", "--seller", "attested", "--key", key),
+    ];
     expect(JSON.parse(first.stdout)).toMatchObject({ paidNow: true });
     expect(JSON.parse(again.stdout)).toMatchObject({ paidNow: false });
   });
@@ -201,10 +242,19 @@ describe("buy", () => {
     const file = join(market.directory, "input.json");
     await writeFile(file, input);
     expect((await cli("buy", "eth-risk", "--input", `@${file}`, "--seller", "attested")).code).toBe(0);
-    expect((await runCli(["--config", config, "buy", "eth-risk", "--input", "-", "--seller", "attested"], { stdin: input })).code).toBe(0);
+    expect(
+      (await runCli(["--config", config, "buy", "eth-risk", "--input", "-", "--seller", "attested"], { stdin: input }))
+        .code,
+    ).toBe(0);
   });
 
-  test.each([["--max-usd", "lots"], ["--max-usd", "-1"], ["--assurance", "sure"], ["--wait", "forever"], ["--key", "short"]])("%s %s is refused", async (...option) => {
+  test.each([
+    ["--max-usd", "lots"],
+    ["--max-usd", "-1"],
+    ["--assurance", "sure"],
+    ["--wait", "forever"],
+    ["--key", "short"],
+  ])("%s %s is refused", async (...option) => {
     const { code, stderr } = await buy("--seller", "attested", ...option);
     expect(code).toBe(64);
     expect(stderr).not.toBe("");
@@ -236,7 +286,9 @@ describe("buy", () => {
     const [, key = ""] = /--key (\S+)/.exec(told) ?? [];
     const again = await runCli([...args, "--key", key]);
     expect(JSON.parse(again.stdout)).toMatchObject({ paidNow: false, receipt: { verdict: "pending" } });
-    const { recent } = JSON.parse((await runCli(["--config", path, "spending", "--json"])).stdout) as { recent: unknown[] };
+    const { recent } = JSON.parse((await runCli(["--config", path, "spending", "--json"])).stdout) as {
+      recent: unknown[];
+    };
     expect(recent).toHaveLength(1);
   });
 });
@@ -244,7 +296,10 @@ describe("buy", () => {
 describe("a database that cannot be used", () => {
   test("is named", async () => {
     const path = await variant("spoiled", (own) => (own.database = "spoiled.db"));
-    await writeFile(join(market.directory, "spoiled.db"), "this is no database, and longer than a header of one would be".repeat(40));
+    await writeFile(
+      join(market.directory, "spoiled.db"),
+      "this is no database, and longer than a header of one would be".repeat(40),
+    );
     for (const args of [["spending"], ["audit"], ["receipts"]]) {
       const { code, stderr } = await runCli(["--config", path, ...args]);
       expect(code).toBe(1);
@@ -256,7 +311,9 @@ describe("a database that cannot be used", () => {
 describe("devnet", () => {
   test("writes a configuration that works, says where on one line, and stops at a signal", async () => {
     const directory = await mkdtemp(join(tmpdir(), "proof402-cli-"));
-    const child = spawn(process.execPath, [CLI, "devnet", "--dir", join(directory, "market"), "--json"], { stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(process.execPath, [CLI, "devnet", "--dir", join(directory, "market"), "--json"], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     try {
       const [line] = (await once(createInterface({ input: child.stdout }), "line")) as [string];
       const ready = JSON.parse(line) as { config: string; rpcUrl: string; sellers: Record<string, { origin: string }> };
@@ -286,7 +343,12 @@ describe("devnet", () => {
     await rm(directory, { recursive: true, force: true });
   });
 
-  test.each([["--ports", "chain"], ["--ports", "moon=1"], ["--ports", "chain=70000"], ["--block-seconds", "soon"]])("%s %s is a usage error", async (...option) => {
+  test.each([
+    ["--ports", "chain"],
+    ["--ports", "moon=1"],
+    ["--ports", "chain=70000"],
+    ["--block-seconds", "soon"],
+  ])("%s %s is a usage error", async (...option) => {
     expect((await runCli(["devnet", "--dir", join(tmpdir(), "never-made"), ...option])).code).toBe(64);
   });
 });

@@ -47,7 +47,8 @@ const options = (change: Partial<GuardOptions> = {}): GuardOptions => ({
 });
 const invoke = async (guarded: StructuredToolInterface, args: Record<string, unknown>): Promise<ToolMessage> =>
   (await guarded.invoke({ type: "tool_call", id: crypto.randomUUID(), name: guarded.name, args })) as ToolMessage;
-const codeOf = (message: ToolMessage): unknown => (message.artifact as { error?: { code: unknown } } | undefined)?.error?.code;
+const codeOf = (message: ToolMessage): unknown =>
+  (message.artifact as { error?: { code: unknown } } | undefined)?.error?.code;
 
 describe("what a guard compares is what the tool does", () => {
   test("a schema that changes values is applied once: bind and tool see the same arguments", async () => {
@@ -56,7 +57,11 @@ describe("what a guard compares is what the tool does", () => {
         runs.push(args);
         return "paid";
       },
-      { name: "pay", description: "pays", schema: z.strictObject({ amount: z.number().transform((n) => n * 2), memo: z.string().default("none") }) },
+      {
+        name: "pay",
+        description: "pays",
+        schema: z.strictObject({ amount: z.number().transform((n) => n * 2), memo: z.string().default("none") }),
+      },
     );
     const seen: unknown[] = [];
     const guarded = guardTool(pay, options({ bind: ({ args }) => seen.push(args) > 0 }));
@@ -71,7 +76,16 @@ describe("what a guard compares is what the tool does", () => {
         runs.push(args);
         return "paid";
       },
-      { name: "pay", description: "pays", schema: { type: "object", properties: { amount: { type: "number" } }, required: ["amount"], additionalProperties: false } },
+      {
+        name: "pay",
+        description: "pays",
+        schema: {
+          type: "object",
+          properties: { amount: { type: "number" } },
+          required: ["amount"],
+          additionalProperties: false,
+        },
+      },
     );
     const guarded = guardTool(pay, options({ bind: ({ args }) => args["amount"] === 7 }));
     const receipt = await verifiedReceipt();
@@ -84,7 +98,11 @@ describe("what a guard compares is what the tool does", () => {
   test("the tool keeps its state, writer and call id", async () => {
     const trade = tool(
       (_args: { side: string }, runtime: ToolRuntime) => {
-        runs.push([runtime.toolCallId, (runtime.state as { messages: unknown[] }).messages.length > 0, typeof runtime.writer]);
+        runs.push([
+          runtime.toolCallId,
+          (runtime.state as { messages: unknown[] }).messages.length > 0,
+          typeof runtime.writer,
+        ]);
         return "traded";
       },
       { name: "trade", description: "trades", schema: z.strictObject({ side: z.string() }) },
@@ -93,7 +111,9 @@ describe("what a guard compares is what the tool does", () => {
     const model = fakeModel()
       .respond(new AIMessage({ content: "", tool_calls: [{ name: "trade", args, id: "call_t", type: "tool_call" }] }))
       .respond(new AIMessage("done"));
-    await createAgent({ model, tools: [guardTool(trade, options())] }).invoke({ messages: [{ role: "user", content: "trade" }] });
+    await createAgent({ model, tools: [guardTool(trade, options())] }).invoke({
+      messages: [{ role: "user", content: "trade" }],
+    });
     expect(runs).toEqual([["call_t", true, "function"]]);
   });
 });
@@ -114,7 +134,9 @@ describe("a guard that cannot guard is not made", () => {
   });
 
   test("around a tool that has a receipt_id of its own", () => {
-    expect(() => guardTool(plain(z.strictObject({ receipt_id: z.string() })), options())).toThrow(expect.objectContaining({ code: "guard_schema" }));
+    expect(() => guardTool(plain(z.strictObject({ receipt_id: z.string() })), options())).toThrow(
+      expect.objectContaining({ code: "guard_schema" }),
+    );
   });
 });
 
@@ -131,7 +153,9 @@ describe("one receipt, one action", () => {
   test("whatever tool takes it", async () => {
     const id = await verifiedReceipt();
     expect((await invoke(guardTool(trade("sell"), options()), { receipt_id: id })).status).not.toBe("error");
-    expect(codeOf(await invoke(guardTool(trade("approve_payroll"), options()), { receipt_id: id }))).toBe("receipt_consumed");
+    expect(codeOf(await invoke(guardTool(trade("approve_payroll"), options()), { receipt_id: id }))).toBe(
+      "receipt_consumed",
+    );
     expect(runs).toEqual(["sell"]);
   });
 
@@ -139,7 +163,9 @@ describe("one receipt, one action", () => {
     const id = await verifiedReceipt();
     await invoke(guardTool(trade("sell"), options()), { receipt_id: id });
     const reopened = await openBuyer({ config, wallet: walletFromPrivateKey(market.devnet.privateKey) });
-    expect(codeOf(await invoke(guardTool(trade("sell"), options({ buyer: reopened })), { receipt_id: id }))).toBe("receipt_consumed");
+    expect(codeOf(await invoke(guardTool(trade("sell"), options({ buyer: reopened })), { receipt_id: id }))).toBe(
+      "receipt_consumed",
+    );
     await reopened.close();
     expect(runs).toEqual(["sell"]);
   });
@@ -154,7 +180,9 @@ describe("one receipt, one action", () => {
     `;
     const built = new URL("../../dist/src/index.js", import.meta.url).href;
     const claim = async (): Promise<string> =>
-      (await run(process.execPath, ["--input-type=module", "--eval", script, built, JSON.stringify(config), id])).stdout.trim();
+      (
+        await run(process.execPath, ["--input-type=module", "--eval", script, built, JSON.stringify(config), id])
+      ).stdout.trim();
     const claims = await Promise.all([claim(), claim(), claim(), claim()]);
     expect(claims.toSorted()).toEqual(["false", "false", "false", "true"]);
     expect(codeOf(await invoke(guardTool(trade("sell"), options()), { receipt_id: id }))).toBe("receipt_consumed");
@@ -165,7 +193,9 @@ describe("one receipt, one action", () => {
 describe("an agent that means harm", () => {
   test("is stopped in parallel calls, with middleware around its tools, and a pending receipt is not enough", async () => {
     // A chain that cannot be reached: the settlement cannot be seen, so the verdict stays open.
-    const waiting = await market.buyer((own) => own.networks.forEach((network) => (network.rpcUrl = "http://127.0.0.1:1")));
+    const waiting = await market.buyer((own) =>
+      own.networks.forEach((network) => (network.rpcUrl = "http://127.0.0.1:1")),
+    );
     const sell = tool(
       () => {
         runs.push("sold");
@@ -175,7 +205,12 @@ describe("an agent that means harm", () => {
     );
     const bought = await waiting.buy({ ...purchase, idempotencyKey: crypto.randomUUID() });
     if ("needInput" in bought) throw new Error("nobody should have been asked");
-    const call = (id: string) => ({ name: "sell", args: { receipt_id: bought.receipt.id }, id, type: "tool_call" as const });
+    const call = (id: string) => ({
+      name: "sell",
+      args: { receipt_id: bought.receipt.id },
+      id,
+      type: "tool_call" as const,
+    });
     const passing = createMiddleware({ name: "passing", wrapToolCall: (request, handler) => handler(request) });
     const model = fakeModel()
       .respond(new AIMessage({ content: "", tool_calls: [call("a"), call("b"), call("c")] }))
@@ -208,15 +243,27 @@ describe("a tool called without an agent", () => {
 
   test("by a tool call: a failure is an error message", async () => {
     const buy = createProof402Tools({ buyer }).find((one) => one.name === "buy_inference");
-    const message = (await buy?.invoke({ type: "tool_call", id: "c1", name: "buy_inference", args: { ...purchase, seller: "nobody" } })) as ToolMessage;
+    const message = (await buy?.invoke({
+      type: "tool_call",
+      id: "c1",
+      name: "buy_inference",
+      args: { ...purchase, seller: "nobody" },
+    })) as ToolMessage;
     expect(message.status).toBe("error");
     expect(message.tool_call_id).toBe("c1");
   });
 
   test("with approvals by interrupt but no graph to interrupt: refused, nothing is signed", async () => {
     const careful = await market.buyer((own) => own.payment.assets.forEach((asset) => (asset.approveAbove = "5000")));
-    const buy = createProof402Tools({ buyer: careful, approval: "interrupt" }).find((one) => one.name === "buy_inference");
-    const message = (await buy?.invoke({ type: "tool_call", id: "c2", name: "buy_inference", args: purchase })) as ToolMessage;
+    const buy = createProof402Tools({ buyer: careful, approval: "interrupt" }).find(
+      (one) => one.name === "buy_inference",
+    );
+    const message = (await buy?.invoke({
+      type: "tool_call",
+      id: "c2",
+      name: "buy_inference",
+      args: purchase,
+    })) as ToolMessage;
     expect(message.artifact).toMatchObject({ error: { code: "approval_required", money: "not-moved" } });
     expect((await careful.spending()).recent).toEqual([]);
   });

@@ -25,7 +25,11 @@ beforeAll(async () => {
 });
 afterAll(() => market.stop());
 
-const server = (file: string) => ({ command: process.execPath, args: [CLI, "--config", file, "mcp"], env: { PATH: process.env["PATH"] ?? "" } });
+const server = (file: string) => ({
+  command: process.execPath,
+  args: [CLI, "--config", file, "mcp"],
+  env: { PATH: process.env["PATH"] ?? "" },
+});
 const purchase = { model: "eth-risk", input: ETH_FEATURES, seller: "attested" };
 type Bought = { paidNow: boolean; receipt: { id: string; verdict: string } };
 
@@ -38,9 +42,15 @@ const ERAS = { "2026-07-28": { mode: { pin: "2026-07-28" } }, "2025-11-25": { mo
 type Era = keyof typeof ERAS;
 const eras = Object.keys(ERAS) as Era[];
 
-async function connect(era: Era, options: { config?: string; answer?: (message: string) => "accept" | "decline" } = {}): Promise<Client> {
+async function connect(
+  era: Era,
+  options: { config?: string; answer?: (message: string) => "accept" | "decline" } = {},
+): Promise<Client> {
   const { answer } = options;
-  const client = new Client({ name: "test", version: "1" }, { versionNegotiation: ERAS[era], ...(answer === undefined ? {} : { capabilities: { elicitation: { form: {} } } }) });
+  const client = new Client(
+    { name: "test", version: "1" },
+    { versionNegotiation: ERAS[era], ...(answer === undefined ? {} : { capabilities: { elicitation: { form: {} } } }) },
+  );
   if (answer !== undefined) {
     client.setRequestHandler("elicitation/create", ({ params }) =>
       answer(params.message) === "accept" ? { action: "accept", content: { approve: true } } : { action: "decline" },
@@ -54,9 +64,19 @@ async function connect(era: Era, options: { config?: string; answer?: (message: 
 describe.each(eras)("a client of %s", (era) => {
   test("sees five tools whose schemas say what is asked and stay small", async () => {
     const { tools } = await (await connect(era)).listTools();
-    expect(tools.map((tool) => tool.name)).toEqual(["list_models", "buy_inference", "get_receipt", "verify_receipt", "spending"]);
+    expect(tools.map((tool) => tool.name)).toEqual([
+      "list_models",
+      "buy_inference",
+      "get_receipt",
+      "verify_receipt",
+      "spending",
+    ]);
     const buy = tools.find((tool) => tool.name === "buy_inference");
-    expect(buy?.inputSchema).toMatchObject({ type: "object", required: ["model", "input"], additionalProperties: false });
+    expect(buy?.inputSchema).toMatchObject({
+      type: "object",
+      required: ["model", "input"],
+      additionalProperties: false,
+    });
     expect(Object.keys(buy?.outputSchema?.properties ?? {})).toEqual(["answer", "receipt", "paidNow", "error"]);
     const outputs = tools.reduce((sum, tool) => sum + JSON.stringify(tool.outputSchema).length, 0);
     expect(outputs / 4).toBeLessThan(800);
@@ -79,7 +99,8 @@ describe.each(eras)("a client of %s", (era) => {
     expect(questions).toHaveLength(1);
     expect(questions[0]).toContain(market.devnet.sellers.attested.payTo);
     expect(result.structuredContent).toMatchObject({ paidNow: true });
-    const calls = ({ structuredContent }: typeof before): number => (structuredContent as { callsLastHour: number }).callsLastHour;
+    const calls = ({ structuredContent }: typeof before): number =>
+      (structuredContent as { callsLastHour: number }).callsLastHour;
     expect(calls(after) - calls(before)).toBe(1);
   });
 
@@ -92,7 +113,10 @@ describe.each(eras)("a client of %s", (era) => {
   test("hears of progress that only grows, also across a question", async () => {
     const heard: number[] = [];
     const client = await connect(era, { config: careful, answer: () => "accept" });
-    await client.callTool({ name: "buy_inference", arguments: purchase }, { onprogress: ({ progress, total }) => total === 7 && heard.push(progress) });
+    await client.callTool(
+      { name: "buy_inference", arguments: purchase },
+      { onprogress: ({ progress, total }) => total === 7 && heard.push(progress) },
+    );
     // A client of 2026 makes a new request after each question, and its progress begins anew.
     const last = era === "2026-07-28" ? heard.slice(heard.lastIndexOf(1)) : heard;
     expect(last.slice(0, 6)).toEqual([1, 2, 3, 4, 5, 6]);
@@ -100,14 +124,19 @@ describe.each(eras)("a client of %s", (era) => {
 
   test("reads receipts as resources that verify on their own", async () => {
     const client = await connect(era);
-    const { structuredContent } = await client.callTool({ name: "buy_inference", arguments: { ...purchase, wait: "verified" } });
+    const { structuredContent } = await client.callTool({
+      name: "buy_inference",
+      arguments: { ...purchase, wait: "verified" },
+    });
     const { id } = (structuredContent as Bought).receipt;
     const { contents } = await client.readResource({ uri: `receipt://${id}` });
     const [content] = contents;
     const parsed = parseReceipt(content !== undefined && "text" in content ? content.text : "");
     expect(parsed.ok && parsed.receipt.id).toBe(id);
     expect((await client.listResources()).resources.map((one) => one.uri)).toContain(`receipt://${id}`);
-    await expect(client.readResource({ uri: `receipt://p402_${"a".repeat(52)}` })).rejects.toMatchObject({ code: -32602 });
+    await expect(client.readResource({ uri: `receipt://p402_${"a".repeat(52)}` })).rejects.toMatchObject({
+      code: -32602,
+    });
   });
 
   test("is told when a receipt it watches moves on", async () => {
@@ -132,14 +161,31 @@ const unreachable = (): string => unreachableConfig;
 beforeAll(async () => {
   const written = JSON.parse(await readFile(config, "utf8")) as ConfigInput;
   unreachableConfig = join(market.directory, "unreachable.config.json");
-  await writeFile(unreachableConfig, JSON.stringify({ ...written, networks: written.networks.map((network) => ({ ...network, rpcUrl: "http://127.0.0.1:1" })) }));
+  await writeFile(
+    unreachableConfig,
+    JSON.stringify({
+      ...written,
+      networks: written.networks.map((network) => ({ ...network, rpcUrl: "http://127.0.0.1:1" })),
+    }),
+  );
 });
 
 describe("on the wire", () => {
-  type Message = { id?: unknown; method?: string; params?: { progress?: number }; result?: { structuredContent?: unknown; isError?: boolean }; error?: unknown };
+  type Message = {
+    id?: unknown;
+    method?: string;
+    params?: { progress?: number };
+    result?: { structuredContent?: unknown; isError?: boolean };
+    error?: unknown;
+  };
 
   /** The server with nothing between it and the test. Every line it writes must be a message of the protocol. */
-  function start(): { child: ChildProcessWithoutNullStreams; send(message: object): void; next(id: unknown): Promise<Message>; messages: Message[] } {
+  function start(): {
+    child: ChildProcessWithoutNullStreams;
+    send(message: object): void;
+    next(id: unknown): Promise<Message>;
+    messages: Message[];
+  } {
     const { command, args, env } = server(config);
     const child = spawn(command, args, { env });
     const messages: Message[] = [];
@@ -151,14 +197,19 @@ describe("on the wire", () => {
       waiting.get(message.id)?.(message);
       waiting.delete(message.id);
     });
-    const send = (message: object): void => void child.stdin.write(`${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`);
+    const send = (message: object): void =>
+      void child.stdin.write(`${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`);
     return { child, send, messages, next: (id) => new Promise((resolve) => waiting.set(id, resolve)) };
   }
 
   async function initialized(): Promise<ReturnType<typeof start>> {
     const wire = start();
     const ready = wire.next(0);
-    wire.send({ id: 0, method: "initialize", params: { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "test", version: "1" } } });
+    wire.send({
+      id: 0,
+      method: "initialize",
+      params: { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "test", version: "1" } },
+    });
     await ready;
     wire.send({ method: "notifications/initialized" });
     return wire;
@@ -180,9 +231,15 @@ describe("on the wire", () => {
   test("progress comes in order and before the result", async () => {
     const wire = await initialized();
     const answer = wire.next("p");
-    wire.send({ id: "p", method: "tools/call", params: { name: "buy_inference", arguments: purchase, _meta: { progressToken: "t" } } });
+    wire.send({
+      id: "p",
+      method: "tools/call",
+      params: { name: "buy_inference", arguments: purchase, _meta: { progressToken: "t" } },
+    });
     await answer;
-    const heard = wire.messages.slice(1).map((message) => (message.method === "notifications/progress" ? message.params?.progress : message.id));
+    const heard = wire.messages
+      .slice(1)
+      .map((message) => (message.method === "notifications/progress" ? message.params?.progress : message.id));
     expect(heard).toEqual([1, 2, 3, 4, 5, 6, 7, "p"]);
     await stop(wire);
   });
@@ -212,16 +269,27 @@ describe("on the wire", () => {
   test("arguments that are no Unicode text are refused and pay nothing", async () => {
     const wire = await initialized();
     const answer = wire.next("u");
-    wire.child.stdin.write(`{"jsonrpc":"2.0","id":"u","method":"tools/call","params":{"name":"buy_inference","arguments":{"model":"\\ud800","input":{}}}}\n`);
-    expect((await answer).result).toMatchObject({ isError: true, structuredContent: { error: { code: "invalid_input", money: "not-moved" } } });
+    wire.child.stdin.write(
+      `{"jsonrpc":"2.0","id":"u","method":"tools/call","params":{"name":"buy_inference","arguments":{"model":"\\ud800","input":{}}}}\n`,
+    );
+    expect((await answer).result).toMatchObject({
+      isError: true,
+      structuredContent: { error: { code: "invalid_input", money: "not-moved" } },
+    });
     await stop(wire);
   });
 
   test("a server whose client goes away in the middle of a purchase ends by itself, and the journal knows the rest", async () => {
     const wire = await initialized();
     const key = crypto.randomUUID();
-    wire.send({ id: 9, method: "tools/call", params: { name: "buy_inference", arguments: { ...purchase, idempotency_key: key }, _meta: { progressToken: 1 } } });
-    await expect.poll(() => wire.messages.some((message) => message.method === "notifications/progress"), { timeout: 10_000 }).toBe(true);
+    wire.send({
+      id: 9,
+      method: "tools/call",
+      params: { name: "buy_inference", arguments: { ...purchase, idempotency_key: key }, _meta: { progressToken: 1 } },
+    });
+    await expect
+      .poll(() => wire.messages.some((message) => message.method === "notifications/progress"), { timeout: 10_000 })
+      .toBe(true);
     await stop(wire);
     const later = await initialized();
     const result = bought(await ask(later, 1, { ...purchase, idempotency_key: key }));

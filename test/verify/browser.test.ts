@@ -8,6 +8,7 @@ import { chromium } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { serveLocally } from "../../src/devnet/index.ts";
 import { fromUtf8 } from "../../src/evidence/bytes.ts";
+import type * as Verify from "../../src/verify/index.ts";
 import { serializeReceipt } from "../../src/receipts/receipt.ts";
 import { makeFixture } from "../support/fixture-receipt.ts";
 
@@ -60,9 +61,7 @@ describe("proof402/verify for the browser", () => {
       const judge = (file: string): Promise<string> =>
         page.evaluate(
           async (input) => {
-            const { parseReceipt, appraise } = (
-              globalThis as unknown as { proof402: typeof import("../../src/verify/index.ts") }
-            ).proof402;
+            const { parseReceipt, appraise } = (globalThis as unknown as { proof402: typeof Verify }).proof402;
             const parsed = parseReceipt(input.file);
             if (!parsed.ok) return parsed.code;
             const at = new Date(input.at);
