@@ -20,7 +20,8 @@ export { configSchema, type Config, type ConfigInput } from "./config/schema.ts"
 export { Proof402Error, type MoneyState } from "./errors.ts";
 export { formatUnits } from "./payment/amounts.ts";
 export type { AssetSpending } from "./payment/types.ts";
-export { loadWallet, walletFromAccount, walletFromPrivateKey, type Wallet } from "./payment/wallet.ts";
+export { loadWallet, type WalletFiles } from "./payment/load-wallet.ts";
+export { walletFromAccount, walletFromPrivateKey, type Wallet } from "./payment/wallet.ts";
 export { createReceipt, parseReceipt, redactReceipt, serializeReceipt } from "./receipts/receipt.ts";
 export {
   receiptSchema,

@@ -23,7 +23,7 @@ export type Call = {
 export function openCall(ctx: BuyerContext, request: BuyRequest, options: BuyOptions): Call {
   if (ctx.wallet === null) {
     throw new Proof402Error("wallet_missing", "No wallet is configured, so nothing can be bought.", {
-      next: "Set PROOF402_PRIVATE_KEY or wallet.privateKeyFile in the configuration.",
+      next: "Set PROOF402_PRIVATE_KEY, or wallet.privateKeyFile or wallet.keystoreFile in the configuration.",
     });
   }
   if (!/^[\x21-\x7e]{8,128}$/.test(request.idempotencyKey)) {

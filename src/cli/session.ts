@@ -3,7 +3,7 @@ import type { Buyer } from "../buyer/types.ts";
 import { loadConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { Proof402Error } from "../errors.ts";
-import { loadWallet } from "../payment/wallet.ts";
+import { loadWallet } from "../payment/load-wallet.ts";
 import type { Receipt } from "../receipts/schema.ts";
 import { readReceipt } from "../receipts/store.ts";
 import { openDatabase, type Db } from "../storage/database.ts";

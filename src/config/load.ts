@@ -37,7 +37,9 @@ export async function loadConfig(options: { path?: string; env?: Env; cwd?: stri
   return {
     ...rest,
     database: resolve(base, nonEmpty(env["PROOF402_DATABASE"]) ?? database),
-    wallet: wallet.privateKeyFile === undefined ? {} : { privateKeyFile: resolve(base, wallet.privateKeyFile) },
+    wallet: Object.fromEntries(
+      Object.entries(wallet).flatMap(([name, file]) => (file === undefined ? [] : [[name, resolve(base, file)]])),
+    ),
   };
 }
 

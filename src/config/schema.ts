@@ -22,6 +22,13 @@ const fieldsSchema = z.strictObject({
     .strictObject({
       /** File that holds one 0x-prefixed private key. `PROOF402_PRIVATE_KEY` takes its place when set. */
       privateKeyFile: z.string().min(1).optional(),
+      /** Encrypted keystore (Web3 Secret Storage v3), in place of a key file. */
+      keystoreFile: z.string().min(1).optional(),
+      /** File that holds the keystore's password. `PROOF402_KEYSTORE_PASSWORD` takes its place when set. */
+      keystorePasswordFile: z.string().min(1).optional(),
+    })
+    .refine(({ privateKeyFile, keystoreFile }) => privateKeyFile === undefined || keystoreFile === undefined, {
+      error: "privateKeyFile and keystoreFile are both set: name one",
     })
     .prefault({}),
   networks: z.array(networkSchema).min(1),

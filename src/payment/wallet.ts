@@ -1,5 +1,3 @@
-import { constants } from "node:fs";
-import { open } from "node:fs/promises";
 import { secp256k1 } from "@noble/curves/secp256k1.js";
 import type { LocalAccount } from "viem/accounts";
 import { concatBytes, fromHex, fromHex0x, keccak256, toHex0x } from "../evidence/bytes.ts";
@@ -19,8 +17,25 @@ export type Wallet = {
   signAuthorization(payment: Payment, offer: Offer): Promise<`0x${string}`>;
 };
 
-/** A wallet over one private key: 0x and 32 bytes. Throws Proof402Error `private_key_invalid`, which never quotes the key. */
-export const walletFromPrivateKey = (privateKey: string): Wallet => walletFromKey(privateKey, "privateKey");
+/**
+ * A wallet over one private key: 0x and 32 bytes. Throws Proof402Error `private_key_invalid`, which names `field` as the
+ * key's place and never quotes the key.
+ */
+export function walletFromPrivateKey(privateKey: string, field = "privateKey"): Wallet {
+  const key = /^0x[0-9a-fA-F]{64}$/.test(privateKey) ? fromHex(privateKey.slice(2).toLowerCase()) : null;
+  if (key === null || !secp256k1.utils.isValidSecretKey(key)) {
+    throw new Proof402Error("private_key_invalid", `${field} is not a private key.`, {
+      next: `Give ${field} as 0x followed by 64 hex digits.`,
+      details: { field },
+    });
+  }
+  const address = addressOf(secp256k1.getPublicKey(key, false));
+  return makeWallet(address, (_domain, _message, hash) => {
+    // Recovered form is one recovery byte, then r and s; Ethereum wants r, s, and 27 or 28.
+    const recovered = secp256k1.sign(fromHex0x(hash), key, { prehash: false, format: "recovered" });
+    return Promise.resolve(toHex0x(concatBytes(recovered.subarray(1), Uint8Array.of(27 + (recovered[0] ?? 0)))));
+  });
+}
 
 /** A wallet over a viem account (hardware, remote signer). Its answer is checked to be a signature by its address. */
 export function walletFromAccount(account: LocalAccount): Wallet {
@@ -48,22 +63,6 @@ export function walletFromAccount(account: LocalAccount): Wallet {
       },
     );
   });
-}
-
-/**
- * The wallet of `PROOF402_PRIVATE_KEY` in `env`, or else of the key file, or null where neither is set.
- *
- * Throws Proof402Error naming the field and never the key: `private_key_invalid`, `key_file_unreadable`, and
- * `key_file_permissions` for a file that group or others may read.
- */
-export async function loadWallet(options: {
-  privateKeyFile?: string | undefined;
-  env: Readonly<Record<string, string | undefined>>;
-}): Promise<Wallet | null> {
-  const fromEnv = options.env.PROOF402_PRIVATE_KEY;
-  if (fromEnv !== undefined && fromEnv !== "") return walletFromKey(fromEnv.trim(), "PROOF402_PRIVATE_KEY");
-  if (options.privateKeyFile === undefined) return null;
-  return walletFromKey((await readKeyFile(options.privateKeyFile)).trim(), "wallet.privateKeyFile");
 }
 
 const AUTHORIZATION_FIELDS = [
@@ -105,22 +104,6 @@ const mismatch = (): Proof402Error =>
     next: "Nothing was signed. Buy again; if this repeats, the journal was changed by another program.",
   });
 
-function walletFromKey(privateKey: string, field: string): Wallet {
-  const key = /^0x[0-9a-fA-F]{64}$/.test(privateKey) ? fromHex(privateKey.slice(2).toLowerCase()) : null;
-  if (key === null || !secp256k1.utils.isValidSecretKey(key)) {
-    throw new Proof402Error("private_key_invalid", `${field} is not a private key.`, {
-      next: `Give ${field} as 0x followed by 64 hex digits.`,
-      details: { field },
-    });
-  }
-  const address = addressOf(secp256k1.getPublicKey(key, false));
-  return makeWallet(address, (_domain, _message, hash) => {
-    // Recovered form is one recovery byte, then r and s; Ethereum wants r, s, and 27 or 28.
-    const recovered = secp256k1.sign(fromHex0x(hash), key, { prehash: false, format: "recovered" });
-    return Promise.resolve(toHex0x(concatBytes(recovered.subarray(1), Uint8Array.of(27 + (recovered[0] ?? 0)))));
-  });
-}
-
 /** Ethereum address of an uncompressed public key: the last 20 bytes of keccak256 over it without its first byte. */
 const addressOf = (publicKey: Uint8Array): string => toHex0x(keccak256(publicKey.subarray(1)).subarray(12));
 
@@ -141,32 +124,3 @@ function signerOf(signature: string, hash: string): string | null {
 }
 
 const fromHexAddress = (text: string): `0x${string}` => toHex0x(fromHex0x(text));
-
-const unreadable = (field: string): Proof402Error =>
-  new Proof402Error("key_file_unreadable", `The file of ${field} cannot be read.`, {
-    next: "Check the path; it is relative to the configuration file.",
-    details: { field },
-  });
-
-async function readKeyFile(path: string): Promise<string> {
-  const field = "wallet.privateKeyFile";
-  const file = await open(path, constants.O_RDONLY).catch(() => {
-    throw unreadable(field);
-  });
-  try {
-    // The open file is looked at, not the path, so that it cannot be exchanged in between.
-    const status = await file.stat();
-    if (!status.isFile()) throw unreadable(field);
-    const { mode, size } = status;
-    if (process.platform !== "win32" && (mode & 0o077) !== 0) {
-      throw new Proof402Error("key_file_permissions", `The file of ${field} can be read by others than its owner.`, {
-        next: "Run chmod 600 on it, and consider the key known to everyone who had access.",
-        details: { field, mode: (mode & 0o777).toString(8) },
-      });
-    }
-    if (size > 1024) return "";
-    return await file.readFile("utf8");
-  } finally {
-    await file.close();
-  }
-}

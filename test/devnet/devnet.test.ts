@@ -16,7 +16,7 @@ import {
 } from "../../src/devnet/index.ts";
 import { fromBase64, fromHex, keccak256, toHex, utf8 } from "../../src/evidence/bytes.ts";
 import { TEE_HEADERS, teeMessageHash, TEE_SIGNATURE_ALGORITHM } from "../../src/evidence/tee-signature.ts";
-import { loadWallet } from "../../src/payment/wallet.ts";
+import { loadWallet } from "../../src/payment/load-wallet.ts";
 import { stockBuy, type Bought } from "../interop/stock-buyer.ts";
 import { ETH_FEATURES } from "../support/devnet.ts";
 import { descendants, fixedPorts, listens } from "./processes.ts";

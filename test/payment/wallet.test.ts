@@ -7,7 +7,8 @@ import { describe, expect, it } from "vitest";
 import { fromHex0x, toHex0x } from "../../src/evidence/bytes.ts";
 import { Proof402Error } from "../../src/errors.ts";
 import { deriveNonce, domainOf, planPayment } from "../../src/payment/plan.ts";
-import { loadWallet, walletFromAccount, walletFromPrivateKey } from "../../src/payment/wallet.ts";
+import { loadWallet } from "../../src/payment/load-wallet.ts";
+import { walletFromAccount, walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { accept, policyWith, SECRET, temporaryDirectory, usdc } from "./fixtures.ts";
 
 const KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";

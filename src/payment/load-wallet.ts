@@ -1,0 +1,88 @@
+import { constants } from "node:fs";
+import { open } from "node:fs/promises";
+import { Proof402Error } from "../errors.ts";
+import { openKeystore } from "./keystore.ts";
+import { walletFromPrivateKey, type Wallet } from "./wallet.ts";
+
+/** Where the wallet's key is: paths of files. At most one of the first two is set. */
+export type WalletFiles = {
+  /** Holds one 0x-prefixed private key. */
+  privateKeyFile?: string | undefined;
+  /** Web3 Secret Storage v3, as geth, cast and MetaMask's exports write it. */
+  keystoreFile?: string | undefined;
+  /** Holds the keystore's password; `PROOF402_KEYSTORE_PASSWORD` takes its place when set. */
+  keystorePasswordFile?: string | undefined;
+};
+
+/** Longest private key or password file, bytes. */
+const KEY_BYTES = 1024;
+const KEYSTORE_BYTES = 65_536;
+
+/**
+ * The wallet of `PROOF402_PRIVATE_KEY` in `env`, or else of the key file or keystore, or null where none is set.
+ *
+ * Throws Proof402Error naming the field and never the key or password: `private_key_invalid`, `key_file_unreadable`,
+ * `key_file_permissions` for a file with a secret in the clear that group or others may read, and for keystores
+ * `keystore_invalid`, `keystore_password_missing` and `keystore_password_wrong`.
+ */
+export async function loadWallet(
+  options: WalletFiles & { env: Readonly<Record<string, string | undefined>> },
+): Promise<Wallet | null> {
+  const { env, privateKeyFile, keystoreFile } = options;
+  const fromEnv = env.PROOF402_PRIVATE_KEY;
+  if (fromEnv !== undefined && fromEnv !== "") return walletFromPrivateKey(fromEnv.trim(), "PROOF402_PRIVATE_KEY");
+  if (privateKeyFile !== undefined) {
+    const text = await readFile(privateKeyFile, "wallet.privateKeyFile", { maxBytes: KEY_BYTES, inTheClear: true });
+    return walletFromPrivateKey(text.trim(), "wallet.privateKeyFile");
+  }
+  if (keystoreFile === undefined) return null;
+  const field = "wallet.keystoreFile";
+  const keystore = await readFile(keystoreFile, field, { maxBytes: KEYSTORE_BYTES, inTheClear: false });
+  return walletFromPrivateKey(await openKeystore(keystore, await passwordOf(options), field), field);
+}
+
+async function passwordOf({ env, keystorePasswordFile }: Parameters<typeof loadWallet>[0]): Promise<string> {
+  const fromEnv = env.PROOF402_KEYSTORE_PASSWORD;
+  if (fromEnv !== undefined && fromEnv !== "") return fromEnv;
+  if (keystorePasswordFile !== undefined) {
+    const field = "wallet.keystorePasswordFile";
+    const text = await readFile(keystorePasswordFile, field, { maxBytes: KEY_BYTES, inTheClear: true });
+    // Editors end a file with a line break that nobody typed as part of the password.
+    return text.replace(/\r?\n$/, "");
+  }
+  throw new Proof402Error("keystore_password_missing", "The keystore's password is not given.", {
+    next: "Set PROOF402_KEYSTORE_PASSWORD, or wallet.keystorePasswordFile in the configuration.",
+  });
+}
+
+const unreadable = (field: string): Proof402Error =>
+  new Proof402Error("key_file_unreadable", `The file of ${field} cannot be read.`, {
+    next: "Check the path; it is relative to the configuration file.",
+    details: { field },
+  });
+
+/** The file's text, or "" where it is larger than any file of its kind. */
+async function readFile(
+  path: string,
+  field: string,
+  { maxBytes, inTheClear }: { maxBytes: number; inTheClear: boolean },
+): Promise<string> {
+  const file = await open(path, constants.O_RDONLY).catch(() => {
+    throw unreadable(field);
+  });
+  try {
+    // The open file is looked at, not the path, so that it cannot be exchanged in between.
+    const status = await file.stat();
+    if (!status.isFile()) throw unreadable(field);
+    const { mode, size } = status;
+    if (inTheClear && process.platform !== "win32" && (mode & 0o077) !== 0) {
+      throw new Proof402Error("key_file_permissions", `The file of ${field} can be read by others than its owner.`, {
+        next: "Run chmod 600 on it, and consider its secret known to everyone who had access.",
+        details: { field, mode: (mode & 0o777).toString(8) },
+      });
+    }
+    return size > maxBytes ? "" : await file.readFile("utf8");
+  } finally {
+    await file.close();
+  }
+}
