@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { isTimeZone, WEEKDAYS } from "./hours.ts";
 
 const address = z.string().regex(/^0x[0-9a-f]{40}$/, "0x and 20 bytes as lower-case hex");
 const baseUnits = z.string().regex(/^(?:0|[1-9][0-9]{0,77})$/, "base units as a decimal string");
@@ -22,6 +23,24 @@ export const assetPolicySchema = z.strictObject({
   approveAbove: baseUnits.optional(),
 });
 
+const minuteOfDay = z.string().regex(/^(?:[01][0-9]|2[0-3]):[0-5][0-9]$/, "a time of day such as 08:30");
+
+/** When purchases may be made, on the clock and calendar of one time zone. */
+export const hoursSchema = z
+  .strictObject({
+    /** IANA name such as `Europe/Berlin`. */
+    timeZone: z.string().refine(isTimeZone, "an IANA time zone such as Europe/Berlin"),
+    days: z
+      .array(z.enum(WEEKDAYS))
+      .min(1)
+      .max(7)
+      .default([...WEEKDAYS]),
+    from: minuteOfDay,
+    /** Excluded. Before `from` it means the next day's: the window belongs to the day it began on. */
+    to: minuteOfDay,
+  })
+  .refine(({ from, to }) => from !== to, "from and to are the same: leave hours out for no limit");
+
 /** What the wallet may do. No tool argument can widen it (DESIGN §6.1). */
 export const paymentPolicySchema = z.strictObject({
   assets: z.array(assetPolicySchema).min(1),
@@ -29,7 +48,10 @@ export const paymentPolicySchema = z.strictObject({
   callsPerHour: z.int().min(0).max(1_000_000).default(1000),
   /** Longest life of an authorization we sign, seconds. Offers that ask for longer get this; shorter ones are kept. */
   maxAuthorizationSeconds: z.int().min(10).max(3600).default(300),
+  /** Absent: at any time. */
+  hours: hoursSchema.optional(),
 });
 
 export type AssetPolicy = z.infer<typeof assetPolicySchema>;
+export type Hours = z.infer<typeof hoursSchema>;
 export type PaymentPolicy = z.infer<typeof paymentPolicySchema>;

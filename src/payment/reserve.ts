@@ -3,6 +3,7 @@ import type { Offer, Payment } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import { brokenCap, countPurchase, readCallsLastHour, readUsage } from "./caps.ts";
+import { isWithin } from "./hours.ts";
 import { toRow } from "./journal-rows.ts";
 import { readLatestAttempt } from "./journal.ts";
 import { MIN_USABLE_SECONDS } from "./offers.ts";
@@ -61,6 +62,7 @@ export async function reserve(db: Db, request: ReserveRequest): Promise<ReserveR
         throw mismatch("The journal knows no earlier attempt at this call.");
       const amount = BigInt(payment.amount);
       const refusal =
+        closedNow(policy, now) ??
         wrongLifetime(payment, policy, nowMs) ??
         brokenCap({
           policy,
@@ -123,6 +125,16 @@ const aliveAttempts = (tx: Db, idempotencyKey: string): Promise<Alive[]> =>
     .where("idempotency_key", "=", idempotencyKey)
     .where("state", "!=", "released")
     .execute();
+
+function closedNow({ hours }: PaymentPolicy, now: Date): Refusal | null {
+  if (hours === undefined || isWithin(hours, now)) return null;
+  const { days, from, to, timeZone } = hours;
+  return {
+    code: "outside_hours",
+    message: `The policy allows purchases from ${from} to ${to} (${timeZone}) on ${days.join(", ")} only.`,
+    limit: `${from}-${to}`,
+  };
+}
 
 function wrongLifetime(payment: Payment, policy: PaymentPolicy, nowMs: number): Refusal | null {
   const left = payment.validBefore - Math.floor(nowMs / 1000);

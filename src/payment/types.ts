@@ -14,6 +14,7 @@ export type Refusal = {
     | "over_day_cap"
     | "over_total_cap"
     | "over_count_cap"
+    | "outside_hours"
     | "authorization_too_long"
     | "authorization_too_short"
     | "malformed_offer";
