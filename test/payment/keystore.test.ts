@@ -99,7 +99,7 @@ describe("a keystore", () => {
       fc.asyncProperty(fc.oneof(fc.string(), fc.json(), fc.constant(KEY)), async (text) => {
         const error = await errorOf(() => openKeystore(text, PASSWORD, "wallet.keystoreFile"));
         expect(error.code).toBe("keystore_invalid");
-        if (text.length > 8) expect(error.message).not.toContain(text);
+        expect(text.length <= 8 || !error.message.includes(text)).toBe(true);
       }),
     );
   });
