@@ -30,7 +30,8 @@ export async function payAndReceive(
   call.options.signal?.throwIfAborted();
   await ensure(markSigned(ctx.db, purchase.id, { now: ctx.clock() }));
   const signature = await call.wallet.signAuthorization(purchase.payment, purchase.offer);
-  const header = paymentHeader({ payment: purchase.payment, accepted: purchase.accepted, signature });
+  const { payment, accepted, request } = purchase;
+  const header = paymentHeader({ payment, accepted, signature, extensions: request.paymentExtensions });
   await ensure(markSent(ctx.db, purchase.id, { now: ctx.clock() }));
   call.progress("paid", "authorization sent with the request");
   const received = await send(ctx, purchase.request, {

@@ -3,6 +3,7 @@ import { canonicalSha256 } from "../evidence/canonical.ts";
 import { requestNonceOf } from "../evidence/payment-binding.ts";
 import { Proof402Error } from "../errors.ts";
 import { chooseCandidate, type Candidate } from "../market/choose.ts";
+import { identifierExtension } from "../payment/identifier.ts";
 import { deriveNonce, planPayment } from "../payment/plan.ts";
 import { reserve } from "../payment/reserve.ts";
 import type { PurchaseRecord, WireRequest } from "../payment/types.ts";
@@ -123,6 +124,10 @@ async function askApproval(call: Call, candidate: Candidate, quote: Quote): Prom
   });
 }
 
+/** Adds the payment identifier where the seller supports it; the journal keeps it, so that a resend carries the same. */
+const identified = (wire: WireRequest, { identifier }: Quote, secret: string): WireRequest =>
+  identifier === null ? wire : { ...wire, paymentExtensions: identifierExtension(identifier, secret, wire) };
+
 async function reserveOffer(
   ctx: BuyerContext,
   call: Call,
@@ -148,7 +153,7 @@ async function reserveOffer(
     offer,
     accepted: job.quote.accepted,
     payment,
-    request: job.wire,
+    request: identified(job.wire, job.quote, ctx.nonceSecret),
     ...(job.quote.maxAmount === null ? {} : { maxAmount: job.quote.maxAmount }),
   });
   if (result.kind === "reserved") return result.purchase;

@@ -3,6 +3,7 @@ import { fromBase64, fromUtf8, toHex } from "../evidence/bytes.ts";
 import { canonicalJson, canonicalSha256 } from "../evidence/canonical.ts";
 import type { Offer } from "../receipts/schema.ts";
 import { usdToBaseUnits } from "./amounts.ts";
+import { identifierDeclarationSchema, PAYMENT_IDENTIFIER, type IdentifierDeclaration } from "./identifier.ts";
 import type { AssetPolicy, PaymentPolicy } from "./policy.ts";
 import type { Refusal } from "./types.ts";
 
@@ -31,12 +32,21 @@ const requirementSchema = z.looseObject({
 const paymentRequiredSchema = z.object({
   x402Version: z.literal(2),
   accepts: z.array(requirementSchema).min(1).max(32),
+  // Of the extensions only one is answered; one of another shape than it says is not.
+  extensions: z
+    .object({ [PAYMENT_IDENTIFIER]: identifierDeclarationSchema.optional().catch(undefined) })
+    .nullish()
+    .catch(null),
 });
 
 type Requirement = z.infer<typeof requirementSchema>;
 
 /** A seller's offers, of the shape x402 v2 asks for and bounded in every dimension. Nothing in it is trusted yet. */
-export type PaymentRequired = { accepts: readonly Requirement[] };
+export type PaymentRequired = {
+  accepts: readonly Requirement[];
+  /** How the seller declares payment identifiers, or null where it does not support them. */
+  identifier: IdentifierDeclaration | null;
+};
 
 /** An offer that the payment policy allows. */
 export type AcceptedOffer = {
@@ -45,6 +55,8 @@ export type AcceptedOffer = {
   asset: AssetPolicy;
   /** The requirement as the seller wrote it: x402 sellers compare the one quoted in a payment with their own field by field. */
   accepted: Record<string, unknown>;
+  /** As in {@link PaymentRequired}. */
+  identifier: IdentifierDeclaration | null;
 };
 
 const malformed = (message: string): { ok: false; refusal: Refusal } => ({
@@ -75,9 +87,11 @@ export function readOffers(value: unknown): { ok: true; required: PaymentRequire
         `The payment offer is not a bounded x402 v2 PaymentRequired (at ${path?.join(".") || "its top"}).`,
       );
     }
-    const tooLong = parsed.data.accepts.some((requirement) => canonicalJson(requirement).length > MAX_EXTRA_BYTES);
+    const { accepts, extensions } = parsed.data;
+    const identifier = extensions?.[PAYMENT_IDENTIFIER] ?? null;
+    const tooLong = [...accepts, identifier].some((part) => canonicalJson(part).length > MAX_EXTRA_BYTES);
     if (tooLong) return malformed("The payment offer's extra data is too long.");
-    return { ok: true, required: { accepts: parsed.data.accepts } };
+    return { ok: true, required: { accepts, identifier } };
   } catch {
     return malformed("The payment offer holds values that JSON cannot carry.");
   }
@@ -130,7 +144,12 @@ const compareRanks = (a: Rank, b: Rank): number =>
 
 function judge(
   requirement: Requirement,
-  { policy, payTo, maxUsd }: { policy: PaymentPolicy; payTo: readonly string[]; maxUsd?: number },
+  {
+    policy,
+    payTo,
+    required,
+    maxUsd,
+  }: { policy: PaymentPolicy; payTo: readonly string[]; required: PaymentRequired; maxUsd?: number },
 ): Judged {
   const refuse = (stage: number, refusal: Refusal): Judged => ({ ok: false, stage, refusal });
   const address = requirement.asset.toLowerCase();
@@ -192,7 +211,12 @@ function judge(
     : { class: index, worth: amount };
   return {
     ok: true,
-    accepted: { offer: { ...offer, offerHash: offerHashOf(offer) }, asset, accepted: requirement },
+    accepted: {
+      offer: { ...offer, offerHash: offerHashOf(offer) },
+      asset,
+      accepted: requirement,
+      identifier: required.identifier,
+    },
     rank,
   };
 }

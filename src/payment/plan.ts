@@ -71,15 +71,16 @@ export const deriveNonce = (secret: string, idempotencyKey: string, attempt: num
 /**
  * The value of `PAYMENT-SIGNATURE`: base64 of an x402 v2 PaymentPayload with the exact EVM scheme's
  * `{signature, authorization}` (scheme_exact_evm.md). `accepted` is the requirement as the seller wrote it, since sellers
- * compare all of its fields with their own. No resource and no extensions are sent: they are optional and would tell the
- * facilitator more than it needs (threat T28).
+ * compare all of its fields with their own. No resource is sent: it is optional and would tell the facilitator more than it
+ * needs (threat T28).
  */
 export function paymentHeader(options: {
   payment: Payment;
   accepted: Record<string, unknown>;
   signature: string;
+  extensions?: Record<string, unknown> | undefined;
 }): string {
-  const { payment, accepted, signature } = options;
+  const { payment, accepted, signature, extensions } = options;
   const { validAfter, validBefore, ...authorization } = authorizationOf(payment);
   const payload = {
     x402Version: 2,
@@ -88,6 +89,7 @@ export function paymentHeader(options: {
       signature,
       authorization: { ...authorization, validAfter: String(validAfter), validBefore: String(validBefore) },
     },
+    ...(extensions === undefined ? {} : { extensions }),
   };
   return toBase64(utf8(JSON.stringify(payload)));
 }

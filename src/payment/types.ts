@@ -33,6 +33,8 @@ export type WireRequest = {
   /** base64 of the exact body. */
   body: string;
   nonce: string;
+  /** Extensions of the x402 payment that goes with it, where the seller declared one that is answered. */
+  paymentExtensions?: Record<string, unknown>;
 };
 
 /** One attempt at a logical purchase in the journal. */
