@@ -10,7 +10,10 @@ export const sellerSchema = z.strictObject({
   /** Scheme, host and port only. */
   origin: z
     .url({ protocol: /^https?$/ })
-    .refine((text) => new URL(text).origin === text, "an origin: no path, no user, no trailing slash"),
+    .refine(
+      (text) => URL.canParse(text) && new URL(text).origin === text,
+      "an origin: no path, no user, no trailing slash",
+    ),
   /** Addresses this seller may be paid at, lower case. */
   payTo: z
     .array(z.string().regex(/^0x[0-9a-f]{40}$/))
