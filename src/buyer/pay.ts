@@ -9,6 +9,7 @@ import { attestSeller, forgetAttestation, type Attested } from "./attest.ts";
 import type { Call } from "./call.ts";
 import type { BuyerContext } from "./context.ts";
 import { receiptOf, storeDelivery } from "./deliver.ts";
+import { afterSent } from "./in-doubt.ts";
 import { quoteOf, type Quote } from "./quote.ts";
 import { quoteKey } from "./quotes.ts";
 import { send, type Received } from "./send.ts";
@@ -40,8 +41,10 @@ export async function payAndReceive(
   });
   if (received.status === 402) {
     ctx.quotes.drop(quoteKey(purchase.request));
-    if (job.quoteWasCached)
-      return { kind: "stale_quote", quote: quoteOf(ctx, call, candidate, purchase.request, received) };
+    if (job.quoteWasCached) {
+      const quote = await afterSent(() => quoteOf(ctx, call, candidate, purchase.request, received));
+      return { kind: "stale_quote", quote };
+    }
   }
   if (received.status !== 200) throw rejected(candidate, received);
   call.progress("answered", "answer received");
