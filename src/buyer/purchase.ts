@@ -8,9 +8,11 @@ import { deriveNonce, planPayment } from "../payment/plan.ts";
 import { reserve } from "../payment/reserve.ts";
 import type { PurchaseRecord, WireRequest } from "../payment/types.ts";
 import { attestSeller, type Attested } from "./attest.ts";
+import { holdingCall } from "./call-lease.ts";
 import { openCall, refused, type Call } from "./call.ts";
 import type { BuyerContext } from "./context.ts";
 import { readHolds } from "./holds.ts";
+import { afterSent } from "./in-doubt.ts";
 import { payAndReceive } from "./pay.ts";
 import { obtainQuote, type Quote } from "./quote.ts";
 import { resume } from "./resume.ts";
@@ -23,9 +25,10 @@ export async function purchase(
   options: BuyOptions,
 ): Promise<BuyResult | NeedInput> {
   const call = openCall(ctx, request, options);
-  const resumed = await resume(ctx, call);
-  if (resumed.kind === "result") return resumed.result;
-  return firstPayment(ctx, call, resumed.attempt);
+  return holdingCall(ctx, request.idempotencyKey, options.signal, async () => {
+    const resumed = await resume(ctx, call);
+    return resumed.kind === "result" ? resumed.result : firstPayment(ctx, call, resumed.attempt);
+  });
 }
 
 /** Steps 1 to 4 for a call that has no usable authorization yet, then pays. */
@@ -84,12 +87,14 @@ async function payQuote(
   if (outcome.kind === "delivered") return outcome.result;
   // The stale offer's authorization may still be redeemed until it expires: the journal goes on counting it, and the
   // reservation below must fit beside it.
-  return payQuote(ctx, call, {
-    ...job,
-    wire: wireOf(ctx, call, candidate, attempt + 1),
-    quote: outcome.quote,
-    attempt: attempt + 1,
-  });
+  return afterSent(() =>
+    payQuote(ctx, call, {
+      ...job,
+      wire: wireOf(ctx, call, candidate, attempt + 1),
+      quote: outcome.quote,
+      attempt: attempt + 1,
+    }),
+  );
 }
 
 async function askApproval(call: Call, candidate: Candidate, quote: Quote): Promise<NeedInput["needInput"] | null> {

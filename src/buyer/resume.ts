@@ -33,6 +33,7 @@ export async function resume(ctx: BuyerContext, call: Call): Promise<Resumed> {
   }
   if (purchase.receiptId !== null) return { kind: "result", result: await answeredBefore(ctx, purchase) };
   if (purchase.state === "released") return { kind: "attempt", attempt: purchase.attempt + 1 };
+  if (purchase.state === "settled") throw paidNotServed(purchase.transaction);
   if (purchase.payment.validBefore - ctx.clock().getTime() / 1000 > RESEND_MARGIN_SECONDS)
     return resend(ctx, call, purchase);
   return afterExpiry(ctx, purchase);
@@ -61,13 +62,7 @@ async function afterExpiry(ctx: BuyerContext, purchase: PurchaseRecord): Promise
     await release(ctx.db, purchase.id, { reason: "authorization_expired", unusable: true, now: ctx.clock() });
     return { kind: "attempt", attempt: purchase.attempt + 1 };
   }
-  if (seen.state === "settled") {
-    throw new Proof402Error("paid_not_served", "This call was paid on chain earlier, but its answer never arrived.", {
-      money: "moved",
-      next: "Nothing more is paid under this key. Complain to the seller with the transaction, or buy again under a new key.",
-      details: { transaction: seen.transaction },
-    });
-  }
+  if (seen.state === "settled") throw paidNotServed(seen.transaction);
   throw new Proof402Error(
     "payment_in_doubt",
     "The chain cannot say yet whether this call's earlier authorization was used.",
@@ -77,6 +72,13 @@ async function afterExpiry(ctx: BuyerContext, purchase: PurchaseRecord): Promise
     },
   );
 }
+
+const paidNotServed = (transaction: string | null): Proof402Error =>
+  new Proof402Error("paid_not_served", "This call was paid on chain earlier, but its answer never arrived.", {
+    money: "moved",
+    next: "Nothing more is paid under this key. Complain to the seller with the transaction, or buy again under a new key.",
+    details: { transaction },
+  });
 
 async function candidateOf(ctx: BuyerContext, purchase: PurchaseRecord): Promise<Candidate> {
   const seller = sellerOf(ctx, purchase);

@@ -35,6 +35,7 @@ const migrations: readonly (readonly string[])[] = [
     `create table receipt_claims (receipt_id text not null, purpose text not null, at integer not null,
       primary key (receipt_id, purpose)) strict`,
   ],
+  [`create table call_leases (idempotency_key text primary key, owner text not null, until integer not null) strict`],
 ];
 
 /**

@@ -23,6 +23,7 @@ export type Tables = {
   attestations: AttestationsTable;
   seller_holds: SellerHoldsTable;
   receipt_claims: ReceiptClaimsTable;
+  call_leases: CallLeasesTable;
 };
 
 export type PurchasesTable = {
@@ -130,3 +131,6 @@ export type SellerHoldsTable = { seller_id: string; receipt_id: string; reason: 
 
 /** Receipts used up as the reason for one action. */
 export type ReceiptClaimsTable = { receipt_id: string; purpose: string; at: number };
+
+/** Logical calls under way, and which process makes them until when (unix ms). */
+export type CallLeasesTable = { idempotency_key: string; owner: string; until: number };

@@ -1,0 +1,110 @@
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import { Proof402Error } from "../errors.ts";
+import { immediate } from "../storage/migrations.ts";
+import type { BuyerContext } from "./context.ts";
+
+/** How long a call is another's after its last sign of life, ms. A process seen dead on this machine loses it at once. */
+const LEASE_MS = 15_000;
+const HEARTBEAT_MS = LEASE_MS / 3;
+/** How often the holder's progress is looked for, ms. */
+const POLL_MS = 100;
+
+/**
+ * Runs a logical call while no other process runs it: one that comes second waits for the first to end, and then finds
+ * its result in the journal instead of sending the same payment beside it. This spares a seller and a caller trouble; that
+ * nothing is paid twice rests on the journal alone, whatever becomes of a lease.
+ *
+ * Throws Proof402Error `aborted` when `signal` ends the wait, and what `work` throws.
+ */
+export async function holdingCall<T>(
+  ctx: BuyerContext,
+  key: string,
+  signal: AbortSignal | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
+  const owner = `${hostname()}:${process.pid}:${randomUUID()}`;
+  while (!(await take(ctx, key, owner))) await pause(signal);
+  const heartbeat = setInterval(() => void extend(ctx, key, owner).catch(() => undefined), HEARTBEAT_MS);
+  heartbeat.unref();
+  try {
+    return await work();
+  } finally {
+    clearInterval(heartbeat);
+    await giveUp(ctx, key, owner);
+  }
+}
+
+const take = (ctx: BuyerContext, key: string, owner: string): Promise<boolean> =>
+  immediate(
+    ctx.db,
+    async (tx) => {
+      const now = ctx.clock().getTime();
+      const held = await tx
+        .selectFrom("call_leases")
+        .select(["owner", "until"])
+        .where("idempotency_key", "=", key)
+        .executeTakeFirst();
+      if (held !== undefined && held.until > now && !isDead(held.owner)) return false;
+      const lease = { owner, until: now + LEASE_MS };
+      await tx
+        .insertInto("call_leases")
+        .values({ idempotency_key: key, ...lease })
+        .onConflict((conflict) => conflict.column("idempotency_key").doUpdateSet(lease))
+        .execute();
+      return true;
+    },
+    "process",
+  );
+
+const extend = (ctx: BuyerContext, key: string, owner: string): Promise<unknown> =>
+  immediate(
+    ctx.db,
+    (tx) =>
+      tx
+        .updateTable("call_leases")
+        .set({ until: ctx.clock().getTime() + LEASE_MS })
+        .where("idempotency_key", "=", key)
+        .where("owner", "=", owner)
+        .execute(),
+    "process",
+  );
+
+const giveUp = (ctx: BuyerContext, key: string, owner: string): Promise<unknown> =>
+  immediate(
+    ctx.db,
+    (tx) => tx.deleteFrom("call_leases").where("idempotency_key", "=", key).where("owner", "=", owner).execute(),
+    "process",
+  );
+
+/** A process of this machine that is gone. Of another's process, or one whose id was given out again, the lease decides. */
+function isDead(owner: string): boolean {
+  const [host, pid] = owner.split(":");
+  if (host !== hostname()) return false;
+  try {
+    process.kill(Number(pid), 0);
+    return false;
+  } catch (error) {
+    return error instanceof Error && "code" in error && error.code === "ESRCH";
+  }
+}
+
+function pause(signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => {
+      clearTimeout(timer);
+      reject(
+        new Proof402Error("aborted", "Another process is making this call; waiting for it was aborted.", {
+          money: "may-move",
+          next: "Call again with the same idempotency key to get its result.",
+        }),
+      );
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    }, POLL_MS);
+    if (signal?.aborted === true) stop();
+    else signal?.addEventListener("abort", stop, { once: true });
+  });
+}
