@@ -60,13 +60,23 @@ async function deliver(
   const provider = ctx.providerOf(candidate.seller);
   const signature = provider.responseEvidence(received.headers);
   const vouching = await attestedFor(ctx, call, candidate, attested, signature?.teeId);
-  const receipt = receiptOf({ candidate, purchase, attested: vouching, received, signature });
+  const receipt = receiptOf({
+    candidate,
+    purchase,
+    attested: vouching,
+    received: { ...received, sentAt: firstSentAt(purchase, received) },
+    signature,
+  });
   const stored = await storeDelivery(ctx, receipt, purchase.id, call.assurance);
   call.progress("verified", `fast clock: ${stored.appraisal.verdict}`);
   const transaction = readPaymentResponse(received.headers)?.transaction;
   ctx.wakeSecondClock(transaction === undefined ? undefined : { receiptId: receipt.id, transaction });
   return { answer: answerOf(ctx, stored.receipt), receipt: stored.receipt, appraisal: stored.appraisal, paidNow: true };
 }
+
+/** A request sent again may be answered, and paid on chain, as of the first time it went out. */
+const firstSentAt = ({ state, updatedAt }: PurchaseRecord, { sentAt }: Received): Date =>
+  state === "sent" ? new Date(updatedAt) : sentAt;
 
 /**
  * The attestation that speaks for the key which signed. A seller that restarted since it was attested signs with a new

@@ -8,6 +8,7 @@ import { fromHex, keccak256, toBase64, toHex, utf8 } from "../evidence/bytes.ts"
 import { TEE_HEADERS, teeMessageHash } from "../evidence/tee-signature.ts";
 import type { Enclave } from "./enclave.ts";
 import type { LoadedModel } from "./inference.ts";
+import { rememberAnswers } from "./remembered.ts";
 import { inferResponse, modelMetadata, readInferRequest, serverMetadata } from "./oip.ts";
 
 /** How a node is paid. Prices in base units of one EIP-3009 token. */
@@ -88,6 +89,7 @@ export function createApp(options: {
     if (c.req.method === "POST" && !byName.has(name)) return c.json({ error: unknownModel(name) }, 404);
     return next();
   });
+  app.use("/v2/models/:name/infer", rememberAnswers());
   app.use(paymentGate(served, payment));
   app.post("/v2/models/:name/infer", (c) => withModel(c, byName, ({ model }) => infer(c, model, enclave)));
   return app;

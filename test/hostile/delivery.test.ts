@@ -38,20 +38,24 @@ describe("T8: a payment redeemed again", () => {
     expect(await attack.plunder()).toBe(PRICE);
   });
 
-  test("shown again to the honest seller buys nothing more", async () => {
+  test("shown again to the honest seller buys the same answer and, with any other request, nothing", async () => {
     const attack = await world.attack((_request, honest) => honest());
-    await attack.buy();
+    const { receipt } = await attack.buy();
     const [paid] = attack.seen.filter(isPayment);
-    const headers = {
-      "content-type": "application/json",
-      "payment-signature": paid?.headers["payment-signature"] ?? "",
-    };
-    const again = await fetch(`${world.market.devnet.sellers.attested.origin}${paid?.path}`, {
-      method: "POST",
-      headers,
-      body: paid?.body ?? "",
-    });
-    expect(again.status).toBe(402);
+    const again = (path: string, body: string): Promise<Response> =>
+      fetch(`${world.market.devnet.sellers.attested.origin}${path}`, {
+        method: "POST",
+        headers: {
+          "content-type": "application/json",
+          "payment-signature": paid?.headers["payment-signature"] ?? "",
+        },
+        body,
+      });
+    const { path = "", body = "" } = paid ?? {};
+    const same = Buffer.from(await (await again(path, body)).arrayBuffer());
+    expect(same.toString("base64")).toBe(receipt.core.response.body);
+    expect((await again(path, `${body} `)).status).toBe(402);
+    expect((await again(path.replace("eth-risk", "payroll-check"), body)).status).toBe(402);
     expect(await attack.plunder()).toBe(PRICE);
   });
 });

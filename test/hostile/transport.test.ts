@@ -1,5 +1,6 @@
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { tools } from "../../src/tools/index.ts";
 import { memoryGrowth } from "../http/servers.ts";
 import { isPayment, isPurchase, openWorld, paymentOf, PRICE, type Trick, type World } from "./world.ts";
@@ -190,6 +191,24 @@ describe("T16: an answer that does not come", () => {
     await attack.buy({ idempotencyKey });
     const [first, second] = attack.seen.filter(isPayment).map(paymentOf);
     expect(second).toEqual(first);
+    expect(await attack.plunder()).toBe(PRICE);
+  });
+
+  test("although it was paid and settled: asked for again, it comes, and verifies as of the first time", async () => {
+    let losing = true;
+    const attack = await world.attack(async (request, honest) => {
+      const answer = await honest();
+      if (!losing || !isPayment(request)) return answer;
+      losing = false;
+      return new Response("lost on the way", { status: 502 });
+    });
+    const idempotencyKey = crypto.randomUUID();
+    await expect(attack.buy({ idempotencyKey })).rejects.toMatchObject({ code: "seller_error", money: "may-move" });
+    expect(await attack.plunder()).toBe(PRICE);
+    const { receipt } = await attack.buy({ idempotencyKey });
+    const final = await attack.buyer.getReceipt(receipt.id, { waitSeconds: 20 });
+    expect(newestAppraisal(final).verdict).toBe("verified");
+    expect(attack.payments()).toHaveLength(1);
     expect(await attack.plunder()).toBe(PRICE);
   });
 });

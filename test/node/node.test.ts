@@ -51,6 +51,25 @@ describe("a node", () => {
     expect((await infer("/v2/models/eth-risk/infer", "x".repeat(1_000_001))).status).toBe(413);
   });
 
+  test("answers one payment once and the same, however many copies of it come, at once or later", async () => {
+    let headers: Headers | undefined;
+    const { address, send } = payingFetch(market, (input, init) => {
+      headers = new Headers(input instanceof Request ? input.headers : init?.headers);
+      return fetch(input, init);
+    });
+    const before = await market.devnet.balanceOf(address);
+    const once = await infer("/v2/models/eth-risk/infer", request, send);
+    const copies = await Promise.all(
+      Array.from({ length: 5 }, () =>
+        fetch(`${origin}/v2/models/eth-risk/infer`, { method: "POST", headers: headers ?? {}, body: request }),
+      ),
+    );
+    const answers = await Promise.all([once, ...copies].map((response) => response.text()));
+    expect(new Set(answers).size).toBe(1);
+    expect(new Set([once, ...copies].map(({ headers: h }) => h.get(TEE_HEADERS.signature))).size).toBe(1);
+    expect(before - (await market.devnet.balanceOf(address))).toBe(10_000n);
+  });
+
   test("charges nothing for a request it cannot serve", async () => {
     const { send, address } = payingFetch(market);
     const before = await market.devnet.balanceOf(address);
