@@ -79,7 +79,7 @@ export async function quoteWith(
 }
 
 /** A 402 with this in its PAYMENT-REQUIRED header. */
-export const quote = (required: unknown): Response =>
+const quote = (required: unknown): Response =>
   new Response("{}", {
     status: 402,
     headers: { "payment-required": Buffer.from(JSON.stringify(required)).toString("base64") },

@@ -1,0 +1,181 @@
+import { join } from "node:path";
+import { parseAbiItem } from "viem";
+import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openBuyer } from "../../src/buyer/open.ts";
+import type { Buyer } from "../../src/buyer/types.ts";
+import type { ConfigInput } from "../../src/config/schema.ts";
+import { configSchema } from "../../src/config/schema.ts";
+import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
+import { newestAppraisal } from "../../src/receipts/newest.ts";
+import { openDatabase } from "../../src/storage/database.ts";
+import { openMarket, type Market } from "../support/devnet.ts";
+import { FAULTS, type Orders } from "./orders.ts";
+import { buildWorker, removeWorker, runBuyers } from "./processes.ts";
+
+const PRICE = 10_000n;
+const FUNDS = 10_000_000n;
+
+let market: Market;
+beforeAll(async () => {
+  [market] = await Promise.all([openMarket(), buildWorker()]);
+});
+afterAll(async () => {
+  await market.stop();
+  removeWorker();
+});
+
+/** A funded wallet with a journal of its own, and what the chain and the journal say of it. */
+async function openPurse(change: (config: ConfigInput) => void = () => undefined) {
+  const privateKey = generatePrivateKey();
+  const payer = privateKeyToAccount(privateKey).address;
+  await market.devnet.bank.token.mint(payer, FUNDS);
+  const database = join(market.directory, `purse-${payer}.db`);
+  const config: ConfigInput = { ...structuredClone(market.devnet.config), database };
+  change(config);
+  return {
+    orders: (more: Pick<Orders, "keys"> & Partial<Orders>): Orders => ({ config, privateKey, ...more }),
+    open: (): Promise<Buyer> =>
+      openBuyer({ config: configSchema.parse(config), wallet: walletFromPrivateKey(privateKey) }),
+    /** Every attempt in the journal. */
+    async journal() {
+      const db = await openDatabase(database);
+      const rows = await db.selectFrom("purchases").select(["idempotency_key", "state", "nonce"]).execute();
+      await db.destroy();
+      return rows;
+    },
+    /** What left the wallet, and the authorizations of it that were used. */
+    async chain() {
+      const used = await market.devnet.bank.client.getLogs({
+        address: market.devnet.token,
+        event: parseAbiItem("event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce)"),
+        args: { authorizer: payer },
+        fromBlock: 0n,
+      });
+      return {
+        left: FUNDS - (await market.devnet.balanceOf(payer)),
+        nonces: used.map(({ args }) => String(args.nonce)),
+      };
+    },
+  };
+}
+
+describe("T17: eight processes with one wallet and one budget", () => {
+  test("make 400 purchases of which the budget allows 150: exactly 150 leave the wallet", async () => {
+    const purse = await openPurse((config) => {
+      for (const asset of config.payment.assets) asset.total = String(150n * PRICE);
+      config.payment.callsPerHour = 1000;
+    });
+    const outcomes = await runBuyers(
+      Array.from({ length: 8 }, (_, process) =>
+        purse.orders({ keys: Array.from({ length: 50 }, (__, at) => `process-${process}-call-${at}`) }),
+      ),
+    );
+    const said = outcomes.flatMap((one) => one.said);
+    expect(said).toHaveLength(400);
+    const codes = said.map(({ code }) => code);
+    expect(codes.filter((code) => code === "ok")).toHaveLength(150);
+    expect(codes.filter((code) => code === "over_total_cap")).toHaveLength(250);
+    const { left, nonces } = await purse.chain();
+    expect(left).toBe(150n * PRICE);
+    expect(new Set(nonces).size).toBe(150);
+    const buyer = await purse.open();
+    await buyer.reconcile();
+    const { assets } = await buyer.spending();
+    expect(assets[0]).toMatchObject({ spent: String(150n * PRICE), reserved: "0" });
+    expect(await buyer.audit()).toMatchObject({ ok: true });
+    await buyer.close();
+  });
+
+  test("T18: many small ones end at the count per hour, whatever they cost", async () => {
+    const purse = await openPurse((config) => (config.payment.callsPerHour = 5));
+    const outcomes = await runBuyers(
+      [1, 2].map((process) => purse.orders({ keys: [1, 2, 3, 4].map((at) => `small-${process}-${at}`) })),
+    );
+    const codes = outcomes.flatMap((one) => one.said.map(({ code }) => code)).toSorted();
+    expect(codes).toEqual([
+      ...Array.from({ length: 5 }, () => "ok"),
+      "over_count_cap",
+      "over_count_cap",
+      "over_count_cap",
+    ]);
+    expect((await purse.chain()).left).toBe(5n * PRICE);
+  });
+
+  test("T14: what is checked is what is signed: calls at once in one process get past no cap either", async () => {
+    const purse = await openPurse((config) => {
+      for (const asset of config.payment.assets) asset.perHour = String(3n * PRICE + 1n);
+    });
+    const [outcome] = await runBuyers([
+      purse.orders({ keys: Array.from({ length: 20 }, (_, at) => `at-once-${at}`), atOnce: true }),
+    ]);
+    const codes = outcome?.said.map(({ code }) => code) ?? [];
+    expect(codes.filter((code) => code === "ok")).toHaveLength(3);
+    expect(codes.filter((code) => code === "over_hour_cap")).toHaveLength(17);
+    expect((await purse.chain()).left).toBe(3n * PRICE);
+  });
+
+  test("T20: one key in all of them is one payment, and all get its answer", async () => {
+    const purse = await openPurse();
+    const outcomes = await runBuyers(Array.from({ length: 8 }, () => purse.orders({ keys: ["the-one-call"] })));
+    const said = outcomes.flatMap((one) => one.said);
+    expect(said.map(({ code }) => code)).toEqual(Array.from({ length: 8 }, () => "ok"));
+    expect(new Set(said.map(({ receipt }) => receipt)).size).toBe(1);
+    expect((await purse.chain()).left).toBe(PRICE);
+  });
+});
+
+describe("T19: a buyer killed with kill -9", () => {
+  /** Places to die: every step, then moments drawn at random. */
+  const deaths = (lane: number, runs: number): (Orders["die"] & {})[] =>
+    Array.from({ length: runs }, (_, run) => {
+      const at = run * 2 + lane;
+      return at < FAULTS.length * 2 ? (FAULTS[at % FAULTS.length] ?? "paid") : Math.floor(Math.random() * 60);
+    });
+
+  test.concurrent.each([0, 1])(
+    "at every step and at 100 random moments: nothing is lost, counted twice or paid twice (half %i)",
+    async (lane) => {
+      const purse = await openPurse();
+      const places = deaths(lane, 61);
+      const keys = places.map((_, run) => `lane-${lane}-run-${run}`);
+      let killed = 0;
+      for (const [run, die] of places.entries()) {
+        // Each process first makes the call again in which the one before it died.
+        const [outcome] = await runBuyers([purse.orders({ keys: keys.slice(Math.max(0, run - 1), run + 1), die })]);
+        if (outcome?.killed === true) killed += 1;
+      }
+      expect(killed).toBeGreaterThan(places.length / 2);
+
+      const buyer = await purse.open();
+      const receipts = await Promise.all(
+        keys.map(async (idempotencyKey) => {
+          const result = await buyer.buy({
+            model: "eth-risk",
+            seller: "attested",
+            input: { features: [-0.012, -0.034, -0.081, 0.62, 0.74, -0.19, 1.8, 0.21] },
+            idempotencyKey,
+          });
+          if ("needInput" in result) throw new Error("nobody should have been asked");
+          return buyer.getReceipt(result.receipt.id, { waitSeconds: 30 });
+        }),
+      );
+      expect(await buyer.reconcile()).toMatchObject({ pending: 0, unreachable: [] });
+      // Every call has its one answer, verified, with its settlement noted once.
+      expect(new Set(receipts.map(({ id }) => id)).size).toBe(keys.length);
+      expect(receipts.filter((receipt) => newestAppraisal(receipt).verdict !== "verified")).toEqual([]);
+      expect(receipts.filter(({ later }) => later.length !== 1)).toEqual([]);
+      // The journal says what the chain says: one used authorization per call, and no other.
+      const journal = await purse.journal();
+      const { left, nonces } = await purse.chain();
+      expect(journal.map(({ state }) => state)).toEqual(keys.map(() => "settled"));
+      expect(nonces.toSorted()).toEqual(journal.map(({ nonce }) => nonce).toSorted());
+      expect(left).toBe(BigInt(keys.length) * PRICE);
+      const { assets } = await buyer.spending();
+      expect(assets[0]).toMatchObject({ spent: String(left), reserved: "0" });
+      expect(await buyer.audit()).toMatchObject({ ok: true });
+      await buyer.close();
+    },
+    300_000,
+  );
+});
