@@ -15,9 +15,11 @@ import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
 import { appraise } from "../../src/verify/appraise.ts";
 import { createVerifySession } from "../../src/verify/session.ts";
+import { benchJournal } from "./journal.ts";
 import { interleaved, median, row, type Arm } from "./measure.ts";
 
 const CLI = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
+const PROXY = fileURLToPath(new URL("./delay-proxy.js", import.meta.url));
 const INPUT = { features: [-0.012, -0.034, -0.081, 0.62, 0.74, -0.19, 1.8, 0.21] };
 
 type Market = { directory: string; config: Config; key: `0x${string}`; stop(): Promise<void> };
@@ -77,22 +79,41 @@ const buyWith =
     return () => buyer.getReceipt(result.receipt.id, { waitSeconds: 10 });
   };
 
-/** Purchases against the stock client, then offline verification of the receipts they left. */
-export async function benchPurchases(rounds: number): Promise<string[]> {
-  const market = await openMarket();
+/** A line of this round-trip time to the seller, in a process of its own. */
+async function openLine(origin: string, roundTripMs: number): Promise<{ origin: string; stop(): void }> {
+  const child = spawn(process.execPath, [PROXY, new URL(origin).port, String(roundTripMs)], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const port = await new Promise<string>((resolve) =>
+    child.stdout.once("data", (line: Buffer) => resolve(String(line))),
+  );
+  return { origin: `http://127.0.0.1:${port.trim()}`, stop: () => void child.kill() };
+}
+
+/** The stock client against ours, with a fresh quote each time and with a known one, over a line of this length. */
+async function comparePurchases(
+  market: Market,
+  options: { rounds: number; roundTripMs: number; target: { fresh: number; known: number } },
+  then: (buyer: Buyer) => Promise<string[]> = () => Promise.resolve([]),
+): Promise<string[]> {
+  const { rounds, roundTripMs, target } = options;
+  const seller = market.config.sellers.find(({ id }) => id === "attested");
+  if (seller === undefined) throw new Error("the devnet has an attested seller");
+  const line = roundTripMs === 0 ? null : await openLine(seller.origin, roundTripMs);
+  const origin = line?.origin ?? seller.origin;
   const wallet = walletFromPrivateKey(market.key);
   const open = (name: string, quoteSeconds: number): Promise<Buyer> =>
     openBuyer({
       config: {
         ...market.config,
-        database: join(market.directory, name),
+        sellers: [{ ...seller, origin }],
+        database: join(market.directory, `${name}-${roundTripMs}.db`),
         market: { ...market.config.market, quoteSeconds },
       },
       wallet,
     });
-  const [cached, fresh] = [await open("cached.db", 300), await open("fresh.db", 0)];
+  const [known, fresh] = [await open("known", 300), await open("fresh", 0)];
   try {
-    const origin = market.config.sellers.find((seller) => seller.id === "attested")?.origin ?? "";
     const paid = stockFetch(market);
     const body = JSON.stringify({
       inputs: [{ name: "features", datatype: "FP32", shape: [1, 8], data: INPUT.features }],
@@ -112,22 +133,41 @@ export async function benchPurchases(rounds: number): Promise<string[]> {
           await response.text();
         },
         fresh: buyWith(fresh),
-        cached: buyWith(cached),
+        known: buyWith(known),
       },
       { rounds, warmup: 5 },
     );
-    const { unpaid = Number.NaN, stock = Number.NaN } = times;
-    const base = { name: "stock", ms: stock, target: 1.1 };
+    const ms = (name: string): number => times[name] ?? Number.NaN;
+    const against = (limit: number) => ({ name: "stock", ms: ms("stock"), target: limit });
     return [
-      row("unpaid call (model metadata, fetch)", unpaid),
-      row("stock @x402/fetch, paid call, nothing verified", stock),
-      row("proof402, fresh quote: journal, pay, verify, receipt", times["fresh"] ?? Number.NaN, base),
-      row("proof402, known quote: journal, pay, verify, receipt", times["cached"] ?? Number.NaN, base),
-      ...(await benchVerify(cached, market.config, rounds)),
+      row("unpaid call (model metadata, fetch)", ms("unpaid")),
+      row("stock @x402/fetch, paid call, nothing verified", ms("stock")),
+      row("proof402, fresh quote: journal, pay, verify, receipt", ms("fresh"), against(target.fresh)),
+      row("proof402, known quote: journal, pay, verify, receipt", ms("known"), against(target.known)),
+      ...(await then(known)),
     ];
   } finally {
-    await cached.close();
-    await fresh.close();
+    await Promise.all([known.close(), fresh.close()]);
+    line?.stop();
+  }
+}
+
+/** Purchases against the stock client near and far, the journal's part of them, and offline verification of what they left. */
+export async function benchPurchases(rounds: number): Promise<string[]> {
+  const market = await openMarket();
+  try {
+    const near = { rounds, roundTripMs: 0, target: { fresh: 1.1, known: 0.95 } };
+    const far = { rounds, roundTripMs: 40, target: { fresh: 1.1, known: 0.65 } };
+    return [
+      ...(await comparePurchases(market, near, (buyer) => benchVerify(buyer, market.config, rounds))),
+      "",
+      "The same over a line of 40 ms round-trip time",
+      ...(await comparePurchases(market, far)),
+      "",
+      "Policy and journal",
+      ...(await benchJournal(market.config, market.directory, rounds)),
+    ];
+  } finally {
     await market.stop();
   }
 }
