@@ -60,7 +60,10 @@ const fieldsSchema = z.strictObject({
       /** Only for a market on this machine or network: loopback, private and link-local addresses are refused otherwise. */
       allowPrivateAddresses: z.boolean().default(false),
       connectSeconds: seconds.default(10),
-      /** Longest silence while waiting for a response, which comes after the work and its settlement, or in the middle of one. */
+      /**
+       * Longest silence while waiting for a response, which comes after the work and its settlement, or in the middle of
+       * one. Less than 1 KiB of a body in this time is silence.
+       */
       idleSeconds: seconds.default(60),
       /** Longest time from sending a paid request to its last byte. */
       totalSeconds: seconds.default(120),

@@ -22,7 +22,7 @@ export type HttpLimits = {
   allowPrivateAddresses: boolean;
   /** Longest time for name resolution, TCP and TLS together. */
   connectSeconds: number;
-  /** Longest silence while waiting for, or in the middle of, a response. */
+  /** Longest silence while waiting for, or in the middle of, a response; less than 1 KiB of a body in this time is silence. */
   idleSeconds: number;
   /** Longest time from the call to the last byte received, however steadily bytes drip. */
   totalSeconds: number;
@@ -64,6 +64,8 @@ export type Http = {
   close(): Promise<void>;
 };
 
+/** A body that brings less than this in one idle time counts as silent, bytes: bytes that drip are no progress. */
+const PROGRESS_BYTES = 1024;
 /** First size of the buffer for a body of unknown length. */
 const FIRST_BUFFER_BYTES = 16_384;
 
@@ -104,11 +106,13 @@ function exchange(agent: Agent, url: URL, request: HttpRequest, limits: HttpLimi
     let head: { status: number; headers: Record<string, string> } | undefined;
     let body = new Uint8Array(0);
     let size = 0;
+    let progress: NodeJS.Timeout | undefined;
 
     const settle = (): boolean => {
       if (over) return false;
       over = true;
       clearTimeout(timer);
+      clearInterval(progress);
       signal?.removeEventListener("abort", onAbort);
       return true;
     };
@@ -150,6 +154,11 @@ function exchange(agent: Agent, url: URL, request: HttpRequest, limits: HttpLimi
           }
           head = { status, headers };
           body = new Uint8Array(Math.min(Number(headers["content-length"] ?? FIRST_BUFFER_BYTES), maxBytes));
+          let before = 0;
+          progress = setInterval(() => {
+            if (size - before < PROGRESS_BYTES) stop(timedOut(url.host, requestSent));
+            before = size;
+          }, limits.idleSeconds * 1000);
         },
         onResponseData(_, chunk) {
           if (over) return;

@@ -220,6 +220,26 @@ describe("time", () => {
     ]);
   });
 
+  it("a body that brings a byte at a time is given up at the idle limit, one that comes in slow pieces is read", async () => {
+    const { origin } = await serveRaw((socket, head) => {
+      const piece = head.startsWith("GET /slow") ? "x".repeat(1000) : "x";
+      let left = 12;
+      socket.write("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
+      const timer = setInterval(() => {
+        left -= head.startsWith("GET /slow") ? 1 : 0;
+        socket.write(left === 0 ? "0\r\n\r\n" : `${piece.length.toString(16)}\r\n${piece}\r\n`);
+      }, 200);
+      socket.on("close", () => clearInterval(timer));
+    });
+    const http = client({ idleSeconds: 1, totalSeconds: 60 });
+    const [drip, slow] = [
+      outcome(http.request({ method: "GET", url: `${origin}/drip` })),
+      http.request({ method: "GET", url: `${origin}/slow` }),
+    ];
+    expect(await drip).toEqual({ code: "http_timeout", requestSent: true });
+    expect((await slow).body).toHaveLength(11_000);
+  });
+
   it("bytes that drip steadily, in body, header or interim responses, do not outlast the total time", async () => {
     const { origin } = await serveRaw((socket, head) => {
       const [start, drop] = head.startsWith("GET /body")
