@@ -12,6 +12,19 @@ const CONTRACTS = [
     artifact: "dev-multicall.artifact.ts",
     constant: "devMulticall",
   },
+  { source: "DevPermit2.sol", contract: "DevPermit2", artifact: "dev-permit2.artifact.ts", constant: "devPermit2" },
+  {
+    source: "DevPermit2Proxies.sol",
+    contract: "DevExactProxy",
+    artifact: "dev-exact-proxy.artifact.ts",
+    constant: "devExactProxy",
+  },
+  {
+    source: "DevPermit2Proxies.sol",
+    contract: "DevUptoProxy",
+    artifact: "dev-upto-proxy.artifact.ts",
+    constant: "devUptoProxy",
+  },
 ] as const;
 const SETTINGS = {
   optimizer: { enabled: true, runs: 200 },

@@ -42,7 +42,11 @@ export async function payAndReceive(
   if (received.status === 402) {
     ctx.quotes.drop(quoteKey(purchase.request));
     if (job.quoteWasCached) {
-      const quote = await afterSent(() => quoteOf(ctx, call, candidate, purchase.request, received));
+      // Of the same asset only: the turned-down payment goes on counting, and both are held to one bound.
+      const same = ctx.config.payment.assets.filter(
+        ({ network, asset }) => network === payment.network && asset === payment.asset,
+      );
+      const quote = await afterSent(() => quoteOf(ctx, call, candidate, purchase.request, received, same));
       return { kind: "stale_quote", quote };
     }
   }

@@ -1,9 +1,12 @@
 import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
+import { paymentMethodOf } from "../evidence/payment-method.ts";
 import { requestNonceOf } from "../evidence/payment-binding.ts";
 import { Proof402Error } from "../errors.ts";
 import { chooseCandidate, type Candidate } from "../market/choose.ts";
 import { identifierExtension } from "../payment/identifier.ts";
+import { readHoldings } from "../payment/allowance.ts";
+import { formatUnits } from "../payment/amounts.ts";
 import { deriveNonce, planPayment } from "../payment/plan.ts";
 import { reserve } from "../payment/reserve.ts";
 import type { PurchaseRecord, WireRequest } from "../payment/types.ts";
@@ -74,6 +77,7 @@ async function payQuote(
   job: { candidate: Candidate; attested: Attested; wire: WireRequest; quote: Quote; attempt: number },
 ): Promise<BuyResult | NeedInput> {
   const { candidate, quote, wire, attempt } = job;
+  await requireAllowance(ctx, call, quote);
   const needInput = await askApproval(call, candidate, quote);
   if (needInput !== null) return { needInput };
   const reserved = await reserveOffer(ctx, call, { candidate, quote, wire, attempt });
@@ -94,6 +98,23 @@ async function payQuote(
       quote: outcome.quote,
       attempt: attempt + 1,
     }),
+  );
+}
+
+/** A payment through Permit2 that the chain could only turn down is not made: the seller would have worked for nothing. */
+async function requireAllowance(ctx: BuyerContext, call: Call, { offer, asset }: Quote): Promise<void> {
+  const chain = ctx.chains.get(offer.network);
+  if (paymentMethodOf(offer) === "eip3009" || chain === undefined) return;
+  const { allowance } = await readHoldings(chain, offer.asset, call.wallet.address);
+  if (allowance >= BigInt(offer.amount)) return;
+  const amount = formatUnits(offer.amount, asset.decimals);
+  throw new Proof402Error(
+    "allowance_too_low",
+    `The offer is paid through Permit2, which may move ${formatUnits(allowance.toString(), asset.decimals)} ${asset.symbol} of this wallet and would need ${amount}.`,
+    {
+      next: `The owner can allow it: proof402 wallet approve --asset ${asset.symbol} --amount ${amount} (or more, for further calls).`,
+      details: { limit: allowance.toString(), asked: offer.amount },
+    },
   );
 }
 

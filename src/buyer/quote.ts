@@ -2,6 +2,7 @@ import type { Candidate } from "../market/choose.ts";
 import { Proof402Error } from "../errors.ts";
 import { usdToBaseUnits } from "../payment/amounts.ts";
 import { chooseOffer, readPaymentRequired, type AcceptedOffer } from "../payment/offers.ts";
+import type { AssetPolicy } from "../payment/policy.ts";
 import type { WireRequest } from "../payment/types.ts";
 import { refused, type Call } from "./call.ts";
 import type { BuyerContext } from "./context.ts";
@@ -42,20 +43,22 @@ export async function obtainQuote(
   return quoteOf(ctx, call, candidate, wire, unpaid);
 }
 
-/** Reads and judges a 402. Throws the policy's refusal when no offer fits. */
+/** Reads and judges a 402, of whose offers those in `assets` are allowed. Throws the policy's refusal when no offer fits. */
 export function quoteOf(
   ctx: BuyerContext,
   call: Call,
   candidate: Candidate,
   wire: WireRequest,
   response: Received,
+  assets: readonly AssetPolicy[] = ctx.config.payment.assets,
 ): Quote {
   const read = readPaymentRequired(response.headers);
   if (!read.ok) throw refused(read.refusal);
   const bound = call.request.maxUsd;
   const chosen = chooseOffer({
-    policy: ctx.config.payment,
+    policy: { ...ctx.config.payment, assets: [...assets] },
     payTo: candidate.seller.payTo,
+    facilitators: candidate.seller.facilitators,
     required: read.required,
     ...(bound === undefined ? {} : { maxUsd: bound }),
   });

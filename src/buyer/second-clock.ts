@@ -1,8 +1,8 @@
 import { Proof402Error } from "../errors.ts";
 import { markSettled, readPurchaseByReceipt, release } from "../payment/journal.ts";
 import { reconcile } from "../payment/reconcile.ts";
-import { observeSettlement } from "../payment/settlement.ts";
-import type { Receipt, SettlementEvidence } from "../receipts/schema.ts";
+import { observeSettlement, type SettlementView } from "../payment/settlement.ts";
+import type { Receipt } from "../receipts/schema.ts";
 import { appendAppraisal, appendLater, readReceipt } from "../receipts/store.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
@@ -184,12 +184,17 @@ async function checkSettlement(ctx: BuyerContext, receiptId: string, hint: strin
     hint === undefined ? {} : { transactionHint: hint },
   );
   if (seen.state === "pending") return false;
-  await landSettlement(ctx, receipt, seen.evidence);
+  await landSettlement(ctx, receipt, seen);
   return true;
 }
 
 /** Appends settlement evidence, judges anew, and closes the journal entry: one transaction, so that a crash leaves all or nothing. */
-async function landSettlement(ctx: BuyerContext, receipt: Receipt, evidence: SettlementEvidence): Promise<void> {
+async function landSettlement(
+  ctx: BuyerContext,
+  receipt: Receipt,
+  seen: Exclude<SettlementView, { state: "pending" }>,
+): Promise<void> {
+  const { evidence } = seen;
   const at = ctx.clock();
   const later = [...receipt.later, { at: at.toISOString(), evidence }];
   const appraisal = await judgeReceipt(
@@ -202,14 +207,10 @@ async function landSettlement(ctx: BuyerContext, receipt: Receipt, evidence: Set
     const updated = await appendAppraisal(tx, receipt.id, appraisal);
     const purchase = await readPurchaseByReceipt(tx, receipt.id);
     if (purchase !== null) {
-      if (evidence.outcome === "settled" && evidence.transaction !== undefined) {
-        await markSettled(tx, purchase.id, {
-          transaction: evidence.transaction,
-          amount: receipt.core.payment.amount,
-          now: at,
-        });
+      if (seen.state === "settled") {
+        await markSettled(tx, purchase.id, { transaction: seen.transaction, amount: seen.amount, now: at });
       } else {
-        await release(tx, purchase.id, { reason: "authorization_expired", unusable: true, now: at });
+        await release(tx, purchase.id, { reason: seen.reason, unusable: true, now: at });
       }
     }
     await holdIfFailed(tx, updated, at.getTime());

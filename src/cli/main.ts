@@ -115,6 +115,20 @@ function buildProgram(): Command {
     .option("--reconcile", "first look up every open authorization on chain")
     .action(lazily(async () => (await import("./market.ts")).showSpending));
 
+  const wallet = program.command("wallet").description("the wallet's address, holdings and allowances");
+  wallet
+    .command("show", { isDefault: true })
+    .description("address, and what each asset's balance and Permit2 allowance is")
+    .action(lazily(async () => (await import("./wallet.ts")).showWallet));
+  wallet
+    .command("approve")
+    .description("let Permit2 move exactly this much of an asset, for sellers paid that way; 0 takes it back")
+    .requiredOption("--asset <symbol>", "asset of the payment policy, by symbol or address")
+    .requiredOption("--amount <amount>", "whole tokens, such as 5 or 0.25")
+    .option("--yes", "do not ask")
+    .addHelpText("after", "\nExample: proof402 wallet approve --asset USDC --amount 5")
+    .action(lazily(async () => (await import("./wallet.ts")).approveWallet));
+
   program
     .command("audit")
     .description("walk the hash-chained receipt log")

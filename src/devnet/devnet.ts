@@ -65,10 +65,8 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
     });
     started.push(anvil.stop);
     const [bank, root] = await Promise.all([openBank(anvil), createSimulatedRoot()]);
-    const facilitator = await serveLocally(
-      createFacilitator(anvil, await bank.fundedKey()).fetch,
-      options.ports?.facilitator,
-    );
+    const facilitatorKey = await bank.fundedKey();
+    const facilitator = await serveLocally(createFacilitator(anvil, facilitatorKey).fetch, options.ports?.facilitator);
     started.push(facilitator.stop);
 
     const open = async (name: SellerName, enclave: Enclave | null): Promise<OpenSeller> => {
@@ -81,6 +79,14 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
           domain: { name: bank.token.name, version: bank.token.version },
           payTo,
           facilitatorUrl: facilitator.origin,
+          methods: ["eip3009", "permit2", "upto"],
+          also: [
+            {
+              asset: bank.dai.address,
+              domain: { name: bank.dai.name, version: bank.dai.version },
+              rate: 10n ** BigInt(bank.dai.decimals - bank.token.decimals),
+            },
+          ],
         },
         enclave,
       });
@@ -95,9 +101,21 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
     ];
     const sellers = await all([open("cheap", cheapEnclave), open("attested", attestedEnclave), open("plain", null)]);
     const privateKey = generatePrivateKey();
-    await bank.token.mint(privateKeyToAccount(privateKey).address, options.fund ?? 100_000_000n);
+    const facilitatorAddress = privateKeyToAccount(facilitatorKey).address.toLowerCase();
+    const buyer = privateKeyToAccount(privateKey).address;
+    await bank.token.mint(buyer, options.fund ?? 100_000_000n);
+    await bank.dai.mint(buyer, (options.fund ?? 100_000_000n) * 10n ** 12n);
+    // Only for approvals: a payment costs its payer no gas.
+    await bank.fund(buyer);
     return {
-      config: configOf({ rpcUrl: anvil.rpcUrl, chainId: anvil.chainId, bank, rootSha256: root.sha256, sellers }),
+      config: configOf({
+        rpcUrl: anvil.rpcUrl,
+        chainId: anvil.chainId,
+        bank,
+        rootSha256: root.sha256,
+        sellers,
+        facilitator: facilitatorAddress,
+      }),
       privateKey,
       rpcUrl: anvil.rpcUrl,
       chainId: anvil.chainId,
@@ -138,8 +156,9 @@ function configOf(market: {
   bank: Bank;
   rootSha256: string;
   sellers: OpenSeller[];
+  facilitator: string;
 }): ConfigInput {
-  const { token } = market.bank;
+  const { token, dai } = market.bank;
   const network = `eip155:${market.chainId}`;
   return {
     networks: [{ network, rpcUrl: market.rpcUrl, confirmations: 0, pollMilliseconds: 50 }],
@@ -157,6 +176,18 @@ function configOf(market: {
           perDay: "20000000",
           total: "50000000",
         },
+        {
+          network,
+          asset: dai.address,
+          symbol: dai.symbol,
+          decimals: dai.decimals,
+          usdStable: true,
+          domain: { name: dai.name, version: dai.version },
+          perCall: "200000000000000000",
+          perHour: "5000000000000000000",
+          perDay: "20000000000000000000",
+          total: "50000000000000000000",
+        },
       ],
     },
     sellers: market.sellers.map(({ name, origin, payTo, node }) => ({
@@ -164,6 +195,7 @@ function configOf(market: {
       provider: "oip",
       origin,
       payTo: [payTo],
+      facilitators: [market.facilitator],
       assurance: node.measurements === null ? "none" : "attested",
       reference: {
         measurements: node.measurements === null ? [] : [node.measurements],

@@ -3,6 +3,7 @@ import { isPaymentPayloadV2, isPaymentRequirementsV2 } from "@x402/core/schemas"
 import type { PaymentPayload, PaymentRequirements } from "@x402/core/types";
 import { toFacilitatorEvmSigner } from "@x402/evm";
 import { ExactEvmScheme } from "@x402/evm/exact/facilitator";
+import { UptoEvmScheme } from "@x402/evm/upto/facilitator";
 import { Hono, type Context } from "hono";
 import { createWalletClient, http, nonceManager, publicActions, type Hex } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
@@ -32,7 +33,9 @@ export function createFacilitator(anvil: Anvil, key: Hex): Hono {
     writeContract: (call) => inTurn(() => client.writeContract(call)),
     sendTransaction: (transaction) => inTurn(() => client.sendTransaction(transaction)),
   });
-  const facilitator = new x402Facilitator().register(`eip155:${anvil.chainId}`, new ExactEvmScheme(signer));
+  const facilitator = new x402Facilitator()
+    .register(`eip155:${anvil.chainId}`, new ExactEvmScheme(signer))
+    .register(`eip155:${anvil.chainId}`, new UptoEvmScheme(signer));
   const app = new Hono();
   app.onError((_error, c) => c.json({ error: "the facilitator failed" }, 500));
   app.get("/supported", (c) => c.json(facilitator.getSupported()));

@@ -11,6 +11,10 @@ import {
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { foundry } from "viem/chains";
 import type { Anvil } from "./anvil.ts";
+import { EXACT_PROXY, PERMIT2, UPTO_PROXY } from "../evidence/permit2.ts";
+import { devExactProxy } from "./contracts/dev-exact-proxy.artifact.ts";
+import { devPermit2 } from "./contracts/dev-permit2.artifact.ts";
+import { devUptoProxy } from "./contracts/dev-upto-proxy.artifact.ts";
 import { devMulticall } from "./contracts/dev-multicall.artifact.ts";
 import { devUsd } from "./contracts/dev-usd.artifact.ts";
 
@@ -20,6 +24,9 @@ export type TokenSpec = { name: string; symbol: string; version: string; decimal
 /** USDC's own EIP-712 domain, so that buyers and sellers use what they would use for the real one. */
 export const USDC_SPEC: TokenSpec = { name: "USD Coin", symbol: "USDC", version: "2", decimals: 6 };
 
+/** A token of 18 decimals beside it. */
+const DAI_SPEC: TokenSpec = { name: "Dev Dai", symbol: "DAI", version: "1", decimals: 18 };
+
 /** A deployed token. `mint` takes base units and resolves when they are there. */
 export type Token = TokenSpec & { address: Address; mint(to: Address, amount: bigint): Promise<void> };
 
@@ -27,9 +34,13 @@ export type Token = TokenSpec & { address: Address; mint(to: Address, amount: bi
 export type Bank = {
   client: PublicClient;
   token: Token;
+  /** A second token, of 18 decimals, which is worth as much a piece. */
+  dai: Token;
   deploy(spec: TokenSpec): Promise<Token>;
   /** A fresh account with ether for gas. */
   fundedKey(): Promise<Hex>;
+  /** Gives an account ether for gas. */
+  fund(account: Address): Promise<void>;
   balanceOf(owner: Address): Promise<bigint>;
 };
 
@@ -43,10 +54,18 @@ export async function openBank(anvil: Anvil): Promise<Bank> {
   const transport = http(anvil.rpcUrl);
   const client = createPublicClient({ chain: foundry, transport, pollingInterval: POLL_MS });
   const test = createTestClient({ chain: foundry, transport, mode: "anvil" });
-  await test.setCode({ address: MULTICALL3, bytecode: devMulticall.runtime });
+  // Canonical addresses hold on every chain; what stands there here is our own doubles of them.
+  for (const [address, { runtime }] of [
+    [MULTICALL3, devMulticall],
+    [PERMIT2, devPermit2],
+    [EXACT_PROXY, devExactProxy],
+    [UPTO_PROXY, devUptoProxy],
+  ] as const)
+    await test.setCode({ address, bytecode: runtime });
+  const fund = (address: Address): Promise<void> => test.setBalance({ address, value: 1000n * ETHER });
   const fundedKey = async (): Promise<Hex> => {
     const key = generatePrivateKey();
-    await test.setBalance({ address: privateKeyToAccount(key).address, value: 1000n * ETHER });
+    await fund(privateKeyToAccount(key).address);
     return key;
   };
   const account = privateKeyToAccount(await fundedKey(), { nonceManager });
@@ -74,12 +93,14 @@ export async function openBank(anvil: Anvil): Promise<Bank> {
       },
     };
   };
-  const token = await deploy(USDC_SPEC);
+  const [token, dai] = [await deploy(USDC_SPEC), await deploy(DAI_SPEC)];
   return {
     client,
     token,
+    dai,
     deploy,
     fundedKey,
+    fund,
     balanceOf: (owner) =>
       client.readContract({ address: token.address, abi: devUsd.abi, functionName: "balanceOf", args: [owner] }),
   };

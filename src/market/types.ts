@@ -19,6 +19,11 @@ export const sellerSchema = z.strictObject({
     .array(z.string().regex(/^0x[0-9a-f]{40}$/))
     .min(1)
     .max(16),
+  /** Facilitators that may name the amount of an `upto` payment to this seller, lower case. */
+  facilitators: z
+    .array(z.string().regex(/^0x[0-9a-f]{40}$/))
+    .max(16)
+    .default([]),
   /** The most this seller is known to offer evidence for. */
   assurance: z.enum(ASSURANCES),
   reference: referenceValuesSchema.prefault({}),

@@ -1,6 +1,3 @@
-import { HTTPFacilitatorClient } from "@x402/core/server";
-import { ExactEvmScheme } from "@x402/evm/exact/server";
-import { paymentMiddleware, x402ResourceServer } from "@x402/hono";
 import { Hono, type Context } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { canonicalJson } from "../evidence/canonical.ts";
@@ -8,25 +5,11 @@ import { fromHex, keccak256, toBase64, toHex, utf8 } from "../evidence/bytes.ts"
 import { TEE_HEADERS, teeMessageHash } from "../evidence/tee-signature.ts";
 import type { Enclave } from "./enclave.ts";
 import type { LoadedModel } from "./inference.ts";
+import { chargeByRows, paymentGate, type NodePayment, type ServedModel } from "./payment-gate.ts";
 import { rememberAnswers } from "./remembered.ts";
-import { inferResponse, modelMetadata, readInferRequest, serverMetadata } from "./oip.ts";
-
-/** How a node is paid. Prices in base units of one EIP-3009 token. */
-export type NodePayment = {
-  network: `eip155:${number}`;
-  asset: `0x${string}`;
-  /** The token's EIP-712 domain. */
-  domain: { name: string; version: string };
-  payTo: `0x${string}`;
-  facilitatorUrl: string;
-  /** Longest time from signature to settlement, seconds. */
-  maxTimeoutSeconds?: number;
-};
-
-export type ServedModel = { model: LoadedModel; price: string };
+import { inferResponse, modelMetadata, readInferRequest, serverMetadata, type InferRequest } from "./oip.ts";
 
 const MAX_BODY = 1_000_000;
-const DEFAULT_TIMEOUT_SECONDS = 120;
 
 /** JCS bytes of the served models' digests, sorted by name: what PCR2 measures and `/v1/manifest` serves. */
 export const manifestOf = (served: readonly ServedModel[]): Uint8Array =>
@@ -107,39 +90,18 @@ function withModel(
   return served === undefined ? c.json({ error: unknownModel(name) }, 404) : handle(served);
 }
 
-/** One priced route per model, settled after the work: an answer of status 400 or above is not charged. */
-function paymentGate(served: readonly ServedModel[], payment: NodePayment): ReturnType<typeof paymentMiddleware> {
-  const server = new x402ResourceServer(new HTTPFacilitatorClient({ url: payment.facilitatorUrl })).register(
-    payment.network,
-    new ExactEvmScheme(),
-  );
-  const routes = Object.fromEntries(
-    served.map(({ model, price }) => [
-      `POST /v2/models/${model.name}/infer`,
-      {
-        accepts: {
-          scheme: "exact",
-          network: payment.network,
-          payTo: payment.payTo,
-          maxTimeoutSeconds: payment.maxTimeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS,
-          price: { asset: payment.asset, amount: price, extra: { ...payment.domain } },
-        },
-        description: `One inference of ${model.name}`,
-        mimeType: "application/json",
-      },
-    ]),
-  );
-  return paymentMiddleware(routes, server);
-}
-
 async function infer(c: Context, model: LoadedModel, enclave: Enclave | null): Promise<Response> {
   const body = new Uint8Array(await c.req.arrayBuffer());
   const request = readInferRequest(model, body);
   if ("error" in request) return c.json({ error: request.error }, request.status);
   const text = JSON.stringify(inferResponse(model, request, await model.run(request.inputs)));
+  chargeByRows(c, rowsOf(request));
   const headers = enclave === null ? {} : await signatureHeaders(enclave, body, utf8(text));
   return c.body(text, 200, { "content-type": "application/json", ...headers });
 }
+
+/** The size of the first input's first dimension: what a model is asked to answer. */
+const rowsOf = ({ inputs }: InferRequest): number => inputs[0]?.shape[0] ?? 1;
 
 /** Signs the exact bytes that came in and go out. */
 async function signatureHeaders(

@@ -3,16 +3,17 @@
  *
  * @module
  */
-import { createApp, manifestOf, type NodePayment, type ServedModel } from "./app.ts";
+import { createApp, manifestOf } from "./app.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Enclave } from "./enclave.ts";
 import { loadModel } from "./inference.ts";
+import type { NodePayment, ServedModel } from "./payment-gate.ts";
 import { packageModelsDirectory, readDescriptions } from "./models.ts";
 
 export { createSimulatedRoot, type SimulatedRoot } from "./certificates.ts";
 export { createSimulatedEnclave } from "./simulated-enclave.ts";
 export type { Enclave } from "./enclave.ts";
-export type { NodePayment } from "./app.ts";
+export type { NodePayment } from "./payment-gate.ts";
 
 /** What a node serves, how it is paid, and the enclave it runs in. */
 export type InferenceNodeOptions = {

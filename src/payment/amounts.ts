@@ -10,6 +10,12 @@ export function formatUnits(baseUnits: string | bigint, decimals: number): strin
   return fraction === "" ? whole : `${whole}.${fraction}`;
 }
 
+/** Whole tokens as a person writes them (`0.25`) in base units, or null for what is no such number or has too many places. */
+export function parseUnits(text: string, decimals: number): bigint | null {
+  const [, whole = "", fraction = ""] = /^([0-9]{1,40})(?:\.([0-9]+))?$/.exec(text.trim()) ?? [];
+  return whole === "" || fraction.length > decimals ? null : BigInt(whole + fraction.padEnd(decimals, "0"));
+}
+
 /**
  * US dollars as base units of a stable asset, rounded down (a bound must not grow).
  * Throws Proof402Error `invalid_max_usd` for what is not a finite non-negative number.

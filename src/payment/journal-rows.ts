@@ -1,5 +1,6 @@
 import { sql, type Selectable } from "kysely";
 import type { PurchasesTable } from "../storage/tables.ts";
+import type { Payment } from "../receipts/schema.ts";
 import type { PurchaseRecord } from "./types.ts";
 
 /** Not yet final. Written as the index `purchases_open` has it, so that SQLite uses it. */
@@ -16,9 +17,18 @@ export const toRecord = (row: Selectable<PurchasesTable>): PurchaseRecord => ({
   model: row.model,
   offer: JSON.parse(row.offer) as PurchaseRecord["offer"],
   accepted: JSON.parse(row.accepted) as PurchaseRecord["accepted"],
-  payment: {
-    scheme: "exact",
-    method: "eip3009",
+  payment: paymentOf(row),
+  request: JSON.parse(row.request) as PurchaseRecord["request"],
+  receiptId: row.receipt_id,
+  transaction: row.transaction,
+  settledAmount: row.settled_amount,
+  reason: row.reason,
+  createdAt: row.created_at,
+  updatedAt: row.updated_at,
+});
+
+function paymentOf(row: Selectable<PurchasesTable>): Payment {
+  const authorization = {
     network: row.network,
     asset: row.asset,
     amount: row.amount,
@@ -28,15 +38,11 @@ export const toRecord = (row: Selectable<PurchasesTable>): PurchaseRecord => ({
     validAfter: row.valid_after,
     validBefore: row.valid_before,
     authorizationHash: row.authorization_hash,
-  },
-  request: JSON.parse(row.request) as PurchaseRecord["request"],
-  receiptId: row.receipt_id,
-  transaction: row.transaction,
-  settledAmount: row.settled_amount,
-  reason: row.reason,
-  createdAt: row.created_at,
-  updatedAt: row.updated_at,
-});
+  };
+  return row.scheme === "upto"
+    ? { scheme: "upto", method: "permit2", ...authorization, facilitator: row.facilitator ?? "" }
+    : { scheme: "exact", method: row.method, ...authorization };
+}
 
 /** The row of a purchase. */
 export const toRow = ({ payment, ...purchase }: PurchaseRecord): Selectable<PurchasesTable> => ({
@@ -51,6 +57,9 @@ export const toRow = ({ payment, ...purchase }: PurchaseRecord): Selectable<Purc
   asset: payment.asset,
   amount: payment.amount,
   settled_amount: purchase.settledAmount,
+  scheme: payment.scheme,
+  method: payment.method,
+  facilitator: payment.scheme === "upto" ? payment.facilitator : null,
   payer: payment.payer,
   pay_to: payment.payTo,
   nonce: payment.nonce,

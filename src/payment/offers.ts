@@ -2,6 +2,7 @@ import { z } from "zod";
 import { fromBase64, fromUtf8, toHex } from "../evidence/bytes.ts";
 import { canonicalJson, canonicalSha256 } from "../evidence/canonical.ts";
 import type { Offer } from "../receipts/schema.ts";
+import { facilitatorOf, paymentMethodOf } from "../evidence/payment-method.ts";
 import { usdToBaseUnits } from "./amounts.ts";
 import { identifierDeclarationSchema, PAYMENT_IDENTIFIER, type IdentifierDeclaration } from "./identifier.ts";
 import type { AssetPolicy, PaymentPolicy } from "./policy.ts";
@@ -117,12 +118,13 @@ export function readPaymentResponse(
  * The cheapest of the seller's offers that the policy allows. Decimals, EIP-712 domain and worth of an asset come from the
  * policy only. Offers in USD-stable assets are compared by worth and come first; others follow in the policy's order.
  *
- * `payTo` is the seller's pinned list of addresses; `maxUsd` the caller's own bound, which only USD-stable assets can meet.
+ * `payTo` and `facilitators` are the seller's pinned lists of addresses; `maxUsd` the caller's own bound, which only USD-stable assets can meet.
  * Refusals come with the one that got furthest first. Seller text is in none of them. Throws Proof402Error `invalid_max_usd`.
  */
 export function chooseOffer(options: {
   policy: PaymentPolicy;
   payTo: readonly string[];
+  facilitators?: readonly string[];
   required: PaymentRequired;
   maxUsd?: number;
 }): { ok: true; accepted: AcceptedOffer } | { ok: false; refusals: Refusal[] } {
@@ -144,12 +146,7 @@ const compareRanks = (a: Rank, b: Rank): number =>
 
 function judge(
   requirement: Requirement,
-  {
-    policy,
-    payTo,
-    required,
-    maxUsd,
-  }: { policy: PaymentPolicy; payTo: readonly string[]; required: PaymentRequired; maxUsd?: number },
+  { policy, payTo, facilitators = [], required, maxUsd }: Parameters<typeof chooseOffer>[0],
 ): Judged {
   const refuse = (stage: number, refusal: Refusal): Judged => ({ ok: false, stage, refusal });
   const address = requirement.asset.toLowerCase();
@@ -162,14 +159,18 @@ function judge(
     });
   }
   const extra = requirement.extra ?? {};
-  if (
-    requirement.scheme !== "exact" ||
-    !isAbsentOr(extra.assetTransferMethod, "eip3009") ||
-    !isAbsentOr(extra.paymentFlow, "authorization")
-  ) {
+  const method = paymentMethodOf({ scheme: requirement.scheme, extra });
+  if (method === null) {
     return refuse(1, {
       code: "scheme_not_supported",
-      message: "Only the exact scheme with an EIP-3009 authorization, settled after delivery, is paid.",
+      message:
+        "Only exact payments by EIP-3009 or Permit2 and upto payments by Permit2, settled after delivery, are made.",
+    });
+  }
+  if (!asset.methods.includes(method)) {
+    return refuse(1, {
+      code: "method_not_allowed",
+      message: `The offer asks to be paid by ${method}, which the policy does not allow for ${asset.symbol}.`,
     });
   }
   const payee = requirement.payTo.toLowerCase();
@@ -179,7 +180,14 @@ function judge(
       message: "The offer's payee is not one of the seller's configured addresses.",
     });
   }
-  if (extra.name !== asset.domain.name || extra.version !== asset.domain.version) {
+  const facilitator = facilitatorOf(extra);
+  if (method === "upto" && (facilitator === null || !facilitators.includes(facilitator))) {
+    return refuse(3, {
+      code: "facilitator_not_allowed",
+      message: "The offer's facilitator, which would name the amount, is not one of the seller's configured ones.",
+    });
+  }
+  if (method === "eip3009" && (extra.name !== asset.domain.name || extra.version !== asset.domain.version)) {
     return refuse(3, {
       code: "domain_mismatch",
       message: `The offer names another EIP-712 domain than the policy pins for ${asset.symbol}.`,
@@ -235,8 +243,6 @@ function overCallBounds(amount: bigint, asset: AssetPolicy, maxUsd: number | und
   const bound = asset.usdStable ? usdToBaseUnits(maxUsd, asset.decimals) : 0n;
   return amount > bound ? over("over_call_limit", bound, "this call's own limit") : null;
 }
-
-const isAbsentOr = (value: unknown, wanted: string): boolean => value === undefined || value === wanted;
 
 /** Base64 of JSON as x402's headers carry it, or undefined. Stricter than the SDK: no malformed text, no prototype keys. */
 function decodeHeader(header: string): unknown {

@@ -1,18 +1,20 @@
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { fromHex, toBase64, toHex0x, utf8 } from "../evidence/bytes.ts";
-import { authorizationHash, chainIdOf, type TokenDomain, type TransferAuthorization } from "../evidence/eip3009.ts";
+import { permitOf, signingHash, transferOf } from "../evidence/authorization.ts";
+import { facilitatorOf, paymentMethodOf } from "../evidence/payment-method.ts";
+import { spenderOf } from "../evidence/permit2.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Offer, Payment } from "../receipts/schema.ts";
-import type { AssetPolicy, PaymentPolicy } from "./policy.ts";
+import type { PaymentPolicy } from "./policy.ts";
 
 /**
- * The authorization that would pay an offer: exactly its amount to its payee, valid at once (`validAfter` 0, since a buyer's
+ * The authorization that would pay an offer by the method it asks for: its amount, and under `upto` no more, to its payee, valid at once (`validAfter` 0, since a buyer's
  * fast clock must not delay it) and for no longer than both the offer and the policy say (threat T9). The domain it is
  * bound to is the policy's.
  *
  * `nonce` is 32 bytes of 0x hex (see {@link deriveNonce}). Throws Proof402Error `asset_not_allowed` when the policy does
- * not know the offer's asset.
+ * not know the offer's asset, `scheme_not_supported` where the offer asks for another method.
  */
 export function planPayment(options: {
   offer: Offer;
@@ -28,9 +30,7 @@ export function planPayment(options: {
       next: "Choose another seller, or have the owner add the asset to the policy.",
     });
   }
-  const terms = {
-    scheme: "exact" as const,
-    method: "eip3009" as const,
+  const authorization = {
     network: offer.network,
     asset: offer.asset,
     amount: offer.amount,
@@ -40,25 +40,20 @@ export function planPayment(options: {
     validAfter: 0,
     validBefore: Math.floor(now.getTime() / 1000) + Math.min(offer.maxTimeoutSeconds, policy.maxAuthorizationSeconds),
   };
-  return { ...terms, authorizationHash: authorizationHash(domainOf(asset), authorizationOf(terms)) };
+  const method = paymentMethodOf(offer);
+  const facilitator = facilitatorOf(offer.extra);
+  if (method === "upto" && facilitator !== null) {
+    const terms = { scheme: "upto", method: "permit2", ...authorization, facilitator } as const;
+    return { ...terms, authorizationHash: signingHash(terms, asset.domain) };
+  }
+  if (method === "eip3009" || method === "permit2") {
+    const terms = { scheme: "exact", method, ...authorization } as const;
+    return { ...terms, authorizationHash: signingHash(terms, asset.domain) };
+  }
+  throw new Proof402Error("scheme_not_supported", "The offer asks to be paid in a way that is not supported.", {
+    next: "Choose another seller.",
+  });
 }
-
-/** The pinned EIP-712 domain of an asset. */
-export const domainOf = (asset: Pick<AssetPolicy, "network" | "asset" | "domain">): TokenDomain => ({
-  ...asset.domain,
-  chainId: chainIdOf(asset.network),
-  verifyingContract: asset.asset,
-});
-
-/** The EIP-3009 message of a payment. */
-export const authorizationOf = (payment: Omit<Payment, "authorizationHash">): TransferAuthorization => ({
-  from: payment.payer,
-  to: payment.payTo,
-  value: payment.amount,
-  validAfter: payment.validAfter,
-  validBefore: payment.validBefore,
-  nonce: payment.nonce,
-});
 
 /**
  * The EIP-3009 nonce of one attempt at one logical call: HMAC-SHA256 under the journal's secret, 0x hex. The same call
@@ -70,7 +65,7 @@ export const deriveNonce = (secret: string, idempotencyKey: string, attempt: num
 
 /**
  * The value of `PAYMENT-SIGNATURE`: base64 of an x402 v2 PaymentPayload with the exact EVM scheme's
- * `{signature, authorization}` (scheme_exact_evm.md). `accepted` is the requirement as the seller wrote it, since sellers
+ * `{signature, authorization}`, or `{signature, permit2Authorization}` (scheme_exact_evm.md, scheme_upto_evm.md). `accepted` is the requirement as the seller wrote it, since sellers
  * compare all of its fields with their own. No resource is sent: it is optional and would tell the facilitator more than it
  * needs (threat T28).
  */
@@ -81,15 +76,35 @@ export function paymentHeader(options: {
   extensions?: Record<string, unknown> | undefined;
 }): string {
   const { payment, accepted, signature, extensions } = options;
-  const { validAfter, validBefore, ...authorization } = authorizationOf(payment);
   const payload = {
     x402Version: 2,
     accepted,
-    payload: {
-      signature,
-      authorization: { ...authorization, validAfter: String(validAfter), validBefore: String(validBefore) },
-    },
+    payload: { signature, ...(payment.method === "permit2" ? permit2Payload(payment) : eip3009Payload(payment)) },
     ...(extensions === undefined ? {} : { extensions }),
   };
   return toBase64(utf8(JSON.stringify(payload)));
+}
+
+function eip3009Payload(payment: Payment): Record<string, unknown> {
+  const { validAfter, validBefore, ...authorization } = transferOf(payment);
+  return { authorization: { ...authorization, validAfter: String(validAfter), validBefore: String(validBefore) } };
+}
+
+function permit2Payload(payment: Payment): Record<string, unknown> {
+  const permit = permitOf(payment);
+  const { facilitator } = permit;
+  return {
+    permit2Authorization: {
+      from: payment.payer,
+      permitted: { token: permit.token, amount: permit.amount },
+      spender: spenderOf(permit),
+      nonce: BigInt(permit.nonce).toString(),
+      deadline: String(permit.deadline),
+      witness: {
+        to: permit.to,
+        ...(facilitator === undefined ? {} : { facilitator }),
+        validAfter: String(permit.validAfter),
+      },
+    },
+  };
 }

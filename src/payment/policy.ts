@@ -15,6 +15,12 @@ export const assetPolicySchema = z.strictObject({
   usdStable: z.boolean().default(false),
   /** EIP-712 domain of the token, pinned here and not taken from the seller. */
   domain: z.strictObject({ name: z.string().min(1).max(64), version: z.string().min(1).max(16) }),
+  /** How it may be paid. Permit2 and upto need an allowance, given with `proof402 wallet approve`. */
+  methods: z
+    .array(z.enum(["eip3009", "permit2", "upto"]))
+    .min(1)
+    .max(3)
+    .default(["eip3009"]),
   perCall: baseUnits,
   perHour: baseUnits,
   perDay: baseUnits,

@@ -1,12 +1,15 @@
-import type { PublicClient } from "viem";
+import type { LogTopic, PublicClient } from "viem";
 import { fromHex0x, keccak256, toHex0x, utf8 } from "../evidence/bytes.ts";
 import {
   addressWord,
   AUTHORIZATION_USED_TOPIC,
   isAuthorizationUsed,
   readTransfer,
+  TRANSFER_TOPIC,
   type TokenLog,
 } from "../evidence/eip3009.ts";
+import { PERMIT2 } from "../evidence/permit2.ts";
+import { movedBy, usesAuthorization } from "../evidence/settlement.ts";
 import { settlementEvidence, type Payment, type SettlementEvidence } from "../receipts/schema.ts";
 import type { Chain } from "./chain.ts";
 
@@ -42,6 +45,20 @@ const AUTHORIZATION_STATE_ABI = [
   },
 ] as const;
 
+/** `nonceBitmap(address,uint256)`: bit `nonce & 0xff` of word `nonce >> 8` (Permit2 SignatureTransfer.sol, `_useUnorderedNonce`). */
+const NONCE_BITMAP_ABI = [
+  {
+    type: "function",
+    name: "nonceBitmap",
+    stateMutability: "view",
+    inputs: [
+      { name: "owner", type: "address" },
+      { name: "wordPos", type: "uint256" },
+    ],
+    outputs: [{ name: "", type: "uint256" }],
+  },
+] as const;
+
 /** The longest life an authorization can have under any policy, with room for a skewed clock, seconds. */
 const SEARCH_SECONDS = 3600 + 900;
 /** Blocks per `eth_getLogs`, which public RPCs limit. */
@@ -65,7 +82,7 @@ export function observeSettlement(
     const head = await readBlock(client);
     const hint = options.transactionHint;
     const hinted = hint === undefined ? null : await readTransaction(client, payment, hint);
-    if (hinted !== null && hinted.used && movesExactly(hinted, payment))
+    if (hinted !== null && hinted.used && movedBy(hinted.logs, payment) !== null)
       return settled(client, chain, head, payment, hinted);
     if (!(await isSpent(client, payment, head.number))) return expiredOrPending(client, chain, head, payment, null);
     const spender = await findSpender(client, payment, head);
@@ -83,6 +100,8 @@ type TokenTransaction = {
   blockNumber: bigint;
   blockHash: string;
   logs: (TokenLog & { logIndex: number })[];
+  /** Its input, where only that names the authorization. */
+  input?: string;
   /** It used the authorization. */
   used: boolean;
 };
@@ -107,25 +126,39 @@ async function readTransaction(client: PublicClient, payment: Payment, hash: str
       logIndex: log.logIndex,
     }))
     .filter((log) => log.address === payment.asset);
+  const input =
+    payment.method === "permit2"
+      ? (await client.getTransaction({ hash: toHex0x(fromHex0x(hash)) })).input.toLowerCase()
+      : undefined;
   return {
     hash,
     blockNumber: receipt.blockNumber,
     blockHash: receipt.blockHash.toLowerCase(),
     logs,
-    used: logs.some((log) => isAuthorizationUsed(log, payment.asset, payment.payer, payment.nonce)),
+    ...(input === undefined ? {} : { input }),
+    used: usesAuthorization({ logs, input }, payment),
   };
 }
 
-const isExact = (log: TokenLog, payment: Payment): boolean => {
-  const transfer = readTransfer(log, payment.asset);
-  return transfer?.from === payment.payer && transfer.to === payment.payTo && transfer.value === BigInt(payment.amount);
-};
+/** Whether the nonce is used or canceled, in the state of exactly that block (a lagging RPC node fails instead). */
+const isSpent = (client: PublicClient, payment: Payment, blockNumber: bigint): Promise<boolean> =>
+  payment.method === "permit2"
+    ? isBitSet(client, payment, blockNumber)
+    : isAuthorizationSpent(client, payment, blockNumber);
 
-const movesExactly = (transaction: TokenTransaction, payment: Payment): boolean =>
-  transaction.logs.some((log) => isExact(log, payment));
+async function isBitSet(client: PublicClient, payment: Payment, blockNumber: bigint): Promise<boolean> {
+  const nonce = BigInt(payment.nonce);
+  const word = await client.readContract({
+    address: toHex0x(fromHex0x(PERMIT2)),
+    abi: NONCE_BITMAP_ABI,
+    functionName: "nonceBitmap",
+    args: [toHex0x(fromHex0x(payment.payer)), nonce >> 8n],
+    blockNumber,
+  });
+  return ((word >> (nonce & 0xffn)) & 1n) === 1n;
+}
 
-/** Whether the token has the nonce as used or canceled, in the state of exactly that block (a lagging RPC node fails instead). */
-const isSpent = async (client: PublicClient, payment: Payment, blockNumber: bigint): Promise<boolean> =>
+const isAuthorizationSpent = (client: PublicClient, payment: Payment, blockNumber: bigint): Promise<boolean> =>
   client.readContract({
     address: toHex0x(fromHex0x(payment.asset)),
     abi: AUTHORIZATION_STATE_ABI,
@@ -149,10 +182,11 @@ async function settled(
   return { state: "settled", evidence, transaction: transaction.hash, amount: movedAmount(transaction, payment) };
 }
 
-/** The authorization's amount. A token that moved something else (a fee, say) is counted at whichever is more. */
+/** What the payment moved. A token that moved something else (a fee, say) is counted at whichever is more. */
 function movedAmount(transaction: TokenTransaction, payment: Payment): string {
   const promised = BigInt(payment.amount);
-  if (movesExactly(transaction, payment)) return promised.toString();
+  const moves = movedBy(transaction.logs, payment);
+  if (moves !== null) return moves.toString();
   const moved = transaction.logs
     .map((log) => readTransfer(log, payment.asset))
     .reduce((total, transfer) => total + (transfer?.from === payment.payer ? transfer.value : 0n), 0n);
@@ -195,26 +229,27 @@ const evidenceOf = (
     blockHash: block.hash,
     blockTime: block.time,
     logs: transaction === null ? [] : relevantLogs(transaction, payment),
+    ...(transaction?.input === undefined ? {} : { input: transaction.input }),
   });
 
 /** All of the token's logs where they fit; of a large batch those that concern this payer. */
 function relevantLogs({ logs }: TokenTransaction, payment: Payment): TokenTransaction["logs"] {
   if (logs.length <= MAX_LOGS) return logs;
   const needed = logs.filter(
-    (log) => isAuthorizationUsed(log, payment.asset, payment.payer, payment.nonce) || isExact(log, payment),
+    (log) => isAuthorizationUsed(log, payment.asset, payment.payer, payment.nonce) || movedBy([log], payment) !== null,
   );
   return needed.slice(0, MAX_LOGS);
 }
 
-/** The transaction that used or canceled the nonce, looked for where its use was possible; null where none is found. */
+/** The transaction that used the nonce (or, under EIP-3009, canceled it), looked for where its use was possible; null where none is found. */
 async function findSpender(client: PublicClient, payment: Payment, head: Block): Promise<TokenTransaction | null> {
   const [first] = await bracket(client, head, payment.validBefore - SEARCH_SECONDS);
   const [, last] = await bracket(client, head, payment.validBefore);
-  const topics = [
-    [AUTHORIZATION_USED_TOPIC, AUTHORIZATION_CANCELED_TOPIC],
-    toHex0x(addressWord(payment.payer)),
-    payment.nonce,
-  ] as const;
+  const payer = toHex0x(addressWord(payment.payer));
+  const topics: LogTopic[] =
+    payment.method === "permit2"
+      ? [TRANSFER_TOPIC, payer, toHex0x(addressWord(payment.payTo))]
+      : [[AUTHORIZATION_USED_TOPIC, AUTHORIZATION_CANCELED_TOPIC], payer, toHex0x(fromHex0x(payment.nonce))];
   for (let chunk = 0, from = first; chunk < MAX_CHUNKS && from <= last; chunk += 1, from += CHUNK_BLOCKS) {
     const to = from + CHUNK_BLOCKS - 1n < last ? from + CHUNK_BLOCKS - 1n : last;
     const logs = await client.request({
@@ -222,14 +257,17 @@ async function findSpender(client: PublicClient, payment: Payment, head: Block):
       params: [
         {
           address: toHex0x(fromHex0x(payment.asset)),
-          topics: [[...topics[0]], topics[1], toHex0x(fromHex0x(topics[2]))],
+          topics,
           fromBlock: `0x${from.toString(16)}`,
           toBlock: `0x${to.toString(16)}`,
         },
       ],
     });
-    const hash = logs[0]?.transactionHash?.toLowerCase();
-    if (hash !== undefined) return readTransaction(client, payment, hash);
+    for (const hash of new Set(logs.flatMap((log) => log.transactionHash?.toLowerCase() ?? []))) {
+      const found = await readTransaction(client, payment, hash);
+      // An EIP-3009 log names the nonce, so its transaction is the one; a transfer may be another payment's.
+      if (found?.used === true || payment.method === "eip3009") return found;
+    }
   }
   return null;
 }

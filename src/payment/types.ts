@@ -6,6 +6,9 @@ export type Refusal = {
   code:
     | "asset_not_allowed"
     | "scheme_not_supported"
+    | "method_not_allowed"
+    | "facilitator_not_allowed"
+    | "allowance_too_low"
     | "payee_not_allowed"
     | "domain_mismatch"
     | "over_per_call_cap"

@@ -1,10 +1,12 @@
 import { secp256k1 } from "@noble/curves/secp256k1.js";
 import type { LocalAccount } from "viem/accounts";
 import { concatBytes, fromHex, fromHex0x, keccak256, toHex0x } from "../evidence/bytes.ts";
-import { authorizationHash, chainIdOf, type TokenDomain, type TransferAuthorization } from "../evidence/eip3009.ts";
+import { signingHash } from "../evidence/authorization.ts";
+import { facilitatorOf, methodOf, paymentMethodOf } from "../evidence/payment-method.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Offer, Payment } from "../receipts/schema.ts";
-import { authorizationOf } from "./plan.ts";
+import { approvalTransaction, type Approval } from "./allowance.ts";
+import { typedDataOf } from "./typed-data.ts";
 
 /** Signs authorizations that were planned under the policy, and nothing else. The key is in a closure and has no way out. */
 export type Wallet = {
@@ -15,6 +17,8 @@ export type Wallet = {
    * from a private key. Throws Proof402Error `authorization_mismatch` unless payment, offer and hash agree in every field.
    */
   signAuthorization(payment: Payment, offer: Offer): Promise<`0x${string}`>;
+  /** The signed, serialized transaction that sets Permit2's allowance and does nothing else. Only the owner's own command asks for it. */
+  signApproval(approval: Approval): Promise<`0x${string}`>;
 };
 
 /**
@@ -30,30 +34,32 @@ export function walletFromPrivateKey(privateKey: string, field = "privateKey"): 
     });
   }
   const address = addressOf(secp256k1.getPublicKey(key, false));
-  return makeWallet(address, (_domain, _message, hash) => {
-    // Recovered form is one recovery byte, then r and s; Ethereum wants r, s, and 27 or 28.
-    const recovered = secp256k1.sign(fromHex0x(hash), key, { prehash: false, format: "recovered" });
-    return Promise.resolve(toHex0x(concatBytes(recovered.subarray(1), Uint8Array.of(27 + (recovered[0] ?? 0)))));
+  // Recovered form is one recovery byte, then r and s.
+  const sign = (hash: Uint8Array): Uint8Array => secp256k1.sign(hash, key, { prehash: false, format: "recovered" });
+  return makeWallet(address, {
+    authorization(_payment, _token, hash) {
+      const recovered = sign(fromHex0x(hash));
+      // Ethereum wants r, s, and 27 or 28.
+      return Promise.resolve(toHex0x(concatBytes(recovered.subarray(1), Uint8Array.of(27 + (recovered[0] ?? 0)))));
+    },
+    async approval(approval) {
+      const { serializeTransaction } = await import("viem");
+      const transaction = approvalTransaction(approval);
+      const recovered = sign(keccak256(fromHex0x(serializeTransaction(transaction))));
+      return serializeTransaction(transaction, {
+        r: toHex0x(recovered.subarray(1, 33)),
+        s: toHex0x(recovered.subarray(33)),
+        yParity: recovered[0] ?? 0,
+      });
+    },
   });
 }
 
 /** A wallet over a viem account (hardware, remote signer). Its answer is checked to be a signature by its address. */
 export function walletFromAccount(account: LocalAccount): Wallet {
   const address = account.address.toLowerCase();
-  return makeWallet(address, async (domain, message, hash) => {
-    const signature = await account.signTypedData({
-      domain: { ...domain, verifyingContract: fromHexAddress(domain.verifyingContract) },
-      types: { TransferWithAuthorization: AUTHORIZATION_FIELDS },
-      primaryType: "TransferWithAuthorization",
-      message: {
-        from: fromHexAddress(message.from),
-        to: fromHexAddress(message.to),
-        value: BigInt(message.value),
-        validAfter: BigInt(message.validAfter),
-        validBefore: BigInt(message.validBefore),
-        nonce: fromHexAddress(message.nonce),
-      },
-    });
+  const authorization: Sign["authorization"] = async (payment, token, hash) => {
+    const signature = await account.signTypedData(typedDataOf(payment, token));
     if (signerOf(signature, hash) === address) return signature;
     throw new Proof402Error(
       "signature_invalid",
@@ -62,41 +68,46 @@ export function walletFromAccount(account: LocalAccount): Wallet {
         next: "Use an account that signs EIP-712 data with its own key.",
       },
     );
+  };
+  return makeWallet(address, {
+    authorization,
+    approval: (approval) => account.signTransaction(approvalTransaction(approval)),
   });
 }
 
-const AUTHORIZATION_FIELDS = [
-  { name: "from", type: "address" },
-  { name: "to", type: "address" },
-  { name: "value", type: "uint256" },
-  { name: "validAfter", type: "uint256" },
-  { name: "validBefore", type: "uint256" },
-  { name: "nonce", type: "bytes32" },
-] as const;
-
-type Sign = (domain: TokenDomain, message: TransferAuthorization, hash: `0x${string}`) => Promise<`0x${string}`>;
+type Token = { name: string; version: string };
+type Sign = {
+  authorization: (payment: Payment, token: Token, hash: `0x${string}`) => Promise<`0x${string}`>;
+  approval: (approval: Approval) => Promise<`0x${string}`>;
+};
 
 function makeWallet(address: string, sign: Sign): Wallet {
   return Object.freeze({
     address,
     async signAuthorization(payment: Payment, offer: Offer) {
-      const { name, version } = offer.extra;
+      const token = tokenOf(offer);
       const agrees =
         payment.payer === address &&
         payment.network === offer.network &&
         payment.asset === offer.asset &&
         payment.amount === offer.amount &&
         payment.payTo === offer.payTo &&
-        typeof name === "string" &&
-        typeof version === "string";
-      if (!agrees) throw mismatch();
-      const domain = { name, version, chainId: chainIdOf(payment.network), verifyingContract: payment.asset };
-      const message = authorizationOf(payment);
+        methodOf(payment) === paymentMethodOf(offer) &&
+        (payment.scheme !== "upto" || payment.facilitator === facilitatorOf(offer.extra));
+      if (!agrees || token === null) throw mismatch();
       // The planned hash was made under the policy's own domain: a payment changed since then does not match it.
-      if (authorizationHash(domain, message) !== payment.authorizationHash) throw mismatch();
-      return sign(domain, message, payment.authorizationHash);
+      if (signingHash(payment, token) !== payment.authorizationHash) throw mismatch();
+      return sign.authorization(payment, token, payment.authorizationHash);
     },
+    signApproval: (approval: Approval) => sign.approval(approval),
   });
+}
+
+/** The token's own domain, which only EIP-3009 signs in. */
+function tokenOf(offer: Offer): Token | null {
+  if (paymentMethodOf(offer) !== "eip3009") return { name: "", version: "" };
+  const { name, version } = offer.extra;
+  return typeof name === "string" && typeof version === "string" ? { name, version } : null;
 }
 
 const mismatch = (): Proof402Error =>
@@ -122,5 +133,3 @@ function signerOf(signature: string, hash: string): string | null {
     return null;
   }
 }
-
-const fromHexAddress = (text: string): `0x${string}` => toHex0x(fromHex0x(text));

@@ -79,6 +79,8 @@ export const settlementEvidence = z.strictObject({
   blockTime: z.int().min(0),
   /** Logs of the transaction emitted by the token, raw. */
   logs: z.array(evmLog).max(64),
+  /** The transaction's input, where only that names the authorization (Permit2). */
+  input: hexData.optional(),
 });
 
 const isOpaque = (value: unknown): boolean => isInteroperable(value, MAX_OPAQUE_DEPTH);
@@ -170,22 +172,36 @@ const offerSchema = z.strictObject({
   offerHash: hex(32),
 });
 
-const paymentSchema = z.strictObject({
-  scheme: z.literal("exact"),
-  /** How the transfer is authorized on chain. */
-  method: z.literal("eip3009"),
+const authorization = {
   network,
   asset: address,
+  /** What is paid; under `upto` the most that may be. */
   amount: baseUnits,
   payer: address,
   payTo: address,
+  /** The token's authorization nonce (EIP-3009), or Permit2's unordered nonce as a uint256. */
   nonce: hex0x(32),
-  /** Unix seconds. */
+  /** Unix seconds. EIP-3009: valid before this second. Permit2: the deadline, in which it is still valid. */
   validAfter: z.int().min(0),
   validBefore: z.int().min(0),
-  /** EIP-712 signing hash of TransferWithAuthorization in the token's domain. */
+  /** EIP-712 signing hash: of TransferWithAuthorization in the token's domain, or of the permit in Permit2's. */
   authorizationHash: hex0x(32),
-});
+};
+
+/** How the transfer is authorized on chain. */
+const paymentSchema = z.discriminatedUnion("scheme", [
+  z.discriminatedUnion("method", [
+    z.strictObject({ scheme: z.literal("exact"), method: z.literal("eip3009"), ...authorization }),
+    z.strictObject({ scheme: z.literal("exact"), method: z.literal("permit2"), ...authorization }),
+  ]),
+  /** The seller names the amount afterwards; only this facilitator may settle it. */
+  z.strictObject({
+    scheme: z.literal("upto"),
+    method: z.literal("permit2"),
+    ...authorization,
+    facilitator: address,
+  }),
+]);
 
 const exchange = {
   sha256: hex(32),

@@ -36,6 +36,11 @@ const migrations: readonly (readonly string[])[] = [
       primary key (receipt_id, purpose)) strict`,
   ],
   [`create table call_leases (idempotency_key text primary key, owner text not null, until integer not null) strict`],
+  [
+    `alter table purchases add column scheme text not null default 'exact'`,
+    `alter table purchases add column method text not null default 'eip3009'`,
+    `alter table purchases add column facilitator text`,
+  ],
 ];
 
 /**

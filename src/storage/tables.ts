@@ -44,6 +44,10 @@ export type PurchasesTable = {
   amount: string;
   /** What was really transferred, once known. */
   settled_amount: string | null;
+  scheme: "exact" | "upto";
+  method: "eip3009" | "permit2";
+  /** The one that may settle an upto payment. */
+  facilitator: string | null;
   payer: string;
   pay_to: string;
   nonce: string;

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { formatUnits } from "../payment/amounts.ts";
+import { paidAmount } from "../receipts/paid.ts";
 import { ASSURANCES, LAYERS, STATUSES, VERDICTS, type Appraisal, type Receipt } from "../receipts/schema.ts";
 
 /** What every tool says about a receipt. The evidence itself stays in the file. */
@@ -14,6 +15,8 @@ export const receiptSummarySchema = z.object({
   replayed: z.boolean(),
   paid: z.object({
     amount: z.string(),
+    /** The seller may still settle less (an `upto` payment whose settlement is not known). */
+    atMost: z.boolean(),
     decimals: z.number(),
     asset: z.string(),
     network: z.string(),
@@ -39,7 +42,7 @@ export function summarize(receipt: Receipt, appraisal: Appraisal): ReceiptSummar
     simulated: appraisal.simulated,
     replayed: appraisal.replayed,
     paid: {
-      amount: core.payment.amount,
+      ...paidAmount(receipt),
       decimals: core.offer.decimals,
       asset: core.payment.asset,
       network: core.payment.network,
@@ -65,7 +68,7 @@ const VERDICT_WORDS: Record<ReceiptSummary["verdict"], string> = {
 export function summaryText(summary: ReceiptSummary): string {
   const lines = [
     `Receipt ${summary.id}: ${summary.verdict.toUpperCase()} (${VERDICT_WORDS[summary.verdict]}).`,
-    `Assurance reached: ${summary.assurance}${summary.simulated ? " (SIMULATED hardware)" : ""}, asked for: ${summary.wanted}. Seller: ${summary.seller}, model: ${summary.model}. Paid: ${formatUnits(summary.paid.amount, summary.paid.decimals)} of ${summary.paid.asset} on ${summary.paid.network}.`,
+    `Assurance reached: ${summary.assurance}${summary.simulated ? " (SIMULATED hardware)" : ""}, asked for: ${summary.wanted}. Seller: ${summary.seller}, model: ${summary.model}. Paid: ${summary.paid.atMost ? "at most " : ""}${formatUnits(summary.paid.amount, summary.paid.decimals)} of ${summary.paid.asset} on ${summary.paid.network}.`,
     `Layers: ${Object.entries(summary.layers)
       .map(([layer, status]) => `${layer} ${status}`)
       .join(", ")}.`,

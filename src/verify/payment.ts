@@ -1,6 +1,8 @@
 import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
-import { authorizationHash, chainIdOf, isAuthorizationUsed, readTransfer } from "../evidence/eip3009.ts";
+import { signingHash } from "../evidence/authorization.ts";
+import { facilitatorOf, methodOf, paymentMethodOf } from "../evidence/payment-method.ts";
+import { lastSecondOf, movedBy, usesAuthorization } from "../evidence/settlement.ts";
 import { requestNonceOf } from "../evidence/payment-binding.ts";
 import type { LayerResult, Receipt, ReceiptCore } from "../receipts/schema.ts";
 import { allEvidence, onlyOne } from "./evidence.ts";
@@ -17,21 +19,14 @@ export function judgePayment(core: ReceiptCore, policy: AppraisalPolicy): LayerR
   for (const field of ["scheme", "network", "asset", "amount", "payTo"] as const) {
     if (payment[field] !== offer[field]) return fail("payment_mismatch", `The payment's ${field} is not the offer's.`);
   }
-  const { name, version } = offer.extra;
-  if (typeof name !== "string" || typeof version !== "string")
+  if (methodOf(payment) !== paymentMethodOf(offer))
+    return fail("payment_mismatch", "The payment is not authorized in the way the offer asks for.");
+  if (payment.scheme === "upto" && payment.facilitator !== facilitatorOf(offer.extra))
+    return fail("payment_mismatch", "The payment is bound to another facilitator than the offer's.");
+  const { name = "", version = "" } = payment.method === "eip3009" ? offer.extra : {};
+  if (typeof name !== "string" || typeof version !== "string" || (payment.method === "eip3009" && name === ""))
     return fail("domain_missing", "The offer names no token domain, so the authorization cannot be recomputed.");
-  const recomputed = authorizationHash(
-    { name, version, chainId: chainIdOf(payment.network), verifyingContract: payment.asset },
-    {
-      from: payment.payer,
-      to: payment.payTo,
-      value: payment.amount,
-      validAfter: payment.validAfter,
-      validBefore: payment.validBefore,
-      nonce: payment.nonce,
-    },
-  );
-  if (recomputed !== payment.authorizationHash)
+  if (signingHash(payment, { name, version }) !== payment.authorizationHash)
     return fail("authorization_hash_mismatch", "The authorization is not the one its hash names.");
   if (core.request.nonce !== requestNonceOf(payment.nonce)) {
     return fail(
@@ -63,23 +58,20 @@ export function judgeSettlement(receipt: Receipt, policy: AppraisalPolicy): Laye
   if (evidence.network !== payment.network)
     return fail("network_mismatch", "The settlement is on another chain than the payment.");
   if (evidence.outcome === "expired") {
-    if (evidence.blockTime <= payment.validBefore)
+    if (evidence.blockTime <= lastSecondOf(payment))
       return fail("not_expired", "The chain had not passed the authorization's end.");
     return skip("authorization_expired", "The authorization was never used and no longer can be: no money moved.");
   }
   if (evidence.transaction === undefined) return fail("transaction_missing", "The settlement names no transaction.");
-  if (!evidence.logs.some((log) => isAuthorizationUsed(log, payment.asset, payment.payer, payment.nonce))) {
+  if (!usesAuthorization(evidence, payment))
     return fail("authorization_not_used", "The transaction did not use this payment's authorization.");
-  }
-  const transfers = evidence.logs.map((log) => readTransfer(log, payment.asset));
-  const matches = transfers.some(
-    (t) => t !== null && t.from === payment.payer && t.to === payment.payTo && t.value === BigInt(payment.amount),
-  );
-  if (!matches)
+  const moved = movedBy(evidence.logs, payment);
+  if (moved === null)
     return fail("transfer_mismatch", "The transaction did not transfer this amount from the payer to the payee.");
   // The chain's clock and ours may differ; the upper end is the token contract's own rule (EIP-3009).
   const earliest = Date.parse(request.sentAt) / 1000 - policy.clockSkewSeconds - 1;
-  if (evidence.blockTime < earliest || evidence.blockTime >= payment.validBefore)
+  if (evidence.blockTime < earliest || evidence.blockTime > lastSecondOf(payment))
     return fail("settlement_time", "The transfer lies outside the authorization's life.");
-  return pass(`The transfer is in transaction ${evidence.transaction}.`);
+  const amount = payment.scheme === "upto" ? ` of ${moved} base units, of at most ${payment.amount},` : "";
+  return pass(`The transfer${amount} is in transaction ${evidence.transaction}.`);
 }

@@ -43,6 +43,7 @@ describe("the market", () => {
     expect(config.networks).toMatchObject([{ network: "eip155:31337", rpcUrl: devnet.rpcUrl, confirmations: 0 }]);
     expect(config.payment.assets).toMatchObject([
       { asset: devnet.token, decimals: 6, usdStable: true, domain: { name: "USD Coin", version: "2" } },
+      { symbol: "DAI", decimals: 18, usdStable: true, methods: ["eip3009"] },
     ]);
     expect(config.sellers.map(({ id, assurance }) => [id, assurance])).toEqual([
       ["cheap", "attested"],
@@ -74,15 +75,24 @@ describe("the market", () => {
     for (const model of ["eth-risk", "payroll-check", "supply-route"]) {
       const response = await fetch(at(seller, `/v2/models/${model}/infer`), { method: "POST", body: "{}" });
       expect(response.status).toBe(402);
-      expect(decodePaymentRequiredHeader(response.headers.get("payment-required") ?? "").accepts).toMatchObject([
-        {
-          scheme: "exact",
-          network: "eip155:31337",
-          asset: devnet.token,
-          amount,
-          payTo: devnet.sellers[seller].payTo,
-          extra: { name: "USD Coin", version: "2" },
-        },
+      const { accepts } = decodePaymentRequiredHeader(response.headers.get("payment-required") ?? "");
+      expect(accepts[0]).toMatchObject({
+        scheme: "exact",
+        network: "eip155:31337",
+        asset: devnet.token,
+        amount,
+        payTo: devnet.sellers[seller].payTo,
+        extra: { name: "USD Coin", version: "2" },
+      });
+      const wei = (units: string | bigint): string => `${units}${"0".repeat(12)}`;
+      const eightRows = String(8n * BigInt(amount));
+      expect(accepts.map(({ scheme, asset, amount: asked }) => [scheme, asset === devnet.token, asked])).toEqual([
+        ["exact", true, amount],
+        ["exact", true, amount],
+        ["upto", true, eightRows],
+        ["exact", false, wei(amount)],
+        ["exact", false, wei(amount)],
+        ["upto", false, wei(eightRows)],
       ]);
     }
   });

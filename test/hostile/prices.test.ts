@@ -154,11 +154,10 @@ describe("T9: an authorization that would live long", () => {
 
 describe("T11: a wish for a wide approval", () => {
   test.each([
-    ["Permit2", { extra: { ...USDC_SPEC, assetTransferMethod: "permit2" } }],
-    ["a delegation", { extra: { ...USDC_SPEC, assetTransferMethod: "erc7710" } }],
-  ])("by %s is refused", async (_name, change) => {
-    const attack = await world.attack(offering(change));
-    expect(await refusal(attack)).toEqual(untouched("scheme_not_supported"));
+    ["Permit2", { extra: { ...USDC_SPEC, assetTransferMethod: "permit2" } }, "method_not_allowed"],
+    ["a delegation", { extra: { ...USDC_SPEC, assetTransferMethod: "erc7710" } }, "scheme_not_supported"],
+  ])("by %s is refused", async (_name, change, code) => {
+    expect(await refusal(await world.attack(offering(change)))).toEqual(untouched(code));
   });
 
   test("by an extension that sponsors the gas of an approval is not answered: no allowance is left behind", async () => {
@@ -185,8 +184,20 @@ describe("T11: a wish for a wide approval", () => {
 });
 
 describe("T23: a scheme whose price is known only afterwards", () => {
-  test.each(["upto", "auth-capture", "escrow"])("%s is refused", async (scheme) => {
-    expect(await refusal(await world.attack(offering({ scheme })))).toEqual(untouched("scheme_not_supported"));
+  test.each([
+    ["upto", "method_not_allowed"],
+    ["auth-capture", "scheme_not_supported"],
+    ["escrow", "scheme_not_supported"],
+  ])("%s is refused where the policy does not allow it", async (scheme, code) => {
+    expect(await refusal(await world.attack(offering({ scheme })))).toEqual(untouched(code));
+  });
+
+  test("by a facilitator that is not the seller's pinned one is refused, although the policy allows upto", async () => {
+    const extra = { assetTransferMethod: "permit2", facilitatorAddress: STRANGER };
+    const attack = await world.attack(offering({ scheme: "upto", extra }), (config) =>
+      config.payment.assets.forEach((asset) => (asset.methods = ["eip3009", "upto"])),
+    );
+    expect(await refusal(attack)).toEqual(untouched("facilitator_not_allowed"));
   });
 
   test("is refused as settled before delivery, too", async () => {

@@ -68,13 +68,15 @@ export const paymentOf = ({ headers }: Seen): SeenPayment =>
 /** The requirements and the rest in a 402's header. */
 export type Required = { accepts: Record<string, unknown>[] } & Record<string, unknown>;
 
-/** A 402 whose PAYMENT-REQUIRED is what `change` makes of the honest one. */
+/** A 402 whose PAYMENT-REQUIRED is what `change` makes of the first of the honest offers. */
 export async function quoteWith(
   honest: () => Promise<Response>,
   change: (required: Required) => unknown,
 ): Promise<Response> {
   const header = (await honest()).headers.get("payment-required") ?? "";
   const required = JSON.parse(Buffer.from(header, "base64").toString()) as Required;
+  // One way to pay, so that nothing else is taken in its place.
+  required.accepts = required.accepts.slice(0, 1);
   return quote(change(required) ?? required);
 }
 

@@ -24,6 +24,7 @@ export const usdc: AssetPolicy = {
   decimals: 6,
   usdStable: true,
   domain: { name: "USD Coin", version: "2" },
+  methods: ["eip3009"],
   perCall: "100000",
   perHour: "1000000",
   perDay: "5000000",

@@ -103,8 +103,9 @@ describe("choosing an offer", () => {
       { network: "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp", asset: "EPjF" },
       "asset_not_allowed",
     ],
-    ["another scheme", { scheme: "upto" }, "scheme_not_supported"],
-    ["Permit2", { extra: { name: "USD Coin", version: "2", assetTransferMethod: "permit2" } }, "scheme_not_supported"],
+    ["another scheme", { scheme: "escrow" }, "scheme_not_supported"],
+    ["an amount named afterwards", { scheme: "upto" }, "method_not_allowed"],
+    ["Permit2", { extra: { name: "USD Coin", version: "2", assetTransferMethod: "permit2" } }, "method_not_allowed"],
     [
       "payment before delivery",
       { extra: { name: "USD Coin", version: "2", paymentFlow: "upfront" } },

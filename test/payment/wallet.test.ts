@@ -6,7 +6,7 @@ import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { describe, expect, it } from "vitest";
 import { fromHex0x, toHex0x } from "../../src/evidence/bytes.ts";
 import { Proof402Error } from "../../src/errors.ts";
-import { deriveNonce, domainOf, planPayment } from "../../src/payment/plan.ts";
+import { deriveNonce, planPayment } from "../../src/payment/plan.ts";
 import { loadWallet } from "../../src/payment/load-wallet.ts";
 import { walletFromAccount, walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { accept, policyWith, SECRET, temporaryDirectory, usdc } from "./fixtures.ts";
@@ -49,7 +49,7 @@ describe("signing", () => {
     const payment = planFor(wallet.address);
     const signature = await wallet.signAuthorization(payment, offer);
     const typed = {
-      domain: { ...domainOf(usdc), verifyingContract: toHex0x(fromHex0x(usdc.asset)) },
+      domain: { ...usdc.domain, chainId: 31337, verifyingContract: toHex0x(fromHex0x(usdc.asset)) },
       types: {
         TransferWithAuthorization: [
           { name: "from", type: "address" },
@@ -124,7 +124,7 @@ describe("the key", () => {
     for (const value of [wallet, error, { nested: { wallet } }])
       expect(shownOf(value)).not.toMatch(/ac0974bec39a17e3/i);
     expect(shownOf(wallet)).toContain(wallet.address);
-    expect(Object.keys(wallet).toSorted()).toEqual(["address", "signAuthorization"]);
+    expect(Object.keys(wallet).toSorted()).toEqual(["address", "signApproval", "signAuthorization"]);
     expect(Object.isFrozen(wallet)).toBe(true);
   });
 

@@ -293,6 +293,36 @@ describe("buy", () => {
   });
 });
 
+describe("wallet", () => {
+  test("shows what it holds, and gives Permit2 exactly what was asked for and takes it back", async () => {
+    type Shown = { address: string; assets: { symbol: string; balance: string; permit2Allowance: string }[] };
+    const show = async (): Promise<Shown> => JSON.parse((await cli("wallet", "show", "--json")).stdout) as Shown;
+    expect((await show()).assets).toMatchObject([
+      { symbol: "USDC", permit2Allowance: "0" },
+      { symbol: "DAI", permit2Allowance: "0" },
+    ]);
+    const given = await cli("wallet", "approve", "--asset", "DAI", "--amount", "1.25", "--yes");
+    expect(given).toMatchObject({ code: 0, stderr: expect.stringContaining("Lets Permit2") });
+    expect(given.stdout).toMatch(/Done in 0x[0-9a-f]{64}, \d+ gas\. Permit2 may now move 1\.25 DAI\./);
+    expect((await show()).assets[1]?.permit2Allowance).toBe("1250000000000000000");
+    expect((await cli("wallet", "approve", "--asset", "DAI", "--amount", "0", "--yes")).code).toBe(0);
+    expect((await show()).assets[1]?.permit2Allowance).toBe("0");
+  });
+
+  test.each([
+    [["--asset", "USDC", "--amount", "5"], "approval_declined"],
+    [["--asset", "USDC", "--amount", "5000000", "--yes"], "approval_too_wide"],
+    [["--asset", "USDC", "--amount", "0.0000001", "--yes"], "invalid_input"],
+    [["--asset", "USDC", "--amount", "-5", "--yes"], "invalid_input"],
+    [["--asset", "USDC", "--amount", "unlimited", "--yes"], "invalid_input"],
+    [["--asset", "WETH", "--amount", "5", "--yes"], "asset_not_allowed"],
+  ])("approves nothing by %j", async (args, error) => {
+    const { code, stderr } = await cli("wallet", "approve", ...args);
+    expect(code).not.toBe(0);
+    expect(stderr).toContain(`Error ${error}:`);
+  });
+});
+
 describe("a database that cannot be used", () => {
   test("is named", async () => {
     const path = await variant("spoiled", (own) => (own.database = "spoiled.db"));

@@ -1,0 +1,47 @@
+import { authorizationHash, chainIdOf, type TransferAuthorization } from "./eip3009.ts";
+import { permitHash, type TransferPermit } from "./permit2.ts";
+
+/** What a payer signs, whatever the method: a receipt's `payment` without its hash. */
+export type Authorization = {
+  method: "eip3009" | "permit2";
+  /** CAIP-2. */
+  network: string;
+  asset: string;
+  amount: string;
+  payer: string;
+  payTo: string;
+  nonce: string;
+  validAfter: number;
+  validBefore: number;
+  facilitator?: string;
+};
+
+/** The EIP-3009 message of an authorization. */
+export const transferOf = (payment: Authorization): TransferAuthorization => ({
+  from: payment.payer,
+  to: payment.payTo,
+  value: payment.amount,
+  validAfter: payment.validAfter,
+  validBefore: payment.validBefore,
+  nonce: payment.nonce,
+});
+
+/** The Permit2 message of an authorization. */
+export const permitOf = (payment: Authorization): TransferPermit => ({
+  token: payment.asset,
+  amount: payment.amount,
+  nonce: payment.nonce,
+  deadline: payment.validBefore,
+  to: payment.payTo,
+  ...(payment.facilitator === undefined ? {} : { facilitator: payment.facilitator }),
+  validAfter: payment.validAfter,
+});
+
+/** The EIP-712 hash the payer signs, 0x hex. `token` is the asset's own domain, which only EIP-3009 uses. */
+export const signingHash = (payment: Authorization, token: { name: string; version: string }): `0x${string}` =>
+  payment.method === "permit2"
+    ? permitHash(chainIdOf(payment.network), permitOf(payment))
+    : authorizationHash(
+        { ...token, chainId: chainIdOf(payment.network), verifyingContract: payment.asset },
+        transferOf(payment),
+      );

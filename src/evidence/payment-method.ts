@@ -1,0 +1,31 @@
+/** How an x402 offer is paid on chain. */
+export type PaymentMethod = "eip3009" | "permit2" | "upto";
+
+/**
+ * The method an offer's scheme and `extra` ask for, or null where it is none of ours: `exact` by an EIP-3009 authorization
+ * (the default) or by Permit2, `upto` by Permit2, each settled after delivery (x402 `extra.assetTransferMethod`,
+ * `extra.paymentFlow`).
+ */
+export function paymentMethodOf(offer: {
+  scheme: string;
+  extra: Readonly<Record<string, unknown>>;
+}): PaymentMethod | null {
+  const { assetTransferMethod: transfer, paymentFlow: flow } = offer.extra;
+  if (flow !== undefined && flow !== "authorization") return null;
+  if (offer.scheme === "upto") return transfer === undefined || transfer === "permit2" ? "upto" : null;
+  if (offer.scheme !== "exact") return null;
+  if (transfer === undefined || transfer === "eip3009") return "eip3009";
+  return transfer === "permit2" ? "permit2" : null;
+}
+
+/** The facilitator an upto offer binds its permit to, lower case, or null where it names none. */
+export function facilitatorOf(extra: Readonly<Record<string, unknown>>): string | null {
+  const { facilitatorAddress } = extra;
+  return typeof facilitatorAddress === "string" && /^0x[0-9a-fA-F]{40}$/.test(facilitatorAddress)
+    ? facilitatorAddress.toLowerCase()
+    : null;
+}
+
+/** The method of a payment. */
+export const methodOf = (payment: { scheme: "exact" | "upto"; method: "eip3009" | "permit2" }): PaymentMethod =>
+  payment.scheme === "upto" ? "upto" : payment.method;

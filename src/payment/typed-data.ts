@@ -1,0 +1,75 @@
+import type { TypedDataDefinition } from "viem";
+import { permitOf, transferOf } from "../evidence/authorization.ts";
+import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
+import { chainIdOf } from "../evidence/eip3009.ts";
+import { PERMIT2, spenderOf } from "../evidence/permit2.ts";
+import type { Payment } from "../receipts/schema.ts";
+
+const AUTHORIZATION = [
+  { name: "from", type: "address" },
+  { name: "to", type: "address" },
+  { name: "value", type: "uint256" },
+  { name: "validAfter", type: "uint256" },
+  { name: "validBefore", type: "uint256" },
+  { name: "nonce", type: "bytes32" },
+];
+const PERMIT = [
+  { name: "permitted", type: "TokenPermissions" },
+  { name: "spender", type: "address" },
+  { name: "nonce", type: "uint256" },
+  { name: "deadline", type: "uint256" },
+  { name: "witness", type: "Witness" },
+];
+const PERMISSIONS = [
+  { name: "token", type: "address" },
+  { name: "amount", type: "uint256" },
+];
+
+/** The same payment as EIP-712 typed data, for accounts that sign and show nothing else. `token` is the asset's domain. */
+export function typedDataOf(payment: Payment, token: { name: string; version: string }): TypedDataDefinition {
+  const chainId = chainIdOf(payment.network);
+  if (payment.method === "eip3009") {
+    const { from, to, nonce, value, validAfter, validBefore } = transferOf(payment);
+    return {
+      domain: { ...token, chainId, verifyingContract: hex(payment.asset) },
+      types: { TransferWithAuthorization: AUTHORIZATION },
+      primaryType: "TransferWithAuthorization",
+      message: {
+        from,
+        to,
+        value: BigInt(value),
+        validAfter: BigInt(validAfter),
+        validBefore: BigInt(validBefore),
+        nonce,
+      },
+    };
+  }
+  const permit = permitOf(payment);
+  const { facilitator } = permit;
+  return {
+    domain: { name: "Permit2", chainId, verifyingContract: hex(PERMIT2) },
+    types: {
+      PermitWitnessTransferFrom: PERMIT,
+      TokenPermissions: PERMISSIONS,
+      Witness: [
+        { name: "to", type: "address" },
+        ...(facilitator === undefined ? [] : [{ name: "facilitator", type: "address" }]),
+        { name: "validAfter", type: "uint256" },
+      ],
+    },
+    primaryType: "PermitWitnessTransferFrom",
+    message: {
+      permitted: { token: permit.token, amount: BigInt(permit.amount) },
+      spender: spenderOf(permit),
+      nonce: BigInt(permit.nonce),
+      deadline: BigInt(permit.deadline),
+      witness: {
+        to: permit.to,
+        ...(facilitator === undefined ? {} : { facilitator }),
+        validAfter: BigInt(permit.validAfter),
+      },
+    },
+  };
+}
+
+const hex = (text: string): `0x${string}` => toHex0x(fromHex0x(text));
