@@ -25,6 +25,13 @@ const CONTRACTS = [
     artifact: "dev-upto-proxy.artifact.ts",
     constant: "devUptoProxy",
   },
+  { source: "DevChannels.sol", contract: "DevChannels", artifact: "dev-channels.artifact.ts", constant: "devChannels" },
+  {
+    source: "DevChannels.sol",
+    contract: "DevDepositCollector",
+    artifact: "dev-deposit-collector.artifact.ts",
+    constant: "devDepositCollector",
+  },
 ] as const;
 const SETTINGS = {
   optimizer: { enabled: true, runs: 200 },
@@ -35,7 +42,7 @@ const SETTINGS = {
 
 type Output = {
   errors?: { severity: string; formattedMessage: string }[];
-  contracts: Record<
+  contracts?: Record<
     string,
     Record<string, { abi: unknown[]; evm: { bytecode: { object: string }; deployedBytecode: { object: string } } }>
   >;
@@ -58,7 +65,7 @@ export async function compileContracts(directory: string): Promise<Record<string
     };
     const output = JSON.parse(solc.compile(JSON.stringify(input))) as Output;
     const errors = output.errors?.filter((error) => error.severity === "error") ?? [];
-    const compiled = output.contracts[source]?.[contract];
+    const compiled = output.contracts?.[source]?.[contract];
     if (errors.length > 0 || compiled === undefined)
       throw new Error(errors.map((error) => error.formattedMessage).join("\n"));
     const body = {

@@ -1,5 +1,6 @@
 import { keccak256, sha256, toBase64, toHex, fromBase64 } from "../evidence/bytes.ts";
 import type { Candidate } from "../market/choose.ts";
+import { grantVoucher } from "../payment/channels.ts";
 import { markAnswered } from "../payment/journal.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
 import type { Appraisal, Assurance, Receipt, ReceiptCore } from "../receipts/schema.ts";
@@ -62,9 +63,11 @@ export async function storeDelivery(
 ): Promise<{ receipt: Receipt; appraisal: Appraisal }> {
   const appraisal = await judgeReceipt(ctx, receipt, { assurance });
   const now = ctx.clock();
+  const { payment } = receipt.core;
   const stored = await immediate(ctx.db, async (tx) => {
     const judged = await addReceipt(tx, receipt, appraisal, now);
     await markAnswered(tx, purchaseId, { receiptId: receipt.id, now });
+    if (payment.method === "voucher") await grantVoucher(tx, purchaseId, payment, now);
     await enqueueSettlement(tx, judged, now.getTime());
     await holdIfFailed(tx, judged, now.getTime());
     return judged;

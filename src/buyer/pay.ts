@@ -8,6 +8,7 @@ import { answerOf } from "./answer.ts";
 import { attestSeller, forgetAttestation, type Attested } from "./attest.ts";
 import type { Call } from "./call.ts";
 import type { BuyerContext } from "./context.ts";
+import { noteCharged } from "./channel.ts";
 import { receiptOf, storeDelivery } from "./deliver.ts";
 import { afterSent } from "./in-doubt.ts";
 import { quoteOf, type Quote } from "./quote.ts";
@@ -41,6 +42,7 @@ export async function payAndReceive(
   });
   if (received.status === 402) {
     ctx.quotes.drop(quoteKey(purchase.request));
+    await noteCharged(ctx, payment, received);
     if (job.quoteWasCached) {
       // Of the same asset only: the turned-down payment goes on counting, and both are held to one bound.
       const same = ctx.config.payment.assets.filter(

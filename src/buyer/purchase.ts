@@ -10,11 +10,13 @@ import { formatUnits } from "../payment/amounts.ts";
 import { deriveNonce, planPayment } from "../payment/plan.ts";
 import { reserve } from "../payment/reserve.ts";
 import type { PurchaseRecord, WireRequest } from "../payment/types.ts";
+import type { Payment } from "../receipts/schema.ts";
 import { attestSeller, type Attested } from "./attest.ts";
 import { holdingCall } from "./call-lease.ts";
 import { openCall, refused, type Call } from "./call.ts";
 import type { BuyerContext } from "./context.ts";
 import { readHolds } from "./holds.ts";
+import { fromChannel } from "./channel.ts";
 import { afterSent } from "./in-doubt.ts";
 import { payAndReceive } from "./pay.ts";
 import { obtainQuote, type Quote } from "./quote.ts";
@@ -76,17 +78,19 @@ async function payQuote(
   call: Call,
   job: { candidate: Candidate; attested: Attested; wire: WireRequest; quote: Quote; attempt: number },
 ): Promise<BuyResult | NeedInput> {
-  const { candidate, quote, wire, attempt } = job;
+  const { candidate, quote, attempt } = job;
   await requireAllowance(ctx, call, quote);
   const needInput = await askApproval(call, candidate, quote);
   if (needInput !== null) return { needInput };
-  const reserved = await reserveOffer(ctx, call, { candidate, quote, wire, attempt });
-  call.progress("reserved", "amount reserved under the policy");
-  const outcome = await payAndReceive(ctx, call, {
-    candidate,
-    attested: job.attested,
-    purchase: reserved,
-    quoteWasCached: quote.cached,
+  const outcome = await planned(ctx, call, job, async (payment, wire) => {
+    const reserved = await reserveOffer(ctx, call, { candidate, quote, wire, attempt, payment });
+    call.progress("reserved", "amount reserved under the policy");
+    return payAndReceive(ctx, call, {
+      candidate,
+      attested: job.attested,
+      purchase: reserved,
+      quoteWasCached: quote.cached,
+    });
   });
   if (outcome.kind === "delivered") return outcome.result;
   // The stale offer's authorization may still be redeemed until it expires: the journal goes on counting it, and the
@@ -101,10 +105,37 @@ async function payQuote(
   );
 }
 
+/** Plans the payment of a quote and runs `pay` with it: for a voucher, while nobody else is granted from its channel. */
+function planned<T>(
+  ctx: BuyerContext,
+  call: Call,
+  { candidate, quote, wire, attempt }: { candidate: Candidate; quote: Quote; wire: WireRequest; attempt: number },
+  pay: (payment: Payment, wire: WireRequest) => Promise<T>,
+): Promise<T> {
+  const { offer } = quote;
+  if (paymentMethodOf(offer) === "voucher") {
+    return fromChannel(ctx, call, candidate, offer, (payment) => {
+      const request = ctx
+        .providerOf(candidate.seller)
+        .buildRequest(candidate.seller, candidate.model, call.request.input, requestNonceOf(payment.nonce));
+      return pay(payment, request);
+    });
+  }
+  const payment = planPayment({
+    offer,
+    payer: call.wallet.address,
+    nonce: nonceOf(ctx, call, attempt),
+    now: ctx.clock(),
+    policy: ctx.config.payment,
+  });
+  return pay(payment, wire);
+}
+
 /** A payment through Permit2 that the chain could only turn down is not made: the seller would have worked for nothing. */
 async function requireAllowance(ctx: BuyerContext, call: Call, { offer, asset }: Quote): Promise<void> {
   const chain = ctx.chains.get(offer.network);
-  if (paymentMethodOf(offer) === "eip3009" || chain === undefined) return;
+  const method = paymentMethodOf(offer);
+  if ((method !== "permit2" && method !== "upto") || chain === undefined) return;
   const { allowance } = await readHoldings(chain, offer.asset, call.wallet.address);
   if (allowance >= BigInt(offer.amount)) return;
   const amount = formatUnits(offer.amount, asset.decimals);
@@ -157,17 +188,10 @@ const identified = (wire: WireRequest, { identifier }: Quote, secret: string): W
 async function reserveOffer(
   ctx: BuyerContext,
   call: Call,
-  job: { candidate: Candidate; quote: Quote; wire: WireRequest; attempt: number },
+  job: { candidate: Candidate; quote: Quote; wire: WireRequest; attempt: number; payment: Payment },
 ): Promise<PurchaseRecord> {
   const { offer } = job.quote;
   const now = ctx.clock();
-  const payment = planPayment({
-    offer,
-    payer: call.wallet.address,
-    nonce: nonceOf(ctx, call, job.attempt),
-    now,
-    policy: ctx.config.payment,
-  });
   const result = await reserve(ctx.db, {
     policy: ctx.config.payment,
     now,
@@ -178,7 +202,7 @@ async function reserveOffer(
     model: job.candidate.model.name,
     offer,
     accepted: job.quote.accepted,
-    payment,
+    payment: job.payment,
     request: identified(job.wire, job.quote, ctx.nonceSecret),
     ...(job.quote.maxAmount === null ? {} : { maxAmount: job.quote.maxAmount }),
   });

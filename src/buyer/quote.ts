@@ -1,6 +1,9 @@
 import type { Candidate } from "../market/choose.ts";
+import { paymentMethodOf } from "../evidence/payment-method.ts";
 import { Proof402Error } from "../errors.ts";
 import { usdToBaseUnits } from "../payment/amounts.ts";
+import { channelsFor, type OpenChannel } from "../payment/channel-offers.ts";
+import { openChannels } from "../payment/channels.ts";
 import { chooseOffer, readPaymentRequired, type AcceptedOffer } from "../payment/offers.ts";
 import type { AssetPolicy } from "../payment/policy.ts";
 import type { WireRequest } from "../payment/types.ts";
@@ -24,7 +27,7 @@ export async function obtainQuote(
   wire: WireRequest,
 ): Promise<Quote> {
   const cached = ctx.quotes.get(quoteKey(wire), ctx.clock().getTime());
-  if (cached !== null) {
+  if (cached !== null && (await stillPayable(ctx, call, candidate, cached))) {
     const maxAmount = maxAmountOf(call, cached);
     if (maxAmount === null || BigInt(cached.offer.amount) <= maxAmount) return { ...cached, maxAmount, cached: true };
   }
@@ -44,14 +47,14 @@ export async function obtainQuote(
 }
 
 /** Reads and judges a 402, of whose offers those in `assets` are allowed. Throws the policy's refusal when no offer fits. */
-export function quoteOf(
+export async function quoteOf(
   ctx: BuyerContext,
   call: Call,
   candidate: Candidate,
   wire: WireRequest,
   response: Received,
   assets: readonly AssetPolicy[] = ctx.config.payment.assets,
-): Quote {
+): Promise<Quote> {
   const read = readPaymentRequired(response.headers);
   if (!read.ok) throw refused(read.refusal);
   const bound = call.request.maxUsd;
@@ -59,6 +62,8 @@ export function quoteOf(
     policy: { ...ctx.config.payment, assets: [...assets] },
     payTo: candidate.seller.payTo,
     facilitators: candidate.seller.facilitators,
+    channelTerms: candidate.seller.channel,
+    channels: await channelsWith(ctx, call, candidate),
     required: read.required,
     ...(bound === undefined ? {} : { maxUsd: bound }),
   });
@@ -70,6 +75,24 @@ export function quoteOf(
   }
   ctx.quotes.set(quoteKey(wire), chosen.accepted, ctx.clock().getTime());
   return { ...chosen.accepted, maxAmount: maxAmountOf(call, chosen.accepted), cached: false };
+}
+
+/** The open channels with a seller; none is looked for where the policy pays by no vouchers. */
+const channelsWith = (ctx: BuyerContext, call: Call, { seller }: Candidate): Promise<OpenChannel[]> =>
+  ctx.config.payment.assets.some(({ methods }) => methods.includes("voucher"))
+    ? openChannels(ctx.db, seller.id, call.wallet.address)
+    : Promise.resolve([]);
+
+/** A known offer by voucher is of use only while its channel has enough left. */
+async function stillPayable(
+  ctx: BuyerContext,
+  call: Call,
+  candidate: Candidate,
+  { offer }: AcceptedOffer,
+): Promise<boolean> {
+  if (paymentMethodOf(offer) !== "voucher") return true;
+  const channels = channelsFor(await channelsWith(ctx, call, candidate), offer);
+  return channels.some(({ left }) => left >= BigInt(offer.amount));
 }
 
 function maxAmountOf(call: Call, { asset }: AcceptedOffer): bigint | null {

@@ -7,6 +7,8 @@ import type { PurchaseRecord } from "../payment/types.ts";
 import { readReceipt } from "../receipts/store.ts";
 import { answerOf } from "./answer.ts";
 import { attestSeller } from "./attest.ts";
+import { idOf } from "../payment/channels.ts";
+import { holdingChannel } from "./channel.ts";
 import type { Call } from "./call.ts";
 import type { BuyerContext } from "./context.ts";
 import { newestAppraisal } from "../receipts/newest.ts";
@@ -48,7 +50,10 @@ async function answeredBefore(ctx: BuyerContext, purchase: PurchaseRecord): Prom
 async function resend(ctx: BuyerContext, call: Call, purchase: PurchaseRecord): Promise<Resumed> {
   const candidate = await candidateOf(ctx, purchase);
   const attested = await attestSeller(ctx, candidate, call.assurance, call.options.signal);
-  const outcome = await payAndReceive(ctx, call, { candidate, attested, purchase, quoteWasCached: false });
+  const again = (): ReturnType<typeof payAndReceive> =>
+    payAndReceive(ctx, call, { candidate, attested, purchase, quoteWasCached: false });
+  const { payment } = purchase;
+  const outcome = await (payment.method === "voucher" ? holdingChannel(ctx, call, idOf(payment), again) : again());
   if (outcome.kind !== "delivered") throw new Error("unreachable: a resend never earns a fresh quote");
   return { kind: "result", result: outcome.result };
 }

@@ -129,6 +129,26 @@ function buildProgram(): Command {
     .addHelpText("after", "\nExample: proof402 wallet approve --asset USDC --amount 5")
     .action(lazily(async () => (await import("./wallet.ts")).approveWallet));
 
+  const channel = program.command("channel").description("payment channels: an answer does not wait for a block");
+  channel
+    .command("list", { isDefault: true })
+    .description("channels opened here, and what was granted of them")
+    .action(lazily(async () => (await import("./channel.ts")).listChannels));
+  channel
+    .command("open")
+    .description("put money into a channel with one seller, which vouchers then grant call by call")
+    .requiredOption("--seller <id>", "seller of the configuration")
+    .requiredOption("--asset <symbol>", "asset of the payment policy, by symbol or address")
+    .requiredOption("--amount <amount>", "whole tokens, such as 5 or 0.25")
+    .option("--yes", "do not ask")
+    .addHelpText("after", "\nExample: proof402 channel open --seller attested --asset USDC --amount 1")
+    .action(lazily(async () => (await import("./channel.ts")).openWith));
+  channel
+    .command("close <id>")
+    .description("ask for what is left, and take it once the channel's delay is over")
+    .option("--yes", "do not ask")
+    .action(lazily(async () => (await import("./channel.ts")).closeOne));
+
   program
     .command("audit")
     .description("walk the hash-chained receipt log")

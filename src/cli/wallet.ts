@@ -49,20 +49,11 @@ export async function approveWallet(options: ApproveOptions, command: Command): 
   const { json = false, ...rest } = globals(command);
   const { config, wallet } = await openWallet(rest);
   const asset = assetNamed(config, options.asset);
-  const amount = parseUnits(options.amount, asset.decimals);
-  if (amount === null) {
-    throw new Proof402Error("invalid_input", `--amount is not an amount of ${asset.symbol}.`, {
-      next: `Give a decimal number with at most ${asset.decimals} places, such as 5 or 0.25.`,
-    });
-  }
+  const amount = amountOf(options.amount, asset);
   note(
     `Lets Permit2 (${PERMIT2}) move up to ${formatUnits(amount.toString(), asset.decimals)} ${asset.symbol} (${asset.asset}) on ${asset.network} from ${wallet.address}, with this wallet's signature each time. Costs gas.`,
   );
-  if (options.yes !== true && !(await confirmed())) {
-    throw new Proof402Error("approval_declined", "Nothing was signed.", {
-      next: "Add --yes where nobody can be asked.",
-    });
-  }
+  await confirm(options.yes);
   const done = await approvePermit2({ chain: chainOf(config, asset), wallet, asset, amount });
   const view = { ...done, gasUsed: done.gasUsed.toString(), allowance: done.allowance.toString() };
   if (json) printJson(view);
@@ -73,7 +64,8 @@ export async function approveWallet(options: ApproveOptions, command: Command): 
   return EXIT.ok;
 }
 
-async function openWallet(options: { config?: string }): Promise<{ config: Config; wallet: Wallet }> {
+/** The configuration and its wallet. Throws Proof402Error `wallet_missing`. */
+export async function openWallet(options: { config?: string }): Promise<{ config: Config; wallet: Wallet }> {
   const config = await configOf(options);
   const wallet = await loadWallet({ ...config.wallet, env: process.env });
   if (wallet !== null) return { config, wallet };
@@ -82,14 +74,24 @@ async function openWallet(options: { config?: string }): Promise<{ config: Confi
   });
 }
 
-function chainOf(config: Config, { network }: AssetPolicy): Chain {
+/** The chain of an asset of the policy. */
+export function chainOf(config: Config, { network }: AssetPolicy): Chain {
   const found = config.networks.find((one) => one.network === network);
   if (found === undefined) throw new Error("the configuration has a network for every asset");
   return openChain(found);
 }
 
+/** Whole tokens in base units. Throws Proof402Error `invalid_input`. */
+export function amountOf(text: string, asset: AssetPolicy): bigint {
+  const amount = parseUnits(text, asset.decimals);
+  if (amount !== null) return amount;
+  throw new Proof402Error("invalid_input", `--amount is not an amount of ${asset.symbol}.`, {
+    next: `Give a decimal number with at most ${asset.decimals} places, such as 5 or 0.25.`,
+  });
+}
+
 /** The asset of the policy by symbol or address. Throws Proof402Error `asset_not_allowed`. */
-function assetNamed(config: Config, name: string): AssetPolicy {
+export function assetNamed(config: Config, name: string): AssetPolicy {
   const found = config.payment.assets.filter(
     ({ symbol, asset }) => symbol.toLowerCase() === name.toLowerCase() || asset === name.toLowerCase(),
   );
@@ -104,11 +106,17 @@ function assetNamed(config: Config, name: string): AssetPolicy {
   );
 }
 
+/** Goes on only if a person says so, here or by `--yes`. Throws Proof402Error `approval_declined`. */
+export async function confirm(yes: boolean | undefined): Promise<void> {
+  if (yes === true || (await confirmed())) return;
+  throw new Proof402Error("approval_declined", "Nothing was signed.", { next: "Add --yes where nobody can be asked." });
+}
+
 async function confirmed(): Promise<boolean> {
   if (!process.stdin.isTTY || !process.stderr.isTTY) return false;
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    return (await terminal.question("Approve? [y/N] ")).trim().toLowerCase() === "y";
+    return (await terminal.question("Go on? [y/N] ")).trim().toLowerCase() === "y";
   } finally {
     terminal.close();
   }

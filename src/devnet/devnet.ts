@@ -7,6 +7,7 @@ import {
   createInferenceNode,
   createSimulatedEnclave,
   createSimulatedRoot,
+  WITHDRAW_DELAY_SECONDS,
   type Enclave,
   type InferenceNode,
 } from "../node/index.ts";
@@ -70,6 +71,7 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
     started.push(facilitator.stop);
 
     const open = async (name: SellerName, enclave: Enclave | null): Promise<OpenSeller> => {
+      const authorizerKey = generatePrivateKey();
       const payTo = privateKeyToAccount(generatePrivateKey()).address.toLowerCase() as Address;
       const node = await createInferenceNode({
         models: MODELS.map((model) => ({ name: model, price: PRICES[name] })),
@@ -79,7 +81,8 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
           domain: { name: bank.token.name, version: bank.token.version },
           payTo,
           facilitatorUrl: facilitator.origin,
-          methods: ["eip3009", "permit2", "upto"],
+          methods: ["eip3009", "permit2", "upto", "voucher"],
+          channels: { authorizerKey, claimSeconds: 1 },
           also: [
             {
               asset: bank.dai.address,
@@ -93,7 +96,8 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
       started.push(() => node.close());
       const served = await serveLocally(name === "cheap" ? cheating(node.fetch) : node.fetch, options.ports?.[name]);
       started.push(served.stop);
-      return { name, payTo, node, origin: served.origin };
+      const authorizer = privateKeyToAccount(authorizerKey).address.toLowerCase();
+      return { name, payTo, node, origin: served.origin, authorizer };
     };
     const [cheapEnclave, attestedEnclave] = [
       await createSimulatedEnclave({ root }),
@@ -148,7 +152,7 @@ async function endAll(parts: readonly (() => Promise<void>)[]): Promise<void> {
   if (failures.length > 0) throw new AggregateError(failures, "A part of the devnet did not end.");
 }
 
-type OpenSeller = { name: SellerName; payTo: Address; origin: string; node: InferenceNode };
+type OpenSeller = { name: SellerName; payTo: Address; origin: string; node: InferenceNode; authorizer: string };
 
 function configOf(market: {
   rpcUrl: string;
@@ -190,12 +194,13 @@ function configOf(market: {
         },
       ],
     },
-    sellers: market.sellers.map(({ name, origin, payTo, node }) => ({
+    sellers: market.sellers.map(({ name, origin, payTo, node, authorizer }) => ({
       id: name,
       provider: "oip",
       origin,
       payTo: [payTo],
       facilitators: [market.facilitator],
+      channel: { receiverAuthorizer: authorizer, withdrawDelaySeconds: WITHDRAW_DELAY_SECONDS },
       assurance: node.measurements === null ? "none" : "attested",
       reference: {
         measurements: node.measurements === null ? [] : [node.measurements],

@@ -3,6 +3,7 @@ import { isPaymentPayloadV2, isPaymentRequirementsV2 } from "@x402/core/schemas"
 import type { PaymentPayload, PaymentRequirements } from "@x402/core/types";
 import { toFacilitatorEvmSigner } from "@x402/evm";
 import { ExactEvmScheme } from "@x402/evm/exact/facilitator";
+import { BatchSettlementEvmScheme } from "@x402/evm/batch-settlement/facilitator";
 import { UptoEvmScheme } from "@x402/evm/upto/facilitator";
 import { Hono, type Context } from "hono";
 import { createWalletClient, http, nonceManager, publicActions, type Hex } from "viem";
@@ -35,7 +36,8 @@ export function createFacilitator(anvil: Anvil, key: Hex): Hono {
   });
   const facilitator = new x402Facilitator()
     .register(`eip155:${anvil.chainId}`, new ExactEvmScheme(signer))
-    .register(`eip155:${anvil.chainId}`, new UptoEvmScheme(signer));
+    .register(`eip155:${anvil.chainId}`, new UptoEvmScheme(signer))
+    .register(`eip155:${anvil.chainId}`, new BatchSettlementEvmScheme(signer));
   const app = new Hono();
   app.onError((_error, c) => c.json({ error: "the facilitator failed" }, 500));
   app.get("/supported", (c) => c.json(facilitator.getSupported()));
@@ -53,10 +55,25 @@ async function withPayment<T extends object>(
     paymentRequirements?: unknown;
   } | null;
   const { paymentPayload, paymentRequirements } = body ?? {};
-  if (!isPaymentPayloadV2(paymentPayload) || !isPaymentRequirementsV2(paymentRequirements)) {
+  const isPayment = isPaymentPayloadV2(paymentPayload) && isPaymentRequirementsV2(paymentRequirements);
+  if (!isPayment && !isClaim(paymentPayload, paymentRequirements)) {
     return c.json({ error: "the body is not an x402 v2 payment with its requirements" }, 400);
   }
   return c.json(await answer(paymentPayload as PaymentPayload, paymentRequirements as PaymentRequirements));
+}
+
+/**
+ * A seller's own call: claims of vouchers, or the payout of what was claimed. x402's channel manager sends it with a time
+ * limit of 0, which is none that a payment may have.
+ */
+function isClaim(payment: unknown, requirements: unknown): boolean {
+  const { payload } = (payment ?? {}) as { payload?: { type?: unknown } };
+  const { scheme, network } = (requirements ?? {}) as { scheme?: unknown; network?: unknown };
+  return (
+    scheme === "batch-settlement" &&
+    typeof network === "string" &&
+    (payload?.type === "claim" || payload?.type === "settle")
+  );
 }
 
 /** Runs work one piece after another, whatever became of the one before. */

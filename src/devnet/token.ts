@@ -12,6 +12,9 @@ import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { foundry } from "viem/chains";
 import type { Anvil } from "./anvil.ts";
 import { EXACT_PROXY, PERMIT2, UPTO_PROXY } from "../evidence/permit2.ts";
+import { CHANNELS, DEPOSIT_COLLECTOR } from "../evidence/channel.ts";
+import { devChannels } from "./contracts/dev-channels.artifact.ts";
+import { devDepositCollector } from "./contracts/dev-deposit-collector.artifact.ts";
 import { devExactProxy } from "./contracts/dev-exact-proxy.artifact.ts";
 import { devPermit2 } from "./contracts/dev-permit2.artifact.ts";
 import { devUptoProxy } from "./contracts/dev-upto-proxy.artifact.ts";
@@ -60,6 +63,8 @@ export async function openBank(anvil: Anvil): Promise<Bank> {
     [PERMIT2, devPermit2],
     [EXACT_PROXY, devExactProxy],
     [UPTO_PROXY, devUptoProxy],
+    [CHANNELS, devChannels],
+    [DEPOSIT_COLLECTOR, devDepositCollector],
   ] as const)
     await test.setCode({ address, bytecode: runtime });
   const fund = (address: Address): Promise<void> => test.setBalance({ address, value: 1000n * ETHER });

@@ -1,9 +1,10 @@
+import { channelIdOf, voucherHash, type ChannelConfig } from "./channel.ts";
 import { authorizationHash, chainIdOf, type TransferAuthorization } from "./eip3009.ts";
 import { permitHash, type TransferPermit } from "./permit2.ts";
 
 /** What a payer signs, whatever the method: a receipt's `payment` without its hash. */
 export type Authorization = {
-  method: "eip3009" | "permit2";
+  method: "eip3009" | "permit2" | "voucher";
   /** CAIP-2. */
   network: string;
   asset: string;
@@ -14,6 +15,8 @@ export type Authorization = {
   validAfter: number;
   validBefore: number;
   facilitator?: string;
+  cumulative?: string;
+  channel?: { payerAuthorizer: string; receiverAuthorizer: string; withdrawDelay: number; salt: string };
 };
 
 /** The EIP-3009 message of an authorization. */
@@ -37,11 +40,16 @@ export const permitOf = (payment: Authorization): TransferPermit => ({
   validAfter: payment.validAfter,
 });
 
+/** The channel whose voucher an authorization is, or null where it is none. */
+export const channelOf = ({ payer, payTo, asset, channel }: Authorization): ChannelConfig | null =>
+  channel === undefined ? null : { payer, receiver: payTo, token: asset, ...channel };
+
 /** The EIP-712 hash the payer signs, 0x hex. `token` is the asset's own domain, which only EIP-3009 uses. */
-export const signingHash = (payment: Authorization, token: { name: string; version: string }): `0x${string}` =>
-  payment.method === "permit2"
-    ? permitHash(chainIdOf(payment.network), permitOf(payment))
-    : authorizationHash(
-        { ...token, chainId: chainIdOf(payment.network), verifyingContract: payment.asset },
-        transferOf(payment),
-      );
+export function signingHash(payment: Authorization, token: { name: string; version: string }): `0x${string}` {
+  const chainId = chainIdOf(payment.network);
+  if (payment.method === "permit2") return permitHash(chainId, permitOf(payment));
+  const channel = channelOf(payment);
+  if (payment.method === "eip3009" || channel === null || payment.cumulative === undefined)
+    return authorizationHash({ ...token, chainId, verifyingContract: payment.asset }, transferOf(payment));
+  return voucherHash(chainId, channelIdOf(chainId, channel), payment.cumulative);
+}

@@ -17,11 +17,11 @@ export type TokenDomain = { name: string; version: string; chainId: number; veri
 const DOMAIN_TYPE = keccak256(
   utf8("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
 );
-const AUTHORIZATION_TYPE = keccak256(
-  utf8(
-    "TransferWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)",
-  ),
-);
+const FIELDS = "(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)";
+const TYPES = {
+  TransferWithAuthorization: keccak256(utf8(`TransferWithAuthorization${FIELDS}`)),
+  ReceiveWithAuthorization: keccak256(utf8(`ReceiveWithAuthorization${FIELDS}`)),
+} as const;
 
 /** keccak256("AuthorizationUsed(address,bytes32)"), both arguments indexed (EIP-3009). */
 export const AUTHORIZATION_USED_TOPIC = toHex0x(keccak256(utf8("AuthorizationUsed(address,bytes32)")));
@@ -38,8 +38,12 @@ export function chainIdOf(network: string): number {
 /** A 20-byte address as a 32-byte ABI word. */
 export const addressWord = (address: string): Bytes => concatBytes(new Uint8Array(12), fromHex0x(address));
 
-/** The EIP-712 signing hash (EIP-712 §"encode") of an authorization in the token's domain, 0x hex. */
-export function authorizationHash(domain: TokenDomain, message: TransferAuthorization): `0x${string}` {
+/** The EIP-712 signing hash (EIP-712 §"encode") of an authorization in the token's domain, 0x hex. One to be received can only be submitted by its payee. */
+export function authorizationHash(
+  domain: TokenDomain,
+  message: TransferAuthorization,
+  primaryType: keyof typeof TYPES = "TransferWithAuthorization",
+): `0x${string}` {
   const domainSeparator = keccak256(
     concatBytes(
       DOMAIN_TYPE,
@@ -51,7 +55,7 @@ export function authorizationHash(domain: TokenDomain, message: TransferAuthoriz
   );
   const structHash = keccak256(
     concatBytes(
-      AUTHORIZATION_TYPE,
+      TYPES[primaryType],
       addressWord(message.from),
       addressWord(message.to),
       uint256(BigInt(message.value)),

@@ -10,7 +10,7 @@ export type SettlingTransaction = { logs: readonly TokenLog[]; input?: string | 
  * transaction's input has to hold the permit's own words.
  */
 export const usesAuthorization = (transaction: SettlingTransaction, payment: Authorization): boolean =>
-  payment.method === "eip3009"
+  payment.method !== "permit2"
     ? transaction.logs.some((log) => isAuthorizationUsed(log, payment.asset, payment.payer, payment.nonce))
     : transaction.input !== undefined && settlesPermit(transaction.input, permitOf(payment));
 
@@ -36,3 +36,6 @@ export function movedBy(logs: readonly TokenLog[], payment: Authorization): bigi
  */
 export const lastSecondOf = ({ method, validBefore }: Authorization): number =>
   method === "eip3009" ? validBefore - 1 : validBefore;
+
+/** When a voucher ends: never, in unix seconds that every format can carry. */
+export const NEVER = 4_294_967_295;

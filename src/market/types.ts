@@ -24,6 +24,13 @@ export const sellerSchema = z.strictObject({
     .array(z.string().regex(/^0x[0-9a-f]{40}$/))
     .max(16)
     .default([]),
+  /** The terms of payment channels with this seller: who may claim for it, and how long a withdrawal waits. */
+  channel: z
+    .strictObject({
+      receiverAuthorizer: z.string().regex(/^0x[0-9a-f]{40}$/),
+      withdrawDelaySeconds: z.int().min(900).max(2_592_000),
+    })
+    .optional(),
   /** The most this seller is known to offer evidence for. */
   assurance: z.enum(ASSURANCES),
   reference: referenceValuesSchema.prefault({}),

@@ -20,11 +20,10 @@ export const manifestOf = (served: readonly ServedModel[]): Uint8Array =>
   );
 
 /** The node's HTTP surface: Open Inference Protocol v2, x402 v2, and where there is an enclave its attestation. */
-export function createApp(options: {
-  served: readonly ServedModel[];
-  payment: NodePayment;
-  enclave: Enclave | null;
-}): Hono {
+export function createApp(options: { served: readonly ServedModel[]; payment: NodePayment; enclave: Enclave | null }): {
+  app: Hono;
+  close: () => Promise<void>;
+} {
   const { served, payment, enclave } = options;
   const byName = new Map(served.map((entry) => [entry.model.name, entry]));
   const manifest = manifestOf(served);
@@ -73,9 +72,10 @@ export function createApp(options: {
     return next();
   });
   app.use("/v2/models/:name/infer", rememberAnswers());
-  app.use(paymentGate(served, payment));
+  const gate = paymentGate(served, payment);
+  app.use(gate.middleware);
   app.post("/v2/models/:name/infer", (c) => withModel(c, byName, ({ model }) => infer(c, model, enclave)));
-  return app;
+  return { app, close: gate.close };
 }
 
 const unknownModel = (name: string): string => `unknown model "${name.slice(0, 128)}"`;

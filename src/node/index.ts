@@ -13,7 +13,7 @@ import { packageModelsDirectory, readDescriptions } from "./models.ts";
 export { createSimulatedRoot, type SimulatedRoot } from "./certificates.ts";
 export { createSimulatedEnclave } from "./simulated-enclave.ts";
 export type { Enclave } from "./enclave.ts";
-export type { NodePayment } from "./payment-gate.ts";
+export { WITHDRAW_DELAY_SECONDS, type NodePayment } from "./payment-gate.ts";
 
 /** What a node serves, how it is paid, and the enclave it runs in. */
 export type InferenceNodeOptions = {
@@ -59,7 +59,7 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
     }),
   );
   enclave?.measureModels(manifestOf(served));
-  const app = createApp({ served, payment, enclave });
+  const { app, close } = createApp({ served, payment, enclave });
   return {
     fetch: async (request) => app.fetch(request),
     keyId: enclave?.keyId ?? null,
@@ -67,6 +67,7 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
     measurements: enclave?.measurements() ?? null,
     models: served.map(({ model }) => ({ name: model.name, sha256: model.sha256 })),
     async close() {
+      await close();
       await Promise.all(served.map(({ model }) => model.close()));
     },
   };

@@ -1,9 +1,8 @@
-import { concatBytes, fromHex, toHex0x, uint256 } from "../evidence/bytes.ts";
-import { addressWord } from "../evidence/eip3009.ts";
 import { PERMIT2 } from "../evidence/permit2.ts";
 import { Proof402Error } from "../errors.ts";
 import { formatUnits } from "./amounts.ts";
 import type { Chain } from "./chain.ts";
+import { sendOwnerCall } from "./owner-calls.ts";
 import type { AssetPolicy } from "./policy.ts";
 import type { Wallet } from "./wallet.ts";
 
@@ -45,31 +44,12 @@ export const readHoldings = (
     return { balance, allowance };
   });
 
-/** A transaction that does nothing but set Permit2's allowance. Amounts in base units, fees in wei. */
-export type Approval = {
-  chainId: number;
-  nonce: number;
-  gas: bigint;
-  maxFeePerGas: bigint;
-  maxPriorityFeePerGas: bigint;
-  asset: string;
-  amount: bigint;
-};
-
-/** The unsigned EIP-1559 transaction of an approval. */
-export const approvalTransaction = ({ asset, amount, ...fees }: Approval) =>
-  ({ type: "eip1559", to: hex(asset), value: 0n, data: approveData(amount), ...fees }) as const;
-
-/** `approve(address,uint256)` (ERC-20): selector, then two words. */
-const approveData = (amount: bigint): `0x${string}` =>
-  toHex0x(concatBytes(fromHex("095ea7b3"), addressWord(PERMIT2), uint256(amount)));
-
 /**
  * Lets Permit2 move exactly `amount` of an asset from the wallet, in place of what it may move now: signs, sends and waits
  * for the one transaction. `0n` takes the allowance back.
  *
- * Throws Proof402Error `approval_too_wide` above the policy's total for the asset, `approval_failed` where the chain turned
- * it down or no gas can be paid, `wrong_chain` or `chain_unreachable`.
+ * Throws Proof402Error `approval_too_wide` above the policy's total for the asset, and what
+ * {@link sendOwnerCall} throws.
  */
 export async function approvePermit2(options: {
   chain: Chain;
@@ -85,37 +65,7 @@ export async function approvePermit2(options: {
       { next: `Approve at most ${formatUnits(asset.total, asset.decimals)}.`, details: { limit: asset.total } },
     );
   }
-  const from = hex(wallet.address);
-  return chain.read(async (client) => {
-    const call = { account: from, to: hex(asset.asset), data: approveData(amount) } as const;
-    const [chainId, nonce, fees, gas] = await Promise.all([
-      client.getChainId(),
-      client.getTransactionCount({ address: from, blockTag: "pending" }),
-      client.estimateFeesPerGas(),
-      client.estimateGas(call),
-    ]);
-    const { maxFeePerGas, maxPriorityFeePerGas } = fees;
-    const signed = await wallet.signApproval({
-      chainId,
-      nonce,
-      gas: (gas * 6n) / 5n,
-      maxFeePerGas,
-      maxPriorityFeePerGas,
-      asset: asset.asset,
-      amount,
-    });
-    const transaction = await client.sendRawTransaction({ serializedTransaction: signed }).catch((error: unknown) => {
-      throw failed(error);
-    });
-    const receipt = await client.waitForTransactionReceipt({ hash: transaction });
-    if (receipt.status !== "success") throw failed(null);
-    const { allowance } = await readHoldings(chain, asset.asset, wallet.address);
-    return { transaction, gasUsed: receipt.gasUsed, allowance };
-  });
+  const done = await sendOwnerCall(chain, wallet, { kind: "approve", asset: asset.asset, amount });
+  const { allowance } = await readHoldings(chain, asset.asset, wallet.address);
+  return { ...done, allowance };
 }
-
-const failed = (cause: unknown): Proof402Error =>
-  new Proof402Error("approval_failed", "The chain did not take the approval.", {
-    next: "Check that the wallet holds the chain's own coin for gas.",
-    cause,
-  });

@@ -1,5 +1,8 @@
 import { sql, type Selectable } from "kysely";
 import type { PurchasesTable } from "../storage/tables.ts";
+import { channelOf } from "../evidence/authorization.ts";
+import { channelIdOf } from "../evidence/channel.ts";
+import { chainIdOf } from "../evidence/eip3009.ts";
 import type { Payment } from "../receipts/schema.ts";
 import type { PurchaseRecord } from "./types.ts";
 
@@ -39,9 +42,28 @@ function paymentOf(row: Selectable<PurchasesTable>): Payment {
     validBefore: row.valid_before,
     authorizationHash: row.authorization_hash,
   };
+  if (row.method === "voucher") {
+    const voucher = JSON.parse(row.voucher ?? "null") as Voucher;
+    return {
+      scheme: "batch-settlement",
+      method: "voucher",
+      ...authorization,
+      ...voucher,
+      nonce: row.authorization_hash,
+    };
+  }
   return row.scheme === "upto"
     ? { scheme: "upto", method: "permit2", ...authorization, facilitator: row.facilitator ?? "" }
     : { scheme: "exact", method: row.method, ...authorization };
+}
+
+type Voucher = Pick<Extract<Payment, { method: "voucher" }>, "cumulative" | "channel">;
+
+function voucherColumns(payment: Payment): Pick<PurchasesTable, "channel_id" | "voucher"> {
+  const channel = channelOf(payment);
+  if (payment.method !== "voucher" || channel === null) return { channel_id: null, voucher: null };
+  const voucher: Voucher = { cumulative: payment.cumulative, channel: payment.channel };
+  return { channel_id: channelIdOf(chainIdOf(payment.network), channel), voucher: JSON.stringify(voucher) };
 }
 
 /** The row of a purchase. */
@@ -60,9 +82,11 @@ export const toRow = ({ payment, ...purchase }: PurchaseRecord): Selectable<Purc
   scheme: payment.scheme,
   method: payment.method,
   facilitator: payment.scheme === "upto" ? payment.facilitator : null,
+  ...voucherColumns(payment),
   payer: payment.payer,
   pay_to: payment.payTo,
-  nonce: payment.nonce,
+  // A voucher that was not served is signed again, the very same, for the next call: its row is told apart by the attempt.
+  nonce: payment.method === "voucher" ? `voucher ${purchase.id}` : payment.nonce,
   valid_after: payment.validAfter,
   valid_before: payment.validBefore,
   authorization_hash: payment.authorizationHash,

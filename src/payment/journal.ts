@@ -45,7 +45,7 @@ export const markAnswered = (
 export const markSettled = (
   db: Db,
   id: string,
-  { transaction, amount, now }: { transaction: string; amount: string; now: Date },
+  { transaction, amount, now }: { transaction: string | null; amount: string; now: Date },
 ): Promise<Transition> =>
   move(db, id, now, (row) => {
     if (row.state === "settled") return row.transaction === transaction ? UNCHANGED : null;

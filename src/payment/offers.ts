@@ -2,6 +2,7 @@ import { z } from "zod";
 import { fromBase64, fromUtf8, toHex } from "../evidence/bytes.ts";
 import { canonicalJson, canonicalSha256 } from "../evidence/canonical.ts";
 import type { Offer } from "../receipts/schema.ts";
+import { unpayableByChannel, type ChannelTerms, type OpenChannel } from "./channel-offers.ts";
 import { facilitatorOf, paymentMethodOf } from "../evidence/payment-method.ts";
 import { usdToBaseUnits } from "./amounts.ts";
 import { identifierDeclarationSchema, PAYMENT_IDENTIFIER, type IdentifierDeclaration } from "./identifier.ts";
@@ -125,6 +126,8 @@ export function chooseOffer(options: {
   policy: PaymentPolicy;
   payTo: readonly string[];
   facilitators?: readonly string[];
+  channelTerms?: ChannelTerms | undefined;
+  channels?: readonly OpenChannel[];
   required: PaymentRequired;
   maxUsd?: number;
 }): { ok: true; accepted: AcceptedOffer } | { ok: false; refusals: Refusal[] } {
@@ -138,15 +141,23 @@ export function chooseOffer(options: {
 /** sha256(JCS(offer without offerHash)), hex: names one offer. */
 export const offerHashOf = (offer: Omit<Offer, "offerHash">): string => toHex(canonicalSha256(offer));
 
-type Rank = { class: number; worth: bigint };
+type Rank = { class: number; worth: bigint; liked: number };
 type Judged = { ok: true; accepted: AcceptedOffer; rank: Rank } | { ok: false; stage: number; refusal: Refusal };
 
 const compareRanks = (a: Rank, b: Rank): number =>
-  a.class - b.class || (a.worth < b.worth ? -1 : a.worth > b.worth ? 1 : 0);
+  a.class - b.class || (a.worth < b.worth ? -1 : a.worth > b.worth ? 1 : a.liked - b.liked);
 
 function judge(
   requirement: Requirement,
-  { policy, payTo, facilitators = [], required, maxUsd }: Parameters<typeof chooseOffer>[0],
+  {
+    policy,
+    payTo,
+    facilitators = [],
+    channelTerms,
+    channels = [],
+    required,
+    maxUsd,
+  }: Parameters<typeof chooseOffer>[0],
 ): Judged {
   const refuse = (stage: number, refusal: Refusal): Judged => ({ ok: false, stage, refusal });
   const address = requirement.asset.toLowerCase();
@@ -164,7 +175,7 @@ function judge(
     return refuse(1, {
       code: "scheme_not_supported",
       message:
-        "Only exact payments by EIP-3009 or Permit2 and upto payments by Permit2, settled after delivery, are made.",
+        "Only exact payments by EIP-3009 or Permit2, upto payments by Permit2, and vouchers, settled after delivery, are made.",
     });
   }
   if (!asset.methods.includes(method)) {
@@ -204,6 +215,9 @@ function judge(
   const amount = BigInt(requirement.amount);
   const over = overCallBounds(amount, asset, maxUsd);
   if (over !== null) return refuse(5, over);
+  const unpayable =
+    method === "voucher" ? unpayableByChannel({ asset, payee, amount, extra, channelTerms, channels }) : null;
+  if (unpayable !== null) return refuse(6, unpayable);
   const offer = {
     scheme: requirement.scheme,
     network: asset.network,
@@ -214,9 +228,10 @@ function judge(
     maxTimeoutSeconds: requirement.maxTimeoutSeconds,
     extra,
   };
+  const liked = asset.methods.indexOf(method);
   const rank = asset.usdStable
-    ? { class: -1, worth: amount * 10n ** BigInt(36 - asset.decimals) }
-    : { class: index, worth: amount };
+    ? { class: -1, worth: amount * 10n ** BigInt(36 - asset.decimals), liked }
+    : { class: index, worth: amount, liked };
   return {
     ok: true,
     accepted: {

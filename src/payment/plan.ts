@@ -1,7 +1,9 @@
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { fromHex, toBase64, toHex0x, utf8 } from "../evidence/bytes.ts";
-import { permitOf, signingHash, transferOf } from "../evidence/authorization.ts";
+import { channelIdOf } from "../evidence/channel.ts";
+import { chainIdOf } from "../evidence/eip3009.ts";
+import { channelOf, permitOf, signingHash, transferOf } from "../evidence/authorization.ts";
 import { facilitatorOf, paymentMethodOf } from "../evidence/payment-method.ts";
 import { spenderOf } from "../evidence/permit2.ts";
 import { Proof402Error } from "../errors.ts";
@@ -65,7 +67,7 @@ export const deriveNonce = (secret: string, idempotencyKey: string, attempt: num
 
 /**
  * The value of `PAYMENT-SIGNATURE`: base64 of an x402 v2 PaymentPayload with the exact EVM scheme's
- * `{signature, authorization}`, or `{signature, permit2Authorization}` (scheme_exact_evm.md, scheme_upto_evm.md). `accepted` is the requirement as the seller wrote it, since sellers
+ * payload of its method (scheme_exact_evm.md, scheme_upto_evm.md, scheme_batch_settlement_evm.md). `accepted` is the requirement as the seller wrote it, since sellers
  * compare all of its fields with their own. No resource is sent: it is optional and would tell the facilitator more than it
  * needs (threat T28).
  */
@@ -79,10 +81,34 @@ export function paymentHeader(options: {
   const payload = {
     x402Version: 2,
     accepted,
-    payload: { signature, ...(payment.method === "permit2" ? permit2Payload(payment) : eip3009Payload(payment)) },
+    payload: payloadOf(payment, signature),
     ...(extensions === undefined ? {} : { extensions }),
   };
   return toBase64(utf8(JSON.stringify(payload)));
+}
+
+function payloadOf(payment: Payment, signature: string): Record<string, unknown> {
+  switch (payment.method) {
+    case "eip3009":
+      return { signature, ...eip3009Payload(payment) };
+    case "permit2":
+      return { signature, ...permit2Payload(payment) };
+    case "voucher":
+      return voucherPayload(payment, signature);
+    default:
+      return payment satisfies never;
+  }
+}
+
+function voucherPayload(payment: Extract<Payment, { method: "voucher" }>, signature: string): Record<string, unknown> {
+  const channelConfig = channelOf(payment);
+  if (channelConfig === null) throw new TypeError("a voucher is of a channel");
+  const channelId = channelIdOf(chainIdOf(payment.network), channelConfig);
+  return {
+    type: "voucher",
+    channelConfig,
+    voucher: { channelId, maxClaimableAmount: payment.cumulative, signature },
+  };
 }
 
 function eip3009Payload(payment: Payment): Record<string, unknown> {

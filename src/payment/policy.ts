@@ -15,11 +15,14 @@ export const assetPolicySchema = z.strictObject({
   usdStable: z.boolean().default(false),
   /** EIP-712 domain of the token, pinned here and not taken from the seller. */
   domain: z.strictObject({ name: z.string().min(1).max(64), version: z.string().min(1).max(16) }),
-  /** How it may be paid. Permit2 and upto need an allowance, given with `proof402 wallet approve`. */
+  /**
+   * How it may be paid, best liked first. Permit2 and upto need an allowance, given with `proof402 wallet approve`; vouchers
+   * a channel, opened with `proof402 channel open`.
+   */
   methods: z
-    .array(z.enum(["eip3009", "permit2", "upto"]))
+    .array(z.enum(["eip3009", "permit2", "upto", "voucher"]))
     .min(1)
-    .max(3)
+    .max(4)
     .default(["eip3009"]),
   perCall: baseUnits,
   perHour: baseUnits,

@@ -3,6 +3,7 @@ import type { Offer, Payment } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import { brokenCap, countPurchase, readCallsLastHour, readUsage } from "./caps.ts";
+import { voucherRefusal } from "./channels.ts";
 import { isWithin } from "./hours.ts";
 import { toRow } from "./journal-rows.ts";
 import { readLatestAttempt } from "./journal.ts";
@@ -64,6 +65,7 @@ export async function reserve(db: Db, request: ReserveRequest): Promise<ReserveR
       const refusal =
         closedNow(policy, now) ??
         wrongLifetime(payment, policy, nowMs) ??
+        (payment.method === "voucher" ? await voucherRefusal(tx, payment) : null) ??
         brokenCap({
           policy,
           asset,
@@ -137,6 +139,8 @@ function closedNow({ hours }: PaymentPolicy, now: Date): Refusal | null {
 }
 
 function wrongLifetime(payment: Payment, policy: PaymentPolicy, nowMs: number): Refusal | null {
+  // A voucher has no end; what it can cost is in the channel already, and counts until it is claimed or taken back.
+  if (payment.method === "voucher") return null;
   const left = payment.validBefore - Math.floor(nowMs / 1000);
   if (left > policy.maxAuthorizationSeconds) {
     return {

@@ -12,21 +12,26 @@ import { PERMIT2 } from "../evidence/permit2.ts";
 import { movedBy, usesAuthorization } from "../evidence/settlement.ts";
 import { settlementEvidence, type Payment, type SettlementEvidence } from "../receipts/schema.ts";
 import type { Chain } from "./chain.ts";
+import { observeVoucher } from "./settlement-channel.ts";
 
 /** What the chain says became of an authorization. */
 export type SettlementView =
   | {
       state: "settled";
       evidence: SettlementEvidence;
-      /** 0x hex. */
-      transaction: string;
+      /** 0x hex; null of a voucher, which a claim settles together with others. */
+      transaction: string | null;
       /** What moved, base units. */
       amount: string;
     }
   /** Not decided, or not deep enough in the chain. */
   | { state: "pending" }
   /** It can never be used: it ran out unused, or its owner canceled it. */
-  | { state: "expired"; reason: "authorization_expired" | "authorization_canceled"; evidence: SettlementEvidence };
+  | {
+      state: "expired";
+      reason: "authorization_expired" | "authorization_canceled" | "channel_closed";
+      evidence: SettlementEvidence;
+    };
 
 /** keccak256("AuthorizationCanceled(address,bytes32)"), both arguments indexed (EIP-3009). */
 const AUTHORIZATION_CANCELED_TOPIC = toHex0x(keccak256(utf8("AuthorizationCanceled(address,bytes32)")));
@@ -78,6 +83,7 @@ export function observeSettlement(
   payment: Payment,
   options: { transactionHint?: string } = {},
 ): Promise<SettlementView> {
+  if (payment.method === "voucher") return observeVoucher(chain, payment);
   return chain.read(async (client) => {
     const head = await readBlock(client);
     const hint = options.transactionHint;

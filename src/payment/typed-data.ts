@@ -1,9 +1,11 @@
 import type { TypedDataDefinition } from "viem";
-import { permitOf, transferOf } from "../evidence/authorization.ts";
-import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
-import { chainIdOf } from "../evidence/eip3009.ts";
+import { channelOf, permitOf, transferOf } from "../evidence/authorization.ts";
+import { concatBytes, fromHex0x, keccak256, toHex0x } from "../evidence/bytes.ts";
+import { channelIdOf, CHANNELS, DEPOSIT_COLLECTOR } from "../evidence/channel.ts";
+import { chainIdOf, type TransferAuthorization } from "../evidence/eip3009.ts";
 import { PERMIT2, spenderOf } from "../evidence/permit2.ts";
 import type { Payment } from "../receipts/schema.ts";
+import type { OwnerCall } from "./owner-calls.ts";
 
 const AUTHORIZATION = [
   { name: "from", type: "address" },
@@ -25,6 +27,40 @@ const PERMISSIONS = [
   { name: "amount", type: "uint256" },
 ];
 
+/** The authorization of a deposit: to the collector only, with a nonce that names the channel. */
+export const depositAuthorization = ({
+  config,
+  channelId,
+  amount,
+  salt,
+  validBefore,
+}: Extract<OwnerCall, { kind: "deposit" }>): TransferAuthorization => ({
+  from: config.payer,
+  to: DEPOSIT_COLLECTOR,
+  value: amount.toString(),
+  validAfter: 0,
+  validBefore,
+  nonce: toHex0x(keccak256(concatBytes(fromHex0x(channelId), fromHex0x(salt)))),
+});
+
+/** The same as typed data, in the token's domain. */
+export function typedDepositOf(call: Extract<OwnerCall, { kind: "deposit" }>, chainId: number): TypedDataDefinition {
+  const { from, to, nonce, value, validAfter, validBefore } = depositAuthorization(call);
+  return {
+    domain: { ...call.domain, chainId, verifyingContract: hex(call.config.token) },
+    types: { ReceiveWithAuthorization: AUTHORIZATION },
+    primaryType: "ReceiveWithAuthorization",
+    message: {
+      from,
+      to,
+      value: BigInt(value),
+      validAfter: BigInt(validAfter),
+      validBefore: BigInt(validBefore),
+      nonce,
+    },
+  };
+}
+
 /** The same payment as EIP-712 typed data, for accounts that sign and show nothing else. `token` is the asset's domain. */
 export function typedDataOf(payment: Payment, token: { name: string; version: string }): TypedDataDefinition {
   const chainId = chainIdOf(payment.network);
@@ -42,6 +78,21 @@ export function typedDataOf(payment: Payment, token: { name: string; version: st
         validBefore: BigInt(validBefore),
         nonce,
       },
+    };
+  }
+  if (payment.method === "voucher") {
+    const channel = channelOf(payment);
+    if (channel === null) throw new TypeError("a voucher is of a channel");
+    return {
+      domain: { name: "x402 Batch Settlement", version: "1", chainId, verifyingContract: hex(CHANNELS) },
+      types: {
+        Voucher: [
+          { name: "channelId", type: "bytes32" },
+          { name: "maxClaimableAmount", type: "uint128" },
+        ],
+      },
+      primaryType: "Voucher",
+      message: { channelId: channelIdOf(chainId, channel), maxClaimableAmount: BigInt(payment.cumulative) },
     };
   }
   const permit = permitOf(payment);

@@ -1,12 +1,15 @@
 import { secp256k1 } from "@noble/curves/secp256k1.js";
+import type { TransactionSerializableEIP1559, TypedDataDefinition } from "viem";
 import type { LocalAccount } from "viem/accounts";
 import { concatBytes, fromHex, fromHex0x, keccak256, toHex0x } from "../evidence/bytes.ts";
 import { signingHash } from "../evidence/authorization.ts";
-import { facilitatorOf, methodOf, paymentMethodOf } from "../evidence/payment-method.ts";
+import { channelIdOf } from "../evidence/channel.ts";
+import { authorizationHash } from "../evidence/eip3009.ts";
+import { channelTermsOf, facilitatorOf, methodOf, paymentMethodOf } from "../evidence/payment-method.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Offer, Payment } from "../receipts/schema.ts";
-import { approvalTransaction, type Approval } from "./allowance.ts";
-import { typedDataOf } from "./typed-data.ts";
+import { encodeCall, type Fees, type OwnerCall } from "./owner-calls.ts";
+import { depositAuthorization, typedDataOf, typedDepositOf } from "./typed-data.ts";
 
 /** Signs authorizations that were planned under the policy, and nothing else. The key is in a closure and has no way out. */
 export type Wallet = {
@@ -17,8 +20,10 @@ export type Wallet = {
    * from a private key. Throws Proof402Error `authorization_mismatch` unless payment, offer and hash agree in every field.
    */
   signAuthorization(payment: Payment, offer: Offer): Promise<`0x${string}`>;
-  /** The signed, serialized transaction that sets Permit2's allowance and does nothing else. Only the owner's own command asks for it. */
-  signApproval(approval: Approval): Promise<`0x${string}`>;
+  /** The EIP-3009 signature of a deposit into a channel of this wallet: to the collector, under the channel's own nonce. */
+  signDeposit(call: Extract<OwnerCall, { kind: "deposit" }>, chainId: number): Promise<`0x${string}`>;
+  /** The signed, serialized transaction of one of the owner's own calls, and of nothing else. */
+  signOwnerCall(call: OwnerCall, authorization: `0x${string}` | null, fees: Fees): Promise<`0x${string}`>;
 };
 
 /**
@@ -37,14 +42,13 @@ export function walletFromPrivateKey(privateKey: string, field = "privateKey"): 
   // Recovered form is one recovery byte, then r and s.
   const sign = (hash: Uint8Array): Uint8Array => secp256k1.sign(hash, key, { prehash: false, format: "recovered" });
   return makeWallet(address, {
-    authorization(_payment, _token, hash) {
+    typed(_data, hash) {
       const recovered = sign(fromHex0x(hash));
       // Ethereum wants r, s, and 27 or 28.
       return Promise.resolve(toHex0x(concatBytes(recovered.subarray(1), Uint8Array.of(27 + (recovered[0] ?? 0)))));
     },
-    async approval(approval) {
+    async transaction(transaction) {
       const { serializeTransaction } = await import("viem");
-      const transaction = approvalTransaction(approval);
       const recovered = sign(keccak256(fromHex0x(serializeTransaction(transaction))));
       return serializeTransaction(transaction, {
         r: toHex0x(recovered.subarray(1, 33)),
@@ -58,27 +62,27 @@ export function walletFromPrivateKey(privateKey: string, field = "privateKey"): 
 /** A wallet over a viem account (hardware, remote signer). Its answer is checked to be a signature by its address. */
 export function walletFromAccount(account: LocalAccount): Wallet {
   const address = account.address.toLowerCase();
-  const authorization: Sign["authorization"] = async (payment, token, hash) => {
-    const signature = await account.signTypedData(typedDataOf(payment, token));
-    if (signerOf(signature, hash) === address) return signature;
-    throw new Proof402Error(
-      "signature_invalid",
-      "The account returned something that is not its signature of this authorization.",
-      {
-        next: "Use an account that signs EIP-712 data with its own key.",
-      },
-    );
-  };
   return makeWallet(address, {
-    authorization,
-    approval: (approval) => account.signTransaction(approvalTransaction(approval)),
+    async typed(data, hash) {
+      const signature = await account.signTypedData(data());
+      if (signerOf(signature, hash) === address) return signature;
+      throw new Proof402Error(
+        "signature_invalid",
+        "The account returned something that is not its signature of this authorization.",
+        {
+          next: "Use an account that signs EIP-712 data with its own key.",
+        },
+      );
+    },
+    transaction: (transaction) => account.signTransaction(transaction),
   });
 }
 
 type Token = { name: string; version: string };
 type Sign = {
-  authorization: (payment: Payment, token: Token, hash: `0x${string}`) => Promise<`0x${string}`>;
-  approval: (approval: Approval) => Promise<`0x${string}`>;
+  /** Signs a hash, or shows what it is of and signs that. */
+  typed: (data: () => TypedDataDefinition, hash: `0x${string}`) => Promise<`0x${string}`>;
+  transaction: (transaction: TransactionSerializableEIP1559) => Promise<`0x${string}`>;
 };
 
 function makeWallet(address: string, sign: Sign): Wallet {
@@ -93,14 +97,30 @@ function makeWallet(address: string, sign: Sign): Wallet {
         payment.amount === offer.amount &&
         payment.payTo === offer.payTo &&
         methodOf(payment) === paymentMethodOf(offer) &&
-        (payment.scheme !== "upto" || payment.facilitator === facilitatorOf(offer.extra));
+        (payment.scheme !== "upto" || payment.facilitator === facilitatorOf(offer.extra)) &&
+        (payment.scheme !== "batch-settlement" || ofTerms(payment, offer));
       if (!agrees || token === null) throw mismatch();
       // The planned hash was made under the policy's own domain: a payment changed since then does not match it.
       if (signingHash(payment, token) !== payment.authorizationHash) throw mismatch();
-      return sign.authorization(payment, token, payment.authorizationHash);
+      const hash = toHex0x(fromHex0x(payment.authorizationHash));
+      return sign.typed(() => typedDataOf(payment, token), hash);
     },
-    signApproval: (approval: Approval) => sign.approval(approval),
+    signDeposit(call: Extract<OwnerCall, { kind: "deposit" }>, chainId: number) {
+      if (call.config.payer !== address || channelIdOf(chainId, call.config) !== call.channelId) throw mismatch();
+      const domain = { ...call.domain, chainId, verifyingContract: call.config.token };
+      const hash = authorizationHash(domain, depositAuthorization(call), "ReceiveWithAuthorization");
+      return sign.typed(() => typedDepositOf(call, chainId), hash);
+    },
+    async signOwnerCall(call: OwnerCall, authorization: `0x${string}` | null, fees: Fees) {
+      return sign.transaction({ type: "eip1559", value: 0n, ...(await encodeCall(call, authorization)), ...fees });
+    },
   });
+}
+
+/** The channel is of the terms that the offer names. */
+function ofTerms({ channel }: Extract<Payment, { method: "voucher" }>, offer: Offer): boolean {
+  const terms = channelTermsOf(offer.extra);
+  return terms?.receiverAuthorizer === channel.receiverAuthorizer && terms.withdrawDelay === channel.withdrawDelay;
 }
 
 /** The token's own domain, which only EIP-3009 signs in. */

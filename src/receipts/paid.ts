@@ -7,7 +7,7 @@ import type { Receipt, SettlementEvidence } from "./schema.ts";
  */
 export function paidAmount(receipt: Receipt): { amount: string; atMost: boolean } {
   const { payment } = receipt.core;
-  if (payment.scheme === "exact") return { amount: payment.amount, atMost: false };
+  if (payment.scheme !== "upto") return { amount: payment.amount, atMost: false };
   const settlement = receipt.later.find(
     (later): later is { at: string; evidence: SettlementEvidence } => later.evidence.kind === "settlement.x402",
   );

@@ -81,6 +81,8 @@ export const settlementEvidence = z.strictObject({
   logs: z.array(evmLog).max(64),
   /** The transaction's input, where only that names the authorization (Permit2). */
   input: hexData.optional(),
+  /** The channel in the state of that block, where the payment is a voucher. */
+  channel: z.strictObject({ balance: baseUnits, totalClaimed: baseUnits }).optional(),
 });
 
 const isOpaque = (value: unknown): boolean => isInteroperable(value, MAX_OPAQUE_DEPTH);
@@ -179,12 +181,12 @@ const authorization = {
   amount: baseUnits,
   payer: address,
   payTo: address,
-  /** The token's authorization nonce (EIP-3009), or Permit2's unordered nonce as a uint256. */
+  /** The token's authorization nonce (EIP-3009), Permit2's unordered nonce as a uint256, or the voucher's own hash. */
   nonce: hex0x(32),
-  /** Unix seconds. EIP-3009: valid before this second. Permit2: the deadline, in which it is still valid. */
+  /** Unix seconds. EIP-3009: valid before this second. Permit2: the deadline, in which it is still valid. Vouchers never end. */
   validAfter: z.int().min(0),
   validBefore: z.int().min(0),
-  /** EIP-712 signing hash: of TransferWithAuthorization in the token's domain, or of the permit in Permit2's. */
+  /** EIP-712 signing hash: of TransferWithAuthorization in the token's domain, of the permit in Permit2's, or of the voucher. */
   authorizationHash: hex0x(32),
 };
 
@@ -200,6 +202,20 @@ const paymentSchema = z.discriminatedUnion("scheme", [
     method: z.literal("permit2"),
     ...authorization,
     facilitator: address,
+  }),
+  /** A voucher of a payment channel: its receiver may claim up to `cumulative` of the channel in all, this purchase included. */
+  z.strictObject({
+    scheme: z.literal("batch-settlement"),
+    method: z.literal("voucher"),
+    ...authorization,
+    cumulative: baseUnits,
+    channel: z.strictObject({
+      payerAuthorizer: address,
+      receiverAuthorizer: address,
+      /** Seconds that the payer waits for what is left. */
+      withdrawDelay: z.int().min(0).max(1_099_511_627_775),
+      salt: hex0x(32),
+    }),
   }),
 ]);
 

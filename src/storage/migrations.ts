@@ -40,6 +40,12 @@ const migrations: readonly (readonly string[])[] = [
     `alter table purchases add column scheme text not null default 'exact'`,
     `alter table purchases add column method text not null default 'eip3009'`,
     `alter table purchases add column facilitator text`,
+    `alter table purchases add column channel_id text`,
+    `alter table purchases add column voucher text`,
+    `create index purchases_channel on purchases (channel_id) where channel_id is not null`,
+    `create table channels (id text primary key, seller_id text not null, network text not null, asset text not null,
+      payer text not null, receiver text not null, terms text not null, deposit text not null, charged text not null,
+      state text not null, opened_at integer not null) strict`,
   ],
 ];
 

@@ -24,6 +24,7 @@ export type Tables = {
   seller_holds: SellerHoldsTable;
   receipt_claims: ReceiptClaimsTable;
   call_leases: CallLeasesTable;
+  channels: ChannelsTable;
 };
 
 export type PurchasesTable = {
@@ -44,10 +45,13 @@ export type PurchasesTable = {
   amount: string;
   /** What was really transferred, once known. */
   settled_amount: string | null;
-  scheme: "exact" | "upto";
-  method: "eip3009" | "permit2";
+  scheme: "exact" | "upto" | "batch-settlement";
+  method: "eip3009" | "permit2" | "voucher";
   /** The one that may settle an upto payment. */
   facilitator: string | null;
+  /** The channel a voucher is of, and as JSON its terms and the most it allows to be claimed. */
+  channel_id: string | null;
+  voucher: string | null;
   payer: string;
   pay_to: string;
   nonce: string;
@@ -138,3 +142,21 @@ export type ReceiptClaimsTable = { receipt_id: string; purpose: string; at: numb
 
 /** Logical calls under way, and which process makes them until when (unix ms). */
 export type CallLeasesTable = { idempotency_key: string; owner: string; until: number };
+
+/** Payment channels the owner opened. Amounts in base units. */
+export type ChannelsTable = {
+  id: string;
+  seller_id: string;
+  network: string;
+  asset: string;
+  payer: string;
+  receiver: string;
+  /** JSON: payerAuthorizer, receiverAuthorizer, withdrawDelay, salt. */
+  terms: string;
+  /** What was put in. */
+  deposit: string;
+  /** What the seller was granted in all: the base of the next voucher. */
+  charged: string;
+  state: "open" | "closing" | "closed";
+  opened_at: number;
+};

@@ -1,10 +1,10 @@
 import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import { signingHash } from "../evidence/authorization.ts";
-import { facilitatorOf, methodOf, paymentMethodOf } from "../evidence/payment-method.ts";
+import { channelTermsOf, facilitatorOf, methodOf, paymentMethodOf } from "../evidence/payment-method.ts";
 import { lastSecondOf, movedBy, usesAuthorization } from "../evidence/settlement.ts";
 import { requestNonceOf } from "../evidence/payment-binding.ts";
-import type { LayerResult, Receipt, ReceiptCore } from "../receipts/schema.ts";
+import type { LayerResult, Payment, Receipt, ReceiptCore, SettlementEvidence } from "../receipts/schema.ts";
 import { allEvidence, onlyOne } from "./evidence.ts";
 import { carriesNonce } from "./exchange.ts";
 import type { AppraisalPolicy } from "./policy.ts";
@@ -21,6 +21,8 @@ export function judgePayment(core: ReceiptCore, policy: AppraisalPolicy): LayerR
   }
   if (methodOf(payment) !== paymentMethodOf(offer))
     return fail("payment_mismatch", "The payment is not authorized in the way the offer asks for.");
+  if (payment.method === "voucher" && !ofOfferedTerms(payment, offer))
+    return fail("payment_mismatch", "The voucher is of a channel on other terms than the offer's.");
   if (payment.scheme === "upto" && payment.facilitator !== facilitatorOf(offer.extra))
     return fail("payment_mismatch", "The payment is bound to another facilitator than the offer's.");
   const { name = "", version = "" } = payment.method === "eip3009" ? offer.extra : {};
@@ -43,6 +45,8 @@ export function judgePayment(core: ReceiptCore, policy: AppraisalPolicy): LayerR
   const skew = policy.clockSkewSeconds;
   if (payment.validAfter > sentAt + skew || payment.validBefore < sentAt - skew)
     return fail("authorization_time", "The authorization was not valid when it was sent.");
+  if (payment.method === "voucher")
+    return pass("The voucher grants exactly what the offer asked for, and the request carries its hash.");
   if (payment.validBefore > sentAt + offer.maxTimeoutSeconds + skew)
     return fail("authorization_too_long", "The authorization outlives what the offer asked for.");
   return pass("The authorization is exactly what the offer asked for, and the request carries its hash.");
@@ -57,6 +61,12 @@ export function judgeSettlement(receipt: Receipt, policy: AppraisalPolicy): Laye
   const { evidence } = found;
   if (evidence.network !== payment.network)
     return fail("network_mismatch", "The settlement is on another chain than the payment.");
+  const earliest = Date.parse(request.sentAt) / 1000 - policy.clockSkewSeconds - 1;
+  if (payment.method === "voucher") {
+    return evidence.blockTime < earliest
+      ? fail("settlement_time", "The channel's state is older than the payment.")
+      : judgeClaim(payment, evidence);
+  }
   if (evidence.outcome === "expired") {
     if (evidence.blockTime <= lastSecondOf(payment))
       return fail("not_expired", "The chain had not passed the authorization's end.");
@@ -68,10 +78,30 @@ export function judgeSettlement(receipt: Receipt, policy: AppraisalPolicy): Laye
   const moved = movedBy(evidence.logs, payment);
   if (moved === null)
     return fail("transfer_mismatch", "The transaction did not transfer this amount from the payer to the payee.");
-  // The chain's clock and ours may differ; the upper end is the token contract's own rule (EIP-3009).
-  const earliest = Date.parse(request.sentAt) / 1000 - policy.clockSkewSeconds - 1;
+  // The chain's clock and ours may differ; the upper end is the contract's own rule.
   if (evidence.blockTime < earliest || evidence.blockTime > lastSecondOf(payment))
     return fail("settlement_time", "The transfer lies outside the authorization's life.");
   const amount = payment.scheme === "upto" ? ` of ${moved} base units, of at most ${payment.amount},` : "";
   return pass(`The transfer${amount} is in transaction ${evidence.transaction}.`);
+}
+
+type Voucher = Extract<Payment, { method: "voucher" }>;
+
+function ofOfferedTerms({ channel }: Voucher, offer: ReceiptCore["offer"]): boolean {
+  const terms = channelTermsOf(offer.extra);
+  return terms?.receiverAuthorizer === channel.receiverAuthorizer && terms.withdrawDelay === channel.withdrawDelay;
+}
+
+/** A voucher is settled by a claim of its sum or more, which the channel's own state shows. */
+function judgeClaim(payment: Voucher, evidence: SettlementEvidence): LayerResult {
+  const { channel } = evidence;
+  if (channel === undefined) return fail("channel_missing", "The settlement does not show the channel.");
+  if (evidence.outcome === "expired") {
+    return channel.balance === channel.totalClaimed && BigInt(channel.totalClaimed) < BigInt(payment.cumulative)
+      ? skip("channel_closed", "The channel was emptied before the voucher was claimed: no money moved for it.")
+      : fail("not_expired", "The channel still held what the voucher grants.");
+  }
+  if (BigInt(channel.totalClaimed) < BigInt(payment.cumulative))
+    return fail("voucher_not_claimed", "The channel's claims do not reach the voucher's sum.");
+  return pass(`The channel's receiver has claimed ${channel.totalClaimed} base units, this voucher's sum among them.`);
 }

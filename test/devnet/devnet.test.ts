@@ -90,9 +90,11 @@ describe("the market", () => {
         ["exact", true, amount],
         ["exact", true, amount],
         ["upto", true, eightRows],
+        ["batch-settlement", true, amount],
         ["exact", false, wei(amount)],
         ["exact", false, wei(amount)],
         ["upto", false, wei(eightRows)],
+        ["batch-settlement", false, wei(amount)],
       ]);
     }
   });

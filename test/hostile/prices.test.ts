@@ -208,10 +208,10 @@ describe("T23: a scheme whose price is known only afterwards", () => {
 });
 
 describe("T24: a channel with a deposit", () => {
-  test("is refused, whatever it asks to lock", async () => {
+  test("is refused where the policy does not allow it, whatever it asks to lock", async () => {
     const extra = { ...USDC_SPEC, minDeposit: "1000000", withdrawDelay: 2_592_000, receiverAuthorizer: STRANGER };
     expect(await refusal(await world.attack(offering({ scheme: "batch-settlement", extra })))).toEqual(
-      untouched("scheme_not_supported"),
+      untouched("method_not_allowed"),
     );
   });
 });

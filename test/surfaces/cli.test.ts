@@ -323,6 +323,30 @@ describe("wallet", () => {
   });
 });
 
+describe("channel", () => {
+  test("is opened, listed and asked back", async () => {
+    const opening = ["channel", "open", "--seller", "attested", "--asset", "USDC", "--amount", "0.25", "--yes"];
+    const opened = await cli(...opening, "--json");
+    expect(opened.stderr).toContain("Puts 0.25 USDC");
+    const { id } = JSON.parse(opened.stdout) as { id: string };
+    expect((await cli("channel", "list")).stdout).toContain(`${id} attested open: 0 of 250000 base units`);
+    expect((await cli("channel", "close", id, "--yes")).stdout).toContain("Run the same command again");
+    const again = await cli("channel", "close", id, "--yes");
+    expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining("withdrawal_waiting") });
+  });
+
+  test.each([
+    [["open", "--seller", "nobody", "--asset", "USDC", "--amount", "1", "--yes"], "seller_not_found"],
+    [["open", "--seller", "attested", "--asset", "USDC", "--amount", "1"], "approval_declined"],
+    [["open", "--seller", "attested", "--asset", "USDC", "--amount", "1000000", "--yes"], "deposit_too_large"],
+    [["close", "0x12", "--yes"], "channel_missing"],
+  ])("does nothing by %j", async (args, error) => {
+    const { code, stderr } = await cli("channel", ...args);
+    expect(code).not.toBe(0);
+    expect(stderr).toContain(`Error ${error}:`);
+  });
+});
+
 describe("a database that cannot be used", () => {
   test("is named", async () => {
     const path = await variant("spoiled", (own) => (own.database = "spoiled.db"));

@@ -1,0 +1,63 @@
+import { channelTermsOf } from "../evidence/payment-method.ts";
+import type { PaymentRequired } from "./offers.ts";
+import type { AssetPolicy } from "./policy.ts";
+import type { Refusal } from "./types.ts";
+
+/** The terms pinned for channels with a seller. */
+export type ChannelTerms = { receiverAuthorizer: string; withdrawDelaySeconds: number };
+
+/** A channel the owner opened and what a voucher of it can still grant, base units. */
+export type OpenChannel = { id: string; network: string; asset: string; receiver: string; left: bigint };
+
+/** Why an offer cannot be paid by a voucher, or null where an open channel under the pinned terms has enough left. */
+export function unpayableByChannel(options: {
+  asset: AssetPolicy;
+  payee: string;
+  amount: bigint;
+  extra: Readonly<Record<string, unknown>>;
+  channelTerms: ChannelTerms | undefined;
+  channels: readonly OpenChannel[];
+}): Refusal | null {
+  const { asset, payee, amount, channelTerms } = options;
+  const offered = channelTermsOf(options.extra);
+  if (
+    channelTerms === undefined ||
+    offered === null ||
+    offered.receiverAuthorizer !== channelTerms.receiverAuthorizer ||
+    offered.withdrawDelay !== channelTerms.withdrawDelaySeconds
+  ) {
+    return {
+      code: "channel_terms_not_allowed",
+      message: "The offer's channel has another receiver authorizer or withdrawal delay than the configuration pins.",
+    };
+  }
+  const channels = channelsFor(options.channels, { network: asset.network, asset: asset.asset, payTo: payee });
+  if (channels.length === 0)
+    return { code: "channel_missing", message: `No channel of ${asset.symbol} with this seller is open.` };
+  if (channels.some(({ left }) => left >= amount)) return null;
+  const left = channels.reduce((most, channel) => (channel.left > most ? channel.left : most), 0n);
+  return {
+    code: "channel_exhausted",
+    message: `The channel has ${left} base units of ${asset.symbol} left.`,
+    limit: left.toString(),
+    asked: amount.toString(),
+  };
+}
+
+/** The channels that pay this payee in this asset. */
+export const channelsFor = (
+  channels: readonly OpenChannel[],
+  { network, asset, payTo }: { network: string; asset: string; payTo: string },
+): OpenChannel[] => channels.filter((one) => one.network === network && one.asset === asset && one.receiver === payTo);
+
+/** What a seller says it was granted of a channel so far (x402 corrective 402, `extra.channelState`), base units, or null. */
+export function chargedIn({ accepts }: PaymentRequired, channelId: string): bigint | null {
+  for (const { scheme, extra } of accepts) {
+    const state = (extra?.["channelState"] ?? {}) as { channelId?: unknown; chargedCumulativeAmount?: unknown };
+    const { chargedCumulativeAmount: charged } = state;
+    const ours = typeof state.channelId === "string" && state.channelId.toLowerCase() === channelId;
+    if (scheme === "batch-settlement" && ours && typeof charged === "string" && /^[0-9]{1,39}$/.test(charged))
+      return BigInt(charged);
+  }
+  return null;
+}

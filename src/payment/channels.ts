@@ -1,0 +1,133 @@
+import { channelIdOf, type ChannelConfig } from "../evidence/channel.ts";
+import { signingHash } from "../evidence/authorization.ts";
+import { chainIdOf } from "../evidence/eip3009.ts";
+import { NEVER } from "../evidence/settlement.ts";
+import type { Offer, Payment } from "../receipts/schema.ts";
+import type { Db } from "../storage/database.ts";
+import { immediate } from "../storage/migrations.ts";
+import type { ChannelsTable } from "../storage/tables.ts";
+import type { OpenChannel } from "./channel-offers.ts";
+import { release } from "./journal.ts";
+import type { Refusal } from "./types.ts";
+
+/** A voucher: what a payment channel is paid with. */
+export type VoucherPayment = Extract<Payment, { method: "voucher" }>;
+
+/** A channel as its id is made of it. */
+export function configOf(row: ChannelsTable): ChannelConfig {
+  const terms = JSON.parse(row.terms) as VoucherPayment["channel"];
+  return { payer: row.payer, receiver: row.receiver, token: row.asset, ...terms };
+}
+
+/** The channels of a payer with a seller that vouchers may be signed for. */
+export async function openChannels(db: Db, sellerId: string, payer: string): Promise<OpenChannel[]> {
+  const rows = await db
+    .selectFrom("channels")
+    .selectAll()
+    .where("seller_id", "=", sellerId)
+    .where("payer", "=", payer)
+    .where("state", "=", "open")
+    .orderBy("opened_at")
+    .execute();
+  return rows.map((row) => ({
+    id: row.id,
+    network: row.network,
+    asset: row.asset,
+    receiver: row.receiver,
+    left: BigInt(row.deposit) - BigInt(row.charged),
+  }));
+}
+
+export const readChannel = async (db: Db, id: string): Promise<ChannelsTable | null> =>
+  (await db.selectFrom("channels").selectAll().where("id", "=", id).executeTakeFirst()) ?? null;
+
+/**
+ * The voucher that would pay an offer from a channel: what the seller was granted so far, and the offer's amount on top. It
+ * never ends, so its hash, which names channel and sum, is its nonce: the request that carries it is bound to this payment.
+ */
+export function planVoucher(channel: ChannelsTable, offer: Offer): VoucherPayment {
+  const terms = {
+    scheme: "batch-settlement" as const,
+    method: "voucher" as const,
+    network: offer.network,
+    asset: offer.asset,
+    amount: offer.amount,
+    payer: channel.payer,
+    payTo: offer.payTo,
+    nonce: "",
+    validAfter: 0,
+    validBefore: NEVER,
+    cumulative: (BigInt(channel.charged) + BigInt(offer.amount)).toString(),
+    channel: JSON.parse(channel.terms) as VoucherPayment["channel"],
+  };
+  const hash = signingHash(terms, { name: "", version: "" });
+  return { ...terms, nonce: hash, authorizationHash: hash };
+}
+
+/**
+ * Why a voucher may not be reserved, or null. In the reservation's own transaction, so that of two vouchers over the same
+ * sum one is refused: `charged` is the base both were planned on.
+ */
+export async function voucherRefusal(tx: Db, payment: VoucherPayment): Promise<Refusal | null> {
+  const row = await readChannel(tx, idOf(payment));
+  if (row?.state !== "open" || row.payer !== payment.payer || row.receiver !== payment.payTo)
+    return { code: "channel_missing", message: "The channel is not open." };
+  const left = BigInt(row.deposit) - BigInt(row.charged);
+  const fits = BigInt(payment.amount) <= left;
+  if (fits && BigInt(row.charged) + BigInt(payment.amount) === BigInt(payment.cumulative)) return null;
+  return {
+    code: "channel_exhausted",
+    message: fits ? "Another purchase was granted from this channel meanwhile." : "The channel has too little left.",
+    limit: left.toString(),
+    asked: payment.amount,
+  };
+}
+
+/** The id of a voucher's channel. */
+export const idOf = ({ network, payer, payTo, asset, channel }: VoucherPayment): string =>
+  channelIdOf(chainIdOf(network), { payer, receiver: payTo, token: asset, ...channel });
+
+/**
+ * The seller served for a voucher: its sum is granted from now on. Vouchers over part of the same sum that were not served
+ * can add nothing to it any more, and stop counting. In the caller's transaction.
+ */
+export async function grantVoucher(tx: Db, purchaseId: string, payment: VoucherPayment, now: Date): Promise<void> {
+  const id = idOf(payment);
+  const row = await readChannel(tx, id);
+  const granted = BigInt(payment.cumulative);
+  if (row === null || BigInt(row.charged) >= granted) return;
+  const rivals = await unserved(tx, id);
+  await tx.updateTable("channels").set({ charged: granted.toString() }).where("id", "=", id).execute();
+  for (const rival of rivals) {
+    // What lies below the old base was conceded to the seller before, and stays spent.
+    if (rival.id === purchaseId || rival.cumulative <= BigInt(row.charged) || rival.cumulative > granted) continue;
+    await release(tx, rival.id, { reason: "voucher_superseded", unusable: true, now });
+  }
+}
+
+/**
+ * Takes the seller's word that it served for a voucher whose answer never came, where it is one that was signed: the next
+ * voucher builds on it. It can cost nothing that was not granted already; the purchase goes on counting.
+ */
+export const concede = (db: Db, id: string, charged: bigint): Promise<boolean> =>
+  immediate(db, async (tx) => {
+    const row = await readChannel(tx, id);
+    if (row === null || BigInt(row.charged) >= charged) return false;
+    const signed = (await unserved(tx, id)).some(({ cumulative }) => cumulative === charged);
+    if (signed) await tx.updateTable("channels").set({ charged: charged.toString() }).where("id", "=", id).execute();
+    return signed;
+  });
+
+/** Vouchers of a channel that may have been signed and were not answered. */
+async function unserved(tx: Db, id: string): Promise<{ id: string; cumulative: bigint }[]> {
+  const rows = await tx
+    .selectFrom("purchases")
+    .select(["id", "voucher"])
+    .where("channel_id", "=", id)
+    .where("state", "in", ["reserved", "signed", "sent"])
+    .execute();
+  return rows.map((row) => {
+    const { cumulative } = JSON.parse(row.voucher ?? "null") as Pick<VoucherPayment, "cumulative">;
+    return { id: row.id, cumulative: BigInt(cumulative) };
+  });
+}
