@@ -154,7 +154,9 @@ describe("an offer's method", () => {
     [{ scheme: "upto", extra: { assetTransferMethod: "eip3009" } }, null],
     [{ scheme: "exact", extra: { assetTransferMethod: null } }, null],
     [{ scheme: "exact", extra: { paymentFlow: "upfront" } }, null],
-    [{ scheme: "batch-settlement", extra: {} }, null],
+    [{ scheme: "batch-settlement", extra: {} }, "voucher"],
+    [{ scheme: "batch-settlement", extra: { assetTransferMethod: "permit2" } }, null],
+    [{ scheme: "auth-capture", extra: {} }, null],
   ])("of %j is %s", (offer, method) => {
     expect(paymentMethodOf(offer)).toBe(method);
   });
