@@ -25,6 +25,7 @@ const CONTRACTS = [
     artifact: "dev-upto-proxy.artifact.ts",
     constant: "devUptoProxy",
   },
+  { source: "DevRelay.sol", contract: "DevRelay", artifact: "dev-relay.artifact.ts", constant: "devRelay" },
 ] as const;
 const SETTINGS = {
   optimizer: { enabled: true, runs: 200 },
