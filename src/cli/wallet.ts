@@ -1,4 +1,3 @@
-import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import type { Config } from "../config/schema.ts";
 import { PERMIT2 } from "../evidence/permit2.ts";
@@ -9,6 +8,7 @@ import { openChain, type Chain } from "../payment/chain.ts";
 import { loadWallet } from "../payment/load-wallet.ts";
 import type { AssetPolicy } from "../payment/policy.ts";
 import type { Wallet } from "../payment/wallet.ts";
+import { confirmed } from "./confirm.ts";
 import { EXIT, globals, note, print, printJson } from "./globals.ts";
 import { configOf } from "./session.ts";
 
@@ -58,7 +58,7 @@ export async function approveWallet(options: ApproveOptions, command: Command): 
   note(
     `Lets Permit2 (${PERMIT2}) move up to ${formatUnits(amount.toString(), asset.decimals)} ${asset.symbol} (${asset.asset}) on ${asset.network} from ${wallet.address}, with this wallet's signature each time. Costs gas.`,
   );
-  if (options.yes !== true && !(await confirmed())) {
+  if (options.yes !== true && !(await confirmed("Approve?"))) {
     throw new Proof402Error("approval_declined", "Nothing was signed.", {
       next: "Add --yes where nobody can be asked.",
     });
@@ -73,7 +73,8 @@ export async function approveWallet(options: ApproveOptions, command: Command): 
   return EXIT.ok;
 }
 
-async function openWallet(options: { config?: string }): Promise<{ config: Config; wallet: Wallet }> {
+/** The configuration and its wallet. Throws Proof402Error `wallet_missing`. */
+export async function openWallet(options: { config?: string }): Promise<{ config: Config; wallet: Wallet }> {
   const config = await configOf(options);
   const wallet = await loadWallet({ ...config.wallet, env: process.env });
   if (wallet !== null) return { config, wallet };
@@ -102,14 +103,4 @@ function assetNamed(config: Config, name: string): AssetPolicy {
       next: `Name one by its address: ${config.payment.assets.map((one) => `${one.symbol} ${one.asset}`).join(", ")}.`,
     },
   );
-}
-
-async function confirmed(): Promise<boolean> {
-  if (!process.stdin.isTTY || !process.stderr.isTTY) return false;
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    return (await terminal.question("Approve? [y/N] ")).trim().toLowerCase() === "y";
-  } finally {
-    terminal.close();
-  }
 }

@@ -5,6 +5,7 @@ import { Proof402Error } from "../errors.ts";
 import { formatUnits } from "./amounts.ts";
 import type { Chain } from "./chain.ts";
 import type { AssetPolicy } from "./policy.ts";
+import { sendCall, type Call } from "./transaction.ts";
 import type { Wallet } from "./wallet.ts";
 
 /** ERC-20's balance and allowance. */
@@ -45,20 +46,11 @@ export const readHoldings = (
     return { balance, allowance };
   });
 
-/** A transaction that does nothing but set Permit2's allowance. Amounts in base units, fees in wei. */
-export type Approval = {
-  chainId: number;
-  nonce: number;
-  gas: bigint;
-  maxFeePerGas: bigint;
-  maxPriorityFeePerGas: bigint;
-  asset: string;
-  amount: bigint;
-};
+/** A call that does nothing but set Permit2's allowance, base units. */
+export type Approval = { asset: string; amount: bigint };
 
-/** The unsigned EIP-1559 transaction of an approval. */
-export const approvalTransaction = ({ asset, amount, ...fees }: Approval) =>
-  ({ type: "eip1559", to: hex(asset), value: 0n, data: approveData(amount), ...fees }) as const;
+/** The call of an approval. */
+export const approvalCall = ({ asset, amount }: Approval): Call => ({ to: hex(asset), data: approveData(amount) });
 
 /** `approve(address,uint256)` (ERC-20): selector, then two words. */
 const approveData = (amount: bigint): `0x${string}` =>
@@ -87,30 +79,15 @@ export async function approvePermit2(options: {
   }
   const from = hex(wallet.address);
   return chain.read(async (client) => {
-    const call = { account: from, to: hex(asset.asset), data: approveData(amount) } as const;
-    const [chainId, nonce, fees, gas] = await Promise.all([
-      client.getChainId(),
-      client.getTransactionCount({ address: from, blockTag: "pending" }),
-      client.estimateFeesPerGas(),
-      client.estimateGas(call),
-    ]);
-    const { maxFeePerGas, maxPriorityFeePerGas } = fees;
-    const signed = await wallet.signApproval({
-      chainId,
-      nonce,
-      gas: (gas * 6n) / 5n,
-      maxFeePerGas,
-      maxPriorityFeePerGas,
-      asset: asset.asset,
-      amount,
+    const approval = { asset: asset.asset, amount };
+    const receipt = await sendCall(client, {
+      from,
+      call: approvalCall(approval),
+      sign: (fees) => wallet.signApproval(approval, fees),
+      failed,
     });
-    const transaction = await client.sendRawTransaction({ serializedTransaction: signed }).catch((error: unknown) => {
-      throw failed(error);
-    });
-    const receipt = await client.waitForTransactionReceipt({ hash: transaction });
-    if (receipt.status !== "success") throw failed(null);
     const { allowance } = await readHoldings(chain, asset.asset, wallet.address);
-    return { transaction, gasUsed: receipt.gasUsed, allowance };
+    return { transaction: receipt.transactionHash, gasUsed: receipt.gasUsed, allowance };
   });
 }
 

@@ -5,8 +5,10 @@ import { signingHash } from "../evidence/authorization.ts";
 import { facilitatorOf, methodOf, paymentMethodOf } from "../evidence/payment-method.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Offer, Payment } from "../receipts/schema.ts";
-import { approvalTransaction, type Approval } from "./allowance.ts";
+import { approvalCall, type Approval } from "./allowance.ts";
+import { callTransaction, type Call, type TransactionFees } from "./transaction.ts";
 import { typedDataOf } from "./typed-data.ts";
+import { encodeValidation, type ValidationCall } from "./validation.ts";
 
 /** Signs authorizations that were planned under the policy, and nothing else. The key is in a closure and has no way out. */
 export type Wallet = {
@@ -18,7 +20,9 @@ export type Wallet = {
    */
   signAuthorization(payment: Payment, offer: Offer): Promise<`0x${string}`>;
   /** The signed, serialized transaction that sets Permit2's allowance and does nothing else. Only the owner's own command asks for it. */
-  signApproval(approval: Approval): Promise<`0x${string}`>;
+  signApproval(approval: Approval, fees: TransactionFees): Promise<`0x${string}`>;
+  /** The signed, serialized transaction of one write to a Validation Registry, which moves no money. Only the owner's own command asks for it. */
+  signValidation(call: ValidationCall, fees: TransactionFees): Promise<`0x${string}`>;
 };
 
 /**
@@ -42,9 +46,9 @@ export function walletFromPrivateKey(privateKey: string, field = "privateKey"): 
       // Ethereum wants r, s, and 27 or 28.
       return Promise.resolve(toHex0x(concatBytes(recovered.subarray(1), Uint8Array.of(27 + (recovered[0] ?? 0)))));
     },
-    async approval(approval) {
+    async call(call, fees) {
       const { serializeTransaction } = await import("viem");
-      const transaction = approvalTransaction(approval);
+      const transaction = callTransaction(call, fees);
       const recovered = sign(keccak256(fromHex0x(serializeTransaction(transaction))));
       return serializeTransaction(transaction, {
         r: toHex0x(recovered.subarray(1, 33)),
@@ -71,14 +75,14 @@ export function walletFromAccount(account: LocalAccount): Wallet {
   };
   return makeWallet(address, {
     authorization,
-    approval: (approval) => account.signTransaction(approvalTransaction(approval)),
+    call: (call, fees) => account.signTransaction(callTransaction(call, fees)),
   });
 }
 
 type Token = { name: string; version: string };
 type Sign = {
   authorization: (payment: Payment, token: Token, hash: `0x${string}`) => Promise<`0x${string}`>;
-  approval: (approval: Approval) => Promise<`0x${string}`>;
+  call: (call: Call, fees: TransactionFees) => Promise<`0x${string}`>;
 };
 
 function makeWallet(address: string, sign: Sign): Wallet {
@@ -99,7 +103,9 @@ function makeWallet(address: string, sign: Sign): Wallet {
       if (signingHash(payment, token) !== payment.authorizationHash) throw mismatch();
       return sign.authorization(payment, token, payment.authorizationHash);
     },
-    signApproval: (approval: Approval) => sign.approval(approval),
+    signApproval: (approval: Approval, fees: TransactionFees) => sign.call(approvalCall(approval), fees),
+    signValidation: async (call: ValidationCall, fees: TransactionFees) =>
+      sign.call(await encodeValidation(call), fees),
   });
 }
 

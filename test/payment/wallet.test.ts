@@ -124,7 +124,7 @@ describe("the key", () => {
     for (const value of [wallet, error, { nested: { wallet } }])
       expect(shownOf(value)).not.toMatch(/ac0974bec39a17e3/i);
     expect(shownOf(wallet)).toContain(wallet.address);
-    expect(Object.keys(wallet).toSorted()).toEqual(["address", "signApproval", "signAuthorization"]);
+    expect(Object.keys(wallet).toSorted()).toEqual(["address", "signApproval", "signAuthorization", "signValidation"]);
     expect(Object.isFrozen(wallet)).toBe(true);
   });
 
