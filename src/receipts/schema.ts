@@ -1,5 +1,7 @@
 import { z } from "zod";
+import { address, base64, baseUnits, hex, hex0x, hexData, instant, network } from "./fields.ts";
 import { isInteroperable } from "./json-text.ts";
+import { paymentSchema } from "./payment-schema.ts";
 
 /** Base64 characters that request and response body may have together, so that the receipt around them stays readable. */
 export const MAX_BODY_TEXT = 7_000_000;
@@ -8,28 +10,6 @@ export const MAX_LATER = 64;
 export const MAX_APPRAISALS = 256;
 /** Deepest nesting of what a receipt carries without knowing its shape. */
 const MAX_OPAQUE_DEPTH = 16;
-
-/** Lower-case hex without prefix. */
-const hex = (bytes: number) =>
-  z.string().regex(new RegExp(`^[0-9a-f]{${bytes * 2}}$`), `${bytes} bytes as lower-case hex`);
-/** 0x-prefixed hex of exactly `bytes` bytes, lower case. */
-const hex0x = (bytes: number) =>
-  z.string().regex(new RegExp(`^0x[0-9a-f]{${bytes * 2}}$`), `0x and ${bytes} bytes as lower-case hex`);
-/** 0x-prefixed hex of any whole number of bytes. */
-const hexData = z
-  .string()
-  .max(100_000)
-  .regex(/^0x(?:[0-9a-f]{2})*$/, "0x and whole bytes as lower-case hex");
-/** Standard base64 with padding (RFC 4648 §4), at most `max` characters. */
-const base64 = (max: number) => z.base64().max(max);
-/** RFC 3339 in UTC with milliseconds, as `Date.prototype.toISOString` writes it. */
-const instant = z.iso.datetime({ precision: 3 });
-/** Base units of a token, decimal, no leading zero. */
-const baseUnits = z.string().regex(/^(?:0|[1-9][0-9]{0,77})$/, "base units as a decimal string");
-/** CAIP-2 chain id of an EVM chain. */
-const network = z.string().regex(/^eip155:[1-9][0-9]{0,19}$/, "CAIP-2 id such as eip155:8453");
-/** EVM address, lower case (no checksum case, so that equal addresses are equal strings). */
-const address = hex0x(20);
 
 /** AWS Nitro attestation document (COSE_Sign1) with what is needed to appraise it offline. */
 export const nitroEvidence = z.strictObject({
@@ -85,6 +65,36 @@ export const settlementEvidence = z.strictObject({
   channel: z.strictObject({ balance: baseUnits, totalClaimed: baseUnits }).optional(),
 });
 
+/**
+ * A result's place in a batch whose root is on chain (reference: OpenGradient inference-facilitator, batch settlement).
+ * Nothing in it is trusted: an appraisal recomputes the leaf, and compares contract and network with its own.
+ */
+export const inclusionEvidence = z.strictObject({
+  kind: z.literal("inclusion.merkle"),
+  /** The leaf's values, in the order in which they are encoded. */
+  leaf: z.strictObject({
+    teeId: hex0x(32),
+    inputHash: hex0x(32),
+    outputHash: hex0x(32),
+    signature: hexData,
+    /** Unix seconds. */
+    timestamp: z.int().min(0).max(4_102_444_800),
+  }),
+  /** Siblings from the leaf up to the root. */
+  path: z.array(hex0x(32)).max(32),
+  root: hex0x(32),
+  /** Leaves in the batch. */
+  count: z.int().min(1).max(1_000_000),
+  network,
+  transaction: hex0x(32),
+  blockNumber: baseUnits,
+  blockHash: hex0x(32),
+  /** Unix seconds of the block. */
+  blockTime: z.int().min(0),
+  /** The event that anchors the root, raw. Its address is the relay contract's. */
+  log: evmLog,
+});
+
 const isOpaque = (value: unknown): boolean => isInteroperable(value, MAX_OPAQUE_DEPTH);
 
 const knownEvidence = z.discriminatedUnion("kind", [
@@ -92,6 +102,7 @@ const knownEvidence = z.discriminatedUnion("kind", [
   manifestEvidence,
   teeSignatureEvidence,
   settlementEvidence,
+  inclusionEvidence,
 ]);
 
 /** The kinds this version knows. */
@@ -174,51 +185,6 @@ const offerSchema = z.strictObject({
   offerHash: hex(32),
 });
 
-const authorization = {
-  network,
-  asset: address,
-  /** What is paid; under `upto` the most that may be. */
-  amount: baseUnits,
-  payer: address,
-  payTo: address,
-  /** The token's authorization nonce (EIP-3009), Permit2's unordered nonce as a uint256, or the voucher's own hash. */
-  nonce: hex0x(32),
-  /** Unix seconds. EIP-3009: valid before this second. Permit2: the deadline, in which it is still valid. Vouchers never end. */
-  validAfter: z.int().min(0),
-  validBefore: z.int().min(0),
-  /** EIP-712 signing hash: of TransferWithAuthorization in the token's domain, of the permit in Permit2's, or of the voucher. */
-  authorizationHash: hex0x(32),
-};
-
-/** How the transfer is authorized on chain. */
-const paymentSchema = z.discriminatedUnion("scheme", [
-  z.discriminatedUnion("method", [
-    z.strictObject({ scheme: z.literal("exact"), method: z.literal("eip3009"), ...authorization }),
-    z.strictObject({ scheme: z.literal("exact"), method: z.literal("permit2"), ...authorization }),
-  ]),
-  /** The seller names the amount afterwards; only this facilitator may settle it. */
-  z.strictObject({
-    scheme: z.literal("upto"),
-    method: z.literal("permit2"),
-    ...authorization,
-    facilitator: address,
-  }),
-  /** A voucher of a payment channel: its receiver may claim up to `cumulative` of the channel in all, this purchase included. */
-  z.strictObject({
-    scheme: z.literal("batch-settlement"),
-    method: z.literal("voucher"),
-    ...authorization,
-    cumulative: baseUnits,
-    channel: z.strictObject({
-      payerAuthorizer: address,
-      receiverAuthorizer: address,
-      /** Seconds that the payer waits for what is left. */
-      withdrawDelay: z.int().min(0).max(1_099_511_627_775),
-      salt: hex0x(32),
-    }),
-  }),
-]);
-
 const exchange = {
   sha256: hex(32),
   keccak256: hex(32),
@@ -286,6 +252,7 @@ export type Evidence = z.infer<typeof evidenceSchema>;
 export type KnownEvidence = z.infer<typeof knownEvidence>;
 export type NitroEvidence = z.infer<typeof nitroEvidence>;
 export type TeeSignatureEvidence = z.infer<typeof teeSignatureEvidence>;
+export type InclusionEvidence = z.infer<typeof inclusionEvidence>;
 export type SettlementEvidence = z.infer<typeof settlementEvidence>;
 export type Appraisal = z.infer<typeof appraisalSchema>;
 export type LayerResult = z.infer<typeof layerResultSchema>;

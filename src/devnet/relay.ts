@@ -1,0 +1,54 @@
+import { createWalletClient, http, type Abi, type Address, type Hex } from "viem";
+import { privateKeyToAccount } from "viem/accounts";
+import { foundry } from "viem/chains";
+import type { NodeAnchoring } from "../node/index.ts";
+import type { Anvil } from "./anvil.ts";
+import { devRelay } from "./contracts/dev-relay.artifact.ts";
+import { devValidationRegistry } from "./contracts/dev-validation-registry.artifact.ts";
+import { POLL_MS, type Bank } from "./token.ts";
+
+/** A deployed relay contract. */
+export type Relay = {
+  address: Address;
+  /** A way to have roots anchored, from an account of its own. Resolves when the transaction is sent, not when it is mined. */
+  anchor(): Promise<NodeAnchoring["anchor"]>;
+};
+
+/** Deploys a relay contract whose event says which roots were anchored. */
+export async function openRelay(anvil: Anvil, bank: Bank): Promise<Relay> {
+  const address = await deploy(anvil, bank, devRelay);
+  return {
+    address,
+    async anchor() {
+      const wallet = await walletOf(anvil, bank);
+      return ({ root, count }) =>
+        wallet.writeContract({
+          address,
+          abi: devRelay.abi,
+          functionName: "batchSettle",
+          args: [root, BigInt(count), "0x"],
+        });
+    },
+  };
+}
+
+/** Deploys an ERC-8004 Validation Registry, in which any account may have any agent validated. */
+export const openValidationRegistry = (anvil: Anvil, bank: Bank): Promise<Address> =>
+  deploy(anvil, bank, devValidationRegistry);
+
+/** A fresh account with ether. */
+const walletOf = async (anvil: Anvil, bank: Bank) =>
+  createWalletClient({
+    account: privateKeyToAccount(await bank.fundedKey()),
+    chain: foundry,
+    transport: http(anvil.rpcUrl),
+    pollingInterval: POLL_MS,
+  });
+
+async function deploy(anvil: Anvil, bank: Bank, contract: { abi: Abi; bytecode: Hex }): Promise<Address> {
+  const wallet = await walletOf(anvil, bank);
+  const hash = await wallet.deployContract({ abi: contract.abi, bytecode: contract.bytecode });
+  const { contractAddress } = await bank.client.waitForTransactionReceipt({ hash });
+  if (contractAddress == null) throw new Error("the contract was not deployed");
+  return contractAddress.toLowerCase() as Address;
+}

@@ -1,0 +1,47 @@
+import { z } from "zod";
+import { address, baseUnits, hex0x, network } from "./fields.ts";
+
+const authorization = {
+  network,
+  asset: address,
+  /** What is paid; under `upto` the most that may be. */
+  amount: baseUnits,
+  payer: address,
+  payTo: address,
+  /** The token's authorization nonce (EIP-3009), Permit2's unordered nonce as a uint256, or the voucher's own hash. */
+  nonce: hex0x(32),
+  /** Unix seconds. EIP-3009: valid before this second. Permit2: the deadline, in which it is still valid. Vouchers never end. */
+  validAfter: z.int().min(0),
+  validBefore: z.int().min(0),
+  /** EIP-712 signing hash: of TransferWithAuthorization in the token's domain, of the permit in Permit2's, or of the voucher. */
+  authorizationHash: hex0x(32),
+};
+
+/** How the transfer is authorized on chain. */
+export const paymentSchema = z.discriminatedUnion("scheme", [
+  z.discriminatedUnion("method", [
+    z.strictObject({ scheme: z.literal("exact"), method: z.literal("eip3009"), ...authorization }),
+    z.strictObject({ scheme: z.literal("exact"), method: z.literal("permit2"), ...authorization }),
+  ]),
+  /** The seller names the amount afterwards; only this facilitator may settle it. */
+  z.strictObject({
+    scheme: z.literal("upto"),
+    method: z.literal("permit2"),
+    ...authorization,
+    facilitator: address,
+  }),
+  /** A voucher of a payment channel: its receiver may claim up to `cumulative` of the channel in all, this purchase included. */
+  z.strictObject({
+    scheme: z.literal("batch-settlement"),
+    method: z.literal("voucher"),
+    ...authorization,
+    cumulative: baseUnits,
+    channel: z.strictObject({
+      payerAuthorizer: address,
+      receiverAuthorizer: address,
+      /** Seconds that the payer waits for what is left. */
+      withdrawDelay: z.int().min(0).max(1_099_511_627_775),
+      salt: hex0x(32),
+    }),
+  }),
+]);
