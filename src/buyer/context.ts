@@ -8,6 +8,8 @@ import type { Assurance, Evidence, Receipt } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
 import type { AppraisalPolicy } from "../verify/policy.ts";
 import type { VerifySession } from "../verify/session.ts";
+import type { JobHandler } from "./jobs/types.ts";
+import type { JobQueue } from "./queue.ts";
 import type { QuoteCache } from "./quotes.ts";
 
 /** What the rooms of one buyer share. Made once by `openBuyer`. */
@@ -28,8 +30,11 @@ export type BuyerContext = {
   events: ReceiptEvents;
   /** Attestation evidence by seller id, as the database holds it or fresher. */
   attestations: Map<string, KeptAttestation>;
-  /** Makes the background worker look at its queue now. A hint is the seller's word for a transaction: tried first, never trusted. */
-  wakeSecondClock: (hint?: { receiptId: string; transaction: string }) => void;
+  /** What the second clock waits for, and its durable queue. */
+  handlers: readonly JobHandler[];
+  queue: JobQueue;
+  /** Makes the background worker look at its queue now. */
+  wakeSecondClock: () => void;
 };
 
 /** Attestation evidence and when it was fetched, unix ms. */
@@ -69,3 +74,7 @@ export const appraisalPolicyOf = (config: Config, assurance: Assurance): Apprais
   maxAttestationAgeSeconds: config.verification.maxAttestationAgeSeconds,
   clockSkewSeconds: config.verification.clockSkewSeconds,
 });
+
+/** How often the quickest of the configured chains is looked at, ms. */
+export const pollMilliseconds = (config: Config): number =>
+  Math.min(...config.networks.map((network) => network.pollMilliseconds));

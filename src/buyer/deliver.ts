@@ -10,8 +10,9 @@ import { immediate } from "../storage/migrations.ts";
 import type { Attested } from "./attest.ts";
 import type { BuyerContext } from "./context.ts";
 import { holdIfFailed } from "./holds.ts";
+import type { Delivery } from "./jobs/types.ts";
 import { judgeReceipt } from "./judge.ts";
-import { enqueueSettlement } from "./second-clock.ts";
+import type { NewJob } from "./queue.ts";
 import type { Received } from "./send.ts";
 
 /** Builds the receipt of an answer from the exact bytes sent and received. */
@@ -52,26 +53,37 @@ const hashed = (body: Uint8Array): { sha256: string; keccak256: string; body: st
 });
 
 /**
- * Judges an answer on the fast clock and stores receipt, appraisal, journal state, settlement job and, if the verdict
- * is `failed`, the seller's hold: all in one transaction.
+ * Judges an answer on the fast clock and stores receipt, appraisal, journal state, the second clock's jobs and, if the
+ * verdict is `failed`, the seller's hold: all in one transaction.
  */
 export async function storeDelivery(
   ctx: BuyerContext,
   receipt: Receipt,
   purchaseId: string,
-  assurance: Assurance,
+  { assurance, ...delivery }: Delivery & { assurance: Assurance },
 ): Promise<{ receipt: Receipt; appraisal: Appraisal }> {
-  const appraisal = await judgeReceipt(ctx, receipt, { assurance });
   const now = ctx.clock();
   const { payment } = receipt.core;
+  const jobs = planJobs(ctx, receipt, delivery, now.getTime());
+  const appraisal = await judgeReceipt(ctx, receipt, {
+    assurance,
+    jobs: jobs.map(({ kind }) => ({ kind, done: false, absent: null })),
+  });
   const stored = await immediate(ctx.db, async (tx) => {
     const judged = await addReceipt(tx, receipt, appraisal, now);
     await markAnswered(tx, purchaseId, { receiptId: receipt.id, now });
     if (payment.method === "voucher") await grantVoucher(tx, purchaseId, payment, now);
-    await enqueueSettlement(tx, judged, now.getTime());
+    await ctx.queue.add(tx, jobs);
     await holdIfFailed(tx, judged, now.getTime());
     return judged;
   });
   ctx.events.emit(stored);
   return { receipt: stored, appraisal };
 }
+
+/** What the second clock has to look for, due at once. */
+const planJobs = (ctx: BuyerContext, receipt: Receipt, delivery: Delivery, runAt: number): NewJob[] =>
+  ctx.handlers.flatMap((handler) => {
+    const planned = handler.plan(ctx, receipt, delivery);
+    return planned === null ? [] : [{ kind: handler.kind, receiptId: receipt.id, runAt, ...planned }];
+  });

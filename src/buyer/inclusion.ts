@@ -38,6 +38,10 @@ const CONTRADICTIONS = {
 } as const;
 type Contradiction = keyof typeof CONTRADICTIONS;
 
+/** What a contradiction's code means, or null where the code is none. */
+export const describeContradiction = (code: string): string | null =>
+  Object.hasOwn(CONTRADICTIONS, code) ? CONTRADICTIONS[code as Contradiction] : null;
+
 /**
  * Looks once for an answer's inclusion: fetches the batch that the seller says it is in, rebuilds its tree, finds exactly
  * the leaf that the receipt's own bytes and signature make, and reads the event from the chain itself, at the relay

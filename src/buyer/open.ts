@@ -14,10 +14,12 @@ import { immediate } from "../storage/migrations.ts";
 import { createVerifySession } from "../verify/session.ts";
 import { answerOf, inputOf } from "./answer.ts";
 import { createReceiptEvents, type BuyerContext } from "./context.ts";
+import { JOB_HANDLERS } from "./jobs/handlers.ts";
 import { judgeReceipt } from "./judge.ts";
 import { newestAppraisal, wantedAssurance } from "../receipts/newest.ts";
 import { viewModels } from "./listing.ts";
 import { purchase } from "./purchase.ts";
+import { createQueue } from "./queue.ts";
 import { createQuoteCache } from "./quotes.ts";
 import { startSecondClock } from "./second-clock.ts";
 import { viewSpending } from "./spending.ts";
@@ -63,7 +65,9 @@ export async function openBuyer(options: {
     session: createVerifySession(),
     events: createReceiptEvents(),
     attestations: new Map(),
-    wakeSecondClock: (hint) => secondClock.wake(hint),
+    handlers: JOB_HANDLERS,
+    queue: createQueue(db),
+    wakeSecondClock: () => secondClock.wake(),
   };
   const secondClock = startSecondClock(ctx);
   /** Calls under way in this process: a second call with the same key joins the first. */

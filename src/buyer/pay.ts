@@ -73,10 +73,13 @@ async function deliver(
     received: { ...received, sentAt: firstSentAt(purchase, received) },
     signature,
   });
-  const stored = await storeDelivery(ctx, receipt, purchase.id, call.assurance);
-  call.progress("verified", `fast clock: ${stored.appraisal.verdict}`);
   const transaction = readPaymentResponse(received.headers)?.transaction;
-  ctx.wakeSecondClock(transaction === undefined ? undefined : { receiptId: receipt.id, transaction });
+  const stored = await storeDelivery(ctx, receipt, purchase.id, {
+    assurance: call.assurance,
+    ...(transaction === undefined ? {} : { transaction }),
+  });
+  call.progress("verified", `fast clock: ${stored.appraisal.verdict}`);
+  ctx.wakeSecondClock();
   return { answer: answerOf(ctx, stored.receipt), receipt: stored.receipt, appraisal: stored.appraisal, paidNow: true };
 }
 

@@ -47,6 +47,13 @@ const migrations: readonly (readonly string[])[] = [
       payer text not null, receiver text not null, terms text not null, deposit text not null, charged text not null,
       state text not null, opened_at integer not null) strict`,
   ],
+  [
+    `alter table jobs add column payload text not null default '{}'`,
+    // A lease alone says who works on a job.
+    `update jobs set state = 'waiting' where state = 'running'`,
+    `create index jobs_open on jobs (run_at) where state <> 'done'`,
+    `create index jobs_subject on jobs (subject)`,
+  ],
 ];
 
 /**

@@ -116,14 +116,19 @@ export type LogTable = {
 export type JobsTable = {
   id: Generated<number>;
   kind: string;
-  /** Receipt id, or an idempotency key where no receipt exists. */
+  /** Receipt id. */
   subject: string;
-  state: "waiting" | "running" | "done" | "dead";
+  /** JSON: what the job's handler needs besides the receipt. */
+  payload: string;
+  state: "waiting" | "done";
+  /** Unix ms, as the next ones. */
   run_at: number;
-  /** Lease of the running worker, unix ms. */
+  /** Lease of the worker that has it. */
   leased_until: number;
+  /** How often it was taken: the lease's fencing token. */
   attempts: number;
   deadline: number;
+  /** Code of the last look's failure; of a job done without evidence why none came. */
   last_error: string | null;
 };
 

@@ -21,9 +21,12 @@ import { judgePayment, judgeSettlement } from "./payment.ts";
 import { requiredLayers, type AppraisalPolicy } from "./policy.ts";
 import { createVerifySession, type VerifySession } from "./session.ts";
 import { judgeSignature } from "./signature-tee.ts";
-import { fail, skip, unsupported, type AppraiseInput } from "./types.ts";
+import { fail, skip, unsupported, type AppraiseInput, type Outstanding } from "./types.ts";
 
 type Layers = Record<Layer, LayerResult>;
+
+/** The code of a layer for which a receipt has no evidence at all. */
+const NO_EVIDENCE = "no_evidence";
 
 /** Kinds of evidence that this version knows of but cannot judge. */
 const COMPUTATION = /^(?:zk|replay)\./;
@@ -64,7 +67,8 @@ export async function appraise(
   const signature = await guarded(broken, () => judgeSignature(core, attestation.signingKey, policy, session));
   const request = await guarded(broken, () => judgeRequest(core, signature));
   const response = await guarded(broken, () => judgeResponse(core, signature));
-  const layers: Layers = {
+  const outstanding = input.outstanding ?? [];
+  const fromEvidence: Layers = {
     ...attestation.layers,
     request,
     response,
@@ -76,6 +80,7 @@ export async function appraise(
     settlement: await guarded(broken, () => judgeSettlement(receipt, policy)),
     inclusion: await guarded(broken, () => judgeInclusion(receipt, { request, response }, policy)),
   };
+  const layers = withOutstanding(fromEvidence, outstanding);
   const assurance = reached(layers);
   return {
     at: input.now.toISOString(),
@@ -87,7 +92,7 @@ export async function appraise(
     assurance,
     replayed: false,
     simulated: attestation.simulated,
-    verdict: verdictOf(layers, policy, assurance),
+    verdict: verdictOf(layers, policy, assurance, outstanding),
     notProven: notProven(layers, {
       simulated: attestation.simulated,
       unknownKinds: await guarded(noKinds, () => unknownKinds(receipt)),
@@ -96,8 +101,14 @@ export async function appraise(
 }
 
 /** Verdict of the layers under a policy (DESIGN §2). Missing evidence is never a pass. */
-function verdictOf(layers: Layers, policy: AppraisalPolicy, assurance: Assurance): Verdict {
-  const required = requiredLayers(policy);
+function verdictOf(
+  layers: Layers,
+  policy: AppraisalPolicy,
+  assurance: Assurance,
+  outstanding: readonly Outstanding[],
+): Verdict {
+  const waitedFor = outstanding.filter(({ layer, holdsVerdict }) => holdsVerdict && layers[layer].status === "pending");
+  const required = [...requiredLayers(policy), ...waitedFor.map(({ layer }) => layer)];
   const status = (layer: Layer): LayerResult["status"] => layers[layer].status;
   const heeded = policy.assurance === "none" ? NEVER_IGNORED : NOR_WHERE_ASKED;
   if ([...required, ...heeded].some((layer) => status(layer) === "fail")) return "failed";
@@ -108,6 +119,19 @@ function verdictOf(layers: Layers, policy: AppraisalPolicy, assurance: Assurance
   if (open.length === 0) return enough ? "verified" : "unverified";
   return enough && open.every((layer) => status(layer) === "pending") ? "pending" : "unverified";
 }
+
+/** Layers without evidence as the relying party knows them: what is worst of several stands. */
+function withOutstanding(layers: Layers, outstanding: readonly Outstanding[]): Layers {
+  const told = LAYERS.flatMap((layer): [Layer, LayerResult][] => {
+    if (layers[layer].code !== NO_EVIDENCE) return [];
+    const about = outstanding.filter((one) => one.layer === layer);
+    const [worst] = WORST_FIRST.flatMap((status) => about.filter((one) => one.status === status));
+    return worst === undefined ? [] : [[layer, { status: worst.status, code: worst.code, note: worst.note }]];
+  });
+  return { ...layers, ...Object.fromEntries(told) };
+}
+
+const WORST_FIRST = ["fail", "pending", "skip"] as const satisfies readonly Outstanding["status"][];
 
 function reached(layers: Layers): Assurance {
   const all = (wanted: readonly Layer[]): boolean => wanted.every((layer) => layers[layer].status === "pass");
@@ -121,7 +145,7 @@ function judgeByKind(receipt: Receipt, pattern: RegExp, what: string, absent: st
   const kinds = allEvidence(receipt)
     .map((evidence) => evidence.kind)
     .filter((kind) => pattern.test(kind));
-  if (kinds.length === 0) return skip("no_evidence", absent);
+  if (kinds.length === 0) return skip(NO_EVIDENCE, absent);
   return unsupported("unsupported_evidence", `This version cannot judge the receipt's ${what} evidence.`);
 }
 

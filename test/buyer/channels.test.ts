@@ -14,6 +14,7 @@ import { newestAppraisal } from "../../src/receipts/newest.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { settlementsOf } from "../support/later.ts";
 
 const PRICE = 10_000n;
 const FUNDS = 10_000_000n;
@@ -248,7 +249,7 @@ describe("a receipt of a voucher", () => {
     };
     expect(await judged(() => undefined)).toEqual(["pass", "pass", "verified"]);
     const claim = (copy: Receipt) =>
-      copy.later[0]?.evidence as { channel?: { balance: string; totalClaimed: string }; blockTime: number };
+      settlementsOf(copy)[0] as { channel?: { balance: string; totalClaimed: string }; blockTime: number };
     const changes: ((copy: Receipt) => void)[] = [
       (copy) => Object.assign(copy.core.payment, { cumulative: "10000" }),
       (copy) => (copy.core.payment.nonce = `0x${"01".repeat(32)}`),

@@ -3,6 +3,7 @@ import type { BuyResult } from "../../src/buyer/types.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import type { Config } from "../../src/config/schema.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { settlementsOf } from "../support/later.ts";
 
 let market: Market;
 beforeAll(async () => {
@@ -200,7 +201,7 @@ describe("the second clock", () => {
     const second = await market.buyer((config) => (config.database = database));
     const receipt = await second.getReceipt(result.receipt.id, { waitSeconds: 20 });
     expect(newestAppraisal(receipt).verdict).toBe("verified");
-    expect(receipt.later).toHaveLength(1);
+    expect(settlementsOf(receipt)).toHaveLength(1);
     expect((await second.spending()).recent[0]?.state).toBe("settled");
   });
 });

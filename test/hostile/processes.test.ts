@@ -10,6 +10,7 @@ import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { openDatabase } from "../../src/storage/database.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
+import { settlementsOf } from "../support/later.ts";
 import { FAULTS, type Orders } from "./orders.ts";
 import { buildWorker, removeWorker, runBuyers } from "./processes.ts";
 
@@ -164,7 +165,7 @@ describe("T19: a buyer killed with kill -9", () => {
       // Every call has its one answer, verified, with its settlement noted once.
       expect(new Set(receipts.map(({ id }) => id)).size).toBe(keys.length);
       expect(receipts.filter((receipt) => newestAppraisal(receipt).verdict !== "verified")).toEqual([]);
-      expect(receipts.filter(({ later }) => later.length !== 1)).toEqual([]);
+      expect(receipts.filter((receipt) => settlementsOf(receipt).length !== 1)).toEqual([]);
       // The journal says what the chain says: one used authorization per call, and no other.
       const journal = await purse.journal();
       const { left, nonces } = await purse.chain();

@@ -78,7 +78,8 @@ describe("verify", () => {
     const bare = createReceipt({ ...receipt.core, seller: { ...receipt.core.seller, keyId: null }, evidence: [] });
     const forged: Receipt = {
       ...bare,
-      later: receipt.later,
+      // An inclusion would name a signature that this one lacks.
+      later: receipt.later.filter(({ evidence }) => evidence.kind === "settlement.x402"),
       appraisals: [{ ...first, wanted: "none", verdict: "verified" }],
     };
     const file = join(market.directory, "modest.json");

@@ -1,0 +1,6 @@
+import { inclusionJob } from "./inclusion.ts";
+import { settlementJob } from "./settlement.ts";
+import type { JobHandler } from "./types.ts";
+
+/** Every kind of evidence that the second clock waits for. */
+export const JOB_HANDLERS: readonly JobHandler[] = [settlementJob, inclusionJob];

@@ -1,0 +1,48 @@
+import type { Evidence, Layer, Receipt } from "../../receipts/schema.ts";
+import type { Db } from "../../storage/database.ts";
+import type { Outstanding } from "../../verify/types.ts";
+import type { BuyerContext } from "../context.ts";
+import type { LeasedJob, NewJob } from "../queue.ts";
+
+/** Evidence that a look brought. `alongside` is written in the transaction that appends it. */
+export type Landed = { state: "landed"; evidence: Evidence; alongside?: (tx: Db, at: Date) => Promise<void> };
+
+/** What one look for a piece of evidence found. */
+export type Look =
+  | Landed
+  /** Not yet: looked for again. */
+  | { state: "waiting" }
+  /** It will not come. `code` says why, and the handler's `absent` what that means. */
+  | { state: "absent"; code: string };
+
+/** What is known when an answer was delivered, besides its receipt. */
+export type Delivery = {
+  /** The seller's word for the transaction that settled: tried first, never trusted. */
+  transaction?: string;
+};
+
+/** How one kind of late evidence is come by. One file and one entry in `handlers.ts` each. */
+export type JobHandler = {
+  /** Its name in the queue, for good: jobs of it lie in databases. */
+  kind: string;
+  /** The layer that its evidence decides. */
+  layer: Layer;
+  /** The job of a receipt just made, or null where it needs none. */
+  plan(ctx: BuyerContext, receipt: Receipt, delivery: Delivery): Pick<NewJob, "payload" | "deadline"> | null;
+  /**
+   * Looks once. Whatever it throws is looked for again. `signal` ends looks that take too long. A job may be looked at
+   * again although an earlier look found something, so a look changes nothing outside.
+   */
+  look(ctx: BuyerContext, receipt: Receipt, job: LeasedJob, signal: AbortSignal): Promise<Look>;
+  /** Milliseconds until the second look; each later one waits twice as long, up to a minute. */
+  firstDelay(ctx: BuyerContext): number;
+  /** How many of this kind one process runs at a time; all it has room for where absent. */
+  atOnce?: number;
+  /** What the layer says until the evidence is there. The verifier's own word stands where absent. */
+  awaited?: Pick<Outstanding, "code" | "note" | "holdsVerdict">;
+  /**
+   * What the layer says where the evidence did not come: the word after the deadline. `code` is that of the look or of the
+   * last error, or `deadline_passed`. Where absent there is no deadline, and it is looked for until something is found.
+   */
+  absent?: (code: string) => Pick<Outstanding, "code" | "note"> & { status: "skip" | "fail" };
+};

@@ -1,0 +1,67 @@
+import { wantedAssurance } from "../receipts/newest.ts";
+import type { Receipt } from "../receipts/schema.ts";
+import { appendAppraisal, appendLater, readReceipt } from "../receipts/store.ts";
+import type { Db } from "../storage/database.ts";
+import { immediate } from "../storage/migrations.ts";
+import type { BuyerContext } from "./context.ts";
+import { holdIfFailed } from "./holds.ts";
+import type { Landed } from "./jobs/types.ts";
+import { judgeReceipt } from "./judge.ts";
+import type { JobState, LeasedJob } from "./queue.ts";
+
+/**
+ * Ends a job: appends its evidence, if any came, judges the receipt anew and puts the seller on hold if it failed. One
+ * transaction, and only under a lease that still holds: a crash leaves all of it or nothing, and no evidence lands twice.
+ *
+ * Judging takes a moment and the transaction must not, so it is done before. Evidence of another kind that lands in that
+ * moment makes it out of date: then it is judged again, so that no verdict passes over what is known.
+ */
+export async function land(
+  ctx: BuyerContext,
+  job: LeasedJob,
+  outcome: Landed | { state: "absent"; code: string },
+): Promise<void> {
+  const absent = outcome.state === "absent" ? outcome.code : null;
+  for (;;) {
+    const known = await readKnown(ctx, ctx.db, job.receiptId);
+    if (known === null) {
+      await immediate(ctx.db, (tx) => ctx.queue.finish(tx, job, { absent }));
+      return;
+    }
+    const at = ctx.clock();
+    const later = outcome.state === "landed" ? [{ at: at.toISOString(), evidence: outcome.evidence }] : [];
+    const receipt = { ...known.receipt, later: [...known.receipt.later, ...later] };
+    const appraisal = await judgeReceipt(ctx, receipt, {
+      assurance: wantedAssurance(receipt, ctx.config.verification.assurance),
+      jobs: known.jobs.map((one) => (one.kind === job.kind ? { ...one, done: true, absent } : one)),
+    });
+    const stored = await immediate(ctx.db, async (tx) => {
+      if (!isSame(known, await readKnown(ctx, tx, job.receiptId))) return "changed";
+      if (!(await ctx.queue.finish(tx, job, { absent }))) return "lost";
+      if (outcome.state === "landed") {
+        await appendLater(tx, receipt.id, outcome.evidence, at);
+        await outcome.alongside?.(tx, at);
+      }
+      const updated = await appendAppraisal(tx, receipt.id, appraisal);
+      await holdIfFailed(tx, updated, at.getTime());
+      return updated;
+    });
+    if (stored === "changed") continue;
+    if (stored !== "lost") ctx.events.emit(stored);
+    return;
+  }
+}
+
+/** What a verdict rests on: the receipt, and which of its evidence is still to come. */
+type Known = { receipt: Receipt; jobs: JobState[] };
+
+async function readKnown(ctx: BuyerContext, db: Db, receiptId: string): Promise<Known | null> {
+  const receipt = await readReceipt(db, receiptId);
+  return receipt === null ? null : { receipt, jobs: await ctx.queue.of(db, receiptId) };
+}
+
+/** Evidence is only ever appended, so its number tells. */
+const isSame = (before: Known, now: Known | null): boolean =>
+  now !== null &&
+  now.receipt.later.length === before.receipt.later.length &&
+  JSON.stringify(now.jobs) === JSON.stringify(before.jobs);

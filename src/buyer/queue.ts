@@ -1,0 +1,177 @@
+import { sql } from "kysely";
+import type { Db } from "../storage/database.ts";
+import { immediate } from "../storage/migrations.ts";
+
+/** How long one worker may hold a job before another may take it, ms. */
+export const LEASE_MS = 30_000;
+
+/** One piece of evidence to be had for one receipt. */
+export type NewJob = {
+  /** Which handler gets it. */
+  kind: string;
+  receiptId: string;
+  /** What the handler needs besides the receipt: JSON. */
+  payload: Record<string, unknown>;
+  /** Unix ms. */
+  runAt: number;
+  /** Unix ms after which the evidence is not waited for any more, where its handler has such an end. */
+  deadline: number;
+};
+
+/** A job held under a lease. */
+export type LeasedJob = NewJob & {
+  id: number;
+  /** How often it was taken, this time included: the lease's fencing token. */
+  attempts: number;
+};
+
+/** How far a receipt's job of one kind is. `absent` says why a done one brought no evidence: a code. */
+export type JobState = { kind: string; done: boolean; absent: string | null };
+
+/**
+ * The durable queue of the second clock, shared by every process on the file. A lease that ran out is free to others, and
+ * whoever held it can no longer finish the job: each is finished once, whoever is slow or dies. Nothing else of the buyer
+ * touches the table, so another store can take its place (PostgreSQL with pg-boss for fleets).
+ */
+export type JobQueue = {
+  /** In the caller's transaction. The same kind for the same receipt twice is one job. */
+  add(tx: Db, jobs: readonly NewJob[]): Promise<void>;
+  /** Of the kinds named the job due longest whose lease is free, or null. Kinds of a newer program are left alone. */
+  lease(nowMs: number, kinds: readonly string[]): Promise<LeasedJob | null>;
+  /** In the caller's transaction: true where the lease still held, and then the job is done for good. */
+  finish(tx: Db, job: LeasedJob, outcome: { absent: string | null }): Promise<boolean>;
+  /** Gives the job back until `runAt`; no effect where the lease was lost. `error` is a code. */
+  retry(job: LeasedJob, later: { runAt: number; error: string | null }): Promise<void>;
+  /** When the next job of these kinds can be had, unix ms, or null where none is left. */
+  nextRun(kinds: readonly string[]): Promise<number | null>;
+  /** The jobs of one receipt, in the order of their kinds. `tx` may be a transaction's handle. */
+  of(tx: Db, receiptId: string): Promise<JobState[]>;
+};
+
+/** Written as the index `jobs_open` has it, so that SQLite uses it. */
+const isOpen = sql<boolean>`state <> 'done'`;
+
+/** The queue in the buyer's own SQLite file. */
+export function createQueue(db: Db): JobQueue {
+  /** The id of the job that `lease` would take, read without the write lock: an idle worker keeps no buyer waiting. */
+  const nextDue = async (nowMs: number, kinds: readonly string[]): Promise<number | null> => {
+    const due = await db
+      .selectFrom("jobs")
+      .select("id")
+      .where(isOpen)
+      .where("kind", "in", kinds)
+      .where("run_at", "<=", nowMs)
+      .where("leased_until", "<=", nowMs)
+      .orderBy("run_at")
+      .limit(1)
+      .executeTakeFirst();
+    return due?.id ?? null;
+  };
+
+  return {
+    async add(tx, jobs) {
+      if (jobs.length === 0) return;
+      await tx
+        .insertInto("jobs")
+        .values(
+          jobs.map((job) => ({
+            kind: job.kind,
+            subject: job.receiptId,
+            payload: JSON.stringify(job.payload),
+            state: "waiting" as const,
+            run_at: job.runAt,
+            leased_until: 0,
+            attempts: 0,
+            deadline: job.deadline,
+            last_error: null,
+          })),
+        )
+        .onConflict((conflict) => conflict.columns(["kind", "subject"]).doNothing())
+        .execute();
+    },
+
+    async lease(nowMs, kinds) {
+      if (kinds.length === 0) return null;
+      for (;;) {
+        const id = await nextDue(nowMs, kinds);
+        if (id === null) return null;
+        const row = await immediate(
+          db,
+          (tx) =>
+            tx
+              .updateTable("jobs")
+              .set((eb) => ({ leased_until: nowMs + LEASE_MS, attempts: eb("attempts", "+", 1) }))
+              .where("id", "=", id)
+              .where(isOpen)
+              .where("run_at", "<=", nowMs)
+              .where("leased_until", "<=", nowMs)
+              .returningAll()
+              .executeTakeFirst(),
+          // A lease that a power loss takes back is only given once more.
+          "process",
+        );
+        // Where another worker was faster there may be another job.
+        if (row === undefined) continue;
+        return {
+          id: row.id,
+          kind: row.kind,
+          receiptId: row.subject,
+          payload: JSON.parse(row.payload) as Record<string, unknown>,
+          runAt: row.run_at,
+          deadline: row.deadline,
+          attempts: row.attempts,
+        };
+      }
+    },
+
+    async finish(tx, job, { absent }) {
+      const { numUpdatedRows } = await tx
+        .updateTable("jobs")
+        .set({ state: "done", leased_until: 0, last_error: absent })
+        .where("id", "=", job.id)
+        .where("attempts", "=", job.attempts)
+        .where(isOpen)
+        .executeTakeFirst();
+      return numUpdatedRows === 1n;
+    },
+
+    async retry(job, { runAt, error }) {
+      await immediate(
+        db,
+        (tx) =>
+          tx
+            .updateTable("jobs")
+            .set({ leased_until: 0, run_at: runAt, last_error: error })
+            .where("id", "=", job.id)
+            .where("attempts", "=", job.attempts)
+            .where(isOpen)
+            .execute(),
+        "process",
+      );
+    },
+
+    async nextRun(kinds) {
+      if (kinds.length === 0) return null;
+      const next = await db
+        .selectFrom("jobs")
+        .select(sql<number | null>`min(max(run_at, leased_until))`.as("at"))
+        .where(isOpen)
+        .where("kind", "in", kinds)
+        .executeTakeFirst();
+      return next?.at ?? null;
+    },
+
+    async of(tx, receiptId) {
+      const rows = await tx
+        .selectFrom("jobs")
+        .select(["kind", "state", "last_error"])
+        .where("subject", "=", receiptId)
+        .orderBy("kind")
+        .execute();
+      return rows.map(({ kind, state, last_error: error }) => {
+        const done = state === "done";
+        return { kind, done, absent: done ? error : null };
+      });
+    },
+  };
+}
