@@ -5,6 +5,7 @@ import { concatBytes, fromHex, fromHex0x, keccak256, toHex0x } from "../evidence
 import { signingHash } from "../evidence/authorization.ts";
 import { channelIdOf } from "../evidence/channel.ts";
 import { authorizationHash } from "../evidence/eip3009.ts";
+import { addressOf, signerOf } from "../evidence/signer.ts";
 import { channelTermsOf, facilitatorOf, methodOf, paymentMethodOf } from "../evidence/payment-method.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Offer, Payment } from "../receipts/schema.ts";
@@ -140,22 +141,3 @@ const mismatch = (): Proof402Error =>
   new Proof402Error("authorization_mismatch", "The payment to sign is not the one that was planned for this offer.", {
     next: "Nothing was signed. Buy again; if this repeats, the journal was changed by another program.",
   });
-
-/** Ethereum address of an uncompressed public key: the last 20 bytes of keccak256 over it without its first byte. */
-const addressOf = (publicKey: Uint8Array): string => toHex0x(keccak256(publicKey.subarray(1)).subarray(12));
-
-function signerOf(signature: string, hash: string): string | null {
-  try {
-    const bytes = fromHex0x(signature.toLowerCase());
-    const recovery = (bytes[64] ?? 0) - 27;
-    if (bytes.length !== 65 || (recovery !== 0 && recovery !== 1)) return null;
-    const key = secp256k1.recoverPublicKey(
-      concatBytes(Uint8Array.of(recovery), bytes.subarray(0, 64)),
-      fromHex0x(hash),
-      { prehash: false },
-    );
-    return addressOf(secp256k1.Point.fromBytes(key).toBytes(false));
-  } catch {
-    return null;
-  }
-}

@@ -183,7 +183,12 @@ describe("a receipt of a payment by Permit2", () => {
       const settlement = (of: Receipt) => {
         const found = of.later.find(({ evidence }) => evidence.kind === "settlement.x402");
         if (found === undefined) throw new Error("it is settled");
-        return found.evidence as { input?: string; logs: { data: string; topics: string[] }[]; transaction?: string };
+        return found.evidence as {
+          to?: string;
+          input?: string;
+          logs: { data: string; topics: string[] }[];
+          transaction?: string;
+        };
       };
       const changes: ((copy: Receipt) => void)[] = [
         (copy) => (copy.core.payment.nonce = `0x${"01".repeat(32)}`),
@@ -194,6 +199,11 @@ describe("a receipt of a payment by Permit2", () => {
         (copy) => Object.assign(copy.core.payment, { method: "eip3009" }),
         (copy) => delete settlement(copy).input,
         (copy) => (settlement(copy).input = "0x"),
+        (copy) => delete settlement(copy).to,
+        (copy) => (settlement(copy).to = copy.core.payment.asset),
+        // The permit's words, quoted behind the call that settles another.
+        (copy) =>
+          (settlement(copy).input = (settlement(other).input ?? "") + (settlement(receipt).input ?? "").slice(2)),
         (copy) => (settlement(copy).input = settlement(other).input ?? ""),
         (copy) => (settlement(copy).logs = []),
         (copy) => {
