@@ -25,7 +25,10 @@ export type Wallet = {
   signAuthorization(payment: Payment, offer: Offer): Promise<`0x${string}`>;
   /** The EIP-3009 signature of a deposit into a channel of this wallet: to the collector, under the channel's own nonce. */
   signDeposit(call: Extract<OwnerCall, { kind: "deposit" }>, chainId: number): Promise<`0x${string}`>;
-  /** The signed, serialized transaction of one of the owner's own calls, and of nothing else. */
+  /**
+   * The signed, serialized transaction of one of the owner's own calls, and of nothing else. Throws Proof402Error
+   * `approval_too_wide` for an allowance that is as good as unlimited.
+   */
   signOwnerCall(call: OwnerCall, authorization: `0x${string}` | null, fees: TransactionFees): Promise<`0x${string}`>;
   /** The signed, serialized transaction of one write to a Validation Registry, which moves no money. Only the owner's own command asks for it. */
   signValidation(call: ValidationCall, fees: TransactionFees): Promise<`0x${string}`>;
@@ -84,6 +87,9 @@ export function walletFromAccount(account: LocalAccount): Wallet {
   });
 }
 
+/** Base units from which on an allowance limits nothing: Permit2 itself counts in 160 bits (AllowanceTransfer, `uint160 amount`). */
+const UNLIMITED = 2n ** 160n - 1n;
+
 type Token = { name: string; version: string };
 type Sign = {
   /** Signs a hash, or shows what it is of and signs that. */
@@ -117,8 +123,14 @@ function makeWallet(address: string, sign: Sign): Wallet {
       const hash = authorizationHash(domain, depositAuthorization(call), "ReceiveWithAuthorization");
       return sign.typed(() => typedDepositOf(call, chainId), hash);
     },
-    signOwnerCall: async (call: OwnerCall, authorization: `0x${string}` | null, fees: TransactionFees) =>
-      sign.call(await encodeCall(call, authorization), fees),
+    async signOwnerCall(call: OwnerCall, authorization: `0x${string}` | null, fees: TransactionFees) {
+      if (call.kind === "approve" && call.amount >= UNLIMITED) {
+        throw new Proof402Error("approval_too_wide", "An allowance without a limit is never given.", {
+          next: "Name the amount that Permit2 may move.",
+        });
+      }
+      return sign.call(await encodeCall(call, authorization), fees);
+    },
     signValidation: async (call: ValidationCall, fees: TransactionFees) =>
       sign.call(await encodeValidation(call), fees),
   });
