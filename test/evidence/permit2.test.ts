@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { encodeFunctionData, hashTypedData } from "viem";
+import { hashTypedData } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import { describe, expect, it } from "vitest";
 import { permitOf, signingHash, type Authorization } from "../../src/evidence/authorization.ts";
@@ -7,10 +7,9 @@ import { facilitatorOf, paymentMethodOf } from "../../src/evidence/payment-metho
 import { PERMIT2, permitHash, settledByCall, settlingInput, spenderOf } from "../../src/evidence/permit2.ts";
 import { lastSecondOf, movedBy } from "../../src/evidence/settlement.ts";
 import { chainIdOf, TRANSFER_TOPIC } from "../../src/evidence/eip3009.ts";
-import { devUptoProxy } from "../../src/devnet/contracts/dev-upto-proxy.artifact.ts";
-import { devExactProxy } from "../../src/devnet/contracts/dev-exact-proxy.artifact.ts";
 import { typedDataOf } from "../../src/payment/typed-data.ts";
 import type { Payment } from "../../src/receipts/schema.ts";
+import { settleCall } from "../support/settle-call.ts";
 
 const hexOf = (bytes: number) =>
   fc.uint8Array({ minLength: bytes, maxLength: bytes }).map((raw) => `0x${Buffer.from(raw).toString("hex")}`);
@@ -73,36 +72,8 @@ describe("a permit's hash", () => {
 describe("a call", () => {
   const account = privateKeyToAccount(`0x${"42".repeat(32)}`);
   const payer = account.address.toLowerCase();
-  /** What a facilitator sends for a payment; `requested` is what it asks for of an upto one. */
-  async function settling(payment: Payment, requested = BigInt(payment.amount)) {
-    const permit = {
-      permitted: { token: payment.asset as `0x${string}`, amount: BigInt(payment.amount) },
-      nonce: BigInt(payment.nonce),
-      deadline: BigInt(payment.validBefore),
-    };
-    const owner = payment.payer as `0x${string}`;
-    const witness = { to: payment.payTo as `0x${string}`, validAfter: BigInt(payment.validAfter) };
-    const signature = await account.signTypedData(typedDataOf(payment, { name: "", version: "" }));
-    const input =
-      payment.scheme === "upto"
-        ? encodeFunctionData({
-            abi: devUptoProxy.abi,
-            functionName: "settle",
-            args: [
-              permit,
-              requested,
-              owner,
-              { ...witness, facilitator: payment.facilitator as `0x${string}` },
-              signature,
-            ],
-          })
-        : encodeFunctionData({
-            abi: devExactProxy.abi,
-            functionName: "settle",
-            args: [permit, owner, witness, signature],
-          });
-    return { to: spenderOf(permitOf(payment)), input: input as string };
-  }
+  const settling = async (payment: Payment, requested?: bigint): Promise<{ to: string; input: string }> =>
+    settleCall(payment, account, requested);
   const settled = (call: { to: string; input: string }, payment: Payment): bigint | null =>
     settledByCall(call, { chainId: chainIdOf(payment.network), payer: payment.payer, permit: permitOf(payment) });
   const own = payments.map((payment): Payment => ({ ...payment, payer }));

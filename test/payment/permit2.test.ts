@@ -11,12 +11,10 @@ import { privateKeyToAccount } from "viem/accounts";
 import { foundry } from "viem/chains";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startAnvil, type Anvil } from "../../src/devnet/anvil.ts";
-import { devExactProxy } from "../../src/devnet/contracts/dev-exact-proxy.artifact.ts";
 import { devMulticall } from "../../src/devnet/contracts/dev-multicall.artifact.ts";
 import { devPermit2 } from "../../src/devnet/contracts/dev-permit2.artifact.ts";
-import { devUptoProxy } from "../../src/devnet/contracts/dev-upto-proxy.artifact.ts";
 import { openBank, type Bank } from "../../src/devnet/token.ts";
-import { EXACT_PROXY, PERMIT2, UPTO_PROXY } from "../../src/evidence/permit2.ts";
+import { PERMIT2, UPTO_PROXY } from "../../src/evidence/permit2.ts";
 import { approvePermit2, readHoldings } from "../../src/payment/allowance.ts";
 import { openChain, type Chain } from "../../src/payment/chain.ts";
 import { markSent, markSigned, readPurchase } from "../../src/payment/journal.ts";
@@ -30,6 +28,7 @@ import type { PurchaseRecord } from "../../src/payment/types.ts";
 import { walletFromPrivateKey, type Wallet } from "../../src/payment/wallet.ts";
 import type { AssetPolicy } from "../../src/payment/policy.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
+import { settleCall } from "../support/settle-call.ts";
 import { NETWORK, PAYEE, policyWith, requirement, reservation } from "./fixtures.ts";
 
 const ONE = 10n ** 18n;
@@ -118,26 +117,13 @@ async function signedPurchase(scheme: "exact" | "upto", amount: bigint): Promise
 type Terms = { requested?: bigint; owner?: string };
 /** The call by which a facilitator settles a purchase. */
 async function settleData({ payment, offer }: PurchaseRecord, terms: Terms = {}): Promise<{ to: Address; data: Hex }> {
-  const signature = await wallet.signAuthorization(payment, offer);
-  const permit = {
-    permitted: { token: payment.asset as Address, amount: BigInt(payment.amount) },
-    nonce: BigInt(payment.nonce),
-    deadline: BigInt(payment.validBefore),
-  };
-  const owner = (terms.owner ?? payment.payer) as Address;
-  const witness = { to: payment.payTo as Address, validAfter: BigInt(payment.validAfter) };
-  if (payment.scheme === "upto") {
-    const args = [
-      permit,
-      terms.requested ?? BigInt(payment.amount),
-      owner,
-      { ...witness, facilitator: payment.facilitator as Address },
-      signature,
-    ] as const;
-    return { to: UPTO_PROXY, data: encodeFunctionData({ abi: devUptoProxy.abi, functionName: "settle", args }) };
-  }
-  const args = [permit, owner, witness, signature] as const;
-  return { to: EXACT_PROXY, data: encodeFunctionData({ abi: devExactProxy.abi, functionName: "settle", args }) };
+  const signTypedData = () => wallet.signAuthorization(payment, offer);
+  const { to, input } = await settleCall(
+    { ...payment, payer: terms.owner ?? payment.payer },
+    { signTypedData },
+    terms.requested,
+  );
+  return { to, data: input };
 }
 
 /** Sends whatever becomes of it, and says what did. */
