@@ -27,6 +27,13 @@ export function facilitatorOf(extra: Readonly<Record<string, unknown>>): string 
     : null;
 }
 
+/**
+ * Whether an offer's `extra` leaves the spender of a permit to us. x402 has no field for one: whatever names one wants
+ * something else than x402's own contracts, even if only they would ever be signed for.
+ */
+export const namesNoSpender = (extra: Readonly<Record<string, unknown>>): boolean =>
+  !Object.keys(extra).some((key) => /spender|proxy|permit2address/i.test(key));
+
 /** The method of a payment. */
 export const methodOf = (payment: {
   scheme: "exact" | "upto" | "batch-settlement";

@@ -1,5 +1,6 @@
 import { concatBytes, fromHex0x, keccak256, toHex, toHex0x, uint256, utf8 } from "./bytes.ts";
 import { addressWord } from "./eip3009.ts";
+import { signerOf } from "./signer.ts";
 
 /** Uniswap's Permit2, at the same address on every chain. */
 export const PERMIT2 = "0x000000000022d473030f116ddee9f6b43ac78ba3";
@@ -67,22 +68,61 @@ export function permitHash(chainId: number, permit: TransferPermit): `0x${string
   return toHex0x(keccak256(concatBytes(new Uint8Array([0x19, 0x01]), domainSeparator, structHash)));
 }
 
+/** A call as a transaction makes it, hex lower case. */
+export type ContractCall = { to: string; input: string };
+
+const settle = (parameters: string): string => toHex(keccak256(utf8(`settle(${parameters},bytes)`)).subarray(0, 4));
+const PERMIT = "((address,uint256),uint256,uint256)";
+const EXACT_SETTLE = settle(`${PERMIT},address,(address,uint256)`);
+const UPTO_SETTLE = settle(`${PERMIT},uint256,address,(address,address,uint256)`);
+/** Words before the signature's place: those of `settle`, all static, and the offset that points behind them. */
+const EXACT_WORDS = 8;
+const UPTO_WORDS = 10;
+
+/** Characters of a call that count, `0x` included: selector, words, then length and three words of a 65-byte signature. */
+const callLength = ({ facilitator }: Pick<TransferPermit, "facilitator">): number =>
+  2 + 8 + 64 * ((facilitator === undefined ? EXACT_WORDS : UPTO_WORDS) + 4);
+
+/** The part of a call's input that says what it settles; whatever trails it has no meaning to the contract. */
+export const settlingInput = (input: string, permit: TransferPermit): string => input.slice(0, callLength(permit));
+
 /**
- * Whether a transaction's input settles this permit: Permit2 emits no event, so what names the permit on chain is the ABI
- * encoding of its `PermitTransferFrom` (token, amount, nonce, deadline: four static words in a row, Solidity ABI
- * specification §"Formal Specification of the Encoding"). The nonce is unguessable, so no other transaction holds it.
+ * What a call settles of this permit, base units, or null where it is not the settlement of it. Permit2 emits no event, so
+ * what shows on chain that a permit was used is the call: one straight to x402's contract, whose `settle` cannot succeed
+ * without using up the permit in its arguments. The same words in any other call show nothing, since the seller holds them
+ * too and may write them wherever it likes. The payer's signature, which the call carries, has to be over this permit.
+ *
+ * Solidity ABI specification §"Formal Specification of the Encoding"; `settle` as @x402/evm calls it.
  */
-export function settlesPermit(
-  input: string,
-  permit: Pick<TransferPermit, "token" | "amount" | "nonce" | "deadline">,
-): boolean {
+export function settledByCall(
+  call: ContractCall,
+  { chainId, payer, permit }: { chainId: number; payer: string; permit: TransferPermit },
+): bigint | null {
+  const { facilitator } = permit;
+  const requested = `0x${call.input.slice(2 + 8 + 64 * 4, 2 + 8 + 64 * 5)}`;
+  if (call.to !== spenderOf(permit) || call.input.length < callLength(permit) || !/^0x[0-9a-f]{64}$/.test(requested))
+    return null;
+  const amount = BigInt(facilitator === undefined ? permit.amount : requested);
   const words = concatBytes(
     addressWord(permit.token),
     uint256(BigInt(permit.amount)),
     fromHex0x(permit.nonce),
     uint256(permit.deadline),
+    ...(facilitator === undefined ? [] : [uint256(amount)]),
+    addressWord(payer),
+    addressWord(permit.to),
+    ...(facilitator === undefined ? [] : [addressWord(facilitator)]),
+    uint256(permit.validAfter),
+    uint256(32 * (facilitator === undefined ? EXACT_WORDS : UPTO_WORDS)),
+    uint256(65),
   );
-  const at = input.indexOf(toHex(words));
-  // A word boundary behind the four bytes of a selector, wherever a wrapping call may have put it.
-  return at >= 0 && at % 2 === 0;
+  const head = `0x${facilitator === undefined ? EXACT_SETTLE : UPTO_SETTLE}${toHex(words)}`;
+  const signature = call.input.slice(head.length, head.length + 130);
+  const padding = call.input.slice(head.length + 130, callLength(permit));
+  const settles =
+    call.input.startsWith(head) &&
+    /^0+$/.test(padding) &&
+    amount <= BigInt(permit.amount) &&
+    signerOf(`0x${signature}`, permitHash(chainId, permit)) === payer;
+  return settles ? amount : null;
 }

@@ -1,34 +1,44 @@
 import { permitOf, type Authorization } from "./authorization.ts";
-import { isAuthorizationUsed, readTransfer, type TokenLog } from "./eip3009.ts";
-import { settlesPermit } from "./permit2.ts";
+import { chainIdOf, isAuthorizationUsed, readTransfer, type TokenLog } from "./eip3009.ts";
+import { settledByCall } from "./permit2.ts";
 
-/** What of a successful transaction is looked at: the token's logs and, for Permit2, the input. */
-export type SettlingTransaction = { logs: readonly TokenLog[]; input?: string | undefined };
+/** What of a successful transaction is looked at: the token's logs and, for Permit2, the call that it is. */
+export type SettlingTransaction = {
+  logs: readonly TokenLog[];
+  to?: string | undefined;
+  input?: string | undefined;
+};
 
 /**
  * Whether a successful transaction used this authorization. EIP-3009 logs it; Permit2 logs nothing, so there the
- * transaction's input has to hold the permit's own words.
+ * transaction itself has to be the call that settles the permit.
  */
 export const usesAuthorization = (transaction: SettlingTransaction, payment: Authorization): boolean =>
   payment.method !== "permit2"
     ? transaction.logs.some((log) => isAuthorizationUsed(log, payment.asset, payment.payer, payment.nonce))
-    : transaction.input !== undefined && settlesPermit(transaction.input, permitOf(payment));
+    : settledOf(transaction, payment) !== null;
 
 /**
- * What the logs moved for this payment, base units: exactly its amount or, under `upto`, more than nothing and no more than
- * that. Null where there is no such transfer from the payer to the payee.
+ * What a transaction moved for this payment, base units: exactly its amount or, under `upto`, what the settlement names,
+ * more than nothing. Null where there is no such transfer from the payer to the payee.
  */
-export function movedBy(logs: readonly TokenLog[], payment: Authorization): bigint | null {
-  const cap = BigInt(payment.amount);
-  const fits = (value: bigint): boolean =>
-    payment.facilitator === undefined ? value === cap : value > 0n && value <= cap;
-  for (const log of logs) {
+export function movedBy(transaction: SettlingTransaction, payment: Authorization): bigint | null {
+  const amount = payment.method === "permit2" ? settledOf(transaction, payment) : BigInt(payment.amount);
+  if (amount === null || (payment.facilitator !== undefined && amount === 0n)) return null;
+  const moved = transaction.logs.some((log) => {
     const transfer = readTransfer(log, payment.asset);
-    if (transfer?.from === payment.payer && transfer.to === payment.payTo && fits(transfer.value))
-      return transfer.value;
-  }
-  return null;
+    return transfer?.from === payment.payer && transfer.to === payment.payTo && transfer.value === amount;
+  });
+  return moved ? amount : null;
 }
+
+const settledOf = ({ to, input }: SettlingTransaction, payment: Authorization): bigint | null =>
+  to === undefined || input === undefined
+    ? null
+    : settledByCall(
+        { to, input },
+        { chainId: chainIdOf(payment.network), payer: payment.payer, permit: permitOf(payment) },
+      );
 
 /**
  * The last second in which an authorization may be used: the one before `validBefore` (EIP-3009, "before"), or Permit2's

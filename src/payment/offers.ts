@@ -3,7 +3,7 @@ import { fromBase64, fromUtf8, toHex } from "../evidence/bytes.ts";
 import { canonicalJson, canonicalSha256 } from "../evidence/canonical.ts";
 import type { Offer } from "../receipts/schema.ts";
 import { unpayableByChannel, type ChannelTerms, type OpenChannel } from "./channel-offers.ts";
-import { facilitatorOf, paymentMethodOf } from "../evidence/payment-method.ts";
+import { facilitatorOf, namesNoSpender, paymentMethodOf } from "../evidence/payment-method.ts";
 import { usdToBaseUnits } from "./amounts.ts";
 import { identifierDeclarationSchema, PAYMENT_IDENTIFIER, type IdentifierDeclaration } from "./identifier.ts";
 import type { AssetPolicy, PaymentPolicy } from "./policy.ts";
@@ -189,6 +189,12 @@ function judge(
     return refuse(2, {
       code: "payee_not_allowed",
       message: "The offer's payee is not one of the seller's configured addresses.",
+    });
+  }
+  if ((method === "permit2" || method === "upto") && !namesNoSpender(extra)) {
+    return refuse(3, {
+      code: "spender_not_allowed",
+      message: "The offer names a spender of its own; permits are only signed for x402's contracts.",
     });
   }
   const facilitator = facilitatorOf(extra);

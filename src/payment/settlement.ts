@@ -8,7 +8,8 @@ import {
   TRANSFER_TOPIC,
   type TokenLog,
 } from "../evidence/eip3009.ts";
-import { PERMIT2 } from "../evidence/permit2.ts";
+import { permitOf } from "../evidence/authorization.ts";
+import { PERMIT2, settlingInput } from "../evidence/permit2.ts";
 import { movedBy, usesAuthorization } from "../evidence/settlement.ts";
 import { settlementEvidence, type Payment, type SettlementEvidence } from "../receipts/schema.ts";
 import type { Chain } from "./chain.ts";
@@ -88,7 +89,7 @@ export function observeSettlement(
     const head = await readBlock(client);
     const hint = options.transactionHint;
     const hinted = hint === undefined ? null : await readTransaction(client, payment, hint);
-    if (hinted !== null && hinted.used && movedBy(hinted.logs, payment) !== null)
+    if (hinted !== null && hinted.used && movedBy(hinted, payment) !== null)
       return settled(client, chain, head, payment, hinted);
     if (!(await isSpent(client, payment, head.number))) return expiredOrPending(client, chain, head, payment, null);
     const spender = await findSpender(client, payment, head);
@@ -106,7 +107,8 @@ type TokenTransaction = {
   blockNumber: bigint;
   blockHash: string;
   logs: (TokenLog & { logIndex: number })[];
-  /** Its input, where only that names the authorization. */
+  /** The call that it is, where only that shows which authorization it used. */
+  to?: string;
   input?: string;
   /** It used the authorization. */
   used: boolean;
@@ -132,18 +134,25 @@ async function readTransaction(client: PublicClient, payment: Payment, hash: str
       logIndex: log.logIndex,
     }))
     .filter((log) => log.address === payment.asset);
-  const input =
-    payment.method === "permit2"
-      ? (await client.getTransaction({ hash: toHex0x(fromHex0x(hash)) })).input.toLowerCase()
-      : undefined;
+  const call = payment.method === "permit2" ? await readCall(client, payment, receipt.transactionHash) : {};
   return {
     hash,
     blockNumber: receipt.blockNumber,
     blockHash: receipt.blockHash.toLowerCase(),
     logs,
-    ...(input === undefined ? {} : { input }),
-    used: usesAuthorization({ logs, input }, payment),
+    ...call,
+    used: usesAuthorization({ logs, ...call }, payment),
   };
+}
+
+async function readCall(
+  client: PublicClient,
+  payment: Payment,
+  hash: `0x${string}`,
+): Promise<{ to: string; input: string } | {}> {
+  const { to, input } = await client.getTransaction({ hash });
+  // What trails the call's arguments, of whatever length, is no part of the evidence.
+  return to === null ? {} : { to: to.toLowerCase(), input: settlingInput(input.toLowerCase(), permitOf(payment)) };
 }
 
 /** Whether the nonce is used or canceled, in the state of exactly that block (a lagging RPC node fails instead). */
@@ -191,7 +200,7 @@ async function settled(
 /** What the payment moved. A token that moved something else (a fee, say) is counted at whichever is more. */
 function movedAmount(transaction: TokenTransaction, payment: Payment): string {
   const promised = BigInt(payment.amount);
-  const moves = movedBy(transaction.logs, payment);
+  const moves = movedBy(transaction, payment);
   if (moves !== null) return moves.toString();
   const moved = transaction.logs
     .map((log) => readTransfer(log, payment.asset))
@@ -235,14 +244,17 @@ const evidenceOf = (
     blockHash: block.hash,
     blockTime: block.time,
     logs: transaction === null ? [] : relevantLogs(transaction, payment),
-    ...(transaction?.input === undefined ? {} : { input: transaction.input }),
+    ...(transaction?.to === undefined ? {} : { to: transaction.to, input: transaction.input }),
   });
 
 /** All of the token's logs where they fit; of a large batch those that concern this payer. */
-function relevantLogs({ logs }: TokenTransaction, payment: Payment): TokenTransaction["logs"] {
+function relevantLogs(transaction: TokenTransaction, payment: Payment): TokenTransaction["logs"] {
+  const { logs } = transaction;
   if (logs.length <= MAX_LOGS) return logs;
   const needed = logs.filter(
-    (log) => isAuthorizationUsed(log, payment.asset, payment.payer, payment.nonce) || movedBy([log], payment) !== null,
+    (log) =>
+      isAuthorizationUsed(log, payment.asset, payment.payer, payment.nonce) ||
+      movedBy({ ...transaction, logs: [log] }, payment) !== null,
   );
   return needed.slice(0, MAX_LOGS);
 }

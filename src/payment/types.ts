@@ -8,6 +8,7 @@ export type Refusal = {
     | "scheme_not_supported"
     | "method_not_allowed"
     | "facilitator_not_allowed"
+    | "spender_not_allowed"
     | "allowance_too_low"
     | "channel_terms_not_allowed"
     | "channel_missing"

@@ -5,6 +5,7 @@ import { concatBytes, fromHex, fromHex0x, keccak256, toHex0x } from "../evidence
 import { signingHash } from "../evidence/authorization.ts";
 import { channelIdOf } from "../evidence/channel.ts";
 import { authorizationHash } from "../evidence/eip3009.ts";
+import { addressOf, signerOf } from "../evidence/signer.ts";
 import { channelTermsOf, facilitatorOf, methodOf, paymentMethodOf } from "../evidence/payment-method.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Offer, Payment } from "../receipts/schema.ts";
@@ -24,7 +25,10 @@ export type Wallet = {
   signAuthorization(payment: Payment, offer: Offer): Promise<`0x${string}`>;
   /** The EIP-3009 signature of a deposit into a channel of this wallet: to the collector, under the channel's own nonce. */
   signDeposit(call: Extract<OwnerCall, { kind: "deposit" }>, chainId: number): Promise<`0x${string}`>;
-  /** The signed, serialized transaction of one of the owner's own calls, and of nothing else. */
+  /**
+   * The signed, serialized transaction of one of the owner's own calls, and of nothing else. Throws Proof402Error
+   * `approval_too_wide` for an allowance that is as good as unlimited.
+   */
   signOwnerCall(call: OwnerCall, authorization: `0x${string}` | null, fees: TransactionFees): Promise<`0x${string}`>;
   /** The signed, serialized transaction of one write to a Validation Registry, which moves no money. Only the owner's own command asks for it. */
   signValidation(call: ValidationCall, fees: TransactionFees): Promise<`0x${string}`>;
@@ -83,6 +87,9 @@ export function walletFromAccount(account: LocalAccount): Wallet {
   });
 }
 
+/** Base units from which on an allowance limits nothing: Permit2 itself counts in 160 bits (AllowanceTransfer, `uint160 amount`). */
+const UNLIMITED = 2n ** 160n - 1n;
+
 type Token = { name: string; version: string };
 type Sign = {
   /** Signs a hash, or shows what it is of and signs that. */
@@ -116,8 +123,14 @@ function makeWallet(address: string, sign: Sign): Wallet {
       const hash = authorizationHash(domain, depositAuthorization(call), "ReceiveWithAuthorization");
       return sign.typed(() => typedDepositOf(call, chainId), hash);
     },
-    signOwnerCall: async (call: OwnerCall, authorization: `0x${string}` | null, fees: TransactionFees) =>
-      sign.call(await encodeCall(call, authorization), fees),
+    async signOwnerCall(call: OwnerCall, authorization: `0x${string}` | null, fees: TransactionFees) {
+      if (call.kind === "approve" && call.amount >= UNLIMITED) {
+        throw new Proof402Error("approval_too_wide", "An allowance without a limit is never given.", {
+          next: "Name the amount that Permit2 may move.",
+        });
+      }
+      return sign.call(await encodeCall(call, authorization), fees);
+    },
     signValidation: async (call: ValidationCall, fees: TransactionFees) =>
       sign.call(await encodeValidation(call), fees),
   });
@@ -140,22 +153,3 @@ const mismatch = (): Proof402Error =>
   new Proof402Error("authorization_mismatch", "The payment to sign is not the one that was planned for this offer.", {
     next: "Nothing was signed. Buy again; if this repeats, the journal was changed by another program.",
   });
-
-/** Ethereum address of an uncompressed public key: the last 20 bytes of keccak256 over it without its first byte. */
-const addressOf = (publicKey: Uint8Array): string => toHex0x(keccak256(publicKey.subarray(1)).subarray(12));
-
-function signerOf(signature: string, hash: string): string | null {
-  try {
-    const bytes = fromHex0x(signature.toLowerCase());
-    const recovery = (bytes[64] ?? 0) - 27;
-    if (bytes.length !== 65 || (recovery !== 0 && recovery !== 1)) return null;
-    const key = secp256k1.recoverPublicKey(
-      concatBytes(Uint8Array.of(recovery), bytes.subarray(0, 64)),
-      fromHex0x(hash),
-      { prehash: false },
-    );
-    return addressOf(secp256k1.Point.fromBytes(key).toBytes(false));
-  } catch {
-    return null;
-  }
-}

@@ -11,6 +11,6 @@ export function paidAmount(receipt: Receipt): { amount: string; atMost: boolean 
   const settlement = receipt.later.find(
     (later): later is { at: string; evidence: SettlementEvidence } => later.evidence.kind === "settlement.x402",
   );
-  const moved = settlement === undefined ? null : movedBy(settlement.evidence.logs, payment);
+  const moved = settlement === undefined ? null : movedBy(settlement.evidence, payment);
   return moved === null ? { amount: payment.amount, atMost: true } : { amount: moved.toString(), atMost: false };
 }

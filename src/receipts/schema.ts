@@ -59,7 +59,8 @@ export const settlementEvidence = z.strictObject({
   blockTime: z.int().min(0),
   /** Logs of the transaction emitted by the token, raw. */
   logs: z.array(evmLog).max(64),
-  /** The transaction's input, where only that names the authorization (Permit2). */
+  /** Where only the transaction's call shows which authorization it used (Permit2): the contract called, and with what. */
+  to: address.optional(),
   input: hexData.optional(),
   /** The channel in the state of that block, where the payment is a voucher. */
   channel: z.strictObject({ balance: baseUnits, totalClaimed: baseUnits }).optional(),

@@ -95,6 +95,7 @@ export async function appraise(
     verdict: verdictOf(layers, policy, assurance, outstanding),
     notProven: notProven(layers, {
       simulated: attestation.simulated,
+      metered: core.payment.scheme === "upto",
       unknownKinds: await guarded(noKinds, () => unknownKinds(receipt)),
     }),
   };

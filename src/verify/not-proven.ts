@@ -19,10 +19,10 @@ const WORDS: Partial<Record<Layer, string>> = {
 const KIND = /^[a-z0-9]{1,16}(?:\.[a-z0-9]{1,16}){1,2}$/;
 const MOST_NAMED = 8;
 
-/** The receipt's list of what is not proven (DESIGN §2). `unknownKinds` is the evidence that no layer took notice of. */
+/** The receipt's list of what is not proven (DESIGN §2). `metered`: the seller named the amount. `unknownKinds` is the evidence that no layer took notice of. */
 export function notProven(
   layers: Record<Layer, LayerResult>,
-  { simulated, unknownKinds }: { simulated: boolean; unknownKinds: readonly string[] },
+  { simulated, metered, unknownKinds }: { simulated: boolean; metered: boolean; unknownKinds: readonly string[] },
 ): string[] {
   const missing = Object.entries(WORDS).flatMap(([layer, words]) =>
     layers[layer as Layer].status === "pass" ? [] : [`Not shown: ${words}.`],
@@ -37,6 +37,7 @@ export function notProven(
     ...(layers.inclusion.status === "pass"
       ? ["Inclusion is as the buyer's own node reported it; ask a node you trust for the transaction to confirm it."]
       : []),
+    ...(metered ? ["That the amount charged fits the work: the seller named it, up to what was signed."] : []),
     ...(unknownKinds.length === 0
       ? []
       : [`Not judged: evidence of kinds this version does not know${named(unknownKinds)}.`]),

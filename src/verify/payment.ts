@@ -75,7 +75,7 @@ export function judgeSettlement(receipt: Receipt, policy: AppraisalPolicy): Laye
   if (evidence.transaction === undefined) return fail("transaction_missing", "The settlement names no transaction.");
   if (!usesAuthorization(evidence, payment))
     return fail("authorization_not_used", "The transaction did not use this payment's authorization.");
-  const moved = movedBy(evidence.logs, payment);
+  const moved = movedBy(evidence, payment);
   if (moved === null)
     return fail("transfer_mismatch", "The transaction did not transfer this amount from the payer to the payee.");
   // The chain's clock and ours may differ; the upper end is the contract's own rule.

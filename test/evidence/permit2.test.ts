@@ -1,14 +1,15 @@
 import fc from "fast-check";
-import { encodeFunctionData, hashTypedData } from "viem";
+import { hashTypedData } from "viem";
+import { privateKeyToAccount } from "viem/accounts";
 import { describe, expect, it } from "vitest";
 import { permitOf, signingHash, type Authorization } from "../../src/evidence/authorization.ts";
 import { facilitatorOf, paymentMethodOf } from "../../src/evidence/payment-method.ts";
-import { PERMIT2, permitHash, settlesPermit, spenderOf } from "../../src/evidence/permit2.ts";
+import { PERMIT2, permitHash, settledByCall, settlingInput, spenderOf } from "../../src/evidence/permit2.ts";
 import { lastSecondOf, movedBy } from "../../src/evidence/settlement.ts";
-import { TRANSFER_TOPIC } from "../../src/evidence/eip3009.ts";
-import { devExactProxy } from "../../src/devnet/contracts/dev-exact-proxy.artifact.ts";
+import { chainIdOf, TRANSFER_TOPIC } from "../../src/evidence/eip3009.ts";
 import { typedDataOf } from "../../src/payment/typed-data.ts";
 import type { Payment } from "../../src/receipts/schema.ts";
+import { settleCall } from "../support/settle-call.ts";
 
 const hexOf = (bytes: number) =>
   fc.uint8Array({ minLength: bytes, maxLength: bytes }).map((raw) => `0x${Buffer.from(raw).toString("hex")}`);
@@ -68,52 +69,101 @@ describe("a permit's hash", () => {
   });
 });
 
-describe("a transaction's input", () => {
-  const settle = (payment: Payment): string =>
-    encodeFunctionData({
-      abi: devExactProxy.abi,
-      functionName: "settle",
-      args: [
-        {
-          permitted: { token: payment.asset as `0x${string}`, amount: BigInt(payment.amount) },
-          nonce: BigInt(payment.nonce),
-          deadline: BigInt(payment.validBefore),
-        },
-        payment.payer as `0x${string}`,
-        { to: payment.payTo as `0x${string}`, validAfter: 0n },
-        "0x1234",
-      ],
-    });
+describe("a call", () => {
+  const account = privateKeyToAccount(`0x${"42".repeat(32)}`);
+  const payer = account.address.toLowerCase();
+  const settling = async (payment: Payment, requested?: bigint): Promise<{ to: string; input: string }> =>
+    settleCall(payment, account, requested);
+  const settled = (call: { to: string; input: string }, payment: Payment): bigint | null =>
+    settledByCall(call, { chainId: chainIdOf(payment.network), payer: payment.payer, permit: permitOf(payment) });
+  const own = payments.map((payment): Payment => ({ ...payment, payer }));
 
-  it("settles the permit it was made for, also inside another call, and no other", () => {
-    fc.assert(
-      fc.property(payments, payments, (payment, other) => {
-        const input = settle(payment);
-        expect(settlesPermit(input, permitOf(payment))).toBe(true);
-        expect(settlesPermit(`0xdeadbeef${"00".repeat(32)}${input.slice(2)}`, permitOf(payment))).toBe(true);
-        expect(settlesPermit(input, permitOf({ ...payment, nonce: other.nonce }))).toBe(payment.nonce === other.nonce);
-        expect(settlesPermit("0x", permitOf(payment))).toBe(false);
+  it("settles the permit it was made for, whatever trails it, and no other", async () => {
+    await fc.assert(
+      fc.asyncProperty(own, own, async (payment, other) => {
+        const call = await settling(payment);
+        expect(settled(call, payment)).toBe(BigInt(payment.amount));
+        const trailed = { ...call, input: `${call.input}c0ffee` };
+        expect(settled(trailed, payment)).toBe(BigInt(payment.amount));
+        expect(settlingInput(trailed.input, permitOf(payment))).toBe(call.input);
+        expect(settled(call, { ...payment, nonce: other.nonce })).toBe(
+          payment.nonce === other.nonce ? BigInt(payment.amount) : null,
+        );
+        expect(settled({ ...call, to: other.asset }, payment)).toBeNull();
       }),
     );
   });
 
-  it("with any digit of the four words changed settles nothing", () => {
-    const [payment] = fc.sample(payments, { numRuns: 1, seed: 402 }) as [Payment];
-    const input = settle(payment);
-    const from = 2 + 8;
-    for (let at = from; at < from + 4 * 64; at += 1) {
-      const digit = input[at] === "0" ? "1" : "0";
-      expect(settlesPermit(`${input.slice(0, at)}${digit}${input.slice(at + 1)}`, permitOf(payment))).toBe(false);
-    }
+  it("that only quotes a permit settles nothing: behind another payment's arguments, inside another call, or unsigned", async () => {
+    await fc.assert(
+      fc.asyncProperty(own, own, async (payment, other) => {
+        fc.pre(payment.nonce !== other.nonce);
+        const [call, foreign] = [await settling(payment), await settling(other)];
+        expect(settled({ ...foreign, input: foreign.input + call.input.slice(2) }, payment)).toBeNull();
+        expect(settled({ ...call, input: `0xdeadbeef${"00".repeat(32)}${call.input.slice(2)}` }, payment)).toBeNull();
+        const unsigned = call.input.slice(0, call.input.length - 192) + foreign.input.slice(-192);
+        expect(settled({ ...call, input: unsigned }, payment)).toBeNull();
+        for (const input of ["0x", "", call.input.slice(0, 10), call.input.slice(0, -2)])
+          expect(settled({ ...call, input }, payment)).toBeNull();
+      }),
+    );
+  });
+
+  it("settles what it asks for of an upto permit, and never more than was signed", async () => {
+    const most = fc.bigInt({ min: 1n, max: 2n ** 255n });
+    await fc.assert(
+      fc.asyncProperty(own, most, most, async (any, cap, requested) => {
+        const { payTo: facilitator } = any;
+        const payment: Payment = { ...any, scheme: "upto", method: "permit2", amount: String(cap), facilitator };
+        expect(settled(await settling(payment, requested), payment)).toBe(requested <= cap ? requested : null);
+      }),
+    );
+  });
+
+  it.each(["exact", "upto"])("with any digit changed settles no %s permit for the same amount", async (scheme) => {
+    const payment = fc.sample(own, { numRuns: 50, seed: 402 }).find((one) => one.scheme === scheme);
+    if (payment === undefined) throw new Error("both are among fifty");
+    const call = await settling(payment);
+    expect(settled(call, payment)).toBe(BigInt(payment.amount));
+    const changed = (text: string, at: number): string =>
+      `${text.slice(0, at)}${text[at] === "0" ? "1" : "0"}${text.slice(at + 1)}`;
+    for (let at = 2; at < call.input.length; at += 1)
+      expect(settled({ ...call, input: changed(call.input, at) }, payment)).not.toBe(BigInt(payment.amount));
+    for (let at = 2; at < call.to.length; at += 1)
+      expect(settled({ ...call, to: changed(call.to, at) }, payment)).toBeNull();
+  });
+
+  it("moved what the token's log says, where that is what was settled", async () => {
+    const log = (from: string, to: string, value: bigint) => ({
+      address: `0x${"aa".repeat(20)}`,
+      topics: [TRANSFER_TOPIC, `0x${"0".repeat(24)}${from.slice(2)}`, `0x${"0".repeat(24)}${to.slice(2)}`],
+      data: `0x${value.toString(16).padStart(64, "0")}`,
+    });
+    const upto: Payment = {
+      scheme: "upto",
+      method: "permit2",
+      network: "eip155:1",
+      asset: `0x${"aa".repeat(20)}`,
+      amount: "1000",
+      payer,
+      payTo: `0x${"cc".repeat(20)}`,
+      nonce: `0x${"11".repeat(32)}`,
+      validAfter: 0,
+      validBefore: 100,
+      facilitator: `0x${"dd".repeat(20)}`,
+      authorizationHash: "0x",
+    };
+    const call = await settling(upto, 30n);
+    expect(movedBy({ ...call, logs: [log(payer, upto.payTo, 30n)] }, upto)).toBe(30n);
+    for (const logs of [[], [log(payer, upto.payTo, 31n)], [log(upto.payTo, payer, 30n)], [log(payer, payer, 30n)]])
+      expect(movedBy({ ...call, logs }, upto)).toBeNull();
+    expect(movedBy({ ...(await settling(upto, 0n)), logs: [log(payer, upto.payTo, 0n)] }, upto)).toBeNull();
+    expect(movedBy({ ...(await settling(upto, 1001n)), logs: [log(payer, upto.payTo, 1001n)] }, upto)).toBeNull();
+    expect(movedBy({ logs: [log(payer, upto.payTo, 30n)] }, upto)).toBeNull();
   });
 });
 
 describe("what moved", () => {
-  const log = (from: string, to: string, value: bigint) => ({
-    address: `0x${"aa".repeat(20)}`,
-    topics: [TRANSFER_TOPIC, `0x${"0".repeat(24)}${from.slice(2)}`, `0x${"0".repeat(24)}${to.slice(2)}`],
-    data: `0x${value.toString(16).padStart(64, "0")}`,
-  });
   const base: Authorization = {
     method: "permit2",
     network: "eip155:1",
@@ -125,18 +175,6 @@ describe("what moved", () => {
     validAfter: 0,
     validBefore: 100,
   };
-
-  it("is the whole amount of an exact payment, and anything up to it of an upto one, never nothing and never more", () => {
-    fc.assert(
-      fc.property(fc.bigInt({ min: 0n, max: 2000n }), (value) => {
-        const logs = [log(base.payer, base.payTo, value)];
-        expect(movedBy(logs, base)).toBe(value === 1000n ? value : null);
-        const upto = movedBy(logs, { ...base, facilitator: base.payTo });
-        expect(upto).toBe(value > 0n && value <= 1000n ? value : null);
-        expect(movedBy([log(base.payTo, base.payer, value)], base)).toBeNull();
-      }),
-    );
-  });
 
   it("may move in the deadline's own second by Permit2, and only before it by EIP-3009", () => {
     expect(lastSecondOf(base)).toBe(100);

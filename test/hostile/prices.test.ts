@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Config } from "../../src/config/schema.ts";
 import { devUsd } from "../../src/devnet/contracts/dev-usd.artifact.ts";
 import { USDC_SPEC } from "../../src/devnet/token.ts";
 import {
@@ -24,6 +25,14 @@ afterAll(() => world.stop());
 
 const STRANGER = `0x${"5e".repeat(20)}`;
 const PERMIT2 = "0x000000000022D473030F116dDEE9F6B43aC78BA3";
+
+const allowanceOf = (owner: string, spender: string): Promise<bigint> =>
+  world.market.devnet.bank.client.readContract({
+    address: world.market.devnet.token,
+    abi: devUsd.abi,
+    functionName: "allowance",
+    args: [owner as `0x${string}`, spender as `0x${string}`],
+  });
 
 describe("T3: an offer that changes between what was shown and what is paid", () => {
   /** Shows the honest offer once, and another one to whoever pays it. */
@@ -172,15 +181,37 @@ describe("T11: a wish for a wide approval", () => {
     await attack.buy();
     expect(Object.keys(attack.payments()[0] ?? {}).toSorted()).toEqual(["accepted", "payload", "x402Version"]);
     for (const spender of [PERMIT2, attack.payments()[0]?.payload.authorization.to ?? STRANGER]) {
-      const allowance = await world.market.devnet.bank.client.readContract({
-        address: world.market.devnet.token,
-        abi: devUsd.abi,
-        functionName: "allowance",
-        args: [attack.payer, spender as `0x${string}`],
-      });
-      expect(allowance).toBe(0n);
+      expect(await allowanceOf(attack.payer, spender)).toBe(0n);
     }
   });
+
+  const viaPermit2 = (config: Config): void => config.payment.assets.forEach((asset) => (asset.methods = ["permit2"]));
+
+  test("by a seller paid through Permit2 that offers to sponsor it is not answered: the owner is told what to allow", async () => {
+    const sponsoring = { info: { description: "free gas", version: "1" }, schema: {} };
+    const attack = await world.attack(
+      (request, honest) =>
+        isPurchase(request)
+          ? quoteWith(honest, (required) => {
+              Object.assign(required.accepts[0] ?? {}, { extra: { ...USDC_SPEC, assetTransferMethod: "permit2" } });
+              required["extensions"] = { erc20ApprovalGasSponsoring: sponsoring, eip2612GasSponsoring: sponsoring };
+            })
+          : honest(),
+      viaPermit2,
+    );
+    expect(await refusal(attack)).toEqual(untouched("allowance_too_low"));
+    expect(await allowanceOf(attack.payer, PERMIT2)).toBe(0n);
+  });
+
+  test.each(["spender", "permit2Address", "settlementProxy"])(
+    "by naming a spender (%s) of its own is refused",
+    async (name) => {
+      const extra = { ...USDC_SPEC, assetTransferMethod: "permit2", [name]: STRANGER };
+      expect(await refusal(await world.attack(offering({ extra }), viaPermit2))).toEqual(
+        untouched("spender_not_allowed"),
+      );
+    },
+  );
 });
 
 describe("T23: a scheme whose price is known only afterwards", () => {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { formatUnits, usdToBaseUnits } from "../../src/payment/amounts.ts";
+import { formatUnits, parseUnits, usdToBaseUnits } from "../../src/payment/amounts.ts";
 
 describe("dollars as base units", () => {
   it("are exact for every amount of whole millionths", () => {
@@ -39,5 +39,15 @@ describe("base units for people", () => {
         expect(fraction.endsWith("0")).toBe(false);
       }),
     );
+  });
+
+  it("are what a person wrote, exactly, and nothing where it has too many places or is no number", () => {
+    fc.assert(
+      fc.property(fc.bigInt(0n, 10n ** 40n), fc.integer({ min: 0, max: 36 }), (units, decimals) => {
+        expect(parseUnits(formatUnits(units, decimals), decimals)).toBe(units);
+      }),
+    );
+    for (const text of ["", ".5", "5.", "1e3", "-1", "0x10", "1,5", "max", "MAX", "0.0000001"])
+      expect(parseUnits(text, 6)).toBeNull();
   });
 });

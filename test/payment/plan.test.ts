@@ -2,7 +2,9 @@ import fc from "fast-check";
 import { decodePaymentSignatureHeader } from "@x402/core/http";
 import { describe, expect, it } from "vitest";
 import { deriveNonce, paymentHeader, planPayment } from "../../src/payment/plan.ts";
-import { accept, PAYER, policyWith, requirement, SECRET } from "./fixtures.ts";
+import { EXACT_PROXY, UPTO_PROXY } from "../../src/evidence/permit2.ts";
+import { chooseOffer, readOffers } from "../../src/payment/offers.ts";
+import { accept, PAYEE, PAYER, policyWith, requirement, SECRET, usdc } from "./fixtures.ts";
 
 describe("planning a payment", () => {
   it("T9: no authorization outlives the offer or the policy, and none is wider than the offer", () => {
@@ -26,6 +28,46 @@ describe("planning a payment", () => {
             amount: offer.amount,
             payTo: offer.payTo,
             asset: offer.asset,
+          });
+        },
+      ),
+    );
+  });
+
+  it.each(["permit2", "upto"] as const)("T9: nor does a permit (%s), of any amount of 18 decimals", (method) => {
+    const most = String(10n ** 30n);
+    const asset = { ...usdc, decimals: 18, methods: [method], perCall: most, perHour: most, perDay: most, total: most };
+    const policy = policyWith([asset], { maxAuthorizationSeconds: 300 });
+    const facilitatorAddress = `0x${"fa".repeat(20)}`;
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 10, max: 1_000_000_000 }),
+        fc.bigInt({ min: 1n, max: 10n ** 30n }),
+        (maxTimeoutSeconds, amount) => {
+          const scheme = method === "upto" ? "upto" : "exact";
+          const extra = { assetTransferMethod: "permit2", facilitatorAddress };
+          const read = readOffers({
+            x402Version: 2,
+            accepts: [requirement({ scheme, amount: String(amount), maxTimeoutSeconds, extra })],
+          });
+          if (!read.ok) throw new Error("it is an offer");
+          const payTo = [PAYEE.toLowerCase()];
+          const chosen = chooseOffer({ policy, payTo, facilitators: [facilitatorAddress], required: read.required });
+          if (!chosen.ok) throw new Error("it is allowed");
+          const { offer, accepted } = chosen.accepted;
+          const nonce = deriveNonce(SECRET, "call", 1);
+          const payment = planPayment({ offer, payer: PAYER, nonce, now: new Date(1.7e12), policy });
+          const header = paymentHeader({ payment, accepted, signature: "0x" });
+          // What a stock facilitator reads of it.
+          expect(decodePaymentSignatureHeader(header).payload).toMatchObject({
+            permit2Authorization: {
+              from: PAYER,
+              permitted: { token: offer.asset, amount: String(amount) },
+              spender: method === "upto" ? UPTO_PROXY : EXACT_PROXY,
+              nonce: String(BigInt(nonce)),
+              deadline: String(1_700_000_000 + Math.min(maxTimeoutSeconds, 300)),
+              witness: { to: offer.payTo, validAfter: "0" },
+            },
           });
         },
       ),

@@ -1,14 +1,15 @@
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { inspect } from "node:util";
-import { hashTypedData, recoverAddress } from "viem";
+import { decodeFunctionData, erc20Abi, getAddress, hashTypedData, parseTransaction, recoverAddress } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { describe, expect, it } from "vitest";
 import { fromHex0x, toHex0x } from "../../src/evidence/bytes.ts";
 import { Proof402Error } from "../../src/errors.ts";
+import { PERMIT2 } from "../../src/evidence/permit2.ts";
 import { deriveNonce, planPayment } from "../../src/payment/plan.ts";
 import { loadWallet } from "../../src/payment/load-wallet.ts";
-import { walletFromAccount, walletFromPrivateKey } from "../../src/payment/wallet.ts";
+import { walletFromAccount, walletFromPrivateKey, type Wallet } from "../../src/payment/wallet.ts";
 import { accept, policyWith, SECRET, temporaryDirectory, usdc } from "./fixtures.ts";
 
 const KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
@@ -114,6 +115,30 @@ describe("signing", () => {
     const wallet = walletFromAccount({ ...account, signTypedData: other.signTypedData });
     const error = await errorOf(() => wallet.signAuthorization(planFor(wallet.address), offer));
     expect(error.code).toBe("signature_invalid");
+  });
+});
+
+describe("an approval", () => {
+  const fees = { chainId: 31337, nonce: 0, gas: 60_000n, maxFeePerGas: 2n, maxPriorityFeePerGas: 1n };
+  const approve = (wallet: Wallet, amount: bigint) =>
+    wallet.signOwnerCall({ kind: "approve", asset: usdc.asset, amount }, null, fees);
+
+  it("is of Permit2 and of the amount given, by a key or an account alike", async () => {
+    const key = generatePrivateKey();
+    const signed = await approve(walletFromPrivateKey(key), 5n);
+    expect(await approve(walletFromAccount(privateKeyToAccount(key)), 5n)).toBe(signed);
+    const { to, data, value } = parseTransaction(signed);
+    expect([to?.toLowerCase(), value ?? 0n]).toEqual([usdc.asset, 0n]);
+    expect(decodeFunctionData({ abi: erc20Abi, data: data ?? "0x" })).toEqual({
+      functionName: "approve",
+      args: [getAddress(PERMIT2), 5n],
+    });
+  });
+
+  it.each([2n ** 256n - 1n, 2n ** 255n, 2n ** 160n - 1n])("without a limit (%s) is never signed", async (amount) => {
+    const key = generatePrivateKey();
+    for (const wallet of [walletFromPrivateKey(key), walletFromAccount(privateKeyToAccount(key))])
+      await expect(approve(wallet, amount)).rejects.toMatchObject({ code: "approval_too_wide" });
   });
 });
 

@@ -1,15 +1,13 @@
+import { privateKeyToAccount } from "viem/accounts";
 import type { ManifestEntry } from "../../src/evidence/attestation.ts";
-import {
-  addressWord,
-  authorizationHash,
-  AUTHORIZATION_USED_TOPIC,
-  TRANSFER_TOPIC,
-} from "../../src/evidence/eip3009.ts";
+import { addressWord, AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC } from "../../src/evidence/eip3009.ts";
+import { signingHash } from "../../src/evidence/authorization.ts";
 import { fromHex, keccak256, sha256, toBase64, toHex, toHex0x, uint256, utf8 } from "../../src/evidence/bytes.ts";
 import { canonicalJson, canonicalSha256 } from "../../src/evidence/canonical.ts";
 import { requestNonceOf } from "../../src/evidence/payment-binding.ts";
 import { teeMessageHash } from "../../src/evidence/tee-signature.ts";
 import { createSimulatedEnclave, createSimulatedRoot } from "../../src/node/index.ts";
+import { settleCall } from "./settle-call.ts";
 import { createReceipt } from "../../src/receipts/receipt.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
 import { appraisalPolicySchema, type AppraisalPolicy } from "../../src/verify/policy.ts";
@@ -19,7 +17,9 @@ export type Fixture = { receipt: Receipt; policy: AppraisalPolicy; evaluateAt: D
 
 const MODEL = "eth-risk";
 const MODEL_DIGEST = "5a".repeat(32);
-const [PAYER, PAYEE, TOKEN] = [`0x${"a1".repeat(20)}`, `0x${"b2".repeat(20)}`, `0x${"c3".repeat(20)}`] as const;
+const account = privateKeyToAccount(`0x${"a1".repeat(32)}`);
+const PAYER = account.address.toLowerCase();
+const [PAYEE, TOKEN, FACILITATOR] = [`0x${"b2".repeat(20)}`, `0x${"c3".repeat(20)}`, `0x${"fa".repeat(20)}`] as const;
 const NETWORK = "eip155:31337";
 
 const exchange = (text: string) => {
@@ -29,6 +29,8 @@ const exchange = (text: string) => {
 
 /** What a seller with a genuine key may do wrong. What is left out is as it should be. */
 export type FixtureChanges = {
+  /** Paid by Permit2 in place of EIP-3009; upto settles 7000 of the 10000 base units signed. */
+  method?: "permit2" | "upto";
   /** The request's text. */
   request?: (nonce: string) => string;
   /** The answer's text. */
@@ -69,20 +71,22 @@ export async function makeFixture(changes: FixtureChanges = {}): Promise<Fixture
       timestamp,
     }),
   );
+  const { method } = changes;
   const bareOffer = {
-    scheme: "exact",
+    scheme: method === "upto" ? "upto" : "exact",
     network: NETWORK,
     asset: TOKEN,
     decimals: 6,
     amount: "10000",
     payTo: PAYEE,
     maxTimeoutSeconds: 120,
-    extra: { name: "USD Coin", version: "2" },
+    extra: {
+      name: "USD Coin",
+      version: "2",
+      ...(method === undefined ? {} : { assetTransferMethod: "permit2", facilitatorAddress: FACILITATOR }),
+    },
   };
-  const validBefore = seconds + 120;
-  const payment = {
-    scheme: "exact" as const,
-    method: "eip3009" as const,
+  const terms = {
     network: NETWORK,
     asset: TOKEN,
     amount: "10000",
@@ -90,11 +94,17 @@ export async function makeFixture(changes: FixtureChanges = {}): Promise<Fixture
     payTo: PAYEE,
     nonce: authorizationNonce,
     validAfter: 0,
-    validBefore,
-    authorizationHash: authorizationHash(
-      { name: "USD Coin", version: "2", chainId: 31_337, verifyingContract: TOKEN },
-      { from: PAYER, to: PAYEE, value: "10000", validAfter: 0, validBefore, nonce: authorizationNonce },
-    ),
+    validBefore: seconds + 120,
+  };
+  const authorized = {
+    eip3009: { scheme: "exact", method: "eip3009", ...terms },
+    permit2: { scheme: "exact", method: "permit2", ...terms },
+    upto: { scheme: "upto", method: "permit2", ...terms, facilitator: FACILITATOR },
+  } as const;
+  const authorization = authorized[method ?? "eip3009"];
+  const payment = {
+    ...authorization,
+    authorizationHash: signingHash(authorization, { name: "USD Coin", version: "2" }),
   };
   const receipt = createReceipt({
     seller: { id: "fixture", provider: "oip", origin: "https://seller.example", keyId: enclave.keyId },
@@ -138,9 +148,16 @@ export async function makeFixture(changes: FixtureChanges = {}): Promise<Fixture
     blockHash: `0x${"e5".repeat(32)}`,
     blockTime: seconds + 1,
     logs: [
-      log([AUTHORIZATION_USED_TOPIC, toHex0x(addressWord(PAYER)), authorizationNonce], "0x", 0),
-      log([TRANSFER_TOPIC, toHex0x(addressWord(PAYER)), toHex0x(addressWord(PAYEE))], toHex0x(uint256(10_000)), 1),
+      ...(method === undefined
+        ? [log([AUTHORIZATION_USED_TOPIC, toHex0x(addressWord(PAYER)), authorizationNonce], "0x", 0)]
+        : []),
+      log(
+        [TRANSFER_TOPIC, toHex0x(addressWord(PAYER)), toHex0x(addressWord(PAYEE))],
+        toHex0x(uint256(method === "upto" ? 7000 : 10_000)),
+        1,
+      ),
     ],
+    ...(payment.method === "permit2" ? await settleCall(payment, account, 7000n) : {}),
   };
   return {
     receipt: { ...receipt, later: [{ at: new Date(now.getTime() + 2000).toISOString(), evidence: settlement }] },

@@ -1,0 +1,78 @@
+import { join } from "node:path";
+import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openBuyer } from "../../src/buyer/open.ts";
+import { configSchema } from "../../src/config/schema.ts";
+import { approvePermit2, readHoldings } from "../../src/payment/allowance.ts";
+import { openChain } from "../../src/payment/chain.ts";
+import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
+import { newestAppraisal } from "../../src/receipts/newest.ts";
+import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { FAULTS } from "./orders.ts";
+import { buildWorker, removeWorker, runBuyers } from "./processes.ts";
+
+const PRICE = 10_000n;
+const FUNDS = 10_000_000n;
+
+let market: Market;
+beforeAll(async () => {
+  [market] = await Promise.all([openMarket(), buildWorker()]);
+});
+afterAll(async () => {
+  await market.stop();
+  removeWorker();
+});
+
+describe("T19: a buyer that pays through Permit2, killed with kill -9", () => {
+  test.concurrent.each(["permit2", "upto"] as const)(
+    "%s: at every step nothing is lost, counted twice or paid twice",
+    async (method) => {
+      const { bank } = market.devnet;
+      const privateKey = generatePrivateKey();
+      const payer = privateKeyToAccount(privateKey).address;
+      await bank.fund(payer);
+      await bank.token.mint(payer, FUNDS);
+      const input = { ...structuredClone(market.devnet.config), database: join(market.directory, `${method}.db`) };
+      for (const asset of input.payment.assets) asset.methods = [method];
+      const config = configSchema.parse(input);
+      const [network, asset] = [config.networks[0], config.payment.assets[0]];
+      if (network === undefined || asset === undefined) throw new Error("the devnet has a network and an asset");
+      const wallet = walletFromPrivateKey(privateKey);
+      await approvePermit2({ chain: openChain(network), wallet, asset, amount: FUNDS });
+
+      const keys = FAULTS.map((fault) => `${method}-${fault}`.replaceAll(" ", "-"));
+      let killed = 0;
+      for (const [run, die] of FAULTS.entries()) {
+        // Each process first makes the call again in which the one before it died.
+        const orders = { config: input, privateKey, keys: keys.slice(Math.max(0, run - 1), run + 1), die };
+        const [outcome] = await runBuyers([orders]);
+        if (outcome?.killed === true) killed += 1;
+      }
+      expect(killed).toBe(FAULTS.length);
+
+      const buyer = await openBuyer({ config, wallet });
+      for (const idempotencyKey of keys) {
+        const call = { model: "eth-risk", seller: "attested", input: ETH_FEATURES, idempotencyKey };
+        const result = await buyer.buy(call);
+        if ("needInput" in result) throw new Error("nobody should have been asked");
+        // The last process died with the settlement's job in its hands, whose lease has to run out first.
+        const receipt = await buyer.getReceipt(result.receipt.id, { waitSeconds: 60 });
+        expect(newestAppraisal(receipt).verdict).toBe("verified");
+      }
+      // One row of input each, so that upto settles an eighth of what was signed.
+      const paid = BigInt(keys.length) * PRICE;
+      expect(FUNDS - (await market.devnet.balanceOf(payer))).toBe(paid);
+      expect(await readHoldings(openChain(network), asset.asset, payer)).toEqual({
+        balance: FUNDS - paid,
+        allowance: FUNDS - paid,
+      });
+      expect(await buyer.reconcile()).toMatchObject({ pending: 0, unreachable: [] });
+      const { assets, recent } = await buyer.spending();
+      expect(assets[0]).toMatchObject({ spent: String(paid), reserved: "0" });
+      expect(new Set(recent.map(({ state }) => state))).toEqual(new Set(["settled"]));
+      expect(await buyer.audit()).toMatchObject({ ok: true });
+      await buyer.close();
+    },
+    120_000,
+  );
+});
