@@ -4,7 +4,7 @@ import type { Catalog } from "../market/catalog.ts";
 import type { Provider, Seller } from "../market/types.ts";
 import type { Chain } from "../payment/chain.ts";
 import type { Wallet } from "../payment/wallet.ts";
-import type { Assurance, Evidence, Receipt } from "../receipts/schema.ts";
+import type { Assurance, Evidence, Receipt, Verdict } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
 import type { AppraisalPolicy } from "../verify/policy.ts";
 import type { VerifySession } from "../verify/session.ts";
@@ -65,6 +65,14 @@ export function createReceiptEvents(): ReceiptEvents {
     },
   };
 }
+
+/** A listener that is told of a receipt only where its newest verdict is not the one before. */
+export const verdictChanges =
+  (tell: (change: { receipt: Receipt; verdict: Verdict }) => void) =>
+  (receipt: Receipt): void => {
+    const [before, newest] = [receipt.appraisals.at(-2), receipt.appraisals.at(-1)];
+    if (newest !== undefined && newest.verdict !== before?.verdict) tell({ receipt, verdict: newest.verdict });
+  };
 
 /** The appraisal policy of this configuration for one wanted assurance. */
 export const appraisalPolicyOf = (config: Config, assurance: Assurance): AppraisalPolicy => ({

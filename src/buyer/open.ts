@@ -7,14 +7,17 @@ import { openChain } from "../payment/chain.ts";
 import { journalSecret } from "../payment/journal.ts";
 import { reconcile } from "../payment/reconcile.ts";
 import type { Wallet } from "../payment/wallet.ts";
+import { Proof402Error } from "../errors.ts";
+import type { Receipt, Verdict } from "../receipts/schema.ts";
 import { auditLog } from "../receipts/log.ts";
 import { appendAppraisal, importReceipt, listReceipts, readReceipt } from "../receipts/store.ts";
 import { openDatabase } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import { createVerifySession } from "../verify/session.ts";
 import { answerOf, inputOf } from "./answer.ts";
-import { createReceiptEvents, type BuyerContext } from "./context.ts";
+import { createReceiptEvents, verdictChanges, type BuyerContext } from "./context.ts";
 import { JOB_HANDLERS } from "./jobs/handlers.ts";
+import { releaseHold, viewSellers } from "./holds.ts";
 import { judgeReceipt } from "./judge.ts";
 import { newestAppraisal, wantedAssurance } from "../receipts/newest.ts";
 import { viewModels } from "./listing.ts";
@@ -39,6 +42,8 @@ export async function openBuyer(options: {
   config: Config;
   wallet: Wallet | null;
   clock?: () => Date;
+  /** Told of every stored verdict that differs from the one before it, the first included. What it throws is dropped. */
+  onVerdict?: (change: { receipt: Receipt; verdict: Verdict }) => void;
 }): Promise<Buyer> {
   const { config, wallet } = options;
   const clock = options.clock ?? ((): Date => new Date());
@@ -69,6 +74,8 @@ export async function openBuyer(options: {
     queue: createQueue(db),
     wakeSecondClock: () => secondClock.wake(),
   };
+  const { onVerdict } = options;
+  if (onVerdict !== undefined) ctx.events.on(verdictChanges(onVerdict));
   const secondClock = startSecondClock(ctx);
   /** Calls under way in this process: a second call with the same key joins the first. */
   const underWay = new Map<string, Promise<BuyResult | NeedInput>>();
@@ -143,6 +150,15 @@ export async function openBuyer(options: {
         .onConflict((conflict) => conflict.doNothing())
         .executeTakeFirst();
       return claimed.numInsertedOrUpdatedRows === 1n;
+    },
+
+    sellers: () => viewSellers(db, config.sellers),
+
+    async releaseSeller(id) {
+      if (await releaseHold(db, id, clock().getTime())) return;
+      throw new Proof402Error("seller_not_on_hold", `No seller "${id.slice(0, 64)}" is on hold.`, {
+        next: "Look at sellers() for those that are.",
+      });
     },
 
     onReceipt: (listener) => ctx.events.on(listener),

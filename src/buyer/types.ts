@@ -94,6 +94,14 @@ export type Spending = {
   }[];
 };
 
+/** A configured seller. `hold` says why nothing is bought from it now, and by which receipt. */
+export type SellerView = {
+  id: string;
+  origin: string;
+  assurance: Assurance;
+  hold: { reason: string; receiptId: string; since: string } | null;
+};
+
 /** The library's one object: buys, keeps receipts, verifies. Safe to share between surfaces of one process. */
 export interface Buyer {
   /** `unreachable` names sellers that did not answer. */
@@ -121,6 +129,10 @@ export interface Buyer {
   importReceipt(receipt: Receipt): Promise<Receipt>;
   /** True exactly once per receipt and purpose, durably and across processes: lets one receipt justify one action. */
   claimReceipt(id: string, purpose: string): Promise<boolean>;
+  /** Every configured seller, those on hold with the reason. */
+  sellers(): Promise<SellerView[]>;
+  /** Lets a seller on hold be bought from again, for the owner alone to decide. Throws Proof402Error `seller_not_on_hold`. */
+  releaseSeller(id: string): Promise<void>;
   /** Told after every stored change of a receipt. Returns the unsubscribe function. */
   onReceipt(listener: (receipt: Receipt) => void): () => void;
   close(): Promise<void>;

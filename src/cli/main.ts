@@ -122,6 +122,16 @@ function buildProgram(): Command {
     .option("--reconcile", "first look up every open authorization on chain")
     .action(lazily(async () => (await import("./market.ts")).showSpending));
 
+  const sellers = program.command("sellers").description("configured sellers, and which are on hold");
+  sellers
+    .command("list", { isDefault: true })
+    .description("each with its state and the reason")
+    .action(lazily(async () => (await import("./sellers.ts")).listSellers));
+  sellers
+    .command("release <id>")
+    .description("let a seller on hold be bought from again")
+    .action(lazily(async () => (await import("./sellers.ts")).releaseSeller));
+
   const wallet = program.command("wallet").description("the wallet's address, holdings and allowances");
   wallet
     .command("show", { isDefault: true })

@@ -54,6 +54,7 @@ const migrations: readonly (readonly string[])[] = [
     `create index jobs_open on jobs (run_at) where state <> 'done'`,
     `create index jobs_subject on jobs (subject)`,
   ],
+  [`alter table seller_holds add column released_at integer`],
 ];
 
 /**

@@ -140,7 +140,14 @@ export type AttestationsTable = {
   fetched_at: number;
 };
 
-export type SellerHoldsTable = { seller_id: string; receipt_id: string; reason: string; at: number };
+export type SellerHoldsTable = {
+  seller_id: string;
+  receipt_id: string;
+  reason: string;
+  at: number;
+  /** When the owner let the seller be bought from again, unix ms; null while it is on hold. */
+  released_at: number | null;
+};
 
 /** Receipts used up as the reason for one action. */
 export type ReceiptClaimsTable = { receipt_id: string; purpose: string; at: number };

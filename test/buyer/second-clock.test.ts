@@ -1,11 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { openBuyer } from "../../src/buyer/open.ts";
 import { createQueue, LEASE_MS, type NewJob } from "../../src/buyer/queue.ts";
 import type { BuyResult } from "../../src/buyer/types.ts";
+import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
 import { openDatabase } from "../../src/storage/database.ts";
 import { immediate } from "../../src/storage/migrations.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { settlementsOf } from "../support/later.ts";
 
 let market: Market;
 beforeAll(async () => {
@@ -83,6 +86,48 @@ describe("what comes after the answer", () => {
     expect(newestAppraisal(final).verdict).toBe("failed");
     const { models } = await buyer.listModels();
     expect(models.find(({ seller }) => seller.id === "attested")?.seller.state).toBe("on_hold");
+  });
+});
+
+describe("whoever wants to know", () => {
+  test("is told of each verdict that changes, once, and can break nothing", async () => {
+    const heard: string[] = [];
+    const buyer = await openBuyer({
+      config: market.config(),
+      wallet: walletFromPrivateKey(market.devnet.privateKey),
+      onVerdict({ receipt, verdict }) {
+        heard.push(`${receipt.id} ${verdict}`);
+        throw new Error("a listener of its own");
+      },
+    });
+    const { receipt } = await buy(buyer);
+    await until(buyer, receipt.id, ({ later }) => later.length === 2);
+    expect(heard).toEqual([`${receipt.id} pending`, `${receipt.id} verified`]);
+    await buyer.close();
+  });
+});
+
+describe("a seller that its owner released", () => {
+  test("stays free whatever still comes to the old answer, and is held again by the next that fails", async () => {
+    const buyer = await market.buyer();
+    const cheat = () =>
+      buyer.buy({
+        model: "eth-risk",
+        seller: "cheap",
+        input: ETH_FEATURES,
+        idempotencyKey: crypto.randomUUID(),
+      });
+    const held = async () => (await buyer.sellers()).find(({ id }) => id === "cheap")?.hold ?? null;
+    const result = await cheat();
+    if ("needInput" in result) throw new Error("nobody should have been asked");
+    expect((await held())?.receiptId).toBe(result.receipt.id);
+    await buyer.releaseSeller("cheap");
+    await until(buyer, result.receipt.id, (receipt) => settlementsOf(receipt).length === 1);
+    expect(await held()).toBeNull();
+    await cheat();
+    expect((await held())?.receiptId).not.toBe(result.receipt.id);
+    await expect(cheat()).rejects.toMatchObject({ code: "seller_on_hold" });
+    await expect(buyer.releaseSeller("attested")).rejects.toMatchObject({ code: "seller_not_on_hold" });
   });
 });
 

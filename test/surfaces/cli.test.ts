@@ -324,6 +324,23 @@ describe("wallet", () => {
   });
 });
 
+describe("sellers", () => {
+  test("are listed, held with the reason, and released by their owner alone", async () => {
+    const path = await variant("holding", (own) => (own.database = "holding.db"));
+    const on = (...args: string[]) => runCli(["--config", path, ...args]);
+    expect((await on("buy", "eth-risk", "--input", input, "--seller", "cheap")).code).toBe(1);
+    const listed = (await on("sellers")).stdout;
+    expect(listed).toMatch(
+      /^cheap http\S+ \(attested\): ON HOLD since \S+: response: output_hash_mismatch \(receipt p402_/m,
+    );
+    expect(listed).toMatch(/^attested http\S+ \(attested\): ready$/m);
+    expect((await on("sellers", "release", "cheap")).code).toBe(0);
+    expect((await on("sellers", "--json")).stdout).toContain('"hold": null');
+    const again = await on("sellers", "release", "cheap");
+    expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining("seller_not_on_hold") });
+  });
+});
+
 describe("channel", () => {
   test("is opened, listed and asked back", async () => {
     const opening = ["channel", "open", "--seller", "attested", "--asset", "USDC", "--amount", "0.25", "--yes"];
