@@ -85,6 +85,36 @@ export const settlementEvidence = z.strictObject({
   channel: z.strictObject({ balance: baseUnits, totalClaimed: baseUnits }).optional(),
 });
 
+/**
+ * A result's place in a batch whose root is on chain (reference: OpenGradient inference-facilitator, batch settlement).
+ * Nothing in it is trusted: an appraisal recomputes the leaf, and compares contract and network with its own.
+ */
+export const inclusionEvidence = z.strictObject({
+  kind: z.literal("inclusion.merkle"),
+  /** The leaf's values, in the order in which they are encoded. */
+  leaf: z.strictObject({
+    teeId: hex0x(32),
+    inputHash: hex0x(32),
+    outputHash: hex0x(32),
+    signature: hexData,
+    /** Unix seconds. */
+    timestamp: z.int().min(0).max(4_102_444_800),
+  }),
+  /** Siblings from the leaf up to the root. */
+  path: z.array(hex0x(32)).max(32),
+  root: hex0x(32),
+  /** Leaves in the batch. */
+  count: z.int().min(1).max(1_000_000),
+  network,
+  transaction: hex0x(32),
+  blockNumber: baseUnits,
+  blockHash: hex0x(32),
+  /** Unix seconds of the block. */
+  blockTime: z.int().min(0),
+  /** The event that anchors the root, raw. Its address is the relay contract's. */
+  log: evmLog,
+});
+
 const isOpaque = (value: unknown): boolean => isInteroperable(value, MAX_OPAQUE_DEPTH);
 
 const knownEvidence = z.discriminatedUnion("kind", [
@@ -92,6 +122,7 @@ const knownEvidence = z.discriminatedUnion("kind", [
   manifestEvidence,
   teeSignatureEvidence,
   settlementEvidence,
+  inclusionEvidence,
 ]);
 
 /** The kinds this version knows. */
@@ -286,6 +317,7 @@ export type Evidence = z.infer<typeof evidenceSchema>;
 export type KnownEvidence = z.infer<typeof knownEvidence>;
 export type NitroEvidence = z.infer<typeof nitroEvidence>;
 export type TeeSignatureEvidence = z.infer<typeof teeSignatureEvidence>;
+export type InclusionEvidence = z.infer<typeof inclusionEvidence>;
 export type SettlementEvidence = z.infer<typeof settlementEvidence>;
 export type Appraisal = z.infer<typeof appraisalSchema>;
 export type LayerResult = z.infer<typeof layerResultSchema>;

@@ -15,6 +15,7 @@ import { VERSION } from "../version.ts";
 import { appraiseAttestation, unjudgeable } from "./attestation.ts";
 import { allEvidence } from "./evidence.ts";
 import { judgeNamedModel, judgeRequest, judgeResponse } from "./exchange.ts";
+import { judgeInclusion } from "./inclusion.ts";
 import { notProven } from "./not-proven.ts";
 import { judgePayment, judgeSettlement } from "./payment.ts";
 import { requiredLayers, type AppraisalPolicy } from "./policy.ts";
@@ -26,7 +27,6 @@ type Layers = Record<Layer, LayerResult>;
 
 /** Kinds of evidence that this version knows of but cannot judge. */
 const COMPUTATION = /^(?:zk|replay)\./;
-const INCLUSION = /^inclusion\./;
 
 /**
  * Layers whose failure condemns a receipt even where they are not required: evidence that contradicts is not ignored.
@@ -62,19 +62,19 @@ export async function appraise(
     }),
   );
   const signature = await guarded(broken, () => judgeSignature(core, attestation.signingKey, policy, session));
+  const request = await guarded(broken, () => judgeRequest(core, signature));
+  const response = await guarded(broken, () => judgeResponse(core, signature));
   const layers: Layers = {
     ...attestation.layers,
-    request: await guarded(broken, () => judgeRequest(core, signature)),
-    response: await guarded(broken, () => judgeResponse(core, signature)),
+    request,
+    response,
     model: await guarded(broken, () => judgeNamedModel(core, attestation.layers.model, signature)),
     computation: await guarded(broken, () =>
       judgeByKind(receipt, COMPUTATION, "computation", "No proof and no re-execution of the computation."),
     ),
     payment: await guarded(broken, () => judgePayment(core, policy)),
     settlement: await guarded(broken, () => judgeSettlement(receipt, policy)),
-    inclusion: await guarded(broken, () =>
-      judgeByKind(receipt, INCLUSION, "inclusion", "The result's hashes are not anchored on chain."),
-    ),
+    inclusion: await guarded(broken, () => judgeInclusion(receipt, { request, response }, policy)),
   };
   const assurance = reached(layers);
   return {
@@ -129,7 +129,7 @@ function judgeByKind(receipt: Receipt, pattern: RegExp, what: string, absent: st
 const unknownKinds = (receipt: Receipt): string[] =>
   allEvidence(receipt)
     .map((evidence) => evidence.kind)
-    .filter((kind) => !KNOWN_KINDS.includes(kind) && !COMPUTATION.test(kind) && !INCLUSION.test(kind));
+    .filter((kind) => !KNOWN_KINDS.includes(kind) && !COMPUTATION.test(kind));
 
 const noKinds = (): string[] => [];
 const broken = (): LayerResult => fail("verifier_error", "The evidence could not be judged.");

@@ -34,6 +34,9 @@ export function notProven(
     ...(layers.settlement.status === "pass"
       ? ["Settlement is as the buyer's own node reported it; ask a node you trust for the transaction to confirm it."]
       : []),
+    ...(layers.inclusion.status === "pass"
+      ? ["Inclusion is as the buyer's own node reported it; ask a node you trust for the transaction to confirm it."]
+      : []),
     ...(unknownKinds.length === 0
       ? []
       : [`Not judged: evidence of kinds this version does not know${named(unknownKinds)}.`]),

@@ -24,6 +24,17 @@ export const referenceValuesSchema = z.strictObject({
     .default([]),
   /** Model name -> SHA-256 of the model file, hex. */
   models: z.record(wellFormed(128), sha256Hex).default({}),
+  /** Contracts whose events anchor this seller's batches. An event of any other contract or chain anchors nothing. */
+  relays: z
+    .array(
+      z.strictObject({
+        /** CAIP-2. */
+        network: z.string().regex(/^eip155:[1-9][0-9]{0,19}$/, "CAIP-2 id such as eip155:8453"),
+        contract: z.string().regex(/^0x[0-9a-f]{40}$/, "address in lower case"),
+      }),
+    )
+    .max(16)
+    .default([]),
 });
 
 /** How a receipt is appraised. Data only, so that its hash names it. */
