@@ -32,6 +32,7 @@ const CONTRACTS = [
     artifact: "dev-deposit-collector.artifact.ts",
     constant: "devDepositCollector",
   },
+  { source: "DevRelay.sol", contract: "DevRelay", artifact: "dev-relay.artifact.ts", constant: "devRelay" },
 ] as const;
 const SETTINGS = {
   optimizer: { enabled: true, runs: 200 },

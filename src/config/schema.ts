@@ -96,6 +96,12 @@ export const configSchema = fieldsSchema.superRefine((config, context) => {
     if (!config.networks.some((one) => one.network === network))
       complain(["payment", "assets", at, "network"], `networks has no entry for ${network}`);
   }
+  for (const [at, { reference }] of config.sellers.entries()) {
+    for (const [place, { network }] of reference.relays.entries()) {
+      if (!config.networks.some((one) => one.network === network))
+        complain(["sellers", at, "reference", "relays", place, "network"], `networks has no entry for ${network}`);
+    }
+  }
 });
 
 /** As written in the file. */

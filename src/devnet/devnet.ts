@@ -14,6 +14,7 @@ import {
 import { startAnvil } from "./anvil.ts";
 import { cheating } from "./dishonest.ts";
 import { createFacilitator } from "./facilitator.ts";
+import { openRelay } from "./relay.ts";
 import { serveLocally } from "./serve.ts";
 import { openBank, type Bank } from "./token.ts";
 
@@ -23,6 +24,8 @@ export type SellerName = (typeof SELLERS)[number];
 
 /** Base units (6 decimals) per inference. */
 const PRICES: Record<SellerName, string> = { attested: "10000", cheap: "4000", plain: "3000" };
+/** Small and quick, so that an anchored answer can be watched. */
+const BATCHES = { maxLeaves: 20, maxWaitMilliseconds: 250 };
 const MODELS = ["eth-risk", "payroll-check", "supply-route"] as const;
 
 /** What of a devnet can be chosen. Money in base units of its token. */
@@ -44,6 +47,8 @@ export type Devnet = {
   rpcUrl: string;
   chainId: number;
   token: Address;
+  /** The contract whose events anchor the sellers' batches. */
+  relay: Address;
   facilitatorUrl: string;
   sellers: Record<SellerName, { origin: string; payTo: Address }>;
   bank: Bank;
@@ -66,6 +71,7 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
     });
     started.push(anvil.stop);
     const [bank, root] = await Promise.all([openBank(anvil), createSimulatedRoot()]);
+    const relay = await openRelay(anvil, bank);
     const facilitatorKey = await bank.fundedKey();
     const facilitator = await serveLocally(createFacilitator(anvil, facilitatorKey).fetch, options.ports?.facilitator);
     started.push(facilitator.stop);
@@ -92,6 +98,7 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
           ],
         },
         enclave,
+        anchoring: { anchor: await relay.anchor(), ...BATCHES },
       });
       started.push(() => node.close());
       const served = await serveLocally(name === "cheap" ? cheating(node.fetch) : node.fetch, options.ports?.[name]);
@@ -116,6 +123,7 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
         rpcUrl: anvil.rpcUrl,
         chainId: anvil.chainId,
         bank,
+        relay: relay.address,
         rootSha256: root.sha256,
         sellers,
         facilitator: facilitatorAddress,
@@ -124,6 +132,7 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
       rpcUrl: anvil.rpcUrl,
       chainId: anvil.chainId,
       token: bank.token.address,
+      relay: relay.address,
       facilitatorUrl: facilitator.origin,
       sellers: Object.fromEntries(
         sellers.map((s) => [s.name, { origin: s.origin, payTo: s.payTo }]),
@@ -158,6 +167,7 @@ function configOf(market: {
   rpcUrl: string;
   chainId: number;
   bank: Bank;
+  relay: Address;
   rootSha256: string;
   sellers: OpenSeller[];
   facilitator: string;
@@ -205,6 +215,7 @@ function configOf(market: {
       reference: {
         measurements: node.measurements === null ? [] : [node.measurements],
         models: Object.fromEntries(node.models.map((model) => [model.name, model.sha256])),
+        relays: node.measurements === null ? [] : [{ network, contract: market.relay }],
       },
     })),
     verification: { simulatedRoots: [market.rootSha256] },

@@ -1,4 +1,5 @@
-import { concatBytes, fromHex0x, keccak256, toHex0x, uint256, utf8, type Bytes } from "./bytes.ts";
+import { concatBytes, fromHex0x, keccak256, toHex, toHex0x, uint256, utf8, type Bytes } from "./bytes.ts";
+import { teeMessageHash } from "./tee-signature.ts";
 
 /**
  * One result as it stands in a batch, in OpenGradient's layout (inference-facilitator, `all_networks_shared.ts`): what the
@@ -43,6 +44,19 @@ export function leafHash(leaf: InclusionLeaf): Bytes {
   );
   return keccak256(keccak256(encoded));
 }
+
+/**
+ * What a leaf's inclusion is asked for by: the hash that its seller signed, hex. It hangs on request, answer and time, so
+ * that nobody who sends the same request again takes the place of the first.
+ */
+export const inclusionIdOf = (leaf: InclusionLeaf): string =>
+  toHex(
+    teeMessageHash({
+      requestHash: fromHex0x(leaf.inputHash),
+      outputHash: fromHex0x(leaf.outputHash),
+      timestamp: leaf.timestamp,
+    }),
+  );
 
 /** keccak256 of both nodes in byte order: an inner node does not say which child is left. */
 const join = (a: Uint8Array, b: Uint8Array): Bytes =>

@@ -1,8 +1,9 @@
 import { Hono, type Context } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { canonicalJson } from "../evidence/canonical.ts";
-import { fromHex, keccak256, toBase64, toHex, utf8 } from "../evidence/bytes.ts";
+import { fromHex, keccak256, toBase64, toHex, toHex0x, utf8 } from "../evidence/bytes.ts";
 import { TEE_HEADERS, teeMessageHash } from "../evidence/tee-signature.ts";
+import type { Batches } from "./batches.ts";
 import type { Enclave } from "./enclave.ts";
 import type { LoadedModel } from "./inference.ts";
 import { chargeByRows, paymentGate, type NodePayment, type ServedModel } from "./payment-gate.ts";
@@ -20,11 +21,14 @@ export const manifestOf = (served: readonly ServedModel[]): Uint8Array =>
   );
 
 /** The node's HTTP surface: Open Inference Protocol v2, x402 v2, and where there is an enclave its attestation. */
-export function createApp(options: { served: readonly ServedModel[]; payment: NodePayment; enclave: Enclave | null }): {
-  app: Hono;
-  close: () => Promise<void>;
-} {
-  const { served, payment, enclave } = options;
+export function createApp(options: {
+  served: readonly ServedModel[];
+  payment: NodePayment;
+  enclave: Enclave | null;
+  /** Where signed answers are batched; null anchors nothing. */
+  batches: Batches | null;
+}): { app: Hono; close: () => Promise<void> } {
+  const { served, payment, enclave, batches } = options;
   const byName = new Map(served.map((entry) => [entry.model.name, entry]));
   const manifest = manifestOf(served);
   const app = new Hono();
@@ -56,6 +60,7 @@ export function createApp(options: { served: readonly ServedModel[]; payment: No
     }),
   );
   if (enclave !== null) addEnclaveRoutes(app, enclave);
+  if (batches !== null) addBatchRoutes(app, batches);
 
   // A request that could only be refused is refused before it is asked to pay.
   app.use(
@@ -74,7 +79,7 @@ export function createApp(options: { served: readonly ServedModel[]; payment: No
   app.use("/v2/models/:name/infer", rememberAnswers());
   const gate = paymentGate(served, payment);
   app.use(gate.middleware);
-  app.post("/v2/models/:name/infer", (c) => withModel(c, byName, ({ model }) => infer(c, model, enclave)));
+  app.post("/v2/models/:name/infer", (c) => withModel(c, byName, ({ model }) => infer(c, model, enclave, batches)));
   return { app, close: gate.close };
 }
 
@@ -90,29 +95,42 @@ function withModel(
   return served === undefined ? c.json({ error: unknownModel(name) }, 404) : handle(served);
 }
 
-async function infer(c: Context, model: LoadedModel, enclave: Enclave | null): Promise<Response> {
+async function infer(
+  c: Context,
+  model: LoadedModel,
+  enclave: Enclave | null,
+  batches: Batches | null,
+): Promise<Response> {
   const body = new Uint8Array(await c.req.arrayBuffer());
   const request = readInferRequest(model, body);
   if ("error" in request) return c.json({ error: request.error }, request.status);
   const text = JSON.stringify(inferResponse(model, request, await model.run(request.inputs)));
   chargeByRows(c, rowsOf(request));
-  const headers = enclave === null ? {} : await signatureHeaders(enclave, body, utf8(text));
+  const headers = enclave === null ? {} : await signatureHeaders(enclave, body, utf8(text), batches);
   return c.body(text, 200, { "content-type": "application/json", ...headers });
 }
 
 /** The size of the first input's first dimension: what a model is asked to answer. */
 const rowsOf = ({ inputs }: InferRequest): number => inputs[0]?.shape[0] ?? 1;
 
-/** Signs the exact bytes that came in and go out. */
+/** Signs the exact bytes that came in and go out, and puts the signed hashes among those to be anchored. */
 async function signatureHeaders(
   enclave: Enclave,
   requestBody: Uint8Array,
   responseBody: Uint8Array,
+  batches: Batches | null,
 ): Promise<Record<string, string>> {
   const requestHash = keccak256(requestBody);
   const outputHash = keccak256(responseBody);
   const timestamp = Math.floor(Date.now() / 1000);
   const signature = await enclave.sign(teeMessageHash({ requestHash, outputHash, timestamp }));
+  batches?.add({
+    teeId: enclave.keyId,
+    inputHash: toHex0x(requestHash),
+    outputHash: toHex0x(outputHash),
+    signature: toHex0x(signature),
+    timestamp,
+  });
   return {
     [TEE_HEADERS.signature]: toBase64(signature),
     [TEE_HEADERS.teeId]: enclave.keyId,
@@ -137,6 +155,19 @@ function addEnclaveRoutes(app: Hono, enclave: Enclave): void {
     if (!/^(?:[0-9a-fA-F]{2}){16,64}$/.test(nonce))
       return c.json({ error: "nonce must be 16 to 64 bytes of hex" }, 400);
     return c.text(toBase64(await enclave.attest(fromHex(nonce.toLowerCase()))));
+  });
+}
+
+/** Batches as they are published: nothing in them that the chain or the buyer does not check. */
+function addBatchRoutes(app: Hono, batches: Batches): void {
+  app.get("/v1/inclusions/:id", (c) => {
+    const found = batches.inclusion(c.req.param("id"));
+    if (found === null) return c.json({ error: "no answer of that id is kept here" }, 404);
+    return c.json(found, found.state === "pending" ? 202 : 200);
+  });
+  app.get("/v1/batches/:root", (c) => {
+    const batch = batches.batch(c.req.param("root"));
+    return batch === null ? c.json({ error: "no batch of that root is kept here" }, 404) : c.json(batch);
   });
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 import { createApp, manifestOf } from "./app.ts";
+import { createBatches, type NodeAnchoring } from "./batches.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Enclave } from "./enclave.ts";
 import { loadModel } from "./inference.ts";
@@ -13,6 +14,7 @@ import { packageModelsDirectory, readDescriptions } from "./models.ts";
 export { createSimulatedRoot, type SimulatedRoot } from "./certificates.ts";
 export { createSimulatedEnclave } from "./simulated-enclave.ts";
 export type { Enclave } from "./enclave.ts";
+export type { NodeAnchoring } from "./batches.ts";
 export { WITHDRAW_DELAY_SECONDS, type NodePayment } from "./payment-gate.ts";
 
 /** What a node serves, how it is paid, and the enclave it runs in. */
@@ -24,6 +26,8 @@ export type InferenceNodeOptions = {
   payment: NodePayment;
   /** null: a plain x402 seller with no attestation and no signatures. */
   enclave: Enclave | null;
+  /** Anchors the signed answers in batches. Without an enclave nothing is signed, so nothing is anchored. */
+  anchoring?: NodeAnchoring;
 };
 
 /** A running seller without a socket: hand `fetch` to any web-standard server. */
@@ -36,6 +40,7 @@ export type InferenceNode = {
   measurements: Record<"0" | "1" | "2", string> | null;
   /** Served models with the SHA-256 of their files. */
   models: { name: string; sha256: string }[];
+  /** Hands what is not anchored yet to the chain, once, and ends. */
   close(): Promise<void>;
 };
 
@@ -59,7 +64,8 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
     }),
   );
   enclave?.measureModels(manifestOf(served));
-  const { app, close } = createApp({ served, payment, enclave });
+  const batches = enclave === null || options.anchoring === undefined ? null : createBatches(options.anchoring);
+  const { app, close } = createApp({ served, payment, enclave, batches });
   return {
     fetch: async (request) => app.fetch(request),
     keyId: enclave?.keyId ?? null,
@@ -68,6 +74,7 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
     models: served.map(({ model }) => ({ name: model.name, sha256: model.sha256 })),
     async close() {
       await close();
+      await batches?.close();
       await Promise.all(served.map(({ model }) => model.close()));
     },
   };

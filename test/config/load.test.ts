@@ -114,6 +114,11 @@ describe("what is wrong in a configuration is named by file and field", () => {
     ["networks.1", (c) => c.networks.push({ network, rpcUrl: "https://other.example" })],
     ["payment.assets.1", (c) => c.payment.assets.push({ ...asset, perCall: "999999" })],
     ["payment.assets.0.network", (c) => (c.payment.assets[0]!["network"] = "eip155:1")],
+    ["sellers.0.reference.relays.0", (c) => (c.sellers[0]!["reference"] = { relays: [{ network, contract: "0x1" }] })],
+    [
+      "sellers.0.reference.relays.0.network",
+      (c) => (c.sellers[0]!["reference"] = { relays: [{ network: "eip155:1", contract: `0x${"ab".repeat(20)}` }] }),
+    ],
   ])("%s", async (field, spoil) => {
     spoil(good);
     const path = await written(good);

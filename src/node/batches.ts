@@ -1,0 +1,158 @@
+import {
+  buildInclusionTree,
+  inclusionIdOf,
+  publishBatch,
+  type InclusionLeaf,
+  type InclusionTree,
+  type PublishedBatch,
+} from "../evidence/inclusion.ts";
+
+/** How a node has its answers anchored. It holds no client of a chain: whoever runs it gives it `anchor`. */
+export type NodeAnchoring = {
+  /** Sends a batch's root to the relay contract and resolves with the transaction, 0x hex. Called again where it throws. */
+  anchor: (batch: { root: `0x${string}`; count: number }) => Promise<`0x${string}`>;
+  /** Answers that fill a batch; 1 to 1024. */
+  maxLeaves?: number;
+  /** Longest time an answer waits for others, ms. */
+  maxWaitMilliseconds?: number;
+  /** How long after a failed `anchor` it is tried again, ms; doubled each time, up to a minute. */
+  retryMilliseconds?: number;
+  /** Answers kept for buyers to fetch, about 1 kB each: when there are more, the oldest batch is forgotten. */
+  keepLeaves?: number;
+};
+
+/** Where an answer stands: in no anchored batch yet, or at a place in one. */
+export type Inclusion =
+  | { state: "pending" }
+  | { state: "anchored"; root: string; index: number; count: number; transaction: string };
+
+export type Batches = {
+  add(leaf: InclusionLeaf): void;
+  /** Null for an id that is not kept: never signed here, from before a restart, or too old. */
+  inclusion(id: string): Inclusion | null;
+  batch(root: string): PublishedBatch | null;
+  close(): Promise<void>;
+};
+
+const MAX_LEAVES = 256;
+const MOST_LEAVES = 1024;
+const MAX_WAIT_MS = 60_000;
+const KEPT_LEAVES = 50_000;
+const RETRY_MS = 1_000;
+const MAX_RETRY_MS = 60_000;
+
+type Batch = { leaves: InclusionLeaf[]; tree: InclusionTree; transaction: string | null };
+type Place = { batch: Batch | null; at: number };
+
+/**
+ * Collects signed answers into batches, by number or by age, and anchors one after the other. Kept in memory: what a crash
+ * takes is never anchored, and its buyers' inclusion is never seen (it fails nothing: their receipts stay as they are).
+ */
+export function createBatches(options: NodeAnchoring): Batches {
+  const maxLeaves = Math.min(Math.max(1, options.maxLeaves ?? MAX_LEAVES), MOST_LEAVES);
+  const retryMs = options.retryMilliseconds ?? RETRY_MS;
+  const places = new Map<string, Place>();
+  const kept = new Map<string, Batch>();
+  const waiting: Batch[] = [];
+  let open: InclusionLeaf[] = [];
+  let keptLeaves = 0;
+  let closing = false;
+  let sealTimer: NodeJS.Timeout | undefined;
+  let working: Promise<void> | null = null;
+  let endPause = (): void => {};
+
+  const seal = (): void => {
+    clearTimeout(sealTimer);
+    sealTimer = undefined;
+    if (open.length === 0) return;
+    const batch: Batch = { leaves: open, tree: buildInclusionTree(open), transaction: null };
+    open = [];
+    for (const [at, leaf] of batch.leaves.entries()) {
+      const place = places.get(inclusionIdOf(leaf));
+      // The same request, answer and second twice: the first keeps its place.
+      if (place?.batch === null) Object.assign(place, { batch, at });
+    }
+    kept.set(batch.tree.root, batch);
+    keptLeaves += batch.leaves.length;
+    for (const [root, oldest] of kept) {
+      if (keptLeaves <= (options.keepLeaves ?? KEPT_LEAVES)) break;
+      kept.delete(root);
+      keptLeaves -= oldest.leaves.length;
+      for (const leaf of oldest.leaves) places.delete(inclusionIdOf(leaf));
+    }
+    waiting.push(batch);
+    working ??= work();
+  };
+
+  /** One root at a time, in order. While closing each is tried once more and no longer. */
+  const work = async (): Promise<void> => {
+    for (let failures = 0; waiting.length > 0;) {
+      const [batch] = waiting;
+      if (batch === undefined) break;
+      const { root } = batch.tree;
+      const sent = await Promise.resolve()
+        .then(() => options.anchor({ root, count: batch.leaves.length }))
+        .catch(() => null);
+      batch.transaction = sent;
+      if (sent !== null || closing || !kept.has(root)) {
+        waiting.shift();
+        failures = 0;
+      } else {
+        await pause(Math.min(retryMs * 2 ** failures, MAX_RETRY_MS));
+        failures += 1;
+      }
+    }
+    // In the same step in which nothing was found waiting: a batch sealed later starts anew.
+    working = null;
+  };
+
+  const pause = (ms: number): Promise<void> =>
+    new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      timer.unref();
+      endPause = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      if (closing) endPause();
+    });
+
+  return {
+    add(leaf) {
+      const id = inclusionIdOf(leaf);
+      if (!places.has(id)) places.set(id, { batch: null, at: 0 });
+      open.push(leaf);
+      if (open.length >= maxLeaves) seal();
+      else if (sealTimer === undefined) {
+        sealTimer = setTimeout(seal, options.maxWaitMilliseconds ?? MAX_WAIT_MS);
+        sealTimer.unref();
+      }
+    },
+
+    inclusion(id) {
+      const place = places.get(id);
+      if (place === undefined) return null;
+      const { batch, at } = place;
+      if (batch === null || batch.transaction === null) return { state: "pending" };
+      return {
+        state: "anchored",
+        root: batch.tree.root,
+        index: batch.tree.treeIndices[at] ?? 0,
+        count: batch.leaves.length,
+        transaction: batch.transaction,
+      };
+    },
+
+    batch(root) {
+      const batch = kept.get(root);
+      return batch === undefined ? null : publishBatch(batch.leaves, batch.tree);
+    },
+
+    async close() {
+      closing = true;
+      seal();
+      endPause();
+      await working;
+    },
+  };
+}

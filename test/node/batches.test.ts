@@ -1,0 +1,103 @@
+import { expect, test, vi } from "vitest";
+import { buildInclusionTree, inclusionIdOf } from "../../src/evidence/inclusion.ts";
+import { createBatches, type NodeAnchoring } from "../../src/node/batches.ts";
+import { neighbours } from "../support/inclusion.ts";
+
+const never = { maxWaitMilliseconds: 3_600_000 };
+const transactionOf = (n: number): `0x${string}` => `0x${String(n).padStart(64, "0")}`;
+/** Notes what is anchored; the first `failures` attempts fail. */
+function recorder(failures = 0) {
+  const roots: { root: string; count: number }[] = [];
+  let attempts = 0;
+  const anchor: NodeAnchoring["anchor"] = (batch) => {
+    attempts += 1;
+    if (attempts <= failures) return Promise.reject(new Error("the chain is away"));
+    roots.push(batch);
+    return Promise.resolve(transactionOf(roots.length));
+  };
+  return { roots, anchor, attempts: () => attempts };
+}
+
+test("answers are anchored when the batch is full, each at its place in the published tree", async () => {
+  const { roots, anchor } = recorder();
+  const batches = createBatches({ anchor, maxLeaves: 3, ...never });
+  const leaves = neighbours(4);
+  for (const leaf of leaves) batches.add(leaf);
+  const [first] = leaves;
+  await vi.waitFor(() => expect(batches.inclusion(inclusionIdOf(first!))).toMatchObject({ state: "anchored" }));
+  const tree = buildInclusionTree(leaves.slice(0, 3));
+  expect(roots).toEqual([{ root: tree.root, count: 3 }]);
+  for (const [at, leaf] of leaves.slice(0, 3).entries()) {
+    expect(batches.inclusion(inclusionIdOf(leaf))).toEqual({
+      state: "anchored",
+      root: tree.root,
+      index: tree.treeIndices[at],
+      count: 3,
+      transaction: transactionOf(1),
+    });
+  }
+  expect(batches.batch(tree.root)).toMatchObject({ format: "standard-v1", tree: tree.nodes });
+  expect(batches.batch(tree.root)?.values.map(({ treeIndex }) => treeIndex)).toEqual(tree.treeIndices);
+  expect(batches.inclusion(inclusionIdOf(leaves[3]!))).toEqual({ state: "pending" });
+  expect(batches.inclusion("00".repeat(32))).toBeNull();
+  expect(batches.batch(inclusionIdOf(leaves[3]!))).toBeNull();
+  await batches.close();
+  expect(batches.inclusion(inclusionIdOf(leaves[3]!))).toMatchObject({ state: "anchored", count: 1 });
+});
+
+test("an answer waits for others no longer than the limit", async () => {
+  const { roots, anchor } = recorder();
+  const batches = createBatches({ anchor, maxWaitMilliseconds: 20 });
+  for (const leaf of neighbours(2)) batches.add(leaf);
+  await vi.waitFor(() => expect(roots).toHaveLength(1));
+  expect(roots[0]).toMatchObject({ count: 2 });
+  await batches.close();
+  expect(roots).toHaveLength(1);
+});
+
+test("a root that could not be sent is tried again before the next, and says pending until then", async () => {
+  const { roots, anchor, attempts } = recorder(3);
+  const batches = createBatches({ anchor, maxLeaves: 1, retryMilliseconds: 1 });
+  const [first, second] = neighbours(2);
+  batches.add(first!);
+  batches.add(second!);
+  expect(batches.inclusion(inclusionIdOf(first!))).toEqual({ state: "pending" });
+  await vi.waitFor(() => expect(roots).toHaveLength(2));
+  expect(attempts()).toBe(5);
+  expect(roots.map(({ root }) => root)).toEqual([first, second].map((leaf) => buildInclusionTree([leaf!]).root));
+  await batches.close();
+});
+
+test("closing tries what is left once and does not wait for a chain that is away", async () => {
+  const { roots, anchor, attempts } = recorder(1000);
+  const batches = createBatches({ anchor, maxLeaves: 1, retryMilliseconds: 3_600_000 });
+  const leaves = neighbours(2);
+  for (const leaf of leaves) batches.add(leaf);
+  await vi.waitFor(() => expect(attempts()).toBe(1));
+  await batches.close();
+  expect(roots).toEqual([]);
+  expect(batches.inclusion(inclusionIdOf(leaves[1]!))).toEqual({ state: "pending" });
+});
+
+test("nobody who has the same answer made again takes the place of the first", async () => {
+  const { roots, anchor } = recorder();
+  const batches = createBatches({ anchor, maxLeaves: 1 });
+  const [leaf] = neighbours(1);
+  batches.add(leaf!);
+  batches.add({ ...leaf!, signature: `0x${"ee".repeat(256)}` });
+  await vi.waitFor(() => expect(roots).toHaveLength(2));
+  expect(batches.inclusion(inclusionIdOf(leaf!))).toMatchObject({ root: buildInclusionTree([leaf!]).root });
+  await batches.close();
+});
+
+test("the oldest batches are forgotten, answers and all, when many are kept", async () => {
+  const { roots, anchor } = recorder();
+  const batches = createBatches({ anchor, maxLeaves: 2, keepLeaves: 5 });
+  const leaves = neighbours(6);
+  for (const leaf of leaves) batches.add(leaf);
+  await vi.waitFor(() => expect(roots).toHaveLength(3));
+  expect(batches.inclusion(inclusionIdOf(leaves[0]!))).toBeNull();
+  expect(batches.batch(roots[0]!.root)).toBeNull();
+  expect(batches.inclusion(inclusionIdOf(leaves.at(-1)!))).toMatchObject({ state: "anchored" });
+  await batches.close();
+});
