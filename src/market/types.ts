@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { InclusionLeaf } from "../evidence/inclusion.ts";
 import { ASSURANCES, type Evidence, type TeeSignatureEvidence } from "../receipts/schema.ts";
 import { referenceValuesSchema } from "../verify/policy.ts";
 import type { WireRequest } from "../payment/types.ts";
@@ -93,4 +94,11 @@ export interface Provider {
   readAnswer(model: string, body: Uint8Array): Record<string, unknown>;
   /** Signature evidence in the response headers (names lower case), or null. */
   responseEvidence(headers: Record<string, string>): TeeSignatureEvidence | null;
+  /** What the seller publishes about an answer's batch, by the id of its leaf, or null where it keeps none. Nothing in it is checked. */
+  fetchInclusion(seller: Seller, id: string, signal?: AbortSignal): Promise<PublishedInclusion | null>;
 }
+
+/** A seller's word for where an answer is anchored, with all leaves of that batch. */
+export type PublishedInclusion =
+  | { state: "pending" }
+  | { state: "anchored"; root: string; transaction: string; leaves: InclusionLeaf[] };

@@ -47,7 +47,7 @@ describe("an anchored answer", () => {
 
   test("is pending before its evidence comes, and the receipt with it where inclusion is required", async () => {
     const { layers, verdict } = await judge(included.bare);
-    expect(layers.inclusion).toMatchObject({ status: "pending", code: "awaiting_inclusion" });
+    expect(layers.inclusion).toMatchObject({ status: "pending", code: "no_evidence" });
     expect(verdict).toBe("pending");
   });
 

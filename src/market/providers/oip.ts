@@ -8,9 +8,11 @@ import type { WireRequest } from "../../payment/types.ts";
 import { cleanSellerText } from "../seller-text.ts";
 import { nest, toTensors } from "../tensors.ts";
 import { DATATYPES, tensorMetadataSchema, type ListedModel, type Provider, type Seller } from "../types.ts";
+import { readInclusionAnswer, readPublishedBatch } from "./published-batch.ts";
 
 const CATALOG_BYTES = 1_000_000;
 const DOCUMENT_BYTES = 64_000;
+const BATCH_BYTES = 4_000_000;
 
 const catalogSchema = z.object({
   models: z
@@ -67,7 +69,8 @@ export function createOipProvider(http: Http, clock: () => Date): Provider {
       ...(signal === undefined ? {} : { signal }),
     });
     if (response.status === 404) return null;
-    if (response.status !== 200) {
+    // 202 comes with a body that says what is not there yet.
+    if (response.status !== 200 && response.status !== 202) {
       throw new Proof402Error(
         "seller_error",
         `Seller "${seller.id}" answered ${response.status} to GET ${path.split("?")[0]}.`,
@@ -166,6 +169,19 @@ export function createOipProvider(http: Http, clock: () => Date): Provider {
         signature: headers[TEE_HEADERS.signature],
       });
       return parsed.success ? parsed.data : null;
+    },
+
+    async fetchInclusion(seller, id, signal) {
+      const body = await get(seller, `/v1/inclusions/${id}`, DOCUMENT_BYTES, signal);
+      if (body === null) return null;
+      const answer = readInclusionAnswer(parseJson(body));
+      if (answer === null) throw malformed(seller, "inclusion");
+      if (answer.state === "pending") return answer;
+      const batch = await get(seller, `/v1/batches/${answer.root}`, BATCH_BYTES, signal);
+      if (batch === null) return null;
+      const leaves = readPublishedBatch(parseJson(batch));
+      if (leaves === null) throw malformed(seller, "batch");
+      return { ...answer, leaves };
     },
   };
 }
