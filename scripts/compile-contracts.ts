@@ -33,6 +33,12 @@ const CONTRACTS = [
     constant: "devDepositCollector",
   },
   { source: "DevRelay.sol", contract: "DevRelay", artifact: "dev-relay.artifact.ts", constant: "devRelay" },
+  {
+    source: "DevValidationRegistry.sol",
+    contract: "DevValidationRegistry",
+    artifact: "dev-validation-registry.artifact.ts",
+    constant: "devValidationRegistry",
+  },
 ] as const;
 const SETTINGS = {
   optimizer: { enabled: true, runs: 200 },

@@ -97,6 +97,13 @@ function buildProgram(): Command {
     .command("import <file>")
     .description("keep a receipt made elsewhere")
     .action(lazily(async () => (await import("./receipts.ts")).importReceipt));
+  receipts
+    .command("anchor <id>")
+    .description("post a receipt's hash and verdict to the configured ERC-8004 Validation Registry; costs gas")
+    .option("--agent <id>", "the seller's agent id in that registry", "0")
+    .option("--yes", "do not ask")
+    .addHelpText("after", "\nExample: proof402 receipts anchor p402_... --agent 7")
+    .action(lazily(async () => (await import("./anchor.ts")).anchorReceipt));
 
   program
     .command("verify <file-or-id>")

@@ -47,6 +47,13 @@ const fieldsSchema = z.strictObject({
       clockSkewSeconds: z.int().min(0).max(3600).default(60),
     })
     .prefault({}),
+  /** The ERC-8004 Validation Registry that the owner's `receipts anchor` posts verdicts to. */
+  validationRegistry: z
+    .strictObject({
+      network: z.string().regex(/^eip155:[1-9][0-9]{0,19}$/, "CAIP-2 id such as eip155:8453"),
+      contract: z.string().regex(/^0x[0-9a-f]{40}$/, "address in lower case"),
+    })
+    .optional(),
   market: z
     .strictObject({
       /** How long sellers' listings are used without asking again. */
@@ -96,6 +103,9 @@ export const configSchema = fieldsSchema.superRefine((config, context) => {
     if (!config.networks.some((one) => one.network === network))
       complain(["payment", "assets", at, "network"], `networks has no entry for ${network}`);
   }
+  const registry = config.validationRegistry?.network;
+  if (registry !== undefined && !config.networks.some((one) => one.network === registry))
+    complain(["validationRegistry", "network"], `networks has no entry for ${registry}`);
   for (const [at, { reference }] of config.sellers.entries()) {
     for (const [place, { network }] of reference.relays.entries()) {
       if (!config.networks.some((one) => one.network === network))

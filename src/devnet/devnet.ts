@@ -14,7 +14,7 @@ import {
 import { startAnvil } from "./anvil.ts";
 import { cheating } from "./dishonest.ts";
 import { createFacilitator } from "./facilitator.ts";
-import { openRelay } from "./relay.ts";
+import { openRelay, openValidationRegistry } from "./relay.ts";
 import { serveLocally } from "./serve.ts";
 import { openBank, type Bank } from "./token.ts";
 
@@ -71,7 +71,7 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
     });
     started.push(anvil.stop);
     const [bank, root] = await Promise.all([openBank(anvil), createSimulatedRoot()]);
-    const relay = await openRelay(anvil, bank);
+    const [relay, registry] = await Promise.all([openRelay(anvil, bank), openValidationRegistry(anvil, bank)]);
     const facilitatorKey = await bank.fundedKey();
     const facilitator = await serveLocally(createFacilitator(anvil, facilitatorKey).fetch, options.ports?.facilitator);
     started.push(facilitator.stop);
@@ -124,6 +124,7 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
         chainId: anvil.chainId,
         bank,
         relay: relay.address,
+        registry,
         rootSha256: root.sha256,
         sellers,
         facilitator: facilitatorAddress,
@@ -168,6 +169,7 @@ function configOf(market: {
   chainId: number;
   bank: Bank;
   relay: Address;
+  registry: Address;
   rootSha256: string;
   sellers: OpenSeller[];
   facilitator: string;
@@ -218,6 +220,7 @@ function configOf(market: {
         relays: node.measurements === null ? [] : [{ network, contract: market.relay }],
       },
     })),
+    validationRegistry: { network, contract: market.registry },
     verification: { simulatedRoots: [market.rootSha256] },
     http: { allowPrivateAddresses: true },
   };

@@ -6,6 +6,6 @@
 export { startAnvil, type Anvil } from "./anvil.ts";
 export { startDevnet, writeDevnet, SELLERS, type Devnet, type DevnetOptions, type SellerName } from "./devnet.ts";
 export { createFacilitator } from "./facilitator.ts";
-export { openRelay, type Relay } from "./relay.ts";
+export { openRelay, openValidationRegistry, type Relay } from "./relay.ts";
 export { serveLocally, type Served } from "./serve.ts";
 export { openBank, USDC_SPEC, type Bank, type Token, type TokenSpec } from "./token.ts";

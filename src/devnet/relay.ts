@@ -1,9 +1,10 @@
-import { createWalletClient, http, type Address } from "viem";
+import { createWalletClient, http, type Abi, type Address, type Hex } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import { foundry } from "viem/chains";
 import type { NodeAnchoring } from "../node/index.ts";
 import type { Anvil } from "./anvil.ts";
 import { devRelay } from "./contracts/dev-relay.artifact.ts";
+import { devValidationRegistry } from "./contracts/dev-validation-registry.artifact.ts";
 import { POLL_MS, type Bank } from "./token.ts";
 
 /** A deployed relay contract. */
@@ -15,22 +16,11 @@ export type Relay = {
 
 /** Deploys a relay contract whose event says which roots were anchored. */
 export async function openRelay(anvil: Anvil, bank: Bank): Promise<Relay> {
-  const walletOf = async () =>
-    createWalletClient({
-      account: privateKeyToAccount(await bank.fundedKey()),
-      chain: foundry,
-      transport: http(anvil.rpcUrl),
-      pollingInterval: POLL_MS,
-    });
-  const deployer = await walletOf();
-  const hash = await deployer.deployContract({ abi: devRelay.abi, bytecode: devRelay.bytecode });
-  const { contractAddress } = await bank.client.waitForTransactionReceipt({ hash });
-  if (contractAddress == null) throw new Error("the relay was not deployed");
-  const address = contractAddress.toLowerCase() as Address;
+  const address = await deploy(anvil, bank, devRelay);
   return {
     address,
     async anchor() {
-      const wallet = await walletOf();
+      const wallet = await walletOf(anvil, bank);
       return ({ root, count }) =>
         wallet.writeContract({
           address,
@@ -40,4 +30,25 @@ export async function openRelay(anvil: Anvil, bank: Bank): Promise<Relay> {
         });
     },
   };
+}
+
+/** Deploys an ERC-8004 Validation Registry, in which any account may have any agent validated. */
+export const openValidationRegistry = (anvil: Anvil, bank: Bank): Promise<Address> =>
+  deploy(anvil, bank, devValidationRegistry);
+
+/** A fresh account with ether. */
+const walletOf = async (anvil: Anvil, bank: Bank) =>
+  createWalletClient({
+    account: privateKeyToAccount(await bank.fundedKey()),
+    chain: foundry,
+    transport: http(anvil.rpcUrl),
+    pollingInterval: POLL_MS,
+  });
+
+async function deploy(anvil: Anvil, bank: Bank, contract: { abi: Abi; bytecode: Hex }): Promise<Address> {
+  const wallet = await walletOf(anvil, bank);
+  const hash = await wallet.deployContract({ abi: contract.abi, bytecode: contract.bytecode });
+  const { contractAddress } = await bank.client.waitForTransactionReceipt({ hash });
+  if (contractAddress == null) throw new Error("the contract was not deployed");
+  return contractAddress.toLowerCase() as Address;
 }

@@ -4,6 +4,7 @@ import { chainIdOf } from "../evidence/eip3009.ts";
 import { PERMIT2 } from "../evidence/permit2.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Chain } from "./chain.ts";
+import { encodeValidation, type ValidationCall } from "./validation-calls.ts";
 import type { Wallet } from "./wallet.ts";
 
 /** What only the owner's own commands have a wallet send. Amounts in base units. */
@@ -25,7 +26,9 @@ export type OwnerCall =
     }
   /** Asks for unclaimed money back; it can be taken once the channel's delay is over. */
   | { kind: "withdraw"; config: ChannelConfig; amount: bigint }
-  | { kind: "finalize"; config: ChannelConfig };
+  | { kind: "finalize"; config: ChannelConfig }
+  /** Writes to the configured Validation Registry, which moves no money. */
+  | ValidationCall;
 
 /** EIP-1559 fees in wei, and the account's next nonce. */
 export type Fees = {
@@ -94,6 +97,9 @@ export async function encodeCall(
       return { to: hex(CHANNELS), data: encode("initiateWithdraw", [call.config, call.amount]) };
     case "finalize":
       return { to: hex(CHANNELS), data: encode("finalizeWithdraw", [call.config]) };
+    case "validation-request":
+    case "validation-response":
+      return encodeValidation(call);
     default:
       return call satisfies never;
   }

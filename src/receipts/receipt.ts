@@ -72,7 +72,7 @@ export function parseReceipt(input: Uint8Array | string): ParsedReceipt {
 function checkFile(parsed: ParsedReceipt): ParsedReceipt {
   if (!parsed.ok) return parsed;
   const { digest, ...receipt } = parsed.receipt;
-  if (digest === digestOf(receipt)) return { ok: true, receipt };
+  if (digest === receiptDigest(receipt)) return { ok: true, receipt };
   return refuse(
     "receipt_digest_mismatch",
     "The file's digest is missing or is not the hash of what the file holds: it was altered.",
@@ -80,7 +80,7 @@ function checkFile(parsed: ParsedReceipt): ParsedReceipt {
 }
 
 /** sha256(JCS(receipt)) without bodies, hex. Says that a file is whole, not who wrote it: anyone can compute it. */
-const digestOf = (receipt: Omit<Receipt, "digest">): string =>
+export const receiptDigest = (receipt: Omit<Receipt, "digest">): string =>
   toHex(canonicalSha256({ ...receipt, core: bareCore(receipt.core) }));
 
 /** Checks schema, id and body hashes of a value that claims to be a receipt. Never throws. Codes as `parseReceipt`. */
@@ -158,7 +158,7 @@ function innermost(issue: z.core.$ZodIssue): Issue {
 export function serializeReceipt(receipt: Receipt): Uint8Array {
   const sorted = JSON.parse(fromUtf8(canonicalJson(receipt))) as Receipt;
   const { type, version, id, core, later, appraisals, log } = sorted;
-  const digest = digestOf({ type, version, id, core, later, appraisals, log });
+  const digest = receiptDigest({ type, version, id, core, later, appraisals, log });
   return utf8(`${JSON.stringify({ type, version, id, core, later, appraisals, log, digest }, null, 2)}\n`);
 }
 

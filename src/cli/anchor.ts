@@ -1,0 +1,80 @@
+import type { Command } from "commander";
+import { toHex0x } from "../evidence/bytes.ts";
+import { canonicalSha256 } from "../evidence/canonical.ts";
+import { Proof402Error } from "../errors.ts";
+import { openChain } from "../payment/chain.ts";
+import { postValidation, type Posting } from "../payment/validation.ts";
+import { bareCore, receiptDigest } from "../receipts/receipt.ts";
+import type { Appraisal, Receipt } from "../receipts/schema.ts";
+import { EXIT, globals, note, print, printJson } from "./globals.ts";
+import { withBuyer } from "./session.ts";
+import { confirm, openWallet } from "./wallet.ts";
+
+/** What ERC-8004 takes for a verdict: a number from 0 (failed) to 100 (passed). It has none for an open one. */
+const RESPONSES = { verified: 100, failed: 0 } as const;
+
+type AnchorOptions = { agent: string; yes?: boolean };
+
+/** `proof402 receipts anchor ID`: posts the receipt's hash and its verdict, as judged now, to the configured registry. */
+export async function anchorReceipt(id: string, options: AnchorOptions, command: Command): Promise<number> {
+  const { json = false, ...rest } = globals(command);
+  if (!/^(?:0|[1-9][0-9]{0,76})$/.test(options.agent)) {
+    throw new Proof402Error("invalid_input", "--agent is not an agent id.", { next: "Give a whole number." });
+  }
+  const { config, wallet } = await openWallet(rest);
+  const registry = config.validationRegistry;
+  const network = config.networks.find((one) => one.network === registry?.network);
+  if (registry === undefined || network === undefined) {
+    throw new Proof402Error("registry_not_configured", "No validation registry is configured.", {
+      next: 'Add "validationRegistry": { "network", "contract" } to the configuration.',
+    });
+  }
+  const { receipt, appraisal } = await withBuyer(rest, async (buyer) => {
+    const stored = await buyer.getReceipt(id);
+    return { receipt: stored, appraisal: await buyer.verify(stored) };
+  });
+  const posting = postingOf(receipt, appraisal, { registry: registry.contract, agentId: BigInt(options.agent) });
+  note(
+    `Posts to ${registry.contract} on ${registry.network}, for everyone to see: receipt ${receipt.id} is ${appraisal.verdict} (${posting.tag}), says validator ${wallet.address}. Costs gas.`,
+  );
+  await confirm(options.yes);
+  const posted = await postValidation(openChain(network), wallet, posting);
+  const { status } = posted;
+  const view = {
+    receipt: receipt.id,
+    verdict: appraisal.verdict,
+    transaction: posted.transaction,
+    requestTransaction: posted.requestTransaction,
+    gasUsed: posted.gasUsed.toString(),
+    registry: { ...registry, requestHash: posting.requestHash, ...status, agentId: status.agentId.toString() },
+  };
+  if (json) printJson(view);
+  else {
+    print(`Posted in ${view.transaction}, ${view.gasUsed} gas in all.`);
+    print(
+      `The registry says: request ${posting.requestHash}, response ${status.response} of 100, tag ${status.tag}, validator ${status.validator}, agent ${status.agentId}.`,
+    );
+  }
+  return EXIT.ok;
+}
+
+/**
+ * The request is the purchase (its hash is the one that the receipt's id spells), the response the whole receipt as it
+ * stands, bodies left out: the digest of its exported file. Throws Proof402Error `verdict_open`.
+ */
+function postingOf(receipt: Receipt, appraisal: Appraisal, to: { registry: string; agentId: bigint }): Posting {
+  const { verdict, assurance, simulated } = appraisal;
+  if (verdict !== "verified" && verdict !== "failed") {
+    throw new Proof402Error("verdict_open", `The receipt's verdict is ${verdict}: there is nothing to post yet.`, {
+      next: "Only verified or failed can be said in a registry. Wait with `proof402 receipts show ID --wait 60`.",
+    });
+  }
+  return {
+    ...to,
+    uri: `urn:proof402:receipt:${receipt.id}`,
+    requestHash: toHex0x(canonicalSha256(bareCore(receipt.core))),
+    response: RESPONSES[verdict],
+    responseHash: `0x${receiptDigest(receipt)}`,
+    tag: `proof402:${assurance}${simulated ? ":simulated" : ""}`,
+  };
+}

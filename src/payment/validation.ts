@@ -1,0 +1,116 @@
+import type { PublicClient } from "viem";
+import { Proof402Error } from "../errors.ts";
+import type { Chain } from "./chain.ts";
+import { sendOwnerCall } from "./owner-calls.ts";
+import { VALIDATION_REGISTRY_ABI, type ValidationCall } from "./validation-calls.ts";
+import type { Wallet } from "./wallet.ts";
+
+type Hex = `0x${string}`;
+
+/** What a registry says of a validation. `lastUpdate` is unix seconds. */
+export type ValidationStatus = {
+  validator: string;
+  agentId: bigint;
+  response: number;
+  responseHash: string;
+  tag: string;
+  lastUpdate: number;
+};
+
+/** A verdict to post: 100 where the receipt verified, 0 where it failed. */
+export type Posting = {
+  registry: string;
+  agentId: bigint;
+  uri: string;
+  requestHash: string;
+  response: 0 | 100;
+  responseHash: string;
+  tag: string;
+};
+
+/** A posted verdict: the transaction that carries it, the gas of all that were needed, and what the registry says now. */
+export type Posted = {
+  requestTransaction: string | null;
+  transaction: string;
+  gasUsed: bigint;
+  status: ValidationStatus;
+};
+
+/**
+ * Posts a verdict from the wallet, which is its validator: asks for the validation where nobody has, answers it, and reads
+ * the answer back. Costs gas and moves no money otherwise.
+ *
+ * Throws Proof402Error `validation_taken` where the request names another validator or agent, `registry_missing` where no
+ * registry answers, `transaction_failed` where the chain turned it down, `posting_not_kept` where the registry then says
+ * something else, `wrong_chain` or `chain_unreachable`.
+ */
+export async function postValidation(chain: Chain, wallet: Wallet, posting: Posting): Promise<Posted> {
+  const [registry, validator] = [hex(posting.registry), hex(wallet.address)];
+  const [requestHash, responseHash] = [hex(posting.requestHash), hex(posting.responseHash)];
+  const { agentId, uri, response, tag } = posting;
+  const status = (): Promise<ValidationStatus | null> =>
+    chain.read((client) => readStatus(client, registry, requestHash));
+  const before = await status();
+  if (before !== null && (before.validator !== validator || before.agentId !== agentId)) {
+    throw new Proof402Error(
+      "validation_taken",
+      `The registry has this receipt for validator ${before.validator} and agent ${before.agentId}.`,
+      { next: "Only that validator can post a verdict on it." },
+    );
+  }
+  const send = (call: ValidationCall) => sendOwnerCall(chain, wallet, call);
+  const request =
+    before === null ? await send({ kind: "validation-request", registry, validator, agentId, uri, requestHash }) : null;
+  const answer = await send({ kind: "validation-response", registry, requestHash, response, uri, responseHash, tag });
+  const after = await status();
+  const kept =
+    after?.validator === validator &&
+    after.agentId === agentId &&
+    after.response === response &&
+    after.responseHash === responseHash &&
+    after.tag === tag;
+  if (!kept) {
+    throw new Proof402Error("posting_not_kept", "The registry does not say what was posted to it.", {
+      next: `Look at transaction ${answer.transaction}; do not rely on this registry.`,
+    });
+  }
+  return {
+    requestTransaction: request?.transaction ?? null,
+    transaction: answer.transaction,
+    gasUsed: answer.gasUsed + (request?.gasUsed ?? 0n),
+    status: after,
+  };
+}
+
+/** What the registry says of a request, or null where nobody asked for it: the standard lets it revert or answer zero. */
+async function readStatus(client: PublicClient, registry: Hex, requestHash: Hex): Promise<ValidationStatus | null> {
+  const { BaseError } = await import("viem");
+  const named = (error: unknown, name: string): boolean =>
+    error instanceof BaseError && error.walk((cause) => cause instanceof Error && cause.name === name) !== null;
+  try {
+    const [validator, agentId, response, responseHash, tag, lastUpdate] = await client.readContract({
+      address: registry,
+      abi: VALIDATION_REGISTRY_ABI,
+      functionName: "getValidationStatus",
+      args: [requestHash],
+    });
+    if (/^0x0{40}$/.test(validator)) return null;
+    return {
+      validator: validator.toLowerCase(),
+      agentId,
+      response,
+      responseHash: responseHash.toLowerCase(),
+      tag,
+      lastUpdate: Number(lastUpdate),
+    };
+  } catch (error) {
+    if (named(error, "ContractFunctionRevertedError")) return null;
+    if (!named(error, "ContractFunctionZeroDataError")) throw error;
+    throw new Proof402Error("registry_missing", "There is no validation registry at the configured address.", {
+      next: "Correct validationRegistry in the configuration.",
+      cause: error,
+    });
+  }
+}
+
+const hex = (text: string): Hex => `0x${text.slice(2)}`;

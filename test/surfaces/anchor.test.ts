@@ -1,0 +1,105 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { privateKeyToAccount } from "viem/accounts";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { ConfigInput } from "../../src/config/schema.ts";
+import { devValidationRegistry } from "../../src/devnet/contracts/dev-validation-registry.artifact.ts";
+import { writeDevnet } from "../../src/devnet/index.ts";
+import { runCli } from "../support/cli.ts";
+import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+
+let market: Market;
+let config: string;
+beforeAll(async () => {
+  market = await openMarket();
+  ({ config } = await writeDevnet(market.devnet, market.directory));
+});
+afterAll(() => market.stop());
+
+const cli = (...args: string[]) => runCli(["--config", config, ...args]);
+async function bought(seller: string, assurance: string): Promise<string> {
+  const input = JSON.stringify(ETH_FEATURES);
+  const how = ["--seller", seller, "--assurance", assurance, "--wait", "verified", "--json"];
+  const { stdout } = await cli("buy", "eth-risk", "--input", input, ...how);
+  return (JSON.parse(stdout) as { receipt: { id: string } }).receipt.id;
+}
+type View = {
+  verdict: string;
+  transaction: `0x${string}`;
+  requestTransaction: `0x${string}`;
+  gasUsed: string;
+  registry: {
+    contract: `0x${string}`;
+    requestHash: `0x${string}`;
+    response: number;
+    responseHash: string;
+    tag: string;
+  };
+};
+const sent = (): Promise<number> =>
+  market.devnet.bank.client.getTransactionCount({ address: privateKeyToAccount(market.devnet.privateKey).address });
+
+test("a verified receipt is posted with its file's digest, and the registry says so", async () => {
+  const id = await bought("attested", "attested");
+  const file = join(market.directory, "anchored.json");
+  await cli("receipts", "export", id, file);
+  const { digest } = JSON.parse(await readFile(file, "utf8")) as { digest: string };
+  const before = await sent();
+  const { code, stdout, stderr } = await cli("receipts", "anchor", id, "--agent", "7", "--yes", "--json");
+  expect(stderr).toContain("for everyone to see");
+  expect(code).toBe(0);
+  const view = JSON.parse(stdout) as View;
+  expect(view).toMatchObject({
+    verdict: "verified",
+    registry: { response: 100, responseHash: `0x${digest}`, tag: "proof402:attested:simulated", agentId: "7" },
+  });
+  expect(await sent()).toBe(before + 2);
+  const { client } = market.devnet.bank;
+  const status = await client.readContract({
+    address: view.registry.contract,
+    abi: devValidationRegistry.abi,
+    functionName: "getValidationStatus",
+    args: [view.registry.requestHash],
+  });
+  expect(status.slice(1, 5)).toEqual([7n, 100, `0x${digest}`, "proof402:attested:simulated"]);
+  const gas = await Promise.all(
+    [view.transaction, view.requestTransaction].map(
+      async (hash) => (await client.getTransactionReceipt({ hash })).gasUsed,
+    ),
+  );
+  expect(view.gasUsed).toBe(String(gas[0]! + gas[1]!));
+  const plain = await cli("receipts", "anchor", id, "--agent", "7", "--yes");
+  expect(plain.stdout).toMatch(/^Posted in 0x[0-9a-f]{64}, \d+ gas in all\.\nThe registry says: .*response 100 of 100/);
+});
+
+test("a failed one is posted as failed", async () => {
+  const id = await bought("cheap", "attested");
+  const { stdout } = await cli("receipts", "anchor", id, "--yes", "--json");
+  expect(JSON.parse(stdout)).toMatchObject({ verdict: "failed", registry: { response: 0 } });
+});
+
+test("nothing is signed unasked, for an open verdict, without a registry or for what is no agent", async () => {
+  const id = await bought("attested", "attested");
+  const open = await bought("plain", "none");
+  const bare = JSON.parse(await readFile(config, "utf8")) as ConfigInput;
+  const without = join(market.directory, "bare.config.json");
+  await writeFile(without, JSON.stringify({ ...bare, validationRegistry: undefined }));
+  const before = await sent();
+  const refusals = await Promise.all([
+    cli("receipts", "anchor", id, "--json"),
+    cli("receipts", "anchor", open, "--yes", "--json"),
+    runCli(["--config", without, "receipts", "anchor", id, "--yes", "--json"]),
+    cli("receipts", "anchor", id, "--agent", "x", "--yes", "--json"),
+    cli("receipts", "anchor", `p402_${"a".repeat(52)}`, "--yes", "--json"),
+  ]);
+  expect(
+    refusals.map(({ code, stdout }) => [code, (JSON.parse(stdout) as { error: { code: string } }).error.code]),
+  ).toEqual([
+    [1, "approval_declined"],
+    [1, "verdict_open"],
+    [1, "registry_not_configured"],
+    [64, "invalid_input"],
+    [1, "receipt_not_found"],
+  ]);
+  expect(await sent()).toBe(before);
+});
