@@ -61,6 +61,11 @@ export function createBatches(options: NodeAnchoring): Batches {
   let working: Promise<void> | null = null;
   let endPause = (): void => {};
 
+  const drop = (batch: Batch): void => {
+    const at = waiting.indexOf(batch);
+    if (at >= 0) waiting.splice(at, 1);
+  };
+
   const seal = (): void => {
     clearTimeout(sealTimer);
     sealTimer = undefined;
@@ -75,8 +80,9 @@ export function createBatches(options: NodeAnchoring): Batches {
     kept.set(batch.tree.root, batch);
     keptLeaves += batch.leaves.length;
     for (const [root, oldest] of kept) {
-      if (keptLeaves <= (options.keepLeaves ?? KEPT_LEAVES)) break;
+      if (oldest === batch || keptLeaves <= (options.keepLeaves ?? KEPT_LEAVES)) break;
       kept.delete(root);
+      drop(oldest);
       keptLeaves -= oldest.leaves.length;
       for (const leaf of oldest.leaves) places.delete(inclusionIdOf(leaf));
     }
@@ -94,8 +100,8 @@ export function createBatches(options: NodeAnchoring): Batches {
         .then(() => options.anchor({ root, count: batch.leaves.length }))
         .catch(() => null);
       batch.transaction = sent;
-      if (sent !== null || closing || !kept.has(root)) {
-        waiting.shift();
+      if (sent !== null || closing) {
+        drop(batch);
         failures = 0;
       } else {
         await pause(Math.min(retryMs * 2 ** failures, MAX_RETRY_MS));

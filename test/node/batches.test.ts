@@ -101,3 +101,14 @@ test("the oldest batches are forgotten, answers and all, when many are kept", as
   expect(batches.inclusion(inclusionIdOf(leaves.at(-1)!))).toMatchObject({ state: "anchored" });
   await batches.close();
 });
+
+test("with the chain away for long, what is too old to keep is not sent when it comes back", async () => {
+  const { roots, anchor, attempts } = recorder(1);
+  const batches = createBatches({ anchor, maxLeaves: 1, keepLeaves: 2, retryMilliseconds: 50 });
+  const leaves = neighbours(5);
+  for (const leaf of leaves) batches.add(leaf);
+  await vi.waitFor(() => expect(roots).toHaveLength(2));
+  await batches.close();
+  expect(attempts()).toBe(3);
+  expect(roots.map(({ root }) => root)).toEqual(leaves.slice(3).map((leaf) => buildInclusionTree([leaf]).root));
+});

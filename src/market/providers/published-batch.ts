@@ -2,7 +2,7 @@ import { z } from "zod";
 import { LEAF_ENCODING, type InclusionLeaf } from "../../evidence/inclusion.ts";
 
 /** More answers than any batch this version looks through. */
-const MAX_LEAVES = 2048;
+const MAX_LEAVES = 1024;
 
 const hash = z.string().regex(/^0x[0-9a-fA-F]{64}$/);
 const leafSchema = z.tuple([
