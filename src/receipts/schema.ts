@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { address, base64, baseUnits, hex, hex0x, hexData, instant, network } from "./fields.ts";
 import { isInteroperable } from "./json-text.ts";
 
 /** Base64 characters that request and response body may have together, so that the receipt around them stays readable. */
@@ -8,28 +9,6 @@ export const MAX_LATER = 64;
 export const MAX_APPRAISALS = 256;
 /** Deepest nesting of what a receipt carries without knowing its shape. */
 const MAX_OPAQUE_DEPTH = 16;
-
-/** Lower-case hex without prefix. */
-const hex = (bytes: number) =>
-  z.string().regex(new RegExp(`^[0-9a-f]{${bytes * 2}}$`), `${bytes} bytes as lower-case hex`);
-/** 0x-prefixed hex of exactly `bytes` bytes, lower case. */
-const hex0x = (bytes: number) =>
-  z.string().regex(new RegExp(`^0x[0-9a-f]{${bytes * 2}}$`), `0x and ${bytes} bytes as lower-case hex`);
-/** 0x-prefixed hex of any whole number of bytes. */
-const hexData = z
-  .string()
-  .max(100_000)
-  .regex(/^0x(?:[0-9a-f]{2})*$/, "0x and whole bytes as lower-case hex");
-/** Standard base64 with padding (RFC 4648 §4), at most `max` characters. */
-const base64 = (max: number) => z.base64().max(max);
-/** RFC 3339 in UTC with milliseconds, as `Date.prototype.toISOString` writes it. */
-const instant = z.iso.datetime({ precision: 3 });
-/** Base units of a token, decimal, no leading zero. */
-const baseUnits = z.string().regex(/^(?:0|[1-9][0-9]{0,77})$/, "base units as a decimal string");
-/** CAIP-2 chain id of an EVM chain. */
-const network = z.string().regex(/^eip155:[1-9][0-9]{0,19}$/, "CAIP-2 id such as eip155:8453");
-/** EVM address, lower case (no checksum case, so that equal addresses are equal strings). */
-const address = hex0x(20);
 
 /** AWS Nitro attestation document (COSE_Sign1) with what is needed to appraise it offline. */
 export const nitroEvidence = z.strictObject({
