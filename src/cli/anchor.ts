@@ -6,10 +6,9 @@ import { openChain } from "../payment/chain.ts";
 import { postValidation, type Posting } from "../payment/validation.ts";
 import { bareCore, receiptDigest } from "../receipts/receipt.ts";
 import type { Appraisal, Receipt } from "../receipts/schema.ts";
-import { confirmed } from "./confirm.ts";
 import { EXIT, globals, note, print, printJson } from "./globals.ts";
 import { withBuyer } from "./session.ts";
-import { openWallet } from "./wallet.ts";
+import { confirm, openWallet } from "./wallet.ts";
 
 /** What ERC-8004 takes for a verdict: a number from 0 (failed) to 100 (passed). It has none for an open one. */
 const RESPONSES = { verified: 100, failed: 0 } as const;
@@ -38,11 +37,7 @@ export async function anchorReceipt(id: string, options: AnchorOptions, command:
   note(
     `Posts to ${registry.contract} on ${registry.network}, for everyone to see: receipt ${receipt.id} is ${appraisal.verdict} (${posting.tag}), says validator ${wallet.address}. Costs gas.`,
   );
-  if (options.yes !== true && !(await confirmed("Post?"))) {
-    throw new Proof402Error("posting_declined", "Nothing was signed.", {
-      next: "Add --yes where nobody can be asked.",
-    });
-  }
+  await confirm(options.yes);
   const posted = await postValidation(openChain(network), wallet, posting);
   const { status } = posted;
   const view = {

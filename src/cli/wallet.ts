@@ -1,3 +1,4 @@
+import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import type { Config } from "../config/schema.ts";
 import { PERMIT2 } from "../evidence/permit2.ts";
@@ -8,7 +9,6 @@ import { openChain, type Chain } from "../payment/chain.ts";
 import { loadWallet } from "../payment/load-wallet.ts";
 import type { AssetPolicy } from "../payment/policy.ts";
 import type { Wallet } from "../payment/wallet.ts";
-import { confirmed } from "./confirm.ts";
 import { EXIT, globals, note, print, printJson } from "./globals.ts";
 import { configOf } from "./session.ts";
 
@@ -108,6 +108,17 @@ export function assetNamed(config: Config, name: string): AssetPolicy {
 
 /** Goes on only if a person says so, here or by `--yes`. Throws Proof402Error `approval_declined`. */
 export async function confirm(yes: boolean | undefined): Promise<void> {
-  if (yes === true || (await confirmed("Go on?"))) return;
+  if (yes === true || (await confirmed())) return;
   throw new Proof402Error("approval_declined", "Nothing was signed.", { next: "Add --yes where nobody can be asked." });
+}
+
+/** Asks on the terminal; where nobody can be asked the answer is no. */
+async function confirmed(): Promise<boolean> {
+  if (!process.stdin.isTTY || !process.stderr.isTTY) return false;
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return (await terminal.question("Go on? [y/N] ")).trim().toLowerCase() === "y";
+  } finally {
+    terminal.close();
+  }
 }

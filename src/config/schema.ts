@@ -45,6 +45,8 @@ const fieldsSchema = z.strictObject({
         .default([]),
       maxAttestationAgeSeconds: seconds.default(3600),
       clockSkewSeconds: z.int().min(0).max(3600).default(60),
+      /** How long an answer is looked for under an anchored root, where a relay contract is pinned for its seller. */
+      inclusionSeconds: seconds.default(3600),
     })
     .prefault({}),
   /** The ERC-8004 Validation Registry that the owner's `receipts anchor` posts verdicts to. */

@@ -4,7 +4,7 @@ import { chainIdOf } from "../evidence/eip3009.ts";
 import { PERMIT2 } from "../evidence/permit2.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Chain } from "./chain.ts";
-import { sendCall, type Call } from "./transaction.ts";
+import { encodeValidation, type ValidationCall } from "./validation-calls.ts";
 import type { Wallet } from "./wallet.ts";
 
 /** What only the owner's own commands have a wallet send. Amounts in base units. */
@@ -26,7 +26,18 @@ export type OwnerCall =
     }
   /** Asks for unclaimed money back; it can be taken once the channel's delay is over. */
   | { kind: "withdraw"; config: ChannelConfig; amount: bigint }
-  | { kind: "finalize"; config: ChannelConfig };
+  | { kind: "finalize"; config: ChannelConfig }
+  /** Writes to the configured Validation Registry, which moves no money. */
+  | ValidationCall;
+
+/** EIP-1559 fees in wei, and the account's next nonce. */
+export type Fees = {
+  chainId: number;
+  nonce: number;
+  gas: bigint;
+  maxFeePerGas: bigint;
+  maxPriorityFeePerGas: bigint;
+};
 
 const CONFIG = {
   name: "config",
@@ -62,7 +73,10 @@ const ABI = [
 ] as unknown as Abi;
 
 /** Where a call goes and its input. `authorization` is the EIP-3009 signature of a deposit. */
-export async function encodeCall(call: OwnerCall, authorization: `0x${string}` | null): Promise<Call> {
+export async function encodeCall(
+  call: OwnerCall,
+  authorization: `0x${string}` | null,
+): Promise<{ to: `0x${string}`; data: `0x${string}` }> {
   const { encodeAbiParameters, encodeFunctionData } = await import("viem");
   const encode = (functionName: string, args: readonly unknown[]): `0x${string}` =>
     encodeFunctionData({ abi: ABI, functionName, args });
@@ -83,6 +97,9 @@ export async function encodeCall(call: OwnerCall, authorization: `0x${string}` |
       return { to: hex(CHANNELS), data: encode("initiateWithdraw", [call.config, call.amount]) };
     case "finalize":
       return { to: hex(CHANNELS), data: encode("finalizeWithdraw", [call.config]) };
+    case "validation-request":
+    case "validation-response":
+      return encodeValidation(call);
     default:
       return call satisfies never;
   }
@@ -98,14 +115,31 @@ export const sendOwnerCall = (
   call: OwnerCall,
 ): Promise<{ transaction: string; gasUsed: bigint }> =>
   chain.read(async (client) => {
+    const from = hex(wallet.address);
     const authorization = call.kind === "deposit" ? await wallet.signDeposit(call, chainIdOf(chain.network)) : null;
-    const receipt = await sendCall(client, {
-      from: hex(wallet.address),
-      call: await encodeCall(call, authorization),
-      sign: (fees) => wallet.signOwnerCall(call, authorization, fees),
-      failed,
+    const target = await encodeCall(call, authorization);
+    const [chainId, nonce, fees, gas] = await Promise.all([
+      client.getChainId(),
+      client.getTransactionCount({ address: from, blockTag: "pending" }),
+      client.estimateFeesPerGas(),
+      client.estimateGas({ account: from, ...target }).catch((error: unknown) => {
+        throw failed(error);
+      }),
+    ]);
+    const { maxFeePerGas, maxPriorityFeePerGas } = fees;
+    const signed = await wallet.signOwnerCall(call, authorization, {
+      chainId,
+      nonce,
+      gas: (gas * 6n) / 5n,
+      maxFeePerGas,
+      maxPriorityFeePerGas,
     });
-    return { transaction: receipt.transactionHash, gasUsed: receipt.gasUsed };
+    const transaction = await client.sendRawTransaction({ serializedTransaction: signed }).catch((error: unknown) => {
+      throw failed(error);
+    });
+    const receipt = await client.waitForTransactionReceipt({ hash: transaction });
+    if (receipt.status !== "success") throw failed(null);
+    return { transaction, gasUsed: receipt.gasUsed };
   });
 
 const hex = (address: string): `0x${string}` => `0x${address.slice(2)}`;

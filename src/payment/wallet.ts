@@ -1,5 +1,5 @@
 import { secp256k1 } from "@noble/curves/secp256k1.js";
-import type { TypedDataDefinition } from "viem";
+import type { TransactionSerializableEIP1559, TypedDataDefinition } from "viem";
 import type { LocalAccount } from "viem/accounts";
 import { concatBytes, fromHex, fromHex0x, keccak256, toHex0x } from "../evidence/bytes.ts";
 import { signingHash } from "../evidence/authorization.ts";
@@ -9,10 +9,8 @@ import { addressOf, signerOf } from "../evidence/signer.ts";
 import { channelTermsOf, facilitatorOf, methodOf, paymentMethodOf } from "../evidence/payment-method.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Offer, Payment } from "../receipts/schema.ts";
-import { encodeCall, type OwnerCall } from "./owner-calls.ts";
+import { encodeCall, type Fees, type OwnerCall } from "./owner-calls.ts";
 import { depositAuthorization, typedDataOf, typedDepositOf } from "./typed-data.ts";
-import { callTransaction, type Call, type TransactionFees } from "./transaction.ts";
-import { encodeValidation, type ValidationCall } from "./validation.ts";
 
 /** Signs authorizations that were planned under the policy, and nothing else. The key is in a closure and has no way out. */
 export type Wallet = {
@@ -29,9 +27,7 @@ export type Wallet = {
    * The signed, serialized transaction of one of the owner's own calls, and of nothing else. Throws Proof402Error
    * `approval_too_wide` for an allowance that is as good as unlimited.
    */
-  signOwnerCall(call: OwnerCall, authorization: `0x${string}` | null, fees: TransactionFees): Promise<`0x${string}`>;
-  /** The signed, serialized transaction of one write to a Validation Registry, which moves no money. Only the owner's own command asks for it. */
-  signValidation(call: ValidationCall, fees: TransactionFees): Promise<`0x${string}`>;
+  signOwnerCall(call: OwnerCall, authorization: `0x${string}` | null, fees: Fees): Promise<`0x${string}`>;
 };
 
 /**
@@ -55,9 +51,8 @@ export function walletFromPrivateKey(privateKey: string, field = "privateKey"): 
       // Ethereum wants r, s, and 27 or 28.
       return Promise.resolve(toHex0x(concatBytes(recovered.subarray(1), Uint8Array.of(27 + (recovered[0] ?? 0)))));
     },
-    async call(call, fees) {
+    async transaction(transaction) {
       const { serializeTransaction } = await import("viem");
-      const transaction = callTransaction(call, fees);
       const recovered = sign(keccak256(fromHex0x(serializeTransaction(transaction))));
       return serializeTransaction(transaction, {
         r: toHex0x(recovered.subarray(1, 33)),
@@ -83,7 +78,7 @@ export function walletFromAccount(account: LocalAccount): Wallet {
         },
       );
     },
-    call: (call, fees) => account.signTransaction(callTransaction(call, fees)),
+    transaction: (transaction) => account.signTransaction(transaction),
   });
 }
 
@@ -94,7 +89,7 @@ type Token = { name: string; version: string };
 type Sign = {
   /** Signs a hash, or shows what it is of and signs that. */
   typed: (data: () => TypedDataDefinition, hash: `0x${string}`) => Promise<`0x${string}`>;
-  call: (call: Call, fees: TransactionFees) => Promise<`0x${string}`>;
+  transaction: (transaction: TransactionSerializableEIP1559) => Promise<`0x${string}`>;
 };
 
 function makeWallet(address: string, sign: Sign): Wallet {
@@ -123,16 +118,14 @@ function makeWallet(address: string, sign: Sign): Wallet {
       const hash = authorizationHash(domain, depositAuthorization(call), "ReceiveWithAuthorization");
       return sign.typed(() => typedDepositOf(call, chainId), hash);
     },
-    async signOwnerCall(call: OwnerCall, authorization: `0x${string}` | null, fees: TransactionFees) {
+    async signOwnerCall(call: OwnerCall, authorization: `0x${string}` | null, fees: Fees) {
       if (call.kind === "approve" && call.amount >= UNLIMITED) {
         throw new Proof402Error("approval_too_wide", "An allowance without a limit is never given.", {
           next: "Name the amount that Permit2 may move.",
         });
       }
-      return sign.call(await encodeCall(call, authorization), fees);
+      return sign.transaction({ type: "eip1559", value: 0n, ...(await encodeCall(call, authorization)), ...fees });
     },
-    signValidation: async (call: ValidationCall, fees: TransactionFees) =>
-      sign.call(await encodeValidation(call), fees),
   });
 }
 

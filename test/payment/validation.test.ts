@@ -14,7 +14,8 @@ import { devValidationRegistry } from "../../src/devnet/contracts/dev-validation
 import { openBank, openValidationRegistry, startAnvil, type Anvil, type Bank } from "../../src/devnet/index.ts";
 import { keccak256, toHex0x, utf8 } from "../../src/evidence/bytes.ts";
 import { openChain, type Chain } from "../../src/payment/chain.ts";
-import { postValidation, VALIDATION_REGISTRY_ABI, type Posting } from "../../src/payment/validation.ts";
+import { VALIDATION_REGISTRY_ABI } from "../../src/payment/validation-calls.ts";
+import { postValidation, type Posting } from "../../src/payment/validation.ts";
 import { walletFromAccount, walletFromPrivateKey } from "../../src/payment/wallet.ts";
 
 let anvil: Anvil;
@@ -87,14 +88,14 @@ describe("a verdict", () => {
 
   test("is not posted without gas, nor where there is no registry", async () => {
     const poor = walletFromPrivateKey(`0x${"11".repeat(32)}`);
-    await expect(postValidation(chain, poor, posting("four"))).rejects.toMatchObject({ code: "posting_failed" });
+    await expect(postValidation(chain, poor, posting("four"))).rejects.toMatchObject({ code: "transaction_failed" });
     const wallet = walletFromPrivateKey(await bank.fundedKey());
     await expect(
       postValidation(chain, wallet, posting("four", { registry: `0x${"12".repeat(20)}` })),
     ).rejects.toMatchObject({ code: "registry_missing" });
     await expect(
       postValidation(chain, wallet, posting("four", { registry: bank.token.address })),
-    ).rejects.toMatchObject({ code: "posting_failed" });
+    ).rejects.toMatchObject({ code: "transaction_failed" });
   });
 
   test("that a registry takes and does not keep is an error", async () => {

@@ -95,7 +95,7 @@ test("nothing is signed unasked, for an open verdict, without a registry or for 
   expect(
     refusals.map(({ code, stdout }) => [code, (JSON.parse(stdout) as { error: { code: string } }).error.code]),
   ).toEqual([
-    [1, "posting_declined"],
+    [1, "approval_declined"],
     [1, "verdict_open"],
     [1, "registry_not_configured"],
     [64, "invalid_input"],

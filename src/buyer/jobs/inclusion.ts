@@ -1,11 +1,7 @@
-import { Proof402Error } from "../../errors.ts";
 import { inclusionLeafOf } from "../../verify/inclusion.ts";
 import { pollMilliseconds } from "../context.ts";
 import { describeContradiction, observeInclusion } from "../inclusion.ts";
 import type { JobHandler } from "./types.ts";
-
-/** How long an answer's batch is waited for, ms. */
-const PATIENCE_MS = 3_600_000;
 
 /** Looks for the batch that anchors the answer, where the configuration pins a relay contract for its seller. */
 export const inclusionJob: JobHandler = {
@@ -15,16 +11,15 @@ export const inclusionJob: JobHandler = {
   plan(ctx, receipt) {
     const seller = ctx.config.sellers.find(({ id }) => id === receipt.core.seller.id);
     const wanted = (seller?.reference.relays.length ?? 0) > 0 && inclusionLeafOf(receipt) !== null;
-    return wanted ? { payload: {}, deadline: ctx.clock().getTime() + PATIENCE_MS } : null;
+    return wanted
+      ? { payload: {}, deadline: ctx.clock().getTime() + ctx.config.verification.inclusionSeconds * 1000 }
+      : null;
   },
 
   async look(ctx, receipt, _job, signal) {
     const seller = ctx.config.sellers.find(({ id }) => id === receipt.core.seller.id);
-    if (seller === undefined) {
-      throw new Proof402Error("seller_not_found", "The receipt's seller is no longer configured.", {
-        next: "Put the seller back into the configuration.",
-      });
-    }
+    // The configuration changed since: nothing says any more where to look.
+    if (seller === undefined) return { state: "absent", code: "seller_not_found" };
     const seen = await observeInclusion({
       receipt,
       seller,
@@ -52,10 +47,11 @@ export const inclusionJob: JobHandler = {
     note: "The answer was not seen under a root on chain yet.",
     holdsVerdict: false,
   },
+  // A batch that was lost before it was anchored is no lie: only a contradiction fails.
   absent(code) {
     const contradiction = describeContradiction(code);
     return contradiction === null
-      ? { status: "skip", code: "not_included", note: `The answer did not come under a root on chain (${code}).` }
+      ? { status: "skip", code: "inclusion_not_seen", note: `The answer was not seen under a root on chain (${code}).` }
       : { status: "fail", code, note: contradiction };
   },
 };
