@@ -77,12 +77,13 @@ export async function runDemoAgent(buyer: Buyer, report: DemoReport): Promise<De
   report.line(`agent says: ${result.messages.at(-1)?.text ?? ""}`);
   const bought = seen.purchases.findLast((p) => p.verdict === "verified") ?? seen.purchases.at(-1);
   if (bought === undefined) throw new Error("the agent bought nothing");
-  const receipt = await buyer.getReceipt(bought.receiptId, { waitSeconds: 20 });
+  await buyer.getReceipt(bought.receiptId, { waitSeconds: 20 });
+  const receipt = await untilIncluded(buyer, bought.receiptId);
   const appraisal = newestAppraisal(receipt);
   report.heading(`Receipt ${receipt.id}`);
   report.layers(appraisal);
   report.line(
-    `answer after ${ms(bought.answerMs)}, verified after ${ms(bought.verifiedMs)}, settled after ${ms(bought.settledMs)}`,
+    `answer after ${ms(bought.answerMs)}, verified after ${ms(bought.verifiedMs)}, settled after ${ms(bought.settledMs)}, included after ${includedAfter(receipt)} s`,
   );
   return {
     receipt,
@@ -96,6 +97,33 @@ export async function runDemoAgent(buyer: Buyer, report: DemoReport): Promise<De
     verifiedMs: bought.verifiedMs,
     settledMs: bought.settledMs,
   };
+}
+
+/** How long the demo waits for the answer's batch to be anchored, ms. */
+const INCLUSION_MS = 5000;
+
+/** The receipt once its answer stands under a root on chain, or as it is after a while. */
+function untilIncluded(buyer: Buyer, id: string): Promise<Receipt> {
+  return new Promise((resolve, reject) => {
+    const give = (receipt: Receipt): void => {
+      clearTimeout(timer);
+      unsubscribe();
+      resolve(receipt);
+    };
+    const look = (receipt: Receipt): void => {
+      if (receipt.id === id && newestAppraisal(receipt).layers.inclusion.status !== "pending") give(receipt);
+    };
+    const unsubscribe = buyer.onReceipt(look);
+    const timer = setTimeout(() => void buyer.getReceipt(id).then(give, reject), INCLUSION_MS);
+    buyer.getReceipt(id).then(look, reject);
+  });
+}
+
+/** Seconds from the answer to the evidence of its inclusion. */
+function includedAfter(receipt: Receipt): string {
+  const landed = receipt.later.find(({ evidence }) => evidence.kind === "inclusion.merkle");
+  if (landed === undefined) return "(not seen)";
+  return ((Date.parse(landed.at) - Date.parse(receipt.core.response.receivedAt)) / 1000).toFixed(1);
 }
 
 /** Shows what a tool refused, in the first sentence of its own words. */

@@ -149,13 +149,7 @@ describe("the key", () => {
     for (const value of [wallet, error, { nested: { wallet } }])
       expect(shownOf(value)).not.toMatch(/ac0974bec39a17e3/i);
     expect(shownOf(wallet)).toContain(wallet.address);
-    expect(Object.keys(wallet).toSorted()).toEqual([
-      "address",
-      "signAuthorization",
-      "signDeposit",
-      "signOwnerCall",
-      "signValidation",
-    ]);
+    expect(Object.keys(wallet).toSorted()).toEqual(["address", "signAuthorization", "signDeposit", "signOwnerCall"]);
     expect(Object.isFrozen(wallet)).toBe(true);
   });
 
