@@ -1,10 +1,15 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
 /** One timed run. What it returns is done before the next arm and not timed: work an arm leaves behind must not slow another. */
 export type Arm = () => Promise<void | (() => Promise<unknown>)>;
 
-/** Medians of interleaved arms: every round runs each arm once, so that drift of the machine hits all alike. */
+/**
+ * Medians of interleaved arms: every round runs each arm once, so that drift of the machine hits all alike. `pauseMs` is for
+ * work that an arm leaves to other processes, where nobody can say when it is over.
+ */
 export async function interleaved(
   arms: Readonly<Record<string, Arm>>,
-  options: { rounds: number; warmup: number },
+  options: { rounds: number; warmup: number; pauseMs?: number },
 ): Promise<Record<string, number>> {
   const times = new Map<string, number[]>(Object.keys(arms).map((name) => [name, []]));
   for (let round = -options.warmup; round < options.rounds; round += 1) {
@@ -13,6 +18,7 @@ export async function interleaved(
       const leftover = await run();
       const took = performance.now() - began;
       await leftover?.();
+      if (options.pauseMs !== undefined) await sleep(options.pauseMs);
       if (round >= 0) times.get(name)?.push(took);
     }
   }
