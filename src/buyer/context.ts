@@ -81,6 +81,7 @@ export const appraisalPolicyOf = (config: Config, assurance: Assurance): Apprais
   sellers: Object.fromEntries(config.sellers.map((seller) => [seller.id, seller.reference])),
   maxAttestationAgeSeconds: config.verification.maxAttestationAgeSeconds,
   clockSkewSeconds: config.verification.clockSkewSeconds,
+  replayTolerance: config.verification.replayTolerance,
 });
 
 /** How often the quickest of the configured chains is looked at, ms. */

@@ -33,6 +33,8 @@ export async function land(
     const receipt = { ...known.receipt, later: [...known.receipt.later, ...later] };
     const appraisal = await judgeReceipt(ctx, receipt, {
       assurance: wantedAssurance(receipt, ctx.config.verification.assurance),
+      // What lands here was made here, under this job; what was stored before is checked as such.
+      ...(outcome.state === "landed" && outcome.evidence.kind === "replay.onnx" ? { ownReplay: true } : {}),
       jobs: known.jobs.map((one) => (one.kind === job.kind ? { ...one, done: true, absent } : one)),
     });
     const stored = await immediate(ctx.db, async (tx) => {

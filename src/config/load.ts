@@ -33,9 +33,23 @@ export async function loadConfig(options: { path?: string; env?: Env; cwd?: stri
     });
   }
   const base = dirname(path);
-  const { wallet, database, ...rest } = parsed.data;
+  const { wallet, database, verification, ...rest } = parsed.data;
+  const { replay } = verification;
   return {
     ...rest,
+    verification: {
+      ...verification,
+      ...(replay === undefined
+        ? {}
+        : {
+            replay: {
+              ...replay,
+              models: Object.fromEntries(
+                Object.entries(replay.models).map(([name, file]) => [name, resolve(base, file)]),
+              ),
+            },
+          }),
+    },
     database: resolve(base, nonEmpty(env["PROOF402_DATABASE"]) ?? database),
     wallet: Object.fromEntries(
       Object.entries(wallet).flatMap(([name, file]) => (file === undefined ? [] : [[name, resolve(base, file)]])),

@@ -45,6 +45,19 @@ const fieldsSchema = z.strictObject({
         .default([]),
       maxAttestationAgeSeconds: seconds.default(3600),
       clockSkewSeconds: z.int().min(0).max(3600).default(60),
+      /** How far a re-executed number may lie from the answer's: at most absolute + relative * its magnitude. */
+      replayTolerance: z
+        .strictObject({ absolute: z.number().min(0).max(1), relative: z.number().min(0).max(1) })
+        .default({ absolute: 1e-5, relative: 1e-4 }),
+      /** Re-execution of answers by the buyer itself. */
+      replay: z
+        .strictObject({
+          /** Model name -> ONNX file; relative paths are relative to the configuration file. */
+          models: z.record(z.string().max(128), z.string().min(1)),
+          /** One answer in so many, which the seller cannot foresee; 1 is each. */
+          every: z.int().min(1).max(1_000_000).default(1),
+        })
+        .optional(),
       /** How long an answer is looked for under an anchored root, where a relay contract is pinned for its seller. */
       inclusionSeconds: seconds.default(3600),
     })

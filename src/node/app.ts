@@ -5,7 +5,7 @@ import { fromHex, keccak256, toBase64, toHex, toHex0x, utf8 } from "../evidence/
 import { TEE_HEADERS, teeMessageHash } from "../evidence/tee-signature.ts";
 import type { Batches } from "./batches.ts";
 import type { Enclave } from "./enclave.ts";
-import type { LoadedModel } from "./inference.ts";
+import type { LoadedModel } from "../onnx/inference.ts";
 import { chargeByRows, paymentGate, type NodePayment, type ServedModel } from "./payment-gate.ts";
 import { rememberAnswers } from "./remembered.ts";
 import { inferResponse, modelMetadata, readInferRequest, serverMetadata, type InferRequest } from "./oip.ts";

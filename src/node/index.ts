@@ -7,7 +7,7 @@ import { createApp, manifestOf } from "./app.ts";
 import { createBatches, type NodeAnchoring } from "./batches.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Enclave } from "./enclave.ts";
-import { loadModel } from "./inference.ts";
+import { loadModel } from "../onnx/inference.ts";
 import type { NodePayment, ServedModel } from "./payment-gate.ts";
 import { packageModelsDirectory, readDescriptions } from "./models.ts";
 

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { VERSION } from "../version.ts";
-import type { LoadedModel, TensorInfo } from "./inference.ts";
-import { fits, type Tensor } from "./tensors.ts";
+import type { LoadedModel, TensorInfo } from "../onnx/inference.ts";
+import { fits, type Tensor } from "../onnx/tensors.ts";
 
 /** A refusal in the protocol's form: `{"error": text}` with an HTTP status. */
 export type OipError = { status: 400 | 404 | 413; error: string };

@@ -7,7 +7,8 @@ import { paymentMiddleware, setSettlementOverrides, x402ResourceServer } from "@
 import type { Context } from "hono";
 import { privateKeyToAccount } from "viem/accounts";
 import type { PaymentMethod } from "../evidence/payment-method.ts";
-import type { LoadedModel } from "./inference.ts";
+import type { LoadedModel } from "../onnx/inference.ts";
+import type { ModelDescription } from "./models.ts";
 
 /** How a node is paid. Prices in base units of its token. */
 export type NodePayment = {
@@ -27,7 +28,7 @@ export type NodePayment = {
   also?: readonly { asset: `0x${string}`; domain: { name: string; version: string }; rate: bigint }[];
 };
 
-export type ServedModel = { model: LoadedModel; price: string };
+export type ServedModel = { model: LoadedModel<ModelDescription>; price: string };
 
 /** How long a payer waits for what is left in a channel: x402's least. */
 export const WITHDRAW_DELAY_SECONDS = 900;

@@ -96,6 +96,26 @@ export const inclusionEvidence = z.strictObject({
   log: evmLog,
 });
 
+/** The buyer's own re-execution of the model on the request's inputs. Only who ran it can believe it. */
+export const replayEvidence = z.strictObject({
+  kind: z.literal("replay.onnx"),
+  /** SHA-256 of the model file that was run. */
+  modelSha256: hex(32),
+  runtime: z.strictObject({ name: z.string().max(64), version: z.string().max(32) }),
+  /** What it answered, each tensor flattened in row-major order. */
+  outputs: z
+    .array(
+      z.strictObject({
+        name: z.string().max(128),
+        datatype: z.string().max(16),
+        shape: z.array(z.int().min(0).max(1_000_000)).max(8),
+        data: z.array(z.union([z.number(), z.boolean()])).max(100_000),
+      }),
+    )
+    .min(1)
+    .max(64),
+});
+
 const isOpaque = (value: unknown): boolean => isInteroperable(value, MAX_OPAQUE_DEPTH);
 
 const knownEvidence = z.discriminatedUnion("kind", [
@@ -103,6 +123,7 @@ const knownEvidence = z.discriminatedUnion("kind", [
   manifestEvidence,
   teeSignatureEvidence,
   settlementEvidence,
+  replayEvidence,
   inclusionEvidence,
 ]);
 
@@ -254,6 +275,7 @@ export type KnownEvidence = z.infer<typeof knownEvidence>;
 export type NitroEvidence = z.infer<typeof nitroEvidence>;
 export type TeeSignatureEvidence = z.infer<typeof teeSignatureEvidence>;
 export type InclusionEvidence = z.infer<typeof inclusionEvidence>;
+export type ReplayEvidence = z.infer<typeof replayEvidence>;
 export type SettlementEvidence = z.infer<typeof settlementEvidence>;
 export type Appraisal = z.infer<typeof appraisalSchema>;
 export type LayerResult = z.infer<typeof layerResultSchema>;

@@ -18,6 +18,7 @@ import { judgeNamedModel, judgeRequest, judgeResponse } from "./exchange.ts";
 import { judgeInclusion } from "./inclusion.ts";
 import { notProven } from "./not-proven.ts";
 import { judgePayment, judgeSettlement } from "./payment.ts";
+import { judgeReplay, REPLAY_MATCHED } from "./replay.ts";
 import { requiredLayers, type AppraisalPolicy } from "./policy.ts";
 import { createVerifySession, type VerifySession } from "./session.ts";
 import { judgeSignature } from "./signature-tee.ts";
@@ -73,8 +74,11 @@ export async function appraise(
     request,
     response,
     model: await guarded(broken, () => judgeNamedModel(core, attestation.layers.model, signature)),
-    computation: await guarded(broken, () =>
-      judgeByKind(receipt, COMPUTATION, "computation", "No proof and no re-execution of the computation."),
+    computation: await guarded(
+      broken,
+      () =>
+        judgeReplay(receipt, policy, input.ownReplay === true) ??
+        judgeByKind(receipt, COMPUTATION, "computation", "No proof and no re-execution of the computation."),
     ),
     payment: await guarded(broken, () => judgePayment(core, policy)),
     settlement: await guarded(broken, () => judgeSettlement(receipt, policy)),
@@ -90,7 +94,7 @@ export async function appraise(
     layers,
     wanted: policy.assurance,
     assurance,
-    replayed: false,
+    replayed: layers.computation.code === REPLAY_MATCHED && layers.computation.status === "pass",
     simulated: attestation.simulated,
     verdict: verdictOf(layers, policy, assurance, outstanding),
     notProven: notProven(layers, {
@@ -136,7 +140,8 @@ const WORST_FIRST = ["fail", "pending", "skip"] as const satisfies readonly Outs
 
 function reached(layers: Layers): Assurance {
   const all = (wanted: readonly Layer[]): boolean => wanted.every((layer) => layers[layer].status === "pass");
-  if (all(PROVEN)) return "proven";
+  // A re-execution is no proof: it convinces only who ran it.
+  if (all(PROVEN) && layers.computation.code !== REPLAY_MATCHED) return "proven";
   if (all(ATTESTED)) return "attested";
   return all(SIGNED) ? "signed" : "none";
 }

@@ -49,6 +49,10 @@ export const appraisalPolicySchema = z.strictObject({
   sellers: z.record(wellFormed(64), referenceValuesSchema).default({}),
   /** Oldest attestation document accepted at the evaluation time, seconds. */
   maxAttestationAgeSeconds: z.int().min(1).max(86_400).default(3600),
+  /** How far a re-executed number may lie from the answer's: at most absolute + relative * its magnitude. */
+  replayTolerance: z
+    .strictObject({ absolute: z.number().min(0).max(1), relative: z.number().min(0).max(1) })
+    .default({ absolute: 1e-5, relative: 1e-4 }),
   /** Clock difference tolerated between buyer and seller, seconds. */
   clockSkewSeconds: z.int().min(0).max(3600).default(60),
 });

@@ -25,6 +25,8 @@ export type AppraiseInput = {
    * Live: the verifier's own clock when the answer came. Archive: the purchase time, or a time the auditor names.
    */
   evaluateAt: Date;
+  /** The receipt's re-execution is the relying party's own. Anybody else's shows nothing. */
+  ownReplay?: boolean;
   /** Evidence that the relying party waits for or has given up. */
   outstanding?: readonly Outstanding[];
 };

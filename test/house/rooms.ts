@@ -16,11 +16,24 @@ export const ARROWS: Record<string, readonly string[]> = {
   payment: ["receipts", "evidence", "storage", "http", "errors", "version"],
   market: ["payment", "verify", "receipts", "evidence", "storage", "http", "errors", "version"],
   config: ["market", "payment", "verify", "receipts", "storage", "http", "evidence", "errors", "version"],
-  buyer: ["config", "market", "payment", "verify", "receipts", "storage", "http", "evidence", "errors", "version"],
+  buyer: [
+    "onnx",
+    "config",
+    "market",
+    "payment",
+    "verify",
+    "receipts",
+    "storage",
+    "http",
+    "evidence",
+    "errors",
+    "version",
+  ],
   tools: ["buyer", "config", "market", "payment", "verify", "receipts", "evidence", "errors", "version"],
   langchain: ["tools", "buyer", "config", "market", "verify", "receipts", "evidence", "errors", "version"],
   "mcp-server": ["tools", "buyer", "config", "market", "verify", "receipts", "evidence", "http", "errors", "version"],
-  node: ["receipts", "evidence", "storage", "http", "errors", "version"],
+  onnx: ["errors"],
+  node: ["onnx", "receipts", "evidence", "storage", "http", "errors", "version"],
   devnet: [
     "node",
     "config",
@@ -76,7 +89,7 @@ export const RECEIPT_FILES_OF_VERIFY = ["src/receipts/schema.ts", "src/receipts/
  * command shows an agent at work in its demo; that its other commands stay light is held by `loadedWith`.
  */
 export const HEAVY: Record<string, readonly string[]> = {
-  "onnxruntime-node": ["node"],
+  "onnxruntime-node": ["onnx"],
   "@foundry-rs/anvil": ["devnet"],
   solc: [],
   langchain: ["langchain", "cli"],

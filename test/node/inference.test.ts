@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { trainTask } from "../../scripts/train-models.ts";
 import { predict, seeded } from "../../scripts/training/mlp.ts";
 import { TASKS } from "../../scripts/training/tasks.ts";
-import { loadModel, type LoadedModel } from "../../src/node/inference.ts";
+import { loadModel, type LoadedModel } from "../../src/onnx/inference.ts";
 import { packageModelsDirectory, readDescriptions } from "../../src/node/models.ts";
 import { inferResponse, readInferRequest } from "../../src/node/oip.ts";
 

@@ -1,6 +1,7 @@
 import { inclusionJob } from "./inclusion.ts";
+import { replayJob } from "./replay.ts";
 import { settlementJob } from "./settlement.ts";
 import type { JobHandler } from "./types.ts";
 
 /** Every kind of evidence that the second clock waits for. */
-export const JOB_HANDLERS: readonly JobHandler[] = [settlementJob, inclusionJob];
+export const JOB_HANDLERS: readonly JobHandler[] = [settlementJob, inclusionJob, replayJob];

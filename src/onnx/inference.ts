@@ -1,19 +1,22 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { resolve } from "node:path";
 import type * as OnnxRuntime from "onnxruntime-node";
 import type { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { Proof402Error } from "../errors.ts";
 import { datatypeOf, fromOrt, toOrt, type Tensor } from "./tensors.ts";
-import type { ModelDescription } from "./models.ts";
 
 /** Tensor metadata as the Open Inference Protocol names it; -1 is the free batch dimension. */
 export type TensorInfo = { name: string; datatype: Tensor["datatype"]; shape: number[] };
 
+/** An ONNX file and the SHA-256 (hex) that names it. */
+export type ModelFile = { name: string; file: string; sha256: string };
+
 /** A loaded model. */
-export type LoadedModel = ModelDescription & {
+export type LoadedModel<Description extends ModelFile = ModelFile> = Description & {
   inputs: TensorInfo[];
   outputs: TensorInfo[];
+  runtime: { name: string; version: string };
   /** Runs inputs that were checked against `inputs`. */
   run(inputs: readonly Tensor[]): Promise<Tensor[]>;
   close(): Promise<void>;
@@ -39,13 +42,20 @@ async function loadRuntime(): Promise<Runtime> {
  * Loads one ONNX file and checks that it is the one its description names.
  * Throws Proof402Error `model_digest_mismatch`, `model_unsupported` or `onnxruntime_missing`.
  */
-export async function loadModel(directory: string, description: ModelDescription): Promise<LoadedModel> {
-  const file = await readFile(join(directory, description.file));
+export async function loadModel<Description extends ModelFile>(
+  directory: string,
+  description: Description,
+): Promise<LoadedModel<Description>> {
+  const file = await readFile(resolve(directory, description.file));
   const digest = createHash("sha256").update(file).digest("hex");
   if (digest !== description.sha256) {
-    throw new Proof402Error("model_digest_mismatch", `${description.file} is not the file that models.json names.`, {
-      next: "Run scripts/train-models again.",
-    });
+    throw new Proof402Error(
+      "model_digest_mismatch",
+      `The file of model ${description.name} does not have the digest it is named by.`,
+      {
+        next: "Get the file that the digest is of.",
+      },
+    );
   }
   const ort = await loadRuntime();
   const session = await ort.InferenceSession.create(file, {
@@ -59,6 +69,7 @@ export async function loadModel(directory: string, description: ModelDescription
     ...description,
     inputs,
     outputs,
+    runtime: { name: "onnxruntime-node", version: ort.env.versions.common },
     async run(tensors) {
       const feeds: Record<string, OrtTensor> = {};
       for (const tensor of tensors) feeds[tensor.name] = toOrt(ort, tensor);

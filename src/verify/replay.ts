@@ -1,0 +1,89 @@
+import { fromBase64, fromUtf8 } from "../evidence/bytes.ts";
+import type { LayerResult, Receipt, ReplayEvidence } from "../receipts/schema.ts";
+import { allEvidence, onlyOne } from "./evidence.ts";
+import type { AppraisalPolicy } from "./policy.ts";
+import { fail, pass, skip } from "./types.ts";
+
+/** The code of a computation that passed by re-execution: it raises no assurance (DESIGN §2). */
+export const REPLAY_MATCHED = "replay_matched";
+
+/**
+ * `computation`, by re-execution: the model of the policy's digest, run again by the relying party itself, answers what
+ * the seller answered, number for number within the policy's tolerance. Null where the receipt has no re-execution.
+ */
+export function judgeReplay(receipt: Receipt, policy: AppraisalPolicy, ownReplay: boolean): LayerResult | null {
+  const found = onlyOne(allEvidence(receipt), "replay.onnx");
+  if (found.kind === "none") return null;
+  if (found.kind === "many") return fail("ambiguous_evidence", "There is more than one re-execution of one answer.");
+  if (!ownReplay)
+    return skip(
+      "replay_not_ours",
+      "The re-execution in this receipt is its maker's word: only your own shows anything.",
+    );
+  const { core } = receipt;
+  const { sellers } = policy;
+  const models = Object.hasOwn(sellers, core.seller.id) ? (sellers[core.seller.id]?.models ?? {}) : {};
+  const digest = Object.hasOwn(models, core.request.model) ? models[core.request.model] : undefined;
+  if (digest === undefined) return skip("model_not_pinned", "The policy names no digest for this model.");
+  if (found.evidence.modelSha256 !== digest)
+    return fail("replay_model_mismatch", "Another model was re-executed than the policy names.");
+  if (core.response.body === undefined)
+    return skip("body_redacted", "The answer's bytes are redacted, so nothing can be compared with them.");
+  const difference = firstDifference(readOutputs(core.response.body), found.evidence, policy.replayTolerance);
+  return difference === null
+    ? pass("The same model, run again here, gives the same answer.", REPLAY_MATCHED)
+    : fail("replay_mismatch", `The same model, run again here, gives another answer: ${difference}.`);
+}
+
+type Output = ReplayEvidence["outputs"][number];
+
+/** Where the answer is not what was computed, or null. */
+function firstDifference(
+  answered: readonly Output[] | null,
+  { outputs }: ReplayEvidence,
+  tolerance: AppraisalPolicy["replayTolerance"],
+): string | null {
+  if (answered === null) return "it cannot be read";
+  if (answered.length !== outputs.length) return "it has other tensors";
+  for (const [index, computed] of outputs.entries()) {
+    const answer = answered.find(({ name }) => name === computed.name);
+    if (answer === undefined) return `tensor ${index} is missing`;
+    const sameKind = answer.datatype === computed.datatype && answer.shape.join() === computed.shape.join();
+    if (!sameKind || answer.data.length !== computed.data.length) return `tensor ${index} has another type or shape`;
+    const at = computed.data.findIndex(
+      (value, place) => !agrees(value, answer.data[place], computed.datatype, tolerance),
+    );
+    if (at >= 0) return `element ${at} of tensor ${index} differs`;
+  }
+  return null;
+}
+
+function agrees(
+  computed: number | boolean,
+  answered: number | boolean | undefined,
+  datatype: string,
+  { absolute, relative }: AppraisalPolicy["replayTolerance"],
+): boolean {
+  if (typeof computed !== "number" || typeof answered !== "number" || !datatype.startsWith("FP"))
+    return computed === answered;
+  // Not a number compares as not equal, which is what it is.
+  return Math.abs(computed - answered) <= absolute + relative * Math.abs(computed);
+}
+
+/** The outputs of an Open Inference Protocol answer, or null. */
+function readOutputs(body: string): Output[] | null {
+  try {
+    const { outputs } = JSON.parse(fromUtf8(fromBase64(body))) as { outputs?: unknown };
+    if (!Array.isArray(outputs)) return null;
+    const whole = outputs.every(
+      (one: Partial<Output> | null) =>
+        typeof one?.name === "string" &&
+        typeof one.datatype === "string" &&
+        Array.isArray(one.shape) &&
+        Array.isArray(one.data),
+    );
+    return whole ? (outputs as Output[]) : null;
+  } catch {
+    return null;
+  }
+}

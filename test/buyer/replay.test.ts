@@ -1,0 +1,136 @@
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Buyer, BuyResult } from "../../src/buyer/types.ts";
+import type { Config } from "../../src/config/schema.ts";
+import { newestAppraisal } from "../../src/receipts/newest.ts";
+import type { Receipt, ReplayEvidence } from "../../src/receipts/schema.ts";
+import { appraisalPolicySchema } from "../../src/verify/policy.ts";
+import { judgeReplay } from "../../src/verify/replay.ts";
+import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+
+const MODELS = join(import.meta.dirname, "../../models");
+
+let market: Market;
+beforeAll(async () => {
+  market = await openMarket();
+});
+afterAll(() => market.stop());
+
+const replaying =
+  (file = "eth-risk.onnx", every = 1) =>
+  (config: Config): void => {
+    config.verification.replay = { models: { "eth-risk": join(MODELS, file) }, every };
+  };
+
+async function buy(buyer: Buyer, seller = "attested"): Promise<BuyResult> {
+  const result = await buyer.buy({
+    model: "eth-risk",
+    seller,
+    input: ETH_FEATURES,
+    idempotencyKey: crypto.randomUUID(),
+  });
+  if ("needInput" in result) throw new Error("nobody should have been asked");
+  return result;
+}
+const settle = async (buyer: Buyer, { receipt }: BuyResult): Promise<Receipt> =>
+  buyer.getReceipt(receipt.id, { waitSeconds: 30 });
+const replayIn = ({ later }: Receipt): ReplayEvidence | undefined =>
+  later.map(({ evidence }) => evidence).find((one): one is ReplayEvidence => one.kind === "replay.onnx");
+
+describe("an answer computed again by its buyer", () => {
+  test("is waited for, passes where it is the same, and raises no assurance", async () => {
+    const buyer = await market.buyer(replaying());
+    const bought = await buy(buyer);
+    expect(bought.appraisal.layers.computation).toMatchObject({ status: "pending", code: "awaiting_replay" });
+    const receipt = await settle(buyer, bought);
+    expect(newestAppraisal(receipt)).toMatchObject({
+      verdict: "verified",
+      assurance: "attested",
+      replayed: true,
+      layers: { computation: { status: "pass", code: "replay_matched" } },
+    });
+    expect(replayIn(receipt)?.runtime.name).toBe("onnxruntime-node");
+    // Whoever wants a proof is not served by it.
+    const proven = await buyer.verify(receipt, { assurance: "proven" });
+    expect([proven.verdict, proven.assurance]).toEqual(["unverified", "attested"]);
+  });
+
+  test("fails where the seller changed it, both answers kept", async () => {
+    const buyer = await market.buyer(replaying());
+    const bought = await buy(buyer, "cheap");
+    const receipt = await new Promise<Receipt>((resolve) => {
+      const unsubscribe = buyer.onReceipt((one) => {
+        if (one.id !== bought.receipt.id || replayIn(one) === undefined) return;
+        unsubscribe();
+        resolve(one);
+      });
+    });
+    expect(newestAppraisal(receipt).layers.computation).toMatchObject({ status: "fail", code: "replay_mismatch" });
+    expect(newestAppraisal(receipt).replayed).toBe(false);
+    expect(receipt.core.response.body).toBeDefined();
+    expect(replayIn(receipt)?.outputs.length).toBeGreaterThan(0);
+  });
+
+  test("is skipped, with the reason, where the file here is of another model, and the verdict stands without it", async () => {
+    const buyer = await market.buyer(replaying("payroll-check.onnx"));
+    const receipt = await settle(buyer, await buy(buyer));
+    const { verdict, replayed, layers } = newestAppraisal(receipt);
+    expect([verdict, replayed]).toEqual(["verified", false]);
+    expect(layers.computation).toMatchObject({ status: "skip", code: "not_replayed" });
+    expect(layers.computation.note).toContain("model_digest_mismatch");
+  });
+
+  test("is drawn one in so many, and only for models that are held", async () => {
+    const rarely = await market.buyer(replaying("eth-risk.onnx", 1_000_000));
+    const receipt = await settle(rarely, await buy(rarely));
+    expect(newestAppraisal(receipt).layers.computation.code).toBe("no_evidence");
+    expect(replayIn(receipt)).toBeUndefined();
+  });
+});
+
+describe("somebody else's re-execution", () => {
+  test("is believed of nobody: not of an imported file, nor of one's own receipt with another replay in it", async () => {
+    const buyer = await market.buyer(replaying());
+    const receipt = await settle(buyer, await buy(buyer));
+    const stranger = await market.buyer();
+    const imported = newestAppraisal(await stranger.importReceipt(receipt));
+    expect(imported.replayed).toBe(false);
+    expect(imported.layers.computation).toMatchObject({ status: "skip", code: "replay_not_ours" });
+
+    const forged = structuredClone(receipt);
+    const replay = replayIn(forged);
+    if (replay !== undefined) replay.runtime.version = "0.0.0";
+    expect((await buyer.verify(forged)).layers.computation.code).toBe("replay_not_ours");
+    expect((await buyer.verify(receipt)).replayed).toBe(true);
+  });
+
+  test("with any number, name, type or shape changed does not pass, even if it were one's own", async () => {
+    const buyer = await market.buyer(replaying());
+    const receipt = await settle(buyer, await buy(buyer));
+    const models = Object.fromEntries([["eth-risk", replayIn(receipt)?.modelSha256 ?? ""]]);
+    const policy = appraisalPolicySchema.parse({ sellers: { attested: { models } } });
+    const judged = (change: (replay: ReplayEvidence) => void): string | undefined => {
+      const copy = structuredClone(receipt);
+      const replay = replayIn(copy);
+      if (replay === undefined) throw new Error("it was replayed");
+      change(replay);
+      return judgeReplay(copy, policy, true)?.status;
+    };
+    expect(judged(() => undefined)).toBe("pass");
+    const outputs = replayIn(receipt)?.outputs ?? [];
+    const changes: ((replay: ReplayEvidence) => void)[] = [
+      (replay) => (replay.modelSha256 = "ab".repeat(32)),
+      (replay) => replay.outputs.pop(),
+      ...outputs.flatMap((output, at): ((replay: ReplayEvidence) => void)[] => [
+        (replay) => (replay.outputs[at]!.name = "other"),
+        (replay) => (replay.outputs[at]!.datatype = "FP64"),
+        (replay) => replay.outputs[at]!.shape.push(1),
+        (replay) => replay.outputs[at]!.data.push(0),
+        ...output.data.map((_, place) => (replay: ReplayEvidence) => {
+          replay.outputs[at]!.data[place] = Number(replay.outputs[at]!.data[place]) + 0.01;
+        }),
+      ]),
+    ];
+    for (const change of changes) expect(judged(change)).toBe("fail");
+  });
+});
