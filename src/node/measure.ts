@@ -6,7 +6,7 @@ import { canonicalJson } from "../evidence/canonical.ts";
 import { sha384, type Bytes } from "../evidence/bytes.ts";
 
 /** Rooms whose files are a node's code. */
-const CODE_ROOMS = ["../node", "../evidence"] as const;
+const CODE_ROOMS = ["../node", "../onnx", "../evidence"] as const;
 
 /**
  * PCR0 of a simulated enclave: SHA-384 of the JCS list of (path, SHA-256) of the code files as they run, source or built.

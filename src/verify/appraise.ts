@@ -37,7 +37,14 @@ const COMPUTATION = /^(?:zk|replay)\./;
  * Where nothing was asked for, these; where some assurance was, every layer but the one whose bounds are the policy's
  * own choice: how old an attestation may be.
  */
-const NEVER_IGNORED = ["platform", "key", "request", "response", "payment"] as const satisfies readonly Layer[];
+const NEVER_IGNORED = [
+  "platform",
+  "key",
+  "request",
+  "response",
+  "computation",
+  "payment",
+] as const satisfies readonly Layer[];
 const NOR_WHERE_ASKED: readonly Layer[] = LAYERS.filter((layer) => layer !== "freshness");
 
 const ATTESTED = ["platform", "code", "key", "freshness", "request", "response"] as const satisfies readonly Layer[];

@@ -2,6 +2,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Buyer, BuyResult } from "../../src/buyer/types.ts";
 import type { Config } from "../../src/config/schema.ts";
+import { cheating } from "../../src/devnet/dishonest.ts";
+import { serveLocally } from "../../src/devnet/index.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import type { Receipt, ReplayEvidence } from "../../src/receipts/schema.ts";
 import { appraisalPolicySchema } from "../../src/verify/policy.ts";
@@ -69,6 +71,39 @@ describe("an answer computed again by its buyer", () => {
     expect(newestAppraisal(receipt).replayed).toBe(false);
     expect(receipt.core.response.body).toBeDefined();
     expect(replayIn(receipt)?.outputs.length).toBeGreaterThan(0);
+  });
+
+  test("condemns a seller that proves nothing at all, too, and puts it on hold", async () => {
+    const { origin } = market.devnet.sellers.plain;
+    const served = await serveLocally(
+      cheating(async (request) => {
+        const { pathname, search } = new URL(request.url);
+        const headers = new Headers(request.headers);
+        for (const name of ["host", "connection", "content-length"]) headers.delete(name);
+        const body = request.method === "POST" ? { body: await request.text() } : {};
+        const answer = await fetch(`${origin}${pathname}${search}`, { method: request.method, headers, ...body });
+        const given = new Headers(answer.headers);
+        for (const name of ["content-length", "connection", "transfer-encoding"]) given.delete(name);
+        return new Response(await answer.arrayBuffer(), { status: answer.status, headers: given });
+      }),
+    );
+    const buyer = await market.buyer((config) => {
+      replaying()(config);
+      config.sellers = config.sellers.filter(({ id }) => id === "plain");
+      for (const seller of config.sellers) seller.origin = served.origin;
+    });
+    const failed = new Promise<Receipt>((resolve) => {
+      const unsubscribe = buyer.onReceipt((one) => {
+        if (newestAppraisal(one).verdict !== "failed") return;
+        unsubscribe();
+        resolve(one);
+      });
+    });
+    await buyer.buy({ model: "eth-risk", input: ETH_FEATURES, assurance: "none", idempotencyKey: crypto.randomUUID() });
+    expect(newestAppraisal(await failed).layers.computation.code).toBe("replay_mismatch");
+    expect((await buyer.sellers())[0]?.hold?.reason).toContain("replay_mismatch");
+    await buyer.close();
+    await served.stop();
   });
 
   test("is skipped, with the reason, where the file here is of another model, and the verdict stands without it", async () => {
