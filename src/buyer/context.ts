@@ -78,6 +78,7 @@ export const verdictChanges =
 export const appraisalPolicyOf = (config: Config, assurance: Assurance): AppraisalPolicy => ({
   assurance,
   simulatedRoots: config.verification.simulatedRoots,
+  developmentSetups: config.verification.developmentSetups,
   sellers: Object.fromEntries(config.sellers.map((seller) => [seller.id, seller.reference])),
   maxAttestationAgeSeconds: config.verification.maxAttestationAgeSeconds,
   clockSkewSeconds: config.verification.clockSkewSeconds,

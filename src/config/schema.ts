@@ -43,6 +43,10 @@ const fieldsSchema = z.strictObject({
         .array(z.string().regex(/^[0-9a-f]{64}$/))
         .max(16)
         .default([]),
+      /** Whether proofs count whose key comes from a development setup; always shown as such. */
+      developmentSetups: z.boolean().default(false),
+      /** How long a proof is waited for, where a seller's key for the model is pinned. */
+      proofSeconds: seconds.default(3600),
       maxAttestationAgeSeconds: seconds.default(3600),
       clockSkewSeconds: z.int().min(0).max(3600).default(60),
       /** How far a re-executed number may lie from the answer's: at most absolute + relative * its magnitude. */

@@ -12,6 +12,7 @@ import {
   type InferenceNode,
 } from "../node/index.ts";
 import { startAnvil } from "./anvil.ts";
+import { openProving } from "./proving.ts";
 import { cheating } from "./dishonest.ts";
 import { createFacilitator } from "./facilitator.ts";
 import { openRelay, openValidationRegistry } from "./relay.ts";
@@ -20,10 +21,19 @@ import { openBank, type Bank } from "./token.ts";
 
 /** The devnet's sellers. `attested` is honest, `cheap` changes answers after signing them, `plain` gives no evidence. */
 export const SELLERS = ["attested", "cheap", "plain"] as const;
+/** Those that prove, where asked for: `proving` is honest, `forging` proves another model's computation. */
+const PROVING_SELLERS = ["proving", "forging"] as const;
 export type SellerName = (typeof SELLERS)[number];
+type AnySeller = SellerName | (typeof PROVING_SELLERS)[number];
 
 /** Base units (6 decimals) per inference. */
-const PRICES: Record<SellerName, string> = { attested: "10000", cheap: "4000", plain: "3000" };
+const PRICES: Record<AnySeller, string> = {
+  attested: "10000",
+  cheap: "4000",
+  plain: "3000",
+  proving: "20000",
+  forging: "15000",
+};
 /** Small and quick, so that an anchored answer can be watched. */
 const BATCHES = { maxLeaves: 20, maxWaitMilliseconds: 250 };
 const MODELS = ["eth-risk", "payroll-check", "supply-route"] as const;
@@ -31,11 +41,13 @@ const MODELS = ["eth-risk", "payroll-check", "supply-route"] as const;
 /** What of a devnet can be chosen. Money in base units of its token. */
 export type DevnetOptions = {
   /** Fixed ports where wanted; free ones otherwise. */
-  ports?: Partial<Record<"chain" | "facilitator" | SellerName, number>>;
+  ports?: Partial<Record<"chain" | "facilitator" | AnySeller, number>>;
   /** What the buyer's wallet holds at the start, base units. */
   fund?: bigint;
   /** Seconds between blocks; a block per transaction when absent. */
   blockSeconds?: number;
+  /** Adds the sellers that prove; their keys' development setups take a second per model. */
+  proving?: boolean;
 };
 
 /** A whole market on this machine. */
@@ -50,7 +62,8 @@ export type Devnet = {
   /** The contract whose events anchor the sellers' batches. */
   relay: Address;
   facilitatorUrl: string;
-  sellers: Record<SellerName, { origin: string; payTo: Address }>;
+  sellers: Record<SellerName, { origin: string; payTo: Address }> &
+    Partial<Record<AnySeller, { origin: string; payTo: Address }>>;
   bank: Bank;
   balanceOf(owner: string): Promise<bigint>;
   stop(): Promise<void>;
@@ -58,7 +71,7 @@ export type Devnet = {
 
 /**
  * Starts chain, token, facilitator and sellers. Everything it started is stopped again if any part fails.
- * Throws Proof402Error `anvil_missing`, `anvil_failed`, `port_taken` or `onnxruntime_missing`.
+ * Throws Proof402Error `anvil_missing`, `anvil_failed`, `port_taken`, `onnxruntime_missing` or `snarkjs_missing`.
  */
 export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> {
   const started: (() => Promise<void>)[] = [];
@@ -70,13 +83,15 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
       ...(options.blockSeconds === undefined ? {} : { blockSeconds: options.blockSeconds }),
     });
     started.push(anvil.stop);
-    const [bank, root] = await Promise.all([openBank(anvil), createSimulatedRoot()]);
+    const proving = options.proving === true ? openProving(MODELS) : null;
+    if (proving !== null) started.push(() => proving.close());
+    const [bank, root, proofs] = await Promise.all([openBank(anvil), createSimulatedRoot(), proving?.ready]);
     const [relay, registry] = await Promise.all([openRelay(anvil, bank), openValidationRegistry(anvil, bank)]);
     const facilitatorKey = await bank.fundedKey();
     const facilitator = await serveLocally(createFacilitator(anvil, facilitatorKey).fetch, options.ports?.facilitator);
     started.push(facilitator.stop);
 
-    const open = async (name: SellerName, enclave: Enclave | null): Promise<OpenSeller> => {
+    const open = async (name: AnySeller, enclave: Enclave | null): Promise<OpenSeller> => {
       const authorizerKey = generatePrivateKey();
       const payTo = privateKeyToAccount(generatePrivateKey()).address.toLowerCase() as Address;
       const node = await createInferenceNode({
@@ -99,18 +114,21 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
         },
         enclave,
         anchoring: { anchor: await relay.anchor(), ...BATCHES },
+        ...(proofs === undefined || !isProving(name) ? {} : { proving: proofs }),
       });
       started.push(() => node.close());
-      const served = await serveLocally(name === "cheap" ? cheating(node.fetch) : node.fetch, options.ports?.[name]);
+      const disguise = { cheap: cheating, forging: proving?.forging };
+      const wrap = name === "cheap" || name === "forging" ? disguise[name] : undefined;
+      const served = await serveLocally(wrap?.(node.fetch) ?? node.fetch, options.ports?.[name]);
       started.push(served.stop);
       const authorizer = privateKeyToAccount(authorizerKey).address.toLowerCase();
       return { name, payTo, node, origin: served.origin, authorizer };
     };
-    const [cheapEnclave, attestedEnclave] = [
-      await createSimulatedEnclave({ root }),
-      await createSimulatedEnclave({ root }),
-    ];
-    const sellers = await all([open("cheap", cheapEnclave), open("attested", attestedEnclave), open("plain", null)]);
+    const attesting = ["cheap", "attested", ...(proofs === undefined ? [] : PROVING_SELLERS)] as const;
+    const sellers = await all([
+      ...attesting.map(async (name) => open(name, await createSimulatedEnclave({ root }))),
+      open("plain", null),
+    ]);
     const privateKey = generatePrivateKey();
     const facilitatorAddress = privateKeyToAccount(facilitatorKey).address.toLowerCase();
     const buyer = privateKeyToAccount(privateKey).address;
@@ -149,6 +167,8 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
   }
 }
 
+const isProving = (name: AnySeller): boolean => PROVING_SELLERS.some((one) => one === name);
+
 /** As `Promise.all`, but nothing is still starting when it throws: what starts later could not be stopped. */
 async function all<T>(work: readonly Promise<T>[]): Promise<T[]> {
   await Promise.allSettled(work);
@@ -162,7 +182,7 @@ async function endAll(parts: readonly (() => Promise<void>)[]): Promise<void> {
   if (failures.length > 0) throw new AggregateError(failures, "A part of the devnet did not end.");
 }
 
-type OpenSeller = { name: SellerName; payTo: Address; origin: string; node: InferenceNode; authorizer: string };
+type OpenSeller = { name: AnySeller; payTo: Address; origin: string; node: InferenceNode; authorizer: string };
 
 function configOf(market: {
   rpcUrl: string;
@@ -213,15 +233,16 @@ function configOf(market: {
       payTo: [payTo],
       facilitators: [market.facilitator],
       channel: { receiverAuthorizer: authorizer, withdrawDelaySeconds: WITHDRAW_DELAY_SECONDS },
-      assurance: node.measurements === null ? "none" : "attested",
+      assurance: node.measurements === null ? "none" : isProving(name) ? "proven" : "attested",
       reference: {
         measurements: node.measurements === null ? [] : [node.measurements],
         models: Object.fromEntries(node.models.map((model) => [model.name, model.sha256])),
+        proofs: node.proofKeys,
         relays: node.measurements === null ? [] : [{ network, contract: market.relay }],
       },
     })),
     validationRegistry: { network, contract: market.registry },
-    verification: { simulatedRoots: [market.rootSha256] },
+    verification: { simulatedRoots: [market.rootSha256], developmentSetups: true },
     http: { allowPrivateAddresses: true },
   };
 }

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { InclusionLeaf } from "../evidence/inclusion.ts";
-import { ASSURANCES, type Evidence, type TeeSignatureEvidence } from "../receipts/schema.ts";
+import { ASSURANCES, type Evidence, type Groth16Evidence, type TeeSignatureEvidence } from "../receipts/schema.ts";
 import { referenceValuesSchema } from "../verify/policy.ts";
 import type { WireRequest } from "../payment/types.ts";
 
@@ -96,7 +96,15 @@ export interface Provider {
   responseEvidence(headers: Record<string, string>): TeeSignatureEvidence | null;
   /** What the seller publishes about an answer's batch, by the id of its leaf, or null where it keeps none. Nothing in it is checked. */
   fetchInclusion(seller: Seller, id: string, signal?: AbortSignal): Promise<PublishedInclusion | null>;
+  /** The proof of an answer, by the SHA-256 of its request's bytes (hex), or null where the seller keeps none. */
+  fetchProof(seller: Seller, requestSha256: string, signal?: AbortSignal): Promise<PublishedProof | null>;
 }
+
+/** What a seller publishes about an answer's proof. Only its shape was checked. */
+export type PublishedProof =
+  | { state: "pending" }
+  | { state: "proved"; evidence: Groth16Evidence }
+  | { state: "failed" };
 
 /** A seller's word for where an answer is anchored, with all leaves of that batch. */
 export type PublishedInclusion =

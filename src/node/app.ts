@@ -6,6 +6,7 @@ import { TEE_HEADERS, teeMessageHash } from "../evidence/tee-signature.ts";
 import type { Batches } from "./batches.ts";
 import type { Enclave } from "./enclave.ts";
 import type { LoadedModel } from "../onnx/inference.ts";
+import type { Proofs } from "./proofs.ts";
 import { chargeByRows, paymentGate, type NodePayment, type ServedModel } from "./payment-gate.ts";
 import { rememberAnswers } from "./remembered.ts";
 import { inferResponse, modelMetadata, readInferRequest, serverMetadata, type InferRequest } from "./oip.ts";
@@ -27,8 +28,10 @@ export function createApp(options: {
   enclave: Enclave | null;
   /** Where signed answers are batched; null anchors nothing. */
   batches: Batches | null;
+  /** Where answers are proved; null proves nothing. */
+  proofs: Proofs | null;
 }): { app: Hono; close: () => Promise<void> } {
-  const { served, payment, enclave, batches } = options;
+  const { served, payment, enclave, batches, proofs } = options;
   const byName = new Map(served.map((entry) => [entry.model.name, entry]));
   const manifest = manifestOf(served);
   const app = new Hono();
@@ -61,6 +64,7 @@ export function createApp(options: {
   );
   if (enclave !== null) addEnclaveRoutes(app, enclave);
   if (batches !== null) addBatchRoutes(app, batches);
+  if (proofs !== null) addProofRoutes(app, proofs);
 
   // A request that could only be refused is refused before it is asked to pay.
   app.use(
@@ -79,7 +83,9 @@ export function createApp(options: {
   app.use("/v2/models/:name/infer", rememberAnswers());
   const gate = paymentGate(served, payment);
   app.use(gate.middleware);
-  app.post("/v2/models/:name/infer", (c) => withModel(c, byName, ({ model }) => infer(c, model, enclave, batches)));
+  app.post("/v2/models/:name/infer", (c) =>
+    withModel(c, byName, ({ model }) => infer(c, model, { enclave, batches, proofs })),
+  );
   return { app, close: gate.close };
 }
 
@@ -95,17 +101,16 @@ function withModel(
   return served === undefined ? c.json({ error: unknownModel(name) }, 404) : handle(served);
 }
 
-async function infer(
-  c: Context,
-  model: LoadedModel,
-  enclave: Enclave | null,
-  batches: Batches | null,
-): Promise<Response> {
+/** What stands behind an answer, now or later. */
+type Evidence = { enclave: Enclave | null; batches: Batches | null; proofs: Proofs | null };
+
+async function infer(c: Context, model: LoadedModel, { enclave, batches, proofs }: Evidence): Promise<Response> {
   const body = new Uint8Array(await c.req.arrayBuffer());
   const request = readInferRequest(model, body);
   if ("error" in request) return c.json({ error: request.error }, request.status);
   const text = JSON.stringify(inferResponse(model, request, await model.run(request.inputs)));
   chargeByRows(c, rowsOf(request));
+  proofs?.add(model.name, body, request.inputs);
   const headers = enclave === null ? {} : await signatureHeaders(enclave, body, utf8(text), batches);
   return c.body(text, 200, { "content-type": "application/json", ...headers });
 }
@@ -168,6 +173,15 @@ function addBatchRoutes(app: Hono, batches: Batches): void {
   app.get("/v1/batches/:root", (c) => {
     const batch = batches.batch(c.req.param("root"));
     return batch === null ? c.json({ error: "no batch of that root is kept here" }, 404) : c.json(batch);
+  });
+}
+
+/** Proofs by the SHA-256 of their request's bytes, which nobody knows but who sent them. */
+function addProofRoutes(app: Hono, proofs: Proofs): void {
+  app.get("/v1/proofs/:id", (c) => {
+    const found = proofs.get(c.req.param("id"));
+    if (found === null) return c.json({ error: "no proof of that request is kept here" }, 404);
+    return c.json(found, found.state === "pending" ? 202 : 200);
   });
 }
 

@@ -3,8 +3,10 @@
  *
  * @module
  */
+import { join } from "node:path";
 import { createApp, manifestOf } from "./app.ts";
 import { createBatches, type NodeAnchoring } from "./batches.ts";
+import { createProofs, type NodeProving } from "./proofs.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Enclave } from "./enclave.ts";
 import { loadModel } from "../onnx/inference.ts";
@@ -12,9 +14,14 @@ import type { NodePayment, ServedModel } from "./payment-gate.ts";
 import { packageModelsDirectory, readDescriptions } from "./models.ts";
 
 export { createSimulatedRoot, type SimulatedRoot } from "./certificates.ts";
+export { packageModelsDirectory } from "./models.ts";
 export { createSimulatedEnclave } from "./simulated-enclave.ts";
 export type { Enclave } from "./enclave.ts";
 export type { NodeAnchoring } from "./batches.ts";
+export type { NodeProving } from "./proofs.ts";
+export { compileModel, type CompiledModel, type CompileOptions } from "../zk/compile.ts";
+export { readCompiled, writeCompiled, type ProvingFiles } from "../zk/files.ts";
+export { createProver, type Prover } from "../zk/prover.ts";
 export { WITHDRAW_DELAY_SECONDS, type NodePayment } from "./payment-gate.ts";
 
 /** What a node serves, how it is paid, and the enclave it runs in. */
@@ -28,6 +35,8 @@ export type InferenceNodeOptions = {
   enclave: Enclave | null;
   /** Anchors the signed answers in batches. Without an enclave nothing is signed, so nothing is anchored. */
   anchoring?: NodeAnchoring;
+  /** Proves the answers of some models after they were given. */
+  proving?: NodeProving;
 };
 
 /** A running seller without a socket: hand `fetch` to any web-standard server. */
@@ -40,13 +49,16 @@ export type InferenceNode = {
   measurements: Record<"0" | "1" | "2", string> | null;
   /** Served models with the SHA-256 of their files. */
   models: { name: string; sha256: string }[];
+  /** Model name -> SHA-256 of its proof verification key's canonical form: what a buyer pins. */
+  proofKeys: Record<string, string>;
   /** Hands what is not anchored yet to the chain, once, and ends. */
   close(): Promise<void>;
 };
 
 /**
  * Loads the models, measures them into the enclave and builds the HTTP surface.
- * Throws Proof402Error `model_unknown`, `model_digest_mismatch`, `model_unsupported` or `onnxruntime_missing`.
+ * Throws Proof402Error `model_unknown`, `model_digest_mismatch`, `model_unsupported`, `onnxruntime_missing`, or
+ * `proof_key_of_another_model` where proving files were made from another model file.
  */
 export async function createInferenceNode(options: InferenceNodeOptions): Promise<InferenceNode> {
   const { enclave, payment } = options;
@@ -65,13 +77,21 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
   );
   enclave?.measureModels(manifestOf(served));
   const batches = enclave === null || options.anchoring === undefined ? null : createBatches(options.anchoring);
-  const { app, close } = createApp({ served, payment, enclave, batches });
+  const proofs =
+    options.proving === undefined
+      ? null
+      : await createProofs(
+          options.proving,
+          served.map(({ model }) => ({ name: model.name, sha256: model.sha256, path: join(directory, model.file) })),
+        );
+  const { app, close } = createApp({ served, payment, enclave, batches, proofs });
   return {
     fetch: async (request) => app.fetch(request),
     keyId: enclave?.keyId ?? null,
     publicKey: enclave?.publicKey ?? null,
     measurements: enclave?.measurements() ?? null,
     models: served.map(({ model }) => ({ name: model.name, sha256: model.sha256 })),
+    proofKeys: proofs?.keys ?? {},
     async close() {
       await close();
       await batches?.close();

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { address, base64, baseUnits, hex, hex0x, hexData, instant, network } from "./fields.ts";
 import { isInteroperable } from "./json-text.ts";
 import { paymentSchema } from "./payment-schema.ts";
+import { groth16Evidence } from "./proof-schema.ts";
 
 /** Base64 characters that request and response body may have together, so that the receipt around them stays readable. */
 export const MAX_BODY_TEXT = 7_000_000;
@@ -125,6 +126,7 @@ const knownEvidence = z.discriminatedUnion("kind", [
   settlementEvidence,
   replayEvidence,
   inclusionEvidence,
+  groth16Evidence,
 ]);
 
 /** The kinds this version knows. */
@@ -276,6 +278,7 @@ export type NitroEvidence = z.infer<typeof nitroEvidence>;
 export type TeeSignatureEvidence = z.infer<typeof teeSignatureEvidence>;
 export type InclusionEvidence = z.infer<typeof inclusionEvidence>;
 export type ReplayEvidence = z.infer<typeof replayEvidence>;
+export type Groth16Evidence = z.infer<typeof groth16Evidence>;
 export type SettlementEvidence = z.infer<typeof settlementEvidence>;
 export type Appraisal = z.infer<typeof appraisalSchema>;
 export type LayerResult = z.infer<typeof layerResultSchema>;

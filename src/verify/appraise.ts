@@ -15,6 +15,7 @@ import { VERSION } from "../version.ts";
 import { appraiseAttestation, unjudgeable } from "./attestation.ts";
 import { allEvidence } from "./evidence.ts";
 import { judgeNamedModel, judgeRequest, judgeResponse } from "./exchange.ts";
+import { DEVELOPMENT_PROOF, judgeGroth16 } from "./groth16.ts";
 import { judgeInclusion } from "./inclusion.ts";
 import { notProven } from "./not-proven.ts";
 import { judgePayment, judgeSettlement } from "./payment.ts";
@@ -75,23 +76,20 @@ export async function appraise(
   const signature = await guarded(broken, () => judgeSignature(core, attestation.signingKey, policy, session));
   const request = await guarded(broken, () => judgeRequest(core, signature));
   const response = await guarded(broken, () => judgeResponse(core, signature));
+  const proof = await guarded(broken, () => judgeGroth16(receipt, policy));
+  const replay = await guarded(broken, () => judgeReplay(receipt, policy, input.ownReplay === true));
   const outstanding = input.outstanding ?? [];
   const fromEvidence: Layers = {
     ...attestation.layers,
     request,
     response,
     model: await guarded(broken, () => judgeNamedModel(core, attestation.layers.model, signature)),
-    computation: await guarded(
-      broken,
-      () =>
-        judgeReplay(receipt, policy, input.ownReplay === true) ??
-        judgeByKind(receipt, COMPUTATION, "computation", "No proof and no re-execution of the computation."),
-    ),
+    computation: computationOf([proof, replay], receipt),
     payment: await guarded(broken, () => judgePayment(core, policy)),
     settlement: await guarded(broken, () => judgeSettlement(receipt, policy)),
     inclusion: await guarded(broken, () => judgeInclusion(receipt, { request, response }, policy)),
   };
-  const layers = withOutstanding(fromEvidence, outstanding);
+  const layers = withOutstanding(fromEvidence, outstanding, policy);
   const assurance = reached(layers);
   return {
     at: input.now.toISOString(),
@@ -101,12 +99,13 @@ export async function appraise(
     layers,
     wanted: policy.assurance,
     assurance,
-    replayed: layers.computation.code === REPLAY_MATCHED && layers.computation.status === "pass",
+    replayed: replay?.status === "pass" && layers.computation.status === "pass",
     simulated: attestation.simulated,
     verdict: verdictOf(layers, policy, assurance, outstanding),
     notProven: notProven(layers, {
       simulated: attestation.simulated,
       metered: core.payment.scheme === "upto",
+      developmentProof: layers.computation.code === DEVELOPMENT_PROOF,
       unknownKinds: await guarded(noKinds, () => unknownKinds(receipt)),
     }),
   };
@@ -127,15 +126,19 @@ function verdictOf(
   // A purchase without evidence can be paid and settled, but there is nothing about it to verify.
   if (policy.assurance === "none" || required.length === 0) return "unverified";
   const open = required.filter((layer) => status(layer) !== "pass");
-  const enough = ASSURANCES.indexOf(assurance) >= ASSURANCES.indexOf(policy.assurance);
-  if (open.length === 0) return enough ? "verified" : "unverified";
-  return enough && open.every((layer) => status(layer) === "pending") ? "pending" : "unverified";
+  const enough = (level: Assurance): boolean => ASSURANCES.indexOf(level) >= ASSURANCES.indexOf(policy.assurance);
+  if (open.length === 0 && enough(assurance)) return "verified";
+  // What is still to come may be all that is missing of the assurance, too.
+  const possible = reached(layers, ["pass", "pending"]);
+  return enough(possible) && open.every((layer) => status(layer) === "pending") ? "pending" : "unverified";
 }
 
 /** Layers without evidence as the relying party knows them: what is worst of several stands. */
-function withOutstanding(layers: Layers, outstanding: readonly Outstanding[]): Layers {
+function withOutstanding(layers: Layers, outstanding: readonly Outstanding[], policy: AppraisalPolicy): Layers {
+  // Where a proof is asked for, a re-execution does not end the waiting for it.
+  const insufficient = policy.assurance === "proven" ? [NO_EVIDENCE, REPLAY_MATCHED] : [NO_EVIDENCE];
   const told = LAYERS.flatMap((layer): [Layer, LayerResult][] => {
-    if (layers[layer].code !== NO_EVIDENCE) return [];
+    if (!insufficient.includes(layers[layer].code)) return [];
     const about = outstanding.filter((one) => one.layer === layer);
     const [worst] = WORST_FIRST.flatMap((status) => about.filter((one) => one.status === status));
     return worst === undefined ? [] : [[layer, { status: worst.status, code: worst.code, note: worst.note }]];
@@ -145,21 +148,25 @@ function withOutstanding(layers: Layers, outstanding: readonly Outstanding[]): L
 
 const WORST_FIRST = ["fail", "pending", "skip"] as const satisfies readonly Outstanding["status"][];
 
-function reached(layers: Layers): Assurance {
-  const all = (wanted: readonly Layer[]): boolean => wanted.every((layer) => layers[layer].status === "pass");
+/** The most that the layers show, where these statuses count. */
+function reached(layers: Layers, counting: readonly LayerResult["status"][] = ["pass"]): Assurance {
+  const all = (wanted: readonly Layer[]): boolean => wanted.every((layer) => counting.includes(layers[layer].status));
   // A re-execution is no proof: it convinces only who ran it.
   if (all(PROVEN) && layers.computation.code !== REPLAY_MATCHED) return "proven";
   if (all(ATTESTED)) return "attested";
   return all(SIGNED) ? "signed" : "none";
 }
 
-/** Layers whose evidence this version knows of but cannot judge. */
-function judgeByKind(receipt: Receipt, pattern: RegExp, what: string, absent: string): LayerResult {
-  const kinds = allEvidence(receipt)
-    .map((evidence) => evidence.kind)
-    .filter((kind) => pattern.test(kind));
-  if (kinds.length === 0) return skip(NO_EVIDENCE, absent);
-  return unsupported("unsupported_evidence", `This version cannot judge the receipt's ${what} evidence.`);
+/** Of a proof and a re-execution what contradicts stands, then what shows more: a proof convinces anyone. */
+function computationOf(judged: readonly (LayerResult | null)[], receipt: Receipt): LayerResult {
+  const results = judged.filter((one) => one !== null);
+  for (const status of ["fail", "pass", "skip"] as const) {
+    const found = results.find((one) => one.status === status);
+    if (found !== undefined) return found;
+  }
+  return allEvidence(receipt).some(({ kind }) => COMPUTATION.test(kind))
+    ? unsupported("unsupported_evidence", "This version cannot judge the receipt's computation evidence.")
+    : skip(NO_EVIDENCE, "No proof and no re-execution of the computation.");
 }
 
 /** Kinds that no layer took notice of. */

@@ -19,10 +19,15 @@ const WORDS: Partial<Record<Layer, string>> = {
 const KIND = /^[a-z0-9]{1,16}(?:\.[a-z0-9]{1,16}){1,2}$/;
 const MOST_NAMED = 8;
 
-/** The receipt's list of what is not proven (DESIGN §2). `metered`: the seller named the amount. `unknownKinds` is the evidence that no layer took notice of. */
+/** The receipt's list of what is not proven (DESIGN §2). `metered`: the seller named the amount. `developmentProof`: the proof's key has no ceremony behind it. `unknownKinds` is the evidence that no layer took notice of. */
 export function notProven(
   layers: Record<Layer, LayerResult>,
-  { simulated, metered, unknownKinds }: { simulated: boolean; metered: boolean; unknownKinds: readonly string[] },
+  {
+    simulated,
+    metered,
+    developmentProof,
+    unknownKinds,
+  }: { simulated: boolean; metered: boolean; developmentProof: boolean; unknownKinds: readonly string[] },
 ): string[] {
   const missing = Object.entries(WORDS).flatMap(([layer, words]) =>
     layers[layer as Layer].status === "pass" ? [] : [`Not shown: ${words}.`],
@@ -36,6 +41,9 @@ export function notProven(
       : []),
     ...(layers.inclusion.status === "pass"
       ? ["Inclusion is as the buyer's own node reported it; ask a node you trust for the transaction to confirm it."]
+      : []),
+    ...(developmentProof
+      ? ["Development setup: the proof's key was made by one party, who could have kept what forges proofs."]
       : []),
     ...(metered ? ["That the amount charged fits the work: the seller named it, up to what was signed."] : []),
     ...(unknownKinds.length === 0

@@ -24,6 +24,8 @@ export const referenceValuesSchema = z.strictObject({
     .default([]),
   /** Model name -> SHA-256 of the model file, hex. */
   models: z.record(wellFormed(128), sha256Hex).default({}),
+  /** Model name -> SHA-256 of the canonical form of its proof verification key (`zk.groth16`), hex. No other key proves it. */
+  proofs: z.record(wellFormed(128), sha256Hex).default({}),
   /** Contracts whose events anchor this seller's batches. An event of any other contract or chain anchors nothing. */
   relays: z
     .array(
@@ -49,6 +51,8 @@ export const appraisalPolicySchema = z.strictObject({
   sellers: z.record(wellFormed(64), referenceValuesSchema).default({}),
   /** Oldest attestation document accepted at the evaluation time, seconds. */
   maxAttestationAgeSeconds: z.int().min(1).max(86_400).default(3600),
+  /** Whether proofs count whose key comes from a development setup: whoever made that key could forge them. */
+  developmentSetups: z.boolean().default(false),
   /** How far a re-executed number may lie from the answer's: at most absolute + relative * its magnitude. */
   replayTolerance: z
     .strictObject({ absolute: z.number().min(0).max(1), relative: z.number().min(0).max(1) })

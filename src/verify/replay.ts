@@ -1,5 +1,5 @@
-import { fromBase64, fromUtf8 } from "../evidence/bytes.ts";
 import type { LayerResult, Receipt, ReplayEvidence } from "../receipts/schema.ts";
+import { readBodyTensors } from "./answer.ts";
 import { allEvidence, onlyOne } from "./evidence.ts";
 import type { AppraisalPolicy } from "./policy.ts";
 import { fail, pass, skip } from "./types.ts";
@@ -29,7 +29,11 @@ export function judgeReplay(receipt: Receipt, policy: AppraisalPolicy, ownReplay
     return fail("replay_model_mismatch", "Another model was re-executed than the policy names.");
   if (core.response.body === undefined)
     return skip("body_redacted", "The answer's bytes are redacted, so nothing can be compared with them.");
-  const difference = firstDifference(readOutputs(core.response.body), found.evidence, policy.replayTolerance);
+  const difference = firstDifference(
+    readBodyTensors(core.response.body, "outputs"),
+    found.evidence,
+    policy.replayTolerance,
+  );
   return difference === null
     ? pass("The same model, run again here, gives the same answer.", REPLAY_MATCHED)
     : fail("replay_mismatch", `The same model, run again here, gives another answer: ${difference}.`);
@@ -68,22 +72,4 @@ function agrees(
     return computed === answered;
   // Not a number compares as not equal, which is what it is.
   return Math.abs(computed - answered) <= absolute + relative * Math.abs(computed);
-}
-
-/** The outputs of an Open Inference Protocol answer, or null. */
-function readOutputs(body: string): Output[] | null {
-  try {
-    const { outputs } = JSON.parse(fromUtf8(fromBase64(body))) as { outputs?: unknown };
-    if (!Array.isArray(outputs)) return null;
-    const whole = outputs.every(
-      (one: Partial<Output> | null) =>
-        typeof one?.name === "string" &&
-        typeof one.datatype === "string" &&
-        Array.isArray(one.shape) &&
-        Array.isArray(one.data),
-    );
-    return whole ? (outputs as Output[]) : null;
-  } catch {
-    return null;
-  }
 }

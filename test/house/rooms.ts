@@ -33,7 +33,8 @@ export const ARROWS: Record<string, readonly string[]> = {
   langchain: ["tools", "buyer", "config", "market", "verify", "receipts", "evidence", "errors", "version"],
   "mcp-server": ["tools", "buyer", "config", "market", "verify", "receipts", "evidence", "http", "errors", "version"],
   onnx: ["errors"],
-  node: ["onnx", "receipts", "evidence", "storage", "http", "errors", "version"],
+  zk: ["evidence", "errors"],
+  node: ["zk", "onnx", "receipts", "evidence", "storage", "http", "errors", "version"],
   devnet: [
     "node",
     "config",
@@ -50,6 +51,7 @@ export const ARROWS: Record<string, readonly string[]> = {
   cli: [
     "langchain",
     "mcp-server",
+    "zk",
     "node",
     "devnet",
     "tools",
@@ -92,6 +94,7 @@ export const HEAVY: Record<string, readonly string[]> = {
   "onnxruntime-node": ["onnx"],
   "@foundry-rs/anvil": ["devnet"],
   solc: [],
+  snarkjs: ["zk"],
   langchain: ["langchain", "cli"],
   "@langchain/core": ["langchain", "cli"],
   "@langchain/langgraph": ["langchain", "cli"],

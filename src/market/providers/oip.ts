@@ -9,6 +9,7 @@ import { cleanSellerText } from "../seller-text.ts";
 import { nest, toTensors } from "../tensors.ts";
 import { DATATYPES, tensorMetadataSchema, type ListedModel, type Provider, type Seller } from "../types.ts";
 import { readInclusionAnswer, readPublishedBatch } from "./published-batch.ts";
+import { readProofAnswer } from "./published-proof.ts";
 
 const CATALOG_BYTES = 1_000_000;
 const DOCUMENT_BYTES = 64_000;
@@ -182,6 +183,14 @@ export function createOipProvider(http: Http, clock: () => Date): Provider {
       const leaves = readPublishedBatch(parseJson(batch));
       if (leaves === null) throw malformed(seller, "batch");
       return { ...answer, leaves };
+    },
+
+    async fetchProof(seller, requestSha256, signal) {
+      const body = await get(seller, `/v1/proofs/${requestSha256}`, DOCUMENT_BYTES, signal);
+      if (body === null) return null;
+      const answer = readProofAnswer(parseJson(body));
+      if (answer === null) throw malformed(seller, "proof");
+      return answer;
     },
   };
 }

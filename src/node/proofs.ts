@@ -1,0 +1,104 @@
+import { readFile } from "node:fs/promises";
+import { Proof402Error } from "../errors.ts";
+import { sha256, toHex, type Bytes } from "../evidence/bytes.ts";
+import { canonicalSha256 } from "../evidence/canonical.ts";
+import { quantiseInput, requestSignals, type Groth16Key } from "../evidence/groth16.ts";
+import type { Tensor } from "../onnx/tensors.ts";
+import type { ProvingFiles } from "../zk/files.ts";
+import type { Prover } from "../zk/prover.ts";
+
+/** How a node proves its answers. The prover is closed by whoever made it. */
+export type NodeProving = {
+  prover: Prover;
+  /** Model name -> what its compilation made. Models that are not named are not proved. */
+  models: Readonly<Record<string, ProvingFiles>>;
+};
+
+/** A proof as it is published. `proof` and `signals` as in `zk.groth16` evidence. */
+type Published =
+  | { state: "pending" }
+  | { state: "proved"; key: Groth16Key; proof: string; signals: string[] }
+  /** There will be none: the values on the way were too large, or the prover failed. */
+  | { state: "failed"; code: string };
+
+export type Proofs = {
+  /** Model name -> sha256(JCS(key)), hex. */
+  keys: Record<string, string>;
+  /** Has an answer proved, where its model is: one row of numbers. */
+  add(model: string, request: Bytes, inputs: readonly Tensor[]): void;
+  /** By the SHA-256 of the request's bytes, hex. Null where none is kept. */
+  get(id: string): Published | null;
+};
+
+/** Proofs kept for buyers to fetch, about 2 kB each; they are lost with the process. */
+const KEPT = 10_000;
+/** More answers than this wait for the prover: a later one is not proved. */
+const MOST_WAITING = 256;
+
+/**
+ * Loads the models into the prover. Throws Proof402Error `proof_key_of_another_model`, or what the prover throws.
+ */
+export async function createProofs(
+  { prover, models }: NodeProving,
+  served: readonly { name: string; sha256: string; path: string }[],
+): Promise<Proofs> {
+  const kept = new Map<string, Published>();
+  let waiting = 0;
+  const proved = served.filter(({ name }) => Object.hasOwn(models, name));
+  for (const { name, sha256: digest, path } of proved) {
+    const files = models[name];
+    if (files === undefined) continue;
+    if (files.key.modelSha256 !== digest)
+      throw new Proof402Error(
+        "proof_key_of_another_model",
+        `The proving files of "${name}" are of another model file.`,
+        {
+          next: "Compile the model again.",
+        },
+      );
+    const { options, zkey } = files;
+    await prover.ask({ task: "load", name, model: new Uint8Array(await readFile(path)), options, zkey });
+  }
+
+  const prove = async (id: string, name: string, key: Groth16Key, input: bigint[], request: Bytes): Promise<void> => {
+    waiting += 1;
+    try {
+      const { proof, signals } = await prover.ask({ task: "prove", name, input, request: requestSignals(request) });
+      kept.set(id, { state: "proved", key, proof, signals });
+    } catch (error) {
+      kept.set(id, { state: "failed", code: Proof402Error.isInstance(error) ? error.code : "prover_failed" });
+    } finally {
+      waiting -= 1;
+    }
+  };
+
+  return {
+    keys: Object.fromEntries(
+      proved.flatMap(({ name }) => {
+        const files = models[name];
+        return files === undefined ? [] : [[name, toHex(canonicalSha256(files.key))]];
+      }),
+    ),
+    add(name, request, inputs) {
+      const files = Object.hasOwn(models, name) ? models[name] : undefined;
+      const [tensor, ...more] = inputs;
+      if (files === undefined || tensor === undefined || more.length > 0 || waiting >= MOST_WAITING) return;
+      const { key } = files;
+      if (tensor.name !== key.input.name || tensor.shape.join() !== `1,${key.input.count}`) return;
+      const input = tensor.data.map((value) => quantiseInput(Number(value), key.scale));
+      const id = toHex(sha256(request));
+      if (input.some((value) => value === null) || kept.has(id)) return;
+      kept.set(id, { state: "pending" });
+      const oldest = kept.keys().next();
+      if (kept.size > KEPT && !oldest.done) kept.delete(oldest.value);
+      void prove(
+        id,
+        name,
+        key,
+        input.filter((value) => value !== null),
+        request,
+      );
+    },
+    get: (id) => kept.get(id) ?? null,
+  };
+}

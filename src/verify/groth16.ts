@@ -1,0 +1,159 @@
+import { fromBase64, toHex } from "../evidence/bytes.ts";
+import { pairingsCancel, readG1, readG2, sumOfMultiples, type G1Point } from "../evidence/bn254.ts";
+import { canonicalSha256 } from "../evidence/canonical.ts";
+import {
+  BN254_R,
+  fromField,
+  quantiseInput,
+  requestSignals,
+  toField,
+  type Groth16Key,
+  type ProvedOutput,
+} from "../evidence/groth16.ts";
+import type { Groth16Evidence, LayerResult, Receipt } from "../receipts/schema.ts";
+import { readBodyTensors, type BodyTensor } from "./answer.ts";
+import { allEvidence, onlyOne } from "./evidence.ts";
+import type { AppraisalPolicy } from "./policy.ts";
+import { fail, pass, skip } from "./types.ts";
+
+/** The code of a computation that passed by a proof whose key's maker could have forged it. */
+export const DEVELOPMENT_PROOF = "development_proof";
+
+/**
+ * `computation`, by a zero-knowledge proof: under the key that the policy pins for this seller's model, the model of that
+ * key computes the answer from the inputs in the request's own bytes, and the proof was made for this request. Inputs,
+ * request and answer are taken from the receipt's bytes; the proof's signals only have to agree. Null without a proof.
+ */
+export function judgeGroth16(receipt: Receipt, policy: AppraisalPolicy): LayerResult | null {
+  const found = onlyOne(allEvidence(receipt), "zk.groth16");
+  if (found.kind === "none") return null;
+  if (found.kind === "many") return fail("ambiguous_evidence", "There is more than one proof of one answer.");
+  const { core } = receipt;
+  const { evidence } = found;
+  const { key } = evidence;
+  const { sellers } = policy;
+  const reference = Object.hasOwn(sellers, core.seller.id) ? sellers[core.seller.id] : undefined;
+  const pinnedFor = (values: Record<string, string> | undefined): string | undefined =>
+    values !== undefined && Object.hasOwn(values, core.request.model) ? values[core.request.model] : undefined;
+  const pinned = pinnedFor(reference?.proofs);
+  if (pinned === undefined) return skip("proof_key_not_pinned", "The policy names no proof key for this model.");
+  if (toHex(canonicalSha256(key)) !== pinned)
+    return fail(
+      "proof_key_mismatch",
+      "The proof is by another key than the policy names: of another model or circuit.",
+    );
+  const digest = pinnedFor(reference?.models);
+  if (digest !== undefined && digest !== key.modelSha256)
+    return fail("proof_model_mismatch", "The proof's key is of another model file than the policy names.");
+  if (key.setup === "development" && !policy.developmentSetups)
+    return skip(
+      "development_setup",
+      "The proof's key is from a development setup: its maker could forge. The policy counts no such proof.",
+    );
+  if (core.request.body === undefined || core.response.body === undefined)
+    return skip("body_redacted", "Request or answer are redacted, so the proof cannot be compared with them.");
+  const results = resultsFor(evidence, core.request.body);
+  if (results === null) return fail("proof_of_another_request", "The proof is not of this request's inputs and bytes.");
+  const differing = firstDifference(readBodyTensors(core.response.body, "outputs"), results, key);
+  if (differing !== null) return fail("proof_answer_mismatch", `The answer is not what was proved: ${differing}.`);
+  if (!isProved(evidence)) return fail("proof_invalid", "The proof does not verify.");
+  const within = "The pinned model was proved to compute this answer from this request, within its stated tolerance";
+  return key.setup === "development"
+    ? pass(`${within}. Development setup: whoever made the key could forge proofs.`, DEVELOPMENT_PROOF)
+    : pass(`${within}.`);
+}
+
+/** The proved numbers, where inputs and request of the signals are those of the request's bytes; else null. */
+function resultsFor({ key, signals }: Groth16Evidence, requestBody: string): number[] | null {
+  if (signals.length !== key.results + key.input.count + 2) return null;
+  const [input, ...more] = readBodyTensors(requestBody, "inputs") ?? [];
+  if (input === undefined || more.length > 0) return null;
+  const { name, datatype, shape, data } = input;
+  if (name !== key.input.name || datatype !== "FP32" || data.length !== key.input.count) return null;
+  if (shape.join() !== `1,${key.input.count}`) return null;
+  const expected: bigint[] = [];
+  for (const value of data) {
+    const fixed = typeof value === "number" ? quantiseInput(value, key.scale) : null;
+    if (fixed === null) return null;
+    expected.push(toField(fixed));
+  }
+  expected.push(...requestSignals(fromBase64(requestBody)));
+  if (expected.some((value, at) => String(value) !== signals[key.results + at])) return null;
+  const results = signals.slice(0, key.results).map(BigInt);
+  // Numbers this large have no exact form any more, and no model computes them.
+  const exact = results.every((value) => value < BN254_R && Math.abs(Number(fromField(value))) <= 2 ** 52);
+  return exact ? results.map((value) => Number(fromField(value)) / 2 ** (2 * key.scale)) : null;
+}
+
+/** Where an answer is not what the proved numbers make of it, or null. */
+function firstDifference(
+  answered: readonly BodyTensor[] | null,
+  results: readonly number[],
+  key: Groth16Key,
+): string | null {
+  if (answered === null || answered.length === 0) return "it cannot be read";
+  for (const [index, tensor] of answered.entries()) {
+    const output = key.outputs.find(({ name }) => name === tensor.name);
+    if (output === undefined) return `tensor ${index} was not proved`;
+    if (!agrees(tensor, output, results, key.tolerance)) return `tensor ${index} differs`;
+  }
+  return null;
+}
+
+function agrees(
+  { datatype, shape, data }: BodyTensor,
+  { head, from, count }: ProvedOutput,
+  results: readonly number[],
+  tolerance: number,
+): boolean {
+  const proved = results.slice(from, from + count);
+  if (proved.length !== count) return false;
+  if (head === "argmax") {
+    const [label] = data;
+    const score = typeof label === "number" && Number.isInteger(label) ? proved[label] : undefined;
+    const one = datatype === "INT64" && data.length === 1 && /^1(?:,1)?$/.test(shape.join());
+    // Where two classes are as good as equal, either may be the largest in floating point.
+    return one && score !== undefined && Math.max(...proved) - score <= 2 * tolerance;
+  }
+  const expected = withHead(head, proved);
+  const near = (value: number, at: number): boolean => {
+    const answer = data[at];
+    return typeof answer === "number" && Math.abs(answer - value) <= tolerance;
+  };
+  return datatype === "FP32" && shape.join() === `1,${count}` && data.length === count && expected.every(near);
+}
+
+/** No head changes its numbers by more than they change themselves. */
+function withHead(head: "linear" | "softmax" | "sigmoid", proved: readonly number[]): readonly number[] {
+  if (head === "linear") return proved;
+  if (head === "sigmoid") return proved.map((value) => 1 / (1 + Math.exp(-value)));
+  const largest = Math.max(...proved);
+  const powers = proved.map((value) => Math.exp(value - largest));
+  const sum = powers.reduce((total, value) => total + value, 0);
+  return powers.map((value) => value / sum);
+}
+
+/**
+ * Whether a proof verifies under its own key (Groth16, eprint 2016/260 §3.2): e(A, B) = e(alpha, beta) e(IC, gamma) e(C, delta).
+ * Every point is on its curve and in its subgroup, every number below its modulus: each proof has one form only.
+ */
+export function isProved({ key, proof, signals }: Pick<Groth16Evidence, "key" | "proof" | "signals">): boolean {
+  if (signals.length + 1 !== key.ic.length) return false;
+  const numbers = signals.map(BigInt);
+  if (numbers.some((value) => value < 0n || value >= BN254_R)) return false;
+  const a = readG1(proof.slice(0, 128));
+  const b = readG2(proof.slice(128, 384));
+  const c = readG1(proof.slice(384));
+  const [alpha, beta, gamma, delta] = [readG1(key.alpha1), readG2(key.beta2), readG2(key.gamma2), readG2(key.delta2)];
+  const ic = key.ic.map(readG1);
+  const known = ic.filter((point): point is G1Point => point !== null);
+  if (a === null || b === null || c === null || known.length !== ic.length) return false;
+  if (alpha === null || beta === null || gamma === null || delta === null) return false;
+  const inputs = sumOfMultiples(known, [1n, ...numbers]);
+  return pairingsCancel([
+    { g1: a.negate(), g2: b },
+    { g1: alpha, g2: beta },
+    { g1: inputs, g2: gamma },
+    { g1: c, g2: delta },
+  ]);
+}

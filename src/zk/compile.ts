@@ -1,0 +1,124 @@
+import { toHex, sha256 } from "../evidence/bytes.ts";
+import { canonicalSha256 } from "../evidence/canonical.ts";
+import { g1Hex, readG1, sumOfMultiples, type G1Point } from "../evidence/bn254.ts";
+import type { Groth16Key } from "../evidence/groth16.ts";
+import { Proof402Error } from "../errors.ts";
+import { toR1cs } from "./binary.ts";
+import { buildCircuit, type Circuit, type CircuitOptions } from "./circuit.ts";
+import { measureDifference } from "./fixed.ts";
+import { readProgram, type Program } from "./program.ts";
+import type { VerificationPoints } from "./prover-messages.ts";
+import type { Prover } from "./prover.ts";
+
+/** What compiling a model is told. */
+export type CompileOptions = Partial<CircuitOptions> & {
+  /** A proving key from a ceremony over the same circuit. Without one a development setup is made here. */
+  ceremony?: Uint8Array;
+  /** How many random inputs the difference to floating point is measured on, and how large their numbers are. */
+  sample?: { count: number; range: number };
+};
+
+/** Everything a seller needs to prove a model's answers, and what a buyer pins of it. */
+export type CompiledModel = {
+  options: CircuitOptions;
+  key: Groth16Key;
+  /** sha256(JCS(key)), hex: the name that buyers pin. */
+  keySha256: string;
+  zkey: Uint8Array;
+  /** The constraints, for a ceremony. */
+  r1cs: Uint8Array;
+  constraints: number;
+};
+
+const DEFAULT_CIRCUIT: CircuitOptions = { scale: 16, accumulatorBits: 44, weights: "folded" };
+const DEFAULT_SAMPLE = { count: 1000, range: 2 };
+/** Other inputs than the sampled ones may lie further apart. */
+const HEADROOM = 4;
+const LEAST_TOLERANCE = 1e-4;
+
+/** Compiles an ONNX file. Throws Proof402Error `model_unreadable`, `model_not_provable`, `snarkjs_missing` or `prover_failed`. */
+export async function compileModel(
+  file: Uint8Array,
+  prover: Prover,
+  options: CompileOptions = {},
+): Promise<CompiledModel> {
+  const { ceremony, sample = DEFAULT_SAMPLE, ...rest } = options;
+  const circuitOptions = { ...DEFAULT_CIRCUIT, ...rest };
+  const program = readProgram(file);
+  const circuit = buildCircuit(program, circuitOptions);
+  const made =
+    ceremony === undefined
+      ? await prover.ask({ task: "setup", model: file, options: circuitOptions })
+      : { zkey: ceremony, ...(await prover.ask({ task: "read", zkey: ceremony })) };
+  const key = makeKey({
+    file,
+    program,
+    circuit,
+    points: made.verification,
+    options: circuitOptions,
+    setup: ceremony === undefined ? "development" : "ceremony",
+    sample,
+  });
+  return {
+    options: circuitOptions,
+    key,
+    keySha256: toHex(canonicalSha256(key)),
+    zkey: made.zkey,
+    r1cs: toR1cs(circuit),
+    constraints: circuit.constraints.length,
+  };
+}
+
+/**
+ * The key of a model under a setup: anyone who holds the ONNX file and the setup's points makes the same one. Throws
+ * Proof402Error `model_not_provable` where the points are of another circuit.
+ */
+function makeKey(made: {
+  file: Uint8Array;
+  program: Program;
+  circuit: Circuit;
+  points: VerificationPoints;
+  options: CircuitOptions;
+  setup: Groth16Key["setup"];
+  sample: { count: number; range: number };
+}): Groth16Key {
+  const { file, program, circuit, points, options, setup, sample } = made;
+  const { alpha1, beta2, gamma2, delta2 } = points;
+  const difference = measureDifference(program, { scale: options.scale, ...sample });
+  if (!Number.isFinite(difference.largestDifference))
+    throw new Proof402Error("model_not_provable", "This model cannot be proved: its results are not finite.", {
+      next: "Sample a smaller range.",
+    });
+  return {
+    type: "proof402/groth16-key",
+    version: 1,
+    curve: "bn254",
+    setup,
+    modelSha256: toHex(sha256(file)),
+    scale: options.scale,
+    accumulatorBits: options.accumulatorBits,
+    input: program.input,
+    outputs: program.outputs,
+    results: circuit.results,
+    tolerance: Math.max(LEAST_TOLERANCE, HEADROOM * difference.largestDifference),
+    largestDifference: difference.largestDifference,
+    sample,
+    alpha1,
+    beta2,
+    gamma2,
+    delta2,
+    ic: foldWeights(points.ic, circuit),
+  };
+}
+
+/** Works a model's weights into the setup's first point: the sum of each weight times its signal's point. */
+function foldWeights(ic: readonly string[], { publics, weights }: Circuit): string[] {
+  const points = ic.map(readG1).filter((point): point is G1Point => point !== null);
+  const [first] = points;
+  const own = publics - weights.length;
+  if (first === undefined || points.length !== ic.length || ic.length !== publics + 1)
+    throw new Proof402Error("model_not_provable", "The setup is of another circuit than this model's.", {
+      next: "Use the proving key that was made from this model's .r1cs.",
+    });
+  return [g1Hex(first.add(sumOfMultiples(points.slice(1 + own), weights))), ...ic.slice(1, 1 + own)];
+}

@@ -1,0 +1,194 @@
+import { randomBytes } from "node:crypto";
+import type { Curve, Group } from "snarkjs";
+import { concatBytes, toHex } from "../evidence/bytes.ts";
+import { BN254_R, toField } from "../evidence/groth16.ts";
+import { container, FIELD_BYTES, littleEndian, u32 } from "./binary.ts";
+import type { Circuit } from "./circuit.ts";
+import type { Linear } from "./linear.ts";
+
+const R = BN254_R;
+/** 5 generates the multiplicative group, whose order 2^28 divides. */
+const ROOT_POWER = 28;
+const GENERATOR = 5n;
+
+const times = (a: bigint, b: bigint): bigint => (a * b) % R;
+function power(base: bigint, exponent: bigint): bigint {
+  let result = 1n;
+  let square = base;
+  for (let rest = exponent; rest > 0n; rest >>= 1n) {
+    if (rest & 1n) result = times(result, square);
+    square = times(square, square);
+  }
+  return result;
+}
+const inverse = (value: bigint): bigint => power(value, R - 2n);
+
+/** A number below R that nobody knows, from 128 bits more than it has. */
+const secret = (): bigint => (BigInt(`0x${toHex(randomBytes(48))}`) % (R - 1n)) + 1n;
+
+/** Every Lagrange polynomial of the `size`-th roots of unity, at a point that is none of them. */
+function lagrangeAt(point: bigint, size: number): bigint[] {
+  const root = power(GENERATOR, (R - 1n) / BigInt(size));
+  const scale = times(toField(power(point, BigInt(size)) - 1n), inverse(BigInt(size)));
+  const roots: bigint[] = [];
+  for (let at = 0, w = 1n; at < size; at += 1, w = times(w, root)) roots.push(w);
+  const inverses = invertAll(roots.map((w) => toField(point - w)));
+  return roots.map((w, at) => times(times(scale, w), inverses[at] ?? 0n));
+}
+
+/** All inverses for the price of one (Montgomery's trick). */
+function invertAll(values: readonly bigint[]): bigint[] {
+  const before: bigint[] = [];
+  let product = 1n;
+  for (const value of values) {
+    before.push(product);
+    product = times(product, value);
+  }
+  let rest = inverse(product);
+  const inverses = values.map(() => 0n);
+  for (let at = values.length - 1; at >= 0; at -= 1) {
+    inverses[at] = times(rest, before[at] ?? 0n);
+    rest = times(rest, values[at] ?? 0n);
+  }
+  return inverses;
+}
+
+const WINDOW = 8n;
+
+/** Multiplies a group's generator, by a table of its multiples at every byte. */
+function multiplier(group: Group): (scalar: bigint) => Uint8Array {
+  const table: Uint8Array[][] = [];
+  let base = group.g;
+  for (let at = 0n; at < 256n; at += WINDOW) {
+    const row = [group.zero];
+    for (let k = 1; k < 256; k += 1) row.push(group.toAffine(group.add(row[k - 1] ?? group.zero, base)));
+    table.push(row);
+    base = group.toAffine(group.add(row[255] ?? group.zero, base));
+  }
+  return (scalar) => {
+    let sum = group.zero;
+    for (const [at, row] of table.entries()) {
+      const digit = Number((scalar >> (BigInt(at) * WINDOW)) & 255n);
+      const step = row[digit];
+      if (digit > 0 && step !== undefined) sum = group.add(sum, step);
+    }
+    return sum;
+  };
+}
+
+/** A proving key in iden3's `.zkey` form, and the same key's verification part. */
+export type Keys = {
+  zkey: Uint8Array;
+  verification: { alpha1: string; beta2: string; gamma2: string; delta2: string; ic: string[] };
+};
+
+/**
+ * Makes a circuit's keys alone and at once, in the way of snarkjs' first phase with one contribution (Groth16, eprint
+ * 2016/260, gamma = 1): the secrets are drawn here and forgotten. Whoever runs this could keep them and forge, so the
+ * keys are good for development; in production they come from a ceremony over the circuit's `.r1cs`.
+ */
+export async function developmentSetup(curve: Curve, circuit: Circuit): Promise<Keys> {
+  const { publics, wires, constraints } = circuit;
+  const size = 2 ** Math.ceil(Math.log2(constraints.length + publics + 1));
+  if (Math.log2(size) >= ROOT_POWER) throw new RangeError("the circuit is too large for the curve");
+  const [tau, alpha, beta, delta] = [secret(), secret(), secret(), secret()];
+  const lagrange = lagrangeAt(tau, size);
+  const [a, b, c] = [0, 1, 2].map(() => Array.from({ length: wires }, () => 0n)) as [bigint[], bigint[], bigint[]];
+  const coefficients: Uint8Array[] = [];
+  // The engine multiplies these in Montgomery form and takes them times 2^512.
+  const montgomery = power(2n, 512n);
+  const add = (into: bigint[], linear: Linear, row: number): void => {
+    for (const [at, coefficient] of linear)
+      into[at] = ((into[at] ?? 0n) + toField(coefficient) * (lagrange[row] ?? 0n)) % R;
+  };
+  const note = (matrix: 0 | 1, linear: Linear, row: number): void => {
+    for (const [at, coefficient] of linear)
+      coefficients.push(u32(matrix), u32(row), u32(at), littleEndian(times(toField(coefficient), montgomery)));
+  };
+  for (const [row, constraint] of constraints.entries()) {
+    add(a, constraint.a, row);
+    add(b, constraint.b, row);
+    add(c, constraint.c, row);
+    note(0, constraint.a, row);
+    note(1, constraint.b, row);
+  }
+  // A row for each public wire: no two of them hang on the same polynomial, and none on nothing.
+  for (let at = 0; at <= publics; at += 1) {
+    const alone: Linear = new Map([[at, 1n]]);
+    add(a, alone, constraints.length + at);
+    note(0, alone, constraints.length + at);
+  }
+  const g1 = multiplier(curve.G1);
+  const g2 = multiplier(curve.G2);
+  const many = async (group: Group, multiply: (scalar: bigint) => Uint8Array, scalars: bigint[]): Promise<Uint8Array> =>
+    scalars.length === 0 ? new Uint8Array() : group.batchToAffine(concatBytes(...scalars.map(multiply)));
+  const overDelta = inverse(delta);
+  const mixed = a.map((value, at) => toField(beta * value + alpha * (b[at] ?? 0n) + (c[at] ?? 0n)));
+  const ic = await many(curve.G1, g1, mixed.slice(0, publics + 1));
+  const rest = await many(
+    curve.G1,
+    g1,
+    mixed.slice(publics + 1).map((value) => times(value, overDelta)),
+  );
+  // The quotient in the Lagrange basis of twice the size: at the even points it is zero.
+  const odd = lagrangeAt(tau, 2 * size).filter((_value, at) => at % 2 === 1);
+  const h = await many(
+    curve.G1,
+    g1,
+    odd.map((value) => times(value, overDelta)),
+  );
+  const [alpha1, beta1, delta1] = [alpha, beta, delta].map((one) => curve.G1.toAffine(g1(one)));
+  const [beta2, gamma2, delta2] = [beta, 1n, delta].map((one) => curve.G2.toAffine(g2(one)));
+  if (alpha1 === undefined || beta1 === undefined || delta1 === undefined) throw new Error("unreachable");
+  if (beta2 === undefined || gamma2 === undefined || delta2 === undefined) throw new Error("unreachable");
+  const header = concatBytes(
+    u32(FIELD_BYTES),
+    littleEndian(curve.q),
+    u32(FIELD_BYTES),
+    littleEndian(R),
+    ...[wires, publics, size].map(u32),
+    alpha1,
+    beta1,
+    beta2,
+    gamma2,
+    delta1,
+    delta2,
+  );
+  const zkey = container("zkey", 1, [
+    [1, u32(1)],
+    [2, header],
+    [3, ic],
+    [4, concatBytes(u32(coefficients.length / 4), ...coefficients)],
+    [5, await many(curve.G1, g1, a)],
+    [6, await many(curve.G1, g1, b)],
+    [7, await many(curve.G2, g2, b)],
+    [8, rest],
+    [9, h],
+    [10, concatBytes(new Uint8Array(64), u32(0))],
+  ]);
+  const width = 2 * curve.G1.F.n8;
+  const points = Array.from({ length: publics + 1 }, (_, at) => ic.subarray(at * width, (at + 1) * width));
+  return {
+    zkey,
+    verification: {
+      alpha1: pointHex(curve.G1, alpha1),
+      beta2: pointHex(curve.G2, beta2),
+      gamma2: pointHex(curve.G2, gamma2),
+      delta2: pointHex(curve.G2, delta2),
+      ic: points.map((point) => pointHex(curve.G1, point)),
+    },
+  };
+}
+
+/** EIP-197 bytes of a point as hex. */
+function pointHex(group: Group, point: Uint8Array): string {
+  const [x, y] = group.toObject(group.toAffine(point)) as (bigint | [bigint, bigint])[];
+  return coordinatesHex([x ?? 0n, y ?? 0n]);
+}
+
+/** Big-endian coordinates; of a pair, which the engine gives real part first, the imaginary part first (EIP-197). */
+export const coordinatesHex = (coordinates: readonly (bigint | readonly [bigint, bigint])[]): string =>
+  coordinates
+    .flatMap((one) => (typeof one === "bigint" ? [one] : [one[1], one[0]]))
+    .map((value) => value.toString(16).padStart(64, "0"))
+    .join("");
