@@ -2,6 +2,7 @@
 import { Command, CommanderError, Option } from "commander";
 import { Proof402Error } from "../errors.ts";
 import { EXIT, exitOf, note, printJson } from "./globals.ts";
+import { SETUPS } from "../evidence/groth16.ts";
 import { ASSURANCES } from "../receipts/schema.ts";
 import { VERSION } from "../version.ts";
 
@@ -170,6 +171,23 @@ function buildProgram(): Command {
     .command("audit")
     .description("walk the hash-chained receipt log")
     .action(lazily(async () => (await import("./market.ts")).auditReceipts));
+
+  const zk = program.command("node").description("a seller's own work").command("zk").description("proofs");
+  zk.command("compile <model>")
+    .description("make an ONNX model's circuit, keys and the key that buyers pin; needs the package snarkjs")
+    .requiredOption("--out <dir>", "where the files go")
+    .option("--name <name>", "the model's name (default: the file's)")
+    .addOption(
+      new Option("--weights <how>", "one circuit for all models of a shape, or faster proofs of this one")
+        .choices(["folded", "constant"])
+        .default("folded"),
+    )
+    .option("--scale <bits>", "bits after the point", "16")
+    .option("--accumulator-bits <bits>", "bits of a sum", "44")
+    .option("--zkey <file>", "a proving key made from the .r1cs, in place of a development setup")
+    .addOption(new Option("--setup <kind>", "what that key comes from").choices(SETUPS).default("ceremony"))
+    .addHelpText("after", "\nExample: proof402 node zk compile models/eth-risk.onnx --out proving")
+    .action(lazily(async () => (await import("./compile-proof.ts")).compileProof));
 
   program
     .command("devnet")

@@ -12,8 +12,8 @@ import type { Prover } from "./prover.ts";
 
 /** What compiling a model is told. */
 export type CompileOptions = Partial<CircuitOptions> & {
-  /** A proving key from a ceremony over the same circuit. Without one a development setup is made here. */
-  ceremony?: Uint8Array;
+  /** A proving key over the same circuit, and what it comes from. Without one a development setup is made here. */
+  proving?: { zkey: Uint8Array; setup: Groth16Key["setup"] };
   /** How many random inputs the difference to floating point is measured on, and how large their numbers are. */
   sample?: { count: number; range: number };
 };
@@ -42,21 +42,21 @@ export async function compileModel(
   prover: Prover,
   options: CompileOptions = {},
 ): Promise<CompiledModel> {
-  const { ceremony, sample = DEFAULT_SAMPLE, ...rest } = options;
+  const { proving, sample = DEFAULT_SAMPLE, ...rest } = options;
   const circuitOptions = { ...DEFAULT_CIRCUIT, ...rest };
   const program = readProgram(file);
   const circuit = buildCircuit(program, circuitOptions);
   const made =
-    ceremony === undefined
+    proving === undefined
       ? await prover.ask({ task: "setup", model: file, options: circuitOptions })
-      : { zkey: ceremony, ...(await prover.ask({ task: "read", zkey: ceremony })) };
+      : { zkey: proving.zkey, ...(await prover.ask({ task: "read", zkey: proving.zkey })) };
   const key = makeKey({
     file,
     program,
     circuit,
     points: made.verification,
     options: circuitOptions,
-    setup: ceremony === undefined ? "development" : "ceremony",
+    setup: proving?.setup ?? "development",
     sample,
   });
   return {

@@ -76,6 +76,8 @@ export function createProver(): Prover {
       const ending = child;
       if (ending === null || ending.exitCode !== null) return;
       const ended = new Promise((resolve) => ending.once("exit", resolve));
+      // An idle process keeps nobody waiting, so without this nothing would be left to wait for.
+      ending.ref();
       ending.kill("SIGKILL");
       await ended;
     },

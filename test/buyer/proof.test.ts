@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Buyer, BuyResult } from "../../src/buyer/types.ts";
+import { appraisalPolicyOf } from "../../src/buyer/context.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
-import type { Receipt } from "../../src/receipts/schema.ts";
+import type { Appraisal, Groth16Evidence, Receipt } from "../../src/receipts/schema.ts";
+import { appraise } from "../../src/verify/appraise.ts";
+import type { AppraisalPolicy } from "../../src/verify/policy.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 
 const ROUTE = { features: [1.2, 0.33, 0.8, 0.3, 0.4, 0.2, 0.9] };
@@ -90,5 +93,123 @@ describe("an answer bought with assurance proven", () => {
       verdict: "unverified",
       layers: { computation: { status: "skip", code: "proof_not_delivered" } },
     });
+  });
+});
+
+describe("a proven receipt", () => {
+  let buyer: Buyer;
+  let proven: Receipt;
+  let policy: AppraisalPolicy;
+  const bought = async (): Promise<Receipt> => (await buy(buyer, { seller: "proving", wait: "verified" })).receipt;
+  beforeAll(async () => {
+    buyer = await market.buyer();
+    proven = await bought();
+    policy = appraisalPolicyOf(market.config(), "proven");
+  });
+  const proofOf = ({ later }: Receipt): Groth16Evidence =>
+    later.map(({ evidence }) => evidence).find((one): one is Groth16Evidence => one.kind === "zk.groth16")!;
+  const withProof = (change: Partial<Groth16Evidence>): Receipt => ({
+    ...proven,
+    later: proven.later.map((one) =>
+      one.evidence.kind === "zk.groth16" ? { ...one, evidence: { ...proofOf(proven), ...change } } : one,
+    ),
+  });
+  const judge = (receipt: Receipt, under = policy): Promise<Appraisal> =>
+    appraise({ receipt, policy: under, now: new Date(), evaluateAt: new Date(receipt.core.response.receivedAt) });
+  const computation = async (receipt: Receipt, under = policy) => (await judge(receipt, under)).layers.computation;
+  const pinning = (change: (seller: AppraisalPolicy["sellers"][string]) => void): AppraisalPolicy => {
+    const changed = structuredClone(policy);
+    change(changed.sellers["proving"]!);
+    return changed;
+  };
+
+  test("is verified by anyone with the same pins, from its file alone", async () => {
+    expect(await judge(proven)).toMatchObject({ verdict: "verified", assurance: "proven" });
+  });
+
+  test("is not verified with any part of its proof changed", async () => {
+    const { proof, signals, key } = proofOf(proven);
+    const digit = (text: string, at: number): string =>
+      text.slice(0, at) + (text[at] === "7" ? "8" : "7") + text.slice(at + 1);
+    const altered = [
+      ...Array.from({ length: 32 }, (_, k) => withProof({ proof: digit(proof, 16 * k + (k % 16)) })),
+      ...signals.map((signal, at) => withProof({ signals: signals.with(at, String(BigInt(signal) + 1n)) })),
+      withProof({ signals: signals.slice(1) }),
+      withProof({ signals: [...signals, "0"] }),
+      ...(["alpha1", "beta2", "gamma2", "delta2"] as const).map((name) =>
+        withProof({ key: { ...key, [name]: digit(key[name], 9) } }),
+      ),
+      withProof({ key: { ...key, tolerance: 1e9 } }),
+      withProof({ key: { ...key, setup: "ceremony" } }),
+    ];
+    const statuses = await Promise.all(altered.map((one) => computation(one)));
+    expect(statuses.filter(({ status }) => status !== "fail")).toEqual([]);
+  });
+
+  test("fails with the proof of another purchase of the same input", async () => {
+    const other = await bought();
+    expect(other.core.request.sha256).not.toBe(proven.core.request.sha256);
+    expect(await computation(withProof(proofOf(other)))).toMatchObject({
+      status: "fail",
+      code: "proof_of_another_request",
+    });
+    expect(await computation({ ...proven, later: [...proven.later, ...other.later] })).toMatchObject({
+      status: "fail",
+      code: "ambiguous_evidence",
+    });
+  });
+
+  test("fails where the answer is not what was proved", async () => {
+    const changed = structuredClone(proven);
+    const answer = JSON.parse(atob(changed.core.response.body!)) as { outputs: { name: string; data: number[] }[] };
+    const label = answer.outputs.find(({ name }) => name === "class")!;
+    label.data = [(label.data[0]! + 1) % 3];
+    changed.core.response.body = btoa(JSON.stringify(answer));
+    expect(await computation(changed)).toMatchObject({ status: "fail", code: "proof_answer_mismatch" });
+    answer.outputs.push({ ...answer.outputs[0]!, name: "another" });
+    changed.core.response.body = btoa(JSON.stringify(answer));
+    expect(await computation(changed)).toMatchObject({ status: "fail", code: "proof_answer_mismatch" });
+  });
+
+  test("hangs on what the policy pins, and on nothing that the prover says", async () => {
+    expect(
+      await computation(
+        proven,
+        pinning((seller) => void (seller.proofs = {})),
+      ),
+    ).toMatchObject({
+      status: "skip",
+      code: "proof_key_not_pinned",
+    });
+    expect(
+      await computation(
+        proven,
+        pinning((seller) => void (seller.proofs["eth-risk"] = "ab".repeat(32))),
+      ),
+    ).toMatchObject({
+      status: "fail",
+      code: "proof_key_mismatch",
+    });
+    expect(
+      await computation(
+        proven,
+        pinning((seller) => void (seller.models["eth-risk"] = "ab".repeat(32))),
+      ),
+    ).toMatchObject({
+      status: "fail",
+      code: "proof_model_mismatch",
+    });
+    expect(
+      await computation({ ...proven, later: proven.later.filter(({ evidence }) => evidence.kind !== "zk.groth16") }),
+    ).toMatchObject({
+      status: "skip",
+      code: "no_evidence",
+    });
+  });
+
+  test("without its bodies says that nothing can be compared", async () => {
+    const { body: _request, ...request } = proven.core.request;
+    const redacted = { ...proven, core: { ...proven.core, request } };
+    expect(await computation(redacted)).toMatchObject({ status: "skip", code: "body_redacted" });
   });
 });

@@ -1,0 +1,75 @@
+import { readFile } from "node:fs/promises";
+import { basename, resolve } from "node:path";
+import type { Command } from "commander";
+import { Proof402Error } from "../errors.ts";
+import type { Groth16Key } from "../evidence/groth16.ts";
+import { compileModel } from "../zk/compile.ts";
+import { writeCompiled } from "../zk/files.ts";
+import { createProver } from "../zk/prover.ts";
+import { EXIT, globals, note, printJson } from "./globals.ts";
+
+type Options = {
+  out: string;
+  name?: string;
+  weights: "folded" | "constant";
+  scale: string;
+  accumulatorBits: string;
+  zkey?: string;
+  setup: Groth16Key["setup"];
+};
+
+/** `proof402 node zk compile`: a model's circuit and keys as files, and the hash that its buyers pin. */
+export async function compileProof(file: string, options: Options, command: Command): Promise<number> {
+  const name = options.name ?? basename(file).replace(/\.onnx$/, "");
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(name)) throw invalid("--name is letters, digits, . _ -.");
+  const scale = readBits(options.scale, "--scale", 1, 24);
+  const accumulatorBits = readBits(options.accumulatorBits, "--accumulator-bits", 2 * scale + 2, 52);
+  const [model, zkey] = await Promise.all([read(file), options.zkey === undefined ? null : read(options.zkey)]);
+  const prover = createProver();
+  try {
+    const compiled = await compileModel(model, prover, {
+      scale,
+      accumulatorBits,
+      weights: options.weights,
+      ...(zkey === null ? {} : { proving: { zkey, setup: options.setup } }),
+    });
+    const files = await writeCompiled(resolve(options.out), name, compiled);
+    const { key, keySha256, constraints } = compiled;
+    if (globals(command).json === true) printJson({ name, keySha256, constraints, key, files });
+    else {
+      note(`${name}: ${constraints} constraints, ${key.ic.length - 1} public signals, setup: ${key.setup}`);
+      note(
+        `fixed point differs from floating point by ${key.largestDifference.toExponential(1)} at most on ${key.sample.count} inputs; tolerance ${key.tolerance.toExponential(1)}`,
+      );
+      for (const one of files) note(`  ${one}`);
+      note(`\nBuyers pin, in the seller's reference values:\n  "proofs": { "${name}": "${keySha256}" }`);
+      if (key.setup === "development")
+        note(
+          "\nDevelopment setup: this machine made the key alone and could forge proofs. For production, run a ceremony over the .r1cs (snarkjs groth16 setup on a public powers-of-tau file, several contributions, a beacon) and compile again with --zkey.",
+        );
+    }
+    return EXIT.ok;
+  } finally {
+    await prover.close();
+  }
+}
+
+async function read(path: string): Promise<Uint8Array> {
+  try {
+    return new Uint8Array(await readFile(path));
+  } catch (error) {
+    throw new Proof402Error("file_unreadable", `${path} could not be read.`, {
+      next: "Name a file that exists.",
+      cause: error,
+    });
+  }
+}
+
+function readBits(text: string, flag: string, from: number, to: number): number {
+  const bits = /^\d{1,3}$/.test(text) ? Number(text) : Number.NaN;
+  if (bits >= from && bits <= to) return bits;
+  throw invalid(`${flag} is a whole number from ${from} to ${to}.`);
+}
+
+const invalid = (message: string): Proof402Error =>
+  new Proof402Error("invalid_input", message, { next: "Correct the command line." });
