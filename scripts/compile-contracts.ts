@@ -39,6 +39,12 @@ const CONTRACTS = [
     artifact: "dev-validation-registry.artifact.ts",
     constant: "devValidationRegistry",
   },
+  {
+    source: "DevGroth16Verifier.sol",
+    contract: "DevGroth16Verifier",
+    artifact: "dev-groth16-verifier.artifact.ts",
+    constant: "devGroth16Verifier",
+  },
 ] as const;
 const SETTINGS = {
   optimizer: { enabled: true, runs: 200 },

@@ -6,6 +6,8 @@ import { openChain } from "../payment/chain.ts";
 import { postValidation, type Posting } from "../payment/validation.ts";
 import { bareCore, receiptDigest } from "../receipts/receipt.ts";
 import type { Appraisal, Receipt } from "../receipts/schema.ts";
+import { DEVELOPMENT_PROOF } from "../verify/groth16.ts";
+import { proofOnChain } from "./anchor-proof.ts";
 import { EXIT, globals, note, print, printJson } from "./globals.ts";
 import { withBuyer } from "./session.ts";
 import { confirm, openWallet } from "./wallet.ts";
@@ -13,7 +15,7 @@ import { confirm, openWallet } from "./wallet.ts";
 /** What ERC-8004 takes for a verdict: a number from 0 (failed) to 100 (passed). It has none for an open one. */
 const RESPONSES = { verified: 100, failed: 0 } as const;
 
-type AnchorOptions = { agent: string; yes?: boolean };
+type AnchorOptions = { agent: string; yes?: boolean; proof?: boolean };
 
 /** `proof402 receipts anchor ID`: posts the receipt's hash and its verdict, as judged now, to the configured registry. */
 export async function anchorReceipt(id: string, options: AnchorOptions, command: Command): Promise<number> {
@@ -34,10 +36,13 @@ export async function anchorReceipt(id: string, options: AnchorOptions, command:
     return { receipt: stored, appraisal: await buyer.verify(stored) };
   });
   const posting = postingOf(receipt, appraisal, { registry: registry.contract, agentId: BigInt(options.agent) });
+  const onChain = options.proof === true ? proofOnChain(receipt, config, wallet) : null;
+  if (onChain !== null) note(`Has the proof checked by ${onChain.contract}.`);
   note(
     `Posts to ${registry.contract} on ${registry.network}, for everyone to see: receipt ${receipt.id} is ${appraisal.verdict} (${posting.tag}), says validator ${wallet.address}. Costs gas.`,
   );
   await confirm(options.yes);
+  const checked = onChain === null ? null : await onChain.record();
   const posted = await postValidation(openChain(network), wallet, posting);
   const { status } = posted;
   const view = {
@@ -46,10 +51,13 @@ export async function anchorReceipt(id: string, options: AnchorOptions, command:
     transaction: posted.transaction,
     requestTransaction: posted.requestTransaction,
     gasUsed: posted.gasUsed.toString(),
+    ...(checked === null ? {} : { proof: checked }),
     registry: { ...registry, requestHash: posting.requestHash, ...status, agentId: status.agentId.toString() },
   };
   if (json) printJson(view);
   else {
+    if (checked !== null)
+      print(`Proof checked by ${checked.contract} in ${checked.transaction}, ${checked.gasUsed} gas.`);
     print(`Posted in ${view.transaction}, ${view.gasUsed} gas in all.`);
     print(
       `The registry says: request ${posting.requestHash}, response ${status.response} of 100, tag ${status.tag}, validator ${status.validator}, agent ${status.agentId}.`,
@@ -63,7 +71,8 @@ export async function anchorReceipt(id: string, options: AnchorOptions, command:
  * stands, bodies left out: the digest of its exported file. Throws Proof402Error `verdict_open`.
  */
 function postingOf(receipt: Receipt, appraisal: Appraisal, to: { registry: string; agentId: bigint }): Posting {
-  const { verdict, assurance, simulated } = appraisal;
+  const { verdict, assurance, simulated, layers } = appraisal;
+  const development = layers.computation.code === DEVELOPMENT_PROOF;
   if (verdict !== "verified" && verdict !== "failed") {
     throw new Proof402Error("verdict_open", `The receipt's verdict is ${verdict}: there is nothing to post yet.`, {
       next: "Only verified or failed can be said in a registry. Wait with `proof402 receipts show ID --wait 60`.",
@@ -75,6 +84,6 @@ function postingOf(receipt: Receipt, appraisal: Appraisal, to: { registry: strin
     requestHash: toHex0x(canonicalSha256(bareCore(receipt.core))),
     response: RESPONSES[verdict],
     responseHash: `0x${receiptDigest(receipt)}`,
-    tag: `proof402:${assurance}${simulated ? ":simulated" : ""}`,
+    tag: `proof402:${assurance}${simulated ? ":simulated" : ""}${development ? ":development" : ""}`,
   };
 }

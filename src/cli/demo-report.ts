@@ -6,6 +6,8 @@ import { layerTable } from "./layer-table.ts";
 export type DemoReport = {
   heading(text: string): void;
   line(text: string): void;
+  /** What is so far: on a terminal it takes the place of the line that said it before. */
+  tick(text: string): void;
   /** Output of another process. */
   quote(text: string): void;
   layers(appraisal: Appraisal): void;
@@ -19,6 +21,9 @@ export function createDemoReport(options: { json: boolean }): DemoReport {
   return {
     heading: (text) => print(`\n${pc.bold(text)}`),
     line: (text) => print(`  ${text}`),
+    tick(text) {
+      if (out.isTTY) out.write(`\r\u001b[2K  ${text}`);
+    },
     quote: (text) => print(text.trimEnd().replace(/^/gm, `  ${pc.dim("|")} `)),
     layers: (appraisal) => print(layerTable(appraisal).replace(/^/gm, "  ")),
     finish(summary) {

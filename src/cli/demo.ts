@@ -8,20 +8,21 @@ import { formatUnits } from "../payment/amounts.ts";
 import { walletFromPrivateKey } from "../payment/wallet.ts";
 import { serializeReceipt } from "../receipts/receipt.ts";
 import { runDemoAgent } from "./demo-agent.ts";
+import { runDemoProof } from "./demo-proof.ts";
 import { createDemoReport } from "./demo-report.ts";
 import { verifyInFreshProcess } from "./demo-verify.ts";
 
 /**
  * `proof402 demo`: an agent judges ETH risk on a market on this machine. It buys from a seller that cheats, sees the
- * receipt fail, buys from an attested one, acts on the verified answer, and the receipt is then checked offline by a
- * fresh process. Returns the exit code: 0 only if all of that happened.
+ * receipt fail, buys from an attested one, acts on the verified answer; then it wants a proof, catches a forged one and gets
+ * a genuine one. The receipt it acted on is checked offline by a fresh process. Returns the exit code: 0 only if all of that happened.
  */
 export async function runDemo(options: { json: boolean }): Promise<number> {
   const report = createDemoReport(options);
   report.heading("A market on this machine (no network, no key, simulated hardware)");
   const directory = await mkdtemp(join(tmpdir(), "proof402-demo-"));
   const began = performance.now();
-  const devnet = await startDevnet();
+  const devnet = await startDevnet({ proving: true });
   try {
     await writeDevnet(devnet, directory);
     const config = configSchema.parse({ ...devnet.config, database: join(directory, "proof402.db") });
@@ -33,6 +34,7 @@ export async function runDemo(options: { json: boolean }): Promise<number> {
     const buyer = await openBuyer({ config, wallet });
     try {
       const outcome = await runDemoAgent(buyer, report);
+      const proof = await runDemoProof(buyer, report);
       const spent = before - (await devnet.balanceOf(wallet.address));
       const path = resolve("receipt.json");
       await writeFile(path, serializeReceipt(outcome.receipt));
@@ -44,8 +46,21 @@ export async function runDemo(options: { json: boolean }): Promise<number> {
         config: join(directory, "proof402.config.json"),
         report,
       });
-      const ok = outcome.cheatCaught && outcome.traded && outcome.verdict === "verified" && checked === 0;
-      report.finish({ ...outcome, ok, receiptPath: path, spentUsd: formatUnits(spent, 6), freshProcessExit: checked });
+      const ok =
+        outcome.cheatCaught &&
+        outcome.traded &&
+        proof.forgeryCaught &&
+        proof.proven &&
+        outcome.verdict === "verified" &&
+        checked === 0;
+      report.finish({
+        ...outcome,
+        ...proof,
+        ok,
+        receiptPath: path,
+        spentUsd: formatUnits(spent, 6),
+        freshProcessExit: checked,
+      });
       return ok ? 0 : 1;
     } finally {
       await buyer.close();

@@ -102,6 +102,7 @@ function buildProgram(): Command {
     .command("anchor <id>")
     .description("post a receipt's hash and verdict to the configured ERC-8004 Validation Registry; costs gas")
     .option("--agent <id>", "the seller's agent id in that registry", "0")
+    .option("--proof", "have the receipt's zk proof checked by the configured contract, too")
     .option("--yes", "do not ask")
     .addHelpText("after", "\nExample: proof402 receipts anchor p402_... --agent 7")
     .action(lazily(async () => (await import("./anchor.ts")).anchorReceipt));

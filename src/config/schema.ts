@@ -73,6 +73,18 @@ const fieldsSchema = z.strictObject({
       contract: z.string().regex(/^0x[0-9a-f]{40}$/, "address in lower case"),
     })
     .optional(),
+  /** Contracts that check proofs by one key on chain: for the owner's `receipts anchor --proof`. */
+  proofContracts: z
+    .array(
+      z.strictObject({
+        network: z.string().regex(/^eip155:[1-9][0-9]{0,19}$/, "CAIP-2 id such as eip155:8453"),
+        contract: z.string().regex(/^0x[0-9a-f]{40}$/, "address in lower case"),
+        /** SHA-256 of the canonical form of the key, hex, as pinned in `proofs`. */
+        keySha256: z.string().regex(/^[0-9a-f]{64}$/),
+      }),
+    )
+    .max(256)
+    .default([]),
   market: z
     .strictObject({
       /** How long sellers' listings are used without asking again. */
@@ -125,6 +137,10 @@ export const configSchema = fieldsSchema.superRefine((config, context) => {
   const registry = config.validationRegistry?.network;
   if (registry !== undefined && !config.networks.some((one) => one.network === registry))
     complain(["validationRegistry", "network"], `networks has no entry for ${registry}`);
+  for (const [at, { network }] of config.proofContracts.entries()) {
+    if (!config.networks.some((one) => one.network === network))
+      complain(["proofContracts", at, "network"], `networks has no entry for ${network}`);
+  }
   for (const [at, { reference }] of config.sellers.entries()) {
     for (const [place, { network }] of reference.relays.entries()) {
       if (!config.networks.some((one) => one.network === network))

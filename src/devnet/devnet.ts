@@ -12,6 +12,7 @@ import {
   type InferenceNode,
 } from "../node/index.ts";
 import { startAnvil } from "./anvil.ts";
+import { openVerifiers, type ProofContract } from "./verifiers.ts";
 import { openProving } from "./proving.ts";
 import { cheating } from "./dishonest.ts";
 import { createFacilitator } from "./facilitator.ts";
@@ -87,6 +88,8 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
     if (proving !== null) started.push(() => proving.close());
     const [bank, root, proofs] = await Promise.all([openBank(anvil), createSimulatedRoot(), proving?.ready]);
     const [relay, registry] = await Promise.all([openRelay(anvil, bank), openValidationRegistry(anvil, bank)]);
+    const keys = Object.values(proofs?.models ?? {}).map(({ key }) => key);
+    const proofContracts = await openVerifiers(anvil, bank, keys);
     const facilitatorKey = await bank.fundedKey();
     const facilitator = await serveLocally(createFacilitator(anvil, facilitatorKey).fetch, options.ports?.facilitator);
     started.push(facilitator.stop);
@@ -143,6 +146,7 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
         bank,
         relay: relay.address,
         registry,
+        proofContracts,
         rootSha256: root.sha256,
         sellers,
         facilitator: facilitatorAddress,
@@ -190,6 +194,7 @@ function configOf(market: {
   bank: Bank;
   relay: Address;
   registry: Address;
+  proofContracts: ProofContract[];
   rootSha256: string;
   sellers: OpenSeller[];
   facilitator: string;
@@ -242,6 +247,7 @@ function configOf(market: {
       },
     })),
     validationRegistry: { network, contract: market.registry },
+    proofContracts: market.proofContracts.map((one) => ({ network, ...one })),
     verification: { simulatedRoots: [market.rootSha256], developmentSetups: true },
     http: { allowPrivateAddresses: true },
   };

@@ -45,9 +45,15 @@ const walletOf = async (anvil: Anvil, bank: Bank) =>
     pollingInterval: POLL_MS,
   });
 
-async function deploy(anvil: Anvil, bank: Bank, contract: { abi: Abi; bytecode: Hex }): Promise<Address> {
+/** Deploys a contract from an account of its own. */
+export async function deploy(
+  anvil: Anvil,
+  bank: Bank,
+  contract: { abi: Abi; bytecode: Hex },
+  args: readonly unknown[] = [],
+): Promise<Address> {
   const wallet = await walletOf(anvil, bank);
-  const hash = await wallet.deployContract({ abi: contract.abi, bytecode: contract.bytecode });
+  const hash = await wallet.deployContract({ abi: contract.abi, bytecode: contract.bytecode, args });
   const { contractAddress } = await bank.client.waitForTransactionReceipt({ hash });
   if (contractAddress == null) throw new Error("the contract was not deployed");
   return contractAddress.toLowerCase() as Address;

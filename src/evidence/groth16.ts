@@ -77,3 +77,10 @@ export function requestSignals(body: Uint8Array): [bigint, bigint] {
   const digest = toHex(sha256(body));
   return [BigInt(`0x${digest.slice(0, 32)}`), BigInt(`0x${digest.slice(32)}`)];
 }
+
+/** A key's points in the order in which contracts take them, as hex words: alpha, beta, gamma, delta, then the signals' points. */
+export const keyPoints = ({ alpha1, beta2, gamma2, delta2, ic }: Groth16Key): string =>
+  [alpha1, beta2, gamma2, delta2, ...ic].join("");
+
+/** The 32-byte words of hex. */
+export const wordsOf = (hex: string): bigint[] => (hex.match(/.{64}/g) ?? []).map((word) => BigInt(`0x${word}`));

@@ -4,6 +4,7 @@ import { chainIdOf } from "../evidence/eip3009.ts";
 import { PERMIT2 } from "../evidence/permit2.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Chain } from "./chain.ts";
+import { encodeProofRecord, type ProofCall } from "./proof-calls.ts";
 import { encodeValidation, type ValidationCall } from "./validation-calls.ts";
 import type { Wallet } from "./wallet.ts";
 
@@ -28,7 +29,9 @@ export type OwnerCall =
   | { kind: "withdraw"; config: ChannelConfig; amount: bigint }
   | { kind: "finalize"; config: ChannelConfig }
   /** Writes to the configured Validation Registry, which moves no money. */
-  | ValidationCall;
+  | ValidationCall
+  /** Has a proof checked on chain, which moves no money. */
+  | ProofCall;
 
 /** EIP-1559 fees in wei, and the account's next nonce. */
 export type Fees = {
@@ -100,6 +103,8 @@ export async function encodeCall(
     case "validation-request":
     case "validation-response":
       return encodeValidation(call);
+    case "proof-record":
+      return encodeProofRecord(call);
     default:
       return call satisfies never;
   }

@@ -1,0 +1,87 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createPublicClient, http, type PublicClient } from "viem";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { devGroth16Verifier } from "../../src/devnet/contracts/dev-groth16-verifier.artifact.ts";
+import { BN254_R, keyPoints, wordsOf } from "../../src/evidence/groth16.ts";
+import type { Groth16Evidence } from "../../src/receipts/schema.ts";
+import { writeDevnet } from "../../src/devnet/index.ts";
+import { runCli } from "../support/cli.ts";
+import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+
+let market: Market;
+let config: string;
+let client: PublicClient;
+let id: string;
+let proof: Groth16Evidence;
+beforeAll(async () => {
+  market = await openMarket({ proving: true });
+  ({ config } = await writeDevnet(market.devnet, market.directory));
+  client = createPublicClient({ transport: http(market.devnet.rpcUrl) });
+  const input = JSON.stringify(ETH_FEATURES);
+  const how = ["--seller", "proving", "--assurance", "proven", "--wait", "verified", "--json"];
+  const { stdout } = await cli("buy", "eth-risk", "--input", input, ...how);
+  ({ id } = (JSON.parse(stdout) as { receipt: { id: string } }).receipt);
+  const file = join(market.directory, "proven.json");
+  await cli("receipts", "export", id, file);
+  const receipt = JSON.parse(await readFile(file, "utf8")) as { later: { evidence: Groth16Evidence }[] };
+  proof = receipt.later.map(({ evidence }) => evidence).find(({ kind }) => kind === "zk.groth16")!;
+});
+afterAll(() => market.stop());
+
+const cli = (...args: string[]) => runCli(["--config", config, ...args]);
+
+describe("the verifier contract of a model", () => {
+  const call = (key: bigint[], points: bigint[], signals: bigint[]) =>
+    client.readContract({
+      address: market.config().proofContracts.find(({ keySha256 }) => keySha256 === pinned())!
+        .contract as `0x${string}`,
+      abi: devGroth16Verifier.abi,
+      functionName: "verify",
+      args: [key, points as never, signals],
+    });
+  const pinned = (): string =>
+    market.config().sellers.find(({ id: seller }) => seller === "proving")!.reference.proofs["eth-risk"]!;
+  const genuine = (): [bigint[], bigint[], bigint[]] => [
+    wordsOf(keyPoints(proof.key)),
+    wordsOf(proof.proof),
+    proof.signals.map(BigInt),
+  ];
+
+  test("returns for the proof, and reverts for any other", async () => {
+    const [key, points, signals] = genuine();
+    await expect(call(key, points, signals)).resolves.toBeUndefined();
+    const lies: Promise<unknown>[] = [
+      ...points.map((word, at) => call(key, points.with(at, word ^ 1n), signals)),
+      ...signals.map((signal, at) => call(key, points, signals.with(at, signal + 1n))),
+      call(key, points, signals.with(0, signals[0]! + BN254_R)),
+      ...key.map((word, at) => call(key.with(at, word ^ 1n), points, signals)),
+      call(key, points, signals.slice(1)),
+    ];
+    const results = await Promise.allSettled(lies);
+    expect(results.filter(({ status }) => status === "fulfilled")).toEqual([]);
+  });
+
+  test("checks a receipt's proof for its owner, who hears what it cost", async () => {
+    const { code, stdout, stderr } = await cli("receipts", "anchor", id, "--proof", "--yes", "--json");
+    expect([code, stderr]).toEqual([0, expect.stringContaining("Has the proof checked")]);
+    const view = JSON.parse(stdout) as {
+      proof: { transaction: `0x${string}`; gasUsed: string };
+      registry: { tag: string };
+    };
+    const mined = await client.getTransactionReceipt({ hash: view.proof.transaction });
+    expect([mined.status, mined.logs.length]).toEqual(["success", 1]);
+    expect(mined.gasUsed).toBe(BigInt(view.proof.gasUsed));
+    // What a registry's readers must not miss.
+    expect(view.registry.tag).toBe("proof402:proven:simulated:development");
+    process.stdout.write(`a proof checked on chain: ${view.proof.gasUsed} gas\n`);
+  });
+
+  test("is not asked where a receipt has no proof", async () => {
+    const how = ["--seller", "attested", "--wait", "verified", "--json"];
+    const { stdout } = await cli("buy", "eth-risk", "--input", JSON.stringify(ETH_FEATURES), ...how);
+    const plain = (JSON.parse(stdout) as { receipt: { id: string } }).receipt.id;
+    const { code, stderr } = await cli("receipts", "anchor", plain, "--proof", "--yes");
+    expect([code, stderr]).toEqual([1, expect.stringContaining("proof_missing")]);
+  });
+});
