@@ -92,7 +92,10 @@ function progressOf(
       if (done <= (reached.get(mcpReq.id) ?? 0)) return;
       reached.set(mcpReq.id, done);
       sending.push(
-        mcpReq.notify({ method: "notifications/progress", params: { progressToken, progress: done, total, message } }),
+        mcpReq.notify({
+          method: "notifications/progress",
+          params: { progressToken, progress: done, message, ...(total === undefined ? {} : { total }) },
+        }),
       );
     },
     // A client that has gone away must not stop a purchase that is under way.

@@ -27,7 +27,7 @@ import { createQuoteCache } from "./quotes.ts";
 import { startSecondClock } from "./second-clock.ts";
 import { viewSpending } from "./spending.ts";
 import type { Buyer, BuyOptions, BuyRequest, BuyResult, NeedInput } from "./types.ts";
-import { requireReceipt, waitEnded, waitForVerdict } from "./wait.ts";
+import { requireReceipt, waitEnded, waitForVerdict, whatCame } from "./wait.ts";
 
 /** How long `wait: "verified"` waits for the second clock, seconds. */
 const VERIFIED_WAIT_SECONDS = 55;
@@ -93,10 +93,13 @@ export async function openBuyer(options: {
     listModels: (listOptions = {}) => viewModels(ctx, listOptions),
 
     async buy(request, buyOptions = {}) {
+      const began = performance.now();
       const result = await buyOnce(request, buyOptions);
       if ("needInput" in result || request.wait !== "verified") return result;
       const receipt = await waitForVerdict(ctx, result.receipt.id, {
         waitSeconds: VERIFIED_WAIT_SECONDS,
+        onLanded: (one) =>
+          buyOptions.onProgress?.({ step: "landed", message: whatCame(one), ms: performance.now() - began }),
         ...(buyOptions.signal === undefined ? {} : { signal: buyOptions.signal }),
       }).catch((error: unknown) => {
         throw waitEnded(error, result.receipt.id);

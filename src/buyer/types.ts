@@ -51,9 +51,9 @@ export type ApprovalDecision = "approved" | "declined" | "ask_later";
 /** How a purchase reports, is stopped, and asks. */
 export type BuyOptions = {
   signal?: AbortSignal;
-  /** Milliseconds since the call began, per step reached. */
+  /** Milliseconds since the call began, per step reached; `landed` for each piece of evidence that is waited for. */
   onProgress?: (step: {
-    step: "chosen" | "attested" | "quoted" | "reserved" | "paid" | "answered" | "verified";
+    step: "chosen" | "attested" | "quoted" | "reserved" | "paid" | "answered" | "verified" | "landed";
     message: string;
     ms: number;
   }) => void;

@@ -7,6 +7,9 @@ import { newestAppraisal } from "../receipts/newest.ts";
 /** How often another process's progress is looked for, ms. */
 const POLL_MS = 200;
 
+/** The layers that evidence after the answer decides. */
+const SECOND_CLOCK = ["settlement", "inclusion", "computation"] as const;
+
 /** The stored receipt. Throws Proof402Error `receipt_not_found`. */
 export async function requireReceipt(ctx: BuyerContext, id: string): Promise<Receipt> {
   const receipt = await readReceipt(ctx.db, id);
@@ -18,21 +21,32 @@ export async function requireReceipt(ctx: BuyerContext, id: string): Promise<Rec
 
 /**
  * The stored receipt once its verdict is no longer `pending`, or as it stands after `waitSeconds`.
- * Sees what this process lands at once and what another process lands within a fraction of a second.
+ * Sees what this process lands at once and what another process lands within a fraction of a second; `onLanded` gets the
+ * receipt each time it has more evidence than before.
  */
 export async function waitForVerdict(
   ctx: BuyerContext,
   id: string,
-  options: { waitSeconds: number; signal?: AbortSignal },
+  options: { waitSeconds: number; signal?: AbortSignal; onLanded?: (receipt: Receipt) => void },
 ): Promise<Receipt> {
   const deadline = ctx.clock().getTime() + options.waitSeconds * 1000;
+  let landed = 0;
   for (;;) {
     const receipt = await requireReceipt(ctx, id);
+    if (receipt.later.length > landed) options.onLanded?.(receipt);
+    landed = receipt.later.length;
     const left = deadline - ctx.clock().getTime();
     if (newestAppraisal(receipt).verdict !== "pending" || left <= 0) return receipt;
     ctx.wakeSecondClock();
     await changeOrTimeout(ctx, id, Math.min(left, POLL_MS), options.signal);
   }
+}
+
+/** What of the second clock has come in and what has not, for a person who waits: `settlement pass, computation pending`. */
+export function whatCame(receipt: Receipt): string {
+  const { layers, verdict } = newestAppraisal(receipt);
+  const words = SECOND_CLOCK.map((layer) => `${layer} ${layers[layer].status}`);
+  return `second clock: ${verdict} (${words.join(", ")})`;
 }
 
 /** What stopped the wait of a purchase, as its caller must hear it: the payment was made before. */

@@ -39,7 +39,8 @@ export async function buy(model: string, options: Options, command: Command): Pr
           json,
           context: {
             signal: abort.signal,
-            progress: ({ message, done, total }) => note(`[${done}/${total}] ${message}`),
+            progress: ({ message, done, total }) =>
+              note(`[${total === undefined ? "later" : `${done}/${total}`}] ${message}`),
             ...(process.stdin.isTTY && process.stderr.isTTY ? { approve: askAtTerminal } : {}),
           },
           exit: (data) =>

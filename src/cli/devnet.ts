@@ -9,7 +9,7 @@ import { EXIT, globals, note, print } from "./globals.ts";
 type Options = { dir: string; ports?: string; blockSeconds?: string };
 
 const DEVNET_NETWORK = "eip155:31337";
-const PORT_NAMES = ["chain", "facilitator", "attested", "cheap", "plain"] as const;
+const PORT_NAMES = ["chain", "facilitator", "attested", "cheap", "plain", "proving", "forging"] as const;
 
 /** `proof402 devnet`: a market on this machine until a signal. `--json` prints one line when it is ready. */
 export async function devnet(options: Options, command: Command): Promise<number> {
@@ -23,6 +23,7 @@ export async function devnet(options: Options, command: Command): Promise<number
   await keepForeignConfig(join(directory, CONFIG_FILE));
   const { startDevnet, writeDevnet } = await import("../devnet/index.ts");
   const market = await startDevnet({
+    proving: true,
     ...(ports === null ? {} : { ports }),
     ...(blockSeconds === undefined ? {} : { blockSeconds }),
   });

@@ -11,7 +11,7 @@ const input = z.strictObject({
   seller: z.string().max(64).optional().describe("Seller id; cheapest fitting one if absent"),
   assurance: z.enum(ASSURANCES).optional().describe("Least evidence wanted; default from configuration"),
   max_usd: z.number().min(0).optional().describe("Most this call may cost, USD"),
-  wait: z.enum(["answer", "verified"]).optional().describe("verified: return after settlement is checked"),
+  wait: z.enum(["answer", "verified"]).optional().describe("verified: return once the verdict is final"),
   idempotency_key: z.string().min(8).max(128).optional().describe("Same key, same call: never pays twice"),
 });
 
@@ -53,13 +53,18 @@ export const buyInference: ToolDefinition<typeof input, typeof output> = {
 
 function optionsOf(context: ToolContext): BuyOptions {
   const { progress } = context;
+  let landed = 0;
   return {
     ...(context.signal === undefined ? {} : { signal: context.signal }),
     ...(context.approve === undefined ? {} : { approve: context.approve }),
     ...(progress === undefined
       ? {}
       : {
-          onProgress: ({ step, message }) => progress({ message, done: STEPS.indexOf(step) + 1, total: STEPS.length }),
+          onProgress({ step, message }) {
+            if (step !== "landed") return progress({ message, done: STEPS.indexOf(step) + 1, total: STEPS.length });
+            landed += 1;
+            return progress({ message, done: STEPS.length + landed });
+          },
         }),
   };
 }

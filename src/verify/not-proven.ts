@@ -9,7 +9,7 @@ const WORDS: Partial<Record<Layer, string>> = {
   request: "that the seller worked on exactly this request",
   response: "that the answer is what the seller produced",
   model: "that these model weights were used: they were not measured or not compared",
-  computation: "that the computation itself was done correctly: there is no zk proof and no re-execution",
+  computation: "that the computation itself was done correctly: no zk proof and no re-execution shows it",
   payment: "that the payment is what the offer asked for and was for this request",
   settlement: "that money moved on chain",
   inclusion: "that the result was anchored on chain",

@@ -42,6 +42,22 @@ describe("an attested purchase", () => {
   });
 });
 
+describe("waiting for the verdict", () => {
+  test("is told of each piece of evidence as it comes, and of the verdict with the last", async () => {
+    const buyer = await market.buyer();
+    const heard: string[] = [];
+    const { appraisal, receipt } = bought(
+      await buyer.buy(
+        { model: "eth-risk", input: ETH_FEATURES, seller: "attested", wait: "verified", idempotencyKey: key() },
+        { onProgress: ({ step, message }) => void (step === "landed" && heard.push(message)) },
+      ),
+    );
+    expect(appraisal.verdict).toBe("verified");
+    expect(heard).toHaveLength(receipt.later.length);
+    expect(heard.at(-1)).toMatch(/^second clock: verified \(settlement pass, /);
+  });
+});
+
 describe("a seller that changes answers after signing them", () => {
   test("never yields verified, and is on hold afterwards, also after a restart", async () => {
     let database = "";

@@ -393,6 +393,14 @@ describe("devnet", () => {
       expect((await stat(join(directory, "market/buyer.key"))).mode & 0o777).toBe(0o600);
       const models = await runCli(["--config", ready.config, "models", "--json"]);
       expect(JSON.parse(models.stdout)).toMatchObject({ unreachable: [] });
+      // The cheapest that claims to prove lies. It is on hold then, and the next is asked.
+      const proven = ["buy", "eth-risk", "--input", JSON.stringify(ETH_FEATURES), "--assurance", "proven"];
+      const wait = ["--wait", "verified", "--config", ready.config];
+      const forged = await runCli([...proven, ...wait]);
+      expect([forged.code, forged.stdout]).toEqual([1, expect.stringMatching(/FAILED[^]*computation: proof_invalid/)]);
+      const honest = await runCli([...proven, ...wait]);
+      expect([honest.code, honest.stdout]).toEqual([0, expect.stringMatching(/VERIFIED[^]*Assurance reached: proven/)]);
+      expect(honest.stderr).toContain("[later] second clock: verified (settlement pass, ");
       child.kill("SIGTERM");
       expect(await once(child, "exit")).toEqual([0, null]);
       await expect(fetch(ready.rpcUrl, { method: "POST" })).rejects.toThrow(/fetch failed/);

@@ -244,6 +244,27 @@ describe("on the wire", () => {
     await stop(wire);
   });
 
+  test("progress goes on while the verdict is waited for, ever growing and before the result", async () => {
+    const wire = await initialized();
+    const answer = wire.next("w");
+    wire.send({
+      id: "w",
+      method: "tools/call",
+      params: {
+        name: "buy_inference",
+        arguments: { ...purchase, wait: "verified" },
+        _meta: { progressToken: "t" },
+      },
+    });
+    await answer;
+    const heard = wire.messages
+      .slice(1)
+      .map((message) => (message.method === "notifications/progress" ? message.params?.progress : message.id));
+    expect(heard.length).toBeGreaterThan(8);
+    expect(heard).toEqual([...heard.slice(0, -1).map((_, at) => at + 1), "w"]);
+    await stop(wire);
+  });
+
   test("the same request sent again is not paid again, another request with the same arguments is", async () => {
     const wire = await initialized();
     const first = bought(await ask(wire, "one"));
