@@ -60,6 +60,10 @@ const fieldsSchema = z.strictObject({
           models: z.record(z.string().max(128), z.string().min(1)),
           /** One answer in so many, which the seller cannot foresee; 1 is each. */
           every: z.int().min(1).max(1_000_000).default(1),
+          /** Besides, each answer that cost more, USD; one paid in what is not dollars counts as dearer. */
+          aboveUsd: z.number().min(0).max(1e12).optional(),
+          /** How long a run of a model may take, start of its process included; it is killed then and not tried again. */
+          seconds: z.int().min(1).max(20).default(20),
         })
         .optional(),
       /** How long an answer is looked for under an anchored root, where a relay contract is pinned for its seller. */

@@ -18,10 +18,11 @@ beforeAll(async () => {
 });
 afterAll(() => market.stop());
 
+type Replay = NonNullable<Config["verification"]["replay"]>;
 const replaying =
-  (file = "eth-risk.onnx", every = 1) =>
+  (file = "eth-risk.onnx", every = 1, more: Partial<Replay> = {}) =>
   (config: Config): void => {
-    config.verification.replay = { models: { "eth-risk": join(MODELS, file) }, every };
+    config.verification.replay = { models: { "eth-risk": join(MODELS, file) }, every, seconds: 20, ...more };
   };
 
 async function buy(buyer: Buyer, seller = "attested"): Promise<BuyResult> {
@@ -120,6 +121,29 @@ describe("an answer computed again by its buyer", () => {
     const receipt = await settle(rarely, await buy(rarely));
     expect(newestAppraisal(receipt).layers.computation.code).toBe("no_evidence");
     expect(replayIn(receipt)).toBeUndefined();
+  });
+});
+
+describe("which answers are computed again", () => {
+  const codeOf = async (more: Partial<Replay>, change: (config: Config) => void = () => undefined) => {
+    const buyer = await market.buyer((config) => {
+      replaying("eth-risk.onnx", 1_000_000, more)(config);
+      change(config);
+    });
+    return newestAppraisal(await settle(buyer, await buy(buyer))).layers.computation.code;
+  };
+
+  test("each that cost more than so many dollars, and no other", async () => {
+    // The price is one cent.
+    expect(await codeOf({ aboveUsd: 0.009999 })).toBe("replay_matched");
+    expect(await codeOf({ aboveUsd: 0.01 })).toBe("no_evidence");
+  });
+
+  test("each that was paid in what is not dollars, for nobody knows what it cost", async () => {
+    const unstable = (config: Config): void => {
+      for (const asset of config.payment.assets) asset.usdStable = false;
+    };
+    expect(await codeOf({ aboveUsd: 1_000_000 }, unstable)).toBe("replay_matched");
   });
 });
 

@@ -1,8 +1,12 @@
 import { execFile } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
+import type { ConfigInput } from "../../src/config/schema.ts";
+import { writeDevnet } from "../../src/devnet/index.ts";
+import { ETH_FEATURES, openMarket } from "../support/devnet.ts";
 import { HEAVY } from "./rooms.ts";
 import { ROOT } from "./sources.ts";
 
@@ -20,9 +24,24 @@ for (const path of Object.keys(createRequire(process.cwd() + "/probe.js").cache)
 for (const path of process.report.getReport().sharedObjects) console.log(path);
 `;
 
-async function loadedBy(target: string): Promise<string[]> {
+// The replay and the proof of each purchase are waited for.
+const BUYS = `
+import { loadConfig, loadWallet, openBuyer } from ${JSON.stringify(pathToFileURL(join(ROOT, "dist/src/index.js")).href)};
+const config = await loadConfig();
+const buyer = await openBuyer({ config, wallet: await loadWallet({ ...config.wallet, env: process.env }) });
+for (const [seller, assurance] of [["attested", "attested"], ["proving", "proven"]]) {
+  const { appraisal } = await buyer.buy({
+    model: "eth-risk", input: ${JSON.stringify(ETH_FEATURES)}, seller, assurance, wait: "verified", idempotencyKey: crypto.randomUUID(),
+  });
+  console.log(\`\${seller}: \${appraisal.verdict}, \${appraisal.layers.computation.code}\`);
+}
+await buyer.close();
+`;
+
+async function loadedBy(target: string, env: Record<string, string> = {}): Promise<string[]> {
   const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "--eval", PROBE, target], {
     cwd: ROOT,
+    env: { ...process.env, ...env },
     maxBuffer: 16 * 1024 * 1024,
   });
   return stdout.split("\n").filter((line) => line !== "");
@@ -45,6 +64,22 @@ describe("what an import costs", () => {
     const loaded = await loadedBy(entry(path));
     expect(loaded).toContain(entry(path));
     expect(heavyOnes(loaded, heavy)).toEqual([]);
+  });
+
+  it("a buyer loads no engine: not to buy, not to check a proof, and not to compute an answer again", async () => {
+    const market = await openMarket({ proving: true });
+    onTestFinished(() => market.stop());
+    const { config } = await writeDevnet(market.devnet, market.directory);
+    const configured = JSON.parse(await readFile(config, "utf8")) as ConfigInput;
+    const models = { "eth-risk": join(ROOT, "models/eth-risk.onnx") };
+    configured.verification = { ...configured.verification, replay: { models } };
+    await writeFile(config, JSON.stringify(configured));
+    const script = join(market.directory, "buys.mjs");
+    await writeFile(script, BUYS);
+    const loaded = await loadedBy(pathToFileURL(script).href, { PROOF402_CONFIG: config });
+    expect(loaded).toContain("attested: verified, replay_matched");
+    expect(loaded).toContain("proving: verified, development_proof");
+    expect(heavyOnes(loaded, seller)).toEqual([]);
   });
 
   it("the probe sees ES modules, CommonJS and native code", async () => {

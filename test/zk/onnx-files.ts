@@ -29,15 +29,28 @@ const CONSTANTS: [string, number[], number[]][] = [
   ["wide", [4, 2], [1, 2, 3, 4, 5, 6, 7, 8]],
 ];
 
-/** A file of these nodes; constants w [3,2], b [2], v [2,3], s [3] and wide [4,2]. */
+/** How often `Tile` repeats its input: what is [1, 3] then has 8,000 rows. */
+const repeats = field(
+  5,
+  Buffer.concat([
+    int(1, 2),
+    int(2, 7),
+    text(8, "repeats"),
+    field(9, new Uint8Array(BigInt64Array.of(8000n, 1n).buffer)),
+  ]),
+);
+
+/** A file of these nodes; constants w [3,2], b [2], v [2,3], s [3], wide [4,2] and the integers `repeats` (8000, 1). */
 export function onnxOf(nodes: readonly Node[]): Uint8Array {
   const graph = Buffer.concat([
     ...nodes.map(({ op, inputs, output }) =>
       field(1, Buffer.concat([...inputs.map((name) => text(1, name)), text(2, output), text(4, op)])),
     ),
     ...CONSTANTS.map((one) => tensor(...one)),
+    repeats,
     value(11, "x"),
     value(12, "y"),
   ]);
-  return new Uint8Array(Buffer.concat([int(1, 8), field(7, graph)]));
+  const opset = field(8, Buffer.concat([text(1, ""), int(2, 17)]));
+  return new Uint8Array(Buffer.concat([int(1, 8), field(7, graph), opset]));
 }

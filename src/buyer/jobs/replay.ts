@@ -2,16 +2,17 @@ import { createHmac } from "node:crypto";
 import { z } from "zod";
 import { fromBase64, fromUtf8 } from "../../evidence/bytes.ts";
 import { Proof402Error } from "../../errors.ts";
-import { loadModel } from "../../onnx/inference.ts";
+import { executeApart } from "../../onnx/execution.ts";
 import { fits, type Tensor } from "../../onnx/tensors.ts";
-import { replayEvidence, type Receipt, type ReplayEvidence } from "../../receipts/schema.ts";
+import { usdToBaseUnits } from "../../payment/amounts.ts";
+import { replayEvidence, type Receipt } from "../../receipts/schema.ts";
 import type { BuyerContext } from "../context.ts";
 import type { JobHandler } from "./types.ts";
 
-/** How long a re-execution is waited for, ms. */
+/** How long a re-execution is waited for, ms: several may be due at once, and each has its own time limit. */
 const PATIENCE_MS = 60_000;
 
-/** Runs the model again on the request's own inputs, where the configuration holds its file and the answer is drawn. */
+/** Runs the model again, in a process of its own, on the request's own inputs, where the configuration holds its file and the answer is drawn. */
 export const replayJob: JobHandler = {
   kind: "replay",
   layer: "computation",
@@ -27,10 +28,17 @@ export const replayJob: JobHandler = {
     const inputs = readInputs(receipt);
     if (inputs === null) return { state: "absent", code: "inputs_unreadable" };
     try {
-      return { state: "landed", evidence: await replay(model, inputs) };
+      const milliseconds = (ctx.config.verification.replay?.seconds ?? 0) * 1000;
+      const execution = await executeApart({ model, inputs }, { milliseconds });
+      const evidence = { kind: "replay.onnx", modelSha256: model.sha256, ...execution };
+      const parsed = replayEvidence.safeParse(evidence);
+      return parsed.success
+        ? { state: "landed", evidence: parsed.data }
+        : { state: "absent", code: "outputs_unreadable" };
     } catch (error) {
-      // A file of another digest, or no runtime: looking again changes nothing.
-      if (Proof402Error.isInstance(error)) return { state: "absent", code: error.code };
+      // A file of another digest, no runtime, or no time: looking again changes nothing.
+      if (Proof402Error.isInstance(error) && error.code !== "execution_crashed")
+        return { state: "absent", code: error.code };
       throw error;
     }
   },
@@ -63,26 +71,19 @@ function modelOf(ctx: BuyerContext, { core }: Receipt): Model | null {
   return file === undefined || sha256 === undefined ? null : { name, file, sha256 };
 }
 
-/** One answer in `every`, drawn under the journal's secret: a seller cannot tell which. */
+/** Each answer above `aboveUsd`, and one in `every` drawn under the journal's secret: a seller cannot tell which. */
 function isDrawn(ctx: BuyerContext, receipt: Receipt): boolean {
-  const every = ctx.config.verification.replay?.every ?? 1;
+  const { every = 1, aboveUsd } = ctx.config.verification.replay ?? {};
+  if (aboveUsd !== undefined && isAbove(ctx, receipt, aboveUsd)) return true;
   const drawn = createHmac("sha256", ctx.nonceSecret).update(`proof402 replay\n${receipt.id}`).digest().readUInt32BE();
   return drawn % every === 0;
 }
 
-async function replay(file: Model, inputs: Tensor[]): Promise<ReplayEvidence> {
-  const model = await loadModel(".", file);
-  try {
-    const outputs = await model.run(inputs);
-    return replayEvidence.parse({
-      kind: "replay.onnx",
-      modelSha256: file.sha256,
-      runtime: model.runtime,
-      outputs,
-    });
-  } finally {
-    await model.close();
-  }
+/** What is worth nobody knows how many dollars counts as above. */
+function isAbove(ctx: BuyerContext, { core }: Receipt, usd: number): boolean {
+  const { network, asset, amount } = core.offer;
+  const known = ctx.config.payment.assets.find((one) => one.network === network && one.asset === asset);
+  return known?.usdStable !== true || BigInt(amount) > usdToBaseUnits(usd, known.decimals);
 }
 
 const DATATYPES = ["FP32", "FP64", "INT32", "INT64", "BOOL", "UINT8"] as const;

@@ -1,0 +1,96 @@
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { executeApart } from "../../src/onnx/execution.ts";
+import type { ModelFile } from "../../src/onnx/inference.ts";
+import type { Tensor } from "../../src/onnx/tensors.ts";
+import { onnxOf } from "../zk/onnx-files.ts";
+
+let directory: string;
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "proof402-execution-"));
+});
+afterAll(() => rm(directory, { recursive: true, force: true }));
+
+const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+async function saved(bytes: Uint8Array): Promise<ModelFile> {
+  const digest = sha256(bytes);
+  const file = join(directory, `${digest}.onnx`);
+  await writeFile(file, bytes);
+  return { name: "a model", file, sha256: digest };
+}
+const inputs: Tensor[] = [{ name: "x", datatype: "FP32", shape: [1, 3], data: [1, -2, 4] }];
+const run = (model: ModelFile, milliseconds = 20_000, given = inputs) =>
+  executeApart({ model, inputs: given }, { milliseconds });
+
+/** Minutes of work. */
+const ENDLESS = onnxOf([
+  { op: "Tile", inputs: ["x", "repeats"], output: "rows" },
+  { op: "Transpose", inputs: ["rows"], output: "columns" },
+  { op: "MatMul", inputs: ["rows", "columns"], output: "square" },
+  { op: "MatMul", inputs: ["square", "square"], output: "cube" },
+  { op: "MatMul", inputs: ["cube", "square"], output: "more" },
+  { op: "MatMul", inputs: ["more", "square"], output: "y" },
+]);
+
+describe("a model run apart", () => {
+  test("gives its outputs and says what computed them", async () => {
+    const model = await saved(onnxOf([{ op: "Mul", inputs: ["x", "s"], output: "y" }]));
+    expect(await run(model)).toEqual({
+      runtime: { name: "onnxruntime-node", version: expect.stringMatching(/^1\./) as string },
+      outputs: [{ name: "y", datatype: "FP32", shape: [1, 3], data: [2, 1, 0.5] }],
+    });
+  });
+
+  test("is killed at its limit, however deep in native code, and leaves no process", async () => {
+    await expect(run(await saved(ENDLESS), 1500)).rejects.toMatchObject({ code: "execution_timeout" });
+    expect(await childrenOf(process.pid)).toEqual([]);
+  });
+
+  test("ends when the process that wanted it is killed", async () => {
+    const order = JSON.stringify([{ model: await saved(ENDLESS), inputs }, { milliseconds: 600_000 }]);
+    const built = new URL("../../dist/src/onnx/execution.js", import.meta.url).href;
+    const code = `const { executeApart } = await import(${JSON.stringify(built)}); setInterval(() => {}, 1e6); await executeApart(...${order});`;
+    const caller = spawn(process.execPath, ["--input-type=module", "--eval", code], { stdio: "ignore" });
+    const [child = ""] = await vi.waitFor(
+      async () => {
+        const found = await childrenOf(caller.pid);
+        if (found.length === 0) throw new Error("not started");
+        return found;
+      },
+      { timeout: 20_000 },
+    );
+    caller.kill("SIGKILL");
+    await vi.waitFor(async () => expect(await isRunning(child)).toBe(false), { timeout: 20_000 });
+  });
+
+  test("of another digest, of no file, or that is no model is refused with its own code", async () => {
+    const model = await saved(onnxOf([{ op: "Relu", inputs: ["x"], output: "y" }]));
+    await expect(run({ ...model, sha256: "00".repeat(32) })).rejects.toMatchObject({ code: "model_digest_mismatch" });
+    await expect(run({ ...model, file: join(directory, "none") })).rejects.toMatchObject({ code: "model_unreadable" });
+    await expect(run(await saved(new Uint8Array([1, 2, 3])))).rejects.toMatchObject({ code: "model_failed" });
+    await expect(run(await saved(onnxOf([{ op: "Nothing", inputs: ["x"], output: "y" }])))).rejects.toMatchObject({
+      code: "model_failed",
+    });
+  });
+
+  test("with inputs it does not take is refused, and the process of its caller goes on", async () => {
+    const model = await saved(onnxOf([{ op: "Relu", inputs: ["x"], output: "y" }]));
+    const other: Tensor[] = [{ name: "z", datatype: "FP32", shape: [1, 3], data: [1, 2, 3] }];
+    await expect(run(model, 20_000, other)).rejects.toMatchObject({ code: "model_failed" });
+  });
+});
+
+/** The processes that a process started and that run a model. */
+async function childrenOf(pid: number | undefined): Promise<string[]> {
+  const children = (await readFile(`/proc/${pid}/task/${pid}/children`, "utf8")).split(" ").filter((one) => one !== "");
+  const lines = await Promise.all(children.map((one) => readFile(`/proc/${one}/cmdline`, "utf8").catch(() => "")));
+  return children.filter((_, at) => lines[at]?.includes("execution-child"));
+}
+
+/** Whether a process is there and does something: one that ended may stand in the table until it is reaped. */
+const isRunning = async (pid: string): Promise<boolean> =>
+  !/^(?:|[0-9]+ \(.*\) Z .*)$/s.test(await readFile(`/proc/${pid}/stat`, "utf8").catch(() => ""));
