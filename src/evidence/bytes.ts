@@ -42,7 +42,10 @@ export const sha384 = (bytes: Uint8Array): Bytes => nobleSha384(bytes);
 export const keccak256 = (bytes: Uint8Array): Bytes => keccak_256(bytes);
 
 /** Joins byte strings. */
-export function concatBytes(...parts: readonly Uint8Array[]): Bytes {
+export const concatBytes = (...parts: readonly Uint8Array[]): Bytes => joinBytes(parts);
+
+/** The same of any number of parts: a call takes only so many arguments. */
+export function joinBytes(parts: readonly Uint8Array[]): Bytes {
   const joined = new Uint8Array(parts.reduce((total, part) => total + part.length, 0));
   let offset = 0;
   for (const part of parts) {

@@ -1,5 +1,5 @@
 import { BN254_R, toField } from "../evidence/groth16.ts";
-import { concatBytes, type Bytes } from "../evidence/bytes.ts";
+import { concatBytes, joinBytes, type Bytes } from "../evidence/bytes.ts";
 import type { Circuit } from "./circuit.ts";
 import type { Linear } from "./linear.ts";
 
@@ -55,8 +55,8 @@ export function toR1cs({ publics, wires, constraints }: Circuit): Bytes {
     u64(wires),
     u32(constraints.length),
   );
-  const body = concatBytes(...constraints.flatMap(({ a, b, c }) => [...linear(a), ...linear(b), ...linear(c)]));
-  const labels = concatBytes(...Array.from({ length: wires }, (_, at) => u64(at)));
+  const body = joinBytes(constraints.flatMap(({ a, b, c }) => [...linear(a), ...linear(b), ...linear(c)]));
+  const labels = joinBytes(Array.from({ length: wires }, (_, at) => u64(at)));
   return container("r1cs", 1, [
     [1, header],
     [2, body],
@@ -68,5 +68,5 @@ export function toR1cs({ publics, wires, constraints }: Circuit): Bytes {
 export const toWitness = (values: readonly bigint[]): Bytes =>
   container("wtns", 2, [
     [1, concatBytes(u32(FIELD_BYTES), littleEndian(BN254_R), u32(values.length))],
-    [2, concatBytes(...values.map((value) => littleEndian(toField(value))))],
+    [2, joinBytes(values.map((value) => littleEndian(toField(value))))],
   ]);

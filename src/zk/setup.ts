@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { Curve, Group } from "snarkjs";
-import { concatBytes, toHex } from "../evidence/bytes.ts";
+import { concatBytes, joinBytes, toHex } from "../evidence/bytes.ts";
 import { BN254_R, toField } from "../evidence/groth16.ts";
 import { container, FIELD_BYTES, littleEndian, u32 } from "./binary.ts";
 import type { Circuit } from "./circuit.ts";
@@ -121,7 +121,7 @@ export async function developmentSetup(curve: Curve, circuit: Circuit): Promise<
   const g1 = multiplier(curve.G1);
   const g2 = multiplier(curve.G2);
   const many = async (group: Group, multiply: (scalar: bigint) => Uint8Array, scalars: bigint[]): Promise<Uint8Array> =>
-    scalars.length === 0 ? new Uint8Array() : group.batchToAffine(concatBytes(...scalars.map(multiply)));
+    scalars.length === 0 ? new Uint8Array() : group.batchToAffine(joinBytes(scalars.map(multiply)));
   const overDelta = inverse(delta);
   const mixed = a.map((value, at) => toField(beta * value + alpha * (b[at] ?? 0n) + (c[at] ?? 0n)));
   const ic = await many(curve.G1, g1, mixed.slice(0, publics + 1));
@@ -158,7 +158,7 @@ export async function developmentSetup(curve: Curve, circuit: Circuit): Promise<
     [1, u32(1)],
     [2, header],
     [3, ic],
-    [4, concatBytes(u32(coefficients.length / 4), ...coefficients)],
+    [4, joinBytes([u32(coefficients.length / 4), ...coefficients])],
     [5, await many(curve.G1, g1, a)],
     [6, await many(curve.G1, g1, b)],
     [7, await many(curve.G2, g2, b)],

@@ -1,5 +1,6 @@
 import { cpus } from "node:os";
 import { benchMcp } from "./mcp.ts";
+import { benchProofs } from "./proofs.ts";
 import { benchPurchases } from "./purchases.ts";
 
 const rounds = Number(process.env["PROOF402_BENCH_ROUNDS"] ?? 50);
@@ -13,3 +14,5 @@ print([
 print(await benchPurchases(rounds));
 print(["", "MCP"]);
 print(await benchMcp(Math.min(rounds, 50)));
+print(["", "Zero-knowledge proofs (Groth16 over BN254)"]);
+print(await benchProofs(rounds));

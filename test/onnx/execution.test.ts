@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { executeApart } from "../../src/onnx/execution.ts";
 import type { ModelFile } from "../../src/onnx/inference.ts";
 import type { Tensor } from "../../src/onnx/tensors.ts";
-import { onnxOf } from "../zk/onnx-files.ts";
+import { onnxOf } from "../support/onnx-files.ts";
 
 let directory: string;
 beforeAll(async () => {

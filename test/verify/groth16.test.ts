@@ -4,11 +4,8 @@ import { groth16 } from "snarkjs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BN254_R } from "../../src/evidence/groth16.ts";
 import { isProved } from "../../src/verify/groth16.ts";
-import type { Groth16Evidence } from "../../src/receipts/schema.ts";
 import { createProver } from "../../src/zk/prover.ts";
-import { compiled, proveFor } from "../support/proof.ts";
-
-type Proof = Pick<Groth16Evidence, "key" | "proof" | "signals">;
+import { compiled, proveFor, snarkjsForm, words, type Proof } from "../support/proof.ts";
 
 const FEATURES = [-0.012, -0.034, -0.081, 0.62, 0.74, -0.19, 1.8, 0.21];
 const prover = createProver();
@@ -20,42 +17,9 @@ beforeAll(async () => {
 afterAll(() => prover.close());
 
 const P = bn254.fields.Fp.ORDER;
-const words = (hex: string): bigint[] => hex.match(/.{64}/g)!.map((word) => BigInt(`0x${word}`));
 const hexOf = (values: readonly bigint[]): string =>
   values.map((value) => value.toString(16).padStart(64, "0")).join("");
 
-/** The same in the engine's own form. */
-function snarkjsForm({ key, proof, signals }: Proof): [unknown, unknown, unknown] {
-  const g1 = (hex: string): string[] => [...words(hex).map(String), "1"];
-  const g2 = (hex: string): string[][] => {
-    const [xi, xr, yi, yr] = words(hex).map(String);
-    return [
-      [xr!, xi!],
-      [yr!, yi!],
-      ["1", "0"],
-    ];
-  };
-  return [
-    {
-      protocol: "groth16",
-      curve: "bn128",
-      nPublic: signals.length,
-      vk_alpha_1: g1(key.alpha1),
-      vk_beta_2: g2(key.beta2),
-      vk_gamma_2: g2(key.gamma2),
-      vk_delta_2: g2(key.delta2),
-      IC: key.ic.map(g1),
-    },
-    signals,
-    {
-      protocol: "groth16",
-      curve: "bn128",
-      pi_a: g1(proof.slice(0, 128)),
-      pi_b: g2(proof.slice(128, 384)),
-      pi_c: g1(proof.slice(384)),
-    },
-  ];
-}
 const accepts = async (one: Proof): Promise<{ ours: boolean; theirs: boolean }> => ({
   ours: isProved(one),
   theirs: await groth16.verify(...snarkjsForm(one)).catch(() => false),

@@ -8,7 +8,7 @@ import { evaluateFixed, sampleInputs } from "../../src/zk/fixed.ts";
 import { valueOf } from "../../src/zk/linear.ts";
 import { evaluate, readProgram, type Program } from "../../src/zk/program.ts";
 import { MODELS, readModel } from "../support/proof.ts";
-import { onnxOf } from "./onnx-files.ts";
+import { onnxOf } from "../support/onnx-files.ts";
 
 const OPTIONS: CircuitOptions = { scale: 16, accumulatorBits: 44, weights: "folded" };
 const fill = (circuit: Circuit, input: readonly number[]): bigint[] =>
