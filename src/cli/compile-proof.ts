@@ -3,6 +3,8 @@ import { basename, resolve } from "node:path";
 import type { Command } from "commander";
 import { Proof402Error } from "../errors.ts";
 import type { Groth16Key } from "../evidence/groth16.ts";
+import type { CircuitOptions } from "../zk/circuit.ts";
+import { OPENING } from "../zk/commitment.ts";
 import { compileModel } from "../zk/compile.ts";
 import { writeCompiled } from "../zk/files.ts";
 import { createProver } from "../zk/prover.ts";
@@ -11,9 +13,11 @@ import { EXIT, globals, note, printJson } from "./globals.ts";
 type Options = {
   out: string;
   name?: string;
-  weights: "folded" | "constant";
+  weights: CircuitOptions["weights"];
   scale: string;
   accumulatorBits: string;
+  weightBits: string;
+  opening?: string;
   zkey?: string;
   setup: Groth16Key["setup"];
 };
@@ -24,6 +28,10 @@ export async function compileProof(file: string, options: Options, command: Comm
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(name)) throw invalid("--name is letters, digits, . _ -.");
   const scale = readBits(options.scale, "--scale", 1, 24);
   const accumulatorBits = readBits(options.accumulatorBits, "--accumulator-bits", 2 * scale + 2, 52);
+  const weightBits = readBits(options.weightBits, "--weight-bits", scale + 1, 40);
+  const opening = options.opening === undefined ? null : new TextDecoder().decode(await read(options.opening)).trim();
+  if (opening !== null && (options.weights !== "committed" || !OPENING.test(opening)))
+    throw invalid("--opening names a file of 62 hex digits, with --weights committed.");
   const [model, zkey] = await Promise.all([read(file), options.zkey === undefined ? null : read(options.zkey)]);
   const prover = createProver();
   try {
@@ -31,6 +39,8 @@ export async function compileProof(file: string, options: Options, command: Comm
       scale,
       accumulatorBits,
       weights: options.weights,
+      weightBits,
+      ...(opening === null ? {} : { opening }),
       ...(zkey === null ? {} : { proving: { zkey, setup: options.setup } }),
     });
     const files = await writeCompiled(resolve(options.out), name, compiled);
@@ -43,6 +53,10 @@ export async function compileProof(file: string, options: Options, command: Comm
       );
       for (const one of files) note(`  ${one}`);
       note(`\nBuyers pin, in the seller's reference values:\n  "proofs": { "${name}": "${keySha256}" }`);
+      if (compiled.opening !== undefined)
+        note(
+          "\nThe weights are committed to: keep the .opening file with the model. Who is given both makes the same key with --opening and --zkey, and so checks what the commitment is of.",
+        );
       if (key.setup === "development")
         note(
           "\nDevelopment setup: this machine made the key alone and could forge proofs. For production, run a ceremony over the .r1cs (snarkjs groth16 setup on a public powers-of-tau file, several contributions, a beacon) and compile again with --zkey.",

@@ -2,7 +2,7 @@
 import { Command, CommanderError, Option } from "commander";
 import { Proof402Error } from "../errors.ts";
 import { EXIT, exitOf, note, printJson } from "./globals.ts";
-import { SETUPS } from "../evidence/groth16.ts";
+import { SETUPS, WEIGHTS } from "../evidence/groth16.ts";
 import { ASSURANCES } from "../receipts/schema.ts";
 import { VERSION } from "../version.ts";
 
@@ -179,12 +179,17 @@ function buildProgram(): Command {
     .requiredOption("--out <dir>", "where the files go")
     .option("--name <name>", "the model's name (default: the file's)")
     .addOption(
-      new Option("--weights <how>", "one circuit for all models of a shape, or faster proofs of this one")
-        .choices(["folded", "constant"])
+      new Option(
+        "--weights <how>",
+        "one circuit for all models of a shape, faster proofs of this one, or secret weights",
+      )
+        .choices(WEIGHTS)
         .default("folded"),
     )
     .option("--scale <bits>", "bits after the point", "16")
     .option("--accumulator-bits <bits>", "bits of a sum", "44")
+    .option("--weight-bits <bits>", "bits of a committed weight", "24")
+    .option("--opening <file>", "the opening to commit to weights under, to make the same key again")
     .option("--zkey <file>", "a proving key made from the .r1cs, in place of a development setup")
     .addOption(new Option("--setup <kind>", "what that key comes from").choices(SETUPS).default("ceremony"))
     .addHelpText("after", "\nExample: proof402 node zk compile models/eth-risk.onnx --out proving")

@@ -13,6 +13,9 @@ export type ProvedHead = (typeof PROVED_HEADS)[number];
  */
 export const SETUPS = ["development", "ceremony"] as const;
 
+/** How a model's weights stand in its circuit: in the key's points, in the constraints, or secret behind a commitment. */
+export const WEIGHTS = ["folded", "constant", "committed"] as const;
+
 /** One output tensor of a proved model: which of the proved numbers it is made of, and how. */
 export type ProvedOutput = {
   name: string;
@@ -32,8 +35,13 @@ export type Groth16Key = {
   version: 1;
   curve: "bn254";
   setup: (typeof SETUPS)[number];
-  /** SHA-256 of the ONNX file whose weights are in the key, hex. */
+  /** SHA-256 of the ONNX file whose weights are in the key, or behind its commitment, hex. */
   modelSha256: string;
+  /**
+   * Poseidon commitment to secret weights, decimal: the last signal of each proof. Null where the weights are public and in
+   * the points, so that anyone who holds the file can make this key again.
+   */
+  commitment: string | null;
   /** Bits after the point: an input x is proved as floor(x * 2^scale + 1/2), a result has 2 * scale of them. */
   scale: number;
   /** No sum before a ReLU or rescaling is 2^(this - 1) or larger, else there is no proof. */

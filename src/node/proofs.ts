@@ -56,8 +56,8 @@ export async function createProofs(
           next: "Compile the model again.",
         },
       );
-    const { options, zkey } = files;
-    await prover.ask({ task: "load", name, model: new Uint8Array(await readFile(path)), options, zkey });
+    const { key: _key, ...proving } = files;
+    await prover.ask({ task: "load", name, model: new Uint8Array(await readFile(path)), ...proving });
   }
 
   const prove = async (id: string, name: string, key: Groth16Key, input: bigint[], request: Bytes): Promise<void> => {

@@ -6,6 +6,8 @@ import { hex } from "./fields.ts";
 const MAX_SIGNALS = 4096;
 
 const place = z.int().min(0).max(MAX_SIGNALS);
+/** An element of the field, decimal. */
+const element = z.string().regex(/^(?:0|[1-9][0-9]{0,76})$/);
 const finite = z.number().min(0).max(1e9);
 
 /** A Groth16 verification key with what was proved of which model. See `Groth16Key`. */
@@ -15,6 +17,7 @@ const groth16KeySchema = z.strictObject({
   curve: z.literal("bn254"),
   setup: z.enum(SETUPS),
   modelSha256: hex(32),
+  commitment: element.nullable(),
   scale: z.int().min(1).max(24),
   accumulatorBits: z.int().min(8).max(128),
   input: z.strictObject({ name: z.string().max(128), count: place.min(1) }),
@@ -39,6 +42,9 @@ export const groth16Evidence = z.strictObject({
   key: groth16KeySchema,
   /** Points A, B and C in EIP-197 bytes, hex. */
   proof: hex(GROTH16_PROOF_BYTES),
-  /** The public signals, decimal: results, inputs, and the two halves of the request's SHA-256, the upper first. */
-  signals: z.array(z.string().regex(/^(?:0|[1-9][0-9]{0,76})$/)).max(MAX_SIGNALS),
+  /**
+   * The public signals, decimal: results, inputs, the two halves of the request's SHA-256, the upper first, and the commitment
+   * to the weights where they are secret.
+   */
+  signals: z.array(element).max(MAX_SIGNALS),
 });

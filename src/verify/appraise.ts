@@ -15,7 +15,7 @@ import { VERSION } from "../version.ts";
 import { appraiseAttestation, unjudgeable } from "./attestation.ts";
 import { allEvidence } from "./evidence.ts";
 import { judgeNamedModel, judgeRequest, judgeResponse } from "./exchange.ts";
-import { DEVELOPMENT_PROOF, judgeGroth16 } from "./groth16.ts";
+import { DEVELOPMENT_PROOF, hasSecretWeights, judgeGroth16 } from "./groth16.ts";
 import { judgeInclusion } from "./inclusion.ts";
 import { notProven } from "./not-proven.ts";
 import { judgePayment, judgeSettlement } from "./payment.ts";
@@ -106,6 +106,7 @@ export async function appraise(
       simulated: attestation.simulated,
       metered: core.payment.scheme === "upto",
       developmentProof: layers.computation.code === DEVELOPMENT_PROOF,
+      secretWeights: proof?.status === "pass" && hasSecretWeights(receipt),
       unknownKinds: await guarded(noKinds, () => unknownKinds(receipt)),
     }),
   };

@@ -53,19 +53,31 @@ export function judgeGroth16(receipt: Receipt, policy: AppraisalPolicy): LayerRe
   if (core.request.body === undefined || core.response.body === undefined)
     return skip("body_redacted", "Request or answer are redacted, so the proof cannot be compared with them.");
   const results = resultsFor(evidence, core.request.body);
-  if (results === null) return fail("proof_of_another_request", "The proof is not of this request's inputs and bytes.");
+  if (results === null)
+    return fail(
+      "proof_of_another_request",
+      "The proof is not of this request's inputs and bytes, or of other weights.",
+    );
   const differing = firstDifference(readBodyTensors(core.response.body, "outputs"), results, key);
   if (differing !== null) return fail("proof_answer_mismatch", `The answer is not what was proved: ${differing}.`);
   if (!isProved(evidence)) return fail("proof_invalid", "The proof does not verify.");
-  const within = "The pinned model was proved to compute this answer from this request, within its stated tolerance";
+  const which = key.commitment === null ? "model" : "model, whose weights are secret behind a commitment,";
+  const within = `The pinned ${which} was proved to compute this answer from this request, within its stated tolerance`;
   return key.setup === "development"
     ? pass(`${within}. Development setup: whoever made the key could forge proofs.`, DEVELOPMENT_PROOF)
     : pass(`${within}.`);
 }
 
+/** Whether a receipt's proof is of weights that nobody but the seller need have seen. */
+export function hasSecretWeights(receipt: Receipt): boolean {
+  const found = onlyOne(allEvidence(receipt), "zk.groth16");
+  return found.kind === "one" && found.evidence.key.commitment !== null;
+}
+
 /** The proved numbers, where inputs and request of the signals are those of the request's bytes; else null. */
 function resultsFor({ key, signals }: Groth16Evidence, requestBody: string): number[] | null {
-  if (signals.length !== key.results + key.input.count + 2) return null;
+  const secret = key.commitment === null ? [] : [key.commitment];
+  if (signals.length !== key.results + key.input.count + 2 + secret.length) return null;
   const [input, ...more] = readBodyTensors(requestBody, "inputs") ?? [];
   if (input === undefined || more.length > 0) return null;
   const { name, datatype, shape, data } = input;
@@ -78,7 +90,7 @@ function resultsFor({ key, signals }: Groth16Evidence, requestBody: string): num
     expected.push(toField(fixed));
   }
   expected.push(...requestSignals(fromBase64(requestBody)));
-  if (expected.some((value, at) => String(value) !== signals[key.results + at])) return null;
+  if ([...expected.map(String), ...secret].some((value, at) => value !== signals[key.results + at])) return null;
   const results = signals.slice(0, key.results).map(BigInt);
   // Numbers this large have no exact form any more, and no model computes them.
   const exact = results.every((value) => value < BN254_R && Math.abs(Number(fromField(value))) <= 2 ** 52);

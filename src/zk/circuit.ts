@@ -1,25 +1,21 @@
 import { Proof402Error } from "../errors.ts";
+import { BN254_R, toField, type WEIGHTS } from "../evidence/groth16.ts";
+import { commitWeights, type CommittedWeight } from "./commitment.ts";
 import { combine, constant, ONE, valueOf, wire, type Linear } from "./linear.ts";
 import type { Program } from "./program.ts";
-
-/** a * b = c in the field. */
-export type Constraint = { a: Linear; b: Linear; c: Linear };
-
-/** How the wires that follow from others get their values, in order. */
-type Filling =
-  | { kind: "result"; wire: number; of: Linear }
-  | { kind: "product"; wire: number; a: Linear; b: Linear }
-  | { kind: "bits"; first: number; count: number; of: Linear };
+import { createWires, signOf, weighted, type Constraint, type Filling, type Wires } from "./wires.ts";
 
 /** A rank-1 constraint system of one model, and how to fill it. */
 export type Circuit = {
-  /** Wires 1 to this are public: results, inputs, the request's two halves, then weights where they are folded. */
+  /** Wires 1 to this are public: results, inputs, the request's two halves, then the weights' commitment or folded weights. */
   publics: number;
   wires: number;
   constraints: Constraint[];
   fillings: Filling[];
   results: number;
   inputs: number;
+  /** The public wire that is the commitment to the weights; null where they are public. */
+  commitment: number | null;
   /** The weights in the public wires after those, in fixed point. Empty where they are constants of the circuit. */
   weights: bigint[];
 };
@@ -31,9 +27,12 @@ export type CircuitOptions = {
   accumulatorBits: number;
   /**
    * `folded`: weights are public signals, so that all models of one shape share a circuit and its setup; a multiplication
-   * each. `constant`: weights are part of the circuit, which costs nothing in the proof and a setup per model.
+   * each. `constant`: weights are part of the circuit, which costs nothing in the proof and a setup per model. Both show the
+   * weights. `committed`: they stay secret behind a commitment, which takes tens of constraints a weight.
    */
-  weights: "folded" | "constant";
+  weights: (typeof WEIGHTS)[number];
+  /** `committed` only: weights are below 2^(this - 1) in fixed point; biases have `scale` bits more. */
+  weightBits: number;
 };
 
 /** Largest weight in fixed point: far from where sums of products could wrap around in the field. */
@@ -42,71 +41,60 @@ const LARGEST_WEIGHT = 2 ** 40;
 /**
  * Lays a program out as constraints: integer arithmetic that is exact in the field, as long as the verifier bounds the
  * public inputs and every sum is decomposed into `accumulatorBits` bits, of which there is only one way below 2^254.
+ * `opening` is the secret of committed weights; without one they are committed to under 0.
  * Throws Proof402Error `model_not_provable` for a weight too large.
  */
-export function buildCircuit(program: Program, { scale, accumulatorBits, weights: mode }: CircuitOptions): Circuit {
-  const constraints: Constraint[] = [];
-  const fillings: Filling[] = [];
+export function buildCircuit(program: Program, options: CircuitOptions, opening = 0n): Circuit {
+  const { scale, accumulatorBits, weightBits, weights: mode } = options;
+  const wires = createWires();
   const weights: bigint[] = [];
+  const committed: CommittedWeight[] = [];
   const results = program.results.reduce((sum, { count }) => sum + count, 0);
-  const fixed = results + program.input.count + 2;
-  // Weights come right after, and how many there are is known only when all were used: private wires are moved behind.
-  const privateBase = 2 ** 40;
-  let privates = 0;
-  const fresh = (count = 1): number => {
-    privates += count;
-    return privateBase + privates - count;
-  };
-  const publicWeight = (value: bigint): Linear => {
-    weights.push(value);
-    return wire(fixed + weights.length);
-  };
-  const asWeight = (value: number, bits: number): bigint => {
-    const rounded = Math.round(value * 2 ** bits);
-    if (!(Math.abs(rounded) < LARGEST_WEIGHT))
+  const [upper, lower] = [results + program.input.count + 1, results + program.input.count + 2];
+  const commitment = mode === "committed" ? lower + 1 : null;
+  const fixed = commitment ?? lower;
+
+  /** A weight with this many bits after the point, as it stands in the circuit. */
+  const weightOf = (value: number, point: number): Linear => {
+    const weight = Math.round(value * 2 ** point);
+    const bits = weightBits + point - scale;
+    if (!(Math.abs(weight) < (mode === "committed" ? 2 ** (bits - 1) : LARGEST_WEIGHT)))
       throw new Proof402Error("model_not_provable", "This model cannot be proved: a weight is too large.", {
-        next: "Scale the model's features.",
+        next: "Scale the model's features, or compile committed weights with more bits.",
       });
-    return BigInt(rounded);
+    switch (mode) {
+      case "constant":
+        return constant(BigInt(weight));
+      case "folded":
+        // How many there are is known only when all were used, so private wires are moved behind them in the end.
+        weights.push(BigInt(weight));
+        return wire(fixed + weights.length);
+      case "committed": {
+        const linear = wires.given(BigInt(weight));
+        committed.push({ linear, bits });
+        return linear;
+      }
+      default:
+        return mode satisfies never;
+    }
   };
-
   const times = (value: number, by: Linear): Linear => {
-    const weight = asWeight(value, scale);
-    if (mode === "constant") return combine([by, weight]);
-    const [a, product] = [publicWeight(weight), fresh()];
-    constraints.push({ a, b: by, c: wire(product) });
-    fillings.push({ kind: "product", wire: product, a, b: by });
-    return wire(product);
+    const weight = weightOf(value, scale);
+    return mode === "constant" ? combine([by, weight.get(ONE) ?? 0n]) : wires.product(weight, by);
   };
-  const bias = (value: number): Linear => {
-    const weight = asWeight(value, 2 * scale);
-    return mode === "constant" ? constant(weight) : publicWeight(weight);
-  };
-
-  /** The bits of a sum plus 2^(accumulatorBits - 1), lowest first. */
-  const decompose = (sum: Linear): number[] => {
-    const of = combine([sum, 1n], [constant(1n), 1n << BigInt(accumulatorBits - 1)]);
-    const first = fresh(accumulatorBits);
-    const bits = Array.from({ length: accumulatorBits }, (_, k) => first + k);
-    for (const bit of bits)
-      constraints.push({ a: wire(bit), b: combine([wire(bit), 1n], [constant(1n), -1n]), c: constant(0n) });
-    constraints.push({ a: weighted(bits), b: constant(1n), c: of });
-    fillings.push({ kind: "bits", first, count: accumulatorBits, of });
-    return bits;
-  };
-  const weighted = (bits: readonly number[]): Linear => new Map(bits.map((bit, k) => [bit, 1n << BigInt(k)]));
+  const bias = (value: number): Linear => weightOf(value, 2 * scale);
 
   /** max(0, sum) without its lowest `drop` bits: the top bit says that the sum is not negative. */
   const relu = (sum: Linear, drop: number): Linear => {
-    const bits = decompose(sum);
-    const [a, b, product] = [wire(bits.at(-1) ?? ONE), weighted(bits.slice(drop, -1)), fresh()];
-    constraints.push({ a, b, c: wire(product) });
-    fillings.push({ kind: "product", wire: product, a, b });
-    return wire(product);
+    const bits = wires.decompose(sum, accumulatorBits);
+    return wires.product(signOf(bits), weighted(bits.slice(drop, -1)));
   };
   /** floor(sum / 2^scale). */
   const rescale = (sum: Linear): Linear =>
-    combine([weighted(decompose(sum).slice(scale)), 1n], [constant(1n), -(1n << BigInt(accumulatorBits - 1 - scale))]);
+    combine(
+      [weighted(wires.decompose(sum, accumulatorBits).slice(scale)), 1n],
+      [constant(1n), -(1n << BigInt(accumulatorBits - 1 - scale))],
+    );
 
   type Value = { fine: boolean; numbers: Linear[] };
   const coarse = ({ fine, numbers }: Value): Linear[] => (fine ? numbers.map(rescale) : numbers);
@@ -150,26 +138,27 @@ export function buildCircuit(program: Program, { scale, accumulatorBits, weights
     }
   }
   const proved = program.results.flatMap(({ value }) => fineOf(valueAt(value)));
-  for (const [at, of] of proved.entries()) {
-    constraints.push({ a: of, b: constant(1n), c: wire(1 + at) });
-    fillings.push({ kind: "result", wire: 1 + at, of });
-  }
+  for (const [at, of] of proved.entries()) wires.publish(1 + at, of);
   // The request's halves have no part in the arithmetic; in a constraint no setup may leave them out.
-  for (const half of [fixed - 1, fixed]) {
-    const square = fresh();
-    constraints.push({ a: wire(half), b: wire(half), c: wire(square) });
-    fillings.push({ kind: "product", wire: square, a: wire(half), b: wire(half) });
-  }
+  for (const half of [upper, lower]) wires.product(wire(half), wire(half));
+  if (commitment !== null) wires.publish(commitment, commitWeights(wires, committed, opening));
+  return { ...inPlace(wires, fixed + weights.length), results, inputs: program.input.count, commitment, weights };
+}
 
-  const publics = fixed + weights.length;
-  const place = (number: number): number => (number < privateBase ? number : number - privateBase + publics + 1);
+/** Moves the private wires behind the public ones. */
+function inPlace(wires: Wires, publics: number): Pick<Circuit, "publics" | "wires" | "constraints" | "fillings"> {
+  const { constraints, fillings } = wires;
+  const { base, count } = wires.privates();
+  const place = (number: number): number => (number < base ? number : number - base + publics + 1);
   const placed = (linear: Linear): Linear => new Map([...linear].map(([at, by]) => [place(at), by]));
   return {
     publics,
-    wires: 1 + publics + privates,
+    wires: 1 + publics + count,
     constraints: constraints.map(({ a, b, c }) => ({ a: placed(a), b: placed(b), c: placed(c) })),
     fillings: fillings.map((filling): Filling => {
       switch (filling.kind) {
+        case "given":
+          return { ...filling, wire: place(filling.wire) };
         case "result":
           return { ...filling, of: placed(filling.of) };
         case "product":
@@ -180,14 +169,11 @@ export function buildCircuit(program: Program, { scale, accumulatorBits, weights
           return filling satisfies never;
       }
     }),
-    results,
-    inputs: program.input.count,
-    weights,
   };
 }
 
 /**
- * The values of all wires for an input in fixed point and the request's two halves; signed, not reduced.
+ * The values of all wires for an input in fixed point and the request's two halves; those of the arithmetic are signed.
  * Throws Proof402Error `not_provable` where a sum has more bits than the circuit.
  */
 export function fillCircuit(circuit: Circuit, input: readonly bigint[], request: readonly [bigint, bigint]): bigint[] {
@@ -197,11 +183,14 @@ export function fillCircuit(circuit: Circuit, input: readonly bigint[], request:
     values[1 + circuit.results + at] = value;
   for (const filling of circuit.fillings) {
     switch (filling.kind) {
+      case "given":
+        values[filling.wire] = filling.value;
+        break;
       case "result":
-        values[filling.wire] = valueOf(filling.of, values);
+        values[filling.wire] = kept(valueOf(filling.of, values));
         break;
       case "product":
-        values[filling.wire] = valueOf(filling.a, values) * valueOf(filling.b, values);
+        values[filling.wire] = kept(valueOf(filling.a, values) * valueOf(filling.b, values));
         break;
       case "bits": {
         const sum = valueOf(filling.of, values);
@@ -218,3 +207,6 @@ export function fillCircuit(circuit: Circuit, input: readonly bigint[], request:
   }
   return values;
 }
+
+/** A signed number as it is while it is small; what a model computes always is, what a hash does never. */
+const kept = (value: bigint): bigint => (value < BN254_R && value > -BN254_R ? value : toField(value));

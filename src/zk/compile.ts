@@ -1,10 +1,11 @@
 import { toHex, sha256 } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import { g1Hex, readG1, sumOfMultiples, type G1Point } from "../evidence/bn254.ts";
-import type { Groth16Key } from "../evidence/groth16.ts";
+import { toField, type Groth16Key } from "../evidence/groth16.ts";
 import { Proof402Error } from "../errors.ts";
 import { toR1cs } from "./binary.ts";
-import { buildCircuit, type Circuit, type CircuitOptions } from "./circuit.ts";
+import { buildCircuit, fillCircuit, type Circuit, type CircuitOptions } from "./circuit.ts";
+import { openingOf } from "./commitment.ts";
 import { measureDifference } from "./fixed.ts";
 import { readProgram, type Program } from "./program.ts";
 import type { VerificationPoints } from "./prover-messages.ts";
@@ -16,6 +17,8 @@ export type CompileOptions = Partial<CircuitOptions> & {
   proving?: { zkey: Uint8Array; setup: Groth16Key["setup"] };
   /** How many random inputs the difference to floating point is measured on, and how large their numbers are. */
   sample?: { count: number; range: number };
+  /** The secret under which weights are committed to, hex: given to make the same key again. Drawn where absent. */
+  opening?: string;
 };
 
 /** Everything a seller needs to prove a model's answers, and what a buyer pins of it. */
@@ -28,9 +31,11 @@ export type CompiledModel = {
   /** The constraints, for a ceremony. */
   r1cs: Uint8Array;
   constraints: number;
+  /** The secret of committed weights, hex: with it and the model file anyone makes the same key, and learns the weights. */
+  opening?: string;
 };
 
-const DEFAULT_CIRCUIT: CircuitOptions = { scale: 16, accumulatorBits: 44, weights: "folded" };
+const DEFAULT_CIRCUIT: CircuitOptions = { scale: 16, accumulatorBits: 44, weights: "folded", weightBits: 24 };
 const DEFAULT_SAMPLE = { count: 1000, range: 2 };
 /** Other inputs than the sampled ones may lie further apart. */
 const HEADROOM = 4;
@@ -42,13 +47,14 @@ export async function compileModel(
   prover: Prover,
   options: CompileOptions = {},
 ): Promise<CompiledModel> {
-  const { proving, sample = DEFAULT_SAMPLE, ...rest } = options;
+  const { proving, sample = DEFAULT_SAMPLE, opening: given, ...rest } = options;
   const circuitOptions = { ...DEFAULT_CIRCUIT, ...rest };
+  const secret = circuitOptions.weights === "committed" ? { opening: given ?? drawOpening() } : {};
   const program = readProgram(file);
-  const circuit = buildCircuit(program, circuitOptions);
+  const circuit = buildCircuit(program, circuitOptions, openingOf(secret.opening));
   const made =
     proving === undefined
-      ? await prover.ask({ task: "setup", model: file, options: circuitOptions })
+      ? await prover.ask({ task: "setup", model: file, options: circuitOptions, ...secret })
       : { zkey: proving.zkey, ...(await prover.ask({ task: "read", zkey: proving.zkey })) };
   const key = makeKey({
     file,
@@ -66,8 +72,11 @@ export async function compileModel(
     zkey: made.zkey,
     r1cs: toR1cs(circuit),
     constraints: circuit.constraints.length,
+    ...secret,
   };
 }
+
+const drawOpening = (): string => toHex(crypto.getRandomValues(new Uint8Array(31)));
 
 /**
  * The key of a model under a setup: anyone who holds the ONNX file and the setup's points makes the same one. Throws
@@ -100,6 +109,7 @@ function makeKey(made: {
     input: program.input,
     outputs: program.outputs,
     results: circuit.results,
+    commitment: commitmentIn(circuit),
     tolerance: Math.max(LEAST_TOLERANCE, HEADROOM * difference.largestDifference),
     largestDifference: difference.largestDifference,
     sample,
@@ -109,6 +119,17 @@ function makeKey(made: {
     delta2,
     ic: foldWeights(points.ic, circuit),
   };
+}
+
+/** The commitment as the circuit computes it, whatever the input. */
+function commitmentIn(circuit: Circuit): string | null {
+  if (circuit.commitment === null) return null;
+  const values = fillCircuit(
+    circuit,
+    Array.from({ length: circuit.inputs }, () => 0n),
+    [0n, 0n],
+  );
+  return String(toField(values[circuit.commitment] ?? 0n));
 }
 
 /** Works a model's weights into the setup's first point: the sum of each weight times its signal's point. */

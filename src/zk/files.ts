@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Proof402Error } from "../errors.ts";
 import type { Groth16Key } from "../evidence/groth16.ts";
@@ -6,7 +6,13 @@ import type { CircuitOptions } from "./circuit.ts";
 import type { CompiledModel } from "./compile.ts";
 
 /** What a node reads to prove one model. */
-export type ProvingFiles = { options: CircuitOptions; key: Groth16Key; zkey: Uint8Array };
+export type ProvingFiles = {
+  options: CircuitOptions;
+  key: Groth16Key;
+  zkey: Uint8Array;
+  /** The secret of committed weights, hex. */
+  opening?: string;
+};
 
 /** The files of a model's proofs in a directory. */
 const namesOf = (directory: string, name: string) => ({
@@ -14,9 +20,13 @@ const namesOf = (directory: string, name: string) => ({
   circuit: join(directory, `${name}.circuit.json`),
   zkey: join(directory, `${name}.zkey`),
   r1cs: join(directory, `${name}.r1cs`),
+  opening: join(directory, `${name}.opening`),
 });
 
-/** Writes what a compilation made: the key that buyers pin, circuit options, proving key and constraints. */
+/**
+ * Writes what a compilation made: the key that buyers pin, circuit options, proving key and constraints, and of committed
+ * weights the opening, for the owner alone to read.
+ */
 export async function writeCompiled(directory: string, name: string, compiled: CompiledModel): Promise<string[]> {
   await mkdir(directory, { recursive: true });
   const names = namesOf(directory, name);
@@ -24,6 +34,11 @@ export async function writeCompiled(directory: string, name: string, compiled: C
   await writeFile(names.r1cs, compiled.r1cs);
   await writeFile(names.circuit, `${JSON.stringify(compiled.options, null, 2)}\n`);
   await writeFile(names.key, `${JSON.stringify(compiled.key, null, 2)}\n`);
+  const { opening, ...open } = names;
+  // A file that exists would keep its mode.
+  await rm(opening, { force: true });
+  if (compiled.opening === undefined) return Object.values(open);
+  await writeFile(opening, `${compiled.opening}\n`, { mode: 0o600, flag: "wx" });
   return Object.values(names);
 }
 
@@ -36,10 +51,12 @@ export async function readCompiled(directory: string, name: string): Promise<Pro
       readFile(names.circuit, "utf8"),
       readFile(names.zkey),
     ]);
+    const options = JSON.parse(circuit) as CircuitOptions;
     return {
       key: JSON.parse(key) as Groth16Key,
-      options: JSON.parse(circuit) as CircuitOptions,
+      options,
       zkey: new Uint8Array(zkey),
+      ...(options.weights === "committed" ? { opening: (await readFile(names.opening, "utf8")).trim() } : {}),
     };
   } catch (error) {
     throw new Proof402Error("proving_key_missing", `The proving files of "${name}" in ${directory} cannot be read.`, {

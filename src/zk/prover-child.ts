@@ -3,6 +3,7 @@ import { Proof402Error } from "../errors.ts";
 import { toField } from "../evidence/groth16.ts";
 import { toWitness } from "./binary.ts";
 import { buildCircuit, fillCircuit, type Circuit } from "./circuit.ts";
+import { openingOf } from "./commitment.ts";
 import { readProgram } from "./program.ts";
 import type { ProverAnswer, ProverResults, ProverTask, VerificationPoints } from "./prover-messages.ts";
 import { coordinatesHex, developmentSetup } from "./setup.ts";
@@ -21,7 +22,7 @@ engine.catch(() => undefined);
 
 const memory = (data: Uint8Array): { type: "mem"; data: Uint8Array } => ({ type: "mem", data });
 const circuitOf = (task: Extract<ProverTask, { task: "setup" | "load" }>): Circuit =>
-  buildCircuit(readProgram(task.model), task.options);
+  buildCircuit(readProgram(task.model), task.options, openingOf(task.opening));
 
 async function run(task: ProverTask): Promise<ProverResults[ProverTask["task"]]> {
   const { curves, groth16, zKey } = await engine;

@@ -1,11 +1,14 @@
 import type { CircuitOptions } from "./circuit.ts";
 
-/** What the prover's process is asked. Models are ONNX files' bytes: the process lays them out itself. */
+/**
+ * What the prover's process is asked. Models are ONNX files' bytes: the process lays them out itself. `opening` is the secret
+ * of committed weights, hex.
+ */
 export type ProverTask =
-  | { task: "setup"; model: Uint8Array; options: CircuitOptions }
+  | { task: "setup"; model: Uint8Array; options: CircuitOptions; opening?: string }
   /** A key made elsewhere, from the same circuit's `.r1cs`. */
   | { task: "read"; zkey: Uint8Array }
-  | { task: "load"; name: string; model: Uint8Array; options: CircuitOptions; zkey: Uint8Array }
+  | { task: "load"; name: string; model: Uint8Array; options: CircuitOptions; zkey: Uint8Array; opening?: string }
   | { task: "prove"; name: string; input: bigint[]; request: [bigint, bigint] };
 
 /** The verification part of a proving key: points in EIP-197 bytes, hex. */

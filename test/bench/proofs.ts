@@ -15,7 +15,7 @@ import { encodeProofRecord } from "../../src/payment/proof-calls.ts";
 import { isProved } from "../../src/verify/groth16.ts";
 import { compileModel, type CompiledModel, type CompileOptions } from "../../src/zk/compile.ts";
 import { createProver, type Prover } from "../../src/zk/prover.ts";
-import { perceptron } from "../support/onnx-files.ts";
+import { perceptron, seeded } from "../support/onnx-files.ts";
 import { MODELS, proveFor, readModel, snarkjsForm, type Proof } from "../support/proof.ts";
 import { interleaved, median, row } from "./measure.ts";
 
@@ -141,15 +141,4 @@ async function verifyCold(directory: string, proof: Proof): Promise<number> {
 
 function must(holds: boolean): void {
   if (!holds) throw new Error("the proof did not verify");
-}
-
-/** Numbers from 0 to 1, the same each time (mulberry32). */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
 }

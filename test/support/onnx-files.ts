@@ -79,3 +79,14 @@ export function perceptron(widths: readonly number[], random: () => number): Uin
   }
   return fileOf(nodes, constants, { x: widths[0] ?? 0, y: widths.at(-1) ?? 0 });
 }
+
+/** Numbers from 0 to 1, the same each time (mulberry32). */
+export function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}

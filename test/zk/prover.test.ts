@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -9,6 +9,7 @@ import { isProved } from "../../src/verify/groth16.ts";
 import { compileModel } from "../../src/zk/compile.ts";
 import { createProver } from "../../src/zk/prover.ts";
 import { runCli } from "../support/cli.ts";
+import { perceptron, seeded } from "../support/onnx-files.ts";
 import { compiled, proveFor, readModel } from "../support/proof.ts";
 
 const FEATURES = [-0.012, -0.034, -0.081, 0.62, 0.74, -0.19, 1.8, 0.21];
@@ -86,6 +87,27 @@ describe("proof402 node zk compile", () => {
     expect(told.key).toMatchObject({ setup: "development", outputs: [{ name: "score", head: "sigmoid" }] });
   });
 
+  test("commits to secret weights, and makes the same key again from model, opening and proving key", async () => {
+    const model = join(directory, "secret.onnx");
+    await writeFile(model, perceptron([4, 3, 2], seeded(5)));
+    const out = join(directory, "secret");
+    const committed = ["--json", "node", "zk", "compile", model, "--weights", "committed"];
+    const first = await runCli([...committed, "--out", out]);
+    expect(first.code).toBe(0);
+    expect(first.stdout).not.toContain((await readFile(join(out, "secret.opening"), "utf8")).trim());
+    const same = [
+      "--opening",
+      join(out, "secret.opening"),
+      "--zkey",
+      join(out, "secret.zkey"),
+      "--setup",
+      "development",
+    ];
+    const again = await runCli([...committed, "--out", join(directory, "again"), ...same]);
+    const keyOf = ({ stdout }: { stdout: string }): string => (JSON.parse(stdout) as { keySha256: string }).keySha256;
+    expect(keyOf(again)).toBe(keyOf(first));
+  });
+
   test("says that a development setup is one, and what to do instead", async () => {
     const model = join(import.meta.dirname, "../../models/payroll-check.onnx");
     const run = await runCli(["node", "zk", "compile", model, "--out", join(directory, "said")]);
@@ -96,6 +118,12 @@ describe("proof402 node zk compile", () => {
   test.each([
     ["a file that is no model", [join(import.meta.dirname, "../../package.json")], 64, "model_unreadable"],
     ["a file that does not exist", ["missing.onnx"], 64, "file_unreadable"],
+    [
+      "an opening of weights that are public",
+      [join(import.meta.dirname, "../../models/eth-risk.onnx"), "--opening", import.meta.filename],
+      64,
+      "invalid_input",
+    ],
     [
       "bits that are none",
       [join(import.meta.dirname, "../../models/eth-risk.onnx"), "--scale", "x"],
