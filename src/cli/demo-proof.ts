@@ -38,7 +38,11 @@ export async function runDemoProof(
     if ("needInput" in result) break;
     const at = (step: string): string => `${Math.round(steps.get(step) ?? performance.now() - began)} ms`;
     const timeline = (receipt: Receipt): string =>
-      [`answer after ${at("answered")}`, `attested after ${at("verified")}`, ...landed(receipt)].join(", ");
+      [
+        `answer after ${at("answered")}`,
+        `attested after ${at("verified")}`,
+        ...landed(receipt, steps.get("answered") ?? 0),
+      ].join(", ");
     const receipt = await untilAllLanded(buyer, result.receipt.id, (one) => report.tick(timeline(one)));
     const { verdict, layers, assurance } = newestAppraisal(receipt);
     report.tick("");
@@ -50,13 +54,13 @@ export async function runDemoProof(
   return { forgeryCaught, proven: false };
 }
 
-/** What came after the answer, and how long after, in the order in which it came. */
-function landed(receipt: Receipt): string[] {
+/** What came after the answer, in the order in which it came, and when, in ms since the purchase began like the answer. */
+function landed(receipt: Receipt, answeredMs: number): string[] {
   const { layers } = newestAppraisal(receipt);
   return receipt.later.flatMap(({ at, evidence }) =>
     LATER.filter(({ kind }) => kind === evidence.kind).map(({ layer, passed }) => {
-      const word = layers[layer].status === "pass" ? passed : `${layer} evidence came but did not pass`;
-      return `${word} ${Date.parse(at) - Date.parse(receipt.core.response.receivedAt)} ms later`;
+      const word = layers[layer].status === "pass" ? passed : `${layer} failed`;
+      return `${word} after ${Math.round(answeredMs + Date.parse(at) - Date.parse(receipt.core.response.receivedAt))} ms`;
     }),
   );
 }

@@ -1,4 +1,5 @@
 /** The prover's own process: the only place that loads the GPL engine, and where proving takes the time it takes. */
+import { constants, setPriority } from "node:os";
 import { Proof402Error } from "../errors.ts";
 import { toField } from "../evidence/groth16.ts";
 import { toWitness } from "./binary.ts";
@@ -7,6 +8,9 @@ import { openingOf } from "./commitment.ts";
 import { readProgram } from "./program.ts";
 import type { ProverAnswer, ProverResults, ProverTask, VerificationPoints } from "./prover-messages.ts";
 import { coordinatesHex, developmentSetup } from "./setup.ts";
+
+// Answers go first: a proof has time, and its threads take their priority from this one.
+setPriority(constants.priority.PRIORITY_LOW);
 
 type Loaded = { circuit: Circuit; zkey: Uint8Array };
 const loaded = new Map<string, Loaded>();

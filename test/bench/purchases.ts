@@ -1,6 +1,4 @@
 import { spawn } from "node:child_process";
-import { readFile, mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { wrapFetchWithPayment, x402Client } from "@x402/fetch";
@@ -9,7 +7,6 @@ import { privateKeyToAccount } from "viem/accounts";
 import { appraisalPolicyOf } from "../../src/buyer/context.ts";
 import { openBuyer } from "../../src/buyer/open.ts";
 import type { Buyer } from "../../src/buyer/types.ts";
-import { loadConfig } from "../../src/config/load.ts";
 import type { Config } from "../../src/config/schema.ts";
 import { openChannel } from "../../src/payment/channel-owner.ts";
 import { openChain } from "../../src/payment/chain.ts";
@@ -19,39 +16,10 @@ import { parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
 import { appraise } from "../../src/verify/appraise.ts";
 import { createVerifySession } from "../../src/verify/session.ts";
 import { benchJournal } from "./journal.ts";
+import { INPUT, openMarket, type Market } from "./market.ts";
 import { interleaved, median, row, type Arm } from "./measure.ts";
 
-const CLI = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
 const PROXY = fileURLToPath(new URL("./delay-proxy.js", import.meta.url));
-const INPUT = { features: [-0.012, -0.034, -0.081, 0.62, 0.74, -0.19, 1.8, 0.21] };
-
-type Market = { directory: string; config: Config; key: `0x${string}`; stop(): Promise<void> };
-
-/** A devnet in a process of its own, so that sellers and buyers do not share an event loop. */
-async function openMarket(): Promise<Market> {
-  const directory = await mkdtemp(join(tmpdir(), "proof402-bench-"));
-  const child = spawn(process.execPath, [CLI, "devnet", "--json", "--dir", directory], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-  await new Promise<void>((resolve, reject) => {
-    child.stdout.once("data", () => resolve());
-    child.once("exit", () => reject(new Error("the devnet did not start")));
-  });
-  const config = await loadConfig({ path: join(directory, "proof402.config.json"), env: {} });
-  // Enough for every arm: what is measured is speed, not the caps.
-  for (const asset of config.payment.assets) Object.assign(asset, { perHour: asset.total, perDay: asset.total });
-  return {
-    directory,
-    config,
-    key: (await readFile(join(directory, "buyer.key"), "utf8")).trim() as `0x${string}`,
-    async stop() {
-      child.kill("SIGTERM");
-      await exited;
-      await rm(directory, { recursive: true, force: true });
-    },
-  };
-}
 
 /** The stock client, allowed to spend the devnet's token. */
 function stockFetch(market: Market): typeof fetch {

@@ -1,4 +1,5 @@
 import { cpus } from "node:os";
+import { benchBackground } from "./background.ts";
 import { benchMcp } from "./mcp.ts";
 import { benchProofs } from "./proofs.ts";
 import { benchPurchases } from "./purchases.ts";
@@ -16,3 +17,5 @@ print(["", "MCP"]);
 print(await benchMcp(Math.min(rounds, 50)));
 print(["", "Zero-knowledge proofs (Groth16 over BN254)"]);
 print(await benchProofs(rounds));
+print(["", "Proving in the background (sellers and prover in other processes)"]);
+print(await benchBackground(rounds));

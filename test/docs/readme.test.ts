@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Client } from "@modelcontextprotocol/client";
@@ -27,7 +27,9 @@ let market: Market;
 let config: string;
 beforeAll(async () => {
   await mkdir(workbench, { recursive: true });
-  market = await openMarket();
+  // What the README calls a model of the reader's own.
+  await cp(join(root, "models"), join(workbench, "models"), { recursive: true });
+  market = await openMarket({ proving: true });
   ({ config } = await writeDevnet(market.devnet, market.directory));
 });
 afterAll(async () => {
@@ -115,7 +117,7 @@ describe("the README", () => {
 
 /** What a command of ours printed as it failed, or null. */
 async function problemOf(args: string[], env: Record<string, string>): Promise<string | null> {
-  const { code, stderr } = await runCli(args, { env });
+  const { code, stderr } = await runCli(args, { env, cwd: workbench });
   return code === 0 ? null : `exit ${code}: ${stderr}`;
 }
 
