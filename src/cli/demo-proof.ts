@@ -16,10 +16,14 @@ const LATER = [
   { kind: "zk.groth16", layer: "computation", passed: "proven" },
 ] as const;
 
-/** Buys one answer with a proof of its computation, past a seller that forges its proofs. */
+/**
+ * Buys one answer with a proof of its computation, past a seller that forges its proofs, and has the genuine proof checked by
+ * a contract, too.
+ */
 export async function runDemoProof(
   buyer: Buyer,
   report: DemoReport,
+  checkOnChain: (receipt: Receipt) => Promise<{ transaction: string; gasUsed: string }>,
 ): Promise<{ forgeryCaught: boolean; proven: boolean }> {
   report.heading("The same question, with a zero-knowledge proof of the computation (development setup)");
   let forgeryCaught = false;
@@ -48,7 +52,11 @@ export async function runDemoProof(
     report.tick("");
     report.line(`${receipt.core.seller.id}: ${timeline(receipt)}`);
     report.line(`  ${verdict.toUpperCase()} (${assurance}): ${layers.computation.note}`);
-    if (verdict === "verified") return { forgeryCaught, proven: assurance === "proven" };
+    if (verdict === "verified") {
+      const { transaction, gasUsed } = await checkOnChain(receipt);
+      report.line(`  the contract for this key checks it as well: transaction ${transaction}, gas ${gasUsed}`);
+      return { forgeryCaught, proven: assurance === "proven" };
+    }
     forgeryCaught ||= layers.computation.status === "fail";
   }
   return { forgeryCaught, proven: false };

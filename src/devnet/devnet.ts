@@ -89,7 +89,7 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
     const [bank, root, proofs] = await Promise.all([openBank(anvil), createSimulatedRoot(), proving?.ready]);
     const [relay, registry] = await Promise.all([openRelay(anvil, bank), openValidationRegistry(anvil, bank)]);
     const keys = Object.values(proofs?.models ?? {}).map(({ key }) => key);
-    const proofContracts = await openVerifiers(anvil, bank, keys);
+    const verifiers = await openVerifiers(anvil, bank, keys);
     const facilitatorKey = await bank.fundedKey();
     const facilitator = await serveLocally(createFacilitator(anvil, facilitatorKey).fetch, options.ports?.facilitator);
     started.push(facilitator.stop);
@@ -117,7 +117,7 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
         },
         enclave,
         anchoring: { anchor: await relay.anchor(), ...BATCHES },
-        ...(proofs === undefined || !isProving(name) ? {} : { proving: proofs }),
+        ...(proofs === undefined || !isProving(name) ? {} : { proving: { ...proofs, record: verifiers.record } }),
       });
       started.push(() => node.close());
       const disguise = { cheap: cheating, forging: proving?.forging };
@@ -146,7 +146,7 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
         bank,
         relay: relay.address,
         registry,
-        proofContracts,
+        proofContracts: verifiers.contracts,
         rootSha256: root.sha256,
         sellers,
         facilitator: facilitatorAddress,

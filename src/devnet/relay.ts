@@ -1,5 +1,14 @@
-import { createWalletClient, http, type Abi, type Address, type Hex } from "viem";
-import { privateKeyToAccount } from "viem/accounts";
+import {
+  createWalletClient,
+  http,
+  nonceManager,
+  type Abi,
+  type Address,
+  type Hex,
+  type HttpTransport,
+  type WalletClient,
+} from "viem";
+import { privateKeyToAccount, type PrivateKeyAccount } from "viem/accounts";
 import { foundry } from "viem/chains";
 import type { NodeAnchoring } from "../node/index.ts";
 import type { Anvil } from "./anvil.ts";
@@ -36,10 +45,12 @@ export async function openRelay(anvil: Anvil, bank: Bank): Promise<Relay> {
 export const openValidationRegistry = (anvil: Anvil, bank: Bank): Promise<Address> =>
   deploy(anvil, bank, devValidationRegistry);
 
-/** A fresh account with ether. */
-const walletOf = async (anvil: Anvil, bank: Bank) =>
+type Sender = WalletClient<HttpTransport, typeof foundry, PrivateKeyAccount>;
+
+/** A fresh account with ether, which may send several transactions at once. */
+export const walletOf = async (anvil: Anvil, bank: Bank): Promise<Sender> =>
   createWalletClient({
-    account: privateKeyToAccount(await bank.fundedKey()),
+    account: privateKeyToAccount(await bank.fundedKey(), { nonceManager }),
     chain: foundry,
     transport: http(anvil.rpcUrl),
     pollingInterval: POLL_MS,

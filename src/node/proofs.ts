@@ -12,12 +12,17 @@ export type NodeProving = {
   prover: Prover;
   /** Model name -> what its compilation made. Models that are not named are not proved. */
   models: Readonly<Record<string, ProvingFiles>>;
+  /** Has a contract check each proof, where the node's operator wants that: tried once, and published with the proof. */
+  record?: (proved: { key: Groth16Key; proof: string; signals: string[] }) => Promise<Recorded>;
 };
+
+/** A contract's word for a proof: the transaction that it did not revert, and its gas, decimal. */
+export type Recorded = { transaction: `0x${string}`; gasUsed: string };
 
 /** A proof as it is published. `proof` and `signals` as in `zk.groth16` evidence. */
 type Published =
   | { state: "pending" }
-  | { state: "proved"; key: Groth16Key; proof: string; signals: string[] }
+  | { state: "proved"; key: Groth16Key; proof: string; signals: string[]; recorded?: Recorded }
   /** There will be none: the values on the way were too large, or the prover failed. */
   | { state: "failed"; code: string };
 
@@ -39,7 +44,7 @@ const MOST_WAITING = 256;
  * Loads the models into the prover. Throws Proof402Error `proof_key_of_another_model`, or what the prover throws.
  */
 export async function createProofs(
-  { prover, models }: NodeProving,
+  { prover, models, record }: NodeProving,
   served: readonly { name: string; sha256: string; path: string }[],
 ): Promise<Proofs> {
   const kept = new Map<string, Published>();
@@ -64,7 +69,13 @@ export async function createProofs(
     waiting += 1;
     try {
       const { proof, signals } = await prover.ask({ task: "prove", name, input, request: requestSignals(request) });
-      kept.set(id, { state: "proved", key, proof, signals });
+      const proved = { key, proof, signals };
+      kept.set(id, { state: "proved", ...proved });
+      // A proof is worth the same where no contract has checked it, and the next one does not wait for a chain.
+      record?.(proved).then(
+        (recorded) => void kept.set(id, { state: "proved", ...proved, recorded }),
+        () => undefined,
+      );
     } catch (error) {
       kept.set(id, { state: "failed", code: Proof402Error.isInstance(error) ? error.code : "prover_failed" });
     } finally {

@@ -48,8 +48,8 @@ export async function benchProofs(rounds: number): Promise<string[]> {
     const bank = await openBank(anvil);
     const client = createPublicClient({ transport: http(anvil.rpcUrl) });
     const gasOf = async (proof: Proof): Promise<bigint> => {
-      const [contract] = await openVerifiers(anvil, bank, [proof.key]);
-      return recordGas(client, contract?.contract, proof);
+      const { contracts } = await openVerifiers(anvil, bank, [proof.key]);
+      return recordGas(client, contracts[0]?.contract, proof);
     };
     const lines: string[] = [];
     for (const subject of await subjects()) lines.push(...(await benchModel(subject, { rounds, directory, gasOf })));

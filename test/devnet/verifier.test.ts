@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createPublicClient, http, type PublicClient } from "viem";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createPublicClient, encodePacked, http, keccak256, parseEventLogs, type PublicClient } from "viem";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { devGroth16Verifier } from "../../src/devnet/contracts/dev-groth16-verifier.artifact.ts";
 import { BN254_R, keyPoints, wordsOf } from "../../src/evidence/groth16.ts";
 import type { Groth16Evidence } from "../../src/receipts/schema.ts";
@@ -14,6 +14,7 @@ let config: string;
 let client: PublicClient;
 let id: string;
 let proof: Groth16Evidence;
+let requestSha256: string;
 beforeAll(async () => {
   market = await openMarket({ proving: true });
   ({ config } = await writeDevnet(market.devnet, market.directory));
@@ -24,7 +25,11 @@ beforeAll(async () => {
   ({ id } = (JSON.parse(stdout) as { receipt: { id: string } }).receipt);
   const file = join(market.directory, "proven.json");
   await cli("receipts", "export", id, file);
-  const receipt = JSON.parse(await readFile(file, "utf8")) as { later: { evidence: Groth16Evidence }[] };
+  const receipt = JSON.parse(await readFile(file, "utf8")) as {
+    core: { request: { sha256: string } };
+    later: { evidence: Groth16Evidence }[];
+  };
+  requestSha256 = receipt.core.request.sha256;
   proof = receipt.later.map(({ evidence }) => evidence).find(({ kind }) => kind === "zk.groth16")!;
 });
 afterAll(() => market.stop());
@@ -47,6 +52,25 @@ describe("the verifier contract of a model", () => {
     wordsOf(proof.proof),
     proof.signals.map(BigInt),
   ];
+
+  test("has checked the proof for the node that made it, which publishes the transaction and its gas", async () => {
+    const { origin } = market.devnet.sellers.proving!;
+    const published = await vi.waitFor(
+      async () => {
+        const response = await fetch(`${origin}/v1/proofs/${requestSha256}`);
+        const answer = (await response.json()) as { recorded?: { transaction: `0x${string}`; gasUsed: string } };
+        expect(answer.recorded).toBeDefined();
+        return answer.recorded!;
+      },
+      { timeout: 10_000 },
+    );
+    const receipt = await client.getTransactionReceipt({ hash: published.transaction });
+    expect(receipt).toMatchObject({ status: "success", gasUsed: BigInt(published.gasUsed) });
+    const logs = parseEventLogs({ abi: devGroth16Verifier.abi, eventName: "Proved", logs: receipt.logs });
+    expect(logs[0]?.args).toMatchObject({
+      signalsHash: keccak256(encodePacked(["uint256[]"], [proof.signals.map(BigInt)])),
+    });
+  });
 
   test("returns for the proof, and reverts for any other", async () => {
     const [key, points, signals] = genuine();
