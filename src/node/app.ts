@@ -108,9 +108,11 @@ async function infer(c: Context, model: LoadedModel, { enclave, batches, proofs 
   const body = new Uint8Array(await c.req.arrayBuffer());
   const request = readInferRequest(model, body);
   if ("error" in request) return c.json({ error: request.error }, request.status);
-  const text = JSON.stringify(inferResponse(model, request, await model.run(request.inputs)));
+  const { inputs } = request;
+  const outputs = await model.run(inputs);
+  const text = JSON.stringify(inferResponse(model, request, outputs));
   chargeByRows(c, rowsOf(request));
-  proofs?.add(model.name, body, request.inputs);
+  proofs?.add(model.name, { request: body, inputs, outputs });
   const headers = enclave === null ? {} : await signatureHeaders(enclave, body, utf8(text), batches);
   return c.body(text, 200, { "content-type": "application/json", ...headers });
 }

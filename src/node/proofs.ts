@@ -3,6 +3,7 @@ import { Proof402Error } from "../errors.ts";
 import { sha256, toHex, type Bytes } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import { quantiseInput, requestSignals, type Groth16Key } from "../evidence/groth16.ts";
+import { differenceFromProved, provedNumbers } from "../evidence/proved-answer.ts";
 import type { Tensor } from "../onnx/tensors.ts";
 import type { ProvingFiles } from "../zk/files.ts";
 import type { Prover } from "../zk/prover.ts";
@@ -23,17 +24,20 @@ export type Recorded = { transaction: `0x${string}`; gasUsed: string };
 type Published =
   | { state: "pending" }
   | { state: "proved"; key: Groth16Key; proof: string; signals: string[]; recorded?: Recorded }
-  /** There will be none: the values on the way were too large, or the prover failed. */
+  /** There will be none: the values on the way were too large, fixed point strays too far for this input, or the prover failed. */
   | { state: "failed"; code: string };
 
 export type Proofs = {
   /** Model name -> sha256(JCS(key)), hex. */
   keys: Record<string, string>;
   /** Has an answer proved, where its model is: one row of numbers. */
-  add(model: string, request: Bytes, inputs: readonly Tensor[]): void;
+  add(model: string, exchange: { request: Bytes; inputs: readonly Tensor[]; outputs: readonly Tensor[] }): void;
   /** By the SHA-256 of the request's bytes, hex. Null where none is kept. */
   get(id: string): Published | null;
 };
+
+/** What is proved: that a model gives these outputs for a request. */
+type Answer = { name: string; request: Bytes; outputs: readonly Tensor[] };
 
 /** Proofs kept for buyers to fetch, about 2 kB each; they are lost with the process. */
 const KEPT = 10_000;
@@ -65,10 +69,19 @@ export async function createProofs(
     await prover.ask({ task: "load", name, model: new Uint8Array(await readFile(path)), ...proving });
   }
 
-  const prove = async (id: string, name: string, key: Groth16Key, input: bigint[], request: Bytes): Promise<void> => {
+  const prove = async (
+    id: string,
+    { name, key, input, request, outputs }: Answer & { key: Groth16Key; input: bigint[] },
+  ): Promise<void> => {
     waiting += 1;
     try {
       const { proof, signals } = await prover.ask({ task: "prove", name, input, request: requestSignals(request) });
+      const results = provedNumbers(signals, key);
+      // Far from the sampled inputs rounding may stray: a proof that contradicts an honest answer would condemn it.
+      if (results === null || differenceFromProved(outputs, results, key) !== null) {
+        kept.set(id, { state: "failed", code: "beyond_tolerance" });
+        return;
+      }
       const proved = { key, proof, signals };
       kept.set(id, { state: "proved", ...proved });
       // A proof is worth the same where no contract has checked it, and the next one does not wait for a chain.
@@ -90,7 +103,7 @@ export async function createProofs(
         return files === undefined ? [] : [[name, toHex(canonicalSha256(files.key))]];
       }),
     ),
-    add(name, request, inputs) {
+    add(name, { request, inputs, outputs }) {
       const files = Object.hasOwn(models, name) ? models[name] : undefined;
       const [tensor, ...more] = inputs;
       if (files === undefined || tensor === undefined || more.length > 0 || waiting >= MOST_WAITING) return;
@@ -102,13 +115,7 @@ export async function createProofs(
       kept.set(id, { state: "pending" });
       const oldest = kept.keys().next();
       if (kept.size > KEPT && !oldest.done) kept.delete(oldest.value);
-      void prove(
-        id,
-        name,
-        key,
-        input.filter((value) => value !== null),
-        request,
-      );
+      void prove(id, { name, key, input: input.filter((value) => value !== null), request, outputs });
     },
     get: (id) => kept.get(id) ?? null,
   };

@@ -1,17 +1,10 @@
 import { fromBase64, toHex } from "../evidence/bytes.ts";
 import { pairingsCancel, readG1, readG2, sumOfMultiples, type G1Point } from "../evidence/bn254.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
-import {
-  BN254_R,
-  fromField,
-  quantiseInput,
-  requestSignals,
-  toField,
-  type Groth16Key,
-  type ProvedOutput,
-} from "../evidence/groth16.ts";
+import { BN254_R, quantiseInput, requestSignals, toField } from "../evidence/groth16.ts";
+import { differenceFromProved, provedNumbers } from "../evidence/proved-answer.ts";
 import type { Groth16Evidence, LayerResult, Receipt } from "../receipts/schema.ts";
-import { readBodyTensors, type BodyTensor } from "./answer.ts";
+import { readBodyTensors } from "./answer.ts";
 import { allEvidence, onlyOne } from "./evidence.ts";
 import type { AppraisalPolicy } from "./policy.ts";
 import { fail, pass, skip } from "./types.ts";
@@ -58,7 +51,7 @@ export function judgeGroth16(receipt: Receipt, policy: AppraisalPolicy): LayerRe
       "proof_of_another_request",
       "The proof is not of this request's inputs and bytes, or of other weights.",
     );
-  const differing = firstDifference(readBodyTensors(core.response.body, "outputs"), results, key);
+  const differing = differenceFromProved(readBodyTensors(core.response.body, "outputs"), results, key);
   if (differing !== null) return fail("proof_answer_mismatch", `The answer is not what was proved: ${differing}.`);
   if (!isProved(evidence)) return fail("proof_invalid", "The proof does not verify.");
   const which = key.commitment === null ? "model" : "model, whose weights are secret behind a commitment,";
@@ -91,58 +84,7 @@ function resultsFor({ key, signals }: Groth16Evidence, requestBody: string): num
   }
   expected.push(...requestSignals(fromBase64(requestBody)));
   if ([...expected.map(String), ...secret].some((value, at) => value !== signals[key.results + at])) return null;
-  const results = signals.slice(0, key.results).map(BigInt);
-  // Numbers this large have no exact form any more, and no model computes them.
-  const exact = results.every((value) => value < BN254_R && Math.abs(Number(fromField(value))) <= 2 ** 52);
-  return exact ? results.map((value) => Number(fromField(value)) / 2 ** (2 * key.scale)) : null;
-}
-
-/** Where an answer is not what the proved numbers make of it, or null. */
-function firstDifference(
-  answered: readonly BodyTensor[] | null,
-  results: readonly number[],
-  key: Groth16Key,
-): string | null {
-  if (answered === null || answered.length === 0) return "it cannot be read";
-  for (const [index, tensor] of answered.entries()) {
-    const output = key.outputs.find(({ name }) => name === tensor.name);
-    if (output === undefined) return `tensor ${index} was not proved`;
-    if (!agrees(tensor, output, results, key.tolerance)) return `tensor ${index} differs`;
-  }
-  return null;
-}
-
-function agrees(
-  { datatype, shape, data }: BodyTensor,
-  { head, from, count }: ProvedOutput,
-  results: readonly number[],
-  tolerance: number,
-): boolean {
-  const proved = results.slice(from, from + count);
-  if (proved.length !== count) return false;
-  if (head === "argmax") {
-    const [label] = data;
-    const score = typeof label === "number" && Number.isInteger(label) ? proved[label] : undefined;
-    const one = datatype === "INT64" && data.length === 1 && /^1(?:,1)?$/.test(shape.join());
-    // Where two classes are as good as equal, either may be the largest in floating point.
-    return one && score !== undefined && Math.max(...proved) - score <= 2 * tolerance;
-  }
-  const expected = withHead(head, proved);
-  const near = (value: number, at: number): boolean => {
-    const answer = data[at];
-    return typeof answer === "number" && Math.abs(answer - value) <= tolerance;
-  };
-  return datatype === "FP32" && shape.join() === `1,${count}` && data.length === count && expected.every(near);
-}
-
-/** No head changes its numbers by more than they change themselves. */
-function withHead(head: "linear" | "softmax" | "sigmoid", proved: readonly number[]): readonly number[] {
-  if (head === "linear") return proved;
-  if (head === "sigmoid") return proved.map((value) => 1 / (1 + Math.exp(-value)));
-  const largest = Math.max(...proved);
-  const powers = proved.map((value) => Math.exp(value - largest));
-  const sum = powers.reduce((total, value) => total + value, 0);
-  return powers.map((value) => value / sum);
+  return provedNumbers(signals, key);
 }
 
 /**

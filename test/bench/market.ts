@@ -3,6 +3,9 @@ import { readFile, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { wrapFetchWithPayment, x402Client } from "@x402/fetch";
+import { ExactEvmScheme } from "@x402/evm/exact/client";
+import { privateKeyToAccount } from "viem/accounts";
 import { loadConfig } from "../../src/config/load.ts";
 import type { Config } from "../../src/config/schema.ts";
 
@@ -35,4 +38,30 @@ export async function openMarket(): Promise<Market> {
       await rm(directory, { recursive: true, force: true });
     },
   };
+}
+
+/** The stock client, allowed to spend the devnet's token. */
+export function stockFetch(market: Market): typeof fetch {
+  const [asset] = market.config.payment.assets;
+  if (asset === undefined) throw new Error("the devnet has an asset");
+  const client = new x402Client()
+    .register(asset.network as `eip155:${number}`, new ExactEvmScheme(privateKeyToAccount(market.key)))
+    .setSpendControls({
+      allowedAssets: [
+        { network: asset.network as `eip155:${number}`, asset: asset.asset, maxAmountPerPayment: asset.perCall },
+      ],
+    });
+  return wrapFetchWithPayment(fetch, client);
+}
+
+/** One purchase with the stock client: paid and read, and nothing more. */
+export async function buyPlainly(paid: typeof fetch, origin: string): Promise<void> {
+  const inputs = [{ name: "features", datatype: "FP32", shape: [1, 8], data: INPUT.features }];
+  const response = await paid(`${origin}/v2/models/eth-risk/infer`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ id: crypto.randomUUID(), inputs }),
+  });
+  if (response.status !== 200) throw new Error(`stock client: ${response.status}`);
+  await response.text();
 }

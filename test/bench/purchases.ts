@@ -1,9 +1,6 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { wrapFetchWithPayment, x402Client } from "@x402/fetch";
-import { ExactEvmScheme } from "@x402/evm/exact/client";
-import { privateKeyToAccount } from "viem/accounts";
 import { appraisalPolicyOf } from "../../src/buyer/context.ts";
 import { openBuyer } from "../../src/buyer/open.ts";
 import type { Buyer } from "../../src/buyer/types.ts";
@@ -16,24 +13,10 @@ import { parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
 import { appraise } from "../../src/verify/appraise.ts";
 import { createVerifySession } from "../../src/verify/session.ts";
 import { benchJournal } from "./journal.ts";
-import { INPUT, openMarket, type Market } from "./market.ts";
+import { buyPlainly, INPUT, openMarket, stockFetch, type Market } from "./market.ts";
 import { interleaved, median, row, type Arm } from "./measure.ts";
 
 const PROXY = fileURLToPath(new URL("./delay-proxy.js", import.meta.url));
-
-/** The stock client, allowed to spend the devnet's token. */
-function stockFetch(market: Market): typeof fetch {
-  const [asset] = market.config.payment.assets;
-  if (asset === undefined) throw new Error("the devnet has an asset");
-  const client = new x402Client()
-    .register(asset.network as `eip155:${number}`, new ExactEvmScheme(privateKeyToAccount(market.key)))
-    .setSpendControls({
-      allowedAssets: [
-        { network: asset.network as `eip155:${number}`, asset: asset.asset, maxAmountPerPayment: asset.perCall },
-      ],
-    });
-  return wrapFetchWithPayment(fetch, client);
-}
 
 /** The answer is timed; its settlement is waited for before anything else is. */
 const buyWith =
@@ -106,22 +89,13 @@ async function comparePurchases(
   const voucher = await openByVoucher(configOf("voucher", 300), wallet);
   try {
     const paid = stockFetch(market);
-    const body = JSON.stringify({
-      inputs: [{ name: "features", datatype: "FP32", shape: [1, 8], data: INPUT.features }],
-    });
     const times = await interleaved(
       {
         unpaid: async () => {
           await (await fetch(`${origin}/v2/models/eth-risk`)).text();
         },
         stock: async () => {
-          const response = await paid(`${origin}/v2/models/eth-risk/infer`, {
-            method: "POST",
-            headers: { "content-type": "application/json" },
-            body,
-          });
-          if (response.status !== 200) throw new Error(`stock client: ${response.status}`);
-          await response.text();
+          await buyPlainly(paid, origin);
         },
         fresh: buyWith(fresh),
         known: buyWith(known),

@@ -82,6 +82,26 @@ describe("an answer bought with assurance proven", () => {
     });
   });
 
+  test("an honest answer to an input far from the sampled ones is not condemned by what rounding does to it", async () => {
+    const buyer = await market.buyer();
+    // Sampled were numbers between -2 and 2. Here fixed point is 0.02 away, and 0.004 are tolerated.
+    const features = [6.123, 13.028, -27.656, 25.942, 46.133, 49.184, 43.803];
+    const bought = await buy(buyer, {
+      model: "supply-route",
+      seller: "proving",
+      input: { features },
+      wait: "verified",
+    });
+    const { origin } = market.devnet.sellers.proving!;
+    const published = await fetch(`${origin}/v1/proofs/${bought.receipt.core.request.sha256}`);
+    expect(await published.json()).toEqual({ state: "failed", code: "beyond_tolerance" });
+    expect(bought.appraisal).toMatchObject({
+      verdict: "unverified",
+      layers: { computation: { status: "skip", code: "proof_not_delivered" } },
+    });
+    expect((await buyer.sellers()).find(({ id }) => id === "proving")).toMatchObject({ hold: null });
+  });
+
   test("a request of several rows is not proved, and says so", async () => {
     const buyer = await market.buyer();
     const bought = await buy(buyer, {
