@@ -23,7 +23,9 @@ export async function buildWorker(name: WorkerName = "worker"): Promise<void> {
     outdir: folder,
     entryNames: "[name]",
     bundle: true,
-    packages: "external",
+    // What is left out is native, or not needed.
+    external: ["libsql", "onnxruntime-node", "snarkjs"],
+    banner: { js: `import { createRequire } from "node:module"; const require = createRequire(import.meta.url);` },
     platform: "node",
     format: "esm",
     target: "node20",
@@ -39,7 +41,7 @@ export type BuyerProcess<S> = {
   said: S[];
   ready: Promise<unknown>;
   ended: Promise<unknown>;
-  go(): void;
+  go: () => void;
 };
 
 export function startBuyer<S = Said>(orders: object, name: WorkerName = "worker"): BuyerProcess<S> {

@@ -21,7 +21,11 @@ export async function openPurse(market: Market, change: (config: ConfigInput) =>
   /** The database for one piece of work. */
   const using = async <T>(work: (db: Db) => Promise<T>): Promise<T> => {
     const db = await openDatabase(database);
-    return work(db).finally(() => db.destroy());
+    try {
+      return await work(db);
+    } finally {
+      await db.destroy();
+    }
   };
   return {
     orders: <More extends object>(more: More) => ({ config, privateKey, ...more }),

@@ -54,7 +54,6 @@ const EVIDENCE: Record<string, string> = {
 const config = configSchema.parse(orders.config);
 const buyer = await openBuyer({ config, wallet: walletFromPrivateKey(orders.privateKey) });
 let buying: string | null = null;
-const answered = new Set<string>();
 buyer.onReceipt((receipt) => {
   const newest = receipt.later.at(-1);
   if (newest !== undefined) strike(receipt.id, EVIDENCE[newest.evidence.kind] ?? "", "landed");
