@@ -1,4 +1,4 @@
-import { closeSync, openSync } from "node:fs";
+import { closeSync, existsSync, openSync } from "node:fs";
 import LibsqlDatabase from "libsql";
 import { Kysely } from "kysely";
 import { migrate } from "./migrations.ts";
@@ -16,7 +16,9 @@ export type Db = Kysely<Tables>;
  * cannot be opened or is not a database. Any later use of the handle may throw `database_busy`.
  */
 export async function openDatabase(path: string): Promise<Db> {
-  if (path !== ":memory:") closeSync(openSync(path, "a", 0o600));
+  // Only a file that is not there yet: closing one takes away every lock that this process holds on it (POSIX), those of an
+  // open handle included, and another process that believes itself alone then deletes the log that this one writes to.
+  if (path !== ":memory:" && !existsSync(path)) closeSync(openSync(path, "a", 0o600));
   const database = new LibsqlDatabase(path);
   try {
     for (const pragma of ["journal_mode=wal", "synchronous=full", "foreign_keys=on"])

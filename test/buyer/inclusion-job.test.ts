@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { serveLocally } from "../../src/devnet/index.ts";
 import type { PublishedBatch } from "../../src/evidence/inclusion.ts";
 import type { Buyer } from "../../src/buyer/types.ts";
 import type { Config } from "../../src/config/schema.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { infront } from "../support/infront.ts";
 
 let market: Market;
 const ends: (() => Promise<void>)[] = [];
@@ -18,22 +18,8 @@ afterAll(async () => {
 });
 
 /** The honest node behind one that answers some paths itself. */
-async function infront(answer: (path: string) => Promise<Response | null>): Promise<(config: Config) => void> {
-  const { origin } = market.devnet.sellers.attested;
-  const served = await serveLocally(async (request) => {
-    const { pathname, search } = new URL(request.url);
-    const own = await answer(pathname);
-    if (own !== null) return own;
-    const body = request.method === "POST" ? await request.arrayBuffer() : undefined;
-    const answered = await fetch(`${origin}${pathname}${search}`, {
-      method: request.method,
-      headers: request.headers,
-      ...(body === undefined ? {} : { body }),
-    });
-    const headers = new Headers(answered.headers);
-    for (const name of ["content-encoding", "content-length", "transfer-encoding"]) headers.delete(name);
-    return new Response(await answered.arrayBuffer(), { status: answered.status, headers });
-  });
+async function infrontOfIt(answer: (path: string) => Promise<Response | null>): Promise<(config: Config) => void> {
+  const served = await infront(market.devnet.sellers.attested.origin, answer);
   ends.push(served.stop);
   return (config) => {
     config.sellers = config.sellers.filter(({ id }) => id === "attested");
@@ -66,7 +52,7 @@ test("a purchase's inclusion lands in its receipt by itself, once, and its verdi
 
 test("a seller that leaves the answer out of its batch fails the receipt and is put on hold", async () => {
   const { origin } = market.devnet.sellers.attested;
-  const change = await infront(async (path) => {
+  const change = await infrontOfIt(async (path) => {
     if (!path.startsWith("/v1/batches/")) return null;
     const batch = (await (await fetch(`${origin}${path}`)).json()) as PublishedBatch;
     const values = batch.values.map(({ treeIndex, value: [tee, input, _output, ...rest] }) => ({
@@ -86,7 +72,7 @@ test("a seller that leaves the answer out of its batch fails the receipt and is 
 });
 
 test("an inclusion that does not come in time is skipped, and condemns nobody", async () => {
-  const change = await infront((path) =>
+  const change = await infrontOfIt((path) =>
     Promise.resolve(path.startsWith("/v1/inclusions/") ? Response.json({ state: "pending" }, { status: 202 }) : null),
   );
   const buyer = await market.buyer((config) => {

@@ -27,3 +27,20 @@ export type Orders = {
 };
 /** What became of each purchase. */
 export type Said = { key: string; code: string; receipt: string | null };
+
+/** Moments of a piece of later evidence: looked for, found, being written, written. */
+export const MOMENTS = ["looking", "found", "landing", "landed"] as const;
+/** The jobs of the second clock whose landings are died at. */
+export const KINDS = ["settlement", "inclusion", "proof", "replay"] as const;
+export type Place = { kind: string; moment: (typeof MOMENTS)[number] };
+
+/** Orders of a process that also does what comes after its answers. */
+export type ClockOrders = Pick<Orders, "config" | "privateKey" | "keys"> & {
+  /**
+   * What happens to it: at a moment of a landing for its last purchase, or so many ms after that one's answer. Without it,
+   * it ends when no job is open.
+   */
+  fate?: { signal: "SIGKILL" | "SIGSTOP"; at: Place | number };
+};
+/** An answer, the signal that it is about to get, or how long after its last answer all was there. */
+export type ClockSaid = { key: string; receipt: string } | { struck: string } | { doneMs: number };

@@ -1,21 +1,12 @@
-import { join } from "node:path";
-import { parseAbiItem } from "viem";
-import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openBuyer } from "../../src/buyer/open.ts";
-import type { Buyer } from "../../src/buyer/types.ts";
-import type { ConfigInput } from "../../src/config/schema.ts";
-import { configSchema } from "../../src/config/schema.ts";
-import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
-import { openDatabase } from "../../src/storage/database.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
 import { settlementsOf } from "../support/later.ts";
 import { FAULTS, type Orders } from "./orders.ts";
 import { buildWorker, removeWorker, runBuyers } from "./processes.ts";
+import { openPurse } from "./purse.ts";
 
 const PRICE = 10_000n;
-const FUNDS = 10_000_000n;
 
 let market: Market;
 beforeAll(async () => {
@@ -26,44 +17,9 @@ afterAll(async () => {
   removeWorker();
 });
 
-/** A funded wallet with a journal of its own, and what the chain and the journal say of it. */
-async function openPurse(change: (config: ConfigInput) => void = () => undefined) {
-  const privateKey = generatePrivateKey();
-  const payer = privateKeyToAccount(privateKey).address;
-  await market.devnet.bank.token.mint(payer, FUNDS);
-  const database = join(market.directory, `purse-${payer}.db`);
-  const config: ConfigInput = { ...structuredClone(market.devnet.config), database };
-  change(config);
-  return {
-    orders: (more: Pick<Orders, "keys"> & Partial<Orders>): Orders => ({ config, privateKey, ...more }),
-    open: (): Promise<Buyer> =>
-      openBuyer({ config: configSchema.parse(config), wallet: walletFromPrivateKey(privateKey) }),
-    /** Every attempt in the journal. */
-    async journal() {
-      const db = await openDatabase(database);
-      const rows = await db.selectFrom("purchases").select(["idempotency_key", "state", "nonce"]).execute();
-      await db.destroy();
-      return rows;
-    },
-    /** What left the wallet, and the authorizations of it that were used. */
-    async chain() {
-      const used = await market.devnet.bank.client.getLogs({
-        address: market.devnet.token,
-        event: parseAbiItem("event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce)"),
-        args: { authorizer: payer },
-        fromBlock: 0n,
-      });
-      return {
-        left: FUNDS - (await market.devnet.balanceOf(payer)),
-        nonces: used.map(({ args }) => String(args.nonce)),
-      };
-    },
-  };
-}
-
 describe("T17: eight processes with one wallet and one budget", () => {
   test("make 400 purchases of which the budget allows 150: exactly 150 leave the wallet", async () => {
-    const purse = await openPurse((config) => {
+    const purse = await openPurse(market, (config) => {
       for (const asset of config.payment.assets) asset.total = String(150n * PRICE);
       config.payment.callsPerHour = 1000;
     });
@@ -89,7 +45,7 @@ describe("T17: eight processes with one wallet and one budget", () => {
   });
 
   test("T18: many small ones end at the count per hour, whatever they cost", async () => {
-    const purse = await openPurse((config) => (config.payment.callsPerHour = 5));
+    const purse = await openPurse(market, (config) => (config.payment.callsPerHour = 5));
     const outcomes = await runBuyers(
       [1, 2].map((process) => purse.orders({ keys: [1, 2, 3, 4].map((at) => `small-${process}-${at}`) })),
     );
@@ -104,7 +60,7 @@ describe("T17: eight processes with one wallet and one budget", () => {
   });
 
   test("T14: what is checked is what is signed: calls at once in one process get past no cap either", async () => {
-    const purse = await openPurse((config) => {
+    const purse = await openPurse(market, (config) => {
       for (const asset of config.payment.assets) asset.perHour = String(3n * PRICE + 1n);
     });
     const [outcome] = await runBuyers([
@@ -117,7 +73,7 @@ describe("T17: eight processes with one wallet and one budget", () => {
   });
 
   test("T20: one key in all of them is one payment, and all get its answer", async () => {
-    const purse = await openPurse();
+    const purse = await openPurse(market);
     const outcomes = await runBuyers(Array.from({ length: 8 }, () => purse.orders({ keys: ["the-one-call"] })));
     const said = outcomes.flatMap((one) => one.said);
     expect(said.map(({ code }) => code)).toEqual(Array.from({ length: 8 }, () => "ok"));
@@ -137,7 +93,7 @@ describe("T19: a buyer killed with kill -9", () => {
   test.concurrent.each([0, 1])(
     "at every step and at 100 random moments: nothing is lost, counted twice or paid twice (half %i)",
     async (lane) => {
-      const purse = await openPurse();
+      const purse = await openPurse(market);
       const places = deaths(lane, 61);
       const keys = places.map((_, run) => `lane-${lane}-run-${run}`);
       let killed = 0;

@@ -1,24 +1,31 @@
-import { spawn } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { build } from "esbuild";
-import type { Orders, Said } from "./orders.ts";
+import type { Said } from "./orders.ts";
 
 const root = join(import.meta.dirname, "../..");
-/** Inside node_modules, so that the bundle finds the packages it leaves out. */
+/** Inside node_modules, so that the bundles find the packages they leave out. */
 const folder = join(root, "node_modules/.cache", `proof402-buyer-${process.pid}`);
-const worker = join(folder, "worker.mjs");
 
-/** Makes the worker one file, once, so that each of many processes starts fast. */
-export async function buildWorker(): Promise<void> {
+/** The processes there are: files of this directory. */
+type WorkerName = "worker" | "second-clock-worker";
+
+/** Makes a worker one file, once, so that each of many processes starts fast. */
+export async function buildWorker(name: WorkerName = "worker"): Promise<void> {
   mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, "package.json"), `{"type":"module"}`);
   await build({
-    entryPoints: [join(import.meta.dirname, "worker.ts")],
-    outfile: worker,
+    // A re-execution's process is looked for beside the code that starts it.
+    entryPoints: [join(import.meta.dirname, `${name}.ts`), join(root, "src/onnx/execution-child.ts")],
+    outdir: folder,
+    entryNames: "[name]",
     bundle: true,
-    packages: "external",
+    // What is left out is native, or not needed.
+    external: ["libsql", "onnxruntime-node", "snarkjs"],
+    banner: { js: `import { createRequire } from "node:module"; const require = createRequire(import.meta.url);` },
     platform: "node",
     format: "esm",
     target: "node20",
@@ -27,21 +34,36 @@ export async function buildWorker(): Promise<void> {
 }
 export const removeWorker = (): void => rmSync(folder, { recursive: true, force: true });
 
-/** Starts a process per order, lets all go at once when all are ready, and returns what each said until it ended. */
-export async function runBuyers(orders: readonly Orders[]): Promise<{ said: Said[]; killed: boolean }[]> {
-  const children = orders.map((order) => {
-    const child = spawn(process.execPath, [worker], {
-      env: { ...process.env, PROOF402_TEST_ORDERS: JSON.stringify(order) },
-      stdio: ["pipe", "pipe", "inherit"],
-    });
-    const said: Said[] = [];
-    const lines = createInterface(child.stdout);
-    const ready = once(lines, "line").then(() => lines.on("line", (line) => said.push(JSON.parse(line) as Said)));
-    const ended = Promise.all([once(child, "exit"), once(lines, "close")]);
-    return { child, said, ready, ended };
+/** A process under its orders. It waits for `go` once it is `ready`. */
+export type BuyerProcess<S> = {
+  child: ChildProcess;
+  /** What it said so far, and how it is told that there is more. */
+  said: S[];
+  ready: Promise<unknown>;
+  ended: Promise<unknown>;
+  go: () => void;
+};
+
+export function startBuyer<S = Said>(orders: object, name: WorkerName = "worker"): BuyerProcess<S> {
+  const child = spawn(process.execPath, [join(folder, `${name}.js`)], {
+    env: { ...process.env, PROOF402_TEST_ORDERS: JSON.stringify(orders) },
+    stdio: ["pipe", "pipe", "inherit"],
   });
-  await Promise.all(children.map(({ ready }) => ready));
-  for (const { child } of children) child.stdin.write("go\n");
-  await Promise.all(children.map(({ ended }) => ended));
-  return children.map(({ child, said }) => ({ said, killed: child.signalCode === "SIGKILL" }));
+  const said: S[] = [];
+  const lines = createInterface(child.stdout);
+  const ready = once(lines, "line").then(() => lines.on("line", (line) => said.push(JSON.parse(line) as S)));
+  const ended = Promise.all([once(child, "exit"), once(lines, "close")]);
+  return { child, said, ready, ended, go: () => void child.stdin.write("go\n") };
+}
+
+/** Starts a process per order, lets all go at once when all are ready, and returns what each said until it ended. */
+export async function runBuyers<S = Said>(
+  orders: readonly object[],
+  name: WorkerName = "worker",
+): Promise<{ said: S[]; killed: boolean }[]> {
+  const processes = orders.map((one) => startBuyer<S>(one, name));
+  await Promise.all(processes.map(({ ready }) => ready));
+  for (const { go } of processes) go();
+  await Promise.all(processes.map(({ ended }) => ended));
+  return processes.map(({ child, said }) => ({ said, killed: child.signalCode === "SIGKILL" }));
 }

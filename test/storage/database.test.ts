@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -31,6 +32,22 @@ describe("the file", () => {
     await Promise.all(handles.map((db) => put(db)));
     for (const db of handles) expect(await keys(db)).toHaveLength(8);
     await Promise.all(handles.map((db) => db.destroy()));
+  });
+
+  it("opened twice in one process loses nothing when another process comes and goes", async () => {
+    const path = join(temporaryDirectory(), "twice.db");
+    const [one, two] = [await openDatabase(path), await openDatabase(path)];
+    await put(one, "before");
+    const other = `import Libsql from "libsql";
+      const db = new Libsql(process.argv[1]);
+      db.prepare("insert into meta values ('theirs', 'x')").run();
+      db.close();`;
+    execFileSync(process.execPath, ["--input-type=module", "-e", other, path]);
+    await put(one, "after");
+    await Promise.all([one.destroy(), two.destroy()]);
+    const again = await openDatabase(path);
+    expect(await keys(again)).toEqual(["after", "before", "theirs"]);
+    await again.destroy();
   });
 
   it("of a newer program is refused and left alone", async () => {

@@ -1,0 +1,99 @@
+import { createTestClient, http } from "viem";
+import { foundry } from "viem/chains";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import {
+  createInferenceNode,
+  createSimulatedEnclave,
+  createSimulatedRoot,
+  type InferenceNode,
+  type SimulatedRoot,
+} from "../../src/node/index.ts";
+import { serveLocally, type Served } from "../../src/devnet/index.ts";
+import { newestAppraisal } from "../../src/receipts/newest.ts";
+import { openDatabase } from "../../src/storage/database.ts";
+import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { infront } from "../support/infront.ts";
+import { settlementsOf } from "../support/later.ts";
+
+let market: Market;
+let root: SimulatedRoot;
+let node: InferenceNode;
+const served: Served[] = [];
+
+/** A seller that answers and signs as it should, and whose facilitator keeps the payments it says it settled. */
+beforeAll(async () => {
+  market = await openMarket();
+  root = await createSimulatedRoot();
+  const facilitator = await infront(market.devnet.facilitatorUrl, (path) => {
+    if (path !== "/settle") return Promise.resolve(null);
+    const network = `eip155:${market.devnet.chainId}`;
+    return Promise.resolve(Response.json({ success: true, transaction: `0x${"cd".repeat(32)}`, network, payer: "" }));
+  });
+  served.push(facilitator);
+  const [asset] = market.devnet.config.payment.assets;
+  if (asset === undefined) throw new Error("the devnet has an asset");
+  node = await createInferenceNode({
+    models: [{ name: "eth-risk", price: "10000" }],
+    payment: {
+      network: `eip155:${market.devnet.chainId}`,
+      asset: market.devnet.token,
+      domain: asset.domain,
+      payTo: market.devnet.sellers.attested.payTo,
+      facilitatorUrl: facilitator.origin,
+    },
+    enclave: await createSimulatedEnclave({ root }),
+  });
+  served.push(await serveLocally(node.fetch));
+});
+afterAll(async () => {
+  await Promise.all(served.map(({ stop }) => stop()));
+  await node.close();
+  await market.stop();
+});
+
+/** How often the chain was asked about the payment. */
+async function looksAt(database: string): Promise<number> {
+  const db = await openDatabase(database);
+  const job = await db.selectFrom("jobs").select("attempts").where("kind", "=", "settlement").executeTakeFirstOrThrow();
+  await db.destroy();
+  return job.attempts;
+}
+
+test("a payment that is never settled is waited for until it cannot be any more: no money moved, and nothing is verified", async () => {
+  let database = "";
+  const buyer = await market.buyer((config) => {
+    ({ database } = config);
+    config.verification.simulatedRoots = [root.sha256];
+    config.sellers = config.sellers.filter(({ id }) => id === "attested");
+    for (const seller of config.sellers) {
+      seller.origin = served[1]!.origin;
+      seller.reference.relays = [];
+      seller.reference.measurements = node.measurements === null ? [] : [node.measurements];
+      seller.reference.models = Object.fromEntries(node.models.map((model) => [model.name, model.sha256]));
+    }
+  });
+  const before = await market.devnet.balanceOf(market.devnet.sellers.attested.payTo);
+  const bought = await buyer.buy({ model: "eth-risk", input: ETH_FEATURES, idempotencyKey: crypto.randomUUID() });
+  if ("needInput" in bought) throw new Error("nobody should have been asked");
+  const { id, core } = bought.receipt;
+  expect(bought.appraisal).toMatchObject({ verdict: "pending", layers: { settlement: { status: "pending" } } });
+  const chain = createTestClient({ chain: foundry, mode: "anvil", transport: http(market.devnet.rpcUrl) });
+  // One second before: it could still be used in this block.
+  await chain.setNextBlockTimestamp({ timestamp: BigInt(core.payment.validBefore - 1) });
+  await chain.mine({ blocks: 1 });
+  const looks = await looksAt(database);
+  await vi.waitFor(async () => expect(await looksAt(database)).toBeGreaterThan(looks + 1), { timeout: 20_000 });
+  expect(newestAppraisal(await buyer.getReceipt(id)).verdict).toBe("pending");
+  const waiting = buyer.getReceipt(id, { waitSeconds: 50 });
+  await chain.setNextBlockTimestamp({ timestamp: BigInt(core.payment.validBefore + 1) });
+  await chain.mine({ blocks: 1 });
+  const receipt = await waiting;
+  expect(newestAppraisal(receipt)).toMatchObject({
+    verdict: "unverified",
+    layers: { settlement: { status: "skip", code: "authorization_expired" } },
+  });
+  expect(settlementsOf(receipt)).toHaveLength(1);
+  expect((await buyer.spending()).recent[0]).toMatchObject({ state: "released" });
+  expect((await buyer.spending()).assets[0]).toMatchObject({ spent: "0", reserved: "0" });
+  expect(await market.devnet.balanceOf(market.devnet.sellers.attested.payTo)).toBe(before);
+});

@@ -1,0 +1,151 @@
+import { join } from "node:path";
+import { afterEach, beforeAll, beforeEach, expect, vi } from "vitest";
+import { createReceiptEvents, type BuyerContext } from "../../src/buyer/context.ts";
+import type { JobHandler } from "../../src/buyer/jobs/types.ts";
+import { judgeReceipt } from "../../src/buyer/judge.ts";
+import { createQueue, type NewJob } from "../../src/buyer/queue.ts";
+import { createQuoteCache } from "../../src/buyer/quotes.ts";
+import { startSecondClock, type SecondClock } from "../../src/buyer/second-clock.ts";
+import { configSchema } from "../../src/config/schema.ts";
+import { createHttp } from "../../src/http/client.ts";
+import { createCatalog } from "../../src/market/catalog.ts";
+import type { Evidence, Receipt } from "../../src/receipts/schema.ts";
+import { addReceipt, appendLater, readReceipt } from "../../src/receipts/store.ts";
+import { openDatabase } from "../../src/storage/database.ts";
+import { immediate } from "../../src/storage/migrations.ts";
+import { createVerifySession } from "../../src/verify/session.ts";
+import { temporaryDirectory } from "../payment/fixtures.ts";
+import { makeFixture, type Fixture } from "./fixture-receipt.ts";
+
+/** Until the second look. */
+export const FIRST_DELAY_MS = 100;
+/** Until the deadline. */
+export const PATIENCE_MS = 1_000_000;
+const CAPS = { perCall: "100000", perHour: "100000", perDay: "100000", total: "100000" };
+
+let fixture: Fixture;
+beforeAll(async () => {
+  fixture = await makeFixture();
+});
+
+/** The time of every buyer of a test, unix ms: it passes where the test says so. */
+export const time = { now: 0 };
+let path: string;
+const ends: (() => Promise<void>)[] = [];
+beforeEach(() => {
+  time.now = Date.now();
+  path = join(temporaryDirectory(), "buyer.db");
+});
+afterEach(async () => {
+  vi.useRealTimers();
+  for (const end of ends.splice(0).toReversed()) await end();
+});
+
+/** A kind of evidence that is waited for as a re-execution is. */
+export const kind = (look: JobHandler["look"], changes: Partial<JobHandler> = {}): JobHandler => ({
+  kind: "study",
+  layer: "computation",
+  plan: () => null,
+  look,
+  firstDelay: () => FIRST_DELAY_MS,
+  awaited: { code: "awaiting_study", note: "It is studied.", holdsVerdict: true },
+  absent: (code) => ({ status: "skip", code: "not_studied", note: `It was not studied (${code}).` }),
+  ...changes,
+});
+export const evidence = (text: string): Evidence => ({ kind: "study.of-tomorrow", text });
+
+/** A buyer's context over the file, as another process has it. */
+export async function openContext(handlers: readonly JobHandler[]): Promise<BuyerContext> {
+  const { network, asset, payTo } = fixture.receipt.core.payment;
+  const config = configSchema.parse({
+    database: path,
+    networks: [{ network, rpcUrl: "http://127.0.0.1:1", pollMilliseconds: 20 }],
+    payment: {
+      assets: [{ network, asset, decimals: 6, symbol: "USDC", domain: { name: "USD Coin", version: "2" }, ...CAPS }],
+    },
+    sellers: [
+      {
+        id: "fixture",
+        provider: "oip",
+        origin: "https://seller.example",
+        assurance: "attested",
+        payTo: [payTo],
+        reference: fixture.policy.sellers.fixture,
+      },
+    ],
+    verification: { simulatedRoots: fixture.policy.simulatedRoots },
+  });
+  const db = await openDatabase(path);
+  const http = createHttp(config.http);
+  ends.push(async () => {
+    await http.close();
+    await db.destroy();
+  });
+  const clock = (): Date => new Date(time.now);
+  const providerOf = (): never => {
+    throw new Error("nobody is asked");
+  };
+  return {
+    config,
+    db,
+    http,
+    wallet: null,
+    clock,
+    providerOf,
+    catalog: createCatalog({ sellers: config.sellers, providerOf, clock, maxAgeMs: 1000 }),
+    quotes: createQuoteCache(1000),
+    chains: new Map(),
+    nonceSecret: "",
+    session: createVerifySession(),
+    events: createReceiptEvents(),
+    attestations: new Map(),
+    handlers,
+    queue: createQueue(db),
+    wakeSecondClock: () => undefined,
+  };
+}
+
+/** Starts the second clock of a context; the test's end stops it. */
+export function start(ctx: BuyerContext): SecondClock {
+  const clock = startSecondClock(ctx);
+  ends.push(() => clock.stop());
+  return clock;
+}
+
+/** Stores the receipt of an answer that is settled, with a job of each kind. */
+export async function deliver(ctx: BuyerContext, jobs: readonly Partial<NewJob>[] = [{}]): Promise<Receipt> {
+  const { later, ...bare } = fixture.receipt;
+  const receipt = { ...bare, later: [] };
+  const planned = jobs.map((job) => ({
+    kind: "study",
+    receiptId: receipt.id,
+    payload: {},
+    runAt: time.now,
+    deadline: time.now + PATIENCE_MS,
+    ...job,
+  }));
+  const appraisal = await judgeReceipt(
+    ctx,
+    { ...receipt, later },
+    { assurance: "attested", jobs: planned.map((job) => ({ kind: job.kind, done: false, absent: null })) },
+  );
+  await immediate(ctx.db, async (tx) => {
+    await addReceipt(tx, receipt, appraisal, new Date(time.now));
+    for (const one of later) await appendLater(tx, receipt.id, one.evidence, new Date(time.now));
+    await ctx.queue.add(tx, planned);
+  });
+  return receipt;
+}
+
+export const jobsOf = (ctx: BuyerContext) => ctx.db.selectFrom("jobs").selectAll().orderBy("kind").execute();
+export const jobOf = async (ctx: BuyerContext) => (await jobsOf(ctx))[0]!;
+export const stored = async (ctx: BuyerContext): Promise<Receipt> => (await readReceipt(ctx.db, fixture.receipt.id))!;
+export const studies = (receipt: Receipt): unknown[] =>
+  receipt.later.flatMap((one) => (one.evidence.kind === "study.of-tomorrow" ? [one.evidence] : []));
+/** The job once it was looked at so many times and given back or ended. */
+export const looked = (ctx: BuyerContext, times: number) =>
+  vi.waitFor(async () => {
+    const job = await jobOf(ctx);
+    expect(job).toMatchObject({ attempts: times, leased_until: 0 });
+    return job;
+  });
