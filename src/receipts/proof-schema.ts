@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { GROTH16_PROOF_BYTES, PROVED_HEADS, SETUPS } from "../evidence/groth16.ts";
-import { hex } from "./fields.ts";
+import { base64, hex } from "./fields.ts";
 
 /** More signals than any model this version proves has inputs and results. */
 const MAX_SIGNALS = 4096;
@@ -41,4 +41,18 @@ export const groth16Evidence = z.strictObject({
   proof: hex(GROTH16_PROOF_BYTES),
   /** The public signals, decimal: results, inputs, and the two halves of the request's SHA-256, the upper first. */
   signals: z.array(z.string().regex(/^(?:0|[1-9][0-9]{0,76})$/)).max(MAX_SIGNALS),
+});
+
+/**
+ * A proof made by EZKL (halo2, KZG), each file in its exact bytes, base64. Key and settings travel with it and are believed
+ * only where their hashes are pinned; what the proof is checked against, [s]G2 of a setup, never travels.
+ */
+export const ezklEvidence = z.strictObject({
+  kind: z.literal("zk.ezkl"),
+  /** `proof.json`: at most a megabyte. */
+  proof: base64(1_400_000),
+  /** `vk.key`. */
+  key: base64(2_800_000),
+  /** `settings.json`: at most 256 KiB. */
+  settings: base64(349_528),
 });

@@ -19,15 +19,22 @@ const WORDS: Partial<Record<Layer, string>> = {
 const KIND = /^[a-z0-9]{1,16}(?:\.[a-z0-9]{1,16}){1,2}$/;
 const MOST_NAMED = 8;
 
-/** The receipt's list of what is not proven (DESIGN §2). `metered`: the seller named the amount. `developmentProof`: the proof's key has no ceremony behind it. `unknownKinds` is the evidence that no layer took notice of. */
+/** The receipt's list of what is not proven (DESIGN §2). `metered`: the seller named the amount. `developmentProof`: the proof's key has no ceremony behind it. `unboundProof`: the proof names no request. `unknownKinds` is the evidence that no layer took notice of. */
 export function notProven(
   layers: Record<Layer, LayerResult>,
   {
     simulated,
     metered,
     developmentProof,
+    unboundProof,
     unknownKinds,
-  }: { simulated: boolean; metered: boolean; developmentProof: boolean; unknownKinds: readonly string[] },
+  }: {
+    simulated: boolean;
+    metered: boolean;
+    developmentProof: boolean;
+    unboundProof: boolean;
+    unknownKinds: readonly string[];
+  },
 ): string[] {
   const missing = Object.entries(WORDS).flatMap(([layer, words]) =>
     layers[layer as Layer].status === "pass" ? [] : [`Not shown: ${words}.`],
@@ -44,6 +51,11 @@ export function notProven(
       : []),
     ...(developmentProof
       ? ["Development setup: the proof's key was made by one party, who could have kept what forges proofs."]
+      : []),
+    ...(unboundProof
+      ? [
+          "That the proof was made for this purchase: an EZKL proof names no request, and may be of another purchase of the same input.",
+        ]
       : []),
     ...(metered ? ["That the amount charged fits the work: the seller named it, up to what was signed."] : []),
     ...(unknownKinds.length === 0
