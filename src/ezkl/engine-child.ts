@@ -1,6 +1,7 @@
 /** A check's own process: reads one order, has EZKL's engine check the proof, says the outcome in one word, and ends. */
 import { createRequire } from "node:module";
 import { text } from "node:stream/consumers";
+import { setFlagsFromString } from "node:v8";
 import { isMainThread, Worker, workerData } from "node:worker_threads";
 import type { verify } from "@ezkljs/engine";
 import { fromBase64 } from "../evidence/bytes.ts";
@@ -37,6 +38,8 @@ async function check(): Promise<void> {
 
 function loadEngine(): Engine | null {
   const require = createRequire(import.meta.url);
+  // One check ends before the optimising compiler of WebAssembly is done with ten megabytes of it.
+  setFlagsFromString("--liftoff-only");
   try {
     const { version } = require("@ezkljs/engine/package.json") as { version: string };
     return version === ENGINE_VERSION ? (require("@ezkljs/engine") as Engine) : null;
