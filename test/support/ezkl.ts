@@ -10,7 +10,8 @@ import { compiledCircuit, settingsOf, type Circuit } from "./ezkl-circuit.ts";
 
 /** EZKL's own engine, in this process: it makes keys and proofs, and checks many of them quickly. */
 export const engine = createRequire(import.meta.url)("@ezkljs/engine") as typeof Ezkl;
-const file = (bytes: Uint8Array): Uint8ClampedArray => new Uint8ClampedArray(bytes);
+/** Bytes as the engine takes them. */
+export const file = (bytes: Uint8Array): Uint8ClampedArray => new Uint8ClampedArray(bytes);
 const json = (value: unknown): Uint8ClampedArray => file(utf8(JSON.stringify(value)));
 
 const { Fr } = bn254.fields;
@@ -29,7 +30,7 @@ export function sG2Of(secret: bigint): string {
 }
 
 /** A development setup's parameters for circuits of 2^k rows, in the form that EZKL reads. */
-function developmentSrs(k: number, secret: bigint): Uint8Array {
+export function developmentSrs(k: number, secret: bigint): Uint8Array {
   const n = 2 ** k;
   const omega = Fr.pow(ROOT, 2n ** BigInt(28 - k));
   const vanishing = Fr.sub(Fr.pow(secret, BigInt(n)), 1n);
