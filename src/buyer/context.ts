@@ -8,6 +8,7 @@ import type { Assurance, Evidence, Receipt, Verdict } from "../receipts/schema.t
 import type { Db } from "../storage/database.ts";
 import type { AppraisalPolicy } from "../verify/policy.ts";
 import type { VerifySession } from "../verify/session.ts";
+import type { EzklEngine } from "../verify/types.ts";
 import type { JobHandler } from "./jobs/types.ts";
 import type { JobQueue } from "./queue.ts";
 import type { QuoteCache } from "./quotes.ts";
@@ -26,6 +27,8 @@ export type BuyerContext = {
   /** Nonces are derived from it (DESIGN §6.5). */
   nonceSecret: string;
   session: VerifySession;
+  /** Checks EZKL proofs. */
+  ezkl: EzklEngine;
   clock: () => Date;
   events: ReceiptEvents;
   /** Attestation evidence by seller id, as the database holds it or fresher. */

@@ -26,6 +26,7 @@ export async function judgeReceipt(
       now: ctx.clock(),
       evaluateAt: options.evaluateAt ?? new Date(receipt.core.response.receivedAt),
       ownReplay,
+      ezkl: ctx.ezkl,
       outstanding: jobs.flatMap((job) => outstandingOf(ctx, job)),
     },
     ctx.session,

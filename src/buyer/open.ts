@@ -3,6 +3,7 @@ import { createHttp } from "../http/client.ts";
 import { createCatalog } from "../market/catalog.ts";
 import { createOipProvider } from "../market/providers/oip.ts";
 import type { Provider, Seller } from "../market/types.ts";
+import { createEzklEngine } from "../ezkl/engine.ts";
 import { openChain } from "../payment/chain.ts";
 import { journalSecret } from "../payment/journal.ts";
 import { reconcile } from "../payment/reconcile.ts";
@@ -68,6 +69,7 @@ export async function openBuyer(options: {
     chains: new Map(config.networks.map((network) => [network.network, openChain(network)])),
     nonceSecret: await journalSecret(db),
     session: createVerifySession(),
+    ezkl: createEzklEngine(),
     events: createReceiptEvents(),
     attestations: new Map(),
     handlers: JOB_HANDLERS,

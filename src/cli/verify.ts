@@ -3,6 +3,7 @@ import { appraisalPolicyOf } from "../buyer/context.ts";
 import { wantedAssurance } from "../receipts/newest.ts";
 import type { Config } from "../config/schema.ts";
 import { Proof402Error } from "../errors.ts";
+import { createEzklEngine } from "../ezkl/engine.ts";
 import { ASSURANCES, type Assurance, type Receipt, type Verdict } from "../receipts/schema.ts";
 import { verificationOf } from "../tools/verify-receipt.ts";
 import { appraise } from "../verify/appraise.ts";
@@ -39,6 +40,7 @@ export async function verify(target: string, options: Options, command: Command)
         : appraisalPolicyOf(config, assurance ?? wanted),
     now: new Date(),
     evaluateAt: at ?? new Date(receipt.core.response.receivedAt),
+    ezkl: createEzklEngine(),
   });
   if (json) printJson(verificationOf(receipt, appraisal));
   else {

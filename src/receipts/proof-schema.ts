@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { GROTH16_PROOF_BYTES, PROVED_HEADS, SETUPS } from "../evidence/groth16.ts";
-import { hex } from "./fields.ts";
+import { base64, hex } from "./fields.ts";
 
 /** More signals than any model this version proves has inputs and results. */
 const MAX_SIGNALS = 4096;
@@ -47,4 +47,18 @@ export const groth16Evidence = z.strictObject({
    * to the weights where they are secret.
    */
   signals: z.array(element).max(MAX_SIGNALS),
+});
+
+/**
+ * A proof made by EZKL (halo2, KZG), each file in its exact bytes, base64. Key and settings travel with it and are believed
+ * only where their hashes are pinned; what the proof is checked against, [s]G2 of a setup, never travels.
+ */
+export const ezklEvidence = z.strictObject({
+  kind: z.literal("zk.ezkl"),
+  /** `proof.json`: at most a megabyte. */
+  proof: base64(1_400_000),
+  /** `vk.key`. */
+  key: base64(2_800_000),
+  /** `settings.json`: at most 256 KiB. */
+  settings: base64(349_528),
 });

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { address, base64, baseUnits, hex, hex0x, hexData, instant, network } from "./fields.ts";
 import { isInteroperable } from "./json-text.ts";
 import { paymentSchema } from "./payment-schema.ts";
-import { groth16Evidence } from "./proof-schema.ts";
+import { ezklEvidence, groth16Evidence } from "./proof-schema.ts";
 
 /** Base64 characters that request and response body may have together, so that the receipt around them stays readable. */
 export const MAX_BODY_TEXT = 7_000_000;
@@ -127,6 +127,7 @@ const knownEvidence = z.discriminatedUnion("kind", [
   replayEvidence,
   inclusionEvidence,
   groth16Evidence,
+  ezklEvidence,
 ]);
 
 /** The kinds this version knows. */
@@ -279,6 +280,7 @@ export type TeeSignatureEvidence = z.infer<typeof teeSignatureEvidence>;
 export type InclusionEvidence = z.infer<typeof inclusionEvidence>;
 export type ReplayEvidence = z.infer<typeof replayEvidence>;
 export type Groth16Evidence = z.infer<typeof groth16Evidence>;
+export type EzklEvidence = z.infer<typeof ezklEvidence>;
 export type SettlementEvidence = z.infer<typeof settlementEvidence>;
 export type Appraisal = z.infer<typeof appraisalSchema>;
 export type LayerResult = z.infer<typeof layerResultSchema>;

@@ -1,4 +1,4 @@
-import { closeSync, existsSync, openSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import LibsqlDatabase from "libsql";
 import { Kysely } from "kysely";
 import { migrate } from "./migrations.ts";
@@ -16,9 +16,7 @@ export type Db = Kysely<Tables>;
  * cannot be opened or is not a database. Any later use of the handle may throw `database_busy`.
  */
 export async function openDatabase(path: string): Promise<Db> {
-  // Only a file that is not there yet: closing one takes away every lock that this process holds on it (POSIX), those of an
-  // open handle included, and another process that believes itself alone then deletes the log that this one writes to.
-  if (path !== ":memory:" && !existsSync(path)) closeSync(openSync(path, "a", 0o600));
+  if (path !== ":memory:") createFor(path);
   const database = new LibsqlDatabase(path);
   try {
     for (const pragma of ["journal_mode=wal", "synchronous=full", "foreign_keys=on"])
@@ -29,5 +27,18 @@ export async function openDatabase(path: string): Promise<Db> {
   } catch (error) {
     database.close();
     throw error;
+  }
+}
+
+/**
+ * Creates the file for its owner alone, where it is not there yet. One that is must not be opened, for closing it would take
+ * away every lock that this process holds on it (POSIX), those of an open handle included, and another process that then
+ * believes itself alone deletes the log that this one writes to.
+ */
+function createFor(path: string): void {
+  try {
+    closeSync(openSync(path, "ax", 0o600));
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
   }
 }

@@ -14,6 +14,7 @@ import {
 import { VERSION } from "../version.ts";
 import { appraiseAttestation, unjudgeable } from "./attestation.ts";
 import { allEvidence } from "./evidence.ts";
+import { judgeEzkl } from "./ezkl.ts";
 import { judgeNamedModel, judgeRequest, judgeResponse } from "./exchange.ts";
 import { DEVELOPMENT_PROOF, hasSecretWeights, judgeGroth16 } from "./groth16.ts";
 import { judgeInclusion } from "./inclusion.ts";
@@ -77,6 +78,7 @@ export async function appraise(
   const request = await guarded(broken, () => judgeRequest(core, signature));
   const response = await guarded(broken, () => judgeResponse(core, signature));
   const proof = await guarded(broken, () => judgeGroth16(receipt, policy));
+  const ezkl = await guarded(broken, () => judgeEzkl(receipt, policy, input.ezkl));
   const replay = await guarded(broken, () => judgeReplay(receipt, policy, input.ownReplay === true));
   const outstanding = input.outstanding ?? [];
   const fromEvidence: Layers = {
@@ -84,7 +86,7 @@ export async function appraise(
     request,
     response,
     model: await guarded(broken, () => judgeNamedModel(core, attestation.layers.model, signature)),
-    computation: computationOf([proof, replay], receipt),
+    computation: computationOf([proof, ezkl, replay], receipt),
     payment: await guarded(broken, () => judgePayment(core, policy)),
     settlement: await guarded(broken, () => judgeSettlement(receipt, policy)),
     inclusion: await guarded(broken, () => judgeInclusion(receipt, { request, response }, policy)),
@@ -106,7 +108,8 @@ export async function appraise(
       simulated: attestation.simulated,
       metered: core.payment.scheme === "upto",
       developmentProof: layers.computation.code === DEVELOPMENT_PROOF,
-      secretWeights: proof?.status === "pass" && hasSecretWeights(receipt),
+      secretWeights: layers.computation === proof && proof?.status === "pass" && hasSecretWeights(receipt),
+      unboundProof: layers.computation.status === "pass" && layers.computation === ezkl,
       unknownKinds: await guarded(noKinds, () => unknownKinds(receipt)),
     }),
   };
@@ -158,10 +161,10 @@ function reached(layers: Layers, counting: readonly LayerResult["status"][] = ["
   return all(SIGNED) ? "signed" : "none";
 }
 
-/** Of a proof and a re-execution what contradicts stands, then what shows more: a proof convinces anyone. */
+/** Of proofs and a re-execution what contradicts stands, then what shows more: a proof convinces anyone. */
 function computationOf(judged: readonly (LayerResult | null)[], receipt: Receipt): LayerResult {
   const results = judged.filter((one) => one !== null);
-  for (const status of ["fail", "pass", "skip"] as const) {
+  for (const status of ["fail", "pass", "skip", "unsupported"] as const) {
     const found = results.find((one) => one.status === status);
     if (found !== undefined) return found;
   }

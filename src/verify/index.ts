@@ -27,4 +27,4 @@ export { appraiseAttestation, type AttestationAppraisal } from "./attestation.ts
 export { AWS_NITRO_ROOT, verifyNitroDocument, type NitroCheck, type NitroResult } from "./nitro.ts";
 export { appraisalPolicySchema, requiredLayers, type AppraisalPolicy, type ReferenceValues } from "./policy.ts";
 export { createVerifySession, type VerifySession } from "./session.ts";
-export type { AppraiseInput, Outstanding } from "./types.ts";
+export type { AppraiseInput, EzklCheck, EzklEngine, EzklOutcome, Outstanding } from "./types.ts";

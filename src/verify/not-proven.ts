@@ -19,22 +19,25 @@ const WORDS: Partial<Record<Layer, string>> = {
 const KIND = /^[a-z0-9]{1,16}(?:\.[a-z0-9]{1,16}){1,2}$/;
 const MOST_NAMED = 8;
 
-/** The receipt's list of what is not proven (DESIGN §2). `metered`: the seller named the amount. `developmentProof`: the proof's key has no ceremony behind it. `secretWeights`: it is of weights behind a commitment. `unknownKinds` is the evidence that no layer took notice of. */
+/** What limits a verdict besides the layers that did not pass. */
+export type LimitsOfVerdict = {
+  simulated: boolean;
+  /** The seller named the amount. */
+  metered: boolean;
+  /** The proof's key has no ceremony behind it. */
+  developmentProof: boolean;
+  /** The proof is of weights behind a commitment. */
+  secretWeights: boolean;
+  /** The proof names no request. */
+  unboundProof: boolean;
+  /** Kinds of evidence that no layer took notice of. */
+  unknownKinds: readonly string[];
+};
+
+/** The receipt's list of what is not proven (DESIGN §2). */
 export function notProven(
   layers: Record<Layer, LayerResult>,
-  {
-    simulated,
-    metered,
-    developmentProof,
-    secretWeights,
-    unknownKinds,
-  }: {
-    simulated: boolean;
-    metered: boolean;
-    developmentProof: boolean;
-    secretWeights: boolean;
-    unknownKinds: readonly string[];
-  },
+  { simulated, metered, developmentProof, secretWeights, unboundProof, unknownKinds }: LimitsOfVerdict,
 ): string[] {
   const missing = Object.entries(WORDS).flatMap(([layer, words]) =>
     layers[layer as Layer].status === "pass" ? [] : [`Not shown: ${words}.`],
@@ -55,6 +58,11 @@ export function notProven(
     ...(secretWeights
       ? [
           "That the proved weights are those of the named model file: they are secret, always the same, and no more is shown.",
+        ]
+      : []),
+    ...(unboundProof
+      ? [
+          "That the proof was made for this purchase: an EZKL proof names no request, and may be of another purchase of the same input.",
         ]
       : []),
     ...(metered ? ["That the amount charged fits the work: the seller named it, up to what was signed."] : []),

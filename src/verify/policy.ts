@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { SETUPS } from "../evidence/groth16.ts";
 import { ASSURANCES, LAYERS, type Assurance, type Layer } from "../receipts/schema.ts";
 
 const pcr = z.string().regex(/^[0-9a-f]{96}$/, "48 bytes as lower-case hex");
@@ -9,6 +10,28 @@ const wellFormed = (max: number) =>
     .string()
     .max(max)
     .refine((text) => text.isWellFormed(), "text without lone surrogates");
+
+/**
+ * A circuit of EZKL that proves a model (`zk.ezkl`). Pin only what you compiled yourself or had audited: that the key holds
+ * the model's weights is in the settings, and nothing but the compiling shows that the two belong together.
+ */
+const ezklReferenceSchema = z.strictObject({
+  /** SHA-256 of the verification key file, hex. */
+  key: sha256Hex,
+  /** SHA-256 of the settings file, hex. */
+  settings: sha256Hex,
+  srs: z.strictObject({
+    /** [s]G2 of the setup in EIP-197 bytes: big-endian coordinates, x then y, of each the imaginary part first. */
+    sG2: z.string().regex(/^[0-9a-f]{256}$/, "128 bytes as lower-case hex"),
+    /** A `development` setup's maker can forge proofs. */
+    setup: z.enum(SETUPS),
+  }),
+  /** Names of the request's tensors, and of the answer's, in the circuit's order: it knows none itself. */
+  inputs: z.array(wellFormed(128)).min(1).max(64),
+  outputs: z.array(wellFormed(128)).min(1).max(64),
+  /** How far an answered number may lie from the proved one. Without it, one unit of the output's scale. */
+  tolerance: z.number().min(0).max(1e9).optional(),
+});
 
 /** What a seller's evidence is compared with (RATS reference values). Comes from the relying party, never from the seller. */
 export const referenceValuesSchema = z.strictObject({
@@ -26,6 +49,8 @@ export const referenceValuesSchema = z.strictObject({
   models: z.record(wellFormed(128), sha256Hex).default({}),
   /** Model name -> SHA-256 of the canonical form of its proof verification key (`zk.groth16`), hex. No other key proves it. */
   proofs: z.record(wellFormed(128), sha256Hex).default({}),
+  /** Model name -> the EZKL circuit that proves it. */
+  ezkl: z.record(wellFormed(128), ezklReferenceSchema).default({}),
   /** Contracts whose events anchor this seller's batches. An event of any other contract or chain anchors nothing. */
   relays: z
     .array(
@@ -62,6 +87,7 @@ export const appraisalPolicySchema = z.strictObject({
 });
 
 export type AppraisalPolicy = z.infer<typeof appraisalPolicySchema>;
+export type EzklReference = z.infer<typeof ezklReferenceSchema>;
 export type ReferenceValues = z.infer<typeof referenceValuesSchema>;
 
 const signed = ["key", "request", "response", "payment", "settlement"] as const satisfies Layer[];

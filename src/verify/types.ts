@@ -14,6 +14,26 @@ export type Outstanding = {
   holdsVerdict: boolean;
 };
 
+/** What an EZKL engine is asked: a proof file of nothing but public numbers and proof, and what it is checked against. */
+export type EzklCheck = {
+  proof: Uint8Array;
+  /** EZKL's verification key file. */
+  key: Uint8Array;
+  /** EZKL's settings file. */
+  settings: Uint8Array;
+  /** KZG parameters in halo2's form, as far as checking needs them. */
+  srs: Uint8Array;
+};
+
+/**
+ * `refused`: the engine took the proof for wrong, or broke on it. The others say nothing of the proof: no such engine
+ * here, stopped at its time limit, or its process ended without an answer.
+ */
+export type EzklOutcome = "verified" | "refused" | "missing" | "timeout" | "crashed";
+
+/** Checks EZKL proofs. It comes from the caller, who also bounds its time: verification itself is pure. */
+export type EzklEngine = (check: EzklCheck) => Promise<EzklOutcome>;
+
 /** What an appraisal is asked. Everything it needs is here: no network, no clock. */
 export type AppraiseInput = {
   receipt: Receipt;
@@ -27,6 +47,8 @@ export type AppraiseInput = {
   evaluateAt: Date;
   /** The receipt's re-execution is the relying party's own. Anybody else's shows nothing. */
   ownReplay?: boolean;
+  /** Checks EZKL proofs. Without it they are left unjudged. */
+  ezkl?: EzklEngine;
   /** Evidence that the relying party waits for or has given up. */
   outstanding?: readonly Outstanding[];
 };

@@ -17,6 +17,7 @@ import { compileModel, type CompiledModel, type CompileOptions } from "../../src
 import { createProver, type Prover } from "../../src/zk/prover.ts";
 import { perceptron, seeded } from "../support/onnx-files.ts";
 import { MODELS, proveFor, readModel, snarkjsForm, type Proof } from "../support/proof.ts";
+import { benchEzkl } from "./ezkl.ts";
 import { interleaved, median, row } from "./measure.ts";
 
 const COLD = fileURLToPath(new URL("./verify-cold.js", import.meta.url));
@@ -53,10 +54,7 @@ export async function benchProofs(rounds: number): Promise<string[]> {
     };
     const lines: string[] = [];
     for (const subject of await subjects()) lines.push(...(await benchModel(subject, { rounds, directory, gasOf })));
-    return [
-      ...lines,
-      "  @ezkljs/engine is not timed beside it: it proves compiled circuits only, and nothing on npm makes or holds one.",
-    ];
+    return [...lines, ...(await benchEzkl(rounds))];
   } finally {
     await anvil.stop();
     await rm(directory, { recursive: true, force: true });

@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { runEzkl } from "./ezkl.ts";
 import { findManifests, runManifest, type VectorResult } from "./vectors.ts";
 
 const USAGE = "usage: npm run conformance -- --vectors DIR [--json]\n";
@@ -10,13 +11,14 @@ async function main(): Promise<number> {
     process.stderr.write(USAGE);
     return 64;
   }
-  const manifests = await findManifests(options.vectors).catch(() => null);
-  if (manifests === null || manifests.length === 0) {
-    process.stderr.write(`No vectors.json below ${options.vectors}.\n`);
-    return 64;
-  }
+  const manifests = await findManifests(options.vectors).catch(() => []);
   const results: VectorResult[] = [];
   for (const manifest of manifests) results.push(...(await runManifest(manifest, options.vectors)));
+  results.push(...(await runEzkl(options.vectors)));
+  if (manifests.length === 0 && results.length === 0) {
+    process.stderr.write(`No vectors.json below ${options.vectors}, and no folder in its folder ezkl.\n`);
+    return 64;
+  }
   const failed = results.filter((one) => !one.met).length;
   const summary = { passed: results.length - failed, failed };
   if (options.json) process.stdout.write(`${JSON.stringify({ ...summary, vectors: results }, null, 2)}\n`);

@@ -13,11 +13,13 @@ export const ARROWS: Record<string, readonly string[]> = {
   http: ["errors", "version"],
   receipts: ["evidence", "storage", "errors", "version"],
   verify: ["receipts", "evidence", "errors", "version"],
+  ezkl: ["verify", "evidence"],
   payment: ["receipts", "evidence", "storage", "http", "errors", "version"],
   market: ["payment", "verify", "receipts", "evidence", "storage", "http", "errors", "version"],
   config: ["market", "payment", "verify", "receipts", "storage", "http", "evidence", "errors", "version"],
   buyer: [
     "onnx",
+    "ezkl",
     "config",
     "market",
     "payment",
@@ -50,6 +52,7 @@ export const ARROWS: Record<string, readonly string[]> = {
   ],
   cli: [
     "langchain",
+    "ezkl",
     "mcp-server",
     "zk",
     "node",
@@ -68,6 +71,7 @@ export const ARROWS: Record<string, readonly string[]> = {
     "version",
   ],
   index: [
+    "ezkl",
     "tools",
     "buyer",
     "config",
@@ -95,6 +99,7 @@ export const HEAVY: Record<string, readonly string[]> = {
   "@foundry-rs/anvil": ["devnet"],
   solc: [],
   snarkjs: ["zk"],
+  "@ezkljs/engine": ["ezkl"],
   langchain: ["langchain", "cli"],
   "@langchain/core": ["langchain", "cli"],
   "@langchain/langgraph": ["langchain", "cli"],

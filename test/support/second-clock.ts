@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, expect, vi } from "vitest";
+import { createEzklEngine } from "../../src/ezkl/engine.ts";
 import { createReceiptEvents, type BuyerContext } from "../../src/buyer/context.ts";
 import type { JobHandler } from "../../src/buyer/jobs/types.ts";
 import { judgeReceipt } from "../../src/buyer/judge.ts";
@@ -97,6 +98,7 @@ export async function openContext(handlers: readonly JobHandler[]): Promise<Buye
     chains: new Map(),
     nonceSecret: "",
     session: createVerifySession(),
+    ezkl: createEzklEngine(),
     events: createReceiptEvents(),
     attestations: new Map(),
     handlers,

@@ -1,0 +1,80 @@
+/** A check's own process: reads one order, has EZKL's engine check the proof, says the outcome in one word, and ends. */
+import { createRequire } from "node:module";
+import { text } from "node:stream/consumers";
+import { setFlagsFromString } from "node:v8";
+import { isMainThread, Worker, workerData } from "node:worker_threads";
+import type { verify } from "@ezkljs/engine";
+import { fromBase64 } from "../evidence/bytes.ts";
+import { readEzklProof, writeEzklProof } from "../evidence/ezkl.ts";
+import type { EzklCheck, EzklOutcome } from "../verify/types.ts";
+import type { EngineOrder } from "./engine.ts";
+
+type Engine = { verify: typeof verify };
+
+/** The one version whose file formats are known here. Its package says it with a v. */
+const ENGINE_VERSION = "v21.0.0";
+/** How often the guard looks whether its process is still wanted, ms. */
+const LOOK_MS = 250;
+
+// The engine blocks the thread it runs on, so that only another one can end a check whose caller is gone.
+if (isMainThread) await check();
+else guard(workerData as number);
+
+async function check(): Promise<void> {
+  const { parent, ...files } = JSON.parse(await text(process.stdin)) as EngineOrder;
+  new Worker(new URL(import.meta.url), { workerData: parent }).unref();
+  const engine = loadEngine();
+  const outcome: EzklOutcome =
+    engine === null
+      ? "missing"
+      : outcomeOf(engine, {
+          proof: fromBase64(files.proof),
+          key: fromBase64(files.key),
+          settings: fromBase64(files.settings),
+          srs: fromBase64(files.srs),
+        });
+  process.stdout.write(outcome, () => process.exit(0));
+}
+
+function loadEngine(): Engine | null {
+  const require = createRequire(import.meta.url);
+  // One check ends before the optimising compiler of WebAssembly is done with ten megabytes of it.
+  setFlagsFromString("--liftoff-only");
+  try {
+    const { version } = require("@ezkljs/engine/package.json") as { version: string };
+    return version === ENGINE_VERSION ? (require("@ezkljs/engine") as Engine) : null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * The engine stops reading a proof where it has enough of it. One that verifies without its last byte has something behind
+ * it, and is refused: so that no proof has a second form that is only longer.
+ */
+function outcomeOf(engine: Engine, { proof, key, settings, srs }: EzklCheck): EzklOutcome {
+  const parsed = readEzklProof(proof);
+  if (parsed === null) return "refused";
+  const [vk, circuit, params] = [clamped(key), clamped(settings), clamped(srs)];
+  const verifies = (bytes: Uint8Array): boolean => {
+    const file = clamped(bytes);
+    try {
+      return engine.verify(file, vk, circuit, params);
+    } catch {
+      // A refusal and a panic alike: neither is a proof.
+      return false;
+    }
+  };
+  if (!verifies(proof)) return "refused";
+  return verifies(writeEzklProof({ ...parsed, proof: parsed.proof.subarray(0, -1) })) ? "refused" : "verified";
+}
+
+function clamped(bytes: Uint8Array): Uint8ClampedArray {
+  return new Uint8ClampedArray(bytes);
+}
+
+function guard(parent: number): void {
+  setInterval(() => {
+    if (process.ppid !== parent) process.kill(process.pid, "SIGKILL");
+  }, LOOK_MS);
+}
