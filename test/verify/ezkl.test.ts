@@ -6,23 +6,13 @@ import type { EzklEvidence, LayerResult, Receipt } from "../../src/receipts/sche
 import { appraise } from "../../src/verify/appraise.ts";
 import type { AppraisalPolicy, EzklReference } from "../../src/verify/policy.ts";
 import type { EzklCheck, EzklEngine } from "../../src/verify/types.ts";
-import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
+import type { Fixture } from "../support/fixture-receipt.ts";
+import { CIRCUIT, fixtureOf, INPUT, receiptWith } from "../support/ezkl-purchase.ts";
 import { engineHere, evidenceOf, prove, referenceOf, setUp, sG2Of, SECRET, type EzklFiles } from "../support/ezkl.ts";
 import type { Circuit } from "../support/ezkl-circuit.ts";
 
 vi.setConfig({ testTimeout: 120_000 });
 
-const INPUT = [0.5, -1.25, 2, 3];
-const CIRCUIT: Circuit = {
-  weights: [
-    [0.125, 0.25],
-    [0.375, 0.5],
-    [-0.625, 0.75],
-    [0.875, -1],
-  ],
-  logrows: 6,
-  visibility: { inputs: "Public", outputs: "Public", weights: "Fixed" },
-};
 const withVisibility = (visibility: Partial<Circuit["visibility"]>): Circuit => ({
   ...CIRCUIT,
   visibility: { ...CIRCUIT.visibility, ...visibility },
@@ -38,21 +28,6 @@ beforeAll(async () => {
   fixture = await fixtureOf(INPUT, outputs);
 });
 
-const fixtureOf = (input: readonly number[], answer: readonly number[], name = "scores"): Promise<Fixture> =>
-  makeFixture({
-    request: (nonce) =>
-      JSON.stringify({
-        id: nonce,
-        inputs: [{ name: "features", shape: [1, input.length], datatype: "FP32", data: input }],
-      }),
-    response: (nonce) =>
-      JSON.stringify({
-        model_name: "eth-risk",
-        id: nonce,
-        outputs: [{ name, shape: [1, answer.length], datatype: "FP32", data: answer }],
-      }),
-  });
-
 type Case = {
   evidence?: EzklEvidence;
   reference?: EzklReference | null;
@@ -61,10 +36,6 @@ type Case = {
   developmentSetups?: boolean;
 };
 const genuine = (): EzklEvidence => evidenceOf(files, proof);
-const receiptWith = ({ receipt }: Fixture, ...evidence: EzklEvidence[]): Receipt => ({
-  ...receipt,
-  later: [...receipt.later, ...evidence.map((one) => ({ at: receipt.core.response.receivedAt, evidence: one }))],
-});
 const policyWith = (
   { policy }: Fixture,
   reference: EzklReference | null,
