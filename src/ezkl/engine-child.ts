@@ -3,13 +3,18 @@ import { createRequire } from "node:module";
 import { text } from "node:stream/consumers";
 import { setFlagsFromString } from "node:v8";
 import { isMainThread, Worker, workerData } from "node:worker_threads";
-import type { verify } from "@ezkljs/engine";
+import type { settingsValidation, srsValidation, verify, vkValidation } from "@ezkljs/engine";
 import { fromBase64 } from "../evidence/bytes.ts";
 import { readEzklProof, writeEzklProof } from "../evidence/ezkl.ts";
 import type { EzklCheck, EzklOutcome } from "../verify/types.ts";
 import type { EngineOrder } from "./engine.ts";
 
-type Engine = { verify: typeof verify };
+type Engine = {
+  verify: typeof verify;
+  vkValidation: typeof vkValidation;
+  settingsValidation: typeof settingsValidation;
+  srsValidation: typeof srsValidation;
+};
 
 /** The one version whose file formats are known here. Its package says it with a v. */
 const ENGINE_VERSION = "v21.0.0";
@@ -56,17 +61,28 @@ function outcomeOf(engine: Engine, { proof, key, settings, srs }: EzklCheck): Ez
   const parsed = readEzklProof(proof);
   if (parsed === null) return "refused";
   const [vk, circuit, params] = [clamped(key), clamped(settings), clamped(srs)];
+  // What the policy pins is read first and alone, so that a refusal is one of the proof.
+  const readable = [
+    () => engine.settingsValidation(circuit),
+    () => engine.srsValidation(params),
+    () => engine.vkValidation(vk, circuit),
+  ];
+  if (!readable.every(holds)) return "unreadable";
   const verifies = (bytes: Uint8Array): boolean => {
     const file = clamped(bytes);
-    try {
-      return engine.verify(file, vk, circuit, params);
-    } catch {
-      // A refusal and a panic alike: neither is a proof.
-      return false;
-    }
+    return holds(() => engine.verify(file, vk, circuit, params));
   };
   if (!verifies(proof)) return "refused";
   return verifies(writeEzklProof({ ...parsed, proof: parsed.proof.subarray(0, -1) })) ? "refused" : "verified";
+}
+
+/** The engine throws where it refuses, and panics on some files: neither is a yes. */
+function holds(check: () => boolean): boolean {
+  try {
+    return check();
+  } catch {
+    return false;
+  }
 }
 
 function clamped(bytes: Uint8Array): Uint8ClampedArray {

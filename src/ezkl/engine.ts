@@ -10,7 +10,7 @@ export type EngineOrder = Record<keyof EzklCheck, string> & { parent: number };
 const MILLISECONDS = 60_000;
 /** More than the one word that is expected. */
 const MAX_ANSWER_BYTES = 64;
-const ANSWERS: readonly EzklOutcome[] = ["verified", "refused", "missing"];
+const ANSWERS: readonly EzklOutcome[] = ["verified", "refused", "unreadable", "missing"];
 
 /** The built file, also where the sources themselves are run: only that can be started as a process. */
 const ENTRY = (): string => {

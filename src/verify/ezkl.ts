@@ -161,6 +161,11 @@ function resultOf(outcome: EzklOutcome, { srs }: EzklReference): LayerResult {
     }
     case "refused":
       return fail("proof_invalid", "The proof does not verify.");
+    case "unreadable":
+      return unsupported(
+        "ezkl_unreadable",
+        "The proof was not checked: the engine reads no key or settings such as the pinned ones.",
+      );
     case "missing":
       return unsupported(
         "ezkl_missing",

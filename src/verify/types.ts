@@ -26,10 +26,11 @@ export type EzklCheck = {
 };
 
 /**
- * `refused`: the engine took the proof for wrong, or broke on it. The others say nothing of the proof: no such engine
- * here, stopped at its time limit, or its process ended without an answer.
+ * `refused`: the engine took the proof for wrong, or broke on it. The others say nothing of the proof: key, settings or
+ * parameters are none that the engine reads, there is no such engine here, it was stopped at its time limit, or its
+ * process ended without an answer.
  */
-export type EzklOutcome = "verified" | "refused" | "missing" | "timeout" | "crashed";
+export type EzklOutcome = "verified" | "refused" | "unreadable" | "missing" | "timeout" | "crashed";
 
 /** Checks EZKL proofs. It comes from the caller, who also bounds its time: verification itself is pure. */
 export type EzklEngine = (check: EzklCheck) => Promise<EzklOutcome>;

@@ -34,7 +34,11 @@ const withProof = (proof: number[]): EzklCheck => ({
 });
 const turned = (bytes: Uint8Array, at: number): Uint8Array => bytes.map((byte, k) => (k === at ? byte ^ 1 : byte));
 
-const ENDLESS = `module.exports.verify = () => { for (;;); };`;
+const engineThat = (verifies: string): string =>
+  ["vkValidation", "settingsValidation", "srsValidation"]
+    .map((name) => `module.exports.${name} = () => true;`)
+    .join("") + `module.exports.verify = () => ${verifies};`;
+const ENDLESS = engineThat("{ for (;;); }");
 
 /** The built process that checks, in a house with another engine, or none. */
 async function houseWith(code: string | null, version = "v21.0.0"): Promise<string> {
@@ -78,20 +82,27 @@ describe("the engine, in a process of its own", () => {
     expect(await apart(withProof(proof.slice(0, -1)))).toBe("refused");
   });
 
-  test("refuses another setup's parameters, another proof and broken files, panics among them", async () => {
+  test("refuses another setup's parameters and another proof, and outlives a panic", async () => {
     const { proof } = readProof();
     const wrong: EzklCheck[] = [
       { ...check, srs: kzgVerifierParams(sG2Of(SECRET + 1n))! },
-      { ...check, srs: check.srs.subarray(0, 100) },
-      { ...check, srs: new Uint8Array() },
       withProof(proof.with(7, proof[7]! ^ 1)),
       { ...check, proof: utf8("{}") },
-      { ...check, settings: utf8("[]") },
+      // Reads, and has the engine panic over it.
       { ...check, key: turned(check.key, 3) },
+    ];
+    for (const one of wrong) expect(await apart(one)).toBe("refused");
+  });
+
+  test("tells what it cannot read from what it refuses", async () => {
+    const wrong: EzklCheck[] = [
+      { ...check, srs: check.srs.subarray(0, 100) },
+      { ...check, srs: new Uint8Array() },
+      { ...check, settings: utf8("[]") },
       { ...check, key: check.key.subarray(0, 100) },
       { ...check, key: new Uint8Array() },
     ];
-    for (const one of wrong) expect(await apart(one)).toBe("refused");
+    for (const one of wrong) expect(await apart(one)).toBe("unreadable");
   });
 
   test("gives no key a second form that counts: of turned bytes of it the engine takes none", async () => {
@@ -116,7 +127,7 @@ describe("the engine, in a process of its own", () => {
   });
 
   test("that is not installed, or of another version, is missing", async () => {
-    const yes = "module.exports.verify = () => true;";
+    const yes = engineThat("true");
     expect(await createEzklEngine({ entry: await houseWith(null) })(check)).toBe("missing");
     expect(await createEzklEngine({ entry: await houseWith(yes, "v22.0.0") })(check)).toBe("missing");
     // Takes a proof with its last byte gone, too.

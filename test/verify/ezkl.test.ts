@@ -1,28 +1,19 @@
 import fc from "fast-check";
 import { beforeAll, describe, expect, test, vi } from "vitest";
 import { fromBase64, fromUtf8, sha256, toBase64, toHex, utf8 } from "../../src/evidence/bytes.ts";
+import { BN254_R } from "../../src/evidence/groth16.ts";
 import { parseReceipt, receiptId, serializeReceipt } from "../../src/receipts/receipt.ts";
 import type { EzklEvidence, LayerResult, Receipt } from "../../src/receipts/schema.ts";
 import { appraise } from "../../src/verify/appraise.ts";
 import type { AppraisalPolicy, EzklReference } from "../../src/verify/policy.ts";
 import type { EzklCheck, EzklEngine } from "../../src/verify/types.ts";
-import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
+import type { Fixture } from "../support/fixture-receipt.ts";
+import { CIRCUIT, fixtureOf, INPUT, receiptWith } from "../support/ezkl-purchase.ts";
 import { engineHere, evidenceOf, prove, referenceOf, setUp, sG2Of, SECRET, type EzklFiles } from "../support/ezkl.ts";
 import type { Circuit } from "../support/ezkl-circuit.ts";
 
 vi.setConfig({ testTimeout: 120_000 });
 
-const INPUT = [0.5, -1.25, 2, 3];
-const CIRCUIT: Circuit = {
-  weights: [
-    [0.125, 0.25],
-    [0.375, 0.5],
-    [-0.625, 0.75],
-    [0.875, -1],
-  ],
-  logrows: 6,
-  visibility: { inputs: "Public", outputs: "Public", weights: "Fixed" },
-};
 const withVisibility = (visibility: Partial<Circuit["visibility"]>): Circuit => ({
   ...CIRCUIT,
   visibility: { ...CIRCUIT.visibility, ...visibility },
@@ -38,21 +29,6 @@ beforeAll(async () => {
   fixture = await fixtureOf(INPUT, outputs);
 });
 
-const fixtureOf = (input: readonly number[], answer: readonly number[], name = "scores"): Promise<Fixture> =>
-  makeFixture({
-    request: (nonce) =>
-      JSON.stringify({
-        id: nonce,
-        inputs: [{ name: "features", shape: [1, input.length], datatype: "FP32", data: input }],
-      }),
-    response: (nonce) =>
-      JSON.stringify({
-        model_name: "eth-risk",
-        id: nonce,
-        outputs: [{ name, shape: [1, answer.length], datatype: "FP32", data: answer }],
-      }),
-  });
-
 type Case = {
   evidence?: EzklEvidence;
   reference?: EzklReference | null;
@@ -61,10 +37,6 @@ type Case = {
   developmentSetups?: boolean;
 };
 const genuine = (): EzklEvidence => evidenceOf(files, proof);
-const receiptWith = ({ receipt }: Fixture, ...evidence: EzklEvidence[]): Receipt => ({
-  ...receipt,
-  later: [...receipt.later, ...evidence.map((one) => ({ at: receipt.core.response.receivedAt, evidence: one }))],
-});
 const policyWith = (
   { policy }: Fixture,
   reference: EzklReference | null,
@@ -184,18 +156,29 @@ describe("is refused", () => {
     );
   });
 
-  test("with another number of public numbers", async () => {
+  test("with another number of public numbers, before any engine sees it", async () => {
     const [numbers = []] = readProof().instances;
     const zero = "00".repeat(32);
-    for (const instances of [
-      [numbers.slice(1)],
-      [numbers.slice(0, -1)],
-      [[...numbers, zero]],
-      [[]],
-      [numbers, numbers],
-      [],
-    ])
-      expect((await computation({ evidence: withProof({ instances }) })).status).toBe("fail");
+    const wrong: [string[][], string][] = [
+      [[numbers.slice(1)], "proof_of_another_request"],
+      [[numbers.slice(0, -1)], "proof_answer_mismatch"],
+      [[[...numbers, zero]], "proof_answer_mismatch"],
+      [[[]], "proof_of_another_request"],
+      [[numbers, numbers], "proof_malformed"],
+      [[], "proof_malformed"],
+    ];
+    for (const [instances, code] of wrong)
+      expect(await computation({ evidence: withProof({ instances }), engine: NOT_ASKED })).toEqual(failed(code));
+  });
+
+  test("with a number in its other form, the field's order higher", async () => {
+    const [numbers = []] = readProof().instances;
+    const reversed = (hex: string): string => hex.match(/../g)!.toReversed().join("");
+    for (const at of numbers.keys()) {
+      const other = reversed((BigInt(`0x${reversed(numbers[at]!)}`) + BN254_R).toString(16).padStart(64, "0"));
+      const evidence = withProof({ instances: [numbers.with(at, other)] });
+      expect(await computation({ evidence, engine: NOT_ASKED })).toEqual(failed("proof_malformed"));
+    }
   });
 
   test("for another input or answer than the receipt's", async () => {
@@ -295,7 +278,7 @@ describe("is not counted", () => {
 
   test("where nobody can check it", async () => {
     expect(await computation({ engine: null })).toEqual(unsupported("ezkl_engine_absent"));
-    for (const outcome of ["missing", "timeout", "crashed"] as const)
+    for (const outcome of ["unreadable", "missing", "timeout", "crashed"] as const)
       expect(await computation({ engine: () => Promise.resolve(outcome) })).toEqual(unsupported(`ezkl_${outcome}`));
     expect(await computation({ engine: NOT_ASKED })).toEqual(failed("verifier_error"));
   });
