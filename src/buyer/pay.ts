@@ -84,8 +84,11 @@ async function deliver(
 }
 
 /** A request sent again may be answered, and paid on chain, as of the first time it went out. */
-const firstSentAt = ({ state, updatedAt }: PurchaseRecord, { sentAt }: Received): Date =>
-  state === "sent" ? new Date(updatedAt) : sentAt;
+function firstSentAt({ state, createdAt, updatedAt }: PurchaseRecord, { sentAt }: Received): Date {
+  if (state === "sent") return new Date(updatedAt);
+  // Since it was settled the journal says when that was; before it was reserved the request cannot have gone out.
+  return state === "settled" ? new Date(createdAt) : sentAt;
+}
 
 /**
  * The attestation that speaks for the key which signed. A seller that restarted since it was attested signs with a new

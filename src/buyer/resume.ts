@@ -35,10 +35,10 @@ export async function resume(ctx: BuyerContext, call: Call): Promise<Resumed> {
   }
   if (purchase.receiptId !== null) return { kind: "result", result: await answeredBefore(ctx, purchase) };
   if (purchase.state === "released") return { kind: "attempt", attempt: purchase.attempt + 1 };
-  if (purchase.state === "settled") throw paidNotServed(purchase.transaction);
+  if (purchase.state === "settled") return askAgain(ctx, call, purchase, purchase.transaction);
   if (purchase.payment.validBefore - ctx.clock().getTime() / 1000 > RESEND_MARGIN_SECONDS)
     return resend(ctx, call, purchase);
-  return afterExpiry(ctx, purchase);
+  return afterExpiry(ctx, call, purchase);
 }
 
 async function answeredBefore(ctx: BuyerContext, purchase: PurchaseRecord): Promise<BuyResult> {
@@ -59,7 +59,7 @@ async function resend(ctx: BuyerContext, call: Call, purchase: PurchaseRecord): 
 }
 
 /** The authorization can no longer be redeemed: only the chain knows whether it was. */
-async function afterExpiry(ctx: BuyerContext, purchase: PurchaseRecord): Promise<Resumed> {
+async function afterExpiry(ctx: BuyerContext, call: Call, purchase: PurchaseRecord): Promise<Resumed> {
   const chain = ctx.chains.get(purchase.payment.network);
   const seen =
     chain === undefined ? { state: "pending" as const } : await observeSettlement(chain, purchase.payment, {});
@@ -67,7 +67,7 @@ async function afterExpiry(ctx: BuyerContext, purchase: PurchaseRecord): Promise
     await release(ctx.db, purchase.id, { reason: "authorization_expired", unusable: true, now: ctx.clock() });
     return { kind: "attempt", attempt: purchase.attempt + 1 };
   }
-  if (seen.state === "settled") throw paidNotServed(seen.transaction);
+  if (seen.state === "settled") return askAgain(ctx, call, purchase, seen.transaction);
   throw new Proof402Error(
     "payment_in_doubt",
     "The chain cannot say yet whether this call's earlier authorization was used.",
@@ -78,12 +78,28 @@ async function afterExpiry(ctx: BuyerContext, purchase: PurchaseRecord): Promise
   );
 }
 
-const paidNotServed = (transaction: string | null): Proof402Error =>
-  new Proof402Error("paid_not_served", "This call was paid on chain earlier, but its answer never arrived.", {
-    money: "moved",
-    next: "Nothing more is paid under this key. Complain to the seller with the transaction, or buy again under a new key.",
-    details: { transaction },
-  });
+/**
+ * The payment moved and its answer was lost: on the way, or with a process that died. The same request with the same
+ * authorization, which is used up and can move nothing more, gets it from a seller that keeps answers for their payers.
+ */
+async function askAgain(
+  ctx: BuyerContext,
+  call: Call,
+  purchase: PurchaseRecord,
+  transaction: string | null,
+): Promise<Resumed> {
+  try {
+    return await resend(ctx, call, purchase);
+  } catch (error) {
+    if (!Proof402Error.isInstance(error)) throw error;
+    throw new Proof402Error("paid_not_served", "This call was paid on chain earlier, but its answer never arrived.", {
+      money: "moved",
+      next: "Nothing more is paid under this key; calling again asks the seller once more. Else complain to the seller with the transaction, or buy again under a new key.",
+      details: { transaction, reason: error.code },
+      cause: error,
+    });
+  }
+}
 
 async function candidateOf(ctx: BuyerContext, purchase: PurchaseRecord): Promise<Candidate> {
   const seller = sellerOf(ctx, purchase);

@@ -1,16 +1,20 @@
 import { randomBytes } from "node:crypto";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
-import type { PurchasesTable } from "../storage/tables.ts";
+import type { PurchasesTable, PurchaseState } from "../storage/tables.ts";
 import { countedAmount, countPurchase } from "./caps.ts";
 import { isOpen, toRecord } from "./journal-rows.ts";
 import type { PurchaseRecord, Transition } from "./types.ts";
 
+/** In these an authorization has been signed already: the very same one may be signed and sent again. */
+const SIGNED: readonly PurchaseState[] = ["signed", "sent", "settled"];
+
 /** Before the signature is made: from here on the authorization may be redeemable. Again before the same one is resent. */
 export const markSigned = (db: Db, id: string, { now }: { now: Date }): Promise<Transition> =>
-  move(db, id, now, ({ state }) =>
-    state === "reserved" ? { state: "signed" } : state === "signed" || state === "sent" ? UNCHANGED : null,
-  );
+  move(db, id, now, ({ state, receipt_id: answered }) => {
+    if (state === "reserved") return { state: "signed" };
+    return SIGNED.includes(state) && answered === null ? UNCHANGED : null;
+  });
 
 /** Before the bytes go on the wire, the first time or again. */
 export const markSent = (db: Db, id: string, { now }: { now: Date }): Promise<Transition> =>
@@ -18,7 +22,10 @@ export const markSent = (db: Db, id: string, { now }: { now: Date }): Promise<Tr
     db,
     id,
     now,
-    ({ state }) => (state === "signed" ? { state: "sent" } : state === "sent" ? UNCHANGED : null),
+    ({ state, receipt_id: answered }) => {
+      if (state === "signed") return { state: "sent" };
+      return SIGNED.includes(state) && answered === null ? UNCHANGED : null;
+    },
     // `signed` is on the disk and means the same for the money; the answer's transaction makes this durable too.
     "process",
   );

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { TEE_HEADERS } from "../../src/evidence/tee-signature.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
@@ -229,6 +229,29 @@ describe("T22: something else than was paid for", () => {
 });
 
 describe("T25: a payment taken and nothing served", () => {
+  test("by a connection that broke once it was settled: the answer is asked for again, and paid once", async () => {
+    let broken = false;
+    const attack = await world.attack(async (request, honest) => {
+      if (!isPayment(request) || broken) return honest();
+      broken = true;
+      await honest();
+      return new Response("gone", { status: 502 });
+    });
+    const request = { idempotencyKey: crypto.randomUUID() };
+    await expect(attack.buy(request)).rejects.toMatchObject({ code: "seller_error", money: "may-move" });
+    await vi.waitFor(async () => {
+      await attack.buyer.reconcile();
+      expect((await attack.buyer.spending()).recent[0]).toMatchObject({ state: "settled", receiptId: null });
+    });
+    const { receipt } = await attack.buy(request);
+    const settled = await attack.buyer.getReceipt(receipt.id, { waitSeconds: 20 });
+    expect(newestAppraisal(settled)).toMatchObject({ verdict: "verified", assurance: "attested" });
+    expect(attack.payments()).toHaveLength(1);
+    const { assets } = await attack.buyer.spending();
+    expect(assets[0]).toMatchObject({ spent: String(PRICE), reserved: "0" });
+    expect(await attack.buyer.audit()).toMatchObject({ ok: true });
+  });
+
   test("is shown as settled without a receipt, counts as spent, and is not paid again", async () => {
     const attack = await world.attack((request, honest) =>
       isPayment(request) ? new Response("thanks", { status: 503 }) : honest(),

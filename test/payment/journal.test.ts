@@ -64,8 +64,9 @@ describe("transitions", () => {
   };
   // For each move: the state it leads to from each state, or null where it is refused.
   const table: Record<string, Record<PurchaseState, PurchaseState | null>> = {
-    signed: { reserved: "signed", signed: "signed", sent: "sent", answered: null, settled: null, released: null },
-    sent: { reserved: null, signed: "sent", sent: "sent", answered: null, settled: null, released: null },
+    // An answer that never came is asked for again with the authorization that was used up.
+    signed: { reserved: "signed", signed: "signed", sent: "sent", answered: null, settled: "settled", released: null },
+    sent: { reserved: null, signed: "sent", sent: "sent", answered: null, settled: "settled", released: null },
     answered: {
       reserved: null,
       signed: null,
@@ -112,6 +113,15 @@ describe("transitions", () => {
     const db = await openDatabase(":memory:");
     for (const move of Object.values(moves))
       expect(await move(db, "nothing")).toEqual({ ok: false, code: "unknown_purchase", state: null });
+    await db.destroy();
+  });
+
+  it("sign and send nothing again once the answer is there, also where it was settled", async () => {
+    const db = await openDatabase(":memory:");
+    const { id } = await inState(db, "settled");
+    await markAnswered(db, id, { receiptId: "r1", now });
+    expect(await markSigned(db, id, { now })).toMatchObject({ ok: false, code: "illegal_transition" });
+    expect(await markSent(db, id, { now })).toMatchObject({ ok: false, code: "illegal_transition" });
     await db.destroy();
   });
 
