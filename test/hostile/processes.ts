@@ -23,16 +23,9 @@ export async function buildWorker(name: WorkerName = "worker"): Promise<void> {
     outdir: folder,
     entryNames: "[name]",
     bundle: true,
-    // Whole, but for what is native or not needed: that starts in half the time. Not so the worker of purchases: a faster one
-    // more often finds its last call closed as paid, by the reconciliation at its start, before it makes that call again.
-    ...(name === "worker"
-      ? { packages: "external" }
-      : {
-          external: ["libsql", "onnxruntime-node", "snarkjs"],
-          banner: {
-            js: `import { createRequire } from "node:module"; const require = createRequire(import.meta.url);`,
-          },
-        }),
+    // Whole, but for what is native or not needed: that starts in half the time.
+    external: ["libsql", "onnxruntime-node", "snarkjs"],
+    banner: { js: `import { createRequire } from "node:module"; const require = createRequire(import.meta.url);` },
     platform: "node",
     format: "esm",
     target: "node20",

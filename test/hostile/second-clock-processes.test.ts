@@ -139,7 +139,7 @@ describe("two buyers on one database, each a process", () => {
     await Promise.all(both.map(({ ready }) => ready));
     await Promise.all(both.map(finish));
     await expectComplete(purse, [...left, ...own.flat()]);
-  });
+  }, 300_000);
 
   test.concurrent.each(KINDS)(
     "of which one is stopped with the %s in its hands, and goes on when the other has long written it: it writes nothing",
@@ -149,7 +149,7 @@ describe("two buyers on one database, each a process", () => {
       const slow = start(purse, { keys, fate: { signal: "SIGSTOP", at: { kind, moment: "found" } } });
       await slow.ready;
       slow.go();
-      await vi.waitFor(() => expect(slow.said.at(-1)).toEqual({ struck: "SIGSTOP" }), { timeout: 30_000 });
+      await vi.waitFor(() => expect(slow.said.at(-1)).toEqual({ struck: "SIGSTOP" }), { timeout: 120_000 });
       await passLeases(purse);
       await finish(start(purse, { keys: [] }));
       await expectComplete(purse, keys);
@@ -158,5 +158,6 @@ describe("two buyers on one database, each a process", () => {
       expect(slow.said.at(-1)).toHaveProperty("doneMs");
       await expectComplete(purse, keys);
     },
+    300_000,
   );
 });
