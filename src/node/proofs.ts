@@ -41,6 +41,8 @@ type Answer = { name: string; request: Bytes; outputs: readonly Tensor[] };
 
 /** Proofs kept for buyers to fetch, about 2 kB each; they are lost with the process. */
 const KEPT = 10_000;
+/** An answer is still to be signed, settled and sent when its proof is ordered, and a proof takes what processors there are. */
+const HEAD_START_MS = 100;
 /** More answers than this wait for the prover: a later one is not proved. */
 const MOST_WAITING = 256;
 
@@ -73,7 +75,6 @@ export async function createProofs(
     id: string,
     { name, key, input, request, outputs }: Answer & { key: Groth16Key; input: bigint[] },
   ): Promise<void> => {
-    waiting += 1;
     try {
       const { proof, signals } = await prover.ask({ task: "prove", name, input, request: requestSignals(request) });
       const results = provedNumbers(signals, key);
@@ -112,10 +113,12 @@ export async function createProofs(
       const input = tensor.data.map((value) => quantiseInput(Number(value), key.scale));
       const id = toHex(sha256(request));
       if (input.some((value) => value === null) || kept.has(id)) return;
+      waiting += 1;
       kept.set(id, { state: "pending" });
       const oldest = kept.keys().next();
       if (kept.size > KEPT && !oldest.done) kept.delete(oldest.value);
-      void prove(id, { name, key, input: input.filter((value) => value !== null), request, outputs });
+      const answer = { name, key, input: input.filter((value) => value !== null), request, outputs };
+      setTimeout(() => void prove(id, answer), HEAD_START_MS).unref();
     },
     get: (id) => kept.get(id) ?? null,
   };
