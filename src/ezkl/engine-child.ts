@@ -1,9 +1,9 @@
 /** A check's own process: reads one order, has EZKL's engine check the proof, says the outcome in one word, and ends. */
 import { createRequire } from "node:module";
-import { text } from "node:stream/consumers";
 import { setFlagsFromString } from "node:v8";
-import { isMainThread, Worker, workerData } from "node:worker_threads";
+import { isMainThread } from "node:worker_threads";
 import type { settingsValidation, srsValidation, verify, vkValidation } from "@ezkljs/engine";
+import { guard, readOrder } from "../apart/order.ts";
 import { fromBase64 } from "../evidence/bytes.ts";
 import { readEzklProof, writeEzklProof } from "../evidence/ezkl.ts";
 import type { EzklCheck, EzklOutcome } from "../verify/types.ts";
@@ -18,16 +18,12 @@ type Engine = {
 
 /** The one version whose file formats are known here. Its package says it with a v. */
 const ENGINE_VERSION = "v21.0.0";
-/** How often the guard looks whether its process is still wanted, ms. */
-const LOOK_MS = 250;
 
-// The engine blocks the thread it runs on, so that only another one can end a check whose caller is gone.
 if (isMainThread) await check();
-else guard(workerData as number);
+else guard();
 
 async function check(): Promise<void> {
-  const { parent, ...files } = JSON.parse(await text(process.stdin)) as EngineOrder;
-  new Worker(new URL(import.meta.url), { workerData: parent }).unref();
+  const files = await readOrder<EngineOrder>(import.meta.url);
   const engine = loadEngine();
   const outcome: EzklOutcome =
     engine === null
@@ -87,10 +83,4 @@ function holds(check: () => boolean): boolean {
 
 function clamped(bytes: Uint8Array): Uint8ClampedArray {
   return new Uint8ClampedArray(bytes);
-}
-
-function guard(parent: number): void {
-  setInterval(() => {
-    if (process.ppid !== parent) process.kill(process.pid, "SIGKILL");
-  }, LOOK_MS);
 }

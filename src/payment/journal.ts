@@ -6,15 +6,15 @@ import { countedAmount, countPurchase } from "./caps.ts";
 import { isOpen, toRecord } from "./journal-rows.ts";
 import type { PurchaseRecord, Transition } from "./types.ts";
 
-/** In these an authorization has been signed already: the very same one may be signed and sent again. */
+/** In these an authorization has been signed already. */
 const SIGNED: readonly PurchaseState[] = ["signed", "sent", "settled"];
+/** Until its answer is there the very same authorization may be signed and sent again. */
+const again = ({ state, receipt_id: answered }: Moving): Change | null =>
+  SIGNED.includes(state) && answered === null ? UNCHANGED : null;
 
 /** Before the signature is made: from here on the authorization may be redeemable. Again before the same one is resent. */
 export const markSigned = (db: Db, id: string, { now }: { now: Date }): Promise<Transition> =>
-  move(db, id, now, ({ state, receipt_id: answered }) => {
-    if (state === "reserved") return { state: "signed" };
-    return SIGNED.includes(state) && answered === null ? UNCHANGED : null;
-  });
+  move(db, id, now, (row) => (row.state === "reserved" ? { state: "signed" } : again(row)));
 
 /** Before the bytes go on the wire, the first time or again. */
 export const markSent = (db: Db, id: string, { now }: { now: Date }): Promise<Transition> =>
@@ -22,10 +22,7 @@ export const markSent = (db: Db, id: string, { now }: { now: Date }): Promise<Tr
     db,
     id,
     now,
-    ({ state, receipt_id: answered }) => {
-      if (state === "signed") return { state: "sent" };
-      return SIGNED.includes(state) && answered === null ? UNCHANGED : null;
-    },
+    (row) => (row.state === "signed" ? { state: "sent" } : again(row)),
     // `signed` is on the disk and means the same for the money; the answer's transaction makes this durable too.
     "process",
   );

@@ -6,7 +6,7 @@ import { teeIdOf } from "../evidence/tee-signature.ts";
 import type { Evidence, LayerResult, NitroEvidence } from "../receipts/schema.ts";
 import { onlyOne } from "./evidence.ts";
 import { nitroResultAt } from "./nitro.ts";
-import type { AppraisalPolicy, ReferenceValues } from "./policy.ts";
+import { entryOf, referenceOf, type AppraisalPolicy, type ReferenceValues } from "./policy.ts";
 import { createVerifySession, type VerifySession } from "./session.ts";
 import { fail, pass, skip } from "./types.ts";
 
@@ -64,7 +64,7 @@ async function judgeAttestation(options: AttestationOptions): Promise<Attestatio
   const facts = await session.nitroFacts(nitro.evidence.document, policy.simulatedRoots);
   const result = nitroResultAt(facts, evaluateAt);
   if (!result.ok) return without(fail(result.check.replaceAll("-", "_"), `Nitro document: ${result.message}.`));
-  const reference = Object.hasOwn(policy.sellers, options.sellerId) ? policy.sellers[options.sellerId] : undefined;
+  const reference = referenceOf(policy, options.sellerId);
   const spki = fromBase64(nitro.evidence.publicKey);
   const key = judgeKey(result.payload, spki);
   return {
@@ -160,8 +160,7 @@ function judgeModel(
     return fail("manifest_malformed", "The measured model manifest is not a list of distinct models.");
   const attested = entries.find((entry) => entry.name === model);
   if (attested === undefined) return fail("model_not_attested", "The model is not among those that were measured.");
-  const expected =
-    reference !== undefined && Object.hasOwn(reference.models, model) ? reference.models[model] : undefined;
+  const expected = entryOf(reference?.models, model);
   if (expected === undefined)
     return skip("no_reference_digest", "The policy holds no digest for this model to compare with.");
   return attested.sha256 === expected

@@ -14,7 +14,7 @@ import type { LayerResult, Receipt } from "../receipts/schema.ts";
 import { readBodyTensors, type BodyTensor } from "./answer.ts";
 import { allEvidence, onlyOne } from "./evidence.ts";
 import { DEVELOPMENT_PROOF } from "./groth16.ts";
-import type { AppraisalPolicy, EzklReference } from "./policy.ts";
+import { entryOf, referenceOf, type AppraisalPolicy, type EzklReference } from "./policy.ts";
 import { fail, pass, skip, unsupported, type EzklEngine, type EzklOutcome } from "./types.ts";
 
 const NUMERIC = ["FP32", "FP64", "INT32", "INT64"];
@@ -33,7 +33,7 @@ export async function judgeEzkl(
   if (found.kind === "none") return null;
   if (found.kind === "many") return fail("ambiguous_evidence", "There is more than one EZKL proof of one answer.");
   const { core } = receipt;
-  const reference = referenceFor(receipt, policy);
+  const reference = entryOf(referenceOf(policy, core.seller.id)?.ezkl, core.request.model);
   if (reference === undefined) return skip("proof_key_not_pinned", "The policy names no EZKL circuit for this model.");
   const key = fromBase64(found.evidence.key);
   const settingsFile = fromBase64(found.evidence.settings);
@@ -64,13 +64,6 @@ export async function judgeEzkl(
   if (engine === undefined)
     return unsupported("ezkl_engine_absent", "This verifier was given no EZKL engine to check the proof with.");
   return resultOf(await engine({ proof: writeEzklProof(proof), key, settings: settingsFile, srs }), reference);
-}
-
-function referenceFor({ core }: Receipt, { sellers }: AppraisalPolicy): EzklReference | undefined {
-  const circuits = Object.hasOwn(sellers, core.seller.id) ? sellers[core.seller.id]?.ezkl : undefined;
-  return circuits !== undefined && Object.hasOwn(circuits, core.request.model)
-    ? circuits[core.request.model]
-    : undefined;
 }
 
 /** Whether the policy's names are those of the circuit's tensors, one each, where those are public. */

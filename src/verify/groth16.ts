@@ -6,7 +6,7 @@ import { differenceFromProved, provedNumbers } from "../evidence/proved-answer.t
 import type { Groth16Evidence, LayerResult, Receipt } from "../receipts/schema.ts";
 import { readBodyTensors } from "./answer.ts";
 import { allEvidence, onlyOne } from "./evidence.ts";
-import type { AppraisalPolicy } from "./policy.ts";
+import { entryOf, referenceOf, type AppraisalPolicy } from "./policy.ts";
 import { fail, pass, skip } from "./types.ts";
 
 /** The code of a computation that passed by a proof whose key's maker could have forged it. */
@@ -24,18 +24,15 @@ export function judgeGroth16(receipt: Receipt, policy: AppraisalPolicy): LayerRe
   const { core } = receipt;
   const { evidence } = found;
   const { key } = evidence;
-  const { sellers } = policy;
-  const reference = Object.hasOwn(sellers, core.seller.id) ? sellers[core.seller.id] : undefined;
-  const pinnedFor = (values: Record<string, string> | undefined): string | undefined =>
-    values !== undefined && Object.hasOwn(values, core.request.model) ? values[core.request.model] : undefined;
-  const pinned = pinnedFor(reference?.proofs);
+  const reference = referenceOf(policy, core.seller.id);
+  const pinned = entryOf(reference?.proofs, core.request.model);
   if (pinned === undefined) return skip("proof_key_not_pinned", "The policy names no proof key for this model.");
   if (toHex(canonicalSha256(key)) !== pinned)
     return fail(
       "proof_key_mismatch",
       "The proof is by another key than the policy names: of another model or circuit.",
     );
-  const digest = pinnedFor(reference?.models);
+  const digest = entryOf(reference?.models, core.request.model);
   if (digest !== undefined && digest !== key.modelSha256)
     return fail("proof_model_mismatch", "The proof's key is of another model file than the policy names.");
   if (key.setup === "development" && !policy.developmentSetups)

@@ -2,7 +2,7 @@ import { fromBase64, toHex0x } from "../evidence/bytes.ts";
 import { leafHash, readBatchSettlement, rootOfPath, type InclusionLeaf } from "../evidence/inclusion.ts";
 import type { LayerResult, Receipt } from "../receipts/schema.ts";
 import { allEvidence, onlyOne } from "./evidence.ts";
-import type { AppraisalPolicy } from "./policy.ts";
+import { referenceOf, type AppraisalPolicy } from "./policy.ts";
 import { fail, pass, pending, skip } from "./types.ts";
 
 const LEAF_FIELDS = ["teeId", "inputHash", "outputHash", "signature", "timestamp"] as const;
@@ -18,8 +18,7 @@ export function judgeInclusion(
   policy: AppraisalPolicy,
 ): LayerResult {
   const { core } = receipt;
-  const { sellers } = policy;
-  const relays = Object.hasOwn(sellers, core.seller.id) ? (sellers[core.seller.id]?.relays ?? []) : [];
+  const relays = referenceOf(policy, core.seller.id)?.relays ?? [];
   const found = onlyOne(allEvidence(receipt), "inclusion.merkle");
   if (found.kind === "many") return fail("ambiguous_evidence", "There is more than one inclusion of one answer.");
   const signed = onlyOne(core.evidence, "signature.tee").kind === "one";

@@ -113,3 +113,11 @@ const implied: Record<Assurance, readonly Layer[]> = {
 /** The layers that must pass under a policy. */
 export const requiredLayers = (policy: AppraisalPolicy): readonly Layer[] =>
   policy.requiredLayers ?? implied[policy.assurance];
+
+/** What the policy knows of a seller, or undefined. A name from a receipt finds no more than what was written there. */
+export const referenceOf = ({ sellers }: AppraisalPolicy, sellerId: string): ReferenceValues | undefined =>
+  entryOf(sellers, sellerId);
+
+/** The value under a name that comes from elsewhere, or undefined: none that every object has. */
+export const entryOf = <T>(record: Readonly<Record<string, T>> | undefined, name: string): T | undefined =>
+  record !== undefined && Object.hasOwn(record, name) ? record[name] : undefined;

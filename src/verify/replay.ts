@@ -1,7 +1,7 @@
 import type { LayerResult, Receipt, ReplayEvidence } from "../receipts/schema.ts";
 import { readBodyTensors } from "./answer.ts";
 import { allEvidence, onlyOne } from "./evidence.ts";
-import type { AppraisalPolicy } from "./policy.ts";
+import { entryOf, referenceOf, type AppraisalPolicy } from "./policy.ts";
 import { fail, pass, skip } from "./types.ts";
 
 /** The code of a computation that passed by re-execution: it raises no assurance (DESIGN §2). */
@@ -21,9 +21,7 @@ export function judgeReplay(receipt: Receipt, policy: AppraisalPolicy, ownReplay
       "The re-execution in this receipt is its maker's word: only your own shows anything.",
     );
   const { core } = receipt;
-  const { sellers } = policy;
-  const models = Object.hasOwn(sellers, core.seller.id) ? (sellers[core.seller.id]?.models ?? {}) : {};
-  const digest = Object.hasOwn(models, core.request.model) ? models[core.request.model] : undefined;
+  const digest = entryOf(referenceOf(policy, core.seller.id)?.models, core.request.model);
   if (digest === undefined) return skip("model_not_pinned", "The policy names no digest for this model.");
   if (found.evidence.modelSha256 !== digest)
     return fail("replay_model_mismatch", "Another model was re-executed than the policy names.");

@@ -1,5 +1,5 @@
 import { fork, type ChildProcess } from "node:child_process";
-import { fileURLToPath } from "node:url";
+import { builtFile } from "../apart/run.ts";
 import { Proof402Error } from "../errors.ts";
 import type { ProverAnswer, ProverResults, ProverTask } from "./prover-messages.ts";
 
@@ -12,14 +12,6 @@ export type Prover = {
 
 type Waiting = { resolve: (result: never) => void; reject: (error: Error) => void };
 
-/** The built file, also where the sources themselves are run: only that can be started as a process. */
-const entry = (): string => {
-  const here = import.meta.url;
-  return fileURLToPath(
-    here.endsWith(".ts") ? new URL("../../dist/src/zk/prover-child.js", here) : new URL("prover-child.js", here),
-  );
-};
-
 /** Starts nothing yet: the process starts at the first task, anew after a crash, and never keeps its parent alive. */
 export function createProver(): Prover {
   let child: ChildProcess | null = null;
@@ -31,7 +23,12 @@ export function createProver(): Prover {
 
   const start = (): ChildProcess => {
     // Nothing of the parent's environment: it may hold keys.
-    const started = fork(entry(), { env: {}, execArgv: [], serialization: "advanced", stdio: "ignore" });
+    const started = fork(builtFile(import.meta.url, "zk", "prover-child"), {
+      env: {},
+      execArgv: [],
+      serialization: "advanced",
+      stdio: "ignore",
+    });
     started.on("message", (answer: ProverAnswer) => {
       const one = waiting.get(answer.number);
       waiting.delete(answer.number);

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
@@ -8,6 +8,7 @@ import { ezklInstance } from "../../src/evidence/ezkl.ts";
 import { kzgVerifierParams } from "../../src/evidence/kzg.ts";
 import { createEzklEngine } from "../../src/ezkl/engine.ts";
 import type { EzklCheck } from "../../src/verify/types.ts";
+import { childrenOf, firstChildOf, statOf, isRunning } from "../support/children.ts";
 import { engine, engineHere, prove, setUp, sG2Of, SECRET, type EzklFiles } from "../support/ezkl.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
@@ -46,7 +47,7 @@ async function houseWith(code: string | null, version = "v21.0.0"): Promise<stri
   const packages = join(house, "node_modules");
   await mkdir(packages);
   for (const name of ["@noble", "@scure", "zod"]) await symlink(join(ROOT, "node_modules", name), join(packages, name));
-  for (const room of ["ezkl", "evidence"])
+  for (const room of ["ezkl", "apart", "evidence"])
     await cp(join(ROOT, "dist/src", room), join(house, "src", room), { recursive: true });
   await writeFile(join(house, "package.json"), `{"type":"module"}`);
   const engineHome = join(packages, "@ezkljs/engine");
@@ -114,7 +115,7 @@ describe("the engine, in a process of its own", () => {
   test("is killed at its time limit, however deep in the engine, and leaves no process", async () => {
     expect(await createEzklEngine({ milliseconds: 1500, entry: await houseWith(ENDLESS) })(check)).toBe("timeout");
     expect(await createEzklEngine({ milliseconds: 1 })(check)).toBe("timeout");
-    expect(await childrenOf(process.pid)).toEqual([]);
+    expect(await childrenOf(process.pid, "engine-child")).toEqual([]);
   });
 
   test("that ends, babbles or is not there has crashed", async () => {
@@ -141,14 +142,7 @@ describe("the engine, in a process of its own", () => {
       const proof = new TextEncoder().encode(${JSON.stringify(fromUtf8(check.proof))});
       await createEzklEngine({ entry: ${JSON.stringify(await houseWith(ENDLESS))} })({ proof, key: empty, settings: empty, srs: empty });`);
     const caller = spawn(process.execPath, [order], { stdio: "ignore" });
-    const [child = ""] = await vi.waitFor(
-      async () => {
-        const found = await childrenOf(caller.pid);
-        if (found.length === 0) throw new Error("not started");
-        return found;
-      },
-      { timeout: 20_000 },
-    );
+    const child = await firstChildOf(caller.pid, "engine-child");
     await vi.waitFor(async () => expect(await isBusy(child)).toBe(true), { timeout: 20_000 });
     caller.kill("SIGKILL");
     await vi.waitFor(async () => expect(await isRunning(child)).toBe(false), { timeout: 20_000 });
@@ -176,17 +170,5 @@ describe("numbers", () => {
   });
 });
 
-/** The processes of its own that check. */
-async function childrenOf(pid: number | undefined): Promise<string[]> {
-  const children = (await readFile(`/proc/${pid}/task/${pid}/children`, "utf8")).split(" ").filter((one) => one !== "");
-  const lines = await Promise.all(children.map((one) => readFile(`/proc/${one}/cmdline`, "utf8").catch(() => "")));
-  return children.filter((_, at) => lines[at]?.includes("engine-child"));
-}
-
-/** The fields of `proc(5)`'s stat after the name: state first. None where the process is gone. */
-const statOf = async (pid: string): Promise<string[]> =>
-  (await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "")).split(") ").at(-1)?.split(" ") ?? [];
-/** One that ended may stand in the table until it is reaped. */
-const isRunning = async (pid: string): Promise<boolean> => !["", "Z", undefined].includes((await statOf(pid))[0]);
 /** Whether it has run for over a second: by then it is in the engine's loop, and its guard looks on. */
 const isBusy = async (pid: string): Promise<boolean> => Number((await statOf(pid))[11]) > 100;

@@ -1,12 +1,13 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { executeApart } from "../../src/onnx/execution.ts";
 import type { ModelFile } from "../../src/onnx/inference.ts";
 import type { Tensor } from "../../src/onnx/tensors.ts";
+import { childrenOf, firstChildOf, isRunning } from "../support/children.ts";
 import { onnxOf } from "../support/onnx-files.ts";
 
 let directory: string;
@@ -47,7 +48,7 @@ describe("a model run apart", () => {
 
   test("is killed at its limit, however deep in native code, and leaves no process", async () => {
     await expect(run(await saved(ENDLESS), 1500)).rejects.toMatchObject({ code: "execution_timeout" });
-    expect(await childrenOf(process.pid)).toEqual([]);
+    expect(await childrenOf(process.pid, "execution-child")).toEqual([]);
   });
 
   test("ends when the process that wanted it is killed", async () => {
@@ -55,14 +56,7 @@ describe("a model run apart", () => {
     const built = new URL("../../dist/src/onnx/execution.js", import.meta.url).href;
     const code = `const { executeApart } = await import(${JSON.stringify(built)}); setInterval(() => {}, 1e6); await executeApart(...${order});`;
     const caller = spawn(process.execPath, ["--input-type=module", "--eval", code], { stdio: "ignore" });
-    const [child = ""] = await vi.waitFor(
-      async () => {
-        const found = await childrenOf(caller.pid);
-        if (found.length === 0) throw new Error("not started");
-        return found;
-      },
-      { timeout: 20_000 },
-    );
+    const child = await firstChildOf(caller.pid, "execution-child");
     caller.kill("SIGKILL");
     await vi.waitFor(async () => expect(await isRunning(child)).toBe(false), { timeout: 20_000 });
   });
@@ -83,14 +77,3 @@ describe("a model run apart", () => {
     await expect(run(model, 20_000, other)).rejects.toMatchObject({ code: "model_failed" });
   });
 });
-
-/** The processes that a process started and that run a model. */
-async function childrenOf(pid: number | undefined): Promise<string[]> {
-  const children = (await readFile(`/proc/${pid}/task/${pid}/children`, "utf8")).split(" ").filter((one) => one !== "");
-  const lines = await Promise.all(children.map((one) => readFile(`/proc/${one}/cmdline`, "utf8").catch(() => "")));
-  return children.filter((_, at) => lines[at]?.includes("execution-child"));
-}
-
-/** Whether a process is there and does something: one that ended may stand in the table until it is reaped. */
-const isRunning = async (pid: string): Promise<boolean> =>
-  !/^(?:|[0-9]+ \(.*\) Z .*)$/s.test(await readFile(`/proc/${pid}/stat`, "utf8").catch(() => ""));

@@ -1,0 +1,50 @@
+import { spawn } from "node:child_process";
+import type { Socket } from "node:net";
+import { fileURLToPath } from "node:url";
+
+/** How a process ended: with what it said, or without an answer that counts. */
+export type ApartOutcome = { kind: "said"; text: string } | { kind: "timeout" | "too_long" | "crashed" };
+
+/** A room's built file, also where the sources themselves are run: only that can be started as a process. */
+export const builtFile = (here: string, room: string, name: string): string =>
+  fileURLToPath(
+    here.endsWith(".ts") ? new URL(`../../dist/src/${room}/${name}.js`, here) : new URL(`${name}.js`, here),
+  );
+
+/**
+ * Runs one order in a process of its own, which gets nothing of this one's environment, is killed after so many
+ * `milliseconds` or bytes, and ends when this process does (`readOrder`). Never throws. `awaited`: this process does not end
+ * before it; else it keeps nobody waiting who only wants to end.
+ */
+export async function runApart(
+  file: string,
+  order: object,
+  { milliseconds, maxBytes, awaited }: { milliseconds: number; maxBytes: number; awaited: boolean },
+): Promise<ApartOutcome> {
+  // Keys may stand in the environment. What code of others prints is nobody's: stdout may be a protocol here.
+  const child = spawn(process.execPath, [file], { env: {}, stdio: ["pipe", "pipe", "ignore"], windowsHide: true });
+  if (!awaited) for (const part of [child, child.stdout as Socket, child.stdin as Socket]) part.unref();
+  let ended: "timeout" | "too_long" | null = null;
+  const end = (why: "timeout" | "too_long"): void => {
+    ended ??= why;
+    child.kill("SIGKILL");
+  };
+  const timer = setTimeout(end, milliseconds, "timeout").unref();
+  const chunks: Buffer[] = [];
+  let size = 0;
+  child.stdout.on("data", (chunk: Buffer) => {
+    size += chunk.length;
+    if (size > maxBytes) end("too_long");
+    else chunks.push(chunk);
+  });
+  // A process that ends before it has read its order says so by ending.
+  child.stdin.on("error", () => undefined);
+  child.stdin.end(JSON.stringify({ parent: process.pid, order }));
+  await new Promise<void>((done) => {
+    child.once("close", () => done());
+    child.once("error", () => done());
+  });
+  clearTimeout(timer);
+  if (ended !== null) return { kind: ended };
+  return child.exitCode === 0 ? { kind: "said", text: Buffer.concat(chunks).toString("utf8") } : { kind: "crashed" };
+}
