@@ -14,6 +14,7 @@ export type {
   ModelView,
   NeedInput,
   Spending,
+  Warning,
 } from "./buyer/types.ts";
 export { loadConfig } from "./config/load.ts";
 export { configSchema, type Config, type ConfigInput } from "./config/schema.ts";

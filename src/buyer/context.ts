@@ -12,6 +12,7 @@ import type { EzklEngine } from "../verify/types.ts";
 import type { JobHandler } from "./jobs/types.ts";
 import type { JobQueue } from "./queue.ts";
 import type { QuoteCache } from "./quotes.ts";
+import type { Warning } from "./types.ts";
 
 /** What the rooms of one buyer share. Made once by `openBuyer`. */
 export type BuyerContext = {
@@ -26,6 +27,7 @@ export type BuyerContext = {
   wallet: Wallet | null;
   /** Nonces are derived from it (DESIGN §6.5). */
   nonceSecret: string;
+  warnings: readonly Warning[];
   session: VerifySession;
   /** Checks EZKL proofs. */
   ezkl: EzklEngine;

@@ -5,7 +5,6 @@ import { createOipProvider } from "../market/providers/oip.ts";
 import type { Provider, Seller } from "../market/types.ts";
 import { createEzklEngine } from "../ezkl/engine.ts";
 import { openChain } from "../payment/chain.ts";
-import { journalSecret } from "../payment/journal.ts";
 import { reconcile } from "../payment/reconcile.ts";
 import type { Wallet } from "../payment/wallet.ts";
 import { Proof402Error } from "../errors.ts";
@@ -23,6 +22,7 @@ import { judgeReceipt } from "./judge.ts";
 import { newestAppraisal, wantedAssurance } from "../receipts/newest.ts";
 import { viewModels } from "./listing.ts";
 import { purchase } from "./purchase.ts";
+import { openNonceSecret } from "./one-database.ts";
 import { createQueue } from "./queue.ts";
 import { createQuoteCache } from "./quotes.ts";
 import { startSecondClock } from "./second-clock.ts";
@@ -67,7 +67,7 @@ export async function openBuyer(options: {
     }),
     quotes: createQuoteCache(config.market.quoteSeconds * 1000),
     chains: new Map(config.networks.map((network) => [network.network, openChain(network)])),
-    nonceSecret: await journalSecret(db),
+    ...(await openNonceSecret(db, wallet)),
     session: createVerifySession(),
     ezkl: createEzklEngine(),
     events: createReceiptEvents(),
@@ -92,6 +92,8 @@ export async function openBuyer(options: {
   };
 
   return {
+    warnings: ctx.warnings,
+
     listModels: (listOptions = {}) => viewModels(ctx, listOptions),
 
     async buy(request, buyOptions = {}) {

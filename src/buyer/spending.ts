@@ -24,6 +24,7 @@ export async function viewSpending(ctx: BuyerContext): Promise<Spending> {
     assets: view.assets,
     callsLastHour: view.callsLastHour,
     callsPerHour: ctx.config.payment.callsPerHour,
+    warnings: ctx.warnings,
     recent: recent.map((purchase) => ({
       idempotencyKey: purchase.idempotencyKey,
       at: new Date(purchase.createdAt).toISOString(),

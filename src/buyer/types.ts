@@ -74,6 +74,9 @@ export type BuyResult = {
 /** A person must be asked and cannot be within this call: make it again once they have answered. */
 export type NeedInput = { needInput: ApprovalRequest };
 
+/** What the owner should know about wallet and database. It stops nothing. Codes are stable, snake_case. */
+export type Warning = { code: string; message: string };
+
 /** Limits, what is spent and reserved, and the newest purchases. */
 export type Spending = {
   /** The wallet's address; null where no wallet is configured. */
@@ -92,6 +95,7 @@ export type Spending = {
     receiptId: string | null;
     verdict: Verdict | null;
   }[];
+  warnings: readonly Warning[];
 };
 
 /** A configured seller. `hold` says why nothing is bought from it now, and by which receipt. */
@@ -104,6 +108,8 @@ export type SellerView = {
 
 /** The library's one object: buys, keeps receipts, verifies. Safe to share between surfaces of one process. */
 export interface Buyer {
+  /** Found as it was opened. `spending` shows them, too. */
+  readonly warnings: readonly Warning[];
   /** `unreachable` names sellers that did not answer. */
   listModels(options?: {
     signal?: AbortSignal;

@@ -7,7 +7,7 @@ import { loadWallet } from "../payment/load-wallet.ts";
 import type { Receipt } from "../receipts/schema.ts";
 import { readReceipt } from "../receipts/store.ts";
 import { openDatabase, type Db } from "../storage/database.ts";
-import type { GlobalOptions } from "./globals.ts";
+import { note, type GlobalOptions } from "./globals.ts";
 
 /** The configuration named on the command line or found as `loadConfig` finds it. */
 export const configOf = (options: GlobalOptions): Promise<Config> =>
@@ -17,7 +17,9 @@ export const configOf = (options: GlobalOptions): Promise<Config> =>
 export async function openFor(options: GlobalOptions): Promise<Buyer> {
   const config = await configOf(options);
   const wallet = await loadWallet({ ...config.wallet, env: process.env });
-  return usable(config, () => openBuyer({ config, wallet }));
+  const buyer = await usable(config, () => openBuyer({ config, wallet }));
+  for (const { message } of buyer.warnings) note(`Warning: ${message}`);
+  return buyer;
 }
 
 /** Opens a buyer for the length of one command and closes it whatever happens. */

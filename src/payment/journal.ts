@@ -151,7 +151,7 @@ export const openPurchases = async (db: Db): Promise<PurchaseRecord[]> =>
 export const recentPurchases = async (db: Db, limit: number): Promise<PurchaseRecord[]> =>
   (await db.selectFrom("purchases").selectAll().orderBy("created_at", "desc").limit(limit).execute()).map(toRecord);
 
-/** The secret that nonces are derived from: 32 random bytes as hex, made once per file whoever asks first. */
+/** The file's own secret, which nonces are derived from where a wallet gives none: 32 random bytes as hex, made once whoever asks first. */
 export async function journalSecret(db: Db): Promise<string> {
   const read = () => db.selectFrom("meta").select("value").where("key", "=", "journal_secret").executeTakeFirst();
   const known = await read();

@@ -58,7 +58,7 @@ export function planPayment(options: {
 }
 
 /**
- * The EIP-3009 nonce of one attempt at one logical call: HMAC-SHA256 under the journal's secret, 0x hex. The same call
+ * The EIP-3009 nonce of one attempt at one logical call: HMAC-SHA256 under the buyer's secret, 0x hex. The same call
  * gets the same nonce after a crash, so that what is signed again is the same authorization and the chain takes one of them.
  * Without the secret it tells nothing about the key.
  */

@@ -1,7 +1,7 @@
 import { secp256k1 } from "@noble/curves/secp256k1.js";
 import type { TransactionSerializableEIP1559, TypedDataDefinition } from "viem";
 import type { LocalAccount } from "viem/accounts";
-import { concatBytes, fromHex, fromHex0x, keccak256, toHex0x } from "../evidence/bytes.ts";
+import { concatBytes, fromHex, fromHex0x, keccak256, toHex0x, type Bytes } from "../evidence/bytes.ts";
 import { signingHash } from "../evidence/authorization.ts";
 import { channelIdOf } from "../evidence/channel.ts";
 import { authorizationHash } from "../evidence/eip3009.ts";
@@ -11,6 +11,7 @@ import { Proof402Error } from "../errors.ts";
 import type { Offer, Payment } from "../receipts/schema.ts";
 import { encodeCall, type Fees, type OwnerCall } from "./owner-calls.ts";
 import { depositAuthorization, typedDataOf, typedDepositOf } from "./typed-data.ts";
+import { labelled, SECRET_DATA, SECRET_HASH, secretOf } from "./wallet-secret.ts";
 
 /** Signs authorizations that were planned under the policy, and nothing else. The key is in a closure and has no way out. */
 export type Wallet = {
@@ -28,6 +29,11 @@ export type Wallet = {
    * `approval_too_wide` for an allowance that is as good as unlimited.
    */
   signOwnerCall(call: OwnerCall, authorization: `0x${string}` | null, fees: Fees): Promise<`0x${string}`>;
+  /**
+   * A secret of this wallet for one purpose, 32 bytes as hex: the same on every machine and however the key is held. Null
+   * where the account cannot give one: it signs the same data differently each time, or not at all.
+   */
+  deriveSecret(label: string): Promise<string | null>;
 };
 
 /**
@@ -63,7 +69,10 @@ export function walletFromPrivateKey(privateKey: string, field = "privateKey"): 
   });
 }
 
-/** A wallet over a viem account (hardware, remote signer). Its answer is checked to be a signature by its address. */
+/**
+ * A wallet over a viem account (hardware, remote signer). Its answer is checked to be a signature by its address. The first
+ * `deriveSecret`, which `openBuyer` asks for, takes two signatures that move no money.
+ */
 export function walletFromAccount(account: LocalAccount): Wallet {
   const address = account.address.toLowerCase();
   return makeWallet(address, {
@@ -93,8 +102,14 @@ type Sign = {
 };
 
 function makeWallet(address: string, sign: Sign): Wallet {
+  let secret: Promise<Bytes | null> | null = null;
   return Object.freeze({
     address,
+    async deriveSecret(label: string) {
+      secret ??= secretOf(() => sign.typed(() => SECRET_DATA, SECRET_HASH));
+      const key = await secret;
+      return key === null ? null : labelled(key, label);
+    },
     async signAuthorization(payment: Payment, offer: Offer) {
       const token = tokenOf(offer);
       const agrees =

@@ -11,7 +11,7 @@ export type Db = Kysely<Tables>;
  * Opens the buyer's one SQLite file (journal, receipts, queue). Several processes may hold it at once.
  *
  * WAL with `synchronous=FULL`: a commit that returned survives power loss, which the money journal relies on.
- * A new file is readable by its owner only: it holds prompts, answers and the secret that nonces are derived from.
+ * A new file is readable by its owner only: it holds prompts, answers and a secret that nonces may be derived from.
  * Throws Proof402Error `database_too_new` and `database_busy`, or the driver's or file system's error when the file
  * cannot be opened or is not a database. Any later use of the handle may throw `database_busy`.
  */

@@ -34,6 +34,7 @@ const output = z.object({
       verdict: z.string().nullable(),
     }),
   ),
+  warnings: z.array(z.object({ code: z.string(), message: z.string() })),
 });
 
 export const spending: ToolDefinition<typeof input, typeof output> = {
@@ -74,6 +75,7 @@ const dataOf = (view: Spending): z.infer<typeof output> => ({
     receiptId: r.receiptId,
     verdict: r.verdict,
   })),
+  warnings: [...view.warnings],
 });
 
 function textOf(data: z.infer<typeof output>): string {
@@ -91,5 +93,6 @@ function textOf(data: z.infer<typeof output>): string {
     lines.push(
       `${r.at} ${r.seller}/${r.model}: ${r.state}, ${r.amount} base units of ${r.symbol}, receipt ${r.receiptId ?? "none"}, ${r.verdict ?? "no verdict"}.`,
     );
+  for (const { message } of data.warnings) lines.push(`Warning: ${message}`);
   return lines.join("\n");
 }

@@ -1,3 +1,4 @@
+import { secp256k1 } from "@noble/curves/secp256k1.js";
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { inspect } from "node:util";
@@ -10,6 +11,7 @@ import { PERMIT2 } from "../../src/evidence/permit2.ts";
 import { deriveNonce, planPayment } from "../../src/payment/plan.ts";
 import { loadWallet } from "../../src/payment/load-wallet.ts";
 import { walletFromAccount, walletFromPrivateKey, type Wallet } from "../../src/payment/wallet.ts";
+import { SECRET_DATA, SECRET_HASH } from "../../src/payment/wallet-secret.ts";
 import { accept, policyWith, SECRET, temporaryDirectory, usdc } from "./fixtures.ts";
 
 const KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
@@ -142,6 +144,40 @@ describe("an approval", () => {
   });
 });
 
+describe("a derived secret", () => {
+  it("is of what viem would sign, and the same wherever the key is held", async () => {
+    expect(SECRET_HASH).toBe(hashTypedData(SECRET_DATA));
+    const secret = await walletFromPrivateKey(KEY).deriveSecret("payment nonces");
+    expect(secret).toMatch(/^[0-9a-f]{64}$/);
+    const account = privateKeyToAccount(KEY);
+    expect(await walletFromAccount(account).deriveSecret("payment nonces")).toBe(secret);
+  });
+
+  it("is another for each purpose and each key, and lasts", async () => {
+    const [one, other] = [walletFromPrivateKey(KEY), walletFromPrivateKey(generatePrivateKey())];
+    const secrets = [
+      await one.deriveSecret("payment nonces"),
+      await one.deriveSecret("channel salts"),
+      await other.deriveSecret("payment nonces"),
+    ];
+    expect(new Set(secrets).size).toBe(3);
+    expect(await one.deriveSecret("payment nonces")).toBe(secrets[0]);
+  });
+
+  it("is not given by an account that signs differently each time, for another address, or not at all", async () => {
+    const account = privateKeyToAccount(KEY);
+    const other = privateKeyToAccount(generatePrivateKey());
+    // Any k makes a valid signature: as signers do that draw it at random.
+    const drawn = () => {
+      const options = { prehash: false, format: "recovered", extraEntropy: true } as const;
+      const signature = secp256k1.sign(fromHex0x(SECRET_HASH), fromHex0x(KEY), options);
+      return Promise.resolve(toHex0x(Uint8Array.of(...signature.subarray(1), 27 + (signature[0] ?? 0))));
+    };
+    for (const signTypedData of [drawn, other.signTypedData, () => Promise.reject(new Error("declined"))])
+      expect(await walletFromAccount({ ...account, signTypedData }).deriveSecret("payment nonces")).toBeNull();
+  });
+});
+
 describe("the key", () => {
   it("shows nowhere: not in the wallet, its signatures' errors or its printing", async () => {
     const wallet = walletFromPrivateKey(KEY);
@@ -149,7 +185,13 @@ describe("the key", () => {
     for (const value of [wallet, error, { nested: { wallet } }])
       expect(shownOf(value)).not.toMatch(/ac0974bec39a17e3/i);
     expect(shownOf(wallet)).toContain(wallet.address);
-    expect(Object.keys(wallet).toSorted()).toEqual(["address", "signAuthorization", "signDeposit", "signOwnerCall"]);
+    expect(Object.keys(wallet).toSorted()).toEqual([
+      "address",
+      "deriveSecret",
+      "signAuthorization",
+      "signDeposit",
+      "signOwnerCall",
+    ]);
     expect(Object.isFrozen(wallet)).toBe(true);
   });
 

@@ -97,6 +97,7 @@ export async function openContext(handlers: readonly JobHandler[]): Promise<Buye
     quotes: createQuoteCache(1000),
     chains: new Map(),
     nonceSecret: "",
+    warnings: [],
     session: createVerifySession(),
     ezkl: createEzklEngine(),
     events: createReceiptEvents(),

@@ -71,7 +71,7 @@ function modelOf(ctx: BuyerContext, { core }: Receipt): Model | null {
   return file === undefined || sha256 === undefined ? null : { name, file, sha256 };
 }
 
-/** Each answer above `aboveUsd`, and one in `every` drawn under the journal's secret: a seller cannot tell which. */
+/** Each answer above `aboveUsd`, and one in `every` drawn under the buyer's secret: a seller cannot tell which. */
 function isDrawn(ctx: BuyerContext, receipt: Receipt): boolean {
   const { every = 1, aboveUsd } = ctx.config.verification.replay ?? {};
   if (aboveUsd !== undefined && isAbove(ctx, receipt, aboveUsd)) return true;
