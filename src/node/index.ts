@@ -57,8 +57,8 @@ export type InferenceNode = {
 
 /**
  * Loads the models, measures them into the enclave and builds the HTTP surface.
- * Throws Proof402Error `model_unknown`, `model_digest_mismatch`, `model_unsupported`, `onnxruntime_missing`, or
- * `proof_key_of_another_model` where proving files were made from another model file.
+ * Throws Proof402Error `model_unknown`, `model_digest_mismatch`, `model_unsupported`, `model_external_data`,
+ * `model_ambiguous`, `model_unreadable`, `onnxruntime_missing`, or `proof_key_of_another_model` where proving files were made from another model file.
  */
 export async function createInferenceNode(options: InferenceNodeOptions): Promise<InferenceNode> {
   const { enclave, payment } = options;

@@ -25,7 +25,7 @@ const answerSchema = z.union([
  * Runs a model once in a process of its own, which gets nothing of this one's environment, is killed after so many
  * `milliseconds`, and keeps nobody waiting who only wants to end.
  *
- * Throws Proof402Error `model_digest_mismatch`, `model_unsupported`, `model_unreadable` (no such file), `model_failed` (the
+ * Throws Proof402Error `model_digest_mismatch`, `model_unsupported`, `model_unreadable` (no such file, or no ONNX file), `model_external_data`, `model_ambiguous`, `model_failed` (the
  * runtime refused the file or the inputs), `onnxruntime_missing`, `execution_timeout`, `execution_unreadable` (no answer, or
  * too long a one) or `execution_crashed`: only the last may go otherwise another time.
  */

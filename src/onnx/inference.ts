@@ -1,9 +1,11 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { resolve } from "node:path";
+import { devNull } from "node:os";
+import { join, resolve } from "node:path";
 import type * as OnnxRuntime from "onnxruntime-node";
 import type { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { Proof402Error } from "../errors.ts";
+import { checkModelFile } from "./model-file.ts";
 import { datatypeOf, fromOrt, toOrt, type Tensor } from "./tensors.ts";
 
 /** Tensor metadata as the Open Inference Protocol names it; -1 is the free batch dimension. */
@@ -12,8 +14,8 @@ export type TensorInfo = { name: string; datatype: Tensor["datatype"]; shape: nu
 /** An ONNX file and the SHA-256 (hex) that names it. */
 export type ModelFile = { name: string; file: string; sha256: string };
 
-/** A loaded model. */
-export type LoadedModel<Description extends ModelFile = ModelFile> = Description & {
+/** A model in the runtime. */
+export type RunningModel = {
   inputs: TensorInfo[];
   outputs: TensorInfo[];
   runtime: { name: string; version: string };
@@ -22,11 +24,14 @@ export type LoadedModel<Description extends ModelFile = ModelFile> = Description
   close(): Promise<void>;
 };
 
+/** A running model with what describes it. */
+export type LoadedModel<Description extends ModelFile = ModelFile> = Description & RunningModel;
+
 /** The runtime's module. */
 export type Runtime = typeof OnnxRuntime;
 
 /** onnxruntime-node, loaded when the first model is. Throws Proof402Error `onnxruntime_missing`. */
-async function loadRuntime(): Promise<Runtime> {
+export async function loadRuntime(): Promise<Runtime> {
   try {
     const module = (await import("onnxruntime-node")) as Runtime & { default?: Runtime };
     return module.default ?? module;
@@ -38,9 +43,21 @@ async function loadRuntime(): Promise<Runtime> {
   }
 }
 
+/** The folder that the runtime is told to look for a model's other files in: nothing can be below a file. */
+const NO_FOLDER = join(devNull, "none");
+
+/** A session over the bytes of a model and over nothing else. */
+export const createSession = (ort: Runtime, file: Uint8Array): Promise<InferenceSession> =>
+  ort.InferenceSession.create(file, {
+    intraOpNumThreads: 1,
+    interOpNumThreads: 1,
+    logSeverityLevel: 3,
+    extra: { session: { model_external_initializers_file_folder_path: NO_FOLDER } },
+  });
+
 /**
- * Loads one ONNX file and checks that it is the one its description names.
- * Throws Proof402Error `model_digest_mismatch`, `model_unsupported` or `onnxruntime_missing`.
+ * Loads one ONNX file and checks that it is the one its description names, and that all of the model is in it.
+ * Throws Proof402Error `model_digest_mismatch`, `model_unsupported`, `onnxruntime_missing`, or the codes of `checkModelFile`.
  */
 export async function loadModel<Description extends ModelFile>(
   directory: string,
@@ -57,12 +74,17 @@ export async function loadModel<Description extends ModelFile>(
       },
     );
   }
+  return openModel(file, description);
+}
+
+/** Loads a model from the bytes of its file. Throws as `loadModel`, but for the digest. */
+export async function openModel<Description extends Pick<ModelFile, "name">>(
+  file: Uint8Array,
+  description: Description,
+): Promise<Description & RunningModel> {
+  checkModelFile(file);
   const ort = await loadRuntime();
-  const session = await ort.InferenceSession.create(file, {
-    intraOpNumThreads: 1,
-    interOpNumThreads: 1,
-    logSeverityLevel: 3,
-  });
+  const session = await createSession(ort, file);
   const inputs = session.inputMetadata.map((meta) => infoOf(meta, description.name));
   const outputs = session.outputMetadata.map((meta) => infoOf(meta, description.name));
   return {

@@ -10,6 +10,7 @@ import { measureDifference } from "./fixed.ts";
 import { readProgram, type Program } from "./program.ts";
 import type { VerificationPoints } from "./prover-messages.ts";
 import type { Prover } from "./prover.ts";
+import { compareWithRuntime } from "./runtime-check.ts";
 
 /** What compiling a model is told. */
 export type CompileOptions = Partial<CircuitOptions> & {
@@ -41,7 +42,10 @@ const DEFAULT_SAMPLE = { count: 1000, range: 2 };
 const HEADROOM = 4;
 const LEAST_TOLERANCE = 1e-4;
 
-/** Compiles an ONNX file. Throws Proof402Error `model_unreadable`, `model_not_provable`, `snarkjs_missing` or `prover_failed`. */
+/**
+ * Compiles an ONNX file, and compares the circuit with what onnxruntime computes from the same bytes. Throws Proof402Error
+ * `model_not_provable`, `snarkjs_missing`, `prover_failed`, or the codes of `openModel`.
+ */
 export async function compileModel(
   file: Uint8Array,
   prover: Prover,
@@ -65,6 +69,7 @@ export async function compileModel(
     setup: proving?.setup ?? "development",
     sample,
   });
+  await compareWithRuntime(file, program, key);
   return {
     options: circuitOptions,
     key,

@@ -45,9 +45,9 @@ export function evaluateFixed(program: Program, input: readonly number[], scale:
   return program.results.flatMap(({ value }) => fine(valueAt(value)).map((x) => x / 2 ** (2 * scale)));
 }
 
-/** Uniform inputs from a fixed seed (mulberry32), so that a compilation can be repeated. */
-export function sampleInputs(count: number, width: number, range: number): number[][] {
-  let state = 0x402;
+/** Uniform inputs from a seed (mulberry32), a fixed one where none is given, so that a compilation can be repeated. */
+export function sampleInputs(count: number, width: number, range: number, seed = 0x402): number[][] {
+  let state = seed;
   const random = (): number => {
     state = (state + 0x6d2b79f5) | 0;
     let mixed = Math.imul(state ^ (state >>> 15), state | 1);

@@ -36,7 +36,7 @@ export const ARROWS: Record<string, readonly string[]> = {
   "mcp-server": ["tools", "buyer", "config", "market", "verify", "receipts", "evidence", "http", "errors", "version"],
   apart: [],
   onnx: ["apart", "errors"],
-  zk: ["apart", "evidence", "errors"],
+  zk: ["onnx", "apart", "evidence", "errors"],
   node: ["zk", "onnx", "receipts", "evidence", "storage", "http", "errors", "version"],
   devnet: [
     "node",

@@ -65,7 +65,7 @@ describe("a model run apart", () => {
     const model = await saved(onnxOf([{ op: "Relu", inputs: ["x"], output: "y" }]));
     await expect(run({ ...model, sha256: "00".repeat(32) })).rejects.toMatchObject({ code: "model_digest_mismatch" });
     await expect(run({ ...model, file: join(directory, "none") })).rejects.toMatchObject({ code: "model_unreadable" });
-    await expect(run(await saved(new Uint8Array([1, 2, 3])))).rejects.toMatchObject({ code: "model_failed" });
+    await expect(run(await saved(new Uint8Array([1, 2, 3])))).rejects.toMatchObject({ code: "model_unreadable" });
     await expect(run(await saved(onnxOf([{ op: "Nothing", inputs: ["x"], output: "y" }])))).rejects.toMatchObject({
       code: "model_failed",
     });
