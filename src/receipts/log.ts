@@ -192,7 +192,8 @@ function alteredPart(row: ReceiptsTable, { first, later, appraisals }: Recorded)
     row.verdict === (receipt.appraisals.at(-1)?.verdict ?? "") &&
     row.seller_id === receipt.core.seller.id &&
     row.model === receipt.core.request.model &&
-    row.created_at === first.at;
+    row.created_at === first.at &&
+    row.payment_nonce === receipt.core.payment.nonce;
   return indexed ? null : "index";
 }
 

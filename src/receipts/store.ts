@@ -65,7 +65,8 @@ export async function addReceipt(tx: Db, receipt: Receipt, appraisal: Appraisal,
 /**
  * Stores a receipt made elsewhere, in the caller's immediate transaction. One that is already here stays as it is and
  * is returned with `added: false`: nothing is merged from a file into what this buyer saw itself. Its maker's appraisals
- * are claims under another policy: left out. Throws Proof402Error with the codes of `parseReceipt`.
+ * are claims under another policy: left out. Throws Proof402Error with the codes of `parseReceipt`, and `purchase_known`
+ * where the same purchase has another receipt here: whatever differs in the two, one of them does not say what happened.
  */
 export async function importReceipt(tx: Db, receipt: Receipt, at: Date): Promise<{ receipt: Receipt; added: boolean }> {
   const checked = checkReceipt(receipt);
@@ -76,6 +77,17 @@ export async function importReceipt(tx: Db, receipt: Receipt, at: Date): Promise
   }
   const present = await readReceipt(tx, checked.receipt.id);
   if (present !== null) return { receipt: present, added: false };
+  const other = await tx
+    .selectFrom("receipts")
+    .select("id")
+    .where("payment_nonce", "=", checked.receipt.core.payment.nonce)
+    .executeTakeFirst();
+  if (other !== undefined) {
+    throw new Proof402Error("purchase_known", `The purchase of this receipt has another one here: ${other.id}.`, {
+      next: "Use the stored receipt, or ask the maker of the file why they differ.",
+      details: { receiptId: other.id },
+    });
+  }
   return { receipt: await insert(tx, "import", checked.receipt, at), added: true };
 }
 
@@ -100,6 +112,7 @@ async function insert(
       model: stored.core.request.model,
       verdict: appraisal?.verdict ?? "",
       created_at: at.getTime(),
+      payment_nonce: stored.core.payment.nonce,
     })
     .execute();
   return stored;

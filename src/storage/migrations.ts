@@ -55,6 +55,23 @@ const migrations: readonly (readonly string[])[] = [
     `create index jobs_subject on jobs (subject)`,
   ],
   [`alter table seller_holds add column released_at integer`],
+  [
+    `alter table receipts add column payment_nonce text not null default ''`,
+    `update receipts set payment_nonce = coalesce(json_extract(json, '$.core.payment.nonce'), '') where json_valid(json)`,
+    `create index receipts_payment on receipts (payment_nonce)`,
+    `alter table receipt_claims add column purchase text not null default ''`,
+    `alter table receipt_claims add column state text not null default 'claimed'`,
+    `alter table receipt_claims add column arguments text`,
+    `alter table receipt_claims add column arguments_sha256 text`,
+    `alter table receipt_claims add column outcome text`,
+    `alter table receipt_claims add column ended_at integer`,
+    `update receipt_claims set purchase = receipt_id`,
+    // Of claims that copies of one purchase got, the first stands for it.
+    `update receipt_claims set purchase = (select payment_nonce from receipts where id = receipt_id)
+      where rowid in (select min(c.rowid) from receipt_claims c join receipts r on r.id = c.receipt_id
+        where r.payment_nonce <> '' group by r.payment_nonce, c.purpose)`,
+    `create unique index receipt_claims_once on receipt_claims (purchase, purpose)`,
+  ],
 ];
 
 /**

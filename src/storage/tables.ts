@@ -98,6 +98,8 @@ export type ReceiptsTable = {
   model: string;
   verdict: string;
   created_at: number;
+  /** `core.payment.nonce`: which purchase it is of. */
+  payment_nonce: string;
 };
 
 export type LogTable = {
@@ -149,8 +151,34 @@ export type SellerHoldsTable = {
   released_at: number | null;
 };
 
-/** Receipts used up as the reason for one action. */
-export type ReceiptClaimsTable = { receipt_id: string; purpose: string; at: number };
+/**
+ * States of a claim.
+ *
+ * claimed:   used up; its caller keeps its own account of what it did.
+ * invoking:  written before the action begins, with its arguments.
+ * done:      the action returned. Final.
+ * undecided: the action threw, and may have had an effect or not. Final.
+ */
+export const CLAIM_STATES = ["claimed", "invoking", "done", "undecided"] as const;
+export type ClaimState = (typeof CLAIM_STATES)[number];
+
+/** Receipts used up as the reason for one action, and what became of it. */
+export type ReceiptClaimsTable = {
+  receipt_id: string;
+  purpose: string;
+  /** Unix ms. */
+  at: number;
+  /** Payment nonce of the receipt: unique together with the purpose. Of claims older than that rule the receipt's id may stand here. */
+  purchase: string;
+  state: Generated<ClaimState>;
+  /** RFC 8785 JSON of what the action ran with, and the sha256 of it, hex. */
+  arguments: string | null;
+  arguments_sha256: string | null;
+  /** What it returned or threw, as text, its beginning. */
+  outcome: string | null;
+  /** Unix ms. */
+  ended_at: number | null;
+};
 
 /** Logical calls under way, and which process makes them until when (unix ms). */
 export type CallLeasesTable = { idempotency_key: string; owner: string; until: number };

@@ -2,7 +2,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { toHex0x, uint256 } from "../../src/evidence/bytes.ts";
 import { addressWord, AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC } from "../../src/evidence/eip3009.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
-import type { Receipt } from "../../src/receipts/schema.ts";
+import { createReceipt } from "../../src/receipts/receipt.ts";
+import type { Receipt, ReceiptCore } from "../../src/receipts/schema.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 
 let market: Market;
@@ -72,4 +73,38 @@ test("importing a receipt from elsewhere keeps it under this buyer's own judgeme
   expect(imported.appraisals).toHaveLength(1);
   expect(newestAppraisal(imported).verdict).toBe("failed");
   expect((await stricter.audit()).ok).toBe(true);
+});
+
+test.each<[string, (core: ReceiptCore) => void]>([
+  ["the time of receipt", (core) => (core.response.receivedAt = new Date().toISOString())],
+  ["the time of the request", (core) => (core.request.sentAt = core.response.receivedAt)],
+  ["the origin", (core) => (core.seller.origin = "https://bank.example")],
+  ["the amount", (core) => (core.payment.amount = "1")],
+  ["the payer", (core) => (core.payment.payer = `0x${"12".repeat(20)}`)],
+  ["the asset", (core) => (core.payment.asset = `0x${"34".repeat(20)}`)],
+  ["the network", (core) => (core.payment.network = "eip155:8453")],
+  ["the evidence", (core) => core.evidence.splice(0)],
+])("T61: a second receipt of one purchase is refused, with another value of %s", async (_name, change) => {
+  const maker = await market.buyer();
+  const bought = await maker.buy({
+    model: "eth-risk",
+    input: ETH_FEATURES,
+    seller: "attested",
+    idempotencyKey: crypto.randomUUID(),
+  });
+  if ("needInput" in bought) throw new Error("nobody should have been asked");
+  const core = structuredClone(bought.receipt.core);
+  change(core);
+  const copy = createReceipt(core);
+  // The purchase's own buyer, and one that has the file.
+  const stranger = await market.buyer();
+  await stranger.importReceipt(bought.receipt);
+  for (const buyer of [maker, stranger]) {
+    await expect(buyer.importReceipt(copy)).rejects.toMatchObject({
+      code: "purchase_known",
+      details: { receiptId: bought.receipt.id },
+    });
+    expect(await buyer.listReceipts()).toHaveLength(1);
+    expect((await buyer.audit()).ok).toBe(true);
+  }
 });

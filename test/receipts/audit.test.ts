@@ -224,6 +224,7 @@ describe("rows that come, go or change places", () => {
       model: "credit-risk",
       verdict: "",
       created_at: 1,
+      payment_nonce: stray.core.payment.nonce,
     };
     await db.insertInto("receipts").values(values).execute();
     expect(await auditLog(db)).toMatchObject({ ok: false, receiptId: stray.id, code: "receipt_not_logged" });
