@@ -11,6 +11,8 @@ export type {
   BuyOptions,
   BuyRequest,
   BuyResult,
+  Claim,
+  ClaimedAction,
   ModelView,
   NeedInput,
   Spending,

@@ -15,6 +15,7 @@ import { openDatabase } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import { createVerifySession } from "../verify/session.ts";
 import { answerOf, inputOf } from "./answer.ts";
+import { createClaims } from "./claims.ts";
 import { createReceiptEvents, verdictChanges, type BuyerContext } from "./context.ts";
 import { JOB_HANDLERS } from "./jobs/handlers.ts";
 import { releaseHold, viewSellers } from "./holds.ts";
@@ -28,7 +29,7 @@ import { createQuoteCache } from "./quotes.ts";
 import { startSecondClock } from "./second-clock.ts";
 import { viewSpending } from "./spending.ts";
 import type { Buyer, BuyOptions, BuyRequest, BuyResult, NeedInput } from "./types.ts";
-import { requireReceipt, waitEnded, waitForVerdict, whatCame } from "./wait.ts";
+import { waitEnded, waitForVerdict, whatCame } from "./wait.ts";
 
 /** How long `wait: "verified"` waits for the second clock, seconds. */
 const VERIFIED_WAIT_SECONDS = 55;
@@ -149,15 +150,7 @@ export async function openBuyer(options: {
       return stored;
     },
 
-    async claimReceipt(id, purpose) {
-      await requireReceipt(ctx, id);
-      const claimed = await db
-        .insertInto("receipt_claims")
-        .values({ receipt_id: id, purpose, at: clock().getTime() })
-        .onConflict((conflict) => conflict.doNothing())
-        .executeTakeFirst();
-      return claimed.numInsertedOrUpdatedRows === 1n;
-    },
+    ...createClaims(ctx),
 
     sellers: () => viewSellers(db, config.sellers),
 

@@ -3,7 +3,7 @@ import type { Appraisal, Assurance, Receipt, Verdict } from "../receipts/schema.
 import type { ListedModel } from "../market/types.ts";
 import type { AssetSpending } from "../payment/types.ts";
 import type { ReconcileSummary } from "../payment/reconcile.ts";
-import type { PurchaseState } from "../storage/tables.ts";
+import type { ClaimState, PurchaseState } from "../storage/tables.ts";
 
 /** One model on offer, as an agent sees it. */
 export type ModelView = ListedModel & {
@@ -106,6 +106,32 @@ export type SellerView = {
   hold: { reason: string; receiptId: string; since: string } | null;
 };
 
+/** An action that a claim is for. */
+export type ClaimedAction = {
+  /** What it will run with: RFC 8785 JSON, and the sha256 of it, hex. */
+  arguments: { json: string; sha256: string };
+  /** Also for a receipt that is not of a purchase in this buyer's own journal. */
+  allowImported?: boolean;
+};
+
+/** A purchase used up as the reason for one action. */
+export type Claim = {
+  /** The receipt that was shown for it. */
+  receiptId: string;
+  purpose: string;
+  at: string;
+  /**
+   * `claimed`: no action was named. `invoking`: it is under way in this process. `done`: it returned. `undecided`: it threw,
+   * or no end was written, because its process died or, where another process reads this, still runs it.
+   */
+  state: ClaimState;
+  /** What it was begun with; null where no action was named. */
+  arguments: ClaimedAction["arguments"] | null;
+  /** What it returned or threw, as text, its beginning. */
+  outcome: string | null;
+  endedAt: string | null;
+};
+
 /** The library's one object: buys, keeps receipts, verifies. Safe to share between surfaces of one process. */
 export interface Buyer {
   /** Found as it was opened. `spending` shows them, too. */
@@ -131,10 +157,21 @@ export interface Buyer {
   reconcile(): Promise<ReconcileSummary>;
   /** Walks the hash-chained log (DESIGN §5). */
   audit(): Promise<AuditResult>;
-  /** Stores a receipt made elsewhere; it is appraised under this buyer's policy, not its maker's. */
+  /**
+   * Stores a receipt made elsewhere; it is appraised under this buyer's policy, not its maker's. Throws Proof402Error
+   * `purchase_known` where another receipt of the same purchase is stored, and the codes of `parseReceipt`.
+   */
   importReceipt(receipt: Receipt): Promise<Receipt>;
-  /** True exactly once per receipt and purpose, durably and across processes: lets one receipt justify one action. */
-  claimReceipt(id: string, purpose: string): Promise<boolean>;
+  /**
+   * True exactly once per purchase and purpose, durably and across processes: lets one purchase justify one action, by
+   * whichever receipt of it. With `action` its arguments are kept, the claim is `invoking` and `endClaim` has to follow.
+   * Throws Proof402Error `receipt_not_found`, and `receipt_imported` for an action on a receipt made elsewhere.
+   */
+  claimReceipt(id: string, purpose: string, action?: ClaimedAction): Promise<boolean>;
+  /** How the action of a claim that this buyer made ended. The claim stays used. */
+  endClaim(id: string, purpose: string, ended: { state: "done" | "undecided"; outcome: string }): Promise<void>;
+  /** The claims on a receipt's purchase: what it justified, with which arguments, and how that ended. Throws `receipt_not_found`. */
+  claims(id: string): Promise<Claim[]>;
   /** Every configured seller, those on hold with the reason. */
   sellers(): Promise<SellerView[]>;
   /** Lets a seller on hold be bought from again, for the owner alone to decide. Throws Proof402Error `seller_not_on_hold`. */

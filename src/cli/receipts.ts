@@ -1,5 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
+import { readClaims } from "../buyer/claims.ts";
+import type { Claim } from "../buyer/types.ts";
 import { Proof402Error } from "../errors.ts";
 import { newestAppraisal } from "../receipts/newest.ts";
 import { redactReceipt, serializeReceipt } from "../receipts/receipt.ts";
@@ -24,18 +26,23 @@ export async function listReceipts(options: { limit: string }, command: Command)
   return EXIT.ok;
 }
 
-/** `proof402 receipts show ID`. */
+/** `proof402 receipts show ID`: the newest appraisal, and what the receipt's purchase has justified. */
 export async function showReceipt(id: string, options: { wait?: string }, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
   const waitSeconds = Math.min(600, Math.max(0, Number(options.wait ?? 0) || 0));
-  const receipt =
-    waitSeconds === 0
-      ? await withStore(rest, (db) => storedReceipt(db, id))
-      : await withBuyer(rest, (buyer) => buyer.getReceipt(id, { waitSeconds }));
+  if (waitSeconds > 0) await withBuyer(rest, (buyer) => buyer.getReceipt(id, { waitSeconds }));
+  const [receipt, claims] = await withStore(rest, async (db) => {
+    const stored = await storedReceipt(db, id);
+    return [stored, await readClaims(db, stored)] as const;
+  });
   if (json) printJson(receipt);
-  else print(`Receipt ${receipt.id}\n${layerTable(newestAppraisal(receipt))}`);
+  else print([`Receipt ${receipt.id}`, layerTable(newestAppraisal(receipt)), ...claims.map(inOneLine)].join("\n"));
   return EXIT.ok;
 }
+
+/** What a claim was for and what came of it. Quoted, because tools and models wrote the words. */
+const inOneLine = ({ at, purpose, state, arguments: args, outcome }: Claim): string =>
+  `Used ${at} for ${JSON.stringify(purpose)}: ${state}${args === null ? "" : `, with ${args.json} (sha256 ${args.sha256})`}${outcome === null ? "" : `, outcome ${JSON.stringify(outcome)}`}`;
 
 /** `proof402 receipts export ID FILE`: one self-contained file; bodies can be left out. */
 export async function exportReceipt(

@@ -3,5 +3,6 @@
  *
  * @module
  */
-export { guardTool, type GuardOptions } from "./guard.ts";
+export type { GuardOptions } from "../guard/guard.ts";
+export { guardTool } from "./guard.ts";
 export { createProof402Tools, type ApprovalAnswer, type Proof402Tools, type Proof402ToolsOptions } from "./tools.ts";

@@ -1,0 +1,101 @@
+import { Proof402Error } from "../errors.ts";
+import { readPurchaseByReceipt } from "../payment/journal.ts";
+import type { Db } from "../storage/database.ts";
+import { immediate } from "../storage/migrations.ts";
+import type { Receipt } from "../receipts/schema.ts";
+import type { BuyerContext } from "./context.ts";
+import type { Buyer, Claim } from "./types.ts";
+import { requireReceipt } from "./wait.ts";
+
+/**
+ * Claims of one buyer. One purchase, one claim per purpose: a purchase is known by its payment nonce. Of network, asset,
+ * payer and nonce, which name it together, the nonce alone is in the bytes that the seller signs, so it stays the same in
+ * a copy that changes the others.
+ */
+export function createClaims(ctx: BuyerContext): Pick<Buyer, "claimReceipt" | "endClaim" | "claims"> {
+  /** Actions under way in this process. */
+  const acting = new Set<string>();
+  const keyOf = (id: string, purpose: string): string => `${id} ${purpose}`;
+
+  return {
+    async claimReceipt(id, purpose, action) {
+      const { core } = await requireReceipt(ctx, id);
+      const claimed = await immediate(ctx.db, async (tx) => {
+        if (action !== undefined && action.allowImported !== true) await requireOwn(tx, id);
+        const { numInsertedOrUpdatedRows: rows } = await tx
+          .insertInto("receipt_claims")
+          .values({
+            receipt_id: id,
+            purpose,
+            at: ctx.clock().getTime(),
+            purchase: core.payment.nonce,
+            state: action === undefined ? "claimed" : "invoking",
+            arguments: action?.arguments.json ?? null,
+            arguments_sha256: action?.arguments.sha256 ?? null,
+          })
+          .onConflict((conflict) => conflict.doNothing())
+          .executeTakeFirst();
+        return rows === 1n;
+      });
+      if (claimed && action !== undefined) acting.add(keyOf(id, purpose));
+      return claimed;
+    },
+
+    async endClaim(id, purpose, { state, outcome }) {
+      acting.delete(keyOf(id, purpose));
+      await ctx.db
+        .updateTable("receipt_claims")
+        .set({ state, outcome, ended_at: ctx.clock().getTime() })
+        .where("receipt_id", "=", id)
+        .where("purpose", "=", purpose)
+        .where("state", "=", "invoking")
+        .execute();
+    },
+
+    async claims(id) {
+      const receipt = await requireReceipt(ctx, id);
+      return readClaims(ctx.db, receipt, ({ receiptId, purpose }) => acting.has(keyOf(receiptId, purpose)));
+    },
+  };
+}
+
+/**
+ * The claims on a receipt's purchase, oldest first. An action that was begun and of which no end was written is
+ * `undecided`, unless `isUnderWay` knows better: its process may have died.
+ */
+export async function readClaims(
+  db: Db,
+  receipt: Receipt,
+  isUnderWay: (claim: Claim) => boolean = () => false,
+): Promise<Claim[]> {
+  const rows = await db
+    .selectFrom("receipt_claims")
+    .selectAll()
+    .where((where) =>
+      where.or([where("purchase", "=", receipt.core.payment.nonce), where("receipt_id", "=", receipt.id)]),
+    )
+    .orderBy("at")
+    .execute();
+  return rows.map((row) => {
+    const claim: Claim = {
+      receiptId: row.receipt_id,
+      purpose: row.purpose,
+      at: new Date(row.at).toISOString(),
+      state: row.state,
+      arguments:
+        row.arguments === null || row.arguments_sha256 === null
+          ? null
+          : { json: row.arguments, sha256: row.arguments_sha256 },
+      outcome: row.outcome,
+      endedAt: row.ended_at === null ? null : new Date(row.ended_at).toISOString(),
+    };
+    return claim.state === "invoking" && !isUnderWay(claim) ? { ...claim, state: "undecided" } : claim;
+  });
+}
+
+async function requireOwn(tx: Db, id: string): Promise<void> {
+  if ((await readPurchaseByReceipt(tx, id)) !== null) return;
+  throw new Proof402Error("receipt_imported", "The receipt is not of a purchase in this buyer's own journal.", {
+    next: "Buy the inference with this buyer, then use the new receipt.",
+  });
+}

@@ -1,0 +1,16 @@
+import type { Appraisal, Evidence, TeeSignatureEvidence } from "../receipts/schema.ts";
+
+/**
+ * When the seller's verified key says that it signed the answer, unix ms with whole seconds; null where none did. The
+ * appraisal must have ended `verified`: below `proven` that rests on the signature, and a proof can stand beside one that
+ * could not be checked.
+ */
+export function signedAt(
+  // A buyer that a caller wrote may hand out receipts without the list.
+  { core }: { core: { evidence?: readonly Evidence[] } },
+  { assurance, layers }: Appraisal,
+): number | null {
+  if (assurance === "proven" && layers.response.status !== "pass") return null;
+  const signature = core.evidence?.find((one): one is TeeSignatureEvidence => one.kind === "signature.tee");
+  return signature === undefined ? null : signature.timestamp * 1000;
+}
