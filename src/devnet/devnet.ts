@@ -105,6 +105,8 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
           domain: { name: bank.token.name, version: bank.token.version },
           payTo,
           facilitatorUrl: facilitator.origin,
+          rpcUrl: anvil.rpcUrl,
+          ownPayee: true,
           methods: ["eip3009", "permit2", "upto", "voucher"],
           channels: { authorizerKey, claimSeconds: 1 },
           also: [

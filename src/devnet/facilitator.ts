@@ -40,7 +40,9 @@ export function createFacilitator(anvil: Anvil, key: Hex): Hono {
     .register(`eip155:${anvil.chainId}`, new BatchSettlementEvmScheme(signer));
   const app = new Hono();
   app.onError((_error, c) => c.json({ error: "the facilitator failed" }, 500));
-  app.get("/supported", (c) => c.json(facilitator.getSupported()));
+  // Sellers on this machine look at the same chain where an answer of ours is lost.
+  const rpcUrls = { [`eip155:${anvil.chainId}`]: anvil.rpcUrl };
+  app.get("/supported", (c) => c.json({ ...facilitator.getSupported(), rpcUrls }));
   app.post("/verify", (c) => withPayment(c, (payment, offer) => facilitator.verify(payment, offer)));
   app.post("/settle", (c) => withPayment(c, (payment, offer) => facilitator.settle(payment, offer)));
   return app;

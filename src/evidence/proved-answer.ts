@@ -5,7 +5,7 @@ export type AnsweredTensor = {
   name: string;
   datatype: string;
   shape: readonly number[];
-  data: readonly (number | boolean)[];
+  data: readonly (number | boolean | bigint)[];
 };
 
 /** The numbers that a proof's first signals say, or null where one is none that a model computes. */

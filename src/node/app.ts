@@ -1,15 +1,17 @@
 import { Hono, type Context } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { canonicalJson } from "../evidence/canonical.ts";
-import { fromHex, keccak256, toBase64, toHex, toHex0x, utf8 } from "../evidence/bytes.ts";
+import { fromBase64, fromHex, keccak256, toBase64, toHex, toHex0x, utf8 } from "../evidence/bytes.ts";
 import { TEE_HEADERS, teeMessageHash } from "../evidence/tee-signature.ts";
 import type { Batches } from "./batches.ts";
 import type { Enclave } from "./enclave.ts";
-import type { LoadedModel } from "../onnx/inference.ts";
+import type { Tensor } from "../onnx/tensors.ts";
+import type { Judges } from "./accept.ts";
 import type { Proofs } from "./proofs.ts";
-import { chargeByRows, paymentGate, type NodePayment, type ServedModel } from "./payment-gate.ts";
-import { rememberAnswers } from "./remembered.ts";
-import { inferResponse, modelMetadata, readInferRequest, serverMetadata, type InferRequest } from "./oip.ts";
+import type { KeptAnswer } from "./paid-calls.ts";
+import type { NodePayment, ServedModel } from "./payment-gate.ts";
+import { createSeller, type Order } from "./sell.ts";
+import { inferResponse, modelMetadata, readInferRequest, serverMetadata, versionOf } from "./oip.ts";
 
 const MAX_BODY = 1_000_000;
 
@@ -21,19 +23,27 @@ export const manifestOf = (served: readonly ServedModel[]): Uint8Array =>
       .toSorted((a, b) => (a.name < b.name ? -1 : 1)),
   );
 
-/** The node's HTTP surface: Open Inference Protocol v2, x402 v2, and where there is an enclave its attestation. */
-export function createApp(options: {
-  served: readonly ServedModel[];
-  payment: NodePayment;
+/** What stands behind an answer, now or later. */
+type Evidence = {
   enclave: Enclave | null;
   /** Where signed answers are batched; null anchors nothing. */
   batches: Batches | null;
   /** Where answers are proved; null proves nothing. */
   proofs: Proofs | null;
-}): { app: Hono; close: () => Promise<void> } {
-  const { served, payment, enclave, batches, proofs } = options;
-  const byName = new Map(served.map((entry) => [entry.model.name, entry]));
+};
+
+/** The node's HTTP surface: Open Inference Protocol v2, x402 v2, and where there is an enclave its attestation. */
+export function createApp(
+  options: Evidence & { served: readonly ServedModel[]; payment: NodePayment; judges: Judges },
+): Hono {
+  const { served, payment, judges, enclave, batches, proofs } = options;
   const manifest = manifestOf(served);
+  const withModel = modelIn(served);
+  const seller = createSeller({
+    ...judges,
+    work: (order) => work(order, enclave),
+    publish: (order, answer) => publish(order, answer, options),
+  });
   const app = new Hono();
 
   app.onError((_error, c) => c.json({ error: "internal error" }, 500));
@@ -41,17 +51,29 @@ export function createApp(options: {
 
   app.get("/v2", (c) => c.json(serverMetadata));
   app.get("/v2/health/live", (c) => c.json({ live: true }));
-  app.get("/v2/health/ready", (c) => c.json({ ready: true }));
-  app.get("/v2/models/:name", (c) => withModel(c, byName, ({ model }) => c.json(modelMetadata(model))));
-  app.get("/v2/models/:name/ready", (c) =>
-    withModel(c, byName, ({ model }) => c.json({ name: model.name, ready: true })),
+  app.get("/v2/health/ready", (c) => c.json({ live: true, ready: true }));
+  for (const path of ["/v2/models/:name", "/v2/models/:name/versions/:version"]) {
+    app.get(path, (c) => withModel(c, ({ model }) => c.json(modelMetadata(model))));
+    app.get(`${path}/ready`, (c) => withModel(c, ({ model }) => c.json({ name: model.name, ready: true })));
+    app.use(`${path}/infer`, limitBody);
+    app.post(`${path}/infer`, (c) =>
+      withModel(c, async (one) => {
+        // A request that can only be refused is refused before it is asked to pay.
+        const order = await readOrder(c, one);
+        return order instanceof Response ? order : seller(c, order);
+      }),
+    );
+  }
+  // Triton's and MLServer's clients ask so which models there are.
+  app.post("/v2/repository/index", (c) =>
+    c.json(served.map(({ model }) => ({ name: model.name, version: versionOf(model), state: "READY", reason: "" }))),
   );
   app.get("/v1/manifest", (c) =>
     c.body(new TextDecoder().decode(manifest), 200, { "content-type": "application/json" }),
   );
   app.get("/v1/catalog", (c) =>
     c.json({
-      models: served.map(({ model, price }) => ({
+      models: served.map(({ model, price, rows }) => ({
         name: model.name,
         task: model.task,
         description: model.description,
@@ -59,85 +81,81 @@ export function createApp(options: {
         inputs: model.inputs,
         outputs: model.outputs,
         price: { network: payment.network, asset: payment.asset, amount: price },
+        rows,
       })),
     }),
   );
   if (enclave !== null) addEnclaveRoutes(app, enclave);
   if (batches !== null) addBatchRoutes(app, batches);
   if (proofs !== null) addProofRoutes(app, proofs);
-
-  // A request that could only be refused is refused before it is asked to pay.
-  app.use(
-    "/v2/models/:name/infer",
-    bodyLimit({
-      maxSize: MAX_BODY,
-      // What is left of the body is not read, so the connection cannot be used again.
-      onError: (c) => c.json({ error: `the body is larger than ${MAX_BODY} bytes` }, 413, { connection: "close" }),
-    }),
-  );
-  app.use("/v2/models/:name/infer", async (c, next) => {
-    const name = c.req.param("name");
-    if (c.req.method === "POST" && !byName.has(name)) return c.json({ error: unknownModel(name) }, 404);
-    return next();
-  });
-  app.use("/v2/models/:name/infer", rememberAnswers());
-  const gate = paymentGate(served, payment);
-  app.use(gate.middleware);
-  app.post("/v2/models/:name/infer", (c) =>
-    withModel(c, byName, ({ model }) => infer(c, model, { enclave, batches, proofs })),
-  );
-  return { app, close: gate.close };
+  return app;
 }
 
-const unknownModel = (name: string): string => `unknown model "${name.slice(0, 128)}"`;
+const limitBody = bodyLimit({
+  maxSize: MAX_BODY,
+  // What is left of the body is not read, so the connection cannot be used again.
+  onError: (c) => c.json({ error: `the body is larger than ${MAX_BODY} bytes` }, 413, { connection: "close" }),
+});
 
-function withModel(
-  c: Context,
-  byName: ReadonlyMap<string, ServedModel>,
-  handle: (served: ServedModel) => Response | Promise<Response>,
-): Response | Promise<Response> {
-  const name = c.req.param("name") ?? "";
-  const served = byName.get(name);
-  return served === undefined ? c.json({ error: unknownModel(name) }, 404) : handle(served);
+/** Finds the model that a path names, of the version that it names, if any. */
+function modelIn(served: readonly ServedModel[]) {
+  const byName = new Map(served.map((entry) => [entry.model.name, entry]));
+  return (c: Context, handle: (one: ServedModel) => Response | Promise<Response>): Response | Promise<Response> => {
+    const name = c.req.param("name") ?? "";
+    const version = c.req.param("version");
+    const one = byName.get(name);
+    if (one === undefined) return c.json({ error: `unknown model "${name.slice(0, 128)}"` }, 404);
+    if (version !== undefined && version !== versionOf(one.model))
+      return c.json({ error: `unknown version "${version.slice(0, 128)}" of model "${name}"` }, 404);
+    return handle(one);
+  };
 }
 
-/** What stands behind an answer, now or later. */
-type Evidence = { enclave: Enclave | null; batches: Batches | null; proofs: Proofs | null };
-
-async function infer(c: Context, model: LoadedModel, { enclave, batches, proofs }: Evidence): Promise<Response> {
+/** Reads a request for a model, or says what is wrong with it. */
+async function readOrder(c: Context, served: ServedModel): Promise<Order | Response> {
+  const encoding = c.req.header("content-encoding") ?? "identity";
+  if (encoding !== "identity" || c.req.header("inference-header-content-length") !== undefined)
+    return c.json({ error: "send the request as JSON, without compression or binary tensor data" }, 415);
   const body = new Uint8Array(await c.req.arrayBuffer());
-  const request = readInferRequest(model, body);
-  if ("error" in request) return c.json({ error: request.error }, request.status);
-  const { inputs } = request;
-  const outputs = await model.run(inputs);
-  const text = JSON.stringify(inferResponse(model, request, outputs));
-  chargeByRows(c, rowsOf(request));
-  proofs?.add(model.name, { request: body, inputs, outputs });
-  const headers = enclave === null ? {} : await signatureHeaders(enclave, body, utf8(text), batches);
-  return c.body(text, 200, { "content-type": "application/json", ...headers });
+  const request = readInferRequest(served.model, body, served.rows);
+  return "error" in request ? c.json({ error: request.error }, request.status) : { served, request, body };
 }
 
-/** The size of the first input's first dimension: what a model is asked to answer. */
-const rowsOf = ({ inputs }: InferRequest): number => inputs[0]?.shape[0] ?? 1;
+/** Runs the model, and signs the exact bytes that came in and go out. */
+async function work(
+  { served, request, body }: Order,
+  enclave: Enclave | null,
+): ReturnType<Parameters<typeof createSeller>[0]["work"]> {
+  const response = inferResponse(served.model, request, await served.model.run(request.inputs));
+  if ("error" in response) return { status: 422, error: response.error };
+  const signature = enclave === null ? {} : await signatureHeaders(enclave, body, utf8(response.text));
+  return { headers: { "content-type": "application/json", ...signature }, body: response.text };
+}
 
-/** Signs the exact bytes that came in and go out, and puts the signed hashes among those to be anchored. */
+/** Has an answer that was paid for proved, and puts its signed hashes among those to be anchored. */
+function publish({ served, request, body }: Order, answer: KeptAnswer, { enclave, batches, proofs }: Evidence): void {
+  const { outputs } = JSON.parse(answer.body) as { outputs: Tensor[] };
+  proofs?.add(served.model.name, { request: body, inputs: request.inputs, outputs });
+  if (enclave === null) return;
+  const signed = (name: string): string => answer.headers[name] ?? "";
+  batches?.add({
+    teeId: enclave.keyId,
+    inputHash: `0x${signed(TEE_HEADERS.requestHash)}`,
+    outputHash: `0x${signed(TEE_HEADERS.outputHash)}`,
+    signature: toHex0x(fromBase64(signed(TEE_HEADERS.signature))),
+    timestamp: Number(signed(TEE_HEADERS.timestamp)),
+  });
+}
+
 async function signatureHeaders(
   enclave: Enclave,
   requestBody: Uint8Array,
   responseBody: Uint8Array,
-  batches: Batches | null,
 ): Promise<Record<string, string>> {
   const requestHash = keccak256(requestBody);
   const outputHash = keccak256(responseBody);
   const timestamp = Math.floor(Date.now() / 1000);
   const signature = await enclave.sign(teeMessageHash({ requestHash, outputHash, timestamp }));
-  batches?.add({
-    teeId: enclave.keyId,
-    inputHash: toHex0x(requestHash),
-    outputHash: toHex0x(outputHash),
-    signature: toHex0x(signature),
-    timestamp,
-  });
   return {
     [TEE_HEADERS.signature]: toBase64(signature),
     [TEE_HEADERS.teeId]: enclave.keyId,

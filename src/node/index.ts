@@ -10,7 +10,9 @@ import { createProofs, type NodeProving } from "./proofs.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Enclave } from "./enclave.ts";
 import { loadModel } from "../onnx/inference.ts";
-import type { NodePayment, ServedModel } from "./payment-gate.ts";
+import { openChainReader } from "./chain-view.ts";
+import { openPaidCalls, type NodeRecords } from "./paid-calls.ts";
+import { paymentGate, type NodePayment, type ServedModel } from "./payment-gate.ts";
 import { packageModelsDirectory, readDescriptions } from "./models.ts";
 
 export { createSimulatedRoot, type SimulatedRoot } from "./certificates.ts";
@@ -19,6 +21,7 @@ export { createSimulatedEnclave } from "./simulated-enclave.ts";
 export type { Enclave } from "./enclave.ts";
 export type { NodeAnchoring } from "./batches.ts";
 export type { NodeProving } from "./proofs.ts";
+export type { NodeRecords } from "./paid-calls.ts";
 export { compileModel, type CompiledModel, type CompileOptions } from "../zk/compile.ts";
 export { readCompiled, writeCompiled, type ProvingFiles } from "../zk/files.ts";
 export { createProver, type Prover } from "../zk/prover.ts";
@@ -28,8 +31,12 @@ export { WITHDRAW_DELAY_SECONDS, type NodePayment } from "./payment-gate.ts";
 export type InferenceNodeOptions = {
   /** Directory with `models.json` and the ONNX files; the package's own by default. */
   modelsDir?: string;
-  /** Which models to serve. Prices in base units. */
-  models: { name: string; price: string }[];
+  /**
+   * Which models to serve. `price` in base units pays for a call of at most so many `rows` (8 by default; under `upto` it pays for
+   * one row, and a call for those it has): rows are what an input's free dimensions multiply to. No two names may be
+   * equal but for case.
+   */
+  models: { name: string; price: string; rows?: number }[];
   payment: NodePayment;
   /** null: a plain x402 seller with no attestation and no signatures. */
   enclave: Enclave | null;
@@ -37,6 +44,8 @@ export type InferenceNodeOptions = {
   anchoring?: NodeAnchoring;
   /** Proves the answers of some models after they were given. */
   proving?: NodeProving;
+  /** Where answers are kept under their payments, and how long. */
+  records?: NodeRecords;
 };
 
 /** A running seller without a socket: hand `fetch` to any web-standard server. */
@@ -55,24 +64,30 @@ export type InferenceNode = {
   close(): Promise<void>;
 };
 
+/** Rows that one price pays for. */
+const ROWS = 8;
+const WAIT_SECONDS = 20;
+
 /**
  * Loads the models, measures them into the enclave and builds the HTTP surface.
- * Throws Proof402Error `model_unknown`, `model_digest_mismatch`, `model_unsupported`, `model_external_data`,
- * `model_ambiguous`, `model_unreadable`, `onnxruntime_missing`, or `proof_key_of_another_model` where proving files were made from another model file.
+ * Throws Proof402Error `model_unknown`, `model_name_ambiguous`, `price_invalid`, `rpc_missing`, `model_digest_mismatch`,
+ * `model_unsupported`, `model_external_data`, `model_ambiguous`, `model_unreadable`, `onnxruntime_missing`, or
+ * `proof_key_of_another_model` where proving files were made from another model file.
  */
 export async function createInferenceNode(options: InferenceNodeOptions): Promise<InferenceNode> {
   const { enclave, payment } = options;
+  check(options);
   const directory = options.modelsDir ?? (await packageModelsDirectory());
   const descriptions = await readDescriptions(directory);
   const served = await Promise.all(
-    options.models.map(async ({ name, price }): Promise<ServedModel> => {
+    options.models.map(async ({ name, price, rows = ROWS }): Promise<ServedModel> => {
       const description = descriptions.find((one) => one.name === name);
       if (description === undefined) {
         throw new Proof402Error("model_unknown", `There is no model "${name}" in models.json.`, {
           next: `Choose from: ${descriptions.map((d) => d.name).join(", ")}.`,
         });
       }
-      return { model: await loadModel(directory, description), price };
+      return { model: await loadModel(directory, description), price, rows };
     }),
   );
   enclave?.measureModels(manifestOf(served));
@@ -84,7 +99,12 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
           options.proving,
           served.map(({ model }) => ({ name: model.name, sha256: model.sha256, path: join(directory, model.file) })),
         );
-  const { app, close } = createApp({ served, payment, enclave, batches, proofs });
+  const gate = paymentGate(served, payment);
+  const calls = await openPaidCalls(options.records ?? {});
+  const { network, rpcUrl, facilitatorUrl, confirmations = 0, waitSeconds = WAIT_SECONDS, ownPayee = false } = payment;
+  const chain = openChainReader({ network, rpcUrl, facilitatorUrl });
+  const judges = { gate, calls, chain, confirmations, waitSeconds, ownPayee };
+  const app = createApp({ served, payment, judges, enclave, batches, proofs });
   return {
     fetch: async (request) => app.fetch(request),
     keyId: enclave?.keyId ?? null,
@@ -93,9 +113,40 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
     models: served.map(({ model }) => ({ name: model.name, sha256: model.sha256 })),
     proofKeys: proofs?.keys ?? {},
     async close() {
-      await close();
+      await gate.close();
       await batches?.close();
+      await calls.close();
       await Promise.all(served.map(({ model }) => model.close()));
     },
   };
+}
+
+/** What would be sold wrongly is refused before it is served. */
+function check({ models, payment: { confirmations = 0, rpcUrl } }: InferenceNodeOptions): void {
+  const names = models.map(({ name }) => name.toLowerCase());
+  const twice = models.find(({ name }, at) => names.indexOf(name.toLowerCase()) !== at);
+  if (twice !== undefined)
+    // Routes, file systems and readers take such names for one, and one price would buy the other model.
+    throw new Proof402Error(
+      "model_name_ambiguous",
+      `The name "${twice.name}" is served twice, or differs from another by case alone.`,
+      {
+        next: "Give each model a name of its own in models.json.",
+      },
+    );
+  const wrong = models.find(
+    ({ price, rows = ROWS }) => !/^(?:0|[1-9][0-9]{0,77})$/.test(price) || !Number.isSafeInteger(rows) || rows < 1,
+  );
+  if (wrong !== undefined)
+    throw new Proof402Error(
+      "price_invalid",
+      `The price of "${wrong.name}" is no whole number of base units for at least one row.`,
+      {
+        next: "Write the price as a decimal string of base units, and rows as a whole number.",
+      },
+    );
+  if (confirmations > 0 && rpcUrl === undefined)
+    throw new Proof402Error("rpc_missing", "Confirmations can only be counted on a chain that is read.", {
+      next: "Set payment.rpcUrl, or leave payment.confirmations out.",
+    });
 }

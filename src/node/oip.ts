@@ -1,42 +1,56 @@
 import { z } from "zod";
 import { VERSION } from "../version.ts";
 import type { LoadedModel, TensorInfo } from "../onnx/inference.ts";
-import { fits, type Tensor } from "../onnx/tensors.ts";
+import { fits, type ResultTensor, type Tensor } from "../onnx/tensors.ts";
 
 /** A refusal in the protocol's form: `{"error": text}` with an HTTP status. */
-export type OipError = { status: 400 | 404 | 413; error: string };
+export type OipError = { status: 400 | 422; error: string };
 
 /** Elements of all inputs of one request. */
 const MAX_ELEMENTS = 100_000;
 const MAX_DEPTH = 8;
 
+/** Parameters of extensions that would change where the data is or what the answer means: none is served here. */
+const FOREIGN_PARAMETERS = ["binary_data_size", "shared_memory_region", "classification"];
+const parametersSchema = z.record(z.string(), z.unknown()).nullish();
+
+// Clients write null where they have nothing to say, as JSON encoders do with an absent value.
 const requestSchema = z.object({
-  id: z.string().max(128).optional(),
-  parameters: z.record(z.string(), z.unknown()).optional(),
+  id: z.string().max(128).nullish(),
+  parameters: parametersSchema,
   inputs: z
     .array(
       z.object({
         name: z.string().max(128),
         shape: z.array(z.int().min(0)).max(MAX_DEPTH),
         datatype: z.string().max(16),
-        data: z.array(z.unknown()),
+        parameters: parametersSchema,
+        data: z.array(z.unknown()).optional(),
       }),
     )
-    .min(1)
     .max(64),
   outputs: z
-    .array(z.object({ name: z.string().max(128) }))
+    .array(z.object({ name: z.string().max(128), parameters: parametersSchema }))
     .max(64)
-    .optional(),
+    .nullish(),
 });
 
+type WireTensor = z.infer<typeof requestSchema>["inputs"][number];
+
 /** A request that fits the model. */
-export type InferRequest = { id: string | undefined; inputs: Tensor[]; wanted: readonly string[] | undefined };
+export type InferRequest = {
+  id: string | null;
+  inputs: Tensor[];
+  /** Names of the outputs to answer with. */
+  wanted: readonly string[];
+  /** The work asked for: what an input's free dimensions multiply to, of the input where that is most; at least 1. */
+  rows: number;
+};
 
 /** Server metadata (Open Inference Protocol v2, `GET /v2`). */
 export const serverMetadata = { name: "proof402-node", version: VERSION, extensions: [] } as const;
 
-/** Model metadata (`GET /v2/models/{name}`). */
+/** Model metadata (`GET /v2/models/{name}[/versions/{version}]`). */
 export const modelMetadata = (model: LoadedModel): Record<string, unknown> => ({
   name: model.name,
   versions: [versionOf(model)],
@@ -46,10 +60,10 @@ export const modelMetadata = (model: LoadedModel): Record<string, unknown> => ({
 });
 
 /** A model's version is the beginning of its file's SHA-256. */
-const versionOf = (model: LoadedModel): string => model.sha256.slice(0, 16);
+export const versionOf = (model: LoadedModel): string => model.sha256.slice(0, 16);
 
-/** Reads an inference request and checks it against the model's metadata. */
-export function readInferRequest(model: LoadedModel, body: Uint8Array): InferRequest | OipError {
+/** Reads an inference request for at most so many `rows`, and checks it against the model's metadata. */
+export function readInferRequest(model: LoadedModel, body: Uint8Array, rows: number): InferRequest | OipError {
   const parsed = requestSchema.safeParse(parseJson(body));
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
@@ -58,30 +72,58 @@ export function readInferRequest(model: LoadedModel, body: Uint8Array): InferReq
     );
   }
   const { id, inputs, outputs } = parsed.data;
+  const foreign = foreignParameter([...inputs, ...(outputs ?? [])]);
+  if (foreign !== undefined) return bad(`parameter "${foreign}" is of an extension that is not served here`);
   const names = inputs.map((input) => input.name);
   const unknown = names.find((name) => !model.inputs.some((info) => info.name === name));
   if (unknown !== undefined) return bad(`unexpected input "${unknown}" for model "${model.name}"`);
   if (new Set(names).size !== names.length) return bad("an input is given twice");
-  const wanted = outputs?.map((output) => output.name);
-  const noOutput = wanted?.find((name) => !model.outputs.some((info) => info.name === name));
+  const asked = (outputs ?? []).map((output) => output.name);
+  const noOutput = asked.find((name) => !model.outputs.some((info) => info.name === name));
   if (noOutput !== undefined) return bad(`unexpected output "${noOutput}" for model "${model.name}"`);
   const tensors: Tensor[] = [];
   for (const info of model.inputs) {
     const given = inputs.find((input) => input.name === info.name);
     if (given === undefined) return bad(`input "${info.name}" is missing for model "${model.name}"`);
-    const tensor = readTensor(info, given);
+    const tensor = readTensor(info, given, rows);
     if ("error" in tensor) return tensor;
     tensors.push(tensor);
   }
-  const batches = new Set(tensors.map((tensor) => tensor.shape[0]));
-  if (batches.size > 1) return bad("inputs have different batch sizes");
-  return { id, inputs: tensors, wanted };
+  const unequal = unequalDimension(model, tensors);
+  if (unequal !== null) return bad(`inputs differ in their dimension "${unequal}"`);
+  return {
+    id: id ?? null,
+    inputs: tensors,
+    // An empty list asks for nothing in particular, as no list does.
+    wanted: asked.length === 0 ? model.outputs.map(({ name }) => name) : asked,
+    rows: Math.max(1, ...model.inputs.map((info, at) => freeOf(info, tensors[at]?.shape ?? []))),
+  };
 }
 
-function readTensor(
-  info: TensorInfo,
-  given: { shape: number[]; datatype: string; data: unknown[] },
-): Tensor | OipError {
+const foreignParameter = (parts: readonly { parameters?: Record<string, unknown> | null | undefined }[]) =>
+  parts
+    .flatMap(({ parameters }) => Object.entries(parameters ?? {}))
+    .find(([name, value]) => FOREIGN_PARAMETERS.includes(name) && value !== null && value !== 0)?.[0];
+
+/** What the sizes multiply to that a tensor's metadata leaves free. */
+const freeOf = (info: TensorInfo, shape: readonly number[]): number =>
+  shape.reduce((product, size, at) => (info.shape[at] === -1 ? product * size : product), 1);
+
+/** A dimension that the model names in several inputs and a request gives several sizes; null where there is none. */
+function unequalDimension(model: LoadedModel, tensors: readonly Tensor[]): string | null {
+  const sizes = new Map<string, number>();
+  for (const { name, shape } of tensors) {
+    for (const [at, symbol] of (model.dimensions[name] ?? []).entries()) {
+      if (symbol === null) continue;
+      const size = shape[at] ?? 0;
+      if ((sizes.get(symbol) ?? size) !== size) return symbol;
+      sizes.set(symbol, size);
+    }
+  }
+  return null;
+}
+
+function readTensor(info: TensorInfo, given: WireTensor, rows: number): Tensor | OipError {
   if (given.datatype !== info.datatype)
     return bad(`input "${info.name}" has datatype ${given.datatype}, expected ${info.datatype}`);
   const shapeFits =
@@ -89,9 +131,11 @@ function readTensor(
     given.shape.every((dim, i) => (info.shape[i] === -1 ? dim >= 1 : dim === info.shape[i]));
   if (!shapeFits)
     return bad(`input "${info.name}" has shape [${given.shape.join(",")}], expected [${info.shape.join(",")}]`);
+  const free = freeOf(info, given.shape);
+  if (free > rows) return bad(`input "${info.name}" holds ${free} rows; the price covers ${rows} in one call`);
   const count = given.shape.reduce((product, dim) => product * dim, 1);
   if (count > MAX_ELEMENTS) return bad(`input "${info.name}" has more than ${MAX_ELEMENTS} elements`);
-  const flat = flatten(given.data);
+  const flat = flatten(given.data ?? []);
   if (flat === null || flat.length !== count)
     return bad(`input "${info.name}" does not hold the ${count} elements of its shape`);
   const data = flat.filter((value) => fits(info.datatype, value));
@@ -120,14 +164,27 @@ function parseJson(body: Uint8Array): unknown {
 
 const bad = (error: string): OipError => ({ status: 400, error });
 
-/** An inference response (`POST /v2/models/{name}/infer`). */
-export const inferResponse = (
+/**
+ * The text of an inference response (`POST /v2/models/{name}/infer`), integers exact, or a refusal where JSON has no form
+ * for an answer: NaN or an infinity.
+ */
+export function inferResponse(
   model: LoadedModel,
-  request: InferRequest,
-  outputs: readonly Tensor[],
-): Record<string, unknown> => ({
-  model_name: model.name,
-  model_version: versionOf(model),
-  ...(request.id === undefined ? {} : { id: request.id }),
-  outputs: outputs.filter((output) => request.wanted === undefined || request.wanted.includes(output.name)),
-});
+  { id, wanted }: InferRequest,
+  outputs: readonly ResultTensor[],
+): { text: string } | OipError {
+  const answered = outputs.filter(({ name }) => wanted.includes(name));
+  const odd = answered.find(({ data }) => data.some((value) => typeof value === "number" && !Number.isFinite(value)));
+  if (odd !== undefined) {
+    return {
+      status: 422,
+      error: `answer_not_finite: output "${odd.name}" holds NaN or an infinity, which JSON cannot carry; nothing was charged`,
+    };
+  }
+  const names = { model_name: model.name, model_version: versionOf(model), ...(id === null ? {} : { id }) };
+  return { text: `${JSON.stringify(names).slice(0, -1)},"outputs":[${answered.map(tensorText).join(",")}]}` };
+}
+
+/** As `JSON.stringify`, which takes no bigint. */
+const tensorText = ({ data, ...tensor }: ResultTensor): string =>
+  `${JSON.stringify(tensor).slice(0, -1)},"data":[${data.map(String).join(",")}]}`;

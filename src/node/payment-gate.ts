@@ -1,9 +1,23 @@
-import { decodePaymentSignatureHeader } from "@x402/core/http";
-import { HTTPFacilitatorClient } from "@x402/core/server";
+import { decodePaymentRequiredHeader, decodePaymentSignatureHeader } from "@x402/core/http";
+import { isPaymentPayloadV2 } from "@x402/core/schemas";
+import {
+  HTTPFacilitatorClient,
+  x402HTTPResourceServer,
+  x402ResourceServer,
+  type HTTPRequestContext,
+  type HTTPResponseInstructions,
+} from "@x402/core/server";
+import {
+  SettleError,
+  type PaymentPayload,
+  type PaymentRequired,
+  type PaymentRequirements,
+  type SettleResponse,
+} from "@x402/core/types";
 import { ExactEvmScheme } from "@x402/evm/exact/server";
 import { BatchSettlementEvmScheme } from "@x402/evm/batch-settlement/server";
 import { UptoEvmScheme } from "@x402/evm/upto/server";
-import { paymentMiddleware, setSettlementOverrides, x402ResourceServer } from "@x402/hono";
+import { HonoAdapter } from "@x402/hono";
 import type { Context } from "hono";
 import { privateKeyToAccount } from "viem/accounts";
 import type { PaymentMethod } from "../evidence/payment-method.ts";
@@ -26,38 +40,169 @@ export type NodePayment = {
   channels?: { authorizerKey: `0x${string}`; claimSeconds: number };
   /** Other tokens taken, at `rate` base units of theirs for one base unit of the first. */
   also?: readonly { asset: `0x${string}`; domain: { name: string; version: string }; rate: bigint }[];
+  /**
+   * Where the chain is read when the facilitator's answer is lost, or says that the payment was made already. A facilitator on
+   * this machine may name one. Without any, only the facilitator's word counts.
+   */
+  rpcUrl?: string;
+  /** Blocks on top of a payment before its answer goes out; 0, the default, takes the facilitator's word. Needs `rpcUrl`. */
+  confirmations?: number;
+  /** How long a request waits for its payment to be decided, seconds; 20 by default. It can be asked for again after that. */
+  waitSeconds?: number;
+  /**
+   * True where payments to `payTo` are for this node and those it shares its records' database with, for nothing else. Then a
+   * payment that was made before the node was asked is served, too: without this it may have been for something else.
+   */
+  ownPayee?: boolean;
 };
 
-export type ServedModel = { model: LoadedModel<ModelDescription>; price: string };
+/** A model, what a call of it costs, and for how many rows. */
+export type ServedModel = { model: LoadedModel<ModelDescription>; price: string; rows: number };
+
+/** A payment and the requirements that it meets. */
+export type Payment = { payload: PaymentPayload; terms: PaymentRequirements };
+
+export type Verification =
+  /** `cancel` gives back what was set aside for it, where no answer comes of it. */
+  | { kind: "verified"; payment: Payment; cancel: (status: number) => Promise<unknown> }
+  /** `payment` is what came, where it claims to meet what is offered. */
+  | { kind: "refused"; response: Response; payment: Payment | null };
+
+/** What the facilitator says of a settlement. */
+export type SettlementWord = {
+  /** `unknown`: no answer, or none that decides; it may be settled or still become so. */
+  state: "settled" | "refused" | "unknown";
+  result: SettleResponse;
+};
 
 /** How long a payer waits for what is left in a channel: x402's least. */
 export const WITHDRAW_DELAY_SECONDS = 900;
 const DEFAULT_TIMEOUT_SECONDS = 120;
-/** Rows of input that an `upto` offer covers: the model's price is per row, and the rows answered are what is settled. */
-const UPTO_ROWS = 8n;
+const FACILITATOR_TIMEOUT_MS = 30_000;
 
-/** The paid routes; `close` claims what vouchers granted and was not claimed yet. */
-export type PaymentGate = { middleware: ReturnType<typeof paymentMiddleware>; close: () => Promise<void> };
+/** The paywall; `close` claims what vouchers granted and was not claimed yet. */
+export type PaymentGate = {
+  /** The payment of a request, as it came and unverified; null where there is none that can be read. */
+  read(c: Context): Payment | null;
+  /** Has the facilitator judge the payment of a request for a model, or asks for one. Throws where it cannot be asked. */
+  verify(c: Context, model: string): Promise<Verification>;
+  /** Has a payment settled, an `upto` one at so much, base units. Never throws. */
+  settle(c: Context, payment: Payment, amount: string): Promise<SettlementWord>;
+  close(): Promise<void>;
+};
 
-/** One priced route per model, settled after the work: an answer of status 400 or above is not charged. */
+/** Builds one priced route per model. */
 export function paymentGate(served: readonly ServedModel[], payment: NodePayment): PaymentGate {
-  const facilitator = new HTTPFacilitatorClient({ url: payment.facilitatorUrl });
+  const { facilitatorUrl: url, waitSeconds = 0 } = payment;
+  const facilitator = new HTTPFacilitatorClient({
+    url,
+    timeoutMs: Math.max(FACILITATOR_TIMEOUT_MS, waitSeconds * 1000),
+  });
   const server = new x402ResourceServer(facilitator)
     .register(payment.network, new ExactEvmScheme())
     .register(payment.network, new UptoEvmScheme());
   const claims = payment.channels === undefined ? null : openClaims(payment, payment.channels, facilitator);
   if (claims !== null) server.register(payment.network, claims.scheme);
-  const routes = Object.fromEntries(
-    served.map(({ model, price }) => [
-      `POST /v2/models/${model.name}/infer`,
-      {
-        accepts: offersOf(payment, BigInt(price)),
-        description: `One inference of ${model.name}`,
-        mimeType: "application/json",
-      },
-    ]),
+  const paywall = new x402HTTPResourceServer(
+    server,
+    Object.fromEntries(
+      served.map(({ model, price, rows }) => [
+        `POST ${pathOf(model.name)}`,
+        {
+          accepts: offersOf(payment, BigInt(price), BigInt(rows)),
+          description: `One inference of ${model.name}`,
+          mimeType: "application/json",
+        },
+      ]),
+    ),
   );
-  return { middleware: paymentMiddleware(routes, server), close: async () => claims?.close() };
+  let asked: Promise<void> | null = null;
+  const initialize = (): Promise<void> =>
+    (asked ??= paywall.initialize().catch((error: unknown) => {
+      asked = null;
+      throw error;
+    }));
+  // The first buyer waits less; a facilitator that is not there yet is asked again then.
+  initialize().catch(() => undefined);
+
+  return {
+    read: readPayment,
+    async verify(c, model) {
+      await initialize();
+      const result = await paywall.processHTTPRequest(contextOf(c, model));
+      if (result.type === "no-payment-required") throw new Error(`model ${model} has no price`);
+      if (result.type === "payment-verified") {
+        const { paymentPayload: payload, paymentRequirements: terms, cancellationDispatcher } = result;
+        const cancel = (responseStatus: number): Promise<unknown> =>
+          cancellationDispatcher.cancel({ reason: "handler_failed", responseStatus });
+        return { kind: "verified", payment: { payload, terms }, cancel };
+      }
+      const required = result.response.headers["PAYMENT-REQUIRED"];
+      const offered = required === undefined ? null : decodePaymentRequiredHeader(required);
+      const came = readPayment(c);
+      const terms = came === null ? undefined : server.findMatchingRequirements(offered?.accepts ?? [], came.payload);
+      return {
+        kind: "refused",
+        response: refusal(result.response, offered),
+        payment: came === null || terms === undefined ? null : { payload: came.payload, terms },
+      };
+    },
+    async settle(c, { payload, terms }, amount) {
+      const overrides = terms.scheme === "upto" ? { amount } : undefined;
+      try {
+        await initialize();
+        const request = contextOf(c, "");
+        return wordOf(await server.settlePayment(payload, terms, undefined, { request }, overrides));
+      } catch (error) {
+        const { network } = terms;
+        if (!(error instanceof SettleError)) return unknownWord(network, "settlement_pending");
+        const { errorReason = "settlement_failed", transaction } = error;
+        return wordOf({ success: false, errorReason, transaction, network });
+      }
+    },
+    close: async () => claims?.close(),
+  };
+}
+
+function readPayment(c: Context): Payment | null {
+  const header = c.req.header("payment-signature");
+  if (header === undefined) return null;
+  try {
+    const payload = decodePaymentSignatureHeader(header);
+    return isPaymentPayloadV2(payload) ? { payload, terms: payload.accepted } : null;
+  } catch {
+    return null;
+  }
+}
+
+/** A refusal that names a transaction may come true: it was sent. */
+function wordOf(result: SettleResponse): SettlementWord {
+  if (result.success) return { state: "settled", result };
+  const open = result.errorReason === "settlement_pending" || /^0x[0-9a-fA-F]{64}$/.test(result.transaction);
+  return { state: open ? "unknown" : "refused", result };
+}
+
+const unknownWord = (network: SettleResponse["network"], errorReason: string): SettlementWord => ({
+  state: "unknown",
+  result: { success: false, errorReason, transaction: "", network },
+});
+
+const pathOf = (model: string): string => `/v2/models/${model}/infer`;
+
+/** A request as the paywall sees it: at its model's own path, however its address was written. */
+function contextOf(c: Context, model: string): HTTPRequestContext {
+  const payment = c.req.header("payment-signature");
+  const context = { adapter: new HonoAdapter(c), path: pathOf(model), method: c.req.method };
+  return payment === undefined ? context : { ...context, paymentHeader: payment };
+}
+
+/** A paywall's answer. Its body says what the header does, for people and for clients of x402 v1. */
+function refusal(
+  { status, headers, body, isHtml }: HTTPResponseInstructions,
+  offered: PaymentRequired | null,
+): Response {
+  if (isHtml === true) return new Response(String(body), { status, headers });
+  return Response.json(offered ?? body ?? {}, { status, headers });
 }
 
 /** Takes vouchers, and claims and pays out what they granted, each token by itself. */
@@ -102,14 +247,15 @@ type Offers = {
   price: { asset: string; amount: string; extra: Record<string, unknown> };
 }[];
 
-function offersOf(payment: NodePayment, price: bigint): Offers {
+/** Under `upto` a price is for a row, the offer for all that a call may carry, and the rows that were answered are settled. */
+function offersOf(payment: NodePayment, price: bigint, rows: bigint): Offers {
   const { network, payTo, maxTimeoutSeconds = DEFAULT_TIMEOUT_SECONDS, methods = ["eip3009"], also = [] } = payment;
   const tokens = [{ asset: payment.asset, domain: payment.domain, rate: 1n }, ...also];
   return tokens.flatMap(({ asset, domain, rate }) =>
     methods.map((method) => {
       const upto = method === "upto";
       const permit2 = upto || method === "permit2";
-      const amount = String(price * rate * (upto ? UPTO_ROWS : 1n));
+      const amount = String(price * rate * (upto ? rows : 1n));
       const extra = { ...domain, ...(permit2 ? { assetTransferMethod: "permit2" } : {}) };
       return {
         scheme: SCHEMES[method],
@@ -122,13 +268,6 @@ function offersOf(payment: NodePayment, price: bigint): Offers {
   );
 }
 
-/** Under `upto`, has the rows that were answered settled, and not what was allowed. */
-export function chargeByRows(c: Context, rows: number): void {
-  const header = c.req.header("payment-signature");
-  if (header === undefined) return;
-  const { accepted } = decodePaymentSignatureHeader(header);
-  if (accepted.scheme !== "upto") return;
-  const perRow = BigInt(accepted.amount) / UPTO_ROWS;
-  const wanted = perRow * BigInt(rows);
-  setSettlementOverrides(c, { amount: String(wanted < BigInt(accepted.amount) ? wanted : accepted.amount) });
-}
+/** What a call of so many rows is settled at under its terms, base units: all of it, but under `upto` only for the rows. */
+export const dueFor = ({ scheme, amount }: PaymentRequirements, rows: number, covered: number): string =>
+  scheme === "upto" ? String((BigInt(amount) / BigInt(covered)) * BigInt(rows)) : amount;

@@ -6,7 +6,7 @@ import type * as OnnxRuntime from "onnxruntime-node";
 import type { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { Proof402Error } from "../errors.ts";
 import { checkModelFile } from "./model-file.ts";
-import { datatypeOf, fromOrt, toOrt, type Tensor } from "./tensors.ts";
+import { datatypeOf, fromOrt, toOrt, type ResultTensor, type Tensor } from "./tensors.ts";
 
 /** Tensor metadata as the Open Inference Protocol names it; -1 is the free batch dimension. */
 export type TensorInfo = { name: string; datatype: Tensor["datatype"]; shape: number[] };
@@ -18,9 +18,11 @@ export type ModelFile = { name: string; file: string; sha256: string };
 export type RunningModel = {
   inputs: TensorInfo[];
   outputs: TensorInfo[];
+  /** Input -> the names of its free dimensions at their places, null elsewhere. One name is one size in every input. */
+  dimensions: Record<string, (string | null)[]>;
   runtime: { name: string; version: string };
   /** Runs inputs that were checked against `inputs`. */
-  run(inputs: readonly Tensor[]): Promise<Tensor[]>;
+  run(inputs: readonly Tensor[]): Promise<ResultTensor[]>;
   close(): Promise<void>;
 };
 
@@ -91,6 +93,7 @@ export async function openModel<Description extends Pick<ModelFile, "name">>(
     ...description,
     inputs,
     outputs,
+    dimensions: Object.fromEntries(session.inputMetadata.map((meta) => [meta.name, namesOf(meta)])),
     runtime: { name: "onnxruntime-node", version: ort.env.versions.common },
     async run(tensors) {
       const feeds: Record<string, OrtTensor> = {};
@@ -106,6 +109,9 @@ export async function openModel<Description extends Pick<ModelFile, "name">>(
 }
 
 type Metadata = InferenceSession["inputMetadata"][number];
+
+const namesOf = (meta: Metadata): (string | null)[] =>
+  meta.isTensor ? meta.shape.map((dim) => (typeof dim === "string" && dim !== "" ? dim : null)) : [];
 
 function infoOf(meta: Metadata, model: string): TensorInfo {
   const datatype = meta.isTensor ? datatypeOf(meta.type) : undefined;

@@ -7,6 +7,9 @@ export type Datatype = "FP32" | "FP64" | "INT32" | "INT64" | "BOOL" | "UINT8";
 /** A tensor on the wire: data flattened in row-major order. */
 export type Tensor = { name: string; datatype: Datatype; shape: number[]; data: (number | boolean)[] };
 
+/** A result. An integer that no double holds exactly is a bigint. */
+export type ResultTensor = Omit<Tensor, "data"> & { data: (number | boolean | bigint)[] };
+
 const ORT_TYPES: Record<string, Datatype> = {
   float32: "FP32",
   float64: "FP64",
@@ -58,13 +61,22 @@ export function toOrt(ort: Runtime, { datatype, data, shape }: Tensor): OrtTenso
   }
 }
 
-/** A result of the runtime on the wire. */
-export function fromOrt(info: TensorInfo, tensor: OrtTensor): Tensor {
+/** A result of the runtime, each number as it is. */
+export function fromOrt(info: TensorInfo, tensor: OrtTensor): ResultTensor {
   const values = [...(tensor.data as Iterable<number | bigint>)];
   return {
     name: info.name,
     datatype: info.datatype,
     shape: [...tensor.dims],
-    data: values.map((value) => (info.datatype === "BOOL" ? Boolean(value) : Number(value))),
+    data: values.map((value) => (info.datatype === "BOOL" ? Boolean(value) : exactly(value))),
   };
 }
+
+const exactly = (value: number | bigint): number | bigint =>
+  typeof value === "bigint" && Number.isSafeInteger(Number(value)) ? Number(value) : value;
+
+/** A result with its numbers as doubles, which round integers beyond 2^53. */
+export const rounded = ({ data, ...tensor }: ResultTensor): Tensor => ({
+  ...tensor,
+  data: data.map((value) => (typeof value === "bigint" ? Number(value) : value)),
+});

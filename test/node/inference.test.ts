@@ -70,6 +70,7 @@ describe("an inference request", () => {
     readInferRequest(
       modelOf("eth-risk"),
       new TextEncoder().encode(typeof body === "string" ? body : JSON.stringify(body)),
+      8,
     );
 
   test.each([
@@ -105,10 +106,71 @@ describe("an inference request", () => {
     if ("error" in request) throw new Error(request.error);
     const model = modelOf("eth-risk");
     const response = inferResponse(model, request, await model.run(request.inputs));
-    expect(response).toMatchObject({
+    if ("error" in response) throw new Error(response.error);
+    expect(JSON.parse(response.text)).toMatchObject({
       model_name: "eth-risk",
       id: "n",
       outputs: [{ name: "class", datatype: "INT64", shape: [2] }],
     });
+  });
+
+  test("is answered with integers as they are, also beyond what a double holds", () => {
+    const request = read({ inputs: [good], outputs: [{ name: "class" }] });
+    if ("error" in request) throw new Error(request.error);
+    const answer = { name: "class", datatype: "INT64" as const, shape: [2], data: [9_007_199_254_740_993n, -1] };
+    expect(inferResponse(modelOf("eth-risk"), request, [answer])).toMatchObject({
+      text: expect.stringContaining('"data":[9007199254740993,-1]') as string,
+    });
+  });
+
+  test("may have first dimensions that differ, where the model does not name them alike", () => {
+    const model = (shapes: number[][], names: (string | null)[][]): LoadedModel => ({
+      ...modelOf("eth-risk"),
+      inputs: shapes.map((shape, at) => ({ name: `x${at}`, datatype: "FP32", shape })),
+      dimensions: Object.fromEntries(names.map((list, at) => [`x${at}`, list])),
+    });
+    const body = new TextEncoder().encode(
+      JSON.stringify({
+        inputs: [
+          { name: "x0", shape: [1, 2], datatype: "FP32", data: [1, 2] },
+          { name: "x1", shape: [2, 1], datatype: "FP32", data: [3, 4] },
+        ],
+      }),
+    );
+    const fixed = model(
+      [
+        [1, 2],
+        [2, 1],
+      ],
+      [
+        [null, null],
+        [null, null],
+      ],
+    );
+    expect(readInferRequest(fixed, body, 1)).toMatchObject({ rows: 1 });
+    const free = [
+      [-1, 2],
+      [-1, 1],
+    ];
+    expect(
+      readInferRequest(
+        model(free, [
+          ["N", null],
+          ["M", null],
+        ]),
+        body,
+        8,
+      ),
+    ).toMatchObject({ rows: 2 });
+    expect(
+      readInferRequest(
+        model(free, [
+          ["N", null],
+          ["N", null],
+        ]),
+        body,
+        8,
+      ),
+    ).toMatchObject({ status: 400 });
   });
 });

@@ -1,0 +1,198 @@
+import type { PublicClient } from "viem";
+import { z } from "zod";
+import { permitOf, type Authorization } from "../evidence/authorization.ts";
+import { fromHex0x, keccak256, toHex0x, utf8 } from "../evidence/bytes.ts";
+import { addressWord, AUTHORIZATION_USED_TOPIC, chainIdOf, TRANSFER_TOPIC } from "../evidence/eip3009.ts";
+import { PERMIT2, settlingInput } from "../evidence/permit2.ts";
+import { lastSecondOf, movedBy, usesAuthorization } from "../evidence/settlement.ts";
+
+/** What the chain says of an authorization. */
+export type ChainView =
+  /** It moved its amount to its payee, so many blocks ago. `time` is that block's, unix seconds. */
+  | { state: "paid"; transaction: string; amount: bigint; depth: number; time: number }
+  | { state: "unused" }
+  /** It moves nothing to the payee any more: it ran out, or its owner canceled it. */
+  | { state: "void" };
+
+export type ChainReader = {
+  /** False where no RPC is known. */
+  available(): Promise<boolean>;
+  /**
+   * Looks at blocks back to the time `since`, unix seconds, and first at the transaction that a facilitator named. Null where
+   * the chain could not be read, or shows that the authorization was used and not how.
+   */
+  look(authorization: Authorization, options: { since: number; hint?: string | undefined }): Promise<ChainView | null>;
+};
+
+/** keccak256("AuthorizationCanceled(address,bytes32)"), both arguments indexed (EIP-3009). */
+const CANCELED_TOPIC = toHex0x(keccak256(utf8("AuthorizationCanceled(address,bytes32)")));
+const TIMEOUT_MS = 5_000;
+/** Blocks per `eth_getLogs`, which public RPCs limit, and how often it is asked. */
+const CHUNK_BLOCKS = 500n;
+const MAX_CHUNKS = 40;
+
+const ABI = [
+  {
+    type: "function",
+    name: "authorizationState",
+    stateMutability: "view",
+    inputs: [
+      { name: "authorizer", type: "address" },
+      { name: "nonce", type: "bytes32" },
+    ],
+    outputs: [{ name: "", type: "bool" }],
+  },
+  {
+    type: "function",
+    name: "nonceBitmap",
+    stateMutability: "view",
+    inputs: [
+      { name: "owner", type: "address" },
+      { name: "wordPos", type: "uint256" },
+    ],
+    outputs: [{ name: "", type: "uint256" }],
+  },
+] as const;
+
+/** Reads the chain that a node is paid on. Nothing is ever sent to it, and no answer of it throws. */
+export function openChainReader(options: {
+  network: string;
+  rpcUrl: string | undefined;
+  facilitatorUrl: string;
+}): ChainReader {
+  const chainId = chainIdOf(options.network);
+  let client: Promise<PublicClient | null> | null = null;
+  const open = (): Promise<PublicClient | null> =>
+    (client ??= connect(options).catch(() => {
+      client = null;
+      return null;
+    }));
+  return {
+    available: async () => (await open()) !== null,
+    async look(authorization, about) {
+      try {
+        const chain = await open();
+        if (chain === null || (await chain.getChainId()) !== chainId) return null;
+        return await lookAt(chain, authorization, about);
+      } catch {
+        return null;
+      }
+    },
+  };
+}
+
+async function connect({
+  network,
+  rpcUrl,
+  facilitatorUrl,
+}: {
+  network: string;
+  rpcUrl: string | undefined;
+  facilitatorUrl: string;
+}): Promise<PublicClient | null> {
+  const url = rpcUrl ?? (await rpcOfLocalFacilitator(facilitatorUrl, network));
+  if (url === null) return null;
+  const { createPublicClient, http } = await import("viem");
+  return createPublicClient({ transport: http(url, { retryCount: 0, timeout: TIMEOUT_MS }), cacheTime: 0 });
+}
+
+const isLocal = (url: string): boolean =>
+  /^https?:\/\/(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]+)?(?:\/|$)/.test(url);
+
+/** The RPC that a facilitator on this machine names, as the devnet's does; one from elsewhere is not asked. */
+async function rpcOfLocalFacilitator(facilitatorUrl: string, network: string): Promise<string | null> {
+  if (!isLocal(facilitatorUrl)) return null;
+  const response = await fetch(`${facilitatorUrl}/supported`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+  const named = z.object({ rpcUrls: z.record(z.string(), z.url()) }).safeParse(await response.json());
+  const url = named.success ? named.data.rpcUrls[network] : undefined;
+  return url !== undefined && isLocal(url) ? url : null;
+}
+
+async function lookAt(
+  client: PublicClient,
+  authorization: Authorization,
+  { since, hint }: { since: number; hint?: string | undefined },
+): Promise<ChainView | null> {
+  const head = await client.getBlock({ blockTag: "latest" });
+  const hinted = hint === undefined ? null : await readTransaction(client, authorization, hint, head.number);
+  if (hinted !== null) return hinted;
+  const ended = Number(head.timestamp) > lastSecondOf(authorization);
+  if (!(await isUsed(client, authorization))) return ended ? { state: "void" } : { state: "unused" };
+  const owner = toHex0x(addressWord(authorization.payer));
+  const topics =
+    authorization.method === "permit2"
+      ? [TRANSFER_TOPIC, owner, toHex0x(addressWord(authorization.payTo))]
+      : [[AUTHORIZATION_USED_TOPIC, CANCELED_TOPIC], owner, toHex0x(fromHex0x(authorization.nonce))];
+  for (let to = head.number, chunk = 0; to >= 0n && chunk < MAX_CHUNKS; to -= CHUNK_BLOCKS, chunk += 1) {
+    const from = to >= CHUNK_BLOCKS ? to - CHUNK_BLOCKS + 1n : 0n;
+    const range = { fromBlock: toHexNumber(from), toBlock: toHexNumber(to) };
+    const address = toHex0x(fromHex0x(authorization.asset));
+    const logs = await client.request({ method: "eth_getLogs", params: [{ address, topics, ...range }] });
+    for (const { transactionHash, topics: found } of logs) {
+      if (found[0]?.toLowerCase() === CANCELED_TOPIC) return { state: "void" };
+      const paid =
+        transactionHash === null ? null : await readTransaction(client, authorization, transactionHash, head.number);
+      if (paid !== null) return paid;
+    }
+    if (from === 0n || Number((await client.getBlock({ blockNumber: from })).timestamp) < since) break;
+  }
+  return ended ? { state: "void" } : null;
+}
+
+const toHexNumber = (value: bigint): `0x${string}` => `0x${value.toString(16)}`;
+
+async function isUsed(client: PublicClient, { method, asset, payer, nonce }: Authorization): Promise<boolean> {
+  const owner = toHex0x(fromHex0x(payer));
+  if (method === "eip3009") {
+    const args = [owner, toHex0x(fromHex0x(nonce))] as const;
+    return client.readContract({
+      address: toHex0x(fromHex0x(asset)),
+      abi: ABI,
+      functionName: "authorizationState",
+      args,
+    });
+  }
+  const bits = BigInt(nonce);
+  const word = await client.readContract({
+    address: toHex0x(fromHex0x(PERMIT2)),
+    abi: ABI,
+    functionName: "nonceBitmap",
+    args: [owner, bits >> 8n],
+  });
+  return ((word >> (bits & 0xffn)) & 1n) === 1n;
+}
+
+/** The transaction as this authorization's settlement, or null where it is none. */
+async function readTransaction(
+  client: PublicClient,
+  authorization: Authorization,
+  hash: string,
+  head: bigint,
+): Promise<ChainView | null> {
+  if (!/^0x[0-9a-fA-F]{64}$/.test(hash)) return null;
+  const transaction = toHex0x(fromHex0x(hash.toLowerCase()));
+  const receipt = await client.getTransactionReceipt({ hash: transaction }).catch(() => null);
+  if (receipt === null || receipt.status !== "success") return null;
+  const logs = receipt.logs
+    .map((log) => ({
+      address: log.address.toLowerCase(),
+      topics: log.topics.map((topic) => topic.toLowerCase()),
+      data: log.data.toLowerCase(),
+    }))
+    .filter((log) => log.address === authorization.asset);
+  const settling =
+    authorization.method === "permit2" ? { logs, ...(await readCall(client, authorization, transaction)) } : { logs };
+  const amount = usesAuthorization(settling, authorization) ? movedBy(settling, authorization) : null;
+  if (amount === null) return null;
+  const block = await client.getBlock({ blockNumber: receipt.blockNumber });
+  if (block.hash !== receipt.blockHash) return null;
+  const depth = Number(head - receipt.blockNumber);
+  return { state: "paid", transaction, amount, depth, time: Number(block.timestamp) };
+}
+
+async function readCall(client: PublicClient, authorization: Authorization, hash: `0x${string}`) {
+  const { to, input } = await client.getTransaction({ hash });
+  return to === null
+    ? {}
+    : { to: to.toLowerCase(), input: settlingInput(input.toLowerCase(), permitOf(authorization)) };
+}

@@ -1,0 +1,209 @@
+import { encodePaymentResponseHeader } from "@x402/core/http";
+import type { PaymentRequirements, SettleResponse } from "@x402/core/types";
+import type { Context } from "hono";
+import { concatBytes, sha256, toHex, utf8, type Bytes } from "../evidence/bytes.ts";
+import { canonicalJson } from "../evidence/canonical.ts";
+import { accept, type Accepted, type Judges } from "./accept.ts";
+import type { InferRequest } from "./oip.ts";
+import type { KeptAnswer, PaidCall } from "./paid-calls.ts";
+import { dueFor, type Payment, type ServedModel } from "./payment-gate.ts";
+import { identityOf, type PaymentIdentity } from "./payment-key.ts";
+import { settle, type Decision } from "./settle.ts";
+
+/** A request that fits the model it is for. */
+export type Order = { served: ServedModel; request: InferRequest; body: Bytes };
+
+/** What stands behind the counter. */
+export type Counter = Judges & {
+  /** Works on an order: the answer, or why there is none. */
+  work: (order: Order) => Promise<KeptAnswer | { status: 422; error: string }>;
+  /** Puts what stands behind an answer where anyone may see it. */
+  publish: (order: Order, answer: KeptAnswer) => void;
+};
+
+/** A call that a process left in the middle is taken over after that. */
+const ABANDONED_MS = 60_000;
+/** Blocks are looked at from that long before a payment was taken, seconds. */
+const LOOK_BACK_SECONDS = 900;
+/** Of a facilitator's reasons, which may be whole traces; they go into a header. */
+const MAX_REASON = 200;
+
+/**
+ * Sells answers: one payment is worked for once, for one request, and nothing of an answer leaves before it is paid. The
+ * answer stays under its payment, so that whoever paid gets it again, byte for byte.
+ */
+export function createSeller(counter: Counter): (c: Context, order: Order) => Promise<Response> {
+  const inTurn = createTurns();
+  return async (c, order) => {
+    const came = counter.gate.read(c);
+    const identity = came === null ? null : identityOf(came.payload, came.terms);
+    if (came !== null && identity !== null)
+      return inTurn(identity.key, () => sell(counter, c, { order, came, identity }));
+    const accepted = await accept(counter, c, { model: order.served.model.name, authorization: null });
+    if (accepted instanceof Response) return accepted;
+    await accepted.cancel(400);
+    return c.json({ error: "the payment is of a form that is not taken here; nothing was charged" }, 400);
+  };
+}
+
+/** Runs work for the same key one piece after another, whatever became of the one before. */
+function createTurns(): <T>(key: string, work: () => Promise<T>) => Promise<T> {
+  const last = new Map<string, Promise<unknown>>();
+  return async (key, work) => {
+    const mine = (last.get(key) ?? Promise.resolve()).then(work);
+    const ended = mine.catch(() => undefined);
+    last.set(key, ended);
+    try {
+      return await mine;
+    } finally {
+      if (last.get(key) === ended) last.delete(key);
+    }
+  };
+}
+
+type Brought = { order: Order; came: Payment; identity: PaymentIdentity };
+
+async function sell(counter: Counter, c: Context, brought: Brought): Promise<Response> {
+  const { order, came, identity } = brought;
+  const { calls } = counter;
+  const digest = digestOf(order, came);
+  const known = await knownCall(counter, identity);
+  const told = known === null ? null : tell(c, known, digest);
+  if (told !== null) return told;
+  const accepted =
+    known === null ? await accept(counter, c, { model: order.served.model.name, ...identity }) : again(came, known);
+  if (accepted instanceof Response) return accepted;
+  const terms = JSON.stringify(accepted.payment.terms);
+  const isMine =
+    known === null
+      ? await calls.take(identity.key, { request: digest, terms })
+      : known.answer !== null || (await calls.retake(identity.key, known.at));
+  if (!isMine) return busy(c);
+  const answer = known?.answer ?? (await workOnce(counter, brought, accepted));
+  if ("error" in answer) return c.json({ error: answer.error }, answer.status);
+  const decision = await decide(counter, c, { ...brought, accepted, takenAt: known?.at ?? Date.now() });
+  return deliver(counter, c, { ...brought, accepted, answer, decision });
+}
+
+/** Model, request bytes and everything that the payer signed. */
+const digestOf = ({ served, body }: Order, { payload }: Payment): string =>
+  toHex(
+    sha256(
+      concatBytes(
+        sha256(utf8(served.model.name)),
+        sha256(body),
+        sha256(utf8(new TextDecoder().decode(canonicalJson(payload.payload)).toLowerCase())),
+      ),
+    ),
+  );
+
+/** What a payment was taken for. A voucher that was not settled is judged again: its channel may have moved on. */
+async function knownCall({ calls }: Counter, { key, authorization }: PaymentIdentity): Promise<PaidCall | null> {
+  const known = await calls.find(key);
+  if (known === null || authorization !== null || known.state === "paid") return known;
+  await calls.release(key);
+  return null;
+}
+
+/** What is said at once to a payment that was brought before; null where its answer is still to be made or paid. */
+function tell(c: Context, known: PaidCall, digest: string): Response | null {
+  if (known.request !== digest)
+    return c.json({ error: "this payment was taken for another request; nothing was charged for this one" }, 409);
+  if (known.state === "paid" && known.answer !== null) return answered(known.answer);
+  if (known.state === "paid")
+    return c.json({ error: "this payment was answered, too long ago for the answer to be kept" }, 410);
+  return known.state === "working" && Date.now() - known.at < ABANDONED_MS ? busy(c) : null;
+}
+
+const answered = ({ headers, body }: KeptAnswer): Response => new Response(body, { status: 200, headers });
+
+const busy = (c: Context): Response =>
+  c.json({ error: "this payment is being worked for; ask again with the same one" }, 503, { "retry-after": "1" });
+
+/** A payment that was found good before, at the terms it was taken at. */
+const again = ({ payload }: Payment, { terms }: PaidCall): Accepted => ({
+  payment: { payload, terms: JSON.parse(terms) as PaymentRequirements },
+  seen: null,
+  cancel: () => Promise.resolve(),
+});
+
+/** The answer, kept before it is paid; where there is none, the payment is free again. */
+async function workOnce(
+  { calls, work }: Counter,
+  { order, identity }: Brought,
+  { cancel }: Accepted,
+): Promise<KeptAnswer | { status: 422; error: string }> {
+  const answer = await work(order).catch(() => ({
+    status: 422 as const,
+    error: `model "${order.served.model.name}" cannot compute an answer to this input; nothing was charged`,
+  }));
+  if ("error" in answer) {
+    await cancel(answer.status);
+    await calls.release(identity.key);
+  } else await calls.keep(identity.key, "answered", answer);
+  return answer;
+}
+
+type Settling = Brought & { accepted: Accepted };
+
+async function decide(
+  { gate, chain, confirmations, waitSeconds }: Counter,
+  c: Context,
+  { order, identity, accepted, takenAt }: Settling & { takenAt: number },
+): Promise<Decision> {
+  const { payment, seen } = accepted;
+  if (seen !== null) return { state: "paid", seen, word: null };
+  const due = dueFor(payment.terms, order.request.rows, order.served.rows);
+  const { authorization } = identity;
+  const since = Math.floor(takenAt / 1000) - LOOK_BACK_SECONDS;
+  const look =
+    authorization === null || !(await chain.available())
+      ? null
+      : (hint: string | undefined) => chain.look(authorization, { since, hint });
+  return settle(() => gate.settle(c, payment, due), look, { due: BigInt(due), confirmations, waitSeconds });
+}
+
+/** Hands out what is paid, and publishes what stands behind it only then. */
+async function deliver(
+  { calls, publish }: Counter,
+  c: Context,
+  { order, identity, accepted, answer, decision }: Settling & { answer: KeptAnswer; decision: Decision },
+): Promise<Response> {
+  const { network } = accepted.payment.terms;
+  if (decision.state === "paid") {
+    const { word, seen } = decision;
+    const payer = identity.authorization?.payer;
+    const shown = {
+      success: true,
+      network,
+      transaction: seen?.transaction ?? "",
+      ...(payer === undefined ? {} : { payer }),
+    };
+    const headers = {
+      ...answer.headers,
+      "cache-control": "private, no-store",
+      ...receiptHeader(word?.result ?? shown),
+    };
+    const paid = { headers, body: answer.body };
+    // It is paid for: a database that fails now must not keep it back.
+    await calls.keep(identity.key, "paid", paid).catch(() => undefined);
+    publish(order, paid);
+    return answered(paid);
+  }
+  if (identity.authorization === null) await calls.release(identity.key);
+  if (decision.state === "open") {
+    const pending = { success: false, errorReason: "settlement_pending", transaction: "", network };
+    const error =
+      "it is not known yet whether the payment was made; ask again with the same one, which cannot pay twice";
+    return c.json({ error }, 503, { "retry-after": "2", ...receiptHeader(pending) });
+  }
+  const { result } = decision.word;
+  const errorReason = (result.errorReason ?? "settlement_failed").slice(0, MAX_REASON);
+  const { errorMessage: _long, ...short } = result;
+  const error = `the payment could not be settled (${errorReason}); the answer is kept for it`;
+  return c.json({ error }, 402, receiptHeader({ ...short, errorReason }));
+}
+
+const receiptHeader = (result: SettleResponse): Record<string, string> => ({
+  "payment-response": encodePaymentResponseHeader(result),
+});

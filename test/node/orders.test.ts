@@ -1,0 +1,210 @@
+import { createHash } from "node:crypto";
+import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
+import { gzipSync } from "node:zlib";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { packageModelsDirectory } from "../../src/node/models.ts";
+import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { onnxOf } from "../support/onnx-files.ts";
+import { openSeller, purseFor, requestOf, takenBy, type OwnSeller } from "../support/selling.ts";
+import { payingFetch } from "../support/stock-client.ts";
+
+let market: Market;
+let plain: OwnSeller;
+beforeAll(async () => {
+  market = await openMarket();
+  plain = await openSeller(market);
+});
+afterAll(async () => {
+  await plain.stop();
+  await market.stop();
+});
+
+const FEATURES = ETH_FEATURES.features;
+const input = (change: object = {}) => ({
+  name: "features",
+  shape: [1, 8],
+  datatype: "FP32",
+  data: FEATURES,
+  ...change,
+});
+const rows = (count: number) => ({
+  inputs: [input({ shape: [count, 8], data: Array.from({ length: count }, () => FEATURES).flat() })],
+});
+const INFER = "/v2/models/eth-risk/infer";
+
+type Answer = { id?: string; outputs: { name: string; shape: number[]; data: unknown[] }[] };
+const post = (body: unknown, init: { headers?: Record<string, string>; send?: typeof fetch; path?: string } = {}) =>
+  (init.send ?? fetch)(`${plain.origin}${init.path ?? INFER}`, {
+    method: "POST",
+    headers: { "content-type": "application/json", ...init.headers },
+    body: typeof body === "string" || body instanceof Uint8Array ? (body as string) : JSON.stringify(body),
+  });
+async function buy(body: unknown, path = INFER): Promise<Answer> {
+  const response = await post(body, { send: payingFetch(market).send, path });
+  expect(response.status).toBe(200);
+  return (await response.json()) as Answer;
+}
+
+describe("what can only be refused", () => {
+  test.each<[string, unknown, number, Record<string, string>?]>([
+    ["no JSON", "{", 400],
+    ["another shape", { inputs: [input({ shape: [8] })] }, 400],
+    ["another datatype", { inputs: [input({ datatype: "INT64" })] }, 400],
+    ["numbers as texts", { inputs: [input({ data: FEATURES.map(String) })] }, 400],
+    ["NaN", JSON.stringify({ inputs: [input()] }).replace(String(FEATURES[0]), "NaN"), 400],
+    ["an input too many", { inputs: [input(), input({ name: "extra" })] }, 400],
+    [
+      "a classification wanted",
+      { inputs: [input()], outputs: [{ name: "probabilities", parameters: { classification: 2 } }] },
+      400,
+    ],
+    ["data in shared memory", { inputs: [input({ parameters: { shared_memory_region: "r" } })] }, 400],
+    ["binary tensor data", '{"inputs":[]}1234', 415, { "inference-header-content-length": "13" }],
+    ["a compressed body", gzipSync(requestOf()), 415, { "content-encoding": "gzip" }],
+    ["more rows than the price covers", rows(9), 400],
+    ["a body beyond all bounds", "x".repeat(1_000_001), 413],
+  ])(
+    "T50: %s is refused before it is asked to pay, and costs nothing with a payment",
+    async (_what, body, status, headers = {}) => {
+      const unpaid = await post(body, { headers });
+      expect(unpaid.status).toBe(status);
+      expect(unpaid.headers.get("payment-required")).toBeNull();
+      expect(await unpaid.json()).toMatchObject({ error: expect.stringMatching(/.{10}/) as string });
+      const before = await takenBy(market, plain);
+      const { header } = await purseFor(market, plain.origin);
+      expect((await post(body, { headers: { ...headers, "payment-signature": header } })).status).toBe(status);
+      expect(await takenBy(market, plain)).toBe(before);
+    },
+  );
+
+  test("T50: an unknown model, and an unknown version of a known one", async () => {
+    for (const path of [
+      "/v2/models/nothing/infer",
+      "/v2/models/ETH-RISK/infer",
+      "/v2/models/eth-risk/versions/1/infer",
+    ])
+      expect((await post(rows(1), { path })).status).toBe(404);
+    expect((await fetch(`${plain.origin}/v2/models/eth-risk/versions/1`)).status).toBe(404);
+  });
+});
+
+describe("what a price buys", () => {
+  test("T50: as many rows as its seller says, and no more", async () => {
+    expect((await buy(rows(8))).outputs[0]?.shape).toEqual([8, 3]);
+    const one = await openSeller(market, { models: [{ name: "eth-risk", price: "10000", rows: 1 }] });
+    const { header } = await purseFor(market, one.origin);
+    const asked = (count: number) =>
+      fetch(`${one.origin}${INFER}`, {
+        method: "POST",
+        headers: { "payment-signature": header },
+        body: JSON.stringify(rows(count)),
+      });
+    expect((await asked(2)).status).toBe(400);
+    expect((await asked(1)).status).toBe(200);
+    expect(await takenBy(market, one)).toBe(10_000n);
+    await one.stop();
+  });
+
+  test("T50: one model, for names that are equal but for case are refused", async () => {
+    const directory = join(market.directory, "two-names");
+    await mkdir(directory);
+    const models = await packageModelsDirectory();
+    await copyFile(join(models, "eth-risk.onnx"), join(directory, "eth-risk.onnx"));
+    const [eth] = JSON.parse(await readFile(join(models, "models.json"), "utf8")) as object[];
+    await writeFile(
+      join(directory, "models.json"),
+      JSON.stringify([
+        { ...eth, name: "risk" },
+        { ...eth, name: "RISK" },
+      ]),
+    );
+    for (const second of ["RISK", "risk"]) {
+      const opened = openSeller(market, {
+        modelsDir: directory,
+        models: [
+          { name: "risk", price: "10" },
+          { name: second, price: "90000" },
+        ],
+      });
+      await expect(opened).rejects.toMatchObject({ code: "model_name_ambiguous" });
+    }
+  });
+
+  test("in whole base units, for at least one row", async () => {
+    for (const wrong of [{ price: "1.5" }, { price: "-1" }, { price: "1e3" }, { price: "1", rows: 0 }])
+      await expect(openSeller(market, { models: [{ name: "eth-risk", ...wrong }] })).rejects.toMatchObject({
+        code: "price_invalid",
+      });
+  });
+
+  test("and confirmations only on a chain that is read", async () => {
+    const { facilitatorUrl } = market.devnet;
+    const payment = { confirmations: 1, facilitatorUrl };
+    await expect(openSeller(market, { payment: { ...payment, rpcUrl: undefined as never } })).rejects.toMatchObject({
+      code: "rpc_missing",
+    });
+  });
+});
+
+describe("the Open Inference Protocol", () => {
+  test("by versions, with nothing asked for in particular, and with null where there is nothing to say", async () => {
+    const described = (await (await fetch(`${plain.origin}/v2/models/eth-risk`)).json()) as { versions: string[] };
+    const at = `/v2/models/eth-risk/versions/${described.versions[0]}`;
+    expect(await (await fetch(`${plain.origin}${at}`)).json()).toEqual(described);
+    expect((await fetch(`${plain.origin}${at}/ready`)).status).toBe(200);
+    const all = ["probabilities", "class"];
+    const answers = [
+      await buy({ inputs: [input()] }, `${at}/infer`),
+      await buy({ inputs: [input()], outputs: [] }),
+      await buy({ id: null, parameters: null, outputs: null, inputs: [input({ parameters: null })] }),
+      await buy({ inputs: [input()] }, "/v2/models/eth%2Drisk/infer"),
+    ];
+    for (const answer of answers) {
+      expect(answer.outputs.map(({ name }) => name)).toEqual(all);
+      expect("id" in answer).toBe(false);
+    }
+    const chosen = await buy({
+      id: "42",
+      inputs: [input()],
+      outputs: [{ name: "class", parameters: { binary_data: false } }],
+    });
+    expect(chosen).toMatchObject({ id: "42", outputs: [{ name: "class" }] });
+  });
+
+  test("lists its models to clients that ask for the repository", async () => {
+    const response = await fetch(`${plain.origin}/v2/repository/index`, { method: "POST", body: "{}" });
+    expect(await response.json()).toMatchObject([{ name: "eth-risk", state: "READY" }]);
+  });
+
+  test("says in the body of a 402 what its header says", async () => {
+    const response = await post(rows(1));
+    expect(response.status).toBe(402);
+    const header = JSON.parse(
+      Buffer.from(response.headers.get("payment-required") ?? "", "base64").toString(),
+    ) as object;
+    expect(await response.json()).toEqual(header);
+  });
+
+  test("refuses an answer of NaN or an infinity, and one that the model cannot compute, uncharged", async () => {
+    const directory = join(market.directory, "log");
+    await mkdir(directory);
+    const file = onnxOf([{ op: "Log", inputs: ["x"], output: "y" }]);
+    await writeFile(join(directory, "log.onnx"), file);
+    const sha256 = createHash("sha256").update(file).digest("hex");
+    const described = { name: "eth-risk", file: "log.onnx", sha256, task: "", description: "" };
+    await writeFile(join(directory, "models.json"), JSON.stringify([described]));
+    const seller = await openSeller(market, { modelsDir: directory });
+    const body = (x: number[]) => JSON.stringify({ inputs: [{ name: "x", shape: [1, 3], datatype: "FP32", data: x }] });
+    const offered = await fetch(`${seller.origin}${INFER}`, { method: "POST", body: body([1, 1, 1]) });
+    expect(offered.status).toBe(402);
+    const purse = await purseFor(market, seller.origin, { request: body([1, 1, 1]) });
+    for (const x of [-1, 0]) {
+      const answer = await purse.post(body([1, x, 1]));
+      expect(answer).toMatchObject({ status: 422, text: expect.stringContaining("answer_not_finite") as string });
+    }
+    expect(await takenBy(market, seller)).toBe(0n);
+    expect((await purse.post(body([1, 1, 1]))).status).toBe(200);
+    await seller.stop();
+  });
+});
