@@ -25,7 +25,7 @@ export type Approvals = {
   codec: RequestStateCodec<Asked>;
   /** The answer this round of the call came with, if it is one to a question about the same tool and arguments. */
   answered(context: ServerContext, call: string): { idempotencyKey: string; decide: Decide } | null;
-  ask(request: ApprovalRequest, call: { digest: string; idempotencyKey: string }): Promise<InputRequiredResult>;
+  ask(request: ApprovalRequest, call: string): Promise<InputRequiredResult>;
 };
 
 /** State is sealed under a key of this process: what comes back changed, or from another process, is refused by the SDK. */
@@ -45,10 +45,11 @@ export function createApprovals(): Approvals {
           request.digest !== state.asked ? "ask_later" : answer?.approve === true ? "approved" : "declined",
       };
     },
-    async ask(request, { digest, idempotencyKey }) {
+    async ask(request, call) {
+      const { idempotencyKey } = request;
       return inputRequired({
         inputRequests: { [KEY]: inputRequired.elicit({ message: request.message, requestedSchema: answerSchema }) },
-        requestState: await codec.mint({ call: digest, asked: request.digest, idempotencyKey }),
+        requestState: await codec.mint({ call, asked: request.digest, idempotencyKey }),
       });
     },
   };

@@ -32,11 +32,9 @@ export function createCaller(options: Proof402ServerOptions & { approvals: Appro
 
   return async (definition, args, context) => {
     const digest = digestOf(definition.name, args);
-    if (digest === null)
-      return resultOf(invalidInput(definition.name, [{ path: [], message: "must be plain JSON data" }]));
+    if (digest === null) return resultOf(invalidInput(definition, [{ path: [], message: "must be plain JSON data" }]));
     const { id } = context.mcpReq;
     const answered = approvals.answered(context, digest);
-    const idempotencyKey = answered?.idempotencyKey ?? `mcp-${toHex(canonicalSha256([connection, id, digest]))}`;
     const progress = progressOf(context, reached);
     const outcome = await outcomeOf(async () =>
       callTool(
@@ -45,7 +43,8 @@ export function createCaller(options: Proof402ServerOptions & { approvals: Appro
           buyer: await options.buyer(),
           clock,
           signal: context.mcpReq.signal,
-          idempotencyKey,
+          callKey: `mcp-${toHex(canonicalSha256([connection, id, digest]))}`,
+          ...(answered === null ? {} : { idempotencyKey: answered.idempotencyKey }),
           ...(canAsk(server, context) ? { approve: approverOf(answered?.decide) } : {}),
           ...(progress === null ? {} : { progress: progress.report }),
         },
@@ -53,7 +52,7 @@ export function createCaller(options: Proof402ServerOptions & { approvals: Appro
       ),
     );
     await progress?.sent();
-    if (outcome.status === "need_input") return approvals.ask(outcome.request, { digest, idempotencyKey });
+    if (outcome.status === "need_input") return approvals.ask(outcome.request, digest);
     reached.delete(id);
     return resultOf(outcome);
   };

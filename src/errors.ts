@@ -1,23 +1,28 @@
-/** What is known about the buyer's money at the moment an error is reported. */
+/** What became of the money of one call, over all its authorizations, as the journal and the chain show it. */
 export type MoneyState =
-  /** Nothing was signed that anyone could redeem. */
+  /** No authorization of the call can be redeemed. */
   | "not-moved"
-  /** A signed authorization exists and may still be redeemed until it expires. */
+  /** An authorization of the call was or may have been signed, and may still be redeemed until it expires. */
   | "may-move"
-  /** The transfer is on chain. */
+  /** A transfer of the call is on chain. */
   | "moved";
 
 const brand: unique symbol = Symbol.for("proof402.error") as never;
 
 /**
- * The one error class of the library: says what happened, whether money moved, and what to do next.
+ * The one error class of the library: says what happened, what became of the money, and what to do next.
  * `code` is stable and machine-readable (snake_case); texts may change.
+ *
+ * Who throws says nothing of the money: the purchase that the error ends reads that from its journal, in one place.
  */
 export class Proof402Error extends Error {
   override readonly name = "Proof402Error";
   readonly [brand] = true;
   readonly code: string;
-  readonly money: MoneyState;
+  /** What became of the money of the call that this error ended; undefined outside a purchase. */
+  readonly money: MoneyState | undefined;
+  /** Names the purchase: a call with the same key takes it up again and pays nothing twice. Undefined where no money can move. */
+  readonly idempotencyKey: string | undefined;
   /** What the caller can do now, as one imperative sentence. */
   readonly next: string;
   /** Facts for machines, never secrets and never raw seller text. */
@@ -26,7 +31,8 @@ export class Proof402Error extends Error {
   constructor(code: string, message: string, options: Proof402Error.Options) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
-    this.money = options.money ?? "not-moved";
+    this.money = options.money;
+    this.idempotencyKey = options.idempotencyKey;
     this.next = options.next;
     this.details = options.details ?? {};
   }
@@ -41,6 +47,7 @@ export declare namespace Proof402Error {
   type Options = {
     next: string;
     money?: MoneyState;
+    idempotencyKey?: string;
     details?: Record<string, unknown>;
     cause?: unknown;
   };

@@ -4,7 +4,7 @@ import { sellerSchema, type Provider } from "../market/types.ts";
 import type { Receipt } from "../receipts/schema.ts";
 import type { BuyerContext } from "./context.ts";
 
-const NEXT = "The receipt is stored. Buy again under a new idempotency key if the answer is still needed.";
+const NEXT = "The receipt is stored and holds the exact bytes.";
 
 /**
  * The answer in a receipt's response bytes. The receipt is kept whether or not its answer can be read.
@@ -29,7 +29,6 @@ function readPart<T>(
   const { body } = receipt.core[part];
   if (body === undefined) {
     throw new Proof402Error("body_redacted", `The ${part}'s bytes are redacted from this receipt.`, {
-      money: "moved",
       next: NEXT,
     });
   }
@@ -39,7 +38,6 @@ function readPart<T>(
       "provider_unknown",
       "The receipt comes from a kind of seller that this version does not know.",
       {
-        money: "moved",
         next: "Update proof402.",
       },
     );
@@ -48,6 +46,6 @@ function readPart<T>(
     return read(ctx.providerOf({ provider: provider.data }), fromBase64(body));
   } catch (error) {
     if (!Proof402Error.isInstance(error)) throw error;
-    throw new Proof402Error(error.code, error.message, { money: "may-move", next: NEXT, cause: error });
+    throw new Proof402Error(error.code, error.message, { next: NEXT, cause: error });
   }
 }

@@ -1,7 +1,7 @@
 import { Proof402Error } from "../errors.ts";
 import type { Candidate } from "../market/choose.ts";
 import type { Seller } from "../market/types.ts";
-import { evidenceSchema, type Assurance, type Evidence, type LayerResult } from "../receipts/schema.ts";
+import { evidenceSchema, nitroEvidence, type Assurance, type Evidence, type LayerResult } from "../receipts/schema.ts";
 import { appraiseAttestation } from "../verify/attestation.ts";
 import { z } from "zod";
 import { appraisalPolicyOf, type BuyerContext, type KeptAttestation } from "./context.ts";
@@ -17,7 +17,9 @@ const NOT_ATTESTED: Attested = { keyId: null, evidence: [], simulated: false };
  * Attest first (DESIGN §4.2): the seller's platform, code, key and model are appraised before anything is paid
  * or sent. Evidence is cached per seller and used until it is half as old as the policy allows.
  *
- * Throws Proof402Error `attestation_failed` when `assurance` needs what the seller did not show.
+ * Throws Proof402Error `attestation_failed` when `assurance` needs what the seller did not show, and `clocks_differ` when a
+ * document made for this very call is dated otherwise than this machine's clock: judged by a wrong clock, the answer of an
+ * honest seller would fail.
  */
 export async function attestSeller(
   ctx: BuyerContext,
@@ -37,6 +39,7 @@ export async function attestSeller(
     if (assurance === "none" || assurance === "signed") return NOT_ATTESTED;
     throw attestationFailed(seller, "no_attestation", "it serves no attestation");
   }
+  await requireSameTime(ctx, seller, fetched.evidence);
   const judged = await judge(ctx, candidate, fetched.evidence);
   if (!judged.ok) {
     if (assurance === "none") return { keyId: fetched.keyId, evidence: fetched.evidence, simulated: false };
@@ -61,6 +64,28 @@ export async function attestSeller(
     )
     .execute();
   return judged.attested;
+}
+
+/** A fresh document's own time and this machine's differ by no more than the skew that the configuration allows. */
+async function requireSameTime(ctx: BuyerContext, { id }: Seller, evidence: readonly Evidence[]): Promise<void> {
+  const { clockSkewSeconds, simulatedRoots } = ctx.config.verification;
+  const parsed = evidence.flatMap((one) => nitroEvidence.safeParse(one).data ?? [])[0];
+  if (parsed === undefined) return;
+  const facts = await ctx.session.nitroFacts(parsed.document, simulatedRoots);
+  const now = ctx.clock();
+  // Whether it may be believed at all is judged afterwards: its date is read at its own time.
+  if (!facts.ok) return;
+  const ahead = now.getTime() - facts.payload.timestamp;
+  if (Math.abs(ahead) <= clockSkewSeconds * 1000) return;
+  const seconds = Math.round(ahead / 1000);
+  throw new Proof402Error(
+    "clocks_differ",
+    `This machine's clock is ${Math.abs(seconds)} s ${seconds > 0 ? "ahead of" : "behind"} that of seller "${id}"; at most ${clockSkewSeconds} s are allowed.`,
+    {
+      next: "Nothing was signed. Your clock or the seller's is wrong: set this machine's clock, or choose another seller.",
+      details: { seconds, allowed: clockSkewSeconds },
+    },
+  );
 }
 
 /** Forgets a seller's cached attestation, so that the next call asks anew. */

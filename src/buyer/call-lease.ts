@@ -1,8 +1,7 @@
-import { randomUUID } from "node:crypto";
-import { hostname } from "node:os";
 import { Proof402Error } from "../errors.ts";
 import { immediate } from "../storage/migrations.ts";
 import type { BuyerContext } from "./context.ts";
+import { isDead, newOwner } from "./lease-owner.ts";
 
 /** How long a call is another's after its last sign of life, ms. A process seen dead on this machine loses it at once. */
 const LEASE_MS = 15_000;
@@ -23,7 +22,7 @@ export async function holdingCall<T>(
   signal: AbortSignal | undefined,
   work: () => Promise<T>,
 ): Promise<T> {
-  const owner = `${hostname()}:${process.pid}:${randomUUID()}`;
+  const owner = newOwner();
   while (!(await take(ctx, key, owner))) await pause(signal);
   const heartbeat = setInterval(() => void extend(ctx, key, owner).catch(() => undefined), HEARTBEAT_MS);
   heartbeat.unref();
@@ -77,25 +76,12 @@ const giveUp = (ctx: BuyerContext, key: string, owner: string): Promise<unknown>
     "process",
   );
 
-/** A process of this machine that is gone. Of another's process, or one whose id was given out again, the lease decides. */
-function isDead(owner: string): boolean {
-  const [host, pid] = owner.split(":");
-  if (host !== hostname()) return false;
-  try {
-    process.kill(Number(pid), 0);
-    return false;
-  } catch (error) {
-    return error instanceof Error && "code" in error && error.code === "ESRCH";
-  }
-}
-
 function pause(signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     const stop = (): void => {
       clearTimeout(timer);
       reject(
         new Proof402Error("aborted", "Another process is making this call; waiting for it was aborted.", {
-          money: "may-move",
           next: "Call again with the same idempotency key to get its result.",
         }),
       );

@@ -4,6 +4,7 @@ import { Proof402Error } from "../errors.ts";
 import type { Refusal } from "../payment/types.ts";
 import type { Wallet } from "../payment/wallet.ts";
 import type { Assurance } from "../receipts/schema.ts";
+import { openKey } from "./calls.ts";
 import type { BuyerContext } from "./context.ts";
 import type { BuyOptions, BuyRequest } from "./types.ts";
 
@@ -13,51 +14,105 @@ export type Call = {
   options: BuyOptions;
   assurance: Assurance;
   wallet: Wallet;
+  /** The idempotency key: the caller's own, that of the open call this one equals, or a new one. */
+  key: string;
   /** sha256 of what was asked: an idempotency key names one call and no other. */
   argsDigest: string;
-  /** Reports a step with the time since the call began. */
+  /** Reports a step with the time since the call began. What the listener throws is dropped. */
   progress: (step: Parameters<NonNullable<BuyOptions["onProgress"]>>[0]["step"], message: string) => void;
+  /** Aborted once the caller gave up before the payment was sent. */
+  signal: AbortSignal;
+  /** Ends the call before the payment is sent. Without effect from then on. */
+  stop: () => void;
+  /** Throws Proof402Error `aborted` once the caller gave up. */
+  goOn: () => void;
+  /** The payment goes out: from here on the exchange runs to its end whatever the caller does. */
+  commit: () => void;
+  committed: () => boolean;
 };
 
-/** Checks what a caller gave before anything is asked of a seller. Throws Proof402Error. */
-export function openCall(ctx: BuyerContext, request: BuyRequest, options: BuyOptions): Call {
-  if (ctx.wallet === null) {
+/**
+ * Checks what a caller gave and finds the call's key, before anything is asked of a seller. Throws Proof402Error
+ * `wallet_missing`, `invalid_input`, and what {@link openKey} throws.
+ */
+export async function openCall(ctx: BuyerContext, request: BuyRequest, options: BuyOptions): Promise<Call> {
+  const { wallet } = ctx;
+  if (wallet === null) {
     throw new Proof402Error("wallet_missing", "No wallet is configured, so nothing can be bought.", {
       next: "Set PROOF402_PRIVATE_KEY, or wallet.privateKeyFile or wallet.keystoreFile in the configuration.",
     });
   }
-  if (!/^[\x21-\x7e]{8,128}$/.test(request.idempotencyKey)) {
+  const { idempotencyKey: own, callKey: surface } = request;
+  if (own !== undefined && !/^[\x21-\x7e]{8,128}$/.test(own)) {
     throw new Proof402Error(
       "invalid_input",
       "idempotency_key must be 8 to 128 printable ASCII characters without spaces.",
-      {
-        next: "Leave it out or give a longer one.",
-      },
+      { next: "Leave it out or give a longer one." },
     );
   }
-  const { model, input, seller, assurance, maxUsd } = request;
-  const began = performance.now();
+  const argsDigest = digestOf(request);
+  const key = await openKey(ctx, { own, surface, payer: wallet.address, argsDigest });
   return {
     request,
     options,
-    wallet: ctx.wallet,
-    assurance: assurance ?? ctx.config.verification.assurance,
-    argsDigest: toHex(
-      digestOf({ model, input, seller: seller ?? null, assurance: assurance ?? null, maxUsd: maxUsd ?? null }),
-    ),
-    progress: (step, message) => options.onProgress?.({ step, message, ms: performance.now() - began }),
+    wallet,
+    key,
+    argsDigest,
+    assurance: request.assurance ?? ctx.config.verification.assurance,
+    progress: reporter(options),
+    ...createStop(),
   };
 }
 
-function digestOf(value: unknown): Uint8Array {
+function digestOf({ model, input, seller, assurance, maxUsd }: BuyRequest): string {
+  const asked = { model, input, seller: seller ?? null, assurance: assurance ?? null, maxUsd: maxUsd ?? null };
   try {
-    return canonicalSha256(value);
+    return toHex(canonicalSha256(asked));
   } catch {
     throw new Proof402Error("invalid_input", "The input is not plain JSON data.", {
       next: "Give finite numbers, strings, booleans and arrays only.",
     });
   }
 }
+
+/** A listener's failure, at once or by a promise, must not cost an answer that was paid for. */
+function reporter({ onProgress }: BuyOptions): Call["progress"] {
+  const began = performance.now();
+  return (step, message) => {
+    try {
+      const said: unknown = onProgress?.({ step, message, ms: performance.now() - began });
+      if (said instanceof Promise) said.catch(() => undefined);
+    } catch {
+      // Its own business.
+    }
+  };
+}
+
+function createStop(): Pick<Call, "signal" | "stop" | "goOn" | "commit" | "committed"> {
+  const controller = new AbortController();
+  let committed = false;
+  const goOn = (): void => {
+    if (controller.signal.aborted) throw aborted();
+  };
+  return {
+    signal: controller.signal,
+    stop: () => {
+      if (!committed) controller.abort();
+    },
+    goOn,
+    commit: () => {
+      goOn();
+      committed = true;
+    },
+    committed: () => committed,
+  };
+}
+
+/** The caller no longer waits. */
+export const aborted = (): Proof402Error =>
+  new Proof402Error("aborted", "The caller no longer waits for this call.", {
+    next: "Call again with the same idempotency key: an answer that was paid for is kept for it.",
+  });
 
 /** A policy refusal as an error: nothing was signed. */
 export const refused = (refusal: Refusal): Proof402Error =>

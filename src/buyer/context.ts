@@ -9,6 +9,7 @@ import type { Db } from "../storage/database.ts";
 import type { AppraisalPolicy } from "../verify/policy.ts";
 import type { VerifySession } from "../verify/session.ts";
 import type { EzklEngine } from "../verify/types.ts";
+import type { KnownFunds } from "./funds.ts";
 import type { JobHandler } from "./jobs/types.ts";
 import type { JobQueue } from "./queue.ts";
 import type { QuoteCache } from "./quotes.ts";
@@ -38,6 +39,8 @@ export type BuyerContext = {
   /** What the second clock waits for, and its durable queue. */
   handlers: readonly JobHandler[];
   queue: JobQueue;
+  /** The wallet's balances as seen last. */
+  funds: KnownFunds;
   /** Makes the background worker look at its queue now. */
   wakeSecondClock: () => void;
 };

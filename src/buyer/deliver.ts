@@ -1,22 +1,158 @@
 import { keccak256, sha256, toBase64, toHex, fromBase64 } from "../evidence/bytes.ts";
+import { Proof402Error } from "../errors.ts";
 import type { Candidate } from "../market/choose.ts";
 import { grantVoucher } from "../payment/channels.ts";
-import { markAnswered } from "../payment/journal.ts";
+import { markAnswered, readPurchase } from "../payment/journal.ts";
+import { readPaymentResponse } from "../payment/offers.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
-import type { Appraisal, Assurance, Receipt, ReceiptCore } from "../receipts/schema.ts";
+import { newestAppraisal } from "../receipts/newest.ts";
 import { createReceipt } from "../receipts/receipt.ts";
-import { addReceipt } from "../receipts/store.ts";
+import type { Appraisal, Receipt, ReceiptCore } from "../receipts/schema.ts";
+import { addReceipt, readReceipt } from "../receipts/store.ts";
 import { immediate } from "../storage/migrations.ts";
-import type { Attested } from "./attest.ts";
+import { answerOf } from "./answer.ts";
+import { attestSeller, forgetAttestation, type Attested } from "./attest.ts";
+import type { Call } from "./call.ts";
 import type { BuyerContext } from "./context.ts";
-import { holdIfFailed } from "./holds.ts";
+import { holdForReceipt, liftIfServed, withheldFrom } from "./holds.ts";
 import type { Delivery } from "./jobs/types.ts";
 import { judgeReceipt } from "./judge.ts";
+import type { Paying } from "./pay.ts";
+import type { Turn } from "./purchase.ts";
 import type { NewJob } from "./queue.ts";
 import type { Received } from "./send.ts";
+import type { BuyResult } from "./types.ts";
+
+/** How long a locked database is waited for once an answer is paid for, ms; each try has its own patience on top. */
+const STORE_MS = 60_000;
+
+/**
+ * A seller's own failure, or its wish to be asked later: no answer to what was asked. The same payment may still bring one.
+ * (RFC 9110 §15.6; 408, 425 and 429 likewise.)
+ */
+export const isFailure = (status: number): boolean => status >= 500 || [408, 425, 429].includes(status);
+
+/**
+ * Makes every answer to a paid request a receipt, whatever it looks like, judges it on the fast clock and stores it. Throws
+ * Proof402Error `seller_error` or `seller_refused` where the seller answered a paid request with an error status; its receipt is
+ * stored all the same.
+ */
+export async function deliver(ctx: BuyerContext, call: Call, paying: Paying, received: Received): Promise<Turn> {
+  const { candidate, purchase } = paying;
+  const signature = ctx.providerOf(candidate.seller).responseEvidence(received.headers);
+  const attested = await attestedFor(ctx, call, paying, signature?.teeId);
+  const receipt = receiptOf({
+    candidate,
+    purchase,
+    attested,
+    received: { ...received, sentAt: firstSentAt(purchase, received) },
+    signature,
+  });
+  const transaction = readPaymentResponse(received.headers)?.transaction;
+  const kept = await keep(ctx, call, paying, receipt, transaction === undefined ? {} : { transaction });
+  call.progress("verified", `fast clock: ${newestAppraisal(kept.receipt).verdict}`);
+  ctx.wakeSecondClock();
+  const paidNow = paying.quote !== null && kept.first;
+  return { kind: "result", result: resultOf(ctx, call, kept.receipt, { paidNow, stored: kept.stored }) };
+}
+
+/** What the caller gets for a stored receipt. Throws Proof402Error `seller_error` or `seller_refused` for an error status. */
+export function resultOf(
+  ctx: BuyerContext,
+  call: Call,
+  receipt: Receipt,
+  { paidNow, stored }: Pick<BuyResult, "paidNow" | "stored">,
+): BuyResult {
+  const { status } = receipt.core.response;
+  if (status < 200 || status > 299) {
+    const failed = isFailure(status);
+    throw new Proof402Error(
+      failed ? "seller_error" : "seller_refused",
+      `Seller "${receipt.core.seller.id}" answered ${status} to a paid request; receipt ${receipt.id} holds what it said.`,
+      {
+        next: failed
+          ? "Call again with the same idempotency key: the seller is asked again with the same payment."
+          : "Look at the receipt. A call under a new key would be paid again.",
+        details: { status, receiptId: receipt.id },
+      },
+    );
+  }
+  const appraisal = newestAppraisal(receipt);
+  return { answer: answerOf(ctx, receipt), receipt, appraisal, paidNow, stored, idempotencyKey: call.key };
+}
+
+type Kept = {
+  receipt: Receipt;
+  stored: boolean;
+  /** False where another process had stored an answer of this purchase before. */
+  first: boolean;
+};
+
+/**
+ * Stores receipt, appraisal, journal state, the second clock's jobs and the seller's hold, all in one transaction. A locked
+ * database is waited for. One that cannot be written costs the copy in it, and never the answer.
+ */
+async function keep(
+  ctx: BuyerContext,
+  call: Call,
+  paying: Paying,
+  receipt: Receipt,
+  delivery: Delivery,
+): Promise<Kept> {
+  const jobs = planJobs(ctx, receipt, delivery, ctx.clock().getTime());
+  const appraisal = await judgeReceipt(ctx, receipt, {
+    assurance: call.assurance,
+    jobs: jobs.map(({ kind }) => ({ kind, done: false, absent: null })),
+  });
+  const deadline = performance.now() + STORE_MS;
+  for (;;) {
+    try {
+      const stored = await immediate(ctx.db, (tx) => store({ ...ctx, db: tx }, paying, receipt, { appraisal, jobs }));
+      ctx.events.emit(stored);
+      return { receipt: stored, stored: true, first: true };
+    } catch (error) {
+      if (error instanceof AnsweredBefore) return answerBefore(ctx, paying);
+      const busy = Proof402Error.isInstance(error) && error.code === "database_busy";
+      if (!busy || performance.now() > deadline)
+        return { receipt: { ...receipt, appraisals: [appraisal] }, stored: false, first: true };
+    }
+  }
+}
+
+/** Rolls the transaction back: the purchase has its receipt already. */
+class AnsweredBefore extends Error {}
+
+async function store(
+  ctx: BuyerContext,
+  { candidate, purchase, failure }: Paying,
+  receipt: Receipt,
+  { appraisal, jobs }: { appraisal: Appraisal; jobs: readonly NewJob[] },
+): Promise<Receipt> {
+  const { db: tx } = ctx;
+  const now = ctx.clock();
+  const { payment } = receipt.core;
+  const marked = await markAnswered(tx, purchase.id, { receiptId: receipt.id, replaces: failure, now });
+  if (!marked.ok) throw new AnsweredBefore();
+  const judged = await addReceipt(tx, receipt, appraisal, now);
+  if (payment.method === "voucher") await grantVoucher(tx, purchase.id, payment, now);
+  await ctx.queue.add(tx, jobs);
+  await liftIfServed(tx, candidate.seller.id, failure, now.getTime());
+  await holdForReceipt(tx, judged, now.getTime(), withheldFrom(candidate.seller, judged));
+  return judged;
+}
+
+/** The receipt that another process stored for this purchase: it is the one, and this process's copy of the answer is none. */
+async function answerBefore(ctx: BuyerContext, { purchase }: Paying): Promise<Kept> {
+  const receiptId = (await readPurchase(ctx.db, purchase.id))?.receiptId ?? null;
+  const receipt = receiptId === null ? null : await readReceipt(ctx.db, receiptId);
+  if (receipt !== null) return { receipt, stored: true, first: false };
+  throw new Proof402Error("call_in_progress", "Another process took over this purchase.", {
+    next: "Call again with the same idempotency key in a moment to get its result.",
+  });
+}
 
 /** Builds the receipt of an answer from the exact bytes sent and received. */
-export function receiptOf(options: {
+function receiptOf(options: {
   candidate: Candidate;
   purchase: PurchaseRecord;
   attested: Attested;
@@ -52,33 +188,31 @@ const hashed = (body: Uint8Array): { sha256: string; keccak256: string; body: st
   body: toBase64(body),
 });
 
+/** A request sent again may be answered, and paid on chain, as of the first time it went out. */
+function firstSentAt({ state, createdAt, updatedAt }: PurchaseRecord, { sentAt }: Received): Date {
+  if (state === "sent") return new Date(updatedAt);
+  // Since it was settled the journal says when that was; before it was reserved the request cannot have gone out.
+  return state === "settled" || state === "answered" ? new Date(createdAt) : sentAt;
+}
+
 /**
- * Judges an answer on the fast clock and stores receipt, appraisal, journal state, the second clock's jobs and, if the
- * verdict is `failed`, the seller's hold: all in one transaction.
+ * The attestation that speaks for the key which signed. A seller that restarted since it was attested signs with a new
+ * key: it is attested again, and only if that binds the new key does it count. Otherwise the old one stands, and fails.
  */
-export async function storeDelivery(
+async function attestedFor(
   ctx: BuyerContext,
-  receipt: Receipt,
-  purchaseId: string,
-  { assurance, ...delivery }: Delivery & { assurance: Assurance },
-): Promise<{ receipt: Receipt; appraisal: Appraisal }> {
-  const now = ctx.clock();
-  const { payment } = receipt.core;
-  const jobs = planJobs(ctx, receipt, delivery, now.getTime());
-  const appraisal = await judgeReceipt(ctx, receipt, {
-    assurance,
-    jobs: jobs.map(({ kind }) => ({ kind, done: false, absent: null })),
-  });
-  const stored = await immediate(ctx.db, async (tx) => {
-    const judged = await addReceipt(tx, receipt, appraisal, now);
-    await markAnswered(tx, purchaseId, { receiptId: receipt.id, now });
-    if (payment.method === "voucher") await grantVoucher(tx, purchaseId, payment, now);
-    await ctx.queue.add(tx, jobs);
-    await holdIfFailed(tx, judged, now.getTime());
-    return judged;
-  });
-  ctx.events.emit(stored);
-  return { receipt: stored, appraisal };
+  call: Call,
+  { candidate, attested }: Paying,
+  signedBy: string | undefined,
+): Promise<Attested> {
+  if (signedBy === undefined || attested.keyId === null || signedBy === attested.keyId) return attested;
+  try {
+    await forgetAttestation(ctx, candidate.seller.id);
+    const again = await attestSeller(ctx, candidate, call.assurance);
+    return again.keyId === signedBy ? again : attested;
+  } catch {
+    return attested;
+  }
 }
 
 /** What the second clock has to look for, due at once. */

@@ -1,38 +1,141 @@
 import type { Hold } from "../market/choose.ts";
 import type { Seller } from "../market/types.ts";
+import { newestAppraisal } from "../receipts/newest.ts";
 import { LAYERS, type Receipt } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
+import { immediate } from "../storage/migrations.ts";
+import type { BuyerContext } from "./context.ts";
 import type { SellerView } from "./types.ts";
-import { newestAppraisal } from "../receipts/newest.ts";
 
-/** Sellers on hold because a receipt of theirs failed (DESIGN §4.9). */
+/** Payments without an answer whose money is not decided, from which on a seller is bought from no more. */
+const IN_DOUBT_LIMIT = 3;
+
+/** Why money without an answer puts a seller on hold. A hold for these ends when the answers come. */
+const UNSERVED = {
+  settled: "paid_not_served: a payment was taken and never answered",
+  inDoubt: `payments_in_doubt: ${IN_DOUBT_LIMIT} or more payments were sent and never answered`,
+} as const;
+
+/** Sellers on hold (DESIGN §4.9): a receipt failed, evidence was withheld, or money went without an answer. */
 export async function readHolds(db: Db): Promise<Hold[]> {
   const rows = await db.selectFrom("seller_holds").selectAll().where("released_at", "is", null).execute();
   return rows.map((row) => ({ sellerId: row.seller_id, reason: row.reason, receiptId: row.receipt_id }));
 }
 
 /**
- * Puts the receipt's seller on hold if its newest verdict is `failed`. The first reason stays. An answer from before the
- * owner released the seller holds it no more, whatever evidence still comes to it. Runs in the caller's transaction.
+ * Puts the receipt's seller on hold for what the receipt shows. The first reason stays. An answer from before the owner
+ * released the seller holds it no more, whatever evidence still comes to it. Runs in the caller's transaction. `withheld` is
+ * the code of promised evidence that did not come.
  */
-export async function holdIfFailed(tx: Db, receipt: Receipt, nowMs: number): Promise<void> {
-  const appraisal = newestAppraisal(receipt);
-  if (appraisal.verdict !== "failed") return;
-  const failed = LAYERS.filter((layer) => appraisal.layers[layer].status === "fail");
-  const hold = {
-    receipt_id: receipt.id,
-    reason: failed.map((layer) => `${layer}: ${appraisal.layers[layer].code}`).join(", "),
-    at: nowMs,
-    released_at: null,
-  };
+export async function holdForReceipt(
+  tx: Db,
+  receipt: Receipt,
+  nowMs: number,
+  withheld: string | null = null,
+): Promise<void> {
+  const reason = reasonIn(receipt) ?? withheld;
+  if (reason === null) return;
+  const since = Date.parse(receipt.core.response.receivedAt);
+  await hold(tx, { sellerId: receipt.core.seller.id, receiptId: receipt.id, reason, since, nowMs });
+}
+
+function reasonIn(receipt: Receipt): string | null {
+  const { status } = receipt.core.response;
+  if (!isServed(receipt)) {
+    // A seller that fails and takes no money for it has done no wrong.
+    const taken = receipt.later.some(
+      ({ evidence }) => evidence.kind === "settlement.x402" && "outcome" in evidence && evidence.outcome === "settled",
+    );
+    return taken ? `paid_and_refused: it was paid and answered ${status}` : null;
+  }
+  const { verdict, layers } = newestAppraisal(receipt);
+  if (verdict !== "failed") return null;
+  const failed = LAYERS.filter((layer) => layers[layer].status === "fail");
+  return failed.map((layer) => `${layer}: ${layers[layer].code}`).join(", ");
+}
+
+const isServed = ({ core }: Receipt): boolean => core.response.status >= 200 && core.response.status <= 299;
+
+/** The code of evidence that an attesting seller left out of its answer, or null. */
+export function withheldFrom({ assurance }: Seller, receipt: Receipt): string | null {
+  const signed = receipt.core.evidence.some(({ kind }) => kind === "signature.tee");
+  return isServed(receipt) && assurance !== "none" && !signed
+    ? "evidence_withheld: the answer came without its signature"
+    : null;
+}
+
+/**
+ * Puts sellers on hold that have money and owe answers: one payment settled without an answer, or several in doubt. A call
+ * that is still under way owes nothing yet.
+ */
+export const holdUnserved = (ctx: BuyerContext): Promise<void> =>
+  immediate(ctx.db, async (tx) => {
+    const nowMs = ctx.clock().getTime();
+    for (const sellerId of new Set((await unanswered(tx, nowMs)).map((one) => one.seller_id))) {
+      const found = await unservedReason(tx, sellerId, nowMs);
+      if (found !== null) await hold(tx, { sellerId, receiptId: "", ...found, nowMs });
+    }
+  });
+
+/**
+ * Ends a hold for money without an answer once the answers came. `failure` is the receipt of the seller's failure that an
+ * answer took the place of. Runs in the caller's transaction.
+ */
+export async function liftIfServed(tx: Db, sellerId: string, failure: string | null, nowMs: number): Promise<void> {
+  const row = await tx.selectFrom("seller_holds").selectAll().where("seller_id", "=", sellerId).executeTakeFirst();
+  if (row?.released_at !== null || !["", failure].includes(row.receipt_id)) return;
+  if ((await unservedReason(tx, sellerId, nowMs)) === null) await releaseHold(tx, sellerId, nowMs);
+}
+
+type Unanswered = { seller_id: string; state: string; created_at: number };
+
+/** Payments that went out and have no receipt, of calls that no process is making, newest first. */
+const unanswered = (tx: Db, nowMs: number): Promise<Unanswered[]> =>
+  tx
+    .selectFrom("purchases")
+    .select(["seller_id", "state", "created_at"])
+    .where("receipt_id", "is", null)
+    .where("state", "in", ["sent", "settled"])
+    .where((eb) =>
+      eb.not(
+        eb.exists(
+          eb
+            .selectFrom("call_leases")
+            .select("call_leases.owner")
+            .whereRef("call_leases.idempotency_key", "=", "purchases.idempotency_key")
+            .where("until", ">", nowMs),
+        ),
+      ),
+    )
+    .orderBy("created_at", "desc")
+    .execute();
+
+/** What a seller owes, and since when (the newest payment that shows it, unix ms), or null. */
+async function unservedReason(
+  tx: Db,
+  sellerId: string,
+  nowMs: number,
+): Promise<{ reason: string; since: number } | null> {
+  const owed = (await unanswered(tx, nowMs)).filter((one) => one.seller_id === sellerId);
+  const settled = owed.find(({ state }) => state === "settled");
+  if (settled !== undefined) return { reason: UNSERVED.settled, since: settled.created_at };
+  const [newest] = owed;
+  return newest !== undefined && owed.length >= IN_DOUBT_LIMIT
+    ? { reason: UNSERVED.inDoubt, since: newest.created_at }
+    : null;
+}
+
+/** Holds a seller unless it is held already, or the owner released it after `since` (unix ms). */
+async function hold(
+  tx: Db,
+  job: { sellerId: string; receiptId: string; reason: string; since: number; nowMs: number },
+): Promise<void> {
+  const values = { receipt_id: job.receiptId, reason: job.reason, at: job.nowMs, released_at: null };
   await tx
     .insertInto("seller_holds")
-    .values({ seller_id: receipt.core.seller.id, ...hold })
+    .values({ seller_id: job.sellerId, ...values })
     .onConflict((conflict) =>
-      conflict
-        .column("seller_id")
-        .doUpdateSet(hold)
-        .where("seller_holds.released_at", "<", Date.parse(receipt.core.response.receivedAt)),
+      conflict.column("seller_id").doUpdateSet(values).where("seller_holds.released_at", "<", job.since),
     )
     .execute();
 }
@@ -41,16 +144,10 @@ export async function holdIfFailed(tx: Db, receipt: Receipt, nowMs: number): Pro
 export async function viewSellers(db: Db, sellers: readonly Seller[]): Promise<SellerView[]> {
   const holds = await db.selectFrom("seller_holds").selectAll().where("released_at", "is", null).execute();
   return sellers.map(({ id, origin, assurance }) => {
-    const hold = holds.find((one) => one.seller_id === id);
-    return {
-      id,
-      origin,
-      assurance,
-      hold:
-        hold === undefined
-          ? null
-          : { reason: hold.reason, receiptId: hold.receipt_id, since: new Date(hold.at).toISOString() },
-    };
+    const held = holds.find((one) => one.seller_id === id);
+    if (held === undefined) return { id, origin, assurance, hold: null };
+    const receiptId = held.receipt_id === "" ? null : held.receipt_id;
+    return { id, origin, assurance, hold: { reason: held.reason, receiptId, since: new Date(held.at).toISOString() } };
   });
 }
 

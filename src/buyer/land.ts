@@ -4,7 +4,7 @@ import { appendAppraisal, appendLater, readReceipt } from "../receipts/store.ts"
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import type { BuyerContext } from "./context.ts";
-import { holdIfFailed } from "./holds.ts";
+import { holdForReceipt } from "./holds.ts";
 import type { Landed } from "./jobs/types.ts";
 import { judgeReceipt } from "./judge.ts";
 import type { JobState, LeasedJob } from "./queue.ts";
@@ -45,13 +45,19 @@ export async function land(
         await outcome.alongside?.(tx, at);
       }
       const updated = await appendAppraisal(tx, receipt.id, appraisal);
-      await holdIfFailed(tx, updated, at.getTime());
+      await holdForReceipt(tx, updated, at.getTime(), absent === null ? null : withheldBy(ctx, job.kind, absent));
       return updated;
     });
     if (stored === "changed") continue;
     if (stored !== "lost") ctx.events.emit(stored);
     return;
   }
+}
+
+/** The reason to hold a seller whose promised evidence did not come, or null where it promised none of the kind. */
+function withheldBy(ctx: BuyerContext, kind: string, absent: string): string | null {
+  const handler = ctx.handlers.find((one) => one.kind === kind);
+  return handler?.promised === true ? `evidence_withheld: ${kind} (${absent})` : null;
 }
 
 /** What a verdict rests on: the receipt, and which of its evidence is still to come. */

@@ -18,17 +18,17 @@ import { answerOf, inputOf } from "./answer.ts";
 import { createClaims } from "./claims.ts";
 import { createReceiptEvents, verdictChanges, type BuyerContext } from "./context.ts";
 import { JOB_HANDLERS } from "./jobs/handlers.ts";
-import { releaseHold, viewSellers } from "./holds.ts";
+import { holdUnserved, releaseHold, viewSellers } from "./holds.ts";
 import { judgeReceipt } from "./judge.ts";
 import { newestAppraisal, wantedAssurance } from "../receipts/newest.ts";
 import { viewModels } from "./listing.ts";
-import { purchase } from "./purchase.ts";
 import { openNonceSecret } from "./one-database.ts";
 import { createQueue } from "./queue.ts";
 import { createQuoteCache } from "./quotes.ts";
 import { startSecondClock } from "./second-clock.ts";
 import { viewSpending } from "./spending.ts";
-import type { Buyer, BuyOptions, BuyRequest, BuyResult, NeedInput } from "./types.ts";
+import type { Buyer } from "./types.ts";
+import { createCalls } from "./under-way.ts";
 import { waitEnded, waitForVerdict, whatCame } from "./wait.ts";
 
 /** How long `wait: "verified"` waits for the second clock, seconds. */
@@ -73,6 +73,7 @@ export async function openBuyer(options: {
     ezkl: createEzklEngine(),
     events: createReceiptEvents(),
     attestations: new Map(),
+    funds: new Map(),
     handlers: JOB_HANDLERS,
     queue: createQueue(db),
     wakeSecondClock: () => secondClock.wake(),
@@ -80,37 +81,27 @@ export async function openBuyer(options: {
   const { onVerdict } = options;
   if (onVerdict !== undefined) ctx.events.on(verdictChanges(onVerdict));
   const secondClock = startSecondClock(ctx);
-  /** Calls under way in this process: a second call with the same key joins the first. */
-  const underWay = new Map<string, Promise<BuyResult | NeedInput>>();
+  const calls = createCalls(ctx);
   let closed: Promise<void> | null = null;
-
-  const buyOnce = (request: BuyRequest, buyOptions: BuyOptions): Promise<BuyResult | NeedInput> => {
-    const joined = underWay.get(request.idempotencyKey);
-    if (joined !== undefined) return joined.then(() => buyOnce(request, buyOptions));
-    const call = purchase(ctx, request, buyOptions).finally(() => underWay.delete(request.idempotencyKey));
-    underWay.set(request.idempotencyKey, call);
-    return call;
-  };
 
   return {
     warnings: ctx.warnings,
 
     listModels: (listOptions = {}) => viewModels(ctx, listOptions),
 
-    async buy(request, buyOptions = {}) {
-      const began = performance.now();
-      const result = await buyOnce(request, buyOptions);
-      if ("needInput" in result || request.wait !== "verified") return result;
-      const receipt = await waitForVerdict(ctx, result.receipt.id, {
-        waitSeconds: VERIFIED_WAIT_SECONDS,
-        onLanded: (one) =>
-          buyOptions.onProgress?.({ step: "landed", message: whatCame(one), ms: performance.now() - began }),
-        ...(buyOptions.signal === undefined ? {} : { signal: buyOptions.signal }),
-      }).catch((error: unknown) => {
-        throw waitEnded(error, result.receipt.id);
-      });
-      return { ...result, receipt, appraisal: newestAppraisal(receipt) };
-    },
+    buy: (request, buyOptions = {}) =>
+      calls.make(request, buyOptions, async (result, call) => {
+        if (request.wait !== "verified" || !result.stored) return result;
+        const { signal } = buyOptions;
+        const receipt = await waitForVerdict(ctx, result.receipt.id, {
+          waitSeconds: VERIFIED_WAIT_SECONDS,
+          onLanded: (one) => call.progress("landed", whatCame(one)),
+          ...(signal === undefined ? {} : { signal }),
+        }).catch((error: unknown) => {
+          throw waitEnded(error, result.receipt.id);
+        });
+        return { ...result, receipt, appraisal: newestAppraisal(receipt) };
+      }),
 
     getReceipt: (id, { waitSeconds = 0, signal } = {}) =>
       waitForVerdict(ctx, id, { waitSeconds, ...(signal === undefined ? {} : { signal }) }),
@@ -134,7 +125,11 @@ export async function openBuyer(options: {
 
     spending: () => viewSpending(ctx),
 
-    reconcile: () => reconcile({ db, chains: ctx.chains, now: clock() }),
+    async reconcile() {
+      const summary = await reconcile({ db, chains: ctx.chains, now: clock() });
+      await holdUnserved(ctx);
+      return summary;
+    },
 
     audit: () => auditLog(db),
 
@@ -165,7 +160,7 @@ export async function openBuyer(options: {
 
     close() {
       closed ??= (async () => {
-        await Promise.allSettled(underWay.values());
+        await calls.drain();
         await secondClock.stop();
         await http.close();
         await db.destroy();

@@ -1,131 +1,171 @@
+import { paymentMethodOf } from "../evidence/payment-method.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Candidate } from "../market/choose.ts";
+import { formatUnits } from "../payment/amounts.ts";
+import { identifierExtension } from "../payment/identifier.ts";
 import { markSent, markSigned } from "../payment/journal.ts";
-import { paymentHeader } from "../payment/plan.ts";
-import { readPaymentResponse } from "../payment/offers.ts";
-import type { PurchaseRecord } from "../payment/types.ts";
-import { answerOf } from "./answer.ts";
-import { attestSeller, forgetAttestation, type Attested } from "./attest.ts";
-import type { Call } from "./call.ts";
+import { refusalOfReserved, stillAtStake, type Wish } from "../payment/judge.ts";
+import { paymentHeader, planPayment } from "../payment/plan.ts";
+import type { SellerLimits } from "../payment/policy.ts";
+import { reserve } from "../payment/reserve.ts";
+import type { PurchaseRecord, Transition, WireRequest } from "../payment/types.ts";
+import type { Payment } from "../receipts/schema.ts";
+import type { Seller } from "../market/types.ts";
+import type { Attested } from "./attest.ts";
+import { refused, type Call } from "./call.ts";
+import { fromChannel } from "./channel.ts";
+import { nonceOf, requestOf, wireOf, type Chosen } from "./choose.ts";
 import type { BuyerContext } from "./context.ts";
-import { noteCharged } from "./channel.ts";
-import { receiptOf, storeDelivery } from "./deliver.ts";
-import { afterSent } from "./in-doubt.ts";
-import { quoteOf, type Quote } from "./quote.ts";
-import { quoteKey } from "./quotes.ts";
+import { deliver, isFailure } from "./deliver.ts";
+import { afterRefusal, askedTooMuch } from "./payment-refused.ts";
+import type { Turn } from "./purchase.ts";
+import type { Quote } from "./quote.ts";
 import { send, type Received } from "./send.ts";
-import type { BuyResult } from "./types.ts";
 
-/** An answer and its receipt, or a fresh quote in place of one that had gone stale. */
-export type PaymentOutcome = { kind: "delivered"; result: BuyResult } | { kind: "stale_quote"; quote: Quote };
+/** A payment on its way: what it pays for, to whom, and how it came about. */
+export type Paying = {
+  candidate: Candidate;
+  attested: Attested;
+  purchase: PurchaseRecord;
+  /** The offer it was made under, where this call made it; null for one that an earlier call made. */
+  quote: Quote | null;
+  /** The receipt of the seller's failure that an answer takes the place of. */
+  failure: string | null;
+};
+
+/** Steps 4 and 6 to 8: plans, reserves, signs, sends, and judges and stores what comes back. */
+export const payOnce = (ctx: BuyerContext, call: Call, chosen: Chosen, attempt: number): Promise<Turn> =>
+  planned(ctx, call, chosen, attempt, async (payment, request) => {
+    const { candidate, attested, quote } = chosen;
+    const wish = wishOf(ctx, call, candidate.seller, payment, quote.maxAmount);
+    const purchase = await reserveOffer(ctx, call, { chosen, attempt, wish, request });
+    const amount = `${formatUnits(payment.amount, quote.asset.decimals)} ${quote.asset.symbol}`;
+    call.progress("reserved", `${amount} reserved under the policy; idempotency key ${call.key}`);
+    return exchange(ctx, call, { candidate, attested, purchase, quote, failure: null }, (tx) =>
+      refusalOfReserved(tx, wish, purchase),
+    );
+  });
 
 /**
- * Steps 5 to 7: journal, sign, journal, send; then receipt. Resending a purchase that was sent before signs the very
- * same authorization (deterministic nonce and times), so a retry can never pay twice.
+ * Signs, sends, and delivers what comes back. The journal knows of the signature before it is made and of the sending before
+ * it begins. The same purchase is always signed the same (deterministic nonce and times), so that sending again pays nothing
+ * twice: a seller that fails, or a line that breaks, gets one more chance at once.
  */
-export async function payAndReceive(
+export async function exchange(
   ctx: BuyerContext,
   call: Call,
-  job: { candidate: Candidate; attested: Attested; purchase: PurchaseRecord; quoteWasCached: boolean },
-): Promise<PaymentOutcome> {
-  const { candidate, purchase } = job;
-  call.options.signal?.throwIfAborted();
-  await ensure(markSigned(ctx.db, purchase.id, { now: ctx.clock() }));
-  const signature = await call.wallet.signAuthorization(purchase.payment, purchase.offer);
+  paying: Paying,
+  consent?: Parameters<typeof markSigned>[2]["consent"],
+): Promise<Turn> {
+  const { purchase, failure: replaces } = paying;
   const { payment, accepted, request } = purchase;
+  call.goOn();
+  const now = ctx.clock();
+  await ensure(markSigned(ctx.db, purchase.id, { now, replaces, ...(consent === undefined ? {} : { consent }) }));
+  const signature = await call.wallet.signAuthorization(payment, purchase.offer);
   const header = paymentHeader({ payment, accepted, signature, extensions: request.paymentExtensions });
-  await ensure(markSent(ctx.db, purchase.id, { now: ctx.clock() }));
+  call.goOn();
+  await ensure(markSent(ctx.db, purchase.id, { now: ctx.clock(), replaces }));
+  call.commit();
   call.progress("paid", "authorization sent with the request");
-  const received = await send(ctx, purchase.request, {
-    paymentHeader: header,
-    ...(call.options.signal === undefined ? {} : { signal: call.options.signal }),
-  });
-  if (received.status === 402) {
-    ctx.quotes.drop(quoteKey(purchase.request));
-    await noteCharged(ctx, payment, received);
-    if (job.quoteWasCached) {
-      // Of the same asset only: the turned-down payment goes on counting, and both are held to one bound.
-      const same = ctx.config.payment.assets.filter(
-        ({ network, asset }) => network === payment.network && asset === payment.asset,
-      );
-      const quote = await afterSent(() => quoteOf(ctx, call, candidate, purchase.request, received, same));
-      return { kind: "stale_quote", quote };
-    }
-  }
-  if (received.status !== 200) throw rejected(candidate, received);
+  const received = await sendTwice(ctx, request, header);
+  if (received.status === 402) return afterRefusal(ctx, call, paying, { received, header });
   call.progress("answered", "answer received");
-  return { kind: "delivered", result: await deliver(ctx, call, job, received) };
+  return deliver(ctx, call, paying, received);
 }
 
-async function deliver(
+/** Sends a paid request, and once more after a failure of the seller or of the line to it. */
+async function sendTwice(ctx: BuyerContext, request: WireRequest, header: string): Promise<Received> {
+  const again = (): Promise<Received> => send(ctx, request, { paymentHeader: header });
+  try {
+    const first = await again();
+    if (!isFailure(first.status)) return first;
+    const second = await again().catch(() => first);
+    return second.status === 402 ? first : { ...second, sentAt: first.sentAt };
+  } catch (error) {
+    if (!Proof402Error.isInstance(error) || error.code !== "http_interrupted") throw error;
+    return again();
+  }
+}
+
+/** Plans the payment of a quote and runs `pay` with it: for a voucher, while no other purchase is granted from its channel. */
+function planned(
   ctx: BuyerContext,
   call: Call,
-  { candidate, attested, purchase }: { candidate: Candidate; attested: Attested; purchase: PurchaseRecord },
-  received: Received,
-): Promise<BuyResult> {
-  const provider = ctx.providerOf(candidate.seller);
-  const signature = provider.responseEvidence(received.headers);
-  const vouching = await attestedFor(ctx, call, candidate, attested, signature?.teeId);
-  const receipt = receiptOf({
-    candidate,
-    purchase,
-    attested: vouching,
-    received: { ...received, sentAt: firstSentAt(purchase, received) },
-    signature,
+  { candidate, quote }: Chosen,
+  attempt: number,
+  pay: (payment: Payment, wire: WireRequest) => Promise<Turn>,
+): Promise<Turn> {
+  const { offer } = quote;
+  if (paymentMethodOf(offer) === "voucher") {
+    return fromChannel(ctx, call, candidate, offer, (payment) =>
+      pay(payment, requestOf(ctx, call, candidate, payment.nonce)),
+    );
+  }
+  const payment = planPayment({
+    offer,
+    payer: call.wallet.address,
+    nonce: nonceOf(ctx, call, attempt),
+    now: ctx.clock(),
+    policy: ctx.config.payment,
   });
-  const transaction = readPaymentResponse(received.headers)?.transaction;
-  const stored = await storeDelivery(ctx, receipt, purchase.id, {
-    assurance: call.assurance,
-    ...(transaction === undefined ? {} : { transaction }),
-  });
-  call.progress("verified", `fast clock: ${stored.appraisal.verdict}`);
-  ctx.wakeSecondClock();
-  return { answer: answerOf(ctx, stored.receipt), receipt: stored.receipt, appraisal: stored.appraisal, paidNow: true };
+  return pay(payment, wireOf(ctx, call, candidate, attempt));
 }
 
-/** A request sent again may be answered, and paid on chain, as of the first time it went out. */
-function firstSentAt({ state, createdAt, updatedAt }: PurchaseRecord, { sentAt }: Received): Date {
-  if (state === "sent") return new Date(updatedAt);
-  // Since it was settled the journal says when that was; before it was reserved the request cannot have gone out.
-  return state === "settled" ? new Date(createdAt) : sentAt;
+/** The payment as the policy of this moment judges it. */
+function wishOf(ctx: BuyerContext, call: Call, seller: Seller, payment: Payment, maxAmount: bigint | null): Wish {
+  const limits = seller.limits.find((one) => one.network === payment.network && one.asset === payment.asset);
+  return {
+    policy: ctx.config.payment,
+    now: ctx.clock(),
+    idempotencyKey: call.key,
+    sellerId: seller.id,
+    payment,
+    ...(limits === undefined ? {} : { sellerLimits: limits satisfies SellerLimits }),
+    ...(maxAmount === null ? {} : { maxAmount }),
+  };
 }
 
-/**
- * The attestation that speaks for the key which signed. A seller that restarted since it was attested signs with a new
- * key: it is attested anew, and only if that binds the new key does it count. Otherwise the old one stands, and fails.
- */
-async function attestedFor(
+/** Adds the payment identifier where the seller supports it; the journal keeps it, so that a resend carries the same. */
+const identified = (wire: WireRequest, { identifier }: Quote, secret: string): WireRequest =>
+  identifier === null ? wire : { ...wire, paymentExtensions: identifierExtension(identifier, secret, wire) };
+
+async function reserveOffer(
   ctx: BuyerContext,
   call: Call,
-  candidate: Candidate,
-  attested: Attested,
-  signedBy: string | undefined,
-): Promise<Attested> {
-  if (signedBy === undefined || attested.keyId === null || signedBy === attested.keyId) return attested;
-  await forgetAttestation(ctx, candidate.seller.id);
-  const anew = await attestSeller(ctx, candidate, call.assurance).catch(() => null);
-  return anew?.keyId === signedBy ? anew : attested;
-}
-
-function rejected(candidate: Candidate, received: Received): Proof402Error {
-  const settled = readPaymentResponse(received.headers);
-  return new Proof402Error(
-    received.status === 402 ? "payment_rejected" : "seller_error",
-    `Seller "${candidate.seller.id}" answered ${received.status} to a paid request.`,
-    {
-      money: "may-move",
-      next: "The signed amount stays reserved until the authorization is used or expires; `spending` shows it. Choose another seller.",
-      details: { status: received.status, sellerSaysSettled: settled?.success ?? null },
-    },
-  );
-}
-
-/** A refused journal transition means that another process moved the purchase: stop before anything is signed or sent. */
-async function ensure(transition: Promise<{ ok: boolean }>): Promise<void> {
-  const { ok } = await transition;
-  if (ok) return;
-  throw new Proof402Error("call_in_progress", "Another process took over this purchase.", {
-    money: "may-move",
-    next: "Call again with the same idempotency key in a moment to get its result.",
+  job: { chosen: Chosen; attempt: number; wish: Wish; request: WireRequest },
+): Promise<PurchaseRecord> {
+  const { candidate, quote } = job.chosen;
+  call.goOn();
+  const result = await reserve(ctx.db, {
+    ...job.wish,
+    attempt: job.attempt,
+    argsDigest: call.argsDigest,
+    model: candidate.model.name,
+    offer: quote.offer,
+    accepted: quote.accepted,
+    request: identified(job.request, quote, ctx.nonceSecret),
   });
+  if (result.kind === "reserved") return result.purchase;
+  if (result.kind === "refused") {
+    const { refusal } = result;
+    throw (await turnedDownBefore(ctx, call)) ? askedTooMuch(candidate.seller.id, refusal) : refused(refusal);
+  }
+  throw takenOver();
 }
+
+/** Whether a payment of this call is out already, which the seller turned down for another price. */
+const turnedDownBefore = async (ctx: BuyerContext, call: Call): Promise<boolean> =>
+  (await stillAtStake(ctx.db, call.key)) > 0n;
+
+/** A refused journal transition: the policy forbids it now, or another process moved the purchase. Nothing more is signed or sent. */
+async function ensure(transition: Promise<Transition>): Promise<void> {
+  const result = await transition;
+  if (result.ok) return;
+  throw result.code === "refused" ? refused(result.refusal) : takenOver();
+}
+
+const takenOver = (): Proof402Error =>
+  new Proof402Error("call_in_progress", "Another process is making the call with this idempotency key.", {
+    next: "Call again with the same key in a moment to get its result.",
+  });

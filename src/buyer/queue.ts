@@ -1,6 +1,7 @@
 import { sql } from "kysely";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
+import { isDead, newOwner } from "./lease-owner.ts";
 
 /** How long one worker may hold a job before another may take it, ms. */
 export const LEASE_MS = 30_000;
@@ -42,6 +43,8 @@ export type JobQueue = {
   finish(tx: Db, job: LeasedJob, outcome: { absent: string | null }): Promise<boolean>;
   /** Gives the job back until `runAt`; no effect where the lease was lost. `error` is a code. */
   retry(job: LeasedJob, later: { runAt: number; error: string | null }): Promise<void>;
+  /** Makes due now the open jobs of one receipt that a process of this machine left behind when it died. */
+  hurry(receiptId: string, nowMs: number): Promise<void>;
   /** When the next job of these kinds can be had, unix ms, or null where none is left. */
   nextRun(kinds: readonly string[]): Promise<number | null>;
   /** The jobs of one receipt, in the order of their kinds. `tx` may be a transaction's handle. */
@@ -53,6 +56,7 @@ const isOpen = sql<boolean>`state <> 'done'`;
 
 /** The queue in the buyer's own SQLite file. */
 export function createQueue(db: Db): JobQueue {
+  const owner = newOwner();
   /** The id of the job that `lease` would take, read without the write lock: an idle worker keeps no buyer waiting. */
   const nextDue = async (nowMs: number, kinds: readonly string[]): Promise<number | null> => {
     const due = await db
@@ -81,6 +85,7 @@ export function createQueue(db: Db): JobQueue {
             state: "waiting" as const,
             run_at: job.runAt,
             leased_until: 0,
+            owner: "",
             attempts: 0,
             deadline: job.deadline,
             last_error: null,
@@ -100,7 +105,7 @@ export function createQueue(db: Db): JobQueue {
           (tx) =>
             tx
               .updateTable("jobs")
-              .set((eb) => ({ leased_until: nowMs + LEASE_MS, attempts: eb("attempts", "+", 1) }))
+              .set((eb) => ({ leased_until: nowMs + LEASE_MS, owner, attempts: eb("attempts", "+", 1) }))
               .where("id", "=", id)
               .where(isOpen)
               .where("run_at", "<=", nowMs)
@@ -146,6 +151,33 @@ export function createQueue(db: Db): JobQueue {
             .where("attempts", "=", job.attempts)
             .where(isOpen)
             .execute(),
+        "process",
+      );
+    },
+
+    async hurry(receiptId, nowMs) {
+      const open = await db
+        .selectFrom("jobs")
+        .select(["id", "attempts", "run_at", "leased_until", "owner"])
+        .where("subject", "=", receiptId)
+        .where(isOpen)
+        .execute();
+      const left = open.filter((job) => Math.max(job.leased_until, job.run_at) > nowMs && isDead(job.owner));
+      if (left.length === 0) return;
+      await immediate(
+        db,
+        async (tx) => {
+          for (const { id, attempts } of left) {
+            await tx
+              .updateTable("jobs")
+              .set({ leased_until: 0, run_at: nowMs })
+              .where("id", "=", id)
+              // Another worker that took it meanwhile keeps it.
+              .where("attempts", "=", attempts)
+              .where(isOpen)
+              .execute();
+          }
+        },
         "process",
       );
     },

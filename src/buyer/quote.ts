@@ -1,7 +1,7 @@
-import type { Candidate } from "../market/choose.ts";
+import { findAsset, type Candidate } from "../market/choose.ts";
 import { paymentMethodOf } from "../evidence/payment-method.ts";
 import { Proof402Error } from "../errors.ts";
-import { usdToBaseUnits } from "../payment/amounts.ts";
+import { formatUnits, usdToBaseUnits } from "../payment/amounts.ts";
 import { channelsFor, type OpenChannel } from "../payment/channel-offers.ts";
 import { openChannels } from "../payment/channels.ts";
 import { chooseOffer, readPaymentRequired, type AcceptedOffer } from "../payment/offers.ts";
@@ -29,9 +29,10 @@ export async function obtainQuote(
   const cached = ctx.quotes.get(quoteKey(wire), ctx.clock().getTime());
   if (cached !== null && (await stillPayable(ctx, call, candidate, cached))) {
     const maxAmount = maxAmountOf(call, cached);
-    if (maxAmount === null || BigInt(cached.offer.amount) <= maxAmount) return { ...cached, maxAmount, cached: true };
+    const fits = maxAmount === null || BigInt(cached.offer.amount) <= maxAmount;
+    if (fits && overListedPrice(ctx, candidate, cached) === null) return { ...cached, maxAmount, cached: true };
   }
-  const unpaid = await send(ctx, wire, call.options.signal === undefined ? {} : { signal: call.options.signal });
+  const unpaid = await send(ctx, wire, { signal: call.signal });
   if (unpaid.status !== 402) {
     throw new Proof402Error(
       "no_offer",
@@ -46,7 +47,10 @@ export async function obtainQuote(
   return quoteOf(ctx, call, candidate, wire, unpaid);
 }
 
-/** Reads and judges a 402, of whose offers those in `assets` are allowed. Throws the policy's refusal when no offer fits. */
+/**
+ * Reads and judges a 402, of whose offers those in `assets` are allowed. Throws the policy's refusal when no offer fits, and
+ * Proof402Error `over_listed_price` for one above the price the seller lists.
+ */
 export async function quoteOf(
   ctx: BuyerContext,
   call: Call,
@@ -73,8 +77,38 @@ export async function quoteOf(
       ? new Proof402Error("no_offer", "The seller made no offer.", { next: "Choose another seller." })
       : refused(first);
   }
+  const over = overListedPrice(ctx, candidate, chosen.accepted);
+  if (over !== null) throw over;
   ctx.quotes.set(quoteKey(wire), chosen.accepted, ctx.clock().getTime());
   return { ...chosen.accepted, maxAmount: maxAmountOf(call, chosen.accepted), cached: false };
+}
+
+/**
+ * A seller is chosen by the price it lists, so that price binds it. An `upto` offer names a ceiling, which no listed price of
+ * one inference can be compared with; the policy's caps and its pinned facilitator bound it.
+ */
+function overListedPrice(
+  ctx: BuyerContext,
+  { seller, model }: Candidate,
+  { offer, asset }: AcceptedOffer,
+): Proof402Error | null {
+  const { price } = model;
+  const listed = findAsset(price, ctx.config.payment.assets);
+  if (price === null || listed === undefined || paymentMethodOf(offer) === "upto") return null;
+  const same = listed.network === offer.network && listed.asset === offer.asset;
+  const comparable = same || (listed.usdStable && asset.usdStable);
+  const scaled = (amount: string, decimals: number): bigint => BigInt(amount) * 10n ** BigInt(36 - decimals);
+  if (comparable && scaled(offer.amount, asset.decimals) <= scaled(price.amount, listed.decimals)) return null;
+  const asks = `${formatUnits(offer.amount, asset.decimals)} ${asset.symbol}`;
+  const lists = `${formatUnits(price.amount, listed.decimals)} ${listed.symbol}`;
+  return new Proof402Error(
+    "over_listed_price",
+    `Seller "${seller.id}" lists "${model.name}" for ${lists} and asks ${asks} for it.`,
+    {
+      next: "Nothing was signed. Choose another seller, or wait until the seller lists the price that it asks.",
+      details: { listed: price.amount, asked: offer.amount },
+    },
+  );
 }
 
 /** The open channels with a seller; none is looked for where the policy pays by no vouchers. */

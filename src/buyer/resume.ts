@@ -1,127 +1,153 @@
+import { methodOf } from "../evidence/payment-method.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Candidate } from "../market/choose.ts";
-import type { Seller } from "../market/types.ts";
-import { readLatestAttempt, release } from "../payment/journal.ts";
-import { observeSettlement } from "../payment/settlement.ts";
+import { idOf } from "../payment/channels.ts";
+import { markSettled, readAttempts, readPurchase, release } from "../payment/journal.ts";
+import { observeSettlement, type SettlementView } from "../payment/settlement.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
 import { readReceipt } from "../receipts/store.ts";
-import { answerOf } from "./answer.ts";
 import { attestSeller } from "./attest.ts";
-import { idOf } from "../payment/channels.ts";
-import { holdingChannel } from "./channel.ts";
 import type { Call } from "./call.ts";
+import { holdingChannel } from "./channel.ts";
 import type { BuyerContext } from "./context.ts";
-import { newestAppraisal } from "../receipts/newest.ts";
-import { payAndReceive } from "./pay.ts";
-import type { BuyResult } from "./types.ts";
+import { isFailure, resultOf } from "./deliver.ts";
+import { exchange } from "./pay.ts";
+import { notServed } from "./payment-refused.ts";
+import type { Turn } from "./purchase.ts";
 
 /** Time left below which an authorization is not sent again, seconds: the facilitator wants six. */
 const RESEND_MARGIN_SECONDS = 10;
 
-/** What a call's journal entry allows: its stored or resent result, or a (further) attempt. */
-export type Resumed = { kind: "result"; result: BuyResult } | { kind: "attempt"; attempt: number };
-
 /**
- * One key, one payment (DESIGN §6.5): looks up what became of this logical call before.
- * Throws Proof402Error `idempotency_conflict`, `paid_not_served` or `payment_in_doubt`.
+ * One key, one payment (DESIGN §6.5): looks at every attempt of this logical call before anything new is done. One that was
+ * answered is the result. One that moved money is asked for again and followed by no other. One that may still move it is
+ * sent again. One that never left this machine is given up for a new one under the present policy.
+ *
+ * Throws Proof402Error `payment_in_doubt`.
  */
-export async function resume(ctx: BuyerContext, call: Call): Promise<Resumed> {
-  const purchase = await readLatestAttempt(ctx.db, call.request.idempotencyKey);
-  if (purchase === null) return { kind: "attempt", attempt: 1 };
-  if (purchase.argsDigest !== call.argsDigest) {
-    throw new Proof402Error("idempotency_conflict", "This idempotency key was used for another call.", {
-      next: "Use a new key for a new call.",
-    });
-  }
-  if (purchase.receiptId !== null) return { kind: "result", result: await answeredBefore(ctx, purchase) };
-  if (purchase.state === "released") return { kind: "attempt", attempt: purchase.attempt + 1 };
-  if (purchase.state === "settled") return askAgain(ctx, call, purchase, purchase.transaction);
-  if (purchase.payment.validBefore - ctx.clock().getTime() / 1000 > RESEND_MARGIN_SECONDS)
-    return resend(ctx, call, purchase);
-  return afterExpiry(ctx, call, purchase);
+export async function takeUp(ctx: BuyerContext, call: Call): Promise<Turn> {
+  const attempts = await decided(ctx, await readAttempts(ctx.db, call.key));
+  const answered = attempts.find(({ receiptId }) => receiptId !== null);
+  if (answered !== undefined) return answeredBefore(ctx, call, answered);
+  const settled = attempts.find(({ state }) => state === "settled");
+  if (settled !== undefined) return { kind: "again", purchaseId: settled.id, failure: null };
+  const sent = attempts.filter(({ state }) => state === "sent");
+  const usable = sent.findLast(({ payment }) => isUsable(payment.validBefore, ctx.clock()));
+  if (usable !== undefined) return { kind: "again", purchaseId: usable.id, failure: null };
+  if (sent.length > 0) throw inDoubt();
+  return { kind: "pay", attempt: (attempts.at(-1)?.attempt ?? 0) + 1, chosen: null };
 }
 
-async function answeredBefore(ctx: BuyerContext, purchase: PurchaseRecord): Promise<BuyResult> {
+const isUsable = (validBefore: number, now: Date): boolean =>
+  validBefore - now.getTime() / 1000 > RESEND_MARGIN_SECONDS;
+
+/**
+ * The attempts after what can be decided of them was: those that never left this machine are given up, and of those that did,
+ * the chain says what became of them where more than one is out or one has run out.
+ */
+async function decided(ctx: BuyerContext, attempts: PurchaseRecord[]): Promise<PurchaseRecord[]> {
+  const open = attempts.filter(({ state, receiptId }) => state === "sent" && receiptId === null);
+  const [only] = open;
+  const clear = open.length === 1 && only !== undefined && isUsable(only.payment.validBefore, ctx.clock());
+  let changed = false;
+  for (const purchase of attempts) {
+    if (purchase.state === "reserved" || purchase.state === "signed") {
+      // Sending is journaled before it begins: this one's signature never left the process that may have made it.
+      await release(ctx.db, purchase.id, { reason: "never_sent", unusable: true, now: ctx.clock() });
+      changed = true;
+    } else if (open.includes(purchase) && !clear) {
+      changed = (await decide(ctx, purchase)) || changed;
+    }
+  }
+  const [first] = attempts;
+  return changed && first !== undefined ? readAttempts(ctx.db, first.idempotencyKey) : attempts;
+}
+
+/** Settles or releases one attempt as the chain shows it; false where the chain cannot say. */
+async function decide(ctx: BuyerContext, { id, payment }: PurchaseRecord): Promise<boolean> {
+  const chain = ctx.chains.get(payment.network);
+  if (chain === undefined) return false;
+  const seen = await observeSettlement(chain, payment).catch((): SettlementView => ({ state: "pending" }));
+  const now = ctx.clock();
+  if (seen.state === "settled") {
+    await markSettled(ctx.db, id, { transaction: seen.transaction, amount: seen.amount, now });
+  } else if (seen.state === "expired") {
+    await release(ctx.db, id, { reason: seen.reason, unusable: true, now });
+  }
+  return seen.state !== "pending";
+}
+
+/** The stored result; a seller's failure is asked about once more while its payment can still bring an answer. */
+async function answeredBefore(ctx: BuyerContext, call: Call, purchase: PurchaseRecord): Promise<Turn> {
   const receipt = await readReceipt(ctx.db, purchase.receiptId ?? "");
   if (receipt === null) throw new Error(`journal names receipt ${purchase.receiptId} that is not stored`);
-  return { answer: answerOf(ctx, receipt), receipt, appraisal: newestAppraisal(receipt), paidNow: false };
-}
-
-async function resend(ctx: BuyerContext, call: Call, purchase: PurchaseRecord): Promise<Resumed> {
-  const candidate = await candidateOf(ctx, purchase);
-  const attested = await attestSeller(ctx, candidate, call.assurance, call.options.signal);
-  const again = (): ReturnType<typeof payAndReceive> =>
-    payAndReceive(ctx, call, { candidate, attested, purchase, quoteWasCached: false });
-  const { payment } = purchase;
-  const outcome = await (payment.method === "voucher" ? holdingChannel(ctx, call, idOf(payment), again) : again());
-  if (outcome.kind !== "delivered") throw new Error("unreachable: a resend never earns a fresh quote");
-  return { kind: "result", result: outcome.result };
-}
-
-/** The authorization can no longer be redeemed: only the chain knows whether it was. */
-async function afterExpiry(ctx: BuyerContext, call: Call, purchase: PurchaseRecord): Promise<Resumed> {
-  const chain = ctx.chains.get(purchase.payment.network);
-  const seen =
-    chain === undefined ? { state: "pending" as const } : await observeSettlement(chain, purchase.payment, {});
-  if (seen.state === "expired") {
-    await release(ctx.db, purchase.id, { reason: "authorization_expired", unusable: true, now: ctx.clock() });
-    return { kind: "attempt", attempt: purchase.attempt + 1 };
-  }
-  if (seen.state === "settled") return askAgain(ctx, call, purchase, seen.transaction);
-  throw new Proof402Error(
-    "payment_in_doubt",
-    "The chain cannot say yet whether this call's earlier authorization was used.",
-    {
-      money: "may-move",
-      next: "Call again with the same idempotency key in a minute.",
-    },
-  );
+  const mayServe = purchase.state === "settled" || isUsable(purchase.payment.validBefore, ctx.clock());
+  if (isFailure(receipt.core.response.status) && mayServe && purchase.state !== "released")
+    return { kind: "again", purchaseId: purchase.id, failure: receipt.id };
+  return { kind: "result", result: resultOf(ctx, call, receipt, { paidNow: false, stored: true }) };
 }
 
 /**
- * The payment moved and its answer was lost: on the way, or with a process that died. The same request with the same
- * authorization, which is used up and can move nothing more, gets it from a seller that keeps answers for their payers.
+ * Sends an earlier authorization again, the very same, while the configuration still lets this seller be paid so. Throws
+ * Proof402Error `resend_not_allowed`, `seller_not_found`, `seller_unreachable`, or `paid_not_served` where it had moved.
  */
-async function askAgain(
+export async function sendAgain(
   ctx: BuyerContext,
   call: Call,
-  purchase: PurchaseRecord,
-  transaction: string | null,
-): Promise<Resumed> {
-  try {
-    return await resend(ctx, call, purchase);
-  } catch (error) {
-    if (!Proof402Error.isInstance(error)) throw error;
-    throw new Proof402Error("paid_not_served", "This call was paid on chain earlier, but its answer never arrived.", {
-      money: "moved",
-      next: "Nothing more is paid under this key; calling again asks the seller once more. Else complain to the seller with the transaction, or buy again under a new key.",
-      details: { transaction, reason: error.code },
-      cause: error,
-    });
-  }
+  { purchaseId, failure }: Extract<Turn, { kind: "again" }>,
+): Promise<Turn> {
+  const purchase = await readPurchase(ctx.db, purchaseId);
+  if (purchase === null) throw new Error("unreachable: the attempt was read a moment ago");
+  const { payment, state, transaction } = purchase;
+  const again = async (): Promise<Turn> => {
+    const candidate = await candidateOf(ctx, call, purchase);
+    const attested = await attestSeller(ctx, candidate, call.assurance, call.signal);
+    const send = (): Promise<Turn> => exchange(ctx, call, { candidate, attested, purchase, quote: null, failure });
+    return payment.method === "voucher" ? holdingChannel(ctx, call, idOf(payment), send) : send();
+  };
+  if (state !== "settled") return again();
+  return again().catch((error: unknown) => {
+    if (!Proof402Error.isInstance(error) || error.code === "aborted") throw error;
+    throw notServed(purchase.sellerId, transaction, error);
+  });
 }
 
-async function candidateOf(ctx: BuyerContext, purchase: PurchaseRecord): Promise<Candidate> {
-  const seller = sellerOf(ctx, purchase);
-  const listing = (await ctx.catalog.listings()).find((l) => l.seller.id === seller.id);
-  const model = listing?.models.find((m) => m.name === purchase.model);
+async function candidateOf(ctx: BuyerContext, call: Call, purchase: PurchaseRecord): Promise<Candidate> {
+  const { sellerId, payment, request } = purchase;
+  const seller = ctx.config.sellers.find((one) => one.id === sellerId);
+  if (seller === undefined) {
+    throw new Proof402Error("seller_not_found", `Seller "${sellerId}" of this earlier call is no longer configured.`, {
+      next: "Put the seller back into the configuration, or use a new idempotency key.",
+    });
+  }
+  const asset = ctx.config.payment.assets.find((one) => one.network === payment.network && one.asset === payment.asset);
+  const changed =
+    (new URL(request.url).origin !== seller.origin && "origin") ||
+    (!seller.payTo.includes(payment.payTo) && "payTo") ||
+    (asset === undefined && "asset") ||
+    (asset?.methods.includes(methodOf(payment)) !== true && "methods") ||
+    (payment.scheme === "upto" && !seller.facilitators.includes(payment.facilitator) && "facilitators");
+  if (changed !== false) {
+    throw new Proof402Error(
+      "resend_not_allowed",
+      `This call was sent to seller "${sellerId}" on terms that the configuration no longer allows (${changed}).`,
+      {
+        next: "Nothing more is sent. The authorization counts as spent until the chain shows it settled or expired; `spending` shows it.",
+        details: { changed },
+      },
+    );
+  }
+  const listing = (await ctx.catalog.listings({ signal: call.signal })).find((one) => one.seller.id === seller.id);
+  const model = listing?.models.find((one) => one.name === purchase.model);
   if (model !== undefined) return { seller, model };
   throw new Proof402Error("seller_unreachable", `Seller "${seller.id}" of this earlier call cannot be asked now.`, {
-    money: "may-move",
     next: "Call again with the same idempotency key later.",
   });
 }
 
-function sellerOf(ctx: BuyerContext, purchase: PurchaseRecord): Seller {
-  const seller = ctx.config.sellers.find((s) => s.id === purchase.sellerId);
-  if (seller !== undefined) return seller;
-  throw new Proof402Error(
-    "seller_not_found",
-    `Seller "${purchase.sellerId}" of this earlier call is no longer configured.`,
-    {
-      money: purchase.receiptId === null ? "may-move" : "moved",
-      next: "Put the seller back into the configuration, or use a new idempotency key.",
-      details: { receiptId: purchase.receiptId },
-    },
+const inDoubt = (): Proof402Error =>
+  new Proof402Error(
+    "payment_in_doubt",
+    "The chain cannot say yet whether this call's earlier authorization was used.",
+    { next: "Call again with the same idempotency key in a minute." },
   );
-}

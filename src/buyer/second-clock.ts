@@ -3,6 +3,7 @@ import { reconcile } from "../payment/reconcile.ts";
 import { readReceipt } from "../receipts/store.ts";
 import { pollMilliseconds, type BuyerContext } from "./context.ts";
 import type { JobHandler, Look } from "./jobs/types.ts";
+import { holdUnserved } from "./holds.ts";
 import { land } from "./land.ts";
 import { LEASE_MS, type LeasedJob } from "./queue.ts";
 
@@ -47,6 +48,7 @@ export function startSecondClock(ctx: BuyerContext): SecondClock {
     if (now - reconciledAt >= RECONCILE_EVERY_MS) {
       reconciledAt = now;
       await reconcile({ db: ctx.db, chains: ctx.chains, now: ctx.clock() });
+      await holdUnserved(ctx);
     }
     while (!stopped) {
       const job = await ctx.queue.lease(ctx.clock().getTime(), free());

@@ -27,22 +27,32 @@ export type BuyRequest = {
   maxUsd?: number;
   /** `answer` (default) returns at once; `verified` waits for the second clock. */
   wait?: "answer" | "verified";
-  /** One key, one payment: a retry with the same key and arguments returns the stored result. */
-  idempotencyKey: string;
+  /**
+   * One key, one payment: a retry with the same key and arguments returns the stored result. Without it, a call that equals
+   * an open one of the same wallet takes that one up, and any other is a new call.
+   */
+  idempotencyKey?: string;
+  /**
+   * Names the call on its surface (a thread and tool-call id, say). It is the key of a call that has none of its own and
+   * takes up no open one.
+   */
+  callKey?: string;
 };
 
 /** A question to a person about one payment. */
 export type ApprovalRequest = {
   /** What the person is asked, in one sentence. */
   message: string;
-  /** Binds the approval: sha256 over seller, payee, network, asset, amount and arguments. */
+  /** Binds the approval to one authorization: sha256 over key, attempt, seller, offer and arguments. */
   digest: string;
+  /** The call that waits for the answer: it is made again under this key. */
+  idempotencyKey: string;
   sellerId: string;
   model: string;
   payTo: string;
   network: string;
   asset: string;
-  /** Base units. */
+  /** What the call may cost in all once this is approved, base units. */
   amount: string;
 };
 /** The person's answer; `ask_later` where it cannot be had within this call. */
@@ -67,8 +77,12 @@ export type BuyResult = {
   receipt: Receipt;
   /** The newest appraisal. */
   appraisal: Appraisal;
-  /** False where a stored result was returned and nothing was paid now. */
+  /** False where the payment was made by an earlier call, whose answer this is. */
   paidNow: boolean;
+  /** False where the database could not take the receipt: the one in this result is then the only copy. */
+  stored: boolean;
+  /** Returns this result again. */
+  idempotencyKey: string;
 };
 
 /** A person must be asked and cannot be within this call: make it again once they have answered. */
@@ -98,12 +112,12 @@ export type Spending = {
   warnings: readonly Warning[];
 };
 
-/** A configured seller. `hold` says why nothing is bought from it now, and by which receipt. */
+/** A configured seller. `hold` says why nothing is bought from it now, and by which receipt where there is one. */
 export type SellerView = {
   id: string;
   origin: string;
   assurance: Assurance;
-  hold: { reason: string; receiptId: string; since: string } | null;
+  hold: { reason: string; receiptId: string | null; since: string } | null;
 };
 
 /** An action that a claim is for. */

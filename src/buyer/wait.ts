@@ -31,6 +31,8 @@ export async function waitForVerdict(
 ): Promise<Receipt> {
   const deadline = ctx.clock().getTime() + options.waitSeconds * 1000;
   let landed = 0;
+  // What a process that is gone left behind is looked for now, not when its lease or its patience ends.
+  if (options.waitSeconds > 0) await ctx.queue.hurry(id, ctx.clock().getTime());
   for (;;) {
     const receipt = await requireReceipt(ctx, id);
     if (receipt.later.length > landed) options.onLanded?.(receipt);
@@ -56,7 +58,6 @@ export function waitEnded(error: unknown, receiptId: string): Proof402Error {
     known ? error.code : "wait_failed",
     `Waiting for the verdict ended early; the answer and receipt ${receiptId} are stored.`,
     {
-      money: "may-move",
       next: "Call again with the same idempotency key for the answer, or get_receipt for the verdict.",
       details: { receiptId },
       cause: error,

@@ -13,14 +13,16 @@ import { withBuyer } from "./session.ts";
 
 type Options = { input: string; seller?: string; assurance?: string; maxUsd?: string; wait?: string; key?: string };
 
-/** `proof402 buy`: pays for one inference. Ctrl-C aborts it; what may have moved is said. */
+/**
+ * `proof402 buy`: pays for one inference. Ctrl-C or SIGTERM ends it before the payment is sent; afterwards it says how the call
+ * is taken up again, while the exchange runs to its end and its receipt is stored. A second one leaves at once.
+ */
 export async function buy(model: string, options: Options, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
   const input = await readInput(options.input);
-  const key = options.key ?? `cli-${crypto.randomUUID()}`;
   const abort = new AbortController();
   const onSignal = (): void => abort.abort();
-  process.once("SIGINT", onSignal);
+  for (const signal of SIGNALS) process.once(signal, onSignal);
   try {
     const code = await withBuyer(rest, (buyer) =>
       runTool(
@@ -32,7 +34,7 @@ export async function buy(model: string, options: Options, command: Command): Pr
           ...(options.assurance === undefined ? {} : { assurance: options.assurance }),
           ...(options.maxUsd === undefined ? {} : { max_usd: Number(options.maxUsd) }),
           ...(options.wait === undefined ? {} : { wait: options.wait }),
-          idempotency_key: key,
+          ...(options.key === undefined ? {} : { idempotency_key: options.key }),
         },
         {
           buyer,
@@ -45,17 +47,22 @@ export async function buy(model: string, options: Options, command: Command): Pr
           },
           exit: (data) =>
             exitOfVerdict((data as { receipt: { verdict: Verdict } }).receipt.verdict, options.wait === "verified"),
-          onError: ({ money }) => {
-            if (money !== "not-moved") note(`To ask again without paying twice, add: --key ${key}`);
+          onError: ({ idempotencyKey }) => {
+            if (idempotencyKey !== undefined)
+              note(`To take it up again without paying twice, add: --key ${idempotencyKey}`);
+            if (abort.signal.aborted && idempotencyKey !== undefined)
+              note("Waiting for the exchange to end, so that its receipt is stored.");
           },
         },
       ),
     );
     return abort.signal.aborted && code !== EXIT.ok ? EXIT.interrupted : code;
   } finally {
-    process.off("SIGINT", onSignal);
+    for (const signal of SIGNALS) process.off(signal, onSignal);
   }
 }
+
+const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 /** An answer that nothing speaks against yet is the result that was asked for, unless waiting for the verdict was. */
 function exitOfVerdict(verdict: Verdict, waited: boolean): number {

@@ -13,10 +13,10 @@ export const toolCallIdOf = (runtime: CallRuntime): string | null => runtime.too
 const processThread = crypto.randomUUID();
 
 /**
- * The idempotency key of a call: thread, tool-call id and arguments. LangChain runs a tool again on retry and on resume
+ * Names a call: thread, tool-call id and arguments. LangChain runs a tool again on retry and on resume
  * with the same three, and must then not pay again. Null for a direct call, which names no call to be the same as.
  */
-export function idempotencyKeyOf(runtime: CallRuntime, args: unknown): string | null {
+export function callKeyOf(runtime: CallRuntime, args: unknown): string | null {
   const call = toolCallIdOf(runtime);
   if (call === null) return null;
   const thread: unknown = runtime.configurable?.["thread_id"] ?? runtime.config?.configurable?.["thread_id"];

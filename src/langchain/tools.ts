@@ -3,7 +3,7 @@ import type { ApprovalDecision, ApprovalRequest, Buyer } from "../buyer/types.ts
 import { tools } from "../tools/index.ts";
 import type { ToolContext, ToolDefinition, ToolError, ToolOutcome } from "../tools/definition.ts";
 import { errorOutcome } from "../tools/outcome.ts";
-import { errorMessage, idempotencyKeyOf, toolCallIdOf, type CallRuntime } from "./runtime.ts";
+import { errorMessage, callKeyOf, toolCallIdOf, type CallRuntime } from "./runtime.ts";
 
 /** What the LangChain tools are made from. */
 export type Proof402ToolsOptions = {
@@ -84,13 +84,13 @@ function contextOf(
   runtime: CallRuntime,
   decisions: ReadonlyMap<string, ApprovalDecision>,
 ): ToolContext {
-  const idempotencyKey = idempotencyKeyOf(runtime, args);
+  const callKey = callKeyOf(runtime, args);
   const { signal, writer } = runtime;
   return {
     buyer,
     clock: clock ?? ((): Date => new Date()),
     ...(signal === undefined ? {} : { signal }),
-    ...(idempotencyKey === null ? {} : { idempotencyKey }),
+    ...(callKey === null ? {} : { callKey }),
     ...(writer === undefined || writer === null ? {} : { progress: (update): void => writer({ proof402: update }) }),
     ...(approval === undefined
       ? {}

@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { InclusionLeaf } from "../evidence/inclusion.ts";
 import { ASSURANCES, type Evidence, type Groth16Evidence, type TeeSignatureEvidence } from "../receipts/schema.ts";
 import { referenceValuesSchema } from "../verify/policy.ts";
+import { sellerLimitsSchema } from "../payment/policy.ts";
 import type { WireRequest } from "../payment/types.ts";
 
 /** A seller as the buyer's configuration knows it. Everything trusted about a seller comes from here. */
@@ -32,6 +33,8 @@ export const sellerSchema = z.strictObject({
       withdrawDelaySeconds: z.int().min(900).max(2_592_000),
     })
     .optional(),
+  /** The most that may be paid to this seller, per asset, besides what the payment policy says. */
+  limits: z.array(sellerLimitsSchema).max(16).default([]),
   /** The most this seller is known to offer evidence for. */
   assurance: z.enum(ASSURANCES),
   reference: referenceValuesSchema.prefault({}),

@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import type { Db } from "../storage/database.ts";
 import type { PurchasesTable, SpendTable } from "../storage/tables.ts";
-import type { AssetPolicy, PaymentPolicy } from "./policy.ts";
+import type { AssetPolicy, PaymentPolicy, SellerLimits } from "./policy.ts";
 import type { Refusal } from "./types.ts";
 
 // The caps need exact sums over rolling windows of amounts that do not fit SQLite's 64-bit integers, at a cost that does
@@ -14,10 +14,15 @@ const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const ALL_TIME = 0;
 
-/** What is summed: one asset's base units, or with {@link CALLS} the number of purchases. */
+/** What is summed: one asset's base units, in all or at one seller, or with {@link CALLS} the number of purchases. */
 export type SpendAccount = { network: string; asset: string };
 /** Purchases over all assets, one each. */
 export const CALLS: SpendAccount = { network: "", asset: "" };
+/** One asset's base units at one seller. No CAIP-2 id has a space in it. */
+const atSeller = ({ network, asset }: SpendAccount, sellerId: string): SpendAccount => ({
+  network: `${network} ${sellerId}`,
+  asset,
+});
 
 /** What counts against caps now. A window holds what was reserved less than its length ago. */
 export type Usage = { hour: bigint; day: bigint; total: bigint };
@@ -62,24 +67,29 @@ export async function addUsage(
   )}`.execute(tx);
 }
 
-/** Adds what a purchase counts: `amount` to its asset, `calls` to the number of purchases. As {@link addUsage}. */
+/** Adds what a purchase counts: `amount` to its asset, in all and at its seller, `calls` to the number of purchases. As {@link addUsage}. */
 export const countPurchase = (
   tx: Db,
-  asset: SpendAccount,
+  asset: SpendAccount & { sellerId: string },
   createdAt: number,
   amount: bigint,
   calls: bigint,
 ): Promise<void> =>
   addUsage(tx, createdAt, [
     { account: asset, delta: amount },
+    { account: atSeller(asset, asset.sellerId), delta: amount },
     { account: CALLS, delta: calls },
   ]);
 
-/** Exact usage of an asset at `nowMs`. Purchases dated after `nowMs` (a clock was set back) count in every window. */
-export async function readUsage(tx: Db, account: SpendAccount, nowMs: number): Promise<Usage> {
+/**
+ * Exact usage of an asset at `nowMs`, in all or at one seller. Purchases dated after `nowMs` (a clock was set back) count in
+ * every window.
+ */
+export async function readUsage(tx: Db, paid: SpendAccount, nowMs: number, sellerId?: string): Promise<Usage> {
   const hour = windowFrom(nowMs - HOUR + 1);
   const day = windowFrom(nowMs - DAY + 1);
-  const { network, asset } = account;
+  const { network, asset } = sellerId === undefined ? paid : atSeller(paid, sellerId);
+  const whose = sellerId === undefined ? sql`` : sql` and seller_id = ${sellerId}`;
   const { rows: buckets } = await sql<Bucket>`
     select span, start, used from spend where network = ${network} and asset = ${asset} and span = ${ALL_TIME}
     union all
@@ -92,11 +102,11 @@ export async function readUsage(tx: Db, account: SpendAccount, nowMs: number): P
     select span, start, used from spend where network = ${network} and asset = ${asset}
       and span = ${MINUTE} and start >= ${hour.minutes} and start < ${hour.hours}`.execute(tx);
   const { rows: edges } = await sql<Edge>`
-    select created_at, state, amount, settled_amount from purchases where network = ${network} and asset = ${asset}
-      and created_at >= ${day.from} and created_at < ${day.minutes}
+    select created_at, state, amount, settled_amount from purchases where network = ${paid.network} and asset = ${paid.asset}
+      and created_at >= ${day.from} and created_at < ${day.minutes}${whose}
     union all
-    select created_at, state, amount, settled_amount from purchases where network = ${network} and asset = ${asset}
-      and created_at >= ${hour.from} and created_at < ${hour.minutes}`.execute(tx);
+    select created_at, state, amount, settled_amount from purchases where network = ${paid.network} and asset = ${paid.asset}
+      and created_at >= ${hour.from} and created_at < ${hour.minutes}${whose}`.execute(tx);
   const within = (window: Window): bigint =>
     sumOf(buckets.filter((bucket) => isWhole(bucket, window))) +
     sum(edges.filter(({ created_at: at }) => at >= window.from && at < window.minutes).map(countedAmount));
@@ -145,8 +155,10 @@ export function brokenCap(options: {
   sameCall?: bigint;
   usage: Usage;
   callsLastHour: bigint;
+  /** The owner's caps for the seller, and what counts against them. */
+  seller?: { limits: SellerLimits; usage: Usage };
 }): Refusal | null {
-  const { policy, asset, amount, maxAmount, sameCall = 0n, usage, callsLastHour } = options;
+  const { policy, asset, amount, maxAmount, sameCall = 0n, usage, callsLastHour, seller } = options;
   if (callsLastHour >= BigInt(policy.callsPerHour)) {
     return {
       code: "over_count_cap",
@@ -156,12 +168,13 @@ export function brokenCap(options: {
       remaining: "0",
     };
   }
-  const bounds: { code: Refusal["code"]; name: string; limit: bigint; used: bigint }[] = [
+  const bounds: Bound[] = [
     { code: "over_per_call_cap", name: "the policy's cap per call", limit: BigInt(asset.perCall), used: sameCall },
     { code: "over_call_limit", name: "this call's own limit", limit: maxAmount ?? sameCall + amount, used: sameCall },
     { code: "over_hour_cap", name: "the policy's cap per hour", limit: BigInt(asset.perHour), used: usage.hour },
     { code: "over_day_cap", name: "the policy's cap per day", limit: BigInt(asset.perDay), used: usage.day },
     { code: "over_total_cap", name: "the policy's total cap", limit: BigInt(asset.total), used: usage.total },
+    ...(seller === undefined ? [] : sellerBounds(seller)),
   ];
   const broken = bounds.find(({ limit, used }) => used + amount > limit);
   if (broken === undefined) return null;
@@ -173,6 +186,18 @@ export function brokenCap(options: {
     asked: amount.toString(),
     remaining: remaining.toString(),
   };
+}
+
+type Bound = { code: Refusal["code"]; name: string; limit: bigint; used: bigint };
+
+function sellerBounds({ limits, usage }: { limits: SellerLimits; usage: Usage }): Bound[] {
+  const bound = (name: string, limit: string | undefined, used: bigint): Bound[] =>
+    limit === undefined ? [] : [{ code: "over_seller_cap", name, limit: BigInt(limit), used }];
+  return [
+    ...bound("this seller's cap per hour", limits.perHour, usage.hour),
+    ...bound("this seller's cap per day", limits.perDay, usage.day),
+    ...bound("this seller's total cap", limits.total, usage.total),
+  ];
 }
 
 /** What a cap leaves; nothing where it was lowered below what is used. */

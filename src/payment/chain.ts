@@ -44,7 +44,6 @@ export function openChain(config: ChainConfig): Chain {
         if (Proof402Error.isInstance(error)) throw error;
         // viem's messages quote the URL and the request: only the kind of error is kept.
         throw new Proof402Error("chain_unreachable", `The RPC of ${config.network} gave no usable answer.`, {
-          money: "may-move",
           next: "Nothing is lost: it is asked again later. Check networks[].rpcUrl if this lasts.",
           details: { network: config.network, error: error instanceof Error ? error.name : "error" },
         });

@@ -4,42 +4,71 @@ import { immediate } from "../storage/migrations.ts";
 import type { PurchasesTable, PurchaseState } from "../storage/tables.ts";
 import { countedAmount, countPurchase } from "./caps.ts";
 import { isOpen, toRecord } from "./journal-rows.ts";
-import type { PurchaseRecord, Transition } from "./types.ts";
+import type { PurchaseRecord, Refusal, Transition } from "./types.ts";
 
 /** In these an authorization has been signed already. */
-const SIGNED: readonly PurchaseState[] = ["signed", "sent", "settled"];
-/** Until its answer is there the very same authorization may be signed and sent again. */
-const again = ({ state, receipt_id: answered }: Moving): Change | null =>
-  SIGNED.includes(state) && answered === null ? UNCHANGED : null;
+const SIGNED: readonly PurchaseState[] = ["signed", "sent", "answered", "settled"];
+/**
+ * Until its answer is there the very same authorization may be signed and sent again. `replaces` names the receipt of a
+ * seller's failure, which is no answer.
+ */
+const again = ({ state, receipt_id: known }: Moving, replaces: string | null): Change | null =>
+  SIGNED.includes(state) && known === replaces ? UNCHANGED : null;
 
-/** Before the signature is made: from here on the authorization may be redeemable. Again before the same one is resent. */
-export const markSigned = (db: Db, id: string, { now }: { now: Date }): Promise<Transition> =>
-  move(db, id, now, (row) => (row.state === "reserved" ? { state: "signed" } : again(row)));
+/**
+ * Before the signature is made: from here on the authorization may be redeemable. Again before the same one is resent.
+ *
+ * `consent` judges a reservation under the policy of this moment, in this very transaction: what it refuses is not signed.
+ */
+export const markSigned = (
+  db: Db,
+  id: string,
+  {
+    now,
+    consent = agree,
+    replaces = null,
+  }: { now: Date; consent?: (tx: Db) => Promise<Refusal | null>; replaces?: string | null },
+): Promise<Transition> =>
+  immediate(db, async (tx) => {
+    const row = await tx.selectFrom("purchases").select("state").where("id", "=", id).executeTakeFirst();
+    const refusal = row?.state === "reserved" ? await consent(tx) : null;
+    if (refusal !== null) return { ok: false, code: "refused", state: "reserved", refusal };
+    return move(tx, id, now, (moving) => (moving.state === "reserved" ? { state: "signed" } : again(moving, replaces)));
+  });
+
+const agree = (): Promise<null> => Promise.resolve(null);
 
 /** Before the bytes go on the wire, the first time or again. */
-export const markSent = (db: Db, id: string, { now }: { now: Date }): Promise<Transition> =>
+export const markSent = (
+  db: Db,
+  id: string,
+  { now, replaces = null }: { now: Date; replaces?: string | null },
+): Promise<Transition> =>
   move(
     db,
     id,
     now,
-    (row) => (row.state === "signed" ? { state: "sent" } : again(row)),
+    (row) => (row.state === "signed" ? { state: "sent" } : again(row, replaces)),
     // `signed` is on the disk and means the same for the money; the answer's transaction makes this durable too.
     "process",
   );
 
 /**
  * An answer came and its receipt is stored. An answer may also come after the chain has decided: the receipt is noted and
- * the state stays. An attempt has one receipt; a second is refused.
+ * the state stays. An attempt has one receipt; a second is refused, unless it takes the place of the one named by
+ * `replaces`: that of a seller's failure, after which it served.
  */
 export const markAnswered = (
   db: Db,
   id: string,
-  { receiptId, now }: { receiptId: string; now: Date },
+  { receiptId, replaces = null, now }: { receiptId: string; replaces?: string | null; now: Date },
 ): Promise<Transition> =>
   move(db, id, now, ({ state, receipt_id: known }) => {
-    if (known !== null) return known === receiptId ? UNCHANGED : null;
+    if (known === receiptId) return UNCHANGED;
+    if (known !== replaces) return null;
     if (state === "reserved" || state === "signed") return null;
-    return { receipt_id: receiptId, ...(state === "sent" ? { state: "answered" } : {}) };
+    const answered = state === "sent" ? { state: "answered" as const } : {};
+    return { receipt_id: receiptId, answered_at: now.getTime(), ...answered };
   });
 
 /**
@@ -72,7 +101,9 @@ export const release = (
     return state === "reserved" || (unusable && state !== "settled") ? { state: "released", reason } : null;
   });
 
-type Change = Partial<Pick<PurchasesTable, "state" | "receipt_id" | "transaction" | "settled_amount" | "reason">>;
+type Change = Partial<
+  Pick<PurchasesTable, "state" | "receipt_id" | "answered_at" | "transaction" | "settled_amount" | "reason">
+>;
 const UNCHANGED: Change = {};
 
 const MOVING = [
@@ -84,6 +115,7 @@ const MOVING = [
   "receipt_id",
   "transaction",
   "created_at",
+  "seller_id",
 ] as const;
 type Moving = Pick<PurchasesTable, (typeof MOVING)[number]>;
 
@@ -113,7 +145,13 @@ async function move(
         .where("id", "=", id)
         .execute();
       const calls = after.state === "released" && row.state !== "released" ? -1n : 0n;
-      await countPurchase(tx, row, row.created_at, countedAmount(after) - countedAmount(row), calls);
+      await countPurchase(
+        tx,
+        { ...row, sellerId: row.seller_id },
+        row.created_at,
+        countedAmount(after) - countedAmount(row),
+        calls,
+      );
       return { ok: true, state: after.state, changed: true };
     },
     survives,
@@ -126,6 +164,17 @@ const recordOrNull = (row: PurchasesTable | undefined): PurchaseRecord | null =>
 /** One attempt by its id. */
 export const readPurchase = async (db: Db, id: string): Promise<PurchaseRecord | null> =>
   recordOrNull(await db.selectFrom("purchases").selectAll().where("id", "=", id).executeTakeFirst());
+
+/** Every attempt at a logical call, oldest first. */
+export const readAttempts = async (db: Db, idempotencyKey: string): Promise<PurchaseRecord[]> =>
+  (
+    await db
+      .selectFrom("purchases")
+      .selectAll()
+      .where("idempotency_key", "=", idempotencyKey)
+      .orderBy("attempt")
+      .execute()
+  ).map(toRecord);
 
 /** The newest attempt at a logical call. */
 export const readLatestAttempt = async (db: Db, idempotencyKey: string): Promise<PurchaseRecord | null> =>

@@ -101,18 +101,20 @@ export function readOffers(value: unknown): { ok: true; required: PaymentRequire
 
 /**
  * What the seller says became of the payment (`PAYMENT-RESPONSE`): unsigned, so a hint where to look on chain at most. Null
- * where the header is missing or malformed. `transaction` is 32 bytes of 0x hex, lower case.
+ * where the header is missing or malformed. `transaction` is 32 bytes of 0x hex, lower case. `pending` is x402's
+ * `settlement_pending`: submitted, and not known to be on chain yet.
  */
 export function readPaymentResponse(
   headers: Readonly<Record<string, string>>,
-): { success: boolean; transaction?: string } | null {
+): { success: boolean; pending: boolean; transaction?: string } | null {
   const header = headers["payment-response"];
   const value = header === undefined ? undefined : decodeHeader(header);
   if (typeof value !== "object" || value === null) return null;
-  const { success, transaction } = value as { success?: unknown; transaction?: unknown };
+  const { success, transaction, errorReason } = value as Record<string, unknown>;
   if (typeof success !== "boolean") return null;
   const isHash = typeof transaction === "string" && /^0x[0-9a-fA-F]{64}$/.test(transaction);
-  return isHash ? { success, transaction: transaction.toLowerCase() } : { success };
+  const said = { success, pending: errorReason === "settlement_pending" };
+  return isHash ? { ...said, transaction: transaction.toLowerCase() } : said;
 }
 
 /**

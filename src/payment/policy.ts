@@ -32,6 +32,15 @@ export const assetPolicySchema = z.strictObject({
   approveAbove: baseUnits.optional(),
 });
 
+/** The owner's own caps for one seller and asset, base units. Absent ones do not bound. */
+export const sellerLimitsSchema = z.strictObject({
+  network: z.string().max(64),
+  asset: address,
+  perHour: baseUnits.optional(),
+  perDay: baseUnits.optional(),
+  total: baseUnits.optional(),
+});
+
 const minuteOfDay = z.string().regex(/^(?:[01][0-9]|2[0-3]):[0-5][0-9]$/, "a time of day such as 08:30");
 
 /** When purchases may be made, on the clock and calendar of one time zone. */
@@ -62,5 +71,6 @@ export const paymentPolicySchema = z.strictObject({
 });
 
 export type AssetPolicy = z.infer<typeof assetPolicySchema>;
+export type SellerLimits = z.infer<typeof sellerLimitsSchema>;
 export type Hours = z.infer<typeof hoursSchema>;
 export type PaymentPolicy = z.infer<typeof paymentPolicySchema>;

@@ -100,6 +100,13 @@ export function observeSettlement(
   });
 }
 
+/**
+ * Whether an authorization's nonce is used (or canceled) at the chain's head, confirmed or not. No voucher has one. Throws
+ * Proof402Error `wrong_chain` or `chain_unreachable`.
+ */
+export const isUsed = (chain: Chain, payment: Payment): Promise<boolean> =>
+  chain.read(async (client) => isSpent(client, payment, (await readBlock(client)).number));
+
 type Block = { number: bigint; hash: string; time: number };
 /** A successful transaction as it touched the payment's token. */
 type TokenTransaction = {

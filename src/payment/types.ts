@@ -21,6 +21,8 @@ export type Refusal = {
     | "over_day_cap"
     | "over_total_cap"
     | "over_count_cap"
+    | "over_seller_cap"
+    | "over_listed_price"
     | "outside_hours"
     | "authorization_too_long"
     | "authorization_too_short"
@@ -61,6 +63,8 @@ export type PurchaseRecord = {
   payment: Payment;
   request: WireRequest;
   receiptId: string | null;
+  /** Unix ms. */
+  answeredAt: number | null;
   transaction: string | null;
   settledAmount: string | null;
   reason: string | null;
@@ -72,7 +76,9 @@ export type PurchaseRecord = {
 export type Transition =
   /** `changed` is false where the purchase already was where the caller wanted it. */
   | { ok: true; state: PurchaseState; changed: boolean }
-  | { ok: false; code: "illegal_transition" | "unknown_purchase"; state: PurchaseState | null };
+  | { ok: false; code: "illegal_transition" | "unknown_purchase"; state: PurchaseState | null }
+  /** The policy of this moment does not let it be signed. */
+  | { ok: false; code: "refused"; state: PurchaseState; refusal: Refusal };
 
 /** One asset's caps and what counts against them. */
 export type AssetSpending = {

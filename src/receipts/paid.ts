@@ -1,16 +1,24 @@
 import { movedBy } from "../evidence/settlement.ts";
 import type { Receipt, SettlementEvidence } from "./schema.ts";
 
-/**
- * What a purchase cost, base units. `atMost` is true of an `upto` payment whose settlement is not known: its seller may
- * still settle any amount up to this one.
- */
-export function paidAmount(receipt: Receipt): { amount: string; atMost: boolean } {
+/** What became of a receipt's payment. `amount` in base units. */
+export type Paid = {
+  /** `authorized`: signed, and not seen on chain. `settled`: seen moved. `expired`: seen to have ended unused. */
+  state: "authorized" | "settled" | "expired";
+  amount: string;
+  /** True of an `upto` payment that is not settled: its seller may still settle any amount up to this one. */
+  atMost: boolean;
+};
+
+/** What a purchase cost, as far as the settlement in its receipt shows. */
+export function paidAmount(receipt: Receipt): Paid {
   const { payment } = receipt.core;
-  if (payment.scheme !== "upto") return { amount: payment.amount, atMost: false };
-  const settlement = receipt.later.find(
+  const settlement = receipt.later.findLast(
     (later): later is { at: string; evidence: SettlementEvidence } => later.evidence.kind === "settlement.x402",
-  );
-  const moved = settlement === undefined ? null : movedBy(settlement.evidence, payment);
-  return moved === null ? { amount: payment.amount, atMost: true } : { amount: moved.toString(), atMost: false };
+  )?.evidence;
+  if (settlement?.outcome === "expired") return { state: "expired", amount: "0", atMost: false };
+  if (settlement === undefined)
+    return { state: "authorized", amount: payment.amount, atMost: payment.scheme === "upto" };
+  const moved = movedBy(settlement, payment);
+  return { state: "settled", amount: moved?.toString() ?? payment.amount, atMost: false };
 }

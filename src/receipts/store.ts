@@ -57,7 +57,6 @@ export async function addReceipt(tx: Db, receipt: Receipt, appraisal: Appraisal,
   const present = await tx.selectFrom("receipts").select("id").where("id", "=", receipt.id).executeTakeFirst();
   if (present === undefined) return insert(tx, "receipt", receipt, at, appraisalSchema.parse(appraisal));
   throw new Proof402Error("receipt_exists", `Receipt ${receipt.id} is stored already.`, {
-    money: "may-move",
     next: "Read the stored receipt; `spending` shows the purchase.",
   });
 }

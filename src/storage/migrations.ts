@@ -72,6 +72,17 @@ const migrations: readonly (readonly string[])[] = [
         where r.payment_nonce <> '' group by r.payment_nonce, c.purpose)`,
     `create unique index receipt_claims_once on receipt_claims (purchase, purpose)`,
   ],
+  [
+    `alter table purchases add column answered_at integer`,
+    `update purchases set answered_at = updated_at where receipt_id is not null`,
+    `create table calls (idempotency_key text primary key, payer text not null, args_digest text not null,
+      opened_at integer not null, told_at integer) strict`,
+    `create index calls_open on calls (payer, args_digest) where told_at is null`,
+    // Callers of an older program had their answers; what is out without one stays open.
+    `insert into calls select idempotency_key, max(payer), max(args_digest), min(created_at),
+      case when max(receipt_id is not null) then max(updated_at) end from purchases group by idempotency_key`,
+    `alter table jobs add column owner text not null default ''`,
+  ],
 ];
 
 /**

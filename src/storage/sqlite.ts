@@ -125,7 +125,6 @@ const isBusy = (error: unknown): boolean =>
 
 const busy = (cause: unknown): Proof402Error =>
   new Proof402Error("database_busy", `The database was locked by other work for ${PATIENCE_MS / 1000} s.`, {
-    money: "may-move",
     next: "Call again with the same idempotency key; `spending` shows what is reserved.",
     cause,
   });

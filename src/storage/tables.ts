@@ -24,6 +24,7 @@ export type Tables = {
   seller_holds: SellerHoldsTable;
   receipt_claims: ReceiptClaimsTable;
   call_leases: CallLeasesTable;
+  calls: CallsTable;
   channels: ChannelsTable;
 };
 
@@ -66,6 +67,8 @@ export type PurchasesTable = {
   /** JSON: the request to send again byte for byte. */
   request: string;
   receipt_id: string | null;
+  /** When its receipt was stored, unix milliseconds. */
+  answered_at: number | null;
   transaction: string | null;
   /** Why it was released, or the last error's code. */
   reason: string | null;
@@ -125,8 +128,9 @@ export type JobsTable = {
   state: "waiting" | "done";
   /** Unix ms, as the next ones. */
   run_at: number;
-  /** Lease of the worker that has it. */
+  /** Lease of the worker that has it, and which process that is. */
   leased_until: number;
+  owner: string;
   /** How often it was taken: the lease's fencing token. */
   attempts: number;
   deadline: number;
@@ -144,6 +148,7 @@ export type AttestationsTable = {
 
 export type SellerHoldsTable = {
   seller_id: string;
+  /** The receipt that shows it; empty where money went without an answer. */
   receipt_id: string;
   reason: string;
   at: number;
@@ -178,6 +183,16 @@ export type ReceiptClaimsTable = {
   outcome: string | null;
   /** Unix ms. */
   ended_at: number | null;
+};
+
+/** Logical calls: what each key names, and whether its caller has had the outcome. Unix ms. */
+export type CallsTable = {
+  idempotency_key: string;
+  payer: string;
+  args_digest: string;
+  opened_at: number;
+  /** Null while it is open: an equal call without a key takes it up. */
+  told_at: number | null;
 };
 
 /** Logical calls under way, and which process makes them until when (unix ms). */

@@ -9,20 +9,20 @@ export async function callTool(
   input: unknown,
 ): Promise<ToolOutcome<unknown>> {
   const parsed = definition.input.safeParse(input);
-  return parsed.success ? definition.run(context, parsed.data) : invalidInput(definition.name, parsed.error.issues);
+  return parsed.success ? definition.run(context, parsed.data) : invalidInput(definition, parsed.error.issues);
 }
 
 /** The failure of a call whose arguments do not fit: names each field, quotes no value. */
 export const invalidInput = (
-  tool: string,
+  { name, annotations }: Pick<ToolDefinition, "name" | "annotations">,
   issues: readonly Pick<z.core.$ZodIssue, "path" | "message">[],
 ): Extract<ToolOutcome<never>, { status: "error" }> =>
   errorOutcome({
     code: "invalid_input",
-    message: `The arguments of ${tool} do not fit: ${issues
+    message: `The arguments of ${name} do not fit: ${issues
       .slice(0, 10)
       .map((issue) => `${issue.path.map(String).join(".") || "arguments"}: ${issue.message}`)
       .join("; ")}.`,
-    money: "not-moved",
+    ...(annotations.readOnlyHint ? {} : { money: "not-moved" as const }),
     next: "Correct the named fields and call again.",
   });

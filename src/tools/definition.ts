@@ -11,6 +11,8 @@ export type ToolContext = {
   /** Asks a person. Absent where nobody can be asked. `ask_later` ends the call with `need_input`; it is then made again. */
   approve?: (request: ApprovalRequest) => Promise<ApprovalDecision>;
   /** Stable over retries of one logical call: from thread and tool-call id, or the protocol's own request identity. */
+  callKey?: string;
+  /** The key of a call that a person was asked about: the answer is for it and no other. */
   idempotencyKey?: string;
 };
 
@@ -18,7 +20,10 @@ export type ToolContext = {
 export const toolErrorSchema = z.object({
   code: z.string(),
   message: z.string(),
-  money: z.enum(["not-moved", "may-move", "moved"]),
+  /** Absent where no purchase was made. */
+  money: z.enum(["not-moved", "may-move", "moved"]).optional(),
+  /** Takes the call up again without paying twice. Present unless no money can move. */
+  idempotencyKey: z.string().optional(),
   next: z.string(),
 });
 export type ToolError = z.infer<typeof toolErrorSchema>;

@@ -1,19 +1,23 @@
 import { Proof402Error, type MoneyState } from "../errors.ts";
 import type { ToolError, ToolOutcome } from "./definition.ts";
 
-/** A tool's failure as text and data: what happened, whether money moved, what to do next. */
+/** A tool's failure as text and data: what happened, what became of the money, what to do next, and the key for that. */
 export function errorOutcome(error: ToolError): Extract<ToolOutcome<never>, { status: "error" }> {
-  return {
-    status: "error",
-    text: `Error ${error.code}: ${error.message} ${MONEY_WORDS[error.money]} ${error.next}`,
-    error,
-  };
+  const { code, message, money, idempotencyKey, next } = error;
+  const words = [
+    `Error ${code}: ${message}`,
+    ...(money === undefined ? [] : [MONEY_WORDS[money]]),
+    next,
+    ...(idempotencyKey === undefined ? [] : [`idempotency_key: ${idempotencyKey}`]),
+  ];
+  return { status: "error", text: words.join(" "), error };
 }
 
 const MONEY_WORDS: Record<MoneyState, string> = {
   "not-moved": "No money moved.",
-  "may-move": "Money may still move: an authorization was signed and counts as spent until it is settled or expires.",
-  moved: "Money moved.",
+  "may-move":
+    "Money may still move: an authorization of this call was or may have been signed; it counts as spent until it is settled or expires.",
+  moved: "Money moved: a payment of this call is on chain.",
 };
 
 /**
@@ -25,22 +29,22 @@ export async function outcomeOf<Data>(work: () => Promise<ToolOutcome<Data>>): P
     return await work();
   } catch (error) {
     if (Proof402Error.isInstance(error)) {
-      return errorOutcome({ code: error.code, message: error.message, money: error.money, next: error.next });
-    }
-    const name = error instanceof Error ? error.name : "unknown";
-    if (name === "AbortError") {
+      const { code, message, money, idempotencyKey, next } = error;
       return errorOutcome({
-        code: "aborted",
-        message: "The call was aborted.",
-        money: "may-move",
-        next: "Look at spending before calling again with the same idempotency key.",
+        code,
+        message,
+        ...(money === undefined ? {} : { money }),
+        ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+        next,
       });
     }
+    const name = error instanceof Error ? error.name : "unknown";
+    if (name === "AbortError")
+      return errorOutcome({ code: "aborted", message: "The call was aborted.", next: "Call again." });
     return errorOutcome({
       code: "internal_error",
       message: `An unexpected ${name} stopped the call.`,
-      money: "may-move",
-      next: "Look at spending, then call again with the same idempotency key.",
+      next: "Call again; if this repeats, report it.",
     });
   }
 }

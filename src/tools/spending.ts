@@ -24,6 +24,7 @@ const output = z.object({
   callsPerHour: z.number(),
   recent: z.array(
     z.object({
+      idempotencyKey: z.string(),
       at: z.string(),
       seller: z.string(),
       model: z.string(),
@@ -66,6 +67,7 @@ const dataOf = (view: Spending): z.infer<typeof output> => ({
   callsLastHour: view.callsLastHour,
   callsPerHour: view.callsPerHour,
   recent: view.recent.map((r) => ({
+    idempotencyKey: r.idempotencyKey,
     at: r.at,
     seller: r.sellerId,
     model: r.model,
@@ -91,7 +93,7 @@ function textOf(data: z.infer<typeof output>): string {
   );
   for (const r of data.recent)
     lines.push(
-      `${r.at} ${r.seller}/${r.model}: ${r.state}, ${r.amount} base units of ${r.symbol}, receipt ${r.receiptId ?? "none"}, ${r.verdict ?? "no verdict"}.`,
+      `${r.at} ${r.seller}/${r.model}: ${r.state}, ${r.amount} base units of ${r.symbol}, receipt ${r.receiptId ?? "none"}, ${r.verdict ?? "no verdict"}, key ${r.idempotencyKey}.`,
     );
   for (const { message } of data.warnings) lines.push(`Warning: ${message}`);
   return lines.join("\n");

@@ -14,6 +14,8 @@ export const receiptSummarySchema = z.object({
   simulated: z.boolean(),
   replayed: z.boolean(),
   paid: z.object({
+    /** What became of the payment, as far as the chain has shown it. */
+    state: z.enum(["authorized", "settled", "expired"]),
     amount: z.string(),
     /** The seller may still settle less (an `upto` payment whose settlement is not known). */
     atMost: z.boolean(),
@@ -64,11 +66,19 @@ const VERDICT_WORDS: Record<ReceiptSummary["verdict"], string> = {
   unverified: "required evidence is missing: treat the answer as unproven",
 };
 
+function paidText({ state, amount, atMost, decimals, asset, network }: ReceiptSummary["paid"]): string {
+  const units = `${atMost ? "at most " : ""}${formatUnits(amount, decimals)} of ${asset} on ${network}`;
+  if (state === "settled") return `Paid: ${units}.`;
+  return state === "authorized"
+    ? `Authorized: ${units}; not seen on chain yet.`
+    : `Paid: nothing; the authorization in ${asset} on ${network} ended unused.`;
+}
+
 /** One paragraph that stands alone for a reader who sees only text. */
 export function summaryText(summary: ReceiptSummary): string {
   const lines = [
     `Receipt ${summary.id}: ${summary.verdict.toUpperCase()} (${VERDICT_WORDS[summary.verdict]}).`,
-    `Assurance reached: ${summary.assurance}${summary.simulated ? " (SIMULATED hardware)" : ""}, asked for: ${summary.wanted}. Seller: ${summary.seller}, model: ${summary.model}. Paid: ${summary.paid.atMost ? "at most " : ""}${formatUnits(summary.paid.amount, summary.paid.decimals)} of ${summary.paid.asset} on ${summary.paid.network}.`,
+    `Assurance reached: ${summary.assurance}${summary.simulated ? " (SIMULATED hardware)" : ""}, asked for: ${summary.wanted}. Seller: ${summary.seller}, model: ${summary.model}. ${paidText(summary.paid)}`,
     `Layers: ${Object.entries(summary.layers)
       .map(([layer, status]) => `${layer} ${status}`)
       .join(", ")}.`,

@@ -115,7 +115,10 @@ describe("T27: a bill in an answer", () => {
     for (const { name, input } of tools) {
       for (const field of ["to", "payTo", "recipient", "amount", "policy", "per_call"]) {
         const refused = await use(attack, name, { ...(name === "buy_inference" ? purchase() : {}), [field]: "0x1" });
-        expect(refused).toMatchObject({ status: "error", error: { code: "invalid_input", money: "not-moved" } });
+        expect(refused).toMatchObject({ status: "error", error: { code: "invalid_input" } });
+        // Only the tool that can move money speaks of it.
+        const money = refused.status === "error" ? refused.error.money : null;
+        expect(money).toBe(name === "buy_inference" ? "not-moved" : undefined);
       }
       expect(Object.keys(input.shape).filter((field) => /pay|recipient|amount/i.test(field))).toEqual([]);
     }

@@ -80,6 +80,14 @@ export async function quoteWith(
   return quote(change(required) ?? required);
 }
 
+/** The honest catalog with another price for every model, base units. */
+export async function listAt(honest: () => Promise<Response>, amount: string): Promise<Response> {
+  const catalog = (await (await honest()).json()) as { models: { price: { amount: string } }[] };
+  for (const { price } of catalog.models) price.amount = amount;
+  return Response.json(catalog);
+}
+export const isCatalog = ({ path }: Seen): boolean => path === "/v1/catalog";
+
 /** A 402 with this in its PAYMENT-REQUIRED header. */
 const quote = (required: unknown): Response =>
   new Response("{}", {

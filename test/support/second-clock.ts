@@ -102,6 +102,7 @@ export async function openContext(handlers: readonly JobHandler[]): Promise<Buye
     ezkl: createEzklEngine(),
     events: createReceiptEvents(),
     attestations: new Map(),
+    funds: new Map(),
     handlers,
     queue: createQueue(db),
     wakeSecondClock: () => undefined,

@@ -74,7 +74,7 @@ describe.each([
   test("is made once a person has approved amount and payee", async () => {
     const { result, questions } = await call("accept");
     expect(questions).toHaveLength(1);
-    expect(questions[0]).toContain("10000");
+    expect(questions[0]).toContain("0.01 USDC");
     expect(questions[0]).toContain(market.devnet.sellers.attested.payTo);
     expect(result.isError ?? false).toBe(false);
     expect(result.structuredContent).toMatchObject({ paidNow: true });

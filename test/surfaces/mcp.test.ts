@@ -77,7 +77,14 @@ describe.each(eras)("a client of %s", (era) => {
       required: ["model", "input"],
       additionalProperties: false,
     });
-    expect(Object.keys(buy?.outputSchema?.properties ?? {})).toEqual(["answer", "receipt", "paidNow", "error"]);
+    expect(Object.keys(buy?.outputSchema?.properties ?? {})).toEqual([
+      "answer",
+      "receipt",
+      "paidNow",
+      "stored",
+      "idempotencyKey",
+      "error",
+    ]);
     const outputs = tools.reduce((sum, tool) => sum + JSON.stringify(tool.outputSchema).length, 0);
     expect(outputs / 4).toBeLessThan(800);
   });

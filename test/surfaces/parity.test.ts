@@ -193,7 +193,7 @@ describe("MCP", () => {
     const result = await client.callTool({ name: "spending", arguments: {} });
     await client.close();
     expect(result.isError).toBe(true);
-    expect(result.structuredContent).toMatchObject({ error: { code: "config_not_found", money: "not-moved" } });
+    expect(result.structuredContent).toMatchObject({ error: { code: "config_not_found" } });
   });
 
   test("text and structured content each stand alone", async () => {

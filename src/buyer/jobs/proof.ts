@@ -5,6 +5,7 @@ import type { JobHandler } from "./types.ts";
 export const proofJob: JobHandler = {
   kind: "proof",
   layer: "computation",
+  promised: true,
 
   plan(ctx, { core }) {
     const seller = ctx.config.sellers.find(({ id }) => id === core.seller.id);

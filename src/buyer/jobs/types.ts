@@ -38,6 +38,8 @@ export type JobHandler = {
   firstDelay(ctx: BuyerContext): number;
   /** How many of this kind one process runs at a time; all it has room for where absent. */
   atOnce?: number;
+  /** The seller owes this evidence to each answer: one that does not bring it is put on hold. */
+  promised?: true;
   /** What the layer says until the evidence is there. The verifier's own word stands where absent. */
   awaited?: Pick<Outstanding, "code" | "note" | "holdsVerdict">;
   /**

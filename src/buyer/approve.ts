@@ -1,0 +1,69 @@
+import { toHex } from "../evidence/bytes.ts";
+import { canonicalSha256 } from "../evidence/canonical.ts";
+import { Proof402Error } from "../errors.ts";
+import { formatUnits } from "../payment/amounts.ts";
+import { stillAtStake } from "../payment/judge.ts";
+import type { Call } from "./call.ts";
+import type { Chosen } from "./choose.ts";
+import type { BuyerContext } from "./context.ts";
+import type { ApprovalRequest } from "./types.ts";
+
+/**
+ * Step 5: asks a person where the policy wants one for what this call may cost in all. The answer binds key and attempt, so
+ * that one yes is one authorization. Returns the question where it cannot be answered within this call, else null.
+ *
+ * Throws Proof402Error `approval_required` where no one can be asked, and `approval_declined`.
+ */
+export async function approve(
+  ctx: BuyerContext,
+  call: Call,
+  { candidate, quote }: Chosen,
+  attempt: number,
+): Promise<ApprovalRequest | null> {
+  const { offer, asset } = quote;
+  const threshold = asset.approveAbove;
+  if (threshold === undefined) return null;
+  const before = await stillAtStake(ctx.db, call.key);
+  const inAll = before + BigInt(offer.amount);
+  if (inAll <= BigInt(threshold)) return null;
+  const units = (amount: bigint | string): string => `${formatUnits(amount, asset.decimals)} ${asset.symbol}`;
+  const besides =
+    before === 0n
+      ? ""
+      : ` An earlier payment for the same call may still take ${units(before)}: ${units(inAll)} in all.`;
+  const request: ApprovalRequest = {
+    message: `Pay ${units(offer.amount)} on ${offer.network} to ${offer.payTo} (${candidate.seller.id}) for one inference of ${candidate.model.name}?${besides}`,
+    digest: toHex(
+      canonicalSha256({
+        args: call.argsDigest,
+        offer: offer.offerHash,
+        seller: candidate.seller.id,
+        key: call.key,
+        attempt,
+      }),
+    ),
+    idempotencyKey: call.key,
+    sellerId: candidate.seller.id,
+    model: candidate.model.name,
+    payTo: offer.payTo,
+    network: offer.network,
+    asset: offer.asset,
+    amount: inAll.toString(),
+  };
+  if (call.options.approve === undefined) {
+    throw new Proof402Error(
+      "approval_required",
+      `${units(inAll)} needs a person's approval, and no person can be asked here.`,
+      {
+        next: "Make the call where a person can be asked, or have the owner raise approveAbove in the payment policy.",
+        details: { amount: inAll.toString(), approveAbove: threshold },
+      },
+    );
+  }
+  const decision = await call.options.approve(request);
+  if (decision === "approved") return null;
+  if (decision === "ask_later") return request;
+  throw new Proof402Error("approval_declined", "A person declined this payment.", {
+    next: "Do not try this purchase again unless the person asks for it.",
+  });
+}

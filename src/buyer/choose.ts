@@ -1,0 +1,81 @@
+import { Proof402Error } from "../errors.ts";
+import { chooseCandidate, type Candidate } from "../market/choose.ts";
+import { requestNonceOf } from "../evidence/payment-binding.ts";
+import { deriveNonce } from "../payment/plan.ts";
+import type { WireRequest } from "../payment/types.ts";
+import { attestSeller, type Attested } from "./attest.ts";
+import type { Call } from "./call.ts";
+import type { BuyerContext } from "./context.ts";
+import { requireFunds } from "./funds.ts";
+import { readHolds } from "./holds.ts";
+import { obtainQuote, type Quote } from "./quote.ts";
+
+/** A seller's model, what the seller is attested to be, and an offer that the policy allows. */
+export type Chosen = { candidate: Candidate; attested: Attested; quote: Quote };
+
+/**
+ * Steps 1 to 3: the cheapest seller that fits, attested, with its quote. One that asks more than it lists is asked for its
+ * listing once more and then left out of the choice, unless the caller named it.
+ */
+export async function chooseAndQuote(ctx: BuyerContext, call: Call, attempt: number): Promise<Chosen> {
+  const baited: { sellerId: string; error: Proof402Error }[] = [];
+  for (;;) {
+    const leftOut = (sellerId: string): boolean => baited.filter((one) => one.sellerId === sellerId).length > 1;
+    const { candidate, attested } = await chooseAndAttest(ctx, call, { leftOut, refresh: baited.length > 0 }).catch(
+      (error: unknown) => {
+        // Nobody else sells it: what stands in the way is the price.
+        throw baited.at(-1)?.error ?? error;
+      },
+    );
+    try {
+      const quote = await obtainQuote(ctx, call, candidate, wireOf(ctx, call, candidate, attempt));
+      call.progress("quoted", `price ${quote.offer.amount} base units of ${quote.asset.symbol}`);
+      await requireFunds(ctx, call, quote);
+      return { candidate, attested, quote };
+    } catch (error) {
+      if (!Proof402Error.isInstance(error) || error.code !== "over_listed_price") throw error;
+      baited.push({ sellerId: candidate.seller.id, error });
+      if (call.request.seller !== undefined && leftOut(call.request.seller)) throw error;
+    }
+  }
+}
+
+async function chooseAndAttest(
+  ctx: BuyerContext,
+  call: Call,
+  { leftOut, refresh }: { leftOut: (sellerId: string) => boolean; refresh: boolean },
+): Promise<{ candidate: Candidate; attested: Attested }> {
+  const { request, assurance, signal } = call;
+  const listings = await ctx.catalog.listings({ refresh, signal });
+  const candidate = chooseCandidate({
+    listings: listings.filter(({ seller }) => !leftOut(seller.id)),
+    holds: await readHolds(ctx.db),
+    assets: ctx.config.payment.assets,
+    model: request.model,
+    assurance,
+    ...(request.seller === undefined ? {} : { seller: request.seller }),
+  });
+  call.progress("chosen", `seller ${candidate.seller.id}`);
+  const attested = await attestSeller(ctx, candidate, assurance, signal);
+  call.progress(
+    "attested",
+    attested.keyId === null ? "seller gives no attestation" : "platform, code, key and model checked",
+  );
+  return { candidate, attested };
+}
+
+/** The authorization nonce of an attempt. */
+export const nonceOf = (ctx: BuyerContext, call: Call, attempt: number): string =>
+  deriveNonce(ctx.nonceSecret, call.key, attempt);
+
+/** The request that carries the hash of the attempt's nonce: each attempt has bytes of its own. */
+export const wireOf = (ctx: BuyerContext, call: Call, candidate: Candidate, attempt: number): WireRequest =>
+  requestOf(ctx, call, candidate, nonceOf(ctx, call, attempt));
+
+/** The request that a payment of this nonce pays for. */
+export const requestOf = (
+  ctx: BuyerContext,
+  call: Call,
+  { seller, model }: Candidate,
+  paymentNonce: string,
+): WireRequest => ctx.providerOf(seller).buildRequest(seller, model, call.request.input, requestNonceOf(paymentNonce));

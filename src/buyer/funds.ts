@@ -1,0 +1,89 @@
+import { Proof402Error } from "../errors.ts";
+import { paymentMethodOf } from "../evidence/payment-method.ts";
+import { readHoldings } from "../payment/allowance.ts";
+import { formatUnits } from "../payment/amounts.ts";
+import type { Chain } from "../payment/chain.ts";
+import type { Call } from "./call.ts";
+import type { BuyerContext } from "./context.ts";
+import type { Quote } from "./quote.ts";
+
+/** How long a balance that sufficed is believed, ms: an emptied wallet costs a seller some work, and no one money. */
+const BELIEVED_MS = 15_000;
+/** Longest wait for the chain before a payment goes out without the look, ms. */
+const PATIENCE_MS = 2000;
+
+type Holdings = { balance: bigint; allowance: bigint };
+
+/** Balances of the wallet as the chain showed them last, per network and asset. */
+export type KnownFunds = Map<string, Holdings & { at: number }>;
+
+/**
+ * Names a payment that the chain could only turn down, before anything is signed: the wallet holds too little, or Permit2
+ * may move too little of it. A chain that does not answer in time holds up no payment by EIP-3009.
+ *
+ * Throws Proof402Error `insufficient_funds` or `allowance_too_low`, and for Permit2 the chain's own.
+ */
+export async function requireFunds(ctx: BuyerContext, call: Call, { offer, asset }: Quote): Promise<void> {
+  const chain = ctx.chains.get(offer.network);
+  const method = paymentMethodOf(offer);
+  if (chain === undefined || method === "voucher") return;
+  const byPermit = method === "permit2" || method === "upto";
+  const held = byPermit
+    ? await readHoldings(chain, offer.asset, call.wallet.address)
+    : await lookAt(ctx, chain, offer.asset, call.wallet.address, BigInt(offer.amount));
+  if (held === null) return;
+  const units = (amount: bigint | string): string => `${formatUnits(amount, asset.decimals)} ${asset.symbol}`;
+  // What an upto offer may cost at most need not be there: what it does cost is known only afterwards.
+  if (method !== "upto" && held.balance < BigInt(offer.amount)) {
+    throw new Proof402Error(
+      "insufficient_funds",
+      `The wallet holds ${units(held.balance)} on ${offer.network}; the offer asks ${units(offer.amount)}.`,
+      {
+        next: `Send ${asset.symbol} on ${offer.network} to ${call.wallet.address}, then call again.`,
+        details: { holds: held.balance.toString(), asked: offer.amount },
+      },
+    );
+  }
+  if (!byPermit || held.allowance >= BigInt(offer.amount)) return;
+  const amount = formatUnits(offer.amount, asset.decimals);
+  throw new Proof402Error(
+    "allowance_too_low",
+    `The offer is paid through Permit2, which may move ${units(held.allowance)} of this wallet and would need ${amount}.`,
+    {
+      next: `The owner can allow it: proof402 wallet approve --asset ${asset.symbol} --amount ${amount} (or more, for further calls).`,
+      details: { limit: held.allowance.toString(), asked: offer.amount },
+    },
+  );
+}
+
+/** What the wallet holds: as seen a moment ago where that sufficed, else as the chain says now, or null where it does not. */
+async function lookAt(
+  ctx: BuyerContext,
+  chain: Chain,
+  asset: string,
+  owner: string,
+  wanted: bigint,
+): Promise<Holdings | null> {
+  const key = `${chain.network} ${asset}`;
+  const known = ctx.funds.get(key);
+  if (known !== undefined && known.balance >= wanted && ctx.clock().getTime() - known.at < BELIEVED_MS) return known;
+  const look = readHoldings(chain, asset, owner).then((held) => {
+    ctx.funds.set(key, { ...held, at: ctx.clock().getTime() });
+    return held;
+  });
+  return withinPatience(look);
+}
+
+function withinPatience(look: Promise<Holdings>): Promise<Holdings | null> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(null), PATIENCE_MS);
+    timer.unref();
+    look
+      .catch(() => null)
+      .then((held) => {
+        clearTimeout(timer);
+        resolve(held);
+      })
+      .catch(() => undefined);
+  });
+}

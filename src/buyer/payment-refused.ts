@@ -1,0 +1,178 @@
+import { Proof402Error } from "../errors.ts";
+import type { Candidate } from "../market/choose.ts";
+import { markSettled } from "../payment/journal.ts";
+import { readPaymentResponse } from "../payment/offers.ts";
+import { isUsed, observeSettlement, type SettlementView } from "../payment/settlement.ts";
+import type { PurchaseRecord, Refusal } from "../payment/types.ts";
+import type { Call } from "./call.ts";
+import { noteCharged } from "./channel.ts";
+import { pollMilliseconds, type BuyerContext } from "./context.ts";
+import { deliver } from "./deliver.ts";
+import type { Paying } from "./pay.ts";
+import type { Turn } from "./purchase.ts";
+import { quoteOf, type Quote } from "./quote.ts";
+import { quoteKey } from "./quotes.ts";
+import { send, type Received } from "./send.ts";
+
+/** How long a settlement that is under way is waited for before the seller is asked once more, ms. */
+const SETTLING_MS = 15_000;
+
+/**
+ * What a 402 to a paid request means. By itself it says nothing of the money: the seller may have settled the payment, be
+ * settling it, or mean to. Only the chain tells.
+ *
+ * - The payment is used, or under way: the same authorization is sent once more when it has settled.
+ * - The known price was stale: a new authorization is made, if the fresh offer differs, the seller speaks of no settlement and
+ *   the chain shows the first one unused.
+ * - Anything else leaves the call in doubt.
+ *
+ * Throws Proof402Error `payment_rejected`, `payment_in_doubt` or `paid_not_served`.
+ */
+export async function afterRefusal(
+  ctx: BuyerContext,
+  call: Call,
+  paying: Paying,
+  { received, header }: { received: Received; header: string },
+): Promise<Turn> {
+  const { purchase } = paying;
+  ctx.quotes.drop(quoteKey(purchase.request));
+  await noteCharged(ctx, purchase.payment, received);
+  const said = readPaymentResponse(received.headers);
+  const underWay = said?.transaction !== undefined || said?.pending === true || said?.success === true;
+  const used = await usedOnChain(ctx, purchase);
+  if (used === true || (underWay && used !== false)) return askOnceMore(ctx, call, paying, header, said?.transaction);
+  if (underWay) {
+    const settled = await awaitSettlement(ctx, purchase, said.transaction);
+    if (settled !== null) return askOnceMore(ctx, call, paying, header, settled);
+    throw inDoubt(paying, said.transaction);
+  }
+  const fresh = used === false ? await freshQuote(ctx, call, paying, received) : null;
+  if (fresh === null) throw rejected(paying, received);
+  return { kind: "pay", attempt: purchase.attempt + 1, chosen: { ...fresh, attested: paying.attested } };
+}
+
+/** The offer that takes a stale one's place, or null where the 402 makes none that may be paid beside the first. */
+async function freshQuote(
+  ctx: BuyerContext,
+  call: Call,
+  { candidate, purchase, quote }: Paying,
+  received: Received,
+): Promise<{ candidate: Candidate; quote: Quote } | null> {
+  // Only a price that was known from before can have gone stale.
+  if (quote?.cached !== true) return null;
+  const { payment } = purchase;
+  // Of the same asset only: the turned-down payment goes on counting, and both are held to one bound.
+  const same = ctx.config.payment.assets.filter(
+    ({ network, asset }) => network === payment.network && asset === payment.asset,
+  );
+  const judge = async (of: Candidate): Promise<{ candidate: Candidate; quote: Quote } | null> => {
+    const fresh = await quoteOf(ctx, call, of, purchase.request, received, same);
+    const differs = payment.method === "voucher" || fresh.offer.offerHash !== purchase.offer.offerHash;
+    return differs ? { candidate: of, quote: fresh } : null;
+  };
+  return judge(candidate)
+    .catch(async (error: unknown) => {
+      if (!Proof402Error.isInstance(error) || error.code !== "over_listed_price") return null;
+      // The seller may have raised the price that it lists, too.
+      const listings = await ctx.catalog.listings({ refresh: true });
+      const model = listings
+        .find(({ seller }) => seller.id === candidate.seller.id)
+        ?.models.find(({ name }) => name === candidate.model.name);
+      return model === undefined ? null : judge({ seller: candidate.seller, model });
+    })
+    .catch(() => null);
+}
+
+/** Whether the chain shows the authorization used, settled deep enough or not; null where that cannot be known. */
+async function usedOnChain(ctx: BuyerContext, { payment }: PurchaseRecord): Promise<boolean | null> {
+  const chain = ctx.chains.get(payment.network);
+  if (chain === undefined) return null;
+  // A voucher is used by no transaction of its own: the next one over the same sum takes its place.
+  if (payment.method === "voucher") return false;
+  return isUsed(chain, payment).catch(() => null);
+}
+
+/** Waits a bounded time for the settlement that the seller speaks of. Returns its transaction, or null where none is seen. */
+async function awaitSettlement(
+  ctx: BuyerContext,
+  purchase: PurchaseRecord,
+  hint: string | undefined,
+): Promise<string | null> {
+  const deadline = performance.now() + SETTLING_MS;
+  for (;;) {
+    if ((await usedOnChain(ctx, purchase)) === true) return hint ?? "";
+    const left = deadline - performance.now();
+    if (left <= 0) return null;
+    await new Promise((resolve) => setTimeout(resolve, Math.min(left, pollMilliseconds(ctx.config))));
+  }
+}
+
+/** The payment is used up and can move nothing more: the same request gets its answer from a seller that keeps its word. */
+async function askOnceMore(
+  ctx: BuyerContext,
+  call: Call,
+  paying: Paying,
+  header: string,
+  hint: string | undefined,
+): Promise<Turn> {
+  const again = await send(ctx, paying.purchase.request, { paymentHeader: header }).catch(() => null);
+  if (again !== null && again.status !== 402) {
+    call.progress("answered", "answer received");
+    return deliver(ctx, call, paying, again);
+  }
+  const seen = await settleIfSeen(ctx, paying.purchase, hint);
+  throw seen === null ? inDoubt(paying, hint) : notServed(paying.candidate.seller.id, seen);
+}
+
+/** Notes a settlement that is deep enough in the chain; returns its transaction, or null. */
+async function settleIfSeen(
+  ctx: BuyerContext,
+  { id, payment }: PurchaseRecord,
+  hint: string | undefined,
+): Promise<string | null> {
+  const chain = ctx.chains.get(payment.network);
+  if (chain === undefined) return null;
+  const seen = await observeSettlement(chain, payment, hint === undefined ? {} : { transactionHint: hint }).catch(
+    (): SettlementView => ({ state: "pending" }),
+  );
+  if (seen.state !== "settled") return null;
+  await markSettled(ctx.db, id, { transaction: seen.transaction, amount: seen.amount, now: ctx.clock() });
+  return seen.transaction ?? "";
+}
+
+/** The seller took the payment and keeps the answer. */
+export const notServed = (sellerId: string, transaction: string | null, cause?: Proof402Error): Proof402Error =>
+  new Proof402Error("paid_not_served", `Seller "${sellerId}" was paid on chain and has not served.`, {
+    next: "Nothing more is paid under this key; calling again asks the seller once more. Else complain to the seller with the transaction, or buy elsewhere under a new key.",
+    details: { transaction, ...(cause === undefined ? {} : { reason: cause.code }) },
+    cause,
+  });
+
+const inDoubt = ({ candidate }: Paying, transaction: string | undefined): Proof402Error =>
+  new Proof402Error(
+    "payment_in_doubt",
+    `Seller "${candidate.seller.id}" says the payment is under way; the chain does not show it settled yet.`,
+    {
+      next: "Call again with the same idempotency key in a minute: nothing is paid twice.",
+      details: { transaction: transaction ?? null },
+    },
+  );
+
+function rejected({ candidate }: Paying, received: Received): Proof402Error {
+  const said = readPaymentResponse(received.headers);
+  return new Proof402Error("payment_rejected", `Seller "${candidate.seller.id}" turned the payment down (402).`, {
+    next: REJECTED_NEXT,
+    details: { status: received.status, sellerSaysSettled: said?.success ?? null },
+  });
+}
+
+const REJECTED_NEXT =
+  "The signed amount stays reserved until the authorization is used or expires; `spending` shows it. Call again with the same key to offer the same payment again, or choose another seller under a new key.";
+
+/** The seller turned a payment down and asks for one that may not be made beside the first. */
+export const askedTooMuch = (sellerId: string, refusal: Refusal): Proof402Error =>
+  new Proof402Error(
+    "payment_rejected",
+    `Seller "${sellerId}" turned the payment down (402) and asks for another one; both together are more than this call may cost.`,
+    { next: REJECTED_NEXT, details: { reason: refusal.code, asked: refusal.asked, limit: refusal.limit } },
+  );

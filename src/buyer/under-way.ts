@@ -1,0 +1,99 @@
+import { Proof402Error } from "../errors.ts";
+import { aborted, openCall, type Call } from "./call.ts";
+import { noteTold } from "./calls.ts";
+import type { BuyerContext } from "./context.ts";
+import { holdUnserved } from "./holds.ts";
+import { withMoney } from "./money.ts";
+import { purchase } from "./purchase.ts";
+import type { BuyOptions, BuyRequest, BuyResult, NeedInput } from "./types.ts";
+
+type Outcome = BuyResult | NeedInput;
+type Finish = (result: BuyResult, call: Call) => Promise<BuyResult>;
+
+/** The calls of one process. */
+export type Calls = {
+  /**
+   * Makes a call, then has `finish` turn its result into what the caller gets. What the call throws says what became of its
+   * money. A caller that gives up after the payment went out ends its own waiting and nothing else.
+   */
+  make(request: BuyRequest, options: BuyOptions, finish: Finish): Promise<Outcome>;
+  /** Takes no more calls, and resolves once the last exchange has come to its end. */
+  drain(): Promise<void>;
+};
+
+/** Runs calls of one key one after another: each finds in the journal what the one before it came to. */
+export function createCalls(ctx: BuyerContext): Calls {
+  const underWay = new Map<string, Promise<unknown>>();
+  let draining = false;
+
+  const inTurn = async (call: Call): Promise<Outcome> => {
+    for (let before = underWay.get(call.key); before !== undefined; before = underWay.get(call.key)) {
+      await orStopped(call, before);
+    }
+    const work = purchase(ctx, call).finally(() => underWay.delete(call.key));
+    underWay.set(
+      call.key,
+      work.catch(() => undefined),
+    );
+    return work;
+  };
+
+  return {
+    async make(request, options, finish) {
+      let key = request.idempotencyKey ?? null;
+      try {
+        if (draining) throw closed();
+        const call = await openCall(ctx, request, options);
+        ({ key } = call);
+        const result = await whileWanted(call, inTurn(call));
+        if ("needInput" in result) return result;
+        const finished = await finish(result, call);
+        await noteTold(ctx, key).catch(() => undefined);
+        return finished;
+      } catch (error) {
+        const told = await withMoney(ctx, key, error);
+        if (told.money !== "not-moved") await holdUnserved(ctx).catch(() => undefined);
+        // With nothing at stake there is nothing to take up: an equal call is a new one.
+        if (key !== null && told.money === "not-moved") await noteTold(ctx, key).catch(() => undefined);
+        throw told;
+      }
+    },
+
+    async drain() {
+      draining = true;
+      while (underWay.size > 0) await Promise.all(underWay.values());
+    },
+  };
+}
+
+/** Waits for the work, or until the caller gives up. Work that has paid goes on without the caller. */
+function whileWanted<T>(call: Call, work: Promise<T>): Promise<T> {
+  const { signal } = call.options;
+  if (signal === undefined) return work;
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      // Before the payment is sent the work itself ends, and says how far it had come.
+      call.stop();
+      if (call.committed()) reject(aborted());
+    };
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  });
+}
+
+/** Waits for an earlier call of the same key. Throws Proof402Error `aborted` when the caller gives up first. */
+function orStopped(call: Call, before: Promise<unknown>): Promise<void> {
+  call.goOn();
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(aborted());
+    call.signal.addEventListener("abort", onAbort, { once: true });
+    void before.then(() => {
+      call.signal.removeEventListener("abort", onAbort);
+      resolve();
+    });
+  });
+}
+
+const closed = (): Proof402Error =>
+  new Proof402Error("buyer_closed", "This buyer is closed.", { next: "Open a buyer again with openBuyer." });
