@@ -6,7 +6,7 @@ import { TEE_HEADERS, teeMessageHash } from "../evidence/tee-signature.ts";
 import type { Batches } from "./batches.ts";
 import type { Enclave } from "./enclave.ts";
 import type { Tensor } from "../onnx/tensors.ts";
-import type { Judges } from "./accept.ts";
+import { accept, type Judges } from "./accept.ts";
 import type { Proofs } from "./proofs.ts";
 import type { KeptAnswer } from "./paid-calls.ts";
 import type { NodePayment, ServedModel } from "./payment-gate.ts";
@@ -59,6 +59,7 @@ export function createApp(
     app.post(`${path}/infer`, (c) =>
       withModel(c, async (one) => {
         // A request that can only be refused is refused before it is asked to pay.
+        if (await onlyAsks(c)) return askForPayment(judges, c, one);
         const order = await readOrder(c, one);
         return order instanceof Response ? order : seller(c, order);
       }),
@@ -109,6 +110,16 @@ function modelIn(served: readonly ServedModel[]) {
       return c.json({ error: `unknown version "${version.slice(0, 128)}" of model "${name}"` }, 404);
     return handle(one);
   };
+}
+
+/** Whether a request, empty and without a payment, only wants to know the price, as catalogues of paid services ask. */
+const onlyAsks = async (c: Context): Promise<boolean> =>
+  c.req.header("payment-signature") === undefined && /^\s*(?:\{\s*\})?\s*$/.test(await c.req.text());
+
+async function askForPayment(judges: Judges, c: Context, { model }: ServedModel): Promise<Response> {
+  const asked = await accept(judges, c, { model: model.name, authorization: null });
+  if (asked instanceof Response) return asked;
+  throw new Error("nothing was paid");
 }
 
 /** Reads a request for a model, or says what is wrong with it. */

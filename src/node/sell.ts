@@ -107,8 +107,12 @@ async function knownCall({ calls }: Counter, { key, authorization }: PaymentIden
 
 /** What is said at once to a payment that was brought before; null where its answer is still to be made or paid. */
 function tell(c: Context, known: PaidCall, digest: string): Response | null {
-  if (known.request !== digest)
-    return c.json({ error: "this payment was taken for another request; nothing was charged for this one" }, 409);
+  if (known.request !== digest) {
+    const { network } = JSON.parse(known.terms) as PaymentRequirements;
+    const refused = { success: false, errorReason: "payment_of_another_request", transaction: "", network };
+    const error = "this payment was taken for another request; nothing was charged for this one";
+    return c.json({ error }, 402, receiptHeader(refused));
+  }
   if (known.state === "paid" && known.answer !== null) return answered(known.answer);
   if (known.state === "paid")
     return c.json({ error: "this payment was answered, too long ago for the answer to be kept" }, 410);

@@ -21,7 +21,7 @@ test("T48: one payment for many requests at once is worked for once, and of the 
   const answers = await Promise.all(bodies.map((body) => purse.post(body)));
   const statuses = answers.map(({ status }) => status);
   expect(statuses.filter((status) => status === 200)).toHaveLength(1);
-  expect(statuses.filter((status) => status === 409)).toHaveLength(COUNT - 1);
+  expect(statuses.filter((status) => status === 402)).toHaveLength(COUNT - 1);
   expect(await devnet.balanceOf(seller.payTo)).toBe(20_000n);
 
   const proofOf = async (body: string) => {
