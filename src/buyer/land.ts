@@ -1,5 +1,6 @@
 import { wantedAssurance } from "../receipts/newest.ts";
-import type { Receipt } from "../receipts/schema.ts";
+import { canBeRead } from "../receipts/budget.ts";
+import { MAX_LATER, type Receipt } from "../receipts/schema.ts";
 import { appendAppraisal, appendLater, readReceipt } from "../receipts/store.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
@@ -21,31 +22,35 @@ export async function land(
   job: LeasedJob,
   outcome: Landed | { state: "absent"; code: string },
 ): Promise<void> {
-  const absent = outcome.state === "absent" ? outcome.code : null;
   for (;;) {
     const known = await readKnown(ctx, ctx.db, job.receiptId);
     if (known === null) {
-      await immediate(ctx.db, (tx) => ctx.queue.finish(tx, job, { absent }));
+      await immediate(ctx.db, (tx) => ctx.queue.finish(tx, job, { absent: absenceOf(outcome, null) }));
       return;
     }
     const at = ctx.clock();
-    const later = outcome.state === "landed" ? [{ at: at.toISOString(), evidence: outcome.evidence }] : [];
+    const absent = absenceOf(outcome, known.receipt);
+    const evidence = outcome.state === "landed" && absent === null ? outcome.evidence : null;
+    const later = evidence === null ? [] : [{ at: at.toISOString(), evidence }];
     const receipt = { ...known.receipt, later: [...known.receipt.later, ...later] };
     const appraisal = await judgeReceipt(ctx, receipt, {
       assurance: wantedAssurance(receipt, ctx.config.verification.assurance),
       // What lands here was made here, under this job; what was stored before is checked as such.
-      ...(outcome.state === "landed" && outcome.evidence.kind === "replay.onnx" ? { ownReplay: true } : {}),
+      ...(evidence?.kind === "replay.onnx" ? { ownReplay: true } : {}),
       jobs: known.jobs.map((one) => (one.kind === job.kind ? { ...one, done: true, absent } : one)),
     });
     const stored = await immediate(ctx.db, async (tx) => {
       if (!isSame(known, await readKnown(ctx, tx, job.receiptId))) return "changed";
       if (!(await ctx.queue.finish(tx, job, { absent }))) return "lost";
-      if (outcome.state === "landed") {
-        await appendLater(tx, receipt.id, outcome.evidence, at);
-        await outcome.alongside?.(tx, at);
-      }
+      if (evidence !== null) await appendLater(tx, receipt.id, evidence, at);
+      if (outcome.state === "landed") await outcome.alongside?.(tx, at);
       const updated = await appendAppraisal(tx, receipt.id, appraisal);
-      await holdForReceipt(tx, updated, at.getTime(), absent === null ? null : withheldBy(ctx, job.kind, absent));
+      await holdForReceipt(
+        tx,
+        updated,
+        at.getTime(),
+        outcome.state === "absent" ? withheldBy(ctx, job.kind, outcome.code) : null,
+      );
       return updated;
     });
     if (stored === "changed") continue;
@@ -58,6 +63,15 @@ export async function land(
 function withheldBy(ctx: BuyerContext, kind: string, absent: string): string | null {
   const handler = ctx.handlers.find((one) => one.kind === kind);
   return handler?.promised === true ? `evidence_withheld: ${kind} (${absent})` : null;
+}
+
+/** Why a job ends without evidence in the receipt: none came, or the receipt has no room for it. Null where it has. */
+function absenceOf(outcome: Landed | { state: "absent"; code: string }, receipt: Receipt | null): string | null {
+  if (outcome.state === "absent") return outcome.code;
+  if (receipt === null) return null;
+  const item = { at: new Date(0).toISOString(), evidence: outcome.evidence };
+  const fits = receipt.later.length < MAX_LATER && canBeRead({ ...receipt, later: [...receipt.later, item] });
+  return fits ? null : "receipt_full";
 }
 
 /** What a verdict rests on: the receipt, and which of its evidence is still to come. */

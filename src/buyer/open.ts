@@ -10,15 +10,15 @@ import type { Wallet } from "../payment/wallet.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Receipt, Verdict } from "../receipts/schema.ts";
 import { auditLog } from "../receipts/log.ts";
-import { appendAppraisal, importReceipt, listReceipts, readReceipt } from "../receipts/store.ts";
+import { listReceipts, readReceipt } from "../receipts/store.ts";
 import { openDatabase } from "../storage/database.ts";
-import { immediate } from "../storage/migrations.ts";
 import { createVerifySession } from "../verify/session.ts";
 import { answerOf, inputOf } from "./answer.ts";
 import { createClaims } from "./claims.ts";
 import { createReceiptEvents, verdictChanges, type BuyerContext } from "./context.ts";
 import { JOB_HANDLERS } from "./jobs/handlers.ts";
 import { holdUnserved, releaseHold, viewSellers } from "./holds.ts";
+import { importJudged } from "./import.ts";
 import { judgeReceipt } from "./judge.ts";
 import { newestAppraisal, wantedAssurance } from "../receipts/newest.ts";
 import { viewModels } from "./listing.ts";
@@ -134,13 +134,7 @@ export async function openBuyer(options: {
     audit: () => auditLog(db),
 
     async importReceipt(receipt) {
-      const appraisal = await judgeReceipt(ctx, receipt, { assurance: config.verification.assurance });
-      const now = clock();
-      const stored = await immediate(db, async (tx) => {
-        const imported = await importReceipt(tx, receipt, now);
-        // What is stored already is what this buyer saw itself: a file's word about it changes nothing.
-        return imported.added ? appendAppraisal(tx, receipt.id, appraisal) : imported.receipt;
-      });
+      const stored = await importJudged(ctx, receipt);
       ctx.events.emit(stored);
       return stored;
     },

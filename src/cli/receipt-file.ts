@@ -1,10 +1,13 @@
-import { createReadStream } from "node:fs";
+import { constants } from "node:fs";
+import { open } from "node:fs/promises";
+import type { Readable } from "node:stream";
 import { Proof402Error } from "../errors.ts";
+import { MAX_FILE_BYTES } from "../receipts/budget.ts";
 import { parseReceipt } from "../receipts/receipt.ts";
 import type { Receipt } from "../receipts/schema.ts";
 
 /** One byte more than `parseReceipt` takes, so that it says what is wrong with a longer file. */
-const READ_AT_MOST = 8_000_001;
+const READ_AT_MOST = MAX_FILE_BYTES + 1;
 
 /** Reads a receipt file, or standard input for `-`. Throws Proof402Error `receipt_unreadable` or one of `parseReceipt`'s codes. */
 export async function readReceiptFile(path: string): Promise<Receipt> {
@@ -19,17 +22,28 @@ async function readBounded(path: string): Promise<Uint8Array> {
   try {
     const chunks: Buffer[] = [];
     let length = 0;
-    // Devices and pipes without an end are read no further either.
-    for await (const chunk of path === "-" ? process.stdin : createReadStream(path)) {
+    for await (const chunk of path === "-" ? process.stdin : await openFile(path)) {
       chunks.push(chunk as Buffer);
       length += (chunk as Buffer).length;
       if (length >= READ_AT_MOST) break;
     }
     return Buffer.concat(chunks);
   } catch (error) {
+    if (Proof402Error.isInstance(error)) throw error;
     throw new Proof402Error("receipt_unreadable", `${path} could not be read.`, {
       next: "Check the path.",
       cause: error,
     });
   }
+}
+
+/** Opens a regular file and nothing that may never end. */
+async function openFile(path: string): Promise<Readable> {
+  // Without this flag, opening a pipe waits for a writer.
+  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  if ((await handle.stat()).isFile()) return handle.createReadStream();
+  await handle.close();
+  throw new Proof402Error("receipt_unreadable", `${path} is a folder, pipe or device, and not a file.`, {
+    next: "Save the receipt as a file, or hand it to standard input and name it -.",
+  });
 }

@@ -4,8 +4,13 @@ const MAX_DEPTH = 64;
 /** Most values read. A receipt with all that it may hold has some ten thousand. */
 const MAX_VALUES = 100_000;
 
+const NUMBER = /-?\d[\d.eE+-]*/y;
+
 const QUOTE = 0x22;
 const COMMA = 0x2c;
+const MINUS = 0x2d;
+const ZERO = 0x30;
+const NINE = 0x39;
 const BACKSLASH = 0x5c;
 const OPEN_ARRAY = 0x5b;
 const CLOSE_ARRAY = 0x5d;
@@ -21,7 +26,8 @@ export type ParsedJson = { ok: true; value: unknown } | { ok: false; message: st
  * One linear scan goes before `JSON.parse`: nesting and the number of values are bounded, so that no input exhausts
  * stack or memory, and no object names a key twice, because readers disagree about which one counts (RFC 8259 §4).
  * Grammar itself is left to `JSON.parse`. Numbers out of range and lone surrogates are refused (RFC 7493 §2.1, §2.2):
- * they have no canonical form.
+ * they have no canonical form. A whole number beyond 2^53 is refused unless it is spelt as RFC 8785 writes the double it
+ * is read as: another reader would hold another number.
  */
 export function parseJsonText(text: string): ParsedJson {
   try {
@@ -82,11 +88,27 @@ function scan(text: string): string | null {
     } else if (character === COMMA) {
       expectKey = open.at(-1) instanceof Set;
       values += 1;
+    } else if (isDigit(character) || character === MINUS) {
+      const number = numberAt(text, position);
+      if (!isExact(number)) return `A whole number has more digits than every reader holds (at character ${position}).`;
+      position += number.length - 1;
     }
     if (values > MAX_VALUES) return `More than ${MAX_VALUES} values.`;
   }
   return null;
 }
+
+const isDigit = (character: number): boolean => character >= ZERO && character <= NINE;
+
+/** The number that begins here, as it is spelt; a lone sign as itself. */
+function numberAt(text: string, position: number): string {
+  NUMBER.lastIndex = position;
+  return NUMBER.exec(text)?.[0] ?? "-";
+}
+
+/** Whether a number has a fraction or an exponent, is within 2^53, or is spelt as the double that it is read as. */
+const isExact = (number: string): boolean =>
+  !/^-?\d+$/.test(number) || Number.isSafeInteger(Number(number)) || String(Number(number)) === number;
 
 /** Index after the closing quote of the string that starts at `start`. Throws SyntaxError where it never closes. */
 function stringEnd(text: string, start: number): number {

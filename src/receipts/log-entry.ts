@@ -1,6 +1,7 @@
 import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import type { Db } from "../storage/database.ts";
+import { missingBodies } from "./receipt.ts";
 import type { Receipt } from "./schema.ts";
 
 /** `prev` of the first entry. */
@@ -15,12 +16,16 @@ export const hashEntry = (entry: LogEntry): string => toHex(canonicalSha256(entr
 /** sha256(JCS(value)) of a later evidence or an appraisal as it stands in the receipt, hex. */
 export const digestOf = (value: unknown): string => toHex(canonicalSha256(value));
 
-/** What an entry of kind `receipt` or `import` records: the id, which is the core's hash, and the evidence an imported file came with. */
-export const firstDigest = ({ id }: Receipt, later: Receipt["later"]): string => digestOf({ id, later });
+/**
+ * What an entry of kind `receipt` or `import` records: the id, which is the core's hash, the evidence an imported file came
+ * with, and which bodies it lacks. One with both is recorded as all were before lacking bodies were.
+ */
+export const firstDigest = ({ id }: Receipt, later: Receipt["later"], lacking: readonly string[]): string =>
+  digestOf(lacking.length === 0 ? { id, later } : { id, later, lacking });
 
 /**
  * Appends an entry inside the caller's immediate transaction, so that number and predecessor are true across processes.
- * Records the receipt itself, or `value`: a later evidence or an appraisal.
+ * Records the receipt itself, or `value`: a later evidence, an appraisal, or which bodies it was given.
  */
 export async function appendEntry(
   tx: Db,
@@ -29,7 +34,7 @@ export async function appendEntry(
     at: Date;
     /** The newest entry, where the caller has just appended it. */
     after?: { seq: number; hash: string };
-  } & ({ kind: "receipt" | "import" } | { kind: "later" | "appraisal"; value: unknown }),
+  } & ({ kind: "receipt" | "import" } | { kind: "later" | "appraisal" | "bodies"; value: unknown }),
 ): Promise<NonNullable<Receipt["log"]>> {
   const last =
     options.after ??
@@ -38,7 +43,10 @@ export async function appendEntry(
     seq: (last?.seq ?? 0) + 1,
     kind: options.kind,
     receiptId: options.receipt.id,
-    digest: "value" in options ? digestOf(options.value) : firstDigest(options.receipt, options.receipt.later),
+    digest:
+      "value" in options
+        ? digestOf(options.value)
+        : firstDigest(options.receipt, options.receipt.later, missingBodies(options.receipt)),
     at: options.at.getTime(),
     prev: last?.hash ?? GENESIS,
   };

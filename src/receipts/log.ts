@@ -4,7 +4,8 @@ import type { Db } from "../storage/database.ts";
 import type { ReceiptsTable } from "../storage/tables.ts";
 import { parseJsonText } from "./json-text.ts";
 import { digestOf, firstDigest, GENESIS, hashEntry } from "./log-entry.ts";
-import { checkReceipt } from "./receipt.ts";
+import { checkReceipt, missingBodies } from "./receipt.ts";
+import type { Receipt } from "./schema.ts";
 
 /** Outcome of walking the log. `seq` and `receiptId` name where it breaks, as far as that can be said. */
 export type AuditResult =
@@ -27,8 +28,8 @@ type EntryRow = {
   hash: string;
 };
 
-/** What the log says about one receipt; the two lists are digests. */
-type Recorded = { first: EntryRow; later: string[]; appraisals: string[] };
+/** What the log says about one receipt; the lists are digests. */
+type Recorded = { first: EntryRow; later: string[]; appraisals: string[]; bodies: string[] };
 
 /** How far the walk has come. `recorded` maps receipt ids; the value is null once the receipt was compared. */
 type Walk = { entries: number; head: string; recorded: Map<string, Recorded | null>; receipts: number };
@@ -141,13 +142,16 @@ function record(walk: Walk, row: EntryRow): boolean {
     case "receipt":
     case "import":
       if (known !== undefined) return false;
-      walk.recorded.set(row.receipt_id, { first: row, later: [], appraisals: [] });
+      walk.recorded.set(row.receipt_id, { first: row, later: [], appraisals: [], bodies: [] });
       return true;
     case "later":
       known?.later.push(row.digest);
       return known !== undefined;
     case "appraisal":
       known?.appraisals.push(row.digest);
+      return known !== undefined;
+    case "bodies":
+      known?.bodies.push(row.digest);
       return known !== undefined;
     default:
       return false;
@@ -175,7 +179,8 @@ function compareAll(walk: Walk, rows: readonly ReceiptsTable[]): Broken | null {
 }
 
 /** Which part of a stored receipt differs from what the log recorded, or null. */
-function alteredPart(row: ReceiptsTable, { first, later, appraisals }: Recorded): string | null {
+function alteredPart(row: ReceiptsTable, recorded: Recorded): string | null {
+  const { first, later, appraisals } = recorded;
   const json = parseJsonText(row.json);
   const checked = json.ok ? checkReceipt(json.value) : json;
   if (!checked.ok || checked.receipt.id !== row.id) return "content";
@@ -183,7 +188,9 @@ function alteredPart(row: ReceiptsTable, { first, later, appraisals }: Recorded)
   // Evidence that an imported receipt came with is recorded with its import and not one by one.
   const came = receipt.later.length - later.length;
   if (came < 0 || (first.kind === "receipt" && came > 0)) return "later evidence";
-  if (first.digest !== firstDigest(receipt, receipt.later.slice(0, came))) return "core";
+  const lacking = recordedLacking(recorded, receipt, came);
+  if (lacking === null) return "core";
+  if (!sameList(lacking, missingBodies(receipt))) return "bodies";
   if (!sameList(receipt.later.slice(came).map(digestOf), later)) return "later evidence";
   if (!sameList(receipt.appraisals.map(digestOf), appraisals)) return "list of appraisals";
   const { log } = receipt;
@@ -195,6 +202,16 @@ function alteredPart(row: ReceiptsTable, { first, later, appraisals }: Recorded)
     row.created_at === first.at &&
     row.payment_nonce === receipt.core.payment.nonce;
   return indexed ? null : "index";
+}
+
+/** The sets of bodies that a receipt may lack or be given. */
+const SETS_OF_BODIES: readonly (readonly string[])[] = [[], ["request"], ["response"], ["request", "response"]];
+
+/** Which bodies a receipt lacks by the log: those of its first entry, without those it was given. Null of another core. */
+function recordedLacking({ first, bodies }: Recorded, receipt: Receipt, came: number): readonly string[] | null {
+  const lacked = SETS_OF_BODIES.find((set) => firstDigest(receipt, receipt.later.slice(0, came), set) === first.digest);
+  const given = SETS_OF_BODIES.filter((set) => bodies.includes(digestOf(set))).flat();
+  return lacked?.filter((part) => !given.includes(part)) ?? null;
 }
 
 const sameList = (a: readonly string[], b: readonly string[]): boolean =>

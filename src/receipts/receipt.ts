@@ -2,10 +2,8 @@ import type { z } from "zod";
 import { keccak256, fromBase64, fromUtf8, sha256, toBase32, toHex, utf8 } from "../evidence/bytes.ts";
 import { canonicalJson, canonicalSha256 } from "../evidence/canonical.ts";
 import { parseJsonText } from "./json-text.ts";
-import { coreSchema, MAX_BODY_TEXT, receiptSchema, type Receipt, type ReceiptCore } from "./schema.ts";
-
-/** Largest receipt file read, bytes. */
-const MAX_BYTES = 8_000_000;
+import { leavesRoom, MAX_FILE_BYTES } from "./budget.ts";
+import { coreSchema, receiptSchema, type Receipt, type ReceiptCore } from "./schema.ts";
 
 const PARTS = ["request", "response"] as const;
 
@@ -43,7 +41,7 @@ export function createReceipt(core: ReceiptCore): Receipt {
 /** The core with as many bodies as a file has room for: an answer was paid for, so its receipt must not fail to be written or read. */
 function fitting(core: ReceiptCore): ReceiptCore {
   const [request, response] = PARTS.map((part) => core[part].body?.length ?? 0) as [number, number];
-  if (request + response <= MAX_BODY_TEXT) return core;
+  if (request + response === 0 || leavesRoom(core)) return core;
   return fitting(withoutBody(core, request > response ? "request" : "response"));
 }
 
@@ -57,7 +55,8 @@ export type ParsedReceipt = { ok: true; receipt: Receipt } | { ok: false; code: 
  * `receipt_id_mismatch`, `receipt_body_mismatch`, `receipt_digest_mismatch`.
  */
 export function parseReceipt(input: Uint8Array | string): ParsedReceipt {
-  if (input.length > MAX_BYTES) return refuse("receipt_too_large", `A receipt is at most ${MAX_BYTES} bytes.`);
+  if (input.length > MAX_FILE_BYTES)
+    return refuse("receipt_too_large", `A receipt is at most ${MAX_FILE_BYTES} bytes.`);
   let text: string;
   try {
     text = typeof input === "string" ? input : fromUtf8(input);
@@ -160,6 +159,23 @@ export function serializeReceipt(receipt: Receipt): Uint8Array {
   const { type, version, id, core, later, appraisals, log } = sorted;
   const digest = receiptDigest({ type, version, id, core, later, appraisals, log });
   return utf8(`${JSON.stringify({ type, version, id, core, later, appraisals, log, digest }, null, 2)}\n`);
+}
+
+/** The parts of an exchange whose bytes a receipt does not hold. */
+export const missingBodies = ({ core }: Receipt): (typeof PARTS)[number][] =>
+  PARTS.filter((part) => core[part].body === undefined);
+
+/** A receipt with the bodies that it lacks and another of the same id has. */
+export function withBodies(receipt: Receipt, { core: other }: Receipt): Receipt {
+  const { core } = receipt;
+  return {
+    ...receipt,
+    core: {
+      ...core,
+      request: { ...other.request, ...core.request },
+      response: { ...other.response, ...core.response },
+    },
+  };
 }
 
 /** The receipt without the request's or the response's bytes. Id and hashes stay; what needs the bytes is then `skip`. */

@@ -1,11 +1,10 @@
 import { z } from "zod";
 import { address, base64, baseUnits, hex, hex0x, hexData, instant, network } from "./fields.ts";
+import { MAX_CORE_BYTES } from "./budget.ts";
 import { isInteroperable } from "./json-text.ts";
 import { paymentSchema } from "./payment-schema.ts";
 import { ezklEvidence, groth16Evidence } from "./proof-schema.ts";
 
-/** Base64 characters that request and response body may have together, so that the receipt around them stays readable. */
-export const MAX_BODY_TEXT = 7_000_000;
 /** Evidence that may be appended after delivery, and appraisals that a receipt holds. */
 export const MAX_LATER = 64;
 export const MAX_APPRAISALS = 256;
@@ -97,25 +96,46 @@ export const inclusionEvidence = z.strictObject({
   log: evmLog,
 });
 
-/** The buyer's own re-execution of the model on the request's inputs. Only who ran it can believe it. */
-export const replayEvidence = z.strictObject({
-  kind: z.literal("replay.onnx"),
-  /** SHA-256 of the model file that was run. */
-  modelSha256: hex(32),
-  runtime: z.strictObject({ name: z.string().max(64), version: z.string().max(32) }),
-  /** What it answered, each tensor flattened in row-major order. */
-  outputs: z
-    .array(
-      z.strictObject({
-        name: z.string().max(128),
-        datatype: z.string().max(16),
-        shape: z.array(z.int().min(0).max(1_000_000)).max(8),
-        data: z.array(z.union([z.number(), z.boolean()])).max(100_000),
-      }),
-    )
-    .min(1)
-    .max(64),
-});
+/** What a re-execution answered, each tensor flattened in row-major order. */
+export const replayedOutputs = z
+  .array(
+    z.strictObject({
+      name: z.string().max(128),
+      datatype: z.string().max(16),
+      shape: z.array(z.int().min(0).max(1_000_000)).max(8),
+      data: z.array(z.union([z.number(), z.boolean()])).max(100_000),
+    }),
+  )
+  .min(1)
+  .max(64);
+
+/** Allowed differences of floating-point numbers. */
+const tolerance = z.strictObject({ absolute: z.number().min(0), relative: z.number().min(0) });
+
+/**
+ * The buyer's own re-execution of the model on the request's inputs. Only who ran it can believe it. Either all that it
+ * answered is in it, or, where a receipt has no room for that, what came of the comparison made at once.
+ */
+export const replayEvidence = z
+  .strictObject({
+    kind: z.literal("replay.onnx"),
+    /** SHA-256 of the model file that was run. */
+    modelSha256: hex(32),
+    runtime: z.strictObject({ name: z.string().max(64), version: z.string().max(32) }),
+    outputs: replayedOutputs.optional(),
+    compared: z
+      .strictObject({
+        /** sha256(JCS(outputs)), hex. */
+        outputsSha256: hex(32),
+        tolerance,
+        /** Where the answer first differs, or null where it is the same within the tolerance. */
+        difference: z.string().max(200).nullable(),
+      })
+      .optional(),
+  })
+  .refine(({ outputs, compared }) => (outputs === undefined) !== (compared === undefined), {
+    error: "has either its outputs or how they compared",
+  });
 
 const isOpaque = (value: unknown): boolean => isInteroperable(value, MAX_OPAQUE_DEPTH);
 
@@ -217,7 +237,7 @@ const exchange = {
    * The exact bytes, base64 in its one canonical spelling (RFC 4648 §3.5: the bits that padding leaves over are zero): the
    * id does not cover this text, so equal bytes have to be equal texts. May be left out (redacted); the hashes stay.
    */
-  body: base64(MAX_BODY_TEXT)
+  body: base64(MAX_CORE_BYTES)
     .regex(/(?:^|[^=]|[AQgw]==|[AEIMQUYcgkosw048]=)$/, "base64 with zero bits in its padding")
     .optional(),
 };
@@ -279,6 +299,7 @@ export type NitroEvidence = z.infer<typeof nitroEvidence>;
 export type TeeSignatureEvidence = z.infer<typeof teeSignatureEvidence>;
 export type InclusionEvidence = z.infer<typeof inclusionEvidence>;
 export type ReplayEvidence = z.infer<typeof replayEvidence>;
+export type ReplayedOutputs = z.infer<typeof replayedOutputs>;
 export type Groth16Evidence = z.infer<typeof groth16Evidence>;
 export type EzklEvidence = z.infer<typeof ezklEvidence>;
 export type SettlementEvidence = z.infer<typeof settlementEvidence>;

@@ -2,15 +2,15 @@ import { canonicalSha256 } from "../evidence/canonical.ts";
 import { equalBytes } from "../evidence/bytes.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
+import { canBeRead } from "./budget.ts";
 import { parseJsonText } from "./json-text.ts";
 import { appendEntry } from "./log-entry.ts";
-import { checkReceipt } from "./receipt.ts";
+import { checkReceipt, missingBodies, withBodies } from "./receipt.ts";
 import {
   appraisalSchema,
   laterSchema,
   MAX_APPRAISALS,
   MAX_LATER,
-  receiptSchema,
   type Appraisal,
   type Evidence,
   type Receipt,
@@ -19,7 +19,10 @@ import {
 /** Most receipts listed at once. */
 const MAX_LISTED = 1000;
 
-/** The stored receipt, or null. Throws Proof402Error `receipt_store_damaged` where the row is not a receipt. */
+/**
+ * The stored receipt, or null. A row is checked as a file is: shape, id, and hashes of the bodies. Throws Proof402Error
+ * `receipt_store_damaged` where it is not the receipt that it is named as.
+ */
 export async function readReceipt(db: Db, id: string): Promise<Receipt | null> {
   const row = await db.selectFrom("receipts").select("json").where("id", "=", id).executeTakeFirst();
   return row === undefined ? null : parseRow(row.json, id);
@@ -39,11 +42,15 @@ export async function listReceipts(db: Db, options: { limit: number }): Promise<
 
 function parseRow(text: string, id: string): Receipt {
   const json = parseJsonText(text);
-  const parsed = json.ok ? receiptSchema.safeParse(json.value) : null;
-  if (parsed?.success === true && parsed.data.id === id) return parsed.data;
-  throw new Proof402Error("receipt_store_damaged", `The stored row of ${id.slice(0, 64)} is not a receipt.`, {
-    next: "Run `proof402 audit` and restore the database from a backup.",
-  });
+  const checked = json.ok ? checkReceipt(json.value) : json;
+  if (checked.ok && checked.receipt.id === id) return checked.receipt;
+  throw new Proof402Error(
+    "receipt_store_damaged",
+    `The stored row of ${id.slice(0, 64)} is not that receipt any more.`,
+    {
+      next: "Run `proof402 audit` and restore the database from a backup.",
+    },
+  );
 }
 
 /**
@@ -62,12 +69,17 @@ export async function addReceipt(tx: Db, receipt: Receipt, appraisal: Appraisal,
 }
 
 /**
- * Stores a receipt made elsewhere, in the caller's immediate transaction. One that is already here stays as it is and
- * is returned with `added: false`: nothing is merged from a file into what this buyer saw itself. Its maker's appraisals
- * are claims under another policy: left out. Throws Proof402Error with the codes of `parseReceipt`, and `purchase_known`
- * where the same purchase has another receipt here: whatever differs in the two, one of them does not say what happened.
+ * Stores a receipt made elsewhere, in the caller's immediate transaction. Of one that is already here only bodies are
+ * taken that it lacks, for their hashes are in its id (`completed`); nothing else is merged from a file into what this buyer
+ * saw itself. Its maker's appraisals are claims under another policy: left out. Throws Proof402Error with the codes of
+ * `parseReceipt`, `receipt_full` where it has no room, and `purchase_known` where the same purchase has another receipt
+ * here: whatever differs in the two, one of them does not say what happened.
  */
-export async function importReceipt(tx: Db, receipt: Receipt, at: Date): Promise<{ receipt: Receipt; added: boolean }> {
+export async function importReceipt(
+  tx: Db,
+  receipt: Receipt,
+  at: Date,
+): Promise<{ receipt: Receipt; added: boolean; completed: boolean }> {
   const checked = checkReceipt(receipt);
   if (!checked.ok) {
     throw new Proof402Error(checked.code, checked.message, {
@@ -75,7 +87,7 @@ export async function importReceipt(tx: Db, receipt: Receipt, at: Date): Promise
     });
   }
   const present = await readReceipt(tx, checked.receipt.id);
-  if (present !== null) return { receipt: present, added: false };
+  if (present !== null) return complete(tx, present, checked.receipt, at);
   const other = await tx
     .selectFrom("receipts")
     .select("id")
@@ -87,7 +99,21 @@ export async function importReceipt(tx: Db, receipt: Receipt, at: Date): Promise
       details: { receiptId: other.id },
     });
   }
-  return { receipt: await insert(tx, "import", checked.receipt, at), added: true };
+  return { receipt: await insert(tx, "import", checked.receipt, at), added: true, completed: false };
+}
+
+/** Gives a stored receipt the bodies that it lacks and another file of it has. */
+async function complete(
+  tx: Db,
+  present: Receipt,
+  file: Receipt,
+  at: Date,
+): Promise<{ receipt: Receipt; added: false; completed: boolean }> {
+  const parts = missingBodies(present).filter((part) => file.core[part].body !== undefined);
+  const whole = withBodies(present, file);
+  if (parts.length === 0 || !canBeRead(whole)) return { receipt: present, added: false, completed: false };
+  await appendEntry(tx, { kind: "bodies", receipt: present, value: parts, at });
+  return { receipt: await update(tx, whole), added: false, completed: true };
 }
 
 async function insert(
@@ -102,6 +128,7 @@ async function insert(
     await appendEntry(tx, { kind: "appraisal", receipt, value: appraisal, at: new Date(appraisal.at), after: log });
   }
   const stored: Receipt = { ...receipt, appraisals: appraisal === undefined ? [] : [appraisal], log };
+  requireRoom(stored, "what was to be stored");
   await tx
     .insertInto("receipts")
     .values({
@@ -127,6 +154,7 @@ export async function appendLater(tx: Db, id: string, evidence: Evidence, at: Da
   if (receipt.later.some((item) => equalBytes(canonicalSha256(item.evidence), digest))) return receipt;
   if (receipt.later.length >= MAX_LATER) throw full(id, `${MAX_LATER} pieces of later evidence`);
   const item = laterSchema.parse({ at: at.toISOString(), evidence });
+  requireRoom({ ...receipt, later: [...receipt.later, item] }, "as much as a receipt file does");
   await appendEntry(tx, { kind: "later", receipt, value: item, at });
   return update(tx, { ...receipt, later: [...receipt.later, item] });
 }
@@ -139,6 +167,7 @@ export async function appendAppraisal(tx: Db, id: string, appraisal: Appraisal):
   const receipt = await readStored(tx, id);
   if (receipt.appraisals.length >= MAX_APPRAISALS) throw full(id, `${MAX_APPRAISALS} appraisals`);
   const value = appraisalSchema.parse(appraisal);
+  requireRoom({ ...receipt, appraisals: [...receipt.appraisals, value] }, "as much as a receipt file does");
   await appendEntry(tx, { kind: "appraisal", receipt, value, at: new Date(value.at) });
   return update(tx, { ...receipt, appraisals: [...receipt.appraisals, value] });
 }
@@ -155,6 +184,11 @@ const full = (id: string, what: string): Proof402Error =>
   new Proof402Error("receipt_full", `Receipt ${id} already holds ${what}.`, {
     next: "Use the receipt as it stands; it is verified anew without storing the outcome.",
   });
+
+/** Nothing is written that could not be read back. */
+function requireRoom(receipt: Receipt, what: string): void {
+  if (!canBeRead(receipt)) throw full(receipt.id, what);
+}
 
 async function update(tx: Db, receipt: Receipt): Promise<Receipt> {
   await tx

@@ -1,4 +1,4 @@
-import type { LayerResult, Receipt, ReplayEvidence } from "../receipts/schema.ts";
+import type { LayerResult, Receipt, ReplayedOutputs } from "../receipts/schema.ts";
 import { readBodyTensors } from "./answer.ts";
 import { allEvidence, onlyOne } from "./evidence.ts";
 import { entryOf, referenceOf, type AppraisalPolicy } from "./policy.ts";
@@ -25,26 +25,27 @@ export function judgeReplay(receipt: Receipt, policy: AppraisalPolicy, ownReplay
   if (digest === undefined) return skip("model_not_pinned", "The policy names no digest for this model.");
   if (found.evidence.modelSha256 !== digest)
     return fail("replay_model_mismatch", "Another model was re-executed than the policy names.");
+  const { outputs, compared } = found.evidence;
+  if (compared !== undefined && !isSame(compared.tolerance, policy.replayTolerance))
+    return skip("replay_tolerance", "The outputs were too many to keep, and were compared within another tolerance.");
   if (core.response.body === undefined)
     return skip("body_redacted", "The answer's bytes are redacted, so nothing can be compared with them.");
-  const difference = firstDifference(
-    readBodyTensors(core.response.body, "outputs"),
-    found.evidence,
-    policy.replayTolerance,
-  );
+  const difference =
+    outputs === undefined
+      ? (compared?.difference ?? null)
+      : differenceFromReplay(core.response.body, outputs, policy.replayTolerance);
   return difference === null
     ? pass("The same model, run again here, gives the same answer.", REPLAY_MATCHED)
     : fail("replay_mismatch", `The same model, run again here, gives another answer: ${difference}.`);
 }
 
-type Output = ReplayEvidence["outputs"][number];
+type Tolerance = AppraisalPolicy["replayTolerance"];
 
-/** Where the answer is not what was computed, or null. */
-function firstDifference(
-  answered: readonly Output[] | null,
-  { outputs }: ReplayEvidence,
-  tolerance: AppraisalPolicy["replayTolerance"],
-): string | null {
+const isSame = (a: Tolerance, b: Tolerance): boolean => a.absolute === b.absolute && a.relative === b.relative;
+
+/** Where an answer, in the base64 of its bytes, is not what was computed, or null. */
+export function differenceFromReplay(body: string, outputs: ReplayedOutputs, tolerance: Tolerance): string | null {
+  const answered = readBodyTensors(body, "outputs");
   if (answered === null) return "it cannot be read";
   if (answered.length !== outputs.length) return "it has other tensors";
   for (const [index, computed] of outputs.entries()) {
@@ -64,7 +65,7 @@ function agrees(
   computed: number | boolean,
   answered: number | boolean | undefined,
   datatype: string,
-  { absolute, relative }: AppraisalPolicy["replayTolerance"],
+  { absolute, relative }: Tolerance,
 ): boolean {
   if (typeof computed !== "number" || typeof answered !== "number" || !datatype.startsWith("FP"))
     return computed === answered;

@@ -1,14 +1,19 @@
+import { createHash } from "node:crypto";
+import { mkdtemp, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Buyer, BuyResult } from "../../src/buyer/types.ts";
 import type { Config } from "../../src/config/schema.ts";
 import { cheating } from "../../src/devnet/dishonest.ts";
 import { serveLocally } from "../../src/devnet/index.ts";
+import { createInferenceNode } from "../../src/node/index.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
+import { parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
 import type { Receipt, ReplayEvidence } from "../../src/receipts/schema.ts";
 import { appraisalPolicySchema } from "../../src/verify/policy.ts";
 import { judgeReplay } from "../../src/verify/replay.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { onnxOf } from "../support/onnx-files.ts";
 
 const MODELS = join(import.meta.dirname, "../../models");
 
@@ -71,7 +76,7 @@ describe("an answer computed again by its buyer", () => {
     expect(newestAppraisal(receipt).layers.computation).toMatchObject({ status: "fail", code: "replay_mismatch" });
     expect(newestAppraisal(receipt).replayed).toBe(false);
     expect(receipt.core.response.body).toBeDefined();
-    expect(replayIn(receipt)?.outputs.length).toBeGreaterThan(0);
+    expect(replayIn(receipt)?.outputs?.length).toBeGreaterThan(0);
   });
 
   test("condemns a seller that proves nothing at all, too, and puts it on hold", async () => {
@@ -179,17 +184,93 @@ describe("somebody else's re-execution", () => {
     const outputs = replayIn(receipt)?.outputs ?? [];
     const changes: ((replay: ReplayEvidence) => void)[] = [
       (replay) => (replay.modelSha256 = "ab".repeat(32)),
-      (replay) => replay.outputs.pop(),
+      (replay) => replay.outputs!.pop(),
       ...outputs.flatMap((output, at): ((replay: ReplayEvidence) => void)[] => [
-        (replay) => (replay.outputs[at]!.name = "other"),
-        (replay) => (replay.outputs[at]!.datatype = "FP64"),
-        (replay) => replay.outputs[at]!.shape.push(1),
-        (replay) => replay.outputs[at]!.data.push(0),
+        (replay) => (replay.outputs![at]!.name = "other"),
+        (replay) => (replay.outputs![at]!.datatype = "FP64"),
+        (replay) => replay.outputs![at]!.shape.push(1),
+        (replay) => replay.outputs![at]!.data.push(0),
         ...output.data.map((_, place) => (replay: ReplayEvidence) => {
-          replay.outputs[at]!.data[place] = Number(replay.outputs[at]!.data[place]) + 0.01;
+          replay.outputs![at]!.data[place] = Number(replay.outputs![at]!.data[place]) + 0.01;
         }),
       ]),
     ];
     for (const change of changes) expect(judged(change)).toBe("fail");
   });
+
+  test("T72: that is too long to keep counts as it was compared, within the tolerance it was compared in", async () => {
+    const buyer = await market.buyer(replaying());
+    const receipt = await settle(buyer, await buy(buyer));
+    const modelSha256 = replayIn(receipt)?.modelSha256 ?? "";
+    const sellers = { attested: { models: { "eth-risk": modelSha256 } } };
+    const policy = appraisalPolicySchema.parse({ sellers });
+    const judged = (difference: string | null, tolerance = policy.replayTolerance, own = true) => {
+      const copy = structuredClone(receipt);
+      const replay = replayIn(copy);
+      if (replay === undefined) throw new Error("it was replayed");
+      delete replay.outputs;
+      replay.compared = { outputsSha256: "00".repeat(32), tolerance, difference };
+      return judgeReplay(copy, policy, own);
+    };
+    expect(judged(null)).toMatchObject({ status: "pass", code: "replay_matched" });
+    expect(judged("element 7 of tensor 0 differs")).toMatchObject({ status: "fail", code: "replay_mismatch" });
+    expect(judged(null, { absolute: 1, relative: 1 })).toMatchObject({ status: "skip", code: "replay_tolerance" });
+    expect(judged(null, policy.replayTolerance, false)).toMatchObject({ status: "skip", code: "replay_not_ours" });
+  });
+});
+
+test("T72: of 24,000 numbers a receipt keeps their hash and how they compared, and stays readable", async () => {
+  const file = onnxOf([{ op: "Tile", inputs: ["x", "repeats"], output: "y" }]);
+  const sha256 = createHash("sha256").update(file).digest("hex");
+  const modelsDir = await mkdtemp(join(market.directory, "tile-"));
+  await writeFile(join(modelsDir, "tile.onnx"), file);
+  const description = { name: "tile", file: "tile.onnx", sha256, task: "t", description: "d" };
+  await writeFile(join(modelsDir, "models.json"), JSON.stringify([description]));
+  const { chainId, facilitatorUrl, config } = market.devnet;
+  const [token] = config.payment?.assets ?? [];
+  if (token === undefined) throw new Error("the devnet has a token");
+  const payTo = `0x${"bb".repeat(20)}` as const;
+  const node = await createInferenceNode({
+    modelsDir,
+    models: [{ name: "tile", price: "3000" }],
+    enclave: null,
+    payment: {
+      network: `eip155:${chainId}`,
+      asset: token.asset as `0x${string}`,
+      domain: token.domain,
+      payTo,
+      facilitatorUrl,
+    },
+  });
+  const served = await serveLocally(node.fetch);
+  const buyer = await market.buyer((made) => {
+    made.sellers = made.sellers.filter(({ id }) => id === "plain");
+    for (const seller of made.sellers) {
+      Object.assign(seller, { origin: served.origin, payTo: [payTo] });
+      seller.reference.models = { tile: sha256 };
+    }
+    made.verification.replay = { models: { tile: join(modelsDir, "tile.onnx") }, every: 1, seconds: 20 };
+  });
+  const bought = await buyer.buy({
+    model: "tile",
+    input: { x: [[1, 2, 3]] },
+    assurance: "none",
+    idempotencyKey: crypto.randomUUID(),
+  });
+  if ("needInput" in bought) throw new Error("nobody should have been asked");
+  const receipt = await vi.waitFor(
+    async () => {
+      const one = await buyer.getReceipt(bought.receipt.id);
+      expect(replayIn(one)).toBeDefined();
+      return one;
+    },
+    { timeout: 30_000 },
+  );
+  expect(replayIn(receipt)).toMatchObject({ modelSha256: sha256, compared: { difference: null } });
+  expect(replayIn(receipt)?.outputs).toBeUndefined();
+  expect(newestAppraisal(receipt).layers.computation).toMatchObject({ status: "pass", code: "replay_matched" });
+  expect(parseReceipt(serializeReceipt(receipt)).ok).toBe(true);
+  await buyer.close();
+  await served.stop();
+  await node.close();
 });

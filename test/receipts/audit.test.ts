@@ -6,7 +6,7 @@ import { canonicalSha256 } from "../../src/evidence/canonical.ts";
 import { auditLog } from "../../src/receipts/log.ts";
 import { createReceipt, redactReceipt } from "../../src/receipts/receipt.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
-import { addReceipt, appendAppraisal } from "../../src/receipts/store.ts";
+import { addReceipt, appendAppraisal, importReceipt } from "../../src/receipts/store.ts";
 import type { Db } from "../../src/storage/database.ts";
 import { immediate } from "../../src/storage/migrations.ts";
 import { appraisal, hashed, receiptCore } from "../support/receipt-core.ts";
@@ -75,9 +75,33 @@ describe("a log that is whole", () => {
     }
   });
 
-  it("stays whole when bodies are taken out of a stored receipt", async () => {
-    await setJson(db, receipts.bought, redactReceipt(receipts.bought, { request: true, response: true }));
+  it.each([{ request: true }, { response: true }, { request: true, response: true }])(
+    "T73: names a stored receipt that bodies were taken out of: %j",
+    async (parts) => {
+      await setJson(db, receipts.bought, redactReceipt(receipts.bought, parts));
+      expect(await auditLog(db)).toMatchObject({
+        code: "receipt_altered",
+        receiptId: receipts.bought.id,
+        message: expect.stringContaining("bodies") as string,
+      });
+    },
+  );
+
+  it("knows which bodies an imported receipt lacked, and which it was given", async () => {
+    const whole = createReceipt(receiptCore("four"));
+    const { id } = whole;
+    const importing = (file: Receipt) => immediate(db, (tx) => importReceipt(tx, file, time(20)));
+    await importing(redactReceipt(whole, { request: true, response: true }));
     expect(await codeOf()).toBe("ok");
+    await importing(redactReceipt(whole, { request: true }));
+    expect(await codeOf()).toBe("ok");
+    const { receipt } = await importing(whole);
+    expect(receipt.core).toEqual(whole.core);
+    expect(await codeOf()).toBe("ok");
+    for (const parts of [{ request: true }, { response: true }]) {
+      const result = await whatIf((tx) => setJson(tx, receipt, redactReceipt(receipt, parts)));
+      expect(result).toMatchObject({ code: "receipt_altered", receiptId: id });
+    }
   });
 
   it("is walked page by page", async () => {

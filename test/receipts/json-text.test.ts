@@ -29,6 +29,26 @@ describe("reading JSON from outside", () => {
     );
   });
 
+  it("refuses whole numbers that another reader would hold as other ones", () => {
+    const beyond = [
+      "9007199254740993",
+      "-9007199254740993",
+      "1152921504606846977",
+      "18446744073709551615",
+      "1".repeat(400),
+    ];
+    for (const number of beyond)
+      for (const text of [number, `[${number}]`, `{"a":1,"b":${number} }`, `[0,${number},0]`])
+        expect(isRead(text)).toBe(false);
+    fc.assert(
+      fc.property(fc.double({ noDefaultInfinity: true, noNaN: true }), (number) => {
+        expect(isRead(JSON.stringify([number]))).toBe(true);
+      }),
+    );
+    for (const text of ["9007199254740991", "-9007199254740991", '"9007199254740993"', '{"9007199254740993":0}'])
+      expect(isRead(text)).toBe(true);
+  });
+
   it("refuses what JSON.parse refuses", () => {
     fc.assert(
       fc.property(fc.string({ unit: fc.constantFrom(...'{}[]",:\\u019aeE+-. \ntrufalsn'.split("")) }), (text) => {

@@ -125,6 +125,17 @@ describe("making a receipt", () => {
     expect(reread(both)).toEqual(both);
   });
 
+  it("T72: leaves out bodies that no file has room for beside the evidence", () => {
+    const manifest = Buffer.alloc(1_000_000, 66).toString("base64");
+    const made = createReceipt({
+      ...core,
+      response: { ...core.response, ...hashed(new Uint8Array(5_200_000).fill(65)) },
+      evidence: [{ kind: "model.manifest", manifest }],
+    });
+    expect([made.core.request.body, made.core.response.body]).toEqual([core.request.body, undefined]);
+    expect(reread(made)).toEqual(made);
+  });
+
   it("keeps the largest answer that the default limits let through", () => {
     const made = createReceipt({
       ...core,

@@ -85,7 +85,7 @@ describe("storing receipts", () => {
     expect(await readReceipt(db, before.bought.id)).toEqual(before.bought);
   });
 
-  it("a row that is no receipt is said to be damaged, not returned", async () => {
+  it("T73: a row that is not the receipt it is named as is said to be damaged, not returned", async () => {
     const db = await database();
     const { bought, plain } = await fill(db);
     const { json } = await db
@@ -97,6 +97,22 @@ describe("storing receipts", () => {
       await db.updateTable("receipts").set({ json: wrong }).where("id", "=", bought.id).execute();
       await expect(readReceipt(db, bought.id)).rejects.toMatchObject({ code: "receipt_store_damaged" });
       await expect(listReceipts(db, { limit: 9 })).rejects.toMatchObject({ code: "receipt_store_damaged" });
+    }
+    const cells: [string, (receipt: Receipt) => void][] = [
+      ["another seller", ({ core }) => (core.seller.origin = "https://bank.example")],
+      ["another time", ({ core }) => (core.response.receivedAt = time(3000).toISOString())],
+      ["another price", ({ core }) => (core.offer.decimals = 0)],
+      ["another body", ({ core }) => (core.response.body = "e30=")],
+    ];
+    for (const [what, change] of cells) {
+      const edited = structuredClone(bought);
+      change(edited);
+      await db
+        .updateTable("receipts")
+        .set({ json: JSON.stringify(edited) })
+        .where("id", "=", bought.id)
+        .execute();
+      await expect(readReceipt(db, bought.id), what).rejects.toMatchObject({ code: "receipt_store_damaged" });
     }
     await db.updateTable("receipts").set({ json }).where("id", "=", bought.id).execute();
     await expect(readReceipt(db, bought.id), "another receipt's row").rejects.toMatchObject({
@@ -166,6 +182,48 @@ describe("what comes later", () => {
   });
 });
 
+describe("T72: nothing is written that cannot be read back:", () => {
+  const outputs = (count: number): Evidence => ({
+    kind: "replay.onnx",
+    modelSha256: "00".repeat(32),
+    runtime: { name: "onnxruntime-node", version: "1" },
+    outputs: [{ name: "y", datatype: "FP32", shape: [count], data: Array.from({ length: count }, (_, at) => at / 7) }],
+  });
+  const ezkl = (bytes: number): Evidence => {
+    const file = Buffer.alloc(bytes, 1).toString("base64");
+    return { kind: "zk.ezkl", proof: file, key: file, settings: "e30=" };
+  };
+
+  it.each([
+    ["more values than a file may have", [outputs(100_000)]],
+    ["more values than a file may have, together", [outputs(60_000), outputs(50_000)]],
+    ["more bytes than a file may have, together", [1, 2, 3].map((more) => ezkl(1_000_000 + more * 3))],
+  ])("%s", async (_what, evidence) => {
+    const db = await database();
+    const { plain } = await fill(db);
+    const append = async (): Promise<void> => {
+      for (const one of evidence) await immediate(db, (tx) => appendLater(tx, plain.id, one, time(9)));
+    };
+    await expect(append()).rejects.toMatchObject({ code: "receipt_full" });
+    const stored = (await readReceipt(db, plain.id))!;
+    expect(stored.later).toHaveLength(evidence.length - 1);
+    expect(parseReceipt(serializeReceipt(stored))).toEqual({ ok: true, receipt: stored });
+    expect(await listReceipts(db, { limit: 9 })).toHaveLength(3);
+    expect(await auditLog(db)).toMatchObject({ ok: true });
+  });
+
+  it("numbers as large as outputs have them are read back", async () => {
+    const db = await database();
+    const { plain } = await fill(db);
+    const evidence = outputs(3) as Evidence & { outputs: { data: number[] }[] };
+    evidence.outputs[0]!.data = [1e20, 2 ** 60, -(2 ** 53), 3.4e38];
+    await immediate(db, (tx) => appendLater(tx, plain.id, evidence, time(9)));
+    const stored = (await readReceipt(db, plain.id))!;
+    expect(stored.later[0]?.evidence).toEqual(evidence);
+    expect(parseReceipt(serializeReceipt(stored))).toEqual({ ok: true, receipt: stored });
+  });
+});
+
 describe("receipts made elsewhere", () => {
   it("export and import keep core and later evidence, and leave its maker's appraisals and log behind", async () => {
     const { bought } = await fill(await database());
@@ -190,9 +248,29 @@ describe("receipts made elsewhere", () => {
       ...redactReceipt(bought, { response: true }),
       later: [{ at: time(0).toISOString(), evidence: settlement("forged") }],
     };
-    expect(await immediate(db, (tx) => importReceipt(tx, file, time(30)))).toEqual({ receipt: bought, added: false });
+    expect(await immediate(db, (tx) => importReceipt(tx, file, time(30)))).toEqual({
+      receipt: bought,
+      added: false,
+      completed: false,
+    });
     expect(await readReceipt(db, bought.id)).toEqual(bought);
     expect(await auditLog(db)).toMatchObject({ ok: true, entries: 9 });
+  });
+
+  it("one that lacks its bodies is given them by a file that has them, and nothing else of it", async () => {
+    const db = await database();
+    const whole = createReceipt(receiptCore("seven"));
+    const bare = await immediate(db, (tx) =>
+      importReceipt(tx, redactReceipt(whole, { request: true, response: true }), time(1)),
+    );
+    expect(bare).toMatchObject({ added: true, completed: false });
+    const file = { ...whole, later: [{ at: time(0).toISOString(), evidence: settlement("forged") }] };
+    const given = await immediate(db, (tx) => importReceipt(tx, file, time(2)));
+    expect(given).toEqual({ added: false, completed: true, receipt: { ...bare.receipt, core: whole.core } });
+    expect(await readReceipt(db, whole.id)).toEqual(given.receipt);
+    const again = await immediate(db, (tx) => importReceipt(tx, whole, time(3)));
+    expect(again).toEqual({ added: false, completed: false, receipt: given.receipt });
+    expect(await auditLog(db)).toMatchObject({ ok: true, entries: 2 });
   });
 
   it("what is no receipt is not stored, whoever vouches for it", async () => {

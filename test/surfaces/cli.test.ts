@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -138,10 +138,14 @@ describe("verify", () => {
     ).toBe(0);
   });
 
-  test("a file without an end is refused, not read for ever", async () => {
-    const { code, stderr } = await cli("verify", "/dev/zero");
-    expect(code).toBe(64);
-    expect(stderr).toContain("receipt_too_large");
+  test("T72: a device, a pipe that nobody writes to and a folder are refused at once, not read for ever", async () => {
+    const pipe = join(market.directory, "pipe.json");
+    execFileSync("mkfifo", [pipe]);
+    for (const path of ["/dev/zero", pipe, market.directory]) {
+      const { code, stderr } = await cli("verify", path);
+      expect([path, code]).toEqual([path, 64]);
+      expect(stderr).toContain("receipt_unreadable");
+    }
   });
 
   test("a redacted receipt keeps its id and what its hashes prove", async () => {

@@ -1,11 +1,19 @@
 import { createHmac } from "node:crypto";
 import { z } from "zod";
-import { fromBase64, fromUtf8 } from "../../evidence/bytes.ts";
+import { fromBase64, fromUtf8, toHex } from "../../evidence/bytes.ts";
+import { canonicalSha256 } from "../../evidence/canonical.ts";
 import { Proof402Error } from "../../errors.ts";
 import { executeApart } from "../../onnx/execution.ts";
 import { fits, type Tensor } from "../../onnx/tensors.ts";
 import { usdToBaseUnits } from "../../payment/amounts.ts";
-import { replayEvidence, type Receipt } from "../../receipts/schema.ts";
+import {
+  replayedOutputs,
+  replayEvidence,
+  type Receipt,
+  type ReplayedOutputs,
+  type ReplayEvidence,
+} from "../../receipts/schema.ts";
+import { differenceFromReplay } from "../../verify/replay.ts";
 import type { BuyerContext } from "../context.ts";
 import type { JobHandler } from "./types.ts";
 
@@ -30,8 +38,14 @@ export const replayJob: JobHandler = {
     try {
       const milliseconds = (ctx.config.verification.replay?.seconds ?? 0) * 1000;
       const execution = await executeApart({ model, inputs }, { milliseconds });
-      const evidence = { kind: "replay.onnx", modelSha256: model.sha256, ...execution };
-      const parsed = replayEvidence.safeParse(evidence);
+      const outputs = replayedOutputs.safeParse(execution.outputs);
+      if (!outputs.success) return { state: "absent", code: "outputs_unreadable" };
+      const parsed = replayEvidence.safeParse({
+        kind: "replay.onnx",
+        modelSha256: model.sha256,
+        runtime: execution.runtime,
+        ...kept(ctx, receipt, outputs.data),
+      });
       return parsed.success
         ? { state: "landed", evidence: parsed.data }
         : { state: "absent", code: "outputs_unreadable" };
@@ -57,6 +71,28 @@ export const replayJob: JobHandler = {
     note: `The answer was not computed again here (${code}).`,
   }),
 };
+
+/** Most numbers that are kept one by one: a receipt has room for ten times as many values in all. */
+const MAX_KEPT = 10_000;
+
+/** What a receipt keeps of the outputs: all, or what of them is compared at once. */
+function kept(
+  ctx: BuyerContext,
+  { core }: Receipt,
+  outputs: ReplayedOutputs,
+): Pick<ReplayEvidence, "outputs" | "compared"> {
+  const count = outputs.reduce((sum, { data }) => sum + data.length, 0);
+  if (count <= MAX_KEPT) return { outputs };
+  const tolerance = ctx.config.verification.replayTolerance;
+  const { body } = core.response;
+  return {
+    compared: {
+      outputsSha256: toHex(canonicalSha256(outputs)),
+      tolerance,
+      difference: body === undefined ? "its bytes are not here" : differenceFromReplay(body, outputs, tolerance),
+    },
+  };
+}
 
 type Model = { name: string; file: string; sha256: string };
 
