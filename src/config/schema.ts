@@ -9,6 +9,8 @@ const seconds = z.int().min(1).max(86_400);
 const networkSchema = z.strictObject({
   network: z.string().regex(/^eip155:[1-9][0-9]{0,19}$/, "CAIP-2 id such as eip155:8453"),
   rpcUrl: z.url({ protocol: /^https?$/ }),
+  /** Another operator's RPC of the same chain: it must agree before a payment counts as settled or as released. */
+  witnessRpcUrl: z.url({ protocol: /^https?$/ }).optional(),
   /** Blocks on top of the transfer's before it counts as settled. */
   confirmations: z.int().min(0).max(1000).default(1),
   /** Milliseconds between looks at the chain. */
@@ -134,6 +136,10 @@ export const configSchema = fieldsSchema.superRefine((config, context) => {
     ["sellers"],
     config.sellers.map(({ id }) => id),
   );
+  for (const [at, { rpcUrl, witnessRpcUrl }] of config.networks.entries()) {
+    if (witnessRpcUrl === rpcUrl)
+      complain(["networks", at, "witnessRpcUrl"], "it is rpcUrl itself, which adds no witness");
+  }
   for (const [at, { network }] of config.payment.assets.entries()) {
     if (!config.networks.some((one) => one.network === network))
       complain(["payment", "assets", at, "network"], `networks has no entry for ${network}`);

@@ -7,62 +7,126 @@ export type ChainConfig = {
   /** CAIP-2, e.g. `eip155:8453`. */
   network: string;
   rpcUrl: string;
+  /** Another operator's RPC, which must agree before a payment counts as settled or as released. */
+  witnessRpcUrl?: string | undefined;
   /** Blocks on top of a block before what it holds is believed. */
   confirmations: number;
   pollMilliseconds: number;
+};
+
+/** How long a look may take. */
+export type LookLimits = {
+  /** The longest a look may take as a whole, seconds; 20 where absent. */
+  seconds?: number;
+  /** Ends the look. */
+  signal?: AbortSignal | undefined;
 };
 
 /** A chain to read from. Nothing is ever sent to it. */
 export type Chain = {
   network: string;
   confirmations: number;
+  /** The same chain as the second RPC shows it; null where none is configured. */
+  witness: Chain | null;
   /**
-   * Runs `work` with a client of the chain, whose id is checked once. Throws Proof402Error `wrong_chain`, or
-   * `chain_unreachable` for whatever the RPC or the way to it did wrong; its address, which may hold a key, is in neither.
+   * Runs `work` with a client of the chain. The chain's id is read before and after: an RPC that answers for another chain
+   * in between is not believed. Throws Proof402Error `wrong_chain`, or `chain_unreachable` for whatever the RPC or the way
+   * to it did wrong or where it took too long; its address, which may hold a key, is in neither.
    */
-  read<T>(work: (client: PublicClient) => Promise<T>): Promise<T>;
+  read<T>(work: (client: PublicClient) => Promise<T>, limits?: LookLimits): Promise<T>;
 };
+
+const LOOK_SECONDS = 20;
+const REQUEST_MS = 10_000;
 
 /** Opens a chain lazily: no request is made before the first read. */
 export function openChain(config: ChainConfig): Chain {
-  const chainId = chainIdOf(config.network);
-  let checked: Promise<PublicClient> | null = null;
-  const client = (): Promise<PublicClient> => {
-    checked ??= connect(config, chainId).catch((error: unknown) => {
-      checked = null;
-      throw error;
-    });
-    return checked;
-  };
+  const { network, confirmations, witnessRpcUrl } = config;
+  const chainId = chainIdOf(network);
   return {
-    network: config.network,
-    confirmations: config.confirmations,
-    async read(work) {
+    network,
+    confirmations,
+    witness:
+      witnessRpcUrl === undefined ? null : openChain({ ...config, rpcUrl: witnessRpcUrl, witnessRpcUrl: undefined }),
+    async read(work, { seconds = LOOK_SECONDS, signal } = {}) {
+      const look = async (end: AbortSignal) => {
+        const client = await connect(config, end);
+        await requireChainId(client, network, chainId);
+        const found = await work(client);
+        await requireChainId(client, network, chainId);
+        return found;
+      };
       try {
-        return await work(await client());
+        return await within(seconds, signal, look);
       } catch (error) {
         if (Proof402Error.isInstance(error)) throw error;
         // viem's messages quote the URL and the request: only the kind of error is kept.
-        throw new Proof402Error("chain_unreachable", `The RPC of ${config.network} gave no usable answer.`, {
-          next: "Nothing is lost: it is asked again later. Check networks[].rpcUrl if this lasts.",
-          details: { network: config.network, error: error instanceof Error ? error.name : "error" },
+        throw new Proof402Error("chain_unreachable", `The RPC of ${network} gave no usable answer.`, {
+          next: "Ask again later. Check networks[].rpcUrl if this lasts.",
+          details: { network, error: error instanceof Error ? error.name : "error" },
         });
       }
     },
   };
 }
 
-async function connect(config: ChainConfig, chainId: number): Promise<PublicClient> {
+async function connect(config: ChainConfig, signal: AbortSignal): Promise<PublicClient> {
   const { createPublicClient, http } = await import("viem");
-  const client = createPublicClient({
-    transport: http(config.rpcUrl, { retryCount: 1, retryDelay: 100, timeout: 10_000 }),
+  return createPublicClient({
+    transport: http(config.rpcUrl, {
+      retryCount: 1,
+      retryDelay: 100,
+      timeout: REQUEST_MS,
+      fetchFn: withoutDelays,
+      fetchOptions: { redirect: "error", signal },
+    }),
     pollingInterval: config.pollMilliseconds,
     cacheTime: 0,
   });
+}
+
+/** viem waits before it asks again for as long as the RPC says, an hour if need be: so it is not told. */
+async function withoutDelays(...request: Parameters<typeof fetch>): Promise<Response> {
+  const response = await fetch(...request);
+  if (!response.headers.has("retry-after")) return response;
+  const { status, statusText } = response;
+  const headers = new Headers(response.headers);
+  headers.delete("retry-after");
+  return new Response(response.body, { status, statusText, headers });
+}
+
+async function requireChainId(client: PublicClient, network: string, chainId: number): Promise<void> {
   const answered = await client.getChainId();
-  if (answered === chainId) return client;
-  throw new Proof402Error("wrong_chain", `The RPC configured for ${config.network} serves chain ${answered}.`, {
+  if (answered === chainId) return;
+  throw new Proof402Error("wrong_chain", `The RPC configured for ${network} serves chain ${answered}.`, {
     next: "Correct networks[].rpcUrl; nothing is believed from this RPC.",
-    details: { network: config.network, answered },
+    details: { network, answered },
   });
+}
+
+/** The work's outcome; rejects once the time is over or `signal` fires, and ends the requests under way. */
+async function within<T>(
+  seconds: number,
+  signal: AbortSignal | undefined,
+  work: (end: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const end = new AbortController();
+  const stop = (): void => end.abort();
+  const timer = setTimeout(stop, seconds * 1000);
+  timer.unref();
+  if (signal?.aborted === true) stop();
+  signal?.addEventListener("abort", stop, { once: true });
+  try {
+    return await Promise.race([
+      work(end.signal),
+      new Promise<never>((_resolve, reject) => {
+        const ended = (): void => reject(new DOMException("the look ended", "TimeoutError"));
+        if (end.signal.aborted) ended();
+        end.signal.addEventListener("abort", ended, { once: true });
+      }),
+    ]);
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", stop);
+  }
 }

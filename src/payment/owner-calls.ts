@@ -75,6 +75,9 @@ const ABI = [
   method("finalizeWithdraw", [CONFIG]),
 ] as unknown as Abi;
 
+/** The longest that a transaction is waited for, seconds. */
+const INCLUSION_SECONDS = 300;
+
 /** Where a call goes and its input. `authorization` is the EIP-3009 signature of a deposit. */
 export async function encodeCall(
   call: OwnerCall,
@@ -119,33 +122,36 @@ export const sendOwnerCall = (
   wallet: Wallet,
   call: OwnerCall,
 ): Promise<{ transaction: string; gasUsed: bigint }> =>
-  chain.read(async (client) => {
-    const from = hex(wallet.address);
-    const authorization = call.kind === "deposit" ? await wallet.signDeposit(call, chainIdOf(chain.network)) : null;
-    const target = await encodeCall(call, authorization);
-    const [chainId, nonce, fees, gas] = await Promise.all([
-      client.getChainId(),
-      client.getTransactionCount({ address: from, blockTag: "pending" }),
-      client.estimateFeesPerGas(),
-      client.estimateGas({ account: from, ...target }).catch((error: unknown) => {
+  chain.read(
+    async (client) => {
+      const from = hex(wallet.address);
+      const authorization = call.kind === "deposit" ? await wallet.signDeposit(call, chainIdOf(chain.network)) : null;
+      const target = await encodeCall(call, authorization);
+      const [chainId, nonce, fees, gas] = await Promise.all([
+        client.getChainId(),
+        client.getTransactionCount({ address: from, blockTag: "pending" }),
+        client.estimateFeesPerGas(),
+        client.estimateGas({ account: from, ...target }).catch((error: unknown) => {
+          throw failed(error);
+        }),
+      ]);
+      const { maxFeePerGas, maxPriorityFeePerGas } = fees;
+      const signed = await wallet.signOwnerCall(call, authorization, {
+        chainId,
+        nonce,
+        gas: (gas * 6n) / 5n,
+        maxFeePerGas,
+        maxPriorityFeePerGas,
+      });
+      const transaction = await client.sendRawTransaction({ serializedTransaction: signed }).catch((error: unknown) => {
         throw failed(error);
-      }),
-    ]);
-    const { maxFeePerGas, maxPriorityFeePerGas } = fees;
-    const signed = await wallet.signOwnerCall(call, authorization, {
-      chainId,
-      nonce,
-      gas: (gas * 6n) / 5n,
-      maxFeePerGas,
-      maxPriorityFeePerGas,
-    });
-    const transaction = await client.sendRawTransaction({ serializedTransaction: signed }).catch((error: unknown) => {
-      throw failed(error);
-    });
-    const receipt = await client.waitForTransactionReceipt({ hash: transaction });
-    if (receipt.status !== "success") throw failed(null);
-    return { transaction, gasUsed: receipt.gasUsed };
-  });
+      });
+      const receipt = await client.waitForTransactionReceipt({ hash: transaction });
+      if (receipt.status !== "success") throw failed(null);
+      return { transaction, gasUsed: receipt.gasUsed };
+    },
+    { seconds: INCLUSION_SECONDS },
+  );
 
 const hex = (address: string): `0x${string}` => `0x${address.slice(2)}`;
 
