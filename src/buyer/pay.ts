@@ -5,9 +5,11 @@ import { formatUnits } from "../payment/amounts.ts";
 import { identifierExtension } from "../payment/identifier.ts";
 import { markSent, markSigned } from "../payment/journal.ts";
 import { refusalOfReserved, stillAtStake, type Wish } from "../payment/judge.ts";
+import { readPaymentResponse } from "../payment/offers.ts";
 import { paymentHeader, planPayment } from "../payment/plan.ts";
 import type { SellerLimits } from "../payment/policy.ts";
 import { reserve } from "../payment/reserve.ts";
+import { noteClaim } from "../payment/sightings.ts";
 import type { PurchaseRecord, Transition, WireRequest } from "../payment/types.ts";
 import type { Payment } from "../receipts/schema.ts";
 import type { Seller } from "../market/types.ts";
@@ -68,15 +70,19 @@ export async function exchange(
   await ensure(markSent(ctx.db, purchase.id, { now: ctx.clock(), replaces }));
   call.commit();
   call.progress("paid", "authorization sent with the request");
-  const received = await sendTwice(ctx, request, header);
+  const received = await sendTwice(ctx, purchase, header);
   if (received.status === 402) return afterRefusal(ctx, call, paying, { received, header });
   call.progress("answered", "answer received");
   return deliver(ctx, call, paying, received);
 }
 
 /** Sends a paid request, and once more after a failure of the seller or of the line to it. */
-async function sendTwice(ctx: BuyerContext, request: WireRequest, header: string): Promise<Received> {
-  const again = (): Promise<Received> => send(ctx, request, { paymentHeader: header });
+async function sendTwice(ctx: BuyerContext, { request, payment }: PurchaseRecord, header: string): Promise<Received> {
+  const again = async (): Promise<Received> => {
+    const received = await send(ctx, request, { paymentHeader: header });
+    await noteClaim(ctx.db, payment, readPaymentResponse(received.headers));
+    return received;
+  };
   try {
     const first = await again();
     if (!isFailure(first.status)) return first;

@@ -2,8 +2,10 @@ import { Proof402Error } from "../errors.ts";
 import type { Candidate } from "../market/choose.ts";
 import { markSettled } from "../payment/journal.ts";
 import { readPaymentResponse } from "../payment/offers.ts";
-import { isUsed, observeSettlement, type SettlementView } from "../payment/settlement.ts";
+import { isUsed } from "../payment/settlement.ts";
+import { noteClaim } from "../payment/sightings.ts";
 import type { PurchaseRecord, Refusal } from "../payment/types.ts";
+import { believe } from "../payment/witness.ts";
 import type { Call } from "./call.ts";
 import { noteCharged } from "./channel.ts";
 import { pollMilliseconds, type BuyerContext } from "./context.ts";
@@ -116,6 +118,7 @@ async function askOnceMore(
   hint: string | undefined,
 ): Promise<Turn> {
   const again = await send(ctx, paying.purchase.request, { paymentHeader: header }).catch(() => null);
+  if (again !== null) await noteClaim(ctx.db, paying.purchase.payment, readPaymentResponse(again.headers));
   if (again !== null && again.status !== 402) {
     call.progress("answered", "answer received");
     return deliver(ctx, call, paying, again);
@@ -127,16 +130,20 @@ async function askOnceMore(
 /** Notes a settlement that is deep enough in the chain; returns its transaction, or null. */
 async function settleIfSeen(
   ctx: BuyerContext,
-  { id, payment }: PurchaseRecord,
+  { id, payment, createdAt }: PurchaseRecord,
   hint: string | undefined,
 ): Promise<string | null> {
-  const chain = ctx.chains.get(payment.network);
-  if (chain === undefined) return null;
-  const seen = await observeSettlement(chain, payment, hint === undefined ? {} : { transactionHint: hint }).catch(
-    (): SettlementView => ({ state: "pending" }),
-  );
+  const seen = await believe({
+    db: ctx.db,
+    chain: ctx.chains.get(payment.network),
+    payment,
+    now: ctx.clock(),
+    since: new Date(createdAt),
+    transactionHint: hint,
+  });
   if (seen.state !== "settled") return null;
-  await markSettled(ctx.db, id, { transaction: seen.transaction, amount: seen.amount, now: ctx.clock() });
+  const { transaction, amount, fault } = seen;
+  await markSettled(ctx.db, id, { transaction, amount, reason: fault, now: ctx.clock() });
   return seen.transaction ?? "";
 }
 

@@ -3,8 +3,8 @@ import { Proof402Error } from "../errors.ts";
 import type { Candidate } from "../market/choose.ts";
 import { idOf } from "../payment/channels.ts";
 import { markSettled, readAttempts, readPurchase, release } from "../payment/journal.ts";
-import { observeSettlement, type SettlementView } from "../payment/settlement.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
+import { believe } from "../payment/witness.ts";
 import { readReceipt } from "../receipts/store.ts";
 import { attestSeller } from "./attest.ts";
 import type { Call } from "./call.ts";
@@ -64,13 +64,18 @@ async function decided(ctx: BuyerContext, attempts: PurchaseRecord[]): Promise<P
 }
 
 /** Settles or releases one attempt as the chain shows it; false where the chain cannot say. */
-async function decide(ctx: BuyerContext, { id, payment }: PurchaseRecord): Promise<boolean> {
-  const chain = ctx.chains.get(payment.network);
-  if (chain === undefined) return false;
-  const seen = await observeSettlement(chain, payment).catch((): SettlementView => ({ state: "pending" }));
+async function decide(ctx: BuyerContext, { id, payment, createdAt }: PurchaseRecord): Promise<boolean> {
+  const seen = await believe({
+    db: ctx.db,
+    chain: ctx.chains.get(payment.network),
+    payment,
+    now: ctx.clock(),
+    since: new Date(createdAt),
+  });
   const now = ctx.clock();
   if (seen.state === "settled") {
-    await markSettled(ctx.db, id, { transaction: seen.transaction, amount: seen.amount, now });
+    const { transaction, amount, fault } = seen;
+    await markSettled(ctx.db, id, { transaction, amount, reason: fault, now });
   } else if (seen.state === "expired") {
     await release(ctx.db, id, { reason: seen.reason, unusable: true, now });
   }

@@ -31,6 +31,7 @@ export function startSecondClock(ctx: BuyerContext): SecondClock {
   let again = false;
   let stopped = false;
   let reconciledAt = -Infinity;
+  const ending = new AbortController();
   const pollMs = Math.min(pollMilliseconds(ctx.config), 1000);
 
   /** The kinds there is room for. */
@@ -47,13 +48,20 @@ export function startSecondClock(ctx: BuyerContext): SecondClock {
     const now = ctx.clock().getTime();
     if (now - reconciledAt >= RECONCILE_EVERY_MS) {
       reconciledAt = now;
-      await reconcile({ db: ctx.db, chains: ctx.chains, now: ctx.clock() });
+      // The next walk takes the second look: nobody's evidence waits for it here.
+      await reconcile({
+        db: ctx.db,
+        chains: ctx.chains,
+        now: ctx.clock(),
+        secondLook: false,
+        signal: ending.signal,
+      });
       await holdUnserved(ctx);
     }
     while (!stopped) {
       const job = await ctx.queue.lease(ctx.clock().getTime(), free());
       if (job === null) return;
-      const one = { kind: job.kind, ended: runJob(ctx, job).catch(() => undefined) };
+      const one = { kind: job.kind, ended: runJob(ctx, job, ending.signal).catch(() => undefined) };
       running.add(one);
       void one.ended.then(() => {
         running.delete(one);
@@ -99,6 +107,7 @@ export function startSecondClock(ctx: BuyerContext): SecondClock {
     async stop() {
       stopped = true;
       clearTimeout(timer);
+      ending.abort();
       await turning;
       await Promise.all([...running].map((job) => job.ended));
     },
@@ -106,12 +115,12 @@ export function startSecondClock(ctx: BuyerContext): SecondClock {
 }
 
 /** Looks once, and lands what was found, gives the job back, or says the final word. */
-async function runJob(ctx: BuyerContext, job: LeasedJob): Promise<void> {
+async function runJob(ctx: BuyerContext, job: LeasedJob, ending: AbortSignal): Promise<void> {
   const handler = ctx.handlers.find((one) => one.kind === job.kind);
   if (handler === undefined) return;
   let error: string | null = null;
   try {
-    const look = await lookInTime(ctx, handler, job);
+    const look = await lookInTime(ctx, handler, job, ending);
     if (look.state !== "waiting") {
       await land(ctx, job, look);
       return;
@@ -129,7 +138,7 @@ async function runJob(ctx: BuyerContext, job: LeasedJob): Promise<void> {
   await ctx.queue.retry(job, { runAt: ends ? Math.min(now + delay, job.deadline) : now + delay, error });
 }
 
-async function lookInTime(ctx: BuyerContext, handler: JobHandler, job: LeasedJob): Promise<Look> {
+async function lookInTime(ctx: BuyerContext, handler: JobHandler, job: LeasedJob, ending: AbortSignal): Promise<Look> {
   const receipt = await readReceipt(ctx.db, job.receiptId);
   if (receipt === null) return { state: "absent", code: "receipt_not_found" };
   const limit = new AbortController();

@@ -22,6 +22,13 @@ export async function showSpending(options: { reconcile?: boolean }, command: Co
       const summary = await buyer.reconcile();
       note(`Reconciled: ${summary.settled} settled, ${summary.released} released, ${summary.pending} still open.`);
       if (summary.unreachable.length > 0) note(`Not reached: ${summary.unreachable.join(", ")}.`);
+      if (summary.contradicted.length > 0) {
+        note(
+          `Contradicted: ${summary.contradicted.join(", ")}. What this RPC shows is not what was seen before, so nothing is released on it; a witnessRpcUrl that agrees decides.`,
+        );
+      }
+      if (summary.overcharged.length > 0)
+        note(`A token moved more than was authorized in: ${summary.overcharged.join(", ")}.`);
     }
     return runTool(spending, {}, { buyer, json });
   });

@@ -1,5 +1,13 @@
 import { permitOf, type Authorization } from "./authorization.ts";
-import { chainIdOf, isAuthorizationUsed, readTransfer, type TokenLog } from "./eip3009.ts";
+import { toHex0x } from "./bytes.ts";
+import {
+  addressWord,
+  AUTHORIZATION_USED_TOPIC,
+  chainIdOf,
+  isAuthorizationUsed,
+  readTransfer,
+  type TokenLog,
+} from "./eip3009.ts";
 import { settledByCall } from "./permit2.ts";
 
 /** What of a successful transaction is looked at: the token's logs and, for Permit2, the call that it is. */
@@ -31,6 +39,32 @@ export function movedBy(transaction: SettlingTransaction, payment: Authorization
   });
   return moved ? amount : null;
 }
+
+/**
+ * All that a transaction took from the payer for this payment, base units, as the token logs it: more than
+ * {@link movedBy} where the token took something on top. Other authorizations of the same payer that it used are taken to
+ * explain one further transfer each, the smallest ones, so that no part of a larger sum goes uncounted.
+ */
+export function takenBy(transaction: SettlingTransaction, payment: Authorization): bigint {
+  const taken = transaction.logs.flatMap((log) => {
+    const transfer = readTransfer(log, payment.asset);
+    return transfer?.from === payment.payer && transfer.to !== payment.payer ? [transfer] : [];
+  });
+  const moved = movedBy(transaction, payment);
+  const own = taken.findIndex(({ to, value }) => to === payment.payTo && value === moved);
+  const rest = taken.filter((_transfer, at) => at !== own).map(({ value }) => value);
+  const others = transaction.logs.filter(
+    (log) =>
+      log.address === payment.asset &&
+      log.topics[0] === AUTHORIZATION_USED_TOPIC &&
+      log.topics[1] === payerWord(payment) &&
+      log.topics[2] !== payment.nonce,
+  ).length;
+  const unexplained = rest.toSorted((a, b) => (a < b ? -1 : Number(a > b))).slice(others);
+  return unexplained.reduce((total, value) => total + value, moved ?? 0n);
+}
+
+const payerWord = ({ payer }: Authorization): string => toHex0x(addressWord(payer));
 
 const settledOf = ({ to, input }: SettlingTransaction, payment: Authorization): bigint | null =>
   to === undefined || input === undefined

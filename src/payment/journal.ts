@@ -72,19 +72,25 @@ export const markAnswered = (
   });
 
 /**
- * The transfer was seen on chain. `amount` is what really moved, base units; the caps count it from now on.
+ * The transfer was seen on chain. `amount` is what really moved, base units; the caps count it from now on. `reason` is a
+ * code where something was wrong with it.
  * Legal from every state but `released`: what the chain shows is true whatever this journal had come to.
  */
 export const markSettled = (
   db: Db,
   id: string,
-  { transaction, amount, now }: { transaction: string | null; amount: string; now: Date },
+  {
+    transaction,
+    amount,
+    reason = null,
+    now,
+  }: { transaction: string | null; amount: string; reason?: string | null; now: Date },
 ): Promise<Transition> =>
   move(db, id, now, (row) => {
     if (row.state === "settled") return row.transaction === transaction ? UNCHANGED : null;
     return row.state === "released"
       ? null
-      : { state: "settled", transaction, settled_amount: BigInt(amount).toString() };
+      : { state: "settled", transaction, settled_amount: BigInt(amount).toString(), reason };
   });
 
 /**

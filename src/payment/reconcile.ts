@@ -1,9 +1,9 @@
-import { Proof402Error } from "../errors.ts";
+import { setTimeout as pause } from "node:timers/promises";
 import type { Db } from "../storage/database.ts";
 import type { Chain } from "./chain.ts";
 import { markSettled, openPurchases, release } from "./journal.ts";
-import { observeSettlement } from "./settlement.ts";
 import type { PurchaseRecord, Transition } from "./types.ts";
+import { lookOnce } from "./witness.ts";
 
 /** Age after which a reservation that was never signed belongs to a process that is gone, ms. */
 const STALE_RESERVATION_MS = 120_000;
@@ -13,70 +13,93 @@ export type ReconcileSummary = {
   settled: number;
   released: number;
   pending: number;
-  /** CAIP-2 networks that are not configured or whose RPC did not serve. */
+  /** CAIP-2 networks that are not configured, whose RPC did not serve, or whose RPC serves another chain. */
   unreachable: string[];
+  /** CAIP-2 networks whose RPC contradicts what was seen or said before, or the second RPC: nothing is released on it. */
+  contradicted: string[];
+  /** Idempotency keys of purchases for which a token moved more than was authorized, counted at what it moved. */
+  overcharged: string[];
 };
 
 /**
  * Brings the journal in line with the chain (DESIGN §6.4): settles what moved, releases what can no longer move and what
  * was reserved but never signed. Every change is a compare-and-set, so it may run any number of times and in several
  * processes at once. Never throws for a chain that does not answer.
+ *
+ * What ended unused takes two looks some time apart. With `secondLook` false the second is left to the next walk.
  */
 export async function reconcile(options: {
   db: Db;
   chains: ReadonlyMap<string, Chain>;
   now: Date;
+  secondLook?: boolean;
+  signal?: AbortSignal | undefined;
 }): Promise<ReconcileSummary> {
-  const { db, chains, now } = options;
-  const summary: ReconcileSummary = { settled: 0, released: 0, pending: 0, unreachable: [] };
+  const { db, secondLook = true, signal } = options;
+  const summary: ReconcileSummary = {
+    settled: 0,
+    released: 0,
+    pending: 0,
+    unreachable: [],
+    contradicted: [],
+    overcharged: [],
+  };
+  const again: PurchaseRecord[] = [];
+  let wait = 0;
   for (const purchase of await openPurchases(db)) {
-    const outcome = await reconcileOne(db, chains, now, purchase, summary.unreachable);
-    summary[outcome] += 1;
+    const ended = await reconcileOne(options, purchase, summary);
+    if (ended === null || !secondLook) continue;
+    again.push(purchase);
+    wait = Math.max(wait, ended);
+  }
+  if (again.length === 0) return summary;
+  await pause(wait, undefined, signal === undefined ? {} : { signal }).catch(() => undefined);
+  const later = new Date(options.now.getTime() + wait);
+  for (const purchase of again) {
+    summary.pending -= 1;
+    await reconcileOne({ ...options, now: later }, purchase, summary);
   }
   return summary;
 }
 
+/** Counts one purchase into the summary. The ms after which a second look may conclude, or null where none is due. */
 async function reconcileOne(
-  db: Db,
-  chains: ReadonlyMap<string, Chain>,
-  now: Date,
+  { db, chains, now, signal }: Parameters<typeof reconcile>[0],
   purchase: PurchaseRecord,
-  unreachable: string[],
-): Promise<"settled" | "released" | "pending"> {
-  const changed = (transition: Transition): boolean => transition.ok && transition.changed;
-  if (purchase.state === "reserved") {
-    // Safe against a process that is only slow: it cannot sign any more, since signing needs the state `reserved`.
-    if (now.getTime() - purchase.createdAt <= STALE_RESERVATION_MS) return "pending";
-    return changed(await release(db, purchase.id, { reason: "never_signed", now })) ? "released" : "pending";
-  }
+  summary: ReconcileSummary,
+): Promise<number | null> {
   const { network } = purchase.payment;
-  if (unreachable.includes(network)) return "pending";
-  const chain = chains.get(network);
-  const seen = chain === undefined ? null : await observe(chain, purchase);
-  if (seen === null) {
-    unreachable.push(network);
-    return "pending";
+  const count = (transition: Transition, as: "settled" | "released"): null => {
+    summary[transition.ok && transition.changed ? as : "pending"] += 1;
+    return null;
+  };
+  if (purchase.state === "reserved" && now.getTime() - purchase.createdAt > STALE_RESERVATION_MS) {
+    // Safe against a process that is only slow: it cannot sign any more, since signing needs the state `reserved`.
+    return count(await release(db, purchase.id, { reason: "never_signed", now }), "released");
   }
+  if (purchase.state === "reserved" || summary.unreachable.includes(network)) {
+    summary.pending += 1;
+    return null;
+  }
+  const seen = await lookOnce({
+    db,
+    chain: chains.get(network),
+    payment: purchase.payment,
+    now,
+    since: new Date(purchase.createdAt),
+    signal,
+  });
   if (seen.state === "settled") {
-    const { transaction, amount } = seen;
-    return changed(await markSettled(db, purchase.id, { transaction, amount, now })) ? "settled" : "pending";
+    if (seen.fault !== null) summary.overcharged.push(purchase.idempotencyKey);
+    const { transaction, amount, fault } = seen;
+    return count(await markSettled(db, purchase.id, { transaction, amount, reason: fault, now }), "settled");
   }
-  if (seen.state === "expired") {
-    return changed(await release(db, purchase.id, { reason: seen.reason, unusable: true, now }))
-      ? "released"
-      : "pending";
+  if (seen.state === "expired")
+    return count(await release(db, purchase.id, { reason: seen.reason, unusable: true, now }), "released");
+  summary.pending += 1;
+  if (seen.doubt !== null) {
+    const networks = seen.doubt === "contradicted" ? summary.contradicted : summary.unreachable;
+    if (!networks.includes(network)) networks.push(network);
   }
-  return "pending";
-}
-
-async function observe(
-  chain: Chain,
-  purchase: PurchaseRecord,
-): Promise<Awaited<ReturnType<typeof observeSettlement>> | null> {
-  try {
-    return await observeSettlement(chain, purchase.payment);
-  } catch (error) {
-    if (Proof402Error.isInstance(error)) return null;
-    throw error;
-  }
+  return seen.again ?? null;
 }

@@ -2,9 +2,9 @@ import type { PublicClient } from "viem";
 import { CHANNELS } from "../evidence/channel.ts";
 import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
 import { settlementEvidence } from "../receipts/schema.ts";
-import type { Chain } from "./chain.ts";
+import type { Chain, LookLimits } from "./chain.ts";
 import { idOf, type VoucherPayment } from "./channels.ts";
-import type { SettlementView } from "./settlement.ts";
+import type { Sight } from "./settlement.ts";
 
 /** `channels(bytes32)` of x402's batch settlement: what was put in and not withdrawn, and what was claimed of it. */
 const CHANNELS_ABI = [
@@ -40,12 +40,14 @@ export async function readChannelState(
  * What the chain says of a voucher, in the newest block that has the chain's confirmations on top: settled once its
  * receiver has claimed the voucher's sum, expired once the payer has taken back everything that was not claimed.
  */
-export const observeVoucher = (chain: Chain, payment: VoucherPayment): Promise<SettlementView> =>
+export const observeVoucher = (chain: Chain, payment: VoucherPayment, limits: LookLimits): Promise<Sight> =>
   chain.read(async (client) => {
-    const head = await client.getBlockNumber();
+    const newest = await client.getBlock({ blockTag: "latest" });
+    const head = { number: newest.number, time: Number(newest.timestamp) };
     const depth = BigInt(chain.confirmations);
-    if (head < depth) return { state: "pending" };
-    const block = await client.getBlock({ blockNumber: head - depth });
+    const seen = (view: Sight["view"]): Sight => ({ head, spent: null, view });
+    if (head.number < depth) return seen({ state: "pending" });
+    const block = depth === 0n ? newest : await client.getBlock({ blockNumber: head.number - depth });
     const { balance, totalClaimed } = await readChannelState(client, idOf(payment), block.number);
     const evidence = (outcome: "settled" | "expired") =>
       settlementEvidence.parse({
@@ -58,12 +60,14 @@ export const observeVoucher = (chain: Chain, payment: VoucherPayment): Promise<S
         logs: [],
         channel: { balance: balance.toString(), totalClaimed: totalClaimed.toString() },
       });
-    if (totalClaimed >= BigInt(payment.cumulative))
-      return { state: "settled", evidence: evidence("settled"), transaction: null, amount: payment.amount };
+    if (totalClaimed >= BigInt(payment.cumulative)) {
+      const amount = payment.amount;
+      return seen({ state: "settled", evidence: evidence("settled"), transaction: null, amount, fault: null });
+    }
     // Empty but for what was claimed, and not because its deposit is too young to be seen here: claimable no more.
-    const newest = await readChannelState(client, idOf(payment), head);
-    const emptied = balance === totalClaimed && newest.balance === newest.totalClaimed;
-    return emptied
-      ? { state: "expired", reason: "channel_closed", evidence: evidence("expired") }
-      : { state: "pending" };
-  });
+    const now = await readChannelState(client, idOf(payment), head.number);
+    const emptied = balance === totalClaimed && now.balance === now.totalClaimed;
+    return seen(
+      emptied ? { state: "expired", reason: "channel_closed", evidence: evidence("expired") } : { state: "pending" },
+    );
+  }, limits);

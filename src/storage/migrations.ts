@@ -83,6 +83,11 @@ const migrations: readonly (readonly string[])[] = [
       case when max(receipt_id is not null) then max(updated_at) end from purchases group by idempotency_key`,
     `alter table jobs add column owner text not null default ''`,
   ],
+  [
+    `create table sightings (authorization_hash text primary key, "transaction" text, claimed integer not null,
+      spent integer not null, ended_since integer) strict`,
+    `create table chain_heads (network text primary key, number integer not null, time integer not null) strict`,
+  ],
 ];
 
 /**

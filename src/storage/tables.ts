@@ -26,6 +26,8 @@ export type Tables = {
   call_leases: CallLeasesTable;
   calls: CallsTable;
   channels: ChannelsTable;
+  sightings: SightingsTable;
+  chain_heads: ChainHeadsTable;
 };
 
 export type PurchasesTable = {
@@ -215,3 +217,19 @@ export type ChannelsTable = {
   state: "open" | "closing" | "closed";
   opened_at: number;
 };
+
+/** What looks at a chain and the seller's words have shown of an authorization, so that a contradiction is noticed. */
+export type SightingsTable = {
+  authorization_hash: string;
+  /** The transaction that the seller named. */
+  transaction: string | null;
+  /** 1 where the seller said that it was paid by it. */
+  claimed: number;
+  /** 1 once a chain has shown it as used or canceled. */
+  spent: number;
+  /** Since when every look has shown that it ended unused, unix ms. */
+  ended_since: number | null;
+};
+
+/** The newest block that was seen of each network; time in unix seconds. */
+export type ChainHeadsTable = { network: string; number: number; time: number };

@@ -2,7 +2,7 @@ import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import { signingHash } from "../evidence/authorization.ts";
 import { channelTermsOf, facilitatorOf, methodOf, paymentMethodOf } from "../evidence/payment-method.ts";
-import { lastSecondOf, movedBy, usesAuthorization } from "../evidence/settlement.ts";
+import { lastSecondOf, movedBy, takenBy, usesAuthorization } from "../evidence/settlement.ts";
 import { requestNonceOf } from "../evidence/payment-binding.ts";
 import type { LayerResult, Payment, Receipt, ReceiptCore, SettlementEvidence } from "../receipts/schema.ts";
 import { allEvidence, onlyOne } from "./evidence.ts";
@@ -78,6 +78,12 @@ export function judgeSettlement(receipt: Receipt, policy: AppraisalPolicy): Laye
   const moved = movedBy(evidence, payment);
   if (moved === null)
     return fail("transfer_mismatch", "The transaction did not transfer this amount from the payer to the payee.");
+  const taken = takenBy(evidence, payment);
+  if (taken > moved)
+    return fail(
+      "token_moved_more",
+      `The token took ${taken} base units from the payer, where ${moved} were authorized.`,
+    );
   // The chain's clock and ours may differ; the upper end is the contract's own rule.
   if (evidence.blockTime < earliest || evidence.blockTime > lastSecondOf(payment))
     return fail("settlement_time", "The transfer lies outside the authorization's life.");

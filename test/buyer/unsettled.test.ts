@@ -1,6 +1,7 @@
 import { createTestClient, http } from "viem";
 import { foundry } from "viem/chains";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from "vitest";
+import { openBuyer } from "../../src/buyer/open.ts";
 import {
   createInferenceNode,
   createSimulatedEnclave,
@@ -9,6 +10,7 @@ import {
   type SimulatedRoot,
 } from "../../src/node/index.ts";
 import { serveLocally, type Served } from "../../src/devnet/index.ts";
+import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { openDatabase } from "../../src/storage/database.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
@@ -60,9 +62,12 @@ async function looksAt(database: string): Promise<number> {
 }
 
 test("a payment that is never settled is waited for until it cannot be any more: no money moved, and nothing is verified", async () => {
-  let database = "";
-  const buyer = await market.buyer((config) => {
-    ({ database } = config);
+  // The seller says that it was paid: another RPC than the buyer's own has to agree that it was not.
+  const witness = await infront(market.devnet.rpcUrl, () => Promise.resolve(null));
+  served.push(witness);
+  let ahead = 0;
+  const config = market.config((config) => {
+    for (const network of config.networks) network.witnessRpcUrl = witness.origin;
     config.verification.simulatedRoots = [root.sha256];
     config.sellers = config.sellers.filter(({ id }) => id === "attested");
     for (const seller of config.sellers) {
@@ -72,6 +77,13 @@ test("a payment that is never settled is waited for until it cannot be any more:
       seller.reference.models = Object.fromEntries(node.models.map((model) => [model.name, model.sha256]));
     }
   });
+  const { database } = config;
+  const buyer = await openBuyer({
+    config,
+    wallet: walletFromPrivateKey(market.devnet.privateKey),
+    clock: () => new Date(Date.now() + ahead),
+  });
+  onTestFinished(() => buyer.close());
   const before = await market.devnet.balanceOf(market.devnet.sellers.attested.payTo);
   const bought = await buyer.buy({ model: "eth-risk", input: ETH_FEATURES, idempotencyKey: crypto.randomUUID() });
   if ("needInput" in bought) throw new Error("nobody should have been asked");
@@ -84,10 +96,10 @@ test("a payment that is never settled is waited for until it cannot be any more:
   const looks = await looksAt(database);
   await vi.waitFor(async () => expect(await looksAt(database)).toBeGreaterThan(looks + 1), { timeout: 20_000 });
   expect(newestAppraisal(await buyer.getReceipt(id)).verdict).toBe("pending");
-  const waiting = buyer.getReceipt(id, { waitSeconds: 50 });
   await chain.setNextBlockTimestamp({ timestamp: BigInt(core.payment.validBefore + 1) });
   await chain.mine({ blocks: 1 });
-  const receipt = await waiting;
+  ahead = (core.payment.validBefore + 1) * 1000 - Date.now();
+  const receipt = await buyer.getReceipt(id, { waitSeconds: 50 });
   expect(newestAppraisal(receipt)).toMatchObject({
     verdict: "unverified",
     layers: { settlement: { status: "skip", code: "authorization_expired" } },

@@ -276,7 +276,14 @@ describe("reconciling the journal with the chain", () => {
     const sumOf = (pick: "settled" | "released") => summaries.reduce((total, summary) => total + summary[pick], 0);
     expect(sumOf("settled")).toBe(3);
     expect(sumOf("released")).toBe(4);
-    expect(await reconcile({ db: own, chains, now })).toEqual({ settled: 0, released: 0, pending: 2, unreachable: [] });
+    expect(await reconcile({ db: own, chains, now })).toEqual({
+      settled: 0,
+      released: 0,
+      pending: 2,
+      unreachable: [],
+      contradicted: [],
+      overcharged: [],
+    });
     for (const bought of paid)
       expect(await readPurchase(own, bought.id)).toMatchObject({ state: "settled", settledAmount: "10000" });
     for (const bought of unpaid)
@@ -299,6 +306,8 @@ describe("reconciling the journal with the chain", () => {
       released: 0,
       pending: 1,
       unreachable: [NETWORK],
+      contradicted: [],
+      overcharged: [],
     });
     const dead = openChain({ network: NETWORK, rpcUrl: "http://127.0.0.1:1", confirmations: 0, pollMilliseconds: 20 });
     expect(await reconcile({ db: own, chains: new Map([[NETWORK, dead]]), now })).toMatchObject({

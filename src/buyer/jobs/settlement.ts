@@ -1,6 +1,6 @@
 import { Proof402Error } from "../../errors.ts";
 import { markSettled, readPurchaseByReceipt, release } from "../../payment/journal.ts";
-import { observeSettlement, type SettlementView } from "../../payment/settlement.ts";
+import { believe, type Belief } from "../../payment/witness.ts";
 import type { Receipt } from "../../receipts/schema.ts";
 import type { Db } from "../../storage/database.ts";
 import { pollMilliseconds } from "../context.ts";
@@ -16,20 +16,25 @@ export const settlementJob: JobHandler = {
     deadline: receipt.core.payment.validBefore * 1000,
   }),
 
-  async look(ctx, receipt, job) {
-    const { payment } = receipt.core;
-    const chain = ctx.chains.get(payment.network);
-    if (chain === undefined) {
-      throw new Proof402Error("network_not_configured", "No RPC is configured for the receipt's network.", {
-        next: "Add it to networks.",
-      });
-    }
+  async look(ctx, receipt, job, signal) {
+    const { payment, request } = receipt.core;
     const { transaction } = job.payload;
-    // The seller's word is tried once: one that the chain's node cannot answer must not keep the rest from being looked at.
-    const hint = typeof transaction === "string" && job.attempts === 1 ? { transactionHint: transaction } : {};
-    const seen = await observeSettlement(chain, payment, hint);
-    if (seen.state === "pending") return { state: "waiting" };
-    return { state: "landed", evidence: seen.evidence, alongside: (tx, at) => closePurchase(tx, receipt, seen, at) };
+    const seen = await believe({
+      db: ctx.db,
+      chain: ctx.chains.get(payment.network),
+      payment,
+      now: ctx.clock(),
+      since: new Date(request.sentAt),
+      transactionHint: typeof transaction === "string" ? transaction : undefined,
+      signal,
+    });
+    if (seen.state !== "pending")
+      return { state: "landed", evidence: seen.evidence, alongside: (tx, at) => closePurchase(tx, receipt, seen, at) };
+    if (seen.doubt === null) return { state: "waiting" };
+    throw new Proof402Error(seen.doubt, `The RPC of ${payment.network} shows nothing to be concluded from.`, {
+      next: "It is looked at again later. Check networks[].rpcUrl and witnessRpcUrl if this lasts.",
+      money: "may-move",
+    });
   },
 
   firstDelay: (ctx) => pollMilliseconds(ctx.config),
@@ -39,13 +44,18 @@ export const settlementJob: JobHandler = {
 async function closePurchase(
   tx: Db,
   receipt: Receipt,
-  seen: Exclude<SettlementView, { state: "pending" }>,
+  seen: Exclude<Belief, { state: "pending" }>,
   now: Date,
 ): Promise<void> {
   const purchase = await readPurchaseByReceipt(tx, receipt.id);
   if (purchase === null) return;
   if (seen.state === "settled") {
-    await markSettled(tx, purchase.id, { transaction: seen.transaction, amount: seen.amount, now });
+    await markSettled(tx, purchase.id, {
+      transaction: seen.transaction,
+      amount: seen.amount,
+      reason: seen.fault,
+      now,
+    });
   } else {
     await release(tx, purchase.id, { reason: seen.reason, unusable: true, now });
   }

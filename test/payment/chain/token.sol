@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.20;
 
-/// An EIP-3009 token for tests: everyone has funds, and its one fault can be switched on.
+/// An EIP-3009 token for tests: everyone has funds, and its two faults can be switched on.
 contract TestToken {
     string public constant name = "USD Coin";
     string public constant version = "2";
@@ -18,9 +18,15 @@ contract TestToken {
     mapping(address => mapping(bytes32 => bool)) public authorizationState;
     /// Base units withheld from every transfer.
     uint256 public fee;
+    /// Base units taken on top of every transfer.
+    uint256 public surcharge;
 
     function setFee(uint256 value) external {
         fee = value;
+    }
+
+    function setSurcharge(uint256 value) external {
+        surcharge = value;
     }
 
     function balanceOf(address) external pure returns (uint256) {
@@ -52,6 +58,7 @@ contract TestToken {
         authorizationState[from][nonce] = true;
         emit AuthorizationUsed(from, nonce);
         emit Transfer(from, to, value - fee);
+        if (surcharge > 0) emit Transfer(from, address(this), surcharge);
     }
 
     function cancelAuthorization(address authorizer, bytes32 nonce, uint8 v, bytes32 r, bytes32 s) external {

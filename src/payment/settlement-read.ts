@@ -1,0 +1,121 @@
+import type { PublicClient } from "viem";
+import { permitOf } from "../evidence/authorization.ts";
+import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
+import type { TokenLog } from "../evidence/eip3009.ts";
+import { PERMIT2, settlingInput } from "../evidence/permit2.ts";
+import { usesAuthorization } from "../evidence/settlement.ts";
+import type { Payment } from "../receipts/schema.ts";
+
+/** `authorizationState(address,bytes32)` returns (bool) (EIP-3009). */
+const AUTHORIZATION_STATE_ABI = [
+  {
+    type: "function",
+    name: "authorizationState",
+    stateMutability: "view",
+    inputs: [
+      { name: "authorizer", type: "address" },
+      { name: "nonce", type: "bytes32" },
+    ],
+    outputs: [{ name: "", type: "bool" }],
+  },
+] as const;
+
+/** `nonceBitmap(address,uint256)`: bit `nonce & 0xff` of word `nonce >> 8` (Permit2 SignatureTransfer.sol, `_useUnorderedNonce`). */
+const NONCE_BITMAP_ABI = [
+  {
+    type: "function",
+    name: "nonceBitmap",
+    stateMutability: "view",
+    inputs: [
+      { name: "owner", type: "address" },
+      { name: "wordPos", type: "uint256" },
+    ],
+    outputs: [{ name: "", type: "uint256" }],
+  },
+] as const;
+
+export type Block = { number: bigint; hash: string; time: number };
+/** A successful transaction as it touched the payment's token. */
+export type TokenTransaction = {
+  hash: string;
+  blockNumber: bigint;
+  blockHash: string;
+  logs: (TokenLog & { logIndex: number })[];
+  /** The call that it is, where only that shows which authorization it used. */
+  to?: string;
+  input?: string;
+  /** It used the authorization. */
+  used: boolean;
+};
+
+export async function readBlock(client: PublicClient, number?: bigint): Promise<Block> {
+  const block = await client.getBlock(number === undefined ? { blockTag: "latest" } : { blockNumber: number });
+  return { number: block.number, hash: block.hash.toLowerCase(), time: Number(block.timestamp) };
+}
+
+export async function readTransaction(
+  client: PublicClient,
+  payment: Payment,
+  hash: string,
+): Promise<TokenTransaction | null> {
+  if (!/^0x[0-9a-f]{64}$/.test(hash)) return null;
+  const receipt = await client.getTransactionReceipt({ hash: toHex0x(fromHex0x(hash)) }).catch((error: unknown) => {
+    if (error instanceof Error && error.name === "TransactionReceiptNotFoundError") return null;
+    throw error;
+  });
+  if (receipt === null || receipt.status !== "success") return null;
+  const logs = receipt.logs
+    .map((log) => ({
+      address: log.address.toLowerCase(),
+      topics: log.topics.map((topic) => topic.toLowerCase()),
+      data: log.data.toLowerCase(),
+      logIndex: log.logIndex,
+    }))
+    .filter((log) => log.address === payment.asset);
+  const call = payment.method === "permit2" ? await readCall(client, payment, receipt.transactionHash) : {};
+  return {
+    hash,
+    blockNumber: receipt.blockNumber,
+    blockHash: receipt.blockHash.toLowerCase(),
+    logs,
+    ...call,
+    used: usesAuthorization({ logs, ...call }, payment),
+  };
+}
+
+async function readCall(
+  client: PublicClient,
+  payment: Payment,
+  hash: `0x${string}`,
+): Promise<{ to: string; input: string } | {}> {
+  const { to, input } = await client.getTransaction({ hash });
+  // What trails the call's arguments, of whatever length, is no part of the evidence.
+  return to === null ? {} : { to: to.toLowerCase(), input: settlingInput(input.toLowerCase(), permitOf(payment)) };
+}
+
+/** Whether the nonce is used or canceled, in the state of exactly that block (a lagging RPC node fails instead). */
+export const isSpent = (client: PublicClient, payment: Payment, blockNumber: bigint): Promise<boolean> =>
+  payment.method === "permit2"
+    ? isBitSet(client, payment, blockNumber)
+    : isAuthorizationSpent(client, payment, blockNumber);
+
+async function isBitSet(client: PublicClient, payment: Payment, blockNumber: bigint): Promise<boolean> {
+  const nonce = BigInt(payment.nonce);
+  const word = await client.readContract({
+    address: toHex0x(fromHex0x(PERMIT2)),
+    abi: NONCE_BITMAP_ABI,
+    functionName: "nonceBitmap",
+    args: [toHex0x(fromHex0x(payment.payer)), nonce >> 8n],
+    blockNumber,
+  });
+  return ((word >> (nonce & 0xffn)) & 1n) === 1n;
+}
+
+const isAuthorizationSpent = (client: PublicClient, payment: Payment, blockNumber: bigint): Promise<boolean> =>
+  client.readContract({
+    address: toHex0x(fromHex0x(payment.asset)),
+    abi: AUTHORIZATION_STATE_ABI,
+    functionName: "authorizationState",
+    args: [toHex0x(fromHex0x(payment.payer)), toHex0x(fromHex0x(payment.nonce))],
+    blockNumber,
+  });

@@ -1,0 +1,122 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openChain, type Chain } from "../../src/payment/chain.ts";
+import { observeSettlement } from "../../src/payment/settlement.ts";
+import { noteClaim } from "../../src/payment/sightings.ts";
+import { lookOnce } from "../../src/payment/witness.ts";
+import { openDatabase, type Db } from "../../src/storage/database.ts";
+import { rpcInFront, type Lie, type RpcCall } from "../support/rpc.ts";
+import { openGround, type Ground } from "./chain/purchases.ts";
+import { NETWORK } from "./fixtures.ts";
+
+let ground: Ground;
+let db: Db;
+beforeAll(async () => {
+  ground = await openGround("1000000");
+  db = await openDatabase(":memory:");
+});
+afterAll(async () => {
+  await db.destroy();
+  await ground.stop();
+});
+
+const chainAt = (rpcUrl: string): Chain =>
+  openChain({ network: NETWORK, rpcUrl, confirmations: 0, pollMilliseconds: 20 });
+const read = (chain: Chain): Promise<bigint> => chain.read((client) => client.getBlockNumber());
+
+describe("T37: an RPC that serves another chain", () => {
+  it("from one look to the next is noticed at that look", async () => {
+    let other = false;
+    const rpc = await rpcInFront(ground.anvil.rpcUrl, ({ method }) =>
+      other && method === "eth_chainId" ? { result: "0x1" } : undefined,
+    );
+    const chain = chainAt(rpc.url);
+    expect(await read(chain)).toBeGreaterThan(0n);
+    other = true;
+    await expect(read(chain)).rejects.toMatchObject({ code: "wrong_chain", details: { answered: 1 } });
+    other = false;
+    expect(await read(chain)).toBeGreaterThan(0n);
+  });
+
+  it("in the middle of a look is not believed", async () => {
+    let looked = false;
+    const rpc = await rpcInFront(ground.anvil.rpcUrl, ({ method }) => {
+      if (method === "eth_chainId") return looked ? { result: "0x1" } : undefined;
+      looked = true;
+      return undefined;
+    });
+    await expect(read(chainAt(rpc.url))).rejects.toMatchObject({ code: "wrong_chain" });
+  });
+});
+
+describe("T38: an RPC that stalls", () => {
+  it.each<[string, Lie]>([
+    ["429 and an hour to wait", { status: 429, headers: { "retry-after": "3600" } }],
+    ["503 and an hour to wait", { status: 503, headers: { "retry-after": "3600" } }],
+    ["500 and a date to wait for", { status: 500, headers: { "retry-after": "Fri, 31 Dec 2100 23:59:59 GMT" } }],
+    ["a place elsewhere", { status: 307, headers: { location: "http://127.0.0.1:1/" } }],
+  ])("with %s is asked twice at most, and unreachable", async (_name, lie) => {
+    const rpc = await rpcInFront(ground.anvil.rpcUrl, () => lie);
+    await expect(read(chainAt(rpc.url))).rejects.toMatchObject({ code: "chain_unreachable", money: "not-moved" });
+    expect(rpc.calls.length).toBeLessThanOrEqual(2);
+  });
+
+  it("by saying nothing is unreachable once the look's time is over, or its caller goes", async () => {
+    const rpc = await rpcInFront(ground.anvil.rpcUrl, ({ method }) =>
+      method === "eth_chainId" ? undefined : "silence",
+    );
+    const chain = chainAt(rpc.url);
+    const block = (limits: { seconds?: number; signal?: AbortSignal }) =>
+      chain.read((client) => client.getBlockNumber(), limits);
+    await expect(block({ seconds: 1 })).rejects.toMatchObject({ code: "chain_unreachable" });
+    const caller = new AbortController();
+    const looking = block({ seconds: 3600, signal: caller.signal });
+    caller.abort();
+    await expect(looking).rejects.toMatchObject({ code: "chain_unreachable" });
+  });
+});
+
+const blocksOf = ({ method, params }: RpcCall): number => {
+  if (method !== "eth_getLogs") return 0;
+  const [{ fromBlock, toBlock }] = params as [{ fromBlock: string; toBlock: string }];
+  return Number(BigInt(toBlock) - BigInt(fromBlock)) + 1;
+};
+
+describe("an RPC that allows few blocks a look", () => {
+  it.each<[number, Lie]>([
+    [10, { error: { code: -32600, message: "eth_getLogs is limited to a 10 block range" } }],
+    [100, { status: 400, body: '{"error":"block range"}' }],
+    [500, { error: { code: -32602, message: "You can make eth_getLogs requests with up to a 500 block range." } }],
+    [1024, { error: { code: -32005, message: "query returned more than 10000 results" } }],
+  ])("of %i: the use is found without a hint", async (most, refusal) => {
+    const rpc = await rpcInFront(ground.anvil.rpcUrl, (call) => (blocksOf(call) > most ? refusal : undefined));
+    // As many blocks lie in the hour before the payment as on a chain with a block every two seconds.
+    await ground.chain.client.mine({ blocks: 300, interval: 2 });
+    const purchase = await ground.bought(db);
+    const transaction = await ground.redeem(purchase);
+    await ground.chain.client.mine({ blocks: 60, interval: 2 });
+    const since = Math.floor(purchase.createdAt / 1000);
+    const seen = await observeSettlement(chainAt(rpc.url), purchase.payment, { since });
+    expect(seen).toMatchObject({ state: "settled", transaction });
+    expect(rpc.calls.filter(({ method }) => method === "eth_getLogs").length).toBeLessThan(40);
+  });
+
+  it("and of no logs at all: the transaction that the seller named is found by a later look", async () => {
+    let knows = false;
+    const rpc = await rpcInFront(ground.anvil.rpcUrl, ({ method }) => {
+      if (method === "eth_getLogs") return { error: { code: -32601, message: "not served here" } };
+      return method === "eth_getTransactionReceipt" && !knows
+        ? { error: { code: -32000, message: "busy" } }
+        : undefined;
+    });
+    const chain = chainAt(rpc.url);
+    const purchase = await ground.bought(db);
+    const { payment } = purchase;
+    const transaction = await ground.redeem(purchase);
+    const look = async () =>
+      lookOnce({ db, chain, payment, now: await ground.now(), since: new Date(purchase.createdAt) });
+    await noteClaim(db, payment, { success: true, transaction });
+    expect(await look()).toEqual({ state: "pending", doubt: "chain_unreachable" });
+    knows = true;
+    expect(await look()).toMatchObject({ state: "settled", transaction });
+  });
+});
