@@ -12,6 +12,8 @@ const MAX_AT_ONCE = 4;
 /** Longest look: shorter than the lease, so that a slow one is not looked for twice at a time. */
 const MAX_LOOK_MS = LEASE_MS - 5000;
 const MAX_DELAY_MS = 60_000;
+/** How long looks under way may go on once the clock is stopped. */
+const GRACE_MS = 2000;
 const RECONCILE_EVERY_MS = 60_000;
 
 export type SecondClock = {
@@ -107,9 +109,11 @@ export function startSecondClock(ctx: BuyerContext): SecondClock {
     async stop() {
       stopped = true;
       clearTimeout(timer);
-      ending.abort();
+      // A look under way may still land; one that hangs must not hold up whoever closes.
+      const grace = setTimeout(() => ending.abort(), GRACE_MS);
       await turning;
       await Promise.all([...running].map((job) => job.ended));
+      clearTimeout(grace);
     },
   };
 }
@@ -142,6 +146,9 @@ async function lookInTime(ctx: BuyerContext, handler: JobHandler, job: LeasedJob
   const receipt = await readReceipt(ctx.db, job.receiptId);
   if (receipt === null) return { state: "absent", code: "receipt_not_found" };
   const limit = new AbortController();
+  const stop = (): void => limit.abort();
+  ending.addEventListener("abort", stop, { once: true });
+  if (ending.aborted) stop();
   let timer: NodeJS.Timeout | undefined;
   const tooLong = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {
@@ -156,6 +163,7 @@ async function lookInTime(ctx: BuyerContext, handler: JobHandler, job: LeasedJob
     return await Promise.race([handler.look(ctx, receipt, job, limit.signal), tooLong]);
   } finally {
     clearTimeout(timer);
+    ending.removeEventListener("abort", stop);
   }
 }
 
