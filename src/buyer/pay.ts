@@ -2,6 +2,7 @@ import { paymentMethodOf } from "../evidence/payment-method.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Candidate } from "../market/choose.ts";
 import { formatUnits } from "../payment/amounts.ts";
+import { beforePaying } from "../payment/before-paying.ts";
 import { identifierExtension } from "../payment/identifier.ts";
 import { markSent, markSigned } from "../payment/journal.ts";
 import { refusalOfReserved, stillAtStake, type Wish } from "../payment/judge.ts";
@@ -95,14 +96,17 @@ async function sendTwice(ctx: BuyerContext, { request, payment }: PurchaseRecord
 }
 
 /** Plans the payment of a quote and runs `pay` with it: for a voucher, while no other purchase is granted from its channel. */
-function planned(
+async function planned(
   ctx: BuyerContext,
   call: Call,
   { candidate, quote }: Chosen,
   attempt: number,
   pay: (payment: Payment, wire: WireRequest) => Promise<Turn>,
 ): Promise<Turn> {
-  const { offer } = quote;
+  const { offer, asset } = quote;
+  const chain = ctx.chains.get(offer.network);
+  const chainTime =
+    chain === undefined ? undefined : await beforePaying({ db: ctx.db, chain, asset, now: ctx.clock() });
   if (paymentMethodOf(offer) === "voucher") {
     return fromChannel(ctx, call, candidate, offer, (payment) =>
       pay(payment, requestOf(ctx, call, candidate, payment.nonce)),
@@ -114,6 +118,7 @@ function planned(
     nonce: nonceOf(ctx, call, attempt),
     now: ctx.clock(),
     policy: ctx.config.payment,
+    chainTime,
   });
   return pay(payment, wireOf(ctx, call, candidate, attempt));
 }

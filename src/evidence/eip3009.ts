@@ -38,21 +38,26 @@ export function chainIdOf(network: string): number {
 /** A 20-byte address as a 32-byte ABI word. */
 export const addressWord = (address: string): Bytes => concatBytes(new Uint8Array(12), fromHex0x(address));
 
+/** The separator of a token's EIP-712 domain (EIP-712 §"Definition of domainSeparator"), 0x hex. */
+export const domainSeparatorOf = (domain: TokenDomain): `0x${string}` =>
+  toHex0x(
+    keccak256(
+      concatBytes(
+        DOMAIN_TYPE,
+        keccak256(utf8(domain.name)),
+        keccak256(utf8(domain.version)),
+        uint256(domain.chainId),
+        addressWord(domain.verifyingContract),
+      ),
+    ),
+  );
+
 /** The EIP-712 signing hash (EIP-712 §"encode") of an authorization in the token's domain, 0x hex. One to be received can only be submitted by its payee. */
 export function authorizationHash(
   domain: TokenDomain,
   message: TransferAuthorization,
   primaryType: keyof typeof TYPES = "TransferWithAuthorization",
 ): `0x${string}` {
-  const domainSeparator = keccak256(
-    concatBytes(
-      DOMAIN_TYPE,
-      keccak256(utf8(domain.name)),
-      keccak256(utf8(domain.version)),
-      uint256(domain.chainId),
-      addressWord(domain.verifyingContract),
-    ),
-  );
   const structHash = keccak256(
     concatBytes(
       TYPES[primaryType],
@@ -64,7 +69,9 @@ export function authorizationHash(
       fromHex0x(message.nonce),
     ),
   );
-  return toHex0x(keccak256(concatBytes(new Uint8Array([0x19, 0x01]), domainSeparator, structHash)));
+  return toHex0x(
+    keccak256(concatBytes(new Uint8Array([0x19, 0x01]), fromHex0x(domainSeparatorOf(domain)), structHash)),
+  );
 }
 
 /** A log as a chain returns it, hex lower case. */

@@ -8,6 +8,7 @@ import { facilitatorOf, paymentMethodOf } from "../evidence/payment-method.ts";
 import { spenderOf } from "../evidence/permit2.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Offer, Payment } from "../receipts/schema.ts";
+import { MIN_USABLE_SECONDS } from "./offers.ts";
 import type { PaymentPolicy } from "./policy.ts";
 
 /**
@@ -15,7 +16,10 @@ import type { PaymentPolicy } from "./policy.ts";
  * fast clock must not delay it) and for no longer than both the offer and the policy say (threat T9). The domain it is
  * bound to is the policy's.
  *
- * `nonce` is 32 bytes of 0x hex (see {@link deriveNonce}). Throws Proof402Error `asset_not_allowed` when the policy does
+ * Where the chain's time is known, the life is reckoned by the slower of its clock and ours: by neither is it longer.
+ *
+ * `nonce` is 32 bytes of 0x hex (see {@link deriveNonce}). Throws Proof402Error `clock_disagrees` where the clocks are so far
+ * apart that the authorization could not be used, `asset_not_allowed` when the policy does
  * not know the offer's asset, `scheme_not_supported` where the offer asks for another method.
  */
 export function planPayment(options: {
@@ -24,6 +28,8 @@ export function planPayment(options: {
   nonce: string;
   now: Date;
   policy: PaymentPolicy;
+  /** The chain's own time, unix seconds, where it is known ({@link beforePaying}). */
+  chainTime?: number | undefined;
 }): Payment {
   const { offer, payer, nonce, now, policy } = options;
   const asset = policy.assets.find((one) => one.network === offer.network && one.asset === offer.asset);
@@ -40,7 +46,7 @@ export function planPayment(options: {
     payTo: offer.payTo,
     nonce,
     validAfter: 0,
-    validBefore: Math.floor(now.getTime() / 1000) + Math.min(offer.maxTimeoutSeconds, policy.maxAuthorizationSeconds),
+    validBefore: endOf(now, options.chainTime, Math.min(offer.maxTimeoutSeconds, policy.maxAuthorizationSeconds)),
   };
   const method = paymentMethodOf(offer);
   const facilitator = facilitatorOf(offer.extra);
@@ -64,6 +70,22 @@ export function planPayment(options: {
  */
 export const deriveNonce = (secret: string, idempotencyKey: string, attempt: number): `0x${string}` =>
   toHex0x(hmac(sha256, fromHex(secret), utf8(`proof402 eip3009 nonce\n${attempt}\n${idempotencyKey}`)));
+
+/** The second before which an authorization of this life may be used, by our clock and the chain's. */
+function endOf(now: Date, chainTime: number | undefined, life: number): number {
+  const ours = Math.floor(now.getTime() / 1000);
+  const end = Math.min(ours, chainTime ?? ours) + life;
+  if (chainTime === undefined || end - Math.max(ours, chainTime) >= MIN_USABLE_SECONDS) return end;
+  const ahead = ours - chainTime;
+  throw new Proof402Error(
+    "clock_disagrees",
+    `This machine's clock is ${Math.abs(ahead)} s ${ahead > 0 ? "ahead of" : "behind"} the chain's: no authorization of ${life} s could be used.`,
+    {
+      next: "Nothing was signed. Set this machine's clock; where it is right, the RPC of this network is not.",
+      details: { ourTime: ours, chainTime },
+    },
+  );
+}
 
 /**
  * The value of `PAYMENT-SIGNATURE`: base64 of an x402 v2 PaymentPayload with the exact EVM scheme's

@@ -34,6 +34,27 @@ describe("planning a payment", () => {
     );
   });
 
+  it("T9: by the chain's time, where it is known, as little as by ours, and usable by both or refused", () => {
+    const policy = policyWith(undefined, { maxAuthorizationSeconds: 300 });
+    const { offer } = accept({ maxTimeoutSeconds: 60 }, policy);
+    const plan = (ahead: number) => {
+      const chainTime = 1_700_000_000;
+      const now = new Date((chainTime + ahead) * 1000);
+      return planPayment({ offer, payer: PAYER, nonce: deriveNonce(SECRET, "call", 1), now, policy, chainTime });
+    };
+    fc.assert(
+      fc.property(fc.integer({ min: -50, max: 50 }), (ahead) => {
+        const { validBefore } = plan(ahead);
+        expect(validBefore).toBe(1_700_000_060 + Math.min(ahead, 0));
+      }),
+    );
+    fc.assert(
+      fc.property(fc.integer({ min: 51, max: 1_000_000 }), fc.boolean(), (apart, fast) => {
+        expect(() => plan(fast ? apart : -apart)).toThrow(expect.objectContaining({ code: "clock_disagrees" }));
+      }),
+    );
+  });
+
   it.each(["permit2", "upto"] as const)("T9: nor does a permit (%s), of any amount of 18 decimals", (method) => {
     const most = String(10n ** 30n);
     const asset = { ...usdc, decimals: 18, methods: [method], perCall: most, perHour: most, perDay: most, total: most };
