@@ -16,6 +16,7 @@ import { errorMessage, toolCallIdOf, type CallRuntime } from "./runtime.ts";
  * plain data. `buyer.claims` tells afterwards which receipt justified which arguments, and how it ended. The check sits
  * around the tool itself, so no agent, subagent or parallel call gets past it. Refusals are returned as error messages and
  * the tool does not run.
+ * A tool that interrupts its graph has begun: ask a person before the guarded tool is called, not within it.
  *
  * Throws Proof402Error `guard_schema` for a tool whose schema is not of objects or has a `receipt_id` already, `guard_tool`
  * for one that LangChain's `tool` or `StructuredTool` did not make, and `guard_options` for options that would not guard.

@@ -180,7 +180,11 @@ describe("T60: a guarded tool's function gets the very value that was judged", (
     const schema = z.object({ nested: z.object({ type: z.string(), args: z.object({ action }) }) });
     const flat = z.string().transform(() => ({ type: "tool_call", id: "other", args: { action: "increase" } }));
     await call(guarding(schema), { nested: { type: "tool_call", args: { action: "hold" } }, receipt_id: receiptId });
-    await call(guarding(z.object({ a: flat }).transform(({ a }) => a)), { a: "x", receipt_id: receiptId });
+    const message = await call(guarding(z.object({ a: flat }).transform(({ a }) => a)), {
+      a: "x",
+      receipt_id: receiptId,
+    });
+    expect(message.tool_call_id).toBe("c1");
     expect(ran).toEqual([
       { nested: { type: "tool_call", args: { action: "hold" } } },
       { type: "tool_call", id: "other", args: { action: "increase" } },
@@ -223,6 +227,13 @@ describe("T60: a guarded tool's function gets the very value that was judged", (
     const message = await call(guarding(z.object({ at })), { at: "2026", receipt_id: receiptId });
     expect(codeOf(message)).toBe("guard_arguments");
     expect([seen, ran, recorded]).toEqual([[], [], []]);
+  });
+
+  test("what a caller gives that is no plain data is refused before the schema's code sees it", async () => {
+    let looks = 0;
+    const schema = z.object({ at: z.any().transform(() => (looks += 1)) });
+    expect(codeOf(await call(guarding(schema), { at: new Date(), receipt_id: receiptId }))).toBe("guard_arguments");
+    expect([looks, ran]).toEqual([0, []]);
   });
 });
 

@@ -78,7 +78,7 @@ const { zod } = fc.letrec<{ zod: Any }>((tie) => ({
       .tuple(tie("zod"), tie("zod"))
       .map(([one, two]): Any => ({ schema: z.union([one.schema, two.schema]), input: two.input })),
     fc.tuple(tie("zod"), word).map(([{ schema, input }, name]): Any => ({
-      schema: z.intersection(z.looseObject({ name: z.string() }), z.looseObject({ value: schema })),
+      schema: z.intersection(z.object({ name: z.string() }), z.object({ value: schema })),
       input: { name, value: input },
     })),
   ),
