@@ -111,7 +111,7 @@ function createStop(): Pick<Call, "signal" | "stop" | "goOn" | "commit" | "commi
 /** The caller no longer waits. */
 export const aborted = (): Proof402Error =>
   new Proof402Error("aborted", "The caller no longer waits for this call.", {
-    next: "Call again with the same idempotency key: an answer that was paid for is kept for it.",
+    next: "Call again if its answer is still wanted.",
   });
 
 /** A policy refusal as an error: nothing was signed. */

@@ -52,7 +52,7 @@ export async function deliver(ctx: BuyerContext, call: Call, paying: Paying, rec
   const kept = await keep(ctx, call, paying, receipt, transaction === undefined ? {} : { transaction });
   call.progress("verified", `fast clock: ${newestAppraisal(kept.receipt).verdict}`);
   ctx.wakeSecondClock();
-  const paidNow = paying.quote !== null && kept.first;
+  const paidNow = paying.quote !== null;
   return { kind: "result", result: resultOf(ctx, call, kept.receipt, { paidNow, stored: kept.stored }) };
 }
 
@@ -81,12 +81,7 @@ export function resultOf(
   return { answer: answerOf(ctx, receipt), receipt, appraisal, paidNow, stored, idempotencyKey: call.key };
 }
 
-type Kept = {
-  receipt: Receipt;
-  stored: boolean;
-  /** False where another process had stored an answer of this purchase before. */
-  first: boolean;
-};
+type Kept = { receipt: Receipt; stored: boolean };
 
 /**
  * Stores receipt, appraisal, journal state, the second clock's jobs and the seller's hold, all in one transaction. A locked
@@ -109,12 +104,12 @@ async function keep(
     try {
       const stored = await immediate(ctx.db, (tx) => store({ ...ctx, db: tx }, paying, receipt, { appraisal, jobs }));
       ctx.events.emit(stored);
-      return { receipt: stored, stored: true, first: true };
+      return { receipt: stored, stored: true };
     } catch (error) {
       if (error instanceof AnsweredBefore) return answerBefore(ctx, paying);
       const busy = Proof402Error.isInstance(error) && error.code === "database_busy";
       if (!busy || performance.now() > deadline)
-        return { receipt: { ...receipt, appraisals: [appraisal] }, stored: false, first: true };
+        return { receipt: { ...receipt, appraisals: [appraisal] }, stored: false };
     }
   }
 }
@@ -145,7 +140,7 @@ async function store(
 async function answerBefore(ctx: BuyerContext, { purchase }: Paying): Promise<Kept> {
   const receiptId = (await readPurchase(ctx.db, purchase.id))?.receiptId ?? null;
   const receipt = receiptId === null ? null : await readReceipt(ctx.db, receiptId);
-  if (receipt !== null) return { receipt, stored: true, first: false };
+  if (receipt !== null) return { receipt, stored: true };
   throw new Proof402Error("call_in_progress", "Another process took over this purchase.", {
     next: "Call again with the same idempotency key in a moment to get its result.",
   });

@@ -21,14 +21,18 @@ export async function withMoney(ctx: BuyerContext, key: string | null, thrown: u
   const error = asError(thrown);
   // A journal that cannot be read leaves open what earlier attempts came to.
   const money = key === null ? "not-moved" : await readAttempts(ctx.db, key).then(moneyOf, () => "may-move" as const);
+  // What the throwing leg advises knows nothing of earlier attempts: another purchase would be paid beside them.
+  const next = money === "not-moved" || /\bkey\b/.test(error.next) ? error.next : TAKE_UP;
   return new Proof402Error(error.code, error.message, {
-    next: error.next,
+    next,
     money,
     ...(key === null || money === "not-moved" ? {} : { idempotencyKey: key }),
     details: error.details,
     cause: error.cause,
   });
 }
+
+const TAKE_UP = "Call again with the same idempotency key: the payment is taken up again and nothing is paid twice.";
 
 /** Errors that are not ours keep their class name only: their text could hold anything. */
 function asError(thrown: unknown): Proof402Error {

@@ -19,11 +19,11 @@ import { refused, type Call } from "./call.ts";
 import { fromChannel } from "./channel.ts";
 import { nonceOf, requestOf, wireOf, type Chosen } from "./choose.ts";
 import type { BuyerContext } from "./context.ts";
-import { deliver, isFailure } from "./deliver.ts";
+import { deliver } from "./deliver.ts";
 import { afterRefusal, askedTooMuch } from "./payment-refused.ts";
 import type { Turn } from "./purchase.ts";
 import type { Quote } from "./quote.ts";
-import { send, type Received } from "./send.ts";
+import { send } from "./send.ts";
 
 /** A payment on its way: what it pays for, to whom, and how it came about. */
 export type Paying = {
@@ -52,7 +52,7 @@ export const payOnce = (ctx: BuyerContext, call: Call, chosen: Chosen, attempt: 
 /**
  * Signs, sends, and delivers what comes back. The journal knows of the signature before it is made and of the sending before
  * it begins. The same purchase is always signed the same (deterministic nonce and times), so that sending again pays nothing
- * twice: a seller that fails, or a line that breaks, gets one more chance at once.
+ * twice.
  */
 export async function exchange(
   ctx: BuyerContext,
@@ -71,28 +71,11 @@ export async function exchange(
   await ensure(markSent(ctx.db, purchase.id, { now: ctx.clock(), replaces }));
   call.commit();
   call.progress("paid", "authorization sent with the request");
-  const received = await sendTwice(ctx, purchase, header);
+  const received = await send(ctx, request, { paymentHeader: header });
+  await noteClaim(ctx.db, payment, readPaymentResponse(received.headers));
   if (received.status === 402) return afterRefusal(ctx, call, paying, { received, header });
   call.progress("answered", "answer received");
   return deliver(ctx, call, paying, received);
-}
-
-/** Sends a paid request, and once more after a failure of the seller or of the line to it. */
-async function sendTwice(ctx: BuyerContext, { request, payment }: PurchaseRecord, header: string): Promise<Received> {
-  const again = async (): Promise<Received> => {
-    const received = await send(ctx, request, { paymentHeader: header });
-    await noteClaim(ctx.db, payment, readPaymentResponse(received.headers));
-    return received;
-  };
-  try {
-    const first = await again();
-    if (!isFailure(first.status)) return first;
-    const second = await again().catch(() => first);
-    return second.status === 402 ? first : { ...second, sentAt: first.sentAt };
-  } catch (error) {
-    if (!Proof402Error.isInstance(error) || error.code !== "http_interrupted") throw error;
-    return again();
-  }
 }
 
 /** Plans the payment of a quote and runs `pay` with it: for a voucher, while no other purchase is granted from its channel. */

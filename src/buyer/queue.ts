@@ -43,7 +43,7 @@ export type JobQueue = {
   finish(tx: Db, job: LeasedJob, outcome: { absent: string | null }): Promise<boolean>;
   /** Gives the job back until `runAt`; no effect where the lease was lost. `error` is a code. */
   retry(job: LeasedJob, later: { runAt: number; error: string | null }): Promise<void>;
-  /** Makes due now the open jobs of one receipt that a process of this machine left behind when it died. */
+  /** Makes the open jobs of one receipt due now: those that wait, and those that a process of this machine held when it died. */
   hurry(receiptId: string, nowMs: number): Promise<void>;
   /** When the next job of these kinds can be had, unix ms, or null where none is left. */
   nextRun(kinds: readonly string[]): Promise<number | null>;
@@ -162,7 +162,7 @@ export function createQueue(db: Db): JobQueue {
         .where("subject", "=", receiptId)
         .where(isOpen)
         .execute();
-      const left = open.filter((job) => Math.max(job.leased_until, job.run_at) > nowMs && isDead(job.owner));
+      const left = open.filter((job) => (job.leased_until > nowMs ? isDead(job.owner) : job.run_at > nowMs));
       if (left.length === 0) return;
       await immediate(
         db,

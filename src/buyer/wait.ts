@@ -31,7 +31,7 @@ export async function waitForVerdict(
 ): Promise<Receipt> {
   const deadline = ctx.clock().getTime() + options.waitSeconds * 1000;
   let landed = 0;
-  // What a process that is gone left behind is looked for now, not when its lease or its patience ends.
+  // Evidence is looked for now, not when a back-off ends or the lease of a process that is gone.
   if (options.waitSeconds > 0) await ctx.queue.hurry(id, ctx.clock().getTime());
   for (;;) {
     const receipt = await requireReceipt(ctx, id);

@@ -152,19 +152,20 @@ describe("T20: layers above that try again", () => {
   });
 
   test("after a 500 to the payment: the same payment is sent again, never another", async () => {
-    // The seller is asked twice in each call before the call fails.
-    let failures = 3;
+    let failures = 2;
     const attack = await world.attack((request, honest) =>
       isPayment(request) && failures-- > 0 ? new Response("oops", { status: 500 }) : honest(),
     );
     const request = { idempotencyKey: crypto.randomUUID() };
-    await expect(attack.buy(request)).rejects.toMatchObject({
-      code: "seller_error",
-      money: "may-move",
-      idempotencyKey: request.idempotencyKey,
-    });
-    await attack.buy(request);
-    expect(attack.seen.filter(isPayment)).toHaveLength(4);
+    for (const _try of [1, 2]) {
+      await expect(attack.buy(request)).rejects.toMatchObject({
+        code: "seller_error",
+        money: "may-move",
+        idempotencyKey: request.idempotencyKey,
+      });
+    }
+    expect(await attack.buy(request)).toMatchObject({ paidNow: false });
+    expect(attack.seen.filter(isPayment)).toHaveLength(3);
     expect(attack.payments()).toHaveLength(1);
     expect(await attack.plunder()).toBe(PRICE);
   });
@@ -234,9 +235,10 @@ describe("T22: something else than was paid for", () => {
 
 describe("T25: a payment taken and nothing served", () => {
   test("by a connection that broke once it was settled: the answer is asked for again, and paid once", async () => {
-    let losses = 2;
+    let broken = false;
     const attack = await world.attack(async (request, honest) => {
-      if (!isPayment(request) || losses-- <= 0) return honest();
+      if (!isPayment(request) || broken) return honest();
+      broken = true;
       await honest();
       return new Response("gone", { status: 502 });
     });
