@@ -1,7 +1,8 @@
 import { Proof402Error } from "../errors.ts";
 import type { Candidate } from "../market/choose.ts";
 import { channelsFor, chargedIn } from "../payment/channel-offers.ts";
-import { concede, idOf, openChannels, planVoucher, readChannel, type VoucherPayment } from "../payment/channels.ts";
+import { concede } from "../payment/channel-books.ts";
+import { idOf, openChannels, planVoucher, readChannel, type VoucherPayment } from "../payment/channels.ts";
 import { readPaymentRequired } from "../payment/offers.ts";
 import type { Offer, Payment } from "../receipts/schema.ts";
 import { holdingCall } from "./call-lease.ts";
@@ -42,8 +43,8 @@ export const holdingChannel = <T>(
 export async function noteCharged(ctx: BuyerContext, payment: Payment, received: Received): Promise<void> {
   if (payment.method !== "voucher") return;
   const read = readPaymentRequired(received.headers);
-  const charged = read.ok ? chargedIn(read.required, idOf(payment)) : null;
-  if (charged !== null) await concede(ctx.db, idOf(payment), charged);
+  const word = read.ok ? chargedIn(read.required, idOf(payment)) : null;
+  if (word !== null) await concede(ctx.db, idOf(payment), word, ctx.clock());
 }
 
 const missing = (sellerId: string): Proof402Error =>

@@ -1,7 +1,7 @@
 import { keccak256, sha256, toBase64, toHex, fromBase64 } from "../evidence/bytes.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Candidate } from "../market/choose.ts";
-import { grantVoucher } from "../payment/channels.ts";
+import { grantVoucher } from "../payment/channel-books.ts";
 import { markAnswered, readPurchase } from "../payment/journal.ts";
 import { readPaymentResponse } from "../payment/offers.ts";
 import type { PurchaseRecord } from "../payment/types.ts";

@@ -50,14 +50,25 @@ export const channelsFor = (
   { network, asset, payTo }: { network: string; asset: string; payTo: string },
 ): OpenChannel[] => channels.filter((one) => one.network === network && one.asset === asset && one.receiver === payTo);
 
-/** What a seller says it was granted of a channel so far (x402 corrective 402, `extra.channelState`), base units, or null. */
-export function chargedIn({ accepts }: PaymentRequired, channelId: string): bigint | null {
+/** What a seller says it was granted of a channel, base units, and the voucher that it shows for it, unchecked. */
+export type ChargedWord = { charged: bigint; signed: { cumulative: string; signature: string } | null };
+
+/** That word in a 402 (x402 corrective 402, `extra.channelState` and `extra.voucherState`), or null where it says nothing. */
+export function chargedIn({ accepts }: PaymentRequired, channelId: string): ChargedWord | null {
   for (const { scheme, extra } of accepts) {
     const state = (extra?.["channelState"] ?? {}) as { channelId?: unknown; chargedCumulativeAmount?: unknown };
+    const voucher = (extra?.["voucherState"] ?? {}) as { signedMaxClaimable?: unknown; signature?: unknown };
     const { chargedCumulativeAmount: charged } = state;
+    const { signedMaxClaimable: cumulative, signature } = voucher;
     const ours = typeof state.channelId === "string" && state.channelId.toLowerCase() === channelId;
-    if (scheme === "batch-settlement" && ours && typeof charged === "string" && /^[0-9]{1,39}$/.test(charged))
-      return BigInt(charged);
+    if (scheme !== "batch-settlement" || !ours || !isSum(charged)) continue;
+    return {
+      charged: BigInt(charged),
+      signed: isSum(cumulative) && typeof signature === "string" ? { cumulative, signature } : null,
+    };
   }
   return null;
 }
+
+/** A uint128 as x402 writes it. */
+const isSum = (value: unknown): value is string => typeof value === "string" && /^[0-9]{1,39}$/.test(value);

@@ -4,10 +4,8 @@ import { chainIdOf } from "../evidence/eip3009.ts";
 import { NEVER } from "../evidence/settlement.ts";
 import type { Offer, Payment } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
-import { immediate } from "../storage/migrations.ts";
 import type { ChannelsTable } from "../storage/tables.ts";
 import type { OpenChannel } from "./channel-offers.ts";
-import { release } from "./journal.ts";
 import type { Refusal } from "./types.ts";
 
 /** A voucher: what a payment channel is paid with. */
@@ -86,48 +84,3 @@ export async function voucherRefusal(tx: Db, payment: VoucherPayment): Promise<R
 /** The id of a voucher's channel. */
 export const idOf = ({ network, payer, payTo, asset, channel }: VoucherPayment): string =>
   channelIdOf(chainIdOf(network), { payer, receiver: payTo, token: asset, ...channel });
-
-/**
- * The seller served for a voucher: its sum is granted from now on. Vouchers over part of the same sum that were not served
- * can add nothing to it any more, and stop counting. In the caller's transaction.
- */
-export async function grantVoucher(tx: Db, purchaseId: string, payment: VoucherPayment, now: Date): Promise<void> {
-  const id = idOf(payment);
-  const row = await readChannel(tx, id);
-  const granted = BigInt(payment.cumulative);
-  if (row === null || BigInt(row.charged) >= granted) return;
-  const rivals = await unserved(tx, id);
-  await tx.updateTable("channels").set({ charged: granted.toString() }).where("id", "=", id).execute();
-  for (const rival of rivals) {
-    // What lies below the old base was conceded to the seller before, and stays spent.
-    if (rival.id === purchaseId || rival.cumulative <= BigInt(row.charged) || rival.cumulative > granted) continue;
-    await release(tx, rival.id, { reason: "voucher_superseded", unusable: true, now });
-  }
-}
-
-/**
- * Takes the seller's word that it served for a voucher whose answer never came, where it is one that was signed: the next
- * voucher builds on it. It can cost nothing that was not granted already; the purchase goes on counting.
- */
-export const concede = (db: Db, id: string, charged: bigint): Promise<boolean> =>
-  immediate(db, async (tx) => {
-    const row = await readChannel(tx, id);
-    if (row === null || BigInt(row.charged) >= charged) return false;
-    const signed = (await unserved(tx, id)).some(({ cumulative }) => cumulative === charged);
-    if (signed) await tx.updateTable("channels").set({ charged: charged.toString() }).where("id", "=", id).execute();
-    return signed;
-  });
-
-/** Vouchers of a channel that may have been signed and were not answered. */
-async function unserved(tx: Db, id: string): Promise<{ id: string; cumulative: bigint }[]> {
-  const rows = await tx
-    .selectFrom("purchases")
-    .select(["id", "voucher"])
-    .where("channel_id", "=", id)
-    .where("state", "in", ["reserved", "signed", "sent"])
-    .execute();
-  return rows.map((row) => {
-    const { cumulative } = JSON.parse(row.voucher ?? "null") as Pick<VoucherPayment, "cumulative">;
-    return { id: row.id, cumulative: BigInt(cumulative) };
-  });
-}

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { Db } from "../storage/database.ts";
 import type { Chain } from "./chain.ts";
+import { readClaims } from "./channel-books.ts";
 import { markSettled, openPurchases, release } from "./journal.ts";
 import type { PurchaseRecord, Transition } from "./types.ts";
 import { lookOnce } from "./witness.ts";
@@ -46,6 +47,7 @@ export async function reconcile(options: {
   };
   const again: PurchaseRecord[] = [];
   let wait = 0;
+  await readClaims(db, options.chains, options.now);
   for (const purchase of await openPurchases(db)) {
     const ended = await reconcileOne(options, purchase, summary);
     if (ended === null || !secondLook) continue;

@@ -88,6 +88,14 @@ const migrations: readonly (readonly string[])[] = [
       spent integer not null, ended_since integer) strict`,
     `create table chain_heads (network text primary key, number integer not null, time integer not null) strict`,
   ],
+  [
+    `create table owner_transactions (hash text primary key, kind text not null, wish text not null, network text not null,
+      account text not null, nonce integer not null, raw text not null, max_cost text not null, state text not null,
+      gas_used text, cost text, created_at integer not null, decided_at integer) strict`,
+    `create index owner_transactions_open on owner_transactions (network, account) where state = 'undecided'`,
+    `alter table channels add column counted text not null default '0'`,
+    `update channels set counted = charged`,
+  ],
 ];
 
 /**

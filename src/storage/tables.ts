@@ -28,6 +28,7 @@ export type Tables = {
   channels: ChannelsTable;
   sightings: SightingsTable;
   chain_heads: ChainHeadsTable;
+  owner_transactions: OwnerTransactionsTable;
 };
 
 export type PurchasesTable = {
@@ -214,7 +215,10 @@ export type ChannelsTable = {
   deposit: string;
   /** What the seller was granted in all: the base of the next voucher. */
   charged: string;
-  state: "open" | "closing" | "closed";
+  /** The sum of the channel that the caps account for, by purchases or without one. Never below `charged`. */
+  counted: string;
+  /** As the chain last showed it. `opening`: noted, and its deposit not seen yet. */
+  state: "opening" | "open" | "closing" | "closed";
   opened_at: number;
 };
 
@@ -233,3 +237,28 @@ export type SightingsTable = {
 
 /** The newest block that was seen of each network; time in unix seconds. */
 export type ChainHeadsTable = { network: string; number: number; time: number };
+
+/** Transactions that the owner's commands signed, written before their bytes leave. */
+export type OwnerTransactionsTable = {
+  hash: string;
+  /** The kind of the call, e.g. `deposit`. */
+  kind: string;
+  /** sha256 hex of what was wished. */
+  wish: string;
+  /** CAIP-2. */
+  network: string;
+  account: string;
+  nonce: number;
+  /** The signed bytes, 0x hex, to be sent again as they are. */
+  raw: string;
+  /** The most it can cost in gas, wei. */
+  max_cost: string;
+  /** `replaced`: another transaction took its nonce. */
+  state: "undecided" | "done" | "reverted" | "replaced";
+  gas_used: string | null;
+  /** What its gas cost, wei. */
+  cost: string | null;
+  /** Unix milliseconds. */
+  created_at: number;
+  decided_at: number | null;
+};

@@ -1,0 +1,144 @@
+import { voucherHash } from "../evidence/channel.ts";
+import { chainIdOf } from "../evidence/eip3009.ts";
+import { signerOf } from "../evidence/signer.ts";
+import type { Db } from "../storage/database.ts";
+import { immediate } from "../storage/migrations.ts";
+import type { ChannelsTable } from "../storage/tables.ts";
+import { addUsage } from "./caps.ts";
+import type { Chain } from "./chain.ts";
+import type { ChargedWord } from "./channel-offers.ts";
+import { idOf, readChannel, type VoucherPayment } from "./channels.ts";
+import { release } from "./journal.ts";
+import { readChannelState } from "./settlement-channel.ts";
+
+// A channel's sum only grows: what the seller was granted, and what it claimed of that. The caps count each part of it once:
+// as the purchase whose voucher reached it, or, where the journal has none (a database restored from a backup, another
+// database of the same wallet), without one. `counted` is how far they have got.
+
+/** Added to the time of what is counted without a purchase: windows hold whole minutes of it, and may hold it too long, never too short. */
+const MINUTE = 60_000;
+
+/**
+ * The seller served for a voucher: its sum is granted from now on. Vouchers over part of the same sum that were not served
+ * can add nothing to it any more, and stop counting. In the caller's transaction.
+ */
+export async function grantVoucher(tx: Db, purchaseId: string, payment: VoucherPayment, now: Date): Promise<void> {
+  const id = idOf(payment);
+  const row = await readChannel(tx, id);
+  const granted = BigInt(payment.cumulative);
+  if (row === null || BigInt(row.charged) >= granted) return;
+  const counted = BigInt(row.counted);
+  await set(tx, id, { charged: granted, counted: counted > granted ? counted : granted });
+  await supersede(tx, row, { upTo: granted, but: purchaseId, now });
+}
+
+/**
+ * Takes the seller's word for what it was granted, where this wallet's own voucher of at least that sum shows it: one that the
+ * journal has, or one that the seller gives back. The next voucher builds on it. It can cost nothing that was not granted
+ * already. True where it was taken.
+ */
+export const concede = (db: Db, id: string, word: ChargedWord, now: Date): Promise<boolean> =>
+  immediate(db, async (tx) => {
+    const row = await readChannel(tx, id);
+    if (row === null || BigInt(row.charged) >= word.charged) return false;
+    const known = (await unserved(tx, id)).some((one) => one.signed && one.cumulative === word.charged);
+    if (!known && !isOwn(row, word)) return false;
+    await count(tx, row, word.charged, now);
+    await set(tx, id, { charged: word.charged });
+    return true;
+  });
+
+/** Notes what was claimed of a channel, as its chain shows it: what no purchase explains counts against the caps, once. */
+export const noteClaimed = (db: Db, id: string, claimed: bigint, now: Date): Promise<void> =>
+  immediate(db, async (tx) => {
+    const row = await readChannel(tx, id);
+    if (row !== null) await count(tx, row, claimed, now);
+  });
+
+/** Notes what was claimed of each channel that may still be claimed from, as far as its chain answers. */
+export async function readClaims(db: Db, chains: ReadonlyMap<string, Chain>, now: Date): Promise<void> {
+  const rows = await db
+    .selectFrom("channels")
+    .select(["id", "network"])
+    .where("state", "in", ["open", "closing"])
+    .execute();
+  await Promise.all(
+    rows.map(async ({ id, network }) => {
+      const claimed = await chains
+        .get(network)
+        ?.read(async (client) => readChannelState(client, id, await client.getBlockNumber()))
+        .catch(() => undefined);
+      if (claimed !== undefined) await noteClaimed(db, id, claimed.totalClaimed, now);
+    }),
+  );
+}
+
+/**
+ * Brings what the caps count of a channel up to `sum`. A voucher that was signed and not answered may explain the last part of
+ * it: then it goes on counting, and where the sum is its own, the next one builds on it.
+ */
+async function count(tx: Db, row: ChannelsTable, sum: bigint, now: Date): Promise<void> {
+  const counted = BigInt(row.counted);
+  const explains =
+    sum <= counted
+      ? undefined
+      : (await unserved(tx, row.id)).find((one) => one.signed && one.cumulative >= sum && one.base < sum);
+  const upTo = explains?.base ?? sum;
+  if (upTo > counted) {
+    const { network, asset } = row;
+    await addUsage(tx, now.getTime() + MINUTE, [{ account: { network, asset }, delta: upTo - counted }]);
+  }
+  if (sum > counted) await set(tx, row.id, { counted: sum, ...(explains?.cumulative === sum ? { charged: sum } : {}) });
+  await supersede(tx, row, { upTo: sum, but: explains?.id ?? null, now });
+}
+
+/**
+ * Vouchers within a sum that is counted already can add nothing to it: they stop counting. One within the base before was
+ * conceded to the seller, and stays spent.
+ */
+async function supersede(
+  tx: Db,
+  row: ChannelsTable,
+  { upTo, but, now }: { upTo: bigint; but: string | null; now: Date },
+): Promise<void> {
+  for (const { id, cumulative } of await unserved(tx, row.id)) {
+    if (id === but || cumulative <= BigInt(row.charged) || cumulative > upTo) continue;
+    await release(tx, id, { reason: "voucher_superseded", unusable: true, now });
+  }
+}
+
+/** Vouchers of a channel that were not answered, oldest first: each from its base up to its sum. */
+async function unserved(
+  tx: Db,
+  id: string,
+): Promise<{ id: string; signed: boolean; base: bigint; cumulative: bigint }[]> {
+  const rows = await tx
+    .selectFrom("purchases")
+    .select(["id", "state", "voucher", "amount"])
+    .where("channel_id", "=", id)
+    .where("state", "in", ["reserved", "signed", "sent"])
+    .orderBy("created_at")
+    .execute();
+  return rows.map((row) => {
+    const voucher = JSON.parse(row.voucher ?? "null") as Pick<VoucherPayment, "cumulative">;
+    const cumulative = BigInt(voucher.cumulative);
+    return { id: row.id, signed: row.state !== "reserved", base: cumulative - BigInt(row.amount), cumulative };
+  });
+}
+
+/** The seller shows a voucher of this wallet's own, of at least what it says it was granted. */
+function isOwn(row: ChannelsTable, { charged, signed }: ChargedWord): boolean {
+  const { payerAuthorizer } = JSON.parse(row.terms) as VoucherPayment["channel"];
+  if (signed === null || BigInt(signed.cumulative) < charged) return false;
+  return signerOf(signed.signature, voucherHash(chainIdOf(row.network), row.id, signed.cumulative)) === payerAuthorizer;
+}
+
+const set = (tx: Db, id: string, sums: { charged?: bigint; counted?: bigint }): Promise<unknown> =>
+  tx
+    .updateTable("channels")
+    .set({
+      ...(sums.charged === undefined ? {} : { charged: sums.charged.toString() }),
+      ...(sums.counted === undefined ? {} : { counted: sums.counted.toString() }),
+    })
+    .where("id", "=", id)
+    .execute();
