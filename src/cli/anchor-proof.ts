@@ -3,22 +3,23 @@ import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import { Proof402Error } from "../errors.ts";
 import { openChain } from "../payment/chain.ts";
-import { sendOwnerCall } from "../payment/owner-calls.ts";
-import type { Wallet } from "../payment/wallet.ts";
+import { sendOwnerCall, type Owner, type Sent } from "../payment/owner-send.ts";
 import type { Groth16Evidence, Receipt } from "../receipts/schema.ts";
 
 /** A proof that a contract can check, and which contract. */
 export type ProofOnChain = {
   contract: string;
+  /** CAIP-2. */
+  network: string;
   /** Has it checked. Throws Proof402Error `transaction_failed` where the contract does not find it proved. */
-  record(): Promise<{ contract: string; transaction: string; gasUsed: string }>;
+  record(owner: Omit<Owner, "chain">): Promise<Sent>;
 };
 
 /**
  * Finds the receipt's proof and the contract configured for its key. Throws Proof402Error `proof_missing` or
  * `proof_contract_not_configured`.
  */
-export function proofOnChain(receipt: Receipt, config: Config, wallet: Wallet): ProofOnChain {
+export function proofOnChain(receipt: Receipt, config: Config): ProofOnChain {
   const proof = [...receipt.core.evidence, ...receipt.later.map(({ evidence }) => evidence)].find(
     (one): one is Groth16Evidence => one.kind === "zk.groth16",
   );
@@ -35,12 +36,12 @@ export function proofOnChain(receipt: Receipt, config: Config, wallet: Wallet): 
   }
   return {
     contract: verifier.contract,
-    async record() {
+    network: verifier.network,
+    record(owner) {
       const { key, proof: points, signals } = proof;
       const contract = `0x${verifier.contract.slice(2)}` as const;
       const call = { kind: "proof-record", contract, key, proof: points, signals } as const;
-      const { transaction, gasUsed } = await sendOwnerCall(openChain(network), wallet, call);
-      return { contract, transaction, gasUsed: gasUsed.toString() };
+      return sendOwnerCall({ ...owner, chain: openChain(network) }, call);
     },
   };
 }

@@ -9,8 +9,9 @@ import type { Appraisal, Receipt } from "../receipts/schema.ts";
 import { DEVELOPMENT_PROOF } from "../verify/groth16.ts";
 import { proofOnChain } from "./anchor-proof.ts";
 import { EXIT, globals, note, print, printJson } from "./globals.ts";
-import { withBuyer } from "./session.ts";
-import { confirm, openWallet } from "./wallet.ts";
+import { consent, gasText, gasView } from "./owner.ts";
+import { withBuyer, withStore } from "./session.ts";
+import { openWallet } from "./wallet.ts";
 
 /** What ERC-8004 takes for a verdict: a number from 0 (failed) to 100 (passed). It has none for an open one. */
 const RESPONSES = { verified: 100, failed: 0 } as const;
@@ -36,29 +37,35 @@ export async function anchorReceipt(id: string, options: AnchorOptions, command:
     return { receipt: stored, appraisal: await buyer.verify(stored) };
   });
   const posting = postingOf(receipt, appraisal, { registry: registry.contract, agentId: BigInt(options.agent) });
-  const onChain = options.proof === true ? proofOnChain(receipt, config, wallet) : null;
+  const onChain = options.proof === true ? proofOnChain(receipt, config) : null;
   if (onChain !== null) note(`Has the proof checked by ${onChain.contract}.`);
   note(
     `Posts to ${registry.contract} on ${registry.network}, for everyone to see: receipt ${receipt.id} is ${appraisal.verdict} (${posting.tag}), says validator ${wallet.address}. Costs gas.`,
   );
-  await confirm(options.yes);
-  const checked = onChain === null ? null : await onChain.record();
-  const posted = await postValidation(openChain(network), wallet, posting);
+  const asking = (on: string) => ({ wallet, confirm: consent(on, options.yes) });
+  const { checked, posted } = await withStore(rest, async (db) => ({
+    checked: onChain === null ? null : await onChain.record({ db, ...asking(onChain.network) }),
+    posted: await postValidation({ db, chain: openChain(network), ...asking(network.network) }, posting),
+  }));
   const { status } = posted;
   const view = {
     receipt: receipt.id,
     verdict: appraisal.verdict,
     transaction: posted.transaction,
     requestTransaction: posted.requestTransaction,
-    gasUsed: posted.gasUsed.toString(),
-    ...(checked === null ? {} : { proof: checked }),
+    ...gasView(posted),
+    ...(checked === null || onChain === null
+      ? {}
+      : { proof: { contract: onChain.contract, transaction: checked.transaction, ...gasView(checked) } }),
     registry: { ...registry, requestHash: posting.requestHash, ...status, agentId: status.agentId.toString() },
   };
   if (json) printJson(view);
   else {
-    if (checked !== null)
-      print(`Proof checked by ${checked.contract} in ${checked.transaction}, ${checked.gasUsed} gas.`);
-    print(`Posted in ${view.transaction}, ${view.gasUsed} gas in all.`);
+    if (checked !== null && onChain !== null)
+      print(`Proof checked by ${onChain.contract} in ${checked.transaction}, ${gasText(checked)}.`);
+    print(
+      `Posted in ${view.transaction}, ${view.gasUsed} gas in all, which cost ${view.gasCost} of the chain's own coin.`,
+    );
     print(
       `The registry says: request ${posting.requestHash}, response ${status.response} of 100, tag ${status.tag}, validator ${status.validator}, agent ${status.agentId}.`,
     );

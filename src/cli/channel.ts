@@ -2,11 +2,14 @@ import type { Command } from "commander";
 import { Proof402Error } from "../errors.ts";
 import { formatUnits } from "../payment/amounts.ts";
 import { closeChannel, openChannel } from "../payment/channel-owner.ts";
+import { readChannel } from "../payment/channels.ts";
+import { channelLine, channelView } from "./channel-view.ts";
 import { EXIT, globals, note, print, printJson } from "./globals.ts";
+import { consent, gasText, gasView } from "./owner.ts";
 import { withStore } from "./session.ts";
-import { amountOf, assetNamed, chainOf, confirm, openWallet } from "./wallet.ts";
+import { amountOf, assetNamed, chainOf, openWallet, surveyOf } from "./wallet.ts";
 
-type OpenOptions = { seller: string; asset: string; amount: string; yes?: boolean };
+type OpenOptions = { seller: string; asset: string; amount: string; another?: boolean; yes?: boolean };
 
 /** `proof402 channel open`: puts money into a payment channel with one seller. */
 export async function openWith(options: OpenOptions, command: Command): Promise<number> {
@@ -23,29 +26,36 @@ export async function openWith(options: OpenOptions, command: Command): Promise<
   note(
     `Puts ${formatUnits(amount.toString(), asset.decimals)} ${asset.symbol} on ${asset.network} into a channel with "${seller.id}" (${seller.payTo[0]}). It can claim what vouchers grant; the rest comes back ${seller.channel?.withdrawDelaySeconds ?? 0} s after closing. Costs gas.`,
   );
-  await confirm(options.yes);
-  const { channel, transaction, gasUsed } = await withStore(rest, (db) =>
-    openChannel({ db, chain: chainOf(config, asset), wallet, seller, asset, amount, now: new Date() }),
+  const { channel, sent } = await withStore(rest, (db) =>
+    openChannel({
+      db,
+      chain: chainOf(config, asset),
+      wallet,
+      confirm: consent(asset.network, options.yes),
+      seller,
+      asset,
+      amount,
+      another: options.another,
+      now: new Date(),
+    }),
   );
-  if (json) printJson({ id: channel.id, transaction, gasUsed: gasUsed.toString() });
-  else print(`Channel ${channel.id} is open, by ${transaction}, ${gasUsed} gas.`);
+  if (json)
+    printJson({ id: channel.id, transaction: sent?.transaction ?? null, ...(sent === null ? {} : gasView(sent)) });
+  else if (sent === null) print(`Channel ${channel.id} is open: an earlier command's deposit is in it.`);
+  else print(`Channel ${channel.id} is open, by ${sent.transaction}, ${gasText(sent)}.`);
   return EXIT.ok;
 }
 
-/** `proof402 channel list`. */
+/** `proof402 channel list`: the wallet's channels as their chains show them, those that this database had lost included. */
 export async function listChannels(_options: unknown, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
-  const channels = await withStore(rest, (db) =>
-    db
-      .selectFrom("channels")
-      .select(["id", "seller_id as seller", "network", "asset", "state", "deposit", "charged"])
-      .orderBy("opened_at")
-      .execute(),
-  );
-  if (json) printJson({ channels });
-  else if (channels.length === 0) print("No channels.");
-  for (const { id, seller, state, deposit, charged, asset } of json ? [] : channels)
-    print(`${id} ${seller} ${state}: ${charged} of ${deposit} base units of ${asset} granted`);
+  const { config, wallet } = await openWallet(rest);
+  const { channels, unreachable } = await withStore(rest, (db) => surveyOf(config, wallet, db));
+  const views = channels.map((one) => channelView(one, config));
+  for (const network of unreachable) note(`${network} gave no usable answer: channels may be missing here.`);
+  if (json) printJson({ channels: views, unreachable });
+  else if (views.length === 0) print("No channels.");
+  for (const view of json ? [] : views) print(channelLine(view));
   return EXIT.ok;
 }
 
@@ -54,23 +64,25 @@ export async function closeOne(id: string, options: { yes?: boolean }, command: 
   const { json = false, ...rest } = globals(command);
   const { config, wallet } = await openWallet(rest);
   const done = await withStore(rest, async (db) => {
-    const row = await db.selectFrom("channels").select(["network"]).where("id", "=", id).executeTakeFirst();
+    // A channel that this database does not know may be one it has lost.
+    if ((await readChannel(db, id)) === null) await surveyOf(config, wallet, db);
+    const row = await readChannel(db, id);
     const asset = config.payment.assets.find(({ network }) => network === row?.network);
     if (asset === undefined) {
-      throw new Proof402Error("channel_missing", "No such channel is stored here.", {
+      throw new Proof402Error("channel_missing", "This wallet has no such channel with a configured seller.", {
         next: "List them with proof402 channel list.",
       });
     }
     note("Takes back what the channel still holds. No voucher of it is signed from now on. Costs gas.");
-    await confirm(options.yes);
-    return closeChannel({ db, chain: chainOf(config, asset), wallet, id });
+    const confirm = consent(asset.network, options.yes);
+    return closeChannel({ db, chain: chainOf(config, asset), wallet, confirm, id });
   });
-  if (json) printJson({ ...done, gasUsed: done.gasUsed.toString() });
+  if (json) printJson({ state: done.state, transaction: done.transaction, ...gasView(done) });
   else
     print(
       done.state === "closed"
-        ? `The channel is closed, by ${done.transaction}.`
-        : `Asked for by ${done.transaction}. Run the same command again once the channel's delay is over.`,
+        ? `The channel is closed, by ${done.transaction}, ${gasText(done)}.`
+        : `Asked for by ${done.transaction}, ${gasText(done)}. Run the same command again once the channel's delay is over.`,
     );
   return EXIT.ok;
 }

@@ -23,7 +23,7 @@ const LATER = [
 export async function runDemoProof(
   buyer: Buyer,
   report: DemoReport,
-  checkOnChain: (receipt: Receipt) => Promise<{ transaction: string; gasUsed: string }>,
+  checkOnChain: (receipt: Receipt) => Promise<{ transaction: string; gasUsed: bigint }>,
 ): Promise<{ forgeryCaught: boolean; proven: boolean }> {
   report.heading("The same question, with a zero-knowledge proof of the computation (development setup)");
   let forgeryCaught = false;

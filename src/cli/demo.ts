@@ -7,6 +7,7 @@ import { startDevnet, writeDevnet } from "../devnet/index.ts";
 import { formatUnits } from "../payment/amounts.ts";
 import { walletFromPrivateKey } from "../payment/wallet.ts";
 import { serializeReceipt } from "../receipts/receipt.ts";
+import { openDatabase } from "../storage/database.ts";
 import { proofOnChain } from "./anchor-proof.ts";
 import { runDemoAgent } from "./demo-agent.ts";
 import { runDemoProof } from "./demo-proof.ts";
@@ -35,7 +36,14 @@ export async function runDemo(options: { json: boolean }): Promise<number> {
     const buyer = await openBuyer({ config, wallet });
     try {
       const outcome = await runDemoAgent(buyer, report);
-      const proof = await runDemoProof(buyer, report, (receipt) => proofOnChain(receipt, config, wallet).record());
+      const proof = await runDemoProof(buyer, report, async (receipt) => {
+        const db = await openDatabase(config.database);
+        try {
+          return await proofOnChain(receipt, config).record({ db, wallet });
+        } finally {
+          await db.destroy();
+        }
+      });
       const spent = before - (await devnet.balanceOf(wallet.address));
       const path = resolve("receipt.json");
       await writeFile(path, serializeReceipt(outcome.receipt));

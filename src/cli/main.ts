@@ -137,7 +137,7 @@ function buildProgram(): Command {
   const wallet = program.command("wallet").description("the wallet's address, holdings and allowances");
   wallet
     .command("show", { isDefault: true })
-    .description("address, and what each asset's balance and Permit2 allowance is")
+    .description("address, each asset's balance and Permit2 allowance, channels and undecided transactions")
     .action(lazily(async () => (await import("./wallet.ts")).showWallet));
   wallet
     .command("approve")
@@ -151,7 +151,7 @@ function buildProgram(): Command {
   const channel = program.command("channel").description("payment channels: an answer does not wait for a block");
   channel
     .command("list", { isDefault: true })
-    .description("channels opened here, and what was granted of them")
+    .description("the wallet's channels as the chain shows them, those that a lost database held included")
     .action(lazily(async () => (await import("./channel.ts")).listChannels));
   channel
     .command("open")
@@ -159,6 +159,7 @@ function buildProgram(): Command {
     .requiredOption("--seller <id>", "seller of the configuration")
     .requiredOption("--asset <symbol>", "asset of the payment policy, by symbol or address")
     .requiredOption("--amount <amount>", "whole tokens, such as 5 or 0.25")
+    .option("--another", "open one beside a channel with this seller that is open")
     .option("--yes", "do not ask")
     .addHelpText("after", "\nExample: proof402 channel open --seller attested --asset USDC --amount 1")
     .action(lazily(async () => (await import("./channel.ts")).openWith));

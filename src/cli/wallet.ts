@@ -1,4 +1,3 @@
-import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import type { Config } from "../config/schema.ts";
 import { PERMIT2 } from "../evidence/permit2.ts";
@@ -6,13 +5,21 @@ import { Proof402Error } from "../errors.ts";
 import { approvePermit2, readHoldings } from "../payment/allowance.ts";
 import { formatUnits, parseUnits } from "../payment/amounts.ts";
 import { openChain, type Chain } from "../payment/chain.ts";
+import { surveyChannels } from "../payment/channel-recover.ts";
 import { loadWallet } from "../payment/load-wallet.ts";
+import { lookUp } from "../payment/owner-send.ts";
 import type { AssetPolicy } from "../payment/policy.ts";
 import type { Wallet } from "../payment/wallet.ts";
+import type { Db } from "../storage/database.ts";
+import { channelLine, channelView } from "./channel-view.ts";
 import { EXIT, globals, note, print, printJson } from "./globals.ts";
-import { configOf } from "./session.ts";
+import { consent, gasText, gasView } from "./owner.ts";
+import { configOf, withStore } from "./session.ts";
 
-/** `proof402 wallet show`: address, and per asset what it holds and what Permit2 may move. */
+/**
+ * `proof402 wallet show`: address, per asset what it holds and what Permit2 may move, what is in channels, and the owner's
+ * transactions that are not decided.
+ */
 export async function showWallet(_options: unknown, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
   const { config, wallet } = await openWallet(rest);
@@ -22,25 +29,50 @@ export async function showWallet(_options: unknown, command: Command): Promise<n
       ...(await readHoldings(chainOf(config, asset), asset.asset, wallet.address)),
     })),
   );
-  const view = assets.map(({ network, asset, symbol, decimals, methods, balance, allowance }) => ({
-    network,
-    asset,
-    symbol,
-    decimals,
-    methods,
-    balance: balance.toString(),
-    permit2Allowance: allowance.toString(),
+  const { channels, undecided } = await withStore(rest, async (db) => ({
+    undecided: (
+      await Promise.all(config.networks.map((network) => lookUp({ db, chain: openChain(network), wallet })))
+    ).flat(),
+    channels: (await surveyOf(config, wallet, db)).channels.map((one) => channelView(one, config)),
   }));
-  if (json) printJson({ address: wallet.address, assets: view });
+  const view = {
+    address: wallet.address,
+    assets: assets.map(({ network, asset, symbol, decimals, methods, balance, allowance }) => ({
+      network,
+      asset,
+      symbol,
+      decimals,
+      methods,
+      balance: balance.toString(),
+      permit2Allowance: allowance.toString(),
+    })),
+    channels,
+    undecided: undecided.map(({ hash, kind, network, nonce }) => ({ transaction: hash, kind, network, nonce })),
+  };
+  if (json) printJson(view);
   else {
     print(`Wallet ${wallet.address}`);
-    for (const { symbol, network, decimals, methods, balance, permit2Allowance } of view)
+    for (const { symbol, network, decimals, methods, balance, permit2Allowance } of view.assets)
       print(
         `  ${symbol} on ${network}: holds ${formatUnits(balance, decimals)}; Permit2 may move ${formatUnits(permit2Allowance, decimals)}; paid by ${methods.join(", ")}`,
       );
+    for (const channel of view.channels) print(`  ${channelLine(channel)}`);
+    for (const { transaction, kind, network } of view.undecided)
+      print(`  Undecided on ${network}: ${kind} ${transaction}. The command that made it takes it up again.`);
   }
   return EXIT.ok;
 }
+
+/** Every channel of the wallet, as its chain shows it. */
+export const surveyOf = (config: Config, wallet: Wallet, db: Db) =>
+  surveyChannels({
+    db,
+    chainOf: (asset) => chainOf(config, asset),
+    payer: wallet.address,
+    sellers: config.sellers,
+    assets: config.payment.assets,
+    now: new Date(),
+  });
 
 type ApproveOptions = { asset: string; amount: string; yes?: boolean };
 
@@ -53,14 +85,24 @@ export async function approveWallet(options: ApproveOptions, command: Command): 
   note(
     `Lets Permit2 (${PERMIT2}) move up to ${formatUnits(amount.toString(), asset.decimals)} ${asset.symbol} (${asset.asset}) on ${asset.network} from ${wallet.address}, with this wallet's signature each time. Costs gas.`,
   );
-  await confirm(options.yes);
-  const done = await approvePermit2({ chain: chainOf(config, asset), wallet, asset, amount });
-  const view = { ...done, gasUsed: done.gasUsed.toString(), allowance: done.allowance.toString() };
-  if (json) printJson(view);
-  else
-    print(
-      `Done in ${view.transaction}, ${view.gasUsed} gas. Permit2 may now move ${formatUnits(view.allowance, asset.decimals)} ${asset.symbol}.`,
-    );
+  const { sent, allowance } = await withStore(rest, (db) =>
+    approvePermit2({
+      db,
+      chain: chainOf(config, asset),
+      wallet,
+      confirm: consent(asset.network, options.yes),
+      asset,
+      amount,
+    }),
+  );
+  const may = `Permit2 may now move ${formatUnits(allowance, asset.decimals)} ${asset.symbol}.`;
+  if (json)
+    printJson({
+      transaction: sent?.transaction ?? null,
+      ...(sent === null ? {} : gasView(sent)),
+      allowance: allowance.toString(),
+    });
+  else print(sent === null ? `Nothing was sent. ${may}` : `Done in ${sent.transaction}, ${gasText(sent)}. ${may}`);
   return EXIT.ok;
 }
 
@@ -104,21 +146,4 @@ export function assetNamed(config: Config, name: string): AssetPolicy {
       next: `Name one by its address: ${config.payment.assets.map((one) => `${one.symbol} ${one.asset}`).join(", ")}.`,
     },
   );
-}
-
-/** Goes on only if a person says so, here or by `--yes`. Throws Proof402Error `approval_declined`. */
-export async function confirm(yes: boolean | undefined): Promise<void> {
-  if (yes === true || (await confirmed())) return;
-  throw new Proof402Error("approval_declined", "Nothing was signed.", { next: "Add --yes where nobody can be asked." });
-}
-
-/** Asks on the terminal; where nobody can be asked the answer is no. */
-async function confirmed(): Promise<boolean> {
-  if (!process.stdin.isTTY || !process.stderr.isTTY) return false;
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    return (await terminal.question("Go on? [y/N] ")).trim().toLowerCase() === "y";
-  } finally {
-    terminal.close();
-  }
 }

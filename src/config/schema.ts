@@ -15,6 +15,11 @@ const networkSchema = z.strictObject({
   confirmations: z.int().min(0).max(1000).default(1),
   /** Milliseconds between looks at the chain. */
   pollMilliseconds: z.int().min(20).max(60_000).default(1000),
+  /** Most that one of the owner's own transactions may cost in gas, in whole coins of the chain. */
+  maxGasCost: z
+    .string()
+    .regex(/^[0-9]{1,9}(?:\.[0-9]{1,18})?$/, "whole coins as a decimal string such as 0.01")
+    .default("0.01"),
 });
 
 const fieldsSchema = z.strictObject({

@@ -2,9 +2,9 @@ import { PERMIT2 } from "../evidence/permit2.ts";
 import { Proof402Error } from "../errors.ts";
 import { formatUnits } from "./amounts.ts";
 import type { Chain } from "./chain.ts";
-import { sendOwnerCall } from "./owner-calls.ts";
+import { sendOwnerCall, takeUp, type Owner, type Sent } from "./owner-send.ts";
+import { wishOf } from "./owner-transactions.ts";
 import type { AssetPolicy } from "./policy.ts";
-import type { Wallet } from "./wallet.ts";
 
 /** ERC-20's balance and allowance. */
 const ERC20 = [
@@ -45,19 +45,16 @@ export const readHoldings = (
   });
 
 /**
- * Lets Permit2 move exactly `amount` of an asset from the wallet, in place of what it may move now: signs, sends and waits
- * for the one transaction. `0n` takes the allowance back.
+ * Lets Permit2 move exactly `amount` of an asset from the wallet, in place of what it may move now, and waits for the one
+ * transaction. `0n` takes the allowance back. Where it may move just that already, nothing is sent and `sent` is null.
  *
  * Throws Proof402Error `approval_too_wide` above the policy's total for the asset, and what
  * {@link sendOwnerCall} throws.
  */
-export async function approvePermit2(options: {
-  chain: Chain;
-  wallet: Wallet;
-  asset: AssetPolicy;
-  amount: bigint;
-}): Promise<{ transaction: string; gasUsed: bigint; allowance: bigint }> {
-  const { chain, wallet, asset, amount } = options;
+export async function approvePermit2(
+  owner: Owner & { asset: AssetPolicy; amount: bigint },
+): Promise<{ sent: Sent | null; allowance: bigint }> {
+  const { chain, wallet, asset, amount } = owner;
   if (amount > BigInt(asset.total)) {
     throw new Proof402Error(
       "approval_too_wide",
@@ -65,7 +62,11 @@ export async function approvePermit2(options: {
       { next: `Approve at most ${formatUnits(asset.total, asset.decimals)}.`, details: { limit: asset.total } },
     );
   }
-  const done = await sendOwnerCall(chain, wallet, { kind: "approve", asset: asset.asset, amount });
+  const call = { kind: "approve", asset: asset.asset, amount } as const;
+  const earlier = (await takeUp(owner)).find(({ wish }) => wish === wishOf(call)) ?? null;
+  const before = await readHoldings(chain, asset.asset, wallet.address);
+  if (before.allowance === amount) return { sent: earlier, allowance: amount };
+  const sent = await sendOwnerCall(owner, call);
   const { allowance } = await readHoldings(chain, asset.asset, wallet.address);
-  return { ...done, allowance };
+  return { sent, allowance };
 }

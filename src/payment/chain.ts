@@ -1,6 +1,7 @@
 import type { PublicClient } from "viem";
 import { chainIdOf } from "../evidence/eip3009.ts";
 import { Proof402Error } from "../errors.ts";
+import { gasCap } from "./owner-fees.ts";
 
 /** Where and how a chain is read: one entry of the configuration's `networks`. */
 export type ChainConfig = {
@@ -12,6 +13,8 @@ export type ChainConfig = {
   /** Blocks on top of a block before what it holds is believed. */
   confirmations: number;
   pollMilliseconds: number;
+  /** Most that one of the owner's own transactions may cost in gas, in whole coins of the chain, such as `0.01`. */
+  maxGasCost?: string;
 };
 
 /** How long a look may take. */
@@ -28,6 +31,9 @@ export type Chain = {
   confirmations: number;
   /** The same chain as the second RPC shows it; null where none is configured. */
   witness: Chain | null;
+  pollMilliseconds: number;
+  /** Most that one of the owner's own transactions may cost in gas, wei. */
+  maxGasCost: bigint;
   /**
    * Runs `work` with a client of the chain. The chain's id is read before and after: an RPC that answers for another chain
    * in between is not believed. Throws Proof402Error `wrong_chain`, or `chain_unreachable` for whatever the RPC or the way
@@ -46,6 +52,8 @@ export function openChain(config: ChainConfig): Chain {
   return {
     network,
     confirmations,
+    pollMilliseconds: config.pollMilliseconds,
+    maxGasCost: gasCap(config.maxGasCost),
     witness:
       witnessRpcUrl === undefined ? null : openChain({ ...config, rpcUrl: witnessRpcUrl, witnessRpcUrl: undefined }),
     async read(work, { seconds = LOOK_SECONDS, signal } = {}) {

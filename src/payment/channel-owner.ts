@@ -1,138 +1,175 @@
-import { channelIdOf, type ChannelConfig } from "../evidence/channel.ts";
-import { chainIdOf } from "../evidence/eip3009.ts";
-import { toHex0x } from "../evidence/bytes.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
-import { immediate } from "../storage/migrations.ts";
 import type { ChannelsTable } from "../storage/tables.ts";
+import { readHoldings } from "./allowance.ts";
 import { formatUnits } from "./amounts.ts";
-import type { Chain } from "./chain.ts";
-import type { ChannelTerms } from "./channel-offers.ts";
+import { recoverChannels, refreshChannel, rowOf, type ChannelSeller } from "./channel-recover.ts";
+import { readOnChain } from "./channel-state.ts";
 import { configOf, readChannel } from "./channels.ts";
-import { sendOwnerCall } from "./owner-calls.ts";
+import { sendOwnerCall, takeUp, type Owner, type Sent } from "./owner-send.ts";
+import { doneFor, wishOf } from "./owner-transactions.ts";
 import type { AssetPolicy } from "./policy.ts";
-import { readChannelState } from "./settlement-channel.ts";
-import type { Wallet } from "./wallet.ts";
 
 /** How long the deposit's authorization may take to reach the chain, seconds. */
 const DEPOSIT_SECONDS = 300;
 
-/** A seller as a channel needs it. */
-export type ChannelSeller = { id: string; payTo: readonly string[]; channel?: ChannelTerms | undefined };
-
 /**
  * Opens a channel with a seller and puts `amount` base units into it: money that the seller can claim as vouchers are
- * signed, and that is otherwise taken back with {@link closeChannel}. Only the owner's own command does this.
+ * signed, and that is otherwise taken back with {@link closeChannel}. Only the owner's own command does this. Where an
+ * earlier command for the same was broken off and its deposit is on chain, that is the channel.
  *
  * Throws Proof402Error `channel_terms_missing` where the seller's configuration pins none, `deposit_too_large` above the
- * policy's total for the asset, and what {@link sendOwnerCall} throws.
+ * policy's total for the asset, `channel_already_open` unless `another` is wished for, `insufficient_funds`, and what
+ * {@link sendOwnerCall} throws.
  */
-export async function openChannel(options: {
-  db: Db;
-  chain: Chain;
-  wallet: Wallet;
-  seller: ChannelSeller;
-  asset: AssetPolicy;
-  amount: bigint;
-  now: Date;
-}): Promise<{ channel: ChannelsTable; transaction: string; gasUsed: bigint }> {
+export async function openChannel(
+  options: Owner & {
+    seller: ChannelSeller;
+    asset: AssetPolicy;
+    amount: bigint;
+    /** Opens one beside another that is open. */
+    another?: boolean | undefined;
+    now: Date;
+  },
+): Promise<{ channel: ChannelsTable; sent: Sent | null }> {
   const { db, chain, wallet, seller, asset, amount, now } = options;
   const [receiver] = seller.payTo;
-  if (seller.channel === undefined || receiver === undefined) {
-    throw new Proof402Error("channel_terms_missing", `The configuration pins no channel terms for "${seller.id}".`, {
-      next: "Add channel with receiverAuthorizer and withdrawDelaySeconds to the seller's entry.",
-    });
-  }
+  if (seller.channel === undefined || receiver === undefined) throw termsMissing(seller.id);
   if (amount <= 0n || amount > BigInt(asset.total)) {
     throw new Proof402Error("deposit_too_large", `A deposit must be above nothing and within the policy's total.`, {
       next: `Put in at most ${formatUnits(asset.total, asset.decimals)} ${asset.symbol}.`,
       details: { limit: asset.total },
     });
   }
-  const terms = {
-    payerAuthorizer: wallet.address,
-    receiverAuthorizer: seller.channel.receiverAuthorizer,
-    withdrawDelay: seller.channel.withdrawDelaySeconds,
-    // Random: no other process or machine with this wallet shares the channel.
-    salt: toHex0x(crypto.getRandomValues(new Uint8Array(32))),
-  };
-  const config: ChannelConfig = { payer: wallet.address, receiver, token: asset.asset, ...terms };
-  const channelId = channelIdOf(chainIdOf(asset.network), config);
-  const channel: ChannelsTable = {
-    id: channelId,
-    seller_id: seller.id,
-    network: asset.network,
-    asset: asset.asset,
-    payer: wallet.address,
-    receiver,
-    terms: JSON.stringify(terms),
-    deposit: amount.toString(),
-    charged: "0",
-    state: "closed",
-    opened_at: now.getTime(),
-  };
-  // Noted before it is funded, so that its salt, without which nothing can be taken back, cannot be lost.
-  await db.insertInto("channels").values(channel).execute();
-  const sent = await sendOwnerCall(chain, wallet, {
-    kind: "deposit",
-    config,
-    channelId,
-    amount,
-    domain: asset.domain,
-    salt: toHex0x(crypto.getRandomValues(new Uint8Array(32))),
-    validBefore: Math.floor(now.getTime() / 1000) + DEPOSIT_SECONDS,
-  });
-  await db.updateTable("channels").set({ state: "open" }).where("id", "=", channelId).execute();
-  return { channel: { ...channel, state: "open" }, ...sent };
+  await takeUp(options);
+  const scope = { payer: wallet.address, seller, asset };
+  const begun = (await channelsWith(options)).filter(({ state }) => state === "opening");
+  const config = await recoverChannels(db, chain, scope, receiver, now);
+  if (config === null) throw termsMissing(seller.id);
+  const channels = await channelsWith(options);
+  const finished = channels.find(
+    (one) =>
+      one.state !== "opening" && BigInt(one.deposit) === amount && begun.some((earlier) => earlier.id === one.id),
+  );
+  const depositOf = (id: string) => ({ kind: "deposit", channelId: id, amount }) as const;
+  if (finished !== undefined) return { channel: finished, sent: await doneFor(db, wishOf(depositOf(finished.id))) };
+  const open = channels.find(({ state, deposit, charged }) => state === "open" && BigInt(deposit) > BigInt(charged));
+  if (open !== undefined && options.another !== true) throw alreadyOpen(open, asset);
+  const { balance } = await readHoldings(chain, asset.asset, wallet.address);
+  if (balance < amount) {
+    throw new Proof402Error(
+      "insufficient_funds",
+      `The wallet holds ${formatUnits(balance, asset.decimals)} ${asset.symbol}, less than the deposit.`,
+      { next: `Nothing was signed. Send ${asset.symbol} to ${wallet.address}, or put in less.` },
+    );
+  }
+  const row = rowOf(config, scope, amount, now);
+  // A chain whose clock is ahead of ours would take no authorization that ends by ours.
+  const time = Math.max(Math.floor(now.getTime() / 1000), (await readOnChain(chain, config)).now);
+  const sent = await sendOwnerCall(
+    {
+      ...options,
+      async confirm(atMost) {
+        await options.confirm?.(atMost);
+        // Noted before its deposit is signed, so that money in it is never out of sight.
+        await db
+          .insertInto("channels")
+          .values(row)
+          .onConflict((conflict) => conflict.column("id").doUpdateSet({ deposit: row.deposit }))
+          .execute();
+      },
+    },
+    { ...depositOf(row.id), config, domain: asset.domain, validBefore: time + DEPOSIT_SECONDS },
+  );
+  await setState(db, row.id, "open");
+  return { channel: { ...row, state: "open" }, sent };
 }
 
 /**
- * Takes back what a channel still holds. The first call asks for it, and no voucher is signed any more; once the delay is
- * over, the next takes it. Throws Proof402Error `channel_missing`, `channel_busy` while a purchase from it is under way,
- * `channel_empty`, `withdrawal_waiting` before the delay is over, and what {@link sendOwnerCall} throws.
+ * Takes back what a channel still holds, by what its chain shows and not by what was noted: the first call asks for it, and no
+ * voucher is signed any more; once the delay is over, the next takes it.
+ *
+ * Throws Proof402Error `channel_missing`, `channel_empty`, `withdrawal_waiting` before the delay is over, and what
+ * {@link sendOwnerCall} throws.
  */
-export async function closeChannel(options: {
-  db: Db;
-  chain: Chain;
-  wallet: Wallet;
-  id: string;
-}): Promise<{ state: "closing" | "closed"; transaction: string; gasUsed: bigint }> {
-  const { db, chain, wallet, id } = options;
+export async function closeChannel(
+  options: Owner & { id: string; now?: Date },
+): Promise<{ state: ChannelsTable["state"] } & Sent> {
+  const { db, chain, wallet, id, now = new Date() } = options;
   const row = await readChannel(db, id);
-  if (row === null || row.payer !== wallet.address) {
+  if (row === null || row.payer !== wallet.address || row.network !== chain.network) {
     throw new Proof402Error("channel_missing", "This wallet has no such channel.", {
       next: "List them with proof402 channel list.",
     });
   }
+  const earlier = await takeUp(options);
   const config = configOf(row);
-  if (row.state === "closing") {
-    const sent = await sendOwnerCall(chain, wallet, { kind: "finalize", config }).catch((error: unknown) => {
-      if (!Proof402Error.isInstance(error) || error.code !== "transaction_failed") throw error;
+  const { state, seen } = await refreshChannel(db, chain, row, now);
+  const { balance, totalClaimed, withdrawal } = seen;
+  const finalize = { kind: "finalize", config } as const;
+  const asked = { kind: "withdraw", config, amount: withdrawal?.amount ?? 0n } as const;
+  // What an earlier command sent is in a block by now: that is what this one was to do.
+  const done = earlier.find(({ wish }) => wish === wishOf(withdrawal === null ? finalize : asked));
+  if (done !== undefined) return { ...done, state };
+  if (withdrawal !== null) {
+    if (seen.now < withdrawal.readyAt) {
       throw new Proof402Error("withdrawal_waiting", "The channel's delay is not over yet.", {
-        next: `Run this again ${config.withdrawDelay} s after the withdrawal was asked for.`,
-        cause: error,
+        next: `Run this again after ${new Date(withdrawal.readyAt * 1000).toISOString()}, by the chain's clock.`,
+        details: { readyAt: withdrawal.readyAt },
       });
-    });
-    await setState(db, id, "closed");
-    return { state: "closed", ...sent };
+    }
+    const sent = await sendOwnerCall(options, finalize);
+    return { ...sent, state: (await refreshChannel(db, chain, row, now)).state };
   }
-  const held = await chain.read(async (client) => readChannelState(client, id, await client.getBlockNumber()));
-  const amount = held.balance - held.totalClaimed;
-  if (amount === 0n) {
+  if (balance === totalClaimed) {
     throw new Proof402Error("channel_empty", "The channel holds nothing that could be taken back.", {
       next: "Nothing to do.",
     });
   }
   await setState(db, id, "closing");
-  const sent = await sendOwnerCall(chain, wallet, { kind: "withdraw", config, amount }).catch(
+  const sent = await sendOwnerCall(options, { kind: "withdraw", config, amount: balance - totalClaimed }).catch(
     async (error: unknown) => {
-      // Nothing was asked for: the channel is what it was.
-      await setState(db, id, row.state);
+      // Nothing was asked for: the channel is what it was. One that is undecided may have been.
+      if (!Proof402Error.isInstance(error) || error.code !== "transaction_undecided") await setState(db, id, state);
       throw error;
     },
   );
-  return { state: "closing", ...sent };
+  return { ...sent, state: "closing" };
 }
 
+/** The channels noted of a wallet with a seller in an asset. */
+const channelsWith = ({
+  db,
+  wallet,
+  seller,
+  asset,
+}: {
+  db: Db;
+  wallet: { address: string };
+  seller: ChannelSeller;
+  asset: AssetPolicy;
+}): Promise<ChannelsTable[]> =>
+  db
+    .selectFrom("channels")
+    .selectAll()
+    .where("payer", "=", wallet.address)
+    .where("seller_id", "=", seller.id)
+    .where("network", "=", asset.network)
+    .where("asset", "=", asset.asset)
+    .orderBy("opened_at")
+    .execute();
+
 const setState = (db: Db, id: string, state: ChannelsTable["state"]): Promise<unknown> =>
-  immediate(db, (tx) => tx.updateTable("channels").set({ state }).where("id", "=", id).execute());
+  db.updateTable("channels").set({ state }).where("id", "=", id).execute();
+
+const termsMissing = (sellerId: string): Proof402Error =>
+  new Proof402Error("channel_terms_missing", `The configuration pins no channel terms for "${sellerId}".`, {
+    next: "Add channel with receiverAuthorizer and withdrawDelaySeconds to the seller's entry.",
+  });
+
+const alreadyOpen = ({ id, deposit, charged }: ChannelsTable, { symbol, decimals }: AssetPolicy): Proof402Error =>
+  new Proof402Error(
+    "channel_already_open",
+    `A channel with this seller is open and has ${formatUnits(BigInt(deposit) - BigInt(charged), decimals)} ${symbol} left: ${id}.`,
+    { next: "Nothing was signed. Use that one, or open one beside it with --another.", details: { channel: id } },
+  );

@@ -1,12 +1,8 @@
 import type { Abi } from "viem";
 import { CHANNELS, DEPOSIT_COLLECTOR, type ChannelConfig } from "../evidence/channel.ts";
-import { chainIdOf } from "../evidence/eip3009.ts";
 import { PERMIT2 } from "../evidence/permit2.ts";
-import { Proof402Error } from "../errors.ts";
-import type { Chain } from "./chain.ts";
 import { encodeProofRecord, type ProofCall } from "./proof-calls.ts";
 import { encodeValidation, type ValidationCall } from "./validation-calls.ts";
-import type { Wallet } from "./wallet.ts";
 
 /** What only the owner's own commands have a wallet send. Amounts in base units. */
 export type OwnerCall =
@@ -20,8 +16,6 @@ export type OwnerCall =
       amount: bigint;
       /** The token's EIP-712 domain. */
       domain: { name: string; version: string };
-      /** 32 bytes of 0x hex: makes the authorization's nonce with the channel's id. */
-      salt: string;
       /** Unix seconds. */
       validBefore: number;
     }
@@ -41,6 +35,12 @@ export type Fees = {
   maxFeePerGas: bigint;
   maxPriorityFeePerGas: bigint;
 };
+
+/**
+ * Makes a deposit's authorization nonce with the channel's id. Always the same: a token takes one authorization of a nonce,
+ * so one channel gets one deposit, however often it is signed and whatever an RPC says became of it.
+ */
+export const DEPOSIT_SALT = `0x${"00".repeat(32)}`;
 
 const CONFIG = {
   name: "config",
@@ -92,7 +92,7 @@ export async function encodeCall(
     case "deposit": {
       const collectorData = encodeAbiParameters(
         [{ type: "uint256" }, { type: "uint256" }, { type: "uint256" }, { type: "bytes" }],
-        [0n, BigInt(call.validBefore), BigInt(call.salt), authorization ?? "0x"],
+        [0n, BigInt(call.validBefore), BigInt(DEPOSIT_SALT), authorization ?? "0x"],
       );
       return {
         to: hex(CHANNELS),
@@ -113,50 +113,4 @@ export async function encodeCall(
   }
 }
 
-/**
- * Signs, sends and waits for one of the owner's transactions. Throws Proof402Error `transaction_failed` where the chain
- * turned it down or no gas can be paid, `wrong_chain` or `chain_unreachable`.
- */
-export const sendOwnerCall = (
-  chain: Chain,
-  wallet: Wallet,
-  call: OwnerCall,
-): Promise<{ transaction: string; gasUsed: bigint }> =>
-  chain.read(
-    async (client) => {
-      const from = hex(wallet.address);
-      const authorization = call.kind === "deposit" ? await wallet.signDeposit(call, chainIdOf(chain.network)) : null;
-      const target = await encodeCall(call, authorization);
-      const [chainId, nonce, fees, gas] = await Promise.all([
-        client.getChainId(),
-        client.getTransactionCount({ address: from, blockTag: "pending" }),
-        client.estimateFeesPerGas(),
-        client.estimateGas({ account: from, ...target }).catch((error: unknown) => {
-          throw failed(error);
-        }),
-      ]);
-      const { maxFeePerGas, maxPriorityFeePerGas } = fees;
-      const signed = await wallet.signOwnerCall(call, authorization, {
-        chainId,
-        nonce,
-        gas: (gas * 6n) / 5n,
-        maxFeePerGas,
-        maxPriorityFeePerGas,
-      });
-      const transaction = await client.sendRawTransaction({ serializedTransaction: signed }).catch((error: unknown) => {
-        throw failed(error);
-      });
-      const receipt = await client.waitForTransactionReceipt({ hash: transaction });
-      if (receipt.status !== "success") throw failed(null);
-      return { transaction, gasUsed: receipt.gasUsed };
-    },
-    { seconds: INCLUSION_SECONDS },
-  );
-
 const hex = (address: string): `0x${string}` => `0x${address.slice(2)}`;
-
-const failed = (cause: unknown): Proof402Error =>
-  new Proof402Error("transaction_failed", "The chain did not take the transaction.", {
-    next: "Check that the wallet holds the chain's own coin for gas, and enough of the asset.",
-    cause,
-  });

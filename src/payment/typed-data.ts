@@ -5,7 +5,7 @@ import { channelIdOf, CHANNELS, DEPOSIT_COLLECTOR } from "../evidence/channel.ts
 import { chainIdOf, type TransferAuthorization } from "../evidence/eip3009.ts";
 import { PERMIT2, spenderOf } from "../evidence/permit2.ts";
 import type { Payment } from "../receipts/schema.ts";
-import type { OwnerCall } from "./owner-calls.ts";
+import { DEPOSIT_SALT, type OwnerCall } from "./owner-calls.ts";
 
 const AUTHORIZATION = [
   { name: "from", type: "address" },
@@ -27,12 +27,15 @@ const PERMISSIONS = [
   { name: "amount", type: "uint256" },
 ];
 
+/** The nonce of the authorization of a channel's deposit (x402's DepositCollector: keccak256 of channel id and salt). */
+export const depositNonce = (channelId: string): string =>
+  toHex0x(keccak256(concatBytes(fromHex0x(channelId), fromHex0x(DEPOSIT_SALT))));
+
 /** The authorization of a deposit: to the collector only, with a nonce that names the channel. */
 export const depositAuthorization = ({
   config,
   channelId,
   amount,
-  salt,
   validBefore,
 }: Extract<OwnerCall, { kind: "deposit" }>): TransferAuthorization => ({
   from: config.payer,
@@ -40,7 +43,7 @@ export const depositAuthorization = ({
   value: amount.toString(),
   validAfter: 0,
   validBefore,
-  nonce: toHex0x(keccak256(concatBytes(fromHex0x(channelId), fromHex0x(salt)))),
+  nonce: depositNonce(channelId),
 });
 
 /** The same as typed data, in the token's domain. */

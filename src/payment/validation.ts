@@ -1,9 +1,8 @@
 import type { PublicClient } from "viem";
 import { Proof402Error } from "../errors.ts";
-import type { Chain } from "./chain.ts";
-import { sendOwnerCall } from "./owner-calls.ts";
+import { sendOwnerCall, takeUp, type Owner, type Sent } from "./owner-send.ts";
+import { wishOf } from "./owner-transactions.ts";
 import { VALIDATION_REGISTRY_ABI, type ValidationCall } from "./validation-calls.ts";
-import type { Wallet } from "./wallet.ts";
 
 type Hex = `0x${string}`;
 
@@ -28,11 +27,15 @@ export type Posting = {
   tag: string;
 };
 
-/** A posted verdict: the transaction that carries it, the gas of all that were needed, and what the registry says now. */
+/**
+ * A posted verdict: the transaction that carries it, the gas of all that were needed and what it cost in wei, and what the
+ * registry says now.
+ */
 export type Posted = {
   requestTransaction: string | null;
   transaction: string;
   gasUsed: bigint;
+  cost: bigint;
   status: ValidationStatus;
 };
 
@@ -42,14 +45,16 @@ export type Posted = {
  *
  * Throws Proof402Error `validation_taken` where the request names another validator or agent, `registry_missing` where no
  * registry answers, `transaction_failed` where the chain turned it down, `posting_not_kept` where the registry then says
- * something else, `wrong_chain` or `chain_unreachable`.
+ * something else, and what {@link sendOwnerCall} throws.
  */
-export async function postValidation(chain: Chain, wallet: Wallet, posting: Posting): Promise<Posted> {
+export async function postValidation(owner: Owner, posting: Posting): Promise<Posted> {
+  const { chain, wallet } = owner;
   const [registry, validator] = [hex(posting.registry), hex(wallet.address)];
   const [requestHash, responseHash] = [hex(posting.requestHash), hex(posting.responseHash)];
   const { agentId, uri, response, tag } = posting;
   const status = (): Promise<ValidationStatus | null> =>
     chain.read((client) => readStatus(client, registry, requestHash));
+  const earlier = await takeUp(owner);
   const before = await status();
   if (before !== null && (before.validator !== validator || before.agentId !== agentId)) {
     throw new Proof402Error(
@@ -58,7 +63,8 @@ export async function postValidation(chain: Chain, wallet: Wallet, posting: Post
       { next: "Only that validator can post a verdict on it." },
     );
   }
-  const send = (call: ValidationCall) => sendOwnerCall(chain, wallet, call);
+  const send = async (call: ValidationCall): Promise<Sent> =>
+    earlier.find(({ wish }) => wish === wishOf(call)) ?? sendOwnerCall(owner, call);
   const request =
     before === null ? await send({ kind: "validation-request", registry, validator, agentId, uri, requestHash }) : null;
   const answer = await send({ kind: "validation-response", registry, requestHash, response, uri, responseHash, tag });
@@ -78,6 +84,7 @@ export async function postValidation(chain: Chain, wallet: Wallet, posting: Post
     requestTransaction: request?.transaction ?? null,
     transaction: answer.transaction,
     gasUsed: answer.gasUsed + (request?.gasUsed ?? 0n),
+    cost: answer.cost + (request?.cost ?? 0n),
     status: after,
   };
 }

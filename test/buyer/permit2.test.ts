@@ -12,9 +12,10 @@ import { paidAmount } from "../../src/receipts/paid.ts";
 import { parseReceipt } from "../../src/receipts/receipt.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { openDatabase } from "../../src/storage/database.ts";
 
 let market: Market;
-const opened: Buyer[] = [];
+const opened: { close(): Promise<void> }[] = [];
 beforeAll(async () => {
   market = await openMarket();
 });
@@ -51,12 +52,15 @@ async function openPurse(
   if (network === undefined || asset === undefined) throw new Error("the devnet has a network and assets");
   const wallet = (options.wallet ?? walletFromPrivateKey)(key);
   const chain = openChain(network);
-  if (allowance > 0n) await approvePermit2({ chain, wallet, asset, amount: allowance });
+  const db = await openDatabase(config.database);
+  opened.push({ close: () => db.destroy() });
+  if (allowance > 0n) await approvePermit2({ db, chain, wallet, asset, amount: allowance });
   const buyer = await openBuyer({ config, wallet });
   opened.push(buyer);
   return {
     buyer,
     wallet,
+    db,
     chain,
     asset,
     key,
@@ -134,7 +138,7 @@ describe("an allowance", () => {
   test("is exactly what was asked for, is taken back by nothing, and never exceeds the policy's total", async () => {
     const purse = await openPurse("USDC", "permit2", 5n);
     const approve = (amount: bigint) =>
-      approvePermit2({ chain: purse.chain, wallet: purse.wallet, asset: purse.asset, amount });
+      approvePermit2({ db: purse.db, chain: purse.chain, wallet: purse.wallet, asset: purse.asset, amount });
     expect((await approve(70_000n)).allowance).toBe(70_000n);
     expect((await approve(0n)).allowance).toBe(0n);
     for (const amount of [BigInt(purse.asset.total) + 1n, 2n ** 256n - 1n]) {

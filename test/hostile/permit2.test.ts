@@ -10,6 +10,7 @@ import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { FAULTS } from "./orders.ts";
 import { buildWorker, removeWorker, runBuyers } from "./processes.ts";
+import { openDatabase } from "../../src/storage/database.ts";
 
 const PRICE = 10_000n;
 const FUNDS = 10_000_000n;
@@ -38,7 +39,9 @@ describe("T19: a buyer that pays through Permit2, killed with kill -9", () => {
       const [network, asset] = [config.networks[0], config.payment.assets[0]];
       if (network === undefined || asset === undefined) throw new Error("the devnet has a network and an asset");
       const wallet = walletFromPrivateKey(privateKey);
-      await approvePermit2({ chain: openChain(network), wallet, asset, amount: FUNDS });
+      const db = await openDatabase(config.database);
+      await approvePermit2({ db, chain: openChain(network), wallet, asset, amount: FUNDS });
+      await db.destroy();
 
       const keys = FAULTS.map((fault) => `${method}-${fault}`.replaceAll(" ", "-"));
       let killed = 0;

@@ -5,6 +5,7 @@ import { walletFromPrivateKey, type Wallet } from "../../src/payment/wallet.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
 import { buyerFrom, stockSeller } from "./stock-seller.ts";
+import { openDatabase } from "../../src/storage/database.ts";
 
 let market: Market;
 beforeAll(async () => {
@@ -18,7 +19,9 @@ async function allow(amount: bigint): Promise<Wallet> {
   const [network, asset] = [networks[0], payment.assets[0]];
   if (network === undefined || asset === undefined) throw new Error("the devnet has a network and an asset");
   const wallet = walletFromPrivateKey(market.devnet.privateKey);
-  await approvePermit2({ chain: openChain(network), wallet, asset, amount });
+  const db = await openDatabase(":memory:");
+  await approvePermit2({ db, chain: openChain(network), wallet, asset, amount });
+  await db.destroy();
   return wallet;
 }
 

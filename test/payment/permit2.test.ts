@@ -76,7 +76,7 @@ beforeAll(async () => {
     total: limit,
   };
   await bank.dai.mint(wallet.address as Address, 100n * ONE);
-  await approvePermit2({ chain: eyes, wallet, asset, amount: 50n * ONE });
+  await approvePermit2({ db, chain: eyes, wallet, asset, amount: 50n * ONE });
 });
 afterAll(async () => {
   await db.destroy();

@@ -17,18 +17,24 @@ import { openChain, type Chain } from "../../src/payment/chain.ts";
 import { VALIDATION_REGISTRY_ABI } from "../../src/payment/validation-calls.ts";
 import { postValidation, type Posting } from "../../src/payment/validation.ts";
 import { walletFromAccount, walletFromPrivateKey } from "../../src/payment/wallet.ts";
+import { openDatabase, type Db } from "../../src/storage/database.ts";
 
 let anvil: Anvil;
 let bank: Bank;
 let chain: Chain;
 let registry: Hex;
+let db: Db;
 beforeAll(async () => {
   anvil = await startAnvil();
+  db = await openDatabase(":memory:");
   bank = await openBank(anvil);
   registry = await openValidationRegistry(anvil, bank);
   chain = openChain({ network: "eip155:31337", rpcUrl: anvil.rpcUrl, confirmations: 0, pollMilliseconds: 20 });
 });
-afterAll(() => anvil.stop());
+afterAll(async () => {
+  await db.destroy();
+  await anvil.stop();
+});
 
 const word = (seed: string): Hex => toHex0x(keccak256(utf8(seed)));
 const posting = (seed: string, changes: Partial<Posting> = {}): Posting => ({
@@ -47,7 +53,7 @@ const gasOf = async (hash: string): Promise<bigint> =>
 describe("a verdict", () => {
   test("is asked for, answered and read back, and the gas is that of both transactions", async () => {
     const wallet = walletFromPrivateKey(await bank.fundedKey());
-    const posted = await postValidation(chain, wallet, posting("one"));
+    const posted = await postValidation({ db, chain, wallet }, posting("one"));
     expect(posted.status).toMatchObject({
       validator: wallet.address,
       agentId: 7n,
@@ -68,8 +74,11 @@ describe("a verdict", () => {
 
   test("that moved is posted again by the same validator, without another request", async () => {
     const wallet = walletFromAccount(privateKeyToAccount(await bank.fundedKey()));
-    await postValidation(chain, wallet, posting("two"));
-    const again = await postValidation(chain, wallet, posting("two", { response: 0, responseHash: word("later") }));
+    await postValidation({ db, chain, wallet }, posting("two"));
+    const again = await postValidation(
+      { db, chain, wallet },
+      posting("two", { response: 0, responseHash: word("later") }),
+    );
     expect(again).toMatchObject({ requestTransaction: null, status: { response: 0, responseHash: word("later") } });
     expect(again.gasUsed).toBe(await gasOf(again.transaction));
   });
@@ -77,24 +86,28 @@ describe("a verdict", () => {
   test("is nobody else's to give, nor of another agent", async () => {
     const wallet = walletFromPrivateKey(await bank.fundedKey());
     const other = walletFromPrivateKey(await bank.fundedKey());
-    await postValidation(chain, wallet, posting("three"));
-    await expect(postValidation(chain, other, posting("three", { response: 0 }))).rejects.toMatchObject({
-      code: "validation_taken",
-    });
-    await expect(postValidation(chain, wallet, posting("three", { agentId: 8n }))).rejects.toMatchObject({
+    await postValidation({ db, chain, wallet }, posting("three"));
+    await expect(postValidation({ db, chain, wallet: other }, posting("three", { response: 0 }))).rejects.toMatchObject(
+      {
+        code: "validation_taken",
+      },
+    );
+    await expect(postValidation({ db, chain, wallet }, posting("three", { agentId: 8n }))).rejects.toMatchObject({
       code: "validation_taken",
     });
   });
 
   test("is not posted without gas, nor where there is no registry", async () => {
     const poor = walletFromPrivateKey(`0x${"11".repeat(32)}`);
-    await expect(postValidation(chain, poor, posting("four"))).rejects.toMatchObject({ code: "transaction_failed" });
+    await expect(postValidation({ db, chain, wallet: poor }, posting("four"))).rejects.toMatchObject({
+      code: "gas_missing",
+    });
     const wallet = walletFromPrivateKey(await bank.fundedKey());
     await expect(
-      postValidation(chain, wallet, posting("four", { registry: `0x${"12".repeat(20)}` })),
+      postValidation({ db, chain, wallet }, posting("four", { registry: `0x${"12".repeat(20)}` })),
     ).rejects.toMatchObject({ code: "registry_missing" });
     await expect(
-      postValidation(chain, wallet, posting("four", { registry: bank.token.address })),
+      postValidation({ db, chain, wallet }, posting("four", { registry: bank.token.address })),
     ).rejects.toMatchObject({ code: "transaction_failed" });
   });
 
@@ -106,9 +119,11 @@ describe("a verdict", () => {
       bytecode: "0x60c06000f3",
     });
     const wallet = walletFromPrivateKey(await bank.fundedKey());
-    await expect(postValidation(chain, wallet, posting("five", { registry: forgetful }))).rejects.toMatchObject({
-      code: "posting_not_kept",
-    });
+    await expect(postValidation({ db, chain, wallet }, posting("five", { registry: forgetful }))).rejects.toMatchObject(
+      {
+        code: "posting_not_kept",
+      },
+    );
   });
 });
 

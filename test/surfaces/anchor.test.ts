@@ -69,7 +69,9 @@ test("a verified receipt is posted with its file's digest, and the registry says
   );
   expect(view.gasUsed).toBe(String(gas[0]! + gas[1]!));
   const plain = await cli("receipts", "anchor", id, "--agent", "7", "--yes");
-  expect(plain.stdout).toMatch(/^Posted in 0x[0-9a-f]{64}, \d+ gas in all\.\nThe registry says: .*response 100 of 100/);
+  expect(plain.stdout).toMatch(
+    /^Posted in 0x[0-9a-f]{64}, \d+ gas in all, which cost 0\.\d+ of the chain's own coin\.\nThe registry says: .*response 100 of 100/,
+  );
 });
 
 test("a failed one is posted as failed", async () => {

@@ -1,0 +1,63 @@
+import type { Config } from "../config/schema.ts";
+import { formatUnits } from "../payment/amounts.ts";
+import type { ChannelSurvey } from "../payment/channel-recover.ts";
+import type { ChannelsTable } from "../storage/tables.ts";
+
+/** A channel as it is shown. Amounts in base units; `fresh` is false where its chain gave no answer. */
+export type ChannelView = {
+  id: string;
+  seller: string;
+  network: string;
+  asset: string;
+  symbol: string;
+  decimals: number;
+  state: ChannelsTable["state"];
+  /** What the owner put in. */
+  deposit: string;
+  /** What vouchers granted so far. */
+  charged: string;
+  /** What the seller claimed of it. */
+  claimed: string;
+  /** What is in it and not claimed. */
+  left: string;
+  /** What was asked back, and when it can be taken. */
+  withdrawal: { amount: string; readyAt: string } | null;
+  fresh: boolean;
+};
+
+/** A stored channel beside what its chain says. */
+export function channelView({ row, seen }: ChannelSurvey["channels"][number], config: Config): ChannelView {
+  const asset = config.payment.assets.find((one) => one.network === row.network && one.asset === row.asset);
+  const { id, seller_id: seller, network, state, deposit, charged, counted } = row;
+  return {
+    id,
+    seller,
+    network,
+    asset: row.asset,
+    symbol: asset?.symbol ?? row.asset,
+    decimals: asset?.decimals ?? 0,
+    state,
+    deposit,
+    charged,
+    claimed: (seen?.totalClaimed ?? BigInt(counted)).toString(),
+    left: (seen === null ? BigInt(deposit) - BigInt(charged) : seen.balance - seen.totalClaimed).toString(),
+    withdrawal:
+      seen === null || seen.withdrawal === null
+        ? null
+        : {
+            amount: seen.withdrawal.amount.toString(),
+            readyAt: new Date(seen.withdrawal.readyAt * 1000).toISOString(),
+          },
+    fresh: seen !== null,
+  };
+}
+
+/** One line for people. */
+export function channelLine(view: ChannelView): string {
+  const { id, seller, state, network, symbol, decimals, withdrawal, fresh } = view;
+  const units = (amount: string): string => `${formatUnits(amount, decimals)} ${symbol}`;
+  const asked =
+    withdrawal === null ? "" : `; ${units(withdrawal.amount)} asked back, to be taken after ${withdrawal.readyAt}`;
+  const old = fresh ? "" : " (as noted: the chain gave no answer)";
+  return `Channel ${id} with ${seller} on ${network}, ${state}: ${units(view.deposit)} put in, ${units(view.charged)} granted, ${units(view.claimed)} claimed, ${units(view.left)} left${asked}${old}`;
+}

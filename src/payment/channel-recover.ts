@@ -1,0 +1,169 @@
+import { keccak256, toHex0x, utf8 } from "../evidence/bytes.ts";
+import { channelIdOf, type ChannelConfig } from "../evidence/channel.ts";
+import { chainIdOf } from "../evidence/eip3009.ts";
+import { Proof402Error } from "../errors.ts";
+import type { Db } from "../storage/database.ts";
+import type { ChannelsTable } from "../storage/tables.ts";
+import type { Chain } from "./chain.ts";
+import { noteClaimed } from "./channel-books.ts";
+import type { ChannelTerms } from "./channel-offers.ts";
+import { readOnChain, stateOf, type ChannelOnChain } from "./channel-state.ts";
+import { configOf, readChannel } from "./channels.ts";
+import { undecidedOf } from "./owner-transactions.ts";
+import type { AssetPolicy } from "./policy.ts";
+
+/** A seller as a channel needs it. */
+export type ChannelSeller = { id: string; payTo: readonly string[]; channel?: ChannelTerms | undefined };
+
+/** Whose channels with whom, in what. */
+export type ChannelScope = { payer: string; seller: ChannelSeller; asset: AssetPolicy };
+
+/** Channels of one scope that are looked for before the search is given up as endless. */
+const MAX_INDEX = 1000;
+
+/**
+ * The salt of a wallet's channel with a seller by its number, 0 and up: no secret, and its id names wallet, seller and token,
+ * so that whoever has lost the database finds every channel by asking the chain. The first words keep it apart from other
+ * programs' channels of the same wallet.
+ */
+const saltOf = (index: number): `0x${string}` => toHex0x(keccak256(utf8(`proof402 channel ${index}`)));
+
+/** The channel of this number with one of the seller's payees, or null where the configuration pins no terms. */
+function configAt({ payer, seller, asset }: ChannelScope, receiver: string, index: number): ChannelConfig | null {
+  if (seller.channel === undefined) return null;
+  return {
+    payer,
+    payerAuthorizer: payer,
+    receiver,
+    receiverAuthorizer: seller.channel.receiverAuthorizer,
+    token: asset.asset,
+    withdrawDelay: seller.channel.withdrawDelaySeconds,
+    salt: saltOf(index),
+  };
+}
+
+/** A channel's row. */
+export function rowOf(
+  config: ChannelConfig,
+  { seller, asset }: ChannelScope,
+  deposit: bigint,
+  now: Date,
+): ChannelsTable {
+  const { payer, receiver, token, ...terms } = config;
+  return {
+    id: channelIdOf(chainIdOf(asset.network), config),
+    seller_id: seller.id,
+    network: asset.network,
+    asset: token,
+    payer,
+    receiver,
+    terms: JSON.stringify(terms),
+    deposit: deposit.toString(),
+    charged: "0",
+    counted: "0",
+    state: "opening",
+    opened_at: now.getTime(),
+  };
+}
+
+/**
+ * Walks a wallet's channels with a payee by number, as the chain has them, and notes those that this database does not know
+ * (it is new, or was restored from a backup). Gives the first that was never used: the next to open; null where the
+ * configuration pins no terms.
+ *
+ * Throws Proof402Error `wrong_chain` or `chain_unreachable`.
+ */
+export async function recoverChannels(
+  db: Db,
+  chain: Chain,
+  scope: ChannelScope,
+  receiver: string,
+  now: Date,
+): Promise<ChannelConfig | null> {
+  for (let index = 0; index < MAX_INDEX; index += 1) {
+    const config = configAt(scope, receiver, index);
+    if (config === null) return null;
+    const known = await readChannel(db, channelIdOf(chainIdOf(chain.network), config));
+    if (known !== null && known.state !== "opening") continue;
+    const seen = await readOnChain(chain, config);
+    if (!seen.deposited) return config;
+    const row = known ?? rowOf(config, scope, seen.balance, now);
+    if (known === null)
+      await db
+        .insertInto("channels")
+        .values(row)
+        .onConflict((conflict) => conflict.doNothing())
+        .execute();
+    await noteSeen(db, row, seen, now);
+  }
+  throw new Proof402Error("chain_unreachable", `The RPC of ${chain.network} shows more channels than can be.`, {
+    next: "Nothing was signed. Use an RPC you trust.",
+  });
+}
+
+/** Reads a channel on its chain and brings its row in line. Throws Proof402Error `wrong_chain` or `chain_unreachable`. */
+export async function refreshChannel(
+  db: Db,
+  chain: Chain,
+  row: ChannelsTable,
+  now: Date,
+): Promise<{ state: ChannelsTable["state"]; seen: ChannelOnChain }> {
+  const seen = await readOnChain(chain, configOf(row));
+  return { state: await noteSeen(db, row, seen, now), seen };
+}
+
+async function noteSeen(db: Db, row: ChannelsTable, seen: ChannelOnChain, now: Date): Promise<ChannelsTable["state"]> {
+  const shown = stateOf(seen, row.state);
+  // Asked back by a transaction on its way: no voucher is signed meanwhile.
+  const leaving =
+    row.state === "closing" && shown === "open" && (await undecidedOf(db, row.network, row.payer)).length > 0;
+  const state = leaving ? "closing" : shown;
+  await db.updateTable("channels").set({ state }).where("id", "=", row.id).execute();
+  await noteClaimed(db, row.id, seen.totalClaimed, now);
+  return state;
+}
+
+/** What a wallet has in channels, as far as their chains answer. */
+export type ChannelSurvey = {
+  /** `seen` is null where the chain gave no answer: the row is what was noted last. */
+  channels: { row: ChannelsTable; seen: ChannelOnChain | null }[];
+  /** CAIP-2 networks that gave none. */
+  unreachable: string[];
+};
+
+/** Looks for every channel of a wallet with these sellers, stored here or not, and reads each on its chain. */
+export async function surveyChannels(options: {
+  db: Db;
+  chainOf: (asset: AssetPolicy) => Chain;
+  payer: string;
+  sellers: readonly ChannelSeller[];
+  assets: readonly AssetPolicy[];
+  now: Date;
+}): Promise<ChannelSurvey> {
+  const { db, chainOf, payer, sellers, assets, now } = options;
+  const unreachable = new Set<string>();
+  const reached = async <T>(network: string, work: () => Promise<T>): Promise<T | null> => {
+    try {
+      return unreachable.has(network) ? null : await work();
+    } catch (error) {
+      if (!Proof402Error.isInstance(error)) throw error;
+      unreachable.add(network);
+      return null;
+    }
+  };
+  for (const asset of assets)
+    for (const seller of sellers)
+      for (const receiver of seller.payTo)
+        await reached(asset.network, () =>
+          recoverChannels(db, chainOf(asset), { payer, seller, asset }, receiver, now),
+        );
+  const rows = await db.selectFrom("channels").selectAll().where("payer", "=", payer).orderBy("opened_at").execute();
+  const channels: ChannelSurvey["channels"] = [];
+  for (const row of rows) {
+    const asset = assets.find((one) => one.network === row.network);
+    const fresh =
+      asset === undefined ? null : await reached(row.network, () => refreshChannel(db, chainOf(asset), row, now));
+    channels.push({ row: (await readChannel(db, row.id)) ?? row, seen: fresh?.seen ?? null });
+  }
+  return { channels, unreachable: [...unreachable] };
+}

@@ -1,0 +1,51 @@
+import type { PublicClient } from "viem";
+import { Proof402Error } from "../errors.ts";
+import { formatUnits, parseUnits } from "./amounts.ts";
+import type { Fees } from "./owner-calls.ts";
+
+/** Decimals of every EVM chain's own coin: it is counted in wei. */
+const COIN_DECIMALS = 18;
+/** Where the configuration names no `maxGasCost`. */
+const MAX_GAS_COST = "0.01";
+
+/** Wei in whole coins, as people read them. */
+export const formatCoins = (wei: bigint | string): string => formatUnits(wei, COIN_DECIMALS);
+
+/** Most that one transaction may cost in gas, wei, from the configuration's whole coins. */
+export function gasCap(maxGasCost = MAX_GAS_COST): bigint {
+  const cap = parseUnits(maxGasCost, COIN_DECIMALS);
+  if (cap === null) throw new TypeError("maxGasCost is a number of coins");
+  return cap;
+}
+
+/** The most that a transaction with these fees can cost, wei. A rollup's fee for data comes on top; its protocol sets that. */
+export const mostCost = ({ gas, maxFeePerGas }: Pick<Fees, "gas" | "maxFeePerGas">): bigint => gas * maxFeePerGas;
+
+/**
+ * The fees of one transaction, as the RPC names them, or an error: nothing that the RPC says makes the owner pay more than
+ * the cap. Room is left for the base fee to double while the transaction waits, and for a fifth more gas than estimated.
+ *
+ * Throws Proof402Error `gas_cost_too_high`.
+ */
+export async function feesWithin(
+  cap: bigint,
+  client: PublicClient,
+  estimated: bigint,
+): Promise<Pick<Fees, "gas" | "maxFeePerGas" | "maxPriorityFeePerGas">> {
+  const [block, maxPriorityFeePerGas] = await Promise.all([client.getBlock(), client.estimateMaxPriorityFeePerGas()]);
+  const fees = {
+    gas: (estimated * 6n) / 5n,
+    maxPriorityFeePerGas,
+    maxFeePerGas: (block.baseFeePerGas ?? 0n) * 2n + maxPriorityFeePerGas,
+  };
+  const cost = mostCost(fees);
+  if (cost <= cap) return fees;
+  throw new Proof402Error(
+    "gas_cost_too_high",
+    `The transaction may cost up to ${formatCoins(cost)} coins in gas at the RPC's fees; ${formatCoins(cap)} is allowed.`,
+    {
+      next: "Nothing was signed. Wait for lower fees, use an RPC you trust, or raise networks[].maxGasCost.",
+      details: { limit: formatCoins(cap), asked: formatCoins(cost) },
+    },
+  );
+}

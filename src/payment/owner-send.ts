@@ -1,0 +1,227 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { PublicClient } from "viem";
+import { chainIdOf } from "../evidence/eip3009.ts";
+import { Proof402Error } from "../errors.ts";
+import type { Db } from "../storage/database.ts";
+import type { OwnerTransactionsTable } from "../storage/tables.ts";
+import type { Chain } from "./chain.ts";
+import { encodeCall, type OwnerCall } from "./owner-calls.ts";
+import { feesWithin, formatCoins, mostCost } from "./owner-fees.ts";
+import { hashOf, noteOutcome, noteSigned, undecidedOf, wishOf, type OwnerOutcome } from "./owner-transactions.ts";
+import type { Wallet } from "./wallet.ts";
+
+/** How long one command waits for a block to hold its transaction, ms. */
+const PATIENCE_MS = 60_000;
+/** How long one command waits for a transaction that cannot be in a block before others of its account are, ms. */
+const NO_PATIENCE_MS = 0;
+/** Gas that every deposit takes: two transfers of a token and a channel's first entry. */
+const LEAST_DEPOSIT_GAS = 80_000n;
+
+/** Whose transaction it is and where its hash is noted. */
+export type Owner = {
+  db: Db;
+  chain: Chain;
+  wallet: Wallet;
+  /** Asked before anything is signed, with the most that the gas may cost, wei; throws to decline. */
+  confirm?: ((atMost: bigint) => Promise<void>) | undefined;
+  /** How long to wait for a block to hold the transaction, ms. */
+  patienceMs?: number | undefined;
+};
+
+/** A transaction that a block holds. `cost` is what its gas cost, wei. */
+export type Sent = { transaction: string; gasUsed: bigint; cost: bigint };
+/** The same, of a transaction that an earlier command signed. */
+export type Earlier = Sent & { wish: string };
+
+/**
+ * Finds out what became of every transaction that an earlier command of this account signed and left undecided: sends the
+ * same signed bytes again and waits. Gives those that a block holds now.
+ *
+ * Throws Proof402Error `transaction_undecided` where one still is undecided. One that waits for transactions of lower nonces
+ * is no reason to hold those up: it stays as it is.
+ */
+export async function takeUp(owner: Owner): Promise<Earlier[]> {
+  const done: Earlier[] = [];
+  for (const row of await undecidedOf(owner.db, owner.chain.network, owner.wallet.address)) {
+    const early = await nextNonce(owner).then((next) => next !== null && row.nonce > next);
+    const outcome = await settle(owner, row, early ? NO_PATIENCE_MS : (owner.patienceMs ?? PATIENCE_MS));
+    if (outcome === null && !early) throw undecided(row);
+    if (outcome?.state === "done")
+      done.push({ wish: row.wish, transaction: row.hash, gasUsed: outcome.gasUsed, cost: outcome.cost });
+  }
+  return done;
+}
+
+/**
+ * Looks what became of those transactions, and sends nothing. Gives those that are undecided still, as far as the chain
+ * answers.
+ */
+export async function lookUp(owner: Omit<Owner, "confirm">): Promise<OwnerTransactionsTable[]> {
+  const { db, chain, wallet } = owner;
+  for (const row of await undecidedOf(db, chain.network, wallet.address)) {
+    const outcome = await attempt(() => chain.read((client) => look(client, row, chain.confirmations)));
+    if (outcome !== null) await noteOutcome(db, row.hash, outcome, new Date());
+  }
+  return undecidedOf(db, chain.network, wallet.address);
+}
+
+/**
+ * Has one of the owner's transactions made: signed for the configured chain, noted before its bytes leave, sent, and waited
+ * for. Where an earlier command signed one for the same wish that is still undecided, that one is sent again instead and
+ * its outcome is given.
+ *
+ * Throws Proof402Error `transaction_undecided` where no block holds it in time (the same command takes it up again),
+ * `transaction_failed` where the chain turned it down, `gas_missing`, `gas_cost_too_high`, `wrong_chain` or
+ * `chain_unreachable`.
+ */
+export async function sendOwnerCall(owner: Owner, call: OwnerCall): Promise<Sent> {
+  const wish = wishOf(call);
+  const earlier = (await takeUp(owner)).find((one) => one.wish === wish);
+  if (earlier !== undefined) return earlier;
+  const known = await undecidedOf(owner.db, owner.chain.network, owner.wallet.address);
+  const same = known.find((one) => one.wish === wish);
+  if (same !== undefined) throw undecided(same);
+  const row = await sign(owner, call, wish);
+  if (!(await noteSigned(owner.db, row, known))) {
+    throw new Proof402Error("transaction_undecided", "Another command of this wallet sent a transaction meanwhile.", {
+      next: "Nothing was sent. Run this again once that one has ended.",
+    });
+  }
+  const outcome = await settle(owner, row, owner.patienceMs ?? PATIENCE_MS);
+  if (outcome === null) throw undecided(row);
+  if (outcome.state === "done") return { transaction: row.hash, gasUsed: outcome.gasUsed, cost: outcome.cost };
+  const cost = outcome.state === "reverted" ? ` Its gas cost ${formatCoins(outcome.cost)} coins.` : "";
+  const what = outcome.state === "reverted" ? "The chain turned the transaction down" : "Another took its nonce";
+  throw failed(`${what}: ${row.hash}.${cost}`, null);
+}
+
+/** The transaction as it would be sent, its row not stored yet. */
+async function sign(owner: Owner, call: OwnerCall, wish: string): Promise<OwnerTransactionsTable> {
+  const { chain, wallet, confirm } = owner;
+  const chainId = chainIdOf(chain.network);
+  const from = hex(wallet.address);
+  // The gas of a deposit is estimated with its authorization, which the RPC could use: it is made after the owner's consent,
+  // which then is to the cap, and not at fees that no deposit could pay within it.
+  const early = call.kind === "deposit";
+  if (early) {
+    await chain.read((client) => feesWithin(chain.maxGasCost, client, LEAST_DEPOSIT_GAS));
+    await confirm?.(chain.maxGasCost);
+  }
+  const authorization = early ? await wallet.signDeposit(call, chainId) : null;
+  const target = await encodeCall(call, authorization);
+  const { nonce, fees, coins } = await chain.read(async (client) => {
+    const [count, balance, gas] = await Promise.all([
+      client.getTransactionCount({ address: from, blockTag: "pending" }),
+      client.getBalance({ address: from }),
+      client.estimateGas({ account: from, ...target }).catch((error: unknown) => {
+        throw failed("The chain would not take the transaction.", error);
+      }),
+    ]);
+    return { nonce: count, coins: balance, fees: await feesWithin(chain.maxGasCost, client, gas) };
+  });
+  const atMost = mostCost(fees);
+  if (coins < atMost) {
+    throw new Proof402Error(
+      "gas_missing",
+      `The wallet holds ${formatCoins(coins)} of the chain's own coin; the gas may cost up to ${formatCoins(atMost)}.`,
+      { next: `Nothing was signed. Send some of the coin of ${chain.network} to ${wallet.address}.` },
+    );
+  }
+  if (!early) await confirm?.(atMost);
+  const raw = await wallet.signOwnerCall(call, authorization, { chainId, nonce, ...fees });
+  return {
+    hash: hashOf(raw),
+    kind: call.kind,
+    wish,
+    network: chain.network,
+    account: wallet.address,
+    nonce,
+    raw,
+    max_cost: atMost.toString(),
+    state: "undecided",
+    gas_used: null,
+    cost: null,
+    created_at: Date.now(),
+    decided_at: null,
+  };
+}
+
+/**
+ * Sends a noted transaction's bytes and waits until the chain shows what became of it, or for so long. What the RPC answers
+ * to the sending counts for nothing: only a block does.
+ */
+async function settle(owner: Owner, row: OwnerTransactionsTable, patienceMs: number): Promise<OwnerOutcome | null> {
+  const { db, chain } = owner;
+  const deadline = performance.now() + patienceMs;
+  for (let turn = 0; ; turn += 1) {
+    const outcome = await attempt(() => chain.read((client) => look(client, row, chain.confirmations)));
+    if (outcome !== null) {
+      await noteOutcome(db, row.hash, outcome, new Date());
+      return outcome;
+    }
+    if (turn > 0 && performance.now() >= deadline) return null;
+    if (turn === 0)
+      await attempt(() => chain.read((client) => client.sendRawTransaction({ serializedTransaction: hex(row.raw) })));
+    else await sleep(chain.pollMilliseconds);
+  }
+}
+
+/** What the chain shows of a transaction, or null while it shows nothing final. */
+async function look(
+  client: PublicClient,
+  row: OwnerTransactionsTable,
+  confirmations: number,
+): Promise<OwnerOutcome | null> {
+  const mined = async (): Promise<OwnerOutcome | null> => {
+    const receipt = await client.getTransactionReceipt({ hash: hex(row.hash) }).catch((error: unknown) => {
+      if (error instanceof Error && error.name === "TransactionReceiptNotFoundError") return null;
+      throw error;
+    });
+    if (receipt === null) return null;
+    const { gasUsed, effectiveGasPrice, status } = receipt;
+    return { state: status === "success" ? "done" : "reverted", gasUsed, cost: gasUsed * effectiveGasPrice };
+  };
+  const outcome = await mined();
+  if (outcome !== null) return outcome;
+  const head = await client.getBlockNumber();
+  const depth = BigInt(confirmations);
+  if (head < depth) return null;
+  const used = await client.getTransactionCount({ address: hex(row.account), blockNumber: head - depth });
+  // It may have been mined between the two looks.
+  return used > row.nonce ? ((await mined()) ?? { state: "replaced" }) : null;
+}
+
+/** The nonce that the account's next transaction has, or null where the RPC does not say. */
+const nextNonce = ({ chain, wallet }: Owner): Promise<number | null> =>
+  attempt(() =>
+    chain.read((client) => client.getTransactionCount({ address: hex(wallet.address), blockTag: "pending" })),
+  );
+
+/** Null in place of an error of the chain's: it is asked again. */
+async function attempt<T>(work: () => Promise<T>): Promise<T | null> {
+  try {
+    return await work();
+  } catch (error) {
+    if (Proof402Error.isInstance(error)) return null;
+    throw error;
+  }
+}
+
+const hex = (text: string): `0x${string}` => `0x${text.slice(2)}`;
+
+const undecided = ({ hash, kind, network, nonce }: OwnerTransactionsTable): Proof402Error =>
+  new Proof402Error(
+    "transaction_undecided",
+    `The ${kind} transaction ${hash} was signed, and ${network} does not show yet what became of it.`,
+    {
+      money: "may-move",
+      next: "Run the same command again: it sends the same signed bytes, looks again, and signs nothing else until this one is decided.",
+      details: { transaction: hash, network, nonce },
+    },
+  );
+
+const failed = (message: string, cause: unknown): Proof402Error =>
+  new Proof402Error("transaction_failed", message, {
+    next: "Check that the wallet holds the chain's own coin for gas, and enough of the asset.",
+    cause,
+  });

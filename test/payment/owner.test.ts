@@ -1,0 +1,351 @@
+import { createPublicClient, http, parseTransaction, type Address, type Hex } from "viem";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { openBank, openValidationRegistry, startAnvil, type Anvil, type Bank } from "../../src/devnet/index.ts";
+import { Proof402Error } from "../../src/errors.ts";
+import { keccak256, fromHex0x, toHex0x } from "../../src/evidence/bytes.ts";
+import { approvePermit2, readHoldings } from "../../src/payment/allowance.ts";
+import { openChain, type Chain } from "../../src/payment/chain.ts";
+import { closeChannel, openChannel } from "../../src/payment/channel-owner.ts";
+import type { Owner } from "../../src/payment/owner-send.ts";
+import type { AssetPolicy } from "../../src/payment/policy.ts";
+import { postValidation } from "../../src/payment/validation.ts";
+import { walletFromPrivateKey, type Wallet } from "../../src/payment/wallet.ts";
+import { openDatabase, type Db } from "../../src/storage/database.ts";
+import { rpcInFront, type Lie, type RpcCall } from "../support/rpc.ts";
+
+const NETWORK = "eip155:31337";
+const FUNDS = 10_000_000n;
+const DEPOSIT = 500_000n;
+const SELLER = {
+  id: "seller",
+  payTo: [`0x${"5a".repeat(20)}`],
+  channel: { receiverAuthorizer: `0x${"5b".repeat(20)}`, withdrawDelaySeconds: 900 },
+};
+
+let anvil: Anvil;
+let bank: Bank;
+let asset: AssetPolicy;
+let registry: Hex;
+let real: Chain;
+beforeAll(async () => {
+  anvil = await startAnvil();
+  bank = await openBank(anvil);
+  registry = await openValidationRegistry(anvil, bank);
+  const { address, symbol, decimals, name, version } = bank.token;
+  const limit = FUNDS.toString();
+  asset = {
+    network: NETWORK,
+    asset: address,
+    symbol,
+    decimals,
+    usdStable: true,
+    domain: { name, version },
+    methods: ["voucher", "permit2"],
+    perCall: limit,
+    perHour: limit,
+    perDay: limit,
+    total: limit,
+  };
+  real = openChain({ network: NETWORK, rpcUrl: anvil.rpcUrl, confirmations: 0, pollMilliseconds: 20 });
+});
+afterAll(() => anvil.stop());
+
+type Liar = (call: RpcCall, honest: () => Promise<unknown>) => Lie | undefined | Promise<Lie | undefined>;
+
+/** A funded wallet behind an RPC that may lie, and every kind of transaction that its owner can have made. */
+async function openOwner(options: { lie?: Liar; db?: Db; wallet?: Wallet } = {}) {
+  const wallet = options.wallet ?? walletFromPrivateKey(await bank.fundedKey());
+  if (options.wallet === undefined) await bank.token.mint(wallet.address as Address, FUNDS);
+  const db = options.db ?? (await openDatabase(":memory:"));
+  if (options.db === undefined) onTestFinished(() => db.destroy());
+  let lie: Liar | undefined = options.lie;
+  const rpc = await rpcInFront(anvil.rpcUrl, (call, honest) => lie?.(call, honest));
+  const chain = openChain({ network: NETWORK, rpcUrl: rpc.url, confirmations: 0, pollMilliseconds: 20 });
+  const owner: Owner = { db, chain, wallet, patienceMs: 300 };
+  const now = new Date();
+  const word = (byte: string): string => `0x${byte.repeat(32)}`;
+  const wishes = {
+    approve: () => approvePermit2({ ...owner, asset, amount: 5_000_000n }),
+    deposit: () => openChannel({ ...owner, seller: SELLER, asset, amount: DEPOSIT, now }),
+    anchor: () =>
+      postValidation(owner, {
+        registry,
+        agentId: 7n,
+        uri: "urn:proof402:receipt:x",
+        requestHash: toHex0x(keccak256(fromHex0x(wallet.address))),
+        response: 100,
+        responseHash: word("02"),
+        tag: "t",
+      }),
+  };
+  return {
+    wallet,
+    db,
+    owner,
+    wishes,
+    lieNow: (next: Liar | undefined) => void (lie = next),
+    /** The transactions that left for the RPC, each once. */
+    raws: (): Hex[] => [
+      ...new Set(
+        rpc.calls.filter(({ method }) => method === "eth_sendRawTransaction").map(({ params }) => params[0] as Hex),
+      ),
+    ],
+    /** How many transactions of the account are in blocks. */
+    mined: () => bank.client.getTransactionCount({ address: wallet.address as Address }),
+    left: async () => FUNDS - (await readHoldings(real, asset.asset, wallet.address)).balance,
+    rows: () => db.selectFrom("owner_transactions").selectAll().orderBy("created_at").execute(),
+  };
+}
+
+const KINDS = ["approve", "deposit", "anchor"] as const;
+const swallowing: Liar = ({ method }) =>
+  method === "eth_sendRawTransaction" ? { result: `0x${"ab".repeat(32)}` } : undefined;
+const only =
+  (wanted: string, lie: Lie): Liar =>
+  ({ method }) =>
+    method === wanted ? lie : undefined;
+
+const errorOf = async (work: Promise<unknown>): Promise<Proof402Error> => {
+  const error = await work.then(
+    () => null,
+    (caught: unknown) => caught,
+  );
+  if (Proof402Error.isInstance(error)) return error;
+  throw new Error("it should have been refused");
+};
+
+describe("T41: an owner's transaction whose answer is lost", () => {
+  test.each(KINDS)("%s is made once, and its outcome is told from the chain", async (kind) => {
+    const owner = await openOwner({
+      async lie({ method }, honest) {
+        if (method !== "eth_sendRawTransaction") return undefined;
+        await honest();
+        return { status: 502, body: "bad gateway" };
+      },
+    });
+    await owner.wishes[kind]();
+    expect(await owner.mined()).toBe(owner.raws().length);
+    expect((await owner.rows()).map(({ state }) => state)).toEqual(owner.raws().map(() => "done"));
+    expect(await owner.left()).toBe(kind === "deposit" ? DEPOSIT : 0n);
+  });
+
+  test.each(KINDS)(
+    "%s that never reached a block is sent again as it was signed, and no other is signed",
+    async (kind) => {
+      const owner = await openOwner({ lie: swallowing });
+      const error = await errorOf(owner.wishes[kind]());
+      const [raw] = owner.raws();
+      const hash = toHex0x(keccak256(fromHex0x(raw ?? "0x")));
+      expect(error).toMatchObject({ code: "transaction_undecided", money: "may-move", details: { transaction: hash } });
+      expect(error.message).toContain(hash);
+      expect((await errorOf(owner.wishes[kind]())).details).toMatchObject({ transaction: hash });
+      // Nor is one for another wish: it would have to take the same place.
+      expect((await errorOf(owner.wishes[kind === "approve" ? "deposit" : "approve"]())).details).toMatchObject({
+        transaction: hash,
+      });
+      expect(owner.raws()).toEqual([raw]);
+      owner.lieNow(undefined);
+      await owner.wishes[kind]();
+      const { status } = await bank.client.getTransactionReceipt({ hash });
+      expect([status, owner.raws()[0], await owner.mined()]).toEqual(["success", raw, owner.raws().length]);
+      expect(owner.raws().length).toBe(kind === "anchor" ? 2 : 1);
+      expect(await owner.left()).toBe(kind === "deposit" ? DEPOSIT : 0n);
+    },
+  );
+
+  test("was noted, bytes and all, before it left", async () => {
+    const noted: unknown[] = [];
+    const owner = await openOwner({
+      async lie({ method, params }) {
+        if (method === "eth_sendRawTransaction") noted.push([params[0], (await owner.rows()).map(({ raw }) => raw)]);
+        return undefined;
+      },
+    });
+    await owner.wishes.approve();
+    const [raw] = owner.raws();
+    expect(noted).toEqual([[raw, [raw]]]);
+  });
+
+  test("is not told as done, nor as failed, while its receipt does not come", async () => {
+    const owner = await openOwner({
+      lie: only("eth_getTransactionReceipt", { error: { code: -32005, message: "limit exceeded" } }),
+    });
+    expect(await errorOf(owner.wishes.deposit())).toMatchObject({ code: "transaction_undecided", money: "may-move" });
+    expect(await owner.left()).toBe(DEPOSIT);
+    owner.lieNow(undefined);
+    const { channel, sent } = await owner.wishes.deposit();
+    expect([channel.state, sent?.transaction]).toEqual(["open", (await owner.rows())[0]?.hash]);
+    expect([await owner.left(), await owner.mined()]).toEqual([DEPOSIT, 1]);
+  });
+
+  test("wished for by two commands at once is made once", async () => {
+    const owner = await openOwner();
+    await Promise.allSettled([owner.wishes.deposit(), owner.wishes.deposit(), owner.wishes.deposit()]);
+    expect([await owner.mined(), await owner.left()]).toEqual([1, DEPOSIT]);
+  });
+
+  test("a second deposit for one wish is refused by the chain, whatever the RPC says of the first", async () => {
+    const owner = await openOwner();
+    await owner.wishes.deposit();
+    // The database is gone, and the RPC shows a channel that nothing was put into and an authorization never used.
+    const liar = await openOwner({
+      wallet: owner.wallet,
+      async lie({ method, params }, honest) {
+        const { to } = (params[0] ?? {}) as { to?: string };
+        if (method !== "eth_call" || to?.toLowerCase() === asset.asset.toLowerCase()) {
+          const data = ((params[0] ?? {}) as { data?: string }).data ?? "";
+          return method === "eth_call" && data.startsWith("0xe94a0102")
+            ? { result: `0x${"00".repeat(32)}` }
+            : undefined;
+        }
+        return { result: `0x${"00".repeat(((await honest()) as string).length / 2 - 1)}` };
+      },
+    });
+    const { code } = await errorOf(liar.wishes.deposit());
+    expect([code, await owner.left()]).toEqual(["transaction_failed", DEPOSIT]);
+  });
+});
+
+describe("T42: an RPC that would make the owner pay", () => {
+  const hex = (value: bigint): string => `0x${value.toString(16)}`;
+  const absurd: [string, Liar][] = [
+    ["the tip", only("eth_maxPriorityFeePerGas", { result: hex(10n ** 16n) })],
+    ["the gas", only("eth_estimateGas", { result: hex(10n ** 9n) })],
+    [
+      "the base fee",
+      async ({ method }, honest) =>
+        method === "eth_getBlockByNumber"
+          ? { result: { ...((await honest()) as object), baseFeePerGas: hex(10n ** 15n) } }
+          : undefined,
+    ],
+  ];
+  test.each(KINDS.flatMap((kind) => absurd.map(([what, lie]) => [what, kind, lie] as const)))(
+    "by absurd fees (%s of %s) is refused by the cap, and nothing is signed",
+    async (_what, kind, lie) => {
+      const owner = await openOwner({ lie });
+      const before = await bank.client.getBalance({ address: owner.wallet.address as Address });
+      expect(await errorOf(owner.wishes[kind]())).toMatchObject({ code: "gas_cost_too_high", money: "not-moved" });
+      expect([owner.raws(), await owner.rows(), await owner.left()]).toEqual([[], [], 0n]);
+      expect(await bank.client.getBalance({ address: owner.wallet.address as Address })).toBe(before);
+    },
+  );
+
+  test("pays at most what was asked for, and the cap is the configuration's", async () => {
+    const owner = await openOwner();
+    const asked: bigint[] = [];
+    const before = await bank.client.getBalance({ address: owner.wallet.address as Address });
+    const { sent } = await approvePermit2({
+      ...owner.owner,
+      asset,
+      amount: 1n,
+      confirm: (atMost) => Promise.resolve(void asked.push(atMost)),
+    });
+    const cost = before - (await bank.client.getBalance({ address: owner.wallet.address as Address }));
+    expect([sent?.cost, asked.length]).toEqual([cost, 1]);
+    expect(cost).toBeLessThanOrEqual(asked[0] ?? 0n);
+    const chain = openChain({
+      network: NETWORK,
+      rpcUrl: anvil.rpcUrl,
+      confirmations: 0,
+      pollMilliseconds: 20,
+      maxGasCost: "0.000001",
+    });
+    expect(await errorOf(approvePermit2({ ...owner.owner, chain, asset, amount: 2n }))).toMatchObject({
+      code: "gas_cost_too_high",
+      details: { limit: "0.000001" },
+    });
+  });
+
+  test("declined by the owner, signs nothing and notes no channel", async () => {
+    const owner = await openOwner();
+    const confirm = () =>
+      Promise.reject(new Proof402Error("approval_declined", "Nothing was signed.", { next: "Nothing to do." }));
+    const wallet: Wallet = {
+      ...owner.wallet,
+      signDeposit: () => Promise.reject(new Error("it was not to be signed")),
+      signOwnerCall: () => Promise.reject(new Error("it was not to be signed")),
+    };
+    for (const work of [
+      approvePermit2({ ...owner.owner, wallet, confirm, asset, amount: 1n }),
+      openChannel({ ...owner.owner, wallet, confirm, seller: SELLER, asset, amount: DEPOSIT, now: new Date() }),
+    ])
+      expect(await errorOf(work)).toMatchObject({ code: "approval_declined" });
+    expect(await owner.db.selectFrom("channels").selectAll().execute()).toEqual([]);
+  });
+});
+
+describe("T43: an RPC that lies about the account", () => {
+  test("by another chain's id does not get a transaction for that chain", async () => {
+    const owner = await openOwner({ lie: only("eth_chainId", { result: "0x1" }) });
+    // Not even where nothing looks at the id.
+    const { url } = await rpcInFront(anvil.rpcUrl, only("eth_chainId", { result: "0x1" }));
+    const client = createPublicClient({ transport: http(url) });
+    const chain: Chain = { ...owner.owner.chain, read: (work) => work(client) };
+    const noted = { ...owner.owner, chain };
+    await approvePermit2({ ...noted, asset, amount: 1n });
+    await openChannel({ ...noted, seller: SELLER, asset, amount: DEPOSIT, now: new Date() });
+    const signed = (await owner.rows()).map(({ raw }) => parseTransaction(raw as Hex).chainId);
+    expect([signed, await owner.mined(), await owner.left()]).toEqual([[31337, 31337], 2, DEPOSIT]);
+  });
+
+  test("by too high a nonce holds that transaction up, and no other", async () => {
+    const owner = await openOwner({ lie: only("eth_getTransactionCount", { result: "0x9" }) });
+    expect(await errorOf(owner.wishes.deposit())).toMatchObject({ code: "transaction_undecided", money: "may-move" });
+    owner.lieNow(undefined);
+    // The same wish is never signed twice.
+    expect(await errorOf(owner.wishes.deposit())).toMatchObject({ code: "transaction_undecided" });
+    await owner.wishes.approve();
+    expect([await owner.mined(), await owner.left()]).toEqual([1, 0n]);
+    expect((await owner.rows()).map(({ state }) => state)).toEqual(["undecided", "done"]);
+  });
+
+  test("by too low a nonce gets nothing done twice: the next command makes it good", async () => {
+    const owner = await openOwner();
+    await owner.wishes.approve();
+    owner.lieNow(({ method, params }) =>
+      method === "eth_getTransactionCount" && params[1] === "pending" ? { result: "0x0" } : undefined,
+    );
+    expect(await errorOf(owner.wishes.deposit())).toMatchObject({ code: "transaction_failed", money: "not-moved" });
+    expect((await owner.rows()).at(-1)?.state).toBe("replaced");
+    owner.lieNow(undefined);
+    await owner.wishes.deposit();
+    expect([await owner.mined(), await owner.left()]).toEqual([2, DEPOSIT]);
+  });
+
+  test("by an empty balance of coin or token is refused before anything is signed, and a full one changes nothing", async () => {
+    const poor = await openOwner({ lie: only("eth_getBalance", { result: "0x0" }) });
+    expect(await errorOf(poor.wishes.approve())).toMatchObject({ code: "gas_missing", money: "not-moved" });
+    expect([poor.raws(), await poor.rows()]).toEqual([[], []]);
+    const penniless = await openOwner();
+    const deposit = openChannel({
+      ...penniless.owner,
+      seller: SELLER,
+      asset: { ...asset, total: "99000000" },
+      amount: 20_000_000n,
+      now: new Date(),
+    });
+    expect(await errorOf(deposit)).toMatchObject({ code: "insufficient_funds", money: "not-moved" });
+    expect([penniless.raws(), await penniless.left()]).toEqual([[], 0n]);
+  });
+
+  test("a withdrawal is asked for and taken once, whatever is lost on the way", async () => {
+    const owner = await openOwner();
+    const { channel } = await owner.wishes.deposit();
+    const close = () => closeChannel({ ...owner.owner, id: channel.id });
+    owner.lieNow(swallowing);
+    expect(await errorOf(close())).toMatchObject({ code: "transaction_undecided" });
+    expect(await errorOf(close())).toMatchObject({ code: "transaction_undecided" });
+    expect(owner.raws().length).toBe(2);
+    owner.lieNow(undefined);
+    expect((await close()).state).toBe("closing");
+    expect(await errorOf(close())).toMatchObject({ code: "withdrawal_waiting" });
+    await bank.client.request({ method: "evm_increaseTime" as never, params: [901] as never });
+    await bank.client.request({ method: "evm_mine" as never, params: [] as never });
+    owner.lieNow(swallowing);
+    expect(await errorOf(close())).toMatchObject({ code: "transaction_undecided" });
+    owner.lieNow(undefined);
+    expect((await close()).state).toBe("closed");
+    expect([await owner.mined(), await owner.left()]).toEqual([3, 0n]);
+    expect(await errorOf(close())).toMatchObject({ code: "channel_empty" });
+  });
+});
