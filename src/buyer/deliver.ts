@@ -129,7 +129,9 @@ async function store(
   const marked = await markAnswered(tx, purchase.id, { receiptId: receipt.id, replaces: failure, now });
   if (!marked.ok) throw new AnsweredBefore();
   const judged = await addReceipt(tx, receipt, appraisal, now);
-  if (payment.method === "voucher") await grantVoucher(tx, purchase.id, payment, now);
+  // A seller that answers with an error takes nothing of a channel; one that did all the same shows the voucher later.
+  const { status } = receipt.core.response;
+  if (payment.method === "voucher" && status >= 200 && status <= 299) await grantVoucher(tx, purchase.id, payment, now);
   await ctx.queue.add(tx, jobs);
   await liftIfServed(tx, candidate.seller.id, failure, now.getTime());
   await holdForReceipt(tx, judged, now.getTime(), withheldFrom(candidate.seller, judged));

@@ -67,7 +67,7 @@ async function sell(counter: Counter, c: Context, brought: Brought): Promise<Res
   const { order, came, identity } = brought;
   const { calls } = counter;
   const digest = digestOf(order, came);
-  const known = await knownCall(counter, identity);
+  const known = await knownCall(counter, identity, digest);
   const told = known === null ? null : tell(c, known, digest);
   if (told !== null) return told;
   const accepted =
@@ -97,10 +97,18 @@ const digestOf = ({ served, body }: Order, { payload }: Payment): string =>
     ),
   );
 
-/** What a payment was taken for. A voucher that was not settled is judged again: its channel may have moved on. */
-async function knownCall({ calls }: Counter, { key, authorization }: PaymentIdentity): Promise<PaidCall | null> {
+/**
+ * What a payment was taken for. A voucher that was not settled is judged again: its channel may have moved on. So is one that
+ * comes with another request: its payer has lost count, and the 402 that follows says what the channel has come to.
+ */
+async function knownCall(
+  { calls }: Counter,
+  { key, authorization }: PaymentIdentity,
+  digest: string,
+): Promise<PaidCall | null> {
   const known = await calls.find(key);
-  if (known === null || authorization !== null || known.state === "paid") return known;
+  if (known === null || authorization !== null) return known;
+  if (known.state === "paid") return known.request === digest ? known : null;
   await calls.release(key);
   return null;
 }

@@ -60,7 +60,7 @@ export async function openChannel(
     throw new Proof402Error(
       "insufficient_funds",
       `The wallet holds ${formatUnits(balance, asset.decimals)} ${asset.symbol}, less than the deposit.`,
-      { next: `Nothing was signed. Send ${asset.symbol} to ${wallet.address}, or put in less.` },
+      { money: "not-moved", next: `Nothing was signed. Send ${asset.symbol} to ${wallet.address}, or put in less.` },
     );
   }
   const row = rowOf(config, scope, amount, now);
@@ -171,5 +171,9 @@ const alreadyOpen = ({ id, deposit, charged }: ChannelsTable, { symbol, decimals
   new Proof402Error(
     "channel_already_open",
     `A channel with this seller is open and has ${formatUnits(BigInt(deposit) - BigInt(charged), decimals)} ${symbol} left: ${id}.`,
-    { next: "Nothing was signed. Use that one, or open one beside it with --another.", details: { channel: id } },
+    {
+      money: "not-moved",
+      next: "Nothing was signed. Use that one, or open one beside it with --another.",
+      details: { channel: id },
+    },
   );

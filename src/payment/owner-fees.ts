@@ -44,6 +44,7 @@ export async function feesWithin(
     "gas_cost_too_high",
     `The transaction may cost up to ${formatCoins(cost)} coins in gas at the RPC's fees; ${formatCoins(cap)} is allowed.`,
     {
+      money: "not-moved",
       next: "Nothing was signed. Wait for lower fees, use an RPC you trust, or raise networks[].maxGasCost.",
       details: { limit: formatCoins(cap), asked: formatCoins(cost) },
     },

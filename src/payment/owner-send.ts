@@ -124,7 +124,10 @@ async function sign(owner: Owner, call: OwnerCall, wish: string): Promise<OwnerT
     throw new Proof402Error(
       "gas_missing",
       `The wallet holds ${formatCoins(coins)} of the chain's own coin; the gas may cost up to ${formatCoins(atMost)}.`,
-      { next: `Nothing was signed. Send some of the coin of ${chain.network} to ${wallet.address}.` },
+      {
+        money: "not-moved",
+        next: `Nothing was signed. Send some of the coin of ${chain.network} to ${wallet.address}.`,
+      },
     );
   }
   if (!early) await confirm?.(atMost);
@@ -222,6 +225,7 @@ const undecided = ({ hash, kind, network, nonce }: OwnerTransactionsTable): Proo
 
 const failed = (message: string, cause: unknown): Proof402Error =>
   new Proof402Error("transaction_failed", message, {
+    money: "not-moved",
     next: "Check that the wallet holds the chain's own coin for gas, and enough of the asset.",
     cause,
   });
