@@ -75,9 +75,6 @@ const ABI = [
   method("finalizeWithdraw", [CONFIG]),
 ] as unknown as Abi;
 
-/** The longest that a transaction is waited for, seconds. */
-const INCLUSION_SECONDS = 300;
-
 /** Where a call goes and its input. `authorization` is the EIP-3009 signature of a deposit. */
 export async function encodeCall(
   call: OwnerCall,
