@@ -68,7 +68,7 @@ export async function openBuyer(options: {
     }),
     quotes: createQuoteCache(config.market.quoteSeconds * 1000),
     chains: new Map(config.networks.map((network) => [network.network, openChain(network)])),
-    ...(await openNonceSecret(db, wallet)),
+    ...(await openNonceSecret(db, wallet, config)),
     session: createVerifySession(),
     ezkl: createEzklEngine(),
     events: createReceiptEvents(),

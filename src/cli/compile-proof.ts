@@ -6,7 +6,7 @@ import type { Groth16Key } from "../evidence/groth16.ts";
 import type { CircuitOptions } from "../zk/circuit.ts";
 import { OPENING } from "../zk/commitment.ts";
 import { compileModel } from "../zk/compile.ts";
-import { writeCompiled } from "../zk/files.ts";
+import { requireNoProvingFiles, writeCompiled } from "../zk/files.ts";
 import { createProver } from "../zk/prover.ts";
 import { EXIT, globals, note, printJson } from "./globals.ts";
 
@@ -33,6 +33,7 @@ export async function compileProof(file: string, options: Options, command: Comm
   if (opening !== null && (options.weights !== "committed" || !OPENING.test(opening)))
     throw invalid("--opening names a file of 62 hex digits, with --weights committed.");
   const [model, zkey] = await Promise.all([read(file), options.zkey === undefined ? null : read(options.zkey)]);
+  await requireNoProvingFiles(resolve(options.out), name);
   const prover = createProver();
   try {
     const compiled = await compileModel(model, prover, {

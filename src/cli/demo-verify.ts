@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { DemoReport } from "./demo-report.ts";
 
@@ -9,7 +10,7 @@ export function verifyInFreshProcess(options: {
   report: DemoReport;
 }): Promise<number> {
   const main = fileURLToPath(new URL("./main.js", import.meta.url));
-  options.report.line(`$ proof402 verify receipt.json`);
+  options.report.line(`$ proof402 verify ${basename(options.receipt)}`);
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [main, "--config", options.config, "verify", options.receipt], {
       stdio: ["ignore", "pipe", "pipe"],

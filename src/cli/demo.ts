@@ -1,9 +1,11 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { openBuyer } from "../buyer/open.ts";
 import { configSchema } from "../config/schema.ts";
 import { startDevnet, writeDevnet } from "../devnet/index.ts";
+import { Proof402Error } from "../errors.ts";
+import { writeNew } from "../files/write-new.ts";
 import { formatUnits } from "../payment/amounts.ts";
 import { walletFromPrivateKey } from "../payment/wallet.ts";
 import { serializeReceipt } from "../receipts/receipt.ts";
@@ -45,8 +47,7 @@ export async function runDemo(options: { json: boolean }): Promise<number> {
         }
       });
       const spent = before - (await devnet.balanceOf(wallet.address));
-      const path = resolve("receipt.json");
-      await writeFile(path, serializeReceipt(outcome.receipt));
+      const path = await writeBeside(resolve("receipt.json"), serializeReceipt(outcome.receipt));
       report.heading("The market is switched off; a fresh process checks the saved receipt offline");
       await buyer.close();
       await devnet.stop();
@@ -77,5 +78,18 @@ export async function runDemo(options: { json: boolean }): Promise<number> {
   } finally {
     await devnet.stop();
     await rm(directory, { recursive: true, force: true });
+  }
+}
+
+/** Writes a file under the first free name of `receipt.json`, `receipt-2.json` and so on, and returns it. */
+async function writeBeside(path: string, content: Uint8Array): Promise<string> {
+  for (let count = 1; ; count += 1) {
+    const free = count === 1 ? path : path.replace(/\.json$/, `-${count}.json`);
+    try {
+      await writeNew(free, content);
+      return free;
+    } catch (error) {
+      if (!Proof402Error.isInstance(error) || error.code !== "file_exists") throw error;
+    }
   }
 }

@@ -1,14 +1,10 @@
-import { readFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import type { Command } from "commander";
-import { CONFIG_FILE } from "../config/load.ts";
-import { configSchema } from "../config/schema.ts";
 import { Proof402Error } from "../errors.ts";
 import { EXIT, globals, note, print } from "./globals.ts";
 
 type Options = { dir: string; ports?: string; blockSeconds?: string };
 
-const DEVNET_NETWORK = "eip155:31337";
 const PORT_NAMES = ["chain", "facilitator", "attested", "cheap", "plain", "proving", "forging"] as const;
 
 /** `proof402 devnet`: a market on this machine until a signal. `--json` prints one line when it is ready. */
@@ -20,10 +16,11 @@ export async function devnet(options: Options, command: Command): Promise<number
   const ports = readPorts(options.ports);
   const blockSeconds = readSeconds(options.blockSeconds);
   const directory = resolve(options.dir);
-  await keepForeignConfig(join(directory, CONFIG_FILE));
-  const { startDevnet, writeDevnet } = await import("../devnet/index.ts");
+  const { readDevnetKey, startDevnet, writeDevnet } = await import("../devnet/index.ts");
+  const privateKey = await readDevnetKey(directory);
   const market = await startDevnet({
     proving: true,
+    ...(privateKey === null ? {} : { privateKey }),
     ...(ports === null ? {} : { ports }),
     ...(blockSeconds === undefined ? {} : { blockSeconds }),
   });
@@ -43,24 +40,6 @@ export async function devnet(options: Options, command: Command): Promise<number
     await market.stop();
   }
   return EXIT.ok;
-}
-
-/** Refuses to write over a configuration that names any real network: `.proof402` in a home directory may be the owner's own. */
-async function keepForeignConfig(path: string): Promise<void> {
-  const text = await readFile(path, "utf8").catch(() => null);
-  if (text === null || isDevnetConfig(text)) return;
-  throw new Proof402Error("config_exists", `${path} is not a devnet's configuration and is not written over.`, {
-    next: "Name another directory with --dir.",
-  });
-}
-
-function isDevnetConfig(text: string): boolean {
-  try {
-    const parsed = configSchema.safeParse(JSON.parse(text));
-    return parsed.success && parsed.data.networks.every(({ network }) => network === DEVNET_NETWORK);
-  } catch {
-    return false;
-  }
 }
 
 function readSeconds(given: string | undefined): number | undefined {

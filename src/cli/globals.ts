@@ -7,7 +7,8 @@ export type GlobalOptions = { config?: string; json?: boolean };
 export const EXIT = { ok: 0, failed: 1, open: 2, usage: 64, interrupted: 130 } as const;
 
 /** Codes of errors that mean the input could not be used, not that the work failed. */
-const UNREADABLE = /^(?:usage|invalid_input|(?:file|model)_unreadable|receipt_(?!not_found|store_damaged)|config_)/;
+const UNREADABLE =
+  /^(?:usage|invalid_input|(?:file|model)_unreadable|file_exists|receipt_(?!not_found|store_damaged)|config_)/;
 
 /** The exit code for an error's code. */
 export const exitOf = (code: string): number => (UNREADABLE.test(code) ? EXIT.usage : EXIT.failed);

@@ -1,8 +1,7 @@
-import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { readClaims } from "../buyer/claims.ts";
 import type { Claim } from "../buyer/types.ts";
-import { Proof402Error } from "../errors.ts";
+import { writeNew } from "../files/write-new.ts";
 import { newestAppraisal } from "../receipts/newest.ts";
 import { redactReceipt, serializeReceipt } from "../receipts/receipt.ts";
 import { listReceipts as newestReceipts } from "../receipts/store.ts";
@@ -57,12 +56,7 @@ export async function exportReceipt(
     request: options.redactRequest === true,
     response: options.redactResponse === true,
   });
-  await writeFile(file, serializeReceipt(shared)).catch((error: unknown) => {
-    throw new Proof402Error("file_unwritable", `${file} could not be written.`, {
-      next: "Check the path.",
-      cause: error,
-    });
-  });
+  await writeNew(file, serializeReceipt(shared));
   if (json) printJson({ id, file });
   else note(`Wrote ${file}`);
   return EXIT.ok;

@@ -1,16 +1,15 @@
-import { createReadStream } from "node:fs";
-import { stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { text as streamText } from "node:stream/consumers";
 import type { z } from "zod";
 import { Proof402Error } from "../errors.ts";
+import { OTHERS, readTextFile, type Unread } from "../files/read-file.ts";
 import { parseJsonText } from "../receipts/json-text.ts";
 import { configSchema, type Config } from "./schema.ts";
 
 /** Name of the configuration file where no path is given. */
 export const CONFIG_FILE = "proof402.config.json";
 const MAX_BYTES = 1_000_000;
+const DATABASES_FOLDER = "proof402-databases";
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -20,11 +19,12 @@ type Env = Readonly<Record<string, string | undefined>>;
  * paid and how much. `PROOF402_DATABASE` takes the place of `database`. Relative paths inside are relative to the file;
  * `cwd` is what a relative `path` is relative to.
  *
- * Throws Proof402Error `config_not_found`, `config_unreadable` or `config_invalid`; the last names file and field.
+ * Throws Proof402Error `config_not_found`, `config_unreadable`, `config_permissions` where others may write to it, or
+ * `config_invalid`, which names file and field.
  */
 export async function loadConfig(options: { path?: string; env?: Env; cwd?: string } = {}): Promise<Config> {
   const { env = process.env, cwd = process.cwd() } = options;
-  const path = await findConfig(options.path, env, cwd);
+  const path = findConfig(options.path, env, cwd);
   const value = parse(await read(path), path);
   const parsed = configSchema.safeParse(value);
   if (!parsed.success) {
@@ -51,44 +51,76 @@ export async function loadConfig(options: { path?: string; env?: Env; cwd?: stri
           }),
     },
     database: resolve(base, nonEmpty(env["PROOF402_DATABASE"]) ?? database),
-    wallet: Object.fromEntries(
-      Object.entries(wallet).flatMap(([name, file]) => (file === undefined ? [] : [[name, resolve(base, file)]])),
-    ),
+    wallet: {
+      databasesFolder: join(
+        dirname(resolve(base, wallet.privateKeyFile ?? wallet.keystoreFile ?? path)),
+        DATABASES_FOLDER,
+      ),
+      ...Object.fromEntries(
+        Object.entries(wallet).flatMap(([name, file]) => (file === undefined ? [] : [[name, resolve(base, file)]])),
+      ),
+    },
   };
 }
 
 const nonEmpty = (text: string | undefined): string | undefined =>
   text === undefined || text === "" ? undefined : text;
 
-async function findConfig(given: string | undefined, env: Env, cwd: string): Promise<string> {
+function findConfig(given: string | undefined, env: Env, cwd: string): string {
   const named = given ?? nonEmpty(env["PROOF402_CONFIG"]);
-  const path =
-    named === undefined ? join(nonEmpty(env["HOME"]) ?? homedir(), ".proof402", CONFIG_FILE) : resolve(cwd, named);
-  const found = await stat(path).then(
-    (entry) => entry.isFile(),
-    () => false,
-  );
-  if (found) return path;
-  throw new Proof402Error("config_not_found", `No configuration at ${path}.`, {
-    next: "Name one with --config or PROOF402_CONFIG. `proof402 devnet` writes one for a market on this machine; the README shows what one holds.",
-  });
+  return named === undefined ? join(nonEmpty(env["HOME"]) ?? home(), ".proof402", CONFIG_FILE) : resolve(cwd, named);
+}
+
+/** The home folder of a user that the system does not know, as containers have them, is no folder's name. */
+function home(): string {
+  try {
+    return homedir();
+  } catch {
+    return "~";
+  }
 }
 
 async function read(path: string): Promise<string> {
-  let text: string;
-  try {
-    // `end` is the last byte's index, so that one byte too many is seen and no more is read.
-    text = await streamText(createReadStream(path, { end: MAX_BYTES }));
-  } catch (error) {
-    throw new Proof402Error("config_unreadable", `${path} could not be read.`, {
-      next: "Check the file's permissions.",
-      cause: error,
-    });
+  const read = await readTextFile(path, { maxBytes: MAX_BYTES, denied: OTHERS.write });
+  if ("text" in read) return read.text;
+  throw unread(path, read);
+}
+
+function unread(path: string, why: Unread): Proof402Error {
+  switch (why.problem) {
+    case "missing":
+    case "not_a_file":
+      return new Proof402Error(
+        "config_not_found",
+        `No configuration at ${path}${why.problem === "missing" ? "" : ": it is no regular file"}.`,
+        {
+          next: "Name one with --config or PROOF402_CONFIG. `proof402 devnet` writes one for a market on this machine; the README shows what one holds.",
+        },
+      );
+    case "permissions":
+      return new Proof402Error(
+        "config_permissions",
+        why.of === "file"
+          ? `${path} can be written by others than its owner, and it says who is paid and how much.`
+          : `Everyone may write to the folder of ${path}, and so replace what says who is paid and how much.`,
+        {
+          next: `Run chmod ${why.of === "file" ? "go-w on it" : "o-w on the folder"}, then check what it says.`,
+          details: { mode: why.mode },
+        },
+      );
+    case "too_large":
+      return new Proof402Error("config_invalid", `${path} is larger than ${MAX_BYTES} bytes.`, {
+        next: "Name another file.",
+      });
+    case "not_utf8":
+      return new Proof402Error("config_invalid", `${path} is not UTF-8 text.`, {
+        next: "Save it with the encoding UTF-8.",
+      });
+    case "unreadable":
+      return new Proof402Error("config_unreadable", `${path} could not be read.`, {
+        next: "Check the file's permissions.",
+      });
   }
-  if (Buffer.byteLength(text) <= MAX_BYTES) return text;
-  throw new Proof402Error("config_invalid", `${path} is larger than ${MAX_BYTES} bytes.`, {
-    next: "Name another file.",
-  });
 }
 
 function parse(text: string, path: string): unknown {

@@ -1,8 +1,10 @@
 import { z } from "zod";
+import { isLocalHost } from "../http/addresses.ts";
 import { sellerSchema } from "../market/types.ts";
 import { paymentPolicySchema } from "../payment/policy.ts";
 import { ASSURANCES } from "../receipts/schema.ts";
 
+const DIGITS = /^[0-9]{1,78}$/;
 const seconds = z.int().min(1).max(86_400);
 
 /** A chain the buyer reads settlements from. */
@@ -23,6 +25,8 @@ const networkSchema = z.strictObject({
 });
 
 const fieldsSchema = z.strictObject({
+  /** For editors; nothing reads it. */
+  $schema: z.string().optional(),
   /** The buyer's SQLite file; relative paths are relative to the configuration file. */
   database: z.string().min(1).default("proof402.db"),
   wallet: z
@@ -33,6 +37,11 @@ const fieldsSchema = z.strictObject({
       keystoreFile: z.string().min(1).optional(),
       /** File that holds the keystore's password. `PROOF402_KEYSTORE_PASSWORD` takes its place when set. */
       keystorePasswordFile: z.string().min(1).optional(),
+      /**
+       * Folder where the databases used with this wallet are noted, so that a second one is noticed. Beside the key file, or
+       * else the configuration, where it is not set.
+       */
+      databasesFolder: z.string().min(1).optional(),
     })
     .refine(({ privateKeyFile, keystoreFile }) => privateKeyFile === undefined || keystoreFile === undefined, {
       error: "privateKeyFile and keystoreFile are both set: name one",
@@ -47,7 +56,12 @@ const fieldsSchema = z.strictObject({
       assurance: z.enum(ASSURANCES).default("attested"),
       /** SHA-256 of the DER of roots accepted besides AWS's; always shown as simulated. */
       simulatedRoots: z
-        .array(z.string().regex(/^[0-9a-f]{64}$/))
+        .array(
+          z
+            .string()
+            .toLowerCase()
+            .regex(/^[0-9a-f]{64}$/),
+        )
         .max(16)
         .default([]),
       /** Whether proofs count whose key comes from a development setup; always shown as such. */
@@ -81,7 +95,10 @@ const fieldsSchema = z.strictObject({
   validationRegistry: z
     .strictObject({
       network: z.string().regex(/^eip155:[1-9][0-9]{0,19}$/, "CAIP-2 id such as eip155:8453"),
-      contract: z.string().regex(/^0x[0-9a-f]{40}$/, "address in lower case"),
+      contract: z
+        .string()
+        .toLowerCase()
+        .regex(/^0x[0-9a-f]{40}$/, "address in lower case"),
     })
     .optional(),
   /** Contracts that check proofs by one key on chain: for the owner's `receipts anchor --proof`. */
@@ -89,9 +106,15 @@ const fieldsSchema = z.strictObject({
     .array(
       z.strictObject({
         network: z.string().regex(/^eip155:[1-9][0-9]{0,19}$/, "CAIP-2 id such as eip155:8453"),
-        contract: z.string().regex(/^0x[0-9a-f]{40}$/, "address in lower case"),
+        contract: z
+          .string()
+          .toLowerCase()
+          .regex(/^0x[0-9a-f]{40}$/, "address in lower case"),
         /** SHA-256 of the canonical form of the key, hex, as pinned in `proofs`. */
-        keySha256: z.string().regex(/^[0-9a-f]{64}$/),
+        keySha256: z
+          .string()
+          .toLowerCase()
+          .regex(/^[0-9a-f]{64}$/),
       }),
     )
     .max(256)
@@ -108,6 +131,8 @@ const fieldsSchema = z.strictObject({
     .strictObject({
       /** Only for a market on this machine or network: loopback, private and link-local addresses are refused otherwise. */
       allowPrivateAddresses: z.boolean().default(false),
+      /** Hosts of sellers and RPCs that may be talked to without TLS, by name. Addresses of a private network always may. */
+      allowPlainHttp: z.array(z.string().toLowerCase().min(1).max(253)).max(64).default([]),
       connectSeconds: seconds.default(10),
       /**
        * Longest silence while waiting for a response, which comes after the work and its settlement, or in the middle of
@@ -144,6 +169,30 @@ export const configSchema = fieldsSchema.superRefine((config, context) => {
   for (const [at, { rpcUrl, witnessRpcUrl }] of config.networks.entries()) {
     if (witnessRpcUrl === rpcUrl)
       complain(["networks", at, "witnessRpcUrl"], "it is rpcUrl itself, which adds no witness");
+  }
+  const { allowPlainHttp } = config.http;
+  const refusePlain = (path: PropertyKey[], url: string): void => {
+    // What is no URL has been complained of already.
+    if (!URL.canParse(url)) return;
+    const { protocol, hostname } = new URL(url);
+    if (protocol === "http:" && !isLocalHost(hostname) && !allowPlainHttp.includes(hostname))
+      complain(
+        path,
+        `without TLS anyone on the way can read and change it: use https, or list "${hostname}" in http.allowPlainHttp`,
+      );
+  };
+  for (const [at, { rpcUrl, witnessRpcUrl = rpcUrl }] of config.networks.entries()) {
+    refusePlain(["networks", at, "rpcUrl"], rpcUrl);
+    refusePlain(["networks", at, "witnessRpcUrl"], witnessRpcUrl);
+  }
+  for (const [at, { origin }] of config.sellers.entries()) refusePlain(["sellers", at, "origin"], origin);
+  for (const [at, { perCall, perHour, perDay }] of config.payment.assets.entries()) {
+    const under = (field: string, cap: string, shorter: string, least: string): void => {
+      if (DIGITS.test(cap) && DIGITS.test(least) && BigInt(cap) < BigInt(least))
+        complain(["payment", "assets", at, field], `is less than ${shorter}, which could never be spent`);
+    };
+    under("perHour", perHour, "perCall", perCall);
+    under("perDay", perDay, "perHour", perHour);
   }
   for (const [at, { network }] of config.payment.assets.entries()) {
     if (!config.networks.some((one) => one.network === network))

@@ -1,5 +1,3 @@
-import { mkdir, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import type { Address, Hex } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import type { ConfigInput } from "../config/schema.ts";
@@ -47,6 +45,8 @@ export type DevnetOptions = {
   fund?: bigint;
   /** Seconds between blocks; a block per transaction when absent. */
   blockSeconds?: number;
+  /** The buyer's key; a new one when absent. */
+  privateKey?: Hex;
   /** Adds the sellers that prove; their keys' development setups take a second per model. */
   proving?: boolean;
 };
@@ -134,7 +134,7 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
       ...attesting.map(async (name) => open(name, await createSimulatedEnclave({ root }))),
       open("plain", null),
     ]);
-    const privateKey = generatePrivateKey();
+    const privateKey = options.privateKey ?? generatePrivateKey();
     const facilitatorAddress = privateKeyToAccount(facilitatorKey).address.toLowerCase();
     const buyer = privateKeyToAccount(privateKey).address;
     await bank.token.mint(buyer, options.fund ?? 100_000_000n);
@@ -253,19 +253,4 @@ function configOf(market: {
     verification: { simulatedRoots: [market.rootSha256], developmentSetups: true },
     http: { allowPrivateAddresses: true },
   };
-}
-
-/** Writes `proof402.config.json` and the buyer's key (readable by the owner only) into a directory. */
-export async function writeDevnet(devnet: Devnet, directory: string): Promise<{ config: string }> {
-  await mkdir(directory, { recursive: true });
-  const key = join(directory, "buyer.key");
-  // A file that exists would keep its mode, and a link would be followed: only a new file is surely the owner's alone.
-  await rm(key, { force: true });
-  await writeFile(key, `${devnet.privateKey}\n`, { mode: 0o600, flag: "wx" });
-  const config = join(directory, "proof402.config.json");
-  await writeFile(
-    config,
-    `${JSON.stringify({ ...devnet.config, wallet: { privateKeyFile: "buyer.key" } }, null, 2)}\n`,
-  );
-  return { config };
 }

@@ -4,8 +4,9 @@
  * @module
  */
 export { startAnvil, type Anvil } from "./anvil.ts";
-export { startDevnet, writeDevnet, SELLERS, type Devnet, type DevnetOptions, type SellerName } from "./devnet.ts";
+export { startDevnet, SELLERS, type Devnet, type DevnetOptions, type SellerName } from "./devnet.ts";
 export { createFacilitator } from "./facilitator.ts";
+export { readDevnetKey, writeDevnet } from "./folder.ts";
 export { openRelay, openValidationRegistry, type Relay } from "./relay.ts";
 export { serveLocally, type Served } from "./serve.ts";
 export { openBank, USDC_SPEC, type Bank, type Token, type TokenSpec } from "./token.ts";

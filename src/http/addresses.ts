@@ -53,6 +53,12 @@ export function isPublicAddress(address: string): boolean {
   return globalUnicastV6.check(bare, "ipv6") && !notPublicV6.check(bare, "ipv6");
 }
 
+/** Whether a URL's host is written as an address that is not on the public internet, or is this machine's own name. */
+export const isLocalHost = (hostname: string): boolean => {
+  const bare = hostname.replace(/^\[(.*)\]$/, "$1");
+  return hostname === "localhost" || (isIP(bare) !== 0 && !isPublicAddress(bare));
+};
+
 /** The IPv4 address inside an IPv6 address, dotted, or null. */
 function embeddedV4(address: string): string | null {
   // The URL parser writes every spelling in the one short form (RFC 5952), with the last 32 bits in hexadecimal.

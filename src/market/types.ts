@@ -18,18 +18,31 @@ export const sellerSchema = z.strictObject({
     ),
   /** Addresses this seller may be paid at, lower case. */
   payTo: z
-    .array(z.string().regex(/^0x[0-9a-f]{40}$/))
+    .array(
+      z
+        .string()
+        .toLowerCase()
+        .regex(/^0x[0-9a-f]{40}$/),
+    )
     .min(1)
     .max(16),
   /** Facilitators that may name the amount of an `upto` payment to this seller, lower case. */
   facilitators: z
-    .array(z.string().regex(/^0x[0-9a-f]{40}$/))
+    .array(
+      z
+        .string()
+        .toLowerCase()
+        .regex(/^0x[0-9a-f]{40}$/),
+    )
     .max(16)
     .default([]),
   /** The terms of payment channels with this seller: who may claim for it, and how long a withdrawal waits. */
   channel: z
     .strictObject({
-      receiverAuthorizer: z.string().regex(/^0x[0-9a-f]{40}$/),
+      receiverAuthorizer: z
+        .string()
+        .toLowerCase()
+        .regex(/^0x[0-9a-f]{40}$/),
       withdrawDelaySeconds: z.int().min(900).max(2_592_000),
     })
     .optional(),

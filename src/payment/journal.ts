@@ -1,5 +1,4 @@
-import { randomBytes } from "node:crypto";
-import type { Db } from "../storage/database.ts";
+import { drawnOnce, type Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import type { PurchasesTable, PurchaseState } from "../storage/tables.ts";
 import { countedAmount, countPurchase } from "./caps.ts";
@@ -206,17 +205,5 @@ export const openPurchases = async (db: Db): Promise<PurchaseRecord[]> =>
 export const recentPurchases = async (db: Db, limit: number): Promise<PurchaseRecord[]> =>
   (await db.selectFrom("purchases").selectAll().orderBy("created_at", "desc").limit(limit).execute()).map(toRecord);
 
-/** The file's own secret, which nonces are derived from where a wallet gives none: 32 random bytes as hex, made once whoever asks first. */
-export async function journalSecret(db: Db): Promise<string> {
-  const read = () => db.selectFrom("meta").select("value").where("key", "=", "journal_secret").executeTakeFirst();
-  const known = await read();
-  if (known !== undefined) return known.value;
-  await db
-    .insertInto("meta")
-    .values({ key: "journal_secret", value: randomBytes(32).toString("hex") })
-    .onConflict((conflict) => conflict.doNothing())
-    .execute();
-  const made = await read();
-  if (made === undefined) throw new Error("the journal's secret was not stored");
-  return made.value;
-}
+/** The file's own secret, which nonces are derived from where a wallet gives none: 32 random bytes as hex. */
+export const journalSecret = (db: Db): Promise<string> => drawnOnce(db, "journal_secret");

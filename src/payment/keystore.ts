@@ -9,6 +9,9 @@ import { walletFromPrivateKey } from "./wallet.ts";
 
 /** Most memory a keystore may make scrypt use, bytes: twice what geth's and cast's own settings take. */
 const MAX_SCRYPT_BYTES = 512 * 1024 * 1024;
+/** Most work for scrypt, n * r * p, and for PBKDF2, rounds: four and eight times geth's own, which take a second or so. */
+const MAX_SCRYPT_WORK = 2 ** 23;
+const MAX_ROUNDS = 2_000_000;
 
 const hex = (bytes: number) => z.string().regex(new RegExp(`^[0-9a-fA-F]{${bytes * 2}}$`));
 const salt = z.string().regex(/^(?:[0-9a-fA-F]{2}){8,64}$/);
@@ -21,7 +24,7 @@ const cipher = {
 
 /**
  * Web3 Secret Storage Definition, version 3, with the two key derivations it names. Bounded, so that a file cannot make
- * this program work for hours or take all memory.
+ * this program work for more than seconds or take all memory.
  */
 const keystoreSchema = z.object({
   version: z.literal(3),
@@ -44,14 +47,16 @@ const keystoreSchema = z.object({
           p: z.int().min(1).max(64),
           salt,
         })
-        .refine(({ n, r }) => 128 * n * r <= MAX_SCRYPT_BYTES && (n & (n - 1)) === 0),
+        .refine(
+          ({ n, r, p }) => 128 * n * r <= MAX_SCRYPT_BYTES && n * r * p <= MAX_SCRYPT_WORK && (n & (n - 1)) === 0,
+        ),
     }),
     z.object({
       ...cipher,
       kdf: z.literal("pbkdf2"),
       kdfparams: z.object({
         dklen: z.literal(32),
-        c: z.int().min(1).max(10_000_000),
+        c: z.int().min(1).max(MAX_ROUNDS),
         prf: z.literal("hmac-sha256"),
         salt,
       }),

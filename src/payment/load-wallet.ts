@@ -1,6 +1,5 @@
-import { constants } from "node:fs";
-import { open } from "node:fs/promises";
 import { Proof402Error } from "../errors.ts";
+import { OTHERS, readTextFile } from "../files/read-file.ts";
 import { openKeystore } from "./keystore.ts";
 import { walletFromPrivateKey, type Wallet } from "./wallet.ts";
 
@@ -22,8 +21,8 @@ const KEYSTORE_BYTES = 65_536;
  * The wallet of `PROOF402_PRIVATE_KEY` in `env`, or else of the key file or keystore, or null where none is set.
  *
  * Throws Proof402Error naming the field and never the key or password: `private_key_invalid`, `key_file_unreadable`,
- * `key_file_permissions` for a file with a secret in the clear that group or others may read, and for keystores
- * `keystore_invalid`, `keystore_password_missing` and `keystore_password_wrong`.
+ * `key_file_permissions` for a file with a secret in the clear that group or others may read or a keystore they may
+ * write to, and for keystores `keystore_invalid`, `keystore_password_missing` and `keystore_password_wrong`.
  */
 export async function loadWallet(
   options: WalletFiles & { env: Readonly<Record<string, string | undefined>> },
@@ -55,34 +54,41 @@ async function passwordOf({ env, keystorePasswordFile }: Parameters<typeof loadW
   });
 }
 
-const unreadable = (field: string): Proof402Error =>
-  new Proof402Error("key_file_unreadable", `The file of ${field} cannot be read.`, {
-    next: "Check the path; it is relative to the configuration file.",
-    details: { field },
-  });
+const REASONS = {
+  missing: "is not there",
+  unreadable: "cannot be read",
+  not_a_file: "is no regular file",
+  too_large: "is larger than a file of its kind",
+  not_utf8: "is not UTF-8 text",
+} as const;
 
-/** The file's text, or "" where it is larger than any file of its kind. */
 async function readFile(
   path: string,
   field: string,
   { maxBytes, inTheClear }: { maxBytes: number; inTheClear: boolean },
 ): Promise<string> {
-  const file = await open(path, constants.O_RDONLY).catch(() => {
-    throw unreadable(field);
-  });
-  try {
-    // The open file is looked at, not the path, so that it cannot be exchanged in between.
-    const status = await file.stat();
-    if (!status.isFile()) throw unreadable(field);
-    const { mode, size } = status;
-    if (inTheClear && process.platform !== "win32" && (mode & 0o077) !== 0) {
-      throw new Proof402Error("key_file_permissions", `The file of ${field} can be read by others than its owner.`, {
-        next: "Run chmod 600 on it, and consider its secret known to everyone who had access.",
-        details: { field, mode: (mode & 0o777).toString(8) },
-      });
-    }
-    return size > maxBytes ? "" : await file.readFile("utf8");
-  } finally {
-    await file.close();
+  const read = await readTextFile(path, { maxBytes, denied: inTheClear ? OTHERS.anything : OTHERS.write });
+  if ("text" in read) return read.text;
+  if (read.problem !== "permissions") {
+    throw new Proof402Error("key_file_unreadable", `The file of ${field} ${REASONS[read.problem]}.`, {
+      next: "Check the path; it is relative to the configuration file.",
+      details: { field, reason: read.problem },
+    });
   }
+  const { of, mode } = read;
+  throw new Proof402Error(
+    "key_file_permissions",
+    of === "folder"
+      ? `Everyone may write to the folder of ${field}'s file, and so replace it.`
+      : `The file of ${field} can be ${inTheClear ? "read" : "written"} by others than its owner.`,
+    {
+      next:
+        of === "folder"
+          ? "Run chmod o-w on the folder."
+          : inTheClear
+            ? "Run chmod 600 on it, and consider its secret known to everyone who had access."
+            : "Run chmod go-w on it.",
+      details: { field, mode },
+    },
+  );
 }

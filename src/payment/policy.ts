@@ -1,7 +1,10 @@
 import { z } from "zod";
 import { isTimeZone, WEEKDAYS } from "./hours.ts";
 
-const address = z.string().regex(/^0x[0-9a-f]{40}$/, "0x and 20 bytes as lower-case hex");
+const address = z
+  .string()
+  .toLowerCase()
+  .regex(/^0x[0-9a-f]{40}$/, "0x and 20 bytes as lower-case hex");
 const baseUnits = z.string().regex(/^(?:0|[1-9][0-9]{0,77})$/, "base units as a decimal string");
 
 /** One asset the wallet may pay with, and how much of it. All amounts in base units of that asset. */

@@ -1,6 +1,11 @@
+import { randomBytes } from "node:crypto";
 import { closeSync, openSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { dirname } from "node:path";
 import LibsqlDatabase from "libsql";
 import { Kysely } from "kysely";
+import { Proof402Error } from "../errors.ts";
+import { OTHERS, rightsProblem } from "../files/read-file.ts";
 import { migrate } from "./migrations.ts";
 import { execute, patientSqlite } from "./sqlite.ts";
 import type { Tables } from "./tables.ts";
@@ -12,11 +17,11 @@ export type Db = Kysely<Tables>;
  *
  * WAL with `synchronous=FULL`: a commit that returned survives power loss, which the money journal relies on.
  * A new file is readable by its owner only: it holds prompts, answers and a secret that nonces may be derived from.
- * Throws Proof402Error `database_too_new` and `database_busy`, or the driver's or file system's error when the file
+ * Throws Proof402Error `database_permissions` where others may write to the file, `database_too_new` and `database_busy`, or the driver's or file system's error when the file
  * cannot be opened or is not a database. Any later use of the handle may throw `database_busy`.
  */
 export async function openDatabase(path: string): Promise<Db> {
-  if (path !== ":memory:") createFor(path);
+  if (path !== ":memory:") await prepare(path);
   const database = new LibsqlDatabase(path);
   try {
     for (const pragma of ["journal_mode=wal", "synchronous=full", "foreign_keys=on"])
@@ -30,6 +35,26 @@ export async function openDatabase(path: string): Promise<Db> {
   }
 }
 
+/** Who can write to the file can undo caps and payments in it. */
+async function prepare(path: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  for (const file of [path, `${path}-wal`]) {
+    const found = await rightsProblem(file, OTHERS.write);
+    if (found?.problem !== "permissions") continue;
+    throw new Proof402Error(
+      "database_permissions",
+      found.of === "file"
+        ? `The database ${file} can be written by others than its owner.`
+        : `Everyone may write to the folder of the database ${file}.`,
+      {
+        next: `Run chmod ${found.of === "file" ? "go-w on it" : "o-w on the folder"}, and look at spending and audit for what others may have changed.`,
+        details: { mode: found.mode },
+      },
+    );
+  }
+  createFor(path);
+}
+
 /**
  * Creates the file for its owner alone, where it is not there yet. One that is must not be opened, for closing it would take
  * away every lock that this process holds on it (POSIX), those of an open handle included, and another process that then
@@ -41,4 +66,19 @@ function createFor(path: string): void {
   } catch (error) {
     if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
   }
+}
+
+/** A random value of the file, 32 bytes as hex, drawn once whoever asks first. */
+export async function drawnOnce(db: Db, key: "journal_secret" | "database_id"): Promise<string> {
+  const read = () => db.selectFrom("meta").select("value").where("key", "=", key).executeTakeFirst();
+  const known = await read();
+  if (known !== undefined) return known.value;
+  await db
+    .insertInto("meta")
+    .values({ key, value: randomBytes(32).toString("hex") })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+  const made = await read();
+  if (made === undefined) throw new Error(`${key} was not stored`);
+  return made.value;
 }

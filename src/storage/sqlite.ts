@@ -55,7 +55,15 @@ function patientDriver(database: LibsqlDatabase.Database): Driver {
     commitTransaction: () => execute(database, "commit"),
     rollbackTransaction: () => execute(database, "rollback"),
     releaseConnection: () => queue.releaseConnection(),
-    destroy: () => queue.destroy(),
+    async destroy() {
+      try {
+        // The one file is then all there is to copy. While others are at work it is left to the last of them.
+        database.exec("pragma wal_checkpoint(truncate)");
+      } catch {
+        // A full disk, say: all that was committed is in the log beside the file, and the next opening reads it there.
+      }
+      await queue.destroy();
+    },
   };
 }
 

@@ -2,8 +2,14 @@ import { z } from "zod";
 import { SETUPS } from "../evidence/groth16.ts";
 import { ASSURANCES, LAYERS, type Assurance, type Layer } from "../receipts/schema.ts";
 
-const pcr = z.string().regex(/^[0-9a-f]{96}$/, "48 bytes as lower-case hex");
-const sha256Hex = z.string().regex(/^[0-9a-f]{64}$/, "32 bytes as lower-case hex");
+const pcr = z
+  .string()
+  .toLowerCase()
+  .regex(/^[0-9a-f]{96}$/, "48 bytes as lower-case hex");
+const sha256Hex = z
+  .string()
+  .toLowerCase()
+  .regex(/^[0-9a-f]{64}$/, "32 bytes as lower-case hex");
 /** Text that the policy's hash can be made of (RFC 8785 §3.2.2.2). */
 const wellFormed = (max: number) =>
   z
@@ -22,7 +28,10 @@ const ezklReferenceSchema = z.strictObject({
   settings: sha256Hex,
   srs: z.strictObject({
     /** [s]G2 of the setup in EIP-197 bytes: big-endian coordinates, x then y, of each the imaginary part first. */
-    sG2: z.string().regex(/^[0-9a-f]{256}$/, "128 bytes as lower-case hex"),
+    sG2: z
+      .string()
+      .toLowerCase()
+      .regex(/^[0-9a-f]{256}$/, "128 bytes as lower-case hex"),
     /** A `development` setup's maker can forge proofs. */
     setup: z.enum(SETUPS),
   }),
@@ -42,7 +51,12 @@ export const referenceValuesSchema = z.strictObject({
     .default([]),
   /** Response signing keys accepted without a platform (assurance `signed`): keccak256 of the SPKI, 0x hex. */
   keyIds: z
-    .array(z.string().regex(/^0x[0-9a-f]{64}$/))
+    .array(
+      z
+        .string()
+        .toLowerCase()
+        .regex(/^0x[0-9a-f]{64}$/),
+    )
     .max(64)
     .default([]),
   /** Model name -> SHA-256 of the model file, hex. */
@@ -57,7 +71,10 @@ export const referenceValuesSchema = z.strictObject({
       z.strictObject({
         /** CAIP-2. */
         network: z.string().regex(/^eip155:[1-9][0-9]{0,19}$/, "CAIP-2 id such as eip155:8453"),
-        contract: z.string().regex(/^0x[0-9a-f]{40}$/, "address in lower case"),
+        contract: z
+          .string()
+          .toLowerCase()
+          .regex(/^0x[0-9a-f]{40}$/, "address in lower case"),
       }),
     )
     .max(16)

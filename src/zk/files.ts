@@ -1,6 +1,7 @@
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Proof402Error } from "../errors.ts";
+import { fileExists, isThere, writeNew } from "../files/write-new.ts";
 import type { Groth16Key } from "../evidence/groth16.ts";
 import type { CircuitOptions } from "./circuit.ts";
 import type { CompiledModel } from "./compile.ts";
@@ -24,22 +25,27 @@ const namesOf = (directory: string, name: string) => ({
 });
 
 /**
+ * Throws Proof402Error `file_exists` where a model's proving files are in a directory already, an opening above all, without
+ * which nobody can show what a commitment is of: to be asked before a long compilation.
+ */
+export async function requireNoProvingFiles(directory: string, name: string): Promise<void> {
+  for (const path of Object.values(namesOf(directory, name))) if (await isThere(path)) throw fileExists(path);
+}
+
+/**
  * Writes what a compilation made: the key that buyers pin, circuit options, proving key and constraints, and of committed
- * weights the opening, for the owner alone to read.
+ * weights the opening, for the owner alone to read. Throws Proof402Error `file_exists` before anything is written.
  */
 export async function writeCompiled(directory: string, name: string, compiled: CompiledModel): Promise<string[]> {
-  await mkdir(directory, { recursive: true });
-  const names = namesOf(directory, name);
-  await writeFile(names.zkey, compiled.zkey);
-  await writeFile(names.r1cs, compiled.r1cs);
-  await writeFile(names.circuit, `${JSON.stringify(compiled.options, null, 2)}\n`);
-  await writeFile(names.key, `${JSON.stringify(compiled.key, null, 2)}\n`);
-  const { opening, ...open } = names;
-  // A file that exists would keep its mode.
-  await rm(opening, { force: true });
+  await requireNoProvingFiles(directory, name);
+  const { opening, ...open } = namesOf(directory, name);
+  await writeNew(open.zkey, compiled.zkey);
+  await writeNew(open.r1cs, compiled.r1cs);
+  await writeNew(open.circuit, `${JSON.stringify(compiled.options, null, 2)}\n`);
+  await writeNew(open.key, `${JSON.stringify(compiled.key, null, 2)}\n`);
   if (compiled.opening === undefined) return Object.values(open);
-  await writeFile(opening, `${compiled.opening}\n`, { mode: 0o600, flag: "wx" });
-  return Object.values(names);
+  await writeNew(opening, `${compiled.opening}\n`, { mode: 0o600 });
+  return [...Object.values(open), opening];
 }
 
 /** Reads them back. Throws Proof402Error `proving_key_missing`. */

@@ -5,6 +5,7 @@ import { openBuyer } from "../../src/buyer/open.ts";
 import { configSchema } from "../../src/config/schema.ts";
 import { Proof402Error } from "../../src/errors.ts";
 import { walletFromAccount, walletFromPrivateKey, type Wallet } from "../../src/payment/wallet.ts";
+import type { Warning } from "../../src/buyer/types.ts";
 import { callTool } from "../../src/tools/call.ts";
 import { spending } from "../../src/tools/spending.ts";
 import { openPurse } from "../hostile/purse.ts";
@@ -45,7 +46,25 @@ describe("T44: two databases of one wallet", () => {
     expect(nonces).toEqual([entry?.nonce]);
   });
 
-  it("is warned of where the wallet's account gives no secret, by the buyer and by the tool `spending`", async () => {
+  it("are each warned of the other, since each counts its own spending against the caps", async () => {
+    const purse = await openPurse(market, (config) => {
+      config.wallet = { databasesFolder: join(market.directory, "databases") };
+    });
+    const orders = purse.orders({});
+    const database = join(market.directory, `second-${crypto.randomUUID()}.db`);
+    const open = async (config: typeof orders.config): Promise<readonly Warning[]> => {
+      const buyer = await openBuyer({ config: configSchema.parse(config), wallet: walletOf(orders) });
+      const { warnings } = await buyer.spending();
+      await buyer.close();
+      return warnings;
+    };
+    expect(await open(orders.config)).toEqual([]);
+    expect(await open({ ...orders.config, database })).toMatchObject([{ code: "second_database" }]);
+    const [warning] = await open(orders.config);
+    expect(warning?.message).toContain(database);
+  });
+
+  it("are warned of where the wallet's account gives no secret, by the buyer and by the tool `spending`", async () => {
     const purse = await openPurse(market);
     const { config, privateKey } = purse.orders({});
     const account = privateKeyToAccount(privateKey);

@@ -1,4 +1,5 @@
-import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { chmod, copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -97,12 +98,117 @@ describe("a configuration", () => {
   });
 });
 
+describe("a configuration as people's machines have it", () => {
+  test("may begin with a byte order mark, name a schema for editors and spell hex in either case", async () => {
+    const upper = (text: string): string => text.toUpperCase().replace("0X", "0x");
+    good["$schema"] = "./config.schema.json";
+    good.payment.assets[0]!["asset"] = upper(asset.asset);
+    good.sellers[0]!["payTo"] = seller.payTo.map(upper);
+    good.sellers[0]!["reference"] = { measurements: [{ "0": "A1".repeat(48) }] };
+    const config = await load(await written(`\ufeff${JSON.stringify(good)}`));
+    expect(config.payment.assets[0]?.asset).toBe(asset.asset);
+    expect(config.sellers[0]).toMatchObject({
+      payTo: seller.payTo,
+      reference: { measurements: [{ "0": "a1".repeat(48) }] },
+    });
+  });
+
+  test("in another encoding is said to be", async () => {
+    const path = await written("");
+    await writeFile(path, Buffer.from(`\ufeff${JSON.stringify(good)}`, "utf16le"));
+    await expect(load(path)).rejects.toMatchObject({
+      code: "config_invalid",
+      message: expect.stringContaining("not UTF-8") as string,
+    });
+  });
+
+  test("that is a pipe or a device is not waited for", async () => {
+    const pipe = join(directory, "pipe");
+    execFileSync("mkfifo", [pipe]);
+    for (const path of [pipe, "/dev/zero"])
+      await expect(load(path)).rejects.toMatchObject({ code: "config_not_found" });
+  });
+
+  test("says where the wallet's databases are noted: beside the key, or else beside itself", async () => {
+    const path = await written({ ...good, wallet: { privateKeyFile: "keys/buyer.key" } });
+    expect((await load(path)).wallet.databasesFolder).toBe(join(path, "../keys/proof402-databases"));
+    const bare = await written(good);
+    expect((await load(bare)).wallet.databasesFolder).toBe(join(bare, "../proof402-databases"));
+  });
+});
+
+describe("T45: a configuration that others can change", () => {
+  test.each([0o666, 0o664, 0o646, 0o602])("is refused with mode %o", async (mode) => {
+    const path = await written(good);
+    await chmod(path, mode);
+    await expect(load(path)).rejects.toMatchObject({
+      code: "config_permissions",
+      money: "not-moved",
+      next: expect.stringContaining("chmod go-w") as string,
+    });
+    await chmod(path, 0o644);
+    await load(path);
+  });
+
+  test("is refused in a folder where everyone can put another in its place", async () => {
+    const path = await written(good);
+    await chmod(join(path, ".."), 0o777);
+    await expect(load(path)).rejects.toMatchObject({
+      code: "config_permissions",
+      next: expect.stringContaining("chmod o-w on the folder") as string,
+    });
+  });
+});
+
+describe("T46: a seller or RPC without TLS", () => {
+  const refusal = async (change: (config: Written) => void): Promise<string> => {
+    const changed = structuredClone(good);
+    change(changed);
+    return load(await written(changed)).then(
+      () => "",
+      (error: unknown) => (error instanceof Error ? error.message : ""),
+    );
+  };
+
+  test.each(["http://seller.example", "http://8.8.8.8", "http://[2606:4700::1111]", "http://localhost.example:80"])(
+    "%s is refused until its host is allowed by name",
+    async (url) => {
+      const { hostname, origin } = new URL(url);
+      const places: [string, (config: Written) => void][] = [
+        ["networks.0.rpcUrl", (c) => (c.networks[0]!["rpcUrl"] = url)],
+        ["networks.0.witnessRpcUrl", (c) => (c.networks[0]!["witnessRpcUrl"] = url)],
+        ["sellers.0.origin", (c) => (c.sellers[0]!["origin"] = origin)],
+      ];
+      for (const [field, change] of places) {
+        const message = await refusal(change);
+        expect(message).toContain(field);
+        expect(message).toContain(`list "${hostname}" in http.allowPlainHttp`);
+        expect(await refusal((c) => (change(c), (c["http"] = { allowPlainHttp: ["other.example"] })))).toContain(field);
+        expect(await refusal((c) => (change(c), (c["http"] = { allowPlainHttp: [hostname] })))).toBe("");
+      }
+    },
+  );
+
+  test.each([
+    "http://127.0.0.1:8545",
+    "http://localhost:8545",
+    "http://10.1.2.3",
+    "http://[::1]:8545",
+    "https://a.example",
+  ])("%s is on this machine or network, or has TLS", async (url) => {
+    expect(await refusal((c) => (c.networks[0]!["rpcUrl"] = url))).toBe("");
+  });
+});
+
 describe("what is wrong in a configuration is named by file and field", () => {
   test.each<[string, (config: Written) => void]>([
     ["payment.assets.0.perCall", (c) => (c.payment.assets[0]!["perCall"] = 10_000)],
     ["payment.assets.0.perCall", (c) => (c.payment.assets[0]!["perCall"] = "1e4")],
-    ["payment.assets.0.asset", (c) => (c.payment.assets[0]!["asset"] = `0x${"AB".repeat(20)}`)],
+    ["payment.assets.0.asset", (c) => (c.payment.assets[0]!["asset"] = `0x${"AB".repeat(19)}`)],
     ["payment.assets", (c) => (c.payment.assets = [])],
+    ["payment.assets.0.perHour", (c) => (c.payment.assets[0]!["perHour"] = "9999")],
+    ["payment.assets.0.perDay", (c) => (c.payment.assets[0]!["perDay"] = "99999")],
+    ["networks.0.rpcUrl", (c) => (c.networks[0]!["rpcUrl"] = "no url")],
     ["networks.0.rpcUrl", (c) => (c.networks[0]!["rpcUrl"] = "file:///etc/passwd")],
     ["sellers.0.origin", (c) => (c.sellers[0]!["origin"] = "https://seller.example/path")],
     ["sellers.0.payTo", (c) => (c.sellers[0]!["payTo"] = [])],

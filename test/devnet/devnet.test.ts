@@ -1,12 +1,13 @@
-import { mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { appendFile, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decodePaymentRequiredHeader } from "@x402/core/http";
-import { privateKeyToAccount } from "viem/accounts";
+import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { loadConfig } from "../../src/config/load.ts";
 import { configSchema } from "../../src/config/schema.ts";
 import {
+  readDevnetKey,
   SELLERS,
   serveLocally,
   startDevnet,
@@ -243,18 +244,46 @@ describe("a written market", () => {
     expect(await readFile(path, "utf8")).not.toContain(devnet.privateKey.slice(2));
   });
 
-  it("keeps its key from everybody else, whatever stood in its place", async () => {
+  it("keeps its key from everybody else", async () => {
     const folder = await directory();
-    const key = join(folder, "buyer.key");
-    await writeFile(key, "old\n", { mode: 0o644 });
     await writeDevnet(devnet, folder);
-    expect((await stat(key)).mode & 0o777).toBe(0o600);
-    await rm(key);
-    const elsewhere = join(folder, "elsewhere");
-    await writeFile(elsewhere, "theirs\n", { mode: 0o644 });
-    await symlink(elsewhere, key);
+    expect((await stat(join(folder, "buyer.key"))).mode & 0o777).toBe(0o600);
+  });
+
+  it("takes the place of no key, configuration or marker that a devnet did not write, or that was changed since", async () => {
+    for (const name of ["buyer.key", "proof402.config.json", "proof402.devnet.json"]) {
+      const folder = await directory();
+      const path = join(folder, name);
+      const refused = { code: expect.stringMatching(/^(?:file|config)_exists$/) as string, money: "not-moved" };
+      await writeFile(path, "their only copy\n");
+      await expect(writeDevnet(devnet, folder)).rejects.toMatchObject(refused);
+      expect(await readdir(folder)).toEqual([name]);
+      expect(await readFile(path, "utf8")).toBe("their only copy\n");
+      await rm(path);
+      const elsewhere = join(await directory(), "elsewhere");
+      await symlink(elsewhere, path);
+      await expect(writeDevnet(devnet, folder)).rejects.toMatchObject({ code: "file_exists" });
+      await writeFile(elsewhere, "theirs\n");
+      await expect(writeDevnet(devnet, folder)).rejects.toMatchObject(refused);
+      expect(await readFile(elsewhere, "utf8")).toBe("theirs\n");
+      await rm(path);
+      await writeDevnet(devnet, folder);
+      await appendFile(path, "x");
+      await expect(readDevnetKey(folder)).rejects.toMatchObject(refused);
+    }
+  });
+
+  it("is written again where it was, with the key that it had", async () => {
+    const folder = await directory();
+    expect(await readDevnetKey(folder)).toBeNull();
     await writeDevnet(devnet, folder);
-    expect(await readFile(elsewhere, "utf8")).toBe("theirs\n");
-    expect(await readFile(key, "utf8")).toBe(`${devnet.privateKey}\n`);
+    expect(await readDevnetKey(folder)).toBe(devnet.privateKey);
+    const moved = { ...devnet, config: { ...devnet.config, database: "other.db" } };
+    const { config: path } = await writeDevnet(moved, folder);
+    expect((await loadConfig({ path, env: {} })).database).toBe(join(folder, "other.db"));
+    expect(await readFile(join(folder, "buyer.key"), "utf8")).toBe(`${devnet.privateKey}\n`);
+    const another = { ...devnet, privateKey: generatePrivateKey() };
+    await expect(writeDevnet(another, folder)).rejects.toMatchObject({ code: "file_exists" });
+    expect(await readDevnetKey(folder)).toBe(devnet.privateKey);
   });
 });

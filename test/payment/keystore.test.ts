@@ -87,11 +87,20 @@ describe("a keystore", () => {
 
   it.each([
     ["asks scrypt for gigabytes", { n: 2 ** 22, r: 64 }],
+    ["asks scrypt for minutes", { n: 2 ** 20, r: 1, p: 64 }],
+    ["asks scrypt for as many again, each of them small", { n: 2 ** 18, r: 8, p: 5 }],
     ["asks scrypt for a cost that is no power of two", { n: 262143 }],
     ["has a salt of no length", { salt: "" }],
   ])("that %s is refused before any work", async (_name, changes) => {
     const keystore = { ...scrypt, crypto: { ...scrypt.crypto, kdfparams: { ...scrypt.crypto.kdfparams, ...changes } } };
     expect((await errorOf(() => open(keystore))).code).toBe("keystore_invalid");
+  });
+
+  it("that asks PBKDF2 for minutes is refused before any work", async () => {
+    const kdfparams = { ...pbkdf2.crypto.kdfparams, c: 10_000_000 };
+    expect((await errorOf(() => open({ ...pbkdf2, crypto: { ...pbkdf2.crypto, kdfparams } }))).code).toBe(
+      "keystore_invalid",
+    );
   });
 
   it("that is anything else is refused with a code and never quoted", async () => {
@@ -117,6 +126,14 @@ describe("loading a wallet from a keystore", () => {
 
   it("takes the password from a file, without the line break at its end", async () => {
     expect((await loadWallet({ ...files(`${PASSWORD}\n`), env: {} }))?.address).toBe(address);
+  });
+
+  it("refuses a keystore that others can write to, and one that is no file", async () => {
+    const { keystoreFile } = files(PASSWORD);
+    const env = { PROOF402_KEYSTORE_PASSWORD: PASSWORD };
+    chmodSync(keystoreFile, 0o664);
+    expect((await errorOf(() => loadWallet({ keystoreFile, env }))).code).toBe("key_file_permissions");
+    expect((await errorOf(() => loadWallet({ keystoreFile: "/dev/zero", env }))).code).toBe("key_file_unreadable");
   });
 
   it("takes the password from the environment before the file", async () => {

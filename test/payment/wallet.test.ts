@@ -1,5 +1,6 @@
 import { secp256k1 } from "@noble/curves/secp256k1.js";
-import { chmodSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { chmodSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { inspect } from "node:util";
 import { decodeFunctionData, erc20Abi, getAddress, hashTypedData, parseTransaction, recoverAddress } from "viem";
@@ -225,6 +226,23 @@ describe("the key", () => {
     const error = await errorOf(() => loadWallet({ privateKeyFile: file, env: {} }));
     expect(error.code).toBe("key_file_permissions");
     expect(shownOf(error)).not.toMatch(/ac0974bec39a17e3/i);
+  });
+
+  it("is not waited for in a pipe, nor looked for in a file too large to be one", async () => {
+    const directory = temporaryDirectory();
+    const pipe = join(directory, "pipe");
+    execFileSync("mkfifo", ["-m", "600", pipe]);
+    const huge = join(directory, "huge");
+    writeFileSync(huge, "", { mode: 0o600 });
+    truncateSync(huge, 2 ** 40);
+    for (const [privateKeyFile, reason] of [
+      [pipe, "not_a_file"],
+      ["/dev/zero", "not_a_file"],
+      [huge, "too_large"],
+    ] as const) {
+      const error = await errorOf(() => loadWallet({ privateKeyFile, env: {} }));
+      expect(error).toMatchObject({ code: "key_file_unreadable", details: { field: "wallet.privateKeyFile", reason } });
+    }
   });
 
   it("in a missing or malformed file is an error that names the field", async () => {

@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { statSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { sql } from "kysely";
 import { describe, expect, it } from "vitest";
@@ -24,6 +24,24 @@ describe("the file", () => {
     expect(await pragma("synchronous")).toBe(2);
     for (const file of [path, `${path}-wal`]) expect((statSync(file).mode & 0o077).toString(8)).toBe("0");
     await db.destroy();
+  });
+
+  it("is whole by itself once it was closed, and so is a copy of it", async () => {
+    const path = join(temporaryDirectory(), "one.db");
+    const [db, other] = [await openDatabase(path), await openDatabase(path)];
+    for (let count = 0; count < 20; count += 1) await put(count % 2 === 0 ? db : other);
+    await Promise.all([db.destroy(), other.destroy()]);
+    const copy = join(temporaryDirectory(), "copy.db");
+    copyFileSync(path, copy);
+    const restored = await openDatabase(copy);
+    expect(await keys(restored)).toHaveLength(20);
+    await restored.destroy();
+  });
+
+  it("is made with the folder that it is to be in", async () => {
+    const path = join(temporaryDirectory(), "data/buyer/new.db");
+    await (await openDatabase(path)).destroy();
+    expect((statSync(join(path, "..")).mode & 0o077).toString(8)).toBe("0");
   });
 
   it("is brought to the schema once, whoever of many comes first", async () => {
@@ -62,6 +80,26 @@ describe("the file", () => {
     const path = join(temporaryDirectory(), "text.db");
     writeFileSync(path, "this is not a database, and long enough to be looked at as one. ".repeat(20));
     await expect(openDatabase(path)).rejects.toThrow(/not a database/);
+  });
+});
+
+describe("T45: a database that others can change", () => {
+  it("is refused, as is its log, or a folder that everyone may write to", async () => {
+    const folder = temporaryDirectory();
+    const path = join(folder, "open.db");
+    const db = await openDatabase(path);
+    await put(db);
+    const refused = { code: "database_permissions", next: expect.stringContaining("chmod") as string };
+    for (const file of [path, `${path}-wal`]) {
+      chmodSync(file, 0o620);
+      await expect(openDatabase(path)).rejects.toMatchObject(refused);
+      chmodSync(file, 0o640);
+    }
+    chmodSync(folder, 0o777);
+    await expect(openDatabase(path)).rejects.toMatchObject(refused);
+    chmodSync(folder, 0o700);
+    await db.destroy();
+    await (await openDatabase(path)).destroy();
   });
 });
 

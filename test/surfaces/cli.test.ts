@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -427,6 +427,35 @@ describe("devnet", () => {
     await rm(directory, { recursive: true, force: true });
   });
 
+  test("starts again in its own folder, with the key that is there", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "proof402-cli-"));
+    const written = await writeDevnet(market.devnet, directory);
+    const child = spawn(process.execPath, [CLI, "devnet", "--dir", directory, "--json"], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    try {
+      const [line] = (await once(createInterface({ input: child.stdout }), "line")) as [string];
+      expect(JSON.parse(line)).toMatchObject(written);
+      expect(await readFile(join(directory, "buyer.key"), "utf8")).toBe(`${market.devnet.privateKey}\n`);
+      const { stdout } = await runCli(["--config", written.config, "wallet", "show"]);
+      expect(stdout).toContain("USDC on eip155:31337: holds 100;");
+    } finally {
+      child.kill("SIGTERM");
+      await once(child, "exit");
+      await rm(directory, { recursive: true, force: true });
+    }
+  });
+
+  test("does not take the place of a key that is not its own", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "proof402-cli-"));
+    await writeFile(join(directory, "buyer.key"), "their only copy\n", { mode: 0o600 });
+    const { code, stderr } = await runCli(["devnet", "--dir", directory]);
+    expect([code, stderr]).toEqual([64, expect.stringContaining("file_exists")]);
+    expect(await readdir(directory)).toEqual(["buyer.key"]);
+    expect(await readFile(join(directory, "buyer.key"), "utf8")).toBe("their only copy\n");
+    await rm(directory, { recursive: true, force: true });
+  });
+
   test.each([
     ["--ports", "chain"],
     ["--ports", "moon=1"],
@@ -438,6 +467,14 @@ describe("devnet", () => {
 });
 
 describe("receipts", () => {
+  test("export writes over no file", async () => {
+    const file = join(market.directory, "theirs.json");
+    await writeFile(file, "theirs");
+    const { code, stderr } = await cli("receipts", "export", receipt.id, file);
+    expect([code, stderr]).toEqual([64, expect.stringContaining("file_exists")]);
+    expect(await readFile(file, "utf8")).toBe("theirs");
+  });
+
   test("import judges by this configuration, not by the file", async () => {
     const path = await variant("strict", (own) => {
       own.database = "strict.db";

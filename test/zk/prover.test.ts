@@ -104,6 +104,10 @@ describe("proof402 node zk compile", () => {
       "development",
     ];
     const again = await runCli([...committed, "--out", join(directory, "again"), ...same]);
+    const opening = await readFile(join(out, "secret.opening"), "utf8");
+    const over = await runCli([...committed, "--out", out]);
+    expect([over.code, over.stdout]).toEqual([64, expect.stringContaining("file_exists")]);
+    expect(await readFile(join(out, "secret.opening"), "utf8")).toBe(opening);
     const keyOf = ({ stdout }: { stdout: string }): string => (JSON.parse(stdout) as { keySha256: string }).keySha256;
     expect(keyOf(again)).toBe(keyOf(first));
   });

@@ -1,0 +1,56 @@
+import { lstat, mkdir, open, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { Proof402Error } from "../errors.ts";
+
+/**
+ * Writes a file that is not there yet, folders above it included, and waits until it is on the disk. A file or link that is
+ * there stays as it is. `mode` says who may read it (default: everyone may, the owner alone may write).
+ *
+ * Throws Proof402Error `file_exists` or `file_unwritable`.
+ */
+export async function writeNew(path: string, content: string | Uint8Array, { mode = 0o644 } = {}): Promise<void> {
+  const file = await create(path, mode);
+  try {
+    await file.writeFile(content);
+    await file.sync();
+    await file.close();
+  } catch (error) {
+    // Half a file is of no use to anyone, and it would stand in the way of the whole one.
+    await file.close().catch(() => undefined);
+    await rm(path, { force: true });
+    throw unwritable(path, error);
+  }
+}
+
+/** Whether anything stands at a path, a link that leads nowhere included. */
+export const isThere = (path: string): Promise<boolean> =>
+  lstat(path).then(
+    () => true,
+    () => false,
+  );
+
+/** Takes away a file that this program wrote and nobody has changed since. It may be gone already. */
+export const removeOwn = (path: string): Promise<void> => rm(path, { force: true });
+
+async function create(path: string, mode: number): ReturnType<typeof open> {
+  await mkdir(dirname(path), { recursive: true }).catch((error: unknown) => {
+    throw unwritable(path, error);
+  });
+  try {
+    return await open(path, "wx", mode);
+  } catch (error) {
+    throw error instanceof Error && "code" in error && error.code === "EEXIST"
+      ? fileExists(path)
+      : unwritable(path, error);
+  }
+}
+
+/** Why nothing is written to a path. */
+export const fileExists = (path: string): Proof402Error =>
+  new Proof402Error("file_exists", `${path} is there already and is not written over.`, {
+    next: "Name another place, or move that file away first.",
+    details: { path },
+  });
+
+const unwritable = (path: string, cause: unknown): Proof402Error =>
+  new Proof402Error("file_unwritable", `${path} could not be written.`, { next: "Check the path.", cause });

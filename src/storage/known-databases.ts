@@ -1,0 +1,45 @@
+import { readdir, readFile, realpath } from "node:fs/promises";
+import { join } from "node:path";
+import { isThere, removeOwn, writeNew } from "../files/write-new.ts";
+import { drawnOnce, type Db } from "./database.ts";
+
+/** A database that was used with the same wallet, and the file that says so. */
+export type KnownDatabase = { path: string; noted: string };
+
+/**
+ * Notes in `folder` that the database at `path` is used with a wallet, and returns the others that were. A database is known
+ * by the id inside it, so that one which was moved is no other, and a copy beside its original is.
+ *
+ * Only helps: a folder that cannot be read or written says nothing.
+ */
+export async function noteDatabase(
+  db: Db,
+  { folder, address, path }: { folder: string; address: string; path: string },
+): Promise<KnownDatabase[]> {
+  const own = `${address}-${(await drawnOnce(db, "database_id")).slice(0, 16)}`;
+  try {
+    const here = await realpath(path);
+    const noted = await readNotes(folder, address);
+    const mine = noted.find(({ name }) => name === own);
+    const original = mine !== undefined && mine.path !== here && (await isThere(mine.path)) ? [mine] : [];
+    if (mine?.path !== here && original.length === 0) {
+      if (mine !== undefined) await removeOwn(mine.noted);
+      await writeNew(join(folder, own), `${here}\n`, { mode: 0o600 });
+    }
+    return [...original, ...noted.filter(({ name }) => name !== own)];
+  } catch {
+    return [];
+  }
+}
+
+async function readNotes(folder: string, address: string): Promise<(KnownDatabase & { name: string })[]> {
+  const names = await readdir(folder).catch(() => []);
+  return Promise.all(
+    names
+      .filter((name) => name.startsWith(`${address}-`))
+      .map(async (name) => {
+        const noted = join(folder, name);
+        return { name, noted, path: (await readFile(noted, "utf8")).trim() };
+      }),
+  );
+}
