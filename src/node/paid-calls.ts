@@ -1,6 +1,6 @@
-import { closeSync, openSync } from "node:fs";
 import { Kysely, sql } from "kysely";
 import LibsqlDatabase from "libsql";
+import { prepareFile } from "../storage/database.ts";
 import { execute, patientSqlite } from "../storage/sqlite.ts";
 
 /** Where a node keeps what it answered, and for how long. */
@@ -64,7 +64,7 @@ export async function openPaidCalls(
   { database: path = ":memory:", keepSeconds = KEEP_SECONDS }: NodeRecords,
   clock: () => number = Date.now,
 ): Promise<PaidCalls> {
-  if (path !== ":memory:") closeSync(openSync(path, "a", 0o600));
+  if (path !== ":memory:") await prepareFile(path);
   const database = new LibsqlDatabase(path);
   for (const statement of [
     "pragma journal_mode=wal",

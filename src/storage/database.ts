@@ -21,7 +21,7 @@ export type Db = Kysely<Tables>;
  * cannot be opened or is not a database. Any later use of the handle may throw `database_busy`.
  */
 export async function openDatabase(path: string): Promise<Db> {
-  if (path !== ":memory:") await prepare(path);
+  if (path !== ":memory:") await prepareFile(path);
   const database = new LibsqlDatabase(path);
   try {
     for (const pragma of ["journal_mode=wal", "synchronous=full", "foreign_keys=on"])
@@ -35,8 +35,11 @@ export async function openDatabase(path: string): Promise<Db> {
   }
 }
 
-/** Who can write to the file can undo caps and payments in it. */
-async function prepare(path: string): Promise<void> {
+/**
+ * Makes a database's file and folder where they are not there yet, for their owner alone. Who else can write to the file can
+ * undo caps and payments in it: throws Proof402Error `database_permissions` then.
+ */
+export async function prepareFile(path: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   for (const file of [path, `${path}-wal`]) {
     const found = await rightsProblem(file, OTHERS.write);
@@ -47,7 +50,7 @@ async function prepare(path: string): Promise<void> {
         ? `The database ${file} can be written by others than its owner.`
         : `Everyone may write to the folder of the database ${file}.`,
       {
-        next: `Run chmod ${found.of === "file" ? "go-w on it" : "o-w on the folder"}, and look at spending and audit for what others may have changed.`,
+        next: `Run chmod ${found.of === "file" ? "go-w on it" : "o-w on the folder"}, and look for what others may have changed in it.`,
         details: { mode: found.mode },
       },
     );
