@@ -1,5 +1,6 @@
 import { Proof402Error } from "../errors.ts";
-import { chooseCandidate, type Candidate } from "../market/choose.ts";
+import type { SellerListing } from "../market/catalog.ts";
+import { canServe, chooseCandidate, type Candidate } from "../market/choose.ts";
 import { requestNonceOf } from "../evidence/payment-binding.ts";
 import { deriveNonce } from "../payment/plan.ts";
 import type { WireRequest } from "../payment/types.ts";
@@ -46,15 +47,14 @@ async function chooseAndAttest(
   { leftOut, refresh }: { leftOut: (sellerId: string) => boolean; refresh: boolean },
 ): Promise<{ candidate: Candidate; attested: Attested }> {
   const { request, assurance, signal } = call;
-  const listings = await ctx.catalog.listings({ refresh, signal });
-  const candidate = chooseCandidate({
-    listings: listings.filter(({ seller }) => !leftOut(seller.id)),
-    holds: await readHolds(ctx.db),
-    assets: ctx.config.payment.assets,
-    model: request.model,
-    assurance,
-    ...(request.seller === undefined ? {} : { seller: request.seller }),
-  });
+  const { model } = request;
+  const named = request.seller === undefined ? {} : { seller: request.seller };
+  const wanted = { holds: await readHolds(ctx.db), model, assurance, ...named };
+  const inChoice = (known: readonly SellerListing[]): SellerListing[] =>
+    known.filter(({ seller }) => !leftOut(seller.id));
+  const enough = (known: readonly SellerListing[]): boolean => canServe(inChoice(known), wanted);
+  const listings = inChoice(await ctx.catalog.listings({ refresh, signal, model, ...named, enough }));
+  const candidate = chooseCandidate({ ...wanted, listings, assets: ctx.config.payment.assets });
   call.progress("chosen", `seller ${candidate.seller.id}`);
   const attested = await attestSeller(ctx, candidate, assurance, signal);
   call.progress(

@@ -10,7 +10,7 @@ import { createReceipt } from "../receipts/receipt.ts";
 import type { Appraisal, Receipt, ReceiptCore } from "../receipts/schema.ts";
 import { addReceipt, readReceipt } from "../receipts/store.ts";
 import { immediate } from "../storage/migrations.ts";
-import { answerOf } from "./answer.ts";
+import { deliveredAnswer } from "./answer.ts";
 import { attestSeller, forgetAttestation, type Attested } from "./attest.ts";
 import type { Call } from "./call.ts";
 import type { BuyerContext } from "./context.ts";
@@ -56,7 +56,10 @@ export async function deliver(ctx: BuyerContext, call: Call, paying: Paying, rec
   return { kind: "result", result: resultOf(ctx, call, kept.receipt, { paidNow, stored: kept.stored }) };
 }
 
-/** What the caller gets for a stored receipt. Throws Proof402Error `seller_error` or `seller_refused` for an error status. */
+/**
+ * What the caller gets for a stored receipt. Throws Proof402Error `seller_error` or `seller_refused` for an error status, and
+ * as `deliveredAnswer` does.
+ */
 export function resultOf(
   ctx: BuyerContext,
   call: Call,
@@ -78,7 +81,7 @@ export function resultOf(
     );
   }
   const appraisal = newestAppraisal(receipt);
-  return { answer: answerOf(ctx, receipt), receipt, appraisal, paidNow, stored, idempotencyKey: call.key };
+  return { ...deliveredAnswer(ctx, receipt), receipt, appraisal, paidNow, stored, idempotencyKey: call.key };
 }
 
 type Kept = { receipt: Receipt; stored: boolean };

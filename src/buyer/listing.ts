@@ -3,13 +3,13 @@ import { findAsset } from "../market/choose.ts";
 import { formatUnits } from "../payment/amounts.ts";
 import type { BuyerContext } from "./context.ts";
 import { readHolds } from "./holds.ts";
-import type { ModelView } from "./types.ts";
+import type { ModelsOnOffer, ModelView } from "./types.ts";
 
 /** What can be bought, cheapest knowledge first: cached listings, holds, prices in USD where the asset is stable. */
 export async function viewModels(
   ctx: BuyerContext,
   options: { signal?: AbortSignal; refresh?: boolean },
-): Promise<{ models: ModelView[]; unreachable: string[] }> {
+): Promise<ModelsOnOffer> {
   const [listings, holds] = await Promise.all([ctx.catalog.listings(options), readHolds(ctx.db)]);
   const models = listings.flatMap(({ seller, models: listed }) => {
     const hold = holds.find((h) => h.sellerId === seller.id);
@@ -25,7 +25,11 @@ export async function viewModels(
       };
     });
   });
-  return { models, unreachable: listings.filter((l) => l.unreachable !== null).map((l) => l.seller.id) };
+  return {
+    models,
+    unsupported: listings.flatMap(({ unsupported }) => unsupported),
+    unreachable: listings.filter((l) => l.unreachable !== null).map((l) => l.seller.id),
+  };
 }
 
 /** A seller whose evidence is only accepted because simulated roots are: shown before anything is bought. */

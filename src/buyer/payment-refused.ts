@@ -1,5 +1,7 @@
 import { Proof402Error } from "../errors.ts";
+import type { SellerListing } from "../market/catalog.ts";
 import type { Candidate } from "../market/choose.ts";
+import type { ListedModel } from "../market/types.ts";
 import { markSettled } from "../payment/journal.ts";
 import { readPaymentResponse } from "../payment/offers.ts";
 import { isUsed } from "../payment/settlement.ts";
@@ -76,10 +78,13 @@ async function freshQuote(
     .catch(async (error: unknown) => {
       if (!Proof402Error.isInstance(error) || error.code !== "over_listed_price") return null;
       // The seller may have raised the price that it lists, too.
-      const listings = await ctx.catalog.listings({ refresh: true });
-      const model = listings
-        .find(({ seller }) => seller.id === candidate.seller.id)
-        ?.models.find(({ name }) => name === candidate.model.name);
+      const modelIn = (listings: readonly SellerListing[]): ListedModel | undefined =>
+        listings
+          .find(({ seller }) => seller.id === candidate.seller.id)
+          ?.models.find(({ name }) => name === candidate.model.name);
+      const asked = { refresh: true, seller: candidate.seller.id, model: candidate.model.name };
+      const enough = (known: readonly SellerListing[]): boolean => modelIn(known) !== undefined;
+      const model = modelIn(await ctx.catalog.listings({ ...asked, enough }));
       return model === undefined ? null : judge({ seller: candidate.seller, model });
     })
     .catch(() => null);

@@ -1,6 +1,8 @@
 import { methodOf } from "../evidence/payment-method.ts";
 import { Proof402Error } from "../errors.ts";
+import type { SellerListing } from "../market/catalog.ts";
 import type { Candidate } from "../market/choose.ts";
+import type { ListedModel } from "../market/types.ts";
 import { idOf } from "../payment/channels.ts";
 import { markSettled, readAttempts, readPurchase, release } from "../payment/journal.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
@@ -142,8 +144,11 @@ async function candidateOf(ctx: BuyerContext, call: Call, purchase: PurchaseReco
       },
     );
   }
-  const listing = (await ctx.catalog.listings({ signal: call.signal })).find((one) => one.seller.id === seller.id);
-  const model = listing?.models.find((one) => one.name === purchase.model);
+  const modelIn = (listings: readonly SellerListing[]): ListedModel | undefined =>
+    listings.find((one) => one.seller.id === sellerId)?.models.find(({ name }) => name === purchase.model);
+  const enough = (known: readonly SellerListing[]): boolean => modelIn(known) !== undefined;
+  const asked = { signal: call.signal, seller: sellerId, model: purchase.model, enough };
+  const model = modelIn(await ctx.catalog.listings(asked));
   if (model !== undefined) return { seller, model };
   throw new Proof402Error("seller_unreachable", `Seller "${seller.id}" of this earlier call cannot be asked now.`, {
     next: "Call again with the same idempotency key later.",

@@ -1,6 +1,6 @@
 import type { AuditResult } from "../receipts/log.ts";
 import type { Appraisal, Assurance, Receipt, Verdict } from "../receipts/schema.ts";
-import type { ListedModel } from "../market/types.ts";
+import type { AnswerReading, ListedModel, Listing } from "../market/types.ts";
 import type { AssetSpending } from "../payment/types.ts";
 import type { ReconcileSummary } from "../payment/reconcile.ts";
 import type { ClaimState, PurchaseState } from "../storage/tables.ts";
@@ -14,6 +14,9 @@ export type ModelView = ListedModel & {
   /** Price in USD where the asset is declared stable. */
   priceUsd: string | null;
 };
+
+/** What the sellers list: models that can be bought, those that this version cannot buy and why, and sellers that did not answer. */
+export type ModelsOnOffer = { models: ModelView[]; unsupported: Listing["unsupported"]; unreachable: string[] };
 
 /** What to buy, and the bounds of this one call. */
 export type BuyRequest = {
@@ -71,9 +74,11 @@ export type BuyOptions = {
   approve?: (request: ApprovalRequest) => Promise<ApprovalDecision>;
 };
 
-/** The answer with its receipt. */
-export type BuyResult = {
-  answer: Record<string, unknown>;
+/**
+ * The answer with its receipt. `readable` is false where the seller answered in a form that this version does not know:
+ * `answer` is then the bytes as they came, which were paid for, and nothing can be concluded from them.
+ */
+export type BuyResult = AnswerReading & {
   receipt: Receipt;
   /** The newest appraisal. */
   appraisal: Appraisal;
@@ -150,11 +155,8 @@ export type Claim = {
 export interface Buyer {
   /** Found as it was opened. `spending` shows them, too. */
   readonly warnings: readonly Warning[];
-  /** `unreachable` names sellers that did not answer. */
-  listModels(options?: {
-    signal?: AbortSignal;
-    refresh?: boolean;
-  }): Promise<{ models: ModelView[]; unreachable: string[] }>;
+  /** Sellers that are slow or down are not waited for. */
+  listModels(options?: { signal?: AbortSignal; refresh?: boolean }): Promise<ModelsOnOffer>;
   /** Throws Proof402Error; `error.money` says whether money moved. */
   buy(request: BuyRequest, options?: BuyOptions): Promise<BuyResult | NeedInput>;
   /** Waits up to `waitSeconds` for the verdict to leave `pending`. Throws `receipt_not_found`. */
@@ -164,7 +166,7 @@ export interface Buyer {
   verify(receipt: Receipt, options?: { at?: Date; assurance?: Assurance }): Promise<Appraisal>;
   /** The input in a receipt's request bytes, in the form of `BuyRequest.input`. Throws Proof402Error `body_redacted` or `malformed_request`. */
   inputOf(receipt: Receipt): Record<string, unknown>;
-  /** The answer in a receipt's response bytes. Throws Proof402Error `body_redacted` or `malformed_answer`. */
+  /** The answer in a receipt's response bytes, each value exact. Throws Proof402Error `body_redacted` or `answer_unreadable`. */
   answerOf(receipt: Receipt): Record<string, unknown>;
   spending(): Promise<Spending>;
   /** Looks up every open authorization on chain and settles or releases it; says what became of them. */

@@ -60,6 +60,8 @@ export type HttpResponse = {
  */
 export type Http = {
   request(request: HttpRequest): Promise<HttpResponse>;
+  /** Largest body that is read, bytes. */
+  maxResponseBytes: number;
   /** Closes all connections; requests under way fail with `http_aborted`. */
   close(): Promise<void>;
 };
@@ -87,6 +89,7 @@ export function createHttp(limits: HttpLimits, options: { lookup?: LookupFunctio
   });
   return {
     request: async (request) => exchange(agent, checkUrl(request.url, limits), request, limits),
+    maxResponseBytes: limits.maxResponseBytes,
     close: () => agent.destroy(),
   };
 }

@@ -1,17 +1,43 @@
 import { Proof402Error } from "../errors.ts";
-import type { ListedModel, Provider, Seller } from "./types.ts";
+import { aborted } from "../http/errors.ts";
+import type { Listing, Provider, Seller } from "./types.ts";
 
-/** What one seller listed, or why it could not be asked. */
-export type SellerListing = { seller: Seller; models: ListedModel[]; unreachable: string | null };
+/** What one seller listed, or why nothing is known of it: an error code, `not_answered` while its answer is awaited. */
+export type SellerListing = Listing & { seller: Seller; unreachable: string | null };
 
-export type Catalog = {
-  /** Every seller's listing; unreachable sellers have none. Cached; `refresh` asks anew. */
-  listings(options?: { refresh?: boolean; signal?: AbortSignal }): Promise<SellerListing[]>;
+/** Which listings a caller needs. */
+export type ListingRequest = {
+  signal?: AbortSignal;
+  /** Asks every seller anew. */
+  refresh?: boolean;
+  /** The one seller that a call names: no other is waited for. */
+  seller?: string;
+  /** The model that a call names: sellers that keep no list are asked about it. */
+  model?: string;
+  /** Whether these listings are enough to choose from. Without it, sellers that are slow are not waited for at all. */
+  enough?: (known: readonly SellerListing[]) => boolean;
 };
 
+export type Catalog = {
+  /** Every seller's listing, in the configuration's order. Throws Proof402Error `http_aborted` where `signal` is. */
+  listings(request?: ListingRequest): Promise<SellerListing[]>;
+};
+
+/** Longest that one seller's listing is waited for, ms. */
+const LISTING_MS = 10_000;
+/** How long a seller may take to bring its price in, where others can serve already, ms. */
+const GRACE_MS = 1000;
+/** How long a seller that did not answer is left alone by calls that others can serve, ms. */
+const DOWN_MS = 10_000;
+/** Questions whose answers are remembered: one for each seller, and one for each model of sellers without a list. */
+const MAX_QUESTIONS = 1000;
+
+/** One question to a seller. `wasDown`: it did not answer the question before. */
+type Question = { seller: Seller; at: number; answer: SellerListing | null; answered: Promise<void>; wasDown: boolean };
+
 /**
- * Keeps the sellers' listings for `maxAgeMs`. Concurrent callers share one round of requests, and one seller's
- * failure is that seller's alone.
+ * Asks all sellers at once, shares each question among all who need its answer, and keeps it for `maxAgeMs`. A seller that
+ * fails or stays silent delays no call that another one can serve, and is not waited for again until it has answered.
  */
 export function createCatalog(options: {
   sellers: readonly Seller[];
@@ -19,33 +45,112 @@ export function createCatalog(options: {
   clock: () => Date;
   maxAgeMs: number;
 }): Catalog {
-  let cached: { at: number; listings: Promise<SellerListing[]> } | null = null;
+  const questions = new Map<string, Question>();
+  const withoutList = new Set<string>();
 
-  const ask = async (seller: Seller, signal?: AbortSignal): Promise<SellerListing> => {
-    try {
-      return { seller, models: await options.providerOf(seller).listModels(seller, signal), unreachable: null };
-    } catch (error) {
-      if (signal?.aborted) throw error;
-      return { seller, models: [], unreachable: Proof402Error.isInstance(error) ? error.code : "unreachable" };
+  const read = async (seller: Seller, model: string | undefined, signal: AbortSignal): Promise<Listing> => {
+    const provider = options.providerOf(seller);
+    const listing = await provider.listModels(seller, signal);
+    if (listing !== null) return listing;
+    withoutList.add(seller.id);
+    return model === undefined ? { models: [], unsupported: [] } : provider.describeModel(seller, model, signal);
+  };
+
+  const questionTo = (seller: Seller, model: string | undefined, isUsable: (known: Question) => boolean): Question => {
+    const key = model !== undefined && withoutList.has(seller.id) ? `${seller.id} ${model}` : seller.id;
+    const known = questions.get(key);
+    if (known !== undefined && (known.answer === null || isUsable(known))) return known;
+    const asked = listingOf(seller, (signal) => read(seller, model, signal));
+    const wasDown = known?.answer?.unreachable != null;
+    const question: Question = {
+      seller,
+      at: options.clock().getTime(),
+      answer: null,
+      answered: asked.then(keep),
+      wasDown,
+    };
+    function keep(listing: SellerListing): void {
+      question.answer = listing;
     }
+    questions.delete(key);
+    questions.set(key, question);
+    const [oldest] = questions.keys();
+    if (questions.size > MAX_QUESTIONS && oldest !== undefined) questions.delete(oldest);
+    return question;
   };
 
   return {
-    listings({ refresh = false, signal } = {}) {
+    async listings({ signal, refresh = false, seller, model, enough } = {}) {
+      if (signal?.aborted === true) throw aborted(false);
       const now = options.clock().getTime();
-      if (cached !== null && !refresh && now - cached.at < options.maxAgeMs) return cached.listings;
-      const round = { at: now, listings: Promise.all(options.sellers.map((seller) => ask(seller, signal))) };
-      cached = round;
-      // A round that was aborted, or in which a seller did not answer, must not be what later callers get.
-      round.listings.then(
-        (listings) => {
-          if (cached === round && listings.some((listing) => listing.unreachable !== null)) cached = null;
-        },
-        () => {
-          if (cached === round) cached = null;
-        },
+      const isUsable = ({ at, answer }: Question): boolean => {
+        const up = answer?.unreachable === null;
+        const age = now - at;
+        return !refresh && (up || enough !== undefined) && age >= 0 && age < (up ? options.maxAgeMs : DOWN_MS);
+      };
+      const isNeeded = ({ id }: Seller): boolean => seller === undefined || seller === id;
+      let asked = options.sellers.map((one) => questionTo(one, model, isUsable));
+      const known = (): SellerListing[] => asked.map((one) => one.answer ?? silent(one.seller));
+      const isOpen = (one: Question): boolean => one.answer === null && isNeeded(one.seller);
+      const untilEnough = async (): Promise<void> => {
+        while (asked.some(isOpen) && enough?.(known()) === false)
+          await unlessAborted(Promise.race(asked.filter(isOpen).map(({ answered }) => answered)), signal);
+      };
+
+      const expected = asked.filter((one) => isOpen(one) && (enough === undefined || !one.wasDown));
+      await unlessAborted(withinGrace(expected.map(({ answered }) => answered)), signal);
+      await untilEnough();
+      if (enough?.(known()) !== false) return known();
+      // Nothing else can serve this call: those that were left alone are asked after all.
+      asked = asked.map((one) =>
+        isNeeded(one.seller)
+          ? questionTo(one.seller, model, ({ at, answer }) => at >= now || answer?.unreachable === null)
+          : one,
       );
-      return round.listings;
+      await untilEnough();
+      return known();
     },
   };
+}
+
+const silent = (seller: Seller): SellerListing => ({
+  seller,
+  models: [],
+  unsupported: [],
+  unreachable: "not_answered",
+});
+
+/** Asks one seller, within its time. Never rejects. */
+async function listingOf(seller: Seller, ask: (signal: AbortSignal) => Promise<Listing>): Promise<SellerListing> {
+  const bound = AbortSignal.timeout(LISTING_MS);
+  try {
+    return { seller, ...(await ask(bound)), unreachable: null };
+  } catch (error) {
+    const code = bound.aborted ? "http_timeout" : Proof402Error.isInstance(error) ? error.code : "unreachable";
+    return { seller, models: [], unsupported: [], unreachable: code };
+  }
+}
+
+/** Waits for all of them, for as long as the grace lasts. */
+async function withinGrace(answers: readonly Promise<void>[]): Promise<void> {
+  if (answers.length === 0) return;
+  let timer: NodeJS.Timeout | undefined;
+  const grace = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, GRACE_MS);
+  });
+  await Promise.race([Promise.all(answers), grace]);
+  clearTimeout(timer);
+}
+
+/** A caller that gives up ends its own waiting, not the question that others share. */
+async function unlessAborted(work: Promise<unknown>, signal: AbortSignal | undefined): Promise<void> {
+  const over = new AbortController();
+  const givenUp = new Promise<never>((_, reject) => {
+    signal?.addEventListener("abort", () => reject(aborted(false)), { signal: over.signal });
+  });
+  try {
+    await Promise.race([work, givenUp]);
+  } finally {
+    over.abort();
+  }
 }

@@ -11,32 +11,51 @@ export type Candidate = { seller: Seller; model: ListedModel };
 
 const rank = (assurance: Assurance): number => ASSURANCES.indexOf(assurance);
 
+/** What a call asks of a seller. */
+export type Wanted = { holds: readonly Hold[]; model: string; assurance: Assurance; seller?: string };
+
+/** Whether one of these listings serves a call. */
+export const canServe = (listings: readonly SellerListing[], wanted: Wanted): boolean =>
+  listings.some(
+    ({ seller, models }) =>
+      isAsked(seller, wanted) &&
+      rank(seller.assurance) >= rank(wanted.assurance) &&
+      !wanted.holds.some(({ sellerId }) => sellerId === seller.id) &&
+      models.some(({ name }) => name === wanted.model),
+  );
+
+const isAsked = ({ id }: Seller, { seller }: Wanted): boolean => seller === undefined || seller === id;
+
 /**
  * The cheapest listed model that satisfies the call: by name, seller if one is named, assurance, and not on hold.
  * A seller without evidence is only taken when the call asks for assurance `none`. Listed prices only order the
  * choice; what is paid is the real offer, judged by the payment policy.
  *
- * Throws Proof402Error `model_not_found`, `seller_not_found`, `seller_on_hold`, `seller_unreachable` or `no_seller_for_assurance`.
+ * Throws Proof402Error `model_not_found`, `model_unsupported`, `seller_not_found`, `seller_on_hold`, `seller_unreachable` or
+ * `no_seller_for_assurance`.
  */
-export function chooseCandidate(options: {
-  listings: readonly SellerListing[];
-  holds: readonly Hold[];
-  assets: readonly AssetPolicy[];
-  model: string;
-  assurance: Assurance;
-  seller?: string;
-}): Candidate {
+export function chooseCandidate(
+  options: Wanted & { listings: readonly SellerListing[]; assets: readonly AssetPolicy[] },
+): Candidate {
   const { listings, holds, model, assurance } = options;
   if (options.seller !== undefined && !listings.some((l) => l.seller.id === options.seller)) {
     throw new Proof402Error("seller_not_found", `No seller is configured as "${options.seller.slice(0, 64)}".`, {
       next: `Choose one of: ${listings.map((l) => l.seller.id).join(", ")}.`,
     });
   }
-  const asked = listings.filter((l) => options.seller === undefined || l.seller.id === options.seller);
+  const asked = listings.filter((l) => isAsked(l.seller, options));
   const named = asked.flatMap((l) =>
     l.models.filter((m) => m.name === model).map((m) => ({ seller: l.seller, model: m })),
   );
   if (named.length === 0) {
+    const unfit = asked.flatMap((l) => l.unsupported.filter(({ name }) => name === model));
+    if (unfit.length > 0) {
+      throw new Proof402Error(
+        "model_unsupported",
+        `"${model}" cannot be bought: ${unfit.map(({ sellerId, reason }) => `${reason} (seller ${sellerId})`).join("; ")}.`,
+        { next: "Choose another model or seller from list_models." },
+      );
+    }
     const down = asked.filter((l) => l.unreachable !== null);
     if (down.length > 0) {
       throw new Proof402Error(

@@ -1,24 +1,6 @@
 import { Proof402Error } from "../errors.ts";
+import { readElement, type OipTensor, type TensorElement } from "../evidence/oip-tensors.ts";
 import type { TensorMetadata } from "./types.ts";
-
-/** An Open Inference Protocol v2 tensor, data flattened in row-major order. */
-export type Tensor = {
-  name: string;
-  datatype: TensorMetadata["datatype"];
-  shape: number[];
-  data: (number | boolean | string)[];
-};
-
-const INTEGER_RANGES: Partial<Record<TensorMetadata["datatype"], readonly [number, number]>> = {
-  UINT8: [0, 0xff],
-  UINT16: [0, 0xffff],
-  UINT32: [0, 0xffff_ffff],
-  UINT64: [0, Number.MAX_SAFE_INTEGER],
-  INT8: [-0x80, 0x7f],
-  INT16: [-0x8000, 0x7fff],
-  INT32: [-0x8000_0000, 0x7fff_ffff],
-  INT64: [-Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER],
-};
 
 const MAX_ELEMENTS = 100_000;
 
@@ -29,24 +11,25 @@ const invalid = (message: string, next: string): Proof402Error => new Proof402Er
  * A flat array is accepted where the metadata leaves one dimension free or its length fits exactly.
  * Throws Proof402Error `invalid_input` that names the tensor and what it should look like.
  */
-export function toTensors(metadata: readonly TensorMetadata[], input: Record<string, unknown>): Tensor[] {
+export function toTensors(metadata: readonly TensorMetadata[], input: Record<string, unknown>): OipTensor[] {
   const expected = `Give ${metadata.map((m) => `${m.name}: ${m.datatype}[${m.shape.join(",")}]`).join(", ")}.`;
   const extra = Object.keys(input).find((name) => !metadata.some((m) => m.name === name));
   if (extra !== undefined) throw invalid(`The model has no input "${extra.slice(0, 64)}".`, expected);
-  return metadata.map((meta) => {
+  const given = metadata.filter((meta) => meta.optional !== true || Object.hasOwn(input, meta.name));
+  return given.map((meta) => {
     if (!Object.hasOwn(input, meta.name)) throw invalid(`Input "${meta.name}" is missing.`, expected);
     const { shape, data } = flatten(meta, input[meta.name], expected);
     return { name: meta.name, datatype: meta.datatype, shape: fitShape(meta, shape, data.length, expected), data };
   });
 }
 
-function flatten(meta: TensorMetadata, value: unknown, expected: string): { shape: number[]; data: Tensor["data"] } {
+function flatten(meta: TensorMetadata, value: unknown, expected: string): { shape: number[]; data: TensorElement[] } {
   const shape: number[] = [];
   for (let level = value; Array.isArray(level); level = level[0]) {
     shape.push(level.length);
     if (shape.length > 8) throw invalid(`Input "${meta.name}" is nested deeper than 8 levels.`, expected);
   }
-  const data: Tensor["data"] = [];
+  const data: TensorElement[] = [];
   const visit = (part: unknown, depth: number): void => {
     if (depth === shape.length) {
       data.push(checkElement(meta, part, expected));
@@ -62,18 +45,15 @@ function flatten(meta: TensorMetadata, value: unknown, expected: string): { shap
   return { shape, data };
 }
 
-function checkElement(meta: TensorMetadata, value: unknown, expected: string): number | boolean | string {
-  const range = INTEGER_RANGES[meta.datatype];
+/** What an agent gives for one element is finite: JSON, in which it is sent, has no other numbers. */
+function checkElement(meta: TensorMetadata, value: unknown, expected: string): TensorElement {
+  const isPlain = typeof value === "boolean" || typeof value === "string" || Number.isFinite(value);
+  const element = isPlain ? readElement(meta.datatype, value) : undefined;
   const fits =
-    meta.datatype === "BOOL"
-      ? typeof value === "boolean"
-      : meta.datatype === "BYTES"
-        ? typeof value === "string" && value.isWellFormed()
-        : range === undefined
-          ? typeof value === "number" && Number.isFinite(value)
-          : Number.isInteger(value) && (value as number) >= range[0] && (value as number) <= range[1];
-  if (!fits) throw invalid(`Input "${meta.name}" holds a value that is not ${meta.datatype}.`, expected);
-  return value as number | boolean | string;
+    typeof element === "string" ? element.isWellFormed() : element !== undefined && Number.isFinite(Number(element));
+  if (!fits || element === undefined)
+    throw invalid(`Input "${meta.name}" holds a value that is not ${meta.datatype}.`, expected);
+  return element;
 }
 
 function fitShape(meta: TensorMetadata, shape: number[], count: number, expected: string): number[] {
@@ -96,6 +76,16 @@ function fitShape(meta: TensorMetadata, shape: number[], count: number, expected
     expected,
   );
 }
+
+/**
+ * Tensors as JSON. An integer that is held as text, because no double is exactly it, is written as the number it is:
+ * servers read a tensor's integers as numbers.
+ */
+export const tensorsToJson = (tensors: readonly OipTensor[]): string =>
+  `[${tensors.map(({ data, ...head }) => `${JSON.stringify(head).slice(0, -1)},"data":[${data.map((item) => elementToJson(head.datatype, item)).join(",")}]}`).join(",")}]`;
+
+const elementToJson = (datatype: OipTensor["datatype"], item: TensorElement): string =>
+  typeof item === "string" && datatype !== "BYTES" ? item : JSON.stringify(item);
 
 /** Row-major data as nested arrays; a leading dimension of 1 (a batch of one) is dropped. */
 export function nest(shape: readonly number[], data: readonly unknown[]): unknown {

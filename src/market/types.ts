@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { InclusionLeaf } from "../evidence/inclusion.ts";
+import type { Datatype, UnreadableReason } from "../evidence/oip-tensors.ts";
 import { ASSURANCES, type Evidence, type Groth16Evidence, type TeeSignatureEvidence } from "../receipts/schema.ts";
 import { referenceValuesSchema } from "../verify/policy.ts";
 import { sellerLimitsSchema } from "../payment/policy.ts";
@@ -54,29 +55,8 @@ export const sellerSchema = z.strictObject({
 });
 export type Seller = z.infer<typeof sellerSchema>;
 
-export const DATATYPES = [
-  "BOOL",
-  "UINT8",
-  "UINT16",
-  "UINT32",
-  "UINT64",
-  "INT8",
-  "INT16",
-  "INT32",
-  "INT64",
-  "FP16",
-  "FP32",
-  "FP64",
-  "BYTES",
-] as const;
-
-/** Tensor metadata of the Open Inference Protocol v2. -1 is a free dimension. */
-export const tensorMetadataSchema = z.object({
-  name: z.string().min(1).max(128),
-  datatype: z.enum(DATATYPES),
-  shape: z.array(z.int().min(-1).max(1_000_000)).max(8),
-});
-export type TensorMetadata = z.infer<typeof tensorMetadataSchema>;
+/** Tensor metadata of the Open Inference Protocol v2. -1 is a free dimension; an optional input may be left out. */
+export type TensorMetadata = { name: string; datatype: Datatype; shape: number[]; optional?: boolean | undefined };
 
 /** One model as a seller lists it. Unauthenticated: prices are checked against the real offer, digests against reference values. */
 export type ListedModel = {
@@ -92,10 +72,30 @@ export type ListedModel = {
   price: { network: string; asset: string; amount: string } | null;
 };
 
+/** What a seller lists: models that can be bought, and apart from them those whose tensors this version cannot write or read. */
+export type Listing = {
+  models: ListedModel[];
+  /** `reason` completes "cannot be bought:" in our own words. */
+  unsupported: { sellerId: string; name: string; reason: string }[];
+};
+
+/** An answer as it came, where this version cannot read it: text where the bytes are UTF-8, else base64. */
+export type RawAnswer = { encoding: "utf8" | "base64"; body: string };
+
+/**
+ * An answer by tensor name, as nested arrays: integers beyond 2^53 - 1 are decimal texts, NaN and infinities are numbers,
+ * texts are unchanged. One that cannot be read is handed over as it came, and nothing can be concluded from it.
+ */
+export type AnswerReading =
+  | { readable: true; answer: Record<string, unknown> }
+  | { readable: false; reason: UnreadableReason; answer: RawAnswer };
+
 /** Our adapter for one kind of seller. Holds no money and makes no judgement. */
 export interface Provider {
-  /** The seller's list of models. Bounded, never followed elsewhere. */
-  listModels(seller: Seller, signal?: AbortSignal): Promise<ListedModel[]>;
+  /** The seller's list of models, or null where it keeps none. Bounded, never followed elsewhere. */
+  listModels(seller: Seller, signal?: AbortSignal): Promise<Listing | null>;
+  /** One model by the name it was asked for, of a seller that keeps no list; empty where it serves no such model. */
+  describeModel(seller: Seller, name: string, signal?: AbortSignal): Promise<Listing>;
   /** Fetches attestation evidence for a fresh nonce, or null where the seller offers none. */
   attest(
     seller: Seller,
@@ -106,8 +106,8 @@ export interface Provider {
   buildRequest(seller: Seller, model: ListedModel, input: Record<string, unknown>, nonce: string): WireRequest;
   /** What was asked, from the exact request bytes: the same form as `input`. Throws Proof402Error `malformed_request`. */
   readInput(body: Uint8Array): Record<string, unknown>;
-  /** What the agent gets to see of the answer. Throws Proof402Error `malformed_answer`. */
-  readAnswer(model: string, body: Uint8Array): Record<string, unknown>;
+  /** What the answer's exact bytes say, each value as the seller wrote it. */
+  readAnswer(body: Uint8Array): AnswerReading;
   /** Signature evidence in the response headers (names lower case), or null. */
   responseEvidence(headers: Record<string, string>): TeeSignatureEvidence | null;
   /** What the seller publishes about an answer's batch, by the id of its leaf, or null where it keeps none. Nothing in it is checked. */

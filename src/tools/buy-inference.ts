@@ -3,6 +3,7 @@ import { ASSURANCES } from "../receipts/schema.ts";
 import type { BuyOptions, BuyRequest, BuyResult } from "../buyer/types.ts";
 import type { ToolContext, ToolDefinition } from "./definition.ts";
 import { outcomeOf } from "./outcome.ts";
+import { showAnswer } from "./shown-answer.ts";
 import { receiptSummarySchema, summarize, summaryText } from "./summary.ts";
 
 const input = z.strictObject({
@@ -17,6 +18,10 @@ const input = z.strictObject({
 
 const output = z.object({
   answer: z.record(z.string(), z.unknown()),
+  /** False: `answer` holds the bytes as they came, in a form that this version cannot read. */
+  readable: z.boolean(),
+  /** What of `answer` is not as the seller sent it. */
+  answerNote: z.string().nullable(),
   receipt: receiptSummarySchema,
   paidNow: z.boolean(),
   stored: z.boolean(),
@@ -83,17 +88,17 @@ function optionsOf(context: ToolContext): BuyOptions {
   };
 }
 
-const dataOf = (result: BuyResult): z.infer<typeof output> => ({
-  answer: result.answer,
-  receipt: summarize(result.receipt, result.appraisal),
-  paidNow: result.paidNow,
-  stored: result.stored,
-  idempotencyKey: result.idempotencyKey,
-});
+function dataOf(result: BuyResult): z.infer<typeof output> {
+  const { readable, answer, note } = showAnswer(result);
+  const { paidNow, stored, idempotencyKey } = result;
+  const receipt = summarize(result.receipt, result.appraisal);
+  return { answer, readable, answerNote: note, receipt, paidNow, stored, idempotencyKey };
+}
 
 const textOf = (data: z.infer<typeof output>): string =>
   [
     `Answer (seller's data): ${JSON.stringify(data.answer)}`,
+    ...(data.answerNote === null ? [] : [data.answerNote]),
     summaryText(data.receipt),
     data.paidNow
       ? "The payment was sent in this call."

@@ -24,6 +24,7 @@ const output = z.object({
       price: z.object({ amount: z.string(), asset: z.string(), network: z.string() }).nullable(),
     }),
   ),
+  unsupported: z.array(z.object({ model: z.string(), seller: z.string(), reason: z.string() })),
   unreachable: z.array(z.string()),
 });
 
@@ -37,11 +38,15 @@ export const listModels: ToolDefinition<typeof input, typeof output> = {
   annotations: { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: true },
   run: (context, { model }) =>
     outcomeOf(async () => {
-      const { models, unreachable } = await context.buyer.listModels(
+      const { models, unsupported, unreachable } = await context.buyer.listModels(
         context.signal === undefined ? {} : { signal: context.signal },
       );
+      const isMeant = ({ name }: { name: string }): boolean => model === undefined || name === model;
       const data = {
-        models: models.filter((view) => model === undefined || view.name === model).map(viewOf),
+        models: models.filter(isMeant).map(viewOf),
+        unsupported: unsupported
+          .filter(isMeant)
+          .map(({ name, sellerId, reason }) => ({ model: name, seller: sellerId, reason })),
         unreachable,
       };
       return { status: "ok", text: textOf(data), data };
@@ -58,13 +63,16 @@ const viewOf = (view: ModelView): z.infer<typeof output>["models"][number] => ({
   task: view.task,
   description: view.description,
   input: Object.fromEntries(
-    view.inputs.map((tensor) => [tensor.name, `${tensor.datatype}[${tensor.shape.join(",")}]`]),
+    view.inputs.map(({ name, datatype, shape, optional }) => [
+      name,
+      `${datatype}[${shape.join(",")}]${optional === true ? ", optional" : ""}`,
+    ]),
   ),
   priceUsd: view.priceUsd,
   price: view.price,
 });
 
-function textOf({ models, unreachable }: z.infer<typeof output>): string {
+function textOf({ models, unsupported, unreachable }: z.infer<typeof output>): string {
   const lines = models.map((m) =>
     [
       `${m.model} from ${m.seller}: ${m.priceUsd === null ? (m.price === null ? "price unknown" : `${m.price.amount} base units of ${m.price.asset}`) : `$${m.priceUsd}`}`,
@@ -77,6 +85,7 @@ function textOf({ models, unreachable }: z.infer<typeof output>): string {
     ].join("; "),
   );
   if (lines.length === 0) lines.push("No models are listed.");
+  for (const one of unsupported) lines.push(`${one.model} from ${one.seller} cannot be bought: ${one.reason}.`);
   if (unreachable.length > 0) lines.push(`Could not be reached: ${unreachable.join(", ")}.`);
   return lines.join("\n");
 }

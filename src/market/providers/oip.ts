@@ -1,56 +1,20 @@
 import { z } from "zod";
 import { fromUtf8, toBase64, toHex, utf8 } from "../../evidence/bytes.ts";
+import { readTensors, type OipTensor } from "../../evidence/oip-tensors.ts";
 import { TEE_HEADERS, teeIdOf } from "../../evidence/tee-signature.ts";
 import { Proof402Error } from "../../errors.ts";
 import type { Http } from "../../http/client.ts";
 import { teeSignatureEvidence, type TeeSignatureEvidence } from "../../receipts/schema.ts";
 import type { WireRequest } from "../../payment/types.ts";
-import { cleanSellerText } from "../seller-text.ts";
-import { nest, toTensors } from "../tensors.ts";
-import { DATATYPES, tensorMetadataSchema, type ListedModel, type Provider, type Seller } from "../types.ts";
+import { nest, tensorsToJson, toTensors } from "../tensors.ts";
+import type { Provider, RawAnswer, Seller } from "../types.ts";
+import { isModelName, readCatalog, readMetadata } from "./oip-listing.ts";
 import { readInclusionAnswer, readPublishedBatch } from "./published-batch.ts";
 import { readProofAnswer } from "./published-proof.ts";
 
-const CATALOG_BYTES = 1_000_000;
+const CATALOG_BYTES = 4_000_000;
 const DOCUMENT_BYTES = 64_000;
 const BATCH_BYTES = 4_000_000;
-
-const catalogSchema = z.object({
-  models: z
-    .array(
-      z.object({
-        name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/),
-        task: z.string().max(10_000).default(""),
-        description: z.string().max(100_000).default(""),
-        sha256: z
-          .string()
-          .regex(/^[0-9a-f]{64}$/)
-          .nullish(),
-        inputs: z.array(tensorMetadataSchema).min(1).max(64),
-        outputs: z.array(tensorMetadataSchema).min(1).max(64),
-        price: z
-          .object({
-            network: z.string().max(64),
-            asset: z.string().regex(/^0x[0-9a-fA-F]{40}$/),
-            amount: z.string().regex(/^(?:0|[1-9][0-9]{0,77})$/),
-          })
-          .nullish(),
-      }),
-    )
-    .max(1000),
-});
-
-const tensorsSchema = z
-  .array(
-    z.object({
-      name: z.string().min(1).max(128),
-      datatype: z.enum(DATATYPES),
-      shape: z.array(z.int().min(0).max(1_000_000)).max(8),
-      data: z.array(z.union([z.number(), z.boolean(), z.string()])).max(1_000_000),
-    }),
-  )
-  .min(1)
-  .max(64);
 
 /**
  * Adapter for sellers that speak the Open Inference Protocol v2 behind x402, list their models at `/v1/catalog`,
@@ -86,18 +50,20 @@ export function createOipProvider(http: Http, clock: () => Date): Provider {
   return {
     async listModels(seller, signal) {
       const body = await get(seller, "/v1/catalog", CATALOG_BYTES, signal);
-      const parsed = catalogSchema.safeParse(body === null ? null : parseJson(body));
-      if (!parsed.success) throw malformed(seller, "catalog");
-      return parsed.data.models.map((model): ListedModel => ({
-        sellerId: seller.id,
-        name: model.name,
-        task: cleanSellerText(model.task, 80),
-        description: cleanSellerText(model.description, 600),
-        inputs: model.inputs,
-        outputs: model.outputs,
-        sha256: model.sha256 ?? null,
-        price: model.price ? { ...model.price, asset: model.price.asset.toLowerCase() } : null,
-      }));
+      if (body === null) return null;
+      const listing = readCatalog(seller, parseJson(body), http.maxResponseBytes);
+      if (listing === null) throw malformed(seller, "catalog");
+      return listing;
+    },
+
+    async describeModel(seller, name, signal) {
+      const none = { models: [], unsupported: [] };
+      if (!isModelName(name)) return none;
+      const body = await get(seller, `/v2/models/${encodeURIComponent(name)}`, DOCUMENT_BYTES, signal);
+      if (body === null) return none;
+      const listing = readMetadata(seller, name, parseJson(body), http.maxResponseBytes);
+      if (listing === null) throw malformed(seller, "model metadata");
+      return listing;
     },
 
     async attest(seller, nonce, signal) {
@@ -129,7 +95,8 @@ export function createOipProvider(http: Http, clock: () => Date): Provider {
 
     buildRequest(seller, model, input, nonce): WireRequest {
       const path = `/v2/models/${encodeURIComponent(model.name)}/infer`;
-      const body = utf8(JSON.stringify({ id: nonce, inputs: toTensors(model.inputs, input) }));
+      const inputs = tensorsToJson(toTensors(model.inputs, input));
+      const body = utf8(`{"id":${JSON.stringify(nonce)},"inputs":${inputs}}`);
       return {
         method: "POST",
         url: `${seller.origin}${path}`,
@@ -141,21 +108,18 @@ export function createOipProvider(http: Http, clock: () => Date): Provider {
     },
 
     readInput(body) {
-      const input = readTensors(body, "inputs");
-      if (input !== null) return input;
+      const read = readTensors(body, "inputs");
+      if (read.ok) return byName(read.tensors);
       throw new Proof402Error("malformed_request", "The receipt's request is not an Open Inference Protocol request.", {
         next: "Do not act on this receipt.",
       });
     },
 
-    readAnswer(model, body) {
-      const answer = readTensors(body, "outputs");
-      if (answer !== null) return answer;
-      throw new Proof402Error(
-        "malformed_answer",
-        `The answer for "${model}" is not an Open Inference Protocol response.`,
-        { next: "Keep the receipt and choose another seller." },
-      );
+    readAnswer(body) {
+      const read = readTensors(body, "outputs");
+      return read.ok
+        ? { readable: true, answer: byName(read.tensors) }
+        : { readable: false, reason: read.reason, answer: rawAnswer(body) };
     },
 
     responseEvidence(headers): TeeSignatureEvidence | null {
@@ -200,22 +164,12 @@ const malformed = (seller: Seller, what: string): Proof402Error =>
     next: "Choose another seller.",
   });
 
-/** The tensors in a body's list as nested arrays by name, texts cleaned; null where the list or a shape is not as it should be. */
-function readTensors(body: Uint8Array, list: "inputs" | "outputs"): Record<string, unknown> | null {
-  const value = parseJson(body);
-  const parsed = tensorsSchema.safeParse((value as Record<string, unknown> | null | undefined)?.[list]);
-  if (!parsed.success) return null;
-  const whole = parsed.data.every((t) => t.shape.reduce((product, size) => product * size, 1) === t.data.length);
-  if (!whole) return null;
-  return Object.fromEntries(
-    parsed.data.map(({ name, shape, data }) => [
-      cleanSellerText(name, 128),
-      nest(
-        shape,
-        data.map((item) => (typeof item === "string" ? cleanSellerText(item, 2000) : item)),
-      ),
-    ]),
-  );
+const byName = (tensors: readonly OipTensor[]): Record<string, unknown> =>
+  Object.fromEntries(tensors.map(({ name, shape, data }) => [name, nest(shape, data)]));
+
+function rawAnswer(body: Uint8Array): RawAnswer {
+  const text = readText(body);
+  return text === undefined ? { encoding: "base64", body: toBase64(body) } : { encoding: "utf8", body: text };
 }
 
 /** Parsed JSON of UTF-8 bytes, or undefined. */

@@ -1,0 +1,38 @@
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+
+/** A number outside strings that `JSON.parse` would round (an integer of 16 digits or more) or refuse. */
+const ODD_NUMBERS = /(?<![\w.+-])(?:-?[1-9][0-9]{15,}(?![\w.])|[+-]?(?:nan|inf(?:inity)?)(?![\w.]))/gi;
+
+/**
+ * Parses JSON text and loses nothing of its numbers: an integer that no double holds exactly comes as its decimal
+ * text, and the tokens `NaN`, `Infinity` and `-Infinity`, which Python and C++ servers write, come as text too.
+ * Everything else is what `JSON.parse` makes of it; it throws SyntaxError as that does.
+ */
+export function parseExactJson(text: string): unknown {
+  const parts: string[] = [];
+  for (let from = 0; from < text.length;) {
+    const quote = text.indexOf('"', from);
+    const bare = text.slice(from, quote === -1 ? text.length : quote);
+    parts.push(bare.replace(ODD_NUMBERS, quoted));
+    from = quote === -1 ? text.length : endOfString(text, quote);
+    if (quote !== -1) parts.push(text.slice(quote, from));
+  }
+  return JSON.parse(parts.join(""));
+}
+
+function quoted(token: string): string {
+  if (/^-?[0-9]/.test(token)) return Number.isSafeInteger(Number(token)) ? token : `"${token}"`;
+  if (/nan/i.test(token)) return '"NaN"';
+  return token.startsWith("-") ? '"-Infinity"' : '"Infinity"';
+}
+
+/** Index after the string that starts at `start`, or the end of a text in which it never closes. */
+function endOfString(text: string, start: number): number {
+  for (let at = start + 1; at < text.length; at += 1) {
+    const character = text.charCodeAt(at);
+    if (character === BACKSLASH) at += 1;
+    else if (character === QUOTE) return at + 1;
+  }
+  return text.length;
+}
