@@ -1,13 +1,14 @@
-import { lookup as dnsLookup } from "node:dns";
 import { isIP, type LookupFunction } from "node:net";
 import { Agent, type Dispatcher } from "undici";
 import { VERSION } from "../version.ts";
 import { isPublicAddress } from "./addresses.ts";
+import { createConnector, type Connector } from "./connector.ts";
 import {
   aborted,
   addressRefused,
   bodyTooLarge,
   encodingRefused,
+  isBrokenConnection,
   malformed,
   MAX_HEADER_BYTES,
   ofTransport,
@@ -53,10 +54,14 @@ export type HttpResponse = {
  * A client for talking to sellers: no redirects, no content encodings, every size and time bounded, and no address of
  * this machine's own network unless configured. Proxies and environment variables play no part.
  *
+ * A request is sent a second time, once and on a new connection, where a connection kept from earlier broke before a byte
+ * of the answer came. That is safe for all requests made here: those without a payment cost nothing, and one with a
+ * payment carries the same bytes and so the same authorization, which the chain takes once.
+ *
  * `request` throws Proof402Error with codes `http_url_refused`, `http_address_refused`, `http_request_invalid`,
  * `http_unreachable`, `http_redirect_refused`, `http_encoding_refused`, `http_headers_too_large`, `http_body_too_large`,
  * `http_malformed`, `http_interrupted`, `http_timeout` and `http_aborted`. `details.requestSent` is false only where no
- * byte of the request went out. Errors name the host and never carry the path, the query, a header or a body.
+ * byte of the request went out, in either sending. Errors name the host and never carry the path, the query, a header or a body.
  */
 export type Http = {
   request(request: HttpRequest): Promise<HttpResponse>;
@@ -73,37 +78,63 @@ const FIRST_BUFFER_BYTES = 16_384;
 
 /** `lookup` is for tests; it takes the place of the system's resolver. */
 export function createHttp(limits: HttpLimits, options: { lookup?: LookupFunction } = {}): Http {
-  const agent = new Agent({
-    connect: {
-      timeout: limits.connectSeconds * 1000,
-      lookup: guardedLookup(limits, options.lookup ?? dnsLookup),
-      // Stated, because the environment could switch it off otherwise.
-      rejectUnauthorized: true,
-    },
-    headersTimeout: limits.idleSeconds * 1000,
-    bodyTimeout: limits.idleSeconds * 1000,
-    maxHeaderSize: MAX_HEADER_BYTES,
-    // Applies where a server announces no time of its own.
-    keepAliveTimeout: 30_000,
-    pipelining: 1,
-  });
+  const connector = createConnector({ ...limits, lookup: options.lookup });
+  const agentOf = (pipelining: 0 | 1): Agent =>
+    new Agent({
+      connect: connector.connect,
+      headersTimeout: limits.idleSeconds * 1000,
+      bodyTimeout: limits.idleSeconds * 1000,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      // Applies where a server announces no time of its own.
+      keepAliveTimeout: 30_000,
+      pipelining,
+    });
+  // Without pipelining, each request has a connection of its own.
+  const [kept, fresh] = [agentOf(1), agentOf(0)];
   return {
-    request: async (request) => exchange(agent, checkUrl(request.url, limits), request, limits),
+    async request(request) {
+      const url = checkUrl(request.url, limits);
+      const end = performance.now() + Math.min(request.totalMs ?? Infinity, limits.totalSeconds * 1000);
+      const first = await attempt({ agent: kept, connector, url, request, limits, end, sentBefore: false });
+      if (first !== "stale_connection") return first;
+      const second = await attempt({ agent: fresh, connector, url, request, limits, end, sentBefore: true });
+      if (second === "stale_connection") throw new Error("unreachable: a fresh connection is not stale");
+      return second;
+    },
     maxResponseBytes: limits.maxResponseBytes,
-    close: () => agent.destroy(),
+    async close() {
+      await Promise.all([kept.destroy(), fresh.destroy()]);
+    },
   };
 }
 
-function exchange(agent: Agent, url: URL, request: HttpRequest, limits: HttpLimits): Promise<HttpResponse> {
+/** One sending of a request. `end`: by when it has to be over (`performance.now()`); `sentBefore`: bytes of it went out already. */
+type Attempt = {
+  agent: Agent;
+  connector: Connector;
+  url: URL;
+  request: HttpRequest;
+  limits: HttpLimits;
+  end: number;
+  sentBefore: boolean;
+};
+
+/**
+ * `stale_connection` where a connection that was open before broke before a byte of the answer came: most likely the
+ * server had closed it while it was idle, and never read the request.
+ */
+function attempt(options: Attempt): Promise<HttpResponse | "stale_connection"> {
+  const { agent, connector, url, request, limits, sentBefore } = options;
   const maxBytes = Math.min(request.maxBytes ?? limits.maxResponseBytes, limits.maxResponseBytes);
-  const totalMs = Math.min(request.totalMs ?? Infinity, limits.totalSeconds * 1000);
   const { signal } = request;
+  const began = performance.now();
   return new Promise((resolve, reject) => {
     if (signal?.aborted === true) {
-      reject(aborted(false));
+      reject(aborted(sentBefore));
       return;
     }
-    let requestSent = false;
+    let requestSent = sentBefore;
+    let heard = false;
     let over = false;
     let controller: Dispatcher.DispatchController | undefined;
     let head: { status: number; headers: Record<string, string> } | undefined;
@@ -125,7 +156,7 @@ function exchange(agent: Agent, url: URL, request: HttpRequest, limits: HttpLimi
       controller?.abort(error);
     };
     const onAbort = (): void => stop(aborted(requestSent));
-    const timer = setTimeout(() => stop(timedOut(url.host, requestSent)), totalMs);
+    const timer = setTimeout(() => stop(timedOut(url.host, requestSent)), options.end - began);
     signal?.addEventListener("abort", onAbort);
 
     agent.dispatch(
@@ -140,13 +171,14 @@ function exchange(agent: Agent, url: URL, request: HttpRequest, limits: HttpLimi
         // Called on an open connection, before the first byte is written.
         onRequestStart(started) {
           if (over) {
-            started.abort(aborted(false));
+            started.abort(aborted(sentBefore));
             return;
           }
           controller = started;
           requestSent = true;
         },
         onResponseStart(_, status, received) {
+          heard = true;
           // Interim responses carry nothing; the answer is still to come.
           if (over || status < 200) return;
           const headers = flatten(received);
@@ -182,7 +214,9 @@ function exchange(agent: Agent, url: URL, request: HttpRequest, limits: HttpLimi
           queueMicrotask(() => setImmediate(() => resolve(response)));
         },
         onResponseError(_, error) {
-          stop(ofTransport(error, url.host, requestSent));
+          const isStale = !sentBefore && !heard && (connector.openedAt(error) ?? began) < began;
+          if (isStale && isBrokenConnection(error) && settle()) resolve("stale_connection");
+          else stop(ofTransport(error, url.host, requestSent));
         },
       },
     );
@@ -200,30 +234,6 @@ function grown(body: Uint8Array<ArrayBuffer>, needed: number, maxBytes: number):
   const larger = new Uint8Array(Math.min(Math.max(needed, body.length * 2), maxBytes));
   larger.set(body);
   return larger;
-}
-
-/** Resolves, refuses private answers, and hands the connector only checked addresses: no second look-up can differ (DNS rebinding). */
-function guardedLookup(limits: HttpLimits, lookup: LookupFunction): LookupFunction {
-  return (hostname, options, callback) => {
-    lookup(hostname, { ...options, all: true }, (error, answer) => {
-      if (error) {
-        callback(error, "", 0);
-        return;
-      }
-      const addresses = Array.isArray(answer) ? answer : [{ address: answer, family: isIP(answer) }];
-      const [first] = addresses;
-      if (
-        first === undefined ||
-        addresses.some((one) => !limits.allowPrivateAddresses && !isPublicAddress(one.address))
-      ) {
-        callback(addressRefused(hostname), "", 0);
-      } else if (options.all === true) {
-        callback(null, addresses);
-      } else {
-        callback(null, first.address, first.family);
-      }
-    });
-  };
 }
 
 /** The parsed URL. Throws what is not plain http(s) or names an address of this machine's network. */

@@ -52,6 +52,10 @@ export const aborted = (requestSent: boolean): Proof402Error =>
     details: { requestSent },
   });
 
+/** Whether the other side closed or reset the connection. */
+export const isBrokenConnection = (error: Error): boolean =>
+  error instanceof errors.SocketError || ("code" in error && (error.code === "ECONNRESET" || error.code === "EPIPE"));
+
 /** What an error of the transport means. It carries the host and a code, and nothing of what was sent or received. */
 export function ofTransport(error: unknown, host: string, requestSent: boolean): Proof402Error {
   if (Proof402Error.isInstance(error)) return error;

@@ -1,7 +1,8 @@
 import { createServer as createTlsServer } from "node:https";
 import { once } from "node:events";
-import type { AddressInfo, LookupFunction } from "node:net";
+import { createServer, type AddressInfo, type LookupFunction } from "node:net";
 import { describe, expect, it } from "vitest";
+import type { Http, HttpRequest, HttpResponse } from "../../src/http/client.ts";
 import { client, closing, memoryGrowth, outcome, serve, serveFromProcess, serveRaw } from "./servers.ts";
 import { selfSigned } from "./self-signed.ts";
 
@@ -187,29 +188,81 @@ describe("bodies made to hurt", () => {
   });
 });
 
-describe("a payment goes out once", () => {
-  it("a request whose connection breaks is not sent again by itself, also on a kept connection", async () => {
+describe("T55: a connection that breaks under a payment", () => {
+  /** A server that answers each GET and breaks under each POST until it has seen `breaks` of them; what payments it saw. */
+  async function breaking(breaks: number): Promise<{ origin: string; paid: string[]; sockets: () => number }> {
+    const paid: string[] = [];
+    const seen = new Set<unknown>();
+    const { origin } = await serveRaw((socket, head) => {
+      seen.add(socket);
+      if (head.startsWith("POST")) paid.push(/payment-signature: (\S+)/.exec(head)?.[1] ?? "");
+      if (head.startsWith("GET") || paid.length > breaks) socket.write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+      else if (paid.length % 2 === 1) socket.destroy();
+      else socket.resetAndDestroy();
+    });
+    return { origin, paid, sockets: () => seen.size };
+  }
+  const pay = (http: Http, origin: string, payment: string, more: Partial<HttpRequest> = {}): Promise<HttpResponse> =>
+    http.request({
+      method: "POST",
+      url: origin,
+      headers: { "payment-signature": payment },
+      body: new Uint8Array(10),
+      ...more,
+    });
+
+  it("and was kept from an earlier request: the same bytes go out once more, on a new one", async () => {
+    const { origin, paid, sockets } = await breaking(1);
+    const http = client();
+    await http.request({ method: "GET", url: origin });
+    expect(await pay(http, origin, "kept")).toMatchObject({ status: 200 });
+    expect(paid).toEqual(["kept", "kept"]);
+    expect(sockets()).toBe(2);
+  });
+
+  it("is replaced once at most, and one that is new never", async () => {
+    const { origin, paid } = await breaking(Infinity);
+    const http = client();
+    await http.request({ method: "GET", url: origin });
+    for (const call of ["kept", "new"])
+      expect(await outcome(pay(http, origin, call))).toEqual({ code: "http_interrupted", requestSent: true });
+    expect(paid).toEqual(["kept", "kept", "new"]);
+  });
+
+  it("after a byte of the answer came is not replaced", async () => {
     const paid: string[] = [];
     const { origin } = await serveRaw((socket, head) => {
       if (head.startsWith("GET")) {
         socket.write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
         return;
       }
-      paid.push(/payment-signature: (\S+)/.exec(head)?.[1] ?? "");
-      socket.destroy();
+      paid.push(head);
+      socket.write("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf", () => socket.resetAndDestroy());
     });
     const http = client();
     await http.request({ method: "GET", url: origin });
-    for (const call of ["kept", "new"]) {
-      const request = http.request({
-        method: "POST",
-        url: origin,
-        headers: { "payment-signature": call },
-        body: new Uint8Array(10),
-      });
-      expect(await outcome(request)).toEqual({ code: "http_interrupted", requestSent: true });
-    }
-    expect(paid).toEqual(["kept", "new"]);
+    expect(await outcome(pay(http, origin, "kept"))).toEqual({ code: "http_interrupted", requestSent: true });
+    expect(paid).toHaveLength(1);
+  });
+
+  it("and cannot be replaced because the server is gone still says that the request was sent", async () => {
+    const server = createServer((socket) => {
+      socket
+        .on("error", () => undefined)
+        .on("data", (data: Buffer) => {
+          if (data.toString().startsWith("GET")) socket.write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+          else {
+            server.close();
+            socket.destroy();
+          }
+        });
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const http = client();
+    await http.request({ method: "GET", url: origin });
+    expect(await outcome(pay(http, origin, "kept"))).toEqual({ code: "http_interrupted", requestSent: true });
   });
 });
 

@@ -1,0 +1,58 @@
+import { lookup as dnsLookup } from "node:dns";
+import { isIP, type LookupFunction } from "node:net";
+import { buildConnector } from "undici";
+import { isPublicAddress } from "./addresses.ts";
+import { addressRefused } from "./errors.ts";
+
+/** Opens connections to checked addresses only. */
+export type Connector = {
+  connect: buildConnector.connector;
+  /** When the connection was opened that broke with this error (`performance.now()`), or null for any other error. */
+  openedAt: (error: Error) => number | null;
+};
+
+export function createConnector(options: {
+  allowPrivateAddresses: boolean;
+  connectSeconds: number;
+  /** For tests; takes the place of the system's resolver. */
+  lookup?: LookupFunction | undefined;
+}): Connector {
+  const opened = new WeakMap<Error, number>();
+  const connect = buildConnector({
+    timeout: options.connectSeconds * 1000,
+    lookup: guardedLookup(options.allowPrivateAddresses, options.lookup ?? dnsLookup),
+    // Stated, because the environment could switch it off otherwise.
+    rejectUnauthorized: true,
+  });
+  return {
+    connect: (target, callback) =>
+      connect(target, (...result) => {
+        const [, socket] = result;
+        const at = performance.now();
+        socket?.once("error", (error: Error) => opened.set(error, at));
+        callback(...result);
+      }),
+    openedAt: (error) => opened.get(error) ?? null,
+  };
+}
+
+/** Resolves, refuses private answers, and hands the connector only checked addresses: no second look-up can differ (DNS rebinding). */
+function guardedLookup(allowPrivateAddresses: boolean, lookup: LookupFunction): LookupFunction {
+  return (hostname, options, callback) => {
+    lookup(hostname, { ...options, all: true }, (error, answer) => {
+      if (error) {
+        callback(error, "", 0);
+        return;
+      }
+      const addresses = Array.isArray(answer) ? answer : [{ address: answer, family: isIP(answer) }];
+      const [first] = addresses;
+      if (first === undefined || addresses.some((one) => !allowPrivateAddresses && !isPublicAddress(one.address))) {
+        callback(addressRefused(hostname), "", 0);
+      } else if (options.all === true) {
+        callback(null, addresses);
+      } else {
+        callback(null, first.address, first.family);
+      }
+    });
+  };
+}
