@@ -3,7 +3,7 @@ import { Proof402Error } from "../errors.ts";
 import type { Candidate } from "../market/choose.ts";
 import { formatUnits } from "../payment/amounts.ts";
 import { beforePaying } from "../payment/before-paying.ts";
-import { identifierExtension } from "../payment/identifier.ts";
+import { echoFor } from "../payment/echo.ts";
 import { markSent, markSigned } from "../payment/journal.ts";
 import { refusalOfReserved, stillAtStake, type Wish } from "../payment/judge.ts";
 import { readPaymentResponse } from "../payment/offers.ts";
@@ -66,7 +66,8 @@ export async function exchange(
   const now = ctx.clock();
   await ensure(markSigned(ctx.db, purchase.id, { now, replaces, ...(consent === undefined ? {} : { consent }) }));
   const signature = await call.wallet.signAuthorization(payment, purchase.offer);
-  const header = paymentHeader({ payment, accepted, signature, extensions: request.paymentExtensions });
+  const { paymentResource: resource, paymentExtensions: extensions } = request;
+  const header = paymentHeader({ payment, accepted, signature, resource, extensions });
   call.goOn();
   await ensure(markSent(ctx.db, purchase.id, { now: ctx.clock(), replaces }));
   call.commit();
@@ -120,10 +121,6 @@ function wishOf(ctx: BuyerContext, call: Call, seller: Seller, payment: Payment,
   };
 }
 
-/** Adds the payment identifier where the seller supports it; the journal keeps it, so that a resend carries the same. */
-const identified = (wire: WireRequest, { identifier }: Quote, secret: string): WireRequest =>
-  identifier === null ? wire : { ...wire, paymentExtensions: identifierExtension(identifier, secret, wire) };
-
 async function reserveOffer(
   ctx: BuyerContext,
   call: Call,
@@ -138,7 +135,8 @@ async function reserveOffer(
     model: candidate.model.name,
     offer: quote.offer,
     accepted: quote.accepted,
-    request: identified(job.request, quote, ctx.nonceSecret),
+    // The journal keeps what is sent back of the 402, so that a resend carries the same.
+    request: { ...job.request, ...echoFor(quote.echo, ctx.nonceSecret, job.request) },
   });
   if (result.kind === "reserved") return result.purchase;
   if (result.kind === "refused") {

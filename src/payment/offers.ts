@@ -1,17 +1,18 @@
 import { z } from "zod";
-import { fromBase64, fromUtf8, toHex } from "../evidence/bytes.ts";
+import { toHex } from "../evidence/bytes.ts";
 import { canonicalJson, canonicalSha256 } from "../evidence/canonical.ts";
 import type { Offer } from "../receipts/schema.ts";
 import { unpayableByChannel, type ChannelTerms, type OpenChannel } from "./channel-offers.ts";
 import { facilitatorOf, namesNoSpender, paymentMethodOf } from "../evidence/payment-method.ts";
 import { usdToBaseUnits } from "./amounts.ts";
-import { identifierDeclarationSchema, PAYMENT_IDENTIFIER, type IdentifierDeclaration } from "./identifier.ts";
+import { readEcho, type Echo } from "./echo.ts";
 import type { AssetPolicy, PaymentPolicy } from "./policy.ts";
 import type { Refusal } from "./types.ts";
+import { decodeHeader, isPortable } from "./x402-header.ts";
 
-/** Longest header that is decoded, characters. A stock seller's is about 500. */
-const MAX_HEADER_CHARACTERS = 64_000;
-const MAX_EXTRA_BYTES = 4096;
+/** Offers looked at, and bytes and nesting of one: sellers on many networks make some dozens. */
+const MAX_OFFERS = 128;
+const MAX_OFFER_BYTES = 4096;
 const MAX_DEPTH = 8;
 
 /**
@@ -33,21 +34,17 @@ const requirementSchema = z.looseObject({
 /** PaymentRequired of x402 v2 (x402-specification-v2.md §5.1). What we do not use of it is ignored, never shown. */
 const paymentRequiredSchema = z.object({
   x402Version: z.literal(2),
-  accepts: z.array(requirementSchema).min(1).max(32),
-  // Of the extensions only one is answered; one of another shape than it says is not.
-  extensions: z
-    .object({ [PAYMENT_IDENTIFIER]: identifierDeclarationSchema.optional().catch(undefined) })
-    .nullish()
-    .catch(null),
+  accepts: z.array(z.unknown()).min(1).max(MAX_OFFERS),
+  resource: z.unknown().optional(),
+  extensions: z.unknown().optional(),
 });
 
 type Requirement = z.infer<typeof requirementSchema>;
 
-/** A seller's offers, of the shape x402 v2 asks for and bounded in every dimension. Nothing in it is trusted yet. */
+/** A seller's offers that are of the shape x402 v2 asks for, each bounded in every dimension. Nothing in it is trusted yet. */
 export type PaymentRequired = {
   accepts: readonly Requirement[];
-  /** How the seller declares payment identifiers, or null where it does not support them. */
-  identifier: IdentifierDeclaration | null;
+  echo: Echo;
 };
 
 /** An offer that the payment policy allows. */
@@ -57,8 +54,8 @@ export type AcceptedOffer = {
   asset: AssetPolicy;
   /** The requirement as the seller wrote it: x402 sellers compare the one quoted in a payment with their own field by field. */
   accepted: Record<string, unknown>;
-  /** As in {@link PaymentRequired}. */
-  identifier: IdentifierDeclaration | null;
+  /** What a payment sends back of the 402 besides. */
+  echo: Echo;
 };
 
 const malformed = (message: string): { ok: false; refusal: Refusal } => ({
@@ -78,25 +75,40 @@ export function readPaymentRequired(
     : readOffers(value);
 }
 
-/** The same for an already decoded PaymentRequired object. Never throws. */
+/**
+ * The same for an already decoded PaymentRequired object. An offer that is not as x402 v2 has it hides no other: only where
+ * all are so is the whole refused. Never throws.
+ */
 export function readOffers(value: unknown): { ok: true; required: PaymentRequired } | { ok: false; refusal: Refusal } {
   try {
-    if (!isShallow(value, MAX_DEPTH)) return malformed("The payment offer is nested too deeply.");
     const parsed = paymentRequiredSchema.safeParse(value);
-    if (!parsed.success) {
-      const path = parsed.error.issues[0]?.path.filter((part) => /^[A-Za-z0-9]{1,24}$/.test(String(part)));
-      return malformed(
-        `The payment offer is not a bounded x402 v2 PaymentRequired (at ${path?.join(".") || "its top"}).`,
-      );
-    }
-    const { accepts, extensions } = parsed.data;
-    const identifier = extensions?.[PAYMENT_IDENTIFIER] ?? null;
-    const tooLong = [...accepts, identifier].some((part) => canonicalJson(part).length > MAX_EXTRA_BYTES);
-    if (tooLong) return malformed("The payment offer's extra data is too long.");
-    return { ok: true, required: { accepts, identifier } };
+    if (!parsed.success) return notBounded(parsed.error);
+    const read = parsed.data.accepts.map(readRequirement);
+    const accepts = read.flatMap((one) => (one.ok ? [one.requirement] : []));
+    const [first] = read;
+    if (accepts.length === 0 && first?.ok === false) return first;
+    return { ok: true, required: { accepts, echo: readEcho(parsed.data) } };
   } catch {
     return malformed("The payment offer holds values that JSON cannot carry.");
   }
+}
+
+function readRequirement(
+  value: unknown,
+  index: number,
+): { ok: true; requirement: Requirement } | { ok: false; refusal: Refusal } {
+  if (!isPortable(value, MAX_DEPTH)) return malformed("The payment offer is nested too deeply or is no portable JSON.");
+  const parsed = requirementSchema.safeParse(value);
+  if (!parsed.success) return notBounded(parsed.error, ["accepts", index]);
+  if (canonicalJson(parsed.data).length > MAX_OFFER_BYTES)
+    return malformed("The payment offer's extra data is too long.");
+  return { ok: true, requirement: parsed.data };
+}
+
+/** Names the place that does not fit. Keys may be a seller's words, so only short plain ones are repeated. */
+function notBounded({ issues }: z.ZodError, at: readonly PropertyKey[] = []): { ok: false; refusal: Refusal } {
+  const path = [...at, ...(issues[0]?.path ?? [])].filter((part) => /^[A-Za-z0-9]{1,24}$/.test(String(part)));
+  return malformed(`The payment offer is not a bounded x402 v2 PaymentRequired (at ${path.join(".") || "its top"}).`);
 }
 
 /**
@@ -246,7 +258,7 @@ function judge(
       offer: { ...offer, offerHash: offerHashOf(offer) },
       asset,
       accepted: requirement,
-      identifier: required.identifier,
+      echo: required.echo,
     },
     rank,
   };
@@ -266,22 +278,3 @@ function overCallBounds(amount: bigint, asset: AssetPolicy, maxUsd: number | und
   const bound = asset.usdStable ? usdToBaseUnits(maxUsd, asset.decimals) : 0n;
   return amount > bound ? over("over_call_limit", bound, "this call's own limit") : null;
 }
-
-/** Base64 of JSON as x402's headers carry it, or undefined. Stricter than the SDK: no malformed text, no prototype keys. */
-function decodeHeader(header: string): unknown {
-  if (header.length > MAX_HEADER_CHARACTERS) return undefined;
-  try {
-    return JSON.parse(fromUtf8(fromBase64(header)), (key, value: unknown) => {
-      const isText = key.isWellFormed() && (typeof value !== "string" || value.isWellFormed());
-      if (key === "__proto__" || !isText) throw new TypeError("no portable JSON");
-      return value;
-    });
-  } catch {
-    return undefined;
-  }
-}
-
-const isShallow = (value: unknown, depth: number): boolean =>
-  typeof value !== "object" ||
-  value === null ||
-  (depth > 0 && Object.values(value).every((part) => isShallow(part, depth - 1)));

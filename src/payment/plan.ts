@@ -90,18 +90,19 @@ function endOf(now: Date, chainTime: number | undefined, life: number): number {
 /**
  * The value of `PAYMENT-SIGNATURE`: base64 of an x402 v2 PaymentPayload with the exact EVM scheme's
  * payload of its method (scheme_exact_evm.md, scheme_upto_evm.md, scheme_batch_settlement_evm.md). `accepted` is the requirement as the seller wrote it, since sellers
- * compare all of its fields with their own. No resource is sent: it is optional and would tell the facilitator more than it
- * needs (threat T28).
+ * compare all of its fields with their own; resource and extensions are what `echoFor` makes of the seller's (threat T28).
  */
 export function paymentHeader(options: {
   payment: Payment;
   accepted: Record<string, unknown>;
   signature: string;
+  resource?: Record<string, unknown> | undefined;
   extensions?: Record<string, unknown> | undefined;
 }): string {
-  const { payment, accepted, signature, extensions } = options;
+  const { payment, accepted, signature, resource, extensions } = options;
   const payload = {
     x402Version: 2,
+    ...(resource === undefined ? {} : { resource }),
     accepted,
     payload: payloadOf(payment, signature),
     ...(extensions === undefined ? {} : { extensions }),

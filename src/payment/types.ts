@@ -42,7 +42,9 @@ export type WireRequest = {
   /** base64 of the exact body. */
   body: string;
   nonce: string;
-  /** Extensions of the x402 payment that goes with it, where the seller declared one that is answered. */
+  /** The resource that the payment with it names, as the seller wrote it. */
+  paymentResource?: Record<string, unknown>;
+  /** Extensions of that payment: what the seller declared, and our payment identifier where it takes one. */
   paymentExtensions?: Record<string, unknown>;
 };
 

@@ -124,7 +124,7 @@ describe("T5: the order of offers", () => {
 });
 
 describe("T26: a place that is not where it says", () => {
-  test("a resource URL elsewhere is not visited, and its words are in no error", async () => {
+  test("a resource URL elsewhere is not visited, not paid for by its name, and its words are in no error", async () => {
     const loot = await world.attack(() => new Response("caught"));
     const attack = await world.attack((request, honest) =>
       isPurchase(request) && !isPayment(request)
@@ -137,6 +137,7 @@ describe("T26: a place that is not where it says", () => {
     const { receipt } = await attack.buy();
     expect(receipt.core.seller.origin).toBe(attack.origin);
     expect(loot.seen).toEqual([]);
+    expect(JSON.stringify(attack.payments())).not.toContain(loot.origin);
   });
 
   test.each([

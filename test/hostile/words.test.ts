@@ -167,7 +167,15 @@ describe("T21: the key", () => {
 
 describe("T28: what a seller learns", () => {
   test("is the request, the payment, and nothing of who asks or why", async () => {
-    const attack = await world.attack((_request, honest) => honest());
+    let written: unknown;
+    const attack = await world.attack((request, honest) =>
+      isPurchase(request) && !isPayment(request)
+        ? quoteWith(honest, (required) => {
+            written = { url: `http://${request.headers["host"]}${request.path}`, description: "One inference" };
+            required["resource"] = written;
+          })
+        : honest(),
+    );
     const idempotencyKey = `thread-7:call-${crypto.randomUUID()}`;
     await attack.buy({ idempotencyKey });
     const allowed = new Set([
@@ -185,7 +193,9 @@ describe("T28: what a seller learns", () => {
       expect(JSON.stringify(one)).not.toContain("thread-7");
     }
     const [payment] = attack.payments();
-    expect(Object.keys(payment ?? {}).toSorted()).toEqual(["accepted", "payload", "x402Version"]);
+    // Of the resource, exactly what the seller wrote about the address that was asked.
+    expect(Object.keys(payment ?? {}).toSorted()).toEqual(["accepted", "payload", "resource", "x402Version"]);
+    expect(payment).toMatchObject({ resource: written });
     // Before there is an attestation that holds, no input is sent.
     const first = attack.seen.findIndex(({ body }) => body.includes("features"));
     const attested = attack.seen.findIndex(({ path }) => path === "/enclave/attestation");

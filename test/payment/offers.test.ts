@@ -33,7 +33,7 @@ describe("reading a 402", () => {
     ["too large", { "payment-required": Buffer.from(JSON.stringify({ x: "a".repeat(60_000) })).toString("base64") }],
     ["version 1", header({ x402Version: 1, accepts: [requirement()] })],
     ["no accepts", header({ x402Version: 2, accepts: [] })],
-    ["33 accepts", header({ x402Version: 2, accepts: Array.from({ length: 33 }, () => requirement()) })],
+    ["129 accepts", header({ x402Version: 2, accepts: Array.from({ length: 129 }, () => requirement()) })],
     ["a number as amount", header({ x402Version: 2, accepts: [requirement({ amount: 20000 })] })],
     ["a hex amount", header({ x402Version: 2, accepts: [requirement({ amount: "0x10" })] })],
     ["a signed amount", header({ x402Version: 2, accepts: [requirement({ amount: "-1" })] })],
@@ -50,11 +50,50 @@ describe("reading a 402", () => {
     ["a lone surrogate", header({ x402Version: 2, accepts: [requirement({ extra: { name: "\ud800" } })] })],
     [
       "a prototype key",
-      { "payment-required": Buffer.from('{"x402Version":2,"accepts":[],"\\u005f_proto__":{}}').toString("base64") },
+      {
+        "payment-required": Buffer.from('{"x402Version":2,"accepts":[{"\\u005f_proto__":{}}]}').toString("base64"),
+      },
     ],
   ])("refuses %s as malformed", (_name, headers) => {
     const read = readPaymentRequired(headers);
     expect(read.ok ? "read" : read.refusal.code).toBe("malformed_offer");
+  });
+
+  it.each([
+    ["a number as amount", requirement({ amount: 20_000, network: "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp" })],
+    ["no timeout", { ...requirement(), maxTimeoutSeconds: undefined }],
+    ["deep nesting", requirement({ extra: JSON.parse("[".repeat(50) + "]".repeat(50)) })],
+    ["a long extra", requirement({ extra: { name: "a".repeat(5000) } })],
+    ["a lone surrogate", requirement({ extra: { name: "\ud800" } })],
+    ["no object", "pay me"],
+  ])("one entry with %s hides no other, wherever it stands", (_name, odd) => {
+    for (const accepts of [
+      [odd, requirement()],
+      [requirement(), odd],
+    ]) {
+      const read = readPaymentRequired(header({ x402Version: 2, accepts }));
+      expect(read.ok && read.required.accepts).toEqual([requirement()]);
+    }
+  });
+
+  it("reads base64 with and without its padding, and up to 128 entries", () => {
+    for (const pad of ["", "x", "xx"]) {
+      const text = Buffer.from(JSON.stringify({ x402Version: 2, accepts: [requirement()], pad })).toString("base64");
+      expect(readPaymentRequired({ "payment-required": text.replace(/=+$/, "") }).ok).toBe(true);
+    }
+    const accepts = Array.from({ length: 128 }, () => requirement());
+    expect(readPaymentRequired(header({ x402Version: 2, accepts })).ok).toBe(true);
+  });
+
+  it("looks at nothing that it does not use, however deep, long or odd it is", () => {
+    const required = {
+      x402Version: 2,
+      accepts: [requirement()],
+      error: "\ud800",
+      resource: { url: 7 },
+      extensions: { bazaar: { schema: JSON.parse("[".repeat(500) + "]".repeat(500)), pad: "s".repeat(18_000) } },
+    };
+    expect(readPaymentRequired(header(required)).ok).toBe(true);
   });
 
   it("never throws and never accepts what it was not shown, whatever the value", () => {
