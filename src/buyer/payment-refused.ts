@@ -6,6 +6,7 @@ import { markSettled } from "../payment/journal.ts";
 import { readPaymentResponse } from "../payment/offers.ts";
 import { isUsed } from "../payment/settlement.ts";
 import { noteClaim } from "../payment/sightings.ts";
+import { readRefusal } from "../payment/refusal-codes.ts";
 import type { PurchaseRecord, Refusal } from "../payment/types.ts";
 import { believe } from "../payment/witness.ts";
 import type { Call } from "./call.ts";
@@ -170,11 +171,18 @@ const inDoubt = ({ candidate }: Paying, transaction: string | undefined): Proof4
     },
   );
 
-function rejected({ candidate }: Paying, received: Received): Proof402Error {
-  const said = readPaymentResponse(received.headers);
-  return new Proof402Error("payment_rejected", `Seller "${candidate.seller.id}" turned the payment down (402).`, {
-    next: REJECTED_NEXT,
-    details: { status: received.status, sellerSaysSettled: said?.success ?? null },
+function rejected({ candidate }: Paying, { status, headers, body }: Received): Proof402Error {
+  const said = readPaymentResponse(headers);
+  const why = readRefusal(headers, body);
+  const refused = `Seller "${candidate.seller.id}" turned the payment down (402).`;
+  return new Proof402Error("payment_rejected", why === null ? refused : `${refused} ${why.message}`, {
+    next: why === null ? REJECTED_NEXT : `${why.advice} ${REJECTED_NEXT}`,
+    details: {
+      status,
+      sellerSaysSettled: said?.success ?? null,
+      reason: why?.code ?? null,
+      x402Code: why?.x402Code ?? null,
+    },
   });
 }
 

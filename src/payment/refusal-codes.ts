@@ -104,7 +104,7 @@ const MEANINGS = {
   },
   seller_says_other_terms: {
     message: "The seller compares the payment with other terms than it offered.",
-    advice: "Call again with the same idempotency key for a fresh offer, or choose another seller.",
+    advice: "Choose another seller.",
     codes: [
       "invalid_exact_evm_authorization_value",
       "invalid_exact_evm_payload_authorization_value",
