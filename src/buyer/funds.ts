@@ -67,7 +67,7 @@ async function lookAt(
   const key = `${chain.network} ${asset}`;
   const known = ctx.funds.get(key);
   if (known !== undefined && known.balance >= wanted && ctx.clock().getTime() - known.at < BELIEVED_MS) return known;
-  const look = readHoldings(chain, asset, owner).then((held) => {
+  const look = readHoldings(chain, asset, owner, { seconds: PATIENCE_MS / 1000 }).then((held) => {
     ctx.funds.set(key, { ...held, at: ctx.clock().getTime() });
     return held;
   });

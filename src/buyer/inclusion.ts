@@ -69,7 +69,7 @@ export async function observeInclusion(options: {
   if (typeof place === "string") return { state: "contradicted", code: place };
   for (const network of new Set(relays.map((relay) => relay.network))) {
     const contracts = relays.filter((relay) => relay.network === network).map(({ contract }) => contract);
-    const anchor = await readAnchor(chainOf(chains, network), contracts, published);
+    const anchor = await readAnchor(chainOf(chains, network), contracts, published, signal);
     if (anchor.state === "contradicted") return anchor;
     if (anchor.state === "unknown") continue;
     if (anchor.state === "pending") return anchor;
@@ -128,24 +128,32 @@ type Anchor =
   | { state: "contradicted"; code: Contradiction };
 
 /** What the chain shows of a transaction that is said to anchor the root; nothing is concluded before it is confirmed. */
-function readAnchor(chain: Chain, contracts: readonly string[], published: Published): Promise<Anchor> {
-  return chain.read(async (client): Promise<Anchor> => {
-    const hash = toHex0x(fromHex0x(published.transaction));
-    const receipt = await client.getTransactionReceipt({ hash }).catch((error: unknown) => {
-      if (error instanceof Error && error.name === "TransactionReceiptNotFoundError") return null;
-      throw error;
-    });
-    if (receipt === null) return { state: "unknown" };
-    const blockHash = receipt.blockHash.toLowerCase();
-    const blockTime = await confirmedTime(client, chain, receipt.blockNumber, blockHash);
-    if (blockTime === null) return { state: "pending" };
-    const logs = receipt.status === "success" ? receipt.logs.map(lowered) : [];
-    const found = findEvent(logs, contracts, published);
-    if (typeof found === "string") return { state: "contradicted", code: found };
-    const { transaction } = published;
-    const record = { transaction, blockNumber: receipt.blockNumber.toString(), blockHash, blockTime, log: found };
-    return { state: "anchored", record };
-  });
+function readAnchor(
+  chain: Chain,
+  contracts: readonly string[],
+  published: Published,
+  signal: AbortSignal | undefined,
+): Promise<Anchor> {
+  return chain.read(
+    async (client): Promise<Anchor> => {
+      const hash = toHex0x(fromHex0x(published.transaction));
+      const receipt = await client.getTransactionReceipt({ hash }).catch((error: unknown) => {
+        if (error instanceof Error && error.name === "TransactionReceiptNotFoundError") return null;
+        throw error;
+      });
+      if (receipt === null) return { state: "unknown" };
+      const blockHash = receipt.blockHash.toLowerCase();
+      const blockTime = await confirmedTime(client, chain, receipt.blockNumber, blockHash);
+      if (blockTime === null) return { state: "pending" };
+      const logs = receipt.status === "success" ? receipt.logs.map(lowered) : [];
+      const found = findEvent(logs, contracts, published);
+      if (typeof found === "string") return { state: "contradicted", code: found };
+      const { transaction } = published;
+      const record = { transaction, blockNumber: receipt.blockNumber.toString(), blockHash, blockTime, log: found };
+      return { state: "anchored", record };
+    },
+    { signal },
+  );
 }
 
 /** The block's time where it is on the chain with the wanted confirmations, unix seconds; null before, or where it was replaced. */

@@ -1,7 +1,7 @@
 import { PERMIT2 } from "../evidence/permit2.ts";
 import { Proof402Error } from "../errors.ts";
 import { formatUnits } from "./amounts.ts";
-import type { Chain } from "./chain.ts";
+import type { Chain, LookLimits } from "./chain.ts";
 import { sendOwnerCall, takeUp, type Owner, type Sent } from "./owner-send.ts";
 import { wishOf } from "./owner-transactions.ts";
 import type { AssetPolicy } from "./policy.ts";
@@ -34,6 +34,7 @@ export const readHoldings = (
   chain: Chain,
   asset: string,
   owner: string,
+  limits: LookLimits = {},
 ): Promise<{ balance: bigint; allowance: bigint }> =>
   chain.read(async (client) => {
     const token = { address: hex(asset), abi: ERC20 } as const;
@@ -42,7 +43,7 @@ export const readHoldings = (
       client.readContract({ ...token, functionName: "allowance", args: [hex(owner), PERMIT2] }),
     ]);
     return { balance, allowance };
-  });
+  }, limits);
 
 /**
  * Lets Permit2 move exactly `amount` of an asset from the wallet, in place of what it may move now, and waits for the one
