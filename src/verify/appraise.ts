@@ -1,7 +1,6 @@
 import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import {
-  ASSURANCES,
   KNOWN_KINDS,
   LAYERS,
   type Appraisal,
@@ -9,7 +8,6 @@ import {
   type Layer,
   type LayerResult,
   type Receipt,
-  type Verdict,
 } from "../receipts/schema.ts";
 import { VERSION } from "../version.ts";
 import { appraiseAttestation, unjudgeable } from "./attestation.ts";
@@ -20,38 +18,23 @@ import { DEVELOPMENT_PROOF, hasSecretWeights, judgeGroth16 } from "./groth16.ts"
 import { judgeInclusion } from "./inclusion.ts";
 import { notProven } from "./not-proven.ts";
 import { judgePayment, judgeSettlement } from "./payment.ts";
-import { judgeReplay, REPLAY_MATCHED } from "./replay.ts";
-import { requiredLayers, type AppraisalPolicy } from "./policy.ts";
+import { judgeReplay } from "./replay.ts";
 import { createVerifySession, type VerifySession } from "./session.ts";
 import { judgeSignature } from "./signature-tee.ts";
 import { fail, skip, unsupported, type AppraiseInput, type Outstanding } from "./types.ts";
+import { decide } from "./verdict.ts";
 
 type Layers = Record<Layer, LayerResult>;
 
-/** The code of a layer for which a receipt has no evidence at all. */
-const NO_EVIDENCE = "no_evidence";
-
-/** Kinds of evidence that this version knows of but cannot judge. */
+/** The kinds of evidence about a computation. Those that this version does not know are still seen as such. */
 const COMPUTATION = /^(?:zk|replay)\./;
 
-/**
- * Layers whose failure condemns a receipt even where they are not required: evidence that contradicts is not ignored.
- * Where nothing was asked for, these; where some assurance was, every layer but the one whose bounds are the policy's
- * own choice: how old an attestation may be.
- */
-const NEVER_IGNORED = [
-  "platform",
-  "key",
-  "request",
-  "response",
-  "computation",
-  "payment",
-] as const satisfies readonly Layer[];
-const NOR_WHERE_ASKED: readonly Layer[] = LAYERS.filter((layer) => layer !== "freshness");
-
-const ATTESTED = ["platform", "code", "key", "freshness", "request", "response"] as const satisfies readonly Layer[];
-const SIGNED = ["key", "request", "response"] as const satisfies readonly Layer[];
-const PROVEN = ["request", "computation"] as const satisfies readonly Layer[];
+/** The kinds whose presence ends the waiting for a layer. Where a proof is asked for, a re-execution does not end it. */
+const endOfWaiting = (layer: Layer, wanted: Assurance): RegExp | null => {
+  if (layer === "inclusion") return /^inclusion\./;
+  if (layer !== "computation") return null;
+  return wanted === "proven" ? /^zk\./ : COMPUTATION;
+};
 
 /**
  * One evaluation of a receipt under a policy (RATS appraisal). Pure: everything comes from its arguments, and the
@@ -91,8 +74,10 @@ export async function appraise(
     settlement: await guarded(broken, () => judgeSettlement(receipt, policy)),
     inclusion: await guarded(broken, () => judgeInclusion(receipt, { request, response }, policy)),
   };
-  const layers = withOutstanding(fromEvidence, outstanding, policy);
-  const assurance = reached(layers);
+  const layers = withOutstanding(fromEvidence, input);
+  const awaited = outstanding.filter(({ layer, holdsVerdict }) => holdsVerdict && layers[layer].status === "pending");
+  const proved = [proof, ezkl].some((one) => one?.status === "pass" && layers.computation === one);
+  const { assurance, verdict } = decide({ layers, proved, awaited: awaited.map(({ layer }) => layer) }, policy);
   return {
     at: input.now.toISOString(),
     evaluatedAt: evaluateAt.toISOString(),
@@ -103,7 +88,7 @@ export async function appraise(
     assurance,
     replayed: replay?.status === "pass" && layers.computation.status === "pass",
     simulated: attestation.simulated,
-    verdict: verdictOf(layers, policy, assurance, outstanding),
+    verdict,
     notProven: notProven(layers, {
       simulated: attestation.simulated,
       metered: core.payment.scheme === "upto",
@@ -115,34 +100,15 @@ export async function appraise(
   };
 }
 
-/** Verdict of the layers under a policy (DESIGN §2). Missing evidence is never a pass. */
-function verdictOf(
-  layers: Layers,
-  policy: AppraisalPolicy,
-  assurance: Assurance,
-  outstanding: readonly Outstanding[],
-): Verdict {
-  const waitedFor = outstanding.filter(({ layer, holdsVerdict }) => holdsVerdict && layers[layer].status === "pending");
-  const required = [...requiredLayers(policy), ...waitedFor.map(({ layer }) => layer)];
-  const status = (layer: Layer): LayerResult["status"] => layers[layer].status;
-  const heeded = policy.assurance === "none" ? NEVER_IGNORED : NOR_WHERE_ASKED;
-  if ([...required, ...heeded].some((layer) => status(layer) === "fail")) return "failed";
-  // A purchase without evidence can be paid and settled, but there is nothing about it to verify.
-  if (policy.assurance === "none" || required.length === 0) return "unverified";
-  const open = required.filter((layer) => status(layer) !== "pass");
-  const enough = (level: Assurance): boolean => ASSURANCES.indexOf(level) >= ASSURANCES.indexOf(policy.assurance);
-  if (open.length === 0 && enough(assurance)) return "verified";
-  // What is still to come may be all that is missing of the assurance, too.
-  const possible = reached(layers, ["pass", "pending"]);
-  return enough(possible) && open.every((layer) => status(layer) === "pending") ? "pending" : "unverified";
-}
-
 /** Layers without evidence as the relying party knows them: what is worst of several stands. */
-function withOutstanding(layers: Layers, outstanding: readonly Outstanding[], policy: AppraisalPolicy): Layers {
-  // Where a proof is asked for, a re-execution does not end the waiting for it.
-  const insufficient = policy.assurance === "proven" ? [NO_EVIDENCE, REPLAY_MATCHED] : [NO_EVIDENCE];
+function withOutstanding(
+  layers: Layers,
+  { receipt, policy, outstanding = [] }: Pick<AppraiseInput, "receipt" | "policy" | "outstanding">,
+): Layers {
+  const kinds = allEvidence(receipt).map(({ kind }) => kind);
   const told = LAYERS.flatMap((layer): [Layer, LayerResult][] => {
-    if (!insufficient.includes(layers[layer].code)) return [];
+    const ended = endOfWaiting(layer, policy.assurance);
+    if (ended === null || layers[layer].status === "fail" || kinds.some((kind) => ended.test(kind))) return [];
     const about = outstanding.filter((one) => one.layer === layer);
     const [worst] = WORST_FIRST.flatMap((status) => about.filter((one) => one.status === status));
     return worst === undefined ? [] : [[layer, { status: worst.status, code: worst.code, note: worst.note }]];
@@ -151,15 +117,6 @@ function withOutstanding(layers: Layers, outstanding: readonly Outstanding[], po
 }
 
 const WORST_FIRST = ["fail", "pending", "skip"] as const satisfies readonly Outstanding["status"][];
-
-/** The most that the layers show, where these statuses count. */
-function reached(layers: Layers, counting: readonly LayerResult["status"][] = ["pass"]): Assurance {
-  const all = (wanted: readonly Layer[]): boolean => wanted.every((layer) => counting.includes(layers[layer].status));
-  // A re-execution is no proof: it convinces only who ran it.
-  if (all(PROVEN) && layers.computation.code !== REPLAY_MATCHED) return "proven";
-  if (all(ATTESTED)) return "attested";
-  return all(SIGNED) ? "signed" : "none";
-}
 
 /** Of proofs and a re-execution what contradicts stands, then what shows more: a proof convinces anyone. */
 function computationOf(judged: readonly (LayerResult | null)[], receipt: Receipt): LayerResult {
@@ -170,7 +127,7 @@ function computationOf(judged: readonly (LayerResult | null)[], receipt: Receipt
   }
   return allEvidence(receipt).some(({ kind }) => COMPUTATION.test(kind))
     ? unsupported("unsupported_evidence", "This version cannot judge the receipt's computation evidence.")
-    : skip(NO_EVIDENCE, "No proof and no re-execution of the computation.");
+    : skip("no_evidence", "No proof and no re-execution of the computation.");
 }
 
 /** Kinds that no layer took notice of. */

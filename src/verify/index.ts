@@ -25,6 +25,7 @@ export {
 export { appraise } from "./appraise.ts";
 export { appraiseAttestation, type AttestationAppraisal } from "./attestation.ts";
 export { AWS_NITRO_ROOT, verifyNitroDocument, type NitroCheck, type NitroResult } from "./nitro.ts";
-export { appraisalPolicySchema, requiredLayers, type AppraisalPolicy, type ReferenceValues } from "./policy.ts";
+export { appraisalPolicySchema, type AppraisalPolicy, type ReferenceValues } from "./policy.ts";
 export { createVerifySession, type VerifySession } from "./session.ts";
+export { requiredLayers } from "./verdict.ts";
 export type { AppraiseInput, EzklCheck, EzklEngine, EzklOutcome, Outstanding } from "./types.ts";

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { SETUPS } from "../evidence/groth16.ts";
-import { ASSURANCES, LAYERS, type Assurance, type Layer } from "../receipts/schema.ts";
+import { ASSURANCES, LAYERS } from "../receipts/schema.ts";
 
 const pcr = z
   .string()
@@ -106,30 +106,6 @@ export const appraisalPolicySchema = z.strictObject({
 export type AppraisalPolicy = z.infer<typeof appraisalPolicySchema>;
 export type EzklReference = z.infer<typeof ezklReferenceSchema>;
 export type ReferenceValues = z.infer<typeof referenceValuesSchema>;
-
-const signed = ["key", "request", "response", "payment", "settlement"] as const satisfies Layer[];
-const attested = [
-  "platform",
-  "code",
-  "key",
-  "freshness",
-  "request",
-  "response",
-  "model",
-  "payment",
-  "settlement",
-] as const satisfies Layer[];
-
-const implied: Record<Assurance, readonly Layer[]> = {
-  none: ["payment", "settlement"],
-  signed,
-  attested,
-  proven: [...attested, "computation"],
-};
-
-/** The layers that must pass under a policy. */
-export const requiredLayers = (policy: AppraisalPolicy): readonly Layer[] =>
-  policy.requiredLayers ?? implied[policy.assurance];
 
 /** What the policy knows of a seller, or undefined. A name from a receipt finds no more than what was written there. */
 export const referenceOf = ({ sellers }: AppraisalPolicy, sellerId: string): ReferenceValues | undefined =>

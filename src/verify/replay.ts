@@ -4,9 +4,6 @@ import { allEvidence, onlyOne } from "./evidence.ts";
 import { entryOf, referenceOf, type AppraisalPolicy } from "./policy.ts";
 import { fail, pass, skip } from "./types.ts";
 
-/** The code of a computation that passed by re-execution: it raises no assurance (DESIGN §2). */
-export const REPLAY_MATCHED = "replay_matched";
-
 /**
  * `computation`, by re-execution: the model of the policy's digest, run again by the relying party itself, answers what
  * the seller answered, number for number within the policy's tolerance. Null where the receipt has no re-execution.
@@ -35,7 +32,7 @@ export function judgeReplay(receipt: Receipt, policy: AppraisalPolicy, ownReplay
       ? (compared?.difference ?? null)
       : differenceFromReplay(core.response.body, outputs, policy.replayTolerance);
   return difference === null
-    ? pass("The same model, run again here, gives the same answer.", REPLAY_MATCHED)
+    ? pass("The same model, run again here, gives the same answer.", "replay_matched")
     : fail("replay_mismatch", `The same model, run again here, gives another answer: ${difference}.`);
 }
 

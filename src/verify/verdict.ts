@@ -1,0 +1,77 @@
+import { ASSURANCES, LAYERS, type Assurance, type Layer, type LayerResult, type Verdict } from "../receipts/schema.ts";
+import type { AppraisalPolicy } from "./policy.ts";
+
+/** What a level of assurance takes. */
+type Level = {
+  /** The layers whose passes reach it. */
+  reachedBy: readonly Layer[];
+  /** The layers that must pass where it is asked for, unless the policy names others. */
+  required: readonly Layer[];
+  /** The layers whose failure condemns where it is asked for, required or not: evidence that contradicts is not ignored. */
+  heeded: readonly Layer[];
+};
+
+const ATTESTED = ["platform", "code", "key", "freshness", "request", "response"] as const satisfies readonly Layer[];
+const PAID = ["payment", "settlement"] as const satisfies readonly Layer[];
+
+/** The one table that decides (DESIGN §2). Where nothing was asked for, the layers about the seller's code are left alone. */
+export const LEVELS: Readonly<Record<Assurance, Level>> = {
+  none: {
+    reachedBy: [],
+    required: PAID,
+    heeded: ["platform", "key", "request", "response", "computation", "payment"],
+  },
+  signed: {
+    reachedBy: ["key", "request", "response"],
+    required: ["key", "request", "response", ...PAID],
+    heeded: LAYERS,
+  },
+  attested: { reachedBy: ATTESTED, required: [...ATTESTED, "model", ...PAID], heeded: LAYERS },
+  proven: {
+    reachedBy: ["key", "request", "computation"],
+    required: [...ATTESTED, "model", "computation", ...PAID],
+    heeded: LAYERS,
+  },
+};
+
+/** The layers that must pass under a policy. */
+export const requiredLayers = (policy: Pick<AppraisalPolicy, "assurance" | "requiredLayers">): readonly Layer[] =>
+  policy.requiredLayers ?? LEVELS[policy.assurance].required;
+
+/** What the evidence shows, as far as a verdict needs it. */
+export type Shown = {
+  layers: Readonly<Record<Layer, Pick<LayerResult, "status">>>;
+  /** Whether `computation` passed by a proof. A re-execution passes it, too, but convinces only who ran it. */
+  proved: boolean;
+  /** Layers that the verdict waits for, required or not. */
+  awaited: readonly Layer[];
+};
+
+/**
+ * The verdict of the layers under a policy, and the most assurance that they show. Missing evidence is never a pass, and
+ * nothing but the statuses counts. A purchase without evidence can be paid and settled, but there is nothing to verify.
+ */
+export function decide(
+  { layers, proved, awaited }: Shown,
+  policy: Pick<AppraisalPolicy, "assurance" | "requiredLayers">,
+): { assurance: Assurance; verdict: Verdict } {
+  const required = [...requiredLayers(policy), ...awaited];
+  const passes = (layer: Layer): boolean => layers[layer].status === "pass";
+  const mayPass = (layer: Layer): boolean => passes(layer) || layers[layer].status === "pending";
+  const isProved = (layer: Layer): boolean => layer !== "computation" || proved || !passes(layer);
+  /** The highest level that layers of this kind reach. */
+  const reached = (counts: (layer: Layer) => boolean): Assurance =>
+    ASSURANCES.findLast((level) => LEVELS[level].reachedBy.every((layer) => counts(layer) && isProved(layer))) ??
+    "none";
+  const suffice = (counts: (layer: Layer) => boolean): boolean =>
+    required.every(counts) && ASSURANCES.indexOf(reached(counts)) >= ASSURANCES.indexOf(policy.assurance);
+
+  const assurance = reached(passes);
+  const contradicted = [...required, ...LEVELS[policy.assurance].heeded].some(
+    (layer) => layers[layer].status === "fail",
+  );
+  if (contradicted) return { assurance, verdict: "failed" };
+  if (policy.assurance === "none" || required.length === 0) return { assurance, verdict: "unverified" };
+  if (suffice(passes)) return { assurance, verdict: "verified" };
+  return { assurance, verdict: suffice(mayPass) ? "pending" : "unverified" };
+}

@@ -1,0 +1,115 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { ASSURANCES, LAYERS, STATUSES, type Assurance, type Layer, type Status } from "../../src/receipts/schema.ts";
+import { decide, LEVELS, requiredLayers, type Shown } from "../../src/verify/verdict.ts";
+
+type Statuses = Record<Layer, Status>;
+type Case = { statuses: Statuses; proved: boolean; awaited: Layer[]; assurance: Assurance; requiredLayers?: Layer[] };
+
+const shown = ({ statuses, proved, awaited }: Omit<Case, "assurance">): Shown => ({
+  layers: Object.fromEntries(LAYERS.map((layer) => [layer, { status: statuses[layer] }])) as Shown["layers"],
+  proved,
+  awaited,
+});
+const judged = (one: Case) => decide(shown(one), one);
+const every = (status: Status): Statuses =>
+  Object.fromEntries(LAYERS.map((layer) => [layer, status])) as Record<Layer, Status>;
+
+/** The rules in words of their own: what must hold of a verdict, whatever the layers are. */
+function expectRules(one: Case): void {
+  const { statuses, proved, awaited, assurance } = one;
+  const decision = judged(one);
+  const required = [...requiredLayers(one), ...awaited];
+  const all = (layers: readonly Layer[], ...among: Status[]): boolean =>
+    layers.every((layer) => among.includes(statuses[layer]));
+  const rank = (level: Assurance): number => ASSURANCES.indexOf(level);
+  const say = (): string => JSON.stringify({ ...one, decision });
+
+  if (decision.verdict === "verified") {
+    if (!all(required, "pass")) throw new Error(`verified without a required pass: ${say()}`);
+    if (LAYERS.some((layer) => statuses[layer] === "fail")) throw new Error(`verified beside a failure: ${say()}`);
+    if (assurance === "none" || required.length === 0) throw new Error(`verified though nothing was asked: ${say()}`);
+    if (rank(decision.assurance) < rank(assurance)) throw new Error(`verified below what was asked: ${say()}`);
+  }
+  const heeded = [...LEVELS[assurance].heeded, ...required];
+  if ((decision.verdict === "failed") !== heeded.some((layer) => statuses[layer] === "fail"))
+    throw new Error(`failed, or not, for no reason: ${say()}`);
+  if (decision.verdict === "pending" && !all(required, "pass", "pending"))
+    throw new Error(`pending though waiting cannot help: ${say()}`);
+
+  const reaches: Record<Assurance, boolean> = {
+    none: true,
+    signed: all(["key", "request", "response"], "pass"),
+    attested: all(["platform", "code", "key", "freshness", "request", "response"], "pass"),
+    proven: all(["key", "request", "computation"], "pass") && proved,
+  };
+  if (!reaches[decision.assurance]) throw new Error(`assurance that is not shown: ${say()}`);
+  if (ASSURANCES.some((level) => reaches[level] && rank(level) > rank(decision.assurance)))
+    throw new Error(`less assurance than is shown: ${say()}`);
+}
+
+describe("the verdict", () => {
+  test("keeps its rules for every combination of passed, failed and skipped layers, at every level", () => {
+    const states = ["pass", "fail", "skip"] as const;
+    const statuses = every("pass");
+    for (let at = 0; at < states.length ** LAYERS.length; at += 1) {
+      let rest = at;
+      for (const layer of LAYERS) {
+        statuses[layer] = states[rest % states.length]!;
+        rest = Math.floor(rest / states.length);
+      }
+      for (const assurance of ASSURANCES) expectRules({ statuses, proved: at % 2 === 0, awaited: [], assurance });
+    }
+  });
+
+  test("keeps its rules for any states at all, whatever a policy requires and whatever is waited for", () => {
+    const layers = fc.uniqueArray(fc.constantFrom(...LAYERS));
+    const status = fc.oneof({ weight: 3, arbitrary: fc.constant("pass" as const) }, fc.constantFrom(...STATUSES));
+    fc.assert(
+      fc.property(
+        fc.record({
+          statuses: fc.record(
+            Object.fromEntries(LAYERS.map((layer) => [layer, status])) as Record<Layer, typeof status>,
+          ),
+          proved: fc.boolean(),
+          awaited: layers,
+          assurance: fc.constantFrom(...ASSURANCES),
+          own: fc.option(layers, { nil: undefined }),
+        }),
+        ({ own, ...one }) => expectRules({ ...one, ...(own === undefined ? {} : { requiredLayers: own }) }),
+      ),
+      { numRuns: 20_000 },
+    );
+  });
+
+  test.each(ASSURANCES.filter((level) => level !== "none"))(
+    "at %s is verified where everything passes, and for no required layer in any other state",
+    (assurance) => {
+      const one = { statuses: every("pass"), proved: true, awaited: [], assurance };
+      expect(judged(one).verdict).toBe("verified");
+      for (const layer of LEVELS[assurance].required)
+        for (const status of STATUSES.filter((other) => other !== "pass")) {
+          const { verdict } = judged({ ...one, statuses: { ...every("pass"), [layer]: status } });
+          expect(verdict).toBe({ fail: "failed", pending: "pending" }[status as string] ?? "unverified");
+        }
+    },
+  );
+
+  test("waits for what is still to come, also of the assurance, and not where a re-execution took a proof's place", () => {
+    const waiting = { statuses: { ...every("pass"), computation: "pending" as const }, proved: false, awaited: [] };
+    expect(judged({ ...waiting, assurance: "proven" })).toEqual({ assurance: "attested", verdict: "pending" });
+    expect(judged({ ...waiting, assurance: "attested" }).verdict).toBe("verified");
+    expect(judged({ ...waiting, assurance: "attested", awaited: ["computation"] }).verdict).toBe("pending");
+    const replayed = { statuses: every("pass"), proved: false, awaited: [] };
+    expect(judged({ ...replayed, assurance: "proven" })).toEqual({ assurance: "attested", verdict: "unverified" });
+  });
+
+  test("of a purchase that asked for nothing is never verified, and the seller's code does not condemn it", () => {
+    expect(judged({ statuses: every("pass"), proved: true, awaited: [], assurance: "none" }).verdict).toBe(
+      "unverified",
+    );
+    const unknownCode = { ...every("pass"), code: "fail" as const };
+    expect(judged({ statuses: unknownCode, proved: true, awaited: [], assurance: "none" }).verdict).toBe("unverified");
+    expect(judged({ statuses: unknownCode, proved: true, awaited: [], assurance: "signed" }).verdict).toBe("failed");
+  });
+});
