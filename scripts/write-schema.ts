@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import {
   appraisalSchema,
+  contradictionEvidence,
   coreSchema,
   evidenceSchema,
   inclusionEvidence,
@@ -25,6 +26,7 @@ const NAMES: readonly (readonly [z.ZodType, string])[] = [
   [teeSignatureEvidence, "TeeSignatureEvidence"],
   [settlementEvidence, "SettlementEvidence"],
   [inclusionEvidence, "InclusionEvidence"],
+  [contradictionEvidence, "ContradictionEvidence"],
   [unknownEvidence, "OtherEvidence"],
   [laterSchema, "LaterEvidence"],
   [layerResultSchema, "LayerResult"],

@@ -1,8 +1,17 @@
 import { Proof402Error } from "../errors.ts";
 import type { Candidate } from "../market/choose.ts";
 import type { Seller } from "../market/types.ts";
-import { evidenceSchema, nitroEvidence, type Assurance, type Evidence, type LayerResult } from "../receipts/schema.ts";
+import {
+  evidenceSchema,
+  LAYERS,
+  nitroEvidence,
+  type Assurance,
+  type Evidence,
+  type Layer,
+  type LayerResult,
+} from "../receipts/schema.ts";
 import { appraiseAttestation } from "../verify/attestation.ts";
+import { requiredLayers } from "../verify/verdict.ts";
 import { z } from "zod";
 import { appraisalPolicyOf, type BuyerContext, type KeptAttestation } from "./context.ts";
 
@@ -30,7 +39,7 @@ export async function attestSeller(
   const { seller } = candidate;
   if (assurance === "none" && seller.assurance === "none") return NOT_ATTESTED;
   const cached = await readCached(ctx, seller);
-  const judgedCache = cached === null ? null : await judge(ctx, candidate, cached);
+  const judgedCache = cached === null ? null : await judge(ctx, candidate, cached, assurance);
   if (judgedCache?.ok) return judgedCache.attested;
 
   const nonce = crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
@@ -40,7 +49,7 @@ export async function attestSeller(
     throw attestationFailed(seller, "no_attestation", "it serves no attestation");
   }
   await requireSameTime(ctx, seller, fetched.evidence);
-  const judged = await judge(ctx, candidate, fetched.evidence);
+  const judged = await judge(ctx, candidate, fetched.evidence, assurance);
   if (!judged.ok) {
     if (assurance === "none") return { keyId: fetched.keyId, evidence: fetched.evidence, simulated: false };
     throw attestationFailed(seller, judged.code, judged.message);
@@ -112,16 +121,28 @@ async function readStored(ctx: BuyerContext, seller: Seller): Promise<KeptAttest
 
 type Judged = { ok: true; attested: Attested } | { ok: false; code: string; message: string };
 
-async function judge(ctx: BuyerContext, { seller, model }: Candidate, evidence: Evidence[]): Promise<Judged> {
+/** What was asked for must be shown before anything is paid; where nothing was, all of it counts. */
+async function judge(
+  ctx: BuyerContext,
+  { seller, model }: Candidate,
+  evidence: Evidence[],
+  assurance: Assurance,
+): Promise<Judged> {
+  const policy = appraisalPolicyOf(ctx.config, assurance === "none" ? "attested" : assurance);
   const result = await appraiseAttestation({
     evidence,
     sellerId: seller.id,
     model: model.name,
-    policy: appraisalPolicyOf(ctx.config, "attested"),
+    policy,
     evaluateAt: ctx.clock(),
     session: ctx.session,
   });
-  const failed = Object.entries(result.layers).find(([, layer]: [string, LayerResult]) => layer.status !== "pass");
+  const required = requiredLayers(policy);
+  const failed = LAYERS.flatMap((name): [Layer, LayerResult][] => {
+    const layer = (result.layers as Partial<Record<Layer, LayerResult>>)[name];
+    const wrong = layer?.status === "fail" || (layer?.status !== "pass" && required.includes(name));
+    return layer !== undefined && wrong ? [[name, layer]] : [];
+  })[0];
   if (failed !== undefined) return { ok: false, code: failed[1].code, message: `${failed[0]}: ${failed[1].note}` };
   return { ok: true, attested: { keyId: result.signingKey?.keyId ?? null, evidence, simulated: result.simulated } };
 }

@@ -6,7 +6,7 @@ import type { Chain } from "../payment/chain.ts";
 import type { Wallet } from "../payment/wallet.ts";
 import type { Assurance, Evidence, Receipt, Verdict } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
-import type { AppraisalPolicy } from "../verify/policy.ts";
+import type { AppraisalPolicy, SellerPolicy } from "../verify/policy.ts";
 import type { VerifySession } from "../verify/session.ts";
 import type { EzklEngine } from "../verify/types.ts";
 import type { KnownFunds } from "./funds.ts";
@@ -82,12 +82,24 @@ export const verdictChanges =
     if (newest !== undefined && newest.verdict !== before?.verdict) tell({ receipt, verdict: newest.verdict });
   };
 
+/** A seller's reference values, and what the configuration says of it itself. */
+const sellerPolicyOf = ({ reference, origin, provider, payTo, facilitators, channel }: Seller): SellerPolicy => ({
+  ...reference,
+  origin,
+  provider,
+  payees: payTo,
+  facilitators,
+  ...(channel === undefined ? {} : { channel }),
+});
+
 /** The appraisal policy of this configuration for one wanted assurance. */
 export const appraisalPolicyOf = (config: Config, assurance: Assurance): AppraisalPolicy => ({
   assurance,
   simulatedRoots: config.verification.simulatedRoots,
   developmentSetups: config.verification.developmentSetups,
-  sellers: Object.fromEntries(config.sellers.map((seller) => [seller.id, seller.reference])),
+  sellers: Object.fromEntries(config.sellers.map((seller) => [seller.id, sellerPolicyOf(seller)])),
+  assets: config.payment.assets.map(({ network, asset, decimals, domain }) => ({ network, asset, decimals, domain })),
+  reportedSuffices: config.verification.reportedSuffices,
   maxAttestationAgeSeconds: config.verification.maxAttestationAgeSeconds,
   clockSkewSeconds: config.verification.clockSkewSeconds,
   replayTolerance: config.verification.replayTolerance,

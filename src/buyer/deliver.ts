@@ -100,6 +100,7 @@ async function keep(
   const jobs = planJobs(ctx, receipt, delivery, ctx.clock().getTime());
   const appraisal = await judgeReceipt(ctx, receipt, {
     assurance: call.assurance,
+    own: [],
     jobs: jobs.map(({ kind }) => ({ kind, done: false, absent: null })),
   });
   const deadline = performance.now() + STORE_MS;

@@ -1,12 +1,19 @@
 import { wantedAssurance } from "../receipts/newest.ts";
-import type { Receipt } from "../receipts/schema.ts";
+import { MAX_LATER, type Receipt } from "../receipts/schema.ts";
 import { appendAppraisal, importReceipt } from "../receipts/store.ts";
 import { immediate } from "../storage/migrations.ts";
+import { failuresOfMaker } from "../verify/contradictions.ts";
 import type { BuyerContext } from "./context.ts";
 import { judgeReceipt } from "./judge.ts";
 
-/** Judges and stores a receipt that was made elsewhere. One that gives a stored receipt its bodies has that judged anew. */
-export async function importJudged(ctx: BuyerContext, receipt: Receipt): Promise<Receipt> {
+/**
+ * Judges and stores a receipt that was made elsewhere. Its maker's appraisals are left out, and what they found wrong with it
+ * is kept as evidence. One that gives a stored receipt its bodies has that judged anew.
+ */
+export async function importJudged(ctx: BuyerContext, file: Receipt): Promise<Receipt> {
+  const at = ctx.clock().toISOString();
+  const found = failuresOfMaker(file).map((evidence) => ({ at, evidence }));
+  const receipt = { ...file, later: [...found, ...file.later].slice(0, MAX_LATER), appraisals: [] };
   const { assurance } = ctx.config.verification;
   const appraisal = await judgeReceipt(ctx, receipt, { assurance });
   const imported = await immediate(ctx.db, async (tx) => {

@@ -12,6 +12,7 @@ import { Proof402Error } from "../errors.ts";
 import type { Provider, PublishedInclusion, Seller } from "../market/types.ts";
 import type { Chain } from "../payment/chain.ts";
 import { inclusionEvidence, type InclusionEvidence, type Receipt } from "../receipts/schema.ts";
+import type { BATCH_CONTRADICTIONS } from "../verify/contradictions.ts";
 import { inclusionLeafOf } from "../verify/inclusion.ts";
 
 /** What became of an answer's anchoring, as the seller publishes it and the chain shows it. */
@@ -24,23 +25,7 @@ export type InclusionView =
   /** Published batch, event and answer do not agree: the seller's word about its own batch is false. */
   | { state: "contradicted"; code: Contradiction };
 
-/** What can be wrong about a batch, each with one sentence. */
-const CONTRADICTIONS = {
-  leaf_missing: "The batch that is said to hold this answer does not.",
-  leaf_changed: "The batch holds this request with another answer, time or key.",
-  leaf_signature_mismatch: "The batch holds this answer with another signature than the one received.",
-  leaf_duplicated: "The batch holds this answer twice.",
-  batch_root_mismatch: "The published batch does not have the root that it is said to have.",
-  count_mismatch: "The event on chain anchors a batch of another size than the published one.",
-  anchored_root_mismatch: "The transaction anchors another root than the published one.",
-  contract_mismatch: "The root is anchored at another contract than the pinned one.",
-  not_anchored: "The transaction that is said to anchor the root does not.",
-} as const;
-type Contradiction = keyof typeof CONTRADICTIONS;
-
-/** What a contradiction's code means, or null where the code is none. */
-export const describeContradiction = (code: string): string | null =>
-  Object.hasOwn(CONTRADICTIONS, code) ? CONTRADICTIONS[code as Contradiction] : null;
+type Contradiction = keyof typeof BATCH_CONTRADICTIONS;
 
 /**
  * Looks once for an answer's inclusion: fetches the batch that the seller says it is in, rebuilds its tree, finds exactly
@@ -69,7 +54,8 @@ export async function observeInclusion(options: {
   if (typeof place === "string") return { state: "contradicted", code: place };
   for (const network of new Set(relays.map((relay) => relay.network))) {
     const contracts = relays.filter((relay) => relay.network === network).map(({ contract }) => contract);
-    const anchor = await readAnchor(chainOf(chains, network), contracts, published, signal);
+    const told = { root: published.root, transaction: published.transaction, count: published.leaves.length };
+    const anchor = await readAnchor(chainOf(chains, network), contracts, told, signal);
     if (anchor.state === "contradicted") return anchor;
     if (anchor.state === "unknown") continue;
     if (anchor.state === "pending") return anchor;
@@ -111,14 +97,17 @@ function whatStandsInstead(leaves: readonly InclusionLeaf[], ours: InclusionLeaf
   return leaves.some(({ inputHash }) => inputHash === ours.inputHash) ? "leaf_changed" : "leaf_missing";
 }
 
-function chainOf(chains: ReadonlyMap<string, Chain>, network: string): Chain {
+/** The chain of a network. Throws Proof402Error `network_not_configured`. */
+export function chainOf(chains: ReadonlyMap<string, Chain>, network: string): Chain {
   const chain = chains.get(network);
   if (chain !== undefined) return chain;
-  throw new Proof402Error("network_not_configured", `No RPC is configured for ${network}, where a relay is pinned.`, {
+  throw new Proof402Error("network_not_configured", `No RPC is configured for ${network}.`, {
     next: "Add it to networks.",
   });
 }
 
+/** A batch as somebody says it is anchored. */
+type Anchored = { root: string; transaction: string; count: number };
 type ChainRecord = Pick<InclusionEvidence, "transaction" | "blockNumber" | "blockHash" | "blockTime" | "log">;
 type Anchor =
   | { state: "anchored"; record: ChainRecord }
@@ -128,11 +117,11 @@ type Anchor =
   | { state: "contradicted"; code: Contradiction };
 
 /** What the chain shows of a transaction that is said to anchor the root; nothing is concluded before it is confirmed. */
-function readAnchor(
+export function readAnchor(
   chain: Chain,
   contracts: readonly string[],
-  published: Published,
-  signal: AbortSignal | undefined,
+  published: Anchored,
+  signal?: AbortSignal,
 ): Promise<Anchor> {
   return chain.read(
     async (client): Promise<Anchor> => {
@@ -174,14 +163,14 @@ const lowered = (log: { address: string; topics: readonly string[]; data: string
 });
 
 /** The pinned relay's event for the published root and size, or what the transaction did instead. */
-function findEvent(logs: readonly Log[], contracts: readonly string[], published: Published): Log | Contradiction {
+function findEvent(logs: readonly Log[], contracts: readonly string[], published: Anchored): Log | Contradiction {
   const events = logs.flatMap((log) => {
     const batch = log.topics[0] === BATCH_SETTLEMENT_TOPIC ? readBatchSettlement(log) : null;
     return batch === null ? [] : [{ log, batch, pinned: contracts.includes(log.address) }];
   });
   const ours = events.filter(({ batch }) => batch.root === published.root);
   const pinned = ours.filter((event) => event.pinned);
-  const exact = pinned.find(({ batch }) => batch.count === BigInt(published.leaves.length));
+  const exact = pinned.find(({ batch }) => batch.count === BigInt(published.count));
   if (exact !== undefined) return exact.log;
   if (pinned.length > 0) return "count_mismatch";
   if (ours.length > 0) return "contract_mismatch";

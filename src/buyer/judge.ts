@@ -1,31 +1,51 @@
-import type { Appraisal, Assurance, Receipt } from "../receipts/schema.ts";
-import { toHex } from "../evidence/bytes.ts";
-import { canonicalSha256 } from "../evidence/canonical.ts";
+import { wantedAssurance } from "../receipts/newest.ts";
+import type { Appraisal, Assurance, Evidence, Receipt } from "../receipts/schema.ts";
+import type { Config } from "../config/schema.ts";
+import { createEzklEngine } from "../ezkl/engine.ts";
 import { readPurchaseByReceipt } from "../payment/journal.ts";
 import { readReceipt } from "../receipts/store.ts";
+import type { Db } from "../storage/database.ts";
 import { appraise } from "../verify/appraise.ts";
+import { isOwnAmong } from "../verify/evidence.ts";
+import { createVerifySession } from "../verify/session.ts";
 import type { Outstanding } from "../verify/types.ts";
 import { appraisalPolicyOf, type BuyerContext } from "./context.ts";
-import type { JobState } from "./queue.ts";
+import { JOB_HANDLERS } from "./jobs/handlers.ts";
+import { createQueue, type JobState } from "./queue.ts";
+
+/** What judging takes: a stored buyer, whether or not one is running. */
+export type JudgeContext = Pick<BuyerContext, "config" | "db" | "clock" | "session" | "ezkl" | "queue" | "handlers">;
+
+/** Judges from a store without a running buyer: nothing is bought, waited for or written. */
+export const judgeContext = (config: Config, db: Db): JudgeContext => ({
+  config,
+  db,
+  clock: () => new Date(),
+  session: createVerifySession(),
+  ezkl: createEzklEngine(),
+  queue: createQueue(db),
+  handlers: JOB_HANDLERS,
+});
 
 /**
  * Appraises a receipt under this buyer's policy, as of the moment the answer came (our own clock, recorded in the
- * receipt) unless an auditor names another time. `jobs` is what the queue holds for it, read there when absent.
+ * receipt) unless an auditor names another time. `jobs` is what the queue holds for it, read there when absent; `own` is
+ * what this buyer saw of it itself, read in its store when absent.
  */
 export async function judgeReceipt(
-  ctx: BuyerContext,
+  ctx: JudgeContext,
   receipt: Receipt,
-  options: { assurance: Assurance; evaluateAt?: Date; jobs?: readonly JobState[]; ownReplay?: boolean },
+  options: { assurance: Assurance; evaluateAt?: Date; jobs?: readonly JobState[]; own?: readonly Evidence[] },
 ): Promise<Appraisal> {
   const jobs = options.jobs ?? (await ctx.queue.of(ctx.db, receipt.id));
-  const ownReplay = options.ownReplay ?? (await isOwnReplay(ctx, receipt));
+  const own = options.own ?? (await ownEvidence(ctx, receipt.id));
   return appraise(
     {
-      receipt,
+      receipt: own === null ? receipt : withOwn(receipt, own),
       policy: appraisalPolicyOf(ctx.config, options.assurance),
       now: ctx.clock(),
       evaluateAt: options.evaluateAt ?? new Date(receipt.core.response.receivedAt),
-      ownReplay,
+      ...(own === null ? {} : { own }),
       ezkl: ctx.ezkl,
       outstanding: jobs.flatMap((job) => outstandingOf(ctx, job)),
     },
@@ -33,21 +53,42 @@ export async function judgeReceipt(
   );
 }
 
-/** Whether a receipt's re-execution is the one that this buyer's own purchase has in its store, and not a file's word. */
-async function isOwnReplay(ctx: BuyerContext, receipt: Receipt): Promise<boolean> {
-  const claimed = replaysIn(receipt);
-  if (claimed.length === 0 || (await readPurchaseByReceipt(ctx.db, receipt.id)) === null) return false;
-  const stored = await readReceipt(ctx.db, receipt.id);
-  return stored !== null && JSON.stringify(replaysIn(stored)) === JSON.stringify(claimed);
+/**
+ * Appraises any receipt as every surface does. A receipt's own word for what was asked of it is its maker's: only a stored
+ * purchase's own record counts.
+ */
+export async function judgeAgain(
+  ctx: JudgeContext,
+  receipt: Receipt,
+  { at, assurance }: { at?: Date | undefined; assurance?: Assurance | undefined },
+): Promise<Appraisal> {
+  const byDefault = ctx.config.verification.assurance;
+  const stored = assurance === undefined ? await readReceipt(ctx.db, receipt.id) : null;
+  return judgeReceipt(ctx, receipt, {
+    assurance: assurance ?? (stored === null ? byDefault : wantedAssurance(stored, byDefault)),
+    ...(at === undefined ? {} : { evaluateAt: at }),
+  });
 }
 
-const replaysIn = ({ core, later }: Receipt): string[] =>
-  [...core.evidence, ...later.map(({ evidence }) => evidence)]
-    .filter(({ kind }) => kind === "replay.onnx")
-    .map((evidence) => toHex(canonicalSha256(evidence)));
+/** What this buyer saw of its own purchase, or null where the receipt is of none. */
+async function ownEvidence(ctx: JudgeContext, id: string): Promise<readonly Evidence[] | null> {
+  if ((await readPurchaseByReceipt(ctx.db, id)) === null) return null;
+  const stored = await readReceipt(ctx.db, id);
+  return stored === null ? null : stored.later.map(({ evidence }) => evidence);
+}
+
+/** A file about an own purchase is judged with all that is known here of it: what it leaves out or tells otherwise counts. */
+function withOwn(receipt: Receipt, own: readonly Evidence[]): Receipt {
+  const isTold = isOwnAmong(receipt.later.map(({ evidence }) => evidence));
+  const untold = own.filter((evidence) => !isTold(evidence));
+  const at = receipt.core.response.receivedAt;
+  return untold.length === 0
+    ? receipt
+    : { ...receipt, later: [...receipt.later, ...untold.map((evidence) => ({ at, evidence }))] };
+}
 
 /** What a job means for the layer that its evidence decides. */
-function outstandingOf(ctx: BuyerContext, { kind, done, absent }: JobState): Outstanding[] {
+function outstandingOf(ctx: JudgeContext, { kind, done, absent }: JobState): Outstanding[] {
   const handler = ctx.handlers.find((one) => one.kind === kind);
   if (handler === undefined) return [];
   const { layer, awaited } = handler;

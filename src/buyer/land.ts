@@ -35,8 +35,8 @@ export async function land(
     const receipt = { ...known.receipt, later: [...known.receipt.later, ...later] };
     const appraisal = await judgeReceipt(ctx, receipt, {
       assurance: wantedAssurance(receipt, ctx.config.verification.assurance),
-      // What lands here was made here, under this job; what was stored before is checked as such.
-      ...(evidence?.kind === "replay.onnx" ? { ownReplay: true } : {}),
+      // Jobs are only of this buyer's own purchases, so all of it was seen or made here.
+      own: receipt.later.map(({ evidence }) => evidence),
       jobs: known.jobs.map((one) => (one.kind === job.kind ? { ...one, done: true, absent } : one)),
     });
     const stored = await immediate(ctx.db, async (tx) => {

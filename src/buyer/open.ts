@@ -10,7 +10,7 @@ import type { Wallet } from "../payment/wallet.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Receipt, Verdict } from "../receipts/schema.ts";
 import { auditLog } from "../receipts/log.ts";
-import { listReceipts, readReceipt } from "../receipts/store.ts";
+import { listReceipts } from "../receipts/store.ts";
 import { openDatabase } from "../storage/database.ts";
 import { createVerifySession } from "../verify/session.ts";
 import { answerOf, inputOf } from "./answer.ts";
@@ -19,8 +19,8 @@ import { createReceiptEvents, verdictChanges, type BuyerContext } from "./contex
 import { JOB_HANDLERS } from "./jobs/handlers.ts";
 import { holdUnserved, releaseHold, viewSellers } from "./holds.ts";
 import { importJudged } from "./import.ts";
-import { judgeReceipt } from "./judge.ts";
-import { newestAppraisal, wantedAssurance } from "../receipts/newest.ts";
+import { judgeAgain } from "./judge.ts";
+import { newestAppraisal } from "../receipts/newest.ts";
 import { viewModels } from "./listing.ts";
 import { openNonceSecret } from "./one-database.ts";
 import { createQueue } from "./queue.ts";
@@ -108,16 +108,7 @@ export async function openBuyer(options: {
 
     listReceipts: ({ limit = 50 } = {}) => listReceipts(db, { limit }),
 
-    async verify(receipt, { at, assurance } = {}) {
-      // What a file says it was asked for is its maker's word: only a stored purchase's own record counts.
-      const stored = assurance === undefined ? await readReceipt(db, receipt.id) : null;
-      return judgeReceipt(ctx, receipt, {
-        assurance:
-          assurance ??
-          (stored === null ? config.verification.assurance : wantedAssurance(stored, config.verification.assurance)),
-        ...(at === undefined ? {} : { evaluateAt: at }),
-      });
-    },
+    verify: (receipt, verifyOptions = {}) => judgeAgain(ctx, receipt, verifyOptions),
 
     inputOf: (receipt) => inputOf(ctx, receipt),
 

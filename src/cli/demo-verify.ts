@@ -1,18 +1,21 @@
 import { spawn } from "node:child_process";
-import { basename } from "node:path";
+import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { DemoReport } from "./demo-report.ts";
 
-/** Runs `proof402 verify` in a process of its own and shows what it prints. Resolves to its exit code. */
-export function verifyInFreshProcess(options: {
-  receipt: string;
-  config: string;
-  report: DemoReport;
-}): Promise<number> {
-  const main = fileURLToPath(new URL("./main.js", import.meta.url));
-  options.report.line(`$ proof402 verify ${basename(options.receipt)}`);
+/**
+ * Runs `proof402 verify` in a process of its own, knowing nothing but the two files, and shows the command, which works again
+ * when copied, and what it prints. Resolves to its exit code.
+ */
+export function verifyInFreshProcess(options: { receipt: string; trust: string; report: DemoReport }): Promise<number> {
+  const args = [
+    relative(process.cwd(), fileURLToPath(new URL("./main.js", import.meta.url))),
+    ...["verify", relative(process.cwd(), options.receipt)],
+    ...["--trust", relative(process.cwd(), options.trust)],
+  ];
+  options.report.line(`$ node ${args.join(" ")}`);
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [main, "--config", options.config, "verify", options.receipt], {
+    const child = spawn(process.execPath, args, {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, PROOF402_PRIVATE_KEY: "" },
     });

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { appraisalPolicyOf } from "../buyer/context.ts";
 import { openBuyer } from "../buyer/open.ts";
 import { configSchema } from "../config/schema.ts";
 import { startDevnet, writeDevnet } from "../devnet/index.ts";
@@ -15,11 +16,13 @@ import { runDemoAgent } from "./demo-agent.ts";
 import { runDemoProof } from "./demo-proof.ts";
 import { createDemoReport } from "./demo-report.ts";
 import { verifyInFreshProcess } from "./demo-verify.ts";
+import { trustText } from "./trust.ts";
 
 /**
  * `proof402 demo`: an agent judges ETH risk on a market on this machine. It buys from a seller that cheats, sees the
  * receipt fail, buys from an attested one, acts on the verified answer; then it wants a proof, catches a forged one and gets
- * a genuine one. The receipt it acted on is checked offline by a fresh process. Returns the exit code: 0 only if all of that happened.
+ * a genuine one. The receipt it acted on is checked offline by a fresh process, which has that file and one of what this buyer
+ * pins; both are left in the working directory. Returns the exit code: 0 only if all of that happened.
  */
 export async function runDemo(options: { json: boolean }): Promise<number> {
   const report = createDemoReport(options);
@@ -48,12 +51,15 @@ export async function runDemo(options: { json: boolean }): Promise<number> {
       });
       const spent = before - (await devnet.balanceOf(wallet.address));
       const path = await writeBeside(resolve("receipt.json"), serializeReceipt(outcome.receipt));
+      // The chain is switched off next, so whoever checks has nothing but the file's word for it.
+      const trusted = trustText({ ...appraisalPolicyOf(config, "attested"), reportedSuffices: true });
+      const trust = await writeBeside(resolve("trust.json"), trusted);
       report.heading("The market is switched off; a fresh process checks the saved receipt offline");
       await buyer.close();
       await devnet.stop();
       const checked = await verifyInFreshProcess({
         receipt: path,
-        config: join(directory, "proof402.config.json"),
+        trust,
         report,
       });
       const ok =
@@ -68,6 +74,7 @@ export async function runDemo(options: { json: boolean }): Promise<number> {
         ...proof,
         ok,
         receiptPath: path,
+        trustPath: trust,
         spentUsd: formatUnits(spent, 6),
         freshProcessExit: checked,
       });
@@ -82,7 +89,7 @@ export async function runDemo(options: { json: boolean }): Promise<number> {
 }
 
 /** Writes a file under the first free name of `receipt.json`, `receipt-2.json` and so on, and returns it. */
-async function writeBeside(path: string, content: Uint8Array): Promise<string> {
+async function writeBeside(path: string, content: string | Uint8Array): Promise<string> {
   for (let count = 1; ; count += 1) {
     const free = count === 1 ? path : path.replace(/\.json$/, `-${count}.json`);
     try {

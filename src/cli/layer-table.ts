@@ -5,6 +5,7 @@ const STATUS_COLOUR: Record<Status, (text: string) => string> = {
   pass: pc.green,
   fail: pc.red,
   pending: pc.yellow,
+  reported: pc.yellow,
   skip: pc.dim,
   unsupported: pc.dim,
 };
@@ -16,11 +17,11 @@ const VERDICT_COLOUR: Record<Verdict, (text: string) => string> = {
   unverified: pc.yellow,
 };
 
-/** An appraisal for a terminal: verdict, one line per layer, and what is not proven. Plain text where colour is off. */
-export function layerTable(appraisal: Appraisal): string {
+/** An appraisal for a terminal: verdict and why, where that is not in the layers, one line per layer, and what is not proven. Plain text where colour is off. */
+export function layerTable(appraisal: Appraisal, why?: string): string {
   const simulated = appraisal.simulated ? pc.yellow(" (SIMULATED hardware)") : "";
   const lines = [
-    `${pc.bold(VERDICT_COLOUR[appraisal.verdict](appraisal.verdict.toUpperCase()))}  assurance ${appraisal.assurance}${simulated}, wanted ${appraisal.wanted}, judged as of ${appraisal.evaluatedAt}`,
+    `${pc.bold(VERDICT_COLOUR[appraisal.verdict](appraisal.verdict.toUpperCase()))}${why === undefined ? "" : `: ${why}`}  assurance ${appraisal.assurance}${simulated}, wanted ${appraisal.wanted}, judged as of ${appraisal.evaluatedAt}`,
     ...LAYERS.map((layer) => {
       const { status, code, note } = appraisal.layers[layer];
       return `${layer.padEnd(12)} ${STATUS_COLOUR[status](status.padEnd(11))} ${note}${code === "ok" ? "" : pc.dim(` [${code}]`)}`;

@@ -112,11 +112,22 @@ function buildProgram(): Command {
     .description("check a receipt from its own evidence, offline (- reads standard input)")
     .option("--at <time>", "judge as of this time, or now (default: when it was bought)")
     .addOption(assurance)
+    .option("--trust <file>", "judge by a file of `proof402 trust export`, in place of the configuration")
+    .option("--online", "read settlement and inclusion again, from the configured RPC")
     .addHelpText(
       "after",
-      "\nExample: proof402 verify receipt.json\nExits 0 verified, 1 failed, 2 pending or unverified, 64 unreadable.",
+      "\nExample: proof402 verify receipt.json --trust trust.json\nExits 0 verified, 1 failed, 2 pending or unverified, 64 unreadable.",
     )
     .action(lazily(async () => (await import("./verify.ts")).verify));
+
+  program
+    .command("trust")
+    .description("what this buyer pins: roots, measurements, models, keys, relays, payees, tokens")
+    .command("export <file>")
+    .description("write it as one file that others can judge receipts by")
+    .option("--reported-suffices", "let what receipts tell of the chain suffice, for readers without a node")
+    .addHelpText("after", "\nExample: proof402 trust export trust.json")
+    .action(lazily(async () => (await import("./trust.ts")).exportTrust));
 
   program
     .command("spending")

@@ -18,7 +18,8 @@ export async function readReceiptFile(path: string): Promise<Receipt> {
   });
 }
 
-async function readBounded(path: string): Promise<Uint8Array> {
+/** At most one byte more of a file than a receipt may have. Throws Proof402Error `receipt_unreadable`. */
+export async function readBounded(path: string): Promise<Uint8Array> {
   try {
     const chunks: Buffer[] = [];
     let length = 0;

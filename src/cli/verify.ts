@@ -1,19 +1,28 @@
+import { stat } from "node:fs/promises";
 import type { Command } from "commander";
 import { appraisalPolicyOf } from "../buyer/context.ts";
-import { wantedAssurance } from "../receipts/newest.ts";
+import { judgeAgain, judgeContext } from "../buyer/judge.ts";
+import { readChainAgain } from "../buyer/online.ts";
 import type { Config } from "../config/schema.ts";
 import { Proof402Error } from "../errors.ts";
 import { createEzklEngine } from "../ezkl/engine.ts";
-import { ASSURANCES, type Assurance, type Receipt, type Verdict } from "../receipts/schema.ts";
+import { openChain } from "../payment/chain.ts";
+import { ASSURANCES, type Appraisal, type Assurance, type Receipt, type Verdict } from "../receipts/schema.ts";
 import { verificationOf } from "../tools/verify-receipt.ts";
 import { appraise } from "../verify/appraise.ts";
-import { appraisalPolicySchema } from "../verify/policy.ts";
+import { readFacts } from "../verify/facts.ts";
+import { appraisalPolicySchema, policyHash, sellerOf, type AppraisalPolicy } from "../verify/policy.ts";
+import { factList } from "./fact-list.ts";
 import { layerTable } from "./layer-table.ts";
 import { EXIT, globals, note, print, printJson, type GlobalOptions } from "./globals.ts";
 import { readReceiptFile } from "./receipt-file.ts";
 import { configOf, storedReceipt, withStore } from "./session.ts";
+import { readTrustFile } from "./trust.ts";
 
-type Options = { at?: string; assurance?: string };
+type Options = { at?: string; assurance?: string; trust?: string; online?: boolean };
+type Asked = { at: Date | undefined; assurance: Assurance | undefined };
+/** A receipt as it was judged, and by what. */
+type Judged = { receipt: Receipt; appraisal: Appraisal; policy: AppraisalPolicy };
 
 const EXIT_OF: Record<Verdict, number> = {
   verified: EXIT.ok,
@@ -23,32 +32,91 @@ const EXIT_OF: Record<Verdict, number> = {
 };
 
 /**
- * `proof402 verify FILE|ID`: judges a receipt from its own evidence, offline. A file needs no wallet and no database, and
- * without a configuration is judged by AWS's root alone. An id is looked up in the database. Exits 0 verified, 1 failed, 2 pending or unverified, 64 unreadable.
+ * `proof402 verify FILE|ID`: judges a receipt from its own evidence, offline, by the configuration or by a trust file. A file
+ * needs neither wallet nor database; where there is a database, what it knows of the purchase counts. `--online` reads the
+ * chain again. Exits 0 verified, 1 failed, 2 pending or unverified, 64 unreadable.
  */
 export async function verify(target: string, options: Options, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
-  const assurance = readAssurance(options.assurance);
-  const at = readTime(options.at);
-  const config = await configIfAny(rest);
-  const { receipt, wanted } = await readTarget(target, rest, config?.verification.assurance ?? "attested");
-  const appraisal = await appraise({
-    receipt,
-    policy:
-      config === null
-        ? appraisalPolicySchema.parse({ assurance: assurance ?? wanted })
-        : appraisalPolicyOf(config, assurance ?? wanted),
-    now: new Date(),
-    evaluateAt: at ?? new Date(receipt.core.response.receivedAt),
-    ezkl: createEzklEngine(),
-  });
-  if (json) printJson(verificationOf(receipt, appraisal));
+  const asked = { assurance: readAssurance(options.assurance), at: readTime(options.at) };
+  const trust = options.trust === undefined ? null : await readTrustFile(options.trust);
+  // A trust file is all there is to judge by, and only reading the chain takes more.
+  const config = trust !== null && options.online !== true ? null : await configIfAny(rest);
+  const { receipt, appraisal, policy } = await judge(target, rest, { ...asked, trust, config, online: options.online });
+  const known = sellerOf(policy, receipt.core.seller.id) !== undefined;
+  const facts = await readFacts(receipt);
+  if (json) printJson({ ...verificationOf(receipt, appraisal), policy: { hash: policyHash(policy), known }, facts });
   else {
-    if (config === null) note("No configuration found: judged by AWS's root, without reference values for any seller.");
-    print(`Receipt ${receipt.id}\n${layerTable(appraisal)}`);
+    print(`Receipt ${receipt.id}`);
+    if (trust !== null) print(`Judged by ${options.trust}, policy ${policyHash(trust)}`);
+    print(known ? layerTable(appraisal) : `${layerTable(appraisal, "no policy")}\n${factList(facts)}`);
+    if (!known) note("No policy for its seller: name a trust file with --trust, or a configuration with --config.");
   }
   return EXIT_OF[appraisal.verdict];
 }
+
+async function judge(
+  target: string,
+  options: GlobalOptions,
+  asked: Asked & { trust: AppraisalPolicy | null; config: Config | null; online: boolean | undefined },
+): Promise<Judged> {
+  const { trust, config } = asked;
+  const stored = /^p402_[a-z2-7]{52}$/.test(target);
+  const receipt = stored ? await withStore(options, (db) => storedReceipt(db, target)) : await readReceiptFile(target);
+  if (asked.online === true) return judgeOnline(receipt, asked);
+  // The one judge of every surface, with what this buyer saw of its own purchase.
+  if (trust === null && config !== null && (stored || (await isFile(config.database)))) {
+    const appraisal = await withStore(options, (db) => judgeAgain(judgeContext(config, db), receipt, asked));
+    return { receipt, appraisal, policy: appraisalPolicyOf(config, appraisal.wanted) };
+  }
+  return judgeAlone(receipt, { ...asked, policy: policyOf(asked) });
+}
+
+/** The policy to judge a file by: the trust file's, else the configuration's, else one that knows nobody. */
+function policyOf({
+  trust,
+  config,
+  assurance,
+}: Asked & { trust: AppraisalPolicy | null; config: Config | null }): AppraisalPolicy {
+  if (trust !== null) return { ...trust, ...(assurance === undefined ? {} : { assurance }) };
+  return config === null
+    ? appraisalPolicySchema.parse({ assurance: assurance ?? "attested" })
+    : appraisalPolicyOf(config, assurance ?? config.verification.assurance);
+}
+
+async function judgeOnline(
+  receipt: Receipt,
+  asked: Asked & { trust: AppraisalPolicy | null; config: Config | null },
+): Promise<Judged> {
+  const { config } = asked;
+  if (config === null) throw usage("--online needs a configuration that names your own RPC.");
+  const policy = policyOf(asked);
+  const chains = new Map(config.networks.map((network) => [network.network, openChain(network)]));
+  const again = await readChainAgain(receipt, { chains, policy });
+  return judgeAlone(again.receipt, { ...asked, policy, own: again.own });
+}
+
+async function judgeAlone(
+  receipt: Receipt,
+  { policy, at, own }: { policy: AppraisalPolicy; at: Date | undefined; own?: Receipt["later"][number]["evidence"][] },
+): Promise<Judged> {
+  const evaluateAt = at ?? new Date(receipt.core.response.receivedAt);
+  const appraisal = await appraise({
+    receipt,
+    policy,
+    now: new Date(),
+    evaluateAt,
+    ezkl: createEzklEngine(),
+    ...(own === undefined ? {} : { own }),
+  });
+  return { receipt, appraisal, policy };
+}
+
+const isFile = (path: string): Promise<boolean> =>
+  stat(path).then(
+    (entry) => entry.isFile(),
+    () => false,
+  );
 
 /** None is needed, but one that is named or broken is not passed over in silence. */
 async function configIfAny(options: GlobalOptions): Promise<Config | null> {
@@ -64,17 +132,6 @@ async function configIfAny(options: GlobalOptions): Promise<Config | null> {
       return null;
     throw error;
   }
-}
-
-/** The receipt and the assurance to judge it by: what a stored purchase was asked for. A file's own word on that counts nothing. */
-async function readTarget(
-  target: string,
-  options: GlobalOptions,
-  byDefault: Assurance,
-): Promise<{ receipt: Receipt; wanted: Assurance }> {
-  if (!/^p402_[a-z2-7]{52}$/.test(target)) return { receipt: await readReceiptFile(target), wanted: byDefault };
-  const receipt = await withStore(options, (db) => storedReceipt(db, target));
-  return { receipt, wanted: wantedAssurance(receipt, byDefault) };
 }
 
 function readAssurance(given: string | undefined): Assurance | undefined {

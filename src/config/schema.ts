@@ -64,6 +64,11 @@ const fieldsSchema = z.strictObject({
         )
         .max(16)
         .default([]),
+      /**
+       * Whether what a file of somebody else's tells of the chain suffices for `verified`. Own purchases do not need it: this
+       * buyer read the chain itself.
+       */
+      reportedSuffices: z.boolean().default(false),
       /** Whether proofs count whose key comes from a development setup; always shown as such. */
       developmentSetups: z.boolean().default(false),
       /** How long a proof is waited for, where a seller's key for the model is pinned. */

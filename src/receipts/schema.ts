@@ -11,6 +11,20 @@ export const MAX_APPRAISALS = 256;
 /** Deepest nesting of what a receipt carries without knowing its shape. */
 const MAX_OPAQUE_DEPTH = 16;
 
+export const LAYERS = [
+  "platform",
+  "code",
+  "key",
+  "freshness",
+  "request",
+  "response",
+  "model",
+  "computation",
+  "payment",
+  "settlement",
+  "inclusion",
+] as const;
+
 /** AWS Nitro attestation document (COSE_Sign1) with what is needed to appraise it offline. */
 export const nitroEvidence = z.strictObject({
   kind: z.literal("tee.nitro"),
@@ -137,6 +151,16 @@ export const replayEvidence = z
     error: "has either its outputs or how they compared",
   });
 
+/**
+ * What a receipt's holder found to contradict it: the layer fails for everyone who reads it. It can take a verdict away and
+ * never give one, so it needs no proof. It has a code and no words, since words in a file may be anybody's.
+ */
+export const contradictionEvidence = z.strictObject({
+  kind: z.literal("contradiction"),
+  layer: z.enum(LAYERS),
+  code: z.string().regex(/^[a-z0-9_]{1,64}$/, "a code in snake case"),
+});
+
 const isOpaque = (value: unknown): boolean => isInteroperable(value, MAX_OPAQUE_DEPTH);
 
 const knownEvidence = z.discriminatedUnion("kind", [
@@ -148,6 +172,7 @@ const knownEvidence = z.discriminatedUnion("kind", [
   inclusionEvidence,
   groth16Evidence,
   ezklEvidence,
+  contradictionEvidence,
 ]);
 
 /** The kinds this version knows. */
@@ -170,20 +195,8 @@ export const evidenceSchema = z.union([knownEvidence, unknownEvidence]);
 /** Evidence that arrived after delivery. */
 export const laterSchema = z.strictObject({ at: instant, evidence: evidenceSchema });
 
-export const LAYERS = [
-  "platform",
-  "code",
-  "key",
-  "freshness",
-  "request",
-  "response",
-  "model",
-  "computation",
-  "payment",
-  "settlement",
-  "inclusion",
-] as const;
-export const STATUSES = ["pass", "fail", "skip", "pending", "unsupported"] as const;
+/** `reported`: a file tells of the chain what this verifier has not read there itself. Only `pass` is a pass. */
+export const STATUSES = ["pass", "fail", "skip", "pending", "reported", "unsupported"] as const;
 export const ASSURANCES = ["none", "signed", "attested", "proven"] as const;
 export const VERDICTS = ["verified", "pending", "failed", "unverified"] as const;
 
@@ -302,6 +315,7 @@ export type ReplayEvidence = z.infer<typeof replayEvidence>;
 export type ReplayedOutputs = z.infer<typeof replayedOutputs>;
 export type Groth16Evidence = z.infer<typeof groth16Evidence>;
 export type EzklEvidence = z.infer<typeof ezklEvidence>;
+export type ContradictionEvidence = z.infer<typeof contradictionEvidence>;
 export type SettlementEvidence = z.infer<typeof settlementEvidence>;
 export type Appraisal = z.infer<typeof appraisalSchema>;
 export type LayerResult = z.infer<typeof layerResultSchema>;

@@ -83,6 +83,8 @@ export function summaryText(summary: ReceiptSummary): string {
       .map(([layer, status]) => `${layer} ${status}`)
       .join(", ")}.`,
   ];
+  const reported = LAYERS.filter((layer) => summary.layers[layer] === "reported");
+  if (reported.length > 0) lines.push(`Told by the file and not read from the chain here: ${reported.join(", ")}.`);
   if (summary.problems.length > 0) lines.push(`Problems: ${summary.problems.join(" | ")}`);
   if (summary.notProven.length > 0) lines.push(`Not proven: ${summary.notProven.join(" | ")}`);
   return lines.join("\n");

@@ -1,5 +1,3 @@
-import { toHex } from "../evidence/bytes.ts";
-import { canonicalSha256 } from "../evidence/canonical.ts";
 import {
   KNOWN_KINDS,
   LAYERS,
@@ -11,13 +9,15 @@ import {
 } from "../receipts/schema.ts";
 import { VERSION } from "../version.ts";
 import { appraiseAttestation, unjudgeable } from "./attestation.ts";
-import { allEvidence } from "./evidence.ts";
+import { failuresOfMaker, withContradictions } from "./contradictions.ts";
+import { allEvidence, isOwnAmong } from "./evidence.ts";
 import { judgeEzkl } from "./ezkl.ts";
 import { judgeNamedModel, judgeRequest, judgeResponse } from "./exchange.ts";
 import { DEVELOPMENT_PROOF, hasSecretWeights, judgeGroth16 } from "./groth16.ts";
 import { judgeInclusion } from "./inclusion.ts";
 import { notProven } from "./not-proven.ts";
 import { judgePayment, judgeSettlement } from "./payment.ts";
+import { policyHash, sellerOf } from "./policy.ts";
 import { judgeReplay } from "./replay.ts";
 import { createVerifySession, type VerifySession } from "./session.ts";
 import { judgeSignature } from "./signature-tee.ts";
@@ -38,7 +38,7 @@ const endOfWaiting = (layer: Layer, wanted: Assurance): RegExp | null => {
 
 /**
  * One evaluation of a receipt under a policy (RATS appraisal). Pure: everything comes from its arguments, and the
- * receipt's own earlier appraisals count for nothing. No receipt makes it throw: what cannot be judged is a `fail`.
+ * receipt's own earlier appraisals raise nothing. No receipt makes it throw: what cannot be judged is a `fail`.
  * Throws RangeError where the caller's own `now` or `evaluateAt` is an invalid date.
  */
 export async function appraise(
@@ -57,12 +57,14 @@ export async function appraise(
       session,
     }),
   );
-  const signature = await guarded(broken, () => judgeSignature(core, attestation.signingKey, policy, session));
-  const request = await guarded(broken, () => judgeRequest(core, signature));
+  const isOwn = isOwnAmong(input.own);
+  const signer = { key: attestation.signingKey, known: attestation.layers.key.status === "pass" };
+  const signature = await guarded(broken, () => judgeSignature(core, signer, policy, session));
+  const request = await guarded(broken, () => judgeRequest(core, signature, policy));
   const response = await guarded(broken, () => judgeResponse(core, signature));
   const proof = await guarded(broken, () => judgeGroth16(receipt, policy));
   const ezkl = await guarded(broken, () => judgeEzkl(receipt, policy, input.ezkl));
-  const replay = await guarded(broken, () => judgeReplay(receipt, policy, input.ownReplay === true));
+  const replay = await guarded(broken, () => judgeReplay(receipt, policy, isOwn));
   const outstanding = input.outstanding ?? [];
   const fromEvidence: Layers = {
     ...attestation.layers,
@@ -71,17 +73,19 @@ export async function appraise(
     model: await guarded(broken, () => judgeNamedModel(core, attestation.layers.model, signature)),
     computation: computationOf([proof, ezkl, replay], receipt),
     payment: await guarded(broken, () => judgePayment(core, policy)),
-    settlement: await guarded(broken, () => judgeSettlement(receipt, policy)),
-    inclusion: await guarded(broken, () => judgeInclusion(receipt, { request, response }, policy)),
+    settlement: await guarded(broken, () => judgeSettlement(receipt, policy, isOwn)),
+    inclusion: await guarded(broken, () => judgeInclusion(receipt, { request, response }, policy, isOwn)),
   };
-  const layers = withOutstanding(fromEvidence, input);
+  const foundByMaker = input.own === undefined ? failuresOfMaker(receipt) : [];
+  const layers = withContradictions(withOutstanding(fromEvidence, input), receipt, foundByMaker);
+  const known = sellerOf(policy, core.seller.id) !== undefined;
   const awaited = outstanding.filter(({ layer, holdsVerdict }) => holdsVerdict && layers[layer].status === "pending");
   const proved = [proof, ezkl].some((one) => one?.status === "pass" && layers.computation === one);
-  const { assurance, verdict } = decide({ layers, proved, awaited: awaited.map(({ layer }) => layer) }, policy);
+  const { assurance, verdict } = decide({ layers, proved, known, awaited: awaited.map(({ layer }) => layer) }, policy);
   return {
     at: input.now.toISOString(),
     evaluatedAt: evaluateAt.toISOString(),
-    policyHash: toHex(canonicalSha256(policy)),
+    policyHash: policyHash(policy),
     verifier: { name: "proof402", version: VERSION },
     layers,
     wanted: policy.assurance,
@@ -90,6 +94,7 @@ export async function appraise(
     simulated: attestation.simulated,
     verdict,
     notProven: notProven(layers, {
+      known,
       simulated: attestation.simulated,
       metered: core.payment.scheme === "upto",
       developmentProof: layers.computation.code === DEVELOPMENT_PROOF,

@@ -6,9 +6,10 @@ import { teeIdOf } from "../evidence/tee-signature.ts";
 import type { Evidence, LayerResult, NitroEvidence } from "../receipts/schema.ts";
 import { onlyOne } from "./evidence.ts";
 import { nitroResultAt } from "./nitro.ts";
-import { entryOf, referenceOf, type AppraisalPolicy, type ReferenceValues } from "./policy.ts";
+import { entryOf, sellerOf, type AppraisalPolicy, type SellerPolicy } from "./policy.ts";
 import { createVerifySession, type VerifySession } from "./session.ts";
 import { fail, pass, skip } from "./types.ts";
+import { requiredLayers } from "./verdict.ts";
 
 /** Shortest nonce that counts as fresh, bytes. */
 const MIN_NONCE = 16;
@@ -17,7 +18,7 @@ const MIN_NONCE = 16;
 export type AttestationAppraisal = {
   layers: { platform: LayerResult; code: LayerResult; key: LayerResult; freshness: LayerResult; model: LayerResult };
   simulated: boolean;
-  /** The attested response signing key; null unless platform and key both passed. */
+  /** The response signing key that a genuine document binds, or null. It is known only where `key` passes. */
   signingKey: { spki: Bytes; keyId: string } | null;
 };
 
@@ -64,9 +65,11 @@ async function judgeAttestation(options: AttestationOptions): Promise<Attestatio
   const facts = await session.nitroFacts(nitro.evidence.document, policy.simulatedRoots);
   const result = nitroResultAt(facts, evaluateAt);
   if (!result.ok) return without(fail(result.check.replaceAll("-", "_"), `Nitro document: ${result.message}.`));
-  const reference = referenceOf(policy, options.sellerId);
+  const reference = sellerOf(policy, options.sellerId);
   const spki = fromBase64(nitro.evidence.publicKey);
-  const key = judgeKey(result.payload, spki);
+  const bound = judgeBinding(result.payload, spki);
+  const keyId = teeIdOf(spki);
+  const code = judgeCode(result.payload, reference);
   return {
     layers: {
       platform: pass(
@@ -74,13 +77,13 @@ async function judgeAttestation(options: AttestationOptions): Promise<Attestatio
           ? "The document's chain and signature hold, under a devnet root: simulated hardware."
           : "The document's chain and signature hold, up to AWS's Nitro root.",
       ),
-      code: judgeCode(result.payload, reference),
-      key,
+      code,
+      key: bound ?? judgeKey(keyId, code, reference),
       freshness: judgeFreshness(result.payload, nitro.evidence, policy, evaluateAt),
       model: judgeModel(result.payload, onlyOne(options.evidence, "model.manifest"), options.model, reference),
     },
     simulated: result.simulated,
-    signingKey: key.status === "pass" ? { spki, keyId: teeIdOf(spki) } : null,
+    signingKey: bound === null ? { spki, keyId } : null,
   };
 }
 
@@ -100,7 +103,7 @@ function without(platform: LayerResult): AttestationAppraisal {
 const ambiguous = (what: string): LayerResult =>
   fail("ambiguous_evidence", `There is more than one ${what}: which one counts is not for the seller to leave open.`);
 
-function judgeCode(payload: NitroPayload, reference: ReferenceValues | undefined): LayerResult {
+function judgeCode(payload: NitroPayload, reference: SellerPolicy | undefined): LayerResult {
   if (reference === undefined || reference.measurements.length === 0) {
     return skip("no_reference_values", "The policy holds no measurements for this seller.");
   }
@@ -116,12 +119,26 @@ function judgeCode(payload: NitroPayload, reference: ReferenceValues | undefined
     : fail("measurements_unknown", "The measured code is not one that the policy accepts.");
 }
 
-function judgeKey(payload: NitroPayload, spki: Bytes): LayerResult {
+/** Null where the document binds the key. */
+function judgeBinding(payload: NitroPayload, spki: Bytes): LayerResult | null {
   const bound = payload.userData === null ? null : decodeUserData(payload.userData);
   if (bound === null) return fail("key_not_bound", "The document's user_data does not bind a signing key.");
   return equalBytes(bound.signingKeySha256, sha256(spki))
-    ? pass("The signing key's hash is inside the attestation document.")
+    ? null
     : fail("key_mismatch", "The signing key is not the one inside the attestation document.");
+}
+
+/** Any enclave can bind a key of its own: one is known by the code that holds it, or because the policy names it. */
+function judgeKey(keyId: string, code: LayerResult, reference: SellerPolicy | undefined): LayerResult {
+  const pinned = reference?.keyIds ?? [];
+  if (pinned.includes(keyId)) return pass("The signing key is one that the policy names.");
+  if (code.status === "pass") return pass("The signing key's hash is inside the attestation of known code.");
+  return pinned.length > 0
+    ? fail("key_not_pinned", "The signing key is none that the policy names, and the code that holds it is not known.")
+    : skip(
+        "key_not_known",
+        "The document binds the key, but the policy knows neither the key nor the code that holds it.",
+      );
 }
 
 function judgeFreshness(
@@ -137,8 +154,13 @@ function judgeFreshness(
   const age = evaluateAt.getTime() - payload.timestamp;
   if (age < -policy.clockSkewSeconds * 1000)
     return fail("document_from_future", "The document is dated after the time of evaluation.");
-  if (age > policy.maxAttestationAgeSeconds * 1000)
-    return fail("document_too_old", "The document is older than the policy allows.");
+  if (age > policy.maxAttestationAgeSeconds * 1000) {
+    const note = "The document is older than the policy allows.";
+    // A document of any age is genuine: the limit is the policy's own, and binds where the policy asks for freshness.
+    return requiredLayers(policy).includes("freshness")
+      ? fail("document_too_old", note)
+      : skip("document_too_old", note);
+  }
   return pass("The document answers the buyer's nonce and was recent.");
 }
 
@@ -146,7 +168,7 @@ function judgeModel(
   payload: NitroPayload,
   manifest: ReturnType<typeof onlyOne<"model.manifest">>,
   model: string,
-  reference: ReferenceValues | undefined,
+  reference: SellerPolicy | undefined,
 ): LayerResult {
   if (manifest.kind === "many") return ambiguous("model manifest");
   if (manifest.kind === "none")

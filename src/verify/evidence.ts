@@ -1,3 +1,5 @@
+import { equalBytes } from "../evidence/bytes.ts";
+import { canonicalSha256 } from "../evidence/canonical.ts";
 import type { Evidence, KnownEvidence, Receipt } from "../receipts/schema.ts";
 
 type Kind = KnownEvidence["kind"];
@@ -19,3 +21,13 @@ export const allEvidence = (receipt: Receipt): Evidence[] => [
   ...receipt.core.evidence,
   ...receipt.later.map((item) => item.evidence),
 ];
+
+/** Whether the relying party saw or computed a piece of evidence itself. */
+export type IsOwn = (evidence: Evidence) => boolean;
+
+/** By what evidence says and not by which object it is: a receipt may have been written and read since. */
+export const isOwnAmong =
+  (own: readonly Evidence[] = []): IsOwn =>
+  (evidence) =>
+    own.includes(evidence) ||
+    own.some((one) => one.kind === evidence.kind && equalBytes(canonicalSha256(one), canonicalSha256(evidence)));

@@ -1,5 +1,7 @@
 import { fromBase64, fromUtf8, keccak256, sha256, toHex } from "../evidence/bytes.ts";
 import type { LayerResult, ReceiptCore } from "../receipts/schema.ts";
+import type { AppraisalPolicy } from "./policy.ts";
+import { judgePlace } from "./terms.ts";
 import { fail, pass, skip } from "./types.ts";
 
 /** Null when a body is absent or has the hashes the receipt names; else what is wrong. */
@@ -19,14 +21,19 @@ export function carriesNonce(core: ReceiptCore): boolean | null {
   return body === undefined ? null : readBody(body)?.["id"] === core.request.nonce;
 }
 
-/** `request`: the seller's key signed for the hash of exactly the bytes we sent, which carry our nonce. */
-export function judgeRequest(core: ReceiptCore, signature: LayerResult): LayerResult {
+/**
+ * `request`: it went to the seller of the policy, and the seller's key signed for the hash of exactly the bytes we sent,
+ * which carry our nonce.
+ */
+export function judgeRequest(core: ReceiptCore, signature: LayerResult, policy: AppraisalPolicy): LayerResult {
   const wrong = checkBody(core.request, "request");
   if (wrong !== null) return wrong;
   if (core.request.body !== undefined && readBody(core.request.body)?.["id"] !== core.request.nonce)
     return fail("nonce_missing", "The request bytes do not carry the purchase's nonce.");
+  const place = judgePlace(core, policy);
+  if (place?.status === "fail") return place;
   if (signature.status !== "pass") return skip("not_signed", "No verified signature covers the request.");
-  return pass("The signed request hash is that of the bytes sent.");
+  return place ?? pass("The signed request hash is that of the bytes sent.");
 }
 
 /** `response`: the seller's key signed for the bytes we got. */

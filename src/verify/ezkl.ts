@@ -14,7 +14,7 @@ import type { LayerResult, Receipt } from "../receipts/schema.ts";
 import { readBodyTensors, type BodyTensor } from "./answer.ts";
 import { allEvidence, onlyOne } from "./evidence.ts";
 import { DEVELOPMENT_PROOF } from "./groth16.ts";
-import { entryOf, referenceOf, type AppraisalPolicy, type EzklReference } from "./policy.ts";
+import { entryOf, sellerOf, type AppraisalPolicy, type EzklReference } from "./policy.ts";
 import { fail, pass, skip, unsupported, type EzklEngine, type EzklOutcome } from "./types.ts";
 
 const NUMERIC = ["FP32", "FP64", "INT32", "INT64"];
@@ -33,7 +33,7 @@ export async function judgeEzkl(
   if (found.kind === "none") return null;
   if (found.kind === "many") return fail("ambiguous_evidence", "There is more than one EZKL proof of one answer.");
   const { core } = receipt;
-  const reference = entryOf(referenceOf(policy, core.seller.id)?.ezkl, core.request.model);
+  const reference = entryOf(sellerOf(policy, core.seller.id)?.ezkl, core.request.model);
   if (reference === undefined) return skip("proof_key_not_pinned", "The policy names no EZKL circuit for this model.");
   const key = fromBase64(found.evidence.key);
   const settingsFile = fromBase64(found.evidence.settings);

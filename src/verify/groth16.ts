@@ -6,7 +6,7 @@ import { differenceFromProved, provedNumbers } from "../evidence/proved-answer.t
 import type { Groth16Evidence, LayerResult, Receipt } from "../receipts/schema.ts";
 import { readBodyTensors } from "./answer.ts";
 import { allEvidence, onlyOne } from "./evidence.ts";
-import { entryOf, referenceOf, type AppraisalPolicy } from "./policy.ts";
+import { entryOf, sellerOf, type AppraisalPolicy } from "./policy.ts";
 import { fail, pass, skip } from "./types.ts";
 
 /** The code of a computation that passed by a proof whose key's maker could have forged it. */
@@ -24,7 +24,7 @@ export function judgeGroth16(receipt: Receipt, policy: AppraisalPolicy): LayerRe
   const { core } = receipt;
   const { evidence } = found;
   const { key } = evidence;
-  const reference = referenceOf(policy, core.seller.id);
+  const reference = sellerOf(policy, core.seller.id);
   const pinned = entryOf(reference?.proofs, core.request.model);
   if (pinned === undefined) return skip("proof_key_not_pinned", "The policy names no proof key for this model.");
   if (toHex(canonicalSha256(key)) !== pinned)

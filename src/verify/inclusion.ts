@@ -1,9 +1,9 @@
 import { fromBase64, toHex0x } from "../evidence/bytes.ts";
 import { leafHash, readBatchSettlement, rootOfPath, type InclusionLeaf } from "../evidence/inclusion.ts";
 import type { LayerResult, Receipt } from "../receipts/schema.ts";
-import { allEvidence, onlyOne } from "./evidence.ts";
-import { referenceOf, type AppraisalPolicy } from "./policy.ts";
-import { fail, pass, pending, skip } from "./types.ts";
+import { allEvidence, onlyOne, type IsOwn } from "./evidence.ts";
+import { sellerOf, type AppraisalPolicy } from "./policy.ts";
+import { fail, pass, pending, reported, skip } from "./types.ts";
 
 const LEAF_FIELDS = ["teeId", "inputHash", "outputHash", "signature", "timestamp"] as const;
 
@@ -16,9 +16,10 @@ export function judgeInclusion(
   receipt: Receipt,
   exchange: { request: LayerResult; response: LayerResult },
   policy: AppraisalPolicy,
+  isOwn: IsOwn,
 ): LayerResult {
   const { core } = receipt;
-  const relays = referenceOf(policy, core.seller.id)?.relays ?? [];
+  const relays = sellerOf(policy, core.seller.id)?.relays ?? [];
   const found = onlyOne(allEvidence(receipt), "inclusion.merkle");
   if (found.kind === "many") return fail("ambiguous_evidence", "There is more than one inclusion of one answer.");
   const signed = onlyOne(core.evidence, "signature.tee").kind === "one";
@@ -53,7 +54,10 @@ export function judgeInclusion(
     return fail("contract_mismatch", "The root is anchored at another contract than the policy names.");
   if (exchange.request.status !== "pass" || exchange.response.status !== "pass")
     return skip("signature_not_verified", "The leaf's signature is not verified, so anyone could have made the leaf.");
-  return pass(`The answer is under the root in transaction ${evidence.transaction}.`);
+  const note = `The answer is under the root in transaction ${evidence.transaction}.`;
+  return isOwn(evidence)
+    ? pass(note)
+    : reported("inclusion_reported", `The file tells this, and it was not read from the chain here: ${note}`);
 }
 
 /** The one leaf that stands for this receipt's answer, or null where its seller did not sign exactly once. */

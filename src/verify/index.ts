@@ -22,10 +22,9 @@ export {
   type Status,
   type Verdict,
 } from "../receipts/schema.ts";
-export { appraise } from "./appraise.ts";
-export { appraiseAttestation, type AttestationAppraisal } from "./attestation.ts";
-export { AWS_NITRO_ROOT, verifyNitroDocument, type NitroCheck, type NitroResult } from "./nitro.ts";
-export { appraisalPolicySchema, type AppraisalPolicy, type ReferenceValues } from "./policy.ts";
+export { readFacts, type Facts, type PlatformFacts } from "./facts.ts";
+export { appraisalPolicySchema, policyHash, trustSchema, type AppraisalPolicy, type SellerPolicy } from "./policy.ts";
 export { createVerifySession, type VerifySession } from "./session.ts";
+export type { EzklCheck, EzklEngine, EzklOutcome } from "./types.ts";
 export { requiredLayers } from "./verdict.ts";
-export type { AppraiseInput, EzklCheck, EzklEngine, EzklOutcome, Outstanding } from "./types.ts";
+export { verifyReceipt, type Verification } from "./verify-receipt.ts";

@@ -21,6 +21,8 @@ const MOST_NAMED = 8;
 
 /** What limits a verdict besides the layers that did not pass. */
 export type LimitsOfVerdict = {
+  /** The policy knows the seller. */
+  known: boolean;
   simulated: boolean;
   /** The seller named the amount. */
   metered: boolean;
@@ -37,10 +39,15 @@ export type LimitsOfVerdict = {
 /** The receipt's list of what is not proven (DESIGN §2). */
 export function notProven(
   layers: Record<Layer, LayerResult>,
-  { simulated, metered, developmentProof, secretWeights, unboundProof, unknownKinds }: LimitsOfVerdict,
+  { known, simulated, metered, developmentProof, secretWeights, unboundProof, unknownKinds }: LimitsOfVerdict,
 ): string[] {
+  const unknown = known
+    ? []
+    : [
+        "No policy: the one that judges knows nothing of this seller, so there is nothing to compare the evidence with.",
+      ];
   const missing = Object.entries(WORDS).flatMap(([layer, words]) =>
-    layers[layer as Layer].status === "pass" ? [] : [`Not shown: ${words}.`],
+    layers[layer as Layer].status === "pass" ? [] : [`Not shown${told(layers[layer as Layer])}: ${words}.`],
   );
   const limits = [
     ...(simulated
@@ -72,8 +79,10 @@ export function notProven(
     "Times are the buyer's and the seller's clocks; no third party stamped them.",
     "That the model's answer is right or good: only where it came from.",
   ];
-  return [...missing, ...limits];
+  return [...unknown, ...missing, ...limits];
 }
+
+const told = ({ status }: LayerResult): string => (status === "reported" ? ", only told by the file" : "");
 
 function named(kinds: readonly string[]): string {
   const known = [...new Set(kinds.filter((kind) => KIND.test(kind)))].slice(0, MOST_NAMED);

@@ -5,12 +5,13 @@ import { channelTermsOf, facilitatorOf, methodOf, paymentMethodOf } from "../evi
 import { lastSecondOf, movedBy, takenBy, usesAuthorization } from "../evidence/settlement.ts";
 import { requestNonceOf } from "../evidence/payment-binding.ts";
 import type { LayerResult, Payment, Receipt, ReceiptCore, SettlementEvidence } from "../receipts/schema.ts";
-import { allEvidence, onlyOne } from "./evidence.ts";
+import { allEvidence, onlyOne, type IsOwn } from "./evidence.ts";
 import { carriesNonce } from "./exchange.ts";
 import type { AppraisalPolicy } from "./policy.ts";
-import { fail, pass, pending, skip } from "./types.ts";
+import { judgeTerms } from "./terms.ts";
+import { fail, pass, pending, reported, skip } from "./types.ts";
 
-/** `payment`: the authorization is exactly what the offer asked for, and the request carries its hash. */
+/** `payment`: the terms are the policy's, the authorization is exactly what the offer asked for, and the request carries its hash. */
 export function judgePayment(core: ReceiptCore, policy: AppraisalPolicy): LayerResult {
   const { offer, payment } = core;
   const { offerHash, ...bare } = offer;
@@ -30,6 +31,8 @@ export function judgePayment(core: ReceiptCore, policy: AppraisalPolicy): LayerR
     return fail("domain_missing", "The offer names no token domain, so the authorization cannot be recomputed.");
   if (signingHash(payment, { name, version }) !== payment.authorizationHash)
     return fail("authorization_hash_mismatch", "The authorization is not the one its hash names.");
+  const terms = judgeTerms(core, policy);
+  if (terms?.status === "fail") return terms;
   if (core.request.nonce !== requestNonceOf(payment.nonce)) {
     return fail(
       "request_not_bound",
@@ -45,27 +48,35 @@ export function judgePayment(core: ReceiptCore, policy: AppraisalPolicy): LayerR
   const skew = policy.clockSkewSeconds;
   if (payment.validAfter > sentAt + skew || payment.validBefore < sentAt - skew)
     return fail("authorization_time", "The authorization was not valid when it was sent.");
-  if (payment.method === "voucher")
-    return pass("The voucher grants exactly what the offer asked for, and the request carries its hash.");
-  if (payment.validBefore > sentAt + offer.maxTimeoutSeconds + skew)
+  if (payment.method !== "voucher" && payment.validBefore > sentAt + offer.maxTimeoutSeconds + skew)
     return fail("authorization_too_long", "The authorization outlives what the offer asked for.");
-  return pass("The authorization is exactly what the offer asked for, and the request carries its hash.");
+  if (terms !== null) return terms;
+  return payment.method === "voucher"
+    ? pass("The voucher grants exactly what the offer asked for, and the request carries its hash.")
+    : pass("The authorization is exactly what the offer asked for, and the request carries its hash.");
 }
 
-/** `settlement`: the token's own logs show that this authorization moved this amount from payer to payee. */
-export function judgeSettlement(receipt: Receipt, policy: AppraisalPolicy): LayerResult {
+/**
+ * `settlement`: the token's own logs show that this authorization moved this amount from payer to payee. Logs that `isOwn`
+ * does not know are what the file tells of the chain.
+ */
+export function judgeSettlement(receipt: Receipt, policy: AppraisalPolicy, isOwn: IsOwn): LayerResult {
   const { payment, request } = receipt.core;
   const found = onlyOne(allEvidence(receipt), "settlement.x402");
   if (found.kind === "none") return pending("awaiting_settlement", "The payment was not seen on chain yet.");
   if (found.kind === "many") return fail("ambiguous_evidence", "There is more than one settlement for one payment.");
   const { evidence } = found;
+  const shown = isOwn(evidence)
+    ? pass
+    : (note: string): LayerResult =>
+        reported("settlement_reported", `The file tells this, and it was not read from the chain here: ${note}`);
   if (evidence.network !== payment.network)
     return fail("network_mismatch", "The settlement is on another chain than the payment.");
   const earliest = Date.parse(request.sentAt) / 1000 - policy.clockSkewSeconds - 1;
   if (payment.method === "voucher") {
     return evidence.blockTime < earliest
       ? fail("settlement_time", "The channel's state is older than the payment.")
-      : judgeClaim(payment, evidence);
+      : judgeClaim(payment, evidence, shown);
   }
   if (evidence.outcome === "expired") {
     if (evidence.blockTime <= lastSecondOf(payment))
@@ -88,7 +99,7 @@ export function judgeSettlement(receipt: Receipt, policy: AppraisalPolicy): Laye
   if (evidence.blockTime < earliest || evidence.blockTime > lastSecondOf(payment))
     return fail("settlement_time", "The transfer lies outside the authorization's life.");
   const amount = payment.scheme === "upto" ? ` of ${moved} base units, of at most ${payment.amount},` : "";
-  return pass(`The transfer${amount} is in transaction ${evidence.transaction}.`);
+  return shown(`The transfer${amount} is in transaction ${evidence.transaction}.`);
 }
 
 type Voucher = Extract<Payment, { method: "voucher" }>;
@@ -99,7 +110,7 @@ function ofOfferedTerms({ channel }: Voucher, offer: ReceiptCore["offer"]): bool
 }
 
 /** A voucher is settled by a claim of its sum or more, which the channel's own state shows. */
-function judgeClaim(payment: Voucher, evidence: SettlementEvidence): LayerResult {
+function judgeClaim(payment: Voucher, evidence: SettlementEvidence, shown: (note: string) => LayerResult): LayerResult {
   const { channel } = evidence;
   if (channel === undefined) return fail("channel_missing", "The settlement does not show the channel.");
   if (evidence.outcome === "expired") {
@@ -109,5 +120,5 @@ function judgeClaim(payment: Voucher, evidence: SettlementEvidence): LayerResult
   }
   if (BigInt(channel.totalClaimed) < BigInt(payment.cumulative))
     return fail("voucher_not_claimed", "The channel's claims do not reach the voucher's sum.");
-  return pass(`The channel's receiver has claimed ${channel.totalClaimed} base units, this voucher's sum among them.`);
+  return shown(`The channel's receiver has claimed ${channel.totalClaimed} base units, this voucher's sum among them.`);
 }

@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { toHex } from "../evidence/bytes.ts";
+import { canonicalSha256 } from "../evidence/canonical.ts";
 import { SETUPS } from "../evidence/groth16.ts";
 import { ASSURANCES, LAYERS } from "../receipts/schema.ts";
 
@@ -42,6 +44,12 @@ const ezklReferenceSchema = z.strictObject({
   tolerance: z.number().min(0).max(1e9).optional(),
 });
 
+const address = z
+  .string()
+  .toLowerCase()
+  .regex(/^0x[0-9a-f]{40}$/, "address in lower case");
+const network = z.string().regex(/^eip155:[1-9][0-9]{0,19}$/, "CAIP-2 id such as eip155:8453");
+
 /** What a seller's evidence is compared with (RATS reference values). Comes from the relying party, never from the seller. */
 export const referenceValuesSchema = z.strictObject({
   /** Accepted measurement sets; a document must match one set in full. PCR index -> SHA-384 hex. */
@@ -49,7 +57,7 @@ export const referenceValuesSchema = z.strictObject({
     .array(z.record(z.string().regex(/^(?:[0-9]|[12][0-9]|3[01])$/), pcr))
     .max(64)
     .default([]),
-  /** Response signing keys accepted without a platform (assurance `signed`): keccak256 of the SPKI, 0x hex. */
+  /** Response signing keys known by themselves, also from an image that is not known: keccak256 of the SPKI, 0x hex. */
   keyIds: z
     .array(
       z
@@ -70,15 +78,37 @@ export const referenceValuesSchema = z.strictObject({
     .array(
       z.strictObject({
         /** CAIP-2. */
-        network: z.string().regex(/^eip155:[1-9][0-9]{0,19}$/, "CAIP-2 id such as eip155:8453"),
-        contract: z
-          .string()
-          .toLowerCase()
-          .regex(/^0x[0-9a-f]{40}$/, "address in lower case"),
+        network,
+        contract: address,
       }),
     )
     .max(16)
     .default([]),
+});
+
+/**
+ * A seller as the relying party knows it: its reference values, and what a purchase from it must say. What is left out is
+ * not compared, and what was not compared is never a pass.
+ */
+const sellerPolicySchema = referenceValuesSchema.extend({
+  /** Scheme, host and port that requests go to. */
+  origin: z.string().max(512).optional(),
+  /** Kind of seller. */
+  provider: z.string().max(64).optional(),
+  /** Addresses it may be paid at. */
+  payees: z.array(address).max(16).default([]),
+  /** Facilitators that may name the amount of an `upto` payment. */
+  facilitators: z.array(address).max(16).default([]),
+  /** The terms of payment channels. */
+  channel: z.strictObject({ receiverAuthorizer: address, withdrawDelaySeconds: z.int().min(0) }).optional(),
+});
+
+/** A token that may be paid with, its units and its EIP-712 domain: never as the seller says. */
+const assetSchema = z.strictObject({
+  network,
+  asset: address,
+  decimals: z.int().min(0).max(36),
+  domain: z.strictObject({ name: wellFormed(64), version: wellFormed(16) }),
 });
 
 /** How a receipt is appraised. Data only, so that its hash names it. */
@@ -89,8 +119,12 @@ export const appraisalPolicySchema = z.strictObject({
   requiredLayers: z.array(z.enum(LAYERS)).optional(),
   /** Roots accepted besides AWS's. SHA-256 of the DER certificate. All of them are treated as simulated hardware. */
   simulatedRoots: z.array(sha256Hex).max(16).default([]),
-  /** Seller id -> reference values. */
-  sellers: z.record(wellFormed(64), referenceValuesSchema).default({}),
+  /** Seller id -> what is known of it. A receipt of any other seller is `unverified`. */
+  sellers: z.record(wellFormed(64), sellerPolicySchema).default({}),
+  /** Tokens that may be paid with. */
+  assets: z.array(assetSchema).max(256).default([]),
+  /** Whether what a file tells of the chain suffices where a pass is required. It stays `reported` and is shown as such. */
+  reportedSuffices: z.boolean().default(false),
   /** Oldest attestation document accepted at the evaluation time, seconds. */
   maxAttestationAgeSeconds: z.int().min(1).max(86_400).default(3600),
   /** Whether proofs count whose key comes from a development setup: whoever made that key could forge them. */
@@ -103,12 +137,23 @@ export const appraisalPolicySchema = z.strictObject({
   clockSkewSeconds: z.int().min(0).max(3600).default(60),
 });
 
+/** What a relying party pins, as a file that others can judge by: everything that its policy knows. */
+export const trustSchema = z.strictObject({
+  type: z.literal("proof402/trust"),
+  version: z.literal(1),
+  policy: appraisalPolicySchema,
+});
+
+/** Names a policy: SHA-256 of its canonical form (RFC 8785), hex. An appraisal bears it as `policyHash`. */
+export const policyHash = (policy: AppraisalPolicy): string => toHex(canonicalSha256(policy));
+
+export type TrustFile = z.infer<typeof trustSchema>;
 export type AppraisalPolicy = z.infer<typeof appraisalPolicySchema>;
 export type EzklReference = z.infer<typeof ezklReferenceSchema>;
-export type ReferenceValues = z.infer<typeof referenceValuesSchema>;
+export type SellerPolicy = z.infer<typeof sellerPolicySchema>;
 
 /** What the policy knows of a seller, or undefined. A name from a receipt finds no more than what was written there. */
-export const referenceOf = ({ sellers }: AppraisalPolicy, sellerId: string): ReferenceValues | undefined =>
+export const sellerOf = ({ sellers }: AppraisalPolicy, sellerId: string): SellerPolicy | undefined =>
   entryOf(sellers, sellerId);
 
 /** The value under a name that comes from elsewhere, or undefined: none that every object has. */

@@ -1,28 +1,41 @@
-import type { LayerResult, Receipt, ReplayedOutputs } from "../receipts/schema.ts";
+import type { LayerResult, Receipt, ReplayedOutputs, ReplayEvidence } from "../receipts/schema.ts";
 import { readBodyTensors } from "./answer.ts";
-import { allEvidence, onlyOne } from "./evidence.ts";
-import { entryOf, referenceOf, type AppraisalPolicy } from "./policy.ts";
+import { allEvidence, type IsOwn } from "./evidence.ts";
+import { entryOf, sellerOf, type AppraisalPolicy } from "./policy.ts";
 import { fail, pass, skip } from "./types.ts";
 
 /**
  * `computation`, by re-execution: the model of the policy's digest, run again by the relying party itself, answers what
- * the seller answered, number for number within the policy's tolerance. Null where the receipt has no re-execution.
+ * the seller answered, number for number within the policy's tolerance. Somebody else's shows nothing, but one of the same
+ * model that answers otherwise contradicts. Null where the receipt has no re-execution.
  */
-export function judgeReplay(receipt: Receipt, policy: AppraisalPolicy, ownReplay: boolean): LayerResult | null {
-  const found = onlyOne(allEvidence(receipt), "replay.onnx");
-  if (found.kind === "none") return null;
-  if (found.kind === "many") return fail("ambiguous_evidence", "There is more than one re-execution of one answer.");
-  if (!ownReplay)
-    return skip(
-      "replay_not_ours",
-      "The re-execution in this receipt is its maker's word: only your own shows anything.",
-    );
-  const { core } = receipt;
-  const digest = entryOf(referenceOf(policy, core.seller.id)?.models, core.request.model);
+export function judgeReplay(receipt: Receipt, policy: AppraisalPolicy, isOwn: IsOwn): LayerResult | null {
+  const replays = allEvidence(receipt).filter((one): one is ReplayEvidence => one.kind === "replay.onnx");
+  if (replays.length === 0) return null;
+  const ours = replays.filter(isOwn);
+  const others = replays.filter((one) => !ours.includes(one));
+  if (ours.length > 1 || others.length > 1)
+    return fail("ambiguous_evidence", "There is more than one re-execution of one answer.");
+  const own = ours.map((one) => judgeOne(receipt, one, policy, true));
+  const told = others.map((one) => judgeOne(receipt, one, policy, false));
+  // What contradicts stands, and a file that tells of another re-execution than one's own shows nothing.
+  return [...own, ...told].find(({ status }) => status === "fail") ?? told[0] ?? own[0] ?? null;
+}
+
+function judgeOne(
+  { core }: Receipt,
+  { modelSha256, outputs, compared }: ReplayEvidence,
+  policy: AppraisalPolicy,
+  isOurs: boolean,
+): LayerResult {
+  const digest = entryOf(sellerOf(policy, core.seller.id)?.models, core.request.model);
   if (digest === undefined) return skip("model_not_pinned", "The policy names no digest for this model.");
-  if (found.evidence.modelSha256 !== digest)
-    return fail("replay_model_mismatch", "Another model was re-executed than the policy names.");
-  const { outputs, compared } = found.evidence;
+  const notOurs = skip(
+    "replay_not_ours",
+    "The re-execution in this receipt is its maker's word: only your own shows anything.",
+  );
+  if (modelSha256 !== digest)
+    return isOurs ? fail("replay_model_mismatch", "Another model was re-executed than the policy names.") : notOurs;
   if (compared !== undefined && !isSame(compared.tolerance, policy.replayTolerance))
     return skip("replay_tolerance", "The outputs were too many to keep, and were compared within another tolerance.");
   if (core.response.body === undefined)
@@ -31,9 +44,12 @@ export function judgeReplay(receipt: Receipt, policy: AppraisalPolicy, ownReplay
     outputs === undefined
       ? (compared?.difference ?? null)
       : differenceFromReplay(core.response.body, outputs, policy.replayTolerance);
-  return difference === null
-    ? pass("The same model, run again here, gives the same answer.", "replay_matched")
-    : fail("replay_mismatch", `The same model, run again here, gives another answer: ${difference}.`);
+  if (difference === null)
+    return isOurs ? pass("The same model, run again here, gives the same answer.", "replay_matched") : notOurs;
+  // The words of somebody else's comparison are not repeated.
+  return isOurs
+    ? fail("replay_mismatch", `The same model, run again here, gives another answer: ${difference}.`)
+    : fail("replay_mismatch", "The same model, run again by the receipt's maker, gives another answer.");
 }
 
 type Tolerance = AppraisalPolicy["replayTolerance"];

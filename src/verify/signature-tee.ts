@@ -11,18 +11,20 @@ const MAX_MODULUS = 8192;
 
 /**
  * Judges the response signature: RSASSA-PSS (RFC 8017 §8.1, SHA-256, salt of 32 bytes) by the attested key over the
- * hashes of the bytes that we sent and received. The seller's own statement of those hashes counts for nothing but
+ * hashes of the bytes that we sent and received. By a key that the policy does not know it shows nothing, but a wrong one
+ * contradicts. The seller's own statement of those hashes counts for nothing but
  * must not contradict.
  */
 export async function judgeSignature(
   core: ReceiptCore,
-  signingKey: { spki: Bytes; keyId: string } | null,
+  signer: { key: { spki: Bytes; keyId: string } | null; known: boolean },
   policy: AppraisalPolicy,
   session: VerifySession,
 ): Promise<LayerResult> {
   const found = onlyOne(core.evidence, "signature.tee");
   if (found.kind === "none") return skip("not_signed", "The seller signed nothing.");
   if (found.kind === "many") return fail("ambiguous_evidence", "There is more than one response signature.");
+  const { key: signingKey, known } = signer;
   if (signingKey === null)
     return skip("key_not_verified", "There is a signature, but no verified key to check it with.");
   const { evidence } = found;
@@ -55,7 +57,9 @@ export async function judgeSignature(
     outputHash: fromHex(core.response.keccak256),
     timestamp: evidence.timestamp,
   });
-  return (await crypto.subtle.verify(TEE_SIGNATURE_ALGORITHM, key, signature, message))
+  if (!(await crypto.subtle.verify(TEE_SIGNATURE_ALGORITHM, key, signature, message)))
+    return fail("signature_invalid", "The response signature does not verify.");
+  return known
     ? pass("The attested key signed exactly these request and response bytes.")
-    : fail("signature_invalid", "The response signature does not verify.");
+    : skip("key_not_known", "A key that the policy does not know signed exactly these request and response bytes.");
 }

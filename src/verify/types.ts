@@ -1,4 +1,4 @@
-import type { Layer, LayerResult, Receipt } from "../receipts/schema.ts";
+import type { Evidence, Layer, LayerResult, Receipt } from "../receipts/schema.ts";
 import type { AppraisalPolicy } from "./policy.ts";
 
 /**
@@ -46,8 +46,11 @@ export type AppraiseInput = {
    * Live: the verifier's own clock when the answer came. Archive: the purchase time, or a time the auditor names.
    */
   evaluateAt: Date;
-  /** The receipt's re-execution is the relying party's own. Anybody else's shows nothing. */
-  ownReplay?: boolean;
+  /**
+   * Given where the relying party made this receipt or read the chain for it: the evidence of it that it saw or computed
+   * itself. What a file tells beyond that is `reported`, its re-executions show nothing, and its maker's `failed` stands.
+   */
+  own?: readonly Evidence[];
   /** Checks EZKL proofs. Without it they are left unjudged. */
   ezkl?: EzklEngine;
   /** Evidence that the relying party waits for or has given up. */
@@ -58,4 +61,5 @@ export const pass = (note: string, code = "ok"): LayerResult => ({ status: "pass
 export const fail = (code: string, note: string): LayerResult => ({ status: "fail", code, note });
 export const skip = (code: string, note: string): LayerResult => ({ status: "skip", code, note });
 export const pending = (code: string, note: string): LayerResult => ({ status: "pending", code, note });
+export const reported = (code: string, note: string): LayerResult => ({ status: "reported", code, note });
 export const unsupported = (code: string, note: string): LayerResult => ({ status: "unsupported", code, note });

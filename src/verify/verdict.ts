@@ -38,6 +38,9 @@ export const LEVELS: Readonly<Record<Assurance, Level>> = {
 export const requiredLayers = (policy: Pick<AppraisalPolicy, "assurance" | "requiredLayers">): readonly Layer[] =>
   policy.requiredLayers ?? LEVELS[policy.assurance].required;
 
+/** What a file can tell of a chain. No other layer's report could ever suffice. */
+const ON_CHAIN: readonly Layer[] = ["settlement", "inclusion"];
+
 /** What the evidence shows, as far as a verdict needs it. */
 export type Shown = {
   layers: Readonly<Record<Layer, Pick<LayerResult, "status">>>;
@@ -45,33 +48,41 @@ export type Shown = {
   proved: boolean;
   /** Layers that the verdict waits for, required or not. */
   awaited: readonly Layer[];
+  /** Whether the policy knows the seller at all. */
+  known: boolean;
 };
+
+type Bounds = Pick<AppraisalPolicy, "assurance" | "requiredLayers" | "reportedSuffices">;
 
 /**
  * The verdict of the layers under a policy, and the most assurance that they show. Missing evidence is never a pass, and
- * nothing but the statuses counts. A purchase without evidence can be paid and settled, but there is nothing to verify.
+ * nothing but the statuses counts. A purchase without evidence can be paid and settled, but there is nothing to verify;
+ * of a seller that the policy does not know there is nothing to compare with.
  */
 export function decide(
-  { layers, proved, awaited }: Shown,
-  policy: Pick<AppraisalPolicy, "assurance" | "requiredLayers">,
+  { layers, proved, awaited, known }: Shown,
+  policy: Bounds,
 ): { assurance: Assurance; verdict: Verdict } {
   const required = [...requiredLayers(policy), ...awaited];
   const passes = (layer: Layer): boolean => layers[layer].status === "pass";
-  const mayPass = (layer: Layer): boolean => passes(layer) || layers[layer].status === "pending";
+  const suffices = (layer: Layer): boolean =>
+    passes(layer) || (policy.reportedSuffices && ON_CHAIN.includes(layer) && layers[layer].status === "reported");
+  const maySuffice = (layer: Layer): boolean => suffices(layer) || layers[layer].status === "pending";
   const isProved = (layer: Layer): boolean => layer !== "computation" || proved || !passes(layer);
   /** The highest level that layers of this kind reach. */
   const reached = (counts: (layer: Layer) => boolean): Assurance =>
     ASSURANCES.findLast((level) => LEVELS[level].reachedBy.every((layer) => counts(layer) && isProved(layer))) ??
     "none";
-  const suffice = (counts: (layer: Layer) => boolean): boolean =>
+  const enough = (counts: (layer: Layer) => boolean): boolean =>
     required.every(counts) && ASSURANCES.indexOf(reached(counts)) >= ASSURANCES.indexOf(policy.assurance);
 
   const assurance = reached(passes);
   const contradicted = [...required, ...LEVELS[policy.assurance].heeded].some(
     (layer) => layers[layer].status === "fail",
   );
+  if (!known) return { assurance, verdict: "unverified" };
   if (contradicted) return { assurance, verdict: "failed" };
   if (policy.assurance === "none" || required.length === 0) return { assurance, verdict: "unverified" };
-  if (suffice(passes)) return { assurance, verdict: "verified" };
-  return { assurance, verdict: suffice(mayPass) ? "pending" : "unverified" };
+  if (enough(suffices)) return { assurance, verdict: "verified" };
+  return { assurance, verdict: enough(maySuffice) ? "pending" : "unverified" };
 }

@@ -122,6 +122,7 @@ describe("an answer in an anchored batch", () => {
     const evidence = (view as Extract<InclusionView, { state: "included" }>).evidence;
     const { layers, verdict } = await appraise({
       receipt: withLater(fixture.receipt, evidence),
+      own: [evidence],
       policy: withRelay(fixture.policy, seller.reference.relays),
       now: new Date(),
       evaluateAt: fixture.evaluateAt,

@@ -178,7 +178,7 @@ describe("somebody else's re-execution", () => {
       const replay = replayIn(copy);
       if (replay === undefined) throw new Error("it was replayed");
       change(replay);
-      return judgeReplay(copy, policy, true)?.status;
+      return judgeReplay(copy, policy, () => true)?.status;
     };
     expect(judged(() => undefined)).toBe("pass");
     const outputs = replayIn(receipt)?.outputs ?? [];

@@ -163,7 +163,19 @@ export async function makeFixture(changes: FixtureChanges = {}): Promise<Fixture
     receipt: { ...receipt, later: [{ at: new Date(now.getTime() + 2000).toISOString(), evidence: settlement }] },
     policy: appraisalPolicySchema.parse({
       simulatedRoots: [root.sha256],
-      sellers: { fixture: { measurements: [enclave.measurements()], models: { [MODEL]: MODEL_DIGEST } } },
+      sellers: {
+        fixture: {
+          measurements: [enclave.measurements()],
+          models: { [MODEL]: MODEL_DIGEST },
+          origin: "https://seller.example",
+          provider: "oip",
+          payees: [PAYEE],
+          facilitators: [FACILITATOR],
+        },
+      },
+      assets: [{ network: NETWORK, asset: TOKEN, decimals: 6, domain: { name: "USD Coin", version: "2" } }],
+      // What is tested with it is mostly the rest; what a file tells of the chain has tests of its own.
+      reportedSuffices: true,
     }),
     evaluateAt: new Date(receipt.core.response.receivedAt),
   };

@@ -104,7 +104,17 @@ describe("verify", () => {
       own.database = "/nonexistent/directory/x.db";
       for (const one of own.networks) one.rpcUrl = "http://127.0.0.1:1";
     });
-    expect((await runCli(["--config", path, "verify", receiptFile])).code).toBe(0);
+    const judged = await runCli(["--config", path, "verify", receiptFile, "--json"]);
+    // Without the store that saw the chain, the file's word for it is only reported.
+    expect(judged.code).toBe(2);
+    expect(JSON.parse(judged.stdout)).toMatchObject({
+      receipt: { verdict: "unverified", assurance: "attested", layers: { settlement: "reported", payment: "pass" } },
+    });
+    const taking = await variant("taking", (own) => {
+      own.database = "/nonexistent/directory/x.db";
+      own.verification = { ...own.verification, reportedSuffices: true };
+    });
+    expect((await runCli(["--config", taking, "verify", receiptFile])).code).toBe(0);
   });
 
   test("of an id needs the database, and still no key and no network", async () => {
@@ -124,9 +134,14 @@ describe("verify", () => {
 
   test("without a configuration says by what it judged", async () => {
     const { code, stderr, stdout } = await runCli(["verify", receiptFile], { cwd: tmpdir() });
-    expect(code).toBe(1);
-    expect(stderr).toContain("No configuration found");
-    expect(stdout).toContain("FAILED");
+    expect(code).toBe(2);
+    expect(stderr).toContain("No policy for its seller");
+    expect(stdout).toContain("UNVERIFIED: no policy");
+    // The facts hold by themselves.
+    expect(stdout).toMatch(/root +[0-9a-f]{64} \(not AWS's/);
+    expect(stdout).toContain("chain and signature hold up to that root");
+    expect(stdout).toContain("signed these bytes");
+    expect(stdout).toContain(receipt.core.request.keccak256);
     // One that was named and is not there is not passed over.
     expect((await runCli(["--config", "/nonexistent.json", "verify", receiptFile])).code).toBe(64);
     expect((await runCli(["verify", receiptFile], { env: { PROOF402_CONFIG: "/nonexistent.json" } })).code).toBe(64);

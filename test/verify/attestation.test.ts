@@ -168,9 +168,13 @@ describe("code", () => {
     expect(layers).toMatchObject({ code: "skip no_reference_values", model: "skip no_reference_digest" });
   });
 
-  test("says nothing about the key, and the key nothing about it", async () => {
+  test("that is not known leaves the key unknown too, and a key that is not bound leaves the code known", async () => {
     const unknown = await appraiseWith({ policy: references({ measurements: [{ ...set, 0: "ab".repeat(48) }] }) });
-    expect(codes(unknown)).toMatchObject({ platform: "pass", code: "fail measurements_unknown", key: "pass" });
+    expect(codes(unknown)).toMatchObject({
+      platform: "pass",
+      code: "fail measurements_unknown",
+      key: "skip key_not_known",
+    });
     const unbound = await appraiseWith({ publicKey: utf8("another key") });
     expect(codes(unbound)).toMatchObject({ platform: "pass", code: "pass", key: "fail key_mismatch" });
   });
@@ -206,6 +210,27 @@ describe("key", () => {
   });
 });
 
+describe("a bound key", () => {
+  const keyId = teeIdOf(SPKI);
+  const other = `0x${"00".repeat(32)}`;
+
+  test.each<[string, object, string]>([
+    ["is not known to a policy that knows no code and no key", {}, "skip key_not_known"],
+    ["is known where the policy names it", { keyIds: [other, keyId] }, "pass"],
+    ["is refused where the policy names others and the code is not known", { keyIds: [other] }, "fail key_not_pinned"],
+    ["is known by its code, whatever else is named", { keyIds: [other], measurements: "its own" }, "pass"],
+  ])("%s", async (_name, reference, expected) => {
+    const measurements = "measurements" in reference ? [setOf(measured(MANIFEST))] : [];
+    const appraisal = await appraiseWith({ policy: references({ ...reference, measurements }) });
+    expect(codes(appraisal)["key"]).toBe(expected);
+    expect(appraisal.signingKey).toEqual({ spki: SPKI, keyId });
+  });
+
+  test("is not known of a seller that the policy does not know", async () => {
+    expect(codes(await appraiseWith({ sellerId: "another" }))["key"]).toBe("skip key_not_known");
+  });
+});
+
 describe("freshness", () => {
   const short = new Uint8Array(15).fill(9);
 
@@ -231,6 +256,15 @@ describe("freshness", () => {
     expect(await at(600_001)).toBe("fail document_too_old");
     expect(await at(-30_000)).toBe("pass");
     expect(await at(-30_001)).toBe("fail document_from_future");
+  });
+
+  test("leaves only the policy's own age limit unjudged where the policy asks for no freshness", async () => {
+    const policy = () => ({ assurance: "signed" as const, maxAttestationAgeSeconds: 600, clockSkewSeconds: 30 });
+    const freshness = async (changes: Changes): Promise<string | undefined> =>
+      codes(await appraiseWith({ policy, ...changes }))["freshness"];
+    expect(await freshness({ at: new Date(chain.at.getTime() + 600_001) })).toBe("skip document_too_old");
+    expect(await freshness({ at: new Date(chain.at.getTime() - 30_001) })).toBe("fail document_from_future");
+    expect(await freshness({ payload: { nonce: null } })).toBe("fail nonce_mismatch");
   });
 });
 

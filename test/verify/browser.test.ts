@@ -61,11 +61,9 @@ describe("proof402/verify for the browser", () => {
       const judge = (file: string): Promise<string> =>
         page.evaluate(
           async (input) => {
-            const { parseReceipt, appraise } = (globalThis as unknown as { proof402: typeof Verify }).proof402;
-            const parsed = parseReceipt(input.file);
-            if (!parsed.ok) return parsed.code;
-            const at = new Date(input.at);
-            return (await appraise({ receipt: parsed.receipt, policy: input.policy, now: at, evaluateAt: at })).verdict;
+            const { verifyReceipt } = (globalThis as unknown as { proof402: typeof Verify }).proof402;
+            const verified = await verifyReceipt(input.file, input.policy, { at: new Date(input.at) });
+            return verified.ok ? verified.appraisal.verdict : verified.code;
           },
           { file, policy, at: evaluateAt.toISOString() },
         );

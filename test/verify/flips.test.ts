@@ -142,10 +142,9 @@ describe("a stored receipt, its id made right by the forger", () => {
 
   /**
    * Leaves that no signature, hash or chain event covers, so that a forger who makes the id right can change them. None
-   * says who sold, what was asked or answered, or what was paid: the buyer's own words about when and where.
+   * says who sold, what was asked or answered, or what was paid: the buyer's own words about when, and where on the chain.
    */
   const UNBOUND = [
-    /^core\.seller\.(?:origin|provider)$/,
     /^core\.request\.sentAt$/,
     /^core\.response\.receivedAt$/,
     /^core\.evidence\.0\.fetchedAt$/,

@@ -16,8 +16,10 @@ beforeAll(async () => {
   included = await makeIncluded();
 });
 
+/** Judged by the buyer that saw all of it itself. */
+const seen = ({ later }: Receipt) => later.map(({ evidence }) => evidence);
 const judge = (receipt: Receipt, policy: AppraisalPolicy = included.policy) =>
-  appraise({ receipt, policy, now: new Date(), evaluateAt: included.evaluateAt }, session);
+  appraise({ receipt, policy, own: seen(receipt), now: new Date(), evaluateAt: included.evaluateAt }, session);
 const layerOf = async (receipt: Receipt, policy?: AppraisalPolicy): Promise<LayerResult> =>
   (await judge(receipt, policy)).layers.inclusion;
 /** The layer for the same answer with its evidence changed. */

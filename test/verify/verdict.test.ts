@@ -4,12 +4,23 @@ import { ASSURANCES, LAYERS, STATUSES, type Assurance, type Layer, type Status }
 import { decide, LEVELS, requiredLayers, type Shown } from "../../src/verify/verdict.ts";
 
 type Statuses = Record<Layer, Status>;
-type Case = { statuses: Statuses; proved: boolean; awaited: Layer[]; assurance: Assurance; requiredLayers?: Layer[] };
+type Case = {
+  statuses: Statuses;
+  proved: boolean;
+  awaited: Layer[];
+  assurance: Assurance;
+  requiredLayers?: Layer[];
+  reportedSuffices: boolean;
+  known: boolean;
+};
+/** A policy that knows the seller, and takes nobody's word for the chain. */
+const STRICT = { awaited: [], known: true, reportedSuffices: false };
 
-const shown = ({ statuses, proved, awaited }: Omit<Case, "assurance">): Shown => ({
+const shown = ({ statuses, proved, awaited, known }: Omit<Case, "assurance">): Shown => ({
   layers: Object.fromEntries(LAYERS.map((layer) => [layer, { status: statuses[layer] }])) as Shown["layers"],
   proved,
   awaited,
+  known,
 });
 const judged = (one: Case) => decide(shown(one), one);
 const every = (status: Status): Statuses =>
@@ -17,24 +28,31 @@ const every = (status: Status): Statuses =>
 
 /** The rules in words of their own: what must hold of a verdict, whatever the layers are. */
 function expectRules(one: Case): void {
-  const { statuses, proved, awaited, assurance } = one;
+  const { statuses, proved, awaited, assurance, known, reportedSuffices } = one;
   const decision = judged(one);
   const required = [...requiredLayers(one), ...awaited];
   const all = (layers: readonly Layer[], ...among: Status[]): boolean =>
     layers.every((layer) => among.includes(statuses[layer]));
+  const shownEnough = (layer: Layer): boolean =>
+    statuses[layer] === "pass" ||
+    (reportedSuffices && ["settlement", "inclusion"].includes(layer) && statuses[layer] === "reported");
   const rank = (level: Assurance): number => ASSURANCES.indexOf(level);
   const say = (): string => JSON.stringify({ ...one, decision });
 
   if (decision.verdict === "verified") {
-    if (!all(required, "pass")) throw new Error(`verified without a required pass: ${say()}`);
+    if (!known) throw new Error(`verified without a policy for the seller: ${say()}`);
+    if (!required.every(shownEnough)) throw new Error(`verified without a required pass: ${say()}`);
     if (LAYERS.some((layer) => statuses[layer] === "fail")) throw new Error(`verified beside a failure: ${say()}`);
     if (assurance === "none" || required.length === 0) throw new Error(`verified though nothing was asked: ${say()}`);
     if (rank(decision.assurance) < rank(assurance)) throw new Error(`verified below what was asked: ${say()}`);
   }
   const heeded = [...LEVELS[assurance].heeded, ...required];
-  if ((decision.verdict === "failed") !== heeded.some((layer) => statuses[layer] === "fail"))
+  if ((decision.verdict === "failed") !== (known && heeded.some((layer) => statuses[layer] === "fail")))
     throw new Error(`failed, or not, for no reason: ${say()}`);
-  if (decision.verdict === "pending" && !all(required, "pass", "pending"))
+  if (
+    decision.verdict === "pending" &&
+    !(known && required.every((layer) => shownEnough(layer) || statuses[layer] === "pending"))
+  )
     throw new Error(`pending though waiting cannot help: ${say()}`);
 
   const reaches: Record<Assurance, boolean> = {
@@ -58,7 +76,7 @@ describe("the verdict", () => {
         statuses[layer] = states[rest % states.length]!;
         rest = Math.floor(rest / states.length);
       }
-      for (const assurance of ASSURANCES) expectRules({ statuses, proved: at % 2 === 0, awaited: [], assurance });
+      for (const assurance of ASSURANCES) expectRules({ statuses, ...STRICT, proved: at % 2 === 0, assurance });
     }
   });
 
@@ -74,6 +92,8 @@ describe("the verdict", () => {
           proved: fc.boolean(),
           awaited: layers,
           assurance: fc.constantFrom(...ASSURANCES),
+          known: fc.oneof({ weight: 4, arbitrary: fc.constant(true) }, fc.constant(false)),
+          reportedSuffices: fc.boolean(),
           own: fc.option(layers, { nil: undefined }),
         }),
         ({ own, ...one }) => expectRules({ ...one, ...(own === undefined ? {} : { requiredLayers: own }) }),
@@ -85,7 +105,7 @@ describe("the verdict", () => {
   test.each(ASSURANCES.filter((level) => level !== "none"))(
     "at %s is verified where everything passes, and for no required layer in any other state",
     (assurance) => {
-      const one = { statuses: every("pass"), proved: true, awaited: [], assurance };
+      const one = { ...STRICT, statuses: every("pass"), proved: true, assurance };
       expect(judged(one).verdict).toBe("verified");
       for (const layer of LEVELS[assurance].required)
         for (const status of STATUSES.filter((other) => other !== "pass")) {
@@ -96,20 +116,37 @@ describe("the verdict", () => {
   );
 
   test("waits for what is still to come, also of the assurance, and not where a re-execution took a proof's place", () => {
-    const waiting = { statuses: { ...every("pass"), computation: "pending" as const }, proved: false, awaited: [] };
+    const waiting = { ...STRICT, statuses: { ...every("pass"), computation: "pending" as const }, proved: false };
     expect(judged({ ...waiting, assurance: "proven" })).toEqual({ assurance: "attested", verdict: "pending" });
     expect(judged({ ...waiting, assurance: "attested" }).verdict).toBe("verified");
     expect(judged({ ...waiting, assurance: "attested", awaited: ["computation"] }).verdict).toBe("pending");
-    const replayed = { statuses: every("pass"), proved: false, awaited: [] };
+    const replayed = { ...STRICT, statuses: every("pass"), proved: false };
     expect(judged({ ...replayed, assurance: "proven" })).toEqual({ assurance: "attested", verdict: "unverified" });
   });
 
   test("of a purchase that asked for nothing is never verified, and the seller's code does not condemn it", () => {
-    expect(judged({ statuses: every("pass"), proved: true, awaited: [], assurance: "none" }).verdict).toBe(
-      "unverified",
-    );
-    const unknownCode = { ...every("pass"), code: "fail" as const };
-    expect(judged({ statuses: unknownCode, proved: true, awaited: [], assurance: "none" }).verdict).toBe("unverified");
-    expect(judged({ statuses: unknownCode, proved: true, awaited: [], assurance: "signed" }).verdict).toBe("failed");
+    const paid = { ...STRICT, statuses: every("pass"), proved: true };
+    expect(judged({ ...paid, assurance: "none" }).verdict).toBe("unverified");
+    const unknownCode = { ...paid, statuses: { ...every("pass"), code: "fail" as const } };
+    expect(judged({ ...unknownCode, assurance: "none" }).verdict).toBe("unverified");
+    expect(judged({ ...unknownCode, assurance: "signed" }).verdict).toBe("failed");
+  });
+
+  test("takes a file's word about the chain only where the policy says that it suffices, and for nothing else", () => {
+    const told = { ...STRICT, statuses: { ...every("pass"), settlement: "reported" as const }, proved: true };
+    expect(judged({ ...told, assurance: "attested" }).verdict).toBe("unverified");
+    expect(judged({ ...told, assurance: "attested", reportedSuffices: true }).verdict).toBe("verified");
+    for (const layer of LEVELS.proven.required.filter((one) => one !== "settlement")) {
+      const statuses = { ...every("pass"), [layer]: "reported" as const };
+      expect(judged({ ...told, statuses, assurance: "proven", reportedSuffices: true }).verdict).toBe("unverified");
+    }
+  });
+
+  test("of a seller that the policy does not know is unverified, whatever the layers are", () => {
+    for (const status of STATUSES)
+      for (const assurance of ASSURANCES)
+        expect(judged({ ...STRICT, known: false, statuses: every(status), proved: true, assurance }).verdict).toBe(
+          "unverified",
+        );
   });
 });

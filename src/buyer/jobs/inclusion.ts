@@ -1,6 +1,7 @@
+import { describeContradiction } from "../../verify/contradictions.ts";
 import { inclusionLeafOf } from "../../verify/inclusion.ts";
 import { pollMilliseconds } from "../context.ts";
-import { describeContradiction, observeInclusion } from "../inclusion.ts";
+import { observeInclusion } from "../inclusion.ts";
 import type { JobHandler } from "./types.ts";
 
 /** Looks for the batch that anchors the answer, where the configuration pins a relay contract for its seller. */
@@ -32,8 +33,9 @@ export const inclusionJob: JobHandler = {
         return { state: "landed", evidence: seen.evidence };
       case "pending":
         return { state: "waiting" };
-      case "absent":
       case "contradicted":
+        return { state: "landed", evidence: { kind: "contradiction", layer: "inclusion", code: seen.code } };
+      case "absent":
         return { state: "absent", code: seen.code };
       default:
         return seen satisfies never;
@@ -47,7 +49,7 @@ export const inclusionJob: JobHandler = {
     note: "The answer was not seen under a root on chain yet.",
     holdsVerdict: false,
   },
-  // A batch that was lost before it was anchored is no lie: only a contradiction fails.
+  // A batch that was lost before it was anchored is no lie: only a contradiction fails. Jobs of earlier versions hold its code.
   absent(code) {
     const contradiction = describeContradiction(code);
     return contradiction === null

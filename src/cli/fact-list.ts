@@ -1,0 +1,34 @@
+import { colour as pc } from "./colour.ts";
+import type { Facts } from "../verify/facts.ts";
+
+/** The facts of a receipt for a terminal. Nothing in it is a verdict. */
+export function factList({ platform, key, hashes, times, terms }: Facts): string {
+  const time = (ms: number | null): string => (ms === null ? "unknown" : new Date(ms).toISOString());
+  const attested =
+    platform === null
+      ? ["root         no attestation"]
+      : [
+          `root         ${platform.root ?? "unreadable"} ${platform.rootIsAws ? "(AWS Nitro)" : "(not AWS's: made on some machine)"}`,
+          `document     ${platform.genuine ? "chain and signature hold up to that root" : `does not hold: ${platform.problem ?? ""}`}`,
+          `attested at  ${time(platform.time)}, certificates valid ${time(platform.validFrom)} to ${time(platform.validUntil)}`,
+          `nonce        ${platform.answersNonce ? "answered" : "NOT answered"}`,
+          ...Object.entries(platform.measurements).map(([index, digest]) => `PCR${index.padEnd(9)} ${digest}`),
+        ];
+  const signing =
+    key === null
+      ? []
+      : [
+          `key          ${key.id} (${key.bound ? "bound by the document" : "NOT bound by the document"}; ${key.signedExchange ? "signed these bytes" : "did NOT sign these bytes"})`,
+        ];
+  const part = (name: "request" | "response"): string =>
+    `${name.padEnd(12)} keccak256 ${hashes[name].keccak256}${hashes[name].bytes === "here" ? `, sha256 ${hashes[name].sha256}` : " (bytes left out)"}`;
+  return [
+    pc.bold("Facts: what holds of this file whoever its seller is"),
+    ...attested,
+    ...signing,
+    part("request"),
+    part("response"),
+    `times        sent ${times.sentAt}, signed ${times.signedAt ?? "never"}, received ${times.receivedAt}`,
+    `terms        as the file tells them: ${terms.amount} base units of ${terms.asset} on ${terms.network} (${terms.scheme}), from ${terms.payer} to ${terms.payTo}`,
+  ].join("\n");
+}

@@ -1,0 +1,57 @@
+import type { Command } from "commander";
+import { appraisalPolicyOf } from "../buyer/context.ts";
+import { Proof402Error } from "../errors.ts";
+import { fromUtf8 } from "../evidence/bytes.ts";
+import { writeNew } from "../files/write-new.ts";
+import { parseJsonText } from "../receipts/json-text.ts";
+import { policyHash, trustSchema, type AppraisalPolicy, type TrustFile } from "../verify/policy.ts";
+import { EXIT, globals, note, printJson } from "./globals.ts";
+import { readBounded } from "./receipt-file.ts";
+import { configOf } from "./session.ts";
+
+/** The text of a trust file. */
+export const trustText = (policy: AppraisalPolicy): string =>
+  `${JSON.stringify({ type: "proof402/trust", version: 1, policy } satisfies TrustFile, null, 2)}\n`;
+
+/**
+ * `proof402 trust export FILE`: what this buyer pins, as one file that others judge by. It holds no key and no address of
+ * this machine. Throws Proof402Error as `writeNew` does, also where the file is there already.
+ */
+export async function exportTrust(
+  file: string,
+  options: { reportedSuffices?: boolean },
+  command: Command,
+): Promise<number> {
+  const { json = false, ...rest } = globals(command);
+  const config = await configOf(rest);
+  const policy = {
+    ...appraisalPolicyOf(config, config.verification.assurance),
+    ...(options.reportedSuffices === true ? { reportedSuffices: true } : {}),
+  };
+  await writeNew(file, trustText(policy));
+  const hash = policyHash(policy);
+  if (json) printJson({ file, hash });
+  else note(`Wrote ${file}, policy ${hash}`);
+  return EXIT.ok;
+}
+
+/** Reads a trust file. Throws Proof402Error `file_unreadable` or `config_invalid`. */
+export async function readTrustFile(path: string): Promise<AppraisalPolicy> {
+  const bytes = await readBounded(path).catch((error: unknown) => {
+    throw new Proof402Error("file_unreadable", `${path} could not be read.`, { next: "Check the path.", cause: error });
+  });
+  const parsed = trustSchema.safeParse(valueOf(bytes));
+  if (parsed.success) return parsed.data.policy;
+  throw new Proof402Error("config_invalid", `${path} is not a trust file.`, {
+    next: "Get it from whoever wrote it with `proof402 trust export`.",
+  });
+}
+
+function valueOf(bytes: Uint8Array): unknown {
+  try {
+    const json = parseJsonText(fromUtf8(new Uint8Array(bytes)));
+    return json.ok ? json.value : undefined;
+  } catch {
+    return undefined;
+  }
+}

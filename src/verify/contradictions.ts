@@ -1,0 +1,58 @@
+import { LAYERS, type ContradictionEvidence, type Layer, type LayerResult, type Receipt } from "../receipts/schema.ts";
+import { allEvidence } from "./evidence.ts";
+import { fail } from "./types.ts";
+
+/** What can be wrong about a batch that a seller anchors, each with one sentence. */
+export const BATCH_CONTRADICTIONS = {
+  leaf_missing: "The batch that is said to hold this answer does not.",
+  leaf_changed: "The batch holds this request with another answer, time or key.",
+  leaf_signature_mismatch: "The batch holds this answer with another signature than the one received.",
+  leaf_duplicated: "The batch holds this answer twice.",
+  batch_root_mismatch: "The published batch does not have the root that it is said to have.",
+  count_mismatch: "The event on chain anchors a batch of another size than the published one.",
+  anchored_root_mismatch: "The transaction anchors another root than the published one.",
+  contract_mismatch: "The root is anchored at another contract than the pinned one.",
+  not_anchored: "The transaction that is said to anchor the root does not.",
+} as const;
+
+const SENTENCES: Readonly<Record<string, string>> = {
+  ...BATCH_CONTRADICTIONS,
+  settlement_not_on_chain: "The chain shows something else of the payment than the file tells.",
+  maker_failed: "The receipt's own maker judged it failed.",
+};
+
+/** What a contradiction's code means, or null where this version does not know it. */
+export const describeContradiction = (code: string): string | null =>
+  Object.hasOwn(SENTENCES, code) ? (SENTENCES[code] ?? null) : null;
+
+/**
+ * What the maker of a receipt file found wrong with it, as evidence: the layers that failed in its newest appraisal. An
+ * appraisal can take a verdict away from whoever reads it and never give one.
+ */
+export function failuresOfMaker({ appraisals }: Receipt): ContradictionEvidence[] {
+  const newest = appraisals.at(-1);
+  if (newest?.verdict !== "failed") return [];
+  const failed = LAYERS.filter((layer) => newest.layers[layer].status === "fail");
+  // A verdict that names no layer is about the answer.
+  const layers: readonly Layer[] = failed.length === 0 ? ["response"] : failed;
+  return layers.map((layer) => ({ kind: "contradiction", layer, code: "maker_failed" }));
+}
+
+/** The layers with every contradiction in them: a failure that the evidence itself shows says more and stays. */
+export function withContradictions(
+  layers: Record<Layer, LayerResult>,
+  receipt: Receipt,
+  more: readonly ContradictionEvidence[],
+): Record<Layer, LayerResult> {
+  const found = allEvidence(receipt).filter((one): one is ContradictionEvidence => one.kind === "contradiction");
+  const told = [...found, ...more].filter(({ layer }) => layers[layer].status !== "fail");
+  return {
+    ...layers,
+    ...Object.fromEntries(
+      told.map(({ layer, code }) => [
+        layer,
+        fail(code, describeContradiction(code) ?? "The receipt's holder found what contradicts it."),
+      ]),
+    ),
+  };
+}

@@ -1,0 +1,105 @@
+import { decodeUserData } from "../evidence/attestation.ts";
+import { equalBytes, fromBase64, fromHex, sha256, toHex } from "../evidence/bytes.ts";
+import { decodeNitroDocument } from "../evidence/nitro.ts";
+import { teeIdOf } from "../evidence/tee-signature.ts";
+import type { Receipt, ReceiptCore } from "../receipts/schema.ts";
+import { onlyOne } from "./evidence.ts";
+import { AWS_NITRO_ROOT } from "./nitro.ts";
+import { appraisalPolicySchema } from "./policy.ts";
+import { createVerifySession, type VerifySession } from "./session.ts";
+import { judgeSignature } from "./signature-tee.ts";
+
+/** What an attestation document says by itself. */
+export type PlatformFacts = {
+  /** SHA-256 of the DER of the root certificate, hex; null where the document cannot be read. */
+  root: string | null;
+  /** The root is AWS's. Any other was made on some machine. */
+  rootIsAws: boolean;
+  /** Chain and signature hold up to that root, whoever made it. Else what is wrong. */
+  genuine: boolean;
+  problem: string | null;
+  /** Unix ms of the document, and between which its certificates are valid. */
+  time: number | null;
+  validFrom: number | null;
+  validUntil: number | null;
+  /** PCR index -> SHA-384 hex. */
+  measurements: Record<string, string>;
+  /** It answers the nonce that the receipt names. */
+  answersNonce: boolean;
+};
+
+/** What holds of a receipt without any policy: for an auditor who knows nothing of its seller yet. */
+export type Facts = {
+  /** Null where the receipt has no single attestation. */
+  platform: PlatformFacts | null;
+  key: {
+    /** keccak256 of the SPKI, 0x hex. */
+    id: string;
+    /** The document binds it. */
+    bound: boolean;
+    /** It signed exactly this request and this answer. */
+    signedExchange: boolean;
+  } | null;
+  hashes: Record<"request" | "response", { sha256: string; keccak256: string; bytes: "here" | "left_out" }>;
+  /** ISO times, by the clocks of buyer and seller. */
+  times: { sentAt: string; receivedAt: string; signedAt: string | null };
+  /** As the file says them: no policy has confirmed payee or token. */
+  terms: Pick<ReceiptCore["payment"], "scheme" | "network" | "asset" | "amount" | "payer" | "payTo">;
+};
+
+/** Reads the facts of a receipt that `parseReceipt` gave. Never throws. */
+export async function readFacts(receipt: Receipt, session: VerifySession = createVerifySession()): Promise<Facts> {
+  const { core } = receipt;
+  const { request, response, payment } = core;
+  const signature = onlyOne(core.evidence, "signature.tee");
+  const hashesOf = (part: typeof request | typeof response): Facts["hashes"]["request"] => ({
+    sha256: part.sha256,
+    keccak256: part.keccak256,
+    bytes: part.body === undefined ? "left_out" : "here",
+  });
+  const { scheme, network, asset, amount, payer, payTo } = payment;
+  return {
+    ...(await attestedFacts(core, session)),
+    hashes: { request: hashesOf(request), response: hashesOf(response) },
+    times: {
+      sentAt: request.sentAt,
+      receivedAt: response.receivedAt,
+      signedAt: signature.kind === "one" ? new Date(signature.evidence.timestamp * 1000).toISOString() : null,
+    },
+    terms: { scheme, network, asset, amount, payer, payTo },
+  };
+}
+
+async function attestedFacts(core: ReceiptCore, session: VerifySession): Promise<Pick<Facts, "platform" | "key">> {
+  const found = onlyOne(core.evidence, "tee.nitro");
+  if (found.kind !== "one") return { platform: null, key: null };
+  const { document, nonce, publicKey } = found.evidence;
+  const decoded = decodeNitroDocument(fromBase64(document));
+  const first = decoded.ok ? decoded.document.payload.cabundle[0] : undefined;
+  const root = first === undefined ? null : toHex(sha256(first));
+  // Under its own root: whether anybody should trust that one is not asked here.
+  const facts = await session.nitroFacts(document, root === null ? [] : [root]);
+  const payload = facts.ok ? facts.payload : null;
+  const spki = fromBase64(publicKey);
+  const key = { spki, keyId: teeIdOf(spki) };
+  const bound = payload?.userData == null ? null : decodeUserData(payload.userData);
+  const signature = await judgeSignature(core, { key, known: true }, appraisalPolicySchema.parse({}), session);
+  return {
+    platform: {
+      root,
+      rootIsAws: root === AWS_NITRO_ROOT,
+      genuine: facts.ok,
+      problem: facts.ok ? null : facts.message,
+      time: payload?.timestamp ?? null,
+      validFrom: facts.ok ? facts.notBefore : null,
+      validUntil: facts.ok ? facts.notAfter : null,
+      measurements: Object.fromEntries([...(payload?.pcrs ?? [])].map(([index, digest]) => [index, toHex(digest)])),
+      answersNonce: payload?.nonce != null && equalBytes(payload.nonce, fromHex(nonce)),
+    },
+    key: {
+      id: key.keyId,
+      bound: bound !== null && equalBytes(bound.signingKeySha256, sha256(spki)),
+      signedExchange: signature.status === "pass",
+    },
+  };
+}

@@ -1,0 +1,64 @@
+import type { LayerResult, ReceiptCore } from "../receipts/schema.ts";
+import { sellerOf, type AppraisalPolicy } from "./policy.ts";
+import { fail, skip } from "./types.ts";
+
+/**
+ * Whether the purchase went where the policy says this seller is, to the kind of seller that it is. Null where it did; a
+ * `fail` where it went elsewhere, and a `skip` where the policy does not say.
+ */
+export function judgePlace({ seller }: ReceiptCore, policy: AppraisalPolicy): LayerResult | null {
+  const known = sellerOf(policy, seller.id);
+  if (known === undefined) return skip("no_policy", "The policy does not know this seller.");
+  if (known.origin !== undefined && known.origin !== seller.origin)
+    return fail("origin_mismatch", "The request went to another address than the policy names for this seller.");
+  if (known.provider !== undefined && known.provider !== seller.provider)
+    return fail("provider_mismatch", "The seller is of another kind than the policy names.");
+  return known.origin === undefined || known.provider === undefined
+    ? skip("seller_not_pinned", "The policy does not say where this seller is, or of which kind.")
+    : null;
+}
+
+/**
+ * Whether the payment's terms are those of the policy: who is paid, in which token, of which units and domain, and who
+ * else has a say. Null where they are; a `fail` for a difference, and a `skip` for what the policy does not say.
+ */
+export function judgeTerms({ seller, offer, payment }: ReceiptCore, policy: AppraisalPolicy): LayerResult | null {
+  const known = sellerOf(policy, seller.id);
+  if (known === undefined) return skip("no_policy", "The policy does not know this seller.");
+  if (known.payees.length > 0 && !known.payees.includes(payment.payTo))
+    return fail("payee_mismatch", "The money goes to another address than the policy names for this seller.");
+  const asset = policy.assets.find((one) => one.network === payment.network && one.asset === payment.asset);
+  if (policy.assets.length > 0 && asset === undefined)
+    return fail("asset_mismatch", "The payment is in another token than the policy accepts.");
+  if (asset !== undefined && asset.decimals !== offer.decimals)
+    return fail("decimals_mismatch", "The receipt counts the token in other units than the policy.");
+  // Permit2 and vouchers are signed in domains of their own contracts: what an offer says of the token's changes nothing.
+  if (asset !== undefined && payment.method === "eip3009") {
+    const { name, version } = offer.extra;
+    if (name !== asset.domain.name || version !== asset.domain.version)
+      return fail("domain_mismatch", "The authorization is of another token domain than the policy names.");
+  }
+  const others = judgeOthers(payment, known);
+  if (others !== null) return others;
+  if (known.payees.length === 0)
+    return skip("payee_not_pinned", "The policy does not say where this seller may be paid.");
+  return asset === undefined
+    ? skip("asset_not_pinned", "The policy does not say which tokens may be paid with.")
+    : null;
+}
+
+/** Who besides the payee has a say: the facilitator of an `upto` payment, the terms of a channel. */
+function judgeOthers(
+  payment: ReceiptCore["payment"],
+  { facilitators, channel }: NonNullable<ReturnType<typeof sellerOf>>,
+): LayerResult | null {
+  if (payment.scheme === "upto")
+    return facilitators.includes(payment.facilitator)
+      ? null
+      : fail("facilitator_mismatch", "The payment may be settled by a facilitator that the policy does not name.");
+  if (payment.scheme !== "batch-settlement") return null;
+  const { receiverAuthorizer, withdrawDelay } = payment.channel;
+  return channel?.receiverAuthorizer === receiverAuthorizer && channel.withdrawDelaySeconds === withdrawDelay
+    ? null
+    : fail("channel_mismatch", "The channel's terms are not those that the policy names for this seller.");
+}

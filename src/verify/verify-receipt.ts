@@ -1,0 +1,34 @@
+import { parseReceipt } from "../receipts/receipt.ts";
+import type { Appraisal, Receipt } from "../receipts/schema.ts";
+import { appraise } from "./appraise.ts";
+import { readFacts, type Facts } from "./facts.ts";
+import type { AppraisalPolicy } from "./policy.ts";
+import { createVerifySession, type VerifySession } from "./session.ts";
+import type { EzklEngine } from "./types.ts";
+
+/** A receipt file judged under a policy, or why it could not be read: a code of `parseReceipt` and one sentence. */
+export type Verification =
+  | { ok: true; receipt: Receipt; appraisal: Appraisal; facts: Facts }
+  | { ok: false; code: string; message: string };
+
+/**
+ * Verifies a receipt file: its own bytes, your policy, nothing else. `at` is the time it is judged at, by default when the
+ * answer came; the appraisal bears it too, since nothing here has a clock. A session keeps what is costly between files, and
+ * `ezkl` is an engine for EZKL's proofs, which are left unjudged without one.
+ *
+ * What the file tells of a chain is `reported`. Throws RangeError where `at` is an invalid date, and nothing else.
+ */
+export async function verifyReceipt(
+  bytes: Uint8Array | string,
+  policy: AppraisalPolicy,
+  options: { at?: Date; session?: VerifySession; ezkl?: EzklEngine } = {},
+): Promise<Verification> {
+  const parsed = parseReceipt(bytes);
+  if (!parsed.ok) return parsed;
+  const { receipt } = parsed;
+  const session = options.session ?? createVerifySession();
+  const at = options.at ?? new Date(receipt.core.response.receivedAt);
+  const ezkl = options.ezkl === undefined ? {} : { ezkl: options.ezkl };
+  const appraisal = await appraise({ receipt, policy, now: at, evaluateAt: at, ...ezkl }, session);
+  return { ok: true, receipt, appraisal, facts: await readFacts(receipt, session) };
+}

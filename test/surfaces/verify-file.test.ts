@@ -1,0 +1,96 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { ConfigInput } from "../../src/config/schema.ts";
+import { writeDevnet } from "../../src/devnet/index.ts";
+import { newestAppraisal } from "../../src/receipts/newest.ts";
+import { parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
+import type { Receipt } from "../../src/receipts/schema.ts";
+import { runCli } from "../support/cli.ts";
+import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+
+let market: Market;
+let config: string;
+let receiptFile: string;
+let receipt: Receipt;
+/** Where no configuration is found. */
+let elsewhere: string;
+const cli = (...args: string[]) => runCli(["--config", config, ...args]);
+
+beforeAll(async () => {
+  market = await openMarket();
+  elsewhere = await mkdtemp(join(tmpdir(), "proof402-auditor-"));
+  ({ config } = await writeDevnet(market.devnet, market.directory));
+  const input = JSON.stringify(ETH_FEATURES);
+  const bought = await cli("buy", "eth-risk", "--input", input, "--json", "--seller", "attested", "--wait", "verified");
+  const { id } = (JSON.parse(bought.stdout) as { receipt: { id: string } }).receipt;
+  receiptFile = join(market.directory, "receipt.json");
+  await cli("receipts", "export", id, receiptFile);
+  const parsed = parseReceipt(await readFile(receiptFile));
+  if (!parsed.ok) throw new Error(parsed.message);
+  ({ receipt } = parsed);
+});
+afterAll(async () => {
+  await market.stop();
+  await rm(elsewhere, { recursive: true, force: true });
+});
+
+/** A copy of the configuration with a database of its own name. */
+async function over(database: string): Promise<string> {
+  const written = JSON.parse(await readFile(config, "utf8")) as ConfigInput;
+  const path = join(market.directory, `${database.replaceAll("/", "-")}.config.json`);
+  await writeFile(path, JSON.stringify({ ...written, database }));
+  return path;
+}
+/** A receipt as a file. */
+async function saved(name: string, one: Receipt): Promise<string> {
+  const file = join(market.directory, name);
+  await writeFile(file, serializeReceipt(one));
+  return file;
+}
+
+test("reads the chain again where it is asked to, and finds what a file tells otherwise", async () => {
+  const path = await over("/nonexistent/directory/x.db");
+  const online = (file: string) => runCli(["--config", path, "verify", file, "--online", "--json"]);
+  const genuine = await online(receiptFile);
+  expect(JSON.parse(genuine.stdout)).toMatchObject({ receipt: { layers: { settlement: "pass" } } });
+  expect(genuine.code).toBe(0);
+  const forged = structuredClone(receipt);
+  for (const { evidence } of forged.later)
+    if (evidence.kind === "settlement.x402") evidence.transaction = `0x${"00".repeat(32)}`;
+  const file = await saved("never-settled.json", { ...forged, appraisals: [] });
+  const judged = await online(file);
+  expect(judged.code).toBe(1);
+  expect(JSON.parse(judged.stdout)).toMatchObject({ layers: { settlement: { code: "settlement_not_on_chain" } } });
+  // The store knows better, too: a second settlement beside the one seen here is none.
+  expect((await cli("verify", file)).code).toBe(1);
+});
+
+test("by a trust file needs no configuration, and names what it judged by", async () => {
+  const trust = join(market.directory, "trust.json");
+  const exported = await cli("trust", "export", trust, "--reported-suffices", "--json");
+  expect(exported.code).toBe(0);
+  const { hash } = JSON.parse(exported.stdout) as { hash: string };
+  expect(await readFile(trust, "utf8")).not.toMatch(/rpcUrl|privateKey|database/);
+  const alone = await runCli(["verify", receiptFile, "--trust", trust], { cwd: elsewhere });
+  expect(alone.stdout).toContain(`policy ${hash}`);
+  expect(alone.stdout).toContain("VERIFIED");
+  expect(alone.code).toBe(0);
+  // It is not written over, and a file that is none is refused.
+  expect((await cli("trust", "export", trust)).code).toBe(1);
+  expect((await runCli(["verify", receiptFile, "--trust", receiptFile])).code).toBe(64);
+});
+
+test("never ends well for a receipt that its maker judged failed, also once it is imported and handed on", async () => {
+  const path = await over("contradicted.db");
+  const imported = { ...receipt, appraisals: [{ ...newestAppraisal(receipt), verdict: "failed" as const }] };
+  const file = await saved("failed-by-its-maker.json", imported);
+  // As a file, and as a stored receipt whose maker's appraisal was left out.
+  expect((await runCli(["--config", path, "verify", file])).code).toBe(1);
+  expect((await runCli(["--config", path, "receipts", "import", file])).code).toBe(0);
+  expect((await runCli(["--config", path, "verify", receipt.id])).code).toBe(1);
+  const again = join(market.directory, "handed-on.json");
+  expect((await runCli(["--config", path, "receipts", "export", receipt.id, again])).code).toBe(0);
+  expect((await runCli(["--config", path, "verify", again])).code).toBe(1);
+});
