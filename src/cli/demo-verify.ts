@@ -10,8 +10,10 @@ import type { DemoReport } from "./demo-report.ts";
 export function verifyInFreshProcess(options: { receipt: string; trust: string; report: DemoReport }): Promise<number> {
   const args = [
     relative(process.cwd(), fileURLToPath(new URL("./main.js", import.meta.url))),
-    ...["verify", relative(process.cwd(), options.receipt)],
-    ...["--trust", relative(process.cwd(), options.trust)],
+    "verify",
+    relative(process.cwd(), options.receipt),
+    "--trust",
+    relative(process.cwd(), options.trust),
   ];
   options.report.line(`$ node ${args.join(" ")}`);
   return new Promise((resolve, reject) => {
