@@ -310,9 +310,15 @@ test("a purchase from a real node is included and verified; an answer changed af
     { timeout: 20_000 },
   );
   expect(evidence.log.address).toBe(market.devnet.relay);
-  const judged = await buyer.verify(withLater(honest.receipt, evidence));
-  expect(judged.layers.inclusion).toMatchObject({ status: "pass" });
-  expect(judged.verdict).toBe("verified");
+  // It passes once this buyer has seen it, too: before, it is what a file tells.
+  await vi.waitFor(
+    async () => {
+      const judged = await buyer.verify(withLater(honest.receipt, evidence));
+      expect(judged.layers.inclusion).toMatchObject({ status: "pass" });
+      expect(judged.verdict).toBe("verified");
+    },
+    { timeout: 20_000 },
+  );
   // The dishonest node anchors what it signed, which is not what it sent.
   const cheated = await look("cheap");
   expect(await cheated.view()).toEqual({ state: "pending" });

@@ -11,9 +11,23 @@ import type { Outcome } from "./verifiers.ts";
 /** The folder of EZKL's files: in it a folder per proof, with the files as EZKL's commands write them. */
 const FOLDER = "ezkl";
 const SRS_FILES = ["kzg.srs", "kzg"];
-/** Bytes turned, spread over the proof and over the first half of the key, where its commitments are. */
+/** Bytes turned, spread over the proof and over the commitments to fixed columns in the key. */
 const PROOF_TURNS = 8;
 const KEY_TURNS = 4;
+
+/**
+ * A key file of EZKL (halo2's `VerifyingKey::write`, raw form): version, k and whether selectors are compressed, a byte each;
+ * the number of fixed columns, 32 bits little-endian; that many commitments of 64 bytes; those of the permutation; selectors.
+ */
+const KEY_HEADER = 7;
+const COMMITMENT = 64;
+
+/** Where in a key the bytes of its fixed columns' commitments are, or null where it is of another layout. */
+function commitmentsIn(key: Uint8Array): { from: number; count: number } | null {
+  if (key.length < KEY_HEADER) return null;
+  const count = new DataView(key.buffer, key.byteOffset).getUint32(3, true);
+  return count > 0 && KEY_HEADER + count * COMMITMENT <= key.length ? { from: KEY_HEADER, count } : null;
+}
 
 /** Outcomes of an engine that did not get to judging: no refusal either. */
 const NO_ANSWERS = ["ezkl_missing", "ezkl_timeout", "ezkl_crashed"];
@@ -39,6 +53,7 @@ async function runProof(directory: string, manifest: string): Promise<VectorResu
     expected: one.expected,
     got: outcome.pass ? "pass" : `fail (${outcome.check})`,
     met: outcome.pass === (one.expected === "pass") && !(!outcome.pass && NO_ANSWERS.includes(outcome.check)),
+    judged: true,
     message: outcome.pass ? "" : outcome.message,
   });
   const genuine = await readFiles(directory).catch((error: unknown) => String(error));
@@ -67,9 +82,10 @@ const refused = (name: string, message: string): Outcome => ({ pass: false, chec
 
 function changesOf(genuine: Files): Changed[] {
   const { proof, key } = genuine;
+  const { from, count } = commitmentsIn(key) ?? { from: 0, count: 0 };
   const turned = (bytes: Uint8Array, at: number): Uint8Array => bytes.map((byte, k) => (k === at ? byte ^ 1 : byte));
   const places = (count: number, from: number, to: number): number[] =>
-    Array.from({ length: count }, (_, k) => from + Math.floor(((to - from - 1) * k) / (count - 1)));
+    Array.from({ length: count }, (_, k) => from + Math.floor(((to - from - 1) * k) / Math.max(1, count - 1)));
   const changed = (file: string, what: string, files: Files, pinned = genuine): Changed => ({
     file,
     what,
@@ -92,7 +108,8 @@ function changesOf(genuine: Files): Changed[] {
       }),
     ),
     changed("vk.key", "its last byte turned", { ...genuine, key: turned(key, key.length - 1) }),
-    ...places(KEY_TURNS, 8, key.length / 2).map((at) => {
+    ...places(Math.min(KEY_TURNS, count), 0, count).map((column) => {
+      const at = from + COMMITMENT * column + ((13 * column) % COMMITMENT);
       const files = { ...genuine, key: turned(key, at) };
       return changed("vk.key", `byte ${at} turned, were it pinned so`, files, files);
     }),
@@ -103,12 +120,14 @@ async function readFiles(directory: string): Promise<Files> {
   const read = async (name: string): Promise<Uint8Array> => new Uint8Array(await readFile(join(directory, name)));
   const proof = readEzklProof(await read("proof.json"));
   if (proof === null) throw new Error("proof.json is not a proof that EZKL writes");
+  const key = await read("vk.key");
+  if (commitmentsIn(key) === null) throw new Error("vk.key is not laid out as EZKL writes it");
   const names = await readdir(directory);
   const srs = SRS_FILES.find((name) => names.includes(name));
   if (srs === undefined) throw new Error(`none of ${SRS_FILES.join(", ")}`);
   return {
     proof,
-    key: await read("vk.key"),
+    key,
     settings: await read("settings.json"),
     sG2: await readSG2(join(directory, srs)),
   };

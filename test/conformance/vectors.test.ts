@@ -2,6 +2,8 @@ import { access, copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promise
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { toBase64 } from "../../src/evidence/bytes.ts";
+import { makeChain, payloadOf, signDocument } from "../support/nitro-document.ts";
 import { vectorsDirectory } from "../support/vectors.ts";
 import { findManifests, runManifest } from "./vectors.ts";
 
@@ -52,12 +54,25 @@ describe("a manifest", () => {
   test.each([
     ["a missing file", { file: "absent.bin", at: "2026-01-01T00:00:00Z", expect: "fail" }],
     ["a file elsewhere", { file: "../secret", at: "2026-01-01T00:00:00Z", expect: "fail" }],
-    ["an unknown kind", { file: "vectors.json", at: "2026-01-01T00:00:00Z", expect: "fail", kind: "tee.magic" }],
     ["no time", { file: "vectors.json", expect: "fail" }],
     ["no sense", 7],
   ])("with %s is not met, whatever it expects", async (_name, vector) => {
     await writeManifest([vector]);
-    expect((await run()).map((one) => one.met)).toEqual([false]);
+    expect((await run()).map(({ met, judged }) => [met, judged])).toEqual([[false, true]]);
+  });
+
+  test("of a kind that has no verifier is neither met nor failed, whatever it expects and holds", async () => {
+    const at = "2026-01-01T00:00:00Z";
+    await writeManifest([
+      { file: "vectors.json", at, expect: "fail", kind: "tee.magic" },
+      { file: "vectors.json", at, expect: "pass", kind: "tee.magic" },
+      { folder: "elsewhere", kind: "toString" },
+    ]);
+    expect((await run()).map(({ met, judged, kind }) => [met, judged, kind])).toEqual([
+      [false, false, "tee.magic"],
+      [false, false, "tee.magic"],
+      [false, false, "toString"],
+    ]);
   });
 
   test("that is no JSON is one vector that is not met", async () => {
@@ -65,7 +80,23 @@ describe("a manifest", () => {
     expect((await run()).map((one) => one.met)).toEqual([false]);
   });
 
-  test("cannot name a root to trust", async () => {
+  test("names a root of a test's own only with the flag that says so, and every result repeats it", async () => {
+    const chain = await makeChain();
+    const pem = `-----BEGIN CERTIFICATE-----\n${toBase64(chain.ders[0]!)}\n-----END CERTIFICATE-----\n`;
+    await writeFile(join(directory, "mine.pem"), pem);
+    await writeFile(join(directory, "doc.bin"), await signDocument(chain, payloadOf(chain)));
+    const judged = async (manifest: object) => {
+      const vectors = [{ file: "doc.bin", at: chain.at.toISOString(), expect: "pass" }];
+      await writeFile(join(directory, "vectors.json"), JSON.stringify({ root: "mine.pem", ...manifest, vectors }));
+      return (await run())[0];
+    };
+    expect(await judged({})).toMatchObject({ met: false, got: "fail (trust-anchor)" });
+    expect(await judged({ testRoot: false })).toMatchObject({ met: false });
+    expect(await judged({ testRoot: true })).toMatchObject({ met: true, got: "pass, under a test root" });
+    expect(await judged({ testRoot: true, root: "../mine.pem" })).toMatchObject({ met: false, got: "unreadable" });
+  });
+
+  test("cannot name a root to trust without saying that it is a test's own", async () => {
     await access(directory);
     await writeFile(
       join(directory, "vectors.json"),

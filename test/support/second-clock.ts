@@ -58,6 +58,7 @@ export const evidence = (text: string): Evidence => ({ kind: "study.of-tomorrow"
 /** A buyer's context over the file, as another process has it. */
 export async function openContext(handlers: readonly JobHandler[]): Promise<BuyerContext> {
   const { network, asset, payTo } = fixture.receipt.core.payment;
+  const { measurements, models } = fixture.policy.sellers["fixture"]!;
   const config = configSchema.parse({
     database: path,
     networks: [{ network, rpcUrl: "http://127.0.0.1:1", pollMilliseconds: 20 }],
@@ -71,7 +72,7 @@ export async function openContext(handlers: readonly JobHandler[]): Promise<Buye
         origin: "https://seller.example",
         assurance: "attested",
         payTo: [payTo],
-        reference: fixture.policy.sellers.fixture,
+        reference: { measurements, models },
       },
     ],
     verification: { simulatedRoots: fixture.policy.simulatedRoots },
@@ -131,7 +132,11 @@ export async function deliver(ctx: BuyerContext, jobs: readonly Partial<NewJob>[
   const appraisal = await judgeReceipt(
     ctx,
     { ...receipt, later },
-    { assurance: "attested", jobs: planned.map((job) => ({ kind: job.kind, done: false, absent: null })) },
+    {
+      assurance: "attested",
+      own: later.map(({ evidence: seen }) => seen),
+      jobs: planned.map((job) => ({ kind: job.kind, done: false, absent: null })),
+    },
   );
   await immediate(ctx.db, async (tx) => {
     await addReceipt(tx, receipt, appraisal, new Date(time.now));
