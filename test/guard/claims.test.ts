@@ -186,6 +186,11 @@ describe("what an action came to", () => {
   });
 });
 
+/** Takes a file's word for the chain: a receipt bought elsewhere is no more than reported. */
+const taking = (own: Config): void => {
+  own.verification.reportedSuffices = true;
+};
+
 describe("one purchase, one action", () => {
   const shift = (seconds: number) => (core: ReceiptCore) => {
     const at = Date.parse(core.response.receivedAt) + seconds * 1000;
@@ -209,7 +214,7 @@ describe("one purchase, one action", () => {
 
   test("T61: on a receipt that this buyer did not buy only where the guard says so", async () => {
     const receipt = await bought();
-    const stranger = await market.buyer();
+    const stranger = await market.buyer(taking);
     await stranger.importReceipt(receipt);
     expect(codeOf(await call(trading({ buyer: stranger }), receipt.id))).toBe("receipt_imported");
     expect(await stranger.claims(receipt.id)).toEqual([]);
@@ -219,7 +224,7 @@ describe("one purchase, one action", () => {
 
   test("T61: of an imported one without a signed time never: the file's own word dates nothing", async () => {
     const receipt = await bought();
-    const stranger = await market.buyer();
+    const stranger = await market.buyer(taking);
     await stranger.importReceipt(receipt);
     const unsigned: Buyer = {
       ...stranger,
@@ -242,7 +247,7 @@ describe("how old a receipt is", () => {
     const young = copyOf(receipt, ({ response }) => {
       response.receivedAt = new Date(Date.parse(response.receivedAt) + minutes).toISOString();
     });
-    const stranger = await market.buyer();
+    const stranger = await market.buyer(taking);
     const { appraisals } = await stranger.importReceipt(young);
     expect(appraisals.at(-1)?.verdict).toBe("verified");
     const message = await call(trading({ buyer: stranger, allowImported: true, clock }), young.id);
