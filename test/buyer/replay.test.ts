@@ -210,7 +210,7 @@ describe("somebody else's re-execution", () => {
       if (replay === undefined) throw new Error("it was replayed");
       delete replay.outputs;
       replay.compared = { outputsSha256: "00".repeat(32), tolerance, difference };
-      return judgeReplay(copy, policy, own);
+      return judgeReplay(copy, policy, () => own);
     };
     expect(judged(null)).toMatchObject({ status: "pass", code: "replay_matched" });
     expect(judged("element 7 of tensor 0 differs")).toMatchObject({ status: "fail", code: "replay_mismatch" });

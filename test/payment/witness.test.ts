@@ -224,6 +224,7 @@ describe("T40: a token that takes more than was authorized", () => {
     const judged = judgeSettlement(
       { ...receipt, later: [{ at: sentAt, evidence: seen.evidence }] } as never,
       { clockSkewSeconds: 60 } as never,
+      () => true,
     );
     expect(judged).toMatchObject({ status: "fail", code: "token_moved_more" });
   });
