@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { isInteroperable } from "./json-text.ts";
 
 /** Lower-case hex without prefix. */
 export const hex = (bytes: number) =>
@@ -21,3 +22,7 @@ export const baseUnits = z.string().regex(/^(?:0|[1-9][0-9]{0,77})$/, "base unit
 export const network = z.string().regex(/^eip155:[1-9][0-9]{0,19}$/, "CAIP-2 id such as eip155:8453");
 /** EVM address, lower case (no checksum case, so that equal addresses are equal strings). */
 export const address = hex0x(20);
+/** Deepest nesting of what a receipt carries without knowing its shape. */
+const MAX_OPAQUE_DEPTH = 16;
+/** JSON that is kept without knowing its shape. */
+export const isOpaque = (value: unknown): boolean => isInteroperable(value, MAX_OPAQUE_DEPTH);

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { address, baseUnits, hex0x, network } from "./fields.ts";
+import { address, baseUnits, hex, hex0x, isOpaque, network } from "./fields.ts";
 
 const authorization = {
   network,
@@ -45,3 +45,19 @@ export const paymentSchema = z.discriminatedUnion("scheme", [
     }),
   }),
 ]);
+
+/** What the seller asked for, as the policy accepted it. */
+export const offerSchema = z.strictObject({
+  scheme: z.string().max(64),
+  network,
+  asset: address,
+  /** Pinned by the buyer's policy, never taken from the seller. */
+  decimals: z.int().min(0).max(36),
+  amount: baseUnits,
+  payTo: address,
+  maxTimeoutSeconds: z.int().min(1).max(1_000_000_000),
+  /** EIP-712 domain of the token and scheme options, as offered. */
+  extra: z.record(z.string().max(64), z.unknown()).refine(isOpaque, "JSON at most 16 levels deep"),
+  /** sha256(JCS(offer without offerHash)), hex. */
+  offerHash: hex(32),
+});

@@ -1,15 +1,12 @@
 import { z } from "zod";
-import { address, base64, baseUnits, hex, hex0x, hexData, instant, network } from "./fields.ts";
+import { address, base64, baseUnits, hex, hex0x, hexData, instant, isOpaque, network } from "./fields.ts";
 import { MAX_CORE_BYTES } from "./budget.ts";
-import { isInteroperable } from "./json-text.ts";
-import { paymentSchema } from "./payment-schema.ts";
+import { offerSchema, paymentSchema } from "./payment-schema.ts";
 import { ezklEvidence, groth16Evidence } from "./proof-schema.ts";
 
 /** Evidence that may be appended after delivery, and appraisals that a receipt holds. */
 export const MAX_LATER = 64;
 export const MAX_APPRAISALS = 256;
-/** Deepest nesting of what a receipt carries without knowing its shape. */
-const MAX_OPAQUE_DEPTH = 16;
 
 export const LAYERS = [
   "platform",
@@ -161,8 +158,6 @@ export const contradictionEvidence = z.strictObject({
   code: z.string().regex(/^[a-z0-9_]{1,64}$/, "a code in snake case"),
 });
 
-const isOpaque = (value: unknown): boolean => isInteroperable(value, MAX_OPAQUE_DEPTH);
-
 const knownEvidence = z.discriminatedUnion("kind", [
   nitroEvidence,
   manifestEvidence,
@@ -226,21 +221,6 @@ export const appraisalSchema = z.strictObject({
   simulated: z.boolean(),
   verdict: z.enum(VERDICTS),
   notProven: z.array(z.string().max(400)).max(32),
-});
-
-const offerSchema = z.strictObject({
-  scheme: z.string().max(64),
-  network,
-  asset: address,
-  /** Pinned by the buyer's policy, never taken from the seller. */
-  decimals: z.int().min(0).max(36),
-  amount: baseUnits,
-  payTo: address,
-  maxTimeoutSeconds: z.int().min(1).max(1_000_000_000),
-  /** EIP-712 domain of the token and scheme options, as offered. */
-  extra: z.record(z.string().max(64), z.unknown()).refine(isOpaque, "JSON at most 16 levels deep"),
-  /** sha256(JCS(offer without offerHash)), hex. */
-  offerHash: hex(32),
 });
 
 const exchange = {
