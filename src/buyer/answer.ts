@@ -10,7 +10,7 @@ const NEXT = "The bytes that came are kept in the receipt. The same key gives th
  * The answer in a receipt's response bytes, or the bytes as they came where this version cannot read them. Throws
  * Proof402Error `body_redacted` or `provider_unknown`.
  */
-export const readingOf = (ctx: BuyerContext, receipt: Receipt): AnswerReading =>
+const readingOf = (ctx: BuyerContext, receipt: Receipt): AnswerReading =>
   readPart(ctx, receipt, "response", (provider, body) => provider.readAnswer(body));
 
 /**

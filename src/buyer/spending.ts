@@ -33,6 +33,7 @@ export async function viewSpending(ctx: BuyerContext): Promise<Spending> {
       symbol: symbolOf(purchase.offer.network, purchase.offer.asset),
       amount: purchase.settledAmount ?? purchase.offer.amount,
       state: purchase.state,
+      reason: purchase.reason,
       receiptId: purchase.receiptId,
       verdict: (verdictOf.get(purchase.receiptId ?? "") as Spending["recent"][number]["verdict"]) ?? null,
     })),

@@ -111,6 +111,8 @@ export type Spending = {
     symbol: string;
     amount: string;
     state: PurchaseState;
+    /** Why it was released, or what is odd about its settlement: a code. */
+    reason: string | null;
     receiptId: string | null;
     verdict: Verdict | null;
   }[];

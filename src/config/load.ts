@@ -7,7 +7,7 @@ import { parseJsonText } from "../receipts/json-text.ts";
 import { configSchema, type Config } from "./schema.ts";
 
 /** Name of the configuration file where no path is given. */
-export const CONFIG_FILE = "proof402.config.json";
+const CONFIG_FILE = "proof402.config.json";
 const MAX_BYTES = 1_000_000;
 const DATABASES_FOLDER = "proof402-databases";
 

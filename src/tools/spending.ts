@@ -31,6 +31,7 @@ const output = z.object({
       symbol: z.string(),
       amount: z.string(),
       state: z.string(),
+      reason: z.string().nullable(),
       receiptId: z.string().nullable(),
       verdict: z.string().nullable(),
     }),
@@ -74,6 +75,7 @@ const dataOf = (view: Spending): z.infer<typeof output> => ({
     symbol: r.symbol,
     amount: r.amount,
     state: r.state,
+    reason: r.reason,
     receiptId: r.receiptId,
     verdict: r.verdict,
   })),
@@ -93,7 +95,7 @@ function textOf(data: z.infer<typeof output>): string {
   );
   for (const r of data.recent)
     lines.push(
-      `${r.at} ${r.seller}/${r.model}: ${r.state}, ${r.amount} base units of ${r.symbol}, receipt ${r.receiptId ?? "none"}, ${r.verdict ?? "no verdict"}, key ${r.idempotencyKey}.`,
+      `${r.at} ${r.seller}/${r.model}: ${r.state}${r.reason === null ? "" : ` (${r.reason})`}, ${r.amount} base units of ${r.symbol}, receipt ${r.receiptId ?? "none"}, ${r.verdict ?? "no verdict"}, key ${r.idempotencyKey}.`,
     );
   for (const { message } of data.warnings) lines.push(`Warning: ${message}`);
   return lines.join("\n");
