@@ -11,7 +11,7 @@ export const tokensOf = (tool: (typeof tools)[number]): number =>
       4,
   );
 
-/** The README's table of tools. */
+/** The table of tools in docs/tools.md. */
 export function toolTable(): string {
   const rows = tools.map(
     (tool) =>
@@ -30,11 +30,11 @@ export function toolTable(): string {
 /** The text with everything between a pair of markers replaced. Throws where the markers are missing. */
 export function replaceBetween(text: string, name: string, content: string): string {
   const pattern = new RegExp(`(<!-- ${name}:begin[^>]*-->\\n)[\\s\\S]*?(<!-- ${name}:end -->)`);
-  if (!pattern.test(text)) throw new Error(`README has no ${name} markers`);
+  if (!pattern.test(text)) throw new Error(`the page has no ${name} markers`);
   return text.replace(pattern, (_all, begin: string, end: string) => `${begin}\n${content}\n\n${end}`);
 }
 
 if (process.argv[1] !== undefined && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  const path = resolve("README.md");
+  const path = resolve("docs/tools.md");
   await writeFile(path, replaceBetween(await readFile(path, "utf8"), "tools", toolTable()));
 }

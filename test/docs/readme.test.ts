@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Client } from "@modelcontextprotocol/client";
@@ -14,12 +14,15 @@ import { openMarket, type Market } from "../support/devnet.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const readme = await readFile(join(root, "README.md"), "utf8");
+const pages = (await readdir(join(root, "docs"))).filter((name) => name.endsWith(".md")).toSorted();
+const docs = await Promise.all(pages.map((name) => readFile(join(root, "docs", name), "utf8")));
+const everything = [readme, ...docs].join("\n");
 const scripts = (JSON.parse(await readFile(join(root, "package.json"), "utf8")) as { scripts: Record<string, string> })
   .scripts;
 
 /** The fenced blocks of a language, in order. */
 const blocks = (language: string): string[] =>
-  [...readme.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, "gm"))].map((match) => match[1] ?? "");
+  [...everything.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, "gm"))].map((match) => match[1] ?? "");
 
 /** Inside the package, so that `proof402` resolves to what was built, as it does for whoever installs it. */
 const workbench = join(root, "dist", "readme");
@@ -37,14 +40,19 @@ afterAll(async () => {
   await market.stop();
 });
 
-describe("the README", () => {
+describe("the README with its pages", () => {
   test("begins with what it is and the two commands, which exist", () => {
     expect(readme.split("\n").slice(0, 16).join("\n")).toMatch(/npm ci && npm run demo[\s\S]*npm ci && npm test/);
     for (const script of ["demo", "test", "bench", "conformance"]) expect(scripts[script]).toBeDefined();
   });
 
+  test("fits on 150 lines, and names every page of docs", () => {
+    expect(readme.trimEnd().split("\n").length).toBeLessThanOrEqual(150);
+    for (const name of pages) expect(readme).toContain(`docs/${name}`);
+  });
+
   test("shows the tools as they are", () => {
-    expect(readme).toContain(toolTable());
+    expect(everything).toContain(toolTable());
   });
 
   test("runs: every line of its command blocks", async () => {
@@ -71,7 +79,7 @@ describe("the README", () => {
       .map((block) => JSON.parse(block) as { mcpServers?: Record<string, Entry>; servers?: Record<string, Entry> })
       .flatMap((file) => Object.values(file.mcpServers ?? file.servers ?? {}))
       .filter((entry): entry is Entry => "command" in entry);
-    expect(servers).toHaveLength(3);
+    expect(servers).toHaveLength(4);
     for (const { command, args } of servers) {
       expect([command, ...args.slice(0, 2)]).toEqual(["npx", "-y", "proof402"]);
       const client = new Client({ name: "readme", version: "1" });
