@@ -3,7 +3,7 @@ import { canonicalSha256 } from "../evidence/canonical.ts";
 import { Proof402Error } from "../errors.ts";
 import { formatUnits } from "../payment/amounts.ts";
 import { stillAtStake } from "../payment/judge.ts";
-import type { Call } from "./call.ts";
+import { aborted, type Call } from "./call.ts";
 import type { Chosen } from "./choose.ts";
 import type { BuyerContext } from "./context.ts";
 import type { ApprovalRequest } from "./types.ts";
@@ -12,7 +12,8 @@ import type { ApprovalRequest } from "./types.ts";
  * Step 5: asks a person where the policy wants one for what this call may cost in all. The answer binds key and attempt, so
  * that one yes is one authorization. Returns the question where it cannot be answered within this call, else null.
  *
- * Throws Proof402Error `approval_required` where no one can be asked, and `approval_declined`.
+ * Throws Proof402Error `approval_required` where no one can be asked, `approval_declined`, and `aborted` where the caller gives
+ * up before the person has answered.
  */
 export async function approve(
   ctx: BuyerContext,
@@ -60,10 +61,20 @@ export async function approve(
       },
     );
   }
-  const decision = await call.options.approve(request);
+  const decision = await whileWanted(call, call.options.approve(request));
   if (decision === "approved") return null;
   if (decision === "ask_later") return request;
   throw new Proof402Error("approval_declined", "A person declined this payment.", {
     next: "Do not try this purchase again unless the person asks for it.",
+  });
+}
+
+/** The person's answer, for as long as the caller waits for it. */
+function whileWanted<T>({ signal, goOn }: Call, answer: Promise<T>): Promise<T> {
+  goOn();
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(aborted());
+    signal.addEventListener("abort", onAbort, { once: true });
+    answer.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
   });
 }

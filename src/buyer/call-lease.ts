@@ -30,7 +30,8 @@ export async function holdingCall<T>(
     return await work();
   } finally {
     clearInterval(heartbeat);
-    await giveUp(ctx, key, owner);
+    // A lease that cannot be given up runs out: that must not cost what the work brought.
+    await giveUp(ctx, key, owner).catch(() => undefined);
   }
 }
 

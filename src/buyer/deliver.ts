@@ -2,7 +2,7 @@ import { keccak256, sha256, toBase64, toHex, fromBase64 } from "../evidence/byte
 import { Proof402Error } from "../errors.ts";
 import type { Candidate } from "../market/choose.ts";
 import { grantVoucher } from "../payment/channel-books.ts";
-import { markAnswered, readPurchase } from "../payment/journal.ts";
+import { markAnswered, markServed, readPurchase } from "../payment/journal.ts";
 import { readPaymentResponse } from "../payment/offers.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
 import { newestAppraisal } from "../receipts/newest.ts";
@@ -14,7 +14,7 @@ import { deliveredAnswer } from "./answer.ts";
 import { attestSeller, forgetAttestation, type Attested } from "./attest.ts";
 import type { Call } from "./call.ts";
 import type { BuyerContext } from "./context.ts";
-import { holdForReceipt, liftIfServed, withheldFrom } from "./holds.ts";
+import { holdForReceipt, isServed, liftIfServed, withheldFrom } from "./holds.ts";
 import type { Delivery } from "./jobs/types.ts";
 import { judgeReceipt } from "./judge.ts";
 import type { Paying } from "./pay.ts";
@@ -67,16 +67,17 @@ export function resultOf(
   { paidNow, stored }: Pick<BuyResult, "paidNow" | "stored">,
 ): BuyResult {
   const { status } = receipt.core.response;
-  if (status < 200 || status > 299) {
+  if (!isServed(receipt)) {
     const failed = isFailure(status);
+    const where = stored ? `receipt ${receipt.id} holds what it said` : "the database could not take its receipt";
     throw new Proof402Error(
       failed ? "seller_error" : "seller_refused",
-      `Seller "${receipt.core.seller.id}" answered ${status} to a paid request; receipt ${receipt.id} holds what it said.`,
+      `Seller "${receipt.core.seller.id}" answered ${status} to a paid request; ${where}.`,
       {
         next: failed
           ? "Call again with the same idempotency key: the seller is asked again with the same payment."
           : "Look at the receipt. A call under a new key would be paid again.",
-        details: { status, receiptId: receipt.id },
+        details: { status, receiptId: stored ? receipt.id : null },
       },
     );
   }
@@ -112,8 +113,9 @@ async function keep(
     } catch (error) {
       if (error instanceof AnsweredBefore) return answerBefore(ctx, paying);
       const busy = Proof402Error.isInstance(error) && error.code === "database_busy";
-      if (!busy || performance.now() > deadline)
-        return { receipt: { ...receipt, appraisals: [appraisal] }, stored: false };
+      if (busy && performance.now() <= deadline) continue;
+      if (isServed(receipt)) await markServed(ctx.db, paying.purchase.id, ctx.clock()).catch(() => undefined);
+      return { receipt: { ...receipt, appraisals: [appraisal] }, stored: false };
     }
   }
 }
@@ -134,8 +136,7 @@ async function store(
   if (!marked.ok) throw new AnsweredBefore();
   const judged = await addReceipt(tx, receipt, appraisal, now);
   // A seller that answers with an error takes nothing of a channel; one that did all the same shows the voucher later.
-  const { status } = receipt.core.response;
-  if (payment.method === "voucher" && status >= 200 && status <= 299) await grantVoucher(tx, purchase.id, payment, now);
+  if (payment.method === "voucher" && isServed(receipt)) await grantVoucher(tx, purchase.id, payment, now);
   await ctx.queue.add(tx, jobs);
   await liftIfServed(tx, candidate.seller.id, failure, now.getTime());
   await holdForReceipt(tx, judged, now.getTime(), withheldFrom(candidate.seller, judged));

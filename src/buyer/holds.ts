@@ -54,7 +54,8 @@ function reasonIn(receipt: Receipt): string | null {
   return failed.map((layer) => `${layer}: ${layers[layer].code}`).join(", ");
 }
 
-const isServed = ({ core }: Receipt): boolean => core.response.status >= 200 && core.response.status <= 299;
+/** The seller answered what it was asked; any other status is its refusal or failure. */
+export const isServed = ({ core }: Receipt): boolean => core.response.status >= 200 && core.response.status <= 299;
 
 /** The code of evidence that an attesting seller left out of its answer, or null. */
 export function withheldFrom({ assurance }: Seller, receipt: Receipt): string | null {
@@ -89,12 +90,13 @@ export async function liftIfServed(tx: Db, sellerId: string, failure: string | n
 
 type Unanswered = { seller_id: string; state: string; created_at: number };
 
-/** Payments that went out and have no receipt, of calls that no process is making, newest first. */
+/** Payments that went out and brought no answer, of calls that no process is making, newest first. */
 const unanswered = (tx: Db, nowMs: number): Promise<Unanswered[]> =>
   tx
     .selectFrom("purchases")
     .select(["seller_id", "state", "created_at"])
     .where("receipt_id", "is", null)
+    .where("answered_at", "is", null)
     .where("state", "in", ["sent", "settled"])
     .where((eb) =>
       eb.not(

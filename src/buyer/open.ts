@@ -90,13 +90,13 @@ export async function openBuyer(options: {
     listModels: (listOptions = {}) => viewModels(ctx, listOptions),
 
     buy: (request, buyOptions = {}) =>
-      calls.make(request, buyOptions, async (result, call) => {
+      calls.make(request, buyOptions, async (result, call, closing) => {
         if (request.wait !== "verified" || !result.stored) return result;
         const { signal } = buyOptions;
         const receipt = await waitForVerdict(ctx, result.receipt.id, {
           waitSeconds: VERIFIED_WAIT_SECONDS,
           onLanded: (one) => call.progress("landed", whatCame(one)),
-          ...(signal === undefined ? {} : { signal }),
+          signal: signal === undefined ? closing : AbortSignal.any([signal, closing]),
         }).catch((error: unknown) => {
           throw waitEnded(error, result.receipt.id);
         });

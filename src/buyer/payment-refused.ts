@@ -124,7 +124,9 @@ async function askOnceMore(
   hint: string | undefined,
 ): Promise<Turn> {
   const again = await send(ctx, paying.purchase.request, { paymentHeader: header }).catch(() => null);
-  if (again !== null) await noteClaim(ctx.db, paying.purchase.payment, readPaymentResponse(again.headers));
+  if (again !== null) {
+    await noteClaim(ctx.db, paying.purchase.payment, readPaymentResponse(again.headers)).catch(() => undefined);
+  }
   if (again !== null && again.status !== 402) {
     call.progress("answered", "answer received");
     return deliver(ctx, call, paying, again);

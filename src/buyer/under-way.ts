@@ -8,7 +8,8 @@ import { purchase } from "./purchase.ts";
 import type { BuyOptions, BuyRequest, BuyResult, NeedInput } from "./types.ts";
 
 type Outcome = BuyResult | NeedInput;
-type Finish = (result: BuyResult, call: Call) => Promise<BuyResult>;
+/** `closing` ends what it waits for: the buyer is being closed. */
+type Finish = (result: BuyResult, call: Call, closing: AbortSignal) => Promise<BuyResult>;
 
 /** The calls of one process. */
 export type Calls = {
@@ -17,14 +18,22 @@ export type Calls = {
    * money. A caller that gives up after the payment went out ends its own waiting and nothing else.
    */
   make(request: BuyRequest, options: BuyOptions, finish: Finish): Promise<Outcome>;
-  /** Takes no more calls, and resolves once the last exchange has come to its end. */
+  /** Takes no more calls, ends what waits for a verdict, and resolves once the last exchange has come to its end. */
   drain(): Promise<void>;
 };
 
 /** Runs calls of one key one after another: each finds in the journal what the one before it came to. */
 export function createCalls(ctx: BuyerContext): Calls {
   const underWay = new Map<string, Promise<unknown>>();
-  let draining = false;
+  /** Calls, and exchanges that their callers no longer wait for. */
+  const running = new Set<Promise<unknown>>();
+  const closing = new AbortController();
+
+  const tracked = <T>(work: Promise<T>): Promise<T> => {
+    const ended = work.catch(() => undefined).finally(() => running.delete(ended));
+    running.add(ended);
+    return work;
+  };
 
   const inTurn = async (call: Call): Promise<Outcome> => {
     for (let before = underWay.get(call.key); before !== undefined; before = underWay.get(call.key)) {
@@ -38,30 +47,33 @@ export function createCalls(ctx: BuyerContext): Calls {
     return work;
   };
 
+  const make: Calls["make"] = async (request, options, finish) => {
+    let key = request.idempotencyKey ?? null;
+    try {
+      const call = await openCall(ctx, request, options);
+      ({ key } = call);
+      const result = await whileWanted(call, tracked(inTurn(call)));
+      if ("needInput" in result) return result;
+      const finished = await finish(result, call, closing.signal);
+      // A caller that gave up in this moment is not told: an equal call gets the answer.
+      if (options.signal?.aborted !== true) await noteTold(ctx, key).catch(() => undefined);
+      return finished;
+    } catch (error) {
+      const told = await withMoney(ctx, key, error);
+      if (told.money !== "not-moved") await holdUnserved(ctx).catch(() => undefined);
+      // With nothing at stake there is nothing to take up: an equal call is a new one.
+      if (key !== null && told.money === "not-moved") await noteTold(ctx, key).catch(() => undefined);
+      throw told;
+    }
+  };
+
   return {
-    async make(request, options, finish) {
-      let key = request.idempotencyKey ?? null;
-      try {
-        if (draining) throw closed();
-        const call = await openCall(ctx, request, options);
-        ({ key } = call);
-        const result = await whileWanted(call, inTurn(call));
-        if ("needInput" in result) return result;
-        const finished = await finish(result, call);
-        await noteTold(ctx, key).catch(() => undefined);
-        return finished;
-      } catch (error) {
-        const told = await withMoney(ctx, key, error);
-        if (told.money !== "not-moved") await holdUnserved(ctx).catch(() => undefined);
-        // With nothing at stake there is nothing to take up: an equal call is a new one.
-        if (key !== null && told.money === "not-moved") await noteTold(ctx, key).catch(() => undefined);
-        throw told;
-      }
-    },
+    make: (request, options, finish) =>
+      closing.signal.aborted ? Promise.reject(closed()) : tracked(make(request, options, finish)),
 
     async drain() {
-      draining = true;
-      while (underWay.size > 0) await Promise.all(underWay.values());
+      closing.abort();
+      while (running.size > 0) await Promise.all(running);
     },
   };
 }

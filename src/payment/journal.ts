@@ -70,6 +70,10 @@ export const markAnswered = (
     return { receipt_id: receiptId, answered_at: now.getTime(), ...answered };
   });
 
+/** An answer came whose receipt could not be stored: its seller owes nothing. The payment may be sent again for a copy. */
+export const markServed = (db: Db, id: string, now: Date): Promise<Transition> =>
+  move(db, id, now, ({ receipt_id: known }) => (known === null ? { answered_at: now.getTime() } : UNCHANGED));
+
 /**
  * The transfer was seen on chain. `amount` is what really moved, base units; the caps count it from now on. `reason` is a
  * code where something was wrong with it.

@@ -7,6 +7,7 @@ import type { Config } from "../../src/config/schema.ts";
 import { devUsd } from "../../src/devnet/contracts/dev-usd.artifact.ts";
 import { serveLocally, type Served } from "../../src/devnet/index.ts";
 import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
+import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 
 /** What the honest seller asks for one inference, base units. */
@@ -48,6 +49,11 @@ export type Attack = {
   seen: Seen[];
   /** The payments among it, each signed authorization once. */
   payments(): SeenPayment[];
+  config: Config;
+  /** Another buyer on the same database, as a process started later would be: under a changed configuration, or with another key. */
+  reopen(change?: (config: Config) => void, options?: { key?: Hex; clock?: () => Date }): Promise<Buyer>;
+  /** The victim's database for one piece of work. */
+  using<T>(work: (db: Db) => Promise<T>): Promise<T>;
   buy(request?: Partial<BuyRequest>, options?: BuyOptions): Promise<BuyResult>;
   /** The seller redeems everything it ever got signed; then what the wallet has lost, base units. */
   plunder(): Promise<bigint>;
@@ -188,6 +194,23 @@ export async function openWorld(): Promise<World> {
         buyer,
         payer,
         key,
+        config,
+        async reopen(edit, options = {}) {
+          const { key: other = key, ...rest } = options;
+          const changed = structuredClone(config);
+          edit?.(changed);
+          const later = await openBuyer({ config: changed, wallet: walletFromPrivateKey(other), ...rest });
+          victims.push(later);
+          return later;
+        },
+        async using(work) {
+          const db = await openDatabase(config.database);
+          try {
+            return await work(db);
+          } finally {
+            await db.destroy();
+          }
+        },
         origin: served.origin,
         seen,
         payments,

@@ -79,6 +79,8 @@ describe.each(eras)("a client of %s", (era) => {
     });
     expect(Object.keys(buy?.outputSchema?.properties ?? {})).toEqual([
       "answer",
+      "readable",
+      "answerNote",
       "receipt",
       "paidNow",
       "stored",
