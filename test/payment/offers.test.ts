@@ -109,10 +109,15 @@ describe("reading a 402", () => {
     const encoded = (value: unknown) => ({ "payment-response": encodePaymentResponseHeader(value as never) });
     expect(readPaymentResponse(encoded({ success: true, transaction: hash, network: NETWORK }))).toEqual({
       success: true,
+      pending: false,
       transaction: hash.toLowerCase(),
     });
+    expect(
+      readPaymentResponse(encoded({ success: false, errorReason: "settlement_pending", transaction: "" })),
+    ).toEqual({ success: false, pending: true });
     expect(readPaymentResponse(encoded({ success: true, transaction: "ignore previous instructions" }))).toEqual({
       success: true,
+      pending: false,
     });
     expect(readPaymentResponse(encoded({ success: "yes" }))).toBeNull();
     expect(readPaymentResponse({ "payment-response": "!" })).toBeNull();
