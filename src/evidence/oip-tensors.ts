@@ -80,6 +80,9 @@ export function readElement(datatype: Datatype, value: unknown): TensorElement |
   return range === undefined ? readReal(value) : readInteger(value, range);
 }
 
+/** Whether a datatype is of floating point, whose elements may differ from machine to machine. */
+export const isReal = (datatype: Datatype): boolean => datatype.startsWith("FP") || datatype === "BF16";
+
 const unreadable = (reason: UnreadableReason): TensorReading => ({ ok: false, reason });
 
 function readTensor(value: unknown): OipTensor | UnreadableReason {

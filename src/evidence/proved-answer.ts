@@ -5,7 +5,7 @@ export type AnsweredTensor = {
   name: string;
   datatype: string;
   shape: readonly number[];
-  data: readonly (number | boolean | bigint)[];
+  data: readonly (number | boolean | string)[];
 };
 
 /** The numbers that a proof's first signals say, or null where one is none that a model computes. */

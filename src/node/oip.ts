@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { VERSION } from "../version.ts";
 import type { LoadedModel, TensorInfo } from "../onnx/inference.ts";
-import { fits, type ResultTensor, type Tensor } from "../onnx/tensors.ts";
+import { fits, type Tensor } from "../onnx/tensors.ts";
 
 /** A refusal in the protocol's form: `{"error": text}` with an HTTP status. */
 export type OipError = { status: 400 | 422; error: string };
@@ -171,7 +171,7 @@ const bad = (error: string): OipError => ({ status: 400, error });
 export function inferResponse(
   model: LoadedModel,
   { id, wanted }: InferRequest,
-  outputs: readonly ResultTensor[],
+  outputs: readonly Tensor[],
 ): { text: string } | OipError {
   const answered = outputs.filter(({ name }) => wanted.includes(name));
   const odd = answered.find(({ data }) => data.some((value) => typeof value === "number" && !Number.isFinite(value)));
@@ -186,5 +186,5 @@ export function inferResponse(
 }
 
 /** As `JSON.stringify`, which takes no bigint. */
-const tensorText = ({ data, ...tensor }: ResultTensor): string =>
+const tensorText = ({ data, ...tensor }: Tensor): string =>
   `${JSON.stringify(tensor).slice(0, -1)},"data":[${data.map(String).join(",")}]}`;

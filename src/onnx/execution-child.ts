@@ -4,7 +4,7 @@ import { guard, readOrder } from "../apart/order.ts";
 import { Proof402Error } from "../errors.ts";
 import type { ExecutionOrder } from "./execution.ts";
 import { loadModel } from "./inference.ts";
-import { rounded } from "./tensors.ts";
+import { inJson } from "./tensors.ts";
 
 if (isMainThread) await execute();
 else guard();
@@ -19,7 +19,7 @@ async function execute(): Promise<void> {
 
 async function run({ model: file, inputs }: ExecutionOrder) {
   const model = await loadModel(".", file);
-  return { runtime: model.runtime, outputs: (await model.run(inputs)).map(rounded) };
+  return { runtime: model.runtime, outputs: (await model.run(inputs)).map(inJson) };
 }
 
 function describe(error: unknown): { code: string; message: string } {

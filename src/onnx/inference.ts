@@ -6,7 +6,7 @@ import type * as OnnxRuntime from "onnxruntime-node";
 import type { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { Proof402Error } from "../errors.ts";
 import { checkModelFile } from "./model-file.ts";
-import { datatypeOf, fromOrt, toOrt, type ResultTensor, type Tensor } from "./tensors.ts";
+import { datatypeOf, fromOrt, toOrt, type Tensor } from "./tensors.ts";
 
 /** Tensor metadata as the Open Inference Protocol names it; -1 is the free batch dimension. */
 export type TensorInfo = { name: string; datatype: Tensor["datatype"]; shape: number[] };
@@ -22,7 +22,7 @@ export type RunningModel = {
   dimensions: Record<string, (string | null)[]>;
   runtime: { name: string; version: string };
   /** Runs inputs that were checked against `inputs`. */
-  run(inputs: readonly Tensor[]): Promise<ResultTensor[]>;
+  run(inputs: readonly Tensor[]): Promise<Tensor[]>;
   close(): Promise<void>;
 };
 

@@ -1,14 +1,12 @@
 import type { Tensor as OrtTensor } from "onnxruntime-node";
 import type { Runtime, TensorInfo } from "./inference.ts";
 
-/** Datatypes that this node serves, Open Inference Protocol names. */
-export type Datatype = "FP32" | "FP64" | "INT32" | "INT64" | "BOOL" | "UINT8";
+/** Datatypes that are run here, by the names of the Open Inference Protocol. */
+export const DATATYPES = ["FP32", "FP64", "INT32", "INT64", "BOOL", "UINT8"] as const;
+export type Datatype = (typeof DATATYPES)[number];
 
-/** A tensor on the wire: data flattened in row-major order. */
-export type Tensor = { name: string; datatype: Datatype; shape: number[]; data: (number | boolean)[] };
-
-/** A result. An integer that no double holds exactly is a bigint. */
-export type ResultTensor = Omit<Tensor, "data"> & { data: (number | boolean | bigint)[] };
+/** A tensor: data flattened in row-major order. An integer that no double holds exactly is its decimal text. */
+export type Tensor = { name: string; datatype: Datatype; shape: number[]; data: (number | boolean | string)[] };
 
 const ORT_TYPES: Record<string, Datatype> = {
   float32: "FP32",
@@ -51,7 +49,7 @@ export function toOrt(ort: Runtime, { datatype, data, shape }: Tensor): OrtTenso
     case "INT32":
       return new ort.Tensor("int32", Int32Array.from(numbers), shape);
     case "INT64":
-      return new ort.Tensor("int64", BigInt64Array.from(numbers, BigInt), shape);
+      return new ort.Tensor("int64", BigInt64Array.from(data, BigInt), shape);
     case "UINT8":
       return new ort.Tensor("uint8", Uint8Array.from(numbers), shape);
     case "BOOL":
@@ -62,7 +60,7 @@ export function toOrt(ort: Runtime, { datatype, data, shape }: Tensor): OrtTenso
 }
 
 /** A result of the runtime, each number as it is. */
-export function fromOrt(info: TensorInfo, tensor: OrtTensor): ResultTensor {
+export function fromOrt(info: TensorInfo, tensor: OrtTensor): Tensor {
   const values = [...(tensor.data as Iterable<number | bigint>)];
   return {
     name: info.name,
@@ -72,11 +70,13 @@ export function fromOrt(info: TensorInfo, tensor: OrtTensor): ResultTensor {
   };
 }
 
-const exactly = (value: number | bigint): number | bigint =>
-  typeof value === "bigint" && Number.isSafeInteger(Number(value)) ? Number(value) : value;
+const exactly = (value: number | bigint): number | string => {
+  const number = Number(value);
+  return typeof value === "bigint" && !Number.isSafeInteger(number) ? value.toString() : number;
+};
 
-/** A result with its numbers as doubles, which round integers beyond 2^53. */
-export const rounded = ({ data, ...tensor }: ResultTensor): Tensor => ({
+/** A result as JSON carries it: what is no number there is text, `NaN`, `Infinity` or `-Infinity`. */
+export const inJson = ({ data, ...tensor }: Tensor): Tensor => ({
   ...tensor,
-  data: data.map((value) => (typeof value === "bigint" ? Number(value) : value)),
+  data: data.map((value) => (typeof value === "number" && !Number.isFinite(value) ? String(value) : value)),
 });

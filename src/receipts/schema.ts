@@ -107,6 +107,9 @@ export const inclusionEvidence = z.strictObject({
   log: evmLog,
 });
 
+/** A number that JSON does not hold: an integer beyond 2^53, `NaN` or an infinity. */
+const notInJson = z.string().regex(/^(?:NaN|-?Infinity|-?[1-9][0-9]{15,19})$/, "a number that JSON does not hold");
+
 /** What a re-execution answered, each tensor flattened in row-major order. */
 export const replayedOutputs = z
   .array(
@@ -114,7 +117,7 @@ export const replayedOutputs = z
       name: z.string().max(128),
       datatype: z.string().max(16),
       shape: z.array(z.int().min(0).max(1_000_000)).max(8),
-      data: z.array(z.union([z.number(), z.boolean()])).max(100_000),
+      data: z.array(z.union([z.number(), z.boolean(), notInJson])).max(100_000),
     }),
   )
   .min(1)

@@ -1,22 +1,17 @@
-import { fromBase64, fromUtf8 } from "../evidence/bytes.ts";
+import { fromBase64 } from "../evidence/bytes.ts";
+import { readTensors, type OipTensor, type TensorReading } from "../evidence/oip-tensors.ts";
+import type { LayerResult } from "../receipts/schema.ts";
+import { skip } from "./types.ts";
 
-/** A tensor of an Open Inference Protocol body, flattened in row-major order. */
-export type BodyTensor = { name: string; datatype: string; shape: number[]; data: (number | boolean)[] };
+/** The tensors of a body in base64, by the one reader: what is judged is what the buyer is handed. */
+export const readBodyTensors = (body: string, list: "inputs" | "outputs"): TensorReading =>
+  readTensors(fromBase64(body), list);
 
-/** The tensors in a body, base64, under `inputs` or `outputs`; null where they cannot be read. */
-export function readBodyTensors(body: string, list: "inputs" | "outputs"): BodyTensor[] | null {
-  try {
-    const found = (JSON.parse(fromUtf8(fromBase64(body))) as Record<string, unknown>)[list];
-    if (!Array.isArray(found)) return null;
-    const whole = found.every(
-      (one: Partial<BodyTensor> | null) =>
-        typeof one?.name === "string" &&
-        typeof one.datatype === "string" &&
-        Array.isArray(one.shape) &&
-        Array.isArray(one.data),
-    );
-    return whole ? (found as BodyTensor[]) : null;
-  } catch {
-    return null;
-  }
-}
+/** The tensors of a reading, or null. */
+export const tensorsOf = (reading: TensorReading): OipTensor[] | null => (reading.ok ? reading.tensors : null);
+
+/** A result for an answer that this version has no reader for, or null. Such bytes show nothing and contradict nothing. */
+export const judgeFormat = (reading: TensorReading): LayerResult | null =>
+  reading.ok || reading.reason !== "other_format"
+    ? null
+    : skip("answer_format", "The answer is in a format that is not read here, so nothing can be compared with it.");

@@ -1,4 +1,5 @@
 import { fromBase64, fromUtf8, keccak256, sha256, toHex } from "../evidence/bytes.ts";
+import { parseExactJson } from "../evidence/exact-json.ts";
 import type { LayerResult, ReceiptCore } from "../receipts/schema.ts";
 import type { AppraisalPolicy } from "./policy.ts";
 import { judgePlace } from "./terms.ts";
@@ -40,7 +41,7 @@ export function judgeRequest(core: ReceiptCore, signature: LayerResult, policy: 
 export function judgeResponse(core: ReceiptCore, signature: LayerResult): LayerResult {
   const wrong = checkBody(core.response, "response");
   if (wrong !== null) return wrong;
-  if (core.response.status !== 200)
+  if (core.response.status < 200 || core.response.status > 299)
     return fail("status_not_ok", `The seller answered with status ${core.response.status}.`);
   return signature;
 }
@@ -75,7 +76,7 @@ function judgeNames(core: ReceiptCore): LayerResult | null {
 function readBody(body: string | undefined): Record<string, unknown> | null {
   if (body === undefined) return null;
   try {
-    const value: unknown = JSON.parse(fromUtf8(fromBase64(body)));
+    const value = parseExactJson(fromUtf8(fromBase64(body)));
     return typeof value === "object" && value !== null && !Array.isArray(value)
       ? (value as Record<string, unknown>)
       : null;

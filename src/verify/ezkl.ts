@@ -10,8 +10,9 @@ import {
   type EzklTensor,
 } from "../evidence/ezkl.ts";
 import { kzgVerifierParams } from "../evidence/kzg.ts";
+import type { OipTensor } from "../evidence/oip-tensors.ts";
 import type { LayerResult, Receipt } from "../receipts/schema.ts";
-import { readBodyTensors, type BodyTensor } from "./answer.ts";
+import { judgeFormat, readBodyTensors, tensorsOf } from "./answer.ts";
 import { allEvidence, onlyOne } from "./evidence.ts";
 import { DEVELOPMENT_PROOF } from "./groth16.ts";
 import { entryOf, sellerOf, type AppraisalPolicy, type EzklReference } from "./policy.ts";
@@ -57,7 +58,10 @@ export async function judgeEzkl(
   if (proof === null) return fail("proof_malformed", "The proof is not one that EZKL writes.");
   const results = resultsFor(proof, settings.inputs, reference.inputs, core.request.body);
   if (results === null) return fail("proof_of_another_request", "The proof is not of this request's inputs.");
-  const differing = firstDifference(core.response.body, results, settings.outputs, reference);
+  const answer = readBodyTensors(core.response.body, "outputs");
+  const unread = judgeFormat(answer);
+  if (unread !== null) return unread;
+  const differing = firstDifference(tensorsOf(answer), results, settings.outputs, reference);
   if (differing !== null) return fail("proof_answer_mismatch", `The answer is not what was proved: ${differing}.`);
   const srs = kzgVerifierParams(reference.srs.sG2);
   if (srs === null) return skip("srs_invalid", "The policy's [s]G2 is no point of the group.");
@@ -97,7 +101,7 @@ function resultsFor(
   names: readonly string[],
   requestBody: string,
 ): bigint[] | null {
-  const tensors = readBodyTensors(requestBody, "inputs") ?? [];
+  const tensors = tensorsOf(readBodyTensors(requestBody, "inputs")) ?? [];
   if (tensors.length !== names.length) return null;
   const expected = inputs.flatMap((input, at): (bigint | null)[] => {
     const tensor = tensors.find(({ name }) => name === names[at]);
@@ -109,7 +113,7 @@ function resultsFor(
 }
 
 /** EZKL and the protocol may differ in how many leading dimensions of one they write. */
-const hasShape = ({ shape, data }: BodyTensor, expected: EzklTensor): boolean =>
+const hasShape = ({ shape, data }: OipTensor, expected: EzklTensor): boolean =>
   data.length === expected.count && withoutLeadingOnes(shape) === withoutLeadingOnes(expected.shape);
 const withoutLeadingOnes = (shape: readonly number[]): string => {
   const first = shape.findIndex((size) => size !== 1);
@@ -118,14 +122,13 @@ const withoutLeadingOnes = (shape: readonly number[]): string => {
 
 /** Where an answer is not what was proved, or null. */
 function firstDifference(
-  responseBody: string,
+  answered: readonly OipTensor[] | null,
   results: readonly bigint[],
   outputs: readonly EzklTensor[],
   { outputs: names, tolerance }: EzklReference,
 ): string | null {
   const total = outputs.reduce((sum, { count }) => sum + count, 0);
   if (results.length !== total) return "it has other outputs";
-  const answered = readBodyTensors(responseBody, "outputs");
   if (answered === null || answered.length === 0) return "it cannot be read";
   for (const [index, tensor] of answered.entries()) {
     const at = names.indexOf(tensor.name);

@@ -4,7 +4,7 @@ import { canonicalSha256 } from "../evidence/canonical.ts";
 import { BN254_R, quantiseInput, requestSignals, toField } from "../evidence/groth16.ts";
 import { differenceFromProved, provedNumbers } from "../evidence/proved-answer.ts";
 import type { Groth16Evidence, LayerResult, Receipt } from "../receipts/schema.ts";
-import { readBodyTensors } from "./answer.ts";
+import { judgeFormat, readBodyTensors, tensorsOf } from "./answer.ts";
 import { allEvidence, onlyOne } from "./evidence.ts";
 import { entryOf, sellerOf, type AppraisalPolicy } from "./policy.ts";
 import { fail, pass, skip } from "./types.ts";
@@ -48,7 +48,10 @@ export function judgeGroth16(receipt: Receipt, policy: AppraisalPolicy): LayerRe
       "proof_of_another_request",
       "The proof is not of this request's inputs and bytes, or of other weights.",
     );
-  const differing = differenceFromProved(readBodyTensors(core.response.body, "outputs"), results, key);
+  const answer = readBodyTensors(core.response.body, "outputs");
+  const unread = judgeFormat(answer);
+  if (unread !== null) return unread;
+  const differing = differenceFromProved(tensorsOf(answer), results, key);
   if (differing !== null) return fail("proof_answer_mismatch", `The answer is not what was proved: ${differing}.`);
   if (!isProved(evidence)) return fail("proof_invalid", "The proof does not verify.");
   const which = key.commitment === null ? "model" : "model, whose weights are secret behind a commitment,";
@@ -68,7 +71,7 @@ export function hasSecretWeights(receipt: Receipt): boolean {
 function resultsFor({ key, signals }: Groth16Evidence, requestBody: string): number[] | null {
   const secret = key.commitment === null ? [] : [key.commitment];
   if (signals.length !== key.results + key.input.count + 2 + secret.length) return null;
-  const [input, ...more] = readBodyTensors(requestBody, "inputs") ?? [];
+  const [input, ...more] = tensorsOf(readBodyTensors(requestBody, "inputs")) ?? [];
   if (input === undefined || more.length > 0) return null;
   const { name, datatype, shape, data } = input;
   if (name !== key.input.name || datatype !== "FP32" || data.length !== key.input.count) return null;

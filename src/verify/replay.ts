@@ -1,5 +1,6 @@
+import { isReal, readElement, type TensorElement, type TensorReading } from "../evidence/oip-tensors.ts";
 import type { LayerResult, Receipt, ReplayedOutputs, ReplayEvidence } from "../receipts/schema.ts";
-import { readBodyTensors } from "./answer.ts";
+import { judgeFormat, readBodyTensors } from "./answer.ts";
 import { allEvidence, type IsOwn } from "./evidence.ts";
 import { entryOf, sellerOf, type AppraisalPolicy } from "./policy.ts";
 import { fail, pass, skip } from "./types.ts";
@@ -40,10 +41,15 @@ function judgeOne(
     return skip("replay_tolerance", "The outputs were too many to keep, and were compared within another tolerance.");
   if (core.response.body === undefined)
     return skip("body_redacted", "The answer's bytes are redacted, so nothing can be compared with them.");
+  const answer = readBodyTensors(core.response.body, "outputs");
+  const unread = judgeFormat(answer);
+  if (unread !== null) return unread;
+  if (outputs?.some(({ data }) => data.some(isRounded)) === true)
+    return skip("replay_rounded", "The re-execution holds integers as rounded numbers, so they show nothing.");
   const difference =
     outputs === undefined
       ? (compared?.difference ?? null)
-      : differenceFromReplay(core.response.body, outputs, policy.replayTolerance);
+      : differenceFromReplay(answer, outputs, policy.replayTolerance);
   if (difference === null)
     return isOurs ? pass("The same model, run again here, gives the same answer.", "replay_matched") : notOurs;
   // The words of somebody else's comparison are not repeated.
@@ -56,32 +62,41 @@ type Tolerance = AppraisalPolicy["replayTolerance"];
 
 const isSame = (a: Tolerance, b: Tolerance): boolean => a.absolute === b.absolute && a.relative === b.relative;
 
-/** Where an answer, in the base64 of its bytes, is not what was computed, or null. */
-export function differenceFromReplay(body: string, outputs: ReplayedOutputs, tolerance: Tolerance): string | null {
-  const answered = readBodyTensors(body, "outputs");
-  if (answered === null) return "it cannot be read";
-  if (answered.length !== outputs.length) return "it has other tensors";
+/** Earlier versions kept an integer beyond 2^53 as the double nearest to it. */
+const isRounded = (value: TensorElement): boolean => Number.isInteger(value) && !Number.isSafeInteger(value);
+
+/** Where an answer is not what was computed, or null. */
+export function differenceFromReplay(
+  answer: TensorReading,
+  outputs: ReplayedOutputs,
+  tolerance: Tolerance,
+): string | null {
+  if (!answer.ok) return "it cannot be read";
+  if (answer.tensors.length !== outputs.length) return "it has other tensors";
   for (const [index, computed] of outputs.entries()) {
-    const answer = answered.find(({ name }) => name === computed.name);
-    if (answer === undefined) return `tensor ${index} is missing`;
-    const sameKind = answer.datatype === computed.datatype && answer.shape.join() === computed.shape.join();
-    if (!sameKind || answer.data.length !== computed.data.length) return `tensor ${index} has another type or shape`;
+    const answered = answer.tensors.find(({ name }) => name === computed.name);
+    if (answered === undefined) return `tensor ${index} is missing`;
+    const sameKind = answered.datatype === computed.datatype && answered.shape.join() === computed.shape.join();
+    if (!sameKind || answered.data.length !== computed.data.length) return `tensor ${index} has another type or shape`;
     const at = computed.data.findIndex(
-      (value, place) => !agrees(value, answer.data[place], computed.datatype, tolerance),
+      (value, place) =>
+        !agrees(readElement(answered.datatype, value), answered.data[place], isReal(answered.datatype), tolerance),
     );
     if (at >= 0) return `element ${at} of tensor ${index} differs`;
   }
   return null;
 }
 
+/** Two elements of one datatype: within the tolerance where they are real numbers, else exactly the same. */
 function agrees(
-  computed: number | boolean,
-  answered: number | boolean | undefined,
-  datatype: string,
+  computed: TensorElement | undefined,
+  answered: TensorElement | undefined,
+  real: boolean,
   { absolute, relative }: Tolerance,
 ): boolean {
-  if (typeof computed !== "number" || typeof answered !== "number" || !datatype.startsWith("FP"))
-    return computed === answered;
-  // Not a number compares as not equal, which is what it is.
+  if (computed === undefined) return false;
+  // An infinity would be near to everything, and what is no number near to nothing.
+  if (!real || typeof computed !== "number" || typeof answered !== "number" || !Number.isFinite(computed))
+    return Object.is(computed, answered);
   return Math.abs(computed - answered) <= absolute + relative * Math.abs(computed);
 }

@@ -9,6 +9,7 @@ import type { ModelFile } from "../../src/onnx/inference.ts";
 import type { Tensor } from "../../src/onnx/tensors.ts";
 import { childrenOf, firstChildOf, isRunning } from "../support/children.ts";
 import { onnxOf } from "../support/onnx-files.ts";
+import { graphOf, integers, modelOf, node, value } from "../support/onnx-messages.ts";
 
 let directory: string;
 beforeAll(async () => {
@@ -44,6 +45,22 @@ describe("a model run apart", () => {
       runtime: { name: "onnxruntime-node", version: expect.stringMatching(/^1\./) as string },
       outputs: [{ name: "y", datatype: "FP32", shape: [1, 3], data: [2, 1, 0.5] }],
     });
+  });
+
+  test("takes and gives integers that no double holds, and says what is no number", async () => {
+    const INT64 = 7;
+    const graph = graphOf([node("Add", ["x", "one"], "y")], [integers("one", [1], 1)], {
+      input: [value("x", [2], INT64)],
+      output: [value("y", [2], INT64)],
+    });
+    const exact = await run(await saved(modelOf(graph)), 20_000, [
+      { name: "x", datatype: "INT64", shape: [1, 2], data: ["9007199254740993", 5] },
+    ]);
+    expect(exact.outputs).toEqual([{ name: "y", datatype: "INT64", shape: [1, 2], data: ["9007199254740994", 6] }]);
+    const logarithms = await run(await saved(onnxOf([{ op: "Log", inputs: ["x"], output: "y" }])), 20_000, [
+      { name: "x", datatype: "FP32", shape: [1, 3], data: [-1, 0, 1] },
+    ]);
+    expect(logarithms.outputs).toMatchObject([{ data: ["NaN", "-Infinity", 0] }]);
   });
 
   test("is killed at its limit, however deep in native code, and leaves no process", async () => {

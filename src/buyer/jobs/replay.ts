@@ -1,10 +1,9 @@
 import { createHmac } from "node:crypto";
-import { z } from "zod";
-import { fromBase64, fromUtf8, toHex } from "../../evidence/bytes.ts";
+import { toHex } from "../../evidence/bytes.ts";
 import { canonicalSha256 } from "../../evidence/canonical.ts";
 import { Proof402Error } from "../../errors.ts";
 import { executeApart } from "../../onnx/execution.ts";
-import { fits, type Tensor } from "../../onnx/tensors.ts";
+import { DATATYPES as SERVED, fits, type Datatype, type Tensor } from "../../onnx/tensors.ts";
 import { usdToBaseUnits } from "../../payment/amounts.ts";
 import {
   replayedOutputs,
@@ -13,6 +12,7 @@ import {
   type ReplayedOutputs,
   type ReplayEvidence,
 } from "../../receipts/schema.ts";
+import { readBodyTensors } from "../../verify/answer.ts";
 import { differenceFromReplay } from "../../verify/replay.ts";
 import type { BuyerContext } from "../context.ts";
 import type { JobHandler } from "./types.ts";
@@ -89,7 +89,10 @@ function kept(
     compared: {
       outputsSha256: toHex(canonicalSha256(outputs)),
       tolerance,
-      difference: body === undefined ? "its bytes are not here" : differenceFromReplay(body, outputs, tolerance),
+      difference:
+        body === undefined
+          ? "its bytes are not here"
+          : differenceFromReplay(readBodyTensors(body, "outputs"), outputs, tolerance),
     },
   };
 }
@@ -122,25 +125,19 @@ function isAbove(ctx: BuyerContext, { core }: Receipt, usd: number): boolean {
   return known?.usdStable !== true || BigInt(amount) > usdToBaseUnits(usd, known.decimals);
 }
 
-const DATATYPES = ["FP32", "FP64", "INT32", "INT64", "BOOL", "UINT8"] as const;
-const inputsSchema = z.object({
-  inputs: z
-    .array(
-      z.object({
-        name: z.string(),
-        datatype: z.enum(DATATYPES),
-        shape: z.array(z.int().min(0)).max(8),
-        data: z.array(z.union([z.number(), z.boolean()])),
-      }),
-    )
-    .min(1),
-});
-
-/** The inputs in the exact bytes that were sent, or null. */
+/** The inputs in the exact bytes that were sent, or null where the runtime could not be given all of them exactly. */
 function readInputs({ core }: Receipt): Tensor[] | null {
   if (core.request.body === undefined) return null;
-  const parsed = inputsSchema.safeParse(JSON.parse(fromUtf8(fromBase64(core.request.body))));
-  if (!parsed.success) return null;
-  const { inputs } = parsed.data;
-  return inputs.every(({ datatype, data }) => data.every((value) => fits(datatype, value))) ? inputs : null;
+  const read = readBodyTensors(core.request.body, "inputs");
+  if (!read.ok) return null;
+  const inputs = read.tensors.flatMap(({ datatype, ...tensor }): Tensor[] => {
+    const served = SERVED.find((one) => one === datatype);
+    return served !== undefined && tensor.data.every((value) => fits(served, value) || isLong(served, value))
+      ? [{ ...tensor, datatype: served }]
+      : [];
+  });
+  return inputs.length === read.tensors.length ? inputs : null;
 }
+
+/** An integer that no double holds. Its reader has checked its range. */
+const isLong = (datatype: Datatype, value: unknown): boolean => datatype === "INT64" && typeof value === "string";
