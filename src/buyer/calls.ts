@@ -62,7 +62,12 @@ const isKnown = async (tx: Db, key: string): Promise<boolean> =>
 async function claim(tx: Db, key: string, { payer, argsDigest }: CallNames, now: Date): Promise<string> {
   const known = await tx.selectFrom("calls").selectAll().where("idempotency_key", "=", key).executeTakeFirst();
   const same = known?.payer === payer && known.args_digest === argsDigest;
-  if (same) return key;
+  if (same) {
+    // Made again, it is open again: what comes of it now is still to be told.
+    if (known.told_at !== null)
+      await tx.updateTable("calls").set({ told_at: null }).where("idempotency_key", "=", key).execute();
+    return key;
+  }
   const paid = await tx
     .selectFrom("purchases")
     .select(["payer", "args_digest"])
@@ -70,9 +75,7 @@ async function claim(tx: Db, key: string, { payer, argsDigest }: CallNames, now:
     .limit(1)
     .executeTakeFirst();
   if (paid !== undefined && paid.args_digest !== argsDigest) {
-    throw new Proof402Error("idempotency_conflict", "This idempotency key was used for another call.", {
-      next: "Use a new key for a new call, or give the same arguments to take up the earlier one.",
-    });
+    throw keyConflict();
   }
   if (paid !== undefined && paid.payer !== payer) {
     throw new Proof402Error("wallet_changed", `Another wallet (${paid.payer}) made the call with this key.`, {
@@ -89,6 +92,12 @@ async function claim(tx: Db, key: string, { payer, argsDigest }: CallNames, now:
     .execute();
   return key;
 }
+
+/** The key names another call: nothing is paid or answered under it for this one. */
+export const keyConflict = (): Proof402Error =>
+  new Proof402Error("idempotency_conflict", "This idempotency key was used for another call.", {
+    next: "Use a new key for a new call, or give the same arguments to take up the earlier one.",
+  });
 
 /** The newest open call that equals this one, or null. */
 async function openEqual(tx: Db, { payer, argsDigest }: CallNames, nowMs: number): Promise<string | null> {

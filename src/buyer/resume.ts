@@ -10,6 +10,7 @@ import { believe } from "../payment/witness.ts";
 import { readReceipt } from "../receipts/store.ts";
 import { attestSeller } from "./attest.ts";
 import type { Call } from "./call.ts";
+import { keyConflict } from "./calls.ts";
 import { holdingChannel } from "./channel.ts";
 import type { BuyerContext } from "./context.ts";
 import { isFailure, resultOf } from "./deliver.ts";
@@ -25,10 +26,13 @@ const RESEND_MARGIN_SECONDS = 10;
  * answered is the result. One that moved money is asked for again and followed by no other. One that may still move it is
  * sent again. One that never left this machine is given up for a new one under the present policy.
  *
- * Throws Proof402Error `payment_in_doubt`.
+ * Throws Proof402Error `payment_in_doubt`, and `idempotency_conflict` where the attempts are another call's.
  */
 export async function takeUp(ctx: BuyerContext, call: Call): Promise<Turn> {
-  const attempts = await decided(ctx, await readAttempts(ctx.db, call.key));
+  const known = await readAttempts(ctx.db, call.key);
+  // Another call of the key may have been paid since this one got it.
+  if (known.some(({ argsDigest }) => argsDigest !== call.argsDigest)) throw keyConflict();
+  const attempts = await decided(ctx, known);
   const answered = attempts.find(({ receiptId }) => receiptId !== null);
   if (answered !== undefined) return answeredBefore(ctx, call, answered);
   const settled = attempts.find(({ state }) => state === "settled");

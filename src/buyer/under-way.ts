@@ -48,7 +48,7 @@ export function createCalls(ctx: BuyerContext): Calls {
   };
 
   const make: Calls["make"] = async (request, options, finish) => {
-    let key = request.idempotencyKey ?? null;
+    let key = request.idempotencyKey ?? request.callKey ?? null;
     try {
       const call = await openCall(ctx, request, options);
       ({ key } = call);
