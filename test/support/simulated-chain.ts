@@ -91,7 +91,7 @@ export function createSimulatedChain(time: number): SimulatedChain {
     const give = (result: never): Hex => encodeFunctionResult({ abi: ABI, functionName, result });
     switch (functionName) {
       case "authorizationState":
-        return give(((uses.get(String(args?.[1]))?.block ?? Infinity) <= block) as never);
+        return give(((uses.get(args[1])?.block ?? Infinity) <= block) as never);
       case "balanceOf":
         return give((10n ** 12n) as never);
       case "allowance":
