@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import type { Hold } from "../market/choose.ts";
 import type { Seller } from "../market/types.ts";
 import { newestAppraisal } from "../receipts/newest.ts";
@@ -10,7 +11,7 @@ import type { SellerView } from "./types.ts";
 /** Payments without an answer whose money is not decided, from which on a seller is bought from no more. */
 const IN_DOUBT_LIMIT = 3;
 
-/** Why money without an answer puts a seller on hold. A hold for these ends when the answers come. */
+/** Why money without an answer puts a seller on hold. A hold for these ends when the answers come, or when none was taken. */
 const UNSERVED = {
   settled: "paid_not_served: a payment was taken and never answered",
   inDoubt: `payments_in_doubt: ${IN_DOUBT_LIMIT} or more payments were sent and never answered`,
@@ -46,13 +47,15 @@ function reasonIn(receipt: Receipt): string | null {
     const taken = receipt.later.some(
       ({ evidence }) => evidence.kind === "settlement.x402" && "outcome" in evidence && evidence.outcome === "settled",
     );
-    return taken ? `paid_and_refused: it was paid and answered ${status}` : null;
+    return taken ? paidAndRefused(status) : null;
   }
   const { verdict, layers } = newestAppraisal(receipt);
   if (verdict !== "failed") return null;
   const failed = LAYERS.filter((layer) => layers[layer].status === "fail");
   return failed.map((layer) => `${layer}: ${layers[layer].code}`).join(", ");
 }
+
+const paidAndRefused = (status: number): string => `paid_and_refused: it was paid and answered ${status}`;
 
 /** The seller answered what it was asked; any other status is its refusal or failure. */
 export const isServed = ({ core }: Receipt): boolean => core.response.status >= 200 && core.response.status <= 299;
@@ -66,38 +69,80 @@ export function withheldFrom({ assurance }: Seller, receipt: Receipt): string | 
 }
 
 /**
- * Puts sellers on hold that have money and owe answers: one payment settled without an answer, or several in doubt. A call
- * that is still under way owes nothing yet.
+ * Puts sellers on hold that have money and owe answers: one payment settled without an answer or with an error for one, or
+ * several in doubt; and ends holds for what ended unused. A call that is still under way owes nothing yet.
  */
 export const holdUnserved = (ctx: BuyerContext): Promise<void> =>
   immediate(ctx.db, async (tx) => {
     const nowMs = ctx.clock().getTime();
-    for (const sellerId of new Set((await unanswered(tx, nowMs)).map((one) => one.seller_id))) {
-      const found = await unservedReason(tx, sellerId, nowMs);
+    // What ended unused took nothing.
+    for (const { sellerId, receiptId } of await readHolds(tx)) {
+      if (receiptId === "") await liftIfServed(tx, sellerId, null, nowMs);
+    }
+    const owed = await unanswered(tx, nowMs);
+    for (const sellerId of new Set(owed.map((one) => one.seller_id))) {
+      const found = unservedReason(owed.filter((one) => one.seller_id === sellerId));
       if (found !== null) await hold(tx, { sellerId, receiptId: "", ...found, nowMs });
+    }
+    for (const { seller_id: sellerId, id: receiptId, created_at: since, status } of await refused(tx, nowMs)) {
+      await hold(tx, { sellerId, receiptId, reason: paidAndRefused(status), since, nowMs });
     }
   });
 
+/** How far back refusals are looked for whose payment the journal shows settled, ms. Later ones show when evidence lands. */
+const REFUSED_MS = 24 * 60 * 60_000;
+
+/** Payments that settled and whose answer was an error. The evidence of that may still be on its way to the receipt. */
+const refused = (
+  tx: Db,
+  nowMs: number,
+): Promise<{ seller_id: string; id: string; created_at: number; status: number }[]> =>
+  tx
+    .selectFrom("purchases")
+    .innerJoin("receipts", "receipts.id", "purchases.receipt_id")
+    .select(["purchases.seller_id", "receipts.id", "purchases.created_at", statusOf.as("status")])
+    .where("purchases.state", "=", "settled")
+    .where("purchases.created_at", ">", nowMs - REFUSED_MS)
+    .where("receipts.verdict", "=", "failed")
+    .where(isError)
+    .orderBy("purchases.created_at", "desc")
+    .execute();
+
+const statusOf = sql<number>`json_extract(receipts.json, '$.core.response.status')`;
+const isError = sql<boolean>`${statusOf} not between 200 and 299`;
+
 /**
- * Ends a hold for money without an answer once the answers came. `failure` is the receipt of the seller's failure that an
- * answer took the place of. Runs in the caller's transaction.
+ * Ends a hold for money without an answer once the seller owes none: the answers came, or the payments ended unused. `failure`
+ * is the receipt of the seller's failure that an answer took the place of. Runs in the caller's transaction.
  */
 export async function liftIfServed(tx: Db, sellerId: string, failure: string | null, nowMs: number): Promise<void> {
   const row = await tx.selectFrom("seller_holds").selectAll().where("seller_id", "=", sellerId).executeTakeFirst();
   if (row?.released_at !== null || !["", failure].includes(row.receipt_id)) return;
-  if ((await unservedReason(tx, sellerId, nowMs)) === null) await releaseHold(tx, sellerId, nowMs);
+  const owed = await unanswered(tx, null);
+  if (owed.every((one) => one.seller_id !== sellerId)) await releaseHold(tx, sellerId, nowMs);
 }
 
 type Unanswered = { seller_id: string; state: string; created_at: number };
 
-/** Payments that went out and brought no answer, of calls that no process is making, newest first. */
-const unanswered = (tx: Db, nowMs: number): Promise<Unanswered[]> =>
+/**
+ * Payments that went out and brought no answer, or an error whose payment is not decided, newest first; with `nowMs` without
+ * those of calls that a process is making at that time.
+ */
+const unanswered = (tx: Db, nowMs: number | null): Promise<Unanswered[]> =>
   tx
     .selectFrom("purchases")
-    .select(["seller_id", "state", "created_at"])
-    .where("receipt_id", "is", null)
-    .where("answered_at", "is", null)
-    .where("state", "in", ["sent", "settled"])
+    .leftJoin("receipts", "receipts.id", "purchases.receipt_id")
+    .select(["purchases.seller_id", "purchases.state", "purchases.created_at"])
+    .where((eb) =>
+      eb.or([
+        eb.and([
+          eb("receipt_id", "is", null),
+          eb("answered_at", "is", null),
+          eb("purchases.state", "in", ["sent", "settled"]),
+        ]),
+        eb.and([eb("purchases.state", "=", "answered"), eb("receipts.verdict", "=", "failed"), isError]),
+      ]),
+    )
     .where((eb) =>
       eb.not(
         eb.exists(
@@ -105,20 +150,15 @@ const unanswered = (tx: Db, nowMs: number): Promise<Unanswered[]> =>
             .selectFrom("call_leases")
             .select("call_leases.owner")
             .whereRef("call_leases.idempotency_key", "=", "purchases.idempotency_key")
-            .where("until", ">", nowMs),
+            .where("until", ">", nowMs ?? Number.MAX_SAFE_INTEGER),
         ),
       ),
     )
-    .orderBy("created_at", "desc")
+    .orderBy("purchases.created_at", "desc")
     .execute();
 
-/** What a seller owes, and since when (the newest payment that shows it, unix ms), or null. */
-async function unservedReason(
-  tx: Db,
-  sellerId: string,
-  nowMs: number,
-): Promise<{ reason: string; since: number } | null> {
-  const owed = (await unanswered(tx, nowMs)).filter((one) => one.seller_id === sellerId);
+/** Why a seller that owes these is held, and since when (the newest payment that shows it, unix ms), or null. */
+function unservedReason(owed: readonly Unanswered[]): { reason: string; since: number } | null {
   const settled = owed.find(({ state }) => state === "settled");
   if (settled !== undefined) return { reason: UNSERVED.settled, since: settled.created_at };
   const [newest] = owed;

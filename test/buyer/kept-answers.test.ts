@@ -6,6 +6,9 @@ import { isPayment, openWorld, PRICE, type Attack, type Trick, type World } from
 import { failure } from "../http/servers.ts";
 import { ETH_FEATURES } from "../support/devnet.ts";
 
+/** A busy machine takes its time. */
+const PATIENT = { timeout: 20_000 };
+
 let world: World;
 beforeAll(async () => {
   world = await openWorld();
@@ -73,7 +76,7 @@ describe("T33: an answer that was paid for is not lost", () => {
       await vi.waitFor(async () => {
         await attack.buyer.reconcile();
         expect((await attack.buyer.spending()).recent[0]?.state).toBe("settled");
-      });
+      }, PATIENT);
       expect((await attack.buyer.sellers()).map(({ hold }) => hold)).toEqual([null]);
       await allow(attack);
       const again = await attack.buy({ idempotencyKey: args.idempotency_key });
@@ -128,7 +131,7 @@ describe("T33: every answer to a payment has a receipt", () => {
       await vi.waitFor(async () => {
         const [seller] = await attack.buyer.sellers();
         expect(seller?.hold).toMatchObject({ reason: `paid_and_refused: it was paid and answered ${status}` });
-      });
+      }, PATIENT);
       expect(await failure(attack.buy())).toMatchObject({ code: "seller_on_hold", money: "not-moved" });
       expect(await attack.plunder()).toBe(PRICE);
     },

@@ -12,6 +12,9 @@ import { failure } from "../http/servers.ts";
 import { ETH_FEATURES } from "../support/devnet.ts";
 import { rpcInFront } from "../support/rpc.ts";
 
+/** A busy machine takes its time. */
+const PATIENT = { timeout: 20_000 };
+
 let world: World;
 beforeAll(async () => {
   world = await openWorld();
@@ -84,7 +87,7 @@ describe("T31: a call whose payment is out, and whose next try fails before it s
     await vi.waitFor(async () => {
       await buyer.reconcile();
       expect((await buyer.spending()).recent[0]?.state).toBe("settled");
-    });
+    }, PATIENT);
     const last = await again();
     expect(last.money).toBe("moved");
     for (const said of [first, last]) {

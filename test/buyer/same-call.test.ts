@@ -5,6 +5,9 @@ import { FUNDS, isPayment, openWorld, PRICE, type Attack, type Trick, type World
 import { failure } from "../http/servers.ts";
 import { ETH_FEATURES } from "../support/devnet.ts";
 
+/** A busy machine takes its time. */
+const PATIENT = { timeout: 20_000 };
+
 let world: World;
 beforeAll(async () => {
   world = await openWorld();
@@ -43,7 +46,7 @@ async function givenUp(more: Partial<BuyRequest> = {}) {
   });
   const abort = new AbortController();
   const call = failure(buy(attack.buyer, more, abort.signal));
-  await vi.waitFor(() => expect(attack.payments()).toHaveLength(1));
+  await vi.waitFor(() => expect(attack.payments()).toHaveLength(1), PATIENT);
   abort.abort();
   return { attack, error: await call, answer };
 }
@@ -174,7 +177,7 @@ describe("T33: a caller that gives up after its payment went out", () => {
   test("and asks again much later wants an answer of that time", async () => {
     const { attack, error, answer } = await givenUp();
     answer();
-    await vi.waitFor(async () => expect((await attack.buyer.listReceipts()).length).toBe(1));
+    await vi.waitFor(async () => expect((await attack.buyer.listReceipts()).length).toBe(1), PATIENT);
     await attack.using((db) =>
       db
         .updateTable("purchases")
@@ -195,7 +198,7 @@ describe("T33: a caller that gives up after its payment went out", () => {
       request.path.startsWith("/v1/inclusions") ? new Response("", { status: 503 }) : honest(),
     );
     const waiting = failure(buy(attack.buyer, { wait: "verified" }));
-    await vi.waitFor(async () => expect((await attack.buyer.listReceipts()).length).toBe(1));
+    await vi.waitFor(async () => expect((await attack.buyer.listReceipts()).length).toBe(1), PATIENT);
     await attack.buyer.close();
     const error = await waiting;
     expect(error.money).not.toBe("not-moved");
