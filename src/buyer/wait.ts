@@ -6,6 +6,8 @@ import { newestAppraisal } from "../receipts/newest.ts";
 
 /** How often another process's progress is looked for, ms. */
 const POLL_MS = 200;
+/** How often evidence is looked for again while somebody waits, whatever its back-off, ms. */
+const HURRY_MS = 2000;
 
 /** The layers that evidence after the answer decides. */
 const SECOND_CLOCK = ["settlement", "inclusion", "computation"] as const;
@@ -31,14 +33,18 @@ export async function waitForVerdict(
 ): Promise<Receipt> {
   const deadline = ctx.clock().getTime() + options.waitSeconds * 1000;
   let landed = 0;
-  // Evidence is looked for now, not when a back-off ends or the lease of a process that is gone.
-  if (options.waitSeconds > 0) await ctx.queue.hurry(id, ctx.clock().getTime());
+  let hurriedAt = -Infinity;
   for (;;) {
     const receipt = await requireReceipt(ctx, id);
     if (receipt.later.length > landed) options.onLanded?.(receipt);
     landed = receipt.later.length;
     const left = deadline - ctx.clock().getTime();
     if (newestAppraisal(receipt).verdict !== "pending" || left <= 0) return receipt;
+    if (performance.now() - hurriedAt >= HURRY_MS) {
+      // Evidence is looked for now, not when a back-off ends or the lease of a process that is gone.
+      await ctx.queue.hurry(id, ctx.clock().getTime());
+      hurriedAt = performance.now();
+    }
     ctx.wakeSecondClock();
     await changeOrTimeout(ctx, id, Math.min(left, POLL_MS), options.signal);
   }

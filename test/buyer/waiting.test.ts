@@ -1,0 +1,54 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { hostname } from "node:os";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { newestAppraisal } from "../../src/receipts/newest.ts";
+import { rpcInFront } from "../support/rpc.ts";
+import { isPayment, openWorld, type World } from "../hostile/world.ts";
+
+let world: World;
+beforeAll(async () => {
+  world = await openWorld();
+});
+afterAll(() => world.stop());
+
+const HOUR = 3_600_000;
+
+test("waiting looks for evidence at once that a dead process was looking for, and again before a long back-off ends", async () => {
+  const chain = { down: false };
+  const rpc = await rpcInFront(world.market.devnet.rpcUrl, () => (chain.down ? { status: 503 } : undefined));
+  const attack = await world.attack(
+    (request, honest) => {
+      if (isPayment(request)) chain.down = true;
+      return honest();
+    },
+    (config) => config.networks.forEach((network) => (network.rpcUrl = rpc.url)),
+  );
+  const { receipt } = await attack.buy();
+  await attack.buyer.close();
+  const child = spawn(process.execPath, ["-e", ""]);
+  await once(child, "exit");
+  // As a process leaves it that was killed at its twelfth look.
+  await attack.using((db) =>
+    db
+      .updateTable("jobs")
+      .set({ attempts: 12, run_at: 0, leased_until: Date.now() + HOUR, owner: `${hostname()}:${child.pid}:gone` })
+      .where("kind", "=", "settlement")
+      .execute(),
+  );
+  const later = await attack.reopen();
+  const waiting = later.getReceipt(receipt.id, { waitSeconds: 40 });
+  // A look that finds nothing: by its own back-off the next one would be a minute later.
+  await vi.waitFor(
+    async () => {
+      const job = await attack.using((db) =>
+        db.selectFrom("jobs").selectAll().where("kind", "=", "settlement").executeTakeFirstOrThrow(),
+      );
+      expect(job.attempts).toBeGreaterThan(12);
+      expect(job.run_at - Date.now()).toBeGreaterThan(0);
+    },
+    { timeout: 20_000, interval: 10 },
+  );
+  chain.down = false;
+  expect(newestAppraisal(await waiting).verdict).toBe("verified");
+});
