@@ -2,6 +2,8 @@ import { Proof402Error } from "../errors.ts";
 import { readPurchaseByReceipt } from "../payment/journal.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
+import { appendEntry } from "../receipts/log-entry.ts";
+import { claimStates } from "../receipts/log-rows.ts";
 import type { Receipt } from "../receipts/schema.ts";
 import type { BuyerContext } from "./context.ts";
 import type { Buyer, Claim } from "./types.ts";
@@ -22,20 +24,24 @@ export function createClaims(ctx: BuyerContext): Pick<Buyer, "claimReceipt" | "e
       const { core } = await requireReceipt(ctx, id);
       const claimed = await immediate(ctx.db, async (tx) => {
         if (action !== undefined && action.allowImported !== true) await requireOwn(tx, id);
-        const { numInsertedOrUpdatedRows: rows } = await tx
+        const at = ctx.clock();
+        const row = await tx
           .insertInto("receipt_claims")
           .values({
             receipt_id: id,
             purpose,
-            at: ctx.clock().getTime(),
+            at: at.getTime(),
             purchase: core.payment.nonce,
             state: action === undefined ? "claimed" : "invoking",
             arguments: action?.arguments.json ?? null,
             arguments_sha256: action?.arguments.sha256 ?? null,
           })
           .onConflict((conflict) => conflict.doNothing())
+          .returningAll()
           .executeTakeFirst();
-        return rows === 1n;
+        if (row === undefined) return false;
+        await appendEntry(tx, { kind: "claim", subject: id, value: claimStates(row)[0], at });
+        return true;
       });
       if (claimed && action !== undefined) acting.add(keyOf(id, purpose));
       return claimed;
@@ -43,13 +49,18 @@ export function createClaims(ctx: BuyerContext): Pick<Buyer, "claimReceipt" | "e
 
     async endClaim(id, purpose, { state, outcome }) {
       acting.delete(keyOf(id, purpose));
-      await ctx.db
-        .updateTable("receipt_claims")
-        .set({ state, outcome, ended_at: ctx.clock().getTime() })
-        .where("receipt_id", "=", id)
-        .where("purpose", "=", purpose)
-        .where("state", "=", "invoking")
-        .execute();
+      await immediate(ctx.db, async (tx) => {
+        const at = ctx.clock();
+        const row = await tx
+          .updateTable("receipt_claims")
+          .set({ state, outcome, ended_at: at.getTime() })
+          .where("receipt_id", "=", id)
+          .where("purpose", "=", purpose)
+          .where("state", "=", "invoking")
+          .returningAll()
+          .executeTakeFirst();
+        if (row?.unlogged === 0) await appendEntry(tx, { kind: "claim", subject: id, value: claimStates(row)[1], at });
+      });
     },
 
     async claims(id) {

@@ -1,10 +1,13 @@
-import { sql } from "kysely";
+import { sql, type Selectable } from "kysely";
 import type { Hold } from "../market/choose.ts";
 import type { Seller } from "../market/types.ts";
+import { appendEntry } from "../receipts/log-entry.ts";
+import { holdState } from "../receipts/log-rows.ts";
 import { newestAppraisal } from "../receipts/newest.ts";
 import { LAYERS, type Receipt } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
+import type { SellerHoldsTable } from "../storage/tables.ts";
 import type { BuyerContext } from "./context.ts";
 import type { SellerView } from "./types.ts";
 
@@ -172,14 +175,16 @@ async function hold(
   tx: Db,
   job: { sellerId: string; receiptId: string; reason: string; since: number; nowMs: number },
 ): Promise<void> {
-  const values = { receipt_id: job.receiptId, reason: job.reason, at: job.nowMs, released_at: null };
-  await tx
+  const values = { receipt_id: job.receiptId, reason: job.reason, at: job.nowMs, released_at: null, unlogged: 0 };
+  const row = await tx
     .insertInto("seller_holds")
     .values({ seller_id: job.sellerId, ...values })
     .onConflict((conflict) =>
       conflict.column("seller_id").doUpdateSet(values).where("seller_holds.released_at", "<", job.since),
     )
-    .execute();
+    .returningAll()
+    .executeTakeFirst();
+  if (row !== undefined) await logHold(tx, row, job.nowMs);
 }
 
 /** Every configured seller and whether it may be bought from. */
@@ -194,12 +199,18 @@ export async function viewSellers(db: Db, sellers: readonly Seller[]): Promise<S
 }
 
 /** Lets a seller be bought from again; false where it was not on hold. Its next failure puts it on hold again. */
-export async function releaseHold(db: Db, sellerId: string, nowMs: number): Promise<boolean> {
-  const released = await db
-    .updateTable("seller_holds")
-    .set({ released_at: nowMs })
-    .where("seller_id", "=", sellerId)
-    .where("released_at", "is", null)
-    .executeTakeFirst();
-  return released.numUpdatedRows > 0n;
-}
+export const releaseHold = (db: Db, sellerId: string, nowMs: number): Promise<boolean> =>
+  immediate(db, async (tx) => {
+    const row = await tx
+      .updateTable("seller_holds")
+      .set({ released_at: nowMs, unlogged: 0 })
+      .where("seller_id", "=", sellerId)
+      .where("released_at", "is", null)
+      .returningAll()
+      .executeTakeFirst();
+    if (row !== undefined) await logHold(tx, row, nowMs);
+    return row !== undefined;
+  });
+
+const logHold = (tx: Db, row: Selectable<SellerHoldsTable>, nowMs: number): Promise<unknown> =>
+  appendEntry(tx, { kind: "hold", subject: row.seller_id, value: holdState(row), at: new Date(nowMs) });

@@ -24,11 +24,11 @@ export async function land(
 ): Promise<void> {
   for (;;) {
     const known = await readKnown(ctx, ctx.db, job.receiptId);
+    const at = ctx.clock();
     if (known === null) {
-      await immediate(ctx.db, (tx) => ctx.queue.finish(tx, job, { absent: absenceOf(outcome, null) }));
+      await immediate(ctx.db, (tx) => ctx.queue.finish(tx, job, { absent: absenceOf(outcome, null), at }));
       return;
     }
-    const at = ctx.clock();
     const absent = absenceOf(outcome, known.receipt);
     const evidence = outcome.state === "landed" && absent === null ? outcome.evidence : null;
     const later = evidence === null ? [] : [{ at: at.toISOString(), evidence }];
@@ -41,7 +41,7 @@ export async function land(
     });
     const stored = await immediate(ctx.db, async (tx) => {
       if (!isSame(known, await readKnown(ctx, tx, job.receiptId))) return "changed";
-      if (!(await ctx.queue.finish(tx, job, { absent }))) return "lost";
+      if (!(await ctx.queue.finish(tx, job, { absent, at }))) return "lost";
       if (evidence !== null) await appendLater(tx, receipt.id, evidence, at);
       if (outcome.state === "landed") await outcome.alongside?.(tx, at);
       const updated = await appendAppraisal(tx, receipt.id, appraisal);

@@ -1,4 +1,6 @@
 import { sql } from "kysely";
+import { appendEntry } from "../receipts/log-entry.ts";
+import { jobOutcome } from "../receipts/log-rows.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import { isDead, newOwner } from "./lease-owner.ts";
@@ -32,15 +34,15 @@ export type JobState = { kind: string; done: boolean; absent: string | null };
 /**
  * The durable queue of the second clock, shared by every process on the file. A lease that ran out is free to others, and
  * whoever held it can no longer finish the job: each is finished once, whoever is slow or dies. Nothing else of the buyer
- * touches the table, so another store can take its place (PostgreSQL with pg-boss for fleets).
+ * touches the table, and the audit only reads it, so another store can take its place (PostgreSQL with pg-boss for fleets).
  */
 export type JobQueue = {
   /** In the caller's transaction. The same kind for the same receipt twice is one job. */
   add(tx: Db, jobs: readonly NewJob[]): Promise<void>;
   /** Of the kinds named the job due longest whose lease is free, or null. Kinds of a newer program are left alone. */
   lease(nowMs: number, kinds: readonly string[]): Promise<LeasedJob | null>;
-  /** In the caller's transaction: true where the lease still held, and then the job is done for good. */
-  finish(tx: Db, job: LeasedJob, outcome: { absent: string | null }): Promise<boolean>;
+  /** In the caller's transaction: true where the lease still held, and then the job is done for good, and its outcome logged. */
+  finish(tx: Db, job: LeasedJob, outcome: { absent: string | null; at: Date }): Promise<boolean>;
   /** Gives the job back until `runAt`; no effect where the lease was lost. `error` is a code. */
   retry(job: LeasedJob, later: { runAt: number; error: string | null }): Promise<void>;
   /** Makes the open jobs of one receipt due now: those that wait, and those that a process of this machine held when it died. */
@@ -129,15 +131,18 @@ export function createQueue(db: Db): JobQueue {
       }
     },
 
-    async finish(tx, job, { absent }) {
-      const { numUpdatedRows } = await tx
+    async finish(tx, job, { absent, at }) {
+      const row = await tx
         .updateTable("jobs")
         .set({ state: "done", leased_until: 0, last_error: absent })
         .where("id", "=", job.id)
         .where("attempts", "=", job.attempts)
         .where(isOpen)
+        .returningAll()
         .executeTakeFirst();
-      return numUpdatedRows === 1n;
+      if (row === undefined) return false;
+      await appendEntry(tx, { kind: "job", subject: job.receiptId, value: jobOutcome(row), at });
+      return true;
     },
 
     async retry(job, { runAt, error }) {

@@ -25,16 +25,19 @@ export const firstDigest = ({ id }: Receipt, later: Receipt["later"], lacking: r
 
 /**
  * Appends an entry inside the caller's immediate transaction, so that number and predecessor are true across processes.
- * Records the receipt itself, or `value`: a later evidence, an appraisal, or which bodies it was given.
+ * Records the receipt itself, or `value` of a subject: of a receipt a later evidence, an appraisal, which bodies it was
+ * given, a claim or a job's outcome; of a seller its hold.
  */
 export async function appendEntry(
   tx: Db,
   options: {
-    receipt: Receipt;
     at: Date;
     /** The newest entry, where the caller has just appended it. */
     after?: { seq: number; hash: string };
-  } & ({ kind: "receipt" | "import" } | { kind: "later" | "appraisal" | "bodies"; value: unknown }),
+  } & (
+    | { kind: "receipt" | "import"; receipt: Receipt }
+    | { kind: "later" | "appraisal" | "bodies" | "claim" | "job" | "hold"; subject: string; value: unknown }
+  ),
 ): Promise<NonNullable<Receipt["log"]>> {
   const last =
     options.after ??
@@ -42,7 +45,7 @@ export async function appendEntry(
   const entry: LogEntry = {
     seq: (last?.seq ?? 0) + 1,
     kind: options.kind,
-    receiptId: options.receipt.id,
+    receiptId: "subject" in options ? options.subject : options.receipt.id,
     digest:
       "value" in options
         ? digestOf(options.value)

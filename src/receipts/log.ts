@@ -4,6 +4,7 @@ import type { Db } from "../storage/database.ts";
 import type { ReceiptsTable } from "../storage/tables.ts";
 import { parseJsonText } from "./json-text.ts";
 import { digestOf, firstDigest, GENESIS, hashEntry } from "./log-entry.ts";
+import { claimStates, holdState, jobOutcome } from "./log-rows.ts";
 import { checkReceipt, missingBodies } from "./receipt.ts";
 import type { Receipt } from "./schema.ts";
 
@@ -29,10 +30,17 @@ type EntryRow = {
 };
 
 /** What the log says about one receipt; the lists are digests. */
-type Recorded = { first: EntryRow; later: string[]; appraisals: string[]; bodies: string[] };
+type Recorded = Record<Appended, string[]> & { first: EntryRow };
+type Appended = "later" | "appraisal" | "bodies" | "claim" | "job";
 
-/** How far the walk has come. `recorded` maps receipt ids; the value is null once the receipt was compared. */
-type Walk = { entries: number; head: string; recorded: Map<string, Recorded | null>; receipts: number };
+/** How far the walk has come. `recorded` maps receipt ids; the value is null once the receipt was compared. `holds` has the newest digest of each seller's. */
+type Walk = {
+  entries: number;
+  head: string;
+  recorded: Map<string, Recorded | null>;
+  holds: Map<string, string>;
+  receipts: number;
+};
 
 /**
  * Walks the hash chain and compares every stored receipt with what the log recorded of it: an edited, deleted,
@@ -42,10 +50,10 @@ type Walk = { entries: number; head: string; recorded: Map<string, Recorded | nu
  * keep the `head` of an earlier audit elsewhere to notice that.
  *
  * Codes: `log_gap`, `log_chain`, `log_entry_altered`, `log_entry_misplaced`, `log_truncated`, `receipt_altered`,
- * `receipt_not_logged`, `receipt_missing`.
+ * `receipt_not_logged`, `receipt_missing`, `claim_altered`, `job_altered`, `hold_altered`.
  */
 export async function auditLog(db: Db): Promise<AuditResult> {
-  const walk: Walk = { entries: 0, head: GENESIS, recorded: new Map(), receipts: 0 };
+  const walk: Walk = { entries: 0, head: GENESIS, recorded: new Map(), holds: new Map(), receipts: 0 };
   for (let more = true; more; await nextTurn()) {
     const page = await readEntries(db, walk.entries, ENTRIES_PER_PAGE);
     const problem = follow(walk, page);
@@ -74,7 +82,7 @@ const compareNext = (db: Db, walk: Walk, after: string): Promise<{ problem: Brok
   snapshot(db, async (tx) => {
     const fresh = await readEntries(tx, walk.entries, Number.MAX_SAFE_INTEGER);
     const rows = await readReceipts(tx, after, RECEIPTS_PER_PAGE);
-    const problem = follow(walk, fresh) ?? compareAll(walk, rows);
+    const problem = follow(walk, fresh) ?? (await compareAll(tx, walk, rows));
     const last = rows.at(-1)?.id ?? null;
     return { problem: problem ?? (last === null ? await compareRest(tx, walk) : null), last };
   });
@@ -92,9 +100,11 @@ async function compareRest(tx: Db, walk: Walk): Promise<Broken | null> {
         "The log records a receipt that is not stored any more.",
       );
     }
-    const problem = compareAll(walk, [row]);
+    const problem = await compareAll(tx, walk, [row]);
     if (problem !== null) return problem;
   }
+  const rest = await compareOthers(tx, walk);
+  if (rest !== null) return rest;
   // SQLite remembers the highest number that an AUTOINCREMENT table ever held.
   const { rows } = await sql<{ seq: number }>`select seq from sqlite_sequence where name = 'log'`.execute(tx);
   const highest = rows[0]?.seq ?? 0;
@@ -142,23 +152,28 @@ function record(walk: Walk, row: EntryRow): boolean {
     case "receipt":
     case "import":
       if (known !== undefined) return false;
-      walk.recorded.set(row.receipt_id, { first: row, later: [], appraisals: [], bodies: [] });
+      walk.recorded.set(row.receipt_id, { first: row, later: [], appraisal: [], bodies: [], claim: [], job: [] });
       return true;
     case "later":
-      known?.later.push(row.digest);
-      return known !== undefined;
     case "appraisal":
-      known?.appraisals.push(row.digest);
-      return known !== undefined;
     case "bodies":
-      known?.bodies.push(row.digest);
+    case "claim":
+    case "job":
+      known?.[row.kind].push(row.digest);
       return known !== undefined;
+    case "hold":
+      walk.holds.set(row.receipt_id, row.digest);
+      return true;
     default:
       return false;
   }
 }
 
-function compareAll(walk: Walk, rows: readonly ReceiptsTable[]): Broken | null {
+async function compareAll(tx: Db, walk: Walk, rows: readonly ReceiptsTable[]): Promise<Broken | null> {
+  const about = await readAbout(
+    tx,
+    rows.map(({ id }) => id),
+  );
   for (const row of rows) {
     const recorded = walk.recorded.get(row.id);
     if (recorded === null) continue;
@@ -172,15 +187,62 @@ function compareAll(walk: Walk, rows: readonly ReceiptsTable[]): Broken | null {
         `A stored receipt's ${altered} is not what was logged.`,
       );
     }
+    for (const kind of ["claim", "job"] as const) {
+      if (!sameList((about[kind].get(row.id) ?? []).toSorted(), recorded[kind].toSorted())) {
+        const what = { claim: "claims on", job: "outcomes of late evidence of" }[kind];
+        return broken(recorded.first.seq, row.id, `${kind}_altered`, `The ${what} a receipt are not what was logged.`);
+      }
+    }
     walk.recorded.set(row.id, null);
     walk.receipts += 1;
   }
   return null;
 }
 
+/** Digests of what the rows about some receipts say, by receipt. */
+async function readAbout(tx: Db, ids: readonly string[]): Promise<Record<"claim" | "job", Map<string, string[]>>> {
+  const claims = await tx
+    .selectFrom("receipt_claims")
+    .selectAll()
+    .where("receipt_id", "in", ids)
+    .where("unlogged", "=", 0)
+    .execute();
+  const jobs = await tx
+    .selectFrom("jobs")
+    .select(["kind", "subject", "last_error"])
+    .where("subject", "in", ids)
+    .where("state", "=", "done")
+    .where("unlogged", "=", 0)
+    .execute();
+  const about = { claim: new Map<string, string[]>(), job: new Map<string, string[]>() };
+  const add = (kind: "claim" | "job", id: string, states: readonly unknown[]): unknown =>
+    about[kind].set(id, [...(about[kind].get(id) ?? []), ...states.map(digestOf)]);
+  for (const row of claims) add("claim", row.receipt_id, claimStates(row));
+  for (const row of jobs) add("job", row.subject, [jobOutcome(row)]);
+  return about;
+}
+
+/** Which claim is on no stored receipt, or which seller's hold is not as the log last recorded it, or null. */
+async function compareOthers(tx: Db, { holds }: Walk): Promise<Broken | null> {
+  const stray = await tx
+    .selectFrom("receipt_claims")
+    .select("receipt_id")
+    .where("unlogged", "=", 0)
+    .where((eb) => eb.not(eb.exists(eb.selectFrom("receipts").select("id").whereRef("id", "=", "receipt_id"))))
+    .executeTakeFirst();
+  if (stray !== undefined)
+    return broken(null, stray.receipt_id, "claim_altered", "A claim is on a receipt that is not stored.");
+  const rows = await tx.selectFrom("seller_holds").selectAll().where("unlogged", "=", 0).execute();
+  const stored = new Map(rows.map((row) => [row.seller_id, digestOf(holdState(row))]));
+  const differing = [...new Set([...stored.keys(), ...holds.keys()])].find((id) => stored.get(id) !== holds.get(id));
+  return differing === undefined
+    ? null
+    : broken(null, null, "hold_altered", `The hold of seller "${differing.slice(0, 64)}" is not what was logged.`);
+}
+
 /** Which part of a stored receipt differs from what the log recorded, or null. */
 function alteredPart(row: ReceiptsTable, recorded: Recorded): string | null {
-  const { first, later, appraisals } = recorded;
+  const { first, later, appraisal } = recorded;
   const json = parseJsonText(row.json);
   const checked = json.ok ? checkReceipt(json.value) : json;
   if (!checked.ok || checked.receipt.id !== row.id) return "content";
@@ -192,7 +254,7 @@ function alteredPart(row: ReceiptsTable, recorded: Recorded): string | null {
   if (lacking === null) return "core";
   if (!sameList(lacking, missingBodies(receipt))) return "bodies";
   if (!sameList(receipt.later.slice(came).map(digestOf), later)) return "later evidence";
-  if (!sameList(receipt.appraisals.map(digestOf), appraisals)) return "list of appraisals";
+  if (!sameList(receipt.appraisals.map(digestOf), appraisal)) return "list of appraisals";
   const { log } = receipt;
   if (log?.seq !== first.seq || log.hash !== first.hash || log.prev !== first.prev) return "place in the log";
   const indexed =

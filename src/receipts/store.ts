@@ -112,7 +112,7 @@ async function complete(
   const parts = missingBodies(present).filter((part) => file.core[part].body !== undefined);
   const whole = withBodies(present, file);
   if (parts.length === 0 || !canBeRead(whole)) return { receipt: present, added: false, completed: false };
-  await appendEntry(tx, { kind: "bodies", receipt: present, value: parts, at });
+  await appendEntry(tx, { kind: "bodies", subject: present.id, value: parts, at });
   return { receipt: await update(tx, whole), added: false, completed: true };
 }
 
@@ -125,7 +125,13 @@ async function insert(
 ): Promise<Receipt> {
   const log = await appendEntry(tx, { kind, receipt, at });
   if (appraisal !== undefined) {
-    await appendEntry(tx, { kind: "appraisal", receipt, value: appraisal, at: new Date(appraisal.at), after: log });
+    await appendEntry(tx, {
+      kind: "appraisal",
+      subject: receipt.id,
+      value: appraisal,
+      at: new Date(appraisal.at),
+      after: log,
+    });
   }
   const stored: Receipt = { ...receipt, appraisals: appraisal === undefined ? [] : [appraisal], log };
   requireRoom(stored, "what was to be stored");
@@ -155,7 +161,7 @@ export async function appendLater(tx: Db, id: string, evidence: Evidence, at: Da
   if (receipt.later.length >= MAX_LATER) throw full(id, `${MAX_LATER} pieces of later evidence`);
   const item = laterSchema.parse({ at: at.toISOString(), evidence });
   requireRoom({ ...receipt, later: [...receipt.later, item] }, "as much as a receipt file does");
-  await appendEntry(tx, { kind: "later", receipt, value: item, at });
+  await appendEntry(tx, { kind: "later", subject: id, value: item, at });
   return update(tx, { ...receipt, later: [...receipt.later, item] });
 }
 
@@ -168,7 +174,7 @@ export async function appendAppraisal(tx: Db, id: string, appraisal: Appraisal):
   if (receipt.appraisals.length >= MAX_APPRAISALS) throw full(id, `${MAX_APPRAISALS} appraisals`);
   const value = appraisalSchema.parse(appraisal);
   requireRoom({ ...receipt, appraisals: [...receipt.appraisals, value] }, "as much as a receipt file does");
-  await appendEntry(tx, { kind: "appraisal", receipt, value, at: new Date(value.at) });
+  await appendEntry(tx, { kind: "appraisal", subject: receipt.id, value, at: new Date(value.at) });
   return update(tx, { ...receipt, appraisals: [...receipt.appraisals, value] });
 }
 

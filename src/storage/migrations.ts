@@ -96,6 +96,15 @@ const migrations: readonly (readonly string[])[] = [
     `alter table channels add column counted text not null default '0'`,
     `update channels set counted = charged`,
   ],
+  [
+    `alter table receipt_claims add column unlogged integer not null default 0`,
+    `alter table seller_holds add column unlogged integer not null default 0`,
+    `alter table jobs add column unlogged integer not null default 0`,
+    // Of what is there already the log says nothing.
+    `update receipt_claims set unlogged = 1`,
+    `update seller_holds set unlogged = 1`,
+    `update jobs set unlogged = 1 where state = 'done'`,
+  ],
 ];
 
 /**

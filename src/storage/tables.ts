@@ -110,8 +110,9 @@ export type ReceiptsTable = {
 
 export type LogTable = {
   seq: Generated<number>;
-  /** receipt | later | appraisal | import */
+  /** receipt | later | appraisal | import | bodies | claim | job | hold */
   kind: string;
+  /** Of a hold the seller's id. */
   receipt_id: string;
   /** sha256 hex of the JCS bytes of what was appended. */
   digest: string;
@@ -139,7 +140,11 @@ export type JobsTable = {
   deadline: number;
   /** Code of the last look's failure; of a job done without evidence why none came. */
   last_error: string | null;
+  unlogged: Unlogged;
 };
+
+/** 1 of a row that was written before the log recorded such: an audit can say nothing of it. */
+type Unlogged = Generated<number>;
 
 export type AttestationsTable = {
   seller_id: string;
@@ -157,6 +162,7 @@ export type SellerHoldsTable = {
   at: number;
   /** When the owner let the seller be bought from again, unix ms; null while it is on hold. */
   released_at: number | null;
+  unlogged: Unlogged;
 };
 
 /**
@@ -186,6 +192,7 @@ export type ReceiptClaimsTable = {
   outcome: string | null;
   /** Unix ms. */
   ended_at: number | null;
+  unlogged: Unlogged;
 };
 
 /** Logical calls: what each key names, and whether its caller has had the outcome. Unix ms. */

@@ -156,11 +156,11 @@ describe("the queue", () => {
     expect(second?.attempts).toBe(2);
     // Who held it before can neither finish it nor give it back any more.
     if (first === null || second === null) throw new Error("both were leased");
-    expect(await immediate(db, (tx) => queue.finish(tx, first, { absent: null }))).toBe(false);
+    expect(await immediate(db, (tx) => queue.finish(tx, first, { absent: null, at: new Date() }))).toBe(false);
     await queue.retry(first, { runAt: 0, error: "late" });
     expect(await queue.lease(1000 + LEASE_MS, ["settlement"])).toBeNull();
-    expect(await immediate(db, (tx) => queue.finish(tx, second, { absent: null }))).toBe(true);
-    expect(await immediate(db, (tx) => queue.finish(tx, second, { absent: null }))).toBe(false);
+    expect(await immediate(db, (tx) => queue.finish(tx, second, { absent: null, at: new Date() }))).toBe(true);
+    expect(await immediate(db, (tx) => queue.finish(tx, second, { absent: null, at: new Date() }))).toBe(false);
     expect(await queue.nextRun(["settlement"])).toBeNull();
   });
 
@@ -176,7 +176,7 @@ describe("the queue", () => {
     expect(await queue.nextRun(["settlement"])).toBe(5000);
     const again = await queue.lease(5000, ["settlement"]);
     if (again === null) throw new Error("it was leased");
-    await immediate(db, (tx) => queue.finish(tx, again, { absent: "deadline_passed" }));
+    await immediate(db, (tx) => queue.finish(tx, again, { absent: "deadline_passed", at: new Date() }));
     expect(await queue.of(db, one.receiptId)).toEqual([
       { kind: "from-the-future", done: false, absent: null },
       { kind: "settlement", done: true, absent: "deadline_passed" },
