@@ -21,7 +21,7 @@ export function factList({ platform, key, hashes, times, terms }: Facts): string
           `key          ${key.id} (${key.bound ? "bound by the document" : "NOT bound by the document"}; ${key.signedExchange ? "signed these bytes" : "did NOT sign these bytes"})`,
         ];
   const part = (name: "request" | "response"): string =>
-    `${name.padEnd(12)} keccak256 ${hashes[name].keccak256}${hashes[name].bytes === "here" ? `, sha256 ${hashes[name].sha256}` : " (bytes left out)"}`;
+    `${name.padEnd(12)} keccak256 ${hashes[name].keccak256}${hashes[name].sha256 === null ? " (bytes left out)" : `, sha256 ${hashes[name].sha256}`}`;
   return [
     pc.bold("Facts: what holds of this file whoever its seller is"),
     ...attested,

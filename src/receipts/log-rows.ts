@@ -6,7 +6,7 @@ export function claimStates({
   ended_at: endedAt,
   outcome,
   state,
-  unlogged: _,
+  unlogged: _unlogged,
   ...row
 }: Selectable<ReceiptClaimsTable>): unknown[] {
   const now = { ...row, state, outcome, ended_at: endedAt };

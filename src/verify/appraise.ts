@@ -1,5 +1,4 @@
 import {
-  KNOWN_KINDS,
   LAYERS,
   type Appraisal,
   type Assurance,
@@ -7,6 +6,7 @@ import {
   type LayerResult,
   type Receipt,
 } from "../receipts/schema.ts";
+import { missingBodies } from "../receipts/receipt.ts";
 import { VERSION } from "../version.ts";
 import { appraiseAttestation, unjudgeable } from "./attestation.ts";
 import { failuresOfMaker, withContradictions } from "./contradictions.ts";
@@ -22,12 +22,10 @@ import { judgeReplay } from "./replay.ts";
 import { createVerifySession, type VerifySession } from "./session.ts";
 import { judgeSignature } from "./signature-tee.ts";
 import { fail, skip, unsupported, type AppraiseInput, type Outstanding } from "./types.ts";
+import { COMPUTATION, unknownKinds, unusedEvidence } from "./unused.ts";
 import { decide } from "./verdict.ts";
 
 type Layers = Record<Layer, LayerResult>;
-
-/** The kinds of evidence about a computation. Those that this version does not know are still seen as such. */
-const COMPUTATION = /^(?:zk|replay)\./;
 
 /** The kinds whose presence ends the waiting for a layer. Where a proof is asked for, a re-execution does not end it. */
 const endOfWaiting = (layer: Layer, wanted: Assurance): RegExp | null => {
@@ -101,6 +99,16 @@ export async function appraise(
       secretWeights: layers.computation === proof && proof?.status === "pass" && hasSecretWeights(receipt),
       unboundProof: layers.computation.status === "pass" && layers.computation === ezkl,
       unknownKinds: await guarded(noKinds, () => unknownKinds(receipt)),
+      unused: await guarded(noKinds, () =>
+        unusedEvidence(receipt, {
+          layers: fromEvidence,
+          attested: attestation.layers.platform.status === "pass",
+          signer: attestation.signingKey !== null,
+          computations: { "zk.groth16": proof, "zk.ezkl": ezkl, "replay.onnx": replay },
+        }),
+      ),
+      leftOut: missingBodies(receipt),
+      signed: signature.status === "pass",
     }),
   };
 }
@@ -134,12 +142,6 @@ function computationOf(judged: readonly (LayerResult | null)[], receipt: Receipt
     ? unsupported("unsupported_evidence", "This version cannot judge the receipt's computation evidence.")
     : skip("no_evidence", "No proof and no re-execution of the computation.");
 }
-
-/** Kinds that no layer took notice of. */
-const unknownKinds = (receipt: Receipt): string[] =>
-  allEvidence(receipt)
-    .map((evidence) => evidence.kind)
-    .filter((kind) => !KNOWN_KINDS.includes(kind) && !COMPUTATION.test(kind));
 
 const noKinds = (): string[] => [];
 const broken = (): LayerResult => fail("verifier_error", "The evidence could not be judged.");

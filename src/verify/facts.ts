@@ -40,7 +40,8 @@ export type Facts = {
     /** It signed exactly this request and this answer. */
     signedExchange: boolean;
   } | null;
-  hashes: Record<"request" | "response", { sha256: string; keccak256: string; bytes: "here" | "left_out" }>;
+  /** A seller signs the Keccak-256. The SHA-256 is that of the bytes here; of bytes that are not here it is null. */
+  hashes: Record<"request" | "response", { sha256: string | null; keccak256: string; bytes: "here" | "left_out" }>;
   /** ISO times, by the clocks of buyer and seller. */
   times: { sentAt: string; receivedAt: string; signedAt: string | null };
   /** As the file says them: no policy has confirmed payee or token. */
@@ -53,7 +54,7 @@ export async function readFacts(receipt: Receipt, session: VerifySession = creat
   const { request, response, payment } = core;
   const signature = onlyOne(core.evidence, "signature.tee");
   const hashesOf = (part: typeof request | typeof response): Facts["hashes"]["request"] => ({
-    sha256: part.sha256,
+    sha256: part.body === undefined ? null : part.sha256,
     keccak256: part.keccak256,
     bytes: part.body === undefined ? "left_out" : "here",
   });

@@ -32,14 +32,18 @@ export type LimitsOfVerdict = {
   secretWeights: boolean;
   /** The proof names no request. */
   unboundProof: boolean;
-  /** Kinds of evidence that no layer took notice of. */
+  /** Kinds of evidence that this version does not know, and pieces of known ones that decided no layer. */
   unknownKinds: readonly string[];
+  unused: readonly string[];
+  /** The parts of the exchange whose bytes are not here, and whether a signature covers their Keccak-256. */
+  leftOut: readonly ("request" | "response")[];
+  signed: boolean;
 };
 
 /** The receipt's list of what is not proven (DESIGN §2). */
 export function notProven(
   layers: Record<Layer, LayerResult>,
-  { known, simulated, metered, developmentProof, secretWeights, unboundProof, unknownKinds }: LimitsOfVerdict,
+  { known, simulated, metered, developmentProof, secretWeights, unboundProof, ...about }: LimitsOfVerdict,
 ): string[] {
   const unknown = known
     ? []
@@ -73,9 +77,13 @@ export function notProven(
         ]
       : []),
     ...(metered ? ["That the amount charged fits the work: the seller named it, up to what was signed."] : []),
-    ...(unknownKinds.length === 0
+    ...about.leftOut.map((part) => hashesOf(part, about.signed)),
+    ...(about.unknownKinds.length === 0
       ? []
-      : [`Not judged: evidence of kinds this version does not know${named(unknownKinds)}.`]),
+      : [`Not judged: evidence of kinds this version does not know${named(about.unknownKinds)}.`]),
+    ...(about.unused.length === 0
+      ? []
+      : [`Not used: evidence that decided no layer (${[...new Set(about.unused)].join(", ")}).`]),
     "Times are the buyer's and the seller's clocks; no third party stamped them.",
     "That the model's answer is right or good: only where it came from.",
   ];
@@ -83,6 +91,12 @@ export function notProven(
 }
 
 const told = ({ status }: LayerResult): string => (status === "reported" ? ", only told by the file" : "");
+
+/** What names bytes that are not here: two hashes may be of different bytes, and at most one of them was signed. */
+const hashesOf = (part: "request" | "response", signed: boolean): string =>
+  signed
+    ? `That the ${part}, whose bytes are left out, has the SHA-256 in the file: only its Keccak-256 was signed.`
+    : `That the ${part}, whose bytes are left out, has the hashes in the file: no signature covers them.`;
 
 function named(kinds: readonly string[]): string {
   const known = [...new Set(kinds.filter((kind) => KIND.test(kind)))].slice(0, MOST_NAMED);
