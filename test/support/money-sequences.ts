@@ -12,33 +12,54 @@ import { simulateTime } from "./simulated-time.ts";
 /** Files in memory, where there is such a place: no sequence has to survive a power loss. */
 const PLACE = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
 
-/**
- * Runs sequences of whatever may befall a wallet against the plain model, each on a file of its own. Throws with the first
- * sequence after which something was untrue. It changes the time of the whole process ({@link simulateTime}).
- */
-export async function runMoneySequences(options: { runs: number; commands: number; seed?: number }): Promise<number> {
-  const { runs, commands, seed } = options;
+/** How many sequences, of how many commands at most, drawn from which seed. */
+export type Sequences = { runs: number; commands: number; seed?: number };
+
+/** Where sequences are run, each on a file of its own. */
+export type MoneyModel = {
+  /** Throws with the first sequence after which something was untrue; returns how many held. */
+  run(sequences: Sequences): Promise<number>;
+  close(): Promise<void>;
+};
+
+/** Prepares for sequences of whatever may befall a wallet. It changes the time of the whole process ({@link simulateTime}). */
+export async function openMoneyModel(): Promise<MoneyModel> {
   simulateTime();
   const directory = await mkdtemp(join(PLACE, "proof402-model-"));
   const market = await openSimulatedMarket();
-  let count = 0;
-  const sequence = fc.asyncProperty(moneyCommands(commands), async (made) => {
-    count += 1;
-    const world = await openWorld({ directory, market, path, name: `${count}.db` });
-    try {
-      await fc.asyncModelRun(() => ({ model: world.ledger, real: world }), made);
-      await judgeEnd(world);
-      requireTruth(world.ledger);
-    } finally {
-      await world.close();
-    }
-  });
   const path = await makeTemplate(directory, market);
+  let opened = 0;
+  return {
+    async run({ runs, commands, seed }) {
+      let held = 0;
+      const sequence = fc.asyncProperty(moneyCommands(commands), async (made) => {
+        opened += 1;
+        const world = await openWorld({ directory, market, path, name: `${opened}.db` });
+        try {
+          await fc.asyncModelRun(() => ({ model: world.ledger, real: world }), made);
+          await judgeEnd(world);
+          requireTruth(world.ledger);
+        } finally {
+          await world.close();
+        }
+        held += 1;
+      });
+      await fc.assert(sequence, { numRuns: runs, endOnFailure: true, ...(seed === undefined ? {} : { seed }) });
+      return held;
+    },
+    async close() {
+      await market.stop();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Prepares, runs and clears away. */
+export async function runMoneySequences(sequences: Sequences): Promise<number> {
+  const model = await openMoneyModel();
   try {
-    await fc.assert(sequence, { numRuns: runs, endOnFailure: true, ...(seed === undefined ? {} : { seed }) });
-    return count;
+    return await model.run(sequences);
   } finally {
-    await market.stop();
-    await rm(directory, { recursive: true, force: true });
+    await model.close();
   }
 }

@@ -1,0 +1,67 @@
+import { beforeEach, expect, it, onTestFinished } from "vitest";
+import type { BuyerContext } from "../../src/buyer/context.ts";
+import { withMoney } from "../../src/buyer/money.ts";
+import { Proof402Error } from "../../src/errors.ts";
+import { markSent, markSigned, readAttempts } from "../../src/payment/journal.ts";
+import { reserve } from "../../src/payment/reserve.ts";
+import { openDatabase, type Db } from "../../src/storage/database.ts";
+import { reservation } from "../payment/fixtures.ts";
+
+const KEY = "a-key-of-its-own";
+let db: Db;
+beforeEach(async () => {
+  db = await openDatabase(":memory:");
+  onTestFinished(() => db.destroy());
+});
+const told = (key: string | null, thrown: unknown) => withMoney({ db } as BuyerContext, key, thrown);
+const failure = (next: string) => new Proof402Error("http_timeout", "It took too long.", { next, details: { at: 1 } });
+
+async function sent(): Promise<void> {
+  const now = new Date();
+  await reserve(db, reservation({ key: KEY, now }));
+  for (const { id } of await readAttempts(db, KEY)) {
+    await markSigned(db, id, { now });
+    await markSent(db, id, { now });
+  }
+}
+
+it("says of a call that nothing is at stake for what its error says, and names no key", async () => {
+  const thrown = failure("Choose another seller.");
+  await reserve(db, reservation({ key: KEY }));
+  for (const key of [null, KEY]) {
+    const { code, message, next, money, idempotencyKey, details } = await told(key, thrown);
+    expect({ code, message, next, money, idempotencyKey, details }).toEqual({
+      code: "http_timeout",
+      message: "It took too long.",
+      next: "Choose another seller.",
+      money: "not-moved",
+      idempotencyKey: undefined,
+      details: { at: 1 },
+    });
+  }
+});
+
+it("advises the same key where money is at stake, unless the error's own advice speaks of the key", async () => {
+  await sent();
+  const advised = await told(KEY, failure("Choose another seller."));
+  expect(advised).toMatchObject({ money: "may-move", idempotencyKey: KEY });
+  expect(advised.next).toMatch(/^Call again with the same idempotency key/);
+  expect((await told(KEY, failure("Use the key later."))).next).toBe("Use the key later.");
+});
+
+it("says that money may move where the journal cannot be read", async () => {
+  const closed = await openDatabase(":memory:");
+  await closed.destroy();
+  const error = await withMoney({ db: closed } as BuyerContext, KEY, failure("Try later."));
+  expect(error).toMatchObject({ money: "may-move", idempotencyKey: KEY });
+});
+
+it("keeps of an error that is not its own the class alone, and what caused it", async () => {
+  const cause = new TypeError("secret text");
+  expect(await told(null, cause)).toMatchObject({
+    code: "internal_error",
+    message: "An unexpected TypeError stopped the call.",
+    cause,
+  });
+  expect((await told(null, "secret text")).message).toBe("An unexpected error stopped the call.");
+});
