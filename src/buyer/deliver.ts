@@ -58,13 +58,13 @@ export async function deliver(ctx: BuyerContext, call: Call, paying: Paying, rec
 
 /**
  * What the caller gets for a stored receipt. Throws Proof402Error `seller_error` or `seller_refused` for an error status, and
- * as `deliveredAnswer` does.
+ * as `deliveredAnswer` does. `over` says that its payment was released.
  */
 export function resultOf(
   ctx: BuyerContext,
   call: Call,
   receipt: Receipt,
-  { paidNow, stored }: Pick<BuyResult, "paidNow" | "stored">,
+  { paidNow, stored, over = false }: Pick<BuyResult, "paidNow" | "stored"> & { over?: boolean },
 ): BuyResult {
   const { status } = receipt.core.response;
   if (!isServed(receipt)) {
@@ -74,9 +74,11 @@ export function resultOf(
       failed ? "seller_error" : "seller_refused",
       `Seller "${receipt.core.seller.id}" answered ${status} to a paid request; ${where}.`,
       {
-        next: failed
-          ? "Call again with the same idempotency key: the seller is asked again with the same payment."
-          : "Look at the receipt. A call under a new key would be paid again.",
+        next: over
+          ? "This payment can move no money any more. To pay for an answer, call under a new idempotency key."
+          : failed
+            ? "Call again with the same idempotency key: the seller is asked again with the same payment."
+            : "Look at the receipt. A call under a new key would be paid again.",
         details: { status, receiptId: stored ? receipt.id : null },
       },
     );

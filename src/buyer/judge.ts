@@ -93,6 +93,6 @@ function outstandingOf(ctx: JudgeContext, { kind, done, absent }: JobState): Out
   if (handler === undefined) return [];
   const { layer, awaited } = handler;
   if (!done) return awaited === undefined ? [] : [{ layer, status: "pending", ...awaited }];
-  if (absent === null || handler.absent === undefined) return [];
-  return [{ layer, ...handler.absent(absent), holdsVerdict: false }];
+  const word = absent === null ? null : handler.absent(absent);
+  return word === null ? [] : [{ layer, ...word, holdsVerdict: false }];
 }

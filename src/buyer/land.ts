@@ -6,7 +6,7 @@ import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import type { BuyerContext } from "./context.ts";
 import { holdForReceipt } from "./holds.ts";
-import type { Landed } from "./jobs/types.ts";
+import type { Absent, Landed } from "./jobs/types.ts";
 import { judgeReceipt } from "./judge.ts";
 import type { JobState, LeasedJob } from "./queue.ts";
 
@@ -17,11 +17,7 @@ import type { JobState, LeasedJob } from "./queue.ts";
  * Judging takes a moment and the transaction must not, so it is done before. Evidence of another kind that lands in that
  * moment makes it out of date: then it is judged again, so that no verdict passes over what is known.
  */
-export async function land(
-  ctx: BuyerContext,
-  job: LeasedJob,
-  outcome: Landed | { state: "absent"; code: string },
-): Promise<void> {
+export async function land(ctx: BuyerContext, job: LeasedJob, outcome: Landed | Absent): Promise<void> {
   for (;;) {
     const known = await readKnown(ctx, ctx.db, job.receiptId);
     const at = ctx.clock();
@@ -43,7 +39,7 @@ export async function land(
       if (!isSame(known, await readKnown(ctx, tx, job.receiptId))) return "changed";
       if (!(await ctx.queue.finish(tx, job, { absent, at }))) return "lost";
       if (evidence !== null) await appendLater(tx, receipt.id, evidence, at);
-      if (outcome.state === "landed") await outcome.alongside?.(tx, at);
+      await outcome.alongside?.(tx, at);
       const updated = await appendAppraisal(tx, receipt.id, appraisal);
       await holdForReceipt(
         tx,
@@ -66,7 +62,7 @@ function withheldBy(ctx: BuyerContext, kind: string, absent: string): string | n
 }
 
 /** Why a job ends without evidence in the receipt: none came, or the receipt has no room for it. Null where it has. */
-function absenceOf(outcome: Landed | { state: "absent"; code: string }, receipt: Receipt | null): string | null {
+function absenceOf(outcome: Landed | Absent, receipt: Receipt | null): string | null {
   if (outcome.state === "absent") return outcome.code;
   if (receipt === null) return null;
   const item = { at: new Date(0).toISOString(), evidence: outcome.evidence };

@@ -151,8 +151,8 @@ async function settleIfSeen(
   });
   if (seen.state !== "settled") return null;
   const { transaction, amount, fault } = seen;
-  await markSettled(ctx.db, id, { transaction, amount, reason: fault, now: ctx.clock() });
-  return seen.transaction ?? "";
+  const marked = await markSettled(ctx.db, id, { transaction, amount, reason: fault, now: ctx.clock() });
+  return marked.state === "settled" ? (transaction ?? "") : null;
 }
 
 /** The seller took the payment and keeps the answer. */

@@ -95,7 +95,8 @@ async function answeredBefore(ctx: BuyerContext, call: Call, purchase: PurchaseR
   const mayServe = purchase.state === "settled" || isUsable(purchase.payment.validBefore, ctx.clock());
   if (isFailure(receipt.core.response.status) && mayServe && purchase.state !== "released")
     return { kind: "again", purchaseId: purchase.id, failure: receipt.id };
-  return { kind: "result", result: resultOf(ctx, call, receipt, { paidNow: false, stored: true }) };
+  const over = purchase.state === "released";
+  return { kind: "result", result: resultOf(ctx, call, receipt, { paidNow: false, stored: true, over }) };
 }
 
 /**

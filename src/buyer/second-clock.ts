@@ -133,7 +133,7 @@ async function runJob(ctx: BuyerContext, job: LeasedJob, ending: AbortSignal): P
     error = codeOf(thrown);
   }
   const now = ctx.clock().getTime();
-  const ends = handler.absent !== undefined;
+  const ends = handler.endless !== true;
   if (ends && now >= job.deadline) {
     await land(ctx, job, { state: "absent", code: error ?? "deadline_passed" });
     return;

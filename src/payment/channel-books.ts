@@ -8,19 +8,17 @@ import { addUsage } from "./caps.ts";
 import type { Chain } from "./chain.ts";
 import type { ChargedWord } from "./channel-offers.ts";
 import { idOf, readChannel, type VoucherPayment } from "./channels.ts";
-import { release } from "./journal.ts";
+import { release, SUPERSEDED } from "./journal.ts";
 import { readChannelState } from "./settlement-channel.ts";
+import { isUnserved, MINUTE, partsOf, type Part } from "./voucher-sum.ts";
 
 // A channel's sum only grows: what the seller was granted, and what it claimed of that. The caps count each part of it once:
 // as the purchase whose voucher reached it, or, where the journal has none (a database restored from a backup, another
 // database of the same wallet), without one. `counted` is how far they have got.
 
-/** Added to the time of what is counted without a purchase: windows hold whole minutes of it, and may hold it too long, never too short. */
-const MINUTE = 60_000;
-
 /**
  * The seller served for a voucher: its sum is granted from now on. Vouchers over part of the same sum that were not served
- * can add nothing to it any more, and stop counting. In the caller's transaction.
+ * can add nothing to it any more, and stop counting, those answered with a failure too. In the caller's transaction.
  */
 export async function grantVoucher(tx: Db, purchaseId: string, payment: VoucherPayment, now: Date): Promise<void> {
   const id = idOf(payment);
@@ -74,8 +72,8 @@ export async function readClaims(db: Db, chains: ReadonlyMap<string, Chain>, now
 }
 
 /**
- * Brings what the caps count of a channel up to `sum`. A voucher that was signed and not answered may explain the last part of
- * it: then it goes on counting, and where the sum is its own, the next one builds on it.
+ * Brings what the caps count of a channel up to `sum`. A voucher that was signed and not served may explain the last part of
+ * it, one without an answer before one that failed: then it goes on counting, and where the sum is its own, the next one builds on it.
  */
 async function count(tx: Db, row: ChannelsTable, sum: bigint, now: Date): Promise<void> {
   const counted = BigInt(row.counted);
@@ -103,27 +101,19 @@ async function supersede(
 ): Promise<void> {
   for (const { id, cumulative } of await unserved(tx, row.id)) {
     if (id === but || cumulative <= BigInt(row.charged) || cumulative > upTo) continue;
-    await release(tx, id, { reason: "voucher_superseded", unusable: true, now });
+    await release(tx, id, { reason: SUPERSEDED, unusable: true, now });
   }
 }
 
-/** Vouchers of a channel that were not answered, oldest first: each from its base up to its sum. */
-async function unserved(
-  tx: Db,
-  id: string,
-): Promise<{ id: string; signed: boolean; base: bigint; cumulative: bigint }[]> {
-  const rows = await tx
-    .selectFrom("purchases")
-    .select(["id", "state", "voucher", "amount"])
-    .where("channel_id", "=", id)
-    .where("state", "in", ["reserved", "signed", "sent"])
-    .orderBy("created_at")
-    .execute();
-  return rows.map((row) => {
-    const voucher = JSON.parse(row.voucher ?? "null") as Pick<VoucherPayment, "cumulative">;
-    const cumulative = BigInt(voucher.cumulative);
-    return { id: row.id, signed: row.state !== "reserved", base: cumulative - BigInt(row.amount), cumulative };
-  });
+/**
+ * Vouchers of a channel that were not served, oldest first: those without an answer, then those that the seller answered with
+ * a failure.
+ */
+async function unserved(tx: Db, id: string): Promise<(Part & { signed: boolean })[]> {
+  const waiting = await partsOf(tx, id, ["reserved", "signed", "sent"]);
+  const failed: Part[] = [];
+  for (const one of await partsOf(tx, id, ["answered"])) if (await isUnserved(tx, one)) failed.push(one);
+  return [...waiting, ...failed].map((one) => ({ ...one, signed: one.state !== "reserved" }));
 }
 
 /** The seller shows a voucher of this wallet's own, of at least what it says it was granted. */

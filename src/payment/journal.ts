@@ -4,6 +4,7 @@ import type { PurchasesTable, PurchaseState } from "../storage/tables.ts";
 import { countedAmount, countPurchase } from "./caps.ts";
 import { isOpen, toRecord } from "./journal-rows.ts";
 import type { PurchaseRecord, Refusal, Transition } from "./types.ts";
+import { settlePart } from "./voucher-sum.ts";
 
 /** In these an authorization has been signed already. */
 const SIGNED: readonly PurchaseState[] = ["signed", "sent", "answered", "settled"];
@@ -74,10 +75,16 @@ export const markAnswered = (
 export const markServed = (db: Db, id: string, now: Date): Promise<Transition> =>
   move(db, id, now, ({ receipt_id: known }) => (known === null ? { answered_at: now.getTime() } : UNCHANGED));
 
+/** Why a voucher was released whose part of the channel's sum is another purchase's. */
+export const SUPERSEDED = "voucher_superseded";
+
 /**
  * The transfer was seen on chain. `amount` is what really moved, base units; the caps count it from now on. `reason` is a
  * code where something was wrong with it.
  * Legal from every state but `released`: what the chain shows is true whatever this journal had come to.
+ *
+ * A channel's sum settles one purchase: a voucher whose part of it is another's, served or settled, is released instead, and
+ * of one that shares a part only the rest is settled.
  */
 export const markSettled = (
   db: Db,
@@ -89,11 +96,15 @@ export const markSettled = (
     now,
   }: { transaction: string | null; amount: string; reason?: string | null; now: Date },
 ): Promise<Transition> =>
-  move(db, id, now, (row) => {
-    if (row.state === "settled") return row.transaction === transaction ? UNCHANGED : null;
-    return row.state === "released"
-      ? null
-      : { state: "settled", transaction, settled_amount: BigInt(amount).toString(), reason };
+  immediate(db, async (tx) => {
+    const row = await tx.selectFrom("purchases").select(["method", "state"]).where("id", "=", id).executeTakeFirst();
+    const isVoucher = row?.method === "voucher" && ["signed", "sent", "answered"].includes(row.state);
+    const part = isVoucher ? await settlePart(tx, id, now) : BigInt(amount);
+    if (part === null) return release(tx, id, { reason: SUPERSEDED, unusable: true, now });
+    return move(tx, id, now, ({ state, transaction: known }) => {
+      if (state === "settled") return known === transaction ? UNCHANGED : null;
+      return state === "released" ? null : { state: "settled", transaction, settled_amount: part.toString(), reason };
+    });
   });
 
 /**

@@ -71,13 +71,15 @@ async function reconcileOne(
   summary: ReconcileSummary,
 ): Promise<number | null> {
   const { network } = purchase.payment;
-  const count = (transition: Transition, as: "settled" | "released"): null => {
-    summary[transition.ok && transition.changed ? as : "pending"] += 1;
+  const count = (transition: Transition): null => {
+    const { state } = transition;
+    const final = state === "settled" || state === "released";
+    summary[final && transition.ok && transition.changed ? state : "pending"] += 1;
     return null;
   };
   if (purchase.state === "reserved" && now.getTime() - purchase.createdAt > STALE_RESERVATION_MS) {
     // Safe against a process that is only slow: it cannot sign any more, since signing needs the state `reserved`.
-    return count(await release(db, purchase.id, { reason: "never_signed", now }), "released");
+    return count(await release(db, purchase.id, { reason: "never_signed", now }));
   }
   if (purchase.state === "reserved" || summary.unreachable.includes(network)) {
     summary.pending += 1;
@@ -94,10 +96,10 @@ async function reconcileOne(
   if (seen.state === "settled") {
     if (seen.fault !== null) summary.overcharged.push(purchase.idempotencyKey);
     const { transaction, amount, fault } = seen;
-    return count(await markSettled(db, purchase.id, { transaction, amount, reason: fault, now }), "settled");
+    return count(await markSettled(db, purchase.id, { transaction, amount, reason: fault, now }));
   }
   if (seen.state === "expired")
-    return count(await release(db, purchase.id, { reason: seen.reason, unusable: true, now }), "released");
+    return count(await release(db, purchase.id, { reason: seen.reason, unusable: true, now }));
   summary.pending += 1;
   if (seen.doubt !== null) {
     const networks = seen.doubt === "contradicted" ? summary.contradicted : summary.unreachable;

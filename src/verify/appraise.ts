@@ -30,6 +30,7 @@ type Layers = Record<Layer, LayerResult>;
 /** The kinds whose presence ends the waiting for a layer. Where a proof is asked for, a re-execution does not end it. */
 const endOfWaiting = (layer: Layer, wanted: Assurance): RegExp | null => {
   if (layer === "inclusion") return /^inclusion\./;
+  if (layer === "settlement") return /^settlement\./;
   if (layer !== "computation") return null;
   return wanted === "proven" ? /^zk\./ : COMPUTATION;
 };

@@ -5,16 +5,20 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openBuyer } from "../../src/buyer/open.ts";
 import type { Buyer } from "../../src/buyer/types.ts";
 import type { Config } from "../../src/config/schema.ts";
+import { serveLocally } from "../../src/devnet/index.ts";
 import { voucherHash } from "../../src/evidence/channel.ts";
 import { concede, noteClaimed } from "../../src/payment/channel-books.ts";
 import { openChannel } from "../../src/payment/channel-owner.ts";
 import { surveyChannels } from "../../src/payment/channel-recover.ts";
 import { readChannel } from "../../src/payment/channels.ts";
+import { markSettled } from "../../src/payment/journal.ts";
 import { openChain } from "../../src/payment/chain.ts";
 import { readChannelState } from "../../src/payment/settlement-channel.ts";
 import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
+import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { openDatabase } from "../../src/storage/database.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { settlementsOf } from "../support/later.ts";
 
 const PRICE = 10_000n;
 const DEPOSIT = 500_000n;
@@ -29,8 +33,8 @@ afterAll(async () => {
   await market.stop();
 });
 
-/** A wallet with a channel of the attested seller, and buyers of it over any database. */
-async function openPurse() {
+/** A wallet with a channel of the attested seller (at another origin, if one is named), and buyers of it over any database. */
+async function openPurse(origin?: string) {
   const key = generatePrivateKey();
   const { address } = privateKeyToAccount(key);
   const { bank } = market.devnet;
@@ -40,6 +44,7 @@ async function openPurse() {
     made.payment.assets = made.payment.assets.filter(({ symbol }) => symbol === "USDC");
     for (const asset of made.payment.assets) Object.assign(asset, { methods: ["voucher"], perHour: "110000" });
     made.sellers = made.sellers.filter(({ id }) => id === "attested");
+    for (const seller of made.sellers) seller.origin = origin ?? seller.origin;
   });
   const [network] = config.networks;
   const [asset] = config.payment.assets;
@@ -97,12 +102,12 @@ async function openPurse() {
 
 let asked = 0;
 /** Each call asks something else: a seller serves an answer that it remembers for the very same payment. */
-const buyOne = (buyer: Buyer) =>
+const buyOne = (buyer: Buyer, idempotencyKey: string = crypto.randomUUID()) =>
   buyer.buy({
     model: "eth-risk",
     seller: "attested",
     input: { features: ETH_FEATURES.features.map((one, at) => (at === 0 ? one + (asked += 1) / 10_000 : one)) },
-    idempotencyKey: crypto.randomUUID(),
+    idempotencyKey,
   });
 /** What counts against the total cap, base units. */
 const counted = async (buyer: Buyer): Promise<bigint> =>
@@ -189,4 +194,119 @@ describe("a channel whose database was restored from a backup", () => {
     await noteClaimed(purse.db, id, 60_000n, new Date());
     expect(await counted(buyer)).toBe(60_000n);
   });
+});
+
+/**
+ * Stands before the attested seller and answers paid requests in turn: with a 500 and no voucher passed on (`drops`), or with a
+ * 500 although the seller served and was granted the voucher (`keeps`). All others pass.
+ */
+async function serveFailing(turns: ("drops" | "keeps")[]): Promise<string> {
+  const { origin } = market.devnet.sellers.attested;
+  const served = await serveLocally(async (request) => {
+    const { pathname, search } = new URL(request.url);
+    const turn = request.headers.has("payment-signature") ? turns.shift() : undefined;
+    const oops = () => new Response("oops", { status: 500 });
+    if (turn === "drops") return oops();
+    const headers = new Headers(request.headers);
+    for (const name of ["host", "connection", "content-length"]) headers.delete(name);
+    const body = request.method === "POST" ? { body: await request.text() } : {};
+    const answer = await fetch(`${origin}${pathname}${search}`, { method: request.method, headers, ...body });
+    const bytes = await answer.arrayBuffer();
+    if (turn === "keeps") return oops();
+    const kept = new Headers(answer.headers);
+    for (const name of ["content-length", "connection", "transfer-encoding"]) kept.delete(name);
+    return new Response(bytes, { status: answer.status, headers: kept });
+  });
+  opened.push({ close: () => served.stop() });
+  return served.origin;
+}
+
+describe("a voucher that the seller answered with a failure", () => {
+  const receiptOf = (buyer: Buyer, key: string): Promise<string> =>
+    buyOne(buyer, key).then(
+      (result) => ("receipt" in result ? result.receipt.id : ""),
+      (error: unknown) => (error as { details: { receiptId: string } }).details.receiptId,
+    );
+  const statesOf = async (buyer: Buyer): Promise<string[]> =>
+    (await buyer.spending()).recent.map(({ state }) => state).toReversed();
+
+  test("is superseded by the one that the seller served: the sum is spent once, and an honest seller is not held", async () => {
+    const purse = await openPurse(await serveFailing(["drops", "drops"]));
+    const buyer = await purse.buyerOver(purse.config.database);
+    const first = await receiptOf(buyer, "first-call");
+    const second = await receiptOf(buyer, "second-call");
+    expect(await statesOf(buyer)).toEqual(["answered", "answered"]);
+    const third = await receiptOf(buyer, "third-call");
+    expect(await statesOf(buyer)).toEqual(["released", "released", "answered"]);
+    expect(await counted(buyer)).toBe(PRICE);
+    await expect.poll(purse.claimed, { timeout: 20_000 }).toBe(PRICE);
+    await buyer.reconcile();
+    const served = await buyer.getReceipt(third, { waitSeconds: 30 });
+    expect([newestAppraisal(served).verdict, settlementsOf(served).length]).toEqual(["verified", 1]);
+    for (const id of [first, second]) {
+      await expect
+        .poll(async () => newestAppraisal(await buyer.getReceipt(id)).layers.settlement, { timeout: 20_000 })
+        .toMatchObject({ status: "skip", code: "voucher_superseded" });
+      expect(settlementsOf(await buyer.getReceipt(id))).toEqual([]);
+    }
+    expect((await buyer.spending()).assets[0]).toMatchObject({ spent: "10000", reserved: "0" });
+    expect((await buyer.sellers()).map(({ hold }) => hold)).toEqual([null]);
+    await purse.buy(buyer, 1);
+    expect([await purse.claimed(), await counted(buyer)]).toEqual([2n * PRICE, 2n * PRICE]);
+  });
+
+  test("and superseded since: its key says that no money moved, and sends its caller to a new one", async () => {
+    const purse = await openPurse(await serveFailing(["drops"]));
+    const buyer = await purse.buyerOver(purse.config.database);
+    const call = {
+      model: "eth-risk",
+      seller: "attested",
+      input: ETH_FEATURES,
+      idempotencyKey: "failed-once",
+    };
+    await expect(buyer.buy(call)).rejects.toMatchObject({ code: "seller_error", money: "may-move" });
+    await buyOne(buyer);
+    await expect(buyer.buy(call)).rejects.toMatchObject({
+      code: "seller_error",
+      money: "not-moved",
+      next: expect.stringContaining("under a new idempotency key"),
+    });
+  });
+
+  test("and claimed all the same is spent once, whatever others were over the same sum, and the seller is held", async () => {
+    const purse = await openPurse(await serveFailing(["drops", "keeps"]));
+    const buyer = await purse.buyerOver(purse.config.database);
+    const receipts = [await receiptOf(buyer, "call-one"), await receiptOf(buyer, "call-two")];
+    await expect.poll(purse.claimed, { timeout: 20_000 }).toBe(PRICE);
+    await buyer.reconcile();
+    await expect.poll(async () => (await statesOf(buyer)).toSorted()).toEqual(["released", "settled"]);
+    expect((await buyer.spending()).assets[0]).toMatchObject({ spent: "10000", reserved: "0" });
+    expect(await counted(buyer)).toBe(PRICE);
+    const settlements = async () =>
+      (await Promise.all(receipts.map((id) => buyer.getReceipt(id)))).flatMap((receipt) => [
+        newestAppraisal(receipt).layers.settlement.code,
+      ]);
+    await expect
+      .poll(async () => (await settlements()).toSorted(), { timeout: 20_000 })
+      .toEqual(["ok", "voucher_superseded"]);
+    expect((await buyer.sellers())[0]?.hold?.reason).toMatch(/^paid_and_refused/);
+  });
+});
+
+test("a claim counts once, whether the purchase that it settles or the channel is looked at first", async () => {
+  for (const first of ["purchase", "channel"] as const) {
+    const purse = await openPurse(await serveFailing(["drops"]));
+    const buyer = await purse.buyerOver(purse.config.database);
+    await buyOne(buyer).catch(() => undefined);
+    const { id } = (await purse.db.selectFrom("purchases").select("id").executeTakeFirst()) ?? { id: "" };
+    const looks = {
+      purchase: () => markSettled(purse.db, id, { transaction: null, amount: "10000", now: new Date() }),
+      channel: () => noteClaimed(purse.db, purse.channel.id, PRICE, new Date()),
+    };
+    await looks[first]();
+    await looks[first === "purchase" ? "channel" : "purchase"]();
+    expect(await counted(buyer)).toBe(PRICE);
+    // The next voucher builds on what was claimed.
+    expect((await readChannel(purse.db, purse.channel.id))?.charged).toBe(PRICE.toString());
+  }
 });

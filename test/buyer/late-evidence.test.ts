@@ -58,7 +58,7 @@ describe("evidence that is not there yet", () => {
   });
 
   test("whose kind has no deadline is looked for past it", async () => {
-    const { absent: _none, ...endless } = kind(() => Promise.resolve({ state: "waiting" }));
+    const endless = kind(() => Promise.resolve({ state: "waiting" }), { endless: true });
     const ctx = await openContext([endless]);
     await deliver(ctx, [{ deadline: time.now - 1 }]);
     const clock = start(ctx);

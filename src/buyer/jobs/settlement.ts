@@ -1,12 +1,17 @@
 import { Proof402Error } from "../../errors.ts";
-import { markSettled, readPurchaseByReceipt, release } from "../../payment/journal.ts";
+import { markSettled, readPurchaseByReceipt, release, SUPERSEDED } from "../../payment/journal.ts";
+import { partSettled } from "../../payment/voucher-sum.ts";
+import type { PurchaseRecord } from "../../payment/types.ts";
 import { believe, type Belief } from "../../payment/witness.ts";
 import type { Receipt } from "../../receipts/schema.ts";
 import type { Db } from "../../storage/database.ts";
 import { pollMilliseconds } from "../context.ts";
 import type { JobHandler } from "./types.ts";
 
-/** Looks on chain for what became of the payment. The chain decides when that ends, by the authorization's end. */
+/**
+ * Looks on chain for what became of the payment. The chain decides when that ends, by the authorization's end; for a voucher
+ * the journal does, too, once its part of the channel's sum is another purchase's.
+ */
 export const settlementJob: JobHandler = {
   kind: "settlement",
   layer: "settlement",
@@ -19,6 +24,7 @@ export const settlementJob: JobHandler = {
   async look(ctx, receipt, job, signal) {
     const { payment, request } = receipt.core;
     const { transaction } = job.payload;
+    if (isReleased(await readPurchaseByReceipt(ctx.db, receipt.id))) return { state: "absent", code: SUPERSEDED };
     const seen = await believe({
       db: ctx.db,
       chain: ctx.chains.get(payment.network),
@@ -28,17 +34,51 @@ export const settlementJob: JobHandler = {
       transactionHint: typeof transaction === "string" ? transaction : undefined,
       signal,
     });
+    if (seen.state === "settled" && (await isAnothers(ctx.db, receipt))) {
+      // Settling it releases it.
+      return { state: "absent", code: SUPERSEDED, alongside: (tx, at) => closePurchase(tx, receipt, seen, at) };
+    }
     if (seen.state !== "pending")
-      return { state: "landed", evidence: seen.evidence, alongside: (tx, at) => closePurchase(tx, receipt, seen, at) };
+      return {
+        state: "landed",
+        evidence: seen.evidence,
+        async alongside(tx, at) {
+          // Another purchase's look may have landed since: then this one's evidence would tell of that one's money.
+          if (seen.state === "settled" && (await isAnothers(tx, receipt))) throw doubtful(SUPERSEDED, payment.network);
+          await closePurchase(tx, receipt, seen, at);
+        },
+      };
     if (seen.doubt === null) return { state: "waiting" };
-    throw new Proof402Error(seen.doubt, `The RPC of ${payment.network} shows nothing to be concluded from.`, {
-      next: "It is looked at again later. Check networks[].rpcUrl and witnessRpcUrl if this lasts.",
-      money: "may-move",
-    });
+    throw doubtful(seen.doubt, payment.network);
   },
 
   firstDelay: (ctx) => pollMilliseconds(ctx.config),
+  endless: true,
+  absent: (code) =>
+    code === SUPERSEDED
+      ? {
+          status: "skip",
+          code,
+          note: "Another purchase's voucher took the place of this one, which grants nothing of its own any more: no money moved for it.",
+        }
+      : null,
 };
+
+const doubtful = (code: string, network: string): Proof402Error =>
+  new Proof402Error(code, `The RPC of ${network} shows nothing to be concluded from.`, {
+    next: "It is looked at again later. Check networks[].rpcUrl and witnessRpcUrl if this lasts.",
+    money: "may-move",
+  });
+
+const isReleased = (purchase: PurchaseRecord | null): boolean =>
+  purchase?.state === "released" && purchase.reason === SUPERSEDED;
+
+/** Whether what was claimed of a voucher's part of its channel's sum is another purchase's. */
+async function isAnothers(db: Db, { id, core }: Receipt): Promise<boolean> {
+  const purchase = core.payment.method === "voucher" ? await readPurchaseByReceipt(db, id) : null;
+  if (isReleased(purchase)) return true;
+  return purchase?.state === "answered" && (await partSettled(db, purchase.id)) === null;
+}
 
 /** Closes the journal entry as the chain decided it. */
 async function closePurchase(

@@ -4,16 +4,19 @@ import type { Outstanding } from "../../verify/types.ts";
 import type { BuyerContext } from "../context.ts";
 import type { LeasedJob, NewJob } from "../queue.ts";
 
-/** Evidence that a look brought. `alongside` is written in the transaction that appends it. */
-export type Landed = { state: "landed"; evidence: Evidence; alongside?: (tx: Db, at: Date) => Promise<void> };
+/** What else is written in the transaction that ends the job. Where it throws, nothing is, and it is looked again later. */
+type Alongside = { alongside?: (tx: Db, at: Date) => Promise<void> };
+/** Evidence that a look brought. */
+export type Landed = { state: "landed"; evidence: Evidence } & Alongside;
+/** It will not come. `code` says why, and the handler's `absent` what that means. */
+export type Absent = { state: "absent"; code: string } & Alongside;
 
 /** What one look for a piece of evidence found. */
 export type Look =
   | Landed
   /** Not yet: looked for again. */
   | { state: "waiting" }
-  /** It will not come. `code` says why, and the handler's `absent` what that means. */
-  | { state: "absent"; code: string };
+  | Absent;
 
 /** What is known when an answer was delivered, besides its receipt. */
 export type Delivery = {
@@ -42,9 +45,11 @@ export type JobHandler = {
   promised?: true;
   /** What the layer says until the evidence is there. The verifier's own word stands where absent. */
   awaited?: Pick<Outstanding, "code" | "note" | "holdsVerdict">;
+  /** It has no deadline: it is looked for until a look says what became of it. */
+  endless?: true;
   /**
    * What the layer says where the evidence did not come: the word after the deadline. `code` is that of the look or of the
-   * last error, or `deadline_passed`. Where absent there is no deadline, and it is looked for until something is found.
+   * last error, or `deadline_passed`. Null leaves it to the verifier.
    */
-  absent?: (code: string) => Pick<Outstanding, "code" | "note"> & { status: "skip" | "fail" };
+  absent: (code: string) => (Pick<Outstanding, "code" | "note"> & { status: "skip" | "fail" }) | null;
 };

@@ -1,0 +1,93 @@
+import type { Db } from "../storage/database.ts";
+import type { PurchaseState } from "../storage/tables.ts";
+import { addUsage } from "./caps.ts";
+import { readChannel, type VoucherPayment } from "./channels.ts";
+
+// Several vouchers of a channel may be over the same part of its sum: one that was not served is followed by one on the same
+// base. The seller can claim that part once, so one purchase settles it: the served one, and where none was, the first for
+// which the chain shows it.
+
+/** The part of a channel's sum that a purchase's voucher grants: above `base`, up to `cumulative`, base units. */
+export type Part = { id: string; state: PurchaseState; receiptId: string | null; base: bigint; cumulative: bigint };
+
+/** The parts of a channel in any of these states, oldest first. */
+export async function partsOf(tx: Db, channelId: string, states: readonly PurchaseState[]): Promise<Part[]> {
+  const rows = await tx
+    .selectFrom("purchases")
+    .select(["id", "state", "voucher", "amount", "receipt_id"])
+    .where("channel_id", "=", channelId)
+    .where("state", "in", states)
+    .orderBy("created_at")
+    .execute();
+  return rows.map(({ id, state, voucher, amount, receipt_id: receiptId }) => {
+    const cumulative = BigInt((JSON.parse(voucher ?? "null") as Pick<VoucherPayment, "cumulative">).cumulative);
+    return { id, state, receiptId, base: cumulative - BigInt(amount), cumulative };
+  });
+}
+
+/** Whether an answered purchase's receipt is of the seller's failure or refusal: nothing was granted for it. */
+export async function isUnserved(tx: Db, { receiptId }: Pick<Part, "receiptId">): Promise<boolean> {
+  if (receiptId === null) return false;
+  const row = await tx.selectFrom("receipts").select("json").where("id", "=", receiptId).executeTakeFirst();
+  if (row === undefined) return false;
+  const { status } = (JSON.parse(row.json) as { core: { response: { status: number } } }).core.response;
+  return status < 200 || status > 299;
+}
+
+/** Added to the time of what is counted without a purchase: windows hold whole minutes of it, and may hold it too long, never too short. */
+export const MINUTE = 60_000;
+
+/**
+ * As {@link partSettled}, for a purchase that the chain shows settled: the caps have its sum from now on, and what was claimed
+ * below it without a purchase. In the caller's transaction.
+ */
+export async function settlePart(tx: Db, purchaseId: string, now: Date): Promise<bigint | null> {
+  const settled = await partSettled(tx, purchaseId);
+  const own = settled === null ? null : await partOf(tx, purchaseId);
+  const row = own === null ? null : await readChannel(tx, own.channelId);
+  if (own === null || row === null) return settled;
+  const [charged, counted] = [BigInt(row.charged), BigInt(row.counted)];
+  if (own.base > counted) {
+    const { network, asset } = row;
+    await addUsage(tx, now.getTime() + MINUTE, [{ account: { network, asset }, delta: own.base - counted }]);
+  }
+  const upTo = (sum: bigint): string => (own.cumulative > sum ? own.cumulative : sum).toString();
+  await tx
+    .updateTable("channels")
+    .set({ charged: upTo(charged), counted: upTo(counted) })
+    .where("id", "=", own.channelId)
+    .execute();
+  return settled;
+}
+
+/**
+ * What a claim that reaches a purchase's voucher settles for it, base units: its part of the sum without what another
+ * purchase has of it; null where another has its end, and so all of it that can be claimed. Null, too, where it is no open
+ * voucher.
+ */
+export async function partSettled(tx: Db, purchaseId: string): Promise<bigint | null> {
+  const own = await partOf(tx, purchaseId);
+  if (own === null) return null;
+  const parts = await partsOf(tx, own.channelId, ["answered", "settled"]);
+  const overlapping = parts.filter(
+    ({ id, base, cumulative }) => id !== purchaseId && base < own.cumulative && cumulative > own.base,
+  );
+  let from = own.base;
+  const served = own.state === "answered" && !(await isUnserved(tx, own));
+  for (const other of overlapping) {
+    if (other.state === "answered" && (await isUnserved(tx, other))) continue;
+    if (other.cumulative < own.cumulative) from = other.cumulative > from ? other.cumulative : from;
+    else if (!served) return null;
+  }
+  return own.cumulative - from;
+}
+
+/** The part of a purchase that is an open or settled voucher, and its channel; null of any other. */
+async function partOf(tx: Db, purchaseId: string): Promise<(Part & { channelId: string }) | null> {
+  const row = await tx.selectFrom("purchases").select("channel_id").where("id", "=", purchaseId).executeTakeFirst();
+  const channelId = row?.channel_id ?? null;
+  if (channelId === null) return null;
+  const parts = await partsOf(tx, channelId, ["signed", "sent", "answered", "settled"]);
+  const own = parts.find(({ id }) => id === purchaseId);
+  return own === undefined ? null : { ...own, channelId };
+}
