@@ -24,6 +24,8 @@ export type Orders = {
   atOnce?: boolean;
   /** Where it dies in the last purchase: at a step, or so many ms after that purchase began. */
   die?: Fault | number;
+  /** Where it is stopped in the last purchase, as by SIGSTOP; SIGCONT lets it go on. */
+  stop?: Fault;
 };
 /** What became of each purchase. */
 export type Said = { key: string; code: string; receipt: string | null };

@@ -1,9 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
+import { statOf } from "../support/children.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
 import { settlementsOf } from "../support/later.ts";
 import { FAULTS, type Orders } from "./orders.ts";
-import { buildWorker, removeWorker, runBuyers } from "./processes.ts";
+import { buildWorker, removeWorker, runBuyers, startBuyer } from "./processes.ts";
 import { openPurse } from "./purse.ts";
 
 const PRICE = 10_000n;
@@ -80,6 +81,41 @@ describe("T17: eight processes with one wallet and one budget", () => {
     expect(new Set(said.map(({ receipt }) => receipt)).size).toBe(1);
     expect((await purse.chain()).left).toBe(PRICE);
   });
+});
+
+describe("T20: a process stopped in the middle, whose call another one takes over", () => {
+  test.each(["reserved", "signing", "signature", "paid", "answered"] as const)(
+    "at %s: one payment and one receipt, whatever it does when it goes on",
+    async (stop) => {
+      const purse = await openPurse(market);
+      const stopped = startBuyer(purse.orders({ keys: ["taken-over"], stop }));
+      await stopped.ready;
+      stopped.go();
+      const { pid } = stopped.child;
+      await vi.waitFor(async () => expect((await statOf(String(pid)))[0]).toBe("T"), { timeout: 20_000 });
+      // Its lease runs out: it gives no sign of life.
+      await purse.using((db) => db.updateTable("call_leases").set({ until: 0 }).execute());
+      const buyer = await purse.open();
+      const result = await buyer.buy({
+        model: "eth-risk",
+        seller: "attested",
+        input: { features: [-0.012, -0.034, -0.081, 0.62, 0.74, -0.19, 1.8, 0.21] },
+        idempotencyKey: "taken-over",
+      });
+      if ("needInput" in result) throw new Error("nobody should have been asked");
+      stopped.child.kill("SIGCONT");
+      await stopped.ended;
+      const [said] = stopped.said;
+      // It hands over the same answer, or says that the call is another's.
+      expect([result.receipt.id, null]).toContain(said?.receipt);
+      expect(said?.code).toBe(said?.receipt === null ? "call_in_progress" : "ok");
+      expect((await buyer.listReceipts()).map(({ id }) => id)).toEqual([result.receipt.id]);
+      const { left, nonces } = await purse.chain();
+      expect({ left, used: nonces.length }).toEqual({ left: PRICE, used: 1 });
+      expect(await buyer.audit()).toMatchObject({ ok: true });
+      await buyer.close();
+    },
+  );
 });
 
 describe("T19: a buyer killed with kill -9", () => {

@@ -16,6 +16,7 @@ const last = orders.keys.at(-1);
 let armed = false;
 const dieAt = (point: Fault): void => {
   if (armed && orders.die === point) process.kill(process.pid, "SIGKILL");
+  if (armed && orders.stop === point) process.kill(process.pid, "SIGSTOP");
 };
 
 const own = walletFromPrivateKey(orders.privateKey);
