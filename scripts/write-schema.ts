@@ -4,7 +4,7 @@ import { z } from "zod";
 import {
   appraisalSchema,
   contradictionEvidence,
-  coreSchema,
+  coreSchemas,
   evidenceSchema,
   inclusionEvidence,
   KNOWN_KINDS,
@@ -12,14 +12,13 @@ import {
   layerResultSchema,
   manifestEvidence,
   nitroEvidence,
-  receiptSchema,
+  receiptSchemas,
   settlementEvidence,
   teeSignatureEvidence,
   unknownEvidence,
 } from "../src/receipts/schema.ts";
 
 const NAMES: readonly (readonly [z.ZodType, string])[] = [
-  [coreSchema, "Core"],
   [evidenceSchema, "Evidence"],
   [nitroEvidence, "NitroEvidence"],
   [manifestEvidence, "ManifestEvidence"],
@@ -33,14 +32,18 @@ const NAMES: readonly (readonly [z.ZodType, string])[] = [
   [appraisalSchema, "Appraisal"],
 ];
 
+/** The formats that receipts have or had. */
+export const FORMATS = [1, 2] as const;
+
 /**
- * The text of `schema/receipt.v1.json`: JSON Schema 2020-12 of a receipt's shape. What it cannot say, `parseReceipt`
+ * The text of `schema/receipt.v1.json` or `receipt.v2.json`: JSON Schema 2020-12 of a receipt's shape. What it cannot say, `parseReceipt`
  * checks: the id, the hashes of the bodies, and that the text is I-JSON without a key named twice.
  */
-export function receiptJsonSchema(): string {
+export function receiptJsonSchema(format: (typeof FORMATS)[number]): string {
   const names = z.registry<{ id: string }>();
   for (const [schema, id] of NAMES) names.add(schema, { id });
-  const schema = z.toJSONSchema(receiptSchema, {
+  names.add(coreSchemas[format], { id: "Core" });
+  const schema = z.toJSONSchema(receiptSchemas[format], {
     metadata: names,
     override: ({ zodSchema, jsonSchema }) => {
       // Refinements have no place in JSON Schema, and without this one malformed evidence would pass as another kind.
@@ -51,7 +54,7 @@ export function receiptJsonSchema(): string {
   const { $schema, ...rest } = schema;
   const head = {
     $schema,
-    title: "proof402 receipt, version 1",
+    title: `proof402 receipt, version ${format}`,
     description:
       "What was bought from whom, what was paid, and the evidence. Bodies may be left out; their hashes stay.",
   };
@@ -59,4 +62,6 @@ export function receiptJsonSchema(): string {
 }
 
 // `npm run build && node dist/scripts/write-schema.js`, in the package's root.
-if (process.argv[1] === fileURLToPath(import.meta.url)) await writeFile("schema/receipt.v1.json", receiptJsonSchema());
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  for (const format of FORMATS) await writeFile(`schema/receipt.v${format}.json`, receiptJsonSchema(format));
+}

@@ -1,8 +1,7 @@
 import { Proof402Error } from "../errors.ts";
 import type { SellerListing } from "../market/catalog.ts";
 import { canServe, chooseCandidate, type Candidate } from "../market/choose.ts";
-import { requestNonceOf } from "../evidence/payment-binding.ts";
-import { deriveNonce } from "../payment/plan.ts";
+import { deriveSalt } from "../payment/plan.ts";
 import type { WireRequest } from "../payment/types.ts";
 import { attestSeller, type Attested } from "./attest.ts";
 import type { Call } from "./call.ts";
@@ -29,7 +28,7 @@ export async function chooseAndQuote(ctx: BuyerContext, call: Call, attempt: num
       },
     );
     try {
-      const quote = await obtainQuote(ctx, call, candidate, wireOf(ctx, call, candidate, attempt));
+      const quote = await obtainQuote(ctx, call, candidate, unpaidRequest(ctx, call, candidate, attempt));
       call.progress("quoted", `price ${quote.offer.amount} base units of ${quote.asset.symbol}`);
       await requireFunds(ctx, call, quote);
       return { candidate, attested, quote };
@@ -64,18 +63,13 @@ async function chooseAndAttest(
   return { candidate, attested };
 }
 
-/** The authorization nonce of an attempt. */
-export const nonceOf = (ctx: BuyerContext, call: Call, attempt: number): string =>
-  deriveNonce(ctx.nonceSecret, call.key, attempt);
+/**
+ * The request that asks for the price. There are no terms yet that it could carry the hash of, so it has an id of its own, as
+ * long as theirs: a seller that prices by size sees one size.
+ */
+const unpaidRequest = (ctx: BuyerContext, call: Call, candidate: Candidate, attempt: number): WireRequest =>
+  requestOf(ctx, call, candidate, deriveSalt(ctx.nonceSecret, call.key, attempt, "unpaid").slice(2));
 
-/** The request that carries the hash of the attempt's nonce: each attempt has bytes of its own. */
-export const wireOf = (ctx: BuyerContext, call: Call, candidate: Candidate, attempt: number): WireRequest =>
-  requestOf(ctx, call, candidate, nonceOf(ctx, call, attempt));
-
-/** The request that a payment of this nonce pays for. */
-export const requestOf = (
-  ctx: BuyerContext,
-  call: Call,
-  { seller, model }: Candidate,
-  paymentNonce: string,
-): WireRequest => ctx.providerOf(seller).buildRequest(seller, model, call.request.input, requestNonceOf(paymentNonce));
+/** The request for a call's input under this nonce: 32 bytes, hex. */
+export const requestOf = (ctx: BuyerContext, call: Call, { seller, model }: Candidate, nonce: string): WireRequest =>
+  ctx.providerOf(seller).buildRequest(seller, model, call.request.input, nonce);

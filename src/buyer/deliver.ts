@@ -182,6 +182,7 @@ function receiptOf(options: {
     response: { status: received.status, receivedAt: received.receivedAt.toISOString(), ...hashed(received.body) },
     offer: purchase.offer,
     payment: purchase.payment,
+    ...(purchase.payment.salt === undefined ? {} : { listedPrice: purchase.listedPrice }),
     evidence: [...attested.evidence, ...(signature === null ? [] : [signature])],
   });
 }

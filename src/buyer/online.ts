@@ -46,7 +46,9 @@ async function readSettlement(receipt: Receipt, chains: ReadonlyMap<string, Chai
     hint === undefined ? {} : { transactionHint: hint },
   );
   if (seen.state === "pending") return [];
-  const { evidence } = seen;
+  // The chain shows no signature; it is judged by what it is of.
+  const signature = told.length === 1 ? told[0]?.signature : undefined;
+  const evidence = { ...seen.evidence, ...(signature === undefined ? {} : { signature }) };
   const differs = told.some(
     ({ outcome, transaction }) => outcome !== evidence.outcome || transaction !== evidence.transaction,
   );

@@ -1,3 +1,4 @@
+import { termsHash } from "../evidence/payment-binding.ts";
 import { paymentMethodOf } from "../evidence/payment-method.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Candidate } from "../market/choose.ts";
@@ -7,17 +8,18 @@ import { echoFor } from "../payment/echo.ts";
 import { markSent, markSigned } from "../payment/journal.ts";
 import { refusalOfReserved, stillAtStake, type Wish } from "../payment/judge.ts";
 import { readPaymentResponse } from "../payment/offers.ts";
-import { paymentHeader, planPayment } from "../payment/plan.ts";
+import { deriveNonce, deriveSalt, paymentHeader, planPayment } from "../payment/plan.ts";
 import type { SellerLimits } from "../payment/policy.ts";
 import { reserve } from "../payment/reserve.ts";
 import { noteClaim } from "../payment/sightings.ts";
 import type { PurchaseRecord, Transition, WireRequest } from "../payment/types.ts";
-import type { Payment } from "../receipts/schema.ts";
+import { listedPriceSchema } from "../receipts/core-schema.ts";
+import type { ListedPrice, Payment } from "../receipts/schema.ts";
 import type { Seller } from "../market/types.ts";
 import type { Attested } from "./attest.ts";
 import { refused, type Call } from "./call.ts";
 import { fromChannel } from "./channel.ts";
-import { nonceOf, requestOf, wireOf, type Chosen } from "./choose.ts";
+import { requestOf, type Chosen } from "./choose.ts";
 import type { BuyerContext } from "./context.ts";
 import { deliver } from "./deliver.ts";
 import { afterRefusal, askedTooMuch } from "./payment-refused.ts";
@@ -69,7 +71,7 @@ export async function exchange(
   const { paymentResource: resource, paymentExtensions: extensions } = request;
   const header = paymentHeader({ payment, accepted, signature, resource, extensions });
   call.goOn();
-  await ensure(markSent(ctx.db, purchase.id, { now: ctx.clock(), replaces }));
+  await ensure(markSent(ctx.db, purchase.id, { now: ctx.clock(), replaces, signature }));
   call.commit();
   call.progress("paid", "authorization sent with the request");
   const received = await send(ctx, request, { paymentHeader: header });
@@ -80,7 +82,10 @@ export async function exchange(
   return deliver(ctx, call, paying, received);
 }
 
-/** Plans the payment of a quote and runs `pay` with it: for a voucher, while no other purchase is granted from its channel. */
+/**
+ * Plans the payment of a quote, builds the request that carries the hash of its terms, and runs `pay` with both: for a
+ * voucher, while no other purchase is granted from its channel.
+ */
 async function planned(
   ctx: BuyerContext,
   call: Call,
@@ -89,24 +94,32 @@ async function planned(
   pay: (payment: Payment, wire: WireRequest) => Promise<Turn>,
 ): Promise<Turn> {
   const { offer, asset } = quote;
+  const salt = deriveSalt(ctx.nonceSecret, call.key, attempt);
+  const payFor = (authorization: Payment): Promise<Turn> => {
+    const payment = { ...authorization, salt };
+    const nonce = termsHash({ offer, listedPrice: listedPriceOf(candidate), payment });
+    return pay(payment, requestOf(ctx, call, candidate, nonce));
+  };
   const chain = ctx.chains.get(offer.network);
   const chainTime =
     chain === undefined ? undefined : await beforePaying({ db: ctx.db, chain, asset, now: ctx.clock() });
   if (paymentMethodOf(offer) === "voucher") {
-    return fromChannel(ctx, call, candidate, offer, (payment) =>
-      pay(payment, requestOf(ctx, call, candidate, payment.nonce)),
-    );
+    return fromChannel(ctx, call, candidate, offer, payFor);
   }
-  const payment = planPayment({
+  const authorization = planPayment({
     offer,
     payer: call.wallet.address,
-    nonce: nonceOf(ctx, call, attempt),
+    nonce: deriveNonce(ctx.nonceSecret, call.key, attempt),
     now: ctx.clock(),
     policy: ctx.config.payment,
     chainTime,
   });
-  return pay(payment, wireOf(ctx, call, candidate, attempt));
+  return payFor(authorization);
 }
+
+/** The listed price in the form that a receipt has for it: an answer that is paid for must not fail to be written. */
+const listedPriceOf = ({ model }: Candidate): ListedPrice | null =>
+  listedPriceSchema.safeParse(model.price).data ?? null;
 
 /** The payment as the policy of this moment judges it. */
 function wishOf(ctx: BuyerContext, call: Call, seller: Seller, payment: Payment, maxAmount: bigint | null): Wish {
@@ -136,6 +149,7 @@ async function reserveOffer(
     model: candidate.model.name,
     offer: quote.offer,
     accepted: quote.accepted,
+    listedPrice: listedPriceOf(candidate),
     // The journal keeps what is sent back of the 402, so that a resend carries the same.
     request: { ...job.request, ...echoFor(quote.echo, ctx.nonceSecret, job.request) },
   });

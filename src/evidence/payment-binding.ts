@@ -1,9 +1,30 @@
 import { fromHex0x, keccak256, toHex } from "./bytes.ts";
+import { canonicalSha256 } from "./canonical.ts";
 
 /**
- * The request nonce of a purchase: the first 16 bytes of keccak256(authorization nonce), hex. The nonce stands in the
- * request bytes that the seller signs for, and the authorization nonce in the token's own event: so the signature over
- * the answer and the transfer on chain name each other, and neither can be shown with another's.
+ * The request nonce of receipts of format 1: the first 16 bytes of keccak256(authorization nonce), hex. It names the
+ * authorization, and nothing of its terms.
  */
 export const requestNonceOf = (authorizationNonce: string): string =>
   toHex(keccak256(fromHex0x(authorizationNonce)).subarray(0, 16));
+
+/**
+ * The request nonce of a purchase: sha256(JCS({ terms, type })), hex, of all that is agreed about the payment. The nonce
+ * stands in the request bytes that the seller signs for: so the signature over the answer is also the word of the seller's
+ * key for these terms, and no other terms can be shown with it. The payment's salt keeps who sees the request alone from
+ * guessing them.
+ *
+ * The authorization's own nonce is among the terms and is no hash of them: it follows from the idempotency key alone, so
+ * that a token takes one payment of one key, whatever its terms (threat T44).
+ */
+export const termsHash = (terms: PaymentTerms): string =>
+  toHex(canonicalSha256({ type: "proof402/terms", terms: pick(terms) }));
+
+/** What a request binds: the offer, the listed price, and the payment as it is signed, with its salt. */
+export type PaymentTerms = { offer: object; listedPrice?: object | null; payment: { salt?: string } };
+
+const pick = ({ offer, listedPrice, payment }: PaymentTerms): PaymentTerms => ({
+  offer,
+  listedPrice: listedPrice ?? null,
+  payment,
+});

@@ -41,7 +41,7 @@ export const readChannel = async (db: Db, id: string): Promise<ChannelsTable | n
 
 /**
  * The voucher that would pay an offer from a channel: what the seller was granted so far, and the offer's amount on top. It
- * never ends, so its hash, which names channel and sum, is its nonce: the request that carries it is bound to this payment.
+ * never ends, so its hash, which names channel and sum, is its nonce.
  */
 export function planVoucher(channel: ChannelsTable, offer: Offer): VoucherPayment {
   const terms = {
@@ -55,6 +55,7 @@ export function planVoucher(channel: ChannelsTable, offer: Offer): VoucherPaymen
     nonce: "",
     validAfter: 0,
     validBefore: NEVER,
+    previous: channel.charged,
     cumulative: (BigInt(channel.charged) + BigInt(offer.amount)).toString(),
     channel: JSON.parse(channel.terms) as VoucherPayment["channel"],
   };

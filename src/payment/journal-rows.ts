@@ -20,6 +20,7 @@ export const toRecord = (row: Selectable<PurchasesTable>): PurchaseRecord => ({
   model: row.model,
   offer: JSON.parse(row.offer) as PurchaseRecord["offer"],
   accepted: JSON.parse(row.accepted) as PurchaseRecord["accepted"],
+  listedPrice: JSON.parse(row.listed_price ?? "null") as PurchaseRecord["listedPrice"],
   payment: paymentOf(row),
   request: JSON.parse(row.request) as PurchaseRecord["request"],
   receiptId: row.receipt_id,
@@ -42,6 +43,7 @@ function paymentOf(row: Selectable<PurchasesTable>): Payment {
     validAfter: row.valid_after,
     validBefore: row.valid_before,
     authorizationHash: row.authorization_hash,
+    ...(row.salt === null ? {} : { salt: row.salt }),
   };
   if (row.method === "voucher") {
     const voucher = JSON.parse(row.voucher ?? "null") as Voucher;
@@ -58,16 +60,17 @@ function paymentOf(row: Selectable<PurchasesTable>): Payment {
     : { scheme: "exact", method: row.method, ...authorization };
 }
 
-type Voucher = Pick<Extract<Payment, { method: "voucher" }>, "cumulative" | "channel">;
+type Voucher = Pick<Extract<Payment, { method: "voucher" }>, "cumulative" | "channel" | "previous">;
 
 function voucherColumns(payment: Payment): Pick<PurchasesTable, "channel_id" | "voucher"> {
   const channel = channelOf(payment);
   if (payment.method !== "voucher" || channel === null) return { channel_id: null, voucher: null };
-  const voucher: Voucher = { cumulative: payment.cumulative, channel: payment.channel };
+  const { cumulative, channel: terms, previous } = payment;
+  const voucher: Voucher = { cumulative, channel: terms, ...(previous === undefined ? {} : { previous }) };
   return { channel_id: channelIdOf(chainIdOf(payment.network), channel), voucher: JSON.stringify(voucher) };
 }
 
-/** The row of a purchase. */
+/** The row of a purchase that is not signed yet. */
 export const toRow = ({ payment, ...purchase }: PurchaseRecord): Selectable<PurchasesTable> => ({
   id: purchase.id,
   idempotency_key: purchase.idempotencyKey,
@@ -91,6 +94,9 @@ export const toRow = ({ payment, ...purchase }: PurchaseRecord): Selectable<Purc
   valid_after: payment.validAfter,
   valid_before: payment.validBefore,
   authorization_hash: payment.authorizationHash,
+  salt: payment.salt ?? null,
+  signature: null,
+  listed_price: purchase.listedPrice === null ? null : JSON.stringify(purchase.listedPrice),
   offer: JSON.stringify(purchase.offer),
   accepted: JSON.stringify(purchase.accepted),
   request: JSON.stringify(purchase.request),

@@ -38,17 +38,20 @@ export const markSigned = (
 
 const agree = (): Promise<null> => Promise.resolve(null);
 
-/** Before the bytes go on the wire, the first time or again. */
+/**
+ * Before the bytes go on the wire, the first time or again. The signature is kept here until it can be shown
+ * ({@link readSignature}).
+ */
 export const markSent = (
   db: Db,
   id: string,
-  { now, replaces = null }: { now: Date; replaces?: string | null },
+  { now, replaces = null, signature = null }: { now: Date; replaces?: string | null; signature?: string | null },
 ): Promise<Transition> =>
   move(
     db,
     id,
     now,
-    (row) => (row.state === "signed" ? { state: "sent" } : again(row, replaces)),
+    (row) => (row.state === "signed" ? { state: "sent", signature } : again(row, replaces)),
     // `signed` is on the disk and means the same for the money; the answer's transaction makes this durable too.
     "process",
   );
@@ -122,7 +125,10 @@ export const release = (
   });
 
 type Change = Partial<
-  Pick<PurchasesTable, "state" | "receipt_id" | "answered_at" | "transaction" | "settled_amount" | "reason">
+  Pick<
+    PurchasesTable,
+    "state" | "receipt_id" | "answered_at" | "transaction" | "settled_amount" | "reason" | "signature"
+  >
 >;
 const UNCHANGED: Change = {};
 
@@ -211,6 +217,19 @@ export const readLatestAttempt = async (db: Db, idempotencyKey: string): Promise
 /** The attempt whose answer a receipt holds. */
 export const readPurchaseByReceipt = async (db: Db, receiptId: string): Promise<PurchaseRecord | null> =>
   recordOrNull(await db.selectFrom("purchases").selectAll().where("receipt_id", "=", receiptId).executeTakeFirst());
+
+/**
+ * The payer's signature of the purchase that a receipt is of, or null where the journal has none. Whoever has it may use it
+ * while the authorization can be used: it is in no record, and leaves this file only afterwards.
+ */
+export async function readSignature(db: Db, receiptId: string): Promise<string | null> {
+  const row = await db
+    .selectFrom("purchases")
+    .select("signature")
+    .where("receipt_id", "=", receiptId)
+    .executeTakeFirst();
+  return row?.signature ?? null;
+}
 
 /** Attempts whose money is not decided yet, oldest first. */
 export const openPurchases = async (db: Db): Promise<PurchaseRecord[]> =>

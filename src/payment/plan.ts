@@ -71,6 +71,17 @@ export function planPayment(options: {
 export const deriveNonce = (secret: string, idempotencyKey: string, attempt: number): `0x${string}` =>
   toHex0x(hmac(sha256, fromHex(secret), utf8(`proof402 eip3009 nonce\n${attempt}\n${idempotencyKey}`)));
 
+/**
+ * The salt of one attempt's terms ({@link termsHash}): HMAC-SHA256 under the buyer's secret, 0x hex. The same call gets the
+ * same one after a crash. `unpaid` is that of the request which asks for the price, before there are terms.
+ */
+export const deriveSalt = (
+  secret: string,
+  idempotencyKey: string,
+  attempt: number,
+  of: "terms" | "unpaid" = "terms",
+): `0x${string}` => toHex0x(hmac(sha256, fromHex(secret), utf8(`proof402 ${of} salt\n${attempt}\n${idempotencyKey}`)));
+
 /** The second before which an authorization of this life may be used, by our clock and the chain's. */
 function endOf(now: Date, chainTime: number | undefined, life: number): number {
   const ours = Math.floor(now.getTime() / 1000);

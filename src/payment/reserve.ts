@@ -1,5 +1,5 @@
 import { Proof402Error } from "../errors.ts";
-import type { Offer } from "../receipts/schema.ts";
+import type { ListedPrice, Offer } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import { countPurchase } from "./caps.ts";
@@ -16,6 +16,8 @@ export type ReserveRequest = Wish & {
   model: string;
   offer: Offer;
   accepted: Record<string, unknown>;
+  /** What the seller listed; none where absent. */
+  listedPrice?: ListedPrice | null;
   request: WireRequest;
 };
 
@@ -66,6 +68,7 @@ const newPurchase = (request: ReserveRequest, nowMs: number): PurchaseRecord => 
   model: request.model,
   offer: request.offer,
   accepted: request.accepted,
+  listedPrice: request.listedPrice ?? null,
   payment: request.payment,
   request: request.request,
   receiptId: null,

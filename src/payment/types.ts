@@ -1,4 +1,4 @@
-import type { Offer, Payment } from "../receipts/schema.ts";
+import type { ListedPrice, Offer, Payment } from "../receipts/schema.ts";
 import type { PurchaseState } from "../storage/tables.ts";
 
 /** Why a payment was refused, with the numbers a person needs. Amounts in base units. */
@@ -62,6 +62,8 @@ export type PurchaseRecord = {
   offer: Offer;
   /** The requirement as the seller wrote it: a payment has to quote it unchanged. */
   accepted: Record<string, unknown>;
+  /** What the seller listed when it was chosen. */
+  listedPrice: ListedPrice | null;
   payment: Payment;
   request: WireRequest;
   receiptId: string | null;

@@ -17,34 +17,46 @@ const authorization = {
   authorizationHash: hex0x(32),
 };
 
-/** How the transfer is authorized on chain. */
-export const paymentSchema = z.discriminatedUnion("scheme", [
-  z.discriminatedUnion("method", [
-    z.strictObject({ scheme: z.literal("exact"), method: z.literal("eip3009"), ...authorization }),
-    z.strictObject({ scheme: z.literal("exact"), method: z.literal("permit2"), ...authorization }),
+const eip3009 = z.strictObject({ scheme: z.literal("exact"), method: z.literal("eip3009"), ...authorization });
+const permit2 = z.strictObject({ scheme: z.literal("exact"), method: z.literal("permit2"), ...authorization });
+/** The seller names the amount afterwards; only this facilitator may settle it. */
+const upto = z.strictObject({
+  scheme: z.literal("upto"),
+  method: z.literal("permit2"),
+  ...authorization,
+  facilitator: address,
+});
+/** A voucher of a payment channel: its receiver may claim up to `cumulative` of the channel in all, this purchase included. */
+const voucher = z.strictObject({
+  scheme: z.literal("batch-settlement"),
+  method: z.literal("voucher"),
+  ...authorization,
+  cumulative: baseUnits,
+  channel: z.strictObject({
+    payerAuthorizer: address,
+    receiverAuthorizer: address,
+    /** Seconds that the payer waits for what is left. */
+    withdrawDelay: z.int().min(0).max(1_099_511_627_775),
+    salt: hex0x(32),
+  }),
+});
+
+const salted = {
+  /** Keeps the hash of the terms from being guessed by who sees the request and not the receipt. */
+  salt: hex0x(32),
+};
+/** What the channel's vouchers granted before this one: `cumulative` is this and the amount. */
+const summed = { previous: baseUnits };
+
+/** How the transfer is authorized on chain, by the receipt's format. */
+export const paymentSchemas = {
+  1: z.discriminatedUnion("scheme", [z.discriminatedUnion("method", [eip3009, permit2]), upto, voucher]),
+  2: z.discriminatedUnion("scheme", [
+    z.discriminatedUnion("method", [eip3009.extend(salted), permit2.extend(salted)]),
+    upto.extend(salted),
+    voucher.extend({ ...salted, ...summed }),
   ]),
-  /** The seller names the amount afterwards; only this facilitator may settle it. */
-  z.strictObject({
-    scheme: z.literal("upto"),
-    method: z.literal("permit2"),
-    ...authorization,
-    facilitator: address,
-  }),
-  /** A voucher of a payment channel: its receiver may claim up to `cumulative` of the channel in all, this purchase included. */
-  z.strictObject({
-    scheme: z.literal("batch-settlement"),
-    method: z.literal("voucher"),
-    ...authorization,
-    cumulative: baseUnits,
-    channel: z.strictObject({
-      payerAuthorizer: address,
-      receiverAuthorizer: address,
-      /** Seconds that the payer waits for what is left. */
-      withdrawDelay: z.int().min(0).max(1_099_511_627_775),
-      salt: hex0x(32),
-    }),
-  }),
-]);
+};
 
 /** What the seller asked for, as the policy accepted it. */
 export const offerSchema = z.strictObject({

@@ -3,7 +3,7 @@ import { keccak256, fromBase64, fromUtf8, sha256, toBase32, toHex, utf8 } from "
 import { canonicalJson, canonicalSha256 } from "../evidence/canonical.ts";
 import { parseJsonText } from "./json-text.ts";
 import { leavesRoom, MAX_FILE_BYTES } from "./budget.ts";
-import { coreSchema, receiptSchema, type Receipt, type ReceiptCore } from "./schema.ts";
+import { coreSchemas, receiptSchema, type Receipt, type ReceiptCore } from "./schema.ts";
 
 const PARTS = ["request", "response"] as const;
 
@@ -22,14 +22,15 @@ function withoutBody(core: ReceiptCore, part: (typeof PARTS)[number]): ReceiptCo
 export const receiptId = (core: ReceiptCore): string => `p402_${toBase32(canonicalSha256(bareCore(core)))}`;
 
 /**
- * A receipt as fixed at delivery. Bodies too large for a receipt file are left out; their hashes stay.
+ * A receipt as fixed at delivery, of format 2 where the payment has a salt. Bodies too large for a receipt file are left out; their hashes stay.
  * Throws zod's error for a core that does not fit the schema, and TypeError for text that has no UTF-8 form.
  */
 export function createReceipt(core: ReceiptCore): Receipt {
-  const checked = coreSchema.parse(fitting(core));
+  const version = core.payment.salt === undefined ? 1 : 2;
+  const checked: ReceiptCore = coreSchemas[version].parse(fitting(core));
   return {
     type: "proof402/receipt",
-    version: 1,
+    version,
     id: receiptId(checked),
     core: checked,
     later: [],
@@ -86,8 +87,12 @@ export const receiptDigest = (receipt: Omit<Receipt, "digest">): string =>
 export function checkReceipt(value: unknown): ParsedReceipt {
   const parsed = receiptSchema.safeParse(value);
   if (parsed.success) return checkIntegrity(parsed.data);
-  if (isOtherVersion(value)) {
-    return refuse("receipt_version", "The receipt has a version this program does not know. Update proof402.");
+  if (isReceipt(value)) {
+    const { version } = value;
+    if (version !== 1 && version !== 2)
+      return refuse("receipt_version", "The receipt has a version this program does not know. Update proof402.");
+    if (receiptSchema.safeParse({ ...value, version: version === 1 ? 2 : 1 }).success)
+      return refuse("receipt_version", "The receipt is not of the version that it names.");
   }
   return refuse("receipt_malformed", `Not a proof402 receipt: ${describe(parsed.error)}.`);
 }
@@ -122,13 +127,12 @@ function idOf(core: ReceiptCore): string | null {
 
 const refuse = (code: string, message: string): ParsedReceipt => ({ ok: false, code, message });
 
-const isOtherVersion = (value: unknown): boolean =>
+const isReceipt = (value: unknown): value is { version: unknown } =>
   typeof value === "object" &&
   value !== null &&
   "type" in value &&
   value.type === "proof402/receipt" &&
-  "version" in value &&
-  value.version !== 1;
+  "version" in value;
 
 type Issue = { path: PropertyKey[]; message: string };
 
@@ -145,7 +149,7 @@ function describe(error: z.ZodError): string {
 /** The issue itself, or of a union's branches the one that came furthest. */
 function innermost(issue: z.core.$ZodIssue): Issue {
   if (issue.code === "unrecognized_keys")
-    return { path: issue.path, message: "has a field that version 1 does not know" };
+    return { path: issue.path, message: "has a field that its version does not know" };
   if (issue.code !== "invalid_union") return issue;
   const [best] = issue.errors
     .flatMap((branch) => branch.slice(0, 1).map(innermost))

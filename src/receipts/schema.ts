@@ -1,7 +1,6 @@
 import { z } from "zod";
+import { coreSchemasOf, type listedPriceSchema } from "./core-schema.ts";
 import { address, base64, baseUnits, hex, hex0x, hexData, instant, isOpaque, network } from "./fields.ts";
-import { MAX_CORE_BYTES } from "./budget.ts";
-import { offerSchema, paymentSchema } from "./payment-schema.ts";
 import { ezklEvidence, groth16Evidence } from "./proof-schema.ts";
 
 /** Evidence that may be appended after delivery, and appraisals that a receipt holds. */
@@ -75,6 +74,11 @@ export const settlementEvidence = z.strictObject({
   input: hexData.optional(),
   /** The channel in the state of that block, where the payment is a voucher. */
   channel: z.strictObject({ balance: baseUnits, totalClaimed: baseUnits }).optional(),
+  /**
+   * The payer's signature of `core.payment.authorizationHash`, 65 bytes: r, s, and 27 or 28. It shows that the payer agreed to
+   * these terms. It is written here and not before, since whoever has it may use it while it can be used.
+   */
+  signature: hex0x(65).optional(),
 });
 
 /**
@@ -226,69 +230,50 @@ export const appraisalSchema = z.strictObject({
   notProven: z.array(z.string().max(400)).max(32),
 });
 
-const exchange = {
-  sha256: hex(32),
-  keccak256: hex(32),
-  /**
-   * The exact bytes, base64 in its one canonical spelling (RFC 4648 §3.5: the bits that padding leaves over are zero): the
-   * id does not cover this text, so equal bytes have to be equal texts. May be left out (redacted); the hashes stay.
-   */
-  body: base64(MAX_CORE_BYTES)
-    .regex(/(?:^|[^=]|[AQgw]==|[AEIMQUYcgkosw048]=)$/, "base64 with zero bits in its padding")
-    .optional(),
-};
-
-export const coreSchema = z.strictObject({
-  seller: z.strictObject({
-    /** The buyer's own name for the seller (catalog id). */
-    id: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/),
-    provider: z.string().max(64),
-    /** Scheme, host and port. */
-    origin: z
-      .url({ protocol: /^https?$/ })
-      .max(512)
-      .regex(/^https?:\/\/[^\s/?#@\\]+$/, "an origin: no path, no user"),
-    /** keccak256 of the SPKI of the key expected to sign, or null where the seller signs nothing. */
-    keyId: hex0x(32).nullable(),
-  }),
-  request: z.strictObject({
-    method: z.literal("POST"),
-    path: z.string().max(512),
-    model: z.string().max(128),
-    /** The first 16 bytes of keccak256(payment.nonce), part of the request bytes: no two requests hash alike, and each names its payment. Hex. */
-    nonce: hex(16),
-    sentAt: instant,
-    ...exchange,
-  }),
-  response: z.strictObject({ status: z.int().min(100).max(599), receivedAt: instant, ...exchange }),
-  offer: offerSchema,
-  payment: paymentSchema,
-  evidence: z.array(evidenceSchema).max(32),
-});
-
 const logSchema = z.strictObject({
   seq: z.int().min(1),
   prev: hex(32),
   hash: hex(32),
 });
 
-/** The receipt, version 1 (DESIGN §5). */
-export const receiptSchema = z.strictObject({
+/** The fixed part of a receipt, by its format (DESIGN §5). */
+export const coreSchemas = coreSchemasOf(evidenceSchema);
+
+const receipt = {
   type: z.literal("proof402/receipt"),
-  version: z.literal(1),
   /** `p402_` + lower-case base32 (RFC 4648, no padding) of sha256(JCS(core)), bodies left out. */
   id: z.string().regex(/^p402_[a-z2-7]{52}$/),
   /** In files only, and there always: sha256(JCS(receipt)) without this field and without bodies, hex. */
   digest: hex(32).optional(),
-  core: coreSchema,
   later: z.array(laterSchema).max(MAX_LATER),
   appraisals: z.array(appraisalSchema).max(MAX_APPRAISALS),
   /** Place in the buyer's hash-chained log when the receipt was first written. Null before it was logged. */
   log: logSchema.nullable(),
-});
+};
 
-export type Receipt = z.infer<typeof receiptSchema>;
-export type ReceiptCore = z.infer<typeof coreSchema>;
+/** A receipt, by its format. */
+export const receiptSchemas = {
+  1: z.strictObject({ ...receipt, version: z.literal(1), core: coreSchemas[1] }),
+  2: z.strictObject({ ...receipt, version: z.literal(2), core: coreSchemas[2] }),
+};
+
+/** A receipt of either format. Receipts made now have the second one, which binds the payment's terms. */
+export const receiptSchema = z.discriminatedUnion("version", [receiptSchemas[1], receiptSchemas[2]]);
+
+type CoreOfFormat1 = z.infer<(typeof coreSchemas)[1]>;
+/** A price as a seller lists it, base units. */
+export type ListedPrice = z.infer<typeof listedPriceSchema>;
+/** An offer as the policy accepted it. */
+export type Offer = CoreOfFormat1["offer"];
+/** A payment. Its salt, and of a voucher the sum before it, are in format 2 always and in format 1 never. */
+export type Payment = CoreOfFormat1["payment"] & { salt?: string; previous?: string };
+/** The fixed part of a receipt. It is of format 2 where its payment has a salt. */
+export type ReceiptCore = Omit<CoreOfFormat1, "payment"> & { payment: Payment; listedPrice?: ListedPrice | null };
+/** A receipt of either format (DESIGN §5). What is stored or read is checked by {@link receiptSchema}. */
+export type Receipt = Omit<z.infer<(typeof receiptSchemas)[1]>, "version" | "core"> & {
+  version: 1 | 2;
+  core: ReceiptCore;
+};
 export type Evidence = z.infer<typeof evidenceSchema>;
 export type KnownEvidence = z.infer<typeof knownEvidence>;
 export type NitroEvidence = z.infer<typeof nitroEvidence>;
@@ -306,5 +291,3 @@ export type Layer = (typeof LAYERS)[number];
 export type Status = (typeof STATUSES)[number];
 export type Assurance = (typeof ASSURANCES)[number];
 export type Verdict = (typeof VERDICTS)[number];
-export type Offer = z.infer<typeof offerSchema>;
-export type Payment = z.infer<typeof paymentSchema>;

@@ -105,6 +105,11 @@ const migrations: readonly (readonly string[])[] = [
     `update seller_holds set unlogged = 1`,
     `update jobs set unlogged = 1 where state = 'done'`,
   ],
+  [
+    `alter table purchases add column salt text`,
+    `alter table purchases add column signature text`,
+    `alter table purchases add column listed_price text`,
+  ],
 ];
 
 /**

@@ -63,6 +63,12 @@ export type PurchasesTable = {
   valid_after: number;
   valid_before: number;
   authorization_hash: string;
+  /** What the hash of the terms is salted with; null of purchases whose request names the nonce alone. */
+  salt: string | null;
+  /** The payer's signature, 0x hex, once it is on its way. In no exported file while it can be used. */
+  signature: string | null;
+  /** JSON: what the seller listed, with network and asset. */
+  listed_price: string | null;
   /** JSON: the chosen offer as the policy reads it. */
   offer: string;
   /** JSON: the requirement as the seller wrote it, which a payment has to quote unchanged. */

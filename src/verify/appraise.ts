@@ -16,7 +16,7 @@ import { judgeNamedModel, judgeRequest, judgeResponse } from "./exchange.ts";
 import { DEVELOPMENT_PROOF, hasSecretWeights, judgeGroth16 } from "./groth16.ts";
 import { judgeInclusion } from "./inclusion.ts";
 import { notProven } from "./not-proven.ts";
-import { judgePayment, judgeSettlement } from "./payment.ts";
+import { judgePayment, judgeSettlement, signatureOfPayer } from "./payment.ts";
 import { policyHash, sellerOf } from "./policy.ts";
 import { judgeReplay } from "./replay.ts";
 import { createVerifySession, type VerifySession } from "./session.ts";
@@ -71,7 +71,7 @@ export async function appraise(
     response,
     model: await guarded(broken, () => judgeNamedModel(core, attestation.layers.model, signature)),
     computation: computationOf([proof, ezkl, replay], receipt),
-    payment: await guarded(broken, () => judgePayment(core, policy)),
+    payment: await guarded(broken, () => judgePayment(receipt, policy)),
     settlement: await guarded(broken, () => judgeSettlement(receipt, policy, isOwn)),
     inclusion: await guarded(broken, () => judgeInclusion(receipt, { request, response }, policy, isOwn)),
   };
@@ -96,6 +96,8 @@ export async function appraise(
       known,
       simulated: attestation.simulated,
       metered: core.payment.scheme === "upto",
+      unboundTerms: core.payment.salt === undefined,
+      unsigned: signatureOfPayer(receipt) !== "shown",
       developmentProof: layers.computation.code === DEVELOPMENT_PROOF,
       secretWeights: layers.computation === proof && proof?.status === "pass" && hasSecretWeights(receipt),
       unboundProof: layers.computation.status === "pass" && layers.computation === ezkl,

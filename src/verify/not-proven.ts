@@ -26,6 +26,10 @@ export type LimitsOfVerdict = {
   simulated: boolean;
   /** The seller named the amount. */
   metered: boolean;
+  /** The receipt is of format 1, whose request names the payment and not its terms. */
+  unboundTerms: boolean;
+  /** The payer's signature of the payment is not shown. */
+  unsigned: boolean;
   /** The proof's key has no ceremony behind it. */
   developmentProof: boolean;
   /** The proof is of weights behind a commitment. */
@@ -74,6 +78,16 @@ export function notProven(
     ...(unboundProof
       ? [
           "That the proof was made for this purchase: an EZKL proof names no request, and may be of another purchase of the same input.",
+        ]
+      : []),
+    ...(about.unboundTerms
+      ? [
+          "That the payment's terms are these: format 1 binds the request to the authorization's nonce, and not to amount, payer, payee, token, validity or offer.",
+        ]
+      : []),
+    ...(about.unsigned
+      ? [
+          "That the payer agreed to these terms: its signature is not in the file. It is added once it can move nothing more.",
         ]
       : []),
     ...(metered ? ["That the amount charged fits the work: the seller named it, up to what was signed."] : []),

@@ -3,7 +3,8 @@ import { canonicalSha256 } from "../evidence/canonical.ts";
 import { signingHash } from "../evidence/authorization.ts";
 import { channelTermsOf, facilitatorOf, methodOf, paymentMethodOf } from "../evidence/payment-method.ts";
 import { lastSecondOf, movedBy, takenBy, usesAuthorization } from "../evidence/settlement.ts";
-import { requestNonceOf } from "../evidence/payment-binding.ts";
+import { requestNonceOf, termsHash } from "../evidence/payment-binding.ts";
+import { signerOf } from "../evidence/signer.ts";
 import type { LayerResult, Payment, Receipt, ReceiptCore, SettlementEvidence } from "../receipts/schema.ts";
 import { allEvidence, onlyOne, type IsOwn } from "./evidence.ts";
 import { carriesNonce } from "./exchange.ts";
@@ -11,8 +12,12 @@ import type { AppraisalPolicy } from "./policy.ts";
 import { judgeTerms } from "./terms.ts";
 import { fail, pass, pending, reported, skip } from "./types.ts";
 
-/** `payment`: the terms are the policy's, the authorization is exactly what the offer asked for, and the request carries its hash. */
-export function judgePayment(core: ReceiptCore, policy: AppraisalPolicy): LayerResult {
+/**
+ * `payment`: the terms are the policy's, the authorization is exactly what the offer asked for, and the request carries the
+ * hash of all of it. Where the payer's signature is shown, it is of this authorization.
+ */
+export function judgePayment(receipt: Receipt, policy: AppraisalPolicy): LayerResult {
+  const { core } = receipt;
   const { offer, payment } = core;
   const { offerHash, ...bare } = offer;
   if (toHex(canonicalSha256(bare)) !== offerHash)
@@ -31,14 +36,18 @@ export function judgePayment(core: ReceiptCore, policy: AppraisalPolicy): LayerR
     return fail("domain_missing", "The offer names no token domain, so the authorization cannot be recomputed.");
   if (signingHash(payment, { name, version }) !== payment.authorizationHash)
     return fail("authorization_hash_mismatch", "The authorization is not the one its hash names.");
+  const summed = payment.method === "voucher" ? judgeSum(payment) : null;
+  if (summed !== null) return summed;
   const terms = judgeTerms(core, policy);
   if (terms?.status === "fail") return terms;
-  if (core.request.nonce !== requestNonceOf(payment.nonce)) {
+  if (core.request.nonce !== boundNonce(core)) {
     return fail(
       "request_not_bound",
-      "The request does not carry this authorization's hash: the payment was for something else.",
+      "The request carries the hash of other terms than these: the payment was for something else, or is not as it is told.",
     );
   }
+  if (signatureOfPayer(receipt) === "wrong")
+    return fail("payer_signature_invalid", "The signature shown is not the payer's of this authorization.");
   // The core's own word for the nonce binds nothing: only bytes can carry it whose hash the seller signs.
   const carried = carriesNonce(core);
   if (carried === null)
@@ -102,7 +111,30 @@ export function judgeSettlement(receipt: Receipt, policy: AppraisalPolicy, isOwn
   return shown(`The transfer${amount} is in transaction ${evidence.transaction}.`);
 }
 
-type Voucher = Extract<Payment, { method: "voucher" }>;
+/** What a request has to carry for this payment. In format 1 that names the authorization and nothing of its terms. */
+const boundNonce = (core: ReceiptCore): string =>
+  core.payment.salt === undefined ? requestNonceOf(core.payment.nonce) : termsHash(core);
+
+/** Whether a receipt shows the payer's signature of exactly this authorization. */
+export function signatureOfPayer(receipt: Receipt): "shown" | "wrong" | "missing" {
+  const { payment } = receipt.core;
+  const settlement = onlyOne(allEvidence(receipt), "settlement.x402");
+  if (settlement.kind !== "one" || settlement.evidence.signature === undefined) return "missing";
+  const signer = payment.method === "voucher" ? payment.channel.payerAuthorizer : payment.payer;
+  return signerOf(settlement.evidence.signature, payment.authorizationHash) === signer ? "shown" : "wrong";
+}
+
+type Voucher = Extract<Payment, { method: "voucher" }> & Pick<Payment, "previous">;
+
+/** A voucher is named by its own hash, and the amount is what it grants beyond the ones before. Null where that is so. */
+function judgeSum({ nonce, authorizationHash, amount, cumulative, previous }: Voucher): LayerResult | null {
+  if (nonce !== authorizationHash)
+    return fail("voucher_nonce_mismatch", "The payment is named by another voucher than the one it shows.");
+  const before = previous === undefined ? null : BigInt(previous);
+  const grants =
+    before === null ? BigInt(amount) <= BigInt(cumulative) : before + BigInt(amount) === BigInt(cumulative);
+  return grants ? null : fail("voucher_amount_mismatch", "The voucher does not grant the amount that is told.");
+}
 
 function ofOfferedTerms({ channel }: Voucher, offer: ReceiptCore["offer"]): boolean {
   const terms = channelTermsOf(offer.extra);

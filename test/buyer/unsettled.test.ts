@@ -105,6 +105,9 @@ test("a payment that is never settled is waited for until it cannot be any more:
     layers: { settlement: { status: "skip", code: "authorization_expired" } },
   });
   expect(settlementsOf(receipt)).toHaveLength(1);
+  // It can move nothing any more: what the payer had agreed to may be shown.
+  expect(settlementsOf(receipt)[0]?.signature).toMatch(/^0x[0-9a-f]{130}$/);
+  expect(newestAppraisal(receipt).layers.payment.status).toBe("pass");
   expect((await buyer.spending()).recent[0]).toMatchObject({ state: "released" });
   expect((await buyer.spending()).assets[0]).toMatchObject({ spent: "0", reserved: "0" });
   expect(await market.devnet.balanceOf(market.devnet.sellers.attested.payTo)).toBe(before);

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { receiptJsonSchema } from "../../scripts/write-schema.ts";
 import { createReceipt, redactReceipt } from "../../src/receipts/receipt.ts";
-import { KNOWN_KINDS, receiptSchema, type Receipt } from "../../src/receipts/schema.ts";
-import { appraisal, receiptCore, settlement } from "../support/receipt-core.ts";
+import { KNOWN_KINDS, receiptSchema, type Receipt, type ReceiptCore } from "../../src/receipts/schema.ts";
+import { appraisal, boundCore, receiptCore, settlement } from "../support/receipt-core.ts";
 import { leaves, replaceAt } from "./json-edits.ts";
 
 type Validate = (value: unknown) => boolean;
@@ -15,25 +15,45 @@ type Ajv = new (options: { strict: boolean; validateFormats: boolean }) => { com
 const sdk = createRequire(import.meta.resolve("@modelcontextprotocol/sdk/client/index.js"));
 const { Ajv2020 } = sdk("ajv/dist/2020.js") as { Ajv2020: Ajv };
 
-const text = readFileSync(join(import.meta.dirname, "../../schema/receipt.v1.json"), "utf8");
-const validate = new Ajv2020({ strict: false, validateFormats: false }).compile(JSON.parse(text));
+const textOf = (format: 1 | 2): string =>
+  readFileSync(join(import.meta.dirname, `../../schema/receipt.v${format}.json`), "utf8");
+const compiled = (format: 1 | 2): Validate =>
+  new Ajv2020({ strict: false, validateFormats: false }).compile(JSON.parse(textOf(format)));
 
-const receipt: Receipt = {
-  ...createReceipt(receiptCore()),
-  later: [{ at: "2026-11-01T12:01:00.000Z", evidence: settlement() }],
+const AT = "2026-11-01T12:01:00.000Z";
+const receiptOf = (core: ReceiptCore): Receipt => ({
+  ...createReceipt(core),
+  later: [{ at: AT, evidence: { ...settlement(), signature: `0x${"1b".repeat(65)}` } }],
   appraisals: [appraisal()],
   log: { seq: 1, prev: "0".repeat(64), hash: "1".repeat(64) },
-};
+});
 
-describe("schema/receipt.v1.json", () => {
+describe.each([
+  [1, receiptCore],
+  [2, boundCore],
+] as const)("schema/receipt.v%i.json", (format, coreOf) => {
+  const [text, validate] = [textOf(format), compiled(format)];
+  const receipt = receiptOf(coreOf());
+
   it("is what scripts/write-schema.ts writes", () => {
-    expect(text).toBe(receiptJsonSchema());
+    expect(text).toBe(receiptJsonSchema(format));
+  });
+
+  it("takes receipts of its own format and no other", () => {
+    expect(receipt.version).toBe(format);
+    const other = receiptOf(format === 1 ? boundCore() : receiptCore());
+    expect([validate(other), validate({ ...other, version: format }), validate({ ...receipt, version: 3 })]).toEqual([
+      false,
+      false,
+      false,
+    ]);
+    expect(receiptSchema.safeParse({ ...other, version: format }).success).toBe(false);
   });
 
   it("takes a receipt, whole and redacted", () => {
     expect(
-      [receipt, redactReceipt(receipt, { request: true, response: true }), createReceipt(receiptCore("two"))].map(
-        (one) => validate(one),
+      [receipt, redactReceipt(receipt, { request: true, response: true }), createReceipt(coreOf("two"))].map((one) =>
+        validate(one),
       ),
     ).toEqual([true, true, true]);
   });

@@ -2,14 +2,15 @@ import { privateKeyToAccount } from "viem/accounts";
 import type { ManifestEntry } from "../../src/evidence/attestation.ts";
 import { addressWord, AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC } from "../../src/evidence/eip3009.ts";
 import { signingHash } from "../../src/evidence/authorization.ts";
+import { NEVER } from "../../src/evidence/settlement.ts";
 import { fromHex, keccak256, sha256, toBase64, toHex, toHex0x, uint256, utf8 } from "../../src/evidence/bytes.ts";
 import { canonicalJson, canonicalSha256 } from "../../src/evidence/canonical.ts";
-import { requestNonceOf } from "../../src/evidence/payment-binding.ts";
+import { requestNonceOf, termsHash } from "../../src/evidence/payment-binding.ts";
 import { teeMessageHash } from "../../src/evidence/tee-signature.ts";
 import { createSimulatedEnclave, createSimulatedRoot } from "../../src/node/index.ts";
 import { settleCall } from "./settle-call.ts";
 import { createReceipt } from "../../src/receipts/receipt.ts";
-import type { Receipt } from "../../src/receipts/schema.ts";
+import type { Payment, Receipt, SettlementEvidence } from "../../src/receipts/schema.ts";
 import { appraisalPolicySchema, type AppraisalPolicy } from "../../src/verify/policy.ts";
 
 /** A complete receipt under a simulated root, the policy that accepts it, and when it was bought. */
@@ -21,6 +22,7 @@ const account = privateKeyToAccount(`0x${"a1".repeat(32)}`);
 const PAYER = account.address.toLowerCase();
 const [PAYEE, TOKEN, FACILITATOR] = [`0x${"b2".repeat(20)}`, `0x${"c3".repeat(20)}`, `0x${"fa".repeat(20)}`] as const;
 const NETWORK = "eip155:31337";
+const CHANNEL = { receiverAuthorizer: `0x${"ce".repeat(20)}`, withdrawDelay: 900 };
 
 const exchange = (text: string) => {
   const bytes = utf8(text);
@@ -29,8 +31,12 @@ const exchange = (text: string) => {
 
 /** What a seller with a genuine key may do wrong. What is left out is as it should be. */
 export type FixtureChanges = {
-  /** Paid by Permit2 in place of EIP-3009; upto settles 7000 of the 10000 base units signed. */
-  method?: "permit2" | "upto";
+  /** Paid in another way than by EIP-3009; upto settles 7000 of the 10000 base units signed. */
+  method?: "permit2" | "upto" | "voucher";
+  /** Of format 1, whose request names the authorization and not its terms. */
+  format?: 1;
+  /** The payer's signature stands in it, too. */
+  signed?: true;
   /** The request's text. */
   request?: (nonce: string) => string;
   /** The answer's text. */
@@ -61,19 +67,9 @@ export async function makeFixture(changes: FixtureChanges = {}): Promise<Fixture
   const seconds = Math.floor(now.getTime() / 1000);
   const timestamp = seconds + (changes.signedAfter ?? 0);
   const authorizationNonce = toHex0x(crypto.getRandomValues(new Uint8Array(32)));
-  const nonce = requestNonceOf(authorizationNonce);
-  const request = exchange((changes.request ?? askedOf)(nonce));
-  const response = exchange((changes.response ?? answerOf)(nonce));
-  const signature = await enclave.sign(
-    teeMessageHash({
-      requestHash: fromHex(request.keccak256),
-      outputHash: fromHex(response.keccak256),
-      timestamp,
-    }),
-  );
   const { method } = changes;
   const bareOffer = {
-    scheme: method === "upto" ? "upto" : "exact",
+    scheme: method === "upto" ? "upto" : method === "voucher" ? "batch-settlement" : "exact",
     network: NETWORK,
     asset: TOKEN,
     decimals: 6,
@@ -83,9 +79,14 @@ export async function makeFixture(changes: FixtureChanges = {}): Promise<Fixture
     extra: {
       name: "USD Coin",
       version: "2",
-      ...(method === undefined ? {} : { assetTransferMethod: "permit2", facilitatorAddress: FACILITATOR }),
+      ...(method === undefined || method === "voucher"
+        ? {}
+        : { assetTransferMethod: "permit2", facilitatorAddress: FACILITATOR }),
+      ...(method === "voucher" ? CHANNEL : {}),
     },
   };
+  const offer = { ...bareOffer, offerHash: toHex(canonicalSha256(bareOffer)) };
+  const bound = changes.format !== 1;
   const terms = {
     network: NETWORK,
     asset: TOKEN,
@@ -94,18 +95,40 @@ export async function makeFixture(changes: FixtureChanges = {}): Promise<Fixture
     payTo: PAYEE,
     nonce: authorizationNonce,
     validAfter: 0,
-    validBefore: seconds + 120,
+    validBefore: method === "voucher" ? NEVER : seconds + 120,
+    ...(bound ? { salt: toHex0x(crypto.getRandomValues(new Uint8Array(32))) } : {}),
   };
   const authorized = {
     eip3009: { scheme: "exact", method: "eip3009", ...terms },
     permit2: { scheme: "exact", method: "permit2", ...terms },
     upto: { scheme: "upto", method: "permit2", ...terms, facilitator: FACILITATOR },
+    voucher: {
+      scheme: "batch-settlement",
+      method: "voucher",
+      ...terms,
+      ...(bound ? { previous: "30000" } : {}),
+      cumulative: "40000",
+      channel: { payerAuthorizer: PAYER, salt: `0x${"5a".repeat(32)}`, ...CHANNEL },
+    },
   } as const;
   const authorization = authorized[method ?? "eip3009"];
-  const payment = {
+  const authorizationHash = signingHash(authorization, { name: "USD Coin", version: "2" });
+  const payment: Payment = {
     ...authorization,
-    authorizationHash: signingHash(authorization, { name: "USD Coin", version: "2" }),
+    ...(method === "voucher" ? { nonce: authorizationHash } : {}),
+    authorizationHash,
   };
+  const listedPrice = { network: NETWORK, asset: TOKEN, amount: "10000" };
+  const nonce = bound ? termsHash({ offer, listedPrice, payment }) : requestNonceOf(payment.nonce);
+  const request = exchange((changes.request ?? askedOf)(nonce));
+  const response = exchange((changes.response ?? answerOf)(nonce));
+  const signature = await enclave.sign(
+    teeMessageHash({
+      requestHash: fromHex(request.keccak256),
+      outputHash: fromHex(response.keccak256),
+      timestamp,
+    }),
+  );
   const receipt = createReceipt({
     seller: { id: "fixture", provider: "oip", origin: "https://seller.example", keyId: enclave.keyId },
     request: {
@@ -117,8 +140,9 @@ export async function makeFixture(changes: FixtureChanges = {}): Promise<Fixture
       ...request,
     },
     response: { status: changes.status ?? 200, receivedAt: new Date(now.getTime() + 50).toISOString(), ...response },
-    offer: { ...bareOffer, offerHash: toHex(canonicalSha256(bareOffer)) },
+    offer,
     payment,
+    ...(bound ? { listedPrice } : {}),
     evidence: [
       {
         kind: "tee.nitro",
@@ -139,7 +163,7 @@ export async function makeFixture(changes: FixtureChanges = {}): Promise<Fixture
     ],
   });
   const log = (topics: string[], data: string, logIndex: number) => ({ address: TOKEN, topics, data, logIndex });
-  const settlement = {
+  const settled: SettlementEvidence = {
     kind: "settlement.x402" as const,
     network: NETWORK,
     outcome: "settled" as const,
@@ -159,8 +183,16 @@ export async function makeFixture(changes: FixtureChanges = {}): Promise<Fixture
     ],
     ...(payment.method === "permit2" ? await settleCall(payment, account, 7000n) : {}),
   };
+  const { transaction: _none, ...block } = settled;
+  const settlement: SettlementEvidence =
+    method === "voucher" ? { ...block, logs: [], channel: { balance: "90000", totalClaimed: "60000" } } : settled;
+  const shown = changes.signed === true ? { signature: await account.sign({ hash: authorizationHash }) } : {};
+  const at = new Date(now.getTime() + 2000).toISOString();
   return {
-    receipt: { ...receipt, later: [{ at: new Date(now.getTime() + 2000).toISOString(), evidence: settlement }] },
+    receipt: {
+      ...receipt,
+      later: [{ at, evidence: { ...settlement, ...shown } }],
+    },
     policy: appraisalPolicySchema.parse({
       simulatedRoots: [root.sha256],
       sellers: {
@@ -171,6 +203,7 @@ export async function makeFixture(changes: FixtureChanges = {}): Promise<Fixture
           provider: "oip",
           payees: [PAYEE],
           facilitators: [FACILITATOR],
+          channel: { receiverAuthorizer: CHANNEL.receiverAuthorizer, withdrawDelaySeconds: CHANNEL.withdrawDelay },
         },
       },
       assets: [{ network: NETWORK, asset: TOKEN, decimals: 6, domain: { name: "USD Coin", version: "2" } }],

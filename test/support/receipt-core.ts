@@ -1,5 +1,6 @@
 import { keccak256, sha256, toBase64, toHex, utf8 } from "../../src/evidence/bytes.ts";
 import { canonicalSha256 } from "../../src/evidence/canonical.ts";
+import { termsHash } from "../../src/evidence/payment-binding.ts";
 import { ASSURANCES, LAYERS, type Appraisal, type Evidence, type ReceiptCore } from "../../src/receipts/schema.ts";
 
 /** Body text and hashes of exact bytes, as a core holds them. */
@@ -11,7 +12,18 @@ export const hashed = (bytes: Uint8Array): { sha256: string; keccak256: string; 
 
 const hex = (seed: string, bytes: number): string => toHex(sha256(utf8(seed))).slice(0, bytes * 2);
 
-/** A well-formed core whose evidence proves nothing. Another `seed` gives another purchase. */
+/** The same in format 2, whose request carries the hash of the payment's terms. */
+export function boundCore(seed = "one", changes: Partial<ReceiptCore> = {}): ReceiptCore {
+  const core = receiptCore(seed);
+  const { network, asset, amount } = core.offer;
+  const listedPrice = { network, asset, amount };
+  const payment = { ...core.payment, salt: `0x${hex(`${seed} salt`, 32)}` };
+  const nonce = termsHash({ offer: core.offer, listedPrice, payment });
+  const request = { ...core.request, nonce, ...hashed(utf8(JSON.stringify({ id: nonce, inputs: [] }))) };
+  return { ...core, request, payment, listedPrice, ...changes };
+}
+
+/** A well-formed core of format 1 whose evidence proves nothing. Another `seed` gives another purchase. */
 export function receiptCore(seed = "one", changes: Partial<ReceiptCore> = {}): ReceiptCore {
   const nonce = hex(`${seed} request`, 16);
   const offer = {

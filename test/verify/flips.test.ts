@@ -142,11 +142,12 @@ describe("a stored receipt, its id made right by the forger", () => {
 
   /**
    * Leaves that no signature, hash or chain event covers, so that a forger who makes the id right can change them. None
-   * says who sold, what was asked or answered, or what was paid: the buyer's own words about when, and where on the chain.
+   * says who sold, what was asked or answered, or what was paid: the buyer's own words about when, which 2xx the answer
+   * had, and where on the chain.
    */
   const UNBOUND = [
     /^core\.request\.sentAt$/,
-    /^core\.response\.receivedAt$/,
+    /^core\.response\.(?:receivedAt|status)$/,
     /^core\.evidence\.0\.fetchedAt$/,
     /^later\.0\.at$/,
     /^later\.0\.evidence\.(?:transaction|blockNumber|blockHash|blockTime)$/,

@@ -1,9 +1,9 @@
 import { Proof402Error } from "../../errors.ts";
-import { markSettled, readPurchaseByReceipt, release, SUPERSEDED } from "../../payment/journal.ts";
+import { markSettled, readPurchaseByReceipt, readSignature, release, SUPERSEDED } from "../../payment/journal.ts";
 import { partSettled } from "../../payment/voucher-sum.ts";
 import type { PurchaseRecord } from "../../payment/types.ts";
 import { believe, type Belief } from "../../payment/witness.ts";
-import type { Receipt } from "../../receipts/schema.ts";
+import { settlementEvidence, type Receipt, type SettlementEvidence } from "../../receipts/schema.ts";
 import type { Db } from "../../storage/database.ts";
 import { pollMilliseconds } from "../context.ts";
 import type { JobHandler } from "./types.ts";
@@ -41,7 +41,7 @@ export const settlementJob: JobHandler = {
     if (seen.state !== "pending")
       return {
         state: "landed",
-        evidence: seen.evidence,
+        evidence: await withSignature(ctx.db, receipt, seen),
         async alongside(tx, at) {
           // Another purchase's look may have landed since: then this one's evidence would tell of that one's money.
           if (seen.state === "settled" && (await isAnothers(tx, receipt))) throw doubtful(SUPERSEDED, payment.network);
@@ -78,6 +78,20 @@ async function isAnothers(db: Db, { id, core }: Receipt): Promise<boolean> {
   const purchase = core.payment.method === "voucher" ? await readPurchaseByReceipt(db, id) : null;
   if (isReleased(purchase)) return true;
   return purchase?.state === "answered" && (await partSettled(db, purchase.id)) === null;
+}
+
+/**
+ * What was seen, with the payer's signature now that it can move nothing more. That of a voucher which was not claimed stays
+ * in the journal: its channel may be filled again.
+ */
+async function withSignature(
+  db: Db,
+  receipt: Receipt,
+  { state, evidence }: Exclude<Belief, { state: "pending" }>,
+): Promise<SettlementEvidence> {
+  if (receipt.core.payment.method === "voucher" && state !== "settled") return evidence;
+  const signature = (await readSignature(db, receipt.id))?.toLowerCase();
+  return settlementEvidence.safeParse({ ...evidence, signature }).data ?? evidence;
 }
 
 /** Closes the journal entry as the chain decided it. */

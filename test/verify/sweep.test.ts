@@ -1,0 +1,119 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test, vi } from "vitest";
+import { toHex } from "../../src/evidence/bytes.ts";
+import { canonicalSha256 } from "../../src/evidence/canonical.ts";
+import { parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
+import type { Receipt } from "../../src/receipts/schema.ts";
+import { appraise } from "../../src/verify/appraise.ts";
+import { createVerifySession, type VerifySession } from "../../src/verify/session.ts";
+import { leaves, otherThan, replaceAt, type Path } from "../receipts/json-edits.ts";
+import { makeFixture, type Fixture, type FixtureChanges } from "../support/fixture-receipt.ts";
+import { resealed } from "../support/reseal.ts";
+
+vi.setConfig({ testTimeout: 120_000 });
+
+const METHODS = ["eip3009", "permit2", "upto", "voucher"] as const;
+type Method = (typeof METHODS)[number];
+
+/** The fields that SECURITY.md says are bound by nothing, as patterns of places in a receipt. */
+const security = readFileSync(join(import.meta.dirname, "../../SECURITY.md"), "utf8");
+const section = /\n### What nothing binds\n([\s\S]*?)\n#/.exec(security)?.[1] ?? "";
+const LISTED = [...section.matchAll(/^\| (`.*`) \| \S.* \|$/gm)].flatMap(([, fields]) =>
+  [...(fields ?? "").matchAll(/`([^`]+)`/g)].map(([, field]) => field ?? ""),
+);
+const isListed = (place: string): boolean => LISTED.includes(place.replaceAll(/\.\d+/g, "[]"));
+
+/** Of a hash that takes no key nothing is left changed: the receipt is as it was. */
+const isSame = (sealed: Receipt, { receipt }: Fixture): boolean =>
+  toHex(canonicalSha256(sealed)) === toHex(canonicalSha256(receipt));
+
+const session: VerifySession = createVerifySession();
+const judged = async (receipt: unknown, fixture: Fixture): Promise<string> => {
+  const { policy, evaluateAt } = fixture;
+  const sealed = resealed(receipt);
+  if (sealed !== null && receipt !== fixture.receipt && isSame(sealed, fixture)) return "unchanged";
+  const parsed = sealed === null ? null : parseReceipt(serializeReceipt(sealed));
+  if (parsed?.ok !== true) return "refused";
+  return (await appraise({ receipt: parsed.receipt, policy, now: new Date(), evaluateAt }, session)).verdict;
+};
+
+/** Other values of a leaf: of its kind, at both ends of a text, and of the ends of its range; of a time, near it and far. */
+function changesOf(value: unknown): unknown[] {
+  const others = [otherThan(value)];
+  if (typeof value === "string" && /^\d{4}-\d\d-\d\dT/.test(value))
+    return [1, 1000, -1000, 86_400_000].map((ms) => new Date(Date.parse(value) + ms).toISOString());
+  if (typeof value === "number") return [...others, 0, value - 1, value + 3600].filter((other) => other !== value);
+  if (typeof value !== "string") return [...others, null];
+  const digits = /^(?:0|[1-9][0-9]*)$/.test(value) ? ["0", `${value}0`, "1"] : [];
+  const first = /^0x[0-9a-f]/.test(value) ? 2 : 0;
+  const front = value.slice(0, first) + (value[first] === "a" ? "b" : "a") + value.slice(first + 1);
+  return [...others, front, ...digits].filter((other) => other !== value);
+}
+
+/** The places whose leaf can be changed alone, everything that takes no key made right again, and the verdict stays. */
+async function survivors(fixture: Fixture): Promise<string[]> {
+  const { core, later } = fixture.receipt;
+  const places = leaves({ core, later });
+  expect(places.length).toBeGreaterThan(70);
+  const found: string[] = [];
+  for (const path of places) {
+    const value = path.reduce<unknown>((at, key) => (at as Record<string | number, unknown>)[key], fixture.receipt);
+    for (const other of changesOf(value)) {
+      if (
+        (await judged(
+          replaceAt(fixture.receipt, path, () => other),
+          fixture,
+        )) !== "verified"
+      )
+        continue;
+      found.push(path.join("."));
+      break;
+    }
+  }
+  return found;
+}
+
+let fixtures: Record<Method, Fixture>;
+beforeAll(async () => {
+  const make = (method: Exclude<Method, "eip3009"> | undefined): Promise<Fixture> =>
+    makeFixture({ signed: true, ...(method === undefined ? {} : { method }) } satisfies FixtureChanges);
+  const [eip3009, permit2, upto, voucher] = [make(undefined), make("permit2"), make("upto"), make("voucher")];
+  fixtures = { eip3009: await eip3009, permit2: await permit2, upto: await upto, voucher: await voucher };
+});
+
+describe("T57: a verified receipt, each leaf changed alone and resealed", () => {
+  const seen = new Set<string>();
+
+  test.each(METHODS)("is not verified any more but for the fields that SECURITY.md lists: %s", async (method) => {
+    const fixture = fixtures[method];
+    expect(await judged(fixture.receipt, fixture)).toBe("verified");
+    const left = await survivors(fixture);
+    for (const place of left) seen.add(place.replaceAll(/\.\d+/g, "[]"));
+    expect(left.filter((place) => !isListed(place))).toEqual([]);
+  });
+
+  test("and every field that SECURITY.md lists is one of those", () => {
+    expect(LISTED.filter((field) => !seen.has(field))).toEqual([]);
+  });
+});
+
+test("of a verified receipt nothing can be left out alone but the request's bytes, whose signed hash stays, and the payer's signature", async () => {
+  const { receipt } = fixtures.eip3009;
+  const kept: string[] = [];
+  for (const path of leaves({ core: receipt.core, later: receipt.later })) {
+    const without = withoutAt(receipt, path);
+    if ((await judged(without, fixtures.eip3009)) === "verified") kept.push(path.join("."));
+  }
+  expect(kept).toEqual(["core.request.body", "later.0.evidence.signature"]);
+});
+
+/** The same value without the key at `path`. */
+function withoutAt(value: unknown, path: Path): unknown {
+  const [last, parent] = [path.at(-1), path.slice(0, -1)];
+  return replaceAt(value, parent, (container) =>
+    Array.isArray(container)
+      ? container.filter((_item, index) => index !== last)
+      : Object.fromEntries(Object.entries(container as object).filter(([key]) => key !== last)),
+  );
+}
