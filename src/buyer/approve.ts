@@ -2,15 +2,18 @@ import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import { Proof402Error } from "../errors.ts";
 import { formatUnits } from "../payment/amounts.ts";
+import { readAttempts } from "../payment/journal.ts";
 import { stillAtStake } from "../payment/judge.ts";
 import { aborted, type Call } from "./call.ts";
-import type { Chosen } from "./choose.ts";
+import type { Candidate } from "../market/choose.ts";
 import type { BuyerContext } from "./context.ts";
+import { moneyOf } from "./money.ts";
+import type { Quote } from "./quote.ts";
 import type { ApprovalRequest } from "./types.ts";
 
 /**
  * Step 5: asks a person where the policy wants one for what this call may cost in all. The answer binds key and attempt, so
- * that one yes is one authorization. Returns the question where it cannot be answered within this call, else null.
+ * that one yes is one authorization. `own` is the purchase itself, where it is in the journal already. Returns the question where it cannot be answered within this call, else null.
  *
  * Throws Proof402Error `approval_required` where no one can be asked, `approval_declined`, and `aborted` where the caller gives
  * up before the person has answered.
@@ -18,13 +21,14 @@ import type { ApprovalRequest } from "./types.ts";
 export async function approve(
   ctx: BuyerContext,
   call: Call,
-  { candidate, quote }: Chosen,
+  { candidate, quote }: { candidate: Candidate; quote: Pick<Quote, "offer" | "asset"> },
   attempt: number,
+  own: string | null = null,
 ): Promise<ApprovalRequest | null> {
   const { offer, asset } = quote;
   const threshold = asset.approveAbove;
   if (threshold === undefined) return null;
-  const before = await stillAtStake(ctx.db, call.key);
+  const before = await stillAtStake(ctx.db, call.key, own);
   const inAll = before + BigInt(offer.amount);
   if (inAll <= BigInt(threshold)) return null;
   const units = (amount: bigint | string): string => `${formatUnits(amount, asset.decimals)} ${asset.symbol}`;
@@ -44,6 +48,7 @@ export async function approve(
       }),
     ),
     idempotencyKey: call.key,
+    money: moneyOf(await readAttempts(ctx.db, call.key)),
     sellerId: candidate.seller.id,
     model: candidate.model.name,
     payTo: offer.payTo,

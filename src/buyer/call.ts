@@ -4,7 +4,7 @@ import { Proof402Error } from "../errors.ts";
 import type { Refusal } from "../payment/types.ts";
 import type { Wallet } from "../payment/wallet.ts";
 import type { Assurance } from "../receipts/schema.ts";
-import { openKey } from "./calls.ts";
+import { keysOf, openKey } from "./calls.ts";
 import type { BuyerContext } from "./context.ts";
 import type { BuyOptions, BuyRequest } from "./types.ts";
 
@@ -42,7 +42,7 @@ export async function openCall(ctx: BuyerContext, request: BuyRequest, options: 
       next: "Set PROOF402_PRIVATE_KEY, or wallet.privateKeyFile or wallet.keystoreFile in the configuration.",
     });
   }
-  const { idempotencyKey: own, callKey: surface } = request;
+  const { idempotencyKey: own } = request;
   if (own !== undefined && !/^[\x21-\x7e]{8,128}$/.test(own)) {
     throw new Proof402Error(
       "invalid_input",
@@ -51,7 +51,7 @@ export async function openCall(ctx: BuyerContext, request: BuyRequest, options: 
     );
   }
   const argsDigest = digestOf(request);
-  const key = await openKey(ctx, { own, surface, payer: wallet.address, argsDigest });
+  const key = await openKey(ctx, { own, surface: request.callKey, payer: wallet.address, argsDigest });
   return {
     request,
     options,
@@ -62,6 +62,17 @@ export async function openCall(ctx: BuyerContext, request: BuyRequest, options: 
     progress: reporter(options),
     ...createStop(),
   };
+}
+
+/** Every key that a call may go by which could not be opened: what is out under one of them is out for it. */
+export async function namesOf(ctx: BuyerContext, request: BuyRequest): Promise<string[]> {
+  const { idempotencyKey: own, callKey: surface } = request;
+  try {
+    const payer = ctx.wallet?.address ?? "";
+    return await keysOf(ctx.db, { own, surface, payer, argsDigest: digestOf(request) });
+  } catch {
+    return [own, surface].filter((key) => key !== undefined);
+  }
 }
 
 function digestOf({ model, input, seller, assurance, maxUsd }: BuyRequest): string {

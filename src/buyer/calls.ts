@@ -1,5 +1,6 @@
 import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
+import type { PurchasesTable } from "../storage/tables.ts";
 import { immediate } from "../storage/migrations.ts";
 import type { BuyerContext } from "./context.ts";
 
@@ -41,20 +42,61 @@ export const openKey = (ctx: BuyerContext, names: CallNames): Promise<string> =>
     "process",
   );
 
-/** Notes that the call's outcome was told to its caller: equal calls are new ones from here on. */
-export const noteTold = async (ctx: BuyerContext, key: string): Promise<void> => {
-  await immediate(
+/**
+ * Notes that the call's outcome was told to its caller: equal calls are new ones from here on. Not while another process makes
+ * the call, nor for a caller that gave up before the note is written (`wanted`): their outcome is still to be told.
+ */
+export const noteTold = (ctx: BuyerContext, key: string, wanted: () => boolean): Promise<void> =>
+  immediate(
     ctx.db,
-    (tx) =>
-      tx
+    async (tx) => {
+      const now = ctx.clock().getTime();
+      const lease = await tx
+        .selectFrom("call_leases")
+        .select("owner")
+        .where("idempotency_key", "=", key)
+        .where("until", ">", now)
+        .executeTakeFirst();
+      if (lease !== undefined || !wanted()) return;
+      await tx
         .updateTable("calls")
-        .set({ told_at: ctx.clock().getTime() })
+        .set({ told_at: now })
         .where("idempotency_key", "=", key)
         .where("told_at", "is", null)
-        .execute(),
+        .execute();
+    },
     "process",
   );
-};
+
+/** Notes that a call is made again: what comes of it now is still to be told. */
+export async function reopen(ctx: BuyerContext, key: string): Promise<void> {
+  const told = await ctx.db
+    .selectFrom("calls")
+    .select("told_at")
+    .where("idempotency_key", "=", key)
+    .where("told_at", "is not", null)
+    .executeTakeFirst();
+  if (told === undefined) return;
+  await immediate(
+    ctx.db,
+    (tx) => tx.updateTable("calls").set({ told_at: null }).where("idempotency_key", "=", key).execute(),
+    "process",
+  );
+}
+
+/** Every key that a call may go by: its own, its surface's, and those of the open calls that it equals. */
+export async function keysOf(db: Db, { own, surface, payer, argsDigest }: CallNames): Promise<string[]> {
+  const named = [own, surface].filter((key) => key !== undefined);
+  if (own !== undefined) return named;
+  const equal = await db
+    .selectFrom("calls")
+    .select("idempotency_key")
+    .where("payer", "=", payer)
+    .where("args_digest", "=", argsDigest)
+    .where("told_at", "is", null)
+    .execute();
+  return [...named, ...equal.map((row) => row.idempotency_key)];
+}
 
 const isKnown = async (tx: Db, key: string): Promise<boolean> =>
   (await tx.selectFrom("calls").select("payer").where("idempotency_key", "=", key).executeTakeFirst()) !== undefined;
@@ -110,13 +152,24 @@ async function openEqual(tx: Db, { payer, argsDigest }: CallNames, nowMs: number
     .orderBy("opened_at", "desc")
     .execute();
   for (const { idempotency_key: key } of open) {
-    const answered = await tx
+    const attempts = await tx
       .selectFrom("purchases")
-      .select("answered_at")
+      .select(["state", "receipt_id", "answered_at"])
       .where("idempotency_key", "=", key)
-      .where("receipt_id", "is not", null)
-      .executeTakeFirst();
-    if (answered === undefined || nowMs - (answered.answered_at ?? 0) <= UNTOLD_ANSWER_MS) return key;
+      .execute();
+    if (isOpen(attempts, nowMs)) return key;
   }
   return null;
+}
+
+type Attempt = Pick<PurchasesTable, "state" | "receipt_id" | "answered_at">;
+
+/** Whether a call that was not told its outcome is to be taken up: for a while once it was served, else while money is out. */
+function isOpen(attempts: readonly Attempt[], nowMs: number): boolean {
+  const served = attempts.find(({ answered_at: at }) => at !== null);
+  if (served !== undefined) return nowMs - (served.answered_at ?? 0) <= UNTOLD_ANSWER_MS;
+  // With nothing out, the key is as good as new, unless an error of the seller's would be its answer.
+  return (
+    attempts.some(({ state }) => state !== "released") || attempts.every(({ receipt_id: receipt }) => receipt === null)
+  );
 }

@@ -134,11 +134,12 @@ async function store(
   const { db: tx } = ctx;
   const now = ctx.clock();
   const { payment } = receipt.core;
-  const marked = await markAnswered(tx, purchase.id, { receiptId: receipt.id, replaces: failure, now });
+  const served = isServed(receipt);
+  const marked = await markAnswered(tx, purchase.id, { receiptId: receipt.id, served, replaces: failure, now });
   if (!marked.ok) throw new AnsweredBefore();
   const judged = await addReceipt(tx, receipt, appraisal, now);
   // A seller that answers with an error takes nothing of a channel; one that did all the same shows the voucher later.
-  if (payment.method === "voucher" && isServed(receipt)) await grantVoucher(tx, purchase.id, payment, now);
+  if (payment.method === "voucher" && served) await grantVoucher(tx, purchase.id, payment, now);
   await ctx.queue.add(tx, jobs);
   await liftIfServed(tx, candidate.seller.id, failure, now.getTime());
   await holdForReceipt(tx, judged, now.getTime(), withheldFrom(candidate.seller, judged));

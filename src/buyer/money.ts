@@ -15,24 +15,52 @@ export function moneyOf(attempts: readonly { state: PurchaseState }[]): MoneySta
 
 /**
  * The error that ends a call, with what became of the call's money and, unless no money can move, with the key that takes
- * the call up again. This is the one place that says either. `key` is null for a call that never got one.
+ * the call up again. This is the one place that says either. `keys` are those that the call may go by.
  */
-export async function withMoney(ctx: BuyerContext, key: string | null, thrown: unknown): Promise<Proof402Error> {
+export async function withMoney(ctx: BuyerContext, keys: readonly string[], thrown: unknown): Promise<Proof402Error> {
   const error = asError(thrown);
-  // A journal that cannot be read leaves open what earlier attempts came to.
-  const money = key === null ? "not-moved" : await readAttempts(ctx.db, key).then(moneyOf, () => "may-move" as const);
+  const { money, key } = await worstOf(ctx, keys);
   // What the throwing leg advises knows nothing of earlier attempts: another purchase would be paid beside them.
-  const next = money === "not-moved" || /\bkey\b/.test(error.next) ? error.next : TAKE_UP;
+  const next = money === "not-moved" || KNOWS_OF_PAYMENT.has(error.code) ? error.next : TAKE_UP;
   return new Proof402Error(error.code, error.message, {
     next,
     money,
-    ...(key === null || money === "not-moved" ? {} : { idempotencyKey: key }),
+    ...(key === undefined || money === "not-moved" ? {} : { idempotencyKey: key }),
     details: error.details,
     cause: error.cause,
   });
 }
 
+const ORDER: readonly MoneyState[] = ["not-moved", "may-move", "moved"];
+
+/** Of several keys the one whose money is worst off. A journal that cannot be read leaves open what attempts came to. */
+async function worstOf(ctx: BuyerContext, keys: readonly string[]): Promise<{ money: MoneyState; key?: string }> {
+  const found = await Promise.all(
+    keys.map(async (key) => ({
+      key,
+      money: await readAttempts(ctx.db, key).then(moneyOf, (): MoneyState => "may-move"),
+    })),
+  );
+  const [worst] = found.toSorted((a, b) => ORDER.indexOf(b.money) - ORDER.indexOf(a.money));
+  return worst ?? { money: "not-moved" };
+}
+
 const TAKE_UP = "Call again with the same idempotency key: the payment is taken up again and nothing is paid twice.";
+
+/** Errors whose advice is made for a call that has paid. */
+const KNOWS_OF_PAYMENT: ReadonlySet<string> = new Set([
+  "approval_required",
+  "call_in_progress",
+  "idempotency_conflict",
+  "paid_not_served",
+  "payment_in_doubt",
+  "payment_rejected",
+  "resend_not_allowed",
+  "seller_error",
+  "seller_not_found",
+  "seller_refused",
+  "wallet_changed",
+]);
 
 /** Errors that are not ours keep their class name only: their text could hold anything. */
 function asError(thrown: unknown): Proof402Error {

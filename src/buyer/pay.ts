@@ -24,7 +24,7 @@ import type { BuyerContext } from "./context.ts";
 import { deliver } from "./deliver.ts";
 import { afterRefusal, askedTooMuch } from "./payment-refused.ts";
 import type { Turn } from "./purchase.ts";
-import type { Quote } from "./quote.ts";
+import { maxAmountOf, type Quote } from "./quote.ts";
 import { send } from "./send.ts";
 
 /** A payment on its way: what it pays for, to whom, and how it came about. */
@@ -121,6 +121,19 @@ async function planned(
 const listedPriceOf = ({ model }: Candidate): ListedPrice | null =>
   listedPriceSchema.safeParse(model.price).data ?? null;
 
+/** Judges a payment that is in the journal and was not sent yet, in the transaction that lets it be signed. */
+export function consentTo(
+  ctx: BuyerContext,
+  call: Call,
+  { candidate, purchase }: Pick<Paying, "candidate" | "purchase">,
+): NonNullable<Parameters<typeof markSigned>[2]["consent"]> {
+  const { payment, offer } = purchase;
+  const asset = ctx.config.payment.assets.find((one) => one.network === offer.network && one.asset === offer.asset);
+  const maxAmount = asset === undefined ? null : maxAmountOf(call, asset);
+  const wish = wishOf(ctx, call, candidate.seller, payment, maxAmount);
+  return (tx) => refusalOfReserved(tx, wish, purchase);
+}
+
 /** The payment as the policy of this moment judges it. */
 function wishOf(ctx: BuyerContext, call: Call, seller: Seller, payment: Payment, maxAmount: bigint | null): Wish {
   const limits = seller.limits.find((one) => one.network === payment.network && one.asset === payment.asset);
@@ -156,7 +169,7 @@ async function reserveOffer(
   if (result.kind === "reserved") return result.purchase;
   if (result.kind === "refused") {
     const { refusal } = result;
-    throw (await turnedDownBefore(ctx, call)) ? askedTooMuch(candidate.seller.id, refusal) : refused(refusal);
+    throw (await turnedDownBefore(ctx, call)) ? askedTooMuch(candidate.seller.id, refusal.code) : refused(refusal);
   }
   throw takenOver();
 }

@@ -7,7 +7,7 @@ import { readPaymentResponse } from "../payment/offers.ts";
 import { isUsed } from "../payment/settlement.ts";
 import { noteClaim } from "../payment/sightings.ts";
 import { readRefusal } from "../payment/refusal-codes.ts";
-import type { PurchaseRecord, Refusal } from "../payment/types.ts";
+import type { PurchaseRecord } from "../payment/types.ts";
 import { believe } from "../payment/witness.ts";
 import type { Call } from "./call.ts";
 import { noteCharged } from "./channel.ts";
@@ -28,7 +28,7 @@ const SETTLING_MS = 15_000;
  *
  * - The payment is used, or under way: the same authorization is sent once more when it has settled.
  * - The known price was stale: a new authorization is made, if the fresh offer differs, the seller speaks of no settlement and
- *   the chain shows the first one unused.
+ *   the chain shows the first one unused. A dearer seller goes back to the choice, unless the caller named it.
  * - Anything else leaves the call in doubt.
  *
  * Throws Proof402Error `payment_rejected`, `payment_in_doubt` or `paid_not_served`.
@@ -53,6 +53,11 @@ export async function afterRefusal(
   }
   const fresh = used === false ? await freshQuote(ctx, call, paying, received) : null;
   if (fresh === null) throw rejected(paying, received);
+  if (call.request.seller === undefined && BigInt(fresh.quote.offer.amount) > BigInt(purchase.offer.amount)) {
+    // It was chosen at the old price: at the new one another seller may be the cheapest.
+    ctx.quotes.drop(quoteKey(purchase.request));
+    return { kind: "pay", attempt: purchase.attempt + 1, chosen: null, turnedDownBy: paying.candidate.seller.id };
+  }
   return { kind: "pay", attempt: purchase.attempt + 1, chosen: { ...fresh, attested: paying.attested } };
 }
 
@@ -192,9 +197,9 @@ const REJECTED_NEXT =
   "The signed amount stays reserved until the authorization is used or expires; `spending` shows it. Call again with the same key to offer the same payment again, or choose another seller under a new key.";
 
 /** The seller turned a payment down and asks for one that may not be made beside the first. */
-export const askedTooMuch = (sellerId: string, refusal: Refusal): Proof402Error =>
+export const askedTooMuch = (sellerId: string, reason: string): Proof402Error =>
   new Proof402Error(
     "payment_rejected",
     `Seller "${sellerId}" turned the payment down (402) and asks for another one; both together are more than this call may cost.`,
-    { next: REJECTED_NEXT, details: { reason: refusal.code, asked: refusal.asked, limit: refusal.limit } },
+    { next: REJECTED_NEXT, details: { reason } },
   );

@@ -28,9 +28,11 @@ export async function obtainQuote(
 ): Promise<Quote> {
   const cached = ctx.quotes.get(quoteKey(wire), ctx.clock().getTime());
   if (cached !== null && (await stillPayable(ctx, call, candidate, cached))) {
-    const maxAmount = maxAmountOf(call, cached);
+    const maxAmount = maxAmountOf(call, cached.asset);
+    const bounded = maxAmount !== null;
     const fits = maxAmount === null || BigInt(cached.offer.amount) <= maxAmount;
-    if (fits && overListedPrice(ctx, candidate, cached) === null) return { ...cached, maxAmount, cached: true };
+    if (fits && overListedPrice(ctx, candidate, cached, bounded) === null)
+      return { ...cached, maxAmount, cached: true };
   }
   const unpaid = await send(ctx, wire, { signal: call.signal });
   if (unpaid.status !== 402) {
@@ -77,24 +79,28 @@ export async function quoteOf(
       ? new Proof402Error("no_offer", "The seller made no offer.", { next: "Choose another seller." })
       : refused(first);
   }
-  const over = overListedPrice(ctx, candidate, chosen.accepted);
+  const over = overListedPrice(ctx, candidate, chosen.accepted, bound !== undefined);
   if (over !== null) throw over;
   ctx.quotes.set(quoteKey(wire), chosen.accepted, ctx.clock().getTime());
-  return { ...chosen.accepted, maxAmount: maxAmountOf(call, chosen.accepted), cached: false };
+  return { ...chosen.accepted, maxAmount: maxAmountOf(call, chosen.accepted.asset), cached: false };
 }
 
 /**
  * A seller is chosen by the price it lists, so that price binds it. An `upto` offer names a ceiling, which no listed price of
- * one inference can be compared with; the policy's caps and its pinned facilitator bound it.
+ * one inference can be compared with; the policy's caps and its pinned facilitator bound it. A price in what the policy does not
+ * know binds nothing, so the caller has to give a bound of its own (`bounded`).
  */
 function overListedPrice(
   ctx: BuyerContext,
-  { seller, model }: Candidate,
+  candidate: Candidate,
   { offer, asset }: AcceptedOffer,
+  bounded: boolean,
 ): Proof402Error | null {
+  const { seller, model } = candidate;
   const { price } = model;
+  if (price === null || paymentMethodOf(offer) === "upto") return null;
   const listed = findAsset(price, ctx.config.payment.assets);
-  if (price === null || listed === undefined || paymentMethodOf(offer) === "upto") return null;
+  if (listed === undefined) return bounded ? null : notComparable(candidate);
   const same = listed.network === offer.network && listed.asset === offer.asset;
   const comparable = same || (listed.usdStable && asset.usdStable);
   const scaled = (amount: string, decimals: number): bigint => BigInt(amount) * 10n ** BigInt(36 - decimals);
@@ -110,6 +116,13 @@ function overListedPrice(
     },
   );
 }
+
+const notComparable = ({ seller, model }: Candidate): Proof402Error =>
+  new Proof402Error(
+    "over_listed_price",
+    `Seller "${seller.id}" lists "${model.name}" at a price in an asset that the policy does not know, so it binds nothing.`,
+    { next: "Nothing was signed. Give max_usd to bound this call, or choose another seller." },
+  );
 
 /** The open channels with a seller; none is looked for where the policy pays by no vouchers. */
 const channelsWith = (ctx: BuyerContext, call: Call, { seller }: Candidate): Promise<OpenChannel[]> =>
@@ -129,7 +142,8 @@ async function stillPayable(
   return channels.some(({ left }) => left >= BigInt(offer.amount));
 }
 
-function maxAmountOf(call: Call, { asset }: AcceptedOffer): bigint | null {
+/** The caller's own bound in base units of an asset, or null. */
+export function maxAmountOf(call: Call, asset: AssetPolicy): bigint | null {
   const { maxUsd } = call.request;
   if (maxUsd === undefined) return null;
   // An asset without a declared USD value cannot be bounded in USD: nothing of it may be spent.

@@ -14,7 +14,8 @@ import { keyConflict } from "./calls.ts";
 import { holdingChannel } from "./channel.ts";
 import type { BuyerContext } from "./context.ts";
 import { isFailure, resultOf } from "./deliver.ts";
-import { exchange } from "./pay.ts";
+import { approve } from "./approve.ts";
+import { consentTo, exchange, type Paying } from "./pay.ts";
 import { notServed } from "./payment-refused.ts";
 import type { Turn } from "./purchase.ts";
 
@@ -24,7 +25,8 @@ const RESEND_MARGIN_SECONDS = 10;
 /**
  * One key, one payment (DESIGN §6.5): looks at every attempt of this logical call before anything new is done. One that was
  * answered is the result. One that moved money is asked for again and followed by no other. One that may still move it is
- * sent again. One that never left this machine is given up for a new one under the present policy.
+ * sent again, under the present policy's consent where nothing shows that it was sent. One that was only reserved is given up
+ * for a new one.
  *
  * Throws Proof402Error `payment_in_doubt`, and `idempotency_conflict` where the attempts are another call's.
  */
@@ -37,29 +39,33 @@ export async function takeUp(ctx: BuyerContext, call: Call): Promise<Turn> {
   if (answered !== undefined) return answeredBefore(ctx, call, answered);
   const settled = attempts.find(({ state }) => state === "settled");
   if (settled !== undefined) return { kind: "again", purchaseId: settled.id, failure: null };
-  const sent = attempts.filter(({ state }) => state === "sent");
-  const usable = sent.findLast(({ payment }) => isUsable(payment.validBefore, ctx.clock()));
+  const out = attempts.filter(isOut);
+  const usable = out.findLast(({ payment }) => isUsable(payment.validBefore, ctx.clock()));
   if (usable !== undefined) return { kind: "again", purchaseId: usable.id, failure: null };
-  if (sent.length > 0) throw inDoubt();
+  if (out.length > 0) throw inDoubt();
   return { kind: "pay", attempt: (attempts.at(-1)?.attempt ?? 0) + 1, chosen: null };
 }
 
 const isUsable = (validBefore: number, now: Date): boolean =>
   validBefore - now.getTime() / 1000 > RESEND_MARGIN_SECONDS;
 
+/** It may have been signed and sent, and no answer came: a power loss may have taken the note of its sending. */
+const isOut = ({ state, receiptId }: PurchaseRecord): boolean =>
+  (state === "signed" || state === "sent") && receiptId === null;
+
 /**
- * The attempts after what can be decided of them was: those that never left this machine are given up, and of those that did,
- * the chain says what became of them where more than one is out or one has run out.
+ * The attempts after what can be decided of them was: those that were only reserved are given up, and of those that may be
+ * out, the chain says what became of them where more than one is, or one has run out.
  */
 async function decided(ctx: BuyerContext, attempts: PurchaseRecord[]): Promise<PurchaseRecord[]> {
-  const open = attempts.filter(({ state, receiptId }) => state === "sent" && receiptId === null);
+  const open = attempts.filter(isOut);
   const [only] = open;
   const clear = open.length === 1 && only !== undefined && isUsable(only.payment.validBefore, ctx.clock());
   let changed = false;
   for (const purchase of attempts) {
-    if (purchase.state === "reserved" || purchase.state === "signed") {
-      // Sending is journaled before it begins: this one's signature never left the process that may have made it.
-      await release(ctx.db, purchase.id, { reason: "never_sent", unusable: true, now: ctx.clock() });
+    if (purchase.state === "reserved") {
+      // Legal while it is only reserved: a process that is slow can sign it no more afterwards.
+      await release(ctx.db, purchase.id, { reason: "never_signed", now: ctx.clock() });
       changed = true;
     } else if (open.includes(purchase) && !clear) {
       changed = (await decide(ctx, purchase)) || changed;
@@ -114,7 +120,9 @@ export async function sendAgain(
   const again = async (): Promise<Turn> => {
     const candidate = await candidateOf(ctx, call, purchase);
     const attested = await attestSeller(ctx, candidate, call.assurance, call.signal);
-    const send = (): Promise<Turn> => exchange(ctx, call, { candidate, attested, purchase, quote: null, failure });
+    const paying = { candidate, attested, purchase, quote: null, failure };
+    if (state === "signed") await approveUnsent(ctx, call, paying);
+    const send = (): Promise<Turn> => exchange(ctx, call, paying, consentTo(ctx, call, paying));
     return payment.method === "voucher" ? holdingChannel(ctx, call, idOf(payment), send) : send();
   };
   if (state !== "settled") return again();
@@ -124,12 +132,29 @@ export async function sendAgain(
   });
 }
 
+/** Nothing shows that this one was sent: a person is asked where the present policy wants one. */
+async function approveUnsent(
+  ctx: BuyerContext,
+  call: Call,
+  { candidate, purchase }: Pick<Paying, "candidate" | "purchase">,
+): Promise<void> {
+  const { offer, attempt, id } = purchase;
+  const asset = ctx.config.payment.assets.find((one) => one.network === offer.network && one.asset === offer.asset);
+  if (asset === undefined) return;
+  const question = await approve(ctx, call, { candidate, quote: { offer, asset } }, attempt, id);
+  if (question !== null) {
+    throw new Proof402Error("approval_required", "A person has to approve this payment before it is sent.", {
+      next: "Call again with the same idempotency key where a person can be asked.",
+    });
+  }
+}
+
 async function candidateOf(ctx: BuyerContext, call: Call, purchase: PurchaseRecord): Promise<Candidate> {
   const { sellerId, payment, request } = purchase;
   const seller = ctx.config.sellers.find((one) => one.id === sellerId);
   if (seller === undefined) {
     throw new Proof402Error("seller_not_found", `Seller "${sellerId}" of this earlier call is no longer configured.`, {
-      next: "Put the seller back into the configuration, or use a new idempotency key.",
+      next: "Put the seller back into the configuration to take the call up again with the same key.",
     });
   }
   const asset = ctx.config.payment.assets.find((one) => one.network === payment.network && one.asset === payment.asset);

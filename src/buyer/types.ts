@@ -1,3 +1,4 @@
+import type { MoneyState } from "../errors.ts";
 import type { AuditResult } from "../receipts/log.ts";
 import type { Appraisal, Assurance, Receipt, Verdict } from "../receipts/schema.ts";
 import type { AnswerReading, ListedModel, Listing } from "../market/types.ts";
@@ -50,6 +51,8 @@ export type ApprovalRequest = {
   digest: string;
   /** The call that waits for the answer: it is made again under this key. */
   idempotencyKey: string;
+  /** What became of earlier payments of the call. */
+  money: MoneyState;
   sellerId: string;
   model: string;
   payTo: string;

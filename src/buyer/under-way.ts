@@ -1,5 +1,5 @@
 import { Proof402Error } from "../errors.ts";
-import { aborted, openCall, type Call } from "./call.ts";
+import { aborted, namesOf, openCall, type Call } from "./call.ts";
 import { noteTold } from "./calls.ts";
 import type { BuyerContext } from "./context.ts";
 import { holdUnserved } from "./holds.ts";
@@ -48,21 +48,25 @@ export function createCalls(ctx: BuyerContext): Calls {
   };
 
   const make: Calls["make"] = async (request, options, finish) => {
-    let key = request.idempotencyKey ?? request.callKey ?? null;
+    let call: Call | null = null;
     try {
-      const call = await openCall(ctx, request, options);
-      ({ key } = call);
+      call = await openCall(ctx, request, options);
       const result = await whileWanted(call, tracked(inTurn(call)));
       if ("needInput" in result) return result;
       const finished = await finish(result, call, closing.signal);
-      // A caller that gave up in this moment is not told: an equal call gets the answer.
-      if (options.signal?.aborted !== true) await noteTold(ctx, key).catch(() => undefined);
+      // A caller that gave up in this moment is not told: an equal call gets the answer. So it does where no copy was stored.
+      const told = (): boolean => finished.stored && options.signal?.aborted !== true;
+      await noteTold(ctx, call.key, told).catch(() => undefined);
       return finished;
     } catch (error) {
-      const told = await withMoney(ctx, key, error);
+      const keys = call === null ? await namesOf(ctx, request) : [call.key];
+      const told = await withMoney(ctx, keys, error);
       if (told.money !== "not-moved") await holdUnserved(ctx).catch(() => undefined);
-      // With nothing at stake there is nothing to take up: an equal call is a new one.
-      if (key !== null && told.money === "not-moved") await noteTold(ctx, key).catch(() => undefined);
+      // With nothing at stake there is nothing to take up: an equal call is a new one. The note is another's to make while one
+      // still makes the call.
+      const { key } = call ?? {};
+      if (key !== undefined && told.money === "not-moved")
+        await noteTold(ctx, key, () => !underWay.has(key)).catch(() => undefined);
       throw told;
     }
   };

@@ -73,7 +73,7 @@ async function runWithApproval(
     const outcome = await definition.run(contextOf(options, args, runtime, decisions), args);
     if (outcome.status !== "need_input") return outcome;
     const answer = await ask(outcome.request);
-    if (answer === NOBODY) return errorOutcome(CANNOT_ASK);
+    if (answer === NOBODY) return errorOutcome(cannotAsk(outcome.request));
     decisions.set(outcome.request.digest, decisionOf(answer, outcome.request));
   }
 }
@@ -102,12 +102,13 @@ function contextOf(
 }
 
 const NOBODY = Symbol("nobody can be asked");
-const CANNOT_ASK: ToolError = {
+const cannotAsk = ({ money, idempotencyKey }: ApprovalRequest): ToolError => ({
   code: "approval_required",
-  message: "This amount needs a person's approval and nobody can be asked here.",
-  money: "not-moved",
+  message: "This amount needs a person's approval, and no person can be asked here.",
+  money,
+  ...(money === "not-moved" ? {} : { idempotencyKey }),
   next: "Make the call inside a graph with a checkpointer, or have the owner raise approveAbove in the payment policy.",
-};
+});
 
 /** Throws LangGraph's interrupt the first time, returns the person's answer after the resume; `NOBODY` outside a graph. */
 async function ask(request: ApprovalRequest): Promise<unknown> {

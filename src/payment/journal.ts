@@ -18,7 +18,8 @@ const again = ({ state, receipt_id: known }: Moving, replaces: string | null): C
 /**
  * Before the signature is made: from here on the authorization may be redeemable. Again before the same one is resent.
  *
- * `consent` judges a reservation under the policy of this moment, in this very transaction: what it refuses is not signed.
+ * `consent` judges what was not sent yet under the policy of this moment, in this very transaction: what it refuses is not
+ * signed.
  */
 export const markSigned = (
   db: Db,
@@ -31,8 +32,9 @@ export const markSigned = (
 ): Promise<Transition> =>
   immediate(db, async (tx) => {
     const row = await tx.selectFrom("purchases").select("state").where("id", "=", id).executeTakeFirst();
-    const refusal = row?.state === "reserved" ? await consent(tx) : null;
-    if (refusal !== null) return { ok: false, code: "refused", state: "reserved", refusal };
+    const unsent = row?.state === "reserved" || row?.state === "signed";
+    const refusal = unsent ? await consent(tx) : null;
+    if (refusal !== null && row !== undefined) return { ok: false, code: "refused", state: row.state, refusal };
     return move(tx, id, now, (moving) => (moving.state === "reserved" ? { state: "signed" } : again(moving, replaces)));
   });
 
@@ -59,19 +61,24 @@ export const markSent = (
 /**
  * An answer came and its receipt is stored. An answer may also come after the chain has decided: the receipt is noted and
  * the state stays. An attempt has one receipt; a second is refused, unless it takes the place of the one named by
- * `replaces`: that of a seller's failure, after which it served.
+ * `replaces`: that of a seller's failure, after which it served. `served` is false for an answer with an error status.
  */
 export const markAnswered = (
   db: Db,
   id: string,
-  { receiptId, replaces = null, now }: { receiptId: string; replaces?: string | null; now: Date },
+  {
+    receiptId,
+    served = true,
+    replaces = null,
+    now,
+  }: { receiptId: string; served?: boolean; replaces?: string | null; now: Date },
 ): Promise<Transition> =>
   move(db, id, now, ({ state, receipt_id: known }) => {
     if (known === receiptId) return UNCHANGED;
     if (known !== replaces) return null;
     if (state === "reserved" || state === "signed") return null;
     const answered = state === "sent" ? { state: "answered" as const } : {};
-    return { receipt_id: receiptId, answered_at: now.getTime(), ...answered };
+    return { receipt_id: receiptId, ...(served ? { answered_at: now.getTime() } : {}), ...answered };
   });
 
 /** An answer came whose receipt could not be stored: its seller owes nothing. The payment may be sent again for a copy. */
@@ -84,7 +91,7 @@ export const SUPERSEDED = "voucher_superseded";
 /**
  * The transfer was seen on chain. `amount` is what really moved, base units; the caps count it from now on. `reason` is a
  * code where something was wrong with it.
- * Legal from every state but `released`: what the chain shows is true whatever this journal had come to.
+ * Legal from every state: what the chain shows is true whatever this journal had come to.
  *
  * A channel's sum settles one purchase: a voucher whose part of it is another's, served or settled, is released instead, and
  * of one that shares a part only the rest is settled.
@@ -101,12 +108,15 @@ export const markSettled = (
 ): Promise<Transition> =>
   immediate(db, async (tx) => {
     const row = await tx.selectFrom("purchases").select(["method", "state"]).where("id", "=", id).executeTakeFirst();
-    const isVoucher = row?.method === "voucher" && ["signed", "sent", "answered"].includes(row.state);
-    const part = isVoucher ? await settlePart(tx, id, now) : BigInt(amount);
+    const isVoucher = row?.method === "voucher";
+    const open = isVoucher && ["signed", "sent", "answered"].includes(row.state);
+    const part = open ? await settlePart(tx, id, now) : BigInt(amount);
     if (part === null) return release(tx, id, { reason: SUPERSEDED, unusable: true, now });
     return move(tx, id, now, ({ state, transaction: known }) => {
       if (state === "settled") return known === transaction ? UNCHANGED : null;
-      return state === "released" ? null : { state: "settled", transaction, settled_amount: part.toString(), reason };
+      // A voucher that was given up has its sum counted with the one that took its place.
+      if (state === "released" && isVoucher) return null;
+      return { state: "settled", transaction, settled_amount: part.toString(), reason };
     });
   });
 
@@ -170,7 +180,7 @@ async function move(
         .set({ ...change, updated_at: now.getTime() })
         .where("id", "=", id)
         .execute();
-      const calls = after.state === "released" && row.state !== "released" ? -1n : 0n;
+      const calls = BigInt(Number(row.state === "released")) - BigInt(Number(after.state === "released"));
       await countPurchase(
         tx,
         { ...row, sellerId: row.seller_id },

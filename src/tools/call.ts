@@ -9,13 +9,14 @@ export async function callTool(
   input: unknown,
 ): Promise<ToolOutcome<unknown>> {
   const parsed = definition.input.safeParse(input);
-  return parsed.success ? definition.run(context, parsed.data) : invalidInput(definition, parsed.error.issues);
+  return parsed.success ? definition.run(context, parsed.data) : invalidInput(definition, parsed.error.issues, input);
 }
 
 /** The failure of a call whose arguments do not fit: names each field, quotes no value. */
 export const invalidInput = (
   { name, annotations }: Pick<ToolDefinition, "name" | "annotations">,
   issues: readonly Pick<z.core.$ZodIssue, "path" | "message">[],
+  input?: unknown,
 ): Extract<ToolOutcome<never>, { status: "error" }> =>
   errorOutcome({
     code: "invalid_input",
@@ -23,6 +24,9 @@ export const invalidInput = (
       .slice(0, 10)
       .map((issue) => `${issue.path.map(String).join(".") || "arguments"}: ${issue.message}`)
       .join("; ")}.`,
-    ...(annotations.readOnlyHint ? {} : { money: "not-moved" as const }),
+    // A key may name a call that was paid: what became of its money is not known here.
+    ...(annotations.readOnlyHint || namesKey(input) ? {} : { money: "not-moved" as const }),
     next: "Correct the named fields and call again.",
   });
+
+const namesKey = (input: unknown): boolean => typeof input === "object" && input !== null && "idempotency_key" in input;

@@ -58,8 +58,8 @@ describe("a proof that does not come", () => {
       layers: { settlement: { status: "pass" }, computation: { status: "skip", code: "proof_not_delivered" } },
     });
     expect(seen.layers.computation.note).toContain("deadline_passed");
-    // It condemns nobody: the seller gave what it gave.
-    expect((await buyer.sellers())[0]).toMatchObject({ hold: null });
+    // No lie is shown, but the seller owed it: nothing more is bought from one that keeps what it promised.
+    expect((await buyer.sellers())[0]?.hold?.reason).toBe("evidence_withheld: proof (deadline_passed)");
   });
 
   test("ends the waiting of a purchase, too", async () => {

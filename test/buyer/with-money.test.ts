@@ -13,7 +13,8 @@ beforeEach(async () => {
   db = await openDatabase(":memory:");
   onTestFinished(() => db.destroy());
 });
-const told = (key: string | null, thrown: unknown) => withMoney({ db } as BuyerContext, key, thrown);
+const told = (key: string | null, thrown: unknown) =>
+  withMoney({ db } as BuyerContext, key === null ? [] : [key], thrown);
 const failure = (next: string) => new Proof402Error("http_timeout", "It took too long.", { next, details: { at: 1 } });
 
 async function sent(): Promise<void> {
@@ -41,18 +42,25 @@ it("says of a call that nothing is at stake for what its error says, and names n
   }
 });
 
-it("advises the same key where money is at stake, unless the error's own advice speaks of the key", async () => {
+it("advises the same key where money is at stake, unless the error is of a call that has paid", async () => {
   await sent();
   const advised = await told(KEY, failure("Choose another seller."));
   expect(advised).toMatchObject({ money: "may-move", idempotencyKey: KEY });
   expect(advised.next).toMatch(/^Call again with the same idempotency key/);
-  expect((await told(KEY, failure("Use the key later."))).next).toBe("Use the key later.");
+  const knowing = new Proof402Error("payment_in_doubt", "The chain does not say.", { next: "Ask again in a minute." });
+  expect((await told(KEY, knowing)).next).toBe("Ask again in a minute.");
+});
+
+it("names of several keys the one whose money is worst off", async () => {
+  await sent();
+  const error = await withMoney({ db } as BuyerContext, ["untouched-key", KEY], failure("Try later."));
+  expect(error).toMatchObject({ money: "may-move", idempotencyKey: KEY });
 });
 
 it("says that money may move where the journal cannot be read", async () => {
   const closed = await openDatabase(":memory:");
   await closed.destroy();
-  const error = await withMoney({ db: closed } as BuyerContext, KEY, failure("Try later."));
+  const error = await withMoney({ db: closed } as BuyerContext, [KEY], failure("Try later."));
   expect(error).toMatchObject({ money: "may-move", idempotencyKey: KEY });
 });
 

@@ -114,14 +114,26 @@ describe("T7: a price that rises", () => {
 
   test("with every payment: one fresh offer is paid, both together within the call's bound, and there it ends", async () => {
     const attack = await greedy();
-    await expect(attack.buy({ maxUsd: 0.035 })).rejects.toMatchObject({ code: "payment_rejected", money: "may-move" });
+    await expect(attack.buy({ maxUsd: 0.035, seller: "attested" })).rejects.toMatchObject({
+      code: "payment_rejected",
+      money: "may-move",
+    });
     expect(attack.payments().map(({ payload }) => payload.authorization.value)).toEqual(["10000", "10000", "20000"]);
     expect(await attack.plunder()).toBe(PRICE + 30_000n);
   });
 
+  test("goes back to the choice where the caller named no seller: it was chosen at the old price", async () => {
+    const attack = await greedy();
+    const refused = await attack.buy({ maxUsd: 0.035 }).catch((error: unknown) => error);
+    expect(refused).toMatchObject({ code: "payment_rejected", money: "may-move" });
+    expect(`${(refused as Error).message} ${(refused as { next: string }).next}`).not.toMatch(/policy|owner/);
+    expect(attack.payments().map(({ payload }) => payload.authorization.value)).toEqual(["10000", "10000"]);
+    expect(await attack.plunder()).toBe(2n * PRICE);
+  });
+
   test("so that it would not fit beside what was signed already is refused, and the refusal says what may still move", async () => {
     const attack = await greedy();
-    await expect(attack.buy({ maxUsd: 0.025 })).rejects.toMatchObject({
+    await expect(attack.buy({ maxUsd: 0.025, seller: "attested" })).rejects.toMatchObject({
       code: "payment_rejected",
       money: "may-move",
       details: { reason: "over_call_limit" },

@@ -62,7 +62,8 @@ describe("T17: eight processes with one wallet and one budget", () => {
 
   test("T14: what is checked is what is signed: calls at once in one process get past no cap either", async () => {
     const purse = await openPurse(market, (config) => {
-      for (const asset of config.payment.assets) asset.perHour = String(3n * PRICE + 1n);
+      for (const asset of config.payment.assets)
+        Object.assign(asset, { perCall: String(PRICE), perHour: String(3n * PRICE + 1n) });
     });
     const [outcome] = await runBuyers([
       purse.orders({ keys: Array.from({ length: 20 }, (_, at) => `at-once-${at}`), atOnce: true }),

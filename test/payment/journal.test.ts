@@ -81,7 +81,7 @@ describe("transitions", () => {
       sent: "settled",
       answered: "settled",
       settled: null,
-      released: null,
+      released: "settled",
     },
     released: { reserved: "released", signed: null, sent: null, answered: null, settled: null, released: "released" },
     "released, shown unusable": {
