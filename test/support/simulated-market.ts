@@ -42,7 +42,7 @@ const LOOKS = 4;
 /** A paid request as the seller got it. */
 export type Paid = { sellerId: string; authorization: Authorization; header: string; body: string };
 
-export const HONEST: Reply = { settles: "before", deep: true, answers: "ok" };
+const HONEST: Reply = { settles: "before", deep: true, answers: "ok" };
 export const PAYEES = { cheap: `0x${"d1".repeat(20)}`, dear: `0x${"d2".repeat(20)}` } as const;
 export type SellerId = keyof typeof PAYEES;
 export const SELLERS = Object.keys(PAYEES) as SellerId[];
