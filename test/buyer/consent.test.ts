@@ -224,7 +224,8 @@ describe("T34: a person's word", () => {
 
   test("is asked for all that the call may still cost: two payments of half the threshold are more than it", async () => {
     const attack = await greedy("20000");
-    const error = await failure(attack.buy());
+    // A caller that names the seller pays its fresh price; without a name the call would go back to the choice.
+    const error = await failure(attack.buy({ seller: "attested" }));
     expect(error).toMatchObject({ code: "approval_required", money: "may-move", details: { amount: "21000" } });
     expect(await attack.plunder()).toBe(2n * PRICE);
   });
@@ -236,7 +237,10 @@ describe("T34: a person's word", () => {
       questions.push(question);
       return Promise.resolve("declined");
     };
-    expect(await failure(attack.buy({}, { approve }))).toMatchObject({ code: "approval_declined", money: "may-move" });
+    expect(await failure(attack.buy({ seller: "attested" }, { approve }))).toMatchObject({
+      code: "approval_declined",
+      money: "may-move",
+    });
     const { payTo } = world.market.devnet.sellers.attested;
     expect(questions.map(({ message }) => message)).toEqual([
       `Pay 0.011 USDC on eip155:${world.market.devnet.chainId} to ${payTo} (attested) for one inference of eth-risk? An earlier payment for the same call may still take 0.01 USDC: 0.021 USDC in all.`,
@@ -253,7 +257,7 @@ describe("T34: a person's word", () => {
         digests.push(digest);
         return Promise.resolve("approved");
       };
-      await failure(attack.buy({ idempotencyKey }, { approve }));
+      await failure(attack.buy({ idempotencyKey, seller: "attested" }, { approve }));
     }
     expect(digests.length).toBeGreaterThan(2);
     expect(new Set(digests).size).toBe(digests.length);

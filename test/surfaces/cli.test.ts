@@ -323,7 +323,9 @@ describe("wallet", () => {
     ]);
     const given = await cli("wallet", "approve", "--asset", "DAI", "--amount", "1.25", "--yes");
     expect(given).toMatchObject({ code: 0, stderr: expect.stringContaining("Lets Permit2") });
-    expect(given.stdout).toMatch(/Done in 0x[0-9a-f]{64}, \d+ gas\. Permit2 may now move 1\.25 DAI\./);
+    expect(given.stdout).toMatch(
+      /Done in 0x[0-9a-f]{64}, \d+ gas, which cost [\d.]+ of the chain's own coin\. Permit2 may now move 1\.25 DAI\./,
+    );
     expect((await show()).assets[1]?.permit2Allowance).toBe("1250000000000000000");
     expect((await cli("wallet", "approve", "--asset", "DAI", "--amount", "0", "--yes")).code).toBe(0);
     expect((await show()).assets[1]?.permit2Allowance).toBe("0");
@@ -366,7 +368,9 @@ describe("channel", () => {
     const opened = await cli(...opening, "--json");
     expect(opened.stderr).toContain("Puts 0.25 USDC");
     const { id } = JSON.parse(opened.stdout) as { id: string };
-    expect((await cli("channel", "list")).stdout).toContain(`${id} attested open: 0 of 250000 base units`);
+    expect((await cli("channel", "list")).stdout).toMatch(
+      new RegExp(`${id} with attested .*, open: 0\\.25 USDC put in, 0 USDC granted`),
+    );
     expect((await cli("channel", "close", id, "--yes")).stdout).toContain("Run the same command again");
     const again = await cli("channel", "close", id, "--yes");
     expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining("withdrawal_waiting") });
