@@ -58,7 +58,7 @@ export async function land(ctx: BuyerContext, job: LeasedJob, outcome: Landed | 
 /** The reason to hold a seller whose promised evidence did not come, or null where it promised none of the kind. */
 function withheldBy(ctx: BuyerContext, kind: string, absent: string): string | null {
   const handler = ctx.handlers.find((one) => one.kind === kind);
-  return handler?.promised === true ? `evidence_withheld: ${kind} (${absent})` : null;
+  return handler?.withheld?.(absent) === true ? `evidence_withheld: ${kind} (${absent})` : null;
 }
 
 /** Why a job ends without evidence in the receipt: none came, or the receipt has no room for it. Null where it has. */

@@ -29,10 +29,8 @@ export async function obtainQuote(
   const cached = ctx.quotes.get(quoteKey(wire), ctx.clock().getTime());
   if (cached !== null && (await stillPayable(ctx, call, candidate, cached))) {
     const maxAmount = maxAmountOf(call, cached.asset);
-    const bounded = maxAmount !== null;
     const fits = maxAmount === null || BigInt(cached.offer.amount) <= maxAmount;
-    if (fits && overListedPrice(ctx, candidate, cached, bounded) === null)
-      return { ...cached, maxAmount, cached: true };
+    if (fits && overListedPrice(ctx, candidate, cached) === null) return { ...cached, maxAmount, cached: true };
   }
   const unpaid = await send(ctx, wire, { signal: call.signal });
   if (unpaid.status !== 402) {
@@ -79,7 +77,7 @@ export async function quoteOf(
       ? new Proof402Error("no_offer", "The seller made no offer.", { next: "Choose another seller." })
       : refused(first);
   }
-  const over = overListedPrice(ctx, candidate, chosen.accepted, bound !== undefined);
+  const over = overListedPrice(ctx, candidate, chosen.accepted);
   if (over !== null) throw over;
   ctx.quotes.set(quoteKey(wire), chosen.accepted, ctx.clock().getTime());
   return { ...chosen.accepted, maxAmount: maxAmountOf(call, chosen.accepted.asset), cached: false };
@@ -88,19 +86,17 @@ export async function quoteOf(
 /**
  * A seller is chosen by the price it lists, so that price binds it. An `upto` offer names a ceiling, which no listed price of
  * one inference can be compared with; the policy's caps and its pinned facilitator bound it. A price in what the policy does not
- * know binds nothing, so the caller has to give a bound of its own (`bounded`).
+ * know can bind nothing: such a seller is chosen last, or by its name, and bound by the caps.
  */
 function overListedPrice(
   ctx: BuyerContext,
-  candidate: Candidate,
+  { seller, model }: Candidate,
   { offer, asset }: AcceptedOffer,
-  bounded: boolean,
 ): Proof402Error | null {
-  const { seller, model } = candidate;
   const { price } = model;
   if (price === null || paymentMethodOf(offer) === "upto") return null;
   const listed = findAsset(price, ctx.config.payment.assets);
-  if (listed === undefined) return bounded ? null : notComparable(candidate);
+  if (listed === undefined) return null;
   const same = listed.network === offer.network && listed.asset === offer.asset;
   const comparable = same || (listed.usdStable && asset.usdStable);
   const scaled = (amount: string, decimals: number): bigint => BigInt(amount) * 10n ** BigInt(36 - decimals);
@@ -116,13 +112,6 @@ function overListedPrice(
     },
   );
 }
-
-const notComparable = ({ seller, model }: Candidate): Proof402Error =>
-  new Proof402Error(
-    "over_listed_price",
-    `Seller "${seller.id}" lists "${model.name}" at a price in an asset that the policy does not know, so it binds nothing.`,
-    { next: "Nothing was signed. Give max_usd to bound this call, or choose another seller." },
-  );
 
 /** The open channels with a seller; none is looked for where the policy pays by no vouchers. */
 const channelsWith = (ctx: BuyerContext, call: Call, { seller }: Candidate): Promise<OpenChannel[]> =>

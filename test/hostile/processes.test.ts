@@ -160,7 +160,8 @@ describe("T19: a buyer killed with kill -9", () => {
       expect(receipts.filter((receipt) => newestAppraisal(receipt).verdict !== "verified")).toEqual([]);
       expect(receipts.filter((receipt) => settlementsOf(receipt).length !== 1)).toEqual([]);
       // The journal says what the chain says: one used authorization per call, and no other.
-      const journal = await purse.journal();
+      // An attempt that a killed process had only reserved was given up for a new one.
+      const journal = (await purse.journal()).filter(({ state }) => state !== "released");
       const { left, nonces } = await purse.chain();
       expect(journal.map(({ state }) => state)).toEqual(keys.map(() => "settled"));
       expect(nonces.toSorted()).toEqual(journal.map(({ nonce }) => nonce).toSorted());

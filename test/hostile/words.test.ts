@@ -114,7 +114,9 @@ describe("T27: a bill in an answer", () => {
     expect(textsOf(outcome)).not.toMatch(HIDDEN);
     for (const { name, input } of tools) {
       for (const field of ["to", "payTo", "recipient", "amount", "policy", "per_call"]) {
-        const refused = await use(attack, name, { ...(name === "buy_inference" ? purchase() : {}), [field]: "0x1" });
+        // Under a key of its own an earlier call may have paid, so nothing is said of the money then.
+        const { idempotency_key: _key, ...keyless } = purchase();
+        const refused = await use(attack, name, { ...(name === "buy_inference" ? keyless : {}), [field]: "0x1" });
         expect(refused).toMatchObject({ status: "error", error: { code: "invalid_input" } });
         // Only the tool that can move money speaks of it.
         const money = refused.status === "error" ? refused.error.money : null;

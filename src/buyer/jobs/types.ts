@@ -41,8 +41,8 @@ export type JobHandler = {
   firstDelay(ctx: BuyerContext): number;
   /** How many of this kind one process runs at a time; all it has room for where absent. */
   atOnce?: number;
-  /** The seller owes this evidence to each answer: one that does not bring it is put on hold. */
-  promised?: true;
+  /** Whether a seller that owes this evidence kept it back, by the code of its absence: such a one is put on hold. */
+  withheld?: (code: string) => boolean;
   /** What the layer says until the evidence is there. The verifier's own word stands where absent. */
   awaited?: Pick<Outstanding, "code" | "note" | "holdsVerdict">;
   /** It has no deadline: it is looked for until a look says what became of it. */
