@@ -52,7 +52,8 @@ export async function deliver(ctx: BuyerContext, call: Call, paying: Paying, rec
   const kept = await keep(ctx, call, paying, receipt, transaction === undefined ? {} : { transaction });
   call.progress("verified", `fast clock: ${newestAppraisal(kept.receipt).verdict}`);
   ctx.wakeSecondClock();
-  const paidNow = paying.quote !== null;
+  // As it was when this call took it: one that had been sent before was paid by an earlier call.
+  const paidNow = purchase.state === "reserved" || purchase.state === "signed";
   return { kind: "result", result: resultOf(ctx, call, kept.receipt, { paidNow, stored: kept.stored }) };
 }
 

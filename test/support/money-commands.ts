@@ -83,6 +83,7 @@ async function runBuy(world: World, buy: Buy): Promise<void> {
       return Promise.resolve(false);
     };
   }
+  if (befalls.kind === "trip" || befalls.kind === "killed") ledger.broken = true;
   if (befalls.kind === "trip") process.trip(befalls.trip);
   const told = await makeCall(process, world, buy, options);
   if (!process.isDead()) judgeTold(world, asked, told);

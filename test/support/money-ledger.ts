@@ -69,11 +69,19 @@ export type Ledger = {
   told: Map<string, string>;
   /** Yeses of a person that no payment has used up, by key. */
   approvals: Map<string, number>;
+  /** A process broke or was killed in the middle of a call. */
+  broken: boolean;
   /** What was found to be untrue. */
   faults: string[];
 };
 
-export const createLedger = (): Ledger => ({ entries: [], told: new Map(), approvals: new Map(), faults: [] });
+export const createLedger = (): Ledger => ({
+  entries: [],
+  told: new Map(),
+  approvals: new Map(),
+  broken: false,
+  faults: [],
+});
 
 const amountOf = (entries: readonly Entry[]): number =>
   entries.reduce((sum, { authorization }) => sum + Number(authorization.value), 0);
