@@ -1,7 +1,7 @@
 import { termsHash } from "../evidence/payment-binding.ts";
 import { paymentMethodOf } from "../evidence/payment-method.ts";
 import { Proof402Error } from "../errors.ts";
-import type { Candidate } from "../market/choose.ts";
+import { findAsset, type Candidate } from "../market/choose.ts";
 import { formatUnits } from "../payment/amounts.ts";
 import { beforePaying } from "../payment/before-paying.ts";
 import { echoFor } from "../payment/echo.ts";
@@ -128,7 +128,7 @@ export function consentTo(
   { candidate, purchase }: Pick<Paying, "candidate" | "purchase">,
 ): NonNullable<Parameters<typeof markSigned>[2]["consent"]> {
   const { payment, offer } = purchase;
-  const asset = ctx.config.payment.assets.find((one) => one.network === offer.network && one.asset === offer.asset);
+  const asset = findAsset(offer, ctx.config.payment.assets);
   const maxAmount = asset === undefined ? null : maxAmountOf(call, asset);
   const wish = wishOf(ctx, call, candidate.seller, payment, maxAmount);
   return (tx) => refusalOfReserved(tx, wish, purchase);

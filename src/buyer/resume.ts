@@ -1,7 +1,7 @@
 import { methodOf } from "../evidence/payment-method.ts";
 import { Proof402Error } from "../errors.ts";
 import type { SellerListing } from "../market/catalog.ts";
-import type { Candidate } from "../market/choose.ts";
+import { findAsset, type Candidate } from "../market/choose.ts";
 import type { ListedModel } from "../market/types.ts";
 import { idOf } from "../payment/channels.ts";
 import { markSettled, readAttempts, readPurchase, release } from "../payment/journal.ts";
@@ -139,7 +139,7 @@ async function approveUnsent(
   { candidate, purchase }: Pick<Paying, "candidate" | "purchase">,
 ): Promise<void> {
   const { offer, attempt, id } = purchase;
-  const asset = ctx.config.payment.assets.find((one) => one.network === offer.network && one.asset === offer.asset);
+  const asset = findAsset(offer, ctx.config.payment.assets);
   if (asset === undefined) return;
   const question = await approve(ctx, call, { candidate, quote: { offer, asset } }, attempt, id);
   if (question !== null) {
@@ -157,7 +157,7 @@ async function candidateOf(ctx: BuyerContext, call: Call, purchase: PurchaseReco
       next: "Put the seller back into the configuration to take the call up again with the same key.",
     });
   }
-  const asset = ctx.config.payment.assets.find((one) => one.network === payment.network && one.asset === payment.asset);
+  const asset = findAsset(payment, ctx.config.payment.assets);
   const changed =
     (new URL(request.url).origin !== seller.origin && "origin") ||
     (!seller.payTo.includes(payment.payTo) && "payTo") ||
