@@ -37,12 +37,17 @@ export function judgeRequest(core: ReceiptCore, signature: LayerResult, policy: 
   return place ?? pass("The signed request hash is that of the bytes sent.");
 }
 
-/** `response`: the seller's key signed for the bytes we got. */
+/**
+ * `response`: the seller's key signed for the bytes we got. No signature covers the status, so only the one that the exchange
+ * format has for an answer counts: 200 (Open Inference Protocol v2, REST, inference).
+ */
 export function judgeResponse(core: ReceiptCore, signature: LayerResult): LayerResult {
   const wrong = checkBody(core.response, "response");
   if (wrong !== null) return wrong;
-  if (core.response.status < 200 || core.response.status > 299)
-    return fail("status_not_ok", `The seller answered with status ${core.response.status}.`);
+  const { status } = core.response;
+  if (status < 200 || status > 299) return fail("status_not_ok", `The seller answered with status ${status}.`);
+  if (status !== 200 && signature.status === "pass")
+    return skip("status_of_another_format", `The answer came with status ${status}; the exchange format's is 200.`);
   return signature;
 }
 

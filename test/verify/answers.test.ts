@@ -114,9 +114,9 @@ test.each([
 
 test.each([
   [200, "verified"],
-  [201, "verified"],
-  [202, "verified"],
-  [299, "verified"],
+  [201, "unverified"],
+  [202, "unverified"],
+  [299, "unverified"],
   [199, "failed"],
   [304, "failed"],
   [402, "failed"],

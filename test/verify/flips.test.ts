@@ -147,7 +147,7 @@ describe("a stored receipt, its id made right by the forger", () => {
    */
   const UNBOUND = [
     /^core\.request\.sentAt$/,
-    /^core\.response\.(?:receivedAt|status)$/,
+    /^core\.response\.receivedAt$/,
     /^core\.evidence\.0\.fetchedAt$/,
     /^later\.0\.at$/,
     /^later\.0\.evidence\.(?:transaction|blockNumber|blockHash|blockTime)$/,
