@@ -61,7 +61,7 @@ export async function appraise(
   const signature = await guarded(broken, () => judgeSignature(core, signer, policy, session));
   const request = await guarded(broken, () => judgeRequest(core, signature, policy));
   const response = await guarded(broken, () => judgeResponse(core, signature));
-  const proof = await guarded(broken, () => judgeGroth16(receipt, policy));
+  const proof = await guarded(broken, () => judgeGroth16(receipt, policy, session));
   const ezkl = await guarded(broken, () => judgeEzkl(receipt, policy, input.ezkl));
   const replay = await guarded(broken, () => judgeReplay(receipt, policy, isOwn));
   const outstanding = input.outstanding ?? [];

@@ -7,6 +7,7 @@ import type { Groth16Evidence, LayerResult, Receipt } from "../receipts/schema.t
 import { judgeFormat, readBodyTensors, tensorsOf } from "./answer.ts";
 import { allEvidence, onlyOne } from "./evidence.ts";
 import { entryOf, sellerOf, type AppraisalPolicy } from "./policy.ts";
+import type { VerifySession } from "./session.ts";
 import { fail, pass, skip } from "./types.ts";
 
 /** The code of a computation that passed by a proof whose key's maker could have forged it. */
@@ -17,7 +18,7 @@ export const DEVELOPMENT_PROOF = "development_proof";
  * key computes the answer from the inputs in the request's own bytes, and the proof was made for this request. Inputs,
  * request and answer are taken from the receipt's bytes; the proof's signals only have to agree. Null without a proof.
  */
-export function judgeGroth16(receipt: Receipt, policy: AppraisalPolicy): LayerResult | null {
+export function judgeGroth16(receipt: Receipt, policy: AppraisalPolicy, session: VerifySession): LayerResult | null {
   const found = onlyOne(allEvidence(receipt), "zk.groth16");
   if (found.kind === "none") return null;
   if (found.kind === "many") return fail("ambiguous_evidence", "There is more than one proof of one answer.");
@@ -53,7 +54,10 @@ export function judgeGroth16(receipt: Receipt, policy: AppraisalPolicy): LayerRe
   if (unread !== null) return unread;
   const differing = differenceFromProved(tensorsOf(answer), results, key);
   if (differing !== null) return fail("proof_answer_mismatch", `The answer is not what was proved: ${differing}.`);
-  if (!isProved(evidence)) return fail("proof_invalid", "The proof does not verify.");
+  const { proof, signals } = evidence;
+  // The pinned hash is of the whole key, so this is the whole of what is checked.
+  if (!session.proofHolds([pinned, proof, ...signals].join(), () => isProved(evidence)))
+    return fail("proof_invalid", "The proof does not verify.");
   const which = key.commitment === null ? "model" : "model, whose weights are secret behind a commitment,";
   const within = `The pinned ${which} was proved to compute this answer from this request, in fixed point of 2^-${key.scale} within ${key.tolerance.toExponential(1)} (largest difference to floating point in ${key.sample.count} samples: ${key.largestDifference.toExponential(1)})`;
   return key.setup === "development"

@@ -16,7 +16,8 @@ import { appraisalPolicySchema, type AppraisalPolicy } from "../../src/verify/po
 /** A complete receipt under a simulated root, the policy that accepts it, and when it was bought. */
 export type Fixture = { receipt: Receipt; policy: AppraisalPolicy; evaluateAt: Date };
 
-const MODEL = "eth-risk";
+/** The model that is bought. */
+export const MODEL = "eth-risk";
 const MODEL_DIGEST = "5a".repeat(32);
 const account = privateKeyToAccount(`0x${"a1".repeat(32)}`);
 const PAYER = account.address.toLowerCase();
@@ -39,8 +40,10 @@ export type FixtureChanges = {
   signed?: true;
   /** The request's text. */
   request?: (nonce: string) => string;
-  /** The answer's text. */
-  response?: (nonce: string) => string;
+  /** The answer's text, to these bytes. */
+  response?: (nonce: string, request: Uint8Array) => string | Promise<string>;
+  /** SHA-256 of the model file behind the name, hex. */
+  modelSha256?: string;
   status?: number;
   /** How far the signed time is from the time of the request, seconds. */
   signedAfter?: number;
@@ -57,9 +60,10 @@ const answerOf = (nonce: string): string =>
 
 /** Everything real but the money: certificates, document and signature are made here and now. */
 export async function makeFixture(changes: FixtureChanges = {}): Promise<Fixture> {
+  const modelDigest = changes.modelSha256 ?? MODEL_DIGEST;
   const root = await createSimulatedRoot();
   const enclave = await createSimulatedEnclave({ root });
-  const manifest = canonicalJson([{ name: MODEL, sha256: MODEL_DIGEST }] satisfies ManifestEntry[]);
+  const manifest = canonicalJson([{ name: MODEL, sha256: modelDigest }] satisfies ManifestEntry[]);
   enclave.measureModels(manifest);
   const attestationNonce = crypto.getRandomValues(new Uint8Array(20));
   const document = await enclave.attest(attestationNonce);
@@ -120,8 +124,9 @@ export async function makeFixture(changes: FixtureChanges = {}): Promise<Fixture
   };
   const listedPrice = { network: NETWORK, asset: TOKEN, amount: "10000" };
   const nonce = bound ? termsHash({ offer, listedPrice, payment }) : requestNonceOf(payment.nonce);
-  const request = exchange((changes.request ?? askedOf)(nonce));
-  const response = exchange((changes.response ?? answerOf)(nonce));
+  const asked = (changes.request ?? askedOf)(nonce);
+  const request = exchange(asked);
+  const response = exchange(await (changes.response ?? answerOf)(nonce, utf8(asked)));
   const signature = await enclave.sign(
     teeMessageHash({
       requestHash: fromHex(request.keccak256),
@@ -198,7 +203,7 @@ export async function makeFixture(changes: FixtureChanges = {}): Promise<Fixture
       sellers: {
         fixture: {
           measurements: [enclave.measurements()],
-          models: { [MODEL]: MODEL_DIGEST },
+          models: { [MODEL]: modelDigest },
           origin: "https://seller.example",
           provider: "oip",
           payees: [PAYEE],

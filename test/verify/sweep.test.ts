@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { toHex } from "../../src/evidence/bytes.ts";
 import { canonicalSha256 } from "../../src/evidence/canonical.ts";
 import { parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
@@ -9,6 +9,7 @@ import { appraise } from "../../src/verify/appraise.ts";
 import { createVerifySession, type VerifySession } from "../../src/verify/session.ts";
 import { leaves, otherThan, replaceAt, type Path } from "../receipts/json-edits.ts";
 import { makeFixture, type Fixture, type FixtureChanges } from "../support/fixture-receipt.ts";
+import { openProvenMaker, type ProvenMaker } from "../support/proven-receipt.ts";
 import { resealed } from "../support/reseal.ts";
 
 vi.setConfig({ testTimeout: 120_000 });
@@ -74,24 +75,34 @@ async function survivors(fixture: Fixture): Promise<string[]> {
   return found;
 }
 
-let fixtures: Record<Method, Fixture>;
+let prover: ProvenMaker;
+let fixtures: Record<"attested" | "proven", Record<Method, Fixture>>;
 beforeAll(async () => {
-  const make = (method: Exclude<Method, "eip3009"> | undefined): Promise<Fixture> =>
-    makeFixture({ signed: true, ...(method === undefined ? {} : { method }) } satisfies FixtureChanges);
-  const [eip3009, permit2, upto, voucher] = [make(undefined), make("permit2"), make("upto"), make("voucher")];
-  fixtures = { eip3009: await eip3009, permit2: await permit2, upto: await upto, voucher: await voucher };
+  prover = await openProvenMaker();
+  const made = async (make: (changes: FixtureChanges) => Promise<Fixture>): Promise<Record<Method, Fixture>> => ({
+    eip3009: await make({ signed: true }),
+    permit2: await make({ signed: true, method: "permit2" }),
+    upto: await make({ signed: true, method: "upto" }),
+    voucher: await make({ signed: true, method: "voucher" }),
+  });
+  fixtures = { attested: await made(makeFixture), proven: await made(prover.make) };
 });
+afterAll(() => prover.close());
 
 describe("T57: a verified receipt, each leaf changed alone and resealed", () => {
   const seen = new Set<string>();
 
-  test.each(METHODS)("is not verified any more but for the fields that SECURITY.md lists: %s", async (method) => {
-    const fixture = fixtures[method];
-    expect(await judged(fixture.receipt, fixture)).toBe("verified");
-    const left = await survivors(fixture);
-    for (const place of left) seen.add(place.replaceAll(/\.\d+/g, "[]"));
-    expect(left.filter((place) => !isListed(place))).toEqual([]);
-  });
+  const each = (["attested", "proven"] as const).flatMap((kind) => METHODS.map((method) => [kind, method] as const));
+  test.each(each)(
+    "is not verified any more but for the fields that SECURITY.md lists: %s, %s",
+    async (kind, method) => {
+      const fixture = fixtures[kind][method];
+      expect(await judged(fixture.receipt, fixture)).toBe("verified");
+      const left = await survivors(fixture);
+      for (const place of left) seen.add(place.replaceAll(/\.\d+/g, "[]"));
+      expect(left.filter((place) => !isListed(place))).toEqual([]);
+    },
+  );
 
   test("and every field that SECURITY.md lists is one of those", () => {
     expect(LISTED.filter((field) => !seen.has(field))).toEqual([]);
@@ -99,13 +110,22 @@ describe("T57: a verified receipt, each leaf changed alone and resealed", () => 
 });
 
 test("of a verified receipt nothing can be left out alone but the request's bytes, whose signed hash stays, and the payer's signature", async () => {
-  const { receipt } = fixtures.eip3009;
+  const { receipt } = fixtures.attested.eip3009;
   const kept: string[] = [];
   for (const path of leaves({ core: receipt.core, later: receipt.later })) {
     const without = withoutAt(receipt, path);
-    if ((await judged(without, fixtures.eip3009)) === "verified") kept.push(path.join("."));
+    if ((await judged(without, fixtures.attested.eip3009)) === "verified") kept.push(path.join("."));
   }
   expect(kept).toEqual(["core.request.body", "later.0.evidence.signature"]);
+});
+
+test("of a verified receipt with a proof likewise, and what its proof is compared with cannot be left out", async () => {
+  const { receipt } = fixtures.proven.eip3009;
+  const kept: string[] = [];
+  for (const path of leaves({ core: receipt.core, later: receipt.later })) {
+    if ((await judged(withoutAt(receipt, path), fixtures.proven.eip3009)) === "verified") kept.push(path.join("."));
+  }
+  expect(kept).toEqual(["later.0.evidence.signature"]);
 });
 
 /** The same value without the key at `path`. */
