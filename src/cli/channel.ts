@@ -41,7 +41,8 @@ export async function openWith(options: OpenOptions, command: Command): Promise<
   );
   if (json)
     printJson({ id: channel.id, transaction: sent?.transaction ?? null, ...(sent === null ? {} : gasView(sent)) });
-  else if (sent === null) print(`Channel ${channel.id} is open: an earlier command's deposit is in it.`);
+  else if (sent === null)
+    print(`Channel ${channel.id} is open: its deposit is on chain, by no transaction of this command.`);
   else print(`Channel ${channel.id} is open, by ${sent.transaction}, ${gasText(sent)}.`);
   return EXIT.ok;
 }

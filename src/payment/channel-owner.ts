@@ -3,6 +3,7 @@ import type { Db } from "../storage/database.ts";
 import type { ChannelsTable } from "../storage/tables.ts";
 import { readHoldings } from "./allowance.ts";
 import { formatUnits } from "./amounts.ts";
+import { requireAsset } from "./asset-check.ts";
 import { recoverChannels, refreshChannel, rowOf, type ChannelSeller } from "./channel-recover.ts";
 import { readOnChain } from "./channel-state.ts";
 import { configOf, readChannel } from "./channels.ts";
@@ -12,15 +13,18 @@ import type { AssetPolicy } from "./policy.ts";
 
 /** How long the deposit's authorization may take to reach the chain, seconds. */
 const DEPOSIT_SECONDS = 300;
+/** How long the token is asked whether it is as configured, seconds. */
+const ASSET_SECONDS = 10;
 
 /**
  * Opens a channel with a seller and puts `amount` base units into it: money that the seller can claim as vouchers are
  * signed, and that is otherwise taken back with {@link closeChannel}. Only the owner's own command does this. Where an
- * earlier command for the same was broken off and its deposit is on chain, that is the channel.
+ * earlier command for the same was broken off and its deposit is on chain, that is the channel. So it is where another sent
+ * the deposit with the authorization that this transaction showed; `sent` is null where no transaction of the owner's did.
  *
  * Throws Proof402Error `channel_terms_missing` where the seller's configuration pins none, `deposit_too_large` above the
- * policy's total for the asset, `channel_already_open` unless `another` is wished for, `insufficient_funds`, and what
- * {@link sendOwnerCall} throws.
+ * policy's total for the asset, `channel_already_open` unless `another` is wished for, `insufficient_funds`, `asset_mismatch`,
+ * and what {@link sendOwnerCall} throws.
  */
 export async function openChannel(
   options: Owner & {
@@ -63,9 +67,12 @@ export async function openChannel(
       { money: "not-moved", next: `Nothing was signed. Send ${asset.symbol} to ${wallet.address}, or put in less.` },
     );
   }
+  // No dry run finds a wrong domain: that would show the authorization.
+  await requireAsset(db, chain, asset, ASSET_SECONDS);
   const row = rowOf(config, scope, amount, now);
   // A chain whose clock is ahead of ours would take no authorization that ends by ours.
   const time = Math.max(Math.floor(now.getTime() / 1000), (await readOnChain(chain, config)).now);
+  const validBefore = time + DEPOSIT_SECONDS;
   const sent = await sendOwnerCall(
     {
       ...options,
@@ -79,8 +86,15 @@ export async function openChannel(
           .execute();
       },
     },
-    { ...depositOf(row.id), config, domain: asset.domain, validBefore: time + DEPOSIT_SECONDS },
-  );
+    { ...depositOf(row.id), config, domain: asset.domain, validBefore },
+  ).catch(async (error: unknown) => {
+    if (!Proof402Error.isInstance(error) || error.code !== "transaction_failed" || error.money !== "may-move")
+      throw error;
+    // It showed the authorization, which another may have sent before it or in its place: the chain says what became of it.
+    const { state } = await refreshChannel(db, chain, row, now).catch(() => row);
+    if (state !== "open") throw maybeDeposited(error, row.id, validBefore);
+    return null;
+  });
   await setState(db, row.id, "open");
   return { channel: { ...row, state: "open" }, sent };
 }
@@ -166,6 +180,19 @@ const termsMissing = (sellerId: string): Proof402Error =>
   new Proof402Error("channel_terms_missing", `The configuration pins no channel terms for "${sellerId}".`, {
     next: "Add channel with receiverAuthorizer and withdrawDelaySeconds to the seller's entry.",
   });
+
+/** A transaction that made no deposit, as far as the RPC says, and showed the authorization of one. */
+const maybeDeposited = (error: Proof402Error, channel: string, validBefore: number): Proof402Error =>
+  new Proof402Error(
+    error.code,
+    `${error.message} It showed the deposit's authorization, with which others can make the deposit until ${new Date(validBefore * 1000).toISOString()}.`,
+    {
+      money: "may-move",
+      next: "Look at it with proof402 channel list over an RPC you trust, then run the same command again: the chain takes this deposit at most once.",
+      details: { ...error.details, channel, validBefore },
+      cause: error,
+    },
+  );
 
 const alreadyOpen = ({ id, deposit, charged }: ChannelsTable, { symbol, decimals }: AssetPolicy): Proof402Error =>
   new Proof402Error(

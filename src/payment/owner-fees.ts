@@ -1,12 +1,19 @@
 import type { PublicClient } from "viem";
 import { Proof402Error } from "../errors.ts";
 import { formatUnits, parseUnits } from "./amounts.ts";
-import type { Fees } from "./owner-calls.ts";
+import { encodeCall, type Fees, type OwnerCall } from "./owner-calls.ts";
 
 /** Decimals of every EVM chain's own coin: it is counted in wei. */
 const COIN_DECIMALS = 18;
 /** Where the configuration names no `maxGasCost`. */
 const MAX_GAS_COST = "0.01";
+
+/** Gas that a deposit's work takes at most: two transfers of a token behind a proxy, a signature, and three new entries. */
+const DEPOSIT_GAS = 300_000n;
+/** Stands in for an authorization where only the length of the input counts. */
+const NO_AUTHORIZATION = `0x${"ff".repeat(65)}` as const;
+/** Holds no code and no key: a call to it costs what its input costs. */
+const NO_CODE = "0x000000000000000000000000000000000000dead";
 
 /** Wei in whole coins, as people read them. */
 export const formatCoins = (wei: bigint | string): string => formatUnits(wei, COIN_DECIMALS);
@@ -16,6 +23,16 @@ export function gasCap(maxGasCost = MAX_GAS_COST): bigint {
   const cap = parseUnits(maxGasCost, COIN_DECIMALS);
   if (cap === null) throw new TypeError("maxGasCost is a number of coins");
   return cap;
+}
+
+/**
+ * The gas of a call by the RPC's estimate, which nothing signed is shown for: with a deposit's authorization the RPC could make
+ * the deposit itself, in the transaction's place, and lie about it. A deposit's input alone is estimated, and its work bounded.
+ */
+export async function estimateGas(client: PublicClient, account: `0x${string}`, call: OwnerCall): Promise<bigint> {
+  if (call.kind !== "deposit") return client.estimateGas({ account, ...(await encodeCall(call, null)) });
+  const { data } = await encodeCall(call, NO_AUTHORIZATION);
+  return DEPOSIT_GAS + (await client.estimateGas({ account, to: NO_CODE, data }));
 }
 
 /** The most that a transaction with these fees can cost, wei. A rollup's fee for data comes on top; its protocol sets that. */

@@ -5,8 +5,8 @@ import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
 import type { OwnerTransactionsTable } from "../storage/tables.ts";
 import type { Chain } from "./chain.ts";
-import { encodeCall, type OwnerCall } from "./owner-calls.ts";
-import { feesWithin, formatCoins, mostCost } from "./owner-fees.ts";
+import type { OwnerCall } from "./owner-calls.ts";
+import { estimateGas, feesWithin, formatCoins, mostCost } from "./owner-fees.ts";
 import { hashOf, noteOutcome, noteSigned, undecidedOf, wishOf, type OwnerOutcome } from "./owner-transactions.ts";
 import type { Wallet } from "./wallet.ts";
 
@@ -14,8 +14,6 @@ import type { Wallet } from "./wallet.ts";
 const PATIENCE_MS = 60_000;
 /** How long one command waits for a transaction that cannot be in a block before others of its account are, ms. */
 const NO_PATIENCE_MS = 0;
-/** Gas that every deposit takes: two transfers of a token and a channel's first entry. */
-const LEAST_DEPOSIT_GAS = 80_000n;
 
 /** Whose transaction it is and where its hash is noted. */
 export type Owner = {
@@ -44,7 +42,9 @@ export async function takeUp(owner: Owner): Promise<Earlier[]> {
   const done: Earlier[] = [];
   for (const row of await undecidedOf(owner.db, owner.chain.network, owner.wallet.address)) {
     const early = await nextNonce(owner).then((next) => next !== null && row.nonce > next);
-    const outcome = await settle(owner, row, early ? NO_PATIENCE_MS : (owner.patienceMs ?? PATIENCE_MS));
+    const outcome = await settle(owner, row, early ? NO_PATIENCE_MS : (owner.patienceMs ?? PATIENCE_MS)).catch(
+      openEnded(row),
+    );
     if (outcome === null && !early) throw undecided(row);
     if (outcome?.state === "done")
       done.push({ wish: row.wish, transaction: row.hash, gasUsed: outcome.gasUsed, cost: outcome.cost });
@@ -71,8 +71,8 @@ export async function lookUp(owner: Omit<Owner, "confirm">): Promise<OwnerTransa
  * its outcome is given.
  *
  * Throws Proof402Error `transaction_undecided` where no block holds it in time (the same command takes it up again),
- * `transaction_failed` where the chain turned it down, `gas_missing`, `gas_cost_too_high`, `wrong_chain` or
- * `chain_unreachable`.
+ * `transaction_failed` where the chain turned it down (a deposit's authorization, which it showed, may still be used then),
+ * `gas_missing`, `gas_cost_too_high`, `wrong_chain` or `chain_unreachable`.
  */
 export async function sendOwnerCall(owner: Owner, call: OwnerCall): Promise<Sent> {
   const wish = wishOf(call);
@@ -87,12 +87,13 @@ export async function sendOwnerCall(owner: Owner, call: OwnerCall): Promise<Sent
       next: "Nothing was sent. Run this again once that one has ended.",
     });
   }
-  const outcome = await settle(owner, row, owner.patienceMs ?? PATIENCE_MS);
+  const outcome = await settle(owner, row, owner.patienceMs ?? PATIENCE_MS).catch(openEnded(row));
   if (outcome === null) throw undecided(row);
   if (outcome.state === "done") return { transaction: row.hash, gasUsed: outcome.gasUsed, cost: outcome.cost };
   const cost = outcome.state === "reverted" ? ` Its gas cost ${formatCoins(outcome.cost)} coins.` : "";
   const what = outcome.state === "reverted" ? "The chain turned the transaction down" : "Another took its nonce";
-  throw failed(`${what}: ${row.hash}.${cost}`, null);
+  const money = call.kind === "deposit" ? "may-move" : "not-moved";
+  throw failed(`${what}: ${row.hash}.${cost}`, { money, details: { transaction: row.hash } });
 }
 
 /** The transaction as it would be sent, its row not stored yet. */
@@ -100,21 +101,12 @@ async function sign(owner: Owner, call: OwnerCall, wish: string): Promise<OwnerT
   const { chain, wallet, confirm } = owner;
   const chainId = chainIdOf(chain.network);
   const from = hex(wallet.address);
-  // The gas of a deposit is estimated with its authorization, which the RPC could use: it is made after the owner's consent,
-  // which then is to the cap, and not at fees that no deposit could pay within it.
-  const early = call.kind === "deposit";
-  if (early) {
-    await chain.read((client) => feesWithin(chain.maxGasCost, client, LEAST_DEPOSIT_GAS));
-    await confirm?.(chain.maxGasCost);
-  }
-  const authorization = early ? await wallet.signDeposit(call, chainId) : null;
-  const target = await encodeCall(call, authorization);
   const { nonce, fees, coins } = await chain.read(async (client) => {
     const [count, balance, gas] = await Promise.all([
       client.getTransactionCount({ address: from, blockTag: "pending" }),
       client.getBalance({ address: from }),
-      client.estimateGas({ account: from, ...target }).catch((error: unknown) => {
-        throw failed("The chain would not take the transaction.", error);
+      estimateGas(client, from, call).catch((cause: unknown) => {
+        throw failed("The chain would not take the transaction.", { money: "not-moved", cause });
       }),
     ]);
     return { nonce: count, coins: balance, fees: await feesWithin(chain.maxGasCost, client, gas) };
@@ -130,7 +122,8 @@ async function sign(owner: Owner, call: OwnerCall, wish: string): Promise<OwnerT
       },
     );
   }
-  if (!early) await confirm?.(atMost);
+  await confirm?.(atMost);
+  const authorization = call.kind === "deposit" ? await wallet.signDeposit(call, chainId) : null;
   const raw = await wallet.signOwnerCall(call, authorization, { chainId, nonce, ...fees });
   return {
     hash: hashOf(raw),
@@ -212,7 +205,14 @@ async function attempt<T>(work: () => Promise<T>): Promise<T | null> {
 
 const hex = (text: string): `0x${string}` => `0x${text.slice(2)}`;
 
-const undecided = ({ hash, kind, network, nonce }: OwnerTransactionsTable): Proof402Error =>
+/** Whatever broke off after a transaction was noted, such as a database that fails: its bytes may be with the RPC. */
+const openEnded =
+  (row: OwnerTransactionsTable) =>
+  (cause: unknown): never => {
+    throw undecided(row, cause);
+  };
+
+const undecided = ({ hash, kind, network, nonce }: OwnerTransactionsTable, cause?: unknown): Proof402Error =>
   new Proof402Error(
     "transaction_undecided",
     `The ${kind} transaction ${hash} was signed, and ${network} does not show yet what became of it.`,
@@ -220,12 +220,12 @@ const undecided = ({ hash, kind, network, nonce }: OwnerTransactionsTable): Proo
       money: "may-move",
       next: "Run the same command again: it sends the same signed bytes, looks again, and signs nothing else until this one is decided.",
       details: { transaction: hash, network, nonce },
+      cause,
     },
   );
 
-const failed = (message: string, cause: unknown): Proof402Error =>
+const failed = (message: string, how: Omit<Proof402Error.Options, "next">): Proof402Error =>
   new Proof402Error("transaction_failed", message, {
-    money: "not-moved",
     next: "Check that the wallet holds the chain's own coin for gas, and enough of the asset.",
-    cause,
+    ...how,
   });

@@ -1,4 +1,6 @@
-import { createPublicClient, http, parseTransaction, type Address, type Hex } from "viem";
+import { createPublicClient, createWalletClient, http, parseTransaction, type Address, type Hex } from "viem";
+import { privateKeyToAccount } from "viem/accounts";
+import { foundry } from "viem/chains";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { openBank, openValidationRegistry, startAnvil, type Anvil, type Bank } from "../../src/devnet/index.ts";
 import { Proof402Error } from "../../src/errors.ts";
@@ -6,6 +8,7 @@ import { keccak256, fromHex0x, toHex0x } from "../../src/evidence/bytes.ts";
 import { approvePermit2, readHoldings } from "../../src/payment/allowance.ts";
 import { openChain, type Chain } from "../../src/payment/chain.ts";
 import { closeChannel, openChannel } from "../../src/payment/channel-owner.ts";
+import { CHANNELS } from "../../src/evidence/channel.ts";
 import type { Owner } from "../../src/payment/owner-send.ts";
 import type { AssetPolicy } from "../../src/payment/policy.ts";
 import { postValidation } from "../../src/payment/validation.ts";
@@ -305,7 +308,7 @@ describe("T43: an RPC that lies about the account", () => {
     owner.lieNow(({ method, params }) =>
       method === "eth_getTransactionCount" && params[1] === "pending" ? { result: "0x0" } : undefined,
     );
-    expect(await errorOf(owner.wishes.deposit())).toMatchObject({ code: "transaction_failed", money: "not-moved" });
+    expect(await errorOf(owner.wishes.deposit())).toMatchObject({ code: "transaction_failed", money: "may-move" });
     expect((await owner.rows()).at(-1)?.state).toBe("replaced");
     owner.lieNow(undefined);
     await owner.wishes.deposit();
@@ -349,3 +352,110 @@ describe("T43: an RPC that lies about the account", () => {
     expect(await errorOf(close())).toMatchObject({ code: "channel_empty" });
   });
 });
+
+describe("T43: an RPC that is shown a deposit's authorization", () => {
+  /** The authorization, once it is signed, and the input of a request that shows it. */
+  async function openShown() {
+    let signature: Hex | null = null;
+    const owner = await openOwner();
+    const wallet: Wallet = {
+      ...owner.wallet,
+      async signDeposit(...call) {
+        signature = await owner.wallet.signDeposit(...call);
+        return signature;
+      },
+    };
+    const open = () => openChannel({ ...owner.owner, wallet, seller: SELLER, asset, amount: DEPOSIT, now: new Date() });
+    const shown = (call: RpcCall): Hex | null => {
+      if (signature === null || !JSON.stringify(call).includes(signature.slice(2))) return null;
+      const [first] = call.params as [Hex | { data: Hex }];
+      return typeof first === "string" ? (parseTransaction(first).data ?? null) : first.data;
+    };
+    const thief = createWalletClient({
+      account: privateKeyToAccount(await bank.fundedKey()),
+      chain: foundry,
+      transport: http(anvil.rpcUrl),
+    });
+    /** Makes the deposit with it, in the owner's place. */
+    const frontRun = async (data: Hex): Promise<void> => {
+      const hash = await thief.sendTransaction({ to: CHANNELS, data });
+      await bank.client.waitForTransactionReceipt({ hash });
+    };
+    return { ...owner, open, shown, frontRun };
+  }
+
+  test("sees it with the transaction only, which the journal has by then", async () => {
+    const owner = await openShown();
+    const seen: unknown[] = [];
+    owner.lieNow(async (call) => {
+      if (owner.shown(call) !== null) seen.push([call.method, (await owner.rows()).map(({ raw }) => raw)]);
+      return undefined;
+    });
+    await owner.open();
+    expect(seen).toEqual([["eth_sendRawTransaction", owner.raws()]]);
+  });
+
+  test("and uses it first and passes the transaction on, does not hide where the money is", async () => {
+    const owner = await openShown();
+    owner.lieNow(async (call) => {
+      const data = owner.shown(call);
+      if (data !== null) await owner.frontRun(data);
+      return undefined;
+    });
+    expect(await owner.open()).toMatchObject({ channel: { state: "open" }, sent: null });
+    expect(await errorOf(owner.open())).toMatchObject({ code: "channel_already_open", money: "not-moved" });
+    expect([await owner.left(), (await owner.rows()).map(({ state }) => state)]).toEqual([DEPOSIT, ["reverted"]]);
+  });
+
+  test("and uses it and answers with an error, is not believed that nothing moved", async () => {
+    const owner = await openShown();
+    let used = 0;
+    owner.lieNow(async (call) => {
+      const data = owner.shown(call);
+      if (data === null) return undefined;
+      if (used++ === 0) await owner.frontRun(data);
+      return { error: { code: 3, message: "execution reverted" } };
+    });
+    expect(await errorOf(owner.open())).toMatchObject({ code: "transaction_undecided", money: "may-move" });
+    expect(await owner.left()).toBe(DEPOSIT);
+    owner.lieNow(undefined);
+    expect(await owner.open()).toMatchObject({ channel: { state: "open" }, sent: null });
+    expect([await owner.left(), (await owner.rows()).map(({ state }) => state)]).toEqual([DEPOSIT, ["reverted"]]);
+  });
+
+  test("and shows a block that turned it down, gets no word that the money is safe", async () => {
+    const owner = await openShown();
+    let kept: Hex | null = null;
+    owner.lieNow(async (call) => {
+      kept ??= owner.shown(call);
+      if (kept === null) return undefined;
+      if (call.method === "eth_sendRawTransaction") return { result: `0x${"ab".repeat(32)}` };
+      if (call.method !== "eth_getTransactionReceipt") return undefined;
+      const { hash, number } = await bank.client.getBlock();
+      return {
+        result: {
+          ...(await bank.client.request({ method: "eth_getTransactionReceipt", params: [await anyTransaction()] })),
+          transactionHash: call.params[0],
+          blockHash: hash,
+          blockNumber: `0x${number.toString(16)}`,
+          status: "0x0",
+        },
+      };
+    });
+    const error = await errorOf(owner.open());
+    expect(error).toMatchObject({ code: "transaction_failed", money: "may-move" });
+    expect(error.message).toContain("others can make the deposit until");
+    expect(await owner.left()).toBe(0n);
+    await owner.frontRun(kept ?? "0x");
+    owner.lieNow(undefined);
+    expect(await owner.open()).toMatchObject({ channel: { state: "open" }, sent: null });
+    expect([await owner.left(), await owner.mined()]).toEqual([DEPOSIT, 0]);
+  });
+});
+
+/** The hash of a transaction that is in a block. */
+async function anyTransaction(): Promise<Hex> {
+  const hash = (await bank.client.getBlock({ blockNumber: 1n })).transactions[0];
+  if (hash === undefined) throw new Error("the bank's first block holds a transaction");
+  return hash;
+}
