@@ -1,25 +1,18 @@
 import { fromBase64 } from "../evidence/bytes.ts";
+import type { AnswerReading, ExchangeFormat, Part } from "../evidence/exchange/format.ts";
+import { formatOf } from "../evidence/exchange/formats.ts";
 import { Proof402Error } from "../errors.ts";
-import { sellerSchema, type AnswerReading, type Provider } from "../market/types.ts";
 import type { Receipt } from "../receipts/schema.ts";
-import type { BuyerContext } from "./context.ts";
 
 const NEXT = "The bytes that came are kept in the receipt. The same key gives the same result and pays nothing more.";
-
-/**
- * The answer in a receipt's response bytes, or the bytes as they came where this version cannot read them. Throws
- * Proof402Error `body_redacted` or `provider_unknown`.
- */
-const readingOf = (ctx: BuyerContext, receipt: Receipt): AnswerReading =>
-  readPart(ctx, receipt, "response", (provider, body) => provider.readAnswer(body));
 
 /**
  * What a paid call comes back with. Throws Proof402Error `seller_error` where the seller says that it failed, and
  * `malformed_answer` where the answer contradicts itself; both name the receipt that keeps what came.
  */
-export function deliveredAnswer(ctx: BuyerContext, receipt: Receipt): AnswerReading {
+export function deliveredAnswer(receipt: Receipt): AnswerReading {
   const { id, core } = receipt;
-  const reading = readingOf(ctx, receipt);
+  const reading = readingOf(receipt);
   if (reading.readable || reading.reason === "other_format") return reading;
   throw reading.reason === "states_error"
     ? failed("seller_error", `Seller "${core.seller.id}" answered a paid request with an error.`, id)
@@ -30,8 +23,8 @@ export function deliveredAnswer(ctx: BuyerContext, receipt: Receipt): AnswerRead
  * The answer in a receipt, for acting on it. Throws Proof402Error `body_redacted`, `provider_unknown` or
  * `answer_unreadable`.
  */
-export function answerOf(ctx: BuyerContext, receipt: Receipt): Record<string, unknown> {
-  const reading = readingOf(ctx, receipt);
+export function answerOf(receipt: Receipt): Record<string, unknown> {
+  const reading = readingOf(receipt);
   if (reading.readable) return reading.answer;
   throw failed(
     "answer_unreadable",
@@ -47,26 +40,36 @@ const failed = (code: string, message: string, receiptId: string): Proof402Error
   });
 
 /**
+ * The answer in a receipt's response bytes, or the bytes as they came where this version cannot read them. Throws
+ * Proof402Error `body_redacted` or `provider_unknown`.
+ */
+function readingOf(receipt: Receipt): AnswerReading {
+  const { format, body } = exchangeOf(receipt, "response");
+  return format.readAnswer(body);
+}
+
+/**
  * The input in a receipt's request bytes: what the answer is an answer to.
  * Throws Proof402Error `body_redacted`, `provider_unknown` or `malformed_request`.
  */
-export const inputOf = (ctx: BuyerContext, receipt: Receipt): Record<string, unknown> =>
-  readPart(ctx, receipt, "request", (provider, body) => provider.readInput(body));
+export function inputOf(receipt: Receipt): Record<string, unknown> {
+  const { format, body } = exchangeOf(receipt, "request");
+  const input = format.readInput(body);
+  if (input !== null) return input;
+  throw new Proof402Error("malformed_request", `The receipt's request is not an ${format.name} request.`, {
+    next: NEXT,
+  });
+}
 
-function readPart<T>(
-  ctx: BuyerContext,
-  receipt: Receipt,
-  part: "request" | "response",
-  read: (provider: Provider, body: Uint8Array) => T,
-): T {
-  const { body } = receipt.core[part];
+function exchangeOf({ core }: Receipt, part: Part): { format: ExchangeFormat; body: Uint8Array } {
+  const { body } = core[part];
   if (body === undefined) {
     throw new Proof402Error("body_redacted", `The ${part}'s bytes are redacted from this receipt.`, {
       next: NEXT,
     });
   }
-  const provider = sellerSchema.shape.provider.safeParse(receipt.core.seller.provider);
-  if (!provider.success) {
+  const format = formatOf(core.seller.provider);
+  if (format === null) {
     throw new Proof402Error(
       "provider_unknown",
       "The receipt comes from a kind of seller that this version does not know.",
@@ -75,10 +78,5 @@ function readPart<T>(
       },
     );
   }
-  try {
-    return read(ctx.providerOf({ provider: provider.data }), fromBase64(body));
-  } catch (error) {
-    if (!Proof402Error.isInstance(error)) throw error;
-    throw new Proof402Error(error.code, error.message, { next: NEXT, cause: error });
-  }
+  return { format, body: fromBase64(body) };
 }

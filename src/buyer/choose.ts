@@ -1,4 +1,6 @@
 import { Proof402Error } from "../errors.ts";
+import { toBase64 } from "../evidence/bytes.ts";
+import { FORMATS } from "../evidence/exchange/formats.ts";
 import type { SellerListing } from "../market/catalog.ts";
 import { canServe, chooseCandidate, type Candidate } from "../market/choose.ts";
 import { deriveSalt } from "../payment/plan.ts";
@@ -68,8 +70,12 @@ async function chooseAndAttest(
  * long as theirs: a seller that prices by size sees one size.
  */
 const unpaidRequest = (ctx: BuyerContext, call: Call, candidate: Candidate, attempt: number): WireRequest =>
-  requestOf(ctx, call, candidate, deriveSalt(ctx.nonceSecret, call.key, attempt, "unpaid").slice(2));
+  requestOf(call, candidate, deriveSalt(ctx.nonceSecret, call.key, attempt, "unpaid").slice(2));
 
-/** The request for a call's input under this nonce: 32 bytes, hex. */
-export const requestOf = (ctx: BuyerContext, call: Call, { seller, model }: Candidate, nonce: string): WireRequest =>
-  ctx.providerOf(seller).buildRequest(seller, model, call.request.input, nonce);
+/** The request for a call's input under this nonce: 32 bytes, hex. Throws Proof402Error `invalid_input`. */
+export function requestOf(call: Call, { seller, model }: Candidate, nonce: string): WireRequest {
+  const format = FORMATS[seller.provider];
+  const path = format.pathOf(model.name);
+  const { headers, body } = format.writeRequest(model.inputs, call.request.input, nonce);
+  return { method: "POST", url: `${seller.origin}${path}`, path, headers, body: toBase64(body), nonce };
+}

@@ -85,7 +85,7 @@ export function resultOf(
     );
   }
   const appraisal = newestAppraisal(receipt);
-  return { ...deliveredAnswer(ctx, receipt), receipt, appraisal, paidNow, stored, idempotencyKey: call.key };
+  return { ...deliveredAnswer(receipt), receipt, appraisal, paidNow, stored, idempotencyKey: call.key };
 }
 
 type Kept = { receipt: Receipt; stored: boolean };

@@ -110,9 +110,8 @@ export async function openBuyer(options: {
 
     verify: (receipt, verifyOptions = {}) => judgeAgain(ctx, receipt, verifyOptions),
 
-    inputOf: (receipt) => inputOf(ctx, receipt),
-
-    answerOf: (receipt) => answerOf(ctx, receipt),
+    inputOf,
+    answerOf,
 
     spending: () => viewSpending(ctx),
 

@@ -98,7 +98,7 @@ async function planned(
   const payFor = (authorization: Payment): Promise<Turn> => {
     const payment = { ...authorization, salt };
     const nonce = termsHash({ offer, listedPrice: listedPriceOf(candidate), payment });
-    return pay(payment, requestOf(ctx, call, candidate, nonce));
+    return pay(payment, requestOf(call, candidate, nonce));
   };
   const chain = ctx.chains.get(offer.network);
   const chainTime =

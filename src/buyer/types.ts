@@ -1,7 +1,8 @@
 import type { MoneyState } from "../errors.ts";
 import type { AuditResult } from "../receipts/log.ts";
 import type { Appraisal, Assurance, Receipt, Verdict } from "../receipts/schema.ts";
-import type { AnswerReading, ListedModel, Listing } from "../market/types.ts";
+import type { AnswerReading } from "../evidence/exchange/format.ts";
+import type { ListedModel, Listing } from "../market/types.ts";
 import type { AssetSpending } from "../payment/types.ts";
 import type { ReconcileSummary } from "../payment/reconcile.ts";
 import type { ClaimState, PurchaseState } from "../storage/tables.ts";

@@ -1,12 +1,5 @@
+import type { Tensor } from "./exchange/tensors.ts";
 import { BN254_R, fromField, type Groth16Key, type ProvedOutput } from "./groth16.ts";
-
-/** A tensor of an answer, flattened in row-major order. Seller and verifier compare it with the proof in the same way. */
-export type AnsweredTensor = {
-  name: string;
-  datatype: string;
-  shape: readonly number[];
-  data: readonly (number | boolean | string)[];
-};
 
 /** The numbers that a proof's first signals say, or null where one is none that a model computes. */
 export function provedNumbers(signals: readonly string[], key: Groth16Key): number[] | null {
@@ -18,7 +11,7 @@ export function provedNumbers(signals: readonly string[], key: Groth16Key): numb
 
 /** Where an answer is not what the proved numbers make of it, in a few words, or null. */
 export function differenceFromProved(
-  answered: readonly AnsweredTensor[] | null,
+  answered: readonly Tensor[] | null,
   results: readonly number[],
   key: Groth16Key,
 ): string | null {
@@ -32,7 +25,7 @@ export function differenceFromProved(
 }
 
 function agrees(
-  { datatype, shape, data }: AnsweredTensor,
+  { datatype, shape, data }: Tensor,
   { head, from, count }: ProvedOutput,
   results: readonly number[],
   tolerance: number,

@@ -1,10 +1,9 @@
 import { z } from "zod";
 import type { InclusionLeaf } from "../evidence/inclusion.ts";
-import type { Datatype, UnreadableReason } from "../evidence/oip-tensors.ts";
+import type { TensorMetadata } from "../evidence/exchange/tensors.ts";
 import { ASSURANCES, type Evidence, type Groth16Evidence, type TeeSignatureEvidence } from "../receipts/schema.ts";
 import { referenceValuesSchema } from "../verify/policy.ts";
 import { sellerLimitsSchema } from "../payment/policy.ts";
-import type { WireRequest } from "../payment/types.ts";
 
 /** A seller as the buyer's configuration knows it. Everything trusted about a seller comes from here. */
 export const sellerSchema = z.strictObject({
@@ -55,9 +54,6 @@ export const sellerSchema = z.strictObject({
 });
 export type Seller = z.infer<typeof sellerSchema>;
 
-/** Tensor metadata of the Open Inference Protocol v2. -1 is a free dimension; an optional input may be left out. */
-export type TensorMetadata = { name: string; datatype: Datatype; shape: number[]; optional?: boolean | undefined };
-
 /** One model as a seller lists it. Unauthenticated: prices are checked against the real offer, digests against reference values. */
 export type ListedModel = {
   sellerId: string;
@@ -79,17 +75,6 @@ export type Listing = {
   unsupported: { sellerId: string; name: string; reason: string }[];
 };
 
-/** An answer as it came, where this version cannot read it: text where the bytes are UTF-8, else base64. */
-export type RawAnswer = { encoding: "utf8" | "base64"; body: string };
-
-/**
- * An answer by tensor name, as nested arrays: integers beyond 2^53 - 1 are decimal texts, NaN and infinities are numbers,
- * texts are unchanged. One that cannot be read is handed over as it came, and nothing can be concluded from it.
- */
-export type AnswerReading =
-  | { readable: true; answer: Record<string, unknown> }
-  | { readable: false; reason: UnreadableReason; answer: RawAnswer };
-
 /** Our adapter for one kind of seller. Holds no money and makes no judgement. */
 export interface Provider {
   /** The seller's list of models, or null where it keeps none. Bounded, never followed elsewhere. */
@@ -102,12 +87,6 @@ export interface Provider {
     nonce: Uint8Array,
     signal?: AbortSignal,
   ): Promise<{ keyId: string; evidence: Evidence[] } | null>;
-  /** The exact request to send. `nonce` (16 bytes, hex) becomes part of the body. Throws Proof402Error `invalid_input` naming the tensor. */
-  buildRequest(seller: Seller, model: ListedModel, input: Record<string, unknown>, nonce: string): WireRequest;
-  /** What was asked, from the exact request bytes: the same form as `input`. Throws Proof402Error `malformed_request`. */
-  readInput(body: Uint8Array): Record<string, unknown>;
-  /** What the answer's exact bytes say, each value as the seller wrote it. */
-  readAnswer(body: Uint8Array): AnswerReading;
   /** Signature evidence in the response headers (names lower case), or null. */
   responseEvidence(headers: Record<string, string>): TeeSignatureEvidence | null;
   /** What the seller publishes about an answer's batch, by the id of its leaf, or null where it keeps none. Nothing in it is checked. */

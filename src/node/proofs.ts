@@ -2,9 +2,9 @@ import { readFile } from "node:fs/promises";
 import { Proof402Error } from "../errors.ts";
 import { sha256, toHex, type Bytes } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
+import type { Tensor } from "../evidence/exchange/tensors.ts";
 import { quantiseInput, requestSignals, type Groth16Key } from "../evidence/groth16.ts";
 import { differenceFromProved, provedNumbers } from "../evidence/proved-answer.ts";
-import type { Tensor } from "../onnx/tensors.ts";
 import type { ProvingFiles } from "../zk/files.ts";
 import type { Prover } from "../zk/prover.ts";
 

@@ -1,5 +1,5 @@
+import type { AnswerReading } from "../evidence/exchange/format.ts";
 import { cleanSellerText } from "../market/seller-text.ts";
-import type { AnswerReading } from "../market/types.ts";
 
 /** An answer as a model gets to see it. `note` says what of it is not as the seller sent it, null where all of it is. */
 export type ShownAnswer = { readable: boolean; answer: Record<string, unknown>; note: string | null };

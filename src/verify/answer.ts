@@ -1,14 +1,33 @@
 import { fromBase64 } from "../evidence/bytes.ts";
-import { readTensors, type OipTensor, type TensorReading } from "../evidence/oip-tensors.ts";
-import type { LayerResult } from "../receipts/schema.ts";
-import { skip } from "./types.ts";
+import type { ExchangeFormat, Part, TensorReading } from "../evidence/exchange/format.ts";
+import { formatOf } from "../evidence/exchange/formats.ts";
+import type { Tensor } from "../evidence/exchange/tensors.ts";
+import type { LayerResult, ReceiptCore } from "../receipts/schema.ts";
+import { skip, unsupported } from "./types.ts";
 
-/** The tensors of a body in base64, by the one reader: what is judged is what the buyer is handed. */
-export const readBodyTensors = (body: string, list: "inputs" | "outputs"): TensorReading =>
-  readTensors(fromBase64(body), list);
+/** The tensors of a part whose bytes are here, by the one reader: what is judged is what the buyer is handed. */
+export function readTensors(core: ReceiptCore, part: Part): TensorReading {
+  const { body } = core[part];
+  const format: ExchangeFormat | null = formatOf(core.seller.provider);
+  const reading = body === undefined ? undefined : format?.readTensors?.(fromBase64(body), part);
+  return reading ?? { ok: false, reason: "other_format" };
+}
+
+/** A result for an exchange of a kind of seller whose format this version does not know. */
+export const unknownFormat = (): LayerResult =>
+  unsupported("exchange_format_unknown", "This version does not know the format that this kind of seller speaks.");
+
+/** A result for an exchange that has no tensors which a proof could be compared with, or null. */
+export const judgeTensorFormat = ({ seller }: ReceiptCore): LayerResult | null => {
+  const format: ExchangeFormat | null = formatOf(seller.provider);
+  if (format === null) return unknownFormat();
+  return format.readTensors === undefined
+    ? unsupported("exchange_format_unread", "A proof cannot be compared with an exchange that holds no tensors.")
+    : null;
+};
 
 /** The tensors of a reading, or null. */
-export const tensorsOf = (reading: TensorReading): OipTensor[] | null => (reading.ok ? reading.tensors : null);
+export const tensorsOf = (reading: TensorReading): Tensor[] | null => (reading.ok ? reading.tensors : null);
 
 /** A result for an answer that this version has no reader for, or null. Such bytes show nothing and contradict nothing. */
 export const judgeFormat = (reading: TensorReading): LayerResult | null =>

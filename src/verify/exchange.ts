@@ -1,6 +1,7 @@
-import { fromBase64, fromUtf8, keccak256, sha256, toHex } from "../evidence/bytes.ts";
-import { parseExactJson } from "../evidence/exact-json.ts";
+import { fromBase64, keccak256, sha256, toHex } from "../evidence/bytes.ts";
+import { formatOf } from "../evidence/exchange/formats.ts";
 import type { LayerResult, ReceiptCore } from "../receipts/schema.ts";
+import { unknownFormat } from "./answer.ts";
 import type { AppraisalPolicy } from "./policy.ts";
 import { judgePlace } from "./terms.ts";
 import { fail, pass, skip } from "./types.ts";
@@ -14,12 +15,20 @@ function checkBody(part: ReceiptCore["request"] | ReceiptCore["response"], what:
 }
 
 /**
- * Whether the bytes of the exchange carry the purchase's nonce: those of the request or, where they are redacted, the
- * answer's echo of it. Null where both are redacted.
+ * Whether the bytes of the exchange carry the purchase's nonce: those of the request or, if they are redacted, the answer's
+ * echo of it. Null where they do.
  */
-export function carriesNonce(core: ReceiptCore): boolean | null {
-  const body = core.request.body ?? core.response.body;
-  return body === undefined ? null : readBody(body)?.["id"] === core.request.nonce;
+export function judgeCarried({ seller, request, response }: ReceiptCore): LayerResult | null {
+  const [part, body] =
+    request.body === undefined ? (["response", response.body] as const) : (["request", request.body] as const);
+  // The core's own word for the nonce binds nothing: only bytes can carry it whose hash the seller signs.
+  if (body === undefined)
+    return skip("bodies_redacted", "Request and answer are both redacted: nothing shows what the payment was for.");
+  const format = formatOf(seller.provider);
+  if (format === null) return unknownFormat();
+  return format.nonceIn(fromBase64(body), part) === request.nonce
+    ? null
+    : fail("request_not_bound", "The bytes of the exchange do not carry the authorization's hash.");
 }
 
 /**
@@ -29,10 +38,13 @@ export function carriesNonce(core: ReceiptCore): boolean | null {
 export function judgeRequest(core: ReceiptCore, signature: LayerResult, policy: AppraisalPolicy): LayerResult {
   const wrong = checkBody(core.request, "request");
   if (wrong !== null) return wrong;
-  if (core.request.body !== undefined && readBody(core.request.body)?.["id"] !== core.request.nonce)
+  const format = formatOf(core.seller.provider);
+  const { body, nonce } = core.request;
+  if (format !== null && body !== undefined && format.nonceIn(fromBase64(body), "request") !== nonce)
     return fail("nonce_missing", "The request bytes do not carry the purchase's nonce.");
   const place = judgePlace(core, policy);
   if (place?.status === "fail") return place;
+  if (format === null) return unknownFormat();
   if (signature.status !== "pass") return skip("not_signed", "No verified signature covers the request.");
   return place ?? pass("The signed request hash is that of the bytes sent.");
 }
@@ -53,8 +65,8 @@ export function judgeResponse(core: ReceiptCore, signature: LayerResult): LayerR
 
 /**
  * `model`, from the exchange: the signature covers bodies and not the URL, so the answer itself must name the model and
- * echo the nonce (Open Inference Protocol v2, inference response `model_name` and `id`). A signed answer that names
- * another model is a contradiction, also where the weights behind the name were never measured.
+ * echo the nonce. A signed answer that names another model is a contradiction, also where the weights behind the name were
+ * never measured.
  */
 export function judgeNamedModel(core: ReceiptCore, attested: LayerResult, signature: LayerResult): LayerResult {
   if (attested.status !== "pass" && signature.status !== "pass") return attested;
@@ -63,29 +75,17 @@ export function judgeNamedModel(core: ReceiptCore, attested: LayerResult, signat
 }
 
 /** Null where request and answer name the model that was asked for. */
-function judgeNames(core: ReceiptCore): LayerResult | null {
-  if (core.request.path !== `/v2/models/${encodeURIComponent(core.request.model)}/infer`) {
+function judgeNames({ seller, request, response }: ReceiptCore): LayerResult | null {
+  const format = formatOf(seller.provider);
+  if (format === null) return unknownFormat();
+  if (request.path !== format.pathOf(request.model))
     return fail("path_mismatch", "The request went to another model's address.");
-  }
-  if (core.response.body === undefined)
+  if (response.body === undefined)
     return skip("body_redacted", "The answer's bytes are redacted, so the model it names cannot be read.");
-  const body = readBody(core.response.body);
-  if (body?.["model_name"] !== core.request.model)
+  const body = fromBase64(response.body);
+  if (format.modelIn(body) !== request.model)
     return fail("model_name_mismatch", "The signed answer names another model than was asked for.");
-  if (body["id"] !== core.request.nonce)
+  if (format.nonceIn(body, "response") !== request.nonce)
     return fail("nonce_mismatch", "The signed answer does not echo the purchase's nonce.");
   return null;
-}
-
-/** A JSON object body, or null. */
-function readBody(body: string | undefined): Record<string, unknown> | null {
-  if (body === undefined) return null;
-  try {
-    const value = parseExactJson(fromUtf8(fromBase64(body)));
-    return typeof value === "object" && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : null;
-  } catch {
-    return null;
-  }
 }

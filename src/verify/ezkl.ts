@@ -1,4 +1,5 @@
 import { fromBase64, sha256, toHex } from "../evidence/bytes.ts";
+import type { Tensor } from "../evidence/exchange/tensors.ts";
 import {
   ezklInstance,
   ezklNumber,
@@ -10,9 +11,8 @@ import {
   type EzklTensor,
 } from "../evidence/ezkl.ts";
 import { kzgVerifierParams } from "../evidence/kzg.ts";
-import type { OipTensor } from "../evidence/oip-tensors.ts";
 import type { LayerResult, Receipt } from "../receipts/schema.ts";
-import { judgeFormat, readBodyTensors, tensorsOf } from "./answer.ts";
+import { judgeFormat, judgeTensorFormat, readTensors, tensorsOf } from "./answer.ts";
 import { allEvidence, onlyOne } from "./evidence.ts";
 import { DEVELOPMENT_PROOF } from "./groth16.ts";
 import { entryOf, sellerOf, type AppraisalPolicy, type EzklReference } from "./policy.ts";
@@ -54,11 +54,13 @@ export async function judgeEzkl(
   if (open !== null) return open;
   if (core.request.body === undefined || core.response.body === undefined)
     return skip("body_redacted", "Request or answer are redacted, so the proof cannot be compared with them.");
+  const unfit = judgeTensorFormat(core);
+  if (unfit !== null) return unfit;
   const proof = readEzklProof(fromBase64(found.evidence.proof));
   if (proof === null) return fail("proof_malformed", "The proof is not one that EZKL writes.");
-  const results = resultsFor(proof, settings.inputs, reference.inputs, core.request.body);
+  const results = resultsFor(proof, settings.inputs, reference.inputs, tensorsOf(readTensors(core, "request")) ?? []);
   if (results === null) return fail("proof_of_another_request", "The proof is not of this request's inputs.");
-  const answer = readBodyTensors(core.response.body, "outputs");
+  const answer = readTensors(core, "response");
   const unread = judgeFormat(answer);
   if (unread !== null) return unread;
   const differing = firstDifference(tensorsOf(answer), results, settings.outputs, reference);
@@ -99,9 +101,8 @@ function resultsFor(
   { instances }: EzklProof,
   inputs: readonly EzklTensor[],
   names: readonly string[],
-  requestBody: string,
+  tensors: readonly Tensor[],
 ): bigint[] | null {
-  const tensors = tensorsOf(readBodyTensors(requestBody, "inputs")) ?? [];
   if (tensors.length !== names.length) return null;
   const expected = inputs.flatMap((input, at): (bigint | null)[] => {
     const tensor = tensors.find(({ name }) => name === names[at]);
@@ -113,7 +114,7 @@ function resultsFor(
 }
 
 /** EZKL and the protocol may differ in how many leading dimensions of one they write. */
-const hasShape = ({ shape, data }: OipTensor, expected: EzklTensor): boolean =>
+const hasShape = ({ shape, data }: Tensor, expected: EzklTensor): boolean =>
   data.length === expected.count && withoutLeadingOnes(shape) === withoutLeadingOnes(expected.shape);
 const withoutLeadingOnes = (shape: readonly number[]): string => {
   const first = shape.findIndex((size) => size !== 1);
@@ -122,7 +123,7 @@ const withoutLeadingOnes = (shape: readonly number[]): string => {
 
 /** Where an answer is not what was proved, or null. */
 function firstDifference(
-  answered: readonly OipTensor[] | null,
+  answered: readonly Tensor[] | null,
   results: readonly bigint[],
   outputs: readonly EzklTensor[],
   { outputs: names, tolerance }: EzklReference,

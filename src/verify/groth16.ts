@@ -1,10 +1,11 @@
 import { fromBase64, toHex } from "../evidence/bytes.ts";
 import { pairingsCancel, readG1, readG2, sumOfMultiples, type G1Point } from "../evidence/bn254.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
+import type { Tensor } from "../evidence/exchange/tensors.ts";
 import { BN254_R, quantiseInput, requestSignals, toField } from "../evidence/groth16.ts";
 import { differenceFromProved, provedNumbers } from "../evidence/proved-answer.ts";
 import type { Groth16Evidence, LayerResult, Receipt } from "../receipts/schema.ts";
-import { judgeFormat, readBodyTensors, tensorsOf } from "./answer.ts";
+import { judgeFormat, judgeTensorFormat, readTensors, tensorsOf } from "./answer.ts";
 import { allEvidence, onlyOne } from "./evidence.ts";
 import { entryOf, sellerOf, type AppraisalPolicy } from "./policy.ts";
 import type { VerifySession } from "./session.ts";
@@ -43,13 +44,15 @@ export function judgeGroth16(receipt: Receipt, policy: AppraisalPolicy, session:
     );
   if (core.request.body === undefined || core.response.body === undefined)
     return skip("body_redacted", "Request or answer are redacted, so the proof cannot be compared with them.");
-  const results = resultsFor(evidence, core.request.body);
+  const unfit = judgeTensorFormat(core);
+  if (unfit !== null) return unfit;
+  const results = resultsFor(evidence, tensorsOf(readTensors(core, "request")) ?? [], core.request.body);
   if (results === null)
     return fail(
       "proof_of_another_request",
       "The proof is not of this request's inputs and bytes, or of other weights.",
     );
-  const answer = readBodyTensors(core.response.body, "outputs");
+  const answer = readTensors(core, "response");
   const unread = judgeFormat(answer);
   if (unread !== null) return unread;
   const differing = differenceFromProved(tensorsOf(answer), results, key);
@@ -72,10 +75,13 @@ export function hasSecretWeights(receipt: Receipt): boolean {
 }
 
 /** The proved numbers, where inputs and request of the signals are those of the request's bytes; else null. */
-function resultsFor({ key, signals }: Groth16Evidence, requestBody: string): number[] | null {
+function resultsFor(
+  { key, signals }: Groth16Evidence,
+  [input, ...more]: readonly Tensor[],
+  requestBody: string,
+): number[] | null {
   const secret = key.commitment === null ? [] : [key.commitment];
   if (signals.length !== key.results + key.input.count + 2 + secret.length) return null;
-  const [input, ...more] = tensorsOf(readBodyTensors(requestBody, "inputs")) ?? [];
   if (input === undefined || more.length > 0) return null;
   const { name, datatype, shape, data } = input;
   if (name !== key.input.name || datatype !== "FP32" || data.length !== key.input.count) return null;

@@ -7,7 +7,7 @@ import { requestNonceOf, termsHash } from "../evidence/payment-binding.ts";
 import { signerOf } from "../evidence/signer.ts";
 import type { LayerResult, Payment, Receipt, ReceiptCore, SettlementEvidence } from "../receipts/schema.ts";
 import { allEvidence, onlyOne, type IsOwn } from "./evidence.ts";
-import { carriesNonce } from "./exchange.ts";
+import { judgeCarried } from "./exchange.ts";
 import type { AppraisalPolicy } from "./policy.ts";
 import { judgeTerms } from "./terms.ts";
 import { fail, pass, pending, reported, skip } from "./types.ts";
@@ -48,11 +48,8 @@ export function judgePayment(receipt: Receipt, policy: AppraisalPolicy): LayerRe
   }
   if (signatureOfPayer(receipt) === "wrong")
     return fail("payer_signature_invalid", "The signature shown is not the payer's of this authorization.");
-  // The core's own word for the nonce binds nothing: only bytes can carry it whose hash the seller signs.
-  const carried = carriesNonce(core);
-  if (carried === null)
-    return skip("bodies_redacted", "Request and answer are both redacted: nothing shows what the payment was for.");
-  if (!carried) return fail("request_not_bound", "The bytes of the exchange do not carry the authorization's hash.");
+  const carried = judgeCarried(core);
+  if (carried !== null) return carried;
   const sentAt = Date.parse(core.request.sentAt) / 1000;
   const skew = policy.clockSkewSeconds;
   if (payment.validAfter > sentAt + skew || payment.validBefore < sentAt - skew)

@@ -1,6 +1,7 @@
-import { isReal, readElement, type TensorElement, type TensorReading } from "../evidence/oip-tensors.ts";
+import type { TensorReading } from "../evidence/exchange/format.ts";
+import { isReal, readElement, type TensorElement } from "../evidence/exchange/tensors.ts";
 import type { LayerResult, Receipt, ReplayedOutputs, ReplayEvidence } from "../receipts/schema.ts";
-import { judgeFormat, readBodyTensors } from "./answer.ts";
+import { judgeFormat, readTensors } from "./answer.ts";
 import { allEvidence, type IsOwn } from "./evidence.ts";
 import { entryOf, sellerOf, type AppraisalPolicy } from "./policy.ts";
 import { fail, pass, skip } from "./types.ts";
@@ -41,7 +42,7 @@ function judgeOne(
     return skip("replay_tolerance", "The outputs were too many to keep, and were compared within another tolerance.");
   if (core.response.body === undefined)
     return skip("body_redacted", "The answer's bytes are redacted, so nothing can be compared with them.");
-  const answer = readBodyTensors(core.response.body, "outputs");
+  const answer = readTensors(core, "response");
   const unread = judgeFormat(answer);
   if (unread !== null) return unread;
   if (outputs?.some(({ data }) => data.some(isRounded)) === true)

@@ -58,6 +58,16 @@ describe("the arrows of the house", () => {
     expect(wrong).toEqual([]);
   });
 
+  it("one exchange format is named by its table, its providers and its sellers only", () => {
+    const shared = ["format.ts", "formats.ts", "tensors.ts"].map((name) => `src/evidence/exchange/${name}`);
+    const knowing = house.filter(({ imports }) =>
+      imports.some(({ file }) => file?.startsWith("src/evidence/exchange/") === true && !shared.includes(file)),
+    );
+    const wrong = knowing.filter(({ path }) => !/^src\/(?:evidence\/exchange|market\/providers|node)\//.test(path));
+    expect(knowing.length).toBeGreaterThan(0);
+    expect(wrong.map(({ path }) => path)).toEqual([]);
+  });
+
   it("the table lets only the CLI know the devnet", () => {
     const knowing = Object.keys(ARROWS).filter((room) => ARROWS[room]?.includes("devnet"));
     expect(knowing).toEqual(["cli"]);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { fromBase64, fromUtf8 } from "../../src/evidence/bytes.ts";
-import { readTensors } from "../../src/evidence/oip-tensors.ts";
+import { oip } from "../../src/evidence/exchange/oip.ts";
 import type { LayerResult, ReplayedOutputs, ReplayEvidence } from "../../src/receipts/schema.ts";
 import { replayEvidence } from "../../src/receipts/schema.ts";
 import { appraise } from "../../src/verify/appraise.ts";
@@ -108,7 +108,7 @@ test.each([
   });
   const { verdict } = await appraise({ receipt, policy, now: evaluateAt, evaluateAt });
   expect(verdict).toBe("verified");
-  expect(readTensors(fromBase64(receipt.core.response.body!), "outputs").ok).toBe(true);
+  expect(oip.readTensors(fromBase64(receipt.core.response.body!), "response").ok).toBe(true);
   expect(fromUtf8(fromBase64(receipt.core.response.body!))).toContain(outputs);
 });
 

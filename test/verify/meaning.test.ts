@@ -87,6 +87,15 @@ describe("T64: a verdict is about the seller that the policy describes", () => {
     expect(brief(await judge(fixture.receipt, { policy }), "request")).toBe("unverified: skip seller_not_pinned");
   });
 
+  test.each(["bank", "constructor"])("of a kind that this version cannot read (%s) it is none", async (provider) => {
+    const judged = await judge(
+      forge((core) => (core.seller.provider = provider)),
+      { policy: under(seller({ provider })) },
+    );
+    for (const layer of ["request", "model", "payment"] as const)
+      expect(brief(judged, layer)).toBe("unverified: unsupported exchange_format_unknown");
+  });
+
   test.each(["none", "signed", "attested", "proven"] as const)(
     "a seller that the policy does not know is unverified at %s, and its facts are still judged",
     async (assurance) => {

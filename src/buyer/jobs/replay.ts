@@ -12,7 +12,7 @@ import {
   type ReplayedOutputs,
   type ReplayEvidence,
 } from "../../receipts/schema.ts";
-import { readBodyTensors } from "../../verify/answer.ts";
+import { readTensors } from "../../verify/answer.ts";
 import { differenceFromReplay } from "../../verify/replay.ts";
 import type { BuyerContext } from "../context.ts";
 import type { JobHandler } from "./types.ts";
@@ -84,15 +84,14 @@ function kept(
   const count = outputs.reduce((sum, { data }) => sum + data.length, 0);
   if (count <= MAX_KEPT) return { outputs };
   const tolerance = ctx.config.verification.replayTolerance;
-  const { body } = core.response;
   return {
     compared: {
       outputsSha256: toHex(canonicalSha256(outputs)),
       tolerance,
       difference:
-        body === undefined
+        core.response.body === undefined
           ? "its bytes are not here"
-          : differenceFromReplay(readBodyTensors(body, "outputs"), outputs, tolerance),
+          : differenceFromReplay(readTensors(core, "response"), outputs, tolerance),
     },
   };
 }
@@ -127,8 +126,7 @@ function isAbove(ctx: BuyerContext, { core }: Receipt, usd: number): boolean {
 
 /** The inputs in the exact bytes that were sent, or null where the runtime could not be given all of them exactly. */
 function readInputs({ core }: Receipt): Tensor[] | null {
-  if (core.request.body === undefined) return null;
-  const read = readBodyTensors(core.request.body, "inputs");
+  const read = readTensors(core, "request");
   if (!read.ok) return null;
   const inputs = read.tensors.flatMap(({ datatype, ...tensor }): Tensor[] => {
     const served = SERVED.find((one) => one === datatype);

@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { DATATYPES } from "../../evidence/oip-tensors.ts";
+import { DATATYPES, type TensorMetadata } from "../../evidence/exchange/tensors.ts";
 import { cleanSellerText } from "../seller-text.ts";
-import type { ListedModel, Listing, Seller, TensorMetadata } from "../types.ts";
+import type { ListedModel, Listing, Seller } from "../types.ts";
 
 /** Entries of one catalogue that are read; those after them are left out. */
 const MAX_MODELS = 10_000;

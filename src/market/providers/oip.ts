@@ -1,13 +1,11 @@
 import { z } from "zod";
-import { fromUtf8, toBase64, toHex, utf8 } from "../../evidence/bytes.ts";
-import { readTensors, type OipTensor } from "../../evidence/oip-tensors.ts";
+import { fromUtf8, toBase64, toHex } from "../../evidence/bytes.ts";
+import { metadataPath } from "../../evidence/exchange/oip.ts";
 import { TEE_HEADERS, teeIdOf } from "../../evidence/tee-signature.ts";
 import { Proof402Error } from "../../errors.ts";
 import type { Http } from "../../http/client.ts";
 import { teeSignatureEvidence, type TeeSignatureEvidence } from "../../receipts/schema.ts";
-import type { WireRequest } from "../../payment/types.ts";
-import { nest, tensorsToJson, toTensors } from "../tensors.ts";
-import type { Provider, RawAnswer, Seller } from "../types.ts";
+import type { Provider, Seller } from "../types.ts";
 import { isModelName, readCatalog, readMetadata } from "./oip-listing.ts";
 import { readInclusionAnswer, readPublishedBatch } from "./published-batch.ts";
 import { readProofAnswer } from "./published-proof.ts";
@@ -59,7 +57,7 @@ export function createOipProvider(http: Http, clock: () => Date): Provider {
     async describeModel(seller, name, signal) {
       const none = { models: [], unsupported: [] };
       if (!isModelName(name)) return none;
-      const body = await get(seller, `/v2/models/${encodeURIComponent(name)}`, DOCUMENT_BYTES, signal);
+      const body = await get(seller, metadataPath(name), DOCUMENT_BYTES, signal);
       if (body === null) return none;
       const listing = readMetadata(seller, name, parseJson(body), http.maxResponseBytes);
       if (listing === null) throw malformed(seller, "model metadata");
@@ -91,35 +89,6 @@ export function createOipProvider(http: Http, clock: () => Date): Provider {
           ...(manifest === null ? [] : [{ kind: "model.manifest" as const, manifest: toBase64(manifest) }]),
         ],
       };
-    },
-
-    buildRequest(seller, model, input, nonce): WireRequest {
-      const path = `/v2/models/${encodeURIComponent(model.name)}/infer`;
-      const inputs = tensorsToJson(toTensors(model.inputs, input));
-      const body = utf8(`{"id":${JSON.stringify(nonce)},"inputs":${inputs}}`);
-      return {
-        method: "POST",
-        url: `${seller.origin}${path}`,
-        path,
-        headers: { "content-type": "application/json", accept: "application/json" },
-        body: toBase64(body),
-        nonce,
-      };
-    },
-
-    readInput(body) {
-      const read = readTensors(body, "inputs");
-      if (read.ok) return byName(read.tensors);
-      throw new Proof402Error("malformed_request", "The receipt's request is not an Open Inference Protocol request.", {
-        next: "Do not act on this receipt.",
-      });
-    },
-
-    readAnswer(body) {
-      const read = readTensors(body, "outputs");
-      return read.ok
-        ? { readable: true, answer: byName(read.tensors) }
-        : { readable: false, reason: read.reason, answer: rawAnswer(body) };
     },
 
     responseEvidence(headers): TeeSignatureEvidence | null {
@@ -163,14 +132,6 @@ const malformed = (seller: Seller, what: string): Proof402Error =>
   new Proof402Error("malformed_seller_data", `Seller "${seller.id}" sent a malformed ${what}.`, {
     next: "Choose another seller.",
   });
-
-const byName = (tensors: readonly OipTensor[]): Record<string, unknown> =>
-  Object.fromEntries(tensors.map(({ name, shape, data }) => [name, nest(shape, data)]));
-
-function rawAnswer(body: Uint8Array): RawAnswer {
-  const text = readText(body);
-  return text === undefined ? { encoding: "base64", body: toBase64(body) } : { encoding: "utf8", body: text };
-}
 
 /** Parsed JSON of UTF-8 bytes, or undefined. */
 function parseJson(bytes: Uint8Array): unknown {

@@ -1,6 +1,76 @@
-import { Proof402Error } from "../errors.ts";
-import { readElement, type OipTensor, type TensorElement } from "../evidence/oip-tensors.ts";
-import type { TensorMetadata } from "./types.ts";
+import { Proof402Error } from "../../errors.ts";
+
+/** Datatypes of the Open Inference Protocol v2, and BF16, which its servers added. */
+export const DATATYPES = [
+  "BOOL",
+  "UINT8",
+  "UINT16",
+  "UINT32",
+  "UINT64",
+  "INT8",
+  "INT16",
+  "INT32",
+  "INT64",
+  "FP16",
+  "FP32",
+  "FP64",
+  "BF16",
+  "BYTES",
+] as const;
+export type Datatype = (typeof DATATYPES)[number];
+
+/** One element. An integer beyond 2^53 - 1 is its decimal text, so that it is exact and JSON can carry it. */
+export type TensorElement = number | boolean | string;
+
+/** A tensor, flattened in row-major order. */
+export type Tensor = { name: string; datatype: Datatype; shape: number[]; data: TensorElement[] };
+
+/** Tensor metadata of the Open Inference Protocol v2. -1 is a free dimension; an optional input may be left out. */
+export type TensorMetadata = { name: string; datatype: Datatype; shape: number[]; optional?: boolean | undefined };
+
+const INTEGERS: Partial<Record<Datatype, readonly [bigint, bigint]>> = {
+  UINT8: [0n, 0xffn],
+  UINT16: [0n, 0xffffn],
+  UINT32: [0n, 0xffff_ffffn],
+  UINT64: [0n, 0xffff_ffff_ffff_ffffn],
+  INT8: [-0x80n, 0x7fn],
+  INT16: [-0x8000n, 0x7fffn],
+  INT32: [-0x8000_0000n, 0x7fff_ffffn],
+  INT64: [-0x8000_0000_0000_0000n, 0x7fff_ffff_ffff_ffffn],
+};
+
+/**
+ * One element of a datatype in the form it is handed on, or undefined where it is none. Numbers that are no numbers
+ * come as `NaN`, `Infinity`, `"NaN"` or, from servers whose JSON has no such thing, `null`.
+ */
+export function readElement(datatype: Datatype, value: unknown): TensorElement | undefined {
+  if (datatype === "BOOL") return typeof value === "boolean" ? value : undefined;
+  if (datatype === "BYTES") return typeof value === "string" ? value : undefined;
+  const range = INTEGERS[datatype];
+  return range === undefined ? readReal(value) : readInteger(value, range);
+}
+
+/** Whether a datatype is of floating point, whose elements may differ from machine to machine. */
+export const isReal = (datatype: Datatype): boolean => datatype.startsWith("FP") || datatype === "BF16";
+
+function readReal(value: unknown): number | undefined {
+  if (typeof value === "number") return value;
+  if (value === null) return Number.NaN;
+  if (typeof value !== "string") return undefined;
+  if (/^[+-]?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?$/i.test(value)) return Number(value);
+  if (/^nan$/i.test(value)) return Number.NaN;
+  const infinite = /^([+-]?)inf(?:inity)?$/i.exec(value);
+  return infinite === null ? undefined : infinite[1] === "-" ? -Infinity : Infinity;
+}
+
+/** An integer of a range, given as a number or as decimal text, or undefined. */
+export function readInteger(value: unknown, [least, most]: readonly [bigint, bigint]): number | string | undefined {
+  const isText = typeof value === "string" && /^-?[0-9]{1,20}$/.test(value);
+  if (!isText && !(typeof value === "number" && Number.isSafeInteger(value))) return undefined;
+  const integer = BigInt(value);
+  if (integer < least || integer > most) return undefined;
+  return Number.isSafeInteger(Number(integer)) ? Number(integer) : integer.toString();
+}
 
 const MAX_ELEMENTS = 100_000;
 
@@ -11,7 +81,7 @@ const invalid = (message: string, next: string): Proof402Error => new Proof402Er
  * A flat array is accepted where the metadata leaves one dimension free or its length fits exactly.
  * Throws Proof402Error `invalid_input` that names the tensor and what it should look like.
  */
-export function toTensors(metadata: readonly TensorMetadata[], input: Record<string, unknown>): OipTensor[] {
+export function toTensors(metadata: readonly TensorMetadata[], input: Record<string, unknown>): Tensor[] {
   const expected = `Give ${metadata.map((m) => `${m.name}: ${m.datatype}[${m.shape.join(",")}]`).join(", ")}.`;
   const extra = Object.keys(input).find((name) => !metadata.some((m) => m.name === name));
   if (extra !== undefined) throw invalid(`The model has no input "${extra.slice(0, 64)}".`, expected);
@@ -76,16 +146,6 @@ function fitShape(meta: TensorMetadata, shape: number[], count: number, expected
     expected,
   );
 }
-
-/**
- * Tensors as JSON. An integer that is held as text, because no double is exactly it, is written as the number it is:
- * servers read a tensor's integers as numbers.
- */
-export const tensorsToJson = (tensors: readonly OipTensor[]): string =>
-  `[${tensors.map(({ data, ...head }) => `${JSON.stringify(head).slice(0, -1)},"data":[${data.map((item) => elementToJson(head.datatype, item)).join(",")}]}`).join(",")}]`;
-
-const elementToJson = (datatype: OipTensor["datatype"], item: TensorElement): string =>
-  typeof item === "string" && datatype !== "BYTES" ? item : JSON.stringify(item);
 
 /** Row-major data as nested arrays; a leading dimension of 1 (a batch of one) is dropped. */
 export function nest(shape: readonly number[], data: readonly unknown[]): unknown {

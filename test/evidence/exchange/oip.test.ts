@@ -1,13 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { utf8 } from "../../src/evidence/bytes.ts";
-import { createOipProvider } from "../../src/market/providers/oip.ts";
-import type { AnswerReading, ListedModel } from "../../src/market/types.ts";
-import { client } from "../http/servers.ts";
-import { SELLER } from "./sellers.ts";
+import { fromUtf8, utf8 } from "../../../src/evidence/bytes.ts";
+import type { AnswerReading } from "../../../src/evidence/exchange/format.ts";
+import { oip } from "../../../src/evidence/exchange/oip.ts";
+import type { TensorMetadata } from "../../../src/evidence/exchange/tensors.ts";
 
-const provider = () => createOipProvider(client(), () => new Date());
-const read = (text: string): AnswerReading => provider().readAnswer(utf8(text));
+const read = (text: string): AnswerReading => oip.readAnswer(utf8(text));
 /** The answer of one output `y`, given as the JSON of its fields. */
 const readOne = (datatype: string, shape: string, data: string): unknown => {
   const reading = read(
@@ -35,23 +33,13 @@ describe("T52: an answer's values", () => {
   });
 
   test("of any integer an INT64 holds are read exactly, and come back from a request the same", () => {
-    const oip = provider();
-    const model: ListedModel = {
-      sellerId: "x",
-      name: "m",
-      task: "",
-      description: "",
-      sha256: null,
-      price: null,
-      outputs: [],
-      inputs: [{ name: "x", datatype: "INT64", shape: [-1] }],
-    };
+    const takes: TensorMetadata[] = [{ name: "x", datatype: "INT64", shape: [-1] }];
     fc.assert(
       fc.property(fc.array(fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }), { minLength: 1 }), (integers) => {
         const exact = integers.map((one) => (Number.isSafeInteger(Number(one)) ? Number(one) : one.toString()));
         expect(readOne("INT64", `[${integers.length}]`, `[${integers.join(",")}]`)).toEqual(exact);
-        const body = Buffer.from(oip.buildRequest(SELLER, model, { x: exact }, "00").body, "base64");
-        expect(body.toString()).toContain(`"data":[${integers.join(",")}]`);
+        const { body } = oip.writeRequest(takes, { x: exact }, "00");
+        expect(fromUtf8(body)).toContain(`"data":[${integers.join(",")}]`);
         expect(oip.readInput(body)).toEqual({ x: exact });
       }),
     );
@@ -80,7 +68,7 @@ describe("T52: an answer's values", () => {
 
   test("bytes that are no text are handed over in base64", () => {
     const bytes = Uint8Array.of(255, 254, 0);
-    expect(provider().readAnswer(bytes)).toEqual({
+    expect(oip.readAnswer(bytes)).toEqual({
       readable: false,
       reason: "other_format",
       answer: { encoding: "base64", body: "//4A" },
@@ -89,7 +77,7 @@ describe("T52: an answer's values", () => {
 
   test("of any bytes whatever are read without an exception", () => {
     fc.assert(
-      fc.property(fc.uint8Array(), (bytes) => void provider().readAnswer(bytes)),
+      fc.property(fc.uint8Array(), (bytes) => void oip.readAnswer(bytes)),
       { numRuns: 200 },
     );
     fc.assert(

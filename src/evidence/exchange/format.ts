@@ -1,0 +1,66 @@
+import { fromUtf8, toBase64, type Bytes } from "../bytes.ts";
+import type { Tensor, TensorMetadata } from "./tensors.ts";
+
+/** The two parts of an exchange. */
+export type Part = "request" | "response";
+
+/**
+ * An exchange format: how a request is written and read back, how it carries nonce and model, and how an answer is read. A
+ * buyer writes by it, a seller answers by it, and a verifier judges by it. Pure, and nothing that reads throws.
+ */
+export type ExchangeFormat = {
+  /** Completes "an ... request". */
+  name: string;
+  /** The path that requests for a model go to. */
+  pathOf: (model: string) => string;
+  /**
+   * The request for an input that carries the nonce (hex). Throws Proof402Error `invalid_input`, which says what does not
+   * fit and what would.
+   */
+  writeRequest: (
+    takes: readonly TensorMetadata[],
+    input: Record<string, unknown>,
+    nonce: string,
+  ) => { headers: Record<string, string>; body: Bytes };
+  /** What was asked, in the form of the input that it was written from. Null if the bytes are no such request. */
+  readInput: (request: Uint8Array) => Record<string, unknown> | null;
+  /** What an answer says, each value as the seller wrote it. */
+  readAnswer: (response: Uint8Array) => AnswerReading;
+  /** The nonce that a part carries, or null. */
+  nonceIn: (body: Uint8Array, part: Part) => string | null;
+  /** The model that an answer says it is of, or null. */
+  modelIn: (response: Uint8Array) => string | null;
+  /** The tensors that a part holds, for proofs and re-executions. A format without tensors leaves this out. */
+  readTensors?: (body: Uint8Array, part: Part) => TensorReading;
+};
+
+/** Why a body cannot be read. */
+export type UnreadableReason =
+  /** It is in another format: binary, gRPC, some other JSON, an unknown datatype. */
+  | "other_format"
+  /** It holds an error message in place of an answer. */
+  | "states_error"
+  /** It contradicts itself: data that is not of the shape or the datatype, or one name twice. */
+  | "inconsistent";
+
+export type TensorReading = { ok: true; tensors: Tensor[] } | { ok: false; reason: UnreadableReason };
+
+/** An answer as it came, where this version cannot read it: text if the bytes are UTF-8, else base64. */
+export type RawAnswer = { encoding: "utf8" | "base64"; body: string };
+
+/**
+ * An answer by name, tensors as nested arrays: integers beyond 2^53 - 1 are decimal texts, NaN and infinities are numbers,
+ * texts are unchanged. One that cannot be read is handed over as it came, and nothing can be concluded from it.
+ */
+export type AnswerReading =
+  | { readable: true; answer: Record<string, unknown> }
+  | { readable: false; reason: UnreadableReason; answer: RawAnswer };
+
+/** The reading of an answer that cannot be read. */
+export function unreadableAnswer(body: Uint8Array, reason: UnreadableReason): AnswerReading {
+  try {
+    return { readable: false, reason, answer: { encoding: "utf8", body: fromUtf8(body) } };
+  } catch {
+    return { readable: false, reason, answer: { encoding: "base64", body: toBase64(body) } };
+  }
+}

@@ -1,0 +1,149 @@
+import { fromUtf8, utf8 } from "../bytes.ts";
+import { parseExactJson } from "../exact-json.ts";
+import {
+  unreadableAnswer,
+  type ExchangeFormat,
+  type Part,
+  type TensorReading,
+  type UnreadableReason,
+} from "./format.ts";
+import { DATATYPES, nest, readElement, readInteger, toTensors, type Tensor, type TensorElement } from "./tensors.ts";
+
+const MAX_TENSORS = 4096;
+const MAX_NAME = 1024;
+const MAX_DIMENSIONS = 16;
+
+/** The path of a model's metadata (`GET /v2/models/{name}`). */
+export const metadataPath = (model: string): string => `/v2/models/${encodeURIComponent(model)}`;
+
+/**
+ * The Open Inference Protocol v2, as JSON: the nonce is the request's `id`, which the answer repeats beside its `model_name`.
+ * The request names the model in its path alone.
+ */
+export const oip = {
+  name: "Open Inference Protocol",
+
+  pathOf: (model) => `${metadataPath(model)}/infer`,
+
+  writeRequest(takes, input, nonce) {
+    const inputs = tensorsToJson(toTensors(takes, input));
+    return {
+      headers: { "content-type": "application/json", accept: "application/json" },
+      body: utf8(`{"id":${JSON.stringify(nonce)},"inputs":${inputs}}`),
+    };
+  },
+
+  readInput(request) {
+    const read = readTensors(request, "request");
+    return read.ok ? byName(read.tensors) : null;
+  },
+
+  readAnswer(response) {
+    const read = readTensors(response, "response");
+    return read.ok ? { readable: true, answer: byName(read.tensors) } : unreadableAnswer(response, read.reason);
+  },
+
+  nonceIn: (body) => textIn(body, "id"),
+  modelIn: (response) => textIn(response, "model_name"),
+  readTensors,
+} as const satisfies ExchangeFormat;
+
+/**
+ * The text of an answer, as a seller sends it: `id` is the request's, if it has one. Every number has to be finite, because
+ * JSON has no other.
+ */
+export function writeAnswer(
+  { model, version, id }: { model: string; version: string; id: string | null },
+  outputs: readonly Tensor[],
+): string {
+  const names = { model_name: model, model_version: version, ...(id === null ? {} : { id }) };
+  return `${JSON.stringify(names).slice(0, -1)},"outputs":${tensorsToJson(outputs)}}`;
+}
+
+/** The tensors that a part holds, exactly as they were written. */
+function readTensors(body: Uint8Array, part: Part): TensorReading {
+  const fields = fieldsOf(body);
+  if (fields === null) return unreadable("other_format");
+  const found = fields[part === "request" ? "inputs" : "outputs"];
+  if (!Array.isArray(found)) return unreadable("error" in fields ? "states_error" : "other_format");
+  if (found.length > MAX_TENSORS) return unreadable("other_format");
+  const tensors: Tensor[] = [];
+  for (const one of found) {
+    const tensor = readTensor(one);
+    if (typeof tensor === "string") return unreadable(tensor);
+    tensors.push(tensor);
+  }
+  const distinct = new Set(tensors.map(({ name }) => name)).size === tensors.length;
+  return distinct ? { ok: true, tensors } : unreadable("inconsistent");
+}
+
+const unreadable = (reason: UnreadableReason): TensorReading => ({ ok: false, reason });
+
+const byName = (tensors: readonly Tensor[]): Record<string, unknown> =>
+  Object.fromEntries(tensors.map(({ name, shape, data }) => [name, nest(shape, data)]));
+
+function textIn(body: Uint8Array, field: string): string | null {
+  const value = fieldsOf(body)?.[field];
+  return typeof value === "string" ? value : null;
+}
+
+/** A JSON object body, or null. */
+function fieldsOf(body: Uint8Array): Record<string, unknown> | null {
+  try {
+    const value = parseExactJson(fromUtf8(body));
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : null;
+  } catch {
+    return null;
+  }
+}
+
+function readTensor(value: unknown): Tensor | UnreadableReason {
+  if (typeof value !== "object" || value === null) return "other_format";
+  const { name, datatype, shape, data } = value as Partial<Record<keyof Tensor, unknown>>;
+  const known = DATATYPES.find((one) => one === datatype);
+  if (typeof name !== "string" || name.length > MAX_NAME || known === undefined) return "other_format";
+  if (!Array.isArray(shape) || shape.length > MAX_DIMENSIONS || !Array.isArray(data)) return "other_format";
+  const sizes: number[] = [];
+  for (const size of shape) {
+    const read = readInteger(size, [0n, BigInt(Number.MAX_SAFE_INTEGER)]);
+    if (typeof read !== "number") return "other_format";
+    sizes.push(read);
+  }
+  const flat = flatten(data, sizes);
+  if (flat === null) return "inconsistent";
+  const elements: TensorElement[] = [];
+  for (const item of flat) {
+    const element = readElement(known, item);
+    if (element === undefined) return "inconsistent";
+    elements.push(element);
+  }
+  return { name, datatype: known, shape: sizes, data: elements };
+}
+
+/** The elements of a flat array, or of one nested as its shape says; null where their number is another. */
+function flatten(data: readonly unknown[], shape: readonly number[]): readonly unknown[] | null {
+  const count = shape.reduce((product, size) => product * size, 1);
+  if (!data.some(Array.isArray)) return data.length === count ? data : null;
+  let level: readonly unknown[] = [data];
+  for (const size of shape) {
+    const next: unknown[] = [];
+    for (const part of level) {
+      if (!Array.isArray(part) || part.length !== size) return null;
+      for (const item of part) next.push(item);
+    }
+    level = next;
+  }
+  return level.length === count ? level : null;
+}
+
+/**
+ * Tensors as JSON. An integer that is held as text, because no double is exactly it, is written as the number it is:
+ * servers read a tensor's integers as numbers.
+ */
+const tensorsToJson = (tensors: readonly Tensor[]): string =>
+  `[${tensors.map(({ data, ...head }) => `${JSON.stringify(head).slice(0, -1)},"data":[${data.map((item) => elementToJson(head.datatype, item)).join(",")}]}`).join(",")}]`;
+
+const elementToJson = (datatype: Tensor["datatype"], item: TensorElement): string =>
+  typeof item === "string" && datatype !== "BYTES" ? item : JSON.stringify(item);
