@@ -2,10 +2,10 @@ import { Hono, type Context } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { canonicalJson } from "../evidence/canonical.ts";
 import { fromBase64, fromHex, keccak256, toBase64, toHex, toHex0x, utf8 } from "../evidence/bytes.ts";
+import { oip } from "../evidence/exchange/oip.ts";
 import { TEE_HEADERS, teeMessageHash } from "../evidence/tee-signature.ts";
 import type { Batches } from "./batches.ts";
 import type { Enclave } from "./enclave.ts";
-import type { Tensor } from "../onnx/tensors.ts";
 import { accept, type Judges } from "./accept.ts";
 import type { Proofs } from "./proofs.ts";
 import type { KeptAnswer } from "./paid-calls.ts";
@@ -145,8 +145,8 @@ async function work(
 
 /** Has an answer that was paid for proved, and puts its signed hashes among those to be anchored. */
 function publish({ served, request, body }: Order, answer: KeptAnswer, { enclave, batches, proofs }: Evidence): void {
-  const { outputs } = JSON.parse(answer.body) as { outputs: Tensor[] };
-  proofs?.add(served.model.name, { request: body, inputs: request.inputs, outputs });
+  const outputs = oip.readTensors(utf8(answer.body), "response");
+  if (outputs.ok) proofs?.add(served.model.name, { request: body, inputs: request.inputs, outputs: outputs.tensors });
   if (enclave === null) return;
   const signed = (name: string): string => answer.headers[name] ?? "";
   batches?.add({

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { writeAnswer } from "../evidence/exchange/oip.ts";
 import { VERSION } from "../version.ts";
 import type { LoadedModel, TensorInfo } from "../onnx/inference.ts";
 import { fits, type Tensor } from "../onnx/tensors.ts";
@@ -181,10 +182,5 @@ export function inferResponse(
       error: `answer_not_finite: output "${odd.name}" holds NaN or an infinity, which JSON cannot carry; nothing was charged`,
     };
   }
-  const names = { model_name: model.name, model_version: versionOf(model), ...(id === null ? {} : { id }) };
-  return { text: `${JSON.stringify(names).slice(0, -1)},"outputs":[${answered.map(tensorText).join(",")}]}` };
+  return { text: writeAnswer({ model: model.name, version: versionOf(model), id }, answered) };
 }
-
-/** As `JSON.stringify`, which takes no bigint. */
-const tensorText = ({ data, ...tensor }: Tensor): string =>
-  `${JSON.stringify(tensor).slice(0, -1)},"data":[${data.map(String).join(",")}]}`;

@@ -187,9 +187,10 @@ const unknownWord = (network: SettleResponse["network"], errorReason: string): S
   result: { success: false, errorReason, transaction: "", network },
 });
 
-const pathOf = (model: string): string => `/v2/models/${model}/infer`;
+/** The paywall's own name of a model's route: none of the addresses that a model answers at. */
+const pathOf = (model: string): string => `/models/${model}`;
 
-/** A request as the paywall sees it: at its model's own path, however its address was written. */
+/** A request as the paywall sees it: at its model's route, however its address was written. */
 function contextOf(c: Context, model: string): HTTPRequestContext {
   const payment = c.req.header("payment-signature");
   const context = { adapter: new HonoAdapter(c), path: pathOf(model), method: c.req.method };
