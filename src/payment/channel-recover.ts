@@ -7,7 +7,7 @@ import type { ChannelsTable } from "../storage/tables.ts";
 import type { Chain } from "./chain.ts";
 import { noteClaimed } from "./channel-books.ts";
 import type { ChannelTerms } from "./channel-offers.ts";
-import { readOnChain, stateOf, type ChannelOnChain } from "./channel-state.ts";
+import { readOnChain, readUsed, stateOf, type ChannelOnChain } from "./channel-state.ts";
 import { configOf, readChannel } from "./channels.ts";
 import { undecidedOf } from "./owner-transactions.ts";
 import type { AssetPolicy } from "./policy.ts";
@@ -20,10 +20,12 @@ export type ChannelScope = { payer: string; seller: ChannelSeller; asset: AssetP
 
 /** Channels of one scope that are looked for before the search is given up as endless. */
 const MAX_INDEX = 1000;
+/** Unused numbers after the last used one until the search ends. */
+const MAX_GAP = 16;
 
 /**
  * The salt of a wallet's channel with a seller by its number, 0 and up: no secret, and its id names wallet, seller and token,
- * so that whoever has lost the database finds every channel by asking the chain. The first words keep it apart from other
+ * so that an owner who lost the database finds every channel by asking the chain. The first words keep it apart from other
  * programs' channels of the same wallet.
  */
 const saltOf = (index: number): `0x${string}` => toHex0x(keccak256(utf8(`proof402 channel ${index}`)));
@@ -68,8 +70,9 @@ export function rowOf(
 
 /**
  * Walks a wallet's channels with a payee by number, as the chain has them, and notes those that this database does not know
- * (it is new, or was restored from a backup). Gives the first that was never used: the next to open; null where the
- * configuration pins no terms.
+ * (it is new, or was restored from a backup). A number that was left out ends nothing: the walk goes on until so many after
+ * the last one are unused. Gives the next to open: one that a command began and whose deposit is not on chain, else the first
+ * that was never used; null where the configuration pins no terms.
  *
  * Throws Proof402Error `wrong_chain` or `chain_unreachable`.
  */
@@ -80,26 +83,49 @@ export async function recoverChannels(
   receiver: string,
   now: Date,
 ): Promise<ChannelConfig | null> {
-  for (let index = 0; index < MAX_INDEX; index += 1) {
-    const config = configAt(scope, receiver, index);
-    if (config === null) return null;
-    const known = await readChannel(db, channelIdOf(chainIdOf(chain.network), config));
-    if (known !== null && known.state !== "opening") continue;
-    const seen = await readOnChain(chain, config);
-    if (!seen.deposited) return config;
-    const row = known ?? rowOf(config, scope, seen.balance, now);
-    if (known === null)
-      await db
-        .insertInto("channels")
-        .values(row)
-        .onConflict((conflict) => conflict.doNothing())
-        .execute();
-    await noteSeen(db, row, seen, now);
+  let begun: ChannelConfig | null = null;
+  let unused: ChannelConfig | null = null;
+  for (let from = 0, end = MAX_GAP; from < end;) {
+    if (end > MAX_INDEX) throw endless(chain);
+    const configs = Array.from({ length: end - from }, (_one, at) => configAt(scope, receiver, from + at));
+    const pinned = configs.filter((config) => config !== null);
+    if (pinned.length === 0) return null;
+    const used = await readUsed(chain, pinned);
+    for (const [at, config] of pinned.entries()) {
+      const state = await noteFound(db, chain, scope, { config, used: used[at] === true, now });
+      if (state === null) unused ??= config;
+      else end = from + at + 1 + MAX_GAP;
+      if (state === "opening") begun ??= config;
+    }
+    from += pinned.length;
   }
-  throw new Proof402Error("chain_unreachable", `The RPC of ${chain.network} shows more channels than can be.`, {
+  return begun ?? unused;
+}
+
+/** Notes a channel that is used and not known, and gives its state; null of one that neither chain nor database knows. */
+async function noteFound(
+  db: Db,
+  chain: Chain,
+  scope: ChannelScope,
+  { config, used, now }: { config: ChannelConfig; used: boolean; now: Date },
+): Promise<ChannelsTable["state"] | null> {
+  const known = await readChannel(db, channelIdOf(chainIdOf(chain.network), config));
+  if (!used || (known !== null && known.state !== "opening")) return known?.state ?? null;
+  const seen = await readOnChain(chain, config);
+  const row = known ?? rowOf(config, scope, seen.balance, now);
+  if (known === null)
+    await db
+      .insertInto("channels")
+      .values(row)
+      .onConflict((conflict) => conflict.doNothing())
+      .execute();
+  return noteSeen(db, row, seen, now);
+}
+
+const endless = ({ network }: Chain): Proof402Error =>
+  new Proof402Error("chain_unreachable", `The RPC of ${network} shows more channels than can be.`, {
     next: "Nothing was signed. Use an RPC you trust.",
   });
-}
 
 /** Reads a channel on its chain and brings its row in line. Throws Proof402Error `wrong_chain` or `chain_unreachable`. */
 export async function refreshChannel(
@@ -113,7 +139,7 @@ export async function refreshChannel(
 }
 
 async function noteSeen(db: Db, row: ChannelsTable, seen: ChannelOnChain, now: Date): Promise<ChannelsTable["state"]> {
-  const shown = stateOf(seen, row.state);
+  const shown = stateOf(seen, row);
   // Asked back by a transaction on its way: no voucher is signed meanwhile.
   const leaving =
     row.state === "closing" && shown === "open" && (await undecidedOf(db, row.network, row.payer)).length > 0;

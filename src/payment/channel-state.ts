@@ -3,8 +3,11 @@ import { channelIdOf, CHANNELS, type ChannelConfig } from "../evidence/channel.t
 import { chainIdOf } from "../evidence/eip3009.ts";
 import type { ChannelsTable } from "../storage/tables.ts";
 import type { Chain } from "./chain.ts";
-import { readChannelState } from "./settlement-channel.ts";
+import { CHANNELS_ABI, readChannelState } from "./settlement-channel.ts";
 import { depositNonce } from "./typed-data.ts";
+
+/** Reads many at once; the same on every chain, and x402's settlement is deployed beside it. */
+const MULTICALL3 = "0xcA11bde05977b3631167028862bE2a173976CA11";
 
 /** What the chain says of a channel. Amounts in base units, times in unix seconds of the chain. */
 export type ChannelOnChain = {
@@ -21,6 +24,7 @@ export type ChannelOnChain = {
 
 /** Of x402's batch settlement and of EIP-3009. */
 const ABI = [
+  ...CHANNELS_ABI,
   {
     type: "function",
     name: "pendingWithdrawals",
@@ -74,11 +78,46 @@ export const readOnChain = (chain: Chain, config: ChannelConfig): Promise<Channe
     };
   });
 
-/** The state of a channel by what the chain shows, whatever was noted of it; `noted` counts only before its deposit. */
-export function stateOf(seen: ChannelOnChain, noted: ChannelsTable["state"]): ChannelsTable["state"] {
+/**
+ * Which of these channels were ever used, by whatever the newest block shows of them: money put in, money claimed, or a
+ * deposit's authorization that can be used no more. One request for all. Throws as {@link readOnChain} does.
+ */
+export const readUsed = (chain: Chain, configs: readonly ChannelConfig[]): Promise<boolean[]> =>
+  chain.read(async (client) => {
+    const ids = configs.map((config) => channelIdOf(chainIdOf(chain.network), config));
+    const ask = { multicallAddress: MULTICALL3, allowFailure: false, batchSize: 0 } as const;
+    const [sums, authorizations] = await Promise.all([
+      client.multicall({
+        ...ask,
+        contracts: ids.map(
+          (id) => ({ address: hex(CHANNELS), abi: ABI, functionName: "channels", args: [hex(id)] }) as const,
+        ),
+      }),
+      client.multicall({
+        ...ask,
+        contracts: configs.map(
+          ({ token, payer }, at) =>
+            ({
+              address: hex(token),
+              abi: ABI,
+              functionName: "authorizationState",
+              args: [hex(payer), hex(depositNonce(ids[at] ?? ""))],
+            }) as const,
+        ),
+      }),
+    ]);
+    return sums.map(([balance, claimed], at) => balance > 0n || claimed > 0n || authorizations[at] === true);
+  });
+
+/**
+ * The state of a channel by what the chain shows, whatever was noted of it. What was noted counts only before its deposit: anyone
+ * can put in a little of their own meanwhile, which does not make it the channel that was wished for.
+ */
+export function stateOf(seen: ChannelOnChain, noted: Pick<ChannelsTable, "state" | "deposit">): ChannelsTable["state"] {
   if (seen.withdrawal !== null) return "closing";
-  if (seen.balance > seen.totalClaimed) return "open";
-  return noted === "opening" && !seen.deposited ? "opening" : "closed";
+  const waits = !seen.deposited && seen.totalClaimed === 0n && seen.balance < BigInt(noted.deposit);
+  if (noted.state === "opening" && waits) return "opening";
+  return seen.balance > seen.totalClaimed ? "open" : "closed";
 }
 
 const hex = (text: string): `0x${string}` => toHex0x(fromHex0x(text));

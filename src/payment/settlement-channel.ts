@@ -7,7 +7,7 @@ import { idOf, type VoucherPayment } from "./channels.ts";
 import type { Sight } from "./settlement.ts";
 
 /** `channels(bytes32)` of x402's batch settlement: what was put in and not withdrawn, and what was claimed of it. */
-const CHANNELS_ABI = [
+export const CHANNELS_ABI = [
   {
     type: "function",
     name: "channels",

@@ -1,4 +1,14 @@
-import { createPublicClient, createWalletClient, http, parseTransaction, type Address, type Hex } from "viem";
+import {
+  createPublicClient,
+  createWalletClient,
+  decodeFunctionResult,
+  encodeFunctionResult,
+  http,
+  multicall3Abi,
+  parseTransaction,
+  type Address,
+  type Hex,
+} from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import { foundry } from "viem/chains";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
@@ -100,6 +110,8 @@ async function openOwner(options: { lie?: Liar; db?: Db; wallet?: Wallet } = {})
   };
 }
 
+/** As many zeros. */
+const nothingOf = (answer: Hex): Hex => `0x${"00".repeat(answer.length / 2 - 1)}`;
 const KINDS = ["approve", "deposit", "anchor"] as const;
 const swallowing: Liar = ({ method }) =>
   method === "eth_sendRawTransaction" ? { result: `0x${"ab".repeat(32)}` } : undefined;
@@ -194,14 +206,18 @@ describe("T41: an owner's transaction whose answer is lost", () => {
     const liar = await openOwner({
       wallet: owner.wallet,
       async lie({ method, params }, honest) {
-        const { to } = (params[0] ?? {}) as { to?: string };
-        if (method !== "eth_call" || to?.toLowerCase() === asset.asset.toLowerCase()) {
-          const data = ((params[0] ?? {}) as { data?: string }).data ?? "";
-          return method === "eth_call" && data.startsWith("0xe94a0102")
-            ? { result: `0x${"00".repeat(32)}` }
-            : undefined;
-        }
-        return { result: `0x${"00".repeat(((await honest()) as string).length / 2 - 1)}` };
+        const { to, data = "" } = (params[0] ?? {}) as { to?: string; data?: string };
+        if (method !== "eth_call" || (to?.toLowerCase() === asset.asset && !data.startsWith("0xe94a0102")))
+          return undefined;
+        const answer = (await honest()) as Hex;
+        if (!data.startsWith("0x82ad56cb")) return { result: nothingOf(answer) };
+        const many = { abi: multicall3Abi, functionName: "aggregate3" } as const;
+        const results = decodeFunctionResult({ ...many, data: answer });
+        const nothing = results.map(({ returnData }) => ({
+          success: true,
+          returnData: nothingOf(returnData),
+        }));
+        return { result: encodeFunctionResult({ ...many, result: nothing }) };
       },
     });
     const { code } = await errorOf(liar.wishes.deposit());

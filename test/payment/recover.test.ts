@@ -1,0 +1,187 @@
+import { createTestClient, createWalletClient, encodeFunctionData, http, type Address, type Hex } from "viem";
+import { privateKeyToAccount } from "viem/accounts";
+import { foundry } from "viem/chains";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { openBank, startAnvil, type Anvil, type Bank } from "../../src/devnet/index.ts";
+import { devChannels } from "../../src/devnet/contracts/dev-channels.artifact.ts";
+import { keccak256, toHex0x, utf8 } from "../../src/evidence/bytes.ts";
+import { channelIdOf, CHANNELS, type ChannelConfig } from "../../src/evidence/channel.ts";
+import { openChain, type Chain } from "../../src/payment/chain.ts";
+import { closeChannel, openChannel } from "../../src/payment/channel-owner.ts";
+import { surveyChannels } from "../../src/payment/channel-recover.ts";
+import { encodeCall } from "../../src/payment/owner-calls.ts";
+import type { AssetPolicy } from "../../src/payment/policy.ts";
+import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
+import { openDatabase } from "../../src/storage/database.ts";
+
+const CHAIN_ID = 31337;
+const NETWORK = `eip155:${CHAIN_ID}`;
+const FUNDS = 10_000_000n;
+const DEPOSIT = 500_000n;
+const SELLER = {
+  id: "seller",
+  payTo: [`0x${"5a".repeat(20)}`],
+  channel: { receiverAuthorizer: `0x${"5b".repeat(20)}`, withdrawDelaySeconds: 900 },
+};
+/** Where a stranger's collector stands: it brings no money in and does not fail. */
+const COLLECTOR: Address = `0x${"c0".repeat(20)}`;
+
+let anvil: Anvil;
+let bank: Bank;
+let asset: AssetPolicy;
+let chain: Chain;
+beforeAll(async () => {
+  anvil = await startAnvil();
+  bank = await openBank(anvil);
+  const { address, symbol, decimals, name, version } = bank.token;
+  const limit = FUNDS.toString();
+  asset = {
+    network: NETWORK,
+    asset: address,
+    symbol,
+    decimals,
+    usdStable: true,
+    domain: { name, version },
+    methods: ["voucher"],
+    perCall: limit,
+    perHour: limit,
+    perDay: limit,
+    total: limit,
+  };
+  chain = openChain({ network: NETWORK, rpcUrl: anvil.rpcUrl, confirmations: 0, pollMilliseconds: 20 });
+  await createTestClient({ chain: foundry, transport: http(anvil.rpcUrl), mode: "anvil" }).setCode({
+    address: COLLECTOR,
+    bytecode: "0x00",
+  });
+});
+afterAll(() => anvil.stop());
+
+/** A wallet that has lost its database, and what was done to its channels by their numbers before. */
+async function openLost() {
+  const wallet = walletFromPrivateKey(await bank.fundedKey());
+  await bank.token.mint(wallet.address as Address, FUNDS);
+  const db = await openDatabase(":memory:");
+  onTestFinished(() => db.destroy());
+  const stranger = createWalletClient({
+    account: privateKeyToAccount(await bank.fundedKey()),
+    chain: foundry,
+    transport: http(anvil.rpcUrl),
+  });
+  const send = async (data: Hex): Promise<void> => {
+    const hash = await stranger.sendTransaction({ to: CHANNELS, data });
+    expect((await bank.client.waitForTransactionReceipt({ hash })).status).toBe("success");
+  };
+  const configAt = (index: number): ChannelConfig => ({
+    payer: wallet.address,
+    payerAuthorizer: wallet.address,
+    receiver: SELLER.payTo[0] ?? "",
+    receiverAuthorizer: SELLER.channel.receiverAuthorizer,
+    token: asset.asset,
+    withdrawDelay: SELLER.channel.withdrawDelaySeconds,
+    salt: toHex0x(keccak256(utf8(`proof402 channel ${index}`))),
+  });
+  const idAt = (index: number): string => channelIdOf(CHAIN_ID, configAt(index));
+  const owner = { db, chain, wallet };
+  return {
+    db,
+    owner,
+    idAt,
+    /** The wallet's own deposit, whoever sends it. */
+    async deposit(index: number) {
+      const now = Number((await bank.client.getBlock()).timestamp);
+      const call = {
+        kind: "deposit",
+        config: configAt(index),
+        channelId: idAt(index),
+        amount: DEPOSIT,
+        domain: asset.domain,
+        validBefore: now + 300,
+      } as const;
+      const { data } = await encodeCall(call, await wallet.signDeposit(call, CHAIN_ID));
+      await send(data);
+    },
+    /** A stranger puts something in, without any authorization of the wallet's. */
+    intrude: (index: number, amount: bigint) =>
+      send(
+        encodeFunctionData({
+          abi: devChannels.abi,
+          functionName: "deposit",
+          args: [configAt(index), amount, COLLECTOR, "0x"] as never,
+        }),
+      ),
+    open: (more: object = {}) =>
+      openChannel({ ...owner, seller: SELLER, asset, amount: DEPOSIT, now: new Date(), ...more }),
+    async found() {
+      const { channels } = await surveyChannels({
+        db,
+        chainOf: () => chain,
+        payer: wallet.address,
+        sellers: [SELLER],
+        assets: [asset],
+        now: new Date(),
+      });
+      return new Map(channels.map(({ row, seen }) => [row.id, [row.state, seen?.balance]]));
+    },
+  };
+}
+
+const later = async (seconds: number): Promise<void> => {
+  await bank.client.request({ method: "evm_increaseTime" as never, params: [seconds] as never });
+  await bank.client.request({ method: "evm_mine" as never, params: [] as never });
+};
+
+describe("T24: channels that a database has lost", () => {
+  test("are found past numbers that were left out, sixteen after the last, and the first one left out is the next", async () => {
+    const lost = await openLost();
+    for (const index of [1, 4, 20, 37]) await lost.deposit(index);
+    expect(await lost.found()).toEqual(new Map([1, 4, 20].map((index) => [lost.idAt(index), ["open", DEPOSIT]])));
+    const { channel } = await lost.open({ another: true });
+    expect(channel.id).toBe(lost.idAt(0));
+    // Now the walk that ended before it begins further on.
+    for (const index of [21, 22]) await lost.deposit(index);
+    expect((await lost.found()).get(lost.idAt(37))).toEqual(["open", DEPOSIT]);
+  });
+
+  test("are told closed where they were taken back, and what lies behind them is found", async () => {
+    const lost = await openLost();
+    for (const index of [0, 2]) await lost.deposit(index);
+    await lost.found();
+    const close = () => closeChannel({ ...lost.owner, id: lost.idAt(0) });
+    await close();
+    await later(901);
+    expect((await close()).state).toBe("closed");
+    await lost.db.deleteFrom("channels").execute();
+    expect(await lost.found()).toEqual(
+      new Map([
+        [lost.idAt(0), ["closed", 0n]],
+        [lost.idAt(2), ["open", DEPOSIT]],
+      ]),
+    );
+    expect((await lost.open({ another: true })).channel.id).toBe(lost.idAt(1));
+  });
+
+  test("are judged by the money in them, not by the wallet's authorization alone", async () => {
+    const lost = await openLost();
+    await lost.intrude(0, 7n);
+    await lost.deposit(1);
+    expect(await lost.found()).toEqual(
+      new Map([
+        [lost.idAt(0), ["open", 7n]],
+        [lost.idAt(1), ["open", DEPOSIT]],
+      ]),
+    );
+    expect((await lost.open({ another: true })).channel.id).toBe(lost.idAt(2));
+  });
+
+  test("and one that was begun is not taken for open by what a stranger put in", async () => {
+    const lost = await openLost();
+    const { wallet } = lost.owner;
+    const broken = { ...wallet, signOwnerCall: () => Promise.reject(new Error("the device was unplugged")) };
+    await expect(lost.open({ wallet: broken })).rejects.toThrow("unplugged");
+    await lost.intrude(0, 7n);
+    expect(await lost.found()).toEqual(new Map([[lost.idAt(0), ["opening", 7n]]]));
+    const { channel, sent } = await lost.open();
+    expect([channel.id, sent === null]).toEqual([lost.idAt(0), false]);
+    expect(await lost.found()).toEqual(new Map([[lost.idAt(0), ["open", DEPOSIT + 7n]]]));
+  });
+});
