@@ -16,6 +16,8 @@ export type Call = {
   wallet: Wallet;
   /** The idempotency key: the caller's own, that of the open call this one equals, or a new one. */
   key: string;
+  /** The caller or its surface gave the key: another database may have been given it, too. */
+  named: boolean;
   /** sha256 of what was asked: an idempotency key names one call and no other. */
   argsDigest: string;
   /** Reports a step with the time since the call began. What the listener throws is dropped. */
@@ -57,6 +59,7 @@ export async function openCall(ctx: BuyerContext, request: BuyRequest, options: 
     options,
     wallet,
     key,
+    named: key === own || key === request.callKey,
     argsDigest,
     assurance: request.assurance ?? ctx.config.verification.assurance,
     progress: reporter(options),

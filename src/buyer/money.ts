@@ -15,11 +15,12 @@ export function moneyOf(attempts: readonly { state: PurchaseState }[]): MoneySta
 
 /**
  * The error that ends a call, with what became of the call's money and, unless no money can move, with the key that takes
- * the call up again. This is the one place that says either. `keys` are those that the call may go by.
+ * the call up again. This is the one place that says either. `keys` are those that the call may go by. An error of what a
+ * chain showed of a payment that is in no journal here names the money itself.
  */
 export async function withMoney(ctx: BuyerContext, keys: readonly string[], thrown: unknown): Promise<Proof402Error> {
   const error = asError(thrown);
-  const { money, key } = await worstOf(ctx, keys);
+  const { money, key } = worse(await worstOf(ctx, keys), { money: error.money ?? "not-moved", key: keys[0] });
   // What the throwing leg advises knows nothing of earlier attempts: another purchase would be paid beside them.
   const next = money === "not-moved" || KNOWS_OF_PAYMENT.has(error.code) ? error.next : TAKE_UP;
   return new Proof402Error(error.code, error.message, {
@@ -33,16 +34,20 @@ export async function withMoney(ctx: BuyerContext, keys: readonly string[], thro
 
 const ORDER: readonly MoneyState[] = ["not-moved", "may-move", "moved"];
 
+type Standing = { money: MoneyState; key?: string | undefined };
+
+const worse = (one: Standing, other: Standing): Standing =>
+  ORDER.indexOf(other.money) > ORDER.indexOf(one.money) ? other : one;
+
 /** Of several keys the one whose money is worst off. A journal that cannot be read leaves open what attempts came to. */
-async function worstOf(ctx: BuyerContext, keys: readonly string[]): Promise<{ money: MoneyState; key?: string }> {
+async function worstOf(ctx: BuyerContext, keys: readonly string[]): Promise<Standing> {
   const found = await Promise.all(
-    keys.map(async (key) => ({
+    keys.map(async (key): Promise<Standing> => ({
       key,
       money: await readAttempts(ctx.db, key).then(moneyOf, (): MoneyState => "may-move"),
     })),
   );
-  const [worst] = found.toSorted((a, b) => ORDER.indexOf(b.money) - ORDER.indexOf(a.money));
-  return worst ?? { money: "not-moved" };
+  return found.reduce(worse, { money: "not-moved" });
 }
 
 const TAKE_UP = "Call again with the same idempotency key: the payment is taken up again and nothing is paid twice.";
@@ -52,6 +57,7 @@ const KNOWS_OF_PAYMENT: ReadonlySet<string> = new Set([
   "approval_required",
   "call_in_progress",
   "idempotency_conflict",
+  "paid_elsewhere",
   "paid_not_served",
   "payment_in_doubt",
   "payment_rejected",

@@ -22,6 +22,7 @@ import { fromChannel } from "./channel.ts";
 import { requestOf, type Chosen } from "./choose.ts";
 import type { BuyerContext } from "./context.ts";
 import { deliver } from "./deliver.ts";
+import { requireUnpaid } from "./paid-elsewhere.ts";
 import { afterRefusal, askedTooMuch } from "./payment-refused.ts";
 import type { Turn } from "./purchase.ts";
 import { maxAmountOf, type Quote } from "./quote.ts";
@@ -103,6 +104,7 @@ async function planned(
   const chain = ctx.chains.get(offer.network);
   const chainTime =
     chain === undefined ? undefined : await beforePaying({ db: ctx.db, chain, asset, now: ctx.clock() });
+  await requireUnpaid(ctx, call, attempt);
   if (paymentMethodOf(offer) === "voucher") {
     return fromChannel(ctx, call, candidate, offer, payFor);
   }

@@ -4,7 +4,7 @@ import type { SellerListing } from "../market/catalog.ts";
 import { findAsset, type Candidate } from "../market/choose.ts";
 import type { ListedModel } from "../market/types.ts";
 import { idOf } from "../payment/channels.ts";
-import { markSettled, readAttempts, readPurchase, release } from "../payment/journal.ts";
+import { markSettled, NEVER_SIGNED, readAttempts, readPurchase, release } from "../payment/journal.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
 import { believe } from "../payment/witness.ts";
 import { readReceipt } from "../receipts/store.ts";
@@ -43,7 +43,13 @@ export async function takeUp(ctx: BuyerContext, call: Call): Promise<Turn> {
   const usable = out.findLast(({ payment }) => isUsable(payment.validBefore, ctx.clock()));
   if (usable !== undefined) return { kind: "again", purchaseId: usable.id, failure: null };
   if (out.length > 0) throw inDoubt();
-  return { kind: "pay", attempt: (attempts.at(-1)?.attempt ?? 0) + 1, chosen: null };
+  return { kind: "pay", attempt: attemptAfter(attempts), chosen: null };
+}
+
+/** Only what may have been signed counts: so every database of the wallet makes the same nonces of one key. */
+function attemptAfter(attempts: readonly PurchaseRecord[]): number {
+  const latest = attempts.at(-1);
+  return latest === undefined ? 1 : latest.attempt + (latest.reason === NEVER_SIGNED ? 0 : 1);
 }
 
 const isUsable = (validBefore: number, now: Date): boolean =>
@@ -65,7 +71,7 @@ async function decided(ctx: BuyerContext, attempts: PurchaseRecord[]): Promise<P
   for (const purchase of attempts) {
     if (purchase.state === "reserved") {
       // Legal while it is only reserved: a process that is slow can sign it no more afterwards.
-      await release(ctx.db, purchase.id, { reason: "never_signed", now: ctx.clock() });
+      await release(ctx.db, purchase.id, { reason: NEVER_SIGNED, now: ctx.clock() });
       changed = true;
     } else if (open.includes(purchase) && !clear) {
       changed = (await decide(ctx, purchase)) || changed;

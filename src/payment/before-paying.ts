@@ -44,6 +44,13 @@ export async function beforePaying(options: {
   return clock.runs || time > now.getTime() / 1000 - RECENT_SECONDS ? time : undefined;
 }
 
+/** Whether a chain answers, and is the one it is configured as: asked once, and believed for a while. */
+export const answersInTime = (chain: Chain): Promise<boolean> =>
+  lookAtClock(chain).then(
+    ({ clock }) => clock !== null,
+    () => false,
+  );
+
 async function lookAtClock(chain: Chain): Promise<Look> {
   const last = looks.get(chain);
   const age = performance.now() - (last?.at ?? -Infinity);

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { PublicClient } from "viem";
 import { chainIdOf } from "../evidence/eip3009.ts";
 import { Proof402Error } from "../errors.ts";
@@ -119,6 +120,8 @@ async function within<T>(
   work: (end: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const end = new AbortController();
+  // One listener a request, and a look may make many at once.
+  setMaxListeners(0, end.signal);
   const stop = (): void => end.abort();
   const timer = setTimeout(stop, seconds * 1000);
   timer.unref();

@@ -85,6 +85,9 @@ export const markAnswered = (
 export const markServed = (db: Db, id: string, now: Date): Promise<Transition> =>
   move(db, id, now, ({ receipt_id: known }) => (known === null ? { answered_at: now.getTime() } : UNCHANGED));
 
+/** Why a purchase was released that no authorization was made for. */
+export const NEVER_SIGNED = "never_signed";
+
 /** Why a voucher was released whose part of the channel's sum is another purchase's. */
 export const SUPERSEDED = "voucher_superseded";
 

@@ -2,7 +2,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { Db } from "../storage/database.ts";
 import type { Chain } from "./chain.ts";
 import { readClaims } from "./channel-books.ts";
-import { markSettled, openPurchases, release } from "./journal.ts";
+import { markSettled, NEVER_SIGNED, openPurchases, release } from "./journal.ts";
 import type { PurchaseRecord, Transition } from "./types.ts";
 import { lookOnce } from "./witness.ts";
 
@@ -79,7 +79,7 @@ async function reconcileOne(
   };
   if (purchase.state === "reserved" && now.getTime() - purchase.createdAt > STALE_RESERVATION_MS) {
     // Safe against a process that is only slow: it cannot sign any more, since signing needs the state `reserved`.
-    return count(await release(db, purchase.id, { reason: "never_signed", now }));
+    return count(await release(db, purchase.id, { reason: NEVER_SIGNED, now }));
   }
   if (purchase.state === "reserved" || summary.unreachable.includes(network)) {
     summary.pending += 1;

@@ -4,12 +4,15 @@ import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import { countPurchase } from "./caps.ts";
 import { toRow } from "./journal-rows.ts";
-import { readAttempts } from "./journal.ts";
+import { NEVER_SIGNED, readAttempts } from "./journal.ts";
 import { refusalOf, type Wish } from "./judge.ts";
 import type { PurchaseRecord, Refusal, WireRequest } from "./types.ts";
 
 export type ReserveRequest = Wish & {
-  /** 1, or one more than the newest attempt, which must be released or sent in vain. */
+  /**
+   * 1, or one more than the newest attempt, which must be released or sent in vain. An attempt that was given up before it
+   * was signed has its place taken.
+   */
   attempt: number;
   /** sha256 hex of what was asked. */
   argsDigest: string;
@@ -41,13 +44,17 @@ export async function reserve(db: Db, request: ReserveRequest): Promise<ReserveR
     db,
     async (tx) => {
       const attempts = await readAttempts(tx, request.idempotencyKey);
-      const latest = attempts.at(-1);
+      if (attempts.some(({ argsDigest }) => argsDigest !== request.argsDigest)) return { kind: "conflict" };
+      const unsigned = attempts.find(({ attempt, reason }) => attempt === request.attempt && reason === NEVER_SIGNED);
+      const signed = attempts.filter((one) => one !== unsigned);
+      const latest = signed.at(-1);
       if (latest === undefined && request.attempt !== 1)
         throw mismatch("The journal knows no earlier attempt at this call.");
-      if (latest !== undefined && latest.argsDigest !== request.argsDigest) return { kind: "conflict" };
-      if (latest !== undefined && !mayFollow(attempts, latest, request)) return { kind: "existing", purchase: latest };
+      if (latest !== undefined && !mayFollow(signed, latest, request)) return { kind: "existing", purchase: latest };
       const refusal = await refusalOf(tx, request);
       if (refusal !== null) return { kind: "refused", refusal };
+      // Its nonce was never used: the attempt that takes its place has the same.
+      if (unsigned !== undefined) await tx.deleteFrom("purchases").where("id", "=", unsigned.id).execute();
       const purchase = newPurchase(request, nowMs);
       await tx.insertInto("purchases").values(toRow(purchase)).execute();
       await countPurchase(tx, { ...payment, sellerId: request.sellerId }, nowMs, BigInt(payment.amount), 1n);

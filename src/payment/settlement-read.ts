@@ -6,8 +6,11 @@ import { PERMIT2, settlingInput } from "../evidence/permit2.ts";
 import { usesAuthorization } from "../evidence/settlement.ts";
 import type { Payment } from "../receipts/schema.ts";
 
-/** `authorizationState(address,bytes32)` returns (bool) (EIP-3009). */
-const AUTHORIZATION_STATE_ABI = [
+/**
+ * `authorizationState(address,bytes32)` returns (bool) (EIP-3009), and `nonceBitmap(address,uint256)`: bit `nonce & 0xff` of
+ * word `nonce >> 8` (Permit2 SignatureTransfer.sol, `_useUnorderedNonce`).
+ */
+export const NONCES_ABI = [
   {
     type: "function",
     name: "authorizationState",
@@ -18,10 +21,6 @@ const AUTHORIZATION_STATE_ABI = [
     ],
     outputs: [{ name: "", type: "bool" }],
   },
-] as const;
-
-/** `nonceBitmap(address,uint256)`: bit `nonce & 0xff` of word `nonce >> 8` (Permit2 SignatureTransfer.sol, `_useUnorderedNonce`). */
-const NONCE_BITMAP_ABI = [
   {
     type: "function",
     name: "nonceBitmap",
@@ -103,7 +102,7 @@ async function isBitSet(client: PublicClient, payment: Payment, blockNumber: big
   const nonce = BigInt(payment.nonce);
   const word = await client.readContract({
     address: toHex0x(fromHex0x(PERMIT2)),
-    abi: NONCE_BITMAP_ABI,
+    abi: NONCES_ABI,
     functionName: "nonceBitmap",
     args: [toHex0x(fromHex0x(payment.payer)), nonce >> 8n],
     blockNumber,
@@ -114,7 +113,7 @@ async function isBitSet(client: PublicClient, payment: Payment, blockNumber: big
 const isAuthorizationSpent = (client: PublicClient, payment: Payment, blockNumber: bigint): Promise<boolean> =>
   client.readContract({
     address: toHex0x(fromHex0x(payment.asset)),
-    abi: AUTHORIZATION_STATE_ABI,
+    abi: NONCES_ABI,
     functionName: "authorizationState",
     args: [toHex0x(fromHex0x(payment.payer)), toHex0x(fromHex0x(payment.nonce))],
     blockNumber,

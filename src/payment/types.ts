@@ -53,7 +53,7 @@ export type PurchaseRecord = {
   /** Names this attempt; the transitions take it. */
   id: string;
   idempotencyKey: string;
-  /** 1, and one more for each authorization that took the place of an unserved one. */
+  /** 1, and one more for each signed authorization before it. */
   attempt: number;
   argsDigest: string;
   state: PurchaseState;

@@ -26,7 +26,6 @@ const buyWith =
       model: "eth-risk",
       input: INPUT,
       seller: "attested",
-      idempotencyKey: crypto.randomUUID(),
     });
     if ("needInput" in result || result.appraisal.assurance !== "attested")
       throw new Error("the purchase was not verified");

@@ -1,4 +1,13 @@
-import { decodeFunctionData, encodeFunctionResult, parseAbi, toFunctionSelector, type Hex } from "viem";
+import {
+  decodeDeployData,
+  decodeFunctionData,
+  deploylessCallViaBytecodeBytecode,
+  encodeFunctionResult,
+  multicall3Abi,
+  parseAbi,
+  toFunctionSelector,
+  type Hex,
+} from "viem";
 import {
   addressWord,
   AUTHORIZATION_USED_TOPIC,
@@ -40,12 +49,15 @@ export const DOMAIN = { name: "USD Coin", version: "2" };
 const ABI = parseAbi([
   "function authorizationState(address authorizer, bytes32 nonce) view returns (bool)",
   "function balanceOf(address owner) view returns (uint256)",
+  "function nonceBitmap(address owner, uint256 wordPos) view returns (uint256)",
   "function allowance(address owner, address spender) view returns (uint256)",
   "function decimals() view returns (uint8)",
   "function name() view returns (string)",
   "function version() view returns (string)",
   "function DOMAIN_SEPARATOR() view returns (bytes32)",
 ]);
+
+const DEPLOYLESS_ABI = parseAbi(["constructor(bytes code, bytes data)"]);
 
 /** Whether a request is for the state of an authorization. */
 export const asksForUse = ({ method, params }: Call): boolean =>
@@ -95,6 +107,7 @@ export function createSimulatedChain(time: number): SimulatedChain {
       case "balanceOf":
         return give((10n ** 12n) as never);
       case "allowance":
+      case "nonceBitmap":
         return give(0n as never);
       case "decimals":
         return give(6 as never);
@@ -107,6 +120,15 @@ export function createSimulatedChain(time: number): SimulatedChain {
       default:
         return functionName satisfies never;
     }
+  };
+
+  /** Calls made together by code that is not deployed, as viem sends it. */
+  const readTogether = (data: Hex, block: number): Hex => {
+    const { args } = decodeDeployData({ abi: DEPLOYLESS_ABI, bytecode: deploylessCallViaBytecodeBytecode, data });
+    const { args: calls } = decodeFunctionData({ abi: multicall3Abi, data: args?.[1] ?? "0x" });
+    const [asked = []] = calls as unknown as [{ callData: Hex }[] | undefined];
+    const result = asked.map(({ callData }) => ({ success: true, returnData: read(callData, block) }));
+    return encodeFunctionResult({ abi: multicall3Abi, functionName: "aggregate3", result });
   };
 
   const find = (hash: unknown): Use | undefined => [...uses.values()].find(({ transaction }) => transaction === hash);
@@ -152,8 +174,8 @@ export function createSimulatedChain(time: number): SimulatedChain {
           return block === undefined ? null : asBlock(block);
         }
         case "eth_call": {
-          const [{ data }, block] = params as [{ data: Hex }, unknown];
-          return read(data, numberOf(block));
+          const [{ data, to }, block] = params as [{ data: Hex; to?: string }, unknown];
+          return (to === undefined ? readTogether : read)(data, numberOf(block));
         }
         case "eth_getTransactionReceipt": {
           const use = find(params[0]);

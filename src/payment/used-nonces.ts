@@ -1,0 +1,129 @@
+import type { LogTopic, PublicClient, RpcLog } from "viem";
+import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
+import { addressWord, AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC } from "../evidence/eip3009.ts";
+import { PERMIT2 } from "../evidence/permit2.ts";
+import { answersInTime } from "./before-paying.ts";
+import type { Chain } from "./chain.ts";
+import type { AssetPolicy } from "./policy.ts";
+import { NONCES_ABI } from "./settlement-read.ts";
+
+/** Longest that a chain may hold up a payment, seconds; without an answer it is made all the same. */
+const PATIENCE_SECONDS = 2;
+/** Longest that the transaction behind a used nonce is looked for, seconds. */
+const SEARCH_SECONDS = 5;
+/** Blocks looked at for it: all at once, then fewer where the RPC allows no more. */
+const RANGES = [null, 10_000n, 2000n, 500n] as const;
+/** Newest transfers of the payer that are read for a permit: Permit2 emits no event that names its nonce. */
+const MOST_TRANSFERS = 32;
+
+/** A nonce that a chain shows as used (or canceled). */
+export type NonceUse = {
+  network: string;
+  nonce: string;
+  /** 0x hex; null where the chain shows none that moved money by it. */
+  transaction: string | null;
+};
+
+type Looked = { chains: ReadonlyMap<string, Chain>; assets: readonly AssetPolicy[]; payer: string; nonces: string[] };
+
+/**
+ * Whether any of the payer's nonces is used: by EIP-3009 in any of the policy's tokens, or in Permit2 on any of their networks,
+ * by the word of either RPC where two are configured. The networks are looked at together, each in one read and within a
+ * bounded time; one that does not answer shows nothing.
+ */
+export async function findUse({ chains, assets, ...wanted }: Looked): Promise<NonceUse | null> {
+  const looks = [...chains.values()].flatMap((chain) => {
+    const tokens = assets.filter(({ network }) => network === chain.network).map(({ asset }) => asset);
+    if (tokens.length === 0) return [];
+    return [chain, chain.witness].flatMap((rpc) => (rpc === null ? [] : [lookAt(rpc, { ...wanted, tokens })]));
+  });
+  return (await Promise.all(looks)).find((use) => use !== null) ?? null;
+}
+
+type Wanted = { tokens: string[]; payer: string; nonces: string[] };
+
+async function lookAt(chain: Chain, wanted: Wanted): Promise<NonceUse | null> {
+  if (!(await answersInTime(chain))) return null;
+  const limits = { seconds: PATIENCE_SECONDS };
+  const used = await chain.read((client) => firstUsed(client, wanted), limits).catch(() => null);
+  if (used === null) return null;
+  const transaction = await chain
+    .read((client) => transactionOf(client, wanted, used), { seconds: SEARCH_SECONDS })
+    .catch(() => null);
+  return { network: chain.network, nonce: used.nonce, transaction };
+}
+
+/** `token` is null of a permit. */
+type Used = { nonce: string; token: string | null };
+
+/** The call that reads whether it is used: a flag of the token, or the word of Permit2 that has its bit. */
+function callFor(owner: `0x${string}`, { nonce, token }: Used) {
+  if (token === null) {
+    const args = [owner, BigInt(nonce) >> 8n] as const;
+    return { address: PERMIT2, abi: NONCES_ABI, functionName: "nonceBitmap", args } as const;
+  }
+  const args = [owner, toHex0x(fromHex0x(nonce))] as const;
+  return {
+    address: toHex0x(fromHex0x(token)),
+    abi: NONCES_ABI,
+    functionName: "authorizationState",
+    args,
+  } as const;
+}
+
+/** The two are asked apart for their types alone. */
+const readOne = (client: PublicClient, call: ReturnType<typeof callFor>): Promise<boolean | bigint> =>
+  call.functionName === "nonceBitmap" ? client.readContract(call) : client.readContract(call);
+
+async function firstUsed(client: PublicClient, { tokens, payer, nonces }: Wanted): Promise<Used | null> {
+  const owner = toHex0x(fromHex0x(payer));
+  const asked = [...tokens, null].flatMap((token) => nonces.map((nonce): Used => ({ nonce, token })));
+  const calls = asked.map((one) => callFor(owner, one));
+  const together = await client.multicall({ contracts: calls, deployless: true, batchSize: 0 });
+  // An RPC that runs no code which is not deployed is asked for each. A token without EIP-3009 answers nothing.
+  const words = together.some(({ status }) => status === "success")
+    ? together.map(({ result }) => result ?? false)
+    : await Promise.all(calls.map((call) => readOne(client, call).catch(() => false)));
+  const isUsed = (word: boolean | bigint | undefined, { nonce }: Used): boolean =>
+    typeof word === "bigint" ? ((word >> (BigInt(nonce) & 0xffn)) & 1n) === 1n : word === true;
+  return asked.find((one, index) => isUsed(words[index], one)) ?? null;
+}
+
+/** The newest transaction that used it, where the RPC shows as many blocks. */
+async function transactionOf(client: PublicClient, wanted: Wanted, used: Used): Promise<string | null> {
+  const head = await client.getBlockNumber();
+  for (const blocks of RANGES) {
+    const from = blocks === null || blocks > head ? 0n : head - blocks;
+    const logs = await readLogs(client, wanted, used, from).catch(() => null);
+    if (logs !== null) return spenderAmong(client, used, logs);
+  }
+  return null;
+}
+
+function readLogs(
+  client: PublicClient,
+  { tokens, payer }: Wanted,
+  { nonce, token }: Used,
+  from: bigint,
+): Promise<readonly RpcLog[]> {
+  const owner = toHex0x(addressWord(payer));
+  const topics: LogTopic[] =
+    token === null ? [TRANSFER_TOPIC, owner] : [AUTHORIZATION_USED_TOPIC, owner, toHex0x(fromHex0x(nonce))];
+  const address = (token === null ? tokens : [token]).map((one) => toHex0x(fromHex0x(one)));
+  const range = { fromBlock: `0x${from.toString(16)}`, toBlock: "latest" } as const;
+  return client.request({ method: "eth_getLogs", params: [{ address, topics, ...range }] });
+}
+
+async function spenderAmong(
+  client: PublicClient,
+  { nonce, token }: Used,
+  logs: readonly RpcLog[],
+): Promise<string | null> {
+  const hashes = [...new Set(logs.toReversed().flatMap(({ transactionHash }) => transactionHash ?? []))];
+  if (token !== null) return hashes[0]?.toLowerCase() ?? null;
+  for (const hash of hashes.slice(0, MOST_TRANSFERS)) {
+    const { input } = await client.getTransaction({ hash });
+    if (input.toLowerCase().includes(nonce.slice(2))) return hash.toLowerCase();
+  }
+  return null;
+}

@@ -1,0 +1,203 @@
+import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { openBuyer } from "../../src/buyer/open.ts";
+import type { Buyer, BuyRequest } from "../../src/buyer/types.ts";
+import type { Config } from "../../src/config/schema.ts";
+import type { PaymentMethod } from "../../src/evidence/payment-method.ts";
+import { approvePermit2, readHoldings } from "../../src/payment/allowance.ts";
+import { openChain } from "../../src/payment/chain.ts";
+import { release } from "../../src/payment/journal.ts";
+import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
+import { openDatabase } from "../../src/storage/database.ts";
+import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { infront } from "../support/infront.ts";
+import { rpcInFront } from "../support/rpc.ts";
+
+let market: Market;
+beforeAll(async () => {
+  market = await openMarket();
+});
+afterAll(() => market.stop());
+
+const CALL = { model: "eth-risk", input: ETH_FEATURES, seller: "attested", idempotencyKey: "invoice-4711" };
+const FUNDS = 10_000_000n;
+const FUNDED = { USDC: FUNDS, DAI: FUNDS * 10n ** 12n };
+
+/** How one database of the wallet pays: its policy lets only this through. */
+type Way = { symbol: "USDC" | "DAI"; method: PaymentMethod };
+const USDC: Way = { symbol: "USDC", method: "eip3009" };
+
+/** Both tokens stand in each policy. Of the one that is not paid with, no call may cost as much as a call costs. */
+const onlyBy =
+  ({ symbol, method }: Way) =>
+  (config: Config): void => {
+    for (const asset of config.payment.assets) {
+      if (asset.symbol === symbol) asset.methods = [method];
+      else asset.perCall = "1";
+    }
+  };
+
+/** A funded wallet without a database yet, that lets Permit2 move what it holds. */
+async function openWallet() {
+  const key = generatePrivateKey();
+  const wallet = walletFromPrivateKey(key);
+  const { bank } = market.devnet;
+  await bank.fund(privateKeyToAccount(key).address);
+  await bank.token.mint(privateKeyToAccount(key).address, FUNDED.USDC);
+  await bank.dai.mint(privateKeyToAccount(key).address, FUNDED.DAI);
+  const { networks, payment } = market.config();
+  const [network] = networks;
+  if (network === undefined) throw new Error("the devnet has a network");
+  const chain = openChain(network);
+  const db = await openDatabase(":memory:");
+  for (const asset of payment.assets)
+    await approvePermit2({ db, chain, wallet, asset, amount: BigInt(asset.perCall) * 10n });
+  await db.destroy();
+  return {
+    /** A buyer of this wallet on a database of its own. */
+    async open(...changes: ((config: Config) => void)[]): Promise<{ buyer: Buyer; database: string }> {
+      const config = market.config((made) => changes.forEach((change) => change(made)));
+      const buyer = await openBuyer({ config, wallet });
+      onTestFinished(() => buyer.close());
+      return { buyer, database: config.database };
+    },
+    /** What left it of either token, in calls at the seller's price. */
+    async paidCalls(): Promise<number[]> {
+      const left = payment.assets.map(async ({ asset, symbol }) => {
+        const { balance } = await readHoldings(chain, asset, wallet.address);
+        return Number((FUNDED[symbol as Way["symbol"]] - balance) / (FUNDED[symbol as Way["symbol"]] / 1000n));
+      });
+      return Promise.all(left);
+    },
+  };
+}
+
+const told = (buyer: Buyer, request: BuyRequest = CALL): Promise<unknown> =>
+  buyer.buy(request).then(
+    () => "bought",
+    (error: unknown) => error,
+  );
+
+/** Bought, and settled on chain. */
+async function bought(buyer: Buyer, request: BuyRequest = CALL): Promise<string | undefined> {
+  const result = await buyer.buy(request);
+  if ("needInput" in result) throw new Error("nobody should have been asked");
+  const { later } = await buyer.getReceipt(result.receipt.id, { waitSeconds: 20 });
+  return later.flatMap(({ evidence }) =>
+    evidence.kind === "settlement.x402" && typeof evidence.transaction === "string" ? [evidence.transaction] : [],
+  )[0];
+}
+
+const paidElsewhere = (transaction: string | undefined) => ({
+  code: "paid_elsewhere",
+  money: "moved",
+  idempotencyKey: CALL.idempotencyKey,
+  details: { network: "eip155:31337", transaction },
+});
+
+describe("T44: a key that another database of the wallet has paid is not paid again", () => {
+  test.each<[string, Way, Way, number[]]>([
+    ["by the same token and method", USDC, USDC, [1, 0]],
+    ["in another token", USDC, { symbol: "DAI", method: "eip3009" }, [1, 0]],
+    ["by Permit2", USDC, { symbol: "USDC", method: "permit2" }, [1, 0]],
+    ["by upto", USDC, { symbol: "USDC", method: "upto" }, [1, 0]],
+    ["where that one paid by Permit2", { symbol: "DAI", method: "permit2" }, USDC, [0, 1]],
+    ["where that one paid by upto", { symbol: "DAI", method: "upto" }, USDC, [0, 1]],
+  ])("%s", async (_name, one, other, left) => {
+    const wallet = await openWallet();
+    const transaction = await bought((await wallet.open(onlyBy(one))).buyer);
+    const second = await wallet.open(onlyBy(other));
+    expect(await told(second.buyer)).toMatchObject(paidElsewhere(transaction));
+    expect((await second.buyer.spending()).recent).toEqual([]);
+    expect(await wallet.paidCalls()).toEqual(left);
+  });
+
+  test("whichever attempt of that one it was", async () => {
+    const { attested } = market.devnet.sellers;
+    const seller = { refuses: true, paid: 0 };
+    const front = await infront(attested.origin, (path) => {
+      if (path.endsWith("/infer")) seller.paid += 1;
+      // The second request of a call carries the payment.
+      return Promise.resolve(seller.refuses && seller.paid > 1 ? new Response(null, { status: 402 }) : null);
+    });
+    onTestFinished(() => front.stop());
+    const wallet = await openWallet();
+    const first = await wallet.open((config) => {
+      for (const one of config.sellers) if (one.id === "attested") one.origin = front.origin;
+    });
+    expect(await told(first.buyer)).toMatchObject({ code: "payment_rejected", money: "may-move" });
+    const db = await openDatabase(first.database);
+    const { id } = await db.selectFrom("purchases").select("id").executeTakeFirstOrThrow();
+    await release(db, id, { reason: "authorization_expired", unusable: true, now: new Date() });
+    seller.refuses = false;
+    const transaction = await bought(first.buyer);
+    const attempts = await db.selectFrom("purchases").select(["attempt", "state"]).orderBy("attempt").execute();
+    expect(attempts).toEqual([
+      { attempt: 1, state: "released" },
+      { attempt: 2, state: "settled" },
+    ]);
+    await db.destroy();
+
+    const second = await wallet.open();
+    expect(await told(second.buyer)).toMatchObject(paidElsewhere(transaction));
+    expect(await wallet.paidCalls()).toEqual([1, 0]);
+  });
+
+  test("by whichever RPC shows it, and where none answers only what the token itself refuses is not paid", async () => {
+    const wallet = await openWallet();
+    const { networks } = market.config();
+    const rpcUrl = networks[0]?.rpcUrl ?? "";
+    const transaction = await bought((await wallet.open(onlyBy(USDC))).buyer);
+    const blind = await rpcInFront(rpcUrl, ({ method, params }) => {
+      const [call] = params as [{ data?: string; to?: string } | undefined];
+      // No code that is not deployed, and of every authorization that it is unused.
+      if (method !== "eth_call") return undefined;
+      if (call?.to === undefined) return { error: { code: -32_000, message: "no" } };
+      return call.data?.startsWith("0xe94a0102") === true ? { result: `0x${"0".repeat(64)}` } : undefined;
+    });
+    const seconded = await wallet.open(onlyBy({ symbol: "DAI", method: "eip3009" }), (config) => {
+      for (const network of config.networks) Object.assign(network, { rpcUrl: blind.url, witnessRpcUrl: rpcUrl });
+    });
+    expect(await told(seconded.buyer)).toMatchObject(paidElsewhere(transaction));
+
+    const dead = await wallet.open(onlyBy(USDC), (config) => {
+      for (const network of config.networks) network.rpcUrl = "http://127.0.0.1:1";
+    });
+    expect(await told(dead.buyer)).toMatchObject({ money: "may-move", idempotencyKey: CALL.idempotencyKey });
+    expect(await wallet.paidCalls()).toEqual([1, 0]);
+  });
+});
+
+describe("attempts of a key", () => {
+  test("that were given up before they were signed count for nothing: both databases make the same nonces", async () => {
+    const wallet = await openWallet();
+    const { buyer, database } = await wallet.open(onlyBy(USDC));
+    const caller = new AbortController();
+    const { signal } = caller;
+    const onProgress = ({ step }: { step: string }): void => {
+      if (step === "reserved") caller.abort();
+    };
+    await expect(buyer.buy(CALL, { signal, onProgress })).rejects.toMatchObject({ code: "aborted" });
+    await bought(buyer);
+    const db = await openDatabase(database);
+    const attempts = await db.selectFrom("purchases").select(["attempt", "state"]).execute();
+    await db.destroy();
+    expect(attempts).toEqual([{ attempt: 1, state: "settled" }]);
+    expect(await wallet.paidCalls()).toEqual([1, 0]);
+  });
+});
+
+test("a key that the buyer drew itself is looked up nowhere", async () => {
+  const wallet = await openWallet();
+  const rpc = await rpcInFront(market.config().networks[0]?.rpcUrl ?? "", () => undefined);
+  const { buyer } = await wallet.open(onlyBy(USDC), (config) => {
+    for (const network of config.networks) network.rpcUrl = rpc.url;
+  });
+  const looks = (): number =>
+    rpc.calls.filter(({ method, params }) => method === "eth_call" && !("to" in (params[0] as object))).length;
+  const { idempotencyKey: _key, ...unnamed } = CALL;
+  await buyer.buy(unnamed);
+  expect(looks()).toBe(0);
+  await buyer.buy(CALL);
+  expect(looks()).toBe(1);
+});
