@@ -17,6 +17,7 @@ import {
   teeSignatureEvidence,
   unknownEvidence,
 } from "../src/receipts/schema.ts";
+import { transferEvidence } from "../src/receipts/transfer.ts";
 
 const NAMES: readonly (readonly [z.ZodType, string])[] = [
   [evidenceSchema, "Evidence"],
@@ -26,6 +27,7 @@ const NAMES: readonly (readonly [z.ZodType, string])[] = [
   [settlementEvidence, "SettlementEvidence"],
   [inclusionEvidence, "InclusionEvidence"],
   [contradictionEvidence, "ContradictionEvidence"],
+  [transferEvidence, "TransferEvidence"],
   [unknownEvidence, "OtherEvidence"],
   [laterSchema, "LaterEvidence"],
   [layerResultSchema, "LayerResult"],

@@ -9,6 +9,7 @@ import { newestAppraisal } from "../receipts/newest.ts";
 import { createReceipt } from "../receipts/receipt.ts";
 import type { Appraisal, Receipt, ReceiptCore } from "../receipts/schema.ts";
 import { addReceipt, readReceipt } from "../receipts/store.ts";
+import { isCut, transferOf } from "../receipts/transfer.ts";
 import { immediate } from "../storage/migrations.ts";
 import { deliveredAnswer } from "./answer.ts";
 import { attestSeller, forgetAttestation, type Attested } from "./attest.ts";
@@ -27,15 +28,18 @@ import type { BuyResult } from "./types.ts";
 const STORE_MS = 60_000;
 
 /**
- * A seller's own failure, or its wish to be asked later: no answer to what was asked. The same payment may still bring one.
- * (RFC 9110 §15.6; 408, 425 and 429 likewise.)
+ * A seller's own failure, its wish to be asked later, or a redirect, which is followed nowhere: no answer to what was asked.
+ * The same payment may still bring one. (RFC 9110 §15.4, §15.6; 408, 425 and 429 likewise.)
  */
-export const isFailure = (status: number): boolean => status >= 500 || [408, 425, 429].includes(status);
+const isFailure = (status: number): boolean => status >= 500 || isRedirect(status) || [408, 425, 429].includes(status);
+const isRedirect = (status: number): boolean => status >= 300 && status <= 399;
+
+/** Whether the same payment may still bring the answer that a receipt does not hold, or all of it. */
+export const isOwed = ({ core }: Receipt): boolean => isFailure(core.response.status) || isCut(core);
 
 /**
- * Makes every answer to a paid request a receipt, whatever it looks like, judges it on the fast clock and stores it. Throws
- * Proof402Error `seller_error` or `seller_refused` where the seller answered a paid request with an error status; its receipt is
- * stored all the same.
+ * Makes every answer to a paid request a receipt, whatever it looks like, judges it on the fast clock and stores it. Throws as
+ * {@link resultOf}; the receipt is stored all the same.
  */
 export async function deliver(ctx: BuyerContext, call: Call, paying: Paying, received: Received): Promise<Turn> {
   const { candidate, purchase } = paying;
@@ -58,8 +62,8 @@ export async function deliver(ctx: BuyerContext, call: Call, paying: Paying, rec
 }
 
 /**
- * What the caller gets for a stored receipt. Throws Proof402Error `seller_error` or `seller_refused` for an error status, and
- * as `deliveredAnswer` does. `over` says that its payment was released.
+ * What the caller gets for a stored receipt. Throws Proof402Error `seller_error` or `seller_refused` for a status that is not
+ * 2xx, `answer_cut` for the beginning of an answer, and as `deliveredAnswer` does. `over` says that its payment was released.
  */
 export function resultOf(
   ctx: BuyerContext,
@@ -67,26 +71,48 @@ export function resultOf(
   receipt: Receipt,
   { paidNow, stored, over = false }: Pick<BuyResult, "paidNow" | "stored"> & { over?: boolean },
 ): BuyResult {
-  const { status } = receipt.core.response;
-  if (!isServed(receipt)) {
-    const failed = isFailure(status);
-    const where = stored ? `receipt ${receipt.id} holds what it said` : "the database could not take its receipt";
-    throw new Proof402Error(
-      failed ? "seller_error" : "seller_refused",
-      `Seller "${receipt.core.seller.id}" answered ${status} to a paid request; ${where}.`,
-      {
-        next: over
-          ? "This payment can move no money any more. To pay for an answer, call under a new idempotency key."
-          : failed
-            ? "Call again with the same idempotency key: the seller is asked again with the same payment."
-            : "Look at the receipt. A call under a new key would be paid again.",
-        details: { status, receiptId: stored ? receipt.id : null },
-      },
-    );
-  }
+  if (!isServed(receipt)) throw notTheAnswer(receipt, { stored, over });
   const appraisal = newestAppraisal(receipt);
   return { ...deliveredAnswer(receipt), receipt, appraisal, paidNow, stored, idempotencyKey: call.key };
 }
+
+/** Why a receipt holds no answer, or not all of one, and what the same payment can still bring. */
+function notTheAnswer({ id, core }: Receipt, { stored, over }: { stored: boolean; over: boolean }): Proof402Error {
+  const { status } = core.response;
+  const { cut = null } = transferOf(core) ?? {};
+  const isAnswer = status >= 200 && status <= 299;
+  const seller = `Seller "${core.seller.id}"`;
+  const kept = stored ? `receipt ${id} holds what` : "the database could not take the receipt of what";
+  const details = { status, receiptId: stored ? id : null };
+  if (isAnswer && cut !== null) {
+    return new Proof402Error("answer_cut", `${seller} was paid and answered ${CUT_WORDS[cut]}; ${kept} came of it.`, {
+      next: over ? OVER : `${cut === "too_large" ? RAISE : ""}${AGAIN}`,
+      details: { ...details, cut },
+    });
+  }
+  const what = isRedirect(status) ? `${status}, a redirect that is followed nowhere,` : status;
+  return new Proof402Error(
+    isFailure(status) ? "seller_error" : "seller_refused",
+    `${seller} answered ${what} to a paid request; ${kept} it said.`,
+    {
+      next: over
+        ? OVER
+        : isFailure(status)
+          ? AGAIN
+          : "Look at the receipt. A call under a new key would be paid again.",
+      details,
+    },
+  );
+}
+
+const CUT_WORDS = {
+  too_large: "with more bytes than http.maxResponseBytes lets in",
+  too_slow: "too slowly to be waited for to the end",
+  broken_off: "until the connection broke",
+} as const;
+const OVER = "This payment can move no money any more. To pay for an answer, call under a new idempotency key.";
+const AGAIN = "Call again with the same idempotency key: the seller is asked again with the same payment.";
+const RAISE = "Asking again helps once the owner has raised http.maxResponseBytes. ";
 
 type Kept = { receipt: Receipt; stored: boolean };
 
@@ -185,9 +211,12 @@ function receiptOf(options: {
     offer: purchase.offer,
     payment: purchase.payment,
     ...(purchase.payment.salt === undefined ? {} : { listedPrice: purchase.listedPrice }),
-    evidence: [...attested.evidence, ...(signature === null ? [] : [signature])],
+    evidence: [...attested.evidence, ...transferIn(received), ...(signature === null ? [] : [signature])],
   });
 }
+
+const transferIn = ({ coding, cut }: Received): ReceiptCore["evidence"] =>
+  coding === null && cut === null ? [] : [{ kind: "transfer.http", coding, cut }];
 
 const hashed = (body: Uint8Array): { sha256: string; keccak256: string; body: string } => ({
   sha256: toHex(sha256(body)),

@@ -5,6 +5,7 @@ import { appendEntry } from "../receipts/log-entry.ts";
 import { holdState } from "../receipts/log-rows.ts";
 import { newestAppraisal } from "../receipts/newest.ts";
 import { LAYERS, type Receipt } from "../receipts/schema.ts";
+import { isCut } from "../receipts/transfer.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import type { SellerHoldsTable } from "../storage/tables.ts";
@@ -13,11 +14,14 @@ import type { SellerView } from "./types.ts";
 
 /** Payments without an answer whose money is not decided, from which on a seller is bought from no more. */
 const IN_DOUBT_LIMIT = 3;
+/** Paid answers of which only the beginning came, likewise. One alone may be the line's doing, or this buyer's own bounds'. */
+const CUT_LIMIT = 3;
 
 /** Why money without an answer puts a seller on hold. A hold for these ends when the answers come, or when none was taken. */
 const UNSERVED = {
   settled: "paid_not_served: a payment was taken and never answered",
   inDoubt: `payments_in_doubt: ${IN_DOUBT_LIMIT} or more payments were sent and never answered`,
+  cut: `answers_cut: of ${CUT_LIMIT} or more paid answers only the beginning came`,
 } as const;
 
 /** Sellers on hold (DESIGN §4.9): a receipt failed, evidence was withheld, or money went without an answer. */
@@ -45,7 +49,7 @@ export async function holdForReceipt(
 
 function reasonIn(receipt: Receipt): string | null {
   const { status } = receipt.core.response;
-  if (!isServed(receipt)) {
+  if (!isAnswer(receipt)) {
     // A seller that fails and takes no money for it has done no wrong.
     const taken = receipt.later.some(
       ({ evidence }) => evidence.kind === "settlement.x402" && "outcome" in evidence && evidence.outcome === "settled",
@@ -61,7 +65,10 @@ function reasonIn(receipt: Receipt): string | null {
 const paidAndRefused = (status: number): string => `paid_and_refused: it was paid and answered ${status}`;
 
 /** The seller answered what it was asked; any other status is its refusal or failure. */
-export const isServed = ({ core }: Receipt): boolean => core.response.status >= 200 && core.response.status <= 299;
+const isAnswer = ({ core }: Receipt): boolean => core.response.status >= 200 && core.response.status <= 299;
+
+/** The answer came, and all of it. */
+export const isServed = (receipt: Receipt): boolean => isAnswer(receipt) && !isCut(receipt.core);
 
 /** The code of evidence that an attesting seller left out of its answer, or null. */
 export function withheldFrom({ assurance }: Seller, receipt: Receipt): string | null {
@@ -72,8 +79,8 @@ export function withheldFrom({ assurance }: Seller, receipt: Receipt): string | 
 }
 
 /**
- * Puts sellers on hold that have money and owe answers: one payment settled without an answer or with an error for one, or
- * several in doubt; and ends holds for what ended unused. A call that is still under way owes nothing yet.
+ * Puts sellers on hold that have money and owe answers: one payment settled without an answer or with an error for one,
+ * several in doubt, or several whose answers were cut; and ends holds for what ended unused. A call that is still under way owes nothing yet.
  */
 export const holdUnserved = (ctx: BuyerContext): Promise<void> =>
   immediate(ctx.db, async (tx) => {
@@ -87,12 +94,18 @@ export const holdUnserved = (ctx: BuyerContext): Promise<void> =>
       const found = unservedReason(owed.filter((one) => one.seller_id === sellerId));
       if (found !== null) await hold(tx, { sellerId, receiptId: "", ...found, nowMs });
     }
+    const cut = await answersCut(tx, nowMs);
+    for (const sellerId of new Set(cut.map((one) => one.seller_id))) {
+      const [newest, ...others] = cut.filter((one) => one.seller_id === sellerId);
+      if (newest === undefined || others.length < CUT_LIMIT - 1) continue;
+      await hold(tx, { sellerId, receiptId: "", reason: UNSERVED.cut, since: newest.created_at, nowMs });
+    }
     for (const { seller_id: sellerId, id: receiptId, created_at: since, status } of await refused(tx, nowMs)) {
       await hold(tx, { sellerId, receiptId, reason: paidAndRefused(status), since, nowMs });
     }
   });
 
-/** How far back refusals are looked for whose payment the journal shows settled, ms. Later ones show when evidence lands. */
+/** How far back refusals are looked for whose payment the journal shows settled, and cut answers, ms. Later refusals show when evidence lands. */
 const REFUSED_MS = 24 * 60 * 60_000;
 
 /** Payments that settled and whose answer was an error. The evidence of that may still be on its way to the receipt. */
@@ -111,6 +124,19 @@ const refused = (
     .orderBy("purchases.created_at", "desc")
     .execute();
 
+/** Payments that may have been taken and whose answer was cut, newest first: they have a receipt that neither served nor failed. */
+const answersCut = (tx: Db, nowMs: number): Promise<{ seller_id: string; created_at: number }[]> =>
+  tx
+    .selectFrom("purchases")
+    .innerJoin("receipts", "receipts.id", "purchases.receipt_id")
+    .select(["purchases.seller_id", "purchases.created_at"])
+    .where("purchases.state", "in", ["answered", "settled"])
+    .where("purchases.created_at", ">", nowMs - REFUSED_MS)
+    .where("answered_at", "is", null)
+    .where("receipts.verdict", "!=", "failed")
+    .orderBy("purchases.created_at", "desc")
+    .execute();
+
 const statusOf = sql<number>`json_extract(receipts.json, '$.core.response.status')`;
 const isError = sql<boolean>`${statusOf} not between 200 and 299`;
 
@@ -122,7 +148,8 @@ export async function liftIfServed(tx: Db, sellerId: string, failure: string | n
   const row = await tx.selectFrom("seller_holds").selectAll().where("seller_id", "=", sellerId).executeTakeFirst();
   if (row?.released_at !== null || !["", failure].includes(row.receipt_id)) return;
   const owed = await unanswered(tx, null);
-  if (owed.every((one) => one.seller_id !== sellerId)) await releaseHold(tx, sellerId, nowMs);
+  const cut = (await answersCut(tx, nowMs)).filter((one) => one.seller_id === sellerId);
+  if (cut.length < CUT_LIMIT && owed.every((one) => one.seller_id !== sellerId)) await releaseHold(tx, sellerId, nowMs);
 }
 
 type Unanswered = { seller_id: string; state: string; created_at: number };

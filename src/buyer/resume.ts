@@ -13,7 +13,7 @@ import type { Call } from "./call.ts";
 import { keyConflict } from "./calls.ts";
 import { holdingChannel } from "./channel.ts";
 import type { BuyerContext } from "./context.ts";
-import { isFailure, resultOf } from "./deliver.ts";
+import { isOwed, resultOf } from "./deliver.ts";
 import { approve } from "./approve.ts";
 import { consentTo, exchange, type Paying } from "./pay.ts";
 import { notServed } from "./payment-refused.ts";
@@ -105,7 +105,7 @@ async function answeredBefore(ctx: BuyerContext, call: Call, purchase: PurchaseR
   const receipt = await readReceipt(ctx.db, purchase.receiptId ?? "");
   if (receipt === null) throw new Error(`journal names receipt ${purchase.receiptId} that is not stored`);
   const mayServe = purchase.state === "settled" || isUsable(purchase.payment.validBefore, ctx.clock());
-  if (isFailure(receipt.core.response.status) && mayServe && purchase.state !== "released")
+  if (isOwed(receipt) && mayServe && purchase.state !== "released")
     return { kind: "again", purchaseId: purchase.id, failure: receipt.id };
   const over = purchase.state === "released";
   return { kind: "result", result: resultOf(ctx, call, receipt, { paidNow: false, stored: true, over }) };
@@ -133,10 +133,13 @@ export async function sendAgain(
   };
   if (state !== "settled") return again();
   return again().catch((error: unknown) => {
-    if (!Proof402Error.isInstance(error) || error.code === "aborted") throw error;
+    if (!Proof402Error.isInstance(error) || SERVED.includes(error.code)) throw error;
     throw notServed(purchase.sellerId, transaction, error);
   });
 }
+
+/** Errors of a call whose seller did serve, if not well, or that its caller ended. */
+const SERVED: readonly string[] = ["aborted", "answer_cut", "malformed_answer"];
 
 /** Nothing shows that this one was sent: a person is asked where the present policy wants one. */
 async function approveUnsent(

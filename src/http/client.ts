@@ -1,12 +1,16 @@
 import { isIP, type LookupFunction } from "node:net";
 import { Agent, type Dispatcher } from "undici";
+import type { Proof402Error } from "../errors.ts";
 import { VERSION } from "../version.ts";
 import { isPublicAddress } from "./addresses.ts";
+import { createBody, type Body } from "./body.ts";
 import { createConnector, type Connector } from "./connector.ts";
+import { codingName, decodeContent, isCoded, type ContentCoding } from "./content-coding.ts";
 import {
   aborted,
   addressRefused,
   bodyTooLarge,
+  cutBy,
   encodingRefused,
   isBrokenConnection,
   malformed,
@@ -14,6 +18,7 @@ import {
   ofTransport,
   redirectRefused,
   timedOut,
+  type Cut,
   urlRefused,
 } from "./errors.ts";
 
@@ -40,14 +45,20 @@ export type HttpRequest = {
   maxBytes?: number;
   /** Tightens `totalSeconds` for this request, milliseconds. */
   totalMs?: number;
+  /** The request is paid for: any answer is taken as it comes, a redirect, a coded one or the beginning of one included. */
+  paid?: boolean;
 };
 
 export type HttpResponse = {
   status: number;
   /** Names lower case; repeated headers joined by ", ". */
   headers: Record<string, string>;
-  /** The exact bytes. */
+  /** The exact bytes; of a coded answer its content where that could be decoded. */
   body: Uint8Array;
+  /** Null where the answer was not coded, as it was asked to be. */
+  coding: ContentCoding | null;
+  /** Null where the answer is whole. */
+  cut: Cut | null;
 };
 
 /**
@@ -57,6 +68,9 @@ export type HttpResponse = {
  * A request is sent a second time, once and on a new connection, where a connection kept from earlier broke before a byte
  * of the answer came. That is safe for all requests made here: those without a payment cost nothing, and one with a
  * payment carries the same bytes and so the same authorization, which the chain takes once.
+ *
+ * The answer to a paid request is handed over however it comes: a redirect, which is followed nowhere all the same, a coded
+ * body, and of one that is too large, too slow or broken off what came of it. One of which not a byte came is an error.
  *
  * `request` throws Proof402Error with codes `http_url_refused`, `http_address_refused`, `http_request_invalid`,
  * `http_unreachable`, `http_redirect_refused`, `http_encoding_refused`, `http_headers_too_large`, `http_body_too_large`,
@@ -73,8 +87,6 @@ export type Http = {
 
 /** A body that brings less than this in one idle time counts as silent, bytes: bytes that drip are no progress. */
 const PROGRESS_BYTES = 1024;
-/** First size of the buffer for a body of unknown length. */
-const FIRST_BUFFER_BYTES = 16_384;
 
 /** `lookup` is for tests; it takes the place of the system's resolver. */
 export function createHttp(limits: HttpLimits, options: { lookup?: LookupFunction } = {}): Http {
@@ -96,16 +108,27 @@ export function createHttp(limits: HttpLimits, options: { lookup?: LookupFunctio
       const url = checkUrl(request.url, limits);
       const end = performance.now() + Math.min(request.totalMs ?? Infinity, limits.totalSeconds * 1000);
       const first = await attempt({ agent: kept, connector, url, request, limits, end, sentBefore: false });
-      if (first !== "stale_connection") return first;
+      if (first !== "stale_connection") return contentOf(first, limits);
       const second = await attempt({ agent: fresh, connector, url, request, limits, end, sentBefore: true });
       if (second === "stale_connection") throw new Error("unreachable: a fresh connection is not stale");
-      return second;
+      return contentOf(second, limits);
     },
     maxResponseBytes: limits.maxResponseBytes,
     async close() {
       await Promise.all([kept.destroy(), fresh.destroy()]);
     },
   };
+}
+
+type AsItCame = Omit<HttpResponse, "coding">;
+
+/** The response with its content decoded, where it is whole and coded. */
+async function contentOf(response: AsItCame, { maxResponseBytes }: HttpLimits): Promise<HttpResponse> {
+  const { "content-encoding": header } = response.headers;
+  if (!isCoded(header)) return { ...response, coding: null };
+  // Of the beginning of a coded body nothing is decoded: it could not be told from a whole one.
+  if (response.cut !== null) return { ...response, coding: { name: codingName(header), decoded: false } };
+  return { ...response, ...(await decodeContent(response.body, header, maxResponseBytes)) };
 }
 
 /** One sending of a request. `end`: by when it has to be over (`performance.now()`); `sentBefore`: bytes of it went out already. */
@@ -123,7 +146,7 @@ type Attempt = {
  * `stale_connection` where a connection that was open before broke before a byte of the answer came: most likely the
  * server had closed it while it was idle, and never read the request.
  */
-function attempt(options: Attempt): Promise<HttpResponse | "stale_connection"> {
+function attempt(options: Attempt): Promise<AsItCame | "stale_connection"> {
   const { agent, connector, url, request, limits, sentBefore } = options;
   const maxBytes = Math.min(request.maxBytes ?? limits.maxResponseBytes, limits.maxResponseBytes);
   const { signal } = request;
@@ -138,8 +161,7 @@ function attempt(options: Attempt): Promise<HttpResponse | "stale_connection"> {
     let over = false;
     let controller: Dispatcher.DispatchController | undefined;
     let head: { status: number; headers: Record<string, string> } | undefined;
-    let body = new Uint8Array(0);
-    let size = 0;
+    let body: Body = createBody(0, undefined);
     let progress: NodeJS.Timeout | undefined;
 
     const settle = (): boolean => {
@@ -150,9 +172,17 @@ function attempt(options: Attempt): Promise<HttpResponse | "stale_connection"> {
       signal?.removeEventListener("abort", onAbort);
       return true;
     };
-    const stop = (error: Error): void => {
+    const finish = (response: Omit<AsItCame, "body">): void => {
+      const answer = { ...response, body: body.bytes() };
+      // The connection is free one turn of the event loop from now: a caller that goes on at once, as one that pays
+      // what was just quoted does, would open a second one otherwise.
+      queueMicrotask(() => setImmediate(() => resolve(answer)));
+    };
+    const stop = (error: Proof402Error): void => {
       if (!settle()) return;
-      reject(error);
+      const cut = request.paid === true && body.size() > 0 ? cutBy(error) : null;
+      if (cut === null || head === undefined) reject(error);
+      else finish({ ...head, cut });
       controller?.abort(error);
     };
     const onAbort = (): void => stop(aborted(requestSent));
@@ -182,36 +212,24 @@ function attempt(options: Attempt): Promise<HttpResponse | "stale_connection"> {
           // Interim responses carry nothing; the answer is still to come.
           if (over || status < 200) return;
           const headers = flatten(received);
-          const refused = refusal(url.host, status, headers, maxBytes);
+          const refused = refusal(url.host, status, headers, request.paid === true ? null : maxBytes);
           if (refused !== null) {
             stop(refused);
             return;
           }
           head = { status, headers };
-          body = new Uint8Array(Math.min(Number(headers["content-length"] ?? FIRST_BUFFER_BYTES), maxBytes));
+          body = createBody(maxBytes, headers["content-length"]);
           let before = 0;
           progress = setInterval(() => {
-            if (size - before < PROGRESS_BYTES) stop(timedOut(url.host, requestSent));
-            before = size;
+            if (body.size() - before < PROGRESS_BYTES) stop(timedOut(url.host, requestSent));
+            before = body.size();
           }, limits.idleSeconds * 1000);
         },
         onResponseData(_, chunk) {
-          if (over) return;
-          if (size + chunk.length > maxBytes) {
-            stop(bodyTooLarge(maxBytes));
-            return;
-          }
-          // One buffer, not a list of chunks: a body sent byte by byte would cost a hundred times its size.
-          if (size + chunk.length > body.length) body = grown(body, size + chunk.length, maxBytes);
-          body.set(chunk, size);
-          size += chunk.length;
+          if (!over && !body.add(chunk)) stop(bodyTooLarge(maxBytes));
         },
         onResponseEnd() {
-          if (head === undefined || !settle()) return;
-          const response = { ...head, body: size === body.length ? body : body.slice(0, size) };
-          // The connection is free one turn of the event loop from now: a caller that goes on at once, as one that pays
-          // what was just quoted does, would open a second one otherwise.
-          queueMicrotask(() => setImmediate(() => resolve(response)));
+          if (head !== undefined && settle()) finish({ ...head, cut: null });
         },
         onResponseError(_, error) {
           const isStale = !sentBefore && !heard && (connector.openedAt(error) ?? began) < began;
@@ -230,12 +248,6 @@ const headersToSend = (headers: Record<string, string> = {}): Record<string, str
   "accept-encoding": "identity",
 });
 
-function grown(body: Uint8Array<ArrayBuffer>, needed: number, maxBytes: number): Uint8Array<ArrayBuffer> {
-  const larger = new Uint8Array(Math.min(Math.max(needed, body.length * 2), maxBytes));
-  larger.set(body);
-  return larger;
-}
-
 /** The parsed URL. Throws what is not plain http(s) or names an address of this machine's network. */
 function checkUrl(text: string, limits: HttpLimits): URL {
   const url = URL.canParse(text) ? new URL(text) : null;
@@ -246,12 +258,17 @@ function checkUrl(text: string, limits: HttpLimits): URL {
   return url;
 }
 
-/** Why an answer is not read further, or null. */
-function refusal(host: string, status: number, headers: Record<string, string>, maxBytes: number): Error | null {
+/** Why an answer is not read further, or null. `maxBytes` is null where it was paid for. */
+function refusal(
+  host: string,
+  status: number,
+  headers: Record<string, string>,
+  maxBytes: number | null,
+): Proof402Error | null {
   if (status >= 600) return malformed(host, "status");
+  if (maxBytes === null) return null;
   if (status >= 300 && status < 400) return redirectRefused(status);
-  const encoding = headers["content-encoding"];
-  if (encoding !== undefined && encoding.toLowerCase() !== "identity") return encodingRefused();
+  if (isCoded(headers["content-encoding"])) return encodingRefused();
   return Number(headers["content-length"] ?? 0) > maxBytes ? bodyTooLarge(maxBytes) : null;
 }
 

@@ -52,6 +52,19 @@ export const aborted = (requestSent: boolean): Proof402Error =>
     details: { requestSent },
   });
 
+/** Why only the beginning of an answer is there. */
+export type Cut = "too_large" | "too_slow" | "broken_off";
+
+const CUTS: Readonly<Record<string, Cut>> = {
+  http_body_too_large: "too_large",
+  http_timeout: "too_slow",
+  http_interrupted: "broken_off",
+  http_malformed: "broken_off",
+};
+
+/** How an error in the middle of a body cuts it; null of our own end. */
+export const cutBy = ({ code }: Proof402Error): Cut | null => CUTS[code] ?? null;
+
 /** Whether the other side closed or reset the connection. */
 export const isBrokenConnection = (error: Error): boolean =>
   error instanceof errors.SocketError || ("code" in error && (error.code === "ECONNRESET" || error.code === "EPIPE"));

@@ -7,6 +7,7 @@ import {
   type Receipt,
 } from "../receipts/schema.ts";
 import { missingBodies } from "../receipts/receipt.ts";
+import { decodedFrom } from "../receipts/transfer.ts";
 import { VERSION } from "../version.ts";
 import { appraiseAttestation, unjudgeable } from "./attestation.ts";
 import { failuresOfMaker, withContradictions } from "./contradictions.ts";
@@ -112,6 +113,7 @@ export async function appraise(
       ),
       leftOut: missingBodies(receipt),
       signed: signature.status === "pass",
+      decodedFrom: decodedFrom(core),
     }),
   };
 }

@@ -1,6 +1,7 @@
 import { fromBase64, keccak256, sha256, toHex } from "../evidence/bytes.ts";
 import { formatOf } from "../evidence/exchange/formats.ts";
 import type { LayerResult, ReceiptCore } from "../receipts/schema.ts";
+import { transferOf } from "../receipts/transfer.ts";
 import { unknownFormat } from "./answer.ts";
 import type { AppraisalPolicy } from "./policy.ts";
 import { judgePlace } from "./terms.ts";
@@ -60,7 +61,17 @@ export function judgeResponse(core: ReceiptCore, signature: LayerResult): LayerR
   if (status < 200 || status > 299) return fail("status_not_ok", `The seller answered with status ${status}.`);
   if (status !== 200 && signature.status === "pass")
     return skip("status_of_another_format", `The answer came with status ${status}; the exchange format's is 200.`);
-  return signature;
+  return signature.status === "pass" ? signature : (asItCame(core) ?? signature);
+}
+
+/** Of bytes that are not the answer's content, or not all of it, no signature could be right, and a wrong one blames nobody. */
+function asItCame(core: ReceiptCore): LayerResult | null {
+  const { cut = null, coding = null } = transferOf(core) ?? {};
+  if (cut !== null)
+    return skip("answer_cut", `Only the beginning of the answer came (${cut}): nothing can be concluded from it.`);
+  return coding?.decoded === false
+    ? skip("answer_coded", `The answer came in a content coding that was not decoded (${coding.name}).`)
+    : null;
 }
 
 /**
@@ -75,7 +86,8 @@ export function judgeNamedModel(core: ReceiptCore, attested: LayerResult, signat
 }
 
 /** Null where request and answer name the model that was asked for. */
-function judgeNames({ seller, request, response }: ReceiptCore): LayerResult | null {
+function judgeNames(core: ReceiptCore): LayerResult | null {
+  const { seller, request, response } = core;
   const format = formatOf(seller.provider);
   if (format === null) return unknownFormat();
   if (request.path !== format.pathOf(request.model))
@@ -83,7 +95,10 @@ function judgeNames({ seller, request, response }: ReceiptCore): LayerResult | n
   if (response.body === undefined)
     return skip("body_redacted", "The answer's bytes are redacted, so the model it names cannot be read.");
   const body = fromBase64(response.body);
-  if (format.modelIn(body) !== request.model)
+  const named = format.modelIn(body);
+  const notWhole = named === null ? asItCame(core) : null;
+  if (notWhole !== null) return notWhole;
+  if (named !== request.model)
     return fail("model_name_mismatch", "The signed answer names another model than was asked for.");
   if (format.nonceIn(body, "response") !== request.nonce)
     return fail("nonce_mismatch", "The signed answer does not echo the purchase's nonce.");

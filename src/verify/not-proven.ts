@@ -42,6 +42,8 @@ export type LimitsOfVerdict = {
   /** The parts of the exchange whose bytes are not here, and whether a signature covers their Keccak-256. */
   leftOut: readonly ("request" | "response")[];
   signed: boolean;
+  /** The content coding that the answer came in and was decoded from. */
+  decodedFrom: string | null;
 };
 
 /** The receipt's list of what is not proven (DESIGN §2). */
@@ -92,6 +94,11 @@ export function notProven(
       : []),
     ...(metered ? ["That the amount charged fits the work: the seller named it, up to what was signed."] : []),
     ...about.leftOut.map((part) => hashesOf(part, about.signed)),
+    ...(about.decodedFrom === null
+      ? []
+      : [
+          `That the answer came as these bytes: it came in the content coding ${about.decodedFrom}, and they are its content.`,
+        ]),
     ...(about.unknownKinds.length === 0
       ? []
       : [`Not judged: evidence of kinds this version does not know${named(about.unknownKinds)}.`]),

@@ -42,7 +42,8 @@ describe("T6: a redirect", () => {
     const attack = await world.attack(
       onPayment(() => new Response(null, { status, headers: { location: `${loot.origin}/v2/models/eth-risk/infer` } })),
     );
-    await expect(attack.buy()).rejects.toMatchObject({ code: "http_redirect_refused", money: "may-move" });
+    await expect(attack.buy()).rejects.toMatchObject({ code: "seller_error", money: "may-move", details: { status } });
+    expect((await attack.buyer.listReceipts())[0]?.core.response.status).toBe(status);
     expect(loot.seen).toEqual([]);
     expect(await attack.plunder()).toBe(PRICE);
   });
@@ -130,15 +131,17 @@ describe("T16: an answer that does not come", () => {
   const stalled = (): Response =>
     new Response(new ReadableStream({ start: (controller) => controller.enqueue(new Uint8Array(1)) }), { status: 200 });
 
-  test("after the payment: cut off at the idle limit, kept as in doubt, and asked for again with the same payment", async () => {
+  test("after the payment: cut off at the idle limit, kept as far as it came, and asked for again with the same payment", async () => {
     let stall = true;
     const attack = await world.attack(
       (request, honest) => (stall && isPayment(request) ? stalled() : honest()),
       (config) => (config.http.idleSeconds = 1),
     );
     const idempotencyKey = crypto.randomUUID();
-    await expect(attack.buy({ idempotencyKey })).rejects.toMatchObject({ code: "http_timeout", money: "may-move" });
-    expect((await attack.buyer.spending()).recent[0]?.state).toBe("sent");
+    await expect(attack.buy({ idempotencyKey })).rejects.toMatchObject({ code: "answer_cut", money: "may-move" });
+    const [beginning] = await attack.buyer.listReceipts();
+    expect((await attack.buyer.spending()).recent[0]).toMatchObject({ state: "answered", receiptId: beginning?.id });
+    expect(beginning?.core.response.body).toBe("AA==");
     stall = false;
     const { receipt } = await attack.buy({ idempotencyKey });
     expect(receipt.core.payment.nonce).toBe(attack.payments()[0]?.payload.authorization.nonce);
@@ -161,7 +164,11 @@ describe("T16: an answer that does not come", () => {
       }),
       (config) => (config.http.idleSeconds = 1),
     );
-    await expect(attack.buy()).rejects.toMatchObject({ code: "http_timeout", money: "may-move" });
+    await expect(attack.buy()).rejects.toMatchObject({
+      code: "answer_cut",
+      money: "may-move",
+      details: { cut: "too_slow" },
+    });
     expect(await attack.plunder()).toBe(PRICE);
   });
 

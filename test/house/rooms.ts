@@ -93,7 +93,11 @@ export const ARROWS: Record<string, readonly string[]> = {
 };
 
 /** The receipt files `verify` may know: the shape and its canonical form, not the store. */
-export const RECEIPT_FILES_OF_VERIFY = ["src/receipts/schema.ts", "src/receipts/receipt.ts"];
+export const RECEIPT_FILES_OF_VERIFY = [
+  "src/receipts/schema.ts",
+  "src/receipts/transfer.ts",
+  "src/receipts/receipt.ts",
+];
 
 /**
  * Packages too heavy to load before they are needed, each with the rooms whose files may name them at the top. The

@@ -1,0 +1,29 @@
+import { z } from "zod";
+import type { ReceiptCore } from "./schema.ts";
+
+/**
+ * How the answer came, where it did not come whole and plain. The response's bytes and hashes are those of its content, which
+ * is what sellers sign; of a content coding that was not decoded, those of the coded bytes; of a cut answer, those of what came.
+ */
+export const transferEvidence = z.strictObject({
+  kind: z.literal("transfer.http"),
+  /** The content coding it came in although none was asked for (RFC 9110 §8.4); `other` for what is no single name. */
+  coding: z.strictObject({ name: z.string().regex(/^[a-z0-9-]{1,16}$/), decoded: z.boolean() }).nullable(),
+  /** Why only its beginning is here: it was larger or slower than the buyer takes, or broke off. */
+  cut: z.enum(["too_large", "too_slow", "broken_off"]).nullable(),
+});
+
+type TransferEvidence = z.infer<typeof transferEvidence>;
+
+/** How the answer came, where it did not come whole and plain. */
+export const transferOf = ({ evidence }: ReceiptCore): TransferEvidence | undefined =>
+  evidence.find((one): one is TransferEvidence => one.kind === "transfer.http");
+
+/** The receipt holds the beginning of an answer only. */
+export const isCut = (core: ReceiptCore): boolean => (transferOf(core)?.cut ?? null) !== null;
+
+/** The content coding that the answer's bytes were decoded from, or null where they came as they are. */
+export function decodedFrom(core: ReceiptCore): string | null {
+  const coding = transferOf(core)?.coding;
+  return coding?.decoded === true ? coding.name : null;
+}
