@@ -8,5 +8,11 @@ export default defineConfig({
     hookTimeout: 240_000,
     pool: "forks",
     maxWorkers: 2,
+    coverage: {
+      provider: "v8",
+      include: ["src/**", "mcp-server/**"],
+      exclude: ["**/*.artifact.ts"],
+      reporter: ["text-summary", "html"],
+    },
   },
 });

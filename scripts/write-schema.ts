@@ -63,7 +63,6 @@ export function receiptJsonSchema(format: (typeof FORMATS)[number]): string {
   return `${JSON.stringify({ ...head, ...rest }, null, 2)}\n`;
 }
 
-// `npm run build && node dist/scripts/write-schema.js`, in the package's root.
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   for (const format of FORMATS) await writeFile(`schema/receipt.v${format}.json`, receiptJsonSchema(format));
 }

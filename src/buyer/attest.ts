@@ -23,12 +23,12 @@ export type Attested = { keyId: string | null; evidence: Evidence[]; simulated: 
 const NOT_ATTESTED: Attested = { keyId: null, evidence: [], simulated: false };
 
 /**
- * Attest first (DESIGN §4.2): the seller's platform, code, key and model are appraised before anything is paid
- * or sent. Evidence is cached per seller and used until it is half as old as the policy allows.
+ * Attest first (docs/architecture.md §4.2): the seller's platform, code, key and model are appraised before anything
+ * is paid or sent. Evidence is cached per seller and used until it is half as old as the policy allows.
  *
- * Throws Proof402Error `attestation_failed` when `assurance` needs what the seller did not show, and `clocks_differ` when a
- * document made for this very call is dated otherwise than this machine's clock: judged by a wrong clock, the answer of an
- * honest seller would fail.
+ * Throws Proof402Error `attestation_failed` when `assurance` needs what the seller did not show, and `clocks_differ`
+ * when a document made for this very call is dated otherwise than this machine's clock: judged by a wrong clock, the
+ * answer of an honest seller would fail.
  */
 export async function attestSeller(
   ctx: BuyerContext,

@@ -22,11 +22,12 @@ export type CallNames = {
 };
 
 /**
- * The key of a call (DESIGN §6.5). A call without a key of its own that equals an open one in wallet and arguments takes that
- * one up. A call is open until its outcome was told to its caller, and for as long as money is out for it without an answer.
+ * The key of a call (docs/architecture.md §6.5). A call without a key of its own that equals an open one in wallet and
+ * arguments takes that one up. A call is open until its outcome was told to its caller, and for as long as money is
+ * out for it without an answer.
  *
- * Throws Proof402Error `idempotency_conflict` where the key names another call, and `wallet_changed` where another wallet
- * made it.
+ * Throws Proof402Error `idempotency_conflict` where the key names another call, and `wallet_changed` where another
+ * wallet made it.
  */
 export const openKey = (ctx: BuyerContext, names: CallNames): Promise<string> =>
   immediate(

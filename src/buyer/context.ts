@@ -26,7 +26,7 @@ export type BuyerContext = {
   /** Chain per CAIP-2 network. */
   chains: ReadonlyMap<string, Chain>;
   wallet: Wallet | null;
-  /** Nonces are derived from it (DESIGN §6.5). */
+  /** Nonces are derived from it (docs/architecture.md §6.5). */
   nonceSecret: string;
   warnings: readonly Warning[];
   session: VerifySession;

@@ -24,7 +24,10 @@ const UNSERVED = {
   cut: `answers_cut: of ${CUT_LIMIT} or more paid answers only the beginning came`,
 } as const;
 
-/** Sellers on hold (DESIGN §4.9): a receipt failed, evidence was withheld, or money went without an answer. */
+/**
+ * Sellers on hold (docs/architecture.md §4.10): a receipt failed, evidence was withheld, or money went without an
+ * answer.
+ */
 export async function readHolds(db: Db): Promise<Hold[]> {
   const rows = await db.selectFrom("seller_holds").selectAll().where("released_at", "is", null).execute();
   return rows.map((row) => ({ sellerId: row.seller_id, reason: row.reason, receiptId: row.receipt_id }));

@@ -24,8 +24,9 @@ export type Turn =
   | { kind: "again"; purchaseId: string; failure: string | null };
 
 /**
- * The flow of one purchase (DESIGN §4, steps 1 to 8): takes up what the journal knows of the call, then attempt by attempt
- * chooses, attests, quotes, approves, reserves, signs, sends, judges and stores. Throws Proof402Error.
+ * The flow of one purchase (docs/architecture.md §4, steps 1 to 8): takes up what the journal knows of the call, then
+ * attempt by attempt chooses, attests, quotes, approves, reserves, signs, sends, judges and stores. Throws
+ * Proof402Error.
  */
 export const purchase = (ctx: BuyerContext, call: Call): Promise<BuyResult | NeedInput> =>
   holdingCall(ctx, call.key, call.signal, async () => {

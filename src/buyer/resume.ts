@@ -23,10 +23,10 @@ import type { Turn } from "./purchase.ts";
 const RESEND_MARGIN_SECONDS = 10;
 
 /**
- * One key, one payment (DESIGN §6.5): looks at every attempt of this logical call before anything new is done. One that was
- * answered is the result. One that moved money is asked for again and followed by no other. One that may still move it is
- * sent again, under the present policy's consent where nothing shows that it was sent. One that was only reserved is given up
- * for a new one.
+ * One key, one payment (docs/architecture.md §6.5): looks at every attempt of this logical call before anything new is
+ * done. One that was answered is the result. One that moved money is asked for again and followed by no other. One
+ * that may still move it is sent again, under the present policy's consent where nothing shows that it was sent. One
+ * that was only reserved is given up for a new one.
  *
  * Throws Proof402Error `payment_in_doubt`, and `idempotency_conflict` where the attempts are another call's.
  */

@@ -23,8 +23,8 @@ export type SecondClock = {
 };
 
 /**
- * The background worker (DESIGN §4.8): durable jobs under leases, so several processes may share a file. Timers do not
- * keep the process alive; what is left is done by the next process that opens the file.
+ * The background worker (docs/architecture.md §4.9): durable jobs under leases, so several processes may share a file.
+ * Timers do not keep the process alive; what is left is done by the next process that opens the file.
  */
 export function startSecondClock(ctx: BuyerContext): SecondClock {
   const running = new Set<{ kind: string; ended: Promise<void> }>();

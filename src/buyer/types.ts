@@ -177,7 +177,7 @@ export interface Buyer {
   spending(): Promise<Spending>;
   /** Looks up every open authorization on chain and settles or releases it; says what became of them. */
   reconcile(): Promise<ReconcileSummary>;
-  /** Walks the hash-chained log (DESIGN §5). */
+  /** Walks the hash-chained log (docs/architecture.md §5). */
   audit(): Promise<AuditResult>;
   /**
    * Stores a receipt made elsewhere; it is appraised under this buyer's policy, not its maker's. Throws Proof402Error

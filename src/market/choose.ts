@@ -4,7 +4,7 @@ import { ASSURANCES, type Assurance } from "../receipts/schema.ts";
 import type { SellerListing } from "./catalog.ts";
 import type { ListedModel, Seller } from "./types.ts";
 
-/** A seller on hold: a verdict about it was `failed` (DESIGN §4.9). */
+/** A seller on hold: a verdict about it was `failed` (docs/architecture.md §4.10). */
 export type Hold = { sellerId: string; reason: string; receiptId: string };
 
 export type Candidate = { seller: Seller; model: ListedModel };

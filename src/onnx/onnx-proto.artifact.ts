@@ -1,4 +1,4 @@
-// Made by scripts/write-onnx-descriptor.ts from onnx-ml.proto (Apache-2.0, the ONNX project).
+// Made by scripts/write-onnx-descriptor.ts from onnx-ml.proto (Apache-2.0, the ONNX project), SHA-256 ec29d5c565fec163be3c54eb46ce6c49528924df97fa7ec3ca8643eb6e264bdb.
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";

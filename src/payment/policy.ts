@@ -62,7 +62,7 @@ export const hoursSchema = z
   })
   .refine(({ from, to }) => from !== to, "from and to are the same: leave hours out for no limit");
 
-/** What the wallet may do. No tool argument can widen it (DESIGN §6.1). */
+/** What the wallet may do. No tool argument can widen it (docs/architecture.md §6.1). */
 export const paymentPolicySchema = z.strictObject({
   assets: z.array(assetPolicySchema).min(1),
   /** Purchases per rolling hour, over all assets. */

@@ -23,9 +23,9 @@ export type ReconcileSummary = {
 };
 
 /**
- * Brings the journal in line with the chain (DESIGN §6.4): settles what moved, releases what can no longer move and what
- * was reserved but never signed. Every change is a compare-and-set, so it may run any number of times and in several
- * processes at once. Never throws for a chain that does not answer.
+ * Brings the journal in line with the chain (docs/architecture.md §6.4): settles what moved, releases what can no
+ * longer move and what was reserved but never signed. Every change is a compare-and-set, so it may run any number of
+ * times and in several processes at once. Never throws for a chain that does not answer.
  *
  * What ended unused takes two looks some time apart. With `secondLook` false the second is left to the next walk.
  */

@@ -238,7 +238,7 @@ const logSchema = z.strictObject({
   hash: hex(32),
 });
 
-/** The fixed part of a receipt, by its format (DESIGN §5). */
+/** The fixed part of a receipt, by its format (docs/architecture.md §5). */
 export const coreSchemas = coreSchemasOf(evidenceSchema);
 
 const receipt = {
@@ -271,7 +271,7 @@ export type Offer = CoreOfFormat1["offer"];
 export type Payment = CoreOfFormat1["payment"] & { salt?: string; previous?: string };
 /** The fixed part of a receipt. It is of format 2 where its payment has a salt. */
 export type ReceiptCore = Omit<CoreOfFormat1, "payment"> & { payment: Payment; listedPrice?: ListedPrice | null };
-/** A receipt of either format (DESIGN §5). What is stored or read is checked by {@link receiptSchema}. */
+/** A receipt of either format (docs/architecture.md §5). What is stored or read is checked by {@link receiptSchema}. */
 export type Receipt = Omit<z.infer<(typeof receiptSchemas)[1]>, "version" | "core"> & {
   version: 1 | 2;
   core: ReceiptCore;

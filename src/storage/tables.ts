@@ -1,7 +1,7 @@
 import type { Generated } from "kysely";
 
 /**
- * States of a purchase's money (DESIGN §6.4).
+ * States of a purchase's money (docs/architecture.md §6.4).
  *
  * reserved: counted against the caps; nothing is signed.
  * signed:   written before the signature is made; from here the authorization may be redeemable.
@@ -127,7 +127,7 @@ export type LogTable = {
   hash: string;
 };
 
-/** Second-clock work (DESIGN §4.8). */
+/** Second-clock work (docs/architecture.md §4.9). */
 export type JobsTable = {
   id: Generated<number>;
   kind: string;

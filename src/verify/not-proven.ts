@@ -46,7 +46,7 @@ export type LimitsOfVerdict = {
   decodedFrom: string | null;
 };
 
-/** The receipt's list of what is not proven (DESIGN §2). */
+/** The receipt's list of what is not proven (docs/architecture.md §2). */
 export function notProven(
   layers: Record<Layer, LayerResult>,
   { known, simulated, metered, developmentProof, secretWeights, unboundProof, ...about }: LimitsOfVerdict,

@@ -14,7 +14,10 @@ type Level = {
 const ATTESTED = ["platform", "code", "key", "freshness", "request", "response"] as const satisfies readonly Layer[];
 const PAID = ["payment", "settlement"] as const satisfies readonly Layer[];
 
-/** The one table that decides (DESIGN §2). Where nothing was asked for, the layers about the seller's code are left alone. */
+/**
+ * The one table that decides (docs/architecture.md §2). Where nothing was asked for, the layers about the seller's
+ * code are left alone.
+ */
 export const LEVELS: Readonly<Record<Assurance, Level>> = {
   none: {
     reachedBy: [],

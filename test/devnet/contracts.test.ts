@@ -12,6 +12,6 @@ it("the artifacts in the repository are what their sources compile to", async ()
   for (const [name, text] of Object.entries(compiled)) {
     // As one question: a difference in bytecode tells nobody anything.
     const same = (await readFile(join(directory, name), "utf8")) === text;
-    expect(same, `${name} is stale: npm run build && node dist/scripts/compile-contracts.js`).toBe(true);
+    expect(same, `${name} is stale: npm run generate:contracts`).toBe(true);
   }
 });

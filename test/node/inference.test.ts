@@ -39,7 +39,7 @@ describe("the models of the repository", () => {
     "%s is what the training script makes again, and onnxruntime answers as its own arithmetic does",
     async (name, task) => {
       const trained = trainTask(task);
-      expect(trained.sha256).toBe(modelOf(name).sha256);
+      expect(trained.sha256, "stale: npm run generate:models").toBe(modelOf(name).sha256);
       const random = seeded(7);
       for (let i = 0; i < 100; i += 1) {
         const { x } = task.draw(random);

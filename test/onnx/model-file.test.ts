@@ -1,4 +1,5 @@
 import { create, toBinary } from "@bufbuild/protobuf";
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -31,6 +32,12 @@ const modelWithTensor = (bytes: Uint8Array): Uint8Array => modelWithGraph(field(
 const modelWithAttribute = (bytes: Uint8Array): Uint8Array => modelWithGraph(field(NODE, field(ATTRIBUTE, bytes)));
 const tensorBytes = (tensor: Parameters<typeof create<typeof TensorProtoSchema>>[1]): Uint8Array =>
   toBinary(TensorProtoSchema, create(TensorProtoSchema, tensor));
+
+test("the reader is made from the protocol that is here", async () => {
+  const protocol = await readFile(join(import.meta.dirname, "../../scripts/onnx/onnx-ml.proto"));
+  const made = await readFile(join(import.meta.dirname, "../../src/onnx/onnx-proto.artifact.ts"), "utf8");
+  expect(made, "stale: npm run generate:onnx").toContain(createHash("sha256").update(protocol).digest("hex"));
+});
 
 test.each(["eth-risk", "payroll-check", "supply-route"])("%s is read as it is", async (name) => {
   const file = new Uint8Array(await readFile(join(import.meta.dirname, `../../models/${name}.onnx`)));

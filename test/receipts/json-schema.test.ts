@@ -36,7 +36,7 @@ describe.each([
   const receipt = receiptOf(coreOf());
 
   it("is what scripts/write-schema.ts writes", () => {
-    expect(text).toBe(receiptJsonSchema(format));
+    expect(text, "stale: npm run generate:schema").toBe(receiptJsonSchema(format));
   });
 
   it("takes receipts of its own format and no other", () => {
