@@ -85,7 +85,7 @@ async function openPurse(origin?: string) {
     async buy(buyer: Buyer, times: number): Promise<void> {
       const before = await claimed();
       for (let at = 0; at < times; at += 1) await buyOne(buyer);
-      await expect.poll(claimed, { timeout: 20_000 }).toBe(before + BigInt(times) * PRICE);
+      await expect.poll(claimed).toBe(before + BigInt(times) * PRICE);
       await buyer.reconcile();
     },
     /** A copy of a database as a backup has it. */
@@ -239,13 +239,13 @@ describe("a voucher that the seller answered with a failure", () => {
     const third = await receiptOf(buyer, "third-call");
     expect(await statesOf(buyer)).toEqual(["released", "released", "answered"]);
     expect(await counted(buyer)).toBe(PRICE);
-    await expect.poll(purse.claimed, { timeout: 20_000 }).toBe(PRICE);
+    await expect.poll(purse.claimed).toBe(PRICE);
     await buyer.reconcile();
     const served = await buyer.getReceipt(third, { waitSeconds: 30 });
     expect([newestAppraisal(served).verdict, settlementsOf(served).length]).toEqual(["verified", 1]);
     for (const id of [first, second]) {
       await expect
-        .poll(async () => newestAppraisal(await buyer.getReceipt(id)).layers.settlement, { timeout: 20_000 })
+        .poll(async () => newestAppraisal(await buyer.getReceipt(id)).layers.settlement)
         .toMatchObject({ status: "skip", code: "voucher_superseded" });
       expect(settlementsOf(await buyer.getReceipt(id))).toEqual([]);
     }
@@ -277,7 +277,7 @@ describe("a voucher that the seller answered with a failure", () => {
     const purse = await openPurse(await serveFailing(["drops", "keeps"]));
     const buyer = await purse.buyerOver(purse.config.database);
     const receipts = [await receiptOf(buyer, "call-one"), await receiptOf(buyer, "call-two")];
-    await expect.poll(purse.claimed, { timeout: 20_000 }).toBe(PRICE);
+    await expect.poll(purse.claimed).toBe(PRICE);
     await buyer.reconcile();
     await expect.poll(async () => (await statesOf(buyer)).toSorted()).toEqual(["released", "settled"]);
     expect((await buyer.spending()).assets[0]).toMatchObject({ spent: "10000", reserved: "0" });
@@ -286,9 +286,7 @@ describe("a voucher that the seller answered with a failure", () => {
       (await Promise.all(receipts.map((id) => buyer.getReceipt(id)))).flatMap((receipt) => [
         newestAppraisal(receipt).layers.settlement.code,
       ]);
-    await expect
-      .poll(async () => (await settlements()).toSorted(), { timeout: 20_000 })
-      .toEqual(["ok", "voucher_superseded"]);
+    await expect.poll(async () => (await settlements()).toSorted()).toEqual(["ok", "voucher_superseded"]);
     expect((await buyer.sellers())[0]?.hold?.reason).toMatch(/^paid_and_refused/);
   });
 });

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openBuyer } from "../../src/buyer/open.ts";
 import type { Buyer, BuyResult } from "../../src/buyer/types.ts";
 import type { Config } from "../../src/config/schema.ts";
@@ -9,6 +9,7 @@ import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { openDatabase } from "../../src/storage/database.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { eventually } from "../support/eventually.ts";
 import { infront } from "../support/infront.ts";
 
 let market: Market;
@@ -81,13 +82,10 @@ describe("a proof that does not come", () => {
   test("leaves what was bought as attested verified", async () => {
     const buyer = await impatient(pending);
     const { receipt } = await buy(buyer);
-    await vi.waitFor(
-      async () => {
-        const { layers } = newestAppraisal(await buyer.getReceipt(receipt.id));
-        expect(layers.computation).toMatchObject({ status: "skip", code: "proof_not_delivered" });
-      },
-      { timeout: 20_000 },
-    );
+    await eventually(async () => {
+      const { layers } = newestAppraisal(await buyer.getReceipt(receipt.id));
+      expect(layers.computation).toMatchObject({ status: "skip", code: "proof_not_delivered" });
+    });
     expect(newestAppraisal(await buyer.getReceipt(receipt.id)).verdict).toBe("verified");
   });
 });
@@ -123,14 +121,11 @@ describe("a re-execution that does not end", () => {
     });
     ends.push(() => buyer.close());
     const crash = async (before: number): Promise<number> => {
-      const pid = await vi.waitFor(
-        async () => {
-          const [found] = (await executions()).filter((one) => one !== before);
-          if (found === undefined) throw new Error("not started");
-          return found;
-        },
-        { timeout: 20_000 },
-      );
+      const pid = await eventually(async () => {
+        const [found] = (await executions()).filter((one) => one !== before);
+        if (found === undefined) throw new Error("not started");
+        return found;
+      });
       process.kill(pid, "SIGKILL");
       return pid;
     };
@@ -139,7 +134,7 @@ describe("a re-execution that does not end", () => {
     const db = await openDatabase(config.database);
     ends.push(() => db.destroy());
     const job = () => db.selectFrom("jobs").selectAll().where("kind", "=", "replay").executeTakeFirstOrThrow();
-    await vi.waitFor(async () =>
+    await eventually(async () =>
       expect(await job()).toMatchObject({ state: "waiting", last_error: "execution_crashed" }),
     );
     expect(newestAppraisal(await buyer.getReceipt(receipt.id)).verdict).toBe("pending");

@@ -1,10 +1,11 @@
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import type { PublishedBatch } from "../../src/evidence/inclusion.ts";
 import type { Buyer } from "../../src/buyer/types.ts";
 import type { Config } from "../../src/config/schema.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { eventually } from "../support/eventually.ts";
 import { infront } from "../support/infront.ts";
 
 let market: Market;
@@ -42,9 +43,7 @@ const inclusionOf = async (buyer: Buyer, id: string) => newestAppraisal(await bu
 test("a purchase's inclusion lands in its receipt by itself, once, and its verdict stays verified", async () => {
   const buyer = await market.buyer();
   const { id } = await buy(buyer, "included-by-itself");
-  await vi.waitFor(async () => expect(await inclusionOf(buyer, id)).toMatchObject({ status: "pass" }), {
-    timeout: 20_000,
-  });
+  await eventually(async () => expect(await inclusionOf(buyer, id)).toMatchObject({ status: "pass" }));
   const receipt = await buyer.getReceipt(id);
   expect(newestAppraisal(receipt).verdict).toBe("verified");
   expect(receipt.later.filter(({ evidence }) => evidence.kind === "inclusion.merkle")).toHaveLength(1);
@@ -63,9 +62,8 @@ test("a seller that leaves the answer out of its batch fails the receipt and is 
   });
   const buyer = await market.buyer(change);
   const { id } = await buy(buyer, "left-out-of-it");
-  await vi.waitFor(
-    async () => expect(await inclusionOf(buyer, id)).toMatchObject({ status: "fail", code: "leaf_changed" }),
-    { timeout: 20_000 },
+  await eventually(async () =>
+    expect(await inclusionOf(buyer, id)).toMatchObject({ status: "fail", code: "leaf_changed" }),
   );
   expect(newestAppraisal(await buyer.getReceipt(id)).verdict).toBe("failed");
   await expect(buy(buyer, "not-from-that-one")).rejects.toMatchObject({ code: expect.any(String) as string });
@@ -80,9 +78,8 @@ test("an inclusion that does not come in time is skipped, and condemns nobody", 
     config.verification.inclusionSeconds = 1;
   });
   const { id } = await buy(buyer, "never-anchored");
-  await vi.waitFor(
-    async () => expect(await inclusionOf(buyer, id)).toMatchObject({ status: "skip", code: "inclusion_not_seen" }),
-    { timeout: 20_000 },
+  await eventually(async () =>
+    expect(await inclusionOf(buyer, id)).toMatchObject({ status: "skip", code: "inclusion_not_seen" }),
   );
   expect(newestAppraisal(await buyer.getReceipt(id)).verdict).toBe("verified");
 });

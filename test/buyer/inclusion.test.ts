@@ -1,7 +1,7 @@
 import { createTestClient, createWalletClient, http as transport, publicActions, type Hex } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import { foundry } from "viem/chains";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { observeInclusion, type InclusionView } from "../../src/buyer/inclusion.ts";
 import {
   openBank,
@@ -28,6 +28,7 @@ import { configSchema } from "../../src/config/schema.ts";
 import { appraise } from "../../src/verify/appraise.ts";
 import { inclusionLeafOf } from "../../src/verify/inclusion.ts";
 import { ETH_FEATURES, openMarket } from "../support/devnet.ts";
+import { eventually } from "../support/eventually.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
 import { neighbours, withLater, withRelay } from "../support/inclusion.ts";
 
@@ -301,24 +302,18 @@ test("a purchase from a real node is included and verified; an answer changed af
     return { receipt, view: () => observeInclusion({ receipt, seller: from, provider, chains }) };
   };
   const honest = await look("attested");
-  const evidence = await vi.waitFor(
-    async () => {
-      const view = await honest.view();
-      expect(view.state).toBe("included");
-      return (view as Extract<InclusionView, { state: "included" }>).evidence;
-    },
-    { timeout: 20_000 },
-  );
+  const evidence = await eventually(async () => {
+    const view = await honest.view();
+    expect(view.state).toBe("included");
+    return (view as Extract<InclusionView, { state: "included" }>).evidence;
+  });
   expect(evidence.log.address).toBe(market.devnet.relay);
   // It passes once this buyer has seen it, too: before, it is what a file tells.
-  await vi.waitFor(
-    async () => {
-      const judged = await buyer.verify(withLater(honest.receipt, evidence));
-      expect(judged.layers.inclusion).toMatchObject({ status: "pass" });
-      expect(judged.verdict).toBe("verified");
-    },
-    { timeout: 20_000 },
-  );
+  await eventually(async () => {
+    const judged = await buyer.verify(withLater(honest.receipt, evidence));
+    expect(judged.layers.inclusion).toMatchObject({ status: "pass" });
+    expect(judged.verdict).toBe("verified");
+  });
   // The dishonest node anchors what it signed, which is not what it sent.
   const cheated = await look("cheap");
   expect(await cheated.view()).toEqual({ state: "pending" });

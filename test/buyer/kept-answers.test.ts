@@ -1,13 +1,11 @@
 import { sql } from "kysely";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { buyInference } from "../../src/tools/index.ts";
 import { callTool } from "../../src/tools/call.ts";
 import { isPayment, openWorld, PRICE, type Attack, type Trick, type World } from "../hostile/world.ts";
 import { failure } from "../http/servers.ts";
 import { ETH_FEATURES } from "../support/devnet.ts";
-
-/** A busy machine takes its time. */
-const PATIENT = { timeout: 20_000 };
+import { eventually } from "../support/eventually.ts";
 
 let world: World;
 beforeAll(async () => {
@@ -73,10 +71,10 @@ describe("T33: an answer that was paid for is not lost", () => {
       expect(outcome).toMatchObject({ status: "ok", data: { stored: false, paidNow: true, readable: true } });
       expect(outcome.status === "ok" && outcome.text).toMatch(/could not take the receipt.*only copy/);
       expect(await receiptsOf(attack)).toEqual([]);
-      await vi.waitFor(async () => {
+      await eventually(async () => {
         await attack.buyer.reconcile();
         expect((await attack.buyer.spending()).recent[0]?.state).toBe("settled");
-      }, PATIENT);
+      });
       expect((await attack.buyer.sellers()).map(({ hold }) => hold)).toEqual([null]);
       await allow(attack);
       const again = await attack.buy({ idempotencyKey: args.idempotency_key });
@@ -128,10 +126,10 @@ describe("T33: every answer to a payment has a receipt", () => {
       expect(await failure(attack.buy({ idempotencyKey }))).toMatchObject({ code: "seller_refused" });
       expect(attack.seen.filter(isPayment)).toHaveLength(1);
       // It took the money and gave nothing: nothing more is bought from it.
-      await vi.waitFor(async () => {
+      await eventually(async () => {
         const [seller] = await attack.buyer.sellers();
         expect(seller?.hold).toMatchObject({ reason: `paid_and_refused: it was paid and answered ${status}` });
-      }, PATIENT);
+      });
       expect(await failure(attack.buy())).toMatchObject({ code: "seller_on_hold", money: "not-moved" });
       expect(await attack.plunder()).toBe(PRICE);
     },

@@ -1,7 +1,8 @@
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Look } from "../../src/buyer/jobs/types.ts";
 import { Proof402Error } from "../../src/errors.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
+import { eventually } from "../support/eventually.ts";
 import {
   deliver,
   evidence,
@@ -9,12 +10,15 @@ import {
   kind,
   looked,
   openContext,
+  openSecondClock,
   PATIENCE_MS,
   start,
   stored,
   studies,
   time,
 } from "../support/second-clock.ts";
+
+openSecondClock();
 
 describe("evidence that is not there yet", () => {
   test("is looked for after twice the time each time, up to a minute, and the file keeps when", async () => {
@@ -76,7 +80,7 @@ describe("evidence that is not there yet", () => {
     await deliver(ctx, [{ kind: "found" }, { kind: "missing" }]);
     time.now += PATIENCE_MS + 1;
     start(ctx);
-    await vi.waitFor(async () => expect((await jobsOf(ctx)).map(({ state }) => state)).toEqual(["done", "done"]));
+    await eventually(async () => expect((await jobsOf(ctx)).map(({ state }) => state)).toEqual(["done", "done"]));
     expect((await jobsOf(ctx)).map((job) => job.last_error)).toEqual([null, "deadline_passed"]);
     expect(studies(await stored(ctx))).toEqual([evidence("late")]);
     expect(newestAppraisal(await stored(ctx)).verdict).toBe("verified");

@@ -1,8 +1,9 @@
 import { sql } from "kysely";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { auditLog, type AuditResult } from "../../src/receipts/log.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { eventually } from "../support/eventually.ts";
 
 let market: Market;
 let db: Db;
@@ -38,13 +39,10 @@ beforeAll(async () => {
   await buyer.claimReceipt(ids.acted, "trade", { arguments: record });
   await buyer.endClaim(ids.acted, "trade", { state: "done", outcome: "sold" });
   db = await openDatabase(database);
-  await vi.waitFor(
-    async () => {
-      const open = await db.selectFrom("jobs").select("id").where("state", "<>", "done").execute();
-      if (open.length > 0) throw new Error("late evidence is still looked for");
-    },
-    { timeout: 30_000 },
-  );
+  await eventually(async () => {
+    const open = await db.selectFrom("jobs").select("id").where("state", "<>", "done").execute();
+    if (open.length > 0) throw new Error("late evidence is still looked for");
+  });
   await buyer.close();
 });
 afterAll(async () => {

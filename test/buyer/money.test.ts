@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { generatePrivateKey } from "viem/accounts";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { moneyOf } from "../../src/buyer/money.ts";
 import type { Buyer } from "../../src/buyer/types.ts";
 import type { Config } from "../../src/config/schema.ts";
@@ -10,10 +10,8 @@ import type { PurchaseState } from "../../src/storage/tables.ts";
 import { isPayment, isPurchase, openWorld, PRICE, type Attack, type Trick, type World } from "../hostile/world.ts";
 import { failure } from "../http/servers.ts";
 import { ETH_FEATURES } from "../support/devnet.ts";
+import { eventually } from "../support/eventually.ts";
 import { rpcInFront } from "../support/rpc.ts";
-
-/** A busy machine takes its time. */
-const PATIENT = { timeout: 20_000 };
 
 let world: World;
 beforeAll(async () => {
@@ -84,10 +82,10 @@ describe("T31: a call whose payment is out, and whose next try fails before it s
     expect(first.money).toBe("may-move");
     // The thief redeems: from when the journal knows, the words follow.
     expect(await attack.plunder()).toBe(PRICE);
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       await buyer.reconcile();
       expect((await buyer.spending()).recent[0]?.state).toBe("settled");
-    }, PATIENT);
+    });
     const last = await again();
     expect(last.money).toBe("moved");
     for (const said of [first, last]) {

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Buyer, BuyResult } from "../../src/buyer/types.ts";
 import { appraisalPolicyOf } from "../../src/buyer/context.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
@@ -6,6 +6,7 @@ import type { Appraisal, Groth16Evidence, Receipt } from "../../src/receipts/sch
 import { appraise } from "../../src/verify/appraise.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { eventually } from "../support/eventually.ts";
 
 const ROUTE = { features: [1.2, 0.33, 0.8, 0.3, 0.4, 0.2, 0.9] };
 const PAYROLL = { features: [1.02, 0.1, 0.98, 0.9, 0.02, 0.8, 1, 1.01] };
@@ -72,9 +73,7 @@ describe("an answer bought with assurance proven", () => {
       config.verification.developmentSetups = false;
     });
     const bought = await buy(buyer, { seller: "proving" });
-    await vi.waitFor(async () => expect(proofsIn(await buyer.getReceipt(bought.receipt.id))).toBe(1), {
-      timeout: 20_000,
-    });
+    await eventually(async () => expect(proofsIn(await buyer.getReceipt(bought.receipt.id))).toBe(1));
     expect(newestAppraisal(await buyer.getReceipt(bought.receipt.id))).toMatchObject({
       verdict: "unverified",
       assurance: "attested",

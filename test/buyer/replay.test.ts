@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { mkdtemp, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Buyer, BuyResult } from "../../src/buyer/types.ts";
 import type { Config } from "../../src/config/schema.ts";
 import { cheating } from "../../src/devnet/dishonest.ts";
@@ -13,6 +13,7 @@ import type { Receipt, ReplayEvidence } from "../../src/receipts/schema.ts";
 import { appraisalPolicySchema } from "../../src/verify/policy.ts";
 import { judgeReplay } from "../../src/verify/replay.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { eventually } from "../support/eventually.ts";
 import { onnxOf } from "../support/onnx-files.ts";
 
 const MODELS = join(import.meta.dirname, "../../models");
@@ -258,14 +259,11 @@ test("T72: of 24,000 numbers a receipt keeps their hash and how they compared, a
     idempotencyKey: crypto.randomUUID(),
   });
   if ("needInput" in bought) throw new Error("nobody should have been asked");
-  const receipt = await vi.waitFor(
-    async () => {
-      const one = await buyer.getReceipt(bought.receipt.id);
-      expect(replayIn(one)).toBeDefined();
-      return one;
-    },
-    { timeout: 30_000 },
-  );
+  const receipt = await eventually(async () => {
+    const one = await buyer.getReceipt(bought.receipt.id);
+    expect(replayIn(one)).toBeDefined();
+    return one;
+  });
   expect(replayIn(receipt)).toMatchObject({ modelSha256: sha256, compared: { difference: null } });
   expect(replayIn(receipt)?.outputs).toBeUndefined();
   expect(newestAppraisal(receipt).layers.computation).toMatchObject({ status: "pass", code: "replay_matched" });

@@ -1,12 +1,10 @@
 import { generatePrivateKey } from "viem/accounts";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { BuyResult, Buyer, BuyRequest } from "../../src/buyer/types.ts";
 import { FUNDS, isPayment, openWorld, PRICE, type Attack, type Trick, type World } from "../hostile/world.ts";
 import { failure } from "../http/servers.ts";
 import { ETH_FEATURES } from "../support/devnet.ts";
-
-/** A busy machine takes its time. */
-const PATIENT = { timeout: 20_000 };
+import { eventually } from "../support/eventually.ts";
 
 let world: World;
 beforeAll(async () => {
@@ -46,7 +44,7 @@ async function givenUp(more: Partial<BuyRequest> = {}) {
   });
   const abort = new AbortController();
   const call = failure(buy(attack.buyer, more, abort.signal));
-  await vi.waitFor(() => expect(attack.payments()).toHaveLength(1), PATIENT);
+  await eventually(() => expect(attack.payments()).toHaveLength(1));
   abort.abort();
   return { attack, error: await call, answer };
 }
@@ -177,7 +175,7 @@ describe("T33: a caller that gives up after its payment went out", () => {
   test("and asks again much later wants an answer of that time", async () => {
     const { attack, error, answer } = await givenUp();
     answer();
-    await vi.waitFor(async () => expect((await attack.buyer.listReceipts()).length).toBe(1), PATIENT);
+    await eventually(async () => expect((await attack.buyer.listReceipts()).length).toBe(1));
     await attack.using((db) =>
       db
         .updateTable("purchases")
@@ -201,7 +199,7 @@ describe("T33: a caller that gives up after its payment went out", () => {
     );
     const waiting = failure(buy(attack.buyer, { wait: "verified" }));
     waiting.catch(() => undefined);
-    await vi.waitFor(async () => expect((await attack.buyer.listReceipts()).length).toBe(1), PATIENT);
+    await eventually(async () => expect((await attack.buyer.listReceipts()).length).toBe(1));
     await attack.buyer.close();
     const error = await waiting;
     expect(error.money).not.toBe("not-moved");

@@ -2,6 +2,7 @@ import { describe, expect, test, vi } from "vitest";
 import type { Look } from "../../src/buyer/jobs/types.ts";
 import { LEASE_MS } from "../../src/buyer/queue.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
+import { eventually } from "../support/eventually.ts";
 import {
   deliver,
   evidence,
@@ -11,11 +12,14 @@ import {
   kind,
   looked,
   openContext,
+  openSecondClock,
   start,
   stored,
   studies,
   time,
 } from "../support/second-clock.ts";
+
+openSecondClock();
 
 /** A promise to be kept from outside. */
 function gate<T>(): { opened: Promise<T>; open: (value: T) => void } {
@@ -39,7 +43,7 @@ describe("a look that does not end", () => {
     await deliver(ctx);
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const clock = start(ctx);
-    await vi.waitFor(() => expect(signals).toHaveLength(1));
+    await eventually(() => expect(signals).toHaveLength(1));
     expect(signals[0]?.aborted).toBe(false);
     // The lease is not over: nobody else can have taken the job.
     vi.advanceTimersByTime(LEASE_MS - 1000);
@@ -67,7 +71,7 @@ describe("a look that does not end", () => {
     ]);
     await deliver(ctx, [{ kind: "hanging" }, {}]);
     start(ctx);
-    await vi.waitFor(async () => expect(studies(await stored(ctx))).toEqual([evidence("beside it")]));
+    await eventually(async () => expect(studies(await stored(ctx))).toEqual([evidence("beside it")]));
     expect((await jobsOf(ctx)).map(({ state }) => state)).toEqual(["waiting", "done"]);
     hanging.open({ state: "waiting" });
   });
@@ -80,16 +84,21 @@ describe("a worker whose lease ran out while it worked", () => {
   ): Promise<{ ctx: Awaited<ReturnType<typeof openContext>>; end: (late: Look) => Promise<void> }> {
     const held = gate<Look>();
     const taken = gate<void>();
+    // One at a time, or it might take what it still works on again once its lease ran out.
     const slow = await openContext([
-      kind(() => {
-        taken.open();
-        return held.opened;
-      }),
+      kind(
+        () => {
+          taken.open();
+          return held.opened;
+        },
+        { atOnce: 1 },
+      ),
     ]);
     await deliver(slow);
     const clock = start(slow);
     await taken.opened;
     time.now += LEASE_MS;
+    clock.wake();
     const ctx = await openContext([kind(() => Promise.resolve(second))]);
     start(ctx);
     await looked(ctx, 2);
@@ -137,7 +146,7 @@ describe("a job of a kind that this version does not know", () => {
     await deliver(ctx, [{ kind: "from-the-future", payload: { of: "it" }, deadline: time.now - 1 }, {}]);
     const [before] = await jobsOf(ctx);
     start(ctx);
-    await vi.waitFor(async () => expect((await jobsOf(ctx))[1]?.state).toBe("done"));
+    await eventually(async () => expect((await jobsOf(ctx))[1]?.state).toBe("done"));
     expect((await jobsOf(ctx))[0]).toEqual(before);
     expect(before).toMatchObject({ kind: "from-the-future", attempts: 0, state: "waiting" });
     expect(newestAppraisal(await stored(ctx)).verdict).toBe("verified");

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openBuyer } from "../../src/buyer/open.ts";
 import { createQueue, LEASE_MS, type NewJob } from "../../src/buyer/queue.ts";
 import type { BuyResult } from "../../src/buyer/types.ts";
@@ -8,6 +8,7 @@ import type { Receipt } from "../../src/receipts/schema.ts";
 import { openDatabase } from "../../src/storage/database.ts";
 import { immediate } from "../../src/storage/migrations.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { eventually } from "../support/eventually.ts";
 import { settlementsOf } from "../support/later.ts";
 
 let market: Market;
@@ -62,14 +63,11 @@ describe("what comes after the answer", () => {
     if (one === undefined) throw new Error("there are four");
     const bought = await Promise.all(buyers.map((buyer) => buy(buyer)));
     for (const { receipt } of bought) {
-      const final = await vi.waitFor(
-        async () => {
-          const seen = await one.getReceipt(receipt.id);
-          if (seen.later.length < 2) throw new Error("something is still to come");
-          return seen;
-        },
-        { timeout: 30_000 },
-      );
+      const final = await eventually(async () => {
+        const seen = await one.getReceipt(receipt.id);
+        if (seen.later.length < 2) throw new Error("something is still to come");
+        return seen;
+      });
       expect(kinds(final)).toEqual(["inclusion.merkle", "settlement.x402"]);
     }
   });

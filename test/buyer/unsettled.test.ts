@@ -1,6 +1,6 @@
 import { createTestClient, http } from "viem";
 import { foundry } from "viem/chains";
-import { afterAll, beforeAll, expect, onTestFinished, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { openBuyer } from "../../src/buyer/open.ts";
 import {
   createInferenceNode,
@@ -14,6 +14,7 @@ import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { openDatabase } from "../../src/storage/database.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { eventually } from "../support/eventually.ts";
 import { infront } from "../support/infront.ts";
 import { settlementsOf } from "../support/later.ts";
 
@@ -94,7 +95,7 @@ test("a payment that is never settled is waited for until it cannot be any more:
   await chain.setNextBlockTimestamp({ timestamp: BigInt(core.payment.validBefore - 1) });
   await chain.mine({ blocks: 1 });
   const looks = await looksAt(database);
-  await vi.waitFor(async () => expect(await looksAt(database)).toBeGreaterThan(looks + 1), { timeout: 20_000 });
+  await eventually(async () => expect(await looksAt(database)).toBeGreaterThan(looks + 1));
   expect(newestAppraisal(await buyer.getReceipt(id)).verdict).toBe("pending");
   await chain.setNextBlockTimestamp({ timestamp: BigInt(core.payment.validBefore + 1) });
   await chain.mine({ blocks: 1 });

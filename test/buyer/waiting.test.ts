@@ -1,8 +1,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { hostname } from "node:os";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
+import { eventually } from "../support/eventually.ts";
 import { rpcInFront } from "../support/rpc.ts";
 import { isPayment, openWorld, type World } from "../hostile/world.ts";
 
@@ -39,16 +40,13 @@ test("waiting looks for evidence at once that a dead process was looking for, an
   const later = await attack.reopen();
   const waiting = later.getReceipt(receipt.id, { waitSeconds: 40 });
   // A look that finds nothing: by its own back-off the next one would be a minute later.
-  await vi.waitFor(
-    async () => {
-      const job = await attack.using((db) =>
-        db.selectFrom("jobs").selectAll().where("kind", "=", "settlement").executeTakeFirstOrThrow(),
-      );
-      expect(job.attempts).toBeGreaterThan(12);
-      expect(job.run_at - Date.now()).toBeGreaterThan(0);
-    },
-    { timeout: 20_000, interval: 10 },
-  );
+  await eventually(async () => {
+    const job = await attack.using((db) =>
+      db.selectFrom("jobs").selectAll().where("kind", "=", "settlement").executeTakeFirstOrThrow(),
+    );
+    expect(job.attempts).toBeGreaterThan(12);
+    expect(job.run_at - Date.now()).toBeGreaterThan(0);
+  });
   chain.down = false;
   expect(newestAppraisal(await waiting).verdict).toBe("verified");
 });

@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { build } from "esbuild";
 import { createPublicClient, createTestClient, http } from "viem";
 import { foundry } from "viem/chains";
-import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { startAnvil } from "../../src/devnet/index.ts";
 import { descendants, firstLine, isAlive, listens } from "./processes.ts";
+import { eventually } from "../support/eventually.ts";
 
 /** Inside node_modules, so that the bundle finds the packages it leaves out. */
 const folder = join(import.meta.dirname, "../../node_modules/.cache", `proof402-chain-owner-${process.pid}`);
@@ -59,9 +60,7 @@ describe("a chain", () => {
   it("mines at an interval where one is given", async () => {
     const anvil = await startAnvil({ blockSeconds: 1 });
     onTestFinished(() => anvil.stop());
-    await vi.waitFor(async () => expect(await client(anvil.rpcUrl).getBlockNumber()).toBeGreaterThan(0n), {
-      timeout: 20_000,
-    });
+    await eventually(async () => expect(await client(anvil.rpcUrl).getBlockNumber()).toBeGreaterThan(0n));
   });
 
   it("does not take another chain on its port for itself", async () => {
@@ -103,7 +102,7 @@ describe("a chain whose owner dies", () => {
     expect(family).toHaveLength(2);
     child.kill(signal);
     await once(child, "exit");
-    for (const pid of family) await vi.waitFor(async () => expect(await isAlive(pid)).toBe(false), { timeout: 20_000 });
+    for (const pid of family) await eventually(async () => expect(await isAlive(pid)).toBe(false));
     expect(await listens(rpcUrl)).toBe(false);
   });
 });

@@ -1,13 +1,14 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createPublicClient, encodePacked, http, keccak256, parseEventLogs, type PublicClient } from "viem";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { devGroth16Verifier } from "../../src/devnet/contracts/dev-groth16-verifier.artifact.ts";
 import { BN254_R, keyPoints, wordsOf } from "../../src/evidence/groth16.ts";
 import type { Groth16Evidence } from "../../src/receipts/schema.ts";
 import { writeDevnet } from "../../src/devnet/index.ts";
 import { runCli } from "../support/cli.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { eventually } from "../support/eventually.ts";
 
 let market: Market;
 let config: string;
@@ -55,15 +56,12 @@ describe("the verifier contract of a model", () => {
 
   test("has checked the proof for the node that made it, which publishes the transaction and its gas", async () => {
     const { origin } = market.devnet.sellers.proving!;
-    const published = await vi.waitFor(
-      async () => {
-        const response = await fetch(`${origin}/v1/proofs/${requestSha256}`);
-        const answer = (await response.json()) as { recorded?: { transaction: `0x${string}`; gasUsed: string } };
-        expect(answer.recorded).toBeDefined();
-        return answer.recorded!;
-      },
-      { timeout: 10_000 },
-    );
+    const published = await eventually(async () => {
+      const response = await fetch(`${origin}/v1/proofs/${requestSha256}`);
+      const answer = (await response.json()) as { recorded?: { transaction: `0x${string}`; gasUsed: string } };
+      expect(answer.recorded).toBeDefined();
+      return answer.recorded!;
+    });
     const receipt = await client.getTransactionReceipt({ hash: published.transaction });
     expect(receipt).toMatchObject({ status: "success", gasUsed: BigInt(published.gasUsed) });
     const logs = parseEventLogs({ abi: devGroth16Verifier.abi, eventName: "Proved", logs: receipt.logs });

@@ -2,13 +2,14 @@ import { spawn } from "node:child_process";
 import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fromUtf8, utf8 } from "../../src/evidence/bytes.ts";
 import { ezklInstance } from "../../src/evidence/ezkl.ts";
 import { kzgVerifierParams } from "../../src/evidence/kzg.ts";
 import { createEzklEngine } from "../../src/ezkl/engine.ts";
 import type { EzklCheck } from "../../src/verify/types.ts";
 import { childrenOf, firstChildOf, statOf, isRunning } from "../support/children.ts";
+import { eventually } from "../support/eventually.ts";
 import { engine, engineHere, prove, setUp, sG2Of, SECRET, type EzklFiles } from "../support/ezkl.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
@@ -143,9 +144,9 @@ describe("the engine, in a process of its own", () => {
       await createEzklEngine({ entry: ${JSON.stringify(await houseWith(ENDLESS))} })({ proof, key: empty, settings: empty, srs: empty });`);
     const caller = spawn(process.execPath, [order], { stdio: "ignore" });
     const child = await firstChildOf(caller.pid, "engine-child");
-    await vi.waitFor(async () => expect(await isBusy(child)).toBe(true), { timeout: 20_000 });
+    await eventually(async () => expect(await isBusy(child)).toBe(true));
     caller.kill("SIGKILL");
-    await vi.waitFor(async () => expect(await isRunning(child)).toBe(false), { timeout: 20_000 });
+    await eventually(async () => expect(await isRunning(child)).toBe(false));
   });
 });
 

@@ -1,7 +1,8 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { TEE_HEADERS } from "../../src/evidence/tee-signature.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
+import { eventually } from "../support/eventually.ts";
 import { settlementsOf } from "../support/later.ts";
 import { isPayment, openWorld, paymentOf, PRICE, type Attack, type Trick, type World } from "./world.ts";
 
@@ -244,7 +245,7 @@ describe("T25: a payment taken and nothing served", () => {
     });
     const request = { idempotencyKey: crypto.randomUUID() };
     await expect(attack.buy(request)).rejects.toMatchObject({ code: "seller_error", money: "may-move" });
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       await attack.buyer.reconcile();
       expect((await attack.buyer.spending()).recent[0]).toMatchObject({ state: "settled", verdict: "failed" });
     });

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Config } from "../../src/config/schema.ts";
 import { TEE_HEADERS } from "../../src/evidence/tee-signature.ts";
 import { failure } from "../http/servers.ts";
@@ -18,15 +18,13 @@ import {
   type Trick,
   type World,
 } from "./world.ts";
+import { eventually } from "../support/eventually.ts";
 
 let world: World;
 beforeAll(async () => {
   world = await openWorld();
 });
 afterAll(() => world.stop());
-
-/** A busy machine takes its time. */
-const PATIENT = { timeout: 20_000 };
 
 /** The honest seller beside the hostile one, which keeps the first name. */
 function withHonest(config: Config): void {
@@ -123,10 +121,7 @@ describe("T35: a listed price that is not what is asked", () => {
     await attack.buy();
     listed = "9999";
     await attack.buyer.listModels({ refresh: true });
-    await vi.waitFor(
-      async () => expect((await attack.buyer.listModels()).models[0]?.price?.amount).toBe("9999"),
-      PATIENT,
-    );
+    await eventually(async () => expect((await attack.buyer.listModels()).models[0]?.price?.amount).toBe("9999"));
     expect(await failure(attack.buy())).toMatchObject({ code: "over_listed_price", money: "not-moved" });
     expect(attack.payments()).toHaveLength(1);
     expect(await attack.plunder()).toBe(PRICE);

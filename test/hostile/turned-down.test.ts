@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { failure } from "../http/servers.ts";
 import {
   isCatalog,
@@ -13,6 +13,7 @@ import {
   type Trick,
   type World,
 } from "./world.ts";
+import { eventually } from "../support/eventually.ts";
 
 let world: World;
 beforeAll(async () => {
@@ -89,14 +90,11 @@ describe("T31: a 402 to a payment that settled is not paid a second time", () =>
         .where("attempt", "=", 2)
         .execute(),
     );
-    await vi.waitFor(
-      async () => {
-        await attack.buyer.reconcile();
-        const states = (await attack.buyer.spending()).recent.filter((one) => one.idempotencyKey === idempotencyKey);
-        expect(states.map(({ state }) => state).toSorted()).toEqual(["released", "settled"]);
-      },
-      { timeout: 20_000 },
-    );
+    await eventually(async () => {
+      await attack.buyer.reconcile();
+      const states = (await attack.buyer.spending()).recent.filter((one) => one.idempotencyKey === idempotencyKey);
+      expect(states.map(({ state }) => state).toSorted()).toEqual(["released", "settled"]);
+    });
     seller.greedy = false;
     // Honest again, it serves what was paid; nothing else is signed.
     const last = await attack.buy({ idempotencyKey, seller: "attested" }).catch((error: unknown) => error);

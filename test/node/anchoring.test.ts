@@ -1,5 +1,5 @@
 import { createPublicClient, http, toFunctionSelector, type Hex } from "viem";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { devRelay } from "../../src/devnet/contracts/dev-relay.artifact.ts";
 import { fromBase64, fromHex, fromUtf8, keccak256, toHex0x, utf8 } from "../../src/evidence/bytes.ts";
 import {
@@ -13,6 +13,7 @@ import {
 } from "../../src/evidence/inclusion.ts";
 import { TEE_HEADERS } from "../../src/evidence/tee-signature.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
+import { eventually } from "../support/eventually.ts";
 import { payingFetch } from "../support/stock-client.ts";
 
 let market: Market;
@@ -54,14 +55,11 @@ test("every signed answer comes under a root that the relay's event carries, and
   for (const n of [1, 2, 3]) leaves.push(await buyLeaf(n));
   const client = createPublicClient({ transport: http(market.devnet.rpcUrl), pollingInterval: 20 });
   for (const leaf of leaves) {
-    const answer = await vi.waitFor(
-      async () => {
-        const response = await fetch(`${origin}/v1/inclusions/${inclusionIdOf(leaf)}`);
-        expect(response.status).toBe(200);
-        return (await response.json()) as Answer;
-      },
-      { timeout: 20_000 },
-    );
+    const answer = await eventually(async () => {
+      const response = await fetch(`${origin}/v1/inclusions/${inclusionIdOf(leaf)}`);
+      expect(response.status).toBe(200);
+      return (await response.json()) as Answer;
+    });
     const batch = (await (await fetch(`${origin}/v1/batches/${answer.root}`)).json()) as PublishedBatch;
     const published = batch.values.map(({ value: [teeId, inputHash, outputHash, signature, timestamp] }) => ({
       teeId,

@@ -1,6 +1,7 @@
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { buildInclusionTree, inclusionIdOf } from "../../src/evidence/inclusion.ts";
 import { createBatches, type NodeAnchoring } from "../../src/node/batches.ts";
+import { eventually } from "../support/eventually.ts";
 import { neighbours } from "../support/inclusion.ts";
 
 const never = { maxWaitMilliseconds: 3_600_000 };
@@ -24,7 +25,7 @@ test("answers are anchored when the batch is full, each at its place in the publ
   const leaves = neighbours(4);
   for (const leaf of leaves) batches.add(leaf);
   const [first] = leaves;
-  await vi.waitFor(() => expect(batches.inclusion(inclusionIdOf(first!))).toMatchObject({ state: "anchored" }));
+  await eventually(() => expect(batches.inclusion(inclusionIdOf(first!))).toMatchObject({ state: "anchored" }));
   const tree = buildInclusionTree(leaves.slice(0, 3));
   expect(roots).toEqual([{ root: tree.root, count: 3 }]);
   for (const [at, leaf] of leaves.slice(0, 3).entries()) {
@@ -49,7 +50,7 @@ test("an answer waits for others no longer than the limit", async () => {
   const { roots, anchor } = recorder();
   const batches = createBatches({ anchor, maxWaitMilliseconds: 20 });
   for (const leaf of neighbours(2)) batches.add(leaf);
-  await vi.waitFor(() => expect(roots).toHaveLength(1));
+  await eventually(() => expect(roots).toHaveLength(1));
   expect(roots[0]).toMatchObject({ count: 2 });
   await batches.close();
   expect(roots).toHaveLength(1);
@@ -62,7 +63,7 @@ test("a root that could not be sent is tried again before the next, and says pen
   batches.add(first!);
   batches.add(second!);
   expect(batches.inclusion(inclusionIdOf(first!))).toEqual({ state: "pending" });
-  await vi.waitFor(() => expect(roots).toHaveLength(2));
+  await eventually(() => expect(roots).toHaveLength(2));
   expect(attempts()).toBe(5);
   expect(roots.map(({ root }) => root)).toEqual([first, second].map((leaf) => buildInclusionTree([leaf!]).root));
   await batches.close();
@@ -73,7 +74,7 @@ test("closing tries what is left once and does not wait for a chain that is away
   const batches = createBatches({ anchor, maxLeaves: 1, retryMilliseconds: 3_600_000 });
   const leaves = neighbours(2);
   for (const leaf of leaves) batches.add(leaf);
-  await vi.waitFor(() => expect(attempts()).toBe(1));
+  await eventually(() => expect(attempts()).toBe(1));
   await batches.close();
   expect(roots).toEqual([]);
   expect(batches.inclusion(inclusionIdOf(leaves[1]!))).toEqual({ state: "pending" });
@@ -85,7 +86,7 @@ test("nobody who has the same answer made again takes the place of the first", a
   const [leaf] = neighbours(1);
   batches.add(leaf!);
   batches.add({ ...leaf!, signature: `0x${"ee".repeat(256)}` });
-  await vi.waitFor(() => expect(roots).toHaveLength(2));
+  await eventually(() => expect(roots).toHaveLength(2));
   expect(batches.inclusion(inclusionIdOf(leaf!))).toMatchObject({ root: buildInclusionTree([leaf!]).root });
   await batches.close();
 });
@@ -95,7 +96,7 @@ test("the oldest batches are forgotten, answers and all, when many are kept", as
   const batches = createBatches({ anchor, maxLeaves: 2, keepLeaves: 5 });
   const leaves = neighbours(6);
   for (const leaf of leaves) batches.add(leaf);
-  await vi.waitFor(() => expect(roots).toHaveLength(3));
+  await eventually(() => expect(roots).toHaveLength(3));
   expect(batches.inclusion(inclusionIdOf(leaves[0]!))).toBeNull();
   expect(batches.batch(roots[0]!.root)).toBeNull();
   expect(batches.inclusion(inclusionIdOf(leaves.at(-1)!))).toMatchObject({ state: "anchored" });
@@ -107,7 +108,7 @@ test("with the chain away for long, what is too old to keep is not sent when it 
   const batches = createBatches({ anchor, maxLeaves: 1, keepLeaves: 2, retryMilliseconds: 50 });
   const leaves = neighbours(5);
   for (const leaf of leaves) batches.add(leaf);
-  await vi.waitFor(() => expect(roots).toHaveLength(2));
+  await eventually(() => expect(roots).toHaveLength(2));
   await batches.close();
   expect(attempts()).toBe(3);
   expect(roots.map(({ root }) => root)).toEqual(leaves.slice(3).map((leaf) => buildInclusionTree([leaf]).root));

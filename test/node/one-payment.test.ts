@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { readBatchSettlement } from "../../src/evidence/inclusion.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
+import { eventually } from "../support/eventually.ts";
 import { purseFor, requestOf } from "../support/selling.ts";
 
 let market: Market;
@@ -29,7 +30,7 @@ test("T48: one payment for many requests at once is worked for once, and of the 
     return response.status === 404 ? "none" : ((await response.json()) as { state: string }).state;
   };
   const paid = bodies[statuses.indexOf(200)] ?? "";
-  await vi.waitFor(async () => expect(await proofOf(paid)).toBe("proved"), { timeout: 60_000, interval: 200 });
+  await eventually(async () => expect(await proofOf(paid)).toBe("proved"));
   const others = bodies.filter((body) => body !== paid);
   expect(await Promise.all(others.map(proofOf))).toEqual(others.map(() => "none"));
   // No other seller of this market has sold anything.

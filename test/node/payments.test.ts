@@ -1,10 +1,11 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { join } from "node:path";
 import { createTestClient, http } from "viem";
 import { foundry } from "viem/chains";
 import { devUsd } from "../../src/devnet/contracts/dev-usd.artifact.ts";
 import type { Served } from "../../src/devnet/index.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
+import { eventually } from "../support/eventually.ts";
 import {
   facilitatorWith,
   openSeller,
@@ -127,7 +128,7 @@ describe("an answer is served for a payment that was made", () => {
     );
     const purse = await purseFor(market, first.origin);
     const cut = purse.post().catch(() => null);
-    await vi.waitFor(async () => expect(await isUsed(purse)).toBe(true), { timeout: 20_000 });
+    await eventually(async () => expect(await isUsed(purse)).toBe(true));
     await Promise.all(open.splice(0).map((one) => one.stop()));
     await cut;
     const second = await seller({}, { records, payment: { payTo: first.payTo } });

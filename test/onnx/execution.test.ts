@@ -3,11 +3,12 @@ import { createHash } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { executeApart } from "../../src/onnx/execution.ts";
 import type { ModelFile } from "../../src/onnx/inference.ts";
 import type { Tensor } from "../../src/onnx/tensors.ts";
 import { childrenOf, firstChildOf, isRunning } from "../support/children.ts";
+import { eventually } from "../support/eventually.ts";
 import { onnxOf } from "../support/onnx-files.ts";
 import { graphOf, integers, modelOf, node, value } from "../support/onnx-messages.ts";
 
@@ -75,7 +76,7 @@ describe("a model run apart", () => {
     const caller = spawn(process.execPath, ["--input-type=module", "--eval", code], { stdio: "ignore" });
     const child = await firstChildOf(caller.pid, "execution-child");
     caller.kill("SIGKILL");
-    await vi.waitFor(async () => expect(await isRunning(child)).toBe(false), { timeout: 20_000 });
+    await eventually(async () => expect(await isRunning(child)).toBe(false));
   });
 
   test("of another digest, of no file, or that is no model is refused with its own code", async () => {

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { vi } from "vitest";
+import { eventually } from "./eventually.ts";
 
 /** The processes that a process started and that run a file of this name. */
 export async function childrenOf(pid: number | undefined, name: string): Promise<string[]> {
@@ -10,14 +10,11 @@ export async function childrenOf(pid: number | undefined, name: string): Promise
 
 /** Waits for the first of them. */
 export const firstChildOf = (pid: number | undefined, name: string): Promise<string> =>
-  vi.waitFor(
-    async () => {
-      const [found] = await childrenOf(pid, name);
-      if (found === undefined) throw new Error("not started");
-      return found;
-    },
-    { timeout: 20_000 },
-  );
+  eventually(async () => {
+    const [found] = await childrenOf(pid, name);
+    if (found === undefined) throw new Error("not started");
+    return found;
+  });
 
 /** The fields of `proc(5)`'s stat after the name: state first. None where the process is gone. */
 export const statOf = async (pid: string): Promise<string[]> =>

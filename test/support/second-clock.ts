@@ -16,6 +16,7 @@ import { openDatabase } from "../../src/storage/database.ts";
 import { immediate } from "../../src/storage/migrations.ts";
 import { createVerifySession } from "../../src/verify/session.ts";
 import { temporaryDirectory } from "../payment/fixtures.ts";
+import { eventually } from "./eventually.ts";
 import { makeFixture, type Fixture } from "./fixture-receipt.ts";
 
 /** Until the second look. */
@@ -25,22 +26,25 @@ export const PATIENCE_MS = 1_000_000;
 const CAPS = { perCall: "100000", perHour: "100000", perDay: "100000", total: "100000" };
 
 let fixture: Fixture;
-beforeAll(async () => {
-  fixture = await makeFixture();
-});
-
 /** The time of every buyer of a test, unix ms: it passes where the test says so. */
 export const time = { now: 0 };
 let path: string;
 const ends: (() => Promise<void>)[] = [];
-beforeEach(() => {
-  time.now = Date.now();
-  path = join(temporaryDirectory(), "buyer.db");
-});
-afterEach(async () => {
-  vi.useRealTimers();
-  for (const end of ends.splice(0).toReversed()) await end();
-});
+
+/** Gives each test of the file that calls it a time, a database and an end of its own. */
+export function openSecondClock(): void {
+  beforeAll(async () => {
+    fixture = await makeFixture();
+  });
+  beforeEach(() => {
+    time.now = Date.now();
+    path = join(temporaryDirectory(), "buyer.db");
+  });
+  afterEach(async () => {
+    vi.useRealTimers();
+    for (const end of ends.splice(0).toReversed()) await end();
+  });
+}
 
 /** A kind of evidence that is waited for as a re-execution is. */
 export const kind = (look: JobHandler["look"], changes: Partial<JobHandler> = {}): JobHandler => ({
@@ -153,7 +157,7 @@ export const studies = (receipt: Receipt): unknown[] =>
   receipt.later.flatMap((one) => (one.evidence.kind === "study.of-tomorrow" ? [one.evidence] : []));
 /** The job once it was looked at so many times and given back or ended. */
 export const looked = (ctx: BuyerContext, times: number) =>
-  vi.waitFor(async () => {
+  eventually(async () => {
     const job = await jobOf(ctx);
     expect(job).toMatchObject({ attempts: times, leased_until: 0 });
     return job;

@@ -5,12 +5,13 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Client } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { writeDevnet } from "../../src/devnet/index.ts";
 import { parseReceipt } from "../../src/receipts/receipt.ts";
 import { CLI } from "../support/cli.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { eventually } from "../support/eventually.ts";
 
 let market: Market;
 let config: string;
@@ -167,7 +168,7 @@ describe.each(eras)("a client of %s", (era) => {
     expect(uri).not.toBeNull();
     const id = uri!.slice("receipt://".length);
     await client.callTool({ name: "get_receipt", arguments: { id, wait_seconds: 20 } });
-    await vi.waitFor(() => expect(updated).toContain(uri), { timeout: 20_000 });
+    await eventually(() => expect(updated).toContain(uri));
   });
 });
 
