@@ -1,4 +1,35 @@
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
+
+/** The longest files, longest first: none of them is left to one core while the other has nothing to do. */
+const LONGEST = [
+  "test/hostile/second-clock-processes.test.ts",
+  "test/surfaces/cli.test.ts",
+  "test/surfaces/owner.test.ts",
+  "test/hostile/processes.test.ts",
+  "test/verify/flips.test.ts",
+  "test/docs/readme.test.ts",
+  "test/zk/prover.test.ts",
+  "test/buyer/proof.test.ts",
+  "test/buyer/deadlines.test.ts",
+  "test/surfaces/parity.test.ts",
+  "test/surfaces/mcp.test.ts",
+  "test/node/one-payment.test.ts",
+  "test/house/lazy.test.ts",
+  "test/zk/circuit.test.ts",
+  "test/conformance/ezkl.test.ts",
+];
+const rank = ({ moduleId }: TestSpecification): number => {
+  const at = LONGEST.findIndex((file) => moduleId.endsWith(`/${file}`));
+  return at === -1 ? LONGEST.length : at;
+};
+
+// A class because vitest constructs one.
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    return (await super.sort(files)).toSorted((a, b) => rank(a) - rank(b));
+  }
+}
 
 // A default export because vitest reads its configuration from one.
 export default defineConfig({
@@ -6,8 +37,12 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     testTimeout: 180_000,
     hookTimeout: 240_000,
+    expect: { poll: { timeout: 150_000 } },
     pool: "forks",
     maxWorkers: 2,
+    // Files share their process, one after another: packages are loaded twice, not 143 times.
+    isolate: false,
+    sequence: { sequencer: LongestFirst },
     coverage: {
       provider: "v8",
       include: ["src/**", "mcp-server/**"],

@@ -2,20 +2,15 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer, type RequestListener } from "node:http";
 import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from "node:net";
-import { afterAll, afterEach } from "vitest";
+import { onTestFinished } from "vitest";
 import type { Proof402Error } from "../../src/errors.ts";
 import { createHttp, type Http, type HttpLimits } from "../../src/http/client.ts";
 
-const closers: (() => unknown)[] = [];
-
-async function closeAll(): Promise<void> {
-  for (const close of closers.splice(0).toReversed()) await close();
-}
-afterEach(closeAll);
-afterAll(closeAll);
-
-/** Runs `close` when the test is over. */
-export const closing = (close: () => unknown): void => void closers.push(close);
+/** Runs `close` when the test is over; what was opened last is closed first. */
+export const closing = (close: () => unknown): void =>
+  onTestFinished(async () => {
+    await close();
+  });
 
 async function listen(server: Server): Promise<{ origin: string; port: number; sockets: Set<Socket> }> {
   const sockets = new Set<Socket>();

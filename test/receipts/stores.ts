@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach } from "vitest";
+import { onTestFinished } from "vitest";
 import { createReceipt } from "../../src/receipts/receipt.ts";
 import { addReceipt, appendAppraisal, appendLater, importReceipt } from "../../src/receipts/store.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
@@ -9,22 +9,17 @@ import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { immediate } from "../../src/storage/migrations.ts";
 import { appraisal, receiptCore, settlement } from "../support/receipt-core.ts";
 
-const closers: (() => Promise<void> | void)[] = [];
-afterEach(async () => {
-  for (const close of closers.splice(0).toReversed()) await close();
-});
-
 /** A path in a folder that is gone after the test. */
 export function temporaryFile(): string {
   const folder = mkdtempSync(join(tmpdir(), "proof402-receipts-"));
-  closers.push(() => rmSync(folder, { recursive: true, force: true }));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   return join(folder, "proof402.db");
 }
 
 /** An open database file, closed after the test. */
 export async function database(path = temporaryFile()): Promise<Db> {
   const db = await openDatabase(path);
-  closers.push(() => db.destroy());
+  onTestFinished(() => db.destroy());
   return db;
 }
 

@@ -22,9 +22,12 @@ export type MoneyModel = {
   close(): Promise<void>;
 };
 
-/** Prepares for sequences of whatever may befall a wallet. It changes the time of the whole process ({@link simulateTime}). */
+/**
+ * Prepares for sequences of what may befall a wallet. It changes the time of the whole process ({@link simulateTime}) until
+ * it is closed.
+ */
 export async function openMoneyModel(): Promise<MoneyModel> {
-  simulateTime();
+  const restoreTime = simulateTime();
   const directory = await mkdtemp(join(PLACE, "proof402-model-"));
   const market = await openSimulatedMarket();
   const path = await makeTemplate(directory, market);
@@ -50,6 +53,7 @@ export async function openMoneyModel(): Promise<MoneyModel> {
     async close() {
       await market.stop();
       await rm(directory, { recursive: true, force: true });
+      restoreTime();
     },
   };
 }
