@@ -3,7 +3,7 @@
 import { openMarket } from "../support/devnet.ts";
 import { endCall, type End } from "../hostile/ends.ts";
 
-const RUNS = 200;
+const RUNS = Number(process.env["PROOF402_CAMPAIGN_KILLS"] ?? 200);
 /** From before the process knows its call to after the answer, on a machine that is not too busy. */
 const LONGEST_MS = 1500;
 

@@ -1,7 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
+import { cases } from "../support/campaign.ts";
 import { statOf } from "../support/children.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
+import { eventually } from "../support/eventually.ts";
 import { settlementsOf } from "../support/later.ts";
 import { FAULTS, type Orders } from "./orders.ts";
 import { buildWorker, removeWorker, runBuyers, startBuyer } from "./processes.ts";
@@ -93,7 +95,7 @@ describe("T20: a process stopped in the middle, whose call another one takes ove
       await stopped.ready;
       stopped.go();
       const { pid } = stopped.child;
-      await vi.waitFor(async () => expect((await statOf(String(pid)))[0]).toBe("T"), { timeout: 20_000 });
+      await eventually(async () => expect((await statOf(String(pid)))[0]).toBe("T"));
       // Its lease runs out: it gives no sign of life.
       await purse.using((db) => db.updateTable("call_leases").set({ until: 0 }).execute());
       const buyer = await purse.open();
@@ -120,7 +122,10 @@ describe("T20: a process stopped in the middle, whose call another one takes ove
 });
 
 describe("T19: a buyer killed with kill -9", () => {
-  /** Places to die: every step, then moments drawn at random. */
+  /** Moments drawn at random, all told. */
+  const RANDOM = cases(16, 100);
+
+  /** Places to die: every step, then the moments. */
   const deaths = (lane: number, runs: number): (Orders["die"] & {})[] =>
     Array.from({ length: runs }, (_, run) => {
       const at = run * 2 + lane;
@@ -128,10 +133,10 @@ describe("T19: a buyer killed with kill -9", () => {
     });
 
   test.concurrent.each([0, 1])(
-    "at every step and at 100 random moments: nothing is lost, counted twice or paid twice (half %i)",
+    `at every step and at ${RANDOM} random moments: nothing is lost, counted twice or paid twice (half %i)`,
     async (lane) => {
       const purse = await openPurse(market);
-      const places = deaths(lane, 61);
+      const places = deaths(lane, FAULTS.length + RANDOM / 2);
       const keys = places.map((_, run) => `lane-${lane}-run-${run}`);
       let killed = 0;
       for (const [run, die] of places.entries()) {

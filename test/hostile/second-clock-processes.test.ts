@@ -1,12 +1,14 @@
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { packageModelsDirectory } from "../../src/node/index.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
+import { cases } from "../support/campaign.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
 import { KINDS, MOMENTS, type ClockOrders, type ClockSaid, type Place } from "./orders.ts";
 import { buildWorker, removeWorker, startBuyer, type BuyerProcess } from "./processes.ts";
 import { openPurse as openAnyPurse } from "./purse.ts";
+import { eventually } from "../support/eventually.ts";
 
 const PRICE = 20_000n;
 const EVIDENCE = ["inclusion.merkle", "replay.onnx", "settlement.x402", "zk.groth16"];
@@ -85,10 +87,11 @@ function summaryOf(receipt: Receipt) {
 describe("T19: a buyer killed with kill -9 between its answer and the last of the evidence", () => {
   const PLACES: Place[] = KINDS.flatMap((kind) => MOMENTS.map((moment) => ({ kind, moment })));
   const LANES = [0, 1];
-  const RANDOM = 100;
+  /** Moments drawn at random, all told. */
+  const RANDOM = cases(12, 100);
 
   test.concurrent.each(LANES)(
-    "at each moment of each landing and at 100 random ones: every receipt gets its final verdict, each evidence once (half %i)",
+    `at each moment of each landing and at ${RANDOM} random ones: every receipt gets its final verdict, each evidence once (half %i)`,
     async (lane) => {
       const purse = await openPurse();
       const keys = [`lane-${lane}-unharmed`];
@@ -150,7 +153,7 @@ describe("two buyers on one database, each a process", () => {
       const slow = start(purse, { keys, fate: { signal: "SIGSTOP", at: { kind, moment: "found" } } });
       await slow.ready;
       slow.go();
-      await vi.waitFor(() => expect(slow.said.at(-1)).toEqual({ struck: "SIGSTOP" }), { timeout: 120_000 });
+      await eventually(() => expect(slow.said.at(-1)).toEqual({ struck: "SIGSTOP" }));
       await passLeases(purse);
       await finish(start(purse, { keys: [] }));
       await expectComplete(purse, keys);
