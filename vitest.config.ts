@@ -35,8 +35,9 @@ class LongestFirst extends BaseSequencer {
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    testTimeout: 180_000,
-    hookTimeout: 240_000,
+    // On a machine at load a proving market takes its time. What never comes ends here; nothing else waits for it.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     expect: { poll: { timeout: 150_000 } },
     pool: "forks",
     maxWorkers: 2,

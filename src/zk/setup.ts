@@ -55,8 +55,14 @@ function invertAll(values: readonly bigint[]): bigint[] {
 
 const WINDOW = 8n;
 
-/** Multiplies a group's generator, by a table of its multiples at every byte. */
-function multiplier(group: Group): (scalar: bigint) => Uint8Array {
+type Table = readonly (readonly Uint8Array[])[];
+/** One table serves the setups of every model. */
+const tables = new WeakMap<Group, Table>();
+
+/** A generator's multiples at every byte of a scalar. */
+function tableOf(group: Group): Table {
+  const made = tables.get(group);
+  if (made !== undefined) return made;
   const table: Uint8Array[][] = [];
   let base = group.g;
   for (let at = 0n; at < 256n; at += WINDOW) {
@@ -65,6 +71,13 @@ function multiplier(group: Group): (scalar: bigint) => Uint8Array {
     table.push(row);
     base = group.toAffine(group.add(row[255] ?? group.zero, base));
   }
+  tables.set(group, table);
+  return table;
+}
+
+/** Multiplies a group's generator. */
+function multiplier(group: Group): (scalar: bigint) => Uint8Array {
+  const table = tableOf(group);
   return (scalar) => {
     let sum = group.zero;
     for (const [at, row] of table.entries()) {

@@ -241,7 +241,7 @@ describe("a voucher that the seller answered with a failure", () => {
     expect(await counted(buyer)).toBe(PRICE);
     await expect.poll(purse.claimed).toBe(PRICE);
     await buyer.reconcile();
-    const served = await buyer.getReceipt(third, { waitSeconds: 30 });
+    const served = await buyer.getReceipt(third, { waitSeconds: 120 });
     expect([newestAppraisal(served).verdict, settlementsOf(served).length]).toEqual(["verified", 1]);
     for (const id of [first, second]) {
       await expect

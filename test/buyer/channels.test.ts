@@ -109,7 +109,7 @@ function without(headers: Headers, names: readonly string[]): Headers {
   return rest;
 }
 
-const settle = (buyer: Buyer, id: string): Promise<Receipt> => buyer.getReceipt(id, { waitSeconds: 30 });
+const settle = (buyer: Buyer, id: string): Promise<Receipt> => buyer.getReceipt(id, { waitSeconds: 120 });
 const sumOf = (receipt: Receipt): string =>
   receipt.core.payment.method === "voucher" ? receipt.core.payment.cumulative : "";
 

@@ -52,7 +52,7 @@ describe("a proof that does not come", () => {
     const buyer = await impatient(pending);
     const { receipt, appraisal } = await buy(buyer, { assurance: "proven" });
     expect(appraisal).toMatchObject({ verdict: "pending", layers: { computation: { code: "awaiting_proof" } } });
-    const seen = newestAppraisal(await buyer.getReceipt(receipt.id, { waitSeconds: 50 }));
+    const seen = newestAppraisal(await buyer.getReceipt(receipt.id, { waitSeconds: 120 }));
     expect(seen).toMatchObject({
       verdict: "unverified",
       assurance: "attested",
@@ -102,7 +102,7 @@ describe("a re-execution that does not end", () => {
     const buyer = await market.buyer((config) => endless(config, 1));
     const { receipt, appraisal } = await buy(buyer, { seller: "attested" });
     expect(appraisal).toMatchObject({ verdict: "pending", layers: { computation: { code: "awaiting_replay" } } });
-    const seen = newestAppraisal(await buyer.getReceipt(receipt.id, { waitSeconds: 50 }));
+    const seen = newestAppraisal(await buyer.getReceipt(receipt.id, { waitSeconds: 120 }));
     expect(seen).toMatchObject({
       verdict: "verified",
       replayed: false,
@@ -140,7 +140,7 @@ describe("a re-execution that does not end", () => {
     expect(newestAppraisal(await buyer.getReceipt(receipt.id)).verdict).toBe("pending");
     passed = 60_000;
     await crash(first);
-    const seen = newestAppraisal(await buyer.getReceipt(receipt.id, { waitSeconds: 50 }));
+    const seen = newestAppraisal(await buyer.getReceipt(receipt.id, { waitSeconds: 120 }));
     expect(seen).toMatchObject({
       verdict: "verified",
       replayed: false,

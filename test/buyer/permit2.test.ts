@@ -81,7 +81,7 @@ async function openPurse(
   };
 }
 
-const settle = (buyer: Buyer, id: string): Promise<Receipt> => buyer.getReceipt(id, { waitSeconds: 20 });
+const settle = (buyer: Buyer, id: string): Promise<Receipt> => buyer.getReceipt(id, { waitSeconds: 120 });
 
 describe.each<[Symbol]>([["USDC"], ["DAI"]])("in %s", (symbol) => {
   test("an exact payment by Permit2 moves exactly its amount and verifies", async () => {

@@ -39,7 +39,7 @@ describe("an answer bought with assurance proven", () => {
     const buyer = await market.buyer();
     const bought = await buy(buyer, { model, input, seller: "proving" });
     expect(bought.appraisal).toMatchObject({ verdict: "pending", layers: { computation: { status: "pending" } } });
-    const receipt = await buyer.getReceipt(bought.receipt.id, { waitSeconds: 30 });
+    const receipt = await buyer.getReceipt(bought.receipt.id, { waitSeconds: 120 });
     const appraisal = newestAppraisal(receipt);
     expect(appraisal).toMatchObject({
       verdict: "verified",

@@ -35,7 +35,7 @@ describe("an attested purchase", () => {
     expect(result.answer).toMatchObject({
       probabilities: [expect.any(Number), expect.any(Number), expect.any(Number)],
     });
-    const receipt = await buyer.getReceipt(result.receipt.id, { waitSeconds: 20 });
+    const receipt = await buyer.getReceipt(result.receipt.id, { waitSeconds: 120 });
     expect(newestAppraisal(receipt).verdict).toBe("verified");
     expect(steps).toEqual(["chosen", "attested", "quoted", "reserved", "paid", "answered", "verified"]);
     expect(before - (await market.devnet.balanceOf(payer ?? ""))).toBe(10_000n);
@@ -69,7 +69,7 @@ describe("a seller that changes answers after signing them", () => {
     );
     expect(result.appraisal.verdict).toBe("failed");
     expect(result.appraisal.layers.response).toMatchObject({ status: "fail", code: "output_hash_mismatch" });
-    const settled = await buyer.getReceipt(result.receipt.id, { waitSeconds: 20 });
+    const settled = await buyer.getReceipt(result.receipt.id, { waitSeconds: 120 });
     expect(newestAppraisal(settled).verdict).toBe("failed");
     await expect(
       buyer.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "cheap", idempotencyKey: key() }),
@@ -217,7 +217,7 @@ describe("the second clock", () => {
     expect(result.appraisal.verdict).toBe("pending");
     await first.close();
     const second = await market.buyer((config) => (config.database = database));
-    const receipt = await second.getReceipt(result.receipt.id, { waitSeconds: 20 });
+    const receipt = await second.getReceipt(result.receipt.id, { waitSeconds: 120 });
     expect(newestAppraisal(receipt).verdict).toBe("verified");
     expect(settlementsOf(receipt)).toHaveLength(1);
     expect((await second.spending()).recent[0]?.state).toBe("settled");

@@ -42,7 +42,7 @@ async function buy(buyer: Buyer, seller = "attested"): Promise<BuyResult> {
   return result;
 }
 const settle = async (buyer: Buyer, { receipt }: BuyResult): Promise<Receipt> =>
-  buyer.getReceipt(receipt.id, { waitSeconds: 30 });
+  buyer.getReceipt(receipt.id, { waitSeconds: 120 });
 const replayIn = ({ later }: Receipt): ReplayEvidence | undefined =>
   later.map(({ evidence }) => evidence).find((one): one is ReplayEvidence => one.kind === "replay.onnx");
 

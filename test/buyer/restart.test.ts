@@ -68,7 +68,7 @@ test("a seller that restarted with a new key is attested anew and not taken for 
   expect(current.keyId).not.toBe(firstKey);
   const after = await one.buy(purchase());
   if ("needInput" in before || "needInput" in after) throw new Error("nobody should have been asked");
-  const receipt = await one.getReceipt(after.receipt.id, { waitSeconds: 20 });
+  const receipt = await one.getReceipt(after.receipt.id, { waitSeconds: 120 });
   expect(newestAppraisal(receipt).verdict).toBe("verified");
   expect(receipt.core.seller.keyId).toBe(current.keyId);
 });

@@ -137,7 +137,7 @@ describe("T32: a call without a key that is made again", () => {
     const attack = await world.attack((_request, honest) => honest());
     const idempotencyKey = crypto.randomUUID();
     const { receipt } = await buy(attack.buyer, { idempotencyKey });
-    await attack.buyer.getReceipt(receipt.id, { waitSeconds: 20 });
+    await attack.buyer.getReceipt(receipt.id, { waitSeconds: 120 });
     const error = await failure(buy(attack.buyer, { idempotencyKey, maxUsd: 0.05 }));
     expect(error).toMatchObject({ code: "idempotency_conflict", money: "moved", idempotencyKey });
     expect(attack.payments()).toHaveLength(1);

@@ -47,7 +47,7 @@ describe("what comes after the answer", () => {
     const buyer = await market.buyer();
     const { receipt, appraisal } = await buy(buyer);
     expect(appraisal.layers.inclusion).toMatchObject({ status: "pending", code: "awaiting_inclusion" });
-    const verified = await buyer.getReceipt(receipt.id, { waitSeconds: 20 });
+    const verified = await buyer.getReceipt(receipt.id, { waitSeconds: 120 });
     expect(newestAppraisal(verified).verdict).toBe("verified");
     const final = await until(buyer, receipt.id, ({ later }) => later.length === 2);
     expect(kinds(final)).toEqual(["inclusion.merkle", "settlement.x402"]);

@@ -91,7 +91,7 @@ describe("T56: a payment and the request that its seller signs", () => {
       const sums = method === "voucher" ? { previous: "0", cumulative: "10000" } : {};
       expect(core.payment).toMatchObject({ salt: expect.stringMatching(/^0x[0-9a-f]{64}$/), ...sums });
       expect(receipt.later).toEqual([]);
-      const settled = await buyer.getReceipt(receipt.id, { waitSeconds: 30 });
+      const settled = await buyer.getReceipt(receipt.id, { waitSeconds: 120 });
       expect(newestAppraisal(settled).verdict).toBe("verified");
       const signature = (await signatureOf(db)).toLowerCase();
       expect(settlementsOf(settled).map((one) => one.signature)).toEqual([signature]);
@@ -206,7 +206,7 @@ describe("the requests of a purchase", () => {
     const buyer = await open();
     const { receipt } = await buy(buyer, key);
     expect(receipt.version).toBe(1);
-    const settled = await buyer.getReceipt(receipt.id, { waitSeconds: 30 });
+    const settled = await buyer.getReceipt(receipt.id, { waitSeconds: 120 });
     const { verdict, notProven } = newestAppraisal(settled);
     expect(verdict).toBe("verified");
     expect(notProven.join(" ")).toContain("format 1 binds the request to the authorization's nonce");

@@ -100,7 +100,7 @@ test("a payment that is never settled is waited for until it cannot be any more:
   await chain.setNextBlockTimestamp({ timestamp: BigInt(core.payment.validBefore + 1) });
   await chain.mine({ blocks: 1 });
   ahead = (core.payment.validBefore + 1) * 1000 - Date.now();
-  const receipt = await buyer.getReceipt(id, { waitSeconds: 50 });
+  const receipt = await buyer.getReceipt(id, { waitSeconds: 120 });
   expect(newestAppraisal(receipt)).toMatchObject({
     verdict: "unverified",
     layers: { settlement: { status: "skip", code: "authorization_expired" } },

@@ -2,11 +2,9 @@ import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { prove, setUp, type EzklFiles } from "../support/ezkl.ts";
 import type { VectorResult } from "./vectors.ts";
-
-vi.setConfig({ testTimeout: 240_000 });
 
 const RUN = new URL("../../dist/test/conformance/run.js", import.meta.url).pathname;
 const INPUT = [0.5, -1.25];

@@ -28,7 +28,7 @@ function withHeader(honest: Response, name: string, value: string | null): Respo
 
 const responseHeader = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64");
 const verdictOf = async (attack: Attack, id: string) =>
-  newestAppraisal(await attack.buyer.getReceipt(id, { waitSeconds: 20 })).verdict;
+  newestAppraisal(await attack.buyer.getReceipt(id, { waitSeconds: 120 })).verdict;
 
 describe("T8: a payment redeemed again", () => {
   test("in parallel and one after another moves the price once", async () => {
@@ -88,11 +88,11 @@ describe("T13: a settlement that was not", () => {
       ),
     );
     const first = await attack.buy();
-    const settled = await attack.buyer.getReceipt(first.receipt.id, { waitSeconds: 20 });
+    const settled = await attack.buyer.getReceipt(first.receipt.id, { waitSeconds: 120 });
     const [evidence] = settlementsOf(settled);
     other = evidence?.transaction ?? "";
     expect(other).toMatch(/^0x/);
-    const second = await attack.buyer.getReceipt((await attack.buy()).receipt.id, { waitSeconds: 20 });
+    const second = await attack.buyer.getReceipt((await attack.buy()).receipt.id, { waitSeconds: 120 });
     const [own] = settlementsOf(second);
     expect(own?.outcome).toBe("settled");
     expect(own?.transaction).not.toBe(other);
@@ -126,7 +126,7 @@ describe("T13: a settlement that was not", () => {
     const attack = await world.attack((_request, honest) => honest());
     const { receipt } = await attack.buy();
     const text = new TextDecoder().decode(
-      serializeReceipt(await attack.buyer.getReceipt(receipt.id, { waitSeconds: 20 })),
+      serializeReceipt(await attack.buyer.getReceipt(receipt.id, { waitSeconds: 120 })),
     );
     expect(parseReceipt(text)).toMatchObject({ ok: true, receipt: { id: receipt.id } });
     for (const [from, to] of [
@@ -250,7 +250,7 @@ describe("T25: a payment taken and nothing served", () => {
       expect((await attack.buyer.spending()).recent[0]).toMatchObject({ state: "settled", verdict: "failed" });
     });
     const { receipt } = await attack.buy(request);
-    const settled = await attack.buyer.getReceipt(receipt.id, { waitSeconds: 20 });
+    const settled = await attack.buyer.getReceipt(receipt.id, { waitSeconds: 120 });
     expect(newestAppraisal(settled)).toMatchObject({ verdict: "verified", assurance: "attested" });
     expect(attack.payments()).toHaveLength(1);
     const { assets } = await attack.buyer.spending();

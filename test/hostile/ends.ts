@@ -55,7 +55,7 @@ async function bookOf(
   purse: Awaited<ReturnType<typeof openPurse>>,
   id: string,
 ): Promise<Omit<After, "answer">> {
-  await buyer.getReceipt(id, { waitSeconds: 30 });
+  await buyer.getReceipt(id, { waitSeconds: 120 });
   const { left, nonces } = await purse.chain();
   const journal = await purse.journal();
   return {

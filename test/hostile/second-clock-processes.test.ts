@@ -122,7 +122,6 @@ describe("T19: a buyer killed with kill -9 between its answer and the last of th
       await finish(next);
       await expectComplete(purse, keys);
     },
-    300_000,
   );
 });
 
@@ -143,7 +142,7 @@ describe("two buyers on one database, each a process", () => {
     await Promise.all(both.map(({ ready }) => ready));
     await Promise.all(both.map(finish));
     await expectComplete(purse, [...left, ...own.flat()]);
-  }, 300_000);
+  });
 
   test.concurrent.each(KINDS)(
     "of which one is stopped with the %s in its hands, and goes on when the other has long written it: it writes nothing",
@@ -162,6 +161,5 @@ describe("two buyers on one database, each a process", () => {
       expect(slow.said.at(-1)).toHaveProperty("doneMs");
       await expectComplete(purse, keys);
     },
-    300_000,
   );
 });

@@ -35,6 +35,5 @@ describe("T33: a call whose process is killed, or that is cancelled", () => {
       ];
       for (const end of ends) expect({ end, ...(await endCall(market, end)) }).toEqual({ end, ...ONCE });
     },
-    240_000,
   );
 });

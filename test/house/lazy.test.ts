@@ -80,7 +80,7 @@ describe("what an import costs", () => {
     expect(loaded).toContain("attested: verified, replay_matched");
     expect(loaded).toContain("proving: verified, development_proof");
     expect(heavyOnes(loaded, seller)).toEqual([]);
-  }, 240_000);
+  });
 
   it("the probe sees ES modules, CommonJS and native code", async () => {
     const loaded = await loadedBy("onnxruntime-node");

@@ -41,7 +41,7 @@ describe("our buyer", () => {
       if ("needInput" in result) throw new Error("nobody should have been asked");
       expect(result.answer).toEqual({ y: [1, 2] });
       expect(result.appraisal.verdict).toBe("unverified");
-      const settled = await buyer.getReceipt(result.receipt.id, { waitSeconds: 10 });
+      const settled = await buyer.getReceipt(result.receipt.id, { waitSeconds: 120 });
       await expect
         .poll(async () => newestAppraisal(await buyer.getReceipt(settled.id)).layers.settlement.status, {
           timeout: 10_000,

@@ -52,7 +52,6 @@ describe("the models of the repository", () => {
           expect(Math.abs(value - (expected[unit] ?? 0))).toBeLessThan(1e-3);
       }
     },
-    120_000,
   );
 
   test("a file that is not the one named is refused", async () => {

@@ -8,7 +8,7 @@ import { purseFor, requestOf } from "../support/selling.ts";
 let market: Market;
 beforeAll(async () => {
   market = await openMarket({ proving: true });
-}, 240_000);
+});
 afterAll(() => market.stop());
 
 const COUNT = 12;
@@ -36,7 +36,7 @@ test("T48: one payment for many requests at once is worked for once, and of the 
   // No other seller of this market has sold anything.
   const anchored = await devnet.bank.client.getLogs({ address: devnet.relay, fromBlock: 0n });
   expect(anchored.map(({ topics, data }) => readBatchSettlement({ address: "", topics, data })?.count)).toEqual([1n]);
-}, 240_000);
+});
 
 test("T48: a request that cannot be paid is neither proved nor anchored", async () => {
   const { devnet } = market;

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { fromUtf8, sha256, toHex, utf8 } from "../../src/evidence/bytes.ts";
 import type { EzklCheck, EzklEngine } from "../../src/verify/types.ts";
 import { CIRCUIT, INPUT } from "../support/ezkl-purchase.ts";
@@ -18,8 +18,6 @@ import {
   unsupported,
   withProof,
 } from "./ezkl-proof.ts";
-
-vi.setConfig({ testTimeout: 120_000 });
 
 const withVisibility = (visibility: Partial<Circuit["visibility"]>): Circuit => ({
   ...CIRCUIT,

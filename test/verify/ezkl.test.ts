@@ -1,4 +1,4 @@
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { fromBase64, toBase64 } from "../../src/evidence/bytes.ts";
 import { BN254_R } from "../../src/evidence/groth16.ts";
 import { parseReceipt, receiptId, serializeReceipt } from "../../src/receipts/receipt.ts";
@@ -23,8 +23,6 @@ import {
   skipped,
   withProof,
 } from "./ezkl-proof.ts";
-
-vi.setConfig({ testTimeout: 120_000 });
 
 describe("a proof that EZKL made", () => {
   test("shows the computation, and what it does not show is said", async () => {

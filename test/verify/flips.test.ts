@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { beforeAll, describe, expect, test, vi } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { fromBase64, toBase64 } from "../../src/evidence/bytes.ts";
 import { parseReceipt, receiptId, serializeReceipt } from "../../src/receipts/receipt.ts";
 import { receiptSchema, type Receipt } from "../../src/receipts/schema.ts";
@@ -11,9 +11,6 @@ import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
 import { vectorsDirectory } from "../support/vectors.ts";
 
 const shared = await vectorsDirectory();
-/** Thousands of certificate chains are checked. */
-vi.setConfig({ testTimeout: 240_000 });
-
 let fixture: Fixture;
 /** The same purchase, paid in each way that a transaction of its own settles. */
 let fixtures: Record<"eip3009" | "permit2" | "upto", Fixture>;

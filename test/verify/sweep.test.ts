@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { toHex } from "../../src/evidence/bytes.ts";
 import { canonicalSha256 } from "../../src/evidence/canonical.ts";
 import { parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
@@ -11,8 +11,6 @@ import { leaves, otherThan, replaceAt, type Path } from "../receipts/json-edits.
 import { makeFixture, type Fixture, type FixtureChanges } from "../support/fixture-receipt.ts";
 import { openProvenMaker, type ProvenMaker } from "../support/proven-receipt.ts";
 import { resealed } from "../support/reseal.ts";
-
-vi.setConfig({ testTimeout: 120_000 });
 
 const METHODS = ["eip3009", "permit2", "upto", "voucher"] as const;
 type Method = (typeof METHODS)[number];

@@ -149,7 +149,7 @@ describe("a model with committed weights", () => {
     });
     expect(reopened.key.commitment).not.toBe(key.commitment);
     expect(digest(reopened.r1cs)).toBe(digest(made.r1cs));
-  }, 120_000);
+  });
 });
 
 test("a circuit with committed weights publishes none of them", async () => {
