@@ -17,14 +17,13 @@ export function readTensors(core: ReceiptCore, part: Part): TensorReading {
 export const unknownFormat = (): LayerResult =>
   unsupported("exchange_format_unknown", "This version does not know the format that this kind of seller speaks.");
 
-/** A result for an exchange that has no tensors which a proof could be compared with, or null. */
-export const judgeTensorFormat = ({ seller }: ReceiptCore): LayerResult | null => {
-  const format: ExchangeFormat | null = formatOf(seller.provider);
+/** A result for a format that holds no tensors which a proof could be compared with, or null. */
+export function judgeTensorFormat(format: ExchangeFormat | null): LayerResult | null {
   if (format === null) return unknownFormat();
   return format.readTensors === undefined
     ? unsupported("exchange_format_unread", "A proof cannot be compared with an exchange that holds no tensors.")
     : null;
-};
+}
 
 /** The tensors of a reading, or null. */
 export const tensorsOf = (reading: TensorReading): Tensor[] | null => (reading.ok ? reading.tensors : null);

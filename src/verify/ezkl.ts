@@ -1,4 +1,5 @@
 import { fromBase64, sha256, toHex } from "../evidence/bytes.ts";
+import { formatOf } from "../evidence/exchange/formats.ts";
 import type { Tensor } from "../evidence/exchange/tensors.ts";
 import {
   ezklInstance,
@@ -54,7 +55,7 @@ export async function judgeEzkl(
   if (open !== null) return open;
   if (core.request.body === undefined || core.response.body === undefined)
     return skip("body_redacted", "Request or answer are redacted, so the proof cannot be compared with them.");
-  const unfit = judgeTensorFormat(core);
+  const unfit = judgeTensorFormat(formatOf(core.seller.provider));
   if (unfit !== null) return unfit;
   const proof = readEzklProof(fromBase64(found.evidence.proof));
   if (proof === null) return fail("proof_malformed", "The proof is not one that EZKL writes.");

@@ -1,6 +1,7 @@
 import { fromBase64, toHex } from "../evidence/bytes.ts";
 import { pairingsCancel, readG1, readG2, sumOfMultiples, type G1Point } from "../evidence/bn254.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
+import { formatOf } from "../evidence/exchange/formats.ts";
 import type { Tensor } from "../evidence/exchange/tensors.ts";
 import { BN254_R, quantiseInput, requestSignals, toField } from "../evidence/groth16.ts";
 import { differenceFromProved, provedNumbers } from "../evidence/proved-answer.ts";
@@ -44,7 +45,7 @@ export function judgeGroth16(receipt: Receipt, policy: AppraisalPolicy, session:
     );
   if (core.request.body === undefined || core.response.body === undefined)
     return skip("body_redacted", "Request or answer are redacted, so the proof cannot be compared with them.");
-  const unfit = judgeTensorFormat(core);
+  const unfit = judgeTensorFormat(formatOf(core.seller.provider));
   if (unfit !== null) return unfit;
   const results = resultsFor(evidence, tensorsOf(readTensors(core, "request")) ?? [], core.request.body);
   if (results === null)

@@ -3,6 +3,7 @@ import { fromBase64, fromUtf8 } from "../../src/evidence/bytes.ts";
 import { oip } from "../../src/evidence/exchange/oip.ts";
 import type { LayerResult, ReplayedOutputs, ReplayEvidence } from "../../src/receipts/schema.ts";
 import { replayEvidence } from "../../src/receipts/schema.ts";
+import { judgeTensorFormat } from "../../src/verify/answer.ts";
 import { appraise } from "../../src/verify/appraise.ts";
 import { judgeReplay } from "../../src/verify/replay.ts";
 import { makeFixture } from "../support/fixture-receipt.ts";
@@ -97,6 +98,13 @@ describe("an answer is compared with a re-execution as its buyer reads it", () =
       code: "replay_rounded",
     });
   });
+});
+
+test("a proof says nothing of an exchange whose format is not known, or holds no tensors", () => {
+  const { readTensors: _none, ...withoutTensors } = oip;
+  expect(judgeTensorFormat(null)).toMatchObject({ status: "unsupported", code: "exchange_format_unknown" });
+  expect(judgeTensorFormat(withoutTensors)).toMatchObject({ status: "unsupported", code: "exchange_format_unread" });
+  expect(judgeTensorFormat(oip)).toBeNull();
 });
 
 test.each([
