@@ -14,6 +14,24 @@ export const utf8 = (text: string): Bytes => encoder.encode(text);
 /** Text of UTF-8 bytes. Throws TypeError on bytes that are not UTF-8. */
 export const fromUtf8 = (bytes: Uint8Array): string => strictDecoder.decode(bytes);
 
+/** Text of UTF-8 bytes, or undefined. */
+export function textOf(bytes: Uint8Array): string | undefined {
+  try {
+    return fromUtf8(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The value of JSON in UTF-8 bytes, or undefined. */
+export function jsonOf(bytes: Uint8Array, parse: (text: string) => unknown = JSON.parse): unknown {
+  try {
+    return parse(fromUtf8(bytes));
+  } catch {
+    return undefined;
+  }
+}
+
 /** Lower-case hex without prefix. */
 export const toHex = (bytes: Uint8Array): string => hex.encode(bytes);
 /** Bytes of hex without prefix. Throws on anything else. */

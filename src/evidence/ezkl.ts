@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { BN254_R, fromField, toField } from "./groth16.ts";
-import { fromHex, fromUtf8, toHex, utf8, type Bytes } from "./bytes.ts";
+import { fromHex, jsonOf, toHex, utf8, type Bytes } from "./bytes.ts";
 
 /** More numbers than any circuit whose proofs are judged has inputs and outputs. */
 const MAX_INSTANCES = 8192;
@@ -48,7 +48,7 @@ export type EzklSettings = {
 
 /** Reads an EZKL settings file; null where it is none, or of a form that this version does not know. */
 export function readEzklSettings(bytes: Uint8Array): EzklSettings | null {
-  const { data } = settingsSchema.safeParse(readJson(bytes));
+  const { data } = settingsSchema.safeParse(jsonOf(bytes));
   if (data === undefined) return null;
   const { run_args: args, model_instance_shapes: shapes, model_input_scales, model_output_scales } = data;
   const settings = {
@@ -85,7 +85,7 @@ export type EzklProof = { instances: bigint[]; proof: Uint8Array };
  * what is proved and are not read. Null where it is malformed, or a number is not below the field's order.
  */
 export function readEzklProof(bytes: Uint8Array): EzklProof | null {
-  const { data } = proofSchema.safeParse(readJson(bytes));
+  const { data } = proofSchema.safeParse(jsonOf(bytes));
   if (data === undefined) return null;
   const instances = data.instances[0].map((hex) => BigInt(`0x${toHex(fromHex(hex).reverse())}`));
   return instances.every((value) => value < BN254_R) ? { instances, proof: Uint8Array.from(data.proof) } : null;
@@ -118,12 +118,4 @@ export function ezklInstance(value: number, scale: number): bigint | null {
 export function ezklNumber(element: bigint, scale: number): number | null {
   const value = Number(fromField(element));
   return Math.abs(value) < LARGEST ? value / 2 ** scale : null;
-}
-
-function readJson(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(fromUtf8(bytes));
-  } catch {
-    return undefined;
-  }
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { jsonOf } from "../evidence/bytes.ts";
 import { writeAnswer } from "../evidence/exchange/oip.ts";
 import { VERSION } from "../version.ts";
 import type { LoadedModel, TensorInfo } from "../onnx/inference.ts";
@@ -65,7 +66,7 @@ export const versionOf = (model: LoadedModel): string => model.sha256.slice(0, 1
 
 /** Reads an inference request for at most so many `rows`, and checks it against the model's metadata. */
 export function readInferRequest(model: LoadedModel, body: Uint8Array, rows: number): InferRequest | OipError {
-  const parsed = requestSchema.safeParse(parseJson(body));
+  const parsed = requestSchema.safeParse(jsonOf(body));
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     return bad(
@@ -153,14 +154,6 @@ function flatten(data: unknown[]): unknown[] | null {
     level = level.flat();
   }
   return null;
-}
-
-function parseJson(body: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
-  } catch {
-    return undefined;
-  }
 }
 
 const bad = (error: string): OipError => ({ status: 400, error });

@@ -1,4 +1,4 @@
-import { fromUtf8 } from "../evidence/bytes.ts";
+import { jsonOf } from "../evidence/bytes.ts";
 import { decodeHeader } from "./x402-header.ts";
 
 /** Why a seller or its facilitator turned a payment down: said in our own words, whatever theirs are. */
@@ -208,7 +208,7 @@ export function readRefusal(headers: Readonly<Record<string, string>>, body: Uin
   const said = [
     ...textsOf(headers["payment-response"], decodeHeader),
     ...textsOf(headers["payment-required"], decodeHeader),
-    ...textsOf(body.length > MAX_BODY ? undefined : body, parseBody),
+    ...textsOf(body.length > MAX_BODY ? undefined : body, jsonOf),
   ];
   for (const text of said) {
     const x402Code = text
@@ -240,11 +240,3 @@ const fieldOf = (value: unknown, field: string): unknown =>
   typeof value === "object" && value !== null && Object.hasOwn(value, field)
     ? (value as Record<string, unknown>)[field]
     : undefined;
-
-function parseBody(body: Uint8Array): unknown {
-  try {
-    return JSON.parse(fromUtf8(body));
-  } catch {
-    return undefined;
-  }
-}

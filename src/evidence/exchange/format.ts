@@ -1,4 +1,4 @@
-import { fromUtf8, toBase64, type Bytes } from "../bytes.ts";
+import { textOf, toBase64, type Bytes } from "../bytes.ts";
 import type { Tensor, TensorMetadata } from "./tensors.ts";
 
 /** The two parts of an exchange. */
@@ -58,9 +58,8 @@ export type AnswerReading =
 
 /** The reading of an answer that cannot be read. */
 export function unreadableAnswer(body: Uint8Array, reason: UnreadableReason): AnswerReading {
-  try {
-    return { readable: false, reason, answer: { encoding: "utf8", body: fromUtf8(body) } };
-  } catch {
-    return { readable: false, reason, answer: { encoding: "base64", body: toBase64(body) } };
-  }
+  const text = textOf(body);
+  const answer: RawAnswer =
+    text === undefined ? { encoding: "base64", body: toBase64(body) } : { encoding: "utf8", body: text };
+  return { readable: false, reason, answer };
 }

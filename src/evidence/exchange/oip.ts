@@ -1,4 +1,4 @@
-import { fromUtf8, utf8 } from "../bytes.ts";
+import { jsonOf, utf8 } from "../bytes.ts";
 import { parseExactJson } from "../exact-json.ts";
 import {
   unreadableAnswer,
@@ -89,14 +89,10 @@ function textIn(body: Uint8Array, field: string): string | null {
 
 /** A JSON object body, or null. */
 function fieldsOf(body: Uint8Array): Record<string, unknown> | null {
-  try {
-    const value = parseExactJson(fromUtf8(body));
-    return typeof value === "object" && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : null;
-  } catch {
-    return null;
-  }
+  const value = jsonOf(body, parseExactJson);
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : null;
 }
 
 function readTensor(value: unknown): Tensor | UnreadableReason {

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { fromUtf8, toBase64, toHex } from "../../evidence/bytes.ts";
+import { jsonOf, textOf, toBase64, toHex } from "../../evidence/bytes.ts";
 import { metadataPath } from "../../evidence/exchange/oip.ts";
 import { TEE_HEADERS, teeIdOf } from "../../evidence/tee-signature.ts";
 import { Proof402Error } from "../../errors.ts";
@@ -49,7 +49,7 @@ export function createOipProvider(http: Http, clock: () => Date): Provider {
     async listModels(seller, signal) {
       const body = await get(seller, "/v1/catalog", CATALOG_BYTES, signal);
       if (body === null) return null;
-      const listing = readCatalog(seller, parseJson(body), http.maxResponseBytes);
+      const listing = readCatalog(seller, jsonOf(body), http.maxResponseBytes);
       if (listing === null) throw malformed(seller, "catalog");
       return listing;
     },
@@ -59,7 +59,7 @@ export function createOipProvider(http: Http, clock: () => Date): Provider {
       if (!isModelName(name)) return none;
       const body = await get(seller, metadataPath(name), DOCUMENT_BYTES, signal);
       if (body === null) return none;
-      const listing = readMetadata(seller, name, parseJson(body), http.maxResponseBytes);
+      const listing = readMetadata(seller, name, jsonOf(body), http.maxResponseBytes);
       if (listing === null) throw malformed(seller, "model metadata");
       return listing;
     },
@@ -71,9 +71,9 @@ export function createOipProvider(http: Http, clock: () => Date): Provider {
         get(seller, "/v1/manifest", CATALOG_BYTES, signal),
       ]);
       if (document === null || key === null) return null;
-      const spki = readSigningKey(parseJson(key));
+      const spki = readSigningKey(jsonOf(key));
       if (spki === null) throw malformed(seller, "signing key");
-      const text = readText(document)?.trim();
+      const text = textOf(document)?.trim();
       if (text === undefined || !z.base64().max(DOCUMENT_BYTES).safeParse(text).success)
         throw malformed(seller, "attestation");
       return {
@@ -108,12 +108,12 @@ export function createOipProvider(http: Http, clock: () => Date): Provider {
     async fetchInclusion(seller, id, signal) {
       const body = await get(seller, `/v1/inclusions/${id}`, DOCUMENT_BYTES, signal);
       if (body === null) return null;
-      const answer = readInclusionAnswer(parseJson(body));
+      const answer = readInclusionAnswer(jsonOf(body));
       if (answer === null) throw malformed(seller, "inclusion");
       if (answer.state === "pending") return answer;
       const batch = await get(seller, `/v1/batches/${answer.root}`, BATCH_BYTES, signal);
       if (batch === null) return null;
-      const leaves = readPublishedBatch(parseJson(batch));
+      const leaves = readPublishedBatch(jsonOf(batch));
       if (leaves === null) throw malformed(seller, "batch");
       return { ...answer, leaves };
     },
@@ -121,7 +121,7 @@ export function createOipProvider(http: Http, clock: () => Date): Provider {
     async fetchProof(seller, requestSha256, signal) {
       const body = await get(seller, `/v1/proofs/${requestSha256}`, DOCUMENT_BYTES, signal);
       if (body === null) return null;
-      const answer = readProofAnswer(parseJson(body));
+      const answer = readProofAnswer(jsonOf(body));
       if (answer === null) throw malformed(seller, "proof");
       return answer;
     },
@@ -132,25 +132,6 @@ const malformed = (seller: Seller, what: string): Proof402Error =>
   new Proof402Error("malformed_seller_data", `Seller "${seller.id}" sent a malformed ${what}.`, {
     next: "Choose another seller.",
   });
-
-/** Parsed JSON of UTF-8 bytes, or undefined. */
-function parseJson(bytes: Uint8Array): unknown {
-  const text = readText(bytes);
-  if (text === undefined) return undefined;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-function readText(bytes: Uint8Array): string | undefined {
-  try {
-    return fromUtf8(bytes);
-  } catch {
-    return undefined;
-  }
-}
 
 /** DER of the PEM SubjectPublicKeyInfo (RFC 7468) in a `/signing-key` answer. */
 function readSigningKey(answer: unknown): Uint8Array | null {
