@@ -11,9 +11,11 @@ import { Proof402Error } from "../errors.ts";
 import type { Enclave } from "./enclave.ts";
 import { loadModel } from "../onnx/inference.ts";
 import { openChainReader } from "./chain-view.ts";
-import { openPaidCalls, type NodeRecords } from "./paid-calls.ts";
+import { openPaidCalls } from "./paid-calls.ts";
 import { paymentGate, type NodePayment, type ServedModel } from "./payment-gate.ts";
 import { packageModelsDirectory, readDescriptions } from "./models.ts";
+import type { NodeRecords } from "./records.ts";
+import { openVoucherChannels } from "./voucher-channels.ts";
 
 export { createSimulatedRoot, type SimulatedRoot } from "./certificates.ts";
 export { packageModelsDirectory } from "./models.ts";
@@ -21,11 +23,12 @@ export { createSimulatedEnclave } from "./simulated-enclave.ts";
 export type { Enclave } from "./enclave.ts";
 export type { NodeAnchoring } from "./batches.ts";
 export type { NodeProving } from "./proofs.ts";
-export type { NodeRecords } from "./paid-calls.ts";
+export type { NodeRecords } from "./records.ts";
 export { compileModel, type CompiledModel, type CompileOptions } from "../zk/compile.ts";
 export { readCompiled, writeCompiled, type ProvingFiles } from "../zk/files.ts";
 export { createProver, type Prover } from "../zk/prover.ts";
-export { WITHDRAW_DELAY_SECONDS, type NodePayment } from "./payment-gate.ts";
+export { WITHDRAW_DELAY_SECONDS } from "./claims.ts";
+export type { NodePayment } from "./payment-gate.ts";
 
 /** What a node serves, how it is paid, and the enclave it runs in. */
 export type InferenceNodeOptions = {
@@ -44,7 +47,7 @@ export type InferenceNodeOptions = {
   anchoring?: NodeAnchoring;
   /** Proves the answers of some models after they were given. */
   proving?: NodeProving;
-  /** Where answers are kept under their payments, and how long. */
+  /** Where answers are kept under their payments, and how long; and the vouchers that were taken. */
   records?: NodeRecords;
 };
 
@@ -99,8 +102,9 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
           options.proving,
           served.map(({ model }) => ({ name: model.name, sha256: model.sha256, path: join(directory, model.file) })),
         );
-  const gate = paymentGate(served, payment);
   const calls = await openPaidCalls(options.records ?? {});
+  const channels = await openVoucherChannels(payment.network, options.records?.database);
+  const gate = paymentGate(served, payment, channels);
   const { network, rpcUrl, facilitatorUrl, confirmations = 0, waitSeconds = WAIT_SECONDS, ownPayee = false } = payment;
   const chain = openChainReader({ network, rpcUrl, facilitatorUrl });
   const judges = { gate, calls, chain, confirmations, waitSeconds, ownPayee };
@@ -116,6 +120,7 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
       await gate.close();
       await batches?.close();
       await calls.close();
+      await channels.close();
       await Promise.all(served.map(({ model }) => model.close()));
     },
   };

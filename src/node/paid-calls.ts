@@ -1,18 +1,5 @@
-import { Kysely, sql } from "kysely";
-import LibsqlDatabase from "libsql";
-import { prepareFile } from "../storage/database.ts";
-import { execute, patientSqlite } from "../storage/sqlite.ts";
-
-/** Where a node keeps what it answered, and for how long. */
-export type NodeRecords = {
-  /**
-   * SQLite file; in memory when absent, so that a restart forgets it all. Nodes that are paid at one address share one file:
-   * each would else take a payment to another for one to itself.
-   */
-  database?: string;
-  /** How long an answer can be had again by who paid for it, seconds; a day by default. */
-  keepSeconds?: number;
-};
+import { sql } from "kysely";
+import { openRecords, type NodeRecords } from "./records.ts";
 
 /** An answer as it goes out, time and again. */
 export type KeptAnswer = { headers: Record<string, string>; body: string };
@@ -64,19 +51,13 @@ export async function openPaidCalls(
   { database: path = ":memory:", keepSeconds = KEEP_SECONDS }: NodeRecords,
   clock: () => number = Date.now,
 ): Promise<PaidCalls> {
-  if (path !== ":memory:") await prepareFile(path);
-  const database = new LibsqlDatabase(path);
-  for (const statement of [
-    "pragma journal_mode=wal",
-    "pragma synchronous=full",
+  const db = await openRecords<Tables>(path, [
     `create table if not exists calls (key text primary key, request text not null, at integer not null,
       state text not null, terms text not null, answer text) strict, without rowid`,
     "create index if not exists calls_at on calls (at)",
     "create table if not exists meta (name text primary key, value integer not null) strict",
     `insert or ignore into meta values ('since', ${clock()})`,
-  ])
-    await execute(database, statement);
-  const db = new Kysely<Tables>({ dialect: patientSqlite(database) });
+  ]);
   let taken = 0;
 
   /** Says first that something is forgotten, and forgets it then. */

@@ -15,14 +15,14 @@ import {
   type SettleResponse,
 } from "@x402/core/types";
 import { ExactEvmScheme } from "@x402/evm/exact/server";
-import { BatchSettlementEvmScheme } from "@x402/evm/batch-settlement/server";
 import { UptoEvmScheme } from "@x402/evm/upto/server";
 import { HonoAdapter } from "@x402/hono";
 import type { Context } from "hono";
-import { privateKeyToAccount } from "viem/accounts";
 import type { PaymentMethod } from "../evidence/payment-method.ts";
 import type { LoadedModel } from "../onnx/inference.ts";
+import { openClaims } from "./claims.ts";
 import type { ModelDescription } from "./models.ts";
+import type { VoucherChannels } from "./voucher-channels.ts";
 
 /** How a node is paid. Prices in base units of its token. */
 export type NodePayment = {
@@ -36,7 +36,10 @@ export type NodePayment = {
   maxTimeoutSeconds?: number;
   /** Ways to pay that are offered, in this order; EIP-3009 alone by default. */
   methods?: readonly PaymentMethod[];
-  /** For payment by vouchers: the key that authorizes claims, and how often they are made. */
+  /**
+   * For payment by vouchers: the key that authorizes claims, the same after a restart, and how often they are made. The vouchers
+   * are kept in the node's records: name a file there.
+   */
   channels?: { authorizerKey: `0x${string}`; claimSeconds: number };
   /** Other tokens taken, at `rate` base units of theirs for one base unit of the first. */
   also?: readonly { asset: `0x${string}`; domain: { name: string; version: string }; rate: bigint }[];
@@ -75,8 +78,6 @@ export type SettlementWord = {
   result: SettleResponse;
 };
 
-/** How long a payer waits for what is left in a channel: x402's least. */
-export const WITHDRAW_DELAY_SECONDS = 900;
 const DEFAULT_TIMEOUT_SECONDS = 120;
 const FACILITATOR_TIMEOUT_MS = 30_000;
 
@@ -86,13 +87,19 @@ export type PaymentGate = {
   read(c: Context): Payment | null;
   /** Has the facilitator judge the payment of a request for a model, or asks for one. Throws where it cannot be asked. */
   verify(c: Context, model: string): Promise<Verification>;
+  /** Whether a voucher was settled here before: its channel was charged up to its sum. */
+  isGranted(payment: Payment): Promise<boolean>;
   /** Has a payment settled, an `upto` one at so much, base units. Never throws. */
   settle(c: Context, payment: Payment, amount: string): Promise<SettlementWord>;
   close(): Promise<void>;
 };
 
-/** Builds one priced route per model. */
-export function paymentGate(served: readonly ServedModel[], payment: NodePayment): PaymentGate {
+/** Builds one priced route per model. `channels` keeps the vouchers that were taken. */
+export function paymentGate(
+  served: readonly ServedModel[],
+  payment: NodePayment,
+  channels: VoucherChannels,
+): PaymentGate {
   const { facilitatorUrl: url, waitSeconds = 0 } = payment;
   const facilitator = new HTTPFacilitatorClient({
     url,
@@ -101,7 +108,8 @@ export function paymentGate(served: readonly ServedModel[], payment: NodePayment
   const server = new x402ResourceServer(facilitator)
     .register(payment.network, new ExactEvmScheme())
     .register(payment.network, new UptoEvmScheme());
-  const claims = payment.channels === undefined ? null : openClaims(payment, payment.channels, facilitator);
+  const claims =
+    payment.channels === undefined ? null : openClaims(payment, payment.channels, { facilitator, channels });
   if (claims !== null) server.register(payment.network, claims.scheme);
   const paywall = new x402HTTPResourceServer(
     server,
@@ -147,9 +155,12 @@ export function paymentGate(served: readonly ServedModel[], payment: NodePayment
         payment: came === null || terms === undefined ? null : { payload: came.payload, terms },
       };
     },
+    isGranted: async (one) => ((await claims?.granted(one)) ?? null) !== null,
     async settle(c, { payload, terms }, amount) {
       const overrides = terms.scheme === "upto" ? { amount } : undefined;
       try {
+        const granted = await claims?.granted({ payload, terms });
+        if (granted != null) return { state: "settled", result: granted };
         await initialize();
         const request = contextOf(c, "");
         return wordOf(await server.settlePayment(payload, terms, undefined, { request }, overrides));
@@ -205,38 +216,6 @@ function refusal(
   if (isHtml === true) return new Response(String(body), { status, headers });
   return Response.json(offered ?? body ?? {}, { status, headers });
 }
-
-/** Takes vouchers, and claims and pays out what they granted, each token by itself. */
-function openClaims(
-  payment: NodePayment,
-  { authorizerKey, claimSeconds }: NonNullable<NodePayment["channels"]>,
-  facilitator: HTTPFacilitatorClient,
-): { scheme: BatchSettlementEvmScheme; close(): Promise<void> } {
-  const scheme = new BatchSettlementEvmScheme(payment.payTo, {
-    receiverAuthorizerSigner: privateKeyToAccount(authorizerKey),
-    withdrawDelay: WITHDRAW_DELAY_SECONDS,
-  });
-  const tokens = [payment.asset, ...(payment.also ?? []).map(({ asset }) => asset)];
-  const managers = tokens.map((token) => {
-    const manager = scheme.createChannelManager(facilitator, payment.network, token);
-    manager.start({
-      claimIntervalSecs: claimSeconds,
-      settleIntervalSecs: claimSeconds,
-      selectClaimChannels: (channels) =>
-        channels.filter(({ channelConfig }) => sameAddress(channelConfig.token, token)),
-    });
-    return manager;
-  });
-  return {
-    scheme,
-    async close() {
-      // A facilitator that is gone must not keep a seller from stopping; its vouchers stay claimable.
-      for (const manager of managers) await manager.stop({ flush: true }).catch(() => undefined);
-    },
-  };
-}
-
-const sameAddress = (a: string, b: string): boolean => a.toLowerCase() === b.toLowerCase();
 
 const SCHEMES = { eip3009: "exact", permit2: "exact", upto: "upto", voucher: "batch-settlement" } as const;
 

@@ -41,6 +41,12 @@ const voucherSchema = z.object({
   }),
 });
 
+/** The voucher that a payment shows; null of one by another method. */
+export const voucherOf = ({
+  payload,
+}: Pick<PaymentPayload, "payload">): { channelId: string; maxClaimableAmount: string } | null =>
+  voucherSchema.safeParse(payload).data?.voucher ?? null;
+
 /** What a payment is, whatever the bytes that it came in. */
 export type PaymentIdentity = {
   /** The same for all that can only move money once: (network, token, payer, nonce), or a channel's sum. */
@@ -54,9 +60,9 @@ export type PaymentIdentity = {
  * network, token and payee of the requirements that it claims to meet. Null where it is of no form that is taken here.
  */
 export function identityOf({ payload }: PaymentPayload, terms: PaymentRequirements): PaymentIdentity | null {
-  const voucher = voucherSchema.safeParse(payload);
-  if (voucher.success) {
-    const { channelId, maxClaimableAmount } = voucher.data.voucher;
+  const voucher = voucherOf({ payload });
+  if (voucher !== null) {
+    const { channelId, maxClaimableAmount } = voucher;
     return { key: `${terms.network} channel ${channelId} ${BigInt(maxClaimableAmount)}`, authorization: null };
   }
   const { network } = terms;

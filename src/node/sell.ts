@@ -67,7 +67,7 @@ async function sell(counter: Counter, c: Context, brought: Brought): Promise<Res
   const { order, came, identity } = brought;
   const { calls } = counter;
   const digest = digestOf(order, came);
-  const known = await knownCall(counter, identity, digest);
+  const known = await knownCall(counter, brought, digest);
   const told = known === null ? null : tell(c, known, digest);
   if (told !== null) return told;
   const accepted =
@@ -99,16 +99,18 @@ const digestOf = ({ served, body }: Order, { payload }: Payment): string =>
 
 /**
  * What a payment was taken for. A voucher that was not settled is judged again: its channel may have moved on. So is one that
- * comes with another request: its payer has lost count, and the 402 that follows says what the channel has come to.
+ * comes with another request: its payer has lost count, and the 402 that follows says what the channel has come to. One whose
+ * sum was charged by a process that ended before it could note that is paid.
  */
 async function knownCall(
-  { calls }: Counter,
-  { key, authorization }: PaymentIdentity,
+  { calls, gate }: Counter,
+  { came, identity: { key, authorization } }: Brought,
   digest: string,
 ): Promise<PaidCall | null> {
   const known = await calls.find(key);
   if (known === null || authorization !== null) return known;
   if (known.state === "paid") return known.request === digest ? known : null;
+  if (known.state === "answered" && known.request === digest && (await gate.isGranted(came))) return known;
   await calls.release(key);
   return null;
 }

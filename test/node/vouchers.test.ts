@@ -1,0 +1,226 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { decodePaymentRequiredHeader } from "@x402/core/http";
+import { build } from "esbuild";
+import LibsqlDatabase from "libsql";
+import type { Address, Hex } from "viem";
+import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { serveLocally, type Served } from "../../src/devnet/index.ts";
+import { CHANNELS } from "../../src/evidence/channel.ts";
+import { packageModelsDirectory, WITHDRAW_DELAY_SECONDS } from "../../src/node/index.ts";
+import { openChain } from "../../src/payment/chain.ts";
+import { openChannel } from "../../src/payment/channel-owner.ts";
+import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
+import { openDatabase } from "../../src/storage/database.ts";
+import { newAccount } from "../devnet/authorizations.ts";
+import { openMarket, type Market } from "../support/devnet.ts";
+import { requestOf } from "../support/selling.ts";
+
+const PRICE = 10_000n;
+const PATIENCE = { timeout: 60_000, interval: 100 };
+const DEPOSIT = 1_000_000n;
+const root = join(import.meta.dirname, "../..");
+/** Inside node_modules, so that the bundle finds the packages it leaves out. */
+const folder = join(root, "node_modules/.cache", `proof402-node-${process.pid}`);
+const worker = join(folder, "worker.mjs");
+
+let market: Market;
+beforeAll(async () => {
+  mkdirSync(folder, { recursive: true });
+  market = await openMarket();
+  await build({
+    entryPoints: [join(import.meta.dirname, "voucher-worker.ts")],
+    outfile: worker,
+    bundle: true,
+    packages: "external",
+    platform: "node",
+    format: "esm",
+    target: "node20",
+    logLevel: "error",
+  });
+});
+const running: ChildProcess[] = [];
+const served: Served[] = [];
+afterEach(async () => {
+  for (const child of running.splice(0)) child.kill("SIGKILL");
+  await Promise.all(served.splice(0).map((one) => one.stop()));
+});
+afterAll(async () => {
+  await market.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** A node as its owner starts it, again and again on the same file, and a payer with a channel of it. */
+async function openShop() {
+  const { devnet } = market;
+  const authorizerKey = generatePrivateKey();
+  const payTo = newAccount().address.toLowerCase() as Address;
+  const { name, version } = devnet.bank.token;
+  /** What the facilitator does not do for now, and how often it was asked for it. */
+  let refuses: "claim" | "settle" | null = null;
+  let refused = 0;
+  const facilitator = await serveLocally(async (request) => {
+    const { pathname } = new URL(request.url);
+    const headers = { "content-type": "application/json" };
+    const text = request.method === "POST" ? await request.text() : null;
+    if (refuses !== null && text?.includes(`"type":"${refuses}"`) === true) {
+      refused += 1;
+      return new Response("gone", { status: 503 });
+    }
+    const body = text === null ? {} : { body: text };
+    const answer = await fetch(`${devnet.facilitatorUrl}${pathname}`, { method: request.method, headers, ...body });
+    return new Response(await answer.text(), { status: answer.status, headers });
+  });
+  served.push(facilitator);
+  const database = join(market.directory, `node-${payTo}.db`);
+  const options = {
+    modelsDir: await packageModelsDirectory(),
+    models: [{ name: "eth-risk", price: String(PRICE) }],
+    enclave: null,
+    records: { database },
+  };
+  const payment = {
+    network: `eip155:${devnet.chainId}`,
+    asset: devnet.token,
+    domain: { name, version },
+    payTo,
+    facilitatorUrl: facilitator.origin,
+    methods: ["voucher"],
+  };
+  const key = await devnet.bank.fundedKey();
+  const payer = privateKeyToAccount(key);
+  await devnet.bank.token.mint(payer.address, DEPOSIT);
+  const config = market.config();
+  const [network] = config.networks;
+  const [asset] = config.payment.assets;
+  if (network === undefined || asset === undefined) throw new Error("the devnet has them");
+  const receiverAuthorizer = privateKeyToAccount(authorizerKey).address.toLowerCase();
+  const seller = {
+    id: "shop",
+    payTo: [payTo],
+    channel: { receiverAuthorizer, withdrawDelaySeconds: WITHDRAW_DELAY_SECONDS },
+  };
+  const db = await openDatabase(":memory:");
+  const { channel } = await openChannel({
+    db,
+    chain: openChain(network),
+    wallet: walletFromPrivateKey(key),
+    seller,
+    asset,
+    amount: DEPOSIT,
+    now: new Date(),
+  });
+  await db.destroy();
+  const terms = JSON.parse(channel.terms) as object;
+  const channelConfig = { payer: channel.payer, receiver: channel.receiver, token: channel.asset, ...terms };
+  return {
+    database,
+    async start({ claimSeconds = 600, ...more }: { claimSeconds?: number; dies?: boolean } = {}) {
+      const channels = { authorizerKey, claimSeconds };
+      const orders = { ...options, payment: { ...payment, channels }, ...more };
+      const child = spawn(process.execPath, [worker], {
+        env: { ...process.env, PROOF402_TEST_NODE: JSON.stringify(orders) },
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+      running.push(child);
+      const [origin] = (await once(createInterface(child.stdout), "line")) as [string];
+      const ended = once(child, "exit");
+      return { origin, ended, kill: () => (child.kill("SIGKILL"), ended) };
+    },
+    /** Asks with a voucher over so much in all. */
+    async ask(origin: string, sum: bigint, request = requestOf(Number(sum / PRICE))) {
+      const url = `${origin}/v2/models/eth-risk/infer`;
+      const unpaid = await fetch(url, { method: "POST", body: request });
+      const [accepted] = decodePaymentRequiredHeader(unpaid.headers.get("payment-required") ?? "").accepts;
+      const signature = await payer.signTypedData({
+        domain: { name: "x402 Batch Settlement", version: "1", chainId: devnet.chainId, verifyingContract: CHANNELS },
+        types: {
+          Voucher: [
+            { name: "channelId", type: "bytes32" },
+            { name: "maxClaimableAmount", type: "uint128" },
+          ],
+        },
+        primaryType: "Voucher",
+        message: { channelId: channel.id as Hex, maxClaimableAmount: sum },
+      });
+      const voucher = { channelId: channel.id, maxClaimableAmount: String(sum), signature };
+      const payload = { x402Version: 2, accepted, payload: { type: "voucher", channelConfig, voucher } };
+      const headers = { "payment-signature": Buffer.from(JSON.stringify(payload)).toString("base64") };
+      const response = await fetch(url, { method: "POST", headers, body: request });
+      return { status: response.status, text: await response.text() };
+    },
+    /** What the seller was paid out. */
+    earned: () => devnet.balanceOf(payTo),
+    refuse: (what: typeof refuses) => void (refuses = what),
+    refused: () => refused,
+  };
+}
+
+describe("T78: vouchers that a node took and had not claimed when it was killed", () => {
+  test("are claimed by the next process on its file, and paid out", async () => {
+    const shop = await openShop();
+    const first = await shop.start();
+    for (const sum of [1n, 2n, 3n]) expect((await shop.ask(first.origin, sum * PRICE)).status).toBe(200);
+    await first.kill();
+    expect(await shop.earned()).toBe(0n);
+    await shop.start();
+    await vi.waitFor(async () => expect(await shop.earned()).toBe(3n * PRICE), PATIENCE);
+  });
+
+  test("are claimed though the facilitator does not at first", async () => {
+    const shop = await openShop();
+    const first = await shop.start();
+    await shop.ask(first.origin, PRICE);
+    await first.kill();
+    shop.refuse("claim");
+    await shop.start({ claimSeconds: 1 });
+    await vi.waitFor(() => expect(shop.refused()).toBeGreaterThan(0), PATIENCE);
+    expect(await shop.earned()).toBe(0n);
+    shop.refuse(null);
+    await vi.waitFor(async () => expect(await shop.earned()).toBe(PRICE), PATIENCE);
+  });
+
+  test("and had claimed, and not had paid out, are paid out by the next process", async () => {
+    const shop = await openShop();
+    shop.refuse("settle");
+    const first = await shop.start({ claimSeconds: 1 });
+    await shop.ask(first.origin, PRICE);
+    await vi.waitFor(() => expect(shop.refused()).toBeGreaterThan(0), PATIENCE);
+    await first.kill();
+    expect(await shop.earned()).toBe(0n);
+    shop.refuse(null);
+    await shop.start();
+    await vi.waitFor(async () => expect(await shop.earned()).toBe(PRICE), PATIENCE);
+  });
+
+  test("are not taken a second time, and the channel goes on where it stood", async () => {
+    const shop = await openShop();
+    const first = await shop.start();
+    for (const sum of [1n, 2n, 3n]) await shop.ask(first.origin, sum * PRICE);
+    await first.kill();
+    const { origin } = await shop.start();
+    for (const sum of [1n, 2n, 3n])
+      expect((await shop.ask(origin, sum * PRICE, requestOf(50 + Number(sum)))).status).toBe(402);
+    expect((await shop.ask(origin, 4n * PRICE)).status).toBe(200);
+  });
+
+  test.each(["paid", "answered"])("one whose answer had not left is answered, and charged once (%s)", async (state) => {
+    const shop = await openShop();
+    const first = await shop.start({ dies: true });
+    await expect(shop.ask(first.origin, PRICE)).rejects.toThrow("fetch failed");
+    await first.ended;
+    // A process may also end between the charge and the note of it.
+    const records = new LibsqlDatabase(shop.database);
+    records.prepare("update calls set state = ?").run(state);
+    records.close();
+    const { origin } = await shop.start();
+    const answer = await shop.ask(origin, PRICE);
+    expect(answer).toMatchObject({ status: 200, text: expect.stringContaining("eth-risk") as string });
+    expect(await shop.ask(origin, PRICE)).toEqual(answer);
+    expect((await shop.ask(origin, 2n * PRICE)).status).toBe(200);
+  });
+});
