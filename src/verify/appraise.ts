@@ -72,7 +72,7 @@ export async function appraise(
     response,
     model: await guarded(broken, () => judgeNamedModel(core, attestation.layers.model, signature)),
     computation: computationOf([proof, ezkl, replay], receipt),
-    payment: await guarded(broken, () => judgePayment(receipt, policy)),
+    payment: await guarded(broken, () => judgePayment(receipt, policy, session)),
     settlement: await guarded(broken, () => judgeSettlement(receipt, policy, isOwn)),
     inclusion: await guarded(broken, () => judgeInclusion(receipt, { request, response }, policy, isOwn)),
   };
@@ -98,7 +98,7 @@ export async function appraise(
       simulated: attestation.simulated,
       metered: core.payment.scheme === "upto",
       unboundTerms: core.payment.salt === undefined,
-      unsigned: signatureOfPayer(receipt) !== "shown",
+      unsigned: signatureOfPayer(receipt, session) !== "shown",
       developmentProof: layers.computation.code === DEVELOPMENT_PROOF,
       secretWeights: layers.computation === proof && proof?.status === "pass" && hasSecretWeights(receipt),
       unboundProof: layers.computation.status === "pass" && layers.computation === ezkl,

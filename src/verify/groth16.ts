@@ -60,7 +60,7 @@ export function judgeGroth16(receipt: Receipt, policy: AppraisalPolicy, session:
   if (differing !== null) return fail("proof_answer_mismatch", `The answer is not what was proved: ${differing}.`);
   const { proof, signals } = evidence;
   // The pinned hash is of the whole key, so this is the whole of what is checked.
-  if (!session.proofHolds([pinned, proof, ...signals].join(), () => isProved(evidence)))
+  if (!session.holds(["groth16", pinned, proof, ...signals].join(), () => isProved(evidence)))
     return fail("proof_invalid", "The proof does not verify.");
   const which = key.commitment === null ? "model" : "model, whose weights are secret behind a commitment,";
   const within = `The pinned ${which} was proved to compute this answer from this request, in fixed point of 2^-${key.scale} within ${key.tolerance.toExponential(1)} (largest difference to floating point in ${key.sample.count} samples: ${key.largestDifference.toExponential(1)})`;

@@ -9,6 +9,7 @@ import type { LayerResult, Payment, Receipt, ReceiptCore, SettlementEvidence } f
 import { allEvidence, onlyOne, type IsOwn } from "./evidence.ts";
 import { judgeCarried } from "./exchange.ts";
 import type { AppraisalPolicy } from "./policy.ts";
+import type { VerifySession } from "./session.ts";
 import { judgeTerms } from "./terms.ts";
 import { fail, pass, pending, reported, skip } from "./types.ts";
 
@@ -16,7 +17,7 @@ import { fail, pass, pending, reported, skip } from "./types.ts";
  * `payment`: the terms are the policy's, the authorization is exactly what the offer asked for, and the request carries the
  * hash of all of it. Where the payer's signature is shown, it is of this authorization.
  */
-export function judgePayment(receipt: Receipt, policy: AppraisalPolicy): LayerResult {
+export function judgePayment(receipt: Receipt, policy: AppraisalPolicy, session: VerifySession): LayerResult {
   const { core } = receipt;
   const { offer, payment } = core;
   const { offerHash, ...bare } = offer;
@@ -46,7 +47,7 @@ export function judgePayment(receipt: Receipt, policy: AppraisalPolicy): LayerRe
       "The request carries the hash of other terms than these: the payment was for something else, or is not as it is told.",
     );
   }
-  if (signatureOfPayer(receipt) === "wrong")
+  if (signatureOfPayer(receipt, session) === "wrong")
     return fail("payer_signature_invalid", "The signature shown is not the payer's of this authorization.");
   const carried = judgeCarried(core);
   if (carried !== null) return carried;
@@ -113,12 +114,18 @@ const boundNonce = (core: ReceiptCore): string =>
   core.payment.salt === undefined ? requestNonceOf(core.payment.nonce) : termsHash(core);
 
 /** Whether a receipt shows the payer's signature of exactly this authorization. */
-export function signatureOfPayer(receipt: Receipt): "shown" | "wrong" | "missing" {
+export function signatureOfPayer(receipt: Receipt, session: VerifySession): "shown" | "wrong" | "missing" {
   const { payment } = receipt.core;
   const settlement = onlyOne(allEvidence(receipt), "settlement.x402");
   if (settlement.kind !== "one" || settlement.evidence.signature === undefined) return "missing";
+  const { signature } = settlement.evidence;
+  const { authorizationHash } = payment;
   const signer = payment.method === "voucher" ? payment.channel.payerAuthorizer : payment.payer;
-  return signerOf(settlement.evidence.signature, payment.authorizationHash) === signer ? "shown" : "wrong";
+  const holds = session.holds(
+    ["payer", signature, authorizationHash, signer].join(),
+    () => signerOf(signature, authorizationHash) === signer,
+  );
+  return holds ? "shown" : "wrong";
 }
 
 type Voucher = Extract<Payment, { method: "voucher" }> & Pick<Payment, "previous">;

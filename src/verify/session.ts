@@ -4,7 +4,7 @@ import { readNitroFacts, type NitroFacts } from "./nitro.ts";
 
 /**
  * Keeps what is costly and can never change: what a document says under a set of roots, imported keys, and whether
- * a proof holds. Times are judged anew at every use, and nothing kept for one document, key or proof is used for another.
+ * a proof or a payer's signature holds. Times are judged anew at every use, and nothing kept for one is used for another.
  */
 export type VerifySession = {
   /** `document` in base64, as receipts carry it: it is decoded only where nothing is kept of it. */
@@ -12,7 +12,7 @@ export type VerifySession = {
   /** The RSA key of a DER SubjectPublicKeyInfo for PSS with SHA-256, or null where it is none. */
   rsaKey(spki: Bytes): Promise<CryptoKey | null>;
   /** What `check` gives, which is asked once for each `statement`: that has to hold all that the check reads. */
-  proofHolds(statement: string, check: () => boolean): boolean;
+  holds(statement: string, check: () => boolean): boolean;
 };
 
 const MAX_KEPT = 256;
@@ -21,13 +21,13 @@ const MAX_KEPT = 256;
 export function createVerifySession(): VerifySession {
   const facts = new Map<string, Promise<NitroFacts>>();
   const keys = new Map<string, Promise<CryptoKey | null>>();
-  const proofs = new Map<string, boolean>();
+  const held = new Map<string, boolean>();
   return {
     nitroFacts: (document, simulatedRoots) =>
       // The whole of both is the key, so that nothing kept for one document or set of roots is found for another.
       kept(facts, `${simulatedRoots.join()} ${document}`, () => readNitroFacts(fromBase64(document), simulatedRoots)),
     rsaKey: (spki) => kept(keys, toBase64(spki), () => importRsaKey(spki)),
-    proofHolds: (statement, check) => kept(proofs, statement, check),
+    holds: (statement, check) => kept(held, statement, check),
   };
 }
 

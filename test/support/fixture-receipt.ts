@@ -7,7 +7,7 @@ import { fromHex, keccak256, sha256, toBase64, toHex, toHex0x, uint256, utf8 } f
 import { canonicalJson, canonicalSha256 } from "../../src/evidence/canonical.ts";
 import { requestNonceOf, termsHash } from "../../src/evidence/payment-binding.ts";
 import { teeMessageHash } from "../../src/evidence/tee-signature.ts";
-import { createSimulatedEnclave, createSimulatedRoot } from "../../src/node/index.ts";
+import { createSimulatedEnclave, createSimulatedRoot, type Enclave, type SimulatedRoot } from "../../src/node/index.ts";
 import { settleCall } from "./settle-call.ts";
 import { createReceipt } from "../../src/receipts/receipt.ts";
 import type { Payment, Receipt, SettlementEvidence } from "../../src/receipts/schema.ts";
@@ -42,6 +42,8 @@ export type FixtureChanges = {
   request?: (nonce: string) => string;
   /** The answer's text, to these bytes. */
   response?: (nonce: string, request: Uint8Array) => string | Promise<string>;
+  /** The root and the enclave that it is bought under. */
+  under?: { root: SimulatedRoot; enclave: Enclave };
   /** SHA-256 of the model file behind the name, hex. */
   modelSha256?: string;
   status?: number;
@@ -61,8 +63,8 @@ const answerOf = (nonce: string): string =>
 /** Everything real but the money: certificates, document and signature are made here and now. */
 export async function makeFixture(changes: FixtureChanges = {}): Promise<Fixture> {
   const modelDigest = changes.modelSha256 ?? MODEL_DIGEST;
-  const root = await createSimulatedRoot();
-  const enclave = await createSimulatedEnclave({ root });
+  const root = changes.under?.root ?? (await createSimulatedRoot());
+  const enclave = changes.under?.enclave ?? (await createSimulatedEnclave({ root }));
   const manifest = canonicalJson([{ name: MODEL, sha256: modelDigest }] satisfies ManifestEntry[]);
   enclave.measureModels(manifest);
   const attestationNonce = crypto.getRandomValues(new Uint8Array(20));

@@ -41,7 +41,9 @@ const judged = async (receipt: unknown, fixture: Fixture): Promise<string> => {
 function changesOf(value: unknown): unknown[] {
   const others = [otherThan(value)];
   if (typeof value === "string" && /^\d{4}-\d\d-\d\dT/.test(value))
-    return [1, 1000, -1000, 86_400_000].map((ms) => new Date(Date.parse(value) + ms).toISOString());
+    return [1, 1000, -1000, 86_400_000, -86_400_000, -31_536_000_000].map((ms) =>
+      new Date(Date.parse(value) + ms).toISOString(),
+    );
   if (typeof value === "number") return [...others, 0, value - 1, value + 3600].filter((other) => other !== value);
   if (typeof value !== "string") return [...others, null];
   const digits = /^(?:0|[1-9][0-9]*)$/.test(value) ? ["0", `${value}0`, "1"] : [];

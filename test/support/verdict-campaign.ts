@@ -1,0 +1,73 @@
+import { fromUtf8 } from "../../src/evidence/bytes.ts";
+import { checkReceipt, parseReceipt, receiptId, serializeReceipt } from "../../src/receipts/receipt.ts";
+import type { Receipt } from "../../src/receipts/schema.ts";
+import { appraise } from "../../src/verify/appraise.ts";
+import type { AppraisalPolicy } from "../../src/verify/policy.ts";
+import { createVerifySession } from "../../src/verify/session.ts";
+import { seeded } from "./onnx-files.ts";
+import { meaningOf, type Family } from "./receipt-family.ts";
+import { mutate, mutateText } from "./receipt-mutations.ts";
+import { resealed } from "./reseal.ts";
+
+/** How many mutants ended how, and those that must not be. */
+export type Judged = { counts: Record<string, number>; forged: Receipt[] };
+
+/** Judged side by side, so that none waits for another's signature check. */
+const AT_ONCE = 16;
+/** The share of mutants that are changed as text, after a forger made every hash right. */
+const AS_TEXT = 0.1;
+/** The share whose hashes nobody made right. */
+const UNSEALED = 0.03;
+
+/**
+ * Judges `runs` mutants of a family. One that is verified and means what no receipt of the family means was forged; one that
+ * makes the judge throw ends it all.
+ */
+export async function judgeMutants({ members, evaluateAt }: Family, runs: number, seed: number): Promise<Judged> {
+  const draw = seeded(seed);
+  const session = createVerifySession();
+  const meant = new Set(members.map(({ receipt }) => meaningOf(receipt)));
+  const receipts = members.map(({ receipt }) => receipt);
+  const texts = receipts.map((receipt) => fromUtf8(serializeReceipt(receipt)));
+  const counts: Record<string, number> = {};
+  const forged: Receipt[] = [];
+  for (let done = 0; done < runs; done += AT_ONCE) {
+    const drawn = Array.from({ length: Math.min(AT_ONCE, runs - done) }, () => {
+      const which = Math.floor(draw() * members.length);
+      return { policy: members[which]!.policy, read: read(which) };
+    });
+    const outcomes = await Promise.all(drawn.map(judge));
+    for (const outcome of outcomes) counts[outcome] = (counts[outcome] ?? 0) + 1;
+  }
+  return { counts, forged };
+
+  async function judge({ policy, read: receipt }: { policy: AppraisalPolicy; read: Receipt | null }): Promise<string> {
+    if (receipt === null) return "refused";
+    const { verdict } = await appraise({ receipt, policy, now: evaluateAt, evaluateAt }, session);
+    if (verdict !== "verified") return verdict;
+    if (!meant.has(meaningOf(receipt))) forged.push(receipt);
+    return "verified, of the same meaning";
+  }
+
+  function read(which: number): Receipt | null {
+    const kind = draw();
+    if (kind < AS_TEXT / 2) return textOf(mutateText(draw, texts[which]!));
+    const mutant = mutate(draw, receipts[which], receipts);
+    if (kind < AS_TEXT / 2 + UNSEALED) return parsedOf(checkReceipt(mutant));
+    const sealed = resealed(mutant);
+    if (sealed === null) return null;
+    if (draw() < 0.3) claim(sealed);
+    return kind < AS_TEXT ? textOf(mutateText(draw, fromUtf8(serializeReceipt(sealed)))) : sealed;
+  }
+}
+
+/** Lets the seller's statement say the hashes that the receipt has now. */
+function claim(receipt: Receipt): void {
+  for (const one of receipt.core.evidence)
+    if (one.kind === "signature.tee")
+      Object.assign(one, { requestHash: receipt.core.request.keccak256, outputHash: receipt.core.response.keccak256 });
+  receipt.id = receiptId(receipt.core);
+}
+
+const parsedOf = (parsed: ReturnType<typeof parseReceipt>): Receipt | null => (parsed.ok ? parsed.receipt : null);
+const textOf = (text: string): Receipt | null => parsedOf(parseReceipt(text));

@@ -1,0 +1,12 @@
+import { expect, test } from "vitest";
+import { openFamily } from "../support/receipt-family.ts";
+import { judgeMutants } from "../support/verdict-campaign.ts";
+
+test("of 2,000 receipts changed by their structure and resealed, each that is verified means what was signed", async () => {
+  const family = await openFamily();
+  const { counts, forged } = await judgeMutants(family, 2000, 402);
+  expect(forged).toEqual([]);
+  // The changes reach every end: what is only ever refused would show nothing.
+  for (const outcome of ["refused", "failed", "unverified", "verified, of the same meaning"])
+    expect(counts[outcome], outcome).toBeGreaterThan(20);
+});
