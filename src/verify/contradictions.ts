@@ -45,7 +45,8 @@ export function withContradictions(
   more: readonly ContradictionEvidence[],
 ): Record<Layer, LayerResult> {
   const found = allEvidence(receipt).filter((one): one is ContradictionEvidence => one.kind === "contradiction");
-  const told = [...found, ...more].filter(({ layer }) => layers[layer].status !== "fail");
+  // Of one layer the last one stands: a contradiction that says what is wrong, over its maker's mere word.
+  const told = [...more, ...found].filter(({ layer }) => layers[layer].status !== "fail");
   return {
     ...layers,
     ...Object.fromEntries(
