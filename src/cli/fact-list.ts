@@ -2,7 +2,7 @@ import { colour as pc } from "./colour.ts";
 import type { Facts } from "../verify/facts.ts";
 
 /** The facts of a receipt for a terminal. Nothing in it is a verdict. */
-export function factList({ platform, key, hashes, times, terms }: Facts): string {
+export function factList({ platform, key, hashes, times, terms, agreement }: Facts): string {
   const time = (ms: number | null): string => (ms === null ? "unknown" : new Date(ms).toISOString());
   const attested =
     platform === null
@@ -30,5 +30,10 @@ export function factList({ platform, key, hashes, times, terms }: Facts): string
     part("response"),
     `times        sent ${times.sentAt}, signed ${times.signedAt ?? "never"}, received ${times.receivedAt}`,
     `terms        as the file tells them: ${terms.amount} base units of ${terms.asset} on ${terms.network} (${terms.scheme}), from ${terms.payer} to ${terms.payTo}`,
+    ...(agreement === null
+      ? []
+      : [
+          `agreed       ${agreement.byPayer ? `the payer's key ${agreement.signer ?? ""} signed exactly these terms` : "the signature shown is NOT the payer's of these terms"}`,
+        ]),
   ].join("\n");
 }

@@ -19,6 +19,8 @@ export const receiptSummarySchema = z.object({
     amount: z.string(),
     /** The seller may still settle less (an `upto` payment whose settlement is not known). */
     atMost: z.boolean(),
+    /** Only the file's word: its payment or settlement contradicts, or was not read from the chain here. */
+    reported: z.boolean(),
     decimals: z.number(),
     asset: z.string(),
     network: z.string(),
@@ -45,6 +47,7 @@ export function summarize(receipt: Receipt, appraisal: Appraisal): ReceiptSummar
     replayed: appraisal.replayed,
     paid: {
       ...paidAmount(receipt),
+      reported: isOnlyTold(appraisal),
       decimals: core.offer.decimals,
       asset: core.payment.asset,
       network: core.payment.network,
@@ -59,6 +62,10 @@ export function summarize(receipt: Receipt, appraisal: Appraisal): ReceiptSummar
   };
 }
 
+/** Whether what a receipt tells of its payment is its maker's word: what failed shows nothing, and a report is none of ours. */
+const isOnlyTold = ({ layers: { payment, settlement } }: Appraisal): boolean =>
+  [payment.status, settlement.status].some((status) => status === "fail" || status === "reported");
+
 const VERDICT_WORDS: Record<ReceiptSummary["verdict"], string> = {
   verified: "every required layer passed",
   pending: "nothing failed so far, evidence is still to come: do not act on it yet if you need proof",
@@ -66,7 +73,18 @@ const VERDICT_WORDS: Record<ReceiptSummary["verdict"], string> = {
   unverified: "required evidence is missing: treat the answer as unproven",
 };
 
-function paidText({ state, amount, atMost, decimals, asset, network }: ReceiptSummary["paid"]): string {
+function paidText({ reported, ...paid }: ReceiptSummary["paid"]): string {
+  return reported ? `The file tells, and nothing here confirms: ${paidWords(paid)}` : paidWords(paid);
+}
+
+function paidWords({
+  state,
+  amount,
+  atMost,
+  decimals,
+  asset,
+  network,
+}: Omit<ReceiptSummary["paid"], "reported">): string {
   const units = `${atMost ? "at most " : ""}${formatUnits(amount, decimals)} of ${asset} on ${network}`;
   if (state === "settled") return `Paid: ${units}.`;
   return state === "authorized"

@@ -1,10 +1,13 @@
 import { decodeUserData } from "../evidence/attestation.ts";
+import { signingHash } from "../evidence/authorization.ts";
 import { equalBytes, fromBase64, fromHex, sha256, toHex } from "../evidence/bytes.ts";
 import { decodeNitroDocument } from "../evidence/nitro.ts";
+import { signerOf } from "../evidence/signer.ts";
 import { teeIdOf } from "../evidence/tee-signature.ts";
 import type { Receipt, ReceiptCore } from "../receipts/schema.ts";
-import { onlyOne } from "./evidence.ts";
+import { allEvidence, onlyOne } from "./evidence.ts";
 import { AWS_NITRO_ROOT } from "./nitro.ts";
+import { payerKeyOf } from "./payment.ts";
 import { appraisalPolicySchema } from "./policy.ts";
 import { createVerifySession, type VerifySession } from "./session.ts";
 import { judgeSignature } from "./signature-tee.ts";
@@ -44,6 +47,13 @@ export type Facts = {
   hashes: Record<"request" | "response", { sha256: string | null; keccak256: string; bytes: "here" | "left_out" }>;
   /** ISO times, by the clocks of buyer and seller. */
   times: { sentAt: string; receivedAt: string; signedAt: string | null };
+  /** Who signed exactly these terms on the payer's side, where the receipt shows a signature. */
+  agreement: {
+    /** The address whose key made the signature, null where it is none. Of other terms than these it is a chance one. */
+    signer: string | null;
+    /** It is the payer's, or of a channel its authorizer's. */
+    byPayer: boolean;
+  } | null;
   /** As the file says them: no policy has confirmed payee or token. */
   terms: Pick<ReceiptCore["payment"], "scheme" | "network" | "asset" | "amount" | "payer" | "payTo">;
 };
@@ -67,8 +77,20 @@ export async function readFacts(receipt: Receipt, session: VerifySession = creat
       receivedAt: response.receivedAt,
       signedAt: signature.kind === "one" ? new Date(signature.evidence.timestamp * 1000).toISOString() : null,
     },
+    agreement: agreementOf(receipt),
     terms: { scheme, network, asset, amount, payer, payTo },
   };
+}
+
+/** The signature is checked over the terms as they stand here, whatever hash of them the file names. */
+function agreementOf(receipt: Receipt): Facts["agreement"] {
+  const { payment, offer } = receipt.core;
+  const settlement = onlyOne(allEvidence(receipt), "settlement.x402");
+  if (settlement.kind !== "one" || settlement.evidence.signature === undefined) return null;
+  const { name = "", version = "" } = offer.extra;
+  if (typeof name !== "string" || typeof version !== "string") return { signer: null, byPayer: false };
+  const signer = signerOf(settlement.evidence.signature, signingHash(payment, { name, version }));
+  return { signer, byPayer: signer === payerKeyOf(payment) };
 }
 
 async function attestedFacts(core: ReceiptCore, session: VerifySession): Promise<Pick<Facts, "platform" | "key">> {

@@ -113,6 +113,10 @@ export function judgeSettlement(receipt: Receipt, policy: AppraisalPolicy, isOwn
 const boundNonce = (core: ReceiptCore): string =>
   core.payment.salt === undefined ? requestNonceOf(core.payment.nonce) : termsHash(core);
 
+/** Whose key signs a payment: the payer's, or of a channel its authorizer's. */
+export const payerKeyOf = (payment: Payment): string =>
+  payment.method === "voucher" ? payment.channel.payerAuthorizer : payment.payer;
+
 /** Whether a receipt shows the payer's signature of exactly this authorization. */
 export function signatureOfPayer(receipt: Receipt, session: VerifySession): "shown" | "wrong" | "missing" {
   const { payment } = receipt.core;
@@ -120,7 +124,7 @@ export function signatureOfPayer(receipt: Receipt, session: VerifySession): "sho
   if (settlement.kind !== "one" || settlement.evidence.signature === undefined) return "missing";
   const { signature } = settlement.evidence;
   const { authorizationHash } = payment;
-  const signer = payment.method === "voucher" ? payment.channel.payerAuthorizer : payment.payer;
+  const signer = payerKeyOf(payment);
   const holds = session.holds(
     ["payer", signature, authorizationHash, signer].join(),
     () => signerOf(signature, authorizationHash) === signer,

@@ -1,0 +1,49 @@
+import { expect, test } from "vitest";
+import { readFacts, type Facts } from "../../src/verify/facts.ts";
+import type { Receipt } from "../../src/receipts/schema.ts";
+import { summarize, summaryText } from "../../src/tools/summary.ts";
+import { appraise } from "../../src/verify/appraise.ts";
+import { makeFixture } from "../support/fixture-receipt.ts";
+import { resealed } from "../support/reseal.ts";
+
+const changed = (receipt: Receipt, change: (one: Receipt) => void): Receipt => {
+  const copy = structuredClone(receipt);
+  change(copy);
+  return resealed(copy)!;
+};
+const agreementIn = async (receipt: Receipt): Promise<Facts["agreement"]> => (await readFacts(receipt)).agreement;
+
+test.each(["eip3009", "permit2", "upto", "voucher"] as const)(
+  "the facts say by themselves that the payer signed these terms: %s",
+  async (method) => {
+    const paid = method === "eip3009" ? {} : { method };
+    const { receipt } = await makeFixture({ signed: true, ...paid });
+    const { payer } = receipt.core.payment;
+    expect(await agreementIn(receipt)).toEqual({ signer: payer, byPayer: true });
+    expect(await agreementIn((await makeFixture(paid)).receipt)).toBeNull();
+    // Of other terms, whose hash the forger made right, it is not the payer's.
+    const other = changed(receipt, ({ core: { payment } }) => {
+      if (payment.method === "voucher") payment.cumulative = "40001";
+      else payment.payTo = payment.payer;
+    });
+    const agreement = await agreementIn(other);
+    expect(agreement).toMatchObject({ byPayer: false });
+    expect(agreement?.signer).not.toBe(payer);
+  },
+);
+
+test("what was paid is the file's word where payment or settlement failed or are only told", async () => {
+  const { receipt, policy, evaluateAt } = await makeFixture();
+  const shown = async (one: Receipt, own: boolean) => {
+    const seen = own ? { own: receipt.later.map(({ evidence }) => evidence) } : {};
+    const summary = summarize(one, await appraise({ receipt: one, policy, now: evaluateAt, evaluateAt, ...seen }));
+    return { reported: summary.paid.reported, text: summaryText(summary) };
+  };
+  expect(await shown(receipt, true)).toMatchObject({ reported: false, text: expect.stringContaining(" Paid: 0.01 ") });
+  const told = "The file tells, and nothing here confirms: Paid: ";
+  expect(await shown(receipt, false)).toMatchObject({ reported: true, text: expect.stringContaining(told) });
+  const dearer = changed(receipt, ({ core }) => {
+    core.payment.amount = core.offer.amount = "5000000000000";
+  });
+  expect(await shown(dearer, true)).toMatchObject({ reported: true, text: expect.stringContaining(told) });
+});
