@@ -83,12 +83,21 @@ export const verdictChanges =
   };
 
 /** A seller's reference values, and what the configuration says of it itself. */
-const sellerPolicyOf = ({ reference, origin, provider, payTo, facilitators, channel }: Seller): SellerPolicy => ({
+const sellerPolicyOf = ({
+  reference,
+  origin,
+  provider,
+  payTo,
+  facilitators,
+  former,
+  channel,
+}: Seller): SellerPolicy => ({
   ...reference,
   origin,
   provider,
   payees: payTo,
   facilitators,
+  ...(former.length === 0 ? {} : { former: former.map(({ payTo: payees, ...rest }) => ({ ...rest, payees })) }),
   ...(channel === undefined ? {} : { channel }),
 });
 

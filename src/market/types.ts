@@ -5,27 +5,31 @@ import { ASSURANCES, type Evidence, type Groth16Evidence, type TeeSignatureEvide
 import { referenceValuesSchema } from "../verify/policy.ts";
 import { sellerLimitsSchema } from "../payment/policy.ts";
 
+/** Scheme, host and port only. */
+const originSchema = z
+  .url({ protocol: /^https?$/ })
+  .refine(
+    (text) => URL.canParse(text) && new URL(text).origin === text,
+    "an origin: no path, no user, no trailing slash",
+  );
+
+/** Addresses a seller may be paid at, lower case. */
+const payeesSchema = z
+  .array(
+    z
+      .string()
+      .toLowerCase()
+      .regex(/^0x[0-9a-f]{40}$/),
+  )
+  .min(1)
+  .max(16);
+
 /** A seller as the buyer's configuration knows it. Everything trusted about a seller comes from here. */
 export const sellerSchema = z.strictObject({
   id: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, "lower-case letters, digits, . _ -"),
   provider: z.enum(["oip"]),
-  /** Scheme, host and port only. */
-  origin: z
-    .url({ protocol: /^https?$/ })
-    .refine(
-      (text) => URL.canParse(text) && new URL(text).origin === text,
-      "an origin: no path, no user, no trailing slash",
-    ),
-  /** Addresses this seller may be paid at, lower case. */
-  payTo: z
-    .array(
-      z
-        .string()
-        .toLowerCase()
-        .regex(/^0x[0-9a-f]{40}$/),
-    )
-    .min(1)
-    .max(16),
+  origin: originSchema,
+  payTo: payeesSchema,
   /** Facilitators that may name the amount of an `upto` payment to this seller, lower case. */
   facilitators: z
     .array(
@@ -34,6 +38,14 @@ export const sellerSchema = z.strictObject({
         .toLowerCase()
         .regex(/^0x[0-9a-f]{40}$/),
     )
+    .max(16)
+    .default([]),
+  /**
+   * Where this seller was, and could be paid, before: for what its key signed until then. Nothing is bought or paid there;
+   * receipts of that time stay verified.
+   */
+  former: z
+    .array(z.strictObject({ until: z.iso.datetime(), origin: originSchema.optional(), payTo: payeesSchema.optional() }))
     .max(16)
     .default([]),
   /** The terms of payment channels with this seller: who may claim for it, and how long a withdrawal waits. */

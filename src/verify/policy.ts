@@ -99,6 +99,17 @@ const sellerPolicySchema = referenceValuesSchema.extend({
   payees: z.array(address).max(16).default([]),
   /** Facilitators that may name the amount of an `upto` payment. */
   facilitators: z.array(address).max(16).default([]),
+  /** Where it was and was paid before: good for what its key signed until then, so that old receipts stay what they were. */
+  former: z
+    .array(
+      z.strictObject({
+        until: z.iso.datetime(),
+        origin: z.string().max(512).optional(),
+        payees: z.array(address).max(16).optional(),
+      }),
+    )
+    .max(16)
+    .optional(),
   /** The terms of payment channels. */
   channel: z.strictObject({ receiverAuthorizer: address, withdrawDelaySeconds: z.int().min(0) }).optional(),
 });

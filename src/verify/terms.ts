@@ -1,15 +1,18 @@
 import type { LayerResult, ReceiptCore } from "../receipts/schema.ts";
-import { sellerOf, type AppraisalPolicy } from "./policy.ts";
+import { onlyOne } from "./evidence.ts";
+import { sellerOf, type AppraisalPolicy, type SellerPolicy } from "./policy.ts";
 import { fail, skip } from "./types.ts";
 
 /**
  * Whether the purchase went where the policy says this seller is, to the kind of seller that it is. Null where it did; a
  * `fail` where it went elsewhere, and a `skip` where the policy does not say.
  */
-export function judgePlace({ seller }: ReceiptCore, policy: AppraisalPolicy): LayerResult | null {
+export function judgePlace(core: ReceiptCore, policy: AppraisalPolicy): LayerResult | null {
+  const { seller } = core;
   const known = sellerOf(policy, seller.id);
   if (known === undefined) return skip("no_policy", "The policy does not know this seller.");
-  if (known.origin !== undefined && known.origin !== seller.origin)
+  const before = formerlyOf(known, core);
+  if (known.origin !== undefined && ![known, ...before].some(({ origin }) => origin === seller.origin))
     return fail("origin_mismatch", "The request went to another address than the policy names for this seller.");
   if (known.provider !== undefined && known.provider !== seller.provider)
     return fail("provider_mismatch", "The seller is of another kind than the policy names.");
@@ -22,10 +25,12 @@ export function judgePlace({ seller }: ReceiptCore, policy: AppraisalPolicy): La
  * Whether the payment's terms are those of the policy: who is paid, in which token, of which units and domain, and who
  * else has a say. Null where they are; a `fail` for a difference, and a `skip` for what the policy does not say.
  */
-export function judgeTerms({ seller, offer, payment }: ReceiptCore, policy: AppraisalPolicy): LayerResult | null {
+export function judgeTerms(core: ReceiptCore, policy: AppraisalPolicy): LayerResult | null {
+  const { seller, offer, payment } = core;
   const known = sellerOf(policy, seller.id);
   if (known === undefined) return skip("no_policy", "The policy does not know this seller.");
-  if (known.payees.length > 0 && !known.payees.includes(payment.payTo))
+  const before = formerlyOf(known, core);
+  if (known.payees.length > 0 && ![known, ...before].some(({ payees = [] }) => payees.includes(payment.payTo)))
     return fail("payee_mismatch", "The money goes to another address than the policy names for this seller.");
   const asset = policy.assets.find((one) => one.network === payment.network && one.asset === payment.asset);
   if (policy.assets.length > 0 && asset === undefined)
@@ -45,6 +50,19 @@ export function judgeTerms({ seller, offer, payment }: ReceiptCore, policy: Appr
   return asset === undefined
     ? skip("asset_not_pinned", "The policy does not say which tokens may be paid with.")
     : null;
+}
+
+/**
+ * What the policy says of the seller before, as far as it held for this purchase: by the time that its key signed, or of one
+ * without a signature by the buyer's clock. A time that no key signed fails or is skipped elsewhere where a signature counts.
+ */
+function formerlyOf(
+  { former = [] }: SellerPolicy,
+  { evidence, response }: ReceiptCore,
+): NonNullable<SellerPolicy["former"]> {
+  const signature = onlyOne(evidence, "signature.tee");
+  const at = signature.kind === "one" ? signature.evidence.timestamp * 1000 : Date.parse(response.receivedAt);
+  return former.filter(({ until }) => at <= Date.parse(until));
 }
 
 /** Who besides the payee has a say: the facilitator of an `upto` payment, the terms of a channel. */

@@ -96,6 +96,34 @@ describe("T64: a verdict is about the seller that the policy describes", () => {
       expect(brief(judged, layer)).toBe("unverified: unsupported exchange_format_unknown");
   });
 
+  test("a seller that moved is still the one of its old receipts, until the day that the policy names", async () => {
+    const { origin, payees } = fixture.policy.sellers["fixture"]!;
+    const moved = { origin: "https://new.example", payees: [other] };
+    const signed = fixture.evaluateAt.getTime();
+    const until = (ms: number): string => new Date(signed + ms).toISOString();
+    const verdictWith = async (former: object): Promise<string> => {
+      const { verdict, layers } = await judge(fixture.receipt, { policy: under(seller({ ...moved, ...former })) });
+      return `${verdict}: ${layers.request.code} ${layers.payment.code}`;
+    };
+    const lost = "failed: origin_mismatch payee_mismatch";
+    expect(await verdictWith({})).toBe(lost);
+    expect(await verdictWith({ former: [{ until: until(60_000), origin, payees }] })).toBe("verified: ok ok");
+    expect(await verdictWith({ former: [{ until: until(-60_000), origin, payees }] })).toBe(lost);
+    // What moved at another time is named apart.
+    const apart = [
+      { until: until(60_000), origin },
+      { until: until(120_000), payees },
+    ];
+    expect(await verdictWith({ former: apart })).toBe("verified: ok ok");
+    expect(await verdictWith({ former: apart.slice(0, 1) })).toBe("failed: ok payee_mismatch");
+    // The buyer's own clock in a file makes nothing older that a key signed.
+    const core = structuredClone(fixture.receipt.core);
+    core.request.sentAt = core.response.receivedAt = until(-3_600_000);
+    const older = { ...createReceipt(core), later: fixture.receipt.later };
+    const policy = under(seller({ ...moved, former: [{ until: until(-60_000), origin, payees }] }));
+    expect(brief(await judge(older, { policy }), "payment")).toBe("failed: fail payee_mismatch");
+  });
+
   test.each(["none", "signed", "attested", "proven"] as const)(
     "a seller that the policy does not know is unverified at %s, and its facts are still judged",
     async (assurance) => {
