@@ -43,14 +43,18 @@ export function movedBy(transaction: SettlingTransaction, payment: Authorization
 /**
  * All that a transaction took from the payer for this payment, base units, as the token logs it: more than
  * {@link movedBy} where the token took something on top. Other authorizations of the same payer that it used are taken to
- * explain one further transfer each, the smallest ones, so that no part of a larger sum goes uncounted.
+ * explain one further transfer each, the smallest ones, so that no part of a larger sum goes uncounted. `moved`: what
+ * {@link movedBy} said, where it was asked already.
  */
-export function takenBy(transaction: SettlingTransaction, payment: Authorization): bigint {
+export function takenBy(
+  transaction: SettlingTransaction,
+  payment: Authorization,
+  moved = movedBy(transaction, payment),
+): bigint {
   const taken = transaction.logs.flatMap((log) => {
     const transfer = readTransfer(log, payment.asset);
     return transfer?.from === payment.payer && transfer.to !== payment.payer ? [transfer] : [];
   });
-  const moved = movedBy(transaction, payment);
   const own = taken.findIndex(({ to, value }) => to === payment.payTo && value === moved);
   const rest = taken.filter((_transfer, at) => at !== own).map(({ value }) => value);
   const others = transaction.logs.filter(
@@ -66,13 +70,16 @@ export function takenBy(transaction: SettlingTransaction, payment: Authorization
 
 const payerWord = ({ payer }: Authorization): string => toHex0x(addressWord(payer));
 
-const settledOf = ({ to, input }: SettlingTransaction, payment: Authorization): bigint | null =>
-  to === undefined || input === undefined
-    ? null
-    : settledByCall(
-        { to, input },
-        { chainId: chainIdOf(payment.network), payer: payment.payer, permit: permitOf(payment) },
-      );
+function settledOf({ to, input }: SettlingTransaction, payment: Authorization): bigint | null {
+  if (to === undefined || input === undefined) return null;
+  try {
+    const permit = permitOf(payment);
+    return settledByCall({ to, input }, { chainId: chainIdOf(payment.network), payer: payment.payer, permit });
+  } catch {
+    // A file may name a chain or an amount that no call can have.
+    return null;
+  }
+}
 
 /**
  * The last second in which an authorization may be used: the one before `validBefore` (EIP-3009, "before"), or Permit2's

@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { decodeUserData } from "../evidence/attestation.ts";
 import { signingHash } from "../evidence/authorization.ts";
 import { equalBytes, fromBase64, fromHex, sha256, toHex } from "../evidence/bytes.ts";
@@ -82,15 +83,22 @@ export async function readFacts(receipt: Receipt, session: VerifySession = creat
   };
 }
 
+/** A token's domain as an offer names it. Permit2 and vouchers are signed in domains of their contracts. */
+const domainIn = z.object({ name: z.string().default(""), version: z.string().default("") });
+
 /** The signature is checked over the terms as they stand here, whatever hash of them the file names. */
 function agreementOf(receipt: Receipt): Facts["agreement"] {
   const { payment, offer } = receipt.core;
   const settlement = onlyOne(allEvidence(receipt), "settlement.x402");
   if (settlement.kind !== "one" || settlement.evidence.signature === undefined) return null;
-  const { name = "", version = "" } = offer.extra;
-  if (typeof name !== "string" || typeof version !== "string") return { signer: null, byPayer: false };
-  const signer = signerOf(settlement.evidence.signature, signingHash(payment, { name, version }));
-  return { signer, byPayer: signer === payerKeyOf(payment) };
+  try {
+    const { name, version } = domainIn.parse(payment.method === "eip3009" ? offer.extra : {});
+    const signer = signerOf(settlement.evidence.signature, signingHash(payment, { name, version }));
+    return { signer, byPayer: signer === payerKeyOf(payment) };
+  } catch {
+    // Terms of no domain, or of a chain or an amount that nothing can be signed for.
+    return { signer: null, byPayer: false };
+  }
 }
 
 async function attestedFacts(core: ReceiptCore, session: VerifySession): Promise<Pick<Facts, "platform" | "key">> {

@@ -91,12 +91,13 @@ export function judgeSettlement(receipt: Receipt, policy: AppraisalPolicy, isOwn
     return skip("authorization_expired", "The authorization was never used and no longer can be: no money moved.");
   }
   if (evidence.transaction === undefined) return fail("transaction_missing", "The settlement names no transaction.");
-  if (!usesAuthorization(evidence, payment))
-    return fail("authorization_not_used", "The transaction did not use this payment's authorization.");
   const moved = movedBy(evidence, payment);
+  // What a call of Permit2 moved is read from the use itself.
+  if ((moved === null || payment.method !== "permit2") && !usesAuthorization(evidence, payment))
+    return fail("authorization_not_used", "The transaction did not use this payment's authorization.");
   if (moved === null)
     return fail("transfer_mismatch", "The transaction did not transfer this amount from the payer to the payee.");
-  const taken = takenBy(evidence, payment);
+  const taken = takenBy(evidence, payment, moved);
   if (taken > moved)
     return fail(
       "token_moved_more",

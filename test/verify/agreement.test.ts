@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { readFacts, type Facts } from "../../src/verify/facts.ts";
+import { receiptId } from "../../src/receipts/receipt.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
 import { summarize, summaryText } from "../../src/tools/summary.ts";
 import { appraise } from "../../src/verify/appraise.ts";
@@ -46,4 +47,31 @@ test("what was paid is the file's word where payment or settlement failed or are
     core.payment.amount = core.offer.amount = "5000000000000";
   });
   expect(await shown(dearer, true)).toMatchObject({ reported: true, text: expect.stringContaining(told) });
+});
+
+/** Fits the schema of a receipt, and nothing on any chain. */
+const BEYOND = "9".repeat(78);
+test.each<[string, (core: Receipt["core"]) => void]>([
+  ["an amount that no token has", ({ offer, payment }) => (offer.amount = payment.amount = BEYOND)],
+  [
+    "a chain that there cannot be",
+    ({ offer, payment }) => (offer.network = payment.network = `eip155:${BEYOND.slice(0, 20)}`),
+  ],
+  ["a domain that is none", ({ offer }) => (offer.extra = { name: 1, version: {} })],
+])("%s is read as what nobody signed, and nothing throws", async (_name, change) => {
+  const agreements: Facts["agreement"][] = [];
+  for (const method of [undefined, "permit2", "upto", "voucher"] as const) {
+    const { receipt, policy, evaluateAt } = await makeFixture({
+      signed: true,
+      ...(method === undefined ? {} : { method }),
+    });
+    change(receipt.core);
+    const forged = { ...receipt, id: receiptId(receipt.core) };
+    const facts = await readFacts(forged);
+    const judged = await appraise({ receipt: forged, policy, now: evaluateAt, evaluateAt });
+    expect(judged.verdict).toBe("failed");
+    expect(summaryText(summarize(forged, judged))).toContain("nothing here confirms");
+    agreements.push(facts.agreement);
+  }
+  expect(agreements[0]).toEqual({ signer: null, byPayer: false });
 });
