@@ -3,10 +3,11 @@ import type { Appraisal, Assurance, Evidence, Receipt } from "../receipts/schema
 import type { Config } from "../config/schema.ts";
 import { createEzklEngine } from "../ezkl/engine.ts";
 import { readPurchaseByReceipt } from "../payment/journal.ts";
-import { readReceipt } from "../receipts/store.ts";
+import { appendAppraisal, appendLater, readReceipt } from "../receipts/store.ts";
 import type { Db } from "../storage/database.ts";
+import { immediate } from "../storage/migrations.ts";
 import { appraise } from "../verify/appraise.ts";
-import { isOwnAmong } from "../verify/evidence.ts";
+import { isOfChain, isOwnAmong } from "../verify/evidence.ts";
 import { createVerifySession } from "../verify/session.ts";
 import type { Outstanding } from "../verify/types.ts";
 import { appraisalPolicyOf, type BuyerContext } from "./context.ts";
@@ -30,22 +31,33 @@ export const judgeContext = (config: Config, db: Db): JudgeContext => ({
 /**
  * Appraises a receipt under this buyer's policy, as of the moment the answer came (our own clock, recorded in the
  * receipt) unless an auditor names another time. `jobs` is what the queue holds for it, read there when absent; `own` is
- * what this buyer saw of it itself, read in its store when absent.
+ * what this buyer saw of it itself, read in its store when absent. `read` is what it has just read of the chain, in place of
+ * what it saw there before.
  */
 export async function judgeReceipt(
   ctx: JudgeContext,
   receipt: Receipt,
-  options: { assurance: Assurance; evaluateAt?: Date; jobs?: readonly JobState[]; own?: readonly Evidence[] },
+  options: {
+    assurance: Assurance;
+    evaluateAt?: Date;
+    jobs?: readonly JobState[];
+    own?: readonly Evidence[];
+    read?: readonly Evidence[] | undefined;
+  },
 ): Promise<Appraisal> {
+  const { read } = options;
   const jobs = options.jobs ?? (await ctx.queue.of(ctx.db, receipt.id));
-  const own = options.own ?? (await ownEvidence(ctx, receipt.id));
+  const known = options.own ?? (await ownEvidence(ctx, receipt.id));
+  const seen = read === undefined ? known : (known ?? []).filter((evidence) => !isOfChain(evidence));
+  const own = seen === null ? null : [...seen, ...(read ?? [])];
   return appraise(
     {
-      receipt: own === null ? receipt : withOwn(receipt, own),
+      receipt: seen === null ? receipt : withOwn(receipt, seen),
       policy: appraisalPolicyOf(ctx.config, options.assurance),
       now: ctx.clock(),
       evaluateAt: options.evaluateAt ?? new Date(receipt.core.response.receivedAt),
       ...(own === null ? {} : { own }),
+      madeHere: known !== null,
       ezkl: ctx.ezkl,
       outstanding: jobs.flatMap((job) => outstandingOf(ctx, job)),
     },
@@ -60,14 +72,33 @@ export async function judgeReceipt(
 export async function judgeAgain(
   ctx: JudgeContext,
   receipt: Receipt,
-  { at, assurance }: { at?: Date | undefined; assurance?: Assurance | undefined },
+  { at, assurance, read }: { at?: Date | undefined; assurance?: Assurance | undefined; read?: readonly Evidence[] },
 ): Promise<Appraisal> {
   const byDefault = ctx.config.verification.assurance;
   const stored = assurance === undefined ? await readReceipt(ctx.db, receipt.id) : null;
   return judgeReceipt(ctx, receipt, {
     assurance: assurance ?? (stored === null ? byDefault : wantedAssurance(stored, byDefault)),
+    read,
     ...(at === undefined ? {} : { evaluateAt: at }),
   });
+}
+
+/**
+ * Keeps what the chain, read again, contradicts in a stored receipt, and the verdict that follows: every surface heeds it from
+ * then on. `read` is of what is stored, and not of some file about it.
+ */
+export async function keepContradictions(ctx: JudgeContext, id: string, read: readonly Evidence[]): Promise<void> {
+  const stored = await readReceipt(ctx.db, id);
+  const isKept = isOwnAmong(stored?.later.map(({ evidence }) => evidence));
+  const found = read.filter((evidence) => evidence.kind === "contradiction" && !isKept(evidence));
+  if (stored === null || found.length === 0) return;
+  const at = ctx.clock();
+  await immediate(ctx.db, async (tx) => {
+    for (const evidence of found) await appendLater(tx, id, evidence, at);
+  });
+  const later = found.map((evidence) => ({ at: at.toISOString(), evidence }));
+  const appraisal = await judgeAgain(ctx, { ...stored, later: [...stored.later, ...later] }, {});
+  await immediate(ctx.db, (tx) => appendAppraisal(tx, id, appraisal));
 }
 
 /** What this buyer saw of its own purchase, or null where the receipt is of none. */

@@ -1,7 +1,7 @@
 import type { Chain } from "../payment/chain.ts";
 import { observeSettlement } from "../payment/settlement.ts";
 import type { Evidence, InclusionEvidence, Receipt, SettlementEvidence } from "../receipts/schema.ts";
-import { allEvidence } from "../verify/evidence.ts";
+import { allEvidence, isOfChain } from "../verify/evidence.ts";
 import { sellerOf, type AppraisalPolicy } from "../verify/policy.ts";
 import { chainOf, readAnchor } from "./inclusion.ts";
 
@@ -22,14 +22,13 @@ export async function readChainAgain(
   const included = await readInclusion(receipt, chains, policy);
   const own = [...settled, ...included];
   const at = receipt.core.response.receivedAt;
-  const isTold = ({ kind }: Evidence): boolean => kind === "settlement.x402" || kind === "inclusion.merkle";
   return {
     own,
     receipt: {
       ...receipt,
-      core: { ...receipt.core, evidence: receipt.core.evidence.filter((evidence) => !isTold(evidence)) },
+      core: { ...receipt.core, evidence: receipt.core.evidence.filter((evidence) => !isOfChain(evidence)) },
       later: [
-        ...receipt.later.filter(({ evidence }) => !isTold(evidence)),
+        ...receipt.later.filter(({ evidence }) => !isOfChain(evidence)),
         ...own.map((evidence) => ({ at, evidence })),
       ],
     },

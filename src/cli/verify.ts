@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import type { Command } from "commander";
 import { appraisalPolicyOf } from "../buyer/context.ts";
-import { judgeAgain, judgeContext } from "../buyer/judge.ts";
+import { judgeAgain, judgeContext, keepContradictions } from "../buyer/judge.ts";
 import { readChainAgain } from "../buyer/online.ts";
 import type { Config } from "../config/schema.ts";
 import { Proof402Error } from "../errors.ts";
@@ -63,13 +63,19 @@ async function judge(
   const { trust, config } = asked;
   const stored = /^p402_[a-z2-7]{52}$/.test(target);
   const receipt = stored ? await withStore(options, (db) => storedReceipt(db, target)) : await readReceiptFile(target);
-  if (asked.online === true) return judgeOnline(receipt, asked);
+  const policy = policyOf(asked);
+  const again = asked.online === true ? await readOnline(receipt, config, policy) : { receipt };
   // The one judge of every surface, with what this buyer saw of its own purchase.
   if (trust === null && config !== null && (stored || (await isFile(config.database)))) {
-    const appraisal = await withStore(options, (db) => judgeAgain(judgeContext(config, db), receipt, asked));
-    return { receipt, appraisal, policy: appraisalPolicyOf(config, appraisal.wanted) };
+    const appraisal = await withStore(options, async (db) => {
+      const context = judgeContext(config, db);
+      const { own: read } = again;
+      if (stored && read !== undefined) await keepContradictions(context, receipt.id, read);
+      return judgeAgain(context, again.receipt, { ...asked, ...(read === undefined ? {} : { read }) });
+    });
+    return { receipt: again.receipt, appraisal, policy: appraisalPolicyOf(config, appraisal.wanted) };
   }
-  return judgeAlone(receipt, { ...asked, policy: policyOf(asked) });
+  return judgeAlone({ ...again, at: asked.at, policy });
 }
 
 /** The policy to judge a file by: the trust file's, else the configuration's, else one that knows nobody. */
@@ -84,22 +90,21 @@ function policyOf({
     : appraisalPolicyOf(config, assurance ?? config.verification.assurance);
 }
 
-async function judgeOnline(
-  receipt: Receipt,
-  asked: Asked & { trust: AppraisalPolicy | null; config: Config | null },
-): Promise<Judged> {
-  const { config } = asked;
+/** What is judged, and what of it was read from the chain just now. */
+type Again = { receipt: Receipt; own?: Receipt["later"][number]["evidence"][] };
+
+function readOnline(receipt: Receipt, config: Config | null, policy: AppraisalPolicy): Promise<Again> {
   if (config === null) throw usage("--online needs a configuration that names your own RPC.");
-  const policy = policyOf(asked);
   const chains = new Map(config.networks.map((network) => [network.network, openChain(network)]));
-  const again = await readChainAgain(receipt, { chains, policy });
-  return judgeAlone(again.receipt, { ...asked, policy, own: again.own });
+  return readChainAgain(receipt, { chains, policy });
 }
 
-async function judgeAlone(
-  receipt: Receipt,
-  { policy, at, own }: { policy: AppraisalPolicy; at: Date | undefined; own?: Receipt["later"][number]["evidence"][] },
-): Promise<Judged> {
+async function judgeAlone({
+  receipt,
+  own,
+  policy,
+  at,
+}: Again & { policy: AppraisalPolicy; at: Date | undefined }): Promise<Judged> {
   const evaluateAt = at ?? new Date(receipt.core.response.receivedAt);
   const appraisal = await appraise({
     receipt,

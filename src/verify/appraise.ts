@@ -76,7 +76,7 @@ export async function appraise(
     settlement: await guarded(broken, () => judgeSettlement(receipt, policy, isOwn)),
     inclusion: await guarded(broken, () => judgeInclusion(receipt, { request, response }, policy, isOwn)),
   };
-  const foundByMaker = input.own === undefined ? failuresOfMaker(receipt) : [];
+  const foundByMaker = input.madeHere === true ? [] : failuresOfMaker(receipt);
   const layers = withContradictions(withOutstanding(fromEvidence, input), receipt, foundByMaker);
   const known = sellerOf(policy, core.seller.id) !== undefined;
   const awaited = outstanding.filter(({ layer, holdsVerdict }) => holdsVerdict && layers[layer].status === "pending");

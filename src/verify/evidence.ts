@@ -22,6 +22,9 @@ export const allEvidence = (receipt: Receipt): Evidence[] => [
   ...receipt.later.map((item) => item.evidence),
 ];
 
+/** What a receipt tells of a chain, which can be read there again. */
+export const isOfChain = ({ kind }: Evidence): boolean => kind === "settlement.x402" || kind === "inclusion.merkle";
+
 /** Whether the relying party saw or computed a piece of evidence itself. */
 export type IsOwn = (evidence: Evidence) => boolean;
 

@@ -47,10 +47,12 @@ export type AppraiseInput = {
    */
   evaluateAt: Date;
   /**
-   * Given where the relying party made this receipt or read the chain for it: the evidence of it that it saw or computed
-   * itself. What a file tells beyond that is `reported`, its re-executions show nothing, and its maker's `failed` stands.
+   * The evidence of this receipt that the relying party saw or computed itself, because it bought the answer or read the chain
+   * again. What a file tells beyond that is `reported`, and its re-executions show nothing.
    */
   own?: readonly Evidence[];
+  /** Whether the relying party made this receipt: of anybody else's the maker's `failed` stands. */
+  madeHere?: boolean;
   /** Checks EZKL proofs. Without it they are left unjudged. */
   ezkl?: EzklEngine;
   /** Evidence that the relying party waits for or has given up. */

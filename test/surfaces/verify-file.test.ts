@@ -37,8 +37,9 @@ afterAll(async () => {
 });
 
 /** A copy of the configuration with a database of its own name. */
-async function over(database: string): Promise<string> {
+async function over(database: string, change: (written: ConfigInput) => void = () => undefined): Promise<string> {
   const written = JSON.parse(await readFile(config, "utf8")) as ConfigInput;
+  change(written);
   const path = join(market.directory, `${database.replaceAll("/", "-")}.config.json`);
   await writeFile(path, JSON.stringify({ ...written, database }));
   return path;
@@ -82,15 +83,44 @@ test("by a trust file needs no configuration, and names what it judged by", asyn
   expect((await runCli(["verify", receiptFile, "--trust", receiptFile])).code).toBe(64);
 });
 
-test("never ends well for a receipt that its maker judged failed, also once it is imported and handed on", async () => {
+test("T67: never ends well for a receipt that its maker judged failed, imported or handed on", async () => {
   const path = await over("contradicted.db");
   const imported = { ...receipt, appraisals: [{ ...newestAppraisal(receipt), verdict: "failed" as const }] };
   const file = await saved("failed-by-its-maker.json", imported);
-  // As a file, and as a stored receipt whose maker's appraisal was left out.
+  // As a file, also where the chain is read again, and as a stored receipt whose maker's appraisal was left out.
   expect((await runCli(["--config", path, "verify", file])).code).toBe(1);
+  expect((await runCli(["--config", path, "verify", file, "--online"])).code).toBe(1);
   expect((await runCli(["--config", path, "receipts", "import", file])).code).toBe(0);
   expect((await runCli(["--config", path, "verify", receipt.id])).code).toBe(1);
   const again = join(market.directory, "handed-on.json");
   expect((await runCli(["--config", path, "receipts", "export", receipt.id, again])).code).toBe(0);
   expect((await runCli(["--config", path, "verify", again])).code).toBe(1);
+});
+
+test("T67: keeps what the chain contradicts in a stored receipt, for every surface from then on", async () => {
+  const path = await over("told-otherwise.db", (written) => {
+    written.verification = { ...written.verification, reportedSuffices: true };
+  });
+  const forged = structuredClone(receipt);
+  for (const { evidence } of forged.later)
+    if (evidence.kind === "settlement.x402") evidence.transaction = `0x${"00".repeat(32)}`;
+  const file = await saved("told-otherwise.json", { ...forged, appraisals: [] });
+  const run = (...args: string[]) => runCli(["--config", path, ...args]);
+  expect((await run("receipts", "import", file)).code).toBe(0);
+  // Until the chain is read, the file's word suffices under this policy.
+  expect((await run("verify", receipt.id)).code).toBe(0);
+  expect((await run("verify", receipt.id, "--online")).code).toBe(1);
+  expect((await run("verify", receipt.id)).code).toBe(1);
+  const appraisals = async (): Promise<number> =>
+    (JSON.parse((await run("receipts", "show", receipt.id, "--json")).stdout) as Receipt).appraisals.length;
+  const before = await appraisals();
+  // Found again, it is kept once.
+  expect((await run("verify", receipt.id, "--online")).code).toBe(1);
+  expect(await appraisals()).toBe(before);
+  const shown = await run("receipts", "show", receipt.id);
+  expect(shown.stdout).toContain("settlement_not_on_chain");
+  const again = join(market.directory, "told-otherwise-again.json");
+  expect((await run("receipts", "export", receipt.id, again)).code).toBe(0);
+  expect((await run("verify", again)).code).toBe(1);
+  expect((await run("audit")).code).toBe(0);
 });

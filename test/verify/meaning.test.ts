@@ -239,7 +239,10 @@ describe("T67: a contradiction travels with the file", () => {
     const since = [failed, someAppraisal({ verdict: "verified" })];
     expect((await judge({ ...fixture.receipt, appraisals: since })).verdict).toBe("verified");
     const own = evidenceIn(fixture.receipt);
-    expect((await judge({ ...fixture.receipt, appraisals: [failed] }, { own })).verdict).toBe("verified");
+    // Who read the chain again did not make the receipt.
+    expect((await judge({ ...fixture.receipt, appraisals: [failed] }, { own })).verdict).toBe("failed");
+    const made = { own, madeHere: true };
+    expect((await judge({ ...fixture.receipt, appraisals: [failed] }, made)).verdict).toBe("verified");
   });
 
   test("as does a re-execution by its maker that computed another answer, though one that agrees shows nothing", async () => {
