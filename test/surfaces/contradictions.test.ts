@@ -91,7 +91,7 @@ test.each<[string, (values: Value[]) => Value[]]>([
   await vi.waitFor(
     async () =>
       expect(newestAppraisal(await buyer.getReceipt(id)).layers.inclusion).toMatchObject({ status: "fail", code }),
-    { timeout: 60_000 },
+    { timeout: 150_000 },
   );
   const evidence = { kind: "contradiction", layer: "inclusion", code };
   const contradictions = ({ later }: Receipt): unknown[] =>
