@@ -38,7 +38,7 @@ const VERIFIED_WAIT_SECONDS = 55;
  * Opens the buyer over its one SQLite file and starts the second clock. Without a wallet it can list, keep and verify,
  * but not buy. `clock` is for tests.
  *
- * Throws the driver's error when the database cannot be opened.
+ * Throws the driver's error when the database cannot be opened, and Proof402Error `tls_unchecked`.
  */
 export async function openBuyer(options: {
   config: Config;
@@ -49,6 +49,7 @@ export async function openBuyer(options: {
 }): Promise<Buyer> {
   const { config, wallet } = options;
   const clock = options.clock ?? ((): Date => new Date());
+  const chains = new Map(config.networks.map((network) => [network.network, openChain(network)]));
   const db = await openDatabase(config.database);
   const http = createHttp(config.http);
   const providers: Record<Seller["provider"], Provider> = { oip: createOipProvider(http, clock) };
@@ -67,7 +68,7 @@ export async function openBuyer(options: {
       maxAgeMs: config.market.listingSeconds * 1000,
     }),
     quotes: createQuoteCache(config.market.quoteSeconds * 1000),
-    chains: new Map(config.networks.map((network) => [network.network, openChain(network)])),
+    chains,
     ...(await openNonceSecret(db, wallet, config)),
     session: createVerifySession(),
     ezkl: createEzklEngine(),

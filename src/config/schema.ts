@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { isLocalHost } from "../http/addresses.ts";
 import { sellerSchema } from "../market/types.ts";
-import { paymentPolicySchema } from "../payment/policy.ts";
+import { networkId, paymentPolicySchema } from "../payment/policy.ts";
 import { ASSURANCES } from "../receipts/schema.ts";
 
 const DIGITS = /^[0-9]{1,78}$/;
@@ -9,7 +9,7 @@ const seconds = z.int().min(1).max(86_400);
 
 /** A chain the buyer reads settlements from. */
 const networkSchema = z.strictObject({
-  network: z.string().regex(/^eip155:[1-9][0-9]{0,19}$/, "CAIP-2 id such as eip155:8453"),
+  network: networkId,
   rpcUrl: z.url({ protocol: /^https?$/ }),
   /** Another operator's RPC of the same chain: it must agree before a payment counts as settled or as released. */
   witnessRpcUrl: z.url({ protocol: /^https?$/ }).optional(),
@@ -99,7 +99,7 @@ const fieldsSchema = z.strictObject({
   /** The ERC-8004 Validation Registry that the owner's `receipts anchor` posts verdicts to. */
   validationRegistry: z
     .strictObject({
-      network: z.string().regex(/^eip155:[1-9][0-9]{0,19}$/, "CAIP-2 id such as eip155:8453"),
+      network: networkId,
       contract: z
         .string()
         .toLowerCase()
@@ -110,7 +110,7 @@ const fieldsSchema = z.strictObject({
   proofContracts: z
     .array(
       z.strictObject({
-        network: z.string().regex(/^eip155:[1-9][0-9]{0,19}$/, "CAIP-2 id such as eip155:8453"),
+        network: networkId,
         contract: z
           .string()
           .toLowerCase()

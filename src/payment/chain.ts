@@ -46,8 +46,12 @@ export type Chain = {
 const LOOK_SECONDS = 20;
 const REQUEST_MS = 10_000;
 
-/** Opens a chain lazily: no request is made before the first read. */
+/**
+ * Opens a chain lazily: no request is made before the first read. Throws Proof402Error `tls_unchecked` where the environment
+ * has Node take any certificate.
+ */
 export function openChain(config: ChainConfig): Chain {
+  requireTls(config);
   const { network, confirmations, witnessRpcUrl } = config;
   const chainId = chainIdOf(network);
   return {
@@ -77,6 +81,19 @@ export function openChain(config: ChainConfig): Chain {
       }
     },
   };
+}
+
+/** Sellers' connections check certificates whatever the environment says; those of `fetch`, which RPCs are asked by, do not. */
+function requireTls({ network, rpcUrl }: ChainConfig): void {
+  if (process.env["NODE_TLS_REJECT_UNAUTHORIZED"] !== "0" || new URL(rpcUrl).protocol !== "https:") return;
+  throw new Proof402Error(
+    "tls_unchecked",
+    `NODE_TLS_REJECT_UNAUTHORIZED=0 is set: anyone on the way could answer as the RPC of ${network}.`,
+    {
+      next: "Start without it. Name a certificate of your own in NODE_EXTRA_CA_CERTS.",
+      details: { network },
+    },
+  );
 }
 
 async function connect(config: ChainConfig, signal: AbortSignal): Promise<PublicClient> {

@@ -7,10 +7,14 @@ const address = z
   .regex(/^0x[0-9a-f]{40}$/, "0x and 20 bytes as lower-case hex");
 const baseUnits = z.string().regex(/^(?:0|[1-9][0-9]{0,77})$/, "base units as a decimal string");
 
+/** A chain by CAIP-2, e.g. `eip155:8453`. Its number is held exactly, as signatures name it: 15 digits are more than any chain has. */
+export const networkId = z
+  .string()
+  .regex(/^eip155:[1-9][0-9]{0,14}$/, "CAIP-2 id such as eip155:8453, of at most 15 digits");
+
 /** One asset the wallet may pay with, and how much of it. All amounts in base units of that asset. */
 export const assetPolicySchema = z.strictObject({
-  /** CAIP-2, e.g. `eip155:8453`. */
-  network: z.string().regex(/^eip155:[1-9][0-9]{0,19}$/, "CAIP-2 id such as eip155:8453"),
+  network: networkId,
   asset: address,
   symbol: z.string().regex(/^[A-Za-z0-9.]{1,12}$/),
   decimals: z.int().min(0).max(36),

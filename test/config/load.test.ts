@@ -208,6 +208,7 @@ describe("what is wrong in a configuration is named by file and field", () => {
     ["payment.assets", (c) => (c.payment.assets = [])],
     ["payment.assets.0.perHour", (c) => (c.payment.assets[0]!["perHour"] = "9999")],
     ["payment.assets.0.perDay", (c) => (c.payment.assets[0]!["perDay"] = "99999")],
+    ["networks.0.network", (c) => (c.networks[0]!["network"] = `eip155:1${"0".repeat(15)}`)],
     ["networks.0.rpcUrl", (c) => (c.networks[0]!["rpcUrl"] = "no url")],
     ["networks.0.rpcUrl", (c) => (c.networks[0]!["rpcUrl"] = "file:///etc/passwd")],
     ["sellers.0.origin", (c) => (c.sellers[0]!["origin"] = "https://seller.example/path")],

@@ -48,6 +48,21 @@ describe("T37: an RPC that serves another chain", () => {
   });
 });
 
+describe("T46: an RPC over HTTPS whose certificate the environment would not have checked", () => {
+  it("is not opened, and one on this machine without TLS is", () => {
+    process.env["NODE_TLS_REJECT_UNAUTHORIZED"] = "0";
+    try {
+      expect(() => chainAt("https://rpc.example")).toThrow(
+        expect.objectContaining({ code: "tls_unchecked", next: expect.stringContaining("NODE_EXTRA_CA_CERTS") }),
+      );
+      expect(chainAt(ground.anvil.rpcUrl).network).toBe(NETWORK);
+    } finally {
+      delete process.env["NODE_TLS_REJECT_UNAUTHORIZED"];
+    }
+    expect(chainAt("https://rpc.example").network).toBe(NETWORK);
+  });
+});
+
 describe("T38: an RPC that stalls", () => {
   it.each<[string, Lie]>([
     ["429 and an hour to wait", { status: 429, headers: { "retry-after": "3600" } }],
