@@ -40,8 +40,8 @@ export default defineConfig({
     hookTimeout: 300_000,
     expect: { poll: { timeout: 150_000 } },
     pool: "forks",
-    // Twice as many as the cores of a small machine: tests wait for blocks, processes and deadlines half of their time.
-    maxWorkers: 4,
+    // One more than the cores of a small machine: tests wait for blocks, processes and deadlines half of their time.
+    maxWorkers: 3,
     // Files share their process, one after another: packages are loaded by each process and not by each file.
     isolate: false,
     sequence: { sequencer: LongestFirst },

@@ -27,12 +27,15 @@ export function openProving(names: readonly string[]): Proving {
   const compile = async (): Promise<NodeProving> => {
     const directory = await packageModelsDirectory();
     const models: Record<string, ProvingFiles> = {};
+    const loads: (() => Promise<unknown>)[] = [];
     for (const name of names) {
       const model = new Uint8Array(await readFile(join(directory, `${name}.onnx`)));
       const { options, key, zkey } = await compileModel(model, prover);
       models[name] = { options, key, zkey };
-      await prover.ask({ task: "load", name: forgedName(name), model: otherWeights(model), options, zkey });
+      loads.push(() => prover.ask({ task: "load", name: forgedName(name), model: otherWeights(model), options, zkey }));
     }
+    // After the setups, as the prover has a low priority once it has loaded what it proves.
+    for (const load of loads) await load();
     return { prover, models };
   };
   return {

@@ -9,7 +9,7 @@ declare module "snarkjs" {
     verify(key: unknown, signals: unknown, proof: unknown): Promise<boolean>;
   };
   export const zKey: { exportVerificationKey(zkey: Memory): Promise<Record<string, unknown>> };
-  export const curves: { getCurveFromName(name: "bn128"): Promise<Curve> };
+  export const curves: { getCurveFromName(name: "bn128", options?: { singleThread: true }): Promise<Curve> };
 
   /** Points are bytes: Montgomery form, little-endian; affine, or projective with a third coordinate. */
   export type Group = {

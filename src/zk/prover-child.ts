@@ -1,5 +1,6 @@
 /** The prover's own process: the only place that loads the GPL engine, and where proving takes the time it takes. */
 import { constants, setPriority } from "node:os";
+import type { Curve } from "snarkjs";
 import { Proof402Error } from "../errors.ts";
 import { toField } from "../evidence/groth16.ts";
 import { toWitness } from "./binary.ts";
@@ -8,9 +9,6 @@ import { openingOf } from "./commitment.ts";
 import { readProgram } from "./program.ts";
 import type { ProverAnswer, ProverResults, ProverTask, VerificationPoints } from "./prover-messages.ts";
 import { coordinatesHex, developmentSetup } from "./setup.ts";
-
-// Answers go first: a proof has time, and its threads take their priority from this one.
-setPriority(constants.priority.PRIORITY_LOW);
 
 type Loaded = { circuit: Circuit; zkey: Uint8Array };
 const loaded = new Map<string, Loaded>();
@@ -24,15 +22,24 @@ const engine = import("snarkjs").catch((error: unknown) => {
 // Awaited by each task; until then a missing package is no crash.
 engine.catch(() => undefined);
 
+/**
+ * Answers go first: a proof has time, and the engine's threads take their priority from this one. A setup starts none and
+ * keeps its priority: a seller starts after it, which on a busy machine would be never.
+ */
+const giveWay = (): void => setPriority(constants.priority.PRIORITY_LOW);
+let setupCurve: Promise<Curve> | null = null;
+
 const memory = (data: Uint8Array): { type: "mem"; data: Uint8Array } => ({ type: "mem", data });
 const circuitOf = (task: Extract<ProverTask, { task: "setup" | "load" }>): Circuit =>
   buildCircuit(readProgram(task.model), task.options, openingOf(task.opening));
 
 async function run(task: ProverTask): Promise<ProverResults[ProverTask["task"]]> {
   const { curves, groth16, zKey } = await engine;
+  if (task.task !== "setup") giveWay();
   switch (task.task) {
     case "setup":
-      return developmentSetup(await curves.getCurveFromName("bn128"), circuitOf(task));
+      setupCurve ??= curves.getCurveFromName("bn128", { singleThread: true });
+      return developmentSetup(await setupCurve, circuitOf(task));
     case "read":
       return { verification: readVerification(await zKey.exportVerificationKey(memory(task.zkey))) };
     case "load":
