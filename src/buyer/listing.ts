@@ -1,3 +1,4 @@
+import { FORMATS } from "../evidence/exchange/formats.ts";
 import type { Seller } from "../market/types.ts";
 import { findAsset } from "../market/choose.ts";
 import { formatUnits } from "../payment/amounts.ts";
@@ -17,6 +18,7 @@ export async function viewModels(
       const asset = findAsset(model.price, ctx.config.payment.assets);
       return {
         ...model,
+        input: FORMATS[seller.provider].describeInput(model.inputs),
         assurance: seller.assurance,
         simulated: isSimulated(ctx, seller),
         seller: { id: seller.id, state: hold === undefined ? "ready" : "on_hold", reason: hold?.reason ?? null },

@@ -9,6 +9,8 @@ import type { ClaimState, PurchaseState } from "../storage/tables.ts";
 
 /** One model on offer, as an agent sees it. */
 export type ModelView = ListedModel & {
+  /** What `BuyRequest.input` holds for it: each value's name, and in a few words what it is. */
+  input: Record<string, string>;
   /** The most evidence this seller is configured to give. */
   assurance: Assurance;
   simulated: boolean;
@@ -23,7 +25,7 @@ export type ModelsOnOffer = { models: ModelView[]; unsupported: Listing["unsuppo
 /** What to buy, and the bounds of this one call. */
 export type BuyRequest = {
   model: string;
-  /** Tensor name -> (nested) array of values. */
+  /** What the model takes, by name (`ModelView.input`): a tensor is a (nested) array of values. */
   input: Record<string, unknown>;
   /** Seller id; chosen by assurance and price when absent. */
   seller?: string;

@@ -62,12 +62,7 @@ const viewOf = (view: ModelView): z.infer<typeof output>["models"][number] => ({
   simulated: view.simulated,
   task: view.task,
   description: view.description,
-  input: Object.fromEntries(
-    view.inputs.map(({ name, datatype, shape, optional }) => [
-      name,
-      `${datatype}[${shape.join(",")}]${optional === true ? ", optional" : ""}`,
-    ]),
-  ),
+  input: view.input,
   priceUsd: view.priceUsd,
   price: view.price,
 });

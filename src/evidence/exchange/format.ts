@@ -13,6 +13,8 @@ export type ExchangeFormat = {
   name: string;
   /** The path that requests for a model go to. */
   pathOf: (model: string) => string;
+  /** What an input for a model that takes this holds: each value's name, and in a few words what it is. */
+  describeInput: (takes: readonly TensorMetadata[]) => Record<string, string>;
   /**
    * The request for an input that carries the nonce (hex). Throws Proof402Error `invalid_input`, which says what does not
    * fit and what would.

@@ -25,6 +25,14 @@ export const oip = {
 
   pathOf: (model) => `${metadataPath(model)}/infer`,
 
+  describeInput: (takes) =>
+    Object.fromEntries(
+      takes.map(({ name, datatype, shape, optional }) => [
+        name,
+        `${datatype}[${shape.join(",")}]${optional === true ? ", optional" : ""}`,
+      ]),
+    ),
+
   writeRequest(takes, input, nonce) {
     const inputs = tensorsToJson(toTensors(takes, input));
     return {

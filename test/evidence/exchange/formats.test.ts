@@ -36,6 +36,10 @@ describe.each(Object.entries(FORMATS) as [keyof typeof FORMATS, ExchangeFormat][
       );
     });
 
+    test("names each value of the input in what it says of it", () => {
+      expect(Object.keys(format.describeInput(takes))).toEqual(Object.keys(input));
+    });
+
     test("writes no input that the model does not take", () => {
       expect(() => format.writeRequest(takes, { y: 1 }, "00")).toThrow(
         expect.objectContaining({ code: "invalid_input" }),
