@@ -39,12 +39,15 @@ const APART_MS = 2000;
 const AHEAD_SECONDS = 900;
 /** How far one of an RPC's nodes may be behind another, seconds. */
 const LAG_SECONDS = 900;
+/** How far apart they are where the seller says that it was paid, ms: by then each node of the RPC would show it. */
+const CLAIMED_APART_MS = LAG_SECONDS * 1000;
 
 /**
  * What became of a payment, as far as it may be believed (threats T37, T39): an RPC is a witness, not a judge.
  * - `expired` gives money back to the caps. It takes two looks some time apart, the end of the authorization by our own
- *   clock as well as by the chain's, a chain that has not gone back, and nothing that was seen or said before to the
- *   contrary. Where a second RPC agrees, it outweighs what was seen or said before.
+ *   clock as well as by the chain's, a chain that has not gone back, and nothing that was seen before to the contrary. Where
+ *   a seller says that it was paid, in a transaction that no RPC ever showed, the two are a long time apart. Where a second
+ *   RPC agrees, it outweighs what was seen or said before.
  * - Where a second RPC is configured, it must agree to `settled`, too.
  *
  * Never throws for a chain that does not answer. What is seen is kept in the database, for later looks to be held against.
@@ -80,8 +83,10 @@ export async function lookOnce(question: Question): Promise<Belief> {
   if (view.state === "settled") return view;
   if (ahead) return inDoubt("contradicted");
   if (endedSince === null || place === "lagging") return inDoubt(null);
-  if ((place === "elsewhere" || unspent || known.claimed) && chain.witness === null) return inDoubt("contradicted");
-  const left = endedSince + APART_MS - now.getTime();
+  if ((place === "elsewhere" || unspent) && chain.witness === null) return inDoubt("contradicted");
+  const since = now.getTime() - endedSince;
+  if (known.claimed && chain.witness === null) return since < CLAIMED_APART_MS ? inDoubt("contradicted") : view;
+  const left = APART_MS - since;
   return left <= 0 ? view : { state: "pending", doubt: null, again: left };
 }
 

@@ -1,6 +1,8 @@
 import { createTestClient, http } from "viem";
 import { foundry } from "viem/chains";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import type { Buyer } from "../../src/buyer/types.ts";
+import type { Config } from "../../src/config/schema.ts";
 import { openBuyer } from "../../src/buyer/open.ts";
 import {
   createInferenceNode,
@@ -62,13 +64,12 @@ async function looksAt(database: string): Promise<number> {
   return job.attempts;
 }
 
-test("a payment that is never settled is waited for until it cannot be any more: no money moved, and nothing is verified", async () => {
+test("a payment that is never settled is waited for until it cannot be any more, by a second RPC's word at once and by its own alone in a while: no money moved, and nothing is verified", async () => {
   // The seller says that it was paid: another RPC than the buyer's own has to agree that it was not.
   const witness = await infront(market.devnet.rpcUrl, () => Promise.resolve(null));
   served.push(witness);
   let ahead = 0;
-  const config = market.config((config) => {
-    for (const network of config.networks) network.witnessRpcUrl = witness.origin;
+  const atThisSeller = (config: Config): void => {
     config.verification.simulatedRoots = [root.sha256];
     config.sellers = config.sellers.filter(({ id }) => id === "attested");
     for (const seller of config.sellers) {
@@ -77,15 +78,26 @@ test("a payment that is never settled is waited for until it cannot be any more:
       seller.reference.measurements = node.measurements === null ? [] : [node.measurements];
       seller.reference.models = Object.fromEntries(node.models.map((model) => [model.name, model.sha256]));
     }
+  };
+  const open = async (config: Config): Promise<Buyer> => {
+    const opened = await openBuyer({
+      config,
+      wallet: walletFromPrivateKey(market.devnet.privateKey),
+      clock: () => new Date(Date.now() + ahead),
+    });
+    onTestFinished(() => opened.close());
+    return opened;
+  };
+  const config = market.config((config) => {
+    for (const network of config.networks) network.witnessRpcUrl = witness.origin;
+    atThisSeller(config);
   });
   const { database } = config;
-  const buyer = await openBuyer({
-    config,
-    wallet: walletFromPrivateKey(market.devnet.privateKey),
-    clock: () => new Date(Date.now() + ahead),
-  });
-  onTestFinished(() => buyer.close());
+  const buyer = await open(config);
+  const alone = await open(market.config(atThisSeller));
   const before = await market.devnet.balanceOf(market.devnet.sellers.attested.payTo);
+  // The first to end.
+  await alone.buy({ model: "eth-risk", input: ETH_FEATURES });
   const bought = await buyer.buy({ model: "eth-risk", input: ETH_FEATURES, idempotencyKey: crypto.randomUUID() });
   if ("needInput" in bought) throw new Error("nobody should have been asked");
   const { id, core } = bought.receipt;
@@ -111,5 +123,13 @@ test("a payment that is never settled is waited for until it cannot be any more:
   expect(newestAppraisal(receipt).layers.payment.status).toBe("pass");
   expect((await buyer.spending()).recent[0]).toMatchObject({ state: "released" });
   expect((await buyer.spending()).assets[0]).toMatchObject({ spent: "0", reserved: "0" });
+  const reserved = async (): Promise<string | undefined> => (await alone.spending()).assets[0]?.reserved;
+  expect(await alone.reconcile()).toMatchObject({ released: 0, contradicted: [`eip155:${market.devnet.chainId}`] });
+  expect(await reserved()).toBe("10000");
+  ahead += 16 * 60_000;
+  await eventually(async () => {
+    await alone.reconcile();
+    expect(await reserved()).toBe("0");
+  });
   expect(await market.devnet.balanceOf(market.devnet.sellers.attested.payTo)).toBe(before);
 });

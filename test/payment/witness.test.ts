@@ -114,6 +114,29 @@ describe("T39: an RPC that lies about an authorization's end", () => {
     expect(await walk(db, chainAt(rpc.url))).toMatchObject({ released: 0, contradicted: [NETWORK] });
   });
 
+  it("that was seen to be used is not given back, however long it lies and whatever its seller says", async () => {
+    const db = await freshDatabase();
+    const purchase = await ground.bought(db);
+    const transaction = await ground.redeem(purchase);
+    await noteClaim(db, purchase.payment, { success: true, transaction });
+    const patient = openChain({
+      network: NETWORK,
+      rpcUrl: ground.anvil.rpcUrl,
+      confirmations: 3,
+      pollMilliseconds: 20,
+    });
+    expect(await walk(db, patient)).toMatchObject({ settled: 0, pending: 1 });
+    await ground.passEnd(purchase);
+    const rpc = await rpcInFront(ground.anvil.rpcUrl, (call) =>
+      call.method === "eth_getTransactionReceipt" ? { result: null } : unused(call),
+    );
+    for (const minutes of [0, 16, 600]) {
+      const now = new Date((await ground.now()).getTime() + minutes * 60_000);
+      expect(await walk(db, chainAt(rpc.url), now)).toMatchObject({ released: 0, contradicted: [NETWORK] });
+    }
+    expect(await counted(db)).toBe("10000");
+  });
+
   it("once, and not again at the second look, gives nothing back", async () => {
     const db = await freshDatabase();
     const purchase = await ground.bought(db);
@@ -152,6 +175,39 @@ describe("T39: an RPC that lies about an authorization's end", () => {
     expect(await walk(db, chain, before)).toMatchObject({ released: 0, pending: 1, contradicted: [] });
     expect(await walk(db, chain)).toMatchObject({ released: 1, pending: 0 });
     expect(await readPurchase(db, purchase.id)).toMatchObject({ state: "released", reason: "authorization_expired" });
+  });
+});
+
+describe("T81: a seller that says it was paid, in a transaction that never was", () => {
+  const invented = { success: true, transaction: `0x${"cd".repeat(32)}` };
+
+  it("holds the caps until the buyer's own RPC has shown for a quarter of an hour that it ended unused", async () => {
+    const db = await freshDatabase();
+    const purchase = await ground.bought(db);
+    await noteClaim(db, purchase.payment, invented);
+    await ground.passEnd(purchase);
+    const end = (await ground.now()).getTime();
+    const after = (minutes: number): Promise<unknown> =>
+      walk(db, chainAt(ground.anvil.rpcUrl), new Date(end + minutes * 60_000));
+    for (const minutes of [0, 14]) expect(await after(minutes)).toMatchObject({ released: 0, contradicted: [NETWORK] });
+    expect(await counted(db)).toBe("10000");
+    expect(await after(15)).toMatchObject({ released: 1, contradicted: [] });
+    expect(await counted(db)).toBe("0");
+  });
+
+  it("holds them anew from a look on that did not show it", async () => {
+    const db = await freshDatabase();
+    const purchase = await ground.bought(db);
+    await noteClaim(db, purchase.payment, invented);
+    const before = await ground.now();
+    await ground.passEnd(purchase);
+    const end = (await ground.now()).getTime();
+    const chain = chainAt(ground.anvil.rpcUrl);
+    expect(await walk(db, chain, new Date(end))).toMatchObject({ released: 0 });
+    // By a clock that says it has not ended yet.
+    expect(await walk(db, chain, before)).toMatchObject({ released: 0 });
+    expect(await walk(db, chain, new Date(end + 16 * 60_000))).toMatchObject({ released: 0, contradicted: [NETWORK] });
+    expect(await walk(db, chain, new Date(end + 31 * 60_000))).toMatchObject({ released: 1 });
   });
 });
 
