@@ -2,6 +2,7 @@ import {
   CLIENT_CAPABILITIES_META_KEY,
   type CallToolResult,
   type InputRequiredResult,
+  type McpRequestContext,
   type McpServer,
   type RequestId,
   type ServerContext,
@@ -22,13 +23,20 @@ export type Caller = (
 ) => Promise<CallToolResult | InputRequiredResult>;
 
 /** Everything here belongs to one connection. */
-export function createCaller(options: Proof402ServerOptions & { approvals: Approvals; server: McpServer }): Caller {
+export function createCaller(
+  options: Proof402ServerOptions & { approvals: Approvals; server: McpServer; era: McpRequestContext["era"] },
+): Caller {
   const { approvals, server } = options;
   const clock = options.clock ?? ((): Date => new Date());
   // JSON-RPC ids are unique within a connection, so this names one request of one connection.
   const connection = crypto.randomUUID();
   /** How far each request has got: it is run again after a question, and progress may only grow. */
   const reached = new Map<RequestId, number>();
+
+  const approverOf =
+    (context: ServerContext, decide: Decide | undefined): NonNullable<ToolContext["approve"]> =>
+    async (question) =>
+      options.era === "legacy" ? approvals.push(server, context, question) : (decide?.(question) ?? "ask_later");
 
   return async (definition, args, context) => {
     const digest = digestOf(definition.name, args);
@@ -45,7 +53,7 @@ export function createCaller(options: Proof402ServerOptions & { approvals: Appro
           signal: context.mcpReq.signal,
           callKey: `mcp-${toHex(canonicalSha256([connection, id, digest]))}`,
           ...(answered === null ? {} : { idempotencyKey: answered.idempotencyKey }),
-          ...(canAsk(server, context) ? { approve: approverOf(answered?.decide) } : {}),
+          ...(canAsk(server, context) ? { approve: approverOf(context, answered?.decide) } : {}),
           ...(progress === null ? {} : { progress: progress.report }),
         },
         args,
@@ -72,11 +80,6 @@ function resultOf(outcome: Exclude<ToolOutcome<unknown>, { status: "need_input" 
   if (outcome.status === "error") return { isError: true, content, structuredContent: { error: outcome.error } };
   return { content, structuredContent: outcome.data };
 }
-
-const approverOf =
-  (decide: Decide | undefined): NonNullable<ToolContext["approve"]> =>
-  (question) =>
-    Promise.resolve(decide?.(question) ?? "ask_later");
 
 /** Progress for a client that asked for it: always growing, and on the wire before the result is. */
 function progressOf(

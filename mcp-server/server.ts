@@ -36,12 +36,13 @@ export function createProof402Server(
     {
       capabilities: { tools: { listChanged: false }, resources: { subscribe: true, listChanged: false } },
       instructions: INSTRUCTIONS,
-      requestState: { verify: (state, context) => approvals.codec.verify(state, context) },
+      // A question that is too old or another process's has no answer here: the call starts over, and asks again.
+      requestState: { verify: (state, context) => approvals.codec.verify(state, context).catch(() => undefined) },
       cacheHints: { "tools/list": { ttlMs: LISTING_TTL_MS }, "resources/templates/list": { ttlMs: LISTING_TTL_MS } },
     },
   );
   const buyer = offerReceipts(server, options.buyer, era);
-  const call = createCaller({ ...options, buyer, approvals, server });
+  const call = createCaller({ ...options, buyer, approvals, server, era });
   for (const definition of tools) {
     server.registerTool(
       definition.name,

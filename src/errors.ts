@@ -21,7 +21,10 @@ export class Proof402Error extends Error {
   readonly code: string;
   /** What became of the money of the call that this error ended; undefined outside a purchase. */
   readonly money: MoneyState | undefined;
-  /** Names the purchase: a call with the same key takes it up again and pays nothing twice. Undefined where no money can move. */
+  /**
+   * Names the purchase: a call with the same key takes it up again and pays nothing twice. Undefined where no money can move,
+   * unless a person was to be asked about the call.
+   */
   readonly idempotencyKey: string | undefined;
   /** What the caller can do now, as one imperative sentence. */
   readonly next: string;

@@ -67,15 +67,22 @@ export async function openCall(ctx: BuyerContext, request: BuyRequest, options: 
   };
 }
 
-/** Every key that a call may go by which could not be opened: what is out under one of them is out for it. */
-export async function namesOf(ctx: BuyerContext, request: BuyRequest): Promise<string[]> {
+/**
+ * Every key that a call may go by which could not be opened: what is out under one of them is out for it. Null where it
+ * names none, and the journal cannot be read for those of the calls that it equals.
+ */
+export async function namesOf(ctx: BuyerContext, request: BuyRequest): Promise<string[] | null> {
   const { idempotencyKey: own, callKey: surface } = request;
+  const named = [own, surface].filter((key) => key !== undefined);
+  const payer = ctx.wallet?.address ?? "";
+  let argsDigest: string;
   try {
-    const payer = ctx.wallet?.address ?? "";
-    return await keysOf(ctx.db, { own, surface, payer, argsDigest: digestOf(request) });
+    argsDigest = digestOf(request);
   } catch {
-    return [own, surface].filter((key) => key !== undefined);
+    // What is no JSON equals no call.
+    return named;
   }
+  return keysOf(ctx.db, { own, surface, payer, argsDigest }).catch(() => (named.length === 0 ? null : named));
 }
 
 function digestOf({ model, input, seller, assurance, maxUsd }: BuyRequest): string {

@@ -15,18 +15,23 @@ export function moneyOf(attempts: readonly { state: PurchaseState }[]): MoneySta
 
 /**
  * The error that ends a call, with what became of the call's money and, unless no money can move, with the key that takes
- * the call up again. This is the one place that says either. `keys` are those that the call may go by. An error of what a
- * chain showed of a payment that is in no journal here names the money itself.
+ * the call up again. This is the one place that says either. `keys` are those that the call may go by, null where those
+ * are unknown. An error of what a chain showed of a payment that is in no journal here names the money itself.
  */
-export async function withMoney(ctx: BuyerContext, keys: readonly string[], thrown: unknown): Promise<Proof402Error> {
+export async function withMoney(
+  ctx: BuyerContext,
+  keys: readonly string[] | null,
+  thrown: unknown,
+): Promise<Proof402Error> {
   const error = asError(thrown);
-  const { money, key } = worse(await worstOf(ctx, keys), { money: error.money ?? "not-moved", key: keys[0] });
+  const { money, key } = worse(await worstOf(ctx, keys), { money: error.money ?? "not-moved", key: keys?.[0] });
   // What the throwing leg advises knows nothing of earlier attempts: another purchase would be paid beside them.
   const next = money === "not-moved" || KNOWS_OF_PAYMENT.has(error.code) ? error.next : TAKE_UP;
   return new Proof402Error(error.code, error.message, {
     next,
     money,
-    ...(key === undefined || money === "not-moved" ? {} : { idempotencyKey: key }),
+    // With nothing at stake the key is of use where the error is about the call and no other, as a question to a person is.
+    ...keyed(money === "not-moved" ? error.idempotencyKey : key),
     details: error.details,
     cause: error.cause,
   });
@@ -34,13 +39,17 @@ export async function withMoney(ctx: BuyerContext, keys: readonly string[], thro
 
 const ORDER: readonly MoneyState[] = ["not-moved", "may-move", "moved"];
 
+const keyed = (key: string | undefined): { idempotencyKey?: string } =>
+  key === undefined ? {} : { idempotencyKey: key };
+
 type Standing = { money: MoneyState; key?: string | undefined };
 
 const worse = (one: Standing, other: Standing): Standing =>
   ORDER.indexOf(other.money) > ORDER.indexOf(one.money) ? other : one;
 
 /** Of several keys the one whose money is worst off. A journal that cannot be read leaves open what attempts came to. */
-async function worstOf(ctx: BuyerContext, keys: readonly string[]): Promise<Standing> {
+async function worstOf(ctx: BuyerContext, keys: readonly string[] | null): Promise<Standing> {
+  if (keys === null) return { money: "may-move" };
   const found = await Promise.all(
     keys.map(async (key): Promise<Standing> => ({
       key,
@@ -56,6 +65,7 @@ const TAKE_UP = "Call again with the same idempotency key: the payment is taken 
 const KNOWS_OF_PAYMENT: ReadonlySet<string> = new Set([
   "answer_cut",
   "approval_required",
+  "buyer_closed",
   "call_in_progress",
   "idempotency_conflict",
   "paid_elsewhere",

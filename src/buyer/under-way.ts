@@ -1,4 +1,6 @@
+import { stat } from "node:fs/promises";
 import { Proof402Error } from "../errors.ts";
+import { openDatabase } from "../storage/database.ts";
 import { aborted, namesOf, openCall, type Call } from "./call.ts";
 import { noteTold } from "./calls.ts";
 import type { BuyerContext } from "./context.ts";
@@ -73,7 +75,7 @@ export function createCalls(ctx: BuyerContext): Calls {
 
   return {
     make: (request, options, finish) =>
-      closing.signal.aborted ? Promise.reject(closed()) : tracked(make(request, options, finish)),
+      closing.signal.aborted ? refuseClosed(ctx, request) : tracked(make(request, options, finish)),
 
     async drain() {
       closing.abort();
@@ -111,5 +113,22 @@ function orStopped(call: Call, before: Promise<unknown>): Promise<void> {
   });
 }
 
-const closed = (): Proof402Error =>
-  new Proof402Error("buyer_closed", "This buyer is closed.", { next: "Open a buyer again with openBuyer." });
+/**
+ * What became of the call's money stands in the file, which is read once more: this buyer's own hold on it is being given up.
+ * Where the journal was in memory, or its file is gone, that can be read no more.
+ */
+async function refuseClosed(ctx: BuyerContext, request: BuyRequest): Promise<never> {
+  const error = new Proof402Error("buyer_closed", "This buyer is closed.", {
+    next: "Open a buyer again with openBuyer and call with the same idempotency key: nothing is paid twice.",
+  });
+  const { database } = ctx.config;
+  const again = await stat(database)
+    .then(() => openDatabase(database))
+    .catch(() => null);
+  try {
+    const reading = again === null ? ctx : { ...ctx, db: again };
+    throw await withMoney(reading, await namesOf(reading, request), error);
+  } finally {
+    await again?.destroy();
+  }
+}

@@ -163,12 +163,22 @@ describe("T33: a caller that gives up after its payment went out", () => {
     expect(await attack.plunder()).toBe(PRICE);
   });
 
-  test("and closes its buyer: closing waits until the receipt is stored", async () => {
-    const { attack, answer } = await givenUp({ wait: "verified" });
+  test("and closes its buyer: closing waits until the receipt is stored, and every call hears what it has out", async () => {
+    const { attack, answer, error } = await givenUp({ wait: "verified" });
+    const { idempotencyKey = "" } = error;
     const closing = attack.buyer.close();
-    expect(await failure(buy(attack.buyer))).toMatchObject({ code: "buyer_closed" });
+    const refused = { code: "buyer_closed", money: "may-move", idempotencyKey };
+    const unspent = { code: "buyer_closed", money: "not-moved", idempotencyKey: undefined };
+    const told = async (): Promise<unknown[]> => [
+      await failure(buy(attack.buyer)),
+      await failure(buy(attack.buyer, { idempotencyKey })),
+      await failure(buy(attack.buyer, { idempotencyKey: crypto.randomUUID() })),
+    ];
+    const asSaid = [refused, refused, unspent].map((one) => expect.objectContaining(one));
+    expect(await told()).toEqual(asSaid);
     answer();
     await closing;
+    expect(await told()).toEqual(asSaid);
     expect(await journalOf(attack)).toEqual([{ state: "answered", receipt_id: expect.stringMatching(/^p402_/) }]);
   });
 

@@ -64,6 +64,20 @@ it("says that money may move where the journal cannot be read", async () => {
   expect(error).toMatchObject({ money: "may-move", idempotencyKey: KEY });
 });
 
+it("says that money may move where neither a key nor the calls that it equals are known", async () => {
+  const error = await withMoney({ db } as BuyerContext, null, failure("Try later."));
+  expect(error).toMatchObject({ money: "may-move", idempotencyKey: undefined });
+});
+
+it("believes an error that names more than the journal knows of, and never less", async () => {
+  const shown = (money: "moved" | "not-moved") =>
+    new Proof402Error("paid_elsewhere", "Paid by another database.", { next: "Look there.", money });
+  expect(await told(KEY, shown("moved"))).toMatchObject({ money: "moved", idempotencyKey: KEY, next: "Look there." });
+  await sent();
+  expect(await told(KEY, shown("moved"))).toMatchObject({ money: "moved" });
+  expect(await told(KEY, shown("not-moved"))).toMatchObject({ money: "may-move" });
+});
+
 it("keeps of an error that is not its own the class alone, and what caused it", async () => {
   const cause = new TypeError("secret text");
   expect(await told(null, cause)).toMatchObject({

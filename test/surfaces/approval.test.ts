@@ -28,19 +28,30 @@ const server = () => ({
 });
 const purchase = { name: "buy_inference", arguments: { model: "eth-risk", input: ETH_FEATURES, seller: "attested" } };
 
+type Answer = "accept" | "decline" | "absent" | "malformed" | "failing";
+/** What a client's person, or the client in place of one, answers. */
+function given(answer: Answer): { action: "accept"; content: { approve: boolean | string } } | { action: "decline" } {
+  if (answer === "failing") throw new Error("no window to ask in");
+  if (answer === "decline") return { action: "decline" };
+  return { action: "accept", content: { approve: answer === "malformed" ? "perhaps" : true } };
+}
+
+/** Speaks the protocol of 2026, in which a question ends the round of a call. */
+const NEWEST = { versionNegotiation: { mode: { pin: "2026-07-28" } } } as const;
+
 type Result = { isError?: boolean | undefined; structuredContent?: unknown };
 
 /** Calls with a client that answers every question, and counts them. */
-async function modern(answer: "accept" | "decline" | "absent"): Promise<{ result: Result; questions: string[] }> {
+async function modern(answer: Answer, era: object = {}): Promise<{ result: Result; questions: string[] }> {
   const questions: string[] = [];
   const client = new Client(
     { name: "test", version: "1" },
-    answer === "absent" ? {} : { capabilities: { elicitation: { form: {} } } },
+    answer === "absent" ? era : { ...era, capabilities: { elicitation: { form: {} } } },
   );
   if (answer !== "absent") {
     client.setRequestHandler("elicitation/create", (request) => {
       questions.push(request.params.message);
-      return answer === "accept" ? { action: "accept", content: { approve: true } } : { action: "decline" };
+      return given(answer);
     });
   }
   await client.connect(new StdioClientTransport(server()));
@@ -49,7 +60,7 @@ async function modern(answer: "accept" | "decline" | "absent"): Promise<{ result
   return { result, questions };
 }
 
-async function legacy(answer: "accept" | "decline" | "absent"): Promise<{ result: Result; questions: string[] }> {
+async function legacy(answer: Answer): Promise<{ result: Result; questions: string[] }> {
   const questions: string[] = [];
   const client = new LegacyClient(
     { name: "test", version: "1" },
@@ -58,7 +69,7 @@ async function legacy(answer: "accept" | "decline" | "absent"): Promise<{ result
   if (answer !== "absent") {
     client.setRequestHandler(ElicitRequestSchema, (request) => {
       questions.push(request.params.message);
-      return answer === "accept" ? { action: "accept", content: { approve: true } } : { action: "decline" };
+      return given(answer);
     });
   }
   await client.connect(new LegacyStdio(server()));
@@ -91,5 +102,46 @@ describe.each([
     const { result } = await call("absent");
     expect(result.isError).toBe(true);
     expect(result.structuredContent).toMatchObject({ error: { code: "approval_required", money: "not-moved" } });
+  });
+});
+
+const failed = {
+  error: {
+    code: "approval_failed",
+    money: "not-moved",
+    idempotencyKey: expect.any(String),
+    next: expect.stringContaining("idempotency_key"),
+  },
+};
+
+describe("a client that cannot be asked after all", () => {
+  test.each<[string, Answer, (answer: Answer) => ReturnType<typeof legacy>]>([
+    ["v2", "malformed", modern],
+    ["2026-07-28", "malformed", (answer) => modern(answer, NEWEST)],
+    ["v1", "malformed", legacy],
+    ["v1", "failing", legacy],
+  ])("(%s, %s) is told what became of the money, and the key", async (_name, answer, call) => {
+    const before = await market.devnet.balanceOf(market.devnet.sellers.attested.payTo);
+    const { result, questions } = await call(answer);
+    expect(questions).toHaveLength(1);
+    expect(result.isError).toBe(true);
+    expect(result.structuredContent).toMatchObject(failed);
+    expect(await market.devnet.balanceOf(market.devnet.sellers.attested.payTo)).toBe(before);
+  });
+
+  test("answers a question that this server did not ask, and is asked anew", async () => {
+    const client = new Client(
+      { name: "test", version: "1" },
+      { ...NEWEST, capabilities: { elicitation: { form: {} } } },
+    );
+    await client.connect(new StdioClientTransport(server()));
+    const answered = {
+      ...purchase,
+      requestState: "another process's",
+      inputResponses: { approval: { action: "accept", content: { approve: true } } },
+    };
+    const result = await client.callTool(answered, { allowInputRequired: true });
+    await client.close();
+    expect(result).toMatchObject({ inputRequests: { approval: { method: "elicitation/create" } } });
   });
 });
