@@ -1,3 +1,4 @@
+import { uptime } from "node:os";
 import { Proof402Error } from "../errors.ts";
 import type { Candidate } from "../market/choose.ts";
 import type { Seller } from "../market/types.ts";
@@ -55,7 +56,8 @@ export async function attestSeller(
     throw attestationFailed(seller, judged.code, judged.message);
   }
   const fetchedAt = ctx.clock().getTime();
-  ctx.attestations.set(seller.id, { evidence: fetched.evidence, fetchedAt });
+  const startedAt = machineStart(ctx);
+  ctx.attestations.set(seller.id, { evidence: fetched.evidence, fetchedAt, startedAt });
   await ctx.db
     .insertInto("attestations")
     .values({
@@ -63,12 +65,14 @@ export async function attestSeller(
       evidence: JSON.stringify(fetched.evidence),
       key_id: fetched.keyId,
       fetched_at: fetchedAt,
+      started_at: startedAt,
     })
     .onConflict((conflict) =>
       conflict.column("seller_id").doUpdateSet((eb) => ({
         evidence: eb.ref("excluded.evidence"),
         key_id: eb.ref("excluded.key_id"),
         fetched_at: eb.ref("excluded.fetched_at"),
+        started_at: eb.ref("excluded.started_at"),
       })),
     )
     .execute();
@@ -103,11 +107,19 @@ export async function forgetAttestation(ctx: BuyerContext, sellerId: string): Pr
   await ctx.db.deleteFrom("attestations").where("seller_id", "=", sellerId).execute();
 }
 
-/** Evidence that is at most half as old as the policy allows: from memory, else from the database. */
+/** When the machine was started, by the clock of this moment, unix ms: it moves where the clock was set, and nowhere else. */
+const machineStart = (ctx: BuyerContext): number => Math.round(ctx.clock().getTime() - uptime() * 1000);
+
+/**
+ * Evidence that is at most half as old as the policy allows: from memory, else from the database. Its time agreed with this
+ * machine's clock when it was fetched; where that clock was set since, or the machine was started anew, it is fetched again.
+ */
 async function readCached(ctx: BuyerContext, seller: Seller): Promise<Evidence[] | null> {
   const kept = ctx.attestations.get(seller.id) ?? (await readStored(ctx, seller));
   const age = kept === null ? Infinity : ctx.clock().getTime() - kept.fetchedAt;
-  if (kept === null || age < 0 || age > (ctx.config.verification.maxAttestationAgeSeconds * 1000) / 2) return null;
+  const { maxAttestationAgeSeconds, clockSkewSeconds } = ctx.config.verification;
+  if (kept === null || age < 0 || age > (maxAttestationAgeSeconds * 1000) / 2) return null;
+  if (kept.startedAt === null || Math.abs(machineStart(ctx) - kept.startedAt) > clockSkewSeconds * 1000) return null;
   ctx.attestations.set(seller.id, kept);
   return kept.evidence;
 }
@@ -116,7 +128,7 @@ async function readStored(ctx: BuyerContext, seller: Seller): Promise<KeptAttest
   const row = await ctx.db.selectFrom("attestations").selectAll().where("seller_id", "=", seller.id).executeTakeFirst();
   if (row === undefined) return null;
   const parsed = z.array(evidenceSchema).safeParse(JSON.parse(row.evidence));
-  return parsed.success ? { evidence: parsed.data, fetchedAt: row.fetched_at } : null;
+  return parsed.success ? { evidence: parsed.data, fetchedAt: row.fetched_at, startedAt: row.started_at } : null;
 }
 
 type Judged = { ok: true; attested: Attested } | { ok: false; code: string; message: string };

@@ -45,8 +45,8 @@ export type BuyerContext = {
   wakeSecondClock: () => void;
 };
 
-/** Attestation evidence and when it was fetched, unix ms. */
-export type KeptAttestation = { evidence: Evidence[]; fetchedAt: number };
+/** Attestation evidence, when it was fetched, and when the machine was started by the clock of then, unix ms. */
+export type KeptAttestation = { evidence: Evidence[]; fetchedAt: number; startedAt: number | null };
 
 /** Tells listeners about stored changes of receipts. */
 export type ReceiptEvents = {

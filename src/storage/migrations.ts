@@ -110,6 +110,7 @@ const migrations: readonly (readonly string[])[] = [
     `alter table purchases add column signature text`,
     `alter table purchases add column listed_price text`,
   ],
+  [`alter table attestations add column started_at integer`],
 ];
 
 /**

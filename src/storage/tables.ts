@@ -158,6 +158,8 @@ export type AttestationsTable = {
   evidence: string;
   key_id: string;
   fetched_at: number;
+  /** When the machine was started, by the clock of the fetch, unix ms; null of documents fetched before this was kept. */
+  started_at: number | null;
 };
 
 export type SellerHoldsTable = {

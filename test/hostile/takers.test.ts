@@ -323,4 +323,22 @@ describe("T36: an honest seller", () => {
       expect(attack.seen.filter(isPurchase)).toEqual([]);
     },
   );
+
+  test.each([90_000, -90_000])(
+    "is not blamed for a clock that is set by %i ms after it attested, by the same process or a later one",
+    async (ms) => {
+      const attack = await world.attack((_request, honest) => honest());
+      let off = 0;
+      const clock = (): Date => new Date(Date.now() + off);
+      const buyer = await attack.reopen(undefined, { clock });
+      const call = { model: "eth-risk", input: { features: [0, 0, 0, 0, 0, 0, 0, 0] } };
+      await buyer.buy(call);
+      off = ms;
+      const later = await attack.reopen(undefined, { clock });
+      for (const one of [buyer, later])
+        expect(await failure(one.buy(call))).toMatchObject({ code: "clocks_differ", money: "not-moved" });
+      expect(await holdOf(attack)).toBeNull();
+      expect(attack.payments()).toHaveLength(1);
+    },
+  );
 });
