@@ -178,7 +178,7 @@ describe("T39: an RPC that lies about an authorization's end", () => {
   });
 });
 
-describe("T81: a seller that says it was paid, in a transaction that never was", () => {
+describe("T89: a seller that says it was paid, in a transaction that never was", () => {
   const invented = { success: true, transaction: `0x${"cd".repeat(32)}` };
 
   it("holds the caps until the buyer's own RPC has shown for a quarter of an hour that it ended unused", async () => {
