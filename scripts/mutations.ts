@@ -129,11 +129,10 @@ function renamed(node: Node, text: string, to: (at: Node, instead: string) => Ch
   return name === "filter" ? [to(node, text.slice(object.start, object.end))] : [];
 }
 
-/** The program with one mutation made. */
-export const mutated = (text: string, { start, end, replacement }: Mutation): string =>
-  `${text.slice(0, start)}${replacement === null ? ";" : `(${replacement})`}${text.slice(end)}`;
-
-/** The program with all mutations in it, each of which holds while `globalThis.mutant` is its number. */
+/**
+ * The program with all mutations in it, each of which holds while `globalThis.mutant` is its number. The variable
+ * `PROOF402_MUTANT` of the environment sets it before the module is loaded.
+ */
 export function instrumented(text: string, mutations: readonly Mutation[]): string {
   const numbered = mutations
     .map((mutation, number) => ({ ...mutation, number }))
@@ -148,7 +147,7 @@ export function instrumented(text: string, mutations: readonly Mutation[]): stri
       const inside = here.reduce(
         (inner, { number, replacement }) =>
           replacement === null
-            ? `if (globalThis.mutant !== ${number}) { ${inner} }`
+            ? `{ if (globalThis.mutant !== ${number}) { ${inner} } }`
             : `(globalThis.mutant === ${number} ? (${replacement}) : (${inner}))`,
         write(start, end),
       );
@@ -157,5 +156,5 @@ export function instrumented(text: string, mutations: readonly Mutation[]): stri
     }
     return `${written}${text.slice(at, to)}`;
   };
-  return write(0, text.length);
+  return `globalThis.mutant ??= Number(process.env["PROOF402_MUTANT"]);${write(0, text.length)}`;
 }
