@@ -41,8 +41,11 @@ export const permitOf = (payment: Authorization): TransferPermit => ({
 });
 
 /** The channel whose voucher an authorization is, or null where it is none. */
-export const channelOf = ({ payer, payTo, asset, channel }: Authorization): ChannelConfig | null =>
-  channel === undefined ? null : { payer, receiver: payTo, token: asset, ...channel };
+export function channelOf(payment: Authorization & Required<Pick<Authorization, "channel">>): ChannelConfig;
+export function channelOf(payment: Authorization): ChannelConfig | null;
+export function channelOf({ payer, payTo, asset, channel }: Authorization): ChannelConfig | null {
+  return channel === undefined ? null : { payer, receiver: payTo, token: asset, ...channel };
+}
 
 /** The EIP-712 hash the payer signs, 0x hex. `token` is the asset's own domain, which only EIP-3009 uses. */
 export function signingHash(payment: Authorization, token: { name: string; version: string }): `0x${string}` {

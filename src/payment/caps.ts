@@ -29,7 +29,7 @@ export type Usage = { hour: bigint; day: bigint; total: bigint };
 
 /** What a purchase counts: what it may cost until the chain has said what it did cost. */
 export const countedAmount = (row: Pick<PurchasesTable, "state" | "amount" | "settled_amount">): bigint =>
-  row.state === "released" ? 0n : BigInt(row.state === "settled" ? (row.settled_amount ?? row.amount) : row.amount);
+  row.state === "released" ? 0n : BigInt(row.settled_amount ?? row.amount);
 
 /** Adds each delta (negative to take back) at a purchase's time. Must run in the transaction that changes the purchase. */
 export async function addUsage(

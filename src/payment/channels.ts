@@ -1,5 +1,5 @@
 import { channelIdOf, type ChannelConfig } from "../evidence/channel.ts";
-import { signingHash } from "../evidence/authorization.ts";
+import { channelOf, signingHash } from "../evidence/authorization.ts";
 import { chainIdOf } from "../evidence/eip3009.ts";
 import { NEVER } from "../evidence/settlement.ts";
 import type { Offer, Payment } from "../receipts/schema.ts";
@@ -83,5 +83,4 @@ export async function voucherRefusal(tx: Db, payment: VoucherPayment): Promise<R
 }
 
 /** The id of a voucher's channel. */
-export const idOf = ({ network, payer, payTo, asset, channel }: VoucherPayment): string =>
-  channelIdOf(chainIdOf(network), { payer, receiver: payTo, token: asset, ...channel });
+export const idOf = (payment: VoucherPayment): string => channelIdOf(chainIdOf(payment.network), channelOf(payment));

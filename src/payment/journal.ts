@@ -223,7 +223,6 @@ export const readLatestAttempt = async (db: Db, idempotencyKey: string): Promise
       .selectAll()
       .where("idempotency_key", "=", idempotencyKey)
       .orderBy("attempt", "desc")
-      .limit(1)
       .executeTakeFirst(),
   );
 

@@ -1,13 +1,12 @@
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { fromHex, toBase64, toHex0x, utf8 } from "../evidence/bytes.ts";
-import { channelIdOf } from "../evidence/channel.ts";
-import { chainIdOf } from "../evidence/eip3009.ts";
 import { channelOf, permitOf, signingHash, transferOf } from "../evidence/authorization.ts";
 import { facilitatorOf, paymentMethodOf } from "../evidence/payment-method.ts";
 import { spenderOf } from "../evidence/permit2.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Offer, Payment } from "../receipts/schema.ts";
+import { idOf } from "./channels.ts";
 import { MIN_USABLE_SECONDS } from "./offers.ts";
 import type { PaymentPolicy } from "./policy.ts";
 
@@ -111,13 +110,8 @@ export function paymentHeader(options: {
   extensions?: Record<string, unknown> | undefined;
 }): string {
   const { payment, accepted, signature, resource, extensions } = options;
-  const payload = {
-    x402Version: 2,
-    ...(resource === undefined ? {} : { resource }),
-    accepted,
-    payload: payloadOf(payment, signature),
-    ...(extensions === undefined ? {} : { extensions }),
-  };
+  // JSON has no field for what is undefined.
+  const payload = { x402Version: 2, resource, accepted, payload: payloadOf(payment, signature), extensions };
   return toBase64(utf8(JSON.stringify(payload)));
 }
 
@@ -135,13 +129,10 @@ function payloadOf(payment: Payment, signature: string): Record<string, unknown>
 }
 
 function voucherPayload(payment: Extract<Payment, { method: "voucher" }>, signature: string): Record<string, unknown> {
-  const channelConfig = channelOf(payment);
-  if (channelConfig === null) throw new TypeError("a voucher is of a channel");
-  const channelId = channelIdOf(chainIdOf(payment.network), channelConfig);
   return {
     type: "voucher",
-    channelConfig,
-    voucher: { channelId, maxClaimableAmount: payment.cumulative, signature },
+    channelConfig: channelOf(payment),
+    voucher: { channelId: idOf(payment), maxClaimableAmount: payment.cumulative, signature },
   };
 }
 
@@ -152,7 +143,6 @@ function eip3009Payload(payment: Payment): Record<string, unknown> {
 
 function permit2Payload(payment: Payment): Record<string, unknown> {
   const permit = permitOf(payment);
-  const { facilitator } = permit;
   return {
     permit2Authorization: {
       from: payment.payer,
@@ -162,7 +152,7 @@ function permit2Payload(payment: Payment): Record<string, unknown> {
       deadline: String(permit.deadline),
       witness: {
         to: permit.to,
-        ...(facilitator === undefined ? {} : { facilitator }),
+        facilitator: permit.facilitator,
         validAfter: String(permit.validAfter),
       },
     },

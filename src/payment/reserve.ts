@@ -98,17 +98,11 @@ function mayFollow(
   latest: PurchaseRecord,
   { attempt, payment }: ReserveRequest,
 ): boolean {
-  if (attempt !== latest.attempt + 1) return false;
-  if (latest.state !== "released" && latest.state !== "sent") return false;
   const alive = attempts.filter(({ state }) => state !== "released");
   const turnedDown = alive.every(
-    (one) =>
-      one.state === "sent" &&
-      one.receiptId === null &&
-      one.payment.network === payment.network &&
-      one.payment.asset === payment.asset,
+    (one) => one.state === "sent" && one.payment.network === payment.network && one.payment.asset === payment.asset,
   );
-  return alive.length < 2 && turnedDown;
+  return attempt === latest.attempt + 1 && alive.length < 2 && turnedDown;
 }
 
 function requireAgreement({ offer, payment }: ReserveRequest): void {

@@ -1,6 +1,10 @@
 import fc from "fast-check";
 import { decodePaymentSignatureHeader } from "@x402/core/http";
 import { describe, expect, it } from "vitest";
+import { channelIdOf } from "../../src/evidence/channel.ts";
+import { planVoucher } from "../../src/payment/channels.ts";
+import type { Payment } from "../../src/receipts/schema.ts";
+import type { ChannelsTable } from "../../src/storage/tables.ts";
 import { deriveNonce, paymentHeader, planPayment } from "../../src/payment/plan.ts";
 import { EXACT_PROXY, UPTO_PROXY } from "../../src/evidence/permit2.ts";
 import { chooseOffer, readOffers } from "../../src/payment/offers.ts";
@@ -107,6 +111,41 @@ describe("planning a payment", () => {
       });
     expect(plan).toThrow(expect.objectContaining({ code: "asset_not_allowed" }));
   });
+
+  it("refuses an offer that asks for a voucher, or for an upto permit without its facilitator", () => {
+    const { offer } = accept();
+    for (const scheme of ["batch-settlement", "upto"] as const) {
+      const plan = () =>
+        planPayment({
+          offer: { ...offer, scheme, extra: {} },
+          payer: PAYER,
+          nonce: deriveNonce(SECRET, "call", 1),
+          now: new Date(),
+          policy: policyWith(),
+        });
+      expect(plan).toThrow(expect.objectContaining({ code: "scheme_not_supported" }));
+    }
+  });
+
+  it.each([
+    [51, 60, "51 s ahead of"],
+    [-52, 60, "52 s behind"],
+    [1, 10, "1 s ahead of"],
+    [-1, 10, "1 s behind"],
+  ])("says which clock is ahead and by how much: %d s of %d", (ahead, life, words) => {
+    const chainTime = 1_700_000_000;
+    const { offer } = accept({ maxTimeoutSeconds: life });
+    const plan = () =>
+      planPayment({
+        offer,
+        payer: PAYER,
+        nonce: deriveNonce(SECRET, "call", 1),
+        now: new Date((chainTime + ahead) * 1000),
+        policy: policyWith(),
+        chainTime,
+      });
+    expect(plan).toThrow(`This machine's clock is ${words} the chain's: no authorization of ${life} s could be used.`);
+  });
 });
 
 describe("the nonce", () => {
@@ -156,6 +195,59 @@ describe("the payment header", () => {
           nonce: payment.nonce,
         },
       },
+    });
+  });
+
+  const made = () => {
+    const { offer, accepted } = accept();
+    const nonce = deriveNonce(SECRET, "call", 1);
+    const payment = planPayment({ offer, payer: PAYER, nonce, now: new Date(1.7e12), policy: policyWith() });
+    return { payment, accepted, signature: `0x${"ab".repeat(65)}` };
+  };
+  const decoded = (header: string) => JSON.parse(Buffer.from(header, "base64").toString()) as Record<string, unknown>;
+
+  it("carries resource and extensions where they are given, and no field for them where they are not", () => {
+    const bare = decoded(paymentHeader(made()));
+    expect(Object.keys(bare)).toEqual(["x402Version", "accepted", "payload"]);
+    const [resource, extensions] = [{ url: "http://seller/x" }, { bazaar: { info: 1 } }];
+    expect(decoded(paymentHeader({ ...made(), resource, extensions }))).toEqual({ ...bare, resource, extensions });
+  });
+
+  it("of a permit names the facilitator where it is bound to one only", () => {
+    const { payment, accepted, signature } = made();
+    const { authorizationHash: _hash, ...terms } = payment;
+    const witnessOf = (payment: Payment) =>
+      (
+        decoded(paymentHeader({ payment, accepted, signature })) as {
+          payload: { permit2Authorization: { witness: object } };
+        }
+      ).payload.permit2Authorization.witness;
+    const permit = { ...terms, method: "permit2" as const, authorizationHash: "0x" };
+    const facilitator = `0x${"fa".repeat(20)}`;
+    expect(witnessOf({ ...permit, scheme: "exact" })).toEqual({ to: payment.payTo, validAfter: "0" });
+    expect(witnessOf({ ...permit, scheme: "upto", facilitator })).toEqual({
+      to: payment.payTo,
+      facilitator,
+      validAfter: "0",
+    });
+  });
+
+  it("of a voucher names the channel in full, and what may be claimed of it in all", () => {
+    const { accepted, signature } = made();
+    const { offer } = accept();
+    const channel = {
+      payerAuthorizer: PAYER,
+      receiverAuthorizer: `0x${"be".repeat(20)}`,
+      withdrawDelay: 900,
+      salt: `0x${"05".repeat(32)}`,
+    };
+    const row = { charged: "7000", payer: PAYER, terms: JSON.stringify(channel) } as ChannelsTable;
+    const payment = planVoucher(row, offer);
+    const channelConfig = { payer: PAYER, receiver: offer.payTo, token: offer.asset, ...channel };
+    expect(decoded(paymentHeader({ payment, accepted, signature }))["payload"]).toEqual({
+      type: "voucher",
+      channelConfig,
+      voucher: { channelId: channelIdOf(31337, channelConfig), maxClaimableAmount: "27000", signature },
     });
   });
 });
