@@ -103,19 +103,10 @@ const isKnown = async (tx: Db, key: string): Promise<boolean> =>
   (await tx.selectFrom("calls").select("payer").where("idempotency_key", "=", key).executeTakeFirst()) !== undefined;
 
 async function claim(tx: Db, key: string, { payer, argsDigest }: CallNames, now: Date): Promise<string> {
-  const known = await tx.selectFrom("calls").selectAll().where("idempotency_key", "=", key).executeTakeFirst();
-  const same = known?.payer === payer && known.args_digest === argsDigest;
-  if (same) {
-    // Made again, it is open again: what comes of it now is still to be told.
-    if (known.told_at !== null)
-      await tx.updateTable("calls").set({ told_at: null }).where("idempotency_key", "=", key).execute();
-    return key;
-  }
   const paid = await tx
     .selectFrom("purchases")
     .select(["payer", "args_digest"])
     .where("idempotency_key", "=", key)
-    .limit(1)
     .executeTakeFirst();
   if (paid !== undefined && paid.args_digest !== argsDigest) {
     throw keyConflict();
@@ -126,7 +117,8 @@ async function claim(tx: Db, key: string, { payer, argsDigest }: CallNames, now:
       details: { payer: paid.payer },
     });
   }
-  // Nothing was ever at stake under other arguments: the key is free to name this call.
+  // Nothing was ever at stake under other arguments: the key is free to name this call. Made again, a call is open again: what
+  // comes of it now is still to be told.
   const call = { payer, args_digest: argsDigest, opened_at: now.getTime(), told_at: null };
   await tx
     .insertInto("calls")
@@ -167,8 +159,8 @@ type Attempt = Pick<PurchasesTable, "state" | "receipt_id" | "answered_at">;
 
 /** Whether a call that was not told its outcome is to be taken up: for a while once it was served, else while money is out. */
 function isOpen(attempts: readonly Attempt[], nowMs: number): boolean {
-  const served = attempts.find(({ answered_at: at }) => at !== null);
-  if (served !== undefined) return nowMs - (served.answered_at ?? 0) <= UNTOLD_ANSWER_MS;
+  const served = attempts.map(({ answered_at: at }) => at).find((at) => at !== null);
+  if (served !== undefined) return nowMs - served <= UNTOLD_ANSWER_MS;
   // With nothing out, the key is as good as new, unless an error of the seller's would be its answer.
   return (
     attempts.some(({ state }) => state !== "released") || attempts.every(({ receipt_id: receipt }) => receipt === null)

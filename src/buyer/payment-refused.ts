@@ -47,8 +47,7 @@ export async function afterRefusal(
   const used = await usedOnChain(ctx, purchase);
   if (used === true || (underWay && used !== false)) return askOnceMore(ctx, call, paying, header, said?.transaction);
   if (underWay) {
-    const settled = await awaitSettlement(ctx, purchase, said.transaction);
-    if (settled !== null) return askOnceMore(ctx, call, paying, header, settled);
+    if (await settlesSoon(ctx, purchase)) return askOnceMore(ctx, call, paying, header, said.transaction);
     throw inDoubt(paying, said.transaction);
   }
   const fresh = used === false ? await freshQuote(ctx, call, paying, received) : null;
@@ -105,17 +104,13 @@ async function usedOnChain(ctx: BuyerContext, { payment }: PurchaseRecord): Prom
   return isUsed(chain, payment).catch(() => null);
 }
 
-/** Waits a bounded time for the settlement that the seller speaks of. Returns its transaction, or null where none is seen. */
-async function awaitSettlement(
-  ctx: BuyerContext,
-  purchase: PurchaseRecord,
-  hint: string | undefined,
-): Promise<string | null> {
+/** Waits a bounded time for the settlement that the seller speaks of; false where none is seen. */
+async function settlesSoon(ctx: BuyerContext, purchase: PurchaseRecord): Promise<boolean> {
   const deadline = performance.now() + SETTLING_MS;
   for (;;) {
-    if ((await usedOnChain(ctx, purchase)) === true) return hint ?? "";
+    if ((await usedOnChain(ctx, purchase)) === true) return true;
     const left = deadline - performance.now();
-    if (left <= 0) return null;
+    if (left <= 0) return false;
     await new Promise((resolve) => setTimeout(resolve, Math.min(left, pollMilliseconds(ctx.config))));
   }
 }
@@ -137,15 +132,15 @@ async function askOnceMore(
     return deliver(ctx, call, paying, again);
   }
   const seen = await settleIfSeen(ctx, paying.purchase, hint);
-  throw seen === null ? inDoubt(paying, hint) : notServed(paying.candidate.seller.id, seen);
+  throw seen === null ? inDoubt(paying, hint) : notServed(paying.candidate.seller.id, seen.transaction);
 }
 
-/** Notes a settlement that is deep enough in the chain; returns its transaction, or null. */
+/** Notes a settlement that is deep enough in the chain; returns what is known of it, or null. */
 async function settleIfSeen(
   ctx: BuyerContext,
   { id, payment, createdAt }: PurchaseRecord,
   hint: string | undefined,
-): Promise<string | null> {
+): Promise<{ transaction: string | null } | null> {
   const seen = await believe({
     db: ctx.db,
     chain: ctx.chains.get(payment.network),
@@ -157,7 +152,7 @@ async function settleIfSeen(
   if (seen.state !== "settled") return null;
   const { transaction, amount, fault } = seen;
   const marked = await markSettled(ctx.db, id, { transaction, amount, reason: fault, now: ctx.clock() });
-  return marked.state === "settled" ? (transaction ?? "") : null;
+  return marked.state === "settled" ? { transaction } : null;
 }
 
 /** The seller took the payment and keeps the answer. */

@@ -1,10 +1,11 @@
 import { beforeEach, expect, it, onTestFinished } from "vitest";
 import type { BuyerContext } from "../../src/buyer/context.ts";
-import { withMoney } from "../../src/buyer/money.ts";
+import { moneyOf, withMoney } from "../../src/buyer/money.ts";
 import { Proof402Error } from "../../src/errors.ts";
 import { markSent, markSigned, readAttempts } from "../../src/payment/journal.ts";
 import { reserve } from "../../src/payment/reserve.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
+import type { PurchaseState } from "../../src/storage/tables.ts";
 import { reservation } from "../payment/fixtures.ts";
 
 const KEY = "a-key-of-its-own";
@@ -53,8 +54,27 @@ it("advises the same key where money is at stake, unless the error is of a call 
 
 it("names of several keys the one whose money is worst off", async () => {
   await sent();
-  const error = await withMoney({ db } as BuyerContext, ["untouched-key", KEY], failure("Try later."));
-  expect(error).toMatchObject({ money: "may-move", idempotencyKey: KEY });
+  for (const keys of [
+    ["untouched-key", KEY],
+    [KEY, "untouched-key"],
+    ["untouched-key", KEY, "untouched-too"],
+  ]) {
+    const error = await withMoney({ db } as BuyerContext, keys, failure("Try later."));
+    expect(error).toMatchObject({ money: "may-move", idempotencyKey: KEY });
+  }
+});
+
+it.each([
+  [[], "not-moved"],
+  [["reserved"], "not-moved"],
+  [["released", "reserved"], "not-moved"],
+  [["signed"], "may-move"],
+  [["sent", "released"], "may-move"],
+  [["answered"], "may-move"],
+  [["settled"], "moved"],
+  [["sent", "settled", "released"], "moved"],
+] as [PurchaseState[], string][])("of a call with attempts that are %j says of its money: %s", (states, money) => {
+  expect(moneyOf(states.map((state) => ({ state })))).toBe(money);
 });
 
 it("says that money may move where the journal cannot be read", async () => {

@@ -110,7 +110,8 @@ export async function openWorld(options: {
     if (answers === "ok" || answers === "unreadable" || answers === "client_error") entry.answeredAt = clock.now;
   };
   const prices = { cheap: { listed: 2000, asked: 2000 }, dear: { listed: 3000, asked: 3000 } };
-  const scene: Scene = { chain, rpcDown: false, stalls: 0, prices, replies: [], onPaid, onReply };
+  const course = { chain, rpcDown: false, stalls: 0, life: 120, unlisted: false };
+  const scene: Scene = { ...course, prices, replies: [], onPaid, onReply };
   market.play(scene);
 
   const start = async (policy: Policy): Promise<Process> => {

@@ -23,11 +23,15 @@ export type Reply = {
     | "client_error"
     | "server_error"
     | "cut"
-    /** A 402: the same offer again, a dearer one, or one beside the word that the payment settled or is settling. */
+    /**
+     * A 402: the same offer again, a dearer one, or one beside the word that the payment settled, is settling, or why it was
+     * turned down.
+     */
     | "same_offer"
     | "new_offer"
     | "says_settled"
-    | "says_pending";
+    | "says_pending"
+    | "says_why";
 };
 
 /** What a seller asks, base units: in its list and at its paywall. */
@@ -56,6 +60,10 @@ export type Scene = {
   /** A seller spoke of a settlement: with so many of the buyer's next looks its patience passes, should it not come. */
   stalls: number;
   prices: Record<SellerId, Price>;
+  /** How long an authorization for the sellers' offers may live, seconds. */
+  life: number;
+  /** The sellers answer 503 in place of their lists. */
+  unlisted: boolean;
   /** How the next paid requests are answered; honestly where there is none. */
   replies: Reply[];
   /** Sees each paid request before anything is done with it. Resolves false where the line then breaks without an answer. */
@@ -135,9 +143,9 @@ const sellerOf =
   async (request, body, response) => {
     const scene = now();
     const { [id]: price } = scene.prices;
-    if (request.method === "GET") return json(response, 200, { models: [modelOf(price)] });
+    if (request.method === "GET") return json(response, scene.unlisted ? 503 : 200, { models: [modelOf(price)] });
     const signature = request.headers["payment-signature"];
-    if (typeof signature !== "string") return askFor(response, id, price);
+    if (typeof signature !== "string") return askFor(response, id, scene);
     const paid = { sellerId: id, authorization: authorizationIn(signature), header: signature, body };
     if (!(await scene.onPaid(paid))) return void response.destroy();
     return reply(scene, id, response, paid);
@@ -172,25 +180,28 @@ function reply(scene: Scene, id: SellerId, response: ServerResponse, paid: Paid)
       return void response.destroy();
     case "same_offer":
     case "new_offer":
-      return askFor(response, id, prices[id]);
+      return askFor(response, id, scene);
     case "says_settled":
-      return askFor(response, id, prices[id], { success: true, transaction: transaction ?? `0x${"ee".repeat(32)}` });
+      return askFor(response, id, scene, { success: true, transaction: transaction ?? `0x${"ee".repeat(32)}` });
     case "says_pending":
-      return askFor(response, id, prices[id], { success: false, errorReason: "settlement_pending" });
+      return askFor(response, id, scene, { success: false, errorReason: "settlement_pending" });
+    case "says_why":
+      return askFor(response, id, scene, { success: false, errorReason: "insufficient_funds" });
     default:
       return next.answers satisfies never;
   }
 }
 
-function askFor(response: ServerResponse, id: SellerId, { asked }: Price, said?: unknown): void {
+function askFor(response: ServerResponse, id: SellerId, { prices, life }: Scene, said?: unknown): void {
+  const { [id]: price } = prices;
   const accepts = [
     {
       scheme: "exact",
       network: NETWORK,
-      amount: String(asked),
+      amount: String(price.asked),
       asset: TOKEN,
       payTo: PAYEES[id],
-      maxTimeoutSeconds: 120,
+      maxTimeoutSeconds: life,
       extra: DOMAIN,
     },
   ];

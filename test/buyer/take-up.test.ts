@@ -1,0 +1,113 @@
+import { beforeEach, expect, it, onTestFinished } from "vitest";
+import type { Call } from "../../src/buyer/call.ts";
+import type { BuyerContext } from "../../src/buyer/context.ts";
+import { takeUp } from "../../src/buyer/resume.ts";
+import { markSent, markSettled, markSigned, readAttempts, release } from "../../src/payment/journal.ts";
+import { reserve } from "../../src/payment/reserve.ts";
+import type { Transition } from "../../src/payment/types.ts";
+import { openDatabase, type Db } from "../../src/storage/database.ts";
+import { reservation } from "../payment/fixtures.ts";
+
+// What the journal alone decides: no chain can be asked here.
+
+const KEY = "a-key-of-its-own";
+const START = new Date(1.7e12);
+let db: Db;
+/** Asked for the time, as the code under test asks. */
+let clock: () => Date;
+beforeEach(async () => {
+  db = await openDatabase(":memory:");
+  clock = () => START;
+  const opened = db;
+  onTestFinished(() => opened.destroy());
+});
+
+const take = (argsDigest = "aa".repeat(32)) =>
+  takeUp({ db, clock: () => clock(), chains: new Map() } as unknown as BuyerContext, { key: KEY, argsDigest } as Call);
+const at = (seconds: number): void => void (clock = () => new Date(START.getTime() + seconds * 1000));
+
+type End = "reserved" | "signed" | "sent" | "settled" | "released";
+/** Attempts of a call, brought to their ends one after another. Each lives for 60 s from the start. */
+async function attempts(...ends: End[]): Promise<string[]> {
+  const ids: string[] = [];
+  for (const [index, end] of ends.entries()) {
+    const result = await reserve(db, reservation({ key: KEY, attempt: index + 1, now: START }));
+    if (result.kind !== "reserved") throw new Error(result.kind);
+    const { id } = result.purchase;
+    ids.push(id);
+    if (end === "reserved") continue;
+    await markSigned(db, id, { now: START });
+    if (end !== "signed") await markSent(db, id, { now: START });
+    if (end === "released") await release(db, id, { reason: "expired", unusable: true, now: START });
+  }
+  for (const [index, end] of ends.entries())
+    if (end === "settled")
+      await markSettled(db, ids[index] ?? "", { transaction: `0x${"0a".repeat(32)}`, amount: "20000", now: START });
+  return ids;
+}
+const states = async () => (await readAttempts(db, KEY)).map(({ state, reason }) => [state, reason]);
+
+it("pays as the first attempt where there was none, and as the next where all are given up", async () => {
+  expect(await take()).toEqual({ kind: "pay", attempt: 1, chosen: null });
+  await attempts("released", "released");
+  expect(await take()).toEqual({ kind: "pay", attempt: 3, chosen: null });
+});
+
+it("gives up an attempt that was only reserved, and pays in its place", async () => {
+  await attempts("released", "reserved");
+  expect(await take()).toEqual({ kind: "pay", attempt: 2, chosen: null });
+  expect(await take()).toEqual({ kind: "pay", attempt: 2, chosen: null });
+  expect(await states()).toEqual([
+    ["released", "expired"],
+    ["released", "never_signed"],
+  ]);
+});
+
+it("sends again what another process signed in the moment before it was to be given up", async () => {
+  const [id = ""] = await attempts("reserved");
+  const signing: Promise<Transition>[] = [];
+  clock = () => {
+    if (signing.length === 0) signing.push(markSigned(db, id, { now: START }));
+    return START;
+  };
+  expect(await take()).toEqual({ kind: "again", purchaseId: id, failure: null });
+  expect(await Promise.all(signing)).toMatchObject([{ ok: true }]);
+  expect(await states()).toEqual([["signed", null]]);
+});
+
+it.each(["signed", "sent"] as const)(
+  "sends again what was %s, while ten seconds and more are left of it",
+  async (end) => {
+    const [id] = await attempts("released", end).then((ids) => ids.slice(1));
+    const again = { kind: "again", purchaseId: id, failure: null };
+    expect(await take()).toEqual(again);
+    at(49);
+    expect(await take()).toEqual(again);
+    for (const seconds of [50, 59, 100_000]) {
+      at(seconds);
+      await expect(take()).rejects.toMatchObject({ code: "payment_in_doubt" });
+    }
+    expect(await states()).toEqual([
+      ["released", "expired"],
+      [end, null],
+    ]);
+  },
+);
+
+it("sends the newest again of two that are out", async () => {
+  const [, second] = await attempts("sent", "sent");
+  expect(await take()).toEqual({ kind: "again", purchaseId: second, failure: null });
+});
+
+it("asks for what is settled and unanswered, however long ago, and whatever else is out", async () => {
+  const [, settled] = await attempts("sent", "settled");
+  const again = { kind: "again", purchaseId: settled, failure: null };
+  expect(await take()).toEqual(again);
+  at(100_000);
+  expect(await take()).toEqual(again);
+});
+
+it("takes up nothing of a call that asked for something else", async () => {
+  await attempts("sent");
+  await expect(take("bb".repeat(32))).rejects.toMatchObject({ code: "idempotency_conflict" });
+});

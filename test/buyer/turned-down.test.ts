@@ -1,0 +1,240 @@
+import { expect, it } from "vitest";
+import { readSighting } from "../../src/payment/sightings.ts";
+import { readAttempts } from "../../src/payment/journal.ts";
+import type { Call } from "../support/simulated-chain.ts";
+import { asksForUse } from "../support/simulated-chain.ts";
+import type { Told } from "../support/money-world.ts";
+import { inOneWorld, KEY } from "../support/one-world.ts";
+import type { Reply } from "../support/simulated-market.ts";
+
+// A seller answers 402 to a paid request. What that means for the money only the chain tells.
+
+const { world, buy, sent, rows } = inOneWorld();
+const NEXT =
+  "The signed amount stays reserved until the authorization is used or expires; `spending` shows it. Call again with the same key to offer the same payment again, or choose another seller under a new key.";
+
+const reply = (answers: Reply["answers"], settles: Reply["settles"] = "never", deep = true): Reply => ({
+  answers,
+  settles,
+  deep,
+});
+const answering = (...replies: Reply[]): void => void (world().scene.replies = replies);
+const errorOf = (told: Told) => {
+  if (told.kind !== "error") throw new Error(`expected an error and got ${told.kind}`);
+  const { code, money, message, next, details, idempotencyKey } = told.error;
+  return { code, money, message, next, details, key: idempotencyKey };
+};
+/** Makes an offer of the cheap seller known: what is known can go stale. */
+const quoteKnown = async (): Promise<void> => {
+  expect(await buy({ idempotencyKey: "an-earlier-call", input: { x: [1] } })).toMatchObject({ kind: "result" });
+  sent.length = 0;
+};
+const amounts = () => sent.map(({ seller, amount }) => [seller, amount]);
+
+it("says that the payment was turned down where the same offer is made again, and forgets that offer", async () => {
+  answering(reply("same_offer"));
+  const error = errorOf(await buy());
+  expect(error).toMatchObject({ code: "payment_rejected", money: "may-move", key: KEY, next: NEXT });
+  expect(error.message).toBe('Seller "cheap" turned the payment down (402).');
+  expect(error.details).toStrictEqual({ status: 402, sellerSaysSettled: null, reason: null, x402Code: null });
+  world().scene.prices.cheap.asked = 1500;
+  expect(await buy({ idempotencyKey: "another-call", input: { x: [1] } })).toMatchObject({ kind: "result" });
+  expect(amounts()).toEqual([
+    ["cheap", 2000],
+    ["cheap", 1500],
+  ]);
+});
+
+it("says why by x402's code, what can be done, and whether the seller calls it settled", async () => {
+  await quoteKnown();
+  answering(reply("says_why"));
+  const error = errorOf(await buy());
+  expect(error.message).toBe(
+    'Seller "cheap" turned the payment down (402). The facilitator says that the wallet holds too little of the token.',
+  );
+  expect(error.next).toBe(
+    `The owner can look at the balance with \`proof402 wallet show\` and send the token to the wallet. ${NEXT}`,
+  );
+  expect(error.details).toStrictEqual({
+    status: 402,
+    sellerSaysSettled: false,
+    reason: "seller_says_insufficient_funds",
+    x402Code: "insufficient_funds",
+  });
+  expect(sent).toHaveLength(1);
+});
+
+it.each([true, false])("pays no other beside one turned down by the same offer, known before: %s", async (known) => {
+  if (known) await quoteKnown();
+  answering(reply("same_offer"));
+  expect(errorOf(await buy())).toMatchObject({ code: "payment_rejected" });
+  expect(sent).toHaveLength(1);
+});
+
+it("asks the seller once more for what it was paid for, and notes what it then says", async () => {
+  await quoteKnown();
+  const steps: string[] = [];
+  answering(reply("same_offer", "before"));
+  expect(await buy({}, { onProgress: ({ step }) => void steps.push(step) })).toMatchObject({
+    kind: "result",
+    paidNow: true,
+  });
+  expect(steps).toContain("answered");
+  expect(sent).toHaveLength(2);
+  expect(sent[1]).toEqual(sent[0]);
+});
+
+it("says that it was paid and served nothing where the seller refuses twice what is settled", async () => {
+  answering(reply("same_offer", "before"), reply("says_settled"));
+  const error = errorOf(await buy());
+  const transaction = world().chain.useOf(world().ledger.entries[0]?.authorization.nonce ?? "");
+  expect(error).toMatchObject({ code: "paid_not_served", money: "moved", key: KEY });
+  expect(error.details).toStrictEqual({ transaction });
+  expect(await rows()).toEqual([{ attempt: 1, state: "settled", reason: null }]);
+  const [purchase] = await readAttempts(world().db, KEY);
+  if (purchase === undefined) throw new Error("it was paid");
+  expect(await readSighting(world().db, purchase.payment)).toMatchObject({ transaction, claimed: true });
+});
+
+it.each(["cut", "same_offer"] as const)("stays in doubt until a settlement is deep enough: then %s", async (then) => {
+  // A line that breaks is tried once more.
+  answering(reply("same_offer", "before", false), reply(then), reply(then));
+  const error = errorOf(await buy());
+  expect(error).toMatchObject({ code: "payment_in_doubt", money: "may-move" });
+  expect(error.details).toStrictEqual({ transaction: null });
+  expect(await rows()).toEqual([{ attempt: 1, state: "sent", reason: null }]);
+});
+
+it.each([
+  ["says_pending", null],
+  ["says_settled", `0x${"ee".repeat(32)}`],
+] as const)(
+  "waits for a settlement that the seller speaks of (%s), and stays in doubt where none comes",
+  async (says, transaction) => {
+    await quoteKnown();
+    answering(reply(says));
+    const error = errorOf(await buy());
+    expect(error).toMatchObject({ code: "payment_in_doubt", money: "may-move", key: KEY });
+    expect(error.details).toStrictEqual({ transaction });
+    expect(sent).toHaveLength(1);
+  },
+);
+
+it("waits while a settlement that the seller speaks of is under way, and asks once more when it is there", async () => {
+  const { scene, chain, ledger } = world();
+  answering(reply("says_pending"));
+  let looks = 0;
+  scene.chain = {
+    ...chain,
+    answer(call: Call) {
+      if (asksForUse(call)) {
+        scene.stalls = 0;
+        looks += 1;
+        const [entry] = ledger.entries;
+        if (looks === 4 && entry !== undefined) {
+          chain.redeem(entry.authorization);
+          chain.mine();
+        }
+      }
+      return chain.answer(call);
+    },
+  };
+  expect(await buy()).toMatchObject({ kind: "result", paidNow: true });
+  expect(sent).toHaveLength(2);
+});
+
+it("asks once more on the seller's word alone where the chain cannot be asked", async () => {
+  world().whenPaid = () => {
+    world().scene.rpcDown = true;
+    return Promise.resolve(true);
+  };
+  answering(reply("says_settled"));
+  expect(await buy()).toMatchObject({ kind: "result" });
+  expect(sent).toHaveLength(2);
+});
+
+it("pays no other price while the chain cannot say that the first payment is unused", async () => {
+  await quoteKnown();
+  world().whenPaid = () => {
+    world().scene.rpcDown = true;
+    return Promise.resolve(true);
+  };
+  answering(reply("new_offer"));
+  expect(errorOf(await buy({ seller: "cheap" }))).toMatchObject({ code: "payment_rejected", money: "may-move" });
+  expect(sent).toHaveLength(1);
+});
+
+it("pays the new price of a seller named by the caller, where the known one was stale", async () => {
+  await quoteKnown();
+  world().scene.prices.dear = { listed: 500, asked: 500 };
+  answering(reply("new_offer"));
+  expect(await buy({ seller: "cheap" })).toMatchObject({ kind: "result", paidNow: true });
+  expect(amounts()).toEqual([
+    ["cheap", 2000],
+    ["cheap", 3000],
+  ]);
+  expect((await rows()).map(({ attempt, state }) => [attempt, state])).toEqual([
+    [1, "sent"],
+    [2, "answered"],
+  ]);
+});
+
+it("goes back to the choice where the new price is dearer, and no seller was named", async () => {
+  world().scene.prices.dear = { listed: 2500, asked: 2500 };
+  await quoteKnown();
+  answering(reply("new_offer"));
+  expect(await buy()).toMatchObject({ kind: "result" });
+  expect(amounts()).toEqual([
+    ["cheap", 2000],
+    ["dear", 2500],
+  ]);
+});
+
+it.each([
+  ["a cheaper", 1000, 120],
+  ["an equal", 2000, 100],
+])("stays with a seller that makes %s offer", async (_what, asked, life) => {
+  world().scene.prices.dear = { listed: 2000, asked: 2000 };
+  await quoteKnown();
+  world().whenPaid = () => {
+    Object.assign(world().scene, { life });
+    Object.assign(world().scene.prices, { cheap: { listed: 2000, asked }, dear: { listed: 500, asked: 500 } });
+    world().whenPaid = null;
+    return Promise.resolve(true);
+  };
+  answering(reply("same_offer"));
+  expect(await buy()).toMatchObject({ kind: "result" });
+  expect(amounts()).toEqual([
+    ["cheap", 2000],
+    ["cheap", asked],
+  ]);
+});
+
+it("pays no price that was not known from before, nor one above what the seller lists now", async () => {
+  answering(reply("new_offer"));
+  expect(errorOf(await buy())).toMatchObject({ code: "payment_rejected" });
+  expect(sent).toHaveLength(1);
+  world().scene.prices.cheap = { listed: 2000, asked: 2000 };
+  await world().open(world().policy);
+  await quoteKnown();
+  world().whenPaid = () => {
+    world().scene.prices.cheap = { listed: 2000, asked: 3000 };
+    return Promise.resolve(true);
+  };
+  answering(reply("same_offer"));
+  expect(errorOf(await buy({ idempotencyKey: "the-next-call", seller: "cheap" }))).toMatchObject({
+    code: "payment_rejected",
+  });
+  expect(sent).toHaveLength(1);
+});
+
+it("pays a third time for no one: a seller that raises its price again is turned down", async () => {
+  await quoteKnown();
+  world().scene.prices.dear = { listed: 9000, asked: 9000 };
+  answering(reply("new_offer"), reply("new_offer"));
+  expect(errorOf(await buy())).toMatchObject({ code: "payment_rejected", money: "may-move" });
+  expect(amounts()).toEqual([
+    ["cheap", 2000],
+    ["cheap", 3000],
+  ]);
+});
