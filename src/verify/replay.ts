@@ -13,7 +13,6 @@ import { fail, pass, skip } from "./types.ts";
  */
 export function judgeReplay(receipt: Receipt, policy: AppraisalPolicy, isOwn: IsOwn): LayerResult | null {
   const replays = allEvidence(receipt).filter((one): one is ReplayEvidence => one.kind === "replay.onnx");
-  if (replays.length === 0) return null;
   const ours = replays.filter(isOwn);
   const others = replays.filter((one) => !ours.includes(one));
   if (ours.length > 1 || others.length > 1)
@@ -49,7 +48,9 @@ function judgeOne(
     return skip("replay_rounded", "The re-execution holds integers as rounded numbers, so they show nothing.");
   const difference =
     outputs === undefined
-      ? (compared?.difference ?? null)
+      ? compared === undefined
+        ? "it was not compared"
+        : compared.difference
       : differenceFromReplay(answer, outputs, policy.replayTolerance);
   if (difference === null)
     return isOurs ? pass("The same model, run again here, gives the same answer.", "replay_matched") : notOurs;
@@ -95,7 +96,6 @@ function agrees(
   real: boolean,
   { absolute, relative }: Tolerance,
 ): boolean {
-  if (computed === undefined) return false;
   // An infinity would be near to everything, and what is no number near to nothing.
   if (!real || typeof computed !== "number" || typeof answered !== "number" || !Number.isFinite(computed))
     return Object.is(computed, answered);
