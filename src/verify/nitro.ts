@@ -96,9 +96,7 @@ async function findBrokenLink(chain: readonly ParsedCertificate[]): Promise<stri
     }
   }
   const leaf = chain[last];
-  return leaf !== undefined && last > 0 && maySignDocuments(leaf)
-    ? null
-    : "the last certificate may not sign documents";
+  return leaf !== undefined && maySignDocuments(leaf) ? null : "the last certificate may not sign documents";
 }
 
 /** A debug enclave's PCR0 is zero; one repeated byte measures nothing either. */
