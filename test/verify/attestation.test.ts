@@ -121,14 +121,14 @@ describe("where the platform does not hold, nothing under it does", () => {
   ])("%s", async (_name, changes, platform) => {
     const appraisal = await appraiseWith(changes);
     expect(codes(appraisal)).toEqual({ platform, ...below });
-    expect(appraisal.signingKey).toBeNull();
+    expect(appraisal).toMatchObject({ signingKey: null, simulated: false });
   });
 
   test("evidence that no schema would let in makes every layer fail, and throws nothing", async () => {
     for (const nitro of [{ kind: "tee.nitro" }, { kind: "tee.nitro", document: "?" }, null]) {
       const appraisal = await appraiseWith({ evidence: () => [nitro as unknown as Evidence] });
       expect(appraisal.layers.platform.status).toBe("fail");
-      expect(appraisal.signingKey).toBeNull();
+      expect(appraisal).toMatchObject({ signingKey: null, simulated: false });
     }
   });
 });
@@ -234,6 +234,11 @@ describe("a bound key", () => {
 describe("freshness", () => {
   const short = new Uint8Array(15).fill(9);
 
+  test("passes with a nonce of 16 bytes", async () => {
+    const nonce = new Uint8Array(16).fill(9);
+    expect(codes(await appraiseWith({ payload: { nonce }, nonce }))["freshness"]).toBe("pass");
+  });
+
   test.each<[string, Changes, string]>([
     ["answers another nonce", { payload: { nonce: new Uint8Array(20).fill(8) } }, "fail nonce_mismatch"],
     ["answers none", { payload: { nonce: null } }, "fail nonce_mismatch"],
@@ -332,6 +337,13 @@ describe("model", () => {
     ],
   ])("does not pass where %s", async (_name, changes, expected) => {
     expect(codes(await appraiseWith(changes))["model"]).toBe(expected);
+  });
+
+  test("is one of ten thousand at most", async () => {
+    const others = Array.from({ length: 9999 }, (_, at) => ({ ...other, name: `other ${at}` }));
+    const judged = async (entries: unknown[]) => codes(await appraiseWith({ manifest: manifestOf(entries) }))["model"];
+    expect(await judged([entry, ...others])).toBe("pass");
+    expect(await judged([entry, other, ...others])).toBe("fail manifest_malformed");
   });
 
   test("of a name that objects have of themselves is not found by it", async () => {

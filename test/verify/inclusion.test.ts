@@ -5,9 +5,10 @@ import { buildInclusionTree, leafHash } from "../../src/evidence/inclusion.ts";
 import { createReceipt, parseReceipt, redactReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
 import { receiptSchema, type InclusionEvidence, type LayerResult, type Receipt } from "../../src/receipts/schema.ts";
 import { appraise } from "../../src/verify/appraise.ts";
-import { inclusionLeafOf } from "../../src/verify/inclusion.ts";
+import { inclusionLeafOf, judgeInclusion } from "../../src/verify/inclusion.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
 import { createVerifySession } from "../../src/verify/session.ts";
+import { pass, skip } from "../../src/verify/types.ts";
 import { inclusionOf, makeIncluded, neighbours, settlementLog, withLater, withRelay } from "../support/inclusion.ts";
 
 let included: Awaited<ReturnType<typeof makeIncluded>>;
@@ -58,6 +59,39 @@ describe("an anchored answer", () => {
     expect(await layerOf(included.bare, policy)).toMatchObject({ status: "skip", code: "no_evidence" });
     expect(await layerOf(included.receipt, policy)).toMatchObject({ status: "skip", code: "relay_not_pinned" });
     expect((await judge(included.receipt, policy)).verdict).toBe("unverified");
+  });
+
+  test("is judged like that also of a seller that the policy does not know", () => {
+    const policy = { ...included.policy, sellers: {} };
+    const [exchange, own] = [{ request: pass("signed"), response: pass("signed") }, () => true];
+    expect(judgeInclusion(included.bare, exchange, policy, own)).toMatchObject({ status: "skip", code: "no_evidence" });
+    expect(judgeInclusion(included.receipt, exchange, policy, own).code).toBe("relay_not_pinned");
+  });
+
+  test.each(["request", "response"] as const)("needs the %s to be signed", (part) => {
+    const exchange = { request: pass("signed"), response: pass("signed"), [part]: skip("not_signed", "Not signed.") };
+    expect(judgeInclusion(included.receipt, exchange, included.policy, () => true).code).toBe("signature_not_verified");
+  });
+
+  test("is reported where nobody here read the chain", () => {
+    const exchange = { request: pass("signed"), response: pass("signed") };
+    const judged = judgeInclusion(included.receipt, exchange, included.policy, () => false);
+    expect(judged).toMatchObject({ status: "reported", code: "inclusion_reported" });
+  });
+
+  test("passes at any of the relays that the policy pins", async () => {
+    const { network, log } = included.evidence;
+    const others = [
+      { network, contract: `0x${"ab".repeat(20)}` },
+      { network, contract: log.address },
+    ];
+    expect(await layerOf(included.receipt, withRelay(included.policy, others))).toMatchObject({ status: "pass" });
+  });
+
+  test("was signed before its root, give or take what clocks may differ", async () => {
+    const earliest = included.evidence.leaf.timestamp - included.policy.clockSkewSeconds;
+    expect(await changed({ blockTime: earliest })).toMatchObject({ status: "pass" });
+    expect(await changed({ blockTime: earliest - 1 })).toMatchObject({ status: "fail", code: "anchored_too_early" });
   });
 
   test("is skipped where nothing was signed", async () => {

@@ -1,0 +1,296 @@
+import { beforeAll, describe, expect, test } from "vitest";
+import { fromBase64, fromHex, keccak256, sha256, toBase64, toHex, utf8 } from "../../src/evidence/bytes.ts";
+import { teeIdOf } from "../../src/evidence/tee-signature.ts";
+import type { LayerResult, ReceiptCore, TeeSignatureEvidence } from "../../src/receipts/schema.ts";
+import { carriesNonce, judgeNamedModel, judgeRequest, judgeResponse } from "../../src/verify/exchange.ts";
+import type { AppraisalPolicy } from "../../src/verify/policy.ts";
+import { createVerifySession } from "../../src/verify/session.ts";
+import { judgeSignature } from "../../src/verify/signature-tee.ts";
+import { judgePlace, judgeTerms } from "../../src/verify/terms.ts";
+import { fail, pass, skip } from "../../src/verify/types.ts";
+import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
+
+let fixture: Fixture;
+let other: Fixture;
+let upto: Fixture;
+let voucher: Fixture;
+beforeAll(async () => {
+  [fixture, other, upto, voucher] = await Promise.all([
+    makeFixture(),
+    makeFixture(),
+    makeFixture({ method: "upto" }),
+    makeFixture({ method: "voucher" }),
+  ]);
+});
+
+const coreWith = (change: (core: ReceiptCore) => void, { receipt }: Fixture = fixture): ReceiptCore => {
+  const core = structuredClone(receipt.core);
+  change(core);
+  return core;
+};
+/** The core with other bytes, which its hashes name. */
+const withBody = (part: "request" | "response", text: string): ReceiptCore => {
+  const bytes = utf8(text);
+  const body = { body: toBase64(bytes), sha256: toHex(sha256(bytes)), keccak256: toHex(keccak256(bytes)) };
+  return coreWith((core) => void Object.assign(core[part], body));
+};
+const brief = (result: LayerResult | null): string => (result === null ? "null" : `${result.status} ${result.code}`);
+const [signed, unsigned, wrong] = [pass("signed"), skip("not_signed", "none"), fail("signature_invalid", "wrong")];
+const seller = (changes: object): AppraisalPolicy => ({
+  ...fixture.policy,
+  sellers: { fixture: { ...fixture.policy.sellers["fixture"]!, ...changes } },
+});
+
+describe("the request", () => {
+  const judged = (core: ReceiptCore, signature = signed, policy = fixture.policy): string =>
+    brief(judgeRequest(core, signature, policy));
+
+  test("passes where it is signed and went to the seller of the policy", () => {
+    expect(judged(fixture.receipt.core)).toBe("pass ok");
+    expect(judged(fixture.receipt.core, unsigned)).toBe("skip not_signed");
+    expect(judged(fixture.receipt.core, wrong)).toBe("skip not_signed");
+  });
+
+  test.each(["sha256", "keccak256"] as const)("fails where its bytes have another %s than is told", (hash) => {
+    expect(judged(coreWith(({ request }) => (request[hash] = "ab".repeat(32))))).toBe("fail body_hash_mismatch");
+    const response = brief(
+      judgeResponse(
+        coreWith((core) => (core.response[hash] = "ab".repeat(32))),
+        signed,
+      ),
+    );
+    expect(response).toBe("fail body_hash_mismatch");
+  });
+
+  test.each([["no JSON"], ["[]"], ["null"], ['"text"'], ["{}"], ['{"id":"another"}']])(
+    "fails where its bytes do not carry the nonce: %s",
+    (text) => {
+      expect(judged(withBody("request", text))).toBe("fail nonce_missing");
+      expect(carriesNonce(withBody("request", text))).toBe(false);
+    },
+  );
+
+  test("needs no bytes to be signed, and its nonce is then in the answer's", () => {
+    const left = coreWith(({ request }) => delete request.body);
+    expect(judged(left)).toBe("pass ok");
+    expect(carriesNonce(left)).toBe(true);
+    const [request, response] = [left.request, { ...left.response }];
+    delete response.body;
+    expect(carriesNonce({ ...left, request, response })).toBe(null);
+  });
+
+  test.each<[string, object, string, string]>([
+    ["of both", {}, "pass ok", "null"],
+    ["of no origin", { origin: undefined }, "skip seller_not_pinned", "skip seller_not_pinned"],
+    ["of no kind", { provider: undefined }, "skip seller_not_pinned", "skip seller_not_pinned"],
+    ["of another origin", { origin: "https://bank.example" }, "fail origin_mismatch", "fail origin_mismatch"],
+    ["of another kind", { provider: "bank" }, "fail provider_mismatch", "fail provider_mismatch"],
+  ])("is compared with a policy %s", (_name, changes, request, place) => {
+    expect(judged(fixture.receipt.core, signed, seller(changes))).toBe(request);
+    // Another place contradicts, signed or not.
+    if (place.startsWith("fail")) expect(judged(fixture.receipt.core, unsigned, seller(changes))).toBe(place);
+    expect(brief(judgePlace(fixture.receipt.core, seller(changes)))).toBe(place);
+  });
+
+  test("is not compared with a policy that does not know the seller, nor with what every object has", () => {
+    const none = { ...fixture.policy, sellers: {} };
+    expect(judged(fixture.receipt.core, signed, none)).toBe("skip no_policy");
+    expect(judged(coreWith((core) => (core.seller.id = "constructor")))).toBe("skip no_policy");
+    expect(brief(judgeTerms(fixture.receipt.core, none))).toBe("skip no_policy");
+  });
+});
+
+describe("the answer", () => {
+  test.each([
+    [199, "fail status_not_ok"],
+    [200, "pass ok"],
+    [299, "pass ok"],
+    [300, "fail status_not_ok"],
+  ])("with status %i: %s", (status, code) => {
+    expect(
+      brief(
+        judgeResponse(
+          coreWith(({ response }) => (response.status = status)),
+          signed,
+        ),
+      ),
+    ).toBe(code);
+  });
+
+  test("is what its signature is", () => {
+    for (const one of [signed, unsigned, wrong]) expect(judgeResponse(fixture.receipt.core, one)).toBe(one);
+  });
+
+  test("names the model that was asked for, and echoes the nonce", () => {
+    const { nonce } = fixture.receipt.core.request;
+    const measured = pass("measured");
+    const unmeasured = skip("weights_not_measured", "none");
+    const cases: [ReceiptCore, string][] = [
+      [fixture.receipt.core, "pass ok"],
+      [coreWith(({ request }) => (request.path = "/v2/models/other/infer")), "fail path_mismatch"],
+      [withBody("response", `{"model_name":"other","id":"${nonce}"}`), "fail model_name_mismatch"],
+      [withBody("response", '{"model_name":"eth-risk","id":"other"}'), "fail nonce_mismatch"],
+      [withBody("response", "[1]"), "fail model_name_mismatch"],
+      [coreWith(({ response }) => delete response.body), "skip body_redacted"],
+    ];
+    for (const [core, code] of cases) {
+      expect(brief(judgeNamedModel(core, measured, signed))).toBe(code);
+      expect(brief(judgeNamedModel(core, measured, unsigned))).toBe(code);
+      // Where no weights were measured a name shows nothing, and another name contradicts what was signed.
+      const contradicts = code.startsWith("fail") ? code : "skip weights_not_measured";
+      expect(brief(judgeNamedModel(core, unmeasured, signed))).toBe(contradicts);
+      expect(judgeNamedModel(core, unmeasured, unsigned)).toBe(unmeasured);
+      expect(judgeNamedModel(core, wrong, unsigned)).toBe(wrong);
+    }
+  });
+});
+
+describe("the terms", () => {
+  const token = { network: "eip155:31337", decimals: 6, domain: { name: "USD Coin", version: "2" } };
+  const assets = (...changes: object[]): AppraisalPolicy => ({
+    ...fixture.policy,
+    assets: changes.map((change) => ({ ...token, asset: fixture.receipt.core.payment.asset, ...change })),
+  });
+  test.each<[string, () => AppraisalPolicy, string]>([
+    ["with the token", () => assets({}), "null"],
+    ["with others besides", () => assets({ network: "eip155:1", decimals: 0 }, {}), "null"],
+    ["with the token twice, of which the first counts", () => assets({}, { decimals: 0 }), "null"],
+    ["with the token of another chain", () => assets({ network: "eip155:1" }), "fail asset_mismatch"],
+    ["with another token", () => assets({ asset: `0x${"ee".repeat(20)}` }), "fail asset_mismatch"],
+    ["with other units", () => assets({ decimals: 7 }), "fail decimals_mismatch"],
+    ["with another domain", () => assets({ domain: { name: "Gold", version: "2" } }), "fail domain_mismatch"],
+    ["with another version", () => assets({ domain: { name: "USD Coin", version: "1" } }), "fail domain_mismatch"],
+    ["without tokens", () => assets(), "skip asset_not_pinned"],
+    ["without payees", () => seller({ payees: [] }), "skip payee_not_pinned"],
+    ["with another payee", () => seller({ payees: [`0x${"ee".repeat(20)}`] }), "fail payee_mismatch"],
+  ])("of a policy %s: %s", (_name, policy, code) => {
+    expect(brief(judgeTerms(fixture.receipt.core, policy()))).toBe(code);
+  });
+
+  test("of an upto payment name its facilitator", () => {
+    const judged = (facilitators: string[]): string => {
+      const sellers = { fixture: { ...upto.policy.sellers["fixture"]!, facilitators } };
+      return brief(judgeTerms(upto.receipt.core, { ...upto.policy, sellers }));
+    };
+    expect(judged(upto.policy.sellers["fixture"]!.facilitators)).toBe("null");
+    expect(judged([])).toBe("fail facilitator_mismatch");
+    expect(judged([`0x${"ee".repeat(20)}`])).toBe("fail facilitator_mismatch");
+  });
+
+  test("of a channel are the policy's, whose token's domain a voucher does not need", () => {
+    const judged = (channel: object | undefined): string => {
+      const sellers = { fixture: { ...voucher.policy.sellers["fixture"]!, channel } } as AppraisalPolicy["sellers"];
+      const domain = { name: "Gold", version: "9" };
+      const [asset] = voucher.policy.assets;
+      return brief(judgeTerms(voucher.receipt.core, { ...voucher.policy, sellers, assets: [{ ...asset!, domain }] }));
+    };
+    const { channel } = voucher.policy.sellers["fixture"]!;
+    expect(judged(channel)).toBe("null");
+    expect(judged({ ...channel, withdrawDelaySeconds: 901 })).toBe("fail channel_mismatch");
+    expect(judged({ ...channel, receiverAuthorizer: `0x${"ee".repeat(20)}` })).toBe("fail channel_mismatch");
+    expect(judged(undefined)).toBe("fail channel_mismatch");
+  });
+});
+
+describe("the signature", () => {
+  const evidenceOf = (core: ReceiptCore): TeeSignatureEvidence =>
+    core.evidence.find((one): one is TeeSignatureEvidence => one.kind === "signature.tee")!;
+  const spkiOf = ({ receipt }: Fixture): Uint8Array<ArrayBuffer> => {
+    const [attestation] = receipt.core.evidence as [{ publicKey: string }];
+    return new Uint8Array(fromBase64(attestation.publicKey));
+  };
+  type Signer = Parameters<typeof judgeSignature>[1];
+  const signer = (of: Fixture, changes: Partial<Signer> = {}): Signer => ({
+    key: { spki: spkiOf(of), keyId: teeIdOf(spkiOf(of)) },
+    known: true,
+    ...changes,
+  });
+  const judged = async (core: ReceiptCore, by: Signer = signer(fixture)): Promise<string> =>
+    brief(await judgeSignature(core, by, fixture.policy, createVerifySession()));
+  const claiming = (change: Partial<TeeSignatureEvidence>): ReceiptCore =>
+    coreWith((core) => void Object.assign(evidenceOf(core), change));
+
+  test("by a key that is known passes, by another it shows nothing", async () => {
+    expect(await judged(fixture.receipt.core)).toBe("pass ok");
+    expect(await judged(fixture.receipt.core, signer(fixture, { known: false }))).toBe("skip key_not_known");
+    expect(await judged(fixture.receipt.core, signer(fixture, { key: null }))).toBe("skip key_not_verified");
+  });
+
+  test("that is missing or there twice", async () => {
+    expect(await judged(coreWith((core) => (core.evidence = [])))).toBe("skip not_signed");
+    expect(await judged(coreWith((core) => core.evidence.push(evidenceOf(core))))).toBe("fail ambiguous_evidence");
+  });
+
+  test("is by the attested key, in each place that names it", async () => {
+    const { keyId } = signer(other).key!;
+    expect(await judged(claiming({ teeId: keyId }))).toBe("fail key_mismatch");
+    expect(await judged(coreWith(({ seller: one }) => (one.keyId = keyId)))).toBe("fail key_mismatch");
+    const mixed = { spki: spkiOf(other), keyId: signer(fixture).key!.keyId };
+    expect(await judged(fixture.receipt.core, { key: mixed, known: true })).toBe("fail key_mismatch");
+  });
+
+  test("is of these hashes and of this time", async () => {
+    expect(await judged(claiming({ requestHash: "ab".repeat(32) }))).toBe("fail request_hash_mismatch");
+    expect(await judged(claiming({ outputHash: "ab".repeat(32) }))).toBe("fail output_hash_mismatch");
+    const others = evidenceOf(other.receipt.core).signature;
+    expect(await judged(claiming({ signature: others }))).toBe("fail signature_invalid");
+    const long = toBase64(new Uint8Array([0, ...fromBase64(evidenceOf(fixture.receipt.core).signature)]));
+    expect(await judged(claiming({ signature: long }))).toBe("fail signature_invalid");
+  });
+
+  test("is within the time of the exchange, give or take what clocks may differ", async () => {
+    const { timestamp } = evidenceOf(fixture.receipt.core);
+    const { clockSkewSeconds } = fixture.policy;
+    const timed = (sentAfter: number, receivedAfter: number): Promise<string> =>
+      judged(
+        coreWith(({ request, response }) => {
+          request.sentAt = new Date(timestamp * 1000 + sentAfter).toISOString();
+          response.receivedAt = new Date(timestamp * 1000 + receivedAfter).toISOString();
+        }),
+      );
+    // A signed time has whole seconds.
+    expect(await timed((clockSkewSeconds + 1) * 1000, 1e6)).toBe("pass ok");
+    expect(await timed((clockSkewSeconds + 1) * 1000 + 1, 1e6)).toBe("fail signature_time");
+    expect(await timed(-1e6, -clockSkewSeconds * 1000)).toBe("pass ok");
+    expect(await timed(-1e6, -clockSkewSeconds * 1000 - 1)).toBe("fail signature_time");
+  });
+
+  test.each([
+    [1024, "fail key_unusable"],
+    [2048, "fail signature_invalid"],
+    [8192, "fail signature_invalid"],
+    [8200, "fail key_unusable"],
+  ])("by a key of %i bits: %s", async (bits, code) => {
+    const spki = spkiOfModulus(bits);
+    const keyId = teeIdOf(spki);
+    const core = coreWith((one) => {
+      one.seller.keyId = keyId;
+      Object.assign(evidenceOf(one), { teeId: keyId, signature: toBase64(new Uint8Array(bits / 8).fill(1)) });
+    });
+    expect(await judged(core, { key: { spki, keyId }, known: true })).toBe(code);
+  });
+
+  test("by what is no key cannot be checked", async () => {
+    const spki = new Uint8Array(3);
+    const keyId = teeIdOf(spki);
+    const core = coreWith((one) => {
+      one.seller.keyId = keyId;
+      evidenceOf(one).teeId = keyId;
+    });
+    expect(await judged(core, { key: { spki, keyId }, known: true })).toBe("fail key_unusable");
+  });
+});
+
+/** DER of a SubjectPublicKeyInfo (RFC 8017 §A.1.1) of a modulus that nobody can factor for us, with exponent 65537. */
+function spkiOfModulus(bits: number): Uint8Array<ArrayBuffer> {
+  const der = (tag: number, ...parts: Uint8Array[]): Uint8Array => {
+    const content = parts.flatMap((part) => [...part]);
+    const size = content.length;
+    const length = size < 128 ? [size] : size < 256 ? [0x81, size] : [0x82, size >> 8, size & 255];
+    return new Uint8Array([tag, ...length, ...content]);
+  };
+  const modulus = new Uint8Array(bits / 8).fill(0xa5);
+  const key = der(0x30, der(0x02, new Uint8Array([0, ...modulus])), der(0x02, fromHex("010001")));
+  const rsaEncryption = der(0x30, fromHex("06092a864886f70d010101"), fromHex("0500"));
+  return new Uint8Array(der(0x30, rsaEncryption, der(0x03, new Uint8Array([0, ...key]))));
+}
