@@ -1,8 +1,9 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { fromBase64, fromHex, keccak256, sha256, toBase64, toHex, utf8 } from "../../src/evidence/bytes.ts";
 import { teeIdOf } from "../../src/evidence/tee-signature.ts";
-import type { LayerResult, ReceiptCore, TeeSignatureEvidence } from "../../src/receipts/schema.ts";
-import { carriesNonce, judgeNamedModel, judgeRequest, judgeResponse } from "../../src/verify/exchange.ts";
+import type { LayerResult, NitroEvidence, ReceiptCore, TeeSignatureEvidence } from "../../src/receipts/schema.ts";
+import { judgeTensorFormat } from "../../src/verify/answer.ts";
+import { judgeCarried, judgeNamedModel, judgeRequest, judgeResponse } from "../../src/verify/exchange.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
 import { createVerifySession } from "../../src/verify/session.ts";
 import { judgeSignature } from "../../src/verify/signature-tee.ts";
@@ -66,17 +67,17 @@ describe("the request", () => {
     "fails where its bytes do not carry the nonce: %s",
     (text) => {
       expect(judged(withBody("request", text))).toBe("fail nonce_missing");
-      expect(carriesNonce(withBody("request", text))).toBe(false);
+      expect(brief(judgeCarried(withBody("request", text)))).toBe("fail request_not_bound");
     },
   );
 
   test("needs no bytes to be signed, and its nonce is then in the answer's", () => {
     const left = coreWith(({ request }) => delete request.body);
     expect(judged(left)).toBe("pass ok");
-    expect(carriesNonce(left)).toBe(true);
+    expect(judgeCarried(left)).toBe(null);
     const [request, response] = [left.request, { ...left.response }];
     delete response.body;
-    expect(carriesNonce({ ...left, request, response })).toBe(null);
+    expect(brief(judgeCarried({ ...left, request, response }))).toBe("skip bodies_redacted");
   });
 
   test.each<[string, object, string, string]>([
@@ -92,6 +93,16 @@ describe("the request", () => {
     expect(brief(judgePlace(fixture.receipt.core, seller(changes)))).toBe(place);
   });
 
+  test("to a kind of seller whose format is not known shows nothing, and to another kind than the policy's contradicts", () => {
+    const foreign = coreWith(({ seller: one }) => (one.provider = "of-tomorrow"));
+    expect(judged(foreign, signed, seller({ provider: "of-tomorrow" }))).toBe("unsupported exchange_format_unknown");
+    expect(judged(foreign)).toBe("fail provider_mismatch");
+    expect(brief(judgeCarried(foreign))).toBe("unsupported exchange_format_unknown");
+    expect(brief(judgeNamedModel(foreign, pass("measured"), signed))).toBe("unsupported exchange_format_unknown");
+    expect(brief(judgeTensorFormat(foreign))).toBe("unsupported exchange_format_unknown");
+    expect(judgeTensorFormat(fixture.receipt.core)).toBe(null);
+  });
+
   test("is not compared with a policy that does not know the seller, nor with what every object has", () => {
     const none = { ...fixture.policy, sellers: {} };
     expect(judged(fixture.receipt.core, signed, none)).toBe("skip no_policy");
@@ -104,7 +115,8 @@ describe("the answer", () => {
   test.each([
     [199, "fail status_not_ok"],
     [200, "pass ok"],
-    [299, "pass ok"],
+    [201, "skip status_of_another_format"],
+    [299, "skip status_of_another_format"],
     [300, "fail status_not_ok"],
   ])("with status %i: %s", (status, code) => {
     expect(
@@ -118,6 +130,8 @@ describe("the answer", () => {
   });
 
   test("is what its signature is", () => {
+    const created = coreWith(({ response }) => (response.status = 201));
+    for (const one of [unsigned, wrong]) expect(judgeResponse(created, one)).toBe(one);
     for (const one of [signed, unsigned, wrong]) expect(judgeResponse(fixture.receipt.core, one)).toBe(one);
   });
 
@@ -196,8 +210,8 @@ describe("the signature", () => {
   const evidenceOf = (core: ReceiptCore): TeeSignatureEvidence =>
     core.evidence.find((one): one is TeeSignatureEvidence => one.kind === "signature.tee")!;
   const spkiOf = ({ receipt }: Fixture): Uint8Array<ArrayBuffer> => {
-    const [attestation] = receipt.core.evidence as [{ publicKey: string }];
-    return new Uint8Array(fromBase64(attestation.publicKey));
+    const attestation = receipt.core.evidence.find((one): one is NitroEvidence => one.kind === "tee.nitro");
+    return new Uint8Array(fromBase64(attestation!.publicKey));
   };
   type Signer = Parameters<typeof judgeSignature>[1];
   const signer = (of: Fixture, changes: Partial<Signer> = {}): Signer => ({
@@ -257,15 +271,19 @@ describe("the signature", () => {
 
   test.each([
     [1024, "fail key_unusable"],
+    [2047, "fail key_unusable"],
     [2048, "fail signature_invalid"],
     [8192, "fail signature_invalid"],
-    [8200, "fail key_unusable"],
+    [8193, "fail key_unusable"],
   ])("by a key of %i bits: %s", async (bits, code) => {
     const spki = spkiOfModulus(bits);
     const keyId = teeIdOf(spki);
     const core = coreWith((one) => {
       one.seller.keyId = keyId;
-      Object.assign(evidenceOf(one), { teeId: keyId, signature: toBase64(new Uint8Array(bits / 8).fill(1)) });
+      Object.assign(evidenceOf(one), {
+        teeId: keyId,
+        signature: toBase64(new Uint8Array(Math.ceil(bits / 8)).fill(1)),
+      });
     });
     expect(await judged(core, { key: { spki, keyId }, known: true })).toBe(code);
   });
@@ -289,8 +307,13 @@ function spkiOfModulus(bits: number): Uint8Array<ArrayBuffer> {
     const length = size < 128 ? [size] : size < 256 ? [0x81, size] : [0x82, size >> 8, size & 255];
     return new Uint8Array([tag, ...length, ...content]);
   };
-  const modulus = new Uint8Array(bits / 8).fill(0xa5);
-  const key = der(0x30, der(0x02, new Uint8Array([0, ...modulus])), der(0x02, fromHex("010001")));
+  const modulus = new Uint8Array(Math.ceil(bits / 8)).fill(0xa5);
+  modulus[0] = 1 << ((bits - 1) % 8);
+  const key = der(
+    0x30,
+    der(0x02, new Uint8Array(bits % 8 === 0 ? [0, ...modulus] : modulus)),
+    der(0x02, fromHex("010001")),
+  );
   const rsaEncryption = der(0x30, fromHex("06092a864886f70d010101"), fromHex("0500"));
   return new Uint8Array(der(0x30, rsaEncryption, der(0x03, new Uint8Array([0, ...key]))));
 }

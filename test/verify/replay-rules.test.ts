@@ -1,8 +1,9 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { toBase64, utf8 } from "../../src/evidence/bytes.ts";
-import type { OipTensor, TensorReading } from "../../src/evidence/oip-tensors.ts";
+import type { TensorReading } from "../../src/evidence/exchange/format.ts";
+import type { Tensor } from "../../src/evidence/exchange/tensors.ts";
 import type { Receipt, ReplayedOutputs, ReplayEvidence } from "../../src/receipts/schema.ts";
-import { judgeFormat, readBodyTensors, tensorsOf } from "../../src/verify/answer.ts";
+import { judgeFormat, readTensors, tensorsOf } from "../../src/verify/answer.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
 import { differenceFromReplay, judgeReplay } from "../../src/verify/replay.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
@@ -121,14 +122,14 @@ describe("a re-execution", () => {
 });
 
 describe("an answer agrees with what was computed", () => {
-  const tensor = (data: OipTensor["data"], changes: Partial<OipTensor> = {}): OipTensor => ({
+  const tensor = (data: Tensor["data"], changes: Partial<Tensor> = {}): Tensor => ({
     name: "y",
     datatype: "FP32",
     shape: [data.length],
     data,
     ...changes,
   });
-  const read = (...tensors: OipTensor[]): TensorReading => ({ ok: true, tensors });
+  const read = (...tensors: Tensor[]): TensorReading => ({ ok: true, tensors });
   const differs = (answer: TensorReading, outputs: ReplayedOutputs, tolerance = within(0, 0)): string | null =>
     differenceFromReplay(answer, outputs, tolerance);
 
@@ -173,7 +174,11 @@ describe("an answer agrees with what was computed", () => {
   });
 
   test("and is read by the one reader, which says when it has none for a format", () => {
-    const body = (text: string) => readBodyTensors(toBase64(utf8(text)), "outputs");
+    const body = (text: string) => {
+      const core = structuredClone(fixture.receipt.core);
+      core.response.body = toBase64(utf8(text));
+      return readTensors(core, "response");
+    };
     const good = body('{"outputs":[{"name":"y","datatype":"FP32","shape":[1],"data":[1]}]}');
     expect(tensorsOf(good)).toEqual([tensor([1])]);
     expect(judgeFormat(good)).toBe(null);
