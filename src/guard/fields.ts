@@ -6,7 +6,6 @@ export type JsonSchema = Readonly<Record<string, unknown>>;
 const isSchema = (value: unknown): value is JsonSchema =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 const schemasIn = (value: unknown): JsonSchema[] => (Array.isArray(value) ? value.filter(isSchema) : []);
-const own = (holder: JsonSchema, key: string): unknown => (Object.hasOwn(holder, key) ? holder[key] : undefined);
 
 /**
  * The value without the keys that its schema does not name, at every depth: a key that nothing describes reaches neither
@@ -89,7 +88,7 @@ function memberSchemas(schema: JsonSchema, key: string): JsonSchema[] {
   const { properties, patternProperties, additionalProperties } = schema;
   const patterns = isSchema(patternProperties) ? Object.entries(patternProperties) : [];
   const described = [
-    ...(isSchema(properties) && Object.hasOwn(properties, key) ? [own(properties, key)] : []),
+    ...(isSchema(properties) && Object.hasOwn(properties, key) ? [properties[key]] : []),
     ...patterns.filter(([pattern]) => new RegExp(pattern, "u").test(key)).map(([, one]) => one),
   ];
   if (described.length > 0) return described.map((one) => (isSchema(one) ? one : {}));
@@ -148,7 +147,7 @@ function admitting(name: string, schema: JsonSchema): JsonSchema {
   const combined = COMBINED.filter((word) => Array.isArray(schema[word]));
   const { type, properties } = schema;
   const ofObject = type === "object" || (type === undefined && (combined.length > 0 || isSchema(properties)));
-  if (!ofObject || (isSchema(properties) && own(properties, "receipt_id") !== undefined)) {
+  if (!ofObject || (isSchema(properties) && Object.hasOwn(properties, "receipt_id"))) {
     throw new Proof402Error(
       "guard_schema",
       `The schema of "${name}" must be of an object without a field receipt_id.`,

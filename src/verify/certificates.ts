@@ -7,7 +7,7 @@ import {
   KeyUsage,
   KeyUsageFlags,
 } from "@peculiar/asn1-x509";
-import { equalBytes, type Bytes } from "../evidence/bytes.ts";
+import { equalBytes, fromHex, type Bytes } from "../evidence/bytes.ts";
 
 /** What a chain check needs of a certificate (RFC 5280 §4.1). */
 export type ParsedCertificate = {
@@ -26,9 +26,8 @@ export type ParsedCertificate = {
 };
 
 const ECDSA_WITH_SHA384 = "1.2.840.10045.4.3.3";
-const EC_PUBLIC_KEY = "1.2.840.10045.2.1";
-/** DER of OBJECT IDENTIFIER 1.3.132.0.34, secp384r1. */
-const SECP384R1 = new Uint8Array([0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22]);
+/** DER of the AlgorithmIdentifier of a P-384 key (RFC 5480 §2.1.1): id-ecPublicKey with secp384r1. */
+const P384_KEY = fromHex("301006072a8648ce3d020106052b81040022");
 const UNDERSTOOD = new Set<string>([id_ce_basicConstraints, id_ce_keyUsage]);
 
 /**
@@ -46,11 +45,7 @@ export function parseCertificate(der: Uint8Array): ParsedCertificate | null {
     const inner = tbsCertificate.signature.algorithm;
     const key = tbsCertificate.subjectPublicKeyInfo;
     if (certificate.signatureAlgorithm.algorithm !== ECDSA_WITH_SHA384 || inner !== ECDSA_WITH_SHA384) return null;
-    if (
-      key.algorithm.algorithm !== EC_PUBLIC_KEY ||
-      !equalBytes(new Uint8Array(key.algorithm.parameters ?? new ArrayBuffer(0)), SECP384R1)
-    )
-      return null;
+    if (!equalBytes(new Uint8Array(AsnConvert.serialize(key.algorithm)), P384_KEY)) return null;
     const extensions = tbsCertificate.extensions ?? [];
     const ids = extensions.map((extension) => extension.extnID);
     if (new Set(ids).size !== ids.length) return null;

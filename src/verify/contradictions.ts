@@ -1,5 +1,6 @@
 import { LAYERS, type ContradictionEvidence, type Layer, type LayerResult, type Receipt } from "../receipts/schema.ts";
 import { allEvidence } from "./evidence.ts";
+import { entryOf } from "./policy.ts";
 import { fail } from "./types.ts";
 
 /** What can be wrong about a batch that a seller anchors, each with one sentence. */
@@ -22,8 +23,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
 };
 
 /** What a contradiction's code means, or null where this version does not know it. */
-export const describeContradiction = (code: string): string | null =>
-  Object.hasOwn(SENTENCES, code) ? (SENTENCES[code] ?? null) : null;
+export const describeContradiction = (code: string): string | null => entryOf(SENTENCES, code) ?? null;
 
 /**
  * What the maker of a receipt file found wrong with it, as evidence: the layers that failed in its newest appraisal. An

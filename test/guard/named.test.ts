@@ -29,6 +29,7 @@ describe("a key stays where the schema", () => {
     ["takes it in a part", { allOf: [a, { properties: { b: {} } }] }, "a b"],
     [
       "takes it under a condition",
+      // oxlint-disable-next-line unicorn/no-thenable -- a word of JSON Schema
       { if: a, then: { properties: { b: {} } }, else: { properties: { x1: {} } } },
       "a b x1",
     ],
@@ -82,6 +83,7 @@ describe("what a key holds is reduced as well", () => {
       { p: given },
     ],
     ["but not where it may be anything", { p: given }, { properties: { p: true } }, { p: given }],
+    ["but not where nothing sensible is said of it", { p: given }, { properties: { p: null } }, { p: given }],
     ["in a list", [given, given], { items: a }, [{ a: 1 }, { a: 1 }]],
     ["in a list of anything", [given], {}, [given]],
     ["in a tuple, by place", [given, given, given], { prefixItems: [a, {}], items: a }, [{ a: 1 }, given, { a: 1 }]],
@@ -121,6 +123,27 @@ describe("a guarded tool's schema", () => {
       "of nothing asks for the receipt",
       { type: "object", required: "a" },
       { type: "object", properties: { receipt_id: RECEIPT_ID }, required: ["receipt_id"] },
+    ],
+    [
+      "of properties that are none asks for the receipt",
+      { type: "object", properties: ["a"] },
+      { type: "object", properties: { receipt_id: RECEIPT_ID }, required: ["receipt_id"] },
+    ],
+    [
+      "takes no definitions from a list",
+      { type: "object", required: [{ $ref: "#" }], $defs: ["n"] },
+      {
+        type: "object",
+        properties: { receipt_id: RECEIPT_ID },
+        required: [{ $ref: "#/$defs/arguments_without_receipt" }, "receipt_id"],
+        $defs: {
+          arguments_without_receipt: {
+            type: "object",
+            required: [{ $ref: "#/$defs/arguments_without_receipt" }],
+            $defs: ["n"],
+          },
+        },
+      },
     ],
     [
       "admits it in every alternative",
@@ -203,6 +226,6 @@ describe("a guarded tool's schema", () => {
     ["a choice of which one is a text", { anyOf: [{ type: "object" }, { type: "string" }] }],
     ["a choice of which one has a receipt_id", { oneOf: [{ properties: { receipt_id: {} } }] }],
   ])("is not of %s", (_name, schema) => {
-    expect(() => guarded(schema)).toThrow(expect.objectContaining({ code: "guard_schema" }) as Error);
+    expect(() => guarded(schema)).toThrow(expect.objectContaining({ code: "guard_schema" }));
   });
 });

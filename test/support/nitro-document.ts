@@ -26,6 +26,7 @@ export type CertificateChange = {
   signedBy?: number;
   extensions?: Extension[];
   withoutBasicConstraints?: boolean;
+  withoutKeyUsage?: boolean;
   /** Changes the finished DER. */
   der?: (der: Uint8Array) => Uint8Array;
 };
@@ -81,10 +82,14 @@ export async function makeChain(changes: ChainChanges = {}): Promise<Chain> {
           ...(c.withoutBasicConstraints === true
             ? []
             : [new BasicConstraintsExtension(c.isAuthority ?? !isLeaf, pathLength, true)]),
-          new KeyUsagesExtension(
-            c.usage ?? (isLeaf ? KeyUsageFlags.digitalSignature : KeyUsageFlags.keyCertSign),
-            true,
-          ),
+          ...(c.withoutKeyUsage === true
+            ? []
+            : [
+                new KeyUsagesExtension(
+                  c.usage ?? (isLeaf ? KeyUsageFlags.digitalSignature : KeyUsageFlags.keyCertSign),
+                  true,
+                ),
+              ]),
           ...(c.extensions ?? []),
         ],
       });

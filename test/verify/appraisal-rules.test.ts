@@ -1,7 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { fromBase64, toBase64, utf8 } from "../../src/evidence/bytes.ts";
-import { createReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
-import { type Appraisal, type Evidence, type Layer, type Receipt } from "../../src/receipts/schema.ts";
+import type { Appraisal, Evidence, Layer, Receipt } from "../../src/receipts/schema.ts";
 import { appraise } from "../../src/verify/appraise.ts";
 import {
   BATCH_CONTRADICTIONS,
@@ -10,12 +8,9 @@ import {
   withContradictions,
 } from "../../src/verify/contradictions.ts";
 import { isOwnAmong, onlyOne } from "../../src/verify/evidence.ts";
-import { readFacts } from "../../src/verify/facts.ts";
-import { AWS_NITRO_ROOT } from "../../src/verify/nitro.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
-import { createVerifySession, type VerifySession } from "../../src/verify/session.ts";
+import { createVerifySession } from "../../src/verify/session.ts";
 import type { AppraiseInput, Outstanding } from "../../src/verify/types.ts";
-import { verifyReceipt } from "../../src/verify/verify-receipt.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
 import { appraisal as someAppraisal } from "../support/receipt-core.ts";
 
@@ -114,10 +109,10 @@ describe("an appraisal", () => {
   });
 
   test("names a computation that no version of this kind can judge, and none where there is none", async () => {
-    const unknown = await judge({ receipt: withLater({ kind: "zk.of-tomorrow" } as Evidence) });
+    const unknown = await judge({ receipt: withLater({ kind: "zk.of-tomorrow" }) });
     expect(brief(unknown, "computation")).toBe("verified: unsupported unsupported_evidence");
     expect(brief(await judge(), "computation")).toBe("verified: skip no_evidence");
-    const note = await judge({ receipt: withLater({ kind: "note.any" } as Evidence) });
+    const note = await judge({ receipt: withLater({ kind: "note.any" }) });
     expect(brief(note, "computation")).toBe("verified: skip no_evidence");
   });
 });
@@ -145,7 +140,7 @@ describe("what is outstanding", () => {
     expect((await computed("attested")).layers.computation.code).toBe("replay_not_ours");
     // Somebody's re-execution does not end the wait for a proof.
     expect((await computed("proven")).layers.computation.code).toBe("awaited");
-    const tomorrow = withLater({ kind: "zk.of-tomorrow" } as Evidence);
+    const tomorrow = withLater({ kind: "zk.of-tomorrow" });
     const unsupported = await judge({
       receipt: tomorrow,
       policy: { assurance: "proven" },
@@ -229,84 +224,5 @@ describe("evidence", () => {
     // What has no canonical form is still the very same object.
     const odd = { kind: "note.any", words: "\ud800" } as Evidence;
     expect(isOwnAmong([odd])(odd)).toBe(true);
-  });
-});
-
-describe("the facts of a receipt", () => {
-  test("are what its evidence says under its own root", async () => {
-    const { core } = fixture.receipt;
-    const facts = await readFacts(fixture.receipt);
-    const [root] = fixture.policy.simulatedRoots;
-    const signature = core.evidence[2] as { timestamp: number };
-    expect(facts.platform).toMatchObject({ root, rootIsAws: false, genuine: true, problem: null, answersNonce: true });
-    expect(root).not.toBe(AWS_NITRO_ROOT);
-    const { time, validFrom, validUntil, measurements } = facts.platform!;
-    expect(validFrom!).toBeLessThanOrEqual(time!);
-    expect(validUntil!).toBeGreaterThan(time!);
-    expect(measurements).toMatchObject(fixture.policy.sellers["fixture"]!.measurements[0]!);
-    expect(facts.key).toEqual({ id: core.seller.keyId, bound: true, signedExchange: true });
-    expect(facts.times).toEqual({
-      sentAt: core.request.sentAt,
-      receivedAt: core.response.receivedAt,
-      signedAt: new Date(signature.timestamp * 1000).toISOString(),
-    });
-    const { sha256, keccak256 } = core.request;
-    expect(facts.hashes.request).toEqual({ sha256, keccak256, bytes: "here" });
-  });
-
-  test("say what does not hold: another nonce, another key, another answer", async () => {
-    const changed = async (change: (evidence: Record<string, unknown>[]) => void) => {
-      const core = structuredClone(fixture.receipt.core);
-      change(core.evidence as Record<string, unknown>[]);
-      return readFacts({ ...fixture.receipt, core });
-    };
-    const nonce = await changed(([nitro]) => (nitro!["nonce"] = "ab".repeat(20)));
-    expect(nonce.platform).toMatchObject({ genuine: true, answersNonce: false });
-    const key = await changed(([nitro]) => (nitro!["publicKey"] = toBase64(utf8("a key"))));
-    expect(key.key).toMatchObject({ bound: false, signedExchange: false });
-    const hash = await changed(([, , signature]) => (signature!["outputHash"] = "ab".repeat(32)));
-    expect(hash.key).toMatchObject({ bound: true, signedExchange: false });
-    const broken = await changed(([nitro]) => (nitro!["document"] = toBase64(utf8("no document"))));
-    expect(broken.platform).toEqual({
-      root: null,
-      rootIsAws: false,
-      genuine: false,
-      problem: expect.any(String) as string,
-      time: null,
-      validFrom: null,
-      validUntil: null,
-      measurements: {},
-      answersNonce: false,
-    });
-    expect(broken.key).toMatchObject({ bound: false });
-    const cut = await changed(([nitro]) => {
-      const document = fromBase64(nitro!["document"] as string);
-      document[document.length - 1]! ^= 1;
-      nitro!["document"] = toBase64(document);
-    });
-    expect(cut.platform).toMatchObject({ root: fixture.policy.simulatedRoots[0], genuine: false, time: null });
-    const twice = await changed((evidence) => evidence.push(evidence[0]!, evidence[2]!));
-    expect(twice).toMatchObject({ platform: null, key: null, times: { signedAt: null } });
-  });
-});
-
-describe("verifying a file", () => {
-  test("judges at the time of the answer, or another, and keeps what is costly in a session", async () => {
-    const bytes = serializeReceipt(createReceiptWithLater());
-    const kept: VerifySession = createVerifySession();
-    let asked = 0;
-    const counting: VerifySession = { ...kept, nitroFacts: (...args) => (asked++, kept.nitroFacts(...args)) };
-    const verified = await verifyReceipt(bytes, fixture.policy, { session: counting });
-    expect(verified).toMatchObject({ ok: true, appraisal: { verdict: "verified" } });
-    expect(asked).toBe(2);
-    const at = new Date(fixture.evaluateAt.getTime() + 86_400_000 * 365);
-    const late = await verifyReceipt(bytes, fixture.policy, { at });
-    expect(late).toMatchObject({ ok: true, appraisal: { verdict: "failed", at: at.toISOString() } });
-    expect(await verifyReceipt("no receipt", fixture.policy)).toMatchObject({ ok: false });
-  });
-
-  const createReceiptWithLater = (): Receipt => ({
-    ...createReceipt(fixture.receipt.core),
-    later: fixture.receipt.later,
   });
 });

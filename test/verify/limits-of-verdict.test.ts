@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { LAYERS, type Evidence, type Layer, type LayerResult } from "../../src/receipts/schema.ts";
+import { LAYERS, type Layer, type LayerResult } from "../../src/receipts/schema.ts";
 import { notProven, type LimitsOfVerdict } from "../../src/verify/not-proven.ts";
 import { unknownKinds, unusedEvidence, type Used } from "../../src/verify/unused.ts";
 import { createReceipt } from "../../src/receipts/receipt.ts";
@@ -23,6 +23,7 @@ const NO_LIMITS: LimitsOfVerdict = {
   unused: [],
   leftOut: [],
   signed: true,
+  decodedFrom: null,
 };
 /** What is said in any case: of clocks, and of what an answer is worth. */
 const ALWAYS = [/^Times are the buyer's and the seller's clocks/, /^That the model's answer is right or good/];
@@ -49,6 +50,7 @@ describe("what is not proven", () => {
     [{ leftOut: ["request"] }, /^That the request, .* has the SHA-256 in the file: only its Keccak-256 was signed/],
     [{ leftOut: ["response"], signed: false }, /^That the response, .* has the hashes in the file: no signature/],
     [{ unused: ["zk.ezkl", "zk.ezkl", "zk.groth16"] }, /^Not used: .* \(zk\.ezkl, zk\.groth16\)\.$/],
+    [{ decodedFrom: "gzip" }, /^That the answer came as these bytes: it came in the content coding gzip/],
     [{ unknownKinds: ["note.any", "note.any"] }, /^Not judged: .* know \(note\.any\)\.$/],
     [{ unknownKinds: ["Buy gold now!"] }, /^Not judged: .* does not know\.$/],
   ])("says what limits it: %j", (limits, words) => {
@@ -78,7 +80,7 @@ describe("what is not proven", () => {
 describe("a piece of evidence is used", () => {
   const USED: Used = { layers: layersOf("pass"), attested: true, signer: true, computations: {} };
   const unused = (kinds: readonly string[], used: Partial<Used>, later: readonly string[] = []): string[] => {
-    const evidence = kinds.map((kind) => ({ kind }) as unknown as Evidence);
+    const evidence = kinds.map((kind) => ({ kind }));
     const receipt = createReceipt(receiptCore("one", { evidence: [] }));
     return unusedEvidence(
       {
@@ -86,7 +88,7 @@ describe("a piece of evidence is used", () => {
         core: { ...receipt.core, evidence },
         later: later.map((kind) => ({
           at: receipt.core.response.receivedAt,
-          evidence: { kind } as unknown as Evidence,
+          evidence: { kind },
         })),
       },
       { ...USED, ...used },

@@ -214,7 +214,7 @@ function settled(fixture: Fixture, change: Settled, own = true): string {
   return `${status} ${code}`;
 }
 const logsOf = ({ receipt }: Fixture): SettlementEvidence["logs"] =>
-  (receipt.later[0]?.evidence as SettlementEvidence).logs;
+  (receipt.later[0]!.evidence as SettlementEvidence).logs;
 
 describe("a settlement", () => {
   test.each(["eip3009", "voucher"] as const)("passes where one saw it, and is reported where not: %s", (method) => {

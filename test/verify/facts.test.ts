@@ -1,0 +1,114 @@
+import { beforeAll, describe, expect, test } from "vitest";
+import { fromBase64, toBase64, utf8 } from "../../src/evidence/bytes.ts";
+import { createReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
+import type { Receipt } from "../../src/receipts/schema.ts";
+import { readFacts } from "../../src/verify/facts.ts";
+import { AWS_NITRO_ROOT } from "../../src/verify/nitro.ts";
+import { createVerifySession, type VerifySession } from "../../src/verify/session.ts";
+import { verifyReceipt } from "../../src/verify/verify-receipt.ts";
+import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
+
+let fixture: Fixture;
+beforeAll(async () => {
+  fixture = await makeFixture();
+});
+
+describe("the facts of a receipt", () => {
+  test("are what its evidence says under its own root", async () => {
+    const { core } = fixture.receipt;
+    const facts = await readFacts(fixture.receipt);
+    const [root] = fixture.policy.simulatedRoots;
+    const signature = core.evidence[2] as { timestamp: number };
+    expect(facts.platform).toMatchObject({ root, rootIsAws: false, genuine: true, problem: null, answersNonce: true });
+    expect(root).not.toBe(AWS_NITRO_ROOT);
+    const { time, validFrom, validUntil, measurements } = facts.platform!;
+    expect(validFrom!).toBeLessThanOrEqual(time!);
+    expect(validUntil!).toBeGreaterThan(time!);
+    expect(measurements).toMatchObject(fixture.policy.sellers["fixture"]!.measurements[0]!);
+    expect(facts.key).toEqual({ id: core.seller.keyId, bound: true, signedExchange: true });
+    expect(facts.times).toEqual({
+      sentAt: core.request.sentAt,
+      receivedAt: core.response.receivedAt,
+      signedAt: new Date(signature.timestamp * 1000).toISOString(),
+    });
+    const { sha256, keccak256 } = core.request;
+    expect(facts.hashes.request).toEqual({ sha256, keccak256, bytes: "here" });
+  });
+
+  test("say what does not hold: another nonce, another key, another answer", async () => {
+    const changed = async (change: (evidence: Record<string, unknown>[]) => void) => {
+      const core = structuredClone(fixture.receipt.core);
+      change(core.evidence);
+      return readFacts({ ...fixture.receipt, core });
+    };
+    const nonce = await changed(([nitro]) => (nitro!["nonce"] = "ab".repeat(20)));
+    expect(nonce.platform).toMatchObject({ genuine: true, answersNonce: false });
+    const key = await changed(([nitro]) => (nitro!["publicKey"] = toBase64(utf8("a key"))));
+    expect(key.key).toMatchObject({ bound: false, signedExchange: false });
+    const hash = await changed(([, , signature]) => (signature!["outputHash"] = "ab".repeat(32)));
+    expect(hash.key).toMatchObject({ bound: true, signedExchange: false });
+    const broken = await changed(([nitro]) => (nitro!["document"] = toBase64(utf8("no document"))));
+    expect(broken.platform).toEqual({
+      root: null,
+      rootIsAws: false,
+      genuine: false,
+      problem: expect.any(String) as string,
+      time: null,
+      validFrom: null,
+      validUntil: null,
+      measurements: {},
+      answersNonce: false,
+    });
+    expect(broken.key).toMatchObject({ bound: false });
+    const cut = await changed(([nitro]) => {
+      const document = fromBase64(nitro!["document"] as string);
+      document[document.length - 1]! ^= 1;
+      nitro!["document"] = toBase64(document);
+    });
+    expect(cut.platform).toMatchObject({ root: fixture.policy.simulatedRoots[0], genuine: false, time: null });
+    const twice = await changed((evidence) => evidence.push(evidence[0]!, evidence[2]!));
+    expect(twice).toMatchObject({ platform: null, key: null, times: { signedAt: null } });
+  });
+});
+
+describe("a session", () => {
+  test("keeps the 256 newest of a kind, refusals too, and a key from leaving it", async () => {
+    const kept = createVerifySession();
+    const asked: number[] = [];
+    const ask = (number: number): boolean =>
+      kept.proofHolds(String(number), () => {
+        asked.push(number);
+        return number > 0;
+      });
+    for (let number = 0; number < 256; number += 1) expect(ask(number)).toBe(number > 0);
+    for (let number = 0; number < 256; number += 1) expect(ask(number)).toBe(number > 0);
+    expect(asked).toHaveLength(256);
+    for (const number of [256, 1, 0, 2]) ask(number);
+    expect(asked.slice(256)).toEqual([256, 0]);
+    const attestation = fixture.receipt.core.evidence[0] as unknown as { publicKey: string };
+    const key = await kept.rsaKey(new Uint8Array(fromBase64(attestation.publicKey)));
+    expect(key?.extractable).toBe(false);
+    expect(await kept.rsaKey(utf8("no key"))).toBe(null);
+  });
+});
+
+describe("verifying a file", () => {
+  test("judges at the time of the answer, or another, and keeps what is costly in a session", async () => {
+    const bytes = serializeReceipt(createReceiptWithLater());
+    const kept: VerifySession = createVerifySession();
+    let asked = 0;
+    const counting: VerifySession = { ...kept, nitroFacts: (...args) => (asked++, kept.nitroFacts(...args)) };
+    const verified = await verifyReceipt(bytes, fixture.policy, { session: counting });
+    expect(verified).toMatchObject({ ok: true, appraisal: { verdict: "verified" } });
+    expect(asked).toBe(2);
+    const at = new Date(fixture.evaluateAt.getTime() + 86_400_000 * 365);
+    const late = await verifyReceipt(bytes, fixture.policy, { at });
+    expect(late).toMatchObject({ ok: true, appraisal: { verdict: "failed", at: at.toISOString() } });
+    expect(await verifyReceipt("no receipt", fixture.policy)).toMatchObject({ ok: false });
+  });
+
+  const createReceiptWithLater = (): Receipt => ({
+    ...createReceipt(fixture.receipt.core),
+    later: fixture.receipt.later,
+  });
+});
