@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { fromBase64, fromHex, keccak256, sha256, toBase64, toHex, utf8 } from "../../src/evidence/bytes.ts";
+import { formatOf } from "../../src/evidence/exchange/formats.ts";
 import { teeIdOf } from "../../src/evidence/tee-signature.ts";
 import type { LayerResult, NitroEvidence, ReceiptCore, TeeSignatureEvidence } from "../../src/receipts/schema.ts";
 import { judgeTensorFormat } from "../../src/verify/answer.ts";
@@ -93,8 +94,10 @@ describe("the request", () => {
     expect(judged(foreign)).toBe("fail provider_mismatch");
     expect(brief(judgeCarried(foreign))).toBe("unsupported exchange_format_unknown");
     expect(brief(judgeNamedModel(foreign, pass("measured"), signed))).toBe("unsupported exchange_format_unknown");
-    expect(brief(judgeTensorFormat(foreign))).toBe("unsupported exchange_format_unknown");
-    expect(judgeTensorFormat(fixture.receipt.core)).toBe(null);
+    expect(brief(judgeTensorFormat(formatOf(foreign.seller.provider)))).toBe("unsupported exchange_format_unknown");
+    expect(judgeTensorFormat(formatOf("oip"))).toBe(null);
+    const { readTensors: _none, ...wordy } = formatOf("oip")!;
+    expect(brief(judgeTensorFormat(wordy))).toBe("unsupported exchange_format_unread");
   });
 
   test("is not compared with a policy that does not know the seller, nor with what every object has", () => {
