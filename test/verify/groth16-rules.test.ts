@@ -1,0 +1,213 @@
+import { bn254 } from "@noble/curves/bn254.js";
+import { beforeAll, describe, expect, test } from "vitest";
+import { fromBase64, toBase64, toHex, utf8 } from "../../src/evidence/bytes.ts";
+import { canonicalSha256 } from "../../src/evidence/canonical.ts";
+import { BN254_R, quantiseInput, requestSignals, toField, type Groth16Key } from "../../src/evidence/groth16.ts";
+import type { Groth16Evidence, Receipt } from "../../src/receipts/schema.ts";
+import { hasSecretWeights, isProved, judgeGroth16 } from "../../src/verify/groth16.ts";
+import type { AppraisalPolicy } from "../../src/verify/policy.ts";
+import { createVerifySession } from "../../src/verify/session.ts";
+import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
+
+let fixture: Fixture;
+beforeAll(async () => {
+  fixture = await makeFixture();
+});
+
+const word = (value: bigint): string => value.toString(16).padStart(64, "0");
+const g1 = (factor: bigint): string => {
+  const { x, y } = bn254.G1.Point.BASE.multiply(factor).toAffine();
+  return word(x) + word(y);
+};
+const g2 = (factor: bigint): string => {
+  const { x, y } = bn254.G2.Point.BASE.multiply(factor).toAffine();
+  return [x.c1, x.c0, y.c1, y.c0].map(word).join("");
+};
+const { Fr } = bn254.fields;
+
+/** What the maker of a development setup knows, and can prove anything with. */
+const SECRET = { alpha: 3n, beta: 5n, gamma: 7n, delta: 11n, ic: [2n, 13n, 17n, 19n, 23n, 29n, 31n, 37n] };
+const MODEL_FILE = "5a".repeat(32);
+const keyOf = (changes: Partial<Groth16Key> = {}): Groth16Key => {
+  const signals = 2 + 2 + 2 + ((changes.commitment ?? null) === null ? 0 : 1);
+  return {
+    type: "proof402/groth16-key",
+    version: 1,
+    curve: "bn254",
+    setup: "ceremony",
+    modelSha256: MODEL_FILE,
+    commitment: null,
+    scale: 4,
+    accumulatorBits: 64,
+    input: { name: "x", count: 2 },
+    outputs: [{ name: "y", head: "linear", from: 0, count: 2 }],
+    results: 2,
+    tolerance: 0.5,
+    largestDifference: 0.25,
+    sample: { count: 10, range: 1 },
+    alpha1: g1(SECRET.alpha),
+    beta2: g2(SECRET.beta),
+    gamma2: g2(SECRET.gamma),
+    delta2: g2(SECRET.delta),
+    ic: SECRET.ic.slice(0, signals + 1).map(g1),
+    ...changes,
+  };
+};
+/** A proof of any signals, as only that maker can make one. */
+function forged(signals: readonly string[]): string {
+  const [a, b] = [41n, 43n];
+  const { alpha, beta, gamma, delta, ic } = SECRET;
+  const inputs = signals.reduce((sum, signal, at) => sum + BigInt(signal) * ic[at + 1]!, ic[0]!);
+  const c = Fr.div(Fr.create(a * b - alpha * beta - inputs * gamma), delta);
+  return g1(a) + g2(b) + g1(c);
+}
+
+const X = { name: "x", datatype: "FP32", shape: [1, 2], data: [0.5, -1.25] as unknown[] };
+const Y = { name: "y", datatype: "FP32", shape: [1, 2], data: [1.5, -2] as unknown[] };
+
+type Case = {
+  key?: Partial<Groth16Key>;
+  inputs?: object[];
+  answer?: object;
+  /** Changes the signals before they are proved. */
+  signals?: (signals: string[]) => string[];
+  proof?: string;
+  policy?: Partial<AppraisalPolicy>;
+  models?: Record<string, string>;
+  change?: (receipt: Receipt) => void;
+};
+function judged(one: Case = {}): string | null {
+  const key = keyOf(one.key);
+  const pinned = toHex(canonicalSha256(key));
+  const receipt = structuredClone(fixture.receipt);
+  const { request, response } = receipt.core;
+  request.body = toBase64(utf8(JSON.stringify({ inputs: one.inputs ?? [X] })));
+  response.body = toBase64(utf8(JSON.stringify(one.answer ?? { outputs: [Y] })));
+  const results = [1.5, -2].map((value) => toField(BigInt(value * 2 ** (2 * key.scale))));
+  const inputs = [0.5, -1.25].map((value) => toField(quantiseInput(value, key.scale)!));
+  const named = [...results, ...inputs, ...requestSignals(fromBase64(request.body))].map(String);
+  const usual = [...named, ...(key.commitment === null ? [] : [key.commitment])];
+  const signals = one.signals?.(usual) ?? usual;
+  const evidence: Groth16Evidence = { kind: "zk.groth16", key, signals, proof: one.proof ?? forged(signals) };
+  receipt.later.push({ at: response.receivedAt, evidence });
+  one.change?.(receipt);
+  const known = fixture.policy.sellers["fixture"]!;
+  const seller = {
+    ...known,
+    models: one.models ?? known.models,
+    proofs: { "eth-risk": pinned },
+  };
+  const policy = { ...fixture.policy, sellers: { fixture: seller }, ...one.policy };
+  const result = judgeGroth16(receipt, policy, createVerifySession());
+  expect(hasSecretWeights(receipt)).toBe(result !== null && key.commitment !== null && receipt.later.length === 2);
+  return result === null ? null : `${result.status} ${result.code}`;
+}
+const replaced = (at: number, value: string) => (signals: string[]) => signals.with(at, value);
+
+describe("a Groth16 proof", () => {
+  test("passes where request and answer are what was proved", () => {
+    expect(judged()).toBe("pass ok");
+    expect(judged({ key: { commitment: "99" } })).toBe("pass ok");
+    expect(judged({ models: {} })).toBe("pass ok");
+  });
+
+  test("of a development setup says so, where the policy counts it", () => {
+    const key = { setup: "development" as const };
+    expect(judged({ key, policy: { developmentSetups: true } })).toBe("pass development_proof");
+    expect(judged({ key, policy: { developmentSetups: false } })).toBe("skip development_setup");
+    expect(judged({ policy: { developmentSetups: false } })).toBe("pass ok");
+  });
+
+  test.each<[string, (receipt: Receipt) => void, string | null]>([
+    ["is there once", ({ later }) => void later.push(later.at(-1)!), "fail ambiguous_evidence"],
+    ["or not at all", ({ later }) => void later.pop(), null],
+    [
+      "is by the pinned key",
+      ({ later }) => void ((later.at(-1)!.evidence as Groth16Evidence).key.scale = 5),
+      "fail proof_key_mismatch",
+    ],
+    ["is compared with a request", ({ core }) => delete core.request.body, "skip body_redacted"],
+    ["is compared with an answer", ({ core }) => delete core.response.body, "skip body_redacted"],
+    ["is of a model", ({ core }) => (core.request.model = "other"), "skip proof_key_not_pinned"],
+    ["is of a seller", ({ core }) => (core.seller.id = "other"), "skip proof_key_not_pinned"],
+    ["is of a format", ({ core }) => (core.seller.provider = "other"), "unsupported exchange_format_unknown"],
+  ])("%s", (_name, change, code) => {
+    expect(judged({ change })).toBe(code);
+  });
+
+  test.each<[string, Case, string]>([
+    ["another model file", { key: { modelSha256: "ab".repeat(32) } }, "fail proof_model_mismatch"],
+    ["two inputs", { inputs: [X, { ...X, name: "z" }] }, "fail proof_of_another_request"],
+    ["no input", { inputs: [] }, "fail proof_of_another_request"],
+    ["an input of another name", { inputs: [{ ...X, name: "z" }] }, "fail proof_of_another_request"],
+    ["an input of another type", { inputs: [{ ...X, datatype: "FP64" }] }, "fail proof_of_another_request"],
+    ["an input of another shape", { inputs: [{ ...X, shape: [2, 1] }] }, "fail proof_of_another_request"],
+    ["an input of another length", { inputs: [{ ...X, shape: [1, 1], data: [0.5] }] }, "fail proof_of_another_request"],
+    ["another number", { inputs: [{ ...X, data: [0.5, -1] }] }, "fail proof_of_another_request"],
+    ["what is no number", { inputs: [{ ...X, data: [0.5, null] }] }, "fail proof_of_another_request"],
+    ["a number too large", { inputs: [{ ...X, data: [0.5, 2 ** 40] }] }, "fail proof_of_another_request"],
+    ["another answer", { answer: { outputs: [{ ...Y, data: [1.5, -2.6] }] } }, "fail proof_answer_mismatch"],
+    ["no outputs", { answer: { outputs: [] } }, "fail proof_answer_mismatch"],
+    ["an error for an answer", { answer: { error: "none" } }, "fail proof_answer_mismatch"],
+    ["an answer that is not read", { answer: { words: "any" } }, "skip answer_format"],
+    ["a signal of another input", { signals: replaced(2, "9") }, "fail proof_of_another_request"],
+    ["a signal of another request", { signals: replaced(4, "9") }, "fail proof_of_another_request"],
+    ["the other signal of another request", { signals: replaced(5, "9") }, "fail proof_of_another_request"],
+    ["another commitment", { key: { commitment: "99" }, signals: replaced(6, "98") }, "fail proof_of_another_request"],
+    [
+      "no commitment",
+      { key: { commitment: "99" }, signals: (all) => all.slice(0, 6) },
+      "fail proof_of_another_request",
+    ],
+    ["a signal more", { signals: (all) => [...all, "1"] }, "fail proof_of_another_request"],
+    ["a proof of something else", { proof: forged(["1"]) }, "fail proof_invalid"],
+  ])("of %s does not pass", (_name, one, code) => {
+    expect(judged(one)).toBe(code);
+  });
+});
+
+describe("the proof itself", () => {
+  const signals = ["1", "2", "3", "4", "5", "6"];
+  const proof = forged(signals);
+  const nowhere = "11".repeat(64);
+
+  test("holds for its signals, and for none besides", () => {
+    expect(isProved({ key: keyOf(), proof, signals })).toBe(true);
+    for (const at of signals.keys())
+      expect(isProved({ key: keyOf(), proof, signals: signals.with(at, "7") })).toBe(false);
+    const more = keyOf({ ic: SECRET.ic.map(g1) });
+    expect(isProved({ key: more, proof, signals })).toBe(false);
+    expect(isProved({ key: keyOf({ ic: keyOf().ic.slice(1) }), proof, signals })).toBe(false);
+  });
+
+  test("has numbers of the field only, even where it would hold for others", () => {
+    for (const other of [-1n, BN254_R, BN254_R + 1n]) {
+      const odd = signals.with(0, String(other));
+      const same = signals.with(0, String(toField(other)));
+      expect(isProved({ key: keyOf(), proof: forged(same), signals: same })).toBe(true);
+      expect(isProved({ key: keyOf(), proof: forged(same), signals: odd })).toBe(false);
+    }
+    const largest = signals.with(0, String(BN254_R - 1n));
+    expect(isProved({ key: keyOf(), proof: forged(largest), signals: largest })).toBe(true);
+    const zero = signals.with(0, "0");
+    expect(isProved({ key: keyOf(), proof: forged(zero), signals: zero })).toBe(true);
+  });
+
+  test.each<[string, Partial<Groth16Key>]>([
+    ["alpha", { alpha1: nowhere }],
+    ["beta", { beta2: nowhere + nowhere }],
+    ["gamma", { gamma2: nowhere + nowhere }],
+    ["delta", { delta2: nowhere + nowhere }],
+    ["a point of its inputs", { ic: keyOf().ic.with(3, nowhere) }],
+  ])("does not hold under a key whose %s is no point", (_name, changes) => {
+    expect(isProved({ key: keyOf(changes), proof, signals })).toBe(false);
+  });
+
+  test.each([
+    ["A", nowhere + proof.slice(128)],
+    ["B", proof.slice(0, 128) + nowhere + nowhere + proof.slice(384)],
+    ["C", proof.slice(0, 384) + nowhere],
+  ])("does not hold where %s is no point", (_name, odd) => {
+    expect(isProved({ key: keyOf(), proof: odd, signals })).toBe(false);
+  });
+});
