@@ -76,7 +76,7 @@ describe("a session", () => {
     const kept = createVerifySession();
     const asked: number[] = [];
     const ask = (number: number): boolean =>
-      kept.proofHolds(String(number), () => {
+      kept.holds(String(number), () => {
         asked.push(number);
         return number > 0;
       });

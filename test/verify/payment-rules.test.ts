@@ -8,8 +8,10 @@ import { redactReceipt } from "../../src/receipts/receipt.ts";
 import type { Receipt, ReceiptCore, SettlementEvidence } from "../../src/receipts/schema.ts";
 import { judgePayment, judgeSettlement, signatureOfPayer } from "../../src/verify/payment.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
+import { createVerifySession } from "../../src/verify/session.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
 
+const session = createVerifySession();
 const METHODS = ["eip3009", "permit2", "upto", "voucher"] as const;
 type Method = (typeof METHODS)[number];
 let fixtures: Record<Method, Fixture>;
@@ -61,7 +63,7 @@ const timed = (fixture: Fixture, change: Change = () => undefined): Receipt =>
     change(core);
   });
 const codeOf = (receipt: Receipt, policy: AppraisalPolicy = fixtures.eip3009.policy): string => {
-  const { status, code } = judgePayment(receipt, policy);
+  const { status, code } = judgePayment(receipt, policy, session);
   return `${status} ${code}`;
 };
 /** Sets a field of an object, also to what no type would let it be. */
@@ -79,7 +81,7 @@ const setExtra =
 describe("a payment", () => {
   test.each(METHODS)("as the offer asked for it passes: %s", (method) => {
     expect(codeOf(changed(fixtures[method], () => undefined))).toBe("pass ok");
-    const { note } = judgePayment(fixtures[method].receipt, fixtures[method].policy);
+    const { note } = judgePayment(fixtures[method].receipt, fixtures[method].policy, session);
     expect(note.includes("voucher")).toBe(method === "voucher");
   });
 
@@ -238,7 +240,7 @@ describe("a settlement", () => {
     expect(judged([])).toMatchObject({ status: "pending", code: "awaiting_settlement" });
     const both = [...receipt.later, ...receipt.later];
     expect(judged(both)).toMatchObject({ status: "fail", code: "ambiguous_evidence" });
-    expect(signatureOfPayer({ ...receipt, later: both })).toBe("missing");
+    expect(signatureOfPayer({ ...receipt, later: both }, session)).toBe("missing");
   });
 
   test.each<[string, Method, Settled | (() => Settled), string]>([
@@ -298,7 +300,7 @@ describe("a settlement", () => {
       const [{ at, evidence }] = fixture.receipt.later as [Receipt["later"][0]];
       const settlement = { ...evidence, signature } as SettlementEvidence;
       const receipt = { ...fixture.receipt, core, later: [{ at, evidence: settlement }] };
-      return `${signatureOfPayer(receipt)}: ${codeOf(receipt, fixture.policy)}`;
+      return `${signatureOfPayer(receipt, session)}: ${codeOf(receipt, fixture.policy)}`;
     };
     const { core } = fixture.receipt;
     expect(await signed(core, payer)).toBe("shown: pass ok");
