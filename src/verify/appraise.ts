@@ -80,7 +80,7 @@ export async function appraise(
   const layers = withContradictions(withOutstanding(fromEvidence, input), receipt, foundByMaker);
   const known = sellerOf(policy, core.seller.id) !== undefined;
   const awaited = outstanding.filter(({ layer, holdsVerdict }) => holdsVerdict && layers[layer].status === "pending");
-  const proved = [proof, ezkl].some((one) => one?.status === "pass" && layers.computation === one);
+  const proved = [proof, ezkl].includes(layers.computation);
   const { assurance, verdict } = decide({ layers, proved, known, awaited: awaited.map(({ layer }) => layer) }, policy);
   return {
     at: input.now.toISOString(),

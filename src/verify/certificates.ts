@@ -81,7 +81,7 @@ function toP1363(der: Uint8Array): Bytes | null {
   let offset = 2;
   for (const end of [48, 96]) {
     const length = der[offset + 1];
-    if (der[offset] !== 0x02 || length === undefined || length === 0 || length > 49) return null;
+    if (der[offset] !== 0x02 || length === undefined || length === 0) return null;
     const integer = der.subarray(offset + 2, offset + 2 + length);
     const [first = 0, second = 0] = integer;
     if (integer.length !== length || first >= 0x80) return null;

@@ -130,6 +130,19 @@ describe("an action runs", () => {
     expect(await became({ clock: () => new Date(SIGNED + age) })).toBe(code);
   });
 
+  test("where it was signed in time by the clock of this machine", async () => {
+    const { evidence: _none, ...rest } = core;
+    const fresh = { ...core.response, receivedAt: new Date().toISOString() };
+    buyer.getReceipt = () => Promise.resolve(createReceipt({ ...rest, response: fresh, evidence: [] }));
+    const { clock: _clock, ...options } = optionsOf();
+    const ending = await runGuarded(
+      toolOf(() => "sold"),
+      options,
+      { receipt_id: receipt.id },
+    );
+    expect(ending).toEqual({ result: "sold" });
+  });
+
   test("by the time of receipt where no verified key signed one", async () => {
     judged = judgedAs({ assurance: "proven" });
     expect(await became({ clock: () => new Date(RECEIVED + 3_600_000) })).toBe("ran");

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Appraisal, Evidence, Layer, Receipt } from "../../src/receipts/schema.ts";
+import { redactReceipt } from "../../src/receipts/receipt.ts";
 import { appraise } from "../../src/verify/appraise.ts";
 import {
   BATCH_CONTRADICTIONS,
@@ -204,6 +205,21 @@ describe("a contradiction", () => {
     expect(found(someAppraisal(), failing()).map(({ layer }) => layer)).toEqual(["response"]);
     expect(found(failing("code", "model")).map(({ layer }) => layer)).toEqual(["code", "model"]);
   });
+});
+
+test("its maker's failed counts for those who did not make it", async () => {
+  const receipt = { ...fixture.receipt, appraisals: [someAppraisal({ verdict: "failed" })] };
+  for (const made of [{}, { madeHere: false }])
+    expect(brief(await judge({ receipt, ...made }), "response")).toBe("failed: fail maker_failed");
+  expect(brief(await judge({ receipt, madeHere: true }), "response")).toBe("verified: pass ok");
+});
+
+test("bytes that are left out are named by what was signed of them", async () => {
+  const left = redactReceipt(fixture.receipt, { response: true });
+  const said = async (receipt: Receipt): Promise<string> => (await judge({ receipt })).notProven.join("\n");
+  expect(await said(left)).toContain("only its Keccak-256 was signed");
+  const evidence = left.core.evidence.filter(({ kind }) => kind !== "signature.tee");
+  expect(await said({ ...left, core: { ...left.core, evidence } })).toContain("no signature covers them");
 });
 
 describe("evidence", () => {

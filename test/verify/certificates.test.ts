@@ -59,6 +59,11 @@ describe("a certificate", () => {
     expect(await isIssuedBy(bare!, { ...bare!, subject: bare!.issuer }, 0)).toBe(false);
   });
 
+  test("may have no list of extensions", () => {
+    const cut = leafWith(0, (value) => der(0x30, concatBytes(...valuesIn(contentOf(value)).slice(0, -1))));
+    expect(parseCertificate(cut)).toMatchObject({ isAuthority: false, pathLength: null, usage: 0 });
+  });
+
   test.each<[string, CertificateChange]>([
     ["a key of another curve", { curve: "P-256" }],
     ["a signature over another hash", { hash: "SHA-256" }],
@@ -113,6 +118,7 @@ describe("a signature of a certificate", () => {
     ["a zero before a number that needs none", () => pair(integer(0, 0x7f), one)],
     ["a zero before zero", () => pair(integer(0, 0), one)],
     ["49 bytes without a zero before them", () => pair(integer(...long(0x7f, 49)), one)],
+    ["a last number of 49 bytes without a zero", () => pair(one, integer(...long(0x7f, 49)))],
     ["50 bytes", () => pair(integer(0, ...long(0x80, 49)), one)],
   ])("is not %s", (_name, signature) => {
     expect(readFrom(signature())).toBe(null);

@@ -32,7 +32,7 @@ const Z = tensor("z", [1, 1], 1.5);
 const NUMBERS = [8, -16, 12, 2, -16, 3];
 
 type Case = {
-  inputs?: Tensor[];
+  inputs?: Tensor[] | string;
   answer?: Tensor[] | object;
   numbers?: number[];
   proof?: Uint8Array;
@@ -139,7 +139,7 @@ describe("a proof of EZKL", () => {
 });
 
 describe("the request is what was proved", () => {
-  test.each<[string, Tensor[], string]>([
+  test.each<[string, Tensor[] | string, string]>([
     ["in whichever order", [B, A], "pass ok"],
     ["with a dimension of one more or less", [tensor("a", [2], 0.5, -1), tensor("b", [1, 1, 1], 3)], "pass ok"],
     ["and not with a tensor more", [A, B, tensor("c", [1], 1)], "fail proof_of_another_request"],
@@ -150,6 +150,7 @@ describe("the request is what was proved", () => {
     ["and not of another number", [A, { ...B, data: [3.25] }], "fail proof_of_another_request"],
     ["and not of what is no number", [A, { ...B, data: [null] }], "fail proof_of_another_request"],
     ["and not of more numbers", [A, tensor("b", [2], 3, 3)], "fail proof_of_another_request"],
+    ["and read at all", "any words", "fail proof_of_another_request"],
   ])("%s", async (_name, inputs, code) => {
     expect(await judged({ inputs })).toBe(code);
   });
@@ -170,6 +171,7 @@ describe("the answer is what was proved", () => {
     ["of one output alone", [Z], "pass ok"],
     ["within a unit of the output's scale", [{ ...Y, data: [0.25 + rounding, -2 - rounding] }, Z], "pass ok"],
     ["and not beyond", [{ ...Y, data: [0.25 + rounding * 1.01, -2] }, Z], "fail proof_answer_mismatch"],
+    ["as a scalar", [Y, { ...Z, shape: [] }], "pass ok"],
     [
       "as an integer",
       [
@@ -203,6 +205,7 @@ describe("the answer is what was proved", () => {
     expect(await judged({ numbers: NUMBERS.slice(0, -1) })).toBe("fail proof_answer_mismatch");
     // Beyond 2^52 no number is exact.
     const huge = [...NUMBERS.slice(0, -1), 2 ** 52];
-    expect(await judged({ numbers: huge, answer: [Y, { ...Z, data: [2 ** 51] }] })).toBe("fail proof_answer_mismatch");
+    for (const said of [2 ** 51, 0])
+      expect(await judged({ numbers: huge, answer: [Y, { ...Z, data: [said] }] })).toBe("fail proof_answer_mismatch");
   });
 });

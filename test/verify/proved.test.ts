@@ -115,6 +115,8 @@ describe("a proof reaches proven", () => {
     const appraisal = await judged(pieces(), key);
     expect(appraisal).toMatchObject({ verdict: "verified", assurance: "proven" });
     expect(limitsOf(appraisal)).toEqual(limits);
+    const { note } = appraisal.layers.computation;
+    expect(note.includes("weights are secret behind a commitment")).toBe(limits.includes(LIMITS[1]!));
   });
 
   test("and a re-execution alone does not", async () => {
