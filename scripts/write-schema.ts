@@ -17,7 +17,7 @@ import {
   teeSignatureEvidence,
   unknownEvidence,
 } from "../src/receipts/schema.ts";
-import { transferEvidence } from "../src/receipts/transfer.ts";
+import { tlsEvidence, transferEvidence } from "../src/receipts/transfer.ts";
 
 const NAMES: readonly (readonly [z.ZodType, string])[] = [
   [evidenceSchema, "Evidence"],
@@ -28,6 +28,7 @@ const NAMES: readonly (readonly [z.ZodType, string])[] = [
   [inclusionEvidence, "InclusionEvidence"],
   [contradictionEvidence, "ContradictionEvidence"],
   [transferEvidence, "TransferEvidence"],
+  [tlsEvidence, "TlsEvidence"],
   [unknownEvidence, "OtherEvidence"],
   [laterSchema, "LaterEvidence"],
   [layerResultSchema, "LayerResult"],

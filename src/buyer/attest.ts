@@ -19,12 +19,18 @@ import { appraisalPolicyOf, type BuyerContext, type KeptAttestation } from "./co
 /** 20 bytes: what nitriding takes. */
 const NONCE_BYTES = 20;
 
-export type Attested = { keyId: string | null; evidence: Evidence[]; simulated: boolean };
+export type Attested = {
+  keyId: string | null;
+  evidence: Evidence[];
+  simulated: boolean;
+  /** The TLS certificate that connections have to show, SHA-256 of its DER; null where the attestation names none. */
+  tlsCertificate: string | null;
+};
 
-const NOT_ATTESTED: Attested = { keyId: null, evidence: [], simulated: false };
+const NOT_ATTESTED: Attested = { keyId: null, evidence: [], simulated: false, tlsCertificate: null };
 
 /**
- * Attest first (docs/architecture.md §4.2): the seller's platform, code, key and model are appraised before anything
+ * Attest first (docs/architecture.md §4.2): the seller's platform, code, key, model and TLS are appraised before anything
  * is paid or sent. Evidence is cached per seller and used until it is half as old as the policy allows.
  *
  * Throws Proof402Error `attestation_failed` when `assurance` needs what the seller did not show, and `clocks_differ`
@@ -52,7 +58,7 @@ export async function attestSeller(
   await requireSameTime(ctx, seller, fetched.evidence);
   const judged = await judge(ctx, candidate, fetched.evidence, assurance);
   if (!judged.ok) {
-    if (assurance === "none") return { keyId: fetched.keyId, evidence: fetched.evidence, simulated: false };
+    if (assurance === "none") return { ...NOT_ATTESTED, ...fetched, tlsCertificate: judged.tlsCertificate };
     throw attestationFailed(seller, judged.code, judged.message);
   }
   const fetchedAt = ctx.clock().getTime();
@@ -131,7 +137,9 @@ async function readStored(ctx: BuyerContext, seller: Seller): Promise<KeptAttest
   return parsed.success ? { evidence: parsed.data, fetchedAt: row.fetched_at, startedAt: row.started_at } : null;
 }
 
-type Judged = { ok: true; attested: Attested } | { ok: false; code: string; message: string };
+type Judged =
+  | { ok: true; attested: Attested }
+  | { ok: false; code: string; message: string; tlsCertificate: Attested["tlsCertificate"] };
 
 /** What was asked for must be shown before anything is paid; where nothing was, all of it counts. */
 async function judge(
@@ -144,6 +152,7 @@ async function judge(
   const result = await appraiseAttestation({
     evidence,
     sellerId: seller.id,
+    origin: seller.origin,
     model: model.name,
     policy,
     evaluateAt: ctx.clock(),
@@ -155,8 +164,12 @@ async function judge(
     const wrong = layer?.status === "fail" || (layer?.status !== "pass" && required.includes(name));
     return layer !== undefined && wrong ? [[name, layer]] : [];
   })[0];
-  if (failed !== undefined) return { ok: false, code: failed[1].code, message: `${failed[0]}: ${failed[1].note}` };
-  return { ok: true, attested: { keyId: result.signingKey?.keyId ?? null, evidence, simulated: result.simulated } };
+  // Without TLS there is no certificate to be shown: the owner's own choice for this origin.
+  const tlsCertificate = seller.origin.startsWith("https:") ? (result.tls?.named ?? null) : null;
+  if (failed !== undefined)
+    return { ok: false, code: failed[1].code, message: `${failed[0]}: ${failed[1].note}`, tlsCertificate };
+  const keyId = result.signingKey?.keyId ?? null;
+  return { ok: true, attested: { keyId, evidence, simulated: result.simulated, tlsCertificate } };
 }
 
 const attestationFailed = (seller: Seller, code: string, message: string): Proof402Error =>

@@ -30,7 +30,7 @@ export async function chooseAndQuote(ctx: BuyerContext, call: Call, attempt: num
       },
     );
     try {
-      const quote = await obtainQuote(ctx, call, candidate, unpaidRequest(ctx, call, candidate, attempt));
+      const quote = await obtainQuote(ctx, call, { candidate, attested }, unpaidRequest(ctx, call, candidate, attempt));
       call.progress("quoted", `price ${quote.offer.amount} base units of ${quote.asset.symbol}`);
       await requireFunds(ctx, call, quote);
       return { candidate, attested, quote };

@@ -211,12 +211,19 @@ function receiptOf(options: {
     offer: purchase.offer,
     payment: purchase.payment,
     ...(purchase.payment.salt === undefined ? {} : { listedPrice: purchase.listedPrice }),
-    evidence: [...attested.evidence, ...transferIn(received), ...(signature === null ? [] : [signature])],
+    evidence: [
+      ...attested.evidence.filter(({ kind }) => kind !== "tls.peer"),
+      ...connectionOf(received),
+      ...(signature === null ? [] : [signature]),
+    ],
   });
 }
 
-const transferIn = ({ coding, cut }: Received): ReceiptCore["evidence"] =>
-  coding === null && cut === null ? [] : [{ kind: "transfer.http", coding, cut }];
+/** Whose the connection was that the payment went out on, and how the answer came on it. */
+const connectionOf = ({ certificateSha256, coding, cut }: Received): ReceiptCore["evidence"] => [
+  ...(certificateSha256 === null ? [] : [{ kind: "tls.peer" as const, certificateSha256 }]),
+  ...(coding === null && cut === null ? [] : [{ kind: "transfer.http" as const, coding, cut }]),
+];
 
 const hashed = (body: Uint8Array): { sha256: string; keccak256: string; body: string } => ({
   sha256: toHex(sha256(body)),

@@ -75,7 +75,7 @@ export async function exchange(
   await ensure(markSent(ctx.db, purchase.id, { now: ctx.clock(), replaces, signature }));
   call.commit();
   call.progress("paid", "authorization sent with the request");
-  const received = await send(ctx, request, { paymentHeader: header });
+  const received = await send(ctx, request, paying, { paymentHeader: header });
   // A seller's word about its settlement is a hint: a database that cannot take it must not cost the answer.
   await noteClaim(ctx.db, payment, readPaymentResponse(received.headers)).catch(() => undefined);
   if (received.status === 402) return afterRefusal(ctx, call, paying, { received, header });

@@ -123,7 +123,7 @@ async function askOnceMore(
   header: string,
   hint: string | undefined,
 ): Promise<Turn> {
-  const again = await send(ctx, paying.purchase.request, { paymentHeader: header }).catch(() => null);
+  const again = await send(ctx, paying.purchase.request, paying, { paymentHeader: header }).catch(() => null);
   if (again !== null) {
     await noteClaim(ctx.db, paying.purchase.payment, readPaymentResponse(again.headers)).catch(() => undefined);
   }

@@ -10,7 +10,7 @@ import type { WireRequest } from "../payment/types.ts";
 import { refused, type Call } from "./call.ts";
 import type { BuyerContext } from "./context.ts";
 import { quoteKey } from "./quotes.ts";
-import { send, type Received } from "./send.ts";
+import { send, type Received, type To } from "./send.ts";
 
 /** An offer the policy accepts for this call. */
 export type Quote = AcceptedOffer & {
@@ -20,19 +20,15 @@ export type Quote = AcceptedOffer & {
 };
 
 /** Step 3: the cached offer if it is fresh and still fits this call, else the seller's 402. */
-export async function obtainQuote(
-  ctx: BuyerContext,
-  call: Call,
-  candidate: Candidate,
-  wire: WireRequest,
-): Promise<Quote> {
+export async function obtainQuote(ctx: BuyerContext, call: Call, to: To, wire: WireRequest): Promise<Quote> {
+  const { candidate } = to;
   const cached = ctx.quotes.get(quoteKey(wire), ctx.clock().getTime());
   if (cached !== null && (await stillPayable(ctx, call, candidate, cached))) {
     const maxAmount = maxAmountOf(call, cached.asset);
     const fits = maxAmount === null || BigInt(cached.offer.amount) <= maxAmount;
     if (fits && overListedPrice(ctx, candidate, cached) === null) return { ...cached, maxAmount, cached: true };
   }
-  const unpaid = await send(ctx, wire, { signal: call.signal });
+  const unpaid = await send(ctx, wire, to, { signal: call.signal });
   if (unpaid.status !== 402) {
     throw new Proof402Error(
       "no_offer",

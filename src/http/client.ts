@@ -1,5 +1,5 @@
 import { isIP, type LookupFunction } from "node:net";
-import { Agent, type Dispatcher } from "undici";
+import type { Dispatcher } from "undici";
 import type { Proof402Error } from "../errors.ts";
 import { VERSION } from "../version.ts";
 import { isPublicAddress } from "./addresses.ts";
@@ -10,6 +10,7 @@ import {
   aborted,
   addressRefused,
   bodyTooLarge,
+  certificateRefused,
   cutBy,
   encodingRefused,
   isBrokenConnection,
@@ -21,6 +22,7 @@ import {
   type Cut,
   urlRefused,
 } from "./errors.ts";
+import { createAgent, type AskableAgent, type Certificate } from "./peer.ts";
 
 /** Bounds of every leg. */
 export type HttpLimits = {
@@ -47,6 +49,8 @@ export type HttpRequest = {
   totalMs?: number;
   /** The request is paid for: any answer is taken as it comes, a redirect, a coded one or the beginning of one included. */
   paid?: boolean;
+  /** Nothing is sent on a connection that shows another TLS certificate: SHA-256 of the leaf's DER, hex. */
+  certificateSha256?: string;
 };
 
 export type HttpResponse = {
@@ -59,6 +63,8 @@ export type HttpResponse = {
   coding: ContentCoding | null;
   /** Null where the answer is whole. */
   cut: Cut | null;
+  /** What the server showed on the connection that the request went out on. */
+  certificateSha256: Certificate;
 };
 
 /**
@@ -74,7 +80,7 @@ export type HttpResponse = {
  *
  * `request` throws Proof402Error with codes `http_url_refused`, `http_address_refused`, `http_request_invalid`,
  * `http_unreachable`, `http_redirect_refused`, `http_encoding_refused`, `http_headers_too_large`, `http_body_too_large`,
- * `http_malformed`, `http_interrupted`, `http_timeout` and `http_aborted`. `details.requestSent` is false only where no
+ * `http_certificate_refused`, `http_malformed`, `http_interrupted`, `http_timeout` and `http_aborted`. `details.requestSent` is false only where no
  * byte of the request went out, in either sending. Errors name the host and never carry the path, the query, a header or a body.
  */
 export type Http = {
@@ -88,11 +94,11 @@ export type Http = {
 /** A body that brings less than this in one idle time counts as silent, bytes: bytes that drip are no progress. */
 const PROGRESS_BYTES = 1024;
 
-/** `lookup` is for tests; it takes the place of the system's resolver. */
-export function createHttp(limits: HttpLimits, options: { lookup?: LookupFunction } = {}): Http {
-  const connector = createConnector({ ...limits, lookup: options.lookup });
-  const agentOf = (pipelining: 0 | 1): Agent =>
-    new Agent({
+/** `lookup` and `ca` are for tests; they take the place of the system's resolver and of the authorities it trusts (PEM). */
+export function createHttp(limits: HttpLimits, options: { lookup?: LookupFunction; ca?: string } = {}): Http {
+  const connector = createConnector({ ...limits, ...options });
+  const agentOf = (pipelining: 0 | 1): AskableAgent =>
+    createAgent({
       connect: connector.connect,
       headersTimeout: limits.idleSeconds * 1000,
       bodyTimeout: limits.idleSeconds * 1000,
@@ -108,10 +114,11 @@ export function createHttp(limits: HttpLimits, options: { lookup?: LookupFunctio
       const url = checkUrl(request.url, limits);
       const end = performance.now() + Math.min(request.totalMs ?? Infinity, limits.totalSeconds * 1000);
       const first = await attempt({ agent: kept, connector, url, request, limits, end, sentBefore: false });
-      if (first !== "stale_connection") return contentOf(first, limits);
-      const second = await attempt({ agent: fresh, connector, url, request, limits, end, sentBefore: true });
-      if (second === "stale_connection") throw new Error("unreachable: a fresh connection is not stale");
-      return contentOf(second, limits);
+      if (typeof first === "object") return contentOf(first, limits);
+      const sentBefore = first === "stale_connection";
+      const second = await attempt({ agent: fresh, connector, url, request, limits, end, sentBefore });
+      if (typeof second === "object") return contentOf(second, limits);
+      throw certificateRefused(url.host, sentBefore);
     },
     maxResponseBytes: limits.maxResponseBytes,
     async close() {
@@ -133,7 +140,7 @@ async function contentOf(response: AsItCame, { maxResponseBytes }: HttpLimits): 
 
 /** One sending of a request. `end`: by when it has to be over (`performance.now()`); `sentBefore`: bytes of it went out already. */
 type Attempt = {
-  agent: Agent;
+  agent: AskableAgent;
   connector: Connector;
   url: URL;
   request: HttpRequest;
@@ -144,9 +151,10 @@ type Attempt = {
 
 /**
  * `stale_connection` where a connection that was open before broke before a byte of the answer came: most likely the
- * server had closed it while it was idle, and never read the request.
+ * server had closed it while it was idle, and never read the request. `other_certificate` where the server showed another one
+ * than it should, and nothing was sent.
  */
-function attempt(options: Attempt): Promise<AsItCame | "stale_connection"> {
+function attempt(options: Attempt): Promise<AsItCame | "stale_connection" | "other_certificate"> {
   const { agent, connector, url, request, limits, sentBefore } = options;
   const maxBytes = Math.min(request.maxBytes ?? limits.maxResponseBytes, limits.maxResponseBytes);
   const { signal } = request;
@@ -160,7 +168,8 @@ function attempt(options: Attempt): Promise<AsItCame | "stale_connection"> {
     let heard = false;
     let over = false;
     let controller: Dispatcher.DispatchController | undefined;
-    let head: { status: number; headers: Record<string, string> } | undefined;
+    let certificate: () => Certificate = () => null;
+    let head: Pick<HttpResponse, "status" | "headers" | "certificateSha256"> | undefined;
     let body: Body = createBody(0, undefined);
     let progress: NodeJS.Timeout | undefined;
 
@@ -196,6 +205,7 @@ function attempt(options: Attempt): Promise<AsItCame | "stale_connection"> {
         method: request.method,
         headers: headersToSend(request.headers),
         body: request.body ?? null,
+        onConnection: (read) => (certificate = read),
       },
       {
         // Called on an open connection, before the first byte is written.
@@ -205,6 +215,12 @@ function attempt(options: Attempt): Promise<AsItCame | "stale_connection"> {
             return;
           }
           controller = started;
+          const wanted = request.certificateSha256;
+          if (wanted !== undefined && wanted !== certificate()) {
+            if (settle()) resolve("other_certificate");
+            started.abort(certificateRefused(url.host, sentBefore));
+            return;
+          }
           requestSent = true;
         },
         onResponseStart(_, status, received) {
@@ -217,7 +233,7 @@ function attempt(options: Attempt): Promise<AsItCame | "stale_connection"> {
             stop(refused);
             return;
           }
-          head = { status, headers };
+          head = { status, headers, certificateSha256: certificate() };
           body = createBody(maxBytes, headers["content-length"]);
           let before = 0;
           progress = setInterval(() => {

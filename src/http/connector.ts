@@ -1,3 +1,4 @@
+import { constants } from "node:crypto";
 import { lookup as dnsLookup } from "node:dns";
 import { isIP, type LookupFunction } from "node:net";
 import { buildConnector } from "undici";
@@ -16,6 +17,8 @@ export function createConnector(options: {
   connectSeconds: number;
   /** For tests; takes the place of the system's resolver. */
   lookup?: LookupFunction | undefined;
+  /** For tests; takes the place of the authorities that the system trusts. PEM. */
+  ca?: string | undefined;
 }): Connector {
   const opened = new WeakMap<Error, number>();
   const connect = buildConnector({
@@ -23,6 +26,10 @@ export function createConnector(options: {
     lookup: guardedLookup(options.allowPrivateAddresses, options.lookup ?? dnsLookup),
     // Stated, because the environment could switch it off otherwise.
     rejectUnauthorized: true,
+    // A resumed session would show the certificate of an earlier connection, and a renegotiated one could change it.
+    maxCachedSessions: 0,
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+    ...(options.ca === undefined ? {} : { ca: options.ca }),
   });
   return {
     connect: (target, callback) =>

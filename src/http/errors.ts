@@ -25,6 +25,12 @@ export const redirectRefused = (status: number): Proof402Error =>
     details: { requestSent: true, status },
   });
 
+export const certificateRefused = (host: string, requestSent: boolean): Proof402Error =>
+  new Proof402Error("http_certificate_refused", `${host} shows another TLS certificate than its attestation names.`, {
+    next: "Call again, so that the seller is attested anew, or choose another seller.",
+    details: { requestSent },
+  });
+
 export const encodingRefused = (): Proof402Error =>
   new Proof402Error("http_encoding_refused", "The server compressed its answer although it was asked not to.", {
     next: ANOTHER_SELLER,

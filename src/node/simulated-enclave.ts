@@ -14,7 +14,11 @@ const ZERO_PCRS = Array.from({ length: 13 }, (_, index): [number, Uint8Array] =>
  * An enclave without hardware: the same document format as AWS Nitro's, under a root made on this machine. Its module
  * id says `simulated`, and no policy accepts its root by default.
  */
-export async function createSimulatedEnclave(options: { root: SimulatedRoot }): Promise<Enclave> {
+export async function createSimulatedEnclave(options: {
+  root: SimulatedRoot;
+  /** The certificate that the seller shows for its TLS, DER; the documents name none where this is left out. */
+  tlsCertificate?: Uint8Array;
+}): Promise<Enclave> {
   const keys = await crypto.subtle.generateKey(
     {
       name: "RSA-PSS",
@@ -26,7 +30,7 @@ export async function createSimulatedEnclave(options: { root: SimulatedRoot }): 
     ["sign", "verify"],
   );
   const publicKey = new Uint8Array(await crypto.subtle.exportKey("spki", keys.publicKey));
-  const userData = encodeUserData({ tlsCertificate: null, signingKeySpki: publicKey });
+  const userData = encodeUserData({ tlsCertificate: options.tlsCertificate ?? null, signingKeySpki: publicKey });
   const moduleId = `i-simulated-enc${toHex(crypto.getRandomValues(new Uint8Array(8)))}`;
   const code = await measureCode();
   const runtime = measureRuntime();

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { coreSchemasOf, type listedPriceSchema } from "./core-schema.ts";
 import { address, base64, baseUnits, hex, hex0x, hexData, instant, isOpaque, network } from "./fields.ts";
-import { transferEvidence } from "./transfer.ts";
+import { tlsEvidence, transferEvidence } from "./transfer.ts";
 import { ezklEvidence, groth16Evidence } from "./proof-schema.ts";
 
 /** Evidence that may be appended after delivery, and appraisals that a receipt holds. */
@@ -177,6 +177,7 @@ const knownEvidence = z.discriminatedUnion("kind", [
   ezklEvidence,
   contradictionEvidence,
   transferEvidence,
+  tlsEvidence,
 ]);
 
 /** The kinds this version knows. */

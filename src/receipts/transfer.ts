@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { hex } from "./fields.ts";
 import type { ReceiptCore } from "./schema.ts";
 
 /**
@@ -11,6 +12,13 @@ export const transferEvidence = z.strictObject({
   coding: z.strictObject({ name: z.string().regex(/^[a-z0-9-]{1,16}$/), decoded: z.boolean() }).nullable(),
   /** Why only its beginning is here: it was larger or slower than the buyer takes, or broke off. */
   cut: z.enum(["too_large", "too_slow", "broken_off"]).nullable(),
+});
+
+/** Whose the connection was: the certificate that the server showed on the one that the payment went out on. The buyer's word. */
+export const tlsEvidence = z.strictObject({
+  kind: z.literal("tls.peer"),
+  /** SHA-256 of the leaf certificate's DER, hex. */
+  certificateSha256: hex(32),
 });
 
 type TransferEvidence = z.infer<typeof transferEvidence>;

@@ -51,6 +51,7 @@ export async function appraise(
     appraiseAttestation({
       evidence: core.evidence,
       sellerId: core.seller.id,
+      origin: core.seller.origin,
       model: core.request.model,
       policy,
       evaluateAt,
@@ -114,6 +115,7 @@ export async function appraise(
       leftOut: missingBodies(receipt),
       signed: signature.status === "pass",
       decodedFrom: decodedFrom(core),
+      tls: attestation.tls?.notShown ?? null,
     }),
   };
 }

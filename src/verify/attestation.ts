@@ -8,6 +8,7 @@ import { onlyOne } from "./evidence.ts";
 import { nitroResultAt } from "./nitro.ts";
 import { entryOf, sellerOf, type AppraisalPolicy, type SellerPolicy } from "./policy.ts";
 import { createVerifySession, type VerifySession } from "./session.ts";
+import { judgeTls, type TlsAppraisal } from "./tls.ts";
 import { fail, pass, skip } from "./types.ts";
 import { requiredLayers } from "./verdict.ts";
 
@@ -20,6 +21,8 @@ export type AttestationAppraisal = {
   simulated: boolean;
   /** The response signing key that a genuine document binds, or null. It is known only where `key` passes. */
   signingKey: { spki: Bytes; keyId: string } | null;
+  /** What a genuine document that binds a key says of the seller's TLS, or null. */
+  tls: TlsAppraisal | null;
 };
 
 /**
@@ -38,6 +41,8 @@ export async function appraiseAttestation(options: AttestationOptions): Promise<
 export type AttestationOptions = {
   evidence: readonly Evidence[];
   sellerId: string;
+  /** Where the seller was talked to: scheme, host and port. */
+  origin?: string;
   model: string;
   policy: AppraisalPolicy;
   evaluateAt: Date;
@@ -51,6 +56,7 @@ export function unjudgeable(): AttestationAppraisal {
     layers: { platform: broken, code: broken, key: broken, freshness: broken, model: broken },
     simulated: false,
     signingKey: null,
+    tls: null,
   };
 }
 
@@ -67,7 +73,10 @@ async function judgeAttestation(options: AttestationOptions): Promise<Attestatio
   if (!result.ok) return without(fail(result.check.replaceAll("-", "_"), `Nitro document: ${result.message}.`));
   const reference = sellerOf(policy, options.sellerId);
   const spki = fromBase64(nitro.evidence.publicKey);
-  const bound = judgeBinding(result.payload, spki);
+  const bound = result.payload.userData === null ? null : decodeUserData(result.payload.userData);
+  const unbound = judgeBinding(bound, spki);
+  const tls =
+    bound === null || unbound !== null ? null : judgeTls(bound.tlsCertificateSha256, options.evidence, options.origin);
   const keyId = teeIdOf(spki);
   const code = judgeCode(result.payload, reference);
   return {
@@ -78,12 +87,13 @@ async function judgeAttestation(options: AttestationOptions): Promise<Attestatio
           : "The document's chain and signature hold, up to AWS's Nitro root.",
       ),
       code,
-      key: bound ?? judgeKey(keyId, code, reference),
+      key: unbound ?? tls?.wrong ?? withTls(judgeKey(keyId, code, reference), tls),
       freshness: judgeFreshness(result.payload, nitro.evidence, policy, evaluateAt),
       model: judgeModel(result.payload, onlyOne(options.evidence, "model.manifest"), options.model, reference),
     },
     simulated: result.simulated,
-    signingKey: bound === null ? { spki, keyId } : null,
+    signingKey: unbound === null ? { spki, keyId } : null,
+    tls,
   };
 }
 
@@ -97,6 +107,7 @@ function without(platform: LayerResult): AttestationAppraisal {
     layers: { platform, code: below, key: below, freshness: below, model: below },
     simulated: false,
     signingKey: null,
+    tls: null,
   };
 }
 
@@ -120,8 +131,7 @@ function judgeCode(payload: NitroPayload, reference: SellerPolicy | undefined): 
 }
 
 /** Null where the document binds the key. */
-function judgeBinding(payload: NitroPayload, spki: Bytes): LayerResult | null {
-  const bound = payload.userData === null ? null : decodeUserData(payload.userData);
+function judgeBinding(bound: ReturnType<typeof decodeUserData>, spki: Bytes): LayerResult | null {
   if (bound === null) return fail("key_not_bound", "The document's user_data does not bind a signing key.");
   return equalBytes(bound.signingKeySha256, sha256(spki))
     ? null
@@ -140,6 +150,12 @@ function judgeKey(keyId: string, code: LayerResult, reference: SellerPolicy | un
         "The document binds the key, but the policy knows neither the key nor the code that holds it.",
       );
 }
+
+/** The same `user_data` binds key and TLS: what is said of one is said beside the other. */
+const withTls = (key: LayerResult, tls: TlsAppraisal | null): LayerResult => ({
+  ...key,
+  note: `${key.note} ${tls?.notShown ?? "The connection's TLS certificate is the one that it names."}`,
+});
 
 function judgeFreshness(
   payload: NitroPayload,

@@ -44,6 +44,8 @@ export type LimitsOfVerdict = {
   signed: boolean;
   /** The content coding that the answer came in and was decoded from. */
   decodedFrom: string | null;
+  /** Why a genuine attestation does not show that the connection ended in the enclave; null where it does, or there is none. */
+  tls: string | null;
 };
 
 /** The receipt's list of what is not proven (docs/architecture.md §2). */
@@ -92,6 +94,7 @@ export function notProven(
           "That the payer agreed to these terms: its signature is not in the file. It is added once it can move nothing more.",
         ]
       : []),
+    ...(about.tls === null ? [] : [`That the connection ended in the enclave. ${about.tls}`]),
     ...(metered ? ["That the amount charged fits the work: the seller named it, up to what was signed."] : []),
     ...about.leftOut.map((part) => hashesOf(part, about.signed)),
     ...(about.decodedFrom === null

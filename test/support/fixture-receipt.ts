@@ -47,6 +47,8 @@ export type FixtureChanges = {
   /** SHA-256 of the model file behind the name, hex. */
   modelSha256?: string;
   status?: number;
+  /** The DER of the TLS certificate that the document names, and of the one that the buyer saw. */
+  tls?: { named?: Uint8Array; seen?: Uint8Array };
   /** How far the signed time is from the time of the request, seconds. */
   signedAfter?: number;
 };
@@ -64,7 +66,9 @@ const answerOf = (nonce: string): string =>
 export async function makeFixture(changes: FixtureChanges = {}): Promise<Fixture> {
   const modelDigest = changes.modelSha256 ?? MODEL_DIGEST;
   const root = changes.under?.root ?? (await createSimulatedRoot());
-  const enclave = changes.under?.enclave ?? (await createSimulatedEnclave({ root }));
+  const { named, seen } = changes.tls ?? {};
+  const tls = named === undefined ? {} : { tlsCertificate: named };
+  const enclave = changes.under?.enclave ?? (await createSimulatedEnclave({ root, ...tls }));
   const manifest = canonicalJson([{ name: MODEL, sha256: modelDigest }] satisfies ManifestEntry[]);
   enclave.measureModels(manifest);
   const attestationNonce = crypto.getRandomValues(new Uint8Array(20));
@@ -159,6 +163,7 @@ export async function makeFixture(changes: FixtureChanges = {}): Promise<Fixture
         fetchedAt: now.toISOString(),
       },
       { kind: "model.manifest", manifest: toBase64(manifest) },
+      ...(seen === undefined ? [] : [{ kind: "tls.peer" as const, certificateSha256: toHex(sha256(seen)) }]),
       {
         kind: "signature.tee",
         teeId: enclave.keyId,

@@ -24,6 +24,7 @@ const NO_LIMITS: LimitsOfVerdict = {
   leftOut: [],
   signed: true,
   decodedFrom: null,
+  tls: null,
 };
 /** What is said in any case: of clocks, and of what an answer is worth. */
 const ALWAYS = [/^Times are the buyer's and the seller's clocks/, /^That the model's answer is right or good/];
@@ -51,6 +52,7 @@ describe("what is not proven", () => {
     [{ leftOut: ["response"], signed: false }, /^That the response, .* has the hashes in the file: no signature/],
     [{ unused: ["zk.ezkl", "zk.ezkl", "zk.groth16"] }, /^Not used: .* \(zk\.ezkl, zk\.groth16\)\.$/],
     [{ decodedFrom: "gzip" }, /^That the answer came as these bytes: it came in the content coding gzip/],
+    [{ tls: "The connection had no TLS." }, /^That the connection ended in the enclave\. The connection had no TLS\.$/],
     [{ unknownKinds: ["note.any", "note.any"] }, /^Not judged: .* know \(note\.any\)\.$/],
     [{ unknownKinds: ["Buy gold now!"] }, /^Not judged: .* does not know\.$/],
   ])("says what limits it: %j", (limits, words) => {

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { toHex } from "../../src/evidence/bytes.ts";
+import { toHex, utf8 } from "../../src/evidence/bytes.ts";
 import { canonicalSha256 } from "../../src/evidence/canonical.ts";
 import { parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
@@ -12,6 +12,7 @@ import { makeFixture, type Fixture, type FixtureChanges } from "../support/fixtu
 import { openProvenMaker, type ProvenMaker } from "../support/proven-receipt.ts";
 import { resealed } from "../support/reseal.ts";
 
+const CERTIFICATE = utf8("a certificate");
 const METHODS = ["eip3009", "permit2", "upto", "voucher"] as const;
 type Method = (typeof METHODS)[number];
 
@@ -81,7 +82,8 @@ beforeAll(async () => {
   prover = await openProvenMaker();
   const made = async (make: (changes: FixtureChanges) => Promise<Fixture>): Promise<Record<Method, Fixture>> => ({
     eip3009: await make({ signed: true }),
-    permit2: await make({ signed: true, method: "permit2" }),
+    // Behind TLS that its attestation names.
+    permit2: await make({ signed: true, method: "permit2", tls: { named: CERTIFICATE, seen: CERTIFICATE } }),
     upto: await make({ signed: true, method: "upto" }),
     voucher: await make({ signed: true, method: "voucher" }),
   });

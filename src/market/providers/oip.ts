@@ -3,7 +3,7 @@ import { jsonOf, textOf, toBase64, toHex } from "../../evidence/bytes.ts";
 import { metadataPath } from "../../evidence/exchange/oip.ts";
 import { TEE_HEADERS, teeIdOf } from "../../evidence/tee-signature.ts";
 import { Proof402Error } from "../../errors.ts";
-import type { Http } from "../../http/client.ts";
+import type { Http, HttpResponse } from "../../http/client.ts";
 import { teeSignatureEvidence, type TeeSignatureEvidence } from "../../receipts/schema.ts";
 import type { Provider, Seller } from "../types.ts";
 import { isModelName, readCatalog, readMetadata } from "./oip-listing.ts";
@@ -19,12 +19,12 @@ const BATCH_BYTES = 4_000_000;
  * and, where they run in an enclave, serve `/enclave/attestation`, `/signing-key` and `/v1/manifest`.
  */
 export function createOipProvider(http: Http, clock: () => Date): Provider {
-  const get = async (
+  const ask = async (
     seller: Seller,
     path: string,
     maxBytes: number,
     signal?: AbortSignal,
-  ): Promise<Uint8Array | null> => {
+  ): Promise<HttpResponse | null> => {
     const response = await http.request({
       method: "GET",
       url: `${seller.origin}${path}`,
@@ -42,8 +42,10 @@ export function createOipProvider(http: Http, clock: () => Date): Provider {
         },
       );
     }
-    return response.body;
+    return response;
   };
+  const get = async (...asked: Parameters<typeof ask>): Promise<Uint8Array | null> =>
+    (await ask(...asked))?.body ?? null;
 
   return {
     async listModels(seller, signal) {
@@ -65,14 +67,15 @@ export function createOipProvider(http: Http, clock: () => Date): Provider {
     },
 
     async attest(seller, nonce, signal) {
-      const [document, key, manifest] = await Promise.all([
-        get(seller, `/enclave/attestation?nonce=${toHex(nonce)}`, DOCUMENT_BYTES, signal),
+      const [attestation, key, manifest] = await Promise.all([
+        ask(seller, `/enclave/attestation?nonce=${toHex(nonce)}`, DOCUMENT_BYTES, signal),
         get(seller, "/signing-key", DOCUMENT_BYTES, signal),
         get(seller, "/v1/manifest", CATALOG_BYTES, signal),
       ]);
-      if (document === null || key === null) return null;
+      if (attestation === null || key === null) return null;
       const spki = readSigningKey(jsonOf(key));
       if (spki === null) throw malformed(seller, "signing key");
+      const { body: document, certificateSha256 } = attestation;
       const text = textOf(document)?.trim();
       if (text === undefined || !z.base64().max(DOCUMENT_BYTES).safeParse(text).success)
         throw malformed(seller, "attestation");
@@ -87,6 +90,7 @@ export function createOipProvider(http: Http, clock: () => Date): Provider {
             fetchedAt: clock().toISOString(),
           },
           ...(manifest === null ? [] : [{ kind: "model.manifest" as const, manifest: toBase64(manifest) }]),
+          ...(certificateSha256 === null ? [] : [{ kind: "tls.peer" as const, certificateSha256 }]),
         ],
       };
     },

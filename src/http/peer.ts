@@ -1,0 +1,54 @@
+import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
+import { Agent, Client, Pool, type buildConnector, type Dispatcher } from "undici";
+
+/** SHA-256 of a server's leaf certificate (DER), hex; null where there is no TLS. */
+export type Certificate = string | null;
+
+/** A request that asks, once its connection is known, whose it is. */
+export type AskingRequest = Dispatcher.DispatchOptions & {
+  /** Given what reads the certificate of the connection that the request goes out on. It is open when the request starts. */
+  onConnection: (certificate: () => Certificate) => void;
+};
+
+/** What is used of an agent. */
+export type AskableAgent = {
+  dispatch(request: AskingRequest, handler: Dispatcher.DispatchHandler): boolean;
+  destroy(): Promise<void>;
+};
+
+type Options = Omit<Agent.Options, "factory" | "connect"> & { connect: buildConnector.connector };
+
+/**
+ * An agent whose requests can read the certificate of the very connection that they go out on, kept from earlier or new. A
+ * client of undici's has one connection at a time, so each has its own connector, which notes the certificate.
+ */
+export const createAgent = (options: Options): AskableAgent =>
+  new Agent({
+    ...options,
+    factory: (origin) => new Pool(origin, { ...options, factory: (to) => askable(to, options) }),
+  });
+
+function askable(origin: URL, { connect, ...options }: Options): Client {
+  let certificate: Certificate = null;
+  const client = new Client(origin, {
+    ...options,
+    connect: (target, callback) =>
+      connect(target, (...result) => {
+        certificate = certificateOf(result[1]);
+        callback(...result);
+      }),
+  });
+  const dispatch = client.dispatch.bind(client);
+  client.dispatch = (request, handler) => {
+    if ("onConnection" in request) (request as AskingRequest).onConnection(() => certificate);
+    return dispatch(request, handler);
+  };
+  return client;
+}
+
+function certificateOf(socket: Socket | null): Certificate {
+  if (!(socket instanceof TLSSocket)) return null;
+  // Node writes the digest as AB:CD:...
+  return socket.getPeerX509Certificate()?.fingerprint256.replaceAll(":", "").toLowerCase() ?? null;
+}
