@@ -26,7 +26,7 @@ engine.catch(() => undefined);
  * Answers go first: a proof has time, and the engine's threads take their priority from this one. A setup starts none and
  * keeps its priority: a seller starts after it, which on a busy machine would be never.
  */
-const giveWay = (): void => setPriority(constants.priority.PRIORITY_LOW);
+const giveWay = (): void => setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 let setupCurve: Promise<Curve> | null = null;
 
 const memory = (data: Uint8Array): { type: "mem"; data: Uint8Array } => ({ type: "mem", data });
