@@ -9,6 +9,7 @@ import { payOnce } from "./pay.ts";
 import { askedTooMuch } from "./payment-refused.ts";
 import { sendAgain, takeUp } from "./resume.ts";
 import type { ApprovalRequest, BuyResult, NeedInput } from "./types.ts";
+import type { PurchaseRecord } from "../payment/types.ts";
 
 /** What a call comes to next. */
 export type Turn =
@@ -21,7 +22,7 @@ export type Turn =
    */
   | { kind: "pay"; attempt: number; chosen: Chosen | null; turnedDownBy?: string }
   /** Sends the very same authorization again. `failure` is the receipt of the seller's failure that an answer replaces. */
-  | { kind: "again"; purchaseId: string; failure: string | null };
+  | { kind: "again"; purchase: PurchaseRecord; failure: string | null };
 
 /**
  * The flow of one purchase (docs/architecture.md §4, steps 1 to 8): takes up what the journal knows of the call, then

@@ -4,7 +4,7 @@ import type { SellerListing } from "../market/catalog.ts";
 import { findAsset, type Candidate } from "../market/choose.ts";
 import type { ListedModel } from "../market/types.ts";
 import { idOf } from "../payment/channels.ts";
-import { markSettled, NEVER_SIGNED, readAttempts, readPurchase, release } from "../payment/journal.ts";
+import { markSettled, NEVER_SIGNED, readAttempts, release } from "../payment/journal.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
 import { believe } from "../payment/witness.ts";
 import { readReceipt } from "../receipts/store.ts";
@@ -34,14 +34,15 @@ export async function takeUp(ctx: BuyerContext, call: Call): Promise<Turn> {
   const known = await readAttempts(ctx.db, call.key);
   // Another call of the key may have been paid since this one got it.
   if (known.some(({ argsDigest }) => argsDigest !== call.argsDigest)) throw keyConflict();
-  const attempts = await decided(ctx, known);
+  await decide(ctx, known);
+  const attempts = await readAttempts(ctx.db, call.key);
   const answered = attempts.find(({ receiptId }) => receiptId !== null);
   if (answered !== undefined) return answeredBefore(ctx, call, answered);
   const settled = attempts.find(({ state }) => state === "settled");
-  if (settled !== undefined) return { kind: "again", purchaseId: settled.id, failure: null };
+  if (settled !== undefined) return { kind: "again", purchase: settled, failure: null };
   const out = attempts.filter(isOut);
   const usable = out.findLast(({ payment }) => isUsable(payment.validBefore, ctx.clock()));
-  if (usable !== undefined) return { kind: "again", purchaseId: usable.id, failure: null };
+  if (usable !== undefined) return { kind: "again", purchase: usable, failure: null };
   if (out.length > 0) throw inDoubt();
   return { kind: "pay", attempt: attemptAfter(attempts), chosen: null };
 }
@@ -60,29 +61,22 @@ const isOut = ({ state, receiptId }: PurchaseRecord): boolean =>
   (state === "signed" || state === "sent") && receiptId === null;
 
 /**
- * The attempts after what can be decided of them was: those that were only reserved are given up, and of those that may be
- * out, the chain says what became of them where more than one is, or one has run out.
+ * Decides what can be decided: attempts that were only reserved are given up, and of those that may be out, the chain says what
+ * became of them where more than one is, or one has run out.
  */
-async function decided(ctx: BuyerContext, attempts: PurchaseRecord[]): Promise<PurchaseRecord[]> {
+async function decide(ctx: BuyerContext, attempts: readonly PurchaseRecord[]): Promise<void> {
   const open = attempts.filter(isOut);
   const [only] = open;
   const clear = open.length === 1 && only !== undefined && isUsable(only.payment.validBefore, ctx.clock());
-  let changed = false;
   for (const purchase of attempts) {
-    if (purchase.state === "reserved") {
-      // Legal while it is only reserved: a process that is slow can sign it no more afterwards.
-      await release(ctx.db, purchase.id, { reason: NEVER_SIGNED, now: ctx.clock() });
-      changed = true;
-    } else if (open.includes(purchase) && !clear) {
-      changed = (await decide(ctx, purchase)) || changed;
-    }
+    // Legal while it is only reserved: a process that is slow can sign it no more afterwards.
+    if (purchase.state === "reserved") await release(ctx.db, purchase.id, { reason: NEVER_SIGNED, now: ctx.clock() });
+    else if (open.includes(purchase) && !clear) await askChain(ctx, purchase);
   }
-  const [first] = attempts;
-  return changed && first !== undefined ? readAttempts(ctx.db, first.idempotencyKey) : attempts;
 }
 
-/** Settles or releases one attempt as the chain shows it; false where the chain cannot say. */
-async function decide(ctx: BuyerContext, { id, payment, createdAt }: PurchaseRecord): Promise<boolean> {
+/** Settles or releases one attempt as the chain shows it, or leaves it where the chain cannot say. */
+async function askChain(ctx: BuyerContext, { id, payment, createdAt }: PurchaseRecord): Promise<void> {
   const seen = await believe({
     db: ctx.db,
     chain: ctx.chains.get(payment.network),
@@ -97,7 +91,6 @@ async function decide(ctx: BuyerContext, { id, payment, createdAt }: PurchaseRec
   } else if (seen.state === "expired") {
     await release(ctx.db, id, { reason: seen.reason, unusable: true, now });
   }
-  return seen.state !== "pending";
 }
 
 /** The stored result; a seller's failure is asked about once more while its payment can still bring an answer. */
@@ -106,7 +99,7 @@ async function answeredBefore(ctx: BuyerContext, call: Call, purchase: PurchaseR
   if (receipt === null) throw new Error(`journal names receipt ${purchase.receiptId} that is not stored`);
   const mayServe = purchase.state === "settled" || isUsable(purchase.payment.validBefore, ctx.clock());
   if (isOwed(receipt) && mayServe && purchase.state !== "released")
-    return { kind: "again", purchaseId: purchase.id, failure: receipt.id };
+    return { kind: "again", purchase, failure: receipt.id };
   const over = purchase.state === "released";
   return { kind: "result", result: resultOf(ctx, call, receipt, { paidNow: false, stored: true, over }) };
 }
@@ -118,10 +111,8 @@ async function answeredBefore(ctx: BuyerContext, call: Call, purchase: PurchaseR
 export async function sendAgain(
   ctx: BuyerContext,
   call: Call,
-  { purchaseId, failure }: Extract<Turn, { kind: "again" }>,
+  { purchase, failure }: Extract<Turn, { kind: "again" }>,
 ): Promise<Turn> {
-  const purchase = await readPurchase(ctx.db, purchaseId);
-  if (purchase === null) throw new Error("unreachable: the attempt was read a moment ago");
   const { payment, state, transaction } = purchase;
   const again = async (): Promise<Turn> => {
     const candidate = await candidateOf(ctx, call, purchase);

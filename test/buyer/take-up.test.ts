@@ -15,15 +15,20 @@ const START = new Date(1.7e12);
 let db: Db;
 /** Asked for the time, as the code under test asks. */
 let clock: () => Date;
+const looked: string[] = [];
 beforeEach(async () => {
+  looked.length = 0;
   db = await openDatabase(":memory:");
   clock = () => START;
   const opened = db;
   onTestFinished(() => opened.destroy());
 });
 
+/** Of no network a chain is configured, and so it is known which are looked for. */
+const chains = { get: (network: string) => void looked.push(network) };
 const take = (argsDigest = "aa".repeat(32)) =>
-  takeUp({ db, clock: () => clock(), chains: new Map() } as unknown as BuyerContext, { key: KEY, argsDigest } as Call);
+  takeUp({ db, clock: () => clock(), chains } as unknown as BuyerContext, { key: KEY, argsDigest } as Call);
+const again = (id: string | undefined) => ({ kind: "again", purchase: { id }, failure: null });
 const at = (seconds: number): void => void (clock = () => new Date(START.getTime() + seconds * 1000));
 
 type End = "reserved" | "signed" | "sent" | "settled" | "released";
@@ -70,7 +75,7 @@ it("sends again what another process signed in the moment before it was to be gi
     if (signing.length === 0) signing.push(markSigned(db, id, { now: START }));
     return START;
   };
-  expect(await take()).toEqual({ kind: "again", purchaseId: id, failure: null });
+  expect(await take()).toMatchObject(again(id));
   expect(await Promise.all(signing)).toMatchObject([{ ok: true }]);
   expect(await states()).toEqual([["signed", null]]);
 });
@@ -79,10 +84,9 @@ it.each(["signed", "sent"] as const)(
   "sends again what was %s, while ten seconds and more are left of it",
   async (end) => {
     const [id] = await attempts("released", end).then((ids) => ids.slice(1));
-    const again = { kind: "again", purchaseId: id, failure: null };
-    expect(await take()).toEqual(again);
+    expect(await take()).toMatchObject(again(id));
     at(49);
-    expect(await take()).toEqual(again);
+    expect(await take()).toMatchObject(again(id));
     for (const seconds of [50, 59, 100_000]) {
       at(seconds);
       await expect(take()).rejects.toMatchObject({ code: "payment_in_doubt" });
@@ -96,15 +100,29 @@ it.each(["signed", "sent"] as const)(
 
 it("sends the newest again of two that are out", async () => {
   const [, second] = await attempts("sent", "sent");
-  expect(await take()).toEqual({ kind: "again", purchaseId: second, failure: null });
+  expect(await take()).toMatchObject(again(second));
 });
+
+it.each([
+  [["released", "sent"], 0, 0],
+  [["released", "sent"], 55, 1],
+  [["sent", "sent"], 0, 2],
+  [["released", "settled"], 55, 0],
+] as [End[], number, number][])(
+  "of attempts that are %j, %d s old, asks the chain about %d",
+  async (ends, age, looks) => {
+    await attempts(...ends);
+    at(age);
+    await take().catch(() => undefined);
+    expect(looked).toHaveLength(looks);
+  },
+);
 
 it("asks for what is settled and unanswered, however long ago, and whatever else is out", async () => {
   const [, settled] = await attempts("sent", "settled");
-  const again = { kind: "again", purchaseId: settled, failure: null };
-  expect(await take()).toEqual(again);
+  expect(await take()).toMatchObject(again(settled));
   at(100_000);
-  expect(await take()).toEqual(again);
+  expect(await take()).toMatchObject(again(settled));
 });
 
 it("takes up nothing of a call that asked for something else", async () => {

@@ -219,6 +219,9 @@ it("asks a person about a signed payment that was not sent, where the policy of 
   await world().open({ ...POLICY, approveAbove: 1000 });
   expect(errorOf(await buy())).toMatchObject({ code: "approval_required", money: "may-move", key: KEY });
   expect(sent).toEqual([]);
+  const later = () => Promise.resolve("ask_later" as const);
+  expect(errorOf(await buy({}, { approve: later }))).toMatchObject({ code: "approval_required", money: "may-move" });
+  expect(sent).toEqual([]);
   const asked: string[] = [];
   const approve = (request: { idempotencyKey: string }) => {
     asked.push(request.idempotencyKey);
