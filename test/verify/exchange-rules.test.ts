@@ -1,9 +1,11 @@
+import type { z } from "zod";
 import { beforeAll, describe, expect, test } from "vitest";
 import { fromBase64, fromHex, keccak256, sha256, toBase64, toHex, utf8 } from "../../src/evidence/bytes.ts";
+import type { transferEvidence } from "../../src/receipts/transfer.ts";
 import { formatOf } from "../../src/evidence/exchange/formats.ts";
 import { teeIdOf } from "../../src/evidence/tee-signature.ts";
 import type { LayerResult, NitroEvidence, ReceiptCore, TeeSignatureEvidence } from "../../src/receipts/schema.ts";
-import { judgeTensorFormat } from "../../src/verify/answer.ts";
+import { judgeTensorFormat, readTensors } from "../../src/verify/answer.ts";
 import { judgeCarried, judgeNamedModel, judgeRequest, judgeResponse } from "../../src/verify/exchange.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
 import { createVerifySession } from "../../src/verify/session.ts";
@@ -12,6 +14,7 @@ import { judgePlace } from "../../src/verify/terms.ts";
 import { fail, pass, skip } from "../../src/verify/types.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
 
+type TransferEvidence = z.infer<typeof transferEvidence>;
 let fixture: Fixture;
 let other: Fixture;
 beforeAll(async () => {
@@ -96,6 +99,15 @@ describe("the request", () => {
     expect(brief(judgeNamedModel(foreign, pass("measured"), signed))).toBe("unsupported exchange_format_unknown");
     expect(brief(judgeTensorFormat(formatOf(foreign.seller.provider)))).toBe("unsupported exchange_format_unknown");
     expect(judgeTensorFormat(formatOf("oip"))).toBe(null);
+    const unread = { ok: false, reason: "other_format" };
+    expect(readTensors(foreign, "request")).toEqual(unread);
+    expect(
+      readTensors(
+        coreWith(({ request }) => delete request.body),
+        "request",
+      ),
+    ).toEqual(unread);
+    expect(readTensors(fixture.receipt.core, "request").ok).toBe(true);
     const { readTensors: _none, ...wordy } = formatOf("oip")!;
     expect(brief(judgeTensorFormat(wordy))).toBe("unsupported exchange_format_unread");
   });
@@ -129,6 +141,25 @@ describe("the answer", () => {
     const created = coreWith(({ response }) => (response.status = 201));
     for (const one of [unsigned, wrong]) expect(judgeResponse(created, one)).toBe(one);
     for (const one of [signed, unsigned, wrong]) expect(judgeResponse(fixture.receipt.core, one)).toBe(one);
+  });
+
+  test.each<[string, Omit<TransferEvidence, "kind">, string]>([
+    ["is cut", { coding: null, cut: "too_large" }, "skip answer_cut"],
+    ["is coded", { coding: { name: "gzip", decoded: false }, cut: null }, "skip answer_coded"],
+    ["was coded and is decoded", { coding: { name: "gzip", decoded: true }, cut: null }, "null"],
+  ])("that %s blames nobody, but for what it says", (_name, transfer, code) => {
+    const came = (body: string | null): ReceiptCore => {
+      const core = body === null ? structuredClone(fixture.receipt.core) : withBody("response", body);
+      return { ...core, evidence: [...core.evidence, { kind: "transfer.http", ...transfer }] };
+    };
+    const instead = (otherwise: string): string => (code === "null" ? otherwise : code);
+    expect(brief(judgeResponse(came(null), signed))).toBe("pass ok");
+    expect(brief(judgeResponse(came(null), wrong))).toBe(instead("fail signature_invalid"));
+    expect(brief(judgeResponse(came(null), unsigned))).toBe(instead("skip not_signed"));
+    const measured = pass("measured");
+    expect(brief(judgeNamedModel(came("{"), measured, signed))).toBe(instead("fail model_name_mismatch"));
+    expect(brief(judgeNamedModel(came('{"model_name":"other"}'), measured, signed))).toBe("fail model_name_mismatch");
+    expect(brief(judgeNamedModel(came(null), measured, signed))).toBe("pass ok");
   });
 
   test("names the model that was asked for, and echoes the nonce", () => {

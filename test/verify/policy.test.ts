@@ -3,6 +3,7 @@ import { appraisalPolicySchema, entryOf, policyHash, sellerOf, trustSchema } fro
 
 const digest = "ab".repeat(32);
 const address = `0x${"cd".repeat(20)}`;
+const until = "2026-11-01T12:00:00Z";
 const asset = { network: "eip155:1", asset: address, decimals: 6, domain: { name: "USD Coin", version: "2" } };
 const circuit = {
   key: digest,
@@ -35,6 +36,9 @@ const BOUNDS: [string, (count: number) => object, number, number][] = [
   ["length of a kind of seller", (n) => ofSeller({ provider: "n".repeat(n) }), 0, 64],
   ["payees", (n) => ofSeller({ payees: times(n, address) }), 0, 16],
   ["facilitators", (n) => ofSeller({ facilitators: times(n, address) }), 0, 16],
+  ["former places", (n) => ofSeller({ former: times(n, { until }) }), 0, 16],
+  ["length of a former origin", (n) => ofSeller({ former: [{ until, origin: "n".repeat(n) }] }), 0, 512],
+  ["former payees", (n) => ofSeller({ former: [{ until, payees: times(n, address) }] }), 0, 16],
   [
     "delay of a channel",
     (n) => ofSeller({ channel: { receiverAuthorizer: address, withdrawDelaySeconds: n } }),

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import type { LayerResult } from "../../src/receipts/schema.ts";
+import type { LayerResult, TeeSignatureEvidence } from "../../src/receipts/schema.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
-import { judgeTerms } from "../../src/verify/terms.ts";
+import { judgePlace, judgeTerms } from "../../src/verify/terms.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
 
 let fixture: Fixture;
@@ -42,6 +42,35 @@ describe("the terms", () => {
     ["with another payee", () => seller({ payees: [`0x${"ee".repeat(20)}`] }), "fail payee_mismatch"],
   ])("of a policy %s: %s", (_name, policy, code) => {
     expect(brief(judgeTerms(fixture.receipt.core, policy()))).toBe(code);
+  });
+
+  test("are those of before for what was signed until then, by the key's time or, without one, the buyer's", () => {
+    const other = `0x${"ee".repeat(20)}`;
+    const { core } = fixture.receipt;
+    const signed = core.evidence.find((one): one is TeeSignatureEvidence => one.kind === "signature.tee")!;
+    const unsigned = { ...core, evidence: core.evidence.filter((one) => one !== signed) };
+    const before = (at: number): AppraisalPolicy =>
+      seller({
+        payees: [other],
+        origin: "https://new.example",
+        former: [{ until: new Date(at).toISOString(), payees: [core.payment.payTo], origin: core.seller.origin }],
+      });
+    for (const [one, at] of [
+      [core, signed.timestamp * 1000],
+      [unsigned, Date.parse(core.response.receivedAt)],
+    ] as const) {
+      expect(brief(judgeTerms(one, before(at)))).toBe("null");
+      expect(brief(judgePlace(one, before(at)))).toBe("null");
+      expect(brief(judgeTerms(one, before(at - 1)))).toBe("fail payee_mismatch");
+      expect(brief(judgePlace(one, before(at - 1)))).toBe("fail origin_mismatch");
+    }
+    const nowhere = { until: new Date(signed.timestamp * 1000).toISOString() };
+    const silent = seller({ payees: [other], origin: "https://new.example", former: [nowhere, { ...nowhere }] });
+    expect(brief(judgeTerms(core, silent))).toBe("fail payee_mismatch");
+    expect(brief(judgePlace(core, silent))).toBe("fail origin_mismatch");
+    // What holds today holds besides.
+    expect(brief(judgeTerms(core, seller({ former: [nowhere] })))).toBe("null");
+    expect(brief(judgePlace(core, seller({ former: [nowhere] })))).toBe("null");
   });
 
   test("of an upto payment name its facilitator", () => {

@@ -124,6 +124,12 @@ describe("the verdict", () => {
     expect(judged({ ...replayed, assurance: "proven" })).toEqual({ assurance: "attested", verdict: "unverified" });
   });
 
+  test("is about one layer where the policy requires one, and about nothing where it requires none", () => {
+    const one = { ...STRICT, statuses: every("pass"), proved: true, assurance: "signed" as const };
+    expect(judged({ ...one, requiredLayers: ["response"] }).verdict).toBe("verified");
+    expect(judged({ ...one, requiredLayers: [] }).verdict).toBe("unverified");
+  });
+
   test("of a purchase that asked for nothing is never verified, and the seller's code does not condemn it", () => {
     const paid = { ...STRICT, statuses: every("pass"), proved: true };
     expect(judged({ ...paid, assurance: "none" }).verdict).toBe("unverified");
