@@ -5,31 +5,49 @@ import { note } from "./mutant-log.ts";
 // The first counterexample is enough, and each mutant gets the same ones.
 fc.configureGlobal({ endOnFailure: true, seed: 402 });
 
+/** Longest that a test may take to be run under mutants, ms of the processor. */
+const longestMs = Number(process.env["PROOF402_LONGEST_MS"] ?? Infinity);
+/** A mutant left something behind: what would be found now may be its doing. */
+let spoiled = false;
 const alive = new Set((process.env["PROOF402_MUTANTS"] ?? "").split(" ").filter(Boolean).map(Number));
 
-/** Runs a test once without a mutant, once with each that is still alive, and once more without: it has to hold again. */
+/**
+ * Runs a test once without a mutant, and once with each that is still alive and stands where the test came by. After one
+ * that it notices it has to hold again without.
+ */
 async function runTask(test: RunnerTestCase): Promise<void> {
+  if (spoiled) return;
   const run = async (): Promise<void> => {
     delete test.promises;
     await TestRunner.getTestFn(test)();
   };
+  const holds = (): Promise<boolean> =>
+    run().then(
+      () => true,
+      () => false,
+    );
+  const passed = (globalThis.passed = new Set());
+  const { user, system } = process.cpuUsage();
   await run();
   note("ready");
-  for (const number of alive) {
+  const spent = process.cpuUsage({ user, system });
+  if ((spent.user + spent.system) / 1000 > longestMs) return;
+  for (const number of [...alive].filter((one) => passed.has(one))) {
     await startOver(test);
     note(`${number} begun`);
     globalThis.mutant = number;
-    const noticed = await run().then(
-      () => false,
-      () => true,
-    );
+    const noticed = !(await holds());
     globalThis.mutant = undefined;
     if (!noticed) continue;
+    await startOver(test);
+    if (!(await holds())) {
+      note(`${number} spoiled`);
+      spoiled = true;
+      return;
+    }
     alive.delete(number);
     note(`${number} killed`);
   }
-  await startOver(test);
-  await run();
 }
 
 /** Clears away after one run of a test, as far as a mutant left it in order, and prepares for the next. */

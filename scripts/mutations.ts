@@ -45,12 +45,16 @@ const METHODS = swaps({
 const isNode = (value: unknown): value is Node =>
   typeof value === "object" && value !== null && typeof (value as Node).type === "string";
 
-/** All mutations of one JavaScript module: operators, conditions, constants and left-out statements. Texts are left alone. */
+/**
+ * All mutations of one JavaScript module: operators, conditions, constants and left-out statements. Texts are left alone, as
+ * is all that only words a message: tests hold what is decided by its code, and the wording is for people to judge.
+ */
 export function mutationsOf(text: string): Mutation[] {
   // oxlint-disable-next-line typescript/no-deprecated -- the one parser vitest passes on
   const program = parseAst(text) as unknown as Node;
   const found: Mutation[] = [];
   const visit = (node: Node, atLoad: boolean, inChain: boolean): void => {
+    if (isMessage(node)) return;
     for (const { node: of, replacement, original, instead } of changesOf(node, text, inChain)) {
       const from = text.lastIndexOf("\n", of.start - 1) + 1;
       const line = text.slice(from, text.indexOf("\n", of.start)).trim();
@@ -65,6 +69,16 @@ export function mutationsOf(text: string): Mutation[] {
   visit(program, true, false);
   return found;
 }
+
+/** Words for people, and a choice among nothing but such words: what differs in these alone decides the same. */
+const isMessage = (node: Node): boolean => {
+  if (node.type === "ConditionalExpression")
+    return [node["consequent"], node["alternate"]].every((branch) => isMessage(branch as Node));
+  if (node.type === "Literal") return typeof node["value"] === "string" && isSentence(node["value"]);
+  const parts = node.type === "TemplateLiteral" ? (node["quasis"] as { value: { raw: string } }[]) : [];
+  return parts.some(({ value }) => isSentence(value.raw));
+};
+const isSentence = (text: string): boolean => /[a-z]+,? [a-z]+/i.test(text);
 
 const isLink = ({ type }: Node): boolean => type === "MemberExpression" || type === "CallExpression";
 
@@ -129,6 +143,10 @@ function renamed(node: Node, text: string, to: (at: Node, instead: string) => Ch
   return name === "filter" ? [to(node, text.slice(object.start, object.end))] : [];
 }
 
+const SWITCH =
+  'globalThis.mutant ??= Number(process.env["PROOF402_MUTANT"]);' +
+  "const mutantIsOn = (number) => (globalThis.passed?.add(number), globalThis.mutant === number);";
+
 /**
  * The program with all mutations in it, each of which holds while `globalThis.mutant` is its number. The variable
  * `PROOF402_MUTANT` of the environment sets it before the module is loaded.
@@ -147,8 +165,8 @@ export function instrumented(text: string, mutations: readonly Mutation[]): stri
       const inside = here.reduce(
         (inner, { number, replacement }) =>
           replacement === null
-            ? `{ if (globalThis.mutant !== ${number}) { ${inner} } }`
-            : `(globalThis.mutant === ${number} ? (${replacement}) : (${inner}))`,
+            ? `{ if (!mutantIsOn(${number})) { ${inner} } }`
+            : `(mutantIsOn(${number}) ? (${replacement}) : (${inner}))`,
         write(start, end),
       );
       written += `${text.slice(at, start)}${inside}`;
@@ -156,5 +174,5 @@ export function instrumented(text: string, mutations: readonly Mutation[]): stri
     }
     return `${written}${text.slice(at, to)}`;
   };
-  return `globalThis.mutant ??= Number(process.env["PROOF402_MUTANT"]);${write(0, text.length)}`;
+  return `${SWITCH}${write(0, text.length)}`;
 }
