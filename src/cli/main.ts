@@ -2,6 +2,7 @@
 import { Command, CommanderError, Option } from "commander";
 import { Proof402Error } from "../errors.ts";
 import { EXIT, exitOf, note, printJson } from "./globals.ts";
+import { PEERS, requirePeers } from "../peers.ts";
 import { SETUPS, WEIGHTS } from "../evidence/groth16.ts";
 import { ASSURANCES } from "../receipts/schema.ts";
 import { VERSION } from "../version.ts";
@@ -21,10 +22,11 @@ Start with: proof402 demo`;
 
 let exitCode: number = EXIT.ok;
 
-/** Loads a command's module when it runs: `--help` and `--version` load nothing else. */
+/** Loads a command's module when it runs, once its peers are there: `--help` and `--version` load nothing else. */
 const lazily =
-  (load: () => Promise<Action>) =>
+  (load: () => Promise<Action>, peers: readonly string[] = []) =>
   async (...args: unknown[]): Promise<void> => {
+    requirePeers(peers);
     exitCode = await (await load())(...(args as never[]));
   };
 
@@ -47,7 +49,7 @@ function buildProgram(): Command {
       lazily(async () => {
         const { runDemo } = await import("./demo.ts");
         return () => runDemo({ json: program.opts<{ json?: boolean }>().json === true });
-      }),
+      }, PEERS.demo),
     );
 
   program
@@ -205,7 +207,7 @@ function buildProgram(): Command {
     .option("--zkey <file>", "a proving key made from the .r1cs, in place of a development setup")
     .addOption(new Option("--setup <kind>", "what that key comes from").choices(SETUPS).default("ceremony"))
     .addHelpText("after", "\nExample: proof402 node zk compile models/eth-risk.onnx --out proving")
-    .action(lazily(async () => (await import("./compile-proof.ts")).compileProof));
+    .action(lazily(async () => (await import("./compile-proof.ts")).compileProof, PEERS.compile));
 
   program
     .command("devnet")
@@ -214,7 +216,7 @@ function buildProgram(): Command {
     .option("--ports <list>", "fixed ports, such as chain=8545,attested=4021 (default: free ones)")
     .option("--block-seconds <n>", "seconds between blocks (default: a block per transaction)")
     .addHelpText("after", "\nExample: proof402 devnet --dir market")
-    .action(lazily(async () => (await import("./devnet.ts")).devnet));
+    .action(lazily(async () => (await import("./devnet.ts")).devnet, PEERS.devnet));
 
   program
     .command("mcp")

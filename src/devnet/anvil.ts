@@ -5,6 +5,7 @@ import type { Readable, Writable } from "node:stream";
 import { createTestClient, http } from "viem";
 import { foundry } from "viem/chains";
 import { Proof402Error } from "../errors.ts";
+import { howToInstall } from "../peers.ts";
 import { portTaken } from "./port-taken.ts";
 
 /** A running chain of its own. `stop` resolves when its process is gone; asking twice is fine. */
@@ -121,7 +122,7 @@ function anvilBinary(): string {
     return join(dirname(platform), "bin", process.platform === "win32" ? "anvil.exe" : "anvil");
   } catch (error) {
     throw new Proof402Error("anvil_missing", "anvil is not installed, so no chain can be started here.", {
-      next: "Run npm install @foundry-rs/anvil.",
+      next: howToInstall(["@foundry-rs/anvil"]),
       cause: error,
     });
   }

@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import type * as OnnxRuntime from "onnxruntime-node";
 import type { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { Proof402Error } from "../errors.ts";
+import { howToInstall } from "../peers.ts";
 import { checkModelFile } from "./model-file.ts";
 import { datatypeOf, fromOrt, toOrt, type Tensor } from "./tensors.ts";
 
@@ -39,7 +40,7 @@ export async function loadRuntime(): Promise<Runtime> {
     return module.default ?? module;
   } catch (error) {
     throw new Proof402Error("onnxruntime_missing", "onnxruntime-node is not installed, so no model can be run here.", {
-      next: "Run npm install onnxruntime-node (set onnxruntime-node-install=skip in .npmrc where nuget.org cannot be reached).",
+      next: howToInstall(["onnxruntime-node"]),
       cause: error,
     });
   }

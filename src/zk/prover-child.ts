@@ -2,6 +2,7 @@
 import { constants, setPriority } from "node:os";
 import type { Curve } from "snarkjs";
 import { Proof402Error } from "../errors.ts";
+import { howToInstall } from "../peers.ts";
 import { toField } from "../evidence/groth16.ts";
 import { toWitness } from "./binary.ts";
 import { buildCircuit, fillCircuit, type Circuit } from "./circuit.ts";
@@ -15,7 +16,7 @@ const loaded = new Map<string, Loaded>();
 
 const engine = import("snarkjs").catch((error: unknown) => {
   throw new Proof402Error("snarkjs_missing", "Proving needs the package snarkjs, which is not installed.", {
-    next: "npm install snarkjs@0.7.6",
+    next: howToInstall(["snarkjs"]),
     cause: error,
   });
 });

@@ -1,6 +1,7 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { builtFile } from "../apart/run.ts";
 import { Proof402Error } from "../errors.ts";
+import { howToInstall } from "../peers.ts";
 import type { ProverAnswer, ProverResults, ProverTask } from "./prover-messages.ts";
 
 /** Proves in a process of its own, one task after the other. */
@@ -83,5 +84,5 @@ export function createProver(): Prover {
 
 const failure = (code: string, message: string): Proof402Error =>
   new Proof402Error(code, message, {
-    next: code === "snarkjs_missing" ? "npm install snarkjs@0.7.6" : "Correct what the message names, and try again.",
+    next: code === "snarkjs_missing" ? howToInstall(["snarkjs"]) : "Correct what the message names, and try again.",
   });

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { PEERS } from "../../src/peers.ts";
 import { VERSION } from "../../src/version.ts";
 import {
   ARROWS,
@@ -22,9 +23,13 @@ const around = readSources(["examples", "scripts", "models", "test"]);
 const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
   version: string;
   dependencies: Record<string, string>;
+  devDependencies: Record<string, string>;
   peerDependencies: Record<string, string>;
 };
-const given = Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies });
+const peers = Object.keys(manifest.peerDependencies);
+const given = [...Object.keys(manifest.dependencies), ...peers];
+const peersOf = (entry: string): string[] =>
+  [...loadedWith(entry, house).packages].filter((name) => peers.includes(name)).toSorted();
 
 describe("the arrows of the house", () => {
   it("every import between rooms is in the table", () => {
@@ -104,6 +109,53 @@ describe("the arrows of the house", () => {
     expect(house.map((source) => source.path)).toContain(entry);
     expect(heavy.filter((name) => packages.has(name))).toEqual([]);
     expect([...files].filter((file) => ["node", "devnet"].includes(roomOf(file) ?? ""))).toEqual([]);
+  });
+
+  it.each([
+    ["src/index.ts", []],
+    ["src/verify/index.ts", []],
+    ["src/cli/main.ts", []],
+    ["mcp-server/index.ts", []],
+    ["src/langchain/index.ts", ["@langchain/core", "@langchain/langgraph", "langchain"]],
+  ])("a buyer who imports %s needs no optional peer but the surface's own", (entry, own) => {
+    expect(peersOf(entry).filter((name) => !own.includes(name))).toEqual([]);
+  });
+
+  it("a command loads only optional peers that it asks for before it starts", () => {
+    const asking = { demo: PEERS.demo, devnet: PEERS.devnet, "compile-proof": PEERS.compile };
+    const commands = house.map(({ path }) => path).filter((path) => /^src\/cli\/(?!main\.ts|demo-)/.test(path));
+    const asked = (path: string): readonly string[] =>
+      asking[/([^/]+)\.ts$/.exec(path)?.[1] as keyof typeof asking] ?? [];
+    const devnet = peersOf("src/devnet/index.ts");
+    expect(devnet).toContain("hono");
+    expect(devnet.filter((name) => !PEERS.devnet.includes(name))).toEqual([]);
+    expect(commands.length).toBeGreaterThan(10);
+    expect(
+      commands.flatMap((path) =>
+        peersOf(path)
+          .filter((name) => !asked(path).includes(name))
+          .map((name) => `${path} loads ${name}`),
+      ),
+    ).toEqual([]);
+  });
+
+  it("every optional peer is tested in one version, and every install line names that one", () => {
+    const lines = [...house.map(({ path }) => path), "README.md", "docs/proofs.md"].flatMap((path) =>
+      [...readFileSync(join(ROOT, path), "utf8").matchAll(/npm install ((?:@?[a-z][\w./-]*(?:@[\d.]+)? ?)+)/g)].map(
+        ([, names = ""]) => names,
+      ),
+    );
+    const versions = lines.flatMap((names) => [...names.matchAll(/(@?[\w/-]+)@(\d[\d.]*\d)/g)]);
+    expect(versions.length).toBeGreaterThan(1);
+    expect(versions.map(([, name, version]) => [name, version])).toEqual(
+      versions.map(([, name = ""]) => [name, manifest.devDependencies[name]]),
+    );
+    expect(
+      Object.values(PEERS)
+        .flat()
+        .filter((name) => !peers.includes(name)),
+    ).toEqual([]);
+    expect(peers.filter((name) => !/^\d+\.\d+\.\d+$/.test(manifest.devDependencies[name] ?? ""))).toEqual([]);
   });
 
   it("the verify entry bundles for a browser, with nothing of Node in it", async () => {

@@ -8,6 +8,7 @@ import type { Source } from "./sources.ts";
 export const ARROWS: Record<string, readonly string[]> = {
   errors: [],
   version: [],
+  peers: ["errors"],
   evidence: ["errors"],
   files: ["errors"],
   storage: ["files", "errors"],
@@ -37,11 +38,12 @@ export const ARROWS: Record<string, readonly string[]> = {
   langchain: ["guard", "tools", "buyer", "config", "market", "verify", "receipts", "evidence", "errors", "version"],
   "mcp-server": ["tools", "buyer", "config", "market", "verify", "receipts", "evidence", "http", "errors", "version"],
   apart: [],
-  onnx: ["apart", "errors"],
-  zk: ["onnx", "apart", "files", "evidence", "errors"],
+  onnx: ["apart", "peers", "errors"],
+  zk: ["onnx", "apart", "peers", "files", "evidence", "errors"],
   node: ["zk", "onnx", "receipts", "evidence", "storage", "http", "errors", "version"],
   devnet: [
     "node",
+    "peers",
     "config",
     "market",
     "payment",
@@ -55,6 +57,7 @@ export const ARROWS: Record<string, readonly string[]> = {
     "version",
   ],
   cli: [
+    "peers",
     "langchain",
     "ezkl",
     "mcp-server",

@@ -1,0 +1,55 @@
+import { createRequire } from "node:module";
+import { Proof402Error } from "./errors.ts";
+
+const SELLER = [
+  "@peculiar/x509",
+  "@x402/core",
+  "@x402/evm",
+  "@x402/hono",
+  "hono",
+  "onnxruntime-node",
+  "reflect-metadata",
+];
+const DEVNET = [...SELLER, "@foundry-rs/anvil", "@hono/node-server", "snarkjs"];
+
+/** The optional peers that a command needs. A buyer needs none of them. */
+export const PEERS = {
+  compile: ["snarkjs"],
+  devnet: DEVNET,
+  demo: [...DEVNET, "@langchain/core", "langchain"],
+} as const;
+
+const resolver = createRequire(import.meta.url);
+
+function isInstalled(name: string): boolean {
+  try {
+    resolver.resolve(`${name}/package.json`);
+    return true;
+  } catch (error) {
+    // A package may keep its package.json to itself: then it is there.
+    return (error as NodeJS.ErrnoException).code !== "MODULE_NOT_FOUND";
+  }
+}
+
+/** Says how to install these packages, each in the version this package is tested with. */
+export function howToInstall(names: readonly string[]): string {
+  const { devDependencies } = resolver("proof402/package.json") as { devDependencies: Record<string, string> };
+  const line = `npm install ${names.map((name) => `${name}@${devDependencies[name]}`).join(" ")}`;
+  return names.includes("onnxruntime-node")
+    ? `Run ${line} (set onnxruntime-node-install=skip in .npmrc if nuget.org cannot be reached).`
+    : `Run ${line}.`;
+}
+
+/** Throws Proof402Error `peers_missing`, which names every one of these packages that is not installed. */
+export function requirePeers(names: readonly string[]): void {
+  const missing = names.filter((name) => !isInstalled(name)).toSorted();
+  if (missing.length === 0) return;
+  throw new Proof402Error(
+    "peers_missing",
+    `This command needs packages that are not installed: ${missing.join(", ")}.`,
+    {
+      next: howToInstall(missing),
+      details: { missing },
+    },
+  );
+}
