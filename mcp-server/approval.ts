@@ -8,7 +8,7 @@ import {
   type RequestStateCodec,
   type ServerContext,
 } from "@modelcontextprotocol/server";
-import { z } from "zod";
+import * as z from "zod";
 import type { ApprovalDecision, ApprovalRequest } from "../src/buyer/types.ts";
 import { Proof402Error } from "../src/errors.ts";
 

@@ -1,5 +1,5 @@
 import type { StandardSchemaWithJSON } from "@modelcontextprotocol/server";
-import { z } from "zod";
+import * as z from "zod";
 import { toolErrorSchema, type ToolDefinition } from "../src/tools/definition.ts";
 
 type JsonSchema = Record<string, unknown>;

@@ -13,7 +13,7 @@ import {
 } from "../receipts/schema.ts";
 import { appraiseAttestation } from "../verify/attestation.ts";
 import { requiredLayers } from "../verify/verdict.ts";
-import { z } from "zod";
+import * as z from "zod";
 import { appraisalPolicyOf, type BuyerContext, type KeptAttestation } from "./context.ts";
 
 /** 20 bytes: what nitriding takes. */

@@ -1,6 +1,6 @@
 import { tool, type ClientTool } from "@langchain/core/tools";
 import { createAgent, ToolMessage } from "langchain";
-import { z } from "zod";
+import * as z from "zod";
 import type { Buyer } from "../buyer/types.ts";
 import { newestAppraisal } from "../receipts/newest.ts";
 import { createProof402Tools, guardTool } from "../langchain/index.ts";

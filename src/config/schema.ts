@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { isLocalHost } from "../http/addresses.ts";
 import { sellerSchema } from "../market/types.ts";
 import { networkId, paymentPolicySchema } from "../payment/policy.ts";

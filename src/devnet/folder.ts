@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Hex } from "viem";
-import { z } from "zod";
+import * as z from "zod";
 import { Proof402Error } from "../errors.ts";
 import { sha256, toHex, utf8 } from "../evidence/bytes.ts";
 import { readTextFile } from "../files/read-file.ts";

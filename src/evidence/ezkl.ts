@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { BN254_R, fromField, toField } from "./groth16.ts";
 import { fromHex, jsonOf, toHex, utf8, type Bytes } from "./bytes.ts";
 

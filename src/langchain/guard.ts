@@ -2,7 +2,7 @@ import { ToolMessage } from "@langchain/core/messages";
 import { tool, type StructuredToolInterface } from "@langchain/core/tools";
 import { toJsonSchema, Validator } from "@langchain/core/utils/json_schema";
 import { interopSafeParseAsync, isInteropZodSchema } from "@langchain/core/utils/types";
-import { z } from "zod";
+import * as z from "zod";
 import { Proof402Error } from "../errors.ts";
 import { withReceiptId, type JsonSchema } from "../guard/fields.ts";
 import { checkOptions, refusal, runGuarded, type GuardedTool, type GuardOptions } from "../guard/guard.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { InclusionLeaf } from "../evidence/inclusion.ts";
 import type { TensorMetadata } from "../evidence/exchange/tensors.ts";
 import { ASSURANCES, type Evidence, type Groth16Evidence, type TeeSignatureEvidence } from "../receipts/schema.ts";

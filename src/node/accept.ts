@@ -1,5 +1,5 @@
 import type { Context } from "hono";
-import { z } from "zod";
+import * as z from "zod";
 import { signingHash, type Authorization } from "../evidence/authorization.ts";
 import { signerOf } from "../evidence/signer.ts";
 import type { ChainReader, ChainView } from "./chain-view.ts";

@@ -1,5 +1,5 @@
 import type { PublicClient } from "viem";
-import { z } from "zod";
+import * as z from "zod";
 import { permitOf, type Authorization } from "../evidence/authorization.ts";
 import { fromHex0x, keccak256, toHex0x, utf8 } from "../evidence/bytes.ts";
 import { addressWord, AUTHORIZATION_USED_TOPIC, chainIdOf, TRANSFER_TOPIC } from "../evidence/eip3009.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { jsonOf } from "../evidence/bytes.ts";
 import { writeAnswer } from "../evidence/exchange/oip.ts";
 import { VERSION } from "../version.ts";

@@ -1,5 +1,5 @@
 import type { PaymentPayload, PaymentRequirements } from "@x402/core/types";
-import { z } from "zod";
+import * as z from "zod";
 import type { Authorization } from "../evidence/authorization.ts";
 
 const address = z

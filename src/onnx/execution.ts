@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { builtFile, runApart } from "../apart/run.ts";
 import { Proof402Error } from "../errors.ts";
 import type { ModelFile } from "./inference.ts";

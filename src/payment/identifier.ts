@@ -1,6 +1,6 @@
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
-import { z } from "zod";
+import * as z from "zod";
 import { fromBase64, fromHex, toHex, utf8 } from "../evidence/bytes.ts";
 import type { WireRequest } from "./types.ts";
 

@@ -1,7 +1,7 @@
 import { pbkdf2Async } from "@noble/hashes/pbkdf2.js";
 import { scryptAsync } from "@noble/hashes/scrypt.js";
 import { sha256 } from "@noble/hashes/sha2.js";
-import { z } from "zod";
+import * as z from "zod";
 import { fromHex, toHex0x } from "../evidence/bytes.ts";
 import { Proof402Error } from "../errors.ts";
 import { parseJsonText } from "../receipts/json-text.ts";

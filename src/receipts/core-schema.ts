@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { MAX_CORE_BYTES } from "./budget.ts";
 import { address, base64, baseUnits, hex, hex0x, instant, network } from "./fields.ts";
 import { offerSchema, paymentSchemas } from "./payment-schema.ts";

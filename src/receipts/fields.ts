@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { isInteroperable } from "./json-text.ts";
 
 /** Lower-case hex without prefix. */

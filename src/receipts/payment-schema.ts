@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { address, baseUnits, hex, hex0x, isOpaque, network } from "./fields.ts";
 
 const authorization = {

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { GROTH16_PROOF_BYTES, PROVED_HEADS, SETUPS } from "../evidence/groth16.ts";
 import { base64, hex } from "./fields.ts";
 

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { coreSchemasOf, type listedPriceSchema } from "./core-schema.ts";
 import { address, base64, baseUnits, hex, hex0x, hexData, instant, isOpaque, network } from "./fields.ts";
 import { tlsEvidence, transferEvidence } from "./transfer.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { hex } from "./fields.ts";
 import type { ReceiptCore } from "./schema.ts";
 

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { ASSURANCES } from "../receipts/schema.ts";
 import type { BuyOptions, BuyRequest, BuyResult } from "../buyer/types.ts";
 import type { ToolContext, ToolDefinition } from "./definition.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { ApprovalDecision, ApprovalRequest, Buyer } from "../buyer/types.ts";
 
 /** What a surface hands to a tool for one call. */

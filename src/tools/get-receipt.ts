@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { newestAppraisal } from "../receipts/newest.ts";
 import { layerResultSchema } from "../receipts/schema.ts";
 import type { ToolDefinition } from "./definition.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { ASSURANCES } from "../receipts/schema.ts";
 import type { ModelView } from "../buyer/types.ts";
 import type { ToolDefinition } from "./definition.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { Spending } from "../buyer/types.ts";
 import { formatUnits } from "../payment/amounts.ts";
 import type { ToolDefinition } from "./definition.ts";

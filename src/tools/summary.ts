@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { formatUnits } from "../payment/amounts.ts";
 import { paidAmount } from "../receipts/paid.ts";
 import { ASSURANCES, LAYERS, STATUSES, VERDICTS, type Appraisal, type Receipt } from "../receipts/schema.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { Proof402Error } from "../errors.ts";
 import { parseReceipt } from "../receipts/receipt.ts";
 import { ASSURANCES, layerResultSchema, type Appraisal, type Receipt } from "../receipts/schema.ts";

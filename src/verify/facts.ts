@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { decodeUserData } from "../evidence/attestation.ts";
 import { signingHash } from "../evidence/authorization.ts";
 import { equalBytes, fromBase64, fromHex, sha256, toHex } from "../evidence/bytes.ts";

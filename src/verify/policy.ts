@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import { SETUPS } from "../evidence/groth16.ts";

@@ -2,6 +2,7 @@ import { build } from "esbuild";
 import { readFileSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { PEERS } from "../../src/peers.ts";
 import { VERSION } from "../../src/version.ts";
@@ -158,12 +159,13 @@ describe("the arrows of the house", () => {
     expect(peers.filter((name) => !/^\d+\.\d+\.\d+$/.test(manifest.devDependencies[name] ?? ""))).toEqual([]);
   });
 
-  it("the verify entry bundles for a browser, with nothing of Node in it", async () => {
+  it("the verify entry bundles for a browser, with nothing of Node in it, under 150 kB gzipped", async () => {
     const result = await build({
       entryPoints: [join(ROOT, "src/verify/index.ts")],
       bundle: true,
       write: false,
       metafile: true,
+      minify: true,
       platform: "browser",
       format: "esm",
       logLevel: "silent",
@@ -175,6 +177,11 @@ describe("the arrows of the house", () => {
     );
     expect(inputs.length).toBeGreaterThan(10);
     expect(builtins).toEqual([]);
+    // `import { z } from "zod"` takes in all of zod, with its messages in fifty languages; `import * as z` what is used.
+    const [output] = Object.values(result.metafile.outputs);
+    const kept = Object.entries(output?.inputs ?? {}).filter(([, { bytesInOutput }]) => bytesInOutput > 0);
+    expect(kept.map(([path]) => path).filter((path) => /locales\/(?!en\.)/.test(path))).toEqual([]);
+    expect(gzipSync(result.outputFiles[0]?.contents ?? "").length).toBeLessThan(150_000);
   });
 });
 

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { DATATYPES, type TensorMetadata } from "../../evidence/exchange/tensors.ts";
 import { cleanSellerText } from "../seller-text.ts";
 import type { ListedModel, Listing, Seller } from "../types.ts";

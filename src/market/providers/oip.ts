@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { jsonOf, textOf, toBase64, toHex } from "../../evidence/bytes.ts";
 import { metadataPath } from "../../evidence/exchange/oip.ts";
 import { TEE_HEADERS, teeIdOf } from "../../evidence/tee-signature.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { LEAF_ENCODING, type InclusionLeaf } from "../../evidence/inclusion.ts";
 
 /** More answers than any batch this version looks through. */

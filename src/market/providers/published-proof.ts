@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { groth16Evidence } from "../../receipts/proof-schema.ts";
 import type { PublishedProof } from "../types.ts";
 
