@@ -45,6 +45,7 @@ const JUDGES: typeof TESTS = {
   "src/verify/session.ts": verifying("facts"),
   "src/verify/signature-tee.ts": verifying("exchange-rules"),
   "src/verify/terms.ts": verifying("terms", "exchange-rules"),
+  "src/verify/tls.ts": verifying("tls"),
   "src/verify/unused.ts": verifying("limits-of-verdict"),
   "src/verify/verdict.ts": verifying("verdict"),
   "src/verify/verify-receipt.ts": verifying("facts", "proved"),

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import type { Appraisal, Evidence, Layer, Receipt } from "../../src/receipts/schema.ts";
+import { KNOWN_KINDS, type Appraisal, type Evidence, type Layer, type Receipt } from "../../src/receipts/schema.ts";
 import { redactReceipt } from "../../src/receipts/receipt.ts";
 import { appraise } from "../../src/verify/appraise.ts";
 import {
@@ -8,7 +8,7 @@ import {
   failuresOfMaker,
   withContradictions,
 } from "../../src/verify/contradictions.ts";
-import { isOwnAmong, onlyOne } from "../../src/verify/evidence.ts";
+import { isOfChain, isOwnAmong, onlyOne } from "../../src/verify/evidence.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
 import { createVerifySession } from "../../src/verify/session.ts";
 import type { AppraiseInput, Outstanding } from "../../src/verify/types.ts";
@@ -77,7 +77,8 @@ describe("an appraisal", () => {
 
   test("says what limits it", async () => {
     const said = (await judge()).notProven.join("\n");
-    for (const words of ["Simulated", "its signature is not in the file"]) expect(said).toContain(words);
+    for (const words of ["Simulated", "its signature is not in the file", "That the connection ended in the enclave."])
+      expect(said).toContain(words);
     for (const words of ["No policy", "format 1", "the seller named it", "secret", "EZKL", "left out"])
       expect(said).not.toContain(words);
     const metered = await judge({ receipt: upto.receipt, policy: upto.policy, evaluateAt: upto.evaluateAt });
@@ -229,6 +230,11 @@ describe("evidence", () => {
     expect(onlyOne([{ kind: "note.any" }], "replay.onnx")).toEqual({ kind: "none" });
     expect(onlyOne([one, other], "replay.onnx")).toEqual({ kind: "many" });
     expect(onlyOne([one, one], "replay.onnx")).toEqual({ kind: "many" });
+  });
+
+  test("tells of a chain where it was settled or anchored there", () => {
+    const told = KNOWN_KINDS.filter((kind) => isOfChain({ kind }));
+    expect(told.toSorted()).toEqual(["inclusion.merkle", "settlement.x402"]);
   });
 
   test("is one's own by what it says, and not by which object it is", () => {

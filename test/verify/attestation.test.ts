@@ -210,6 +210,39 @@ describe("key", () => {
   });
 });
 
+describe("TLS", () => {
+  const CERTIFICATE = utf8("a certificate");
+  const named = { userData: encodeUserData({ tlsCertificate: CERTIFICATE, signingKeySpki: SPKI }) };
+  const seen = (certificate: Bytes): NonNullable<Changes["evidence"]> => {
+    const peer = { kind: "tls.peer" as const, certificateSha256: toHex(sha256(certificate)) };
+    return (usual) => [...usual, peer];
+  };
+
+  test.each<[string, Changes, string, RegExp]>([
+    [
+      "with the certificate that is named",
+      { payload: named, evidence: seen(CERTIFICATE) },
+      "pass",
+      /is the one that it names\.$/,
+    ],
+    ["with another", { payload: named, evidence: seen(SPKI) }, "fail tls_mismatch", /is not the one/],
+    ["of which nothing is on record", { payload: named }, "skip tls_not_recorded", /is not on record/],
+    ["where none is named", { evidence: seen(CERTIFICATE) }, "pass", /names no TLS certificate\.$/],
+    [
+      "of a key that is not bound",
+      { payload: named, publicKey: utf8("another key"), evidence: seen(SPKI) },
+      "fail key_mismatch",
+      /is not the one inside/,
+    ],
+    ["of a key that nothing binds", { payload: { userData: null } }, "fail key_not_bound", /does not bind/],
+  ])("%s", async (_name, changes, key, note) => {
+    const appraisal = await appraiseWith(changes);
+    expect(codes(appraisal)["key"]).toBe(key);
+    expect(appraisal.layers.key.note).toMatch(note);
+    expect(appraisal.tls === null).toBe(/key_not_bound|key_mismatch/.test(key));
+  });
+});
+
 describe("a bound key", () => {
   const keyId = teeIdOf(SPKI);
   const other = `0x${"00".repeat(32)}`;

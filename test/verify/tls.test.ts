@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { utf8 } from "../../src/evidence/bytes.ts";
+import { sha256, toHex, utf8 } from "../../src/evidence/bytes.ts";
 import { parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
-import type { Appraisal } from "../../src/receipts/schema.ts";
+import type { Appraisal, Evidence } from "../../src/receipts/schema.ts";
 import { appraise } from "../../src/verify/appraise.ts";
+import { judgeTls } from "../../src/verify/tls.ts";
 import { makeFixture, type Fixture, type FixtureChanges } from "../support/fixture-receipt.ts";
 import { resealed } from "../support/reseal.ts";
 
@@ -81,5 +82,38 @@ describe("T81: TLS in a receipt", () => {
     expect(verdict).toBe("verified");
     expect(layers.key).toMatchObject({ status: "pass", note: expect.stringContaining(said) as string });
     expect(notProven).toContain(`${ABOUT} ${said}`);
+  });
+});
+
+describe("what an attestation says of TLS", () => {
+  const digest = toHex(sha256(ONE));
+  const peer = (certificate: Uint8Array): Evidence => ({
+    kind: "tls.peer",
+    certificateSha256: toHex(sha256(certificate)),
+  });
+  const none = new Uint8Array(32);
+
+  test.each<[string, Uint8Array, Evidence[], string | undefined, string | null, RegExp, string | undefined]>([
+    ["is what was seen", sha256(ONE), [peer(ONE)], "https://a.example", digest, /^shown$/, undefined],
+    ["is not what was seen", sha256(ONE), [peer(OTHER)], "https://a.example", digest, /not the one/, "tls_mismatch"],
+    ["was seen nowhere", sha256(ONE), [], "https://a.example", digest, /not on record/, "tls_not_recorded"],
+    ["was seen at an address not told", sha256(ONE), [], undefined, digest, /not on record/, "tls_not_recorded"],
+    ["was not asked for", sha256(ONE), [], "http://a.example", digest, /^The connection had no TLS\.$/, undefined],
+    [
+      "was seen twice",
+      sha256(ONE),
+      [peer(ONE), peer(ONE)],
+      "https://a.example",
+      digest,
+      /more than one/,
+      "ambiguous_evidence",
+    ],
+    ["names none", none, [peer(ONE)], "https://a.example", null, /names no TLS certificate\.$/, undefined],
+    ["names none of none", none, [], "http://a.example", null, /, and the connection had no TLS\.$/, undefined],
+  ])("%s", (_name, attested, evidence, origin, named, notShown, wrong) => {
+    const judgement = judgeTls(new Uint8Array(attested), evidence, origin);
+    expect(judgement.named).toBe(named);
+    expect(judgement.notShown ?? "shown").toMatch(notShown);
+    expect(judgement.wrong?.code).toBe(wrong);
   });
 });
