@@ -19,7 +19,13 @@ describe("the facts of a receipt", () => {
     const facts = await readFacts(fixture.receipt);
     const [root] = fixture.policy.simulatedRoots;
     const signature = core.evidence[2] as { timestamp: number };
-    expect(facts.platform).toMatchObject({ root, rootIsAws: false, genuine: true, problem: null, answersNonce: true });
+    expect(facts.platform).toMatchObject({
+      root,
+      rootIsAws: false,
+      genuine: true,
+      problem: null,
+      answersNonce: true,
+    });
     expect(root).not.toBe(AWS_NITRO_ROOT);
     const { time, validFrom, validUntil, measurements } = facts.platform!;
     expect(validFrom!).toBeLessThanOrEqual(time!);
@@ -65,9 +71,45 @@ describe("the facts of a receipt", () => {
       document[document.length - 1]! ^= 1;
       nitro!["document"] = toBase64(document);
     });
-    expect(cut.platform).toMatchObject({ root: fixture.policy.simulatedRoots[0], genuine: false, time: null });
+    expect(cut.platform).toMatchObject({
+      root: fixture.policy.simulatedRoots[0],
+      genuine: false,
+      time: null,
+    });
     const twice = await changed((evidence) => evidence.push(evidence[0]!, evidence[2]!));
     expect(twice).toMatchObject({ platform: null, key: null, times: { signedAt: null } });
+  });
+});
+
+describe("the payer's agreement", () => {
+  const agreementOf = async (receipt: Receipt) => (await readFacts(receipt)).agreement;
+
+  test.each(["eip3009", "permit2", "voucher"] as const)("is who signed these terms: %s", async (method) => {
+    const { receipt } = await makeFixture({
+      signed: true,
+      ...(method === "eip3009" ? {} : { method }),
+    });
+    const { payer } = receipt.core.payment;
+    expect(await agreementOf(receipt)).toEqual({ signer: payer, byPayer: true });
+    const core = structuredClone(receipt.core);
+    Object.assign(core.payment, method === "voucher" ? { cumulative: "50000" } : { validAfter: 1 });
+    const told = await agreementOf({ ...receipt, core });
+    expect(told).toMatchObject({ byPayer: false });
+    expect(told?.signer).not.toBe(payer);
+  });
+
+  test("is told of one settlement that shows a signature", async () => {
+    const { receipt } = await makeFixture({ signed: true });
+    expect(await agreementOf({ ...receipt, later: [] })).toBe(null);
+    expect(await agreementOf({ ...receipt, later: [...receipt.later, ...receipt.later] })).toBe(null);
+    expect(await agreementOf(fixture.receipt)).toBe(null);
+  });
+
+  test("is nobody's where the terms cannot be signed", async () => {
+    const { receipt } = await makeFixture({ signed: true });
+    const core = structuredClone(receipt.core);
+    core.offer.extra["name"] = 5;
+    expect(await agreementOf({ ...receipt, core })).toEqual({ signer: null, byPayer: false });
   });
 });
 
@@ -97,13 +139,19 @@ describe("verifying a file", () => {
     const bytes = serializeReceipt(createReceiptWithLater());
     const kept: VerifySession = createVerifySession();
     let asked = 0;
-    const counting: VerifySession = { ...kept, nitroFacts: (...args) => (asked++, kept.nitroFacts(...args)) };
+    const counting: VerifySession = {
+      ...kept,
+      nitroFacts: (...args) => (asked++, kept.nitroFacts(...args)),
+    };
     const verified = await verifyReceipt(bytes, fixture.policy, { session: counting });
     expect(verified).toMatchObject({ ok: true, appraisal: { verdict: "verified" } });
     expect(asked).toBe(2);
     const at = new Date(fixture.evaluateAt.getTime() + 86_400_000 * 365);
     const late = await verifyReceipt(bytes, fixture.policy, { at });
-    expect(late).toMatchObject({ ok: true, appraisal: { verdict: "failed", at: at.toISOString() } });
+    expect(late).toMatchObject({
+      ok: true,
+      appraisal: { verdict: "failed", at: at.toISOString() },
+    });
     expect(await verifyReceipt("no receipt", fixture.policy)).toMatchObject({ ok: false });
   });
 
