@@ -9,13 +9,13 @@ import { newestAppraisal } from "../receipts/newest.ts";
 import { createReceipt } from "../receipts/receipt.ts";
 import type { Appraisal, Receipt, ReceiptCore } from "../receipts/schema.ts";
 import { addReceipt, readReceipt } from "../receipts/store.ts";
-import { isCut, transferOf } from "../receipts/transfer.ts";
+import { isAnswer, isCut, isServed, transferOf } from "../receipts/transfer.ts";
 import { immediate } from "../storage/migrations.ts";
 import { deliveredAnswer } from "./answer.ts";
 import { attestSeller, forgetAttestation, type Attested } from "./attest.ts";
 import type { Call } from "./call.ts";
 import type { BuyerContext } from "./context.ts";
-import { holdForReceipt, isServed, liftIfServed, withheldFrom } from "./holds.ts";
+import { holdForReceipt, liftIfServed, withheldFrom } from "./holds.ts";
 import type { Delivery } from "./jobs/types.ts";
 import { judgeReceipt } from "./judge.ts";
 import type { Paying } from "./pay.ts";
@@ -71,7 +71,7 @@ export function resultOf(
   receipt: Receipt,
   { paidNow, stored, over = false }: Pick<BuyResult, "paidNow" | "stored"> & { over?: boolean },
 ): BuyResult {
-  if (!isServed(receipt)) throw notTheAnswer(receipt, { stored, over });
+  if (!isAnswer(receipt.core) || isCut(receipt.core)) throw notTheAnswer(receipt, { stored, over });
   const appraisal = newestAppraisal(receipt);
   return { ...deliveredAnswer(receipt), receipt, appraisal, paidNow, stored, idempotencyKey: call.key };
 }
@@ -80,11 +80,10 @@ export function resultOf(
 function notTheAnswer({ id, core }: Receipt, { stored, over }: { stored: boolean; over: boolean }): Proof402Error {
   const { status } = core.response;
   const { cut = null } = transferOf(core) ?? {};
-  const isAnswer = status >= 200 && status <= 299;
   const seller = `Seller "${core.seller.id}"`;
   const kept = stored ? `receipt ${id} holds what` : "the database could not take the receipt of what";
   const details = { status, receiptId: stored ? id : null };
-  if (isAnswer && cut !== null) {
+  if (isAnswer(core) && cut !== null) {
     return new Proof402Error("answer_cut", `${seller} was paid and answered ${CUT_WORDS[cut]}; ${kept} came of it.`, {
       next: over ? OVER : `${cut === "too_large" ? RAISE : ""}${AGAIN}`,
       details: { ...details, cut },
@@ -143,7 +142,7 @@ async function keep(
       if (error instanceof AnsweredBefore) return answerBefore(ctx, paying);
       const busy = Proof402Error.isInstance(error) && error.code === "database_busy";
       if (busy && performance.now() <= deadline) continue;
-      if (isServed(receipt)) await markServed(ctx.db, paying.purchase.id, ctx.clock()).catch(() => undefined);
+      if (isServed(receipt.core)) await markServed(ctx.db, paying.purchase.id, ctx.clock()).catch(() => undefined);
       return { receipt: { ...receipt, appraisals: [appraisal] }, stored: false };
     }
   }
@@ -161,7 +160,7 @@ async function store(
   const { db: tx } = ctx;
   const now = ctx.clock();
   const { payment } = receipt.core;
-  const served = isServed(receipt);
+  const served = isServed(receipt.core);
   const marked = await markAnswered(tx, purchase.id, { receiptId: receipt.id, served, replaces: failure, now });
   if (!marked.ok) throw new AnsweredBefore();
   const judged = await addReceipt(tx, receipt, appraisal, now);

@@ -5,7 +5,7 @@ import { appendEntry } from "../receipts/log-entry.ts";
 import { holdState } from "../receipts/log-rows.ts";
 import { newestAppraisal } from "../receipts/newest.ts";
 import { LAYERS, type Receipt } from "../receipts/schema.ts";
-import { isCut } from "../receipts/transfer.ts";
+import { isAnswer, isCut, isServed } from "../receipts/transfer.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import type { SellerHoldsTable } from "../storage/tables.ts";
@@ -21,6 +21,7 @@ const CUT_LIMIT = 3;
 const UNSERVED = {
   settled: "paid_not_served: a payment was taken and never answered",
   inDoubt: `payments_in_doubt: ${IN_DOUBT_LIMIT} or more payments were sent and never answered`,
+  undecoded: "answer_undecoded: it was paid and answered in a content coding that cannot be decoded",
   cut: `answers_cut: of ${CUT_LIMIT} or more paid answers only the beginning came`,
 } as const;
 
@@ -51,13 +52,14 @@ export async function holdForReceipt(
 }
 
 function reasonIn(receipt: Receipt): string | null {
-  const { status } = receipt.core.response;
-  if (!isAnswer(receipt)) {
+  const { core } = receipt;
+  if (!isServed(core) && !isCut(core)) {
     // A seller that fails and takes no money for it has done no wrong.
     const taken = receipt.later.some(
       ({ evidence }) => evidence.kind === "settlement.x402" && "outcome" in evidence && evidence.outcome === "settled",
     );
-    return taken ? paidAndRefused(status) : null;
+    if (taken) return takenFor(core.response.status);
+    if (!isAnswer(core)) return null;
   }
   const { verdict, layers } = newestAppraisal(receipt);
   if (verdict !== "failed") return null;
@@ -65,24 +67,19 @@ function reasonIn(receipt: Receipt): string | null {
   return failed.map((layer) => `${layer}: ${layers[layer].code}`).join(", ");
 }
 
-const paidAndRefused = (status: number): string => `paid_and_refused: it was paid and answered ${status}`;
-
-/** The seller answered what it was asked; any other status is its refusal or failure. */
-const isAnswer = ({ core }: Receipt): boolean => core.response.status >= 200 && core.response.status <= 299;
-
-/** The answer came, and all of it. */
-export const isServed = (receipt: Receipt): boolean => isAnswer(receipt) && !isCut(receipt.core);
+const takenFor = (status: number): string =>
+  status >= 200 && status <= 299 ? UNSERVED.undecoded : `paid_and_refused: it was paid and answered ${status}`;
 
 /** The code of evidence that an attesting seller left out of its answer, or null. */
 export function withheldFrom({ assurance }: Seller, receipt: Receipt): string | null {
   const signed = receipt.core.evidence.some(({ kind }) => kind === "signature.tee");
-  return isServed(receipt) && assurance !== "none" && !signed
+  return isAnswer(receipt.core) && !isCut(receipt.core) && assurance !== "none" && !signed
     ? "evidence_withheld: the answer came without its signature"
     : null;
 }
 
 /**
- * Puts sellers on hold that have money and owe answers: one payment settled without an answer or with an error for one,
+ * Puts sellers on hold that have money and owe answers: one payment settled without an answer or with what is none,
  * several in doubt, or several whose answers were cut; and ends holds for what ended unused. A call that is still under way owes nothing yet.
  */
 export const holdUnserved = (ctx: BuyerContext): Promise<void> =>
@@ -104,14 +101,14 @@ export const holdUnserved = (ctx: BuyerContext): Promise<void> =>
       await hold(tx, { sellerId, receiptId: "", reason: UNSERVED.cut, since: newest.created_at, nowMs });
     }
     for (const { seller_id: sellerId, id: receiptId, created_at: since, status } of await refused(tx, nowMs)) {
-      await hold(tx, { sellerId, receiptId, reason: paidAndRefused(status), since, nowMs });
+      await hold(tx, { sellerId, receiptId, reason: takenFor(status), since, nowMs });
     }
   });
 
 /** How far back refusals are looked for whose payment the journal shows settled, and cut answers, ms. Later refusals show when evidence lands. */
 const REFUSED_MS = 24 * 60 * 60_000;
 
-/** Payments that settled and whose answer was an error. The evidence of that may still be on its way to the receipt. */
+/** Payments that settled and whose answer was an error or cannot be decoded. The evidence of that may still be on its way to the receipt. */
 const refused = (
   tx: Db,
   nowMs: number,
@@ -122,8 +119,7 @@ const refused = (
     .select(["purchases.seller_id", "receipts.id", "purchases.created_at", statusOf.as("status")])
     .where("purchases.state", "=", "settled")
     .where("purchases.created_at", ">", nowMs - REFUSED_MS)
-    .where("receipts.verdict", "=", "failed")
-    .where(isError)
+    .where(isNoAnswer)
     .orderBy("purchases.created_at", "desc")
     .execute();
 
@@ -137,11 +133,17 @@ const answersCut = (tx: Db, nowMs: number): Promise<{ seller_id: string; created
     .where("purchases.created_at", ">", nowMs - REFUSED_MS)
     .where("answered_at", "is", null)
     .where("receipts.verdict", "!=", "failed")
+    .where(sql<boolean>`${transferred("$.cut")} is not null`)
     .orderBy("purchases.created_at", "desc")
     .execute();
 
 const statusOf = sql<number>`json_extract(receipts.json, '$.core.response.status')`;
-const isError = sql<boolean>`${statusOf} not between 200 and 299`;
+/** How a receipt's answer came, where it did not come whole and plain. */
+const transferred = (path: string) =>
+  sql`(select json_extract(value, ${path}) from json_each(receipts.json, '$.core.evidence') where json_extract(value, '$.kind') = 'transfer.http')`;
+/** An error, or a whole answer that did not serve because it cannot be decoded. */
+const isNoAnswer = sql<boolean>`(${statusOf} not between 200 and 299 and receipts.verdict = 'failed'
+  or answered_at is null and ${transferred("$.cut")} is null and ${transferred("$.coding.decoded")} = 0)`;
 
 /**
  * Ends a hold for money without an answer once the seller owes none: the answers came, or the payments ended unused. `failure`
@@ -158,7 +160,7 @@ export async function liftIfServed(tx: Db, sellerId: string, failure: string | n
 type Unanswered = { seller_id: string; state: string; created_at: number };
 
 /**
- * Payments that went out and brought no answer, or an error whose payment is not decided, newest first; with `nowMs` without
+ * Payments that went out and brought no answer, or what is none and whose payment is not decided, newest first; with `nowMs` without
  * those of calls that a process is making at that time.
  */
 const unanswered = (tx: Db, nowMs: number | null): Promise<Unanswered[]> =>
@@ -173,7 +175,7 @@ const unanswered = (tx: Db, nowMs: number | null): Promise<Unanswered[]> =>
           eb("answered_at", "is", null),
           eb("purchases.state", "in", ["sent", "settled"]),
         ]),
-        eb.and([eb("purchases.state", "=", "answered"), eb("receipts.verdict", "=", "failed"), isError]),
+        eb.and([eb("purchases.state", "=", "answered"), isNoAnswer]),
       ]),
     )
     .where((eb) =>

@@ -5,6 +5,7 @@ import { aborted, namesOf, openCall, type Call } from "./call.ts";
 import { noteTold } from "./calls.ts";
 import type { BuyerContext } from "./context.ts";
 import { holdUnserved } from "./holds.ts";
+import { isServed } from "../receipts/transfer.ts";
 import { withMoney } from "./money.ts";
 import { purchase } from "./purchase.ts";
 import type { BuyOptions, BuyRequest, BuyResult, NeedInput } from "./types.ts";
@@ -55,6 +56,7 @@ export function createCalls(ctx: BuyerContext): Calls {
       call = await openCall(ctx, request, options);
       const result = await whileWanted(call, tracked(inTurn(call)));
       if ("needInput" in result) return result;
+      if (!isServed(result.receipt.core)) await holdUnserved(ctx).catch(() => undefined);
       const finished = await finish(result, call, closing.signal);
       // A caller that gave up in this moment is not told: an equal call gets the answer. So it does where no copy was stored.
       const told = (): boolean => finished.stored && options.signal?.aborted !== true;

@@ -1,4 +1,6 @@
 import * as z from "zod";
+import { fromBase64 } from "../evidence/bytes.ts";
+import { formatOf } from "../evidence/exchange/formats.ts";
 import { hex } from "./fields.ts";
 import type { ReceiptCore } from "./schema.ts";
 
@@ -29,6 +31,23 @@ export const transferOf = ({ evidence }: ReceiptCore): TransferEvidence | undefi
 
 /** The receipt holds the beginning of an answer only. */
 export const isCut = (core: ReceiptCore): boolean => (transferOf(core)?.cut ?? null) !== null;
+
+/**
+ * The answer came in a content coding that was not asked for and cannot be decoded, so its bytes are no answer. Bytes that
+ * read as one came in no coding, whatever name the seller gave.
+ */
+export function isUndecoded(core: ReceiptCore): boolean {
+  const { cut, coding } = transferOf(core) ?? { cut: null, coding: null };
+  if (cut !== null || coding?.decoded !== false) return false;
+  const { body } = core.response;
+  return body === undefined || formatOf(core.seller.provider)?.readAnswer(fromBase64(body)).readable !== true;
+}
+
+/** The seller answered what it was asked. Any other status is its refusal or failure. */
+export const isAnswer = ({ response }: ReceiptCore): boolean => response.status >= 200 && response.status <= 299;
+
+/** An answer came, all of it, and as the content that was asked for. What a seller owes and is granted rests on this alone. */
+export const isServed = (core: ReceiptCore): boolean => isAnswer(core) && !isCut(core) && !isUndecoded(core);
 
 /** The content coding that the answer's bytes were decoded from, or null where they came as they are. */
 export function decodedFrom(core: ReceiptCore): string | null {

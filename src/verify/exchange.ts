@@ -1,7 +1,7 @@
 import { fromBase64, keccak256, sha256, toHex } from "../evidence/bytes.ts";
 import { formatOf } from "../evidence/exchange/formats.ts";
 import type { LayerResult, ReceiptCore } from "../receipts/schema.ts";
-import { transferOf } from "../receipts/transfer.ts";
+import { isUndecoded, transferOf } from "../receipts/transfer.ts";
 import { unknownFormat } from "./answer.ts";
 import type { AppraisalPolicy } from "./policy.ts";
 import { judgePlace } from "./terms.ts";
@@ -69,8 +69,8 @@ function asItCame(core: ReceiptCore): LayerResult | null {
   const { cut = null, coding = null } = transferOf(core) ?? {};
   if (cut !== null)
     return skip("answer_cut", `Only the beginning of the answer came (${cut}): nothing can be concluded from it.`);
-  return coding?.decoded === false
-    ? skip("answer_coded", `The answer came in a content coding that was not decoded (${coding.name}).`)
+  return coding !== null && isUndecoded(core)
+    ? skip("answer_coded", `The answer came in a content coding that cannot be decoded (${coding.name}).`)
     : null;
 }
 

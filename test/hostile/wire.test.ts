@@ -45,6 +45,7 @@ const settled = (attack: Attack, count = 1): Promise<void> =>
     const { recent } = await attack.buyer.spending();
     expect(recent.filter(({ state }) => state === "settled")).toHaveLength(count);
   }, PATIENT);
+const UNDECODED = "answer_undecoded: it was paid and answered in a content coding that cannot be decoded";
 const holdOf = async (attack: Attack): Promise<string | null> =>
   (await attack.buyer.sellers())[0]?.hold?.reason ?? null;
 
@@ -77,25 +78,29 @@ describe("T80: an answer that was paid for, compressed although it was asked not
     ["two codings", "gzip, br", gzipSync],
     ["a gzip that breaks off", "gzip", (body) => gzipSync(body).subarray(0, 40)],
     ["a gzip that unzips to 200 MB", "gzip", () => BOMB],
-  ])("by %s, is handed over as it came, and its seller is not blamed", async (_what, name, encode) => {
-    let sent = new Uint8Array();
-    const keeping = (body: Buffer): Uint8Array => (sent = new Uint8Array(encode(body)));
-    const attack = await world.attack(answering(coded(name, keeping)));
-    await attack.buyer.listModels();
-    let result: Awaited<ReturnType<Attack["buy"]>> | undefined;
-    const growth = await memoryGrowth(async () => {
-      result = await attack.buy();
-    });
-    expect(growth).toBeLessThan(60_000_000);
-    expect(result).toMatchObject({ readable: false, answer: { encoding: "base64" }, paidNow: true, stored: true });
-    const [receipt] = await receiptsOf(attack);
-    expect(receipt === undefined ? null : bytesOf(receipt)).toEqual(Buffer.from(sent));
-    await settled(attack);
-    const final = newestAppraisal(await attack.buyer.getReceipt(receipt?.id ?? ""));
-    expect(final).toMatchObject({ verdict: "unverified", layers: { response: { code: "answer_coded" } } });
-    expect(await holdOf(attack)).toBeNull();
-    expect(await attack.plunder()).toBe(PRICE);
-  });
+  ])(
+    "by %s, is handed over as it came, and its seller served nothing: it is on hold once it was paid",
+    async (_what, name, encode) => {
+      let sent = new Uint8Array();
+      const keeping = (body: Buffer): Uint8Array => (sent = new Uint8Array(encode(body)));
+      const attack = await world.attack(answering(coded(name, keeping)));
+      await attack.buyer.listModels();
+      let result: Awaited<ReturnType<Attack["buy"]>> | undefined;
+      const growth = await memoryGrowth(async () => {
+        result = await attack.buy();
+      });
+      expect(growth).toBeLessThan(60_000_000);
+      expect(result).toMatchObject({ readable: false, answer: { encoding: "base64" }, paidNow: true, stored: true });
+      const [receipt] = await receiptsOf(attack);
+      expect(receipt === undefined ? null : bytesOf(receipt)).toEqual(Buffer.from(sent));
+      await settled(attack);
+      const final = newestAppraisal(await attack.buyer.getReceipt(receipt?.id ?? ""));
+      expect(final).toMatchObject({ verdict: "unverified", layers: { response: { code: "answer_coded" } } });
+      expect(await holdOf(attack)).toBe(UNDECODED);
+      expect(await failure(attack.buy())).toMatchObject({ code: "seller_on_hold", money: "not-moved" });
+      expect(await attack.plunder()).toBe(PRICE);
+    },
+  );
 
   test("in words only, is read as what it is", async () => {
     const attack = await world.attack(answering(coded("gzip", (body) => body)));

@@ -145,7 +145,6 @@ describe("the answer", () => {
 
   test.each<[string, Omit<TransferEvidence, "kind">, string]>([
     ["is cut", { coding: null, cut: "too_large" }, "skip answer_cut"],
-    ["is coded", { coding: { name: "gzip", decoded: false }, cut: null }, "skip answer_coded"],
     ["was coded and is decoded", { coding: { name: "gzip", decoded: true }, cut: null }, "null"],
   ])("that %s blames nobody, but for what it says", (_name, transfer, code) => {
     const came = (body: string | null): ReceiptCore => {
@@ -160,6 +159,20 @@ describe("the answer", () => {
     expect(brief(judgeNamedModel(came("{"), measured, signed))).toBe(instead("fail model_name_mismatch"));
     expect(brief(judgeNamedModel(came('{"model_name":"other"}'), measured, signed))).toBe("fail model_name_mismatch");
     expect(brief(judgeNamedModel(came(null), measured, signed))).toBe("pass ok");
+  });
+
+  test.each(["gzip", "foo"])("that is said to be coded (%s) and reads as an answer is judged as one", (name) => {
+    const coded = (core: ReceiptCore): ReceiptCore => ({
+      ...core,
+      evidence: [...core.evidence, { kind: "transfer.http", coding: { name, decoded: false }, cut: null }],
+    });
+    for (const one of [signed, unsigned, wrong]) expect(judgeResponse(coded(fixture.receipt.core), one)).toBe(one);
+    for (const body of ["{", "stolen"]) {
+      expect(brief(judgeResponse(coded(withBody("response", body)), wrong))).toBe("skip answer_coded");
+      expect(brief(judgeNamedModel(coded(withBody("response", body)), pass("measured"), signed))).toBe(
+        "skip answer_coded",
+      );
+    }
   });
 
   test("names the model that was asked for, and echoes the nonce", () => {
