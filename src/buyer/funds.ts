@@ -1,5 +1,5 @@
 import { Proof402Error } from "../errors.ts";
-import { paymentMethodOf } from "../evidence/payment-method.ts";
+import { paymentMethodOf } from "../evidence/methods/methods.ts";
 import { readHoldings } from "../payment/allowance.ts";
 import { formatUnits } from "../payment/amounts.ts";
 import type { Chain } from "../payment/chain.ts";

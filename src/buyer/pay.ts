@@ -1,5 +1,5 @@
 import { termsHash } from "../evidence/payment-binding.ts";
-import { paymentMethodOf } from "../evidence/payment-method.ts";
+import { paymentMethodOf } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
 import { findAsset, type Candidate } from "../market/choose.ts";
 import { formatUnits } from "../payment/amounts.ts";

@@ -1,4 +1,5 @@
 import { Proof402Error } from "../errors.ts";
+import { evidenceOf } from "../evidence/methods/methods.ts";
 import type { SellerListing } from "../market/catalog.ts";
 import type { Candidate } from "../market/choose.ts";
 import type { ListedModel } from "../market/types.ts";
@@ -76,7 +77,7 @@ async function freshQuote(
   );
   const judge = async (of: Candidate): Promise<{ candidate: Candidate; quote: Quote } | null> => {
     const fresh = await quoteOf(ctx, call, of, purchase.request, received, same);
-    const differs = payment.method === "voucher" || fresh.offer.offerHash !== purchase.offer.offerHash;
+    const differs = evidenceOf(payment).claimed || fresh.offer.offerHash !== purchase.offer.offerHash;
     return differs ? { candidate: of, quote: fresh } : null;
   };
   return judge(candidate)
@@ -99,8 +100,8 @@ async function freshQuote(
 async function usedOnChain(ctx: BuyerContext, { payment }: PurchaseRecord): Promise<boolean | null> {
   const chain = ctx.chains.get(payment.network);
   if (chain === undefined) return null;
-  // A voucher is used by no transaction of its own: the next one over the same sum takes its place.
-  if (payment.method === "voucher") return false;
+  // Used by no transaction of its own: the next one over the same sum takes its place.
+  if (evidenceOf(payment).claimed) return false;
   return isUsed(chain, payment).catch(() => null);
 }
 

@@ -1,5 +1,5 @@
 import { findAsset, type Candidate } from "../market/choose.ts";
-import { paymentMethodOf } from "../evidence/payment-method.ts";
+import { evidenceFor, paymentMethodOf } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
 import { formatUnits, usdToBaseUnits } from "../payment/amounts.ts";
 import { channelsFor, type OpenChannel } from "../payment/channel-offers.ts";
@@ -90,7 +90,7 @@ function overListedPrice(
   { offer, asset }: AcceptedOffer,
 ): Proof402Error | null {
   const { price } = model;
-  if (price === null || paymentMethodOf(offer) === "upto") return null;
+  if (price === null || evidenceFor(offer)?.metered === true) return null;
   const listed = findAsset(price, ctx.config.payment.assets);
   if (listed === undefined) return null;
   const same = listed.network === offer.network && listed.asset === offer.asset;

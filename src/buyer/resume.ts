@@ -1,4 +1,4 @@
-import { methodOf } from "../evidence/payment-method.ts";
+import { methodOf } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
 import type { SellerListing } from "../market/catalog.ts";
 import { findAsset, type Candidate } from "../market/choose.ts";

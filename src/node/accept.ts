@@ -1,6 +1,7 @@
 import type { Context } from "hono";
 import * as z from "zod";
-import { signingHash, type Authorization } from "../evidence/authorization.ts";
+import type { Authorization } from "../evidence/methods/method.ts";
+import { signingHash } from "../evidence/methods/methods.ts";
 import { signerOf } from "../evidence/signer.ts";
 import type { ChainReader, ChainView } from "./chain-view.ts";
 import type { PaidCalls } from "./paid-calls.ts";

@@ -1,6 +1,7 @@
 import type { PublicClient } from "viem";
 import * as z from "zod";
-import { permitOf, type Authorization } from "../evidence/authorization.ts";
+import type { Authorization } from "../evidence/methods/method.ts";
+import { permitOf } from "../evidence/methods/permits.ts";
 import { fromHex0x, keccak256, toHex0x, utf8 } from "../evidence/bytes.ts";
 import { addressWord, AUTHORIZATION_USED_TOPIC, chainIdOf, TRANSFER_TOPIC } from "../evidence/eip3009.ts";
 import { PERMIT2, settlingInput } from "../evidence/permit2.ts";

@@ -18,7 +18,7 @@ import { ExactEvmScheme } from "@x402/evm/exact/server";
 import { UptoEvmScheme } from "@x402/evm/upto/server";
 import { HonoAdapter } from "@x402/hono";
 import type { Context } from "hono";
-import type { PaymentMethod } from "../evidence/payment-method.ts";
+import type { PaymentMethod } from "../evidence/methods/methods.ts";
 import type { LoadedModel } from "../onnx/inference.ts";
 import { openClaims } from "./claims.ts";
 import type { ModelDescription } from "./models.ts";

@@ -1,6 +1,6 @@
 import type { PaymentPayload, PaymentRequirements } from "@x402/core/types";
 import * as z from "zod";
-import type { Authorization } from "../evidence/authorization.ts";
+import type { Authorization } from "../evidence/methods/method.ts";
 
 const address = z
   .string()
@@ -73,7 +73,18 @@ export function identityOf({ payload }: PaymentPayload, terms: PaymentRequiremen
     const { from: payer, value: amount, validAfter, validBefore, nonce } = transfer.data.authorization;
     return {
       key: `${network} ${asset} ${payer} ${nonce}`,
-      authorization: { method: "eip3009", network, asset, amount, payer, payTo, nonce, validAfter, validBefore },
+      authorization: {
+        scheme: "exact",
+        method: "eip3009",
+        network,
+        asset,
+        amount,
+        payer,
+        payTo,
+        nonce,
+        validAfter,
+        validBefore,
+      },
     };
   }
   const permit = permit2Schema.safeParse(payload);
@@ -84,6 +95,7 @@ export function identityOf({ payload }: PaymentPayload, terms: PaymentRequiremen
     // Permit2's nonces are the payer's, whatever the token.
     key: `${network} permit2 ${payer} ${nonce}`,
     authorization: {
+      scheme: witness.facilitator === undefined ? "exact" : "upto",
       method: "permit2",
       network,
       asset,

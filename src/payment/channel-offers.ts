@@ -1,4 +1,4 @@
-import { channelTermsOf } from "../evidence/payment-method.ts";
+import { channelTermsOf } from "../evidence/methods/voucher.ts";
 import type { PaymentRequired } from "./offers.ts";
 import type { AssetPolicy } from "./policy.ts";
 import type { Refusal } from "./types.ts";

@@ -1,7 +1,7 @@
 import { channelIdOf, type ChannelConfig } from "../evidence/channel.ts";
-import { channelOf, signingHash } from "../evidence/authorization.ts";
+import { signingHash } from "../evidence/methods/methods.ts";
+import { channelOf, NEVER } from "../evidence/methods/voucher.ts";
 import { chainIdOf } from "../evidence/eip3009.ts";
-import { NEVER } from "../evidence/settlement.ts";
 import type { Offer, Payment } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
 import type { ChannelsTable } from "../storage/tables.ts";

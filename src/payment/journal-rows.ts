@@ -1,6 +1,6 @@
 import { sql, type Selectable } from "kysely";
 import type { PurchasesTable } from "../storage/tables.ts";
-import { channelOf } from "../evidence/authorization.ts";
+import { channelOf } from "../evidence/methods/voucher.ts";
 import { channelIdOf } from "../evidence/channel.ts";
 import { chainIdOf } from "../evidence/eip3009.ts";
 import type { Payment } from "../receipts/schema.ts";
@@ -63,11 +63,10 @@ function paymentOf(row: Selectable<PurchasesTable>): Payment {
 type Voucher = Pick<Extract<Payment, { method: "voucher" }>, "cumulative" | "channel" | "previous">;
 
 function voucherColumns(payment: Payment): Pick<PurchasesTable, "channel_id" | "voucher"> {
-  const channel = channelOf(payment);
-  if (payment.method !== "voucher" || channel === null) return { channel_id: null, voucher: null };
+  if (payment.method !== "voucher") return { channel_id: null, voucher: null };
   const { cumulative, channel: terms, previous } = payment;
   const voucher: Voucher = { cumulative, channel: terms, ...(previous === undefined ? {} : { previous }) };
-  return { channel_id: channelIdOf(chainIdOf(payment.network), channel), voucher: JSON.stringify(voucher) };
+  return { channel_id: channelIdOf(chainIdOf(payment.network), channelOf(payment)), voucher: JSON.stringify(voucher) };
 }
 
 /** The row of a purchase that is not signed yet. */

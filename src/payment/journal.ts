@@ -110,8 +110,12 @@ export const markSettled = (
   }: { transaction: string | null; amount: string; reason?: string | null; now: Date },
 ): Promise<Transition> =>
   immediate(db, async (tx) => {
-    const row = await tx.selectFrom("purchases").select(["method", "state"]).where("id", "=", id).executeTakeFirst();
-    const isVoucher = row?.method === "voucher";
+    const row = await tx
+      .selectFrom("purchases")
+      .select(["channel_id", "state"])
+      .where("id", "=", id)
+      .executeTakeFirst();
+    const isVoucher = row !== undefined && row.channel_id !== null;
     const open = isVoucher && ["signed", "sent", "answered"].includes(row.state);
     const part = open ? await settlePart(tx, id, now) : BigInt(amount);
     if (part === null) return release(tx, id, { reason: SUPERSEDED, unusable: true, now });

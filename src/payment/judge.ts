@@ -1,3 +1,4 @@
+import { evidenceOf } from "../evidence/methods/methods.ts";
 import type { Payment } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
 import { brokenCap, readCallsLastHour, readUsage, type Usage } from "./caps.ts";
@@ -94,7 +95,7 @@ function closedNow({ hours }: PaymentPolicy, now: Date): Refusal | null {
 
 function wrongLifetime(payment: Payment, policy: PaymentPolicy, nowMs: number): Refusal | null {
   // A voucher has no end; what it can cost is in the channel already, and counts until it is claimed or taken back.
-  if (payment.method === "voucher") return null;
+  if (evidenceOf(payment).claimed) return null;
   const left = payment.validBefore - Math.floor(nowMs / 1000);
   if (left > policy.maxAuthorizationSeconds) {
     return {

@@ -1,8 +1,11 @@
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { fromHex, toBase64, toHex0x, utf8 } from "../evidence/bytes.ts";
-import { channelOf, permitOf, signingHash, transferOf } from "../evidence/authorization.ts";
-import { facilitatorOf, paymentMethodOf } from "../evidence/payment-method.ts";
+import { transferOf } from "../evidence/methods/eip3009.ts";
+import { signingHash, paymentMethodOf } from "../evidence/methods/methods.ts";
+import { permitOf } from "../evidence/methods/permits.ts";
+import { facilitatorOf } from "../evidence/methods/upto.ts";
+import { channelOf } from "../evidence/methods/voucher.ts";
 import { spenderOf } from "../evidence/permit2.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Offer, Payment } from "../receipts/schema.ts";

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { PAYMENT_METHODS } from "../evidence/methods/methods.ts";
 import { isTimeZone, WEEKDAYS } from "./hours.ts";
 
 const address = z
@@ -26,11 +27,7 @@ export const assetPolicySchema = z.strictObject({
    * How it may be paid, best liked first. Permit2 and upto need an allowance, given with `proof402 wallet approve`; vouchers
    * a channel, opened with `proof402 channel open`.
    */
-  methods: z
-    .array(z.enum(["eip3009", "permit2", "upto", "voucher"]))
-    .min(1)
-    .max(4)
-    .default(["eip3009"]),
+  methods: z.array(z.enum(PAYMENT_METHODS)).min(1).max(PAYMENT_METHODS.length).default(["eip3009"]),
   perCall: baseUnits,
   perHour: baseUnits,
   perDay: baseUnits,

@@ -1,5 +1,5 @@
 import type { PublicClient } from "viem";
-import { permitOf } from "../evidence/authorization.ts";
+import { permitOf } from "../evidence/methods/permits.ts";
 import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
 import type { TokenLog } from "../evidence/eip3009.ts";
 import { PERMIT2, settlingInput } from "../evidence/permit2.ts";

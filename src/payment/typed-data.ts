@@ -1,5 +1,7 @@
 import type { TypedDataDefinition } from "viem";
-import { channelOf, permitOf, transferOf } from "../evidence/authorization.ts";
+import { transferOf } from "../evidence/methods/eip3009.ts";
+import { permitOf } from "../evidence/methods/permits.ts";
+import { channelOf } from "../evidence/methods/voucher.ts";
 import { concatBytes, fromHex0x, keccak256, toHex0x } from "../evidence/bytes.ts";
 import { channelIdOf, CHANNELS, DEPOSIT_COLLECTOR } from "../evidence/channel.ts";
 import { chainIdOf, type TransferAuthorization } from "../evidence/eip3009.ts";
@@ -84,8 +86,6 @@ export function typedDataOf(payment: Payment, token: { name: string; version: st
     };
   }
   if (payment.method === "voucher") {
-    const channel = channelOf(payment);
-    if (channel === null) throw new TypeError("a voucher is of a channel");
     return {
       domain: { name: "x402 Batch Settlement", version: "1", chainId, verifyingContract: hex(CHANNELS) },
       types: {
@@ -95,7 +95,7 @@ export function typedDataOf(payment: Payment, token: { name: string; version: st
         ],
       },
       primaryType: "Voucher",
-      message: { channelId: channelIdOf(chainId, channel), maxClaimableAmount: BigInt(payment.cumulative) },
+      message: { channelId: channelIdOf(chainId, channelOf(payment)), maxClaimableAmount: BigInt(payment.cumulative) },
     };
   }
   const permit = permitOf(payment);

@@ -2,11 +2,10 @@ import { secp256k1 } from "@noble/curves/secp256k1.js";
 import type { TransactionSerializableEIP1559, TypedDataDefinition } from "viem";
 import type { LocalAccount } from "viem/accounts";
 import { concatBytes, fromHex, fromHex0x, keccak256, toHex0x, type Bytes } from "../evidence/bytes.ts";
-import { signingHash } from "../evidence/authorization.ts";
+import { evidenceFor, evidenceOf, methodOf, paymentMethodOf, signingHash } from "../evidence/methods/methods.ts";
 import { channelIdOf } from "../evidence/channel.ts";
 import { authorizationHash } from "../evidence/eip3009.ts";
 import { addressOf, signerOf } from "../evidence/signer.ts";
-import { channelTermsOf, facilitatorOf, methodOf, paymentMethodOf } from "../evidence/payment-method.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Offer, Payment } from "../receipts/schema.ts";
 import { encodeCall, type Fees, type OwnerCall } from "./owner-calls.ts";
@@ -119,8 +118,7 @@ function makeWallet(address: string, sign: Sign): Wallet {
         payment.amount === offer.amount &&
         payment.payTo === offer.payTo &&
         methodOf(payment) === paymentMethodOf(offer) &&
-        (payment.scheme !== "upto" || payment.facilitator === facilitatorOf(offer.extra)) &&
-        (payment.scheme !== "batch-settlement" || ofTerms(payment, offer));
+        evidenceOf(payment).differsFrom(payment, offer.extra) === null;
       if (!agrees || token === null) throw mismatch();
       // The planned hash was made under the policy's own domain: a payment changed since then does not match it.
       if (signingHash(payment, token) !== payment.authorizationHash) throw mismatch();
@@ -144,15 +142,9 @@ function makeWallet(address: string, sign: Sign): Wallet {
   });
 }
 
-/** The channel is of the terms that the offer names. */
-function ofTerms({ channel }: Extract<Payment, { method: "voucher" }>, offer: Offer): boolean {
-  const terms = channelTermsOf(offer.extra);
-  return terms?.receiverAuthorizer === channel.receiverAuthorizer && terms.withdrawDelay === channel.withdrawDelay;
-}
-
-/** The token's own domain, which only EIP-3009 signs in. */
+/** The token's own domain, where the method signs in it. */
 function tokenOf(offer: Offer): Token | null {
-  if (paymentMethodOf(offer) !== "eip3009") return { name: "", version: "" };
+  if (evidenceFor(offer)?.inTokenDomain !== true) return { name: "", version: "" };
   const { name, version } = offer.extra;
   return typeof name === "string" && typeof version === "string" ? { name, version } : null;
 }

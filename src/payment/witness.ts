@@ -1,5 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { Proof402Error } from "../errors.ts";
+import { evidenceOf } from "../evidence/methods/methods.ts";
 import type { Payment } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
 import type { Chain } from "./chain.ts";
@@ -92,9 +93,9 @@ export async function lookOnce(question: Question): Promise<Belief> {
 
 const inDoubt = (doubt: Doubt | null): Belief => ({ state: "pending", doubt });
 
-/** Whether the authorization is over by our own clock, too. A voucher has no end. */
-const isOver = ({ method, validBefore }: Payment, now: Date): boolean =>
-  method === "voucher" || now.getTime() / 1000 > validBefore;
+/** Whether the authorization is over by our own clock, too. One that is claimed has no end. */
+const isOver = (payment: Payment, now: Date): boolean =>
+  evidenceOf(payment).claimed || now.getTime() / 1000 > payment.validBefore;
 
 /**
  * Where a block is, seen from the newest that was seen before: on from it, a little behind as one of many nodes may be, or

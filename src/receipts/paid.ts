@@ -1,3 +1,4 @@
+import { evidenceOf } from "../evidence/methods/methods.ts";
 import { movedBy } from "../evidence/settlement.ts";
 import type { Receipt, SettlementEvidence } from "./schema.ts";
 
@@ -6,7 +7,7 @@ export type Paid = {
   /** `authorized`: signed, and not seen on chain. `settled`: seen moved. `expired`: seen to have ended unused. */
   state: "authorized" | "settled" | "expired";
   amount: string;
-  /** True of an `upto` payment that is not settled: its seller may still settle any amount up to this one. */
+  /** True of a metered payment that is not settled: its seller may still settle any amount up to this one. */
   atMost: boolean;
 };
 
@@ -18,7 +19,7 @@ export function paidAmount(receipt: Receipt): Paid {
   )?.evidence;
   if (settlement?.outcome === "expired") return { state: "expired", amount: "0", atMost: false };
   if (settlement === undefined)
-    return { state: "authorized", amount: payment.amount, atMost: payment.scheme === "upto" };
+    return { state: "authorized", amount: payment.amount, atMost: evidenceOf(payment).metered };
   const moved = movedBy(settlement, payment);
   return { state: "settled", amount: moved?.toString() ?? payment.amount, atMost: false };
 }

@@ -1,3 +1,4 @@
+import { evidenceOf } from "../evidence/methods/methods.ts";
 import {
   LAYERS,
   type Appraisal,
@@ -97,7 +98,7 @@ export async function appraise(
     notProven: notProven(layers, {
       known,
       simulated: attestation.simulated,
-      metered: core.payment.scheme === "upto",
+      metered: evidenceOf(core.payment).metered,
       unboundTerms: core.payment.salt === undefined,
       unsigned: signatureOfPayer(receipt, session) !== "shown",
       developmentProof: layers.computation.code === DEVELOPMENT_PROOF,

@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { decodeUserData } from "../evidence/attestation.ts";
-import { signingHash } from "../evidence/authorization.ts";
+import { evidenceOf, signingHash } from "../evidence/methods/methods.ts";
 import { equalBytes, fromBase64, fromHex, sha256, toHex } from "../evidence/bytes.ts";
 import { decodeNitroDocument } from "../evidence/nitro.ts";
 import { signerOf } from "../evidence/signer.ts";
@@ -83,7 +83,7 @@ export async function readFacts(receipt: Receipt, session: VerifySession = creat
   };
 }
 
-/** A token's domain as an offer names it. Permit2 and vouchers are signed in domains of their contracts. */
+/** A token's domain as an offer names it. */
 const domainIn = z.object({ name: z.string().default(""), version: z.string().default("") });
 
 /** The signature is checked over the terms as they stand here, whatever hash of them the file names. */
@@ -92,7 +92,7 @@ function agreementOf(receipt: Receipt): Facts["agreement"] {
   const settlement = onlyOne(allEvidence(receipt), "settlement.x402");
   if (settlement.kind !== "one" || settlement.evidence.signature === undefined) return null;
   try {
-    const { name, version } = domainIn.parse(payment.method === "eip3009" ? offer.extra : {});
+    const { name, version } = domainIn.parse(evidenceOf(payment).inTokenDomain ? offer.extra : {});
     const signer = signerOf(settlement.evidence.signature, signingHash(payment, { name, version }));
     return { signer, byPayer: signer === payerKeyOf(payment) };
   } catch {

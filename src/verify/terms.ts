@@ -1,3 +1,4 @@
+import { evidenceOf } from "../evidence/methods/methods.ts";
 import type { LayerResult, ReceiptCore } from "../receipts/schema.ts";
 import { onlyOne } from "./evidence.ts";
 import { sellerOf, type AppraisalPolicy, type SellerPolicy } from "./policy.ts";
@@ -37,13 +38,14 @@ export function judgeTerms(core: ReceiptCore, policy: AppraisalPolicy): LayerRes
     return fail("asset_mismatch", "The payment is in another token than the policy accepts.");
   if (asset !== undefined && asset.decimals !== offer.decimals)
     return fail("decimals_mismatch", "The receipt counts the token in other units than the policy.");
-  // Permit2 and vouchers are signed in domains of their own contracts: what an offer says of the token's changes nothing.
-  if (asset !== undefined && payment.method === "eip3009") {
+  const method = evidenceOf(payment);
+  // What an offer says of the token's domain changes nothing for methods that are signed in the domain of a contract of their own.
+  if (asset !== undefined && method.inTokenDomain) {
     const { name, version } = offer.extra;
     if (name !== asset.domain.name || version !== asset.domain.version)
       return fail("domain_mismatch", "The authorization is of another token domain than the policy names.");
   }
-  const others = judgeOthers(payment, known);
+  const others = method.unpinnedIn(payment, known);
   if (others !== null) return others;
   if (known.payees.length === 0)
     return skip("payee_not_pinned", "The policy does not say where this seller may be paid.");
@@ -63,20 +65,4 @@ function formerlyOf(
   const signature = onlyOne(evidence, "signature.tee");
   const at = signature.kind === "one" ? signature.evidence.timestamp * 1000 : Date.parse(response.receivedAt);
   return former.filter(({ until }) => at <= Date.parse(until));
-}
-
-/** Who besides the payee has a say: the facilitator of an `upto` payment, the terms of a channel. */
-function judgeOthers(
-  payment: ReceiptCore["payment"],
-  { facilitators, channel }: NonNullable<ReturnType<typeof sellerOf>>,
-): LayerResult | null {
-  if (payment.scheme === "upto")
-    return facilitators.includes(payment.facilitator)
-      ? null
-      : fail("facilitator_mismatch", "The payment may be settled by a facilitator that the policy does not name.");
-  if (payment.scheme !== "batch-settlement") return null;
-  const { receiverAuthorizer, withdrawDelay } = payment.channel;
-  return channel?.receiverAuthorizer === receiverAuthorizer && channel.withdrawDelaySeconds === withdrawDelay
-    ? null
-    : fail("channel_mismatch", "The channel's terms are not those that the policy names for this seller.");
 }

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openBuyer } from "../../src/buyer/open.ts";
 import type { Buyer, BuyResult } from "../../src/buyer/types.ts";
 import type { Config } from "../../src/config/schema.ts";
-import type { PaymentMethod } from "../../src/evidence/payment-method.ts";
+import type { PaymentMethod } from "../../src/evidence/methods/methods.ts";
 import { approvePermit2, readHoldings } from "../../src/payment/allowance.ts";
 import { openChain } from "../../src/payment/chain.ts";
 import { walletFromAccount, walletFromPrivateKey, type Wallet } from "../../src/payment/wallet.ts";

@@ -6,7 +6,7 @@ import type { Config } from "../../src/config/schema.ts";
 import { serveLocally } from "../../src/devnet/index.ts";
 import { fromBase64, fromUtf8, toBase64, utf8 } from "../../src/evidence/bytes.ts";
 import { requestNonceOf, termsHash } from "../../src/evidence/payment-binding.ts";
-import type { PaymentMethod } from "../../src/evidence/payment-method.ts";
+import type { PaymentMethod } from "../../src/evidence/methods/methods.ts";
 import { approvePermit2 } from "../../src/payment/allowance.ts";
 import { openChannel } from "../../src/payment/channel-owner.ts";
 import { openChain } from "../../src/payment/chain.ts";

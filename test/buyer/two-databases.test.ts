@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vit
 import { openBuyer } from "../../src/buyer/open.ts";
 import type { Buyer, BuyRequest } from "../../src/buyer/types.ts";
 import type { Config } from "../../src/config/schema.ts";
-import type { PaymentMethod } from "../../src/evidence/payment-method.ts";
+import type { PaymentMethod } from "../../src/evidence/methods/methods.ts";
 import { approvePermit2, readHoldings } from "../../src/payment/allowance.ts";
 import { openChain } from "../../src/payment/chain.ts";
 import { release } from "../../src/payment/journal.ts";

@@ -2,8 +2,10 @@ import fc from "fast-check";
 import { hashTypedData } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import { describe, expect, it } from "vitest";
-import { permitOf, signingHash, type Authorization } from "../../src/evidence/authorization.ts";
-import { facilitatorOf, paymentMethodOf } from "../../src/evidence/payment-method.ts";
+import type { Authorization } from "../../src/evidence/methods/method.ts";
+import { signingHash, paymentMethodOf } from "../../src/evidence/methods/methods.ts";
+import { permitOf } from "../../src/evidence/methods/permits.ts";
+import { facilitatorOf } from "../../src/evidence/methods/upto.ts";
 import { PERMIT2, permitHash, settledByCall, settlingInput, spenderOf } from "../../src/evidence/permit2.ts";
 import { lastSecondOf, movedBy } from "../../src/evidence/settlement.ts";
 import { chainIdOf, TRANSFER_TOPIC } from "../../src/evidence/eip3009.ts";
@@ -165,6 +167,7 @@ describe("a call", () => {
 
 describe("what moved", () => {
   const base: Authorization = {
+    scheme: "exact",
     method: "permit2",
     network: "eip155:1",
     asset: `0x${"aa".repeat(20)}`,

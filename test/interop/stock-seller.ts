@@ -4,7 +4,7 @@ import { UptoEvmScheme } from "@x402/evm/upto/server";
 import { paymentMiddleware, setSettlementOverrides, x402ResourceServer } from "@x402/hono";
 import { Hono } from "hono";
 import { serveLocally, type Served } from "../../src/devnet/index.ts";
-import type { PaymentMethod } from "../../src/evidence/payment-method.ts";
+import type { PaymentMethod } from "../../src/evidence/methods/methods.ts";
 import type { Market } from "../support/devnet.ts";
 
 /** A seller that has only what x402's own Hono middleware gives it, and answers in the Open Inference Protocol. */

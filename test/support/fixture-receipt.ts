@@ -1,8 +1,8 @@
 import { privateKeyToAccount } from "viem/accounts";
 import type { ManifestEntry } from "../../src/evidence/attestation.ts";
 import { addressWord, AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC } from "../../src/evidence/eip3009.ts";
-import { signingHash } from "../../src/evidence/authorization.ts";
-import { NEVER } from "../../src/evidence/settlement.ts";
+import { signingHash } from "../../src/evidence/methods/methods.ts";
+import { NEVER } from "../../src/evidence/methods/voucher.ts";
 import { fromHex, keccak256, sha256, toBase64, toHex, toHex0x, uint256, utf8 } from "../../src/evidence/bytes.ts";
 import { canonicalJson, canonicalSha256 } from "../../src/evidence/canonical.ts";
 import { requestNonceOf, termsHash } from "../../src/evidence/payment-binding.ts";

@@ -1,4 +1,4 @@
-import { signingHash } from "../../src/evidence/authorization.ts";
+import { signingHash } from "../../src/evidence/methods/methods.ts";
 import { fromBase64, keccak256, sha256, toHex } from "../../src/evidence/bytes.ts";
 import { canonicalSha256 } from "../../src/evidence/canonical.ts";
 import { receiptId } from "../../src/receipts/receipt.ts";

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { signingHash } from "../../src/evidence/authorization.ts";
+import { signingHash } from "../../src/evidence/methods/methods.ts";
 import { toHex, toHex0x, uint256 } from "../../src/evidence/bytes.ts";
 import { canonicalSha256 } from "../../src/evidence/canonical.ts";
 import { addressWord } from "../../src/evidence/eip3009.ts";

@@ -1,6 +1,6 @@
 import { privateKeyToAccount } from "viem/accounts";
 import { beforeAll, describe, expect, test } from "vitest";
-import { signingHash } from "../../src/evidence/authorization.ts";
+import { signingHash } from "../../src/evidence/methods/methods.ts";
 import { fromBase64, fromUtf8, toBase64, toHex, utf8 } from "../../src/evidence/bytes.ts";
 import { canonicalSha256 } from "../../src/evidence/canonical.ts";
 import { requestNonceOf, termsHash } from "../../src/evidence/payment-binding.ts";

@@ -1,4 +1,5 @@
 import { Proof402Error } from "../../errors.ts";
+import { evidenceOf } from "../../evidence/methods/methods.ts";
 import { markSettled, readPurchaseByReceipt, readSignature, release, SUPERSEDED } from "../../payment/journal.ts";
 import { partSettled } from "../../payment/voucher-sum.ts";
 import type { PurchaseRecord } from "../../payment/types.ts";
@@ -75,7 +76,7 @@ const isReleased = (purchase: PurchaseRecord | null): boolean =>
 
 /** Whether what was claimed of a voucher's part of its channel's sum is another purchase's. */
 async function isAnothers(db: Db, { id, core }: Receipt): Promise<boolean> {
-  const purchase = core.payment.method === "voucher" ? await readPurchaseByReceipt(db, id) : null;
+  const purchase = evidenceOf(core.payment).claimed ? await readPurchaseByReceipt(db, id) : null;
   if (isReleased(purchase)) return true;
   return purchase?.state === "answered" && (await partSettled(db, purchase.id)) === null;
 }
@@ -89,7 +90,7 @@ async function withSignature(
   receipt: Receipt,
   { state, evidence }: Exclude<Belief, { state: "pending" }>,
 ): Promise<SettlementEvidence> {
-  if (receipt.core.payment.method === "voucher" && state !== "settled") return evidence;
+  if (evidenceOf(receipt.core.payment).claimed && state !== "settled") return evidence;
   const signature = (await readSignature(db, receipt.id))?.toLowerCase();
   return settlementEvidence.safeParse({ ...evidence, signature }).data ?? evidence;
 }

@@ -1,0 +1,97 @@
+import type { TokenLog } from "../eip3009.ts";
+
+/** What a payer signs, whatever the method: a receipt's `payment` without its hash. */
+export type Authorization = {
+  scheme: string;
+  method: string;
+  /** CAIP-2. */
+  network: string;
+  asset: string;
+  amount: string;
+  payer: string;
+  payTo: string;
+  nonce: string;
+  validAfter: number;
+  validBefore: number;
+  facilitator?: string;
+  cumulative?: string;
+  previous?: string | undefined;
+  channel?: { payerAuthorizer: string; receiverAuthorizer: string; withdrawDelay: number; salt: string };
+};
+
+/** An offer's `extra`, which nothing bounds but its size. */
+export type Extra = Readonly<Record<string, unknown>>;
+
+/** What of a successful transaction is looked at: the token's logs and, for Permit2, the call that it is. */
+export type SettlingTransaction = {
+  logs: readonly TokenLog[];
+  to?: string | undefined;
+  input?: string | undefined;
+};
+
+/** What a receipt shows of a settlement. */
+export type ShownSettlement = SettlingTransaction & {
+  outcome: "settled" | "expired";
+  /** 0x hex. */
+  transaction?: string | undefined;
+  /** Unix seconds. */
+  blockTime: number;
+  channel?: { balance: string; totalClaimed: string } | undefined;
+};
+
+/** What is wrong with a payment, as a layer says it. */
+export type Fault = { status: "fail"; code: string; note: string };
+/** What a settlement shows: the money moved, or will not move any more, or it shows neither. */
+export type Finding = { status: "pass"; note: string } | { status: "skip"; code: string; note: string } | Fault;
+
+export const fault = (code: string, note: string): Fault => ({ status: "fail", code, note });
+
+/** How a transaction on chain uses up an authorization. */
+export type Use = {
+  /** A transaction shows the use in no log, only in the call that it is. */
+  usedByCall: boolean;
+  /** The amount is the most that it may cost; the seller names what it does cost afterwards. */
+  metered: boolean;
+  /** The amount that a transaction which uses it moves, base units; null if there is none. */
+  amountIn: (transaction: SettlingTransaction, payment: Authorization) => bigint | null;
+  isUsedIn: (transaction: SettlingTransaction, payment: Authorization) => boolean;
+  /** The last second in which it may be used. */
+  lastSecondOf: (payment: Authorization) => number;
+};
+
+/**
+ * The pure half of a payment method: how an offer asks for it, what is signed, and what its settlement shows. A buyer signs
+ * by it, a seller looks for its money by it, and a verifier judges by it. Nothing that judges throws.
+ */
+export type MethodEvidence = Use & {
+  /** The scheme of its offers. */
+  scheme: string;
+  /** The values of x402's `extra.assetTransferMethod` that ask for it; undefined for an offer that names none. */
+  transfers: readonly (string | undefined)[];
+  /** The `method` that a receipt has for it, beside the scheme. */
+  method: string;
+  /** It is signed in the token's own EIP-712 domain, which the offer names in `extra`; otherwise in that of a contract of its own. */
+  inTokenDomain: boolean;
+  /** Its payee claims it together with others, whenever it likes: it has no end, and no transaction of its own. */
+  claimed: boolean;
+  /** Completes "... exactly what the offer asked for". */
+  does: string;
+  /** The EIP-712 hash the payer signs, 0x hex. `token` is the asset's own domain. */
+  hashOf: (payment: Authorization, token: { name: string; version: string }) => `0x${string}`;
+  /** The address whose key signs it. */
+  signerOf: (payment: Authorization) => string;
+  /** What of its own terms is not the offer's, as a sentence; null if all are. */
+  differsFrom: (payment: Authorization, extra: Extra) => string | null;
+  /** What it says of itself and is not, or null. */
+  contradictionIn: (payment: Authorization & { authorizationHash: string }) => Fault | null;
+  /** Who besides the payee has a say in it and is not pinned for this seller, or null. */
+  unpinnedIn: (payment: Authorization, pins: Pins) => Fault | null;
+  /** What a settlement shows. `earliest`: unix seconds in which it may have been made at the earliest. */
+  judge: (payment: Authorization, shown: ShownSettlement, earliest: number) => Finding;
+};
+
+/** Who besides the payee may have a say in payments to a seller. */
+export type Pins = {
+  facilitators: readonly string[];
+  channel?: { receiverAuthorizer: string; withdrawDelaySeconds: number } | undefined;
+};

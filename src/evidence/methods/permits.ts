@@ -1,0 +1,47 @@
+import { chainIdOf } from "../eip3009.ts";
+import { permitHash, settledByCall, type TransferPermit } from "../permit2.ts";
+import type { Authorization, Extra, SettlingTransaction } from "./method.ts";
+
+/** The Permit2 message of an authorization. */
+export const permitOf = (payment: Authorization): TransferPermit => ({
+  token: payment.asset,
+  amount: payment.amount,
+  nonce: payment.nonce,
+  deadline: payment.validBefore,
+  to: payment.payTo,
+  ...(payment.facilitator === undefined ? {} : { facilitator: payment.facilitator }),
+  validAfter: payment.validAfter,
+});
+
+/** What a transaction settles of a permit, base units, or null where it is not the call that settles it. */
+export function settledOf({ to, input }: SettlingTransaction, payment: Authorization): bigint | null {
+  if (to === undefined || input === undefined) return null;
+  try {
+    const permit = permitOf(payment);
+    return settledByCall({ to, input }, { chainId: chainIdOf(payment.network), payer: payment.payer, permit });
+  } catch {
+    // A file may name a chain or an amount that no call can have.
+    return null;
+  }
+}
+
+/** What both methods over Permit2 have. It logs nothing, so the transaction itself has to be the call that settles the permit. */
+export const byPermit = {
+  method: "permit2",
+  inTokenDomain: false,
+  hashOf: (payment: Authorization) => permitHash(chainIdOf(payment.network), permitOf(payment)),
+} as const;
+
+export const permitUse = {
+  usedByCall: true,
+  isUsedIn: (transaction: SettlingTransaction, payment: Authorization) => settledOf(transaction, payment) !== null,
+  // The deadline itself (SignatureTransfer: expired when `block.timestamp > deadline`).
+  lastSecondOf: ({ validBefore }: Authorization) => validBefore,
+} as const;
+
+/**
+ * Whether an offer's `extra` leaves the spender of a permit to us. x402 has no field for one: whatever names one wants
+ * something else than x402's own contracts, even if only they would ever be signed for.
+ */
+export const namesNoSpender = (extra: Extra): boolean =>
+  !Object.keys(extra).some((key) => /spender|proxy|permit2address/i.test(key));
