@@ -2,7 +2,14 @@ import { Proof402Error } from "../errors.ts";
 import type { Candidate } from "../market/choose.ts";
 import { channelsFor, chargedIn } from "../payment/channel-offers.ts";
 import { concede } from "../payment/channel-books.ts";
-import { idOf, openChannels, planVoucher, readChannel, type VoucherPayment } from "../payment/channels.ts";
+import {
+  idOf,
+  isFromChannel,
+  openChannels,
+  planVoucher,
+  readChannel,
+  type VoucherPayment,
+} from "../payment/channels.ts";
 import { readPaymentRequired } from "../payment/offers.ts";
 import type { Offer, Payment } from "../receipts/schema.ts";
 import { holdingCall } from "./call-lease.ts";
@@ -41,7 +48,7 @@ export const holdingChannel = <T>(
 
 /** After a 402 to a voucher: takes note where the seller says, rightly, that an earlier one was served. */
 export async function noteCharged(ctx: BuyerContext, payment: Payment, received: Received): Promise<void> {
-  if (payment.method !== "voucher") return;
+  if (!isFromChannel(payment)) return;
   const read = readPaymentRequired(received.headers);
   const word = read.ok ? chargedIn(read.required, idOf(payment)) : null;
   if (word !== null) await concede(ctx.db, idOf(payment), word, ctx.clock());

@@ -2,6 +2,7 @@ import { keccak256, sha256, toBase64, toHex, fromBase64 } from "../evidence/byte
 import { Proof402Error } from "../errors.ts";
 import type { Candidate } from "../market/choose.ts";
 import { grantVoucher } from "../payment/channel-books.ts";
+import { isFromChannel } from "../payment/channels.ts";
 import { markAnswered, markServed, readPurchase } from "../payment/journal.ts";
 import { readPaymentResponse } from "../payment/offers.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
@@ -165,7 +166,7 @@ async function store(
   if (!marked.ok) throw new AnsweredBefore();
   const judged = await addReceipt(tx, receipt, appraisal, now);
   // A seller that answers with an error takes nothing of a channel; one that did all the same shows the voucher later.
-  if (payment.method === "voucher" && served) await grantVoucher(tx, purchase.id, payment, now);
+  if (isFromChannel(payment) && served) await grantVoucher(tx, purchase.id, payment, now);
   await ctx.queue.add(tx, jobs);
   await liftIfServed(tx, candidate.seller.id, failure, now.getTime());
   await holdForReceipt(tx, judged, now.getTime(), withheldFrom(candidate.seller, judged));

@@ -1,8 +1,9 @@
 import { Proof402Error } from "../errors.ts";
-import { paymentMethodOf } from "../evidence/methods/methods.ts";
+import { METHODS, paymentMethodOf } from "../evidence/methods/methods.ts";
 import { readHoldings } from "../payment/allowance.ts";
 import { formatUnits } from "../payment/amounts.ts";
 import type { Chain } from "../payment/chain.ts";
+import { PAYERS } from "../payment/methods/methods.ts";
 import type { Call } from "./call.ts";
 import type { BuyerContext } from "./context.ts";
 import type { Quote } from "./quote.ts";
@@ -26,15 +27,16 @@ export type KnownFunds = Map<string, Holdings & { at: number }>;
 export async function requireFunds(ctx: BuyerContext, call: Call, { offer, asset }: Quote): Promise<void> {
   const chain = ctx.chains.get(offer.network);
   const method = paymentMethodOf(offer);
-  if (chain === undefined || method === "voucher") return;
-  const byPermit = method === "permit2" || method === "upto";
+  // What is claimed of a channel left the wallet when it was put in.
+  if (chain === undefined || method === null || METHODS[method].claimed) return;
+  const byPermit = PAYERS[method].needsAllowance;
   const held = byPermit
     ? await readHoldings(chain, offer.asset, call.wallet.address)
     : await lookAt(ctx, chain, offer.asset, call.wallet.address, BigInt(offer.amount));
   if (held === null) return;
   const units = (amount: bigint | string): string => `${formatUnits(amount, asset.decimals)} ${asset.symbol}`;
-  // What an upto offer may cost at most need not be there: what it does cost is known only afterwards.
-  if (method !== "upto" && held.balance < BigInt(offer.amount)) {
+  // What a metered offer may cost at most need not be there: what it does cost is known only afterwards.
+  if (!METHODS[method].metered && held.balance < BigInt(offer.amount)) {
     throw new Proof402Error(
       "insufficient_funds",
       `The wallet holds ${units(held.balance)} on ${offer.network}; the offer asks ${units(offer.amount)}.`,

@@ -1,5 +1,5 @@
 import { termsHash } from "../evidence/payment-binding.ts";
-import { paymentMethodOf } from "../evidence/methods/methods.ts";
+import { evidenceFor } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
 import { findAsset, type Candidate } from "../market/choose.ts";
 import { formatUnits } from "../payment/amounts.ts";
@@ -105,7 +105,7 @@ async function planned(
   const chainTime =
     chain === undefined ? undefined : await beforePaying({ db: ctx.db, chain, asset, now: ctx.clock() });
   await requireUnpaid(ctx, call, attempt);
-  if (paymentMethodOf(offer) === "voucher") {
+  if (evidenceFor(offer)?.claimed === true) {
     return fromChannel(ctx, call, candidate, offer, payFor);
   }
   const authorization = planPayment({

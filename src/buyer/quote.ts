@@ -1,5 +1,5 @@
 import { findAsset, type Candidate } from "../market/choose.ts";
-import { evidenceFor, paymentMethodOf } from "../evidence/methods/methods.ts";
+import { evidenceFor, METHODS } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
 import { formatUnits, usdToBaseUnits } from "../payment/amounts.ts";
 import { channelsFor, type OpenChannel } from "../payment/channel-offers.ts";
@@ -111,7 +111,7 @@ function overListedPrice(
 
 /** The open channels with a seller; none is looked for where the policy pays by no vouchers. */
 const channelsWith = (ctx: BuyerContext, call: Call, { seller }: Candidate): Promise<OpenChannel[]> =>
-  ctx.config.payment.assets.some(({ methods }) => methods.includes("voucher"))
+  ctx.config.payment.assets.some(({ methods }) => methods.some((method) => METHODS[method].claimed))
     ? openChannels(ctx.db, seller.id, call.wallet.address)
     : Promise.resolve([]);
 
@@ -122,7 +122,7 @@ async function stillPayable(
   candidate: Candidate,
   { offer }: AcceptedOffer,
 ): Promise<boolean> {
-  if (paymentMethodOf(offer) !== "voucher") return true;
+  if (evidenceFor(offer)?.claimed !== true) return true;
   const channels = channelsFor(await channelsWith(ctx, call, candidate), offer);
   return channels.some(({ left }) => left >= BigInt(offer.amount));
 }

@@ -3,7 +3,7 @@ import { Proof402Error } from "../errors.ts";
 import type { SellerListing } from "../market/catalog.ts";
 import { findAsset, type Candidate } from "../market/choose.ts";
 import type { ListedModel } from "../market/types.ts";
-import { idOf } from "../payment/channels.ts";
+import { idOf, isFromChannel } from "../payment/channels.ts";
 import { markSettled, NEVER_SIGNED, readAttempts, release } from "../payment/journal.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
 import { believe } from "../payment/witness.ts";
@@ -120,7 +120,7 @@ export async function sendAgain(
     const paying = { candidate, attested, purchase, quote: null, failure };
     if (state === "signed") await approveUnsent(ctx, call, paying);
     const send = (): Promise<Turn> => exchange(ctx, call, paying, consentTo(ctx, call, paying));
-    return payment.method === "voucher" ? holdingChannel(ctx, call, idOf(payment), send) : send();
+    return isFromChannel(payment) ? holdingChannel(ctx, call, idOf(payment), send) : send();
   };
   if (state !== "settled") return again();
   return again().catch((error: unknown) => {

@@ -4,6 +4,7 @@ import { chainIdOf, domainSeparatorOf } from "../evidence/eip3009.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
 import type { Chain } from "./chain.ts";
+import { PAYERS } from "./methods/methods.ts";
 import type { AssetPolicy } from "./policy.ts";
 
 const view = <const Name extends string, const Outputs extends readonly { name: string; type: string }[]>(
@@ -44,7 +45,7 @@ type Mismatch = { what: "contract" | "decimals" | "domain"; configured: string; 
 export async function requireAsset(db: Db, chain: Chain, asset: AssetPolicy, seconds: number): Promise<void> {
   const key = `asset ${asset.network} ${asset.asset}`;
   const { decimals, domain } = asset;
-  const signs = asset.methods.includes("eip3009") || asset.methods.includes("voucher");
+  const signs = asset.methods.some((method) => PAYERS[method].needsDomain);
   const terms = JSON.stringify({ decimals, ...(signs ? { domain } : {}) });
   const kept = await db.selectFrom("meta").select("value").where("key", "=", key).executeTakeFirst();
   if (kept?.value === terms) return;

@@ -11,6 +11,9 @@ import type { Refusal } from "./types.ts";
 /** A voucher: what a payment channel is paid with. */
 export type VoucherPayment = Extract<Payment, { method: "voucher" }>;
 
+/** Whether a payment is out of a channel. */
+export const isFromChannel = (payment: Payment): payment is VoucherPayment => "channel" in payment;
+
 /** A channel as its id is made of it. */
 export function configOf(row: ChannelsTable): ChannelConfig {
   const terms = JSON.parse(row.terms) as VoucherPayment["channel"];

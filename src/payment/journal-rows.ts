@@ -1,9 +1,7 @@
 import { sql, type Selectable } from "kysely";
 import type { PurchasesTable } from "../storage/tables.ts";
-import { channelOf } from "../evidence/methods/voucher.ts";
-import { channelIdOf } from "../evidence/channel.ts";
-import { chainIdOf } from "../evidence/eip3009.ts";
 import type { Payment } from "../receipts/schema.ts";
+import { payerOf } from "./methods/methods.ts";
 import type { PurchaseRecord } from "./types.ts";
 
 /** Not yet final. Written as the index `purchases_open` has it, so that SQLite uses it. */
@@ -45,28 +43,7 @@ function paymentOf(row: Selectable<PurchasesTable>): Payment {
     authorizationHash: row.authorization_hash,
     ...(row.salt === null ? {} : { salt: row.salt }),
   };
-  if (row.method === "voucher") {
-    const voucher = JSON.parse(row.voucher ?? "null") as Voucher;
-    return {
-      scheme: "batch-settlement",
-      method: "voucher",
-      ...authorization,
-      ...voucher,
-      nonce: row.authorization_hash,
-    };
-  }
-  return row.scheme === "upto"
-    ? { scheme: "upto", method: "permit2", ...authorization, facilitator: row.facilitator ?? "" }
-    : { scheme: "exact", method: row.method, ...authorization };
-}
-
-type Voucher = Pick<Extract<Payment, { method: "voucher" }>, "cumulative" | "channel" | "previous">;
-
-function voucherColumns(payment: Payment): Pick<PurchasesTable, "channel_id" | "voucher"> {
-  if (payment.method !== "voucher") return { channel_id: null, voucher: null };
-  const { cumulative, channel: terms, previous } = payment;
-  const voucher: Voucher = { cumulative, channel: terms, ...(previous === undefined ? {} : { previous }) };
-  return { channel_id: channelIdOf(chainIdOf(payment.network), channelOf(payment)), voucher: JSON.stringify(voucher) };
+  return payerOf(row).paymentOf(authorization, row);
 }
 
 /** The row of a purchase that is not signed yet. */
@@ -84,12 +61,13 @@ export const toRow = ({ payment, ...purchase }: PurchaseRecord): Selectable<Purc
   settled_amount: purchase.settledAmount,
   scheme: payment.scheme,
   method: payment.method,
-  facilitator: payment.scheme === "upto" ? payment.facilitator : null,
-  ...voucherColumns(payment),
+  facilitator: null,
+  channel_id: null,
+  voucher: null,
   payer: payment.payer,
   pay_to: payment.payTo,
-  // A voucher that was not served is signed again, the very same, for the next call: its row is told apart by the attempt.
-  nonce: payment.method === "voucher" ? `voucher ${purchase.id}` : payment.nonce,
+  nonce: payment.nonce,
+  ...payerOf(payment).columnsOf(payment, purchase.id),
   valid_after: payment.validAfter,
   valid_before: payment.validBefore,
   authorization_hash: payment.authorizationHash,

@@ -2,8 +2,8 @@ import { evidenceOf } from "../evidence/methods/methods.ts";
 import type { Payment } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
 import { brokenCap, readCallsLastHour, readUsage, type Usage } from "./caps.ts";
-import { voucherRefusal } from "./channels.ts";
 import { isWithin } from "./hours.ts";
+import { payerOf } from "./methods/methods.ts";
 import { MIN_USABLE_SECONDS } from "./offers.ts";
 import type { AssetPolicy, PaymentPolicy, SellerLimits } from "./policy.ts";
 import type { PurchaseRecord, Refusal } from "./types.ts";
@@ -43,7 +43,7 @@ async function judge(tx: Db, wish: Wish, own: string | null): Promise<Refusal | 
   return (
     closedNow(policy, now) ??
     wrongLifetime(payment, policy, now.getTime()) ??
-    (payment.method === "voucher" ? await voucherRefusal(tx, payment) : null) ??
+    (await payerOf(payment).refusalIn(tx, payment)) ??
     (await overCaps(tx, wish, asset, own))
   );
 }

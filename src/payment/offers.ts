@@ -2,12 +2,11 @@ import * as z from "zod";
 import { toHex } from "../evidence/bytes.ts";
 import { canonicalJson, canonicalSha256 } from "../evidence/canonical.ts";
 import type { Offer } from "../receipts/schema.ts";
-import { unpayableByChannel, type ChannelTerms, type OpenChannel } from "./channel-offers.ts";
+import type { ChannelTerms, OpenChannel } from "./channel-offers.ts";
 import { paymentMethodOf } from "../evidence/methods/methods.ts";
-import { namesNoSpender } from "../evidence/methods/permits.ts";
-import { facilitatorOf } from "../evidence/methods/upto.ts";
 import { usdToBaseUnits } from "./amounts.ts";
 import { readEcho, type Echo } from "./echo.ts";
+import { PAYERS } from "./methods/methods.ts";
 import type { AssetPolicy, PaymentPolicy } from "./policy.ts";
 import type { Refusal } from "./types.ts";
 import { decodeHeader, isPortable } from "./x402-header.ts";
@@ -207,25 +206,10 @@ function judge(
       message: "The offer's payee is not one of the seller's configured addresses.",
     });
   }
-  if ((method === "permit2" || method === "upto") && !namesNoSpender(extra)) {
-    return refuse(3, {
-      code: "spender_not_allowed",
-      message: "The offer names a spender of its own; permits are only signed for x402's contracts.",
-    });
-  }
-  const facilitator = facilitatorOf(extra);
-  if (method === "upto" && (facilitator === null || !facilitators.includes(facilitator))) {
-    return refuse(3, {
-      code: "facilitator_not_allowed",
-      message: "The offer's facilitator, which would name the amount, is not one of the seller's configured ones.",
-    });
-  }
-  if (method === "eip3009" && (extra.name !== asset.domain.name || extra.version !== asset.domain.version)) {
-    return refuse(3, {
-      code: "domain_mismatch",
-      message: `The offer names another EIP-712 domain than the policy pins for ${asset.symbol}.`,
-    });
-  }
+  const amount = BigInt(requirement.amount);
+  const asked = { asset, payee, amount, extra, facilitators, channelTerms, channels };
+  const unfit = PAYERS[method].refuses(asked);
+  if (unfit !== null) return refuse(3, unfit);
   if (requirement.maxTimeoutSeconds < MIN_USABLE_SECONDS) {
     return refuse(4, {
       code: "authorization_too_short",
@@ -234,11 +218,9 @@ function judge(
       asked: String(requirement.maxTimeoutSeconds),
     });
   }
-  const amount = BigInt(requirement.amount);
   const over = overCallBounds(amount, asset, maxUsd);
   if (over !== null) return refuse(5, over);
-  const unpayable =
-    method === "voucher" ? unpayableByChannel({ asset, payee, amount, extra, channelTerms, channels }) : null;
+  const unpayable = PAYERS[method].cannotPay(asked);
   if (unpayable !== null) return refuse(6, unpayable);
   const offer = {
     scheme: requirement.scheme,

@@ -1,15 +1,10 @@
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { fromHex, toBase64, toHex0x, utf8 } from "../evidence/bytes.ts";
-import { transferOf } from "../evidence/methods/eip3009.ts";
-import { signingHash, paymentMethodOf } from "../evidence/methods/methods.ts";
-import { permitOf } from "../evidence/methods/permits.ts";
-import { facilitatorOf } from "../evidence/methods/upto.ts";
-import { channelOf } from "../evidence/methods/voucher.ts";
-import { spenderOf } from "../evidence/permit2.ts";
+import { paymentMethodOf, signingHash } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Offer, Payment } from "../receipts/schema.ts";
-import { idOf } from "./channels.ts";
+import { payerOf, PAYERS } from "./methods/methods.ts";
 import { MIN_USABLE_SECONDS } from "./offers.ts";
 import type { PaymentPolicy } from "./policy.ts";
 
@@ -51,15 +46,8 @@ export function planPayment(options: {
     validBefore: endOf(now, options.chainTime, Math.min(offer.maxTimeoutSeconds, policy.maxAuthorizationSeconds)),
   };
   const method = paymentMethodOf(offer);
-  const facilitator = facilitatorOf(offer.extra);
-  if (method === "upto" && facilitator !== null) {
-    const terms = { scheme: "upto", method: "permit2", ...authorization, facilitator } as const;
-    return { ...terms, authorizationHash: signingHash(terms, asset.domain) };
-  }
-  if (method === "eip3009" || method === "permit2") {
-    const terms = { scheme: "exact", method, ...authorization } as const;
-    return { ...terms, authorizationHash: signingHash(terms, asset.domain) };
-  }
+  const terms = method === null ? null : PAYERS[method].plan(authorization, offer.extra);
+  if (terms !== null) return { ...terms, authorizationHash: signingHash(terms, asset.domain) };
   throw new Proof402Error("scheme_not_supported", "The offer asks to be paid in a way that is not supported.", {
     next: "Choose another seller.",
   });
@@ -102,7 +90,7 @@ function endOf(now: Date, chainTime: number | undefined, life: number): number {
 
 /**
  * The value of `PAYMENT-SIGNATURE`: base64 of an x402 v2 PaymentPayload with the exact EVM scheme's
- * payload of its method (scheme_exact_evm.md, scheme_upto_evm.md, scheme_batch_settlement_evm.md). `accepted` is the requirement as the seller wrote it, since sellers
+ * payload of its method. `accepted` is the requirement as the seller wrote it, since sellers
  * compare all of its fields with their own; resource and extensions are what `echoFor` makes of the seller's (threat T28).
  */
 export function paymentHeader(options: {
@@ -114,50 +102,12 @@ export function paymentHeader(options: {
 }): string {
   const { payment, accepted, signature, resource, extensions } = options;
   // JSON has no field for what is undefined.
-  const payload = { x402Version: 2, resource, accepted, payload: payloadOf(payment, signature), extensions };
+  const payload = {
+    x402Version: 2,
+    resource,
+    accepted,
+    payload: payerOf(payment).payloadOf(payment, signature),
+    extensions,
+  };
   return toBase64(utf8(JSON.stringify(payload)));
-}
-
-function payloadOf(payment: Payment, signature: string): Record<string, unknown> {
-  switch (payment.method) {
-    case "eip3009":
-      return { signature, ...eip3009Payload(payment) };
-    case "permit2":
-      return { signature, ...permit2Payload(payment) };
-    case "voucher":
-      return voucherPayload(payment, signature);
-    default:
-      return payment satisfies never;
-  }
-}
-
-function voucherPayload(payment: Extract<Payment, { method: "voucher" }>, signature: string): Record<string, unknown> {
-  return {
-    type: "voucher",
-    channelConfig: channelOf(payment),
-    voucher: { channelId: idOf(payment), maxClaimableAmount: payment.cumulative, signature },
-  };
-}
-
-function eip3009Payload(payment: Payment): Record<string, unknown> {
-  const { validAfter, validBefore, ...authorization } = transferOf(payment);
-  return { authorization: { ...authorization, validAfter: String(validAfter), validBefore: String(validBefore) } };
-}
-
-function permit2Payload(payment: Payment): Record<string, unknown> {
-  const permit = permitOf(payment);
-  return {
-    permit2Authorization: {
-      from: payment.payer,
-      permitted: { token: permit.token, amount: permit.amount },
-      spender: spenderOf(permit),
-      nonce: BigInt(permit.nonce).toString(),
-      deadline: String(permit.deadline),
-      witness: {
-        to: permit.to,
-        facilitator: permit.facilitator,
-        validAfter: String(permit.validAfter),
-      },
-    },
-  };
 }

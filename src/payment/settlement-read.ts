@@ -1,4 +1,5 @@
 import type { PublicClient } from "viem";
+import { evidenceOf } from "../evidence/methods/methods.ts";
 import { permitOf } from "../evidence/methods/permits.ts";
 import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
 import type { TokenLog } from "../evidence/eip3009.ts";
@@ -71,7 +72,7 @@ export async function readTransaction(
       logIndex: log.logIndex,
     }))
     .filter((log) => log.address === payment.asset);
-  const call = payment.method === "permit2" ? await readCall(client, payment, receipt.transactionHash) : {};
+  const call = evidenceOf(payment).usedByCall ? await readCall(client, payment, receipt.transactionHash) : {};
   return {
     hash,
     blockNumber: receipt.blockNumber,

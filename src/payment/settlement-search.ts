@@ -1,6 +1,7 @@
 import type { LogTopic, PublicClient, RpcLog } from "viem";
 import { fromHex0x, keccak256, toHex0x, utf8 } from "../evidence/bytes.ts";
 import { addressWord, AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC } from "../evidence/eip3009.ts";
+import { evidenceOf } from "../evidence/methods/methods.ts";
 import type { Payment } from "../receipts/schema.ts";
 import type { Chain } from "./chain.ts";
 import { readBlock, readTransaction, type Block, type TokenTransaction } from "./settlement-read.ts";
@@ -62,8 +63,8 @@ async function searchLogs(
     }
     for (const hash of new Set(logs.flatMap((log) => log.transactionHash?.toLowerCase() ?? []))) {
       const found = await readTransaction(client, payment, hash);
-      // An EIP-3009 log names the nonce, so its transaction is the one; a transfer may be another payment's.
-      if (found?.used === true || payment.method === "eip3009") return found;
+      // A log of the use names the nonce, so its transaction is the one; a transfer may be another payment's.
+      if (found?.used === true || !evidenceOf(payment).usedByCall) return found;
     }
     from = to + 1n;
   }
@@ -78,10 +79,9 @@ async function readLogs(
   to: bigint,
 ): Promise<readonly RpcLog[] | null> {
   const payer = toHex0x(addressWord(payment.payer));
-  const topics: LogTopic[] =
-    payment.method === "permit2"
-      ? [TRANSFER_TOPIC, payer, toHex0x(addressWord(payment.payTo))]
-      : [[AUTHORIZATION_USED_TOPIC, AUTHORIZATION_CANCELED_TOPIC], payer, toHex0x(fromHex0x(payment.nonce))];
+  const topics: LogTopic[] = evidenceOf(payment).usedByCall
+    ? [TRANSFER_TOPIC, payer, toHex0x(addressWord(payment.payTo))]
+    : [[AUTHORIZATION_USED_TOPIC, AUTHORIZATION_CANCELED_TOPIC], payer, toHex0x(fromHex0x(payment.nonce))];
   const range = { fromBlock: `0x${from.toString(16)}`, toBlock: `0x${to.toString(16)}` } as const;
   return client
     .request({ method: "eth_getLogs", params: [{ address: toHex0x(fromHex0x(payment.asset)), topics, ...range }] })

@@ -3,6 +3,7 @@ import { isAuthorizationUsed, readTransfer } from "../evidence/eip3009.ts";
 import { movedBy, takenBy } from "../evidence/settlement.ts";
 import { settlementEvidence, type Payment, type SettlementEvidence } from "../receipts/schema.ts";
 import type { Chain, LookLimits } from "./chain.ts";
+import { isFromChannel } from "./channels.ts";
 import { observeVoucher } from "./settlement-channel.ts";
 import { isSpent, readBlock, readTransaction, type Block, type TokenTransaction } from "./settlement-read.ts";
 import { findSpender } from "./settlement-search.ts";
@@ -63,7 +64,7 @@ export const observeSettlement = async (
 
 /** As {@link observeSettlement}, with what else was seen. */
 export function lookAt(chain: Chain, payment: Payment, options: LookOptions = {}): Promise<Sight> {
-  if (payment.method === "voucher") return observeVoucher(chain, payment, options);
+  if (isFromChannel(payment)) return observeVoucher(chain, payment, options);
   return chain.read(async (client) => {
     const head = await readBlock(client);
     const hint = options.transactionHint;

@@ -1,12 +1,7 @@
 import type { TypedDataDefinition } from "viem";
-import { transferOf } from "../evidence/methods/eip3009.ts";
-import { permitOf } from "../evidence/methods/permits.ts";
-import { channelOf } from "../evidence/methods/voucher.ts";
 import { concatBytes, fromHex0x, keccak256, toHex0x } from "../evidence/bytes.ts";
-import { channelIdOf, CHANNELS, DEPOSIT_COLLECTOR } from "../evidence/channel.ts";
-import { chainIdOf, type TransferAuthorization } from "../evidence/eip3009.ts";
-import { PERMIT2, spenderOf } from "../evidence/permit2.ts";
-import type { Payment } from "../receipts/schema.ts";
+import { DEPOSIT_COLLECTOR } from "../evidence/channel.ts";
+import type { TokenDomain, TransferAuthorization } from "../evidence/eip3009.ts";
 import { DEPOSIT_SALT, type OwnerCall } from "./owner-calls.ts";
 
 const AUTHORIZATION = [
@@ -17,17 +12,10 @@ const AUTHORIZATION = [
   { name: "validBefore", type: "uint256" },
   { name: "nonce", type: "bytes32" },
 ];
-const PERMIT = [
-  { name: "permitted", type: "TokenPermissions" },
-  { name: "spender", type: "address" },
-  { name: "nonce", type: "uint256" },
-  { name: "deadline", type: "uint256" },
-  { name: "witness", type: "Witness" },
-];
-const PERMISSIONS = [
-  { name: "token", type: "address" },
-  { name: "amount", type: "uint256" },
-];
+const TYPES = {
+  TransferWithAuthorization: { TransferWithAuthorization: AUTHORIZATION },
+  ReceiveWithAuthorization: { ReceiveWithAuthorization: AUTHORIZATION },
+};
 
 /** The nonce of the authorization of a channel's deposit (x402's DepositCollector: keccak256 of channel id and salt). */
 export const depositNonce = (channelId: string): string =>
@@ -49,81 +37,21 @@ export const depositAuthorization = ({
 });
 
 /** The same as typed data, in the token's domain. */
-export function typedDepositOf(call: Extract<OwnerCall, { kind: "deposit" }>, chainId: number): TypedDataDefinition {
-  const { from, to, nonce, value, validAfter, validBefore } = depositAuthorization(call);
-  return {
-    domain: { ...call.domain, chainId, verifyingContract: hex(call.config.token) },
-    types: { ReceiveWithAuthorization: AUTHORIZATION },
-    primaryType: "ReceiveWithAuthorization",
-    message: {
-      from,
-      to,
-      value: BigInt(value),
-      validAfter: BigInt(validAfter),
-      validBefore: BigInt(validBefore),
-      nonce,
-    },
-  };
-}
+export const typedDepositOf = (call: Extract<OwnerCall, { kind: "deposit" }>, chainId: number): TypedDataDefinition =>
+  typedTransferOf("ReceiveWithAuthorization", depositAuthorization(call), {
+    ...call.domain,
+    chainId,
+    verifyingContract: call.config.token,
+  });
 
-/** The same payment as EIP-712 typed data, for accounts that sign and show nothing else. `token` is the asset's domain. */
-export function typedDataOf(payment: Payment, token: { name: string; version: string }): TypedDataDefinition {
-  const chainId = chainIdOf(payment.network);
-  if (payment.method === "eip3009") {
-    const { from, to, nonce, value, validAfter, validBefore } = transferOf(payment);
-    return {
-      domain: { ...token, chainId, verifyingContract: hex(payment.asset) },
-      types: { TransferWithAuthorization: AUTHORIZATION },
-      primaryType: "TransferWithAuthorization",
-      message: {
-        from,
-        to,
-        value: BigInt(value),
-        validAfter: BigInt(validAfter),
-        validBefore: BigInt(validBefore),
-        nonce,
-      },
-    };
-  }
-  if (payment.method === "voucher") {
-    return {
-      domain: { name: "x402 Batch Settlement", version: "1", chainId, verifyingContract: hex(CHANNELS) },
-      types: {
-        Voucher: [
-          { name: "channelId", type: "bytes32" },
-          { name: "maxClaimableAmount", type: "uint128" },
-        ],
-      },
-      primaryType: "Voucher",
-      message: { channelId: channelIdOf(chainId, channelOf(payment)), maxClaimableAmount: BigInt(payment.cumulative) },
-    };
-  }
-  const permit = permitOf(payment);
-  const { facilitator } = permit;
-  return {
-    domain: { name: "Permit2", chainId, verifyingContract: hex(PERMIT2) },
-    types: {
-      PermitWitnessTransferFrom: PERMIT,
-      TokenPermissions: PERMISSIONS,
-      Witness: [
-        { name: "to", type: "address" },
-        ...(facilitator === undefined ? [] : [{ name: "facilitator", type: "address" }]),
-        { name: "validAfter", type: "uint256" },
-      ],
-    },
-    primaryType: "PermitWitnessTransferFrom",
-    message: {
-      permitted: { token: permit.token, amount: BigInt(permit.amount) },
-      spender: spenderOf(permit),
-      nonce: BigInt(permit.nonce),
-      deadline: BigInt(permit.deadline),
-      witness: {
-        to: permit.to,
-        ...(facilitator === undefined ? {} : { facilitator }),
-        validAfter: BigInt(permit.validAfter),
-      },
-    },
-  };
-}
-
-const hex = (text: string): `0x${string}` => toHex0x(fromHex0x(text));
+/** An EIP-3009 authorization as typed data, in the token's domain. */
+export const typedTransferOf = (
+  primaryType: keyof typeof TYPES,
+  { from, to, nonce, value, validAfter, validBefore }: TransferAuthorization,
+  domain: TokenDomain,
+): TypedDataDefinition => ({
+  domain: { ...domain, verifyingContract: toHex0x(fromHex0x(domain.verifyingContract)) },
+  types: TYPES[primaryType],
+  primaryType,
+  message: { from, to, value: BigInt(value), validAfter: BigInt(validAfter), validBefore: BigInt(validBefore), nonce },
+});

@@ -8,8 +8,9 @@ import { authorizationHash } from "../evidence/eip3009.ts";
 import { addressOf, signerOf } from "../evidence/signer.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Offer, Payment } from "../receipts/schema.ts";
+import { payerOf } from "./methods/methods.ts";
 import { encodeCall, type Fees, type OwnerCall } from "./owner-calls.ts";
-import { depositAuthorization, typedDataOf, typedDepositOf } from "./typed-data.ts";
+import { depositAuthorization, typedDepositOf } from "./typed-data.ts";
 import { labelled, SECRET_DATA, SECRET_HASH, secretOf } from "./wallet-secret.ts";
 
 /** Signs authorizations that were planned under the policy, and nothing else. The key is in a closure and has no way out. */
@@ -123,7 +124,7 @@ function makeWallet(address: string, sign: Sign): Wallet {
       // The planned hash was made under the policy's own domain: a payment changed since then does not match it.
       if (signingHash(payment, token) !== payment.authorizationHash) throw mismatch();
       const hash = toHex0x(fromHex0x(payment.authorizationHash));
-      return sign.typed(() => typedDataOf(payment, token), hash);
+      return sign.typed(() => payerOf(payment).typedDataOf(payment, token), hash);
     },
     signDeposit(call: Extract<OwnerCall, { kind: "deposit" }>, chainId: number) {
       if (call.config.payer !== address || channelIdOf(chainId, call.config) !== call.channelId) throw mismatch();

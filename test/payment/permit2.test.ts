@@ -23,7 +23,7 @@ import { reconcile } from "../../src/payment/reconcile.ts";
 import { reserve } from "../../src/payment/reserve.ts";
 import { observeSettlement } from "../../src/payment/settlement.ts";
 import { spending } from "../../src/payment/spending.ts";
-import { typedDataOf } from "../../src/payment/typed-data.ts";
+import { payerOf } from "../../src/payment/methods/methods.ts";
 import type { PurchaseRecord } from "../../src/payment/types.ts";
 import { walletFromPrivateKey, type Wallet } from "../../src/payment/wallet.ts";
 import type { AssetPolicy } from "../../src/payment/policy.ts";
@@ -175,7 +175,7 @@ describe("x402's contracts, as the devnet stands in for them", () => {
   it("are the only spenders: whoever submits the permit to Permit2 itself gets nothing", async () => {
     const purchase = await signedPurchase("exact", ONE);
     const { payment, offer } = purchase;
-    const typed = typedDataOf(payment, { name: "", version: "" });
+    const typed = payerOf(payment).typedDataOf(payment, { name: "", version: "" });
     expect(hashTypedData(typed)).toBe(payment.authorizationHash);
     const data = encodeFunctionData({
       abi: devPermit2.abi,

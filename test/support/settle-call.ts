@@ -2,7 +2,7 @@ import { encodeFunctionData, type Address, type Hex, type LocalAccount } from "v
 import { devExactProxy } from "../../src/devnet/contracts/dev-exact-proxy.artifact.ts";
 import { devUptoProxy } from "../../src/devnet/contracts/dev-upto-proxy.artifact.ts";
 import { EXACT_PROXY, UPTO_PROXY } from "../../src/evidence/permit2.ts";
-import { typedDataOf } from "../../src/payment/typed-data.ts";
+import { payerOf } from "../../src/payment/methods/methods.ts";
 import type { Payment } from "../../src/receipts/schema.ts";
 
 /** The call by which a facilitator settles a payment by Permit2 that `account` signed; `requested` is what it takes of an upto one. */
@@ -11,7 +11,7 @@ export async function settleCall(
   account: Pick<LocalAccount, "signTypedData">,
   requested = BigInt(payment.amount),
 ): Promise<{ to: Address; input: Hex }> {
-  const signature = await account.signTypedData(typedDataOf(payment, { name: "", version: "" }));
+  const signature = await account.signTypedData(payerOf(payment).typedDataOf(payment, { name: "", version: "" }));
   const permit = {
     permitted: { token: payment.asset as Address, amount: BigInt(payment.amount) },
     nonce: BigInt(payment.nonce),

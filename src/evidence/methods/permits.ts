@@ -1,6 +1,6 @@
 import { chainIdOf } from "../eip3009.ts";
 import { permitHash, settledByCall, type TransferPermit } from "../permit2.ts";
-import type { Authorization, Extra, SettlingTransaction } from "./method.ts";
+import type { Authorization, SettlingTransaction } from "./method.ts";
 
 /** The Permit2 message of an authorization. */
 export const permitOf = (payment: Authorization): TransferPermit => ({
@@ -38,10 +38,3 @@ export const permitUse = {
   // The deadline itself (SignatureTransfer: expired when `block.timestamp > deadline`).
   lastSecondOf: ({ validBefore }: Authorization) => validBefore,
 } as const;
-
-/**
- * Whether an offer's `extra` leaves the spender of a permit to us. x402 has no field for one: whatever names one wants
- * something else than x402's own contracts, even if only they would ever be signed for.
- */
-export const namesNoSpender = (extra: Extra): boolean =>
-  !Object.keys(extra).some((key) => /spender|proxy|permit2address/i.test(key));

@@ -1,0 +1,13 @@
+import { methodOf, type PaymentMethod } from "../../evidence/methods/methods.ts";
+import type { Payment } from "../../receipts/schema.ts";
+import { eip3009 } from "./eip3009.ts";
+import type { PayerMethod } from "./method.ts";
+import { permit2 } from "./permit2.ts";
+import { upto } from "./upto.ts";
+import { voucher } from "./voucher.ts";
+
+/** The buyer's half of each payment method. */
+export const PAYERS: Readonly<Record<PaymentMethod, PayerMethod>> = { eip3009, permit2, upto, voucher };
+
+/** The buyer's half of a payment's method. */
+export const payerOf = (payment: Pick<Payment, "scheme" | "method">): PayerMethod => PAYERS[methodOf(payment)];
