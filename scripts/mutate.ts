@@ -26,6 +26,10 @@ const verifying = (...names: string[]): string[] => names.map((name) => `test/ve
 const guarding = (...names: string[]): string[] => names.map((name) => `test/guard/${name}.test.ts`);
 /** What judges evidence and guards actions: the money's model cannot see it, and its own tests have to notice alone. */
 const JUDGES: typeof TESTS = {
+  "src/evidence/methods/methods.ts": verifying("payment-rules"),
+  "src/evidence/methods/transfers.ts": verifying("payment-rules"),
+  "src/evidence/methods/upto.ts": verifying("payment-rules", "terms"),
+  "src/evidence/methods/voucher.ts": verifying("payment-rules", "terms"),
   "src/verify/answer.ts": verifying("replay-rules", "exchange-rules"),
   "src/verify/appraise.ts": verifying("appraisal-rules", "proved"),
   "src/verify/attestation.ts": verifying("attestation"),

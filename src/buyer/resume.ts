@@ -162,7 +162,7 @@ async function candidateOf(ctx: BuyerContext, call: Call, purchase: PurchaseReco
     (new URL(request.url).origin !== seller.origin && "origin") ||
     (!seller.payTo.includes(payment.payTo) && "payTo") ||
     (asset === undefined && "asset") ||
-    (asset?.methods.includes(methodOf(payment)) !== true && "methods") ||
+    (asset?.methods.some((method) => method === methodOf(payment)) !== true && "methods") ||
     (payment.scheme === "upto" && !seller.facilitators.includes(payment.facilitator) && "facilitators");
   if (changed !== false) {
     throw new Proof402Error(

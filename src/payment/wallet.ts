@@ -2,7 +2,7 @@ import { secp256k1 } from "@noble/curves/secp256k1.js";
 import type { TransactionSerializableEIP1559, TypedDataDefinition } from "viem";
 import type { LocalAccount } from "viem/accounts";
 import { concatBytes, fromHex, fromHex0x, keccak256, toHex0x, type Bytes } from "../evidence/bytes.ts";
-import { evidenceFor, evidenceOf, methodOf, paymentMethodOf, signingHash } from "../evidence/methods/methods.ts";
+import { evidenceFor, methodOf, METHODS, paymentMethodOf, signingHash } from "../evidence/methods/methods.ts";
 import { channelIdOf } from "../evidence/channel.ts";
 import { authorizationHash } from "../evidence/eip3009.ts";
 import { addressOf, signerOf } from "../evidence/signer.ts";
@@ -112,14 +112,16 @@ function makeWallet(address: string, sign: Sign): Wallet {
     },
     async signAuthorization(payment: Payment, offer: Offer) {
       const token = tokenOf(offer);
+      const name = methodOf(payment);
       const agrees =
         payment.payer === address &&
         payment.network === offer.network &&
         payment.asset === offer.asset &&
         payment.amount === offer.amount &&
         payment.payTo === offer.payTo &&
-        methodOf(payment) === paymentMethodOf(offer) &&
-        evidenceOf(payment).differsFrom(payment, offer.extra) === null;
+        name !== null &&
+        name === paymentMethodOf(offer) &&
+        METHODS[name].differsFrom(payment, offer.extra) === null;
       if (!agrees || token === null) throw mismatch();
       // The planned hash was made under the policy's own domain: a payment changed since then does not match it.
       if (signingHash(payment, token) !== payment.authorizationHash) throw mismatch();

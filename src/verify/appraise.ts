@@ -98,9 +98,15 @@ export async function appraise(
     notProven: notProven(layers, {
       known,
       simulated: attestation.simulated,
-      metered: evidenceOf(core.payment).metered,
+      metered: await guarded(
+        () => false,
+        () => evidenceOf(core.payment).metered,
+      ),
       unboundTerms: core.payment.salt === undefined,
-      unsigned: signatureOfPayer(receipt, session) !== "shown",
+      unsigned: await guarded(
+        () => true,
+        () => signatureOfPayer(receipt, session) !== "shown",
+      ),
       developmentProof: layers.computation.code === DEVELOPMENT_PROOF,
       secretWeights: layers.computation === proof && proof?.status === "pass" && hasSecretWeights(receipt),
       unboundProof: layers.computation.status === "pass" && layers.computation === ezkl,

@@ -24,7 +24,8 @@ export function judgePayment(receipt: Receipt, policy: AppraisalPolicy, session:
   for (const field of ["scheme", "network", "asset", "amount", "payTo"] as const) {
     if (payment[field] !== offer[field]) return fail("payment_mismatch", `The payment's ${field} is not the offer's.`);
   }
-  if (methodOf(payment) !== paymentMethodOf(offer))
+  const paidBy = methodOf(payment);
+  if (paidBy === null || paidBy !== paymentMethodOf(offer))
     return fail("payment_mismatch", "The payment is not authorized in the way the offer asks for.");
   const method = evidenceOf(payment);
   const differs = method.differsFrom(payment, offer.extra);

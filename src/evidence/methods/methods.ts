@@ -22,16 +22,18 @@ export function paymentMethodOf({ scheme, extra }: { scheme: string; extra: Extr
   return PAYMENT_METHODS.find((name) => asksFor(METHODS[name])) ?? null;
 }
 
-/** The method of a payment. Throws TypeError on one of no method, which no receipt's schema lets in. */
-export function methodOf({ scheme, method }: Pick<Authorization, "scheme" | "method">): PaymentMethod {
+/** The method of a payment; null of one by none of ours, which no receipt's schema lets in. */
+export function methodOf({ scheme, method }: Pick<Authorization, "scheme" | "method">): PaymentMethod | null {
   const found = PAYMENT_METHODS.find((name) => METHODS[name].scheme === scheme && METHODS[name].method === method);
-  if (found === undefined) throw new TypeError("a payment by no known method");
-  return found;
+  return found ?? null;
 }
 
-/** What the table says of a payment's method. */
-export const evidenceOf = (payment: Pick<Authorization, "scheme" | "method">): MethodEvidence =>
-  METHODS[methodOf(payment)];
+/** What the table says of a payment's method. Throws TypeError on one by none of ours. */
+export function evidenceOf(payment: Pick<Authorization, "scheme" | "method">): MethodEvidence {
+  const name = methodOf(payment);
+  if (name === null) throw new TypeError("a payment by no known method");
+  return METHODS[name];
+}
 
 /** What the table says of the method that an offer asks for, or null. */
 export function evidenceFor(offer: { scheme: string; extra: Extra }): MethodEvidence | null {

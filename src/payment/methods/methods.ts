@@ -9,5 +9,9 @@ import { voucher } from "./voucher.ts";
 /** The buyer's half of each payment method. */
 export const PAYERS: Readonly<Record<PaymentMethod, PayerMethod>> = { eip3009, permit2, upto, voucher };
 
-/** The buyer's half of a payment's method. */
-export const payerOf = (payment: Pick<Payment, "scheme" | "method">): PayerMethod => PAYERS[methodOf(payment)];
+/** The buyer's half of a payment's method. Throws TypeError on one by none of ours. */
+export function payerOf(payment: Pick<Payment, "scheme" | "method">): PayerMethod {
+  const name = methodOf(payment);
+  if (name === null) throw new TypeError("a payment by no known method");
+  return PAYERS[name];
+}
