@@ -6,6 +6,7 @@ import { signerOf } from "../evidence/signer.ts";
 import type { ChainReader, ChainView } from "./chain-view.ts";
 import type { PaidCalls } from "./paid-calls.ts";
 import type { Payment, PaymentGate } from "./payment-gate.ts";
+import { identityOf } from "./payment-key.ts";
 
 /** How payments are judged. */
 export type Judges = {
@@ -31,14 +32,16 @@ export type Accepted = {
 export async function accept(
   { gate, calls, chain, confirmations, ownPayee }: Judges,
   c: Context,
-  { model, authorization }: { model: string; authorization: Authorization | null },
+  model: string,
 ): Promise<Accepted | Response> {
   const verification = await gate.verify(c, model).catch(() => null);
   if (verification === null)
     return c.json({ error: "the facilitator gives no usable answer; nothing was charged" }, 502);
   if (verification.kind === "verified") return { ...verification, seen: null };
   const { payment, response } = verification;
-  if (!ownPayee || authorization === null || payment === null || !isSigned(payment, authorization)) return response;
+  if (!ownPayee || payment === null) return response;
+  const authorization = identityOf(payment.payload, payment.terms)?.authorization ?? null;
+  if (authorization === null || !isSigned(payment, authorization)) return response;
   const since = Math.floor((await calls.since()) / 1000);
   const view = await chain.look(authorization, { since });
   // What was made before all that is remembered here began may have been answered then.

@@ -117,7 +117,7 @@ const onlyAsks = async (c: Context): Promise<boolean> =>
   c.req.header("payment-signature") === undefined && /^\s*(?:\{\s*\})?\s*$/.test(await c.req.text());
 
 async function askForPayment(judges: Judges, c: Context, { model }: ServedModel): Promise<Response> {
-  const asked = await accept(judges, c, { model: model.name, authorization: null });
+  const asked = await accept(judges, c, model.name);
   if (asked instanceof Response) return asked;
   throw new Error("nothing was paid");
 }

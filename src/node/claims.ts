@@ -52,11 +52,13 @@ export function openClaims(
   return {
     scheme,
     async granted({ payload, terms }) {
-      const voucher = voucherOf(payload);
+      const voucher = voucherOf(payload, terms);
       const channel = voucher === null ? undefined : await channels.get(voucher.channelId);
       if (voucher === null || channel === undefined) return null;
-      const { chargedCumulativeAmount: charged, signedMaxClaimable: signed, channelConfig } = channel;
+      const { chargedCumulativeAmount: charged, signedMaxClaimable: signed, signature, channelConfig } = channel;
       if (BigInt(charged) !== BigInt(voucher.maxClaimableAmount) || BigInt(signed) !== BigInt(charged)) return null;
+      // Who names a channel and its sum has not thereby paid: the voucher has to be the one that was charged.
+      if (signature.toLowerCase() !== voucher.signature.toLowerCase()) return null;
       return { success: true, payer: channelConfig.payer, transaction: "", network: terms.network };
     },
     async close() {

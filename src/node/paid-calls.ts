@@ -26,7 +26,7 @@ export type PaidCalls = {
   /** Takes a call over that a process left behind in the middle. False where another was quicker. */
   retake(key: string, at: number): Promise<boolean>;
   keep(key: string, state: "answered" | "paid", answer: KeptAnswer): Promise<void>;
-  /** The payment may be used for another call. */
+  /** The payment may be used for another call, where it is not paid. */
   release(key: string): Promise<void>;
   /** Payments taken after this are all known here, ms. */
   since(): Promise<number>;
@@ -113,7 +113,7 @@ export async function openPaidCalls(
         .execute();
     },
     async release(key) {
-      await db.deleteFrom("calls").where("key", "=", key).execute();
+      await db.deleteFrom("calls").where("key", "=", key).where("state", "!=", "paid").execute();
     },
     async since() {
       const { value } = await db

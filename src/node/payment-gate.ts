@@ -236,7 +236,13 @@ function offersOf(payment: NodePayment, price: bigint, rows: bigint): Offers {
       const upto = method === "upto";
       const permit2 = upto || method === "permit2";
       const amount = String(price * rate * (upto ? rows : 1n));
-      const extra = { ...domain, ...(permit2 ? { assetTransferMethod: "permit2" } : {}) };
+      // Where both are offered each is named: an offer that names none would fit payments by either.
+      const transfer = permit2
+        ? "permit2"
+        : method === "eip3009" && methods.includes("permit2")
+          ? "eip3009"
+          : undefined;
+      const extra = { ...domain, ...(transfer === undefined ? {} : { assetTransferMethod: transfer }) };
       return {
         scheme: SCHEMES[method],
         network,

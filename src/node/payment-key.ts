@@ -1,6 +1,7 @@
 import type { PaymentPayload, PaymentRequirements } from "@x402/core/types";
 import * as z from "zod";
 import type { Authorization } from "../evidence/methods/method.ts";
+import { paymentMethodOf, type PaymentMethod } from "../evidence/methods/methods.ts";
 
 const address = z
   .string()
@@ -9,19 +10,19 @@ const address = z
 const natural = z.string().regex(/^[0-9]{1,78}$/);
 const time = natural.transform(Number);
 
-const eip3009Schema = z.object({
-  authorization: z.object({
-    from: address,
-    value: natural,
-    validAfter: time,
-    validBefore: time,
-    nonce: z
-      .string()
-      .regex(/^0x[0-9a-fA-F]{64}$/)
-      .transform((text) => text.toLowerCase()),
-  }),
+const bytes32 = z
+  .string()
+  .regex(/^0x[0-9a-fA-F]{64}$/)
+  .transform((text) => text.toLowerCase());
+const signature = z.string();
+
+// Strict: facilitators tell methods apart by the fields, so no payment may have those of two.
+const eip3009Schema = z.strictObject({
+  signature,
+  authorization: z.object({ from: address, value: natural, validAfter: time, validBefore: time, nonce: bytes32 }),
 });
-const permit2Schema = z.object({
+const permit2Schema = z.strictObject({
+  signature,
   permit2Authorization: z.object({
     from: address,
     permitted: z.object({ amount: natural }),
@@ -30,22 +31,25 @@ const permit2Schema = z.object({
     witness: z.object({ facilitator: address.optional(), validAfter: time }),
   }),
 });
-const voucherSchema = z.object({
-  type: z.enum(["voucher", "deposit"]),
-  voucher: z.object({
-    channelId: z
-      .string()
-      .regex(/^0x[0-9a-fA-F]{64}$/)
-      .transform((text) => text.toLowerCase()),
-    maxClaimableAmount: natural,
-  }),
-});
+const voucherFields = {
+  channelConfig: z.looseObject({}),
+  voucher: z.object({ channelId: bytes32, maxClaimableAmount: natural, signature }),
+};
+const voucherSchema = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("voucher"), ...voucherFields }),
+  z.strictObject({ type: z.literal("deposit"), ...voucherFields, deposit: z.looseObject({}) }),
+]);
 
-/** The voucher that a payment shows; null of one by another method. */
-export const voucherOf = ({
-  payload,
-}: Pick<PaymentPayload, "payload">): { channelId: string; maxClaimableAmount: string } | null =>
-  voucherSchema.safeParse(payload).data?.voucher ?? null;
+/** The voucher that a payment shows under terms that ask for one; null of any other. */
+export const voucherOf = (
+  { payload }: Pick<PaymentPayload, "payload">,
+  terms: PaymentRequirements,
+): z.infer<typeof voucherFields.voucher> | null =>
+  methodFor(terms) === "voucher" ? (voucherSchema.safeParse(payload).data?.voucher ?? null) : null;
+
+/** The method that terms ask for. They may have been sent by anyone, and without `extra`. */
+const methodFor = ({ scheme, extra }: PaymentRequirements): PaymentMethod | null =>
+  paymentMethodOf({ scheme, extra: z.record(z.string(), z.unknown()).safeParse(extra).data ?? {} });
 
 /** What a payment is, whatever the bytes that it came in. */
 export type PaymentIdentity = {
@@ -56,52 +60,65 @@ export type PaymentIdentity = {
 };
 
 /**
- * What a payment's signed part says (scheme_exact_evm.md, scheme_upto_evm.md, scheme_batch_settlement_evm.md), with the
- * network, token and payee of the requirements that it claims to meet. Null where it is of no form that is taken here.
+ * What a payment's signed part says (scheme_exact_evm.md, scheme_upto_evm.md, scheme_batch_settlement_evm.md), by the method,
+ * network, token and payee of the requirements that it is to meet. Null where it has not the form of that method, or fields
+ * of another beside.
  */
-export function identityOf({ payload }: PaymentPayload, terms: PaymentRequirements): PaymentIdentity | null {
-  const voucher = voucherOf({ payload });
-  if (voucher !== null) {
-    const { channelId, maxClaimableAmount } = voucher;
-    return { key: `${terms.network} channel ${channelId} ${BigInt(maxClaimableAmount)}`, authorization: null };
-  }
-  const { network } = terms;
-  const asset = terms.asset.toLowerCase();
-  const payTo = terms.payTo.toLowerCase();
+export function identityOf(payment: PaymentPayload, terms: PaymentRequirements): PaymentIdentity | null {
+  const method = methodFor(terms);
+  if (method === null) return null;
+  if (method === "voucher") return identityOfVoucher(payment, terms);
+  return method === "eip3009" ? identityOfTransfer(payment, terms) : identityOfPermit(payment, terms);
+}
+
+function identityOfVoucher(payment: PaymentPayload, terms: PaymentRequirements): PaymentIdentity | null {
+  const voucher = voucherOf(payment, terms);
+  if (voucher === null) return null;
+  const { channelId, maxClaimableAmount } = voucher;
+  return { key: `${terms.network} channel ${channelId} ${BigInt(maxClaimableAmount)}`, authorization: null };
+}
+
+const placeOf = ({ network, asset, payTo }: PaymentRequirements) => ({
+  network,
+  asset: asset.toLowerCase(),
+  payTo: payTo.toLowerCase(),
+});
+
+function identityOfTransfer({ payload }: PaymentPayload, terms: PaymentRequirements): PaymentIdentity | null {
   const transfer = eip3009Schema.safeParse(payload);
-  if (transfer.success) {
-    const { from: payer, value: amount, validAfter, validBefore, nonce } = transfer.data.authorization;
-    return {
-      key: `${network} ${asset} ${payer} ${nonce}`,
-      authorization: {
-        scheme: "exact",
-        method: "eip3009",
-        network,
-        asset,
-        amount,
-        payer,
-        payTo,
-        nonce,
-        validAfter,
-        validBefore,
-      },
-    };
-  }
+  if (!transfer.success) return null;
+  const place = placeOf(terms);
+  const { from: payer, value: amount, validAfter, validBefore, nonce } = transfer.data.authorization;
+  return {
+    key: `${place.network} ${place.asset} ${payer} ${nonce}`,
+    authorization: {
+      scheme: "exact",
+      method: "eip3009",
+      ...place,
+      amount,
+      payer,
+      nonce,
+      validAfter,
+      validBefore,
+    },
+  };
+}
+
+function identityOfPermit({ payload }: PaymentPayload, terms: PaymentRequirements): PaymentIdentity | null {
   const permit = permit2Schema.safeParse(payload);
   if (!permit.success) return null;
+  const place = placeOf(terms);
   const { from: payer, permitted, nonce: decimal, deadline, witness } = permit.data.permit2Authorization;
   const nonce = `0x${BigInt(decimal).toString(16).padStart(64, "0")}`;
   return {
-    // Permit2's nonces are the payer's, whatever the token.
-    key: `${network} permit2 ${payer} ${nonce}`,
+    // Permit2's nonces are the payer's, whatever the token, and whether `exact` or `upto` asks for it.
+    key: `${place.network} permit2 ${payer} ${nonce}`,
     authorization: {
-      scheme: witness.facilitator === undefined ? "exact" : "upto",
+      scheme: terms.scheme,
       method: "permit2",
-      network,
-      asset,
+      ...place,
       amount: permitted.amount,
       payer,
-      payTo,
       nonce,
       validAfter: witness.validAfter,
       validBefore: deadline,

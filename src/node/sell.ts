@@ -39,10 +39,8 @@ export function createSeller(counter: Counter): (c: Context, order: Order) => Pr
     const identity = came === null ? null : identityOf(came.payload, came.terms);
     if (came !== null && identity !== null)
       return inTurn(identity.key, () => sell(counter, c, { order, came, identity }));
-    const accepted = await accept(counter, c, { model: order.served.model.name, authorization: null });
-    if (accepted instanceof Response) return accepted;
-    await accepted.cancel(400);
-    return c.json({ error: "the payment is of a form that is not taken here; nothing was charged" }, 400);
+    const accepted = await accept(counter, c, order.served.model.name);
+    return accepted instanceof Response ? accepted : orCanceled(accepted, () => Promise.resolve(notTaken(c)));
   };
 }
 
@@ -64,26 +62,59 @@ function createTurns(): <T>(key: string, work: () => Promise<T>) => Promise<T> {
 type Brought = { order: Order; came: Payment; identity: PaymentIdentity };
 
 async function sell(counter: Counter, c: Context, brought: Brought): Promise<Response> {
-  const { order, came, identity } = brought;
-  const { calls } = counter;
+  const { order, came } = brought;
   const digest = digestOf(order, came);
   const known = await knownCall(counter, brought, digest);
   const told = known === null ? null : tell(c, known, digest);
   if (told !== null) return told;
-  const accepted =
-    known === null ? await accept(counter, c, { model: order.served.model.name, ...identity }) : again(came, known);
+  const accepted = known === null ? await accept(counter, c, order.served.model.name) : again(came, known);
   if (accepted instanceof Response) return accepted;
-  const terms = JSON.stringify(accepted.payment.terms);
-  const isMine =
-    known === null
-      ? await calls.take(identity.key, { request: digest, terms })
-      : known.answer !== null || (await calls.retake(identity.key, known.at));
-  if (!isMine) return busy(c);
-  const answer = known?.answer ?? (await workOnce(counter, brought, accepted));
-  if ("error" in answer) return c.json({ error: answer.error }, answer.status);
-  const decision = await decide(counter, c, { ...brought, accepted, takenAt: known?.at ?? Date.now() });
-  return deliver(counter, c, { ...brought, accepted, answer, decision });
+  return orCanceled(accepted, () => sellFor(counter, c, { ...brought, accepted, known, digest }));
 }
+
+/** Gives back what was set aside for a payment where its call ends in anything but an answer. */
+async function orCanceled({ cancel }: Accepted, call: () => Promise<Response>): Promise<Response> {
+  let status = 500;
+  try {
+    const response = await call();
+    ({ status } = response);
+    return response;
+  } finally {
+    if (status !== 200) await cancel(status).catch(() => undefined);
+  }
+}
+
+type Taking = Brought & { accepted: Accepted; known: PaidCall | null; digest: string };
+
+async function sellFor(counter: Counter, c: Context, { known, digest, ...taking }: Taking): Promise<Response> {
+  const { accepted, identity: claimed } = taking;
+  const { payload, terms } = accepted.payment;
+  // What a payment is follows from the terms that it was found to meet: who brings it may have claimed to meet others.
+  const identity = identityOf(payload, terms);
+  if (identity?.key !== claimed.key) return notTaken(c);
+  if (!(await isMine(counter, { identity, known, digest, terms }))) return busy(c);
+  const settling = { ...taking, identity };
+  const answer = known?.answer ?? (await workOnce(counter, settling));
+  if ("error" in answer) return c.json({ error: answer.error }, answer.status);
+  const decision = await decide(counter, c, { ...settling, takenAt: known?.at ?? Date.now() });
+  return deliver(counter, c, { ...settling, answer, decision });
+}
+
+/** Takes a payment for this call. False where another one has it. */
+async function isMine(
+  { calls }: Counter,
+  call: Pick<Taking, "identity" | "known" | "digest"> & { terms: PaymentRequirements },
+): Promise<boolean> {
+  const { identity, known, digest, terms } = call;
+  const { key } = identity;
+  if (known !== null) return known.answer !== null || (await calls.retake(key, known.at));
+  // What an earlier call left of a voucher that was not settled. Its channel is set aside for this one.
+  if (identity.authorization === null) await calls.release(key);
+  return calls.take(key, { request: digest, terms: JSON.stringify(terms) });
+}
+
+const notTaken = (c: Context): Response =>
+  c.json({ error: "the payment is of a form that is not taken here; nothing was charged" }, 400);
 
 /** Model, request bytes and everything that the payer signed. */
 const digestOf = ({ served, body }: Order, { payload }: Payment): string =>
@@ -109,10 +140,8 @@ async function knownCall(
 ): Promise<PaidCall | null> {
   const known = await calls.find(key);
   if (known === null || authorization !== null) return known;
-  if (known.state === "paid") return known.request === digest ? known : null;
-  if (known.state === "answered" && known.request === digest && (await gate.isGranted(came))) return known;
-  await calls.release(key);
-  return null;
+  if (known.request !== digest) return null;
+  return known.state === "paid" || (known.state === "answered" && (await gate.isGranted(came))) ? known : null;
 }
 
 /** What is said at once to a payment that was brought before; null where its answer is still to be made or paid. */
@@ -145,16 +174,13 @@ const again = ({ payload }: Payment, { terms }: PaidCall): Accepted => ({
 async function workOnce(
   { calls, work }: Counter,
   { order, identity }: Brought,
-  { cancel }: Accepted,
 ): Promise<KeptAnswer | { status: 422; error: string }> {
   const answer = await work(order).catch(() => ({
     status: 422 as const,
     error: `model "${order.served.model.name}" cannot compute an answer to this input; nothing was charged`,
   }));
-  if ("error" in answer) {
-    await cancel(answer.status);
-    await calls.release(identity.key);
-  } else await calls.keep(identity.key, "answered", answer);
+  if ("error" in answer) await calls.release(identity.key);
+  else await calls.keep(identity.key, "answered", answer);
   return answer;
 }
 

@@ -3,26 +3,20 @@ import { once } from "node:events";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { decodePaymentRequiredHeader } from "@x402/core/http";
 import { build } from "esbuild";
 import LibsqlDatabase from "libsql";
-import type { Address, Hex } from "viem";
-import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
+import type { Address } from "viem";
+import { generatePrivateKey } from "viem/accounts";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { serveLocally, type Served } from "../../src/devnet/index.ts";
-import { CHANNELS } from "../../src/evidence/channel.ts";
-import { packageModelsDirectory, WITHDRAW_DELAY_SECONDS } from "../../src/node/index.ts";
-import { openChain } from "../../src/payment/chain.ts";
-import { openChannel } from "../../src/payment/channel-owner.ts";
-import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
-import { openDatabase } from "../../src/storage/database.ts";
+import { packageModelsDirectory } from "../../src/node/index.ts";
 import { newAccount } from "../devnet/authorizations.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
-import { requestOf } from "../support/selling.ts";
+import { postPaid, requestOf } from "../support/selling.ts";
+import { openVoucherPayer } from "../support/voucher-payer.ts";
 
 const PRICE = 10_000n;
 const PATIENCE = { timeout: 60_000, interval: 100 };
-const DEPOSIT = 1_000_000n;
 const root = join(import.meta.dirname, "../..");
 /** Inside node_modules, so that the bundle finds the packages it leaves out. */
 const folder = join(root, "node_modules/.cache", `proof402-node-${process.pid}`);
@@ -91,32 +85,7 @@ async function openShop() {
     facilitatorUrl: facilitator.origin,
     methods: ["voucher"],
   };
-  const key = await devnet.bank.fundedKey();
-  const payer = privateKeyToAccount(key);
-  await devnet.bank.token.mint(payer.address, DEPOSIT);
-  const config = market.config();
-  const [network] = config.networks;
-  const [asset] = config.payment.assets;
-  if (network === undefined || asset === undefined) throw new Error("the devnet has them");
-  const receiverAuthorizer = privateKeyToAccount(authorizerKey).address.toLowerCase();
-  const seller = {
-    id: "shop",
-    payTo: [payTo],
-    channel: { receiverAuthorizer, withdrawDelaySeconds: WITHDRAW_DELAY_SECONDS },
-  };
-  const db = await openDatabase(":memory:");
-  const { channel } = await openChannel({
-    db,
-    chain: openChain(network),
-    wallet: walletFromPrivateKey(key),
-    seller,
-    asset,
-    amount: DEPOSIT,
-    now: new Date(),
-  });
-  await db.destroy();
-  const terms = JSON.parse(channel.terms) as object;
-  const channelConfig = { payer: channel.payer, receiver: channel.receiver, token: channel.asset, ...terms };
+  const payer = await openVoucherPayer(market, { payTo, authorizerKey });
   return {
     database,
     async start({ claimSeconds = 600, ...more }: { claimSeconds?: number; dies?: boolean } = {}) {
@@ -133,25 +102,8 @@ async function openShop() {
     },
     /** Asks with a voucher over so much in all. */
     async ask(origin: string, sum: bigint, request = requestOf(Number(sum / PRICE))) {
-      const url = `${origin}/v2/models/eth-risk/infer`;
-      const unpaid = await fetch(url, { method: "POST", body: request });
-      const [accepted] = decodePaymentRequiredHeader(unpaid.headers.get("payment-required") ?? "").accepts;
-      const signature = await payer.signTypedData({
-        domain: { name: "x402 Batch Settlement", version: "1", chainId: devnet.chainId, verifyingContract: CHANNELS },
-        types: {
-          Voucher: [
-            { name: "channelId", type: "bytes32" },
-            { name: "maxClaimableAmount", type: "uint128" },
-          ],
-        },
-        primaryType: "Voucher",
-        message: { channelId: channel.id as Hex, maxClaimableAmount: sum },
-      });
-      const voucher = { channelId: channel.id, maxClaimableAmount: String(sum), signature };
-      const payload = { x402Version: 2, accepted, payload: { type: "voucher", channelConfig, voucher } };
-      const headers = { "payment-signature": Buffer.from(JSON.stringify(payload)).toString("base64") };
-      const response = await fetch(url, { method: "POST", headers, body: request });
-      return { status: response.status, text: await response.text() };
+      const { status, text } = await postPaid(origin, await payer.voucher(origin, sum), request);
+      return { status, text };
     },
     /** What the seller was paid out. */
     earned: () => devnet.balanceOf(payTo),

@@ -1,4 +1,5 @@
 import { decodePaymentRequiredHeader } from "@x402/core/http";
+import type { PaymentRequirements } from "@x402/core/types";
 import { createWalletClient, http, parseSignature, type Hex } from "viem";
 import { privateKeyToAccount, type PrivateKeyAccount } from "viem/accounts";
 import { foundry } from "viem/chains";
@@ -70,8 +71,8 @@ export type Purse = {
   header: string;
   /** Posts a body with the payment, to its seller or to another place. */
   post(body?: string, at?: string): Promise<Answered>;
-  /** Has the payment made by another than the facilitator. */
-  redeem(): Promise<void>;
+  /** Has the payment made by another than the facilitator. To another payee its nonce is used up for nothing. */
+  redeem(to?: Hex): Promise<void>;
   /** Takes the payment back before it is made. */
   cancel(): Promise<void>;
 };
@@ -92,6 +93,29 @@ export const requestOf = (n = 0): string =>
   });
 
 const INFER = "/v2/models/eth-risk/infer";
+
+/** Posts a body with a payment. */
+export async function postPaid(origin: string, header: string, body = requestOf()): Promise<Answered> {
+  const headers = { "content-type": "application/json", "payment-signature": header };
+  const response = await fetch(`${origin}${INFER}`, { method: "POST", headers, body });
+  return { status: response.status, text: await response.text(), payment: response.headers.get("payment-response") };
+}
+
+/** The offers of a seller, in its order. */
+export async function offersOf(origin: string): Promise<PaymentRequirements[]> {
+  const unpaid = await fetch(`${origin}${INFER}`, { method: "POST", body: requestOf() });
+  return decodePaymentRequiredHeader(unpaid.headers.get("payment-required") ?? "").accepts;
+}
+
+/** A payment as its header, with its parts changed. */
+export function changed(
+  header: string,
+  change: (payment: { accepted: Record<string, unknown>; payload: Record<string, unknown> }) => void,
+): string {
+  const payment = JSON.parse(Buffer.from(header, "base64").toString()) as Parameters<typeof change>[0];
+  change(payment);
+  return Buffer.from(JSON.stringify(payment)).toString("base64");
+}
 
 /** A payment of what the seller asks, by an account with so many base units more; a fresh one by default. */
 export async function purseFor(
@@ -130,17 +154,11 @@ export async function purseFor(
     authorization,
     signature,
     header,
-    async post(body = requestOf(), at = origin) {
-      const headers = { "content-type": "application/json", "payment-signature": header };
-      const response = await fetch(`${at}${INFER}`, { method: "POST", headers, body });
-      return {
-        status: response.status,
-        text: await response.text(),
-        payment: response.headers.get("payment-response"),
-      };
-    },
-    async redeem() {
+    post: (body = requestOf(), at = origin) => postPaid(at, header, body),
+    async redeem(to = authorization.to) {
       const relayer = privateKeyToAccount(await devnet.bank.fundedKey());
+      const made = { ...authorization, to };
+      const signed = await signAs(account, devnet.bank.token, "TransferWithAuthorization", made);
       const hash = await createWalletClient({
         account: relayer,
         chain: foundry,
@@ -149,7 +167,7 @@ export async function purseFor(
         address: devnet.token,
         abi: devUsd.abi,
         functionName: "transferWithAuthorization",
-        args: [...argumentsOf(authorization), signature],
+        args: [...argumentsOf(made), signed],
         gas: 300_000n,
       });
       await mined(hash);
