@@ -72,6 +72,7 @@ describe("T52: an answer that was paid for", () => {
   test.each([
     ["that says it failed", '{"error":"model not ready, pay again"}', "seller_error"],
     ["that contradicts itself", output("FP32", "[1]"), "malformed_answer"],
+    ["that claims rows without end", output("FP32", "[]", "[9007199254740991,0]"), "malformed_answer"],
   ])("%s is an error that names the kept receipt, and tells nobody to buy again", async (_what, text, code) => {
     await buyerOfAnswer(text, async (buyer, payments) => {
       const call = { ...CALL, idempotencyKey: crypto.randomUUID() };

@@ -7,11 +7,13 @@ import {
   type TensorReading,
   type UnreadableReason,
 } from "./format.ts";
-import { DATATYPES, nest, readElement, readInteger, toTensors, type Tensor, type TensorElement } from "./tensors.ts";
+import { arraysIn, DATATYPES, nest, readElement, toTensors, type Tensor, type TensorElement } from "./tensors.ts";
 
 const MAX_TENSORS = 4096;
 const MAX_NAME = 1024;
 const MAX_DIMENSIONS = 16;
+/** A shape is a few bytes and may claim any number of rows: the arrays made of a body are bounded, whatever it claims. */
+const MAX_ARRAYS = 4_000_000;
 
 /** The path of a model's metadata (`GET /v2/models/{name}`). */
 export const metadataPath = (model: string): string => `/v2/models/${encodeURIComponent(model)}`;
@@ -76,9 +78,12 @@ function readTensors(body: Uint8Array, part: Part): TensorReading {
   if (!Array.isArray(found)) return unreadable("error" in fields ? "states_error" : "other_format");
   if (found.length > MAX_TENSORS) return unreadable("other_format");
   const tensors: Tensor[] = [];
+  // No more than the body has bytes: spelt as nested arrays they would take two bytes each.
+  let arrays = Math.min(body.length, MAX_ARRAYS);
   for (const one of found) {
-    const tensor = readTensor(one);
+    const tensor = readTensor(one, arrays);
     if (typeof tensor === "string") return unreadable(tensor);
+    arrays -= arraysIn(tensor.shape);
     tensors.push(tensor);
   }
   const distinct = new Set(tensors.map(({ name }) => name)).size === tensors.length;
@@ -103,19 +108,15 @@ function fieldsOf(body: Uint8Array): Record<string, unknown> | null {
     : null;
 }
 
-function readTensor(value: unknown): Tensor | UnreadableReason {
+function readTensor(value: unknown, mostArrays: number): Tensor | UnreadableReason {
   if (typeof value !== "object" || value === null) return "other_format";
   const { name, datatype, shape, data } = value as Partial<Record<keyof Tensor, unknown>>;
   const known = DATATYPES.find((one) => one === datatype);
   if (typeof name !== "string" || name.length > MAX_NAME || known === undefined) return "other_format";
   if (!Array.isArray(shape) || shape.length > MAX_DIMENSIONS || !Array.isArray(data)) return "other_format";
-  const sizes: number[] = [];
-  for (const size of shape) {
-    const read = readInteger(size, [0n, BigInt(Number.MAX_SAFE_INTEGER)]);
-    if (typeof read !== "number") return "other_format";
-    sizes.push(read);
-  }
-  const flat = flatten(data, sizes);
+  if (!shape.every(isSize)) return "other_format";
+  if (arraysIn(shape) > mostArrays) return "inconsistent";
+  const flat = flatten(data, shape);
   if (flat === null) return "inconsistent";
   const elements: TensorElement[] = [];
   for (const item of flat) {
@@ -123,8 +124,10 @@ function readTensor(value: unknown): Tensor | UnreadableReason {
     if (element === undefined) return "inconsistent";
     elements.push(element);
   }
-  return { name, datatype: known, shape: sizes, data: elements };
+  return { name, datatype: known, shape, data: elements };
 }
+
+const isSize = (size: unknown): size is number => Number.isSafeInteger(size) && Number(size) >= 0;
 
 /** The elements of a flat array, or of one nested as its shape says; null where their number is another. */
 function flatten(data: readonly unknown[], shape: readonly number[]): readonly unknown[] | null {

@@ -64,7 +64,7 @@ function readReal(value: unknown): number | undefined {
 }
 
 /** An integer of a range, given as a number or as decimal text, or undefined. */
-export function readInteger(value: unknown, [least, most]: readonly [bigint, bigint]): number | string | undefined {
+function readInteger(value: unknown, [least, most]: readonly [bigint, bigint]): number | string | undefined {
   const isText = typeof value === "string" && /^-?[0-9]{1,20}$/.test(value);
   if (!isText && !(typeof value === "number" && Number.isSafeInteger(value))) return undefined;
   const integer = BigInt(value);
@@ -147,14 +147,36 @@ function fitShape(meta: TensorMetadata, shape: number[], count: number, expected
   );
 }
 
-/** Row-major data as nested arrays; a leading dimension of 1 (a batch of one) is dropped. */
+/** Sizes as `nest` reads them: a leading dimension of 1 (a batch of one) is dropped. */
+const nestedSizes = (shape: readonly number[]): readonly number[] =>
+  shape.length > 1 && shape[0] === 1 ? shape.slice(1) : shape;
+
+/**
+ * How many arrays `nest` makes of a shape. A size of 0 ends the count: rows of no element are as many as the sizes before
+ * it say, however little data there is.
+ */
+export function arraysIn(shape: readonly number[]): number {
+  let arrays = 0;
+  let rows = 1;
+  for (const size of nestedSizes(shape)) {
+    arrays += rows;
+    if (size === 0) break;
+    rows *= size;
+  }
+  return arrays;
+}
+
+/** Row-major data as nested arrays, of a shape whose sizes multiply to the data's length. */
 export function nest(shape: readonly number[], data: readonly unknown[]): unknown {
-  const dims = shape.length > 1 && shape[0] === 1 ? shape.slice(1) : shape;
-  const build = (depth: number, offset: number, size: number): unknown => {
-    const dim = dims[depth];
-    if (dim === undefined) return data[offset];
-    const step = size / dim;
-    return Array.from({ length: dim }, (_, index) => build(depth + 1, offset + index * step, step));
+  const sizes = nestedSizes(shape);
+  const build = (depth: number, offset: number, length: number): unknown => {
+    const size = sizes[depth];
+    if (size === undefined) return data[offset];
+    if (depth === sizes.length - 1) return data.slice(offset, offset + size);
+    const step = size === 0 ? 0 : length / size;
+    const rows: unknown[] = [];
+    for (let row = 0; row < size; row += 1) rows.push(build(depth + 1, offset + row * step, step));
+    return rows;
   };
   return build(0, 0, data.length);
 }
