@@ -1,6 +1,7 @@
 import type { Config } from "../config/schema.ts";
 import { formatUnits } from "../payment/amounts.ts";
 import type { ChannelSurvey } from "../payment/channel-recover.ts";
+import { leftOf } from "../payment/channels.ts";
 import type { ChannelsTable } from "../storage/tables.ts";
 
 /** A channel as it is shown. Amounts in base units; `fresh` is false where its chain gave no answer. */
@@ -12,7 +13,7 @@ export type ChannelView = {
   symbol: string;
   decimals: number;
   state: ChannelsTable["state"];
-  /** What the owner put in. */
+  /** What was put in and not taken back. */
   deposit: string;
   /** What vouchers granted so far. */
   charged: string;
@@ -40,7 +41,7 @@ export function channelView({ row, seen }: ChannelSurvey["channels"][number], co
     deposit,
     charged,
     claimed: (seen?.totalClaimed ?? BigInt(counted)).toString(),
-    left: (seen === null ? BigInt(deposit) - BigInt(charged) : seen.balance - seen.totalClaimed).toString(),
+    left: (seen === null ? leftOf(row) : seen.balance - seen.totalClaimed).toString(),
     withdrawal:
       seen === null || seen.withdrawal === null
         ? null

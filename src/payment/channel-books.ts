@@ -46,14 +46,24 @@ export const concede = (db: Db, id: string, word: ChargedWord, now: Date): Promi
     return true;
   });
 
-/** Notes what was claimed of a channel, as its chain shows it: what no purchase explains counts against the caps, once. */
-export const noteClaimed = (db: Db, id: string, claimed: bigint, now: Date): Promise<void> =>
+/**
+ * Notes what a chain shows of a channel. What is in it bounds what vouchers may grant, whatever was once put in: the rest was
+ * taken back. Of what was claimed, what no purchase explains counts against the caps, once.
+ */
+export const noteMoney = (
+  db: Db,
+  id: string,
+  { balance, totalClaimed }: { balance: bigint; totalClaimed: bigint },
+  now: Date,
+): Promise<void> =>
   immediate(db, async (tx) => {
     const row = await readChannel(tx, id);
-    if (row !== null) await count(tx, row, claimed, now);
+    if (row === null) return;
+    if (row.state !== "opening") await set(tx, id, { deposit: balance });
+    await count(tx, row, totalClaimed, now);
   });
 
-/** Notes what was claimed of each channel that may still be claimed from, as far as its chain answers. */
+/** Notes what is in each channel that may still be claimed from, and what was claimed, as far as its chain answers. */
 export async function readClaims(db: Db, chains: ReadonlyMap<string, Chain>, now: Date): Promise<void> {
   const rows = await db
     .selectFrom("channels")
@@ -62,11 +72,11 @@ export async function readClaims(db: Db, chains: ReadonlyMap<string, Chain>, now
     .execute();
   await Promise.all(
     rows.map(async ({ id, network }) => {
-      const claimed = await chains
+      const seen = await chains
         .get(network)
         ?.read(async (client) => readChannelState(client, id, await client.getBlockNumber()))
         .catch(() => undefined);
-      if (claimed !== undefined) await noteClaimed(db, id, claimed.totalClaimed, now);
+      if (seen !== undefined) await noteMoney(db, id, seen, now);
     }),
   );
 }
@@ -123,10 +133,11 @@ function isOwn(row: ChannelsTable, { charged, signed }: ChargedWord): boolean {
   return signerOf(signed.signature, voucherHash(chainIdOf(row.network), row.id, signed.cumulative)) === payerAuthorizer;
 }
 
-const set = (tx: Db, id: string, sums: { charged?: bigint; counted?: bigint }): Promise<unknown> =>
+const set = (tx: Db, id: string, sums: { deposit?: bigint; charged?: bigint; counted?: bigint }): Promise<unknown> =>
   tx
     .updateTable("channels")
     .set({
+      ...(sums.deposit === undefined ? {} : { deposit: sums.deposit.toString() }),
       ...(sums.charged === undefined ? {} : { charged: sums.charged.toString() }),
       ...(sums.counted === undefined ? {} : { counted: sums.counted.toString() }),
     })

@@ -6,7 +6,7 @@ import { formatUnits } from "./amounts.ts";
 import { requireAsset } from "./asset-check.ts";
 import { recoverChannels, refreshChannel, rowOf, type ChannelSeller } from "./channel-recover.ts";
 import { readOnChain } from "./channel-state.ts";
-import { configOf, readChannel } from "./channels.ts";
+import { configOf, leftOf, readChannel } from "./channels.ts";
 import { sendOwnerCall, takeUp, type Owner, type Sent } from "./owner-send.ts";
 import { doneFor, wishOf } from "./owner-transactions.ts";
 import type { AssetPolicy } from "./policy.ts";
@@ -52,12 +52,12 @@ export async function openChannel(
   if (config === null) throw termsMissing(seller.id);
   const channels = await channelsWith(options);
   const finished = channels.find(
-    (one) =>
-      one.state !== "opening" && BigInt(one.deposit) === amount && begun.some((earlier) => earlier.id === one.id),
+    ({ id, state }) =>
+      state !== "opening" && begun.some((earlier) => earlier.id === id && BigInt(earlier.deposit) === amount),
   );
   const depositOf = (id: string) => ({ kind: "deposit", channelId: id, amount }) as const;
   if (finished !== undefined) return { channel: finished, sent: await doneFor(db, wishOf(depositOf(finished.id))) };
-  const open = channels.find(({ state, deposit, charged }) => state === "open" && BigInt(deposit) > BigInt(charged));
+  const open = channels.find((one) => one.state === "open" && leftOf(one) > 0n);
   if (open !== undefined && options.another !== true) throw alreadyOpen(open, asset);
   const { balance } = await readHoldings(chain, asset.asset, wallet.address);
   if (balance < amount) {
@@ -194,13 +194,13 @@ const maybeDeposited = (error: Proof402Error, channel: string, validBefore: numb
     },
   );
 
-const alreadyOpen = ({ id, deposit, charged }: ChannelsTable, { symbol, decimals }: AssetPolicy): Proof402Error =>
+const alreadyOpen = (row: ChannelsTable, { symbol, decimals }: AssetPolicy): Proof402Error =>
   new Proof402Error(
     "channel_already_open",
-    `A channel with this seller is open and has ${formatUnits(BigInt(deposit) - BigInt(charged), decimals)} ${symbol} left: ${id}.`,
+    `A channel with this seller is open and has ${formatUnits(leftOf(row), decimals)} ${symbol} left: ${row.id}.`,
     {
       money: "not-moved",
       next: "Nothing was signed. Use that one, or open one beside it with --another.",
-      details: { channel: id },
+      details: { channel: row.id },
     },
   );

@@ -5,7 +5,7 @@ import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
 import type { ChannelsTable } from "../storage/tables.ts";
 import type { Chain } from "./chain.ts";
-import { noteClaimed } from "./channel-books.ts";
+import { noteMoney } from "./channel-books.ts";
 import type { ChannelTerms } from "./channel-offers.ts";
 import { readOnChain, readUsed, stateOf, type ChannelOnChain } from "./channel-state.ts";
 import { configOf, readChannel } from "./channels.ts";
@@ -145,7 +145,7 @@ async function noteSeen(db: Db, row: ChannelsTable, seen: ChannelOnChain, now: D
     row.state === "closing" && shown === "open" && (await undecidedOf(db, row.network, row.payer)).length > 0;
   const state = leaving ? "closing" : shown;
   await db.updateTable("channels").set({ state }).where("id", "=", row.id).execute();
-  await noteClaimed(db, row.id, seen.totalClaimed, now);
+  await noteMoney(db, row.id, seen, now);
   return state;
 }
 

@@ -20,6 +20,15 @@ export function configOf(row: ChannelsTable): ChannelConfig {
   return { payer: row.payer, receiver: row.receiver, token: row.asset, ...terms };
 }
 
+/**
+ * What vouchers can still grant of a channel, base units: by what its chain last showed in it, which may be less than was
+ * granted, where the seller did not claim in time.
+ */
+export function leftOf({ deposit, charged }: Pick<ChannelsTable, "deposit" | "charged">): bigint {
+  const left = BigInt(deposit) - BigInt(charged);
+  return left > 0n ? left : 0n;
+}
+
 /** The channels of a payer with a seller that vouchers may be signed for. */
 export async function openChannels(db: Db, sellerId: string, payer: string): Promise<OpenChannel[]> {
   const rows = await db
@@ -35,7 +44,7 @@ export async function openChannels(db: Db, sellerId: string, payer: string): Pro
     network: row.network,
     asset: row.asset,
     receiver: row.receiver,
-    left: BigInt(row.deposit) - BigInt(row.charged),
+    left: leftOf(row),
   }));
 }
 
@@ -74,7 +83,7 @@ export async function voucherRefusal(tx: Db, payment: VoucherPayment): Promise<R
   const row = await readChannel(tx, idOf(payment));
   if (row?.state !== "open" || row.payer !== payment.payer || row.receiver !== payment.payTo)
     return { code: "channel_missing", message: "The channel is not open." };
-  const left = BigInt(row.deposit) - BigInt(row.charged);
+  const left = leftOf(row);
   const fits = BigInt(payment.amount) <= left;
   if (fits && BigInt(row.charged) + BigInt(payment.amount) === BigInt(payment.cumulative)) return null;
   return {

@@ -226,7 +226,7 @@ export type ChannelsTable = {
   receiver: string;
   /** JSON: payerAuthorizer, receiverAuthorizer, withdrawDelay, salt. */
   terms: string;
-  /** What was put in. */
+  /** What was put in and not taken back, as the chain last showed it; while `opening`, what is to be put in. */
   deposit: string;
   /** What the seller was granted in all: the base of the next voucher. */
   charged: string;

@@ -7,7 +7,7 @@ import type { Buyer } from "../../src/buyer/types.ts";
 import type { Config } from "../../src/config/schema.ts";
 import { serveLocally } from "../../src/devnet/index.ts";
 import { voucherHash } from "../../src/evidence/channel.ts";
-import { concede, noteClaimed } from "../../src/payment/channel-books.ts";
+import { concede, noteMoney } from "../../src/payment/channel-books.ts";
 import { openChannel } from "../../src/payment/channel-owner.ts";
 import { surveyChannels } from "../../src/payment/channel-recover.ts";
 import { readChannel } from "../../src/payment/channels.ts";
@@ -189,9 +189,9 @@ describe("a channel whose database was restored from a backup", () => {
     const buyer = await purse.buyerOver(purse.config.database);
     expect(await counted(buyer)).toBe(50_000n);
     // The chain shows the same sum later: it is counted already.
-    await noteClaimed(purse.db, id, 50_000n, new Date());
+    await noteMoney(purse.db, id, { balance: DEPOSIT, totalClaimed: 50_000n }, new Date());
     expect(await counted(buyer)).toBe(50_000n);
-    await noteClaimed(purse.db, id, 60_000n, new Date());
+    await noteMoney(purse.db, id, { balance: DEPOSIT, totalClaimed: 60_000n }, new Date());
     expect(await counted(buyer)).toBe(60_000n);
   });
 });
@@ -299,7 +299,7 @@ test("a claim counts once, whether the purchase that it settles or the channel i
     const { id } = (await purse.db.selectFrom("purchases").select("id").executeTakeFirst()) ?? { id: "" };
     const looks = {
       purchase: () => markSettled(purse.db, id, { transaction: null, amount: "10000", now: new Date() }),
-      channel: () => noteClaimed(purse.db, purse.channel.id, PRICE, new Date()),
+      channel: () => noteMoney(purse.db, purse.channel.id, { balance: DEPOSIT, totalClaimed: PRICE }, new Date()),
     };
     await looks[first]();
     await looks[first === "purchase" ? "channel" : "purchase"]();

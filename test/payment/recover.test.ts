@@ -7,12 +7,14 @@ import { devChannels } from "../../src/devnet/contracts/dev-channels.artifact.ts
 import { keccak256, toHex0x, utf8 } from "../../src/evidence/bytes.ts";
 import { channelIdOf, CHANNELS, type ChannelConfig } from "../../src/evidence/channel.ts";
 import { openChain, type Chain } from "../../src/payment/chain.ts";
+import { readClaims } from "../../src/payment/channel-books.ts";
 import { closeChannel, openChannel } from "../../src/payment/channel-owner.ts";
 import { surveyChannels } from "../../src/payment/channel-recover.ts";
+import { openChannels, planVoucher, readChannel, voucherRefusal } from "../../src/payment/channels.ts";
 import { encodeCall } from "../../src/payment/owner-calls.ts";
 import type { AssetPolicy } from "../../src/payment/policy.ts";
 import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
-import { openDatabase } from "../../src/storage/database.ts";
+import { openDatabase, type Db } from "../../src/storage/database.ts";
 
 const CHAIN_ID = 31337;
 const NETWORK = `eip155:${CHAIN_ID}`;
@@ -183,5 +185,68 @@ describe("T24: channels that a database has lost", () => {
     const { channel, sent } = await lost.open();
     expect([channel.id, sent === null]).toEqual([lost.idAt(0), false]);
     expect(await lost.found()).toEqual(new Map([[lost.idAt(0), ["open", DEPOSIT + 7n]]]));
+  });
+});
+
+describe("T24: a channel whose money was taken back", () => {
+  const PRICE = "10000";
+  const left = async (db: Db, payer: string) => (await openChannels(db, SELLER.id, payer)).map((one) => one.left);
+  /** Why a voucher of the price is refused from it, or null. */
+  async function refusalOf(db: Db, id: string) {
+    const row = await readChannel(db, id);
+    if (row === null) throw new Error("it was opened");
+    const { network, asset: token, receiver: payTo } = row;
+    const terms = { network, asset: token, decimals: 6, amount: PRICE, payTo, maxTimeoutSeconds: 60 };
+    const offer = {
+      ...terms,
+      scheme: "batch-settlement" as const,
+      method: "voucher" as const,
+      extra: {},
+      offerHash: "",
+    };
+    return voucherRefusal(db, planVoucher(row, offer));
+  }
+  async function openClosed() {
+    const lost = await openLost();
+    const { channel } = await lost.open();
+    const other = await openDatabase(":memory:");
+    onTestFinished(() => other.destroy());
+    await other.insertInto("channels").values(channel).execute();
+    const close = () => closeChannel({ ...lost.owner, id: channel.id });
+    await close();
+    await later(901);
+    expect((await close()).state).toBe("closed");
+    return { ...lost, other, id: channel.id, payer: lost.owner.wallet.address };
+  }
+
+  test("grants no more than a stranger puts into it, whatever its deposit was", async () => {
+    const purse = await openClosed();
+    const { db, id, payer } = purse;
+    await purse.intrude(0, 1n);
+    expect(await purse.found()).toEqual(new Map([[id, ["open", 1n]]]));
+    expect(await left(db, payer)).toEqual([1n]);
+    expect(await refusalOf(db, id)).toMatchObject({ code: "channel_exhausted", limit: "1", asked: PRICE });
+    // It is used: the owner opens another.
+    expect((await purse.open({ another: true })).channel.id).not.toBe(id);
+    expect(await left(db, payer)).toEqual([1n, DEPOSIT]);
+  });
+
+  test("grants nothing where less is in it than the seller was granted", async () => {
+    const purse = await openClosed();
+    const { db, id, payer } = purse;
+    await db.updateTable("channels").set({ charged: "30000" }).where("id", "=", id).execute();
+    await purse.intrude(0, 1n);
+    await purse.found();
+    expect(await left(db, payer)).toEqual([0n]);
+    expect(await refusalOf(db, id)).toMatchObject({ code: "channel_exhausted", limit: "0" });
+  });
+
+  test("grants nothing in another database, once that has looked at the chain", async () => {
+    const { other, id, payer } = await openClosed();
+    await other.updateTable("channels").set({ state: "open" }).execute();
+    expect(await left(other, payer)).toEqual([DEPOSIT]);
+    await readClaims(other, new Map([[NETWORK, chain]]), new Date());
+    expect(await left(other, payer)).toEqual([0n]);
+    expect(await refusalOf(other, id)).toMatchObject({ code: "channel_exhausted", limit: "0" });
   });
 });
