@@ -7,13 +7,21 @@ import {
   type RequestId,
   type ServerContext,
 } from "@modelcontextprotocol/server";
+import type { Buyer } from "../src/buyer/types.ts";
 import { toHex } from "../src/evidence/bytes.ts";
 import { canonicalSha256 } from "../src/evidence/canonical.ts";
 import { callTool, invalidInput } from "../src/tools/call.ts";
 import type { ToolContext, ToolDefinition, ToolOutcome } from "../src/tools/definition.ts";
 import { outcomeOf } from "../src/tools/outcome.ts";
 import type { Approvals, Decide } from "./approval.ts";
-import type { Proof402ServerOptions } from "./server.ts";
+
+/** What an MCP server of proof402 is made from. */
+export type Proof402ServerOptions = {
+  /** Opens the buyer at the first call that needs it, so that a client which only lists tools waits for nothing. */
+  buyer: () => Promise<Buyer>;
+  /** For tests. */
+  clock?: () => Date;
+};
 
 /** Answers one `tools/call`, in one round or more. */
 export type Caller = (

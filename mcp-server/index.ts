@@ -3,5 +3,6 @@
  *
  * @module
  */
-export { createProof402Server, type Proof402ServerOptions } from "./server.ts";
+export type { Proof402ServerOptions } from "./call.ts";
+export { createProof402Server } from "./server.ts";
 export { serveMcp } from "./stdio.ts";

@@ -17,7 +17,7 @@ import {
   teeSignatureEvidence,
   unknownEvidence,
 } from "../src/receipts/schema.ts";
-import { tlsEvidence, transferEvidence } from "../src/receipts/transfer.ts";
+import { tlsEvidence, transferEvidence } from "../src/receipts/transfer-schema.ts";
 
 const NAMES: readonly (readonly [z.ZodType, string])[] = [
   [evidenceSchema, "Evidence"],

@@ -9,7 +9,6 @@ import type { Db } from "../storage/database.ts";
 import type { AppraisalPolicy, SellerPolicy } from "../verify/policy.ts";
 import type { VerifySession } from "../verify/session.ts";
 import type { EzklEngine } from "../verify/types.ts";
-import type { KnownFunds } from "./funds.ts";
 import type { JobHandler } from "./jobs/types.ts";
 import type { JobQueue } from "./queue.ts";
 import type { QuoteCache } from "./quotes.ts";
@@ -37,7 +36,7 @@ export type BuyerContext = {
   /** Attestation evidence by seller id, as the database holds it or fresher. */
   attestations: Map<string, KeptAttestation>;
   /** What the second clock waits for, and its durable queue. */
-  handlers: readonly JobHandler[];
+  handlers: readonly JobHandler<BuyerContext>[];
   queue: JobQueue;
   /** The wallet's balances as seen last. */
   funds: KnownFunds;
@@ -47,6 +46,12 @@ export type BuyerContext = {
 
 /** Attestation evidence, when it was fetched, and when the machine was started by the clock of then, unix ms. */
 export type KeptAttestation = { evidence: Evidence[]; fetchedAt: number; startedAt: number | null };
+
+/** What the wallet holds of an asset, and how much of it Permit2 may move, base units. */
+export type Holdings = { balance: bigint; allowance: bigint };
+
+/** Balances of the wallet as the chain showed them last, per network and asset. */
+type KnownFunds = Map<string, Holdings & { at: number }>;
 
 /** Tells listeners about stored changes of receipts. */
 export type ReceiptEvents = {

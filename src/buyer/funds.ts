@@ -5,18 +5,13 @@ import { formatUnits } from "../payment/amounts.ts";
 import type { Chain } from "../payment/chain.ts";
 import { PAYERS } from "../payment/methods/methods.ts";
 import type { Call } from "./call.ts";
-import type { BuyerContext } from "./context.ts";
+import type { BuyerContext, Holdings } from "./context.ts";
 import type { Quote } from "./quote.ts";
 
 /** How long a balance that sufficed is believed, ms: an emptied wallet costs a seller some work, and no one money. */
 const BELIEVED_MS = 15_000;
 /** Longest wait for the chain before a payment goes out without the look, ms. */
 const PATIENCE_MS = 2000;
-
-type Holdings = { balance: bigint; allowance: bigint };
-
-/** Balances of the wallet as the chain showed them last, per network and asset. */
-export type KnownFunds = Map<string, Holdings & { at: number }>;
 
 /**
  * Names a payment that the chain could only turn down, before anything is signed: the wallet holds too little, or Permit2

@@ -16,7 +16,6 @@ import type { PurchaseRecord, Transition, WireRequest } from "../payment/types.t
 import { listedPriceSchema } from "../receipts/core-schema.ts";
 import type { ListedPrice, Payment } from "../receipts/schema.ts";
 import type { Seller } from "../market/types.ts";
-import type { Attested } from "./attest.ts";
 import { refused, type Call } from "./call.ts";
 import { fromChannel } from "./channel.ts";
 import { requestOf, type Chosen } from "./choose.ts";
@@ -24,20 +23,9 @@ import type { BuyerContext } from "./context.ts";
 import { deliver } from "./deliver.ts";
 import { requireUnpaid } from "./paid-elsewhere.ts";
 import { afterRefusal, askedTooMuch } from "./payment-refused.ts";
-import type { Turn } from "./purchase.ts";
-import { maxAmountOf, type Quote } from "./quote.ts";
+import type { Paying, Turn } from "./turn.ts";
+import { maxAmountOf } from "./quote.ts";
 import { send } from "./send.ts";
-
-/** A payment on its way: what it pays for, to whom, and how it came about. */
-export type Paying = {
-  candidate: Candidate;
-  attested: Attested;
-  purchase: PurchaseRecord;
-  /** The offer it was made under, where this call made it; null for one that an earlier call made. */
-  quote: Quote | null;
-  /** The receipt of the seller's failure that an answer takes the place of. */
-  failure: string | null;
-};
 
 /** Steps 4 and 6 to 8: plans, reserves, signs, sends, and judges and stores what comes back. */
 export const payOnce = (ctx: BuyerContext, call: Call, chosen: Chosen, attempt: number): Promise<Turn> =>

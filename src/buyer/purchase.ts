@@ -8,21 +8,8 @@ import { approve } from "./approve.ts";
 import { payOnce } from "./pay.ts";
 import { askedTooMuch } from "./payment-refused.ts";
 import { sendAgain, takeUp } from "./resume.ts";
-import type { ApprovalRequest, BuyResult, NeedInput } from "./types.ts";
-import type { PurchaseRecord } from "../payment/types.ts";
-
-/** What a call comes to next. */
-export type Turn =
-  | { kind: "result"; result: BuyResult }
-  /** A person has to be asked and cannot be within this call. */
-  | { kind: "ask"; request: ApprovalRequest }
-  /**
-   * Pays under a new authorization: of a seller still to be chosen, or after a fresh quote took a stale one's place.
-   * `turnedDownBy` names the seller that turned a payment of this call down and became too dear by it.
-   */
-  | { kind: "pay"; attempt: number; chosen: Chosen | null; turnedDownBy?: string }
-  /** Sends the very same authorization again. `failure` is the receipt of the seller's failure that an answer replaces. */
-  | { kind: "again"; purchase: PurchaseRecord; failure: string | null };
+import type { Turn } from "./turn.ts";
+import type { BuyResult, NeedInput } from "./types.ts";
 
 /**
  * The flow of one purchase (docs/architecture.md §4, steps 1 to 8): takes up what the journal knows of the call, then

@@ -15,9 +15,9 @@ import { holdingChannel } from "./channel.ts";
 import type { BuyerContext } from "./context.ts";
 import { isOwed, resultOf } from "./deliver.ts";
 import { approve } from "./approve.ts";
-import { consentTo, exchange, type Paying } from "./pay.ts";
+import { consentTo, exchange } from "./pay.ts";
 import { notServed } from "./payment-refused.ts";
-import type { Turn } from "./purchase.ts";
+import type { Paying, Turn } from "./turn.ts";
 
 /** Time left below which an authorization is not sent again, seconds: the facilitator wants six. */
 const RESEND_MARGIN_SECONDS = 10;

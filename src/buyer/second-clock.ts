@@ -142,7 +142,12 @@ async function runJob(ctx: BuyerContext, job: LeasedJob, ending: AbortSignal): P
   await ctx.queue.retry(job, { runAt: ends ? Math.min(now + delay, job.deadline) : now + delay, error });
 }
 
-async function lookInTime(ctx: BuyerContext, handler: JobHandler, job: LeasedJob, ending: AbortSignal): Promise<Look> {
+async function lookInTime(
+  ctx: BuyerContext,
+  handler: JobHandler<BuyerContext>,
+  job: LeasedJob,
+  ending: AbortSignal,
+): Promise<Look> {
   const receipt = await readReceipt(ctx.db, job.receiptId);
   if (receipt === null) return { state: "absent", code: "receipt_not_found" };
   const limit = new AbortController();

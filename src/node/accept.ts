@@ -5,7 +5,8 @@ import { signingHash } from "../evidence/methods/methods.ts";
 import { signerOf } from "../evidence/signer.ts";
 import type { ChainReader, ChainView } from "./chain-view.ts";
 import type { PaidCalls } from "./paid-calls.ts";
-import type { Payment, PaymentGate } from "./payment-gate.ts";
+import type { Payment } from "./payment.ts";
+import type { PaymentGate } from "./payment-gate.ts";
 import { identityOf } from "./payment-key.ts";
 
 /** How payments are judged. */

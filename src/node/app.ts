@@ -9,7 +9,8 @@ import type { Enclave } from "./enclave.ts";
 import { accept, type Judges } from "./accept.ts";
 import type { Proofs } from "./proofs.ts";
 import type { KeptAnswer } from "./paid-calls.ts";
-import type { NodePayment, ServedModel } from "./payment-gate.ts";
+import type { NodePayment } from "./payment.ts";
+import type { ServedModel } from "./payment-gate.ts";
 import { createSeller, type Order } from "./sell.ts";
 import { inferResponse, modelMetadata, readInferRequest, serverMetadata, versionOf } from "./oip.ts";
 

@@ -7,7 +7,7 @@ import {
 } from "@x402/evm/batch-settlement/server";
 import { privateKeyToAccount } from "viem/accounts";
 import { voucherOf } from "./payment-key.ts";
-import type { NodePayment, Payment } from "./payment-gate.ts";
+import type { NodePayment, Payment } from "./payment.ts";
 import type { VoucherChannels } from "./voucher-channels.ts";
 
 /** How long a payer waits for what is left in a channel: x402's least. */

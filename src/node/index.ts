@@ -12,7 +12,8 @@ import type { Enclave } from "./enclave.ts";
 import { loadModel } from "../onnx/inference.ts";
 import { openChainReader } from "./chain-view.ts";
 import { openPaidCalls } from "./paid-calls.ts";
-import { paymentGate, type NodePayment, type ServedModel } from "./payment-gate.ts";
+import type { NodePayment } from "./payment.ts";
+import { paymentGate, type ServedModel } from "./payment-gate.ts";
 import { packageModelsDirectory, readDescriptions } from "./models.ts";
 import type { NodeRecords } from "./records.ts";
 import { openVoucherChannels } from "./voucher-channels.ts";
@@ -28,7 +29,7 @@ export { compileModel, type CompiledModel, type CompileOptions } from "../zk/com
 export { readCompiled, writeCompiled, type ProvingFiles } from "../zk/files.ts";
 export { createProver, type Prover } from "../zk/prover.ts";
 export { WITHDRAW_DELAY_SECONDS } from "./claims.ts";
-export type { NodePayment } from "./payment-gate.ts";
+export type { NodePayment } from "./payment.ts";
 
 /** What a node serves, how it is paid, and the enclave it runs in. */
 export type InferenceNodeOptions = {

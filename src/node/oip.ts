@@ -2,8 +2,8 @@ import * as z from "zod";
 import { jsonOf } from "../evidence/bytes.ts";
 import { writeAnswer } from "../evidence/exchange/oip.ts";
 import { VERSION } from "../version.ts";
-import type { LoadedModel, TensorInfo } from "../onnx/inference.ts";
-import { fits, type Tensor } from "../onnx/tensors.ts";
+import type { LoadedModel } from "../onnx/inference.ts";
+import { fits, type Tensor, type TensorInfo } from "../onnx/tensors.ts";
 
 /** A refusal in the protocol's form: `{"error": text}` with an HTTP status. */
 export type OipError = { status: 400 | 422; error: string };

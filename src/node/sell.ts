@@ -6,7 +6,8 @@ import { canonicalJson } from "../evidence/canonical.ts";
 import { accept, type Accepted, type Judges } from "./accept.ts";
 import type { InferRequest } from "./oip.ts";
 import type { KeptAnswer, PaidCall } from "./paid-calls.ts";
-import { dueFor, type Payment, type ServedModel } from "./payment-gate.ts";
+import type { Payment } from "./payment.ts";
+import { dueFor, type ServedModel } from "./payment-gate.ts";
 import { identityOf, type PaymentIdentity } from "./payment-key.ts";
 import { settle, type Decision } from "./settle.ts";
 

@@ -2,15 +2,11 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { devNull } from "node:os";
 import { join, resolve } from "node:path";
-import type * as OnnxRuntime from "onnxruntime-node";
 import type { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { Proof402Error } from "../errors.ts";
 import { howToInstall } from "../peers.ts";
 import { checkModelFile } from "./model-file.ts";
-import { datatypeOf, fromOrt, toOrt, type Tensor } from "./tensors.ts";
-
-/** Tensor metadata as the Open Inference Protocol names it; -1 is the free batch dimension. */
-export type TensorInfo = { name: string; datatype: Tensor["datatype"]; shape: number[] };
+import { datatypeOf, fromOrt, toOrt, type Runtime, type Tensor, type TensorInfo } from "./tensors.ts";
 
 /** An ONNX file and the SHA-256 (hex) that names it. */
 export type ModelFile = { name: string; file: string; sha256: string };
@@ -29,9 +25,6 @@ export type RunningModel = {
 
 /** A running model with what describes it. */
 export type LoadedModel<Description extends ModelFile = ModelFile> = Description & RunningModel;
-
-/** The runtime's module. */
-export type Runtime = typeof OnnxRuntime;
 
 /** onnxruntime-node, loaded when the first model is. Throws Proof402Error `onnxruntime_missing`. */
 export async function loadRuntime(): Promise<Runtime> {

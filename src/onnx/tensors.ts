@@ -1,5 +1,5 @@
+import type * as OnnxRuntime from "onnxruntime-node";
 import type { Tensor as OrtTensor } from "onnxruntime-node";
-import type { Runtime, TensorInfo } from "./inference.ts";
 
 /** Datatypes that are run here, by the names of the Open Inference Protocol. */
 export const DATATYPES = ["FP32", "FP64", "INT32", "INT64", "BOOL", "UINT8"] as const;
@@ -7,6 +7,12 @@ export type Datatype = (typeof DATATYPES)[number];
 
 /** A tensor: data flattened in row-major order. An integer that no double holds exactly is its decimal text. */
 export type Tensor = { name: string; datatype: Datatype; shape: number[]; data: (number | boolean | string)[] };
+
+/** Tensor metadata as the Open Inference Protocol names it; -1 is the free batch dimension. */
+export type TensorInfo = { name: string; datatype: Tensor["datatype"]; shape: number[] };
+
+/** The runtime's module. */
+export type Runtime = typeof OnnxRuntime;
 
 const ORT_TYPES: Record<string, Datatype> = {
   float32: "FP32",

@@ -1,5 +1,4 @@
 import { channelTermsOf } from "../evidence/methods/voucher.ts";
-import type { PaymentRequired } from "./offers.ts";
 import type { AssetPolicy } from "./policy.ts";
 import type { Refusal } from "./types.ts";
 
@@ -53,8 +52,10 @@ export const channelsFor = (
 /** What a seller says it was granted of a channel, base units, and the voucher that it shows for it, unchecked. */
 export type ChargedWord = { charged: bigint; signed: { cumulative: string; signature: string } | null };
 
+type Offered = { scheme: string; extra?: Readonly<Record<string, unknown>> | null | undefined };
+
 /** That word in a 402 (x402 corrective 402, `extra.channelState` and `extra.voucherState`), or null where it says nothing. */
-export function chargedIn({ accepts }: PaymentRequired, channelId: string): ChargedWord | null {
+export function chargedIn({ accepts }: { accepts: readonly Offered[] }, channelId: string): ChargedWord | null {
   for (const { scheme, extra } of accepts) {
     const state = (extra?.["channelState"] ?? {}) as { channelId?: unknown; chargedCumulativeAmount?: unknown };
     const voucher = (extra?.["voucherState"] ?? {}) as { signedMaxClaimable?: unknown; signature?: unknown };

@@ -1,15 +1,35 @@
-import type { Hours } from "./policy.ts";
+import * as z from "zod";
 
-export const WEEKDAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"] as const;
+const WEEKDAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"] as const;
 
 /** Whether the runtime knows the IANA time zone. */
-export function isTimeZone(name: string): boolean {
+function isTimeZone(name: string): boolean {
   try {
     return new Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions().timeZone !== "";
   } catch {
     return false;
   }
 }
+
+const minuteOfDay = z.string().regex(/^(?:[01][0-9]|2[0-3]):[0-5][0-9]$/, "a time of day such as 08:30");
+
+/** When purchases may be made, on the clock and calendar of one time zone. */
+export const hoursSchema = z
+  .strictObject({
+    /** IANA name such as `Europe/Berlin`. */
+    timeZone: z.string().refine(isTimeZone, "an IANA time zone such as Europe/Berlin"),
+    days: z
+      .array(z.enum(WEEKDAYS))
+      .min(1)
+      .max(7)
+      .default([...WEEKDAYS]),
+    from: minuteOfDay,
+    /** Excluded. Before `from` it means the next day's: the window belongs to the day it began on. */
+    to: minuteOfDay,
+  })
+  .refine(({ from, to }) => from !== to, "from and to are the same: leave hours out for no limit");
+
+export type Hours = z.infer<typeof hoursSchema>;
 
 /**
  * Whether `now` is within the policy's hours, by the wall clock of their time zone. A window that passes midnight belongs

@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { PAYMENT_METHODS } from "../evidence/methods/methods.ts";
-import { isTimeZone, WEEKDAYS } from "./hours.ts";
+import { hoursSchema } from "./hours.ts";
 
 const address = z
   .string()
@@ -45,24 +45,6 @@ export const sellerLimitsSchema = z.strictObject({
   total: baseUnits.optional(),
 });
 
-const minuteOfDay = z.string().regex(/^(?:[01][0-9]|2[0-3]):[0-5][0-9]$/, "a time of day such as 08:30");
-
-/** When purchases may be made, on the clock and calendar of one time zone. */
-export const hoursSchema = z
-  .strictObject({
-    /** IANA name such as `Europe/Berlin`. */
-    timeZone: z.string().refine(isTimeZone, "an IANA time zone such as Europe/Berlin"),
-    days: z
-      .array(z.enum(WEEKDAYS))
-      .min(1)
-      .max(7)
-      .default([...WEEKDAYS]),
-    from: minuteOfDay,
-    /** Excluded. Before `from` it means the next day's: the window belongs to the day it began on. */
-    to: minuteOfDay,
-  })
-  .refine(({ from, to }) => from !== to, "from and to are the same: leave hours out for no limit");
-
 /** What the wallet may do. No tool argument can widen it (docs/architecture.md §6.1). */
 export const paymentPolicySchema = z.strictObject({
   assets: z.array(assetPolicySchema).min(1),
@@ -76,5 +58,4 @@ export const paymentPolicySchema = z.strictObject({
 
 export type AssetPolicy = z.infer<typeof assetPolicySchema>;
 export type SellerLimits = z.infer<typeof sellerLimitsSchema>;
-export type Hours = z.infer<typeof hoursSchema>;
 export type PaymentPolicy = z.infer<typeof paymentPolicySchema>;

@@ -4,7 +4,7 @@ import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
 import { settlementEvidence } from "../receipts/schema.ts";
 import type { Chain, LookLimits } from "./chain.ts";
 import { idOf, type VoucherPayment } from "./channels.ts";
-import type { Sight } from "./settlement.ts";
+import type { Sight } from "./settlement-view.ts";
 
 /** `channels(bytes32)` of x402's batch settlement: what was put in and not withdrawn, and what was claimed of it. */
 export const CHANNELS_ABI = [

@@ -1,6 +1,6 @@
 import type { Db } from "../storage/database.ts";
 import type { Payment } from "../receipts/schema.ts";
-import type { Sight } from "./settlement.ts";
+import type { Sight } from "./settlement-view.ts";
 
 /** What was seen of an authorization before, by any process on the file. */
 export type Sighting = {

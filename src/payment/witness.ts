@@ -4,7 +4,8 @@ import { evidenceOf } from "../evidence/methods/methods.ts";
 import type { Payment } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
 import type { Chain } from "./chain.ts";
-import { lookAt, type SettlementView, type Sight } from "./settlement.ts";
+import { lookAt } from "./settlement.ts";
+import type { SettlementView, Sight } from "./settlement-view.ts";
 import { noteHead, noteSighting, readHead, readSighting, type SeenHead, type Sighting } from "./sightings.ts";
 
 /** Why nothing is concluded, beyond that the chain has not decided yet. */

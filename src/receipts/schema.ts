@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { coreSchemasOf, type listedPriceSchema } from "./core-schema.ts";
 import { address, base64, baseUnits, hex, hex0x, hexData, instant, isOpaque, network } from "./fields.ts";
-import { tlsEvidence, transferEvidence } from "./transfer.ts";
+import { tlsEvidence, transferEvidence } from "./transfer-schema.ts";
 import { ezklEvidence, groth16Evidence } from "./proof-schema.ts";
 
 /** Evidence that may be appended after delivery, and appraisals that a receipt holds. */

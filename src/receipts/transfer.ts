@@ -1,29 +1,7 @@
-import * as z from "zod";
 import { fromBase64 } from "../evidence/bytes.ts";
 import { formatOf } from "../evidence/exchange/formats.ts";
-import { hex } from "./fields.ts";
 import type { ReceiptCore } from "./schema.ts";
-
-/**
- * How the answer came, where it did not come whole and plain. The response's bytes and hashes are those of its content, which
- * is what sellers sign; of a content coding that was not decoded, those of the coded bytes; of a cut answer, those of what came.
- */
-export const transferEvidence = z.strictObject({
-  kind: z.literal("transfer.http"),
-  /** The content coding it came in although none was asked for (RFC 9110 §8.4); `other` for what is no single name. */
-  coding: z.strictObject({ name: z.string().regex(/^[a-z0-9-]{1,16}$/), decoded: z.boolean() }).nullable(),
-  /** Why only its beginning is here: it was larger or slower than the buyer takes, or broke off. */
-  cut: z.enum(["too_large", "too_slow", "broken_off"]).nullable(),
-});
-
-/** Whose the connection was: the certificate that the server showed on the one that the payment went out on. The buyer's word. */
-export const tlsEvidence = z.strictObject({
-  kind: z.literal("tls.peer"),
-  /** SHA-256 of the leaf certificate's DER, hex. */
-  certificateSha256: hex(32),
-});
-
-type TransferEvidence = z.infer<typeof transferEvidence>;
+import type { TransferEvidence } from "./transfer-schema.ts";
 
 /** How the answer came, where it did not come whole and plain. */
 export const transferOf = ({ evidence }: ReceiptCore): TransferEvidence | undefined =>

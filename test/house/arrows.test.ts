@@ -10,6 +10,7 @@ import {
   ARROWS,
   HEAVY,
   RECEIPT_FILES_OF_VERIFY,
+  cyclesBetweenFiles,
   cyclesBetweenRooms,
   eagerHeavyImports,
   foreignPackages,
@@ -43,6 +44,10 @@ describe("the arrows of the house", () => {
 
   it("no rooms import each other in a circle", () => {
     expect(cyclesBetweenRooms(house)).toEqual([]);
+  });
+
+  it("no files import each other in a circle, types included", () => {
+    expect(cyclesBetweenFiles(house)).toEqual([]);
   });
 
   it("the table itself goes down only", () => {
@@ -267,6 +272,15 @@ describe("these checks can fail", () => {
       parseSource("src/buyer/x.ts", `import type { B } from "../market/x.ts";`),
     ];
     expect(cyclesBetweenRooms(circle)).toEqual(["market <-> payment"]);
+  });
+
+  it("a circle of files in one room is found, and a file that only leads to it is not part of it", () => {
+    const circle = [
+      parseSource("src/buyer/a.ts", `import type { B } from "./b.ts";`),
+      parseSource("src/buyer/b.ts", `export type A = import("./a.ts").A;`),
+      parseSource("src/buyer/c.ts", `import { a } from "./a.ts";`),
+    ];
+    expect(cyclesBetweenFiles(circle)).toEqual(["src/buyer/a.ts <-> src/buyer/b.ts"]);
   });
 
   it("a heavy package at import is found, the same one at the call is not", () => {

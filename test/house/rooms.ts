@@ -149,15 +149,20 @@ export function wrongArrows(sources: Source[], arrows: Record<string, readonly s
 }
 
 /** One line per group of rooms that can reach each other, empty where the arrows go down only. */
-export function cyclesBetweenRooms(sources: Source[]): string[] {
+export const cyclesBetweenRooms = (sources: Source[]): string[] => cyclesBetween(sources, roomOf);
+
+/** One line per group of files that can reach each other, types included. */
+export const cyclesBetweenFiles = (sources: Source[]): string[] => cyclesBetween(sources, (path) => path);
+
+function cyclesBetween(sources: Source[], placeOf: (path: string) => string | undefined): string[] {
   const edges = new Map<string, Set<string>>();
   for (const source of sources) {
-    const from = roomOf(source.path);
+    const from = placeOf(source.path);
     if (from === undefined) continue;
     const targets = edges.get(from) ?? new Set<string>();
     edges.set(from, targets);
     for (const one of source.imports) {
-      const to = one.file === undefined ? undefined : roomOf(one.file);
+      const to = one.file === undefined ? undefined : placeOf(one.file);
       if (to !== undefined && to !== from) targets.add(to);
     }
   }
@@ -171,12 +176,12 @@ export function cyclesBetweenRooms(sources: Source[]): string[] {
     }
     return seen;
   };
-  const reached = new Map([...edges.keys()].map((room) => [room, reach(room)] as const));
+  const reached = new Map([...edges.keys()].map((place) => [place, reach(place)] as const));
   const groups = [...reached]
-    .filter(([room, seen]) => seen.has(room))
-    .map(([room, seen]) =>
+    .filter(([place, seen]) => seen.has(place))
+    .map(([place, seen]) =>
       [...seen]
-        .filter((other) => reached.get(other)?.has(room))
+        .filter((other) => reached.get(other)?.has(place))
         .toSorted()
         .join(" <-> "),
     );

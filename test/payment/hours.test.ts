@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { isWithin } from "../../src/payment/hours.ts";
-import { hoursSchema, paymentPolicySchema } from "../../src/payment/policy.ts";
+import { hoursSchema, isWithin } from "../../src/payment/hours.ts";
+import { paymentPolicySchema } from "../../src/payment/policy.ts";
 import { reserve } from "../../src/payment/reserve.ts";
 import { openDatabase } from "../../src/storage/database.ts";
 import { policyWith, reservation, usdc } from "./fixtures.ts";

@@ -19,6 +19,8 @@ import { temporaryDirectory } from "../payment/fixtures.ts";
 import { eventually } from "./eventually.ts";
 import { makeFixture, type Fixture } from "./fixture-receipt.ts";
 
+type Handler = JobHandler<BuyerContext>;
+
 /** Until the second look. */
 export const FIRST_DELAY_MS = 100;
 /** Until the deadline. */
@@ -47,7 +49,7 @@ export function openSecondClock(): void {
 }
 
 /** A kind of evidence that is waited for as a re-execution is. */
-export const kind = (look: JobHandler["look"], changes: Partial<JobHandler> = {}): JobHandler => ({
+export const kind = (look: Handler["look"], changes: Partial<Handler> = {}): Handler => ({
   kind: "study",
   layer: "computation",
   plan: () => null,
@@ -60,7 +62,7 @@ export const kind = (look: JobHandler["look"], changes: Partial<JobHandler> = {}
 export const evidence = (text: string): Evidence => ({ kind: "study.of-tomorrow", text });
 
 /** A buyer's context over the file, as another process has it. */
-export async function openContext(handlers: readonly JobHandler[]): Promise<BuyerContext> {
+export async function openContext(handlers: readonly Handler[]): Promise<BuyerContext> {
   const { network, asset, payTo } = fixture.receipt.core.payment;
   const { measurements, models } = fixture.policy.sellers["fixture"]!;
   const config = configSchema.parse({

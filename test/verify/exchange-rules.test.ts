@@ -1,7 +1,6 @@
-import type { z } from "zod";
 import { beforeAll, describe, expect, test } from "vitest";
 import { fromBase64, fromHex, keccak256, sha256, toBase64, toHex, utf8 } from "../../src/evidence/bytes.ts";
-import type { transferEvidence } from "../../src/receipts/transfer.ts";
+import type { TransferEvidence } from "../../src/receipts/transfer-schema.ts";
 import { formatOf } from "../../src/evidence/exchange/formats.ts";
 import { teeIdOf } from "../../src/evidence/tee-signature.ts";
 import type { LayerResult, NitroEvidence, ReceiptCore, TeeSignatureEvidence } from "../../src/receipts/schema.ts";
@@ -14,7 +13,6 @@ import { judgePlace } from "../../src/verify/terms.ts";
 import { fail, pass, skip } from "../../src/verify/types.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
 
-type TransferEvidence = z.infer<typeof transferEvidence>;
 let fixture: Fixture;
 let other: Fixture;
 beforeAll(async () => {

@@ -2,10 +2,11 @@ import { describeContradiction } from "../../verify/contradictions.ts";
 import { inclusionLeafOf } from "../../verify/inclusion.ts";
 import { pollMilliseconds } from "../context.ts";
 import { observeInclusion } from "../inclusion.ts";
+import type { BuyerContext } from "../context.ts";
 import type { JobHandler } from "./types.ts";
 
 /** Looks for the batch that anchors the answer, where the configuration pins a relay contract for its seller. */
-export const inclusionJob: JobHandler = {
+export const inclusionJob: JobHandler<BuyerContext> = {
   kind: "inclusion",
   layer: "inclusion",
 

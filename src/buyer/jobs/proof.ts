@@ -1,8 +1,9 @@
 import { pollMilliseconds } from "../context.ts";
+import type { BuyerContext } from "../context.ts";
 import type { JobHandler } from "./types.ts";
 
 /** Fetches the proof of an answer, where the configuration pins a proof key for its seller's model. */
-export const proofJob: JobHandler = {
+export const proofJob: JobHandler<BuyerContext> = {
   kind: "proof",
   layer: "computation",
   // A seller that says it cannot prove an answer keeps nothing back: rounding strays for inputs far from the sampled ones.

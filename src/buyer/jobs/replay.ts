@@ -21,7 +21,7 @@ import type { JobHandler } from "./types.ts";
 const PATIENCE_MS = 60_000;
 
 /** Runs the model again, in a process of its own, on the request's own inputs, where the configuration holds its file and the answer is drawn. */
-export const replayJob: JobHandler = {
+export const replayJob: JobHandler<BuyerContext> = {
   kind: "replay",
   layer: "computation",
 

@@ -7,13 +7,14 @@ import { believe, type Belief } from "../../payment/witness.ts";
 import { settlementEvidence, type Receipt, type SettlementEvidence } from "../../receipts/schema.ts";
 import type { Db } from "../../storage/database.ts";
 import { pollMilliseconds } from "../context.ts";
+import type { BuyerContext } from "../context.ts";
 import type { JobHandler } from "./types.ts";
 
 /**
  * Looks on chain for what became of the payment. The chain decides when that ends, by the authorization's end; for a voucher
  * the journal does, too, once its part of the channel's sum is another purchase's.
  */
-export const settlementJob: JobHandler = {
+export const settlementJob: JobHandler<BuyerContext> = {
   kind: "settlement",
   layer: "settlement",
 

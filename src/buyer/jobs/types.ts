@@ -1,7 +1,6 @@
 import type { Evidence, Layer, Receipt } from "../../receipts/schema.ts";
 import type { Db } from "../../storage/database.ts";
 import type { Outstanding } from "../../verify/types.ts";
-import type { BuyerContext } from "../context.ts";
 import type { LeasedJob, NewJob } from "../queue.ts";
 
 /** What else is written in the transaction that ends the job. Where it throws, nothing is, and it is looked again later. */
@@ -25,20 +24,20 @@ export type Delivery = {
 };
 
 /** How one kind of late evidence is come by. One file and one entry in `handlers.ts` each. */
-export type JobHandler = {
+export type JobHandler<Context> = {
   /** Its name in the queue, for good: jobs of it lie in databases. */
   kind: string;
   /** The layer that its evidence decides. */
   layer: Layer;
   /** The job of a receipt just made, or null where it needs none. */
-  plan(ctx: BuyerContext, receipt: Receipt, delivery: Delivery): Pick<NewJob, "payload" | "deadline"> | null;
+  plan(ctx: Context, receipt: Receipt, delivery: Delivery): Pick<NewJob, "payload" | "deadline"> | null;
   /**
    * Looks once. Whatever it throws is looked for again. `signal` ends looks that take too long. A job may be looked at
    * again although an earlier look found something, so a look changes nothing outside.
    */
-  look(ctx: BuyerContext, receipt: Receipt, job: LeasedJob, signal: AbortSignal): Promise<Look>;
+  look(ctx: Context, receipt: Receipt, job: LeasedJob, signal: AbortSignal): Promise<Look>;
   /** Milliseconds until the second look; each later one waits twice as long, up to a minute. */
-  firstDelay(ctx: BuyerContext): number;
+  firstDelay(ctx: Context): number;
   /** How many of this kind one process runs at a time; all it has room for where absent. */
   atOnce?: number;
   /** Whether a seller that owes this evidence kept it back, by the code of its absence: such a one is put on hold. */

@@ -1,0 +1,40 @@
+import type { PaymentPayload, PaymentRequirements } from "@x402/core/types";
+import type { PaymentMethod } from "../evidence/methods/methods.ts";
+
+/** How a node is paid. Prices in base units of its token. */
+export type NodePayment = {
+  network: `eip155:${number}`;
+  asset: `0x${string}`;
+  /** The token's EIP-712 domain. */
+  domain: { name: string; version: string };
+  payTo: `0x${string}`;
+  facilitatorUrl: string;
+  /** Longest time from signature to settlement, seconds. */
+  maxTimeoutSeconds?: number;
+  /** Ways to pay that are offered, in this order; EIP-3009 alone by default. */
+  methods?: readonly PaymentMethod[];
+  /**
+   * For payment by vouchers: the key that authorizes claims, the same after a restart, and how often they are made. The vouchers
+   * are kept in the node's records: name a file there.
+   */
+  channels?: { authorizerKey: `0x${string}`; claimSeconds: number };
+  /** Other tokens taken, at `rate` base units of theirs for one base unit of the first. */
+  also?: readonly { asset: `0x${string}`; domain: { name: string; version: string }; rate: bigint }[];
+  /**
+   * Where the chain is read when the facilitator's answer is lost, or says that the payment was made already. A facilitator on
+   * this machine may name one. Without any, only the facilitator's word counts.
+   */
+  rpcUrl?: string;
+  /** Blocks on top of a payment before its answer goes out; 0, the default, takes the facilitator's word. Needs `rpcUrl`. */
+  confirmations?: number;
+  /** How long a request waits for its payment to be decided, seconds; 20 by default. It can be asked for again after that. */
+  waitSeconds?: number;
+  /**
+   * True where payments to `payTo` are for this node and those it shares its records' database with, for nothing else. Then a
+   * payment that was made before the node was asked is served, too: without this it may have been for something else.
+   */
+  ownPayee?: boolean;
+};
+
+/** A payment and the requirements that it meets. */
+export type Payment = { payload: PaymentPayload; terms: PaymentRequirements };
