@@ -4,6 +4,7 @@ import { chainIdOf } from "../evidence/eip3009.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
 import type { ChannelsTable } from "../storage/tables.ts";
+import { answersInTime } from "./before-paying.ts";
 import type { Chain } from "./chain.ts";
 import { noteMoney } from "./channel-books.ts";
 import type { ChannelTerms } from "./channel-offers.ts";
@@ -71,7 +72,7 @@ export function rowOf(
 /**
  * Walks a wallet's channels with a payee by number, as the chain has them, and notes those that this database does not know
  * (it is new, or was restored from a backup). A number that was left out ends nothing: the walk goes on until so many after
- * the last one are unused. Gives the next to open: one that a command began and whose deposit is not on chain, else the first
+ * the last one are unused, and money that a stranger put in uses none. Gives the next to open: one that a command began and whose deposit is not on chain, else the first
  * that was never used; null where the configuration pins no terms.
  *
  * Throws Proof402Error `wrong_chain` or `chain_unreachable`.
@@ -155,6 +156,8 @@ export type ChannelSurvey = {
   channels: { row: ChannelsTable; seen: ChannelOnChain | null }[];
   /** CAIP-2 networks that gave none. */
   unreachable: string[];
+  /** Whose channels were not found out, on networks that answer. */
+  missed: { seller: string; receiver: string; network: string; asset: string }[];
 };
 
 /** Looks for every channel of a wallet with these sellers, stored here or not, and reads each on its chain. */
@@ -168,28 +171,37 @@ export async function surveyChannels(options: {
 }): Promise<ChannelSurvey> {
   const { db, chainOf, payer, sellers, assets, now } = options;
   const unreachable = new Set<string>();
-  const reached = async <T>(network: string, work: () => Promise<T>): Promise<T | null> => {
+  const missed: ChannelSurvey["missed"] = [];
+  /** Null where it failed; a network that does not answer is not asked again, and one failure on another costs nothing else. */
+  const reached = async <T>(asset: AssetPolicy, work: (chain: Chain) => Promise<T>): Promise<T | null> => {
+    const { network } = asset;
+    if (unreachable.has(network)) return null;
+    const chain = chainOf(asset);
     try {
-      return unreachable.has(network) ? null : await work();
+      return await work(chain);
     } catch (error) {
       if (!Proof402Error.isInstance(error)) throw error;
-      unreachable.add(network);
+      if (!(await answersInTime(chain))) unreachable.add(network);
       return null;
     }
   };
   for (const asset of assets)
     for (const seller of sellers)
-      for (const receiver of seller.payTo)
-        await reached(asset.network, () =>
-          recoverChannels(db, chainOf(asset), { payer, seller, asset }, receiver, now),
-        );
+      for (const receiver of seller.payTo) {
+        const walk = async (chain: Chain): Promise<true> => {
+          await recoverChannels(db, chain, { payer, seller, asset }, receiver, now);
+          return true;
+        };
+        const walked = await reached(asset, walk);
+        if (walked === null && !unreachable.has(asset.network))
+          missed.push({ seller: seller.id, receiver, network: asset.network, asset: asset.asset });
+      }
   const rows = await db.selectFrom("channels").selectAll().where("payer", "=", payer).orderBy("opened_at").execute();
   const channels: ChannelSurvey["channels"] = [];
   for (const row of rows) {
     const asset = assets.find((one) => one.network === row.network);
-    const fresh =
-      asset === undefined ? null : await reached(row.network, () => refreshChannel(db, chainOf(asset), row, now));
+    const fresh = asset === undefined ? null : await reached(asset, (chain) => refreshChannel(db, chain, row, now));
     channels.push({ row: (await readChannel(db, row.id)) ?? row, seen: fresh?.seen ?? null });
   }
-  return { channels, unreachable: [...unreachable] };
+  return { channels, unreachable: [...unreachable], missed };
 }

@@ -79,8 +79,9 @@ export const readOnChain = (chain: Chain, config: ChannelConfig): Promise<Channe
   });
 
 /**
- * Which of these channels were ever used, by whatever the newest block shows of them: money put in, money claimed, or a
- * deposit's authorization that can be used no more. One request for all. Throws as {@link readOnChain} does.
+ * Which of these channels their payer ever used, by what the newest block shows: the authorization of its deposit can be used
+ * no more, or a voucher of its own was claimed. What is in a channel tells nothing: anyone can put money there. One request
+ * for all. Throws as {@link readOnChain} does.
  */
 export const readUsed = (chain: Chain, configs: readonly ChannelConfig[]): Promise<boolean[]> =>
   chain.read(async (client) => {
@@ -106,7 +107,7 @@ export const readUsed = (chain: Chain, configs: readonly ChannelConfig[]): Promi
         ),
       }),
     ]);
-    return sums.map(([balance, claimed], at) => balance > 0n || claimed > 0n || authorizations[at] === true);
+    return sums.map(([, claimed], at) => claimed > 0n || authorizations[at] === true);
   });
 
 /**

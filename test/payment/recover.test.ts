@@ -15,7 +15,9 @@ import { encodeCall } from "../../src/payment/owner-calls.ts";
 import type { AssetPolicy } from "../../src/payment/policy.ts";
 import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
+import { rpcInFront } from "../support/rpc.ts";
 
+const MULTICALL3 = "0xca11bde05977b3631167028862be2a173976ca11";
 const CHAIN_ID = 31337;
 const NETWORK = `eip155:${CHAIN_ID}`;
 const FUNDS = 10_000_000n;
@@ -162,17 +164,46 @@ describe("T24: channels that a database has lost", () => {
     expect((await lost.open({ another: true })).channel.id).toBe(lost.idAt(1));
   });
 
-  test("are judged by the money in them, not by the wallet's authorization alone", async () => {
+  test("are the wallet's by its own deposit: what a stranger put in makes none and uses no number", async () => {
     const lost = await openLost();
     await lost.intrude(0, 7n);
     await lost.deposit(1);
-    expect(await lost.found()).toEqual(
-      new Map([
-        [lost.idAt(0), ["open", 7n]],
-        [lost.idAt(1), ["open", DEPOSIT]],
-      ]),
-    );
-    expect((await lost.open({ another: true })).channel.id).toBe(lost.idAt(2));
+    expect(await lost.found()).toEqual(new Map([[lost.idAt(1), ["open", DEPOSIT]]]));
+    expect((await lost.open({ another: true })).channel.id).toBe(lost.idAt(0));
+    expect((await lost.found()).get(lost.idAt(0))).toEqual(["open", DEPOSIT + 7n]);
+  });
+
+  test("are found, and opened, however far a stranger's deposits go on", async () => {
+    const lost = await openLost();
+    for (let index = 15; index < 1000; index += 16) await lost.intrude(index, 1n);
+    await lost.deposit(3);
+    expect(await lost.found()).toEqual(new Map([[lost.idAt(3), ["open", DEPOSIT]]]));
+    expect((await lost.open({ another: true })).channel.id).toBe(lost.idAt(0));
+  });
+
+  test("with one seller are found where the RPC fails for another, which is named", async () => {
+    const lost = await openLost();
+    await lost.deposit(0);
+    const other = { ...SELLER, id: "other", payTo: [`0x${"5d".repeat(20)}`] };
+    let walks = 0;
+    const rpc = await rpcInFront(anvil.rpcUrl, ({ method, params }) => {
+      const call = params[0] as { to?: string } | undefined;
+      if (method !== "eth_call" || call?.to?.toLowerCase() !== MULTICALL3) return undefined;
+      // The walk of the first seller is two calls at once.
+      walks += 1;
+      return walks <= 2 ? { error: { code: 3, message: "execution reverted" } } : undefined;
+    });
+    const { channels, unreachable, missed } = await surveyChannels({
+      db: lost.db,
+      chainOf: () => openChain({ network: NETWORK, rpcUrl: rpc.url, confirmations: 0, pollMilliseconds: 20 }),
+      payer: lost.owner.wallet.address,
+      sellers: [other, SELLER],
+      assets: [asset],
+      now: new Date(),
+    });
+    expect(channels.map(({ row, seen }) => [row.id, seen?.balance])).toEqual([[lost.idAt(0), DEPOSIT]]);
+    expect(unreachable).toEqual([]);
+    expect(missed).toEqual([{ seller: "other", receiver: other.payTo[0], network: NETWORK, asset: asset.asset }]);
   });
 
   test("and one that was begun is not taken for open by what a stranger put in", async () => {
