@@ -164,7 +164,7 @@ async function store(
   const marked = await markAnswered(tx, purchase.id, { receiptId: receipt.id, served, replaces: failure, now });
   if (!marked.ok) throw new AnsweredBefore();
   const judged = await addReceipt(tx, receipt, appraisal, now);
-  // A seller that answers with an error takes nothing of a channel; one that did all the same shows the voucher later.
+  // What is not served takes nothing of a channel; a seller that took it all the same shows the voucher later.
   if (isFromChannel(payment) && served) await grantVoucher(tx, purchase.id, payment, now);
   await ctx.queue.add(tx, jobs);
   await liftIfServed(tx, candidate.seller.id, failure, now.getTime());

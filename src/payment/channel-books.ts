@@ -18,7 +18,7 @@ import { isUnserved, MINUTE, partsOf, type Part } from "./voucher-sum.ts";
 
 /**
  * The seller served for a voucher: its sum is granted from now on. Vouchers over part of the same sum that were not served
- * can add nothing to it any more, and stop counting, those answered with a failure too. In the caller's transaction.
+ * can add nothing to it any more, and stop counting, those too that were answered with a failure or in part. In the caller's transaction.
  */
 export async function grantVoucher(tx: Db, purchaseId: string, payment: VoucherPayment, now: Date): Promise<void> {
   const id = idOf(payment);
@@ -116,8 +116,8 @@ async function supersede(
 }
 
 /**
- * Vouchers of a channel that were not served, oldest first: those without an answer, then those that the seller answered with
- * a failure.
+ * Vouchers of a channel that were not served, oldest first: those without an answer, then those whose answer was a failure,
+ * came in part or cannot be decoded.
  */
 async function unserved(tx: Db, id: string): Promise<(Part & { signed: boolean })[]> {
   const waiting = await partsOf(tx, id, ["reserved", "signed", "sent"]);

@@ -1,3 +1,5 @@
+import type { Receipt } from "../receipts/schema.ts";
+import { isServed } from "../receipts/transfer.ts";
 import type { Db } from "../storage/database.ts";
 import type { PurchaseState } from "../storage/tables.ts";
 import { addUsage } from "./caps.ts";
@@ -25,13 +27,12 @@ export async function partsOf(tx: Db, channelId: string, states: readonly Purcha
   });
 }
 
-/** Whether an answered purchase's receipt is of the seller's failure or refusal: nothing was granted for it. */
+/** Whether an answered purchase's receipt holds no answer, or not all of one: nothing was granted for it. */
 export async function isUnserved(tx: Db, { receiptId }: Pick<Part, "receiptId">): Promise<boolean> {
   if (receiptId === null) return false;
   const row = await tx.selectFrom("receipts").select("json").where("id", "=", receiptId).executeTakeFirst();
   if (row === undefined) return false;
-  const { status } = (JSON.parse(row.json) as { core: { response: { status: number } } }).core.response;
-  return status < 200 || status > 299;
+  return !isServed((JSON.parse(row.json) as Pick<Receipt, "core">).core);
 }
 
 /** Added to the time of what is counted without a purchase: windows hold whole minutes of it, and may hold it too long, never too short. */

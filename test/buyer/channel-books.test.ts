@@ -22,6 +22,8 @@ import { settlementsOf } from "../support/later.ts";
 
 const PRICE = 10_000n;
 const DEPOSIT = 500_000n;
+/** The largest answer that is let in, bytes. */
+const LIMIT = 100_000;
 
 let market: Market;
 const opened: { close(): Promise<void> }[] = [];
@@ -44,6 +46,7 @@ async function openPurse(origin?: string) {
     made.payment.assets = made.payment.assets.filter(({ symbol }) => symbol === "USDC");
     for (const asset of made.payment.assets) Object.assign(asset, { methods: ["voucher"], perHour: "110000" });
     made.sellers = made.sellers.filter(({ id }) => id === "attested");
+    made.http.maxResponseBytes = LIMIT;
     for (const seller of made.sellers) seller.origin = origin ?? seller.origin;
   });
   const [network] = config.networks;
@@ -198,14 +201,16 @@ describe("a channel whose database was restored from a backup", () => {
 
 /**
  * Stands before the attested seller and answers paid requests in turn: with a 500 and no voucher passed on (`drops`), or with a
- * 500 although the seller served and was granted the voucher (`keeps`). All others pass.
+ * 500 although the seller served and was granted the voucher (`keeps`). All others pass. `oops` answers otherwise than by 500.
  */
-async function serveFailing(turns: ("drops" | "keeps")[]): Promise<string> {
+async function serveFailing(
+  turns: ("drops" | "keeps")[],
+  oops = () => new Response("oops", { status: 500 }),
+): Promise<string> {
   const { origin } = market.devnet.sellers.attested;
   const served = await serveLocally(async (request) => {
     const { pathname, search } = new URL(request.url);
     const turn = request.headers.has("payment-signature") ? turns.shift() : undefined;
-    const oops = () => new Response("oops", { status: 500 });
     if (turn === "drops") return oops();
     const headers = new Headers(request.headers);
     for (const name of ["host", "connection", "content-length"]) headers.delete(name);
@@ -221,7 +226,10 @@ async function serveFailing(turns: ("drops" | "keeps")[]): Promise<string> {
   return served.origin;
 }
 
-describe("a voucher that the seller answered with a failure", () => {
+describe.each<[string, () => Response, string, RegExp]>([
+  ["a failure", () => new Response("oops", { status: 500 }), "seller_error", /^paid_and_refused/],
+  ["more than is let in", () => new Response("y".repeat(2 * LIMIT)), "answer_cut", /^none$/],
+])("a voucher that the seller answered with %s", (_name, oops, code, hold) => {
   const receiptOf = (buyer: Buyer, key: string): Promise<string> =>
     buyOne(buyer, key).then(
       (result) => ("receipt" in result ? result.receipt.id : ""),
@@ -230,8 +238,8 @@ describe("a voucher that the seller answered with a failure", () => {
   const statesOf = async (buyer: Buyer): Promise<string[]> =>
     (await buyer.spending()).recent.map(({ state }) => state).toReversed();
 
-  test("is superseded by the one that the seller served: the sum is spent once, and an honest seller is not held", async () => {
-    const purse = await openPurse(await serveFailing(["drops", "drops"]));
+  test("is superseded by the one that the seller served: the sum is spent once, and its seller is not held", async () => {
+    const purse = await openPurse(await serveFailing(["drops", "drops"], oops));
     const buyer = await purse.buyerOver(purse.config.database);
     const first = await receiptOf(buyer, "first-call");
     const second = await receiptOf(buyer, "second-call");
@@ -256,7 +264,7 @@ describe("a voucher that the seller answered with a failure", () => {
   });
 
   test("and superseded since: its key says that no money moved, and sends its caller to a new one", async () => {
-    const purse = await openPurse(await serveFailing(["drops"]));
+    const purse = await openPurse(await serveFailing(["drops"], oops));
     const buyer = await purse.buyerOver(purse.config.database);
     const call = {
       model: "eth-risk",
@@ -264,17 +272,17 @@ describe("a voucher that the seller answered with a failure", () => {
       input: ETH_FEATURES,
       idempotencyKey: "failed-once",
     };
-    await expect(buyer.buy(call)).rejects.toMatchObject({ code: "seller_error", money: "may-move" });
+    await expect(buyer.buy(call)).rejects.toMatchObject({ code, money: "may-move" });
     await buyOne(buyer);
     await expect(buyer.buy(call)).rejects.toMatchObject({
-      code: "seller_error",
+      code,
       money: "not-moved",
       next: expect.stringContaining("under a new idempotency key"),
     });
   });
 
-  test("and claimed all the same is spent once, whatever others were over the same sum, and the seller is held", async () => {
-    const purse = await openPurse(await serveFailing(["drops", "keeps"]));
+  test("and claimed all the same is spent once, whatever others were over the same sum, and the seller is held for what it owes", async () => {
+    const purse = await openPurse(await serveFailing(["drops", "keeps"], oops));
     const buyer = await purse.buyerOver(purse.config.database);
     const receipts = [await receiptOf(buyer, "call-one"), await receiptOf(buyer, "call-two")];
     await expect.poll(purse.claimed).toBe(PRICE);
@@ -287,7 +295,7 @@ describe("a voucher that the seller answered with a failure", () => {
         newestAppraisal(receipt).layers.settlement.code,
       ]);
     await expect.poll(async () => (await settlements()).toSorted()).toEqual(["ok", "voucher_superseded"]);
-    expect((await buyer.sellers())[0]?.hold?.reason).toMatch(/^paid_and_refused/);
+    expect((await buyer.sellers())[0]?.hold?.reason ?? "none").toMatch(hold);
   });
 });
 
