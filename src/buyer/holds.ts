@@ -94,7 +94,7 @@ export const holdUnserved = (ctx: BuyerContext): Promise<void> =>
       const found = unservedReason(owed.filter((one) => one.seller_id === sellerId));
       if (found !== null) await hold(tx, { sellerId, receiptId: "", ...found, nowMs });
     }
-    const cut = await answersCut(tx, nowMs);
+    const cut = await answersCut(tx);
     for (const sellerId of new Set(cut.map((one) => one.seller_id))) {
       const [newest, ...others] = cut.filter((one) => one.seller_id === sellerId);
       if (newest === undefined || others.length < CUT_LIMIT - 1) continue;
@@ -105,7 +105,7 @@ export const holdUnserved = (ctx: BuyerContext): Promise<void> =>
     }
   });
 
-/** How far back refusals are looked for whose payment the journal shows settled, and cut answers, ms. Later refusals show when evidence lands. */
+/** How far back refusals are looked for whose payment the journal shows settled, ms. Later refusals show when evidence lands. */
 const REFUSED_MS = 24 * 60 * 60_000;
 
 /** Payments that settled and whose answer was an error or cannot be decoded. The evidence of that may still be on its way to the receipt. */
@@ -123,14 +123,16 @@ const refused = (
     .orderBy("purchases.created_at", "desc")
     .execute();
 
-/** Payments that may have been taken and whose answer was cut, newest first: they have a receipt that neither served nor failed. */
-const answersCut = (tx: Db, nowMs: number): Promise<{ seller_id: string; created_at: number }[]> =>
+/**
+ * Payments that may have been taken and whose answer was cut, newest first, however long ago: only an answer, or a payment that
+ * ended unused, takes one off. They have a receipt that neither served nor failed.
+ */
+const answersCut = (tx: Db): Promise<{ seller_id: string; created_at: number }[]> =>
   tx
     .selectFrom("purchases")
     .innerJoin("receipts", "receipts.id", "purchases.receipt_id")
     .select(["purchases.seller_id", "purchases.created_at"])
     .where("purchases.state", "in", ["answered", "settled"])
-    .where("purchases.created_at", ">", nowMs - REFUSED_MS)
     .where("answered_at", "is", null)
     .where("receipts.verdict", "!=", "failed")
     .where(sql<boolean>`${transferred("$.cut")} is not null`)
@@ -153,7 +155,7 @@ export async function liftIfServed(tx: Db, sellerId: string, failure: string | n
   const row = await tx.selectFrom("seller_holds").selectAll().where("seller_id", "=", sellerId).executeTakeFirst();
   if (row?.released_at !== null || !["", failure].includes(row.receipt_id)) return;
   const owed = await unanswered(tx, null);
-  const cut = (await answersCut(tx, nowMs)).filter((one) => one.seller_id === sellerId);
+  const cut = (await answersCut(tx)).filter((one) => one.seller_id === sellerId);
   if (cut.length < CUT_LIMIT && owed.every((one) => one.seller_id !== sellerId)) await releaseHold(tx, sellerId, nowMs);
 }
 

@@ -229,6 +229,11 @@ describe("T80: of an answer that was paid for only the beginning came", () => {
     expect(await holdOf(attack)).toMatch(/^answers_cut: of 3 or more/);
     expect(await failure(attack.buy())).toMatchObject({ code: "seller_on_hold", money: "not-moved" });
     await settled(attack, 3);
+    // It does not end by itself, however long the seller owes.
+    const later = await attack.reopen(undefined, { clock: () => new Date(Date.now() + 30 * 24 * 60 * 60_000) });
+    await later.reconcile();
+    expect((await later.sellers())[0]?.hold?.reason).toMatch(/^answers_cut/);
+    expect(await later.audit()).toMatchObject({ ok: true });
     cutting = false;
     const [first] = keys;
     await attack.buy({ idempotencyKey: first ?? "" });
