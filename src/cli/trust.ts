@@ -3,7 +3,7 @@ import { appraisalPolicyOf } from "../buyer/context.ts";
 import { Proof402Error } from "../errors.ts";
 import { fromUtf8 } from "../evidence/bytes.ts";
 import { writeNew } from "../files/write-new.ts";
-import { parseJsonText } from "../receipts/json-text.ts";
+import { parseJsonText } from "../evidence/json-text.ts";
 import { policyHash, trustSchema, type AppraisalPolicy, type TrustFile } from "../verify/policy.ts";
 import { EXIT, globals, note, printJson } from "./globals.ts";
 import { readBounded } from "./receipt-file.ts";

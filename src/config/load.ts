@@ -3,7 +3,7 @@ import { dirname, join, resolve } from "node:path";
 import type { z } from "zod";
 import { Proof402Error } from "../errors.ts";
 import { OTHERS, readTextFile, type Unread } from "../files/read-file.ts";
-import { parseJsonText } from "../receipts/json-text.ts";
+import { parseJsonText } from "../evidence/json-text.ts";
 import { configSchema, type Config } from "./schema.ts";
 
 /** Name of the configuration file where no path is given. */

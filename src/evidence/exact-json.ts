@@ -9,12 +9,18 @@ const ODD_NUMBERS = /(?<![\w.+-])(?:-?[1-9][0-9]{15,}(?![\w.])|[+-]?(?:nan|inf(?
  * text, and the tokens `NaN`, `Infinity` and `-Infinity`, which Python and C++ servers write, come as text too.
  * Everything else is what `JSON.parse` makes of it; it throws SyntaxError as that does.
  */
-export function parseExactJson(text: string): unknown {
+export const parseExactJson = (text: string): unknown => parseWith(text, quoted);
+
+/** The same where only texts are read: no such number passes for one, each comes as null. */
+export const parseTexts = (text: string): unknown =>
+  parseWith(text, (token) => (quoted(token) === token ? token : "null"));
+
+function parseWith(text: string, write: (token: string) => string): unknown {
   const parts: string[] = [];
   for (let from = 0; from < text.length;) {
     const quote = text.indexOf('"', from);
     const bare = text.slice(from, quote === -1 ? text.length : quote);
-    parts.push(bare.replace(ODD_NUMBERS, quoted));
+    parts.push(bare.replace(ODD_NUMBERS, write));
     from = quote === -1 ? text.length : endOfString(text, quote);
     if (quote !== -1) parts.push(text.slice(quote, from));
   }

@@ -1,6 +1,7 @@
 import * as z from "zod";
-import { jsonOf } from "../evidence/bytes.ts";
+import { jsonOf, textOf } from "../evidence/bytes.ts";
 import { writeAnswer } from "../evidence/exchange/oip.ts";
+import { ambiguityOf } from "../evidence/json-text.ts";
 import { VERSION } from "../version.ts";
 import type { LoadedModel } from "../onnx/inference.ts";
 import { fits, type Tensor, type TensorInfo } from "../onnx/tensors.ts";
@@ -73,6 +74,8 @@ export function readInferRequest(model: LoadedModel, body: Uint8Array, rows: num
       `the body is not an inference request: ${issue?.path.map(String).join(".") || "body"}: ${issue?.message ?? "invalid"}`,
     );
   }
+  // Its verifier could read other inputs than were computed on.
+  if (ambiguityOf(textOf(body) ?? "") !== null) return bad("the body names a key twice, or one that is not allowed");
   const { id, inputs, outputs } = parsed.data;
   const foreign = foreignParameter([...inputs, ...(outputs ?? [])]);
   if (foreign !== undefined) return bad(`parameter "${foreign}" is of an extension that is not served here`);

@@ -4,7 +4,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import * as z from "zod";
 import { fromHex, toHex0x } from "../evidence/bytes.ts";
 import { Proof402Error } from "../errors.ts";
-import { parseJsonText } from "../receipts/json-text.ts";
+import { parseJsonText } from "../evidence/json-text.ts";
 import { walletFromPrivateKey } from "./wallet.ts";
 
 /** Most memory a keystore may make scrypt use, bytes: twice what geth's and cast's own settings take. */

@@ -1,5 +1,5 @@
 import { utf8 } from "../evidence/bytes.ts";
-import { parseJsonText } from "./json-text.ts";
+import { parseJsonText } from "../evidence/json-text.ts";
 
 /** Largest receipt file, bytes: what is larger is neither written nor read. */
 export const MAX_FILE_BYTES = 8_000_000;

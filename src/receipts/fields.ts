@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { isInteroperable } from "./json-text.ts";
+import { isInteroperable } from "../evidence/json-text.ts";
 
 /** Lower-case hex without prefix. */
 export const hex = (bytes: number) =>

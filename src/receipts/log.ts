@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { sql } from "kysely";
 import type { Db } from "../storage/database.ts";
 import type { ReceiptsTable } from "../storage/tables.ts";
-import { parseJsonText } from "./json-text.ts";
+import { parseJsonText } from "../evidence/json-text.ts";
 import { digestOf, firstDigest, GENESIS, hashEntry } from "./log-entry.ts";
 import { claimStates, holdState, jobOutcome } from "./log-rows.ts";
 import { checkReceipt, missingBodies } from "./receipt.ts";

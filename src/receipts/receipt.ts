@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import { keccak256, fromBase64, fromUtf8, sha256, toBase32, toHex, utf8 } from "../evidence/bytes.ts";
 import { canonicalJson, canonicalSha256 } from "../evidence/canonical.ts";
-import { parseJsonText } from "./json-text.ts";
+import { parseJsonText } from "../evidence/json-text.ts";
 import { leavesRoom, MAX_FILE_BYTES } from "./budget.ts";
 import { coreSchemas, receiptSchema, type Receipt, type ReceiptCore } from "./schema.ts";
 

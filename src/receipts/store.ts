@@ -3,7 +3,7 @@ import { equalBytes } from "../evidence/bytes.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
 import { canBeRead } from "./budget.ts";
-import { parseJsonText } from "./json-text.ts";
+import { parseJsonText } from "../evidence/json-text.ts";
 import { appendEntry } from "./log-entry.ts";
 import { checkReceipt, missingBodies, withBodies } from "./receipt.ts";
 import {

@@ -91,6 +91,10 @@ describe("an inference request", () => {
     ["a number beyond 32 bits", { inputs: [{ ...good, data: [1e39, 0, 0, 0, 0, 0, 0, 0] }] }],
     ["a batch beyond all bounds", { inputs: [{ ...good, shape: [100_000, 8] }] }],
     ["an output the model lacks", { inputs: [good], outputs: [{ name: "other" }] }],
+    ["its inputs twice", `{"inputs":[${JSON.stringify(good)}],"inputs":[${JSON.stringify(good)}]}`],
+    ["its id twice", `{"id":"a","i\\u0064":"b","inputs":[${JSON.stringify(good)}]}`],
+    ["an input's data twice", `{"inputs":[${JSON.stringify(good).slice(0, -1)},"data":[1,0,0,0,0,0,0,0]}]}`],
+    ["a key of no object", `{"__proto__":{},"inputs":[${JSON.stringify(good)}]}`],
     ["an id of any length", { id: "x".repeat(200), inputs: [good] }],
   ])("with %s is refused with status 400 and a reason", (_name, body) => {
     expect(read(body)).toMatchObject({ status: 400, error: expect.stringMatching(/.{10}/) as string });

@@ -133,3 +133,37 @@ test.each([
   const { receipt, policy, evaluateAt } = await makeFixture({ status });
   expect((await appraise({ receipt, policy, now: evaluateAt, evaluateAt })).verdict).toBe(verdict);
 });
+
+const OUTPUT = '"outputs":[{"name":"class","shape":[1],"datatype":"INT64","data":[1]}]';
+const INPUT = '"inputs":[{"name":"features","shape":[1,2],"datatype":"FP32","data":[1,2]}]';
+const PATHS = { response: "outputs", request: "inputs" } as const;
+
+describe("T52: a body that names a key twice, of which another reader may take the other", () => {
+  test.each<["request" | "response", string, (nonce: string) => string]>([
+    [
+      "response",
+      "outputs",
+      (id) => `{"model_name":"eth-risk","id":"${id}",${OUTPUT.replace("[1]}", "[2]}")},${OUTPUT}}`,
+    ],
+    [
+      "response",
+      "data",
+      (id) => `{"model_name":"eth-risk","id":"${id}",${OUTPUT.replace('"data"', '"data":[2],"data"')}}`,
+    ],
+    ["response", "model_name", (id) => `{"model_name":"other","model_name":"eth-risk","id":"${id}",${OUTPUT}}`],
+    ["response", "id", (id) => `{"model_name":"eth-risk","id":"${id}","id":"${id}",${OUTPUT}}`],
+    ["response", "an escaped key", (id) => `{"model_name":"eth-risk","id":"${id}","out\\u0070uts":[],${OUTPUT}}`],
+    ["response", "__proto__", (id) => `{"__proto__":{"outputs":[]},"model_name":"eth-risk","id":"${id}",${OUTPUT}}`],
+    ["request", "inputs", (id) => `{"id":"${id}",${INPUT.replace("[1,2]}", "[9,9]}")},${INPUT}}`],
+    ["request", "id", (id) => `{"id":"${"0".repeat(64)}","id":"${id}",${INPUT}}`],
+  ])("is no %s that is verified: %s", async (part, _key, text) => {
+    const { receipt, policy, evaluateAt } = await makeFixture({ [part]: text });
+    const { body } = receipt.core[part];
+    expect(fromUtf8(fromBase64(body!))).toContain(PATHS[part]);
+    expect(oip.readTensors(fromBase64(body!), part)).toEqual({ ok: false, reason: "inconsistent" });
+    expect(part === "request" ? oip.readInput(fromBase64(body!)) : null).toBeNull();
+    const { verdict, layers } = await appraise({ receipt, policy, now: evaluateAt, evaluateAt });
+    expect(verdict).toBe("failed");
+    expect(layers[part === "request" ? "request" : "model"].status).toBe("fail");
+  });
+});

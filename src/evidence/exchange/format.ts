@@ -42,7 +42,7 @@ export type UnreadableReason =
   | "other_format"
   /** It holds an error message in place of an answer. */
   | "states_error"
-  /** It contradicts itself: data that is not of the shape or the datatype, more rows than it has bytes, or one name twice. */
+  /** It contradicts itself: data that is not of the shape or the datatype, more rows than it has bytes, one name or key twice. */
   | "inconsistent";
 
 export type TensorReading = { ok: true; tensors: Tensor[] } | { ok: false; reason: UnreadableReason };

@@ -1,5 +1,6 @@
-import { jsonOf, utf8 } from "../bytes.ts";
-import { parseExactJson } from "../exact-json.ts";
+import { jsonOf, textOf, utf8 } from "../bytes.ts";
+import { parseExactJson, parseTexts } from "../exact-json.ts";
+import { ambiguityOf } from "../json-text.ts";
 import {
   unreadableAnswer,
   type ExchangeFormat,
@@ -72,16 +73,20 @@ export function writeAnswer(
 
 /** The tensors that a part holds, exactly as they were written. */
 function readTensors(body: Uint8Array, part: Part): TensorReading {
-  const fields = fieldsOf(body);
+  const fields = fieldsOf(body, parseExactJson);
   if (fields === null) return unreadable("other_format");
-  const found = fields[part === "request" ? "inputs" : "outputs"];
+  if (isAmbiguous(body)) return unreadable("inconsistent");
+  const list = part === "request" ? "inputs" : "outputs";
+  const found = fields[list];
   if (!Array.isArray(found)) return unreadable("error" in fields ? "states_error" : "other_format");
   if (found.length > MAX_TENSORS) return unreadable("other_format");
   const tensors: Tensor[] = [];
   // No more than the body has bytes: spelt as nested arrays they would take two bytes each.
   let arrays = Math.min(body.length, MAX_ARRAYS);
-  for (const one of found) {
-    const tensor = readTensor(one, arrays);
+  const texts = found.some(isOfTexts) ? fieldsOf(body, parseTexts)?.[list] : undefined;
+  for (const [at, one] of found.entries()) {
+    // A number without quotes is none of the texts that a tensor of BYTES holds, also where no double is exactly it.
+    const tensor = readTensor(isOfTexts(one) && Array.isArray(texts) ? texts[at] : one, arrays);
     if (typeof tensor === "string") return unreadable(tensor);
     arrays -= arraysIn(tensor.shape);
     tensors.push(tensor);
@@ -96,13 +101,19 @@ const byName = (tensors: readonly Tensor[]): Record<string, unknown> =>
   Object.fromEntries(tensors.map(({ name, shape, data }) => [name, nest(shape, data)]));
 
 function textIn(body: Uint8Array, field: string): string | null {
-  const value = fieldsOf(body)?.[field];
+  const value = isAmbiguous(body) ? undefined : fieldsOf(body, parseTexts)?.[field];
   return typeof value === "string" ? value : null;
 }
 
+/** Whether another reader could take another of two values under one key for the one that counts. */
+const isAmbiguous = (body: Uint8Array): boolean => ambiguityOf(textOf(body) ?? "") !== null;
+
+const isOfTexts = (tensor: unknown): boolean =>
+  typeof tensor === "object" && tensor !== null && "datatype" in tensor && tensor.datatype === "BYTES";
+
 /** A JSON object body, or null. */
-function fieldsOf(body: Uint8Array): Record<string, unknown> | null {
-  const value = jsonOf(body, parseExactJson);
+function fieldsOf(body: Uint8Array, parse: (text: string) => unknown): Record<string, unknown> | null {
+  const value = jsonOf(body, parse);
   return typeof value === "object" && value !== null && !Array.isArray(value)
     ? (value as Record<string, unknown>)
     : null;

@@ -55,6 +55,15 @@ describe("T52: an answer's values", () => {
     expect(read(`{"outputs":[${one},${one}]}`)).toMatchObject({ readable: false, reason: "inconsistent" });
   });
 
+  test.each(["12345678901234567890", "NaN", "-Infinity", "7"])("of BYTES are no number without quotes: %s", (bare) => {
+    expect(readOne("BYTES", "[2]", `[${bare},"a"]`)).toBe("inconsistent");
+    expect(readOne("BYTES", "[2]", `["${bare}","a"]`)).toEqual([bare, "a"]);
+    expect(oip.nonceIn(utf8(`{"id":${bare}}`))).toBeNull();
+    const other = '{"name":"x","datatype":"FP64","shape":[1],"data":[NaN]}';
+    const text = '{"name":"y","datatype":"BYTES","shape":[1],"data":["a"]}';
+    expect(read(`{"outputs":[${other},${text}]}`)).toEqual({ readable: true, answer: { x: [Number.NaN], y: ["a"] } });
+  });
+
   test.each([
     ['{"error":"model not ready"}', "states_error"],
     ['{"prediction":0.5}', "other_format"],

@@ -31,7 +31,7 @@ export type ParsedJson = { ok: true; value: unknown } | { ok: false; message: st
  */
 export function parseJsonText(text: string): ParsedJson {
   try {
-    const problem = scan(text);
+    const problem = scan(text, { values: MAX_VALUES, exactNumbers: true });
     if (problem !== null) return { ok: false, message: problem };
     const value: unknown = JSON.parse(text);
     return isInteroperable(value)
@@ -39,6 +39,18 @@ export function parseJsonText(text: string): ParsedJson {
       : { ok: false, message: "A number or a string has no exact JSON form." };
   } catch {
     return { ok: false, message: "The text is not JSON." };
+  }
+}
+
+/**
+ * Why two readers could hold another value of a JSON text: a key that one object names twice, however it is spelt, or
+ * `__proto__`. Null where none could, or where the text is no JSON. Numbers are their readers' concern.
+ */
+export function ambiguityOf(text: string): string | null {
+  try {
+    return scan(text, { values: Infinity, exactNumbers: false });
+  } catch {
+    return null;
   }
 }
 
@@ -58,7 +70,7 @@ export function isInteroperable(value: unknown, depth = MAX_DEPTH): boolean {
   );
 }
 
-function scan(text: string): string | null {
+function scan(text: string, limits: { values: number; exactNumbers: boolean }): string | null {
   // The keys of each open object; null for an array.
   const open: (Set<string> | null)[] = [];
   let values = 0;
@@ -90,10 +102,11 @@ function scan(text: string): string | null {
       values += 1;
     } else if (isDigit(character) || character === MINUS) {
       const number = numberAt(text, position);
-      if (!isExact(number)) return `A whole number has more digits than every reader holds (at character ${position}).`;
+      if (limits.exactNumbers && !isExact(number))
+        return `A whole number has more digits than every reader holds (at character ${position}).`;
       position += number.length - 1;
     }
-    if (values > MAX_VALUES) return `More than ${MAX_VALUES} values.`;
+    if (values > limits.values) return `More than ${limits.values} values.`;
   }
   return null;
 }

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { isInteroperable, parseJsonText } from "../../src/receipts/json-text.ts";
+import { isInteroperable, parseJsonText } from "../../src/evidence/json-text.ts";
 
 const valueOf = (text: string): unknown => {
   const parsed = parseJsonText(text);
