@@ -101,15 +101,11 @@ function progressOf(
     report({ message, done, total }) {
       if (done <= (reached.get(mcpReq.id) ?? 0)) return;
       reached.set(mcpReq.id, done);
-      sending.push(
-        mcpReq.notify({
-          method: "notifications/progress",
-          params: { progressToken, progress: done, message, ...(total === undefined ? {} : { total }) },
-        }),
-      );
+      const params = { progressToken, progress: done, message, ...(total === undefined ? {} : { total }) };
+      // A client that has gone away must not stop a purchase that is under way.
+      sending.push(mcpReq.notify({ method: "notifications/progress", params }).catch(() => undefined));
     },
-    // A client that has gone away must not stop a purchase that is under way.
-    sent: () => Promise.allSettled(sending),
+    sent: () => Promise.all(sending),
   };
 }
 

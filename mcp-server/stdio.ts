@@ -4,8 +4,8 @@ import { createProof402Server } from "./server.ts";
 
 /**
  * Serves MCP on standard input and output until the client closes its end or a signal comes; standard output carries the
- * protocol only. `open` is called at the first call that needs the buyer, and again after it failed. Resolves after the
- * buyer is closed.
+ * protocol only. `open` is called at the first call that needs the buyer, and again after it failed. Resolves once every
+ * exchange whose payment was sent has come to its end, its receipt is stored and the buyer is closed.
  */
 export async function serveMcp(open: () => Promise<Buyer>): Promise<void> {
   const opened: { buyer: Promise<Buyer> | null } = { buyer: null };
@@ -19,16 +19,24 @@ export async function serveMcp(open: () => Promise<Buyer>): Promise<void> {
   };
   const transport = new StdioServerTransport();
   const handle = serveStdio((context) => createProof402Server({ buyer }, context), { transport });
-  await new Promise<void>((resolve) => {
-    // The transport closes itself when either of its streams ends or breaks.
-    const { onclose } = transport;
-    // oxlint-disable-next-line unicorn/prefer-add-event-listener -- the SDK has no listeners here
-    transport.onclose = () => {
-      onclose?.();
-      resolve();
-    };
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => resolve());
-  });
-  await handle.close();
-  await opened.buyer?.then((one) => one.close()).catch(() => undefined);
+  let end = (): void => undefined;
+  const ended = new Promise<void>((resolve) => (end = resolve));
+  // The transport closes itself when either of its streams ends or breaks.
+  const { onclose } = transport;
+  // oxlint-disable-next-line unicorn/prefer-add-event-listener -- the SDK has no listeners here
+  transport.onclose = () => {
+    onclose?.();
+    end();
+  };
+  // Until the last exchange has ended a signal that is repeated ends nothing else: a payment may be out.
+  for (const signal of SIGNALS) process.on(signal, end);
+  try {
+    await ended;
+    await handle.close().catch(() => undefined);
+    await opened.buyer?.then((one) => one.close()).catch(() => undefined);
+  } finally {
+    for (const signal of SIGNALS) process.off(signal, end);
+  }
 }
+
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;

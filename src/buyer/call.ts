@@ -6,6 +6,7 @@ import type { Wallet } from "../payment/wallet.ts";
 import type { Assurance } from "../receipts/schema.ts";
 import { keysOf, openKey } from "./calls.ts";
 import type { BuyerContext } from "./context.ts";
+import { tell } from "./tell.ts";
 import type { BuyOptions, BuyRequest } from "./types.ts";
 
 /** One call's fixed inputs, handed down the flow. */
@@ -96,16 +97,10 @@ function digestOf({ model, input, seller, assurance, maxUsd }: BuyRequest): stri
   }
 }
 
-/** A listener's failure, at once or by a promise, must not cost an answer that was paid for. */
 function reporter({ onProgress }: BuyOptions): Call["progress"] {
   const began = performance.now();
   return (step, message) => {
-    try {
-      const said: unknown = onProgress?.({ step, message, ms: performance.now() - began });
-      if (said instanceof Promise) said.catch(() => undefined);
-    } catch {
-      // Its own business.
-    }
+    if (onProgress !== undefined) tell(onProgress, { step, message, ms: performance.now() - began });
   };
 }
 

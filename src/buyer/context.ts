@@ -12,6 +12,7 @@ import type { EzklEngine } from "../verify/types.ts";
 import type { JobHandler } from "./jobs/types.ts";
 import type { JobQueue } from "./queue.ts";
 import type { QuoteCache } from "./quotes.ts";
+import { tell } from "./tell.ts";
 import type { Warning } from "./types.ts";
 
 /** What the rooms of one buyer share. Made once by `openBuyer`. */
@@ -56,21 +57,15 @@ type KnownFunds = Map<string, Holdings & { at: number }>;
 /** Tells listeners about stored changes of receipts. */
 export type ReceiptEvents = {
   emit: (receipt: Receipt) => void;
-  on: (listener: (receipt: Receipt) => void) => () => void;
+  on: (listener: (receipt: Receipt) => unknown) => () => void;
 };
 
-/** Listeners must not be able to break a purchase: what they throw is dropped. */
+/** Listeners must not be able to break a purchase: what they throw or reject with is dropped. */
 export function createReceiptEvents(): ReceiptEvents {
-  const listeners = new Set<(receipt: Receipt) => void>();
+  const listeners = new Set<(receipt: Receipt) => unknown>();
   return {
     emit(receipt) {
-      for (const listener of listeners) {
-        try {
-          listener(receipt);
-        } catch {
-          // A listener's own failure is not ours.
-        }
-      }
+      for (const listener of listeners) tell(listener, receipt);
     },
     on(listener) {
       listeners.add(listener);
@@ -81,10 +76,11 @@ export function createReceiptEvents(): ReceiptEvents {
 
 /** A listener that is told of a receipt only where its newest verdict is not the one before. */
 export const verdictChanges =
-  (tell: (change: { receipt: Receipt; verdict: Verdict }) => void) =>
+  (listener: (change: { receipt: Receipt; verdict: Verdict }) => void) =>
   (receipt: Receipt): void => {
     const [before, newest] = [receipt.appraisals.at(-2), receipt.appraisals.at(-1)];
-    if (newest !== undefined && newest.verdict !== before?.verdict) tell({ receipt, verdict: newest.verdict });
+    if (newest !== undefined && newest.verdict !== before?.verdict)
+      tell(listener, { receipt, verdict: newest.verdict });
   };
 
 /** A seller's reference values, and what the configuration says of it itself. */

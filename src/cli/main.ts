@@ -242,10 +242,15 @@ function report(error: unknown, json: boolean): number {
   return exitOf(code);
 }
 
-// A reader that has seen enough (`| head`) is no error.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") throw error;
-  process.exit(exitCode);
+// A reader that is gone stops nothing that was begun, since a payment may be out; one that has seen enough (`| head`) is no error.
+let unwritten = false;
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", ({ code }: NodeJS.ErrnoException) => {
+    unwritten ||= code !== "EPIPE";
+  });
+}
+process.on("exit", () => {
+  if (unwritten && process.exitCode === EXIT.ok) process.exitCode = EXIT.failed;
 });
 
 try {

@@ -91,7 +91,7 @@ function contextOf(
     clock: clock ?? ((): Date => new Date()),
     ...(signal === undefined ? {} : { signal }),
     ...(callKey === null ? {} : { callKey }),
-    ...(writer === undefined || writer === null ? {} : { progress: (update): void => writer({ proof402: update }) }),
+    ...(writer === undefined || writer === null ? {} : { progress: (update): unknown => writer({ proof402: update }) }),
     ...(approval === undefined
       ? {}
       : {
