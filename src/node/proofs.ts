@@ -24,13 +24,13 @@ export type Recorded = { transaction: `0x${string}`; gasUsed: string };
 type Published =
   | { state: "pending" }
   | { state: "proved"; key: Groth16Key; proof: string; signals: string[]; recorded?: Recorded }
-  /** There will be none: the values on the way were too large, fixed point strays too far for this input, or the prover failed. */
+  /** There will be none: of this input none can be made, fixed point strays too far for it, or the prover was busy or failed. */
   | { state: "failed"; code: string };
 
 export type Proofs = {
   /** Model name -> sha256(JCS(key)), hex. */
   keys: Record<string, string>;
-  /** Has an answer proved, where its model is: one row of numbers. */
+  /** Has an answer proved, where its model is: one row of numbers. For every other order it keeps why there will be no proof. */
   add(model: string, exchange: { request: Bytes; inputs: readonly Tensor[]; outputs: readonly Tensor[] }): void;
   /** By the SHA-256 of the request's bytes, hex. Null where none is kept. */
   get(id: string): Published | null;
@@ -55,6 +55,11 @@ export async function createProofs(
 ): Promise<Proofs> {
   const kept = new Map<string, Published>();
   let waiting = 0;
+  const keep = (id: string, published: Published): void => {
+    kept.set(id, published);
+    const oldest = kept.keys().next();
+    if (kept.size > KEPT && !oldest.done) kept.delete(oldest.value);
+  };
   const proved = served.filter(({ name }) => Object.hasOwn(models, name));
   for (const { name, sha256: digest, path } of proved) {
     const files = models[name];
@@ -106,20 +111,26 @@ export async function createProofs(
     ),
     add(name, { request, inputs, outputs }) {
       const files = Object.hasOwn(models, name) ? models[name] : undefined;
-      const [tensor, ...more] = inputs;
-      if (files === undefined || tensor === undefined || more.length > 0 || waiting >= MOST_WAITING) return;
-      const { key } = files;
-      if (tensor.name !== key.input.name || tensor.shape.join() !== `1,${key.input.count}`) return;
-      const input = tensor.data.map((value) => quantiseInput(Number(value), key.scale));
       const id = toHex(sha256(request));
-      if (input.some((value) => value === null) || kept.has(id)) return;
+      if (files === undefined || kept.has(id)) return;
+      const { key } = files;
+      const input = provableInput(inputs, key);
+      if ("code" in input) return keep(id, { state: "failed", code: input.code });
+      if (waiting >= MOST_WAITING) return keep(id, { state: "failed", code: "prover_busy" });
       waiting += 1;
-      kept.set(id, { state: "pending" });
-      const oldest = kept.keys().next();
-      if (kept.size > KEPT && !oldest.done) kept.delete(oldest.value);
-      const answer = { name, key, input: input.filter((value) => value !== null), request, outputs };
+      keep(id, { state: "pending" });
+      const answer = { name, key, input: input.row, request, outputs };
       setTimeout(() => void prove(id, answer), HEAD_START_MS).unref();
     },
     get: (id) => kept.get(id) ?? null,
   };
+}
+
+/** The one row that a circuit takes, in fixed point, or why it takes none of these inputs. */
+function provableInput(inputs: readonly Tensor[], key: Groth16Key): { row: bigint[] } | { code: string } {
+  const [tensor, ...more] = inputs;
+  if (tensor === undefined || more.length > 0 || tensor.name !== key.input.name) return { code: "other_inputs" };
+  if (tensor.shape.join() !== `1,${key.input.count}`) return { code: "not_one_row" };
+  const row = tensor.data.map((value) => quantiseInput(Number(value), key.scale)).filter((value) => value !== null);
+  return row.length === tensor.data.length ? { row } : { code: "input_too_large" };
 }

@@ -101,17 +101,35 @@ describe("an answer bought with assurance proven", () => {
     expect((await buyer.sellers()).find(({ id }) => id === "proving")).toMatchObject({ hold: null });
   });
 
-  test("a request of several rows is not proved, and says so", async () => {
+  test.each([
+    ["not_one_row", "of several rows", [ETH_FEATURES.features, ETH_FEATURES.features]],
+    ["input_too_large", "with a number too large for the circuit", [1e6, ...ETH_FEATURES.features.slice(1)]],
+  ])("is told %s for a request %s, and its seller is not held", async (code, _what, features) => {
     const buyer = await market.buyer();
-    const bought = await buy(buyer, {
-      seller: "proving",
-      input: { features: [ETH_FEATURES.features, ETH_FEATURES.features] },
-      wait: "verified",
-    });
+    const bought = await buy(buyer, { seller: "proving", input: { features }, wait: "verified" });
+    const { origin } = market.devnet.sellers.proving!;
+    const published = await fetch(`${origin}/v1/proofs/${bought.receipt.core.request.sha256}`);
+    expect(await published.json()).toEqual({ state: "failed", code });
     expect(bought.appraisal).toMatchObject({
       verdict: "unverified",
       layers: { computation: { status: "skip", code: "proof_not_delivered" } },
     });
+    expect((await buyer.sellers()).find(({ id }) => id === "proving")).toMatchObject({ hold: null });
+  });
+
+  test("is unverified where the seller knows of no proof, as after a restart, and its seller is not held", async () => {
+    const buyer = await market.buyer((config) => {
+      const [proving, attested] = ["proving", "attested"].map((id) => config.sellers.find((one) => one.id === id)!);
+      attested!.reference.proofs = proving!.reference.proofs;
+    });
+    const bought = await buy(buyer, { seller: "attested", assurance: "attested", wait: "verified" });
+    await eventually(async () =>
+      expect(newestAppraisal(await buyer.getReceipt(bought.receipt.id)).layers.computation).toMatchObject({
+        status: "skip",
+        code: "proof_not_delivered",
+      }),
+    );
+    expect((await buyer.sellers()).find(({ id }) => id === "attested")).toMatchObject({ hold: null });
   });
 });
 

@@ -11,7 +11,7 @@ import type { Prover } from "../../src/zk/prover.ts";
 const busy: Prover = {
   ask: ({ task }: { task: string }) =>
     (task === "load" ? Promise.resolve(undefined) : new Promise(() => undefined)) as never,
-  close: async () => undefined,
+  close: () => Promise.resolve(),
 };
 const key = { modelSha256: "ab", scale: 16, input: { name: "features", count: 2 } } as Groth16Key;
 const row = (...data: number[]): Tensor => ({ name: "features", datatype: "FP32", shape: [1, 2], data });

@@ -6,8 +6,9 @@ import type { JobHandler } from "./types.ts";
 export const proofJob: JobHandler<BuyerContext> = {
   kind: "proof",
   layer: "computation",
-  // A seller that says it cannot prove an answer keeps nothing back: rounding strays for inputs far from the sampled ones.
-  withheld: (code) => code !== "not_proved",
+  // A seller that says it cannot prove an answer keeps nothing back: of some inputs there is no proof. One that knows of no such
+  // proof may have been started again since.
+  withheld: (code) => code !== "not_proved" && code !== "not_offered",
 
   plan(ctx, { core }) {
     const seller = ctx.config.sellers.find(({ id }) => id === core.seller.id);
