@@ -124,8 +124,15 @@ describe("the arrows of the house", () => {
     expect(foreignPackages(house, given)).toEqual([]);
   });
 
-  it("says the version its package.json says", () => {
+  it("says the version its package.json says, as lock file and changelog do", () => {
     expect(VERSION).toBe(manifest.version);
+    const lock = JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8")) as {
+      version: string;
+      packages: Record<string, { version: string }>;
+    };
+    expect([lock.version, lock.packages[""]?.version]).toEqual([VERSION, VERSION]);
+    const [newest] = /(?<=^## )\S+/m.exec(readFileSync(join(ROOT, "CHANGELOG.md"), "utf8")) ?? [];
+    expect(newest).toBe(VERSION);
   });
 
   it.each([
