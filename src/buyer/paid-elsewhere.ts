@@ -1,9 +1,13 @@
 import { Proof402Error } from "../errors.ts";
-import { readAttempts } from "../payment/journal.ts";
+import { readAttempts, readPurchase } from "../payment/journal.ts";
 import { deriveNonce } from "../payment/plan.ts";
-import { findUse } from "../payment/used-nonces.ts";
+import { isUsed } from "../payment/settlement.ts";
+import { findUse, type NonceUse } from "../payment/used-nonces.ts";
+import type { PurchaseRecord } from "../payment/types.ts";
+import { askChain, inDoubt } from "./ask-chain.ts";
 import type { Call } from "./call.ts";
 import type { BuyerContext } from "./context.ts";
+import type { Turn } from "./turn.ts";
 
 /** Attempts whose nonces are looked up beyond those of this journal: each takes one that ran out or was turned down before it. */
 const ATTEMPTS_AHEAD = 8;
@@ -13,10 +17,11 @@ const ATTEMPTS_AHEAD = 8;
  * token knows only its own, and so does Permit2. Before anything new is signed under a key that another database may have been
  * given, all of them are looked at. Chains are witnesses here: one that does not answer holds up no payment.
  *
- * Throws Proof402Error `paid_elsewhere`, with `money`, where a nonce of the key is used.
+ * Null where none is used. Where this journal's own attempt is used, it is settled and the turn asks for its answer. Throws
+ * Proof402Error `paid_elsewhere`, with `money`, where another's is, and `payment_in_doubt` where an own one may be.
  */
-export async function requireUnpaid(ctx: BuyerContext, call: Call, attempt: number): Promise<void> {
-  if (!call.named || ctx.chains.size === 0) return;
+export async function requireUnpaid(ctx: BuyerContext, call: Call, attempt: number): Promise<Turn | null> {
+  if (!call.named || ctx.chains.size === 0) return null;
   const attempts = await readAttempts(ctx.db, call.key);
   const canceled = attempts.filter(({ reason }) => reason === "authorization_canceled");
   const nonces = Array.from({ length: attempt + ATTEMPTS_AHEAD - 1 }, (_, index) =>
@@ -28,9 +33,25 @@ export async function requireUnpaid(ctx: BuyerContext, call: Call, attempt: numb
     payer: call.wallet.address,
     nonces: nonces.filter((nonce) => !canceled.some(({ payment }) => payment.nonce === nonce)),
   });
-  if (use === null) return;
-  const { network, transaction } = use;
-  throw new Proof402Error(
+  if (use === null) return null;
+  const own = attempts.find(({ payment }) => payment.nonce === use.nonce && payment.network === use.network);
+  const turn = own === undefined ? null : await ofOwn(ctx, own);
+  if (turn !== null) return turn;
+  throw paidElsewhere(use);
+}
+
+/** A use of an own attempt's nonce, in whatever state the journal has it; null where not its authorization used it. */
+async function ofOwn(ctx: BuyerContext, own: PurchaseRecord): Promise<Turn | null> {
+  await askChain(ctx, own);
+  const purchase = await readPurchase(ctx.db, own.id);
+  if (purchase?.state === "settled") return { kind: "again", purchase, failure: purchase.receiptId };
+  const chain = ctx.chains.get(own.payment.network);
+  if (chain === undefined || (await isUsed(chain, own.payment).catch(() => true))) throw inDoubt();
+  return null;
+}
+
+function paidElsewhere({ network, transaction }: NonceUse): Proof402Error {
+  return new Proof402Error(
     "paid_elsewhere",
     transaction === null
       ? `A payment authorization of this idempotency key is used up on ${network}, and this database knows of no payment by it.`

@@ -92,7 +92,8 @@ async function planned(
   const chain = ctx.chains.get(offer.network);
   const chainTime =
     chain === undefined ? undefined : await beforePaying({ db: ctx.db, chain, asset, now: ctx.clock() });
-  await requireUnpaid(ctx, call, attempt);
+  const paid = await requireUnpaid(ctx, call, attempt);
+  if (paid !== null) return paid;
   if (evidenceFor(offer)?.claimed === true) {
     return fromChannel(ctx, call, candidate, offer, payFor);
   }

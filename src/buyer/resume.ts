@@ -4,10 +4,10 @@ import type { SellerListing } from "../market/catalog.ts";
 import { findAsset, type Candidate } from "../market/choose.ts";
 import type { ListedModel } from "../market/types.ts";
 import { idOf, isFromChannel } from "../payment/channels.ts";
-import { markSettled, NEVER_SIGNED, readAttempts, release } from "../payment/journal.ts";
+import { NEVER_SIGNED, readAttempts, release } from "../payment/journal.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
-import { believe } from "../payment/witness.ts";
 import { readReceipt } from "../receipts/store.ts";
+import { askChain, inDoubt } from "./ask-chain.ts";
 import { attestSeller } from "./attest.ts";
 import type { Call } from "./call.ts";
 import { keyConflict } from "./calls.ts";
@@ -72,24 +72,6 @@ async function decide(ctx: BuyerContext, attempts: readonly PurchaseRecord[]): P
     // Legal while it is only reserved: a process that is slow can sign it no more afterwards.
     if (purchase.state === "reserved") await release(ctx.db, purchase.id, { reason: NEVER_SIGNED, now: ctx.clock() });
     else if (open.includes(purchase) && !clear) await askChain(ctx, purchase);
-  }
-}
-
-/** Settles or releases one attempt as the chain shows it, or leaves it where the chain cannot say. */
-async function askChain(ctx: BuyerContext, { id, payment, createdAt }: PurchaseRecord): Promise<void> {
-  const seen = await believe({
-    db: ctx.db,
-    chain: ctx.chains.get(payment.network),
-    payment,
-    now: ctx.clock(),
-    since: new Date(createdAt),
-  });
-  const now = ctx.clock();
-  if (seen.state === "settled") {
-    const { transaction, amount, fault } = seen;
-    await markSettled(ctx.db, id, { transaction, amount, reason: fault, now });
-  } else if (seen.state === "expired") {
-    await release(ctx.db, id, { reason: seen.reason, unusable: true, now });
   }
 }
 
@@ -184,10 +166,3 @@ async function candidateOf(ctx: BuyerContext, call: Call, purchase: PurchaseReco
     next: "Call again with the same idempotency key later.",
   });
 }
-
-const inDoubt = (): Proof402Error =>
-  new Proof402Error(
-    "payment_in_doubt",
-    "The chain cannot say yet whether this call's earlier authorization was used.",
-    { next: "Call again with the same idempotency key in a minute." },
-  );

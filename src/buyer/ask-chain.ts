@@ -1,0 +1,31 @@
+import { Proof402Error } from "../errors.ts";
+import { markSettled, release } from "../payment/journal.ts";
+import type { PurchaseRecord } from "../payment/types.ts";
+import { believe } from "../payment/witness.ts";
+import type { BuyerContext } from "./context.ts";
+
+/** Settles or releases one attempt as the chain shows it, or leaves it where the chain cannot say. */
+export async function askChain(ctx: BuyerContext, { id, payment, createdAt }: PurchaseRecord): Promise<void> {
+  const seen = await believe({
+    db: ctx.db,
+    chain: ctx.chains.get(payment.network),
+    payment,
+    now: ctx.clock(),
+    since: new Date(createdAt),
+  });
+  const now = ctx.clock();
+  if (seen.state === "settled") {
+    const { transaction, amount, fault } = seen;
+    await markSettled(ctx.db, id, { transaction, amount, reason: fault, now });
+  } else if (seen.state === "expired") {
+    await release(ctx.db, id, { reason: seen.reason, unusable: true, now });
+  }
+}
+
+/** The chain cannot say what became of an earlier attempt; of one that was given up before, too. */
+export const inDoubt = (): Proof402Error =>
+  new Proof402Error(
+    "payment_in_doubt",
+    "The chain cannot say yet whether this call's earlier authorization was used.",
+    { money: "may-move", next: "Call again with the same idempotency key in a minute." },
+  );
