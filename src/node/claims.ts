@@ -1,4 +1,4 @@
-import type { HTTPFacilitatorClient } from "@x402/core/server";
+import type { AfterVerifyHook, HTTPFacilitatorClient } from "@x402/core/server";
 import type { SettleResponse } from "@x402/core/types";
 import {
   BatchSettlementEvmScheme,
@@ -12,10 +12,18 @@ import type { VoucherChannels } from "./voucher-channels.ts";
 
 /** How long a payer waits for what is left in a channel: x402's least. */
 export const WITHDRAW_DELAY_SECONDS = 900;
+/**
+ * For a third of the delay a channel is believed to be as it was seen last. What was served meanwhile is claimed within the
+ * second third, and the last one is for a claim that failed.
+ */
+const BELIEVED_SECONDS = WITHDRAW_DELAY_SECONDS / 3;
+export const MAX_CLAIM_SECONDS = WITHDRAW_DELAY_SECONDS / 3;
 
 /** Takes vouchers, and claims and pays out what they granted. */
 export type Claims = {
   scheme: BatchSettlementEvmScheme;
+  /** Refuses a voucher of a channel that its payer asks its money back from, and claims at once what others granted. */
+  refuseWithdrawn: AfterVerifyHook;
   /** What was said of a voucher that its channel was charged up to; null of any other payment. */
   granted(payment: Payment): Promise<SettleResponse | null>;
   /** Claims what was not claimed yet. */
@@ -35,6 +43,7 @@ export function openClaims(
     storage: channels,
     receiverAuthorizerSigner: privateKeyToAccount(authorizerKey),
     withdrawDelay: WITHDRAW_DELAY_SECONDS,
+    onchainStateTtlMs: BELIEVED_SECONDS * 1000,
   });
   const tills = [payment.asset, ...(payment.also ?? []).map(({ asset }) => asset)].map((token): Till => ({
     token,
@@ -47,10 +56,21 @@ export function openClaims(
       for (const till of tills) await claim(channels, till).catch(() => undefined);
       turn = null;
     })());
+  // A turn that is under way may have passed what is to be claimed now.
+  const claimNow = (): Promise<void> => (turn === null ? claimAll() : turn.then(claimAll));
   void claimAll();
   const timer = setInterval(() => void claimAll(), claimSeconds * 1000);
   return {
     scheme,
+    refuseWithdrawn({ paymentPayload: { payload }, requirements, result }) {
+      const isVoucher = voucherOf({ payload }, requirements) !== null;
+      // A facilitator that does not say has not said that there is none.
+      const isAskedBack = String(result.extra?.["withdrawRequestedAt"]) !== "0";
+      if (!result.isValid || !isVoucher || !isAskedBack) return Promise.resolve();
+      void claimNow();
+      const message = "The payer has asked the channel for its money back";
+      return Promise.resolve({ abort: true, reason: "channel_withdrawal_requested", message });
+    },
     async granted({ payload, terms }) {
       const voucher = voucherOf(payload, terms);
       const channel = voucher === null ? undefined : await channels.get(voucher.channelId);
@@ -63,8 +83,7 @@ export function openClaims(
     },
     async close() {
       clearInterval(timer);
-      await turn;
-      await claimAll();
+      await claimNow();
     },
   };
 }

@@ -11,6 +11,7 @@ import { Proof402Error } from "../errors.ts";
 import type { Enclave } from "./enclave.ts";
 import { loadModel } from "../onnx/inference.ts";
 import { openChainReader } from "./chain-view.ts";
+import { MAX_CLAIM_SECONDS, WITHDRAW_DELAY_SECONDS } from "./claims.ts";
 import { openPaidCalls } from "./paid-calls.ts";
 import type { NodePayment } from "./payment.ts";
 import { paymentGate, type ServedModel } from "./payment-gate.ts";
@@ -74,8 +75,8 @@ const WAIT_SECONDS = 20;
 
 /**
  * Loads the models, measures them into the enclave and builds the HTTP surface.
- * Throws Proof402Error `model_unknown`, `model_name_ambiguous`, `price_invalid`, `rpc_missing`, `model_digest_mismatch`,
- * `model_unsupported`, `model_external_data`, `model_ambiguous`, `model_unreadable`, `onnxruntime_missing`, or
+ * Throws Proof402Error `model_unknown`, `model_name_ambiguous`, `price_invalid`, `rpc_missing`,
+ * `claim_seconds_invalid`, `model_digest_mismatch`, `model_unsupported`, `model_external_data`, `model_ambiguous`, `model_unreadable`, `onnxruntime_missing`, or
  * `proof_key_of_another_model` where proving files were made from another model file.
  */
 export async function createInferenceNode(options: InferenceNodeOptions): Promise<InferenceNode> {
@@ -128,7 +129,7 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
 }
 
 /** What would be sold wrongly is refused before it is served. */
-function check({ models, payment: { confirmations = 0, rpcUrl } }: InferenceNodeOptions): void {
+function check({ models, payment: { confirmations = 0, rpcUrl, channels } }: InferenceNodeOptions): void {
   const names = models.map(({ name }) => name.toLowerCase());
   const twice = models.find(({ name }, at) => names.indexOf(name.toLowerCase()) !== at);
   if (twice !== undefined)
@@ -155,4 +156,12 @@ function check({ models, payment: { confirmations = 0, rpcUrl } }: InferenceNode
     throw new Proof402Error("rpc_missing", "Confirmations can only be counted on a chain that is read.", {
       next: "Set payment.rpcUrl, or leave payment.confirmations out.",
     });
+  if (channels !== undefined && !(channels.claimSeconds > 0 && channels.claimSeconds <= MAX_CLAIM_SECONDS))
+    throw new Proof402Error(
+      "claim_seconds_invalid",
+      `Vouchers must be claimed at least every ${MAX_CLAIM_SECONDS} seconds: a payer can take its money back in ${WITHDRAW_DELAY_SECONDS}.`,
+      {
+        next: `Set payment.channels.claimSeconds to ${MAX_CLAIM_SECONDS} or less.`,
+      },
+    );
 }

@@ -67,7 +67,7 @@ export function paymentGate(
     .register(payment.network, new UptoEvmScheme());
   const claims =
     payment.channels === undefined ? null : openClaims(payment, payment.channels, { facilitator, channels });
-  if (claims !== null) server.register(payment.network, claims.scheme);
+  if (claims !== null) server.register(payment.network, claims.scheme).onAfterVerify(claims.refuseWithdrawn);
   const paywall = new x402HTTPResourceServer(
     server,
     Object.fromEntries(

@@ -14,8 +14,8 @@ export type NodePayment = {
   /** Ways to pay that are offered, in this order; EIP-3009 alone by default. */
   methods?: readonly PaymentMethod[];
   /**
-   * For payment by vouchers: the key that authorizes claims, the same after a restart, and how often they are made. The vouchers
-   * are kept in the node's records: name a file there.
+   * For payment by vouchers: the key that authorizes claims, the same after a restart, and how often they are made: a third of
+   * `WITHDRAW_DELAY_SECONDS` at the longest. The vouchers are kept in the node's records: name a file there.
    */
   channels?: { authorizerKey: `0x${string}`; claimSeconds: number };
   /** Other tokens taken, at `rate` base units of theirs for one base unit of the first. */

@@ -88,7 +88,7 @@ async function openShop() {
   const payer = await openVoucherPayer(market, { payTo, authorizerKey });
   return {
     database,
-    async start({ claimSeconds = 600, ...more }: { claimSeconds?: number; dies?: boolean } = {}) {
+    async start({ claimSeconds = 300, ...more }: { claimSeconds?: number; dies?: boolean } = {}) {
       const channels = { authorizerKey, claimSeconds };
       const orders = { ...options, payment: { ...payment, channels }, ...more };
       const child = spawn(process.execPath, [worker], {
