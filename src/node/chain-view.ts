@@ -1,6 +1,7 @@
 import type { PublicClient } from "viem";
 import * as z from "zod";
 import type { Authorization } from "../evidence/methods/method.ts";
+import { evidenceOf } from "../evidence/methods/methods.ts";
 import { permitOf } from "../evidence/methods/permits.ts";
 import { fromHex0x, keccak256, toHex0x, utf8 } from "../evidence/bytes.ts";
 import { addressWord, AUTHORIZATION_USED_TOPIC, chainIdOf, TRANSFER_TOPIC } from "../evidence/eip3009.ts";
@@ -120,10 +121,9 @@ async function lookAt(
   const ended = Number(head.timestamp) > lastSecondOf(authorization);
   if (!(await isUsed(client, authorization))) return ended ? { state: "void" } : { state: "unused" };
   const owner = toHex0x(addressWord(authorization.payer));
-  const topics =
-    authorization.method === "permit2"
-      ? [TRANSFER_TOPIC, owner, toHex0x(addressWord(authorization.payTo))]
-      : [[AUTHORIZATION_USED_TOPIC, CANCELED_TOPIC], owner, toHex0x(fromHex0x(authorization.nonce))];
+  const topics = evidenceOf(authorization).usedByCall
+    ? [TRANSFER_TOPIC, owner, toHex0x(addressWord(authorization.payTo))]
+    : [[AUTHORIZATION_USED_TOPIC, CANCELED_TOPIC], owner, toHex0x(fromHex0x(authorization.nonce))];
   for (let to = head.number, chunk = 0; to >= 0n && chunk < MAX_CHUNKS; to -= CHUNK_BLOCKS, chunk += 1) {
     const from = to >= CHUNK_BLOCKS ? to - CHUNK_BLOCKS + 1n : 0n;
     const range = { fromBlock: toHexNumber(from), toBlock: toHexNumber(to) };
@@ -181,8 +181,9 @@ async function readTransaction(
       data: log.data.toLowerCase(),
     }))
     .filter((log) => log.address === authorization.asset);
-  const settling =
-    authorization.method === "permit2" ? { logs, ...(await readCall(client, authorization, transaction)) } : { logs };
+  const settling = evidenceOf(authorization).usedByCall
+    ? { logs, ...(await readCall(client, authorization, transaction)) }
+    : { logs };
   const amount = usesAuthorization(settling, authorization) ? movedBy(settling, authorization) : null;
   if (amount === null) return null;
   const block = await client.getBlock({ blockNumber: receipt.blockNumber });

@@ -12,7 +12,7 @@ import { ExactEvmScheme } from "@x402/evm/exact/server";
 import { UptoEvmScheme } from "@x402/evm/upto/server";
 import { HonoAdapter } from "@x402/hono";
 import type { Context } from "hono";
-import type { PaymentMethod } from "../evidence/methods/methods.ts";
+import { evidenceFor, METHODS } from "../evidence/methods/methods.ts";
 import type { LoadedModel } from "../onnx/inference.ts";
 import { openClaims } from "./claims.ts";
 import type { ModelDescription } from "./models.ts";
@@ -114,7 +114,7 @@ export function paymentGate(
     },
     isGranted: async (one) => ((await claims?.granted(one)) ?? null) !== null,
     async settle(c, { payload, terms }, amount) {
-      const overrides = terms.scheme === "upto" ? { amount } : undefined;
+      const overrides = evidenceFor(terms)?.metered === true ? { amount } : undefined;
       try {
         const granted = await claims?.granted({ payload, terms });
         if (granted != null) return { state: "settled", result: granted };
@@ -174,10 +174,8 @@ function refusal(
   return Response.json(offered ?? body ?? {}, { status, headers });
 }
 
-const SCHEMES = { eip3009: "exact", permit2: "exact", upto: "upto", voucher: "batch-settlement" } as const;
-
 type Offers = {
-  scheme: (typeof SCHEMES)[PaymentMethod];
+  scheme: string;
   network: NodePayment["network"];
   payTo: string;
   maxTimeoutSeconds: number;
@@ -190,18 +188,17 @@ function offersOf(payment: NodePayment, price: bigint, rows: bigint): Offers {
   const tokens = [{ asset: payment.asset, domain: payment.domain, rate: 1n }, ...also];
   return tokens.flatMap(({ asset, domain, rate }) =>
     methods.map((method) => {
-      const upto = method === "upto";
-      const permit2 = upto || method === "permit2";
-      const amount = String(price * rate * (upto ? rows : 1n));
+      const { scheme, metered, usedByCall } = METHODS[method];
+      const amount = String(price * rate * (metered ? rows : 1n));
       // Where both are offered each is named: an offer that names none would fit payments by either.
-      const transfer = permit2
+      const transfer = usedByCall
         ? "permit2"
         : method === "eip3009" && methods.includes("permit2")
           ? "eip3009"
           : undefined;
       const extra = { ...domain, ...(transfer === undefined ? {} : { assetTransferMethod: transfer }) };
       return {
-        scheme: SCHEMES[method],
+        scheme,
         network,
         payTo,
         maxTimeoutSeconds,
@@ -212,5 +209,5 @@ function offersOf(payment: NodePayment, price: bigint, rows: bigint): Offers {
 }
 
 /** What a call of so many rows is settled at under its terms, base units: all of it, but under `upto` only for the rows. */
-export const dueFor = ({ scheme, amount }: PaymentRequirements, rows: number, covered: number): string =>
-  scheme === "upto" ? String((BigInt(amount) / BigInt(covered)) * BigInt(rows)) : amount;
+export const dueFor = (terms: PaymentRequirements, rows: number, covered: number): string =>
+  evidenceFor(terms)?.metered === true ? String((BigInt(terms.amount) / BigInt(covered)) * BigInt(rows)) : terms.amount;

@@ -5,7 +5,7 @@ import { PERMIT2 } from "../evidence/permit2.ts";
 import { answersInTime } from "./before-paying.ts";
 import type { Chain } from "./chain.ts";
 import type { AssetPolicy } from "./policy.ts";
-import { NONCES_ABI } from "./settlement-read.ts";
+import { NONCES_ABI } from "./nonces.ts";
 
 /** Longest that a chain may hold up a payment, seconds; without an answer it is made all the same. */
 const PATIENCE_SECONDS = 2;

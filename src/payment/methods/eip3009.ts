@@ -1,6 +1,7 @@
 import { chainIdOf } from "../../evidence/eip3009.ts";
 import { transferOf } from "../../evidence/methods/eip3009.ts";
 import type { Payment } from "../../receipts/schema.ts";
+import { isAuthorizationSpent } from "../nonces.ts";
 import { typedTransferOf } from "../typed-data.ts";
 import { plain, type PayerMethod } from "./method.ts";
 
@@ -32,5 +33,6 @@ export const eip3009: PayerMethod<Extract<Payment, { method: "eip3009" }>> = {
       authorization: { ...authorization, validAfter: String(validAfter), validBefore: String(validBefore) },
     };
   },
+  isSpent: isAuthorizationSpent,
   paymentOf: (authorization) => ({ ...NAMES, ...authorization }),
 };

@@ -1,5 +1,5 @@
 import type { Selectable } from "kysely";
-import type { TypedDataDefinition } from "viem";
+import type { PublicClient, TypedDataDefinition } from "viem";
 import type { Extra } from "../../evidence/methods/method.ts";
 import type { Payment } from "../../receipts/schema.ts";
 import type { Db } from "../../storage/database.ts";
@@ -50,6 +50,8 @@ export type PayerMethod<One extends Payment = Payment> = {
   typedDataOf(payment: One, token: { name: string; version: string }): TypedDataDefinition;
   /** The scheme's own part of x402's PaymentPayload. */
   payloadOf(payment: One, signature: string): Record<string, unknown>;
+  /** Whether its nonce is used or canceled, in the state of exactly that block; of one that is claimed there is none. */
+  isSpent(client: PublicClient, payment: One, blockNumber: bigint): Promise<boolean>;
   columnsOf(payment: One, purchaseId: string): OwnColumns;
   /** The payment of a row of the journal. */
   paymentOf(authorization: Hashed, row: Selectable<PurchasesTable>): One;

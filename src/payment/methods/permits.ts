@@ -4,6 +4,7 @@ import { chainIdOf } from "../../evidence/eip3009.ts";
 import { permitOf } from "../../evidence/methods/permits.ts";
 import { PERMIT2, spenderOf } from "../../evidence/permit2.ts";
 import type { Payment } from "../../receipts/schema.ts";
+import { isBitSet } from "../nonces.ts";
 import type { Refusal } from "../types.ts";
 import { plain, type Asked } from "./method.ts";
 
@@ -36,6 +37,7 @@ export const byPermit = {
   ...plain,
   needsAllowance: true,
   needsDomain: false,
+  isSpent: isBitSet,
   typedDataOf(payment: Payment): TypedDataDefinition {
     const permit = permitOf(payment);
     const { facilitator } = permit;

@@ -39,6 +39,7 @@ export const voucher: PayerMethod<VoucherPayment> = {
     channelConfig: channelOf(payment),
     voucher: { channelId: idOf(payment), maxClaimableAmount: payment.cumulative, signature },
   }),
+  isSpent: () => Promise.resolve(false),
   columnsOf(payment, purchaseId) {
     const { cumulative, channel, previous } = payment;
     const column: Column = { cumulative, channel, ...(previous === undefined ? {} : { previous }) };
