@@ -32,7 +32,7 @@ export const judgeContext = (config: Config, db: Db): JudgeContext => ({
  * Appraises a receipt under this buyer's policy, as of the moment the answer came (our own clock, recorded in the
  * receipt) unless an auditor names another time. `jobs` is what the queue holds for it, read there when absent; `own` is
  * what this buyer saw of it itself, read in its store when absent. `read` is what it has just read of the chain, in place of
- * what it saw there before.
+ * what it saw there before, and `awaited` what the chain does not show yet.
  */
 export async function judgeReceipt(
   ctx: JudgeContext,
@@ -43,6 +43,7 @@ export async function judgeReceipt(
     jobs?: readonly JobState[];
     own?: readonly Evidence[];
     read?: readonly Evidence[] | undefined;
+    awaited?: readonly Outstanding[] | undefined;
   },
 ): Promise<Appraisal> {
   const { read } = options;
@@ -59,7 +60,7 @@ export async function judgeReceipt(
       ...(own === null ? {} : { own }),
       madeHere: known !== null,
       ezkl: ctx.ezkl,
-      outstanding: jobs.flatMap((job) => outstandingOf(ctx, job)),
+      outstanding: [...jobs.flatMap((job) => outstandingOf(ctx, job)), ...(options.awaited ?? [])],
     },
     ctx.session,
   );
@@ -72,13 +73,24 @@ export async function judgeReceipt(
 export async function judgeAgain(
   ctx: JudgeContext,
   receipt: Receipt,
-  { at, assurance, read }: { at?: Date | undefined; assurance?: Assurance | undefined; read?: readonly Evidence[] },
+  {
+    at,
+    assurance,
+    read,
+    awaited,
+  }: {
+    at?: Date | undefined;
+    assurance?: Assurance | undefined;
+    read?: readonly Evidence[] | undefined;
+    awaited?: readonly Outstanding[] | undefined;
+  },
 ): Promise<Appraisal> {
   const byDefault = ctx.config.verification.assurance;
   const stored = assurance === undefined ? await readReceipt(ctx.db, receipt.id) : null;
   return judgeReceipt(ctx, receipt, {
     assurance: assurance ?? (stored === null ? byDefault : wantedAssurance(stored, byDefault)),
     read,
+    awaited,
     ...(at === undefined ? {} : { evaluateAt: at }),
   });
 }

@@ -1,29 +1,40 @@
+import { equalBytes } from "../evidence/bytes.ts";
+import { canonicalSha256 } from "../evidence/canonical.ts";
+import { movedBy } from "../evidence/settlement.ts";
 import type { Chain } from "../payment/chain.ts";
 import { observeSettlement } from "../payment/settlement.ts";
-import type { Evidence, InclusionEvidence, Receipt, SettlementEvidence } from "../receipts/schema.ts";
-import { allEvidence, isOfChain } from "../verify/evidence.ts";
+import { isOtherChannel } from "../payment/settlement-channel.ts";
+import { readBlock, readTransaction } from "../payment/settlement-read.ts";
+import type { SettlementView } from "../payment/settlement-view.ts";
+import type { ContradictionEvidence, Evidence, Payment, Receipt, SettlementEvidence } from "../receipts/schema.ts";
+import { allEvidence, isOfChain, isOwnAmong, onlyOne } from "../verify/evidence.ts";
+import { judgeInclusion } from "../verify/inclusion.ts";
+import { judgeSettlement } from "../verify/payment.ts";
 import { sellerOf, type AppraisalPolicy } from "../verify/policy.ts";
+import { pass, type Outstanding } from "../verify/types.ts";
 import { chainOf, readAnchor } from "./inclusion.ts";
 
-/** A receipt with what the chain shows in place of what its file told of it, and that evidence alone. */
-export type ReadAgain = { receipt: Receipt; own: Evidence[] };
+/** A receipt with what the chain shows in place of what its file told of it, that evidence alone, and what it does not show yet. */
+export type ReadAgain = { receipt: Receipt; own: Evidence[]; awaited: Outstanding[] };
+
+type Reading = { chains: ReadonlyMap<string, Chain>; policy: AppraisalPolicy };
 
 /**
- * Reads settlement and inclusion of a receipt again, from the relying party's own nodes. What the chain has not confirmed is
- * taken out; where it shows something else than the file tells, that is a contradiction.
+ * Reads settlement and inclusion of a receipt again, from the relying party's own nodes. What the chain has not confirmed yet
+ * is taken out, and a verdict waits for it. Where the chain shows something else than the file tells, in any field, that is a contradiction. What already
+ * fails as it is told stays in its place.
  *
  * Throws Proof402Error `network_not_configured`, `wrong_chain` or `chain_unreachable`.
  */
-export async function readChainAgain(
-  receipt: Receipt,
-  { chains, policy }: { chains: ReadonlyMap<string, Chain>; policy: AppraisalPolicy },
-): Promise<ReadAgain> {
-  const settled = await readSettlement(receipt, chains);
-  const included = await readInclusion(receipt, chains, policy);
+export async function readChainAgain(receipt: Receipt, reading: Reading): Promise<ReadAgain> {
+  const settled = await readSettlement(receipt, reading);
+  const included = await readInclusion(receipt, reading);
   const own = [...settled, ...included];
   const at = receipt.core.response.receivedAt;
+  const isGone = included.length === 0 && toldOf(receipt, "inclusion.merkle").length > 0;
   return {
     own,
+    awaited: isGone ? [NOT_CONFIRMED] : [],
     receipt: {
       ...receipt,
       core: { ...receipt.core, evidence: receipt.core.evidence.filter((evidence) => !isOfChain(evidence)) },
@@ -35,43 +46,98 @@ export async function readChainAgain(
   };
 }
 
-async function readSettlement(receipt: Receipt, chains: ReadonlyMap<string, Chain>): Promise<Evidence[]> {
+const NOT_SETTLED: ContradictionEvidence = {
+  kind: "contradiction",
+  layer: "settlement",
+  code: "settlement_not_on_chain",
+};
+
+/** An anchoring is no required layer, so its absence alone would hold no verdict. */
+const NOT_CONFIRMED: Outstanding = {
+  layer: "inclusion",
+  status: "pending",
+  code: "inclusion_not_confirmed",
+  note: "The file tells of an anchoring that this node has not confirmed.",
+  holdsVerdict: true,
+};
+
+async function readSettlement(receipt: Receipt, { chains, policy }: Reading): Promise<Evidence[]> {
   const { payment } = receipt.core;
-  const told = allEvidence(receipt).filter((one): one is SettlementEvidence => one.kind === "settlement.x402");
-  const hint = told.find(({ transaction }) => transaction !== undefined)?.transaction;
-  const seen = await observeSettlement(
-    chainOf(chains, payment.network),
-    payment,
-    hint === undefined ? {} : { transactionHint: hint },
-  );
-  if (seen.state === "pending") return [];
+  if (judgeSettlement(receipt, policy, isOwnAmong()).status === "fail") return toldOf(receipt, "settlement.x402");
+  const found = onlyOne(allEvidence(receipt), "settlement.x402");
+  const told = found.kind === "one" ? found.evidence : null;
+  const chain = chainOf(chains, payment.network);
+  const seen = await observeSettlement(chain, payment, { transactionHint: told?.transaction });
+  const differs = told !== null && (await isOtherSettlement(chain, payment, told, seen));
   // The chain shows no signature; it is judged by what it is of.
-  const signature = told.length === 1 ? told[0]?.signature : undefined;
-  const evidence = { ...seen.evidence, ...(signature === undefined ? {} : { signature }) };
-  const differs = told.some(
-    ({ outcome, transaction }) => outcome !== evidence.outcome || transaction !== evidence.transaction,
-  );
-  return differs
-    ? [evidence, { kind: "contradiction", layer: "settlement", code: "settlement_not_on_chain" }]
-    : [evidence];
+  const signature = told?.signature === undefined ? {} : { signature: told.signature };
+  const shown = seen.state === "pending" ? [] : [{ ...seen.evidence, ...signature }];
+  return differs ? [...shown, NOT_SETTLED] : shown;
 }
 
-async function readInclusion(
-  receipt: Receipt,
-  chains: ReadonlyMap<string, Chain>,
-  policy: AppraisalPolicy,
-): Promise<Evidence[]> {
-  const told = allEvidence(receipt).filter((one): one is InclusionEvidence => one.kind === "inclusion.merkle");
-  const relays = sellerOf(policy, receipt.core.seller.id)?.relays ?? [];
-  const read = await Promise.all(
-    told.map(async (evidence): Promise<Evidence[]> => {
-      const contracts = relays.filter(({ network }) => network === evidence.network).map(({ contract }) => contract);
-      // Without a relay of the policy's there is nothing to read, and nothing that could pass.
-      if (contracts.length === 0) return [evidence];
-      const anchor = await readAnchor(chainOf(chains, evidence.network), contracts, evidence);
-      if (anchor.state === "anchored") return [{ ...evidence, ...anchor.record }];
-      return anchor.state === "contradicted" ? [{ kind: "contradiction", layer: "inclusion", code: anchor.code }] : [];
-    }),
-  );
-  return read.flat();
+/** Whether the chain shows another settlement than the one that is told. */
+async function isOtherSettlement(
+  chain: Chain,
+  payment: Payment,
+  told: SettlementEvidence,
+  seen: SettlementView,
+): Promise<boolean> {
+  const { signature: _told, ...fields } = told;
+  if (seen.state === "settled" && seen.transaction !== null) return !isSame(fields, seen.evidence);
+  // The end of an authorization and the state of a channel are true of each block from some one on, so the block may be another.
+  const { blockNumber, blockHash, blockTime } = told;
+  const block = { blockNumber, blockHash, blockTime };
+  if (seen.state !== "pending") {
+    const { channel } = seen.evidence;
+    const expected = { ...seen.evidence, ...block, ...(channel === undefined ? {} : { channel: told.channel }) };
+    if (!isSame(fields, expected)) return true;
+  }
+  const place = await placeOf(chain, told);
+  if (place === "none" || (place === "confirmed" && (await isOtherChannel(chain, payment, told)))) return true;
+  if (seen.state !== "pending" || told.transaction === undefined) return false;
+  const { transaction } = told;
+  const used = await chain.read((client) => readTransaction(client, payment, transaction));
+  return used === null ? place === "confirmed" : !used.used || movedBy(used, payment) === null;
 }
+
+async function readInclusion(receipt: Receipt, { chains, policy }: Reading): Promise<Evidence[]> {
+  const judged = judgeInclusion(receipt, { request: pass(""), response: pass("") }, policy, isOwnAmong());
+  const found = onlyOne(allEvidence(receipt), "inclusion.merkle");
+  if (judged.status === "fail" || found.kind !== "one") return toldOf(receipt, "inclusion.merkle");
+  const { evidence } = found;
+  const relays = sellerOf(policy, receipt.core.seller.id)?.relays ?? [];
+  const contracts = relays.filter(({ network }) => network === evidence.network).map(({ contract }) => contract);
+  // Without a relay of the policy's there is nothing to read, and nothing that could pass.
+  if (contracts.length === 0) return [evidence];
+  const chain = chainOf(chains, evidence.network);
+  const anchor = await readAnchor(chain, contracts, evidence);
+  const contradiction = (code: string): Evidence[] => [{ kind: "contradiction", layer: "inclusion", code }];
+  if (anchor.state === "contradicted") return contradiction(anchor.code);
+  if (anchor.state === "pending") return [];
+  if (anchor.state === "unknown")
+    return (await placeOf(chain, evidence)) === "ahead" ? [] : contradiction("not_anchored");
+  const shown = { ...evidence, ...anchor.record };
+  return isSame(evidence, shown) ? [shown] : [shown, ...contradiction("inclusion_not_on_chain")];
+}
+
+/**
+ * Where a told block is: confirmed as it is told, ahead of what this node has confirmed, or nowhere. A node may lag, so what
+ * is told of a block ahead of it is no contradiction.
+ */
+const placeOf = (
+  chain: Chain,
+  told: Pick<SettlementEvidence, "blockNumber" | "blockHash" | "blockTime">,
+): Promise<"confirmed" | "ahead" | "none"> =>
+  chain.read(async (client) => {
+    const head = await readBlock(client);
+    const number = BigInt(told.blockNumber);
+    const confirmed = head.number - BigInt(chain.confirmations);
+    if (number > confirmed) return told.blockTime < head.time && number > head.number ? "none" : "ahead";
+    const block = await readBlock(client, number);
+    return block.hash === told.blockHash && block.time === told.blockTime ? "confirmed" : "none";
+  });
+
+const toldOf = (receipt: Receipt, kind: Evidence["kind"]): Evidence[] =>
+  allEvidence(receipt).filter((evidence) => evidence.kind === kind);
+
+const isSame = (one: object, other: object): boolean => equalBytes(canonicalSha256(one), canonicalSha256(other));

@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import type { Command } from "commander";
 import { appraisalPolicyOf } from "../buyer/context.ts";
 import { judgeAgain, judgeContext, keepContradictions } from "../buyer/judge.ts";
-import { readChainAgain } from "../buyer/online.ts";
+import { readChainAgain, type ReadAgain } from "../buyer/online.ts";
 import type { Config } from "../config/schema.ts";
 import { Proof402Error } from "../errors.ts";
 import { createEzklEngine } from "../ezkl/engine.ts";
@@ -64,14 +64,14 @@ async function judge(
   const stored = /^p402_[a-z2-7]{52}$/.test(target);
   const receipt = stored ? await withStore(options, (db) => storedReceipt(db, target)) : await readReceiptFile(target);
   const policy = policyOf(asked);
-  const again = asked.online === true ? await readOnline(receipt, config, policy) : { receipt };
+  const again: Again = asked.online === true ? await readOnline(receipt, config, policy) : { receipt };
   // The one judge of every surface, with what this buyer saw of its own purchase.
   if (trust === null && config !== null && (stored || (await isFile(config.database)))) {
     const appraisal = await withStore(options, async (db) => {
       const context = judgeContext(config, db);
-      const { own: read } = again;
+      const { own: read, awaited } = again;
       if (stored && read !== undefined) await keepContradictions(context, receipt.id, read);
-      return judgeAgain(context, again.receipt, { ...asked, ...(read === undefined ? {} : { read }) });
+      return judgeAgain(context, again.receipt, { ...asked, read, awaited });
     });
     return { receipt: again.receipt, appraisal, policy: appraisalPolicyOf(config, appraisal.wanted) };
   }
@@ -91,9 +91,9 @@ function policyOf({
 }
 
 /** What is judged, and what of it was read from the chain just now. */
-type Again = { receipt: Receipt; own?: Receipt["later"][number]["evidence"][] };
+type Again = Pick<ReadAgain, "receipt"> & Partial<ReadAgain>;
 
-function readOnline(receipt: Receipt, config: Config | null, policy: AppraisalPolicy): Promise<Again> {
+function readOnline(receipt: Receipt, config: Config | null, policy: AppraisalPolicy): Promise<ReadAgain> {
   if (config === null) throw usage("--online needs a configuration that names your own RPC.");
   const chains = new Map(config.networks.map((network) => [network.network, openChain(network)]));
   return readChainAgain(receipt, { chains, policy });
@@ -102,6 +102,7 @@ function readOnline(receipt: Receipt, config: Config | null, policy: AppraisalPo
 async function judgeAlone({
   receipt,
   own,
+  awaited = [],
   policy,
   at,
 }: Again & { policy: AppraisalPolicy; at: Date | undefined }): Promise<Judged> {
@@ -112,6 +113,7 @@ async function judgeAlone({
     now: new Date(),
     evaluateAt,
     ezkl: createEzklEngine(),
+    outstanding: awaited,
     ...(own === undefined ? {} : { own }),
   });
   return { receipt, appraisal, policy };

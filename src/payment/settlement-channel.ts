@@ -1,7 +1,7 @@
 import type { PublicClient } from "viem";
 import { CHANNELS } from "../evidence/channel.ts";
 import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
-import { settlementEvidence } from "../receipts/schema.ts";
+import { settlementEvidence, type Payment, type SettlementEvidence } from "../receipts/schema.ts";
 import type { Chain, LookLimits } from "./chain.ts";
 import { idOf, type VoucherPayment } from "./channels.ts";
 import type { Sight } from "./settlement-view.ts";
@@ -71,3 +71,13 @@ export const observeVoucher = (chain: Chain, payment: VoucherPayment, limits: Lo
       emptied ? { state: "expired", reason: "channel_closed", evidence: evidence("expired") } : { state: "pending" },
     );
   }, limits);
+
+/** Whether a channel had another state in the told block, as far as the node still has that. */
+export async function isOtherChannel(chain: Chain, payment: Payment, told: SettlementEvidence): Promise<boolean> {
+  const { channel, blockNumber } = told;
+  if (!("channel" in payment) || channel === undefined) return false;
+  const was = await chain.read((client) =>
+    readChannelState(client, idOf(payment), BigInt(blockNumber)).catch(() => null),
+  );
+  return was !== null && (was.balance !== BigInt(channel.balance) || was.totalClaimed !== BigInt(channel.totalClaimed));
+}

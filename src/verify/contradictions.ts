@@ -19,6 +19,7 @@ export const BATCH_CONTRADICTIONS = {
 const SENTENCES: Readonly<Record<string, string>> = {
   ...BATCH_CONTRADICTIONS,
   settlement_not_on_chain: "The chain shows something else of the payment than the file tells.",
+  inclusion_not_on_chain: "The chain shows something else of the anchoring than the file tells.",
   maker_failed: "The receipt's own maker judged it failed.",
 };
 
