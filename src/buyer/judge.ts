@@ -12,6 +12,7 @@ import { createVerifySession } from "../verify/session.ts";
 import type { Outstanding } from "../verify/types.ts";
 import { appraisalPolicyOf, type BuyerContext } from "./context.ts";
 import { JOB_HANDLERS } from "./jobs/handlers.ts";
+import { PURCHASE_DIFFERS, rivalOf } from "./rivals.ts";
 import { createQueue, type JobState } from "./queue.ts";
 
 /** What judging takes: a stored buyer, whether or not one is running. */
@@ -51,9 +52,11 @@ export async function judgeReceipt(
   const known = options.own ?? (await ownEvidence(ctx, receipt.id));
   const seen = read === undefined ? known : (known ?? []).filter((evidence) => !isOfChain(evidence));
   const own = seen === null ? null : [...seen, ...(read ?? [])];
+  // What a caller brings as its own is of this buyer's purchase itself.
+  const differs = options.own === undefined && (await rivalOf(ctx.db, receipt)) !== null;
   return appraise(
     {
-      receipt: seen === null ? receipt : withOwn(receipt, seen),
+      receipt: withMore(receipt, [...(seen ?? []), ...(differs ? [PURCHASE_DIFFERS] : [])]),
       policy: appraisalPolicyOf(ctx.config, options.assurance),
       now: ctx.clock(),
       evaluateAt: options.evaluateAt ?? new Date(receipt.core.response.receivedAt),
@@ -121,9 +124,9 @@ async function ownEvidence(ctx: JudgeContext, id: string): Promise<readonly Evid
 }
 
 /** A file about an own purchase is judged with all that is known here of it: what it leaves out or tells otherwise counts. */
-function withOwn(receipt: Receipt, own: readonly Evidence[]): Receipt {
+function withMore(receipt: Receipt, known: readonly Evidence[]): Receipt {
   const isTold = isOwnAmong(receipt.later.map(({ evidence }) => evidence));
-  const untold = own.filter((evidence) => !isTold(evidence));
+  const untold = known.filter((evidence) => !isTold(evidence));
   const at = receipt.core.response.receivedAt;
   return untold.length === 0
     ? receipt

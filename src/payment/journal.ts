@@ -230,6 +230,10 @@ export const readLatestAttempt = async (db: Db, idempotencyKey: string): Promise
       .executeTakeFirst(),
   );
 
+/** The attempt whose authorization bears this nonce. */
+export const readPurchaseByNonce = async (db: Db, nonce: string): Promise<PurchaseRecord | null> =>
+  recordOrNull(await db.selectFrom("purchases").selectAll().where("nonce", "=", nonce).executeTakeFirst());
+
 /** The attempt whose answer a receipt holds. */
 export const readPurchaseByReceipt = async (db: Db, receiptId: string): Promise<PurchaseRecord | null> =>
   recordOrNull(await db.selectFrom("purchases").selectAll().where("receipt_id", "=", receiptId).executeTakeFirst());

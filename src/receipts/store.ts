@@ -40,6 +40,19 @@ export async function listReceipts(db: Db, options: { limit: number }): Promise<
   return rows.map((row) => parseRow(row.json, row.id));
 }
 
+/** The receipts whose payment bears this nonce, oldest first. Throws `receipt_store_damaged`. */
+export async function receiptsOfNonce(db: Db, nonce: string): Promise<Receipt[]> {
+  const rows = await db
+    .selectFrom("receipts")
+    .select(["id", "json"])
+    .where("payment_nonce", "=", nonce)
+    .orderBy("created_at")
+    .orderBy("id")
+    .limit(MAX_LISTED)
+    .execute();
+  return rows.map((row) => parseRow(row.json, row.id));
+}
+
 function parseRow(text: string, id: string): Receipt {
   const json = parseJsonText(text);
   const checked = json.ok ? checkReceipt(json.value) : json;

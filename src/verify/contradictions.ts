@@ -20,6 +20,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
   ...BATCH_CONTRADICTIONS,
   settlement_not_on_chain: "The chain shows something else of the payment than the file tells.",
   inclusion_not_on_chain: "The chain shows something else of the anchoring than the file tells.",
+  purchase_differs: "Another receipt of this purchase is stored here, and this one is not as it is.",
   maker_failed: "The receipt's own maker judged it failed.",
 };
 

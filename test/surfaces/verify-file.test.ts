@@ -2,11 +2,13 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { openBuyer } from "../../src/buyer/open.ts";
+import { loadConfig } from "../../src/config/load.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { writeDevnet } from "../../src/devnet/index.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
-import { parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
-import type { Receipt } from "../../src/receipts/schema.ts";
+import { createReceipt, parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
+import type { Receipt, ReceiptCore } from "../../src/receipts/schema.ts";
 import { runCli } from "../support/cli.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 
@@ -123,4 +125,49 @@ test("T67: keeps what the chain contradicts in a stored receipt, for every surfa
   expect((await run("receipts", "export", receipt.id, again)).code).toBe(0);
   expect((await run("verify", again)).code).toBe(1);
   expect((await run("audit")).code).toBe(0);
+});
+
+test.each<[string, (core: ReceiptCore) => void]>([
+  ["a free field", ({ request }) => (request.sentAt = new Date(Date.parse(request.sentAt) - 1).toISOString())],
+  ["the payer", ({ payment }) => (payment.payer = `0x${"12".repeat(20)}`)],
+])("T97: a file of an own purchase is condemned where it differs in %s, on every surface", async (_name, change) => {
+  const core = structuredClone(receipt.core);
+  change(core);
+  const copy: Receipt = { ...receipt, ...createReceipt(core), later: receipt.later };
+  const file = await saved("differs.json", copy);
+  for (const online of [[], ["--online"]]) {
+    const { code, stdout } = await cli("verify", file, "--json", ...online);
+    expect({
+      code,
+      payment: (JSON.parse(stdout) as { layers: Record<string, unknown> }).layers["payment"],
+    }).toMatchObject({
+      code: 1,
+      payment: { status: "fail" },
+    });
+  }
+  const written = await loadConfig({ path: config });
+  const buyer = await openBuyer({ config: written, wallet: null });
+  try {
+    expect(await buyer.verify(copy)).toMatchObject({ verdict: "failed", layers: { payment: { status: "fail" } } });
+    expect(await buyer.verify(receipt)).toMatchObject({ verdict: "verified" });
+  } finally {
+    await buyer.close();
+  }
+});
+
+test("T97: a file of an imported purchase that was found verified is condemned where it differs", async () => {
+  const path = await over("imported.db", (written) => {
+    written.verification = { ...written.verification, reportedSuffices: true };
+  });
+  const core = structuredClone(receipt.core);
+  core.request.sentAt = new Date(Date.parse(core.request.sentAt) - 1).toISOString();
+  const copy: Receipt = { ...receipt, ...createReceipt(core), later: receipt.later };
+  const file = await saved("differs-from-imported.json", copy);
+  const run = (...args: string[]) => runCli(["--config", path, ...args]);
+  expect((await run("verify", file)).code).toBe(0);
+  expect((await run("receipts", "import", receiptFile)).code).toBe(0);
+  const { code, stdout } = await run("verify", file, "--json");
+  expect(code).toBe(1);
+  expect(JSON.parse(stdout)).toMatchObject({ layers: { payment: { code: "purchase_differs" } } });
+  expect((await run("verify", receiptFile)).code).toBe(0);
 });
