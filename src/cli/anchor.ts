@@ -5,7 +5,7 @@ import { Proof402Error } from "../errors.ts";
 import { openChain } from "../payment/chain.ts";
 import { postValidation, type Posting } from "../payment/validation.ts";
 import { bareCore, receiptDigest } from "../receipts/receipt.ts";
-import type { Appraisal, Receipt } from "../receipts/schema.ts";
+import { LAYERS, type Appraisal, type Receipt } from "../receipts/schema.ts";
 import { DEVELOPMENT_PROOF } from "../verify/groth16.ts";
 import { proofOnChain } from "./anchor-proof.ts";
 import { EXIT, globals, note, print, printJson } from "./globals.ts";
@@ -75,7 +75,7 @@ export async function anchorReceipt(id: string, options: AnchorOptions, command:
 
 /**
  * The request is the purchase (its hash is the one that the receipt's id spells), the response the whole receipt as it
- * stands, bodies left out: the digest of its exported file. Throws Proof402Error `verdict_open`.
+ * stands, bodies left out: the digest of its exported file. Throws Proof402Error `verdict_open`, `refusal_not_posted`.
  */
 function postingOf(receipt: Receipt, appraisal: Appraisal, to: { registry: string; agentId: bigint }): Posting {
   const { verdict, assurance, simulated, layers } = appraisal;
@@ -84,6 +84,16 @@ function postingOf(receipt: Receipt, appraisal: Appraisal, to: { registry: strin
     throw new Proof402Error("verdict_open", `The receipt's verdict is ${verdict}: there is nothing to post yet.`, {
       next: "Only verified or failed can be said in a registry. Wait with `proof402 receipts show ID --wait 60`.",
     });
+  }
+  const failed = LAYERS.filter((layer) => layers[layer].status === "fail").map((layer) => layers[layer].code);
+  if (verdict === "failed" && failed.every((code) => code === "status_not_ok")) {
+    throw new Proof402Error(
+      "refusal_not_posted",
+      "The seller answered with an error: no answer of its was found false.",
+      {
+        next: "Only what a seller's answer shows is posted. Nothing signs a status, so a registry could not know who is right.",
+      },
+    );
   }
   return {
     ...to,

@@ -1,7 +1,7 @@
 import { fromBase64, keccak256, sha256, toHex } from "../evidence/bytes.ts";
 import { formatOf } from "../evidence/exchange/formats.ts";
 import type { LayerResult, ReceiptCore } from "../receipts/schema.ts";
-import { isUndecoded, transferOf } from "../receipts/transfer.ts";
+import { isAnswer, isUndecoded, transferOf } from "../receipts/transfer.ts";
 import { unknownFormat } from "./answer.ts";
 import type { AppraisalPolicy } from "./policy.ts";
 import { judgePlace } from "./terms.ts";
@@ -81,17 +81,19 @@ function asItCame(core: ReceiptCore): LayerResult | null {
  */
 export function judgeNamedModel(core: ReceiptCore, attested: LayerResult, signature: LayerResult): LayerResult {
   if (attested.status !== "pass" && signature.status !== "pass") return attested;
-  const named = judgeNames(core);
+  const named = judgeNames(core, signature.status === "pass" ? "signed answer" : "answer");
   return attested.status === "pass" ? (named ?? attested) : named?.status === "fail" ? named : attested;
 }
 
 /** Null where request and answer name the model that was asked for. */
-function judgeNames(core: ReceiptCore): LayerResult | null {
+function judgeNames(core: ReceiptCore, answer: "signed answer" | "answer"): LayerResult | null {
   const { seller, request, response } = core;
   const format = formatOf(seller.provider);
   if (format === null) return unknownFormat();
   if (request.path !== format.pathOf(request.model))
     return fail("path_mismatch", "The request went to another model's address.");
+  // A refusal has no model's name to give.
+  if (!isAnswer(core)) return skip("not_answered", `The seller answered with status ${response.status}, by no model.`);
   if (response.body === undefined)
     return skip("body_redacted", "The answer's bytes are redacted, so the model it names cannot be read.");
   const body = fromBase64(response.body);
@@ -99,8 +101,8 @@ function judgeNames(core: ReceiptCore): LayerResult | null {
   const notWhole = named === null ? asItCame(core) : null;
   if (notWhole !== null) return notWhole;
   if (named !== request.model)
-    return fail("model_name_mismatch", "The signed answer names another model than was asked for.");
+    return fail("model_name_mismatch", `The ${answer} names another model than was asked for.`);
   if (format.nonceIn(body, "response") !== request.nonce)
-    return fail("nonce_mismatch", "The signed answer does not echo the purchase's nonce.");
+    return fail("nonce_mismatch", `The ${answer} does not echo the purchase's nonce.`);
   return null;
 }

@@ -23,6 +23,14 @@ async function bought(seller: string, assurance: string): Promise<string> {
   const { stdout } = await cli("buy", "eth-risk", "--input", input, ...how);
   return (JSON.parse(stdout) as { receipt: { id: string } }).receipt.id;
 }
+/** Numbers that overflow within the model, which a node answers with 422. The CLI takes them as JSON. */
+async function refusedBy(seller: string): Promise<string> {
+  const input = JSON.stringify({ features: Array.from({ length: 8 }, () => 3e38) });
+  await cli("buy", "eth-risk", "--input", input, "--seller", seller, "--json");
+  const { stdout } = await cli("receipts", "list", "--json");
+  const { receipts } = JSON.parse(stdout) as { receipts: { id: string; verdict: string }[] };
+  return receipts.find(({ verdict }) => verdict === "failed")?.id ?? "none";
+}
 type View = {
   verdict: string;
   transaction: `0x${string}`;
@@ -83,6 +91,7 @@ test("a failed one is posted as failed", async () => {
 test("nothing is signed unasked, for an open verdict, without a registry or for what is no agent", async () => {
   const id = await bought("attested", "attested");
   const open = await bought("plain", "none");
+  const refused = await refusedBy("attested");
   const bare = JSON.parse(await readFile(config, "utf8")) as ConfigInput;
   const without = join(market.directory, "bare.config.json");
   await writeFile(without, JSON.stringify({ ...bare, validationRegistry: undefined }));
@@ -90,6 +99,7 @@ test("nothing is signed unasked, for an open verdict, without a registry or for 
   const refusals = await Promise.all([
     cli("receipts", "anchor", id, "--json"),
     cli("receipts", "anchor", open, "--yes", "--json"),
+    cli("receipts", "anchor", refused, "--yes", "--json"),
     runCli(["--config", without, "receipts", "anchor", id, "--yes", "--json"]),
     cli("receipts", "anchor", id, "--agent", "x", "--yes", "--json"),
     cli("receipts", "anchor", `p402_${"a".repeat(52)}`, "--yes", "--json"),
@@ -99,6 +109,7 @@ test("nothing is signed unasked, for an open verdict, without a registry or for 
   ).toEqual([
     [1, "approval_declined"],
     [1, "verdict_open"],
+    [1, "refusal_not_posted"],
     [1, "registry_not_configured"],
     [64, "invalid_input"],
     [1, "receipt_not_found"],

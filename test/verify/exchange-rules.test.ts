@@ -173,6 +173,24 @@ describe("the answer", () => {
     }
   });
 
+  test.each([199, 302, 402, 422, 500])("of status %i names no model, and is accused of none", (status) => {
+    const refusal = withBody("response", '{"error":"The model cannot run on these inputs."}');
+    const core = { ...refusal, response: { ...refusal.response, status } };
+    for (const signature of [signed, unsigned])
+      expect(brief(judgeNamedModel(core, pass("measured"), signature))).toBe("skip not_answered");
+    const unmeasured = skip("weights_not_measured", "none");
+    expect(judgeNamedModel(core, unmeasured, signed)).toBe(unmeasured);
+  });
+
+  test("is called signed only where its signature passed", () => {
+    const { nonce } = fixture.receipt.core.request;
+    for (const body of [`{"model_name":"other","id":"${nonce}"}`, '{"model_name":"eth-risk","id":"other"}']) {
+      const core = withBody("response", body);
+      expect(judgeNamedModel(core, pass("measured"), signed).note).toMatch(/^The signed answer /);
+      expect(judgeNamedModel(core, pass("measured"), unsigned).note).toMatch(/^The answer /);
+    }
+  });
+
   test("names the model that was asked for, and echoes the nonce", () => {
     const { nonce } = fixture.receipt.core.request;
     const measured = pass("measured");
