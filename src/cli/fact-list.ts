@@ -30,10 +30,13 @@ export function factList({ platform, key, hashes, times, terms, agreement }: Fac
     part("response"),
     `times        sent ${times.sentAt}, signed ${times.signedAt ?? "never"}, received ${times.receivedAt}`,
     `terms        as the file tells them: ${terms.amount} base units of ${terms.asset} on ${terms.network} (${terms.scheme}), from ${terms.payer} to ${terms.payTo}`,
-    ...(agreement === null
-      ? []
-      : [
-          `agreed       ${agreement.byPayer ? `the payer's key ${agreement.signer ?? ""} signed exactly these terms` : "the signature shown is NOT the payer's of these terms"}`,
-        ]),
+    ...(agreement === null ? [] : [`agreed       ${agreedText(agreement)}`]),
   ].join("\n");
+}
+
+function agreedText({ signer, byPayer }: NonNullable<Facts["agreement"]>): string {
+  if (byPayer === null) return "the signature shown names no payer, and nothing else that is signed here names one";
+  return byPayer
+    ? `the payer's key ${signer ?? ""} signed exactly these terms`
+    : "the signature shown is NOT the payer's of these terms";
 }

@@ -18,7 +18,7 @@ import { judgeNamedModel, judgeRequest, judgeResponse } from "./exchange.ts";
 import { DEVELOPMENT_PROOF, hasSecretWeights, judgeGroth16 } from "./groth16.ts";
 import { judgeInclusion } from "./inclusion.ts";
 import { notProven } from "./not-proven.ts";
-import { judgePayment, judgeSettlement, signatureOfPayer } from "./payment.ts";
+import { fixesPayer, judgePayment, judgeSettlement, signatureOfPayer } from "./payment.ts";
 import { policyHash, sellerOf } from "./policy.ts";
 import { judgeReplay } from "./replay.ts";
 import { createVerifySession, type VerifySession } from "./session.ts";
@@ -105,7 +105,7 @@ export async function appraise(
       unboundTerms: core.payment.salt === undefined,
       unsigned: await guarded(
         () => true,
-        () => signatureOfPayer(receipt, session) !== "shown",
+        () => signatureOfPayer(receipt, session) !== "shown" || !fixesPayer(core, signature.status === "pass"),
       ),
       developmentProof: layers.computation.code === DEVELOPMENT_PROOF,
       secretWeights: layers.computation === proof && proof?.status === "pass" && hasSecretWeights(receipt),

@@ -8,7 +8,7 @@ import { teeIdOf } from "../evidence/tee-signature.ts";
 import type { Receipt, ReceiptCore } from "../receipts/schema.ts";
 import { allEvidence, onlyOne } from "./evidence.ts";
 import { AWS_NITRO_ROOT } from "./nitro.ts";
-import { payerKeyOf } from "./payment.ts";
+import { fixesPayer, payerKeyOf } from "./payment.ts";
 import { appraisalPolicySchema } from "./policy.ts";
 import { createVerifySession, type VerifySession } from "./session.ts";
 import { judgeSignature } from "./signature-tee.ts";
@@ -52,8 +52,11 @@ export type Facts = {
   agreement: {
     /** The address whose key made the signature, null where it is none. Of other terms than these it is a chance one. */
     signer: string | null;
-    /** It is the payer's, or of a channel its authorizer's. */
-    byPayer: boolean;
+    /**
+     * It is the payer's, or of a channel its authorizer's. Null where it would be, but neither the message (of Permit2) nor
+     * anything that the attested key signed names the payer: then any address can stand there.
+     */
+    byPayer: boolean | null;
   } | null;
   /** As the file says them: no policy has confirmed payee or token. */
   terms: Pick<ReceiptCore["payment"], "scheme" | "network" | "asset" | "amount" | "payer" | "payTo">;
@@ -70,15 +73,18 @@ export async function readFacts(receipt: Receipt, session: VerifySession = creat
     bytes: part.body === undefined ? "left_out" : "here",
   });
   const { scheme, network, asset, amount, payer, payTo } = payment;
+  const attested = await attestedFacts(core, session);
+  const { platform, key } = attested;
+  const sellerSigned = platform?.genuine === true && key?.bound === true && key.signedExchange;
   return {
-    ...(await attestedFacts(core, session)),
+    ...attested,
     hashes: { request: hashesOf(request), response: hashesOf(response) },
     times: {
       sentAt: request.sentAt,
       receivedAt: response.receivedAt,
       signedAt: signature.kind === "one" ? new Date(signature.evidence.timestamp * 1000).toISOString() : null,
     },
-    agreement: agreementOf(receipt),
+    agreement: agreementOf(receipt, sellerSigned),
     terms: { scheme, network, asset, amount, payer, payTo },
   };
 }
@@ -87,14 +93,15 @@ export async function readFacts(receipt: Receipt, session: VerifySession = creat
 const domainIn = z.object({ name: z.string().default(""), version: z.string().default("") });
 
 /** The signature is checked over the terms as they stand here, whatever hash of them the file names. */
-function agreementOf(receipt: Receipt): Facts["agreement"] {
+function agreementOf(receipt: Receipt, sellerSigned: boolean): Facts["agreement"] {
   const { payment, offer } = receipt.core;
   const settlement = onlyOne(allEvidence(receipt), "settlement.x402");
   if (settlement.kind !== "one" || settlement.evidence.signature === undefined) return null;
   try {
     const { name, version } = domainIn.parse(evidenceOf(payment).inTokenDomain ? offer.extra : {});
     const signer = signerOf(settlement.evidence.signature, signingHash(payment, { name, version }));
-    return { signer, byPayer: signer === payerKeyOf(payment) };
+    const agrees = signer === payerKeyOf(payment);
+    return { signer, byPayer: agrees && !fixesPayer(receipt.core, sellerSigned) ? null : agrees };
   } catch {
     // Terms of no domain, or of a chain or an amount that nothing can be signed for.
     return { signer: null, byPayer: false };

@@ -86,6 +86,18 @@ const boundNonce = (core: ReceiptCore): string =>
 /** Whose key signs a payment: the payer's, or of a channel its authorizer's. */
 export const payerKeyOf = (payment: Payment): string => evidenceOf(payment).signerOf(payment);
 
+/**
+ * Whether anything that was signed fixes the payer: the payment's own message or, from format 2 on, the terms whose hash is in
+ * the bytes that the seller's key signed for. Where nothing does, a signature shows no agreement: any address that it happens
+ * to recover to can be named as the payer.
+ */
+export const fixesPayer = (core: ReceiptCore, sellerSigned: boolean): boolean =>
+  evidenceOf(core.payment).namesPayer ||
+  (sellerSigned &&
+    core.payment.salt !== undefined &&
+    core.request.nonce === termsHash(core) &&
+    judgeCarried(core) === null);
+
 /** Whether a receipt shows the payer's signature of exactly this authorization. */
 export function signatureOfPayer(receipt: Receipt, session: VerifySession): "shown" | "wrong" | "missing" {
   const { payment } = receipt.core;

@@ -1,4 +1,7 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { factList } from "../../src/cli/fact-list.ts";
+import { signingHash } from "../../src/evidence/methods/methods.ts";
+import { signerOf } from "../../src/evidence/signer.ts";
 import { readFacts, type Facts } from "../../src/verify/facts.ts";
 import { receiptId } from "../../src/receipts/receipt.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
@@ -32,6 +35,64 @@ test.each(["eip3009", "permit2", "upto", "voucher"] as const)(
     expect(agreement?.signer).not.toBe(payer);
   },
 );
+
+describe("T58: an address that a signature of other terms happens to recover to, named as the payer", () => {
+  const MISSING = expect.stringContaining("That the payer agreed to these terms");
+  /** The same purchase at another amount, of the payer that its signature then recovers to. */
+  const forgedFrom = (receipt: Receipt): Receipt =>
+    changed(receipt, ({ core, later }) => {
+      core.offer.amount = core.payment.amount = "9000000000000";
+      const settlement = later.map(({ evidence }) => evidence).find((one) => one.kind === "settlement.x402");
+      const { name = "", version = "" } = core.offer.extra as Record<string, string>;
+      const hash = signingHash(
+        core.payment,
+        core.payment.method === "eip3009" ? { name, version } : { name: "", version: "" },
+      );
+      core.payment.payer = signerOf((settlement as { signature: string }).signature, hash)!;
+    });
+
+  test.each<["permit2" | "upto", 1 | undefined]>([
+    ["permit2", undefined],
+    ["upto", undefined],
+    ["permit2", 1],
+    ["upto", 1],
+  ])("has agreed to nothing: %s, format %s", async (method, format) => {
+    const { receipt, policy, evaluateAt } = await makeFixture({ signed: true, method, ...(format ? { format } : {}) });
+    const forged = forgedFrom(receipt);
+    const facts = await readFacts(forged);
+    expect(facts.agreement).toMatchObject({ signer: forged.core.payment.payer, byPayer: null });
+    expect(factList(facts)).not.toContain("signed exactly these terms");
+    const { notProven } = await appraise({ receipt: forged, policy, now: evaluateAt, evaluateAt });
+    expect(notProven).toContainEqual(MISSING);
+  });
+
+  test("is no payer of a message that names its own", async () => {
+    const { receipt } = await makeFixture({ signed: true });
+    expect(await agreementIn(forgedFrom(receipt))).toMatchObject({ byPayer: false });
+  });
+
+  test.each(["permit2", "upto"] as const)("cannot be told from the true one in format 1: %s", async (method) => {
+    const { receipt, policy, evaluateAt } = await makeFixture({ signed: true, method, format: 1 });
+    expect(await agreementIn(receipt)).toMatchObject({ byPayer: null });
+    const { notProven } = await appraise({ receipt, policy, now: evaluateAt, evaluateAt });
+    expect(notProven).toContainEqual(MISSING);
+  });
+
+  test.each(["permit2", "upto"] as const)(
+    "is not the true one, which the seller's key signed for: %s",
+    async (method) => {
+      const { receipt, policy, evaluateAt } = await makeFixture({ signed: true, method });
+      expect(factList(await readFacts(receipt))).toContain("signed exactly these terms");
+      const { notProven } = await appraise({ receipt, policy, now: evaluateAt, evaluateAt });
+      expect(notProven).not.toContainEqual(MISSING);
+      // With the attestation goes the key that fixed the payer.
+      const without = changed(receipt, ({ core }) => {
+        core.evidence = core.evidence.filter(({ kind }) => kind !== "tee.nitro");
+      });
+      expect(await agreementIn(without)).toMatchObject({ byPayer: null });
+    },
+  );
+});
 
 test("what was paid is the file's word where payment or settlement failed or are only told", async () => {
   const { receipt, policy, evaluateAt } = await makeFixture();

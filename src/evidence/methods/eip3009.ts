@@ -18,6 +18,7 @@ export const eip3009 = {
   transfers: [undefined, "eip3009"],
   method: "eip3009",
   inTokenDomain: true,
+  namesPayer: true,
   hashOf: (payment, token) =>
     authorizationHash(
       { ...token, chainId: chainIdOf(payment.network), verifyingContract: payment.asset },

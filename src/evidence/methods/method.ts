@@ -72,6 +72,8 @@ export type MethodEvidence = Use & {
   method: string;
   /** It is signed in the token's own EIP-712 domain, which the offer names in `extra`; otherwise in that of a contract of its own. */
   inTokenDomain: boolean;
+  /** What is signed names its payer. Where it does not, a signature recovers to some payer under any terms. */
+  namesPayer: boolean;
   /** Its payee claims it together with others, whenever it likes: it has no end, and no transaction of its own. */
   claimed: boolean;
   /** Completes "... exactly what the offer asked for". */

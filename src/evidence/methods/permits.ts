@@ -29,6 +29,7 @@ export function settledOf({ to, input }: SettlingTransaction, payment: Authoriza
 export const byPermit = {
   method: "permit2",
   inTokenDomain: false,
+  namesPayer: false,
   hashOf: (payment: Authorization) => permitHash(chainIdOf(payment.network), permitOf(payment)),
 } as const;
 

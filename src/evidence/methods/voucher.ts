@@ -47,6 +47,7 @@ export const voucher = {
   transfers: [undefined, "eip3009"],
   method: "voucher",
   inTokenDomain: false,
+  namesPayer: true,
   metered: false,
   claimed: true,
   does: "The voucher grants",
