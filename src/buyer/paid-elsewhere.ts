@@ -50,14 +50,14 @@ async function ofOwn(ctx: BuyerContext, own: PurchaseRecord): Promise<Turn | nul
   return null;
 }
 
-function paidElsewhere({ network, transaction }: NonceUse): Proof402Error {
+function paidElsewhere({ network, transaction, confirmed }: NonceUse): Proof402Error {
   return new Proof402Error(
     "paid_elsewhere",
-    transaction === null
-      ? `A payment authorization of this idempotency key is used up on ${network}, and this database knows of no payment by it.`
-      : `This idempotency key was paid on ${network} in transaction ${transaction}, and this database knows of no payment by it.`,
+    confirmed
+      ? `This idempotency key was paid on ${network} in transaction ${transaction}, and this database knows of no payment by it.`
+      : `An RPC of ${network} says that a payment authorization of this idempotency key is used${transaction === null ? "" : ` in transaction ${transaction}, which is not confirmed`}, and this database knows of no payment by it.`,
     {
-      money: transaction === null ? "may-move" : "moved",
+      money: confirmed ? "moved" : "may-move",
       next: "Nothing more is signed under this key. Look for its receipt in the other database of this wallet; use a new key for another purchase only.",
       details: { network, transaction },
     },

@@ -22,6 +22,8 @@ export type NonceUse = {
   nonce: string;
   /** 0x hex; null where the chain shows none that moved money by it. */
   transaction: string | null;
+  /** That transaction is confirmed and used the nonce, by the receipt that every configured RPC of the network shows. */
+  confirmed: boolean;
 };
 
 type Looked = { chains: ReadonlyMap<string, Chain>; assets: readonly AssetPolicy[]; payer: string; nonces: string[] };
@@ -35,14 +37,52 @@ export async function findUse({ chains, assets, ...wanted }: Looked): Promise<No
   const looks = [...chains.values()].flatMap((chain) => {
     const tokens = assets.filter(({ network }) => network === chain.network).map(({ asset }) => asset);
     if (tokens.length === 0) return [];
-    return [chain, chain.witness].flatMap((rpc) => (rpc === null ? [] : [lookAt(rpc, { ...wanted, tokens })]));
+    return rpcsOf(chain).map((rpc) => lookAt(rpc, { ...wanted, tokens }));
   });
-  return (await Promise.all(looks)).find((use) => use !== null) ?? null;
+  const found = (await Promise.all(looks)).find((use) => use !== null);
+  if (found === undefined || found === null) return null;
+  const { used, ...use } = found;
+  const chain = chains.get(use.network);
+  const shown = await Promise.all(
+    (chain === undefined ? [] : rpcsOf(chain)).map((rpc) => isConfirmed(rpc, wanted.payer, used, use.transaction)),
+  );
+  return { ...use, confirmed: shown.length > 0 && shown.every((one) => one) };
+}
+
+/** The RPCs that a network is read by. */
+const rpcsOf = (chain: Chain): Chain[] => [chain, ...(chain.witness === null ? [] : [chain.witness])];
+
+/** Whether an RPC shows the receipt of a transaction that succeeded, deep enough, and moved money by the payer's nonce. */
+async function isConfirmed(
+  chain: Chain,
+  payer: string,
+  { nonce, token }: Used,
+  transaction: string | null,
+): Promise<boolean> {
+  if (transaction === null) return false;
+  const hash = toHex0x(fromHex0x(transaction));
+  const topics =
+    token === null ? [TRANSFER_TOPIC, addressWord(payer)] : [AUTHORIZATION_USED_TOPIC, addressWord(payer), nonce];
+  const wanted = topics.map((topic) => (typeof topic === "string" ? topic : toHex0x(topic)).toLowerCase());
+  const look = chain.read(
+    async (client) => {
+      const head = await client.getBlockNumber();
+      const { status, blockNumber, logs } = await client.getTransactionReceipt({ hash });
+      const used = logs.some(
+        (log) =>
+          (token === null || log.address.toLowerCase() === token) &&
+          wanted.every((topic, index) => log.topics[index]?.toLowerCase() === topic),
+      );
+      return status === "success" && used && head - blockNumber >= BigInt(chain.confirmations);
+    },
+    { seconds: SEARCH_SECONDS },
+  );
+  return look.catch(() => false);
 }
 
 type Wanted = { tokens: string[]; payer: string; nonces: string[] };
 
-async function lookAt(chain: Chain, wanted: Wanted): Promise<NonceUse | null> {
+async function lookAt(chain: Chain, wanted: Wanted): Promise<(Omit<NonceUse, "confirmed"> & { used: Used }) | null> {
   if (!(await answersInTime(chain))) return null;
   const limits = { seconds: PATIENCE_SECONDS };
   const used = await chain.read((client) => firstUsed(client, wanted), limits).catch(() => null);
@@ -50,7 +90,7 @@ async function lookAt(chain: Chain, wanted: Wanted): Promise<NonceUse | null> {
   const transaction = await chain
     .read((client) => transactionOf(client, wanted, used), { seconds: SEARCH_SECONDS })
     .catch(() => null);
-  return { network: chain.network, nonce: used.nonce, transaction };
+  return { network: chain.network, nonce: used.nonce, transaction, used };
 }
 
 /** `token` is null of a permit. */

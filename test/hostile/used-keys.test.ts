@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { devUsd } from "../../src/devnet/contracts/dev-usd.artifact.ts";
 import { release } from "../../src/payment/journal.ts";
 import { failure } from "../http/servers.ts";
+import { rpcInFront } from "../support/rpc.ts";
 import { isCatalog, isPayment, listAt, openWorld, quoteWith, unpaid, type World } from "./world.ts";
 
 let world: World;
@@ -74,5 +75,41 @@ describe("T44: a key whose own payment is used", () => {
       money: "moved",
     });
     expect(attack.payments()).toHaveLength(2);
+  });
+});
+
+describe("T44: a use of a key that one RPC tells of", () => {
+  test.each([
+    ["alone", false, false],
+    ["against the second", true, false],
+    ["with a receipt, against the second", true, true],
+  ])("%s is no word that money moved, and nothing is signed", async (_name, second, withReceipt) => {
+    const { rpcUrl } = world.market.devnet;
+    const hash = `0x${"ab".repeat(32)}`;
+    let log: Record<string, unknown> = {};
+    const lying = await rpcInFront(rpcUrl, ({ method, params }) => {
+      const call = (params[0] ?? {}) as { to?: string; data?: string; address?: string | string[]; topics?: string[] };
+      if (method === "eth_call" && call.to === undefined) return { error: { code: -32_000, message: "no" } };
+      if (method === "eth_call" && call.data?.startsWith("0xe94a0102")) return { result: `0x${"0".repeat(63)}1` };
+      if (method === "eth_getLogs") {
+        log = { address: [call.address].flat()[0], topics: call.topics, data: "0x", transactionHash: hash };
+        return { result: [log] };
+      }
+      if (method === "eth_getTransactionReceipt" && withReceipt)
+        return { result: { transactionHash: hash, status: "0x1", blockNumber: "0x0", logs: [log] } };
+      return undefined;
+    });
+    const attack = await world.attack(
+      (_request, honest) => honest(),
+      ({ networks }) => {
+        for (const network of networks)
+          Object.assign(network, { rpcUrl: lying.url, ...(second ? { witnessRpcUrl: rpcUrl } : {}) });
+      },
+    );
+    const error = await failure(attack.buy({ idempotencyKey: "invoice-4711" }));
+    expect(error).toMatchObject({ code: "paid_elsewhere", money: "may-move" });
+    expect(error.message).toMatch(/^An RPC of eip155:\d+ says that .* which is not confirmed/);
+    expect(attack.payments()).toEqual([]);
+    expect(await attack.plunder()).toBe(0n);
   });
 });
