@@ -6,6 +6,7 @@ import { formatUnits } from "./amounts.ts";
 import { requireAsset } from "./asset-check.ts";
 import { recoverChannels, refreshChannel, rowOf, type ChannelSeller } from "./channel-recover.ts";
 import { readOnChain } from "./channel-state.ts";
+import { AHEAD_SECONDS, clocksDisagree } from "./clocks.ts";
 import { configOf, leftOf, readChannel } from "./channels.ts";
 import { sendOwnerCall, takeUp, type Owner, type Sent } from "./owner-send.ts";
 import { doneFor, wishOf } from "./owner-transactions.ts";
@@ -24,7 +25,7 @@ const ASSET_SECONDS = 10;
  *
  * Throws Proof402Error `channel_terms_missing` where the seller's configuration pins none, `deposit_too_large` above the
  * policy's total for the asset, `channel_already_open` unless `another` is wished for, `insufficient_funds`, `asset_mismatch`,
- * and what {@link sendOwnerCall} throws.
+ * `clock_disagrees` where the chain's clock is too far ahead, and what {@link sendOwnerCall} throws.
  */
 export async function openChannel(
   options: Owner & {
@@ -70,9 +71,7 @@ export async function openChannel(
   // No dry run finds a wrong domain: that would show the authorization.
   await requireAsset(db, chain, asset, ASSET_SECONDS);
   const row = rowOf(config, scope, amount, now);
-  // A chain whose clock is ahead of ours would take no authorization that ends by ours.
-  const time = Math.max(Math.floor(now.getTime() / 1000), (await readOnChain(chain, config)).now);
-  const validBefore = time + DEPOSIT_SECONDS;
+  const validBefore = endOf(now, (await readOnChain(chain, config)).now);
   const sent = await sendOwnerCall(
     {
       ...options,
@@ -149,6 +148,17 @@ export async function closeChannel(
     },
   );
   return { ...sent, state: "closing" };
+}
+
+/**
+ * The second before which a deposit's authorization may be used. A chain whose clock is a little ahead of ours would take none
+ * that ends by ours; one far ahead would have it live for as long as its RPC pleases.
+ */
+function endOf(now: Date, chainTime: number): number {
+  const ours = Math.floor(now.getTime() / 1000);
+  if (chainTime > ours + AHEAD_SECONDS)
+    throw clocksDisagree(ours, chainTime, "a deposit's authorization would live too long");
+  return Math.max(ours, chainTime) + DEPOSIT_SECONDS;
 }
 
 /** The channels noted of a wallet with a seller in an asset. */

@@ -69,6 +69,8 @@ export const readOnChain = (chain: Chain, config: ChannelConfig): Promise<Channe
         blockNumber,
       }),
     ]);
+    // A uint40 in the contract: a greater one is no time, and the RPC's own.
+    if (initiatedAt >= 2 ** 40) throw new RangeError("a time that the contract cannot hold");
     return {
       deposited,
       balance,

@@ -4,6 +4,7 @@ import { fromHex, toBase64, toHex0x, utf8 } from "../evidence/bytes.ts";
 import { paymentMethodOf, signingHash } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Offer, Payment } from "../receipts/schema.ts";
+import { clocksDisagree } from "./clocks.ts";
 import { payerOf, PAYERS } from "./methods/methods.ts";
 import { MIN_USABLE_SECONDS } from "./offers.ts";
 import type { PaymentPolicy } from "./policy.ts";
@@ -77,15 +78,7 @@ function endOf(now: Date, chainTime: number | undefined, life: number): number {
   const ours = Math.floor(now.getTime() / 1000);
   const end = Math.min(ours, chainTime ?? ours) + life;
   if (chainTime === undefined || end - Math.max(ours, chainTime) >= MIN_USABLE_SECONDS) return end;
-  const ahead = ours - chainTime;
-  throw new Proof402Error(
-    "clock_disagrees",
-    `This machine's clock is ${Math.abs(ahead)} s ${ahead > 0 ? "ahead of" : "behind"} the chain's: no authorization of ${life} s could be used.`,
-    {
-      next: "Nothing was signed. Set this machine's clock; where it is right, the RPC of this network is not.",
-      details: { ourTime: ours, chainTime },
-    },
-  );
+  throw clocksDisagree(ours, chainTime, `no authorization of ${life} s could be used`);
 }
 
 /**

@@ -4,6 +4,7 @@ import { evidenceOf } from "../evidence/methods/methods.ts";
 import type { Payment } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
 import type { Chain } from "./chain.ts";
+import { AHEAD_SECONDS } from "./clocks.ts";
 import { lookAt } from "./settlement.ts";
 import type { SettlementView, Sight } from "./settlement-view.ts";
 import { noteHead, noteSighting, readHead, readSighting, type SeenHead, type Sighting } from "./sightings.ts";
@@ -37,8 +38,6 @@ export type Question = {
 
 /** How far apart two looks are that release an authorization, ms. */
 const APART_MS = 2000;
-/** How far a chain's newest block may be ahead of our clock before one of them is wrong, seconds. */
-const AHEAD_SECONDS = 900;
 /** How far one of an RPC's nodes may be behind another, seconds. */
 const LAG_SECONDS = 900;
 /** How far apart they are where the seller says that it was paid, ms: by then each node of the RPC would show it. */

@@ -6,6 +6,7 @@ import {
   http,
   multicall3Abi,
   parseTransaction,
+  toFunctionSelector,
   type Address,
   type Hex,
 } from "viem";
@@ -65,6 +66,9 @@ afterAll(() => anvil.stop());
 
 type Liar = (call: RpcCall, honest: () => Promise<unknown>) => Lie | undefined | Promise<Lie | undefined>;
 
+/** The chain's time. A test may have set its clock forward: the owner's goes with it. */
+const chainNow = async (): Promise<Date> => new Date(Number((await bank.client.getBlock()).timestamp) * 1000);
+
 /** A funded wallet behind an RPC that may lie, and every kind of transaction that its owner can have made. */
 async function openOwner(options: { lie?: Liar; db?: Db; wallet?: Wallet } = {}) {
   const wallet = options.wallet ?? walletFromPrivateKey(await bank.fundedKey());
@@ -75,11 +79,12 @@ async function openOwner(options: { lie?: Liar; db?: Db; wallet?: Wallet } = {})
   const rpc = await rpcInFront(anvil.rpcUrl, (call, honest) => lie?.(call, honest));
   const chain = openChain({ network: NETWORK, rpcUrl: rpc.url, confirmations: 0, pollMilliseconds: 20 });
   const owner: Owner = { db, chain, wallet, patienceMs: 300 };
-  const now = new Date();
   const word = (byte: string): string => `0x${byte.repeat(32)}`;
   const wishes = {
     approve: () => approvePermit2({ ...owner, asset, amount: 5_000_000n }),
-    deposit: () => openChannel({ ...owner, seller: SELLER, asset, amount: DEPOSIT, now }),
+    async deposit() {
+      return openChannel({ ...owner, seller: SELLER, asset, amount: DEPOSIT, now: await chainNow() });
+    },
     anchor: () =>
       postValidation(owner, {
         registry,
@@ -286,7 +291,7 @@ describe("T42: an RPC that would make the owner pay", () => {
     };
     for (const work of [
       approvePermit2({ ...owner.owner, wallet, confirm, asset, amount: 1n }),
-      openChannel({ ...owner.owner, wallet, confirm, seller: SELLER, asset, amount: DEPOSIT, now: new Date() }),
+      openChannel({ ...owner.owner, wallet, confirm, seller: SELLER, asset, amount: DEPOSIT, now: await chainNow() }),
     ])
       expect(await errorOf(work)).toMatchObject({ code: "approval_declined" });
     expect(await owner.db.selectFrom("channels").selectAll().execute()).toEqual([]);
@@ -302,7 +307,7 @@ describe("T43: an RPC that lies about the account", () => {
     const chain: Chain = { ...owner.owner.chain, read: (work) => work(client) };
     const noted = { ...owner.owner, chain };
     await approvePermit2({ ...noted, asset, amount: 1n });
-    await openChannel({ ...noted, seller: SELLER, asset, amount: DEPOSIT, now: new Date() });
+    await openChannel({ ...noted, seller: SELLER, asset, amount: DEPOSIT, now: await chainNow() });
     const signed = (await owner.rows()).map(({ raw }) => parseTransaction(raw as Hex).chainId);
     expect([signed, await owner.mined(), await owner.left()]).toEqual([[31337, 31337], 2, DEPOSIT]);
   });
@@ -341,7 +346,7 @@ describe("T43: an RPC that lies about the account", () => {
       seller: SELLER,
       asset: { ...asset, total: "99000000" },
       amount: 20_000_000n,
-      now: new Date(),
+      now: await chainNow(),
     });
     expect(await errorOf(deposit)).toMatchObject({ code: "insufficient_funds", money: "not-moved" });
     expect([penniless.raws(), await penniless.left()]).toEqual([[], 0n]);
@@ -381,7 +386,8 @@ describe("T43: an RPC that is shown a deposit's authorization", () => {
         return signature;
       },
     };
-    const open = () => openChannel({ ...owner.owner, wallet, seller: SELLER, asset, amount: DEPOSIT, now: new Date() });
+    const open = async () =>
+      openChannel({ ...owner.owner, wallet, seller: SELLER, asset, amount: DEPOSIT, now: await chainNow() });
     const shown = (call: RpcCall): Hex | null => {
       if (signature === null || !JSON.stringify(call).includes(signature.slice(2))) return null;
       const [first] = call.params as [Hex | { data: Hex }];
@@ -475,3 +481,42 @@ async function anyTransaction(): Promise<Hex> {
   if (hash === undefined) throw new Error("the bank's first block holds a transaction");
   return hash;
 }
+
+describe("T24: an RPC's clock and a deposit", () => {
+  const ahead =
+    (seconds: number): Liar =>
+    async ({ method }, honest) => {
+      if (method !== "eth_getBlockByNumber") return undefined;
+      const block = (await honest()) as { timestamp: Hex };
+      return { result: { ...block, timestamp: `0x${(Number(block.timestamp) + seconds).toString(16)}` } };
+    };
+
+  test.each([1_800, 315_360_000, 10_000_000_000_000])(
+    "%s s ahead of ours: no authorization is signed that would live as long as the RPC says",
+    async (seconds) => {
+      const owner = await openOwner({ lie: ahead(seconds) });
+      const error = await errorOf(owner.wishes.deposit());
+      expect(error.code).toBe("clock_disagrees");
+      expect([owner.raws(), await owner.rows(), await owner.left()]).toEqual([[], [], 0n]);
+      expect(await owner.db.selectFrom("channels").selectAll().execute()).toEqual([]);
+    },
+  );
+
+  test("a little ahead of ours: the deposit is made", async () => {
+    const owner = await openOwner({ lie: ahead(600) });
+    expect((await owner.wishes.deposit()).channel.state).toBe("open");
+    expect(await owner.left()).toBe(DEPOSIT);
+  });
+
+  test("a withdrawal's time that no contract can hold is no answer", async () => {
+    const owner = await openOwner();
+    const { channel } = await owner.wishes.deposit();
+    const selector = toFunctionSelector("pendingWithdrawals(bytes32)");
+    owner.lieNow(({ method, params }) => {
+      const call = params[0] as { data?: string } | undefined;
+      if (method !== "eth_call" || call?.data?.startsWith(selector) !== true) return undefined;
+      return { result: `0x${[1n, 2n ** 50n].map((word) => word.toString(16).padStart(64, "0")).join("")}` };
+    });
+    expect((await errorOf(closeChannel({ ...owner.owner, id: channel.id }))).code).toBe("chain_unreachable");
+  });
+});
