@@ -133,6 +133,9 @@ export const aborted = (): Proof402Error =>
 /** A policy refusal as an error: nothing was signed. */
 export const refused = (refusal: Refusal): Proof402Error =>
   new Proof402Error(refusal.code, refusal.message, {
-    next: "The owner's payment policy forbids this; choose a cheaper seller or ask the owner to change the policy.",
+    next:
+      refusal.code === "over_call_limit"
+        ? "Give this call a higher limit (max_usd), or choose a cheaper seller."
+        : "The owner's payment policy forbids this; choose a cheaper seller or ask the owner to change the policy.",
     details: { limit: refusal.limit, asked: refusal.asked, remaining: refusal.remaining },
   });

@@ -47,8 +47,8 @@ export async function buy(model: string, options: Options, command: Command): Pr
           },
           exit: (data) =>
             exitOfVerdict((data as { receipt: { verdict: Verdict } }).receipt.verdict, options.wait === "verified"),
-          onError: ({ idempotencyKey }) => {
-            if (idempotencyKey !== undefined)
+          onError: ({ code, idempotencyKey }) => {
+            if (idempotencyKey !== undefined && code !== "idempotency_conflict")
               note(`To take it up again without paying twice, add: --key ${idempotencyKey}`);
             if (abort.signal.aborted && idempotencyKey !== undefined)
               note("Waiting for the exchange to end, so that its receipt is stored.");

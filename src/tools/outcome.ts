@@ -6,12 +6,18 @@ export function errorOutcome(error: ToolError): Extract<ToolOutcome<never>, { st
   const { code, message, money, idempotencyKey, next } = error;
   const words = [
     `Error ${code}: ${message}`,
-    ...(money === undefined ? [] : [MONEY_WORDS[money]]),
+    ...(money === undefined ? [] : [moneyWords(code, money)]),
     next,
     ...(idempotencyKey === undefined ? [] : [`idempotency_key: ${idempotencyKey}`]),
   ];
   return { status: "error", text: words.join(" "), error };
 }
+
+/** Where a key names another call, the money is that call's: this one paid nothing. */
+const moneyWords = (code: string, money: MoneyState): string =>
+  code === "idempotency_conflict"
+    ? `This call paid nothing. Of the earlier call with this key: ${MONEY_WORDS[money].replace("of this call", "of it")}`
+    : MONEY_WORDS[money];
 
 const MONEY_WORDS: Record<MoneyState, string> = {
   "not-moved": "No money moved.",
