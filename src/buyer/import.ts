@@ -1,6 +1,7 @@
+import { Proof402Error } from "../errors.ts";
 import { wantedAssurance } from "../receipts/newest.ts";
 import { MAX_LATER, type Receipt } from "../receipts/schema.ts";
-import { appendAppraisal, importReceipt } from "../receipts/store.ts";
+import { appendAppraisal, appendLater, importReceipt } from "../receipts/store.ts";
 import { immediate } from "../storage/migrations.ts";
 import { failuresOfMaker } from "../verify/contradictions.ts";
 import type { BuyerContext } from "./context.ts";
@@ -8,17 +9,32 @@ import { judgeReceipt } from "./judge.ts";
 
 /**
  * Judges and stores a receipt that was made elsewhere. Its maker's appraisals are left out, and what they found wrong with it
- * is kept as evidence. One that gives a stored receipt its bodies has that judged anew.
+ * is kept as evidence. One that gives a stored receipt its bodies, or a
+ * contradiction, has that judged again.
  */
 export async function importJudged(ctx: BuyerContext, file: Receipt): Promise<Receipt> {
   const at = ctx.clock().toISOString();
   const found = failuresOfMaker(file).map((evidence) => ({ at, evidence }));
-  const receipt = { ...file, later: [...found, ...file.later].slice(0, MAX_LATER), appraisals: [] };
+  const receipt = { ...file, later: [...found, ...file.later], appraisals: [] };
+  // Nothing is dropped for want of room: it may be what contradicts the rest.
+  if (receipt.later.length > MAX_LATER)
+    throw new Proof402Error(
+      "receipt_full",
+      `The file and its maker's failed layers are more than ${MAX_LATER} pieces.`,
+      {
+        next: "Verify the file as it is.",
+      },
+    );
   const { assurance } = ctx.config.verification;
   const appraisal = await judgeReceipt(ctx, receipt, { assurance });
   const imported = await immediate(ctx.db, async (tx) => {
     const one = await importReceipt(tx, receipt, ctx.clock());
-    return one.added ? { ...one, receipt: await appendAppraisal(tx, receipt.id, appraisal) } : one;
+    if (one.added) return { ...one, receipt: await appendAppraisal(tx, receipt.id, appraisal) };
+    // A newer file of a stored receipt can take a verdict away: what contradicts is heeded, whoever found it.
+    let stored = one.receipt;
+    for (const { evidence } of receipt.later)
+      if (evidence.kind === "contradiction") stored = await appendLater(tx, receipt.id, evidence, ctx.clock());
+    return { ...one, receipt: stored, completed: one.completed || stored.later.length > one.receipt.later.length };
   });
   if (!imported.completed) return imported.receipt;
   const anew = await judgeReceipt(ctx, imported.receipt, { assurance: wantedAssurance(imported.receipt, assurance) });

@@ -108,3 +108,28 @@ test.each<[string, (core: ReceiptCore) => void]>([
     expect((await buyer.audit()).ok).toBe(true);
   }
 });
+
+test("T98: a newer file of a stored receipt brings its contradictions, and none is dropped for want of room", async () => {
+  const maker = await market.buyer();
+  const bought = await maker.buy({
+    model: "eth-risk",
+    input: ETH_FEATURES,
+    seller: "attested",
+    idempotencyKey: crypto.randomUUID(),
+  });
+  if ("needInput" in bought) throw new Error("nobody should have been asked");
+  const at = new Date().toISOString();
+  const contradiction = { kind: "contradiction" as const, layer: "response" as const, code: "found_since" };
+  const newer = { ...bought.receipt, later: [{ at, evidence: contradiction }] };
+  const stranger = await market.buyer();
+  expect(newestAppraisal(await stranger.importReceipt(bought.receipt)).verdict).not.toBe("failed");
+  expect(newestAppraisal(await stranger.importReceipt(newer)).verdict).toBe("failed");
+  expect((await stranger.importReceipt(bought.receipt)).later.map(({ evidence }) => evidence)).toContainEqual(
+    contradiction,
+  );
+  expect((await stranger.audit()).ok).toBe(true);
+  const notes = Array.from({ length: 64 }, (_, n) => ({ at, evidence: { kind: "x.note", n } }));
+  const failed = { ...newestAppraisal(bought.receipt), verdict: "failed" as const };
+  const full = { ...bought.receipt, later: notes, appraisals: [failed] };
+  await expect((await market.buyer()).importReceipt(full)).rejects.toMatchObject({ code: "receipt_full" });
+});
