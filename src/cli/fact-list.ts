@@ -3,7 +3,9 @@ import type { Facts } from "../verify/facts.ts";
 
 /** The facts of a receipt for a terminal. Nothing in it is a verdict. */
 export function factList({ platform, key, hashes, times, terms, agreement }: Facts): string {
-  const time = (ms: number | null): string => (ms === null ? "unknown" : new Date(ms).toISOString());
+  // A document may be dated past what a `Date` can hold (ECMA-262 §21.4.1.1).
+  const time = (ms: number | null): string =>
+    ms === null || Number.isNaN(new Date(ms).getTime()) ? "unknown" : new Date(ms).toISOString();
   const attested =
     platform === null
       ? ["root         no attestation"]
