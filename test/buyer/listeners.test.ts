@@ -29,7 +29,7 @@ const FAILURES: Record<string, () => unknown> = {
   }),
 };
 
-test.each(Object.keys(FAILURES))("a listener that %s costs neither the answer nor the process", async (name) => {
+test.each(Object.keys(FAILURES))("T33: a listener that %s costs neither the answer nor the process", async (name) => {
   let told = 0;
   const listen = (): void => {
     told += 1;

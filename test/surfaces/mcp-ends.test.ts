@@ -96,7 +96,7 @@ test.each([
   ["sends SIGTERM twice", PAID] as const,
   ["reads no more and closes its end", PAID] as const,
 ])(
-  "a client that asked for progress and %s at step %i ends the server, and a paid answer is stored",
+  "T33: a client that asked for progress and %s at step %i ends the server, and a paid answer is stored",
   async (end, step) => {
     const key = crypto.randomUUID();
     const { child, ended, stderr } = await serving(key, step);
