@@ -84,9 +84,12 @@ describe("verify", () => {
     };
     const file = join(market.directory, "modest.json");
     await writeFile(file, serializeReceipt(forged));
-    const judged = await cli("verify", file, "--json");
+    // Another's store: one's own knows that this is not the receipt of that purchase (T97).
+    const path = await variant("auditor", (own) => (own.database = join(market.directory, "auditor.db")));
+    const judged = await runCli(["--config", path, "verify", file, "--json"]);
     expect(judged.code).toBe(2);
     expect(JSON.parse(judged.stdout)).toMatchObject({ receipt: { wanted: "attested", verdict: "unverified" } });
+    expect((await cli("verify", file)).code).toBe(1);
     // The tool, on every other surface, judges alike.
     const buyer = await market.buyer();
     const outcome = await verifyReceipt.run(
@@ -95,7 +98,8 @@ describe("verify", () => {
     );
     expect(outcome).toMatchObject({ status: "ok", data: { receipt: { wanted: "attested", verdict: "unverified" } } });
     // The one who verifies may ask for less, and is shown that they did.
-    expect((await cli("verify", file, "--assurance", "none")).stdout).toContain("wanted none");
+    const less = await runCli(["--config", path, "verify", file, "--assurance", "none"]);
+    expect(less.stdout).toContain("wanted none");
   });
 
   test("needs no key, no network and no database, only the configuration", async () => {
