@@ -40,10 +40,7 @@ export default defineConfig({
     hookTimeout: 300_000,
     expect: { poll: { timeout: 150_000 } },
     pool: "forks",
-    // One more than the cores of a small machine: tests wait for blocks, processes and deadlines half of their time.
-    maxWorkers: 3,
-    // Files share their process, one after another: packages are loaded by each process and not by each file.
-    isolate: false,
+    maxWorkers: 2,
     sequence: { sequencer: LongestFirst },
     coverage: {
       provider: "v8",
