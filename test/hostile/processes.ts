@@ -25,7 +25,9 @@ export async function buildWorker(name: WorkerName = "worker"): Promise<void> {
     bundle: true,
     // Whole, but for what is native or not needed: that starts in half the time.
     external: ["libsql", "onnxruntime-node", "snarkjs"],
-    banner: { js: `import { createRequire as requiring } from "node:module"; const require = requiring(import.meta.url);` },
+    banner: {
+      js: `import { createRequire as requiring } from "node:module"; const require = requiring(import.meta.url);`,
+    },
     platform: "node",
     format: "esm",
     target: "node20",
