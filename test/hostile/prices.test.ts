@@ -245,7 +245,7 @@ describe("T23: a scheme whose price is known only afterwards", () => {
     ["auth-capture", "scheme_not_supported"],
     ["escrow", "scheme_not_supported"],
   ])("%s is refused where the policy does not allow it", async (scheme, code) => {
-    expect(await refusal(await world.attack(offering({ scheme })))).toEqual(untouched(code));
+    expect(await refusal(await world.attack(offering({ scheme, extra: USDC_SPEC })))).toEqual(untouched(code));
   });
 
   test("by a facilitator that is not the seller's pinned one is refused, although the policy allows upto", async () => {

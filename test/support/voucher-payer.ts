@@ -42,8 +42,12 @@ export async function openVoucherPayer(
     channel: { receiverAuthorizer, withdrawDelaySeconds: WITHDRAW_DELAY_SECONDS },
   };
   const db = await openDatabase(":memory:");
-  const owner = { db, chain: openChain(network), wallet: walletFromPrivateKey(key) };
-  const { channel } = await openChannel({ ...owner, seller, asset, amount: DEPOSIT, now: new Date() });
+  const chain = openChain(network);
+  const owner = { db, chain, wallet: walletFromPrivateKey(key) };
+  // By the chain's clock, which other tests of its market may have put on.
+  const { timestamp } = await chain.read((client) => client.getBlock());
+  const now = new Date(Number(timestamp) * 1000);
+  const { channel } = await openChannel({ ...owner, seller, asset, amount: DEPOSIT, now });
   const terms = JSON.parse(channel.terms) as object;
   const channelConfig = { payer: channel.payer, receiver: channel.receiver, token: channel.asset, ...terms };
   const channelId = channel.id as Hex;
