@@ -162,6 +162,8 @@ describe("T44: a key that another database of the wallet has paid is not paid ag
 
     const dead = await wallet.open(onlyBy(USDC), (config) => {
       for (const network of config.networks) network.rpcUrl = "http://127.0.0.1:1";
+      // Another authorization than the first, even within its second: of the very same one the seller keeps the answer.
+      config.payment.maxAuthorizationSeconds = 45;
     });
     expect(await told(dead.buyer)).toMatchObject({ money: "may-move", idempotencyKey: CALL.idempotencyKey });
     expect(await wallet.paidCalls()).toEqual([1, 0]);

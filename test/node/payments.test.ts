@@ -117,6 +117,8 @@ describe("an answer is served for a payment that was made", () => {
     });
     expect(pending.text).not.toContain("outputs");
     reachable = true;
+    // The seller waits for no block: it is asked until the settlement is in one.
+    await eventually(async () => expect(await purse.post()).toMatchObject({ status: 200 }));
     await expectServed(one, purse);
   });
 
@@ -139,7 +141,7 @@ describe("an answer is served for a payment that was made", () => {
     const one = await seller({}, { payment: { confirmations: 2, waitSeconds: 0 } });
     const purse = await purseFor(market, one.origin);
     expect(await purse.post()).toMatchObject({ status: 503 });
-    expect(await isUsed(purse)).toBe(true);
+    await eventually(async () => expect(await isUsed(purse)).toBe(true));
     await createTestClient({ chain: foundry, mode: "anvil", transport: http(market.devnet.rpcUrl) }).mine({
       blocks: 2,
     });
