@@ -1,11 +1,11 @@
 import type { PublicClient } from "viem";
 import * as z from "zod";
+import { isAuthorizationSpent, isBitSet } from "../chain/nonces.ts";
+import { readSettling } from "../chain/settling.ts";
 import type { Authorization } from "../evidence/methods/method.ts";
 import { evidenceOf } from "../evidence/methods/methods.ts";
-import { permitOf } from "../evidence/methods/permits.ts";
 import { fromHex0x, keccak256, toHex0x, utf8 } from "../evidence/bytes.ts";
 import { addressWord, AUTHORIZATION_USED_TOPIC, chainIdOf, TRANSFER_TOPIC } from "../evidence/eip3009.ts";
-import { PERMIT2, settlingInput } from "../evidence/permit2.ts";
 import { lastSecondOf, movedBy, usesAuthorization } from "../evidence/settlement.ts";
 
 /** What the chain says of an authorization. */
@@ -32,29 +32,6 @@ const TIMEOUT_MS = 5_000;
 /** Blocks per `eth_getLogs`, which public RPCs limit, and how often it is asked. */
 const CHUNK_BLOCKS = 500n;
 const MAX_CHUNKS = 40;
-
-const ABI = [
-  {
-    type: "function",
-    name: "authorizationState",
-    stateMutability: "view",
-    inputs: [
-      { name: "authorizer", type: "address" },
-      { name: "nonce", type: "bytes32" },
-    ],
-    outputs: [{ name: "", type: "bool" }],
-  },
-  {
-    type: "function",
-    name: "nonceBitmap",
-    stateMutability: "view",
-    inputs: [
-      { name: "owner", type: "address" },
-      { name: "wordPos", type: "uint256" },
-    ],
-    outputs: [{ name: "", type: "uint256" }],
-  },
-] as const;
 
 /** Reads the chain that a node is paid on. Nothing is ever sent to it, and no answer of it throws. */
 export function openChainReader(options: {
@@ -142,26 +119,8 @@ async function lookAt(
 
 const toHexNumber = (value: bigint): `0x${string}` => `0x${value.toString(16)}`;
 
-async function isUsed(client: PublicClient, { method, asset, payer, nonce }: Authorization): Promise<boolean> {
-  const owner = toHex0x(fromHex0x(payer));
-  if (method === "eip3009") {
-    const args = [owner, toHex0x(fromHex0x(nonce))] as const;
-    return client.readContract({
-      address: toHex0x(fromHex0x(asset)),
-      abi: ABI,
-      functionName: "authorizationState",
-      args,
-    });
-  }
-  const bits = BigInt(nonce);
-  const word = await client.readContract({
-    address: toHex0x(fromHex0x(PERMIT2)),
-    abi: ABI,
-    functionName: "nonceBitmap",
-    args: [owner, bits >> 8n],
-  });
-  return ((word >> (bits & 0xffn)) & 1n) === 1n;
-}
+const isUsed = (client: PublicClient, authorization: Authorization): Promise<boolean> =>
+  authorization.method === "eip3009" ? isAuthorizationSpent(client, authorization) : isBitSet(client, authorization);
 
 /** The transaction as this authorization's settlement, or null where it is none. */
 async function readTransaction(
@@ -174,27 +133,11 @@ async function readTransaction(
   const transaction = toHex0x(fromHex0x(hash.toLowerCase()));
   const receipt = await client.getTransactionReceipt({ hash: transaction }).catch(() => null);
   if (receipt === null || receipt.status !== "success") return null;
-  const logs = receipt.logs
-    .map((log) => ({
-      address: log.address.toLowerCase(),
-      topics: log.topics.map((topic) => topic.toLowerCase()),
-      data: log.data.toLowerCase(),
-    }))
-    .filter((log) => log.address === authorization.asset);
-  const settling = evidenceOf(authorization).usedByCall
-    ? { logs, ...(await readCall(client, authorization, transaction)) }
-    : { logs };
+  const settling = await readSettling(client, authorization, { logs: receipt.logs, transactionHash: transaction });
   const amount = usesAuthorization(settling, authorization) ? movedBy(settling, authorization) : null;
   if (amount === null) return null;
   const block = await client.getBlock({ blockNumber: receipt.blockNumber });
   if (block.hash !== receipt.blockHash) return null;
   const depth = Number(head - receipt.blockNumber);
   return { state: "paid", transaction, amount, depth, time: Number(block.timestamp) };
-}
-
-async function readCall(client: PublicClient, authorization: Authorization, hash: `0x${string}`) {
-  const { to, input } = await client.getTransaction({ hash });
-  return to === null
-    ? {}
-    : { to: to.toLowerCase(), input: settlingInput(input.toLowerCase(), permitOf(authorization)) };
 }

@@ -1,3 +1,4 @@
+import { NONCES_ABI } from "../chain/nonces.ts";
 import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
 import { channelIdOf, CHANNELS, type ChannelConfig } from "../evidence/channel.ts";
 import { chainIdOf } from "../evidence/eip3009.ts";
@@ -35,16 +36,7 @@ const ABI = [
       { name: "initiatedAt", type: "uint40" },
     ],
   },
-  {
-    type: "function",
-    name: "authorizationState",
-    stateMutability: "view",
-    inputs: [
-      { name: "authorizer", type: "address" },
-      { name: "nonce", type: "bytes32" },
-    ],
-    outputs: [{ name: "", type: "bool" }],
-  },
+  ...NONCES_ABI,
 ] as const;
 
 /** A channel as the newest block has it. Throws Proof402Error `wrong_chain` or `chain_unreachable`. */

@@ -1,11 +1,11 @@
 import type { LogTopic, PublicClient, RpcLog } from "viem";
+import { hasBit, NONCES_ABI, wordOf } from "../chain/nonces.ts";
 import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
 import { addressWord, AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC } from "../evidence/eip3009.ts";
 import { PERMIT2 } from "../evidence/permit2.ts";
 import { answersInTime } from "./before-paying.ts";
 import type { Chain } from "./chain.ts";
 import type { AssetPolicy } from "./policy.ts";
-import { NONCES_ABI } from "./nonces.ts";
 
 /** Longest that a chain may hold up a payment, seconds; without an answer it is made all the same. */
 const PATIENCE_SECONDS = 2;
@@ -99,7 +99,7 @@ type Used = { nonce: string; token: string | null };
 /** The call that reads whether it is used: a flag of the token, or the word of Permit2 that has its bit. */
 function callFor(owner: `0x${string}`, { nonce, token }: Used) {
   if (token === null) {
-    const args = [owner, BigInt(nonce) >> 8n] as const;
+    const args = [owner, wordOf(nonce)] as const;
     return { address: PERMIT2, abi: NONCES_ABI, functionName: "nonceBitmap", args } as const;
   }
   const args = [owner, toHex0x(fromHex0x(nonce))] as const;
@@ -125,7 +125,7 @@ async function firstUsed(client: PublicClient, { tokens, payer, nonces }: Wanted
     ? together.map(({ result }) => result ?? false)
     : await Promise.all(calls.map((call) => readOne(client, call).catch(() => false)));
   const isUsed = (word: boolean | bigint | undefined, { nonce }: Used): boolean =>
-    typeof word === "bigint" ? ((word >> (BigInt(nonce) & 0xffn)) & 1n) === 1n : word === true;
+    typeof word === "bigint" ? hasBit(word, nonce) : word === true;
   return asked.find((one, index) => isUsed(words[index], one)) ?? null;
 }
 

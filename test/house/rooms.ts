@@ -11,12 +11,13 @@ export const ARROWS: Record<string, readonly string[]> = {
   peers: ["errors"],
   evidence: ["errors"],
   files: ["errors"],
+  chain: ["evidence"],
   storage: ["files", "errors"],
   http: ["errors", "version"],
   receipts: ["evidence", "storage", "errors", "version"],
   verify: ["receipts", "evidence", "errors", "version"],
   ezkl: ["apart", "verify", "evidence"],
-  payment: ["receipts", "evidence", "storage", "files", "http", "errors", "version"],
+  payment: ["chain", "receipts", "evidence", "storage", "files", "http", "errors", "version"],
   market: ["payment", "verify", "receipts", "evidence", "storage", "http", "errors", "version"],
   config: ["market", "payment", "verify", "receipts", "storage", "files", "http", "evidence", "errors", "version"],
   buyer: [
@@ -40,7 +41,7 @@ export const ARROWS: Record<string, readonly string[]> = {
   apart: [],
   onnx: ["apart", "peers", "errors"],
   zk: ["onnx", "apart", "peers", "files", "evidence", "errors"],
-  node: ["zk", "onnx", "receipts", "evidence", "storage", "http", "errors", "version"],
+  node: ["zk", "onnx", "chain", "receipts", "evidence", "storage", "http", "errors", "version"],
   devnet: [
     "node",
     "peers",

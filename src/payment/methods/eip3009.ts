@@ -1,7 +1,7 @@
 import { chainIdOf } from "../../evidence/eip3009.ts";
 import { transferOf } from "../../evidence/methods/eip3009.ts";
 import type { Payment } from "../../receipts/schema.ts";
-import { isAuthorizationSpent } from "../nonces.ts";
+import { isAuthorizationSpent } from "../../chain/nonces.ts";
 import { typedTransferOf } from "../typed-data.ts";
 import { plain, type PayerMethod } from "./method.ts";
 

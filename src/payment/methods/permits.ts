@@ -4,7 +4,7 @@ import { chainIdOf } from "../../evidence/eip3009.ts";
 import { permitOf } from "../../evidence/methods/permits.ts";
 import { PERMIT2, spenderOf } from "../../evidence/permit2.ts";
 import type { Payment } from "../../receipts/schema.ts";
-import { isBitSet } from "../nonces.ts";
+import { isBitSet } from "../../chain/nonces.ts";
 import type { Refusal } from "../types.ts";
 import { plain, type Asked } from "./method.ts";
 

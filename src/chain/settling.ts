@@ -1,0 +1,36 @@
+import type { PublicClient, TransactionReceipt } from "viem";
+import type { TokenLog } from "../evidence/eip3009.ts";
+import type { Authorization } from "../evidence/methods/method.ts";
+import { evidenceOf } from "../evidence/methods/methods.ts";
+import { permitOf } from "../evidence/methods/permits.ts";
+import { settlingInput } from "../evidence/permit2.ts";
+
+/** A transaction as it touched an authorization's token, in lower case. */
+export type Settling = {
+  logs: (TokenLog & { logIndex: number })[];
+  /** The call that it is, where only that shows which authorization it used. */
+  to?: string;
+  input?: string;
+};
+
+/** What a successful transaction shows of an authorization. Throws what the client throws. */
+export async function readSettling(
+  client: PublicClient,
+  authorization: Authorization,
+  receipt: Pick<TransactionReceipt, "logs" | "transactionHash">,
+): Promise<Settling> {
+  const logs = receipt.logs
+    .map((log) => ({
+      address: log.address.toLowerCase(),
+      topics: log.topics.map((topic) => topic.toLowerCase()),
+      data: log.data.toLowerCase(),
+      logIndex: log.logIndex,
+    }))
+    .filter((log) => log.address === authorization.asset);
+  if (!evidenceOf(authorization).usedByCall) return { logs };
+  const { to, input } = await client.getTransaction({ hash: receipt.transactionHash });
+  // What trails the call's arguments, of whatever length, is no part of the evidence.
+  return to === null
+    ? { logs }
+    : { logs, to: to.toLowerCase(), input: settlingInput(input.toLowerCase(), permitOf(authorization)) };
+}
