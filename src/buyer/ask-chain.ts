@@ -4,15 +4,25 @@ import type { PurchaseRecord } from "../payment/types.ts";
 import { believe } from "../payment/witness.ts";
 import type { BuyerContext } from "./context.ts";
 
-/** Settles or releases one attempt as the chain shows it, or leaves it where the chain cannot say. */
-export async function askChain(ctx: BuyerContext, { id, payment, createdAt }: PurchaseRecord): Promise<void> {
-  const seen = await believe({
+/** What the chain shows of one attempt, as far as it is believed. `hint` is the transaction that its seller named. */
+export const lookAt = (
+  ctx: BuyerContext,
+  { payment, createdAt }: PurchaseRecord,
+  hint?: string,
+): ReturnType<typeof believe> =>
+  believe({
     db: ctx.db,
     chain: ctx.chains.get(payment.network),
     payment,
     now: ctx.clock(),
     since: new Date(createdAt),
+    transactionHint: hint,
   });
+
+/** Settles or releases one attempt as the chain shows it, or leaves it where the chain cannot say. */
+export async function askChain(ctx: BuyerContext, purchase: PurchaseRecord): Promise<void> {
+  const { id } = purchase;
+  const seen = await lookAt(ctx, purchase);
   const now = ctx.clock();
   if (seen.state === "settled") {
     const { transaction, amount, fault } = seen;

@@ -9,7 +9,7 @@ import { isUsed } from "../payment/settlement.ts";
 import { noteClaim } from "../payment/sightings.ts";
 import { readRefusal } from "../payment/refusal-codes.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
-import { believe } from "../payment/witness.ts";
+import { lookAt } from "./ask-chain.ts";
 import type { Call } from "./call.ts";
 import { noteCharged } from "./channel.ts";
 import { pollMilliseconds, type BuyerContext } from "./context.ts";
@@ -138,20 +138,13 @@ async function askOnceMore(
 /** Notes a settlement that is deep enough in the chain; returns what is known of it, or null. */
 async function settleIfSeen(
   ctx: BuyerContext,
-  { id, payment, createdAt }: PurchaseRecord,
+  purchase: PurchaseRecord,
   hint: string | undefined,
 ): Promise<{ transaction: string | null } | null> {
-  const seen = await believe({
-    db: ctx.db,
-    chain: ctx.chains.get(payment.network),
-    payment,
-    now: ctx.clock(),
-    since: new Date(createdAt),
-    transactionHint: hint,
-  });
+  const seen = await lookAt(ctx, purchase, hint);
   if (seen.state !== "settled") return null;
   const { transaction, amount, fault } = seen;
-  const marked = await markSettled(ctx.db, id, { transaction, amount, reason: fault, now: ctx.clock() });
+  const marked = await markSettled(ctx.db, purchase.id, { transaction, amount, reason: fault, now: ctx.clock() });
   return marked.state === "settled" ? { transaction } : null;
 }
 
