@@ -1,33 +1,18 @@
 import { once } from "node:events";
-import { mkdirSync, rmSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
-import { build } from "esbuild";
 import { createPublicClient, createTestClient, http } from "viem";
 import { foundry } from "viem/chains";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { startAnvil } from "../../src/devnet/index.ts";
 import { descendants, firstLine, isAlive, listens } from "./processes.ts";
 import { eventually } from "../support/eventually.ts";
+import { bundled } from "../support/bundled.ts";
 
-/** Inside node_modules, so that the bundle finds the packages it leaves out. */
-const folder = join(import.meta.dirname, "../../node_modules/.cache", `proof402-chain-owner-${process.pid}`);
-const owner = join(folder, "chain-owner.mjs");
+const owner = bundled(join(import.meta.dirname, "chain-owner.ts"));
 
-beforeAll(async () => {
-  mkdirSync(folder, { recursive: true });
-  await build({
-    entryPoints: [join(import.meta.dirname, "chain-owner.ts")],
-    outfile: owner,
-    bundle: true,
-    packages: "external",
-    platform: "node",
-    format: "esm",
-    target: "node20",
-    logLevel: "error",
-  });
-});
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+beforeAll(() => owner.make());
+afterAll(() => owner.remove());
 
 const client = (rpcUrl: string) => createPublicClient({ chain: foundry, transport: http(rpcUrl), cacheTime: 0 });
 /** Among our own processes; esbuild and vitest have some of their own. */
@@ -95,7 +80,7 @@ describe("a chain", () => {
 
 describe("a chain whose owner dies", () => {
   it.each(["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"] as const)("dies with it, by %s too", async (signal) => {
-    const { child, line: rpcUrl } = await firstLine(owner);
+    const { child, line: rpcUrl } = await firstLine(owner.file);
     expect(await listens(rpcUrl)).toBe(true);
     const family = (await descendants(child.pid)).map((one) => Number.parseInt(one, 10));
     // The keeper and anvil itself.

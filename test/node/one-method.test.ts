@@ -4,11 +4,19 @@ import LibsqlDatabase from "libsql";
 import type { Hex } from "viem";
 import { generatePrivateKey } from "viem/accounts";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { devUsd } from "../../src/devnet/contracts/dev-usd.artifact.ts";
 import { identityOf } from "../../src/node/payment-key.ts";
 import { newAccount } from "../devnet/authorizations.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
-import { changed, facilitatorWith, openSeller, postPaid, purseFor, requestOf, takenBy } from "../support/selling.ts";
+import {
+  changed,
+  facilitatorWith,
+  isUsed,
+  openSeller,
+  postPaid,
+  purseFor,
+  requestOf,
+  takenBy,
+} from "../support/selling.ts";
 import type { OwnSeller, Purse } from "../support/selling.ts";
 import { openVoucherPayer } from "../support/voucher-payer.ts";
 
@@ -30,13 +38,6 @@ const opened = <T extends { stop(): Promise<void> }>(one: T): T => (open.push(on
 const voucherOver = (channelId: Hex, sum: bigint) => ({ channelId, maxClaimableAmount: String(sum), signature: "0x" });
 const beside = (purse: Purse, fields: object): string =>
   changed(purse.header, ({ payload }) => void Object.assign(payload, fields));
-const isUsed = ({ account, authorization }: Purse): Promise<boolean> =>
-  market.devnet.bank.client.readContract({
-    address: market.devnet.token,
-    abi: devUsd.abi,
-    functionName: "authorizationState",
-    args: [account.address, authorization.nonce],
-  });
 
 describe("T94: a payment with the fields of another method beside its own", () => {
   test.each<[string, object]>([
@@ -58,7 +59,7 @@ describe("T94: a payment with the fields of another method beside its own", () =
     const records = new LibsqlDatabase(database);
     expect(records.prepare("select key from calls").all()).toEqual([]);
     records.close();
-    expect(await isUsed(purse)).toBe(false);
+    expect(await isUsed(market, purse)).toBe(false);
     expect(await count(purse.header)).toBe(1);
     expect(await takenBy(market, seller)).toBe(PRICE);
   });
@@ -77,9 +78,9 @@ describe("T94: a payment with the fields of another method beside its own", () =
     const purse = await purseFor(market, origin);
     const named = { type: "voucher", channelConfig: {}, voucher: voucherOver(payer.channelId, PRICE) };
     expect((await postPaid(origin, beside(purse, named), requestOf(2))).status).toBe(400);
-    expect(await isUsed(purse)).toBe(false);
+    expect(await isUsed(market, purse)).toBe(false);
     expect(await postPaid(origin, purse.header, requestOf(2))).toMatchObject({ status: 200 });
-    expect(await isUsed(purse)).toBe(true);
+    expect(await isUsed(market, purse)).toBe(true);
   });
 
   test("does not keep the channel busy that it names", async () => {
@@ -122,7 +123,7 @@ describe("T94: an answer that is kept for a payment", () => {
     const facilitator = opened(
       await facilitatorWith(market, {
         "/settle": async (honest) => {
-          if (!(await isUsed(purses[0] as Purse))) await purses[0]?.redeem(elsewhere);
+          if (!(await isUsed(market, purses[0] as Purse))) await purses[0]?.redeem(elsewhere);
           return honest();
         },
       }),

@@ -2,12 +2,12 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { join } from "node:path";
 import { createTestClient, http } from "viem";
 import { foundry } from "viem/chains";
-import { devUsd } from "../../src/devnet/contracts/dev-usd.artifact.ts";
 import type { Served } from "../../src/devnet/index.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
 import { eventually } from "../support/eventually.ts";
 import {
   facilitatorWith,
+  isUsed,
   openSeller,
   purseFor,
   requestOf,
@@ -41,13 +41,6 @@ async function seller(
 
 const broken = (): Response =>
   new Response(new ReadableStream({ start: (controller) => controller.error(new Error("gone")) }));
-const isUsed = ({ account, authorization }: Purse): Promise<boolean> =>
-  market.devnet.bank.client.readContract({
-    address: market.devnet.token,
-    abi: devUsd.abi,
-    functionName: "authorizationState",
-    args: [account.address, authorization.nonce],
-  });
 
 /** The payment is answered, was made once, and brings the same answer again. */
 async function expectServed(one: OwnSeller, purse: Purse): Promise<void> {
@@ -130,7 +123,7 @@ describe("an answer is served for a payment that was made", () => {
     );
     const purse = await purseFor(market, first.origin);
     const cut = purse.post().catch(() => null);
-    await eventually(async () => expect(await isUsed(purse)).toBe(true));
+    await eventually(async () => expect(await isUsed(market, purse)).toBe(true));
     await Promise.all(open.splice(0).map((one) => one.stop()));
     await cut;
     const second = await seller({}, { records, payment: { payTo: first.payTo } });
@@ -141,7 +134,7 @@ describe("an answer is served for a payment that was made", () => {
     const one = await seller({}, { payment: { confirmations: 2, waitSeconds: 0 } });
     const purse = await purseFor(market, one.origin);
     expect(await purse.post()).toMatchObject({ status: 503 });
-    await eventually(async () => expect(await isUsed(purse)).toBe(true));
+    await eventually(async () => expect(await isUsed(market, purse)).toBe(true));
     await createTestClient({ chain: foundry, mode: "anvil", transport: http(market.devnet.rpcUrl) }).mine({
       blocks: 2,
     });
@@ -176,7 +169,7 @@ describe("nothing leaves for a payment that was not made", () => {
     const purse = await purseFor(market, one.origin);
     purses.push(purse);
     const answer = await purse.post();
-    expect(await isUsed(purse)).toBe(true);
+    expect(await isUsed(market, purse)).toBe(true);
     expect(answer.status).toBe(402);
     expect(answer.text).not.toContain("outputs");
     expect(await takenBy(market, one)).toBe(0n);

@@ -1,9 +1,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { build } from "esbuild";
 import LibsqlDatabase from "libsql";
 import type { Address } from "viem";
 import { generatePrivateKey } from "viem/accounts";
@@ -14,28 +12,16 @@ import { newAccount } from "../devnet/authorizations.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
 import { postPaid, requestOf } from "../support/selling.ts";
 import { openVoucherPayer } from "../support/voucher-payer.ts";
+import { bundled } from "../support/bundled.ts";
 
 const PRICE = 10_000n;
 const PATIENCE = { timeout: 60_000, interval: 100 };
-const root = join(import.meta.dirname, "../..");
-/** Inside node_modules, so that the bundle finds the packages it leaves out. */
-const folder = join(root, "node_modules/.cache", `proof402-node-${process.pid}`);
-const worker = join(folder, "worker.mjs");
+const worker = bundled(join(import.meta.dirname, "voucher-worker.ts"));
 
 let market: Market;
 beforeAll(async () => {
-  mkdirSync(folder, { recursive: true });
   market = await openMarket();
-  await build({
-    entryPoints: [join(import.meta.dirname, "voucher-worker.ts")],
-    outfile: worker,
-    bundle: true,
-    packages: "external",
-    platform: "node",
-    format: "esm",
-    target: "node20",
-    logLevel: "error",
-  });
+  await worker.make();
 });
 const running: ChildProcess[] = [];
 const served: Served[] = [];
@@ -45,7 +31,7 @@ afterEach(async () => {
 });
 afterAll(async () => {
   await market.stop();
-  rmSync(folder, { recursive: true, force: true });
+  worker.remove();
 });
 
 /** A node as its owner starts it, again and again on the same file, and a payer with a channel of it. */
@@ -91,7 +77,7 @@ async function openShop() {
     async start({ claimSeconds = 300, ...more }: { claimSeconds?: number; dies?: boolean } = {}) {
       const channels = { authorizerKey, claimSeconds };
       const orders = { ...options, payment: { ...payment, channels }, ...more };
-      const child = spawn(process.execPath, [worker], {
+      const child = spawn(process.execPath, [worker.file], {
         env: { ...process.env, PROOF402_TEST_NODE: JSON.stringify(orders) },
         stdio: ["ignore", "pipe", "inherit"],
       });

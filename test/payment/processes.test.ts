@@ -1,9 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { build } from "esbuild";
 import { generatePrivateKey } from "viem/accounts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
@@ -24,31 +22,17 @@ import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { policyWith, reservation, temporaryDirectory, usdc } from "./fixtures.ts";
 import type { Orders, SerializedRequest } from "./worker.ts";
+import { bundled } from "../support/bundled.ts";
 
-const root = join(import.meta.dirname, "../..");
-/** Inside node_modules, so that the bundle finds the packages it leaves out. */
-const folder = join(root, "node_modules/.cache", `proof402-worker-${process.pid}`);
-const worker = join(folder, "worker.mjs");
+const worker = bundled(join(import.meta.dirname, "worker.ts"));
 
-beforeAll(async () => {
-  mkdirSync(folder, { recursive: true });
-  await build({
-    entryPoints: [join(import.meta.dirname, "worker.ts")],
-    outfile: worker,
-    bundle: true,
-    packages: "external",
-    platform: "node",
-    format: "esm",
-    target: "node20",
-    logLevel: "error",
-  });
-});
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+beforeAll(() => worker.make());
+afterAll(() => worker.remove());
 
 /** Starts one process per order on one file, lets all of them go at once, and returns the last thing each said. */
 async function race(path: string, orders: Orders[]): Promise<unknown[]> {
   const children = orders.map((order) => {
-    const child = spawn(process.execPath, [worker], {
+    const child = spawn(process.execPath, [worker.file], {
       env: { ...process.env, PROOF402_TEST_ORDERS: JSON.stringify(order), PROOF402_TEST_DB: path },
       stdio: ["pipe", "pipe", "inherit"],
     });

@@ -1,9 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { auditLog, type AuditResult } from "../../src/receipts/log.ts";
 import { createReceipt } from "../../src/receipts/receipt.ts";
@@ -11,30 +9,19 @@ import { listReceipts, readReceipt } from "../../src/receipts/store.ts";
 import { receiptCore } from "../support/receipt-core.ts";
 import { database, temporaryFile } from "./stores.ts";
 import type { Said } from "./writer.ts";
+import { bundled } from "../support/bundled.ts";
 
-/** Inside node_modules, so that the bundle finds the packages it leaves out. */
-const folder = join(import.meta.dirname, "../../node_modules/.cache", `proof402-writer-${process.pid}`);
-const writer = join(folder, "writer.mjs");
+const writer = bundled(join(import.meta.dirname, "writer.ts"));
 
-beforeAll(async () => {
-  mkdirSync(folder, { recursive: true });
-  await build({
-    entryPoints: [join(import.meta.dirname, "writer.ts")],
-    outfile: writer,
-    bundle: true,
-    packages: "external",
-    platform: "node",
-    format: "esm",
-    target: "node20",
-    logLevel: "error",
-  });
-});
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+beforeAll(() => writer.make());
+afterAll(() => writer.remove());
 
 /** Starts writers on one file and lets them go together. `ended` settles when all of them are done. */
 async function race(path: string, names: string[], count: number): Promise<{ ended: Promise<string[]> }> {
   const children = names.map((name) => {
-    const child = spawn(process.execPath, [writer, path, name, String(count)], { stdio: ["pipe", "pipe", "inherit"] });
+    const child = spawn(process.execPath, [writer.file, path, name, String(count)], {
+      stdio: ["pipe", "pipe", "inherit"],
+    });
     const lines = createInterface(child.stdout);
     const said: string[] = [];
     lines.on("line", (line) => said.push(line));

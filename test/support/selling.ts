@@ -197,3 +197,12 @@ export async function purseFor(
 
 /** What the payee of a seller holds, base units. */
 export const takenBy = (market: Market, { payTo }: OwnSeller): Promise<bigint> => market.devnet.balanceOf(payTo);
+
+/** Whether the chain took a purse's authorization. */
+export const isUsed = (market: Market, { account, authorization }: Purse): Promise<boolean> =>
+  market.devnet.bank.client.readContract({
+    address: market.devnet.token,
+    abi: devUsd.abi,
+    functionName: "authorizationState",
+    args: [account.address, authorization.nonce],
+  });
