@@ -57,6 +57,8 @@ async function openByVoucher(config: Config, wallet: Wallet): Promise<Buyer> {
     seller,
     asset,
     amount: BigInt(asset.total) / 2n,
+    // The near and the far buyer have a database each and one wallet.
+    another: true,
     now: new Date(),
   });
   await db.destroy();
