@@ -43,8 +43,8 @@ async function openLine(origin: string, roundTripMs: number): Promise<{ origin: 
   return { origin: `http://127.0.0.1:${port.trim()}`, stop: () => void child.kill() };
 }
 
-/** A buyer that pays by vouchers, with a channel that holds enough for every round. */
-async function openByVoucher(config: Config, wallet: Wallet): Promise<Buyer> {
+/** Puts money for every round into a channel with this seller. */
+async function openChannelOf(config: Config, wallet: Wallet): Promise<void> {
   const [asset] = config.payment.assets;
   const [seller] = config.sellers;
   const [network] = config.networks;
@@ -57,22 +57,30 @@ async function openByVoucher(config: Config, wallet: Wallet): Promise<Buyer> {
     seller,
     asset,
     amount: BigInt(asset.total) / 2n,
-    // The near and the far buyer have a database each and one wallet.
-    another: true,
     now: new Date(),
   });
   await db.destroy();
-  const assets = [{ ...asset, methods: ["voucher" as const] }];
-  return openBuyer({ config: { ...config, payment: { ...config.payment, assets } }, wallet });
+}
+
+/** The same configuration, paying by vouchers. */
+function byVoucher(config: Config): Config {
+  const assets = config.payment.assets.map((asset) => ({ ...asset, methods: ["voucher" as const] }));
+  return { ...config, payment: { ...config.payment, assets } };
 }
 
 /** The stock client against ours, with a fresh quote each time and with a known one, over a line of this length. */
 async function comparePurchases(
   market: Market,
-  options: { rounds: number; roundTripMs: number; target: { fresh: number; known: number; voucher: number } },
+  options: {
+    rounds: number;
+    roundTripMs: number;
+    /** The database that knows the wallet's channel. */
+    channels: string;
+    target: { fresh: number; known: number; voucher: number };
+  },
   then: (buyer: Buyer) => Promise<string[]> = () => Promise.resolve([]),
 ): Promise<string[]> {
-  const { rounds, roundTripMs, target } = options;
+  const { rounds, roundTripMs, channels, target } = options;
   const seller = market.config.sellers.find(({ id }) => id === "attested");
   if (seller === undefined) throw new Error("the devnet has an attested seller");
   const line = roundTripMs === 0 ? null : await openLine(seller.origin, roundTripMs);
@@ -87,7 +95,7 @@ async function comparePurchases(
   const open = (name: string, quoteSeconds: number): Promise<Buyer> =>
     openBuyer({ config: configOf(name, quoteSeconds), wallet });
   const [known, fresh] = [await open("known", 300), await open("fresh", 0)];
-  const voucher = await openByVoucher(configOf("voucher", 300), wallet);
+  const voucher = await openBuyer({ config: byVoucher({ ...configOf("voucher", 300), database: channels }), wallet });
   try {
     const paid = stockFetch(market);
     const times = await interleaved(
@@ -126,8 +134,11 @@ async function comparePurchases(
 export async function benchPurchases(rounds: number): Promise<string[]> {
   const market = await openMarket();
   try {
-    const near = { rounds, roundTripMs: 0, target: { fresh: 1.1, known: 0.95, voucher: 0.4 } };
-    const far = { rounds, roundTripMs: 40, target: { fresh: 1.1, known: 0.65, voucher: 0.65 } };
+    const channels = join(market.directory, "voucher.db");
+    const near = { rounds, channels, roundTripMs: 0, target: { fresh: 1.1, known: 0.95, voucher: 0.4 } };
+    const far = { rounds, channels, roundTripMs: 40, target: { fresh: 1.1, known: 0.65, voucher: 0.65 } };
+    const sellers = market.config.sellers.filter(({ id }) => id === "attested");
+    await openChannelOf({ ...market.config, sellers, database: channels }, walletFromPrivateKey(market.key));
     return [
       ...(await comparePurchases(market, near, (buyer) => benchVerify(buyer, market.config, rounds))),
       "",
