@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { setFlagsFromString } from "node:v8";
 import { isMainThread } from "node:worker_threads";
 import type { settingsValidation, srsValidation, verify, vkValidation } from "@ezkljs/engine";
-import { guard, readOrder } from "../apart/order.ts";
+import { guard, readOrder } from "../subprocess/order.ts";
 import { fromBase64 } from "../evidence/bytes.ts";
 import { readEzklProof, writeEzklProof } from "../evidence/ezkl.ts";
 import type { EzklCheck, EzklOutcome } from "../verify/types.ts";

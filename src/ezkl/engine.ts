@@ -1,4 +1,4 @@
-import { builtFile, runApart } from "../apart/run.ts";
+import { builtFile, runApart } from "../subprocess/run.ts";
 import { toBase64 } from "../evidence/bytes.ts";
 import type { EzklCheck, EzklEngine, EzklOutcome } from "../verify/types.ts";
 

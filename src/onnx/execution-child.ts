@@ -1,6 +1,6 @@
 /** A re-execution's own process: reads one order, runs the model once, says what came out, and ends. */
 import { isMainThread } from "node:worker_threads";
-import { guard, readOrder } from "../apart/order.ts";
+import { guard, readOrder } from "../subprocess/order.ts";
 import { Proof402Error } from "../errors.ts";
 import type { ExecutionOrder } from "./execution.ts";
 import { loadModel } from "./inference.ts";

@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import * as z from "zod";
-import { builtFile, runApart } from "../apart/run.ts";
+import { builtFile, runApart } from "../subprocess/run.ts";
 import { Proof402Error } from "../errors.ts";
 import type { ModelFile } from "./inference.ts";
 import type { Tensor } from "./tensors.ts";

@@ -1,5 +1,5 @@
 import { fork, type ChildProcess } from "node:child_process";
-import { builtFile } from "../apart/run.ts";
+import { builtFile } from "../subprocess/run.ts";
 import { Proof402Error } from "../errors.ts";
 import { howToInstall } from "../peers.ts";
 import type { ProverAnswer, ProverResults, ProverTask } from "./prover-messages.ts";

@@ -48,7 +48,7 @@ async function houseWith(code: string | null, version = "v21.0.0"): Promise<stri
   const packages = join(house, "node_modules");
   await mkdir(packages);
   for (const name of ["@noble", "@scure", "zod"]) await symlink(join(ROOT, "node_modules", name), join(packages, name));
-  for (const room of ["ezkl", "apart", "evidence"])
+  for (const room of ["ezkl", "subprocess", "evidence"])
     await cp(join(ROOT, "dist/src", room), join(house, "src", room), { recursive: true });
   await writeFile(join(house, "package.json"), `{"type":"module"}`);
   const engineHome = join(packages, "@ezkljs/engine");
