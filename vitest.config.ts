@@ -9,14 +9,14 @@ const LONGEST = [
   "test/hostile/processes.test.ts",
   "test/verify/flips.test.ts",
   "test/docs/readme.test.ts",
-  "test/zk/prover.test.ts",
+  "test/node/zk/prover.test.ts",
   "test/buyer/proof.test.ts",
   "test/buyer/deadlines.test.ts",
   "test/surfaces/parity.test.ts",
   "test/surfaces/mcp.test.ts",
   "test/node/one-payment.test.ts",
   "test/house/lazy.test.ts",
-  "test/zk/circuit.test.ts",
+  "test/node/zk/circuit.test.ts",
   "test/conformance/ezkl.test.ts",
 ];
 const rank = ({ moduleId }: TestSpecification): number => {

@@ -3,11 +3,11 @@ import { basename, resolve } from "node:path";
 import type { Command } from "commander";
 import { Proof402Error } from "../errors.ts";
 import type { Groth16Key } from "../evidence/groth16.ts";
-import type { CircuitOptions } from "../zk/circuit.ts";
-import { OPENING } from "../zk/commitment.ts";
-import { compileModel } from "../zk/compile.ts";
-import { requireNoProvingFiles, writeCompiled } from "../zk/files.ts";
-import { createProver } from "../zk/prover.ts";
+import type { CircuitOptions } from "../node/zk/circuit.ts";
+import { OPENING } from "../node/zk/commitment.ts";
+import { compileModel } from "../node/zk/compile.ts";
+import { requireNoProvingFiles, writeCompiled } from "../node/zk/files.ts";
+import { createProver } from "../node/zk/prover.ts";
 import { EXIT, globals, note, printJson } from "./globals.ts";
 
 type Options = {

@@ -19,7 +19,7 @@ const ANSWERS: readonly EzklOutcome[] = ["verified", "refused", "unreadable", "m
 export const createEzklEngine =
   ({
     milliseconds = MILLISECONDS,
-    entry = builtFile(import.meta.url, "ezkl", "engine-child"),
+    entry = builtFile(import.meta.url, "engine-child"),
   }: { milliseconds?: number; entry?: string } = {}): EzklEngine =>
   async ({ proof, key, settings, srs }) => {
     const order: EngineOrder = {

@@ -26,9 +26,9 @@ export type { Enclave } from "./enclave.ts";
 export type { NodeAnchoring } from "./batches.ts";
 export type { NodeProving } from "./proofs.ts";
 export type { NodeRecords } from "./records.ts";
-export { compileModel, type CompiledModel, type CompileOptions } from "../zk/compile.ts";
-export { readCompiled, writeCompiled, type ProvingFiles } from "../zk/files.ts";
-export { createProver, type Prover } from "../zk/prover.ts";
+export { compileModel, type CompiledModel, type CompileOptions } from "./zk/compile.ts";
+export { readCompiled, writeCompiled, type ProvingFiles } from "./zk/files.ts";
+export { createProver, type Prover } from "./zk/prover.ts";
 export { WITHDRAW_DELAY_SECONDS } from "./claims.ts";
 export type { NodePayment } from "./payment.ts";
 

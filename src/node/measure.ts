@@ -17,7 +17,7 @@ export async function measureCode(): Promise<Bytes> {
   const base = fileURLToPath(new URL("..", import.meta.url));
   for (const room of CODE_ROOMS) {
     const directory = fileURLToPath(new URL(room, import.meta.url));
-    for (const name of await readdir(directory)) {
+    for (const name of await readdir(directory, { recursive: true })) {
       if (!/\.(?:js|ts)$/.test(name) || name.endsWith(".d.ts")) continue;
       const path = join(directory, name);
       files.push({

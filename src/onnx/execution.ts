@@ -34,7 +34,7 @@ export async function executeApart(
   { milliseconds }: { milliseconds: number },
 ): Promise<Execution> {
   const order: ExecutionOrder = { model: { ...model, file: resolve(model.file) }, inputs };
-  const file = builtFile(import.meta.url, "onnx", "execution-child");
+  const file = builtFile(import.meta.url, "execution-child");
   const outcome = await runApart(file, order, { milliseconds, maxBytes: MAX_ANSWER_BYTES, awaited: false });
   if (outcome.kind !== "said") throw failure(FAILURE_OF[outcome.kind]);
   const answer = readAnswer(outcome.text);

@@ -5,11 +5,11 @@ import { fileURLToPath } from "node:url";
 /** How a process ended: with what it said, or without an answer that counts. */
 export type ApartOutcome = { kind: "said"; text: string } | { kind: "timeout" | "too_long" | "crashed" };
 
-/** A room's built file, also where the sources themselves are run: only that can be started as a process. */
-export const builtFile = (here: string, room: string, name: string): string =>
-  fileURLToPath(
-    here.endsWith(".ts") ? new URL(`../../dist/src/${room}/${name}.js`, here) : new URL(`${name}.js`, here),
-  );
+/** The built file beside `here`, also if the sources themselves are run: only a built one can be started as a process. */
+export function builtFile(here: string, name: string): string {
+  const file = fileURLToPath(new URL(`${name}.js`, here));
+  return here.endsWith(".ts") ? file.replace(/([/\\])src\1(?!.*\1src\1)/, "$1dist$1src$1") : file;
+}
 
 /**
  * Runs one order in a process of its own, which gets nothing of this one's environment, is killed after so many

@@ -40,8 +40,19 @@ export const ARROWS: Record<string, readonly string[]> = {
   "mcp-server": ["tools", "buyer", "config", "market", "verify", "receipts", "evidence", "http", "errors", "version"],
   subprocess: [],
   onnx: ["subprocess", "peers", "errors"],
-  zk: ["onnx", "subprocess", "peers", "files", "evidence", "errors"],
-  node: ["zk", "onnx", "chain", "receipts", "evidence", "storage", "http", "errors", "version"],
+  node: [
+    "onnx",
+    "subprocess",
+    "peers",
+    "files",
+    "chain",
+    "receipts",
+    "evidence",
+    "storage",
+    "http",
+    "errors",
+    "version",
+  ],
   devnet: [
     "node",
     "peers",
@@ -62,7 +73,6 @@ export const ARROWS: Record<string, readonly string[]> = {
     "langchain",
     "ezkl",
     "mcp-server",
-    "zk",
     "node",
     "devnet",
     "tools",
@@ -104,14 +114,14 @@ export const RECEIPT_FILES_OF_VERIFY = [
 ];
 
 /**
- * Packages too heavy to load before they are needed, each with the rooms whose files may name them at the top. The
+ * Packages too heavy to load before they are needed, each with the folders of `src` whose files may name them at the top. The
  * command shows an agent at work in its demo; that its other commands stay light is held by `loadedWith`.
  */
 export const HEAVY: Record<string, readonly string[]> = {
   "onnxruntime-node": ["onnx"],
   "@foundry-rs/anvil": ["devnet"],
   solc: [],
-  snarkjs: ["zk"],
+  snarkjs: ["node/zk"],
   "@ezkljs/engine": ["ezkl"],
   langchain: ["langchain", "cli"],
   "@langchain/core": ["langchain", "cli"],
@@ -192,11 +202,12 @@ function cyclesBetween(sources: Source[], placeOf: (path: string) => string | un
 /** Heavy packages imported with their importer, outside the rooms that are about them. */
 export function eagerHeavyImports(sources: Source[], heavy: Record<string, readonly string[]> = HEAVY): string[] {
   return sources.flatMap((source) => {
-    const room = roomOf(source.path);
-    if (room === undefined) return [];
+    if (roomOf(source.path) === undefined) return [];
     return source.imports
       .filter((one) => one.kind === "static" && one.file === undefined)
-      .filter((one) => heavy[packageOf(one.specifier)]?.includes(room) === false)
+      .filter(
+        (one) => heavy[packageOf(one.specifier)]?.some((folder) => source.path.startsWith(`src/${folder}/`)) === false,
+      )
       .map((one) => `${source.path} loads ${one.specifier} at import`);
   });
 }

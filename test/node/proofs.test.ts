@@ -5,7 +5,7 @@ import { createProofs } from "../../src/node/proofs.ts";
 import { packageModelsDirectory } from "../../src/node/index.ts";
 import type { Groth16Key } from "../../src/evidence/groth16.ts";
 import type { Tensor } from "../../src/evidence/exchange/tensors.ts";
-import type { Prover } from "../../src/zk/prover.ts";
+import type { Prover } from "../../src/node/zk/prover.ts";
 
 /** A prover in the middle of a proof that never comes: no real one stays busy for as long as a test needs. */
 const busy: Prover = {

@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { utf8 } from "../../src/evidence/bytes.ts";
 import { packageModelsDirectory } from "../../src/node/index.ts";
 import { quantiseInput, requestSignals } from "../../src/evidence/groth16.ts";
-import { compileModel, type CompiledModel, type CompileOptions } from "../../src/zk/compile.ts";
+import { compileModel, type CompiledModel, type CompileOptions } from "../../src/node/zk/compile.ts";
 import type { Groth16Evidence } from "../../src/receipts/schema.ts";
-import type { Prover } from "../../src/zk/prover.ts";
+import type { Prover } from "../../src/node/zk/prover.ts";
 
 export const MODELS = ["eth-risk", "payroll-check", "supply-route"] as const;
 export const readModel = async (name: string): Promise<Uint8Array> =>

@@ -4,7 +4,7 @@ import { groth16 } from "snarkjs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BN254_R } from "../../src/evidence/groth16.ts";
 import { isProved } from "../../src/verify/groth16.ts";
-import { createProver } from "../../src/zk/prover.ts";
+import { createProver } from "../../src/node/zk/prover.ts";
 import { cases } from "../support/campaign.ts";
 import { compiled, proveFor, snarkjsForm, words, type Proof } from "../support/proof.ts";
 

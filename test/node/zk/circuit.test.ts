@@ -1,15 +1,15 @@
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { BN254_R, quantiseInput, toField, WEIGHTS } from "../../src/evidence/groth16.ts";
-import { loadModel } from "../../src/onnx/inference.ts";
-import { buildCircuit, fillCircuit, type Circuit, type CircuitOptions } from "../../src/zk/circuit.ts";
-import { evaluateFixed, sampleInputs } from "../../src/zk/fixed.ts";
-import { valueOf } from "../../src/zk/linear.ts";
-import { evaluate, readProgram, type Program } from "../../src/zk/program.ts";
-import type { Constraint } from "../../src/zk/wires.ts";
-import { MODELS, readModel } from "../support/proof.ts";
-import { onnxOf } from "../support/onnx-files.ts";
+import { BN254_R, quantiseInput, toField, WEIGHTS } from "../../../src/evidence/groth16.ts";
+import { loadModel } from "../../../src/onnx/inference.ts";
+import { buildCircuit, fillCircuit, type Circuit, type CircuitOptions } from "../../../src/node/zk/circuit.ts";
+import { evaluateFixed, sampleInputs } from "../../../src/node/zk/fixed.ts";
+import { valueOf } from "../../../src/node/zk/linear.ts";
+import { evaluate, readProgram, type Program } from "../../../src/node/zk/program.ts";
+import type { Constraint } from "../../../src/node/zk/wires.ts";
+import { MODELS, readModel } from "../../support/proof.ts";
+import { onnxOf } from "../../support/onnx-files.ts";
 
 const OPTIONS: CircuitOptions = { scale: 16, accumulatorBits: 44, weights: "folded", weightBits: 24 };
 const fill = (circuit: Circuit, input: readonly number[]): bigint[] =>
@@ -62,7 +62,7 @@ describe.each(MODELS)("%s", (name) => {
   );
 
   test("agrees with the runtime on 1,000 random inputs", async () => {
-    const models = join(import.meta.dirname, "../../models");
+    const models = join(import.meta.dirname, "../../../models");
     const model = await loadModel(models, { name, file: `${name}.onnx`, sha256: await digestOf(name) });
     const program = readProgram(await readModel(name));
     let agreeing = 0;

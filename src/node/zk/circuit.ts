@@ -1,5 +1,5 @@
-import { Proof402Error } from "../errors.ts";
-import { BN254_R, toField, type WEIGHTS } from "../evidence/groth16.ts";
+import { Proof402Error } from "../../errors.ts";
+import { BN254_R, toField, type WEIGHTS } from "../../evidence/groth16.ts";
 import { commitWeights, type CommittedWeight } from "./commitment.ts";
 import { combine, constant, ONE, valueOf, wire, type Linear } from "./linear.ts";
 import type { Program } from "./program.ts";

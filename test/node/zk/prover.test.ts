@@ -4,13 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { utf8 } from "../../src/evidence/bytes.ts";
-import { isProved } from "../../src/verify/groth16.ts";
-import { compileModel } from "../../src/zk/compile.ts";
-import { createProver } from "../../src/zk/prover.ts";
-import { runCli } from "../support/cli.ts";
-import { perceptron, seeded } from "../support/onnx-files.ts";
-import { compiled, proveFor, readModel } from "../support/proof.ts";
+import { utf8 } from "../../../src/evidence/bytes.ts";
+import { isProved } from "../../../src/verify/groth16.ts";
+import { compileModel } from "../../../src/node/zk/compile.ts";
+import { createProver } from "../../../src/node/zk/prover.ts";
+import { runCli } from "../../support/cli.ts";
+import { perceptron, seeded } from "../../support/onnx-files.ts";
+import { compiled, proveFor, readModel } from "../../support/proof.ts";
 
 const FEATURES = [-0.012, -0.034, -0.081, 0.62, 0.74, -0.19, 1.8, 0.21];
 let directory: string;
@@ -78,7 +78,7 @@ describe("the prover's process", () => {
 describe("proof402 node zk compile", () => {
   test("writes key, circuit, proving key and constraints, and the hash to pin", async () => {
     const out = join(directory, "proving");
-    const model = join(import.meta.dirname, "../../models/payroll-check.onnx");
+    const model = join(import.meta.dirname, "../../../models/payroll-check.onnx");
     const run = await runCli(["--json", "node", "zk", "compile", model, "--out", out, "--weights", "constant"]);
     expect(run.code).toBe(0);
     const told = JSON.parse(run.stdout) as { keySha256: string; key: unknown; files: string[] };
@@ -113,24 +113,24 @@ describe("proof402 node zk compile", () => {
   });
 
   test("says that a development setup is one, and what to do instead", async () => {
-    const model = join(import.meta.dirname, "../../models/payroll-check.onnx");
+    const model = join(import.meta.dirname, "../../../models/payroll-check.onnx");
     const run = await runCli(["node", "zk", "compile", model, "--out", join(directory, "said")]);
     expect(run.stderr).toContain("Development setup");
     expect(run.stderr).toContain("ceremony");
   });
 
   test.each([
-    ["a file that is no model", [join(import.meta.dirname, "../../package.json")], 64, "model_unreadable"],
+    ["a file that is no model", [join(import.meta.dirname, "../../../package.json")], 64, "model_unreadable"],
     ["a file that does not exist", ["missing.onnx"], 64, "file_unreadable"],
     [
       "an opening of weights that are public",
-      [join(import.meta.dirname, "../../models/eth-risk.onnx"), "--opening", import.meta.filename],
+      [join(import.meta.dirname, "../../../models/eth-risk.onnx"), "--opening", import.meta.filename],
       64,
       "invalid_input",
     ],
     [
       "bits that are none",
-      [join(import.meta.dirname, "../../models/eth-risk.onnx"), "--scale", "x"],
+      [join(import.meta.dirname, "../../../models/eth-risk.onnx"), "--scale", "x"],
       64,
       "invalid_input",
     ],

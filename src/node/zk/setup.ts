@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Curve, Group } from "snarkjs";
-import { concatBytes, joinBytes, toHex } from "../evidence/bytes.ts";
-import { BN254_R, toField } from "../evidence/groth16.ts";
+import { concatBytes, joinBytes, toHex } from "../../evidence/bytes.ts";
+import { BN254_R, toField } from "../../evidence/groth16.ts";
 import { container, FIELD_BYTES, littleEndian, u32 } from "./binary.ts";
 import type { Circuit } from "./circuit.ts";
 import type { Linear } from "./linear.ts";

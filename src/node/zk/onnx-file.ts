@@ -1,6 +1,6 @@
 import { isFieldSet } from "@bufbuild/protobuf";
-import { Proof402Error } from "../errors.ts";
-import { readModelFile } from "../onnx/model-file.ts";
+import { Proof402Error } from "../../errors.ts";
+import { readModelFile } from "../../onnx/model-file.ts";
 import {
   AttributeProto_AttributeType as AttributeType,
   AttributeProtoSchema,
@@ -12,7 +12,7 @@ import {
   type NodeProto,
   type TensorProto,
   type ValueInfoProto,
-} from "../onnx/onnx-proto.artifact.ts";
+} from "../../onnx/onnx-proto.artifact.ts";
 
 /** A constant tensor, row-major. */
 export type Constant = { type: "float" | "int64"; dims: number[]; data: number[] };

@@ -3,20 +3,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { sha256, toHex } from "../../src/evidence/bytes.ts";
-import { BN254_R, toField } from "../../src/evidence/groth16.ts";
-import { isProved } from "../../src/verify/groth16.ts";
-import { buildCircuit, fillCircuit, type CircuitOptions } from "../../src/zk/circuit.ts";
-import { commitWeights } from "../../src/zk/commitment.ts";
-import { readCompiled, writeCompiled } from "../../src/zk/files.ts";
-import { constant, valueOf, wire, type Linear } from "../../src/zk/linear.ts";
-import { poseidonOf, poseidonWires } from "../../src/zk/poseidon.ts";
-import { readProgram } from "../../src/zk/program.ts";
-import { compileModel } from "../../src/zk/compile.ts";
-import { createProver } from "../../src/zk/prover.ts";
-import { createWires, type Wires } from "../../src/zk/wires.ts";
-import { perceptron, seeded } from "../support/onnx-files.ts";
-import { proveFor, readModel } from "../support/proof.ts";
+import { sha256, toHex } from "../../../src/evidence/bytes.ts";
+import { BN254_R, toField } from "../../../src/evidence/groth16.ts";
+import { isProved } from "../../../src/verify/groth16.ts";
+import { buildCircuit, fillCircuit, type CircuitOptions } from "../../../src/node/zk/circuit.ts";
+import { commitWeights } from "../../../src/node/zk/commitment.ts";
+import { readCompiled, writeCompiled } from "../../../src/node/zk/files.ts";
+import { constant, valueOf, wire, type Linear } from "../../../src/node/zk/linear.ts";
+import { poseidonOf, poseidonWires } from "../../../src/node/zk/poseidon.ts";
+import { readProgram } from "../../../src/node/zk/program.ts";
+import { compileModel } from "../../../src/node/zk/compile.ts";
+import { createProver } from "../../../src/node/zk/prover.ts";
+import { createWires, type Wires } from "../../../src/node/zk/wires.ts";
+import { perceptron, seeded } from "../../support/onnx-files.ts";
+import { proveFor, readModel } from "../../support/proof.ts";
 
 /** The values of wires that follow from others in the order in which they were laid out. */
 function valuesOf({ fillings }: Wires): (linear: Linear) => bigint {

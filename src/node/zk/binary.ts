@@ -1,5 +1,5 @@
-import { BN254_R, toField } from "../evidence/groth16.ts";
-import { concatBytes, joinBytes, type Bytes } from "../evidence/bytes.ts";
+import { BN254_R, toField } from "../../evidence/groth16.ts";
+import { concatBytes, joinBytes, type Bytes } from "../../evidence/bytes.ts";
 import type { Circuit } from "./circuit.ts";
 import type { Linear } from "./linear.ts";
 

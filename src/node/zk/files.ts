@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { Proof402Error } from "../errors.ts";
-import { fileExists, isThere, writeNew } from "../files/write-new.ts";
-import type { Groth16Key } from "../evidence/groth16.ts";
+import { Proof402Error } from "../../errors.ts";
+import { fileExists, isThere, writeNew } from "../../files/write-new.ts";
+import type { Groth16Key } from "../../evidence/groth16.ts";
 import type { CircuitOptions } from "./circuit.ts";
 import type { CompiledModel } from "./compile.ts";
 

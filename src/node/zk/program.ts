@@ -1,4 +1,4 @@
-import type { ProvedOutput } from "../evidence/groth16.ts";
+import type { ProvedOutput } from "../../evidence/groth16.ts";
 import { readOnnx, type OnnxNode } from "./onnx-file.ts";
 import {
   checkHead,

@@ -1,5 +1,5 @@
-import { Proof402Error } from "../errors.ts";
-import type { ProvedHead } from "../evidence/groth16.ts";
+import { Proof402Error } from "../../errors.ts";
+import type { ProvedHead } from "../../evidence/groth16.ts";
 import type { Attribute, Constant, OnnxNode } from "./onnx-file.ts";
 
 /** A value that depends on the request: its number in the program, and the shape of one row of it, the batch left out. */

@@ -1,8 +1,8 @@
-import { toHex, sha256 } from "../evidence/bytes.ts";
-import { canonicalSha256 } from "../evidence/canonical.ts";
-import { g1Hex, readG1, sumOfMultiples, type G1Point } from "../evidence/bn254.ts";
-import { toField, type Groth16Key } from "../evidence/groth16.ts";
-import { Proof402Error } from "../errors.ts";
+import { toHex, sha256 } from "../../evidence/bytes.ts";
+import { canonicalSha256 } from "../../evidence/canonical.ts";
+import { g1Hex, readG1, sumOfMultiples, type G1Point } from "../../evidence/bn254.ts";
+import { toField, type Groth16Key } from "../../evidence/groth16.ts";
+import { Proof402Error } from "../../errors.ts";
 import { toR1cs } from "./binary.ts";
 import { buildCircuit, fillCircuit, type Circuit, type CircuitOptions } from "./circuit.ts";
 import { openingOf } from "./commitment.ts";

@@ -1,4 +1,4 @@
-import { quantiseInput } from "../evidence/groth16.ts";
+import { quantiseInput } from "../../evidence/groth16.ts";
 import { evaluate, type Program } from "./program.ts";
 
 /** How far fixed point lies from floating point, measured on inputs drawn anew each time from the same seed. */

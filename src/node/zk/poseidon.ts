@@ -1,6 +1,6 @@
 import { grainGenConstants, poseidon } from "@noble/curves/abstract/poseidon.js";
 import { bn254 } from "@noble/curves/bn254.js";
-import { toField } from "../evidence/groth16.ts";
+import { toField } from "../../evidence/groth16.ts";
 import { combine, constant, type Linear } from "./linear.ts";
 import type { Wires } from "./wires.ts";
 

@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Groth16Key } from "../../src/evidence/groth16.ts";
-import { openModel } from "../../src/onnx/inference.ts";
-import { sampleInputs } from "../../src/zk/fixed.ts";
-import { evaluate, readProgram, type Program } from "../../src/zk/program.ts";
-import { compareWithRuntime } from "../../src/zk/runtime-check.ts";
+import type { Groth16Key } from "../../../src/evidence/groth16.ts";
+import { openModel } from "../../../src/onnx/inference.ts";
+import { sampleInputs } from "../../../src/node/zk/fixed.ts";
+import { evaluate, readProgram, type Program } from "../../../src/node/zk/program.ts";
+import { compareWithRuntime } from "../../../src/node/zk/runtime-check.ts";
 import {
   float,
   floats,
@@ -20,7 +20,7 @@ import {
   type Model,
   type Node,
   type Tensor,
-} from "../support/onnx-messages.ts";
+} from "../../support/onnx-messages.ts";
 
 /** How many random graphs are tried; an environment variable asks for more. */
 const RUNS = Number(process.env["PROOF402_RUNS"] ?? 4000);

@@ -1,7 +1,7 @@
 import { fork, type ChildProcess } from "node:child_process";
-import { builtFile } from "../subprocess/run.ts";
-import { Proof402Error } from "../errors.ts";
-import { howToInstall } from "../peers.ts";
+import { builtFile } from "../../subprocess/run.ts";
+import { Proof402Error } from "../../errors.ts";
+import { howToInstall } from "../../peers.ts";
 import type { ProverAnswer, ProverResults, ProverTask } from "./prover-messages.ts";
 
 /** Proves in a process of its own, one task after the other. */
@@ -24,7 +24,7 @@ export function createProver(): Prover {
 
   const start = (): ChildProcess => {
     // Nothing of the parent's environment: it may hold keys.
-    const started = fork(builtFile(import.meta.url, "zk", "prover-child"), {
+    const started = fork(builtFile(import.meta.url, "prover-child"), {
       env: {},
       execArgv: [],
       serialization: "advanced",

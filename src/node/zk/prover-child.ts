@@ -1,9 +1,9 @@
 /** The prover's own process: the only place that loads the GPL engine, and where proving takes the time it takes. */
 import { constants, setPriority } from "node:os";
 import type { Curve } from "snarkjs";
-import { Proof402Error } from "../errors.ts";
-import { howToInstall } from "../peers.ts";
-import { toField } from "../evidence/groth16.ts";
+import { Proof402Error } from "../../errors.ts";
+import { howToInstall } from "../../peers.ts";
+import { toField } from "../../evidence/groth16.ts";
 import { toWitness } from "./binary.ts";
 import { buildCircuit, fillCircuit, type Circuit } from "./circuit.ts";
 import { openingOf } from "./commitment.ts";
