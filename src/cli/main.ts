@@ -47,7 +47,7 @@ function buildProgram(): Command {
     .description("an agent buys, catches a cheat, buys again, acts and verifies, on a market on this machine")
     .action(
       lazily(async () => {
-        const { runDemo } = await import("./demo.ts");
+        const { runDemo } = await import("./demo/demo.ts");
         return () => runDemo({ json: program.opts<{ json?: boolean }>().json === true });
       }, PEERS.demo),
     );

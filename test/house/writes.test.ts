@@ -23,7 +23,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   // Reads what it is given.
   "src/cli/receipt-file.ts": ["open"],
   // Its own temporary folder.
-  "src/cli/demo.ts": ["rm"],
+  "src/cli/demo/demo.ts": ["rm"],
 };
 
 /** Names taken from `node:fs`, by any form of import; `*` where all of it is. */

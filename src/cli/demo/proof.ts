@@ -1,8 +1,8 @@
-import type { Buyer } from "../buyer/types.ts";
-import { newestAppraisal } from "../receipts/newest.ts";
-import type { Receipt } from "../receipts/schema.ts";
-import { DEMO_FEATURES } from "./demo-case.ts";
-import type { DemoReport } from "./demo-report.ts";
+import type { Buyer } from "../../buyer/types.ts";
+import { newestAppraisal } from "../../receipts/newest.ts";
+import type { Receipt } from "../../receipts/schema.ts";
+import { DEMO_FEATURES } from "./case.ts";
+import type { DemoReport } from "./report.ts";
 
 /** How long the demo waits for everything that comes after an answer, ms. */
 const LATER_MS = 15_000;

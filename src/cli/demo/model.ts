@@ -1,7 +1,7 @@
 import type { BaseChatModel } from "@langchain/core/language_models/chat_models";
 import { AIMessage, fakeModel, initChatModel, ToolMessage, type BaseMessage } from "langchain";
-import { Proof402Error } from "../errors.ts";
-import { ACTION_OF_CLASS, DEMO_FEATURES } from "./demo-case.ts";
+import { Proof402Error } from "../../errors.ts";
+import { ACTION_OF_CLASS, DEMO_FEATURES } from "./case.ts";
 
 /** A real chat model when a key is set, else LangChain's own test model with a small decision function. */
 export async function demoModel(env: NodeJS.ProcessEnv = process.env): Promise<{ model: BaseChatModel; name: string }> {

@@ -1,14 +1,14 @@
 import { tool, type ClientTool } from "@langchain/core/tools";
 import { createAgent, ToolMessage } from "langchain";
 import * as z from "zod";
-import type { Buyer } from "../buyer/types.ts";
-import { newestAppraisal } from "../receipts/newest.ts";
-import { createProof402Tools, guardTool } from "../langchain/index.ts";
-import { formatUnits } from "../payment/amounts.ts";
-import type { Receipt, Verdict } from "../receipts/schema.ts";
-import { ACTION_OF_CLASS, DEMO_FEATURES } from "./demo-case.ts";
-import { demoModel } from "./demo-model.ts";
-import type { DemoReport } from "./demo-report.ts";
+import type { Buyer } from "../../buyer/types.ts";
+import { newestAppraisal } from "../../receipts/newest.ts";
+import { createProof402Tools, guardTool } from "../../langchain/index.ts";
+import { formatUnits } from "../../payment/amounts.ts";
+import type { Receipt, Verdict } from "../../receipts/schema.ts";
+import { ACTION_OF_CLASS, DEMO_FEATURES } from "./case.ts";
+import { demoModel } from "./model.ts";
+import type { DemoReport } from "./report.ts";
 
 export type DemoOutcome = {
   receipt: Receipt;

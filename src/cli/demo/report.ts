@@ -1,6 +1,6 @@
-import { colour as pc } from "./colour.ts";
-import type { Appraisal } from "../receipts/schema.ts";
-import { layerTable } from "./layer-table.ts";
+import { colour as pc } from "../colour.ts";
+import type { Appraisal } from "../../receipts/schema.ts";
+import { layerTable } from "../layer-table.ts";
 
 /** Prints the demo as it goes: people read stdout, or one JSON line at the end with `--json`. */
 export type DemoReport = {

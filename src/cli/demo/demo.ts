@@ -1,22 +1,22 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { appraisalPolicyOf } from "../buyer/context.ts";
-import { openBuyer } from "../buyer/open.ts";
-import { configSchema } from "../config/schema.ts";
-import { startDevnet, writeDevnet } from "../devnet/index.ts";
-import { Proof402Error } from "../errors.ts";
-import { writeNew } from "../files/write-new.ts";
-import { formatUnits } from "../payment/amounts.ts";
-import { walletFromPrivateKey } from "../payment/wallet.ts";
-import { serializeReceipt } from "../receipts/receipt.ts";
-import { openDatabase } from "../storage/database.ts";
-import { proofOnChain } from "./anchor-proof.ts";
-import { runDemoAgent } from "./demo-agent.ts";
-import { runDemoProof } from "./demo-proof.ts";
-import { createDemoReport } from "./demo-report.ts";
-import { verifyInFreshProcess } from "./demo-verify.ts";
-import { trustText } from "./trust.ts";
+import { appraisalPolicyOf } from "../../buyer/context.ts";
+import { openBuyer } from "../../buyer/open.ts";
+import { configSchema } from "../../config/schema.ts";
+import { startDevnet, writeDevnet } from "../../devnet/index.ts";
+import { Proof402Error } from "../../errors.ts";
+import { writeNew } from "../../files/write-new.ts";
+import { formatUnits } from "../../payment/amounts.ts";
+import { walletFromPrivateKey } from "../../payment/wallet.ts";
+import { serializeReceipt } from "../../receipts/receipt.ts";
+import { openDatabase } from "../../storage/database.ts";
+import { proofOnChain } from "../anchor-proof.ts";
+import { runDemoAgent } from "./agent.ts";
+import { runDemoProof } from "./proof.ts";
+import { createDemoReport } from "./report.ts";
+import { verifyInFreshProcess } from "./verify.ts";
+import { trustText } from "../trust.ts";
 
 /**
  * `proof402 demo`: an agent judges ETH risk on a market on this machine. It buys from a seller that cheats, sees the

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { DemoReport } from "./demo-report.ts";
+import type { DemoReport } from "./report.ts";
 
 /**
  * Runs `proof402 verify` in a process of its own, knowing nothing but the two files, and shows the command, which works again
@@ -9,7 +9,7 @@ import type { DemoReport } from "./demo-report.ts";
  */
 export function verifyInFreshProcess(options: { receipt: string; trust: string; report: DemoReport }): Promise<number> {
   const args = [
-    relative(process.cwd(), fileURLToPath(new URL("./main.js", import.meta.url))),
+    relative(process.cwd(), fileURLToPath(new URL("../main.js", import.meta.url))),
     "verify",
     relative(process.cwd(), options.receipt),
     "--trust",
