@@ -11,7 +11,7 @@ import {
   type Layer,
   type LayerResult,
 } from "../receipts/schema.ts";
-import { appraiseAttestation } from "../verify/attestation.ts";
+import { appraiseAttestation } from "../verify/layers/attestation.ts";
 import { requiredLayers } from "../verify/verdict.ts";
 import * as z from "zod";
 import { appraisalPolicyOf, type BuyerContext, type KeptAttestation } from "./context.ts";

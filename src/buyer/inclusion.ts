@@ -13,7 +13,7 @@ import type { Provider, PublishedInclusion, Seller } from "../market/types.ts";
 import type { Chain } from "../payment/chain.ts";
 import { inclusionEvidence, type InclusionEvidence, type Receipt } from "../receipts/schema.ts";
 import type { BATCH_CONTRADICTIONS } from "../verify/contradictions.ts";
-import { inclusionLeafOf } from "../verify/inclusion.ts";
+import { inclusionLeafOf } from "../verify/layers/inclusion.ts";
 
 /** What became of an answer's anchoring, as the seller publishes it and the chain shows it. */
 export type InclusionView =

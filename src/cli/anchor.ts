@@ -6,7 +6,7 @@ import { openChain } from "../payment/chain.ts";
 import { postValidation, type Posting } from "../payment/validation.ts";
 import { bareCore, receiptDigest } from "../receipts/receipt.ts";
 import { LAYERS, type Appraisal, type Receipt } from "../receipts/schema.ts";
-import { DEVELOPMENT_PROOF } from "../verify/groth16.ts";
+import { DEVELOPMENT_PROOF } from "../verify/computation/groth16.ts";
 import { proofOnChain } from "./anchor-proof.ts";
 import { EXIT, globals, note, print, printJson } from "./globals.ts";
 import { consent, gasText, gasView } from "./owner.ts";

@@ -7,11 +7,11 @@ import { signerOf } from "../evidence/signer.ts";
 import { teeIdOf } from "../evidence/tee-signature.ts";
 import type { Receipt, ReceiptCore } from "../receipts/schema.ts";
 import { allEvidence, onlyOne } from "./evidence.ts";
-import { AWS_NITRO_ROOT } from "./nitro.ts";
-import { fixesPayer, payerKeyOf } from "./payment.ts";
+import { AWS_NITRO_ROOT } from "./tee/nitro.ts";
+import { fixesPayer, payerKeyOf } from "./layers/payment.ts";
 import { appraisalPolicySchema } from "./policy.ts";
 import { createVerifySession, type VerifySession } from "./session.ts";
-import { judgeSignature } from "./signature-tee.ts";
+import { judgeSignature } from "./layers/signature-tee.ts";
 
 /** What an attestation document says by itself. */
 export type PlatformFacts = {

@@ -1,6 +1,6 @@
 import { fromBase64, toBase64, type Bytes } from "../evidence/bytes.ts";
 import { TEE_SIGNATURE_ALGORITHM } from "../evidence/tee-signature.ts";
-import { readNitroFacts, type NitroFacts } from "./nitro.ts";
+import { readNitroFacts, type NitroFacts } from "./tee/nitro.ts";
 
 /**
  * Keeps what is costly and can never change: what a document says under a set of roots, imported keys, and whether

@@ -12,7 +12,7 @@ import { openVerifiers } from "../../src/devnet/verifiers.ts";
 import { fromHex } from "../../src/evidence/bytes.ts";
 import { canonicalJson } from "../../src/evidence/canonical.ts";
 import { encodeProofRecord } from "../../src/payment/proof-calls.ts";
-import { isProved } from "../../src/verify/groth16.ts";
+import { isProved } from "../../src/verify/computation/groth16.ts";
 import { compileModel, type CompiledModel, type CompileOptions } from "../../src/node/zk/compile.ts";
 import { createProver, type Prover } from "../../src/node/zk/prover.ts";
 import { perceptron, seeded } from "../support/onnx-files.ts";

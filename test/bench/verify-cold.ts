@@ -4,6 +4,6 @@ import type { Proof } from "../support/proof.ts";
 
 const proof = JSON.parse(await readFile(process.argv[2] ?? "", "utf8")) as Proof;
 const began = performance.now();
-const { isProved } = await import("../../src/verify/groth16.ts");
+const { isProved } = await import("../../src/verify/computation/groth16.ts");
 if (!isProved(proof)) throw new Error("the proof did not verify");
 process.stdout.write(String(performance.now() - began));

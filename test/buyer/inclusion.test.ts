@@ -26,7 +26,7 @@ import { openChain } from "../../src/payment/chain.ts";
 import { createReceipt } from "../../src/receipts/receipt.ts";
 import { configSchema } from "../../src/config/schema.ts";
 import { appraise } from "../../src/verify/appraise.ts";
-import { inclusionLeafOf } from "../../src/verify/inclusion.ts";
+import { inclusionLeafOf } from "../../src/verify/layers/inclusion.ts";
 import { ETH_FEATURES, openMarket } from "../support/devnet.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";

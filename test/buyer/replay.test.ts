@@ -11,7 +11,7 @@ import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
 import type { Receipt, ReplayEvidence } from "../../src/receipts/schema.ts";
 import { appraisalPolicySchema } from "../../src/verify/policy.ts";
-import { judgeReplay } from "../../src/verify/replay.ts";
+import { judgeReplay } from "../../src/verify/computation/replay.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { eventually } from "../support/eventually.ts";
 import { onnxOf } from "../support/onnx-files.ts";

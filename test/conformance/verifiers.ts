@@ -1,4 +1,4 @@
-import { verifyNitroDocument } from "../../src/verify/nitro.ts";
+import { verifyNitroDocument } from "../../src/verify/tee/nitro.ts";
 
 /** What a verifier says of one piece of evidence at a time: accepted, or the stable name of the check that refused it. */
 export type Outcome = { pass: true } | { pass: false; check: string; message: string };

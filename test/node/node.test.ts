@@ -3,7 +3,7 @@ import { decodeUserData, PCR } from "../../src/evidence/attestation.ts";
 import { equalBytes, fromBase64, fromHex, keccak256, sha256, sha384, toHex } from "../../src/evidence/bytes.ts";
 import { decodeNitroDocument } from "../../src/evidence/nitro.ts";
 import { TEE_HEADERS, TEE_SIGNATURE_ALGORITHM, teeMessageHash } from "../../src/evidence/tee-signature.ts";
-import { verifyNitroDocument } from "../../src/verify/nitro.ts";
+import { verifyNitroDocument } from "../../src/verify/tee/nitro.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
 import { payingFetch } from "../support/stock-client.ts";
 

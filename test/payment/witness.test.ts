@@ -7,7 +7,7 @@ import { spending } from "../../src/payment/spending.ts";
 import type { PurchaseRecord } from "../../src/payment/types.ts";
 import { lookOnce } from "../../src/payment/witness.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
-import { judgeSettlement } from "../../src/verify/payment.ts";
+import { judgeSettlement } from "../../src/verify/layers/payment.ts";
 import { receiptCore } from "../support/receipt-core.ts";
 import { rpcInFront, type Lie, type RpcCall } from "../support/rpc.ts";
 import { openGround, type Ground } from "./chain/purchases.ts";

@@ -6,7 +6,7 @@ import {
   type InclusionLeaf,
 } from "../../src/evidence/inclusion.ts";
 import type { InclusionEvidence, Receipt } from "../../src/receipts/schema.ts";
-import { inclusionLeafOf } from "../../src/verify/inclusion.ts";
+import { inclusionLeafOf } from "../../src/verify/layers/inclusion.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
 import { makeFixture, type Fixture } from "./fixture-receipt.ts";
 

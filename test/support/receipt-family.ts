@@ -4,7 +4,7 @@ import { decodeNitroDocument } from "../../src/evidence/nitro.ts";
 import { createSimulatedEnclave, createSimulatedRoot } from "../../src/node/index.ts";
 import { redactReceipt } from "../../src/receipts/receipt.ts";
 import type { Evidence, NitroEvidence, Receipt } from "../../src/receipts/schema.ts";
-import { inclusionLeafOf } from "../../src/verify/inclusion.ts";
+import { inclusionLeafOf } from "../../src/verify/layers/inclusion.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
 import { inclusionOf, neighbours, withRelay } from "./inclusion.ts";
 import { openProvenMaker } from "./proven-receipt.ts";

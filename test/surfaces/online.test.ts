@@ -5,7 +5,7 @@ import { configSchema } from "../../src/config/schema.ts";
 import { writeDevnet } from "../../src/devnet/index.ts";
 import { parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
 import type { InclusionEvidence, Receipt, SettlementEvidence } from "../../src/receipts/schema.ts";
-import { inclusionLeafOf } from "../../src/verify/inclusion.ts";
+import { inclusionLeafOf } from "../../src/verify/layers/inclusion.ts";
 import { runCli } from "../support/cli.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { inclusionOf, neighbours, settlementLog } from "../support/inclusion.ts";

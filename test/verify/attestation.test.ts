@@ -5,7 +5,7 @@ import { canonicalJson } from "../../src/evidence/canonical.ts";
 import type { NitroPayload } from "../../src/evidence/nitro.ts";
 import { teeIdOf } from "../../src/evidence/tee-signature.ts";
 import type { Evidence, LayerResult } from "../../src/receipts/schema.ts";
-import { appraiseAttestation, type AttestationAppraisal } from "../../src/verify/attestation.ts";
+import { appraiseAttestation, type AttestationAppraisal } from "../../src/verify/layers/attestation.ts";
 import { appraisalPolicySchema, type AppraisalPolicy } from "../../src/verify/policy.ts";
 import { createVerifySession } from "../../src/verify/session.ts";
 import { makeChain, MEASURED, payloadOf, signDocument, type Chain } from "../support/nitro-document.ts";

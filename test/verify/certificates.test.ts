@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { concatBytes, fromHex, toHex } from "../../src/evidence/bytes.ts";
-import { isIssuedBy, maySignDocuments, parseCertificate, verifyEs384 } from "../../src/verify/certificates.ts";
+import { isIssuedBy, maySignDocuments, parseCertificate, verifyEs384 } from "../../src/verify/tee/certificates.ts";
 import { makeChain, type CertificateChange, type Chain } from "../support/nitro-document.ts";
 
 const LEAF = 3;

@@ -4,12 +4,12 @@ import type { TransferEvidence } from "../../src/receipts/transfer-schema.ts";
 import { formatOf } from "../../src/evidence/exchange/formats.ts";
 import { teeIdOf } from "../../src/evidence/tee-signature.ts";
 import type { LayerResult, NitroEvidence, ReceiptCore, TeeSignatureEvidence } from "../../src/receipts/schema.ts";
-import { judgeTensorFormat, readTensors } from "../../src/verify/answer.ts";
-import { judgeCarried, judgeNamedModel, judgeRequest, judgeResponse } from "../../src/verify/exchange.ts";
+import { judgeTensorFormat, readTensors } from "../../src/verify/layers/answer.ts";
+import { judgeCarried, judgeNamedModel, judgeRequest, judgeResponse } from "../../src/verify/layers/exchange.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
 import { createVerifySession } from "../../src/verify/session.ts";
-import { judgeSignature } from "../../src/verify/signature-tee.ts";
-import { judgePlace } from "../../src/verify/terms.ts";
+import { judgeSignature } from "../../src/verify/layers/signature-tee.ts";
+import { judgePlace } from "../../src/verify/layers/terms.ts";
 import { fail, pass, skip } from "../../src/verify/types.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
 

@@ -3,7 +3,7 @@ import { sha256, toBase64, toHex, utf8 } from "../../src/evidence/bytes.ts";
 import { readEzklProof, writeEzklProof } from "../../src/evidence/ezkl.ts";
 import { toField } from "../../src/evidence/groth16.ts";
 import type { EzklEvidence, Receipt } from "../../src/receipts/schema.ts";
-import { judgeEzkl } from "../../src/verify/ezkl.ts";
+import { judgeEzkl } from "../../src/verify/computation/ezkl.ts";
 import type { AppraisalPolicy, EzklReference } from "../../src/verify/policy.ts";
 import type { EzklCheck, EzklEngine, EzklOutcome } from "../../src/verify/types.ts";
 import { SECRET, sG2Of } from "../support/ezkl.ts";

@@ -3,7 +3,7 @@ import { fromBase64, toBase64, utf8 } from "../../src/evidence/bytes.ts";
 import { createReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
 import { readFacts } from "../../src/verify/facts.ts";
-import { AWS_NITRO_ROOT } from "../../src/verify/nitro.ts";
+import { AWS_NITRO_ROOT } from "../../src/verify/tee/nitro.ts";
 import { createVerifySession, type VerifySession } from "../../src/verify/session.ts";
 import { verifyReceipt } from "../../src/verify/verify-receipt.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";

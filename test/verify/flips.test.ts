@@ -5,7 +5,7 @@ import { fromBase64, toBase64 } from "../../src/evidence/bytes.ts";
 import { parseReceipt, receiptId, serializeReceipt } from "../../src/receipts/receipt.ts";
 import { receiptSchema, type Receipt } from "../../src/receipts/schema.ts";
 import { appraise } from "../../src/verify/appraise.ts";
-import { verifyNitroDocument } from "../../src/verify/nitro.ts";
+import { verifyNitroDocument } from "../../src/verify/tee/nitro.ts";
 import { createVerifySession } from "../../src/verify/session.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
 import { vectorsDirectory } from "../support/vectors.ts";

@@ -3,7 +3,7 @@ import { fromBase64, toBase64, toHex, utf8 } from "../../src/evidence/bytes.ts";
 import { canonicalSha256 } from "../../src/evidence/canonical.ts";
 import { BN254_R, quantiseInput, requestSignals, toField, type Groth16Key } from "../../src/evidence/groth16.ts";
 import type { Groth16Evidence, Receipt } from "../../src/receipts/schema.ts";
-import { hasSecretWeights, isProved, judgeGroth16 } from "../../src/verify/groth16.ts";
+import { hasSecretWeights, isProved, judgeGroth16 } from "../../src/verify/computation/groth16.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
 import { createVerifySession } from "../../src/verify/session.ts";
 import { forged, g1, keyOf, SECRET } from "../support/groth16-forgery.ts";

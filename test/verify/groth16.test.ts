@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { groth16 } from "snarkjs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BN254_R } from "../../src/evidence/groth16.ts";
-import { isProved } from "../../src/verify/groth16.ts";
+import { isProved } from "../../src/verify/computation/groth16.ts";
 import { createProver } from "../../src/node/zk/prover.ts";
 import { cases } from "../support/campaign.ts";
 import { compiled, proveFor, snarkjsForm, words, type Proof } from "../support/proof.ts";

@@ -5,7 +5,7 @@ import { buildInclusionTree, leafHash } from "../../src/evidence/inclusion.ts";
 import { createReceipt, parseReceipt, redactReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
 import { receiptSchema, type InclusionEvidence, type LayerResult, type Receipt } from "../../src/receipts/schema.ts";
 import { appraise } from "../../src/verify/appraise.ts";
-import { inclusionLeafOf, judgeInclusion } from "../../src/verify/inclusion.ts";
+import { inclusionLeafOf, judgeInclusion } from "../../src/verify/layers/inclusion.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
 import { createVerifySession } from "../../src/verify/session.ts";
 import { pass, skip } from "../../src/verify/types.ts";

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { concatBytes } from "../../src/evidence/bytes.ts";
 import { decodeNitroDocument, type NitroPayload } from "../../src/evidence/nitro.ts";
-import { AWS_NITRO_ROOT, verifyNitroDocument, type NitroResult } from "../../src/verify/nitro.ts";
+import { AWS_NITRO_ROOT, verifyNitroDocument, type NitroResult } from "../../src/verify/tee/nitro.ts";
 import {
   makeChain,
   MEASURED,

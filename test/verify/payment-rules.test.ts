@@ -6,7 +6,7 @@ import { canonicalSha256 } from "../../src/evidence/canonical.ts";
 import { requestNonceOf, termsHash } from "../../src/evidence/payment-binding.ts";
 import { redactReceipt } from "../../src/receipts/receipt.ts";
 import type { Receipt, ReceiptCore, SettlementEvidence } from "../../src/receipts/schema.ts";
-import { judgePayment, judgeSettlement, signatureOfPayer } from "../../src/verify/payment.ts";
+import { judgePayment, judgeSettlement, signatureOfPayer } from "../../src/verify/layers/payment.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
 import { createVerifySession } from "../../src/verify/session.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";

@@ -3,9 +3,9 @@ import { toBase64, utf8 } from "../../src/evidence/bytes.ts";
 import type { TensorReading } from "../../src/evidence/exchange/format.ts";
 import type { Tensor } from "../../src/evidence/exchange/tensors.ts";
 import type { Receipt, ReplayedOutputs, ReplayEvidence } from "../../src/receipts/schema.ts";
-import { judgeFormat, readTensors, tensorsOf } from "../../src/verify/answer.ts";
+import { judgeFormat, readTensors, tensorsOf } from "../../src/verify/layers/answer.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
-import { differenceFromReplay, judgeReplay } from "../../src/verify/replay.ts";
+import { differenceFromReplay, judgeReplay } from "../../src/verify/computation/replay.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
 
 let fixture: Fixture;

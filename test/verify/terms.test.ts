@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { LayerResult, TeeSignatureEvidence } from "../../src/receipts/schema.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
-import { judgePlace, judgeTerms } from "../../src/verify/terms.ts";
+import { judgePlace, judgeTerms } from "../../src/verify/layers/terms.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
 
 let fixture: Fixture;

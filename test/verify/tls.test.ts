@@ -3,7 +3,7 @@ import { sha256, toHex, utf8 } from "../../src/evidence/bytes.ts";
 import { parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
 import type { Appraisal, Evidence } from "../../src/receipts/schema.ts";
 import { appraise } from "../../src/verify/appraise.ts";
-import { judgeTls } from "../../src/verify/tls.ts";
+import { judgeTls } from "../../src/verify/layers/tls.ts";
 import { makeFixture, type Fixture, type FixtureChanges } from "../support/fixture-receipt.ts";
 import { resealed } from "../support/reseal.ts";
 

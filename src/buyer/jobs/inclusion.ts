@@ -1,5 +1,5 @@
 import { describeContradiction } from "../../verify/contradictions.ts";
-import { inclusionLeafOf } from "../../verify/inclusion.ts";
+import { inclusionLeafOf } from "../../verify/layers/inclusion.ts";
 import { pollMilliseconds } from "../context.ts";
 import { observeInclusion } from "../inclusion.ts";
 import type { BuyerContext } from "../context.ts";

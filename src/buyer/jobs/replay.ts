@@ -12,8 +12,8 @@ import {
   type ReplayedOutputs,
   type ReplayEvidence,
 } from "../../receipts/schema.ts";
-import { readTensors } from "../../verify/answer.ts";
-import { differenceFromReplay } from "../../verify/replay.ts";
+import { readTensors } from "../../verify/layers/answer.ts";
+import { differenceFromReplay } from "../../verify/computation/replay.ts";
 import type { BuyerContext } from "../context.ts";
 import type { JobHandler } from "./types.ts";
 

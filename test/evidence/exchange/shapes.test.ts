@@ -5,7 +5,7 @@ import { oip } from "../../../src/evidence/exchange/oip.ts";
 import { readInferRequest } from "../../../src/node/oip.ts";
 import type { LoadedModel } from "../../../src/onnx/inference.ts";
 import { showAnswer } from "../../../src/tools/shown-answer.ts";
-import { differenceFromReplay } from "../../../src/verify/replay.ts";
+import { differenceFromReplay } from "../../../src/verify/computation/replay.ts";
 
 type Given = { shape: number[]; data: unknown[] };
 

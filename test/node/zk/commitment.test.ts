@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { sha256, toHex } from "../../../src/evidence/bytes.ts";
 import { BN254_R, toField } from "../../../src/evidence/groth16.ts";
-import { isProved } from "../../../src/verify/groth16.ts";
+import { isProved } from "../../../src/verify/computation/groth16.ts";
 import { buildCircuit, fillCircuit, type CircuitOptions } from "../../../src/node/zk/circuit.ts";
 import { commitWeights } from "../../../src/node/zk/commitment.ts";
 import { readCompiled, writeCompiled } from "../../../src/node/zk/files.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { utf8 } from "../../../src/evidence/bytes.ts";
-import { isProved } from "../../../src/verify/groth16.ts";
+import { isProved } from "../../../src/verify/computation/groth16.ts";
 import { compileModel } from "../../../src/node/zk/compile.ts";
 import { createProver } from "../../../src/node/zk/prover.ts";
 import { runCli } from "../../support/cli.ts";

@@ -1,11 +1,11 @@
-import { fromBase64, keccak256, sha256, toHex } from "../evidence/bytes.ts";
-import { formatOf } from "../evidence/exchange/formats.ts";
-import type { LayerResult, ReceiptCore } from "../receipts/schema.ts";
-import { isAnswer, isUndecoded, transferOf } from "../receipts/transfer.ts";
+import { fromBase64, keccak256, sha256, toHex } from "../../evidence/bytes.ts";
+import { formatOf } from "../../evidence/exchange/formats.ts";
+import type { LayerResult, ReceiptCore } from "../../receipts/schema.ts";
+import { isAnswer, isUndecoded, transferOf } from "../../receipts/transfer.ts";
 import { unknownFormat } from "./answer.ts";
-import type { AppraisalPolicy } from "./policy.ts";
+import type { AppraisalPolicy } from "../policy.ts";
 import { judgePlace } from "./terms.ts";
-import { fail, pass, skip } from "./types.ts";
+import { fail, pass, skip } from "../types.ts";
 
 /** Null when a body is absent or has the hashes the receipt names; else what is wrong. */
 function checkBody(part: ReceiptCore["request"] | ReceiptCore["response"], what: string): LayerResult | null {

@@ -1,9 +1,9 @@
-import { fromBase64, toHex0x } from "../evidence/bytes.ts";
-import { leafHash, readBatchSettlement, rootOfPath, type InclusionLeaf } from "../evidence/inclusion.ts";
-import type { LayerResult, Receipt } from "../receipts/schema.ts";
-import { allEvidence, onlyOne, type IsOwn } from "./evidence.ts";
-import { sellerOf, type AppraisalPolicy } from "./policy.ts";
-import { fail, pass, pending, reported, skip } from "./types.ts";
+import { fromBase64, toHex0x } from "../../evidence/bytes.ts";
+import { leafHash, readBatchSettlement, rootOfPath, type InclusionLeaf } from "../../evidence/inclusion.ts";
+import type { LayerResult, Receipt } from "../../receipts/schema.ts";
+import { allEvidence, onlyOne, type IsOwn } from "../evidence.ts";
+import { sellerOf, type AppraisalPolicy } from "../policy.ts";
+import { fail, pass, pending, reported, skip } from "../types.ts";
 
 const LEAF_FIELDS = ["teeId", "inputHash", "outputHash", "signature", "timestamp"] as const;
 

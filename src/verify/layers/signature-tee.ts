@@ -1,10 +1,10 @@
-import { fromBase64, fromHex, type Bytes } from "../evidence/bytes.ts";
-import { TEE_SIGNATURE_ALGORITHM, teeIdOf, teeMessageHash } from "../evidence/tee-signature.ts";
-import type { LayerResult, ReceiptCore } from "../receipts/schema.ts";
-import { onlyOne } from "./evidence.ts";
-import type { AppraisalPolicy } from "./policy.ts";
-import type { VerifySession } from "./session.ts";
-import { fail, pass, skip } from "./types.ts";
+import { fromBase64, fromHex, type Bytes } from "../../evidence/bytes.ts";
+import { TEE_SIGNATURE_ALGORITHM, teeIdOf, teeMessageHash } from "../../evidence/tee-signature.ts";
+import type { LayerResult, ReceiptCore } from "../../receipts/schema.ts";
+import { onlyOne } from "../evidence.ts";
+import type { AppraisalPolicy } from "../policy.ts";
+import type { VerifySession } from "../session.ts";
+import { fail, pass, skip } from "../types.ts";
 
 const MIN_MODULUS = 2048;
 const MAX_MODULUS = 8192;

@@ -1,5 +1,5 @@
-import { sha256, toHex } from "../evidence/bytes.ts";
-import { decodeNitroDocument, type NitroPayload } from "../evidence/nitro.ts";
+import { sha256, toHex } from "../../evidence/bytes.ts";
+import { decodeNitroDocument, type NitroPayload } from "../../evidence/nitro.ts";
 import { isIssuedBy, maySignDocuments, parseCertificate, verifyEs384, type ParsedCertificate } from "./certificates.ts";
 
 /** SHA-256 of the DER of AWS's Nitro Enclaves root G1 (CN=aws.nitro-enclaves, published by AWS). */

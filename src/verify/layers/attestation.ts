@@ -1,16 +1,16 @@
-import { PCR, decodeUserData, type ManifestEntry } from "../evidence/attestation.ts";
-import { equalBytes, fromBase64, fromHex, fromUtf8, sha256, sha384, toHex, type Bytes } from "../evidence/bytes.ts";
-import { canonicalJson } from "../evidence/canonical.ts";
-import type { NitroPayload } from "../evidence/nitro.ts";
-import { teeIdOf } from "../evidence/tee-signature.ts";
-import type { Evidence, LayerResult, NitroEvidence } from "../receipts/schema.ts";
-import { onlyOne } from "./evidence.ts";
-import { nitroResultAt } from "./nitro.ts";
-import { entryOf, sellerOf, type AppraisalPolicy, type SellerPolicy } from "./policy.ts";
-import { createVerifySession, type VerifySession } from "./session.ts";
+import { PCR, decodeUserData, type ManifestEntry } from "../../evidence/attestation.ts";
+import { equalBytes, fromBase64, fromHex, fromUtf8, sha256, sha384, toHex, type Bytes } from "../../evidence/bytes.ts";
+import { canonicalJson } from "../../evidence/canonical.ts";
+import type { NitroPayload } from "../../evidence/nitro.ts";
+import { teeIdOf } from "../../evidence/tee-signature.ts";
+import type { Evidence, LayerResult, NitroEvidence } from "../../receipts/schema.ts";
+import { onlyOne } from "../evidence.ts";
+import { nitroResultAt } from "../tee/nitro.ts";
+import { entryOf, sellerOf, type AppraisalPolicy, type SellerPolicy } from "../policy.ts";
+import { createVerifySession, type VerifySession } from "../session.ts";
 import { judgeTls, type TlsAppraisal } from "./tls.ts";
-import { fail, pass, skip } from "./types.ts";
-import { requiredLayers } from "./verdict.ts";
+import { fail, pass, skip } from "../types.ts";
+import { requiredLayers } from "../verdict.ts";
 
 /** Shortest nonce that counts as fresh, bytes. */
 const MIN_NONCE = 16;

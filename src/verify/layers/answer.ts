@@ -1,9 +1,9 @@
-import { fromBase64 } from "../evidence/bytes.ts";
-import type { ExchangeFormat, Part, TensorReading } from "../evidence/exchange/format.ts";
-import { formatOf } from "../evidence/exchange/formats.ts";
-import type { Tensor } from "../evidence/exchange/tensors.ts";
-import type { LayerResult, ReceiptCore } from "../receipts/schema.ts";
-import { skip, unsupported } from "./types.ts";
+import { fromBase64 } from "../../evidence/bytes.ts";
+import type { ExchangeFormat, Part, TensorReading } from "../../evidence/exchange/format.ts";
+import { formatOf } from "../../evidence/exchange/formats.ts";
+import type { Tensor } from "../../evidence/exchange/tensors.ts";
+import type { LayerResult, ReceiptCore } from "../../receipts/schema.ts";
+import { skip, unsupported } from "../types.ts";
 
 /** The tensors of a part whose bytes are here, by the one reader: what is judged is what the buyer is handed. */
 export function readTensors(core: ReceiptCore, part: Part): TensorReading {

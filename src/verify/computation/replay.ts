@@ -1,10 +1,10 @@
-import type { TensorReading } from "../evidence/exchange/format.ts";
-import { isReal, readElement, type TensorElement } from "../evidence/exchange/tensors.ts";
-import type { LayerResult, Receipt, ReplayedOutputs, ReplayEvidence } from "../receipts/schema.ts";
-import { judgeFormat, readTensors } from "./answer.ts";
-import { allEvidence, type IsOwn } from "./evidence.ts";
-import { entryOf, sellerOf, type AppraisalPolicy } from "./policy.ts";
-import { fail, pass, skip } from "./types.ts";
+import type { TensorReading } from "../../evidence/exchange/format.ts";
+import { isReal, readElement, type TensorElement } from "../../evidence/exchange/tensors.ts";
+import type { LayerResult, Receipt, ReplayedOutputs, ReplayEvidence } from "../../receipts/schema.ts";
+import { judgeFormat, readTensors } from "../layers/answer.ts";
+import { allEvidence, type IsOwn } from "../evidence.ts";
+import { entryOf, sellerOf, type AppraisalPolicy } from "../policy.ts";
+import { fail, pass, skip } from "../types.ts";
 
 /**
  * `computation`, by re-execution: the model of the policy's digest, run again by the relying party itself, answers what

@@ -1,16 +1,16 @@
-import { fromBase64, toHex } from "../evidence/bytes.ts";
-import { pairingsCancel, readG1, readG2, sumOfMultiples, type G1Point } from "../evidence/bn254.ts";
-import { canonicalSha256 } from "../evidence/canonical.ts";
-import { formatOf } from "../evidence/exchange/formats.ts";
-import type { Tensor } from "../evidence/exchange/tensors.ts";
-import { BN254_R, quantiseInput, requestSignals, toField } from "../evidence/groth16.ts";
-import { differenceFromProved, provedNumbers } from "../evidence/proved-answer.ts";
-import type { Groth16Evidence, LayerResult, Receipt } from "../receipts/schema.ts";
-import { judgeFormat, judgeTensorFormat, readTensors, tensorsOf } from "./answer.ts";
-import { allEvidence, onlyOne } from "./evidence.ts";
-import { entryOf, sellerOf, type AppraisalPolicy } from "./policy.ts";
-import type { VerifySession } from "./session.ts";
-import { fail, pass, skip } from "./types.ts";
+import { fromBase64, toHex } from "../../evidence/bytes.ts";
+import { pairingsCancel, readG1, readG2, sumOfMultiples, type G1Point } from "../../evidence/bn254.ts";
+import { canonicalSha256 } from "../../evidence/canonical.ts";
+import { formatOf } from "../../evidence/exchange/formats.ts";
+import type { Tensor } from "../../evidence/exchange/tensors.ts";
+import { BN254_R, quantiseInput, requestSignals, toField } from "../../evidence/groth16.ts";
+import { differenceFromProved, provedNumbers } from "../../evidence/proved-answer.ts";
+import type { Groth16Evidence, LayerResult, Receipt } from "../../receipts/schema.ts";
+import { judgeFormat, judgeTensorFormat, readTensors, tensorsOf } from "../layers/answer.ts";
+import { allEvidence, onlyOne } from "../evidence.ts";
+import { entryOf, sellerOf, type AppraisalPolicy } from "../policy.ts";
+import type { VerifySession } from "../session.ts";
+import { fail, pass, skip } from "../types.ts";
 
 /** The code of a computation that passed by a proof whose key's maker could have forged it. */
 export const DEVELOPMENT_PROOF = "development_proof";

@@ -1,6 +1,6 @@
-import { fromBase64, sha256, toHex } from "../evidence/bytes.ts";
-import { formatOf } from "../evidence/exchange/formats.ts";
-import type { Tensor } from "../evidence/exchange/tensors.ts";
+import { fromBase64, sha256, toHex } from "../../evidence/bytes.ts";
+import { formatOf } from "../../evidence/exchange/formats.ts";
+import type { Tensor } from "../../evidence/exchange/tensors.ts";
 import {
   ezklInstance,
   ezklNumber,
@@ -10,14 +10,14 @@ import {
   type EzklProof,
   type EzklSettings,
   type EzklTensor,
-} from "../evidence/ezkl.ts";
-import { kzgVerifierParams } from "../evidence/kzg.ts";
-import type { LayerResult, Receipt } from "../receipts/schema.ts";
-import { judgeFormat, judgeTensorFormat, readTensors, tensorsOf } from "./answer.ts";
-import { allEvidence, onlyOne } from "./evidence.ts";
+} from "../../evidence/ezkl.ts";
+import { kzgVerifierParams } from "../../evidence/kzg.ts";
+import type { LayerResult, Receipt } from "../../receipts/schema.ts";
+import { judgeFormat, judgeTensorFormat, readTensors, tensorsOf } from "../layers/answer.ts";
+import { allEvidence, onlyOne } from "../evidence.ts";
 import { DEVELOPMENT_PROOF } from "./groth16.ts";
-import { entryOf, sellerOf, type AppraisalPolicy, type EzklReference } from "./policy.ts";
-import { fail, pass, skip, unsupported, type EzklEngine, type EzklOutcome } from "./types.ts";
+import { entryOf, sellerOf, type AppraisalPolicy, type EzklReference } from "../policy.ts";
+import { fail, pass, skip, unsupported, type EzklEngine, type EzklOutcome } from "../types.ts";
 
 const NUMERIC = ["FP32", "FP64", "INT32", "INT64"];
 

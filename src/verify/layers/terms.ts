@@ -1,8 +1,8 @@
-import { evidenceOf } from "../evidence/methods/methods.ts";
-import type { LayerResult, ReceiptCore } from "../receipts/schema.ts";
-import { onlyOne } from "./evidence.ts";
-import { sellerOf, type AppraisalPolicy, type SellerPolicy } from "./policy.ts";
-import { fail, skip } from "./types.ts";
+import { evidenceOf } from "../../evidence/methods/methods.ts";
+import type { LayerResult, ReceiptCore } from "../../receipts/schema.ts";
+import { onlyOne } from "../evidence.ts";
+import { sellerOf, type AppraisalPolicy, type SellerPolicy } from "../policy.ts";
+import { fail, skip } from "../types.ts";
 
 /**
  * Whether the purchase went where the policy says this seller is, to the kind of seller that it is. Null where it did; a

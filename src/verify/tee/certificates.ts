@@ -7,7 +7,7 @@ import {
   KeyUsage,
   KeyUsageFlags,
 } from "@peculiar/asn1-x509";
-import { equalBytes, fromHex, type Bytes } from "../evidence/bytes.ts";
+import { equalBytes, fromHex, type Bytes } from "../../evidence/bytes.ts";
 
 /** What a chain check needs of a certificate (RFC 5280 §4.1). */
 export type ParsedCertificate = {

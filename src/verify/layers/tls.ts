@@ -1,7 +1,7 @@
-import { toHex, type Bytes } from "../evidence/bytes.ts";
-import type { Evidence, LayerResult } from "../receipts/schema.ts";
-import { onlyOne } from "./evidence.ts";
-import { fail, skip } from "./types.ts";
+import { toHex, type Bytes } from "../../evidence/bytes.ts";
+import type { Evidence, LayerResult } from "../../receipts/schema.ts";
+import { onlyOne } from "../evidence.ts";
+import { fail, skip } from "../types.ts";
 
 /** What an attestation says of TLS, and whether the connection was with what it names. */
 export type TlsAppraisal = {

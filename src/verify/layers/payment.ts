@@ -1,15 +1,15 @@
-import { toHex } from "../evidence/bytes.ts";
-import { canonicalSha256 } from "../evidence/canonical.ts";
-import { evidenceOf, methodOf, paymentMethodOf, signingHash } from "../evidence/methods/methods.ts";
-import { requestNonceOf, termsHash } from "../evidence/payment-binding.ts";
-import { signerOf } from "../evidence/signer.ts";
-import type { LayerResult, Payment, Receipt, ReceiptCore } from "../receipts/schema.ts";
-import { allEvidence, onlyOne, type IsOwn } from "./evidence.ts";
+import { toHex } from "../../evidence/bytes.ts";
+import { canonicalSha256 } from "../../evidence/canonical.ts";
+import { evidenceOf, methodOf, paymentMethodOf, signingHash } from "../../evidence/methods/methods.ts";
+import { requestNonceOf, termsHash } from "../../evidence/payment-binding.ts";
+import { signerOf } from "../../evidence/signer.ts";
+import type { LayerResult, Payment, Receipt, ReceiptCore } from "../../receipts/schema.ts";
+import { allEvidence, onlyOne, type IsOwn } from "../evidence.ts";
 import { judgeCarried } from "./exchange.ts";
-import type { AppraisalPolicy } from "./policy.ts";
-import type { VerifySession } from "./session.ts";
+import type { AppraisalPolicy } from "../policy.ts";
+import type { VerifySession } from "../session.ts";
 import { judgeTerms } from "./terms.ts";
-import { fail, pass, pending, reported } from "./types.ts";
+import { fail, pass, pending, reported } from "../types.ts";
 
 /**
  * `payment`: the terms are the policy's, the authorization is exactly what the offer asked for, and the request carries the
