@@ -7,7 +7,7 @@ import { claimStates } from "../receipts/log-rows.ts";
 import type { Receipt } from "../receipts/schema.ts";
 import type { BuyerContext } from "./context.ts";
 import type { Buyer, Claim } from "./types.ts";
-import { requireReceipt } from "./wait.ts";
+import { requireReceipt } from "./background/wait.ts";
 
 /**
  * Claims of one buyer. One purchase, one claim per purpose: a purchase is known by its payment nonce. Of network, asset,

@@ -17,10 +17,10 @@ import { attestSeller, forgetAttestation, type Attested } from "./attest.ts";
 import type { Call } from "./call.ts";
 import type { BuyerContext } from "./context.ts";
 import { holdForReceipt, liftIfServed, withheldFrom } from "./holds.ts";
-import type { Delivery } from "./jobs/types.ts";
+import type { Delivery } from "./background/jobs/types.ts";
 import { judgeReceipt } from "./judge.ts";
 import type { Paying, Turn } from "./turn.ts";
-import type { NewJob } from "./queue.ts";
+import type { NewJob } from "./background/queue.ts";
 import type { Received } from "./send.ts";
 import type { BuyResult } from "./types.ts";
 

@@ -11,9 +11,9 @@ import { isOfChain, isOwnAmong } from "../verify/evidence.ts";
 import { createVerifySession } from "../verify/session.ts";
 import type { Outstanding } from "../verify/types.ts";
 import { appraisalPolicyOf, type BuyerContext } from "./context.ts";
-import { JOB_HANDLERS } from "./jobs/handlers.ts";
+import { JOB_HANDLERS } from "./background/jobs/handlers.ts";
 import { PURCHASE_DIFFERS, rivalOf } from "./rivals.ts";
-import { createQueue, type JobState } from "./queue.ts";
+import { createQueue, type JobState } from "./background/queue.ts";
 
 /** What judging takes: a stored buyer, whether or not one is running. */
 export type JudgeContext = Pick<BuyerContext, "config" | "db" | "clock" | "session" | "ezkl" | "queue" | "handlers">;

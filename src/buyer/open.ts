@@ -16,20 +16,20 @@ import { createVerifySession } from "../verify/session.ts";
 import { answerOf, inputOf } from "./answer.ts";
 import { createClaims } from "./claims.ts";
 import { createReceiptEvents, verdictChanges, type BuyerContext } from "./context.ts";
-import { JOB_HANDLERS } from "./jobs/handlers.ts";
+import { JOB_HANDLERS } from "./background/jobs/handlers.ts";
 import { holdUnserved, releaseHold, viewSellers } from "./holds.ts";
 import { importJudged } from "./import.ts";
 import { judgeAgain } from "./judge.ts";
 import { newestAppraisal } from "../receipts/newest.ts";
 import { viewModels } from "./listing.ts";
 import { openNonceSecret } from "./one-database.ts";
-import { createQueue } from "./queue.ts";
+import { createQueue } from "./background/queue.ts";
 import { createQuoteCache } from "./quotes.ts";
-import { startSecondClock } from "./second-clock.ts";
+import { startSecondClock } from "./background/clock.ts";
 import { viewSpending } from "./spending.ts";
 import type { Buyer } from "./types.ts";
 import { createCalls } from "./under-way.ts";
-import { waitEnded, waitForVerdict, whatCame } from "./wait.ts";
+import { waitEnded, waitForVerdict, whatCame } from "./background/wait.ts";
 
 /** How long `wait: "verified"` waits for the second clock, seconds. */
 const VERIFIED_WAIT_SECONDS = 55;

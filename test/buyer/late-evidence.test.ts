@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { Look } from "../../src/buyer/jobs/types.ts";
+import type { Look } from "../../src/buyer/background/jobs/types.ts";
 import { Proof402Error } from "../../src/errors.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { eventually } from "../support/eventually.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from "vitest";
-import type { Look } from "../../src/buyer/jobs/types.ts";
-import { LEASE_MS } from "../../src/buyer/queue.ts";
+import type { Look } from "../../src/buyer/background/jobs/types.ts";
+import { LEASE_MS } from "../../src/buyer/background/queue.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { eventually } from "../support/eventually.ts";
 import {

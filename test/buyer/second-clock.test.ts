@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openBuyer } from "../../src/buyer/open.ts";
-import { createQueue, LEASE_MS, type NewJob } from "../../src/buyer/queue.ts";
+import { createQueue, LEASE_MS, type NewJob } from "../../src/buyer/background/queue.ts";
 import type { BuyResult } from "../../src/buyer/types.ts";
 import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";

@@ -2,7 +2,7 @@
 // a moment of a landing, or so long after an answer; the library knows nothing of it.
 import { once } from "node:events";
 import { setTimeout as later } from "node:timers/promises";
-import { JOB_HANDLERS } from "../../src/buyer/jobs/handlers.ts";
+import { JOB_HANDLERS } from "../../src/buyer/background/jobs/handlers.ts";
 import { openBuyer } from "../../src/buyer/open.ts";
 import { configSchema } from "../../src/config/schema.ts";
 import { walletFromPrivateKey } from "../../src/payment/wallet.ts";

@@ -1,13 +1,13 @@
-import { Proof402Error } from "../../errors.ts";
-import { evidenceOf } from "../../evidence/methods/methods.ts";
-import { markSettled, readPurchaseByReceipt, readSignature, release, SUPERSEDED } from "../../payment/journal.ts";
-import { partSettled } from "../../payment/voucher-sum.ts";
-import type { PurchaseRecord } from "../../payment/types.ts";
-import { believe, type Belief } from "../../payment/witness.ts";
-import { settlementEvidence, type Receipt, type SettlementEvidence } from "../../receipts/schema.ts";
-import type { Db } from "../../storage/database.ts";
-import { pollMilliseconds } from "../context.ts";
-import type { BuyerContext } from "../context.ts";
+import { Proof402Error } from "../../../errors.ts";
+import { evidenceOf } from "../../../evidence/methods/methods.ts";
+import { markSettled, readPurchaseByReceipt, readSignature, release, SUPERSEDED } from "../../../payment/journal.ts";
+import { partSettled } from "../../../payment/voucher-sum.ts";
+import type { PurchaseRecord } from "../../../payment/types.ts";
+import { believe, type Belief } from "../../../payment/witness.ts";
+import { settlementEvidence, type Receipt, type SettlementEvidence } from "../../../receipts/schema.ts";
+import type { Db } from "../../../storage/database.ts";
+import { pollMilliseconds } from "../../context.ts";
+import type { BuyerContext } from "../../context.ts";
 import type { JobHandler } from "./types.ts";
 
 /**

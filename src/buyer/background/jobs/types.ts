@@ -1,6 +1,6 @@
-import type { Evidence, Layer, Receipt } from "../../receipts/schema.ts";
-import type { Db } from "../../storage/database.ts";
-import type { Outstanding } from "../../verify/types.ts";
+import type { Evidence, Layer, Receipt } from "../../../receipts/schema.ts";
+import type { Db } from "../../../storage/database.ts";
+import type { Outstanding } from "../../../verify/types.ts";
 import type { LeasedJob, NewJob } from "../queue.ts";
 
 /** What else is written in the transaction that ends the job. Where it throws, nothing is, and it is looked again later. */

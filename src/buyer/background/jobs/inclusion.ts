@@ -1,8 +1,8 @@
-import { describeContradiction } from "../../verify/contradictions.ts";
-import { inclusionLeafOf } from "../../verify/layers/inclusion.ts";
-import { pollMilliseconds } from "../context.ts";
-import { observeInclusion } from "../inclusion.ts";
-import type { BuyerContext } from "../context.ts";
+import { describeContradiction } from "../../../verify/contradictions.ts";
+import { inclusionLeafOf } from "../../../verify/layers/inclusion.ts";
+import { pollMilliseconds } from "../../context.ts";
+import { observeInclusion } from "../../inclusion.ts";
+import type { BuyerContext } from "../../context.ts";
 import type { JobHandler } from "./types.ts";
 
 /** Looks for the batch that anchors the answer, where the configuration pins a relay contract for its seller. */

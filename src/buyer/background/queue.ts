@@ -1,9 +1,9 @@
 import { sql } from "kysely";
-import { appendEntry } from "../receipts/log-entry.ts";
-import { jobOutcome } from "../receipts/log-rows.ts";
-import type { Db } from "../storage/database.ts";
-import { immediate } from "../storage/migrations.ts";
-import { isDead, newOwner } from "./lease-owner.ts";
+import { appendEntry } from "../../receipts/log-entry.ts";
+import { jobOutcome } from "../../receipts/log-rows.ts";
+import type { Db } from "../../storage/database.ts";
+import { immediate } from "../../storage/migrations.ts";
+import { isDead, newOwner } from "../lease-owner.ts";
 
 /** How long one worker may hold a job before another may take it, ms. */
 export const LEASE_MS = 30_000;

@@ -1,5 +1,5 @@
-import { pollMilliseconds } from "../context.ts";
-import type { BuyerContext } from "../context.ts";
+import { pollMilliseconds } from "../../context.ts";
+import type { BuyerContext } from "../../context.ts";
 import type { JobHandler } from "./types.ts";
 
 /** Fetches the proof of an answer, where the configuration pins a proof key for its seller's model. */

@@ -1,20 +1,20 @@
 import { createHmac } from "node:crypto";
-import { toHex } from "../../evidence/bytes.ts";
-import { canonicalSha256 } from "../../evidence/canonical.ts";
-import { Proof402Error } from "../../errors.ts";
-import { executeApart } from "../../onnx/execution.ts";
-import { DATATYPES as SERVED, fits, type Datatype, type Tensor } from "../../onnx/tensors.ts";
-import { usdToBaseUnits } from "../../payment/amounts.ts";
+import { toHex } from "../../../evidence/bytes.ts";
+import { canonicalSha256 } from "../../../evidence/canonical.ts";
+import { Proof402Error } from "../../../errors.ts";
+import { executeApart } from "../../../onnx/execution.ts";
+import { DATATYPES as SERVED, fits, type Datatype, type Tensor } from "../../../onnx/tensors.ts";
+import { usdToBaseUnits } from "../../../payment/amounts.ts";
 import {
   replayedOutputs,
   replayEvidence,
   type Receipt,
   type ReplayedOutputs,
   type ReplayEvidence,
-} from "../../receipts/schema.ts";
-import { readTensors } from "../../verify/layers/answer.ts";
-import { differenceFromReplay } from "../../verify/computation/replay.ts";
-import type { BuyerContext } from "../context.ts";
+} from "../../../receipts/schema.ts";
+import { readTensors } from "../../../verify/layers/answer.ts";
+import { differenceFromReplay } from "../../../verify/computation/replay.ts";
+import type { BuyerContext } from "../../context.ts";
 import type { JobHandler } from "./types.ts";
 
 /** How long a re-execution is waited for, ms: several may be due at once, and each has its own time limit. */

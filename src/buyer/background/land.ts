@@ -1,13 +1,13 @@
-import { wantedAssurance } from "../receipts/newest.ts";
-import { canBeRead } from "../receipts/budget.ts";
-import { MAX_LATER, type Receipt } from "../receipts/schema.ts";
-import { appendAppraisal, appendLater, readReceipt } from "../receipts/store.ts";
-import type { Db } from "../storage/database.ts";
-import { immediate } from "../storage/migrations.ts";
-import type { BuyerContext } from "./context.ts";
-import { holdForReceipt } from "./holds.ts";
+import { wantedAssurance } from "../../receipts/newest.ts";
+import { canBeRead } from "../../receipts/budget.ts";
+import { MAX_LATER, type Receipt } from "../../receipts/schema.ts";
+import { appendAppraisal, appendLater, readReceipt } from "../../receipts/store.ts";
+import type { Db } from "../../storage/database.ts";
+import { immediate } from "../../storage/migrations.ts";
+import type { BuyerContext } from "../context.ts";
+import { holdForReceipt } from "../holds.ts";
 import type { Absent, Landed } from "./jobs/types.ts";
-import { judgeReceipt } from "./judge.ts";
+import { judgeReceipt } from "../judge.ts";
 import type { JobState, LeasedJob } from "./queue.ts";
 
 /**

@@ -1,8 +1,8 @@
-import { Proof402Error } from "../errors.ts";
-import type { Receipt } from "../receipts/schema.ts";
-import { readReceipt } from "../receipts/store.ts";
-import type { BuyerContext } from "./context.ts";
-import { newestAppraisal } from "../receipts/newest.ts";
+import { Proof402Error } from "../../errors.ts";
+import type { Receipt } from "../../receipts/schema.ts";
+import { readReceipt } from "../../receipts/store.ts";
+import type { BuyerContext } from "../context.ts";
+import { newestAppraisal } from "../../receipts/newest.ts";
 
 /** How often another process's progress is looked for, ms. */
 const POLL_MS = 200;

@@ -1,9 +1,9 @@
-import { Proof402Error } from "../errors.ts";
-import { reconcile } from "../payment/reconcile.ts";
-import { readReceipt } from "../receipts/store.ts";
-import { pollMilliseconds, type BuyerContext } from "./context.ts";
+import { Proof402Error } from "../../errors.ts";
+import { reconcile } from "../../payment/reconcile.ts";
+import { readReceipt } from "../../receipts/store.ts";
+import { pollMilliseconds, type BuyerContext } from "../context.ts";
 import type { JobHandler, Look } from "./jobs/types.ts";
-import { holdUnserved } from "./holds.ts";
+import { holdUnserved } from "../holds.ts";
 import { land } from "./land.ts";
 import { LEASE_MS, type LeasedJob } from "./queue.ts";
 
