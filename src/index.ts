@@ -22,7 +22,7 @@ export { loadConfig } from "./config/load.ts";
 export { configSchema, type Config, type ConfigInput } from "./config/schema.ts";
 export { Proof402Error, type MoneyState } from "./errors.ts";
 export { createEzklEngine } from "./ezkl/engine.ts";
-export { formatUnits } from "./payment/amounts.ts";
+export { formatUnits } from "./chain/amounts.ts";
 export type { AssetSpending } from "./payment/types.ts";
 export { loadWallet, type WalletFiles } from "./payment/load-wallet.ts";
 export { walletFromAccount, walletFromPrivateKey, type Wallet } from "./payment/wallet.ts";

@@ -1,7 +1,7 @@
 import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import { Proof402Error } from "../errors.ts";
-import { formatUnits } from "../payment/amounts.ts";
+import { formatUnits } from "../chain/amounts.ts";
 import { readAttempts } from "../payment/journal.ts";
 import { stillAtStake } from "../payment/judge.ts";
 import { aborted, type Call } from "./call.ts";

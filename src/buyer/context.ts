@@ -2,7 +2,7 @@ import type { Config } from "../config/schema.ts";
 import type { Http } from "../http/client.ts";
 import type { Catalog } from "../market/catalog.ts";
 import type { Provider, Seller } from "../market/types.ts";
-import type { Chain } from "../payment/chain.ts";
+import type { Chain } from "../chain/chain.ts";
 import type { Wallet } from "../payment/wallet.ts";
 import type { Assurance, Evidence, Receipt, Verdict } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";

@@ -1,8 +1,8 @@
 import { Proof402Error } from "../errors.ts";
 import { METHODS, paymentMethodOf } from "../evidence/methods/methods.ts";
 import { readHoldings } from "../payment/allowance.ts";
-import { formatUnits } from "../payment/amounts.ts";
-import type { Chain } from "../payment/chain.ts";
+import { formatUnits } from "../chain/amounts.ts";
+import type { Chain } from "../chain/chain.ts";
 import { PAYERS } from "../payment/methods/methods.ts";
 import type { Call } from "./call.ts";
 import type { BuyerContext, Holdings } from "./context.ts";

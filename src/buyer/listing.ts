@@ -1,7 +1,7 @@
 import { FORMATS } from "../evidence/exchange/formats.ts";
 import type { Seller } from "../market/types.ts";
 import { findAsset } from "../market/choose.ts";
-import { formatUnits } from "../payment/amounts.ts";
+import { formatUnits } from "../chain/amounts.ts";
 import type { BuyerContext } from "./context.ts";
 import { readHolds } from "./holds.ts";
 import type { ModelsOnOffer, ModelView } from "./types.ts";

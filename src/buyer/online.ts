@@ -1,7 +1,8 @@
 import { equalBytes } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import { movedBy } from "../evidence/settlement.ts";
-import type { Chain } from "../payment/chain.ts";
+import { readAnchor } from "../chain/anchor.ts";
+import { chainOf, type Chain } from "../chain/chain.ts";
 import { observeSettlement } from "../payment/settlement.ts";
 import { isOtherChannel } from "../payment/settlement-channel.ts";
 import { readBlock, readTransaction } from "../payment/settlement-read.ts";
@@ -12,7 +13,6 @@ import { judgeInclusion } from "../verify/layers/inclusion.ts";
 import { judgeSettlement } from "../verify/layers/payment.ts";
 import { sellerOf, type AppraisalPolicy } from "../verify/policy.ts";
 import { pass, type Outstanding } from "../verify/types.ts";
-import { chainOf, readAnchor } from "./inclusion.ts";
 
 /** A receipt with what the chain shows in place of what its file told of it, that evidence alone, and what it does not show yet. */
 export type ReadAgain = { receipt: Receipt; own: Evidence[]; awaited: Outstanding[] };

@@ -4,7 +4,7 @@ import { createCatalog } from "../market/catalog.ts";
 import { createOipProvider } from "../market/providers/oip.ts";
 import type { Provider, Seller } from "../market/types.ts";
 import { createEzklEngine } from "../ezkl/engine.ts";
-import { openChain } from "../payment/chain.ts";
+import { openChain } from "../chain/chain.ts";
 import { reconcile } from "../payment/reconcile.ts";
 import type { Wallet } from "../payment/wallet.ts";
 import { Proof402Error } from "../errors.ts";

@@ -2,7 +2,7 @@ import { termsHash } from "../evidence/payment-binding.ts";
 import { evidenceFor } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
 import { findAsset, type Candidate } from "../market/choose.ts";
-import { formatUnits } from "../payment/amounts.ts";
+import { formatUnits } from "../chain/amounts.ts";
 import { beforePaying } from "../payment/before-paying.ts";
 import { echoFor } from "../payment/echo.ts";
 import { markSent, markSigned } from "../payment/journal.ts";

@@ -1,7 +1,7 @@
 import { findAsset, type Candidate } from "../market/choose.ts";
 import { evidenceFor, METHODS } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
-import { formatUnits, usdToBaseUnits } from "../payment/amounts.ts";
+import { formatUnits, usdToBaseUnits } from "../chain/amounts.ts";
 import { channelsFor, type OpenChannel } from "../payment/channel-offers.ts";
 import { openChannels } from "../payment/channels.ts";
 import { chooseOffer, readPaymentRequired, type AcceptedOffer } from "../payment/offers.ts";

@@ -2,8 +2,8 @@ import type { Config } from "../config/schema.ts";
 import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import { Proof402Error } from "../errors.ts";
-import { openChain } from "../payment/chain.ts";
-import { sendOwnerCall, type Owner, type Sent } from "../payment/owner-send.ts";
+import { openChain } from "../chain/chain.ts";
+import { sendOwnerCall, type Owner, type Sent } from "../chain/owner/send.ts";
 import type { Groth16Evidence, Receipt } from "../receipts/schema.ts";
 
 /** A proof that a contract can check, and which contract. */

@@ -1,5 +1,5 @@
 import type { Config } from "../config/schema.ts";
-import { formatUnits } from "../payment/amounts.ts";
+import { formatUnits } from "../chain/amounts.ts";
 import type { ChannelSurvey } from "../payment/channel-recover.ts";
 import { leftOf } from "../payment/channels.ts";
 import type { ChannelsTable } from "../storage/tables.ts";

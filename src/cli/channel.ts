@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { Proof402Error } from "../errors.ts";
-import { formatUnits } from "../payment/amounts.ts";
+import { formatUnits } from "../chain/amounts.ts";
 import { closeChannel, openChannel } from "../payment/channel-owner.ts";
 import { readChannel } from "../payment/channels.ts";
 import { channelLine, channelView } from "./channel-view.ts";

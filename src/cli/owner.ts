@@ -1,7 +1,7 @@
 import { createInterface } from "node:readline/promises";
 import { Proof402Error } from "../errors.ts";
-import { formatCoins } from "../payment/owner-fees.ts";
-import type { Sent } from "../payment/owner-send.ts";
+import { formatCoins } from "../chain/owner/fees.ts";
+import type { Sent } from "../chain/owner/send.ts";
 import { note } from "./globals.ts";
 
 /** Asks a person, or takes `--yes`, before one of the owner's transactions is signed, and says what its gas may cost. */

@@ -6,7 +6,7 @@ import { readChainAgain, type ReadAgain } from "../buyer/online.ts";
 import type { Config } from "../config/schema.ts";
 import { Proof402Error } from "../errors.ts";
 import { createEzklEngine } from "../ezkl/engine.ts";
-import { openChain } from "../payment/chain.ts";
+import { openChain } from "../chain/chain.ts";
 import { ASSURANCES, type Appraisal, type Assurance, type Receipt, type Verdict } from "../receipts/schema.ts";
 import { verificationOf } from "../tools/verify-receipt.ts";
 import { appraise } from "../verify/appraise.ts";

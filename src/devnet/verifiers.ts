@@ -3,7 +3,7 @@ import { fromHex, keccak256, toHex, toHex0x } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import { keyPoints, type Groth16Key } from "../evidence/groth16.ts";
 import type { NodeProving } from "../node/index.ts";
-import { encodeProofRecord } from "../payment/proof-calls.ts";
+import { encodeProofRecord } from "../chain/owner/proof-calls.ts";
 import type { Anvil } from "./anvil.ts";
 import { devGroth16Verifier } from "./contracts/dev-groth16-verifier.artifact.ts";
 import { deploy, walletOf } from "./relay.ts";

@@ -1,9 +1,9 @@
 import { PERMIT2 } from "../evidence/permit2.ts";
 import { Proof402Error } from "../errors.ts";
-import { formatUnits } from "./amounts.ts";
-import type { Chain, LookLimits } from "./chain.ts";
-import { sendOwnerCall, takeUp, type Owner, type Sent } from "./owner-send.ts";
-import { wishOf } from "./owner-transactions.ts";
+import { formatUnits } from "../chain/amounts.ts";
+import type { Chain, LookLimits } from "../chain/chain.ts";
+import { sendOwnerCall, takeUp, type Owner, type Sent } from "../chain/owner/send.ts";
+import { wishOf } from "../chain/owner/transactions.ts";
 import type { AssetPolicy } from "./policy.ts";
 
 /** ERC-20's balance and allowance. */

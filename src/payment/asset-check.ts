@@ -3,7 +3,7 @@ import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
 import { chainIdOf, domainSeparatorOf } from "../evidence/eip3009.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
-import type { Chain } from "./chain.ts";
+import type { Chain } from "../chain/chain.ts";
 import { PAYERS } from "./methods/methods.ts";
 import type { AssetPolicy } from "./policy.ts";
 

@@ -1,7 +1,7 @@
 import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
 import { requireAsset } from "./asset-check.ts";
-import type { Chain } from "./chain.ts";
+import type { Chain } from "../chain/chain.ts";
 import type { AssetPolicy } from "./policy.ts";
 
 /** Longest that the chain may hold up a payment, seconds; without an answer it is made all the same. */

@@ -5,7 +5,7 @@ import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import type { ChannelsTable } from "../storage/tables.ts";
 import { addUsage } from "./caps.ts";
-import type { Chain } from "./chain.ts";
+import type { Chain } from "../chain/chain.ts";
 import type { ChargedWord } from "./channel-offers.ts";
 import { idOf, readChannel, type VoucherPayment } from "./channels.ts";
 import { release, SUPERSEDED } from "./journal.ts";

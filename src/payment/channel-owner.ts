@@ -2,14 +2,14 @@ import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
 import type { ChannelsTable } from "../storage/tables.ts";
 import { readHoldings } from "./allowance.ts";
-import { formatUnits } from "./amounts.ts";
+import { formatUnits } from "../chain/amounts.ts";
 import { requireAsset } from "./asset-check.ts";
 import { recoverChannels, refreshChannel, rowOf, type ChannelSeller } from "./channel-recover.ts";
 import { readOnChain } from "./channel-state.ts";
 import { AHEAD_SECONDS, clocksDisagree } from "./clocks.ts";
 import { configOf, leftOf, readChannel } from "./channels.ts";
-import { sendOwnerCall, takeUp, type Owner, type Sent } from "./owner-send.ts";
-import { doneFor, wishOf } from "./owner-transactions.ts";
+import { sendOwnerCall, takeUp, type Owner, type Sent } from "../chain/owner/send.ts";
+import { doneFor, wishOf } from "../chain/owner/transactions.ts";
 import type { AssetPolicy } from "./policy.ts";
 
 /** How long the deposit's authorization may take to reach the chain, seconds. */

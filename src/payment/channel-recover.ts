@@ -5,12 +5,12 @@ import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
 import type { ChannelsTable } from "../storage/tables.ts";
 import { answersInTime } from "./before-paying.ts";
-import type { Chain } from "./chain.ts";
+import type { Chain } from "../chain/chain.ts";
 import { noteMoney } from "./channel-books.ts";
 import type { ChannelTerms } from "./channel-offers.ts";
 import { readOnChain, readUsed, stateOf, type ChannelOnChain } from "./channel-state.ts";
 import { configOf, readChannel } from "./channels.ts";
-import { undecidedOf } from "./owner-transactions.ts";
+import { undecidedOf } from "../chain/owner/transactions.ts";
 import type { AssetPolicy } from "./policy.ts";
 
 /** A seller as a channel needs it. */

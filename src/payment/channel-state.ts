@@ -3,7 +3,7 @@ import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
 import { channelIdOf, CHANNELS, type ChannelConfig } from "../evidence/channel.ts";
 import { chainIdOf } from "../evidence/eip3009.ts";
 import type { ChannelsTable } from "../storage/tables.ts";
-import type { Chain } from "./chain.ts";
+import type { Chain } from "../chain/chain.ts";
 import { CHANNELS_ABI, readChannelState } from "./settlement-channel.ts";
 import { depositNonce } from "./typed-data.ts";
 

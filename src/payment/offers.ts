@@ -4,7 +4,7 @@ import { canonicalJson, canonicalSha256 } from "../evidence/canonical.ts";
 import type { Offer } from "../receipts/schema.ts";
 import type { ChannelTerms, OpenChannel } from "./channel-offers.ts";
 import { paymentMethodOf } from "../evidence/methods/methods.ts";
-import { usdToBaseUnits } from "./amounts.ts";
+import { usdToBaseUnits } from "../chain/amounts.ts";
 import { readEcho, type Echo } from "./echo.ts";
 import { PAYERS } from "./methods/methods.ts";
 import type { AssetPolicy, PaymentPolicy } from "./policy.ts";

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { Db } from "../storage/database.ts";
-import type { Chain } from "./chain.ts";
+import type { Chain } from "../chain/chain.ts";
 import { readClaims } from "./channel-books.ts";
 import { markSettled, NEVER_SIGNED, openPurchases, release } from "./journal.ts";
 import type { PurchaseRecord, Transition } from "./types.ts";

@@ -2,7 +2,7 @@ import type { PublicClient } from "viem";
 import { CHANNELS } from "../evidence/channel.ts";
 import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
 import { settlementEvidence, type Payment, type SettlementEvidence } from "../receipts/schema.ts";
-import type { Chain, LookLimits } from "./chain.ts";
+import type { Chain, LookLimits } from "../chain/chain.ts";
 import { idOf, type VoucherPayment } from "./channels.ts";
 import type { Sight } from "./settlement-view.ts";
 

@@ -3,7 +3,7 @@ import { fromHex0x, keccak256, toHex0x, utf8 } from "../evidence/bytes.ts";
 import { addressWord, AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC } from "../evidence/eip3009.ts";
 import { evidenceOf } from "../evidence/methods/methods.ts";
 import type { Payment } from "../receipts/schema.ts";
-import type { Chain } from "./chain.ts";
+import type { Chain } from "../chain/chain.ts";
 import { readBlock, readTransaction, type Block, type TokenTransaction } from "./settlement-read.ts";
 
 /** keccak256("AuthorizationCanceled(address,bytes32)"), both arguments indexed (EIP-3009). */

@@ -2,7 +2,7 @@ import type { PublicClient } from "viem";
 import { isAuthorizationUsed, readTransfer } from "../evidence/eip3009.ts";
 import { movedBy, takenBy } from "../evidence/settlement.ts";
 import { settlementEvidence, type Payment, type SettlementEvidence } from "../receipts/schema.ts";
-import type { Chain, LookLimits } from "./chain.ts";
+import type { Chain, LookLimits } from "../chain/chain.ts";
 import { isFromChannel } from "./channels.ts";
 import { observeVoucher } from "./settlement-channel.ts";
 import { isSpent, readBlock, readTransaction, type Block, type TokenTransaction } from "./settlement-read.ts";

@@ -2,7 +2,7 @@ import type { TypedDataDefinition } from "viem";
 import { concatBytes, fromHex0x, keccak256, toHex0x } from "../evidence/bytes.ts";
 import { DEPOSIT_COLLECTOR } from "../evidence/channel.ts";
 import type { TokenDomain, TransferAuthorization } from "../evidence/eip3009.ts";
-import { DEPOSIT_SALT, type OwnerCall } from "./owner-calls.ts";
+import { DEPOSIT_SALT, type OwnerCall } from "../chain/owner/calls.ts";
 
 const AUTHORIZATION = [
   { name: "from", type: "address" },

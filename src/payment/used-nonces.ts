@@ -4,7 +4,7 @@ import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
 import { addressWord, AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC } from "../evidence/eip3009.ts";
 import { PERMIT2 } from "../evidence/permit2.ts";
 import { answersInTime } from "./before-paying.ts";
-import type { Chain } from "./chain.ts";
+import type { Chain } from "../chain/chain.ts";
 import type { AssetPolicy } from "./policy.ts";
 
 /** Longest that a chain may hold up a payment, seconds; without an answer it is made all the same. */

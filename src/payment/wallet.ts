@@ -9,26 +9,17 @@ import { addressOf, signerOf } from "../evidence/signer.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Offer, Payment } from "../receipts/schema.ts";
 import { payerOf } from "./methods/methods.ts";
-import { encodeCall, type Fees, type OwnerCall } from "./owner-calls.ts";
+import { encodeCall, type Fees, type OwnerCall, type OwnerSigner } from "../chain/owner/calls.ts";
 import { depositAuthorization, typedDepositOf } from "./typed-data.ts";
 import { labelled, SECRET_DATA, SECRET_HASH, secretOf } from "./wallet-secret.ts";
 
 /** Signs authorizations that were planned under the policy, and nothing else. The key is in a closure and has no way out. */
-export type Wallet = {
-  /** 0x and 20 bytes, lower case. */
-  readonly address: string;
+export type Wallet = OwnerSigner & {
   /**
    * The 65-byte signature (r, s, v) over the payment's EIP-712 hash. The same payment always gets the same one (RFC 6979)
    * from a private key. Throws Proof402Error `authorization_mismatch` unless payment, offer and hash agree in every field.
    */
   signAuthorization(payment: Payment, offer: Offer): Promise<`0x${string}`>;
-  /** The EIP-3009 signature of a deposit into a channel of this wallet: to the collector, under the channel's own nonce. */
-  signDeposit(call: Extract<OwnerCall, { kind: "deposit" }>, chainId: number): Promise<`0x${string}`>;
-  /**
-   * The signed, serialized transaction of one of the owner's own calls, and of nothing else. Throws Proof402Error
-   * `approval_too_wide` for an allowance that is as good as unlimited.
-   */
-  signOwnerCall(call: OwnerCall, authorization: `0x${string}` | null, fees: Fees): Promise<`0x${string}`>;
   /**
    * A secret of this wallet for one purpose, 32 bytes as hex: the same on every machine and however the key is held. Null
    * where the account cannot give one: it signs the same data differently each time, or not at all.

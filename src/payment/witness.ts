@@ -3,7 +3,7 @@ import { Proof402Error } from "../errors.ts";
 import { evidenceOf } from "../evidence/methods/methods.ts";
 import type { Payment } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
-import type { Chain } from "./chain.ts";
+import type { Chain } from "../chain/chain.ts";
 import { AHEAD_SECONDS } from "./clocks.ts";
 import { lookAt } from "./settlement.ts";
 import type { SettlementView, Sight } from "./settlement-view.ts";

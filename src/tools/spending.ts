@@ -1,6 +1,6 @@
 import * as z from "zod";
 import type { Spending } from "../buyer/types.ts";
-import { formatUnits } from "../payment/amounts.ts";
+import { formatUnits } from "../chain/amounts.ts";
 import type { ToolDefinition } from "./definition.ts";
 import { outcomeOf } from "./outcome.ts";
 

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { formatUnits } from "../payment/amounts.ts";
+import { formatUnits } from "../chain/amounts.ts";
 import { paidAmount } from "../receipts/paid.ts";
 import { ASSURANCES, LAYERS, STATUSES, VERDICTS, type Appraisal, type Receipt } from "../receipts/schema.ts";
 

@@ -11,7 +11,7 @@ import { openBank } from "../../src/devnet/token.ts";
 import { openVerifiers } from "../../src/devnet/verifiers.ts";
 import { fromHex } from "../../src/evidence/bytes.ts";
 import { canonicalJson } from "../../src/evidence/canonical.ts";
-import { encodeProofRecord } from "../../src/payment/proof-calls.ts";
+import { encodeProofRecord } from "../../src/chain/owner/proof-calls.ts";
 import { isProved } from "../../src/verify/computation/groth16.ts";
 import { compileModel, type CompiledModel, type CompileOptions } from "../../src/node/zk/compile.ts";
 import { createProver, type Prover } from "../../src/node/zk/prover.ts";

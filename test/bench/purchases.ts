@@ -6,7 +6,7 @@ import { openBuyer } from "../../src/buyer/open.ts";
 import type { Buyer } from "../../src/buyer/types.ts";
 import type { Config } from "../../src/config/schema.ts";
 import { openChannel } from "../../src/payment/channel-owner.ts";
-import { openChain } from "../../src/payment/chain.ts";
+import { openChain } from "../../src/chain/chain.ts";
 import { openDatabase } from "../../src/storage/database.ts";
 import { walletFromPrivateKey, type Wallet } from "../../src/payment/wallet.ts";
 import { parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";

@@ -12,7 +12,7 @@ import { openChannel } from "../../src/payment/channel-owner.ts";
 import { surveyChannels } from "../../src/payment/channel-recover.ts";
 import { readChannel } from "../../src/payment/channels.ts";
 import { markSettled } from "../../src/payment/journal.ts";
-import { openChain } from "../../src/payment/chain.ts";
+import { openChain } from "../../src/chain/chain.ts";
 import { readChannelState } from "../../src/payment/settlement-channel.ts";
 import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";

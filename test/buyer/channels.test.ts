@@ -8,7 +8,7 @@ import { voucherHash } from "../../src/evidence/channel.ts";
 import { readHoldings } from "../../src/payment/allowance.ts";
 import { closeChannel, openChannel } from "../../src/payment/channel-owner.ts";
 import { idOf, readChannel } from "../../src/payment/channels.ts";
-import { openChain } from "../../src/payment/chain.ts";
+import { openChain } from "../../src/chain/chain.ts";
 import { walletFromAccount, walletFromPrivateKey, type Wallet } from "../../src/payment/wallet.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ApprovalDecision, ApprovalRequest } from "../../src/buyer/types.ts";
 import type { Config } from "../../src/config/schema.ts";
 import { approvePermit2 } from "../../src/payment/allowance.ts";
-import { openChain } from "../../src/payment/chain.ts";
+import { openChain } from "../../src/chain/chain.ts";
 import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import {
   isCatalog,

@@ -2,7 +2,7 @@ import { createTestClient, createWalletClient, http as transport, publicActions,
 import { privateKeyToAccount } from "viem/accounts";
 import { foundry } from "viem/chains";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { observeInclusion, type InclusionView } from "../../src/buyer/inclusion.ts";
+import { observeInclusion, type InclusionView } from "../../src/buyer/background/inclusion.ts";
 import {
   openBank,
   openRelay,
@@ -22,7 +22,7 @@ import {
 import { createHttp } from "../../src/http/client.ts";
 import { createOipProvider } from "../../src/market/providers/oip.ts";
 import { sellerSchema, type Seller } from "../../src/market/types.ts";
-import { openChain } from "../../src/payment/chain.ts";
+import { openChain } from "../../src/chain/chain.ts";
 import { createReceipt } from "../../src/receipts/receipt.ts";
 import { configSchema } from "../../src/config/schema.ts";
 import { appraise } from "../../src/verify/appraise.ts";

@@ -5,7 +5,7 @@ import type { Buyer, BuyResult } from "../../src/buyer/types.ts";
 import type { Config } from "../../src/config/schema.ts";
 import type { PaymentMethod } from "../../src/evidence/methods/methods.ts";
 import { approvePermit2, readHoldings } from "../../src/payment/allowance.ts";
-import { openChain } from "../../src/payment/chain.ts";
+import { openChain } from "../../src/chain/chain.ts";
 import { walletFromAccount, walletFromPrivateKey, type Wallet } from "../../src/payment/wallet.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { paidAmount } from "../../src/receipts/paid.ts";

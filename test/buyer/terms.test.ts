@@ -9,7 +9,7 @@ import { requestNonceOf, termsHash } from "../../src/evidence/payment-binding.ts
 import type { PaymentMethod } from "../../src/evidence/methods/methods.ts";
 import { approvePermit2 } from "../../src/payment/allowance.ts";
 import { openChannel } from "../../src/payment/channel-owner.ts";
-import { openChain } from "../../src/payment/chain.ts";
+import { openChain } from "../../src/chain/chain.ts";
 import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import type { WireRequest } from "../../src/payment/types.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";

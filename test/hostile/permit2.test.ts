@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openBuyer } from "../../src/buyer/open.ts";
 import { configSchema } from "../../src/config/schema.ts";
 import { approvePermit2, readHoldings } from "../../src/payment/allowance.ts";
-import { openChain } from "../../src/payment/chain.ts";
+import { openChain } from "../../src/chain/chain.ts";
 import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";

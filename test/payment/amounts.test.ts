@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { formatUnits, parseUnits, usdToBaseUnits } from "../../src/payment/amounts.ts";
+import { formatUnits, parseUnits, usdToBaseUnits } from "../../src/chain/amounts.ts";
 
 describe("dollars as base units", () => {
   it("are exact for every amount of whole millionths", () => {

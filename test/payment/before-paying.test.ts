@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { beforePaying } from "../../src/payment/before-paying.ts";
-import { openChain, type Chain } from "../../src/payment/chain.ts";
+import { openChain, type Chain } from "../../src/chain/chain.ts";
 import type { AssetPolicy } from "../../src/payment/policy.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { rpcInFront, type Lie, type RpcCall } from "../support/rpc.ts";

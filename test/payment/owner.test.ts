@@ -17,12 +17,12 @@ import { openBank, openValidationRegistry, startAnvil, type Anvil, type Bank } f
 import { Proof402Error } from "../../src/errors.ts";
 import { keccak256, fromHex0x, toHex0x } from "../../src/evidence/bytes.ts";
 import { approvePermit2, readHoldings } from "../../src/payment/allowance.ts";
-import { openChain, type Chain } from "../../src/payment/chain.ts";
+import { openChain, type Chain } from "../../src/chain/chain.ts";
 import { closeChannel, openChannel } from "../../src/payment/channel-owner.ts";
 import { CHANNELS } from "../../src/evidence/channel.ts";
-import type { Owner } from "../../src/payment/owner-send.ts";
+import type { Owner } from "../../src/chain/owner/send.ts";
 import type { AssetPolicy } from "../../src/payment/policy.ts";
-import { postValidation } from "../../src/payment/validation.ts";
+import { postValidation } from "../../src/chain/owner/validation.ts";
 import { walletFromPrivateKey, type Wallet } from "../../src/payment/wallet.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { rpcInFront, type Lie, type RpcCall } from "../support/rpc.ts";

@@ -16,7 +16,7 @@ import { devPermit2 } from "../../src/devnet/contracts/dev-permit2.artifact.ts";
 import { openBank, type Bank } from "../../src/devnet/token.ts";
 import { PERMIT2, UPTO_PROXY } from "../../src/evidence/permit2.ts";
 import { approvePermit2, readHoldings } from "../../src/payment/allowance.ts";
-import { openChain, type Chain } from "../../src/payment/chain.ts";
+import { openChain, type Chain } from "../../src/chain/chain.ts";
 import { markSent, markSigned, readPurchase } from "../../src/payment/journal.ts";
 import { chooseOffer, readOffers } from "../../src/payment/offers.ts";
 import { reconcile } from "../../src/payment/reconcile.ts";

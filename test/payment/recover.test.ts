@@ -6,12 +6,12 @@ import { openBank, startAnvil, type Anvil, type Bank } from "../../src/devnet/in
 import { devChannels } from "../../src/devnet/contracts/dev-channels.artifact.ts";
 import { keccak256, toHex0x, utf8 } from "../../src/evidence/bytes.ts";
 import { channelIdOf, CHANNELS, type ChannelConfig } from "../../src/evidence/channel.ts";
-import { openChain, type Chain } from "../../src/payment/chain.ts";
+import { openChain, type Chain } from "../../src/chain/chain.ts";
 import { readClaims } from "../../src/payment/channel-books.ts";
 import { closeChannel, openChannel } from "../../src/payment/channel-owner.ts";
 import { surveyChannels } from "../../src/payment/channel-recover.ts";
 import { openChannels, planVoucher, readChannel, voucherRefusal } from "../../src/payment/channels.ts";
-import { encodeCall } from "../../src/payment/owner-calls.ts";
+import { encodeCall } from "../../src/chain/owner/calls.ts";
 import type { AssetPolicy } from "../../src/payment/policy.ts";
 import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { openChain, type Chain } from "../../src/payment/chain.ts";
+import { openChain, type Chain } from "../../src/chain/chain.ts";
 import { observeSettlement } from "../../src/payment/settlement.ts";
 import { noteClaim } from "../../src/payment/sightings.ts";
 import { lookOnce } from "../../src/payment/witness.ts";

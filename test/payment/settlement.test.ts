@@ -11,7 +11,7 @@ import { privateKeyToAccount } from "viem/accounts";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { isAuthorizationUsed, readTransfer } from "../../src/evidence/eip3009.ts";
 import { Proof402Error } from "../../src/errors.ts";
-import { openChain, type Chain } from "../../src/payment/chain.ts";
+import { openChain, type Chain } from "../../src/chain/chain.ts";
 import { markAnswered, markSent, markSigned, openPurchases, readPurchase } from "../../src/payment/journal.ts";
 import { reserve } from "../../src/payment/reserve.ts";
 import { spending } from "../../src/payment/spending.ts";

@@ -13,9 +13,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { devValidationRegistry } from "../../src/devnet/contracts/dev-validation-registry.artifact.ts";
 import { openBank, openValidationRegistry, startAnvil, type Anvil, type Bank } from "../../src/devnet/index.ts";
 import { keccak256, toHex0x, utf8 } from "../../src/evidence/bytes.ts";
-import { openChain, type Chain } from "../../src/payment/chain.ts";
-import { VALIDATION_REGISTRY_ABI } from "../../src/payment/validation-calls.ts";
-import { postValidation, type Posting } from "../../src/payment/validation.ts";
+import { openChain, type Chain } from "../../src/chain/chain.ts";
+import { VALIDATION_REGISTRY_ABI } from "../../src/chain/owner/validation-calls.ts";
+import { postValidation, type Posting } from "../../src/chain/owner/validation.ts";
 import { walletFromAccount, walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
 

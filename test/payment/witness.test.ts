@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
-import { openChain, type Chain } from "../../src/payment/chain.ts";
+import { openChain, type Chain } from "../../src/chain/chain.ts";
 import { readPurchase } from "../../src/payment/journal.ts";
 import { reconcile } from "../../src/payment/reconcile.ts";
 import { noteClaim } from "../../src/payment/sightings.ts";

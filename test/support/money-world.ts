@@ -4,7 +4,7 @@ import { openBuyer } from "../../src/buyer/open.ts";
 import type { ApprovalDecision, Buyer } from "../../src/buyer/types.ts";
 import { configSchema, type Config } from "../../src/config/schema.ts";
 import { Proof402Error } from "../../src/errors.ts";
-import { openChain } from "../../src/payment/chain.ts";
+import { openChain } from "../../src/chain/chain.ts";
 import { reconcile } from "../../src/payment/reconcile.ts";
 import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";

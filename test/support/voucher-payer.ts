@@ -2,7 +2,7 @@ import type { Hex } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import { CHANNELS } from "../../src/evidence/channel.ts";
 import { WITHDRAW_DELAY_SECONDS } from "../../src/node/index.ts";
-import { openChain } from "../../src/payment/chain.ts";
+import { openChain } from "../../src/chain/chain.ts";
 import { closeChannel, openChannel } from "../../src/payment/channel-owner.ts";
 import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { openDatabase } from "../../src/storage/database.ts";

@@ -4,7 +4,7 @@ import * as z from "zod";
 import type { Buyer } from "../../buyer/types.ts";
 import { newestAppraisal } from "../../receipts/newest.ts";
 import { createProof402Tools, guardTool } from "../../langchain/index.ts";
-import { formatUnits } from "../../payment/amounts.ts";
+import { formatUnits } from "../../chain/amounts.ts";
 import type { Receipt, Verdict } from "../../receipts/schema.ts";
 import { ACTION_OF_CLASS, DEMO_FEATURES } from "./case.ts";
 import { demoModel } from "./model.ts";

@@ -7,7 +7,7 @@ import { configSchema } from "../../config/schema.ts";
 import { startDevnet, writeDevnet } from "../../devnet/index.ts";
 import { Proof402Error } from "../../errors.ts";
 import { writeNew } from "../../files/write-new.ts";
-import { formatUnits } from "../../payment/amounts.ts";
+import { formatUnits } from "../../chain/amounts.ts";
 import { walletFromPrivateKey } from "../../payment/wallet.ts";
 import { serializeReceipt } from "../../receipts/receipt.ts";
 import { openDatabase } from "../../storage/database.ts";

@@ -1,7 +1,7 @@
 import { describeContradiction } from "../../../verify/contradictions.ts";
 import { inclusionLeafOf } from "../../../verify/layers/inclusion.ts";
 import { pollMilliseconds } from "../../context.ts";
-import { observeInclusion } from "../../inclusion.ts";
+import { observeInclusion } from "../inclusion.ts";
 import type { BuyerContext } from "../../context.ts";
 import type { JobHandler } from "./types.ts";
 

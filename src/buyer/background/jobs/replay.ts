@@ -4,7 +4,7 @@ import { canonicalSha256 } from "../../../evidence/canonical.ts";
 import { Proof402Error } from "../../../errors.ts";
 import { executeApart } from "../../../onnx/execution.ts";
 import { DATATYPES as SERVED, fits, type Datatype, type Tensor } from "../../../onnx/tensors.ts";
-import { usdToBaseUnits } from "../../../payment/amounts.ts";
+import { usdToBaseUnits } from "../../../chain/amounts.ts";
 import {
   replayedOutputs,
   replayEvidence,

@@ -1,9 +1,9 @@
 import { sha256 } from "@noble/hashes/sha2.js";
-import { fromHex0x, keccak256, toHex, toHex0x, utf8 } from "../evidence/bytes.ts";
-import type { Db } from "../storage/database.ts";
-import { immediate } from "../storage/migrations.ts";
-import type { OwnerTransactionsTable } from "../storage/tables.ts";
-import type { OwnerCall } from "./owner-calls.ts";
+import { fromHex0x, keccak256, toHex, toHex0x, utf8 } from "../../evidence/bytes.ts";
+import type { Db } from "../../storage/database.ts";
+import { immediate } from "../../storage/migrations.ts";
+import type { OwnerTransactionsTable } from "../../storage/tables.ts";
+import type { OwnerCall } from "./calls.ts";
 
 /** What became of one of the owner's transactions. */
 export type OwnerOutcome =

@@ -1,7 +1,7 @@
 import type { PublicClient } from "viem";
-import { Proof402Error } from "../errors.ts";
-import { formatUnits, parseUnits } from "./amounts.ts";
-import { encodeCall, type Fees, type OwnerCall } from "./owner-calls.ts";
+import { Proof402Error } from "../../errors.ts";
+import { formatUnits, parseUnits } from "../amounts.ts";
+import { encodeCall, type Fees, type OwnerCall } from "./calls.ts";
 
 /** Decimals of every EVM chain's own coin: it is counted in wei. */
 const COIN_DECIMALS = 18;

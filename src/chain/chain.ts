@@ -2,7 +2,7 @@ import { setMaxListeners } from "node:events";
 import type { PublicClient } from "viem";
 import { chainIdOf } from "../evidence/eip3009.ts";
 import { Proof402Error } from "../errors.ts";
-import { gasCap } from "./owner-fees.ts";
+import { gasCap } from "./owner/fees.ts";
 
 /** Where and how a chain is read: one entry of the configuration's `networks`. */
 export type ChainConfig = {
@@ -157,4 +157,13 @@ async function within<T>(
     clearTimeout(timer);
     signal?.removeEventListener("abort", stop);
   }
+}
+
+/** The chain of a network. Throws Proof402Error `network_not_configured`. */
+export function chainOf(chains: ReadonlyMap<string, Chain>, network: string): Chain {
+  const chain = chains.get(network);
+  if (chain !== undefined) return chain;
+  throw new Proof402Error("network_not_configured", `No RPC is configured for ${network}.`, {
+    next: "Add it to networks.",
+  });
 }

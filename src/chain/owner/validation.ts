@@ -1,7 +1,7 @@
 import type { PublicClient } from "viem";
-import { Proof402Error } from "../errors.ts";
-import { sendOwnerCall, takeUp, type Owner, type Sent } from "./owner-send.ts";
-import { wishOf } from "./owner-transactions.ts";
+import { Proof402Error } from "../../errors.ts";
+import { sendOwnerCall, takeUp, type Owner, type Sent } from "./send.ts";
+import { wishOf } from "./transactions.ts";
 import { VALIDATION_REGISTRY_ABI, type ValidationCall } from "./validation-calls.ts";
 
 type Hex = `0x${string}`;

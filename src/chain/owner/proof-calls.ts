@@ -1,4 +1,4 @@
-import { keyPoints, wordsOf, type Groth16Key } from "../evidence/groth16.ts";
+import { keyPoints, wordsOf, type Groth16Key } from "../../evidence/groth16.ts";
 
 /** Has a contract check a proof and keep an event of it. The contract reverts where the proof does not verify. */
 export type ProofCall = {

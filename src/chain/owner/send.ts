@@ -1,14 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { PublicClient } from "viem";
-import { chainIdOf } from "../evidence/eip3009.ts";
-import { Proof402Error } from "../errors.ts";
-import type { Db } from "../storage/database.ts";
-import type { OwnerTransactionsTable } from "../storage/tables.ts";
-import type { Chain } from "./chain.ts";
-import type { OwnerCall } from "./owner-calls.ts";
-import { estimateGas, feesWithin, formatCoins, mostCost } from "./owner-fees.ts";
-import { hashOf, noteOutcome, noteSigned, undecidedOf, wishOf, type OwnerOutcome } from "./owner-transactions.ts";
-import type { Wallet } from "./wallet.ts";
+import { chainIdOf } from "../../evidence/eip3009.ts";
+import { Proof402Error } from "../../errors.ts";
+import type { Db } from "../../storage/database.ts";
+import type { OwnerTransactionsTable } from "../../storage/tables.ts";
+import type { Chain } from "../chain.ts";
+import type { OwnerCall, OwnerSigner } from "./calls.ts";
+import { estimateGas, feesWithin, formatCoins, mostCost } from "./fees.ts";
+import { hashOf, noteOutcome, noteSigned, undecidedOf, wishOf, type OwnerOutcome } from "./transactions.ts";
 
 /** How long one command waits for a block to hold its transaction, ms. */
 const PATIENCE_MS = 60_000;
@@ -19,7 +18,7 @@ const NO_PATIENCE_MS = 0;
 export type Owner = {
   db: Db;
   chain: Chain;
-  wallet: Wallet;
+  wallet: OwnerSigner;
   /** Asked before anything is signed, with the most that the gas may cost, wei; throws to decline. */
   confirm?: ((atMost: bigint) => Promise<void>) | undefined;
   /** How long to wait for a block to hold the transaction, ms. */

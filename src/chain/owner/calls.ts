@@ -1,6 +1,6 @@
 import type { Abi } from "viem";
-import { CHANNELS, DEPOSIT_COLLECTOR, type ChannelConfig } from "../evidence/channel.ts";
-import { PERMIT2 } from "../evidence/permit2.ts";
+import { CHANNELS, DEPOSIT_COLLECTOR, type ChannelConfig } from "../../evidence/channel.ts";
+import { PERMIT2 } from "../../evidence/permit2.ts";
 import { encodeProofRecord, type ProofCall } from "./proof-calls.ts";
 import { encodeValidation, type ValidationCall } from "./validation-calls.ts";
 
@@ -34,6 +34,19 @@ export type Fees = {
   gas: bigint;
   maxFeePerGas: bigint;
   maxPriorityFeePerGas: bigint;
+};
+
+/** An account that signs its owner's calls. */
+export type OwnerSigner = {
+  /** 0x and 20 bytes, lower case. */
+  readonly address: string;
+  /** The EIP-3009 signature of a deposit into a channel of this wallet: to the collector, under the channel's own nonce. */
+  signDeposit(call: Extract<OwnerCall, { kind: "deposit" }>, chainId: number): Promise<`0x${string}`>;
+  /**
+   * The signed, serialized transaction of one of the owner's own calls, and of nothing else. Throws Proof402Error
+   * `approval_too_wide` for an allowance that is as good as unlimited.
+   */
+  signOwnerCall(call: OwnerCall, authorization: `0x${string}` | null, fees: Fees): Promise<`0x${string}`>;
 };
 
 /**
