@@ -64,6 +64,7 @@ const TAKE_UP = "Call again with the same idempotency key: the payment is taken 
 /** Errors whose advice is made for a call that has paid. */
 const KNOWS_OF_PAYMENT: ReadonlySet<string> = new Set([
   "answer_cut",
+  "answer_lost",
   "approval_required",
   "buyer_closed",
   "call_in_progress",

@@ -7,11 +7,9 @@ import { beforePaying } from "../payment/before-paying.ts";
 import { echoFor } from "../payment/echo.ts";
 import { markSent, markSigned } from "../payment/journal.ts";
 import { refusalOfReserved, stillAtStake, type Wish } from "../payment/judge.ts";
-import { readPaymentResponse } from "../payment/offers.ts";
 import { deriveNonce, deriveSalt, paymentHeader, planPayment } from "../payment/plan.ts";
 import type { SellerLimits } from "../payment/policy.ts";
 import { reserve } from "../payment/reserve.ts";
-import { noteClaim } from "../payment/sightings.ts";
 import type { PurchaseRecord, Transition, WireRequest } from "../payment/types.ts";
 import { listedPriceSchema } from "../receipts/core-schema.ts";
 import type { ListedPrice, Payment } from "../receipts/schema.ts";
@@ -25,7 +23,7 @@ import { requireUnpaid } from "./paid-elsewhere.ts";
 import { afterRefusal, askedTooMuch } from "./payment-refused.ts";
 import type { Paying, Turn } from "./turn.ts";
 import { maxAmountOf } from "./quote.ts";
-import { send } from "./send.ts";
+import { sendPayment } from "./send.ts";
 
 /** Steps 4 and 6 to 8: plans, reserves, signs, sends, and judges and stores what comes back. */
 export const payOnce = (ctx: BuyerContext, call: Call, chosen: Chosen, attempt: number): Promise<Turn> =>
@@ -63,9 +61,7 @@ export async function exchange(
   await ensure(markSent(ctx.db, purchase.id, { now: ctx.clock(), replaces, signature }));
   call.commit();
   call.progress("paid", "authorization sent with the request");
-  const received = await send(ctx, request, paying, { paymentHeader: header });
-  // A seller's word about its settlement is a hint: a database that cannot take it must not cost the answer.
-  await noteClaim(ctx.db, payment, readPaymentResponse(received.headers)).catch(() => undefined);
+  const received = await sendPayment(ctx, paying, header);
   if (received.status === 402) return afterRefusal(ctx, call, paying, { received, header });
   call.progress("answered", "answer received");
   return deliver(ctx, call, paying, received);

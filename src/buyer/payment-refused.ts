@@ -6,7 +6,6 @@ import type { ListedModel } from "../market/types.ts";
 import { markSettled } from "../payment/journal.ts";
 import { readPaymentResponse } from "../payment/offers.ts";
 import { isUsed } from "../payment/settlement.ts";
-import { noteClaim } from "../payment/sightings.ts";
 import { readRefusal } from "../payment/refusal-codes.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
 import { lookAt } from "./ask-chain.ts";
@@ -17,7 +16,7 @@ import { deliver } from "./deliver.ts";
 import type { Paying, Turn } from "./turn.ts";
 import { quoteOf, type Quote } from "./quote.ts";
 import { quoteKey } from "./quotes.ts";
-import { send, type Received } from "./send.ts";
+import { sendPayment, type Received } from "./send.ts";
 
 /** How long a settlement that is under way is waited for before the seller is asked once more, ms. */
 const SETTLING_MS = 15_000;
@@ -123,10 +122,7 @@ async function askOnceMore(
   header: string,
   hint: string | undefined,
 ): Promise<Turn> {
-  const again = await send(ctx, paying.purchase.request, paying, { paymentHeader: header }).catch(() => null);
-  if (again !== null) {
-    await noteClaim(ctx.db, paying.purchase.payment, readPaymentResponse(again.headers)).catch(() => undefined);
-  }
+  const again = await sendPayment(ctx, paying, header).catch(() => null);
   if (again !== null && again.status !== 402) {
     call.progress("answered", "answer received");
     return deliver(ctx, call, paying, again);

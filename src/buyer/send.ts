@@ -1,7 +1,10 @@
 import { fromBase64 } from "../evidence/bytes.ts";
 import { Proof402Error } from "../errors.ts";
-import type { HttpResponse } from "../http/client.ts";
-import type { WireRequest } from "../payment/types.ts";
+import type { HttpRequest, HttpResponse } from "../http/client.ts";
+import { cutBy } from "../http/errors.ts";
+import { readPaymentResponse } from "../payment/offers.ts";
+import { noteClaim } from "../payment/sightings.ts";
+import type { PurchaseRecord, WireRequest } from "../payment/types.ts";
 import type { Candidate } from "../market/choose.ts";
 import { forgetAttestation, type Attested } from "./attest.ts";
 import type { BuyerContext } from "./context.ts";
@@ -12,6 +15,9 @@ export type Received = HttpResponse & { sentAt: Date; receivedAt: Date };
 /** Whom a request is for, and what was attested of it. */
 export type To = { candidate: Candidate; attested: Attested };
 
+/** A payment on its way, as its call took it up. */
+type Sending = To & { purchase: PurchaseRecord };
+
 /**
  * Sends the kept request bytes, with a payment header or without. The answer to a payment is taken however it comes.
  * Where the attestation names a TLS certificate nothing is sent to another; such a seller is attested anew by the next call.
@@ -21,10 +27,10 @@ export async function send(
   ctx: BuyerContext,
   request: WireRequest,
   { candidate, attested }: To,
-  options: { paymentHeader?: string; signal?: AbortSignal },
+  options: { paymentHeader?: string; signal?: AbortSignal; onHead?: HttpRequest["onHead"] },
 ): Promise<Received> {
   const sentAt = ctx.clock();
-  const { paymentHeader, signal } = options;
+  const { paymentHeader, signal, onHead } = options;
   try {
     const response = await ctx.http.request({
       method: request.method,
@@ -35,6 +41,7 @@ export async function send(
       body: fromBase64(request.body),
       ...(attested.tlsCertificate === null ? {} : { certificateSha256: attested.tlsCertificate }),
       ...(signal === undefined ? {} : { signal }),
+      ...(onHead === undefined ? {} : { onHead }),
     });
     return { ...response, sentAt, receivedAt: ctx.clock() };
   } catch (error) {
@@ -42,4 +49,67 @@ export async function send(
       await forgetAttestation(ctx, candidate.seller.id).catch(() => undefined);
     throw error;
   }
+}
+
+/**
+ * Sends a payment with its request. What the seller says of its settlement is kept once the answer's head is in: where no body
+ * follows it, that is all that there is. It is a hint: a database that cannot take it must not cost the answer.
+ *
+ * Throws Proof402Error `answer_lost` where an answer came of which nothing can be kept, and what {@link send} throws.
+ */
+export async function sendPayment(ctx: BuyerContext, sending: Sending, paymentHeader: string): Promise<Received> {
+  const { payment, request } = sending.purchase;
+  let answered: Answered | null = null;
+  let noted: Promise<unknown> = Promise.resolve();
+  try {
+    return await send(ctx, request, sending, {
+      paymentHeader,
+      onHead({ status, headers }) {
+        const said = readPaymentResponse(headers);
+        answered = { status, transaction: said?.transaction ?? null };
+        noted = noteClaim(ctx.db, payment, said).catch(() => undefined);
+      },
+    });
+  } catch (error) {
+    throw Proof402Error.isInstance(error) ? (unsent(sending, error) ?? lost(sending, error, answered) ?? error) : error;
+  } finally {
+    await noted;
+  }
+}
+
+/** What the head of an answer said. */
+type Answered = { status: number; transaction: string | null };
+
+/**
+ * The error where no byte of the payment went out: no connection was made, or it showed another certificate. The journal goes
+ * on counting the payment as sent. Its signature stands there, and another process that takes the call up may have sent it
+ * meanwhile, so nothing but the chain can show that it will not be used.
+ */
+function unsent({ purchase }: Sending, { code, message, next, details }: Proof402Error): Proof402Error | null {
+  if (details["requestSent"] !== false) return null;
+  // A payment that an earlier call signed may have gone out then.
+  const which = purchase.state === "reserved" ? "The payment was signed, and none" : "This time, none";
+  return new Proof402Error(code, `${message} ${which} of it was sent.`, { next, details });
+}
+
+/** What came and is no HTTP that can be read has one of these codes. */
+const UNREADABLE: Readonly<Record<string, string>> = {
+  http_malformed: "with what is no proper HTTP",
+  http_headers_too_large: "with more headers than are read",
+};
+
+/** The error where an answer came of which there is nothing to keep: no byte of its body, or nothing that HTTP lets be read. */
+function lost({ candidate }: Sending, cause: Proof402Error, answered: Answered | null): Proof402Error | null {
+  // The caller's own end loses no answer, and neither does a connection on which none came.
+  if (cutBy(cause) === null || (answered === null && UNREADABLE[cause.code] === undefined)) return null;
+  const how = answered === null ? UNREADABLE[cause.code] : `with status ${answered.status} and no body after it`;
+  return new Proof402Error(
+    "answer_lost",
+    `Seller "${candidate.seller.id}" answered the payment ${how}: nothing came that a receipt could hold.`,
+    {
+      next: "Call again with the same idempotency key: the same payment is sent again, and nothing is paid twice. `spending` shows what became of it.",
+      details: { reason: cause.code, status: null, transaction: null, ...answered },
+      cause,
+    },
+  );
 }

@@ -49,6 +49,8 @@ export type HttpRequest = {
   totalMs?: number;
   /** The request is paid for: any answer is taken as it comes, a redirect, a coded one or the beginning of one included. */
   paid?: boolean;
+  /** Told of the answer's head before its body is read: of one that is paid for, all that may come of it. Must not throw. */
+  onHead?: (head: Pick<HttpResponse, "status" | "headers">) => void;
   /** Nothing is sent on a connection that shows another TLS certificate: SHA-256 of the leaf's DER, hex. */
   certificateSha256?: string;
 };
@@ -75,8 +77,8 @@ export type HttpResponse = {
  * of the answer came. That is safe for all requests made here: those without a payment cost nothing, and one with a
  * payment carries the same bytes and so the same authorization, which the chain takes once.
  *
- * The answer to a paid request is handed over however it comes: a redirect, which is followed nowhere all the same, a coded
- * body, and of one that is too large, too slow or broken off what came of it. One of which not a byte came is an error.
+ * The answer to a paid request is handed over however it comes: any status, a redirect, which is followed nowhere all the
+ * same, a coded body, and of one that is too large, too slow or broken off what came of it. One of whose body not a byte came is an error.
  *
  * `request` throws Proof402Error with codes `http_url_refused`, `http_address_refused`, `http_request_invalid`,
  * `http_unreachable`, `http_redirect_refused`, `http_encoding_refused`, `http_headers_too_large`, `http_body_too_large`,
@@ -226,7 +228,7 @@ function attempt(options: Attempt): Promise<AsItCame | "stale_connection" | "oth
         onResponseStart(_, status, received) {
           heard = true;
           // Interim responses carry nothing; the answer is still to come.
-          if (over || status < 200) return;
+          if (over || isInterim(status)) return;
           const headers = flatten(received);
           const refused = refusal(url.host, status, headers, request.paid === true ? null : maxBytes);
           if (refused !== null) {
@@ -234,6 +236,7 @@ function attempt(options: Attempt): Promise<AsItCame | "stale_connection" | "oth
             return;
           }
           head = { status, headers, certificateSha256: certificate() };
+          request.onHead?.({ status, headers });
           body = createBody(maxBytes, headers["content-length"]);
           let before = 0;
           progress = setInterval(() => {
@@ -274,6 +277,9 @@ function checkUrl(text: string, limits: HttpLimits): URL {
   return url;
 }
 
+/** RFC 9110 §15.2. A switch to a protocol that was not asked for is all that the server answers. */
+const isInterim = (status: number): boolean => status >= 100 && status <= 199 && status !== 101;
+
 /** Why an answer is not read further, or null. `maxBytes` is null where it was paid for. */
 function refusal(
   host: string,
@@ -281,8 +287,8 @@ function refusal(
   headers: Record<string, string>,
   maxBytes: number | null,
 ): Proof402Error | null {
-  if (status >= 600) return malformed(host, "status");
   if (maxBytes === null) return null;
+  if (status < 200 || status > 599) return malformed(host, "status");
   if (status >= 300 && status < 400) return redirectRefused(status);
   if (isCoded(headers["content-encoding"])) return encodingRefused();
   return Number(headers["content-length"] ?? 0) > maxBytes ? bodyTooLarge(maxBytes) : null;

@@ -1,3 +1,4 @@
+import { AssertionError } from "node:assert";
 import { errors } from "undici";
 import { Proof402Error } from "../errors.ts";
 
@@ -63,6 +64,8 @@ export type Cut = "too_large" | "too_slow" | "broken_off";
 
 const CUTS: Readonly<Record<string, Cut>> = {
   http_body_too_large: "too_large",
+  // In the middle of a body these are its trailers.
+  http_headers_too_large: "broken_off",
   http_timeout: "too_slow",
   http_interrupted: "broken_off",
   http_malformed: "broken_off",
@@ -73,7 +76,18 @@ export const cutBy = ({ code }: Proof402Error): Cut | null => CUTS[code] ?? null
 
 /** Whether the other side closed or reset the connection. */
 export const isBrokenConnection = (error: Error): boolean =>
-  error instanceof errors.SocketError || ("code" in error && (error.code === "ECONNRESET" || error.code === "EPIPE"));
+  (error instanceof errors.SocketError && !isMalformed(error)) ||
+  ("code" in error && (error.code === "ECONNRESET" || error.code === "EPIPE"));
+
+/**
+ * Whether undici's parser refused what came. It has no error of its own for an answer that nobody asked for (`bad response`:
+ * 100; `bad upgrade`: 101), and asserts that no status is below 100.
+ */
+const isMalformed = (error: unknown): boolean =>
+  error instanceof errors.HTTPParserError ||
+  error instanceof errors.ResponseContentLengthMismatchError ||
+  (error instanceof errors.SocketError && /^bad (?:response|upgrade)$/.test(error.message)) ||
+  error instanceof AssertionError;
 
 /** What an error of the transport means. It carries the host and a code, and nothing of what was sent or received. */
 export function ofTransport(error: unknown, host: string, requestSent: boolean): Proof402Error {
@@ -92,9 +106,7 @@ export function ofTransport(error: unknown, host: string, requestSent: boolean):
       details: { requestSent, limit: MAX_HEADER_BYTES },
     });
   }
-  if (error instanceof errors.HTTPParserError || error instanceof errors.ResponseContentLengthMismatchError) {
-    return malformed(host, cause);
-  }
+  if (isMalformed(error)) return malformed(host, cause);
   if (error instanceof errors.ClientDestroyedError || error instanceof errors.ClientClosedError) {
     return aborted(requestSent);
   }

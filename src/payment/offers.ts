@@ -117,11 +117,16 @@ function notBounded({ issues }: z.ZodError, at: readonly PropertyKey[] = []): { 
  * where the header is missing or malformed. `transaction` is 32 bytes of 0x hex, lower case. `pending` is x402's
  * `settlement_pending`: submitted, and not known to be on chain yet.
  */
-export function readPaymentResponse(
-  headers: Readonly<Record<string, string>>,
-): { success: boolean; pending: boolean; transaction?: string } | null {
-  const header = headers["payment-response"];
-  const value = header === undefined ? undefined : decodeHeader(header);
+export function readPaymentResponse(headers: Readonly<Record<string, string>>): PaymentResponse | null {
+  // A server and a proxy before it may each write one, and the commas between them are in no base64.
+  const said = (headers["payment-response"] ?? "").split(",").map((one) => readOneResponse(one.trim()));
+  return said.find((one) => one?.transaction !== undefined) ?? said.find((one) => one !== null) ?? null;
+}
+
+type PaymentResponse = { success: boolean; pending: boolean; transaction?: string };
+
+function readOneResponse(header: string): PaymentResponse | null {
+  const value = decodeHeader(header);
   if (typeof value !== "object" || value === null) return null;
   const { success, transaction, errorReason } = value as Record<string, unknown>;
   if (typeof success !== "boolean") return null;

@@ -43,7 +43,8 @@ export const listedPriceSchema = z.strictObject({ network, asset: address, amoun
 export const coreSchemasOf = <E extends z.ZodType>(evidence: E) => {
   const core = {
     seller,
-    response: z.strictObject({ status: z.int().min(100).max(599), receivedAt: instant, ...exchange }),
+    /** `status`: any that HTTP can carry, since sellers answer payments with any (RFC 9110 §15 has those above 599 mean an error). */
+    response: z.strictObject({ status: z.int().min(100).max(999), receivedAt: instant, ...exchange }),
     offer: offerSchema,
     evidence: z.array(evidence).max(32),
   };

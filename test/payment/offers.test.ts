@@ -119,6 +119,13 @@ describe("reading a 402", () => {
       success: true,
       pending: false,
     });
+    // Written by a server and by a proxy before it.
+    const twice = [{ success: true }, { success: true, transaction: hash }].map(
+      (value) => encoded(value)["payment-response"],
+    );
+    expect(readPaymentResponse({ "payment-response": ["!", ...twice].join(", ") })).toMatchObject({
+      transaction: hash.toLowerCase(),
+    });
     expect(readPaymentResponse(encoded({ success: "yes" }))).toBeNull();
     expect(readPaymentResponse({ "payment-response": "!" })).toBeNull();
     expect(readPaymentResponse({})).toBeNull();
