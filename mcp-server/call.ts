@@ -7,7 +7,8 @@ import {
   type RequestId,
   type ServerContext,
 } from "@modelcontextprotocol/server";
-import type { Buyer } from "../src/buyer/types.ts";
+import { pendingApproval } from "../src/buyer/approve.ts";
+import type { ApprovalRequest, Buyer } from "../src/buyer/types.ts";
 import { toHex } from "../src/evidence/bytes.ts";
 import { canonicalSha256 } from "../src/evidence/canonical.ts";
 import { callTool, invalidInput } from "../src/tools/call.ts";
@@ -66,12 +67,18 @@ export function createCaller(
         },
         args,
       ),
-    );
+    ).catch(questionIn);
     await progress?.sent();
-    if (outcome.status === "need_input") return approvals.ask(outcome.request, digest);
+    if (!("status" in outcome)) return approvals.ask(outcome, digest);
     reached.delete(id);
     return resultOf(outcome);
   };
+}
+
+function questionIn(error: unknown): ApprovalRequest {
+  const question = pendingApproval(error);
+  if (question === null) throw error;
+  return question;
 }
 
 /** sha256(JCS) of tool and arguments, hex: what an answer to a question is bound to. Null for text that is no Unicode. */
@@ -83,7 +90,7 @@ function digestOf(tool: string, args: unknown): string | null {
   }
 }
 
-function resultOf(outcome: Exclude<ToolOutcome<unknown>, { status: "need_input" }>): CallToolResult {
+function resultOf(outcome: ToolOutcome<unknown>): CallToolResult {
   const content: CallToolResult["content"] = [{ type: "text", text: outcome.text }];
   if (outcome.status === "error") return { isError: true, content, structuredContent: { error: outcome.error } };
   return { content, structuredContent: outcome.data };

@@ -3,6 +3,7 @@
  *
  * @module
  */
+export { pendingApproval } from "./buyer/approve.ts";
 export { openBuyer } from "./buyer/open.ts";
 export type {
   ApprovalDecision,
@@ -14,7 +15,6 @@ export type {
   Claim,
   ClaimedAction,
   ModelView,
-  NeedInput,
   Spending,
   Warning,
 } from "./buyer/types.ts";

@@ -12,11 +12,11 @@ import type { Quote } from "./quote.ts";
 import type { ApprovalRequest } from "./types.ts";
 
 /**
- * Step 5: asks a person where the policy wants one for what this call may cost in all. The answer binds key and attempt, so
- * that one yes is one authorization. `own` is the purchase itself, where it is in the journal already. Returns the question where it cannot be answered within this call, else null.
+ * Step 4: asks a person where the policy wants one for what this call may cost in all. The answer binds key and attempt, so
+ * that one yes is one authorization. `own` is the purchase itself, where it is in the journal already.
  *
- * Throws Proof402Error `approval_required` where no one can be asked, `approval_declined`, and `aborted` where the caller gives
- * up before the person has answered.
+ * Throws Proof402Error `approval_required` where no one can be asked, `approval_pending` where the answer comes after this
+ * call ({@link pendingApproval}), `approval_declined`, and `aborted` where the caller gives up before the person has answered.
  */
 export async function approve(
   ctx: BuyerContext,
@@ -24,13 +24,13 @@ export async function approve(
   { candidate, quote }: { candidate: Candidate; quote: Pick<Quote, "offer" | "asset"> },
   attempt: number,
   own: string | null = null,
-): Promise<ApprovalRequest | null> {
+): Promise<void> {
   const { offer, asset } = quote;
   const threshold = asset.approveAbove;
-  if (threshold === undefined) return null;
+  if (threshold === undefined) return;
   const before = await stillAtStake(ctx.db, call.key, own);
   const inAll = before + BigInt(offer.amount);
-  if (inAll <= BigInt(threshold)) return null;
+  if (inAll <= BigInt(threshold)) return;
   const units = (amount: bigint | string): string => `${formatUnits(amount, asset.decimals)} ${asset.symbol}`;
   const besides =
     before === 0n
@@ -67,12 +67,24 @@ export async function approve(
     );
   }
   const decision = await whileWanted(call, call.options.approve(request));
-  if (decision === "approved") return null;
-  if (decision === "ask_later") return request;
+  if (decision === "approved") return;
+  if (decision === "ask_later") {
+    throw new Proof402Error("approval_pending", "A person has to approve this payment, and is asked after this call.", {
+      idempotencyKey: call.key,
+      next: "Ask the person, then call again with the same idempotency key and their answer.",
+      details: { question: request },
+    });
+  }
   throw new Proof402Error("approval_declined", "A person declined this payment.", {
     next: "Do not try this purchase again unless the person asks for it.",
   });
 }
+
+/** The question that a call ended with (`approval_pending`), or null for anything else that was thrown. */
+export const pendingApproval = (thrown: unknown): ApprovalRequest | null =>
+  Proof402Error.isInstance(thrown) && thrown.code === "approval_pending"
+    ? (thrown.details["question"] as ApprovalRequest)
+    : null;
 
 /** The person's answer, for as long as the caller waits for it. */
 function whileWanted<T>({ signal, goOn }: Call, answer: Promise<T>): Promise<T> {

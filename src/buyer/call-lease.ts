@@ -10,18 +10,20 @@ const HEARTBEAT_MS = LEASE_MS / 3;
 const POLL_MS = 100;
 
 /**
- * Runs a logical call while no other process runs it: one that comes second waits for the first to end, and then finds
- * its result in the journal instead of sending the same payment beside it. This spares a seller and a caller trouble; that
- * nothing is paid twice rests on the journal alone, whatever becomes of a lease.
+ * Runs work while no other process runs any under the same key; without a key, at once. A logical call is such a key: one
+ * that comes second waits for the first to end, and then finds its result in the journal instead of sending the same payment
+ * beside it. This spares a seller and a caller trouble; that nothing is paid twice rests on the journal alone, whatever
+ * becomes of a lease.
  *
  * Throws Proof402Error `aborted` when `signal` ends the wait, and what `work` throws.
  */
-export async function holdingCall<T>(
+export async function withLock<T>(
   ctx: BuyerContext,
-  key: string,
+  key: string | null,
   signal: AbortSignal | undefined,
   work: () => Promise<T>,
 ): Promise<T> {
+  if (key === null) return work();
   const owner = newOwner();
   while (!(await take(ctx, key, owner))) await pause(signal);
   const heartbeat = setInterval(() => void extend(ctx, key, owner).catch(() => undefined), HEARTBEAT_MS);

@@ -1,4 +1,5 @@
 import { Proof402Error } from "../errors.ts";
+import { evidenceFor } from "../evidence/methods/methods.ts";
 import type { Candidate } from "../market/choose.ts";
 import { channelsFor, chargedIn } from "../payment/channel-offers.ts";
 import { concede } from "../payment/channel-books.ts";
@@ -12,39 +13,47 @@ import {
 } from "../payment/channels.ts";
 import { readPaymentRequired } from "../payment/offers.ts";
 import type { Offer, Payment } from "../receipts/schema.ts";
-import { holdingCall } from "./call-lease.ts";
 import type { Call } from "./call.ts";
 import type { BuyerContext } from "./context.ts";
 import type { Received } from "./send.ts";
 
 /**
- * Plans a voucher from an open channel and runs `pay` with it, one purchase of a channel at a time: each voucher is over the
- * sum of all before it, so two made at once would be over the same sum, and the seller would take one.
+ * The channel that an offer is paid from, or null where it is paid from the wallet. Throws Proof402Error `channel_missing`.
  */
-export async function fromChannel<T>(
+export async function channelFor(
   ctx: BuyerContext,
   call: Call,
   { seller }: Candidate,
   offer: Offer,
-  pay: (payment: VoucherPayment) => Promise<T>,
-): Promise<T> {
+): Promise<string | null> {
+  if (evidenceFor(offer)?.claimed !== true) return null;
   const open = channelsFor(await openChannels(ctx.db, seller.id, call.wallet.address), offer);
   const channel = open.find(({ left }) => left >= BigInt(offer.amount));
   if (channel === undefined) throw missing(seller.id);
-  return holdingChannel(ctx, call, channel.id, async () => {
-    const row = await readChannel(ctx.db, channel.id);
-    if (row === null) throw missing(seller.id);
-    return pay(planVoucher(row, offer));
-  });
+  return channel.id;
 }
 
-/** Runs `work` while no other purchase, in this process or another, is under way on the channel. */
-export const holdingChannel = <T>(
+/** The voucher that pays an offer from a channel, whose lock is held. Throws Proof402Error `channel_missing`. */
+export async function planFromChannel(
   ctx: BuyerContext,
-  call: Call,
+  { seller }: Candidate,
   channelId: string,
-  work: () => Promise<T>,
-): Promise<T> => holdingCall(ctx, `channel ${channelId}`, call.options.signal, work);
+  offer: Offer,
+): Promise<VoucherPayment> {
+  const row = await readChannel(ctx.db, channelId);
+  if (row === null) throw missing(seller.id);
+  return planVoucher(row, offer);
+}
+
+/**
+ * One purchase of a channel at a time, in this process or another: each voucher is over the sum of all before it, so two made
+ * at once would be over the same sum, and the seller would take one.
+ */
+export const lockOfChannel = (channelId: string): string => `channel ${channelId}`;
+
+/** The key of the lock that a payment is sent under, or null. */
+export const lockOf = (payment: Payment): string | null =>
+  isFromChannel(payment) ? lockOfChannel(idOf(payment)) : null;
 
 /** After a 402 to a voucher: takes note where the seller says, rightly, that an earlier one was served. */
 export async function noteCharged(ctx: BuyerContext, payment: Payment, received: Received): Promise<void> {

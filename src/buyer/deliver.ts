@@ -19,7 +19,7 @@ import type { BuyerContext } from "./context.ts";
 import { holdForReceipt, liftIfServed, withheldFrom } from "./holds.ts";
 import type { Delivery } from "./background/jobs/types.ts";
 import { judgeReceipt } from "./judge.ts";
-import type { Paying, Turn } from "./turn.ts";
+import type { Paying } from "./turn.ts";
 import type { NewJob } from "./background/queue.ts";
 import type { Received } from "./send.ts";
 import type { BuyResult } from "./types.ts";
@@ -41,7 +41,7 @@ export const isOwed = ({ core }: Receipt): boolean => isFailure(core.response.st
  * Makes every answer to a paid request a receipt, whatever it looks like, judges it on the fast clock and stores it. Throws as
  * {@link resultOf}; the receipt is stored all the same.
  */
-export async function deliver(ctx: BuyerContext, call: Call, paying: Paying, received: Received): Promise<Turn> {
+export async function deliver(ctx: BuyerContext, call: Call, paying: Paying, received: Received): Promise<BuyResult> {
   const { candidate, purchase } = paying;
   const signature = ctx.providerOf(candidate.seller).responseEvidence(received.headers);
   const attested = await attestedFor(ctx, call, paying, signature?.teeId);
@@ -58,7 +58,7 @@ export async function deliver(ctx: BuyerContext, call: Call, paying: Paying, rec
   ctx.wakeSecondClock();
   // As it was when this call took it: one that had been sent before was paid by an earlier call.
   const paidNow = purchase.state === "reserved" || purchase.state === "signed";
-  return { kind: "result", result: resultOf(ctx, call, kept.receipt, { paidNow, stored: kept.stored }) };
+  return resultOf(ctx, call, kept.receipt, { paidNow, stored: kept.stored });
 }
 
 /**

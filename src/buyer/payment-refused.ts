@@ -12,7 +12,6 @@ import { lookAt } from "./ask-chain.ts";
 import type { Call } from "./call.ts";
 import { noteCharged } from "./channel.ts";
 import { pollMilliseconds, type BuyerContext } from "./context.ts";
-import { deliver } from "./deliver.ts";
 import type { Paying, Turn } from "./turn.ts";
 import { quoteOf, type Quote } from "./quote.ts";
 import { quoteKey } from "./quotes.ts";
@@ -20,6 +19,9 @@ import { sendPayment, type Received } from "./send.ts";
 
 /** How long a settlement that is under way is waited for before the seller is asked once more, ms. */
 const SETTLING_MS = 15_000;
+
+/** What a 402 to a paid request comes to: an answer after all, or another attempt. */
+type AfterRefusal = { kind: "answered"; received: Received } | Extract<Turn, { kind: "pay" }>;
 
 /**
  * What a 402 to a paid request means. By itself it says nothing of the money: the seller may have settled the payment, be
@@ -37,16 +39,16 @@ export async function afterRefusal(
   call: Call,
   paying: Paying,
   { received, header }: { received: Received; header: string },
-): Promise<Turn> {
+): Promise<AfterRefusal> {
   const { purchase } = paying;
   ctx.quotes.drop(quoteKey(purchase.request));
   await noteCharged(ctx, purchase.payment, received);
   const said = readPaymentResponse(received.headers);
   const underWay = said?.transaction !== undefined || said?.pending === true || said?.success === true;
   const used = await usedOnChain(ctx, purchase);
-  if (used === true || (underWay && used !== false)) return askOnceMore(ctx, call, paying, header, said?.transaction);
+  if (used === true || (underWay && used !== false)) return askOnceMore(ctx, paying, header, said?.transaction);
   if (underWay) {
-    if (await settlesSoon(ctx, purchase)) return askOnceMore(ctx, call, paying, header, said.transaction);
+    if (await settlesSoon(ctx, purchase)) return askOnceMore(ctx, paying, header, said.transaction);
     throw inDoubt(paying, said.transaction);
   }
   const fresh = used === false ? await freshQuote(ctx, call, paying, received) : null;
@@ -117,16 +119,12 @@ async function settlesSoon(ctx: BuyerContext, purchase: PurchaseRecord): Promise
 /** The payment is used up and can move nothing more: the same request gets its answer from a seller that keeps its word. */
 async function askOnceMore(
   ctx: BuyerContext,
-  call: Call,
   paying: Paying,
   header: string,
   hint: string | undefined,
-): Promise<Turn> {
+): Promise<AfterRefusal> {
   const again = await sendPayment(ctx, paying, header).catch(() => null);
-  if (again !== null && again.status !== 402) {
-    call.progress("answered", "answer received");
-    return deliver(ctx, call, paying, again);
-  }
+  if (again !== null && again.status !== 402) return { kind: "answered", received: again };
   const seen = await settleIfSeen(ctx, paying.purchase, hint);
   throw seen === null ? inDoubt(paying, hint) : notServed(paying.candidate.seller.id, seen.transaction);
 }

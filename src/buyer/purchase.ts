@@ -1,31 +1,111 @@
+import { termsHash } from "../evidence/payment-binding.ts";
 import { Proof402Error } from "../errors.ts";
-import type { Call } from "./call.ts";
-import { holdingCall } from "./call-lease.ts";
-import { reopen } from "./calls.ts";
-import { chooseAndQuote, type Chosen } from "./choose.ts";
-import type { BuyerContext } from "./context.ts";
+import { findAsset, type Candidate } from "../market/choose.ts";
+import { formatUnits } from "../chain/amounts.ts";
+import { echoFor } from "../payment/echo.ts";
+import { markSent, markSigned } from "../payment/journal.ts";
+import { refusalOfReserved, stillAtStake, type Wish } from "../payment/judge.ts";
+import { paymentHeader } from "../payment/plan.ts";
+import { reserve } from "../payment/reserve.ts";
+import type { PurchaseRecord, Transition, WireRequest } from "../payment/types.ts";
+import { listedPriceSchema } from "../receipts/core-schema.ts";
+import type { ListedPrice, Payment } from "../receipts/schema.ts";
 import { approve } from "./approve.ts";
-import { payOnce } from "./pay.ts";
-import { askedTooMuch } from "./payment-refused.ts";
-import { sendAgain, takeUp } from "./resume.ts";
-import type { Turn } from "./turn.ts";
-import type { BuyResult, NeedInput } from "./types.ts";
+import { refused, type Call } from "./call.ts";
+import { withLock } from "./call-lease.ts";
+import { reopen } from "./calls.ts";
+import { lockOf } from "./channel.ts";
+import { chooseAndQuote, requestOf, type Chosen } from "./choose.ts";
+import type { BuyerContext } from "./context.ts";
+import { deliver } from "./deliver.ts";
+import { requireUnpaid } from "./paid-elsewhere.ts";
+import { afterRefusal, askedTooMuch, notServed } from "./payment-refused.ts";
+import { chainTimeOf, planFor } from "./plan.ts";
+import { maxAmountOf } from "./quote.ts";
+import { openAgain, takeUp } from "./resume.ts";
+import { sendPayment } from "./send.ts";
+import type { Paying, Turn } from "./turn.ts";
+import type { BuyResult } from "./types.ts";
 
 /**
- * The flow of one purchase (docs/architecture.md §4, steps 1 to 8): takes up what the journal knows of the call, then
- * attempt by attempt chooses, attests, quotes, approves, reserves, signs, sends, judges and stores. Throws
- * Proof402Error.
+ * One purchase from its beginning to its end (docs/architecture.md §4): takes up what the journal knows of the call, then
+ * pays attempt by attempt until one has a result. Throws Proof402Error.
  */
-export const purchase = (ctx: BuyerContext, call: Call): Promise<BuyResult | NeedInput> =>
-  holdingCall(ctx, call.key, call.signal, async () => {
+export const purchase = (ctx: BuyerContext, call: Call): Promise<BuyResult> =>
+  withLock(ctx, call.key, call.signal, async () => {
     await reopen(ctx, call.key);
     let turn = await takeUp(ctx, call);
-    while (turn.kind === "pay" || turn.kind === "again") {
+    while (turn.kind !== "result") {
       call.goOn();
-      turn = turn.kind === "again" ? await sendAgain(ctx, call, turn) : await payAnew(ctx, call, turn);
+      turn = turn.kind === "pay" ? await pay(ctx, call, turn) : await payAgain(ctx, call, turn);
     }
-    return turn.kind === "ask" ? { needInput: turn.request } : turn.result;
+    return turn.result;
   });
+
+/** One attempt under a new authorization: steps 1 to 8. */
+async function pay(ctx: BuyerContext, call: Call, turn: Extract<Turn, { kind: "pay" }>): Promise<Turn> {
+  const { attempt } = turn;
+  const chosen = turn.chosen ?? (await choose(ctx, call, turn));
+  const { candidate, attested, quote } = chosen;
+  await approve(ctx, call, chosen, attempt);
+  const chainTime = await chainTimeOf(ctx, quote);
+  const paid = await requireUnpaid(ctx, call, attempt);
+  if (paid !== null) return paid;
+  const { lock, plan } = await planFor(ctx, call, chosen, { attempt, chainTime });
+  return withLock(ctx, lock, call.signal, async () => {
+    const payment = await plan();
+    const request = build(call, chosen, payment);
+    const reserved = await reserveOffer(ctx, call, { chosen, attempt, payment, request });
+    return exchange(ctx, call, { candidate, attested, purchase: reserved, quote, failure: null });
+  });
+}
+
+/** The very same authorization once more. What stops it is told of a payment that has moved, too. */
+async function payAgain(ctx: BuyerContext, call: Call, turn: Extract<Turn, { kind: "again" }>): Promise<Turn> {
+  try {
+    const paying = await openAgain(ctx, call, turn);
+    const lock = lockOf(turn.purchase.payment);
+    return await withLock(ctx, lock, call.signal, () => exchange(ctx, call, paying));
+  } catch (error) {
+    const { state, sellerId, transaction } = turn.purchase;
+    if (state !== "settled" || !Proof402Error.isInstance(error) || SERVED.includes(error.code)) throw error;
+    throw notServed(sellerId, transaction, error);
+  }
+}
+
+/** Errors of a call whose seller did serve, if not well, or that its caller ended. */
+const SERVED: readonly string[] = ["aborted", "answer_cut", "malformed_answer"];
+
+/**
+ * Signs, sends, receives, and delivers what comes back. The journal knows of the signature before it is made and of the
+ * sending before it begins. The same purchase is always signed the same (deterministic nonce and times), so that sending
+ * again pays nothing twice.
+ */
+async function exchange(ctx: BuyerContext, call: Call, paying: Paying): Promise<Turn> {
+  const { candidate, purchase: reserved, failure: replaces } = paying;
+  const { id, payment, accepted, request } = reserved;
+  call.goOn();
+  const now = ctx.clock();
+  const wish = wishOf(ctx, call, { candidate, payment, now });
+  const consent = (tx: BuyerContext["db"]): ReturnType<typeof refusalOfReserved> =>
+    refusalOfReserved(tx, wish, reserved);
+  await ensure(markSigned(ctx.db, id, { now, replaces, consent }));
+  const signature = await call.wallet.signAuthorization(payment, reserved.offer);
+  const { paymentResource: resource, paymentExtensions: extensions } = request;
+  const header = paymentHeader({ payment, accepted, signature, resource, extensions });
+  call.goOn();
+  await ensure(markSent(ctx.db, id, { now: ctx.clock(), replaces, signature }));
+  call.commit();
+  call.progress("paid", "authorization sent with the request");
+  const received = await sendPayment(ctx, paying, header);
+  const after =
+    received.status === 402
+      ? await afterRefusal(ctx, call, paying, { received, header })
+      : { kind: "answered" as const, received };
+  if (after.kind === "pay") return after;
+  call.progress("answered", "answer received");
+  return { kind: "result", result: await deliver(ctx, call, paying, after.received) };
+}
 
 const choose = (
   ctx: BuyerContext,
@@ -37,9 +117,74 @@ const choose = (
     throw askedTooMuch(turnedDownBy, error.code);
   });
 
-async function payAnew(ctx: BuyerContext, call: Call, turn: Extract<Turn, { kind: "pay" }>): Promise<Turn> {
-  const { attempt } = turn;
-  const chosen = turn.chosen ?? (await choose(ctx, call, turn));
-  const question = await approve(ctx, call, chosen, attempt);
-  return question === null ? payOnce(ctx, call, chosen, attempt) : { kind: "ask", request: question };
+/** The request that carries the hash of its payment's terms. */
+const build = (call: Call, { candidate, quote: { offer } }: Chosen, payment: Payment): WireRequest =>
+  requestOf(call, candidate, termsHash({ offer, listedPrice: listedPriceOf(candidate), payment }));
+
+/** The listed price in the form that a receipt has for it: an answer that is paid for must not fail to be written. */
+const listedPriceOf = ({ model }: Candidate): ListedPrice | null =>
+  listedPriceSchema.safeParse(model.price).data ?? null;
+
+/** The payment as the policy of this moment judges it. */
+function wishOf(
+  ctx: BuyerContext,
+  call: Call,
+  { candidate: { seller }, payment, now }: { candidate: Candidate; payment: Payment; now: Date },
+): Wish {
+  const { network, asset } = payment;
+  const known = findAsset(payment, ctx.config.payment.assets);
+  const maxAmount = known === undefined ? null : maxAmountOf(call, known);
+  const sellerLimits = seller.limits.find((one) => one.network === network && one.asset === asset);
+  return {
+    policy: ctx.config.payment,
+    now,
+    idempotencyKey: call.key,
+    sellerId: seller.id,
+    payment,
+    ...(sellerLimits === undefined ? {} : { sellerLimits }),
+    ...(maxAmount === null ? {} : { maxAmount }),
+  };
 }
+
+async function reserveOffer(
+  ctx: BuyerContext,
+  call: Call,
+  job: { chosen: Chosen; attempt: number; payment: Payment; request: WireRequest },
+): Promise<PurchaseRecord> {
+  const { chosen, attempt, payment, request } = job;
+  const { candidate, quote } = chosen;
+  call.goOn();
+  const result = await reserve(ctx.db, {
+    ...wishOf(ctx, call, { candidate, payment, now: ctx.clock() }),
+    attempt,
+    argsDigest: call.argsDigest,
+    model: candidate.model.name,
+    offer: quote.offer,
+    accepted: quote.accepted,
+    listedPrice: listedPriceOf(candidate),
+    // The journal keeps what is sent back of the 402, so that a resend carries the same.
+    request: { ...request, ...echoFor(quote.echo, ctx.nonceSecret, request) },
+  });
+  if (result.kind === "refused") {
+    const { refusal } = result;
+    // A payment of this call may be out already, which the seller turned down for another price.
+    const beside = (await stillAtStake(ctx.db, call.key)) > 0n;
+    throw beside ? askedTooMuch(candidate.seller.id, refusal.code) : refused(refusal);
+  }
+  if (result.kind !== "reserved") throw takenOver();
+  const amount = `${formatUnits(payment.amount, quote.asset.decimals)} ${quote.asset.symbol}`;
+  call.progress("reserved", `${amount} reserved under the policy; idempotency key ${call.key}`);
+  return result.purchase;
+}
+
+/** A refused journal transition: the policy forbids it now, or another process moved the purchase. Nothing more is signed or sent. */
+async function ensure(transition: Promise<Transition>): Promise<void> {
+  const result = await transition;
+  if (result.ok) return;
+  throw result.code === "refused" ? refused(result.refusal) : takenOver();
+}
+
+const takenOver = (): Proof402Error =>
+  new Proof402Error("call_in_progress", "Another process is making the call with this idempotency key.", {
+    next: "Call again with the same key in a moment to get its result.",
+  });

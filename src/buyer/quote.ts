@@ -12,12 +12,8 @@ import type { BuyerContext } from "./context.ts";
 import { quoteKey } from "./quotes.ts";
 import { send, type Received, type To } from "./send.ts";
 
-/** An offer the policy accepts for this call. */
-export type Quote = AcceptedOffer & {
-  /** The caller's own bound in base units, or null. */
-  maxAmount: bigint | null;
-  cached: boolean;
-};
+/** An offer the policy accepts for this call. `cached`: it was known from before. */
+export type Quote = AcceptedOffer & { cached: boolean };
 
 /** Step 3: the cached offer if it is fresh and still fits this call, else the seller's 402. */
 export async function obtainQuote(ctx: BuyerContext, call: Call, to: To, wire: WireRequest): Promise<Quote> {
@@ -26,7 +22,7 @@ export async function obtainQuote(ctx: BuyerContext, call: Call, to: To, wire: W
   if (cached !== null && (await stillPayable(ctx, call, candidate, cached))) {
     const maxAmount = maxAmountOf(call, cached.asset);
     const fits = maxAmount === null || BigInt(cached.offer.amount) <= maxAmount;
-    if (fits && overListedPrice(ctx, candidate, cached) === null) return { ...cached, maxAmount, cached: true };
+    if (fits && overListedPrice(ctx, candidate, cached) === null) return { ...cached, cached: true };
   }
   const unpaid = await send(ctx, wire, to, { signal: call.signal });
   if (unpaid.status !== 402) {
@@ -76,7 +72,7 @@ export async function quoteOf(
   const over = overListedPrice(ctx, candidate, chosen.accepted);
   if (over !== null) throw over;
   ctx.quotes.set(quoteKey(wire), chosen.accepted, ctx.clock().getTime());
-  return { ...chosen.accepted, maxAmount: maxAmountOf(call, chosen.accepted.asset), cached: false };
+  return { ...chosen.accepted, cached: false };
 }
 
 /**

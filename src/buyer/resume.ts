@@ -3,7 +3,6 @@ import { Proof402Error } from "../errors.ts";
 import type { SellerListing } from "../market/catalog.ts";
 import { findAsset, type Candidate } from "../market/choose.ts";
 import type { ListedModel } from "../market/types.ts";
-import { idOf, isFromChannel } from "../payment/channels.ts";
 import { NEVER_SIGNED, readAttempts, release } from "../payment/journal.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
 import { readReceipt } from "../receipts/store.ts";
@@ -11,12 +10,9 @@ import { askChain, inDoubt } from "./ask-chain.ts";
 import { attestSeller } from "./attest.ts";
 import type { Call } from "./call.ts";
 import { keyConflict } from "./calls.ts";
-import { holdingChannel } from "./channel.ts";
 import type { BuyerContext } from "./context.ts";
 import { isOwed, resultOf } from "./deliver.ts";
 import { approve } from "./approve.ts";
-import { consentTo, exchange } from "./pay.ts";
-import { notServed } from "./payment-refused.ts";
 import type { Paying, Turn } from "./turn.ts";
 
 /** Time left below which an authorization is not sent again, seconds: the facilitator wants six. */
@@ -87,48 +83,22 @@ async function answeredBefore(ctx: BuyerContext, call: Call, purchase: PurchaseR
 }
 
 /**
- * Sends an earlier authorization again, the very same, while the configuration still lets this seller be paid so. Throws
- * Proof402Error `resend_not_allowed`, `seller_not_found`, `seller_unreachable`, or `paid_not_served` where it had moved.
+ * An earlier authorization as it is sent again, the very same, while the configuration still lets this seller be paid so.
+ * Where nothing shows that it was sent, a person is asked if the present policy wants one. Throws Proof402Error
+ * `resend_not_allowed`, `seller_not_found` or `seller_unreachable`.
  */
-export async function sendAgain(
+export async function openAgain(
   ctx: BuyerContext,
   call: Call,
   { purchase, failure }: Extract<Turn, { kind: "again" }>,
-): Promise<Turn> {
-  const { payment, state, transaction } = purchase;
-  const again = async (): Promise<Turn> => {
-    const candidate = await candidateOf(ctx, call, purchase);
-    const attested = await attestSeller(ctx, candidate, call.assurance, call.signal);
-    const paying = { candidate, attested, purchase, quote: null, failure };
-    if (state === "signed") await approveUnsent(ctx, call, paying);
-    const send = (): Promise<Turn> => exchange(ctx, call, paying, consentTo(ctx, call, paying));
-    return isFromChannel(payment) ? holdingChannel(ctx, call, idOf(payment), send) : send();
-  };
-  if (state !== "settled") return again();
-  return again().catch((error: unknown) => {
-    if (!Proof402Error.isInstance(error) || SERVED.includes(error.code)) throw error;
-    throw notServed(purchase.sellerId, transaction, error);
-  });
-}
-
-/** Errors of a call whose seller did serve, if not well, or that its caller ended. */
-const SERVED: readonly string[] = ["aborted", "answer_cut", "malformed_answer"];
-
-/** Nothing shows that this one was sent: a person is asked where the present policy wants one. */
-async function approveUnsent(
-  ctx: BuyerContext,
-  call: Call,
-  { candidate, purchase }: Pick<Paying, "candidate" | "purchase">,
-): Promise<void> {
-  const { offer, attempt, id } = purchase;
+): Promise<Paying> {
+  const candidate = await candidateOf(ctx, call, purchase);
+  const attested = await attestSeller(ctx, candidate, call.assurance, call.signal);
+  const { state, offer, attempt, id } = purchase;
   const asset = findAsset(offer, ctx.config.payment.assets);
-  if (asset === undefined) return;
-  const question = await approve(ctx, call, { candidate, quote: { offer, asset } }, attempt, id);
-  if (question !== null) {
-    throw new Proof402Error("approval_required", "A person has to approve this payment before it is sent.", {
-      next: "Call again with the same idempotency key where a person can be asked.",
-    });
-  }
+  if (state === "signed" && asset !== undefined)
+    await approve(ctx, call, { candidate, quote: { offer, asset } }, attempt, id);
+  return { candidate, attested, purchase, quote: null, failure };
 }
 
 async function candidateOf(ctx: BuyerContext, call: Call, purchase: PurchaseRecord): Promise<Candidate> {

@@ -3,13 +3,11 @@ import type { PurchaseRecord } from "../payment/types.ts";
 import type { Attested } from "./attest.ts";
 import type { Chosen } from "./choose.ts";
 import type { Quote } from "./quote.ts";
-import type { ApprovalRequest, BuyResult } from "./types.ts";
+import type { BuyResult } from "./types.ts";
 
 /** What a call comes to next. */
 export type Turn =
   | { kind: "result"; result: BuyResult }
-  /** A person has to be asked and cannot be within this call. */
-  | { kind: "ask"; request: ApprovalRequest }
   /**
    * Pays under a new authorization: of a seller still to be chosen, or after a fresh quote took a stale one's place.
    * `turnedDownBy` names the seller that turned a payment of this call down and became too dear by it.

@@ -64,7 +64,10 @@ export type ApprovalRequest = {
   /** What the call may cost in all once this is approved, base units. */
   amount: string;
 };
-/** The person's answer; `ask_later` where it cannot be had within this call. */
+/**
+ * The person's answer. `ask_later` where it cannot be had within this call, which then ends with the Proof402Error
+ * `approval_pending`; `pendingApproval` reads what is to be asked, and the call is made again once they have answered.
+ */
 export type ApprovalDecision = "approved" | "declined" | "ask_later";
 
 /** How a purchase reports, is stopped, and asks. */
@@ -95,9 +98,6 @@ export type BuyResult = AnswerReading & {
   /** Returns this result again. */
   idempotencyKey: string;
 };
-
-/** A person must be asked and cannot be within this call: make it again once they have answered. */
-export type NeedInput = { needInput: ApprovalRequest };
 
 /** What the owner should know about wallet and database. It stops nothing. Codes are stable, snake_case. */
 export type Warning = { code: string; message: string };
@@ -166,7 +166,7 @@ export interface Buyer {
   /** Sellers that are slow or down are not waited for. */
   listModels(options?: { signal?: AbortSignal; refresh?: boolean }): Promise<ModelsOnOffer>;
   /** Throws Proof402Error; `error.money` says whether money moved. */
-  buy(request: BuyRequest, options?: BuyOptions): Promise<BuyResult | NeedInput>;
+  buy(request: BuyRequest, options?: BuyOptions): Promise<BuyResult>;
   /** Waits up to `waitSeconds` for the verdict to leave `pending`. Throws `receipt_not_found`. */
   getReceipt(id: string, options?: { waitSeconds?: number; signal?: AbortSignal }): Promise<Receipt>;
   listReceipts(options?: { limit?: number }): Promise<Receipt[]>;

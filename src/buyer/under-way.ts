@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { Proof402Error } from "../errors.ts";
 import { openDatabase } from "../storage/database.ts";
+import { pendingApproval } from "./approve.ts";
 import { aborted, namesOf, openCall, type Call } from "./call.ts";
 import { noteTold } from "./calls.ts";
 import type { BuyerContext } from "./context.ts";
@@ -8,9 +9,8 @@ import { holdUnserved } from "./holds.ts";
 import { isServed } from "../receipts/transfer.ts";
 import { withMoney } from "./money.ts";
 import { purchase } from "./purchase.ts";
-import type { BuyOptions, BuyRequest, BuyResult, NeedInput } from "./types.ts";
+import type { BuyOptions, BuyRequest, BuyResult } from "./types.ts";
 
-type Outcome = BuyResult | NeedInput;
 /** `closing` ends what it waits for: the buyer is being closed. */
 type Finish = (result: BuyResult, call: Call, closing: AbortSignal) => Promise<BuyResult>;
 
@@ -20,7 +20,7 @@ export type Calls = {
    * Makes a call, then has `finish` turn its result into what the caller gets. What the call throws says what became of its
    * money. A caller that gives up after the payment went out ends its own waiting and nothing else.
    */
-  make(request: BuyRequest, options: BuyOptions, finish: Finish): Promise<Outcome>;
+  make(request: BuyRequest, options: BuyOptions, finish: Finish): Promise<BuyResult>;
   /** Takes no more calls, ends what waits for a verdict, and resolves once the last exchange has come to its end. */
   drain(): Promise<void>;
 };
@@ -38,7 +38,7 @@ export function createCalls(ctx: BuyerContext): Calls {
     return work;
   };
 
-  const inTurn = async (call: Call): Promise<Outcome> => {
+  const inTurn = async (call: Call): Promise<BuyResult> => {
     for (let before = underWay.get(call.key); before !== undefined; before = underWay.get(call.key)) {
       await orStopped(call, before);
     }
@@ -55,7 +55,6 @@ export function createCalls(ctx: BuyerContext): Calls {
     try {
       call = await openCall(ctx, request, options);
       const result = await whileWanted(call, tracked(inTurn(call)));
-      if ("needInput" in result) return result;
       if (!isServed(result.receipt.core)) await holdUnserved(ctx).catch(() => undefined);
       const finished = await finish(result, call, closing.signal);
       // A caller that gave up in this moment is not told: an equal call gets the answer. So it does where no copy was stored.
@@ -66,10 +65,10 @@ export function createCalls(ctx: BuyerContext): Calls {
       const keys = call === null ? await namesOf(ctx, request) : [call.key];
       const told = await withMoney(ctx, keys, error);
       if (told.money !== "not-moved") await holdUnserved(ctx).catch(() => undefined);
-      // With nothing at stake there is nothing to take up: an equal call is a new one. The note is another's to make while one
-      // still makes the call.
+      // With nothing at stake there is nothing to take up, unless a person is asked about it: an equal call is a new one. The note
+      // is another's to make while one still makes the call.
       const { key } = call ?? {};
-      if (key !== undefined && told.money === "not-moved")
+      if (key !== undefined && told.money === "not-moved" && pendingApproval(told) === null)
         await noteTold(ctx, key, () => !underWay.has(key)).catch(() => undefined);
       throw told;
     }

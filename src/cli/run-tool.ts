@@ -38,7 +38,6 @@ function printOutcome(outcome: ToolOutcome<unknown>, options: Shown): number {
     else print(options.show?.(outcome.data, outcome.text) ?? outcome.text);
     return options.exit?.(outcome.data) ?? EXIT.ok;
   }
-  if (outcome.status === "need_input") throw new Error("a command always has an answer");
   if (options.json) printJson({ error: outcome.error });
   else note(outcome.text);
   options.onError?.(outcome.error);

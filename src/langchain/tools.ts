@@ -1,4 +1,5 @@
 import { tool, type StructuredToolInterface } from "@langchain/core/tools";
+import { pendingApproval } from "../buyer/approve.ts";
 import type { ApprovalDecision, ApprovalRequest, Buyer } from "../buyer/types.ts";
 import { tools } from "../tools/index.ts";
 import type { ToolContext, ToolDefinition, ToolError, ToolOutcome } from "../tools/definition.ts";
@@ -59,22 +60,24 @@ function createTool(definition: ToolDefinition, options: Proof402ToolsOptions): 
   );
 }
 
-type Finished = Exclude<ToolOutcome<unknown>, { status: "need_input" }>;
-
 /** Runs the tool; each question becomes an interrupt, after which LangGraph runs this function again from its top. */
 async function runWithApproval(
   definition: ToolDefinition,
   options: Proof402ToolsOptions,
   args: Record<string, unknown>,
   runtime: CallRuntime,
-): Promise<Finished> {
+): Promise<ToolOutcome<unknown>> {
   const decisions = new Map<string, ApprovalDecision>();
   for (;;) {
-    const outcome = await definition.run(contextOf(options, args, runtime, decisions), args);
-    if (outcome.status !== "need_input") return outcome;
-    const answer = await ask(outcome.request);
-    if (answer === NOBODY) return errorOutcome(cannotAsk(outcome.request));
-    decisions.set(outcome.request.digest, decisionOf(answer, outcome.request));
+    try {
+      return await definition.run(contextOf(options, args, runtime, decisions), args);
+    } catch (error) {
+      const request = pendingApproval(error);
+      if (request === null) throw error;
+      const answer = await ask(request);
+      if (answer === NOBODY) return errorOutcome(cannotAsk(request));
+      decisions.set(request.digest, decisionOf(answer, request));
+    }
   }
 }
 

@@ -52,7 +52,6 @@ export const buyInference: ToolDefinition<typeof input, typeof output> = {
         },
         optionsOf(context),
       );
-      if ("needInput" in result) return { status: "need_input", request: result.needInput };
       const data = dataOf(result);
       return { status: "ok", text: textOf(data), data };
     }),

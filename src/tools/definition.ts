@@ -8,7 +8,7 @@ export type ToolContext = {
   signal?: AbortSignal;
   /** Fractions of one call: `done` of `total` steps; no `total` once it waits for what others have yet to do. */
   progress?: (update: { message: string; done: number; total?: number }) => unknown;
-  /** Asks a person. Absent where nobody can be asked. `ask_later` ends the call with `need_input`; it is then made again. */
+  /** Asks a person. Absent where nobody can be asked. `ask_later` ends the call with `approval_pending`; it is then made again. */
   approve?: (request: ApprovalRequest) => Promise<ApprovalDecision>;
   /** Stable over retries of one logical call: from thread and tool-call id, or the protocol's own request identity. */
   callKey?: string;
@@ -28,11 +28,10 @@ export const toolErrorSchema = z.object({
 });
 export type ToolError = z.infer<typeof toolErrorSchema>;
 
-/** What a call of a tool came to: text and data that each stand alone, an error as data, or a question to a person. */
+/** What a call of a tool came to: text and data that each stand alone, or an error as data. */
 export type ToolOutcome<Data> =
   | { status: "ok"; text: string; data: Data }
-  | { status: "error"; text: string; error: ToolError }
-  | { status: "need_input"; request: ApprovalRequest };
+  | { status: "error"; text: string; error: ToolError };
 
 /** One tool, defined once for LangChain, MCP, CLI and README. */
 export type ToolDefinition<Input extends z.ZodObject = z.ZodObject, Output extends z.ZodObject = z.ZodObject> = {
@@ -42,6 +41,9 @@ export type ToolDefinition<Input extends z.ZodObject = z.ZodObject, Output exten
   input: Input;
   output: Output;
   annotations: { readOnlyHint: boolean; destructiveHint: boolean; idempotentHint: boolean; openWorldHint: boolean };
-  /** Never throws for anything a caller can cause; errors are outcomes. */
+  /**
+   * Errors are outcomes: it throws for nothing that a caller can cause. Only a surface whose `approve` says `ask_later` is
+   * thrown the question to ask, `approval_pending`.
+   */
   run: (context: ToolContext, input: z.output<Input>) => Promise<ToolOutcome<z.output<Output>>>;
 };

@@ -1,3 +1,4 @@
+import { pendingApproval } from "../buyer/approve.ts";
 import { Proof402Error, type MoneyState } from "../errors.ts";
 import type { ToolError, ToolOutcome } from "./definition.ts";
 
@@ -27,13 +28,14 @@ const MONEY_WORDS: Record<MoneyState, string> = {
 };
 
 /**
- * Runs a tool's work and turns what it throws into an outcome. Errors that are not ours say nothing of their text,
- * which could hold anything; the class name is kept.
+ * Runs a tool's work and turns what it throws into an outcome, all but a question to a person, which its surface asks. Errors
+ * that are not ours say nothing of their text, which could hold anything; the class name is kept.
  */
 export async function outcomeOf<Data>(work: () => Promise<ToolOutcome<Data>>): Promise<ToolOutcome<Data>> {
   try {
     return await work();
   } catch (error) {
+    if (pendingApproval(error) !== null) throw error;
     if (Proof402Error.isInstance(error)) {
       const { code, message, money, idempotencyKey, next } = error;
       return errorOutcome({

@@ -27,8 +27,7 @@ const buyWith =
       input: INPUT,
       seller: "attested",
     });
-    if ("needInput" in result || result.appraisal.assurance !== "attested")
-      throw new Error("the purchase was not verified");
+    if (result.appraisal.assurance !== "attested") throw new Error("the purchase was not verified");
     return () => buyer.getReceipt(result.receipt.id, { waitSeconds: 10 });
   };
 

@@ -43,7 +43,6 @@ describe("T52: an answer that was paid for", () => {
     const text = `def f():\n\treturn "${"word ".repeat(1000)}"\u200b`;
     await buyerOfAnswer(output("BYTES", JSON.stringify([text, ""])), async (buyer) => {
       const result = await buyer.buy({ ...CALL, idempotencyKey: crypto.randomUUID() });
-      if ("needInput" in result) throw new Error("nobody should have been asked");
       expect(result).toMatchObject({ readable: true, answer: { y: [text, ""] } });
       expect(buyer.answerOf(result.receipt)).toEqual({ y: [text, ""] });
     });

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { pendingApproval } from "../../src/buyer/approve.ts";
 import type { ApprovalDecision, ApprovalRequest } from "../../src/buyer/types.ts";
 import type { Config } from "../../src/config/schema.ts";
 import { approvePermit2 } from "../../src/payment/allowance.ts";
@@ -268,9 +269,12 @@ describe("T34: a person's word", () => {
       (_request, honest) => honest(),
       (config) => (asset(config).approveAbove = "0"),
     );
-    const asked = await attack.buyer.buy(CALL, { approve: () => Promise.resolve("ask_later") });
-    if (!("needInput" in asked)) throw new Error("it should have asked");
-    const { idempotencyKey, digest } = asked.needInput;
+    const asked = await failure(attack.buyer.buy(CALL, { approve: () => Promise.resolve("ask_later") }));
+    expect(asked).toMatchObject({ code: "approval_pending", money: "not-moved" });
+    const question = pendingApproval(asked);
+    if (question === null) throw new Error("it should have asked");
+    const { idempotencyKey, digest } = question;
+    expect(asked.idempotencyKey).toBe(idempotencyKey);
     expect(attack.payments()).toEqual([]);
     const yes = (question: ApprovalRequest): Promise<ApprovalDecision> =>
       Promise.resolve(question.digest === digest ? "approved" : "declined");

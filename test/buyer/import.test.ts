@@ -49,7 +49,6 @@ test("importing a file of a stored receipt changes nothing of what this buyer sa
     seller: "attested",
     idempotencyKey: crypto.randomUUID(),
   });
-  if ("needInput" in bought) throw new Error("nobody should have been asked");
   expect(bought.appraisal.verdict).toBe("pending");
   const imported = await buyer.importReceipt(withInventedSettlement(bought.receipt));
   expect(imported).toEqual(await buyer.getReceipt(bought.receipt.id));
@@ -67,7 +66,6 @@ test("importing a receipt from elsewhere keeps it under this buyer's own judgeme
     wait: "verified",
     idempotencyKey: crypto.randomUUID(),
   });
-  if ("needInput" in bought) throw new Error("nobody should have been asked");
   const stricter = await market.buyer((config) => (config.verification.simulatedRoots = []));
   const imported = await stricter.importReceipt(bought.receipt);
   expect(imported.appraisals).toHaveLength(1);
@@ -92,7 +90,6 @@ test.each<[string, (core: ReceiptCore) => void]>([
     seller: "attested",
     idempotencyKey: crypto.randomUUID(),
   });
-  if ("needInput" in bought) throw new Error("nobody should have been asked");
   const core = structuredClone(bought.receipt.core);
   change(core);
   const copy = createReceipt(core);
@@ -117,7 +114,6 @@ test("T98: a newer file of a stored receipt brings its contradictions, and none 
     seller: "attested",
     idempotencyKey: crypto.randomUUID(),
   });
-  if ("needInput" in bought) throw new Error("nobody should have been asked");
   const at = new Date().toISOString();
   const contradiction = { kind: "contradiction" as const, layer: "response" as const, code: "found_since" };
   const newer = { ...bought.receipt, later: [{ at, evidence: contradiction }] };

@@ -36,7 +36,7 @@ async function buy(buyer: Buyer, idempotencyKey: string): Promise<Receipt> {
     wait: "verified",
     idempotencyKey,
   });
-  return (result as Extract<typeof result, { receipt: unknown }>).receipt;
+  return result.receipt;
 }
 const inclusionOf = async (buyer: Buyer, id: string) => newestAppraisal(await buyer.getReceipt(id)).layers.inclusion;
 

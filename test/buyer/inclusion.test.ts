@@ -297,7 +297,7 @@ test("a purchase from a real node is included and verified; an answer changed af
       wait: "verified",
       idempotencyKey: `anchored-${id}`,
     });
-    const { receipt } = result as Extract<typeof result, { receipt: unknown }>;
+    const { receipt } = result;
     const from = config.sellers.find((one) => one.id === id)!;
     return { receipt, view: () => observeInclusion({ receipt, seller: from, provider, chains }) };
   };

@@ -71,7 +71,6 @@ async function openPurse(
         input: { features: Array.from({ length: rows }, () => ETH_FEATURES.features) },
         idempotencyKey,
       });
-      if ("needInput" in result) throw new Error("nobody should have been asked");
       return result;
     },
     /** What left the wallet, base units. */

@@ -38,7 +38,6 @@ async function buy(buyer: Buyer, seller = "attested"): Promise<BuyResult> {
     input: ETH_FEATURES,
     idempotencyKey: crypto.randomUUID(),
   });
-  if ("needInput" in result) throw new Error("nobody should have been asked");
   return result;
 }
 const settle = async (buyer: Buyer, { receipt }: BuyResult): Promise<Receipt> =>
@@ -258,7 +257,6 @@ test("T72: of 24,000 numbers a receipt keeps their hash and how they compared, a
     assurance: "none",
     idempotencyKey: crypto.randomUUID(),
   });
-  if ("needInput" in bought) throw new Error("nobody should have been asked");
   const receipt = await eventually(async () => {
     const one = await buyer.getReceipt(bought.receipt.id);
     expect(replayIn(one)).toBeDefined();

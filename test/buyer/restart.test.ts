@@ -62,12 +62,11 @@ const purchase = () => ({ model: "eth-risk", input: ETH_FEATURES, idempotencyKey
 
 test("a seller that restarted with a new key is attested anew and not taken for a cheat", async () => {
   const one = await buyer();
-  const before = await one.buy(purchase());
+  await one.buy(purchase());
   const firstKey = current.keyId;
   current = await startNode(root);
   expect(current.keyId).not.toBe(firstKey);
   const after = await one.buy(purchase());
-  if ("needInput" in before || "needInput" in after) throw new Error("nobody should have been asked");
   const receipt = await one.getReceipt(after.receipt.id, { waitSeconds: 120 });
   expect(newestAppraisal(receipt).verdict).toBe("verified");
   expect(receipt.core.seller.keyId).toBe(current.keyId);
@@ -78,7 +77,6 @@ test("a new key that only another root vouches for is a failure", async () => {
   await one.buy(purchase());
   current = await startNode(await createSimulatedRoot());
   const after = await one.buy(purchase());
-  if ("needInput" in after) throw new Error("nobody should have been asked");
   expect(after.appraisal.verdict).toBe("failed");
   expect(after.appraisal.layers.response.code).toBe("key_mismatch");
 });

@@ -25,7 +25,6 @@ async function buy(buyer: Buyer): Promise<BuyResult> {
     input: ETH_FEATURES,
     idempotencyKey: crypto.randomUUID(),
   });
-  if ("needInput" in result) throw new Error("nobody should have been asked");
   return result;
 }
 
@@ -117,7 +116,6 @@ describe("a seller that its owner released", () => {
       });
     const held = async () => (await buyer.sellers()).find(({ id }) => id === "cheap")?.hold ?? null;
     const result = await cheat();
-    if ("needInput" in result) throw new Error("nobody should have been asked");
     expect((await held())?.receiptId).toBe(result.receipt.id);
     await buyer.releaseSeller("cheap");
     await until(buyer, result.receipt.id, (receipt) => settlementsOf(receipt).length === 1);

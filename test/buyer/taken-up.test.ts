@@ -220,7 +220,10 @@ it("asks a person about a signed payment that was not sent, where the policy of 
   expect(errorOf(await buy())).toMatchObject({ code: "approval_required", money: "may-move", key: KEY });
   expect(sent).toEqual([]);
   const later = () => Promise.resolve("ask_later" as const);
-  expect(errorOf(await buy({}, { approve: later }))).toMatchObject({ code: "approval_required", money: "may-move" });
+  expect(await buy({}, { approve: later })).toMatchObject({
+    kind: "ask",
+    error: { code: "approval_pending", money: "may-move", idempotencyKey: KEY },
+  });
   expect(sent).toEqual([]);
   const asked: string[] = [];
   const approve = (request: { idempotencyKey: string }) => {

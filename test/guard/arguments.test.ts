@@ -35,7 +35,6 @@ beforeAll(async () => {
     wait: "verified",
     idempotencyKey: crypto.randomUUID(),
   });
-  if ("needInput" in bought) throw new Error("nobody should have been asked");
   receiptId = bought.receipt.id;
 });
 afterAll(() => market.stop());

@@ -57,7 +57,6 @@ describe("T19: a buyer that pays through Permit2, killed with kill -9", () => {
       for (const idempotencyKey of keys) {
         const call = { model: "eth-risk", seller: "attested", input: ETH_FEATURES, idempotencyKey };
         const result = await buyer.buy(call);
-        if ("needInput" in result) throw new Error("nobody should have been asked");
         // The last process died with the settlement's job in its hands, whose lease has to run out first.
         const receipt = await buyer.getReceipt(result.receipt.id, { waitSeconds: 120 });
         expect(newestAppraisal(receipt).verdict).toBe("verified");

@@ -105,7 +105,6 @@ describe("T20: a process stopped in the middle, whose call another one takes ove
         input: { features: [-0.012, -0.034, -0.081, 0.62, 0.74, -0.19, 1.8, 0.21] },
         idempotencyKey: "taken-over",
       });
-      if ("needInput" in result) throw new Error("nobody should have been asked");
       stopped.child.kill("SIGCONT");
       await stopped.ended;
       const [said] = stopped.said;
@@ -155,7 +154,6 @@ describe("T19: a buyer killed with kill -9", () => {
             input: { features: [-0.012, -0.034, -0.081, 0.62, 0.74, -0.19, 1.8, 0.21] },
             idempotencyKey,
           });
-          if ("needInput" in result) throw new Error("nobody should have been asked");
           return buyer.getReceipt(result.receipt.id, { waitSeconds: 120 });
         }),
       );

@@ -38,7 +38,6 @@ describe("our buyer", () => {
         assurance: "none",
         idempotencyKey: crypto.randomUUID(),
       });
-      if ("needInput" in result) throw new Error("nobody should have been asked");
       expect(result.answer).toEqual({ y: [1, 2] });
       expect(result.appraisal.verdict).toBe("unverified");
       const settled = await buyer.getReceipt(result.receipt.id, { waitSeconds: 120 });
@@ -69,7 +68,6 @@ describe("our buyer", () => {
         assurance: "none",
         idempotencyKey: crypto.randomUUID(),
       });
-      if ("needInput" in result) throw new Error("nobody should have been asked");
       expect(result.answer).toEqual({ y: [1, 2] });
       await expect
         .poll(async () => newestAppraisal(await buyer.getReceipt(result.receipt.id)).layers.settlement.status, {

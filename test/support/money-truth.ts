@@ -6,7 +6,6 @@ export function judgeTold(world: World, asked: Asked, told: Told): void {
   const { ledger, chain } = world;
   const fault = (text: string): void => void ledger.faults.push(`${text}: ${JSON.stringify(said(told))}`);
   const own = (key: string) => ledger.entries.filter((entry) => entry.key === key);
-  if (told.kind === "ask") return;
   if (told.kind === "result") {
     const { key, receiptId, args, paidNow, stored } = told;
     if (args !== asked.args) fault(`the answer to another question (${args})`);
@@ -25,7 +24,8 @@ export function judgeTold(world: World, asked: Asked, told: Told): void {
   const { money, idempotencyKey: key } = told.error;
   if (money === undefined) return fault("an error that does not speak of the money");
   if (money === "not-moved") {
-    if (key !== undefined) fault("a key to take up where nothing is at stake");
+    // A question names the call that waits for its answer.
+    if (key !== undefined && told.kind === "error") fault("a key to take up where nothing is at stake");
     const names = new Set([asked.own, asked.surface].filter((name) => name !== null));
     if (asked.own === null) for (const open of openCalls(ledger, chain, asked.digest, world.now())) names.add(open);
     const made = ledger.entries.filter(({ madeIn, digest }) => madeIn === world.command && digest === asked.digest);
@@ -40,7 +40,7 @@ export function judgeTold(world: World, asked: Asked, told: Told): void {
 }
 
 const said = (told: Told): unknown =>
-  told.kind === "error"
+  "error" in told
     ? { code: told.error.code, money: told.error.money, key: told.error.idempotencyKey, next: told.error.next }
     : told;
 

@@ -1,6 +1,7 @@
 import { copyFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { openBuyer } from "../../src/buyer/open.ts";
+import { pendingApproval } from "../../src/buyer/approve.ts";
 import type { ApprovalDecision, Buyer } from "../../src/buyer/types.ts";
 import { configSchema, type Config } from "../../src/config/schema.ts";
 import { Proof402Error } from "../../src/errors.ts";
@@ -231,19 +232,18 @@ const argsIn = (body: string): number =>
 /** What of an outcome says something about money. */
 export type Told =
   | { kind: "result"; key: string; receiptId: string; args: number; paidNow: boolean; stored: boolean }
-  | { kind: "ask" }
+  | { kind: "ask"; error: Proof402Error }
   | { kind: "error"; error: Proof402Error };
 
 /** Makes a call, and gives back what its caller is told. */
 export async function tell(call: ReturnType<Buyer["buy"]>): Promise<Told> {
   try {
     const outcome = await call;
-    if ("needInput" in outcome) return { kind: "ask" };
     const { idempotencyKey: key, receipt, paidNow, stored } = outcome;
     const request = Buffer.from(receipt.core.request.body ?? "", "base64").toString();
     return { kind: "result", key, receiptId: receipt.id, args: argsIn(request), paidNow, stored };
   } catch (error) {
-    if (Proof402Error.isInstance(error)) return { kind: "error", error };
+    if (Proof402Error.isInstance(error)) return { kind: pendingApproval(error) === null ? "error" : "ask", error };
     throw error;
   }
 }

@@ -27,7 +27,6 @@ const purchase = { model: "eth-risk", input: ETH_FEATURES, seller: "attested" };
 
 async function verifiedReceipt(): Promise<string> {
   const result = await buyer.buy({ ...purchase, wait: "verified", idempotencyKey: crypto.randomUUID() });
-  if ("needInput" in result) throw new Error("nobody should have been asked");
   expect(result.appraisal.verdict).toBe("verified");
   return result.receipt.id;
 }
@@ -204,7 +203,6 @@ describe("an agent that means harm", () => {
       { name: "sell", description: "sells", schema: z.strictObject({}) },
     );
     const bought = await waiting.buy({ ...purchase, idempotencyKey: crypto.randomUUID() });
-    if ("needInput" in bought) throw new Error("nobody should have been asked");
     const call = (id: string) => ({
       name: "sell",
       args: { receipt_id: bought.receipt.id },

@@ -24,7 +24,6 @@ const named = (messages: readonly unknown[], name: string): ToolMessage[] =>
 
 async function verifiedReceipt(one: Buyer = buyer): Promise<string> {
   const result = await one.buy({ ...purchase, wait: "verified", idempotencyKey: crypto.randomUUID() });
-  if ("needInput" in result) throw new Error("nobody should have been asked");
   expect(result.appraisal.verdict).toBe("verified");
   return result.receipt.id;
 }
@@ -114,7 +113,6 @@ describe("a guarded tool", () => {
 
   test("does not run for a receipt that failed, is unknown, is too old, is simulated, or does not justify the arguments", async () => {
     const cheated = await buyer.buy({ ...purchase, seller: "cheap", idempotencyKey: crypto.randomUUID() });
-    if ("needInput" in cheated) throw new Error("nobody should have been asked");
     const id = await verifiedReceipt();
     const later = (): Date => new Date(Date.now() + 400_000);
     const attempts: [Partial<Parameters<typeof guardTool>[1]>, string, string, string][] = [

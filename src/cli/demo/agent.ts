@@ -169,7 +169,6 @@ function observe(buyer: Buyer, report: DemoReport): { buyer: Buyer; purchases: S
               options.onProgress?.(step);
             },
           });
-          if ("needInput" in result) return result;
           await buyer.getReceipt(result.receipt.id, { waitSeconds: 10 });
           const late = landed.get(result.receipt.id);
           const verdict = late?.verdict ?? result.appraisal.verdict;

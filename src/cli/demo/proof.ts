@@ -39,7 +39,6 @@ export async function runDemoProof(
       },
       { onProgress: ({ step, ms }) => void steps.set(step, ms) },
     );
-    if ("needInput" in result) break;
     const at = (step: string): string => `${Math.round(steps.get(step) ?? performance.now() - began)} ms`;
     const timeline = (receipt: Receipt): string =>
       [

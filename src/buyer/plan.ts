@@ -1,0 +1,39 @@
+import { beforePaying } from "../payment/before-paying.ts";
+import { deriveNonce, deriveSalt, planPayment } from "../payment/plan.ts";
+import type { Payment } from "../receipts/schema.ts";
+import type { Call } from "./call.ts";
+import { channelFor, lockOfChannel, planFromChannel } from "./channel.ts";
+import type { Chosen } from "./choose.ts";
+import type { BuyerContext } from "./context.ts";
+import type { Quote } from "./quote.ts";
+
+/**
+ * The time of the offer's chain, unix seconds, where it is known. Throws Proof402Error `wrong_chain` or `asset_mismatch`.
+ */
+export async function chainTimeOf(ctx: BuyerContext, { offer, asset }: Quote): Promise<number | undefined> {
+  const chain = ctx.chains.get(offer.network);
+  return chain === undefined ? undefined : beforePaying({ db: ctx.db, chain, asset, now: ctx.clock() });
+}
+
+/**
+ * Step 5, how one attempt pays its offer: the key of the lock that only one purchase at a time may hold, null where none is needed,
+ * and `plan`, which makes the payment once that is held. Throws Proof402Error `channel_missing`.
+ */
+export async function planFor(
+  ctx: BuyerContext,
+  call: Call,
+  { candidate, quote: { offer } }: Chosen,
+  { attempt, chainTime }: { attempt: number; chainTime: number | undefined },
+): Promise<{ lock: string | null; plan: () => Promise<Payment> }> {
+  const salt = deriveSalt(ctx.nonceSecret, call.key, attempt);
+  const channel = await channelFor(ctx, call, candidate, offer);
+  if (channel !== null) {
+    const plan = async (): Promise<Payment> => ({ ...(await planFromChannel(ctx, candidate, channel, offer)), salt });
+    return { lock: lockOfChannel(channel), plan };
+  }
+  const nonce = deriveNonce(ctx.nonceSecret, call.key, attempt);
+  const { address: payer } = call.wallet;
+  const { payment: policy } = ctx.config;
+  const plan = (): Payment => ({ ...planPayment({ offer, payer, nonce, now: ctx.clock(), policy, chainTime }), salt });
+  return { lock: null, plan: () => Promise.resolve().then(plan) };
+}
