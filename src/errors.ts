@@ -1,3 +1,7 @@
+import type { ErrorCode } from "./errors/codes.ts";
+
+export type { ErrorCode };
+
 /** What became of the money of one call, over all its authorizations, as the journal and the chain show it. */
 export type MoneyState =
   /** No authorization of the call can be redeemed. */
@@ -18,7 +22,7 @@ const brand: unique symbol = Symbol.for("proof402.error") as never;
 export class Proof402Error extends Error {
   override readonly name = "Proof402Error";
   readonly [brand] = true;
-  readonly code: string;
+  readonly code: ErrorCode;
   /** What became of the money of the call that this error ended; undefined outside a purchase. */
   readonly money: MoneyState | undefined;
   /**
@@ -31,7 +35,7 @@ export class Proof402Error extends Error {
   /** Facts for machines, never secrets and never raw seller text. */
   readonly details: Readonly<Record<string, unknown>>;
 
-  constructor(code: string, message: string, options: Proof402Error.Options) {
+  constructor(code: ErrorCode, message: string, options: Proof402Error.Options) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.money = options.money;

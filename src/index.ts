@@ -20,7 +20,7 @@ export type {
 } from "./buyer/types.ts";
 export { loadConfig } from "./config/load.ts";
 export { configSchema, type Config, type ConfigInput } from "./config/schema.ts";
-export { Proof402Error, type MoneyState } from "./errors.ts";
+export { Proof402Error, type ErrorCode, type MoneyState } from "./errors.ts";
 export { createEzklEngine } from "./ezkl/engine.ts";
 export { formatUnits } from "./chain/amounts.ts";
 export type { AssetSpending } from "./payment/types.ts";

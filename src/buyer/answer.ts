@@ -1,7 +1,7 @@
 import { fromBase64 } from "../evidence/bytes.ts";
 import type { AnswerReading, ExchangeFormat, Part } from "../evidence/exchange/format.ts";
 import { formatOf } from "../evidence/exchange/formats.ts";
-import { Proof402Error } from "../errors.ts";
+import { Proof402Error, type ErrorCode } from "../errors.ts";
 import type { Receipt } from "../receipts/schema.ts";
 
 const NEXT = "The bytes that came are kept in the receipt. The same key gives the same result and pays nothing more.";
@@ -33,7 +33,7 @@ export function answerOf(receipt: Receipt): Record<string, unknown> {
   );
 }
 
-const failed = (code: string, message: string, receiptId: string): Proof402Error =>
+const failed = (code: ErrorCode, message: string, receiptId: string): Proof402Error =>
   new Proof402Error(code, message, {
     next: `Look at receipt ${receiptId}. ${NEXT}`,
     details: { receiptId },

@@ -1,4 +1,4 @@
-import { Proof402Error, type MoneyState } from "../errors.ts";
+import { Proof402Error, type ErrorCode, type MoneyState } from "../errors.ts";
 import { readAttempts } from "../payment/journal.ts";
 import type { PurchaseState } from "../storage/tables.ts";
 import type { BuyerContext } from "./context.ts";
@@ -62,7 +62,7 @@ async function worstOf(ctx: BuyerContext, keys: readonly string[] | null): Promi
 const TAKE_UP = "Call again with the same idempotency key: the payment is taken up again and nothing is paid twice.";
 
 /** Errors whose advice is made for a call that has paid. */
-const KNOWS_OF_PAYMENT: ReadonlySet<string> = new Set([
+const KNOWS_OF_PAYMENT: ReadonlySet<ErrorCode> = new Set([
   "answer_cut",
   "answer_lost",
   "approval_pending",

@@ -1,5 +1,5 @@
 import { termsHash } from "../evidence/payment-binding.ts";
-import { Proof402Error } from "../errors.ts";
+import { Proof402Error, type ErrorCode } from "../errors.ts";
 import { findAsset, type Candidate } from "../market/choose.ts";
 import { formatUnits } from "../chain/amounts.ts";
 import { echoFor } from "../payment/echo.ts";
@@ -74,7 +74,7 @@ async function payAgain(ctx: BuyerContext, call: Call, turn: Extract<Turn, { kin
 }
 
 /** Errors of a call whose seller did serve, if not well, or that its caller ended. */
-const SERVED: readonly string[] = ["aborted", "answer_cut", "malformed_answer"];
+const SERVED: readonly ErrorCode[] = ["aborted", "answer_cut", "malformed_answer"];
 
 /**
  * Signs, sends, receives, and delivers what comes back. The journal knows of the signature before it is made and of the

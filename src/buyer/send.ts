@@ -1,5 +1,5 @@
 import { fromBase64 } from "../evidence/bytes.ts";
-import { Proof402Error } from "../errors.ts";
+import { Proof402Error, type ErrorCode } from "../errors.ts";
 import type { HttpRequest, HttpResponse } from "../http/client.ts";
 import { cutBy } from "../http/errors.ts";
 import { readPaymentResponse } from "../payment/offers.ts";
@@ -93,7 +93,7 @@ function unsent({ purchase }: Sending, { code, message, next, details }: Proof40
 }
 
 /** What came and is no HTTP that can be read has one of these codes. */
-const UNREADABLE: Readonly<Record<string, string>> = {
+const UNREADABLE: Readonly<Partial<Record<ErrorCode, string>>> = {
   http_malformed: "with what is no proper HTTP",
   http_headers_too_large: "with more headers than are read",
 };

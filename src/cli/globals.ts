@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import type { ErrorCode } from "../errors.ts";
 
 /** Options of every command. */
 export type GlobalOptions = { config?: string; json?: boolean };
@@ -7,11 +8,33 @@ export type GlobalOptions = { config?: string; json?: boolean };
 export const EXIT = { ok: 0, failed: 1, open: 2, usage: 64, interrupted: 130 } as const;
 
 /** Codes of errors that mean the input could not be used, not that the work failed. */
-const UNREADABLE =
-  /^(?:usage|invalid_input|(?:file|model)_unreadable|file_exists|receipt_(?!not_found|store_damaged)|config_)/;
+export const UNREADABLE: ReadonlySet<ErrorCode> = new Set([
+  "usage",
+  "invalid_input",
+  "file_unreadable",
+  "file_exists",
+  "model_unreadable",
+  "config_not_found",
+  "config_invalid",
+  "config_unreadable",
+  "config_permissions",
+  "config_exists",
+  "receipt_unreadable",
+  "receipt_too_large",
+  "receipt_not_utf8",
+  "receipt_not_json",
+  "receipt_malformed",
+  "receipt_version",
+  "receipt_id_mismatch",
+  "receipt_body_mismatch",
+  "receipt_digest_mismatch",
+  "receipt_exists",
+  "receipt_full",
+  "receipt_imported",
+]);
 
 /** The exit code for an error's code. */
-export const exitOf = (code: string): number => (UNREADABLE.test(code) ? EXIT.usage : EXIT.failed);
+export const exitOf = (code: ErrorCode): number => (UNREADABLE.has(code) ? EXIT.usage : EXIT.failed);
 
 /** The options given before and after the command's name. */
 export const globals = (command: Command): GlobalOptions => command.optsWithGlobals<GlobalOptions>();

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError, Option } from "commander";
-import { Proof402Error } from "../errors.ts";
+import { Proof402Error, type ErrorCode } from "../errors.ts";
 import { EXIT, exitOf, note, printJson } from "./globals.ts";
 import { PEERS, requirePeers } from "../peers.ts";
 import { SETUPS, WEIGHTS } from "../evidence/groth16.ts";
@@ -231,7 +231,7 @@ function report(error: unknown, json: boolean): number {
   // Commander has said on stderr what was wrong.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   const ours = Proof402Error.isInstance(error);
-  const code = ours ? error.code : "internal_error";
+  const code: ErrorCode = ours ? error.code : "internal_error";
   const message = ours
     ? error.message
     : `An unexpected ${error instanceof Error ? error.name : "error"} stopped the command.`;

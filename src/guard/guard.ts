@@ -1,5 +1,5 @@
 import type { Buyer, ClaimedAction } from "../buyer/types.ts";
-import { Proof402Error } from "../errors.ts";
+import { Proof402Error, type ErrorCode } from "../errors.ts";
 import { ASSURANCES, type Appraisal, type Assurance, type Receipt } from "../receipts/schema.ts";
 import { fix, recordOf } from "./arguments.ts";
 import { namedOnly, type JsonSchema } from "./fields.ts";
@@ -50,7 +50,7 @@ export type GuardedTool = {
 };
 
 /** Why a tool was not run: for a model as text, for a program as data. */
-export type Refusal = { text: string; error: { code: string; message: string; money: "not-moved"; next: string } };
+export type Refusal = { text: string; error: { code: ErrorCode; message: string; money: "not-moved"; next: string } };
 
 /** Every guard claims under one purpose, so that a purchase justifies one action in all, whatever tool takes it. */
 const PURPOSE = "guard";
@@ -172,7 +172,7 @@ async function readCall(
 }
 
 /** Text and data of one refusal. */
-export const refusal = (code: string, message: string, next: string): Refusal => ({
+export const refusal = (code: ErrorCode, message: string, next: string): Refusal => ({
   text: `Refused (${code}): ${message} ${next}`,
   error: { code, message, money: "not-moved", next },
 });

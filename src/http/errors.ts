@@ -1,6 +1,6 @@
 import { AssertionError } from "node:assert";
 import { errors } from "undici";
-import { Proof402Error } from "../errors.ts";
+import { Proof402Error, type ErrorCode } from "../errors.ts";
 
 /** Largest response head read, bytes. */
 export const MAX_HEADER_BYTES = 32_768;
@@ -62,7 +62,7 @@ export const aborted = (requestSent: boolean): Proof402Error =>
 /** Why only the beginning of an answer is there. */
 export type Cut = "too_large" | "too_slow" | "broken_off";
 
-const CUTS: Readonly<Record<string, Cut>> = {
+const CUTS: Readonly<Partial<Record<ErrorCode, Cut>>> = {
   http_body_too_large: "too_large",
   // In the middle of a body these are its trailers.
   http_headers_too_large: "broken_off",

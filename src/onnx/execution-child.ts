@@ -1,7 +1,7 @@
 /** A re-execution's own process: reads one order, runs the model once, says what came out, and ends. */
 import { isMainThread } from "node:worker_threads";
 import { guard, readOrder } from "../subprocess/order.ts";
-import { Proof402Error } from "../errors.ts";
+import { Proof402Error, type ErrorCode } from "../errors.ts";
 import type { ExecutionOrder } from "./execution.ts";
 import { loadModel } from "./inference.ts";
 import { inJson } from "./tensors.ts";
@@ -22,7 +22,7 @@ async function run({ model: file, inputs }: ExecutionOrder) {
   return { runtime: model.runtime, outputs: (await model.run(inputs)).map(inJson) };
 }
 
-function describe(error: unknown): { code: string; message: string } {
+function describe(error: unknown): { code: ErrorCode; message: string } {
   const message = error instanceof Error ? error.message : String(error);
   if (Proof402Error.isInstance(error)) return { code: error.code, message };
   // Only reading the file fails by a system call.

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import * as z from "zod";
 import { builtFile, runApart } from "../subprocess/run.ts";
-import { Proof402Error } from "../errors.ts";
+import { Proof402Error, type ErrorCode } from "../errors.ts";
 import type { ModelFile } from "./inference.ts";
 import type { Tensor } from "./tensors.ts";
 
@@ -14,10 +14,21 @@ export type Execution = { runtime?: unknown; outputs?: unknown };
 /** More than any answer that a receipt holds. */
 const MAX_ANSWER_BYTES = 64_000_000;
 
+/** What the process may say went wrong. */
+const CHILD_CODES = [
+  "model_digest_mismatch",
+  "model_unsupported",
+  "model_unreadable",
+  "model_external_data",
+  "model_ambiguous",
+  "model_failed",
+  "onnxruntime_missing",
+] as const satisfies readonly ErrorCode[];
+
 const answerSchema = z.union([
   z.strictObject({ result: z.strictObject({ runtime: z.unknown(), outputs: z.unknown() }) }),
   z.strictObject({
-    error: z.strictObject({ code: z.string().regex(/^[a-z][a-z0-9_]{2,63}$/), message: z.string() }),
+    error: z.strictObject({ code: z.enum(CHILD_CODES), message: z.string() }),
   }),
 ]);
 

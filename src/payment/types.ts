@@ -1,9 +1,11 @@
+import type { ErrorCode } from "../errors.ts";
 import type { ListedPrice, Offer, Payment } from "../receipts/schema.ts";
 import type { PurchaseState } from "../storage/tables.ts";
 
 /** Why a payment was refused, with the numbers a person needs. Amounts in base units. */
 export type Refusal = {
-  code:
+  code: Extract<
+    ErrorCode,
     | "asset_not_allowed"
     | "scheme_not_supported"
     | "method_not_allowed"
@@ -26,7 +28,8 @@ export type Refusal = {
     | "outside_hours"
     | "authorization_too_long"
     | "authorization_too_short"
-    | "malformed_offer";
+    | "malformed_offer"
+  >;
   message: string;
   limit?: string;
   asked?: string;

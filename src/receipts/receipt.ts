@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import type { ErrorCode } from "../errors.ts";
 import { keccak256, fromBase64, fromUtf8, sha256, toBase32, toHex, utf8 } from "../evidence/bytes.ts";
 import { canonicalJson, canonicalSha256 } from "../evidence/canonical.ts";
 import { parseJsonText } from "../evidence/json-text.ts";
@@ -47,7 +48,20 @@ function fitting(core: ReceiptCore): ReceiptCore {
 }
 
 /** A receipt read from outside, or why it cannot be read. */
-export type ParsedReceipt = { ok: true; receipt: Receipt } | { ok: false; code: string; message: string };
+export type ParsedReceipt = { ok: true; receipt: Receipt } | { ok: false; code: ReceiptFault; message: string };
+
+/** Why a receipt cannot be read. */
+export type ReceiptFault = Extract<
+  ErrorCode,
+  | "receipt_too_large"
+  | "receipt_not_utf8"
+  | "receipt_not_json"
+  | "receipt_malformed"
+  | "receipt_version"
+  | "receipt_id_mismatch"
+  | "receipt_body_mismatch"
+  | "receipt_digest_mismatch"
+>;
 
 /**
  * Reads a receipt file: size, strict UTF-8, JSON without duplicate keys or deep nesting, schema, id, and hashes of the
@@ -125,7 +139,7 @@ function idOf(core: ReceiptCore): string | null {
   }
 }
 
-const refuse = (code: string, message: string): ParsedReceipt => ({ ok: false, code, message });
+const refuse = (code: ReceiptFault, message: string): ParsedReceipt => ({ ok: false, code, message });
 
 const isReceipt = (value: unknown): value is { version: unknown } =>
   typeof value === "object" &&

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import type { ApprovalDecision, ApprovalRequest, Buyer } from "../buyer/types.ts";
+import type { ErrorCode } from "../errors.ts";
 
 /** What a surface hands to a tool for one call. */
 export type ToolContext = {
@@ -26,7 +27,7 @@ export const toolErrorSchema = z.object({
   idempotencyKey: z.string().optional(),
   next: z.string(),
 });
-export type ToolError = z.infer<typeof toolErrorSchema>;
+export type ToolError = Omit<z.infer<typeof toolErrorSchema>, "code"> & { code: ErrorCode };
 
 /** What a call of a tool came to: text and data that each stand alone, or an error as data. */
 export type ToolOutcome<Data> =

@@ -1,4 +1,4 @@
-import { parseReceipt } from "../receipts/receipt.ts";
+import { parseReceipt, type ReceiptFault } from "../receipts/receipt.ts";
 import type { Appraisal, Receipt } from "../receipts/schema.ts";
 import { appraise } from "./appraise.ts";
 import { readFacts, type Facts } from "./facts.ts";
@@ -9,7 +9,7 @@ import type { EzklEngine } from "./types.ts";
 /** A receipt file judged under a policy, or why it could not be read: a code of `parseReceipt` and one sentence. */
 export type Verification =
   | { ok: true; receipt: Receipt; appraisal: Appraisal; facts: Facts }
-  | { ok: false; code: string; message: string };
+  | { ok: false; code: ReceiptFault; message: string };
 
 /**
  * Verifies a receipt file: its own bytes, your policy, nothing else. `at` is the time it is judged at, by default when the

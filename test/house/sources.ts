@@ -73,6 +73,28 @@ export function parseSource(path: string, text: string): Source {
   };
 }
 
+/**
+ * The strings that code makes something of: no type, no key, and nothing that others are only compared with (an operand of
+ * `===`, a `case`, an entry of a list).
+ */
+export function stringsMadeIn(text: string): string[] {
+  // oxlint-disable-next-line typescript/no-deprecated -- the one TypeScript parser vitest passes on
+  return madeIn(parseAst(text, { lang: "ts" }));
+}
+
+function madeIn(value: unknown): string[] {
+  if (Array.isArray(value)) return value.flatMap(madeIn);
+  if (typeof value !== "object" || value === null) return [];
+  const node = value as Node;
+  if (node.type === "Literal") return typeof node["value"] === "string" ? [node["value"]] : [];
+  if (/^TS(?!As|Satisfies|NonNull)|^(?:Import|ExportAll)/.test(node.type)) return [];
+  if (node.type === "ArrayExpression")
+    return madeIn((node["elements"] as Node[]).filter((one) => one?.type !== "Literal"));
+  if (node.type === "BinaryExpression" && /^[!=]==?$/.test(node["operator"] as string)) return [];
+  const skipped = node.type === "Property" ? "key" : node.type === "SwitchCase" ? "test" : "typeAnnotation";
+  return Object.entries(node).flatMap(([name, child]) => (name === skipped ? [] : madeIn(child)));
+}
+
 function filesUnder(folder: string): string[] {
   let entries;
   try {

@@ -1,3 +1,4 @@
+import type { ErrorCode } from "../../errors.ts";
 import type { CircuitOptions } from "./circuit.ts";
 
 /**
@@ -24,4 +25,4 @@ export type ProverResults = {
 
 export type ProverAnswer =
   | { number: number; result: ProverResults[keyof ProverResults] }
-  | { number: number; error: { code: string; message: string } };
+  | { number: number; error: { code: ErrorCode; message: string } };

@@ -1,6 +1,6 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { builtFile } from "../../subprocess/run.ts";
-import { Proof402Error } from "../../errors.ts";
+import { Proof402Error, type ErrorCode } from "../../errors.ts";
 import { howToInstall } from "../../peers.ts";
 import type { ProverAnswer, ProverResults, ProverTask } from "./prover-messages.ts";
 
@@ -82,7 +82,7 @@ export function createProver(): Prover {
   };
 }
 
-const failure = (code: string, message: string): Proof402Error =>
+const failure = (code: ErrorCode, message: string): Proof402Error =>
   new Proof402Error(code, message, {
     next: code === "snarkjs_missing" ? howToInstall(["snarkjs"]) : "Correct what the message names, and try again.",
   });

@@ -3,7 +3,7 @@ import { evidenceOf } from "../../../evidence/methods/methods.ts";
 import { markSettled, readPurchaseByReceipt, readSignature, release, SUPERSEDED } from "../../../payment/journal.ts";
 import { partSettled } from "../../../payment/voucher-sum.ts";
 import type { PurchaseRecord } from "../../../payment/types.ts";
-import { believe, type Belief } from "../../../payment/witness.ts";
+import { believe, type Belief, type Doubt } from "../../../payment/witness.ts";
 import { settlementEvidence, type Receipt, type SettlementEvidence } from "../../../receipts/schema.ts";
 import type { Db } from "../../../storage/database.ts";
 import { pollMilliseconds } from "../../context.ts";
@@ -66,7 +66,7 @@ export const settlementJob: JobHandler<BuyerContext> = {
       : null,
 };
 
-const doubtful = (code: string, network: string): Proof402Error =>
+const doubtful = (code: Doubt | typeof SUPERSEDED, network: string): Proof402Error =>
   new Proof402Error(code, `The RPC of ${network} shows nothing to be concluded from.`, {
     next: "It is looked at again later. Check networks[].rpcUrl and witnessRpcUrl if this lasts.",
     money: "may-move",

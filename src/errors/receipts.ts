@@ -1,0 +1,58 @@
+import type { Meaning } from "./meaning.ts";
+
+/** Reading, importing and using receipts. */
+export const RECEIPTS = {
+  receipt_not_found: ["No receipt of this id is stored here.", "Check the id, or import the file."],
+  receipt_unreadable: ["The receipt file could not be read, or is not a file.", "Check the path."],
+  receipt_too_large: ["The file is larger than a receipt can be.", "Get the file again from where it was made."],
+  receipt_not_utf8: ["The file is not UTF-8 text.", "Get the file again from where it was made."],
+  receipt_not_json: ["The file is not JSON, or has duplicate keys.", "Get the file again from where it was made."],
+  receipt_malformed: ["The file is not a receipt.", "Get the file again from where it was made."],
+  receipt_version: ["A version of receipts that this program does not know.", "Update proof402."],
+  receipt_id_mismatch: ["The id is not the hash of the core: the receipt was altered.", "Do not trust the file."],
+  receipt_body_mismatch: ["A body does not have the hashes that the receipt names.", "Do not trust the file."],
+  receipt_digest_mismatch: ["The file's digest is missing or wrong: it was altered.", "Do not trust the file."],
+  receipt_exists: ["The receipt is stored already.", "Read the stored receipt."],
+  receipt_full: ["The receipt has room for nothing more.", "Use the receipt as it stands."],
+  receipt_store_damaged: [
+    "A stored row is not the receipt that it was.",
+    "Run `proof402 audit` and restore the database from a backup.",
+  ],
+  receipt_imported: [
+    "The receipt is of no purchase in this buyer's own journal.",
+    "Buy the inference with this buyer, then use the new receipt.",
+  ],
+  purchase_known: [
+    "Another receipt of the same purchase is stored here.",
+    "Use the stored one, or ask the file's maker why they differ.",
+  ],
+  body_redacted: ["The bytes are redacted from the receipt.", "Get the receipt with its bodies."],
+  malformed_request: ["The receipt's request is not of its seller's exchange format.", "Do not act on the receipt."],
+  answer_unreadable: ["This version cannot read the receipt's answer.", "Update proof402, or read the bytes yourself."],
+  provider_unknown: ["This version does not know the kind of seller.", "Update proof402."],
+} as const satisfies Record<string, Meaning>;
+
+/** Why a guarded action did not run, and what makes a guard refuse to be made. */
+export const GUARD = {
+  receipt_pending: ["The receipt's verdict is not reached yet.", "Wait for the verdict, then try again."],
+  receipt_not_verified: [
+    "The receipt is not verified, or with less assurance than the guard asks for.",
+    "Buy again with the assurance that the guard names.",
+  ],
+  receipt_simulated: ["The receipt's hardware is simulated.", "Use a seller on real hardware."],
+  receipt_too_old: ["The receipt's answer is older than the guard accepts.", "Buy again."],
+  receipt_of_future: ["The receipt's answer is of a time that has not come.", "Check this machine's clock. Buy again."],
+  receipt_not_bound: [
+    "The receipt does not justify the arguments.",
+    "Use arguments that follow from the bought answer.",
+  ],
+  receipt_consumed: ["The receipt's purchase has justified an action already.", "Buy again."],
+  guard_error: ["The receipt could not be checked.", "Buy again. Check the guard's bind function."],
+  guard_arguments: [
+    "The schema turns the arguments into values that cannot be recorded.",
+    "Give the tool a schema of plain values.",
+  ],
+  guard_options: ["An option of the guard would not guard.", "Correct the option."],
+  guard_schema: ["The tool's schema cannot take the receipt's id.", "Define it as an object without receipt_id."],
+  guard_tool: ["The tool has no function that can be called with judged arguments.", "Guard the tool itself."],
+} as const satisfies Record<string, Meaning>;
