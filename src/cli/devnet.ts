@@ -5,7 +5,7 @@ import { EXIT, globals, note, print } from "./globals.ts";
 
 type Options = { dir: string; ports?: string; blockSeconds?: string };
 
-const PORT_NAMES = ["chain", "facilitator", "attested", "cheap", "plain", "proving", "forging"] as const;
+const PORT_NAMES = ["chain", "facilitator", "honest", "tampering", "unattested", "prover", "forger"] as const;
 
 /** `proof402 devnet`: a market on this machine until a signal. `--json` prints one line when it is ready. */
 export async function devnet(options: Options, command: Command): Promise<number> {
@@ -57,7 +57,7 @@ function readPorts(given: string | undefined): Partial<Record<(typeof PORT_NAMES
     const [name, port = ""] = pair.split("=");
     const known = PORT_NAMES.find((one) => one === name);
     if (known === undefined || !/^[1-9][0-9]{0,4}$/.test(port) || Number(port) > 65_535) {
-      throw new Proof402Error("usage", "--ports takes pairs such as chain=8545,attested=4021.", {
+      throw new Proof402Error("usage", "--ports takes pairs such as chain=8545,honest=4021.", {
         next: `Names: ${PORT_NAMES.join(", ")}.`,
       });
     }

@@ -74,7 +74,7 @@ function buildProgram(): Command {
     .option("--key <key>", "idempotency key: the same key never pays twice")
     .addHelpText(
       "after",
-      `\nExample: proof402 buy eth-risk --input '{"features":[-0.012,-0.034,-0.081,0.62,0.74,-0.19,1.8,0.21]}' --seller attested --wait verified`,
+      `\nExample: proof402 buy eth-risk --input '{"features":[-0.012,-0.034,-0.081,0.62,0.74,-0.19,1.8,0.21]}' --seller honest --wait verified`,
     )
     .action(lazily(async () => (await import("./buy.ts")).buy));
 
@@ -174,7 +174,7 @@ function buildProgram(): Command {
     .requiredOption("--amount <amount>", "whole tokens, such as 5 or 0.25")
     .option("--another", "open one beside a channel with this seller that is open")
     .option("--yes", "do not ask")
-    .addHelpText("after", "\nExample: proof402 channel open --seller attested --asset USDC --amount 1")
+    .addHelpText("after", "\nExample: proof402 channel open --seller honest --asset USDC --amount 1")
     .action(lazily(async () => (await import("./channel.ts")).openWith));
   channel
     .command("close <id>")
@@ -213,7 +213,7 @@ function buildProgram(): Command {
     .command("devnet")
     .description("run a whole market on this machine")
     .option("--dir <directory>", "where the buyer's configuration and key are written", ".proof402")
-    .option("--ports <list>", "fixed ports, such as chain=8545,attested=4021 (default: free ones)")
+    .option("--ports <list>", "fixed ports, such as chain=8545,honest=4021 (default: free ones)")
     .option("--block-seconds <n>", "seconds between blocks (default: a block per transaction)")
     .addHelpText("after", "\nExample: proof402 devnet --dir market")
     .action(lazily(async () => (await import("./devnet.ts")).devnet, PEERS.devnet));

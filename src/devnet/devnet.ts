@@ -12,26 +12,29 @@ import {
 import { startAnvil } from "./anvil.ts";
 import { openVerifiers, type ProofContract } from "./verifiers.ts";
 import { openProving } from "./proving.ts";
-import { cheating } from "./dishonest.ts";
+import { tampering } from "./dishonest.ts";
 import { createFacilitator } from "./facilitator.ts";
 import { openRelay, openValidationRegistry } from "./relay.ts";
 import { serveLocally } from "./serve.ts";
 import { openBank, type Bank } from "./token.ts";
 
-/** The devnet's sellers. `attested` is honest, `cheap` changes answers after signing them, `plain` gives no evidence. */
-export const SELLERS = ["attested", "cheap", "plain"] as const;
-/** Those that prove, where asked for: `proving` is honest, `forging` proves another model's computation. */
-const PROVING_SELLERS = ["proving", "forging"] as const;
+/**
+ * The sellers of every devnet. `honest` gives evidence of its answers. `tampering` changes answers after it signed them, and
+ * is cheaper. `unattested` gives no evidence, and is the cheapest.
+ */
+export const SELLERS = ["honest", "tampering", "unattested"] as const;
+/** The sellers that prove, if the devnet is started with them: `forger` proves the computation of another model. */
+const PROVING_SELLERS = ["prover", "forger"] as const;
 export type SellerName = (typeof SELLERS)[number];
 type AnySeller = SellerName | (typeof PROVING_SELLERS)[number];
 
 /** Base units (6 decimals) per inference. */
 const PRICES: Record<AnySeller, string> = {
-  attested: "10000",
-  cheap: "4000",
-  plain: "3000",
-  proving: "20000",
-  forging: "15000",
+  honest: "10000",
+  tampering: "4000",
+  unattested: "3000",
+  prover: "20000",
+  forger: "15000",
 };
 /** Small and quick, so that an anchored answer can be watched. */
 const BATCHES = { maxLeaves: 20, maxWaitMilliseconds: 250 };
@@ -122,17 +125,17 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
         ...(proofs === undefined || !isProving(name) ? {} : { proving: { ...proofs, record: verifiers.record } }),
       });
       started.push(() => node.close());
-      const disguise = { cheap: cheating, forging: proving?.forging };
-      const wrap = name === "cheap" || name === "forging" ? disguise[name] : undefined;
+      const disguise = { tampering, forger: proving?.forging };
+      const wrap = name === "tampering" || name === "forger" ? disguise[name] : undefined;
       const served = await serveLocally(wrap?.(node.fetch) ?? node.fetch, options.ports?.[name]);
       started.push(served.stop);
       const authorizer = privateKeyToAccount(authorizerKey).address.toLowerCase();
       return { name, payTo, node, origin: served.origin, authorizer };
     };
-    const attesting = ["cheap", "attested", ...(proofs === undefined ? [] : PROVING_SELLERS)] as const;
+    const attesting = ["tampering", "honest", ...(proofs === undefined ? [] : PROVING_SELLERS)] as const;
     const sellers = await all([
       ...attesting.map(async (name) => open(name, await createSimulatedEnclave({ root }))),
-      open("plain", null),
+      open("unattested", null),
     ]);
     const privateKey = options.privateKey ?? generatePrivateKey();
     const facilitatorAddress = privateKeyToAccount(facilitatorKey).address.toLowerCase();

@@ -8,7 +8,7 @@ type Fetch = (request: Request) => Promise<Response>;
  * A seller that cheats: it wraps an honest node and changes the first number of an answer after it was signed, keeping
  * the JSON well-formed and every header as it was.
  */
-export function cheating(fetch: Fetch): Fetch {
+export function tampering(fetch: Fetch): Fetch {
   return async (request) => {
     const response = await fetch(request);
     if (response.status !== 200 || !new URL(request.url).pathname.endsWith("/infer")) return response;

@@ -14,7 +14,7 @@ export async function benchBackground(rounds: number): Promise<string[]> {
   const config = { ...market.config, database: `${market.directory}/background.db` };
   const buyer = await openBuyer({ config, wallet: walletFromPrivateKey(market.key) });
   const others = stockFetch(market);
-  const prover = config.sellers.find(({ id }) => id === "proving");
+  const prover = config.sellers.find(({ id }) => id === "prover");
   if (prover === undefined) throw new Error("the devnet has a seller that proves");
   const times: Record<"plain" | "rest" | "work", number[]> = { plain: [], rest: [], work: [] };
   try {
@@ -26,12 +26,12 @@ export async function benchBackground(rounds: number): Promise<string[]> {
         return id;
       };
       const arms = [
-        () => timed("plain", "attested"),
-        () => timed("rest", "proving"),
+        () => timed("plain", "honest"),
+        () => timed("rest", "prover"),
         async () => {
           // Somebody else's answers, whose proofs nobody here waits for or checks.
           for (let at = 0; at < QUEUED; at += 1) await buyPlainly(others, prover.origin);
-          return timed("work", "proving");
+          return timed("work", "prover");
         },
       ];
       // What one arm leaves warm or busy is the next one's advantage or burden: each follows each.

@@ -25,7 +25,7 @@ const buyWith =
     const result = await buyer.buy({
       model: "eth-risk",
       input: INPUT,
-      seller: "attested",
+      seller: "honest",
     });
     if (result.appraisal.assurance !== "attested") throw new Error("the purchase was not verified");
     return () => buyer.getReceipt(result.receipt.id, { waitSeconds: 10 });
@@ -80,8 +80,8 @@ async function comparePurchases(
   then: (buyer: Buyer) => Promise<string[]> = () => Promise.resolve([]),
 ): Promise<string[]> {
   const { rounds, roundTripMs, channels, target } = options;
-  const seller = market.config.sellers.find(({ id }) => id === "attested");
-  if (seller === undefined) throw new Error("the devnet has an attested seller");
+  const seller = market.config.sellers.find(({ id }) => id === "honest");
+  if (seller === undefined) throw new Error("the devnet has an honest seller");
   const line = roundTripMs === 0 ? null : await openLine(seller.origin, roundTripMs);
   const origin = line?.origin ?? seller.origin;
   const wallet = walletFromPrivateKey(market.key);
@@ -136,7 +136,7 @@ export async function benchPurchases(rounds: number): Promise<string[]> {
     const channels = join(market.directory, "voucher.db");
     const near = { rounds, channels, roundTripMs: 0, target: { fresh: 1.1, known: 0.95, voucher: 0.4 } };
     const far = { rounds, channels, roundTripMs: 40, target: { fresh: 1.1, known: 0.65, voucher: 0.65 } };
-    const sellers = market.config.sellers.filter(({ id }) => id === "attested");
+    const sellers = market.config.sellers.filter(({ id }) => id === "honest");
     await openChannelOf({ ...market.config, sellers, database: channels }, walletFromPrivateKey(market.key));
     return [
       ...(await comparePurchases(market, near, (buyer) => benchVerify(buyer, market.config, rounds))),

@@ -35,7 +35,7 @@ afterAll(async () => {
   await market.stop();
 });
 
-/** A wallet with a channel of the attested seller (at another origin, if one is named), and buyers of it over any database. */
+/** A wallet with a channel of the honest seller (at another origin, if one is named), and buyers of it over any database. */
 async function openPurse(origin?: string) {
   const key = generatePrivateKey();
   const { address } = privateKeyToAccount(key);
@@ -45,7 +45,7 @@ async function openPurse(origin?: string) {
   const config = market.config((made) => {
     made.payment.assets = made.payment.assets.filter(({ symbol }) => symbol === "USDC");
     for (const asset of made.payment.assets) Object.assign(asset, { methods: ["voucher"], perHour: "110000" });
-    made.sellers = made.sellers.filter(({ id }) => id === "attested");
+    made.sellers = made.sellers.filter(({ id }) => id === "honest");
     made.http.maxResponseBytes = LIMIT;
     for (const seller of made.sellers) seller.origin = origin ?? seller.origin;
   });
@@ -108,7 +108,7 @@ let asked = 0;
 const buyOne = (buyer: Buyer, idempotencyKey: string = crypto.randomUUID()) =>
   buyer.buy({
     model: "eth-risk",
-    seller: "attested",
+    seller: "honest",
     input: { features: ETH_FEATURES.features.map((one, at) => (at === 0 ? one + (asked += 1) / 10_000 : one)) },
     idempotencyKey,
   });
@@ -200,14 +200,14 @@ describe("a channel whose database was restored from a backup", () => {
 });
 
 /**
- * Stands before the attested seller and answers paid requests in turn: with a 500 and no voucher passed on (`drops`), or with a
+ * Stands before the honest seller and answers paid requests in turn: with a 500 and no voucher passed on (`drops`), or with a
  * 500 although the seller served and was granted the voucher (`keeps`). All others pass. `oops` answers otherwise than by 500.
  */
 async function serveFailing(
   turns: ("drops" | "keeps")[],
   oops = () => new Response("oops", { status: 500 }),
 ): Promise<string> {
-  const { origin } = market.devnet.sellers.attested;
+  const { origin } = market.devnet.sellers.honest;
   const served = await serveLocally(async (request) => {
     const { pathname, search } = new URL(request.url);
     const turn = request.headers.has("payment-signature") ? turns.shift() : undefined;
@@ -268,7 +268,7 @@ describe.each<[string, () => Response, string, RegExp]>([
     const buyer = await purse.buyerOver(purse.config.database);
     const call = {
       model: "eth-risk",
-      seller: "attested",
+      seller: "honest",
       input: ETH_FEATURES,
       idempotencyKey: "failed-once",
     };

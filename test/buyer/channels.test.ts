@@ -29,7 +29,7 @@ afterAll(async () => {
   await market.stop();
 });
 
-/** A funded wallet with a channel of this much with the attested seller, and a buyer whose policy pays by vouchers only. */
+/** A funded wallet with a channel of this much with the honest seller, and a buyer whose policy pays by vouchers only. */
 async function openPurse(
   deposit: bigint,
   options: { change?: (config: Config) => void; wallet?: (key: `0x${string}`) => Wallet } = {},
@@ -42,7 +42,7 @@ async function openPurse(
   const config = market.config((made) => {
     made.payment.assets = made.payment.assets.filter(({ symbol }) => symbol === "USDC");
     for (const asset of made.payment.assets) asset.methods = ["voucher"];
-    made.sellers = made.sellers.filter(({ id }) => id === "attested");
+    made.sellers = made.sellers.filter(({ id }) => id === "honest");
     options.change?.(made);
   });
   const [network] = config.networks;
@@ -66,7 +66,7 @@ async function openPurse(
     open,
     id: channel?.id ?? "",
     async buy(idempotencyKey: string = crypto.randomUUID(), from: Buyer = buyer): Promise<BuyResult> {
-      const result = await from.buy({ model: "eth-risk", seller: "attested", input: ETH_FEATURES, idempotencyKey });
+      const result = await from.buy({ model: "eth-risk", seller: "honest", input: ETH_FEATURES, idempotencyKey });
       return result;
     },
     left: async (): Promise<bigint> => FUNDS - (await readHoldings(chain, asset.asset, address)).balance,
@@ -74,10 +74,10 @@ async function openPurse(
   };
 }
 
-/** Stands before the attested seller, takes no payment, and says that this much was charged, until it repents. */
+/** Stands before the honest seller, takes no payment, and says that this much was charged, until it repents. */
 async function serveLiar(channelId: string, charged: string): Promise<{ origin: string; repent(): void }> {
   let lying = true;
-  const { origin } = market.devnet.sellers.attested;
+  const { origin } = market.devnet.sellers.honest;
   const served = await serveLocally(async (request) => {
     const { pathname, search } = new URL(request.url);
     const paid = request.headers.has("payment-signature");
@@ -273,7 +273,7 @@ describe("a call that broke off", () => {
     const purse = await openPurse(100_000n);
     const abort = new AbortController();
     const broken = purse.buyer.buy(
-      { model: "eth-risk", seller: "attested", input: ETH_FEATURES, idempotencyKey: "broken-off" },
+      { model: "eth-risk", seller: "honest", input: ETH_FEATURES, idempotencyKey: "broken-off" },
       {
         signal: abort.signal,
         onProgress: ({ step }) => {
@@ -293,7 +293,7 @@ describe("a call that broke off", () => {
     const abort = new AbortController();
     await purse.buyer
       .buy(
-        { model: "eth-risk", seller: "attested", input: ETH_FEATURES, idempotencyKey: "never-resumed" },
+        { model: "eth-risk", seller: "honest", input: ETH_FEATURES, idempotencyKey: "never-resumed" },
         {
           signal: abort.signal,
           onProgress: ({ step }) => {

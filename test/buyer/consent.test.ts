@@ -117,7 +117,7 @@ describe("T34: a call that was reserved when its policy changed", () => {
     };
     await failure(attack.buy({ idempotencyKey }, { signal: abort.signal, onProgress: stop }));
     const before = attack.seen.length;
-    const { origin } = world.market.devnet.sellers.attested;
+    const { origin } = world.market.devnet.sellers.honest;
     const buyer = await attack.reopen(eachSeller((seller) => (seller.origin = origin)));
     const result = await buyer.buy({ ...CALL, idempotencyKey });
     expect(result).toMatchObject({ receipt: { core: { seller: { origin } } } });
@@ -226,7 +226,7 @@ describe("T34: a person's word", () => {
   test("is asked for all that the call may still cost: two payments of half the threshold are more than it", async () => {
     const attack = await greedy("20000");
     // A caller that names the seller pays its fresh price; without a name the call would go back to the choice.
-    const error = await failure(attack.buy({ seller: "attested" }));
+    const error = await failure(attack.buy({ seller: "honest" }));
     expect(error).toMatchObject({ code: "approval_required", money: "may-move", details: { amount: "21000" } });
     expect(await attack.plunder()).toBe(2n * PRICE);
   });
@@ -238,13 +238,13 @@ describe("T34: a person's word", () => {
       questions.push(question);
       return Promise.resolve("declined");
     };
-    expect(await failure(attack.buy({ seller: "attested" }, { approve }))).toMatchObject({
+    expect(await failure(attack.buy({ seller: "honest" }, { approve }))).toMatchObject({
       code: "approval_declined",
       money: "may-move",
     });
-    const { payTo } = world.market.devnet.sellers.attested;
+    const { payTo } = world.market.devnet.sellers.honest;
     expect(questions.map(({ message }) => message)).toEqual([
-      `Pay 0.011 USDC on eip155:${world.market.devnet.chainId} to ${payTo} (attested) for one inference of eth-risk? An earlier payment for the same call may still take 0.01 USDC: 0.021 USDC in all.`,
+      `Pay 0.011 USDC on eip155:${world.market.devnet.chainId} to ${payTo} (honest) for one inference of eth-risk? An earlier payment for the same call may still take 0.01 USDC: 0.021 USDC in all.`,
     ]);
   });
 
@@ -258,7 +258,7 @@ describe("T34: a person's word", () => {
         digests.push(digest);
         return Promise.resolve("approved");
       };
-      await failure(attack.buy({ idempotencyKey, seller: "attested" }, { approve }));
+      await failure(attack.buy({ idempotencyKey, seller: "honest" }, { approve }));
     }
     expect(digests.length).toBeGreaterThan(2);
     expect(new Set(digests).size).toBe(digests.length);

@@ -33,14 +33,14 @@ async function buy(buyer: Buyer, request: Partial<Parameters<Buyer["buy"]>[0]> =
 }
 
 describe("a proof that does not come", () => {
-  /** A buyer of the proving seller, whose word about proofs is another; it waits a second for them. */
+  /** A buyer of the prover, whose word about proofs is another; it waits a second for them. */
   async function impatient(proofs: () => Response): Promise<Buyer> {
-    const served = await infront(market.devnet.sellers.proving!.origin, (path) =>
+    const served = await infront(market.devnet.sellers.prover!.origin, (path) =>
       Promise.resolve(path.startsWith("/v1/proofs/") ? proofs() : null),
     );
     ends.push(served.stop);
     return market.buyer((config) => {
-      config.sellers = config.sellers.filter(({ id }) => id === "proving");
+      config.sellers = config.sellers.filter(({ id }) => id === "prover");
       config.sellers[0]!.origin = served.origin;
       config.verification.proofSeconds = 1;
     });
@@ -99,7 +99,7 @@ describe("a re-execution that does not end", () => {
 
   test("is killed at its limit, and the verdict stands without it", async () => {
     const buyer = await market.buyer((config) => endless(config, 1));
-    const { receipt, appraisal } = await buy(buyer, { seller: "attested" });
+    const { receipt, appraisal } = await buy(buyer, { seller: "honest" });
     expect(appraisal).toMatchObject({ verdict: "pending", layers: { computation: { code: "awaiting_replay" } } });
     const seen = newestAppraisal(await buyer.getReceipt(receipt.id, { waitSeconds: 120 }));
     expect(seen).toMatchObject({
@@ -128,7 +128,7 @@ describe("a re-execution that does not end", () => {
       process.kill(pid, "SIGKILL");
       return pid;
     };
-    const { receipt } = await buy(buyer, { seller: "attested" });
+    const { receipt } = await buy(buyer, { seller: "honest" });
     const first = await crash(0);
     const db = await openDatabase(config.database);
     ends.push(() => db.destroy());

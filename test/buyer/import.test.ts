@@ -46,7 +46,7 @@ test("importing a file of a stored receipt changes nothing of what this buyer sa
   const bought = await buyer.buy({
     model: "eth-risk",
     input: ETH_FEATURES,
-    seller: "attested",
+    seller: "honest",
     idempotencyKey: crypto.randomUUID(),
   });
   expect(bought.appraisal.verdict).toBe("pending");
@@ -62,7 +62,7 @@ test("importing a receipt from elsewhere keeps it under this buyer's own judgeme
   const bought = await maker.buy({
     model: "eth-risk",
     input: ETH_FEATURES,
-    seller: "attested",
+    seller: "honest",
     wait: "verified",
     idempotencyKey: crypto.randomUUID(),
   });
@@ -87,7 +87,7 @@ test.each<[string, (core: ReceiptCore) => void]>([
   const bought = await maker.buy({
     model: "eth-risk",
     input: ETH_FEATURES,
-    seller: "attested",
+    seller: "honest",
     idempotencyKey: crypto.randomUUID(),
   });
   const core = structuredClone(bought.receipt.core);
@@ -111,7 +111,7 @@ test("T98: a newer file of a stored receipt brings its contradictions, and none 
   const bought = await maker.buy({
     model: "eth-risk",
     input: ETH_FEATURES,
-    seller: "attested",
+    seller: "honest",
     idempotencyKey: crypto.randomUUID(),
   });
   const at = new Date().toISOString();

@@ -20,10 +20,10 @@ afterAll(async () => {
 
 /** The honest node behind one that answers some paths itself. */
 async function infrontOfIt(answer: (path: string) => Promise<Response | null>): Promise<(config: Config) => void> {
-  const served = await infront(market.devnet.sellers.attested.origin, answer);
+  const served = await infront(market.devnet.sellers.honest.origin, answer);
   ends.push(served.stop);
   return (config) => {
-    config.sellers = config.sellers.filter(({ id }) => id === "attested");
+    config.sellers = config.sellers.filter(({ id }) => id === "honest");
     config.sellers[0]!.origin = served.origin;
   };
 }
@@ -32,7 +32,7 @@ async function buy(buyer: Buyer, idempotencyKey: string): Promise<Receipt> {
   const result = await buyer.buy({
     model: "eth-risk",
     input: ETH_FEATURES,
-    seller: "attested",
+    seller: "honest",
     wait: "verified",
     idempotencyKey,
   });
@@ -50,7 +50,7 @@ test("a purchase's inclusion lands in its receipt by itself, once, and its verdi
 });
 
 test("a seller that leaves the answer out of its batch fails the receipt and is put on hold", async () => {
-  const { origin } = market.devnet.sellers.attested;
+  const { origin } = market.devnet.sellers.honest;
   const change = await infrontOfIt(async (path) => {
     if (!path.startsWith("/v1/batches/")) return null;
     const batch = (await (await fetch(`${origin}${path}`)).json()) as PublishedBatch;

@@ -301,7 +301,7 @@ test("a purchase from a real node is included and verified; an answer changed af
     const from = config.sellers.find((one) => one.id === id)!;
     return { receipt, view: () => observeInclusion({ receipt, seller: from, provider, chains }) };
   };
-  const honest = await look("attested");
+  const honest = await look("honest");
   const evidence = await eventually(async () => {
     const view = await honest.view();
     expect(view.state).toBe("included");
@@ -315,6 +315,6 @@ test("a purchase from a real node is included and verified; an answer changed af
     expect(judged.verdict).toBe("verified");
   });
   // The dishonest node anchors what it signed, which is not what it sent.
-  const cheated = await look("cheap");
+  const cheated = await look("tampering");
   expect(await cheated.view()).toEqual({ state: "pending" });
 });

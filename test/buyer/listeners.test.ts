@@ -40,7 +40,7 @@ test.each(Object.keys(FAILURES))("T33: a listener that %s costs neither the answ
   const buyer = await openBuyer({ config: market.config(), wallet, onVerdict: listen });
   try {
     buyer.onReceipt(listen);
-    const request = { model: "eth-risk", input: ETH_FEATURES, seller: "attested", wait: "verified" } as const;
+    const request = { model: "eth-risk", input: ETH_FEATURES, seller: "honest", wait: "verified" } as const;
     const result = await buyer.buy(request, { onProgress: listen });
     expect(result).toMatchObject({ paidNow: true, stored: true, appraisal: { verdict: "verified" } });
     // Seven steps, a landing, three stored changes or so: each kind of listener was told.
@@ -50,7 +50,7 @@ test.each(Object.keys(FAILURES))("T33: a listener that %s costs neither the answ
     const [, buyInference] = createProof402Tools({ buyer });
     const config = { writer: listen, configurable: {} };
     const answer: unknown = await buyInference.invoke(
-      { model: "eth-risk", input: ETH_FEATURES, seller: "attested" },
+      { model: "eth-risk", input: ETH_FEATURES, seller: "honest" },
       config,
     );
     expect(String(answer)).toContain("The payment was sent in this call.");

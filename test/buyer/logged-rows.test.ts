@@ -29,10 +29,10 @@ beforeAll(async () => {
     });
     return result.receipt.id;
   };
-  ids = { plain: await buy("attested"), acted: await buy("attested") };
-  await buy("cheap");
-  await buyer.releaseSeller("cheap");
-  await buy("cheap");
+  ids = { plain: await buy("honest"), acted: await buy("honest") };
+  await buy("tampering");
+  await buyer.releaseSeller("tampering");
+  await buy("tampering");
   await buyer.claimReceipt(ids.plain, "report");
   const record = { json: '{"usd":5}', sha256: "ab".repeat(32) };
   await buyer.claimReceipt(ids.acted, "trade", { arguments: record });

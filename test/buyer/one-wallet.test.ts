@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => market.stop());
 
-const ONE_CALL = { model: "eth-risk", input: ETH_FEATURES, seller: "attested", idempotencyKey: "invoice-4711" };
+const ONE_CALL = { model: "eth-risk", input: ETH_FEATURES, seller: "honest", idempotencyKey: "invoice-4711" };
 type Orders = ReturnType<Awaited<ReturnType<typeof openPurse>>["orders"]>;
 const walletOf = ({ privateKey }: Orders): Wallet => walletFromPrivateKey(privateKey);
 
@@ -85,16 +85,16 @@ describe("T44: two databases of one wallet", () => {
 });
 
 it("a purchase begun under a database's own secret is sent again as it was signed", async () => {
-  const { attested } = market.devnet.sellers;
+  const { honest } = market.devnet.sellers;
   let asked = 0;
   let open = false;
   // The second request of a call carries the payment.
-  const front = await infront(attested.origin, (path) => {
+  const front = await infront(honest.origin, (path) => {
     if (path.endsWith("/infer")) asked += 1;
     return Promise.resolve(open || asked < 2 ? null : new Response(null, { status: 402 }));
   });
   const purse = await openPurse(market, (config) => {
-    for (const seller of config.sellers) if (seller.id === "attested") seller.origin = front.origin;
+    for (const seller of config.sellers) if (seller.id === "honest") seller.origin = front.origin;
   });
   const orders = purse.orders({});
   const before = await openBuyer({

@@ -67,7 +67,7 @@ async function openPurse(
     async buy(rows = 1, idempotencyKey: string = crypto.randomUUID()): Promise<BuyResult> {
       const result = await buyer.buy({
         model: "eth-risk",
-        seller: "attested",
+        seller: "honest",
         input: { features: Array.from({ length: rows }, () => ETH_FEATURES.features) },
         idempotencyKey,
       });

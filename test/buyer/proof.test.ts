@@ -36,7 +36,7 @@ describe("an answer bought with assurance proven", () => {
     ["supply-route", ROUTE],
   ])("%s: is pending at once and verified when its proof lands, once", async (model, input) => {
     const buyer = await market.buyer();
-    const bought = await buy(buyer, { model, input, seller: "proving" });
+    const bought = await buy(buyer, { model, input, seller: "prover" });
     expect(bought.appraisal).toMatchObject({ verdict: "pending", layers: { computation: { status: "pending" } } });
     const receipt = await buyer.getReceipt(bought.receipt.id, { waitSeconds: 120 });
     const appraisal = newestAppraisal(receipt);
@@ -51,7 +51,7 @@ describe("an answer bought with assurance proven", () => {
 
   test("wait verified comes back with the proof", async () => {
     const buyer = await market.buyer();
-    const bought = await buy(buyer, { seller: "proving", wait: "verified" });
+    const bought = await buy(buyer, { seller: "prover", wait: "verified" });
     expect(bought.appraisal).toMatchObject({ verdict: "verified", assurance: "proven" });
   });
 
@@ -59,11 +59,11 @@ describe("an answer bought with assurance proven", () => {
     const buyer = await market.buyer();
     // The cheapest that claims to prove is the one that lies.
     const first = await buy(buyer, { wait: "verified" });
-    expect(first.receipt.core.seller.id).toBe("forging");
+    expect(first.receipt.core.seller.id).toBe("forger");
     expect(first.appraisal).toMatchObject({ verdict: "failed", layers: { computation: { status: "fail" } } });
-    expect((await buyer.sellers()).find(({ id }) => id === "forging")).toMatchObject({ hold: expect.anything() });
+    expect((await buyer.sellers()).find(({ id }) => id === "forger")).toMatchObject({ hold: expect.anything() });
     const second = await buy(buyer, { wait: "verified" });
-    expect(second.receipt.core.seller.id).toBe("proving");
+    expect(second.receipt.core.seller.id).toBe("prover");
     expect(second.appraisal.verdict).toBe("verified");
   });
 
@@ -71,7 +71,7 @@ describe("an answer bought with assurance proven", () => {
     const buyer = await market.buyer((config) => {
       config.verification.developmentSetups = false;
     });
-    const bought = await buy(buyer, { seller: "proving" });
+    const bought = await buy(buyer, { seller: "prover" });
     await eventually(async () => expect(proofsIn(await buyer.getReceipt(bought.receipt.id))).toBe(1));
     expect(newestAppraisal(await buyer.getReceipt(bought.receipt.id))).toMatchObject({
       verdict: "unverified",
@@ -86,18 +86,18 @@ describe("an answer bought with assurance proven", () => {
     const features = [6.123, 13.028, -27.656, 25.942, 46.133, 49.184, 43.803];
     const bought = await buy(buyer, {
       model: "supply-route",
-      seller: "proving",
+      seller: "prover",
       input: { features },
       wait: "verified",
     });
-    const { origin } = market.devnet.sellers.proving!;
+    const { origin } = market.devnet.sellers.prover!;
     const published = await fetch(`${origin}/v1/proofs/${bought.receipt.core.request.sha256}`);
     expect(await published.json()).toEqual({ state: "failed", code: "beyond_tolerance" });
     expect(bought.appraisal).toMatchObject({
       verdict: "unverified",
       layers: { computation: { status: "skip", code: "proof_not_delivered" } },
     });
-    expect((await buyer.sellers()).find(({ id }) => id === "proving")).toMatchObject({ hold: null });
+    expect((await buyer.sellers()).find(({ id }) => id === "prover")).toMatchObject({ hold: null });
   });
 
   test.each([
@@ -105,30 +105,30 @@ describe("an answer bought with assurance proven", () => {
     ["input_too_large", "with a number too large for the circuit", [1e6, ...ETH_FEATURES.features.slice(1)]],
   ])("is told %s for a request %s, and its seller is not held", async (code, _what, features) => {
     const buyer = await market.buyer();
-    const bought = await buy(buyer, { seller: "proving", input: { features }, wait: "verified" });
-    const { origin } = market.devnet.sellers.proving!;
+    const bought = await buy(buyer, { seller: "prover", input: { features }, wait: "verified" });
+    const { origin } = market.devnet.sellers.prover!;
     const published = await fetch(`${origin}/v1/proofs/${bought.receipt.core.request.sha256}`);
     expect(await published.json()).toEqual({ state: "failed", code });
     expect(bought.appraisal).toMatchObject({
       verdict: "unverified",
       layers: { computation: { status: "skip", code: "proof_not_delivered" } },
     });
-    expect((await buyer.sellers()).find(({ id }) => id === "proving")).toMatchObject({ hold: null });
+    expect((await buyer.sellers()).find(({ id }) => id === "prover")).toMatchObject({ hold: null });
   });
 
   test("is unverified where the seller knows of no proof, as after a restart, and its seller is not held", async () => {
     const buyer = await market.buyer((config) => {
-      const [proving, attested] = ["proving", "attested"].map((id) => config.sellers.find((one) => one.id === id)!);
-      attested!.reference.proofs = proving!.reference.proofs;
+      const [prover, honest] = ["prover", "honest"].map((id) => config.sellers.find((one) => one.id === id)!);
+      honest!.reference.proofs = prover!.reference.proofs;
     });
-    const bought = await buy(buyer, { seller: "attested", assurance: "attested", wait: "verified" });
+    const bought = await buy(buyer, { seller: "honest", assurance: "attested", wait: "verified" });
     await eventually(async () =>
       expect(newestAppraisal(await buyer.getReceipt(bought.receipt.id)).layers.computation).toMatchObject({
         status: "skip",
         code: "proof_not_delivered",
       }),
     );
-    expect((await buyer.sellers()).find(({ id }) => id === "attested")).toMatchObject({ hold: null });
+    expect((await buyer.sellers()).find(({ id }) => id === "honest")).toMatchObject({ hold: null });
   });
 });
 
@@ -136,7 +136,7 @@ describe("a proven receipt", () => {
   let buyer: Buyer;
   let proven: Receipt;
   let policy: AppraisalPolicy;
-  const bought = async (): Promise<Receipt> => (await buy(buyer, { seller: "proving", wait: "verified" })).receipt;
+  const bought = async (): Promise<Receipt> => (await buy(buyer, { seller: "prover", wait: "verified" })).receipt;
   beforeAll(async () => {
     buyer = await market.buyer();
     proven = await bought();
@@ -155,7 +155,7 @@ describe("a proven receipt", () => {
   const computation = async (receipt: Receipt, under = policy) => (await judge(receipt, under)).layers.computation;
   const pinning = (change: (seller: AppraisalPolicy["sellers"][string]) => void): AppraisalPolicy => {
     const changed = structuredClone(policy);
-    change(changed.sellers["proving"]!);
+    change(changed.sellers["prover"]!);
     return changed;
   };
 

@@ -24,7 +24,7 @@ describe("an attested purchase", () => {
     const steps: string[] = [];
     const result = bought(
       await buyer.buy(
-        { model: "eth-risk", input: ETH_FEATURES, seller: "attested", idempotencyKey: key() },
+        { model: "eth-risk", input: ETH_FEATURES, seller: "honest", idempotencyKey: key() },
         { onProgress: ({ step }) => steps.push(step) },
       ),
     );
@@ -49,7 +49,7 @@ describe("waiting for the verdict", () => {
     const heard: string[] = [];
     const { appraisal, receipt } = bought(
       await buyer.buy(
-        { model: "eth-risk", input: ETH_FEATURES, seller: "attested", wait: "verified", idempotencyKey: key() },
+        { model: "eth-risk", input: ETH_FEATURES, seller: "honest", wait: "verified", idempotencyKey: key() },
         { onProgress: ({ step, message }) => void (step === "landed" && heard.push(message)) },
       ),
     );
@@ -64,14 +64,14 @@ describe("a seller that changes answers after signing them", () => {
     let database = "";
     const buyer = await market.buyer((config) => (database = config.database));
     const result = bought(
-      await buyer.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "cheap", idempotencyKey: key() }),
+      await buyer.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "tampering", idempotencyKey: key() }),
     );
     expect(result.appraisal.verdict).toBe("failed");
     expect(result.appraisal.layers.response).toMatchObject({ status: "fail", code: "output_hash_mismatch" });
     const settled = await buyer.getReceipt(result.receipt.id, { waitSeconds: 120 });
     expect(newestAppraisal(settled).verdict).toBe("failed");
     await expect(
-      buyer.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "cheap", idempotencyKey: key() }),
+      buyer.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "tampering", idempotencyKey: key() }),
     ).rejects.toMatchObject({
       code: "seller_on_hold",
       money: "not-moved",
@@ -80,12 +80,12 @@ describe("a seller that changes answers after signing them", () => {
 
     const restarted = await market.buyer((config) => (config.database = database));
     const { models } = await restarted.listModels();
-    const cheap = models.find((model) => model.seller.id === "cheap");
-    expect(cheap?.seller.state).toBe("on_hold");
-    expect(cheap?.seller.reason).toContain("output_hash_mismatch");
+    const tampering = models.find((model) => model.seller.id === "tampering");
+    expect(tampering?.seller.state).toBe("on_hold");
+    expect(tampering?.seller.reason).toContain("output_hash_mismatch");
     // Without a seller named, the next call goes to the attested one although it costs more.
     const next = bought(await restarted.buy({ model: "eth-risk", input: ETH_FEATURES, idempotencyKey: key() }));
-    expect(next.receipt.core.seller.id).toBe("attested");
+    expect(next.receipt.core.seller.id).toBe("honest");
   });
 });
 
@@ -96,7 +96,7 @@ describe("a seller without evidence", () => {
       const request = {
         model: "eth-risk",
         input: ETH_FEATURES,
-        seller: "plain",
+        seller: "unattested",
         idempotencyKey: key(),
         ...(assurance === undefined ? {} : { assurance }),
       };
@@ -105,7 +105,7 @@ describe("a seller without evidence", () => {
     const result = bought(
       await buyer.buy({ model: "eth-risk", input: ETH_FEATURES, assurance: "none", idempotencyKey: key() }),
     );
-    expect(result.receipt.core.seller.id).toBe("plain");
+    expect(result.receipt.core.seller.id).toBe("unattested");
     expect(result.appraisal.verdict).toBe("unverified");
     await buyer.close();
   });
@@ -135,7 +135,7 @@ describe("a seller that cannot attest", () => {
     const { payer } = await buyer.spending();
     const before = await market.devnet.balanceOf(payer ?? "");
     await expect(
-      buyer.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "attested", idempotencyKey: key() }),
+      buyer.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "honest", idempotencyKey: key() }),
     ).rejects.toMatchObject({
       code: "attestation_failed",
       money: "not-moved",
@@ -153,7 +153,7 @@ describe("one logical call", () => {
     const request = {
       model: "payroll-check",
       input: { features: [1, 0.1, 1, 0.9, 0, 0.5, 1, 1] },
-      seller: "attested",
+      seller: "honest",
       idempotencyKey: key(),
     };
     const together = await Promise.all(Array.from({ length: 5 }, () => buyer.buy(request)));
@@ -178,7 +178,7 @@ describe("one logical call", () => {
       { other: [1] },
     ]) {
       await expect(
-        buyer.buy({ model: "eth-risk", input, seller: "attested", idempotencyKey: key() }),
+        buyer.buy({ model: "eth-risk", input, seller: "honest", idempotencyKey: key() }),
       ).rejects.toMatchObject({ code: "invalid_input", money: "not-moved" });
     }
     expect((await buyer.spending()).recent).toEqual([]);
@@ -188,7 +188,7 @@ describe("one logical call", () => {
 describe("caps", () => {
   test("refuse before anything is signed, and say limit, asked and remaining", async () => {
     const buyer = await market.buyer((config) => config.payment.assets.forEach((asset) => (asset.perHour = "25000")));
-    const buy = () => buyer.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "attested", idempotencyKey: key() });
+    const buy = () => buyer.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "honest", idempotencyKey: key() });
     await buy();
     await buy();
     await expect(buy()).rejects.toMatchObject({
@@ -197,7 +197,7 @@ describe("caps", () => {
       details: { limit: "25000", asked: "10000", remaining: "5000" },
     });
     await expect(
-      buyer.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "attested", maxUsd: 0.009, idempotencyKey: key() }),
+      buyer.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "honest", maxUsd: 0.009, idempotencyKey: key() }),
     ).rejects.toMatchObject({ code: "over_call_limit", money: "not-moved" });
   });
 });
@@ -211,7 +211,7 @@ describe("the second clock", () => {
       config.networks.forEach((network) => (network.rpcUrl = "http://127.0.0.1:9"));
     });
     const result = bought(
-      await first.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "attested", idempotencyKey: key() }),
+      await first.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "honest", idempotencyKey: key() }),
     );
     expect(result.appraisal.verdict).toBe("pending");
     await first.close();

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Buyer, BuyResult } from "../../src/buyer/types.ts";
 import type { Config } from "../../src/config/schema.ts";
-import { cheating } from "../../src/devnet/dishonest.ts";
+import { tampering } from "../../src/devnet/dishonest.ts";
 import { serveLocally } from "../../src/devnet/index.ts";
 import { createInferenceNode } from "../../src/node/index.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
@@ -31,7 +31,7 @@ const replaying =
     config.verification.replay = { models: { "eth-risk": join(MODELS, file) }, every, seconds: 20, ...more };
   };
 
-async function buy(buyer: Buyer, seller = "attested"): Promise<BuyResult> {
+async function buy(buyer: Buyer, seller = "honest"): Promise<BuyResult> {
   const result = await buyer.buy({
     model: "eth-risk",
     seller,
@@ -65,7 +65,7 @@ describe("an answer computed again by its buyer", () => {
 
   test("fails where the seller changed it, both answers kept", async () => {
     const buyer = await market.buyer(replaying());
-    const bought = await buy(buyer, "cheap");
+    const bought = await buy(buyer, "tampering");
     const receipt = await new Promise<Receipt>((resolve) => {
       const unsubscribe = buyer.onReceipt((one) => {
         if (one.id !== bought.receipt.id || replayIn(one) === undefined) return;
@@ -80,9 +80,9 @@ describe("an answer computed again by its buyer", () => {
   });
 
   test("condemns a seller that proves nothing at all, too, and puts it on hold", async () => {
-    const { origin } = market.devnet.sellers.plain;
+    const { origin } = market.devnet.sellers.unattested;
     const served = await serveLocally(
-      cheating(async (request) => {
+      tampering(async (request) => {
         const { pathname, search } = new URL(request.url);
         const headers = new Headers(request.headers);
         for (const name of ["host", "connection", "content-length"]) headers.delete(name);
@@ -95,7 +95,7 @@ describe("an answer computed again by its buyer", () => {
     );
     const buyer = await market.buyer((config) => {
       replaying()(config);
-      config.sellers = config.sellers.filter(({ id }) => id === "plain");
+      config.sellers = config.sellers.filter(({ id }) => id === "unattested");
       for (const seller of config.sellers) seller.origin = served.origin;
     });
     const failed = new Promise<Receipt>((resolve) => {
@@ -244,7 +244,7 @@ test("T72: of 24,000 numbers a receipt keeps their hash and how they compared, a
   });
   const served = await serveLocally(node.fetch);
   const buyer = await market.buyer((made) => {
-    made.sellers = made.sellers.filter(({ id }) => id === "plain");
+    made.sellers = made.sellers.filter(({ id }) => id === "unattested");
     for (const seller of made.sellers) {
       Object.assign(seller, { origin: served.origin, payTo: [payTo] });
       seller.reference.models = { tile: sha256 };

@@ -26,7 +26,7 @@ async function startNode(under: SimulatedRoot): Promise<InferenceNode> {
       network: `eip155:${market.devnet.chainId}`,
       asset: market.devnet.token,
       domain: asset.domain,
-      payTo: market.devnet.sellers.attested.payTo,
+      payTo: market.devnet.sellers.honest.payTo,
       facilitatorUrl: market.devnet.facilitatorUrl,
     },
     enclave: await createSimulatedEnclave({ root: under }),
@@ -50,7 +50,7 @@ afterAll(async () => {
 const buyer = () =>
   market.buyer((config) => {
     config.verification.simulatedRoots = [root.sha256];
-    config.sellers = config.sellers.filter((seller) => seller.id === "attested");
+    config.sellers = config.sellers.filter((seller) => seller.id === "honest");
     for (const seller of config.sellers) {
       seller.origin = served.origin;
       seller.reference.measurements = current.measurements === null ? [] : [current.measurements];

@@ -21,7 +21,7 @@ type Buyer = Awaited<ReturnType<Market["buyer"]>>;
 async function buy(buyer: Buyer): Promise<BuyResult> {
   const result = await buyer.buy({
     model: "eth-risk",
-    seller: "attested",
+    seller: "honest",
     input: ETH_FEATURES,
     idempotencyKey: crypto.randomUUID(),
   });
@@ -82,7 +82,7 @@ describe("what comes after the answer", () => {
     expect(newestAppraisal(final).layers.inclusion.code).toBe("contract_mismatch");
     expect(newestAppraisal(final).verdict).toBe("failed");
     const { models } = await buyer.listModels();
-    expect(models.find(({ seller }) => seller.id === "attested")?.seller.state).toBe("on_hold");
+    expect(models.find(({ seller }) => seller.id === "honest")?.seller.state).toBe("on_hold");
   });
 });
 
@@ -110,20 +110,20 @@ describe("a seller that its owner released", () => {
     const cheat = () =>
       buyer.buy({
         model: "eth-risk",
-        seller: "cheap",
+        seller: "tampering",
         input: ETH_FEATURES,
         idempotencyKey: crypto.randomUUID(),
       });
-    const held = async () => (await buyer.sellers()).find(({ id }) => id === "cheap")?.hold ?? null;
+    const held = async () => (await buyer.sellers()).find(({ id }) => id === "tampering")?.hold ?? null;
     const result = await cheat();
     expect((await held())?.receiptId).toBe(result.receipt.id);
-    await buyer.releaseSeller("cheap");
+    await buyer.releaseSeller("tampering");
     await until(buyer, result.receipt.id, (receipt) => settlementsOf(receipt).length === 1);
     expect(await held()).toBeNull();
     await cheat();
     expect((await held())?.receiptId).not.toBe(result.receipt.id);
     await expect(cheat()).rejects.toMatchObject({ code: "seller_on_hold" });
-    await expect(buyer.releaseSeller("attested")).rejects.toMatchObject({ code: "seller_not_on_hold" });
+    await expect(buyer.releaseSeller("honest")).rejects.toMatchObject({ code: "seller_not_on_hold" });
   });
 });
 

@@ -27,7 +27,7 @@ beforeAll(async () => {
 });
 afterAll(() => market.stop());
 
-/** A funded wallet that pays the attested seller by this method and no other. */
+/** A funded wallet that pays the honest seller by this method and no other. */
 async function openPurse(method: PaymentMethod, change: (config: Config) => void = () => undefined) {
   const key = generatePrivateKey();
   const { address } = privateKeyToAccount(key);
@@ -37,7 +37,7 @@ async function openPurse(method: PaymentMethod, change: (config: Config) => void
   const config = market.config((made) => {
     made.payment.assets = made.payment.assets.filter(({ symbol }) => symbol === "USDC");
     for (const asset of made.payment.assets) asset.methods = [method];
-    made.sellers = made.sellers.filter(({ id }) => id === "attested");
+    made.sellers = made.sellers.filter(({ id }) => id === "honest");
     change(made);
   });
   const [[network], [asset], [seller]] = [config.networks, config.payment.assets, config.sellers];
@@ -55,7 +55,7 @@ async function openPurse(method: PaymentMethod, change: (config: Config) => void
 }
 
 async function buy(buyer: Buyer, idempotencyKey: string = crypto.randomUUID()): Promise<BuyResult> {
-  const result = await buyer.buy({ model: "eth-risk", seller: "attested", input: ETH_FEATURES, idempotencyKey });
+  const result = await buyer.buy({ model: "eth-risk", seller: "honest", input: ETH_FEATURES, idempotencyKey });
   return result;
 }
 
@@ -125,11 +125,11 @@ describe("T58: the payer's signature before and after", () => {
 });
 
 /**
- * The attested seller behind one that keeps what it is asked, answers some of the paid requests itself, and may list other
+ * The honest seller behind one that keeps what it is asked, answers some of the paid requests itself, and may list other
  * prices once it was paid.
  */
 async function openFront(answer: (paid: number) => Response | null, relist = (listing: string): string => listing) {
-  const { origin } = market.devnet.sellers.attested;
+  const { origin } = market.devnet.sellers.honest;
   const asked: { paid: boolean; body: string }[] = [];
   const served = await serveLocally(async (request) => {
     const { pathname, search } = new URL(request.url);

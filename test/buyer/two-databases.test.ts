@@ -19,7 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => market.stop());
 
-const CALL = { model: "eth-risk", input: ETH_FEATURES, seller: "attested", idempotencyKey: "invoice-4711" };
+const CALL = { model: "eth-risk", input: ETH_FEATURES, seller: "honest", idempotencyKey: "invoice-4711" };
 const FUNDS = 10_000_000n;
 const FUNDED = { USDC: FUNDS, DAI: FUNDS * 10n ** 12n };
 
@@ -112,9 +112,9 @@ describe("T44: a key that another database of the wallet has paid is not paid ag
   });
 
   test("whichever attempt of that one it was", async () => {
-    const { attested } = market.devnet.sellers;
+    const { honest } = market.devnet.sellers;
     const seller = { refuses: true, paid: 0 };
-    const front = await infront(attested.origin, (path) => {
+    const front = await infront(honest.origin, (path) => {
       if (path.endsWith("/infer")) seller.paid += 1;
       // The second request of a call carries the payment.
       return Promise.resolve(seller.refuses && seller.paid > 1 ? new Response(null, { status: 402 }) : null);
@@ -122,7 +122,7 @@ describe("T44: a key that another database of the wallet has paid is not paid ag
     onTestFinished(() => front.stop());
     const wallet = await openWallet();
     const first = await wallet.open((config) => {
-      for (const one of config.sellers) if (one.id === "attested") one.origin = front.origin;
+      for (const one of config.sellers) if (one.id === "honest") one.origin = front.origin;
     });
     expect(await told(first.buyer)).toMatchObject({ code: "payment_rejected", money: "may-move" });
     const db = await openDatabase(first.database);

@@ -43,7 +43,7 @@ beforeAll(async () => {
       network: `eip155:${market.devnet.chainId}`,
       asset: market.devnet.token,
       domain: asset.domain,
-      payTo: market.devnet.sellers.attested.payTo,
+      payTo: market.devnet.sellers.honest.payTo,
       facilitatorUrl: facilitator.origin,
     },
     enclave: await createSimulatedEnclave({ root }),
@@ -71,7 +71,7 @@ test("a payment that is never settled is waited for until it cannot be any more,
   let ahead = 0;
   const atThisSeller = (config: Config): void => {
     config.verification.simulatedRoots = [root.sha256];
-    config.sellers = config.sellers.filter(({ id }) => id === "attested");
+    config.sellers = config.sellers.filter(({ id }) => id === "honest");
     for (const seller of config.sellers) {
       seller.origin = served[1]!.origin;
       seller.reference.relays = [];
@@ -95,7 +95,7 @@ test("a payment that is never settled is waited for until it cannot be any more,
   const { database } = config;
   const buyer = await open(config);
   const alone = await open(market.config(atThisSeller));
-  const before = await market.devnet.balanceOf(market.devnet.sellers.attested.payTo);
+  const before = await market.devnet.balanceOf(market.devnet.sellers.honest.payTo);
   // The first to end.
   await alone.buy({ model: "eth-risk", input: ETH_FEATURES });
   const bought = await buyer.buy({ model: "eth-risk", input: ETH_FEATURES, idempotencyKey: crypto.randomUUID() });
@@ -130,5 +130,5 @@ test("a payment that is never settled is waited for until it cannot be any more,
     await alone.reconcile();
     expect(await reserved()).toBe("0");
   });
-  expect(await market.devnet.balanceOf(market.devnet.sellers.attested.payTo)).toBe(before);
+  expect(await market.devnet.balanceOf(market.devnet.sellers.honest.payTo)).toBe(before);
 });

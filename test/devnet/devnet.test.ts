@@ -47,9 +47,9 @@ describe("the market", () => {
       { symbol: "DAI", decimals: 18, usdStable: true, methods: ["eip3009"] },
     ]);
     expect(config.sellers.map(({ id, assurance }) => [id, assurance])).toEqual([
-      ["cheap", "attested"],
-      ["attested", "attested"],
-      ["plain", "none"],
+      ["tampering", "attested"],
+      ["honest", "attested"],
+      ["unattested", "none"],
     ]);
     for (const { id, origin, payTo } of config.sellers) {
       expect({ origin, payTo: payTo[0] }).toEqual(devnet.sellers[id as SellerName]);
@@ -61,17 +61,17 @@ describe("the market", () => {
   it("has one simulated root, under which both attested sellers run the same code and models", () => {
     const config = configSchema.parse(devnet.config);
     expect(config.verification.simulatedRoots).toHaveLength(1);
-    const [cheap, attested, plain] = config.sellers.map(({ reference }) => reference);
-    expect(cheap).toEqual(attested);
-    expect(attested?.measurements).toHaveLength(1);
-    expect(Object.keys(attested?.models ?? {}).toSorted()).toEqual(["eth-risk", "payroll-check", "supply-route"]);
-    expect(plain?.measurements).toEqual([]);
+    const [tampering, honest, unattested] = config.sellers.map(({ reference }) => reference);
+    expect(tampering).toEqual(honest);
+    expect(honest?.measurements).toHaveLength(1);
+    expect(Object.keys(honest?.models ?? {}).toSorted()).toEqual(["eth-risk", "payroll-check", "supply-route"]);
+    expect(unattested?.measurements).toEqual([]);
   });
 
   it.each([
-    ["attested", "10000"],
-    ["cheap", "4000"],
-    ["plain", "3000"],
+    ["honest", "10000"],
+    ["tampering", "4000"],
+    ["unattested", "3000"],
   ] as const)("the %s seller asks %s base units for every model", async (seller, amount) => {
     for (const model of ["eth-risk", "payroll-check", "supply-route"]) {
       const response = await fetch(at(seller, `/v2/models/${model}/infer`), { method: "POST", body: "{}" });
@@ -134,49 +134,52 @@ async function signed(
 }
 
 describe("the sellers", () => {
-  it("attested signs the bytes it received and the bytes it sends", async () => {
-    const bought = await buy("attested");
+  it("the honest one signs the bytes it received and the bytes it sends", async () => {
+    const bought = await buy("honest");
     const hashes = { requestHash: keccak256(utf8(bought.sent)), outputHash: keccak256(bought.received) };
-    expect(await signed("attested", bought, hashes)).toBe(true);
+    expect(await signed("honest", bought, hashes)).toBe(true);
   });
 
   it.each([
     ["eth-risk", ETH_FEATURES.features],
     ["payroll-check", [1, 0, 1, 1, 0, 0.5, 1, 1]],
     ["supply-route", [1, 0, 0.5, 0.1, 0.1, 0, 0.8]],
-  ] as const)("cheap changes every output of %s after signing, and nothing else shows it", async (model, features) => {
-    const honest = await buy("attested", model, [...features]);
-    const changed = await buy("cheap", model, [...features]);
-    expect([honest.status, changed.status]).toEqual([200, 200]);
-    expect(changed.settled?.success).toBe(true);
-    const [was, is] = [answerOf(honest), answerOf(changed)];
-    const shape = (answer: Answer) =>
-      answer.outputs.map(({ name, datatype, data }) => ({ name, datatype, count: data.length }));
-    expect(shape(is)).toEqual(shape(was));
-    for (const [index, output] of is.outputs.entries()) {
-      expect(output.data[0]).not.toBe(was.outputs[index]?.data[0]);
-      expect(output.data.every(Number.isFinite)).toBe(true);
-      expect(output.data.slice(1)).toEqual(was.outputs[index]?.data.slice(1));
-    }
-    expect([...changed.headers.keys()].toSorted()).toEqual([...honest.headers.keys()].toSorted());
-    expect(changed.headers.get("content-length") ?? String(changed.received.length)).toBe(
-      String(changed.received.length),
-    );
+  ] as const)(
+    "the tampering one changes every output of %s after signing, and nothing else shows it",
+    async (model, features) => {
+      const honest = await buy("honest", model, [...features]);
+      const changed = await buy("tampering", model, [...features]);
+      expect([honest.status, changed.status]).toEqual([200, 200]);
+      expect(changed.settled?.success).toBe(true);
+      const [was, is] = [answerOf(honest), answerOf(changed)];
+      const shape = (answer: Answer) =>
+        answer.outputs.map(({ name, datatype, data }) => ({ name, datatype, count: data.length }));
+      expect(shape(is)).toEqual(shape(was));
+      for (const [index, output] of is.outputs.entries()) {
+        expect(output.data[0]).not.toBe(was.outputs[index]?.data[0]);
+        expect(output.data.every(Number.isFinite)).toBe(true);
+        expect(output.data.slice(1)).toEqual(was.outputs[index]?.data.slice(1));
+      }
+      expect([...changed.headers.keys()].toSorted()).toEqual([...honest.headers.keys()].toSorted());
+      expect(changed.headers.get("content-length") ?? String(changed.received.length)).toBe(
+        String(changed.received.length),
+      );
 
-    // Its signature is a good one, over an answer that is not the one it sent.
-    const requestHash = keccak256(utf8(changed.sent));
-    const claimed = changed.headers.get(TEE_HEADERS.outputHash) ?? "";
-    expect(claimed).not.toBe(toHex(keccak256(changed.received)));
-    expect(await signed("cheap", changed, { requestHash, outputHash: fromHex(claimed) })).toBe(true);
-    expect(await signed("cheap", changed, { requestHash, outputHash: keccak256(changed.received) })).toBe(false);
-  });
+      // Its signature is a good one, over an answer that is not the one it sent.
+      const requestHash = keccak256(utf8(changed.sent));
+      const claimed = changed.headers.get(TEE_HEADERS.outputHash) ?? "";
+      expect(claimed).not.toBe(toHex(keccak256(changed.received)));
+      expect(await signed("tampering", changed, { requestHash, outputHash: fromHex(claimed) })).toBe(true);
+      expect(await signed("tampering", changed, { requestHash, outputHash: keccak256(changed.received) })).toBe(false);
+    },
+  );
 
-  it("plain gives no evidence and the same answer", async () => {
-    const bought = await buy("plain");
-    expect(answerOf(bought)).toEqual(answerOf(await buy("attested")));
+  it("the unattested one gives no evidence and the same answer", async () => {
+    const bought = await buy("unattested");
+    expect(answerOf(bought)).toEqual(answerOf(await buy("honest")));
     expect(Object.values(TEE_HEADERS).filter((name) => bought.headers.has(name))).toEqual([]);
     for (const path of [`/enclave/attestation?nonce=${"00".repeat(20)}`, "/signing-key"]) {
-      expect((await fetch(at("plain", path))).status).toBe(404);
+      expect((await fetch(at("unattested", path))).status).toBe(404);
     }
   });
 });

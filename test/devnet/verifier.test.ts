@@ -21,7 +21,7 @@ beforeAll(async () => {
   ({ config } = await writeDevnet(market.devnet, market.directory));
   client = createPublicClient({ transport: http(market.devnet.rpcUrl) });
   const input = JSON.stringify(ETH_FEATURES);
-  const how = ["--seller", "proving", "--assurance", "proven", "--wait", "verified", "--json"];
+  const how = ["--seller", "prover", "--assurance", "proven", "--wait", "verified", "--json"];
   const { stdout } = await cli("buy", "eth-risk", "--input", input, ...how);
   ({ id } = (JSON.parse(stdout) as { receipt: { id: string } }).receipt);
   const file = join(market.directory, "proven.json");
@@ -47,7 +47,7 @@ describe("the verifier contract of a model", () => {
       args: [key, points as never, signals],
     });
   const pinned = (): string =>
-    market.config().sellers.find(({ id: seller }) => seller === "proving")!.reference.proofs["eth-risk"]!;
+    market.config().sellers.find(({ id: seller }) => seller === "prover")!.reference.proofs["eth-risk"]!;
   const genuine = (): [bigint[], bigint[], bigint[]] => [
     wordsOf(keyPoints(proof.key)),
     wordsOf(proof.proof),
@@ -55,7 +55,7 @@ describe("the verifier contract of a model", () => {
   ];
 
   test("has checked the proof for the node that made it, which publishes the transaction and its gas", async () => {
-    const { origin } = market.devnet.sellers.proving!;
+    const { origin } = market.devnet.sellers.prover!;
     const published = await eventually(async () => {
       const response = await fetch(`${origin}/v1/proofs/${requestSha256}`);
       const answer = (await response.json()) as { recorded?: { transaction: `0x${string}`; gasUsed: string } };
@@ -100,7 +100,7 @@ describe("the verifier contract of a model", () => {
   });
 
   test("is not asked where a receipt has no proof", async () => {
-    const how = ["--seller", "attested", "--wait", "verified", "--json"];
+    const how = ["--seller", "honest", "--wait", "verified", "--json"];
     const { stdout } = await cli("buy", "eth-risk", "--input", JSON.stringify(ETH_FEATURES), ...how);
     const plain = (JSON.parse(stdout) as { receipt: { id: string } }).receipt.id;
     const { code, stderr } = await cli("receipts", "anchor", plain, "--proof", "--yes");

@@ -31,7 +31,7 @@ beforeAll(async () => {
   const bought = await real.buy({
     model: "eth-risk",
     input: ETH_FEATURES,
-    seller: "attested",
+    seller: "honest",
     wait: "verified",
     idempotencyKey: crypto.randomUUID(),
   });

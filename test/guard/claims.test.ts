@@ -40,7 +40,7 @@ async function bought(one: Buyer = buyer): Promise<Receipt> {
   const result = await one.buy({
     model: "eth-risk",
     input: ETH_FEATURES,
-    seller: "attested",
+    seller: "honest",
     wait: "verified",
     idempotencyKey: crypto.randomUUID(),
   });

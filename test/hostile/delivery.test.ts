@@ -45,7 +45,7 @@ describe("T8: a payment redeemed again", () => {
     const { receipt } = await attack.buy();
     const [paid] = attack.seen.filter(isPayment);
     const again = (path: string, body: string): Promise<Response> =>
-      fetch(`${world.market.devnet.sellers.attested.origin}${path}`, {
+      fetch(`${world.market.devnet.sellers.honest.origin}${path}`, {
         method: "POST",
         headers: {
           "content-type": "application/json",

@@ -27,7 +27,7 @@ export type After = {
   audited: boolean;
 };
 
-const CALL = { model: "eth-risk", input: ETH_FEATURES, seller: "attested" };
+const CALL = { model: "eth-risk", input: ETH_FEATURES, seller: "honest" };
 
 /** Makes a call by a process of its own, ends it, makes the call again by another buyer, and says what there is then. */
 export async function endCall(market: Market, { surface, how, at }: End): Promise<After> {

@@ -55,7 +55,7 @@ describe("T19: a buyer that pays through Permit2, killed with kill -9", () => {
 
       const buyer = await openBuyer({ config, wallet });
       for (const idempotencyKey of keys) {
-        const call = { model: "eth-risk", seller: "attested", input: ETH_FEATURES, idempotencyKey };
+        const call = { model: "eth-risk", seller: "honest", input: ETH_FEATURES, idempotencyKey };
         const result = await buyer.buy(call);
         // The last process died with the settlement's job in its hands, whose lease has to run out first.
         const receipt = await buyer.getReceipt(result.receipt.id, { waitSeconds: 120 });

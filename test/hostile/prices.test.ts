@@ -49,7 +49,7 @@ describe("T3: an offer that changes between what was shown and what is paid", ()
     const attack = await world.attack(switching({ payTo: STRANGER }));
     await expect(attack.buy()).rejects.toMatchObject({ code: "payment_rejected", money: "may-move" });
     expect(attack.payments().map(({ payload }) => payload.authorization.to)).toEqual([
-      world.market.devnet.sellers.attested.payTo,
+      world.market.devnet.sellers.honest.payTo,
     ]);
     expect(await attack.plunder()).toBe(PRICE);
     expect(await world.market.devnet.balanceOf(STRANGER)).toBe(0n);
@@ -114,7 +114,7 @@ describe("T7: a price that rises", () => {
 
   test("with every payment: one fresh offer is paid, both together within the call's bound, and there it ends", async () => {
     const attack = await greedy();
-    await expect(attack.buy({ maxUsd: 0.035, seller: "attested" })).rejects.toMatchObject({
+    await expect(attack.buy({ maxUsd: 0.035, seller: "honest" })).rejects.toMatchObject({
       code: "payment_rejected",
       money: "may-move",
     });
@@ -133,7 +133,7 @@ describe("T7: a price that rises", () => {
 
   test("so that it would not fit beside what was signed already is refused, and the refusal says what may still move", async () => {
     const attack = await greedy();
-    await expect(attack.buy({ maxUsd: 0.025, seller: "attested" })).rejects.toMatchObject({
+    await expect(attack.buy({ maxUsd: 0.025, seller: "honest" })).rejects.toMatchObject({
       code: "payment_rejected",
       money: "may-move",
       details: { reason: "over_call_limit" },

@@ -101,7 +101,7 @@ describe("T20: a process stopped in the middle, whose call another one takes ove
       const buyer = await purse.open();
       const result = await buyer.buy({
         model: "eth-risk",
-        seller: "attested",
+        seller: "honest",
         input: { features: [-0.012, -0.034, -0.081, 0.62, 0.74, -0.19, 1.8, 0.21] },
         idempotencyKey: "taken-over",
       });
@@ -150,7 +150,7 @@ describe("T19: a buyer killed with kill -9", () => {
         keys.map(async (idempotencyKey) => {
           const result = await buyer.buy({
             model: "eth-risk",
-            seller: "attested",
+            seller: "honest",
             input: { features: [-0.012, -0.034, -0.081, 0.62, 0.74, -0.19, 1.8, 0.21] },
             idempotencyKey,
           });

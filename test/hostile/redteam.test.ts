@@ -145,7 +145,7 @@ describe("the red team's attack", () => {
     expect(lost).toBe(costs);
     expect(lost).toBe(FUNDS - (await world.market.devnet.balanceOf(attack.payer)));
     expect(await world.market.devnet.balanceOf(STRANGER)).toBe(0n);
-    const { payTo } = world.market.devnet.sellers.attested;
+    const { payTo } = world.market.devnet.sellers.honest;
     for (const { payload } of attack.payments()) {
       expect(payload.authorization.to.toLowerCase()).toBe(payTo.toLowerCase());
       expect(Number(payload.authorization.validBefore) - Date.now() / 1000).toBeLessThanOrEqual(300);

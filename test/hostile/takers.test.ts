@@ -33,12 +33,12 @@ function withHonest(config: Config): void {
   config.sellers.push({
     ...structuredClone(hostile),
     id: "honest",
-    origin: world.market.devnet.sellers.attested.origin,
+    origin: world.market.devnet.sellers.honest.origin,
   });
 }
 const sellerOf = async (attack: Attack): Promise<string> => (await attack.buy()).receipt.core.seller.id;
 const holdOf = async (attack: Attack): Promise<string | null> =>
-  (await attack.buyer.sellers()).find(({ id }) => id === "attested")?.hold?.reason ?? null;
+  (await attack.buyer.sellers()).find(({ id }) => id === "honest")?.hold?.reason ?? null;
 
 /** Lists one price and asks another. `listed` may change with what was seen. */
 const baiting =
@@ -71,7 +71,7 @@ describe("T35: a listed price that is not what is asked", () => {
       baiting(() => "9999", {}),
       withHonest,
     );
-    expect(await refusal(attack, { seller: "attested" })).toEqual(untouched("over_listed_price"));
+    expect(await refusal(attack, { seller: "honest" })).toEqual(untouched("over_listed_price"));
   });
 
   test("binds in its asset: cheap in one is not cheap in another", async () => {
@@ -202,7 +202,7 @@ describe("T36: a seller that takes money and serves nothing", () => {
       expect(await sellerOf(attack)).toBe("honest");
       expect(attack.payments()).toHaveLength(3);
       await attack.using((db) =>
-        db.updateTable("purchases").set({ state: "released" }).where("seller_id", "=", "attested").execute(),
+        db.updateTable("purchases").set({ state: "released" }).where("seller_id", "=", "honest").execute(),
       );
       await attack.buyer.reconcile();
       expect(await holdOf(attack)).toBeNull();
@@ -247,7 +247,7 @@ describe("T36: a seller that takes money and serves nothing", () => {
     await attack.plunder();
     await attack.buyer.reconcile();
     expect(await holdOf(attack)).toMatch(/^paid_not_served/);
-    await attack.buyer.releaseSeller("attested");
+    await attack.buyer.releaseSeller("honest");
     await attack.buyer.reconcile();
     expect(await holdOf(attack)).toBeNull();
     await failure(attack.buy());
@@ -278,7 +278,7 @@ describe("T36: a seller that takes money and serves nothing", () => {
       headers.set(TEE_HEADERS.signature, "AAAA");
       return new Response(answer.body, { headers });
     }, withHonest);
-    await attack.buy({ seller: "attested" });
+    await attack.buy({ seller: "honest" });
     expect(await holdOf(attack)).toMatch(/^(?!paid|payments|evidence)/);
     expect(await sellerOf(attack)).toBe("honest");
   });
@@ -297,8 +297,8 @@ describe("T36: a seller that takes money and serves nothing", () => {
           first.limits = [{ network: asset.network, asset: asset.asset, [name]: String(2n * PRICE) }];
         },
       );
-      for (const _call of [1, 2]) await attack.buy({ seller: "attested" });
-      expect(await failure(attack.buy({ seller: "attested" }))).toMatchObject({
+      for (const _call of [1, 2]) await attack.buy({ seller: "honest" });
+      expect(await failure(attack.buy({ seller: "honest" }))).toMatchObject({
         code: "over_seller_cap",
         money: "not-moved",
         details: { limit: String(2n * PRICE), remaining: "0" },

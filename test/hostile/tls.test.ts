@@ -55,7 +55,7 @@ async function openNode(named: Certificate | null) {
       network: `eip155:${market.devnet.chainId}`,
       asset: market.devnet.token,
       domain: asset.domain,
-      payTo: market.devnet.sellers.attested.payTo,
+      payTo: market.devnet.sellers.honest.payTo,
       facilitatorUrl: market.devnet.facilitatorUrl,
     },
     enclave,
@@ -64,7 +64,7 @@ async function openNode(named: Certificate | null) {
   const configOf = (origin: string): Config =>
     market.config((config) => {
       config.verification.simulatedRoots = [root.sha256];
-      config.sellers = config.sellers.filter(({ id }) => id === "attested");
+      config.sellers = config.sellers.filter(({ id }) => id === "honest");
       for (const seller of config.sellers) {
         seller.origin = origin;
         seller.reference.measurements = node.measurements === null ? [] : [node.measurements];

@@ -62,7 +62,7 @@ describe("T12: an address of this machine or its network", () => {
       );
       await expect(attack.buy()).rejects.toMatchObject({ money: "not-moved" });
       const { unreachable } = await attack.buyer.listModels({ refresh: true });
-      expect(unreachable).toEqual(["attested"]);
+      expect(unreachable).toEqual(["honest"]);
       expect(attack.seen).toEqual([]);
     },
   );

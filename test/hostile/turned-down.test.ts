@@ -75,7 +75,7 @@ describe("T31: a 402 to a payment that settled is not paid a second time", () =>
     await attack.buy();
     seller.greedy = true;
     const idempotencyKey = crypto.randomUUID();
-    expect(await failure(attack.buy({ idempotencyKey, seller: "attested" }))).toMatchObject({
+    expect(await failure(attack.buy({ idempotencyKey, seller: "honest" }))).toMatchObject({
       code: "payment_rejected",
       money: "may-move",
     });
@@ -97,7 +97,7 @@ describe("T31: a 402 to a payment that settled is not paid a second time", () =>
     });
     seller.greedy = false;
     // Honest again, it serves what was paid; nothing else is signed.
-    const last = await attack.buy({ idempotencyKey, seller: "attested" }).catch((error: unknown) => error);
+    const last = await attack.buy({ idempotencyKey, seller: "honest" }).catch((error: unknown) => error);
     expect(last).not.toMatchObject({ money: "not-moved" });
     expect(attack.payments()).toHaveLength(3);
   });

@@ -65,12 +65,12 @@ describe("T44: a key whose own payment is used", () => {
       }
       return listAt(honest, "10500");
     });
-    await attack.buy({ seller: "attested" });
+    await attack.buy({ seller: "honest" });
     raised = true;
-    const first = await failure(attack.buy({ seller: "attested", idempotencyKey: KEY }));
+    const first = await failure(attack.buy({ seller: "honest", idempotencyKey: KEY }));
     expect(first).toMatchObject({ code: "paid_not_served", money: "moved" });
     expect(redeemed).toBe(true);
-    expect(await failure(attack.buy({ seller: "attested", idempotencyKey: KEY }))).toMatchObject({
+    expect(await failure(attack.buy({ seller: "honest", idempotencyKey: KEY }))).toMatchObject({
       code: "paid_not_served",
       money: "moved",
     });

@@ -45,7 +45,7 @@ async function purchase(key: string): Promise<void> {
     const result = await buyer.buy(
       {
         model: "eth-risk",
-        seller: "attested",
+        seller: "honest",
         input: { features: [-0.012, -0.034, -0.081, 0.62, 0.74, -0.19, 1.8, 0.21] },
         idempotencyKey: key,
         ...(key === last && orders.die === "settled" ? { wait: "verified" as const } : {}),

@@ -109,7 +109,7 @@ export const offering =
 
 /** The honest seller's 402 for a request, whatever payment came with it. */
 export const unpaid = (world: World, request: Seen) => (): Promise<Response> =>
-  fetch(`${world.market.devnet.sellers.attested.origin}${request.path}`, { method: "POST", body: request.body });
+  fetch(`${world.market.devnet.sellers.honest.origin}${request.path}`, { method: "POST", body: request.body });
 
 /** What a refused purchase came to: the error, what was signed, what the wallet lost, what the journal holds. */
 export async function refusal(attack: Attack, request: Parameters<Attack["buy"]>[0] = {}) {
@@ -163,7 +163,7 @@ export async function openWorld(): Promise<World> {
         };
         seen.push(one);
         const honest = (): Promise<Response> =>
-          fetch(`${devnet.sellers.attested.origin}${url.pathname}${url.search}`, {
+          fetch(`${devnet.sellers.honest.origin}${url.pathname}${url.search}`, {
             method: request.method,
             headers: without(one.headers, ["host", "content-length", "connection"]),
             ...(body.length === 0 ? {} : { body }),
@@ -179,7 +179,7 @@ export async function openWorld(): Promise<World> {
       });
       sellers.push(served);
       const config = market.config((made) => {
-        made.sellers = made.sellers.filter(({ id }) => id === "attested");
+        made.sellers = made.sellers.filter(({ id }) => id === "honest");
         for (const seller of made.sellers) seller.origin = served.origin;
         change?.(made);
       });

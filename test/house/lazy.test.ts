@@ -29,7 +29,7 @@ const BUYS = `
 import { loadConfig, loadWallet, openBuyer } from ${JSON.stringify(pathToFileURL(join(ROOT, "dist/src/index.js")).href)};
 const config = await loadConfig();
 const buyer = await openBuyer({ config, wallet: await loadWallet({ ...config.wallet, env: process.env }) });
-for (const [seller, assurance] of [["attested", "attested"], ["proving", "proven"]]) {
+for (const [seller, assurance] of [["honest", "attested"], ["prover", "proven"]]) {
   const { appraisal } = await buyer.buy({
     model: "eth-risk", input: ${JSON.stringify(ETH_FEATURES)}, seller, assurance, wait: "verified", idempotencyKey: crypto.randomUUID(),
   });
@@ -77,8 +77,8 @@ describe("what an import costs", () => {
     const script = join(market.directory, "buys.mjs");
     await writeFile(script, BUYS);
     const loaded = await loadedBy(pathToFileURL(script).href, { PROOF402_CONFIG: config });
-    expect(loaded).toContain("attested: verified, replay_matched");
-    expect(loaded).toContain("proving: verified, development_proof");
+    expect(loaded).toContain("honest: verified, replay_matched");
+    expect(loaded).toContain("prover: verified, development_proof");
     expect(heavyOnes(loaded, seller)).toEqual([]);
   });
 

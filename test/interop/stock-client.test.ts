@@ -13,12 +13,12 @@ beforeAll(async () => {
 });
 afterAll(() => devnet.stop());
 
-const inferAt = (seller: "attested" | "plain", model = "eth-risk"): string =>
+const inferAt = (seller: "honest" | "unattested", model = "eth-risk"): string =>
   `${devnet.sellers[seller].origin}/v2/models/${model}/infer`;
 
 it.each([
-  ["attested", 10_000n],
-  ["plain", 3000n],
+  ["honest", 10_000n],
+  ["unattested", 3000n],
 ] as const)("the stock client pays the %s seller its price once and gets the answer", async (name, price) => {
   const payer = privateKeyToAccount(devnet.privateKey).address;
   const { payTo } = devnet.sellers[name];
@@ -44,10 +44,10 @@ it.each([
 });
 
 it("eight stock calls at once are each paid and answered", async () => {
-  const { payTo } = devnet.sellers.attested;
+  const { payTo } = devnet.sellers.honest;
   const before = await devnet.balanceOf(payTo);
   const bought = await Promise.all(
-    Array.from({ length: 8 }, () => stockBuy(devnet, inferAt("attested"), ETH_FEATURES.features)),
+    Array.from({ length: 8 }, () => stockBuy(devnet, inferAt("honest"), ETH_FEATURES.features)),
   );
   expect(bought.map(({ status }) => status)).toEqual(bought.map(() => 200));
   expect(new Set(bought.map(({ settled }) => settled?.transaction)).size).toBe(8);
@@ -55,32 +55,32 @@ it("eight stock calls at once are each paid and answered", async () => {
 });
 
 it("a request the model refuses costs the stock client nothing", async () => {
-  const before = await devnet.balanceOf(devnet.sellers.attested.payTo);
-  const bought = await stockBuy(devnet, inferAt("attested"), [1, 2, 3]);
+  const before = await devnet.balanceOf(devnet.sellers.honest.payTo);
+  const bought = await stockBuy(devnet, inferAt("honest"), [1, 2, 3]);
   expect(bought.status).toBe(400);
   expect(bought.settled?.success ?? false).toBe(false);
-  expect(await devnet.balanceOf(devnet.sellers.attested.payTo)).toBe(before);
+  expect(await devnet.balanceOf(devnet.sellers.honest.payTo)).toBe(before);
 });
 
 it("a wallet without money gets no answer", async () => {
   const privateKey = await devnet.bank.fundedKey();
-  const bought = await stockBuy(devnet, inferAt("attested"), ETH_FEATURES.features, { privateKey });
+  const bought = await stockBuy(devnet, inferAt("honest"), ETH_FEATURES.features, { privateKey });
   expect(bought.status).toBe(402);
   expect(new TextDecoder().decode(bought.received)).not.toContain("outputs");
 });
 
 it("the stock client's own cap holds against the offer", async () => {
-  const before = await devnet.balanceOf(devnet.sellers.attested.payTo);
-  await expect(stockBuy(devnet, inferAt("attested"), ETH_FEATURES.features, { cap: "9999" })).rejects.toThrow(
+  const before = await devnet.balanceOf(devnet.sellers.honest.payTo);
+  await expect(stockBuy(devnet, inferAt("honest"), ETH_FEATURES.features, { cap: "9999" })).rejects.toThrow(
     /9999|spend/i,
   );
-  expect(await devnet.balanceOf(devnet.sellers.attested.payTo)).toBe(before);
+  expect(await devnet.balanceOf(devnet.sellers.honest.payTo)).toBe(before);
 });
 
 it("what is free is answered without payment", async () => {
-  const before = await devnet.balanceOf(devnet.sellers.plain.payTo);
-  const response = await stockFetch(devnet)(`${devnet.sellers.plain.origin}/v2/models/eth-risk`);
+  const before = await devnet.balanceOf(devnet.sellers.unattested.payTo);
+  const response = await stockFetch(devnet)(`${devnet.sellers.unattested.origin}/v2/models/eth-risk`);
   expect(response.status).toBe(200);
   expect(response.headers.get("payment-response")).toBeNull();
-  expect(await devnet.balanceOf(devnet.sellers.plain.payTo)).toBe(before);
+  expect(await devnet.balanceOf(devnet.sellers.unattested.payTo)).toBe(before);
 });

@@ -44,7 +44,7 @@ export async function stockSeller(
     paymentMiddleware(
       {
         "POST /v2/models/echo/infer": {
-          accepts: { scheme: permit2?.scheme ?? "exact", network, payTo: devnet.sellers.plain.payTo, price },
+          accepts: { scheme: permit2?.scheme ?? "exact", network, payTo: devnet.sellers.unattested.payTo, price },
           ...(options.extensions === undefined ? {} : { extensions: options.extensions }),
         },
       },
@@ -61,7 +61,7 @@ export async function stockSeller(
   return serveLocally(app.fetch);
 }
 
-/** Makes `seller` the market's only one, under the configured name and payee of the devnet's plain seller. */
+/** Makes `seller` the market's only one, under the configured name and payee of the devnet's unattested seller. */
 export const buyerFrom = (
   market: Market,
   seller: Served,
@@ -69,6 +69,6 @@ export const buyerFrom = (
 ): ReturnType<Market["buyer"]> =>
   market.buyer((config) => {
     for (const asset of config.payment.assets) asset.methods = [...methods];
-    config.sellers = config.sellers.filter((one) => one.id === "plain");
+    config.sellers = config.sellers.filter((one) => one.id === "unattested");
     for (const one of config.sellers) one.origin = seller.origin;
   });

@@ -31,7 +31,7 @@ const bodyOf = (n: number): string =>
 /** Buys with the stock client and makes the leaf from what was sent and received. */
 async function buyLeaf(n: number): Promise<InclusionLeaf> {
   const { send } = payingFetch(market);
-  const response = await send(`${market.devnet.sellers.attested.origin}/v2/models/eth-risk/infer`, {
+  const response = await send(`${market.devnet.sellers.honest.origin}/v2/models/eth-risk/infer`, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: bodyOf(n),
@@ -50,7 +50,7 @@ async function buyLeaf(n: number): Promise<InclusionLeaf> {
 type Answer = { state: string; root: Hex; index: number; count: number; transaction: Hex };
 
 test("every signed answer comes under a root that the relay's event carries, and the contract agrees with our paths", async () => {
-  const { origin } = market.devnet.sellers.attested;
+  const { origin } = market.devnet.sellers.honest;
   const leaves = [];
   for (const n of [1, 2, 3]) leaves.push(await buyLeaf(n));
   const client = createPublicClient({ transport: http(market.devnet.rpcUrl), pollingInterval: 20 });
@@ -101,7 +101,7 @@ test("the relay has the function selectors of OpenGradient's", () => {
 });
 
 test("an id or root that names nothing is 404, and a seller that signs nothing has no batches", async () => {
-  for (const name of ["attested", "plain"] as const) {
+  for (const name of ["honest", "unattested"] as const) {
     const { origin } = market.devnet.sellers[name];
     for (const path of [`/v1/inclusions/${"00".repeat(32)}`, "/v1/inclusions/x", `/v1/batches/0x${"00".repeat(32)}`]) {
       const response = await fetch(`${origin}${path}`);

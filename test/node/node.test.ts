@@ -11,7 +11,7 @@ let market: Market;
 let origin: string;
 beforeAll(async () => {
   market = await openMarket();
-  ({ origin } = market.devnet.sellers.attested);
+  ({ origin } = market.devnet.sellers.honest);
 });
 afterAll(() => market.stop());
 
@@ -138,7 +138,7 @@ describe("a node", () => {
   });
 
   test("without an enclave has neither key nor attestation nor signatures", async () => {
-    const plain = market.devnet.sellers.plain.origin;
+    const plain = market.devnet.sellers.unattested.origin;
     expect((await fetch(`${plain}/signing-key`)).status).toBe(404);
     expect((await fetch(`${plain}/enclave/attestation?nonce=${"ab".repeat(20)}`)).status).toBe(404);
   });

@@ -15,7 +15,7 @@ const COUNT = 12;
 
 test("T48: one payment for many requests at once is worked for once, and of the others nothing is proved or anchored", async () => {
   const { devnet } = market;
-  const seller = devnet.sellers.proving;
+  const seller = devnet.sellers.prover;
   if (seller === undefined) throw new Error("the devnet proves");
   const purse = await purseFor(market, seller.origin);
   const bodies = Array.from({ length: COUNT }, (_, n) => requestOf(n));
@@ -40,7 +40,7 @@ test("T48: one payment for many requests at once is worked for once, and of the 
 
 test("T48: a request that cannot be paid is neither proved nor anchored", async () => {
   const { devnet } = market;
-  const seller = devnet.sellers.proving;
+  const seller = devnet.sellers.prover;
   if (seller === undefined) throw new Error("the devnet proves");
   const poor = await purseFor(market, seller.origin, { funds: 1n });
   const body = requestOf(99);

@@ -48,7 +48,7 @@ const sent = (): Promise<number> =>
   market.devnet.bank.client.getTransactionCount({ address: privateKeyToAccount(market.devnet.privateKey).address });
 
 test("a verified receipt is posted with its file's digest, and the registry says so", async () => {
-  const id = await bought("attested", "attested");
+  const id = await bought("honest", "attested");
   const file = join(market.directory, "anchored.json");
   await cli("receipts", "export", id, file);
   const { digest } = JSON.parse(await readFile(file, "utf8")) as { digest: string };
@@ -83,15 +83,15 @@ test("a verified receipt is posted with its file's digest, and the registry says
 });
 
 test("a failed one is posted as failed", async () => {
-  const id = await bought("cheap", "attested");
+  const id = await bought("tampering", "attested");
   const { stdout } = await cli("receipts", "anchor", id, "--yes", "--json");
   expect(JSON.parse(stdout)).toMatchObject({ verdict: "failed", registry: { response: 0 } });
 });
 
 test("nothing is signed unasked, for an open verdict, without a registry or for what is no agent", async () => {
-  const id = await bought("attested", "attested");
-  const open = await bought("plain", "none");
-  const refused = await refusedBy("attested");
+  const id = await bought("honest", "attested");
+  const open = await bought("unattested", "none");
+  const refused = await refusedBy("honest");
   const bare = JSON.parse(await readFile(config, "utf8")) as ConfigInput;
   const without = join(market.directory, "bare.config.json");
   await writeFile(without, JSON.stringify({ ...bare, validationRegistry: undefined }));

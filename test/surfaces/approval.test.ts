@@ -26,7 +26,7 @@ const server = () => ({
   args: [CLI, "--config", config, "mcp"],
   env: { PATH: process.env["PATH"] ?? "" },
 });
-const purchase = { name: "buy_inference", arguments: { model: "eth-risk", input: ETH_FEATURES, seller: "attested" } };
+const purchase = { name: "buy_inference", arguments: { model: "eth-risk", input: ETH_FEATURES, seller: "honest" } };
 
 type Answer = "accept" | "decline" | "absent" | "malformed" | "failing";
 /** What a client's person, or the client in place of one, answers. */
@@ -86,7 +86,7 @@ describe.each([
     const { result, questions } = await call("accept");
     expect(questions).toHaveLength(1);
     expect(questions[0]).toContain("0.01 USDC");
-    expect(questions[0]).toContain(market.devnet.sellers.attested.payTo);
+    expect(questions[0]).toContain(market.devnet.sellers.honest.payTo);
     expect(result.isError ?? false).toBe(false);
     expect(result.structuredContent).toMatchObject({ paidNow: true });
   });
@@ -121,12 +121,12 @@ describe("a client that cannot be asked after all", () => {
     ["v1", "malformed", legacy],
     ["v1", "failing", legacy],
   ])("(%s, %s) is told what became of the money, and the key", async (_name, answer, call) => {
-    const before = await market.devnet.balanceOf(market.devnet.sellers.attested.payTo);
+    const before = await market.devnet.balanceOf(market.devnet.sellers.honest.payTo);
     const { result, questions } = await call(answer);
     expect(questions).toHaveLength(1);
     expect(result.isError).toBe(true);
     expect(result.structuredContent).toMatchObject(failed);
-    expect(await market.devnet.balanceOf(market.devnet.sellers.attested.payTo)).toBe(before);
+    expect(await market.devnet.balanceOf(market.devnet.sellers.honest.payTo)).toBe(before);
   });
 
   test("answers a question that this server did not ask, and is asked anew", async () => {

@@ -26,7 +26,7 @@ const buy = (...args: string[]) => cli("buy", "eth-risk", "--input", input, ...a
 beforeAll(async () => {
   market = await openMarket();
   ({ config } = await writeDevnet(market.devnet, market.directory));
-  const bought = JSON.parse((await buy("--json", "--seller", "attested", "--wait", "verified")).stdout) as {
+  const bought = JSON.parse((await buy("--json", "--seller", "honest", "--wait", "verified")).stdout) as {
     receipt: { id: string };
   };
   receiptFile = join(market.directory, "receipt.json");
@@ -188,7 +188,7 @@ describe("stdout is data and stderr is for people", () => {
       const { stdout } = await cli(...args);
       expect(JSON.parse(stdout)).toHaveProperty("assets");
     }
-    const bought = await buy("--json", "--seller", "attested");
+    const bought = await buy("--json", "--seller", "honest");
     expect(JSON.parse(bought.stdout)).toMatchObject({ paidNow: true });
     expect(bought.stderr).toContain("[5/7]");
   });
@@ -221,9 +221,9 @@ describe("stdout is data and stderr is for people", () => {
 
 describe("buy", () => {
   test("ends by what is known: 0 answered, 1 failed, 0 verified when it waits", async () => {
-    expect((await buy("--seller", "attested")).code).toBe(0);
-    expect((await buy("--seller", "attested", "--wait", "verified")).code).toBe(0);
-    const cheated = await buy("--seller", "cheap");
+    expect((await buy("--seller", "honest")).code).toBe(0);
+    expect((await buy("--seller", "honest", "--wait", "verified")).code).toBe(0);
+    const cheated = await buy("--seller", "tampering");
     expect(cheated.code).toBe(1);
     expect(cheated.stdout).toContain("DO NOT act");
   });
@@ -243,7 +243,7 @@ describe("buy", () => {
       "--input",
       input,
       "--seller",
-      "attested",
+      "honest",
       "--json",
     ]);
     expect(answered.code).toBe(0);
@@ -255,8 +255,8 @@ describe("buy", () => {
   test("with the same --key does not pay again", async () => {
     const key = crypto.randomUUID();
     const [first, again] = [
-      await buy("--json", "--seller", "attested", "--key", key),
-      await buy("--json", "--seller", "attested", "--key", key),
+      await buy("--json", "--seller", "honest", "--key", key),
+      await buy("--json", "--seller", "honest", "--key", key),
     ];
     expect(JSON.parse(first.stdout)).toMatchObject({ paidNow: true });
     expect(JSON.parse(again.stdout)).toMatchObject({ paidNow: false });
@@ -265,9 +265,9 @@ describe("buy", () => {
   test("takes its input from a file or from standard input", async () => {
     const file = join(market.directory, "input.json");
     await writeFile(file, input);
-    expect((await cli("buy", "eth-risk", "--input", `@${file}`, "--seller", "attested")).code).toBe(0);
+    expect((await cli("buy", "eth-risk", "--input", `@${file}`, "--seller", "honest")).code).toBe(0);
     expect(
-      (await runCli(["--config", config, "buy", "eth-risk", "--input", "-", "--seller", "attested"], { stdin: input }))
+      (await runCli(["--config", config, "buy", "eth-risk", "--input", "-", "--seller", "honest"], { stdin: input }))
         .code,
     ).toBe(0);
   });
@@ -279,13 +279,13 @@ describe("buy", () => {
     ["--wait", "forever"],
     ["--key", "short"],
   ])("%s %s is refused", async (...option) => {
-    const { code, stderr } = await buy("--seller", "attested", ...option);
+    const { code, stderr } = await buy("--seller", "honest", ...option);
     expect(code).toBe(64);
     expect(stderr).not.toBe("");
   });
 
   test("above the caller's own bound is refused, and nothing is paid", async () => {
-    const { code, stdout } = await buy("--json", "--seller", "attested", "--max-usd", "0.001");
+    const { code, stdout } = await buy("--json", "--seller", "honest", "--max-usd", "0.001");
     expect(code).toBe(1);
     expect(JSON.parse(stdout)).toMatchObject({ error: { money: "not-moved" } });
   });
@@ -296,7 +296,7 @@ describe("buy", () => {
       own.database = "interrupted.db";
       for (const one of own.networks) one.rpcUrl = "http://127.0.0.1:1";
     });
-    const args = ["--config", path, "buy", "eth-risk", "--input", input, "--seller", "attested", "--json"];
+    const args = ["--config", path, "buy", "eth-risk", "--input", input, "--seller", "honest", "--json"];
     const child = spawn(process.execPath, [CLI, ...args, "--wait", "verified"]);
     let told = "";
     let data = "";
@@ -353,27 +353,27 @@ describe("sellers", () => {
   test("are listed, held with the reason, and released by their owner alone", async () => {
     const path = await variant("holding", (own) => (own.database = "holding.db"));
     const on = (...args: string[]) => runCli(["--config", path, ...args]);
-    expect((await on("buy", "eth-risk", "--input", input, "--seller", "cheap")).code).toBe(1);
+    expect((await on("buy", "eth-risk", "--input", input, "--seller", "tampering")).code).toBe(1);
     const listed = (await on("sellers")).stdout;
     expect(listed).toMatch(
-      /^cheap http\S+ \(attested\): ON HOLD since \S+: response: output_hash_mismatch \(receipt p402_/m,
+      /^tampering http\S+ \(attested\): ON HOLD since \S+: response: output_hash_mismatch \(receipt p402_/m,
     );
-    expect(listed).toMatch(/^attested http\S+ \(attested\): ready$/m);
-    expect((await on("sellers", "release", "cheap")).code).toBe(0);
+    expect(listed).toMatch(/^honest http\S+ \(attested\): ready$/m);
+    expect((await on("sellers", "release", "tampering")).code).toBe(0);
     expect((await on("sellers", "--json")).stdout).toContain('"hold": null');
-    const again = await on("sellers", "release", "cheap");
+    const again = await on("sellers", "release", "tampering");
     expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining("seller_not_on_hold") });
   });
 });
 
 describe("channel", () => {
   test("is opened, listed and asked back", async () => {
-    const opening = ["channel", "open", "--seller", "attested", "--asset", "USDC", "--amount", "0.25", "--yes"];
+    const opening = ["channel", "open", "--seller", "honest", "--asset", "USDC", "--amount", "0.25", "--yes"];
     const opened = await cli(...opening, "--json");
     expect(opened.stderr).toContain("Puts 0.25 USDC");
     const { id } = JSON.parse(opened.stdout) as { id: string };
     expect((await cli("channel", "list")).stdout).toMatch(
-      new RegExp(`${id} with attested .*, open: 0\\.25 USDC put in, 0 USDC granted`),
+      new RegExp(`${id} with honest .*, open: 0\\.25 USDC put in, 0 USDC granted`),
     );
     expect((await cli("channel", "close", id, "--yes")).stdout).toContain("Run the same command again");
     const again = await cli("channel", "close", id, "--yes");
@@ -382,8 +382,8 @@ describe("channel", () => {
 
   test.each([
     [["open", "--seller", "nobody", "--asset", "USDC", "--amount", "1", "--yes"], "seller_not_found"],
-    [["open", "--seller", "attested", "--asset", "USDC", "--amount", "1"], "approval_declined"],
-    [["open", "--seller", "attested", "--asset", "USDC", "--amount", "1000000", "--yes"], "deposit_too_large"],
+    [["open", "--seller", "honest", "--asset", "USDC", "--amount", "1"], "approval_declined"],
+    [["open", "--seller", "honest", "--asset", "USDC", "--amount", "1000000", "--yes"], "deposit_too_large"],
     [["close", "0x12", "--yes"], "channel_missing"],
   ])("does nothing by %j", async (args, error) => {
     const { code, stderr } = await cli("channel", ...args);

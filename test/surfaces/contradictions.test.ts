@@ -52,7 +52,7 @@ async function configured(name: string, change: (written: ConfigInput) => void =
 
 /** A seller whose published batches are changed, a buyer of it, and what that one bought. */
 async function boughtFrom(name: string, change: (values: Value[]) => Value[]) {
-  const { origin } = market.devnet.sellers.attested;
+  const { origin } = market.devnet.sellers.honest;
   const front = await infront(origin, async (path) => {
     if (!path.startsWith("/v1/batches/")) return null;
     const batch = (await (await fetch(`${origin}${path}`)).json()) as PublishedBatch;
@@ -61,7 +61,7 @@ async function boughtFrom(name: string, change: (values: Value[]) => Value[]) {
   });
   ends.push(front.stop);
   const path = await configured(name, (written) => {
-    written.sellers = written.sellers.filter(({ id }) => id === "attested");
+    written.sellers = written.sellers.filter(({ id }) => id === "honest");
     written.sellers[0]!.origin = front.origin;
   });
   const loaded = await loadConfig({ path });
@@ -123,7 +123,7 @@ test.each<[string, (values: Value[]) => Value[]]>([
     appraisal: { verdict: "failed", layers: { inclusion: { status: "fail", code } } },
   });
   const elsewhere = await configured(`elsewhere-${code}`, (written) => {
-    written.sellers = written.sellers.filter((one) => one.id === "attested");
+    written.sellers = written.sellers.filter((one) => one.id === "honest");
     written.sellers[0]!.origin = stored.core.seller.origin;
     written.verification = { ...written.verification, reportedSuffices: true };
   });

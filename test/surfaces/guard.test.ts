@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => market.stop());
 
-const purchase = { model: "eth-risk", input: ETH_FEATURES, seller: "attested" };
+const purchase = { model: "eth-risk", input: ETH_FEATURES, seller: "honest" };
 
 async function verifiedReceipt(): Promise<string> {
   const result = await buyer.buy({ ...purchase, wait: "verified", idempotencyKey: crypto.randomUUID() });

@@ -18,7 +18,7 @@ afterAll(() => market.stop());
 
 const calling = (name: string, args: Record<string, unknown>, id: string = crypto.randomUUID()): AIMessage =>
   new AIMessage({ content: "", tool_calls: [{ name, args, id, type: "tool_call" }] });
-const purchase = { model: "eth-risk", input: ETH_FEATURES, seller: "attested" };
+const purchase = { model: "eth-risk", input: ETH_FEATURES, seller: "honest" };
 const named = (messages: readonly unknown[], name: string): ToolMessage[] =>
   (messages as ToolMessage[]).filter((m) => m.name === name);
 
@@ -112,7 +112,7 @@ describe("a guarded tool", () => {
   });
 
   test("does not run for a receipt that failed, is unknown, is too old, is simulated, or does not justify the arguments", async () => {
-    const cheated = await buyer.buy({ ...purchase, seller: "cheap", idempotencyKey: crypto.randomUUID() });
+    const cheated = await buyer.buy({ ...purchase, seller: "tampering", idempotencyKey: crypto.randomUUID() });
     const id = await verifiedReceipt();
     const later = (): Date => new Date(Date.now() + 400_000);
     const attempts: [Partial<Parameters<typeof guardTool>[1]>, string, string, string][] = [
@@ -185,7 +185,7 @@ describe("a payment above the approval threshold", () => {
       __interrupt__: { value: { digest: string; amount: string; payTo: string } }[];
     };
     const [{ value: question } = { value: null }] = asked.__interrupt__;
-    expect(question).toMatchObject({ amount: "10000", payTo: market.devnet.sellers.attested.payTo });
+    expect(question).toMatchObject({ amount: "10000", payTo: market.devnet.sellers.honest.payTo });
     expect((await careful.spending()).recent).toEqual([]);
     const resumed = await agent.invoke(new Command({ resume: { decision, digest: question?.digest } }), config);
     const [message] = named(resumed.messages, "buy_inference");

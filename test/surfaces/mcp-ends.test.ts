@@ -55,7 +55,7 @@ const serving = (key: string, step: number) =>
           arguments: {
             model: "eth-risk",
             input: ETH_FEATURES,
-            seller: "attested",
+            seller: "honest",
             wait: "verified",
             idempotency_key: key,
           },
@@ -113,7 +113,7 @@ test.each(["authorization sent", "answer received"])(
   "a purchase whose progress is read no more after %j is stored",
   async (line) => {
     const key = crypto.randomUUID();
-    const args = ["eth-risk", "--input", JSON.stringify(ETH_FEATURES), "--seller", "attested", "--key", key];
+    const args = ["eth-risk", "--input", JSON.stringify(ETH_FEATURES), "--seller", "honest", "--key", key];
     const { child, ended } = await buying(["buy", ...args], {
       lines: "stderr",
       input: [],

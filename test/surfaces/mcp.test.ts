@@ -31,7 +31,7 @@ const server = (file: string) => ({
   args: [CLI, "--config", file, "mcp"],
   env: { PATH: process.env["PATH"] ?? "" },
 });
-const purchase = { model: "eth-risk", input: ETH_FEATURES, seller: "attested" };
+const purchase = { model: "eth-risk", input: ETH_FEATURES, seller: "honest" };
 type Bought = { paidNow: boolean; receipt: { id: string; verdict: string } };
 
 const open: Client[] = [];
@@ -107,7 +107,7 @@ describe.each(eras)("a client of %s", (era) => {
     const result = await client.callTool({ name: "buy_inference", arguments: purchase });
     const after = await client.callTool({ name: "spending", arguments: {} });
     expect(questions).toHaveLength(1);
-    expect(questions[0]).toContain(market.devnet.sellers.attested.payTo);
+    expect(questions[0]).toContain(market.devnet.sellers.honest.payTo);
     expect(result.structuredContent).toMatchObject({ paidNow: true });
     const calls = ({ structuredContent }: typeof before): number =>
       (structuredContent as { callsLastHour: number }).callsLastHour;

@@ -21,7 +21,7 @@ beforeAll(async () => {
   const { config } = await writeDevnet(market.devnet, market.directory);
   const cli = (...args: string[]) => runCli(["--config", config, ...args]);
   const input = JSON.stringify(ETH_FEATURES);
-  const bought = await cli("buy", "eth-risk", "--input", input, "--json", "--seller", "attested", "--wait", "verified");
+  const bought = await cli("buy", "eth-risk", "--input", input, "--json", "--seller", "honest", "--wait", "verified");
   const { id } = (JSON.parse(bought.stdout) as { receipt: { id: string } }).receipt;
   const file = join(market.directory, "receipt.json");
   await cli("receipts", "export", id, file);
@@ -95,7 +95,7 @@ test("T96: a verdict waits for an anchoring in a block that one's own node has n
 /** An anchoring that never was, at the pinned contract. */
 function anchoredIn(blockNumber: string, change: (told: InclusionEvidence) => void): Receipt["later"][number] {
   const told = inclusionOf(inclusionLeafOf(receipt)!, neighbours(2));
-  const [relay] = market.devnet.config.sellers?.find(({ id }) => id === "attested")?.reference?.relays ?? [];
+  const [relay] = market.devnet.config.sellers?.find(({ id }) => id === "honest")?.reference?.relays ?? [];
   Object.assign(told, {
     blockNumber,
     network: relay!.network,

@@ -34,7 +34,7 @@ async function openOwner() {
   for (const network of input.networks) network.rpcUrl = rpc.url;
   input.wallet = { privateKeyFile: "buyer.key" };
   input.database = "owner.db";
-  input.sellers = input.sellers.filter(({ id }) => id === "attested");
+  input.sellers = input.sellers.filter(({ id }) => id === "honest");
   const config = join(directory, "proof402.config.json");
   await writeFile(config, JSON.stringify(input));
   await writeFile(join(directory, "buyer.key"), key, { mode: 0o600 });
@@ -66,7 +66,7 @@ async function openOwner() {
   };
 }
 
-const OPEN = ["channel", "open", "--seller", "attested", "--asset", "USDC", "--amount", "0.5", "--yes"];
+const OPEN = ["channel", "open", "--seller", "honest", "--asset", "USDC", "--amount", "0.5", "--yes"];
 const APPROVE = ["wallet", "approve", "--asset", "USDC", "--amount", "5", "--yes"];
 const later = async (seconds: number): Promise<void> => {
   const { client } = market.devnet.bank;

@@ -38,7 +38,7 @@ function shapeOf(value: unknown, path = ""): string[] {
   return [`${path}: ${value === null ? "null" : typeof value}`];
 }
 
-const purchase = { model: "eth-risk", input: ETH_FEATURES, seller: "attested", wait: "verified" } as const;
+const purchase = { model: "eth-risk", input: ETH_FEATURES, seller: "honest", wait: "verified" } as const;
 type Bought = { answer: unknown; receipt: { verdict: string; assurance: string }; paidNow: boolean };
 
 async function viaLangChain(name: string, args: Record<string, unknown>): Promise<unknown> {
@@ -224,7 +224,7 @@ describe("the command line", () => {
           "--input",
           JSON.stringify(ETH_FEATURES),
           "--seller",
-          "attested",
+          "honest",
           "--wait",
           "verified",
         ])

@@ -25,7 +25,7 @@ beforeAll(async () => {
   elsewhere = await mkdtemp(join(tmpdir(), "proof402-auditor-"));
   ({ config } = await writeDevnet(market.devnet, market.directory));
   const input = JSON.stringify(ETH_FEATURES);
-  const bought = await cli("buy", "eth-risk", "--input", input, "--json", "--seller", "attested", "--wait", "verified");
+  const bought = await cli("buy", "eth-risk", "--input", input, "--json", "--seller", "honest", "--wait", "verified");
   const { id } = (JSON.parse(bought.stdout) as { receipt: { id: string } }).receipt;
   receiptFile = join(market.directory, "receipt.json");
   await cli("receipts", "export", id, receiptFile);
