@@ -24,14 +24,16 @@ type Certificate = Awaited<ReturnType<typeof selfSigned>>;
 type Heard = { path: string; paid: boolean };
 
 let market: Market;
-let [own, other]: [Certificate, Certificate] = [] as never;
+let [own, other, expired, stranger]: [Certificate, Certificate, Certificate, Certificate] = [] as never;
 const closers: (() => unknown)[] = [];
 
 beforeAll(async () => {
-  [market, own, other] = await Promise.all([openMarket(), selfSigned(), selfSigned(), buildWorker()]);
-  // Buyers trust what the system trusts and no configuration adds to it, so these run in processes whose system trusts both.
+  const yesterday = new Date(Date.now() - 86_400_000);
+  const certificates = Promise.all([selfSigned(), selfSigned(), selfSigned(yesterday), selfSigned()]);
+  [market, [own, other, expired, stranger]] = await Promise.all([openMarket(), certificates, buildWorker()]);
+  // Buyers trust what the system trusts and no configuration adds to it, so these run in processes whose system trusts all but one.
   const authorities = join(market.directory, "authorities.pem");
-  writeFileSync(authorities, own.cert + other.cert);
+  writeFileSync(authorities, own.cert + other.cert + expired.cert);
   process.env["NODE_EXTRA_CA_CERTS"] = authorities;
 });
 afterEach(async () => {
@@ -151,7 +153,8 @@ describe("T81: a seller behind TLS", () => {
       if (asked && !paid) at.setSecureContext({ key: other.key, cert: other.cert });
     });
     const key = crypto.randomUUID();
-    expect(await buyApart(config, key)).toMatchObject([{ code: "http_certificate_refused", receipt: null }]);
+    const unsent = { receipt: null, money: "may-move", message: expect.stringContaining("none of it was sent") };
+    expect(await buyApart(config, key)).toMatchObject([{ code: "http_certificate_refused", ...unsent }]);
     expect(heard.filter(({ path }) => path.endsWith("/infer"))).toEqual([
       { path: "/v2/models/eth-risk/infer", paid: false },
     ]);
@@ -170,6 +173,35 @@ describe("T81: a seller behind TLS", () => {
     const receipt = await later.getReceipt(said?.receipt ?? "", { waitSeconds: 20 });
     expect(newestAppraisal(receipt).verdict).toBe("verified");
   });
+
+  test.each<[string, () => Certificate]>([
+    ["one that ran out", () => expired],
+    ["one that nobody vouches for", () => stranger],
+  ])(
+    "that shows %s to the payment is not sent it, which is said, and gets the same one later",
+    async (_what, certificate) => {
+      const { config, heard, server } = await openSeller(own, ({ path, paid }, at) => {
+        if (path.endsWith("/infer") && !paid) at.setSecureContext({ key: certificate().key, cert: certificate().cert });
+      });
+      const key = crypto.randomUUID();
+      expect(await buyApart(config, key)).toMatchObject([
+        {
+          code: "http_unreachable",
+          receipt: null,
+          money: "may-move",
+          message: expect.stringContaining("The payment was signed, and none of it was sent."),
+        },
+      ]);
+      expect(heard.filter(({ paid }) => paid)).toEqual([]);
+      const buyer = await buyerOf(config);
+      // What is signed goes on counting until the chain shows that it ended unused: it stands in the journal's file.
+      expect((await buyer.spending()).recent).toMatchObject([{ idempotencyKey: key, state: "sent" }]);
+      await buyer.close();
+      server.setSecureContext({ key: own.key, cert: own.cert });
+      expect(await buyApart(config, key)).toMatchObject([{ code: "ok" }]);
+      expect(heard.filter(({ paid }) => paid)).toHaveLength(1);
+    },
+  );
 
   test("whose attestation names none is paid, and that is said", async () => {
     const { config } = await openSeller(null);

@@ -61,7 +61,8 @@ async function purchase(key: string): Promise<void> {
     say({ key, code: "ok", receipt: "receipt" in result ? result.receipt.id : null } satisfies Said);
   } catch (error) {
     if (!Proof402Error.isInstance(error)) throw error;
-    say({ key, code: error.code, receipt: null } satisfies Said);
+    const { code, message, money } = error;
+    say({ key, code, message, ...(money === undefined ? {} : { money }), receipt: null } satisfies Said);
   }
 }
 
