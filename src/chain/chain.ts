@@ -2,6 +2,7 @@ import { setMaxListeners } from "node:events";
 import type { PublicClient } from "viem";
 import { chainIdOf } from "../evidence/eip3009.ts";
 import { Proof402Error } from "../errors.ts";
+import { requireCheckedTls } from "./checked-tls.ts";
 import { gasCap } from "./owner/fees.ts";
 
 /** Where and how a chain is read: one entry of the configuration's `networks`. */
@@ -51,8 +52,8 @@ const REQUEST_MS = 10_000;
  * has Node take any certificate.
  */
 export function openChain(config: ChainConfig): Chain {
-  requireTls(config);
-  const { network, confirmations, witnessRpcUrl } = config;
+  const { network, rpcUrl, confirmations, witnessRpcUrl } = config;
+  requireCheckedTls(rpcUrl, `the RPC of ${network}`);
   const chainId = chainIdOf(network);
   return {
     network,
@@ -81,19 +82,6 @@ export function openChain(config: ChainConfig): Chain {
       }
     },
   };
-}
-
-/** Sellers' connections check certificates whatever the environment says; those of `fetch`, which RPCs are asked by, do not. */
-function requireTls({ network, rpcUrl }: ChainConfig): void {
-  if (process.env["NODE_TLS_REJECT_UNAUTHORIZED"] !== "0" || new URL(rpcUrl).protocol !== "https:") return;
-  throw new Proof402Error(
-    "tls_unchecked",
-    `NODE_TLS_REJECT_UNAUTHORIZED=0 is set: anyone on the way could answer as the RPC of ${network}.`,
-    {
-      next: "Start without it. Name a certificate of your own in NODE_EXTRA_CA_CERTS.",
-      details: { network },
-    },
-  );
 }
 
 async function connect(config: ChainConfig, signal: AbortSignal): Promise<PublicClient> {

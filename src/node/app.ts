@@ -1,5 +1,7 @@
 import { Hono, type Context } from "hono";
 import { bodyLimit } from "hono/body-limit";
+import { cors } from "hono/cors";
+import { methodNotAllowed } from "hono/method-not-allowed";
 import { canonicalJson } from "../evidence/canonical.ts";
 import { fromBase64, fromHex, keccak256, toBase64, toHex, toHex0x, utf8 } from "../evidence/bytes.ts";
 import { oip } from "../evidence/exchange/oip.ts";
@@ -49,6 +51,14 @@ export function createApp(
 
   app.onError((_error, c) => c.json({ error: "internal error" }, 500));
   app.notFound((c) => c.json({ error: "not found" }, 404));
+  app.use(readableAnywhere);
+  app.use(
+    methodNotAllowed({
+      app,
+      onMethodNotAllowed: (c, methods) =>
+        c.json({ error: `this is asked for by ${methods.join(" or ")}` }, 405, { allow: methods.join(", ") }),
+    }),
+  );
 
   app.get("/v2", (c) => c.json(serverMetadata));
   app.get("/v2/health/live", (c) => c.json({ live: true }));
@@ -92,6 +102,14 @@ export function createApp(
   if (proofs !== null) addProofRoutes(app, proofs);
   return app;
 }
+
+/** A buyer in a browser, on a page of any origin, has to read the offer, the settlement and the signature. */
+const readableAnywhere = cors({
+  origin: "*",
+  allowMethods: ["GET", "HEAD", "POST"],
+  allowHeaders: ["content-type", "payment-signature"],
+  exposeHeaders: ["payment-required", "payment-response", ...Object.values(TEE_HEADERS)],
+});
 
 const limitBody = bodyLimit({
   maxSize: MAX_BODY,

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { createApp, manifestOf } from "./app.ts";
 import { createBatches, type NodeAnchoring } from "./batches.ts";
 import { createProofs, type NodeProving } from "./proofs.ts";
+import { requireCheckedTls } from "../chain/checked-tls.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Enclave } from "./enclave.ts";
 import { loadModel } from "../onnx/inference.ts";
@@ -75,7 +76,7 @@ const WAIT_SECONDS = 20;
 
 /**
  * Loads the models, measures them into the enclave and builds the HTTP surface.
- * Throws Proof402Error `model_unknown`, `model_name_ambiguous`, `price_invalid`, `rpc_missing`,
+ * Throws Proof402Error `tls_unchecked` where the environment has Node take any certificate, `model_unknown`, `model_name_ambiguous`, `price_invalid`, `rpc_missing`,
  * `claim_seconds_invalid`, `model_digest_mismatch`, `model_unsupported`, `model_external_data`, `model_ambiguous`, `model_unreadable`, `onnxruntime_missing`, or
  * `proof_key_of_another_model` where proving files were made from another model file.
  */
@@ -129,7 +130,11 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
 }
 
 /** What would be sold wrongly is refused before it is served. */
-function check({ models, payment: { confirmations = 0, rpcUrl, channels } }: InferenceNodeOptions): void {
+function check({ models, payment }: InferenceNodeOptions): void {
+  const { facilitatorUrl, confirmations = 0, rpcUrl, channels } = payment;
+  // What they say decides who is served: it must come from them.
+  requireCheckedTls(facilitatorUrl, "the facilitator");
+  if (rpcUrl !== undefined) requireCheckedTls(rpcUrl, "the RPC");
   const names = models.map(({ name }) => name.toLowerCase());
   const twice = models.find(({ name }, at) => names.indexOf(name.toLowerCase()) !== at);
   if (twice !== undefined)

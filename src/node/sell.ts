@@ -38,6 +38,7 @@ export function createSeller(counter: Counter): (c: Context, order: Order) => Pr
   return async (c, order) => {
     const came = counter.gate.read(c);
     const identity = came === null ? null : identityOf(came.payload, came.terms);
+    if (came === null && c.req.header("payment-signature") !== undefined) return unreadable(c);
     if (came !== null && identity !== null)
       return inTurn(identity.key, () => sell(counter, c, { order, came, identity }));
     const accepted = await accept(counter, c, order.served.model.name);
@@ -116,6 +117,10 @@ async function isMine(
 
 const notTaken = (c: Context): Response =>
   c.json({ error: "the payment is of a form that is not taken here; nothing was charged" }, 400);
+
+/** x402 v2 over HTTP answers a malformed payment with 400. The paywall would print it, and ask for a payment as if there were none. */
+const unreadable = (c: Context): Response =>
+  c.json({ error: "the PAYMENT-SIGNATURE header is no payment of x402 version 2; nothing was charged" }, 400);
 
 /** Model, request bytes and everything that the payer signed. */
 const digestOf = ({ served, body }: Order, { payload }: Payment): string =>
