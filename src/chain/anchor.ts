@@ -17,7 +17,7 @@ type Anchor =
   | { state: "unknown" }
   | { state: "contradicted"; code: Contradiction };
 
-/** What the chain shows of a transaction that is said to anchor the root; nothing is concluded before it is confirmed. */
+/** Reads from the chain a transaction said to anchor the root. Concludes nothing before its block is confirmed. */
 export function readAnchor(
   chain: Chain,
   contracts: readonly string[],

@@ -37,9 +37,9 @@ export type Chain = {
   /** Most that one of the owner's own transactions may cost in gas, wei. */
   maxGasCost: bigint;
   /**
-   * Runs `work` with a client of the chain. The chain's id is read before and after: an RPC that answers for another chain
-   * in between is not believed. Throws Proof402Error `wrong_chain`, or `chain_unreachable` for whatever the RPC or the way
-   * to it did wrong or where it took too long; its address, which may hold a key, is in neither.
+   * Runs `work` with a client of the chain. The chain's id is read before and after: an RPC that answers for another
+   * chain in between is not believed. Throws Proof402Error `wrong_chain`, or `chain_unreachable` if the RPC fails,
+   * answers nonsense or takes too long. Neither names the RPC's address: it may hold a key.
    */
   read<T>(work: (client: PublicClient) => Promise<T>, limits?: LookLimits): Promise<T>;
 };

@@ -8,7 +8,7 @@ import { settlingInput } from "../evidence/permit2.ts";
 /** A transaction as it touched an authorization's token, in lower case. */
 export type Settling = {
   logs: (TokenLog & { logIndex: number })[];
-  /** The call that it is, where only that shows which authorization it used. */
+  /** The call itself, if only its input shows the authorization it used. */
   to?: string;
   input?: string;
 };

@@ -5,9 +5,9 @@ const BACKSLASH = 0x5c;
 const ODD_NUMBERS = /(?<![\w.+-])(?:-?[1-9][0-9]{15,}(?![\w.])|[+-]?(?:nan|inf(?:inity)?)(?![\w.]))/gi;
 
 /**
- * Parses JSON text and loses nothing of its numbers: an integer that no double holds exactly comes as its decimal
- * text, and the tokens `NaN`, `Infinity` and `-Infinity`, which Python and C++ servers write, come as text too.
- * Everything else is what `JSON.parse` makes of it; it throws SyntaxError as that does.
+ * Parses JSON text without losing any number. An integer beyond a double's precision comes as its decimal text. So do
+ * the tokens `NaN`, `Infinity` and `-Infinity`, written by Python and C++ servers. Everything else parses as by
+ * `JSON.parse`, SyntaxError included.
  */
 export const parseExactJson = (text: string): unknown => parseWith(text, quoted);
 
@@ -33,7 +33,7 @@ function quoted(token: string): string {
   return token.startsWith("-") ? '"-Infinity"' : '"Infinity"';
 }
 
-/** Index after the string that starts at `start`, or the end of a text in which it never closes. */
+/** Index after the string starting at `start`, or the text's end if the string never closes. */
 function endOfString(text: string, start: number): number {
   for (let at = start + 1; at < text.length; at += 1) {
     const character = text.charCodeAt(at);

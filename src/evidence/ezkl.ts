@@ -13,7 +13,7 @@ const shape = z.array(z.int().min(1).max(MAX_INSTANCES)).max(8);
 const scales = z.array(z.int().min(-32).max(64)).max(64);
 const types = z.array(z.string().max(16)).max(64).nullish();
 
-/** The part of EZKL's settings file that says what a proof's public numbers are. */
+/** The part of EZKL's settings file about a proof's public numbers. */
 const settingsSchema = z.object({
   run_args: z.object({
     input_visibility: z.unknown(),
@@ -30,7 +30,7 @@ const settingsSchema = z.object({
 /** A public tensor of a circuit: its shape, how many numbers that is, and bits after the point. */
 export type EzklTensor = { shape: readonly number[]; count: number; scale: number };
 
-/** What a circuit makes public, and what its key leaves open. */
+/** A circuit's public values, and the facts its key leaves open. */
 export type EzklSettings = {
   /** Everybody sees the inputs, the outputs. */
   inputsPublic: boolean;
@@ -46,7 +46,7 @@ export type EzklSettings = {
   outputs: EzklTensor[];
 };
 
-/** Reads an EZKL settings file; null where it is none, or of a form that this version does not know. */
+/** Reads an EZKL settings file. Gives null for anything else and for an unknown form. */
 export function readEzklSettings(bytes: Uint8Array): EzklSettings | null {
   const { data } = settingsSchema.safeParse(jsonOf(bytes));
   if (data === undefined) return null;

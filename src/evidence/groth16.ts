@@ -26,9 +26,9 @@ export type ProvedOutput = {
 };
 
 /**
- * A model's verification key: what a Groth16 proof is checked with, what was proved in which numbers, and of which model.
- * Its name is sha256(JCS(key)); a relying party pins that, so nothing in it is the prover's word. Points are EIP-197 bytes
- * as hex: big-endian coordinates, x then y, of a G2 coordinate the imaginary part first.
+ * A model's verification key for Groth16 proofs: its points, its number format, and its model. Its name is
+ * sha256(JCS(key)); a relying party pins that, so nothing in it is the prover's word. Points are EIP-197 bytes as hex:
+ * big-endian coordinates, x then y, of a G2 coordinate the imaginary part first.
  */
 export type Groth16Key = {
   type: "proof402/groth16-key";
@@ -38,8 +38,8 @@ export type Groth16Key = {
   /** SHA-256 of the ONNX file whose weights are in the key, or behind its commitment, hex. */
   modelSha256: string;
   /**
-   * Poseidon commitment to secret weights, decimal: the last signal of each proof. Null where the weights are public and in
-   * the points, so that anyone who holds the file can make this key again.
+   * Poseidon commitment to secret weights, decimal: the last signal of each proof. Null if the weights are public and
+   * in the points: anyone with the model's file can then make this key again.
    */
   commitment: string | null;
   /** Bits after the point: an input x is proved as floor(x * 2^scale + 1/2), a result has 2 * scale of them. */

@@ -46,8 +46,8 @@ export function leafHash(leaf: InclusionLeaf): Bytes {
 }
 
 /**
- * What a leaf's inclusion is asked for by: the hash that its seller signed, hex. It hangs on request, answer and time, so
- * that nobody who sends the same request again takes the place of the first.
+ * A leaf's id in requests for its inclusion: the hash its seller signed, hex. It depends on request, answer and time,
+ * so a repeated request cannot take the first one's place.
  */
 export const inclusionIdOf = (leaf: InclusionLeaf): string =>
   toHex(
@@ -129,8 +129,8 @@ export function rootOfPath(hash: Uint8Array, path: readonly string[], count: num
 type Log = { address: string; topics: readonly string[]; data: string };
 
 /**
- * The batch that a log anchors, or null for any other log: exactly the ABI encoding of `(uint256 batchSize, bytes
- * walrusBlobId)`, so that no bit of it can change unnoticed but the blob id's own.
+ * The batch in a log, null for any other log. Accepts only the exact ABI encoding of `(uint256 batchSize, bytes
+ * walrusBlobId)`: no bit but the blob id's can change unnoticed.
  */
 export function readBatchSettlement(log: Log): { root: string; count: bigint } | null {
   const [topic, root] = log.topics;

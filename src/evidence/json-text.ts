@@ -23,11 +23,11 @@ export type ParsedJson = { ok: true; value: unknown } | { ok: false; message: st
 /**
  * Reads JSON text from outside. Never throws.
  *
- * One linear scan goes before `JSON.parse`: nesting and the number of values are bounded, so that no input exhausts
- * stack or memory, and no object names a key twice, because readers disagree about which one counts (RFC 8259 §4).
- * Grammar itself is left to `JSON.parse`. Numbers out of range and lone surrogates are refused (RFC 7493 §2.1, §2.2):
- * they have no canonical form. A whole number beyond 2^53 is refused unless it is spelt as RFC 8785 writes the double it
- * is read as: another reader would hold another number.
+ * Scans the text once before `JSON.parse`. Bounds nesting and the number of values, so no input exhausts stack or
+ * memory. Refuses an object with a key given twice, because readers disagree about such keys (RFC 8259 §4). Grammar
+ * itself is left to `JSON.parse`. Numbers out of range and lone surrogates are refused (RFC 7493 §2.1, §2.2): they have
+ * no canonical form. A whole number beyond 2^53 is refused unless it is spelt as RFC 8785 writes the double it is read
+ * as: another reader would hold another number.
  */
 export function parseJsonText(text: string): ParsedJson {
   try {

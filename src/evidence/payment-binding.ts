@@ -14,8 +14,8 @@ export const requestNonceOf = (authorizationNonce: string): string =>
  * key for these terms, and no other terms can be shown with it. The payment's salt keeps who sees the request alone from
  * guessing them.
  *
- * The authorization's own nonce is among the terms and is no hash of them: it follows from the idempotency key alone, so
- * that a token takes one payment of one key, whatever its terms (threat T44).
+ * The authorization's own nonce is one of the terms and no hash of them. It follows from the idempotency key alone, so
+ * a token takes one payment per key under any terms (threat T44).
  */
 export const termsHash = (terms: PaymentTerms): string =>
   toHex(canonicalSha256({ type: "proof402/terms", terms: pick(terms) }));

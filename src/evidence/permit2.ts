@@ -83,14 +83,15 @@ const UPTO_WORDS = 10;
 const callLength = ({ facilitator }: Pick<TransferPermit, "facilitator">): number =>
   2 + 8 + 64 * ((facilitator === undefined ? EXACT_WORDS : UPTO_WORDS) + 4);
 
-/** The part of a call's input that says what it settles; whatever trails it has no meaning to the contract. */
+/** The part of a call's input about the settlement; the contract ignores bytes after it. */
 export const settlingInput = (input: string, permit: TransferPermit): string => input.slice(0, callLength(permit));
 
 /**
- * What a call settles of this permit, base units, or null where it is not the settlement of it. Permit2 emits no event, so
- * what shows on chain that a permit was used is the call: one straight to x402's contract, whose `settle` cannot succeed
- * without using up the permit in its arguments. The same words in any other call show nothing, since the seller holds them
- * too and may write them wherever it likes. The payer's signature, which the call carries, has to be over this permit.
+ * What a call settles of this permit, base units, or null where it is not the settlement of it. Permit2 emits no event.
+ * Only a call shows on chain that a permit was used: one straight to x402's contract, whose `settle` cannot succeed
+ * without using up the permit in its arguments. The same words in any other call show nothing, since the seller holds
+ * them too and may write them wherever it likes. The payer's signature, which the call carries, has to be over this
+ * permit.
  *
  * Solidity ABI specification §"Formal Specification of the Encoding"; `settle` as @x402/evm calls it.
  */

@@ -1,7 +1,7 @@
 import type { Tensor } from "./exchange/tensors.ts";
 import { BN254_R, fromField, type Groth16Key, type ProvedOutput } from "./groth16.ts";
 
-/** The numbers that a proof's first signals say, or null where one is none that a model computes. */
+/** The numbers in a proof's first signals, or null if one of them is out of a model's range. */
 export function provedNumbers(signals: readonly string[], key: Groth16Key): number[] | null {
   const results = signals.slice(0, key.results).map(BigInt);
   // Numbers this large have no exact form any more.

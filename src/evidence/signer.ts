@@ -4,7 +4,10 @@ import { concatBytes, fromHex0x, keccak256, toHex0x } from "./bytes.ts";
 /** Ethereum address of an uncompressed public key: the last 20 bytes of keccak256 over it without its first byte. */
 export const addressOf = (publicKey: Uint8Array): string => toHex0x(keccak256(publicKey.subarray(1)).subarray(12));
 
-/** The address whose key made a 65-byte signature (r, s, 27 or 28) of a hash, lower case, or null where it is none. Both 0x hex. */
+/**
+ * Recovers the address behind a 65-byte signature (r, s, 27 or 28) of a hash, lower case, null if it is invalid. Both
+ * 0x hex.
+ */
 export function signerOf(signature: string, hash: string): string | null {
   try {
     const bytes = fromHex0x(signature.toLowerCase());

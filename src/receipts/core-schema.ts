@@ -60,7 +60,7 @@ export const coreSchemasOf = <E extends z.ZodType>(evidence: E) => {
       /** `nonce`: the hash of the payment's terms, part of the request bytes. Hex. */
       request: z.strictObject({ ...request, nonce: hex(32) }),
       payment: paymentSchemas[2],
-      /** What the seller listed when it was chosen; null where that was no price of an EVM token. */
+      /** The seller's listed price at the time of choice; null if it named no price in an EVM token. */
       listedPrice: listedPriceSchema.nullable(),
     }),
   };

@@ -17,8 +17,8 @@ export const hashEntry = (entry: LogEntry): string => toHex(canonicalSha256(entr
 export const digestOf = (value: unknown): string => toHex(canonicalSha256(value));
 
 /**
- * What an entry of kind `receipt` or `import` records: the id, which is the core's hash, the evidence an imported file came
- * with, and which bodies it lacks. One with both is recorded as all were before lacking bodies were.
+ * The content of a `receipt` or `import` entry: the id (the core's hash), an imported file's evidence, and its missing
+ * bodies. One with both is recorded as all were before lacking bodies were.
  */
 export const firstDigest = ({ id }: Receipt, later: Receipt["later"], lacking: readonly string[]): string =>
   digestOf(lacking.length === 0 ? { id, later } : { id, later, lacking });

@@ -46,8 +46,8 @@ type Walk = {
  * Walks the hash chain and compares every stored receipt with what the log recorded of it: an edited, deleted,
  * inserted or reordered row is found and named. May run while others write.
  *
- * The chain has no key. Whoever may write the file can make all of it anew, or undo its newest part without a trace:
- * keep the `head` of an earlier audit elsewhere to notice that.
+ * The chain has no key. A writer of the file can forge all of it, or undo its newest part without a trace. Keep the
+ * `head` of an earlier audit elsewhere to notice that.
  *
  * Codes: `log_gap`, `log_chain`, `log_entry_altered`, `log_entry_misplaced`, `log_truncated`, `receipt_altered`,
  * `receipt_not_logged`, `receipt_missing`, `claim_altered`, `job_altered`, `hold_altered`.
@@ -75,8 +75,8 @@ const readReceipts = (db: Db, after: string, limit: number): Promise<ReceiptsTab
   db.selectFrom("receipts").selectAll().where("id", ">", after).orderBy("id").limit(limit).execute();
 
 /**
- * Compares the next receipts, with the log as it was at the same moment: a snapshot holds both, so that what another
- * process appends meanwhile is no false alarm. `last` is null at the end.
+ * Compares the next receipts with the log of the same moment. One snapshot holds both, so an entry appended meanwhile
+ * raises no false alarm. `last` is null at the end.
  */
 const compareNext = (db: Db, walk: Walk, after: string): Promise<{ problem: Broken | null; last: string | null }> =>
   snapshot(db, async (tx) => {
@@ -87,7 +87,7 @@ const compareNext = (db: Db, walk: Walk, after: string): Promise<{ problem: Brok
     return { problem: problem ?? (last === null ? await compareRest(tx, walk) : null), last };
   });
 
-/** The end of the walk: what was added behind it, and what is gone. */
+/** The end of the walk: reports rows added behind it and rows gone. */
 async function compareRest(tx: Db, walk: Walk): Promise<Broken | null> {
   for (const [id, recorded] of walk.recorded) {
     if (recorded === null) continue;
@@ -222,7 +222,7 @@ async function readAbout(tx: Db, ids: readonly string[]): Promise<Record<"claim"
   return about;
 }
 
-/** Which claim is on no stored receipt, or which seller's hold is not as the log last recorded it, or null. */
+/** Finds a claim without a stored receipt or a seller's hold unlike its last log entry; null if there is none. */
 async function compareOthers(tx: Db, { holds }: Walk): Promise<Broken | null> {
   const stray = await tx
     .selectFrom("receipt_claims")
@@ -240,7 +240,7 @@ async function compareOthers(tx: Db, { holds }: Walk): Promise<Broken | null> {
     : broken(null, null, "hold_altered", `The hold of seller "${differing.slice(0, 64)}" is not what was logged.`);
 }
 
-/** Which part of a stored receipt differs from what the log recorded, or null. */
+/** Finds the part of a stored receipt unlike its log entry, or null. */
 function alteredPart(row: ReceiptsTable, recorded: Recorded): string | null {
   const { first, later, appraisal } = recorded;
   const json = parseJsonText(row.json);

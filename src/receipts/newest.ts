@@ -4,7 +4,7 @@ import type { Appraisal, Assurance, Receipt } from "./schema.ts";
 export const wantedAssurance = (receipt: Receipt, fallback: Assurance): Assurance =>
   receipt.appraisals[0]?.wanted ?? fallback;
 
-/** The newest appraisal, which a stored receipt always has. Throws where there is none. */
+/** The newest appraisal, which a stored receipt always has. Throws if there is none. */
 export function newestAppraisal(receipt: Receipt): Appraisal {
   const newest = receipt.appraisals.at(-1);
   if (newest === undefined) throw new Error(`receipt ${receipt.id} has no appraisal`);

@@ -4,7 +4,7 @@ import { address, baseUnits, hex, hex0x, isOpaque, network } from "./fields.ts";
 const authorization = {
   network,
   asset: address,
-  /** What is paid; under `upto` the most that may be. */
+  /** The amount paid; under `upto` its ceiling. */
   amount: baseUnits,
   payer: address,
   payTo: address,
@@ -35,7 +35,7 @@ const voucher = z.strictObject({
   channel: z.strictObject({
     payerAuthorizer: address,
     receiverAuthorizer: address,
-    /** Seconds that the payer waits for what is left. */
+    /** Seconds the payer waits for the unclaimed rest. */
     withdrawDelay: z.int().min(0).max(1_099_511_627_775),
     salt: hex0x(32),
   }),

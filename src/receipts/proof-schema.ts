@@ -10,7 +10,7 @@ const place = z.int().min(0).max(MAX_SIGNALS);
 const element = z.string().regex(/^(?:0|[1-9][0-9]{0,76})$/);
 const finite = z.number().min(0).max(1e9);
 
-/** A Groth16 verification key with what was proved of which model. See `Groth16Key`. */
+/** A Groth16 verification key with its model and number format. See `Groth16Key`. */
 const groth16KeySchema = z.strictObject({
   type: z.literal("proof402/groth16-key"),
   version: z.literal(1),

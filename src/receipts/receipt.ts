@@ -8,7 +8,7 @@ import { coreSchemas, receiptSchema, type Receipt, type ReceiptCore } from "./sc
 
 const PARTS = ["request", "response"] as const;
 
-/** The core without the two bodies: what is named and logged, so that redaction keeps both. */
+/** The core without the two bodies. It is named and logged, so redaction changes neither. */
 export const bareCore = (core: ReceiptCore): ReceiptCore => withoutBody(withoutBody(core, "request"), "response");
 
 function withoutBody(core: ReceiptCore, part: (typeof PARTS)[number]): ReceiptCore {
@@ -23,8 +23,9 @@ function withoutBody(core: ReceiptCore, part: (typeof PARTS)[number]): ReceiptCo
 export const receiptId = (core: ReceiptCore): string => `p402_${toBase32(canonicalSha256(bareCore(core)))}`;
 
 /**
- * A receipt as fixed at delivery, of format 2 where the payment has a salt. Bodies too large for a receipt file are left out; their hashes stay.
- * Throws zod's error for a core that does not fit the schema, and TypeError for text that has no UTF-8 form.
+ * A receipt as fixed at delivery, of format 2 where the payment has a salt. Bodies too large for a receipt file are
+ * left out; their hashes stay. Throws zod's error for a core outside the schema, and TypeError for text without a UTF-8
+ * form.
  */
 export function createReceipt(core: ReceiptCore): Receipt {
   const version = core.payment.salt === undefined ? 1 : 2;
@@ -93,7 +94,7 @@ function checkFile(parsed: ParsedReceipt): ParsedReceipt {
   );
 }
 
-/** sha256(JCS(receipt)) without bodies, hex. Says that a file is whole, not who wrote it: anyone can compute it. */
+/** sha256(JCS(receipt)) without bodies, hex. Shows that a file is whole, not its author: anyone can compute it. */
 export const receiptDigest = (receipt: Omit<Receipt, "digest">): string =>
   toHex(canonicalSha256({ ...receipt, core: bareCore(receipt.core) }));
 
@@ -171,7 +172,10 @@ function innermost(issue: z.core.$ZodIssue): Issue {
   return best === undefined ? issue : { path: [...issue.path, ...best.path], message: best.message };
 }
 
-/** The receipt as a file: indented JSON with a final newline. Equal receipts give equal bytes, whatever order their keys were in. */
+/**
+ * The receipt as a file: indented JSON with a final newline. Equal receipts give equal bytes, in any order of their
+ * keys.
+ */
 export function serializeReceipt(receipt: Receipt): Uint8Array {
   const sorted = JSON.parse(fromUtf8(canonicalJson(receipt))) as Receipt;
   const { type, version, id, core, later, appraisals, log } = sorted;

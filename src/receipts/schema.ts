@@ -4,7 +4,7 @@ import { address, base64, baseUnits, hex, hex0x, hexData, instant, isOpaque, net
 import { tlsEvidence, transferEvidence } from "./transfer-schema.ts";
 import { ezklEvidence, groth16Evidence } from "./proof-schema.ts";
 
-/** Evidence that may be appended after delivery, and appraisals that a receipt holds. */
+/** Evidence appended after delivery, and the receipt's appraisals. */
 export const MAX_LATER = 64;
 export const MAX_APPRAISALS = 256;
 
@@ -70,14 +70,14 @@ export const settlementEvidence = z.strictObject({
   blockTime: z.int().min(0),
   /** Logs of the transaction emitted by the token, raw. */
   logs: z.array(evmLog).max(64),
-  /** Where only the transaction's call shows which authorization it used (Permit2): the contract called, and with what. */
+  /** The contract called and its input, if only the transaction's call shows the authorization it used (Permit2). */
   to: address.optional(),
   input: hexData.optional(),
   /** The channel in the state of that block, where the payment is a voucher. */
   channel: z.strictObject({ balance: baseUnits, totalClaimed: baseUnits }).optional(),
   /**
-   * The payer's signature of `core.payment.authorizationHash`, 65 bytes: r, s, and 27 or 28. It shows that the payer agreed to
-   * these terms. It is written here and not before, since whoever has it may use it while it can be used.
+   * The payer's signature of `core.payment.authorizationHash`, 65 bytes: r, s, and 27 or 28. It shows that the payer
+   * agreed to these terms. Written here and not before: a reader could use it as long as it is valid.
    */
   signature: hex0x(65).optional(),
 });
@@ -132,8 +132,8 @@ export const replayedOutputs = z
 const tolerance = z.strictObject({ absolute: z.number().min(0), relative: z.number().min(0) });
 
 /**
- * The buyer's own re-execution of the model on the request's inputs. Only who ran it can believe it. Either all that it
- * answered is in it, or, where a receipt has no room for that, what came of the comparison made at once.
+ * The buyer's own re-execution of the model on the request's inputs. Only who ran it can believe it. Holds the full
+ * outputs or, if a receipt has no room for them, the outcome of the comparison made at once.
  */
 export const replayEvidence = z
   .strictObject({
@@ -157,8 +157,8 @@ export const replayEvidence = z
   });
 
 /**
- * What a receipt's holder found to contradict it: the layer fails for everyone who reads it. It can take a verdict away and
- * never give one, so it needs no proof. It has a code and no words, since words in a file may be anybody's.
+ * A contradiction found by a receipt's holder: the layer fails for every reader. It can take a verdict away and never
+ * give one, so it needs no proof. It has a code and no words, since words in a file may be anybody's.
  */
 export const contradictionEvidence = z.strictObject({
   kind: z.literal("contradiction"),

@@ -82,11 +82,11 @@ export async function addReceipt(tx: Db, receipt: Receipt, appraisal: Appraisal,
 }
 
 /**
- * Stores a receipt made elsewhere, in the caller's immediate transaction. Of one that is already here only bodies are
- * taken that it lacks, for their hashes are in its id (`completed`); nothing else is merged from a file into what this buyer
- * saw itself. Its maker's appraisals are claims under another policy: left out. Throws Proof402Error with the codes of
- * `parseReceipt`, `receipt_full` where it has no room, and `purchase_known` where the same purchase has another receipt
- * here: whatever differs in the two, one of them does not say what happened.
+ * Stores a receipt made elsewhere, in the caller's immediate transaction. If the receipt is here already, takes only
+ * its missing bodies, for their hashes are in its id (`completed`). Merges nothing else from a file into this buyer's
+ * own record. Its maker's appraisals are claims under another policy: left out. Throws Proof402Error with the codes of
+ * `parseReceipt`, `receipt_full` if it has no room, and `purchase_known` if the same purchase has another receipt here:
+ * one of two differing receipts is untrue.
  */
 export async function importReceipt(
   tx: Db,

@@ -2,8 +2,9 @@ import * as z from "zod";
 import { hex } from "./fields.ts";
 
 /**
- * How the answer came, where it did not come whole and plain. The response's bytes and hashes are those of its content, which
- * is what sellers sign; of a content coding that was not decoded, those of the coded bytes; of a cut answer, those of what came.
+ * How the answer came, where it did not come whole and plain. The response's bytes and hashes are of its content, as
+ * sellers sign it. Of a content coding left undecoded they are of the coded bytes, and of a cut answer of the bytes
+ * received.
  */
 export const transferEvidence = z.strictObject({
   kind: z.literal("transfer.http"),
@@ -13,7 +14,7 @@ export const transferEvidence = z.strictObject({
   cut: z.enum(["too_large", "too_slow", "broken_off"]).nullable(),
 });
 
-/** Whose the connection was: the certificate that the server showed on the one that the payment went out on. The buyer's word. */
+/** The server's certificate on the payment's own connection. The buyer's word. */
 export const tlsEvidence = z.strictObject({
   kind: z.literal("tls.peer"),
   /** SHA-256 of the leaf certificate's DER, hex. */

@@ -11,8 +11,8 @@ export const transferOf = ({ evidence }: ReceiptCore): TransferEvidence | undefi
 export const isCut = (core: ReceiptCore): boolean => (transferOf(core)?.cut ?? null) !== null;
 
 /**
- * The answer came in a content coding that was not asked for and cannot be decoded, so its bytes are no answer. Bytes that
- * read as one came in no coding, whatever name the seller gave.
+ * The answer came in a content coding that was not asked for and cannot be decoded, so its bytes are no answer. Bytes
+ * readable without decoding had no coding, even if the seller named one.
  */
 export function isUndecoded(core: ReceiptCore): boolean {
   const { cut, coding } = transferOf(core) ?? { cut: null, coding: null };

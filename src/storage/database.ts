@@ -15,10 +15,11 @@ export type Db = Kysely<Tables>;
 /**
  * Opens the buyer's one SQLite file (journal, receipts, queue). Several processes may hold it at once.
  *
- * WAL with `synchronous=FULL`: a commit that returned survives power loss, which the money journal relies on.
- * A new file is readable by its owner only: it holds prompts, answers and a secret that nonces may be derived from.
- * Throws Proof402Error `database_permissions` where others may write to the file, `database_too_new` and `database_busy`, or the driver's or file system's error when the file
- * cannot be opened or is not a database. Any later use of the handle may throw `database_busy`.
+ * WAL with `synchronous=FULL`: a commit survives power loss, and the money journal relies on it. A new file is readable
+ * by its owner only: it holds prompts, answers and a secret that nonces may be derived from. Throws Proof402Error
+ * `database_permissions` where others may write to the file, `database_too_new` and `database_busy`, or the driver's or
+ * file system's error when the file cannot be opened or is not a database. Any later use of the handle may throw
+ * `database_busy`.
  */
 export async function openDatabase(path: string): Promise<Db> {
   if (path !== ":memory:") await prepareFile(path);
@@ -59,9 +60,9 @@ export async function prepareFile(path: string): Promise<void> {
 }
 
 /**
- * Creates the file for its owner alone, where it is not there yet. One that is must not be opened, for closing it would take
- * away every lock that this process holds on it (POSIX), those of an open handle included, and another process that then
- * believes itself alone deletes the log that this one writes to.
+ * Creates the file for its owner alone, where it is not there yet. Never opens an existing one: closing any descriptor
+ * drops every lock of this process on that file (POSIX). Another process could then believe itself alone and delete the
+ * log in use here.
  */
 function createFor(path: string): void {
   try {
@@ -71,7 +72,7 @@ function createFor(path: string): void {
   }
 }
 
-/** A random value of the file, 32 bytes as hex, drawn once whoever asks first. */
+/** A random value of the file, 32 bytes as hex, drawn once at the first request. */
 export async function drawnOnce(db: Db, key: "journal_secret" | "database_id"): Promise<string> {
   const read = () => db.selectFrom("meta").select("value").where("key", "=", key).executeTakeFirst();
   const known = await read();

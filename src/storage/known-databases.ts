@@ -3,12 +3,12 @@ import { join } from "node:path";
 import { isThere, removeOwn, writeNew } from "../files/write-new.ts";
 import { drawnOnce, type Db } from "./database.ts";
 
-/** A database that was used with the same wallet, and the file that says so. */
+/** Another database used with the same wallet, and the file naming it. */
 export type KnownDatabase = { path: string; noted: string };
 
 /**
- * Notes in `folder` that the database at `path` is used with a wallet, and returns the others that were. A database is known
- * by the id inside it, so that one which was moved is no other, and a copy beside its original is.
+ * Notes in `folder` that the database at `path` is used with a wallet. Returns the others noted there. The id inside
+ * identifies a database: a moved one stays the same, a copy beside its original is another.
  *
  * Only helps: a folder that cannot be read or written says nothing.
  */

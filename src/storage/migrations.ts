@@ -114,8 +114,8 @@ const migrations: readonly (readonly string[])[] = [
 ];
 
 /**
- * Brings a database to the current schema, atomically and once, whoever of several processes comes first.
- * Throws Proof402Error `database_too_new` for a file written by a newer program.
+ * Brings a database to the current schema, atomically and once, even with several processes at it. Throws Proof402Error
+ * `database_too_new` for a file written by a newer program.
  */
 export async function migrate(db: Kysely<Tables>): Promise<void> {
   // Looked at first without the write lock, so that opening a current file does not queue behind other processes.
@@ -139,7 +139,7 @@ async function schemaVersion(db: Kysely<Tables>): Promise<number> {
   return rows[0]?.user_version ?? 0;
 }
 
-/** Handles inside an open transaction, so that work which needs one can join its caller's. */
+/** Tells whether the handle is inside an open transaction, so that work in need of one can join its caller's. */
 const inTransaction = new WeakSet<Kysely<Tables>>();
 
 /**
@@ -147,8 +147,9 @@ const inTransaction = new WeakSet<Kysely<Tables>>();
  * commits. Called with a handle that is already inside one, it joins it: all of it commits or nothing does.
  * `work` must use only the handle it is given; the database has one connection, so any other would wait forever.
  *
- * Survives power loss by default. `process` survives only the death of the process, without waiting for the disk: for
- * what the next transaction of the default kind makes durable anyway (a log is synced in order), or what can be done again.
+ * Survives power loss by default. `process` survives the death of the process only and does not wait for the disk. Use
+ * it for writes made durable by the next transaction of the default kind (a log is synced in order), or for repeatable
+ * ones.
  */
 export async function immediate<T>(
   db: Kysely<Tables>,

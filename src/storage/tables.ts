@@ -63,7 +63,7 @@ export type PurchasesTable = {
   valid_after: number;
   valid_before: number;
   authorization_hash: string;
-  /** What the hash of the terms is salted with; null of purchases whose request names the nonce alone. */
+  /** The salt in the hash of the terms; null if the purchase's request names the nonce alone. */
   salt: string | null;
   /** The payer's signature, 0x hex, once it is on its way. In no exported file while it can be used. */
   signature: string | null;
@@ -87,8 +87,8 @@ export type PurchasesTable = {
 };
 
 /**
- * Running totals behind the spending caps, so that a cap check reads a bounded number of rows: for each asset the sum of
- * what its purchases count, per bucket of their `created_at`. Written in the transaction that changes the purchase.
+ * Running totals behind the spending caps: per asset and bucket of `created_at`, the sum of its purchases. A cap check
+ * so reads a bounded number of rows. Written in the transaction that changes the purchase.
  */
 export type SpendTable = {
   /** Empty, with `asset`, for the count of purchases over all assets. */
@@ -138,7 +138,7 @@ export type JobsTable = {
   state: "waiting" | "done";
   /** Unix ms, as the next ones. */
   run_at: number;
-  /** Lease of the worker that has it, and which process that is. */
+  /** The lease of the worker on it, and that worker's process. */
   leased_until: number;
   owner: string;
   /** How often it was taken: the lease's fencing token. */
@@ -226,7 +226,7 @@ export type ChannelsTable = {
   receiver: string;
   /** JSON: payerAuthorizer, receiverAuthorizer, withdrawDelay, salt. */
   terms: string;
-  /** What was put in and not taken back, as the chain last showed it; while `opening`, what is to be put in. */
+  /** The sum put in less the sum taken back, as last seen on chain; while `opening`, the sum to be put in. */
   deposit: string;
   /** What the seller was granted in all: the base of the next voucher. */
   charged: string;
@@ -237,7 +237,7 @@ export type ChannelsTable = {
   opened_at: number;
 };
 
-/** What looks at a chain and the seller's words have shown of an authorization, so that a contradiction is noticed. */
+/** Everything seen of an authorization on chain and in the seller's words, so that a contradiction is noticed. */
 export type SightingsTable = {
   authorization_hash: string;
   /** The transaction that the seller named. */

@@ -145,7 +145,9 @@ function withOutstanding(
 
 const WORST_FIRST = ["fail", "pending", "skip"] as const satisfies readonly Outstanding["status"][];
 
-/** Of proofs and a re-execution what contradicts stands, then what shows more: a proof convinces anyone. */
+/**
+ * Of proofs and a re-execution, a contradiction decides first, then the stronger evidence: a proof convinces anyone.
+ */
 function computationOf(judged: readonly (LayerResult | null)[], receipt: Receipt): LayerResult {
   const results = judged.filter((one) => one !== null);
   for (const status of ["fail", "pass", "skip", "unsupported"] as const) {
@@ -159,7 +161,7 @@ function computationOf(judged: readonly (LayerResult | null)[], receipt: Receipt
 
 const noKinds = (): string[] => [];
 const broken = (): LayerResult => fail("verifier_error", "The evidence could not be judged.");
-/** Whatever a judge throws is a failed layer: an exception must never look like an absence. */
+/** Turns any exception of a judge into a failed layer: an exception must never look like an absence. */
 async function guarded<T>(instead: () => T, judge: () => T | Promise<T>): Promise<T> {
   try {
     return await judge();

@@ -3,7 +3,7 @@ import { allEvidence } from "./evidence.ts";
 import { entryOf } from "./policy.ts";
 import { fail } from "./types.ts";
 
-/** What can be wrong about a batch that a seller anchors, each with one sentence. */
+/** The contradictions possible in an anchored batch, each with one sentence. */
 export const BATCH_CONTRADICTIONS = {
   leaf_missing: "The batch that is said to hold this answer does not.",
   leaf_changed: "The batch holds this request with another answer, time or key.",
@@ -28,8 +28,8 @@ const SENTENCES: Readonly<Record<string, string>> = {
 export const describeContradiction = (code: string): string | null => entryOf(SENTENCES, code) ?? null;
 
 /**
- * What the maker of a receipt file found wrong with it, as evidence: the layers that failed in its newest appraisal. An
- * appraisal can take a verdict away from whoever reads it and never give one.
+ * Contradictions found by the file's own maker, as evidence: the failed layers of its newest appraisal. An appraisal in
+ * a file can take a verdict away and never give one.
  */
 export function failuresOfMaker({ appraisals }: Receipt): ContradictionEvidence[] {
   const newest = appraisals.at(-1);

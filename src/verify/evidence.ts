@@ -22,13 +22,13 @@ export const allEvidence = (receipt: Receipt): Evidence[] => [
   ...receipt.later.map((item) => item.evidence),
 ];
 
-/** What a receipt tells of a chain, which can be read there again. */
+/** A receipt's word about a chain, open to be read there again. */
 export const isOfChain = ({ kind }: Evidence): boolean => kind === "settlement.x402" || kind === "inclusion.merkle";
 
 /** Whether the relying party saw or computed a piece of evidence itself. */
 export type IsOwn = (evidence: Evidence) => boolean;
 
-/** By what evidence says and not by which object it is: a receipt may have been written and read since. */
+/** Compares evidence by content, not by object: a receipt may have been written and read since. */
 export const isOwnAmong =
   (own: readonly Evidence[] = []): IsOwn =>
   (evidence) =>

@@ -19,7 +19,7 @@ export type PlatformFacts = {
   root: string | null;
   /** The root is AWS's. Any other was made on some machine. */
   rootIsAws: boolean;
-  /** Chain and signature hold up to that root, whoever made it. Else what is wrong. */
+  /** Chain and signature hold up to that root. Anyone can make a root. Else what is wrong. */
   genuine: boolean;
   problem: string | null;
   /** Unix ms of the document, and between which its certificates are valid. */
@@ -32,7 +32,7 @@ export type PlatformFacts = {
   answersNonce: boolean;
 };
 
-/** What holds of a receipt without any policy: for an auditor who knows nothing of its seller yet. */
+/** The facts of a receipt without any policy: for an auditor new to its seller. */
 export type Facts = {
   /** Null where the receipt has no single attestation. */
   platform: PlatformFacts | null;
@@ -44,13 +44,15 @@ export type Facts = {
     /** It signed exactly this request and this answer. */
     signedExchange: boolean;
   } | null;
-  /** A seller signs the Keccak-256. The SHA-256 is that of the bytes here; of bytes that are not here it is null. */
+  /** A seller signs the Keccak-256. SHA-256 of the bytes here; null without them. */
   hashes: Record<"request" | "response", { sha256: string | null; keccak256: string; bytes: "here" | "left_out" }>;
   /** ISO times, by the clocks of buyer and seller. */
   times: { sentAt: string; receivedAt: string; signedAt: string | null };
   /** Who signed exactly these terms on the payer's side, where the receipt shows a signature. */
   agreement: {
-    /** The address whose key made the signature, null where it is none. Of other terms than these it is a chance one. */
+    /**
+     * The address recovered from the signature, null if it is invalid. Of other terms than these it is a chance one.
+     */
     signer: string | null;
     /**
      * It is the payer's, or of a channel its authorizer's. Null where it would be, but neither the message (of Permit2) nor
@@ -92,7 +94,7 @@ export async function readFacts(receipt: Receipt, session: VerifySession = creat
 /** A token's domain as an offer names it. */
 const domainIn = z.object({ name: z.string().default(""), version: z.string().default("") });
 
-/** The signature is checked over the terms as they stand here, whatever hash of them the file names. */
+/** Checks the signature over the terms as they stand here, not over a hash named by the file. */
 function agreementOf(receipt: Receipt, sellerSigned: boolean): Facts["agreement"] {
   const { payment, offer } = receipt.core;
   const settlement = onlyOne(allEvidence(receipt), "settlement.x402");

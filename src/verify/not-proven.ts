@@ -1,6 +1,6 @@
 import type { Layer, LayerResult } from "../receipts/schema.ts";
 
-/** What a reader might believe and must not, in plain words, for whatever did not pass. */
+/** Plain words against false beliefs of a reader, for every layer that did not pass. */
 const WORDS: Partial<Record<Layer, string>> = {
   platform: "that the seller runs on attested hardware",
   code: "that the seller runs known code",
@@ -19,7 +19,7 @@ const WORDS: Partial<Record<Layer, string>> = {
 const KIND = /^[a-z0-9]{1,16}(?:\.[a-z0-9]{1,16}){1,2}$/;
 const MOST_NAMED = 8;
 
-/** What limits a verdict besides the layers that did not pass. */
+/** Limits of a verdict besides the layers that did not pass. */
 export type LimitsOfVerdict = {
   /** The policy knows the seller. */
   known: boolean;
@@ -36,7 +36,7 @@ export type LimitsOfVerdict = {
   secretWeights: boolean;
   /** The proof names no request. */
   unboundProof: boolean;
-  /** Kinds of evidence that this version does not know, and pieces of known ones that decided no layer. */
+  /** Kinds of evidence unknown to this version, and known pieces that decided no layer. */
   unknownKinds: readonly string[];
   unused: readonly string[];
   /** The parts of the exchange whose bytes are not here, and whether a signature covers their Keccak-256. */
@@ -44,7 +44,10 @@ export type LimitsOfVerdict = {
   signed: boolean;
   /** The content coding that the answer came in and was decoded from. */
   decodedFrom: string | null;
-  /** Why a genuine attestation does not show that the connection ended in the enclave; null where it does, or there is none. */
+  /**
+   * Tells why a genuine attestation does not show that the connection ended in the enclave; null if it does, or there
+   * is none.
+   */
   tls: string | null;
 };
 
@@ -116,7 +119,7 @@ export function notProven(
 
 const told = ({ status }: LayerResult): string => (status === "reported" ? ", only told by the file" : "");
 
-/** What names bytes that are not here: two hashes may be of different bytes, and at most one of them was signed. */
+/** A name for missing bytes: two hashes may be of different bytes, and at most one of them was signed. */
 const hashesOf = (part: "request" | "response", signed: boolean): string =>
   signed
     ? `That the ${part}, whose bytes are left out, has the SHA-256 in the file: only its Keccak-256 was signed.`

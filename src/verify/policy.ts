@@ -20,8 +20,8 @@ const wellFormed = (max: number) =>
     .refine((text) => text.isWellFormed(), "text without lone surrogates");
 
 /**
- * A circuit of EZKL that proves a model (`zk.ezkl`). Pin only what you compiled yourself or had audited: that the key holds
- * the model's weights is in the settings, and nothing but the compiling shows that the two belong together.
+ * A circuit of EZKL that proves a model (`zk.ezkl`). Pin only a key you compiled yourself or had audited: the settings
+ * say that it holds the model's weights, and only compiling shows that the two belong together.
  */
 const ezklReferenceSchema = z.strictObject({
   /** SHA-256 of the verification key file, hex. */
@@ -87,8 +87,8 @@ export const referenceValuesSchema = z.strictObject({
 });
 
 /**
- * A seller as the relying party knows it: its reference values, and what a purchase from it must say. What is left out is
- * not compared, and what was not compared is never a pass.
+ * A seller as the relying party knows it: its reference values, and what a purchase from it must say. A missing field
+ * is not compared, and an uncompared field is never a pass.
  */
 const sellerPolicySchema = referenceValuesSchema.extend({
   /** Scheme, host and port that requests go to. */
@@ -99,7 +99,7 @@ const sellerPolicySchema = referenceValuesSchema.extend({
   payees: z.array(address).max(16).default([]),
   /** Facilitators that may name the amount of an `upto` payment. */
   facilitators: z.array(address).max(16).default([]),
-  /** Where it was and was paid before: good for what its key signed until then, so that old receipts stay what they were. */
+  /** Its earlier place and payee: valid for answers signed until then, so that old receipts keep their verdict. */
   former: z
     .array(
       z.strictObject({
@@ -138,7 +138,7 @@ export const appraisalPolicySchema = z.strictObject({
   reportedSuffices: z.boolean().default(false),
   /** Oldest attestation document accepted at the evaluation time, seconds. */
   maxAttestationAgeSeconds: z.int().min(1).max(86_400).default(3600),
-  /** Whether proofs count whose key comes from a development setup: whoever made that key could forge them. */
+  /** Whether to accept proofs under a development key: its maker could forge them. */
   developmentSetups: z.boolean().default(false),
   /** How far a re-executed number may lie from the answer's: at most absolute + relative * its magnitude. */
   replayTolerance: z
@@ -148,7 +148,7 @@ export const appraisalPolicySchema = z.strictObject({
   clockSkewSeconds: z.int().min(0).max(3600).default(60),
 });
 
-/** What a relying party pins, as a file that others can judge by: everything that its policy knows. */
+/** A relying party's pins as a file for others to judge by: everything in its policy. */
 export const trustSchema = z.strictObject({
   type: z.literal("proof402/trust"),
   version: z.literal(1),
@@ -167,6 +167,6 @@ export type SellerPolicy = z.infer<typeof sellerPolicySchema>;
 export const sellerOf = ({ sellers }: AppraisalPolicy, sellerId: string): SellerPolicy | undefined =>
   entryOf(sellers, sellerId);
 
-/** The value under a name that comes from elsewhere, or undefined: none that every object has. */
+/** Looks up an untrusted key; ignores inherited ones such as `constructor`. */
 export const entryOf = <T>(record: Readonly<Record<string, T>> | undefined, name: string): T | undefined =>
   record !== undefined && Object.hasOwn(record, name) ? record[name] : undefined;

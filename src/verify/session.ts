@@ -3,15 +3,15 @@ import { TEE_SIGNATURE_ALGORITHM } from "../evidence/tee-signature.ts";
 import { readNitroFacts, type NitroFacts } from "./tee/nitro.ts";
 
 /**
- * Keeps what is costly and can never change: what a document says under a set of roots, imported keys, and whether
- * a proof or a payer's signature holds. Times are judged anew at every use, and nothing kept for one is used for another.
+ * Keeps costly and unchanging results: a document's content under a set of roots, imported keys, and whether a proof or
+ * a payer's signature holds. Judges times at every use, and uses nothing kept for one key for another.
  */
 export type VerifySession = {
   /** `document` in base64, as receipts carry it: it is decoded only where nothing is kept of it. */
   nitroFacts(document: string, simulatedRoots: readonly string[]): Promise<NitroFacts>;
-  /** The RSA key of a DER SubjectPublicKeyInfo for PSS with SHA-256, or null where it is none. */
+  /** Imports the RSA key of a DER SubjectPublicKeyInfo for PSS with SHA-256, null if it is no such key. */
   rsaKey(spki: Bytes): Promise<CryptoKey | null>;
-  /** What `check` gives, which is asked once for each `statement`: that has to hold all that the check reads. */
+  /** Runs `check` once per `statement`, so the statement has to hold everything the check reads. */
   holds(statement: string, check: () => boolean): boolean;
 };
 

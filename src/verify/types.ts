@@ -2,8 +2,8 @@ import type { Evidence, Layer, LayerResult, Receipt } from "../receipts/schema.t
 import type { AppraisalPolicy } from "./policy.ts";
 
 /**
- * What the relying party knows of evidence that a receipt does not hold: it is still awaited, or was given up. It stands
- * in its layer only where the receipt has no evidence for it, and can never make one pass.
+ * The relying party's knowledge of missing evidence: still awaited, or given up. It stands in its layer only where the
+ * receipt has no evidence for it, and can never make one pass.
  */
 export type Outstanding = {
   layer: Layer;
@@ -14,7 +14,9 @@ export type Outstanding = {
   holdsVerdict: boolean;
 };
 
-/** What an EZKL engine is asked: a proof file of nothing but public numbers and proof, and what it is checked against. */
+/**
+ * A question to an EZKL engine: a proof file of public numbers and proof only, and the material to check it against.
+ */
 export type EzklCheck = {
   proof: Uint8Array;
   /** EZKL's verification key file. */
@@ -47,8 +49,8 @@ export type AppraiseInput = {
    */
   evaluateAt: Date;
   /**
-   * The evidence of this receipt that the relying party saw or computed itself, because it bought the answer or read the chain
-   * again. What a file tells beyond that is `reported`, and its re-executions show nothing.
+   * The evidence of this receipt that the relying party saw or computed itself, because it bought the answer or read
+   * the chain again. Everything else told by a file is `reported`, and its re-executions show nothing.
    */
   own?: readonly Evidence[];
   /** Whether the relying party made this receipt: of anybody else's the maker's `failed` stands. */

@@ -1,7 +1,7 @@
 import { KNOWN_KINDS, type Evidence, type Layer, type LayerResult, type Receipt } from "../receipts/schema.ts";
 import { allEvidence } from "./evidence.ts";
 
-/** What is of no use once the answer is there: it decided whether to pay, and what was signed. Read in the core only. */
+/** Evidence without use after the answer: it decided whether to pay, and what to sign. Read in the core only. */
 const OF_DELIVERY: readonly string[] = ["tee.nitro", "model.manifest", "signature.tee", "transfer.http", "tls.peer"];
 
 /** The kinds of evidence about a computation. Those that this version does not know are still seen as such. */

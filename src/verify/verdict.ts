@@ -7,7 +7,10 @@ type Level = {
   reachedBy: readonly Layer[];
   /** The layers that must pass where it is asked for, unless the policy names others. */
   required: readonly Layer[];
-  /** The layers whose failure condemns where it is asked for, required or not: evidence that contradicts is not ignored. */
+  /**
+   * The layers whose failure condemns a receipt under each requested assurance, required or not: contradicting evidence
+   * is never ignored.
+   */
   heeded: readonly Layer[];
 };
 

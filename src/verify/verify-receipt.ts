@@ -12,9 +12,9 @@ export type Verification =
   | { ok: false; code: ReceiptFault; message: string };
 
 /**
- * Verifies a receipt file: its own bytes, your policy, nothing else. `at` is the time it is judged at, by default when the
- * answer came; the appraisal bears it too, since nothing here has a clock. A session keeps what is costly between files, and
- * `ezkl` is an engine for EZKL's proofs, which are left unjudged without one.
+ * Verifies a receipt file: its own bytes, your policy, nothing else. `at` is the time it is judged at, by default when
+ * the answer came; the appraisal bears it too, since nothing here has a clock. A session keeps costly results between
+ * files. `ezkl` is an engine for EZKL's proofs; without one they stay unjudged.
  *
  * What the file tells of a chain is `reported`. Throws RangeError where `at` is an invalid date, and nothing else.
  */

@@ -50,8 +50,8 @@ export type OwnerSigner = {
 };
 
 /**
- * Makes a deposit's authorization nonce with the channel's id. Always the same: a token takes one authorization of a nonce,
- * so one channel gets one deposit, however often it is signed and whatever an RPC says became of it.
+ * Makes a deposit's authorization nonce with the channel's id. Always the same: a token takes one authorization per
+ * nonce, so one channel gets one deposit, even if it is signed again or an RPC lies about it.
  */
 export const DEPOSIT_SALT = `0x${"00".repeat(32)}`;
 

@@ -31,8 +31,8 @@ export type Sent = { transaction: string; gasUsed: bigint; cost: bigint };
 export type Earlier = Sent & { wish: string };
 
 /**
- * Finds out what became of every transaction that an earlier command of this account signed and left undecided: sends the
- * same signed bytes again and waits. Gives those that a block holds now.
+ * Settles every transaction of this account left undecided by an earlier command: sends the same signed bytes again and
+ * waits. Gives those that a block holds now.
  *
  * Throws Proof402Error `transaction_undecided` where one still is undecided. One that waits for transactions of lower nonces
  * is no reason to hold those up: it stays as it is.
@@ -65,9 +65,9 @@ export async function lookUp(owner: Omit<Owner, "confirm">): Promise<OwnerTransa
 }
 
 /**
- * Has one of the owner's transactions made: signed for the configured chain, noted before its bytes leave, sent, and waited
- * for. Where an earlier command signed one for the same wish that is still undecided, that one is sent again instead and
- * its outcome is given.
+ * Has one of the owner's transactions made: signed for the configured chain, noted before its bytes leave, sent, and
+ * waited for. If an earlier command signed one for the same wish and it is still undecided, sends that one again and
+ * gives its outcome.
  *
  * Throws Proof402Error `transaction_undecided` where no block holds it in time (the same command takes it up again),
  * `transaction_failed` where the chain turned it down (a deposit's authorization, which it showed, may still be used then),
@@ -204,7 +204,7 @@ async function attempt<T>(work: () => Promise<T>): Promise<T | null> {
 
 const hex = (text: string): `0x${string}` => `0x${text.slice(2)}`;
 
-/** Whatever broke off after a transaction was noted, such as a database that fails: its bytes may be with the RPC. */
+/** Something failed after a transaction was noted, such as the database: its bytes may be with the RPC. */
 const openEnded =
   (row: OwnerTransactionsTable) =>
   (cause: unknown): never => {

@@ -20,8 +20,8 @@ type Deposit = Extract<OwnerCall, { kind: "deposit" }>;
 type Wish = Exclude<OwnerCall, Deposit> | Pick<Deposit, "kind" | "channelId" | "amount">;
 
 /**
- * Names what the owner wished for, sha256 hex: two calls that would do the same have one. A deposit is named by channel and
- * amount, since the chain takes a channel's deposit once.
+ * Names the owner's wish, sha256 hex: two calls with the same effect have the same name. A deposit is named by channel
+ * and amount, since the chain takes a channel's deposit once.
  */
 export function wishOf(wish: Wish): string {
   const wished = wish.kind === "deposit" ? { kind: wish.kind, channelId: wish.channelId, amount: wish.amount } : wish;

@@ -28,8 +28,8 @@ export type Posting = {
 };
 
 /**
- * A posted verdict: the transaction that carries it, the gas of all that were needed and what it cost in wei, and what the
- * registry says now.
+ * A posted verdict: its transaction, the gas and cost in wei of all transactions sent for it, and the registry's
+ * present entry.
  */
 export type Posted = {
   requestTransaction: string | null;
@@ -40,8 +40,8 @@ export type Posted = {
 };
 
 /**
- * Posts a verdict from the wallet, which is its validator: asks for the validation where nobody has, answers it, and reads
- * the answer back. Costs gas and moves no money otherwise.
+ * Posts a verdict from the wallet as validator: opens the request if it is missing, answers it, and reads the answer
+ * back. Costs gas and moves no money otherwise.
  *
  * Throws Proof402Error `validation_taken` where the request names another validator or agent, `registry_missing` where no
  * registry answers, `transaction_failed` where the chain turned it down, `posting_not_kept` where the registry then says
@@ -89,7 +89,7 @@ export async function postValidation(owner: Owner, posting: Posting): Promise<Po
   };
 }
 
-/** What the registry says of a request, or null where nobody asked for it: the standard lets it revert or answer zero. */
+/** Reads the registry's entry of a request, null if there is none: the standard lets it revert or answer zero. */
 async function readStatus(client: PublicClient, registry: Hex, requestHash: Hex): Promise<ValidationStatus | null> {
   const { BaseError } = await import("viem");
   const named = (error: unknown, name: string): boolean =>

@@ -13,18 +13,18 @@ export type ExchangeFormat = {
   name: string;
   /** The path that requests for a model go to. */
   pathOf: (model: string) => string;
-  /** What an input for a model that takes this holds: each value's name, and in a few words what it is. */
+  /** Describes an input for a model with these tensors: each value's name and its form in a few words. */
   describeInput: (takes: readonly TensorMetadata[]) => Record<string, string>;
   /**
-   * The request for an input that carries the nonce (hex). Throws Proof402Error `invalid_input`, which says what does not
-   * fit and what would.
+   * The request for an input that carries the nonce (hex). Throws Proof402Error `invalid_input`, naming the misfit and
+   * the right form.
    */
   writeRequest: (
     takes: readonly TensorMetadata[],
     input: Record<string, unknown>,
     nonce: string,
   ) => { headers: Record<string, string>; body: Bytes };
-  /** What was asked, in the form of the input that it was written from. Null if the bytes are no such request. */
+  /** Reads a request back into the form of its input. Null if the bytes are no such request. */
   readInput: (request: Uint8Array) => Record<string, unknown> | null;
   /** What an answer says, each value as the seller wrote it. */
   readAnswer: (response: Uint8Array) => AnswerReading;

@@ -1,7 +1,7 @@
 import type { ExchangeFormat } from "./format.ts";
 import { oip } from "./oip.ts";
 
-/** The format that each kind of seller speaks, by the name that configurations and receipts give the kind. */
+/** The exchange format of each kind of seller, by the kind's name in configurations and receipts. */
 export const FORMATS = { oip } as const satisfies Record<string, ExchangeFormat>;
 
 /** The format of a receipt's exchange, or null if this version does not know its kind of seller. */

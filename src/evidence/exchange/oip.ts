@@ -13,7 +13,7 @@ import { arraysIn, DATATYPES, nest, readElement, toTensors, type Tensor, type Te
 const MAX_TENSORS = 4096;
 const MAX_NAME = 1024;
 const MAX_DIMENSIONS = 16;
-/** A shape is a few bytes and may claim any number of rows: the arrays made of a body are bounded, whatever it claims. */
+/** A shape is a few bytes and may claim any number of rows, so the arrays made of a body are bounded. */
 const MAX_ARRAYS = 4_000_000;
 
 /** The path of a model's metadata (`GET /v2/models/{name}`). */

@@ -40,8 +40,8 @@ const INTEGERS: Partial<Record<Datatype, readonly [bigint, bigint]>> = {
 };
 
 /**
- * One element of a datatype in the form it is handed on, or undefined where it is none. Numbers that are no numbers
- * come as `NaN`, `Infinity`, `"NaN"` or, from servers whose JSON has no such thing, `null`.
+ * Gives one element of a datatype in the form handed on, undefined if it does not fit. Accepts `NaN`, `Infinity`,
+ * `"NaN"` and, from servers whose JSON lacks them, `null` for floats without a numeric value.
  */
 export function readElement(datatype: Datatype, value: unknown): TensorElement | undefined {
   if (datatype === "BOOL") return typeof value === "boolean" ? value : undefined;
@@ -77,9 +77,9 @@ const MAX_ELEMENTS = 100_000;
 const invalid = (message: string, next: string): Proof402Error => new Proof402Error("invalid_input", message, { next });
 
 /**
- * Turns an agent's `{tensorName: (nested) array}` into typed tensors.
- * A flat array is accepted where the metadata leaves one dimension free or its length fits exactly.
- * Throws Proof402Error `invalid_input` that names the tensor and what it should look like.
+ * Turns an agent's `{tensorName: (nested) array}` into typed tensors. A flat array is accepted where the metadata
+ * leaves one dimension free or its length fits exactly. Throws Proof402Error `invalid_input`, naming the tensor and its
+ * expected form.
  */
 export function toTensors(metadata: readonly TensorMetadata[], input: Record<string, unknown>): Tensor[] {
   const expected = `Give ${metadata.map((m) => `${m.name}: ${m.datatype}[${m.shape.join(",")}]`).join(", ")}.`;

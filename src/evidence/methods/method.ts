@@ -1,6 +1,6 @@
 import type { TokenLog } from "../eip3009.ts";
 
-/** What a payer signs, whatever the method: a receipt's `payment` without its hash. */
+/** The signed part of a payment, for every method: a receipt's `payment` without its hash. */
 export type Authorization = {
   scheme: string;
   method: string;
@@ -22,7 +22,7 @@ export type Authorization = {
 /** An offer's `extra`, which nothing bounds but its size. */
 export type Extra = Readonly<Record<string, unknown>>;
 
-/** What of a successful transaction is looked at: the token's logs and, for Permit2, the call that it is. */
+/** The parts of a successful transaction to look at: the token's logs and, for Permit2, the call itself. */
 export type SettlingTransaction = {
   logs: readonly TokenLog[];
   to?: string | undefined;
@@ -50,9 +50,9 @@ export const fault = (code: string, note: string): Fault => ({ status: "fail", c
 export type Use = {
   /** A transaction shows the use in no log, only in the call that it is. */
   usedByCall: boolean;
-  /** The amount is the most that it may cost; the seller names what it does cost afterwards. */
+  /** The amount is a ceiling; the seller names the real cost afterwards. */
   metered: boolean;
-  /** The amount that a transaction which uses it moves, base units; null if there is none. */
+  /** The amount moved by a transaction with this authorization, base units; null if there is none. */
   amountIn: (transaction: SettlingTransaction, payment: Authorization) => bigint | null;
   isUsedIn: (transaction: SettlingTransaction, payment: Authorization) => boolean;
   /** The last second in which it may be used. */
@@ -60,17 +60,22 @@ export type Use = {
 };
 
 /**
- * The pure half of a payment method: how an offer asks for it, what is signed, and what its settlement shows. A buyer signs
- * by it, a seller looks for its money by it, and a verifier judges by it. Nothing that judges throws.
+ * The pure half of a payment method: how an offer asks for it, how it is signed, and how its settlement looks. A buyer
+ * signs by it, a seller looks for its money by it, and a verifier judges by it. Nothing that judges throws.
  */
 export type MethodEvidence = Use & {
   /** The scheme of its offers. */
   scheme: string;
-  /** The values of x402's `extra.assetTransferMethod` that ask for it; undefined for an offer that names none. */
+  /**
+   * The values of x402's `extra.assetTransferMethod` asking for this method; undefined stands for an offer without one.
+   */
   transfers: readonly (string | undefined)[];
   /** The `method` that a receipt has for it, beside the scheme. */
   method: string;
-  /** It is signed in the token's own EIP-712 domain, which the offer names in `extra`; otherwise in that of a contract of its own. */
+  /**
+   * Signed in the token's own EIP-712 domain, named in the offer's `extra`; otherwise in the domain of a separate
+   * contract.
+   */
   inTokenDomain: boolean;
   /** What is signed names its payer. Where it does not, a signature recovers to some payer under any terms. */
   namesPayer: boolean;

@@ -11,7 +11,7 @@ export type PaymentMethod = keyof typeof METHODS;
 export const PAYMENT_METHODS = Object.keys(METHODS) as PaymentMethod[];
 
 /**
- * The method an offer's scheme and `extra` ask for, or null where it is none of ours. Each is settled after delivery (x402
+ * Finds the method for an offer's scheme and `extra`, null if the table has none. Each is settled after delivery (x402
  * `extra.assetTransferMethod`, `extra.paymentFlow`).
  */
 export function paymentMethodOf({ scheme, extra }: { scheme: string; extra: Extra }): PaymentMethod | null {
@@ -35,7 +35,7 @@ export function evidenceOf(payment: Pick<Authorization, "scheme" | "method">): M
   return METHODS[name];
 }
 
-/** What the table says of the method that an offer asks for, or null. */
+/** Finds the table's entry for an offer, or null. */
 export function evidenceFor(offer: { scheme: string; extra: Extra }): MethodEvidence | null {
   const name = paymentMethodOf(offer);
   return name === null ? null : METHODS[name];

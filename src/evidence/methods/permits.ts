@@ -13,7 +13,7 @@ export const permitOf = (payment: Authorization): TransferPermit => ({
   validAfter: payment.validAfter,
 });
 
-/** What a transaction settles of a permit, base units, or null where it is not the call that settles it. */
+/** Reads the amount settled of a permit, base units, null unless the transaction settles this one. */
 export function settledOf({ to, input }: SettlingTransaction, payment: Authorization): bigint | null {
   if (to === undefined || input === undefined) return null;
   try {

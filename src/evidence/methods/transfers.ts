@@ -10,8 +10,8 @@ import {
 } from "./method.ts";
 
 /**
- * What a transaction moved for this payment, base units: exactly its amount or, of a metered one, what the settlement names,
- * more than nothing. Null where there is no such transfer from the payer to the payee.
+ * Reads the amount moved for this payment, base units: exactly its amount or, of a metered one, the settled sum above
+ * 0. Null where there is no such transfer from the payer to the payee.
  */
 export function movedIn(transaction: SettlingTransaction, payment: Authorization, use: Use): bigint | null {
   const amount = use.amountIn(transaction, payment);
@@ -24,9 +24,9 @@ export function movedIn(transaction: SettlingTransaction, payment: Authorization
 }
 
 /**
- * All that a transaction took from the payer for this payment, base units, as the token logs it: more than
- * {@link movedIn} where the token took something on top. Other authorizations of the same payer that it used are taken to
- * explain one further transfer each, the smallest ones, so that no part of a larger sum goes uncounted. `moved`: what
+ * All that a transaction took from the payer for this payment, base units, as the token logs it: more than {@link
+ * movedIn} where the token took something on top. If the transaction used other authorizations of this payer, each
+ * explains one further transfer, the smallest first, so that no part of a larger sum goes uncounted. `moved`: what
  * {@link movedIn} said.
  */
 export function takenIn(transaction: SettlingTransaction, payment: Authorization, moved: bigint | null): bigint {
@@ -47,7 +47,7 @@ export function takenIn(transaction: SettlingTransaction, payment: Authorization
   return unexplained.reduce((total, value) => total + value, moved ?? 0n);
 }
 
-/** What a method has whose authorizations each are used up by a transfer of the token, from the payer to the payee. */
+/** The common part of methods with one token transfer from payer to payee per authorization. */
 export const byTransfer = (use: Use) => ({
   ...use,
   claimed: false,

@@ -80,7 +80,7 @@ function fits({ inputsPublic, outputsPublic, kzg, inputs, outputs }: EzklSetting
   return names.inputs.length === inputs.length && names.outputs.length === outputs.length;
 }
 
-/** What the circuit leaves open, so that no proof of it shows anything about this purchase, or null. */
+/** Names the circuit's freedom that makes its proofs worthless for this purchase, or null. */
 function whatIsOpen({ inputsPublic, outputsPublic, weightsFixed }: EzklSettings): LayerResult | null {
   if (!inputsPublic)
     return skip(

@@ -12,13 +12,13 @@ import { entryOf, sellerOf, type AppraisalPolicy } from "../policy.ts";
 import type { VerifySession } from "../session.ts";
 import { fail, pass, skip } from "../types.ts";
 
-/** The code of a computation that passed by a proof whose key's maker could have forged it. */
+/** The code of a computation passed by a proof from a development key: its maker could have forged it. */
 export const DEVELOPMENT_PROOF = "development_proof";
 
 /**
- * `computation`, by a zero-knowledge proof: under the key that the policy pins for this seller's model, the model of that
- * key computes the answer from the inputs in the request's own bytes, and the proof was made for this request. Inputs,
- * request and answer are taken from the receipt's bytes; the proof's signals only have to agree. Null without a proof.
+ * `computation`, by a zero-knowledge proof. Under the key pinned for this seller's model, that model computes the
+ * answer from the inputs in the request's own bytes, and the proof was made for this request. Inputs, request and
+ * answer are taken from the receipt's bytes; the proof's signals only have to agree. Null without a proof.
  */
 export function judgeGroth16(receipt: Receipt, policy: AppraisalPolicy, session: VerifySession): LayerResult | null {
   const found = onlyOne(allEvidence(receipt), "zk.groth16");
@@ -69,7 +69,7 @@ export function judgeGroth16(receipt: Receipt, policy: AppraisalPolicy, session:
     : pass(`${within}.`);
 }
 
-/** Whether a receipt's proof is of weights that nobody but the seller need have seen. */
+/** Tells whether a receipt's proof is of weights hidden by the seller. */
 export function hasSecretWeights(receipt: Receipt): boolean {
   const found = onlyOne(allEvidence(receipt), "zk.groth16");
   return found.kind === "one" && found.evidence.key.commitment !== null;

@@ -5,7 +5,7 @@ import type { Tensor } from "../../evidence/exchange/tensors.ts";
 import type { LayerResult, ReceiptCore } from "../../receipts/schema.ts";
 import { skip, unsupported } from "../types.ts";
 
-/** The tensors of a part whose bytes are here, by the one reader: what is judged is what the buyer is handed. */
+/** Reads the tensors of a part with its bytes by the buyer's own reader: judged and handed-over values are the same. */
 export function readTensors(core: ReceiptCore, part: Part): TensorReading {
   const { body } = core[part];
   const format: ExchangeFormat | null = formatOf(core.seller.provider);
@@ -17,7 +17,7 @@ export function readTensors(core: ReceiptCore, part: Part): TensorReading {
 export const unknownFormat = (): LayerResult =>
   unsupported("exchange_format_unknown", "This version does not know the format that this kind of seller speaks.");
 
-/** A result for a format that holds no tensors which a proof could be compared with, or null. */
+/** The result for a format without tensors to compare with a proof, or null. */
 export function judgeTensorFormat(format: ExchangeFormat | null): LayerResult | null {
   if (format === null) return unknownFormat();
   return format.readTensors === undefined

@@ -21,7 +21,7 @@ export type AttestationAppraisal = {
   simulated: boolean;
   /** The response signing key that a genuine document binds, or null. It is known only where `key` passes. */
   signingKey: { spki: Bytes; keyId: string } | null;
-  /** What a genuine document that binds a key says of the seller's TLS, or null. */
+  /** Reads the seller's TLS key or certificate from a genuine document, or null. */
   tls: TlsAppraisal | null;
 };
 
@@ -37,7 +37,7 @@ export async function appraiseAttestation(options: AttestationOptions): Promise<
   }
 }
 
-/** What to appraise: the evidence, and whose and which model it should be about. */
+/** The subject of an appraisal: the evidence, its seller and its model. */
 export type AttestationOptions = {
   evidence: readonly Evidence[];
   sellerId: string;

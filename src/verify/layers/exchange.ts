@@ -64,7 +64,7 @@ export function judgeResponse(core: ReceiptCore, signature: LayerResult): LayerR
   return signature.status === "pass" ? signature : (asItCame(core) ?? signature);
 }
 
-/** Of bytes that are not the answer's content, or not all of it, no signature could be right, and a wrong one blames nobody. */
+/** No signature could fit bytes other than the answer's whole content, so a wrong one blames nothing on the seller. */
 function asItCame(core: ReceiptCore): LayerResult | null {
   const { cut = null, coding = null } = transferOf(core) ?? {};
   if (cut !== null)

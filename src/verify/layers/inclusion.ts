@@ -8,9 +8,9 @@ import { fail, pass, pending, reported, skip } from "../types.ts";
 const LEAF_FIELDS = ["teeId", "inputHash", "outputHash", "signature", "timestamp"] as const;
 
 /**
- * `inclusion`: exactly this answer, as its seller signed it, is a leaf under a root that the pinned relay contract's event
- * carries. The leaf is made from the receipt's own hashes and signature, contract and network come from the policy, and
- * whatever the evidence says of them only has to agree.
+ * `inclusion`: exactly this answer, as its seller signed it, is a leaf under a root that the pinned relay contract's
+ * event carries. Makes the leaf from the receipt's own hashes and signature. Contract and network come from the policy,
+ * and the evidence has to agree with them.
  */
 export function judgeInclusion(
   receipt: Receipt,

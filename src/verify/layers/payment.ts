@@ -60,8 +60,8 @@ export function judgePayment(receipt: Receipt, policy: AppraisalPolicy, session:
 }
 
 /**
- * `settlement`: the chain shows that this payment moved its amount from payer to payee, as its method has it. Logs that `isOwn`
- * does not know are what the file tells of the chain.
+ * `settlement`: the chain shows that this payment moved its amount from payer to payee, as its method has it. Logs
+ * unknown to `isOwn` are the file's word about the chain.
  */
 export function judgeSettlement(receipt: Receipt, policy: AppraisalPolicy, isOwn: IsOwn): LayerResult {
   const { payment, request } = receipt.core;
@@ -87,9 +87,9 @@ const boundNonce = (core: ReceiptCore): string =>
 export const payerKeyOf = (payment: Payment): string => evidenceOf(payment).signerOf(payment);
 
 /**
- * Whether anything that was signed fixes the payer: the payment's own message or, from format 2 on, the terms whose hash is in
- * the bytes that the seller's key signed for. Where nothing does, a signature shows no agreement: any address that it happens
- * to recover to can be named as the payer.
+ * Tells whether a signature fixes the payer: the payment's own message or, from format 2 on, the terms, by their hash
+ * in the bytes signed by the seller's key. Where nothing does, a signature shows no agreement: any address that it
+ * happens to recover to can be named as the payer.
  */
 export const fixesPayer = (core: ReceiptCore, sellerSigned: boolean): boolean =>
   evidenceOf(core.payment).namesPayer ||

@@ -23,8 +23,8 @@ export function judgePlace(core: ReceiptCore, policy: AppraisalPolicy): LayerRes
 }
 
 /**
- * Whether the payment's terms are those of the policy: who is paid, in which token, of which units and domain, and who
- * else has a say. Null where they are; a `fail` for a difference, and a `skip` for what the policy does not say.
+ * Judges the payment's terms by the policy: payee, token with its units and domain, and any third party with a say.
+ * Null where they are; a `fail` for a difference, and a `skip` for what the policy does not say.
  */
 export function judgeTerms(core: ReceiptCore, policy: AppraisalPolicy): LayerResult | null {
   const { seller, offer, payment } = core;
@@ -55,8 +55,8 @@ export function judgeTerms(core: ReceiptCore, policy: AppraisalPolicy): LayerRes
 }
 
 /**
- * What the policy says of the seller before, as far as it held for this purchase: by the time that its key signed, or of one
- * without a signature by the buyer's clock. A time that no key signed fails or is skipped elsewhere where a signature counts.
+ * The policy's former entry for the seller, if it held at this purchase: by the time signed by its key, or by the
+ * buyer's clock without a signature. A time that no key signed fails or is skipped elsewhere where a signature counts.
  */
 function formerlyOf(
   { former = [] }: SellerPolicy,

@@ -3,13 +3,13 @@ import type { Evidence, LayerResult } from "../../receipts/schema.ts";
 import { onlyOne } from "../evidence.ts";
 import { fail, skip } from "../types.ts";
 
-/** What an attestation says of TLS, and whether the connection was with what it names. */
+/** An attestation's word about TLS, and whether the connection agrees with it. */
 export type TlsAppraisal = {
   /** SHA-256 of the certificate that it names, hex; null where it names none. */
   named: string | null;
   /** Why the connection is not shown to have ended there, one sentence; null where it is. */
   notShown: string | null;
-  /** In place of the key's own result: a contradiction, or that it is missing what would show one. */
+  /** Replaces the key's own result: by a contradiction, or by the missing evidence of one. */
   wrong: LayerResult | null;
 };
 
@@ -17,8 +17,9 @@ export type TlsAppraisal = {
 const NONE = "00".repeat(32);
 
 /**
- * Compares the certificate that the attested `user_data` names with the one that the buyer saw on its connection. Which one it
- * saw is its own word, so this shows nothing to others; but a difference contradicts, and the buyer pays on no such connection.
+ * Compares the certificate in the attested `user_data` with the buyer's own sight of the connection. Which one it saw
+ * is its own word, so this shows nothing to others; but a difference contradicts, and the buyer pays on no such
+ * connection.
  */
 export function judgeTls(attested: Bytes, evidence: readonly Evidence[], origin: string | undefined): TlsAppraisal {
   const digest = toHex(attested);

@@ -16,7 +16,7 @@ export type NitroCheck =
   | "debug"
   | "measurements";
 
-/** A document whose chain, signature and measurements hold, or the first check that refused it. */
+/** A document with valid chain, signature and measurements, or the first failed check. */
 export type NitroResult =
   | { ok: true; payload: NitroPayload; simulated: boolean }
   | { ok: false; check: NitroCheck; message: string };
