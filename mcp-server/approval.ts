@@ -12,19 +12,24 @@ import * as z from "zod";
 import type { ApprovalDecision, ApprovalRequest } from "../src/buyer/types.ts";
 import { Proof402Error } from "../src/errors.ts";
 
-/** What a question carries through the client, sealed: the call it belongs to, its key, and what exactly was asked. */
+/**
+ * The sealed content of a question, carried through the client: the call it belongs to, its key, and the exact terms
+ * asked about.
+ */
 type Asked = { call: string; asked: string; idempotencyKey: string };
 
 const KEY = "approval";
 const answerSchema = z.object({ approve: z.boolean() });
 const LIFETIME_SECONDS = 600;
 
-/** What the person's answer means for what is asked now. Throws Proof402Error `approval_failed` where it cannot be read. */
+/**
+ * Reads the person's answer to the present question. Throws Proof402Error `approval_failed` where it cannot be read.
+ */
 export type Decide = (request: ApprovalRequest) => ApprovalDecision;
 
 /**
- * Asks for approvals over MCP in both eras: `input_required` results, or elicitation pushed to clients of 2025. A question that
- * fails ends the call as every other failure does, with what became of its money and its key.
+ * Asks for approvals over MCP in both eras: `input_required` results, or elicitation pushed to clients of 2025. A
+ * failing question ends the call like every other failure: with its money and its key.
  */
 export type Approvals = {
   codec: RequestStateCodec<Asked>;

@@ -5,8 +5,8 @@ import { toolErrorSchema, type ToolDefinition } from "../src/tools/definition.ts
 type JsonSchema = Record<string, unknown>;
 
 /**
- * A tool's input as clients see it. Everything is let through to the handler, which checks it: so input that does not fit is
- * a result with code, money and next step, as every other failure is.
+ * A tool's input as clients see it. Lets everything through to the handler, which checks it: a misfit is then a result
+ * with code, money and next step, like every other failure.
  */
 export const listedInput = (definition: ToolDefinition): StandardSchemaWithJSON =>
   listed(z.toJSONSchema(definition.input, { io: "input" }), (value) => ({ value }));

@@ -14,10 +14,10 @@ export type MoneyState =
 const brand: unique symbol = Symbol.for("proof402.error") as never;
 
 /**
- * The one error class of the library: says what happened, what became of the money, and what to do next.
- * `code` is stable and machine-readable (snake_case); texts may change.
+ * The one error class of the library: says what happened, what became of the money, and the next step. `code` is stable
+ * and machine-readable (snake_case); texts may change.
  *
- * Who throws says nothing of the money: the purchase that the error ends reads that from its journal, in one place.
+ * The thrower says nothing of the money: the purchase that the error ends reads it from its journal, in one place.
  */
 export class Proof402Error extends Error {
   override readonly name = "Proof402Error";

@@ -40,7 +40,7 @@ export function howToInstall(names: readonly string[]): string {
     : `Run ${line}.`;
 }
 
-/** Throws Proof402Error `peers_missing`, which names every one of these packages that is not installed. */
+/** Throws Proof402Error `peers_missing` with the names of all missing packages. */
 export function requirePeers(names: readonly string[]): void {
   const missing = names.filter((name) => !isInstalled(name)).toSorted();
   if (missing.length === 0) return;

@@ -6,7 +6,7 @@ import { openChain } from "../chain/chain.ts";
 import { sendOwnerCall, type Owner, type Sent } from "../chain/owner/send.ts";
 import type { Groth16Evidence, Receipt } from "../receipts/schema.ts";
 
-/** A proof that a contract can check, and which contract. */
+/** A proof for a contract to check, and that contract. */
 export type ProofOnChain = {
   contract: string;
   /** CAIP-2. */

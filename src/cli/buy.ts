@@ -64,7 +64,7 @@ export async function buy(model: string, options: Options, command: Command): Pr
 
 const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
-/** An answer that nothing speaks against yet is the result that was asked for, unless waiting for the verdict was. */
+/** An answer counts as the wanted result until something speaks against it, unless the caller waits for the verdict. */
 function exitOfVerdict(verdict: Verdict, waited: boolean): number {
   if (verdict === "failed") return EXIT.failed;
   return verdict === "verified" || (verdict === "pending" && !waited) ? EXIT.ok : EXIT.open;

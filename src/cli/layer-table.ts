@@ -17,7 +17,10 @@ const VERDICT_COLOUR: Record<Verdict, (text: string) => string> = {
   unverified: pc.yellow,
 };
 
-/** An appraisal for a terminal: verdict and why, where that is not in the layers, one line per layer, and what is not proven. Plain text where colour is off. */
+/**
+ * An appraisal for a terminal: the verdict, its reason if no layer shows it, one line per layer, and the limits of the
+ * proof. Plain text where colour is off.
+ */
 export function layerTable(appraisal: Appraisal, why?: string): string {
   const simulated = appraisal.simulated ? pc.yellow(" (SIMULATED hardware)") : "";
   const lines = [

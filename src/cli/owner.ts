@@ -28,7 +28,7 @@ async function confirm(yes: boolean | undefined): Promise<void> {
   throw new Proof402Error("approval_declined", "Nothing was signed.", { next: "Add --yes where nobody can be asked." });
 }
 
-/** Asks on the terminal; where nobody can be asked the answer is no. */
+/** Asks on the terminal; without one the answer is no. */
 async function confirmed(): Promise<boolean> {
   if (!process.stdin.isTTY || !process.stderr.isTTY) return false;
   const terminal = createInterface({ input: process.stdin, output: process.stderr });

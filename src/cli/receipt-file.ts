@@ -6,7 +6,7 @@ import { MAX_FILE_BYTES } from "../receipts/budget.ts";
 import { parseReceipt } from "../receipts/receipt.ts";
 import type { Receipt } from "../receipts/schema.ts";
 
-/** One byte more than `parseReceipt` takes, so that it says what is wrong with a longer file. */
+/** One byte more than `parseReceipt` takes, so that it names the fault of a longer file. */
 const READ_AT_MOST = MAX_FILE_BYTES + 1;
 
 /** Reads a receipt file, or standard input for `-`. Throws Proof402Error `receipt_unreadable` or one of `parseReceipt`'s codes. */

@@ -39,7 +39,7 @@ export async function showReceipt(id: string, options: { wait?: string }, comman
   return EXIT.ok;
 }
 
-/** What a claim was for and what came of it. Quoted, because tools and models wrote the words. */
+/** A claim's purpose and outcome. Quoted, because tools and models wrote the words. */
 const inOneLine = ({ at, purpose, state, arguments: args, outcome }: Claim): string =>
   `Used ${at} for ${JSON.stringify(purpose)}: ${state}${args === null ? "" : `, with ${args.json} (sha256 ${args.sha256})`}${outcome === null ? "" : `, outcome ${JSON.stringify(outcome)}`}`;
 

@@ -16,8 +16,8 @@ type Shown = {
 };
 
 /**
- * Runs a tool for a command and prints its outcome: the same data as on every other surface with `--json`, else its text.
- * Input that does not fit the tool's schema is a usage error that names the field. Returns the exit code.
+ * Runs a tool for a command and prints its outcome: the same data as on every other surface with `--json`, else its
+ * text. Input outside the tool's schema is a usage error, and the error names the field. Returns the exit code.
  */
 export async function runTool(
   definition: ToolDefinition,

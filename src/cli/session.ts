@@ -22,7 +22,7 @@ export async function openFor(options: GlobalOptions): Promise<Buyer> {
   return buyer;
 }
 
-/** Opens a buyer for the length of one command and closes it whatever happens. */
+/** Opens a buyer for the length of one command and always closes it. */
 export async function withBuyer<T>(options: GlobalOptions, work: (buyer: Buyer) => Promise<T>): Promise<T> {
   const buyer = await openFor(options);
   try {
@@ -32,7 +32,7 @@ export async function withBuyer<T>(options: GlobalOptions, work: (buyer: Buyer) 
   }
 }
 
-/** Opens what is stored, for commands that need no key and ask nobody: no wallet, no network, no background work. */
+/** Opens the store for commands without a key or a question: no wallet, no network, no background work. */
 export async function withStore<T>(options: GlobalOptions, work: (db: Db) => Promise<T>): Promise<T> {
   const config = await configOf(options);
   const db = await usable(config, () => openDatabase(config.database));

@@ -14,7 +14,7 @@ export const trustText = (policy: AppraisalPolicy): string =>
   `${JSON.stringify({ type: "proof402/trust", version: 1, policy } satisfies TrustFile, null, 2)}\n`;
 
 /**
- * `proof402 trust export FILE`: what this buyer pins, as one file that others judge by. It holds no key and no address of
+ * `proof402 trust export FILE`: this buyer's pins as one file for others to judge by. It holds no key and no address of
  * this machine. Throws Proof402Error as `writeNew` does, also where the file is there already.
  */
 export async function exportTrust(

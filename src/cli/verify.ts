@@ -78,7 +78,7 @@ async function judge(
   return judgeAlone({ ...again, at: asked.at, policy });
 }
 
-/** The policy to judge a file by: the trust file's, else the configuration's, else one that knows nobody. */
+/** The policy to judge a file by: the trust file's, else the configuration's, else one without any seller. */
 function policyOf({
   trust,
   config,
@@ -90,7 +90,7 @@ function policyOf({
     : appraisalPolicyOf(config, assurance ?? config.verification.assurance);
 }
 
-/** What is judged, and what of it was read from the chain just now. */
+/** The receipt to judge, and the part of it read from the chain just now. */
 type Again = Pick<ReadAgain, "receipt"> & Partial<ReadAgain>;
 
 function readOnline(receipt: Receipt, config: Config | null, policy: AppraisalPolicy): Promise<ReadAgain> {

@@ -17,8 +17,8 @@ import { consent, gasText, gasView } from "./owner.ts";
 import { configOf, withStore } from "./session.ts";
 
 /**
- * `proof402 wallet show`: address, per asset what it holds and what Permit2 may move, what is in channels, and the owner's
- * transactions that are not decided.
+ * `proof402 wallet show`: address, balance and Permit2 allowance per asset, money in channels, and the owner's
+ * undecided transactions.
  */
 export async function showWallet(_options: unknown, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);

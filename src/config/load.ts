@@ -14,10 +14,10 @@ const DATABASES_FOLDER = "proof402-databases";
 type Env = Readonly<Record<string, string | undefined>>;
 
 /**
- * Loads the configuration: the given path, else `PROOF402_CONFIG`, else `~/.proof402/proof402.config.json`. Never a file
- * that merely lies in the working directory: agents work in folders that others wrote, and a configuration says who is
- * paid and how much. `PROOF402_DATABASE` takes the place of `database`. Relative paths inside are relative to the file;
- * `cwd` is what a relative `path` is relative to.
+ * Loads the configuration: the given path, else `PROOF402_CONFIG`, else `~/.proof402/proof402.config.json`. Never reads
+ * a file merely found in the working directory: agents work in folders written by others, and a configuration names
+ * payees and amounts. `PROOF402_DATABASE` takes the place of `database`. Relative paths inside are relative to the
+ * file; `cwd` is what a relative `path` is relative to.
  *
  * Throws Proof402Error `config_not_found`, `config_unreadable`, `config_permissions` where others may write to it, or
  * `config_invalid`, which names file and field.

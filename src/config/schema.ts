@@ -86,7 +86,7 @@ const fieldsSchema = z.strictObject({
           models: z.record(z.string().max(128), z.string().min(1)),
           /** One answer in so many, which the seller cannot foresee; 1 is each. */
           every: z.int().min(1).max(1_000_000).default(1),
-          /** Besides, each answer that cost more, USD; one paid in what is not dollars counts as dearer. */
+          /** Also re-run every answer that cost more than this, in USD. Payments in other assets always qualify. */
           aboveUsd: z.number().min(0).max(1e12).optional(),
           /** How long a run of a model may take, start of its process included; it is killed then and not tried again. */
           seconds: z.int().min(1).max(20).default(20),

@@ -25,8 +25,8 @@ export function tampering(fetch: Fetch): Fetch {
 }
 
 /**
- * A seller that lies in its proofs: it answers honestly and proves another model's computation, whose weights it has put
- * under the same circuit and setup, and publishes that as a proof by the honest model's key.
+ * A seller with false proofs: it answers honestly, proves another model under the same circuit and setup, and publishes
+ * that as a proof by the honest model's key.
  */
 export function forging(
   fetch: Fetch,

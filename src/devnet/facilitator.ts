@@ -65,8 +65,8 @@ async function withPayment<T extends object>(
 }
 
 /**
- * A seller's own call: claims of vouchers, or the payout of what was claimed. x402's channel manager sends it with a time
- * limit of 0, which is none that a payment may have.
+ * A seller's own call: claims of vouchers, or the payout after claims. x402's channel manager sends it with a time
+ * limit of 0, forbidden for a payment.
  */
 function isClaim(payment: unknown, requirements: unknown): boolean {
   const { payload } = (payment ?? {}) as { payload?: { type?: unknown } };
@@ -78,7 +78,7 @@ function isClaim(payment: unknown, requirements: unknown): boolean {
   );
 }
 
-/** Runs work one piece after another, whatever became of the one before. */
+/** Runs work one piece after another, even if the one before failed. */
 function createTurns(): <T>(work: () => Promise<T>) => Promise<T> {
   let last: Promise<unknown> = Promise.resolve();
   return (work) => {

@@ -20,7 +20,7 @@ const markerSchema = z.strictObject({
 const ABOUT = "These files are a devnet's own: play money, and written again when it starts again here.";
 
 /**
- * The buyer's key that an earlier devnet left in a folder, for the next one there; null where there is none. Throws
+ * Reads the buyer's key left in a folder by an earlier devnet, for the next one there; null without one. Throws
  * Proof402Error `file_exists` or `config_exists` where a devnet's files would take the place of somebody's own.
  */
 export const readDevnetKey = async (directory: string): Promise<Hex | null> => (await look(directory)).key;
@@ -40,8 +40,9 @@ async function look(directory: string): Promise<{ key: Hex | null; own: string[]
 }
 
 /**
- * Writes `proof402.config.json` and the buyer's key (readable by the owner only) into a directory that is new, or that a
- * devnet of the same key wrote. Throws Proof402Error `file_exists` or `config_exists` for any other file in their place.
+ * Writes `proof402.config.json` and the buyer's key (readable by the owner only) into a new directory, or into one
+ * written by a devnet of the same key. Throws Proof402Error `file_exists` or `config_exists` for any other file in
+ * their place.
  */
 export async function writeDevnet(devnet: Devnet, directory: string): Promise<{ config: string }> {
   const { key, own } = await look(directory);
@@ -61,7 +62,7 @@ export async function writeDevnet(devnet: Devnet, directory: string): Promise<{ 
 
 const hashOf = (text: string): string => toHex(sha256(utf8(text)));
 
-/** A file's text; null where there is none. What cannot be read is somebody's own. */
+/** Reads a file's text; null if there is no file. What cannot be read is somebody's own. */
 async function readText(path: string): Promise<string | null> {
   const read = await readTextFile(path, { maxBytes: MAX_BYTES, denied: 0 });
   if ("text" in read) return read.text;

@@ -23,7 +23,7 @@ export type Relay = {
   anchor(): Promise<NodeAnchoring["anchor"]>;
 };
 
-/** Deploys a relay contract whose event says which roots were anchored. */
+/** Deploys a relay contract; its event names the anchored roots. */
 export async function openRelay(anvil: Anvil, bank: Bank): Promise<Relay> {
   const address = await deploy(anvil, bank, devRelay);
   return {

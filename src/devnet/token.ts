@@ -24,7 +24,7 @@ import { devUsd } from "./contracts/dev-usd.artifact.ts";
 /** What a token is deployed with. */
 export type TokenSpec = { name: string; symbol: string; version: string; decimals: number };
 
-/** USDC's own EIP-712 domain, so that buyers and sellers use what they would use for the real one. */
+/** USDC's own EIP-712 domain, so buyers and sellers are set up as for the real token. */
 export const USDC_SPEC: TokenSpec = { name: "USD Coin", symbol: "USDC", version: "2", decimals: 6 };
 
 /** A token of 18 decimals beside it. */

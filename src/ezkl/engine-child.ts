@@ -50,8 +50,8 @@ function loadEngine(): Engine | null {
 }
 
 /**
- * The engine stops reading a proof where it has enough of it. One that verifies without its last byte has something behind
- * it, and is refused: so that no proof has a second form that is only longer.
+ * The engine stops reading a proof where it has enough of it. Refuses a proof that also verifies without its last byte:
+ * no proof may have a second, longer form.
  */
 function outcomeOf(engine: Engine, { proof, key, settings, srs }: EzklCheck): EzklOutcome {
   const parsed = readEzklProof(proof);

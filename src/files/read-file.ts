@@ -38,7 +38,7 @@ export async function readTextFile(
   }
 }
 
-/** What is wrong with the rights others have to a file that is there, or null. */
+/** Names the fault in the rights of others to an existing file, or null. */
 export async function rightsProblem(path: string, denied: number): Promise<Unread | null> {
   const status = await stat(path).catch(() => null);
   if (status === null) return null;

@@ -29,7 +29,7 @@ export const isThere = (path: string): Promise<boolean> =>
     () => false,
   );
 
-/** Takes away a file that this program wrote and nobody has changed since. It may be gone already. */
+/** Removes a file written by this program, unless it was changed since. It may be gone already. */
 export const removeOwn = (path: string): Promise<void> => rm(path, { force: true });
 
 async function create(path: string, mode: number): ReturnType<typeof open> {

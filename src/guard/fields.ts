@@ -8,8 +8,8 @@ const isSchema = (value: unknown): value is JsonSchema =>
 const schemasIn = (value: unknown): JsonSchema[] => (Array.isArray(value) ? value.filter(isSchema) : []);
 
 /**
- * The value without the keys that its schema does not name, at every depth: a key that nothing describes reaches neither
- * the comparison nor the tool. Where a schema lists no keys (a record, free data), all of them stay.
+ * The value without keys outside its schema, at every depth: an undescribed key reaches neither the comparison nor the
+ * tool. Where a schema lists no keys (a record, free data), all of them stay.
  */
 export function namedOnly(value: unknown, root: JsonSchema): unknown {
   return reduce(value, [root]);

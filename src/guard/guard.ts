@@ -16,10 +16,10 @@ export type GuardOptions = {
    */
   maxAge: number;
   /**
-   * Whether the bought answer justifies these arguments. They are what the tool's function will get, that very value and
-   * frozen: read once by the tool's own schema, without `receipt_id` and without keys that the schema does not name.
-   * True allows; anything else refuses, a string as the reason. It is the only link between answer and action, so it should
-   * compare every argument that matters, and the receipt's model and request where the question matters too.
+   * Whether the bought answer justifies these arguments. They are the very value, frozen, that the tool's function
+   * gets: read once by the tool's own schema, without `receipt_id` and without keys outside the schema. True allows;
+   * anything else refuses, a string as the reason. It is the only link between answer and action, so it should compare
+   * every argument that matters, and the receipt's model and request where the question matters too.
    */
   bind: (call: {
     args: Record<string, unknown>;
@@ -36,7 +36,7 @@ export type GuardOptions = {
   clock?: () => Date;
 };
 
-/** A tool as a guard needs it, of whatever framework. */
+/** A tool as a guard needs it, in any framework. */
 export type GuardedTool = {
   name: string;
   /** Of the arguments, as a caller writes them. */
@@ -52,7 +52,7 @@ export type GuardedTool = {
 /** Why a tool was not run: for a model as text, for a program as data. */
 export type Refusal = { text: string; error: { code: ErrorCode; message: string; money: "not-moved"; next: string } };
 
-/** Every guard claims under one purpose, so that a purchase justifies one action in all, whatever tool takes it. */
+/** Every guard claims under one purpose, so a purchase justifies one action over all tools. */
 const PURPOSE = "guard";
 
 /** Most characters kept of how an action ended. */
@@ -73,8 +73,8 @@ export function checkOptions({ assurance, maxAge, bind }: GuardOptions): void {
 
 /**
  * Runs the tool if the receipt that `input.receipt_id` names justifies it, and returns its result; else says why it was
- * not run. What the tool throws is thrown again. The claim on the purchase is written before the tool begins, with the
- * arguments, and its outcome after it ended: one that threw, or whose process died, stays `undecided` and used.
+ * not run. What the tool throws is thrown again. Writes the claim on the purchase, with the arguments, before the tool
+ * begins, and its outcome after the end. If the tool throws or its process dies, the claim stays `undecided` and used.
  */
 export async function runGuarded(
   tool: GuardedTool,

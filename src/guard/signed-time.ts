@@ -2,8 +2,8 @@ import type { Appraisal, Evidence, TeeSignatureEvidence } from "../receipts/sche
 
 /**
  * When the seller's verified key says that it signed the answer, unix ms with whole seconds; null where none did. The
- * appraisal must have ended `verified`: below `proven` that rests on the signature, and a proof can stand beside one that
- * could not be checked.
+ * appraisal must have ended `verified`: below `proven` a verdict rests on the signature, and a proof can stand beside
+ * an unchecked signature.
  */
 export function signedAt(
   // A buyer that a caller wrote may hand out receipts without the list.

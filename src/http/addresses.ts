@@ -40,8 +40,8 @@ const notPublicV6 = blockList("ipv6", NOT_PUBLIC_V6);
 const globalUnicastV6 = blockList("ipv6", [GLOBAL_UNICAST_V6]);
 
 /**
- * Whether an IP address literal, in any spelling, is on the public internet. Addresses that carry an IPv4 address to be
- * reached (IPv4-mapped, NAT64) are judged by that one; what is no address is not public.
+ * Whether an IP address literal, in any spelling, is on the public internet. Judges addresses with an IPv4 address
+ * inside (IPv4-mapped, NAT64) by that one. A malformed address is not public.
  */
 export function isPublicAddress(address: string): boolean {
   const bare = address.replace(/%.*$/, "");

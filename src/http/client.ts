@@ -65,7 +65,7 @@ export type HttpResponse = {
   coding: ContentCoding | null;
   /** Null where the answer is whole. */
   cut: Cut | null;
-  /** What the server showed on the connection that the request went out on. */
+  /** The server's identity on the request's own connection. */
   certificateSha256: Certificate;
 };
 
@@ -73,12 +73,12 @@ export type HttpResponse = {
  * A client for talking to sellers: no redirects, no content encodings, every size and time bounded, and no address of
  * this machine's own network unless configured. Proxies and environment variables play no part.
  *
- * A request is sent a second time, once and on a new connection, where a connection kept from earlier broke before a byte
- * of the answer came. That is safe for all requests made here: those without a payment cost nothing, and one with a
- * payment carries the same bytes and so the same authorization, which the chain takes once.
+ * A request is sent a second time, once and on a new connection, where a connection kept from earlier broke before a
+ * byte of the answer came. This is safe for all requests here: an unpaid one costs nothing, and a paid one carries the
+ * same bytes and so the same authorization, accepted once by the chain.
  *
- * The answer to a paid request is handed over however it comes: any status, a redirect, which is followed nowhere all the
- * same, a coded body, and of one that is too large, too slow or broken off what came of it. One of whose body not a byte came is an error.
+ * Hands over the answer to a paid request in any form: any status, a redirect (never followed), a coded body, and the
+ * received part of one that is too large, too slow or broken off. Throws if no byte of its body came.
  *
  * `request` throws Proof402Error with codes `http_url_refused`, `http_address_refused`, `http_request_invalid`,
  * `http_unreachable`, `http_redirect_refused`, `http_encoding_refused`, `http_headers_too_large`, `http_body_too_large`,
@@ -93,7 +93,7 @@ export type Http = {
   close(): Promise<void>;
 };
 
-/** A body that brings less than this in one idle time counts as silent, bytes: bytes that drip are no progress. */
+/** A body with fewer bytes than this in one idle time counts as silent: dripping bytes are no progress. */
 const PROGRESS_BYTES = 1024;
 
 /** `lookup` and `ca` are for tests; they take the place of the system's resolver and of the authorities it trusts (PEM). */

@@ -5,9 +5,9 @@ import { Agent, Client, Pool, type buildConnector, type Dispatcher } from "undic
 /** SHA-256 of a server's leaf certificate (DER), hex; null where there is no TLS. */
 export type Certificate = string | null;
 
-/** A request that asks, once its connection is known, whose it is. */
+/** A request that asks for the server's identity once its connection is known. */
 export type AskingRequest = Dispatcher.DispatchOptions & {
-  /** Given what reads the certificate of the connection that the request goes out on. It is open when the request starts. */
+  /** Gets the reader of the certificate of the request's connection. It is open when the request starts. */
   onConnection: (certificate: () => Certificate) => void;
 };
 
@@ -20,8 +20,8 @@ export type AskableAgent = {
 type Options = Omit<Agent.Options, "factory" | "connect"> & { connect: buildConnector.connector };
 
 /**
- * An agent whose requests can read the certificate of the very connection that they go out on, kept from earlier or new. A
- * client of undici's has one connection at a time, so each has its own connector, which notes the certificate.
+ * An agent whose requests can read the certificate of their very connection, kept from earlier or new. A client of
+ * undici's has one connection at a time, so each has its own connector, which notes the certificate.
  */
 export const createAgent = (options: Options): AskableAgent =>
   new Agent({

@@ -9,17 +9,18 @@ import { checkOptions, refusal, runGuarded, type GuardedTool, type GuardOptions 
 import { errorMessage, toolCallIdOf, type CallRuntime } from "./runtime.ts";
 
 /**
- * Wraps a tool so that it only runs with a verified receipt that justifies its arguments. The wrapped tool takes one more
- * argument, `receipt_id`. The receipt is of a purchase of this buyer, appraised anew, recent and bound to the arguments.
- * Its purchase is consumed: durably and across processes it allows one action, also where the tool then fails. `bind` and
- * the tool's function get one frozen value: the arguments read once by the tool's schema, with the keys it names and of
- * plain data. `buyer.claims` tells afterwards which receipt justified which arguments, and how it ended. The check sits
- * around the tool itself, so no agent, subagent or parallel call gets past it. Refusals are returned as error messages and
- * the tool does not run.
- * A tool that interrupts its graph has begun: ask a person before the guarded tool is called, not within it.
+ * Wraps a tool so that it only runs with a verified receipt for its arguments. The wrapped tool takes one more
+ * argument, `receipt_id`. The receipt is of this buyer's purchase, appraised again, recent and bound to the arguments.
+ * Its purchase is consumed: durably and across processes it allows one action, also where the tool then fails. `bind`
+ * and the tool's function get one frozen value: the arguments read once by the tool's schema, with the keys it names
+ * and of plain data. Afterwards `buyer.claims` lists each receipt with the arguments it justified and the outcome. The
+ * check sits around the tool itself, so no agent, subagent or parallel call gets past it. Refusals are returned as
+ * error messages and the tool does not run. A tool that interrupts its graph has begun: ask a person before the guarded
+ * tool is called, not within it.
  *
- * Throws Proof402Error `guard_schema` for a tool whose schema is not of objects or has a `receipt_id` already, `guard_tool`
- * for one that LangChain's `tool` or `StructuredTool` did not make, and `guard_options` for options that would not guard.
+ * Throws Proof402Error `guard_schema` for a tool whose schema is not of objects or has a `receipt_id` already,
+ * `guard_tool` for one not made by LangChain's `tool` or `StructuredTool`, and `guard_options` for options without
+ * effect.
  */
 export function guardTool(inner: StructuredToolInterface, options: GuardOptions): StructuredToolInterface {
   checkOptions(options);

@@ -3,7 +3,7 @@ import type { ToolRuntime } from "@langchain/core/tools";
 import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 
-/** What LangChain hands to a tool's function, or the little of it that a call outside a graph has. */
+/** The runtime LangChain hands to a tool's function, or the little of it outside a graph. */
 export type CallRuntime = Partial<ToolRuntime>;
 
 /** The id of the tool call being answered, or null for a direct `invoke(args)`. */

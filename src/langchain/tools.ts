@@ -30,7 +30,9 @@ export type Proof402Tools = [
   spending: StructuredToolInterface,
 ];
 
-/** What a person answers to an interrupt. `digest` is the one that was asked about: an answer to another question is none. */
+/**
+ * What a person answers to an interrupt. `digest` names the question: an answer to another question counts as missing.
+ */
 export type ApprovalAnswer = { decision: "approve" | "decline"; digest: string };
 
 /**

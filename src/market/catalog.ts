@@ -8,11 +8,11 @@ export type SellerListing = Listing & { seller: Seller; unreachable: string | nu
 /** Which listings a caller needs. */
 export type ListingRequest = {
   signal?: AbortSignal;
-  /** Asks every seller anew. */
+  /** Asks every seller again. */
   refresh?: boolean;
   /** The one seller that a call names: no other is waited for. */
   seller?: string;
-  /** The model that a call names: sellers that keep no list are asked about it. */
+  /** The model named by a call: sellers without a list are asked about it. */
   model?: string;
   /** Whether these listings are enough to choose from. Without it, sellers that are slow are not waited for at all. */
   enough?: (known: readonly SellerListing[]) => boolean;
@@ -27,7 +27,7 @@ export type Catalog = {
 const LISTING_MS = 10_000;
 /** How long a seller may take to bring its price in, where others can serve already, ms. */
 const GRACE_MS = 1000;
-/** How long a seller that did not answer is left alone by calls that others can serve, ms. */
+/** Pause after a seller did not answer, for calls that others can serve, ms. */
 const DOWN_MS = 10_000;
 /** Questions whose answers are remembered: one for each seller, and one for each model of sellers without a list. */
 const MAX_QUESTIONS = 1000;
@@ -36,8 +36,8 @@ const MAX_QUESTIONS = 1000;
 type Question = { seller: Seller; at: number; answer: SellerListing | null; answered: Promise<void>; wasDown: boolean };
 
 /**
- * Asks all sellers at once, shares each question among all who need its answer, and keeps it for `maxAgeMs`. A seller that
- * fails or stays silent delays no call that another one can serve, and is not waited for again until it has answered.
+ * Asks all sellers at once, shares each question among all who need its answer, and keeps it for `maxAgeMs`. A failing
+ * or silent seller delays no call that another one can serve, and is not waited for again until it has answered.
  */
 export function createCatalog(options: {
   sellers: readonly Seller[];
@@ -142,7 +142,7 @@ async function withinGrace(answers: readonly Promise<void>[]): Promise<void> {
   clearTimeout(timer);
 }
 
-/** A caller that gives up ends its own waiting, not the question that others share. */
+/** A caller that gives up ends its own waiting only: others share the question. */
 async function unlessAborted(work: Promise<unknown>, signal: AbortSignal | undefined): Promise<void> {
   const over = new AbortController();
   const givenUp = new Promise<never>((_, reject) => {

@@ -58,7 +58,7 @@ export const sellerSchema = z.strictObject({
       withdrawDelaySeconds: z.int().min(900).max(2_592_000),
     })
     .optional(),
-  /** The most that may be paid to this seller, per asset, besides what the payment policy says. */
+  /** The most to pay this seller, per asset, within the payment policy. */
   limits: z.array(sellerLimitsSchema).max(16).default([]),
   /** The most this seller is known to offer evidence for. */
   assurance: z.enum(ASSURANCES),
@@ -80,7 +80,7 @@ export type ListedModel = {
   price: { network: string; asset: string; amount: string } | null;
 };
 
-/** What a seller lists: models that can be bought, and apart from them those whose tensors this version cannot write or read. */
+/** A seller's list: models on offer and, apart from them, those with tensors unknown to this version. */
 export type Listing = {
   models: ListedModel[];
   /** `reason` completes "cannot be bought:" in our own words. */

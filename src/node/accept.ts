@@ -57,7 +57,7 @@ export async function accept(
 const signedSchema = z.object({ signature: z.string().regex(/^0x[0-9a-fA-F]{130}$/) });
 const domainSchema = z.object({ name: z.string(), version: z.string() });
 
-/** Whether who brings a payment has its payer's signature, of an account that is a key. */
+/** Tells whether the bringer of a payment has its payer's signature, by an account with a key. */
 function isSigned({ payload, terms }: Payment, authorization: Authorization): boolean {
   const signed = signedSchema.safeParse(payload.payload);
   const domain = domainSchema.safeParse(terms.extra);

@@ -117,7 +117,7 @@ const limitBody = bodyLimit({
   onError: (c) => c.json({ error: `the body is larger than ${MAX_BODY} bytes` }, 413, { connection: "close" }),
 });
 
-/** Finds the model that a path names, of the version that it names, if any. */
+/** Finds the model in a path, of the named version, if any. */
 function modelIn(served: readonly ServedModel[]) {
   const byName = new Map(served.map((entry) => [entry.model.name, entry]));
   return (c: Context, handle: (one: ServedModel) => Response | Promise<Response>): Response | Promise<Response> => {
@@ -226,7 +226,7 @@ function addBatchRoutes(app: Hono, batches: Batches): void {
   });
 }
 
-/** Proofs by the SHA-256 of their request's bytes, which nobody knows but who sent them. */
+/** Proofs by the SHA-256 of their request's bytes, known to the requester only. */
 function addProofRoutes(app: Hono, proofs: Proofs): void {
   app.get("/v1/proofs/:id", (c) => {
     const found = proofs.get(c.req.param("id"));

@@ -7,7 +7,7 @@ import {
   type PublishedBatch,
 } from "../evidence/inclusion.ts";
 
-/** How a node has its answers anchored. It holds no client of a chain: whoever runs it gives it `anchor`. */
+/** How a node has its answers anchored. It holds no client of a chain: its runner gives it `anchor`. */
 export type NodeAnchoring = {
   /** Sends a batch's root to the relay contract and resolves with the transaction, 0x hex. Called again where it throws. */
   anchor: (batch: { root: `0x${string}`; count: number }) => Promise<`0x${string}`>;

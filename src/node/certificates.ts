@@ -16,7 +16,7 @@ const DAY = 24 * HOUR;
 
 type Authority = { certificate: X509Certificate; keys: CryptoKeyPair };
 
-/** A root made on this machine. Nobody vouches for it: whoever accepts it sees everything under it as simulated. */
+/** A root made on this machine. No authority vouches for it, so everything under it is simulated. */
 export type SimulatedRoot = {
   /** SHA-256 hex of the DER certificate: what a policy names to accept it. */
   sha256: string;

@@ -122,7 +122,7 @@ const toHexNumber = (value: bigint): `0x${string}` => `0x${value.toString(16)}`;
 const isUsed = (client: PublicClient, authorization: Authorization): Promise<boolean> =>
   authorization.method === "eip3009" ? isAuthorizationSpent(client, authorization) : isBitSet(client, authorization);
 
-/** The transaction as this authorization's settlement, or null where it is none. */
+/** Reads the transaction as this authorization's settlement, null if it is not. */
 async function readTransaction(
   client: PublicClient,
   authorization: Authorization,

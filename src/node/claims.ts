@@ -13,8 +13,8 @@ import type { VoucherChannels } from "./voucher-channels.ts";
 /** How long a payer waits for what is left in a channel: x402's least. */
 export const WITHDRAW_DELAY_SECONDS = 900;
 /**
- * For a third of the delay a channel is believed to be as it was seen last. What was served meanwhile is claimed within the
- * second third, and the last one is for a claim that failed.
+ * For a third of the delay a channel is believed to be as it was seen last. Claims within the second third; the last
+ * third is for another try after a failed claim.
  */
 const BELIEVED_SECONDS = WITHDRAW_DELAY_SECONDS / 3;
 export const MAX_CLAIM_SECONDS = WITHDRAW_DELAY_SECONDS / 3;
@@ -22,9 +22,9 @@ export const MAX_CLAIM_SECONDS = WITHDRAW_DELAY_SECONDS / 3;
 /** Takes vouchers, and claims and pays out what they granted. */
 export type Claims = {
   scheme: BatchSettlementEvmScheme;
-  /** Refuses a voucher of a channel that its payer asks its money back from, and claims at once what others granted. */
+  /** Refuses a voucher of a channel in withdrawal, and claims at once the sums granted by others. */
   refuseWithdrawn: AfterVerifyHook;
-  /** What was said of a voucher that its channel was charged up to; null of any other payment. */
+  /** The facilitator's word about a voucher charged to its channel; null for any other payment. */
   granted(payment: Payment): Promise<SettleResponse | null>;
   /** Claims what was not claimed yet. */
   close(): Promise<void>;
@@ -106,7 +106,7 @@ async function claim(channels: VoucherChannels, { token, manager }: Till): Promi
   await channels.notePayout(token);
 }
 
-/** Claims each channel by itself: one that its payer has emptied, or that was claimed unheard, fails for itself alone. */
+/** Claims each channel by itself: an emptied channel, or one claimed elsewhere, fails alone. */
 async function claimEach(manager: BatchSettlementChannelManager, targets: readonly Channel[]): Promise<void> {
   if (targets.length < 2) return;
   for (const { channelId } of targets)

@@ -13,7 +13,7 @@ export type OipError = { status: 400 | 422; error: string };
 const MAX_ELEMENTS = 100_000;
 const MAX_DEPTH = 8;
 
-/** Parameters of extensions that would change where the data is or what the answer means: none is served here. */
+/** Extension parameters about the data's place or the answer's meaning: none is served here. */
 const FOREIGN_PARAMETERS = ["binary_data_size", "shared_memory_region", "classification"];
 const parametersSchema = z.record(z.string(), z.unknown()).nullish();
 
@@ -46,7 +46,7 @@ export type InferRequest = {
   inputs: Tensor[];
   /** Names of the outputs to answer with. */
   wanted: readonly string[];
-  /** The work asked for: what an input's free dimensions multiply to, of the input where that is most; at least 1. */
+  /** Measures the work: the product of an input's free dimensions, of the largest input; at least 1. */
   rows: number;
 };
 
@@ -110,11 +110,11 @@ const foreignParameter = (parts: readonly { parameters?: Record<string, unknown>
     .flatMap(({ parameters }) => Object.entries(parameters ?? {}))
     .find(([name, value]) => FOREIGN_PARAMETERS.includes(name) && value !== null && value !== 0)?.[0];
 
-/** What the sizes multiply to that a tensor's metadata leaves free. */
+/** Multiplies the sizes of the dimensions left free by a tensor's metadata. */
 const freeOf = (info: TensorInfo, shape: readonly number[]): number =>
   shape.reduce((product, size, at) => (info.shape[at] === -1 ? product * size : product), 1);
 
-/** A dimension that the model names in several inputs and a request gives several sizes; null where there is none. */
+/** Finds a dimension shared by several inputs and given several sizes by a request; null without one. */
 function unequalDimension(model: LoadedModel, tensors: readonly Tensor[]): string | null {
   const sizes = new Map<string, number>();
   for (const { name, shape } of tensors) {

@@ -14,7 +14,7 @@ export type PaidCall = {
   state: "working" | "answered" | "paid";
   /** The requirements that the payment meets, JSON. */
   terms: string;
-  /** Null while there is none, and when it is too old to be kept. */
+  /** Null without one, and after its time to be kept. */
   answer: KeptAnswer | null;
 };
 

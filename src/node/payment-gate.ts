@@ -25,7 +25,7 @@ export type ServedModel = { model: LoadedModel<ModelDescription>; price: string;
 export type Verification =
   /** `cancel` gives back what was set aside for it, where no answer comes of it. */
   | { kind: "verified"; payment: Payment; cancel: (status: number) => Promise<unknown> }
-  /** `payment` is what came, where it claims to meet what is offered. */
+  /** `payment` is the payment received, if it claims to meet the offer. */
   | { kind: "refused"; response: Response; payment: Payment | null };
 
 /** What the facilitator says of a settlement. */
@@ -40,7 +40,7 @@ const FACILITATOR_TIMEOUT_MS = 30_000;
 
 /** The paywall; `close` claims what vouchers granted and was not claimed yet. */
 export type PaymentGate = {
-  /** The payment of a request, as it came and unverified; null where there is none that can be read. */
+  /** Reads the payment of a request, unverified; null if there is none or it is unreadable. */
   read(c: Context): Payment | null;
   /** Has the facilitator judge the payment of a request for a model, or asks for one. Throws where it cannot be asked. */
   verify(c: Context, model: string): Promise<Verification>;
@@ -182,7 +182,10 @@ type Offers = {
   price: { asset: string; amount: string; extra: Record<string, unknown> };
 }[];
 
-/** Under `upto` a price is for a row, the offer for all that a call may carry, and the rows that were answered are settled. */
+/**
+ * Under `upto` a price is per row, the offer is for all rows a call may carry, and the settled sum is for the rows
+ * answered.
+ */
 function offersOf(payment: NodePayment, price: bigint, rows: bigint): Offers {
   const { network, payTo, maxTimeoutSeconds = DEFAULT_TIMEOUT_SECONDS, methods = ["eip3009"], also = [] } = payment;
   const tokens = [{ asset: payment.asset, domain: payment.domain, rate: 1n }, ...also];

@@ -40,7 +40,7 @@ const voucherSchema = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("deposit"), ...voucherFields, deposit: z.looseObject({}) }),
 ]);
 
-/** The voucher that a payment shows under terms that ask for one; null of any other. */
+/** The voucher in a payment, if the terms ask for one; null otherwise. */
 export const voucherOf = (
   { payload }: Pick<PaymentPayload, "payload">,
   terms: PaymentRequirements,
@@ -51,18 +51,18 @@ export const voucherOf = (
 const methodFor = ({ scheme, extra }: PaymentRequirements): PaymentMethod | null =>
   paymentMethodOf({ scheme, extra: z.record(z.string(), z.unknown()).safeParse(extra).data ?? {} });
 
-/** What a payment is, whatever the bytes that it came in. */
+/** Identifies a payment, in any encoding of it. */
 export type PaymentIdentity = {
   /** The same for all that can only move money once: (network, token, payer, nonce), or a channel's sum. */
   key: string;
-  /** What the chain knows it by; null of a voucher, which a claim settles together with others. */
+  /** Its identity on chain; null of a voucher, settled by a claim together with others. */
   authorization: Authorization | null;
 };
 
 /**
- * What a payment's signed part says (scheme_exact_evm.md, scheme_upto_evm.md, scheme_batch_settlement_evm.md), by the method,
- * network, token and payee of the requirements that it is to meet. Null where it has not the form of that method, or fields
- * of another beside.
+ * Reads a payment's signed part (scheme_exact_evm.md, scheme_upto_evm.md, scheme_batch_settlement_evm.md), by the
+ * method, network, token and payee of the requirements it has to meet. Null where it has not the form of that method,
+ * or fields of another beside.
  */
 export function identityOf(payment: PaymentPayload, terms: PaymentRequirements): PaymentIdentity | null {
   const method = methodFor(terms);

@@ -8,7 +8,7 @@ import { differenceFromProved, provedNumbers } from "../evidence/proved-answer.t
 import type { ProvingFiles } from "./zk/files.ts";
 import type { Prover } from "./zk/prover.ts";
 
-/** How a node proves its answers. The prover is closed by whoever made it. */
+/** How a node proves its answers. The caller made the prover and closes it. */
 export type NodeProving = {
   prover: Prover;
   /** Model name -> what its compilation made. Models that are not named are not proved. */
@@ -36,7 +36,7 @@ export type Proofs = {
   get(id: string): Published | null;
 };
 
-/** What is proved: that a model gives these outputs for a request. */
+/** The statement to prove: this model gives these outputs for this request. */
 type Answer = { name: string; request: Bytes; outputs: readonly Tensor[] };
 
 /** Proofs kept for buyers to fetch, about 2 kB each; they are lost with the process. */

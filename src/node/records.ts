@@ -3,12 +3,12 @@ import LibsqlDatabase from "libsql";
 import { prepareFile } from "../storage/database.ts";
 import { execute, patientSqlite } from "../storage/sqlite.ts";
 
-/** Where a node keeps what it answered and what it was paid by, and for how long. */
+/** The store of a node's answers and their payments, with its retention time. */
 export type NodeRecords = {
   /**
-   * SQLite file. In memory when absent: a restart then forgets the answers, and a crash loses the vouchers that were taken and
-   * not claimed, which their payers can spend again; `close` claims them. Nodes that are paid at one address share one
-   * file: each would else take a payment to another for one to itself.
+   * SQLite file. In memory when absent: a restart then forgets the answers, and a crash loses vouchers taken and not
+   * yet claimed, free for their payers to spend again; `close` claims them. Nodes that are paid at one address share
+   * one file: each would else take a payment to another for one to itself.
    */
   database?: string;
   /** How long an answer can be had again by who paid for it, seconds; a day by default. */

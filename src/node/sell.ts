@@ -16,13 +16,13 @@ export type Order = { served: ServedModel; request: InferRequest; body: Bytes };
 
 /** What stands behind the counter. */
 export type Counter = Judges & {
-  /** Works on an order: the answer, or why there is none. */
+  /** Works on an order: gives the answer, or the reason without one. */
   work: (order: Order) => Promise<KeptAnswer | { status: 422; error: string }>;
   /** Puts what stands behind an answer where anyone may see it. */
   publish: (order: Order, answer: KeptAnswer) => void;
 };
 
-/** A call that a process left in the middle is taken over after that. */
+/** After that time another process takes over a call left unfinished. */
 const ABANDONED_MS = 60_000;
 /** Blocks are looked at from that long before a payment was taken, seconds. */
 const LOOK_BACK_SECONDS = 900;
@@ -30,8 +30,8 @@ const LOOK_BACK_SECONDS = 900;
 const MAX_REASON = 200;
 
 /**
- * Sells answers: one payment is worked for once, for one request, and nothing of an answer leaves before it is paid. The
- * answer stays under its payment, so that whoever paid gets it again, byte for byte.
+ * Sells answers: one payment is worked for once, for one request, and nothing of an answer leaves before it is paid.
+ * The answer stays under its payment, so its payer gets it again, byte for byte.
  */
 export function createSeller(counter: Counter): (c: Context, order: Order) => Promise<Response> {
   const inTurn = createTurns();
@@ -46,7 +46,7 @@ export function createSeller(counter: Counter): (c: Context, order: Order) => Pr
   };
 }
 
-/** Runs work for the same key one piece after another, whatever became of the one before. */
+/** Runs work for the same key one piece after another, even if the one before failed. */
 function createTurns(): <T>(key: string, work: () => Promise<T>) => Promise<T> {
   const last = new Map<string, Promise<unknown>>();
   return async (key, work) => {
@@ -135,9 +135,9 @@ const digestOf = ({ served, body }: Order, { payload }: Payment): string =>
   );
 
 /**
- * What a payment was taken for. A voucher that was not settled is judged again: its channel may have moved on. So is one that
- * comes with another request: its payer has lost count, and the 402 that follows says what the channel has come to. One whose
- * sum was charged by a process that ended before it could note that is paid.
+ * What a payment was taken for. A voucher that was not settled is judged again: its channel may have moved on. So is
+ * one with another request: its payer has lost count, and the 402 answer names the channel's present sum. A voucher
+ * charged by a process that died before noting it counts as paid.
  */
 async function knownCall(
   { calls, gate }: Counter,
@@ -150,7 +150,7 @@ async function knownCall(
   return known.state === "paid" || (known.state === "answered" && (await gate.isGranted(came))) ? known : null;
 }
 
-/** What is said at once to a payment that was brought before; null where its answer is still to be made or paid. */
+/** The immediate response to a payment brought before; null while its answer is unmade or unpaid. */
 function tell(c: Context, known: PaidCall, digest: string): Response | null {
   if (known.request !== digest) {
     const { network } = JSON.parse(known.terms) as PaymentRequirements;
@@ -176,7 +176,7 @@ const again = ({ payload }: Payment, { terms }: PaidCall): Accepted => ({
   cancel: () => Promise.resolve(),
 });
 
-/** The answer, kept before it is paid; where there is none, the payment is free again. */
+/** Makes the answer and keeps it before it is paid. Without an answer the payment is free again. */
 async function workOnce(
   { calls, work }: Counter,
   { order, identity }: Brought,
@@ -209,7 +209,7 @@ async function decide(
   return settle(() => gate.settle(c, payment, due), look, { due: BigInt(due), confirmations, waitSeconds });
 }
 
-/** Hands out what is paid, and publishes what stands behind it only then. */
+/** Hands out the paid answer, and only then publishes its evidence. */
 async function deliver(
   { calls, publish }: Counter,
   c: Context,

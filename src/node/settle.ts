@@ -18,9 +18,9 @@ const FIRST_LOOK_MS = 2_000;
 const POLL_MS = 250;
 
 /**
- * Has a payment settled and finds out whether it was. The facilitator's word counts while it says yes and no confirmations are
- * asked for; where it is lost, late, or says no, the chain decides: an authorization that moved at least `due` to its payee is
- * paid, submitted by whom it may. Without a chain to look at (`look` is null) a lost word is asked for once more.
+ * Has a payment settled and finds out whether it was. Believes the facilitator if it says yes and no confirmations are
+ * asked for. If its answer is lost, late or a no, the chain decides: an authorization that moved at least `due` to its
+ * payee is paid, by any submitter. Without a chain to look at (`look` is null) a lost word is asked for once more.
  */
 export async function settle(
   ask: () => Promise<SettlementWord>,
@@ -59,7 +59,7 @@ export async function settle(
   }
 }
 
-/** Whether a refusal says that the authorization, which was good before, is used by now: paid with or canceled. */
+/** Tells whether a refusal means that the authorization, valid before, is used by now: paid with or canceled. */
 const isOfUse = ({ result }: SettlementWord): boolean => /nonce|used/i.test(result.errorReason ?? "");
 
 const fromWord = (word: SettlementWord): Decision => {

@@ -4,9 +4,9 @@ import { openRecords } from "./records.ts";
 
 /** The channels that a node is paid by on one network, with the newest voucher of each. */
 export type VoucherChannels = ChannelStorage & {
-  /** Notes that money of a token is claimed, which is to be paid out then. */
+  /** Notes that money of a token is claimed and has to be paid out. */
   noteClaim(token: string): Promise<void>;
-  /** Notes that what was claimed of a token is paid out. */
+  /** Notes that the claimed money of a token is paid out. */
   notePayout(token: string): Promise<void>;
   /** Whether something claimed may not be paid out yet. */
   awaitsPayout(token: string): Promise<boolean>;

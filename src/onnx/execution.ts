@@ -8,7 +8,7 @@ import type { Tensor } from "./tensors.ts";
 /** What the process is told. */
 export type ExecutionOrder = { model: ModelFile; inputs: readonly Tensor[] };
 
-/** What the process says: unchecked, for an ONNX file may break the code that runs it. */
+/** The process's words, unchecked: an ONNX file may break the code that runs it. */
 export type Execution = { runtime?: unknown; outputs?: unknown };
 
 /** More than any answer that a receipt holds. */
@@ -33,8 +33,8 @@ const answerSchema = z.union([
 ]);
 
 /**
- * Runs a model once in a process of its own, which gets nothing of this one's environment, is killed after so many
- * `milliseconds`, and keeps nobody waiting who only wants to end.
+ * Runs a model once in a process of its own, without this one's environment. Kills it after so many `milliseconds`. It
+ * keeps no parent alive that is ready to end.
  *
  * Throws Proof402Error `model_digest_mismatch`, `model_unsupported`, `model_unreadable` (no such file, or no ONNX file), `model_external_data`, `model_ambiguous`, `model_failed` (the
  * runtime refused the file or the inputs), `onnxruntime_missing`, `execution_timeout`, `execution_unreadable` (no answer, or

@@ -52,8 +52,8 @@ export const createSession = (ort: Runtime, file: Uint8Array): Promise<Inference
   });
 
 /**
- * Loads one ONNX file and checks that it is the one its description names, and that all of the model is in it.
- * Throws Proof402Error `model_digest_mismatch`, `model_unsupported`, `onnxruntime_missing`, or the codes of `checkModelFile`.
+ * Loads one ONNX file and checks that it is the described one, and complete. Throws Proof402Error
+ * `model_digest_mismatch`, `model_unsupported`, `onnxruntime_missing`, or the codes of `checkModelFile`.
  */
 export async function loadModel<Description extends ModelFile>(
   directory: string,

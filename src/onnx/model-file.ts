@@ -31,17 +31,17 @@ const PAYLOADS_OF_ATTRIBUTE = [
   "sparse_tensors",
   "type_protos",
 ];
-/** Fields of which a message has one at most: which one counts where there are more is the reader's choice. */
+/** Fields a message may hold once: readers disagree about a repeated one. */
 const ALTERNATIVES: ReadonlyMap<string, readonly string[]> = new Map([
   ["onnx.TensorProto", PAYLOADS_OF_TENSOR],
   ["onnx.AttributeProto", PAYLOADS_OF_ATTRIBUTE],
 ]);
 
 /**
- * Checks the bytes of an ONNX file (protobuf encoding specification, onnx.proto): every reader reads the same model from
- * it, and all of the model is in it. Refused are unknown fields, a singular field that is there twice (readers keep the
- * last, the first, or both merged), more than one value of a tensor or attribute, text that is not UTF-8, and data in
- * other files, wherever in the model it stands. A protobuf library alone tells none of these.
+ * Checks the bytes of an ONNX file (protobuf encoding specification, onnx.proto): every reader reads the same model
+ * from it, and all of the model is in it. Refuses unknown fields, a repeated singular field (readers keep the last, the
+ * first, or a merge), several values of one tensor or attribute, text outside UTF-8, and data in other files, anywhere
+ * in the model. A protobuf library alone tells none of these.
  *
  * Throws Proof402Error `model_unreadable` (no ONNX file that this version knows all of), `model_ambiguous` or
  * `model_external_data`.

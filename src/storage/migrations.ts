@@ -139,7 +139,7 @@ async function schemaVersion(db: Kysely<Tables>): Promise<number> {
   return rows[0]?.user_version ?? 0;
 }
 
-/** Tells whether the handle is inside an open transaction, so that work in need of one can join its caller's. */
+/** Handles inside an open transaction: work in need of one joins its caller's. */
 const inTransaction = new WeakSet<Kysely<Tables>>();
 
 /**

@@ -5,8 +5,8 @@ import { Worker, workerData } from "node:worker_threads";
 const LOOK_MS = 250;
 
 /**
- * Reads the one order of a process that `runApart` started, and has a thread of the same file guard it: what is run blocks
- * the thread it runs on, so that only another one can end it when whoever wanted it is gone.
+ * Reads the one order of a process started by `runApart`. The work blocks its thread, so a watchdog thread of the same
+ * file kills the process when the parent dies.
  */
 export async function readOrder<T>(file: string): Promise<T> {
   const { parent, order } = JSON.parse(await text(process.stdin)) as { parent: number; order: T };
@@ -14,7 +14,7 @@ export async function readOrder<T>(file: string): Promise<T> {
   return order;
 }
 
-/** What the file does where it is run as that thread. */
+/** The file's work as that thread. */
 export function guard(): void {
   setInterval(() => {
     if (process.ppid !== workerData) process.kill(process.pid, "SIGKILL");

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 
-/** How a process ended: with what it said, or without an answer that counts. */
+/** The end of a process: with its words, or without a usable answer. */
 export type ApartOutcome = { kind: "said"; text: string } | { kind: "timeout" | "too_long" | "crashed" };
 
 /** The built file beside `here`, also if the sources themselves are run: only a built one can be started as a process. */
@@ -13,8 +13,8 @@ export function builtFile(here: string, name: string): string {
 
 /**
  * Runs one order in a process of its own, which gets nothing of this one's environment, is killed after so many
- * `milliseconds` or bytes, and ends when this process does (`readOrder`). Never throws. `awaited`: this process does not end
- * before it; else it keeps nobody waiting who only wants to end.
+ * `milliseconds` or bytes, and ends when this process does (`readOrder`). Never throws. `awaited` keeps the parent
+ * alive until the child exits. Otherwise the child is unref'd.
  */
 export async function runApart(
   file: string,

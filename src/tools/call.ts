@@ -2,7 +2,7 @@ import type { z } from "zod";
 import type { ToolContext, ToolDefinition, ToolOutcome } from "./definition.ts";
 import { errorOutcome } from "./outcome.ts";
 
-/** Runs a tool on input nobody has looked at yet. What does not fit its schema is an outcome like every other failure. */
+/** Runs a tool on unchecked input. What does not fit its schema is an outcome like every other failure. */
 export async function callTool(
   definition: ToolDefinition,
   context: ToolContext,

@@ -2,7 +2,7 @@ import { pendingApproval } from "../buyer/approve.ts";
 import { Proof402Error, type MoneyState } from "../errors.ts";
 import type { ToolError, ToolOutcome } from "./definition.ts";
 
-/** A tool's failure as text and data: what happened, what became of the money, what to do next, and the key for that. */
+/** A tool's failure as text and data: the failure, the money, the next step, and the key for it. */
 export function errorOutcome(error: ToolError): Extract<ToolOutcome<never>, { status: "error" }> {
   const { code, message, money, idempotencyKey, next } = error;
   const words = [

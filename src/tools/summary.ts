@@ -62,7 +62,10 @@ export function summarize(receipt: Receipt, appraisal: Appraisal): ReceiptSummar
   };
 }
 
-/** Whether what a receipt tells of its payment is its maker's word: what failed shows nothing, and a report is none of ours. */
+/**
+ * Tells whether a receipt's payment rests on its maker's word: a failed layer shows nothing, and a reported one was not
+ * read here.
+ */
 const isOnlyTold = ({ layers: { payment, settlement } }: Appraisal): boolean =>
   [payment.status, settlement.status].some((status) => status === "fail" || status === "reported");
 
@@ -92,7 +95,7 @@ function paidWords({
     : `Paid: nothing; the authorization in ${asset} on ${network} ended unused.`;
 }
 
-/** One paragraph that stands alone for a reader who sees only text. */
+/** One paragraph, complete for a reader of the text alone. */
 export function summaryText(summary: ReceiptSummary): string {
   const lines = [
     `Receipt ${summary.id}: ${summary.verdict.toUpperCase()} (${VERDICT_WORDS[summary.verdict]}).`,

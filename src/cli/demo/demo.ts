@@ -20,9 +20,9 @@ import { trustText } from "../trust.ts";
 
 /**
  * `proof402 demo`: an agent judges ETH risk on a market on this machine. It buys from a seller that cheats, sees the
- * receipt fail, buys from an attested one, acts on the verified answer; then it wants a proof, catches a forged one and gets
- * a genuine one. The receipt it acted on is checked offline by a fresh process, which has that file and one of what this buyer
- * pins; both are left in the working directory. Returns the exit code: 0 only if all of that happened.
+ * receipt fail, buys from an attested one, acts on the verified answer; then it wants a proof, catches a forged one and
+ * gets a genuine one. A fresh process checks the receipt offline, given only that file and a trust file of this buyer's
+ * pins. Both stay in the working directory. Returns the exit code: 0 only if all of that happened.
  */
 export async function runDemo(options: { json: boolean }): Promise<number> {
   const report = createDemoReport(options);

@@ -39,7 +39,7 @@ const buy = (): AIMessage =>
 type Summary = { id: string; verdict: string };
 type BuyData = { answer: Record<string, unknown>; receipt: Summary };
 
-/** What the script does next, from what the tools said and nothing else. */
+/** Decides the script's next step from the tools' words and nothing else. */
 function decide(messages: BaseMessage[]): AIMessage {
   const last = messages.at(-1);
   if (!ToolMessage.isInstance(last)) return call("list_models", { model: "eth-risk" });

@@ -6,7 +6,7 @@ import type { DemoReport } from "./report.ts";
 
 /** How long the demo waits for everything that comes after an answer, ms. */
 const LATER_MS = 15_000;
-/** The cheapest seller that claims to prove lies; whoever is left after it is honest. */
+/** The cheapest seller that claims to prove lies; the one left after it is honest. */
 const ATTEMPTS = 3;
 
 /** The evidence that comes after an answer, its layer, and the demo's word for it where it passes. */
@@ -61,7 +61,7 @@ export async function runDemoProof(
   return { forgeryCaught, proven: false };
 }
 
-/** What came after the answer, in the order in which it came, and when, in ms since the purchase began like the answer. */
+/** Evidence after the answer, in order of arrival, with its time in ms since the purchase began. */
 function landed(receipt: Receipt, answeredMs: number): string[] {
   const { layers } = newestAppraisal(receipt);
   return receipt.later.flatMap(({ at, evidence }) =>

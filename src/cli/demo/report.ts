@@ -6,7 +6,7 @@ import { layerTable } from "../layer-table.ts";
 export type DemoReport = {
   heading(text: string): void;
   line(text: string): void;
-  /** What is so far: on a terminal it takes the place of the line that said it before. */
+  /** Progress so far: on a terminal each line takes the place of the one before. */
   tick(text: string): void;
   /** Output of another process. */
   quote(text: string): void;

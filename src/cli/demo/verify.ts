@@ -4,8 +4,8 @@ import { fileURLToPath } from "node:url";
 import type { DemoReport } from "./report.ts";
 
 /**
- * Runs `proof402 verify` in a process of its own, knowing nothing but the two files, and shows the command, which works again
- * when copied, and what it prints. Resolves to its exit code.
+ * Runs `proof402 verify` in a process of its own, given the two files only. Shows the command, which works again when
+ * copied, and its output. Resolves to its exit code.
  */
 export function verifyInFreshProcess(options: { receipt: string; trust: string; report: DemoReport }): Promise<number> {
   const args = [

@@ -7,7 +7,7 @@ import type { ListedModel, Listing, Seller } from "../types.ts";
 const MAX_MODELS = 10_000;
 const MAX_TENSORS = 4096;
 
-/** Letters, digits and what model names of public registries have between them: nothing that reads as a sentence. */
+/** Letters, digits and the separators of public registries' model names: nothing that reads as a sentence. */
 const MODEL_NAME = /^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$/;
 
 const nameSchema = z.string().regex(MODEL_NAME);
@@ -50,7 +50,7 @@ const textOf = (maxLength: number) =>
     .catch("")
     .transform((text) => cleanSellerText(text.slice(0, 100_000), maxLength));
 
-/** What is said about a model besides its tensors: what does not fit is left out, for nothing rests on it. */
+/** Describes a model besides its tensors, without misfits: nothing rests on it. */
 const wordsSchema = z.object({
   task: textOf(80),
   description: textOf(600),

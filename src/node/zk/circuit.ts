@@ -39,10 +39,9 @@ export type CircuitOptions = {
 const LARGEST_WEIGHT = 2 ** 40;
 
 /**
- * Lays a program out as constraints: integer arithmetic that is exact in the field, as long as the verifier bounds the
- * public inputs and every sum is decomposed into `accumulatorBits` bits, of which there is only one way below 2^254.
- * `opening` is the secret of committed weights; without one they are committed to under 0.
- * Throws Proof402Error `model_not_provable` for a weight too large.
+ * Lays a program out as constraints: integer arithmetic, exact in the field. The verifier bounds the public inputs, and
+ * every sum is decomposed into `accumulatorBits` bits in the only way below 2^254. `opening` is the secret of committed
+ * weights; without one they are committed to under 0. Throws Proof402Error `model_not_provable` for a weight too large.
  */
 export function buildCircuit(program: Program, options: CircuitOptions, opening = 0n): Circuit {
   const { scale, accumulatorBits, weightBits, weights: mode } = options;
@@ -208,5 +207,5 @@ export function fillCircuit(circuit: Circuit, input: readonly bigint[], request:
   return values;
 }
 
-/** A signed number as it is while it is small; what a model computes always is, what a hash does never. */
+/** Reads a small signed number as it is: a model's values always are small, a hash's never. */
 const kept = (value: bigint): bigint => (value < BN254_R && value > -BN254_R ? value : toField(value));

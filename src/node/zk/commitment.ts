@@ -2,7 +2,7 @@ import { combine, constant, type Linear } from "./linear.ts";
 import { POSEIDON_INPUTS, poseidonWires } from "./poseidon.ts";
 import type { Wires } from "./wires.ts";
 
-/** A number below this has one form in the field, whatever it is packed from. */
+/** A number below this has one form in the field, even if packed from others. */
 const PACKED_BITS = 253;
 
 /** Hex digits of an opening: 31 bytes, so that each is a number below the field's order. */

@@ -126,7 +126,7 @@ function makeKey(made: {
   };
 }
 
-/** The commitment as the circuit computes it, whatever the input. */
+/** The commitment computed by the circuit, for any input. */
 function commitmentIn(circuit: Circuit): string | null {
   if (circuit.commitment === null) return null;
   const values = fillCircuit(

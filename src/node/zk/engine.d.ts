@@ -1,4 +1,4 @@
-/** What is used of the GPL engine, which brings no types. Loaded in the prover's own process only. */
+/** The used part of the GPL engine, which brings no types. Loaded in the prover's own process only. */
 declare module "snarkjs" {
   type Memory = { type: "mem"; data: Uint8Array };
   export const groth16: {

@@ -25,16 +25,17 @@ const namesOf = (directory: string, name: string) => ({
 });
 
 /**
- * Throws Proof402Error `file_exists` where a model's proving files are in a directory already, an opening above all, without
- * which nobody can show what a commitment is of: to be asked before a long compilation.
+ * Throws Proof402Error `file_exists` if a directory has a model's proving files already. Its opening is the only way to
+ * show a commitment's content. Call this before a long compilation.
  */
 export async function requireNoProvingFiles(directory: string, name: string): Promise<void> {
   for (const path of Object.values(namesOf(directory, name))) if (await isThere(path)) throw fileExists(path);
 }
 
 /**
- * Writes what a compilation made: the key that buyers pin, circuit options, proving key and constraints, and of committed
- * weights the opening, for the owner alone to read. Throws Proof402Error `file_exists` before anything is written.
+ * Writes the compilation's results: the key for buyers to pin, circuit options, proving key and constraints, and for
+ * committed weights the opening, readable by the owner alone. Throws Proof402Error `file_exists` before anything is
+ * written.
  */
 export async function writeCompiled(directory: string, name: string, compiled: CompiledModel): Promise<string[]> {
   await requireNoProvingFiles(directory, name);

@@ -1,7 +1,7 @@
 import { quantiseInput } from "../../evidence/groth16.ts";
 import { evaluate, type Program } from "./program.ts";
 
-/** How far fixed point lies from floating point, measured on inputs drawn anew each time from the same seed. */
+/** Distance between fixed point and floating point, measured on inputs drawn from the same seed each time. */
 export type Sample = { count: number; range: number; largestDifference: number };
 
 /** A program's results in fixed point as floats, for inputs whose sums stay below 2^53: for measuring, not for proving. */

@@ -36,7 +36,9 @@ export type OnnxGraph = {
 
 /** The standard's operators, under both its names. */
 const STANDARD: readonly string[] = ["", "ai.onnx"];
-/** Versions whose operators are known here: the first with numpy's broadcasting, the last that was read. */
+/**
+ * Versions of the standard with operators known here: from the first with numpy's broadcasting to the last one read.
+ */
 const OPSETS = { first: 7, last: 26 };
 
 const notProvable = (what: string): Proof402Error =>
@@ -45,9 +47,9 @@ const notProvable = (what: string): Proof402Error =>
   });
 
 /**
- * Reads an ONNX file (onnx.proto, `scripts/onnx`) of one graph over the standard's operators: what is not understood is
- * refused, so that the runtime cannot read another model from it. Throws Proof402Error `model_not_provable`, or the codes of
- * `checkModelFile`.
+ * Reads an ONNX file (onnx.proto, `scripts/onnx`) of one graph over the standard's operators. Refuses everything it
+ * does not understand, so that the runtime cannot read another model from it. Throws Proof402Error
+ * `model_not_provable`, or the codes of `checkModelFile`.
  */
 export function readOnnx(file: Uint8Array): OnnxGraph {
   const model = readModelFile(file);

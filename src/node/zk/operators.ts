@@ -107,7 +107,7 @@ function spread({ type, dims, data }: Constant, shape: readonly number[]): numbe
   return data;
 }
 
-/** The shape that a node which only names or reshapes one row gives it: the batch stays where it is. */
+/** The shape after a node that only names or reshapes one row: the batch stays in place. */
 export function readReshape(node: OnnxNode, operands: readonly Operand[], opset: number): Row {
   switch (node.op) {
     case "Identity":

@@ -26,7 +26,7 @@ export type Step =
 export type Program = {
   input: { name: string; count: number };
   steps: Step[];
-  /** The values that outputs are made of, in the order in which they are proved. */
+  /** The values that make up the outputs, in the order of the proof. */
   results: { value: number; count: number }[];
   outputs: ProvedOutput[];
 };
@@ -37,9 +37,9 @@ const headOf = (op: string): Head | undefined =>
   Object.hasOwn(HEADS, op) ? HEADS[op as keyof typeof HEADS] : undefined;
 
 /**
- * The program of an ONNX file with one FP32 input of shape [N, count]. What is not understood to its last attribute is
- * refused, so that the circuit computes what the runtime does.
- * Throws Proof402Error `model_not_provable`, or the codes of `checkModelFile`.
+ * The program of an ONNX file with one FP32 input of shape [N, count]. Refuses a node not understood to its last
+ * attribute, so that the circuit computes the same as the runtime. Throws Proof402Error `model_not_provable`, or the
+ * codes of `checkModelFile`.
  */
 export function readProgram(file: Uint8Array): Program {
   const graph = readOnnx(file);

@@ -13,7 +13,10 @@ export type Prover = {
 
 type Waiting = { resolve: (result: never) => void; reject: (error: Error) => void };
 
-/** Starts nothing yet: the process starts at the first task, anew after a crash, and never keeps its parent alive. */
+/**
+ * Starts nothing yet: the process starts at the first task, starts again after a crash, and never keeps its parent
+ * alive.
+ */
 export function createProver(): Prover {
   let child: ChildProcess | null = null;
   let number = 0;

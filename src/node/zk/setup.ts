@@ -23,10 +23,10 @@ function power(base: bigint, exponent: bigint): bigint {
 }
 const inverse = (value: bigint): bigint => power(value, R - 2n);
 
-/** A number below R that nobody knows, from 128 bits more than it has. */
+/** A secret number below R, from 128 bits more than it has. */
 const secret = (): bigint => (BigInt(`0x${toHex(randomBytes(48))}`) % (R - 1n)) + 1n;
 
-/** Every Lagrange polynomial of the `size`-th roots of unity, at a point that is none of them. */
+/** Every Lagrange polynomial of the `size`-th roots of unity, at a point outside them. */
 function lagrangeAt(point: bigint, size: number): bigint[] {
   const root = power(GENERATOR, (R - 1n) / BigInt(size));
   const scale = times(toField(power(point, BigInt(size)) - 1n), inverse(BigInt(size)));
@@ -97,8 +97,8 @@ export type Keys = {
 
 /**
  * Makes a circuit's keys alone and at once, in the way of snarkjs' first phase with one contribution (Groth16, eprint
- * 2016/260, gamma = 1): the secrets are drawn here and forgotten. Whoever runs this could keep them and forge, so the
- * keys are good for development; in production they come from a ceremony over the circuit's `.r1cs`.
+ * 2016/260, gamma = 1): the secrets are drawn here and forgotten. Its runner could keep them and forge, so the keys are
+ * good for development only. Production keys come from a ceremony over the circuit's `.r1cs`.
  */
 export async function developmentSetup(curve: Curve, circuit: Circuit): Promise<Keys> {
   const { publics, wires, constraints } = circuit;

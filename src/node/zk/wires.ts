@@ -14,7 +14,7 @@ export type Filling =
 export type Wires = {
   constraints: Constraint[];
   fillings: Filling[];
-  /** A private wire of this value, which nothing binds but what is made of it. */
+  /** A private wire of this value, bound only by its uses. */
   given(value: bigint): Linear;
   /** A private wire that is the product. */
   product(a: Linear, b: Linear): Linear;
