@@ -18,7 +18,7 @@ import type { Approvals, Decide } from "./approval.ts";
 
 /** What an MCP server of proof402 is made from. */
 export type Proof402ServerOptions = {
-  /** Opens the buyer at the first call that needs it, so a client that only lists tools waits for nothing. */
+  /** Opens the buyer at the first call that needs it: a client that only lists tools waits for nothing. */
   buyer: () => Promise<Buyer>;
   /** For tests. */
   clock?: () => Date;

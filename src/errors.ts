@@ -14,7 +14,7 @@ export type MoneyState =
 const brand: unique symbol = Symbol.for("proof402.error") as never;
 
 /**
- * The one error class of the library: says what happened, what became of the money, and the next step. `code` is stable
+ * The one error class of the library: says what happened, the state of the money, and the next step. `code` is stable
  * and machine-readable (snake_case); texts may change.
  *
  * The thrower says nothing of the money: the purchase that the error ends reads it from its journal, in one place.

@@ -7,8 +7,8 @@ import type { Receipt } from "../receipts/schema.ts";
 const NEXT = "The bytes that came are kept in the receipt. The same key gives the same result and pays nothing more.";
 
 /**
- * What a paid call comes back with. Throws Proof402Error `seller_error` where the seller says that it failed, and
- * `malformed_answer` where the answer contradicts itself; both name the receipt that keeps what came.
+ * What a paid call comes back with. Throws Proof402Error `seller_error` if the seller reports a failure, and
+ * `malformed_answer` if the answer contradicts itself. Both name the receipt with the answer.
  */
 export function deliveredAnswer(receipt: Receipt): AnswerReading {
   const { id, core } = receipt;

@@ -32,7 +32,7 @@ export async function askChain(ctx: BuyerContext, purchase: PurchaseRecord): Pro
   }
 }
 
-/** The chain cannot say what became of an earlier attempt; of one that was given up before, too. */
+/** The chain does not decide an earlier attempt, even one given up before. */
 export const inDoubt = (): Proof402Error =>
   new Proof402Error(
     "payment_in_doubt",

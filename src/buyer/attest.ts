@@ -107,7 +107,7 @@ async function requireSameTime(ctx: BuyerContext, { id }: Seller, evidence: read
   );
 }
 
-/** Forgets a seller's cached attestation, so that the next call asks anew. */
+/** Forgets a seller's cached attestation, so that the next call asks again. */
 export async function forgetAttestation(ctx: BuyerContext, sellerId: string): Promise<void> {
   ctx.attestations.delete(sellerId);
   await ctx.db.deleteFrom("attestations").where("seller_id", "=", sellerId).execute();
@@ -117,8 +117,8 @@ export async function forgetAttestation(ctx: BuyerContext, sellerId: string): Pr
 const machineStart = (ctx: BuyerContext): number => Math.round(ctx.clock().getTime() - uptime() * 1000);
 
 /**
- * Evidence that is at most half as old as the policy allows: from memory, else from the database. Its time agreed with this
- * machine's clock when it was fetched; where that clock was set since, or the machine was started anew, it is fetched again.
+ * Evidence that is at most half as old as the policy allows: from memory, else from the database. Its time agreed with
+ * this machine's clock at its fetch. If that clock was set since, or the machine restarted, it is fetched again.
  */
 async function readCached(ctx: BuyerContext, seller: Seller): Promise<Evidence[] | null> {
   const kept = ctx.attestations.get(seller.id) ?? (await readStored(ctx, seller));

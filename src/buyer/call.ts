@@ -29,7 +29,7 @@ export type Call = {
   stop: () => void;
   /** Throws Proof402Error `aborted` once the caller gave up. */
   goOn: () => void;
-  /** The payment goes out: from here on the exchange runs to its end whatever the caller does. */
+  /** The payment goes out: from here on the exchange runs to its end, even if the caller leaves. */
   commit: () => void;
   committed: () => boolean;
 };
@@ -69,8 +69,8 @@ export async function openCall(ctx: BuyerContext, request: BuyRequest, options: 
 }
 
 /**
- * Every key that a call may go by which could not be opened: what is out under one of them is out for it. Null where it
- * names none, and the journal cannot be read for those of the calls that it equals.
+ * All possible keys of a call that could not be opened: money out under one of them is out for it. Null where it names
+ * none, and the journal cannot be read for those of the calls that it equals.
  */
 export async function namesOf(ctx: BuyerContext, request: BuyRequest): Promise<string[] | null> {
   const { idempotencyKey: own, callKey: surface } = request;

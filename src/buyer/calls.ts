@@ -5,12 +5,12 @@ import { immediate } from "../storage/migrations.ts";
 import type { BuyerContext } from "./context.ts";
 
 /**
- * How long an answer that its caller did not wait for is handed to an equal call, ms: hosts that give up try again within
- * minutes; a call made later wants an answer of its own.
+ * How long an answer its caller left is handed to an equal call, ms. Hosts that give up try again within minutes; a
+ * later call wants an answer of its own.
  */
 const UNTOLD_ANSWER_MS = 10 * 60_000;
 
-/** What names a call, from the strictest: the caller's own key, the surface's name for the call, or what it asks for. */
+/** The names of a call, strictest first: the caller's own key, the surface's name for the call, or its arguments. */
 export type CallNames = {
   /** The caller's own key: this call and no other. */
   own: string | undefined;
@@ -22,9 +22,9 @@ export type CallNames = {
 };
 
 /**
- * The key of a call (docs/architecture.md §6.5). A call without a key of its own that equals an open one in wallet and
- * arguments takes that one up. A call is open until its outcome was told to its caller, and for as long as money is
- * out for it without an answer.
+ * The key of a call (docs/architecture.md §6.5). A call without a key takes up an open one with the same wallet and
+ * arguments. A call is open until its outcome was told to its caller, and for as long as money is out for it without an
+ * answer.
  *
  * Throws Proof402Error `idempotency_conflict` where the key names another call, and `wallet_changed` where another
  * wallet made it.
@@ -69,7 +69,7 @@ export const noteTold = (ctx: BuyerContext, key: string, wanted: () => boolean):
     "process",
   );
 
-/** Notes that a call is made again: what comes of it now is still to be told. */
+/** Notes that a call is made again: its outcome is still untold. */
 export async function reopen(ctx: BuyerContext, key: string): Promise<void> {
   const told = await ctx.db
     .selectFrom("calls")
@@ -85,7 +85,7 @@ export async function reopen(ctx: BuyerContext, key: string): Promise<void> {
   );
 }
 
-/** Every key that a call may go by: its own, its surface's, and those of the open calls that it equals. */
+/** All possible keys of a call: its own, its surface's, and those of equal open calls. */
 export async function keysOf(db: Db, { own, surface, payer, argsDigest }: CallNames): Promise<string[]> {
   const named = [own, surface].filter((key) => key !== undefined);
   if (own !== undefined) return named;

@@ -10,9 +10,9 @@ import type { Buyer, Claim } from "./types.ts";
 import { requireReceipt } from "./background/wait.ts";
 
 /**
- * Claims of one buyer. One purchase, one claim per purpose: a purchase is known by its payment nonce. Of network, asset,
- * payer and nonce, which name it together, the nonce alone is in the bytes that the seller signs, so it stays the same in
- * a copy that changes the others.
+ * Claims of one buyer. One purchase, one claim per purpose: a purchase is known by its payment nonce. Network, asset,
+ * payer and nonce together name it. The seller signs the nonce alone of these, so only the nonce stays the same in a
+ * copy with the others changed.
  */
 export function createClaims(ctx: BuyerContext): Pick<Buyer, "claimReceipt" | "endClaim" | "claims"> {
   /** Actions under way in this process. */
@@ -71,8 +71,8 @@ export function createClaims(ctx: BuyerContext): Pick<Buyer, "claimReceipt" | "e
 }
 
 /**
- * The claims on a receipt's purchase, oldest first. An action that was begun and of which no end was written is
- * `undecided`, unless `isUnderWay` knows better: its process may have died.
+ * The claims on a receipt's purchase, oldest first. An action begun without a noted end is `undecided`, unless
+ * `isUnderWay` knows better: its process may have died.
  */
 export async function readClaims(
   db: Db,

@@ -53,7 +53,7 @@ export async function requireFunds(ctx: BuyerContext, call: Call, { offer, asset
   );
 }
 
-/** What the wallet holds: as seen a moment ago where that sufficed, else as the chain says now, or null where it does not. */
+/** The wallet's balance: from a moment ago if that sufficed, else as the chain says now, or null without an answer. */
 async function lookAt(
   ctx: BuyerContext,
   chain: Chain,

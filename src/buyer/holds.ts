@@ -12,7 +12,7 @@ import type { SellerHoldsTable } from "../storage/tables.ts";
 import type { BuyerContext } from "./context.ts";
 import type { SellerView } from "./types.ts";
 
-/** Payments without an answer whose money is not decided, from which on a seller is bought from no more. */
+/** Number of unanswered, undecided payments at which a seller goes on hold. */
 const IN_DOUBT_LIMIT = 3;
 /** Paid answers of which only the beginning came, likewise. One alone may be the line's doing, or this buyer's own bounds'. */
 const CUT_LIMIT = 3;
@@ -35,9 +35,9 @@ export async function readHolds(db: Db): Promise<Hold[]> {
 }
 
 /**
- * Puts the receipt's seller on hold for what the receipt shows. The first reason stays. An answer from before the owner
- * released the seller holds it no more, whatever evidence still comes to it. Runs in the caller's transaction. `withheld` is
- * the code of promised evidence that did not come.
+ * Puts the receipt's seller on hold for what the receipt shows. The first reason stays. An answer from before the
+ * owner's release holds the seller no more, even if evidence still comes to it. Runs in the caller's transaction.
+ * `withheld` is the code of promised evidence that did not come.
  */
 export async function holdForReceipt(
   tx: Db,
@@ -79,8 +79,9 @@ export function withheldFrom({ assurance }: Seller, receipt: Receipt): string | 
 }
 
 /**
- * Puts sellers on hold that have money and owe answers: one payment settled without an answer or with what is none,
- * several in doubt, or several whose answers were cut; and ends holds for what ended unused. A call that is still under way owes nothing yet.
+ * Puts sellers on hold that owe answers for money: one settled payment without a proper answer, several in doubt, or
+ * several with a cut answer. Ends holds for payments that ended unused. A call that is still under way owes nothing
+ * yet.
  */
 export const holdUnserved = (ctx: BuyerContext): Promise<void> =>
   immediate(ctx.db, async (tx) => {
@@ -108,7 +109,10 @@ export const holdUnserved = (ctx: BuyerContext): Promise<void> =>
 /** How far back refusals are looked for whose payment the journal shows settled, ms. Later refusals show when evidence lands. */
 const REFUSED_MS = 24 * 60 * 60_000;
 
-/** Payments that settled and whose answer was an error or cannot be decoded. The evidence of that may still be on its way to the receipt. */
+/**
+ * Settled payments with an error or an undecodable body as the answer. The evidence of that may still be on its way to
+ * the receipt.
+ */
 const refused = (
   tx: Db,
   nowMs: number,
@@ -124,8 +128,8 @@ const refused = (
     .execute();
 
 /**
- * Payments that may have been taken and whose answer was cut, newest first, however long ago: only an answer, or a payment that
- * ended unused, takes one off. They have a receipt that neither served nor failed.
+ * Possibly taken payments with a cut answer, newest first, of any age: only an answer, or a payment that ended unused,
+ * takes one off. They have a receipt that neither served nor failed.
  */
 const answersCut = (tx: Db): Promise<{ seller_id: string; created_at: number }[]> =>
   tx
@@ -162,8 +166,8 @@ export async function liftIfServed(tx: Db, sellerId: string, failure: string | n
 type Unanswered = { seller_id: string; state: string; created_at: number };
 
 /**
- * Payments that went out and brought no answer, or what is none and whose payment is not decided, newest first; with `nowMs` without
- * those of calls that a process is making at that time.
+ * Payments sent out without an answer, or undecided with an improper one, newest first; with `nowMs` without those of
+ * calls in progress at that time.
  */
 const unanswered = (tx: Db, nowMs: number | null): Promise<Unanswered[]> =>
   tx
@@ -194,7 +198,7 @@ const unanswered = (tx: Db, nowMs: number | null): Promise<Unanswered[]> =>
     .orderBy("purchases.created_at", "desc")
     .execute();
 
-/** Why a seller that owes these is held, and since when (the newest payment that shows it, unix ms), or null. */
+/** The reason to hold a seller that owes these, with the time of the newest payment behind it (unix ms), or null. */
 function unservedReason(owed: readonly Unanswered[]): { reason: string; since: number } | null {
   const settled = owed.find(({ state }) => state === "settled");
   if (settled !== undefined) return { reason: UNSERVED.settled, since: settled.created_at };

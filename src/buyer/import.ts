@@ -8,9 +8,9 @@ import type { BuyerContext } from "./context.ts";
 import { judgeReceipt } from "./judge.ts";
 
 /**
- * Judges and stores a receipt that was made elsewhere. Its maker's appraisals are left out, and what they found wrong with it
- * is kept as evidence. One that gives a stored receipt its bodies, or a
- * contradiction, has that judged again.
+ * Judges and stores a receipt that was made elsewhere. Its maker's appraisals are left out, and what they found wrong
+ * with it is kept as evidence. If the file gives a stored receipt its bodies, or a contradiction, that receipt is
+ * judged again.
  */
 export async function importJudged(ctx: BuyerContext, file: Receipt): Promise<Receipt> {
   const at = ctx.clock().toISOString();

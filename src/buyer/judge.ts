@@ -31,9 +31,9 @@ export const judgeContext = (config: Config, db: Db): JudgeContext => ({
 
 /**
  * Appraises a receipt under this buyer's policy, as of the moment the answer came (our own clock, recorded in the
- * receipt) unless an auditor names another time. `jobs` is what the queue holds for it, read there when absent; `own` is
- * what this buyer saw of it itself, read in its store when absent. `read` is what it has just read of the chain, in place of
- * what it saw there before, and `awaited` what the chain does not show yet.
+ * receipt) unless an auditor names another time. `jobs` is what the queue holds for it, read there when absent; `own`
+ * is what this buyer saw of it itself, read in its store when absent. `read` is fresh evidence from the chain, in place
+ * of older sightings, and `awaited` the parts not on chain yet.
  */
 export async function judgeReceipt(
   ctx: JudgeContext,
@@ -99,8 +99,8 @@ export async function judgeAgain(
 }
 
 /**
- * Keeps what the chain, read again, contradicts in a stored receipt, and the verdict that follows: every surface heeds it from
- * then on. `read` is of what is stored, and not of some file about it.
+ * Keeps a contradiction between a stored receipt and the chain, with the verdict that follows. From then on every
+ * surface heeds it. `read` is of what is stored, and not of some file about it.
  */
 export async function keepContradictions(ctx: JudgeContext, id: string, read: readonly Evidence[]): Promise<void> {
   const stored = await readReceipt(ctx.db, id);
@@ -123,7 +123,10 @@ async function ownEvidence(ctx: JudgeContext, id: string): Promise<readonly Evid
   return stored === null ? null : stored.later.map(({ evidence }) => evidence);
 }
 
-/** A file about an own purchase is judged with all that is known here of it: what it leaves out or tells otherwise counts. */
+/**
+ * A file about an own purchase is judged with everything known here of it, including parts it leaves out or tells
+ * otherwise.
+ */
 function withMore(receipt: Receipt, known: readonly Evidence[]): Receipt {
   const isTold = isOwnAmong(receipt.later.map(({ evidence }) => evidence));
   const untold = known.filter((evidence) => !isTold(evidence));
@@ -133,7 +136,7 @@ function withMore(receipt: Receipt, known: readonly Evidence[]): Receipt {
     : { ...receipt, later: [...receipt.later, ...untold.map((evidence) => ({ at, evidence }))] };
 }
 
-/** What a job means for the layer that its evidence decides. */
+/** A job's meaning for its layer. */
 function outstandingOf(ctx: JudgeContext, { kind, done, absent }: JobState): Outstanding[] {
   const handler = ctx.handlers.find((one) => one.kind === kind);
   if (handler === undefined) return [];

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 
-/** Names who holds a lease: this machine, this process, and which of its leases. */
+/** Names the holder of a lease: this machine, this process, and the lease's number. */
 export const newOwner = (): string => `${hostname()}:${process.pid}:${randomUUID()}`;
 
 /** A process of this machine that is gone. Of another's process, or one whose id was given out again, the lease decides. */

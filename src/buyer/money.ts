@@ -14,9 +14,9 @@ export function moneyOf(attempts: readonly { state: PurchaseState }[]): MoneySta
 }
 
 /**
- * The error that ends a call, with what became of the call's money and, unless no money can move, with the key that takes
- * the call up again. This is the one place that says either. `keys` are those that the call may go by, null where those
- * are unknown. An error of what a chain showed of a payment that is in no journal here names the money itself.
+ * Adds to the error ending a call the fate of the call's money and, unless no money can move, the key for calling
+ * again. This is the one place that says either. `keys` are those that the call may go by, null where those are
+ * unknown. An error about a payment seen on chain but in no journal here states the money itself.
  */
 export async function withMoney(
   ctx: BuyerContext,
@@ -47,7 +47,7 @@ type Standing = { money: MoneyState; key?: string | undefined };
 const worse = (one: Standing, other: Standing): Standing =>
   ORDER.indexOf(other.money) > ORDER.indexOf(one.money) ? other : one;
 
-/** Of several keys the one whose money is worst off. A journal that cannot be read leaves open what attempts came to. */
+/** Of several keys the one whose money is worst off. An unreadable journal leaves the fate of attempts open. */
 async function worstOf(ctx: BuyerContext, keys: readonly string[] | null): Promise<Standing> {
   if (keys === null) return { money: "may-move" };
   const found = await Promise.all(

@@ -14,7 +14,9 @@ import { judgeSettlement } from "../verify/layers/payment.ts";
 import { sellerOf, type AppraisalPolicy } from "../verify/policy.ts";
 import { pass, type Outstanding } from "../verify/types.ts";
 
-/** A receipt with what the chain shows in place of what its file told of it, that evidence alone, and what it does not show yet. */
+/**
+ * A receipt with the chain's evidence in place of its file's word, that evidence alone, and the evidence still awaited.
+ */
 export type ReadAgain = { receipt: Receipt; own: Evidence[]; awaited: Outstanding[] };
 
 type Reading = { chains: ReadonlyMap<string, Chain>; policy: AppraisalPolicy };

@@ -9,13 +9,16 @@ import type { Call } from "./call.ts";
 import type { BuyerContext } from "./context.ts";
 import type { Turn } from "./turn.ts";
 
-/** Attempts whose nonces are looked up beyond those of this journal: each takes one that ran out or was turned down before it. */
+/**
+ * Attempts with nonces looked up beyond this journal's: one for each earlier attempt that ran out or was turned down.
+ */
 const ATTEMPTS_AHEAD = 8;
 
 /**
- * One key, one payment, in whatever database of the wallet (threat T44): all of them make the same nonces of a key, but a
- * token knows only its own, and so does Permit2. Before anything new is signed under a key that another database may have been
- * given, all of them are looked at. Chains are witnesses here: one that does not answer holds up no payment.
+ * One key, one payment, in every database of the wallet (threat T44). All of them derive the same nonces from a key,
+ * but a token knows only its own, and so does Permit2. Before anything new is signed under a key that another database
+ * may have been given, all of them are looked at. Chains are witnesses here: one that does not answer holds up no
+ * payment.
  *
  * Null where none is used. Where this journal's own attempt is used, it is settled and the turn asks for its answer. Throws
  * Proof402Error `paid_elsewhere`, with `money`, where another's is, and `payment_in_doubt` where an own one may be.
@@ -40,7 +43,7 @@ export async function requireUnpaid(ctx: BuyerContext, call: Call, attempt: numb
   throw paidElsewhere(use);
 }
 
-/** A use of an own attempt's nonce, in whatever state the journal has it; null where not its authorization used it. */
+/** Finds a use of an own attempt's nonce, in any state of the journal; null unless its authorization used it. */
 async function ofOwn(ctx: BuyerContext, own: PurchaseRecord): Promise<Turn | null> {
   await askChain(ctx, own);
   const purchase = await readPurchase(ctx.db, own.id);

@@ -11,9 +11,9 @@ export const PURCHASE_DIFFERS: ContradictionEvidence = {
 };
 
 /**
- * The id of another receipt here of the same purchase, which one therefore contradicts, or null. Of an own purchase that is
- * this buyer's own receipt, by the payment nonce alone: no other buyer can have made it. Of others it is one that this buyer
- * has found verified: junk that names somebody's nonce condemns nothing.
+ * The id of another receipt here of the same purchase, which one therefore contradicts, or null. Of an own purchase
+ * that is this buyer's own receipt, by the payment nonce alone: no other buyer can have made it. A rival counts only if
+ * this buyer has found it verified: junk naming a payment's nonce condemns nothing.
  */
 export async function rivalOf(db: Db, receipt: Receipt): Promise<string | null> {
   const { payment } = receipt.core;

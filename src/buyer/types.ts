@@ -9,7 +9,7 @@ import type { ClaimState, PurchaseState } from "../storage/tables.ts";
 
 /** One model on offer, as an agent sees it. */
 export type ModelView = ListedModel & {
-  /** What `BuyRequest.input` holds for it: each value's name, and in a few words what it is. */
+  /** The content of `BuyRequest.input` for it: each value's name and its form in a few words. */
   input: Record<string, string>;
   /** The most evidence this seller is configured to give. */
   assurance: Assurance;
@@ -19,7 +19,7 @@ export type ModelView = ListedModel & {
   priceUsd: string | null;
 };
 
-/** What the sellers list: models that can be bought, those that this version cannot buy and why, and sellers that did not answer. */
+/** The sellers' lists: models on offer, models this version cannot buy with the reason, and silent sellers. */
 export type ModelsOnOffer = { models: ModelView[]; unsupported: Listing["unsupported"]; unreachable: string[] };
 
 /** What to buy, and the bounds of this one call. */
@@ -35,8 +35,8 @@ export type BuyRequest = {
   /** `answer` (default) returns at once; `verified` waits for the second clock. */
   wait?: "answer" | "verified";
   /**
-   * One key, one payment: a retry with the same key and arguments returns the stored result. Without it, a call that equals
-   * an open one of the same wallet takes that one up, and any other is a new call.
+   * One key, one payment: a retry with the same key and arguments returns the stored result. Without it, a call equal
+   * to an open one of the same wallet takes that one up, and any other is a new call.
    */
   idempotencyKey?: string;
   /**
@@ -170,7 +170,7 @@ export interface Buyer {
   /** Waits up to `waitSeconds` for the verdict to leave `pending`. Throws `receipt_not_found`. */
   getReceipt(id: string, options?: { waitSeconds?: number; signal?: AbortSignal }): Promise<Receipt>;
   listReceipts(options?: { limit?: number }): Promise<Receipt[]>;
-  /** Appraises anew under this buyer's policy, offline; stores nothing. `at` defaults to the purchase time. */
+  /** Appraises again under this buyer's policy, offline; stores nothing. `at` defaults to the purchase time. */
   verify(receipt: Receipt, options?: { at?: Date; assurance?: Assurance }): Promise<Appraisal>;
   /** The input in a receipt's request bytes, in the form of `BuyRequest.input`. Throws Proof402Error `body_redacted` or `malformed_request`. */
   inputOf(receipt: Receipt): Record<string, unknown>;
@@ -194,7 +194,7 @@ export interface Buyer {
   claimReceipt(id: string, purpose: string, action?: ClaimedAction): Promise<boolean>;
   /** How the action of a claim that this buyer made ended. The claim stays used. */
   endClaim(id: string, purpose: string, ended: { state: "done" | "undecided"; outcome: string }): Promise<void>;
-  /** The claims on a receipt's purchase: what it justified, with which arguments, and how that ended. Throws `receipt_not_found`. */
+  /** The claims on a receipt's purchase: each action, its arguments and its end. Throws `receipt_not_found`. */
   claims(id: string): Promise<Claim[]>;
   /** Every configured seller, those on hold with the reason. */
   sellers(): Promise<SellerView[]>;

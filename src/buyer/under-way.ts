@@ -17,7 +17,7 @@ type Finish = (result: BuyResult, call: Call, closing: AbortSignal) => Promise<B
 /** The calls of one process. */
 export type Calls = {
   /**
-   * Makes a call, then has `finish` turn its result into what the caller gets. What the call throws says what became of its
+   * Makes a call, then has `finish` turn its result into what the caller gets. The call's error states the fate of its
    * money. A caller that gives up after the payment went out ends its own waiting and nothing else.
    */
   make(request: BuyRequest, options: BuyOptions, finish: Finish): Promise<BuyResult>;
@@ -115,8 +115,8 @@ function orStopped(call: Call, before: Promise<unknown>): Promise<void> {
 }
 
 /**
- * What became of the call's money stands in the file, which is read once more: this buyer's own hold on it is being given up.
- * Where the journal was in memory, or its file is gone, that can be read no more.
+ * The fate of the call's money stands in the file, read once more: this buyer is giving up its own hold on it. Where
+ * the journal was in memory, or its file is gone, that can be read no more.
  */
 async function refuseClosed(ctx: BuyerContext, request: BuyRequest): Promise<never> {
   const error = new Proof402Error("buyer_closed", "This buyer is closed.", {

@@ -88,7 +88,7 @@ export const settlingInput = (input: string, permit: TransferPermit): string => 
 
 /**
  * What a call settles of this permit, base units, or null where it is not the settlement of it. Permit2 emits no event.
- * Only a call shows on chain that a permit was used: one straight to x402's contract, whose `settle` cannot succeed
+ * Only a call shows on chain that a permit was used: one straight to x402's contract. Its `settle` cannot succeed
  * without using up the permit in its arguments. The same words in any other call show nothing, since the seller holds
  * them too and may write them wherever it likes. The payer's signature, which the call carries, has to be over this
  * permit.

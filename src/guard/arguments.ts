@@ -10,7 +10,7 @@ const MAX_RECORD = 1_000_000;
 
 /**
  * A deep-frozen copy of plain data, each part of which is read once: a getter, a proxy or a change made meanwhile has
- * no second answer. Leaves out members that are `undefined` and writes -0 as 0, so that the record is exact.
+ * no second answer. Leaves out `undefined` members and writes -0 as 0, so that the record is exact.
  *
  * Throws Proof402Error `guard_arguments` for what cannot be held fixed or recorded: anything but null, booleans, finite
  * numbers, bigints, well-formed strings, arrays and plain objects of them, at most 64 levels deep and 100,000 in all.

@@ -37,7 +37,7 @@ type Mismatch = { what: "contract" | "decimals" | "domain"; configured: string; 
 
 /**
  * Compares an asset's decimals and EIP-712 domain with its token, once: that it agreed is kept in the database. A token
- * that has no such functions cannot be compared, which is kept as well. Nothing is concluded where the chain does not answer
+ * without such functions cannot be compared; that is kept as well. Nothing is concluded where the chain does not answer
  * within `seconds`. The domain is compared where authorizations are signed in it, which Permit2's are not.
  *
  * Throws Proof402Error `asset_mismatch` where the token contradicts the configuration, `wrong_chain`.
@@ -105,7 +105,7 @@ function isDescribed(described: readonly unknown[], expected: Parameters<typeof 
   );
 }
 
-/** What a contract answers that has no such function; a node that could not be asked is an error. */
+/** The answer of a contract without such a function; a silent node is an error. */
 function absent(error: unknown): null {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     if (["HttpRequestError", "TimeoutError", "AbortError", "LimitExceededRpcError"].includes(cause.name)) throw error;

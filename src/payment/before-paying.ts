@@ -22,9 +22,9 @@ type Look = { at: number; clock: ChainClock | null };
 const looks = new WeakMap<Chain, Look>();
 
 /**
- * What has to hold before an authorization is signed: that the RPC serves the chain it is configured for, and that the
- * asset's token is the one the configuration describes ({@link requireAsset}). Both are read once and kept. A chain that does
- * not answer holds up nothing for long: an authorization is bound to its chain and its token, and moves nothing elsewhere.
+ * Conditions for signing an authorization: the RPC serves its configured chain, and the asset's token is as configured
+ * ({@link requireAsset}). Both are read once and kept. A chain that does not answer holds up nothing for long: an
+ * authorization is bound to its chain and its token, and moves nothing elsewhere.
  *
  * Returns the chain's own time in unix seconds, for the payment's end to be reckoned by; undefined where it is not known.
  * Throws Proof402Error `wrong_chain` or `asset_mismatch`.

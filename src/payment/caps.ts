@@ -27,7 +27,7 @@ const atSeller = ({ network, asset }: SpendAccount, sellerId: string): SpendAcco
 /** What counts against caps now. A window holds what was reserved less than its length ago. */
 export type Usage = { hour: bigint; day: bigint; total: bigint };
 
-/** What a purchase counts: what it may cost until the chain has said what it did cost. */
+/** A purchase's weight: its possible cost until the chain has shown the real one. */
 export const countedAmount = (row: Pick<PurchasesTable, "state" | "amount" | "settled_amount">): bigint =>
   row.state === "released" ? 0n : BigInt(row.settled_amount ?? row.amount);
 
@@ -144,8 +144,9 @@ const sum = (parts: readonly bigint[]): bigint => parts.reduce((total, part) => 
 const sumOf = (buckets: readonly Bucket[]): bigint => sum(buckets.map(({ used }) => BigInt(used)));
 
 /**
- * The first cap that spending `amount` more would break, or null. Pure. `maxAmount` is the caller's own bound; `sameCall`
- * is what earlier authorizations for the same call may still cost: together they stay within what one call may.
+ * The first cap that spending `amount` more would break, or null. Pure. `maxAmount` is the caller's own bound;
+ * `sameCall` is the possible cost of earlier authorizations for the same call: together they stay within the cap per
+ * call.
  */
 export function brokenCap(options: {
   policy: PaymentPolicy;
@@ -200,5 +201,5 @@ function sellerBounds({ limits, usage }: { limits: SellerLimits; usage: Usage })
   ];
 }
 
-/** What a cap leaves; nothing where it was lowered below what is used. */
+/** The rest under a cap; nothing if it was lowered below its use. */
 export const remainingOf = (cap: bigint, used: bigint): bigint => (used < cap ? cap - used : 0n);

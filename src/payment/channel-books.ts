@@ -17,8 +17,9 @@ import { isUnserved, MINUTE, partsOf, type Part } from "./voucher-sum.ts";
 // database of the same wallet), without one. `counted` is how far they have got.
 
 /**
- * The seller served for a voucher: its sum is granted from now on. Vouchers over part of the same sum that were not served
- * can add nothing to it any more, and stop counting, those too that were answered with a failure or in part. In the caller's transaction.
+ * The seller served for a voucher: its sum is granted from now on. Unserved vouchers over part of the same sum can add
+ * nothing to it any more and stop counting, including those with a failure or a part as the answer. In the caller's
+ * transaction.
  */
 export async function grantVoucher(tx: Db, purchaseId: string, payment: VoucherPayment, now: Date): Promise<void> {
   const id = idOf(payment);
@@ -31,8 +32,8 @@ export async function grantVoucher(tx: Db, purchaseId: string, payment: VoucherP
 }
 
 /**
- * Takes the seller's word for what it was granted, where this wallet's own voucher of at least that sum shows it: one that the
- * journal has, or one that the seller gives back. The next voucher builds on it. It can cost nothing that was not granted
+ * Accepts the seller's figure for the granted sum if this wallet's own voucher of at least that sum proves it: one in
+ * the journal, or one given back by the seller. The next voucher builds on it. It can cost nothing that was not granted
  * already. True where it was taken.
  */
 export const concede = (db: Db, id: string, word: ChargedWord, now: Date): Promise<boolean> =>
@@ -47,8 +48,8 @@ export const concede = (db: Db, id: string, word: ChargedWord, now: Date): Promi
   });
 
 /**
- * Notes what a chain shows of a channel. What is in it bounds what vouchers may grant, whatever was once put in: the rest was
- * taken back. Of what was claimed, what no purchase explains counts against the caps, once.
+ * Notes what a chain shows of a channel. The channel's balance bounds its vouchers, below the sum once put in: the rest
+ * was taken back. Claimed money without a purchase counts against the caps, once.
  */
 export const noteMoney = (
   db: Db,
@@ -63,7 +64,7 @@ export const noteMoney = (
     await count(tx, row, totalClaimed, now);
   });
 
-/** Notes what is in each channel that may still be claimed from, and what was claimed, as far as its chain answers. */
+/** Notes each channel's claimable and claimed sums, if its chain answers. */
 export async function readClaims(db: Db, chains: ReadonlyMap<string, Chain>, now: Date): Promise<void> {
   const rows = await db
     .selectFrom("channels")
@@ -82,8 +83,9 @@ export async function readClaims(db: Db, chains: ReadonlyMap<string, Chain>, now
 }
 
 /**
- * Brings what the caps count of a channel up to `sum`. A voucher that was signed and not served may explain the last part of
- * it, one without an answer before one that failed: then it goes on counting, and where the sum is its own, the next one builds on it.
+ * Brings what the caps count of a channel up to `sum`. A signed, unserved voucher may explain the last part of it, an
+ * unanswered one before a failed one. It then goes on counting, and if the sum is its own, the next voucher builds on
+ * it.
  */
 async function count(tx: Db, row: ChannelsTable, sum: bigint, now: Date): Promise<void> {
   const counted = BigInt(row.counted);
@@ -116,8 +118,8 @@ async function supersede(
 }
 
 /**
- * Vouchers of a channel that were not served, oldest first: those without an answer, then those whose answer was a failure,
- * came in part or cannot be decoded.
+ * Unserved vouchers of a channel, oldest first: unanswered ones, then those with a failed, partial or undecodable
+ * answer.
  */
 async function unserved(tx: Db, id: string): Promise<(Part & { signed: boolean })[]> {
   const waiting = await partsOf(tx, id, ["reserved", "signed", "sent"]);

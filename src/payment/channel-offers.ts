@@ -49,7 +49,7 @@ export const channelsFor = (
   { network, asset, payTo }: { network: string; asset: string; payTo: string },
 ): OpenChannel[] => channels.filter((one) => one.network === network && one.asset === asset && one.receiver === payTo);
 
-/** What a seller says it was granted of a channel, base units, and the voucher that it shows for it, unchecked. */
+/** A seller's figure for the sum granted from a channel, base units, and its voucher for it, unchecked. */
 export type ChargedWord = { charged: bigint; signed: { cumulative: string; signature: string } | null };
 
 type Offered = { scheme: string; extra?: Readonly<Record<string, unknown>> | null | undefined };

@@ -18,10 +18,10 @@ const DEPOSIT_SECONDS = 300;
 const ASSET_SECONDS = 10;
 
 /**
- * Opens a channel with a seller and puts `amount` base units into it: money that the seller can claim as vouchers are
- * signed, and that is otherwise taken back with {@link closeChannel}. Only the owner's own command does this. Where an
- * earlier command for the same was broken off and its deposit is on chain, that is the channel. So it is where another sent
- * the deposit with the authorization that this transaction showed; `sent` is null where no transaction of the owner's did.
+ * Opens a channel with a seller and puts `amount` base units into it. The seller can claim them as vouchers are signed;
+ * {@link closeChannel} takes the rest back. Only the owner's own command does this. Where an earlier command for the
+ * same was broken off and its deposit is on chain, that is the channel. So it is where another sent the deposit with
+ * the authorization that this transaction showed; `sent` is null where no transaction of the owner's did.
  *
  * Throws Proof402Error `channel_terms_missing` where the seller's configuration pins none, `deposit_too_large` above the
  * policy's total for the asset, `channel_already_open` unless `another` is wished for, `insufficient_funds`, `asset_mismatch`,
@@ -99,8 +99,8 @@ export async function openChannel(
 }
 
 /**
- * Takes back what a channel still holds, by what its chain shows and not by what was noted: the first call asks for it, and no
- * voucher is signed any more; once the delay is over, the next takes it.
+ * Takes back a channel's unclaimed money, by its state on chain and not by the notes. The first call asks for it and
+ * ends the signing of vouchers; after the delay the next one takes it.
  *
  * Throws Proof402Error `channel_missing`, `channel_empty`, `withdrawal_waiting` before the delay is over, and what
  * {@link sendOwnerCall} throws.
@@ -151,8 +151,8 @@ export async function closeChannel(
 }
 
 /**
- * The second before which a deposit's authorization may be used. A chain whose clock is a little ahead of ours would take none
- * that ends by ours; one far ahead would have it live for as long as its RPC pleases.
+ * The second before which a deposit's authorization may be used. A chain with a clock a little ahead of ours would
+ * refuse one ending by ours; a chain far ahead would have it live as long as its RPC pleases.
  */
 function endOf(now: Date, chainTime: number): number {
   const ours = Math.floor(now.getTime() / 1000);

@@ -16,7 +16,7 @@ import type { AssetPolicy } from "./policy.ts";
 /** A seller as a channel needs it. */
 export type ChannelSeller = { id: string; payTo: readonly string[]; channel?: ChannelTerms | undefined };
 
-/** Whose channels with whom, in what. */
+/** A channel's payer, seller and token. */
 export type ChannelScope = { payer: string; seller: ChannelSeller; asset: AssetPolicy };
 
 /** Channels of one scope that are looked for before the search is given up as endless. */
@@ -25,9 +25,9 @@ const MAX_INDEX = 1000;
 const MAX_GAP = 16;
 
 /**
- * The salt of a wallet's channel with a seller by its number, 0 and up: no secret, and its id names wallet, seller and token,
- * so that an owner who lost the database finds every channel by asking the chain. The first words keep it apart from other
- * programs' channels of the same wallet.
+ * The salt of a wallet's channel with a seller by its number, 0 and up. It is no secret, and its id names wallet,
+ * seller and token, so an owner without the database finds every channel by asking the chain. The first words keep it
+ * apart from other programs' channels of the same wallet.
  */
 const saltOf = (index: number): `0x${string}` => toHex0x(keccak256(utf8(`proof402 channel ${index}`)));
 
@@ -70,10 +70,10 @@ export function rowOf(
 }
 
 /**
- * Walks a wallet's channels with a payee by number, as the chain has them, and notes those that this database does not know
- * (it is new, or was restored from a backup). A number that was left out ends nothing: the walk goes on until so many after
- * the last one are unused, and money that a stranger put in uses none. Gives the next to open: one that a command began and whose deposit is not on chain, else the first
- * that was never used; null where the configuration pins no terms.
+ * Walks a wallet's channels with a payee by number, as the chain has them, and notes those that this database does not
+ * know (it is new, or was restored from a backup). A skipped number ends nothing: the walk goes on for a fixed count of
+ * unused numbers after the last used one. A stranger's money uses none. Gives the next to open: one begun by a command
+ * and without its deposit on chain, else the first unused one; null if the configuration pins no terms.
  *
  * Throws Proof402Error `wrong_chain` or `chain_unreachable`.
  */
@@ -103,7 +103,7 @@ export async function recoverChannels(
   return begun ?? unused;
 }
 
-/** Notes a channel that is used and not known, and gives its state; null of one that neither chain nor database knows. */
+/** Notes a used, unknown channel and gives its state; null if neither chain nor database knows it. */
 async function noteFound(
   db: Db,
   chain: Chain,
@@ -156,7 +156,7 @@ export type ChannelSurvey = {
   channels: { row: ChannelsTable; seen: ChannelOnChain | null }[];
   /** CAIP-2 networks that gave none. */
   unreachable: string[];
-  /** Whose channels were not found out, on networks that answer. */
+  /** Owners of channels still to be found, on networks that answer. */
   missed: { seller: string; receiver: string; network: string; asset: string }[];
 };
 

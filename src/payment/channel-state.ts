@@ -73,9 +73,9 @@ export const readOnChain = (chain: Chain, config: ChannelConfig): Promise<Channe
   });
 
 /**
- * Which of these channels their payer ever used, by what the newest block shows: the authorization of its deposit can be used
- * no more, or a voucher of its own was claimed. What is in a channel tells nothing: anyone can put money there. One request
- * for all. Throws as {@link readOnChain} does.
+ * Picks the channels their payer has used, as of the newest block: its deposit's authorization is spent, or a voucher
+ * of its own was claimed. What is in a channel tells nothing: anyone can put money there. One request for all. Throws
+ * as {@link readOnChain} does.
  */
 export const readUsed = (chain: Chain, configs: readonly ChannelConfig[]): Promise<boolean[]> =>
   chain.read(async (client) => {
@@ -105,8 +105,8 @@ export const readUsed = (chain: Chain, configs: readonly ChannelConfig[]): Promi
   });
 
 /**
- * The state of a channel by what the chain shows, whatever was noted of it. What was noted counts only before its deposit: anyone
- * can put in a little of their own meanwhile, which does not make it the channel that was wished for.
+ * The state of a channel on chain, over any note of it. A note counts only before the channel's deposit. A stranger can
+ * put in a little meanwhile: that does not make it the wanted channel.
  */
 export function stateOf(seen: ChannelOnChain, noted: Pick<ChannelsTable, "state" | "deposit">): ChannelsTable["state"] {
   if (seen.withdrawal !== null) return "closing";

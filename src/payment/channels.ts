@@ -21,8 +21,8 @@ export function configOf(row: ChannelsTable): ChannelConfig {
 }
 
 /**
- * What vouchers can still grant of a channel, base units: by what its chain last showed in it, which may be less than was
- * granted, where the seller did not claim in time.
+ * The sum vouchers can still grant from a channel, base units: its last balance on chain, possibly below the granted
+ * sum if the seller did not claim in time.
  */
 export function leftOf({ deposit, charged }: Pick<ChannelsTable, "deposit" | "charged">): bigint {
   const left = BigInt(deposit) - BigInt(charged);
@@ -52,8 +52,8 @@ export const readChannel = async (db: Db, id: string): Promise<ChannelsTable | n
   (await db.selectFrom("channels").selectAll().where("id", "=", id).executeTakeFirst()) ?? null;
 
 /**
- * The voucher that would pay an offer from a channel: what the seller was granted so far, and the offer's amount on top. It
- * never ends, so its hash, which names channel and sum, is its nonce.
+ * The voucher to pay an offer from a channel: the sum granted so far plus the offer's amount. It never ends, so its
+ * hash, which names channel and sum, is its nonce.
  */
 export function planVoucher(channel: ChannelsTable, offer: Offer): VoucherPayment {
   const terms = {

@@ -8,8 +8,8 @@ import type { WireRequest } from "./types.ts";
 import { isPortable } from "./x402-header.ts";
 
 /**
- * What x402 v2 has a payment send back of the 402 as it came (x402-specification-v2.md §5.2.2): the resource that was
- * asked for and the info of the seller's extensions, which a client may add to and not change.
+ * The parts of a 402 that a payment sends back unchanged (x402-specification-v2.md §5.2.2): the requested resource, and
+ * the info of the seller's extensions. A client may add to that info and not change it.
  */
 export type Echo = {
   resource: (Record<string, unknown> & { url: string }) | null;

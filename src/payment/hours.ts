@@ -32,8 +32,8 @@ export const hoursSchema = z
 export type Hours = z.infer<typeof hoursSchema>;
 
 /**
- * Whether `now` is within the policy's hours, by the wall clock of their time zone. A window that passes midnight belongs
- * to the day on which it began. Where clocks are set back, the repeated hour counts twice; where they are set forward, the
+ * Whether `now` is within the policy's hours, by the wall clock of their time zone. A window past midnight belongs to
+ * the day of its beginning. Where clocks are set back, the repeated hour counts twice; where they are set forward, the
  * skipped one does not exist: the wall clock is what the owner reads.
  */
 export function isWithin(hours: Hours, now: Date): boolean {

@@ -16,8 +16,8 @@ export type IdentifierDeclaration = z.infer<typeof identifierDeclarationSchema>;
 
 /**
  * The extension of a payment for one request: a seller that has seen the id gives the answer it gave before. The id is
- * bound to method, URL and the exact body, so that it cannot stand for another request, and keyed with the buyer's
- * secret: to the facilitator, who sees it too, it tells nothing of what was asked (threat T28).
+ * bound to method, URL and the exact body, so that it cannot stand for another request. It is keyed with the buyer's
+ * secret: the facilitator sees it and learns nothing of the request (threat T28).
  */
 export function identifierExtension(
   declaration: IdentifierDeclaration,

@@ -18,8 +18,7 @@ const again = ({ state, receipt_id: known }: Moving, replaces: string | null): C
 /**
  * Before the signature is made: from here on the authorization may be redeemable. Again before the same one is resent.
  *
- * `consent` judges what was not sent yet under the policy of this moment, in this very transaction: what it refuses is not
- * signed.
+ * `consent` judges an unsent payment under the present policy, in this very transaction: a refused one is not signed.
  */
 export const markSigned = (
   db: Db,
@@ -59,9 +58,9 @@ export const markSent = (
   );
 
 /**
- * An answer came and its receipt is stored. An answer may also come after the chain has decided: the receipt is noted and
- * the state stays. An attempt has one receipt; a second is refused, unless it takes the place of the one named by
- * `replaces`: that of a seller's failure, after which it served. `served` is false for an answer with an error status.
+ * An answer came and its receipt is stored. An answer may also come after the chain has decided: the receipt is noted
+ * and the state stays. An attempt has one receipt. A second one is refused, unless it replaces the one named by
+ * `replaces`: a seller's failure before it served. `served` is false for an answer with an error status.
  */
 export const markAnswered = (
   db: Db,
@@ -92,12 +91,11 @@ export const NEVER_SIGNED = "never_signed";
 export const SUPERSEDED = "voucher_superseded";
 
 /**
- * The transfer was seen on chain. `amount` is what really moved, base units; the caps count it from now on. `reason` is a
- * code where something was wrong with it.
- * Legal from every state: what the chain shows is true whatever this journal had come to.
+ * The transfer was seen on chain. `amount` is what really moved, base units; the caps count it from now on. `reason` is
+ * a code where something was wrong with it. Legal from every state: the chain's word is true over the journal's.
  *
- * A channel's sum settles one purchase: a voucher whose part of it is another's, served or settled, is released instead, and
- * of one that shares a part only the rest is settled.
+ * A channel's sum settles one purchase. A voucher is released if another purchase, served or settled, has its part; if
+ * they share a part, only the rest is settled.
  */
 export const markSettled = (
   db: Db,
@@ -128,7 +126,7 @@ export const markSettled = (
   });
 
 /**
- * Gives the reservation back. Once an authorization may have been signed, that takes `unusable`: the caller has seen on
+ * Gives the reservation back. Once an authorization may be signed, release takes `unusable`: the caller has seen on
  * chain that it expired unused. `reason` is a code.
  */
 export const release = (
@@ -163,8 +161,8 @@ const MOVING = [
 type Moving = Pick<PurchasesTable, (typeof MOVING)[number]>;
 
 /**
- * Compare-and-set: applies the change that `decide` names for the row as it stands, or nothing where that is null. What
- * the row counts against the caps changes in the same transaction.
+ * Compare-and-set: applies the change chosen by `decide` for the present row, or nothing for null. What the row counts
+ * against the caps changes in the same transaction.
  */
 async function move(
   db: Db,
@@ -239,8 +237,8 @@ export const readPurchaseByReceipt = async (db: Db, receiptId: string): Promise<
   recordOrNull(await db.selectFrom("purchases").selectAll().where("receipt_id", "=", receiptId).executeTakeFirst());
 
 /**
- * The payer's signature of the purchase that a receipt is of, or null where the journal has none. Whoever has it may use it
- * while the authorization can be used: it is in no record, and leaves this file only afterwards.
+ * The payer's signature of the purchase that a receipt is of, or null where the journal has none. A holder of it may
+ * use it while the authorization is valid: no record has it, and it leaves this file only afterwards.
  */
 export async function readSignature(db: Db, receiptId: string): Promise<string | null> {
   const row = await db

@@ -22,8 +22,8 @@ export type Wish = {
 };
 
 /**
- * Why the policy of this moment refuses a payment, or null. Runs in the transaction that reserves it or lets it be signed, so
- * that what it read stays true until then.
+ * Why the policy of this moment refuses a payment, or null. Runs in the transaction that reserves it or lets it be
+ * signed, so its reads stay true until then.
  */
 export const refusalOf = (tx: Db, wish: Wish): Promise<Refusal | null> => judge(tx, wish, null);
 

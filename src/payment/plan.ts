@@ -56,15 +56,15 @@ export function planPayment(options: {
 
 /**
  * The EIP-3009 nonce of one attempt at one logical call: HMAC-SHA256 under the buyer's secret, 0x hex. The same call
- * gets the same nonce after a crash, so that what is signed again is the same authorization and the chain takes one of them.
+ * gets the same nonce after a crash, so signing again makes the same authorization, and the chain takes one of them.
  * Without the secret it tells nothing about the key.
  */
 export const deriveNonce = (secret: string, idempotencyKey: string, attempt: number): `0x${string}` =>
   toHex0x(hmac(sha256, fromHex(secret), utf8(`proof402 eip3009 nonce\n${attempt}\n${idempotencyKey}`)));
 
 /**
- * The salt of one attempt's terms ({@link termsHash}): HMAC-SHA256 under the buyer's secret, 0x hex. The same call gets the
- * same one after a crash. `unpaid` is that of the request which asks for the price, before there are terms.
+ * The salt of one attempt's terms ({@link termsHash}): HMAC-SHA256 under the buyer's secret, 0x hex. The same call gets
+ * the same one after a crash. `unpaid` is the nonce of the price request, before there are terms.
  */
 export const deriveSalt = (
   secret: string,

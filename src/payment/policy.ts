@@ -32,7 +32,7 @@ export const assetPolicySchema = z.strictObject({
   perHour: baseUnits,
   perDay: baseUnits,
   total: baseUnits,
-  /** A person's approval is asked for amounts above this; nobody is asked where it is absent. */
+  /** Amounts above this need a person's approval; without it no person is asked. */
   approveAbove: baseUnits.optional(),
 });
 

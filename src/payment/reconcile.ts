@@ -6,7 +6,7 @@ import { markSettled, NEVER_SIGNED, openPurchases, release } from "./journal.ts"
 import type { PurchaseRecord, Transition } from "./types.ts";
 import { lookOnce } from "./witness.ts";
 
-/** Age after which a reservation that was never signed belongs to a process that is gone, ms. */
+/** Age of an unsigned reservation at which its process counts as gone, ms. */
 const STALE_RESERVATION_MS = 120_000;
 
 /** What one walk over the open purchases changed; `pending` ones are looked at again at the next. */
@@ -14,17 +14,20 @@ export type ReconcileSummary = {
   settled: number;
   released: number;
   pending: number;
-  /** CAIP-2 networks that are not configured, whose RPC did not serve, or whose RPC serves another chain. */
+  /** CAIP-2 networks without configuration, with a silent RPC, or with an RPC of another chain. */
   unreachable: string[];
-  /** CAIP-2 networks whose RPC contradicts what was seen or said before, or the second RPC: nothing is released on it. */
+  /**
+   * CAIP-2 networks with an RPC that contradicts an earlier sighting, an earlier word, or the second RPC: nothing is
+   * released on it.
+   */
   contradicted: string[];
-  /** Idempotency keys of purchases for which a token moved more than was authorized, counted at what it moved. */
+  /** Idempotency keys of purchases with more moved than authorized, counted at the moved sum. */
   overcharged: string[];
 };
 
 /**
- * Brings the journal in line with the chain (docs/architecture.md §6.4): settles what moved, releases what can no
- * longer move and what was reserved but never signed. Every change is a compare-and-set, so it may run any number of
+ * Brings the journal in line with the chain (docs/architecture.md §6.4): settles moved money, and releases
+ * authorizations past use and unsigned reservations. Every change is a compare-and-set, so it may run any number of
  * times and in several processes at once. Never throws for a chain that does not answer.
  *
  * What ended unused takes two looks some time apart. With `secondLook` false the second is left to the next walk.

@@ -1,7 +1,7 @@
 import { jsonOf } from "../evidence/bytes.ts";
 import { decodeHeader } from "./x402-header.ts";
 
-/** Why a seller or its facilitator turned a payment down: said in our own words, whatever theirs are. */
+/** The reason of a seller or facilitator for turning a payment down, in our own words. */
 export type SellerRefusal = {
   code: keyof typeof MEANINGS;
   /** x402's own code that was found, one of those below. */

@@ -88,10 +88,10 @@ const newPurchase = (request: ReserveRequest, nowMs: number): PurchaseRecord => 
 });
 
 /**
- * An attempt may follow one that was released (its authorization is dead), or one that was sent and that the seller
- * turned down with a new offer. The latter stays redeemable until it expires and goes on counting, so a call may have
- * at most one such beside the new one, and of the same asset: only then can both be held to one bound. None follows one that
- * was answered or settled: a call is paid once.
+ * An attempt may follow a released one (its authorization is dead), or a sent one turned down by the seller with a new
+ * offer. The latter stays redeemable until it expires and goes on counting, so a call may have at most one such beside
+ * the new one, and of the same asset: only then can both be held to one bound. None follows one that was answered or
+ * settled: a call is paid once.
  */
 function mayFollow(
   attempts: readonly PurchaseRecord[],

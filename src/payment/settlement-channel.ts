@@ -6,7 +6,7 @@ import type { Chain, LookLimits } from "../chain/chain.ts";
 import { idOf, type VoucherPayment } from "./channels.ts";
 import type { Sight } from "./settlement-view.ts";
 
-/** `channels(bytes32)` of x402's batch settlement: what was put in and not withdrawn, and what was claimed of it. */
+/** `channels(bytes32)` of x402's batch settlement: the deposit less withdrawals, and the claimed sum. */
 export const CHANNELS_ABI = [
   {
     type: "function",
@@ -37,8 +37,8 @@ export async function readChannelState(
 }
 
 /**
- * What the chain says of a voucher, in the newest block that has the chain's confirmations on top: settled once its
- * receiver has claimed the voucher's sum, expired once the payer has taken back everything that was not claimed.
+ * The chain's word on a voucher, in the newest confirmed block: settled once its receiver has claimed the voucher's
+ * sum, expired once the payer has taken back everything unclaimed.
  */
 export const observeVoucher = (chain: Chain, payment: VoucherPayment, limits: LookLimits): Promise<Sight> =>
   chain.read(async (client) => {

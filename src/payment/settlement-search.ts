@@ -91,7 +91,7 @@ async function readLogs(
     });
 }
 
-/** Whether the RPC understood and refused, in whatever words: each has its own for too many blocks. */
+/** Tells whether the RPC understood and refused: each has its own words for too many blocks. */
 function isRefusal(error: unknown): boolean {
   const { code, status } = error as { code?: unknown; status?: unknown };
   if (code === 429 || status === 429) return false;

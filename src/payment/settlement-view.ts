@@ -26,6 +26,6 @@ export type Sight = {
   view: SettlementView;
   /** The newest block. */
   head: { number: bigint; time: number };
-  /** Whether its authorization is used or canceled in the state of that block; null of a voucher, which is neither. */
+  /** Tells whether its authorization is used or canceled in that block; null of a voucher. */
   spent: boolean | null;
 };

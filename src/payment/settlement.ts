@@ -20,10 +20,10 @@ export type LookOptions = LookLimits & {
 const MAX_LOGS = 64;
 
 /**
- * Asks one RPC about a payment. Only what the chain shows counts: `transactionHint` (the seller's word) is where it looks
- * first, and is believed only where that transaction succeeded, used exactly this authorization and moved exactly its
- * amount to its payee. `settled` and `expired` come once the chain's confirmations lie on top. What one RPC says may be a
- * lie: what money depends on goes through {@link believe}.
+ * Asks one RPC about a payment. Only what the chain shows counts: `transactionHint` (the seller's word) is where it
+ * looks first, and is believed only where that transaction succeeded, used exactly this authorization and moved exactly
+ * its amount to its payee. `settled` and `expired` come once the chain's confirmations lie on top. One RPC's word may
+ * be a lie: decisions about money go through {@link believe}.
  *
  * Throws Proof402Error `wrong_chain` or `chain_unreachable`.
  */
@@ -78,7 +78,7 @@ async function settled(
   return { state: "settled", evidence, transaction: transaction.hash, ...movedFor(transaction, payment) };
 }
 
-/** What the payment took. A token that moved less than it should (a fee, say) is counted at what it was allowed. */
+/** What the payment took. A token that moved too little (a fee, say) is counted at the allowed sum. */
 function movedFor(
   transaction: TokenTransaction,
   payment: Payment,

@@ -47,8 +47,8 @@ export async function noteSighting(
 }
 
 /**
- * Keeps what a seller said in `PAYMENT-RESPONSE`, so that the transaction it named is found by every later look, in
- * whatever process. Nothing is believed for it: but a chain that says the opposite is not believed alone either.
+ * Keeps a seller's `PAYMENT-RESPONSE`, so that every later look, in any process, finds the named transaction. Nothing
+ * is believed for it: but a chain that says the opposite is not believed alone either.
  */
 export async function noteClaim(
   db: Db,

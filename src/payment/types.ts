@@ -47,7 +47,7 @@ export type WireRequest = {
   nonce: string;
   /** The resource that the payment with it names, as the seller wrote it. */
   paymentResource?: Record<string, unknown>;
-  /** Extensions of that payment: what the seller declared, and our payment identifier where it takes one. */
+  /** Extensions of that payment: the seller's declared ones, and our payment identifier if it takes one. */
   paymentExtensions?: Record<string, unknown>;
 };
 

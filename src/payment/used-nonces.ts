@@ -22,7 +22,7 @@ export type NonceUse = {
   nonce: string;
   /** 0x hex; null where the chain shows none that moved money by it. */
   transaction: string | null;
-  /** That transaction is confirmed and used the nonce, by the receipt that every configured RPC of the network shows. */
+  /** That transaction is confirmed and used the nonce, by the receipts of all configured RPCs of the network. */
   confirmed: boolean;
 };
 
@@ -96,7 +96,7 @@ async function lookAt(chain: Chain, wanted: Wanted): Promise<(Omit<NonceUse, "co
 /** `token` is null of a permit. */
 type Used = { nonce: string; token: string | null };
 
-/** The call that reads whether it is used: a flag of the token, or the word of Permit2 that has its bit. */
+/** The call to read its use: a flag of the token, or the word of Permit2 with its bit. */
 function callFor(owner: `0x${string}`, { nonce, token }: Used) {
   if (token === null) {
     const args = [owner, wordOf(nonce)] as const;

@@ -39,8 +39,8 @@ export async function isUnserved(tx: Db, { receiptId }: Pick<Part, "receiptId">)
 export const MINUTE = 60_000;
 
 /**
- * As {@link partSettled}, for a purchase that the chain shows settled: the caps have its sum from now on, and what was claimed
- * below it without a purchase. In the caller's transaction.
+ * As {@link partSettled}, for a purchase settled on chain: from now on the caps have its sum, and the sum claimed below
+ * it without a purchase. In the caller's transaction.
  */
 export async function settlePart(tx: Db, purchaseId: string, now: Date): Promise<bigint | null> {
   const settled = await partSettled(tx, purchaseId);
@@ -62,9 +62,8 @@ export async function settlePart(tx: Db, purchaseId: string, now: Date): Promise
 }
 
 /**
- * What a claim that reaches a purchase's voucher settles for it, base units: its part of the sum without what another
- * purchase has of it; null where another has its end, and so all of it that can be claimed. Null, too, where it is no open
- * voucher.
+ * The sum settled by a claim for a purchase's voucher, base units: its part without another purchase's; null if another
+ * one has its end, and with it everything claimable. Null, too, where it is no open voucher.
  */
 export async function partSettled(tx: Db, purchaseId: string): Promise<bigint | null> {
   const own = await partOf(tx, purchaseId);

@@ -61,8 +61,8 @@ export function walletFromPrivateKey(privateKey: string, field = "privateKey"): 
 }
 
 /**
- * A wallet over a viem account (hardware, remote signer). Its answer is checked to be a signature by its address. The first
- * `deriveSecret`, which `openBuyer` asks for, takes two signatures that move no money.
+ * A wallet over a viem account (hardware, remote signer). Its answer is checked to be a signature by its address. The
+ * first `deriveSecret`, called by `openBuyer`, takes two signatures that move no money.
  */
 export function walletFromAccount(account: LocalAccount): Wallet {
   const address = account.address.toLowerCase();
@@ -87,7 +87,7 @@ const UNLIMITED = 2n ** 160n - 1n;
 
 type Token = { name: string; version: string };
 type Sign = {
-  /** Signs a hash, or shows what it is of and signs that. */
+  /** Signs a hash, or shows its content and signs that. */
   typed: (data: () => TypedDataDefinition, hash: `0x${string}`) => Promise<`0x${string}`>;
   transaction: (transaction: TransactionSerializableEIP1559) => Promise<`0x${string}`>;
 };

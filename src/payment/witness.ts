@@ -14,7 +14,7 @@ export type Doubt =
   | "network_not_configured"
   | "chain_unreachable"
   | "wrong_chain"
-  /** What the RPC shows contradicts what was seen before, what the seller said, our clock or the second RPC. */
+  /** The RPC contradicts an earlier sighting, the seller's word, our clock or the second RPC. */
   | "contradicted";
 
 /** What may be concluded of a payment. */
@@ -45,10 +45,10 @@ const CLAIMED_APART_MS = LAG_SECONDS * 1000;
 
 /**
  * What became of a payment, as far as it may be believed (threats T37, T39): an RPC is a witness, not a judge.
- * - `expired` gives money back to the caps. It takes two looks some time apart, the end of the authorization by our own
- *   clock as well as by the chain's, a chain that has not gone back, and nothing that was seen before to the contrary. Where
- *   a seller says that it was paid, in a transaction that no RPC ever showed, the two are a long time apart. Where a second
- *   RPC agrees, it outweighs what was seen or said before.
+ * - `expired` gives money back to the caps. It takes two looks some time apart, the authorization's end by our clock
+ *   and the chain's, a chain that has not gone back, and no earlier sighting to the contrary. If a seller claims a
+ *   payment by a transaction no RPC ever showed, the two looks are a long time apart. Where a second RPC agrees, it
+ *   outweighs what was seen or said before.
  * - Where a second RPC is configured, it must agree to `settled`, too.
  *
  * Never throws for a chain that does not answer. What is seen is kept in the database, for later looks to be held against.
@@ -61,7 +61,7 @@ export async function believe(question: Question): Promise<Belief> {
   return lookOnce({ ...question, now: new Date(question.now.getTime() + first.again) });
 }
 
-/** As {@link believe}, with one look: for callers that come again later, and for those that look at many payments. */
+/** As {@link believe}, with one look: for callers that come again later, or look at many payments. */
 export async function lookOnce(question: Question): Promise<Belief> {
   const { db, chain, payment, now } = question;
   if (chain === undefined) return inDoubt("network_not_configured");
@@ -98,8 +98,8 @@ const isOver = (payment: Payment, now: Date): boolean =>
   evidenceOf(payment).claimed || now.getTime() / 1000 > payment.validBefore;
 
 /**
- * Where a block is, seen from the newest that was seen before: on from it, a little behind as one of many nodes may be, or
- * on no chain that also has that one.
+ * A block's place relative to the newest one seen before: after it, a little behind (one of many nodes may be), or on a
+ * chain without it.
  */
 function placeOf(head: SeenHead, newest: SeenHead): "onward" | "lagging" | "elsewhere" {
   if (head.number >= newest.number && head.time >= newest.time) return "onward";

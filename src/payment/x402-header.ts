@@ -15,8 +15,8 @@ export function decodeHeader(header: string): unknown {
 }
 
 /**
- * Whether a value may be used further: at most `depth` levels deep, its text well-formed, and no key that objects cannot
- * hold as data. Asked of each part that is used, since sellers add to the rest what they like.
+ * Whether a value may be used further: at most `depth` levels deep, its text well-formed, and no key that objects
+ * cannot hold as data. Checked for each used part, since sellers add anything to the rest.
  */
 export function isPortable(value: unknown, depth: number): boolean {
   if (typeof value === "string") return value.isWellFormed();

@@ -45,8 +45,8 @@ export type LimitsOfVerdict = {
   /** The content coding that the answer came in and was decoded from. */
   decodedFrom: string | null;
   /**
-   * Tells why a genuine attestation does not show that the connection ended in the enclave; null if it does, or there
-   * is none.
+   * Explains why a genuine attestation leaves open if the connection ended in the enclave; null if it does, or without
+   * one.
    */
   tls: string | null;
 };

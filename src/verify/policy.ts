@@ -20,8 +20,8 @@ const wellFormed = (max: number) =>
     .refine((text) => text.isWellFormed(), "text without lone surrogates");
 
 /**
- * A circuit of EZKL that proves a model (`zk.ezkl`). Pin only a key you compiled yourself or had audited: the settings
- * say that it holds the model's weights, and only compiling shows that the two belong together.
+ * A circuit of EZKL that proves a model (`zk.ezkl`). Pin only a key you compiled yourself or had audited. The settings
+ * say that it holds the model's weights; only compiling shows that the two belong together.
  */
 const ezklReferenceSchema = z.strictObject({
   /** SHA-256 of the verification key file, hex. */

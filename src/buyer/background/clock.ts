@@ -24,7 +24,7 @@ export type SecondClock = {
 
 /**
  * The background worker (docs/architecture.md §4.9): durable jobs under leases, so several processes may share a file.
- * Timers do not keep the process alive; what is left is done by the next process that opens the file.
+ * Timers do not keep the process alive; the next process on the file does the rest.
  */
 export function startSecondClock(ctx: BuyerContext): SecondClock {
   const running = new Set<{ kind: string; ended: Promise<void> }>();

@@ -19,9 +19,9 @@ export type InclusionView =
 type Contradiction = keyof typeof BATCH_CONTRADICTIONS;
 
 /**
- * Looks once for an answer's inclusion: fetches the batch that the seller says it is in, rebuilds its tree, finds exactly
- * the leaf that the receipt's own bytes and signature make, and reads the event from the chain itself, at the relay
- * contract that this buyer pinned. Only what the chain has confirmed counts.
+ * Looks once for an answer's inclusion. Fetches the batch named by the seller, rebuilds its tree, and finds exactly the
+ * leaf made from the receipt's own bytes and signature. Reads the event from the chain itself, at the relay contract
+ * pinned by this buyer. Only what the chain has confirmed counts.
  *
  * Throws Proof402Error: the seller's or the chain's that could not be read (`chain_unreachable`, `seller_error`,
  * `malformed_seller_data`), or `network_not_configured`.

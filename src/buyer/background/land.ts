@@ -11,11 +11,12 @@ import { judgeReceipt } from "../judge.ts";
 import type { JobState, LeasedJob } from "./queue.ts";
 
 /**
- * Ends a job: appends its evidence, if any came, judges the receipt anew and puts the seller on hold if it failed. One
- * transaction, and only under a lease that still holds: a crash leaves all of it or nothing, and no evidence lands twice.
+ * Ends a job: appends its evidence, if any came, judges the receipt again and puts the seller on hold if it failed. One
+ * transaction, and only under a lease that still holds: a crash leaves all of it or nothing, and no evidence lands
+ * twice.
  *
- * Judging takes a moment and the transaction must not, so it is done before. Evidence of another kind that lands in that
- * moment makes it out of date: then it is judged again, so that no verdict passes over what is known.
+ * Judging takes a moment and the transaction must not, so it is done before. Evidence of another kind landing in that
+ * moment makes it out of date: then it is judged again, so no verdict passes over known evidence.
  */
 export async function land(ctx: BuyerContext, job: LeasedJob, outcome: Landed | Absent): Promise<void> {
   for (;;) {
@@ -70,7 +71,7 @@ function absenceOf(outcome: Landed | Absent, receipt: Receipt | null): string | 
   return fits ? null : "receipt_full";
 }
 
-/** What a verdict rests on: the receipt, and which of its evidence is still to come. */
+/** The basis of a verdict: the receipt, and the kinds of evidence still to come. */
 type Known = { receipt: Receipt; jobs: JobState[] };
 
 async function readKnown(ctx: BuyerContext, db: Db, receiptId: string): Promise<Known | null> {

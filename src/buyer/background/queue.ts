@@ -32,9 +32,10 @@ export type LeasedJob = NewJob & {
 export type JobState = { kind: string; done: boolean; absent: string | null };
 
 /**
- * The durable queue of the second clock, shared by every process on the file. A lease that ran out is free to others, and
- * whoever held it can no longer finish the job: each is finished once, whoever is slow or dies. Nothing else of the buyer
- * touches the table, and the audit only reads it, so another store can take its place (PostgreSQL with pg-boss for fleets).
+ * The durable queue of the second clock, shared by every process on the file. A lease past its end is free to others,
+ * and its former holder can no longer finish the job: each job is finished once, even if a process is slow or dies.
+ * Nothing else of the buyer touches the table, and the audit only reads it, so another store can take its place
+ * (PostgreSQL with pg-boss for fleets).
  */
 export type JobQueue = {
   /** In the caller's transaction. The same kind for the same receipt twice is one job. */
@@ -45,7 +46,7 @@ export type JobQueue = {
   finish(tx: Db, job: LeasedJob, outcome: { absent: string | null; at: Date }): Promise<boolean>;
   /** Gives the job back until `runAt`; no effect where the lease was lost. `error` is a code. */
   retry(job: LeasedJob, later: { runAt: number; error: string | null }): Promise<void>;
-  /** Makes the open jobs of one receipt due now: those that wait, and those that a process of this machine held when it died. */
+  /** Makes the open jobs of one receipt due now: waiting ones, and ones held by a dead process of this machine. */
   hurry(receiptId: string, nowMs: number): Promise<void>;
   /** When the next job of these kinds can be had, unix ms, or null where none is left. */
   nextRun(kinds: readonly string[]): Promise<number | null>;

@@ -6,7 +6,7 @@ import { newestAppraisal } from "../../receipts/newest.ts";
 
 /** How often another process's progress is looked for, ms. */
 const POLL_MS = 200;
-/** How often evidence is looked for again while somebody waits, whatever its back-off, ms. */
+/** How often evidence is looked for again while a caller waits, even in its back-off, ms. */
 const HURRY_MS = 2000;
 
 /** The layers that evidence after the answer decides. */
@@ -22,9 +22,9 @@ export async function requireReceipt(ctx: BuyerContext, id: string): Promise<Rec
 }
 
 /**
- * The stored receipt once its verdict is no longer `pending`, or as it stands after `waitSeconds`.
- * Sees what this process lands at once and what another process lands within a fraction of a second; `onLanded` gets the
- * receipt each time it has more evidence than before.
+ * The stored receipt once its verdict is no longer `pending`, or as it stands after `waitSeconds`. Sees evidence landed
+ * by this process at once, and by another process within a fraction of a second; `onLanded` gets the receipt each time
+ * it has more evidence than before.
  */
 export async function waitForVerdict(
   ctx: BuyerContext,
@@ -50,7 +50,9 @@ export async function waitForVerdict(
   }
 }
 
-/** What of the second clock has come in and what has not, for a person who waits: `settlement pass, computation pending`. */
+/**
+ * Reports the landed and the awaited background evidence to a waiting person: `settlement pass, computation pending`.
+ */
 export function whatCame(receipt: Receipt): string {
   const { layers, verdict } = newestAppraisal(receipt);
   const words = SECOND_CLOCK.map((layer) => `${layer} ${layers[layer].status}`);

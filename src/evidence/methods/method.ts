@@ -52,7 +52,7 @@ export type Use = {
   usedByCall: boolean;
   /** The amount is a ceiling; the seller names the real cost afterwards. */
   metered: boolean;
-  /** The amount moved by a transaction with this authorization, base units; null if there is none. */
+  /** The amount moved by a transaction under this authorization, base units; null without one. */
   amountIn: (transaction: SettlingTransaction, payment: Authorization) => bigint | null;
   isUsedIn: (transaction: SettlingTransaction, payment: Authorization) => boolean;
   /** The last second in which it may be used. */

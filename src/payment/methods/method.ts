@@ -8,7 +8,7 @@ import type { ChannelTerms, OpenChannel } from "../channel-offers.ts";
 import type { AssetPolicy } from "../policy.ts";
 import type { Refusal } from "../types.ts";
 
-/** What every payment has, whatever its method. */
+/** The common part of every payment. */
 export type Authorized = Pick<
   Payment,
   "network" | "asset" | "amount" | "payer" | "payTo" | "nonce" | "validAfter" | "validBefore"
@@ -34,7 +34,7 @@ export type OwnColumns = Partial<Pick<Selectable<PurchasesTable>, "facilitator" 
 
 /** A buyer's half of a payment method: what it refuses, plans, shows to be signed, sends and keeps. */
 export type PayerMethod<One extends Payment = Payment> = {
-  /** It moves what Permit2 may move of the wallet, which takes an allowance. */
+  /** It moves money through Permit2, under an allowance. */
   needsAllowance: boolean;
   /** The owner signs for it in the token's own domain, be it for a deposit. */
   needsDomain: boolean;
@@ -50,14 +50,14 @@ export type PayerMethod<One extends Payment = Payment> = {
   typedDataOf(payment: One, token: { name: string; version: string }): TypedDataDefinition;
   /** The scheme's own part of x402's PaymentPayload. */
   payloadOf(payment: One, signature: string): Record<string, unknown>;
-  /** Whether its nonce is used or canceled, in the state of exactly that block; of one that is claimed there is none. */
+  /** Tells whether its nonce is used or canceled, in the state of exactly that block; a claimed payment has none. */
   isSpent(client: PublicClient, payment: One, blockNumber: bigint): Promise<boolean>;
   columnsOf(payment: One, purchaseId: string): OwnColumns;
   /** The payment of a row of the journal. */
   paymentOf(authorization: Hashed, row: Selectable<PurchasesTable>): One;
 };
 
-/** What a method has that asks for nothing but a signature. */
+/** The common part of methods that need only a signature. */
 export const plain = {
   cannotPay: () => null,
   refusalIn: () => Promise.resolve(null),

@@ -21,8 +21,8 @@ const PERMISSIONS = [
 ];
 
 /**
- * Why an offer by a permit is refused, or null where its `extra` leaves the spender to us. x402 has no field for one: whatever
- * names one wants something else than x402's own contracts, even if only they would ever be signed for.
+ * The reason to refuse an offer by a permit, or null if its `extra` leaves the spender to us. x402 has no field for a
+ * spender: an offer naming one wants other contracts than x402's own, even if only those would ever be signed for.
  */
 export const refusesSpender = ({ extra }: Pick<Asked, "extra">): Refusal | null =>
   Object.keys(extra).some((key) => /spender|proxy|permit2address/i.test(key))

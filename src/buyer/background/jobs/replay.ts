@@ -75,7 +75,7 @@ export const replayJob: JobHandler<BuyerContext> = {
 /** Most numbers that are kept one by one: a receipt has room for ten times as many values in all. */
 const MAX_KEPT = 10_000;
 
-/** What a receipt keeps of the outputs: all, or what of them is compared at once. */
+/** The part of the outputs kept in a receipt: all of them, or the outcome of an immediate comparison. */
 function kept(
   ctx: BuyerContext,
   { core }: Receipt,
@@ -117,7 +117,7 @@ function isDrawn(ctx: BuyerContext, receipt: Receipt): boolean {
   return drawn % every === 0;
 }
 
-/** What is worth nobody knows how many dollars counts as above. */
+/** Assets without a known USD value count as above the threshold. */
 function isAbove(ctx: BuyerContext, { core }: Receipt, usd: number): boolean {
   const { network, asset, amount } = core.offer;
   const known = ctx.config.payment.assets.find((one) => one.network === network && one.asset === asset);

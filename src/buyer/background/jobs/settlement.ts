@@ -83,7 +83,7 @@ async function isAnothers(db: Db, { id, core }: Receipt): Promise<boolean> {
 }
 
 /**
- * What was seen, with the payer's signature now that it can move nothing more. That of a voucher which was not claimed stays
+ * The sighting, with the payer's signature once it can move nothing more. The signature of an unclaimed voucher stays
  * in the journal: its channel may be filled again.
  */
 async function withSignature(

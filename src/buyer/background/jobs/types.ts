@@ -3,11 +3,11 @@ import type { Db } from "../../../storage/database.ts";
 import type { Outstanding } from "../../../verify/types.ts";
 import type { LeasedJob, NewJob } from "../queue.ts";
 
-/** What else is written in the transaction that ends the job. Where it throws, nothing is, and it is looked again later. */
+/** Further writes in the transaction that ends the job. Where it throws, nothing is, and it is looked again later. */
 type Alongside = { alongside?: (tx: Db, at: Date) => Promise<void> };
 /** Evidence that a look brought. */
 export type Landed = { state: "landed"; evidence: Evidence } & Alongside;
-/** It will not come. `code` says why, and the handler's `absent` what that means. */
+/** It will not come. `code` gives the reason, and the handler's `absent` its meaning. */
 export type Absent = { state: "absent"; code: string } & Alongside;
 
 /** What one look for a piece of evidence found. */
@@ -32,8 +32,8 @@ export type JobHandler<Context> = {
   /** The job of a receipt just made, or null where it needs none. */
   plan(ctx: Context, receipt: Receipt, delivery: Delivery): Pick<NewJob, "payload" | "deadline"> | null;
   /**
-   * Looks once. Whatever it throws is looked for again. `signal` ends looks that take too long. A job may be looked at
-   * again although an earlier look found something, so a look changes nothing outside.
+   * Looks once. After any exception it is looked for again. `signal` ends looks that take too long. A job may be looked
+   * at again although an earlier look found something, so a look changes nothing outside.
    */
   look(ctx: Context, receipt: Receipt, job: LeasedJob, signal: AbortSignal): Promise<Look>;
   /** Milliseconds until the second look; each later one waits twice as long, up to a minute. */
