@@ -25,7 +25,7 @@ export async function chooseAndQuote(ctx: BuyerContext, call: Call, attempt: num
     const leftOut = (sellerId: string): boolean => baited.filter((one) => one.sellerId === sellerId).length > 1;
     const { candidate, attested } = await chooseAndAttest(ctx, call, { leftOut, refresh: baited.length > 0 }).catch(
       (error: unknown) => {
-        // Nobody else sells it: what stands in the way is the price.
+        // No other seller has it: only the price stands in the way.
         throw baited.at(-1)?.error ?? error;
       },
     );

@@ -38,7 +38,7 @@ const isRedirect = (status: number): boolean => status >= 300 && status <= 399;
 export const isOwed = ({ core }: Receipt): boolean => isFailure(core.response.status) || isCut(core);
 
 /**
- * Makes every answer to a paid request a receipt, whatever it looks like, judges it on the fast clock and stores it. Throws as
+ * Makes every answer to a paid request a receipt, in any form, judges it on the fast clock and stores it. Throws as
  * {@link resultOf}; the receipt is stored all the same.
  */
 export async function deliver(ctx: BuyerContext, call: Call, paying: Paying, received: Received): Promise<BuyResult> {

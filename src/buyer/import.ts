@@ -30,13 +30,15 @@ export async function importJudged(ctx: BuyerContext, file: Receipt): Promise<Re
   const imported = await immediate(ctx.db, async (tx) => {
     const one = await importReceipt(tx, receipt, ctx.clock());
     if (one.added) return { ...one, receipt: await appendAppraisal(tx, receipt.id, appraisal) };
-    // A newer file of a stored receipt can take a verdict away: what contradicts is heeded, whoever found it.
+    // A newer file of a stored receipt can take a verdict away: a contradiction is heeded, even one found by others.
     let stored = one.receipt;
     for (const { evidence } of receipt.later)
       if (evidence.kind === "contradiction") stored = await appendLater(tx, receipt.id, evidence, ctx.clock());
     return { ...one, receipt: stored, completed: one.completed || stored.later.length > one.receipt.later.length };
   });
   if (!imported.completed) return imported.receipt;
-  const anew = await judgeReceipt(ctx, imported.receipt, { assurance: wantedAssurance(imported.receipt, assurance) });
-  return immediate(ctx.db, (tx) => appendAppraisal(tx, receipt.id, anew));
+  const again = await judgeReceipt(ctx, imported.receipt, {
+    assurance: wantedAssurance(imported.receipt, assurance),
+  });
+  return immediate(ctx.db, (tx) => appendAppraisal(tx, receipt.id, again));
 }

@@ -20,7 +20,7 @@ type Sending = To & { purchase: PurchaseRecord };
 
 /**
  * Sends the kept request bytes, with a payment header or without. The answer to a payment is taken however it comes.
- * Where the attestation names a TLS certificate nothing is sent to another; such a seller is attested anew by the next call.
+ * Where the attestation names a TLS certificate nothing is sent to another; the next call attests such a seller again.
  * Throws the HTTP room's Proof402Error.
  */
 export async function send(

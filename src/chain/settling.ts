@@ -29,7 +29,7 @@ export async function readSettling(
     .filter((log) => log.address === authorization.asset);
   if (!evidenceOf(authorization).usedByCall) return { logs };
   const { to, input } = await client.getTransaction({ hash: receipt.transactionHash });
-  // What trails the call's arguments, of whatever length, is no part of the evidence.
+  // Bytes after the call's arguments are no part of the evidence.
   return to === null
     ? { logs }
     : { logs, to: to.toLowerCase(), input: settlingInput(input.toLowerCase(), permitOf(authorization)) };

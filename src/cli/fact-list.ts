@@ -25,7 +25,7 @@ export function factList({ platform, key, hashes, times, terms, agreement }: Fac
   const part = (name: "request" | "response"): string =>
     `${name.padEnd(12)} keccak256 ${hashes[name].keccak256}${hashes[name].sha256 === null ? " (bytes left out)" : `, sha256 ${hashes[name].sha256}`}`;
   return [
-    pc.bold("Facts: what holds of this file whoever its seller is"),
+    pc.bold("Facts: these hold for this file under any policy"),
     ...attested,
     ...signing,
     part("request"),

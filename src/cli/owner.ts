@@ -25,7 +25,9 @@ export const gasText = ({ gasUsed, cost }: Pick<Sent, "gasUsed" | "cost">): stri
 /** Goes on only if a person says so, here or by `--yes`. Throws Proof402Error `approval_declined`. */
 async function confirm(yes: boolean | undefined): Promise<void> {
   if (yes === true || (await confirmed())) return;
-  throw new Proof402Error("approval_declined", "Nothing was signed.", { next: "Add --yes where nobody can be asked." });
+  throw new Proof402Error("approval_declined", "Nothing was signed.", {
+    next: "Add --yes to answer without a terminal.",
+  });
 }
 
 /** Asks on the terminal; without one the answer is no. */

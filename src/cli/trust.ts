@@ -43,7 +43,7 @@ export async function readTrustFile(path: string): Promise<AppraisalPolicy> {
   const parsed = trustSchema.safeParse(valueOf(bytes));
   if (parsed.success) return parsed.data.policy;
   throw new Proof402Error("config_invalid", `${path} is not a trust file.`, {
-    next: "Get it from whoever wrote it with `proof402 trust export`.",
+    next: "Ask its author for a new one (`proof402 trust export`).",
   });
 }
 

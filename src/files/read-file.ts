@@ -18,7 +18,7 @@ export async function readTextFile(
   path: string,
   { maxBytes, denied }: { maxBytes: number; denied: number },
 ): Promise<{ text: string } | Unread> {
-  // A pipe that nobody writes to would be waited for.
+  // Opening a pipe without a writer would wait for ever.
   const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)).catch((error: unknown) =>
     error instanceof Error && "code" in error && error.code === "ENOENT" ? "missing" : "unreadable",
   );

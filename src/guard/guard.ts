@@ -144,7 +144,7 @@ async function claim(
         "Use arguments that follow from the bought answer.",
       );
     }
-    // A call that nobody waits for any more must not act.
+    // A call without a waiting caller must not act.
     signal?.throwIfAborted();
     // Last, so that a refusal for another reason does not use the receipt up. A file's own word for its time counts nothing.
     const allowImported = options.allowImported === true && signedAt(receipt, appraisal) !== null;
@@ -162,7 +162,7 @@ async function readCall(
   tool: GuardedTool,
   input: unknown,
 ): Promise<{ receiptId: string; args: unknown; record: ClaimedAction["arguments"] } | null> {
-  // A copy from the first moment: whoever called may change the original while the receipt is checked.
+  // A copy from the first moment: the caller may change the original while the receipt is checked.
   const { receipt_id: id, ...asked } = fix(input) as Record<string, unknown>;
   // The schema gets a copy that its own code may change.
   const read = await tool.read(structuredClone(namedOnly(asked, tool.schema)));

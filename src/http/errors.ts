@@ -28,7 +28,7 @@ export const redirectRefused = (status: number): Proof402Error =>
 
 export const certificateRefused = (host: string, requestSent: boolean): Proof402Error =>
   new Proof402Error("http_certificate_refused", `${host} shows another TLS certificate than its attestation names.`, {
-    next: "Call again, so that the seller is attested anew, or choose another seller.",
+    next: "Call again to attest the seller again, or choose another seller.",
     details: { requestSent },
   });
 
@@ -80,7 +80,7 @@ export const isBrokenConnection = (error: Error): boolean =>
   ("code" in error && (error.code === "ECONNRESET" || error.code === "EPIPE"));
 
 /**
- * Whether undici's parser refused what came. It has no error of its own for an answer that nobody asked for (`bad response`:
+ * Whether undici's parser refused what came. It has no error of its own for an unasked answer (`bad response`:
  * 100; `bad upgrade`: 101), and asserts that no status is below 100.
  */
 const isMalformed = (error: unknown): boolean =>

@@ -106,7 +106,7 @@ function contextOf(
   };
 }
 
-const NOBODY = Symbol("nobody can be asked");
+const NO_PERSON = Symbol("no person can be asked");
 const cannotAsk = ({ money, idempotencyKey }: ApprovalRequest): ToolError => ({
   code: "approval_required",
   message: "This amount needs a person's approval, and no person can be asked here.",
@@ -115,7 +115,7 @@ const cannotAsk = ({ money, idempotencyKey }: ApprovalRequest): ToolError => ({
   next: "Make the call inside a graph with a checkpointer, or have the owner raise approveAbove in the payment policy.",
 });
 
-/** Throws LangGraph's interrupt the first time, returns the person's answer after the resume; `NOBODY` outside a graph. */
+/** Throws LangGraph's interrupt the first time, returns the person's answer after the resume; `NO_PERSON` outside a graph. */
 async function ask(request: ApprovalRequest): Promise<unknown> {
   try {
     const { interrupt } = await import("@langchain/langgraph");
@@ -123,7 +123,7 @@ async function ask(request: ApprovalRequest): Promise<unknown> {
   } catch (error) {
     // The interrupt itself travels as an exception and must reach the graph. Any other one says that there is none.
     if (error instanceof Error && error.name === "GraphInterrupt") throw error;
-    return NOBODY;
+    return NO_PERSON;
   }
 }
 

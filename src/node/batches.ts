@@ -108,7 +108,7 @@ export function createBatches(options: NodeAnchoring): Batches {
         failures += 1;
       }
     }
-    // In the same step in which nothing was found waiting: a batch sealed later starts anew.
+    // In the same step in which nothing was found waiting: a batch sealed later starts afresh.
     working = null;
   };
 

@@ -111,7 +111,7 @@ function identityOfPermit({ payload }: PaymentPayload, terms: PaymentRequirement
   const { from: payer, permitted, nonce: decimal, deadline, witness } = permit.data.permit2Authorization;
   const nonce = `0x${BigInt(decimal).toString(16).padStart(64, "0")}`;
   return {
-    // Permit2's nonces are the payer's, whatever the token, and whether `exact` or `upto` asks for it.
+    // Permit2's nonces are the payer's, over all tokens, under `exact` and `upto` alike.
     key: `${place.network} permit2 ${payer} ${nonce}`,
     authorization: {
       scheme: terms.scheme,

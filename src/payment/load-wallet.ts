@@ -46,7 +46,7 @@ async function passwordOf({ env, keystorePasswordFile }: Parameters<typeof loadW
   if (keystorePasswordFile !== undefined) {
     const field = "wallet.keystorePasswordFile";
     const text = await readFile(keystorePasswordFile, field, { maxBytes: KEY_BYTES, inTheClear: true });
-    // Editors end a file with a line break that nobody typed as part of the password.
+    // Editors end a file with a line break, which is no part of the password.
     return text.replace(/\r?\n$/, "");
   }
   throw new Proof402Error("keystore_password_missing", "The keystore's password is not given.", {

@@ -201,7 +201,7 @@ async function readStored(tx: Db, id: string): Promise<Receipt> {
 
 const full = (id: string, what: string): Proof402Error =>
   new Proof402Error("receipt_full", `Receipt ${id} already holds ${what}.`, {
-    next: "Use the receipt as it stands; it is verified anew without storing the outcome.",
+    next: "Use the receipt as it stands; verifying it does not store the outcome.",
   });
 
 /** Nothing is written that could not be read back. */

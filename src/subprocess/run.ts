@@ -21,7 +21,7 @@ export async function runApart(
   order: object,
   { milliseconds, maxBytes, awaited }: { milliseconds: number; maxBytes: number; awaited: boolean },
 ): Promise<ApartOutcome> {
-  // Keys may stand in the environment. What code of others prints is nobody's: stdout may be a protocol here.
+  // Keys may stand in the environment. Foreign code's output is dropped: stdout may be a protocol here.
   const child = spawn(process.execPath, [file], { env: {}, stdio: ["pipe", "pipe", "ignore"], windowsHide: true });
   if (!awaited) for (const part of [child, child.stdout as Socket, child.stdin as Socket]) part.unref();
   let ended: "timeout" | "too_long" | null = null;

@@ -23,7 +23,7 @@ export const verifyReceipt: ToolDefinition<typeof input, typeof output> = {
   name: "verify_receipt",
   title: "Verify a receipt",
   description:
-    "Check a receipt anew from its own evidence, offline, under this buyer's policy. Give id or content. Free.",
+    "Check a receipt again from its own evidence, offline, under this buyer's policy. Give id or content. Free.",
   input,
   output,
   annotations: { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: false },

@@ -50,7 +50,7 @@ export function startSecondClock(ctx: BuyerContext): SecondClock {
     const now = ctx.clock().getTime();
     if (now - reconciledAt >= RECONCILE_EVERY_MS) {
       reconciledAt = now;
-      // The next walk takes the second look: nobody's evidence waits for it here.
+      // The next walk takes the second look: no evidence waits for it here.
       await reconcile({
         db: ctx.db,
         chains: ctx.chains,
@@ -109,7 +109,7 @@ export function startSecondClock(ctx: BuyerContext): SecondClock {
     async stop() {
       stopped = true;
       clearTimeout(timer);
-      // A look under way may still land; one that hangs must not hold up whoever closes.
+      // A look under way may still land; one that hangs must not hold up the closing.
       const grace = setTimeout(() => ending.abort(), GRACE_MS);
       await turning;
       await Promise.all([...running].map((job) => job.ended));

@@ -51,7 +51,7 @@ export async function runDemo(options: { json: boolean }): Promise<number> {
       });
       const spent = before - (await devnet.balanceOf(wallet.address));
       const path = await writeBeside(resolve("receipt.json"), serializeReceipt(outcome.receipt));
-      // The chain is switched off next, so whoever checks has nothing but the file's word for it.
+      // The chain is switched off next, so a checker has only the file's word for it.
       const trusted = trustText({ ...appraisalPolicyOf(config, "attested"), reportedSuffices: true });
       const trust = await writeBeside(resolve("trust.json"), trusted);
       report.heading("The market is switched off; a fresh process checks the saved receipt offline");

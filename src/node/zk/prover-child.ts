@@ -99,5 +99,5 @@ process.on("message", ({ number, task }: { number: number; task: ProverTask }) =
     process.send?.(answer);
   });
 });
-// Whoever asked is gone.
+// The parent is gone.
 process.on("disconnect", () => process.exit(0));

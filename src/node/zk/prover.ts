@@ -77,7 +77,7 @@ export function createProver(): Prover {
       const ending = child;
       if (ending === null || ending.exitCode !== null) return;
       const ended = new Promise((resolve) => ending.once("exit", resolve));
-      // An idle process keeps nobody waiting, so without this nothing would be left to wait for.
+      // An idle process is unref'd, so without this the loop would have nothing to wait for.
       ending.ref();
       ending.kill("SIGKILL");
       await ended;

@@ -154,7 +154,7 @@ function resultOf(outcome: EzklOutcome, { srs }: EzklReference): LayerResult {
       const proved =
         "The pinned circuit was proved to compute this answer from this request's inputs, as it rounds them";
       return srs.setup === "development"
-        ? pass(`${proved}. Development setup: whoever made it could forge proofs.`, DEVELOPMENT_PROOF)
+        ? pass(`${proved}. Development setup: the key's maker could forge proofs.`, DEVELOPMENT_PROOF)
         : pass(`${proved}. A proof of EZKL names no request: it may be of another purchase of the same input.`);
     }
     case "refused":

@@ -65,7 +65,7 @@ export function judgeGroth16(receipt: Receipt, policy: AppraisalPolicy, session:
   const which = key.commitment === null ? "model" : "model, whose weights are secret behind a commitment,";
   const within = `The pinned ${which} was proved to compute this answer from this request, in fixed point of 2^-${key.scale} within ${key.tolerance.toExponential(1)} (largest difference to floating point in ${key.sample.count} samples: ${key.largestDifference.toExponential(1)})`;
   return key.setup === "development"
-    ? pass(`${within}. Development setup: whoever made the key could forge proofs.`, DEVELOPMENT_PROOF)
+    ? pass(`${within}. Development setup: the key's maker could forge proofs.`, DEVELOPMENT_PROOF)
     : pass(`${within}.`);
 }
 

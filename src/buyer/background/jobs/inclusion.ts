@@ -43,7 +43,7 @@ export const inclusionJob: JobHandler<BuyerContext> = {
     }
   },
 
-  // A batch is filled and mined first: nobody waits for it, so it is not asked for every moment.
+  // A batch is filled and mined first, and no caller waits for it, so it is asked for now and then.
   firstDelay: (ctx) => Math.max(250, pollMilliseconds(ctx.config)),
   awaited: {
     code: "awaiting_inclusion",
