@@ -12,8 +12,8 @@ const POLL_MS = 100;
 /**
  * Runs work while no other process runs any under the same key; without a key, at once. A logical call is such a key: one
  * that comes second waits for the first to end, and then finds its result in the journal instead of sending the same payment
- * beside it. This spares a seller and a caller trouble; that nothing is paid twice rests on the journal alone, whatever
- * becomes of a lease.
+ * beside it. This spares a seller and a caller trouble; only the journal ensures a single
+ * payment, even if a lease is lost.
  *
  * Throws Proof402Error `aborted` when `signal` ends the wait, and what `work` throws.
  */

@@ -101,7 +101,7 @@ export const BEFORE_SIGNING = {
     "Use an account that signs EIP-712 data with its own key.",
   ],
   approval_required: [
-    "A person has to approve the payment, and nobody could be asked.",
+    "A person has to approve the payment, and this surface could not ask one.",
     "Call where a person can be asked, or have the owner raise approveAbove.",
   ],
   approval_pending: [

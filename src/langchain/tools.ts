@@ -77,7 +77,7 @@ async function runWithApproval(
       const request = pendingApproval(error);
       if (request === null) throw error;
       const answer = await ask(request);
-      if (answer === NOBODY) return errorOutcome(cannotAsk(request));
+      if (answer === NO_PERSON) return errorOutcome(cannotAsk(request));
       decisions.set(request.digest, decisionOf(answer, request));
     }
   }

@@ -9,7 +9,7 @@ export type ToolContext = {
   signal?: AbortSignal;
   /** Fractions of one call: `done` of `total` steps; no `total` once it waits for what others have yet to do. */
   progress?: (update: { message: string; done: number; total?: number }) => unknown;
-  /** Asks a person. Absent where nobody can be asked. `ask_later` ends the call with `approval_pending`; it is then made again. */
+  /** Asks a person. Absent without a person to ask. `ask_later` ends the call with `approval_pending`; it is then made again. */
   approve?: (request: ApprovalRequest) => Promise<ApprovalDecision>;
   /** Stable over retries of one logical call: from thread and tool-call id, or the protocol's own request identity. */
   callKey?: string;
