@@ -1,5 +1,8 @@
+import type { WeierstrassPoint } from "@noble/curves/abstract/weierstrass.js";
 import { secp256k1 } from "@noble/curves/secp256k1.js";
-import { concatBytes, fromHex0x, keccak256, toHex0x } from "./bytes.ts";
+import { concatBytes, fromHex0x, keccak256, toHex0x, type Bytes } from "./bytes.ts";
+
+type PublicKey = WeierstrassPoint<bigint>;
 
 /** Ethereum address of an uncompressed public key: the last 20 bytes of keccak256 over it without its first byte. */
 export const addressOf = (publicKey: Uint8Array): string => toHex0x(keccak256(publicKey.subarray(1)).subarray(12));
@@ -9,17 +12,72 @@ export const addressOf = (publicKey: Uint8Array): string => toHex0x(keccak256(pu
  * 0x hex.
  */
 export function signerOf(signature: string, hash: string): string | null {
+  const key = keyOf(signature, hash);
+  return key === null ? null : addressOf(key.toBytes(false));
+}
+
+/** Number of an address's good signatures that make its key's tables worth their cost. */
+const TABLED_FROM = 16;
+/** Bounds the remembered keys. One takes some 300 kB with its tables. */
+const MAX_KEYS = 16;
+
+/**
+ * Makes a check that is true exactly if {@link signerOf} names the address. It remembers the keys of recent good signatures,
+ * so it recovers none for an address that it meets often.
+ */
+export function createSignerCheck(): (signature: string, hash: string, address: string) => boolean {
+  const keys = new Map<string, { key: PublicKey; seen: number }>();
+  return (signature, hash, address) => {
+    const known = keys.get(address);
+    if (known !== undefined && known.seen >= TABLED_FROM) return isMadeBy(known.key, signature, hash);
+    const recovered = keyOf(signature, hash);
+    if (recovered === null || addressOf(recovered.toBytes(false)) !== address) return false;
+    const { key, seen } = known ?? { key: recovered, seen: 0 };
+    if (seen + 1 === TABLED_FROM) key.precompute();
+    keys.delete(address);
+    keys.set(address, { key, seen: seen + 1 });
+    const oldest = keys.keys().next();
+    if (keys.size > MAX_KEYS && !oldest.done) keys.delete(oldest.value);
+    return true;
+  };
+}
+
+/** Recovers the key of a signature (SEC 1 §4.1.6), null if it is invalid. */
+function keyOf(signature: string, hash: string): PublicKey | null {
   try {
-    const bytes = fromHex0x(signature.toLowerCase());
-    const recovery = (bytes[64] ?? 0) - 27;
-    if (bytes.length !== 65 || (recovery !== 0 && recovery !== 1)) return null;
-    const key = secp256k1.recoverPublicKey(
-      concatBytes(Uint8Array.of(recovery), bytes.subarray(0, 64)),
-      fromHex0x(hash),
-      { prehash: false },
-    );
-    return addressOf(secp256k1.Point.fromBytes(key).toBytes(false));
+    return read(signature)?.recoverPublicKey(fromHash(hash)) ?? null;
   } catch {
     return null;
   }
+}
+
+/** Checks that recovery would give this key: r and the parity name the point that verification computes (SEC 1 §4.1.4). */
+function isMadeBy(key: PublicKey, signature: string, hash: string): boolean {
+  try {
+    const signed = read(signature);
+    if (signed === null) return false;
+    const { Fn, BASE } = secp256k1.Point;
+    const inverse = Fn.inv(signed.s);
+    const ofHash = BASE.multiplyUnsafe(Fn.create(BigInt(toHex0x(fromHash(hash))) * inverse));
+    const point = ofHash.add(key.multiplyUnsafe(Fn.create(signed.r * inverse)));
+    const { x, y } = point.toAffine();
+    return !point.is0() && x === signed.r && Number(y & 1n) === signed.recovery;
+  } catch {
+    return false;
+  }
+}
+
+/** Reads the two numbers and the parity, null from another form. Throws if a number is out of range. */
+function read(signature: string): InstanceType<typeof secp256k1.Signature> | null {
+  const bytes = fromHex0x(signature.toLowerCase());
+  const recovery = (bytes[64] ?? 0) - 27;
+  if (bytes.length !== 65 || (recovery !== 0 && recovery !== 1)) return null;
+  return secp256k1.Signature.fromBytes(concatBytes(Uint8Array.of(recovery), bytes.subarray(0, 64)), "recovered");
+}
+
+/** Reads a hash. Throws if it is not 32 bytes. */
+function fromHash(hash: string): Bytes {
+  const bytes = fromHex0x(hash);
+  if (bytes.length !== 32) throw new TypeError("a signed hash has 32 bytes");
+  return bytes;
 }

@@ -86,7 +86,7 @@ export async function readFacts(receipt: Receipt, session: VerifySession = creat
       receivedAt: response.receivedAt,
       signedAt: signature.kind === "one" ? new Date(signature.evidence.timestamp * 1000).toISOString() : null,
     },
-    agreement: agreementOf(receipt, sellerSigned),
+    agreement: agreementOf(receipt, sellerSigned, session),
     terms: { scheme, network, asset, amount, payer, payTo },
   };
 }
@@ -95,14 +95,16 @@ export async function readFacts(receipt: Receipt, session: VerifySession = creat
 const domainIn = z.object({ name: z.string().default(""), version: z.string().default("") });
 
 /** Checks the signature over the terms as they stand here, not over a hash named by the file. */
-function agreementOf(receipt: Receipt, sellerSigned: boolean): Facts["agreement"] {
+function agreementOf(receipt: Receipt, sellerSigned: boolean, session: VerifySession): Facts["agreement"] {
   const { payment, offer } = receipt.core;
   const settlement = onlyOne(allEvidence(receipt), "settlement.x402");
   if (settlement.kind !== "one" || settlement.evidence.signature === undefined) return null;
   try {
     const { name, version } = domainIn.parse(evidenceOf(payment).inTokenDomain ? offer.extra : {});
-    const signer = signerOf(settlement.evidence.signature, signingHash(payment, { name, version }));
-    const agrees = signer === payerKeyOf(payment);
+    const { signature } = settlement.evidence;
+    const [hash, payer] = [signingHash(payment, { name, version }), payerKeyOf(payment)];
+    const agrees = session.isSignedBy(signature, hash, payer);
+    const signer = agrees ? payer : signerOf(signature, hash);
     return { signer, byPayer: agrees && !fixesPayer(receipt.core, sellerSigned) ? null : agrees };
   } catch {
     // Terms of no domain, or of a chain or an amount that nothing can be signed for.

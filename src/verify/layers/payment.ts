@@ -2,7 +2,6 @@ import { toHex } from "../../evidence/bytes.ts";
 import { canonicalSha256 } from "../../evidence/canonical.ts";
 import { evidenceOf, methodOf, paymentMethodOf, signingHash } from "../../evidence/methods/methods.ts";
 import { requestNonceOf, termsHash } from "../../evidence/payment-binding.ts";
-import { signerOf } from "../../evidence/signer.ts";
 import type { LayerResult, Payment, Receipt, ReceiptCore } from "../../receipts/schema.ts";
 import { allEvidence, onlyOne, type IsOwn } from "../evidence.ts";
 import { judgeCarried } from "./exchange.ts";
@@ -104,11 +103,6 @@ export function signatureOfPayer(receipt: Receipt, session: VerifySession): "sho
   const settlement = onlyOne(allEvidence(receipt), "settlement.x402");
   if (settlement.kind !== "one" || settlement.evidence.signature === undefined) return "missing";
   const { signature } = settlement.evidence;
-  const { authorizationHash } = payment;
-  const signer = payerKeyOf(payment);
-  const holds = session.holds(
-    ["payer", signature, authorizationHash, signer].join(),
-    () => signerOf(signature, authorizationHash) === signer,
-  );
+  const holds = session.isSignedBy(signature, payment.authorizationHash, payerKeyOf(payment));
   return holds ? "shown" : "wrong";
 }

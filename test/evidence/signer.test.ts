@@ -1,0 +1,93 @@
+import { secp256k1 } from "@noble/curves/secp256k1.js";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { concatBytes, fromHex0x, toHex0x, uint256 } from "../../src/evidence/bytes.ts";
+import { addressOf, createSignerCheck, signerOf } from "../../src/evidence/signer.ts";
+
+const [OWN, OTHER] = [new Uint8Array(32).fill(7), new Uint8Array(32).fill(8)];
+const addressIn = (key: Uint8Array): string => addressOf(secp256k1.getPublicKey(key, false));
+const hashOf = (number: number): string => toHex0x(uint256(number));
+
+function sign(key: Uint8Array, hash: string): string {
+  const signed = secp256k1.sign(fromHex0x(hash), key, { prehash: false, format: "recovered" });
+  return toHex0x(concatBytes(signed.subarray(1), Uint8Array.of(27 + signed[0]!)));
+}
+
+/** Makes a check that has met the own key's signatures this often. */
+function checkAfter(met: number): ReturnType<typeof createSignerCheck> {
+  const check = createSignerCheck();
+  for (let number = 1; number <= met; number += 1)
+    expect(check(sign(OWN, hashOf(number)), hashOf(number), addressIn(OWN))).toBe(true);
+  return check;
+}
+
+/** Makes the other signature of the same key and point: s taken from the order. */
+function mirrored(signature: string, flipParity: boolean): string {
+  const bytes = fromHex0x(signature);
+  const s = uint256(secp256k1.Point.Fn.ORDER - BigInt(toHex0x(bytes.subarray(32, 64))));
+  const v = flipParity ? 27 + 28 - bytes[64]! : bytes[64]!;
+  return toHex0x(concatBytes(bytes.subarray(0, 32), s, Uint8Array.of(v)));
+}
+
+describe.each([0, 1, 40])("of an address met %i times", (met) => {
+  const check = checkAfter(met);
+  const agrees = (signature: string, hash: string, address = addressIn(OWN)): boolean => {
+    const found = check(signature, hash, address);
+    expect(found).toBe(signerOf(signature, hash) === address);
+    return found;
+  };
+
+  test("a signature is taken exactly where recovering its key names the address", () => {
+    const hash = fc.uint8Array({ minLength: 32, maxLength: 32 }).map(toHex0x);
+    const change = fc.record({ at: fc.nat(64), by: fc.integer({ min: 1, max: 255 }) });
+    fc.assert(
+      fc.property(hash, hash, change, (signed, other, { at, by }) => {
+        const good = sign(OWN, signed);
+        expect(agrees(good, signed)).toBe(true);
+        expect(agrees(good, other)).toBe(signed === other);
+        const bytes = fromHex0x(good);
+        bytes[at]! ^= by;
+        expect(agrees(toHex0x(bytes), signed)).toBe(false);
+        expect(agrees(mirrored(good, true), signed)).toBe(true);
+        expect(agrees(mirrored(good, false), signed)).toBe(false);
+      }),
+      { numRuns: 25 },
+    );
+  });
+
+  test("none by another key is taken, and the other key's are its own", () => {
+    const signature = sign(OTHER, hashOf(3));
+    expect(agrees(signature, hashOf(3))).toBe(false);
+    expect(agrees(signature, hashOf(3), addressIn(OTHER))).toBe(true);
+    expect(agrees(sign(OWN, hashOf(3)), hashOf(3), addressIn(OTHER))).toBe(false);
+  });
+
+  test("what is no signature or no hash is taken by none", () => {
+    const good = sign(OWN, hashOf(1));
+    const word = (number: bigint): string => toHex0x(uint256(number)).slice(2);
+    const order = secp256k1.Point.Fn.ORDER;
+    for (const [r, s] of [
+      [0n, 1n],
+      [1n, 0n],
+      [order, 1n],
+      [1n, order],
+      [order - 1n, order - 1n],
+    ] as const)
+      for (const v of ["1b", "1c"]) agrees(`0x${word(r)}${word(s)}${v}`, hashOf(1));
+    for (const signature of ["", "0x", "0xzz", good.slice(0, -2), `${good}00`, `${good.slice(0, -2)}00`])
+      expect(agrees(signature, hashOf(1))).toBe(false);
+    for (const hash of ["", "0x", "0xzz", "1", hashOf(1).slice(0, -2), `${hashOf(1)}00`])
+      expect(agrees(good, hash)).toBe(false);
+    expect(agrees(sign(OWN, hashOf(0)), hashOf(0))).toBe(true);
+  });
+});
+
+test("more addresses than are remembered are told apart", () => {
+  const check = checkAfter(40);
+  for (let number = 1; number <= 40; number += 1) {
+    const key = uint256(number);
+    expect(check(sign(key, hashOf(number)), hashOf(number), addressIn(key))).toBe(true);
+  }
+  expect(check(sign(OWN, hashOf(1)), hashOf(1), addressIn(OWN))).toBe(true);
+  expect(check(sign(OTHER, hashOf(1)), hashOf(1), addressIn(OWN))).toBe(false);
+});
