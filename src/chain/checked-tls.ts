@@ -1,8 +1,9 @@
 import { Proof402Error } from "../errors.ts";
 
 /**
- * Where `fetch` asks: it takes any certificate once the environment says so, and whoever is on the way could answer. Our own
- * client of sellers checks certificates whatever the environment says. `whom` completes "anyone on the way could answer as".
+ * Refuses an address that `fetch` would ask unchecked: it takes any certificate once the environment says so, and anyone on
+ * the way could answer. Our own client of sellers always checks certificates. `whom` completes "anyone on the way could
+ * answer as".
  *
  * Throws Proof402Error `tls_unchecked`; the address, which may hold a key, is not in it.
  */
