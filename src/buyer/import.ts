@@ -1,44 +1,129 @@
 import { Proof402Error } from "../errors.ts";
+import { readPurchaseByNonce, readPurchaseByReceipt } from "../payment/journal.ts";
+import { piecesOf } from "../receipts/disputed.ts";
 import { wantedAssurance } from "../receipts/newest.ts";
-import { MAX_LATER, type Receipt } from "../receipts/schema.ts";
-import { appendAppraisal, appendLater, importReceipt } from "../receipts/store.ts";
+import { withBodies } from "../receipts/receipt.ts";
+import { DISPUTABLE, MAX_LATER, type Evidence, type Receipt } from "../receipts/schema.ts";
+import { appendAppraisal, appendLater, importReceipt, readReceipt } from "../receipts/store.ts";
+import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
-import { failuresOfMaker } from "../verify/contradictions.ts";
+import { ambiguitiesOf, failuresOfMaker } from "../verify/contradictions.ts";
+import { isOwnAmong } from "../verify/evidence.ts";
 import type { BuyerContext } from "./context.ts";
 import { judgeReceipt } from "./judge.ts";
 
+/** The most pieces that an imported file may come with: the rest is for what newer files of the same receipt tell. */
+const MOST_AT_FIRST = MAX_LATER - 16;
+/** The most that files may tell of one kind. More of them decide nothing more. */
+const MOST_OF_A_KIND = 4;
+
 /**
- * Judges and stores a receipt that was made elsewhere. Its maker's appraisals are left out, and what they found wrong
- * with it is kept as evidence. If the file gives a stored receipt its bodies, or a contradiction, that receipt is
- * judged again.
+ * Judges and stores a receipt that was made elsewhere. Its maker's appraisals are left out, and what they found wrong with it
+ * is kept as evidence.
+ *
+ * Several files of one receipt come to the same, in each order of importing (docs/verify.md): their evidence is
+ * joined, what contradicts stands, and of what they tell differently none counts. A receipt of an own purchase is given the
+ * bodies that it lacks and nothing else: this buyer saw the rest itself.
+ *
+ * Throws Proof402Error `purchase_known` for any other receipt of an own purchase, `receipt_full`, and the codes of
+ * `parseReceipt`.
  */
 export async function importJudged(ctx: BuyerContext, file: Receipt): Promise<Receipt> {
   const at = ctx.clock().toISOString();
-  const found = failuresOfMaker(file).map((evidence) => ({ at, evidence }));
+  const ambiguities = ambiguitiesOf(file);
+  const disputes = ambiguities.length === 0 ? [] : disputesIn(file);
+  const found = [...failuresOfMaker(file), ...ambiguities, ...disputes].map((evidence) => ({ at, evidence }));
   const receipt = { ...file, later: [...found, ...file.later], appraisals: [] };
   // Nothing is dropped for want of room: it may be what contradicts the rest.
-  if (receipt.later.length > MAX_LATER)
+  if (receipt.later.length > MOST_AT_FIRST)
     throw new Proof402Error(
       "receipt_full",
-      `The file and its maker's failed layers are more than ${MAX_LATER} pieces.`,
-      {
-        next: "Verify the file as it is.",
-      },
+      `The file and its maker's failed layers are more than ${MOST_AT_FIRST} pieces.`,
+      { next: "Verify the file as it is." },
     );
   const { assurance } = ctx.config.verification;
   const appraisal = await judgeReceipt(ctx, receipt, { assurance });
+  const proofs = await provingIn(ctx, receipt);
   const imported = await immediate(ctx.db, async (tx) => {
+    await requireNoOther(tx, receipt);
     const one = await importReceipt(tx, receipt, ctx.clock());
     if (one.added) return { ...one, receipt: await appendAppraisal(tx, receipt.id, appraisal) };
-    // A newer file of a stored receipt can take a verdict away: a contradiction is heeded, even one found by others.
-    let stored = one.receipt;
-    for (const { evidence } of receipt.later)
-      if (evidence.kind === "contradiction") stored = await appendLater(tx, receipt.id, evidence, ctx.clock());
-    return { ...one, receipt: stored, completed: one.completed || stored.later.length > one.receipt.later.length };
+    if ((await readPurchaseByReceipt(tx, receipt.id)) !== null) return one;
+    const joined = await join(tx, one.receipt, receipt, { proofs, at: ctx.clock() });
+    return { ...one, receipt: joined, completed: one.completed || joined !== one.receipt };
   });
   if (!imported.completed) return imported.receipt;
   const again = await judgeReceipt(ctx, imported.receipt, {
     assurance: wantedAssurance(imported.receipt, assurance),
   });
   return immediate(ctx.db, (tx) => appendAppraisal(tx, receipt.id, again));
+}
+
+/** Of an own purchase this buyer has the receipt: no file of another can be it. */
+async function requireNoOther(tx: Db, { id, core }: Receipt): Promise<void> {
+  const own = (await readPurchaseByNonce(tx, core.payment.nonce))?.receiptId ?? null;
+  if (own === null || own === id) return;
+  throw new Proof402Error(
+    "purchase_known",
+    `The purchase of this receipt is this buyer's own, with the receipt ${own}.`,
+    {
+      next: "Use the stored receipt, or ask the maker of the file why they differ.",
+      details: { receiptId: own },
+    },
+  );
+}
+
+/** Joins a stored receipt that was imported and what another file of it tells. */
+async function join(
+  tx: Db,
+  stored: Receipt,
+  file: Receipt,
+  { proofs, at }: { proofs: readonly Evidence[]; at: Date },
+): Promise<Receipt> {
+  let receipt = stored;
+  for (const { evidence } of file.later)
+    if (proofs.includes(evidence) || isJoined(receipt, evidence))
+      receipt = await appendLater(tx, receipt.id, evidence, at);
+  for (const evidence of disputesIn(receipt)) receipt = await appendLater(tx, receipt.id, evidence, at);
+  return receipt;
+}
+
+/** Whether what a newer file tells is taken by its word: it can take a verdict away or be `reported`, and nothing more. */
+function isJoined(receipt: Receipt, { kind }: Evidence): boolean {
+  if (kind === "settlement.x402" || kind === "inclusion.merkle") return piecesOf(receipt, kind).length < MOST_OF_A_KIND;
+  return kind === "contradiction" || kind === "disputed" || kind === "replay.onnx";
+}
+
+/** Which kinds a receipt tells in more than one way, as evidence. */
+const disputesIn = (receipt: Receipt): Evidence[] =>
+  DISPUTABLE.filter((of) => piecesOf(receipt, of).length > 1).map((of) => ({ kind: "disputed", of }));
+
+/**
+ * The proofs that a newer file adds: the first of a kind, and in place of one that does not hold another that does. So no junk
+ * proof keeps a genuine one out.
+ */
+async function provingIn(ctx: BuyerContext, file: Receipt): Promise<Evidence[]> {
+  const stored = await readReceipt(ctx.db, file.id);
+  if (stored === null) return [];
+  const whole = withBodies(stored, file);
+  const holds = async (evidence: Evidence): Promise<boolean> => {
+    const later = [{ at: file.core.response.receivedAt, evidence }];
+    const judged = await judgeReceipt(ctx, { ...whole, later }, { assurance: ctx.config.verification.assurance });
+    return judged.layers.computation.status === "pass";
+  };
+  const added: Evidence[] = [];
+  for (const kind of ["zk.groth16", "zk.ezkl"] as const) {
+    const known = piecesOf(stored, kind);
+    for (const piece of piecesOf(file, kind).filter((one) => !isOwnAmong(known)(one))) {
+      if (known.length > 0 && ((await some(known, holds)) || !(await holds(piece)))) continue;
+      added.push(piece);
+      known.push(piece);
+    }
+  }
+  return added;
+}
+
+async function some<T>(items: readonly T[], holds: (item: T) => Promise<boolean>): Promise<boolean> {
+  for (const item of items) if (await holds(item)) return true;
+  return false;
 }

@@ -12,7 +12,7 @@ import { createVerifySession } from "../verify/session.ts";
 import type { Outstanding } from "../verify/types.ts";
 import { appraisalPolicyOf, type BuyerContext } from "./context.ts";
 import { JOB_HANDLERS } from "./background/jobs/handlers.ts";
-import { PURCHASE_DIFFERS, rivalOf } from "./rivals.ts";
+import { rivalsOf } from "./rivals.ts";
 import { createQueue, type JobState } from "./background/queue.ts";
 
 /** What judging takes: a stored buyer, whether or not one is running. */
@@ -53,15 +53,16 @@ export async function judgeReceipt(
   const seen = read === undefined ? known : (known ?? []).filter((evidence) => !isOfChain(evidence));
   const own = seen === null ? null : [...seen, ...(read ?? [])];
   // What a caller brings as its own is of this buyer's purchase itself.
-  const differs = options.own === undefined && (await rivalOf(ctx.db, receipt)) !== null;
+  const rivals = options.own === undefined ? await rivalsOf(ctx.db, receipt) : undefined;
   return appraise(
     {
-      receipt: withMore(receipt, [...(seen ?? []), ...(differs ? [PURCHASE_DIFFERS] : [])]),
+      receipt: seen === null ? receipt : withMore(receipt, seen),
       policy: appraisalPolicyOf(ctx.config, options.assurance),
       now: ctx.clock(),
       evaluateAt: options.evaluateAt ?? new Date(receipt.core.response.receivedAt),
       ...(own === null ? {} : { own }),
       madeHere: known !== null,
+      ...(rivals === undefined ? {} : { rivals }),
       ezkl: ctx.ezkl,
       outstanding: [...jobs.flatMap((job) => outstandingOf(ctx, job)), ...(options.awaited ?? [])],
     },
@@ -124,10 +125,11 @@ async function ownEvidence(ctx: JudgeContext, id: string): Promise<readonly Evid
 }
 
 /**
- * A file about an own purchase is judged with everything known here of it, including parts it leaves out or tells
- * otherwise.
+ * A file about an own purchase is judged with all that is known here of it: what it leaves out or tells otherwise counts, and
+ * nothing in it makes a dispute of what this buyer saw.
  */
-function withMore(receipt: Receipt, known: readonly Evidence[]): Receipt {
+function withMore(file: Receipt, known: readonly Evidence[]): Receipt {
+  const receipt = { ...file, later: file.later.filter(({ evidence }) => evidence.kind !== "disputed") };
   const isTold = isOwnAmong(receipt.later.map(({ evidence }) => evidence));
   const untold = known.filter((evidence) => !isTold(evidence));
   const at = receipt.core.response.receivedAt;

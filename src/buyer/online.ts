@@ -7,7 +7,15 @@ import { observeSettlement } from "../payment/settlement.ts";
 import { isOtherChannel } from "../payment/settlement-channel.ts";
 import { readBlock, readTransaction } from "../payment/settlement-read.ts";
 import type { SettlementView } from "../payment/settlement-view.ts";
-import type { ContradictionEvidence, Evidence, Payment, Receipt, SettlementEvidence } from "../receipts/schema.ts";
+import { isDisputed, piecesOf, withOnly, withoutDisputed } from "../receipts/disputed.ts";
+import type {
+  ContradictionEvidence,
+  Evidence,
+  LayerResult,
+  Payment,
+  Receipt,
+  SettlementEvidence,
+} from "../receipts/schema.ts";
 import { allEvidence, isOfChain, isOwnAmong, onlyOne } from "../verify/evidence.ts";
 import { judgeInclusion } from "../verify/layers/inclusion.ts";
 import { judgeSettlement } from "../verify/layers/payment.ts";
@@ -63,7 +71,9 @@ const NOT_CONFIRMED: Outstanding = {
   holdsVerdict: true,
 };
 
-async function readSettlement(receipt: Receipt, { chains, policy }: Reading): Promise<Evidence[]> {
+async function readSettlement(file: Receipt, { chains, policy }: Reading): Promise<Evidence[]> {
+  // Where files tell it differently the chain is asked without a word of theirs.
+  const receipt = withoutDisputed(file);
   const { payment } = receipt.core;
   if (judgeSettlement(receipt, policy, isOwnAmong()).status === "fail") return toldOf(receipt, "settlement.x402");
   const found = onlyOne(allEvidence(receipt), "settlement.x402");
@@ -102,8 +112,25 @@ async function isOtherSettlement(
   return used === null ? place === "confirmed" : !used.used || movedBy(used, payment) === null;
 }
 
-async function readInclusion(receipt: Receipt, { chains, policy }: Reading): Promise<Evidence[]> {
-  const judged = judgeInclusion(receipt, { request: pass(""), response: pass("") }, policy, isOwnAmong());
+/** Of what files of a receipt tell differently, what the chain shows exactly so, or nothing. */
+async function readInclusion(receipt: Receipt, reading: Reading): Promise<Evidence[]> {
+  const kind = "inclusion.merkle";
+  if (!isDisputed(receipt, kind)) return readTold(receipt, reading);
+  for (const told of piecesOf(receipt, kind)) {
+    const one = withOnly(receipt, kind, told);
+    const found = await readTold(one, reading);
+    const [shown, more] = found;
+    if (shown === undefined || more !== undefined || !isOwnAmong([told])(shown)) continue;
+    if (judgeTold(one, reading.policy).status !== "fail") return found;
+  }
+  return [];
+}
+
+const judgeTold = (receipt: Receipt, policy: AppraisalPolicy): LayerResult =>
+  judgeInclusion(receipt, { request: pass(""), response: pass("") }, policy, isOwnAmong());
+
+async function readTold(receipt: Receipt, { chains, policy }: Reading): Promise<Evidence[]> {
+  const judged = judgeTold(receipt, policy);
   const found = onlyOne(allEvidence(receipt), "inclusion.merkle");
   if (judged.status === "fail" || found.kind !== "one") return toldOf(receipt, "inclusion.merkle");
   const { evidence } = found;

@@ -1,32 +1,26 @@
 import { readPurchaseByNonce } from "../payment/journal.ts";
-import type { ContradictionEvidence, Payment, Receipt } from "../receipts/schema.ts";
+import type { Payment, Receipt } from "../receipts/schema.ts";
 import { receiptsOfNonce } from "../receipts/store.ts";
 import type { Db } from "../storage/database.ts";
-
-/** What a receipt gets in its `payment` layer where the store knows its purchase by another receipt. */
-export const PURCHASE_DIFFERS: ContradictionEvidence = {
-  kind: "contradiction",
-  layer: "payment",
-  code: "purchase_differs",
-};
+import type { Rivals } from "../verify/types.ts";
 
 /**
- * The id of another receipt here of the same purchase, which one therefore contradicts, or null. Of an own purchase
- * that is this buyer's own receipt, by the payment nonce alone: no other buyer can have made it. A rival counts only if
- * this buyer has found it verified: junk naming a payment's nonce condemns nothing.
+ * What is stored here of the same purchase besides this receipt. Of an own purchase this buyer's own receipt condemns every
+ * other, by the payment nonce alone: no other buyer can have made it. Of others one does that this buyer has found verified:
+ * junk that names somebody's nonce condemns nothing.
  */
-export async function rivalOf(db: Db, receipt: Receipt): Promise<string | null> {
+export async function rivalsOf(db: Db, receipt: Receipt): Promise<Rivals> {
   const { payment } = receipt.core;
-  const own = await readPurchaseByNonce(db, payment.nonce);
-  if (own !== null && own.receiptId !== null) return own.receiptId === receipt.id ? null : own.receiptId;
-  const rivals = await receiptsOfNonce(db, payment.nonce);
-  const rival = rivals.find(
-    ({ id, core, appraisals }) =>
-      id !== receipt.id &&
-      isSamePurchase(core.payment, payment) &&
-      appraisals.some(({ verdict }) => verdict === "verified"),
+  const own = (await readPurchaseByNonce(db, payment.nonce))?.receiptId ?? null;
+  const stored = await receiptsOfNonce(db, payment.nonce);
+  const rivals = stored.filter(({ id }) => id !== receipt.id);
+  const others = rivals.map(({ id }) => id);
+  if (own !== null) return { others, own, condemnedBy: own === receipt.id ? null : own };
+  const verified = rivals.find(
+    ({ core, appraisals }) =>
+      isSamePurchase(core.payment, payment) && appraisals.some(({ verdict }) => verdict === "verified"),
   );
-  return rival?.id ?? null;
+  return { others, own, condemnedBy: verified?.id ?? null };
 }
 
 /** Each way of paying counts its own nonces, of each payer, asset and chain. */

@@ -182,8 +182,9 @@ export interface Buyer {
   /** Walks the hash-chained log (docs/architecture.md §5). */
   audit(): Promise<AuditResult>;
   /**
-   * Stores a receipt made elsewhere; it is appraised under this buyer's policy, not its maker's. Throws Proof402Error
-   * `purchase_known` where another receipt of the same purchase is stored, and the codes of `parseReceipt`.
+   * Stores a receipt made elsewhere; it is appraised under this buyer's policy, not its maker's. A newer file of a stored one
+   * completes it, unless it is of an own purchase (docs/verify.md). Throws Proof402Error `purchase_known` where the purchase is
+   * this buyer's own and has another receipt, `receipt_full`, and the codes of `parseReceipt`.
    */
   importReceipt(receipt: Receipt): Promise<Receipt>;
   /**

@@ -69,6 +69,9 @@ export async function importReceipt(file: string, _options: unknown, command: Co
   const stored = await withBuyer(rest, (buyer) => buyer.importReceipt(receipt));
   const summary = summarize(stored, newestAppraisal(stored));
   if (json) printJson({ receipt: summary });
-  else print(`${summary.id}: ${summary.verdict}`);
+  else {
+    const { code, note: why } = newestAppraisal(stored).layers.payment;
+    print(`${summary.id}: ${summary.verdict}${code === "purchase_differs" ? `. ${why}` : ""}`);
+  }
   return EXIT.ok;
 }

@@ -186,12 +186,16 @@ function judge(options: GuardOptions, receipt: Receipt, appraisal: Appraisal, bu
     );
   }
   const reached = ASSURANCES.indexOf(appraisal.assurance) >= ASSURANCES.indexOf(options.assurance);
-  if (appraisal.verdict !== "verified" || !reached)
+  if (appraisal.verdict !== "verified" || !reached) {
+    const { code, note } = appraisal.layers.payment;
+    // Which one of several receipts is this buyer's own is what helps a caller that named another.
+    const rival = code === "purchase_differs" ? ` ${note}` : "";
     return refusal(
       "receipt_not_verified",
-      `The receipt's verdict is ${appraisal.verdict} with assurance ${appraisal.assurance}.`,
+      `The receipt's verdict is ${appraisal.verdict} with assurance ${appraisal.assurance}.${rival}`,
       buyAgain,
     );
+  }
   if (appraisal.simulated && options.allowSimulated !== true) {
     return refusal("receipt_simulated", "The receipt's hardware is simulated.", "Use a seller on real hardware.");
   }

@@ -1,5 +1,6 @@
 import { evidenceOf } from "../evidence/methods/methods.ts";
 import { movedBy } from "../evidence/settlement.ts";
+import { withoutDisputed } from "./disputed.ts";
 import type { Receipt, SettlementEvidence } from "./schema.ts";
 
 /** What became of a receipt's payment. `amount` in base units. */
@@ -14,7 +15,7 @@ export type Paid = {
 /** What a purchase cost, as far as the settlement in its receipt shows. */
 export function paidAmount(receipt: Receipt): Paid {
   const { payment } = receipt.core;
-  const settlement = receipt.later.findLast(
+  const settlement = withoutDisputed(receipt).later.findLast(
     (later): later is { at: string; evidence: SettlementEvidence } => later.evidence.kind === "settlement.x402",
   )?.evidence;
   if (settlement?.outcome === "expired") return { state: "expired", amount: "0", atMost: false };

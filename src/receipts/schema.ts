@@ -8,6 +8,10 @@ import { ezklEvidence, groth16Evidence } from "./proof-schema.ts";
 export const MAX_LATER = 64;
 export const MAX_APPRAISALS = 256;
 
+/** Kinds of late evidence of which a layer takes one piece, and of which several files of a receipt may tell several. */
+export const DISPUTABLE = ["settlement.x402", "inclusion.merkle", "zk.groth16", "zk.ezkl"] as const;
+export type Disputable = (typeof DISPUTABLE)[number];
+
 export const LAYERS = [
   "platform",
   "code",
@@ -166,6 +170,12 @@ export const contradictionEvidence = z.strictObject({
   code: z.string().regex(/^[a-z0-9_]{1,64}$/, "a code in snake case"),
 });
 
+/**
+ * Of this kind files of the receipt tell more than one thing, so none of them counts by its word. It takes away what a file
+ * tells and gives nothing, so it needs no proof either.
+ */
+export const disputedEvidence = z.strictObject({ kind: z.literal("disputed"), of: z.enum(DISPUTABLE) });
+
 const knownEvidence = z.discriminatedUnion("kind", [
   nitroEvidence,
   manifestEvidence,
@@ -176,6 +186,7 @@ const knownEvidence = z.discriminatedUnion("kind", [
   groth16Evidence,
   ezklEvidence,
   contradictionEvidence,
+  disputedEvidence,
   transferEvidence,
   tlsEvidence,
 ]);

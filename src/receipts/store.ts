@@ -82,11 +82,12 @@ export async function addReceipt(tx: Db, receipt: Receipt, appraisal: Appraisal,
 }
 
 /**
- * Stores a receipt made elsewhere, in the caller's immediate transaction. If the receipt is here already, takes only
- * its missing bodies, for their hashes are in its id (`completed`). Merges nothing else from a file into this buyer's
- * own record. Its maker's appraisals are claims under another policy: left out. Throws Proof402Error with the codes of
- * `parseReceipt`, `receipt_full` if it has no room, and `purchase_known` if the same purchase has another receipt here:
- * one of two differing receipts is untrue.
+ * Stores a receipt made elsewhere, in the caller's immediate transaction. Of one that is already here only bodies are
+ * taken that it lacks, for their hashes are in its id (`completed`). Its maker's appraisals are claims under another policy:
+ * left out. Throws Proof402Error with the codes of `parseReceipt`, and `receipt_full` where it has no room.
+ *
+ * Another receipt of the same purchase does not stand in its way: which of them is the true one no store can tell, and junk
+ * that names a nonce must not keep the genuine receipt out.
  */
 export async function importReceipt(
   tx: Db,
@@ -101,17 +102,6 @@ export async function importReceipt(
   }
   const present = await readReceipt(tx, checked.receipt.id);
   if (present !== null) return complete(tx, present, checked.receipt, at);
-  const other = await tx
-    .selectFrom("receipts")
-    .select("id")
-    .where("payment_nonce", "=", checked.receipt.core.payment.nonce)
-    .executeTakeFirst();
-  if (other !== undefined) {
-    throw new Proof402Error("purchase_known", `The purchase of this receipt has another one here: ${other.id}.`, {
-      next: "Use the stored receipt, or ask the maker of the file why they differ.",
-      details: { receiptId: other.id },
-    });
-  }
   return { receipt: await insert(tx, "import", checked.receipt, at), added: true, completed: false };
 }
 

@@ -7,11 +7,12 @@ import {
   type LayerResult,
   type Receipt,
 } from "../receipts/schema.ts";
+import { isDisputed, piecesOf, withOnly, withoutDisputed } from "../receipts/disputed.ts";
 import { missingBodies } from "../receipts/receipt.ts";
 import { decodedFrom } from "../receipts/transfer.ts";
 import { VERSION } from "../version.ts";
 import { appraiseAttestation, unjudgeable } from "./layers/attestation.ts";
-import { failuresOfMaker, withContradictions } from "./contradictions.ts";
+import { failuresOfMaker, withContradictions, withDispute } from "./contradictions.ts";
 import { allEvidence, isOwnAmong } from "./evidence.ts";
 import { judgeEzkl } from "./computation/ezkl.ts";
 import { judgeNamedModel, judgeRequest, judgeResponse } from "./layers/exchange.ts";
@@ -46,7 +47,13 @@ export async function appraise(
   input: AppraiseInput,
   session: VerifySession = createVerifySession(),
 ): Promise<Appraisal> {
-  const { receipt, policy, evaluateAt } = input;
+  const { policy, evaluateAt, receipt: whole } = input;
+  const isOwn = isOwnAmong(input.own);
+  const judges = {
+    "zk.groth16": (one: Receipt) => judgeGroth16(one, policy, session),
+    "zk.ezkl": (one: Receipt) => judgeEzkl(one, policy, input.ezkl),
+  };
+  const receipt = await withProofs(withoutDisputed(whole, isOwn), whole, judges);
   const { core } = receipt;
   const attestation = await guarded(unjudgeable, () =>
     appraiseAttestation({
@@ -59,13 +66,12 @@ export async function appraise(
       session,
     }),
   );
-  const isOwn = isOwnAmong(input.own);
   const signer = { key: attestation.signingKey, known: attestation.layers.key.status === "pass" };
   const signature = await guarded(broken, () => judgeSignature(core, signer, policy, session));
   const request = await guarded(broken, () => judgeRequest(core, signature, policy));
   const response = await guarded(broken, () => judgeResponse(core, signature));
-  const proof = await guarded(broken, () => judgeGroth16(receipt, policy, session));
-  const ezkl = await guarded(broken, () => judgeEzkl(receipt, policy, input.ezkl));
+  const proof = await guarded(broken, () => judges["zk.groth16"](receipt));
+  const ezkl = await guarded(broken, () => judges["zk.ezkl"](receipt));
   const replay = await guarded(broken, () => judgeReplay(receipt, policy, isOwn));
   const outstanding = input.outstanding ?? [];
   const fromEvidence: Layers = {
@@ -75,11 +81,13 @@ export async function appraise(
     model: await guarded(broken, () => judgeNamedModel(core, attestation.layers.model, signature)),
     computation: computationOf([proof, ezkl, replay], receipt),
     payment: await guarded(broken, () => judgePayment(receipt, policy, session)),
-    settlement: await guarded(broken, () => judgeSettlement(receipt, policy, isOwn)),
-    inclusion: await guarded(broken, () => judgeInclusion(receipt, { request, response }, policy, isOwn)),
+    settlement: await guarded(broken, () => withDispute(judgeSettlement(receipt, policy, isOwn), "settlement", whole)),
+    inclusion: await guarded(broken, () =>
+      withDispute(judgeInclusion(receipt, { request, response }, policy, isOwn), "inclusion", whole),
+    ),
   };
   const foundByMaker = input.madeHere === true ? [] : failuresOfMaker(receipt);
-  const layers = withContradictions(withOutstanding(fromEvidence, input), receipt, foundByMaker);
+  const layers = withRival(withContradictions(withOutstanding(fromEvidence, input), receipt, foundByMaker), input);
   const known = sellerOf(policy, core.seller.id) !== undefined;
   const awaited = outstanding.filter(({ layer, holdsVerdict }) => holdsVerdict && layers[layer].status === "pending");
   const proved = [proof, ezkl].includes(layers.computation);
@@ -123,7 +131,42 @@ export async function appraise(
       signed: signature.status === "pass",
       decodedFrom: decodedFrom(core),
       tls: attestation.tls?.notShown ?? null,
+      rivals: input.rivals === undefined ? null : { ...input.rivals, isOwn: input.rivals.own === whole.id },
     }),
+  };
+}
+
+/** A judge of one kind of proof. */
+type ProofJudge = (receipt: Receipt) => LayerResult | null | Promise<LayerResult | null>;
+
+/** Of proofs that files told differently the receipt with the one that holds: what is proved is no file's word. */
+async function withProofs(
+  receipt: Receipt,
+  whole: Receipt,
+  judges: Readonly<Record<"zk.groth16" | "zk.ezkl", ProofJudge>>,
+): Promise<Receipt> {
+  let chosen = receipt;
+  for (const kind of ["zk.groth16", "zk.ezkl"] as const) {
+    if (!isDisputed(whole, kind)) continue;
+    const ranked: [number, Receipt][] = [];
+    for (const piece of piecesOf(whole, kind)) {
+      const one = withOnly(chosen, kind, piece);
+      const status = (await guarded(broken, () => judges[kind](one)))?.status;
+      ranked.push([status === "pass" ? 0 : status === "fail" ? 2 : 1, one]);
+    }
+    chosen = ranked.toSorted(([a], [b]) => a - b)[0]?.[1] ?? chosen;
+  }
+  return chosen;
+}
+
+/** Fails a receipt that another one of its purchase contradicts, even if its own evidence is in order. */
+function withRival(layers: Layers, { rivals }: AppraiseInput): Layers {
+  const rival = rivals?.condemnedBy ?? null;
+  if (rival === null || layers.payment.status === "fail") return layers;
+  const which = rival === rivals?.own ? "this buyer's own" : "one that was found verified here";
+  return {
+    ...layers,
+    payment: fail("purchase_differs", `Another receipt of this purchase is ${which}, and this one differs: ${rival}.`),
   };
 }
 

@@ -1,4 +1,13 @@
-import { LAYERS, type ContradictionEvidence, type Layer, type LayerResult, type Receipt } from "../receipts/schema.ts";
+import { isDisputed, piecesOf } from "../receipts/disputed.ts";
+import {
+  DISPUTABLE,
+  LAYERS,
+  type ContradictionEvidence,
+  type Disputable,
+  type Layer,
+  type LayerResult,
+  type Receipt,
+} from "../receipts/schema.ts";
 import { allEvidence } from "./evidence.ts";
 import { entryOf } from "./policy.ts";
 import { fail } from "./types.ts";
@@ -20,8 +29,8 @@ const SENTENCES: Readonly<Record<string, string>> = {
   ...BATCH_CONTRADICTIONS,
   settlement_not_on_chain: "The chain shows something else of the payment than the file tells.",
   inclusion_not_on_chain: "The chain shows something else of the anchoring than the file tells.",
-  purchase_differs: "Another receipt of this purchase is stored here, and this one is not as it is.",
   maker_failed: "The receipt's own maker judged it failed.",
+  ambiguous_evidence: "One file tells of this in more than one way.",
 };
 
 /** What a contradiction's code means, or null where this version does not know it. */
@@ -40,6 +49,31 @@ export function failuresOfMaker({ appraisals }: Receipt): ContradictionEvidence[
   return layers.map((layer) => ({ kind: "contradiction", layer, code: "maker_failed" }));
 }
 
+/** What a file tells in more than one way at once, as evidence: which of them counts is not for a file to leave open. */
+export const ambiguitiesOf = (receipt: Receipt): ContradictionEvidence[] =>
+  DISPUTABLE.filter((kind) => piecesOf(receipt, kind).length > 1 && !isDisputed(receipt, kind)).map((kind) => ({
+    kind: "contradiction",
+    layer: DECIDES[kind],
+    code: "ambiguous_evidence",
+  }));
+
+/** The layer that a kind decides. */
+const DECIDES: Readonly<Record<Disputable, Layer>> = {
+  "settlement.x402": "settlement",
+  "inclusion.merkle": "inclusion",
+  "zk.groth16": "computation",
+  "zk.ezkl": "computation",
+};
+
+/** A layer for which nothing is left, with the reason where files of the receipt tell it differently. */
+export function withDispute(result: LayerResult, layer: "settlement" | "inclusion", receipt: Receipt): LayerResult {
+  const isAbsent = result.code === "awaiting_settlement" || result.code === "no_evidence";
+  const isTold = DISPUTABLE.some((kind) => DECIDES[kind] === layer && isDisputed(receipt, kind));
+  if (!isAbsent || !isTold) return result;
+  const note = "Files of this receipt tell it differently, so none of them counts until the chain itself is read.";
+  return { status: result.status, code: "disputed", note };
+}
+
 /** The layers with every contradiction in them: a failure that the evidence itself shows says more and stays. */
 export function withContradictions(
   layers: Record<Layer, LayerResult>,
@@ -47,8 +81,13 @@ export function withContradictions(
   more: readonly ContradictionEvidence[],
 ): Record<Layer, LayerResult> {
   const found = allEvidence(receipt).filter((one): one is ContradictionEvidence => one.kind === "contradiction");
-  // Of one layer the last one stands: a contradiction that says what is wrong, over its maker's mere word.
-  const told = [...more, ...found].filter(({ layer }) => layers[layer].status !== "fail");
+  // Of one layer the last one stands: a contradiction that says what is wrong, over its maker's mere word, and the same
+  // in each order that files told them in.
+  const told = [...more, ...found]
+    .filter(({ layer }) => layers[layer].status !== "fail")
+    .toSorted(
+      (a, b) => Number(b.code === "maker_failed") - Number(a.code === "maker_failed") || inOrder(a.code, b.code),
+    );
   return {
     ...layers,
     ...Object.fromEntries(
@@ -59,3 +98,5 @@ export function withContradictions(
     ),
   };
 }
+
+const inOrder = (a: string, b: string): number => (a < b ? -1 : Number(a > b));

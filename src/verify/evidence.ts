@@ -22,8 +22,11 @@ export const allEvidence = (receipt: Receipt): Evidence[] => [
   ...receipt.later.map((item) => item.evidence),
 ];
 
-/** A receipt's word about a chain, open to be read there again. */
-export const isOfChain = ({ kind }: Evidence): boolean => kind === "settlement.x402" || kind === "inclusion.merkle";
+const ON_CHAIN: readonly unknown[] = ["settlement.x402", "inclusion.merkle"] satisfies Kind[];
+
+/** What a receipt tells of a chain, or that files tell it differently: it can be read there again. */
+export const isOfChain = (evidence: Evidence): boolean =>
+  ON_CHAIN.includes(evidence.kind === "disputed" ? evidence["of"] : evidence.kind);
 
 /** Whether the relying party saw or computed a piece of evidence itself. */
 export type IsOwn = (evidence: Evidence) => boolean;

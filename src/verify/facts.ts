@@ -5,6 +5,7 @@ import { equalBytes, fromBase64, fromHex, sha256, toHex } from "../evidence/byte
 import { decodeNitroDocument } from "../evidence/nitro.ts";
 import { signerOf } from "../evidence/signer.ts";
 import { teeIdOf } from "../evidence/tee-signature.ts";
+import { withoutDisputed } from "../receipts/disputed.ts";
 import type { Receipt, ReceiptCore } from "../receipts/schema.ts";
 import { allEvidence, onlyOne } from "./evidence.ts";
 import { AWS_NITRO_ROOT } from "./tee/nitro.ts";
@@ -65,7 +66,8 @@ export type Facts = {
 };
 
 /** Reads the facts of a receipt that `parseReceipt` gave. Never throws. */
-export async function readFacts(receipt: Receipt, session: VerifySession = createVerifySession()): Promise<Facts> {
+export async function readFacts(file: Receipt, session: VerifySession = createVerifySession()): Promise<Facts> {
+  const receipt = withoutDisputed(file);
   const { core } = receipt;
   const { request, response, payment } = core;
   const signature = onlyOne(core.evidence, "signature.tee");

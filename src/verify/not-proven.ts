@@ -1,4 +1,5 @@
 import type { Layer, LayerResult } from "../receipts/schema.ts";
+import type { Rivals } from "./types.ts";
 
 /** Plain words against false beliefs of a reader, for every layer that did not pass. */
 const WORDS: Partial<Record<Layer, string>> = {
@@ -49,6 +50,8 @@ export type LimitsOfVerdict = {
    * one.
    */
   tls: string | null;
+  /** What else is stored of the purchase. */
+  rivals: (Rivals & { isOwn: boolean }) | null;
 };
 
 /** The receipt's list of what is not proven (docs/architecture.md §2). */
@@ -98,6 +101,7 @@ export function notProven(
         ]
       : []),
     ...(about.tls === null ? [] : [`That the connection ended in the enclave. ${about.tls}`]),
+    ...(about.rivals === null || about.rivals.others.length === 0 ? [] : [aboutRivals(about.rivals)]),
     ...(metered ? ["That the amount charged fits the work: the seller named it, up to what was signed."] : []),
     ...about.leftOut.map((part) => hashesOf(part, about.signed)),
     ...(about.decodedFrom === null
@@ -116,6 +120,17 @@ export function notProven(
   ];
   return [...unknown, ...missing, ...limits];
 }
+
+/** Which other receipts name the payment, and whose this one is. Ids only: nothing in them is anybody's words. */
+function aboutRivals({ others, own, isOwn }: Rivals & { isOwn: boolean }): string {
+  const more = others.length > RIVALS_NAMED ? ` and ${others.length - RIVALS_NAMED} more` : "";
+  const ids = `${others.slice(0, RIVALS_NAMED).join(", ")}${more}`;
+  if (isOwn) return `Anything of the other receipts that name this payment (${ids}): this one is this buyer's own.`;
+  return own === null
+    ? `That this is the receipt of its payment: others that are stored here name it, too (${ids}).`
+    : `That this is the receipt of its payment: this buyer's own is ${own}.`;
+}
+const RIVALS_NAMED = 3;
 
 const told = ({ status }: LayerResult): string => (status === "reported" ? ", only told by the file" : "");
 

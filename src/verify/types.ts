@@ -37,6 +37,16 @@ export type EzklOutcome = "verified" | "refused" | "unreadable" | "missing" | "t
 /** Checks EZKL proofs. It comes from the caller, who also bounds its time: verification itself is pure. */
 export type EzklEngine = (check: EzklCheck) => Promise<EzklOutcome>;
 
+/** Other receipts that name the nonce of this one's payment: of a purchase there is one, so at most one of them is true. */
+export type Rivals = {
+  /** Their ids. */
+  others: readonly string[];
+  /** The one of this buyer's own purchase: this receipt, another, or null where it made none with that nonce. */
+  own: string | null;
+  /** The one that shows that this receipt is not the purchase's. */
+  condemnedBy: string | null;
+};
+
 /** What an appraisal is asked. Everything it needs is here: no network, no clock. */
 export type AppraiseInput = {
   receipt: Receipt;
@@ -55,6 +65,8 @@ export type AppraiseInput = {
   own?: readonly Evidence[];
   /** Whether the relying party made this receipt: of anybody else's the maker's `failed` stands. */
   madeHere?: boolean;
+  /** What else the relying party has stored of the same purchase. */
+  rivals?: Rivals;
   /** Checks EZKL proofs. Without it they are left unjudged. */
   ezkl?: EzklEngine;
   /** Evidence that the relying party waits for or has given up. */

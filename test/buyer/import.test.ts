@@ -1,9 +1,16 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import fc from "fast-check";
+import type { Buyer } from "../../src/buyer/types.ts";
+import { canonicalSha256 } from "../../src/evidence/canonical.ts";
 import { toHex0x, uint256 } from "../../src/evidence/bytes.ts";
 import { addressWord, AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC } from "../../src/evidence/eip3009.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
-import { createReceipt } from "../../src/receipts/receipt.ts";
-import type { Receipt, ReceiptCore } from "../../src/receipts/schema.ts";
+import { paidAmount } from "../../src/receipts/paid.ts";
+import { createReceipt, redactReceipt } from "../../src/receipts/receipt.ts";
+import type { Evidence, Receipt, ReceiptCore } from "../../src/receipts/schema.ts";
+import { importReceipt } from "../../src/receipts/store.ts";
+import { openDatabase } from "../../src/storage/database.ts";
+import { immediate } from "../../src/storage/migrations.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 
 let market: Market;
@@ -12,8 +19,22 @@ beforeAll(async () => {
 });
 afterAll(() => market.stop());
 
+/** A receipt that this buyer buys. */
+async function buyFrom(buyer: Buyer, wait: "answer" | "verified" = "answer"): Promise<Receipt> {
+  const key = crypto.randomUUID();
+  const call = { model: "eth-risk", input: ETH_FEATURES, seller: "honest", idempotencyKey: key };
+  const bought = await buyer.buy({ ...call, ...(wait === "verified" ? { wait } : {}) });
+  return bought.receipt;
+}
+
+/** What a receipt says, whatever order it was told in. */
+const told = ({ core, later }: Receipt): unknown => ({
+  core,
+  later: later.map(({ evidence }) => JSON.stringify(canonicalSha256(evidence))).toSorted(),
+});
+
 /** The receipt with a settlement that never happened, as someone would write it into the file. */
-function withInventedSettlement(receipt: Receipt): Receipt {
+function withInventedSettlement(receipt: Receipt, transaction = `0x${"11".repeat(32)}`): Receipt {
   const { payment } = receipt.core;
   const log = (topics: string[], data: string, logIndex: number) => ({
     address: payment.asset,
@@ -26,7 +47,7 @@ function withInventedSettlement(receipt: Receipt): Receipt {
     kind: "settlement.x402" as const,
     network: payment.network,
     outcome: "settled" as const,
-    transaction: `0x${"11".repeat(32)}`,
+    transaction,
     blockNumber: "9",
     blockHash: `0x${"22".repeat(32)}`,
     blockTime: Math.floor(Date.now() / 1000),
@@ -38,22 +59,30 @@ function withInventedSettlement(receipt: Receipt): Receipt {
   return { ...receipt, later: [{ at: new Date().toISOString(), evidence }] };
 }
 
-test("importing a file of a stored receipt changes nothing of what this buyer saw itself", async () => {
+test("T98: of an own purchase no file counts: it makes the receipt neither settled nor failed", async () => {
   const buyer = await market.buyer((config) => {
     // No chain answers, so the purchase stays pending.
     for (const network of config.networks) network.rpcUrl = "http://127.0.0.1:9";
   });
-  const bought = await buyer.buy({
-    model: "eth-risk",
-    input: ETH_FEATURES,
-    seller: "honest",
-    idempotencyKey: crypto.randomUUID(),
-  });
-  expect(bought.appraisal.verdict).toBe("pending");
-  const imported = await buyer.importReceipt(withInventedSettlement(bought.receipt));
-  expect(imported).toEqual(await buyer.getReceipt(bought.receipt.id));
-  expect(newestAppraisal(imported).verdict).toBe("pending");
-  expect(imported.later).toEqual([]);
+  const receipt = await buyFrom(buyer);
+  const { appraisals, later } = await buyer.getReceipt(receipt.id);
+  expect([appraisals.at(-1)?.verdict, later]).toEqual(["pending", []]);
+  const at = new Date().toISOString();
+  const words: Evidence[] = [
+    { kind: "contradiction", layer: "response", code: "invented" },
+    { kind: "disputed", of: "settlement.x402" },
+    { kind: "x.note", text: "anything" },
+  ];
+  const failed = { ...appraisals[0]!, verdict: "failed" as const };
+  for (const file of [
+    withInventedSettlement(receipt),
+    { ...receipt, later: words.map((evidence) => ({ at, evidence })) },
+    { ...receipt, appraisals: [failed] },
+  ]) {
+    const imported = await buyer.importReceipt(file);
+    expect(imported).toEqual(await buyer.getReceipt(receipt.id));
+    expect([newestAppraisal(imported).verdict, imported.later]).toEqual(["pending", []]);
+  }
   expect((await buyer.audit()).ok).toBe(true);
 });
 
@@ -82,28 +111,48 @@ test.each<[string, (core: ReceiptCore) => void]>([
   ["the asset", (core) => (core.payment.asset = `0x${"34".repeat(20)}`)],
   ["the network", (core) => (core.payment.network = "eip155:8453")],
   ["the evidence", (core) => core.evidence.splice(0)],
-])("T61: a second receipt of one purchase is refused, with another value of %s", async (_name, change) => {
+])("T61: another receipt of one purchase, with another value of %s", async (_name, change) => {
   const maker = await market.buyer();
-  const bought = await maker.buy({
-    model: "eth-risk",
-    input: ETH_FEATURES,
-    seller: "honest",
-    idempotencyKey: crypto.randomUUID(),
-  });
-  const core = structuredClone(bought.receipt.core);
+  const receipt = await buyFrom(maker);
+  const core = structuredClone(receipt.core);
   change(core);
   const copy = createReceipt(core);
-  // The purchase's own buyer, and one that has the file.
-  const stranger = await market.buyer();
-  await stranger.importReceipt(bought.receipt);
-  for (const buyer of [maker, stranger]) {
-    await expect(buyer.importReceipt(copy)).rejects.toMatchObject({
-      code: "purchase_known",
-      details: { receiptId: bought.receipt.id },
-    });
-    expect(await buyer.listReceipts()).toHaveLength(1);
-    expect((await buyer.audit()).ok).toBe(true);
+  // The purchase's own buyer knows which one is true.
+  await expect(maker.importReceipt(copy)).rejects.toMatchObject({
+    code: "purchase_known",
+    details: { receiptId: receipt.id },
+  });
+  expect(await maker.listReceipts()).toHaveLength(1);
+  expect((await maker.verify(copy)).notProven.join()).toContain(`this buyer's own is ${receipt.id}`);
+  // One that has files only keeps both, whichever came first, names the other with each, and acts on one of them.
+  for (const files of [
+    [receipt, copy],
+    [copy, receipt],
+  ]) {
+    const stranger = await market.buyer();
+    for (const file of files) await stranger.importReceipt(file);
+    expect((await stranger.listReceipts()).map(({ id }) => id).toSorted()).toEqual([copy.id, receipt.id].toSorted());
+    const names = (one: Receipt, other: Receipt) =>
+      stranger.verify(one).then(({ notProven }) => expect(notProven.join()).toMatch(`name it, too (${other.id})`));
+    await names(receipt, copy);
+    await names(copy, receipt);
+    expect(newestAppraisal(await stranger.getReceipt(receipt.id)).verdict).not.toBe("failed");
+    expect(await stranger.claimReceipt(files[0]!.id, "guard")).toBe(true);
+    expect(await stranger.claimReceipt(files[1]!.id, "guard")).toBe(false);
+    expect((await stranger.audit()).ok).toBe(true);
   }
+});
+
+test("T61: an own receipt is named beside junk that was there before it was bought", async () => {
+  let file = "";
+  const maker = await market.buyer(({ database }) => (file = database));
+  const receipt = await buyFrom(maker);
+  const junk = createReceipt({ ...receipt.core, evidence: [] });
+  const db = await openDatabase(file);
+  await immediate(db, (tx) => importReceipt(tx, junk, new Date()));
+  await db.destroy();
+  expect((await maker.verify(receipt)).notProven.join()).toContain(`(${junk.id}): this one is this buyer's own`);
+  expect((await maker.verify(junk)).layers.payment).toMatchObject({ status: "fail", code: "purchase_differs" });
 });
 
 test("T98: a newer file of a stored receipt brings its contradictions, and none is dropped for want of room", async () => {
@@ -128,4 +177,81 @@ test("T98: a newer file of a stored receipt brings its contradictions, and none 
   const failed = { ...newestAppraisal(bought.receipt), verdict: "failed" as const };
   const full = { ...bought.receipt, later: notes, appraisals: [failed] };
   await expect((await market.buyer()).importReceipt(full)).rejects.toMatchObject({ code: "receipt_full" });
+});
+
+test("T98: a file from before settlement is completed by one from after it, and an invented one makes nothing of it", async () => {
+  const maker = await market.buyer();
+  const { id } = await buyFrom(maker, "verified");
+  const after = await maker.getReceipt(id);
+  const before = { ...after, later: [] };
+  const stranger = await market.buyer();
+  const settlementOf = async (file: Receipt) => newestAppraisal(await stranger.importReceipt(file)).layers.settlement;
+  expect(await settlementOf(before)).toMatchObject({ status: "pending", code: "awaiting_settlement" });
+  expect(await settlementOf(after)).toMatchObject({ status: "reported" });
+  expect(await settlementOf(before)).toMatchObject({ status: "reported" });
+  expect(await settlementOf(withInventedSettlement(after))).toMatchObject({ status: "pending", code: "disputed" });
+  expect(paidAmount(await stranger.getReceipt(id)).state).toBe("authorized");
+  // However many there are, there is room for what says more.
+  for (let n = 0; n < 80; n += 1)
+    await stranger.importReceipt(withInventedSettlement(after, `0x${String(n).padStart(64, "0")}`));
+  const contradiction = { kind: "contradiction" as const, layer: "settlement" as const, code: "found_since" };
+  const newer = { ...after, later: [...after.later, { at: new Date().toISOString(), evidence: contradiction }] };
+  expect(await settlementOf(newer)).toMatchObject({ status: "fail", code: "found_since" });
+  expect((await stranger.audit()).ok).toBe(true);
+});
+
+test("T98: the files of one receipt come to the same, whichever are imported in whatever order", async () => {
+  const maker = await market.buyer();
+  const after = await maker.getReceipt((await buyFrom(maker, "verified")).id);
+  const at = new Date().toISOString();
+  const withLater = (...evidence: Evidence[]): Receipt => ({
+    ...after,
+    later: [...after.later, ...evidence.map((one) => ({ at, evidence: one }))],
+  });
+  const contradictions = ["a_first", "z_last"].map((code): Evidence => ({
+    kind: "contradiction",
+    layer: "response",
+    code,
+  }));
+  const modelSha256 = "ab".repeat(32);
+  const replay: Evidence = {
+    kind: "replay.onnx",
+    modelSha256,
+    runtime: { name: "onnxruntime-node", version: "1" },
+    outputs: [{ name: "y", datatype: "FP32", shape: [1], data: [1] }],
+  };
+  const invented = withInventedSettlement(after);
+  const versions: Receipt[] = [
+    { ...after, later: [] },
+    after,
+    invented,
+    { ...after, later: [...after.later, ...invented.later] },
+    withLater({ kind: "disputed", of: "settlement.x402" }),
+    withLater(replay),
+    ...contradictions.map((one) => withLater(one)),
+    { ...after, appraisals: [{ ...newestAppraisal(after), verdict: "failed" }] },
+    redactReceipt({ ...after, later: [] }, { request: true, response: true }),
+  ];
+  const stored = async (files: readonly Receipt[]) => {
+    const stranger = await market.buyer();
+    try {
+      for (const file of files) await stranger.importReceipt(file);
+      const receipt = await stranger.getReceipt(after.id);
+      const { layers, verdict } = newestAppraisal(receipt);
+      expect(verdict).not.toBe("verified");
+      expect((await stranger.audit()).ok).toBe(true);
+      return { ...(told(receipt) as object), layers, verdict };
+    } finally {
+      await stranger.close();
+    }
+  };
+  const orders = fc
+    .subarray(versions, { minLength: 2, maxLength: 5 })
+    .chain((files) => fc.tuple(fc.shuffledSubarray(files, { minLength: files.length }), fc.constant(files)));
+  await fc.assert(
+    fc.asyncProperty(orders, async ([one, other]) => {
+      expect(await stored(one)).toEqual(await stored(other));
+    }),
+    { numRuns: 25 },
+  );
 });

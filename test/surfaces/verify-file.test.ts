@@ -171,3 +171,32 @@ test("T97: a file of an imported purchase that was found verified is condemned w
   expect(JSON.parse(stdout)).toMatchObject({ layers: { payment: { code: "purchase_differs" } } });
   expect((await run("verify", receiptFile)).code).toBe(0);
 });
+
+test("T98: junk that was imported first keeps no receipt from being verified on the chain", async () => {
+  const path = await over("junk-first.db");
+  const run = (...args: string[]) => runCli(["--config", path, ...args]);
+  const junk = structuredClone(receipt);
+  for (const { evidence } of junk.later)
+    if (evidence.kind === "settlement.x402") evidence.transaction = `0x${"00".repeat(32)}`;
+  // Of the same receipt, and of another that names the same payment.
+  const other: Receipt = { ...receipt, ...createReceipt({ ...receipt.core, evidence: [] }), later: receipt.later };
+  const files: [string, Receipt][] = [
+    ["junk.json", { ...junk, appraisals: [] }],
+    ["other-junk.json", { ...other, appraisals: [] }],
+  ];
+  for (const [name, one] of files)
+    expect(await run("receipts", "import", await saved(name, one))).toMatchObject({ code: 0 });
+  expect((await run("receipts", "import", receiptFile)).code).toBe(0);
+  const { stdout } = await run("verify", receipt.id, "--json");
+  expect(JSON.parse(stdout)).toMatchObject({ receipt: { verdict: "pending", layers: { settlement: "pending" } } });
+  const online = await run("verify", receipt.id, "--online");
+  expect(online.stdout).toContain(other.id);
+  expect(online.code).toBe(0);
+  expect((await run("verify", receipt.id, "--online")).code).toBe(0);
+  expect((await run("verify", other.id, "--online")).code).toBe(2);
+  // As a file, too, which holds what all files told.
+  const again = join(market.directory, "joined.json");
+  expect((await run("receipts", "export", receipt.id, again)).code).toBe(0);
+  const elsewhere = await over("joined-elsewhere.db");
+  expect((await runCli(["--config", elsewhere, "verify", again, "--online"])).code).toBe(0);
+});

@@ -25,6 +25,7 @@ const NO_LIMITS: LimitsOfVerdict = {
   signed: true,
   decodedFrom: null,
   tls: null,
+  rivals: null,
 };
 /** What is said in any case: of clocks, and of what an answer is worth. */
 const ALWAYS = [/^Times are the buyer's and the seller's clocks/, /^That the model's answer is right or good/];
