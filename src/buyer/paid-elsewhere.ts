@@ -7,6 +7,7 @@ import type { PurchaseRecord } from "../payment/types.ts";
 import { askChain, inDoubt } from "./ask-chain.ts";
 import type { Call } from "./call.ts";
 import type { BuyerContext } from "./context.ts";
+import { takeUp } from "./resume.ts";
 import type { Turn } from "./turn.ts";
 
 /**
@@ -20,7 +21,7 @@ const ATTEMPTS_AHEAD = 8;
  * may have been given, all of them are looked at. Chains are witnesses here: one that does not answer holds up no
  * payment.
  *
- * Null where none is used. Where this journal's own attempt is used, it is settled and the turn asks for its answer. Throws
+ * Null where none is used. Where this journal's own attempt is used, it is settled and the call is taken up again. Throws
  * Proof402Error `paid_elsewhere`, with `money`, where another's is, and `payment_in_doubt` where an own one may be.
  */
 export async function requireUnpaid(ctx: BuyerContext, call: Call, attempt: number): Promise<Turn | null> {
@@ -38,16 +39,19 @@ export async function requireUnpaid(ctx: BuyerContext, call: Call, attempt: numb
   });
   if (use === null) return null;
   const own = attempts.find(({ payment }) => payment.nonce === use.nonce && payment.network === use.network);
-  const turn = own === undefined ? null : await ofOwn(ctx, own);
+  const turn = own === undefined ? null : await ofOwn(ctx, call, own);
   if (turn !== null) return turn;
   throw paidElsewhere(use);
 }
 
-/** Finds a use of an own attempt's nonce, in any state of the journal; null unless its authorization used it. */
-async function ofOwn(ctx: BuyerContext, own: PurchaseRecord): Promise<Turn | null> {
+/**
+ * Settles an own attempt by its used nonce, in any state of the journal, and takes the call up again: another process may
+ * have its answer by now. Null unless its authorization used the nonce.
+ */
+async function ofOwn(ctx: BuyerContext, call: Call, own: PurchaseRecord): Promise<Turn | null> {
   await askChain(ctx, own);
   const purchase = await readPurchase(ctx.db, own.id);
-  if (purchase?.state === "settled") return { kind: "again", purchase, failure: purchase.receiptId };
+  if (purchase?.state === "settled") return takeUp(ctx, call);
   const chain = ctx.chains.get(own.payment.network);
   if (chain === undefined || (await isUsed(chain, own.payment).catch(() => true))) throw inDoubt();
   return null;

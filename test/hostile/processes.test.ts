@@ -87,7 +87,7 @@ describe("T17: eight processes with one wallet and one budget", () => {
 });
 
 describe("T20: a process stopped in the middle, whose call another one takes over", () => {
-  test.each(["reserved", "signing", "signature", "paid", "answered"] as const)(
+  test.each(["chosen", "attested", "quoted", "reserved", "signing", "signature", "paid", "answered"] as const)(
     "at %s: one payment and one receipt, whatever it does when it goes on",
     async (stop) => {
       const purse = await openPurse(market);
