@@ -27,7 +27,7 @@ export async function channelFor(
   offer: Offer,
 ): Promise<string | null> {
   if (evidenceFor(offer)?.claimed !== true) return null;
-  const open = channelsFor(await openChannels(ctx.db, seller.id, call.wallet.address), offer);
+  const open = channelsFor(await openChannels(ctx.db, seller, call.wallet.address), offer);
   const channel = open.find(({ left }) => left >= BigInt(offer.amount));
   if (channel === undefined) throw missing(seller.id);
   return channel.id;

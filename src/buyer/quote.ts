@@ -76,9 +76,9 @@ export async function quoteOf(
 }
 
 /**
- * A seller is chosen by the price it lists, so that price binds it. An `upto` offer names a ceiling, which no listed price of
- * one inference can be compared with; the policy's caps and its pinned facilitator bound it. A price in what the policy does not
- * know can bind nothing: such a seller is chosen last, or by its name, and bound by the caps.
+ * A seller is chosen by the price it lists, so that price binds it. An `upto` offer is held to it by the most that it may
+ * take. A price in what the policy does not know can bind nothing: such a seller is chosen last, or by its name, and
+ * bound by the caps.
  */
 function overListedPrice(
   ctx: BuyerContext,
@@ -86,14 +86,15 @@ function overListedPrice(
   { offer, asset }: AcceptedOffer,
 ): Proof402Error | null {
   const { price } = model;
-  if (price === null || evidenceFor(offer)?.metered === true) return null;
+  if (price === null) return null;
   const listed = findAsset(price, ctx.config.payment.assets);
   if (listed === undefined) return null;
   const same = listed.network === offer.network && listed.asset === offer.asset;
   const comparable = same || (listed.usdStable && asset.usdStable);
   const scaled = (amount: string, decimals: number): bigint => BigInt(amount) * 10n ** BigInt(36 - decimals);
   if (comparable && scaled(offer.amount, asset.decimals) <= scaled(price.amount, listed.decimals)) return null;
-  const asks = `${formatUnits(offer.amount, asset.decimals)} ${asset.symbol}`;
+  const upTo = evidenceFor(offer)?.metered === true ? "up to " : "";
+  const asks = `${upTo}${formatUnits(offer.amount, asset.decimals)} ${asset.symbol}`;
   const lists = `${formatUnits(price.amount, listed.decimals)} ${listed.symbol}`;
   return new Proof402Error(
     "over_listed_price",
@@ -108,7 +109,7 @@ function overListedPrice(
 /** The open channels with a seller; none is looked for where the policy pays by no vouchers. */
 const channelsWith = (ctx: BuyerContext, call: Call, { seller }: Candidate): Promise<OpenChannel[]> =>
   ctx.config.payment.assets.some(({ methods }) => methods.some((method) => METHODS[method].claimed))
-    ? openChannels(ctx.db, seller.id, call.wallet.address)
+    ? openChannels(ctx.db, seller, call.wallet.address)
     : Promise.resolve([]);
 
 /** A known offer by voucher is of use only while its channel has enough left. */

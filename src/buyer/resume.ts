@@ -1,8 +1,9 @@
-import { methodOf } from "../evidence/methods/methods.ts";
+import { evidenceOf, methodOf } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
 import type { SellerListing } from "../market/catalog.ts";
 import { findAsset, type Candidate } from "../market/choose.ts";
 import type { ListedModel } from "../market/types.ts";
+import { isFromChannel } from "../payment/channels.ts";
 import { NEVER_SIGNED, readAttempts, release } from "../payment/journal.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
 import { readReceipt } from "../receipts/store.ts";
@@ -115,7 +116,7 @@ async function candidateOf(ctx: BuyerContext, call: Call, purchase: PurchaseReco
     (!seller.payTo.includes(payment.payTo) && "payTo") ||
     (asset === undefined && "asset") ||
     (asset?.methods.some((method) => method === methodOf(payment)) !== true && "methods") ||
-    (payment.scheme === "upto" && !seller.facilitators.includes(payment.facilitator) && "facilitators");
+    (evidenceOf(payment).unpinnedIn(payment, seller) !== null && (isFromChannel(payment) ? "channel" : "facilitators"));
   if (changed !== false) {
     throw new Proof402Error(
       "resend_not_allowed",

@@ -71,10 +71,10 @@ export function paymentGate(
   const paywall = new x402HTTPResourceServer(
     server,
     Object.fromEntries(
-      served.map(({ model, price, rows }) => [
+      served.map(({ model, price }) => [
         `POST ${pathOf(model.name)}`,
         {
-          accepts: offersOf(payment, BigInt(price), BigInt(rows)),
+          accepts: offersOf(payment, BigInt(price)),
           description: `One inference of ${model.name}`,
           mimeType: "application/json",
         },
@@ -182,17 +182,14 @@ type Offers = {
   price: { asset: string; amount: string; extra: Record<string, unknown> };
 }[];
 
-/**
- * Under `upto` a price is per row, the offer is for all rows a call may carry, and the settled sum is for the rows
- * answered.
- */
-function offersOf(payment: NodePayment, price: bigint, rows: bigint): Offers {
+/** Every way to pay asks the listed price. Under `upto` it is the most a call may cost. */
+function offersOf(payment: NodePayment, price: bigint): Offers {
   const { network, payTo, maxTimeoutSeconds = DEFAULT_TIMEOUT_SECONDS, methods = ["eip3009"], also = [] } = payment;
   const tokens = [{ asset: payment.asset, domain: payment.domain, rate: 1n }, ...also];
   return tokens.flatMap(({ asset, domain, rate }) =>
     methods.map((method) => {
-      const { scheme, metered, usedByCall } = METHODS[method];
-      const amount = String(price * rate * (metered ? rows : 1n));
+      const { scheme, usedByCall } = METHODS[method];
+      const amount = String(price * rate);
       // Where both are offered each is named: an offer that names none would fit payments by either.
       const transfer = usedByCall
         ? "permit2"
@@ -211,6 +208,10 @@ function offersOf(payment: NodePayment, price: bigint, rows: bigint): Offers {
   );
 }
 
-/** What a call of so many rows is settled at under its terms, base units: all of it, but under `upto` only for the rows. */
-export const dueFor = (terms: PaymentRequirements, rows: number, covered: number): string =>
-  evidenceFor(terms)?.metered === true ? String((BigInt(terms.amount) / BigInt(covered)) * BigInt(rows)) : terms.amount;
+/** What a call of so many rows is settled at under its terms, base units: all of it, but under `upto` only the rows' part. */
+export function dueFor(terms: PaymentRequirements, rows: number, covered: number): string {
+  if (evidenceFor(terms)?.metered !== true) return terms.amount;
+  const whole = BigInt(covered);
+  // Rounded up: a row of a price below its number of rows is not given away.
+  return String((BigInt(terms.amount) * BigInt(rows) + whole - 1n) / whole);
+}

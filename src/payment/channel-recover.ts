@@ -7,14 +7,10 @@ import type { ChannelsTable } from "../storage/tables.ts";
 import { answersInTime } from "./before-paying.ts";
 import type { Chain } from "../chain/chain.ts";
 import { noteMoney } from "./channel-books.ts";
-import type { ChannelTerms } from "./channel-offers.ts";
 import { readOnChain, readUsed, stateOf, type ChannelOnChain } from "./channel-state.ts";
-import { configOf, readChannel } from "./channels.ts";
+import { configOf, readChannel, type ChannelSeller } from "./channels.ts";
 import { undecidedOf } from "../chain/owner/transactions.ts";
 import type { AssetPolicy } from "./policy.ts";
-
-/** A seller as a channel needs it. */
-export type ChannelSeller = { id: string; payTo: readonly string[]; channel?: ChannelTerms | undefined };
 
 /** A channel's payer, seller and token. */
 export type ChannelScope = { payer: string; seller: ChannelSeller; asset: AssetPolicy };

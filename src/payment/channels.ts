@@ -5,8 +5,11 @@ import { chainIdOf } from "../evidence/eip3009.ts";
 import type { Offer, Payment } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
 import type { ChannelsTable } from "../storage/tables.ts";
-import type { OpenChannel } from "./channel-offers.ts";
+import type { ChannelTerms, OpenChannel } from "./channel-offers.ts";
 import type { Refusal } from "./types.ts";
+
+/** A seller as a channel needs it. */
+export type ChannelSeller = { id: string; payTo: readonly string[]; channel?: ChannelTerms | undefined };
 
 /** A voucher: what a payment channel is paid with. */
 export type VoucherPayment = Extract<Payment, { method: "voucher" }>;
@@ -29,23 +32,31 @@ export function leftOf({ deposit, charged }: Pick<ChannelsTable, "deposit" | "ch
   return left > 0n ? left : 0n;
 }
 
-/** The channels of a payer with a seller that vouchers may be signed for. */
-export async function openChannels(db: Db, sellerId: string, payer: string): Promise<OpenChannel[]> {
+/** A payer's channels with a seller, of the pinned terms and no others: vouchers of them may be signed. */
+export async function openChannels(
+  db: Db,
+  { id, channel: pinned }: ChannelSeller,
+  payer: string,
+): Promise<OpenChannel[]> {
   const rows = await db
     .selectFrom("channels")
     .selectAll()
-    .where("seller_id", "=", sellerId)
+    .where("seller_id", "=", id)
     .where("payer", "=", payer)
     .where("state", "=", "open")
     .orderBy("opened_at")
     .execute();
-  return rows.map((row) => ({
-    id: row.id,
-    network: row.network,
-    asset: row.asset,
-    receiver: row.receiver,
-    left: leftOf(row),
-  }));
+  const isPinned = ({ receiverAuthorizer, withdrawDelay }: ChannelConfig): boolean =>
+    receiverAuthorizer === pinned?.receiverAuthorizer && withdrawDelay === pinned.withdrawDelaySeconds;
+  return rows
+    .filter((row) => isPinned(configOf(row)))
+    .map((row) => ({
+      id: row.id,
+      network: row.network,
+      asset: row.asset,
+      receiver: row.receiver,
+      left: leftOf(row),
+    }));
 }
 
 export const readChannel = async (db: Db, id: string): Promise<ChannelsTable | null> =>

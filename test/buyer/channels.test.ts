@@ -14,6 +14,7 @@ import { newestAppraisal } from "../../src/receipts/newest.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { infront } from "../support/infront.ts";
 import { settlementsOf } from "../support/later.ts";
 
 const PRICE = 10_000n;
@@ -65,6 +66,14 @@ async function openPurse(
     config,
     open,
     id: channel?.id ?? "",
+    /** Another buyer on its database, under another configuration of its seller. */
+    async under(change: (seller: Config["sellers"][number]) => void): Promise<Buyer> {
+      const changed = structuredClone(config);
+      changed.sellers.forEach(change);
+      const other = await openBuyer({ config: changed, wallet });
+      opened.push(other);
+      return other;
+    },
     async buy(idempotencyKey: string = crypto.randomUUID(), from: Buyer = buyer): Promise<BuyResult> {
       const result = await from.buy({ model: "eth-risk", seller: "honest", input: ETH_FEATURES, idempotencyKey });
       return result;
@@ -187,34 +196,61 @@ describe("a channel", () => {
   });
 });
 
+const OTHER_TERMS: [string, { receiverAuthorizer?: string; withdrawDelaySeconds?: number }][] = [
+  ["another claimer", { receiverAuthorizer: `0x${"5e".repeat(20)}` }],
+  ["a longer delay", { withdrawDelaySeconds: 2_592_000 }],
+];
+
 describe("T24: a channel that a seller would abuse", () => {
-  test.each([
-    ["another claimer", { receiverAuthorizer: `0x${"5e".repeat(20)}` }],
-    ["a longer delay", { withdrawDelaySeconds: 2_592_000 }],
-  ])("by %s than the configuration pins is refused, and nothing is signed", async (_name, terms) => {
-    const purse = await openPurse(50_000n);
-    await purse.buyer.close();
-    const config = structuredClone(purse.config);
-    for (const { channel } of config.sellers) Object.assign(channel ?? {}, terms);
-    const buyer = await openBuyer({ config, wallet: purse.wallet });
-    opened.push(buyer);
-    await expect(purse.buy("key-of-this-call", buyer)).rejects.toMatchObject({
-      code: "channel_terms_not_allowed",
-      money: "not-moved",
-    });
-    expect(await purse.granted()).toBe(0n);
-  });
+  test.each(OTHER_TERMS)(
+    "by %s than the configuration pins is refused, and nothing is signed",
+    async (_name, terms) => {
+      const purse = await openPurse(50_000n);
+      const buyer = await purse.under(({ channel }) => Object.assign(channel ?? {}, terms));
+      await expect(purse.buy("key-of-this-call", buyer)).rejects.toMatchObject({
+        code: "channel_terms_not_allowed",
+        money: "not-moved",
+      });
+      expect(await purse.granted()).toBe(0n);
+    },
+  );
+
+  test.each(OTHER_TERMS)(
+    "by %s, though the configuration pins that now: the open channel is on the terms of before",
+    async (_name, terms) => {
+      const purse = await openPurse(50_000n);
+      const { origin } = market.devnet.sellers.honest;
+      const front = await infront(origin, async (path, request) => {
+        if (!path.endsWith("/infer")) return null;
+        const answer = await fetch(`${origin}${path}`, { method: "POST", body: await request.text() });
+        const required = JSON.parse(Buffer.from(answer.headers.get("payment-required") ?? "", "base64").toString()) as {
+          accepts: { scheme: string; extra: Record<string, unknown> }[];
+        };
+        const { receiverAuthorizer, withdrawDelaySeconds: withdrawDelay } = terms;
+        for (const { scheme, extra } of required.accepts)
+          if (scheme === "batch-settlement")
+            Object.assign(extra, receiverAuthorizer === undefined ? { withdrawDelay } : { receiverAuthorizer });
+        const header = Buffer.from(JSON.stringify(required)).toString("base64");
+        return new Response("{}", { status: 402, headers: { "payment-required": header } });
+      });
+      opened.push({ close: () => front.stop() });
+      const buyer = await purse.under((seller) =>
+        Object.assign(seller, { origin: front.origin }, { channel: { ...seller.channel, ...terms } }),
+      );
+      await expect(purse.buy("key-of-this-call", buyer)).rejects.toMatchObject({
+        code: "channel_missing",
+        money: "not-moved",
+      });
+      expect((await buyer.spending()).recent).toEqual([]);
+    },
+  );
 
   test.each(["999999", "10001", "9999", "-1", "1e9", "20000"])(
     "by the word that %s was charged: only what was signed can be conceded, and nothing is granted for it",
     async (charged) => {
       const purse = await openPurse(100_000n);
       const liar = await serveLiar(purse.id, charged);
-      await purse.buyer.close();
-      const config = structuredClone(purse.config);
-      for (const seller of config.sellers) seller.origin = liar.origin;
-      const buyer = await openBuyer({ config, wallet: purse.wallet });
-      opened.push(buyer);
+      const buyer = await purse.under((seller) => (seller.origin = liar.origin));
       await expect(purse.buy("lied-to-call", buyer)).rejects.toMatchObject({ code: "payment_rejected" });
       expect(await purse.granted()).toBe(0n);
       liar.repent();
@@ -315,6 +351,42 @@ describe("a call that broke off", () => {
     const served = outcomes.filter((outcome) => outcome === "ok").length;
     const granted = await purse.granted();
     expect([BigInt(served) * PRICE, BigInt(served + 1) * PRICE]).toContain(granted);
+  });
+});
+
+describe("T34: a voucher that was sent when the terms of its channel changed", () => {
+  test.each<[string, { channel: Config["sellers"][number]["channel"] }]>([
+    ["another claimer", { channel: { receiverAuthorizer: `0x${"5e".repeat(20)}`, withdrawDelaySeconds: 900 } }],
+    ["none", { channel: undefined }],
+    ["a longer delay", { channel: { receiverAuthorizer: "", withdrawDelaySeconds: 2_592_000 } }],
+  ])("to %s is not sent again, and brings its answer once they are pinned again", async (_name, { channel }) => {
+    const purse = await openPurse(100_000n);
+    let paid = 0;
+    const front = await infront(market.devnet.sellers.honest.origin, (path, request) => {
+      if (!path.endsWith("/infer") || !request.headers.has("payment-signature")) return Promise.resolve(null);
+      paid += 1;
+      // The first answer is lost on the way.
+      const elsewhere = new Response(null, { status: 302, headers: { location: "/elsewhere" } });
+      return Promise.resolve(paid === 1 ? elsewhere : null);
+    });
+    opened.push({ close: () => front.stop() });
+    const at = (seller: Config["sellers"][number]): unknown => Object.assign(seller, { origin: front.origin });
+    const key = "sent-under-other-terms";
+    await expect(purse.buy(key, await purse.under(at))).rejects.toMatchObject({ money: "may-move" });
+    const changed = await purse.under((seller) => {
+      at(seller);
+      const receiverAuthorizer = channel?.receiverAuthorizer || (seller.channel?.receiverAuthorizer ?? "");
+      seller.channel = channel === undefined ? undefined : { ...channel, receiverAuthorizer };
+    });
+    await expect(purse.buy(key, changed)).rejects.toMatchObject({
+      code: "resend_not_allowed",
+      details: { changed: "channel" },
+      money: "may-move",
+      idempotencyKey: key,
+    });
+    expect(paid).toBe(1);
+    const result = await purse.buy(key, await purse.under(at));
+    expect([result.paidNow, sumOf(result.receipt), paid]).toEqual([false, "10000", 2]);
   });
 });
 

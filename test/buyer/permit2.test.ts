@@ -99,22 +99,26 @@ describe.each<[Symbol]>([["USDC"], ["DAI"]])("in %s", (symbol) => {
     );
   });
 
-  test("an upto payment reserves what was signed, counts what moved, and says both", async () => {
+  test("an upto payment reserves the listed price, counts its rows' part of it, and says both", async () => {
+    const listed = milli(symbol, 10);
+    const part = (listed * 3n) / 8n;
     const purse = await openPurse(symbol, "upto", milli(symbol, 1000), {
-      change: (config) => config.payment.assets.forEach((asset) => (asset.perHour = String(milli(symbol, 115)))),
+      change: (config) =>
+        config.payment.assets.forEach((asset) => (asset.perCall = asset.perHour = String(milli(symbol, 14)))),
     });
     const { receipt } = await purse.buy(3);
-    expect(receipt.core.payment).toMatchObject({ scheme: "upto", amount: String(milli(symbol, 80)) });
+    expect(receipt.core.payment).toMatchObject({ scheme: "upto", amount: String(listed) });
+    expect(receipt.core.listedPrice).toMatchObject({ amount: String(milli("USDC", 10)) });
     const final = await settle(purse.buyer, receipt.id);
     const { verdict, layers } = newestAppraisal(final);
     expect(verdict).toBe("verified");
     expect([paidAmount(receipt), paidAmount(final)]).toEqual([
-      { state: "authorized", amount: String(milli(symbol, 80)), atMost: true },
-      { state: "settled", amount: String(milli(symbol, 30)), atMost: false },
+      { state: "authorized", amount: String(listed), atMost: true },
+      { state: "settled", amount: String(part), atMost: false },
     ]);
-    expect(layers.settlement.note).toContain(`of ${milli(symbol, 30)} base units, of at most ${milli(symbol, 80)},`);
-    expect(await purse.left()).toBe(milli(symbol, 30));
-    expect((await purse.buyer.spending()).assets[0]).toMatchObject({ spent: String(milli(symbol, 30)), reserved: "0" });
+    expect(layers.settlement.note).toContain(`of ${part} base units, of at most ${listed},`);
+    expect(await purse.left()).toBe(part);
+    expect((await purse.buyer.spending()).assets[0]).toMatchObject({ spent: String(part), reserved: "0" });
     // The cap holds against what the next one could cost, not what the last one did.
     await purse.buy(1);
     await expect(purse.buy(1)).rejects.toMatchObject({ code: "over_hour_cap", money: "not-moved" });

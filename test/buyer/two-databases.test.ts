@@ -19,7 +19,9 @@ beforeAll(async () => {
 });
 afterAll(() => market.stop());
 
-const CALL = { model: "eth-risk", input: ETH_FEATURES, seller: "honest", idempotencyKey: "invoice-4711" };
+/** As many rows as a price is for, so that an upto payment settles all of it, too. */
+const INPUT = { features: Array.from({ length: 8 }, () => ETH_FEATURES.features) };
+const CALL = { model: "eth-risk", input: INPUT, seller: "honest", idempotencyKey: "invoice-4711" };
 const FUNDS = 10_000_000n;
 const FUNDED = { USDC: FUNDS, DAI: FUNDS * 10n ** 12n };
 

@@ -32,7 +32,7 @@ function withHonest(config: Config): void {
   if (hostile === undefined) throw new Error("there is a hostile seller");
   config.sellers.push({
     ...structuredClone(hostile),
-    id: "honest",
+    id: "beside",
     origin: world.market.devnet.sellers.honest.origin,
   });
 }
@@ -61,7 +61,7 @@ describe("T35: a listed price that is not what is asked", () => {
         baiting(() => listed, { amount: "100000" }),
         withHonest,
       );
-      expect(await sellerOf(attack)).toBe("honest");
+      expect(await sellerOf(attack)).toBe("beside");
       expect(attack.payments()).toEqual([]);
     },
   );
@@ -72,6 +72,25 @@ describe("T35: a listed price that is not what is asked", () => {
       withHonest,
     );
     expect(await refusal(attack, { seller: "honest" })).toEqual(untouched("over_listed_price"));
+  });
+
+  test("binds the most that an upto offer may take: one above it goes back to the choice, or is refused", async () => {
+    const extra = {
+      assetTransferMethod: "permit2",
+      facilitatorAddress: world.market.config().sellers[0]?.facilitators[0],
+    };
+    const asking = (amount: bigint): Trick =>
+      baiting(() => String(PRICE), { scheme: "upto", amount: String(amount), extra });
+    const payUpto = (config: Config): void => config.payment.assets.forEach((asset) => asset.methods.push("upto"));
+    const chosen = await world.attack(asking(PRICE + 1n), (config) => {
+      payUpto(config);
+      withHonest(config);
+    });
+    expect(await sellerOf(chosen)).toBe("beside");
+    expect(chosen.payments()).toEqual([]);
+    expect(await refusal(await world.attack(asking(PRICE + 1n), payUpto))).toEqual(untouched("over_listed_price"));
+    // As much as is listed is let through, to what comes next.
+    expect(await refusal(await world.attack(asking(PRICE), payUpto))).toEqual(untouched("allowance_too_low"));
   });
 
   test("binds in its asset: cheap in one is not cheap in another", async () => {
@@ -148,7 +167,7 @@ async function untilServed(attack: Attack): Promise<string[]> {
       ({ receipt }) => receipt.core.seller.id,
       (error: unknown) => (error as { code: string }).code,
     );
-    if (served === "honest") return codes;
+    if (served === "beside") return codes;
     codes.push(served);
     await attack.plunder();
     await attack.buyer.reconcile();
@@ -199,7 +218,7 @@ describe("T36: a seller that takes money and serves nothing", () => {
       const attack = await world.attack(thief(answer), withHonest);
       for (const _call of [1, 2, 3]) expect(await failure(attack.buy())).toMatchObject({ money: "may-move" });
       expect(await holdOf(attack)).toMatch(/^payments_in_doubt: 3 or more/);
-      expect(await sellerOf(attack)).toBe("honest");
+      expect(await sellerOf(attack)).toBe("beside");
       expect(attack.payments()).toHaveLength(3);
       await attack.using((db) =>
         db.updateTable("purchases").set({ state: "released" }).where("seller_id", "=", "honest").execute(),
@@ -222,7 +241,7 @@ describe("T36: a seller that takes money and serves nothing", () => {
     await attack.plunder();
     await attack.buyer.reconcile();
     expect(await holdOf(attack)).not.toBeNull();
-    expect(await sellerOf(attack)).toBe("honest");
+    expect(await sellerOf(attack)).toBe("beside");
   });
 
   test("is bought from again once it serves what it owes, without anybody's word", async () => {
@@ -267,7 +286,7 @@ describe("T36: a seller that takes money and serves nothing", () => {
     await attack.buyer.close();
     const later = await attack.reopen();
     const result = await later.buy({ model: "eth-risk", input: { features: [0, 0, 0, 0, 0, 0, 0, 0] } });
-    expect(result).toMatchObject({ receipt: { core: { seller: { id: "honest" } } } });
+    expect(result).toMatchObject({ receipt: { core: { seller: { id: "beside" } } } });
   });
 
   test("answers with a signature of nothing fails its receipt and is on hold for that", async () => {
@@ -280,7 +299,7 @@ describe("T36: a seller that takes money and serves nothing", () => {
     }, withHonest);
     await attack.buy({ seller: "honest" });
     expect(await holdOf(attack)).toMatch(/^(?!paid|payments|evidence)/);
-    expect(await sellerOf(attack)).toBe("honest");
+    expect(await sellerOf(attack)).toBe("beside");
   });
 
   test.each(["perHour", "perDay", "total"] as const)(
@@ -303,7 +322,7 @@ describe("T36: a seller that takes money and serves nothing", () => {
         money: "not-moved",
         details: { limit: String(2n * PRICE), remaining: "0" },
       });
-      expect(await attack.buy({ seller: "honest" })).toMatchObject({ paidNow: true });
+      expect(await attack.buy({ seller: "beside" })).toMatchObject({ paidNow: true });
       expect(attack.payments()).toHaveLength(2);
     },
   );

@@ -224,7 +224,7 @@ describe("T24: channels that a database has lost", () => {
 
 describe("T24: a channel whose money was taken back", () => {
   const PRICE = "10000";
-  const left = async (db: Db, payer: string) => (await openChannels(db, SELLER.id, payer)).map((one) => one.left);
+  const left = async (db: Db, payer: string) => (await openChannels(db, SELLER, payer)).map((one) => one.left);
   /** Why a voucher of the price is refused from it, or null. */
   async function refusalOf(db: Db, id: string) {
     const row = await readChannel(db, id);

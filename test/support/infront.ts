@@ -1,10 +1,13 @@
 import { serveLocally, type Served } from "../../src/devnet/index.ts";
 
 /** A server before another that answers some paths itself, and passes the rest on as it is. */
-export const infront = (origin: string, answer: (path: string) => Promise<Response | null>): Promise<Served> =>
+export const infront = (
+  origin: string,
+  answer: (path: string, request: Request) => Promise<Response | null>,
+): Promise<Served> =>
   serveLocally(async (request) => {
     const { pathname, search } = new URL(request.url);
-    const own = await answer(pathname);
+    const own = await answer(pathname, request);
     if (own !== null) return own;
     const asked = new Headers(request.headers);
     for (const name of ["host", "connection", "content-length"]) asked.delete(name);
