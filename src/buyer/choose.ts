@@ -8,15 +8,15 @@ import type { WireRequest } from "../payment/types.ts";
 import { attestSeller, type Attested } from "./attest.ts";
 import type { Call } from "./call.ts";
 import type { BuyerContext } from "./context.ts";
-import { requireFunds } from "./funds.ts";
+import { firstFunded } from "./funds.ts";
 import { readHolds } from "./holds.ts";
-import { obtainQuote, type Quote } from "./quote.ts";
+import { obtainQuotes, type Quote } from "./quote.ts";
 
 /** A seller's model, what the seller is attested to be, and an offer that the policy allows. */
 export type Chosen = { candidate: Candidate; attested: Attested; quote: Quote };
 
 /**
- * Steps 1 to 3: the cheapest seller that fits, attested, with its quote. One that asks more than it lists is asked for its
+ * Steps 1 to 3: the cheapest seller that fits, attested, with the first of its quotes that the wallet can pay. One that asks more than it lists is asked for its
  * listing once more and then left out of the choice, unless the caller named it.
  */
 export async function chooseAndQuote(ctx: BuyerContext, call: Call, attempt: number): Promise<Chosen> {
@@ -30,9 +30,10 @@ export async function chooseAndQuote(ctx: BuyerContext, call: Call, attempt: num
       },
     );
     try {
-      const quote = await obtainQuote(ctx, call, { candidate, attested }, unpaidRequest(ctx, call, candidate, attempt));
+      const request = unpaidRequest(ctx, call, candidate, attempt);
+      const quotes = await obtainQuotes(ctx, call, { candidate, attested }, request);
+      const quote = await firstFunded(ctx, call, quotes);
       call.progress("quoted", `price ${quote.offer.amount} base units of ${quote.asset.symbol}`);
-      await requireFunds(ctx, call, quote);
       return { candidate, attested, quote };
     } catch (error) {
       if (!Proof402Error.isInstance(error) || error.code !== "over_listed_price") throw error;

@@ -13,7 +13,7 @@ import type { Call } from "./call.ts";
 import { noteCharged } from "./channel.ts";
 import { pollMilliseconds, type BuyerContext } from "./context.ts";
 import type { Paying, Turn } from "./turn.ts";
-import { quoteOf, type Quote } from "./quote.ts";
+import { quotesOf, type Quote } from "./quote.ts";
 import { quoteKey } from "./quotes.ts";
 import { sendPayment, type Received } from "./send.ts";
 
@@ -70,14 +70,9 @@ async function freshQuote(
 ): Promise<{ candidate: Candidate; quote: Quote } | null> {
   // Only a price that was known from before can have gone stale.
   if (quote?.cached !== true) return null;
-  const { payment } = purchase;
-  // Of the same asset only: the turned-down payment goes on counting, and both are held to one bound.
-  const same = ctx.config.payment.assets.filter(
-    ({ network, asset }) => network === payment.network && asset === payment.asset,
-  );
   const judge = async (of: Candidate): Promise<{ candidate: Candidate; quote: Quote } | null> => {
-    const fresh = await quoteOf(ctx, call, of, purchase.request, received, same);
-    const differs = evidenceOf(payment).claimed || fresh.offer.offerHash !== purchase.offer.offerHash;
+    const [fresh] = await quotesOf(ctx, call, of, purchase.request, received);
+    const differs = evidenceOf(purchase.payment).claimed || fresh.offer.offerHash !== purchase.offer.offerHash;
     return differs ? { candidate: of, quote: fresh } : null;
   };
   return judge(candidate)
@@ -178,10 +173,10 @@ function rejected({ candidate }: Paying, { status, headers, body }: Received): P
 const REJECTED_NEXT =
   "The signed amount stays reserved until the authorization is used or expires; `spending` shows it. Call again with the same key to offer the same payment again, or choose another seller under a new key.";
 
-/** The seller turned a payment down and asks for one that may not be made beside the first. */
+/** The seller turned a payment down, and no other may be made beside it. */
 export const askedTooMuch = (sellerId: string, reason: string): Proof402Error =>
   new Proof402Error(
     "payment_rejected",
-    `Seller "${sellerId}" turned the payment down (402) and asks for another one; both together are more than this call may cost.`,
+    `Seller "${sellerId}" turned the payment down (402), and none that the call may make beside it is on offer.`,
     { next: REJECTED_NEXT, details: { reason } },
   );

@@ -4,6 +4,7 @@ import { Proof402Error } from "../errors.ts";
 import { formatUnits, usdToBaseUnits } from "../chain/amounts.ts";
 import { channelsFor, type OpenChannel } from "../payment/channel-offers.ts";
 import { openChannels } from "../payment/channels.ts";
+import { readAttempts } from "../payment/journal.ts";
 import { chooseOffer, readPaymentRequired, type AcceptedOffer } from "../payment/offers.ts";
 import type { AssetPolicy } from "../payment/policy.ts";
 import type { WireRequest } from "../payment/types.ts";
@@ -15,15 +16,15 @@ import { send, type Received, type To } from "./send.ts";
 /** An offer the policy accepts for this call. `cached`: it was known from before. */
 export type Quote = AcceptedOffer & { cached: boolean };
 
-/** Step 3: the cached offer if it is fresh and still fits this call, else the seller's 402. */
-export async function obtainQuote(ctx: BuyerContext, call: Call, to: To, wire: WireRequest): Promise<Quote> {
+/** Quotes that a call may pay, in order of preference. */
+export type Quotes = readonly [Quote, ...Quote[]];
+
+/** Step 3: the cached offers that are fresh and still fit this call, else those of the seller's 402. */
+export async function obtainQuotes(ctx: BuyerContext, call: Call, to: To, wire: WireRequest): Promise<Quotes> {
   const { candidate } = to;
-  const cached = ctx.quotes.get(quoteKey(wire), ctx.clock().getTime());
-  if (cached !== null && (await stillPayable(ctx, call, candidate, cached))) {
-    const maxAmount = maxAmountOf(call, cached.asset);
-    const fits = maxAmount === null || BigInt(cached.offer.amount) <= maxAmount;
-    if (fits && overListedPrice(ctx, candidate, cached) === null) return { ...cached, cached: true };
-  }
+  const known = ctx.quotes.get(quoteKey(wire), ctx.clock().getTime());
+  const [cached, ...others] = known.length === 0 ? [] : await stillFitting(ctx, call, candidate, known);
+  if (cached !== undefined) return [cached, ...others];
   const unpaid = await send(ctx, wire, to, { signal: call.signal });
   if (unpaid.status !== 402) {
     throw new Proof402Error(
@@ -36,26 +37,25 @@ export async function obtainQuote(ctx: BuyerContext, call: Call, to: To, wire: W
       },
     );
   }
-  return quoteOf(ctx, call, candidate, wire, unpaid);
+  return quotesOf(ctx, call, candidate, wire, unpaid);
 }
 
 /**
- * Reads and judges a 402, of whose offers those in `assets` are allowed. Throws the policy's refusal when no offer fits, and
- * Proof402Error `over_listed_price` for one above the price the seller lists.
+ * Reads and judges a 402. Throws the policy's refusal when no offer fits, and Proof402Error `over_listed_price` where those
+ * that would are above the price the seller lists.
  */
-export async function quoteOf(
+export async function quotesOf(
   ctx: BuyerContext,
   call: Call,
   candidate: Candidate,
   wire: WireRequest,
   response: Received,
-  assets: readonly AssetPolicy[] = ctx.config.payment.assets,
-): Promise<Quote> {
+): Promise<Quotes> {
   const read = readPaymentRequired(response.headers);
   if (!read.ok) throw refused(read.refusal);
   const bound = call.request.maxUsd;
   const chosen = chooseOffer({
-    policy: { ...ctx.config.payment, assets: [...assets] },
+    policy: ctx.config.payment,
     payTo: candidate.seller.payTo,
     facilitators: candidate.seller.facilitators,
     channelTerms: candidate.seller.channel,
@@ -69,10 +69,56 @@ export async function quoteOf(
       ? new Proof402Error("no_offer", "The seller made no offer.", { next: "Choose another seller." })
       : refused(first);
   }
-  const over = overListedPrice(ctx, candidate, chosen.accepted);
-  if (over !== null) throw over;
-  ctx.quotes.set(quoteKey(wire), chosen.accepted, ctx.clock().getTime());
-  return { ...chosen.accepted, cached: false };
+  const over = (one: AcceptedOffer): Proof402Error | null => overListedPrice(ctx, candidate, one);
+  const within = chosen.offers.filter((one) => over(one) === null);
+  ctx.quotes.set(quoteKey(wire), within, ctx.clock().getTime());
+  const isPayable = await payableIn(ctx, call);
+  const [first, ...others] = within.filter(isPayable);
+  if (first !== undefined) return [{ ...first, cached: false }, ...others.map((one) => ({ ...one, cached: false }))];
+  const tooDear = chosen.offers.find(isPayable);
+  throw (tooDear === undefined ? null : over(tooDear)) ?? otherAsset(candidate);
+}
+
+/**
+ * Tells the offers in an asset that the call may pay in. Beside a payment that is still out it is the same asset only: so
+ * both are held to one cap, one bound and one approval.
+ */
+async function payableIn(ctx: BuyerContext, call: Call): Promise<(one: AcceptedOffer) => boolean> {
+  const attempts = await readAttempts(ctx.db, call.key);
+  const out = attempts.filter(({ state }) => state !== "released");
+  return ({ offer }) => out.every(({ payment }) => payment.network === offer.network && payment.asset === offer.asset);
+}
+
+const otherAsset = ({ seller }: Candidate): Proof402Error =>
+  new Proof402Error(
+    "other_asset",
+    `Seller "${seller.id}" offers none of the asset that an earlier payment of this call, which is still out, is in.`,
+    {
+      next: "Nothing more was signed. Call again with the same idempotency key, or choose another seller under a new key.",
+    },
+  );
+
+/** Those of the known offers that this call may still pay. */
+async function stillFitting(
+  ctx: BuyerContext,
+  call: Call,
+  candidate: Candidate,
+  known: readonly AcceptedOffer[],
+): Promise<Quote[]> {
+  const isPayable = await payableIn(ctx, call);
+  const channels = await channelsWith(ctx, call, candidate);
+  const fits = (one: AcceptedOffer): boolean => {
+    const { offer, asset } = one;
+    const amount = BigInt(offer.amount);
+    const maxAmount = maxAmountOf(call, asset);
+    // An offer by voucher is of use only while its channel has enough left.
+    const payable =
+      evidenceFor(offer)?.claimed !== true || channelsFor(channels, offer).some(({ left }) => left >= amount);
+    return payable && (maxAmount === null || amount <= maxAmount) && isPayable(one);
+  };
+  return known
+    .filter((one) => fits(one) && overListedPrice(ctx, candidate, one) === null)
+    .map((one) => ({ ...one, cached: true }));
 }
 
 /**
@@ -111,18 +157,6 @@ const channelsWith = (ctx: BuyerContext, call: Call, { seller }: Candidate): Pro
   ctx.config.payment.assets.some(({ methods }) => methods.some((method) => METHODS[method].claimed))
     ? openChannels(ctx.db, seller, call.wallet.address)
     : Promise.resolve([]);
-
-/** A known offer by voucher is of use only while its channel has enough left. */
-async function stillPayable(
-  ctx: BuyerContext,
-  call: Call,
-  candidate: Candidate,
-  { offer }: AcceptedOffer,
-): Promise<boolean> {
-  if (evidenceFor(offer)?.claimed !== true) return true;
-  const channels = channelsFor(await channelsWith(ctx, call, candidate), offer);
-  return channels.some(({ left }) => left >= BigInt(offer.amount));
-}
 
 /** The caller's own bound in base units of an asset, or null. */
 export function maxAmountOf(call: Call, asset: AssetPolicy): bigint | null {

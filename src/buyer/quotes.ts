@@ -5,8 +5,9 @@ export const quoteKey = (request: { method: string; url: string }): string => `$
 
 /** Offers already accepted by the policy, kept so that a later call can pay at once. */
 export type QuoteCache = {
-  get(key: string, nowMs: number): AcceptedOffer | null;
-  set(key: string, offer: AcceptedOffer, nowMs: number): void;
+  /** In order of preference. */
+  get(key: string, nowMs: number): readonly AcceptedOffer[];
+  set(key: string, offers: readonly AcceptedOffer[], nowMs: number): void;
   drop(key: string): void;
 };
 
@@ -14,18 +15,18 @@ const MAX_QUOTES = 1000;
 
 /** In memory only: a restart asks again. */
 export function createQuoteCache(maxAgeMs: number): QuoteCache {
-  const quotes = new Map<string, { offer: AcceptedOffer; at: number }>();
+  const quotes = new Map<string, { offers: readonly AcceptedOffer[]; at: number }>();
   return {
     get(key, nowMs) {
       const found = quotes.get(key);
-      if (found === undefined) return null;
-      if (nowMs - found.at < maxAgeMs && nowMs >= found.at) return found.offer;
+      if (found === undefined) return [];
+      if (nowMs - found.at < maxAgeMs && nowMs >= found.at) return found.offers;
       quotes.delete(key);
-      return null;
+      return [];
     },
-    set(key, offer, nowMs) {
+    set(key, offers, nowMs) {
       quotes.delete(key);
-      quotes.set(key, { offer, at: nowMs });
+      quotes.set(key, { offers, at: nowMs });
       const oldest = quotes.keys().next();
       if (quotes.size > MAX_QUOTES && !oldest.done) quotes.delete(oldest.value);
     },

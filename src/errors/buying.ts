@@ -71,6 +71,10 @@ export const BEFORE_SIGNING = {
     "The seller asks more than it lists, or more than the policy allows above the listing.",
     "Choose another seller.",
   ],
+  other_asset: [
+    "The seller offers none of the asset that an earlier payment of the same call, which is still out, is in.",
+    "Call again with the same idempotency key, or choose another seller under a new key.",
+  ],
   outside_hours: ["The policy allows no purchases at this time of day.", "Wait for the hours that the policy names."],
   authorization_too_long: [
     "The offer wants an authorization that lives longer than the policy allows.",

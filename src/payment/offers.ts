@@ -136,7 +136,7 @@ function readOneResponse(header: string): PaymentResponse | null {
 }
 
 /**
- * The cheapest of the seller's offers that the policy allows. Decimals, EIP-712 domain and worth of an asset come from the
+ * The seller's offers that the policy allows, the cheapest first. Decimals, EIP-712 domain and worth of an asset come from the
  * policy only. Offers in USD-stable assets are compared by worth and come first; others follow in the policy's order.
  *
  * `payTo` and `facilitators` are the seller's pinned lists of addresses; `maxUsd` the caller's own bound, which only USD-stable assets can meet.
@@ -150,10 +150,13 @@ export function chooseOffer(options: {
   channels?: readonly OpenChannel[];
   required: PaymentRequired;
   maxUsd?: number;
-}): { ok: true; accepted: AcceptedOffer } | { ok: false; refusals: Refusal[] } {
+}): { ok: true; offers: [AcceptedOffer, ...AcceptedOffer[]] } | { ok: false; refusals: Refusal[] } {
   const judged = options.required.accepts.map((requirement) => judge(requirement, options));
-  const [cheapest] = judged.flatMap((one) => (one.ok ? [one] : [])).toSorted((a, b) => compareRanks(a.rank, b.rank));
-  if (cheapest !== undefined) return { ok: true, accepted: cheapest.accepted };
+  const [cheapest, ...others] = judged
+    .flatMap((one) => (one.ok ? [one] : []))
+    .toSorted((a, b) => compareRanks(a.rank, b.rank))
+    .map(({ accepted }) => accepted);
+  if (cheapest !== undefined) return { ok: true, offers: [cheapest, ...others] };
   const refusals = judged.flatMap((one) => (one.ok ? [] : [one])).toSorted((a, b) => b.stage - a.stage);
   return { ok: false, refusals: refusals.map((one) => one.refusal) };
 }

@@ -33,7 +33,7 @@ export async function benchJournal(config: Config, directory: string, rounds: nu
     if (!read.ok) throw new Error(read.refusal.code);
     const chosen = chooseOffer({ policy: config.payment, payTo: seller.payTo, required: read.required });
     if (!chosen.ok) throw new Error("the offer was refused");
-    const { offer, accepted } = chosen.accepted;
+    const { offer, accepted } = chosen.offers[0];
     const nonce = deriveNonce("00".repeat(32), key, 1);
     const payment = planPayment({ offer, payer: seller.payTo[0] ?? "", nonce, now, policy: config.payment });
     const planned = performance.now();

@@ -63,7 +63,7 @@ export const choose = (
 export function accept(changes: Record<string, unknown> = {}, policy: PaymentPolicy = policyWith()): AcceptedOffer {
   const chosen = choose([requirement(changes)], { policy });
   if (!chosen.ok) throw new Error(`refused: ${JSON.stringify(chosen.refusals)}`);
-  return chosen.accepted;
+  return chosen.offers[0];
 }
 
 const wire: WireRequest = {

@@ -136,10 +136,10 @@ describe("choosing an offer", () => {
   it("takes an honest one, addresses in lower case, decimals from the policy, hash over all of it", () => {
     const chosen = choose([requirement({ extra: { name: "USD Coin", version: "2", decimals: 0 }, decimals: 18 })]);
     if (!chosen.ok) throw new Error("refused");
-    const { offerHash, ...body } = chosen.accepted.offer;
+    const { offerHash, ...body } = chosen.offers[0].offer;
     expect(body).toMatchObject({ asset: USDC.toLowerCase(), payTo: PAYEE.toLowerCase(), decimals: 6, amount: "20000" });
     expect(offerHash).toBe(offerHashOf(body));
-    expect(chosen.accepted.accepted).toEqual(
+    expect(chosen.offers[0].accepted).toEqual(
       requirement({ extra: { name: "USD Coin", version: "2", decimals: 0 }, decimals: 18 }),
     );
   });
@@ -185,7 +185,7 @@ describe("choosing an offer", () => {
           requirement({ amount: String(amount), decimals, extra: { name: "USD Coin", version: "2", decimals } }),
         ]);
         const paid = chosen.ok
-          ? { amount: chosen.accepted.offer.amount, decimals: chosen.accepted.offer.decimals }
+          ? { amount: chosen.offers[0].offer.amount, decimals: chosen.offers[0].offer.decimals }
           : null;
         expect(paid).toEqual(amount <= 100_000n ? { amount: String(amount), decimals: 6 } : null);
       }),
@@ -201,7 +201,7 @@ describe("choosing an offer", () => {
       fc.property(fc.array(fc.oneof(allowed, forbidden), { minLength: 1, maxLength: 32 }), (accepts) => {
         const amounts = accepts.map((one) => Number(one.amount)).filter((amount) => amount > 0);
         const chosen = choose(accepts);
-        expect(chosen.ok ? Number(chosen.accepted.offer.amount) : null).toBe(
+        expect(chosen.ok ? Number(chosen.offers[0].offer.amount) : null).toBe(
           amounts.length > 0 ? Math.min(...amounts) : null,
         );
       }),
@@ -215,7 +215,7 @@ describe("choosing an offer", () => {
     const cheapDai = requirement({ asset: dai.asset, amount: "10000000000000000" });
     const dearUsdc = requirement({ amount: "10001" });
     const chosen = choose([requirement({ asset: other.asset, amount: "1" }), dearUsdc, cheapDai], { policy });
-    expect(chosen.ok && chosen.accepted.asset.symbol).toBe("DAI");
+    expect(chosen.ok && chosen.offers[0].asset.symbol).toBe("DAI");
   });
 
   it("holds the caller's own USD bound, which an asset of unknown worth cannot meet", () => {
@@ -263,7 +263,7 @@ describe("choosing an offer", () => {
           if (!read.ok) return;
           const chosen = chooseOffer({ policy, payTo: [PAYEE.toLowerCase()], required: read.required });
           if (!chosen.ok) return;
-          const { offer } = chosen.accepted;
+          const { offer } = chosen.offers[0];
           expect(offer).toMatchObject({
             scheme: "exact",
             network: NETWORK,

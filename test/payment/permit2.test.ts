@@ -106,7 +106,7 @@ async function signedPurchase(scheme: "exact" | "upto", amount: bigint): Promise
   const facilitators = [facilitator.account.address.toLowerCase()];
   const chosen = chooseOffer({ policy, payTo: [PAYEE.toLowerCase()], facilitators, required: required.required });
   if (!chosen.ok) throw new Error(JSON.stringify(chosen.refusals));
-  const { offer, accepted } = chosen.accepted;
+  const { offer, accepted } = chosen.offers[0];
   const now = await chainNow();
   const result = await reserve(db, reservation({ now, policy, offer, accepted, payer: wallet.address }));
   if (result.kind !== "reserved") throw new Error(result.kind);

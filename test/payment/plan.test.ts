@@ -79,7 +79,7 @@ describe("planning a payment", () => {
           const payTo = [PAYEE.toLowerCase()];
           const chosen = chooseOffer({ policy, payTo, facilitators: [facilitatorAddress], required: read.required });
           if (!chosen.ok) throw new Error("it is allowed");
-          const { offer, accepted } = chosen.accepted;
+          const { offer, accepted } = chosen.offers[0];
           const nonce = deriveNonce(SECRET, "call", 1);
           const payment = planPayment({ offer, payer: PAYER, nonce, now: new Date(1.7e12), policy });
           const header = paymentHeader({ payment, accepted, signature: "0x" });
