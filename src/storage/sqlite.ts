@@ -89,9 +89,11 @@ function keptStatements(database: LibsqlDatabase.Database): Prepare {
 async function run<R>(
   database: LibsqlDatabase.Database,
   prepare: Prepare,
-  { sql, parameters }: CompiledQuery,
+  { sql: written, parameters }: CompiledQuery,
 ): Promise<QueryResult<R>> {
-  if (/^(?:begin|commit|rollback)\b/.test(sql)) {
+  // A text over several lines begins with a line break, and is read for its first word as any other.
+  const sql = written.trimStart();
+  if (/^(?:begin|commit|rollback)\b|^pragma synchronous=/.test(sql)) {
     await execute(database, sql);
     return { rows: [] };
   }
