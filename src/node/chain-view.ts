@@ -1,5 +1,7 @@
 import type { PublicClient } from "viem";
 import * as z from "zod";
+import { askChainId } from "../chain/chain-id.ts";
+import { readChannelStates, type ChannelState } from "../chain/channels.ts";
 import { isAuthorizationSpent, isBitSet } from "../chain/nonces.ts";
 import { readSettling } from "../chain/settling.ts";
 import type { Authorization } from "../evidence/methods/method.ts";
@@ -24,6 +26,8 @@ export type ChainReader = {
    * the chain could not be read, or shows that the authorization was used and not how.
    */
   look(authorization: Authorization, options: { since: number; hint?: string | undefined }): Promise<ChainView | null>;
+  /** Payment channels as the newest block has them, in their order. Null where the chain could not be read. */
+  channels(ids: readonly string[]): Promise<ChannelState[] | null>;
 };
 
 /** keccak256("AuthorizationCanceled(address,bytes32)"), both arguments indexed (EIP-3009). */
@@ -46,17 +50,18 @@ export function openChainReader(options: {
       client = null;
       return null;
     }));
+  const read = async <T>(work: (client: PublicClient) => Promise<T>): Promise<T | null> => {
+    try {
+      const chain = await open();
+      return chain === null || (await askChainId(chain)) !== BigInt(chainId) ? null : await work(chain);
+    } catch {
+      return null;
+    }
+  };
   return {
     available: async () => (await open()) !== null,
-    async look(authorization, about) {
-      try {
-        const chain = await open();
-        if (chain === null || (await chain.getChainId()) !== chainId) return null;
-        return await lookAt(chain, authorization, about);
-      } catch {
-        return null;
-      }
-    },
+    look: (authorization, about) => read((client) => lookAt(client, authorization, about)),
+    channels: (ids) => read((client) => readChannelStates(client, ids)),
   };
 }
 

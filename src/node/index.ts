@@ -107,9 +107,9 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
         );
   const calls = await openPaidCalls(options.records ?? {});
   const channels = await openVoucherChannels(payment.network, options.records?.database);
-  const gate = paymentGate(served, payment, channels);
   const { network, rpcUrl, facilitatorUrl, confirmations = 0, waitSeconds = WAIT_SECONDS, ownPayee = false } = payment;
   const chain = openChainReader({ network, rpcUrl, facilitatorUrl });
+  const gate = paymentGate(served, payment, { channels, chain });
   const judges = { gate, calls, chain, confirmations, waitSeconds, ownPayee };
   const app = createApp({ served, payment, judges, enclave, batches, proofs });
   return {

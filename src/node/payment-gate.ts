@@ -14,6 +14,7 @@ import { HonoAdapter } from "@x402/hono";
 import type { Context } from "hono";
 import { evidenceFor, METHODS } from "../evidence/methods/methods.ts";
 import type { LoadedModel } from "../onnx/inference.ts";
+import type { ChainReader } from "./chain-view.ts";
 import { openClaims } from "./claims.ts";
 import type { ModelDescription } from "./models.ts";
 import type { NodePayment, Payment } from "./payment.ts";
@@ -51,11 +52,11 @@ export type PaymentGate = {
   close(): Promise<void>;
 };
 
-/** Builds one priced route per model. `channels` keeps the vouchers that were taken. */
+/** Builds one priced route per model. `channels` keeps the vouchers that were taken; `chain` shows what was claimed of them. */
 export function paymentGate(
   served: readonly ServedModel[],
   payment: NodePayment,
-  channels: VoucherChannels,
+  books: { channels: VoucherChannels; chain: ChainReader },
 ): PaymentGate {
   const { facilitatorUrl: url, waitSeconds = 0 } = payment;
   const facilitator = new HTTPFacilitatorClient({
@@ -66,8 +67,8 @@ export function paymentGate(
     .register(payment.network, new ExactEvmScheme())
     .register(payment.network, new UptoEvmScheme());
   const claims =
-    payment.channels === undefined ? null : openClaims(payment, payment.channels, { facilitator, channels });
-  if (claims !== null) server.register(payment.network, claims.scheme).onAfterVerify(claims.refuseWithdrawn);
+    payment.channels === undefined ? null : openClaims(payment, payment.channels, { facilitator, ...books });
+  if (claims !== null) server.register(payment.network, claims.scheme).onAfterVerify(claims.refuseUnpaid);
   const paywall = new x402HTTPResourceServer(
     server,
     Object.fromEntries(

@@ -10,6 +10,10 @@ export type VoucherChannels = ChannelStorage & {
   notePayout(token: string): Promise<void>;
   /** Whether something claimed may not be paid out yet. */
   awaitsPayout(token: string): Promise<boolean>;
+  /** Notes whether a channel's grants were claimed, at this time, ms. */
+  noteClaimed(channelId: string, claimed: boolean, at: number): Promise<void>;
+  /** The first claim of a channel's grants that failed, ms; null if the last one did not. */
+  unclaimedSince(channelId: string): Promise<number | null>;
   close(): Promise<void>;
 };
 
@@ -17,6 +21,7 @@ type Tables = {
   /** `channel` is x402's own record, JSON. */
   channels: { network: string; id: string; channel: string };
   payouts: { network: string; token: string };
+  unclaimed: { network: string; id: string; since: number };
 };
 
 /** Opens the file, or a database in memory. Throws what the driver or the file system throws where it cannot be had. */
@@ -26,6 +31,8 @@ export async function openVoucherChannels(network: string, path = ":memory:"): P
       primary key (network, id)) strict, without rowid`,
     `create table if not exists payouts (network text not null, token text not null,
       primary key (network, token)) strict, without rowid`,
+    `create table if not exists unclaimed (network text not null, id text not null, since integer not null,
+      primary key (network, id)) strict, without rowid`,
   ]);
   // A process that ended left its requests: none is under way that a channel would be kept busy by. Of another one that is at
   // work on this file a request may be refused for that, uncharged.
@@ -95,6 +102,26 @@ export async function openVoucherChannels(network: string, path = ":memory:"): P
         .where("token", "=", payout(token).token)
         .executeTakeFirst();
       return row !== undefined;
+    },
+    async noteClaimed(channelId, claimed, at) {
+      if (claimed) {
+        await db.deleteFrom("unclaimed").where("network", "=", network).where("id", "=", named(channelId).id).execute();
+        return;
+      }
+      await db
+        .insertInto("unclaimed")
+        .values({ ...named(channelId), since: at })
+        .onConflict((conflict) => conflict.doNothing())
+        .execute();
+    },
+    async unclaimedSince(channelId) {
+      const row = await db
+        .selectFrom("unclaimed")
+        .select("since")
+        .where("network", "=", network)
+        .where("id", "=", named(channelId).id)
+        .executeTakeFirst();
+      return row?.since ?? null;
     },
     close: () => db.destroy(),
   };

@@ -1,3 +1,4 @@
+import { readChannelState } from "../chain/channels.ts";
 import { voucherHash } from "../evidence/channel.ts";
 import { chainIdOf } from "../evidence/eip3009.ts";
 import { signerOf } from "../evidence/signer.ts";
@@ -9,7 +10,6 @@ import type { Chain } from "../chain/chain.ts";
 import type { ChargedWord } from "./channel-offers.ts";
 import { idOf, readChannel, type VoucherPayment } from "./channels.ts";
 import { release, SUPERSEDED } from "./journal.ts";
-import { readChannelState } from "./settlement-channel.ts";
 import { isUnserved, MINUTE, partsOf, type Part } from "./voucher-sum.ts";
 
 // A channel's sum only grows: what the seller was granted, and what it claimed of that. The caps count each part of it once:

@@ -1,14 +1,11 @@
+import { CHANNELS_ABI, MULTICALL3, readChannelState, readChannelStates } from "../chain/channels.ts";
 import { NONCES_ABI } from "../chain/nonces.ts";
 import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
 import { channelIdOf, CHANNELS, type ChannelConfig } from "../evidence/channel.ts";
 import { chainIdOf } from "../evidence/eip3009.ts";
 import type { ChannelsTable } from "../storage/tables.ts";
 import type { Chain } from "../chain/chain.ts";
-import { CHANNELS_ABI, readChannelState } from "./settlement-channel.ts";
 import { depositNonce } from "./typed-data.ts";
-
-/** Reads many at once; the same on every chain, and x402's settlement is deployed beside it. */
-const MULTICALL3 = "0xcA11bde05977b3631167028862bE2a173976CA11";
 
 /** What the chain says of a channel. Amounts in base units, times in unix seconds of the chain. */
 export type ChannelOnChain = {
@@ -80,16 +77,12 @@ export const readOnChain = (chain: Chain, config: ChannelConfig): Promise<Channe
 export const readUsed = (chain: Chain, configs: readonly ChannelConfig[]): Promise<boolean[]> =>
   chain.read(async (client) => {
     const ids = configs.map((config) => channelIdOf(chainIdOf(chain.network), config));
-    const ask = { multicallAddress: MULTICALL3, allowFailure: false, batchSize: 0 } as const;
-    const [sums, authorizations] = await Promise.all([
+    const [states, authorizations] = await Promise.all([
+      readChannelStates(client, ids),
       client.multicall({
-        ...ask,
-        contracts: ids.map(
-          (id) => ({ address: hex(CHANNELS), abi: ABI, functionName: "channels", args: [hex(id)] }) as const,
-        ),
-      }),
-      client.multicall({
-        ...ask,
+        multicallAddress: MULTICALL3,
+        allowFailure: false,
+        batchSize: 0,
         contracts: configs.map(
           ({ token, payer }, at) =>
             ({
@@ -101,7 +94,7 @@ export const readUsed = (chain: Chain, configs: readonly ChannelConfig[]): Promi
         ),
       }),
     ]);
-    return sums.map(([, claimed], at) => claimed > 0n || authorizations[at] === true);
+    return states.map(({ totalClaimed }, at) => totalClaimed > 0n || authorizations[at] === true);
   });
 
 /**

@@ -1,40 +1,8 @@
-import type { PublicClient } from "viem";
-import { CHANNELS } from "../evidence/channel.ts";
-import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
+import { readChannelState } from "../chain/channels.ts";
 import { settlementEvidence, type Payment, type SettlementEvidence } from "../receipts/schema.ts";
 import type { Chain, LookLimits } from "../chain/chain.ts";
 import { idOf, type VoucherPayment } from "./channels.ts";
 import type { Sight } from "./settlement-view.ts";
-
-/** `channels(bytes32)` of x402's batch settlement: the deposit less withdrawals, and the claimed sum. */
-export const CHANNELS_ABI = [
-  {
-    type: "function",
-    name: "channels",
-    stateMutability: "view",
-    inputs: [{ name: "channelId", type: "bytes32" }],
-    outputs: [
-      { name: "balance", type: "uint128" },
-      { name: "totalClaimed", type: "uint128" },
-    ],
-  },
-] as const;
-
-/** A channel in the state of a block. */
-export async function readChannelState(
-  client: PublicClient,
-  channelId: string,
-  blockNumber: bigint,
-): Promise<{ balance: bigint; totalClaimed: bigint }> {
-  const [balance, totalClaimed] = await client.readContract({
-    address: toHex0x(fromHex0x(CHANNELS)),
-    abi: CHANNELS_ABI,
-    functionName: "channels",
-    args: [toHex0x(fromHex0x(channelId))],
-    blockNumber,
-  });
-  return { balance, totalClaimed };
-}
 
 /**
  * The chain's word on a voucher, in the newest confirmed block: settled once its receiver has claimed the voucher's

@@ -13,7 +13,7 @@ import { surveyChannels } from "../../src/payment/channel-recover.ts";
 import { readChannel } from "../../src/payment/channels.ts";
 import { markSettled } from "../../src/payment/journal.ts";
 import { openChain } from "../../src/chain/chain.ts";
-import { readChannelState } from "../../src/payment/settlement-channel.ts";
+import { readChannelState } from "../../src/chain/channels.ts";
 import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { openDatabase } from "../../src/storage/database.ts";

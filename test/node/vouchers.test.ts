@@ -40,20 +40,34 @@ async function openShop() {
   const authorizerKey = generatePrivateKey();
   const payTo = newAccount().address.toLowerCase() as Address;
   const { name, version } = devnet.bank.token;
-  /** What the facilitator does not do for now, and how often it was asked for it. */
-  let refuses: "claim" | "settle" | null = null;
-  let refused = 0;
+  /** What the facilitator does not do for now, and how: it says so, says that it did, or does it and never says so. */
+  let spoilt: { what: "claim" | "settle"; how: "refused" | "told" | "unheard" } | null = null;
+  let asked = { claim: 0, settle: 0 };
+  let spoils = 0;
   const facilitator = await serveLocally(async (request) => {
     const { pathname } = new URL(request.url);
     const headers = { "content-type": "application/json" };
     const text = request.method === "POST" ? await request.text() : null;
-    if (refuses !== null && text?.includes(`"type":"${refuses}"`) === true) {
-      refused += 1;
-      return new Response("gone", { status: 503 });
+    const what = (["claim", "settle"] as const).find((one) => text?.includes(`"type":"${one}"`) === true);
+    if (what !== undefined) asked = { ...asked, [what]: asked[what] + 1 };
+    const how = what !== undefined && what === spoilt?.what ? spoilt.how : null;
+    const spoil = (body: string, status: number): Response => {
+      spoils += 1;
+      return new Response(body, { status, headers });
+    };
+    if (how === "refused") return spoil("gone", 503);
+    if (how === "told") {
+      const said = { success: true, transaction: `0x${"11".repeat(32)}`, network: payment.network };
+      return spoil(JSON.stringify(said), 200);
     }
     const body = text === null ? {} : { body: text };
     const answer = await fetch(`${devnet.facilitatorUrl}${pathname}`, { method: request.method, headers, ...body });
-    return new Response(await answer.text(), { status: answer.status, headers });
+    const said = await answer.text();
+    if (how === null) return new Response(said, { status: answer.status, headers });
+    spoils += 1;
+    // Until the node is gone.
+    await new Promise((resolve) => request.signal.addEventListener("abort", resolve));
+    return new Response(null, { status: 503 });
   });
   served.push(facilitator);
   const database = join(market.directory, `node-${payTo}.db`);
@@ -93,8 +107,19 @@ async function openShop() {
     },
     /** What the seller was paid out. */
     earned: () => devnet.balanceOf(payTo),
-    refuse: (what: typeof refuses) => void (refuses = what),
-    refused: () => refused,
+    spoil: (what: "claim" | "settle", how: "refused" | "told" | "unheard") => void (spoilt = { what, how }),
+    mend: () => void (spoilt = null),
+    spoils: () => spoils,
+    claims: () => asked.claim,
+    /** When each channel's claims began to fail, ms; then, as if that had been so much earlier. */
+    failingSince: (earlier = 0) => {
+      const records = new LibsqlDatabase(database);
+      records.exec("pragma busy_timeout = 60000");
+      if (earlier > 0) records.prepare("update unclaimed set since = since - ?").run(earlier);
+      const rows = records.prepare("select since from unclaimed").all() as { since: number }[];
+      records.close();
+      return rows.map(({ since }) => since);
+    },
   };
 }
 
@@ -114,25 +139,42 @@ describe("T78: vouchers that a node took and had not claimed when it was killed"
     const first = await shop.start();
     await shop.ask(first.origin, PRICE);
     await first.kill();
-    shop.refuse("claim");
+    shop.spoil("claim", "refused");
     await shop.start({ claimSeconds: 1 });
-    await vi.waitFor(() => expect(shop.refused()).toBeGreaterThan(0), PATIENCE);
+    await vi.waitFor(() => expect(shop.spoils()).toBeGreaterThan(0), PATIENCE);
     expect(await shop.earned()).toBe(0n);
-    shop.refuse(null);
+    shop.mend();
     await vi.waitFor(async () => expect(await shop.earned()).toBe(PRICE), PATIENCE);
   });
 
   test("and had claimed, and not had paid out, are paid out by the next process", async () => {
     const shop = await openShop();
-    shop.refuse("settle");
+    shop.spoil("settle", "refused");
     const first = await shop.start({ claimSeconds: 1 });
     await shop.ask(first.origin, PRICE);
-    await vi.waitFor(() => expect(shop.refused()).toBeGreaterThan(0), PATIENCE);
+    await vi.waitFor(() => expect(shop.spoils()).toBeGreaterThan(0), PATIENCE);
     await first.kill();
     expect(await shop.earned()).toBe(0n);
-    shop.refuse(null);
+    shop.mend();
     await shop.start();
     await vi.waitFor(async () => expect(await shop.earned()).toBe(PRICE), PATIENCE);
+  });
+
+  test("and whose claim was made unheard are not claimed again: they are paid out, and the next ones claimed", async () => {
+    const shop = await openShop();
+    shop.spoil("claim", "unheard");
+    const first = await shop.start({ claimSeconds: 1 });
+    await shop.ask(first.origin, PRICE);
+    await vi.waitFor(() => expect(shop.spoils()).toBe(1), PATIENCE);
+    await first.kill();
+    expect([shop.claims(), await shop.earned()]).toEqual([1, 0n]);
+    shop.mend();
+    const { origin } = await shop.start({ claimSeconds: 1 });
+    await vi.waitFor(async () => expect(await shop.earned()).toBe(PRICE), PATIENCE);
+    expect(shop.claims()).toBe(1);
+    expect((await shop.ask(origin, 2n * PRICE)).status).toBe(200);
+    await vi.waitFor(async () => expect(await shop.earned()).toBe(2n * PRICE), PATIENCE);
+    expect(shop.claims()).toBe(2);
   });
 
   test("are not taken a second time, and the channel goes on where it stood", async () => {
@@ -161,4 +203,28 @@ describe("T78: vouchers that a node took and had not claimed when it was killed"
     expect(await shop.ask(origin, PRICE)).toEqual(answer);
     expect((await shop.ask(origin, 2n * PRICE)).status).toBe(200);
   });
+});
+
+describe("T99: a facilitator that finds vouchers good and claims nothing for them", () => {
+  test.each(["refused", "told"] as const)(
+    "is served for on credit for a while and then no more, which is said, until it claims (%s)",
+    async (how) => {
+      const shop = await openShop();
+      shop.spoil("claim", how);
+      const { origin } = await shop.start({ claimSeconds: 1 });
+      expect((await shop.ask(origin, PRICE)).status).toBe(200);
+      await vi.waitFor(() => expect(shop.failingSince()).toHaveLength(1), PATIENCE);
+      expect((await shop.ask(origin, 2n * PRICE)).status).toBe(200);
+      shop.failingSince(600_000);
+      expect(await shop.ask(origin, 3n * PRICE)).toMatchObject({
+        status: 402,
+        text: expect.stringContaining("channel_not_claimed") as string,
+      });
+      expect(await shop.earned()).toBe(0n);
+      shop.mend();
+      await vi.waitFor(async () => expect(await shop.earned()).toBe(2n * PRICE), PATIENCE);
+      expect(shop.failingSince()).toEqual([]);
+      expect((await shop.ask(origin, 3n * PRICE)).status).toBe(200);
+    },
+  );
 });
