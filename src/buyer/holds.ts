@@ -17,13 +17,26 @@ const IN_DOUBT_LIMIT = 3;
 /** Paid answers of which only the beginning came, likewise. One alone may be the line's doing, or this buyer's own bounds'. */
 const CUT_LIMIT = 3;
 
+/** Why sellers are put on hold, besides the layers that failed of a receipt. */
+export const HOLD_REASONS = {
+  paid_not_served: "A payment was taken and never answered.",
+  paid_and_refused: "A payment was taken and answered with an error.",
+  payments_in_doubt: "Several payments were sent and never answered.",
+  answer_undecoded: "A paid answer came in a content coding that cannot be decoded.",
+  answers_cut: "Of several paid answers only the beginning came.",
+  evidence_withheld: "Evidence that the seller promises did not come.",
+} as const;
+
+/** A code of those, and the case in words. */
+export type HoldReason = `${keyof typeof HOLD_REASONS}: ${string}`;
+
 /** Why money without an answer puts a seller on hold. A hold for these ends when the answers come, or when none was taken. */
 const UNSERVED = {
   settled: "paid_not_served: a payment was taken and never answered",
   inDoubt: `payments_in_doubt: ${IN_DOUBT_LIMIT} or more payments were sent and never answered`,
   undecoded: "answer_undecoded: it was paid and answered in a content coding that cannot be decoded",
   cut: `answers_cut: of ${CUT_LIMIT} or more paid answers only the beginning came`,
-} as const;
+} as const satisfies Record<string, HoldReason>;
 
 /**
  * Sellers on hold (docs/architecture.md §4.10): a receipt failed, evidence was withheld, or money went without an
@@ -43,7 +56,7 @@ export async function holdForReceipt(
   tx: Db,
   receipt: Receipt,
   nowMs: number,
-  withheld: string | null = null,
+  withheld: HoldReason | null = null,
 ): Promise<void> {
   const reason = reasonIn(receipt) ?? withheld;
   if (reason === null) return;
@@ -67,11 +80,11 @@ function reasonIn(receipt: Receipt): string | null {
   return failed.map((layer) => `${layer}: ${layers[layer].code}`).join(", ");
 }
 
-const takenFor = (status: number): string =>
+const takenFor = (status: number): HoldReason =>
   status >= 200 && status <= 299 ? UNSERVED.undecoded : `paid_and_refused: it was paid and answered ${status}`;
 
 /** The code of evidence that an attesting seller left out of its answer, or null. */
-export function withheldFrom({ assurance }: Seller, receipt: Receipt): string | null {
+export function withheldFrom({ assurance }: Seller, receipt: Receipt): HoldReason | null {
   const signed = receipt.core.evidence.some(({ kind }) => kind === "signature.tee");
   return isAnswer(receipt.core) && !isCut(receipt.core) && assurance !== "none" && !signed
     ? "evidence_withheld: the answer came without its signature"
@@ -199,7 +212,7 @@ const unanswered = (tx: Db, nowMs: number | null): Promise<Unanswered[]> =>
     .execute();
 
 /** The reason to hold a seller that owes these, with the time of the newest payment behind it (unix ms), or null. */
-function unservedReason(owed: readonly Unanswered[]): { reason: string; since: number } | null {
+function unservedReason(owed: readonly Unanswered[]): { reason: HoldReason; since: number } | null {
   const settled = owed.find(({ state }) => state === "settled");
   if (settled !== undefined) return { reason: UNSERVED.settled, since: settled.created_at };
   const [newest] = owed;

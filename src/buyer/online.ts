@@ -8,14 +8,8 @@ import { isOtherChannel } from "../payment/settlement-channel.ts";
 import { readBlock, readTransaction } from "../payment/settlement-read.ts";
 import type { SettlementView } from "../payment/settlement-view.ts";
 import { isDisputed, piecesOf, withOnly, withoutDisputed } from "../receipts/disputed.ts";
-import type {
-  ContradictionEvidence,
-  Evidence,
-  LayerResult,
-  Payment,
-  Receipt,
-  SettlementEvidence,
-} from "../receipts/schema.ts";
+import type { Evidence, LayerResult, Payment, Receipt, SettlementEvidence } from "../receipts/schema.ts";
+import { contradiction } from "../verify/contradiction-codes.ts";
 import { allEvidence, isOfChain, isOwnAmong, onlyOne } from "../verify/evidence.ts";
 import { judgeInclusion } from "../verify/layers/inclusion.ts";
 import { judgeSettlement } from "../verify/layers/payment.ts";
@@ -56,11 +50,7 @@ export async function readChainAgain(receipt: Receipt, reading: Reading): Promis
   };
 }
 
-const NOT_SETTLED: ContradictionEvidence = {
-  kind: "contradiction",
-  layer: "settlement",
-  code: "settlement_not_on_chain",
-};
+const NOT_SETTLED = contradiction("settlement", "settlement_not_on_chain");
 
 /** An anchoring is no required layer, so its absence alone would hold no verdict. */
 const NOT_CONFIRMED: Outstanding = {
@@ -140,13 +130,12 @@ async function readTold(receipt: Receipt, { chains, policy }: Reading): Promise<
   if (contracts.length === 0) return [evidence];
   const chain = chainOf(chains, evidence.network);
   const anchor = await readAnchor(chain, contracts, evidence);
-  const contradiction = (code: string): Evidence[] => [{ kind: "contradiction", layer: "inclusion", code }];
-  if (anchor.state === "contradicted") return contradiction(anchor.code);
+  if (anchor.state === "contradicted") return [contradiction("inclusion", anchor.code)];
   if (anchor.state === "pending") return [];
   if (anchor.state === "unknown")
-    return (await placeOf(chain, evidence)) === "ahead" ? [] : contradiction("not_anchored");
+    return (await placeOf(chain, evidence)) === "ahead" ? [] : [contradiction("inclusion", "not_anchored")];
   const shown = { ...evidence, ...anchor.record };
-  return isSame(evidence, shown) ? [shown] : [shown, ...contradiction("inclusion_not_on_chain")];
+  return isSame(evidence, shown) ? [shown] : [shown, contradiction("inclusion", "inclusion_not_on_chain")];
 }
 
 /**

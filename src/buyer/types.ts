@@ -99,8 +99,15 @@ export type BuyResult = AnswerReading & {
   idempotencyKey: string;
 };
 
-/** What the owner should know about wallet and database. It stops nothing. Codes are stable, snake_case. */
-export type Warning = { code: string; message: string };
+/** The codes of warnings, each with what it means. */
+export const WARNINGS = {
+  nonces_of_database:
+    "The account signs the same data differently each time, so payment nonces come from the database.",
+  second_database: "The wallet is used with another database, which counts its own spending.",
+} as const;
+
+/** What the owner should know about wallet and database. It stops nothing. */
+export type Warning = { code: keyof typeof WARNINGS; message: string };
 
 /** Limits, what is spent and reserved, and the newest purchases. */
 export type Spending = {

@@ -2,10 +2,8 @@ import type { PublicClient } from "viem";
 import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
 import { BATCH_SETTLEMENT_TOPIC, readBatchSettlement } from "../evidence/inclusion.ts";
 import type { InclusionEvidence } from "../receipts/schema.ts";
-import type { BATCH_CONTRADICTIONS } from "../verify/contradictions.ts";
+import type { BatchContradiction } from "../verify/contradiction-codes.ts";
 import type { Chain } from "./chain.ts";
-
-type Contradiction = keyof typeof BATCH_CONTRADICTIONS;
 
 /** A batch as somebody says it is anchored. */
 type Anchored = { root: string; transaction: string; count: number };
@@ -15,7 +13,7 @@ type Anchor =
   | { state: "pending" }
   /** This chain does not know the transaction, or not any more. */
   | { state: "unknown" }
-  | { state: "contradicted"; code: Contradiction };
+  | { state: "contradicted"; code: BatchContradiction };
 
 /** Reads from the chain a transaction said to anchor the root. Concludes nothing before its block is confirmed. */
 export function readAnchor(
@@ -64,7 +62,7 @@ const lowered = (log: { address: string; topics: readonly string[]; data: string
 });
 
 /** The pinned relay's event for the published root and size, or what the transaction did instead. */
-function findEvent(logs: readonly Log[], contracts: readonly string[], published: Anchored): Log | Contradiction {
+function findEvent(logs: readonly Log[], contracts: readonly string[], published: Anchored): Log | BatchContradiction {
   const events = logs.flatMap((log) => {
     const batch = log.topics[0] === BATCH_SETTLEMENT_TOPIC ? readBatchSettlement(log) : null;
     return batch === null ? [] : [{ log, batch, pinned: contracts.includes(log.address) }];

@@ -1,9 +1,12 @@
-import { Proof402Error } from "../errors.ts";
+import { Proof402Error, type ErrorCode } from "../errors.ts";
 import { aborted } from "../http/errors.ts";
 import type { Listing, Provider, Seller } from "./types.ts";
 
 /** What one seller listed, or why nothing is known of it: an error code, `not_answered` while its answer is awaited. */
-export type SellerListing = Listing & { seller: Seller; unreachable: string | null };
+export type SellerListing = Listing & { seller: Seller; unreachable: Unreachable | null };
+
+/** Why a seller gave no listing: the error of asking it, or that it has not answered. */
+type Unreachable = ErrorCode | "not_answered" | "unreachable";
 
 /** Which listings a caller needs. */
 export type ListingRequest = {

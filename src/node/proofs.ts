@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { Proof402Error } from "../errors.ts";
+import { Proof402Error, type ErrorCode } from "../errors.ts";
 import { sha256, toHex, type Bytes } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import type { Tensor } from "../evidence/exchange/tensors.ts";
@@ -25,7 +25,9 @@ type Published =
   | { state: "pending" }
   | { state: "proved"; key: Groth16Key; proof: string; signals: string[]; recorded?: Recorded }
   /** There will be none: of this input none can be made, fixed point strays too far for it, or the prover was busy or failed. */
-  | { state: "failed"; code: string };
+  | { state: "failed"; code: FailureCode };
+
+type FailureCode = ErrorCode | "beyond_tolerance" | "prover_busy" | "other_inputs" | "not_one_row" | "input_too_large";
 
 export type Proofs = {
   /** Model name -> sha256(JCS(key)), hex. */
@@ -127,7 +129,7 @@ export async function createProofs(
 }
 
 /** The one row that a circuit takes, in fixed point, or why it takes none of these inputs. */
-function provableInput(inputs: readonly Tensor[], key: Groth16Key): { row: bigint[] } | { code: string } {
+function provableInput(inputs: readonly Tensor[], key: Groth16Key): { row: bigint[] } | { code: FailureCode } {
   const [tensor, ...more] = inputs;
   if (tensor === undefined || more.length > 0 || tensor.name !== key.input.name) return { code: "other_inputs" };
   if (tensor.shape.join() !== `1,${key.input.count}`) return { code: "not_one_row" };

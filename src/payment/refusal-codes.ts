@@ -3,7 +3,7 @@ import { decodeHeader } from "./x402-header.ts";
 
 /** The reason of a seller or facilitator for turning a payment down, in our own words. */
 export type SellerRefusal = {
-  code: keyof typeof MEANINGS;
+  code: keyof typeof REFUSALS;
   /** x402's own code that was found, one of those below. */
   x402Code: string;
   /** What it means, as one sentence. */
@@ -18,7 +18,7 @@ type Meaning = { message: string; advice: string; codes: readonly string[] };
  * x402's error codes by what they mean to a buyer: those of the specification (x402-specification-v2.md §9) and those that
  * @x402/core and @x402/evm 2.27 add.
  */
-const MEANINGS = {
+export const REFUSALS = {
   seller_says_insufficient_funds: {
     message: "The facilitator says that the wallet holds too little of the token.",
     advice: "The owner can look at the balance with `proof402 wallet show` and send the token to the wallet.",
@@ -189,7 +189,7 @@ const MEANINGS = {
 } as const satisfies Record<string, Meaning>;
 
 const KNOWN: ReadonlyMap<string, SellerRefusal["code"]> = new Map(
-  Object.entries(MEANINGS).flatMap(([code, { codes }]) =>
+  Object.entries(REFUSALS).flatMap(([code, { codes }]) =>
     codes.map((one) => [one as string, code as SellerRefusal["code"]] as const),
   ),
 );
@@ -217,7 +217,7 @@ export function readRefusal(headers: Readonly<Record<string, string>>, body: Uin
       ?.find((word) => KNOWN.has(word));
     const code = x402Code === undefined ? undefined : KNOWN.get(x402Code);
     if (x402Code === undefined || code === undefined) continue;
-    const { message, advice } = MEANINGS[code];
+    const { message, advice } = REFUSALS[code];
     return { code, x402Code, message, advice };
   }
   return null;

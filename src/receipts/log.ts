@@ -8,10 +8,26 @@ import { claimStates, holdState, jobOutcome } from "./log-rows.ts";
 import { checkReceipt, missingBodies } from "./receipt.ts";
 import type { Receipt } from "./schema.ts";
 
+/** The differences that an audit finds between the log and the store, each with one sentence. */
+export const AUDIT_CODES = {
+  log_gap: "An entry is missing.",
+  log_chain: "An entry does not follow the one before it.",
+  log_truncated: "The log once had more entries.",
+  log_entry_altered: "An entry was altered.",
+  log_entry_misplaced: "An entry records what cannot come at its place.",
+  receipt_altered: "A stored receipt is not what was logged.",
+  receipt_missing: "A logged receipt is not stored any more.",
+  receipt_not_logged: "A stored receipt has no entry.",
+  claim_altered: "The actions that a receipt justified are not what was logged.",
+  job_altered: "The outcomes of late evidence are not what was logged.",
+  hold_altered: "A seller's hold is not what was logged.",
+} as const;
+type AuditCode = keyof typeof AUDIT_CODES;
+
 /** Outcome of walking the log. `seq` and `receiptId` name where it breaks, as far as that can be said. */
 export type AuditResult =
   | { ok: true; entries: number; receipts: number; head: string }
-  | { ok: false; seq: number | null; receiptId: string | null; code: string; message: string };
+  | { ok: false; seq: number | null; receiptId: string | null; code: AuditCode; message: string };
 
 type Broken = AuditResult & { ok: false };
 
@@ -48,9 +64,6 @@ type Walk = {
  *
  * The chain has no key. A writer of the file can forge all of it, or undo its newest part without a trace. Keep the
  * `head` of an earlier audit elsewhere to notice that.
- *
- * Codes: `log_gap`, `log_chain`, `log_entry_altered`, `log_entry_misplaced`, `log_truncated`, `receipt_altered`,
- * `receipt_not_logged`, `receipt_missing`, `claim_altered`, `job_altered`, `hold_altered`.
  */
 export async function auditLog(db: Db): Promise<AuditResult> {
   const walk: Walk = { entries: 0, head: GENESIS, recorded: new Map(), holds: new Map(), receipts: 0 };
@@ -189,8 +202,9 @@ async function compareAll(tx: Db, walk: Walk, rows: readonly ReceiptsTable[]): P
     }
     for (const kind of ["claim", "job"] as const) {
       if (!sameList((about[kind].get(row.id) ?? []).toSorted(), recorded[kind].toSorted())) {
-        const what = { claim: "claims on", job: "outcomes of late evidence of" }[kind];
-        return broken(recorded.first.seq, row.id, `${kind}_altered`, `The ${what} a receipt are not what was logged.`);
+        const code = kind === "claim" ? "claim_altered" : "job_altered";
+        const what = kind === "claim" ? "claims on" : "outcomes of late evidence of";
+        return broken(recorded.first.seq, row.id, code, `The ${what} a receipt are not what was logged.`);
       }
     }
     walk.recorded.set(row.id, null);
@@ -279,7 +293,7 @@ function recordedLacking({ first, bodies }: Recorded, receipt: Receipt, came: nu
 const sameList = (a: readonly string[], b: readonly string[]): boolean =>
   a.length === b.length && a.every((item, index) => item === b[index]);
 
-const broken = (seq: number | null, receiptId: string | null, code: string, message: string): Broken => ({
+const broken = (seq: number | null, receiptId: string | null, code: AuditCode, message: string): Broken => ({
   ok: false,
   seq,
   receiptId,

@@ -27,6 +27,7 @@ export const toolErrorSchema = z.object({
   idempotencyKey: z.string().optional(),
   next: z.string(),
 });
+/** The same, with a code that the library has: `docs/errors.md` lists them. */
 export type ToolError = Omit<z.infer<typeof toolErrorSchema>, "code"> & { code: ErrorCode };
 
 /** What a call of a tool came to: text and data that each stand alone, or an error as data. */

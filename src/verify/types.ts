@@ -1,4 +1,5 @@
 import type { Evidence, Layer, LayerResult, Receipt } from "../receipts/schema.ts";
+import type { LayerCode } from "./codes.ts";
 import type { AppraisalPolicy } from "./policy.ts";
 
 /**
@@ -8,7 +9,7 @@ import type { AppraisalPolicy } from "./policy.ts";
 export type Outstanding = {
   layer: Layer;
   status: "pending" | "skip" | "fail";
-  code: string;
+  code: LayerCode<"pending" | "skip" | "fail">;
   note: string;
   /** Whether the verdict waits for it, also where its layer is not required. */
   holdsVerdict: boolean;
@@ -73,9 +74,17 @@ export type AppraiseInput = {
   outstanding?: readonly Outstanding[];
 };
 
-export const pass = (note: string, code = "ok"): LayerResult => ({ status: "pass", code, note });
-export const fail = (code: string, note: string): LayerResult => ({ status: "fail", code, note });
-export const skip = (code: string, note: string): LayerResult => ({ status: "skip", code, note });
-export const pending = (code: string, note: string): LayerResult => ({ status: "pending", code, note });
-export const reported = (code: string, note: string): LayerResult => ({ status: "reported", code, note });
-export const unsupported = (code: string, note: string): LayerResult => ({ status: "unsupported", code, note });
+export const pass = (note: string, code: LayerCode<"pass"> = "ok"): LayerResult => ({ status: "pass", code, note });
+export const fail = (code: LayerCode<"fail">, note: string): LayerResult => ({ status: "fail", code, note });
+export const skip = (code: LayerCode<"skip">, note: string): LayerResult => ({ status: "skip", code, note });
+export const pending = (code: LayerCode<"pending">, note: string): LayerResult => ({ status: "pending", code, note });
+export const reported = (code: LayerCode<"reported">, note: string): LayerResult => ({
+  status: "reported",
+  code,
+  note,
+});
+export const unsupported = (code: LayerCode<"unsupported">, note: string): LayerResult => ({
+  status: "unsupported",
+  code,
+  note,
+});

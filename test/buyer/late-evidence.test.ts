@@ -56,7 +56,7 @@ describe("evidence that is not there yet", () => {
     expect(newestAppraisal(await stored(ctx))).toMatchObject({
       verdict: "verified",
       layers: {
-        computation: { status: "skip", code: "not_studied", note: expect.stringContaining("deadline_passed") },
+        computation: { status: "skip", code: "not_replayed", note: expect.stringContaining("deadline_passed") },
       },
     });
   });
@@ -106,7 +106,7 @@ describe("a look that goes wrong", () => {
     expect(await looked(ctx, 3)).toMatchObject({ state: "done", last_error: code });
     expect(newestAppraisal(await stored(ctx))).toMatchObject({
       verdict: "verified",
-      layers: { computation: { status: "skip", code: "not_studied", note: `It was not studied (${code}).` } },
+      layers: { computation: { status: "skip", code: "not_replayed", note: `It was not studied (${code}).` } },
     });
   });
 

@@ -130,7 +130,7 @@ describe("a worker whose lease ran out while it worked", () => {
   });
 
   test.each([
-    ["says no last word where the next one found it", { state: "absent", code: "gone" } as const],
+    ["says no last word where the next one found it", { state: "absent", code: "not_offered" } as const],
     ["gives no job back that the next one ended", { state: "waiting" } as const],
   ])("%s", async (_what, late) => {
     const { ctx, end } = await overtaken(landed("in time"));

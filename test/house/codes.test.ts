@@ -1,6 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { Proof402Error } from "../../src/errors.ts";
 import { ERROR_GROUPS } from "../../src/errors/codes.ts";
+import { HOLD_REASONS } from "../../src/buyer/holds.ts";
+import { ABSENCES } from "../../src/buyer/background/jobs/absences.ts";
+import { WARNINGS } from "../../src/buyer/types.ts";
+import { AUDIT_CODES } from "../../src/receipts/log.ts";
+import { EVERY_LAYER, LAYER_CODES } from "../../src/verify/codes.ts";
+import { CONTRADICTIONS } from "../../src/verify/contradiction-codes.ts";
+import { fail } from "../../src/verify/types.ts";
 import { readSources, stringsMadeIn } from "./sources.ts";
 
 const made = new Set(
@@ -47,7 +54,38 @@ describe("codes of errors", () => {
   });
 
   it("one outside the table does not compile", () => {
-    // @ts-expect-error -- add a new code to its group in src/errors/
+    // @ts-expect-error -- a new code is a new line of its group in src/errors/
     expect(new Proof402Error("no_such_code", "It is in no table.", { next: "Add it." }).code).toBe("no_such_code");
+  });
+});
+
+describe("codes of layers", () => {
+  const byLayer = Object.values(LAYER_CODES).map((table) => Object.keys(table));
+
+  it("each is one that the house makes", () => {
+    // Checks of attestation documents are written with hyphens in their vectors.
+    const written = new Set([...made].map((text) => text.replaceAll("-", "_")));
+    expect(byLayer).toHaveLength(11);
+    expect(unmade([...byLayer.flat(), ...Object.keys(EVERY_LAYER)], written)).toEqual([]);
+  });
+
+  it("one outside the table, or of another status, does not compile", () => {
+    // @ts-expect-error -- a new code is a new line of its layer in src/verify/codes.ts
+    expect(fail("no_such_code", "It is in no table.").code).toBe("no_such_code");
+    // @ts-expect-error -- it is the code of a pass
+    expect(fail("replay_matched", "It passed.").status).toBe("fail");
+  });
+});
+
+describe("other codes", () => {
+  it.each([
+    ["contradictions", CONTRADICTIONS],
+    ["absences of late evidence", ABSENCES],
+    ["warnings", WARNINGS],
+    ["breaks of the log", AUDIT_CODES],
+    ["holds", HOLD_REASONS],
+  ])("%s: each is one that the house makes", (_of, table) => {
+    const texts = new Set([...made].map((text) => text.split(":")[0] ?? ""));
+    expect(unmade(Object.keys(table), texts)).toEqual([]);
   });
 });

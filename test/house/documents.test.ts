@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { ARROWS } from "./rooms.ts";
+import { errorsPage } from "../../scripts/write-errors.ts";
 import { ROOT, readSources } from "./sources.ts";
 
 const read = (name: string): string => readFileSync(join(ROOT, name), "utf8");
@@ -66,6 +67,10 @@ describe("documents stay true", () => {
       ).toBe(true);
       expect(read("CONTRIBUTING.md")).toContain(`\`npm run ${name}\``);
     }
+  });
+
+  it("docs/errors.md holds every code as the tables of codes have it", () => {
+    expect(read("docs/errors.md"), "stale: npm run generate:docs").toBe(errorsPage());
   });
 
   it("the code cites sections of docs/architecture.md that are there, and no document that is not", () => {

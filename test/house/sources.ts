@@ -88,6 +88,7 @@ function madeIn(value: unknown): string[] {
   const node = value as Node;
   if (node.type === "Literal") return typeof node["value"] === "string" ? [node["value"]] : [];
   if (/^TS(?!As|Satisfies|NonNull)|^(?:Import|ExportAll)/.test(node.type)) return [];
+  if (node.type === "TemplateElement") return [(node["value"] as { cooked: string }).cooked];
   if (node.type === "ArrayExpression")
     return madeIn((node["elements"] as Node[]).filter((one) => one?.type !== "Literal"));
   if (node.type === "BinaryExpression" && /^[!=]==?$/.test(node["operator"] as string)) return [];

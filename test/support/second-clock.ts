@@ -55,8 +55,8 @@ export const kind = (look: Handler["look"], changes: Partial<Handler> = {}): Han
   plan: () => null,
   look,
   firstDelay: () => FIRST_DELAY_MS,
-  awaited: { code: "awaiting_study", note: "It is studied.", holdsVerdict: true },
-  absent: (code) => ({ status: "skip", code: "not_studied", note: `It was not studied (${code}).` }),
+  awaited: { code: "awaiting_replay", note: "It is studied.", holdsVerdict: true },
+  absent: (code) => ({ status: "skip", code: "not_replayed", note: `It was not studied (${code}).` }),
   ...changes,
 });
 export const evidence = (text: string): Evidence => ({ kind: "study.of-tomorrow", text });

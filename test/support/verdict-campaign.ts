@@ -1,7 +1,8 @@
 import { fromUtf8 } from "../../src/evidence/bytes.ts";
 import { checkReceipt, parseReceipt, receiptId, serializeReceipt } from "../../src/receipts/receipt.ts";
-import type { Receipt } from "../../src/receipts/schema.ts";
+import { LAYERS, type Appraisal, type Receipt, type Status } from "../../src/receipts/schema.ts";
 import { appraise } from "../../src/verify/appraise.ts";
+import { EVERY_LAYER, LAYER_CODES } from "../../src/verify/codes.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
 import { createVerifySession } from "../../src/verify/session.ts";
 import { seeded } from "./onnx-files.ts";
@@ -9,8 +10,11 @@ import { meaningOf, type Family } from "./receipt-family.ts";
 import { mutate, mutateText } from "./receipt-mutations.ts";
 import { resealed } from "./reseal.ts";
 
-/** How many mutants ended how, and those that must not be. */
-export type Judged = { counts: Record<string, number>; forged: Receipt[] };
+/**
+ * How many mutants ended how, those that must not be, and each result of a layer that the table of codes does not have, as
+ * `layer: status code`.
+ */
+export type Judged = { counts: Record<string, number>; forged: Receipt[]; unlisted: Set<string> };
 
 /** Judged side by side, so that none waits for another's signature check. */
 const AT_ONCE = 16;
@@ -31,6 +35,7 @@ export async function judgeMutants({ members, evaluateAt }: Family, runs: number
   const texts = receipts.map((receipt) => fromUtf8(serializeReceipt(receipt)));
   const counts: Record<string, number> = {};
   const forged: Receipt[] = [];
+  const unlisted = new Set<string>();
   for (let done = 0; done < runs; done += AT_ONCE) {
     const drawn = Array.from({ length: Math.min(AT_ONCE, runs - done) }, () => {
       const which = Math.floor(draw() * members.length);
@@ -39,11 +44,12 @@ export async function judgeMutants({ members, evaluateAt }: Family, runs: number
     const outcomes = await Promise.all(drawn.map(judge));
     for (const outcome of outcomes) counts[outcome] = (counts[outcome] ?? 0) + 1;
   }
-  return { counts, forged };
+  return { counts, forged, unlisted };
 
   async function judge({ policy, read: receipt }: { policy: AppraisalPolicy; read: Receipt | null }): Promise<string> {
     if (receipt === null) return "refused";
-    const { verdict } = await appraise({ receipt, policy, now: evaluateAt, evaluateAt }, session);
+    const { verdict, layers } = await appraise({ receipt, policy, now: evaluateAt, evaluateAt }, session);
+    for (const result of unlistedIn(layers, receipt)) unlisted.add(result);
     if (verdict !== "verified") return verdict;
     if (!meant.has(meaningOf(receipt))) forged.push(receipt);
     return "verified, of the same meaning";
@@ -59,6 +65,23 @@ export async function judgeMutants({ members, evaluateAt }: Family, runs: number
     if (draw() < 0.3) claim(sealed);
     return kind < AS_TEXT ? textOf(mutateText(draw, fromUtf8(serializeReceipt(sealed)))) : sealed;
   }
+}
+
+/** Codes that come from no verifier: a file's contradictions, with whatever code they have. */
+const told = ({ core, later }: Receipt): string[] =>
+  [...core.evidence, ...later.map(({ evidence }) => evidence)].flatMap((one) =>
+    one.kind === "contradiction" && "code" in one ? [String(one.code)] : [],
+  );
+
+function unlistedIn(layers: Appraisal["layers"], receipt: Receipt): string[] {
+  const fromFile = [...told(receipt), "maker_failed"];
+  return LAYERS.flatMap((layer) => {
+    const { status, code } = layers[layer];
+    const codes: Record<string, Partial<Record<Status, string>>> = { ...EVERY_LAYER, ...LAYER_CODES[layer] };
+    return codes[code]?.[status] !== undefined || (status === "fail" && fromFile.includes(code))
+      ? []
+      : [`${layer}: ${status} ${code}`];
+  });
 }
 
 /** Lets the seller's statement say the hashes that the receipt has now. */

@@ -2,12 +2,8 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { KNOWN_KINDS, type Appraisal, type Evidence, type Layer, type Receipt } from "../../src/receipts/schema.ts";
 import { redactReceipt } from "../../src/receipts/receipt.ts";
 import { appraise } from "../../src/verify/appraise.ts";
-import {
-  BATCH_CONTRADICTIONS,
-  describeContradiction,
-  failuresOfMaker,
-  withContradictions,
-} from "../../src/verify/contradictions.ts";
+import { BATCH_CONTRADICTIONS, describeContradiction } from "../../src/verify/contradiction-codes.ts";
+import { failuresOfMaker, withContradictions } from "../../src/verify/contradictions.ts";
 import { isOfChain, isOwnAmong, onlyOne } from "../../src/verify/evidence.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
 import { createVerifySession } from "../../src/verify/session.ts";
@@ -52,7 +48,7 @@ const replay = (value: number): Evidence => ({
 const waiting = (layer: Layer, changes: Partial<Outstanding> = {}): Outstanding => ({
   layer,
   status: "pending",
-  code: "awaited",
+  code: "awaiting_replay",
   note: "It is awaited.",
   holdsVerdict: false,
   ...changes,
@@ -126,7 +122,7 @@ describe("what is outstanding", () => {
       const bare = { ...fixture.receipt, later: [] };
       expect((await judge({ receipt: bare, outstanding: [waiting(layer)] })).layers[layer]).toEqual({
         status: "pending",
-        code: "awaited",
+        code: "awaiting_replay",
         note: "It is awaited.",
       });
     },
@@ -141,7 +137,7 @@ describe("what is outstanding", () => {
       judge({ receipt: replayed, policy: { assurance }, outstanding: [waiting("computation")] });
     expect((await computed("attested")).layers.computation.code).toBe("replay_not_ours");
     // Somebody's re-execution does not end the wait for a proof.
-    expect((await computed("proven")).layers.computation.code).toBe("awaited");
+    expect((await computed("proven")).layers.computation.code).toBe("awaiting_replay");
     const tomorrow = withLater({ kind: "zk.of-tomorrow" });
     const unsupported = await judge({
       receipt: tomorrow,
@@ -159,10 +155,11 @@ describe("what is outstanding", () => {
 
   test("is told by the worst of several, whatever their order", async () => {
     const ranks = ["fail", "pending", "skip"] as const;
+    const codes = { fail: "replay_mismatch", pending: "awaiting_proof", skip: "not_replayed" } as const;
     for (const [at, worst] of ranks.entries())
       for (const order of [ranks.slice(at), ranks.slice(at).toReversed()]) {
-        const outstanding = order.map((status) => waiting("computation", { status, code: status }));
-        expect((await judge({ outstanding })).layers.computation).toMatchObject({ status: worst, code: worst });
+        const outstanding = order.map((status) => waiting("computation", { status, code: codes[status] }));
+        expect((await judge({ outstanding })).layers.computation).toMatchObject({ status: worst, code: codes[worst] });
       }
   });
 

@@ -3,7 +3,7 @@ import { chainOf, type Chain } from "../../chain/chain.ts";
 import { buildInclusionTree, inclusionIdOf, inclusionPath, type InclusionLeaf } from "../../evidence/inclusion.ts";
 import type { Provider, PublishedInclusion, Seller } from "../../market/types.ts";
 import { inclusionEvidence, type InclusionEvidence, type Receipt } from "../../receipts/schema.ts";
-import type { BATCH_CONTRADICTIONS } from "../../verify/contradictions.ts";
+import type { BatchContradiction } from "../../verify/contradiction-codes.ts";
 import { inclusionLeafOf } from "../../verify/layers/inclusion.ts";
 
 /** What became of an answer's anchoring, as the seller publishes it and the chain shows it. */
@@ -11,12 +11,10 @@ export type InclusionView =
   | { state: "included"; evidence: InclusionEvidence }
   /** The seller has not anchored it, keeps it no longer, or the chain has not confirmed it. */
   | { state: "pending" }
-  /** There is nothing to look for: `not_signed` or `relay_not_pinned`. */
-  | { state: "absent"; code: string }
+  /** There is nothing to look for. */
+  | { state: "absent"; code: "not_signed" | "relay_not_pinned" }
   /** Published batch, event and answer do not agree: the seller's word about its own batch is false. */
-  | { state: "contradicted"; code: Contradiction };
-
-type Contradiction = keyof typeof BATCH_CONTRADICTIONS;
+  | { state: "contradicted"; code: BatchContradiction };
 
 /**
  * Looks once for an answer's inclusion. Fetches the batch named by the seller, rebuilds its tree, and finds exactly the
@@ -68,7 +66,7 @@ export async function observeInclusion(options: {
 type Published = Extract<PublishedInclusion, { state: "anchored" }>;
 
 /** Our leaf's path in the tree rebuilt from the batch, or what is wrong with the batch. */
-function placeIn(published: Published, ours: InclusionLeaf): { path: string[] } | Contradiction {
+function placeIn(published: Published, ours: InclusionLeaf): { path: string[] } | BatchContradiction {
   const { leaves } = published;
   const [at, second] = leaves.flatMap((leaf, index) => (isSame(leaf, ours) ? [index] : []));
   if (second !== undefined) return "leaf_duplicated";
@@ -83,7 +81,7 @@ const isSame = (a: InclusionLeaf, b: InclusionLeaf): boolean => isSameAnswer(a, 
 const isSameAnswer = (a: InclusionLeaf, b: InclusionLeaf): boolean =>
   a.teeId === b.teeId && a.inputHash === b.inputHash && a.outputHash === b.outputHash && a.timestamp === b.timestamp;
 
-function whatStandsInstead(leaves: readonly InclusionLeaf[], ours: InclusionLeaf): Contradiction {
+function whatStandsInstead(leaves: readonly InclusionLeaf[], ours: InclusionLeaf): BatchContradiction {
   if (leaves.some((leaf) => isSameAnswer(leaf, ours))) return "leaf_signature_mismatch";
   return leaves.some(({ inputHash }) => inputHash === ours.inputHash) ? "leaf_changed" : "leaf_missing";
 }

@@ -5,8 +5,8 @@ import { appendAppraisal, appendLater, readReceipt } from "../../receipts/store.
 import type { Db } from "../../storage/database.ts";
 import { immediate } from "../../storage/migrations.ts";
 import type { BuyerContext } from "../context.ts";
-import { holdForReceipt } from "../holds.ts";
-import type { Absent, Landed } from "./jobs/types.ts";
+import { holdForReceipt, type HoldReason } from "../holds.ts";
+import type { Absent, GivenUp, Landed } from "./jobs/types.ts";
 import { judgeReceipt } from "../judge.ts";
 import type { JobState, LeasedJob } from "./queue.ts";
 
@@ -18,7 +18,7 @@ import type { JobState, LeasedJob } from "./queue.ts";
  * Judging takes a moment and the transaction must not, so it is done before. Evidence of another kind landing in that
  * moment makes it out of date: then it is judged again, so no verdict passes over known evidence.
  */
-export async function land(ctx: BuyerContext, job: LeasedJob, outcome: Landed | Absent): Promise<void> {
+export async function land(ctx: BuyerContext, job: LeasedJob, outcome: Landed | Absent | GivenUp): Promise<void> {
   for (;;) {
     const known = await readKnown(ctx, ctx.db, job.receiptId);
     const at = ctx.clock();
@@ -40,7 +40,7 @@ export async function land(ctx: BuyerContext, job: LeasedJob, outcome: Landed | 
       if (!isSame(known, await readKnown(ctx, tx, job.receiptId))) return "changed";
       if (!(await ctx.queue.finish(tx, job, { absent, at }))) return "lost";
       if (evidence !== null) await appendLater(tx, receipt.id, evidence, at);
-      await outcome.alongside?.(tx, at);
+      if ("alongside" in outcome) await outcome.alongside?.(tx, at);
       const updated = await appendAppraisal(tx, receipt.id, appraisal);
       await holdForReceipt(
         tx,
@@ -57,13 +57,13 @@ export async function land(ctx: BuyerContext, job: LeasedJob, outcome: Landed | 
 }
 
 /** The reason to hold a seller whose promised evidence did not come, or null where it promised none of the kind. */
-function withheldBy(ctx: BuyerContext, kind: string, absent: string): string | null {
+function withheldBy(ctx: BuyerContext, kind: string, absent: string): HoldReason | null {
   const handler = ctx.handlers.find((one) => one.kind === kind);
   return handler?.withheld?.(absent) === true ? `evidence_withheld: ${kind} (${absent})` : null;
 }
 
 /** Why a job ends without evidence in the receipt: none came, or the receipt has no room for it. Null where it has. */
-function absenceOf(outcome: Landed | Absent, receipt: Receipt | null): string | null {
+function absenceOf(outcome: Landed | Absent | GivenUp, receipt: Receipt | null): string | null {
   if (outcome.state === "absent") return outcome.code;
   if (receipt === null) return null;
   const item = { at: new Date(0).toISOString(), evidence: outcome.evidence };

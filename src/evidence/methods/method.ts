@@ -39,12 +39,34 @@ export type ShownSettlement = SettlingTransaction & {
   channel?: { balance: string; totalClaimed: string } | undefined;
 };
 
-/** What is wrong with a payment, as a layer says it. */
-export type Fault = { status: "fail"; code: string; note: string };
-/** What a settlement shows: the money moved, or will not move any more, or it shows neither. */
-export type Finding = { status: "pass"; note: string } | { status: "skip"; code: string; note: string } | Fault;
+/** What can be wrong with a payment and with a settlement, as their layers say it. */
+export type FaultCode = {
+  payment: "voucher_nonce_mismatch" | "voucher_amount_mismatch" | "channel_mismatch" | "facilitator_mismatch";
+  settlement:
+    | "settlement_time"
+    | "not_expired"
+    | "transaction_missing"
+    | "authorization_not_used"
+    | "transfer_mismatch"
+    | "token_moved_more"
+    | "channel_missing"
+    | "voucher_not_claimed";
+};
+/** Why a payment will move no money any more. */
+export type UnsettledCode = "authorization_expired" | "channel_closed";
 
-export const fault = (code: string, note: string): Fault => ({ status: "fail", code, note });
+/** What is wrong with a payment, or with a settlement. */
+export type Fault<In extends keyof FaultCode> = { status: "fail"; code: FaultCode[In]; note: string };
+/** What a settlement shows: the money moved, or will not move any more, or it shows neither. */
+export type Finding =
+  | { status: "pass"; note: string }
+  | { status: "skip"; code: UnsettledCode; note: string }
+  | Fault<"settlement">;
+
+export const fault = <Code extends FaultCode[keyof FaultCode]>(
+  code: Code,
+  note: string,
+): { status: "fail"; code: Code; note: string } => ({ status: "fail", code, note });
 
 /** How a transaction on chain uses up an authorization. */
 export type Use = {
@@ -90,9 +112,9 @@ export type MethodEvidence = Use & {
   /** What of its own terms is not the offer's, as a sentence; null if all are. */
   differsFrom: (payment: Authorization, extra: Extra) => string | null;
   /** What it says of itself and is not, or null. */
-  contradictionIn: (payment: Authorization & { authorizationHash: string }) => Fault | null;
+  contradictionIn: (payment: Authorization & { authorizationHash: string }) => Fault<"payment"> | null;
   /** Who besides the payee has a say in it and is not pinned for this seller, or null. */
-  unpinnedIn: (payment: Authorization, pins: Pins) => Fault | null;
+  unpinnedIn: (payment: Authorization, pins: Pins) => Fault<"payment"> | null;
   /** What a settlement shows. `earliest`: unix seconds in which it may have been made at the earliest. */
   judge: (payment: Authorization, shown: ShownSettlement, earliest: number) => Finding;
 };

@@ -5,7 +5,7 @@ import type { NitroPayload } from "../../evidence/nitro.ts";
 import { teeIdOf } from "../../evidence/tee-signature.ts";
 import type { Evidence, LayerResult, NitroEvidence } from "../../receipts/schema.ts";
 import { onlyOne } from "../evidence.ts";
-import { nitroResultAt } from "../tee/nitro.ts";
+import { nitroResultAt, type NitroCheck } from "../tee/nitro.ts";
 import { entryOf, sellerOf, type AppraisalPolicy, type SellerPolicy } from "../policy.ts";
 import { createVerifySession, type VerifySession } from "../session.ts";
 import { judgeTls, type TlsAppraisal } from "./tls.ts";
@@ -70,7 +70,7 @@ async function judgeAttestation(options: AttestationOptions): Promise<Attestatio
   const session = options.session ?? createVerifySession();
   const facts = await session.nitroFacts(nitro.evidence.document, policy.simulatedRoots);
   const result = nitroResultAt(facts, evaluateAt);
-  if (!result.ok) return without(fail(result.check.replaceAll("-", "_"), `Nitro document: ${result.message}.`));
+  if (!result.ok) return without(fail(codeOf(result.check), `Nitro document: ${result.message}.`));
   const reference = sellerOf(policy, options.sellerId);
   const spki = fromBase64(nitro.evidence.publicKey);
   const bound = result.payload.userData === null ? null : decodeUserData(result.payload.userData);
@@ -96,6 +96,10 @@ async function judgeAttestation(options: AttestationOptions): Promise<Attestatio
     tls,
   };
 }
+
+/** The check that refused the document, in the spelling of codes. */
+const codeOf = (check: NitroCheck): SnakeCase<NitroCheck> => check.replaceAll("-", "_") as SnakeCase<NitroCheck>;
+type SnakeCase<Text extends string> = Text extends `${infer Word}-${infer Rest}` ? `${Word}_${SnakeCase<Rest>}` : Text;
 
 /** Every layer when the platform itself did not pass: none of them can. */
 function without(platform: LayerResult): AttestationAppraisal {

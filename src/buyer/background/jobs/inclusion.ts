@@ -1,4 +1,4 @@
-import { describeContradiction } from "../../../verify/contradictions.ts";
+import { contradiction, CONTRADICTIONS, isContradiction } from "../../../verify/contradiction-codes.ts";
 import { inclusionLeafOf } from "../../../verify/layers/inclusion.ts";
 import { pollMilliseconds } from "../../context.ts";
 import { observeInclusion } from "../inclusion.ts";
@@ -35,7 +35,7 @@ export const inclusionJob: JobHandler<BuyerContext> = {
       case "pending":
         return { state: "waiting" };
       case "contradicted":
-        return { state: "landed", evidence: { kind: "contradiction", layer: "inclusion", code: seen.code } };
+        return { state: "landed", evidence: contradiction("inclusion", seen.code) };
       case "absent":
         return { state: "absent", code: seen.code };
       default:
@@ -52,9 +52,12 @@ export const inclusionJob: JobHandler<BuyerContext> = {
   },
   // A batch that was lost before it was anchored is no lie: only a contradiction fails. Jobs of earlier versions hold its code.
   absent(code) {
-    const contradiction = describeContradiction(code);
-    return contradiction === null
-      ? { status: "skip", code: "inclusion_not_seen", note: `The answer was not seen under a root on chain (${code}).` }
-      : { status: "fail", code, note: contradiction };
+    return isContradiction(code)
+      ? { status: "fail", code, note: CONTRADICTIONS[code] }
+      : {
+          status: "skip",
+          code: "inclusion_not_seen",
+          note: `The answer was not seen under a root on chain (${code}).`,
+        };
   },
 };

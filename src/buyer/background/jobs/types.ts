@@ -2,13 +2,16 @@ import type { Evidence, Layer, Receipt } from "../../../receipts/schema.ts";
 import type { Db } from "../../../storage/database.ts";
 import type { Outstanding } from "../../../verify/types.ts";
 import type { LeasedJob, NewJob } from "../queue.ts";
+import type { AbsenceCode } from "./absences.ts";
 
 /** Further writes in the transaction that ends the job. Where it throws, nothing is, and it is looked again later. */
 type Alongside = { alongside?: (tx: Db, at: Date) => Promise<void> };
 /** Evidence that a look brought. */
 export type Landed = { state: "landed"; evidence: Evidence } & Alongside;
+/** It was looked for until its deadline: `deadline_passed`, or the code or class name of the last error. */
+export type GivenUp = { state: "absent"; code: string };
 /** It will not come. `code` gives the reason, and the handler's `absent` its meaning. */
-export type Absent = { state: "absent"; code: string } & Alongside;
+export type Absent = { state: "absent"; code: AbsenceCode } & Alongside;
 
 /** What one look for a piece of evidence found. */
 export type Look =
