@@ -54,7 +54,7 @@ export async function deliver(ctx: BuyerContext, call: Call, paying: Paying, rec
   });
   const transaction = readPaymentResponse(received.headers)?.transaction;
   const kept = await keep(ctx, call, paying, receipt, transaction === undefined ? {} : { transaction });
-  call.progress("verified", `fast clock: ${newestAppraisal(kept.receipt).verdict}`);
+  call.progress("checked", `immediate checks: the verdict is ${newestAppraisal(kept.receipt).verdict}`);
   ctx.wakeSecondClock();
   // As it was when this call took it: one that had been sent before was paid by an earlier call.
   const paidNow = purchase.state === "reserved" || purchase.state === "signed";

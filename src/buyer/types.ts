@@ -32,7 +32,7 @@ export type BuyRequest = {
   assurance?: Assurance;
   /** Upper bound for this call in USD, on top of the policy's caps. Decimal string or number. */
   maxUsd?: number;
-  /** `answer` (default) returns at once; `verified` waits for the second clock. */
+  /** `answer` (default) returns at once; `verified` waits for the background checks, until the verdict is final or their time is over. */
   wait?: "answer" | "verified";
   /**
    * One key, one payment: a retry with the same key and arguments returns the stored result. Without it, a call equal
@@ -75,7 +75,7 @@ export type BuyOptions = {
   signal?: AbortSignal;
   /** Milliseconds since the call began, per step reached; `landed` for each piece of evidence that is waited for. */
   onProgress?: (step: {
-    step: "chosen" | "attested" | "quoted" | "reserved" | "paid" | "answered" | "verified" | "landed";
+    step: "chosen" | "attested" | "quoted" | "reserved" | "paid" | "answered" | "checked" | "landed";
     message: string;
     ms: number;
   }) => void;

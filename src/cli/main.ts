@@ -12,10 +12,11 @@ type Action = (...args: never[]) => Promise<number>;
 
 const EXIT_CODES = `
 Exit codes
-  0    done; verify and buy: no reason not to act was found (verify: verified)
-  1    failed: the verdict is failed, or the work could not be done
-  2    open: the verdict is pending (buy: only with --wait verified) or unverified
-  64   the command line, the configuration or a file could not be read
+  0    done. verify: the verdict is verified. buy: verified, or pending if --wait verified was not given
+  1    failed. verify, buy: the verdict is failed. Any command: it could not do its work
+  2    open. verify: the verdict is pending or unverified. buy: unverified, as every purchase with --assurance none is,
+       or still pending after --wait verified
+  64   the command line, the configuration or a file could not be used
   130  interrupted
 
 Start with: proof402 demo`;
@@ -66,15 +67,16 @@ function buildProgram(): Command {
     .addOption(assurance)
     .option("--max-usd <amount>", "most this call may cost")
     .addOption(
-      new Option("--wait <until>", "return with the answer or when settlement is checked").choices([
-        "answer",
-        "verified",
-      ]),
+      new Option(
+        "--wait <until>",
+        "return with the answer, or wait until the verdict is final: verified, if all goes well",
+      ).choices(["answer", "verified"]),
     )
     .option("--key <key>", "idempotency key: the same key never pays twice")
     .addHelpText(
       "after",
-      `\nExample: proof402 buy eth-risk --input '{"features":[-0.012,-0.034,-0.081,0.62,0.74,-0.19,1.8,0.21]}' --seller honest --wait verified`,
+      `\nExample: proof402 buy eth-risk --input '{"features":[-0.012,-0.034,-0.081,0.62,0.74,-0.19,1.8,0.21]}' --seller honest --wait verified
+Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2 unverified (or pending with it), 64 unusable input.`,
     )
     .action(lazily(async () => (await import("./buy.ts")).buy));
 
@@ -101,13 +103,22 @@ function buildProgram(): Command {
     .description("keep a receipt made elsewhere")
     .action(lazily(async () => (await import("./receipts.ts")).importReceipt));
   receipts
-    .command("anchor <id>")
+    .command("publish <id>")
     .description("post a receipt's hash and verdict to the configured ERC-8004 Validation Registry; costs gas")
     .option("--agent <id>", "the seller's agent id in that registry", "0")
     .option("--proof", "have the receipt's zk proof checked by the configured contract, too")
     .option("--yes", "do not ask")
-    .addHelpText("after", "\nExample: proof402 receipts anchor p402_... --agent 7")
-    .action(lazily(async () => (await import("./anchor.ts")).anchorReceipt));
+    .addHelpText("after", "\nExample: proof402 receipts publish p402_... --agent 7")
+    .action(lazily(async () => (await import("./publish.ts")).publishReceipt));
+  receipts
+    .command("anchor", { hidden: true })
+    .allowExcessArguments()
+    .allowUnknownOption()
+    .action(() => {
+      throw new Proof402Error("usage", "`receipts anchor` is named `receipts publish`.", {
+        next: "Run `proof402 receipts publish ID` with the same options. Nothing was posted.",
+      });
+    });
 
   program
     .command("verify <file-or-id>")

@@ -34,7 +34,7 @@ const EXIT_OF: Record<Verdict, number> = {
 /**
  * `proof402 verify FILE|ID`: judges a receipt from its own evidence, offline, by the configuration or by a trust file. A file
  * needs neither wallet nor database; where there is a database, what it knows of the purchase counts. `--online` reads the
- * chain again. Exits 0 verified, 1 failed, 2 pending or unverified, 64 unreadable.
+ * chain again. Exits by the verdict: 0 verified, 1 failed, 2 pending or unverified; 64 for a file that cannot be read.
  */
 export async function verify(target: string, options: Options, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);

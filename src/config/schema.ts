@@ -65,7 +65,7 @@ const fieldsSchema = z.strictObject({
         .max(16)
         .default([]),
       /**
-       * Whether what a file of somebody else's tells of the chain suffices for `verified`. Own purchases do not need it: this
+       * Whether what another buyer's file tells of the chain suffices for the verdict `verified`. Own purchases do not need it: this
        * buyer read the chain itself.
        */
       reportedSuffices: z.boolean().default(false),
@@ -96,7 +96,7 @@ const fieldsSchema = z.strictObject({
       inclusionSeconds: seconds.default(3600),
     })
     .prefault({}),
-  /** The ERC-8004 Validation Registry that the owner's `receipts anchor` posts verdicts to. */
+  /** The ERC-8004 Validation Registry that the owner's `receipts publish` posts verdicts to. */
   validationRegistry: z
     .strictObject({
       network: networkId,
@@ -106,7 +106,7 @@ const fieldsSchema = z.strictObject({
         .regex(/^0x[0-9a-f]{40}$/, "address in lower case"),
     })
     .optional(),
-  /** Contracts that check proofs by one key on chain: for the owner's `receipts anchor --proof`. */
+  /** Contracts that check proofs by one key on chain: for the owner's `receipts publish --proof`. */
   proofContracts: z
     .array(
       z.strictObject({

@@ -69,7 +69,7 @@ function outcomeOf(engine: Engine, { proof, key, settings, srs }: EzklCheck): Ez
     return holds(() => engine.verify(file, vk, circuit, params));
   };
   if (!verifies(proof)) return "refused";
-  return verifies(writeEzklProof({ ...parsed, proof: parsed.proof.subarray(0, -1) })) ? "refused" : "verified";
+  return verifies(writeEzklProof({ ...parsed, proof: parsed.proof.subarray(0, -1) })) ? "refused" : "valid";
 }
 
 /** The engine throws where it refuses, and panics on some files: neither is a yes. */

@@ -9,7 +9,7 @@ export type EngineOrder = Record<keyof EzklCheck, string>;
 const MILLISECONDS = 60_000;
 /** More than the one word that is expected. */
 const MAX_ANSWER_BYTES = 64;
-const ANSWERS: readonly EzklOutcome[] = ["verified", "refused", "unreadable", "missing"];
+const ANSWERS: readonly EzklOutcome[] = ["valid", "refused", "unreadable", "missing"];
 
 /**
  * EZKL's engine, each check in a process of its own: WebAssembly of another's making that panics on malformed keys and

@@ -30,7 +30,7 @@ export type GuardOptions = {
   }) => boolean | string;
   /** Accept receipts whose hardware is simulated. Only for development. */
   allowSimulated?: boolean;
-  /** Accept receipts of purchases that this buyer did not make, if a verified key signed their time. */
+  /** Accept receipts of purchases that this buyer did not make, if a key that passed signed their time. */
   allowImported?: boolean;
   /** For tests. */
   clock?: () => Date;

@@ -1,8 +1,8 @@
 import type { Appraisal, Evidence, TeeSignatureEvidence } from "../receipts/schema.ts";
 
 /**
- * When the seller's verified key says that it signed the answer, unix ms with whole seconds; null where none did. The
- * appraisal must have ended `verified`: below `proven` a verdict rests on the signature, and a proof can stand beside
+ * Reads when the seller's key says that it signed the answer, unix ms with whole seconds; null if no key said it. The
+ * appraisal's verdict must be `verified`: below `proven` a verdict rests on the signature, and a proof can stand beside
  * an unchecked signature.
  */
 export function signedAt(

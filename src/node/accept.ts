@@ -38,7 +38,7 @@ export async function accept(
   const verification = await gate.verify(c, model).catch(() => null);
   if (verification === null)
     return c.json({ error: "the facilitator gives no usable answer; nothing was charged" }, 502);
-  if (verification.kind === "verified") return { ...verification, seen: null };
+  if (verification.kind === "valid") return { ...verification, seen: null };
   const { payment, response } = verification;
   if (!ownPayee || payment === null) return response;
   const authorization = identityOf(payment.payload, payment.terms)?.authorization ?? null;

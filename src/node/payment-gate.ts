@@ -25,7 +25,7 @@ export type ServedModel = { model: LoadedModel<ModelDescription>; price: string;
 
 export type Verification =
   /** `cancel` gives back what was set aside for it, where no answer comes of it. */
-  | { kind: "verified"; payment: Payment; cancel: (status: number) => Promise<unknown> }
+  | { kind: "valid"; payment: Payment; cancel: (status: number) => Promise<unknown> }
   /** `payment` is the payment received, if it claims to meet the offer. */
   | { kind: "refused"; response: Response; payment: Payment | null };
 
@@ -101,7 +101,7 @@ export function paymentGate(
         const { paymentPayload: payload, paymentRequirements: terms, cancellationDispatcher } = result;
         const cancel = (responseStatus: number): Promise<unknown> =>
           cancellationDispatcher.cancel({ reason: "handler_failed", responseStatus });
-        return { kind: "verified", payment: { payload, terms }, cancel };
+        return { kind: "valid", payment: { payload, terms }, cancel };
       }
       const required = result.response.headers["PAYMENT-REQUIRED"];
       const offered = required === undefined ? null : decodePaymentRequiredHeader(required);

@@ -28,7 +28,7 @@ const output = z.object({
   idempotencyKey: z.string(),
 });
 
-const STEPS = ["chosen", "attested", "quoted", "reserved", "paid", "answered", "verified"] as const;
+const STEPS = ["chosen", "attested", "quoted", "reserved", "paid", "answered", "checked"] as const;
 
 export const buyInference: ToolDefinition<typeof input, typeof output> = {
   name: "buy_inference",

@@ -33,7 +33,7 @@ export type EzklCheck = {
  * parameters are none that the engine reads, there is no such engine here, it was stopped at its time limit, or its
  * process ended without an answer.
  */
-export type EzklOutcome = "verified" | "refused" | "unreadable" | "missing" | "timeout" | "crashed";
+export type EzklOutcome = "valid" | "refused" | "unreadable" | "missing" | "timeout" | "crashed";
 
 /** Checks EZKL proofs. It comes from the caller, who also bounds its time: verification itself is pure. */
 export type EzklEngine = (check: EzklCheck) => Promise<EzklOutcome>;

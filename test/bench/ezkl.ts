@@ -72,5 +72,5 @@ function timed<T>(run: () => T): [T, number] {
 }
 
 async function verified(check: EzklEngine, what: EzklCheck): Promise<void> {
-  if ((await check(what)) !== "verified") throw new Error("the proof did not verify");
+  if ((await check(what)) !== "valid") throw new Error("the proof did not verify");
 }

@@ -32,7 +32,7 @@ const refuse = (attack: Attack, what: string): Promise<unknown> =>
 const allow = (attack: Attack): Promise<unknown> => attack.using((db) => sql`drop trigger refused`.execute(db));
 const receiptsOf = (attack: Attack) => attack.using((db) => db.selectFrom("receipts").select("id").execute());
 
-const STEPS = ["chosen", "attested", "quoted", "reserved", "paid", "answered", "verified"] as const;
+const STEPS = ["chosen", "attested", "quoted", "reserved", "paid", "answered", "checked"] as const;
 
 describe("T33: an answer that was paid for is not lost", () => {
   test.each<[string, () => unknown]>([

@@ -36,7 +36,7 @@ describe("an attested purchase", () => {
     });
     const receipt = await buyer.getReceipt(result.receipt.id, { waitSeconds: 120 });
     expect(newestAppraisal(receipt).verdict).toBe("verified");
-    expect(steps).toEqual(["chosen", "attested", "quoted", "reserved", "paid", "answered", "verified"]);
+    expect(steps).toEqual(["chosen", "attested", "quoted", "reserved", "paid", "answered", "checked"]);
     expect(before - (await market.devnet.balanceOf(payer ?? ""))).toBe(10_000n);
     const audit = await buyer.audit();
     expect(audit.ok).toBe(true);
@@ -55,7 +55,7 @@ describe("waiting for the verdict", () => {
     );
     expect(appraisal.verdict).toBe("verified");
     expect(heard).toHaveLength(receipt.later.length);
-    expect(heard.at(-1)).toMatch(/^second clock: verified \(settlement pass, /);
+    expect(heard.at(-1)).toMatch(/^background checks: the verdict is verified \(settlement pass, /);
   });
 });
 

@@ -72,7 +72,7 @@ async function check({ proof, key, settings, sG2 }: Files, pinned: Files): Promi
   const srs = kzgVerifierParams(sG2);
   if (srs === null) return refused("srs_invalid", "[s]G2 is no point of the group");
   const outcome = await createEzklEngine()({ proof: writeEzklProof(proof), key, settings, srs });
-  if (outcome === "verified") return { pass: true };
+  if (outcome === "valid") return { pass: true };
   return outcome === "refused"
     ? refused("proof_invalid", "the proof does not verify")
     : { pass: false, check: `ezkl_${outcome}`, message: "the engine gave no answer" };

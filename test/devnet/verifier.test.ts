@@ -85,7 +85,7 @@ describe("the verifier contract of a model", () => {
   });
 
   test("checks a receipt's proof for its owner, who hears what it cost", async () => {
-    const { code, stdout, stderr } = await cli("receipts", "anchor", id, "--proof", "--yes", "--json");
+    const { code, stdout, stderr } = await cli("receipts", "publish", id, "--proof", "--yes", "--json");
     expect([code, stderr]).toEqual([0, expect.stringContaining("Has the proof checked")]);
     const view = JSON.parse(stdout) as {
       proof: { transaction: `0x${string}`; gasUsed: string };
@@ -103,7 +103,7 @@ describe("the verifier contract of a model", () => {
     const how = ["--seller", "honest", "--wait", "verified", "--json"];
     const { stdout } = await cli("buy", "eth-risk", "--input", JSON.stringify(ETH_FEATURES), ...how);
     const plain = (JSON.parse(stdout) as { receipt: { id: string } }).receipt.id;
-    const { code, stderr } = await cli("receipts", "anchor", plain, "--proof", "--yes");
+    const { code, stderr } = await cli("receipts", "publish", plain, "--proof", "--yes");
     expect([code, stderr]).toEqual([1, expect.stringContaining("proof_missing")]);
   });
 });

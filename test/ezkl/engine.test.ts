@@ -71,14 +71,14 @@ describe("the engine, in a process of its own", () => {
   const apart = createEzklEngine();
 
   test("verifies what EZKL made, with the whole setup or with [s]G2 alone", async () => {
-    expect(await apart(check)).toBe("verified");
-    expect(await apart({ ...check, srs: files.srs })).toBe("verified");
+    expect(await apart(check)).toBe("valid");
+    expect(await apart({ ...check, srs: files.srs })).toBe("valid");
   });
 
   test("refuses a proof with anything behind it, which the engine itself does not", async () => {
     const { proof } = readProof();
     for (const more of [[0], [1, 2, 3]]) {
-      expect(await engineHere(withProof([...proof, ...more]))).toBe("verified");
+      expect(await engineHere(withProof([...proof, ...more]))).toBe("valid");
       expect(await apart(withProof([...proof, ...more]))).toBe("refused");
     }
     expect(await apart(withProof(proof.slice(0, -1)))).toBe("refused");
@@ -120,12 +120,12 @@ describe("the engine, in a process of its own", () => {
   });
 
   test("that ends, babbles or is not there has crashed", async () => {
-    const babble = `setInterval(() => process.stdout.write("verified"), 1)`;
-    for (const text of ["process.exit(1)", "process.abort()", "", `process.stdout.write("verified?")`, babble])
+    const babble = `setInterval(() => process.stdout.write("valid"), 1)`;
+    for (const text of ["process.exit(1)", "process.abort()", "", `process.stdout.write("valid?")`, babble])
       expect(await createEzklEngine({ entry: await program(text) })(check)).toBe("crashed");
     expect(await createEzklEngine({ entry: join(directory, "none.mjs") })(check)).toBe("crashed");
-    const verifiedThenFailed = await program(`process.stdout.write("verified", () => process.exit(1))`);
-    expect(await createEzklEngine({ entry: verifiedThenFailed })(check)).toBe("crashed");
+    const validThenFailed = await program(`process.stdout.write("valid", () => process.exit(1))`);
+    expect(await createEzklEngine({ entry: validThenFailed })(check)).toBe("crashed");
   });
 
   test("that is not installed, or of another version, is missing", async () => {

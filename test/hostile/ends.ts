@@ -9,7 +9,7 @@ import { ETH_FEATURES, type Market } from "../support/devnet.ts";
 import { openPurse } from "./purse.ts";
 
 /** The steps of a purchase that a caller hears of, in their order from 1. */
-export const STEPS = ["chosen", "attested", "quoted", "reserved", "paid", "answered", "verified"] as const;
+export const STEPS = ["chosen", "attested", "quoted", "reserved", "paid", "answered", "checked"] as const;
 export type Step = (typeof STEPS)[number];
 
 /** How a call over a surface ends: by `kill -9` or at the caller's wish; at a step, or so many ms after it began. */
@@ -38,7 +38,7 @@ export async function endCall(market: Market, { surface, how, at }: End): Promis
   await writeFile(join(market.directory, `${name}.key`), privateKey, { mode: 0o600 });
   await writeFile(file, JSON.stringify({ ...config, wallet: { privateKeyFile: `${name}.key` } }), { mode: 0o600 });
   // A call that may have been told its outcome is found again by its key alone; any other also by what it asks.
-  const key = typeof at === "number" || at === "answered" || at === "verified" ? `key-${name}` : undefined;
+  const key = typeof at === "number" || at === "answered" || at === "checked" ? `key-${name}` : undefined;
   await (surface === "cli" ? endCli(file, { how, at }, key) : endMcp(file, { how, at }, key));
   const buyer = await purse.open();
   try {

@@ -11,7 +11,7 @@ export const FAULTS = [
   "paid",
   "on the wire",
   "answered",
-  "verified",
+  "checked",
   "settled",
 ] as const;
 export type Fault = (typeof FAULTS)[number];

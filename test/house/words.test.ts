@@ -24,6 +24,17 @@ const linesWith = (sources: Source[], pattern: RegExp): string[] =>
       .flatMap((line, at) => (pattern.test(line) ? [`${source.path}:${at + 1} ${line.trim()}`] : [])),
   );
 
+/** Lines on which `verified` is said of something other than a verdict, or of nothing that the lines around it name. */
+const otherwiseVerified = (sources: Source[]): string[] =>
+  sources.flatMap(({ path, text }) => {
+    const lines = text.split("\n");
+    return lines.flatMap((line, at) => {
+      if (!/(?<![-\w])verified\b/.test(line)) return [];
+      const named = /verdict|receipt|wait/i.test(lines.slice(Math.max(0, at - 3), at + 3).join("\n"));
+      return named && !/verified (?:key|signature|platform|proof|payment)\b/.test(line) ? [] : [`${path}:${at + 1}`];
+    });
+  });
+
 describe("words that have no place", () => {
   it("nothing is left for later", () => {
     expect(everything.length).toBeGreaterThan(house.length);
@@ -39,7 +50,18 @@ describe("words that have no place", () => {
     expect(library.filter((source) => source.usesConsole).map((source) => source.path)).toEqual([]);
   });
 
+  it("verified is the verdict, and no step, outcome, key or signature", () => {
+    expect(otherwiseVerified(house)).toEqual([]);
+  });
+
   it("these checks can fail", () => {
+    const steps = parseSource("src/x.ts", 'const STEPS = [\n  "paid",\n  "verified",\n] as const;');
+    const key = parseSource("src/x.ts", "/** The verdict, if a verified key signed. */\nexport const a = 1;");
+    const verdict = parseSource(
+      "src/x.ts",
+      '/** The verdict. */\nconst good = "verified";\nconst other = "payment-verified";',
+    );
+    expect(otherwiseVerified([steps, key, verdict])).toEqual(["src/x.ts:3", "src/x.ts:1"]);
     const marks = [joined("// TO", "DO: later"), joined("/* FIX", "ME */")].map((text) =>
       parseSource("src/x.ts", text),
     );

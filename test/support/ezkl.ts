@@ -104,7 +104,7 @@ export const referenceOf = (
 /** The engine of this process as a port: no process of its own, so only for files that it survives. */
 export const engineHere: EzklEngine = ({ proof, key, settings, srs }) => {
   try {
-    return Promise.resolve(engine.verify(file(proof), file(key), file(settings), file(srs)) ? "verified" : "refused");
+    return Promise.resolve(engine.verify(file(proof), file(key), file(settings), file(srs)) ? "valid" : "refused");
   } catch {
     return Promise.resolve("refused");
   }

@@ -427,7 +427,7 @@ describe("devnet", () => {
       expect([forged.code, forged.stdout]).toEqual([1, expect.stringMatching(/FAILED[^]*computation: proof_invalid/)]);
       const honest = await runCli([...proven, ...wait]);
       expect([honest.code, honest.stdout]).toEqual([0, expect.stringMatching(/VERIFIED[^]*Assurance reached: proven/)]);
-      expect(honest.stderr).toContain("[later] second clock: verified (settlement pass, ");
+      expect(honest.stderr).toContain("[later] background checks: the verdict is verified (settlement pass, ");
       child.kill("SIGTERM");
       expect(await once(child, "exit")).toEqual([0, null]);
       await expect(fetch(ready.rpcUrl, { method: "POST" })).rejects.toThrow(/fetch failed/);

@@ -70,7 +70,7 @@ async function judged(one: Case = {}): Promise<string | null> {
   receipt.later.push({ at: response.receivedAt, evidence });
   one.change?.(receipt);
   const seller = { ...fixture.policy.sellers["fixture"]!, ezkl: { "eth-risk": reference } };
-  const { engine = "verified" } = one;
+  const { engine = "valid" } = one;
   const port: EzklEngine = (check) => (asked.push(check), Promise.resolve(engine ?? "crashed"));
   const result = await judgeEzkl(
     receipt,

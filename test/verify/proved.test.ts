@@ -87,7 +87,7 @@ const saying =
   () =>
     Promise.resolve(outcome);
 
-async function judged(pieces: Evidence[], key = keyOf(), outcome: EzklOutcome = "verified"): Promise<Appraisal> {
+async function judged(pieces: Evidence[], key = keyOf(), outcome: EzklOutcome = "valid"): Promise<Appraisal> {
   const given = withEvidence(...pieces);
   const own = given.later.map(({ evidence }) => evidence);
   const engine = saying(outcome);
@@ -155,6 +155,6 @@ test("a file's proof of EZKL is judged with the engine that is given", async () 
     const verified = await verifyReceipt(bytes, pinning(keyOf()), options);
     return verified.ok ? verified.appraisal.layers.computation.code : verified.code;
   };
-  expect(await codeWith({ ezkl: saying("verified") })).toBe("ok");
+  expect(await codeWith({ ezkl: saying("valid") })).toBe("ok");
   expect(await codeWith({})).toBe("ezkl_engine_absent");
 });

@@ -56,7 +56,7 @@ export async function waitForVerdict(
 export function whatCame(receipt: Receipt): string {
   const { layers, verdict } = newestAppraisal(receipt);
   const words = SECOND_CLOCK.map((layer) => `${layer} ${layers[layer].status}`);
-  return `second clock: ${verdict} (${words.join(", ")})`;
+  return `background checks: the verdict is ${verdict} (${words.join(", ")})`;
 }
 
 /** What stopped the wait of a purchase, as its caller must hear it: the payment was made before. */

@@ -17,7 +17,7 @@ export type DemoOutcome = {
   cheatBlocked: boolean;
   traded: boolean;
   answerMs: number;
-  verifiedMs: number;
+  checkedMs: number;
   settledMs: number;
 };
 
@@ -83,7 +83,7 @@ export async function runDemoAgent(buyer: Buyer, report: DemoReport): Promise<De
   report.heading(`Receipt ${receipt.id}`);
   report.layers(appraisal);
   report.line(
-    `answer after ${ms(bought.answerMs)}, verified after ${ms(bought.verifiedMs)}, settled after ${ms(bought.settledMs)}, included after ${includedAfter(receipt)} s`,
+    `answer after ${ms(bought.answerMs)}, checked after ${ms(bought.checkedMs)}, settled after ${ms(bought.settledMs)}, included after ${includedAfter(receipt)} s`,
   );
   return {
     receipt,
@@ -94,7 +94,7 @@ export async function runDemoAgent(buyer: Buyer, report: DemoReport): Promise<De
     ),
     traded,
     answerMs: bought.answerMs,
-    verifiedMs: bought.verifiedMs,
+    checkedMs: bought.checkedMs,
     settledMs: bought.settledMs,
   };
 }
@@ -141,7 +141,7 @@ function classOf(answer: Record<string, unknown>): number {
 
 const ms = (value: number): string => (Number.isNaN(value) ? "(not seen)" : `${Math.round(value)} ms`);
 
-type SeenPurchase = { receiptId: string; verdict: Verdict; answerMs: number; verifiedMs: number; settledMs: number };
+type SeenPurchase = { receiptId: string; verdict: Verdict; answerMs: number; checkedMs: number; settledMs: number };
 
 /** The same buyer, with each step told to the report and timed. */
 function observe(buyer: Buyer, report: DemoReport): { buyer: Buyer; purchases: SeenPurchase[] } {
@@ -182,7 +182,7 @@ function observe(buyer: Buyer, report: DemoReport): { buyer: Buyer; purchases: S
             receiptId: result.receipt.id,
             verdict,
             answerMs: steps.get("answered") ?? Number.NaN,
-            verifiedMs: steps.get("verified") ?? Number.NaN,
+            checkedMs: steps.get("checked") ?? Number.NaN,
             settledMs: late?.ms ?? Number.NaN,
           });
           return result;

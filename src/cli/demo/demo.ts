@@ -11,7 +11,7 @@ import { formatUnits } from "../../chain/amounts.ts";
 import { walletFromPrivateKey } from "../../payment/wallet.ts";
 import { serializeReceipt } from "../../receipts/receipt.ts";
 import { openDatabase } from "../../storage/database.ts";
-import { proofOnChain } from "../anchor-proof.ts";
+import { proofOnChain } from "../publish-proof.ts";
 import { runDemoAgent } from "./agent.ts";
 import { runDemoProof } from "./proof.ts";
 import { createDemoReport } from "./report.ts";

@@ -43,7 +43,7 @@ export async function runDemoProof(
     const timeline = (receipt: Receipt): string =>
       [
         `answer after ${at("answered")}`,
-        `attested after ${at("verified")}`,
+        `attested after ${at("checked")}`,
         ...landed(receipt, steps.get("answered") ?? 0),
       ].join(", ");
     const receipt = await untilAllLanded(buyer, result.receipt.id, (one) => report.tick(timeline(one)));

@@ -150,7 +150,7 @@ function firstDifference(
 
 function resultOf(outcome: EzklOutcome, { srs }: EzklReference): LayerResult {
   switch (outcome) {
-    case "verified": {
+    case "valid": {
       const proved =
         "The pinned circuit was proved to compute this answer from this request's inputs, as it rounds them";
       return srs.setup === "development"

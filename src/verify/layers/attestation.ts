@@ -103,10 +103,7 @@ type SnakeCase<Text extends string> = Text extends `${infer Word}-${infer Rest}`
 
 /** Every layer when the platform itself did not pass: none of them can. */
 function without(platform: LayerResult): AttestationAppraisal {
-  const below = skip(
-    "platform_not_verified",
-    "Nothing in the attestation counts, because its platform was not verified.",
-  );
+  const below = skip("platform_not_verified", "Nothing in the attestation counts, because its platform did not pass.");
   return {
     layers: { platform, code: below, key: below, freshness: below, model: below },
     simulated: false,

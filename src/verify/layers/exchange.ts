@@ -46,7 +46,7 @@ export function judgeRequest(core: ReceiptCore, signature: LayerResult, policy: 
   const place = judgePlace(core, policy);
   if (place?.status === "fail") return place;
   if (format === null) return unknownFormat();
-  if (signature.status !== "pass") return skip("not_signed", "No verified signature covers the request.");
+  if (signature.status !== "pass") return skip("not_signed", "No signature that passed covers the request.");
   return place ?? pass("The signed request hash is that of the bytes sent.");
 }
 

@@ -53,7 +53,7 @@ export function judgeInclusion(
   if (!relays.some(pinned))
     return fail("contract_mismatch", "The root is anchored at another contract than the policy names.");
   if (exchange.request.status !== "pass" || exchange.response.status !== "pass")
-    return skip("signature_not_verified", "The leaf's signature is not verified, so anyone could have made the leaf.");
+    return skip("signature_not_verified", "The leaf's signature did not pass, so anyone could have made the leaf.");
   const note = `The answer is under the root in transaction ${evidence.transaction}.`;
   return isOwn(evidence)
     ? pass(note)

@@ -26,7 +26,7 @@ export async function judgeSignature(
   if (found.kind === "many") return fail("ambiguous_evidence", "There is more than one response signature.");
   const { key: signingKey, known } = signer;
   if (signingKey === null)
-    return skip("key_not_verified", "There is a signature, but no verified key to check it with.");
+    return skip("key_not_verified", "There is a signature, but no key that passed to check it with.");
   const { evidence } = found;
   if (
     evidence.teeId !== signingKey.keyId ||

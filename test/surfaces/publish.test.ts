@@ -49,11 +49,11 @@ const sent = (): Promise<number> =>
 
 test("a verified receipt is posted with its file's digest, and the registry says so", async () => {
   const id = await bought("honest", "attested");
-  const file = join(market.directory, "anchored.json");
+  const file = join(market.directory, "published.json");
   await cli("receipts", "export", id, file);
   const { digest } = JSON.parse(await readFile(file, "utf8")) as { digest: string };
   const before = await sent();
-  const { code, stdout, stderr } = await cli("receipts", "anchor", id, "--agent", "7", "--yes", "--json");
+  const { code, stdout, stderr } = await cli("receipts", "publish", id, "--agent", "7", "--yes", "--json");
   expect(stderr).toContain("for everyone to see");
   expect(code).toBe(0);
   const view = JSON.parse(stdout) as View;
@@ -76,7 +76,7 @@ test("a verified receipt is posted with its file's digest, and the registry says
     ),
   );
   expect(view.gasUsed).toBe(String(gas[0]! + gas[1]!));
-  const plain = await cli("receipts", "anchor", id, "--agent", "7", "--yes");
+  const plain = await cli("receipts", "publish", id, "--agent", "7", "--yes");
   expect(plain.stdout).toMatch(
     /^Posted in 0x[0-9a-f]{64}, \d+ gas in all, which cost 0\.\d+ of the chain's own coin\.\nThe registry says: .*response 100 of 100/,
   );
@@ -84,7 +84,7 @@ test("a verified receipt is posted with its file's digest, and the registry says
 
 test("a failed one is posted as failed", async () => {
   const id = await bought("tampering", "attested");
-  const { stdout } = await cli("receipts", "anchor", id, "--yes", "--json");
+  const { stdout } = await cli("receipts", "publish", id, "--yes", "--json");
   expect(JSON.parse(stdout)).toMatchObject({ verdict: "failed", registry: { response: 0 } });
 });
 
@@ -97,12 +97,12 @@ test("nothing is signed unasked, for an open verdict, without a registry or for 
   await writeFile(without, JSON.stringify({ ...bare, validationRegistry: undefined }));
   const before = await sent();
   const refusals = await Promise.all([
-    cli("receipts", "anchor", id, "--json"),
-    cli("receipts", "anchor", open, "--yes", "--json"),
-    cli("receipts", "anchor", refused, "--yes", "--json"),
-    runCli(["--config", without, "receipts", "anchor", id, "--yes", "--json"]),
-    cli("receipts", "anchor", id, "--agent", "x", "--yes", "--json"),
-    cli("receipts", "anchor", `p402_${"a".repeat(52)}`, "--yes", "--json"),
+    cli("receipts", "publish", id, "--json"),
+    cli("receipts", "publish", open, "--yes", "--json"),
+    cli("receipts", "publish", refused, "--yes", "--json"),
+    runCli(["--config", without, "receipts", "publish", id, "--yes", "--json"]),
+    cli("receipts", "publish", id, "--agent", "x", "--yes", "--json"),
+    cli("receipts", "publish", `p402_${"a".repeat(52)}`, "--yes", "--json"),
   ]);
   expect(
     refusals.map(({ code, stdout }) => [code, (JSON.parse(stdout) as { error: { code: string } }).error.code]),
@@ -115,4 +115,10 @@ test("nothing is signed unasked, for an open verdict, without a registry or for 
     [1, "receipt_not_found"],
   ]);
   expect(await sent()).toBe(before);
+});
+
+test("its old name posts nothing and says the new one", async () => {
+  const { code, stderr } = await runCli(["receipts", "anchor", `p402_${"a".repeat(52)}`, "--agent", "7", "--yes"]);
+  expect(code).toBe(64);
+  expect(stderr).toContain("`receipts anchor` is named `receipts publish`");
 });

@@ -7,7 +7,7 @@ import { postValidation, type Posting } from "../chain/owner/validation.ts";
 import { bareCore, receiptDigest } from "../receipts/receipt.ts";
 import { LAYERS, type Appraisal, type Receipt } from "../receipts/schema.ts";
 import { DEVELOPMENT_PROOF } from "../verify/computation/groth16.ts";
-import { proofOnChain } from "./anchor-proof.ts";
+import { proofOnChain } from "./publish-proof.ts";
 import { EXIT, globals, note, print, printJson } from "./globals.ts";
 import { consent, gasText, gasView } from "./owner.ts";
 import { withBuyer, withStore } from "./session.ts";
@@ -16,10 +16,10 @@ import { openWallet } from "./wallet.ts";
 /** What ERC-8004 takes for a verdict: a number from 0 (failed) to 100 (passed). It has none for an open one. */
 const RESPONSES = { verified: 100, failed: 0 } as const;
 
-type AnchorOptions = { agent: string; yes?: boolean; proof?: boolean };
+type PublishOptions = { agent: string; yes?: boolean; proof?: boolean };
 
-/** `proof402 receipts anchor ID`: posts the receipt's hash and its verdict, as judged now, to the configured registry. */
-export async function anchorReceipt(id: string, options: AnchorOptions, command: Command): Promise<number> {
+/** `proof402 receipts publish ID`: posts the receipt's hash and its verdict, as judged now, to the configured registry. */
+export async function publishReceipt(id: string, options: PublishOptions, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
   if (!/^(?:0|[1-9][0-9]{0,76})$/.test(options.agent)) {
     throw new Proof402Error("invalid_input", "--agent is not an agent id.", { next: "Give a whole number." });
