@@ -163,7 +163,7 @@ async function withProofs(
 function withRival(layers: Layers, { rivals }: AppraiseInput): Layers {
   const rival = rivals?.condemnedBy ?? null;
   if (rival === null || layers.payment.status === "fail") return layers;
-  const which = rival === rivals?.own ? "this buyer's own" : "one that was found verified here";
+  const which = rival === rivals?.own ? "this buyer's own" : "one whose verdict here was verified";
   return {
     ...layers,
     payment: fail("purchase_differs", `Another receipt of this purchase is ${which}, and this one differs: ${rival}.`),
