@@ -20,7 +20,7 @@ import { DEVELOPMENT_PROOF, hasSecretWeights, judgeGroth16 } from "./computation
 import { judgeInclusion } from "./layers/inclusion.ts";
 import { notProven } from "./not-proven.ts";
 import { fixesPayer, judgePayment, judgeSettlement, signatureOfPayer } from "./layers/payment.ts";
-import { policyHash, sellerOf } from "./policy.ts";
+import { sellerOf } from "./policy.ts";
 import { judgeReplay } from "./computation/replay.ts";
 import { createVerifySession, type VerifySession } from "./session.ts";
 import { judgeSignature } from "./layers/signature-tee.ts";
@@ -95,7 +95,7 @@ export async function appraise(
   return {
     at: input.now.toISOString(),
     evaluatedAt: evaluateAt.toISOString(),
-    policyHash: policyHash(policy),
+    policyHash: session.policyHash(policy),
     verifier: { name: "proof402", version: VERSION },
     layers,
     wanted: policy.assurance,

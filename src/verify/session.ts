@@ -1,6 +1,7 @@
 import { fromBase64, toBase64, type Bytes } from "../evidence/bytes.ts";
 import { createSignerCheck } from "../evidence/signer.ts";
 import { TEE_SIGNATURE_ALGORITHM } from "../evidence/tee-signature.ts";
+import { policyHash, type AppraisalPolicy } from "./policy.ts";
 import { readNitroFacts, type NitroFacts } from "./tee/nitro.ts";
 
 /**
@@ -12,6 +13,8 @@ export type VerifySession = {
   nitroFacts(document: string, simulatedRoots: readonly string[]): Promise<NitroFacts>;
   /** Imports the RSA key of a DER SubjectPublicKeyInfo for PSS with SHA-256, null if it is no such key. */
   rsaKey(spki: Bytes): Promise<CryptoKey | null>;
+  /** Names a policy by its hash, as it stands at this moment. */
+  policyHash(policy: AppraisalPolicy): string;
   /** Checks that the key of an address made a signature of a hash, all 0x hex in lower case. */
   isSignedBy(signature: string, hash: string, address: string): boolean;
   /** Runs `check` once per `statement`, so the statement has to hold everything the check reads. */
@@ -25,12 +28,15 @@ export function createVerifySession(): VerifySession {
   const facts = new Map<string, Promise<NitroFacts>>();
   const keys = new Map<string, Promise<CryptoKey | null>>();
   const held = new Map<string, boolean>();
+  const policies = new Map<string, string>();
   const isSigner = createSignerCheck();
   return {
     nitroFacts: (document, simulatedRoots) =>
       // The whole of both is the key, so that nothing kept for one document or set of roots is found for another.
       kept(facts, `${simulatedRoots.join()} ${document}`, () => readNitroFacts(fromBase64(document), simulatedRoots)),
     rsaKey: (spki) => kept(keys, toBase64(spki), () => importRsaKey(spki)),
+    // A policy is the caller's and may change, so its text is the key and not the object.
+    policyHash: (policy) => kept(policies, JSON.stringify(policy), () => policyHash(policy)),
     isSignedBy: (...signed) => kept(held, ["signed", ...signed].join(), () => isSigner(...signed)),
     holds: (statement, check) => kept(held, statement, check),
   };

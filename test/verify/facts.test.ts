@@ -3,6 +3,7 @@ import { fromBase64, toBase64, utf8 } from "../../src/evidence/bytes.ts";
 import { createReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
 import { readFacts } from "../../src/verify/facts.ts";
+import { policyHash } from "../../src/verify/policy.ts";
 import { AWS_NITRO_ROOT } from "../../src/verify/tee/nitro.ts";
 import { createVerifySession, type VerifySession } from "../../src/verify/session.ts";
 import { verifyReceipt } from "../../src/verify/verify-receipt.ts";
@@ -131,6 +132,18 @@ describe("a session", () => {
     const key = await kept.rsaKey(new Uint8Array(fromBase64(attestation.publicKey)));
     expect(key?.extractable).toBe(false);
     expect(await kept.rsaKey(utf8("no key"))).toBe(null);
+  });
+});
+
+describe("the hash of a policy in a session", () => {
+  test("follows what the caller changes in it", () => {
+    const [kept, policy] = [createVerifySession(), structuredClone(fixture.policy)];
+    const before = kept.policyHash(policy);
+    expect(before).toBe(policyHash(fixture.policy));
+    policy.maxAttestationAgeSeconds += 1;
+    expect(kept.policyHash(policy)).toBe(policyHash(policy));
+    expect(kept.policyHash(policy)).not.toBe(before);
+    expect(kept.policyHash(fixture.policy)).toBe(before);
   });
 });
 
