@@ -60,20 +60,27 @@ export async function send(
 export async function sendPayment(ctx: BuyerContext, sending: Sending, paymentHeader: string): Promise<Received> {
   const { payment, request } = sending.purchase;
   let answered: Answered | null = null;
+  let isToBeStored = false;
+  let note: (survives: "power loss" | "process") => Promise<unknown> = () => Promise.resolve();
   let noted: Promise<unknown> = Promise.resolve();
   try {
-    return await send(ctx, request, sending, {
+    const received = await send(ctx, request, sending, {
       paymentHeader,
       onHead({ status, headers }) {
         const said = readPaymentResponse(headers);
         answered = { status, transaction: said?.transaction ?? null };
-        noted = noteClaim(ctx.db, payment, said).catch(() => undefined);
+        note = (survives) => noteClaim(ctx.db, payment, said, survives).catch(() => undefined);
+        noted = note("process");
       },
     });
+    isToBeStored = received.status !== 402;
+    return received;
   } catch (error) {
     throw Proof402Error.isInstance(error) ? (unsent(sending, error) ?? lost(sending, error, answered) ?? error) : error;
   } finally {
     await noted;
+    // The transaction of a receipt makes the note durable. Where no receipt follows, the note waits for the disk itself.
+    if (!isToBeStored) await note("power loss");
   }
 }
 

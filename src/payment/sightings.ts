@@ -1,4 +1,5 @@
 import type { Db } from "../storage/database.ts";
+import { immediate } from "../storage/migrations.ts";
 import type { Payment } from "../receipts/schema.ts";
 import type { Sight } from "./settlement-view.ts";
 
@@ -54,14 +55,20 @@ export async function noteClaim(
   db: Db,
   payment: Payment,
   said: { success: boolean; transaction?: string } | null,
+  survives: "power loss" | "process" = "power loss",
 ): Promise<void> {
   if (said?.transaction === undefined) return;
   const columns = { transaction: said.transaction, claimed: said.success ? 1 : 0 };
-  await db
-    .insertInto("sightings")
-    .values({ authorization_hash: payment.authorizationHash, spent: 0, ended_since: null, ...columns })
-    .onConflict((conflict) => conflict.column("authorization_hash").doUpdateSet(columns))
-    .execute();
+  await immediate(
+    db,
+    (tx) =>
+      tx
+        .insertInto("sightings")
+        .values({ authorization_hash: payment.authorizationHash, spent: 0, ended_since: null, ...columns })
+        .onConflict((conflict) => conflict.column("authorization_hash").doUpdateSet(columns))
+        .execute(),
+    survives,
+  );
 }
 
 export async function readHead(db: Db, network: string): Promise<SeenHead | null> {
