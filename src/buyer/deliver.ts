@@ -10,7 +10,7 @@ import { newestAppraisal } from "../receipts/newest.ts";
 import { createReceipt } from "../receipts/receipt.ts";
 import type { Appraisal, Receipt, ReceiptCore } from "../receipts/schema.ts";
 import { addReceipt, readReceipt } from "../receipts/store.ts";
-import { isAnswer, isCut, isServed, transferOf } from "../receipts/transfer.ts";
+import { isAnswer, isCut, isEmpty, isServed, transferOf } from "../receipts/transfer.ts";
 import { immediate } from "../storage/migrations.ts";
 import { deliveredAnswer } from "./answer.ts";
 import { attestSeller, forgetAttestation, type Attested } from "./attest.ts";
@@ -35,7 +35,7 @@ const isFailure = (status: number): boolean => status >= 500 || isRedirect(statu
 const isRedirect = (status: number): boolean => status >= 300 && status <= 399;
 
 /** Whether the same payment may still bring the answer that a receipt does not hold, or all of it. */
-export const isOwed = ({ core }: Receipt): boolean => isFailure(core.response.status) || isCut(core);
+export const isOwed = ({ core }: Receipt): boolean => isFailure(core.response.status) || isCut(core) || isEmpty(core);
 
 /**
  * Makes every answer to a paid request a receipt, in any form, judges it on the fast clock and stores it. Throws as
@@ -63,7 +63,7 @@ export async function deliver(ctx: BuyerContext, call: Call, paying: Paying, rec
 
 /**
  * What the caller gets for a stored receipt. Throws Proof402Error `seller_error` or `seller_refused` for a status that is not
- * 2xx, `answer_cut` for the beginning of an answer, and as `deliveredAnswer` does. `over` says that its payment was released.
+ * 2xx, `seller_error` for an answer with nothing in it, `answer_cut` for the beginning of an answer, and as `deliveredAnswer` does. `over` says that its payment was released.
  */
 export function resultOf(
   ctx: BuyerContext,
@@ -71,7 +71,8 @@ export function resultOf(
   receipt: Receipt,
   { paidNow, stored, over = false }: Pick<BuyResult, "paidNow" | "stored"> & { over?: boolean },
 ): BuyResult {
-  if (!isAnswer(receipt.core) || isCut(receipt.core)) throw notTheAnswer(receipt, { stored, over });
+  if (!isAnswer(receipt.core) || isCut(receipt.core) || isEmpty(receipt.core))
+    throw notTheAnswer(receipt, { stored, over });
   const appraisal = newestAppraisal(receipt);
   return { ...deliveredAnswer(receipt), receipt, appraisal, paidNow, stored, idempotencyKey: call.key };
 }
@@ -89,16 +90,18 @@ function notTheAnswer({ id, core }: Receipt, { stored, over }: { stored: boolean
       details: { ...details, cut },
     });
   }
-  const what = isRedirect(status) ? `${status}, a redirect that is followed nowhere,` : status;
+  const empty = isEmpty(core);
+  const what = isRedirect(status)
+    ? `${status}, a redirect that is followed nowhere,`
+    : empty
+      ? `${status} and nothing`
+      : status;
+  const fails = isFailure(status) || empty;
   return new Proof402Error(
-    isFailure(status) ? "seller_error" : "seller_refused",
+    fails ? "seller_error" : "seller_refused",
     `${seller} answered ${what} to a paid request; ${kept} it said.`,
     {
-      next: over
-        ? OVER
-        : isFailure(status)
-          ? AGAIN
-          : "Look at the receipt. A call under a new key would be paid again.",
+      next: over ? OVER : fails ? AGAIN : "Look at the receipt. A call under a new key would be paid again.",
       details,
     },
   );
@@ -167,7 +170,7 @@ async function store(
   // What is not served takes nothing of a channel; a seller that took it all the same shows the voucher later.
   if (isFromChannel(payment) && served) await grantVoucher(tx, purchase.id, payment, now);
   await ctx.queue.add(tx, jobs);
-  await liftIfServed(tx, candidate.seller.id, failure, now.getTime());
+  await liftIfServed(tx, candidate.seller.id, now.getTime());
   await holdForReceipt(tx, judged, now.getTime(), withheldFrom(candidate.seller, judged));
   return judged;
 }

@@ -5,7 +5,7 @@ import { appendEntry } from "../receipts/log-entry.ts";
 import { holdState } from "../receipts/log-rows.ts";
 import { newestAppraisal } from "../receipts/newest.ts";
 import { LAYERS, type Receipt } from "../receipts/schema.ts";
-import { isAnswer, isCut, isServed } from "../receipts/transfer.ts";
+import { isAnswer, isCut, isServed, SHA256_OF_NOTHING } from "../receipts/transfer.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import type { SellerHoldsTable } from "../storage/tables.ts";
@@ -22,6 +22,7 @@ export const HOLD_REASONS = {
   paid_not_served: "A payment was taken and never answered.",
   paid_and_refused: "A payment was taken and answered with an error.",
   payments_in_doubt: "Several payments were sent and never answered.",
+  answer_empty: "A payment was taken and answered with nothing.",
   answer_undecoded: "A paid answer came in a content coding that cannot be decoded.",
   answers_cut: "Of several paid answers only the beginning came.",
   evidence_withheld: "Evidence that the seller promises did not come.",
@@ -34,6 +35,7 @@ export type HoldReason = `${keyof typeof HOLD_REASONS}: ${string}`;
 const UNSERVED = {
   settled: "paid_not_served: a payment was taken and never answered",
   inDoubt: `payments_in_doubt: ${IN_DOUBT_LIMIT} or more payments were sent and never answered`,
+  empty: "answer_empty: it was paid and answered with nothing",
   undecoded: "answer_undecoded: it was paid and answered in a content coding that cannot be decoded",
   cut: `answers_cut: of ${CUT_LIMIT} or more paid answers only the beginning came`,
 } as const satisfies Record<string, HoldReason>;
@@ -71,7 +73,7 @@ function reasonIn(receipt: Receipt): string | null {
     const taken = receipt.later.some(
       ({ evidence }) => evidence.kind === "settlement.x402" && "outcome" in evidence && evidence.outcome === "settled",
     );
-    if (taken) return takenFor(core.response.status);
+    if (taken) return takenFor(core.response);
     if (!isAnswer(core)) return null;
   }
   const { verdict, layers } = newestAppraisal(receipt);
@@ -80,8 +82,10 @@ function reasonIn(receipt: Receipt): string | null {
   return failed.map((layer) => `${layer}: ${layers[layer].code}`).join(", ");
 }
 
-const takenFor = (status: number): HoldReason =>
-  status >= 200 && status <= 299 ? UNSERVED.undecoded : `paid_and_refused: it was paid and answered ${status}`;
+function takenFor({ status, sha256 }: Pick<Receipt["core"]["response"], "status" | "sha256">): HoldReason {
+  if (status < 200 || status > 299) return `paid_and_refused: it was paid and answered ${status}`;
+  return sha256 === SHA256_OF_NOTHING ? UNSERVED.empty : UNSERVED.undecoded;
+}
 
 /** The code of evidence that an attesting seller left out of its answer, or null. */
 export function withheldFrom({ assurance }: Seller, receipt: Receipt): HoldReason | null {
@@ -101,7 +105,7 @@ export const holdUnserved = (ctx: BuyerContext): Promise<void> =>
     const nowMs = ctx.clock().getTime();
     // What ended unused took nothing.
     for (const { sellerId, receiptId } of await readHolds(tx)) {
-      if (receiptId === "") await liftIfServed(tx, sellerId, null, nowMs);
+      if (receiptId === "") await liftIfServed(tx, sellerId, nowMs);
     }
     const owed = await unanswered(tx, nowMs);
     for (const sellerId of new Set(owed.map((one) => one.seller_id))) {
@@ -114,8 +118,11 @@ export const holdUnserved = (ctx: BuyerContext): Promise<void> =>
       if (newest === undefined || others.length < CUT_LIMIT - 1) continue;
       await hold(tx, { sellerId, receiptId: "", reason: UNSERVED.cut, since: newest.created_at, nowMs });
     }
-    for (const { seller_id: sellerId, id: receiptId, created_at: since, status } of await refused(tx, nowMs)) {
-      await hold(tx, { sellerId, receiptId, reason: takenFor(status), since, nowMs });
+    for (const { seller_id: sellerId, id: receiptId, created_at: since, ...response } of await refused(
+      tx,
+      nowMs - REFUSED_MS,
+    )) {
+      await hold(tx, { sellerId, receiptId, reason: takenFor(response), since, nowMs });
     }
   });
 
@@ -123,19 +130,19 @@ export const holdUnserved = (ctx: BuyerContext): Promise<void> =>
 const REFUSED_MS = 24 * 60 * 60_000;
 
 /**
- * Settled payments with an error or an undecodable body as the answer. The evidence of that may still be on its way to
- * the receipt.
+ * Payments since then that settled with an error, nothing or an undecodable body as the answer. The evidence of that may
+ * still be on its way to the receipt.
  */
 const refused = (
   tx: Db,
-  nowMs: number,
-): Promise<{ seller_id: string; id: string; created_at: number; status: number }[]> =>
+  sinceMs: number,
+): Promise<{ seller_id: string; id: string; created_at: number; status: number; sha256: string }[]> =>
   tx
     .selectFrom("purchases")
     .innerJoin("receipts", "receipts.id", "purchases.receipt_id")
-    .select(["purchases.seller_id", "receipts.id", "purchases.created_at", statusOf.as("status")])
+    .select(["purchases.seller_id", "receipts.id", "purchases.created_at", statusOf.as("status"), hashOf.as("sha256")])
     .where("purchases.state", "=", "settled")
-    .where("purchases.created_at", ">", nowMs - REFUSED_MS)
+    .where("purchases.created_at", ">", sinceMs)
     .where(isNoAnswer)
     .orderBy("purchases.created_at", "desc")
     .execute();
@@ -157,24 +164,37 @@ const answersCut = (tx: Db): Promise<{ seller_id: string; created_at: number }[]
     .execute();
 
 const statusOf = sql<number>`json_extract(receipts.json, '$.core.response.status')`;
+const hashOf = sql<string>`json_extract(receipts.json, '$.core.response.sha256')`;
 /** How a receipt's answer came, where it did not come whole and plain. */
 const transferred = (path: string) =>
   sql`(select json_extract(value, ${path}) from json_each(receipts.json, '$.core.evidence') where json_extract(value, '$.kind') = 'transfer.http')`;
-/** An error, or a whole answer that did not serve because it cannot be decoded. */
+/** An error, or a whole answer that did not serve because it is empty or cannot be decoded. */
 const isNoAnswer = sql<boolean>`(${statusOf} not between 200 and 299 and receipts.verdict = 'failed'
-  or answered_at is null and ${transferred("$.cut")} is null and ${transferred("$.coding.decoded")} = 0)`;
+  or answered_at is null and ${transferred("$.cut")} is null
+    and (${transferred("$.coding.decoded")} = 0 or ${hashOf} = ${SHA256_OF_NOTHING}))`;
 
 /**
- * Ends a hold for money without an answer once the seller owes none: the answers came, or the payments ended unused. `failure`
- * is the receipt of the seller's failure that an answer took the place of. Runs in the caller's transaction.
+ * Ends a hold for money without an answer once the seller owes none: the answers came, or the payments ended unused. What took a
+ * failure's place may be another one. Runs in the caller's transaction.
  */
-export async function liftIfServed(tx: Db, sellerId: string, failure: string | null, nowMs: number): Promise<void> {
+export async function liftIfServed(tx: Db, sellerId: string, nowMs: number): Promise<void> {
   const row = await tx.selectFrom("seller_holds").selectAll().where("seller_id", "=", sellerId).executeTakeFirst();
-  if (row?.released_at !== null || !["", failure].includes(row.receipt_id)) return;
-  const owed = await unanswered(tx, null);
+  if (row?.released_at !== null || (row.receipt_id !== "" && !(await isReplaced(tx, row.receipt_id)))) return;
+  // What the owner released long before is not what it is held for.
+  const owed = [...(await unanswered(tx, null)), ...(await refused(tx, row.at - REFUSED_MS))];
   const cut = (await answersCut(tx)).filter((one) => one.seller_id === sellerId);
   if (cut.length < CUT_LIMIT && owed.every((one) => one.seller_id !== sellerId)) await releaseHold(tx, sellerId, nowMs);
 }
+
+/** Whether the purchase of a receipt has another one by now, which took its place. */
+const isReplaced = async (tx: Db, receiptId: string): Promise<boolean> =>
+  (await tx
+    .selectFrom("receipts")
+    .innerJoin("purchases", "purchases.nonce", "receipts.payment_nonce")
+    .select("purchases.id")
+    .where("receipts.id", "=", receiptId)
+    .where("purchases.receipt_id", "!=", receiptId)
+    .executeTakeFirst()) !== undefined;
 
 type Unanswered = { seller_id: string; state: string; created_at: number };
 

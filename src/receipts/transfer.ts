@@ -24,8 +24,16 @@ export function isUndecoded(core: ReceiptCore): boolean {
 /** The seller answered what it was asked. Any other status is its refusal or failure. */
 export const isAnswer = ({ response }: ReceiptCore): boolean => response.status >= 200 && response.status <= 299;
 
+/** SHA-256 of no bytes. */
+export const SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/** The seller says that it answers, and nothing is in its answer: no format writes one so. */
+export const isEmpty = (core: ReceiptCore): boolean =>
+  isAnswer(core) && !isCut(core) && core.response.sha256 === SHA256_OF_NOTHING;
+
 /** An answer came, all of it, and as the content that was asked for. What a seller owes and is granted rests on this alone. */
-export const isServed = (core: ReceiptCore): boolean => isAnswer(core) && !isCut(core) && !isUndecoded(core);
+export const isServed = (core: ReceiptCore): boolean =>
+  isAnswer(core) && !isCut(core) && !isUndecoded(core) && !isEmpty(core);
 
 /** The content coding that the answer's bytes were decoded from, or null where they came as they are. */
 export function decodedFrom(core: ReceiptCore): string | null {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Config } from "../../src/config/schema.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { transferOf } from "../../src/receipts/transfer.ts";
 import { callTool } from "../../src/tools/call.ts";
@@ -257,6 +258,47 @@ describe("T80: an answer that was paid for with an odd status or odd bytes aroun
     const [receipt] = await attack.buyer.listReceipts();
     expect(receipt?.core.response.body).toBe(honest[0]?.body.toString("base64"));
     await servedInTheEnd(odd, idempotencyKey);
+  });
+
+  test.each<[string, string]>([
+    ["200 of no length", "200 OK\r\ncontent-length: 0"],
+    ["200 of no chunk", "200 OK\r\ntransfer-encoding: chunked"],
+    ["200 in a coding", "200 OK\r\ncontent-encoding: zstd\r\ncontent-length: 0"],
+    ["204", "204 No Content"],
+    ["205", "205 Reset Content\r\ncontent-length: 0"],
+  ])("%s is no answer: its seller has served nothing, though it owed no signature", async (_how, head) => {
+    const unsigned = ({ sellers, verification }: Config): void => {
+      verification.assurance = "none";
+      for (const seller of sellers) seller.assurance = "none";
+    };
+    const end = head.includes("chunked") ? "0\r\n\r\n" : "";
+    const odd = await rawAttack(
+      world,
+      ({ settlement }) => ({ bytes: `HTTP/1.1 ${head}\r\n${settlement}\r\n${end}`, end: true }),
+      unsigned,
+    );
+    const { attack } = odd;
+    const idempotencyKey = crypto.randomUUID();
+    const error = await failure(attack.buy({ idempotencyKey }));
+    const [receipt] = await attack.buyer.listReceipts();
+    expect(error).toMatchObject({
+      code: "seller_error",
+      money: "may-move",
+      idempotencyKey,
+      details: { receiptId: receipt?.id },
+    });
+    expect(error.message).toMatch(/answered 20[045] and nothing to a paid request/);
+    expect(error.next).toMatch(/same idempotency key/);
+    await settled(attack);
+    expect(await failure(attack.buy({ idempotencyKey }))).toMatchObject({ code: "paid_not_served", money: "moved" });
+    expect((await attack.buyer.sellers())[0]?.hold?.reason).toBe("answer_empty: it was paid and answered with nothing");
+    expect(await failure(attack.buy())).toMatchObject({ code: "seller_on_hold", money: "not-moved" });
+    odd.reform();
+    expect(await attack.buy({ idempotencyKey })).toMatchObject({ readable: true, paidNow: false });
+    expect((await attack.buyer.sellers())[0]?.hold).toBeNull();
+    expect(attack.payments()).toHaveLength(1);
+    expect(await attack.plunder()).toBe(PRICE);
+    expect(await attack.buyer.audit()).toMatchObject({ ok: true });
   });
 
   const READ: [string, (honest: Honest) => string | Buffer][] = [

@@ -14,7 +14,7 @@ export type Honest = {
   body: Buffer;
 };
 
-/** The bytes in place of the answer, and whether the connection ends with them. */
+/** The bytes in place of the answer, and whether the connection ends with them: another request on it would not be read. */
 export type Bytes = { bytes: string | Buffer; end?: boolean };
 
 /** A victim of a seller that has each payment settled and answers with bytes of its own. For one test. */

@@ -260,6 +260,27 @@ describe("T36: a seller that takes money and serves nothing", () => {
     expect(await attack.buy()).toMatchObject({ paidNow: true });
   });
 
+  test.each<[string, (times: number) => Response, RegExp]>([
+    ["an error, and then another", () => new Response("busy", { status: 503 }), /^paid_and_refused/],
+    ["nothing, and then an error", (times) => (times === 1 ? nothing() : new Response("", { status: 500 })), /^paid/],
+    ["nothing, and then a refusal", (times) => (times === 1 ? nothing() : new Response("", { status: 400 })), /^paid/],
+    ["an empty answer, and then another", () => new Response(""), /^(?:answer_empty|model: )/],
+  ])("and answers with %s when the same payment asks again stays on hold", async (_what, answer, reason) => {
+    let times = 0;
+    const attack = await world.attack((request, honest) => (isPayment(request) ? answer(++times) : honest()));
+    const request = { idempotencyKey: crypto.randomUUID() };
+    await failure(attack.buy(request));
+    await attack.plunder();
+    await attack.buyer.reconcile();
+    await eventually(async () => expect(await holdOf(attack)).toMatch(reason));
+    for (const _again of [1, 2]) {
+      expect(await failure(attack.buy(request))).toMatchObject({ money: "moved" });
+      expect(await holdOf(attack)).toMatch(reason);
+    }
+    expect(await failure(attack.buy())).toMatchObject({ code: "seller_on_hold", money: "not-moved" });
+    expect(attack.payments()).toHaveLength(1);
+  });
+
   test("and that the owner released stays released, until it takes another payment", async () => {
     const attack = await world.attack((request, honest) => (isPayment(request) ? nothing() : honest()));
     await failure(attack.buy());
