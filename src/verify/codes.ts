@@ -6,7 +6,7 @@ import type { ContradictionCode } from "./contradiction-codes.ts";
 type Meanings = Partial<Record<Status, string>>;
 
 const AMBIGUOUS = { fail: "The receipt holds more than one piece of this evidence." };
-const ABOVE = { skip: "The attestation's platform was not verified, so nothing in it counts." };
+const ABOVE = { skip: "The attestation's platform did not pass, so nothing in it counts." };
 const UNKNOWN_FORMAT = { unsupported: "This version does not know the exchange format of the seller's kind." };
 const NO_POLICY = { skip: "The policy does not know the seller." };
 const CUT = { skip: "Only the beginning of the answer came." };
@@ -67,7 +67,7 @@ export const LAYER_CODES = {
     origin_mismatch: { fail: "The request went to another address than the policy names." },
     provider_mismatch: { fail: "The seller is of another kind than the policy names." },
     exchange_format_unknown: UNKNOWN_FORMAT,
-    not_signed: { skip: "No verified signature covers the request." },
+    not_signed: { skip: "No signature that passed covers the request." },
     no_policy: NO_POLICY,
     seller_not_pinned: { skip: "The policy does not say where the seller is, or of which kind." },
   },
@@ -80,7 +80,7 @@ export const LAYER_CODES = {
     answer_coded: CODED,
     not_signed: { skip: "The seller signed nothing." },
     ambiguous_evidence: AMBIGUOUS,
-    key_not_verified: { skip: "There is a signature, and no verified key to check it with." },
+    key_not_verified: { skip: "There is a signature, and no key that passed to check it with." },
     key_not_known: { skip: "A key that the policy does not know signed these bytes." },
     key_mismatch: { fail: "Another key than the attested one signed the response." },
     key_unusable: { fail: "The attested key is not an RSA key of 2048 to 8192 bits." },
@@ -208,7 +208,7 @@ export const LAYER_CODES = {
     inclusion_not_confirmed: { pending: "The file tells of an anchoring that this node has not confirmed." },
     inclusion_not_seen: { skip: "The answer was not seen under a root on chain in time." },
     not_signed: { skip: "The seller signed nothing, so there is nothing to anchor." },
-    signature_not_verified: { skip: "The leaf's signature is not verified, so anyone could have made the leaf." },
+    signature_not_verified: { skip: "The leaf's signature did not pass, so anyone could have made the leaf." },
     relay_not_pinned: { skip: "The policy names no relay contract for the seller." },
     ambiguous_evidence: AMBIGUOUS,
     leaf_not_signed: { fail: "A batch names the answer, and the receipt has no signature of it." },
