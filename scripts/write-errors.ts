@@ -8,7 +8,7 @@ import { UNREADABLE } from "../src/cli/globals.ts";
 import { ERROR_GROUPS } from "../src/errors/codes.ts";
 import type { Meaning } from "../src/errors/meaning.ts";
 import { REFUSALS } from "../src/payment/refusal-codes.ts";
-import { AUDIT_CODES } from "../src/receipts/log.ts";
+import { AUDIT_CODES } from "../src/receipts/audit-codes.ts";
 import { STATUSES } from "../src/receipts/schema.ts";
 import { EVERY_LAYER, LAYER_CODES } from "../src/verify/codes.ts";
 import { CONTRADICTIONS } from "../src/verify/contradiction-codes.ts";

@@ -59,7 +59,7 @@ export function createClaims(ctx: BuyerContext): Pick<Buyer, "claimReceipt" | "e
           .where("state", "=", "invoking")
           .returningAll()
           .executeTakeFirst();
-        if (row?.unlogged === 0) await appendEntry(tx, { kind: "claim", subject: id, value: claimStates(row)[1], at });
+        if (row !== undefined) await appendEntry(tx, { kind: "claim", subject: id, value: claimStates(row)[1], at });
       });
     },
 

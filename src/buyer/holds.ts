@@ -246,7 +246,7 @@ async function hold(
   tx: Db,
   job: { sellerId: string; receiptId: string; reason: string; since: number; nowMs: number },
 ): Promise<void> {
-  const values = { receipt_id: job.receiptId, reason: job.reason, at: job.nowMs, released_at: null, unlogged: 0 };
+  const values = { receipt_id: job.receiptId, reason: job.reason, at: job.nowMs, released_at: null };
   const row = await tx
     .insertInto("seller_holds")
     .values({ seller_id: job.sellerId, ...values })
@@ -274,7 +274,7 @@ export const releaseHold = (db: Db, sellerId: string, nowMs: number): Promise<bo
   immediate(db, async (tx) => {
     const row = await tx
       .updateTable("seller_holds")
-      .set({ released_at: nowMs, unlogged: 0 })
+      .set({ released_at: nowMs })
       .where("seller_id", "=", sellerId)
       .where("released_at", "is", null)
       .returningAll()

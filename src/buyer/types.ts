@@ -1,5 +1,5 @@
 import type { MoneyState } from "../errors.ts";
-import type { AuditResult } from "../receipts/log.ts";
+import type { AuditResult } from "../receipts/audit-codes.ts";
 import type { Appraisal, Assurance, Receipt, Verdict } from "../receipts/schema.ts";
 import type { AnswerReading } from "../evidence/exchange/format.ts";
 import type { ListedModel, Listing } from "../market/types.ts";

@@ -1,4 +1,6 @@
 import { drawnOnce, type Db } from "../storage/database.ts";
+import { appendEntry } from "../receipts/log-entry.ts";
+import { LINK_COLUMNS } from "../receipts/log-rows.ts";
 import { immediate } from "../storage/migrations.ts";
 import type { PurchasesTable, PurchaseState } from "../storage/tables.ts";
 import { countedAmount, countPurchase } from "./caps.ts";
@@ -180,11 +182,15 @@ async function move(
       if (change === null) return { ok: false, code: "illegal_transition", state: row.state };
       if (change === UNCHANGED) return { ok: true, state: row.state, changed: false };
       const after = { ...row, ...change };
-      await tx
+      const link = await tx
         .updateTable("purchases")
         .set({ ...change, updated_at: now.getTime() })
         .where("id", "=", id)
-        .execute();
+        .returning(LINK_COLUMNS)
+        .executeTakeFirstOrThrow();
+      // Which receipt is of an own purchase, and of what amount, decides more than any receipt says.
+      if (change.receipt_id !== undefined)
+        await appendEntry(tx, { kind: "purchase", subject: id, value: link, at: now });
       const calls = BigInt(Number(row.state === "released")) - BigInt(Number(after.state === "released"));
       await countPurchase(
         tx,

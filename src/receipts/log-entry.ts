@@ -1,17 +1,9 @@
 import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import type { Db } from "../storage/database.ts";
+import { appendToLog } from "../storage/log-chain.ts";
 import { missingBodies } from "./receipt.ts";
 import type { Receipt } from "./schema.ts";
-
-/** `prev` of the first entry. */
-export const GENESIS = "0".repeat(64);
-
-/** An entry as it is hashed: sha256(JCS(entry)). */
-export type LogEntry = { seq: number; kind: string; receiptId: string; digest: string; at: number; prev: string };
-
-/** sha256(JCS(entry)), hex. */
-export const hashEntry = (entry: LogEntry): string => toHex(canonicalSha256(entry));
 
 /** sha256(JCS(value)) of a later evidence or an appraisal as it stands in the receipt, hex. */
 export const digestOf = (value: unknown): string => toHex(canonicalSha256(value));
@@ -26,7 +18,7 @@ export const firstDigest = ({ id }: Receipt, later: Receipt["later"], lacking: r
 /**
  * Appends an entry inside the caller's immediate transaction, so that number and predecessor are true across processes.
  * Records the receipt itself, or `value` of a subject: of a receipt a later evidence, an appraisal, which bodies it was
- * given, a claim or a job's outcome; of a seller its hold.
+ * given, a claim or a job's outcome; of a seller its hold; of a purchase its receipt and amount.
  */
 export async function appendEntry(
   tx: Db,
@@ -36,35 +28,18 @@ export async function appendEntry(
     after?: { seq: number; hash: string };
   } & (
     | { kind: "receipt" | "import"; receipt: Receipt }
-    | { kind: "later" | "appraisal" | "bodies" | "claim" | "job" | "hold"; subject: string; value: unknown }
+    | {
+        kind: "later" | "appraisal" | "bodies" | "claim" | "job" | "hold" | "purchase";
+        subject: string;
+        value: unknown;
+      }
   ),
 ): Promise<NonNullable<Receipt["log"]>> {
-  const last =
-    options.after ??
-    (await tx.selectFrom("log").select(["seq", "hash"]).orderBy("seq", "desc").limit(1).executeTakeFirst());
-  const entry: LogEntry = {
-    seq: (last?.seq ?? 0) + 1,
-    kind: options.kind,
-    receiptId: "subject" in options ? options.subject : options.receipt.id,
-    digest:
-      "value" in options
-        ? digestOf(options.value)
-        : firstDigest(options.receipt, options.receipt.later, missingBodies(options.receipt)),
-    at: options.at.getTime(),
-    prev: last?.hash ?? GENESIS,
-  };
-  const hash = hashEntry(entry);
-  await tx
-    .insertInto("log")
-    .values({
-      seq: entry.seq,
-      kind: entry.kind,
-      receipt_id: entry.receiptId,
-      digest: entry.digest,
-      at: entry.at,
-      prev: entry.prev,
-      hash,
-    })
-    .execute();
-  return { seq: entry.seq, prev: entry.prev, hash };
+  const { at, after } = options;
+  const receiptId = "subject" in options ? options.subject : options.receipt.id;
+  const digest =
+    "value" in options
+      ? digestOf(options.value)
+      : firstDigest(options.receipt, options.receipt.later, missingBodies(options.receipt));
+  return appendToLog(tx, { kind: options.kind, receiptId, digest, at: at.getTime() }, after);
 }

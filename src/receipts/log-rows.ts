@@ -1,14 +1,8 @@
 import type { Selectable } from "kysely";
-import type { JobsTable, ReceiptClaimsTable, SellerHoldsTable } from "../storage/tables.ts";
+import type { JobsTable, PurchasesTable, ReceiptClaimsTable, SellerHoldsTable } from "../storage/tables.ts";
 
 /** What the log records of a claim when it is made and, where it is ended, of its end. */
-export function claimStates({
-  ended_at: endedAt,
-  outcome,
-  state,
-  unlogged: _unlogged,
-  ...row
-}: Selectable<ReceiptClaimsTable>): unknown[] {
+export function claimStates({ ended_at: endedAt, outcome, state, ...row }: Selectable<ReceiptClaimsTable>): unknown[] {
   const now = { ...row, state, outcome, ended_at: endedAt };
   return endedAt === null ? [now] : [{ ...row, state: "invoking", outcome: null, ended_at: null }, now];
 }
@@ -32,3 +26,19 @@ export const jobOutcome = ({
   subject,
   absent,
 });
+
+/** What the log records of a purchase whenever a receipt of it is stored: the columns that never change after that. */
+export const LINK_COLUMNS = [
+  "id",
+  "receipt_id",
+  "idempotency_key",
+  "attempt",
+  "seller_id",
+  "model",
+  "network",
+  "asset",
+  "amount",
+  "payer",
+  "pay_to",
+  "nonce",
+] as const satisfies readonly (keyof PurchasesTable)[];

@@ -3,33 +3,13 @@ import { sql } from "kysely";
 import type { Db } from "../storage/database.ts";
 import type { ReceiptsTable } from "../storage/tables.ts";
 import { parseJsonText } from "../evidence/json-text.ts";
-import { digestOf, firstDigest, GENESIS, hashEntry } from "./log-entry.ts";
+import { GENESIS, hashEntry } from "../storage/log-chain.ts";
+import { broken, type AuditResult, type Broken } from "./audit-codes.ts";
+import { digestOf, firstDigest } from "./log-entry.ts";
+import { compareLinks } from "./log-links.ts";
 import { claimStates, holdState, jobOutcome } from "./log-rows.ts";
 import { checkReceipt, missingBodies } from "./receipt.ts";
 import type { Receipt } from "./schema.ts";
-
-/** The differences that an audit finds between the log and the store, each with one sentence. */
-export const AUDIT_CODES = {
-  log_gap: "An entry is missing.",
-  log_chain: "An entry does not follow the one before it.",
-  log_truncated: "The log once had more entries.",
-  log_entry_altered: "An entry was altered.",
-  log_entry_misplaced: "An entry records what cannot come at its place.",
-  receipt_altered: "A stored receipt is not what was logged.",
-  receipt_missing: "A logged receipt is not stored any more.",
-  receipt_not_logged: "A stored receipt has no entry.",
-  claim_altered: "The actions that a receipt justified are not what was logged.",
-  job_altered: "The outcomes of late evidence are not what was logged.",
-  hold_altered: "A seller's hold is not what was logged.",
-} as const;
-type AuditCode = keyof typeof AUDIT_CODES;
-
-/** Outcome of walking the log. `seq` and `receiptId` name where it breaks, as far as that can be said. */
-export type AuditResult =
-  | { ok: true; entries: number; receipts: number; head: string }
-  | { ok: false; seq: number | null; receiptId: string | null; code: AuditCode; message: string };
-
-type Broken = AuditResult & { ok: false };
 
 /** Rows read at a time, so that memory stays bounded and other work of the process gets its turn. */
 const ENTRIES_PER_PAGE = 2000;
@@ -49,12 +29,16 @@ type EntryRow = {
 type Recorded = Record<Appended, string[]> & { first: EntryRow };
 type Appended = "later" | "appraisal" | "bodies" | "claim" | "job";
 
-/** How far the walk has come. `recorded` maps receipt ids; the value is null once the receipt was compared. `holds` has the newest digest of each seller's. */
+/**
+ * How far the walk has come. `recorded` maps receipt ids; the value is null once the receipt was compared. `holds` has the
+ * newest digest of each seller's hold, `links` that of each purchase's receipt and amount.
+ */
 type Walk = {
   entries: number;
   head: string;
   recorded: Map<string, Recorded | null>;
   holds: Map<string, string>;
+  links: Map<string, string>;
   receipts: number;
 };
 
@@ -66,7 +50,14 @@ type Walk = {
  * `head` of an earlier audit elsewhere to notice that.
  */
 export async function auditLog(db: Db): Promise<AuditResult> {
-  const walk: Walk = { entries: 0, head: GENESIS, recorded: new Map(), holds: new Map(), receipts: 0 };
+  const walk: Walk = {
+    entries: 0,
+    head: GENESIS,
+    recorded: new Map(),
+    holds: new Map(),
+    links: new Map(),
+    receipts: 0,
+  };
   for (let more = true; more; await nextTurn()) {
     const page = await readEntries(db, walk.entries, ENTRIES_PER_PAGE);
     const problem = follow(walk, page);
@@ -116,7 +107,7 @@ async function compareRest(tx: Db, walk: Walk): Promise<Broken | null> {
     const problem = await compareAll(tx, walk, [row]);
     if (problem !== null) return problem;
   }
-  const rest = await compareOthers(tx, walk);
+  const rest = (await compareOthers(tx, walk)) ?? (await compareLinks(tx, walk.links));
   if (rest !== null) return rest;
   // SQLite remembers the highest number that an AUTOINCREMENT table ever held.
   const { rows } = await sql<{ seq: number }>`select seq from sqlite_sequence where name = 'log'`.execute(tx);
@@ -177,6 +168,9 @@ function record(walk: Walk, row: EntryRow): boolean {
     case "hold":
       walk.holds.set(row.receipt_id, row.digest);
       return true;
+    case "purchase":
+      walk.links.set(row.receipt_id, row.digest);
+      return true;
     default:
       return false;
   }
@@ -215,18 +209,12 @@ async function compareAll(tx: Db, walk: Walk, rows: readonly ReceiptsTable[]): P
 
 /** Digests of what the rows about some receipts say, by receipt. */
 async function readAbout(tx: Db, ids: readonly string[]): Promise<Record<"claim" | "job", Map<string, string[]>>> {
-  const claims = await tx
-    .selectFrom("receipt_claims")
-    .selectAll()
-    .where("receipt_id", "in", ids)
-    .where("unlogged", "=", 0)
-    .execute();
+  const claims = await tx.selectFrom("receipt_claims").selectAll().where("receipt_id", "in", ids).execute();
   const jobs = await tx
     .selectFrom("jobs")
     .select(["kind", "subject", "last_error"])
     .where("subject", "in", ids)
     .where("state", "=", "done")
-    .where("unlogged", "=", 0)
     .execute();
   const about = { claim: new Map<string, string[]>(), job: new Map<string, string[]>() };
   const add = (kind: "claim" | "job", id: string, states: readonly unknown[]): unknown =>
@@ -241,12 +229,11 @@ async function compareOthers(tx: Db, { holds }: Walk): Promise<Broken | null> {
   const stray = await tx
     .selectFrom("receipt_claims")
     .select("receipt_id")
-    .where("unlogged", "=", 0)
     .where((eb) => eb.not(eb.exists(eb.selectFrom("receipts").select("id").whereRef("id", "=", "receipt_id"))))
     .executeTakeFirst();
   if (stray !== undefined)
     return broken(null, stray.receipt_id, "claim_altered", "A claim is on a receipt that is not stored.");
-  const rows = await tx.selectFrom("seller_holds").selectAll().where("unlogged", "=", 0).execute();
+  const rows = await tx.selectFrom("seller_holds").selectAll().execute();
   const stored = new Map(rows.map((row) => [row.seller_id, digestOf(holdState(row))]));
   const differing = [...new Set([...stored.keys(), ...holds.keys()])].find((id) => stored.get(id) !== holds.get(id));
   return differing === undefined
@@ -292,11 +279,3 @@ function recordedLacking({ first, bodies }: Recorded, receipt: Receipt, came: nu
 
 const sameList = (a: readonly string[], b: readonly string[]): boolean =>
   a.length === b.length && a.every((item, index) => item === b[index]);
-
-const broken = (seq: number | null, receiptId: string | null, code: AuditCode, message: string): Broken => ({
-  ok: false,
-  seq,
-  receiptId,
-  code,
-  message,
-});

@@ -1,9 +1,13 @@
 import { sql, type Kysely } from "kysely";
 import { Proof402Error } from "../errors.ts";
+import { logEarlierRows } from "./log-earlier-rows.ts";
 import type { Tables } from "./tables.ts";
 
+/** A statement, or what no statement can do. */
+type Step = string | ((tx: Kysely<Tables>) => Promise<void>);
+
 /** One entry per schema version, applied in order. Never edited once released. */
-const migrations: readonly (readonly string[])[] = [
+const migrations: readonly (readonly Step[])[] = [
   [
     `create table meta (key text primary key, value text not null) strict`,
     `create table purchases (
@@ -111,15 +115,21 @@ const migrations: readonly (readonly string[])[] = [
     `alter table purchases add column listed_price text`,
   ],
   [`alter table attestations add column started_at integer`],
+  [
+    logEarlierRows,
+    `alter table receipt_claims drop column unlogged`,
+    `alter table seller_holds drop column unlogged`,
+    `alter table jobs drop column unlogged`,
+  ],
 ];
 
 /**
  * Brings a database to the current schema, atomically and once, even with several processes at it. Throws Proof402Error
- * `database_too_new` for a file written by a newer program.
+ * `database_too_new` for a file written by a newer program. A lower `to` is for tests: the schema of an earlier program.
  */
-export async function migrate(db: Kysely<Tables>): Promise<void> {
+export async function migrate(db: Kysely<Tables>, to: number = migrations.length): Promise<void> {
   // Looked at first without the write lock, so that opening a current file does not queue behind other processes.
-  if ((await schemaVersion(db)) === migrations.length) return;
+  if ((await schemaVersion(db)) === to) return;
   await immediate(db, async (tx) => {
     const version = await schemaVersion(tx);
     if (version > migrations.length) {
@@ -129,8 +139,9 @@ export async function migrate(db: Kysely<Tables>): Promise<void> {
         { next: "Update proof402, or configure another database file." },
       );
     }
-    for (const statement of migrations.slice(version).flat()) await sql.raw(statement).execute(tx);
-    await sql.raw(`pragma user_version = ${migrations.length}`).execute(tx);
+    for (const step of migrations.slice(version, to).flat())
+      await (typeof step === "string" ? sql.raw(step).execute(tx) : step(tx));
+    await sql.raw(`pragma user_version = ${to}`).execute(tx);
   });
 }
 

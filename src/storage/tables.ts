@@ -116,9 +116,9 @@ export type ReceiptsTable = {
 
 export type LogTable = {
   seq: Generated<number>;
-  /** receipt | later | appraisal | import | bodies | claim | job | hold */
+  /** receipt | later | appraisal | import | bodies | claim | job | hold | purchase */
   kind: string;
-  /** Of a hold the seller's id. */
+  /** Of a hold the seller's id, of a purchase its own. */
   receipt_id: string;
   /** sha256 hex of the JCS bytes of what was appended. */
   digest: string;
@@ -146,11 +146,7 @@ export type JobsTable = {
   deadline: number;
   /** Code of the last look's failure; of a job done without evidence why none came. */
   last_error: string | null;
-  unlogged: Unlogged;
 };
-
-/** 1 of a row that was written before the log recorded such: an audit can say nothing of it. */
-type Unlogged = Generated<number>;
 
 export type AttestationsTable = {
   seller_id: string;
@@ -170,7 +166,6 @@ export type SellerHoldsTable = {
   at: number;
   /** When the owner let the seller be bought from again, unix ms; null while it is on hold. */
   released_at: number | null;
-  unlogged: Unlogged;
 };
 
 /**
@@ -200,7 +195,6 @@ export type ReceiptClaimsTable = {
   outcome: string | null;
   /** Unix ms. */
   ended_at: number | null;
-  unlogged: Unlogged;
 };
 
 /** Logical calls: what each key names, and whether its caller has had the outcome. Unix ms. */

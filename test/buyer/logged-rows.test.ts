@@ -1,7 +1,18 @@
-import { sql } from "kysely";
+import LibsqlDatabase from "libsql";
+import { Kysely, sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { auditLog, type AuditResult } from "../../src/receipts/log.ts";
+import { createQueue } from "../../src/buyer/background/queue.ts";
+import { createClaims } from "../../src/buyer/claims.ts";
+import type { BuyerContext } from "../../src/buyer/context.ts";
+import type { AuditResult } from "../../src/receipts/audit-codes.ts";
+import { auditLog } from "../../src/receipts/log.ts";
+import { createReceipt } from "../../src/receipts/receipt.ts";
+import { addReceipt } from "../../src/receipts/store.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
+import { immediate, migrate } from "../../src/storage/migrations.ts";
+import { patientSqlite } from "../../src/storage/sqlite.ts";
+import type { Tables } from "../../src/storage/tables.ts";
+import { appraisal, receiptCore } from "../support/receipt-core.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { eventually } from "../support/eventually.ts";
 
@@ -55,10 +66,11 @@ async function audited(statement: string): Promise<AuditResult> {
     receipt_claims: await db.selectFrom("receipt_claims").selectAll().execute(),
     seller_holds: await db.selectFrom("seller_holds").selectAll().execute(),
     jobs: await db.selectFrom("jobs").selectAll().execute(),
+    purchases: await db.selectFrom("purchases").selectAll().execute(),
   };
   await sql.raw(statement).execute(db);
   const result = await auditLog(db);
-  for (const table of ["receipt_claims", "seller_holds", "jobs"] as const) {
+  for (const table of ["receipt_claims", "seller_holds", "jobs", "purchases"] as const) {
     await db.deleteFrom(table).execute();
     for (const row of backup[table]) await db.insertInto(table).values(row).execute();
   }
@@ -83,27 +95,17 @@ describe("the audit covers what was made of receipts", () => {
     [
       "receipt_claims",
       "claim_altered",
-      [
-        "receipt_id",
-        "purpose",
-        "at",
-        "purchase",
-        "state",
-        "arguments",
-        "arguments_sha256",
-        "outcome",
-        "ended_at",
-        "unlogged",
-      ],
+      ["receipt_id", "purpose", "at", "purchase", "state", "arguments", "arguments_sha256", "outcome", "ended_at"],
     ],
-    ["seller_holds", "hold_altered", ["seller_id", "receipt_id", "reason", "at", "released_at", "unlogged"]],
-    ["jobs", "job_altered", ["kind", "subject", "state", "last_error", "unlogged"]],
+    ["seller_holds", "hold_altered", ["seller_id", "receipt_id", "reason", "at", "released_at"]],
+    ["jobs", "job_altered", ["kind", "subject", "state", "last_error"]],
+    ["purchases", "purchase_altered", ["receipt_id", "amount", "payer", "pay_to", "asset", "nonce", "attempt"]],
   ])("T74: a row of %s is missed, and no cell of it changes unseen", async (table, code, columns) => {
     const { rows } = await sql<{ place: number }>`select rowid as place, * from ${sql.table(table)}`.execute(db);
     for (const row of rows) {
       expect(await audited(`delete from ${table} where rowid = ${row.place}`)).toMatchObject({ ok: false, code });
       for (const column of columns) {
-        const isNumber = ["at", "ended_at", "released_at", "unlogged"].includes(column);
+        const isNumber = ["at", "ended_at", "released_at", "attempt"].includes(column);
         const other = isNumber ? `coalesce(${column}, 7) + 1` : `coalesce(${column}, '') || 'x'`;
         const result = await audited(`update ${table} set ${column} = ${other} where rowid = ${row.place}`);
         expect(result, `${column} of ${JSON.stringify(row)}`).toMatchObject({ ok: false, code });
@@ -125,9 +127,80 @@ describe("the audit covers what was made of receipts", () => {
     );
   });
 
-  test("of rows from before the log recorded such nothing is said", async () => {
-    await expect(
-      audited(`insert into receipt_claims (receipt_id, purpose, at, unlogged) values ('${ids.plain}', 'guard', 1, 1)`),
-    ).resolves.toMatchObject({ ok: true });
+  test("a purchase that takes an imported receipt for its own, or gives its own up, is found", async () => {
+    const changes = [
+      "update purchases set receipt_id = null where rowid = 1",
+      `update purchases set receipt_id = 'p402_${"a".repeat(52)}' where rowid = 1`,
+    ];
+    for (const change of changes) expect(await audited(change)).toMatchObject({ ok: false, code: "purchase_altered" });
+  });
+});
+
+/** The schema of the last program whose log recorded no such rows. */
+const BEFORE_ROWS = 9;
+
+describe("T74: rows from before the log recorded such", () => {
+  /** The file of a program that logged receipts and appraisals alone, as it is after this one opened it. */
+  async function opened(): Promise<{ old: Db; ids: string[] }> {
+    const old = new Kysely<Tables>({ dialect: patientSqlite(new LibsqlDatabase(":memory:")) });
+    await migrate(old, BEFORE_ROWS);
+    const [acted, given] = [createReceipt(receiptCore("one")), createReceipt(receiptCore("two"))];
+    await immediate(old, async (tx) => {
+      for (const one of [acted, given]) await addReceipt(tx, one, appraisal(), new Date());
+    });
+    const statements = [
+      `insert into receipt_claims (receipt_id, purpose, at, purchase, state, arguments, arguments_sha256, outcome, ended_at)
+        values ('${acted.id}', 'guard', 5, 'n1', 'done', '{}', 'ab', 'sold', 9)`,
+      `insert into receipt_claims (receipt_id, purpose, at, purchase, state) values ('${given.id}', 'guard', 6, 'n2', 'claimed')`,
+      `insert into receipt_claims (receipt_id, purpose, at, purchase, state, arguments, arguments_sha256)
+        values ('${given.id}', 'trade', 7, 'n2', 'invoking', '{}', 'cd')`,
+      "insert into seller_holds (seller_id, receipt_id, reason, at) values ('cheap', '', 'none', 1)",
+      `insert into jobs (kind, subject, state, run_at, leased_until, attempts, deadline)
+        values ('proof', '${acted.id}', 'done', 1, 0, 1, 1), ('proof', '${given.id}', 'waiting', 1, 0, 1, 1)`,
+      `insert into purchases (id, idempotency_key, attempt, args_digest, state, seller_id, model, network, asset, amount,
+        payer, pay_to, nonce, valid_after, valid_before, authorization_hash, offer, accepted, request, receipt_id, created_at, updated_at)
+        values ('p', 'k', 1, 'd', 'settled', 'cheap', 'm', 'n', 'a', '700', 'x', 'y', 'z', 0, 1, 'h', '{}', '{}', '{}', '${acted.id}', 1, 1)`,
+    ];
+    for (const statement of statements) await sql.raw(statement).execute(old);
+    await migrate(old);
+    return { old, ids: [acted.id, given.id] };
+  }
+
+  test("are in it once the file was opened, and ended rows that were open then, too", async () => {
+    const { old, ids } = await opened();
+    expect(await auditLog(old)).toMatchObject({ ok: true, receipts: 2 });
+    const queue = createQueue(old);
+    const job = await queue.lease(10, ["proof"]);
+    expect(job?.receiptId).toBe(ids[1]);
+    await immediate(old, (tx) => queue.finish(tx, job!, { absent: "gave_up", at: new Date() }));
+    const claims = createClaims({ db: old, clock: () => new Date() } as BuyerContext);
+    await claims.endClaim(ids[1] ?? "", "trade", { state: "done", outcome: "sold" });
+    expect(await auditLog(old)).toMatchObject({ ok: true, receipts: 2 });
+    await old.destroy();
+  });
+
+  test.each([
+    [
+      "claim_altered",
+      (id: string) =>
+        `insert into receipt_claims (receipt_id, purpose, at, purchase) values ('${id}', 'other', 1, 'n3')`,
+    ],
+    ["claim_altered", () => "update receipt_claims set outcome = 'kept' where outcome = 'sold'"],
+    ["claim_altered", () => "delete from receipt_claims where purchase = 'n2'"],
+    [
+      "hold_altered",
+      () => "insert into seller_holds (seller_id, receipt_id, reason, at) values ('plain', '', 'none', 1)",
+    ],
+    ["hold_altered", () => "update seller_holds set released_at = 3"],
+    ["job_altered", () => "update jobs set last_error = 'gone' where state = 'done'"],
+    ["job_altered", () => "update jobs set state = 'done'"],
+    ["purchase_altered", () => "update purchases set amount = '7'"],
+    ["purchase_altered", () => "update purchases set receipt_id = null"],
+    ["purchase_altered", (_acted: string, given: string) => `update purchases set receipt_id = '${given}'`],
+  ])("and every change of them is found: %s", async (code, change) => {
+    const { old, ids } = await opened();
+    await sql.raw(change(ids[0] ?? "", ids[1] ?? "")).execute(old);
+    expect(await auditLog(old)).toMatchObject({ ok: false, code });
+    await old.destroy();
   });
 });

@@ -4,7 +4,7 @@ import { ERROR_GROUPS } from "../../src/errors/codes.ts";
 import { HOLD_REASONS } from "../../src/buyer/holds.ts";
 import { ABSENCES } from "../../src/buyer/background/jobs/absences.ts";
 import { WARNINGS } from "../../src/buyer/types.ts";
-import { AUDIT_CODES } from "../../src/receipts/log.ts";
+import { AUDIT_CODES } from "../../src/receipts/audit-codes.ts";
 import { EVERY_LAYER, LAYER_CODES } from "../../src/verify/codes.ts";
 import { CONTRADICTIONS } from "../../src/verify/contradiction-codes.ts";
 import { fail } from "../../src/verify/types.ts";

@@ -1,0 +1,33 @@
+/** The differences that an audit finds between the log and the store, each with one sentence. */
+export const AUDIT_CODES = {
+  log_gap: "An entry is missing.",
+  log_chain: "An entry does not follow the one before it.",
+  log_truncated: "The log once had more entries.",
+  log_entry_altered: "An entry was altered.",
+  log_entry_misplaced: "An entry records what cannot come at its place.",
+  receipt_altered: "A stored receipt is not what was logged.",
+  receipt_missing: "A logged receipt is not stored any more.",
+  receipt_not_logged: "A stored receipt has no entry.",
+  claim_altered: "The actions that a receipt justified are not what was logged.",
+  job_altered: "The outcomes of late evidence are not what was logged.",
+  hold_altered: "A seller's hold is not what was logged.",
+  purchase_altered: "A purchase's receipt or amount is not what was logged.",
+} as const;
+type AuditCode = keyof typeof AUDIT_CODES;
+
+/** Outcome of walking the log. `seq` and `receiptId` name where it breaks, as far as that can be said. */
+export type AuditResult =
+  | { ok: true; entries: number; receipts: number; head: string }
+  | { ok: false; seq: number | null; receiptId: string | null; code: AuditCode; message: string };
+
+/** Where an audit breaks. */
+export type Broken = AuditResult & { ok: false };
+
+/** Says where an audit breaks. */
+export const broken = (seq: number | null, receiptId: string | null, code: AuditCode, message: string): Broken => ({
+  ok: false,
+  seq,
+  receiptId,
+  code,
+  message,
+});
