@@ -260,6 +260,21 @@ describe("T80: an answer that was paid for with an odd status or odd bytes aroun
     await servedInTheEnd(odd, idempotencyKey);
   });
 
+  test("a 402 in front of it: what the chain shows decides, and the same payment brings the answer", async () => {
+    const odd = await rawAttack(world, (honest) => ({
+      bytes: Buffer.concat([Buffer.from("HTTP/1.1 402 Payment Required\r\ncontent-length: 0\r\n\r\n"), whole(honest)]),
+    }));
+    const { attack, brought } = odd;
+    const idempotencyKey = crypto.randomUUID();
+    const error = await failure(attack.buy({ idempotencyKey }));
+    // The chain may show the payment in a block already, or deep enough.
+    expect(["payment_in_doubt", "paid_not_served"]).toContain(error.code);
+    expect(error.money).not.toBe("not-moved");
+    // It was asked for once more, as it was paid.
+    expect(brought()).toBe(2);
+    await servedInTheEnd(odd, idempotencyKey);
+  });
+
   test.each<[string, string]>([
     ["200 of no length", "200 OK\r\ncontent-length: 0"],
     ["200 of no chunk", "200 OK\r\ntransfer-encoding: chunked"],

@@ -132,6 +132,41 @@ describe("bodies made to hurt", () => {
     expect(bodies).toEqual(["true", "true", "true"]);
   });
 
+  it("an answer that nobody asked for closes the connection that it came on, and answers no later request", async () => {
+    let asked = 0;
+    let closed: Promise<unknown> | undefined;
+    const { origin } = await serveRaw((socket) => {
+      asked += 1;
+      closed ??= once(socket, "close");
+      const answer = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ntrue";
+      // In a later turn, when the client has read the first and waits for nothing.
+      if (asked === 1) socket.write(answer, () => setImmediate(() => socket.write(answer.replace("true", "fake"))));
+      else socket.write(answer);
+    });
+    const http = client();
+    await http.request({ method: "GET", url: origin });
+    await closed;
+    const { body } = await http.request({ method: "POST", url: origin, paid: true, body: new Uint8Array(1) });
+    expect(Buffer.from(body).toString()).toBe("true");
+    expect(asked).toBe(2);
+  });
+
+  it.each(["HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 101 No\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n"])(
+    "%j on a kept connection is malformed, and does not have the request sent again",
+    async (odd) => {
+      let asked = 0;
+      const { origin } = await serveRaw((socket, head) => {
+        if (head.startsWith("POST")) asked += 1;
+        socket.write(`${head.startsWith("POST") ? odd : ""}HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n`);
+      });
+      const http = client();
+      await http.request({ method: "GET", url: origin });
+      const paid = http.request({ method: "POST", url: origin, paid: true, body: new Uint8Array(1) });
+      expect(await outcome(paid)).toEqual({ code: "http_malformed", requestSent: true });
+      expect(asked).toBe(1);
+    },
+  );
+
   it("two lengths, or a length and chunks, are not read by guessing", async () => {
     const { origin } = await serveRaw((socket, head) => {
       const second = head.startsWith("GET /two") ? "content-length: 4" : "transfer-encoding: chunked";
