@@ -4,13 +4,12 @@
  * @module
  */
 export { pendingApproval } from "./buyer/approve.ts";
-export { openBuyer } from "./buyer/open.ts";
+export { openBuyer, type OpenOptions } from "./buyer/open.ts";
 export type {
   ApprovalDecision,
   ApprovalRequest,
   Buyer,
   BuyOptions,
-  BuyRequest,
   BuyResult,
   Claim,
   ClaimedAction,

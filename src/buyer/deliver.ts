@@ -74,7 +74,15 @@ export function resultOf(
   if (!isAnswer(receipt.core) || isCut(receipt.core) || isEmpty(receipt.core))
     throw notTheAnswer(receipt, { stored, over });
   const appraisal = newestAppraisal(receipt);
-  return { ...deliveredAnswer(receipt), receipt, appraisal, paidNow, stored, idempotencyKey: call.key };
+  return {
+    ...deliveredAnswer(receipt),
+    verdict: appraisal.verdict,
+    receipt,
+    appraisal,
+    paidNow,
+    stored,
+    idempotencyKey: call.key,
+  };
 }
 
 /** Why a receipt holds no answer, or not all of one, and what the same payment can still bring. */

@@ -1,3 +1,4 @@
+import { loadConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { createHttp } from "../http/client.ts";
 import { createCatalog } from "../market/catalog.ts";
@@ -5,6 +6,7 @@ import { createOipProvider } from "../market/providers/oip.ts";
 import type { Provider, Seller } from "../market/types.ts";
 import { createEzklEngine } from "../ezkl/engine.ts";
 import { openChain } from "../chain/chain.ts";
+import { loadWallet } from "../payment/load-wallet.ts";
 import { reconcile } from "../payment/reconcile.ts";
 import type { Wallet } from "../payment/wallet.ts";
 import { Proof402Error } from "../errors.ts";
@@ -34,20 +36,33 @@ import { waitEnded, waitForVerdict, whatCame } from "./background/wait.ts";
 /** How long `wait: "verified"` waits for the second clock, seconds. */
 const VERIFIED_WAIT_SECONDS = 55;
 
+/** What a buyer is opened with. The environment gives what is left out. */
+export type OpenOptions = {
+  /** Where absent, `loadConfig` reads it: from `PROOF402_CONFIG`, else from the home folder. */
+  config?: Config | undefined;
+  /** Where absent, `loadWallet` reads it: from `PROOF402_PRIVATE_KEY`, else from the configuration's file. Null for none. */
+  wallet?: Wallet | null | undefined;
+  /** Told of every stored verdict that differs from the one before it, the first included. What it throws is dropped. */
+  onVerdict?: ((change: { receipt: Receipt; verdict: Verdict }) => void) | undefined;
+  /** For tests. */
+  clock?: (() => Date) | undefined;
+};
+
 /**
  * Opens the buyer over its one SQLite file and starts the second clock. Without a wallet it can list, keep and verify,
- * but not buy. `clock` is for tests.
+ * but not buy.
  *
- * Throws the driver's error when the database cannot be opened, and Proof402Error `tls_unchecked`.
+ * Throws the driver's error when the database cannot be opened, Proof402Error `tls_unchecked`, and what `loadConfig` and
+ * `loadWallet` throw.
+ *
+ * @example
+ * await using buyer = await openBuyer();
+ * const { verdict, answer } = await buyer.buy("eth-risk", { features }, { wait: "verified" });
  */
-export async function openBuyer(options: {
-  config: Config;
-  wallet: Wallet | null;
-  clock?: () => Date;
-  /** Told of every stored verdict that differs from the one before it, the first included. What it throws is dropped. */
-  onVerdict?: (change: { receipt: Receipt; verdict: Verdict }) => void;
-}): Promise<Buyer> {
-  const { config, wallet } = options;
+export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
+  const config = options.config ?? (await loadConfig());
+  const wallet =
+    options.wallet === undefined ? await loadWallet({ ...config.wallet, env: process.env }) : options.wallet;
   const clock = options.clock ?? ((): Date => new Date());
   const chains = new Map(config.networks.map((network) => [network.network, openChain(network)]));
   const db = await openDatabase(config.database);
@@ -84,16 +99,23 @@ export async function openBuyer(options: {
   const secondClock = startSecondClock(ctx);
   const calls = createCalls(ctx);
   let closed: Promise<void> | null = null;
+  const close = (): Promise<void> =>
+    (closed ??= (async () => {
+      await calls.drain();
+      await secondClock.stop();
+      await http.close();
+      await db.destroy();
+    })());
 
   return {
     warnings: ctx.warnings,
 
     listModels: (listOptions = {}) => viewModels(ctx, listOptions),
 
-    buy: (request, buyOptions = {}) =>
-      calls.make(request, buyOptions, async (result, call, closing) => {
-        if (request.wait !== "verified" || !result.stored) return result;
-        const { signal } = buyOptions;
+    buy: (model, input, buyOptions = {}) =>
+      calls.make({ ...buyOptions, model, input }, buyOptions, async (result, call, closing) => {
+        const { wait, signal } = buyOptions;
+        if (wait !== "verified" || !result.stored) return result;
         const receipt = await waitForVerdict(ctx, result.receipt.id, {
           waitSeconds: VERIFIED_WAIT_SECONDS,
           onLanded: (one) => call.progress("landed", whatCame(one)),
@@ -101,7 +123,8 @@ export async function openBuyer(options: {
         }).catch((error: unknown) => {
           throw waitEnded(error, result.receipt.id);
         });
-        return { ...result, receipt, appraisal: newestAppraisal(receipt) };
+        const appraisal = newestAppraisal(receipt);
+        return { ...result, verdict: appraisal.verdict, receipt, appraisal };
       }),
 
     getReceipt: (id, { waitSeconds = 0, signal } = {}) =>
@@ -143,14 +166,7 @@ export async function openBuyer(options: {
 
     onReceipt: (listener) => ctx.events.on(listener),
 
-    close() {
-      closed ??= (async () => {
-        await calls.drain();
-        await secondClock.stop();
-        await http.close();
-        await db.destroy();
-      })();
-      return closed;
-    },
+    close,
+    [Symbol.asyncDispose]: close,
   };
 }

@@ -9,7 +9,7 @@ import type { ClaimState, PurchaseState } from "../storage/tables.ts";
 
 /** One model on offer, as an agent sees it. */
 export type ModelView = ListedModel & {
-  /** The content of `BuyRequest.input` for it: each value's name and its form in a few words. */
+  /** The content of a purchase's `input`: each value's name and its form in a few words. */
   input: Record<string, string>;
   /** The most evidence this seller is configured to give. */
   assurance: Assurance;
@@ -23,27 +23,31 @@ export type ModelView = ListedModel & {
 export type ModelsOnOffer = { models: ModelView[]; unsupported: Listing["unsupported"]; unreachable: string[] };
 
 /** What to buy, and the bounds of this one call. */
-export type BuyRequest = {
+export type BuyRequest = BuyBounds & {
   model: string;
   /** What the model takes, by name (`ModelView.input`): a tensor is a (nested) array of values. */
   input: Record<string, unknown>;
+};
+
+/** The bounds of one call. */
+type BuyBounds = {
   /** Seller id; chosen by assurance and price when absent. */
-  seller?: string;
-  assurance?: Assurance;
+  seller?: string | undefined;
+  assurance?: Assurance | undefined;
   /** Upper bound for this call in USD, on top of the policy's caps. Decimal string or number. */
-  maxUsd?: number;
+  maxUsd?: number | undefined;
   /** `answer` (default) returns at once; `verified` waits for the background checks, until the verdict is final or their time is over. */
-  wait?: "answer" | "verified";
+  wait?: "answer" | "verified" | undefined;
   /**
    * One key, one payment: a retry with the same key and arguments returns the stored result. Without it, a call equal
    * to an open one of the same wallet takes that one up, and any other is a new call.
    */
-  idempotencyKey?: string;
+  idempotencyKey?: string | undefined;
   /**
    * Names the call on its surface (a thread and tool-call id, say). It is the key of a call that has none of its own and
    * takes up no open one.
    */
-  callKey?: string;
+  callKey?: string | undefined;
 };
 
 /** A question to a person about one payment. */
@@ -70,17 +74,19 @@ export type ApprovalRequest = {
  */
 export type ApprovalDecision = "approved" | "declined" | "ask_later";
 
-/** How a purchase reports, is stopped, and asks. */
-export type BuyOptions = {
-  signal?: AbortSignal;
+/** The bounds of one call, and how it reports, is stopped, and asks. */
+export type BuyOptions = BuyBounds & {
+  signal?: AbortSignal | undefined;
   /** Milliseconds since the call began, per step reached; `landed` for each piece of evidence that is waited for. */
-  onProgress?: (step: {
-    step: "chosen" | "attested" | "quoted" | "reserved" | "paid" | "answered" | "checked" | "landed";
-    message: string;
-    ms: number;
-  }) => void;
+  onProgress?:
+    | ((step: {
+        step: "chosen" | "attested" | "quoted" | "reserved" | "paid" | "answered" | "checked" | "landed";
+        message: string;
+        ms: number;
+      }) => void)
+    | undefined;
   /** Asked before anything is signed, when the policy wants a person's word. */
-  approve?: (request: ApprovalRequest) => Promise<ApprovalDecision>;
+  approve?: ((request: ApprovalRequest) => Promise<ApprovalDecision>) | undefined;
 };
 
 /**
@@ -88,6 +94,8 @@ export type BuyOptions = {
  * `answer` is then the bytes as they came, which were paid for, and nothing can be concluded from them.
  */
 export type BuyResult = AnswerReading & {
+  /** The newest appraisal's: act on the answer only if it is `verified`. */
+  verdict: Verdict;
   receipt: Receipt;
   /** The newest appraisal. */
   appraisal: Appraisal;
@@ -172,14 +180,17 @@ export interface Buyer {
   readonly warnings: readonly Warning[];
   /** Sellers that are slow or down are not waited for. */
   listModels(options?: { signal?: AbortSignal; refresh?: boolean }): Promise<ModelsOnOffer>;
-  /** Throws Proof402Error; `error.money` says whether money moved. */
-  buy(request: BuyRequest, options?: BuyOptions): Promise<BuyResult>;
+  /**
+   * Buys one inference of a model and returns its answer with the receipt. Throws Proof402Error; `error.money` says whether
+   * money moved.
+   */
+  buy(model: string, input: BuyRequest["input"], options?: BuyOptions): Promise<BuyResult>;
   /** Waits up to `waitSeconds` for the verdict to leave `pending`. Throws `receipt_not_found`. */
   getReceipt(id: string, options?: { waitSeconds?: number; signal?: AbortSignal }): Promise<Receipt>;
   listReceipts(options?: { limit?: number }): Promise<Receipt[]>;
   /** Appraises again under this buyer's policy, offline; stores nothing. `at` defaults to the purchase time. */
   verify(receipt: Receipt, options?: { at?: Date; assurance?: Assurance }): Promise<Appraisal>;
-  /** The input in a receipt's request bytes, in the form of `BuyRequest.input`. Throws Proof402Error `body_redacted` or `malformed_request`. */
+  /** The input in a receipt's request bytes, in the form that `buy` takes it in. Throws Proof402Error `body_redacted` or `malformed_request`. */
   inputOf(receipt: Receipt): Record<string, unknown>;
   /** The answer in a receipt's response bytes, each value exact. Throws Proof402Error `body_redacted` or `answer_unreadable`. */
   answerOf(receipt: Receipt): Record<string, unknown>;
@@ -210,5 +221,7 @@ export interface Buyer {
   releaseSeller(id: string): Promise<void>;
   /** Told after every stored change of a receipt. Returns the unsubscribe function. */
   onReceipt(listener: (receipt: Receipt) => void): () => void;
+  /** Takes no more calls, and resolves once the last exchange has come to its end. `await using` calls it. */
   close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
 }

@@ -3,7 +3,6 @@ import type { Buyer } from "../buyer/types.ts";
 import { loadConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { Proof402Error } from "../errors.ts";
-import { loadWallet } from "../payment/load-wallet.ts";
 import type { Receipt } from "../receipts/schema.ts";
 import { readReceipt } from "../receipts/store.ts";
 import { openDatabase, type Db } from "../storage/database.ts";
@@ -16,8 +15,7 @@ export const configOf = (options: GlobalOptions): Promise<Config> =>
 /** Opens a buyer over the configuration and its wallet, if there is one. */
 export async function openFor(options: GlobalOptions): Promise<Buyer> {
   const config = await configOf(options);
-  const wallet = await loadWallet({ ...config.wallet, env: process.env });
-  const buyer = await usable(config, () => openBuyer({ config, wallet }));
+  const buyer = await usable(config, () => openBuyer({ config }));
   for (const { message } of buyer.warnings) note(`Warning: ${message}`);
   return buyer;
 }

@@ -1,6 +1,6 @@
 import type { Address, Hex } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
-import type { ConfigInput } from "../config/schema.ts";
+import { configSchema, type Config, type ConfigInput } from "../config/schema.ts";
 import {
   createInferenceNode,
   createSimulatedEnclave,
@@ -9,6 +9,7 @@ import {
   type Enclave,
   type InferenceNode,
 } from "../node/index.ts";
+import { walletFromPrivateKey, type Wallet } from "../payment/wallet.ts";
 import { startAnvil } from "./anvil.ts";
 import { openVerifiers, type ProofContract } from "./verifiers.ts";
 import { openProving } from "./proving.ts";
@@ -56,9 +57,13 @@ export type DevnetOptions = {
 
 /** A whole market on this machine. */
 export type Devnet = {
-  /** A complete buyer's configuration for it. */
-  config: ConfigInput;
-  /** The buyer's funded key. */
+  /** A complete buyer's configuration for it, with its database in memory. `openBuyer(devnet)` takes it with the wallet. */
+  config: Config;
+  /** The buyer's funded wallet. */
+  wallet: Wallet;
+  /** The same as a configuration file says it, with its database beside the file. */
+  settings: ConfigInput;
+  /** The key of the wallet. */
   privateKey: Hex;
   rpcUrl: string;
   chainId: number;
@@ -70,7 +75,9 @@ export type Devnet = {
     Partial<Record<AnySeller, { origin: string; payTo: Address }>>;
   bank: Bank;
   balanceOf(owner: string): Promise<bigint>;
+  /** Ends everything that was started. `await using` calls it. */
   stop(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
 };
 
 /**
@@ -144,18 +151,21 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
     await bank.dai.mint(buyer, (options.fund ?? 100_000_000n) * 10n ** 12n);
     // Only for approvals: a payment costs its payer no gas.
     await bank.fund(buyer);
+    const settings = settingsOf({
+      rpcUrl: anvil.rpcUrl,
+      chainId: anvil.chainId,
+      bank,
+      relay: relay.address,
+      registry,
+      proofContracts: verifiers.contracts,
+      rootSha256: root.sha256,
+      sellers,
+      facilitator: facilitatorAddress,
+    });
     return {
-      config: configOf({
-        rpcUrl: anvil.rpcUrl,
-        chainId: anvil.chainId,
-        bank,
-        relay: relay.address,
-        registry,
-        proofContracts: verifiers.contracts,
-        rootSha256: root.sha256,
-        sellers,
-        facilitator: facilitatorAddress,
-      }),
+      config: configSchema.parse({ ...settings, database: ":memory:" }),
+      wallet: walletFromPrivateKey(privateKey),
+      settings,
       privateKey,
       rpcUrl: anvil.rpcUrl,
       chainId: anvil.chainId,
@@ -168,6 +178,7 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
       bank,
       balanceOf: (owner) => bank.balanceOf(owner as Address),
       stop,
+      [Symbol.asyncDispose]: stop,
     };
   } catch (error) {
     // What failed first is what the caller needs to hear.
@@ -193,7 +204,7 @@ async function endAll(parts: readonly (() => Promise<void>)[]): Promise<void> {
 
 type OpenSeller = { name: AnySeller; payTo: Address; origin: string; node: InferenceNode; authorizer: string };
 
-function configOf(market: {
+function settingsOf(market: {
   rpcUrl: string;
   chainId: number;
   bank: Bank;

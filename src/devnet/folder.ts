@@ -50,7 +50,7 @@ export async function writeDevnet(devnet: Devnet, directory: string): Promise<{ 
   const config = join(directory, CONFIG);
   const texts = {
     [KEY]: `${devnet.privateKey}\n`,
-    [CONFIG]: `${JSON.stringify({ ...devnet.config, wallet: { privateKeyFile: KEY } }, null, 2)}\n`,
+    [CONFIG]: `${JSON.stringify({ ...devnet.settings, wallet: { privateKeyFile: KEY } }, null, 2)}\n`,
   };
   const marker = { about: ABOUT, files: { [KEY]: hashOf(texts[KEY]), [CONFIG]: hashOf(texts[CONFIG]) } };
   for (const name of own) if (name !== KEY) await removeOwn(join(directory, name));

@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { ASSURANCES } from "../receipts/schema.ts";
-import type { BuyOptions, BuyRequest, BuyResult } from "../buyer/types.ts";
+import type { BuyOptions, BuyResult } from "../buyer/types.ts";
 import type { ToolContext, ToolDefinition } from "./definition.ts";
 import { outcomeOf } from "./outcome.ts";
 import { showAnswer } from "./shown-answer.ts";
@@ -40,50 +40,30 @@ export const buyInference: ToolDefinition<typeof input, typeof output> = {
   annotations: { readOnlyHint: false, destructiveHint: false, idempotentHint: false, openWorldHint: true },
   run: (context, args) =>
     outcomeOf(async () => {
-      const result = await context.buyer.buy(
-        {
-          model: args.model,
-          input: args.input,
-          ...keysOf(context, args.idempotency_key),
-          ...(args.seller === undefined ? {} : { seller: args.seller }),
-          ...(args.assurance === undefined ? {} : { assurance: args.assurance }),
-          ...(args.max_usd === undefined ? {} : { maxUsd: args.max_usd }),
-          ...(args.wait === undefined ? {} : { wait: args.wait }),
-        },
-        optionsOf(context),
-      );
+      const result = await context.buyer.buy(args.model, args.input, {
+        seller: args.seller,
+        assurance: args.assurance,
+        maxUsd: args.max_usd,
+        wait: args.wait,
+        // A person's answer is for the call that asked; else the caller's own key names the call, and the surface's is a hint.
+        idempotencyKey: context.idempotencyKey ?? args.idempotency_key,
+        callKey: context.callKey,
+        signal: context.signal,
+        approve: context.approve,
+        onProgress: progressOf(context),
+      });
       const data = dataOf(result);
       return { status: "ok", text: textOf(data), data };
     }),
 };
 
-/** A person's answer is for the call that asked; else the caller's own key names the call, and the surface's is a hint. */
-function keysOf(
-  { idempotencyKey: asked, callKey }: ToolContext,
-  own: string | undefined,
-): Pick<BuyRequest, "idempotencyKey" | "callKey"> {
-  const idempotencyKey = asked ?? own;
-  return {
-    ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
-    ...(callKey === undefined ? {} : { callKey }),
-  };
-}
-
-function optionsOf(context: ToolContext): BuyOptions {
-  const { progress } = context;
+function progressOf({ progress }: ToolContext): BuyOptions["onProgress"] {
+  if (progress === undefined) return undefined;
   let landed = 0;
-  return {
-    ...(context.signal === undefined ? {} : { signal: context.signal }),
-    ...(context.approve === undefined ? {} : { approve: context.approve }),
-    ...(progress === undefined
-      ? {}
-      : {
-          onProgress({ step, message }) {
-            if (step !== "landed") return progress({ message, done: STEPS.indexOf(step) + 1, total: STEPS.length });
-            landed += 1;
-            return progress({ message, done: STEPS.length + landed });
-          },
-        }),
+  return ({ step, message }) => {
+    if (step !== "landed") return progress({ message, done: STEPS.indexOf(step) + 1, total: STEPS.length });
+    landed += 1;
+    return progress({ message, done: STEPS.length + landed });
   };
 }
 

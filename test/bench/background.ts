@@ -51,7 +51,7 @@ export async function benchBackground(rounds: number): Promise<string[]> {
 }
 
 async function buyFrom(buyer: Buyer, seller: string): Promise<string> {
-  const result = await buyer.buy({ model: "eth-risk", input: INPUT, seller, idempotencyKey: crypto.randomUUID() });
+  const result = await buyer.buy("eth-risk", INPUT, { seller, idempotencyKey: crypto.randomUUID() });
   if (result.appraisal.assurance !== "attested") throw new Error("the purchase was not verified");
   return result.receipt.id;
 }

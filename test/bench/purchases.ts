@@ -22,11 +22,7 @@ const PROXY = fileURLToPath(new URL("./delay-proxy.js", import.meta.url));
 const buyWith =
   (buyer: Buyer): Arm =>
   async () => {
-    const result = await buyer.buy({
-      model: "eth-risk",
-      input: INPUT,
-      seller: "honest",
-    });
+    const result = await buyer.buy("eth-risk", INPUT, { seller: "honest" });
     if (result.appraisal.assurance !== "attested") throw new Error("the purchase was not verified");
     return () => buyer.getReceipt(result.receipt.id, { waitSeconds: 10 });
   };

@@ -4,6 +4,7 @@ import { buyInference } from "../../src/tools/index.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
 import { failure } from "../http/servers.ts";
 import { buyerFrom, stockSeller } from "../interop/stock-seller.ts";
+import { buyWith } from "../support/buy.ts";
 
 let market: Market;
 beforeAll(async () => {
@@ -42,7 +43,7 @@ describe("T52: an answer that was paid for", () => {
   test("reaches the library with every value as the seller wrote it", async () => {
     const text = `def f():\n\treturn "${"word ".repeat(1000)}"\u200b`;
     await buyerOfAnswer(output("BYTES", JSON.stringify([text, ""])), async (buyer) => {
-      const result = await buyer.buy({ ...CALL, idempotencyKey: crypto.randomUUID() });
+      const result = await buyWith(buyer, { ...CALL, idempotencyKey: crypto.randomUUID() });
       expect(result).toMatchObject({ readable: true, answer: { y: [text, ""] } });
       expect(buyer.answerOf(result.receipt)).toEqual({ y: [text, ""] });
     });
@@ -53,8 +54,8 @@ describe("T52: an answer that was paid for", () => {
     await buyerOfAnswer(text, async (buyer, payments) => {
       const call = { ...CALL, idempotencyKey: crypto.randomUUID() };
       const raw = { readable: false, reason: "other_format", answer: { encoding: "utf8", body: text } };
-      expect(await buyer.buy(call)).toMatchObject({ ...raw, paidNow: true });
-      expect(await buyer.buy(call)).toMatchObject({ ...raw, paidNow: false });
+      expect(await buyWith(buyer, call)).toMatchObject({ ...raw, paidNow: true });
+      expect(await buyWith(buyer, call)).toMatchObject({ ...raw, paidNow: false });
       expect(payments()).toBe(1);
       const [receipt] = await buyer.listReceipts();
       if (receipt === undefined) throw new Error("a receipt is kept");
@@ -75,12 +76,12 @@ describe("T52: an answer that was paid for", () => {
   ])("%s is an error that names the kept receipt, and tells nobody to buy again", async (_what, text, code) => {
     await buyerOfAnswer(text, async (buyer, payments) => {
       const call = { ...CALL, idempotencyKey: crypto.randomUUID() };
-      const first = await failure(buyer.buy(call));
+      const first = await failure(buyWith(buyer, call));
       const [receipt] = await buyer.listReceipts();
       expect(first).toMatchObject({ code, details: { receiptId: receipt?.id } });
       expect(first.money).not.toBe("not-moved");
       expect(`${first.message} ${first.next}`).not.toMatch(/buy again|pay again/i);
-      expect(await failure(buyer.buy(call))).toMatchObject({ code, details: { receiptId: receipt?.id } });
+      expect(await failure(buyWith(buyer, call))).toMatchObject({ code, details: { receiptId: receipt?.id } });
       expect(payments()).toBe(1);
     });
   });

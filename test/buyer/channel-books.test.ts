@@ -19,6 +19,7 @@ import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { openDatabase } from "../../src/storage/database.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { settlementsOf } from "../support/later.ts";
+import { buyWith } from "../support/buy.ts";
 
 const PRICE = 10_000n;
 const DEPOSIT = 500_000n;
@@ -106,7 +107,7 @@ async function openPurse(origin?: string) {
 let asked = 0;
 /** Each call asks something else: a seller serves an answer that it remembers for the very same payment. */
 const buyOne = (buyer: Buyer, idempotencyKey: string = crypto.randomUUID()) =>
-  buyer.buy({
+  buyWith(buyer, {
     model: "eth-risk",
     seller: "honest",
     input: { features: ETH_FEATURES.features.map((one, at) => (at === 0 ? one + (asked += 1) / 10_000 : one)) },
@@ -272,9 +273,9 @@ describe.each<[string, () => Response, string, RegExp]>([
       input: ETH_FEATURES,
       idempotencyKey: "failed-once",
     };
-    await expect(buyer.buy(call)).rejects.toMatchObject({ code, money: "may-move" });
+    await expect(buyWith(buyer, call)).rejects.toMatchObject({ code, money: "may-move" });
     await buyOne(buyer);
-    await expect(buyer.buy(call)).rejects.toMatchObject({
+    await expect(buyWith(buyer, call)).rejects.toMatchObject({
       code,
       money: "not-moved",
       next: expect.stringContaining("under a new idempotency key"),

@@ -16,6 +16,7 @@ import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { infront } from "../support/infront.ts";
 import { settlementsOf } from "../support/later.ts";
+import { buyWith } from "../support/buy.ts";
 
 const PRICE = 10_000n;
 const FUNDS = 10_000_000n;
@@ -75,7 +76,7 @@ async function openPurse(
       return other;
     },
     async buy(idempotencyKey: string = crypto.randomUUID(), from: Buyer = buyer): Promise<BuyResult> {
-      const result = await from.buy({ model: "eth-risk", seller: "honest", input: ETH_FEATURES, idempotencyKey });
+      const result = await buyWith(from, { model: "eth-risk", seller: "honest", input: ETH_FEATURES, idempotencyKey });
       return result;
     },
     left: async (): Promise<bigint> => FUNDS - (await readHoldings(chain, asset.asset, address)).balance,
@@ -308,7 +309,8 @@ describe("a call that broke off", () => {
   test("is resumed with the same voucher, and what comes after builds on it", async () => {
     const purse = await openPurse(100_000n);
     const abort = new AbortController();
-    const broken = purse.buyer.buy(
+    const broken = buyWith(
+      purse.buyer,
       { model: "eth-risk", seller: "honest", input: ETH_FEATURES, idempotencyKey: "broken-off" },
       {
         signal: abort.signal,
@@ -328,15 +330,14 @@ describe("a call that broke off", () => {
     const purse = await openPurse(100_000n);
     const abort = new AbortController();
     await purse.buyer
-      .buy(
-        { model: "eth-risk", seller: "honest", input: ETH_FEATURES, idempotencyKey: "never-resumed" },
-        {
-          signal: abort.signal,
-          onProgress: ({ step }) => {
-            if (step === "paid") setImmediate(() => setImmediate(() => abort.abort()));
-          },
+      .buy("eth-risk", ETH_FEATURES, {
+        seller: "honest",
+        idempotencyKey: "never-resumed",
+        signal: abort.signal,
+        onProgress: ({ step }) => {
+          if (step === "paid") setImmediate(() => setImmediate(() => abort.abort()));
         },
-      )
+      })
       .catch(() => undefined);
     // The seller has served; the first call after it may find out, the one after that goes on from there.
     const outcomes = [];

@@ -20,6 +20,7 @@ import {
 } from "../hostile/world.ts";
 import { failure } from "../http/servers.ts";
 import { ETH_FEATURES } from "../support/devnet.ts";
+import { buyWith } from "../support/buy.ts";
 
 let world: World;
 beforeAll(async () => {
@@ -103,7 +104,7 @@ describe("T34: a call that was reserved when its policy changed", () => {
     expect((await attack.buyer.spending()).recent).toMatchObject([{ state: "reserved" }]);
     await attack.buyer.close();
     const buyer = await attack.reopen(change);
-    const error = await failure(buyer.buy({ ...CALL, idempotencyKey }));
+    const error = await failure(buyWith(buyer, { ...CALL, idempotencyKey }));
     expect(error).toMatchObject({ code, money: "not-moved" });
     expect(attack.payments()).toEqual([]);
   });
@@ -119,7 +120,7 @@ describe("T34: a call that was reserved when its policy changed", () => {
     const before = attack.seen.length;
     const { origin } = world.market.devnet.sellers.honest;
     const buyer = await attack.reopen(eachSeller((seller) => (seller.origin = origin)));
-    const result = await buyer.buy({ ...CALL, idempotencyKey });
+    const result = await buyWith(buyer, { ...CALL, idempotencyKey });
     expect(result).toMatchObject({ receipt: { core: { seller: { origin } } } });
     expect(attack.seen.slice(before).filter(isPurchase)).toEqual([]);
     expect((await buyer.spending()).recent.map(({ state }) => state).toSorted()).not.toContain("reserved");
@@ -154,14 +155,14 @@ describe("T34: a call that was sent when its policy changed", () => {
     async (_name, change, code) => {
       const { attack, idempotencyKey } = await sent();
       const changed = await attack.reopen(change);
-      expect(await failure(changed.buy({ ...CALL, idempotencyKey }))).toMatchObject({
+      expect(await failure(buyWith(changed, { ...CALL, idempotencyKey }))).toMatchObject({
         code,
         money: "may-move",
         idempotencyKey,
       });
       expect(payments(attack)).toBe(1);
       const restored = await attack.reopen();
-      expect(await restored.buy({ ...CALL, idempotencyKey })).toMatchObject({ paidNow: false });
+      expect(await buyWith(restored, { ...CALL, idempotencyKey })).toMatchObject({ paidNow: false });
       expect(attack.payments()).toHaveLength(1);
       expect(await attack.plunder()).toBe(PRICE);
     },
@@ -182,7 +183,7 @@ describe("T34: a call that was sent when its policy changed", () => {
       },
     );
     const changed = await attack.reopen(eachSeller((seller) => (seller.facilitators = [STRANGER])));
-    expect(await failure(changed.buy({ ...CALL, idempotencyKey }))).toMatchObject({
+    expect(await failure(buyWith(changed, { ...CALL, idempotencyKey }))).toMatchObject({
       code: "resend_not_allowed",
       details: { changed: "facilitators" },
       money: "may-move",
@@ -196,7 +197,7 @@ describe("T34: a call that was sent when its policy changed", () => {
       Object.assign(asset(config), { perCall: "0", perHour: "0", perDay: "0", total: "0", approveAbove: "0" });
       config.payment.callsPerHour = 0;
     });
-    expect(await lowered.buy({ ...CALL, idempotencyKey })).toMatchObject({ paidNow: false });
+    expect(await buyWith(lowered, { ...CALL, idempotencyKey })).toMatchObject({ paidNow: false });
     expect(await attack.plunder()).toBe(PRICE);
   });
 });
@@ -269,7 +270,7 @@ describe("T34: a person's word", () => {
       (_request, honest) => honest(),
       (config) => (asset(config).approveAbove = "0"),
     );
-    const asked = await failure(attack.buyer.buy(CALL, { approve: () => Promise.resolve("ask_later") }));
+    const asked = await failure(buyWith(attack.buyer, CALL, { approve: () => Promise.resolve("ask_later") }));
     expect(asked).toMatchObject({ code: "approval_pending", money: "not-moved" });
     const question = pendingApproval(asked);
     if (question === null) throw new Error("it should have asked");
@@ -278,11 +279,11 @@ describe("T34: a person's word", () => {
     expect(attack.payments()).toEqual([]);
     const yes = (question: ApprovalRequest): Promise<ApprovalDecision> =>
       Promise.resolve(question.digest === digest ? "approved" : "declined");
-    const bought = await attack.buyer.buy({ ...CALL, idempotencyKey }, { approve: yes });
+    const bought = await buyWith(attack.buyer, { ...CALL, idempotencyKey }, { approve: yes });
     expect(bought).toMatchObject({ paidNow: true, idempotencyKey });
     // The same yes buys nothing more.
     expect(
-      await failure(attack.buyer.buy({ ...CALL, idempotencyKey: crypto.randomUUID() }, { approve: yes })),
+      await failure(buyWith(attack.buyer, { ...CALL, idempotencyKey: crypto.randomUUID() }, { approve: yes })),
     ).toMatchObject({
       code: "approval_declined",
       money: "not-moved",

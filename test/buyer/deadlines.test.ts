@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openBuyer } from "../../src/buyer/open.ts";
-import type { Buyer, BuyResult } from "../../src/buyer/types.ts";
+import type { Buyer, BuyRequest, BuyResult } from "../../src/buyer/types.ts";
 import type { Config } from "../../src/config/schema.ts";
 import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
@@ -11,6 +11,7 @@ import { openDatabase } from "../../src/storage/database.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { eventually } from "../support/eventually.ts";
 import { infront } from "../support/infront.ts";
+import { buyWith } from "../support/buy.ts";
 
 let market: Market;
 const ends: (() => Promise<void>)[] = [];
@@ -22,8 +23,8 @@ afterAll(async () => {
   await market.stop();
 });
 
-async function buy(buyer: Buyer, request: Partial<Parameters<Buyer["buy"]>[0]> = {}): Promise<BuyResult> {
-  const result = await buyer.buy({
+async function buy(buyer: Buyer, request: Partial<BuyRequest> = {}): Promise<BuyResult> {
+  const result = await buyWith(buyer, {
     model: "eth-risk",
     input: ETH_FEATURES,
     idempotencyKey: crypto.randomUUID(),

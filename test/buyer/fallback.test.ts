@@ -8,6 +8,7 @@ import { isCatalog, isPayment, isPurchase, listAt, openWorld, PRICE, quoteWith, 
 import type { Required, World } from "../hostile/world.ts";
 import { failure } from "../http/servers.ts";
 import { ETH_FEATURES } from "../support/devnet.ts";
+import { buyWith } from "../support/buy.ts";
 
 let world: World;
 beforeAll(async () => {
@@ -39,17 +40,17 @@ const symbols = async (buyer: Buyer) => (await buyer.spending()).recent.map(({ s
 describe("T83: a seller's offers in order of preference", () => {
   test("the wallet pays the first that it holds enough for", async () => {
     const { buyer } = await holding({ usdc: PRICE - 1n, dai: DAI_PRICE });
-    const bought = await buyer.buy({ ...call, wait: "verified" });
+    const bought = await buyWith(buyer, { ...call, wait: "verified" });
     expect(bought).toMatchObject({ paidNow: true, appraisal: { verdict: "verified" } });
     expect(await symbols(buyer)).toEqual([["DAI", String(DAI_PRICE)]]);
   });
 
   test("so it does from the offers that it knows from before, once a balance is used up", async () => {
     const { buyer, pass } = await holding({ usdc: PRICE, dai: DAI_PRICE });
-    await buyer.buy({ ...call, wait: "verified" });
+    await buyWith(buyer, { ...call, wait: "verified" });
     // A balance that sufficed is believed for a while.
     pass(20_000);
-    expect(await buyer.buy(call)).toMatchObject({ paidNow: true });
+    expect(await buyWith(buyer, call)).toMatchObject({ paidNow: true });
     expect(await symbols(buyer)).toEqual([
       ["DAI", String(DAI_PRICE)],
       ["USDC", String(PRICE)],
@@ -60,12 +61,15 @@ describe("T83: a seller's offers in order of preference", () => {
     const { buyer } = await holding({ usdc: PRICE }, ({ payment: { assets } }) => {
       for (const asset of assets) asset.methods = ["permit2", "eip3009"];
     });
-    expect((await buyer.buy(call)).receipt.core.payment).toMatchObject({ method: "eip3009", amount: String(PRICE) });
+    expect((await buyWith(buyer, call)).receipt.core.payment).toMatchObject({
+      method: "eip3009",
+      amount: String(PRICE),
+    });
   });
 
   test("with too little for any, each balance that is short is named and nothing is signed", async () => {
     const { buyer, payer } = await holding({ usdc: 1n, dai: 1n });
-    const error = await failure(buyer.buy(call));
+    const error = await failure(buyWith(buyer, call));
     expect(error).toMatchObject({ code: "insufficient_funds", money: "not-moved" });
     expect(error.message).toContain("holds 0.000001 USDC");
     expect(error.message).toContain("holds 0.000000000000000001 DAI");

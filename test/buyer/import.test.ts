@@ -12,6 +12,7 @@ import { importReceipt } from "../../src/receipts/store.ts";
 import { openDatabase } from "../../src/storage/database.ts";
 import { immediate } from "../../src/storage/migrations.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { buyWith } from "../support/buy.ts";
 
 let market: Market;
 beforeAll(async () => {
@@ -23,7 +24,7 @@ afterAll(() => market.stop());
 async function buyFrom(buyer: Buyer, wait: "answer" | "verified" = "answer"): Promise<Receipt> {
   const key = crypto.randomUUID();
   const call = { model: "eth-risk", input: ETH_FEATURES, seller: "honest", idempotencyKey: key };
-  const bought = await buyer.buy({ ...call, ...(wait === "verified" ? { wait } : {}) });
+  const bought = await buyWith(buyer, { ...call, ...(wait === "verified" ? { wait } : {}) });
   return bought.receipt;
 }
 
@@ -88,7 +89,7 @@ test("T98: of an own purchase no file counts: it makes the receipt neither settl
 
 test("importing a receipt from elsewhere keeps it under this buyer's own judgement", async () => {
   const maker = await market.buyer();
-  const bought = await maker.buy({
+  const bought = await buyWith(maker, {
     model: "eth-risk",
     input: ETH_FEATURES,
     seller: "honest",
@@ -157,7 +158,7 @@ test("T61: an own receipt is named beside junk that was there before it was boug
 
 test("T98: a newer file of a stored receipt brings its contradictions, and none is dropped for want of room", async () => {
   const maker = await market.buyer();
-  const bought = await maker.buy({
+  const bought = await buyWith(maker, {
     model: "eth-risk",
     input: ETH_FEATURES,
     seller: "honest",

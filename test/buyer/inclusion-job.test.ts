@@ -7,6 +7,7 @@ import type { Receipt } from "../../src/receipts/schema.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { eventually } from "../support/eventually.ts";
 import { infront } from "../support/infront.ts";
+import { buyWith } from "../support/buy.ts";
 
 let market: Market;
 const ends: (() => Promise<void>)[] = [];
@@ -29,7 +30,7 @@ async function infrontOfIt(answer: (path: string) => Promise<Response | null>): 
 }
 
 async function buy(buyer: Buyer, idempotencyKey: string): Promise<Receipt> {
-  const result = await buyer.buy({
+  const result = await buyWith(buyer, {
     model: "eth-risk",
     input: ETH_FEATURES,
     seller: "honest",

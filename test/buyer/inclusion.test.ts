@@ -31,6 +31,7 @@ import { ETH_FEATURES, openMarket } from "../support/devnet.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
 import { neighbours, withLater, withRelay } from "../support/inclusion.ts";
+import { buyWith } from "../support/buy.ts";
 
 const http = createHttp(configSchema.shape.http.parse({ allowPrivateAddresses: true }));
 const provider = createOipProvider(http, () => new Date());
@@ -290,7 +291,7 @@ test("a purchase from a real node is included and verified; an answer changed af
   const chains = new Map(config.networks.map((network) => [network.network, openChain(network)]));
   const buyer = await market.buyer();
   const look = async (id: string) => {
-    const result = await buyer.buy({
+    const result = await buyWith(buyer, {
       model: "eth-risk",
       input: ETH_FEATURES,
       seller: id,

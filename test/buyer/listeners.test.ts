@@ -3,6 +3,7 @@ import { openBuyer } from "../../src/buyer/open.ts";
 import { createProof402Tools } from "../../src/langchain/tools.ts";
 import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { buyWith } from "../support/buy.ts";
 
 let market: Market;
 beforeAll(async () => {
@@ -41,7 +42,7 @@ test.each(Object.keys(FAILURES))("T33: a listener that %s costs neither the answ
   try {
     buyer.onReceipt(listen);
     const request = { model: "eth-risk", input: ETH_FEATURES, seller: "honest", wait: "verified" } as const;
-    const result = await buyer.buy(request, { onProgress: listen });
+    const result = await buyWith(buyer, request, { onProgress: listen });
     expect(result).toMatchObject({ paidNow: true, stored: true, appraisal: { verdict: "verified" } });
     // Seven steps, a landing, three stored changes or so: each kind of listener was told.
     expect(told).toBeGreaterThan(9);

@@ -15,6 +15,7 @@ import type { Tables } from "../../src/storage/tables.ts";
 import { appraisal, receiptCore } from "../support/receipt-core.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { eventually } from "../support/eventually.ts";
+import { buyWith } from "../support/buy.ts";
 
 let market: Market;
 let db: Db;
@@ -31,7 +32,7 @@ beforeAll(async () => {
   });
   const buy = async (seller: string): Promise<string> => {
     const key = crypto.randomUUID();
-    const result = await buyer.buy({
+    const result = await buyWith(buyer, {
       model: "eth-risk",
       seller,
       input: ETH_FEATURES,

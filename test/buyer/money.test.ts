@@ -12,6 +12,7 @@ import { failure } from "../http/servers.ts";
 import { ETH_FEATURES } from "../support/devnet.ts";
 import { eventually } from "../support/eventually.ts";
 import { rpcInFront } from "../support/rpc.ts";
+import { buyWith } from "../support/buy.ts";
 
 let world: World;
 beforeAll(async () => {
@@ -145,7 +146,7 @@ describe("T31: a call that nothing was signed for", () => {
     const attack = await world.attack((_request, honest) => honest());
     const key = generatePrivateKey();
     const buyer = await attack.reopen(undefined, { key });
-    const error = await failure(buyer.buy({ model: "eth-risk", input: ETH_FEATURES }));
+    const error = await failure(buyWith(buyer, { model: "eth-risk", input: ETH_FEATURES }));
     expect(error).toMatchObject({ code: "insufficient_funds", money: "not-moved" });
     expect(error.message).toMatch(/holds 0 .* asks 0\.01 /);
     expect(error.next).toContain((await buyer.spending()).payer);

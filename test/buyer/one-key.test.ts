@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { openWorld, tell, type World } from "../support/money-world.ts";
 import { openSimulatedMarket, type SimulatedMarket } from "../support/simulated-market.ts";
+import { buyWith } from "../support/buy.ts";
 
 let directory: string;
 let market: SimulatedMarket;
@@ -20,7 +21,7 @@ afterEach(async () => {
 });
 
 const ask = (args: number, name: { idempotencyKey: string } | { callKey: string }) =>
-  tell(world.process.buyer.buy({ model: "m", input: { x: [args] }, ...name }));
+  tell(buyWith(world.process.buyer, { model: "m", input: { x: [args] }, ...name }));
 
 it("hands no call the answer to another question, whichever of two calls under one key comes first", async () => {
   const told = await Promise.all([0, 1].map((args) => ask(args, { idempotencyKey: "one-key-for-both" })));
@@ -50,7 +51,7 @@ it("takes up a call that was refused once, made again and lost, in place of payi
   const caller = new AbortController();
   caller.abort();
   const refused = await tell(
-    world.process.buyer.buy({ ...request, idempotencyKey: "made-twice" }, { signal: caller.signal }),
+    buyWith(world.process.buyer, { ...request, idempotencyKey: "made-twice" }, { signal: caller.signal }),
   );
   expect(refused).toMatchObject({ kind: "error", error: { code: "aborted", money: "not-moved" } });
   world.whenPaid = () => {
@@ -60,6 +61,6 @@ it("takes up a call that was refused once, made again and lost, in place of payi
   await ask(0, { idempotencyKey: "made-twice" });
   world.whenPaid = null;
   await world.open(world.policy);
-  expect(await tell(world.process.buyer.buy(request))).toMatchObject({ kind: "result", key: "made-twice" });
+  expect(await tell(buyWith(world.process.buyer, request))).toMatchObject({ kind: "result", key: "made-twice" });
   expect(world.ledger.entries).toHaveLength(1);
 });

@@ -11,6 +11,7 @@ import { spending } from "../../src/tools/spending.ts";
 import { openPurse } from "../hostile/purse.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { infront } from "../support/infront.ts";
+import { buyWith } from "../support/buy.ts";
 
 let market: Market;
 beforeAll(async () => {
@@ -27,14 +28,14 @@ describe("T44: two databases of one wallet", () => {
     const purse = await openPurse(market);
     const orders = purse.orders({});
     const one = await purse.open();
-    await one.buy(ONE_CALL);
+    await buyWith(one, ONE_CALL);
     await one.close();
     const database = join(market.directory, `second-${crypto.randomUUID()}.db`);
     const two = await openBuyer({
       config: configSchema.parse({ ...orders.config, database }),
       wallet: walletFromAccount(privateKeyToAccount(orders.privateKey)),
     });
-    const error: unknown = await two.buy(ONE_CALL).then(
+    const error: unknown = await buyWith(two, ONE_CALL).then(
       () => null,
       (thrown: unknown) => thrown,
     );
@@ -101,11 +102,11 @@ it("a purchase begun under a database's own secret is sent again as it was signe
     config: configSchema.parse(orders.config),
     wallet: { ...walletOf(orders), deriveSecret: () => Promise.resolve(null) },
   });
-  await expect(before.buy(ONE_CALL)).rejects.toMatchObject({ money: "may-move" });
+  await expect(buyWith(before, ONE_CALL)).rejects.toMatchObject({ money: "may-move" });
   await before.close();
   open = true;
   const after = await purse.open();
-  await after.buy(ONE_CALL);
+  await buyWith(after, ONE_CALL);
   await after.close();
   await front.stop();
   const journal = await purse.journal();

@@ -13,6 +13,7 @@ import { parseReceipt } from "../../src/receipts/receipt.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { openDatabase } from "../../src/storage/database.ts";
+import { buyWith } from "../support/buy.ts";
 
 let market: Market;
 const opened: { close(): Promise<void> }[] = [];
@@ -65,7 +66,7 @@ async function openPurse(
     asset,
     key,
     async buy(rows = 1, idempotencyKey: string = crypto.randomUUID()): Promise<BuyResult> {
-      const result = await buyer.buy({
+      const result = await buyWith(buyer, {
         model: "eth-risk",
         seller: "honest",
         input: { features: Array.from({ length: rows }, () => ETH_FEATURES.features) },

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Buyer, BuyResult } from "../../src/buyer/types.ts";
+import type { Buyer, BuyRequest, BuyResult } from "../../src/buyer/types.ts";
 import { appraisalPolicyOf } from "../../src/buyer/context.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import type { Appraisal, Groth16Evidence, Receipt } from "../../src/receipts/schema.ts";
@@ -7,6 +7,7 @@ import { appraise } from "../../src/verify/appraise.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { eventually } from "../support/eventually.ts";
+import { buyWith } from "../support/buy.ts";
 
 const ROUTE = { features: [1.2, 0.33, 0.8, 0.3, 0.4, 0.2, 0.9] };
 const PAYROLL = { features: [1.02, 0.1, 0.98, 0.9, 0.02, 0.8, 1, 1.01] };
@@ -17,8 +18,8 @@ beforeAll(async () => {
 });
 afterAll(() => market.stop());
 
-async function buy(buyer: Buyer, request: Partial<Parameters<Buyer["buy"]>[0]> = {}): Promise<BuyResult> {
-  const result = await buyer.buy({
+async function buy(buyer: Buyer, request: Partial<BuyRequest> = {}): Promise<BuyResult> {
+  const result = await buyWith(buyer, {
     model: "eth-risk",
     input: ETH_FEATURES,
     assurance: "proven",

@@ -4,6 +4,7 @@ import { newestAppraisal } from "../../src/receipts/newest.ts";
 import type { Config } from "../../src/config/schema.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { settlementsOf } from "../support/later.ts";
+import { buyWith } from "../support/buy.ts";
 
 let market: Market;
 beforeAll(async () => {
@@ -23,7 +24,8 @@ describe("an attested purchase", () => {
     const before = await market.devnet.balanceOf(payer ?? "");
     const steps: string[] = [];
     const result = bought(
-      await buyer.buy(
+      await buyWith(
+        buyer,
         { model: "eth-risk", input: ETH_FEATURES, seller: "honest", idempotencyKey: key() },
         { onProgress: ({ step }) => steps.push(step) },
       ),
@@ -48,7 +50,8 @@ describe("waiting for the verdict", () => {
     const buyer = await market.buyer();
     const heard: string[] = [];
     const { appraisal, receipt } = bought(
-      await buyer.buy(
+      await buyWith(
+        buyer,
         { model: "eth-risk", input: ETH_FEATURES, seller: "honest", wait: "verified", idempotencyKey: key() },
         { onProgress: ({ step, message }) => void (step === "landed" && heard.push(message)) },
       ),
@@ -64,14 +67,14 @@ describe("a seller that changes answers after signing them", () => {
     let database = "";
     const buyer = await market.buyer((config) => (database = config.database));
     const result = bought(
-      await buyer.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "tampering", idempotencyKey: key() }),
+      await buyWith(buyer, { model: "eth-risk", input: ETH_FEATURES, seller: "tampering", idempotencyKey: key() }),
     );
     expect(result.appraisal.verdict).toBe("failed");
     expect(result.appraisal.layers.response).toMatchObject({ status: "fail", code: "output_hash_mismatch" });
     const settled = await buyer.getReceipt(result.receipt.id, { waitSeconds: 120 });
     expect(newestAppraisal(settled).verdict).toBe("failed");
     await expect(
-      buyer.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "tampering", idempotencyKey: key() }),
+      buyWith(buyer, { model: "eth-risk", input: ETH_FEATURES, seller: "tampering", idempotencyKey: key() }),
     ).rejects.toMatchObject({
       code: "seller_on_hold",
       money: "not-moved",
@@ -84,7 +87,7 @@ describe("a seller that changes answers after signing them", () => {
     expect(tampering?.seller.state).toBe("on_hold");
     expect(tampering?.seller.reason).toContain("output_hash_mismatch");
     // Without a seller named, the next call goes to the attested one although it costs more.
-    const next = bought(await restarted.buy({ model: "eth-risk", input: ETH_FEATURES, idempotencyKey: key() }));
+    const next = bought(await buyWith(restarted, { model: "eth-risk", input: ETH_FEATURES, idempotencyKey: key() }));
     expect(next.receipt.core.seller.id).toBe("honest");
   });
 });
@@ -100,10 +103,13 @@ describe("a seller without evidence", () => {
         idempotencyKey: key(),
         ...(assurance === undefined ? {} : { assurance }),
       };
-      await expect(buyer.buy(request)).rejects.toMatchObject({ code: "no_seller_for_assurance", money: "not-moved" });
+      await expect(buyWith(buyer, request)).rejects.toMatchObject({
+        code: "no_seller_for_assurance",
+        money: "not-moved",
+      });
     }
     const result = bought(
-      await buyer.buy({ model: "eth-risk", input: ETH_FEATURES, assurance: "none", idempotencyKey: key() }),
+      await buyWith(buyer, { model: "eth-risk", input: ETH_FEATURES, assurance: "none", idempotencyKey: key() }),
     );
     expect(result.receipt.core.seller.id).toBe("unattested");
     expect(result.appraisal.verdict).toBe("unverified");
@@ -135,7 +141,7 @@ describe("a seller that cannot attest", () => {
     const { payer } = await buyer.spending();
     const before = await market.devnet.balanceOf(payer ?? "");
     await expect(
-      buyer.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "honest", idempotencyKey: key() }),
+      buyWith(buyer, { model: "eth-risk", input: ETH_FEATURES, seller: "honest", idempotencyKey: key() }),
     ).rejects.toMatchObject({
       code: "attestation_failed",
       money: "not-moved",
@@ -156,13 +162,15 @@ describe("one logical call", () => {
       seller: "honest",
       idempotencyKey: key(),
     };
-    const together = await Promise.all(Array.from({ length: 5 }, () => buyer.buy(request)));
-    const again = bought(await buyer.buy(request));
+    const together = await Promise.all(Array.from({ length: 5 }, () => buyWith(buyer, request)));
+    const again = bought(await buyWith(buyer, request));
     expect(again.paidNow).toBe(false);
     expect(new Set([...together.map(bought), again].map((one) => one.receipt.id)).size).toBe(1);
     expect(together.map(bought).filter((one) => one.paidNow)).toHaveLength(1);
     expect(before - (await market.devnet.balanceOf(payer ?? ""))).toBe(10_000n);
-    await expect(buyer.buy({ ...request, input: { features: [2, 0.1, 1, 0.9, 0, 0.5, 1, 1] } })).rejects.toMatchObject({
+    await expect(
+      buyWith(buyer, { ...request, input: { features: [2, 0.1, 1, 0.9, 0, 0.5, 1, 1] } }),
+    ).rejects.toMatchObject({
       code: "idempotency_conflict",
     });
   });
@@ -178,7 +186,7 @@ describe("one logical call", () => {
       { other: [1] },
     ]) {
       await expect(
-        buyer.buy({ model: "eth-risk", input, seller: "honest", idempotencyKey: key() }),
+        buyWith(buyer, { model: "eth-risk", input, seller: "honest", idempotencyKey: key() }),
       ).rejects.toMatchObject({ code: "invalid_input", money: "not-moved" });
     }
     expect((await buyer.spending()).recent).toEqual([]);
@@ -188,7 +196,8 @@ describe("one logical call", () => {
 describe("caps", () => {
   test("refuse before anything is signed, and say limit, asked and remaining", async () => {
     const buyer = await market.buyer((config) => config.payment.assets.forEach((asset) => (asset.perHour = "25000")));
-    const buy = () => buyer.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "honest", idempotencyKey: key() });
+    const buy = () =>
+      buyWith(buyer, { model: "eth-risk", input: ETH_FEATURES, seller: "honest", idempotencyKey: key() });
     await buy();
     await buy();
     await expect(buy()).rejects.toMatchObject({
@@ -197,7 +206,13 @@ describe("caps", () => {
       details: { limit: "25000", asked: "10000", remaining: "5000" },
     });
     await expect(
-      buyer.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "honest", maxUsd: 0.009, idempotencyKey: key() }),
+      buyWith(buyer, {
+        model: "eth-risk",
+        input: ETH_FEATURES,
+        seller: "honest",
+        maxUsd: 0.009,
+        idempotencyKey: key(),
+      }),
     ).rejects.toMatchObject({ code: "over_call_limit", money: "not-moved" });
   });
 });
@@ -211,7 +226,7 @@ describe("the second clock", () => {
       config.networks.forEach((network) => (network.rpcUrl = "http://127.0.0.1:9"));
     });
     const result = bought(
-      await first.buy({ model: "eth-risk", input: ETH_FEATURES, seller: "honest", idempotencyKey: key() }),
+      await buyWith(first, { model: "eth-risk", input: ETH_FEATURES, seller: "honest", idempotencyKey: key() }),
     );
     expect(result.appraisal.verdict).toBe("pending");
     await first.close();

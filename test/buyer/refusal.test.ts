@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { failure } from "../http/servers.ts";
 import { buyerFrom, stockSeller } from "../interop/stock-seller.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
+import { buyWith } from "../support/buy.ts";
 
 let market: Market;
 beforeAll(async () => {
@@ -24,7 +25,7 @@ test("T54: a payment that was turned down says why by x402's code, and nothing i
   try {
     const buyer = await buyerFrom(market, seller);
     const call = { model: "echo", input: { x: [[1, 2]] }, assurance: "none" as const };
-    const error = await failure(buyer.buy({ ...call, idempotencyKey: crypto.randomUUID() }));
+    const error = await failure(buyWith(buyer, { ...call, idempotencyKey: crypto.randomUUID() }));
     expect(error).toMatchObject({
       code: "payment_rejected",
       money: "may-move",

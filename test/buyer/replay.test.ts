@@ -15,6 +15,7 @@ import { judgeReplay } from "../../src/verify/computation/replay.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { eventually } from "../support/eventually.ts";
 import { onnxOf } from "../support/onnx-files.ts";
+import { buyWith } from "../support/buy.ts";
 
 const MODELS = join(import.meta.dirname, "../../models");
 
@@ -32,7 +33,7 @@ const replaying =
   };
 
 async function buy(buyer: Buyer, seller = "honest"): Promise<BuyResult> {
-  const result = await buyer.buy({
+  const result = await buyWith(buyer, {
     model: "eth-risk",
     seller,
     input: ETH_FEATURES,
@@ -105,7 +106,12 @@ describe("an answer computed again by its buyer", () => {
         resolve(one);
       });
     });
-    await buyer.buy({ model: "eth-risk", input: ETH_FEATURES, assurance: "none", idempotencyKey: crypto.randomUUID() });
+    await buyWith(buyer, {
+      model: "eth-risk",
+      input: ETH_FEATURES,
+      assurance: "none",
+      idempotencyKey: crypto.randomUUID(),
+    });
     expect(newestAppraisal(await failed).layers.computation.code).toBe("replay_mismatch");
     expect((await buyer.sellers())[0]?.hold?.reason).toContain("replay_mismatch");
     await buyer.close();
@@ -251,7 +257,7 @@ test("T72: of 24,000 numbers a receipt keeps their hash and how they compared, a
     }
     made.verification.replay = { models: { tile: join(modelsDir, "tile.onnx") }, every: 1, seconds: 20 };
   });
-  const bought = await buyer.buy({
+  const bought = await buyWith(buyer, {
     model: "tile",
     input: { x: [[1, 2, 3]] },
     assurance: "none",

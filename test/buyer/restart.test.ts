@@ -9,6 +9,7 @@ import {
 } from "../../src/node/index.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { buyWith } from "../support/buy.ts";
 
 let market: Market;
 let root: SimulatedRoot;
@@ -62,11 +63,11 @@ const purchase = () => ({ model: "eth-risk", input: ETH_FEATURES, idempotencyKey
 
 test("a seller that restarted with a new key is attested anew and not taken for a cheat", async () => {
   const one = await buyer();
-  await one.buy(purchase());
+  await buyWith(one, purchase());
   const firstKey = current.keyId;
   current = await startNode(root);
   expect(current.keyId).not.toBe(firstKey);
-  const after = await one.buy(purchase());
+  const after = await buyWith(one, purchase());
   const receipt = await one.getReceipt(after.receipt.id, { waitSeconds: 120 });
   expect(newestAppraisal(receipt).verdict).toBe("verified");
   expect(receipt.core.seller.keyId).toBe(current.keyId);
@@ -74,9 +75,9 @@ test("a seller that restarted with a new key is attested anew and not taken for 
 
 test("a new key that only another root vouches for is a failure", async () => {
   const one = await buyer();
-  await one.buy(purchase());
+  await buyWith(one, purchase());
   current = await startNode(await createSimulatedRoot());
-  const after = await one.buy(purchase());
+  const after = await buyWith(one, purchase());
   expect(after.appraisal.verdict).toBe("failed");
   expect(after.appraisal.layers.response.code).toBe("key_mismatch");
 });

@@ -5,6 +5,7 @@ import { FUNDS, isPayment, openWorld, PRICE, type Attack, type Trick, type World
 import { failure } from "../http/servers.ts";
 import { ETH_FEATURES } from "../support/devnet.ts";
 import { eventually } from "../support/eventually.ts";
+import { buyWith } from "../support/buy.ts";
 
 let world: World;
 beforeAll(async () => {
@@ -16,7 +17,7 @@ const CALL: BuyRequest = { model: "eth-risk", input: ETH_FEATURES };
 
 /** A call without a key of its own. */
 async function buy(buyer: Buyer, more: Partial<BuyRequest> = {}, signal?: AbortSignal): Promise<BuyResult> {
-  const result = await buyer.buy({ ...CALL, ...more }, signal === undefined ? {} : { signal });
+  const result = await buyWith(buyer, { ...CALL, ...more }, signal === undefined ? {} : { signal });
   return result;
 }
 
@@ -225,7 +226,7 @@ describe("T33: a caller that gives up after its payment went out", () => {
       abort.abort();
       return new Promise(() => undefined);
     };
-    const error = await failure(attack.buyer.buy(CALL, { approve, signal: abort.signal }));
+    const error = await failure(buyWith(attack.buyer, CALL, { approve, signal: abort.signal }));
     expect(error).toMatchObject({ code: "aborted", money: "not-moved" });
     expect(await journalOf(attack)).toEqual([]);
   });

@@ -10,6 +10,7 @@ import { immediate } from "../../src/storage/migrations.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { eventually } from "../support/eventually.ts";
 import { settlementsOf } from "../support/later.ts";
+import { buyWith } from "../support/buy.ts";
 
 let market: Market;
 beforeAll(async () => {
@@ -19,7 +20,7 @@ afterAll(() => market.stop());
 
 type Buyer = Awaited<ReturnType<Market["buyer"]>>;
 async function buy(buyer: Buyer): Promise<BuyResult> {
-  const result = await buyer.buy({
+  const result = await buyWith(buyer, {
     model: "eth-risk",
     seller: "honest",
     input: ETH_FEATURES,
@@ -108,7 +109,7 @@ describe("a seller that its owner released", () => {
   test("stays free whatever still comes to the old answer, and is held again by the next that fails", async () => {
     const buyer = await market.buyer();
     const cheat = () =>
-      buyer.buy({
+      buyWith(buyer, {
         model: "eth-risk",
         seller: "tampering",
         input: ETH_FEATURES,

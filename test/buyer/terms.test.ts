@@ -20,6 +20,7 @@ import { appraise } from "../../src/verify/appraise.ts";
 import { appraisalPolicyOf } from "../../src/buyer/context.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { settlementsOf } from "../support/later.ts";
+import { buyWith } from "../support/buy.ts";
 
 let market: Market;
 beforeAll(async () => {
@@ -55,7 +56,7 @@ async function openPurse(method: PaymentMethod, change: (config: Config) => void
 }
 
 async function buy(buyer: Buyer, idempotencyKey: string = crypto.randomUUID()): Promise<BuyResult> {
-  const result = await buyer.buy({ model: "eth-risk", seller: "honest", input: ETH_FEATURES, idempotencyKey });
+  const result = await buyWith(buyer, { model: "eth-risk", seller: "honest", input: ETH_FEATURES, idempotencyKey });
   return result;
 }
 

@@ -12,6 +12,7 @@ import { openDatabase } from "../../src/storage/database.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { infront } from "../support/infront.ts";
 import { rpcInFront } from "../support/rpc.ts";
+import { buyWith } from "../support/buy.ts";
 
 let market: Market;
 beforeAll(async () => {
@@ -75,14 +76,14 @@ async function openWallet() {
 }
 
 const told = (buyer: Buyer, request: BuyRequest = CALL): Promise<unknown> =>
-  buyer.buy(request).then(
+  buyWith(buyer, request).then(
     () => "bought",
     (error: unknown) => error,
   );
 
 /** Bought, and settled on chain. */
 async function bought(buyer: Buyer, request: BuyRequest = CALL): Promise<string | undefined> {
-  const result = await buyer.buy(request);
+  const result = await buyWith(buyer, request);
   const { later } = await buyer.getReceipt(result.receipt.id, { waitSeconds: 20 });
   return later.flatMap(({ evidence }) =>
     evidence.kind === "settlement.x402" && typeof evidence.transaction === "string" ? [evidence.transaction] : [],
@@ -180,7 +181,7 @@ describe("attempts of a key", () => {
     const onProgress = ({ step }: { step: string }): void => {
       if (step === "reserved") caller.abort();
     };
-    await expect(buyer.buy(CALL, { signal, onProgress })).rejects.toMatchObject({ code: "aborted" });
+    await expect(buyWith(buyer, CALL, { signal, onProgress })).rejects.toMatchObject({ code: "aborted" });
     await bought(buyer);
     const db = await openDatabase(database);
     const attempts = await db.selectFrom("purchases").select(["attempt", "state"]).execute();
@@ -199,8 +200,8 @@ test("a key that the buyer drew itself is looked up nowhere", async () => {
   const looks = (): number =>
     rpc.calls.filter(({ method, params }) => method === "eth_call" && !("to" in (params[0] as object))).length;
   const { idempotencyKey: _key, ...unnamed } = CALL;
-  await buyer.buy(unnamed);
+  await buyWith(buyer, unnamed);
   expect(looks()).toBe(0);
-  await buyer.buy(CALL);
+  await buyWith(buyer, CALL);
   expect(looks()).toBe(1);
 });

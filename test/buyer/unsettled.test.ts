@@ -19,6 +19,7 @@ import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { eventually } from "../support/eventually.ts";
 import { infront } from "../support/infront.ts";
 import { settlementsOf } from "../support/later.ts";
+import { buyWith } from "../support/buy.ts";
 
 let market: Market;
 let root: SimulatedRoot;
@@ -97,8 +98,8 @@ test("a payment that is never settled is waited for until it cannot be any more,
   const alone = await open(market.config(atThisSeller));
   const before = await market.devnet.balanceOf(market.devnet.sellers.honest.payTo);
   // The first to end.
-  await alone.buy({ model: "eth-risk", input: ETH_FEATURES });
-  const bought = await buyer.buy({ model: "eth-risk", input: ETH_FEATURES, idempotencyKey: crypto.randomUUID() });
+  await buyWith(alone, { model: "eth-risk", input: ETH_FEATURES });
+  const bought = await buyWith(buyer, { model: "eth-risk", input: ETH_FEATURES, idempotencyKey: crypto.randomUUID() });
   const { id, core } = bought.receipt;
   expect(bought.appraisal).toMatchObject({ verdict: "pending", layers: { settlement: { status: "pending" } } });
   const chain = createTestClient({ chain: foundry, mode: "anvil", transport: http(market.devnet.rpcUrl) });

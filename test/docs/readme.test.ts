@@ -105,7 +105,7 @@ describe("the README with its pages", () => {
       const source = snippet
         .replace('model: "anthropic:claude-sonnet-4-5"', "model: fakeModel().respond(new AIMessage('done'))")
         .replace("import { createAgent, tool }", "import { AIMessage, createAgent, fakeModel, tool }");
-      const { code } = await transform(source, { loader: "ts", format: "esm" });
+      const { code } = await transform(source, { loader: "ts", format: "esm", target: "es2023" });
       const file = join(workbench, `snippet-${index}.mjs`);
       await writeFile(file, code);
       const { exit, output } = await run(file);

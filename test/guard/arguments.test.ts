@@ -10,6 +10,7 @@ import type { GuardOptions } from "../../src/guard/guard.ts";
 import { guardTool } from "../../src/langchain/index.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { toolSchemas } from "./schemas.ts";
+import { buyWith } from "../support/buy.ts";
 
 let market: Market;
 let receiptId: string;
@@ -28,7 +29,7 @@ beforeAll(async () => {
       return Promise.resolve(true);
     },
   };
-  const bought = await real.buy({
+  const bought = await buyWith(real, {
     model: "eth-risk",
     input: ETH_FEATURES,
     seller: "honest",

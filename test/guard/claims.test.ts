@@ -21,6 +21,7 @@ import { openDatabase } from "../../src/storage/database.ts";
 import { immediate } from "../../src/storage/migrations.ts";
 import { runCli } from "../support/cli.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { buyWith } from "../support/buy.ts";
 
 let market: Market;
 let buyer: Buyer;
@@ -37,7 +38,7 @@ beforeEach(() => {
 });
 
 async function bought(one: Buyer = buyer): Promise<Receipt> {
-  const result = await one.buy({
+  const result = await buyWith(one, {
     model: "eth-risk",
     input: ETH_FEATURES,
     seller: "honest",

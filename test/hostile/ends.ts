@@ -7,6 +7,7 @@ import type { Buyer } from "../../src/buyer/types.ts";
 import { CLI } from "../support/cli.ts";
 import { ETH_FEATURES, type Market } from "../support/devnet.ts";
 import { openPurse } from "./purse.ts";
+import { buyWith } from "../support/buy.ts";
 
 /** The steps of a purchase that a caller hears of, in their order from 1. */
 export const STEPS = ["chosen", "attested", "quoted", "reserved", "paid", "answered", "checked"] as const;
@@ -42,7 +43,7 @@ export async function endCall(market: Market, { surface, how, at }: End): Promis
   await (surface === "cli" ? endCli(file, { how, at }, key) : endMcp(file, { how, at }, key));
   const buyer = await purse.open();
   try {
-    const result = await buyer.buy({ ...CALL, ...(key === undefined ? {} : { idempotencyKey: key }) });
+    const result = await buyWith(buyer, { ...CALL, ...(key === undefined ? {} : { idempotencyKey: key }) });
     return { answer: result.readable ? result.answer : null, ...(await bookOf(buyer, purse, result.receipt.id)) };
   } finally {
     await buyer.close();

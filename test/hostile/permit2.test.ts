@@ -11,6 +11,7 @@ import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { FAULTS } from "./orders.ts";
 import { buildWorker, removeWorker, runBuyers } from "./processes.ts";
 import { openDatabase } from "../../src/storage/database.ts";
+import { buyWith } from "../support/buy.ts";
 
 const PRICE = 10_000n;
 const FUNDS = 10_000_000n;
@@ -56,7 +57,7 @@ describe("T19: a buyer that pays through Permit2, killed with kill -9", () => {
       const buyer = await openBuyer({ config, wallet });
       for (const idempotencyKey of keys) {
         const call = { model: "eth-risk", seller: "honest", input: ETH_FEATURES, idempotencyKey };
-        const result = await buyer.buy(call);
+        const result = await buyWith(buyer, call);
         // The last process died with the settlement's job in its hands, whose lease has to run out first.
         const receipt = await buyer.getReceipt(result.receipt.id, { waitSeconds: 120 });
         expect(newestAppraisal(receipt).verdict).toBe("verified");

@@ -8,6 +8,7 @@ import { settlementsOf } from "../support/later.ts";
 import { FAULTS, type Orders } from "./orders.ts";
 import { buildWorker, removeWorker, runBuyers, startBuyer } from "./processes.ts";
 import { openPurse } from "./purse.ts";
+import { buyWith } from "../support/buy.ts";
 
 const PRICE = 10_000n;
 
@@ -99,7 +100,7 @@ describe("T20: a process stopped in the middle, whose call another one takes ove
       // Its lease runs out: it gives no sign of life.
       await purse.using((db) => db.updateTable("call_leases").set({ until: 0 }).execute());
       const buyer = await purse.open();
-      const result = await buyer.buy({
+      const result = await buyWith(buyer, {
         model: "eth-risk",
         seller: "honest",
         input: { features: [-0.012, -0.034, -0.081, 0.62, 0.74, -0.19, 1.8, 0.21] },
@@ -148,7 +149,7 @@ describe("T19: a buyer killed with kill -9", () => {
       const buyer = await purse.open();
       const receipts = await Promise.all(
         keys.map(async (idempotencyKey) => {
-          const result = await buyer.buy({
+          const result = await buyWith(buyer, {
             model: "eth-risk",
             seller: "honest",
             input: { features: [-0.012, -0.034, -0.081, 0.62, 0.74, -0.19, 1.8, 0.21] },

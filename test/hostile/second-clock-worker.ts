@@ -8,6 +8,7 @@ import { configSchema } from "../../src/config/schema.ts";
 import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { openDatabase } from "../../src/storage/database.ts";
 import type { ClockOrders, ClockSaid, Place } from "./orders.ts";
+import { buyWith } from "../support/buy.ts";
 
 /** How often it looks whether a job is open, ms. */
 const LOOK_MS = 20;
@@ -63,7 +64,7 @@ let from = performance.now();
 for (const key of orders.keys) {
   if (key === orders.keys.at(-1)) earlier = new Set((await buyer.listReceipts({ limit: 1000 })).map(({ id }) => id));
   const input = { features: [1.2, 0.33, 0.8, 0.3, 0.4, 0.2, 0.9] };
-  const result = await buyer.buy({ model, seller: "prover", input, assurance: "proven", idempotencyKey: key });
+  const result = await buyWith(buyer, { model, seller: "prover", input, assurance: "proven", idempotencyKey: key });
   say({ key, receipt: result.receipt.id });
   from = performance.now();
 }

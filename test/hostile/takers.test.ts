@@ -19,6 +19,7 @@ import {
   type World,
 } from "./world.ts";
 import { eventually } from "../support/eventually.ts";
+import { buyWith } from "../support/buy.ts";
 
 let world: World;
 beforeAll(async () => {
@@ -306,7 +307,7 @@ describe("T36: a seller that takes money and serves nothing", () => {
     await attack.buyer.reconcile();
     await attack.buyer.close();
     const later = await attack.reopen();
-    const result = await later.buy({ model: "eth-risk", input: { features: [0, 0, 0, 0, 0, 0, 0, 0] } });
+    const result = await buyWith(later, { model: "eth-risk", input: { features: [0, 0, 0, 0, 0, 0, 0, 0] } });
     expect(result).toMatchObject({ receipt: { core: { seller: { id: "beside" } } } });
   });
 
@@ -356,7 +357,7 @@ describe("T36: an honest seller", () => {
       const attack = await world.attack((_request, honest) => honest());
       const buyer = await attack.reopen(undefined, { clock: () => new Date(Date.now() + ms) });
       const call = { model: "eth-risk", input: { features: [0, 0, 0, 0, 0, 0, 0, 0] } };
-      const error = await failure(buyer.buy(call));
+      const error = await failure(buyWith(buyer, call));
       expect(error).toMatchObject({ code: "clocks_differ", money: "not-moved" });
       expect(error.next).toMatch(/Your clock or the seller's/);
       expect(await holdOf(attack)).toBeNull();
@@ -372,11 +373,11 @@ describe("T36: an honest seller", () => {
       const clock = (): Date => new Date(Date.now() + off);
       const buyer = await attack.reopen(undefined, { clock });
       const call = { model: "eth-risk", input: { features: [0, 0, 0, 0, 0, 0, 0, 0] } };
-      await buyer.buy(call);
+      await buyWith(buyer, call);
       off = ms;
       const later = await attack.reopen(undefined, { clock });
       for (const one of [buyer, later])
-        expect(await failure(one.buy(call))).toMatchObject({ code: "clocks_differ", money: "not-moved" });
+        expect(await failure(buyWith(one, call))).toMatchObject({ code: "clocks_differ", money: "not-moved" });
       expect(await holdOf(attack)).toBeNull();
       expect(attack.payments()).toHaveLength(1);
     },

@@ -18,6 +18,7 @@ import { selfSigned } from "../http/self-signed.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import type { Said } from "./orders.ts";
 import { buildWorker, removeWorker, runBuyers } from "./processes.ts";
+import { buyWith } from "../support/buy.ts";
 
 type Certificate = Awaited<ReturnType<typeof selfSigned>>;
 /** What a seller was asked, and whether a payment came with it. */
@@ -219,7 +220,7 @@ describe("T81: a seller behind TLS", () => {
     const served = await serveLocally(node.fetch);
     closers.push(served.stop);
     const buyer = await buyerOf(configOf(served.origin));
-    const result = await buyer.buy({ model: "eth-risk", input: ETH_FEATURES });
+    const result = await buyWith(buyer, { model: "eth-risk", input: ETH_FEATURES });
     const receipt = await buyer.getReceipt(result.receipt.id, { waitSeconds: 20 });
     expect(tlsOf(receipt)).toEqual([]);
     const { verdict, layers } = newestAppraisal(receipt);

@@ -7,6 +7,7 @@ import { Proof402Error } from "../../src/errors.ts";
 import { walletFromPrivateKey, type Wallet } from "../../src/payment/wallet.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import type { Fault, Orders, Said } from "./orders.ts";
+import { buyWith } from "../support/buy.ts";
 
 const orders = JSON.parse(process.env.PROOF402_TEST_ORDERS ?? "null") as Orders;
 const say = (value: unknown): void => void process.stdout.write(`${JSON.stringify(value)}\n`);
@@ -42,7 +43,8 @@ async function purchase(key: string): Promise<void> {
     if (typeof orders.die === "number") setTimeout(() => process.kill(process.pid, "SIGKILL"), orders.die);
   }
   try {
-    const result = await buyer.buy(
+    const result = await buyWith(
+      buyer,
       {
         model: "eth-risk",
         seller: "honest",

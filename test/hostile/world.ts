@@ -9,6 +9,7 @@ import { serveLocally, type Served } from "../../src/devnet/index.ts";
 import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { buyWith } from "../support/buy.ts";
 
 /** What the honest seller asks for one inference, base units. */
 export const PRICE = 10_000n;
@@ -215,7 +216,8 @@ export async function openWorld(): Promise<World> {
         seen,
         payments,
         async buy(request = {}, options = {}) {
-          const result = await buyer.buy(
+          const result = await buyWith(
+            buyer,
             { model: "eth-risk", input: ETH_FEATURES, idempotencyKey: crypto.randomUUID(), ...request },
             options,
           );

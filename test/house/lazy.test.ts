@@ -26,12 +26,11 @@ for (const path of process.report.getReport().sharedObjects) console.log(path);
 
 // The replay and the proof of each purchase are waited for.
 const BUYS = `
-import { loadConfig, loadWallet, openBuyer } from ${JSON.stringify(pathToFileURL(join(ROOT, "dist/src/index.js")).href)};
-const config = await loadConfig();
-const buyer = await openBuyer({ config, wallet: await loadWallet({ ...config.wallet, env: process.env }) });
+import { openBuyer } from ${JSON.stringify(pathToFileURL(join(ROOT, "dist/src/index.js")).href)};
+const buyer = await openBuyer();
 for (const [seller, assurance] of [["honest", "attested"], ["prover", "proven"]]) {
-  const { appraisal } = await buyer.buy({
-    model: "eth-risk", input: ${JSON.stringify(ETH_FEATURES)}, seller, assurance, wait: "verified", idempotencyKey: crypto.randomUUID(),
+  const { appraisal } = await buyer.buy("eth-risk", ${JSON.stringify(ETH_FEATURES)}, {
+    seller, assurance, wait: "verified", idempotencyKey: crypto.randomUUID(),
   });
   console.log(\`\${seller}: \${appraisal.verdict}, \${appraisal.layers.computation.code}\`);
 }

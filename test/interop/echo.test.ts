@@ -3,6 +3,7 @@ import { declareDiscoveryExtension } from "@x402/extensions/bazaar";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openMarket, type Market } from "../support/devnet.ts";
 import { buyerFrom, stockSeller } from "./stock-seller.ts";
+import { buyWith } from "../support/buy.ts";
 
 let market: Market;
 beforeAll(async () => {
@@ -40,7 +41,7 @@ describe("a stock seller with discovery", () => {
       const call = { model: "echo", input: { x: [[1, 2]] }, assurance: "none" as const };
       // From a fresh offer, and then from the known one.
       for (let at = 0; at < 2; at += 1)
-        expect(await buyer.buy({ ...call, idempotencyKey: crypto.randomUUID() })).toMatchObject({
+        expect(await buyWith(buyer, { ...call, idempotencyKey: crypto.randomUUID() })).toMatchObject({
           answer: { y: [1, 2] },
         });
       expect(seen).toHaveLength(2);

@@ -6,6 +6,7 @@ import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
 import { buyerFrom, stockSeller } from "./stock-seller.ts";
 import { openDatabase } from "../../src/storage/database.ts";
+import { buyWith } from "../support/buy.ts";
 
 let market: Market;
 beforeAll(async () => {
@@ -32,7 +33,7 @@ describe("our buyer", () => {
       const buyer = await buyerFrom(market, seller);
       const { payer } = await buyer.spending();
       const before = await market.devnet.balanceOf(payer ?? "");
-      const result = await buyer.buy({
+      const result = await buyWith(buyer, {
         model: "echo",
         input: { x: [[1, 2]] },
         assurance: "none",
@@ -62,7 +63,7 @@ describe("our buyer", () => {
       const buyer = await buyerFrom(market, seller, [method]);
       const wallet = await allow(2500n);
       const before = await market.devnet.balanceOf(wallet.address);
-      const result = await buyer.buy({
+      const result = await buyWith(buyer, {
         model: "echo",
         input: { x: [[1, 2]] },
         assurance: "none",
@@ -87,7 +88,7 @@ describe("our buyer", () => {
       const buyer = await buyerFrom(market, seller, ["upto"]);
       const wallet = await allow(1_000_000n);
       const before = await market.devnet.balanceOf(wallet.address);
-      const bought = buyer.buy({
+      const bought = buyWith(buyer, {
         model: "echo",
         input: { x: [[1, 2]] },
         assurance: "none",

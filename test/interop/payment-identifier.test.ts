@@ -7,6 +7,7 @@ import { decodePaymentSignatureHeader } from "@x402/core/http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openMarket, type Market } from "../support/devnet.ts";
 import { buyerFrom, stockSeller } from "./stock-seller.ts";
+import { buyWith } from "../support/buy.ts";
 
 let market: Market;
 beforeAll(async () => {
@@ -32,10 +33,10 @@ describe("payment-identifier", () => {
     try {
       const buyer = await buyerFrom(market, seller);
       const key = crypto.randomUUID();
-      const first = buyer.buy({ ...ECHO, input: { x: [[1, 2]] }, idempotencyKey: key });
+      const first = buyWith(buyer, { ...ECHO, input: { x: [[1, 2]] }, idempotencyKey: key });
       await expect(first).rejects.toMatchObject({ code: "seller_error", money: "may-move" });
-      await buyer.buy({ ...ECHO, input: { x: [[1, 2]] }, idempotencyKey: key });
-      await buyer.buy({ ...ECHO, input: { x: [[1, 2]] }, idempotencyKey: crypto.randomUUID() });
+      await buyWith(buyer, { ...ECHO, input: { x: [[1, 2]] }, idempotencyKey: key });
+      await buyWith(buyer, { ...ECHO, input: { x: [[1, 2]] }, idempotencyKey: crypto.randomUUID() });
       expect(ids).toHaveLength(3);
       expect(ids[1]).toBe(ids[0]);
       expect(ids[2]).not.toBe(ids[0]);
@@ -56,7 +57,7 @@ describe("payment-identifier", () => {
       });
       try {
         const buyer = await buyerFrom(market, seller);
-        await buyer.buy({ ...ECHO, input: { x: [[1, 2]] }, idempotencyKey: crypto.randomUUID() });
+        await buyWith(buyer, { ...ECHO, input: { x: [[1, 2]] }, idempotencyKey: crypto.randomUUID() });
         expect(sent).toEqual([undefined]);
       } finally {
         await seller.stop();

@@ -5,7 +5,6 @@ import { openBuyer } from "../../src/buyer/open.ts";
 import type { Buyer } from "../../src/buyer/types.ts";
 import { configSchema, type Config } from "../../src/config/schema.ts";
 import { startDevnet, type Devnet, type DevnetOptions } from "../../src/devnet/index.ts";
-import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 
 /** A devnet and the directory its buyers keep their files in. */
 export type Market = {
@@ -24,7 +23,7 @@ export async function openMarket(options: DevnetOptions = {}): Promise<Market> {
   let count = 0;
   const config = (change?: (config: Config) => void): Config => {
     count += 1;
-    const parsed = configSchema.parse({ ...devnet.config, database: join(directory, `buyer-${count}.db`) });
+    const parsed = configSchema.parse({ ...devnet.settings, database: join(directory, `buyer-${count}.db`) });
     change?.(parsed);
     return parsed;
   };
@@ -33,7 +32,7 @@ export async function openMarket(options: DevnetOptions = {}): Promise<Market> {
     directory,
     config,
     async buyer(change) {
-      const buyer = await openBuyer({ config: config(change), wallet: walletFromPrivateKey(devnet.privateKey) });
+      const buyer = await openBuyer({ config: config(change), wallet: devnet.wallet });
       buyers.push(buyer);
       return buyer;
     },

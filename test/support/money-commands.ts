@@ -6,6 +6,7 @@ import { POLICY, type Asked, type Ledger, type Policy } from "./money-ledger.ts"
 import { judgeBooks, judgeTold, requireTruth } from "./money-truth.ts";
 import { tell, type Process, type Told, type Trip, type World } from "./money-world.ts";
 import { SELLERS, type Price, type Reply, type SellerId } from "./simulated-market.ts";
+import { buyWith } from "./buy.ts";
 
 type Command = fc.AsyncCommand<Ledger, World>;
 
@@ -52,7 +53,7 @@ async function idle({ db }: World): Promise<void> {
 
 const makeCall = (process: Process, world: World, buy: Buy, options: BuyOptions = {}): Promise<Told> =>
   tell(
-    process.buyer.buy(requestOf(buy), {
+    buyWith(process.buyer, requestOf(buy), {
       ...(buy.decision === null ? {} : { approve: world.approve(buy.decision) }),
       ...options,
     }),

@@ -20,6 +20,7 @@ import {
   type Scene,
   type SimulatedMarket,
 } from "./simulated-market.ts";
+import { buyWith } from "./buy.ts";
 
 /** When each sequence begins, unix ms. */
 const START = 1_800_000_000_000;
@@ -68,7 +69,7 @@ export type World = {
 export async function makeTemplate(directory: string, market: SimulatedMarket): Promise<string> {
   const path = join(directory, "template.db");
   const world = await openWorld({ directory, market, path: null, name: "template.db" });
-  await world.process.buyer.buy({ model: "m", input: { x: [0] }, idempotencyKey: "template-key" });
+  await buyWith(world.process.buyer, { model: "m", input: { x: [0] }, idempotencyKey: "template-key" });
   await world.close();
   const db = await openDatabase(path);
   for (const table of ["purchases", "receipts", "log", "jobs", "spend", "calls", "sightings", "chain_heads"] as const)

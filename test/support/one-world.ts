@@ -6,6 +6,7 @@ import type { BuyOptions, BuyRequest } from "../../src/buyer/types.ts";
 import { makeTemplate, openWorld, tell, type Told, type World } from "./money-world.ts";
 import { openSimulatedMarket } from "./simulated-market.ts";
 import { simulateTime } from "./simulated-time.ts";
+import { buyWith } from "./buy.ts";
 
 export const KEY = "the-key-of-this-call";
 
@@ -59,7 +60,9 @@ export function inOneWorld(): OneWorld {
     world: () => world,
     buy(changes = {}, options = {}) {
       world.command += 1;
-      return tell(world.process.buyer.buy({ model: "m", input: { x: [0] }, idempotencyKey: KEY, ...changes }, options));
+      return tell(
+        buyWith(world.process.buyer, { model: "m", input: { x: [0] }, idempotencyKey: KEY, ...changes }, options),
+      );
     },
     rows: () =>
       world.db

@@ -24,6 +24,7 @@ import { verifyReceipt } from "../../src/verify/index.ts";
 import { runCli } from "../support/cli.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { infront } from "../support/infront.ts";
+import { buyWith } from "../support/buy.ts";
 
 let market: Market;
 let config: string;
@@ -67,7 +68,12 @@ async function boughtFrom(name: string, change: (values: Value[]) => Value[]) {
   const loaded = await loadConfig({ path });
   const buyer = await openBuyer({ config: loaded, wallet: walletFromPrivateKey(market.devnet.privateKey) });
   ends.push(() => buyer.close());
-  const result = await buyer.buy({ model: "eth-risk", input: ETH_FEATURES, wait: "verified", idempotencyKey: name });
+  const result = await buyWith(buyer, {
+    model: "eth-risk",
+    input: ETH_FEATURES,
+    wait: "verified",
+    idempotencyKey: name,
+  });
   return { path, loaded, buyer, id: result.receipt.id };
 }
 

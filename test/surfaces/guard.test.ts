@@ -11,6 +11,7 @@ import type { Config } from "../../src/config/schema.ts";
 import { createProof402Tools, guardTool, type GuardOptions } from "../../src/langchain/index.ts";
 import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { buyWith } from "../support/buy.ts";
 
 const run = promisify(execFile);
 
@@ -26,7 +27,7 @@ afterAll(() => market.stop());
 const purchase = { model: "eth-risk", input: ETH_FEATURES, seller: "honest" };
 
 async function verifiedReceipt(): Promise<string> {
-  const result = await buyer.buy({ ...purchase, wait: "verified", idempotencyKey: crypto.randomUUID() });
+  const result = await buyWith(buyer, { ...purchase, wait: "verified", idempotencyKey: crypto.randomUUID() });
   expect(result.appraisal.verdict).toBe("verified");
   return result.receipt.id;
 }
@@ -202,7 +203,7 @@ describe("an agent that means harm", () => {
       },
       { name: "sell", description: "sells", schema: z.strictObject({}) },
     );
-    const bought = await waiting.buy({ ...purchase, idempotencyKey: crypto.randomUUID() });
+    const bought = await buyWith(waiting, { ...purchase, idempotencyKey: crypto.randomUUID() });
     const call = (id: string) => ({
       name: "sell",
       args: { receipt_id: bought.receipt.id },

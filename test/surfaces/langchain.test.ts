@@ -7,6 +7,7 @@ import { z } from "zod";
 import type { Buyer } from "../../src/buyer/types.ts";
 import { createProof402Tools, guardTool } from "../../src/langchain/index.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { buyWith } from "../support/buy.ts";
 
 let market: Market;
 let buyer: Buyer;
@@ -23,7 +24,7 @@ const named = (messages: readonly unknown[], name: string): ToolMessage[] =>
   (messages as ToolMessage[]).filter((m) => m.name === name);
 
 async function verifiedReceipt(one: Buyer = buyer): Promise<string> {
-  const result = await one.buy({ ...purchase, wait: "verified", idempotencyKey: crypto.randomUUID() });
+  const result = await buyWith(one, { ...purchase, wait: "verified", idempotencyKey: crypto.randomUUID() });
   expect(result.appraisal.verdict).toBe("verified");
   return result.receipt.id;
 }
@@ -112,7 +113,7 @@ describe("a guarded tool", () => {
   });
 
   test("does not run for a receipt that failed, is unknown, is too old, is simulated, or does not justify the arguments", async () => {
-    const cheated = await buyer.buy({ ...purchase, seller: "tampering", idempotencyKey: crypto.randomUUID() });
+    const cheated = await buyWith(buyer, { ...purchase, seller: "tampering", idempotencyKey: crypto.randomUUID() });
     const id = await verifiedReceipt();
     const later = (): Date => new Date(Date.now() + 400_000);
     const attempts: [Partial<Parameters<typeof guardTool>[1]>, string, string, string][] = [

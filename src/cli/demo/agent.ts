@@ -150,10 +150,10 @@ function observe(buyer: Buyer, report: DemoReport): { buyer: Buyer; purchases: S
     purchases,
     buyer: {
       ...buyer,
-      async buy(request, options = {}) {
+      async buy(model, input, options = {}) {
         const began = performance.now();
         const steps = new Map<string, number>();
-        report.line(`buy_inference(${request.model}, assurance ${request.assurance ?? "default"})`);
+        report.line(`buy_inference(${model}, assurance ${options.assurance ?? "default"})`);
         const landed = new Map<string, { ms: number; verdict: Verdict }>();
         const unsubscribe = buyer.onReceipt((receipt) => {
           const appraisal = newestAppraisal(receipt);
@@ -161,7 +161,7 @@ function observe(buyer: Buyer, report: DemoReport): { buyer: Buyer; purchases: S
           landed.set(receipt.id, { ms: performance.now() - began, verdict: appraisal.verdict });
         });
         try {
-          const result = await buyer.buy(request, {
+          const result = await buyer.buy(model, input, {
             ...options,
             onProgress(step) {
               steps.set(step.step, step.ms);

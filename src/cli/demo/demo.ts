@@ -3,12 +3,10 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { appraisalPolicyOf } from "../../buyer/context.ts";
 import { openBuyer } from "../../buyer/open.ts";
-import { configSchema } from "../../config/schema.ts";
 import { startDevnet, writeDevnet } from "../../devnet/index.ts";
 import { Proof402Error } from "../../errors.ts";
 import { writeNew } from "../../files/write-new.ts";
 import { formatUnits } from "../../chain/amounts.ts";
-import { walletFromPrivateKey } from "../../payment/wallet.ts";
 import { serializeReceipt } from "../../receipts/receipt.ts";
 import { openDatabase } from "../../storage/database.ts";
 import { proofOnChain } from "../publish-proof.ts";
@@ -32,11 +30,11 @@ export async function runDemo(options: { json: boolean }): Promise<number> {
   const devnet = await startDevnet({ proving: true });
   try {
     await writeDevnet(devnet, directory);
-    const config = configSchema.parse({ ...devnet.config, database: join(directory, "proof402.db") });
+    const config = { ...devnet.config, database: join(directory, "proof402.db") };
     report.line(
       `chain ${devnet.chainId}, token ${devnet.token}, ${config.sellers.length} sellers: ${config.sellers.map((s) => s.id).join(", ")} (${Math.round(performance.now() - began)} ms)`,
     );
-    const wallet = walletFromPrivateKey(devnet.privateKey);
+    const { wallet } = devnet;
     const before = await devnet.balanceOf(wallet.address);
     const buyer = await openBuyer({ config, wallet });
     try {

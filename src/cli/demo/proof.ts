@@ -31,13 +31,13 @@ export async function runDemoProof(
     const began = performance.now();
     const steps = new Map<string, number>();
     const result = await buyer.buy(
+      "eth-risk",
+      { features: DEMO_FEATURES },
       {
-        model: "eth-risk",
-        input: { features: DEMO_FEATURES },
         assurance: "proven",
         idempotencyKey: `demo-proof-${attempt}`,
+        onProgress: ({ step, ms }) => void steps.set(step, ms),
       },
-      { onProgress: ({ step, ms }) => void steps.set(step, ms) },
     );
     const at = (step: string): string => `${Math.round(steps.get(step) ?? performance.now() - began)} ms`;
     const timeline = (receipt: Receipt): string =>
