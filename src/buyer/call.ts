@@ -49,7 +49,7 @@ export async function openCall(ctx: BuyerContext, request: BuyRequest, options: 
   if (own !== undefined && !/^[\x21-\x7e]{8,128}$/.test(own)) {
     throw new Proof402Error(
       "invalid_input",
-      "idempotency_key must be 8 to 128 printable ASCII characters without spaces.",
+      "An idempotency key must be 8 to 128 printable ASCII characters without spaces.",
       { next: "Leave it out or give a longer one." },
     );
   }
@@ -135,7 +135,7 @@ export const refused = (refusal: Refusal): Proof402Error =>
   new Proof402Error(refusal.code, refusal.message, {
     next:
       refusal.code === "over_call_limit"
-        ? "Give this call a higher limit (max_usd), or choose a cheaper seller."
+        ? "Give this call a higher limit, or choose a cheaper seller."
         : "The owner's payment policy forbids this; choose a cheaper seller or ask the owner to change the policy.",
     details: { limit: refusal.limit, asked: refusal.asked, remaining: refusal.remaining },
   });

@@ -160,7 +160,7 @@ export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
     async releaseSeller(id) {
       if (await releaseHold(db, id, clock().getTime())) return;
       throw new Proof402Error("seller_not_on_hold", `No seller "${id.slice(0, 64)}" is on hold.`, {
-        next: "Look at sellers() for those that are.",
+        next: "List the sellers to see which are.",
       });
     },
 

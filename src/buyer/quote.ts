@@ -32,7 +32,9 @@ export async function obtainQuotes(ctx: BuyerContext, call: Call, to: To, wire: 
       `Seller "${candidate.seller.id}" answered ${unpaid.status} instead of a payment offer.`,
       {
         next:
-          unpaid.status === 400 ? "Check the input against list_models." : "Try again later or choose another seller.",
+          unpaid.status === 400
+            ? "Check the input against the listed model."
+            : "Try again later or choose another seller.",
         details: { status: unpaid.status },
       },
     );

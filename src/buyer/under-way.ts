@@ -120,7 +120,7 @@ function orStopped(call: Call, before: Promise<unknown>): Promise<void> {
  */
 async function refuseClosed(ctx: BuyerContext, request: BuyRequest): Promise<never> {
   const error = new Proof402Error("buyer_closed", "This buyer is closed.", {
-    next: "Open a buyer again with openBuyer and call with the same idempotency key: nothing is paid twice.",
+    next: "Open a buyer again and call with the same idempotency key: nothing is paid twice.",
   });
   const { database } = ctx.config;
   const again = await stat(database)

@@ -22,7 +22,7 @@ export function parseUnits(text: string, decimals: number): bigint | null {
  */
 export function usdToBaseUnits(usd: number, decimals: number): bigint {
   if (!Number.isFinite(usd) || usd < 0 || usd > 1e12) {
-    throw new Proof402Error("invalid_max_usd", "max_usd must be a number of US dollars from 0 to 10^12.", {
+    throw new Proof402Error("invalid_max_usd", "A limit must be a number of US dollars from 0 to 10^12.", {
       next: "Give for example 0.05.",
     });
   }

@@ -1,6 +1,7 @@
 import type { Buyer } from "../buyer/types.ts";
 import type { ToolContext, ToolDefinition, ToolError, ToolOutcome } from "../tools/definition.ts";
 import { callTool } from "../tools/call.ts";
+import { errorText } from "../tools/outcome.ts";
 import { EXIT, exitOf, note, print, printJson } from "./globals.ts";
 
 /** The inputs of a tool that a command has read from its arguments. */
@@ -32,6 +33,12 @@ export async function runTool(
   return printOutcome(outcome, options);
 }
 
+/** The options of commands by the arguments of tools that they fill in. */
+const OPTIONS: Readonly<Record<string, string>> = { max_usd: "--max-usd", idempotency_key: "--key" };
+
+const inOptions = (text: string): string =>
+  text.replaceAll(/\b(?:max_usd|idempotency_key)\b/g, (name) => OPTIONS[name] ?? name);
+
 function printOutcome(outcome: ToolOutcome<unknown>, options: Shown): number {
   if (outcome.status === "ok") {
     if (options.json) printJson(outcome.data);
@@ -39,7 +46,7 @@ function printOutcome(outcome: ToolOutcome<unknown>, options: Shown): number {
     return options.exit?.(outcome.data) ?? EXIT.ok;
   }
   if (options.json) printJson({ error: outcome.error });
-  else note(outcome.text);
+  else note(inOptions(errorText(outcome.error)));
   options.onError?.(outcome.error);
   return exitOf(outcome.error.code);
 }

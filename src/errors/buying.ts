@@ -27,7 +27,7 @@ export const BEFORE_SIGNING = {
     "This machine's clock and the chain's are too far apart to sign times by.",
     "Set this machine's clock. If it is right, configure another RPC.",
   ],
-  invalid_max_usd: ["max_usd is not a number of US dollars from 0 to 10^12.", "Give a number such as 0.05."],
+  invalid_max_usd: ["The call's limit is not a number of US dollars from 0 to 10^12.", "Give a number such as 0.05."],
   wallet_missing: ["No wallet is configured.", "Configure a key, a key file or a keystore."],
   no_offer: ["The seller made no payment offer.", "Check the input against the listing, or choose another seller."],
   malformed_offer: ["The seller's payment offer cannot be read.", "Choose another seller."],

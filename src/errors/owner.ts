@@ -17,7 +17,7 @@ export const OWNER = {
   channel_terms_missing: ["The configuration pins no channel terms for the seller.", "Add `channel` to its entry."],
   channel_already_open: [
     "A channel with the seller is open and holds money.",
-    "Use that one, or open one beside it with --another.",
+    "Use that one, or open one beside it with `proof402 channel open --another`.",
   ],
   channel_empty: ["The channel holds nothing that could be taken back.", "Nothing to do."],
   withdrawal_waiting: ["The channel's delay is not over yet.", "Run the command again after the time it names."],

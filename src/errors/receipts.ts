@@ -16,7 +16,7 @@ export const RECEIPTS = {
   receipt_full: ["The receipt has room for nothing more.", "Use the receipt as it stands."],
   receipt_store_damaged: [
     "A stored row is not the receipt that it was.",
-    "Run `proof402 audit` and restore the database from a backup.",
+    "Have the owner run `proof402 audit` and restore the database from a backup.",
   ],
   receipt_imported: [
     "The receipt is of no purchase in this buyer's own journal.",

@@ -53,7 +53,7 @@ export function chooseCandidate(
       throw new Proof402Error(
         "model_unsupported",
         `"${model}" cannot be bought: ${unfit.map(({ sellerId, reason }) => `${reason} (seller ${sellerId})`).join("; ")}.`,
-        { next: "Choose another model or seller from list_models." },
+        { next: "Choose another of the listed models, or another seller." },
       );
     }
     const down = asked.filter((l) => l.unreachable !== null);
@@ -62,14 +62,15 @@ export function chooseCandidate(
         "seller_unreachable",
         `Could not ask ${down.map((l) => l.seller.id).join(", ")} for "${model.slice(0, 128)}".`,
         {
-          next: "Try again, or call list_models to see what is reachable.",
+          next: "Try again, or list the models to see which sellers answer.",
           details: { sellers: down.map((l) => ({ id: l.seller.id, reason: l.unreachable })) },
         },
       );
     }
     const names = [...new Set(listings.flatMap((l) => l.models.map((m) => m.name)))];
     throw new Proof402Error("model_not_found", `No seller lists a model "${model.slice(0, 128)}".`, {
-      next: names.length === 0 ? "Call list_models." : `Choose one of: ${names.slice(0, 20).join(", ")}.`,
+      next:
+        names.length === 0 ? "List the models that are on offer." : `Choose one of: ${names.slice(0, 20).join(", ")}.`,
     });
   }
   const enough = named.filter((c) => rank(c.seller.assurance) >= rank(assurance));

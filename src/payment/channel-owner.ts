@@ -112,7 +112,7 @@ export async function closeChannel(
   const row = await readChannel(db, id);
   if (row === null || row.payer !== wallet.address || row.network !== chain.network) {
     throw new Proof402Error("channel_missing", "This wallet has no such channel.", {
-      next: "List them with proof402 channel list.",
+      next: "The owner can list them with `proof402 channel list`.",
     });
   }
   const earlier = await takeUp(options);
@@ -198,7 +198,7 @@ const maybeDeposited = (error: Proof402Error, channel: string, validBefore: numb
     `${error.message} It showed the deposit's authorization, with which others can make the deposit until ${new Date(validBefore * 1000).toISOString()}.`,
     {
       money: "may-move",
-      next: "Look at it with proof402 channel list over an RPC you trust, then run the same command again: the chain takes this deposit at most once.",
+      next: "The owner can look at it with `proof402 channel list` over a trusted RPC, then run the same command again: the chain takes this deposit at most once.",
       details: { ...error.details, channel, validBefore },
       cause: error,
     },
@@ -210,7 +210,7 @@ const alreadyOpen = (row: ChannelsTable, { symbol, decimals }: AssetPolicy): Pro
     `A channel with this seller is open and has ${formatUnits(leftOf(row), decimals)} ${symbol} left: ${row.id}.`,
     {
       money: "not-moved",
-      next: "Nothing was signed. Use that one, or open one beside it with --another.",
+      next: "Nothing was signed. The owner can use that one, or open another with `proof402 channel open --another`.",
       details: { channel: row.id },
     },
   );

@@ -165,7 +165,7 @@ export const REFUSALS = {
   },
   seller_says_channel: {
     message: "The facilitator refuses the payment channel or what was granted from it.",
-    advice: "The owner can compare the channel with the chain: proof402 channel list.",
+    advice: "The owner can compare the channel with the chain by `proof402 channel list`.",
     codes: [
       "invalid_batch_settlement_evm_channel_busy",
       "invalid_batch_settlement_evm_channel_id_invalid",

@@ -61,7 +61,7 @@ function parseRow(text: string, id: string): Receipt {
     "receipt_store_damaged",
     `The stored row of ${id.slice(0, 64)} is not that receipt any more.`,
     {
-      next: "Run `proof402 audit` and restore the database from a backup.",
+      next: "The owner should run `proof402 audit` and restore the database from a backup.",
     },
   );
 }

@@ -14,13 +14,13 @@ export async function callTool(
 
 /** The failure of a call whose arguments do not fit: names each field, quotes no value. */
 export const invalidInput = (
-  { name, annotations }: Pick<ToolDefinition, "name" | "annotations">,
+  { annotations }: Pick<ToolDefinition, "annotations">,
   issues: readonly Pick<z.core.$ZodIssue, "path" | "message">[],
   input?: unknown,
 ): Extract<ToolOutcome<never>, { status: "error" }> =>
   errorOutcome({
     code: "invalid_input",
-    message: `The arguments of ${name} do not fit: ${issues
+    message: `The arguments do not fit: ${issues
       .slice(0, 10)
       .map((issue) => `${issue.path.map(String).join(".") || "arguments"}: ${issue.message}`)
       .join("; ")}.`,

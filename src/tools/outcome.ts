@@ -4,15 +4,14 @@ import type { ToolError, ToolOutcome } from "./definition.ts";
 
 /** A tool's failure as text and data: the failure, the money, the next step, and the key for it. */
 export function errorOutcome(error: ToolError): Extract<ToolOutcome<never>, { status: "error" }> {
-  const { code, message, money, idempotencyKey, next } = error;
-  const words = [
-    `Error ${code}: ${message}`,
-    ...(money === undefined ? [] : [moneyWords(code, money)]),
-    next,
-    ...(idempotencyKey === undefined ? [] : [`idempotency_key: ${idempotencyKey}`]),
-  ];
-  return { status: "error", text: words.join(" "), error };
+  const { idempotencyKey: key } = error;
+  const text = key === undefined ? errorText(error) : `${errorText(error)} idempotency_key: ${key}`;
+  return { status: "error", text, error };
 }
+
+/** The same without the key, which each surface names in its own words. */
+export const errorText = ({ code, message, money, next }: ToolError): string =>
+  [`Error ${code}: ${message}`, ...(money === undefined ? [] : [moneyWords(code, money)]), next].join(" ");
 
 /** Where a key names another call, the money is that call's: this one paid nothing. */
 const moneyWords = (code: string, money: MoneyState): string =>

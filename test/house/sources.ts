@@ -75,7 +75,7 @@ export function parseSource(path: string, text: string): Source {
 
 /**
  * The strings that code makes something of: no type, no key, and nothing that others are only compared with (an operand of
- * `===`, a `case`, an entry of a list).
+ * `===`, a `case`, an entry of a list). A template is one string, with `…` for what it fills in.
  */
 export function stringsMadeIn(text: string): string[] {
   // oxlint-disable-next-line typescript/no-deprecated -- the one TypeScript parser vitest passes on
@@ -88,7 +88,10 @@ function madeIn(value: unknown): string[] {
   const node = value as Node;
   if (node.type === "Literal") return typeof node["value"] === "string" ? [node["value"]] : [];
   if (/^TS(?!As|Satisfies|NonNull)|^(?:Import|ExportAll)/.test(node.type)) return [];
-  if (node.type === "TemplateElement") return [(node["value"] as { cooked: string }).cooked];
+  if (node.type === "TemplateLiteral") {
+    const pieces = (node["quasis"] as { value: { cooked: string } }[]).map(({ value: piece }) => piece.cooked);
+    return [pieces.join("…"), ...madeIn(node["expressions"])];
+  }
   if (node.type === "ArrayExpression")
     return madeIn((node["elements"] as Node[]).filter((one) => one?.type !== "Literal"));
   if (node.type === "BinaryExpression" && /^[!=]==?$/.test(node["operator"] as string)) return [];

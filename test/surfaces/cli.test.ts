@@ -282,6 +282,8 @@ describe("buy", () => {
     const { code, stderr } = await buy("--seller", "honest", ...option);
     expect(code).toBe(64);
     expect(stderr).not.toBe("");
+    expect(stderr, "the command's own words").toContain(option[0]);
+    expect(stderr).not.toMatch(/buy_inference|max_usd|idempotency_key/);
   });
 
   test("above the caller's own bound is refused, and nothing is paid", async () => {

@@ -66,7 +66,7 @@ export function waitEnded(error: unknown, receiptId: string): Proof402Error {
     known ? error.code : "wait_failed",
     `Waiting for the verdict ended early; the answer and receipt ${receiptId} are stored.`,
     {
-      next: "Call again with the same idempotency key for the answer, or get_receipt for the verdict.",
+      next: "Call again with the same idempotency key for the answer, or read the receipt for the verdict.",
       details: { receiptId },
       cause: error,
     },
@@ -86,7 +86,7 @@ function changeOrTimeout(ctx: BuyerContext, id: string, ms: number, signal?: Abo
       unsubscribe();
       reject(
         new Proof402Error("aborted", "Waiting was aborted; the receipt is stored.", {
-          next: "Call get_receipt again.",
+          next: "Read the receipt again.",
         }),
       );
     };
