@@ -225,8 +225,11 @@ function attempt(options: Attempt): Promise<AsItCame | "stale_connection" | "oth
           }
           requestSent = true;
         },
-        onResponseStart(_, status, received) {
+        // oxlint-disable-next-line typescript/no-deprecated -- nothing else is called at the first byte of an answer
+        onResponseStarted() {
           heard = true;
+        },
+        onResponseStart(_, status, received) {
           // Interim responses carry nothing; the answer is still to come.
           if (over || isInterim(status)) return;
           const headers = flatten(received);

@@ -264,7 +264,10 @@ describe("T55: a connection that breaks under a payment", () => {
     expect(paid).toEqual(["kept", "kept", "new"]);
   });
 
-  it("after a byte of the answer came is not replaced", async () => {
+  it.each([
+    ["its body", "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf"],
+    ["its head", "HTTP/1.1 200 OK\r\ncontent-le"],
+  ])("after the beginning of %s came is not replaced", async (_of, beginning) => {
     const paid: string[] = [];
     const { origin } = await serveRaw((socket, head) => {
       if (head.startsWith("GET")) {
@@ -272,7 +275,8 @@ describe("T55: a connection that breaks under a payment", () => {
         return;
       }
       paid.push(head);
-      socket.write("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf", () => socket.resetAndDestroy());
+      // Ended and not reset: the system keeps what was sent for the reader.
+      socket.end(beginning);
     });
     const http = client();
     await http.request({ method: "GET", url: origin });
