@@ -110,6 +110,8 @@ export type Sent = {
   policy: Policy;
   /** The buyer's clock, unix ms. */
   now: number;
+  /** The same as the payment was planned: a call taken up later, by a clock set back since, sends the same one. */
+  plannedAt: number;
   command: number;
   /** Null where several calls are made at once. */
   asked: Asked | null;
@@ -141,7 +143,7 @@ export function judgeSent(ledger: Ledger, sent: Sent): void {
 }
 
 function judgeNew(ledger: Ledger, sent: Sent, fault: (text: string) => void): void {
-  const { chain, policy, now, command, asked, paid, key } = sent;
+  const { chain, policy, now, plannedAt, command, asked, paid, key } = sent;
   const amount = Number(paid.authorization.value);
   const alive = ledger.entries.filter((entry) => isAtStake(chain, entry));
   const within = (ms: number): Entry[] => alive.filter(({ at }) => at > now - ms);
@@ -155,7 +157,8 @@ function judgeNew(ledger: Ledger, sent: Sent, fault: (text: string) => void): vo
   const here = amountOf(alive.filter(({ sellerId }) => sellerId === "cheap"));
   if (policy.sellerTotal !== null && paid.sellerId === "cheap" && here + amount > policy.sellerTotal)
     fault("over the seller's cap");
-  if (paid.authorization.validBefore > now / 1000 + 120) fault("an authorization lives longer than the offer says");
+  if (paid.authorization.validBefore > plannedAt / 1000 + 120)
+    fault("an authorization lives longer than the offer says");
   for (const entry of same) {
     if (hasMoved(chain, entry)) fault("paid again after a payment of the call had moved");
     if (entry.turnedDownIn !== command) fault("paid beside a payment that was not turned down");

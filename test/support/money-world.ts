@@ -101,7 +101,9 @@ export async function openWorld(options: {
     if (row !== undefined) {
       const { policy, command, asked } = world;
       const key = row.idempotency_key;
-      judgeSent(ledger, { chain, policy, now: clock.now, command, asked, paid, key, digest: row.args_digest });
+      const plannedAt = row.created_at;
+      const sent = { chain, policy, now: clock.now, plannedAt, command, asked, paid, key };
+      judgeSent(ledger, { ...sent, digest: row.args_digest });
     }
     return world.whenPaid === null || world.whenPaid();
   };
