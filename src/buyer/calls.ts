@@ -134,7 +134,10 @@ export const keyConflict = (): Proof402Error =>
     next: "Use a new key for a new call, or give the same arguments to take up the earlier one.",
   });
 
-/** The newest open call that equals this one, or null. */
+/**
+ * The open call that equals this one, or null: the newest with money out or an answer, else the newest. A call that died before
+ * it reserved anything must not hide one with money out.
+ */
 async function openEqual(tx: Db, { payer, argsDigest }: CallNames, nowMs: number): Promise<string | null> {
   const open = await tx
     .selectFrom("calls")
@@ -144,15 +147,18 @@ async function openEqual(tx: Db, { payer, argsDigest }: CallNames, nowMs: number
     .where("told_at", "is", null)
     .orderBy("opened_at", "desc")
     .execute();
+  let idle: string | null = null;
   for (const { idempotency_key: key } of open) {
     const attempts = await tx
       .selectFrom("purchases")
       .select(["state", "receipt_id", "answered_at"])
       .where("idempotency_key", "=", key)
       .execute();
-    if (isOpen(attempts, nowMs)) return key;
+    if (!isOpen(attempts, nowMs)) continue;
+    if (attempts.some(({ state, answered_at: at }) => state !== "released" || at !== null)) return key;
+    idle ??= key;
   }
-  return null;
+  return idle;
 }
 
 type Attempt = Pick<PurchasesTable, "state" | "receipt_id" | "answered_at">;

@@ -59,6 +59,21 @@ it("a call is known by its own key, else by its surface's name, else by what it 
   expect(await open({ payer: `0x${"0e".repeat(20)}` })).toMatch(/^call-[0-9a-f-]{36}$/);
 });
 
+it.each(["sent", "failed", "served"] as const)(
+  "an equal call that never reserved anything hides none that was %s, however much newer it is",
+  async (end) => {
+    await call("with-money");
+    await attempt("with-money", 1, end);
+    await call("empty-1");
+    await call("given-up");
+    await attempt("given-up", 1, "released");
+    await call("empty-2");
+    expect(await open()).toBe("with-money");
+    await tell("with-money");
+    expect(await open()).toBe("empty-2");
+  },
+);
+
 it("a call that was told is equal to no later one, until it is made again", async () => {
   await call("own-key");
   await tell("own-key");
