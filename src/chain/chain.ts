@@ -1,6 +1,6 @@
 import { setMaxListeners } from "node:events";
 import type { PublicClient } from "viem";
-import { chainIdOf } from "../evidence/eip3009.ts";
+import { requireChainId } from "./chain-id.ts";
 import { Proof402Error } from "../errors.ts";
 import { requireCheckedTls } from "./checked-tls.ts";
 import { gasCap } from "./owner/fees.ts";
@@ -38,8 +38,9 @@ export type Chain = {
   maxGasCost: bigint;
   /**
    * Runs `work` with a client of the chain. The chain's id is read before and after: an RPC that answers for another
-   * chain in between is not believed. Throws Proof402Error `wrong_chain`, or `chain_unreachable` if the RPC fails,
-   * answers nonsense or takes too long. Neither names the RPC's address: it may hold a key.
+   * chain in between is not believed. Throws Proof402Error `wrong_chain`, `contract_missing` if `work` asks an address
+   * without code, `chain_unreachable` if the RPC fails or takes too long, or `chain_answer_unusable` if it answers
+   * nonsense. None names the RPC's address: it may hold a key.
    */
   read<T>(work: (client: PublicClient) => Promise<T>, limits?: LookLimits): Promise<T>;
 };
@@ -54,7 +55,6 @@ const REQUEST_MS = 10_000;
 export function openChain(config: ChainConfig): Chain {
   const { network, rpcUrl, confirmations, witnessRpcUrl } = config;
   requireCheckedTls(rpcUrl, `the RPC of ${network}`);
-  const chainId = chainIdOf(network);
   return {
     network,
     confirmations,
@@ -65,9 +65,9 @@ export function openChain(config: ChainConfig): Chain {
     async read(work, { seconds = LOOK_SECONDS, signal } = {}) {
       const look = async (end: AbortSignal) => {
         const client = await connect(config, end);
-        await requireChainId(client, network, chainId);
-        const found = await work(client);
-        await requireChainId(client, network, chainId);
+        await requireChainId(client, network);
+        const found = await work(client).catch((error: unknown) => requireContract(client, network, error));
+        await requireChainId(client, network);
         return found;
       };
       try {
@@ -75,10 +75,7 @@ export function openChain(config: ChainConfig): Chain {
       } catch (error) {
         if (Proof402Error.isInstance(error)) throw error;
         // viem's messages quote the URL and the request: only the kind of error is kept.
-        throw new Proof402Error("chain_unreachable", `The RPC of ${network} gave no usable answer.`, {
-          next: "Ask again later. Check networks[].rpcUrl if this lasts.",
-          details: { network, error: error instanceof Error ? error.name : "error" },
-        });
+        throw unread(network, error);
       }
     },
   };
@@ -109,14 +106,42 @@ async function withoutDelays(...request: Parameters<typeof fetch>): Promise<Resp
   return new Response(response.body, { status, statusText, headers });
 }
 
-async function requireChainId(client: PublicClient, network: string, chainId: number): Promise<void> {
-  const answered = await client.getChainId();
-  if (answered === chainId) return;
-  throw new Proof402Error("wrong_chain", `The RPC configured for ${network} serves chain ${answered}.`, {
-    next: "Correct networks[].rpcUrl; nothing is believed from this RPC.",
-    details: { network, answered },
+/** Names of viem's errors for an answer that did not come, or was an error. */
+const UNANSWERED: readonly string[] = ["HttpRequestError", "TimeoutError", "AbortError", "RpcRequestError"];
+
+/** An error and its causes. */
+const causesOf = (error: unknown): Error[] => (error instanceof Error ? [error, ...causesOf(error.cause)] : []);
+
+/** Throws `contract_missing` for an empty answer of an address without code, and any other error as it is. */
+async function requireContract(client: PublicClient, network: string, error: unknown): Promise<never> {
+  const causes = causesOf(error);
+  const asked = causes.find((one): one is Error & { contractAddress: `0x${string}` } => "contractAddress" in one);
+  const isEmpty = causes.some(({ name }) => name === "ContractFunctionZeroDataError");
+  if (asked === undefined || !isEmpty) throw error;
+  const address = asked.contractAddress.toLowerCase();
+  const code = await client.getCode({ address: asked.contractAddress });
+  if (code !== undefined && code !== "0x") throw error;
+  throw new Proof402Error("contract_missing", `There is no contract at ${address} on ${network}.`, {
+    next: "Check that networks[] and the addresses of the configuration are of the chain that is meant.",
+    details: { network, address },
   });
 }
+
+function unread(network: string, error: unknown): Proof402Error {
+  const kind = error instanceof Error ? error.name : "error";
+  const isUnanswered = causesOf(error).some(({ name }) => UNANSWERED.includes(name));
+  const how = {
+    next: "Ask again later. Check networks[].rpcUrl if this lasts.",
+    details: { network, error: kind },
+  };
+  return isUnanswered
+    ? new Proof402Error("chain_unreachable", `The RPC of ${network} gave no usable answer.`, how)
+    : new Proof402Error("chain_answer_unusable", `The RPC of ${network} answers, but not what it was asked for.`, how);
+}
+
+/** Whether a look learned nothing of a chain. A later one may. */
+export const isUnread = (error: unknown): error is Proof402Error =>
+  Proof402Error.isInstance(error) && ["chain_unreachable", "chain_answer_unusable"].includes(error.code);
 
 /** The work's outcome; rejects once the time is over or `signal` fires, and ends the requests under way. */
 async function within<T>(

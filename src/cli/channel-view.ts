@@ -4,7 +4,7 @@ import type { ChannelSurvey } from "../payment/channel-recover.ts";
 import { leftOf } from "../payment/channels.ts";
 import type { ChannelsTable } from "../storage/tables.ts";
 
-/** A channel as it is shown. Amounts in base units; `fresh` is false where its chain gave no answer. */
+/** A channel as it is shown. Amounts in base units; `fresh` is false where its chain was not read. */
 export type ChannelView = {
   id: string;
   seller: string;
@@ -59,6 +59,6 @@ export function channelLine(view: ChannelView): string {
   const units = (amount: string): string => `${formatUnits(amount, decimals)} ${symbol}`;
   const asked =
     withdrawal === null ? "" : `; ${units(withdrawal.amount)} asked back, to be taken after ${withdrawal.readyAt}`;
-  const old = fresh ? "" : " (as noted: the chain gave no answer)";
+  const old = fresh ? "" : " (as noted: the chain was not read)";
   return `Channel ${id} with ${seller} on ${network}, ${state}: ${units(view.deposit)} put in, ${units(view.charged)} granted, ${units(view.claimed)} claimed, ${units(view.left)} left${asked}${old}`;
 }

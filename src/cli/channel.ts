@@ -51,14 +51,14 @@ export async function openWith(options: OpenOptions, command: Command): Promise<
 export async function listChannels(_options: unknown, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
   const { config, wallet } = await openWallet(rest);
-  const { channels, unreachable, missed } = await withStore(rest, (db) => surveyOf(config, wallet, db));
+  const { channels, unreachable, faults, missed } = await withStore(rest, (db) => surveyOf(config, wallet, db));
   const views = channels.map((one) => channelView(one, config));
-  for (const network of unreachable) note(`${network} gave no usable answer: channels may be missing here.`);
+  for (const { message } of faults) note(`${message} Channels may be missing here.`);
   for (const { seller, receiver, asset, network } of missed)
     note(
       `Channels with "${seller}" (${receiver}) in ${asset} on ${network} could not be looked for: some may be missing.`,
     );
-  if (json) printJson({ channels: views, unreachable, missed });
+  if (json) printJson({ channels: views, unreachable, faults, missed });
   else if (views.length === 0) print("No channels.");
   for (const view of json ? [] : views) print(channelLine(view));
   return EXIT.ok;

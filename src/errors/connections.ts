@@ -32,7 +32,18 @@ export const ANY_TIME = {
   http_aborted: ["The caller ended the request.", "Call again."],
   network_not_configured: ["No RPC is configured for the network.", "Add the network to the configuration."],
   chain_unreachable: ["The RPC gave no usable answer.", "Try again later. Check the RPC's address if this lasts."],
-  wrong_chain: ["The RPC serves another chain. Nothing it says is believed.", "Correct networks[].rpcUrl."],
+  chain_answer_unusable: [
+    "The RPC answers, but not what it was asked for.",
+    "Try again later. Check the RPC's address if this lasts.",
+  ],
+  wrong_chain: [
+    "The RPC serves another chain, or names no chain id that can be read. Nothing it says is believed.",
+    "Correct networks[].rpcUrl.",
+  ],
+  contract_missing: [
+    "The chain has no contract at an address that was asked.",
+    "Check that networks[] and the configured addresses are of the chain that is meant.",
+  ],
   contradicted: [
     "The RPC contradicts what was seen before, the second RPC, or this machine's clock.",
     "It is asked again later. Check networks[].rpcUrl and witnessRpcUrl if this lasts.",

@@ -1,13 +1,14 @@
 import type { PublicClient } from "viem";
 import * as z from "zod";
-import { askChainId } from "../chain/chain-id.ts";
+import { requireChainId } from "../chain/chain-id.ts";
 import { readChannelStates, type ChannelState } from "../chain/channels.ts";
 import { isAuthorizationSpent, isBitSet } from "../chain/nonces.ts";
 import { readSettling } from "../chain/settling.ts";
 import type { Authorization } from "../evidence/methods/method.ts";
 import { evidenceOf } from "../evidence/methods/methods.ts";
+import { Proof402Error } from "../errors.ts";
 import { fromHex0x, keccak256, toHex0x, utf8 } from "../evidence/bytes.ts";
-import { addressWord, AUTHORIZATION_USED_TOPIC, chainIdOf, TRANSFER_TOPIC } from "../evidence/eip3009.ts";
+import { addressWord, AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC } from "../evidence/eip3009.ts";
 import { lastSecondOf, movedBy, usesAuthorization } from "../evidence/settlement.ts";
 
 /** What the chain says of an authorization. */
@@ -19,6 +20,8 @@ export type ChainView =
   | { state: "void" };
 
 export type ChainReader = {
+  /** Throws Proof402Error `wrong_chain` for a configured RPC of another chain. One that is away may come back. */
+  requireChain(): Promise<void>;
   /** False where no RPC is known. */
   available(): Promise<boolean>;
   /**
@@ -43,7 +46,6 @@ export function openChainReader(options: {
   rpcUrl: string | undefined;
   facilitatorUrl: string;
 }): ChainReader {
-  const chainId = chainIdOf(options.network);
   let client: Promise<PublicClient | null> | null = null;
   const open = (): Promise<PublicClient | null> =>
     (client ??= connect(options).catch(() => {
@@ -53,12 +55,21 @@ export function openChainReader(options: {
   const read = async <T>(work: (client: PublicClient) => Promise<T>): Promise<T | null> => {
     try {
       const chain = await open();
-      return chain === null || (await askChainId(chain)) !== BigInt(chainId) ? null : await work(chain);
+      if (chain === null) return null;
+      await requireChainId(chain, options.network);
+      return await work(chain);
     } catch {
       return null;
     }
   };
   return {
+    async requireChain() {
+      const chain = options.rpcUrl === undefined ? null : await open();
+      if (chain === null) return;
+      await requireChainId(chain, options.network).catch((error: unknown) => {
+        if (Proof402Error.isInstance(error)) throw error;
+      });
+    },
     available: async () => (await open()) !== null,
     look: (authorization, about) => read((client) => lookAt(client, authorization, about)),
     channels: (ids) => read((client) => readChannelStates(client, ids)),

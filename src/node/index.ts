@@ -76,13 +76,16 @@ const WAIT_SECONDS = 20;
 
 /**
  * Loads the models, measures them into the enclave and builds the HTTP surface.
- * Throws Proof402Error `tls_unchecked` where the environment has Node take any certificate, `model_unknown`, `model_name_ambiguous`, `price_invalid`, `rpc_missing`,
+ * Throws Proof402Error `tls_unchecked` where the environment has Node take any certificate, `model_unknown`, `model_name_ambiguous`, `price_invalid`, `rpc_missing`, `wrong_chain`,
  * `claim_seconds_invalid`, `model_digest_mismatch`, `model_unsupported`, `model_external_data`, `model_ambiguous`, `model_unreadable`, `onnxruntime_missing`, or
  * `proof_key_of_another_model` where proving files were made from another model file.
  */
 export async function createInferenceNode(options: InferenceNodeOptions): Promise<InferenceNode> {
   const { enclave, payment } = options;
   check(options);
+  const { network, rpcUrl, facilitatorUrl, confirmations = 0, waitSeconds = WAIT_SECONDS, ownPayee = false } = payment;
+  const chain = openChainReader({ network, rpcUrl, facilitatorUrl });
+  await chain.requireChain();
   const directory = options.modelsDir ?? (await packageModelsDirectory());
   const descriptions = await readDescriptions(directory);
   const served = await Promise.all(
@@ -107,8 +110,6 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
         );
   const calls = await openPaidCalls(options.records ?? {});
   const channels = await openVoucherChannels(payment.network, options.records?.database);
-  const { network, rpcUrl, facilitatorUrl, confirmations = 0, waitSeconds = WAIT_SECONDS, ownPayee = false } = payment;
-  const chain = openChainReader({ network, rpcUrl, facilitatorUrl });
   const gate = paymentGate(served, payment, { channels, chain });
   const judges = { gate, calls, chain, confirmations, waitSeconds, ownPayee };
   const app = createApp({ served, payment, judges, enclave, batches, proofs });

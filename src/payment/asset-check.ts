@@ -3,7 +3,7 @@ import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
 import { chainIdOf, domainSeparatorOf } from "../evidence/eip3009.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
-import type { Chain } from "../chain/chain.ts";
+import { isUnread, type Chain } from "../chain/chain.ts";
 import { PAYERS } from "./methods/methods.ts";
 import type { AssetPolicy } from "./policy.ts";
 
@@ -52,7 +52,7 @@ export async function requireAsset(db: Db, chain: Chain, asset: AssetPolicy, sec
   const mismatch = await chain
     .read((client) => compare(client, asset, signs), { seconds })
     .catch((error: unknown) => {
-      if (Proof402Error.isInstance(error) && error.code === "chain_unreachable") return "unknown" as const;
+      if (isUnread(error)) return "unknown" as const;
       throw error;
     });
   if (mismatch === "unknown") return;

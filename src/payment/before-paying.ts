@@ -1,7 +1,6 @@
-import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
 import { requireAsset } from "./asset-check.ts";
-import type { Chain } from "../chain/chain.ts";
+import { isUnread, type Chain } from "../chain/chain.ts";
 import type { AssetPolicy } from "./policy.ts";
 
 /** Longest that the chain may hold up a payment, seconds; without an answer it is made all the same. */
@@ -80,7 +79,7 @@ async function readClock(chain: Chain): Promise<ChainClock | null> {
       { seconds: PATIENCE_SECONDS },
     );
   } catch (error) {
-    if (Proof402Error.isInstance(error) && error.code === "chain_unreachable") return null;
+    if (isUnread(error)) return null;
     throw error;
   }
 }

@@ -1,7 +1,7 @@
 import { keccak256, toHex0x, utf8 } from "../evidence/bytes.ts";
 import { channelIdOf, type ChannelConfig } from "../evidence/channel.ts";
 import { chainIdOf } from "../evidence/eip3009.ts";
-import { Proof402Error } from "../errors.ts";
+import { Proof402Error, type ErrorCode } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
 import type { ChannelsTable } from "../storage/tables.ts";
 import { answersInTime } from "./before-paying.ts";
@@ -152,6 +152,8 @@ export type ChannelSurvey = {
   channels: { row: ChannelsTable; seen: ChannelOnChain | null }[];
   /** CAIP-2 networks that gave none. */
   unreachable: string[];
+  /** What failed, each fault once. */
+  faults: { network: string; code: ErrorCode; message: string }[];
   /** Owners of channels still to be found, on networks that answer. */
   missed: { seller: string; receiver: string; network: string; asset: string }[];
 };
@@ -168,6 +170,7 @@ export async function surveyChannels(options: {
   const { db, chainOf, payer, sellers, assets, now } = options;
   const unreachable = new Set<string>();
   const missed: ChannelSurvey["missed"] = [];
+  const faults: ChannelSurvey["faults"] = [];
   /** Null where it failed; a network that does not answer is not asked again, and one failure on another costs nothing else. */
   const reached = async <T>(asset: AssetPolicy, work: (chain: Chain) => Promise<T>): Promise<T | null> => {
     const { network } = asset;
@@ -177,6 +180,9 @@ export async function surveyChannels(options: {
       return await work(chain);
     } catch (error) {
       if (!Proof402Error.isInstance(error)) throw error;
+      const { code, message } = error;
+      if (!faults.some((one) => one.network === network && one.message === message))
+        faults.push({ network, code, message });
       if (!(await answersInTime(chain))) unreachable.add(network);
       return null;
     }
@@ -199,5 +205,5 @@ export async function surveyChannels(options: {
     const fresh = asset === undefined ? null : await reached(asset, (chain) => refreshChannel(db, chain, row, now));
     channels.push({ row: (await readChannel(db, row.id)) ?? row, seen: fresh?.seen ?? null });
   }
-  return { channels, unreachable: [...unreachable], missed };
+  return { channels, unreachable: [...unreachable], faults, missed };
 }

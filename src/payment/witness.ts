@@ -9,11 +9,14 @@ import { lookAt } from "./settlement.ts";
 import type { SettlementView, Sight } from "./settlement-view.ts";
 import { noteHead, noteSighting, readHead, readSighting, type SeenHead, type Sighting } from "./sightings.ts";
 
+/** Errors of a look that name the RPC's fault. */
+const TOLD = ["wrong_chain", "contract_missing", "chain_answer_unusable"] as const;
+
 /** Why nothing is concluded, beyond that the chain has not decided yet. */
 export type Doubt =
   | "network_not_configured"
   | "chain_unreachable"
-  | "wrong_chain"
+  | (typeof TOLD)[number]
   /** The RPC contradicts an earlier sighting, the seller's word, our clock or the second RPC. */
   | "contradicted";
 
@@ -120,7 +123,7 @@ async function look(
     });
   } catch (error) {
     if (!Proof402Error.isInstance(error)) throw error;
-    return error.code === "wrong_chain" ? "wrong_chain" : "chain_unreachable";
+    return TOLD.find((code) => code === error.code) ?? "chain_unreachable";
   }
 }
 

@@ -3,6 +3,7 @@ import { configSchema } from "../../src/config/schema.ts";
 import { devUsd } from "../../src/devnet/contracts/dev-usd.artifact.ts";
 import { USDC_SPEC } from "../../src/devnet/token.ts";
 import { ETH_FEATURES } from "../support/devnet.ts";
+import { rpcInFront } from "../support/rpc.ts";
 import {
   FUNDS,
   isPayment,
@@ -74,6 +75,20 @@ describe("T4: an offer on another network", () => {
     "%s is refused",
     async (network) => {
       expect(await refusal(await world.attack(offering({ network })))).toEqual(untouched("asset_not_allowed"));
+    },
+  );
+
+  test.each(["0x20000000000007a69", "0x", "0xzz", "-0x7a69", 31337])(
+    "T37: a chain whose RPC names it %j is not believed: nothing is signed",
+    async (result) => {
+      const rpc = await rpcInFront(world.market.devnet.rpcUrl, ({ method }) =>
+        method === "eth_chainId" ? { result } : undefined,
+      );
+      const attack = await world.attack(
+        (_request, honest) => honest(),
+        (config) => config.networks.forEach((network) => (network.rpcUrl = rpc.url)),
+      );
+      expect(await refusal(attack)).toEqual(untouched("wrong_chain"));
     },
   );
 

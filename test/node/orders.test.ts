@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { packageModelsDirectory } from "../../src/node/models.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { onnxOf } from "../support/onnx-files.ts";
+import { rpcInFront } from "../support/rpc.ts";
 import { openSeller, purseFor, requestOf, takenBy, type OwnSeller } from "../support/selling.ts";
 import { payingFetch } from "../support/stock-client.ts";
 
@@ -136,6 +137,22 @@ describe("what a price buys", () => {
       await expect(openSeller(market, { models: [{ name: "eth-risk", ...wrong }] })).rejects.toMatchObject({
         code: "price_invalid",
       });
+  });
+
+  test.each(["0x1", "0x20000000000007a69", "0x", "-0x7a69", 31337])(
+    "T37: and by no RPC that names its chain %j",
+    async (result) => {
+      const rpc = await rpcInFront(market.devnet.rpcUrl, ({ method }) =>
+        method === "eth_chainId" ? { result } : undefined,
+      );
+      await expect(openSeller(market, { payment: { rpcUrl: rpc.url } })).rejects.toMatchObject({ code: "wrong_chain" });
+    },
+  );
+
+  test("and with an RPC that is away, which may come back", async () => {
+    const seller = await openSeller(market, { payment: { rpcUrl: "http://127.0.0.1:9" } });
+    expect((await fetch(`${seller.origin}/v2/health/ready`)).status).toBe(200);
+    await seller.stop();
   });
 
   test("and confirmations only on a chain that is read", async () => {

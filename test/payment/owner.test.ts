@@ -517,6 +517,20 @@ describe("T24: an RPC's clock and a deposit", () => {
       if (method !== "eth_call" || call?.data?.startsWith(selector) !== true) return undefined;
       return { result: `0x${[1n, 2n ** 50n].map((word) => word.toString(16).padStart(64, "0")).join("")}` };
     });
-    expect((await errorOf(closeChannel({ ...owner.owner, id: channel.id }))).code).toBe("chain_unreachable");
+    expect((await errorOf(closeChannel({ ...owner.owner, id: channel.id }))).code).toBe("chain_answer_unusable");
   });
+});
+
+describe("T37: an RPC that names no chain, or another, to an owner's command", () => {
+  test.each(["0x20000000000007a69", "0x", "0xzz", "-0x7a69", 31337])(
+    "%j: nothing is signed or sent",
+    async (result) => {
+      const owner = await openOwner({ lie: ({ method }) => (method === "eth_chainId" ? { result } : undefined) });
+      for (const name of ["approve", "deposit"] as const) {
+        const error = await errorOf(owner.wishes[name]());
+        expect([error.code, error.money]).toEqual(["wrong_chain", undefined]);
+      }
+      expect([owner.raws(), await owner.rows(), await owner.left()]).toEqual([[], [], 0n]);
+    },
+  );
 });

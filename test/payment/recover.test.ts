@@ -209,6 +209,33 @@ describe("T24: channels that a database has lost", () => {
     expect(missed).toEqual([{ seller: "other", receiver: other.payTo[0], network: NETWORK, asset: asset.asset }]);
   });
 
+  test("are told missing for what is the matter: an RPC that answers, and has no contract there", async () => {
+    const lost = await openLost();
+    const rpc = await rpcInFront(anvil.rpcUrl, ({ method }) =>
+      ["eth_call", "eth_getCode"].includes(method) ? { result: "0x" } : undefined,
+    );
+    const { channels, ...told } = await surveyChannels({
+      db: lost.db,
+      chainOf: () => openChain({ network: NETWORK, rpcUrl: rpc.url, confirmations: 0, pollMilliseconds: 20 }),
+      payer: lost.owner.wallet.address,
+      sellers: [SELLER],
+      assets: [asset],
+      now: new Date(),
+    });
+    expect(channels).toEqual([]);
+    expect(told).toEqual({
+      unreachable: [],
+      faults: [
+        {
+          network: NETWORK,
+          code: "contract_missing",
+          message: `There is no contract at ${MULTICALL3} on ${NETWORK}.`,
+        },
+      ],
+      missed: [{ seller: SELLER.id, receiver: SELLER.payTo[0], network: NETWORK, asset: asset.asset }],
+    });
+  });
+
   test("and one that was begun is not taken for open by what a stranger put in", async () => {
     const lost = await openLost();
     const { wallet } = lost.owner;

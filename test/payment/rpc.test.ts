@@ -1,3 +1,4 @@
+import { erc20Abi, type PublicClient } from "viem";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openChain, type Chain } from "../../src/chain/chain.ts";
 import { observeSettlement } from "../../src/payment/settlement.ts";
@@ -37,6 +38,28 @@ describe("T37: an RPC that serves another chain", () => {
     expect(await read(chain)).toBeGreaterThan(0n);
   });
 
+  it.each<[string, unknown, string | null]>([
+    ["one above 2^53", "0x20000000000007a69", "36893488147419134569"],
+    ["one of 64 digits", `0x${"f".repeat(64)}`, String(2n ** 256n - 1n)],
+    ["none at all", "0x", null],
+    ["no hex digits", "0x7a6g", null],
+    ["a negative one", "-0x7a69", null],
+    ["decimal digits", "31337", null],
+    ["the number itself", 31337, null],
+    ["more than fits", `0x${"0".repeat(61)}7a69`, null],
+    ["null", null, null],
+    ["an object", { chainId: "0x7a69" }, null],
+  ])("by %s is no chain that is believed", async (_name, result, answered) => {
+    const rpc = await rpcInFront(ground.anvil.rpcUrl, ({ method }) =>
+      method === "eth_chainId" ? { result } : undefined,
+    );
+    await expect(read(chainAt(rpc.url))).rejects.toMatchObject({
+      code: "wrong_chain",
+      details: { network: NETWORK, answered },
+    });
+    expect(new Set(rpc.calls.map(({ method }) => method))).toEqual(new Set(["eth_chainId"]));
+  });
+
   it("in the middle of a look is not believed", async () => {
     let looked = false;
     const rpc = await rpcInFront(ground.anvil.rpcUrl, ({ method }) => {
@@ -45,6 +68,56 @@ describe("T37: an RPC that serves another chain", () => {
       return undefined;
     });
     await expect(read(chainAt(rpc.url))).rejects.toMatchObject({ code: "wrong_chain" });
+  });
+});
+
+describe("T37: an RPC that answers", () => {
+  const NOBODY = `0x${"0d".repeat(20)}` as const;
+  const balanceOf = (address: `0x${string}`) => (client: PublicClient) =>
+    client.readContract({ address, abi: erc20Abi, functionName: "balanceOf", args: [NOBODY] });
+
+  it("and has no contract at an address is told of by that, alone and in a call of many", async () => {
+    const chain = chainAt(ground.anvil.rpcUrl);
+    const missing = { code: "contract_missing", details: { network: NETWORK, address: NOBODY } };
+    await expect(chain.read(balanceOf(NOBODY))).rejects.toMatchObject(missing);
+    const many = { abi: erc20Abi, functionName: "balanceOf", args: [NOBODY] } as const;
+    const contracts = [NOBODY, ground.chain.token as `0x${string}`].map((address) => ({ ...many, address }));
+    const asked = chain.read((client) => client.multicall({ contracts, allowFailure: false, deployless: true }));
+    await expect(asked).rejects.toMatchObject(missing);
+  });
+
+  it.each<[string, Lie]>([
+    ["nothing where a contract stands", { result: "0x" }],
+    ["less than a word", { result: "0x01" }],
+    ["no hex", { result: "zz" }],
+    ["an object", { result: {} }],
+  ])("with %s is not unreachable: its answer cannot be used", async (_name, lie) => {
+    const rpc = await rpcInFront(ground.anvil.rpcUrl, ({ method }) => (method === "eth_call" ? lie : undefined));
+    const asked = chainAt(rpc.url).read(balanceOf(ground.chain.token as `0x${string}`));
+    await expect(asked).rejects.toMatchObject({ code: "chain_answer_unusable", money: undefined });
+  });
+
+  it("and shows no token where one was paid has not shown that it was not", async () => {
+    const rpc = await rpcInFront(ground.anvil.rpcUrl, ({ method }) =>
+      ["eth_call", "eth_getCode"].includes(method) ? { result: "0x" } : undefined,
+    );
+    const chain = chainAt(rpc.url);
+    const { payment, createdAt } = await ground.bought(db);
+    await expect(observeSettlement(chain, payment)).rejects.toMatchObject({
+      code: "contract_missing",
+      details: { address: payment.asset },
+    });
+    expect(await lookOnce({ db, chain, payment, now: await ground.now(), since: new Date(createdAt) })).toEqual({
+      state: "pending",
+      doubt: "contract_missing",
+    });
+  });
+
+  it("nothing of a contract that it says is there, or cannot say, names no missing one", async () => {
+    const rpc = await rpcInFront(ground.anvil.rpcUrl, ({ method }) =>
+      method === "eth_getCode" ? { error: { code: -32000, message: "pruned" } } : undefined,
+    );
+    await expect(chainAt(rpc.url).read(balanceOf(NOBODY))).rejects.toMatchObject({ code: "chain_unreachable" });
   });
 });
 
