@@ -12,18 +12,18 @@ import { isOwnAmong } from "../verify/evidence.ts";
 import type { BuyerContext } from "./context.ts";
 import { judgeReceipt } from "./judge.ts";
 
-/** The most pieces that an imported file may come with: the rest is for what newer files of the same receipt tell. */
+/** The most pieces of a first file: newer files of the same receipt need the rest. */
 const MOST_AT_FIRST = MAX_LATER - 16;
 /** The most that files may tell of one kind. More of them decide nothing more. */
 const MOST_OF_A_KIND = 4;
 
 /**
- * Judges and stores a receipt that was made elsewhere. Its maker's appraisals are left out, and what they found wrong with it
- * is kept as evidence.
+ * Judges and stores a receipt that was made elsewhere. Leaves out its maker's appraisals, and keeps their failures as
+ * evidence.
  *
- * Several files of one receipt come to the same, in each order of importing (docs/verify.md): their evidence is
- * joined, what contradicts stands, and of what they tell differently none counts. A receipt of an own purchase is given the
- * bodies that it lacks and nothing else: this buyer saw the rest itself.
+ * Joins the later evidence of several files of one receipt (docs/verify.md). The order of importing changes nothing. A
+ * contradiction stands, and of differing words about the chain none counts. A receipt of an own purchase takes its
+ * missing bodies only: this buyer saw the rest itself.
  *
  * Throws Proof402Error `purchase_known` for any other receipt of an own purchase, `receipt_full`, and the codes of
  * `parseReceipt`.
@@ -73,7 +73,7 @@ async function requireNoOther(tx: Db, { id, core }: Receipt): Promise<void> {
   );
 }
 
-/** Joins a stored receipt that was imported and what another file of it tells. */
+/** Joins a stored imported receipt with another file of it. */
 async function join(
   tx: Db,
   stored: Receipt,
@@ -99,8 +99,8 @@ const disputesIn = (receipt: Receipt): Evidence[] =>
   DISPUTABLE.filter((of) => piecesOf(receipt, of).length > 1).map((of) => ({ kind: "disputed", of }));
 
 /**
- * The proofs that a newer file adds: the first of a kind, and in place of one that does not hold another that does. So no junk
- * proof keeps a genuine one out.
+ * The proofs that a newer file adds. The first of a kind is added, and one that holds beside one that does not. So no
+ * junk proof keeps a genuine one out.
  */
 async function provingIn(ctx: BuyerContext, file: Receipt): Promise<Evidence[]> {
   const stored = await readReceipt(ctx.db, file.id);

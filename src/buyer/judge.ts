@@ -125,8 +125,8 @@ async function ownEvidence(ctx: JudgeContext, id: string): Promise<readonly Evid
 }
 
 /**
- * A file about an own purchase is judged with all that is known here of it: what it leaves out or tells otherwise counts, and
- * nothing in it makes a dispute of what this buyer saw.
+ * Judges a file about an own purchase with everything known of it here. A part left out or told otherwise counts. No
+ * word of the file disputes this buyer's own sight.
  */
 function withMore(file: Receipt, known: readonly Evidence[]): Receipt {
   const receipt = { ...file, later: file.later.filter(({ evidence }) => evidence.kind !== "disputed") };

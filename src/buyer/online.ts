@@ -102,7 +102,7 @@ async function isOtherSettlement(
   return used === null ? place === "confirmed" : !used.used || movedBy(used, payment) === null;
 }
 
-/** Of what files of a receipt tell differently, what the chain shows exactly so, or nothing. */
+/** Reads each of the differing words by itself, and takes the one that the chain shows exactly so. */
 async function readInclusion(receipt: Receipt, reading: Reading): Promise<Evidence[]> {
   const kind = "inclusion.merkle";
   if (!isDisputed(receipt, kind)) return readTold(receipt, reading);

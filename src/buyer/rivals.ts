@@ -5,9 +5,9 @@ import type { Db } from "../storage/database.ts";
 import type { Rivals } from "../verify/types.ts";
 
 /**
- * What is stored here of the same purchase besides this receipt. Of an own purchase this buyer's own receipt condemns every
- * other, by the payment nonce alone: no other buyer can have made it. Of others one does that this buyer has found verified:
- * junk that names somebody's nonce condemns nothing.
+ * The other stored receipts of the same purchase. Of an own purchase this buyer's own receipt condemns every other, by
+ * the payment nonce alone: no other buyer can have made it. A foreign receipt condemns others once this buyer found it
+ * verified. Junk naming a nonce condemns nothing.
  */
 export async function rivalsOf(db: Db, receipt: Receipt): Promise<Rivals> {
   const { payment } = receipt.core;

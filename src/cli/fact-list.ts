@@ -2,7 +2,7 @@ import { colour as pc } from "./colour.ts";
 import type { Facts } from "../verify/facts.ts";
 
 /** The facts of a receipt for a terminal. Nothing in it is a verdict. */
-export function factList({ platform, key, hashes, times, terms, agreement }: Facts): string {
+export function factList({ platform, key, tls, hashes, times, terms, agreement }: Facts): string {
   // A document may be dated past what a `Date` can hold (ECMA-262 §21.4.1.1).
   const time = (ms: number | null): string =>
     ms === null || Number.isNaN(new Date(ms).getTime()) ? "unknown" : new Date(ms).toISOString();
@@ -28,6 +28,7 @@ export function factList({ platform, key, hashes, times, terms, agreement }: Fac
     pc.bold("Facts: these hold for this file under any policy"),
     ...attested,
     ...signing,
+    `TLS          the document names ${tls.named ?? "no certificate"}; the buyer says it saw ${tls.seen ?? "none"}`,
     part("request"),
     part("response"),
     `times        sent ${times.sentAt}, signed ${times.signedAt ?? "never"}, received ${times.receivedAt}`,

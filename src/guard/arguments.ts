@@ -48,8 +48,8 @@ function isPlain(value: unknown): value is Record<string, unknown> {
 }
 
 /**
- * What is kept of fixed arguments; a bigint is written `{"$bigint":"5"}`. Throws Proof402Error `guard_arguments` beyond a
- * million bytes.
+ * The record of fixed arguments. A bigint is written `{"$bigint":"5"}`, and a key of that name `$$bigint`. Throws
+ * Proof402Error `guard_arguments` beyond a million bytes.
  */
 export function recordOf(fixed: unknown): ClaimedAction["arguments"] {
   const bytes = canonicalJson(written(fixed));
@@ -61,8 +61,11 @@ function written(value: unknown): unknown {
   if (typeof value === "bigint") return { $bigint: value.toString() };
   if (Array.isArray(value)) return value.map(written);
   if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, written(member)]));
+  return Object.fromEntries(Object.entries(value).map(([key, member]) => [keyOf(key), written(member)]));
 }
+
+/** Adds a `$` to a key spelt as the mark of a bigint, so that no two values share a record. */
+const keyOf = (key: string): string => (/^\$+bigint$/.test(key) ? `$${key}` : key);
 
 const unfit = (what: string): Proof402Error =>
   new Proof402Error("guard_arguments", `The arguments, as the tool's schema reads them, are ${what}.`, {

@@ -27,7 +27,7 @@ export const jobOutcome = ({
   absent,
 });
 
-/** What the log records of a purchase whenever a receipt of it is stored: the columns that never change after that. */
+/** The logged columns of a purchase with a receipt. None of them changes after that. */
 export const LINK_COLUMNS = [
   "id",
   "receipt_id",

@@ -8,7 +8,7 @@ import { ezklEvidence, groth16Evidence } from "./proof-schema.ts";
 export const MAX_LATER = 64;
 export const MAX_APPRAISALS = 256;
 
-/** Kinds of late evidence of which a layer takes one piece, and of which several files of a receipt may tell several. */
+/** Kinds of late evidence with one piece for a layer, and so open to dispute between files. */
 export const DISPUTABLE = ["settlement.x402", "inclusion.merkle", "zk.groth16", "zk.ezkl"] as const;
 export type Disputable = (typeof DISPUTABLE)[number];
 

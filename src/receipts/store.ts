@@ -82,12 +82,12 @@ export async function addReceipt(tx: Db, receipt: Receipt, appraisal: Appraisal,
 }
 
 /**
- * Stores a receipt made elsewhere, in the caller's immediate transaction. Of one that is already here only bodies are
- * taken that it lacks, for their hashes are in its id (`completed`). Its maker's appraisals are claims under another policy:
- * left out. Throws Proof402Error with the codes of `parseReceipt`, and `receipt_full` where it has no room.
+ * Stores a receipt made elsewhere, in the caller's immediate transaction. If the receipt is here already, takes only
+ * its missing bodies, for their hashes are in its id (`completed`). Its maker's appraisals are claims under another
+ * policy: left out. Throws Proof402Error with the codes of `parseReceipt`, and `receipt_full` if it has no room.
  *
- * Another receipt of the same purchase does not stand in its way: which of them is the true one no store can tell, and junk
- * that names a nonce must not keep the genuine receipt out.
+ * Another receipt of the same purchase does not stand in its way. No store can tell the true one, and junk naming a
+ * nonce must not keep the genuine one out.
  */
 export async function importReceipt(
   tx: Db,

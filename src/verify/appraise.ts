@@ -111,9 +111,12 @@ export async function appraise(
         () => evidenceOf(core.payment).metered,
       ),
       unboundTerms: core.payment.salt === undefined,
-      unsigned: await guarded(
-        () => true,
-        () => signatureOfPayer(receipt, session) !== "shown" || !fixesPayer(core, signature.status === "pass"),
+      agreement: await guarded(
+        () => "missing" as const,
+        () => {
+          const shown = signatureOfPayer(receipt, session);
+          return shown === "shown" && !fixesPayer(core, signature.status === "pass") ? ("nameless" as const) : shown;
+        },
       ),
       developmentProof: layers.computation.code === DEVELOPMENT_PROOF,
       secretWeights: layers.computation === proof && proof?.status === "pass" && hasSecretWeights(receipt),
@@ -139,7 +142,7 @@ export async function appraise(
 /** A judge of one kind of proof. */
 type ProofJudge = (receipt: Receipt) => LayerResult | null | Promise<LayerResult | null>;
 
-/** Of proofs that files told differently the receipt with the one that holds: what is proved is no file's word. */
+/** Takes, of proofs told differently, the one that holds: a proof is no file's word. */
 async function withProofs(
   receipt: Receipt,
   whole: Receipt,

@@ -63,6 +63,7 @@ export const LAYER_CODES = {
   request: {
     ok: { pass: "The signed request hash is that of the bytes sent." },
     body_hash_mismatch: { fail: "The request bytes do not have the hashes that the receipt names." },
+    body_ambiguous: { fail: "The request names a key twice, so two readers may hold two requests." },
     nonce_missing: { fail: "The request bytes do not carry the purchase's nonce." },
     origin_mismatch: { fail: "The request went to another address than the policy names." },
     provider_mismatch: { fail: "The seller is of another kind than the policy names." },
@@ -101,6 +102,7 @@ export const LAYER_CODES = {
     no_reference_digest: { skip: "The policy holds no digest for the model." },
     exchange_format_unknown: UNKNOWN_FORMAT,
     path_mismatch: { fail: "The request went to another model's address." },
+    body_ambiguous: { fail: "The answer names a key twice, so two readers may hold two answers." },
     model_name_mismatch: { fail: "The answer names another model than was asked for." },
     nonce_mismatch: { fail: "The answer does not echo the purchase's nonce." },
     not_answered: { skip: "The seller answered with an error, by no model." },

@@ -25,7 +25,7 @@ export function failuresOfMaker({ appraisals }: Receipt): ContradictionEvidence[
   return layers.map((layer) => contradiction(layer, "maker_failed"));
 }
 
-/** What a file tells in more than one way at once, as evidence: which of them counts is not for a file to leave open. */
+/** The kinds told twice in one file, as evidence: a file may not leave open which one counts. */
 export const ambiguitiesOf = (receipt: Receipt): ContradictionEvidence[] =>
   DISPUTABLE.filter((kind) => piecesOf(receipt, kind).length > 1 && !isDisputed(receipt, kind)).map((kind) =>
     contradiction(DECIDES[kind], "ambiguous_evidence"),

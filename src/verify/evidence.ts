@@ -24,7 +24,7 @@ export const allEvidence = (receipt: Receipt): Evidence[] => [
 
 const ON_CHAIN: readonly unknown[] = ["settlement.x402", "inclusion.merkle"] satisfies Kind[];
 
-/** What a receipt tells of a chain, or that files tell it differently: it can be read there again. */
+/** A receipt's word about a chain, or a dispute about it: open to be read there again. */
 export const isOfChain = (evidence: Evidence): boolean =>
   ON_CHAIN.includes(evidence.kind === "disputed" ? evidence["of"] : evidence.kind);
 

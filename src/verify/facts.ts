@@ -12,6 +12,7 @@ import { AWS_NITRO_ROOT } from "./tee/nitro.ts";
 import { fixesPayer, payerKeyOf } from "./layers/payment.ts";
 import { appraisalPolicySchema } from "./policy.ts";
 import { createVerifySession, type VerifySession } from "./session.ts";
+import { namedCertificate } from "./layers/tls.ts";
 import { judgeSignature } from "./layers/signature-tee.ts";
 
 /** What an attestation document says by itself. */
@@ -35,6 +36,11 @@ export type PlatformFacts = {
 
 /** The facts of a receipt without any policy: for an auditor new to its seller. */
 export type Facts = {
+  /**
+   * SHA-256 of TLS certificates, hex: the document's, and the one that the buyer says it saw. Null if a genuine document
+   * names none, or there is not one certificate on record.
+   */
+  tls: { named: string | null; seen: string | null };
   /** Null where the receipt has no single attestation. */
   platform: PlatformFacts | null;
   key: {
@@ -114,9 +120,14 @@ function agreementOf(receipt: Receipt, sellerSigned: boolean, session: VerifySes
   }
 }
 
-async function attestedFacts(core: ReceiptCore, session: VerifySession): Promise<Pick<Facts, "platform" | "key">> {
+async function attestedFacts(
+  core: ReceiptCore,
+  session: VerifySession,
+): Promise<Pick<Facts, "platform" | "key" | "tls">> {
   const found = onlyOne(core.evidence, "tee.nitro");
-  if (found.kind !== "one") return { platform: null, key: null };
+  const peer = onlyOne(core.evidence, "tls.peer");
+  const seen = peer.kind === "one" ? peer.evidence.certificateSha256 : null;
+  if (found.kind !== "one") return { platform: null, key: null, tls: { named: null, seen } };
   const { document, nonce, publicKey } = found.evidence;
   const decoded = decodeNitroDocument(fromBase64(document));
   const first = decoded.ok ? decoded.document.payload.cabundle[0] : undefined;
@@ -129,6 +140,7 @@ async function attestedFacts(core: ReceiptCore, session: VerifySession): Promise
   const bound = payload?.userData == null ? null : decodeUserData(payload.userData);
   const signature = await judgeSignature(core, { key, known: true }, appraisalPolicySchema.parse({}), session);
   return {
+    tls: { named: bound === null ? null : namedCertificate(bound.tlsCertificateSha256), seen },
     platform: {
       root,
       rootIsAws: root === AWS_NITRO_ROOT,

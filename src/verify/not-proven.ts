@@ -20,6 +20,13 @@ const WORDS: Partial<Record<Layer, string>> = {
 const KIND = /^[a-z0-9]{1,16}(?:\.[a-z0-9]{1,16}){1,2}$/;
 const MOST_NAMED = 8;
 
+/** Why nothing shows that the payer agreed. */
+const AGREEMENT = {
+  missing: "its signature is not in the file. The buyer adds it once it can move nothing more",
+  wrong: "the signature in the file is not the payer's of this payment",
+  nameless: "the signature in the file is of a message that names no payer, and nothing else that is signed names one",
+} as const;
+
 /** Limits of a verdict besides the layers that did not pass. */
 export type LimitsOfVerdict = {
   /** The policy knows the seller. */
@@ -29,8 +36,8 @@ export type LimitsOfVerdict = {
   metered: boolean;
   /** The receipt is of format 1, whose request names the payment and not its terms. */
   unboundTerms: boolean;
-  /** The payer's signature of the payment is not shown. */
-  unsigned: boolean;
+  /** Whether the payer's signature of the payment is shown, and names the payer. */
+  agreement: "shown" | keyof typeof AGREEMENT;
   /** The proof's key has no ceremony behind it. */
   developmentProof: boolean;
   /** The proof is of weights behind a commitment. */
@@ -95,11 +102,7 @@ export function notProven(
           "That the payment's terms are these: format 1 binds the request to the authorization's nonce, and not to amount, payer, payee, token, validity or offer.",
         ]
       : []),
-    ...(about.unsigned
-      ? [
-          "That the payer agreed to these terms: its signature is not in the file. It is added once it can move nothing more.",
-        ]
-      : []),
+    ...(about.agreement === "shown" ? [] : [`That the payer agreed to these terms: ${AGREEMENT[about.agreement]}.`]),
     ...(about.tls === null ? [] : [`That the connection ended in the enclave. ${about.tls}`]),
     ...(about.rivals === null || about.rivals.others.length === 0 ? [] : [aboutRivals(about.rivals)]),
     ...(metered ? ["That the amount charged fits the work: the seller named it, up to what was signed."] : []),
@@ -121,7 +124,7 @@ export function notProven(
   return [...unknown, ...missing, ...limits];
 }
 
-/** Which other receipts name the payment, and whose this one is. Ids only: nothing in them is anybody's words. */
+/** Names the other receipts of the payment, and the buyer's own. Ids only: they hold no one's words. */
 function aboutRivals({ others, own, isOwn }: Rivals & { isOwn: boolean }): string {
   const more = others.length > RIVALS_NAMED ? ` and ${others.length - RIVALS_NAMED} more` : "";
   const ids = `${others.slice(0, RIVALS_NAMED).join(", ")}${more}`;

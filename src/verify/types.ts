@@ -44,7 +44,7 @@ export type Rivals = {
   others: readonly string[];
   /** The one of this buyer's own purchase: this receipt, another, or null where it made none with that nonce. */
   own: string | null;
-  /** The one that shows that this receipt is not the purchase's. */
+  /** A receipt that condemns this one, or null. */
   condemnedBy: string | null;
 };
 

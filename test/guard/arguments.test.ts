@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { DynamicStructuredTool, tool, type StructuredToolInterface, type ToolRuntime } from "@langchain/core/tools";
 import { AIMessage, type ToolMessage } from "@langchain/core/messages";
 import { ToolNode } from "@langchain/langgraph/prebuilt";
@@ -6,6 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { z } from "zod";
 import { z as z3 } from "zod/v3";
 import type { Buyer } from "../../src/buyer/types.ts";
+import { fix, recordOf } from "../../src/guard/arguments.ts";
 import type { GuardOptions } from "../../src/guard/guard.ts";
 import { guardTool } from "../../src/langchain/index.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
@@ -307,6 +309,28 @@ function overwrite(holder: Record<string, unknown>): void {
     else holder[name] = "changed";
   }
 }
+
+test("T60: no two arguments share a record: a bigint and an object that is written like one", () => {
+  const part = fc.oneof(fc.bigInt(), fc.string(), fc.constant(null));
+  const key = fc.constantFrom("$bigint", "$$bigint", "bigint", "$x");
+  const { value } = fc.letrec((tie) => ({
+    value: fc.oneof({ depthSize: "small" }, part, fc.dictionary(key, tie("value"), { maxKeys: 2 })),
+  }));
+  fc.assert(
+    fc.property(value, value, (one, other) => {
+      const same = isDeepStrictEqual(fix(one), fix(other));
+      expect(recordOf(fix(one)).sha256 === recordOf(fix(other)).sha256).toBe(same);
+    }),
+    {
+      numRuns: 1000,
+      examples: [
+        [5n, { $bigint: "5" }],
+        [{ $bigint: "5" }, { $$bigint: "5" }],
+        [{ $bigint: 5n }, { $$bigint: { $bigint: "5" } }],
+      ],
+    },
+  );
+});
 
 const bigints = (_key: string, value: unknown): unknown =>
   typeof value === "bigint" ? { $bigint: value.toString() } : value;

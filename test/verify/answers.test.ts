@@ -164,6 +164,6 @@ describe("T52: a body that names a key twice, of which another reader may take t
     expect(part === "request" ? oip.readInput(fromBase64(body!)) : null).toBeNull();
     const { verdict, layers } = await appraise({ receipt, policy, now: evaluateAt, evaluateAt });
     expect(verdict).toBe("failed");
-    expect(layers[part === "request" ? "request" : "model"].status).toBe("fail");
+    expect(layers[part === "request" ? "request" : "model"]).toMatchObject({ status: "fail", code: "body_ambiguous" });
   });
 });

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { fromBase64, toBase64, utf8 } from "../../src/evidence/bytes.ts";
+import { fromBase64, sha256, toBase64, toHex, utf8 } from "../../src/evidence/bytes.ts";
 import { createReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
 import { readFacts } from "../../src/verify/facts.ts";
@@ -40,6 +40,18 @@ describe("the facts of a receipt", () => {
     });
     const { sha256, keccak256 } = core.request;
     expect(facts.hashes.request).toEqual({ sha256, keccak256, bytes: "here" });
+  });
+
+  test("name the TLS certificate that the document names, and the one that the buyer saw", async () => {
+    expect((await readFacts(fixture.receipt)).tls).toEqual({ named: null, seen: null });
+    const [named, seen] = [utf8("a certificate"), utf8("another")];
+    const { receipt } = await makeFixture({ tls: { named, seen } });
+    const digests = { named: toHex(sha256(named)), seen: toHex(sha256(seen)) };
+    expect((await readFacts(receipt)).tls).toEqual(digests);
+    // Nothing is named by a document that does not hold.
+    const core = structuredClone(receipt.core);
+    (core.evidence[0] as { document: string }).document = toBase64(utf8("no document"));
+    expect((await readFacts({ ...receipt, core })).tls).toEqual({ ...digests, named: null });
   });
 
   test("say what does not hold: another nonce, another key, another answer", async () => {

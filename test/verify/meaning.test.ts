@@ -116,6 +116,12 @@ describe("T64: a verdict is about the seller that the policy describes", () => {
     ];
     expect(await verdictWith({ former: apart })).toBe("verified: ok ok");
     expect(await verdictWith({ former: apart.slice(0, 1) })).toBe("failed: ok payee_mismatch");
+    // What is named together was so together: the address of one time goes with no payee of another.
+    const whole = (one: object) => ({ until: until(60_000), origin: "https://third.example", payees: [other], ...one });
+    const mixed = [whole({ origin }), whole({ payees })];
+    expect(await verdictWith({ former: mixed })).toBe(lost);
+    expect(await verdictWith({ former: [...mixed, whole({ origin, payees })] })).toBe("verified: ok ok");
+    expect(await verdictWith({ origin, former: [whole({ payees })] })).toBe("failed: ok payee_mismatch");
     // The buyer's own clock in a file makes nothing older that a key signed.
     const core = structuredClone(fixture.receipt.core);
     core.request.sentAt = core.response.receivedAt = until(-3_600_000);

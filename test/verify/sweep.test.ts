@@ -139,3 +139,16 @@ function withoutAt(value: unknown, path: Path): unknown {
       : Object.fromEntries(Object.entries(container as object).filter(([key]) => key !== last)),
   );
 }
+
+test("the order of a receipt's evidence decides nothing, as SECURITY.md says", async () => {
+  expect(section).toContain("order of the pieces in `core.evidence` and in `later`");
+  const fixture = fixtures.proven.permit2;
+  const { core, later } = fixture.receipt;
+  const turned = {
+    ...fixture.receipt,
+    core: { ...core, evidence: core.evidence.toReversed() },
+    later: later.toReversed(),
+  };
+  expect(turned.core.evidence).not.toEqual(core.evidence);
+  expect(await judged(turned, fixture)).toBe("verified");
+});

@@ -32,6 +32,8 @@ export type ExchangeFormat = {
   nonceIn: (body: Uint8Array, part: Part) => string | null;
   /** The model that an answer says it is of, or null. */
   modelIn: (response: Uint8Array) => string | null;
+  /** Whether two readers could hold two values of a part, since it names a key twice. Then it carries no nonce and no model. */
+  isAmbiguous: (body: Uint8Array) => boolean;
   /** The tensors that a part holds, for proofs and re-executions. A format without tensors leaves this out. */
   readTensors?: (body: Uint8Array, part: Part) => TensorReading;
 };

@@ -56,6 +56,7 @@ export const oip = {
 
   nonceIn: (body) => textIn(body, "id"),
   modelIn: (response) => textIn(response, "model_name"),
+  isAmbiguous,
   readTensors,
 } as const satisfies ExchangeFormat;
 
@@ -106,7 +107,9 @@ function textIn(body: Uint8Array, field: string): string | null {
 }
 
 /** Whether another reader could take another of two values under one key for the one that counts. */
-const isAmbiguous = (body: Uint8Array): boolean => ambiguityOf(textOf(body) ?? "") !== null;
+function isAmbiguous(body: Uint8Array): boolean {
+  return ambiguityOf(textOf(body) ?? "") !== null;
+}
 
 const isOfTexts = (tensor: unknown): boolean =>
   typeof tensor === "object" && tensor !== null && "datatype" in tensor && tensor.datatype === "BYTES";

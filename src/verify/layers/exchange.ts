@@ -41,6 +41,8 @@ export function judgeRequest(core: ReceiptCore, signature: LayerResult, policy: 
   if (wrong !== null) return wrong;
   const format = formatOf(core.seller.provider);
   const { body, nonce } = core.request;
+  if (format !== null && body !== undefined && format.isAmbiguous(fromBase64(body)))
+    return fail("body_ambiguous", "The request names a key twice, so two readers may hold two requests.");
   if (format !== null && body !== undefined && format.nonceIn(fromBase64(body), "request") !== nonce)
     return fail("nonce_missing", "The request bytes do not carry the purchase's nonce.");
   const place = judgePlace(core, policy);
@@ -100,6 +102,8 @@ function judgeNames(core: ReceiptCore, answer: "signed answer" | "answer"): Laye
   const named = format.modelIn(body);
   const notWhole = named === null ? asItCame(core) : null;
   if (notWhole !== null) return notWhole;
+  if (format.isAmbiguous(body))
+    return fail("body_ambiguous", `The ${answer} names a key twice, so two readers may hold two answers.`);
   if (named !== request.model)
     return fail("model_name_mismatch", `The ${answer} names another model than was asked for.`);
   if (format.nonceIn(body, "response") !== request.nonce)

@@ -60,9 +60,13 @@ export function judgeTerms(core: ReceiptCore, policy: AppraisalPolicy): LayerRes
  */
 function formerlyOf(
   { former = [] }: SellerPolicy,
-  { evidence, response }: ReceiptCore,
+  { seller, payment, evidence, response }: ReceiptCore,
 ): NonNullable<SellerPolicy["former"]> {
   const signature = onlyOne(evidence, "signature.tee");
   const at = signature.kind === "one" ? signature.evidence.timestamp * 1000 : Date.parse(response.receivedAt);
-  return former.filter(({ until }) => at <= Date.parse(until));
+  // One that names both counts as a whole: the address of one time was never paid at the payee of another.
+  const isWhole = ({ origin = seller.origin, payees = [payment.payTo] }: (typeof former)[number]): boolean =>
+    origin === seller.origin && payees.includes(payment.payTo);
+  const isPart = ({ origin, payees }: (typeof former)[number]): boolean => origin === undefined || payees === undefined;
+  return former.filter((one) => at <= Date.parse(one.until) && (isPart(one) || isWhole(one)));
 }

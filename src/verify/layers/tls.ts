@@ -16,14 +16,19 @@ export type TlsAppraisal = {
 /** In place of a digest where a seller's enclave serves no TLS of its own. */
 const NONE = "00".repeat(32);
 
+/** The certificate that an attested digest names, SHA-256 hex, or null where it names none. */
+export function namedCertificate(attested: Bytes): string | null {
+  const digest = toHex(attested);
+  return digest === NONE ? null : digest;
+}
+
 /**
  * Compares the certificate in the attested `user_data` with the buyer's own sight of the connection. Which one it saw
  * is its own word, so this shows nothing to others; but a difference contradicts, and the buyer pays on no such
  * connection.
  */
 export function judgeTls(attested: Bytes, evidence: readonly Evidence[], origin: string | undefined): TlsAppraisal {
-  const digest = toHex(attested);
-  const named = digest === NONE ? null : digest;
+  const named = namedCertificate(attested);
   const isPlain = origin?.startsWith("http:") === true;
   const seen = onlyOne(evidence, "tls.peer");
   const about = (notShown: string | null, wrong: LayerResult | null = null): TlsAppraisal => ({
