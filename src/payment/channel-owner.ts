@@ -7,13 +7,18 @@ import { requireAsset } from "./asset-check.ts";
 import { recoverChannels, refreshChannel, rowOf } from "./channel-recover.ts";
 import { readOnChain } from "./channel-state.ts";
 import { AHEAD_SECONDS, clocksDisagree } from "./clocks.ts";
-import { configOf, leftOf, readChannel, type ChannelSeller } from "./channels.ts";
+import { configOf, leftOf, openChannels, readChannel, type ChannelSeller } from "./channels.ts";
 import { sendOwnerCall, takeUp, type Owner, type Sent } from "../chain/owner/send.ts";
 import { doneFor, wishOf } from "../chain/owner/transactions.ts";
 import type { AssetPolicy } from "./policy.ts";
 
 /** How long the deposit's authorization may take to reach the chain, seconds. */
 const DEPOSIT_SECONDS = 300;
+/**
+ * A channel with less than this part of the wished deposit left keeps no other from being opened: it is as good as used
+ * up, or a stranger put that in. Who puts in more to be in the way has given it to the owner.
+ */
+const MOST_DUST = 100n;
 /** How long the token is asked whether it is as configured, seconds. */
 const ASSET_SECONDS = 10;
 
@@ -58,7 +63,8 @@ export async function openChannel(
   );
   const depositOf = (id: string) => ({ kind: "deposit", channelId: id, amount }) as const;
   if (finished !== undefined) return { channel: finished, sent: await doneFor(db, wishOf(depositOf(finished.id))) };
-  const open = channels.find((one) => one.state === "open" && leftOf(one) > 0n);
+  const payable = await openChannels(db, seller, wallet.address);
+  const open = channels.find(({ id }) => payable.some((one) => one.id === id && one.left * MOST_DUST >= amount));
   if (open !== undefined && options.another !== true) throw alreadyOpen(open, asset);
   const { balance } = await readHoldings(chain, asset.asset, wallet.address);
   if (balance < amount) {

@@ -292,6 +292,41 @@ describe("T24: a channel whose money was taken back", () => {
     expect(await left(db, payer)).toEqual([1n, DEPOSIT]);
   });
 
+  test.each(["that noted it", "that lost it"])(
+    "keeps no other from being opened for a stranger's base unit in it (in a database %s)",
+    async (which) => {
+      const purse = await openClosed();
+      const { db, id } = purse;
+      await purse.intrude(0, 1n);
+      await purse.found();
+      if (which === "that lost it") await db.deleteFrom("channels").execute();
+      const { channel } = await purse.open();
+      expect([channel.id, channel.deposit]).toEqual([purse.idAt(1), DEPOSIT.toString()]);
+      expect(channel.id).not.toBe(id);
+      // Its own money is in the way of a third.
+      await expect(purse.open()).rejects.toMatchObject({
+        code: "channel_already_open",
+        money: "not-moved",
+        details: { channel: channel.id },
+      });
+    },
+  );
+
+  test("keeps another from being opened by a hundredth of the wish, and by no less", async () => {
+    const purse = await openLost();
+    const { channel } = await purse.open();
+    const leave = (left: bigint) =>
+      purse.db
+        .updateTable("channels")
+        .set({ charged: String(DEPOSIT - left) })
+        .where("id", "=", channel.id)
+        .execute();
+    await leave(DEPOSIT / 100n);
+    await expect(purse.open()).rejects.toMatchObject({ code: "channel_already_open" });
+    await leave(DEPOSIT / 100n - 1n);
+    expect((await purse.open()).channel.id).toBe(purse.idAt(1));
+  });
+
   test("grants nothing where less is in it than the seller was granted", async () => {
     const purse = await openClosed();
     const { db, id, payer } = purse;
