@@ -59,6 +59,8 @@ async function chooseAndAttest(
   const listings = inChoice(await ctx.catalog.listings({ refresh, signal, model, ...named, enough }));
   const candidate = chooseCandidate({ ...wanted, listings, assets: ctx.config.payment.assets });
   call.progress("chosen", `seller ${candidate.seller.id}`);
+  // The journal takes a few milliseconds, and a handshake on a long line a few hundred: they need not follow each other.
+  ctx.http.open(candidate.seller.origin);
   const attested = await attestSeller(ctx, candidate, assurance, signal);
   call.progress(
     "attested",

@@ -3,6 +3,7 @@ import type { Dispatcher } from "undici";
 import type { Proof402Error } from "../errors.ts";
 import { VERSION } from "../version.ts";
 import { isPublicAddress } from "./addresses.ts";
+import { createAhead } from "./ahead.ts";
 import { createBody, type Body } from "./body.ts";
 import { createConnector, type Connector } from "./connector.ts";
 import { codingName, decodeContent, isCoded, type ContentCoding } from "./content-coding.ts";
@@ -87,6 +88,8 @@ export type HttpResponse = {
  */
 export type Http = {
   request(request: HttpRequest): Promise<HttpResponse>;
+  /** Opens a connection for a request that will come, if none is free. Sends nothing, waits for nothing, never throws. */
+  open(origin: string): void;
   /** Largest body that is read, bytes. */
   maxResponseBytes: number;
   /** Closes all connections; requests under way fail with `http_aborted`. */
@@ -99,9 +102,10 @@ const PROGRESS_BYTES = 1024;
 /** `lookup` and `ca` are for tests; they take the place of the system's resolver and of the authorities it trusts (PEM). */
 export function createHttp(limits: HttpLimits, options: { lookup?: LookupFunction; ca?: string } = {}): Http {
   const connector = createConnector({ ...limits, ...options });
-  const agentOf = (pipelining: 0 | 1): AskableAgent =>
+  const ahead = createAhead(connector.connect);
+  const agentOf = (pipelining: 0 | 1, { connect }: Pick<Connector, "connect">): AskableAgent =>
     createAgent({
-      connect: connector.connect,
+      connect,
       headersTimeout: limits.idleSeconds * 1000,
       bodyTimeout: limits.idleSeconds * 1000,
       maxHeaderSize: MAX_HEADER_BYTES,
@@ -110,7 +114,7 @@ export function createHttp(limits: HttpLimits, options: { lookup?: LookupFunctio
       pipelining,
     });
   // Without pipelining, each request has a connection of its own.
-  const [kept, fresh] = [agentOf(1), agentOf(0)];
+  const [kept, fresh] = [agentOf(1, ahead), agentOf(0, connector)];
   return {
     async request(request) {
       const url = checkUrl(request.url, limits);
@@ -122,8 +126,17 @@ export function createHttp(limits: HttpLimits, options: { lookup?: LookupFunctio
       if (typeof second === "object") return contentOf(second, limits);
       throw certificateRefused(url.host, sentBefore);
     },
+    open(origin) {
+      try {
+        const url = checkUrl(origin, limits);
+        if (!kept.hasFree(url.origin)) ahead.open(url);
+      } catch {
+        // The request says what is wrong with its address.
+      }
+    },
     maxResponseBytes: limits.maxResponseBytes,
     async close() {
+      ahead.close();
       await Promise.all([kept.destroy(), fresh.destroy()]);
     },
   };

@@ -14,6 +14,8 @@ export type AskingRequest = Dispatcher.DispatchOptions & {
 /** What is used of an agent. */
 export type AskableAgent = {
   dispatch(request: AskingRequest, handler: Dispatcher.DispatchHandler): boolean;
+  /** Tells whether an open connection to an origin waits for a request. */
+  hasFree(origin: string): boolean;
   destroy(): Promise<void>;
 };
 
@@ -23,11 +25,22 @@ type Options = Omit<Agent.Options, "factory" | "connect"> & { connect: buildConn
  * An agent whose requests can read the certificate of their very connection, kept from earlier or new. A client of
  * undici's has one connection at a time, so each has its own connector, which notes the certificate.
  */
-export const createAgent = (options: Options): AskableAgent =>
-  new Agent({
+export function createAgent(options: Options): AskableAgent {
+  const pools = new Map<string, Pool>();
+  const agent = new Agent({
     ...options,
-    factory: (origin) => new Pool(origin, { ...options, factory: (to) => askable(to, options) }),
+    factory: (origin) => {
+      const pool = new Pool(origin, { ...options, factory: (to) => askable(to, options) });
+      pools.set(new URL(origin).origin, pool);
+      return pool;
+    },
   });
+  return {
+    dispatch: (request, handler) => agent.dispatch(request, handler),
+    hasFree: (origin) => (pools.get(origin)?.stats.free ?? 0) > 0,
+    destroy: () => agent.destroy(),
+  };
+}
 
 function askable(origin: URL, { connect, ...options }: Options): Client {
   let certificate: Certificate = null;

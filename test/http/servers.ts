@@ -32,9 +32,13 @@ async function listen(server: Server): Promise<{ origin: string; port: number; s
 export const serve = (listener: RequestListener): ReturnType<typeof listen> => listen(createServer(listener));
 
 /** A server of raw bytes: `answer` is called once the head of each request is in. */
-export const serveRaw = (answer: (socket: Socket, head: string) => void): ReturnType<typeof listen> =>
+export const serveRaw = (
+  answer: (socket: Socket, head: string) => void,
+  onConnection: (socket: Socket) => void = () => undefined,
+): ReturnType<typeof listen> =>
   listen(
     createTcpServer((socket) => {
+      onConnection(socket);
       let text = "";
       socket.on("data", (chunk) => {
         text += chunk.toString("latin1");

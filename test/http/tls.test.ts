@@ -45,6 +45,22 @@ describe("T81: the certificate of a connection", () => {
     });
   });
 
+  it("is the one that is wanted on a connection opened ahead, too", async () => {
+    const { server, url, heard } = await listen(a);
+    const http = client({}, trusted());
+    const post = async (certificateSha256: string) => {
+      const opened = once(server, "secureConnection");
+      http.open(url);
+      await opened;
+      return http.request({ method: "POST", url, body: new Uint8Array(10), certificateSha256 });
+    };
+    expect(await outcome(post(digestOf(b)))).toEqual({ code: "http_certificate_refused", requestSent: false });
+    expect(heard).toEqual([]);
+    http.open(url);
+    expect(await http.request({ method: "GET", url, certificateSha256: digestOf(a) })).toMatchObject({ status: 200 });
+    expect(heard).toEqual([0]);
+  });
+
   it("is the one that is wanted, on a new connection or a kept one: else not a byte goes out", async () => {
     const { url, heard } = await listen(a);
     const http = client({}, trusted());
