@@ -178,7 +178,7 @@ describe("somebody else's re-execution", () => {
     const buyer = await market.buyer(replaying());
     const receipt = await settle(buyer, await buy(buyer));
     const models = Object.fromEntries([["eth-risk", replayIn(receipt)?.modelSha256 ?? ""]]);
-    const policy = appraisalPolicySchema.parse({ sellers: { attested: { models } } });
+    const policy = appraisalPolicySchema.parse({ sellers: { [receipt.core.seller.id]: { models } } });
     const judged = (change: (replay: ReplayEvidence) => void): string | undefined => {
       const copy = structuredClone(receipt);
       const replay = replayIn(copy);
@@ -208,7 +208,7 @@ describe("somebody else's re-execution", () => {
     const buyer = await market.buyer(replaying());
     const receipt = await settle(buyer, await buy(buyer));
     const modelSha256 = replayIn(receipt)?.modelSha256 ?? "";
-    const sellers = { attested: { models: { "eth-risk": modelSha256 } } };
+    const sellers = { honest: { models: { "eth-risk": modelSha256 } } };
     const policy = appraisalPolicySchema.parse({ sellers });
     const judged = (difference: string | null, tolerance = policy.replayTolerance, own = true) => {
       const copy = structuredClone(receipt);
