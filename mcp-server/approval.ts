@@ -42,9 +42,10 @@ export type Approvals = {
 
 const questionOf = ({ message }: ApprovalRequest) => inputRequired.elicit({ message, requestedSchema: answerSchema });
 
-/** What a client answered. A cancelled question is no approval either. */
+/** Reads a client's answer. A closed question decides nothing: the person may be asked again. */
 function decisionIn(answers: unknown, request: ApprovalRequest): ApprovalDecision {
   const answer = inputResponse(answers as Parameters<typeof inputResponse>[0], KEY);
+  if (answer.kind === "elicit" && answer.action === "cancel") return "cancelled";
   if (answer.kind === "elicit" && answer.action !== "accept") return "declined";
   const content = answerSchema.safeParse(answer.kind === "elicit" ? answer.content : undefined);
   if (!content.success) throw failed(request, "The client's answer to the question about this payment cannot be read.");

@@ -16,7 +16,7 @@ import type { ApprovalRequest } from "./types.ts";
  * that one yes is one authorization. `own` is the purchase itself, where it is in the journal already.
  *
  * Throws Proof402Error `approval_required` where no one can be asked, `approval_pending` where the answer comes after this
- * call ({@link pendingApproval}), `approval_declined`, and `aborted` where the caller gives up before the person has answered.
+ * call ({@link pendingApproval}), `approval_declined`, `approval_cancelled` where the question was closed unanswered, and `aborted` where the caller gives up before the person has answered.
  */
 export async function approve(
   ctx: BuyerContext,
@@ -73,6 +73,12 @@ export async function approve(
       idempotencyKey: call.key,
       next: "Ask the person, then call again with the same idempotency key and their answer.",
       details: { question: request },
+    });
+  }
+  if (decision === "cancelled") {
+    throw new Proof402Error("approval_cancelled", "The question about this payment was closed without an answer.", {
+      idempotencyKey: call.key,
+      next: "Nothing was decided. Ask the person if the question should come again; if so, call with the same idempotency key.",
     });
   }
   throw new Proof402Error("approval_declined", "A person declined this payment.", {

@@ -46,7 +46,20 @@ const UNSERVED = {
  */
 export async function readHolds(db: Db): Promise<Hold[]> {
   const rows = await db.selectFrom("seller_holds").selectAll().where("released_at", "is", null).execute();
-  return rows.map((row) => ({ sellerId: row.seller_id, reason: row.reason, receiptId: row.receipt_id }));
+  return Promise.all(rows.map(async (row) => ({ sellerId: row.seller_id, ...(await shownBy(db, row)) })));
+}
+
+/** A hold's reason, and the receipt or the call that shows it. */
+async function shownBy(
+  db: Db,
+  { seller_id, receipt_id, reason }: Pick<SellerHoldsTable, "seller_id" | "receipt_id" | "reason">,
+): Promise<Omit<Hold, "sellerId">> {
+  if (receipt_id !== "") return { reason, receiptId: receipt_id, callKey: null };
+  const owed = [...(await unanswered(db, null)), ...(await answersCut(db))].filter(
+    (one) => one.seller_id === seller_id,
+  );
+  const [newest] = owed.toSorted((a, b) => b.created_at - a.created_at);
+  return { reason, receiptId: null, callKey: newest?.idempotency_key ?? null };
 }
 
 /**
@@ -105,7 +118,7 @@ export const holdUnserved = (ctx: BuyerContext): Promise<void> =>
     const nowMs = ctx.clock().getTime();
     // What ended unused took nothing.
     for (const { sellerId, receiptId } of await readHolds(tx)) {
-      if (receiptId === "") await liftIfServed(tx, sellerId, nowMs);
+      if (receiptId === null) await liftIfServed(tx, sellerId, nowMs);
     }
     const owed = await unanswered(tx, nowMs);
     for (const sellerId of new Set(owed.map((one) => one.seller_id))) {
@@ -151,11 +164,11 @@ const refused = (
  * Possibly taken payments with a cut answer, newest first, of any age: only an answer, or a payment that ended unused,
  * takes one off. They have a receipt that neither served nor failed.
  */
-const answersCut = (tx: Db): Promise<{ seller_id: string; created_at: number }[]> =>
+const answersCut = (tx: Db): Promise<Omit<Unanswered, "state">[]> =>
   tx
     .selectFrom("purchases")
     .innerJoin("receipts", "receipts.id", "purchases.receipt_id")
-    .select(["purchases.seller_id", "purchases.created_at"])
+    .select(["purchases.seller_id", "purchases.idempotency_key", "purchases.created_at"])
     .where("purchases.state", "in", ["answered", "settled"])
     .where("answered_at", "is", null)
     .where("receipts.verdict", "!=", "failed")
@@ -196,7 +209,7 @@ const isReplaced = async (tx: Db, receiptId: string): Promise<boolean> =>
     .where("purchases.receipt_id", "!=", receiptId)
     .executeTakeFirst()) !== undefined;
 
-type Unanswered = { seller_id: string; state: string; created_at: number };
+type Unanswered = { seller_id: string; idempotency_key: string; state: string; created_at: number };
 
 /**
  * Payments sent out without an answer, or undecided with an improper one, newest first; with `nowMs` without those of
@@ -206,7 +219,7 @@ const unanswered = (tx: Db, nowMs: number | null): Promise<Unanswered[]> =>
   tx
     .selectFrom("purchases")
     .leftJoin("receipts", "receipts.id", "purchases.receipt_id")
-    .select(["purchases.seller_id", "purchases.state", "purchases.created_at"])
+    .select(["purchases.seller_id", "purchases.idempotency_key", "purchases.state", "purchases.created_at"])
     .where((eb) =>
       eb.or([
         eb.and([
@@ -261,12 +274,13 @@ async function hold(
 /** Every configured seller and whether it may be bought from. */
 export async function viewSellers(db: Db, sellers: readonly Seller[]): Promise<SellerView[]> {
   const holds = await db.selectFrom("seller_holds").selectAll().where("released_at", "is", null).execute();
-  return sellers.map(({ id, origin, assurance }) => {
-    const held = holds.find((one) => one.seller_id === id);
-    if (held === undefined) return { id, origin, assurance, hold: null };
-    const receiptId = held.receipt_id === "" ? null : held.receipt_id;
-    return { id, origin, assurance, hold: { reason: held.reason, receiptId, since: new Date(held.at).toISOString() } };
-  });
+  return Promise.all(
+    sellers.map(async ({ id, origin, assurance }) => {
+      const held = holds.find((one) => one.seller_id === id);
+      if (held === undefined) return { id, origin, assurance, hold: null };
+      return { id, origin, assurance, hold: { ...(await shownBy(db, held)), since: new Date(held.at).toISOString() } };
+    }),
+  );
 }
 
 /** Lets a seller be bought from again; false where it was not on hold. Its next failure puts it on hold again. */

@@ -65,6 +65,7 @@ const TAKE_UP = "Call again with the same idempotency key: the payment is taken 
 const KNOWS_OF_PAYMENT: ReadonlySet<ErrorCode> = new Set([
   "answer_cut",
   "answer_lost",
+  "approval_cancelled",
   "approval_pending",
   "approval_required",
   "buyer_closed",

@@ -72,7 +72,7 @@ export type ApprovalRequest = {
  * The person's answer. `ask_later` where it cannot be had within this call, which then ends with the Proof402Error
  * `approval_pending`; `pendingApproval` reads what is to be asked, and the call is made again once they have answered.
  */
-export type ApprovalDecision = "approved" | "declined" | "ask_later";
+export type ApprovalDecision = "approved" | "declined" | "cancelled" | "ask_later";
 
 /** The bounds of one call, and how it reports, is stopped, and asks. */
 export type BuyOptions = BuyBounds & {
@@ -145,7 +145,8 @@ export type SellerView = {
   id: string;
   origin: string;
   assurance: Assurance;
-  hold: { reason: string; receiptId: string | null; since: string } | null;
+  /** Shown by a receipt, or by the key of a call that the seller owes an answer for. */
+  hold: { reason: string; receiptId: string | null; callKey: string | null; since: string } | null;
 };
 
 /** An action that a claim is for. */

@@ -5,11 +5,13 @@ import type { Command } from "commander";
 import type { ApprovalDecision, ApprovalRequest } from "../buyer/types.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Verdict } from "../receipts/schema.ts";
+import type { Bought } from "../tools/buy-inference.ts";
 import { buyInference } from "../tools/index.ts";
 import type { ToolDefinition } from "../tools/definition.ts";
 import { runTool } from "./run-tool.ts";
 import { EXIT, globals, note } from "./globals.ts";
-import { withBuyer } from "./session.ts";
+import { purchaseText } from "./purchase-text.ts";
+import { configOf, withBuyer } from "./session.ts";
 
 type Options = { input: string; seller?: string; assurance?: string; maxUsd?: string; wait?: string; key?: string };
 
@@ -24,6 +26,7 @@ export async function buy(model: string, options: Options, command: Command): Pr
   const onSignal = (): void => abort.abort();
   for (const signal of SIGNALS) process.once(signal, onSignal);
   try {
+    const { assets } = (await configOf(rest)).payment;
     const code = await withBuyer(rest, (buyer) =>
       runTool(
         buyInference as unknown as ToolDefinition,
@@ -45,8 +48,8 @@ export async function buy(model: string, options: Options, command: Command): Pr
               note(`[${total === undefined ? "later" : `${done}/${total}`}] ${message}`),
             ...(process.stdin.isTTY && process.stderr.isTTY ? { approve: askAtTerminal } : {}),
           },
-          exit: (data) =>
-            exitOfVerdict((data as { receipt: { verdict: Verdict } }).receipt.verdict, options.wait === "verified"),
+          show: (data) => purchaseText(data as Bought, assets),
+          exit: (data) => exitOfVerdict((data as Bought).receipt.verdict, options.wait === "verified"),
           onError: ({ code, idempotencyKey }) => {
             if (idempotencyKey !== undefined && code !== "idempotency_conflict")
               note(`To take it up again without paying twice, add: --key ${idempotencyKey}`);

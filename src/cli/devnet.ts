@@ -28,6 +28,11 @@ export async function devnet(options: Options, command: Command): Promise<number
     const { config } = await writeDevnet(market, directory);
     const { rpcUrl, chainId, token, facilitatorUrl, sellers } = market;
     // One line, so that a program that starts it can read up to the line's end.
+    if (privateKey !== null) {
+      note(
+        "The market that ran here before is gone: this one has another chain, other sellers and another hardware root. Its configuration takes the old one's place. Receipts and trust files of the old market do not verify by it.",
+      );
+    }
     if (json) print(JSON.stringify({ config, rpcUrl, chainId, token, facilitatorUrl, sellers }));
     else {
       note("A market on this machine. Its hardware is simulated and its money is play money.");

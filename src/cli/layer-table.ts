@@ -10,7 +10,8 @@ const STATUS_COLOUR: Record<Status, (text: string) => string> = {
   unsupported: pc.dim,
 };
 
-const VERDICT_COLOUR: Record<Verdict, (text: string) => string> = {
+/** The colour of each verdict. */
+export const VERDICT_COLOUR: Record<Verdict, (text: string) => string> = {
   verified: pc.green,
   failed: pc.red,
   pending: pc.yellow,

@@ -9,7 +9,8 @@ import { summarize } from "../tools/summary.ts";
 import { layerTable } from "./layer-table.ts";
 import { EXIT, globals, note, print, printJson } from "./globals.ts";
 import { readReceiptFile } from "./receipt-file.ts";
-import { storedReceipt, withBuyer, withStore } from "./session.ts";
+import { receiptRow } from "./purchase-text.ts";
+import { configOf, storedReceipt, withBuyer, withStore } from "./session.ts";
 
 /** `proof402 receipts list`: the newest first. */
 export async function listReceipts(options: { limit: string }, command: Command): Promise<number> {
@@ -18,9 +19,10 @@ export async function listReceipts(options: { limit: string }, command: Command)
   const receipts = await withStore(rest, (db) => newestReceipts(db, { limit }));
   const summaries = receipts.map((receipt) => summarize(receipt, newestAppraisal(receipt)));
   if (json) printJson({ receipts: summaries });
-  else
-    for (const s of summaries)
-      print(`${s.at}  ${s.verdict.padEnd(10)} ${s.assurance.padEnd(8)} ${s.seller}/${s.model}  ${s.id}`);
+  else {
+    const { assets } = (await configOf(rest)).payment;
+    for (const summary of summaries) print(receiptRow(summary, assets));
+  }
   if (!json && summaries.length === 0) note("No receipts are stored.");
   return EXIT.ok;
 }

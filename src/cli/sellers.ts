@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { holdText } from "../market/choose.ts";
 import { EXIT, globals, print, printJson } from "./globals.ts";
 import { withBuyer } from "./session.ts";
 
@@ -11,7 +12,7 @@ export async function listSellers(_options: unknown, command: Command): Promise<
     print(
       hold === null
         ? `${id} ${origin} (${assurance}): ready`
-        : `${id} ${origin} (${assurance}): ON HOLD since ${hold.since}: ${hold.reason} (receipt ${hold.receiptId})`,
+        : `${id} ${origin} (${assurance}): ON HOLD since ${hold.since}: ${holdText(hold)}`,
     );
   return EXIT.ok;
 }

@@ -113,6 +113,10 @@ export const BEFORE_SIGNING = {
     "Call again with the same key once it is.",
   ],
   approval_declined: ["A person declined the payment.", "Do not try again unless the person asks for it."],
+  approval_cancelled: [
+    "The person closed the question about the payment without an answer: nothing was decided.",
+    "Ask the person, then call again with the same key.",
+  ],
   approval_failed: [
     "The question to a person failed: nothing was approved.",
     "Call again with the same key where a person can be asked.",

@@ -30,7 +30,7 @@ export type GuardOptions = {
   }) => boolean | string;
   /** Accept receipts whose hardware is simulated. Only for development. */
   allowSimulated?: boolean;
-  /** Accept receipts of purchases that this buyer did not make, if a key that passed signed their time. */
+  /** Accept receipts of purchases that this buyer did not make, if their time is signed by a key in good order. */
   allowImported?: boolean;
   /** For tests. */
   clock?: () => Date;

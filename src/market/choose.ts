@@ -5,7 +5,14 @@ import type { SellerListing } from "./catalog.ts";
 import type { ListedModel, Seller } from "./types.ts";
 
 /** A seller on hold: a verdict about it was `failed` (docs/architecture.md §4.10). */
-export type Hold = { sellerId: string; reason: string; receiptId: string };
+export type Hold = {
+  sellerId: string;
+  reason: string;
+  /** The receipt behind the reason; null for money without an answer. */
+  receiptId: string | null;
+  /** The idempotency key of an unanswered call behind the reason; null if a receipt shows it. */
+  callKey: string | null;
+};
 
 export type Candidate = { seller: Seller; model: ListedModel };
 
@@ -67,11 +74,10 @@ export function chooseCandidate(
         },
       );
     }
-    const names = [...new Set(listings.flatMap((l) => l.models.map((m) => m.name)))];
-    throw new Proof402Error("model_not_found", `No seller lists a model "${model.slice(0, 128)}".`, {
-      next:
-        names.length === 0 ? "List the models that are on offer." : `Choose one of: ${names.slice(0, 20).join(", ")}.`,
-    });
+    throw modelNotFound(
+      model,
+      listings.flatMap((l) => l.models.map((m) => m.name)),
+    );
   }
   const enough = named.filter((c) => rank(c.seller.assurance) >= rank(assurance));
   if (enough.length === 0) {
@@ -85,10 +91,13 @@ export function chooseCandidate(
     const holdsHere = enough.flatMap((c) => held.get(c.seller.id) ?? []);
     throw new Proof402Error(
       "seller_on_hold",
-      `On hold: ${holdsHere.map((h) => `${h.sellerId} (${h.reason})`).join("; ")}.`,
+      `On hold: ${holdsHere.map((h) => `${h.sellerId} (${holdText(h)})`).join("; ")}.`,
       {
-        next: "Choose another seller, or look at the failed receipt before trusting this one again.",
-        details: { receipts: holdsHere.map((h) => h.receiptId) },
+        next: ["Choose another seller.", ...new Set(holdsHere.map(wayOut))].join(" "),
+        details: {
+          receipts: holdsHere.flatMap(({ receiptId }) => receiptId ?? []),
+          calls: holdsHere.flatMap(({ callKey }) => callKey ?? []),
+        },
       },
     );
   }
@@ -96,6 +105,28 @@ export function chooseCandidate(
   const [best] = free.toSorted((a, b) => comparePrice(a.model, b.model, options.assets));
   if (best === undefined) throw new Error("unreachable: free is not empty");
   return best;
+}
+
+/** The error for a model on no seller's list. It names the listed models. */
+export function modelNotFound(model: string, listed: readonly string[]): Proof402Error {
+  const names = [...new Set(listed)];
+  return new Proof402Error("model_not_found", `No seller lists a model "${model.slice(0, 128)}".`, {
+    next:
+      names.length === 0 ? "List the models that are on offer." : `Choose one of: ${names.slice(0, 20).join(", ")}.`,
+  });
+}
+
+/** Says why a seller is on hold, with what shows it: a receipt, or the key of a call. */
+export function holdText({ reason, receiptId, callKey }: Omit<Hold, "sellerId">): string {
+  if (receiptId !== null) return `${reason}; receipt ${receiptId}`;
+  return callKey === null ? reason : `${reason}; call ${callKey}`;
+}
+
+function wayOut({ receiptId, callKey }: Hold): string {
+  if (receiptId !== null) return "Its owner can read the receipt and release the seller.";
+  return callKey === null
+    ? "The hold ends when the payments end unused, or when the owner releases the seller."
+    : "Calling again with that key asks for the answer that is owed and pays nothing twice: the answer ends the hold.";
 }
 
 function comparePrice(a: ListedModel, b: ListedModel, assets: readonly AssetPolicy[]): number {

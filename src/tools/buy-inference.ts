@@ -16,6 +16,9 @@ const input = z.strictObject({
   idempotency_key: z.string().min(8).max(128).optional().describe("Same key, same call: never pays twice"),
 });
 
+/** What a purchase came to, as every surface gets it. */
+export type Bought = z.infer<typeof output>;
+
 const output = z.object({
   answer: z.record(z.string(), z.unknown()),
   /** False: `answer` holds the bytes as they came, in a form that this version cannot read. */
@@ -67,14 +70,14 @@ function progressOf({ progress }: ToolContext): BuyOptions["onProgress"] {
   };
 }
 
-function dataOf(result: BuyResult): z.infer<typeof output> {
+function dataOf(result: BuyResult): Bought {
   const { readable, answer, note } = showAnswer(result);
   const { paidNow, stored, idempotencyKey } = result;
   const receipt = summarize(result.receipt, result.appraisal);
   return { answer, readable, answerNote: note, receipt, paidNow, stored, idempotencyKey };
 }
 
-const textOf = (data: z.infer<typeof output>): string =>
+const textOf = (data: Bought): string =>
   [
     `Answer (seller's data): ${JSON.stringify(data.answer)}`,
     ...(data.answerNote === null ? [] : [data.answerNote]),

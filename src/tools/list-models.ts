@@ -2,6 +2,7 @@ import * as z from "zod";
 import { ASSURANCES } from "../receipts/schema.ts";
 import type { ModelView } from "../buyer/types.ts";
 import type { ToolDefinition } from "./definition.ts";
+import { modelNotFound } from "../market/choose.ts";
 import { outcomeOf } from "./outcome.ts";
 
 const input = z.strictObject({
@@ -49,6 +50,12 @@ export const listModels: ToolDefinition<typeof input, typeof output> = {
           .map(({ name, sellerId, reason }) => ({ model: name, seller: sellerId, reason })),
         unreachable,
       };
+      // A seller that could not be asked may list it.
+      if (model !== undefined && data.models.length + data.unsupported.length + unreachable.length === 0)
+        throw modelNotFound(
+          model,
+          models.map(({ name }) => name),
+        );
       return { status: "ok", text: textOf(data), data };
     }),
 };
@@ -67,18 +74,26 @@ const viewOf = (view: ModelView): z.infer<typeof output>["models"][number] => ({
   price: view.price,
 });
 
+/** Describes a model. Sellers with the same words for it share the line. */
+function aboutOf({ model, input: tensors, task, description }: z.infer<typeof output>["models"][number]): string {
+  const inputs = Object.entries(tensors).map(([name, type]) => `${name}: ${type}`);
+  return `${model}; input ${inputs.join(", ")}; seller says: "${task}. ${description}"`;
+}
+
+function offerText(m: z.infer<typeof output>["models"][number]): string {
+  const listed = m.price === null ? "price unknown" : `${m.price.amount} base units of ${m.price.asset}`;
+  return [
+    `  ${m.seller}: ${m.priceUsd === null ? listed : `$${m.priceUsd}`}`,
+    `assurance ${m.assurance}${m.simulated ? " (simulated hardware)" : ""}`,
+    m.state === "on_hold" ? `ON HOLD: ${m.stateReason ?? ""}` : "ready",
+  ].join("; ");
+}
+
 function textOf({ models, unsupported, unreachable }: z.infer<typeof output>): string {
-  const lines = models.map((m) =>
-    [
-      `${m.model} from ${m.seller}: ${m.priceUsd === null ? (m.price === null ? "price unknown" : `${m.price.amount} base units of ${m.price.asset}`) : `$${m.priceUsd}`}`,
-      `assurance ${m.assurance}${m.simulated ? " (simulated hardware)" : ""}`,
-      m.state === "on_hold" ? `ON HOLD: ${m.stateReason ?? ""}` : "ready",
-      `input ${Object.entries(m.input)
-        .map(([name, type]) => `${name}: ${type}`)
-        .join(", ")}`,
-      `seller says: "${m.task}. ${m.description}"`,
-    ].join("; "),
-  );
+  const lines = [...new Set(models.map(aboutOf))].flatMap((about) => [
+    about,
+    ...models.filter((one) => aboutOf(one) === about).map(offerText),
+  ]);
   if (lines.length === 0) lines.push("No models are listed.");
   for (const one of unsupported) lines.push(`${one.model} from ${one.seller} cannot be bought: ${one.reason}.`);
   if (unreachable.length > 0) lines.push(`Could not be reached: ${unreachable.join(", ")}.`);

@@ -69,30 +69,29 @@ export function summarize(receipt: Receipt, appraisal: Appraisal): ReceiptSummar
 const isOnlyTold = ({ layers: { payment, settlement } }: Appraisal): boolean =>
   [payment.status, settlement.status].some((status) => status === "fail" || status === "reported");
 
-const VERDICT_WORDS: Record<ReceiptSummary["verdict"], string> = {
+/** Tells a reader whether to act, by the verdict. */
+export const VERDICT_WORDS: Record<ReceiptSummary["verdict"], string> = {
   verified: "every required layer passed",
   pending: "nothing failed so far, evidence is still to come: do not act on it yet if you need proof",
   failed: "DO NOT act on this answer",
   unverified: "required evidence is missing: treat the answer as unproven",
 };
 
-function paidText({ reported, ...paid }: ReceiptSummary["paid"]): string {
-  return reported ? `The file tells, and nothing here confirms: ${paidWords(paid)}` : paidWords(paid);
+/** Says what became of the payment. `symbol` names the asset for a person whose configuration knows it. */
+export function paidText({ reported, ...paid }: ReceiptSummary["paid"], symbol?: string): string {
+  return reported ? `The file tells, and nothing here confirms: ${paidWords(paid, symbol)}` : paidWords(paid, symbol);
 }
 
-function paidWords({
-  state,
-  amount,
-  atMost,
-  decimals,
-  asset,
-  network,
-}: Omit<ReceiptSummary["paid"], "reported">): string {
-  const units = `${atMost ? "at most " : ""}${formatUnits(amount, decimals)} of ${asset} on ${network}`;
+function paidWords(
+  { state, amount, atMost, decimals, asset, network }: Omit<ReceiptSummary["paid"], "reported">,
+  symbol: string | undefined,
+): string {
+  const sum = `${atMost ? "at most " : ""}${formatUnits(amount, decimals)}`;
+  const units = `${sum} ${symbol ?? `of ${asset}`} on ${network}`;
   if (state === "settled") return `Paid: ${units}.`;
   return state === "authorized"
     ? `Authorized: ${units}; not seen on chain yet.`
-    : `Paid: nothing; the authorization in ${asset} on ${network} ended unused.`;
+    : `Paid: nothing; the authorization in ${symbol ?? asset} on ${network} ended unused.`;
 }
 
 /** One paragraph, complete for a reader of the text alone. */

@@ -79,10 +79,14 @@ export function notProven(
       ? ["Simulated: the root of trust was made on a development machine; no hardware vendor vouches for the platform."]
       : []),
     ...(layers.settlement.status === "pass"
-      ? ["Settlement is as the buyer's own node reported it; ask a node you trust for the transaction to confirm it."]
+      ? [
+          "Settlement is as one node of the chain reported it to the judge; ask a node you trust for the transaction to confirm it.",
+        ]
       : []),
     ...(layers.inclusion.status === "pass"
-      ? ["Inclusion is as the buyer's own node reported it; ask a node you trust for the transaction to confirm it."]
+      ? [
+          "Inclusion is as one node of the chain reported it to the judge; ask a node you trust for the transaction to confirm it.",
+        ]
       : []),
     ...(developmentProof
       ? ["Development setup: the proof's key was made by one party, who could have kept what forges proofs."]

@@ -130,7 +130,13 @@ describe("T33: every answer to a payment has a receipt", () => {
         const [seller] = await attack.buyer.sellers();
         expect(seller?.hold).toMatchObject({ reason: `paid_and_refused: it was paid and answered ${status}` });
       });
-      expect(await failure(attack.buy())).toMatchObject({ code: "seller_on_hold", money: "not-moved" });
+      const refused = await failure(attack.buy());
+      expect(refused).toMatchObject({
+        code: "seller_on_hold",
+        money: "not-moved",
+        details: { receipts: [receipt?.id], calls: [] },
+      });
+      expect(refused.message).toContain(`; receipt ${receipt?.id})`);
       expect(await attack.plunder()).toBe(PRICE);
     },
   );

@@ -78,7 +78,10 @@ describe("a configuration", () => {
     expect((await loadConfig({ env: { ...env, PROOF402_CONFIG: named }, cwd: join(here, "..") })).database).toBe(
       join(named, "../proof402.db"),
     );
-    await expect(loadConfig({ env, cwd: join(here, "..") })).rejects.toMatchObject({ code: "config_not_found" });
+    await expect(loadConfig({ env, cwd: join(here, "..") })).rejects.toMatchObject({
+      code: "config_not_found",
+      next: expect.stringMatching(/--config or PROOF402_CONFIG.*`proof402 demo`.*docs\/configuration\.md/),
+    });
     const own = join(home, ".proof402", "here.db");
     expect((await loadConfig({ env: { HOME: home } })).database).toBe(own);
     expect((await loadConfig({ env: { HOME: home, PROOF402_DATABASE: "/elsewhere/x.db" } })).database).toBe(

@@ -253,7 +253,13 @@ describe("T36: a seller that takes money and serves nothing", () => {
     await attack.plunder();
     await attack.buyer.reconcile();
     expect(await holdOf(attack)).toMatch(/^paid_not_served/);
-    expect(await failure(attack.buy())).toMatchObject({ code: "seller_on_hold", money: "not-moved" });
+    const { idempotencyKey } = request;
+    const [held] = await attack.buyer.sellers();
+    expect(held?.hold).toMatchObject({ receiptId: null, callKey: idempotencyKey });
+    const refused = await failure(attack.buy());
+    expect(refused).toMatchObject({ code: "seller_on_hold", money: "not-moved", details: { calls: [idempotencyKey] } });
+    expect(refused.message).toContain(`; call ${idempotencyKey})`);
+    expect(refused.next).toContain("Calling again with that key");
     serving = true;
     // The call that is owed is not held up by the hold that it caused.
     expect(await attack.buy(request)).toMatchObject({ paidNow: false });

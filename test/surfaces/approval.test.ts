@@ -28,11 +28,13 @@ const server = () => ({
 });
 const purchase = { name: "buy_inference", arguments: { model: "eth-risk", input: ETH_FEATURES, seller: "honest" } };
 
-type Answer = "accept" | "decline" | "absent" | "malformed" | "failing";
+type Answer = "accept" | "decline" | "cancel" | "absent" | "malformed" | "failing";
 /** What a client's person, or the client in place of one, answers. */
-function given(answer: Answer): { action: "accept"; content: { approve: boolean | string } } | { action: "decline" } {
+function given(
+  answer: Answer,
+): { action: "accept"; content: { approve: boolean | string } } | { action: "decline" | "cancel" } {
   if (answer === "failing") throw new Error("no window to ask in");
-  if (answer === "decline") return { action: "decline" };
+  if (answer === "decline" || answer === "cancel") return { action: answer };
   return { action: "accept", content: { approve: answer === "malformed" ? "perhaps" : true } };
 }
 
@@ -96,6 +98,20 @@ describe.each([
     expect(questions).toHaveLength(1);
     expect(result.isError).toBe(true);
     expect(result.structuredContent).toMatchObject({ error: { code: "approval_declined", money: "not-moved" } });
+  });
+
+  test("is not made when a person closes the question, which may be asked again", async () => {
+    const { result, questions } = await call("cancel");
+    expect(questions).toHaveLength(1);
+    expect(result.isError).toBe(true);
+    expect(result.structuredContent).toMatchObject({
+      error: {
+        code: "approval_cancelled",
+        money: "not-moved",
+        idempotencyKey: expect.any(String),
+        next: expect.stringContaining("same idempotency key"),
+      },
+    });
   });
 
   test("is refused where the client cannot ask anybody", async () => {

@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { text as readStream } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openBuyer } from "../../src/buyer/open.ts";
 import { loadConfig } from "../../src/config/load.ts";
@@ -228,6 +229,24 @@ describe("buy", () => {
     expect(cheated.stdout).toContain("DO NOT act");
   });
 
+  test("ends with 2 for an unverified answer, and its help says when that is", async () => {
+    const unproven = await buy("--seller", "unattested", "--assurance", "none");
+    expect([unproven.code, unproven.stdout]).toEqual([2, expect.stringContaining("UNVERIFIED")]);
+    expect((await runCli(["buy", "--help"])).stdout).toContain("2 unverified");
+    expect((await runCli(["--help"])).stdout).toContain("buy: unverified, as every purchase with --assurance none is");
+  });
+
+  test("tells a person amounts by the token's name, few digits, and one limit a line", async () => {
+    const { stdout } = await buy("--seller", "honest", "--wait", "verified");
+    expect(stdout).toContain("Paid: 0.01 USDC on eip155:31337.");
+    expect(stdout).not.toMatch(/0x[0-9a-f]{40}/);
+    expect(stdout).not.toMatch(/[1-9]\d*\.\d{6}|\.0*[1-9]\d{6}/);
+    expect(stdout).toMatch(/^Not proven:$/m);
+    for (const line of stdout.split("\n")) expect(line.length).toBeLessThan(250);
+    const { stdout: listed } = await cli("receipts", "list", "--limit", "1");
+    expect(listed).toMatch(/^\S+Z +verified +attested +0\.01 USDC +honest\/eth-risk +p402_\S+$/m);
+  });
+
   test("that waits for a verdict it cannot have ends with 2", async () => {
     const path = await variant("blind", (own) => {
       own.database = "blind.db";
@@ -351,6 +370,20 @@ describe("wallet", () => {
   });
 });
 
+describe("models", () => {
+  test("are listed with one description for all of their sellers", async () => {
+    const { stdout } = await cli("models", "eth-risk");
+    expect(stdout.match(/seller says/g)).toHaveLength(1);
+    expect(stdout).toMatch(/^ {2}honest: \$0\.01; assurance attested \(simulated hardware\); ready$/m);
+  });
+
+  test("that no seller lists are an error, which names those that are listed", async () => {
+    const { code, stderr } = await cli("models", "honest");
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/model_not_found[^]*Choose one of: .*eth-risk/);
+  });
+});
+
 describe("sellers", () => {
   test("are listed, held with the reason, and released by their owner alone", async () => {
     const path = await variant("holding", (own) => (own.database = "holding.db"));
@@ -358,7 +391,7 @@ describe("sellers", () => {
     expect((await on("buy", "eth-risk", "--input", input, "--seller", "tampering")).code).toBe(1);
     const listed = (await on("sellers")).stdout;
     expect(listed).toMatch(
-      /^tampering http\S+ \(attested\): ON HOLD since \S+: response: output_hash_mismatch \(receipt p402_/m,
+      /^tampering http\S+ \(attested\): ON HOLD since \S+: response: output_hash_mismatch; receipt p402_/m,
     );
     expect(listed).toMatch(/^honest http\S+ \(attested\): ready$/m);
     expect((await on("sellers", "release", "tampering")).code).toBe(0);
@@ -456,8 +489,9 @@ describe("devnet", () => {
     const directory = await mkdtemp(join(tmpdir(), "proof402-cli-"));
     const written = await writeDevnet(market.devnet, directory);
     const child = spawn(process.execPath, [CLI, "devnet", "--dir", directory, "--json"], {
-      stdio: ["ignore", "pipe", "inherit"],
+      stdio: ["ignore", "pipe", "pipe"],
     });
+    const told = readStream(child.stderr);
     try {
       const [line] = (await once(createInterface({ input: child.stdout }), "line")) as [string];
       expect(JSON.parse(line)).toMatchObject(written);
@@ -466,7 +500,8 @@ describe("devnet", () => {
       expect(stdout).toContain("USDC on eip155:31337: holds 100;");
     } finally {
       child.kill("SIGTERM");
-      await once(child, "exit");
+      // What was bought on the market before does not verify by the new root.
+      expect(await told).toContain("another hardware root");
       await rm(directory, { recursive: true, force: true });
     }
   });

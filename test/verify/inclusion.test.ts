@@ -38,7 +38,7 @@ describe("an anchored answer", () => {
       const { layers, verdict, notProven } = await judge(receipt);
       expect(layers.inclusion).toMatchObject({ status: "pass", code: "ok" });
       expect(verdict).toBe("verified");
-      expect(notProven.join(" ")).toContain("Inclusion is as the buyer's own node reported it");
+      expect(notProven.join(" ")).toContain("Inclusion is as one node of the chain reported it");
     },
   );
 

@@ -29,7 +29,7 @@ const NO_LIMITS: LimitsOfVerdict = {
 };
 /** What is said in any case: of clocks, and of what an answer is worth. */
 const ALWAYS = [/^Times are the buyer's and the seller's clocks/, /^That the model's answer is right or good/];
-const CHAIN = [/^Settlement is as the buyer's own node reported it/, /^Inclusion is as the buyer's own node/];
+const CHAIN = [/^Settlement is as one node of the chain reported it/, /^Inclusion is as one node of the chain/];
 const said = (limits: Partial<LimitsOfVerdict>, layers = layersOf("pass")): string[] =>
   notProven(layers, { ...NO_LIMITS, ...limits });
 const matching = (patterns: readonly RegExp[]): unknown[] =>
@@ -78,7 +78,7 @@ describe("what is not proven", () => {
     expect(told.filter((one) => one.startsWith("Not shown, only told by the file: "))).toHaveLength(1);
     expect(said({}).join()).not.toContain("Not shown");
     const onChain = layer === "settlement" || layer === "inclusion" ? 1 : 0;
-    expect(told.filter((one) => one.includes("as the buyer's own node reported it"))).toHaveLength(2 - onChain);
+    expect(told.filter((one) => one.includes("as one node of the chain reported it"))).toHaveLength(2 - onChain);
   });
 });
 
