@@ -16,6 +16,15 @@ const LISTING_TTL_MS = 3_600_000;
  * The proof402 tools and receipts as an MCP server, one instance per connection: what `serveStdio` takes as its factory.
  * Text and structured content each stand alone; failures are results with `isError` and a machine code, never protocol
  * errors. Receipts are resources `receipt://{id}`, and subscribers are told when a verdict moves.
+ *
+ * @example
+ * ```ts
+ * import { openBuyer } from "proof402";
+ * import { createProof402Server } from "proof402/mcp";
+ *
+ * const buyer = await openBuyer();
+ * const server = createProof402Server({ buyer: async () => buyer });
+ * ```
  */
 export function createProof402Server(
   options: Proof402ServerOptions,

@@ -6,6 +6,14 @@ import { createProof402Server } from "./server.ts";
  * Serves MCP on standard input and output until the client closes its end or a signal comes; standard output carries the
  * protocol only. `open` is called at the first call that needs the buyer, and again after it failed. Resolves once every
  * exchange whose payment was sent has come to its end, its receipt is stored and the buyer is closed.
+ *
+ * @example
+ * ```ts
+ * import { openBuyer } from "proof402";
+ * import { serveMcp } from "proof402/mcp";
+ *
+ * await serveMcp(() => openBuyer());
+ * ```
  */
 export async function serveMcp(open: () => Promise<Buyer>): Promise<void> {
   const opened: { buyer: Promise<Buyer> | null } = { buyer: null };

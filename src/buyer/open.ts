@@ -27,9 +27,10 @@ import { viewModels } from "./listing.ts";
 import { openNonceSecret } from "./one-database.ts";
 import { createQueue } from "./background/queue.ts";
 import { createQuoteCache } from "./quotes.ts";
+import { readArguments } from "./request.ts";
 import { startSecondClock } from "./background/clock.ts";
 import { viewSpending } from "./spending.ts";
-import type { Buyer } from "./types.ts";
+import type { Buyer, BuyArguments } from "./types.ts";
 import { createCalls } from "./under-way.ts";
 import { waitEnded, waitForVerdict, whatCame } from "./background/wait.ts";
 
@@ -56,8 +57,14 @@ export type OpenOptions = {
  * `loadWallet` throw.
  *
  * @example
+ * ```ts
+ * import { openBuyer } from "proof402";
+ *
  * await using buyer = await openBuyer();
- * const { verdict, answer } = await buyer.buy("eth-risk", { features }, { wait: "verified" });
+ * const features = [-0.012, -0.034, -0.081, 0.62, 0.74, -0.19, 1.8, 0.21];
+ * const { verdict, answer } = await buyer.buy("eth-risk", { features }, { assurance: "attested", wait: "verified" });
+ * if (verdict === "verified") process.stdout.write(JSON.stringify(answer));
+ * ```
  */
 export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
   const config = options.config ?? (await loadConfig());
@@ -112,9 +119,11 @@ export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
 
     listModels: (listOptions = {}) => viewModels(ctx, listOptions),
 
-    buy: (model, input, buyOptions = {}) =>
-      calls.make({ ...buyOptions, model, input }, buyOptions, async (result, call, closing) => {
-        const { wait, signal } = buyOptions;
+    buy: async (...given: BuyArguments) => {
+      const { request, options: buyOptions } = readArguments(given);
+      return calls.make(request, buyOptions, async (result, call, closing) => {
+        const { wait } = request;
+        const { signal } = buyOptions;
         if (wait !== "verified" || !result.stored) return result;
         const receipt = await waitForVerdict(ctx, result.receipt.id, {
           waitSeconds: VERIFIED_WAIT_SECONDS,
@@ -125,7 +134,8 @@ export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
         });
         const appraisal = newestAppraisal(receipt);
         return { ...result, verdict: appraisal.verdict, receipt, appraisal };
-      }),
+      });
+    },
 
     getReceipt: (id, { waitSeconds = 0, signal } = {}) =>
       waitForVerdict(ctx, id, { waitSeconds, ...(signal === undefined ? {} : { signal }) }),

@@ -89,6 +89,11 @@ export type BuyOptions = BuyBounds & {
   approve?: ((request: ApprovalRequest) => Promise<ApprovalDecision>) | undefined;
 };
 
+/** The arguments of `buy`: a model, its input and options; or a request kept as one object, as in a queue, and options. */
+export type BuyArguments =
+  | [model: string, input: BuyRequest["input"], options?: BuyOptions | undefined]
+  | [request: BuyRequest, options?: BuyOptions | undefined];
+
 /**
  * The answer with its receipt. `readable` is false where the seller answered in a form that this version does not know:
  * `answer` is then the bytes as they came, which were paid for, and nothing can be concluded from them.
@@ -185,7 +190,7 @@ export interface Buyer {
    * Buys one inference of a model and returns its answer with the receipt. Throws Proof402Error; `error.money` says whether
    * money moved.
    */
-  buy(model: string, input: BuyRequest["input"], options?: BuyOptions): Promise<BuyResult>;
+  buy(...given: BuyArguments): Promise<BuyResult>;
   /** Waits up to `waitSeconds` for the verdict to leave `pending`. Throws `receipt_not_found`. */
   getReceipt(id: string, options?: { waitSeconds?: number; signal?: AbortSignal }): Promise<Receipt>;
   listReceipts(options?: { limit?: number }): Promise<Receipt[]>;

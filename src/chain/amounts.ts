@@ -1,6 +1,15 @@
 import { Proof402Error } from "../errors.ts";
 
-/** Base units as a decimal number with the asset's decimals, without trailing zeros: `1500000`, 6 -> `1.5`. */
+/**
+ * Base units as a decimal number with the asset's decimals, without trailing zeros: `1500000`, 6 -> `1.5`.
+ *
+ * @example
+ * ```ts
+ * import { formatUnits } from "proof402";
+ *
+ * const dollars = formatUnits("1500000", 6); // "1.5"
+ * ```
+ */
 export function formatUnits(baseUnits: string | bigint, decimals: number): string {
   const digits = BigInt(baseUnits)
     .toString()

@@ -21,6 +21,14 @@ type Env = Readonly<Record<string, string | undefined>>;
  *
  * Throws Proof402Error `config_not_found`, `config_unreadable`, `config_permissions` where others may write to it, or
  * `config_invalid`, which names file and field.
+ *
+ * @example
+ * ```ts
+ * import { loadConfig } from "proof402";
+ *
+ * const config = await loadConfig({ path: "proof402.config.json" });
+ * const caps = config.payment.assets.map(({ symbol, perDay }) => `${symbol}: ${perDay} base units a day`);
+ * ```
  */
 export async function loadConfig(options: { path?: string; env?: Env; cwd?: string } = {}): Promise<Config> {
   const { env = process.env, cwd = process.cwd() } = options;

@@ -43,6 +43,15 @@ type Keeper = ChildProcessByStdio<Writable, Readable, Readable>;
 /**
  * Starts anvil on loopback and waits until it answers. Takes a free port unless one is given, and seconds between blocks
  * instead of a block per transaction. Throws Proof402Error `anvil_missing`, `port_taken` or `anvil_failed`.
+ *
+ * @example
+ * ```ts
+ * import { startAnvil } from "proof402/devnet";
+ *
+ * const anvil = await startAnvil({ blockSeconds: 1 });
+ * process.stdout.write(anvil.rpcUrl);
+ * await anvil.stop();
+ * ```
  */
 export async function startAnvil(options: { port?: number; blockSeconds?: number } = {}): Promise<Anvil> {
   const args = [

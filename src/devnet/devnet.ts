@@ -83,6 +83,18 @@ export type Devnet = {
 /**
  * Starts chain, token, facilitator and sellers. Everything it started is stopped again if any part fails.
  * Throws Proof402Error `anvil_missing`, `anvil_failed`, `port_taken`, `onnxruntime_missing` or `snarkjs_missing`.
+ *
+ * @example
+ * ```ts
+ * import { openBuyer } from "proof402";
+ * import { startDevnet } from "proof402/devnet";
+ *
+ * const market = await startDevnet();
+ * const buyer = await openBuyer(market);
+ * const { models } = await buyer.listModels();
+ * await buyer.close();
+ * await market.stop();
+ * ```
  */
 export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> {
   const started: (() => Promise<void>)[] = [];

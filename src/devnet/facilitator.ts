@@ -17,6 +17,15 @@ import { POLL_MS } from "./token.ts";
  *
  * Transactions are prepared and sent one at a time. With a nonce manager alone, a settlement that fails while being prepared
  * (a replay, say) leaves a gap behind, and honest settlements beside it fail after the sellers have done their work.
+ *
+ * @example
+ * ```ts
+ * import { createFacilitator, openBank, serveLocally, startAnvil } from "proof402/devnet";
+ *
+ * const anvil = await startAnvil();
+ * const bank = await openBank(anvil);
+ * const { origin } = await serveLocally(createFacilitator(anvil, await bank.fundedKey()).fetch);
+ * ```
  */
 export function createFacilitator(anvil: Anvil, key: Hex): Hono {
   const account = privateKeyToAccount(key, { nonceManager });

@@ -22,6 +22,13 @@ const ABOUT = "These files are a devnet's own: play money, and written again whe
 /**
  * Reads the buyer's key left in a folder by an earlier devnet, for the next one there; null without one. Throws
  * Proof402Error `file_exists` or `config_exists` where a devnet's files would take the place of somebody's own.
+ *
+ * @example
+ * ```ts
+ * import { readDevnetKey } from "proof402/devnet";
+ *
+ * const key = await readDevnetKey("market");
+ * ```
  */
 export const readDevnetKey = async (directory: string): Promise<Hex | null> => (await look(directory)).key;
 
@@ -43,6 +50,15 @@ async function look(directory: string): Promise<{ key: Hex | null; own: string[]
  * Writes `proof402.config.json` and the buyer's key (readable by the owner only) into a new directory, or into one
  * written by a devnet of the same key. Throws Proof402Error `file_exists` or `config_exists` for any other file in
  * their place.
+ *
+ * @example
+ * ```ts
+ * import { startDevnet, writeDevnet } from "proof402/devnet";
+ *
+ * const market = await startDevnet();
+ * const { config } = await writeDevnet(market, "market");
+ * process.stdout.write(`PROOF402_CONFIG=${config}`);
+ * ```
  */
 export async function writeDevnet(devnet: Devnet, directory: string): Promise<{ config: string }> {
   const { key, own } = await look(directory);

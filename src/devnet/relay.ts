@@ -23,7 +23,18 @@ export type Relay = {
   anchor(): Promise<NodeAnchoring["anchor"]>;
 };
 
-/** Deploys a relay contract; its event names the anchored roots. */
+/**
+ * Deploys a relay contract; its event names the anchored roots.
+ *
+ * @example
+ * ```ts
+ * import { openBank, openRelay, startAnvil } from "proof402/devnet";
+ *
+ * const anvil = await startAnvil();
+ * const relay = await openRelay(anvil, await openBank(anvil));
+ * process.stdout.write(relay.address);
+ * ```
+ */
 export async function openRelay(anvil: Anvil, bank: Bank): Promise<Relay> {
   const address = await deploy(anvil, bank, devRelay);
   return {
@@ -41,7 +52,17 @@ export async function openRelay(anvil: Anvil, bank: Bank): Promise<Relay> {
   };
 }
 
-/** Deploys an ERC-8004 Validation Registry, in which any account may have any agent validated. */
+/**
+ * Deploys an ERC-8004 Validation Registry, in which any account may have any agent validated.
+ *
+ * @example
+ * ```ts
+ * import { openBank, openValidationRegistry, startAnvil } from "proof402/devnet";
+ *
+ * const anvil = await startAnvil();
+ * const registry = await openValidationRegistry(anvil, await openBank(anvil));
+ * ```
+ */
 export const openValidationRegistry = (anvil: Anvil, bank: Bank): Promise<Address> =>
   deploy(anvil, bank, devValidationRegistry);
 

@@ -52,7 +52,17 @@ const ETHER = 10n ** 18n;
 /** viem's default of four seconds would be all the time there is. */
 export const POLL_MS = 20;
 
-/** Puts the multicall double in place (facilitators need it to name their errors) and deploys a USDC-like token. */
+/**
+ * Puts the multicall double in place (facilitators need it to name their errors) and deploys a USDC-like token.
+ *
+ * @example
+ * ```ts
+ * import { openBank, startAnvil } from "proof402/devnet";
+ *
+ * const bank = await openBank(await startAnvil());
+ * const key = await bank.fundedKey();
+ * ```
+ */
 export async function openBank(anvil: Anvil): Promise<Bank> {
   const transport = http(anvil.rpcUrl);
   const client = createPublicClient({ chain: foundry, transport, pollingInterval: POLL_MS });

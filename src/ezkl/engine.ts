@@ -15,6 +15,16 @@ const ANSWERS: readonly EzklOutcome[] = ["valid", "refused", "unreadable", "miss
  * EZKL's engine, each check in a process of its own: WebAssembly of another's making that panics on malformed keys and
  * cannot be stopped from within. The process gets nothing of this one's environment, and is killed after so many
  * `milliseconds`; until then it keeps a command from ending that waits for it. Loads nothing itself, and never throws.
+ *
+ * @example
+ * ```ts
+ * import { readFile } from "node:fs/promises";
+ * import { createEzklEngine } from "proof402";
+ * import { appraisalPolicySchema, verifyReceipt } from "proof402/verify";
+ *
+ * const policy = appraisalPolicySchema.parse(JSON.parse(await readFile("trust.json", "utf8")).policy);
+ * const verified = await verifyReceipt(await readFile("receipt.json"), policy, { ezkl: createEzklEngine() });
+ * ```
  */
 export const createEzklEngine =
   ({

@@ -21,6 +21,27 @@ import { errorMessage, toolCallIdOf, type CallRuntime } from "./runtime.ts";
  * Throws Proof402Error `guard_schema` for a tool whose schema is not of objects or has a `receipt_id` already,
  * `guard_tool` for one not made by LangChain's `tool` or `StructuredTool`, and `guard_options` for options without
  * effect.
+ *
+ * @example
+ * ```ts
+ * import { tool } from "@langchain/core/tools";
+ * import { openBuyer } from "proof402";
+ * import { guardTool } from "proof402/langchain";
+ * import * as z from "zod";
+ *
+ * const buyer = await openBuyer();
+ * const trade = tool(async ({ side }) => `sold: ${side}`, {
+ *   name: "execute_trade",
+ *   description: "Trades ETH.",
+ *   schema: z.object({ side: z.enum(["hold", "sell"]) }),
+ * });
+ * const guarded = guardTool(trade, {
+ *   buyer,
+ *   assurance: "attested",
+ *   maxAge: 60,
+ *   bind: ({ args, answer }) => args["side"] === (Number(answer["risk"]) > 0.8 ? "sell" : "hold"),
+ * });
+ * ```
  */
 export function guardTool(inner: StructuredToolInterface, options: GuardOptions): StructuredToolInterface {
   checkOptions(options);

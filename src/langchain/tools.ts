@@ -38,6 +38,15 @@ export type ApprovalAnswer = { decision: "approve" | "decline"; digest: string }
 /**
  * The proof402 tools for LangChain. Content is text for the model; the artifact is `{ status: "ok", data }` or
  * `{ status: "error", error }`, equal to what the other surfaces return. Expected failures come back as error messages.
+ *
+ * @example
+ * ```ts
+ * import { openBuyer } from "proof402";
+ * import { createProof402Tools } from "proof402/langchain";
+ *
+ * await using buyer = await openBuyer();
+ * const tools = createProof402Tools({ buyer });
+ * ```
  */
 export function createProof402Tools(options: Proof402ToolsOptions): Proof402Tools {
   return tools.map((definition) => createTool(definition, options)) as Proof402Tools;

@@ -31,7 +31,16 @@ const serial = (): string =>
   toHex(crypto.getRandomValues(new Uint8Array(16)).map((byte, i) => (i === 0 ? byte & 0x7f : byte)));
 const der = (certificate: X509Certificate): Uint8Array => new Uint8Array(certificate.rawData);
 
-/** Generates a self-signed P-384 root. */
+/**
+ * Generates a self-signed P-384 root.
+ *
+ * @example
+ * ```ts
+ * import { createSimulatedEnclave, createSimulatedRoot } from "proof402/node";
+ *
+ * const enclave = await createSimulatedEnclave({ root: await createSimulatedRoot() });
+ * ```
+ */
 export async function createSimulatedRoot(): Promise<SimulatedRoot> {
   const keys = await generateKeys();
   const now = Date.now();

@@ -79,6 +79,25 @@ const WAIT_SECONDS = 20;
  * Throws Proof402Error `tls_unchecked` where the environment has Node take any certificate, `model_unknown`, `model_name_ambiguous`, `price_invalid`, `rpc_missing`, `wrong_chain`,
  * `claim_seconds_invalid`, `model_digest_mismatch`, `model_unsupported`, `model_external_data`, `model_ambiguous`, `model_unreadable`, `onnxruntime_missing`, or
  * `proof_key_of_another_model` where proving files were made from another model file.
+ *
+ * @example
+ * ```ts
+ * import { serve } from "@hono/node-server";
+ * import { createInferenceNode } from "proof402/node";
+ *
+ * const node = await createInferenceNode({
+ *   models: [{ name: "eth-risk", price: "10000" }],
+ *   payment: {
+ *     network: "eip155:84532",
+ *     asset: "0x036cbd53842c5426634e7929541ec2318f3dcf7e",
+ *     domain: { name: "USDC", version: "2" },
+ *     payTo: "0x00000000000000000000000000000000000000aa",
+ *     facilitatorUrl: "https://facilitator.example",
+ *   },
+ *   enclave: null,
+ * });
+ * serve({ fetch: node.fetch, port: 8402 });
+ * ```
  */
 export async function createInferenceNode(options: InferenceNodeOptions): Promise<InferenceNode> {
   const { enclave, payment } = options;

@@ -14,7 +14,17 @@ const descriptionSchema = z.object({
 /** A model as `models.json` beside its file describes it. */
 export type ModelDescription = z.infer<typeof descriptionSchema>;
 
-/** The models directory of the package: the nearest one above this module, which runs from `src/` and from `dist/src/`. */
+/**
+ * The models directory of the package: the nearest one above this module, which runs from `src/` and from `dist/src/`.
+ *
+ * @example
+ * ```ts
+ * import { readdir } from "node:fs/promises";
+ * import { packageModelsDirectory } from "proof402/node";
+ *
+ * const files = await readdir(await packageModelsDirectory());
+ * ```
+ */
 export async function packageModelsDirectory(): Promise<string> {
   for (const up of ["../../models", "../../../models"]) {
     const directory = fileURLToPath(new URL(up, import.meta.url));

@@ -13,6 +13,14 @@ const ZERO_PCRS = Array.from({ length: 13 }, (_, index): [number, Uint8Array] =>
 /**
  * An enclave without hardware: the same document format as AWS Nitro's, under a root made on this machine. Its module
  * id says `simulated`, and no policy accepts its root by default.
+ *
+ * @example
+ * ```ts
+ * import { createSimulatedEnclave, createSimulatedRoot } from "proof402/node";
+ *
+ * const root = await createSimulatedRoot();
+ * const enclave = await createSimulatedEnclave({ root });
+ * ```
  */
 export async function createSimulatedEnclave(options: {
   root: SimulatedRoot;

@@ -23,6 +23,14 @@ const KEYSTORE_BYTES = 65_536;
  * Throws Proof402Error naming the field and never the key or password: `private_key_invalid`, `key_file_unreadable`,
  * `key_file_permissions` for a file with a secret in the clear that group or others may read or a keystore they may
  * write to, and for keystores `keystore_invalid`, `keystore_password_missing` and `keystore_password_wrong`.
+ *
+ * @example
+ * ```ts
+ * import { loadConfig, loadWallet } from "proof402";
+ *
+ * const config = await loadConfig();
+ * const wallet = await loadWallet({ ...config.wallet, env: process.env });
+ * ```
  */
 export async function loadWallet(
   options: WalletFiles & { env: Readonly<Record<string, string | undefined>> },

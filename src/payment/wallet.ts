@@ -30,6 +30,13 @@ export type Wallet = OwnerSigner & {
 /**
  * A wallet over one private key: 0x and 32 bytes. Throws Proof402Error `private_key_invalid`, which names `field` as the
  * key's place and never quotes the key.
+ *
+ * @example
+ * ```ts
+ * import { walletFromPrivateKey } from "proof402";
+ *
+ * const { address } = walletFromPrivateKey(process.env["PROOF402_PRIVATE_KEY"] ?? "", "PROOF402_PRIVATE_KEY");
+ * ```
  */
 export function walletFromPrivateKey(privateKey: string, field = "privateKey"): Wallet {
   const key = /^0x[0-9a-fA-F]{64}$/.test(privateKey) ? fromHex(privateKey.slice(2).toLowerCase()) : null;
@@ -63,6 +70,14 @@ export function walletFromPrivateKey(privateKey: string, field = "privateKey"): 
 /**
  * A wallet over a viem account (hardware, remote signer). Its answer is checked to be a signature by its address. The
  * first `deriveSecret`, called by `openBuyer`, takes two signatures that move no money.
+ *
+ * @example
+ * ```ts
+ * import { walletFromAccount } from "proof402";
+ * import { mnemonicToAccount } from "viem/accounts";
+ *
+ * const wallet = walletFromAccount(mnemonicToAccount(process.env["MNEMONIC"] ?? ""));
+ * ```
  */
 export function walletFromAccount(account: LocalAccount): Wallet {
   const address = account.address.toLowerCase();

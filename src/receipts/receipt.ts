@@ -19,6 +19,13 @@ function withoutBody(core: ReceiptCore, part: (typeof PARTS)[number]): ReceiptCo
 /**
  * `p402_` and the lower-case base32 (RFC 4648, no padding) of sha256(JCS(core)), bodies left out. Their SHA-256 and
  * Keccak-256 stay in the core and are compared with the bodies wherever those are present.
+ *
+ * @example
+ * ```ts
+ * import { receiptId, type Receipt } from "proof402/verify";
+ *
+ * const isWhole = ({ id, core }: Receipt): boolean => receiptId(core) === id;
+ * ```
  */
 export const receiptId = (core: ReceiptCore): string => `p402_${toBase32(canonicalSha256(bareCore(core)))}`;
 
@@ -26,6 +33,14 @@ export const receiptId = (core: ReceiptCore): string => `p402_${toBase32(canonic
  * A receipt as fixed at delivery, of format 2 where the payment has a salt. Bodies too large for a receipt file are
  * left out; their hashes stay. Throws zod's error for a core outside the schema, and TypeError for text without a UTF-8
  * form.
+ *
+ * @example
+ * ```ts
+ * import { createReceipt, type Receipt } from "proof402/verify";
+ *
+ * // The same receipt without its maker's later evidence, appraisals and place in the log.
+ * const bare = ({ core }: Receipt): Receipt => createReceipt(core);
+ * ```
  */
 export function createReceipt(core: ReceiptCore): Receipt {
   const version = core.payment.salt === undefined ? 1 : 2;
@@ -69,6 +84,15 @@ export type ReceiptFault = Extract<
  * bodies that are present. Never throws, and a message names places in the file but repeats none of its text. Codes:
  * `receipt_too_large`, `receipt_not_utf8`, `receipt_not_json`, `receipt_malformed`, `receipt_version`,
  * `receipt_id_mismatch`, `receipt_body_mismatch`, `receipt_digest_mismatch`.
+ *
+ * @example
+ * ```ts
+ * import { readFile } from "node:fs/promises";
+ * import { parseReceipt } from "proof402/verify";
+ *
+ * const parsed = parseReceipt(await readFile("receipt.json"));
+ * process.stdout.write(parsed.ok ? parsed.receipt.id : parsed.code);
+ * ```
  */
 export function parseReceipt(input: Uint8Array | string): ParsedReceipt {
   if (input.length > MAX_FILE_BYTES)
@@ -175,6 +199,14 @@ function innermost(issue: z.core.$ZodIssue): Issue {
 /**
  * The receipt as a file: indented JSON with a final newline. Equal receipts give equal bytes, in any order of their
  * keys.
+ *
+ * @example
+ * ```ts
+ * import { writeFile } from "node:fs/promises";
+ * import { serializeReceipt, type Receipt } from "proof402/verify";
+ *
+ * const save = (receipt: Receipt): Promise<void> => writeFile(`${receipt.id}.json`, serializeReceipt(receipt), { flag: "wx" });
+ * ```
  */
 export function serializeReceipt(receipt: Receipt): Uint8Array {
   const sorted = JSON.parse(fromUtf8(canonicalJson(receipt))) as Receipt;
@@ -200,7 +232,17 @@ export function withBodies(receipt: Receipt, { core: other }: Receipt): Receipt 
   };
 }
 
-/** The receipt without the request's or the response's bytes. Id and hashes stay; what needs the bytes is then `skip`. */
+/**
+ * The receipt without the request's or the response's bytes. Id and hashes stay; what needs the bytes is then `skip`.
+ *
+ * @example
+ * ```ts
+ * import { redactReceipt, serializeReceipt, type Receipt } from "proof402/verify";
+ *
+ * // A receipt's file for an auditor: the question stays here, its hash travels.
+ * const forAuditor = (receipt: Receipt): Uint8Array => serializeReceipt(redactReceipt(receipt, { request: true }));
+ * ```
+ */
 export function redactReceipt(receipt: Receipt, parts: { request?: boolean; response?: boolean }): Receipt {
   const core = PARTS.reduce((left, part) => (parts[part] === true ? withoutBody(left, part) : left), receipt.core);
   return { ...receipt, core };

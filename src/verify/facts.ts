@@ -71,7 +71,18 @@ export type Facts = {
   terms: Pick<ReceiptCore["payment"], "scheme" | "network" | "asset" | "amount" | "payer" | "payTo">;
 };
 
-/** Reads the facts of a receipt that `parseReceipt` gave. Never throws. */
+/**
+ * Reads the facts of a receipt that `parseReceipt` gave. Never throws.
+ *
+ * @example
+ * ```ts
+ * import { readFile } from "node:fs/promises";
+ * import { parseReceipt, readFacts } from "proof402/verify";
+ *
+ * const parsed = parseReceipt(await readFile("receipt.json"));
+ * if (parsed.ok) process.stdout.write(JSON.stringify(await readFacts(parsed.receipt), null, 2));
+ * ```
+ */
 export async function readFacts(file: Receipt, session: VerifySession = createVerifySession()): Promise<Facts> {
   const receipt = withoutDisputed(file);
   const { core } = receipt;

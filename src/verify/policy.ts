@@ -155,7 +155,16 @@ export const trustSchema = z.strictObject({
   policy: appraisalPolicySchema,
 });
 
-/** Names a policy: SHA-256 of its canonical form (RFC 8785), hex. An appraisal bears it as `policyHash`. */
+/**
+ * Names a policy: SHA-256 of its canonical form (RFC 8785), hex. An appraisal bears it as `policyHash`.
+ *
+ * @example
+ * ```ts
+ * import { appraisalPolicySchema, policyHash } from "proof402/verify";
+ *
+ * const strict = policyHash(appraisalPolicySchema.parse({ assurance: "attested" }));
+ * ```
+ */
 export const policyHash = (policy: AppraisalPolicy): string => toHex(canonicalSha256(policy));
 
 export type TrustFile = z.infer<typeof trustSchema>;

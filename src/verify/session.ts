@@ -23,7 +23,21 @@ export type VerifySession = {
 
 const MAX_KEPT = 256;
 
-/** A session lives as long as its owner; two sessions share nothing. */
+/**
+ * A session lives as long as its owner; two sessions share nothing.
+ *
+ * @example
+ * ```ts
+ * import { createVerifySession, verifyReceipt, type AppraisalPolicy } from "proof402/verify";
+ *
+ * // Many files of one seller: its attestation is opened once.
+ * async function countVerified(files: readonly Uint8Array[], policy: AppraisalPolicy): Promise<number> {
+ *   const session = createVerifySession();
+ *   const all = await Promise.all(files.map((file) => verifyReceipt(file, policy, { session })));
+ *   return all.filter((one) => one.ok && one.appraisal.verdict === "verified").length;
+ * }
+ * ```
+ */
 export function createVerifySession(): VerifySession {
   const facts = new Map<string, Promise<NitroFacts>>();
   const keys = new Map<string, Promise<CryptoKey | null>>();

@@ -40,7 +40,16 @@ export const LEVELS: Readonly<Record<Assurance, Level>> = {
   },
 };
 
-/** The layers that must pass under a policy. */
+/**
+ * The layers that must pass under a policy.
+ *
+ * @example
+ * ```ts
+ * import { requiredLayers } from "proof402/verify";
+ *
+ * const layers = requiredLayers({ assurance: "attested" });
+ * ```
+ */
 export const requiredLayers = (policy: Pick<AppraisalPolicy, "assurance" | "requiredLayers">): readonly Layer[] =>
   policy.requiredLayers ?? LEVELS[policy.assurance].required;
 

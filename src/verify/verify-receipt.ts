@@ -17,6 +17,16 @@ export type Verification =
  * files. `ezkl` is an engine for EZKL's proofs; without one they stay unjudged.
  *
  * What the file tells of a chain is `reported`. Throws RangeError where `at` is an invalid date, and nothing else.
+ *
+ * @example
+ * ```ts
+ * import { readFile } from "node:fs/promises";
+ * import { trustSchema, verifyReceipt } from "proof402/verify";
+ *
+ * const trust = trustSchema.parse(JSON.parse(await readFile("trust.json", "utf8")));
+ * const verification = await verifyReceipt(await readFile("receipt.json"), trust.policy);
+ * process.stdout.write(verification.ok ? verification.appraisal.verdict : verification.code);
+ * ```
  */
 export async function verifyReceipt(
   bytes: Uint8Array | string,

@@ -1,6 +1,7 @@
 import { tool, type ClientTool } from "@langchain/core/tools";
 import { createAgent, ToolMessage } from "langchain";
 import * as z from "zod";
+import { readArguments } from "../../buyer/request.ts";
 import type { Buyer } from "../../buyer/types.ts";
 import { newestAppraisal } from "../../receipts/newest.ts";
 import { createProof402Tools, guardTool } from "../../langchain/index.ts";
@@ -150,10 +151,12 @@ function observe(buyer: Buyer, report: DemoReport): { buyer: Buyer; purchases: S
     purchases,
     buyer: {
       ...buyer,
-      async buy(model, input, options = {}) {
+      async buy(...given) {
+        const { request, options } = readArguments(given);
+        const { model } = request;
         const began = performance.now();
         const steps = new Map<string, number>();
-        report.line(`buy_inference(${model}, assurance ${options.assurance ?? "default"})`);
+        report.line(`buy_inference(${model}, assurance ${request.assurance ?? "default"})`);
         const landed = new Map<string, { ms: number; verdict: Verdict }>();
         const unsubscribe = buyer.onReceipt((receipt) => {
           const appraisal = newestAppraisal(receipt);
@@ -161,7 +164,7 @@ function observe(buyer: Buyer, report: DemoReport): { buyer: Buyer; purchases: S
           landed.set(receipt.id, { ms: performance.now() - began, verdict: appraisal.verdict });
         });
         try {
-          const result = await buyer.buy(model, input, {
+          const result = await buyer.buy(request, {
             ...options,
             onProgress(step) {
               steps.set(step.step, step.ms);

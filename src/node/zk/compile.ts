@@ -45,6 +45,17 @@ const LEAST_TOLERANCE = 1e-4;
 /**
  * Compiles an ONNX file, and compares the circuit with what onnxruntime computes from the same bytes. Throws Proof402Error
  * `model_not_provable`, `snarkjs_missing`, `prover_failed`, or the codes of `openModel`.
+ *
+ * @example
+ * ```ts
+ * import { readFile } from "node:fs/promises";
+ * import { compileModel, createProver, writeCompiled } from "proof402/node";
+ *
+ * const prover = createProver();
+ * const compiled = await compileModel(await readFile("model.onnx"), prover, { weights: "constant" });
+ * await writeCompiled("proving", "model", compiled);
+ * await prover.close();
+ * ```
  */
 export async function compileModel(
   file: Uint8Array,

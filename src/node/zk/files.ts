@@ -36,6 +36,13 @@ export async function requireNoProvingFiles(directory: string, name: string): Pr
  * Writes the compilation's results: the key for buyers to pin, circuit options, proving key and constraints, and for
  * committed weights the opening, readable by the owner alone. Throws Proof402Error `file_exists` before anything is
  * written.
+ *
+ * @example
+ * ```ts
+ * import { writeCompiled, type CompiledModel } from "proof402/node";
+ *
+ * const save = (compiled: CompiledModel): Promise<string[]> => writeCompiled("proving", "model", compiled);
+ * ```
  */
 export async function writeCompiled(directory: string, name: string, compiled: CompiledModel): Promise<string[]> {
   await requireNoProvingFiles(directory, name);
@@ -49,7 +56,16 @@ export async function writeCompiled(directory: string, name: string, compiled: C
   return [...Object.values(open), opening];
 }
 
-/** Reads them back. Throws Proof402Error `proving_key_missing`. */
+/**
+ * Reads them back. Throws Proof402Error `proving_key_missing`.
+ *
+ * @example
+ * ```ts
+ * import { readCompiled } from "proof402/node";
+ *
+ * const { key, zkey } = await readCompiled("proving", "model");
+ * ```
+ */
 export async function readCompiled(directory: string, name: string): Promise<ProvingFiles> {
   const names = namesOf(directory, name);
   try {

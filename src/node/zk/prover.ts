@@ -16,6 +16,14 @@ type Waiting = { resolve: (result: never) => void; reject: (error: Error) => voi
 /**
  * Starts nothing yet: the process starts at the first task, starts again after a crash, and never keeps its parent
  * alive.
+ *
+ * @example
+ * ```ts
+ * import { createProver } from "proof402/node";
+ *
+ * const prover = createProver();
+ * await prover.close();
+ * ```
  */
 export function createProver(): Prover {
   let child: ChildProcess | null = null;
