@@ -33,7 +33,7 @@ export async function requireUnpaid(ctx: BuyerContext, call: Call, attempt: numb
   );
   const use = await findUse({
     chains: ctx.chains,
-    assets: ctx.config.payment.assets,
+    assets: [...ctx.config.payment.assets, ...(ctx.config.payment.formerAssets ?? [])],
     payer: call.wallet.address,
     nonces: nonces.filter((nonce) => !canceled.some(({ payment }) => payment.nonce === nonce)),
   });

@@ -48,6 +48,11 @@ export const sellerLimitsSchema = z.strictObject({
 /** What the wallet may do. No tool argument can widen it (docs/architecture.md §6.1). */
 export const paymentPolicySchema = z.strictObject({
   assets: z.array(assetPolicySchema).min(1),
+  /** Tokens this wallet has paid in and pays in no more: what another of its databases paid in them is still found. */
+  formerAssets: z
+    .array(assetPolicySchema.pick({ network: true, asset: true }))
+    .max(16)
+    .optional(),
   /** Purchases per rolling hour, over all assets. */
   callsPerHour: z.int().min(0).max(1_000_000).default(1000),
   /** Longest life of an authorization we sign, seconds. Offers that ask for longer get this; shorter ones are kept. */

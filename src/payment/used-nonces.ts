@@ -26,7 +26,12 @@ export type NonceUse = {
   confirmed: boolean;
 };
 
-type Looked = { chains: ReadonlyMap<string, Chain>; assets: readonly AssetPolicy[]; payer: string; nonces: string[] };
+type Looked = {
+  chains: ReadonlyMap<string, Chain>;
+  assets: readonly Pick<AssetPolicy, "network" | "asset">[];
+  payer: string;
+  nonces: string[];
+};
 
 /**
  * Whether any of the payer's nonces is used: by EIP-3009 in any of the policy's tokens, or in Permit2 on any of their networks,

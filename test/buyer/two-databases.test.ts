@@ -114,6 +114,23 @@ describe("T44: a key that another database of the wallet has paid is not paid ag
     expect(await wallet.paidCalls()).toEqual(left);
   });
 
+  test("in a token that this one knows only as a former one, and in one that it does not know it is", async () => {
+    const dai = market.config().payment.assets.find(({ symbol }) => symbol === "DAI");
+    if (dai === undefined) throw new Error("the devnet has it");
+    const onlyUsdc = ({ payment }: Config): void =>
+      void (payment.assets = payment.assets.filter(({ symbol }) => symbol === "USDC"));
+    const former = ({ payment }: Config): void =>
+      void (payment.formerAssets = [{ network: dai.network, asset: dai.asset }]);
+    const wallet = await openWallet();
+    const transaction = await bought((await wallet.open(onlyBy({ symbol: "DAI", method: "eip3009" }))).buyer);
+    const knowing = await wallet.open(onlyUsdc, former);
+    expect(await told(knowing.buyer)).toMatchObject(paidElsewhere(transaction));
+    expect(await wallet.paidCalls()).toEqual([0, 1]);
+    // The honest sentence of docs/limits.md.
+    await bought((await wallet.open(onlyUsdc)).buyer);
+    expect(await wallet.paidCalls()).toEqual([1, 1]);
+  });
+
   test("whichever attempt of that one it was", async () => {
     const { honest } = market.devnet.sellers;
     const seller = { refuses: true, paid: 0 };
