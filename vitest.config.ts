@@ -19,22 +19,50 @@ const LONGEST = [
   "test/node/zk/circuit.test.ts",
   "test/conformance/ezkl.test.ts",
 ];
+/**
+ * Rooms whose files follow each other in one process, which has loaded viem, kysely and what else they share once: some 2 s of
+ * CPU for each file that opens a market or a buyer.
+ */
+const SHARED = ["buyer", "config", "evidence", "files", "guard", "market", "payment", "receipts", "storage", "tools"];
+/** Files of these rooms that change their process: its time, its environment, its listeners, what it started. */
+const ALONE = [
+  "test/buyer/deadlines.test.ts",
+  "test/buyer/listeners.test.ts",
+  "test/buyer/money-model.test.ts",
+  "test/buyer/one-key.test.ts",
+  "test/buyer/proof.test.ts",
+  "test/buyer/second-clock-leases.test.ts",
+  "test/buyer/taken-up.test.ts",
+  "test/buyer/turned-down.test.ts",
+  "test/payment/processes.test.ts",
+  "test/payment/rpc.test.ts",
+];
+const shared = SHARED.join("|");
+
 const rank = ({ moduleId }: TestSpecification): number => {
   const at = LONGEST.findIndex((file) => moduleId.endsWith(`/${file}`));
   return at === -1 ? LONGEST.length : at;
 };
+/** A process is kept for the next file only if that shares it, too: those come together, and last, as they are short. */
+const isShared = ({ project }: TestSpecification): number => Number(project.name === "shared");
 
 // A class because vitest constructs one.
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    return (await super.sort(files)).toSorted((a, b) => rank(a) - rank(b));
+    return (await super.sort(files)).toSorted((a, b) => isShared(a) - isShared(b) || rank(a) - rank(b));
   }
 }
 
 // A default export because vitest reads its configuration from one.
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
+    projects: [
+      { extends: true, test: { name: "alone", include: [`test/!(${shared})/**/*.test.ts`, ...ALONE] } },
+      {
+        extends: true,
+        test: { name: "shared", isolate: false, include: [`test/@(${shared})/**/*.test.ts`], exclude: ALONE },
+      },
+    ],
     // On a machine at load a proving market takes its time. What never comes ends here; nothing else waits for it.
     testTimeout: 300_000,
     hookTimeout: 300_000,

@@ -13,7 +13,11 @@ const vitest = await createVitest(
   "test",
   {
     watch: false,
+    // Its projects would be made without the mutants.
+    config: false,
+    include: ["test/**/*.test.ts"],
     maxWorkers: 1,
+    expect: { poll: { timeout: 150_000 } },
     reporters: [{}],
     api: false,
     testTimeout: 30_000,
