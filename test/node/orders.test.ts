@@ -1,8 +1,10 @@
+import type { PaymentRequirements } from "@x402/core/types";
 import { createHash } from "node:crypto";
 import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { dueFor } from "../../src/node/payment-gate.ts";
 import { packageModelsDirectory } from "../../src/node/models.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { onnxOf } from "../support/onnx-files.ts";
@@ -105,6 +107,21 @@ describe("what a price buys", () => {
     expect((await asked(1)).status).toBe(200);
     expect(await takenBy(market, one)).toBe(10_000n);
     await one.stop();
+  });
+
+  test("T50: under upto its rows' part of the price, rounded up, and never more than it", () => {
+    const terms = (amount: string): PaymentRequirements => ({
+      scheme: "upto",
+      network: `eip155:${market.devnet.chainId}`,
+      asset: market.devnet.token,
+      amount,
+      payTo: plain.payTo,
+      maxTimeoutSeconds: 60,
+      extra: { assetTransferMethod: "permit2" },
+    });
+    expect([1, 3, 8].map((count) => dueFor(terms("10000"), count, 8))).toEqual(["1250", "3750", "10000"]);
+    expect(["9", "8", "5", "1", "0"].map((amount) => dueFor(terms(amount), 1, 8))).toEqual(["2", "1", "1", "1", "0"]);
+    expect(dueFor({ ...terms("10000"), scheme: "exact" }, 1, 8)).toBe("10000");
   });
 
   test("T50: one model, for names that are equal but for case are refused", async () => {
