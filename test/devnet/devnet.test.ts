@@ -280,7 +280,7 @@ describe("a written market", () => {
     expect(await readDevnetKey(folder)).toBeNull();
     await writeDevnet(devnet, folder);
     expect(await readDevnetKey(folder)).toBe(devnet.privateKey);
-    const moved = { ...devnet, config: { ...devnet.config, database: "other.db" } };
+    const moved = { ...devnet, settings: { ...devnet.settings, database: "other.db" } };
     const { config: path } = await writeDevnet(moved, folder);
     expect((await loadConfig({ path, env: {} })).database).toBe(join(folder, "other.db"));
     expect(await readFile(join(folder, "buyer.key"), "utf8")).toBe(`${devnet.privateKey}\n`);
