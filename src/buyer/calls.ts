@@ -35,9 +35,11 @@ export const openKey = (ctx: BuyerContext, names: CallNames): Promise<string> =>
     async (tx) => {
       const { own, surface } = names;
       if (own !== undefined) return claim(tx, own, names, ctx.clock());
-      if (surface !== undefined && (await isKnown(tx, surface))) return claim(tx, surface, names, ctx.clock());
       const open = await openEqual(tx, names, ctx.clock().getTime());
-      return open ?? claim(tx, surface ?? `call-${crypto.randomUUID()}`, names, ctx.clock());
+      // A surface's name counts before an equal call, unless only that one has money out.
+      const named = surface !== undefined && (await isKnown(tx, surface));
+      const taken = named && (open?.atStake !== true || (await wasPaid(tx, surface))) ? null : open;
+      return taken?.key ?? claim(tx, surface ?? `call-${crypto.randomUUID()}`, names, ctx.clock());
     },
     // What must survive is written with the reservation; a call that is lost before has nothing at stake.
     "process",
@@ -102,6 +104,9 @@ export async function keysOf(db: Db, { own, surface, payer, argsDigest }: CallNa
 const isKnown = async (tx: Db, key: string): Promise<boolean> =>
   (await tx.selectFrom("calls").select("payer").where("idempotency_key", "=", key).executeTakeFirst()) !== undefined;
 
+const wasPaid = async (tx: Db, key: string): Promise<boolean> =>
+  (await tx.selectFrom("purchases").select("id").where("idempotency_key", "=", key).executeTakeFirst()) !== undefined;
+
 async function claim(tx: Db, key: string, { payer, argsDigest }: CallNames, now: Date): Promise<string> {
   const paid = await tx
     .selectFrom("purchases")
@@ -134,11 +139,14 @@ export const keyConflict = (): Proof402Error =>
     next: "Use a new key for a new call, or give the same arguments to take up the earlier one.",
   });
 
+/** `atStake`: money is out for it, or an answer of it is untold. */
+type OpenCall = { key: string; atStake: boolean };
+
 /**
  * The open call that equals this one, or null: the newest with money out or an answer, else the newest. A call that died before
  * it reserved anything must not hide one with money out.
  */
-async function openEqual(tx: Db, { payer, argsDigest }: CallNames, nowMs: number): Promise<string | null> {
+async function openEqual(tx: Db, { payer, argsDigest }: CallNames, nowMs: number): Promise<OpenCall | null> {
   const open = await tx
     .selectFrom("calls")
     .select("idempotency_key")
@@ -147,7 +155,7 @@ async function openEqual(tx: Db, { payer, argsDigest }: CallNames, nowMs: number
     .where("told_at", "is", null)
     .orderBy("opened_at", "desc")
     .execute();
-  let idle: string | null = null;
+  let idle: OpenCall | null = null;
   for (const { idempotency_key: key } of open) {
     const attempts = await tx
       .selectFrom("purchases")
@@ -155,8 +163,9 @@ async function openEqual(tx: Db, { payer, argsDigest }: CallNames, nowMs: number
       .where("idempotency_key", "=", key)
       .execute();
     if (!isOpen(attempts, nowMs)) continue;
-    if (attempts.some(({ state, answered_at: at }) => state !== "released" || at !== null)) return key;
-    idle ??= key;
+    if (attempts.some(({ state, answered_at: at }) => state !== "released" || at !== null))
+      return { key, atStake: true };
+    idle ??= { key, atStake: false };
   }
   return idle;
 }

@@ -74,6 +74,17 @@ it.each(["sent", "failed", "served"] as const)(
   },
 );
 
+it("a surface's name that reserved nothing hides no equal call with money out, and one that did stays itself", async () => {
+  await open({ surface: "surface-key", argsDigest: OTHER });
+  await call("with-money");
+  await attempt("with-money", 1, "sent");
+  expect(await open({ surface: "surface-key" })).toBe("with-money");
+  await call("surface-2", { own: "surface-2" });
+  await attempt("surface-2", 1, "sent");
+  await attempt("with-money", 2, "sent");
+  expect(await open({ surface: "surface-2" })).toBe("surface-2");
+});
+
 it("a call that was told is equal to no later one, until it is made again", async () => {
   await call("own-key");
   await tell("own-key");
