@@ -46,7 +46,7 @@ const JUDGES: typeof TESTS = {
   "src/verify/layers/payment.ts": verifying("payment-rules"),
   "src/verify/policy.ts": verifying("policy"),
   "src/verify/computation/replay.ts": verifying("replay-rules"),
-  "src/verify/session.ts": verifying("facts"),
+  "src/verify/verification-cache.ts": verifying("facts"),
   "src/verify/layers/signature-tee.ts": verifying("exchange-rules"),
   "src/verify/layers/terms.ts": verifying("terms", "exchange-rules"),
   "src/verify/layers/tls.ts": verifying("tls"),

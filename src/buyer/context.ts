@@ -7,7 +7,7 @@ import type { Wallet } from "../payment/wallet.ts";
 import type { Assurance, Evidence, Receipt, Verdict } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
 import type { AppraisalPolicy, SellerPolicy } from "../verify/policy.ts";
-import type { VerifySession } from "../verify/session.ts";
+import type { VerificationCache } from "../verify/verification-cache.ts";
 import type { EzklEngine } from "../verify/types.ts";
 import type { JobHandler } from "./background/jobs/types.ts";
 import type { JobQueue } from "./background/queue.ts";
@@ -29,7 +29,7 @@ export type BuyerContext = {
   /** Nonces are derived from it (docs/architecture.md §6.5). */
   nonceSecret: string;
   warnings: readonly Warning[];
-  session: VerifySession;
+  session: VerificationCache;
   /** Checks EZKL proofs. */
   ezkl: EzklEngine;
   clock: () => Date;

@@ -8,7 +8,7 @@ import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import { appraise } from "../verify/appraise.ts";
 import { isOfChain, isOwnAmong } from "../verify/evidence.ts";
-import { createVerifySession } from "../verify/session.ts";
+import { createVerificationCache } from "../verify/verification-cache.ts";
 import type { Outstanding } from "../verify/types.ts";
 import { appraisalPolicyOf, type BuyerContext } from "./context.ts";
 import { JOB_HANDLERS } from "./background/jobs/handlers.ts";
@@ -23,7 +23,7 @@ export const judgeContext = (config: Config, db: Db): JudgeContext => ({
   config,
   db,
   clock: () => new Date(),
-  session: createVerifySession(),
+  session: createVerificationCache(),
   ezkl: createEzklEngine(),
   queue: createQueue(db),
   handlers: JOB_HANDLERS,

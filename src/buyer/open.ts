@@ -14,7 +14,7 @@ import type { Receipt, Verdict } from "../receipts/schema.ts";
 import { auditLog } from "../receipts/log.ts";
 import { listReceipts } from "../receipts/store.ts";
 import { openDatabase } from "../storage/database.ts";
-import { createVerifySession } from "../verify/session.ts";
+import { createVerificationCache } from "../verify/verification-cache.ts";
 import { answerOf, inputOf } from "./answer.ts";
 import { createClaims } from "./claims.ts";
 import { createReceiptEvents, verdictChanges, type BuyerContext } from "./context.ts";
@@ -92,7 +92,7 @@ export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
     quotes: createQuoteCache(config.market.quoteSeconds * 1000),
     chains,
     ...(await openNonceSecret(db, wallet, config)),
-    session: createVerifySession(),
+    session: createVerificationCache(),
     ezkl: createEzklEngine(),
     events: createReceiptEvents(),
     attestations: new Map(),

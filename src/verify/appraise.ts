@@ -22,7 +22,7 @@ import { notProven } from "./not-proven.ts";
 import { fixesPayer, judgePayment, judgeSettlement, signatureOfPayer } from "./layers/payment.ts";
 import { sellerOf } from "./policy.ts";
 import { judgeReplay } from "./computation/replay.ts";
-import { createVerifySession, type VerifySession } from "./session.ts";
+import { createVerificationCache, type VerificationCache } from "./verification-cache.ts";
 import { judgeSignature } from "./layers/signature-tee.ts";
 import { fail, skip, unsupported, type AppraiseInput, type Outstanding } from "./types.ts";
 import { COMPUTATION, unknownKinds, unusedEvidence } from "./unused.ts";
@@ -45,7 +45,7 @@ const endOfWaiting = (layer: Layer, wanted: Assurance): RegExp | null => {
  */
 export async function appraise(
   input: AppraiseInput,
-  session: VerifySession = createVerifySession(),
+  session: VerificationCache = createVerificationCache(),
 ): Promise<Appraisal> {
   const { policy, evaluateAt, receipt: whole } = input;
   const isOwn = isOwnAmong(input.own);

@@ -11,7 +11,7 @@ import { allEvidence, onlyOne } from "./evidence.ts";
 import { AWS_NITRO_ROOT } from "./tee/nitro.ts";
 import { fixesPayer, payerKeyOf } from "./layers/payment.ts";
 import { appraisalPolicySchema } from "./policy.ts";
-import { createVerifySession, type VerifySession } from "./session.ts";
+import { createVerificationCache, type VerificationCache } from "./verification-cache.ts";
 import { namedCertificate } from "./layers/tls.ts";
 import { judgeSignature } from "./layers/signature-tee.ts";
 
@@ -83,7 +83,7 @@ export type Facts = {
  * if (parsed.ok) process.stdout.write(JSON.stringify(await readFacts(parsed.receipt), null, 2));
  * ```
  */
-export async function readFacts(file: Receipt, session: VerifySession = createVerifySession()): Promise<Facts> {
+export async function readFacts(file: Receipt, session: VerificationCache = createVerificationCache()): Promise<Facts> {
   const receipt = withoutDisputed(file);
   const { core } = receipt;
   const { request, response, payment } = core;
@@ -114,7 +114,7 @@ export async function readFacts(file: Receipt, session: VerifySession = createVe
 const domainIn = z.object({ name: z.string().default(""), version: z.string().default("") });
 
 /** Checks the signature over the terms as they stand here, not over a hash named by the file. */
-function agreementOf(receipt: Receipt, sellerSigned: boolean, session: VerifySession): Facts["agreement"] {
+function agreementOf(receipt: Receipt, sellerSigned: boolean, session: VerificationCache): Facts["agreement"] {
   const { payment, offer } = receipt.core;
   const settlement = onlyOne(allEvidence(receipt), "settlement.x402");
   if (settlement.kind !== "one" || settlement.evidence.signature === undefined) return null;
@@ -133,7 +133,7 @@ function agreementOf(receipt: Receipt, sellerSigned: boolean, session: VerifySes
 
 async function attestedFacts(
   core: ReceiptCore,
-  session: VerifySession,
+  session: VerificationCache,
 ): Promise<Pick<Facts, "platform" | "key" | "tls">> {
   const found = onlyOne(core.evidence, "tee.nitro");
   const peer = onlyOne(core.evidence, "tls.peer");

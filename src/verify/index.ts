@@ -24,7 +24,7 @@ export {
 } from "../receipts/schema.ts";
 export { readFacts, type Facts, type PlatformFacts } from "./facts.ts";
 export { appraisalPolicySchema, policyHash, trustSchema, type AppraisalPolicy, type SellerPolicy } from "./policy.ts";
-export { createVerifySession, type VerifySession } from "./session.ts";
+export { createVerificationCache, type VerificationCache } from "./verification-cache.ts";
 export type { EzklCheck, EzklEngine, EzklOutcome } from "./types.ts";
 export { requiredLayers } from "./verdict.ts";
 export { verifyReceipt, type Verification } from "./verify-receipt.ts";

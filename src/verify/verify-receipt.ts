@@ -3,7 +3,7 @@ import type { Appraisal, Receipt } from "../receipts/schema.ts";
 import { appraise } from "./appraise.ts";
 import { readFacts, type Facts } from "./facts.ts";
 import type { AppraisalPolicy } from "./policy.ts";
-import { createVerifySession, type VerifySession } from "./session.ts";
+import { createVerificationCache, type VerificationCache } from "./verification-cache.ts";
 import type { EzklEngine } from "./types.ts";
 
 /** A receipt file judged under a policy, or why it could not be read: a code of `parseReceipt` and one sentence. */
@@ -31,12 +31,12 @@ export type Verification =
 export async function verifyReceipt(
   bytes: Uint8Array | string,
   policy: AppraisalPolicy,
-  options: { at?: Date; session?: VerifySession; ezkl?: EzklEngine } = {},
+  options: { at?: Date; session?: VerificationCache; ezkl?: EzklEngine } = {},
 ): Promise<Verification> {
   const parsed = parseReceipt(bytes);
   if (!parsed.ok) return parsed;
   const { receipt } = parsed;
-  const session = options.session ?? createVerifySession();
+  const session = options.session ?? createVerificationCache();
   const at = options.at ?? new Date(receipt.core.response.receivedAt);
   const ezkl = options.ezkl === undefined ? {} : { ezkl: options.ezkl };
   const appraisal = await appraise({ receipt, policy, now: at, evaluateAt: at, ...ezkl }, session);

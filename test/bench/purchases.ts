@@ -11,7 +11,7 @@ import { openDatabase } from "../../src/storage/database.ts";
 import { walletFromPrivateKey, type Wallet } from "../../src/payment/wallet.ts";
 import { parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
 import { appraise } from "../../src/verify/appraise.ts";
-import { createVerifySession } from "../../src/verify/session.ts";
+import { createVerificationCache } from "../../src/verify/verification-cache.ts";
 import { benchJournal } from "./journal.ts";
 import { buyPlainly, INPUT, openMarket, stockFetch, type Market } from "./market.ts";
 import { interleaved, median, row, type Arm } from "./measure.ts";
@@ -152,7 +152,7 @@ export async function benchPurchases(rounds: number): Promise<string[]> {
 async function benchVerify(buyer: Buyer, config: Config, rounds: number): Promise<string[]> {
   const receipts = await buyer.listReceipts({ limit: rounds });
   const policy = appraisalPolicyOf(config, "attested");
-  const session = createVerifySession();
+  const session = createVerificationCache();
   const times: Record<"cold" | "warm" | "file", number[]> = { cold: [], warm: [], file: [] };
   const timed = async (name: keyof typeof times, work: () => Promise<{ assurance: string }>): Promise<void> => {
     const began = performance.now();
@@ -163,7 +163,7 @@ async function benchVerify(buyer: Buyer, config: Config, rounds: number): Promis
   for (const receipt of receipts) {
     const input = { receipt, policy, now: new Date(), evaluateAt: new Date(receipt.core.response.receivedAt) };
     const file = serializeReceipt(receipt);
-    await timed("cold", () => appraise(input, createVerifySession()));
+    await timed("cold", () => appraise(input, createVerificationCache()));
     await timed("warm", () => appraise(input, session));
     await timed("file", async () => {
       const parsed = parseReceipt(file);

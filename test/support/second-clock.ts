@@ -14,7 +14,7 @@ import type { Evidence, Receipt } from "../../src/receipts/schema.ts";
 import { addReceipt, appendLater, readReceipt } from "../../src/receipts/store.ts";
 import { openDatabase } from "../../src/storage/database.ts";
 import { immediate } from "../../src/storage/migrations.ts";
-import { createVerifySession } from "../../src/verify/session.ts";
+import { createVerificationCache } from "../../src/verify/verification-cache.ts";
 import { temporaryDirectory } from "../payment/fixtures.ts";
 import { eventually } from "./eventually.ts";
 import { makeFixture, type Fixture } from "./fixture-receipt.ts";
@@ -105,7 +105,7 @@ export async function openContext(handlers: readonly Handler[]): Promise<BuyerCo
     chains: new Map(),
     nonceSecret: "",
     warnings: [],
-    session: createVerifySession(),
+    session: createVerificationCache(),
     ezkl: createEzklEngine(),
     events: createReceiptEvents(),
     attestations: new Map(),

@@ -4,7 +4,7 @@ import { LAYERS, type Appraisal, type Receipt, type Status } from "../../src/rec
 import { appraise } from "../../src/verify/appraise.ts";
 import { EVERY_LAYER, LAYER_CODES } from "../../src/verify/codes.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
-import { createVerifySession } from "../../src/verify/session.ts";
+import { createVerificationCache } from "../../src/verify/verification-cache.ts";
 import { seeded } from "./onnx-files.ts";
 import { meaningOf, type Family } from "./receipt-family.ts";
 import { mutate, mutateText } from "./receipt-mutations.ts";
@@ -29,7 +29,7 @@ const UNSEALED = 0.03;
  */
 export async function judgeMutants({ members, evaluateAt }: Family, runs: number, seed: number): Promise<Judged> {
   const draw = seeded(seed);
-  const session = createVerifySession();
+  const session = createVerificationCache();
   const meant = new Set(members.map(({ receipt }) => meaningOf(receipt)));
   const receipts = members.map(({ receipt }) => receipt);
   const texts = receipts.map((receipt) => fromUtf8(serializeReceipt(receipt)));

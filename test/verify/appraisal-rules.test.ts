@@ -6,7 +6,7 @@ import { BATCH_CONTRADICTIONS, describeContradiction } from "../../src/verify/co
 import { failuresOfMaker, withContradictions } from "../../src/verify/contradictions.ts";
 import { isOfChain, isOwnAmong, onlyOne } from "../../src/verify/evidence.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
-import { createVerifySession } from "../../src/verify/session.ts";
+import { createVerificationCache } from "../../src/verify/verification-cache.ts";
 import type { AppraiseInput, Outstanding } from "../../src/verify/types.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
 import { appraisal as someAppraisal } from "../support/receipt-core.ts";
@@ -17,7 +17,7 @@ beforeAll(async () => {
   [fixture, upto] = await Promise.all([makeFixture(), makeFixture({ method: "upto" })]);
 });
 
-const session = createVerifySession();
+const session = createVerificationCache();
 type Changes = Partial<Omit<AppraiseInput, "policy">> & { policy?: Partial<AppraisalPolicy> };
 const judge = ({ policy, ...changes }: Changes = {}): Promise<Appraisal> =>
   appraise(

@@ -7,7 +7,7 @@ import { teeIdOf } from "../../src/evidence/tee-signature.ts";
 import type { Evidence, LayerResult } from "../../src/receipts/schema.ts";
 import { appraiseAttestation, type AttestationAppraisal } from "../../src/verify/layers/attestation.ts";
 import { appraisalPolicySchema, type AppraisalPolicy } from "../../src/verify/policy.ts";
-import { createVerifySession } from "../../src/verify/session.ts";
+import { createVerificationCache } from "../../src/verify/verification-cache.ts";
 import { makeChain, MEASURED, payloadOf, signDocument, type Chain } from "../support/nitro-document.ts";
 
 const SELLER = "desk";
@@ -388,7 +388,7 @@ describe("model", () => {
 });
 
 test("a session gives each time, root and key its own answer", async () => {
-  const session = createVerifySession();
+  const session = createVerificationCache();
   const document = await signDocument(chain, payloadOf(chain, { nonce: NONCE }));
   const evidence: Evidence[] = [
     {

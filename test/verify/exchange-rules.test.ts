@@ -7,7 +7,7 @@ import type { LayerResult, NitroEvidence, ReceiptCore, TeeSignatureEvidence } fr
 import { judgeTensorFormat, readTensors } from "../../src/verify/layers/answer.ts";
 import { judgeCarried, judgeNamedModel, judgeRequest, judgeResponse } from "../../src/verify/layers/exchange.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
-import { createVerifySession } from "../../src/verify/session.ts";
+import { createVerificationCache } from "../../src/verify/verification-cache.ts";
 import { judgeSignature } from "../../src/verify/layers/signature-tee.ts";
 import { judgePlace } from "../../src/verify/layers/terms.ts";
 import { fail, pass, skip } from "../../src/verify/types.ts";
@@ -229,7 +229,7 @@ describe("the signature", () => {
     ...changes,
   });
   const judged = async (core: ReceiptCore, by: Signer = signer(fixture)): Promise<string> =>
-    brief(await judgeSignature(core, by, fixture.policy, createVerifySession()));
+    brief(await judgeSignature(core, by, fixture.policy, createVerificationCache()));
   const claiming = (change: Partial<TeeSignatureEvidence>): ReceiptCore =>
     coreWith((core) => void Object.assign(evidenceOf(core), change));
 

@@ -5,7 +5,7 @@ import type { Receipt } from "../../src/receipts/schema.ts";
 import { readFacts } from "../../src/verify/facts.ts";
 import { policyHash } from "../../src/verify/policy.ts";
 import { AWS_NITRO_ROOT } from "../../src/verify/tee/nitro.ts";
-import { createVerifySession, type VerifySession } from "../../src/verify/session.ts";
+import { createVerificationCache, type VerificationCache } from "../../src/verify/verification-cache.ts";
 import { verifyReceipt } from "../../src/verify/verify-receipt.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
 
@@ -128,7 +128,7 @@ describe("the payer's agreement", () => {
 
 describe("a session", () => {
   test("keeps the 256 newest of a kind, refusals too, and a key from leaving it", async () => {
-    const kept = createVerifySession();
+    const kept = createVerificationCache();
     const asked: number[] = [];
     const ask = (number: number): boolean =>
       kept.holds(String(number), () => {
@@ -149,7 +149,7 @@ describe("a session", () => {
 
 describe("the hash of a policy in a session", () => {
   test("follows what the caller changes in it", () => {
-    const [kept, policy] = [createVerifySession(), structuredClone(fixture.policy)];
+    const [kept, policy] = [createVerificationCache(), structuredClone(fixture.policy)];
     const before = kept.policyHash(policy);
     expect(before).toBe(policyHash(fixture.policy));
     policy.maxAttestationAgeSeconds += 1;
@@ -162,9 +162,9 @@ describe("the hash of a policy in a session", () => {
 describe("verifying a file", () => {
   test("judges at the time of the answer, or another, and keeps what is costly in a session", async () => {
     const bytes = serializeReceipt(createReceiptWithLater());
-    const kept: VerifySession = createVerifySession();
+    const kept: VerificationCache = createVerificationCache();
     let asked = 0;
-    const counting: VerifySession = {
+    const counting: VerificationCache = {
       ...kept,
       nitroFacts: (...args) => (asked++, kept.nitroFacts(...args)),
     };

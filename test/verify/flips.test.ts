@@ -6,7 +6,7 @@ import { parseReceipt, receiptId, serializeReceipt } from "../../src/receipts/re
 import { receiptSchema, type Receipt } from "../../src/receipts/schema.ts";
 import { appraise } from "../../src/verify/appraise.ts";
 import { verifyNitroDocument } from "../../src/verify/tee/nitro.ts";
-import { createVerifySession } from "../../src/verify/session.ts";
+import { createVerificationCache } from "../../src/verify/verification-cache.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
 import { vectorsDirectory } from "../support/vectors.ts";
 
@@ -21,7 +21,7 @@ beforeAll(async () => {
 });
 
 /** One for all, as a buyer has it: what it keeps of the unaltered receipt must pass for no altered one. */
-const session = createVerifySession();
+const session = createVerificationCache();
 const verdictOf = async (receipt: Receipt, { policy, evaluateAt } = fixture): Promise<string> =>
   (await appraise({ receipt, policy, now: new Date(), evaluateAt }, session)).verdict;
 

@@ -5,7 +5,7 @@ import { BN254_R, quantiseInput, requestSignals, toField, type Groth16Key } from
 import type { Groth16Evidence, Receipt } from "../../src/receipts/schema.ts";
 import { hasSecretWeights, isProved, judgeGroth16 } from "../../src/verify/computation/groth16.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
-import { createVerifySession } from "../../src/verify/session.ts";
+import { createVerificationCache } from "../../src/verify/verification-cache.ts";
 import { forged, g1, keyOf, SECRET } from "../support/groth16-forgery.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
 
@@ -50,7 +50,7 @@ function judged(one: Case = {}): string | null {
     proofs: { "eth-risk": pinned },
   };
   const policy = { ...fixture.policy, sellers: { fixture: seller }, ...one.policy };
-  const result = judgeGroth16(receipt, policy, createVerifySession());
+  const result = judgeGroth16(receipt, policy, createVerificationCache());
   expect(hasSecretWeights(receipt)).toBe(result !== null && key.commitment !== null && receipt.later.length === 2);
   return result === null ? null : `${result.status} ${result.code}`;
 }

@@ -7,12 +7,12 @@ import { receiptSchema, type InclusionEvidence, type LayerResult, type Receipt }
 import { appraise } from "../../src/verify/appraise.ts";
 import { inclusionLeafOf, judgeInclusion } from "../../src/verify/layers/inclusion.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
-import { createVerifySession } from "../../src/verify/session.ts";
+import { createVerificationCache } from "../../src/verify/verification-cache.ts";
 import { pass, skip } from "../../src/verify/types.ts";
 import { inclusionOf, makeIncluded, neighbours, settlementLog, withLater, withRelay } from "../support/inclusion.ts";
 
 let included: Awaited<ReturnType<typeof makeIncluded>>;
-const session = createVerifySession();
+const session = createVerificationCache();
 beforeAll(async () => {
   included = await makeIncluded();
 });

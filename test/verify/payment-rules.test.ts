@@ -8,10 +8,10 @@ import { redactReceipt } from "../../src/receipts/receipt.ts";
 import type { Receipt, ReceiptCore, SettlementEvidence } from "../../src/receipts/schema.ts";
 import { judgePayment, judgeSettlement, signatureOfPayer } from "../../src/verify/layers/payment.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
-import { createVerifySession } from "../../src/verify/session.ts";
+import { createVerificationCache } from "../../src/verify/verification-cache.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
 
-const session = createVerifySession();
+const session = createVerificationCache();
 const METHODS = ["eip3009", "permit2", "upto", "voucher"] as const;
 type Method = (typeof METHODS)[number];
 let fixtures: Record<Method, Fixture>;

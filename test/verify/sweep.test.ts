@@ -6,7 +6,7 @@ import { canonicalSha256 } from "../../src/evidence/canonical.ts";
 import { parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
 import { appraise } from "../../src/verify/appraise.ts";
-import { createVerifySession, type VerifySession } from "../../src/verify/session.ts";
+import { createVerificationCache, type VerificationCache } from "../../src/verify/verification-cache.ts";
 import { leaves, otherThan, replaceAt, type Path } from "../receipts/json-edits.ts";
 import { makeFixture, type Fixture, type FixtureChanges } from "../support/fixture-receipt.ts";
 import { openProvenMaker, type ProvenMaker } from "../support/proven-receipt.ts";
@@ -28,7 +28,7 @@ const isListed = (place: string): boolean => LISTED.includes(place.replaceAll(/\
 const isSame = (sealed: Receipt, { receipt }: Fixture): boolean =>
   toHex(canonicalSha256(sealed)) === toHex(canonicalSha256(receipt));
 
-const session: VerifySession = createVerifySession();
+const session: VerificationCache = createVerificationCache();
 const judged = async (receipt: unknown, fixture: Fixture): Promise<string> => {
   const { policy, evaluateAt } = fixture;
   const sealed = resealed(receipt);

@@ -9,7 +9,7 @@ import type { Groth16Evidence, LayerResult, Receipt } from "../../receipts/schem
 import { judgeFormat, judgeTensorFormat, readTensors, tensorsOf } from "../layers/answer.ts";
 import { allEvidence, onlyOne } from "../evidence.ts";
 import { entryOf, sellerOf, type AppraisalPolicy } from "../policy.ts";
-import type { VerifySession } from "../session.ts";
+import type { VerificationCache } from "../verification-cache.ts";
 import { fail, pass, skip } from "../types.ts";
 
 /** The code of a computation passed by a proof from a development key: its maker could have forged it. */
@@ -20,7 +20,11 @@ export const DEVELOPMENT_PROOF = "development_proof";
  * answer from the inputs in the request's own bytes, and the proof was made for this request. Inputs, request and
  * answer are taken from the receipt's bytes; the proof's signals only have to agree. Null without a proof.
  */
-export function judgeGroth16(receipt: Receipt, policy: AppraisalPolicy, session: VerifySession): LayerResult | null {
+export function judgeGroth16(
+  receipt: Receipt,
+  policy: AppraisalPolicy,
+  session: VerificationCache,
+): LayerResult | null {
   const found = onlyOne(allEvidence(receipt), "zk.groth16");
   if (found.kind === "none") return null;
   if (found.kind === "many") return fail("ambiguous_evidence", "There is more than one proof of one answer.");

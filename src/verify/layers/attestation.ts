@@ -7,7 +7,7 @@ import type { Evidence, LayerResult, NitroEvidence } from "../../receipts/schema
 import { onlyOne } from "../evidence.ts";
 import { nitroResultAt, type NitroCheck } from "../tee/nitro.ts";
 import { entryOf, sellerOf, type AppraisalPolicy, type SellerPolicy } from "../policy.ts";
-import { createVerifySession, type VerifySession } from "../session.ts";
+import { createVerificationCache, type VerificationCache } from "../verification-cache.ts";
 import { judgeTls, type TlsAppraisal } from "./tls.ts";
 import { fail, pass, skip } from "../types.ts";
 import { requiredLayers } from "../verdict.ts";
@@ -46,7 +46,7 @@ export type AttestationOptions = {
   model: string;
   policy: AppraisalPolicy;
   evaluateAt: Date;
-  session?: VerifySession;
+  session?: VerificationCache;
 };
 
 /** Every layer where the evidence could not even be judged. */
@@ -67,7 +67,7 @@ async function judgeAttestation(options: AttestationOptions): Promise<Attestatio
     return without(
       nitro.kind === "none" ? skip("no_attestation", "The seller gave no attestation.") : ambiguous("attestation"),
     );
-  const session = options.session ?? createVerifySession();
+  const session = options.session ?? createVerificationCache();
   const facts = await session.nitroFacts(nitro.evidence.document, policy.simulatedRoots);
   const result = nitroResultAt(facts, evaluateAt);
   if (!result.ok) return without(fail(codeOf(result.check), `Nitro document: ${result.message}.`));

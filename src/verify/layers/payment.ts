@@ -6,7 +6,7 @@ import type { LayerResult, Payment, Receipt, ReceiptCore } from "../../receipts/
 import { allEvidence, onlyOne, type IsOwn } from "../evidence.ts";
 import { judgeCarried } from "./exchange.ts";
 import type { AppraisalPolicy } from "../policy.ts";
-import type { VerifySession } from "../session.ts";
+import type { VerificationCache } from "../verification-cache.ts";
 import { judgeTerms } from "./terms.ts";
 import { fail, pass, pending, reported } from "../types.ts";
 
@@ -14,7 +14,7 @@ import { fail, pass, pending, reported } from "../types.ts";
  * `payment`: the terms are the policy's, the authorization is exactly what the offer asked for, and the request carries the
  * hash of all of it. Where the payer's signature is shown, it is of this authorization.
  */
-export function judgePayment(receipt: Receipt, policy: AppraisalPolicy, session: VerifySession): LayerResult {
+export function judgePayment(receipt: Receipt, policy: AppraisalPolicy, session: VerificationCache): LayerResult {
   const { core } = receipt;
   const { offer, payment } = core;
   const { offerHash, ...bare } = offer;
@@ -98,7 +98,7 @@ export const fixesPayer = (core: ReceiptCore, sellerSigned: boolean): boolean =>
     judgeCarried(core) === null);
 
 /** Whether a receipt shows the payer's signature of exactly this authorization. */
-export function signatureOfPayer(receipt: Receipt, session: VerifySession): "shown" | "wrong" | "missing" {
+export function signatureOfPayer(receipt: Receipt, session: VerificationCache): "shown" | "wrong" | "missing" {
   const { payment } = receipt.core;
   const settlement = onlyOne(allEvidence(receipt), "settlement.x402");
   if (settlement.kind !== "one" || settlement.evidence.signature === undefined) return "missing";

@@ -3,7 +3,7 @@ import { TEE_SIGNATURE_ALGORITHM, teeIdOf, teeMessageHash } from "../../evidence
 import type { LayerResult, ReceiptCore } from "../../receipts/schema.ts";
 import { onlyOne } from "../evidence.ts";
 import type { AppraisalPolicy } from "../policy.ts";
-import type { VerifySession } from "../session.ts";
+import type { VerificationCache } from "../verification-cache.ts";
 import { fail, pass, skip } from "../types.ts";
 
 const MIN_MODULUS = 2048;
@@ -19,7 +19,7 @@ export async function judgeSignature(
   core: ReceiptCore,
   signer: { key: { spki: Bytes; keyId: string } | null; known: boolean },
   policy: AppraisalPolicy,
-  session: VerifySession,
+  session: VerificationCache,
 ): Promise<LayerResult> {
   const found = onlyOne(core.evidence, "signature.tee");
   if (found.kind === "none") return skip("not_signed", "The seller signed nothing.");

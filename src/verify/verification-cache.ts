@@ -8,7 +8,7 @@ import { readNitroFacts, type NitroFacts } from "./tee/nitro.ts";
  * Keeps costly and unchanging results: a document's content under a set of roots, imported keys, and whether a proof or
  * a payer's signature holds. Judges times at every use, and uses nothing kept for one key for another.
  */
-export type VerifySession = {
+export type VerificationCache = {
   /** `document` in base64, as receipts carry it: it is decoded only where nothing is kept of it. */
   nitroFacts(document: string, simulatedRoots: readonly string[]): Promise<NitroFacts>;
   /** Imports the RSA key of a DER SubjectPublicKeyInfo for PSS with SHA-256, null if it is no such key. */
@@ -24,21 +24,21 @@ export type VerifySession = {
 const MAX_KEPT = 256;
 
 /**
- * A session lives as long as its owner; two sessions share nothing.
+ * A cache lives as long as its owner; two caches share nothing.
  *
  * @example
  * ```ts
- * import { createVerifySession, verifyReceipt, type AppraisalPolicy } from "proof402/verify";
+ * import { createVerificationCache, verifyReceipt, type AppraisalPolicy } from "proof402/verify";
  *
  * // Many files of one seller: its attestation is opened once.
  * async function countVerified(files: readonly Uint8Array[], policy: AppraisalPolicy): Promise<number> {
- *   const session = createVerifySession();
+ *   const session = createVerificationCache();
  *   const all = await Promise.all(files.map((file) => verifyReceipt(file, policy, { session })));
  *   return all.filter((one) => one.ok && one.appraisal.verdict === "verified").length;
  * }
  * ```
  */
-export function createVerifySession(): VerifySession {
+export function createVerificationCache(): VerificationCache {
   const facts = new Map<string, Promise<NitroFacts>>();
   const keys = new Map<string, Promise<CryptoKey | null>>();
   const held = new Map<string, boolean>();
