@@ -7,7 +7,7 @@ import { claimStates } from "../receipts/log-rows.ts";
 import type { Receipt } from "../receipts/schema.ts";
 import type { BuyerContext } from "./context.ts";
 import type { Buyer, Claim } from "./types.ts";
-import { requireReceipt } from "./background/wait.ts";
+import { requireReceipt } from "../receipts/store.ts";
 
 /**
  * Claims of one buyer. One purchase, one claim per purpose: a purchase is known by its payment nonce. Network, asset,
@@ -21,7 +21,7 @@ export function createClaims(ctx: BuyerContext): Pick<Buyer, "claimReceipt" | "e
 
   return {
     async claimReceipt(id, purpose, action) {
-      const { core } = await requireReceipt(ctx, id);
+      const { core } = await requireReceipt(ctx.db, id);
       const claimed = await immediate(ctx.db, async (tx) => {
         if (action !== undefined && action.allowImported !== true) await requireOwn(tx, id);
         const at = ctx.clock();
@@ -64,7 +64,7 @@ export function createClaims(ctx: BuyerContext): Pick<Buyer, "claimReceipt" | "e
     },
 
     async claims(id) {
-      const receipt = await requireReceipt(ctx, id);
+      const receipt = await requireReceipt(ctx.db, id);
       return readClaims(ctx.db, receipt, ({ receiptId, purpose }) => acting.has(keyOf(receiptId, purpose)));
     },
   };

@@ -1,6 +1,6 @@
 import { FORMATS } from "../evidence/exchange/formats.ts";
 import type { Seller } from "../market/types.ts";
-import { findAsset } from "../market/choose.ts";
+import { findAsset } from "../payment/policy.ts";
 import { formatUnits } from "../chain/amounts.ts";
 import type { BuyerContext } from "./context.ts";
 import { readHolds } from "./holds.ts";

@@ -1,6 +1,7 @@
 import { termsHash } from "../evidence/payment-binding.ts";
 import { Proof402Error, type ErrorCode } from "../errors.ts";
-import { findAsset, type Candidate } from "../market/choose.ts";
+import type { Candidate } from "../market/choose.ts";
+import { findAsset } from "../payment/policy.ts";
 import { formatUnits } from "../chain/amounts.ts";
 import { echoFor } from "../payment/echo.ts";
 import { markSent, markSigned } from "../payment/journal.ts";

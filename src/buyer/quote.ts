@@ -1,4 +1,5 @@
-import { findAsset, type Candidate } from "../market/choose.ts";
+import type { Candidate } from "../market/choose.ts";
+import { findAsset } from "../payment/policy.ts";
 import { evidenceFor, METHODS } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
 import { formatUnits, usdToBaseUnits } from "../chain/amounts.ts";

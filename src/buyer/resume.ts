@@ -1,7 +1,8 @@
 import { evidenceOf, methodOf } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
 import type { SellerListing } from "../market/catalog.ts";
-import { findAsset, type Candidate } from "../market/choose.ts";
+import type { Candidate } from "../market/choose.ts";
+import { findAsset } from "../payment/policy.ts";
 import type { ListedModel } from "../market/types.ts";
 import { isFromChannel } from "../payment/channels.ts";
 import { NEVER_SIGNED, readAttempts, release } from "../payment/journal.ts";

@@ -1,3 +1,4 @@
+import { findAsset } from "../payment/policy.ts";
 import { recentPurchases } from "../payment/journal.ts";
 import { spending } from "../payment/spending.ts";
 import type { BuyerContext } from "./context.ts";
@@ -18,7 +19,7 @@ export async function viewSpending(ctx: BuyerContext): Promise<Spending> {
       : await ctx.db.selectFrom("receipts").select(["id", "verdict"]).where("id", "in", ids).execute();
   const verdictOf = new Map(verdicts.map((row) => [row.id, row.verdict]));
   const symbolOf = (network: string, asset: string): string =>
-    ctx.config.payment.assets.find((a) => a.network === network && a.asset === asset)?.symbol ?? asset;
+    findAsset({ network, asset }, ctx.config.payment.assets)?.symbol ?? asset;
   return {
     payer: ctx.wallet?.address ?? null,
     assets: view.assets,

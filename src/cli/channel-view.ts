@@ -1,3 +1,4 @@
+import { findAsset } from "../payment/policy.ts";
 import type { Config } from "../config/schema.ts";
 import { formatUnits } from "../chain/amounts.ts";
 import type { ChannelSurvey } from "../payment/channel-recover.ts";
@@ -28,7 +29,7 @@ export type ChannelView = {
 
 /** A stored channel beside what its chain says. */
 export function channelView({ row, seen }: ChannelSurvey["channels"][number], config: Config): ChannelView {
-  const asset = config.payment.assets.find((one) => one.network === row.network && one.asset === row.asset);
+  const asset = findAsset(row, config.payment.assets);
   const { id, seller_id: seller, network, state, deposit, charged, counted } = row;
   return {
     id,

@@ -1,4 +1,4 @@
-import type { AssetPolicy } from "../payment/policy.ts";
+import { findAsset, type AssetPolicy } from "../payment/policy.ts";
 import { formatUnits } from "../chain/amounts.ts";
 import type { Bought } from "../tools/buy-inference.ts";
 import { paidText, VERDICT_WORDS, type ReceiptSummary } from "../tools/summary.ts";
@@ -39,8 +39,7 @@ function sumText(paid: Paid, assets: readonly AssetPolicy[]): string {
 }
 
 /** The configured name of what was paid. */
-const symbolOf = ({ network, asset }: Paid, assets: readonly AssetPolicy[]): string | undefined =>
-  assets.find((one) => one.network === network && one.asset === asset)?.symbol;
+const symbolOf = (paid: Paid, assets: readonly AssetPolicy[]): string | undefined => findAsset(paid, assets)?.symbol;
 
 const fewDigits = (_name: string, value: unknown): unknown =>
   typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(6)) : value;

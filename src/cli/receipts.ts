@@ -4,13 +4,13 @@ import type { Claim } from "../buyer/types.ts";
 import { writeNew } from "../files/write-new.ts";
 import { newestAppraisal } from "../receipts/newest.ts";
 import { redactReceipt, serializeReceipt } from "../receipts/receipt.ts";
-import { listReceipts as newestReceipts } from "../receipts/store.ts";
+import { listReceipts as newestReceipts, requireReceipt } from "../receipts/store.ts";
 import { summarize } from "../tools/summary.ts";
 import { layerTable } from "./layer-table.ts";
 import { EXIT, globals, note, print, printJson } from "./globals.ts";
 import { readReceiptFile } from "./receipt-file.ts";
 import { receiptRow } from "./purchase-text.ts";
-import { configOf, storedReceipt, withBuyer, withStore } from "./session.ts";
+import { configOf, withBuyer, withStore } from "./session.ts";
 
 /** `proof402 receipts list`: the newest first. */
 export async function listReceipts(options: { limit: string }, command: Command): Promise<number> {
@@ -33,7 +33,7 @@ export async function showReceipt(id: string, options: { wait?: string }, comman
   const waitSeconds = Math.min(600, Math.max(0, Number(options.wait ?? 0) || 0));
   if (waitSeconds > 0) await withBuyer(rest, (buyer) => buyer.getReceipt(id, { waitSeconds }));
   const [receipt, claims] = await withStore(rest, async (db) => {
-    const stored = await storedReceipt(db, id);
+    const stored = await requireReceipt(db, id);
     return [stored, await readClaims(db, stored)] as const;
   });
   if (json) printJson(receipt);
@@ -53,7 +53,7 @@ export async function exportReceipt(
   command: Command,
 ): Promise<number> {
   const { json = false, ...rest } = globals(command);
-  const receipt = await withStore(rest, (db) => storedReceipt(db, id));
+  const receipt = await withStore(rest, (db) => requireReceipt(db, id));
   const shared = redactReceipt(receipt, {
     request: options.redactRequest === true,
     response: options.redactResponse === true,

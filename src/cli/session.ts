@@ -3,8 +3,6 @@ import type { Buyer } from "../buyer/types.ts";
 import { loadConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { Proof402Error } from "../errors.ts";
-import type { Receipt } from "../receipts/schema.ts";
-import { readReceipt } from "../receipts/store.ts";
 import { openDatabase, type Db } from "../storage/database.ts";
 import { note, type GlobalOptions } from "./globals.ts";
 
@@ -39,15 +37,6 @@ export async function withStore<T>(options: GlobalOptions, work: (db: Db) => Pro
   } finally {
     await db.destroy();
   }
-}
-
-/** The stored receipt. Throws Proof402Error `receipt_not_found`. */
-export async function storedReceipt(db: Db, id: string): Promise<Receipt> {
-  const receipt = await readReceipt(db, id);
-  if (receipt !== null) return receipt;
-  throw new Proof402Error("receipt_not_found", `No receipt "${id.slice(0, 64)}" is stored here.`, {
-    next: "Check the id with `proof402 receipts`, or import the receipt file first.",
-  });
 }
 
 /** The driver's and the file system's complaints about the database, as an error that names the file. */

@@ -1,3 +1,4 @@
+import { requireReceipt } from "../receipts/store.ts";
 import { stat } from "node:fs/promises";
 import type { Command } from "commander";
 import { appraisalPolicyOf } from "../buyer/context.ts";
@@ -16,7 +17,7 @@ import { factList } from "./fact-list.ts";
 import { layerTable } from "./layer-table.ts";
 import { EXIT, globals, note, print, printJson, type GlobalOptions } from "./globals.ts";
 import { readReceiptFile } from "./receipt-file.ts";
-import { configOf, storedReceipt, withStore } from "./session.ts";
+import { configOf, withStore } from "./session.ts";
 import { readTrustFile } from "./trust.ts";
 
 type Options = { at?: string; assurance?: string; trust?: string; online?: boolean };
@@ -62,7 +63,7 @@ async function judge(
 ): Promise<Judged> {
   const { trust, config } = asked;
   const stored = /^p402_[a-z2-7]{52}$/.test(target);
-  const receipt = stored ? await withStore(options, (db) => storedReceipt(db, target)) : await readReceiptFile(target);
+  const receipt = stored ? await withStore(options, (db) => requireReceipt(db, target)) : await readReceiptFile(target);
   const policy = policyOf(asked);
   const again: Again = asked.online === true ? await readOnline(receipt, config, policy) : { receipt };
   // The one judge of every surface, with what this buyer saw of its own purchase.

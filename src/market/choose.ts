@@ -1,5 +1,5 @@
 import { Proof402Error } from "../errors.ts";
-import type { AssetPolicy } from "../payment/policy.ts";
+import { findAsset, type AssetPolicy } from "../payment/policy.ts";
 import { ASSURANCES, type Assurance } from "../receipts/schema.ts";
 import type { SellerListing } from "./catalog.ts";
 import type { ListedModel, Seller } from "./types.ts";
@@ -144,7 +144,3 @@ function usdMicros(model: ListedModel, assets: readonly AssetPolicy[]): bigint |
   if (model.price === null || asset === undefined || !asset.usdStable || asset.decimals > 18) return null;
   return BigInt(model.price.amount) * 10n ** BigInt(18 - asset.decimals);
 }
-
-/** The policy's entry for a listed price. */
-export const findAsset = (price: ListedModel["price"], assets: readonly AssetPolicy[]): AssetPolicy | undefined =>
-  price === null ? undefined : assets.find((asset) => asset.network === price.network && asset.asset === price.asset);

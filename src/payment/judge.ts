@@ -5,7 +5,7 @@ import { brokenCap, readCallsLastHour, readUsage, type Usage } from "./caps.ts";
 import { isWithin } from "./hours.ts";
 import { payerOf } from "./methods/methods.ts";
 import { MIN_USABLE_SECONDS } from "./offers.ts";
-import type { AssetPolicy, PaymentPolicy, SellerLimits } from "./policy.ts";
+import { findAsset, type AssetPolicy, type PaymentPolicy, type SellerLimits } from "./policy.ts";
 import type { PurchaseRecord, Refusal } from "./types.ts";
 
 /** A payment to be judged, and what bounds it besides the policy. Amounts in base units. */
@@ -33,7 +33,7 @@ export const refusalOfReserved = (tx: Db, wish: Wish, reserved: Pick<PurchaseRec
 
 async function judge(tx: Db, wish: Wish, own: string | null): Promise<Refusal | null> {
   const { policy, now, payment } = wish;
-  const asset = policy.assets.find((one) => one.network === payment.network && one.asset === payment.asset);
+  const asset = findAsset(payment, policy.assets);
   if (asset === undefined) {
     return {
       code: "asset_not_allowed",

@@ -7,7 +7,7 @@ import type { Offer, Payment } from "../receipts/schema.ts";
 import { clocksDisagree } from "./clocks.ts";
 import { payerOf, PAYERS } from "./methods/methods.ts";
 import { MIN_USABLE_SECONDS } from "./offers.ts";
-import type { PaymentPolicy } from "./policy.ts";
+import { findAsset, type PaymentPolicy } from "./policy.ts";
 
 /**
  * The authorization that would pay an offer by the method it asks for: its amount, and under `upto` no more, to its payee, valid at once (`validAfter` 0, since a buyer's
@@ -30,7 +30,7 @@ export function planPayment(options: {
   chainTime?: number | undefined;
 }): Payment {
   const { offer, payer, nonce, now, policy } = options;
-  const asset = policy.assets.find((one) => one.network === offer.network && one.asset === offer.asset);
+  const asset = findAsset(offer, policy.assets);
   if (asset === undefined) {
     throw new Proof402Error("asset_not_allowed", "The offer's network and asset are not in the payment policy.", {
       next: "Choose another seller, or have the owner add the asset to the policy.",

@@ -64,3 +64,9 @@ export const paymentPolicySchema = z.strictObject({
 export type AssetPolicy = z.infer<typeof assetPolicySchema>;
 export type SellerLimits = z.infer<typeof sellerLimitsSchema>;
 export type PaymentPolicy = z.infer<typeof paymentPolicySchema>;
+
+/** The policy's entry for the asset of a price, an offer or a payment; undefined if it allows none such. */
+export const findAsset = (
+  of: Pick<AssetPolicy, "network" | "asset"> | null,
+  assets: readonly AssetPolicy[],
+): AssetPolicy | undefined => assets.find(({ network, asset }) => network === of?.network && asset === of.asset);

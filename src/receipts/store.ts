@@ -158,7 +158,7 @@ async function insert(
  * appended once. Throws Proof402Error `receipt_not_found`, `receipt_full`, and zod's error for malformed evidence.
  */
 export async function appendLater(tx: Db, id: string, evidence: Evidence, at: Date): Promise<Receipt> {
-  const receipt = await readStored(tx, id);
+  const receipt = await requireReceipt(tx, id);
   const digest = canonicalSha256(evidence);
   if (receipt.later.some((item) => equalBytes(canonicalSha256(item.evidence), digest))) return receipt;
   if (receipt.later.length >= MAX_LATER) throw full(id, `${MAX_LATER} pieces of later evidence`);
@@ -173,7 +173,7 @@ export async function appendLater(tx: Db, id: string, evidence: Evidence, at: Da
  * Throws Proof402Error `receipt_not_found`, `receipt_full`, and zod's error for a malformed appraisal.
  */
 export async function appendAppraisal(tx: Db, id: string, appraisal: Appraisal): Promise<Receipt> {
-  const receipt = await readStored(tx, id);
+  const receipt = await requireReceipt(tx, id);
   if (receipt.appraisals.length >= MAX_APPRAISALS) throw full(id, `${MAX_APPRAISALS} appraisals`);
   const value = appraisalSchema.parse(appraisal);
   requireRoom({ ...receipt, appraisals: [...receipt.appraisals, value] }, "as much as a receipt file does");
@@ -181,8 +181,9 @@ export async function appendAppraisal(tx: Db, id: string, appraisal: Appraisal):
   return update(tx, { ...receipt, appraisals: [...receipt.appraisals, value] });
 }
 
-async function readStored(tx: Db, id: string): Promise<Receipt> {
-  const receipt = await readReceipt(tx, id);
+/** The stored receipt. Throws Proof402Error `receipt_not_found`. */
+export async function requireReceipt(db: Db, id: string): Promise<Receipt> {
+  const receipt = await readReceipt(db, id);
   if (receipt !== null) return receipt;
   throw new Proof402Error("receipt_not_found", `No receipt "${id.slice(0, 64)}" is stored here.`, {
     next: "Check the id, or import the receipt file first.",

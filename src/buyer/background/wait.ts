@@ -1,6 +1,6 @@
 import { Proof402Error } from "../../errors.ts";
 import type { Receipt } from "../../receipts/schema.ts";
-import { readReceipt } from "../../receipts/store.ts";
+import { requireReceipt } from "../../receipts/store.ts";
 import type { BuyerContext } from "../context.ts";
 import { newestAppraisal } from "../../receipts/newest.ts";
 
@@ -11,15 +11,6 @@ const HURRY_MS = 2000;
 
 /** The layers that evidence after the answer decides. */
 const SECOND_CLOCK = ["settlement", "inclusion", "computation"] as const;
-
-/** The stored receipt. Throws Proof402Error `receipt_not_found`. */
-export async function requireReceipt(ctx: BuyerContext, id: string): Promise<Receipt> {
-  const receipt = await readReceipt(ctx.db, id);
-  if (receipt !== null) return receipt;
-  throw new Proof402Error("receipt_not_found", `No receipt "${id.slice(0, 64)}" is stored here.`, {
-    next: "Check the id, or import the receipt file first.",
-  });
-}
 
 /**
  * The stored receipt once its verdict is no longer `pending`, or as it stands after `waitSeconds`. Sees evidence landed
@@ -35,7 +26,7 @@ export async function waitForVerdict(
   let landed = 0;
   let hurriedAt = -Infinity;
   for (;;) {
-    const receipt = await requireReceipt(ctx, id);
+    const receipt = await requireReceipt(ctx.db, id);
     if (receipt.later.length > landed) options.onLanded?.(receipt);
     landed = receipt.later.length;
     const left = deadline - ctx.clock().getTime();

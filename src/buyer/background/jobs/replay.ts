@@ -1,3 +1,4 @@
+import { findAsset } from "../../../payment/policy.ts";
 import { createHmac } from "node:crypto";
 import { toHex } from "../../../evidence/bytes.ts";
 import { canonicalSha256 } from "../../../evidence/canonical.ts";
@@ -119,9 +120,8 @@ function isDrawn(ctx: BuyerContext, receipt: Receipt): boolean {
 
 /** Assets without a known USD value count as above the threshold. */
 function isAbove(ctx: BuyerContext, { core }: Receipt, usd: number): boolean {
-  const { network, asset, amount } = core.offer;
-  const known = ctx.config.payment.assets.find((one) => one.network === network && one.asset === asset);
-  return known?.usdStable !== true || BigInt(amount) > usdToBaseUnits(usd, known.decimals);
+  const known = findAsset(core.offer, ctx.config.payment.assets);
+  return known?.usdStable !== true || BigInt(core.offer.amount) > usdToBaseUnits(usd, known.decimals);
 }
 
 /** The inputs in the exact bytes that were sent, or null where the runtime could not be given all of them exactly. */
