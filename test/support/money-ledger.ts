@@ -162,7 +162,8 @@ function judgeNew(ledger: Ledger, sent: Sent, fault: (text: string) => void): vo
   for (const entry of same) {
     if (hasMoved(chain, entry)) fault("paid again after a payment of the call had moved");
     if (entry.turnedDownIn !== command) fault("paid beside a payment that was not turned down");
-    if (entry.authorization.value === paid.authorization.value) fault("paid twice for the same offer");
+    const again = entry.sellerId === paid.sellerId && entry.authorization.value === paid.authorization.value;
+    if (again) fault("paid twice for the same offer");
   }
   if (same.length > 1) fault("a third payment beside two that can still move");
   if (policy.approveAbove !== null && inCall > policy.approveAbove) {
