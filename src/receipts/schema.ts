@@ -174,7 +174,7 @@ export const contradictionEvidence = z.strictObject({
  * Of this kind files of the receipt tell more than one thing, so none of them counts by its word. It takes away what a file
  * tells and gives nothing, so it needs no proof either.
  */
-export const disputedEvidence = z.strictObject({ kind: z.literal("disputed"), of: z.enum(DISPUTABLE) });
+const disputedEvidence = z.strictObject({ kind: z.literal("disputed"), of: z.enum(DISPUTABLE) });
 
 const knownEvidence = z.discriminatedUnion("kind", [
   nitroEvidence,
