@@ -117,7 +117,8 @@ async function requireContract(client: PublicClient, network: string, error: unk
   const causes = causesOf(error);
   const asked = causes.find((one): one is Error & { contractAddress: `0x${string}` } => "contractAddress" in one);
   const isEmpty = causes.some(({ name }) => name === "ContractFunctionZeroDataError");
-  if (asked === undefined || !isEmpty) throw error;
+  // A reader that knows the contract has said it in its own words.
+  if (Proof402Error.isInstance(error) || asked === undefined || !isEmpty) throw error;
   const address = asked.contractAddress.toLowerCase();
   const code = await client.getCode({ address: asked.contractAddress });
   if (code !== undefined && code !== "0x") throw error;

@@ -238,7 +238,7 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
   return program;
 }
 
-function report(error: unknown, json: boolean): number {
+async function report(error: unknown, json: boolean): Promise<number> {
   // Commander has said on stderr what was wrong.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   const ours = Proof402Error.isInstance(error);
@@ -246,10 +246,14 @@ function report(error: unknown, json: boolean): number {
   const message = ours
     ? error.message
     : `An unexpected ${error instanceof Error ? error.name : "error"} stopped the command.`;
-  const money = ours ? error.money : "may-move";
+  // Outside a purchase there is no money to speak of: what one throws is an outcome of its tool.
+  const money = ours ? error.money : undefined;
   const next = ours ? error.next : "Look at spending before trying again.";
   if (json) printJson({ error: { code, message, money, next } });
-  else note(`Error ${code}: ${message}\n${next}`);
+  else {
+    const words = money === undefined ? [] : [(await import("../tools/outcome.ts")).moneyWords(code, money)];
+    note([`Error ${code}: ${message}`, ...words, next].join("\n"));
+  }
   return exitOf(code);
 }
 
@@ -267,6 +271,6 @@ process.on("exit", () => {
 try {
   await buildProgram().parseAsync();
 } catch (error) {
-  exitCode = report(error, process.argv.includes("--json"));
+  exitCode = await report(error, process.argv.includes("--json"));
 }
 process.exitCode = exitCode;

@@ -82,17 +82,21 @@ export async function openModel<Description extends Pick<ModelFile, "name">>(
   const ort = await loadRuntime();
   const session = await createSession(ort, file);
   const inputs = session.inputMetadata.map((meta) => infoOf(meta, description.name));
-  const outputs = session.outputMetadata.map((meta) => infoOf(meta, description.name));
+  // Classifiers have a label beside a map of probabilities, which no format here can write: the label is served alone.
+  const tensors = session.outputMetadata.filter(({ isTensor }) => isTensor);
+  const served = tensors.length > 0 ? tensors : session.outputMetadata;
+  const outputs = served.map((meta) => infoOf(meta, description.name));
+  const names = outputs.map(({ name }) => name);
   return {
     ...description,
     inputs,
     outputs,
     dimensions: Object.fromEntries(session.inputMetadata.map((meta) => [meta.name, namesOf(meta)])),
     runtime: { name: "onnxruntime-node", version: ort.env.versions.common },
-    async run(tensors) {
+    async run(given) {
       const feeds: Record<string, OrtTensor> = {};
-      for (const tensor of tensors) feeds[tensor.name] = toOrt(ort, tensor);
-      const results = await session.run(feeds);
+      for (const tensor of given) feeds[tensor.name] = toOrt(ort, tensor);
+      const results = await session.run(feeds, names);
       return outputs.flatMap((info) => {
         const result = results[info.name];
         return result === undefined ? [] : [fromOrt(info, result)];

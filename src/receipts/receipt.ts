@@ -202,10 +202,9 @@ function innermost(issue: z.core.$ZodIssue): Issue {
  *
  * @example
  * ```ts
- * import { writeFile } from "node:fs/promises";
  * import { serializeReceipt, type Receipt } from "proof402/verify";
  *
- * const save = (receipt: Receipt): Promise<void> => writeFile(`${receipt.id}.json`, serializeReceipt(receipt), { flag: "wx" });
+ * const textOf = (receipt: Receipt): string => new TextDecoder().decode(serializeReceipt(receipt));
  * ```
  */
 export function serializeReceipt(receipt: Receipt): Uint8Array {

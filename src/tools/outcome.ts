@@ -13,8 +13,8 @@ export function errorOutcome(error: ToolError): Extract<ToolOutcome<never>, { st
 export const errorText = ({ code, message, money, next }: ToolError): string =>
   [`Error ${code}: ${message}`, ...(money === undefined ? [] : [moneyWords(code, money)]), next].join(" ");
 
-/** Where a key names another call, the money is that call's: this one paid nothing. */
-const moneyWords = (code: string, money: MoneyState): string =>
+/** What became of the money, as one sentence. If a key names another call, the money is that call's: this one paid nothing. */
+export const moneyWords = (code: string, money: MoneyState): string =>
   code === "idempotency_conflict"
     ? `This call paid nothing. Of the earlier call with this key: ${MONEY_WORDS[money].replace("of this call", "of it")}`
     : MONEY_WORDS[money];
