@@ -1,22 +1,48 @@
 import { Proof402Error } from "../errors.ts";
 import type { BuyArguments, BuyOptions, BuyRequest } from "./types.ts";
 
+/** The names of a call's bounds, in a request and in options alike. */
+const BOUNDS = [
+  "seller",
+  "assurance",
+  "maxUsd",
+  "wait",
+  "idempotencyKey",
+  "callKey",
+] as const satisfies readonly Exclude<keyof BuyRequest, "model" | "input">[];
+const REQUEST: readonly string[] = ["model", "input", ...BOUNDS];
+const OPTIONS: readonly string[] = [...BOUNDS, "signal", "onProgress", "approve"] satisfies (keyof BuyOptions)[];
+
 /**
- * Reads the arguments of `buy` in either form. Bounds in the options count before those in a request.
- * Throws Proof402Error `invalid_input` if they name no model and input.
+ * Reads the arguments of `buy` in either form. A bound in the options counts before the request's, and one that is undefined
+ * counts for nothing: it must not widen what the request allows.
+ *
+ * Throws Proof402Error `invalid_input` if they name no model and input, or give a name that means nothing here.
  */
 export function readArguments(given: BuyArguments): { request: BuyRequest; options: BuyOptions } {
   const [first, second, third] = given as readonly unknown[];
-  const named = typeof first === "string";
-  const options = isObject(named ? third : second) ? ((named ? third : second) as BuyOptions) : {};
-  const request = named ? { model: first, input: second } : isObject(first) ? first : {};
-  if (typeof request["model"] !== "string" || !isObject(request["input"])) {
-    throw new Proof402Error("invalid_input", "A purchase names a model and gives its input as an object.", {
-      next: 'Call buy("model", { name: values }, options).',
-    });
+  const isNamed = typeof first === "string";
+  const request: unknown = isNamed ? { model: first, input: second } : first;
+  const options = (isNamed ? third : second) ?? {};
+  if (!isObject(request) || typeof request["model"] !== "string" || !isObject(request["input"])) {
+    throw refused("A purchase names a model and gives its input as an object.");
   }
-  return { request: { ...(request as BuyRequest), ...options }, options };
+  if (!isObject(options)) throw refused("The options of a purchase are an object.");
+  for (const [part, known] of [
+    [request, REQUEST],
+    [options, OPTIONS],
+  ] as const) {
+    const unknown = Object.keys(part).find((name) => !known.includes(name));
+    if (unknown !== undefined) throw refused(`A purchase has no "${unknown.slice(0, 64)}".`);
+  }
+  const bounds = BOUNDS.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]);
+  return { request: { ...(request as BuyRequest), ...Object.fromEntries(bounds) }, options };
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
+
+const refused = (message: string): Proof402Error =>
+  new Proof402Error("invalid_input", message, {
+    next: `Call buy("model", { name: values }, options), with options of ${OPTIONS.join(", ")}.`,
+  });
