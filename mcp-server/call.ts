@@ -7,7 +7,7 @@ import {
   type RequestId,
   type ServerContext,
 } from "@modelcontextprotocol/server";
-import { pendingApproval } from "../src/buyer/approve.ts";
+import { pendingApproval } from "../src/buyer/pending-approval.ts";
 import type { ApprovalRequest, Buyer } from "../src/buyer/types.ts";
 import { toHex } from "../src/evidence/bytes.ts";
 import { canonicalSha256 } from "../src/evidence/canonical.ts";

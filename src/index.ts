@@ -3,7 +3,7 @@
  *
  * @module
  */
-export { pendingApproval } from "./buyer/approve.ts";
+export { pendingApproval } from "./buyer/pending-approval.ts";
 export { openBuyer, type OpenOptions } from "./buyer/open.ts";
 export type {
   ApprovalDecision,

@@ -36,7 +36,7 @@ export function readArguments(given: BuyArguments): { request: BuyRequest; optio
     if (unknown !== undefined) throw refused(`A purchase has no "${unknown.slice(0, 64)}".`);
   }
   const bounds = BOUNDS.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]);
-  return { request: { ...(request as BuyRequest), ...Object.fromEntries(bounds) }, options };
+  return { request: { ...(request as BuyRequest), ...(Object.fromEntries(bounds) as Partial<BuyRequest>) }, options };
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> =>

@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { Proof402Error } from "../errors.ts";
 import { openDatabase } from "../storage/database.ts";
-import { pendingApproval } from "./approve.ts";
+import { pendingApproval } from "./pending-approval.ts";
 import { aborted, namesOf, openCall, type Call } from "./call.ts";
 import { noteTold } from "./calls.ts";
 import type { BuyerContext } from "./context.ts";

@@ -1,5 +1,5 @@
 import { tool, type StructuredToolInterface } from "@langchain/core/tools";
-import { pendingApproval } from "../buyer/approve.ts";
+import { pendingApproval } from "../buyer/pending-approval.ts";
 import type { ApprovalDecision, ApprovalRequest, Buyer } from "../buyer/types.ts";
 import { tools } from "../tools/index.ts";
 import type { ToolContext, ToolDefinition, ToolError, ToolOutcome } from "../tools/definition.ts";

@@ -1,4 +1,4 @@
-import { pendingApproval } from "../buyer/approve.ts";
+import { pendingApproval } from "../buyer/pending-approval.ts";
 import { Proof402Error, type MoneyState } from "../errors.ts";
 import type { ToolError, ToolOutcome } from "./definition.ts";
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { pendingApproval } from "../../src/buyer/approve.ts";
+import { pendingApproval } from "../../src/buyer/pending-approval.ts";
 import type { ApprovalDecision, ApprovalRequest } from "../../src/buyer/types.ts";
 import type { Config } from "../../src/config/schema.ts";
 import { approvePermit2 } from "../../src/payment/allowance.ts";

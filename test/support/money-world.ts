@@ -1,7 +1,7 @@
 import { copyFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { openBuyer } from "../../src/buyer/open.ts";
-import { pendingApproval } from "../../src/buyer/approve.ts";
+import { pendingApproval } from "../../src/buyer/pending-approval.ts";
 import type { ApprovalDecision, Buyer } from "../../src/buyer/types.ts";
 import { configSchema, type Config } from "../../src/config/schema.ts";
 import { Proof402Error } from "../../src/errors.ts";
