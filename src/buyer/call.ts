@@ -17,8 +17,8 @@ export type Call = {
   wallet: Wallet;
   /** The idempotency key: the caller's own, that of the open call this one equals, or a new one. */
   key: string;
-  /** The caller or its surface gave the key: another database may have been given it, too. */
-  named: boolean;
+  /** Its key was drawn at random for this very call: nothing can have been paid under it. */
+  drawn: boolean;
   /** sha256 of what was asked: an idempotency key names one call and no other. */
   argsDigest: string;
   /** Reports a step with the time since the call began. What the listener throws is dropped. */
@@ -54,13 +54,13 @@ export async function openCall(ctx: BuyerContext, request: BuyRequest, options: 
     );
   }
   const argsDigest = digestOf(request);
-  const key = await openKey(ctx, { own, surface: request.callKey, payer: wallet.address, argsDigest });
+  const { key, drawn } = await openKey(ctx, { own, surface: request.callKey, payer: wallet.address, argsDigest });
   return {
     request,
     options,
     wallet,
     key,
-    named: key === own || key === request.callKey,
+    drawn,
     argsDigest,
     assurance: request.assurance ?? ctx.config.verification.assurance,
     progress: reporter(options),

@@ -21,6 +21,9 @@ export type CallNames = {
   argsDigest: string;
 };
 
+/** A call's key. `drawn`: drawn at random just now, so that no database can know it. */
+type OpenedKey = { key: string; drawn: boolean };
+
 /**
  * The key of a call (docs/architecture.md §6.5). A call without a key takes up an open one with the same wallet and
  * arguments. A call is open until its outcome was told to its caller, and for as long as money is out for it without an
@@ -29,17 +32,19 @@ export type CallNames = {
  * Throws Proof402Error `idempotency_conflict` where the key names another call, and `wallet_changed` where another
  * wallet made it.
  */
-export const openKey = (ctx: BuyerContext, names: CallNames): Promise<string> =>
+export const openKey = (ctx: BuyerContext, names: CallNames): Promise<OpenedKey> =>
   immediate(
     ctx.db,
     async (tx) => {
       const { own, surface } = names;
-      if (own !== undefined) return claim(tx, own, names, ctx.clock());
+      if (own !== undefined) return { key: await claim(tx, own, names, ctx.clock()), drawn: false };
       const open = await openEqual(tx, names, ctx.clock().getTime());
       // A surface's name counts before an equal call, unless only that one has money out.
       const named = surface !== undefined && (await isKnown(tx, surface));
       const taken = named && (open?.atStake !== true || (await wasPaid(tx, surface))) ? null : open;
-      return taken?.key ?? claim(tx, surface ?? `call-${crypto.randomUUID()}`, names, ctx.clock());
+      if (taken !== null) return { key: taken.key, drawn: false };
+      const key = surface ?? `call-${crypto.randomUUID()}`;
+      return { key: await claim(tx, key, names, ctx.clock()), drawn: surface === undefined };
     },
     // What must survive is written with the reservation; a call that is lost before has nothing at stake.
     "process",

@@ -27,7 +27,7 @@ const names = (changes: Partial<CallNames> = {}): CallNames => ({
   argsDigest: DIGEST,
   ...changes,
 });
-const open = (changes: Partial<CallNames> = {}): Promise<string> => openKey(ctx, names(changes));
+const open = (changes: Partial<CallNames> = {}): Promise<string> => openKey(ctx, names(changes)).then(({ key }) => key);
 const tell = (key: string): Promise<void> => noteTold(ctx, key, () => true);
 /** Opens a call under its own key, a millisecond after what went before. */
 async function call(own: string, changes: Partial<CallNames> = {}): Promise<string> {

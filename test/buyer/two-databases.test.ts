@@ -114,6 +114,26 @@ describe("T44: a key that another database of the wallet has paid is not paid ag
     expect(await wallet.paidCalls()).toEqual(left);
   });
 
+  test.each([
+    ["the same token", USDC, [1, 0]],
+    ["another token", { symbol: "DAI", method: "eip3009" }, [1, 0]],
+  ] as [string, Way, number[]][])(
+    "by a call without a key either that takes it up, in %s",
+    async (_name, way, left) => {
+      const wallet = await openWallet();
+      const transaction = await bought((await wallet.open(onlyBy(USDC))).buyer);
+      const second = await wallet.open(onlyBy(way), ({ payment }) => {
+        for (const asset of payment.assets) asset.approveAbove = "0";
+      });
+      const asked = { ...CALL, approve: () => Promise.resolve("ask_later" as const) };
+      const { idempotencyKey: _key, ...keyless } = CALL;
+      expect(await told(second.buyer, asked)).toMatchObject({ code: "approval_pending" });
+      const yes = { ...keyless, approve: () => Promise.resolve("approved" as const) };
+      expect(await told(second.buyer, yes)).toMatchObject(paidElsewhere(transaction));
+      expect(await wallet.paidCalls()).toEqual(left);
+    },
+  );
+
   test("in a token that this one knows only as a former one, and in one that it does not know it is", async () => {
     const dai = market.config().payment.assets.find(({ symbol }) => symbol === "DAI");
     if (dai === undefined) throw new Error("the devnet has it");

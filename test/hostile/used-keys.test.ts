@@ -17,20 +17,23 @@ afterAll(() => world.stop());
 const KEY = "invoice-0815";
 
 describe("T44: a key whose own payment is used", () => {
-  test("although it was given up, ends as paid and not served, and counts", async () => {
+  test.each([
+    ["of its own", KEY],
+    ["that an equal call takes up", undefined],
+  ])("although it was given up, ends as paid and not served, and counts: a key %s", async (_name, idempotencyKey) => {
     const attack = await world.attack((request, honest) =>
       isPayment(request) ? quoteWith(unpaid(world, request), () => undefined) : honest(),
     );
-    await failure(attack.buy({ idempotencyKey: KEY }));
+    const first = await failure(attack.buy({ idempotencyKey }));
     await attack.using(async (db) => {
       const { id } = await db.selectFrom("purchases").select("id").executeTakeFirstOrThrow();
       await release(db, id, { reason: "authorization_expired", unusable: true, now: new Date() });
     });
     const lost = await attack.plunder();
-    expect(await failure(attack.buy({ idempotencyKey: KEY }))).toMatchObject({
+    expect(await failure(attack.buy({ idempotencyKey }))).toMatchObject({
       code: "paid_not_served",
       money: "moved",
-      idempotencyKey: KEY,
+      idempotencyKey: first.idempotencyKey,
     });
     expect((await attack.buyer.spending()).recent).toMatchObject([{ state: "settled", amount: String(lost) }]);
     expect(attack.payments()).toHaveLength(1);
