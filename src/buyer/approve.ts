@@ -87,11 +87,12 @@ export async function approve(
 }
 
 /** The person's answer, for as long as the caller waits for it. */
-function whileWanted<T>({ signal, goOn }: Call, answer: Promise<T>): Promise<T> {
-  goOn();
+function whileWanted<T>({ asking, requireCaller }: Call, answer: Promise<T>): Promise<T> {
+  requireCaller();
   return new Promise((resolve, reject) => {
     const onAbort = (): void => reject(aborted());
-    signal.addEventListener("abort", onAbort, { once: true });
-    answer.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+    if (asking.aborted) onAbort();
+    asking.addEventListener("abort", onAbort, { once: true });
+    answer.then(resolve, reject).finally(() => asking.removeEventListener("abort", onAbort));
   });
 }

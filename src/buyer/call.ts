@@ -29,6 +29,10 @@ export type Call = {
   stop: () => void;
   /** Throws Proof402Error `aborted` once the caller gave up. */
   goOn: () => void;
+  /** Ends the wait for a person's answer, after a commit too: the caller gave up, or the buyer is being closed. */
+  asking: AbortSignal;
+  /** Throws Proof402Error `aborted` once the caller gave up, after a commit too: asked before each new authorization. */
+  requireCaller: () => void;
   /** The payment goes out: from here on the exchange runs to its end, even if the caller leaves. */
   commit: () => void;
   committed: () => boolean;
@@ -38,7 +42,12 @@ export type Call = {
  * Checks what a caller gave and finds the call's key, before anything is asked of a seller. Throws Proof402Error
  * `wallet_missing`, `invalid_input`, and what {@link openKey} throws.
  */
-export async function openCall(ctx: BuyerContext, request: BuyRequest, options: BuyOptions): Promise<Call> {
+export async function openCall(
+  ctx: BuyerContext,
+  request: BuyRequest,
+  options: BuyOptions,
+  closing: AbortSignal,
+): Promise<Call> {
   const { wallet } = ctx;
   if (wallet === null) {
     throw new Proof402Error("wallet_missing", "No wallet is configured, so nothing can be bought.", {
@@ -64,7 +73,7 @@ export async function openCall(ctx: BuyerContext, request: BuyRequest, options: 
     argsDigest,
     assurance: request.assurance ?? ctx.config.verification.assurance,
     progress: reporter(options),
-    ...createStop(),
+    ...createStop(options.signal, closing),
   };
 }
 
@@ -104,7 +113,10 @@ function reporter({ onProgress }: BuyOptions): Call["progress"] {
   };
 }
 
-function createStop(): Pick<Call, "signal" | "stop" | "goOn" | "commit" | "committed"> {
+function createStop(
+  caller: AbortSignal | undefined,
+  closing: AbortSignal,
+): Pick<Call, "signal" | "asking" | "requireCaller" | "stop" | "goOn" | "commit" | "committed"> {
   const controller = new AbortController();
   let committed = false;
   const goOn = (): void => {
@@ -112,6 +124,11 @@ function createStop(): Pick<Call, "signal" | "stop" | "goOn" | "commit" | "commi
   };
   return {
     signal: controller.signal,
+    asking: AbortSignal.any([controller.signal, closing, ...(caller === undefined ? [] : [caller])]),
+    requireCaller: () => {
+      goOn();
+      if (caller?.aborted === true) throw aborted();
+    },
     stop: () => {
       if (!committed) controller.abort();
     },

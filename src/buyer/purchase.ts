@@ -45,6 +45,8 @@ export const purchase = (ctx: BuyerContext, call: Call): Promise<BuyResult> =>
 
 /** One attempt under a new authorization: steps 1 to 8. */
 async function pay(ctx: BuyerContext, call: Call, turn: Extract<Turn, { kind: "pay" }>): Promise<Turn> {
+  // After a commit the exchange goes on without its caller. Another authorization is nothing that a caller who left wants.
+  call.requireCaller();
   const { attempt } = turn;
   const chosen = turn.chosen ?? (await choose(ctx, call, turn));
   const { candidate, attested, quote } = chosen;
@@ -74,8 +76,15 @@ async function payAgain(ctx: BuyerContext, call: Call, turn: Extract<Turn, { kin
   }
 }
 
-/** Errors of a call whose seller did serve, if not well, or that its caller ended. */
-const SERVED: readonly ErrorCode[] = ["aborted", "answer_cut", "malformed_answer"];
+/** Errors that say nothing of an unserved payment: the seller did serve, if not well, or the call ended on this side. */
+const SERVED: readonly ErrorCode[] = [
+  "aborted",
+  "answer_cut",
+  "malformed_answer",
+  // Another process makes the call, or the configuration stands in the way: neither says that the seller owes anything.
+  "call_in_progress",
+  "resend_not_allowed",
+];
 
 /**
  * Signs, sends, receives, and delivers what comes back. The journal knows of the signature before it is made and of the
@@ -154,7 +163,7 @@ async function reserveOffer(
 ): Promise<PurchaseRecord> {
   const { chosen, attempt, payment, request } = job;
   const { candidate, quote } = chosen;
-  call.goOn();
+  call.requireCaller();
   const result = await reserve(ctx.db, {
     ...wishOf(ctx, call, { candidate, payment, now: ctx.clock() }),
     attempt,

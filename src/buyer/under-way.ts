@@ -53,7 +53,7 @@ export function createCalls(ctx: BuyerContext): Calls {
   const make: Calls["make"] = async (request, options, finish) => {
     let call: Call | null = null;
     try {
-      call = await openCall(ctx, request, options);
+      call = await openCall(ctx, request, options, closing.signal);
       const result = await whileWanted(call, tracked(inTurn(call)));
       if (!isServed(result.receipt.core)) await holdUnserved(ctx).catch(() => undefined);
       const finished = await finish(result, call, closing.signal);
