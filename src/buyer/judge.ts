@@ -1,3 +1,5 @@
+import { toHex } from "../evidence/bytes.ts";
+import { canonicalSha256 } from "../evidence/canonical.ts";
 import { wantedAssurance } from "../receipts/newest.ts";
 import type { Appraisal, Assurance, Evidence, Receipt } from "../receipts/schema.ts";
 import type { Config } from "../config/schema.ts";
@@ -56,7 +58,7 @@ export async function judgeReceipt(
   const rivals = options.own === undefined ? await rivalsOf(ctx.db, receipt) : undefined;
   return appraise(
     {
-      receipt: seen === null ? receipt : withMore(receipt, seen),
+      receipt: seen === null ? await withStored(ctx, receipt) : withMore(receipt, seen),
       policy: appraisalPolicyOf(ctx.config, options.assurance),
       now: ctx.clock(),
       evaluateAt: options.evaluateAt ?? new Date(receipt.core.response.receivedAt),
@@ -122,6 +124,24 @@ async function ownEvidence(ctx: JudgeContext, id: string): Promise<readonly Evid
   if ((await readPurchaseByReceipt(ctx.db, id)) === null) return null;
   const stored = await readReceipt(ctx.db, id);
   return stored === null ? null : stored.later.map(({ evidence }) => evidence);
+}
+
+/**
+ * A receipt made elsewhere with what its stored copy knows. The appraisals stored here are this buyer's own and no word of its
+ * maker, whose failures were kept as contradictions. A contradiction kept here counts for every file of the receipt.
+ */
+async function withStored(ctx: JudgeContext, file: Receipt): Promise<Receipt> {
+  const stored = await readReceipt(ctx.db, file.id);
+  if (stored === null) return file;
+  const nameOf = (appraisal: Appraisal): string => toHex(canonicalSha256(appraisal));
+  const own = new Set(stored.appraisals.map(nameOf));
+  const isTold = isOwnAmong(file.later.map(({ evidence }) => evidence));
+  const untold = stored.later.filter(({ evidence }) => evidence.kind === "contradiction" && !isTold(evidence));
+  return {
+    ...file,
+    later: [...file.later, ...untold],
+    appraisals: file.appraisals.filter((appraisal) => !own.has(nameOf(appraisal))),
+  };
 }
 
 /**

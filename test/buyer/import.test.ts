@@ -1,5 +1,6 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import fc from "fast-check";
+import { openBuyer } from "../../src/buyer/open.ts";
 import type { Buyer } from "../../src/buyer/types.ts";
 import { canonicalSha256 } from "../../src/evidence/canonical.ts";
 import { toHex0x, uint256 } from "../../src/evidence/bytes.ts";
@@ -142,6 +143,24 @@ test.each<[string, (core: ReceiptCore) => void]>([
     expect(await stranger.claimReceipt(files[1]!.id, "guard")).toBe(false);
     expect((await stranger.audit()).ok).toBe(true);
   }
+});
+
+test("T98: a verdict of this buyer's own is no word of the file's maker: a pin that was missing is added", async () => {
+  const receipt = await buyFrom(await market.buyer(), "verified");
+  const file = { ...receipt, appraisals: [] };
+  const right = market.config();
+  const wrong = { ...right, sellers: right.sellers.map((one) => ({ ...one, payTo: [`0x${"0a".repeat(20)}`] })) };
+  const before = await openBuyer({ config: wrong, wallet: null });
+  const { appraisals } = await before.importReceipt(file);
+  expect(appraisals.map(({ verdict }) => verdict)).toEqual(["failed"]);
+  await before.close();
+  const after = await openBuyer({ config: right, wallet: null });
+  onTestFinished(() => after.close());
+  const stored = await after.getReceipt(receipt.id);
+  expect(stored.appraisals.map(({ verdict }) => verdict)).toEqual(["failed"]);
+  const [own, ofFile] = [await after.verify(stored), await after.verify(file)];
+  expect(own.verdict).not.toBe("failed");
+  expect([own.verdict, own.layers]).toEqual([ofFile.verdict, ofFile.layers]);
 });
 
 test("T61: an own receipt is named beside junk that was there before it was bought", async () => {
