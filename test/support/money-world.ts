@@ -107,10 +107,12 @@ export async function openWorld(options: {
     }
     return world.whenPaid === null || world.whenPaid();
   };
-  const onReply = ({ authorization: { nonce } }: Paid, { answers }: Reply): void => {
+  const onReply = ({ authorization: { nonce, value }, sellerId }: Paid, { answers }: Reply): void => {
     const entry = ledger.entries.find(({ authorization }) => authorization.nonce === nonce);
     if (entry === undefined) return;
-    if (answers === "new_offer") entry.turnedDownIn = world.command;
+    // Its present offer again is another one where the payment was made under an older price.
+    const isOther = answers === "same_offer" && scene.prices[sellerId as keyof Scene["prices"]].asked !== Number(value);
+    if (answers === "new_offer" || isOther) entry.turnedDownIn = world.command;
     if (answers === "ok" || answers === "unreadable" || answers === "client_error") entry.answeredAt = clock.now;
   };
   const prices = { cheap: { listed: 2000, asked: 2000 }, dear: { listed: 3000, asked: 3000 } };
