@@ -81,9 +81,8 @@ const SERVED: readonly ErrorCode[] = [
   "aborted",
   "answer_cut",
   "malformed_answer",
-  // Another process makes the call, or the configuration stands in the way: neither says that the seller owes anything.
+  // Another process makes the call and may have the answer by now.
   "call_in_progress",
-  "resend_not_allowed",
 ];
 
 /**
