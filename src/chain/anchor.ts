@@ -4,6 +4,7 @@ import { BATCH_SETTLEMENT_TOPIC, readBatchSettlement } from "../evidence/inclusi
 import type { InclusionEvidence } from "../receipts/schema.ts";
 import type { BatchContradiction } from "../verify/contradiction-codes.ts";
 import type { Chain } from "./chain.ts";
+import { loweredLog, minedReceipt } from "./mined.ts";
 
 /** A batch as somebody says it is anchored. */
 type Anchored = { root: string; transaction: string; count: number };
@@ -24,16 +25,12 @@ export function readAnchor(
 ): Promise<Anchor> {
   return chain.read(
     async (client): Promise<Anchor> => {
-      const hash = toHex0x(fromHex0x(published.transaction));
-      const receipt = await client.getTransactionReceipt({ hash }).catch((error: unknown) => {
-        if (error instanceof Error && error.name === "TransactionReceiptNotFoundError") return null;
-        throw error;
-      });
+      const receipt = await minedReceipt(client, toHex0x(fromHex0x(published.transaction)));
       if (receipt === null) return { state: "unknown" };
       const blockHash = receipt.blockHash.toLowerCase();
       const blockTime = await confirmedTime(client, chain, receipt.blockNumber, blockHash);
       if (blockTime === null) return { state: "pending" };
-      const logs = receipt.status === "success" ? receipt.logs.map(lowered) : [];
+      const logs = receipt.status === "success" ? receipt.logs.map(loweredLog) : [];
       const found = findEvent(logs, contracts, published);
       if (typeof found === "string") return { state: "contradicted", code: found };
       const { transaction } = published;
@@ -53,13 +50,6 @@ async function confirmedTime(client: PublicClient, chain: Chain, number: bigint,
 }
 
 type Log = InclusionEvidence["log"];
-
-const lowered = (log: { address: string; topics: readonly string[]; data: string; logIndex: number }): Log => ({
-  address: log.address.toLowerCase(),
-  topics: log.topics.map((topic) => topic.toLowerCase()),
-  data: log.data.toLowerCase(),
-  logIndex: log.logIndex,
-});
 
 /** The pinned relay's event for the published root and size, or what the transaction did instead. */
 function findEvent(logs: readonly Log[], contracts: readonly string[], published: Anchored): Log | BatchContradiction {

@@ -4,6 +4,7 @@ import type { Authorization } from "../evidence/methods/method.ts";
 import { evidenceOf } from "../evidence/methods/methods.ts";
 import { permitOf } from "../evidence/methods/permits.ts";
 import { settlingInput } from "../evidence/permit2.ts";
+import { loweredLog } from "./mined.ts";
 
 /** A transaction as it touched an authorization's token, in lower case. */
 export type Settling = {
@@ -19,14 +20,7 @@ export async function readSettling(
   authorization: Authorization,
   receipt: Pick<TransactionReceipt, "logs" | "transactionHash">,
 ): Promise<Settling> {
-  const logs = receipt.logs
-    .map((log) => ({
-      address: log.address.toLowerCase(),
-      topics: log.topics.map((topic) => topic.toLowerCase()),
-      data: log.data.toLowerCase(),
-      logIndex: log.logIndex,
-    }))
-    .filter((log) => log.address === authorization.asset);
+  const logs = receipt.logs.map(loweredLog).filter((log) => log.address === authorization.asset);
   if (!evidenceOf(authorization).usedByCall) return { logs };
   const { to, input } = await client.getTransaction({ hash: receipt.transactionHash });
   // Bytes after the call's arguments are no part of the evidence.

@@ -1,4 +1,5 @@
 import type { PublicClient } from "viem";
+import { minedReceipt } from "../chain/mined.ts";
 import { readSettling, type Settling } from "../chain/settling.ts";
 import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
 import { usesAuthorization } from "../evidence/settlement.ts";
@@ -26,10 +27,7 @@ export async function readTransaction(
   hash: string,
 ): Promise<TokenTransaction | null> {
   if (!/^0x[0-9a-f]{64}$/.test(hash)) return null;
-  const receipt = await client.getTransactionReceipt({ hash: toHex0x(fromHex0x(hash)) }).catch((error: unknown) => {
-    if (error instanceof Error && error.name === "TransactionReceiptNotFoundError") return null;
-    throw error;
-  });
+  const receipt = await minedReceipt(client, toHex0x(fromHex0x(hash)));
   if (receipt === null || receipt.status !== "success") return null;
   const settling = await readSettling(client, payment, receipt);
   return {

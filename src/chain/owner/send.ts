@@ -5,6 +5,7 @@ import { Proof402Error } from "../../errors.ts";
 import type { Db } from "../../storage/database.ts";
 import type { OwnerTransactionsTable } from "../../storage/tables.ts";
 import type { Chain } from "../chain.ts";
+import { minedReceipt } from "../mined.ts";
 import type { OwnerCall, OwnerSigner } from "./calls.ts";
 import { estimateGas, feesWithin, formatCoins, mostCost } from "./fees.ts";
 import { hashOf, noteOutcome, noteSigned, undecidedOf, wishOf, type OwnerOutcome } from "./transactions.ts";
@@ -168,10 +169,7 @@ async function look(
   confirmations: number,
 ): Promise<OwnerOutcome | null> {
   const mined = async (): Promise<OwnerOutcome | null> => {
-    const receipt = await client.getTransactionReceipt({ hash: hex(row.hash) }).catch((error: unknown) => {
-      if (error instanceof Error && error.name === "TransactionReceiptNotFoundError") return null;
-      throw error;
-    });
+    const receipt = await minedReceipt(client, hex(row.hash));
     if (receipt === null) return null;
     const { gasUsed, effectiveGasPrice, status } = receipt;
     return { state: status === "success" ? "done" : "reverted", gasUsed, cost: gasUsed * effectiveGasPrice };
