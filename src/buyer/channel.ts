@@ -1,7 +1,7 @@
 import { Proof402Error } from "../errors.ts";
 import { evidenceFor } from "../evidence/methods/methods.ts";
 import type { Candidate } from "../market/choose.ts";
-import { channelsFor, chargedIn } from "../payment/channel-offers.ts";
+import { chargedIn, payingChannel } from "../payment/channel-offers.ts";
 import { concede } from "../payment/channel-books.ts";
 import {
   idOf,
@@ -27,8 +27,7 @@ export async function channelFor(
   offer: Offer,
 ): Promise<string | null> {
   if (evidenceFor(offer)?.claimed !== true) return null;
-  const open = channelsFor(await openChannels(ctx.db, seller, call.wallet.address), offer);
-  const channel = open.find(({ left }) => left >= BigInt(offer.amount));
+  const channel = payingChannel(await openChannels(ctx.db, seller, call.wallet.address), offer);
   if (channel === undefined) throw missing(seller.id);
   return channel.id;
 }

@@ -3,7 +3,7 @@ import { findAsset } from "../payment/policy.ts";
 import { evidenceFor, METHODS } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
 import { formatUnits, usdToBaseUnits } from "../chain/amounts.ts";
-import { channelsFor, type OpenChannel } from "../payment/channel-offers.ts";
+import { payingChannel, type OpenChannel } from "../payment/channel-offers.ts";
 import { openChannels } from "../payment/channels.ts";
 import { readAttempts } from "../payment/journal.ts";
 import { chooseOffer, readPaymentRequired, type AcceptedOffer } from "../payment/offers.ts";
@@ -112,12 +112,10 @@ async function stillFitting(
   const channels = await channelsWith(ctx, call, candidate);
   const fits = (one: AcceptedOffer): boolean => {
     const { offer, asset } = one;
-    const amount = BigInt(offer.amount);
     const maxAmount = maxAmountOf(call, asset);
     // An offer by voucher is of use only while its channel has enough left.
-    const payable =
-      evidenceFor(offer)?.claimed !== true || channelsFor(channels, offer).some(({ left }) => left >= amount);
-    return payable && (maxAmount === null || amount <= maxAmount) && isPayable(one);
+    const payable = evidenceFor(offer)?.claimed !== true || payingChannel(channels, offer) !== undefined;
+    return payable && (maxAmount === null || BigInt(offer.amount) <= maxAmount) && isPayable(one);
   };
   return known
     .filter((one) => fits(one) && overListedPrice(ctx, candidate, one) === null)
