@@ -135,13 +135,9 @@ async function withStored(ctx: JudgeContext, file: Receipt): Promise<Receipt> {
   if (stored === null) return file;
   const nameOf = (appraisal: Appraisal): string => toHex(canonicalSha256(appraisal));
   const own = new Set(stored.appraisals.map(nameOf));
-  const isTold = isOwnAmong(file.later.map(({ evidence }) => evidence));
-  const untold = stored.later.filter(({ evidence }) => evidence.kind === "contradiction" && !isTold(evidence));
-  return {
-    ...file,
-    later: [...file.later, ...untold],
-    appraisals: file.appraisals.filter((appraisal) => !own.has(nameOf(appraisal))),
-  };
+  const appraisals = file.appraisals.filter((appraisal) => !own.has(nameOf(appraisal)));
+  const contradictions = stored.later.filter(({ evidence }) => evidence.kind === "contradiction");
+  return withUntold({ ...file, appraisals }, contradictions);
 }
 
 /**
@@ -149,13 +145,18 @@ async function withStored(ctx: JudgeContext, file: Receipt): Promise<Receipt> {
  * word of the file disputes this buyer's own sight.
  */
 function withMore(file: Receipt, known: readonly Evidence[]): Receipt {
-  const receipt = { ...file, later: file.later.filter(({ evidence }) => evidence.kind !== "disputed") };
+  const later = file.later.filter(({ evidence }) => evidence.kind !== "disputed");
+  const at = file.core.response.receivedAt;
+  return withUntold(
+    { ...file, later },
+    known.map((evidence) => ({ at, evidence })),
+  );
+}
+
+/** The receipt with those pieces that it does not tell itself. */
+function withUntold(receipt: Receipt, pieces: Receipt["later"]): Receipt {
   const isTold = isOwnAmong(receipt.later.map(({ evidence }) => evidence));
-  const untold = known.filter((evidence) => !isTold(evidence));
-  const at = receipt.core.response.receivedAt;
-  return untold.length === 0
-    ? receipt
-    : { ...receipt, later: [...receipt.later, ...untold.map((evidence) => ({ at, evidence }))] };
+  return { ...receipt, later: [...receipt.later, ...pieces.filter(({ evidence }) => !isTold(evidence))] };
 }
 
 /** A job's meaning for its layer. */

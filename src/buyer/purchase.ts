@@ -71,13 +71,13 @@ async function payAgain(ctx: BuyerContext, call: Call, turn: Extract<Turn, { kin
     return await withLock(ctx, lock, call.signal, () => exchange(ctx, call, paying));
   } catch (error) {
     const { state, sellerId, transaction } = turn.purchase;
-    if (state !== "settled" || !Proof402Error.isInstance(error) || SERVED.includes(error.code)) throw error;
+    if (state !== "settled" || !Proof402Error.isInstance(error) || OF_ANOTHER_CAUSE.includes(error.code)) throw error;
     throw notServed(sellerId, transaction, error);
   }
 }
 
 /** Errors that say nothing of an unserved payment: the seller did serve, if not well, or the call ended on this side. */
-const SERVED: readonly ErrorCode[] = [
+const OF_ANOTHER_CAUSE: readonly ErrorCode[] = [
   "aborted",
   "answer_cut",
   "malformed_answer",
