@@ -12,11 +12,12 @@ import type { Quote } from "./quote.ts";
 import type { ApprovalRequest } from "./types.ts";
 
 /**
- * Step 4: asks a person where the policy wants one for what this call may cost in all. The answer binds key and attempt, so
- * that one yes is one authorization. `own` is the purchase itself, where it is in the journal already.
+ * Step 4: asks a person where the policy wants one for what this call may cost in all. The answer binds key and
+ * attempt, so that one yes is one authorization. `own` is the purchase itself, where it is in the journal already.
  *
- * Throws Proof402Error `approval_required` where no one can be asked, `approval_pending` where the answer comes after this
- * call ({@link pendingApproval}), `approval_declined`, `approval_cancelled` where the question was closed unanswered, and `aborted` where the caller gives up before the person has answered.
+ * Throws Proof402Error `approval_required` where no one can be asked, `approval_pending` where the answer comes after
+ * this call ({@link pendingApproval}), `approval_declined`, `approval_cancelled` where the question was closed
+ * unanswered, and `aborted` where the caller gives up before the person has answered.
  */
 export async function approve(
   ctx: BuyerContext,

@@ -17,8 +17,9 @@ import { obtainQuotes, type Quote } from "./quote.ts";
 export type Chosen = { candidate: Candidate; attested: Attested; quote: Quote };
 
 /**
- * Steps 1 to 3: the cheapest seller that fits, attested, with the first of its quotes that the wallet can pay. One that asks more than it lists is asked for its
- * listing once more and then left out of the choice, unless the caller named it.
+ * Steps 1 to 3: the cheapest seller that fits, attested, with the first of its quotes that the wallet can pay. One that
+ * asks more than it lists is asked for its listing once more and then left out of the choice, unless the caller named
+ * it.
  */
 export async function chooseAndQuote(ctx: BuyerContext, call: Call, attempt: number): Promise<Chosen> {
   const baited: { sellerId: string; error: Proof402Error }[] = [];
@@ -70,8 +71,8 @@ async function chooseAndAttest(
 }
 
 /**
- * The request that asks for the price. There are no terms yet that it could carry the hash of, so it has an id of its own, as
- * long as theirs: a seller that prices by size sees one size.
+ * The request that asks for the price. There are no terms yet that it could carry the hash of, so it has an id of its
+ * own, as long as theirs: a seller that prices by size sees one size.
  */
 const unpaidRequest = (ctx: BuyerContext, call: Call, candidate: Candidate, attempt: number): WireRequest =>
   requestOf(call, candidate, deriveSalt(ctx.nonceSecret, call.key, attempt, "unpaid").slice(2));

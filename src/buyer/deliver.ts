@@ -28,8 +28,8 @@ import type { BuyResult } from "./types.ts";
 const STORE_MS = 60_000;
 
 /**
- * A seller's own failure, its wish to be asked later, or a redirect, which is followed nowhere: no answer to what was asked.
- * The same payment may still bring one. (RFC 9110 §15.4, §15.6; 408, 425 and 429 likewise.)
+ * A seller's own failure, its wish to be asked later, or a redirect, which is followed nowhere: no answer to what was
+ * asked. The same payment may still bring one. (RFC 9110 §15.4, §15.6; 408, 425 and 429 likewise.)
  */
 const isFailure = (status: number): boolean => status >= 500 || isRedirect(status) || [408, 425, 429].includes(status);
 const isRedirect = (status: number): boolean => status >= 300 && status <= 399;
@@ -62,8 +62,9 @@ export async function deliver(ctx: BuyerContext, call: Call, paying: Paying, rec
 }
 
 /**
- * What the caller gets for a stored receipt. Throws Proof402Error `seller_error` or `seller_refused` for a status that is not
- * 2xx, `seller_error` for an answer with nothing in it, `answer_cut` for the beginning of an answer, and as `deliveredAnswer` does. `over` says that its payment was released.
+ * What the caller gets for a stored receipt. Throws Proof402Error `seller_error` or `seller_refused` for a status that
+ * is not 2xx, `seller_error` for an answer with nothing in it, `answer_cut` for the beginning of an answer, and as
+ * `deliveredAnswer` does. `over` says that its payment was released.
  */
 export function resultOf(
   ctx: BuyerContext,
@@ -127,8 +128,8 @@ const RAISE = "Asking again helps once the owner has raised http.maxResponseByte
 type Kept = { receipt: Receipt; stored: boolean };
 
 /**
- * Stores receipt, appraisal, journal state, the second clock's jobs and the seller's hold, all in one transaction. A locked
- * database is waited for. One that cannot be written costs the copy in it, and never the answer.
+ * Stores receipt, appraisal, journal state, the second clock's jobs and the seller's hold, all in one transaction. A
+ * locked database is waited for. One that cannot be written costs the copy in it, and never the answer.
  */
 async function keep(
   ctx: BuyerContext,
@@ -183,7 +184,10 @@ async function store(
   return judged;
 }
 
-/** The receipt that another process stored for this purchase: it is the one, and this process's copy of the answer is none. */
+/**
+ * The receipt that another process stored for this purchase: it is the one, and this process's copy of the answer is
+ * none.
+ */
 async function answerBefore(ctx: BuyerContext, { purchase }: Paying): Promise<Kept> {
   const receiptId = (await readPurchase(ctx.db, purchase.id))?.receiptId ?? null;
   const receipt = receiptId === null ? null : await readReceipt(ctx.db, receiptId);

@@ -24,9 +24,9 @@ export type ReadAgain = { receipt: Receipt; own: Evidence[]; awaited: Outstandin
 type Reading = { chains: ReadonlyMap<string, Chain>; policy: AppraisalPolicy };
 
 /**
- * Reads settlement and inclusion of a receipt again, from the relying party's own nodes. What the chain has not confirmed yet
- * is taken out, and a verdict waits for it. Where the chain shows something else than the file tells, in any field, that is a contradiction. What already
- * fails as it is told stays in its place.
+ * Reads settlement and inclusion of a receipt again, from the relying party's own nodes. What the chain has not
+ * confirmed yet is taken out, and a verdict waits for it. Where the chain shows something else than the file tells, in
+ * any field, that is a contradiction. What already fails as it is told stays in its place.
  *
  * Throws Proof402Error `network_not_configured`, `wrong_chain` or `chain_unreachable`.
  */
@@ -139,8 +139,8 @@ async function readTold(receipt: Receipt, { chains, policy }: Reading): Promise<
 }
 
 /**
- * Where a told block is: confirmed as it is told, ahead of what this node has confirmed, or nowhere. A node may lag, so what
- * is told of a block ahead of it is no contradiction.
+ * Where a told block is: confirmed as it is told, ahead of what this node has confirmed, or nowhere. A node may lag, so
+ * what is told of a block ahead of it is no contradiction.
  */
 const placeOf = (
   chain: Chain,

@@ -17,12 +17,13 @@ const ATTEMPTS_AHEAD = 8;
 
 /**
  * One key, one payment, in every database of the wallet (threat T44). All of them derive the same nonces from a key,
- * but a token knows only its own, and so does Permit2. Before anything new is signed under a key that was not drawn
- * for this very call, all of them are looked at: an attempt here may have been released on an RPC's word, too. Chains are witnesses here: one that does not answer holds up no
- * payment.
+ * but a token knows only its own, and so does Permit2. Before anything new is signed under a key that was not drawn for
+ * this very call, all of them are looked at: an attempt here may have been released on an RPC's word, too. Chains are
+ * witnesses here: one that does not answer holds up no payment.
  *
- * Null where none is used. Where this journal's own attempt is used, it is settled and the call is taken up again. Throws
- * Proof402Error `paid_elsewhere`, with `money`, where another's is, and `payment_in_doubt` where an own one may be.
+ * Null where none is used. Where this journal's own attempt is used, it is settled and the call is taken up again.
+ * Throws Proof402Error `paid_elsewhere`, with `money`, where another's is, and `payment_in_doubt` where an own one may
+ * be.
  */
 export async function requireUnpaid(ctx: BuyerContext, call: Call, attempt: number): Promise<Turn | null> {
   if (call.drawn || ctx.chains.size === 0) return null;

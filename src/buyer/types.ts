@@ -36,7 +36,10 @@ type BuyBounds = {
   assurance?: Assurance | undefined;
   /** Upper bound for this call in USD, on top of the policy's caps. Decimal string or number. */
   maxUsd?: number | undefined;
-  /** `answer` (default) returns at once; `verified` waits for the background checks, until the verdict is final or their time is over. */
+  /**
+   * `answer` (default) returns at once; `verified` waits for the background checks, until the verdict is final or their
+   * time is over.
+   */
   wait?: "answer" | "verified" | undefined;
   /**
    * One key, one payment: a retry with the same key and arguments returns the stored result. Without it, a call equal
@@ -89,7 +92,9 @@ export type BuyOptions = BuyBounds & {
   approve?: ((request: ApprovalRequest) => Promise<ApprovalDecision>) | undefined;
 };
 
-/** The arguments of `buy`: a model, its input and options; or a request kept as one object, as in a queue, and options. */
+/**
+ * The arguments of `buy`: a model, its input and options; or a request kept as one object, as in a queue, and options.
+ */
 export type BuyArguments =
   | [model: string, input: BuyRequest["input"], options?: BuyOptions | undefined]
   | [request: BuyRequest, options?: BuyOptions | undefined];
@@ -169,8 +174,8 @@ export type Claim = {
   purpose: string;
   at: string;
   /**
-   * `claimed`: no action was named. `invoking`: it is under way in this process. `done`: it returned. `undecided`: it threw,
-   * or no end was written, because its process died or, where another process reads this, still runs it.
+   * `claimed`: no action was named. `invoking`: it is under way in this process. `done`: it returned. `undecided`: it
+   * threw, or no end was written, because its process died or, where another process reads this, still runs it.
    */
   state: ClaimState;
   /** What it was begun with; null where no action was named. */
@@ -187,8 +192,8 @@ export interface Buyer {
   /** Sellers that are slow or down are not waited for. */
   listModels(options?: { signal?: AbortSignal; refresh?: boolean }): Promise<ModelsOnOffer>;
   /**
-   * Buys one inference of a model and returns its answer with the receipt. Throws Proof402Error; `error.money` says whether
-   * money moved.
+   * Buys one inference of a model and returns its answer with the receipt. Throws Proof402Error; `error.money` says
+   * whether money moved.
    */
   buy(...given: BuyArguments): Promise<BuyResult>;
   /** Waits up to `waitSeconds` for the verdict to leave `pending`. Throws `receipt_not_found`. */
@@ -196,9 +201,15 @@ export interface Buyer {
   listReceipts(options?: { limit?: number }): Promise<Receipt[]>;
   /** Appraises again under this buyer's policy, offline; stores nothing. `at` defaults to the purchase time. */
   verify(receipt: Receipt, options?: { at?: Date; assurance?: Assurance }): Promise<Appraisal>;
-  /** The input in a receipt's request bytes, in the form that `buy` takes it in. Throws Proof402Error `body_redacted` or `malformed_request`. */
+  /**
+   * The input in a receipt's request bytes, in the form that `buy` takes it in. Throws Proof402Error `body_redacted` or
+   * `malformed_request`.
+   */
   inputOf(receipt: Receipt): Record<string, unknown>;
-  /** The answer in a receipt's response bytes, each value exact. Throws Proof402Error `body_redacted` or `answer_unreadable`. */
+  /**
+   * The answer in a receipt's response bytes, each value exact. Throws Proof402Error `body_redacted` or
+   * `answer_unreadable`.
+   */
   answerOf(receipt: Receipt): Record<string, unknown>;
   spending(): Promise<Spending>;
   /** Looks up every open authorization on chain and settles or releases it; says what became of them. */
@@ -206,9 +217,9 @@ export interface Buyer {
   /** Walks the hash-chained log (docs/architecture.md §5). */
   audit(): Promise<AuditResult>;
   /**
-   * Stores a receipt made elsewhere; it is appraised under this buyer's policy, not its maker's. A newer file of a stored one
-   * completes it, unless it is of an own purchase (docs/verify.md). Throws Proof402Error `purchase_known` where the purchase is
-   * this buyer's own and has another receipt, `receipt_full`, and the codes of `parseReceipt`.
+   * Stores a receipt made elsewhere; it is appraised under this buyer's policy, not its maker's. A newer file of a
+   * stored one completes it, unless it is of an own purchase (docs/verify.md). Throws Proof402Error `purchase_known`
+   * where the purchase is this buyer's own and has another receipt, `receipt_full`, and the codes of `parseReceipt`.
    */
   importReceipt(receipt: Receipt): Promise<Receipt>;
   /**
@@ -223,7 +234,10 @@ export interface Buyer {
   claims(id: string): Promise<Claim[]>;
   /** Every configured seller, those on hold with the reason. */
   sellers(): Promise<SellerView[]>;
-  /** Lets a seller on hold be bought from again, for the owner alone to decide. Throws Proof402Error `seller_not_on_hold`. */
+  /**
+   * Lets a seller on hold be bought from again, for the owner alone to decide. Throws Proof402Error
+   * `seller_not_on_hold`.
+   */
   releaseSeller(id: string): Promise<void>;
   /** Told after every stored change of a receipt. Returns the unsubscribe function. */
   onReceipt(listener: (receipt: Receipt) => void): () => void;

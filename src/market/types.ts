@@ -41,8 +41,8 @@ export const sellerSchema = z.strictObject({
     .max(16)
     .default([]),
   /**
-   * Where this seller was, and could be paid, before: for what its key signed until then. Nothing is bought or paid there;
-   * receipts of that time stay verified.
+   * Where this seller was, and could be paid, before: for what its key signed until then. Nothing is bought or paid
+   * there; receipts of that time stay verified.
    */
   former: z
     .array(z.strictObject({ until: z.iso.datetime(), origin: originSchema.optional(), payTo: payeesSchema.optional() }))
@@ -66,7 +66,10 @@ export const sellerSchema = z.strictObject({
 });
 export type Seller = z.infer<typeof sellerSchema>;
 
-/** One model as a seller lists it. Unauthenticated: prices are checked against the real offer, digests against reference values. */
+/**
+ * One model as a seller lists it. Unauthenticated: prices are checked against the real offer, digests against reference
+ * values.
+ */
 export type ListedModel = {
   sellerId: string;
   name: string;
@@ -101,7 +104,10 @@ export interface Provider {
   ): Promise<{ keyId: string; evidence: Evidence[] } | null>;
   /** Signature evidence in the response headers (names lower case), or null. */
   responseEvidence(headers: Record<string, string>): TeeSignatureEvidence | null;
-  /** What the seller publishes about an answer's batch, by the id of its leaf, or null where it keeps none. Nothing in it is checked. */
+  /**
+   * What the seller publishes about an answer's batch, by the id of its leaf, or null where it keeps none. Nothing in
+   * it is checked.
+   */
   fetchInclusion(seller: Seller, id: string, signal?: AbortSignal): Promise<PublishedInclusion | null>;
   /** The proof of an answer, by the SHA-256 of its request's bytes (hex), or null where the seller keeps none. */
   fetchProof(seller: Seller, requestSha256: string, signal?: AbortSignal): Promise<PublishedProof | null>;

@@ -38,9 +38,9 @@ export type InferenceNodeOptions = {
   /** Directory with `models.json` and the ONNX files; the package's own by default. */
   modelsDir?: string;
   /**
-   * Which models to serve. `price` in base units pays for a call of at most so many `rows` (8 by default): rows are what an
-   * input's free dimensions multiply to. Under `upto` it is the most that a call may cost, and one is settled at its rows'
-   * part of it. No two names may be equal but for case.
+   * Which models to serve. `price` in base units pays for a call of at most so many `rows` (8 by default): rows are
+   * what an input's free dimensions multiply to. Under `upto` it is the most that a call may cost, and one is settled
+   * at its rows' part of it. No two names may be equal but for case.
    */
   models: { name: string; price: string; rows?: number }[];
   payment: NodePayment;

@@ -36,9 +36,10 @@ const answerSchema = z.union([
  * Runs a model once in a process of its own, without this one's environment. Kills it after so many `milliseconds`. It
  * keeps no parent alive that is ready to end.
  *
- * Throws Proof402Error `model_digest_mismatch`, `model_unsupported`, `model_unreadable` (no such file, or no ONNX file), `model_external_data`, `model_ambiguous`, `model_failed` (the
- * runtime refused the file or the inputs), `onnxruntime_missing`, `execution_timeout`, `execution_unreadable` (no answer, or
- * too long a one) or `execution_crashed`: only the last may go otherwise another time.
+ * Throws Proof402Error `model_digest_mismatch`, `model_unsupported`, `model_unreadable` (no such file, or no ONNX
+ * file), `model_external_data`, `model_ambiguous`, `model_failed` (the runtime refused the file or the inputs),
+ * `onnxruntime_missing`, `execution_timeout`, `execution_unreadable` (no answer, or too long a one) or
+ * `execution_crashed`: only the last may go otherwise another time.
  */
 export async function executeApart(
   { model, inputs }: ExecutionOrder,

@@ -10,15 +10,15 @@ import { MIN_USABLE_SECONDS } from "./offers.ts";
 import { findAsset, type PaymentPolicy } from "./policy.ts";
 
 /**
- * The authorization that would pay an offer by the method it asks for: its amount, and under `upto` no more, to its payee, valid at once (`validAfter` 0, since a buyer's
- * fast clock must not delay it) and for no longer than both the offer and the policy say (threat T9). The domain it is
- * bound to is the policy's.
+ * The authorization that would pay an offer by the method it asks for: its amount, and under `upto` no more, to its
+ * payee, valid at once (`validAfter` 0, since a buyer's fast clock must not delay it) and for no longer than both the
+ * offer and the policy say (threat T9). The domain it is bound to is the policy's.
  *
  * Where the chain's time is known, the life is reckoned by the slower of its clock and ours: by neither is it longer.
  *
- * `nonce` is 32 bytes of 0x hex (see {@link deriveNonce}). Throws Proof402Error `clock_disagrees` where the clocks are so far
- * apart that the authorization could not be used, `asset_not_allowed` when the policy does
- * not know the offer's asset, `scheme_not_supported` where the offer asks for another method.
+ * `nonce` is 32 bytes of 0x hex (see {@link deriveNonce}). Throws Proof402Error `clock_disagrees` where the clocks are
+ * so far apart that the authorization could not be used, `asset_not_allowed` when the policy does not know the offer's
+ * asset, `scheme_not_supported` where the offer asks for another method.
  */
 export function planPayment(options: {
   offer: Offer;
@@ -82,9 +82,9 @@ function endOf(now: Date, chainTime: number | undefined, life: number): number {
 }
 
 /**
- * The value of `PAYMENT-SIGNATURE`: base64 of an x402 v2 PaymentPayload with the exact EVM scheme's
- * payload of its method. `accepted` is the requirement as the seller wrote it, since sellers
- * compare all of its fields with their own; resource and extensions are what `echoFor` makes of the seller's (threat T28).
+ * The value of `PAYMENT-SIGNATURE`: base64 of an x402 v2 PaymentPayload with the exact EVM scheme's payload of its
+ * method. `accepted` is the requirement as the seller wrote it, since sellers compare all of its fields with their own;
+ * resource and extensions are what `echoFor` makes of the seller's (threat T28).
  */
 export function paymentHeader(options: {
   payment: Payment;

@@ -67,8 +67,9 @@ function parseRow(text: string, id: string): Receipt {
 }
 
 /**
- * Stores a receipt just made by `createReceipt`, and its first appraisal with it, in the caller's immediate transaction.
- * Returns it as stored. Throws Proof402Error `receipt_exists` where one with this id is stored, and zod's error for a malformed appraisal.
+ * Stores a receipt just made by `createReceipt`, and its first appraisal with it, in the caller's immediate
+ * transaction. Returns it as stored. Throws Proof402Error `receipt_exists` where one with this id is stored, and zod's
+ * error for a malformed appraisal.
  */
 export async function addReceipt(tx: Db, receipt: Receipt, appraisal: Appraisal, at: Date): Promise<Receipt> {
   if (receipt.later.length > 0 || receipt.appraisals.length > 0) {

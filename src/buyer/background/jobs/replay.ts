@@ -21,7 +21,10 @@ import type { JobHandler } from "./types.ts";
 /** How long a re-execution is waited for, ms: several may be due at once, and each has its own time limit. */
 const PATIENCE_MS = 60_000;
 
-/** Runs the model again, in a process of its own, on the request's own inputs, where the configuration holds its file and the answer is drawn. */
+/**
+ * Runs the model again, in a process of its own, on the request's own inputs, where the configuration holds its file
+ * and the answer is drawn.
+ */
 export const replayJob: JobHandler<BuyerContext> = {
   kind: "replay",
   layer: "computation",
