@@ -31,10 +31,7 @@ export type HttpLimits = {
   allowPrivateAddresses: boolean;
   /** Longest time for name resolution, TCP and TLS together. */
   connectSeconds: number;
-  /**
-   * Longest silence while waiting for, or in the middle of, a response; less than 1 KiB of a body in this time is
-   * silence.
-   */
+  /** Longest silence while waiting for, or in the middle of, a response; less than 1 KiB of a body in this time is silence. */
   idleSeconds: number;
   /** Longest time from the call to the last byte received, however steadily bytes drip. */
   totalSeconds: number;
@@ -51,14 +48,9 @@ export type HttpRequest = {
   maxBytes?: number;
   /** Tightens `totalSeconds` for this request, milliseconds. */
   totalMs?: number;
-  /**
-   * The request is paid for: any answer is taken as it comes, a redirect, a coded one or the beginning of one included.
-   */
+  /** The request is paid for: any answer is taken as it comes, a redirect, a coded one or the beginning of one included. */
   paid?: boolean;
-  /**
-   * Told of the answer's head before its body is read: of one that is paid for, all that may come of it. Must not
-   * throw.
-   */
+  /** Told of the answer's head before its body is read: of one that is paid for, all that may come of it. Must not throw. */
   onHead?: (head: Pick<HttpResponse, "status" | "headers">) => void;
   /** Nothing is sent on a connection that shows another TLS certificate: SHA-256 of the leaf's DER, hex. */
   certificateSha256?: string;
@@ -90,10 +82,10 @@ export type HttpResponse = {
  * received part of one that is too large, too slow or broken off. Throws if no byte of its body came.
  *
  * `request` throws Proof402Error with codes `http_url_refused`, `http_address_refused`, `http_request_invalid`,
- * `http_unreachable`, `http_redirect_refused`, `http_encoding_refused`, `http_headers_too_large`,
- * `http_body_too_large`, `http_certificate_refused`, `http_malformed`, `http_interrupted`, `http_timeout` and
- * `http_aborted`. `details.requestSent` is false only where no byte of the request went out, in either sending. Errors
- * name the host and never carry the path, the query, a header or a body.
+ * `http_unreachable`, `http_redirect_refused`, `http_encoding_refused`, `http_headers_too_large`, `http_body_too_large`,
+ * `http_certificate_refused`, `http_malformed`, `http_interrupted`, `http_timeout` and `http_aborted`.
+ * `details.requestSent` is false only where no byte of the request went out, in either sending. Errors name the host and
+ * never carry the path, the query, a header or a body.
  */
 export type Http = {
   request(request: HttpRequest): Promise<HttpResponse>;
@@ -108,9 +100,7 @@ export type Http = {
 /** A body with fewer bytes than this in one idle time counts as silent: dripping bytes are no progress. */
 const PROGRESS_BYTES = 1024;
 
-/**
- * `lookup` and `ca` are for tests; they take the place of the system's resolver and of the authorities it trusts (PEM).
- */
+/** `lookup` and `ca` are for tests; they take the place of the system's resolver and of the authorities it trusts (PEM). */
 export function createHttp(limits: HttpLimits, options: { lookup?: LookupFunction; ca?: string } = {}): Http {
   const connector = createConnector({ ...limits, ...options });
   const ahead = createAhead(connector.connect);
@@ -164,10 +154,7 @@ async function contentOf(response: AsItCame, { maxResponseBytes }: HttpLimits): 
   return { ...response, ...(await decodeContent(response.body, header, maxResponseBytes)) };
 }
 
-/**
- * One sending of a request. `end`: by when it has to be over (`performance.now()`); `sentBefore`: bytes of it went out
- * already.
- */
+/** One sending of a request. `end`: by when it has to be over (`performance.now()`); `sentBefore`: bytes of it went out already. */
 type Attempt = {
   agent: AskableAgent;
   connector: Connector;
@@ -180,8 +167,8 @@ type Attempt = {
 
 /**
  * `stale_connection` where a connection that was open before broke before a byte of the answer came: most likely the
- * server had closed it while it was idle, and never read the request. `other_certificate` where the server showed
- * another one than it should, and nothing was sent.
+ * server had closed it while it was idle, and never read the request. `other_certificate` where the server showed another one
+ * than it should, and nothing was sent.
  */
 function attempt(options: Attempt): Promise<AsItCame | "stale_connection" | "other_certificate"> {
   const { agent, connector, url, request, limits, sentBefore } = options;
