@@ -129,7 +129,8 @@ type Kept = { receipt: Receipt; stored: boolean };
 
 /**
  * Stores receipt, appraisal, journal state, the second clock's jobs and the seller's hold, all in one transaction. A
- * locked database is waited for. One that cannot be written costs the copy in it, and never the answer.
+ * locked database is waited for. One that cannot be written costs the copy in it, and never the answer. Where another
+ * process stored an answer meanwhile, that one stays, unless only this one served.
  */
 async function keep(
   ctx: BuyerContext,
@@ -145,13 +146,21 @@ async function keep(
     jobs: jobs.map(({ kind }) => ({ kind, done: false, absent: null })),
   });
   const deadline = performance.now() + STORE_MS;
+  let { failure } = paying;
   for (;;) {
     try {
-      const stored = await immediate(ctx.db, (tx) => store({ ...ctx, db: tx }, paying, receipt, { appraisal, jobs }));
+      const stored = await immediate(ctx.db, (tx) =>
+        store({ ...ctx, db: tx }, { ...paying, failure }, receipt, { appraisal, jobs }),
+      );
       ctx.events.emit(stored);
       return { receipt: stored, stored: true };
     } catch (error) {
-      if (error instanceof AnsweredBefore) return answerBefore(ctx, paying);
+      if (error instanceof AnsweredBefore) {
+        const before = await answerBefore(ctx, paying);
+        if (isServed(before.core) || !isServed(receipt.core)) return { receipt: before, stored: true };
+        failure = before.id;
+        continue;
+      }
       const busy = Proof402Error.isInstance(error) && error.code === "database_busy";
       if (busy && performance.now() <= deadline) continue;
       if (isServed(receipt.core)) await markServed(ctx.db, paying.purchase.id, ctx.clock()).catch(() => undefined);
@@ -184,14 +193,11 @@ async function store(
   return judged;
 }
 
-/**
- * The receipt that another process stored for this purchase: it is the one, and this process's copy of the answer is
- * none.
- */
-async function answerBefore(ctx: BuyerContext, { purchase }: Paying): Promise<Kept> {
+/** The receipt that another process stored for this purchase. */
+async function answerBefore(ctx: BuyerContext, { purchase }: Paying): Promise<Receipt> {
   const receiptId = (await readPurchase(ctx.db, purchase.id))?.receiptId ?? null;
   const receipt = receiptId === null ? null : await readReceipt(ctx.db, receiptId);
-  if (receipt !== null) return { receipt, stored: true };
+  if (receipt !== null) return receipt;
   throw new Proof402Error("call_in_progress", "Another process took over this purchase.", {
     next: "Call again with the same idempotency key in a moment to get its result.",
   });

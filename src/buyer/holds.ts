@@ -74,7 +74,8 @@ export async function holdForReceipt(
   withheld: HoldReason | null = null,
 ): Promise<void> {
   const reason = reasonIn(receipt) ?? withheld;
-  if (reason === null) return;
+  // Evidence still comes to a receipt whose place another took: that one says what its seller deserves.
+  if (reason === null || (await isReplaced(tx, receipt.id))) return;
   const since = Date.parse(receipt.core.response.receivedAt);
   await hold(tx, { sellerId: receipt.core.seller.id, receiptId: receipt.id, reason, since, nowMs });
 }
