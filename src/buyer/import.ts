@@ -1,16 +1,15 @@
 import { Proof402Error } from "../errors.ts";
 import { readPurchaseByNonce, readPurchaseByReceipt } from "../payment/journal.ts";
 import { piecesOf } from "../receipts/disputed.ts";
-import { wantedAssurance } from "../receipts/newest.ts";
 import { withBodies } from "../receipts/receipt.ts";
 import { DISPUTABLE, MAX_LATER, type Evidence, type Receipt } from "../receipts/schema.ts";
 import { appendAppraisal, appendLater, importReceipt, readReceipt } from "../receipts/store.ts";
 import type { Db } from "../storage/database.ts";
-import { immediate } from "../storage/migrations.ts";
 import { ambiguitiesOf, failuresOfMaker } from "../verify/contradictions.ts";
 import { isOwnAmong } from "../verify/evidence.ts";
 import type { BuyerContext } from "./context.ts";
 import { judgeReceipt } from "./judge.ts";
+import { storeVerdict } from "./verdicts.ts";
 
 /** The most pieces of a first file: newer files of the same receipt need the rest. */
 const MOST_AT_FIRST = MAX_LATER - 16;
@@ -41,22 +40,17 @@ export async function importJudged(ctx: BuyerContext, file: Receipt): Promise<Re
       `The file and its maker's failed layers are more than ${MOST_AT_FIRST} pieces.`,
       { next: "Verify the file as it is." },
     );
-  const { assurance } = ctx.config.verification;
-  const appraisal = await judgeReceipt(ctx, receipt, { assurance });
   const proofs = await provingIn(ctx, receipt);
-  const imported = await immediate(ctx.db, async (tx) => {
+  const imported = await storeVerdict(ctx, receipt, async (tx, appraisal) => {
     await requireNoOther(tx, receipt);
     const one = await importReceipt(tx, receipt, ctx.clock());
     if (one.added) return { ...one, receipt: await appendAppraisal(tx, receipt.id, appraisal) };
     if ((await readPurchaseByReceipt(tx, receipt.id)) !== null) return one;
     const joined = await join(tx, one.receipt, receipt, { proofs, at: ctx.clock() });
-    return { ...one, receipt: joined, completed: one.completed || joined !== one.receipt };
+    return { ...one, receipt: joined, completed: one.completed || joined.later.length > one.receipt.later.length };
   });
   if (!imported.completed) return imported.receipt;
-  const again = await judgeReceipt(ctx, imported.receipt, {
-    assurance: wantedAssurance(imported.receipt, assurance),
-  });
-  return immediate(ctx.db, (tx) => appendAppraisal(tx, receipt.id, again));
+  return storeVerdict(ctx, receipt, (tx, appraisal) => appendAppraisal(tx, receipt.id, appraisal));
 }
 
 /** Of an own purchase this buyer has the receipt: no file of another can be it. */

@@ -5,13 +5,13 @@ import type { Appraisal, Assurance, Evidence, Receipt } from "../receipts/schema
 import type { Config } from "../config/schema.ts";
 import { createEzklEngine } from "../ezkl/engine.ts";
 import { readPurchaseByReceipt } from "../payment/journal.ts";
-import { appendAppraisal, appendLater, readReceipt } from "../receipts/store.ts";
+import { readReceipt } from "../receipts/store.ts";
 import type { Db } from "../storage/database.ts";
-import { immediate } from "../storage/migrations.ts";
 import { appraise } from "../verify/appraise.ts";
 import { isOfChain, isOwnAmong } from "../verify/evidence.ts";
 import { createVerificationCache } from "../verify/verification-cache.ts";
 import type { Outstanding } from "../verify/types.ts";
+import { ON_CHAIN, requiredLayers } from "../verify/verdict.ts";
 import { appraisalPolicyOf, type BuyerContext } from "./context.ts";
 import { JOB_HANDLERS } from "./background/jobs/handlers.ts";
 import { rivalsOf } from "./rivals.ts";
@@ -35,7 +35,7 @@ export const judgeContext = (config: Config, db: Db): JudgeContext => ({
  * Appraises a receipt under this buyer's policy, as of the moment the answer came (our own clock, recorded in the
  * receipt) unless an auditor names another time. `jobs` is what the queue holds for it, read there when absent; `own`
  * is what this buyer saw of it itself, read in its store when absent. `read` is fresh evidence from the chain, in place
- * of older sightings, and `awaited` the parts not on chain yet.
+ * of older sightings, and `awaited` the parts not on chain yet. `beside` is a receipt about to be stored beside it.
  */
 export async function judgeReceipt(
   ctx: JudgeContext,
@@ -47,6 +47,7 @@ export async function judgeReceipt(
     own?: readonly Evidence[];
     read?: readonly Evidence[] | undefined;
     awaited?: readonly Outstanding[] | undefined;
+    beside?: Receipt;
   },
 ): Promise<Appraisal> {
   const { read } = options;
@@ -55,7 +56,10 @@ export async function judgeReceipt(
   const seen = read === undefined ? known : (known ?? []).filter((evidence) => !isOfChain(evidence));
   const own = seen === null ? null : [...seen, ...(read ?? [])];
   // What a caller brings as its own is of this buyer's purchase itself.
-  const rivals = options.own === undefined ? await rivalsOf(ctx.db, receipt) : undefined;
+  const rivals =
+    options.own === undefined
+      ? await rivalsOf(ctx.db, receipt, { beside: options.beside, holdsUp: (rival) => holdsUp(ctx, rival, options) })
+      : undefined;
   return appraise(
     {
       receipt: seen === null ? await withStored(ctx, receipt) : withMore(receipt, seen),
@@ -70,6 +74,30 @@ export async function judgeReceipt(
     },
     ctx.session,
   );
+}
+
+/**
+ * Whether an imported receipt would be verified by itself, the chain aside: what a chain shows of a payment, it shows of
+ * each receipt of it. Judges its evidence and knows of no other receipt, so two of them never judge each other in turn.
+ */
+async function holdsUp(
+  ctx: JudgeContext,
+  rival: Receipt,
+  { assurance, evaluateAt }: { assurance: Assurance; evaluateAt?: Date },
+): Promise<boolean> {
+  const policy = appraisalPolicyOf(ctx.config, assurance);
+  const required = requiredLayers(policy).filter((layer) => !ON_CHAIN.includes(layer));
+  const { verdict } = await appraise(
+    {
+      receipt: { ...rival, appraisals: [] },
+      policy: { ...policy, requiredLayers: required },
+      now: ctx.clock(),
+      evaluateAt: evaluateAt ?? new Date(rival.core.response.receivedAt),
+      ezkl: ctx.ezkl,
+    },
+    ctx.session,
+  );
+  return verdict === "verified";
 }
 
 /**
@@ -99,24 +127,6 @@ export async function judgeAgain(
     awaited,
     ...(at === undefined ? {} : { evaluateAt: at }),
   });
-}
-
-/**
- * Keeps a contradiction between a stored receipt and the chain, with the verdict that follows. From then on every
- * surface heeds it. `read` is of what is stored, and not of some file about it.
- */
-export async function keepContradictions(ctx: JudgeContext, id: string, read: readonly Evidence[]): Promise<void> {
-  const stored = await readReceipt(ctx.db, id);
-  const isKept = isOwnAmong(stored?.later.map(({ evidence }) => evidence));
-  const found = read.filter((evidence) => evidence.kind === "contradiction" && !isKept(evidence));
-  if (stored === null || found.length === 0) return;
-  const at = ctx.clock();
-  await immediate(ctx.db, async (tx) => {
-    for (const evidence of found) await appendLater(tx, id, evidence, at);
-  });
-  const later = found.map((evidence) => ({ at: at.toISOString(), evidence }));
-  const appraisal = await judgeAgain(ctx, { ...stored, later: [...stored.later, ...later] }, {});
-  await immediate(ctx.db, (tx) => appendAppraisal(tx, id, appraisal));
 }
 
 /** What this buyer saw of its own purchase, or null where the receipt is of none. */

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { readClaims } from "../buyer/claims.ts";
 import type { Claim } from "../buyer/types.ts";
 import { writeNew } from "../files/write-new.ts";
-import { newestAppraisal } from "../receipts/newest.ts";
+import { aboutRival, newestAppraisal } from "../receipts/newest.ts";
 import { redactReceipt, serializeReceipt } from "../receipts/receipt.ts";
 import { listReceipts as newestReceipts, requireReceipt } from "../receipts/store.ts";
 import { summarize } from "../tools/summary.ts";
@@ -72,8 +72,8 @@ export async function importReceipt(file: string, _options: unknown, command: Co
   const summary = summarize(stored, newestAppraisal(stored));
   if (json) printJson({ receipt: summary });
   else {
-    const { code, note: why } = newestAppraisal(stored).layers.payment;
-    print(`${summary.id}: ${summary.verdict}${code === "purchase_differs" ? `. ${why}` : ""}`);
+    const why = aboutRival(newestAppraisal(stored));
+    print(`${summary.id}: ${summary.verdict}${why === null ? "" : `. ${why}`}`);
   }
   return EXIT.ok;
 }

@@ -1,5 +1,6 @@
 import type { Buyer, ClaimedAction } from "../buyer/types.ts";
 import { Proof402Error, type ErrorCode } from "../errors.ts";
+import { aboutRival } from "../receipts/newest.ts";
 import { ASSURANCES, type Appraisal, type Assurance, type Receipt } from "../receipts/schema.ts";
 import { fix, recordOf } from "./arguments.ts";
 import { namedOnly, type JsonSchema } from "./fields.ts";
@@ -187,12 +188,11 @@ function judge(options: GuardOptions, receipt: Receipt, appraisal: Appraisal, bu
   }
   const reached = ASSURANCES.indexOf(appraisal.assurance) >= ASSURANCES.indexOf(options.assurance);
   if (appraisal.verdict !== "verified" || !reached) {
-    const { code, note } = appraisal.layers.payment;
     // Which one of several receipts is this buyer's own is what helps a caller that named another.
-    const rival = code === "purchase_differs" ? ` ${note}` : "";
+    const rival = aboutRival(appraisal);
     return refusal(
       "receipt_not_verified",
-      `The receipt's verdict is ${appraisal.verdict} with assurance ${appraisal.assurance}.${rival}`,
+      `The receipt's verdict is ${appraisal.verdict} with assurance ${appraisal.assurance}.${rival === null ? "" : ` ${rival}`}`,
       buyAgain,
     );
   }

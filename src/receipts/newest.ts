@@ -10,3 +10,9 @@ export function newestAppraisal(receipt: Receipt): Appraisal {
   if (newest === undefined) throw new Error(`receipt ${receipt.id} has no appraisal`);
   return newest;
 }
+
+/** What a verdict says of another receipt of the purchase that took its pass away, or null. It names that receipt. */
+export function aboutRival({ layers }: Appraisal): string | null {
+  const { code, note } = layers.payment;
+  return code === "purchase_differs" || code === "purchase_contested" ? note : null;
+}

@@ -87,7 +87,7 @@ export async function appraise(
     ),
   };
   const foundByMaker = input.madeHere === true ? [] : failuresOfMaker(receipt);
-  const layers = withRival(withContradictions(withOutstanding(fromEvidence, input), receipt, foundByMaker), input);
+  const layers = withRivals(withContradictions(withOutstanding(fromEvidence, input), receipt, foundByMaker), input);
   const known = sellerOf(policy, core.seller.id) !== undefined;
   const awaited = outstanding.filter(({ layer, holdsVerdict }) => holdsVerdict && layers[layer].status === "pending");
   const proved = [proof, ezkl].includes(layers.computation);
@@ -162,15 +162,20 @@ async function withProofs(
   return chosen;
 }
 
-/** Fails a receipt that another one of its purchase contradicts, even if its own evidence is in order. */
-function withRival(layers: Layers, { rivals }: AppraiseInput): Layers {
-  const rival = rivals?.condemnedBy ?? null;
-  if (rival === null || layers.payment.status === "fail") return layers;
-  const which = rival === rivals?.own ? "this buyer's own" : "one whose verdict here was verified";
-  return {
-    ...layers,
-    payment: fail("purchase_differs", `Another receipt of this purchase is ${which}, and this one differs: ${rival}.`),
-  };
+/**
+ * Fails a receipt that this buyer's own of the purchase contradicts, even if its evidence is in order. Of two imported
+ * ones that hold up nothing here tells the genuine one, so neither passes.
+ */
+function withRivals(layers: Layers, { receipt, rivals }: AppraiseInput): Layers {
+  if (rivals === undefined || layers.payment.status === "fail") return layers;
+  const { own, contestedBy } = rivals;
+  if (own !== null && own !== receipt.id) {
+    const note = `Another receipt of this purchase is this buyer's own, and this one differs: ${own}.`;
+    return { ...layers, payment: fail("purchase_differs", note) };
+  }
+  if (contestedBy === null) return layers;
+  const note = `Another receipt of this purchase differs and holds up by itself: ${contestedBy}. Only the buyer or the seller can tell which one is genuine.`;
+  return { ...layers, payment: skip("purchase_contested", note) };
 }
 
 /** Layers without evidence as the relying party knows them: what is worst of several stands. */

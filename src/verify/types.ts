@@ -44,8 +44,8 @@ export type Rivals = {
   others: readonly string[];
   /** The one of this buyer's own purchase: this receipt, another, or null where it made none with that nonce. */
   own: string | null;
-  /** A receipt that condemns this one, or null. */
-  condemnedBy: string | null;
+  /** An imported one that holds up by itself, or null. Beside an own one none counts. */
+  contestedBy: string | null;
 };
 
 /** What an appraisal is asked. Everything it needs is here: no network, no clock. */

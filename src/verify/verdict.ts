@@ -54,7 +54,7 @@ export const requiredLayers = (policy: Pick<AppraisalPolicy, "assurance" | "requ
   policy.requiredLayers ?? LEVELS[policy.assurance].required;
 
 /** What a file can tell of a chain. No other layer's report could ever suffice. */
-const ON_CHAIN: readonly Layer[] = ["settlement", "inclusion"];
+export const ON_CHAIN: readonly Layer[] = ["settlement", "inclusion"];
 
 /** What the evidence shows, as far as a verdict needs it. */
 export type Shown = {

@@ -155,21 +155,53 @@ test.each<[string, (core: ReceiptCore) => void]>([
   }
 });
 
-test("T97: a file of an imported purchase that was found verified is condemned where it differs", async () => {
+/** Another receipt of the purchase, with another time in a field that nothing signs. */
+function differing(later: Receipt["later"]): Receipt {
+  const core = structuredClone(receipt.core);
+  core.request.sentAt = new Date(Date.parse(core.request.sentAt) - 1).toISOString();
+  return { ...createReceipt(core), later };
+}
+
+test("T97: of two files of an imported purchase that differ neither is verified, on every surface", async () => {
   const path = await over("imported.db", (written) => {
     written.verification = { ...written.verification, reportedSuffices: true };
   });
-  const core = structuredClone(receipt.core);
-  core.request.sentAt = new Date(Date.parse(core.request.sentAt) - 1).toISOString();
-  const copy: Receipt = { ...receipt, ...createReceipt(core), later: receipt.later };
+  const copy = differing(receipt.later);
   const file = await saved("differs-from-imported.json", copy);
   const run = (...args: string[]) => runCli(["--config", path, ...args]);
   expect((await run("verify", file)).code).toBe(0);
   expect((await run("receipts", "import", receiptFile)).code).toBe(0);
+  // The stored one stands until the other one is stored, too.
   const { code, stdout } = await run("verify", file, "--json");
-  expect(code).toBe(1);
-  expect(JSON.parse(stdout)).toMatchObject({ layers: { payment: { code: "purchase_differs" } } });
+  expect(code).toBe(2);
+  expect(JSON.parse(stdout)).toMatchObject({
+    layers: { payment: { status: "skip", code: "purchase_contested", note: expect.stringContaining(receipt.id) } },
+  });
   expect((await run("verify", receiptFile)).code).toBe(0);
+  const imported = await run("receipts", "import", file);
+  expect(imported.stdout).toContain("Only the buyer or the seller can tell which one is genuine.");
+  for (const target of [receiptFile, file, receipt.id, copy.id])
+    for (const online of [[], ["--online"]]) expect((await run("verify", target, ...online)).code).toBe(2);
+  const listed = JSON.parse((await run("receipts", "list", "--json")).stdout) as { receipts: { verdict: string }[] };
+  expect(listed.receipts.map(({ verdict }) => verdict)).toEqual(["unverified", "unverified"]);
+});
+
+test("T97: what the chain contradicts in one of two imported receipts lets the other one stand", async () => {
+  const path = await over("contradicted-rival.db", (written) => {
+    written.verification = { ...written.verification, reportedSuffices: true };
+  });
+  const later = structuredClone(receipt.later);
+  for (const { evidence } of later)
+    if (evidence.kind === "settlement.x402") evidence.transaction = `0x${"00".repeat(32)}`;
+  const copy = differing(later);
+  const run = (...args: string[]) => runCli(["--config", path, ...args]);
+  for (const file of [await saved("rival.json", copy), receiptFile])
+    expect((await run("receipts", "import", file)).code).toBe(0);
+  expect((await run("verify", receipt.id)).code).toBe(2);
+  expect((await run("verify", copy.id, "--online")).code).toBe(1);
+  expect((await run("verify", receipt.id)).code).toBe(0);
+  const listed = JSON.parse((await run("receipts", "list", "--json")).stdout) as { receipts: { verdict: string }[] };
+  expect(listed.receipts.map(({ verdict }) => verdict).toSorted()).toEqual(["failed", "verified"]);
 });
 
 test("T98: junk that was imported first keeps no receipt from being verified on the chain", async () => {
