@@ -1,4 +1,4 @@
-import { Proof402Error } from "../errors.ts";
+import { Proof402Error, type ErrorCode } from "../errors.ts";
 import { evidenceOf } from "../evidence/methods/methods.ts";
 import type { SellerListing } from "../market/catalog.ts";
 import type { Candidate } from "../market/choose.ts";
@@ -137,10 +137,16 @@ async function settleIfSeen(
   return marked.state === "settled" ? { transaction } : null;
 }
 
-/** The seller took the payment and keeps the answer. */
+/** Errors of a seller that the configuration forbids to ask: the seller itself has refused nothing. */
+const FORBIDDEN: readonly ErrorCode[] = ["resend_not_allowed", "seller_not_found"];
+
+/** The seller took the payment and keeps the answer, or is not asked for it. */
 export const notServed = (sellerId: string, transaction: string | null, cause?: Proof402Error): Proof402Error =>
   new Proof402Error("paid_not_served", `Seller "${sellerId}" was paid on chain and has not served.`, {
-    next: "Nothing more is paid under this key; calling again asks the seller once more. Else complain to the seller with the transaction, or buy elsewhere under a new key.",
+    next:
+      cause !== undefined && FORBIDDEN.includes(cause.code)
+        ? `The payment settled, and the answer is not asked for. ${cause.message} Once the owner allows it again, a call with the same idempotency key asks the seller for the answer and pays nothing more.`
+        : "Nothing more is paid under this key; calling again asks the seller once more. Else complain to the seller with the transaction, or buy elsewhere under a new key.",
     details: { transaction, ...(cause === undefined ? {} : { reason: cause.code }) },
     cause,
   });

@@ -178,6 +178,16 @@ it.each(OLD_TERMS)(
     const told = errorOf(await buy());
     expect(told).toMatchObject({ code: "paid_not_served", money: "moved", key: KEY });
     expect(told.details).toStrictEqual({ transaction, reason: (error as { code: string }).code });
+    expect(told.next).toMatch(
+      /^The payment settled.+ no longer (?:allows \((?:asset|payTo)\)|configured)\. Once the owner/,
+    );
+    expect(told.next).not.toContain("new key");
+    expect(sent).toEqual([]);
+    // What is allowed again brings the answer under the same key, for the same payment.
+    await world().open(POLICY);
+    expect(await buy()).toMatchObject({ kind: "result", paidNow: false });
+    expect(sent).toHaveLength(1);
+    expect(await states()).toEqual([["settled", null]]);
   },
 );
 

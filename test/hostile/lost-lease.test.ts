@@ -5,7 +5,7 @@ import { ETH_FEATURES } from "../support/devnet.ts";
 import { eventually } from "../support/eventually.ts";
 import { settlementsOf } from "../support/later.ts";
 import { failure } from "../http/servers.ts";
-import { isPayment, openWorld, PRICE, type Attack, type Trick, type World } from "./world.ts";
+import { isCatalog, isPayment, openWorld, PRICE, type Attack, type Trick, type World } from "./world.ts";
 
 // A process stands still for longer than its lease, with its payment at the seller, and another takes its call over. The
 // clock of the other one is ahead by more than a lease lasts.
@@ -77,5 +77,37 @@ describe("T20: a process whose call another took over while its payment was at t
     letGo();
     expect((await slow).receipt.id).toBe(result.receipt.id);
     await ends(attack, result, [attack.buyer, other]);
+  });
+
+  test("is told that the other makes the call, and of no seller that has not served", async () => {
+    let lost = true;
+    let toldOf = (): void => undefined;
+    const asking = new Promise<void>((resolve) => (toldOf = resolve));
+    let letGo = (): void => undefined;
+    const held = new Promise<void>((resolve) => (letGo = resolve));
+    let holds = false;
+    const attack = await world.attack(async (request, honest) => {
+      if (isCatalog(request) && holds) {
+        holds = false;
+        toldOf();
+        await held;
+      }
+      if (!isPayment(request) || !lost) return honest();
+      lost = false;
+      await honest();
+      return new Response(new ReadableStream({ start: (stream) => stream.error(new Error("gone")) }));
+    });
+    expect(await failure(buyWith(attack.buyer, CALL))).toMatchObject({ code: "answer_lost" });
+    await eventually(async () => expect(await attack.buyer.reconcile()).toMatchObject({ pending: 0 }));
+    // A process that knows no listing yet stands still while it asks for one.
+    const late = await attack.reopen();
+    holds = true;
+    const slow = failure(buyWith(late, CALL));
+    await asking;
+    const other = await attack.reopen(undefined, { clock: () => new Date(Date.now() + 20_000) });
+    const result = await buyWith(other, CALL);
+    letGo();
+    expect(await slow).toMatchObject({ code: "call_in_progress", money: "moved", idempotencyKey: CALL.idempotencyKey });
+    await ends(attack, result, [attack.buyer, late, other]);
   });
 });
