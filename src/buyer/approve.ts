@@ -27,11 +27,9 @@ export async function approve(
   own: string | null = null,
 ): Promise<void> {
   const { offer, asset } = quote;
-  const threshold = asset.approveAbove;
-  if (threshold === undefined) return;
-  const before = await stillAtStake(ctx.db, call.key, own);
-  const inAll = before + BigInt(offer.amount);
-  if (inAll <= BigInt(threshold)) return;
+  const asked = await toBeAsked(ctx, call, quote, own);
+  if (asked === null) return;
+  const { before, inAll } = asked;
   const units = (amount: bigint | string): string => `${formatUnits(amount, asset.decimals)} ${asset.symbol}`;
   const besides =
     before === 0n
@@ -63,7 +61,7 @@ export async function approve(
       `${units(inAll)} needs a person's approval, and no person can be asked here.`,
       {
         next: "Make the call where a person can be asked, or have the owner raise approveAbove in the payment policy.",
-        details: { amount: inAll.toString(), approveAbove: threshold },
+        details: { amount: inAll.toString(), approveAbove: asset.approveAbove },
       },
     );
   }
@@ -85,6 +83,22 @@ export async function approve(
   throw new Proof402Error("approval_declined", "A person declined this payment.", {
     next: "Do not try this purchase again unless the person asks for it.",
   });
+}
+
+/**
+ * What a call may cost where a person has to agree to it: `inAll`, and `before` of it by earlier payments, base units. Null
+ * where the policy asks no person.
+ */
+export async function toBeAsked(
+  { db }: BuyerContext,
+  { key }: Call,
+  { offer, asset: { approveAbove } }: Pick<Quote, "offer" | "asset">,
+  own: string | null = null,
+): Promise<{ before: bigint; inAll: bigint } | null> {
+  if (approveAbove === undefined) return null;
+  const before = await stillAtStake(db, key, own);
+  const inAll = before + BigInt(offer.amount);
+  return inAll > BigInt(approveAbove) ? { before, inAll } : null;
 }
 
 /** The person's answer, for as long as the caller waits for it. */

@@ -4,10 +4,12 @@ import type { SellerListing } from "../market/catalog.ts";
 import type { Candidate } from "../market/choose.ts";
 import type { ListedModel } from "../market/types.ts";
 import { markSettled } from "../payment/journal.ts";
+import { stillAtStake } from "../payment/judge.ts";
 import { readPaymentResponse } from "../payment/offers.ts";
 import { isUsed } from "../payment/settlement.ts";
 import { readRefusal } from "../payment/refusal-codes.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
+import { toBeAsked } from "./approve.ts";
 import { lookAt } from "./ask-chain.ts";
 import type { Call } from "./call.ts";
 import { noteCharged } from "./channel.ts";
@@ -30,6 +32,8 @@ type AfterRefusal = { kind: "answered"; received: Received } | Extract<Turn, { k
  * - The payment is used, or under way: the same authorization is sent once more when it has settled.
  * - The known price was stale: a new authorization is made, if the fresh offer differs, the seller speaks of no settlement and
  *   the chain shows the first one unused. A dearer seller goes back to the choice, unless the caller named it.
+ * - The payment is an earlier call's: that call may have asked a person about another one beside it, and their yes comes with
+ *   this call. So one more is made on a person's word, and without it none.
  * - Anything else leaves the call in doubt.
  *
  * Throws Proof402Error `payment_rejected`, `payment_in_doubt` or `paid_not_served`.
@@ -69,11 +73,14 @@ async function freshQuote(
   received: Received,
 ): Promise<{ candidate: Candidate; quote: Quote } | null> {
   // Only a price that was known from before can have gone stale.
-  if (quote?.cached !== true) return null;
+  if (quote?.cached === false) return null;
+  // A person's word makes a second payment, and no third one.
+  if (quote === null && (await stillAtStake(ctx.db, call.key, purchase.id)) > 0n) return null;
   const judge = async (of: Candidate): Promise<{ candidate: Candidate; quote: Quote } | null> => {
     const [fresh] = await quotesOf(ctx, call, of, purchase.request, received);
     const differs = evidenceOf(purchase.payment).claimed || fresh.offer.offerHash !== purchase.offer.offerHash;
-    return differs ? { candidate: of, quote: fresh } : null;
+    if (!differs || (quote === null && (await toBeAsked(ctx, call, fresh)) === null)) return null;
+    return { candidate: of, quote: fresh };
   };
   return judge(candidate)
     .catch(async (error: unknown) => {

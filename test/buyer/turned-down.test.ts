@@ -1,8 +1,11 @@
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
+import { pendingApproval } from "../../src/buyer/pending-approval.ts";
+import type { ApprovalRequest } from "../../src/buyer/types.ts";
 import { readSighting } from "../../src/payment/sightings.ts";
 import { readAttempts } from "../../src/payment/journal.ts";
 import type { Call } from "../support/simulated-chain.ts";
 import { asksForUse } from "../support/simulated-chain.ts";
+import { POLICY } from "../support/money-ledger.ts";
 import type { Told } from "../support/money-world.ts";
 import { inOneWorld, KEY } from "../support/one-world.ts";
 import type { Reply } from "../support/simulated-market.ts";
@@ -232,6 +235,80 @@ it("pays no price that was not known from before, nor one above what the seller 
     code: "payment_rejected",
   });
   expect(sent).toHaveLength(1);
+});
+
+/** Asks a person for more than 2500 in all. The known price is stale, the question about the new one is put off. */
+async function askedLater(changes: Parameters<typeof buy>[0] = {}): Promise<ApprovalRequest> {
+  await world().open({ ...POLICY, approveAbove: 2500 });
+  await quoteKnown();
+  answering(reply("new_offer"));
+  const told = await buy(changes, { approve: () => Promise.resolve("ask_later") });
+  const question = told.kind === "ask" ? pendingApproval(told.error) : null;
+  if (question === null) throw new Error("no person is asked");
+  return question;
+}
+/** Says yes to that question and to no other. */
+const yesTo =
+  ({ digest }: ApprovalRequest) =>
+  (asked: ApprovalRequest) =>
+    Promise.resolve(asked.digest === digest ? ("approved" as const) : ("ask_later" as const));
+
+describe("T34: a yes to another price that comes after the call", () => {
+  it.each([
+    ["the same seller's new price, which its caller named", { seller: "cheap" }, "cheap", 3000],
+    ["another seller's price, where none was named", {}, "dear", 2600],
+  ])("pays what a person said yes to after the call, once: %s", async (_what, changes, seller, amount) => {
+    world().scene.prices.dear = { listed: 2600, asked: 2600 };
+    const question = await askedLater(changes);
+    expect(question).toMatchObject({ sellerId: seller, amount: String(2000 + amount) });
+    // Another process, which knows no quote.
+    await world().open(world().policy);
+    answering(reply("same_offer"));
+    expect(await buy(changes, { approve: yesTo(question) })).toMatchObject({ kind: "result", paidNow: true });
+    expect(amounts()).toEqual([
+      ["cheap", 2000],
+      ["cheap", 2000],
+      [seller, amount],
+    ]);
+    expect(await buy(changes)).toMatchObject({ kind: "result", paidNow: false });
+    expect(sent).toHaveLength(3);
+  });
+
+  it("asks a person again where the price has risen since they were asked", async () => {
+    const question = await askedLater({ seller: "cheap" });
+    answering(reply("new_offer"));
+    expect(await buy({ seller: "cheap" }, { approve: yesTo(question) })).toMatchObject({
+      kind: "ask",
+      error: { code: "approval_pending", money: "may-move", details: { question: { amount: "6000" } } },
+    });
+    expect(amounts()).toEqual([
+      ["cheap", 2000],
+      ["cheap", 2000],
+    ]);
+  });
+
+  it("makes no third payment beside two on a person's word", async () => {
+    const question = await askedLater({ seller: "cheap" });
+    const yes = { approve: () => Promise.resolve("approved" as const) };
+    answering(reply("same_offer"), reply("same_offer"));
+    expect(errorOf(await buy({ seller: "cheap" }, { approve: yesTo(question) }))).toMatchObject({
+      code: "payment_rejected",
+    });
+    world().scene.prices.cheap = { listed: 500, asked: 500 };
+    answering(reply("same_offer"));
+    expect(errorOf(await buy({ seller: "cheap" }, yes))).toMatchObject({ code: "payment_rejected", money: "may-move" });
+    expect(new Set(sent.map(({ header }) => header)).size).toBe(2);
+  });
+});
+
+it("pays no other price beside an earlier call's payment without a person's word", async () => {
+  world().scene.prices.dear = { listed: 9000, asked: 9000 };
+  await quoteKnown();
+  answering(reply("cut"), reply("cut"));
+  await buy();
+  answering(reply("new_offer"));
+  expect(errorOf(await buy())).toMatchObject({ code: "payment_rejected", money: "may-move" });
+  expect(new Set(sent.map(({ header }) => header)).size).toBe(1);
 });
 
 it("pays a third time for no one: a seller that raises its price again is turned down", async () => {
