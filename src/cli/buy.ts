@@ -1,4 +1,3 @@
-import { createInterface } from "node:readline/promises";
 import { readFile } from "node:fs/promises";
 import { text as readStream } from "node:stream/consumers";
 import type { Command } from "commander";
@@ -8,6 +7,7 @@ import type { Verdict } from "../receipts/schema.ts";
 import type { Bought } from "../tools/buy-inference.ts";
 import { buyInference } from "../tools/index.ts";
 import type { ToolDefinition } from "../tools/definition.ts";
+import { askAtTerminal, hasTerminal } from "./ask.ts";
 import { runTool } from "./run-tool.ts";
 import { EXIT, globals, note } from "./globals.ts";
 import { purchaseText } from "./purchase-text.ts";
@@ -24,6 +24,11 @@ export async function buy(model: string, options: Options, command: Command): Pr
   const input = await readInput(options.input);
   const abort = new AbortController();
   const onSignal = (): void => abort.abort();
+  const approve = async ({ message }: ApprovalRequest): Promise<ApprovalDecision> => {
+    const answer = await askAtTerminal(message, abort.signal);
+    if (answer === "interrupted") onSignal();
+    return answer === "yes" ? "approved" : "declined";
+  };
   for (const signal of SIGNALS) process.once(signal, onSignal);
   try {
     const { assets } = (await configOf(rest)).payment;
@@ -46,7 +51,7 @@ export async function buy(model: string, options: Options, command: Command): Pr
             signal: abort.signal,
             progress: ({ message, done, total }) =>
               note(`[${total === undefined ? "later" : `${done}/${total}`}] ${message}`),
-            ...(process.stdin.isTTY && process.stderr.isTTY ? { approve: askAtTerminal } : {}),
+            ...(hasTerminal() ? { approve } : {}),
           },
           show: (data) => purchaseText(data as Bought, assets),
           exit: (data) => exitOfVerdict((data as Bought).receipt.verdict, options.wait === "verified"),
@@ -86,16 +91,5 @@ async function readInput(given: string): Promise<unknown> {
     return JSON.parse(text) as unknown;
   } catch (error) {
     throw new Proof402Error("invalid_input", "--input is not readable JSON.", { next, cause: error });
-  }
-}
-
-async function askAtTerminal(request: ApprovalRequest): Promise<ApprovalDecision> {
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    return (await terminal.question(`${request.message} [y/N] `)).trim().toLowerCase() === "y"
-      ? "approved"
-      : "declined";
-  } finally {
-    terminal.close();
   }
 }

@@ -34,7 +34,8 @@ export const UNREADABLE: ReadonlySet<ErrorCode> = new Set([
 ]);
 
 /** The exit code for an error's code. */
-export const exitOf = (code: ErrorCode): number => (UNREADABLE.has(code) ? EXIT.usage : EXIT.failed);
+export const exitOf = (code: ErrorCode): number =>
+  code === "aborted" ? EXIT.interrupted : UNREADABLE.has(code) ? EXIT.usage : EXIT.failed;
 
 /** The options given before and after the command's name. */
 export const globals = (command: Command): GlobalOptions => command.optsWithGlobals<GlobalOptions>();

@@ -1,7 +1,7 @@
-import { createInterface } from "node:readline/promises";
 import { Proof402Error } from "../errors.ts";
 import { formatCoins } from "../chain/owner/fees.ts";
 import type { Sent } from "../chain/owner/send.ts";
+import { askAtTerminal, hasTerminal } from "./ask.ts";
 import { note } from "./globals.ts";
 
 /** Asks a person, or takes `--yes`, before one of the owner's transactions is signed, and says what its gas may cost. */
@@ -22,21 +22,17 @@ export const gasView = ({ gasUsed, cost }: Pick<Sent, "gasUsed" | "cost">): { ga
 export const gasText = ({ gasUsed, cost }: Pick<Sent, "gasUsed" | "cost">): string =>
   `${gasUsed} gas, which cost ${formatCoins(cost)} of the chain's own coin`;
 
-/** Goes on only if a person says so, here or by `--yes`. Throws Proof402Error `approval_declined`. */
+/**
+ * Goes on only if a person says so, here or by `--yes`. Without a terminal the answer is no. Throws Proof402Error
+ * `approval_declined`, and `aborted` where the person breaks off.
+ */
 async function confirm(yes: boolean | undefined): Promise<void> {
-  if (yes === true || (await confirmed())) return;
+  if (yes === true) return;
+  const answer = hasTerminal() ? await askAtTerminal("Go on?") : "no";
+  if (answer === "yes") return;
+  if (answer === "interrupted")
+    throw new Proof402Error("aborted", "Nothing was signed.", { next: "Run the command again to be asked again." });
   throw new Proof402Error("approval_declined", "Nothing was signed.", {
     next: "Add --yes to answer without a terminal.",
   });
-}
-
-/** Asks on the terminal; without one the answer is no. */
-async function confirmed(): Promise<boolean> {
-  if (!process.stdin.isTTY || !process.stderr.isTTY) return false;
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    return (await terminal.question("Go on? [y/N] ")).trim().toLowerCase() === "y";
-  } finally {
-    terminal.close();
-  }
 }
