@@ -74,8 +74,11 @@ export function joinBytes(parts: readonly Uint8Array[]): Bytes {
 }
 
 /** Whether two byte strings are equal. Not constant-time: only for public data. */
-export const equalBytes = (a: Uint8Array, b: Uint8Array): boolean =>
-  a.length === b.length && a.every((byte, index) => byte === b[index]);
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  for (let at = 0; at < a.length; at += 1) if (a[at] !== b[at]) return false;
+  return true;
+}
 
 /** Big-endian uint256, 32 bytes, of a non-negative safe integer or bigint below 2^256. */
 export function uint256(value: number | bigint): Bytes {

@@ -52,6 +52,16 @@ export const domainSeparatorOf = (domain: TokenDomain): `0x${string}` =>
     ),
   );
 
+/** The newest domain's separator: authorizations are checked one after another of one token. */
+let newest = { domain: "", separator: new Uint8Array() };
+
+function separatorOf(domain: TokenDomain): Bytes {
+  const { name, version, chainId, verifyingContract } = domain;
+  const key = JSON.stringify([name, version, chainId, verifyingContract]);
+  if (newest.domain !== key) newest = { domain: key, separator: fromHex0x(domainSeparatorOf(domain)) };
+  return newest.separator;
+}
+
 /** The EIP-712 signing hash (EIP-712 §"encode") of an authorization in the token's domain, 0x hex. One to be received can only be submitted by its payee. */
 export function authorizationHash(
   domain: TokenDomain,
@@ -69,9 +79,7 @@ export function authorizationHash(
       fromHex0x(message.nonce),
     ),
   );
-  return toHex0x(
-    keccak256(concatBytes(new Uint8Array([0x19, 0x01]), fromHex0x(domainSeparatorOf(domain)), structHash)),
-  );
+  return toHex0x(keccak256(concatBytes(new Uint8Array([0x19, 0x01]), separatorOf(domain), structHash)));
 }
 
 /** A log as a chain returns it, hex lower case. */

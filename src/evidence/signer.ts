@@ -18,6 +18,8 @@ export function signerOf(signature: string, hash: string): string | null {
 
 /** Number of an address's good signatures that make its key's tables worth their cost. */
 const TABLED_FROM = 16;
+/** The base point with tables of its own, made at their first use: wider than those that signing shares. */
+const GENERATOR = secp256k1.Point.fromAffine(secp256k1.Point.BASE.toAffine()).precompute(8);
 /** Bounds the remembered keys. One takes some 300 kB with its tables. */
 const MAX_KEYS = 16;
 
@@ -56,9 +58,9 @@ function isMadeBy(key: PublicKey, signature: string, hash: string): boolean {
   try {
     const signed = read(signature);
     if (signed === null) return false;
-    const { Fn, BASE } = secp256k1.Point;
+    const { Fn } = secp256k1.Point;
     const inverse = Fn.inv(signed.s);
-    const ofHash = BASE.multiplyUnsafe(Fn.create(BigInt(toHex0x(fromHash(hash))) * inverse));
+    const ofHash = GENERATOR.multiplyUnsafe(Fn.create(BigInt(toHex0x(fromHash(hash))) * inverse));
     const point = ofHash.add(key.multiplyUnsafe(Fn.create(signed.r * inverse)));
     const { x, y } = point.toAffine();
     return !point.is0() && x === signed.r && Number(y & 1n) === signed.recovery;

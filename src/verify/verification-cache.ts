@@ -1,18 +1,23 @@
-import { fromBase64, toBase64, type Bytes } from "../evidence/bytes.ts";
+import { fromBase64, type Bytes } from "../evidence/bytes.ts";
 import { createSignerCheck } from "../evidence/signer.ts";
-import { TEE_SIGNATURE_ALGORITHM } from "../evidence/tee-signature.ts";
+import { TEE_SIGNATURE_ALGORITHM, teeIdOf } from "../evidence/tee-signature.ts";
 import { policyHash, type AppraisalPolicy } from "./policy.ts";
+import { readManifest, type Manifest } from "./tee/manifest.ts";
 import { readNitroFacts, type NitroFacts } from "./tee/nitro.ts";
 
 /**
- * Keeps costly and unchanging results: a document's content under a set of roots, imported keys, and whether a proof or
- * a payer's signature holds. Judges times at every use, and uses nothing kept for one key for another.
+ * Keeps costly and unchanging results: a document's content under a set of roots, a manifest's, keys and their ids, and
+ * whether a proof or a payer's signature holds. Judges times at every use, and uses nothing kept for one key for another.
  */
 export type VerificationCache = {
   /** `document` in base64, as receipts carry it: it is decoded only where nothing is kept of it. */
   nitroFacts(document: string, simulatedRoots: readonly string[]): Promise<NitroFacts>;
-  /** Imports the RSA key of a DER SubjectPublicKeyInfo for PSS with SHA-256, null if it is no such key. */
-  rsaKey(spki: Bytes): Promise<CryptoKey | null>;
+  /** The digest and the entries of a model manifest in base64, as receipts carry it. Throws on other text. */
+  manifest(manifest: string): Manifest;
+  /** The id of a signing key, a DER SubjectPublicKeyInfo in base64: its keccak256, 0x hex. Throws on other text. */
+  keyIdOf(publicKey: string): string;
+  /** Imports such a key for RSA-PSS with SHA-256, null if it is no such key. Throws on other text. */
+  rsaKey(publicKey: string): Promise<CryptoKey | null>;
   /** Names a policy by its hash, as it stands at this moment. */
   policyHash(policy: AppraisalPolicy): string;
   /** Checks that the key of an address made a signature of a hash, all 0x hex in lower case. */
@@ -22,6 +27,8 @@ export type VerificationCache = {
 };
 
 const MAX_KEPT = 256;
+/** The most sets of roots, and of manifests, which may have a megabyte each. */
+const FEW = 16;
 
 /**
  * A cache lives as long as its owner; two caches share nothing.
@@ -39,30 +46,40 @@ const MAX_KEPT = 256;
  * ```
  */
 export function createVerificationCache(): VerificationCache {
-  const facts = new Map<string, Promise<NitroFacts>>();
+  const facts = new Map<string, Map<string, Promise<NitroFacts>>>();
+  const manifests = new Map<string, Manifest>();
+  const ids = new Map<string, string>();
   const keys = new Map<string, Promise<CryptoKey | null>>();
   const held = new Map<string, boolean>();
-  const policies = new Map<string, string>();
+  let policyNamed = { text: "", hash: "" };
   const isSigner = createSignerCheck();
   return {
-    nitroFacts: (document, simulatedRoots) =>
-      // The whole of both is the key, so that nothing kept for one document or set of roots is found for another.
-      kept(facts, `${simulatedRoots.join()} ${document}`, () => readNitroFacts(fromBase64(document), simulatedRoots)),
-    rsaKey: (spki) => kept(keys, toBase64(spki), () => importRsaKey(spki)),
-    // A policy is the caller's and may change, so its text is the key and not the object.
-    policyHash: (policy) => kept(policies, JSON.stringify(policy), () => policyHash(policy)),
+    nitroFacts: (document, simulatedRoots) => {
+      // Nothing kept for one set of roots is found for another.
+      const underRoots = kept(facts, simulatedRoots.join(), () => new Map<string, Promise<NitroFacts>>(), FEW);
+      return kept(underRoots, document, () => readNitroFacts(fromBase64(document), simulatedRoots));
+    },
+    manifest: (text) => kept(manifests, text, () => readManifest(fromBase64(text)), FEW),
+    keyIdOf: (publicKey) => kept(ids, publicKey, () => teeIdOf(fromBase64(publicKey))),
+    rsaKey: (publicKey) => kept(keys, publicKey, () => importRsaKey(fromBase64(publicKey))),
+    policyHash(policy) {
+      // A policy is the caller's and may change, so its text names it and not the object.
+      const text = JSON.stringify(policy);
+      if (policyNamed.text !== text) policyNamed = { text, hash: policyHash(policy) };
+      return policyNamed.hash;
+    },
     isSignedBy: (...signed) => kept(held, ["signed", ...signed].join(), () => isSigner(...signed)),
     holds: (statement, check) => kept(held, statement, check),
   };
 }
 
-function kept<T>(map: Map<string, T>, key: string, make: () => T): T {
+function kept<T>(map: Map<string, T>, key: string, make: () => T, most = MAX_KEPT): T {
   const found = map.get(key);
   if (found !== undefined) return found;
   const made = make();
   map.set(key, made);
   const oldest = map.keys().next();
-  if (map.size > MAX_KEPT && !oldest.done) map.delete(oldest.value);
+  if (map.size > most && !oldest.done) map.delete(oldest.value);
   return made;
 }
 

@@ -67,6 +67,18 @@ test("an authorization hashes as viem hashes its typed data", () => {
   );
 });
 
+test("a domain's hash is no other's, asked for right after it", () => {
+  const domain = { name: "USD", version: "1", chainId: 1, verifyingContract: `0x${"11".repeat(20)}` };
+  const changes = [{ name: "USD1" }, { version: "2" }, { chainId: 2 }, { name: 'USD","1' }];
+  const others = [...changes, { verifyingContract: `0x${"12".repeat(20)}` }].map((one) => ({ ...domain, ...one }));
+  const [from, to, nonce] = [`0x${"22".repeat(20)}`, `0x${"33".repeat(20)}`, `0x${"44".repeat(32)}`] as const;
+  const hashOf = (one: typeof domain): string =>
+    authorizationHash(one, { from, to, nonce, value: "1", validAfter: 0, validBefore: 1 });
+  const hashes = others.flatMap((other) => [hashOf(domain), hashOf(other)]);
+  expect(new Set(hashes)).toHaveLength(1 + others.length);
+  expect(new Set(hashes.filter((_, at) => at % 2 === 0))).toHaveLength(1);
+});
+
 test("a value that does not fit 256 bits has no hash", () => {
   const domain = { name: "USD Coin", version: "2", chainId: 1, verifyingContract: `0x${"11".repeat(20)}` };
   const message = {

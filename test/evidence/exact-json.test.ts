@@ -24,6 +24,17 @@ describe("JSON whose numbers are kept", () => {
     );
   });
 
+  it("holds the one odd number of a text, beside fractions of many digits", () => {
+    for (const [odd, held] of [
+      ["9007199254740993", "9007199254740993"],
+      ["-9007199254740993", "-9007199254740993"],
+      ["NaN", "NaN"],
+      ["-inf", "-Infinity"],
+    ])
+      for (const text of [`[0.12345678901234567,${odd}]`, `[${odd},-0.12345678901234567]`])
+        expect((parseExactJson(text) as unknown[]).filter((one) => one === held)).toHaveLength(1);
+  });
+
   it("reads what Python and C++ servers write for numbers that are none", () => {
     expect(parseExactJson("[NaN, Infinity,-Infinity,nan, inf,-inf]")).toEqual([
       "NaN",

@@ -1,4 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
+import { canonicalJson } from "../../src/evidence/canonical.ts";
+import { teeIdOf } from "../../src/evidence/tee-signature.ts";
+import { readManifest } from "../../src/verify/tee/manifest.ts";
 import { fromBase64, sha256, toBase64, toHex, utf8 } from "../../src/evidence/bytes.ts";
 import { createReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
@@ -141,9 +144,24 @@ describe("a session", () => {
     for (const number of [256, 1, 0, 2]) ask(number);
     expect(asked.slice(256)).toEqual([256, 0]);
     const attestation = fixture.receipt.core.evidence[0] as unknown as { publicKey: string };
-    const key = await kept.rsaKey(new Uint8Array(fromBase64(attestation.publicKey)));
+    const key = await kept.rsaKey(attestation.publicKey);
     expect(key?.extractable).toBe(false);
-    expect(await kept.rsaKey(utf8("no key"))).toBe(null);
+    expect(await kept.rsaKey(toBase64(utf8("no key")))).toBe(null);
+  });
+});
+
+describe("what a session keeps by its text", () => {
+  test("is of that manifest, and of that key", () => {
+    const kept = createVerificationCache();
+    const manifests = ["a", "b"].map((name) => canonicalJson([{ name, sha256: "11".repeat(32) }]));
+    for (const bytes of [...manifests, utf8("none"), ...manifests])
+      expect(kept.manifest(toBase64(bytes))).toEqual(readManifest(bytes));
+    for (let turn = 0; turn < 2; turn += 1)
+      for (const bytes of [utf8("a key"), utf8("another")]) expect(kept.keyIdOf(toBase64(bytes))).toBe(teeIdOf(bytes));
+    for (const text of ["?", "QQ"]) {
+      expect(() => kept.manifest(text)).toThrow(Error);
+      expect(() => kept.keyIdOf(text)).toThrow(Error);
+    }
   });
 });
 

@@ -1,8 +1,6 @@
-import { PCR, decodeUserData, type ManifestEntry } from "../../evidence/attestation.ts";
-import { equalBytes, fromBase64, fromHex, fromUtf8, sha256, sha384, toHex, type Bytes } from "../../evidence/bytes.ts";
-import { canonicalJson } from "../../evidence/canonical.ts";
+import { PCR, decodeUserData } from "../../evidence/attestation.ts";
+import { equalBytes, fromBase64, fromHex, sha256, toHex, type Bytes } from "../../evidence/bytes.ts";
 import type { NitroPayload } from "../../evidence/nitro.ts";
-import { teeIdOf } from "../../evidence/tee-signature.ts";
 import type { Evidence, LayerResult, NitroEvidence } from "../../receipts/schema.ts";
 import { onlyOne } from "../evidence.ts";
 import { nitroResultAt, type NitroCheck } from "../tee/nitro.ts";
@@ -77,7 +75,7 @@ async function judgeAttestation(options: AttestationOptions): Promise<Attestatio
   const unbound = judgeBinding(bound, spki);
   const tls =
     bound === null || unbound !== null ? null : judgeTls(bound.tlsCertificateSha256, options.evidence, options.origin);
-  const keyId = teeIdOf(spki);
+  const keyId = session.keyIdOf(nitro.evidence.publicKey);
   const code = judgeCode(result.payload, reference);
   return {
     layers: {
@@ -89,7 +87,7 @@ async function judgeAttestation(options: AttestationOptions): Promise<Attestatio
       code,
       key: unbound ?? tls?.wrong ?? withTls(judgeKey(keyId, code, reference), tls),
       freshness: judgeFreshness(result.payload, nitro.evidence, policy, evaluateAt),
-      model: judgeModel(result.payload, onlyOne(options.evidence, "model.manifest"), options.model, reference),
+      model: judgeModel(result.payload, options, session),
     },
     simulated: result.simulated,
     signingKey: unbound === null ? { spki, keyId } : null,
@@ -183,53 +181,24 @@ function judgeFreshness(
 
 function judgeModel(
   payload: NitroPayload,
-  manifest: ReturnType<typeof onlyOne<"model.manifest">>,
-  model: string,
-  reference: SellerPolicy | undefined,
+  { evidence, sellerId, model, policy }: AttestationOptions,
+  session: VerificationCache,
 ): LayerResult {
-  if (manifest.kind === "many") return ambiguous("model manifest");
-  if (manifest.kind === "none")
-    return skip("weights_not_measured", "No attested measurement covers the model's weights.");
-  const bytes = fromBase64(manifest.evidence.manifest);
+  const found = onlyOne(evidence, "model.manifest");
+  if (found.kind === "many") return ambiguous("model manifest");
+  if (found.kind === "none") return skip("weights_not_measured", "No attested measurement covers the model's weights.");
+  const { sha384, entries } = session.manifest(found.evidence.manifest);
   const measured = payload.pcrs.get(PCR.models);
-  if (measured === undefined || !equalBytes(sha384(bytes), measured))
+  if (measured === undefined || !equalBytes(sha384, measured))
     return fail("manifest_not_measured", "The model manifest is not the one that was measured.");
-  const entries = readManifest(bytes);
   if (entries === null)
     return fail("manifest_malformed", "The measured model manifest is not a list of distinct models.");
   const attested = entries.find((entry) => entry.name === model);
   if (attested === undefined) return fail("model_not_attested", "The model is not among those that were measured.");
-  const expected = entryOf(reference?.models, model);
+  const expected = entryOf(sellerOf(policy, sellerId)?.models, model);
   if (expected === undefined)
     return skip("no_reference_digest", "The policy holds no digest for this model to compare with.");
   return attested.sha256 === expected
     ? pass("The model file's digest is measured and equals the policy's.")
     : fail("model_mismatch", "The measured model file is not the one that the policy names.");
 }
-
-/** The entries of a manifest in its one canonical spelling (RFC 8785), which leaves no key twice and no byte unread. */
-function readManifest(bytes: Bytes): ManifestEntry[] | null {
-  let value: unknown;
-  try {
-    value = JSON.parse(fromUtf8(bytes));
-    if (!equalBytes(canonicalJson(value), bytes)) return null;
-  } catch {
-    return null;
-  }
-  if (!Array.isArray(value) || value.length > 10_000) return null;
-  const entries = value.flatMap((item: unknown): ManifestEntry[] =>
-    isEntry(item) ? [{ name: item.name, sha256: item.sha256 }] : [],
-  );
-  const distinct = new Set(entries.map((entry) => entry.name)).size;
-  return entries.length === value.length && distinct === entries.length ? entries : null;
-}
-
-const isEntry = (item: unknown): item is ManifestEntry =>
-  typeof item === "object" &&
-  item !== null &&
-  "name" in item &&
-  typeof item.name === "string" &&
-  "sha256" in item &&
-  typeof item.sha256 === "string" &&
-  /^[0-9a-f]{64}$/.test(item.sha256) &&
-  Object.keys(item).length === 2;

@@ -1,5 +1,5 @@
-import { fromBase64, fromHex, type Bytes } from "../../evidence/bytes.ts";
-import { TEE_SIGNATURE_ALGORITHM, teeIdOf, teeMessageHash } from "../../evidence/tee-signature.ts";
+import { fromBase64, fromHex, toBase64, type Bytes } from "../../evidence/bytes.ts";
+import { TEE_SIGNATURE_ALGORITHM, teeMessageHash } from "../../evidence/tee-signature.ts";
 import type { LayerResult, ReceiptCore } from "../../receipts/schema.ts";
 import { onlyOne } from "../evidence.ts";
 import type { AppraisalPolicy } from "../policy.ts";
@@ -28,9 +28,10 @@ export async function judgeSignature(
   if (signingKey === null)
     return skip("key_not_verified", "There is a signature, but no key that passed to check it with.");
   const { evidence } = found;
+  const publicKey = toBase64(signingKey.spki);
   if (
     evidence.teeId !== signingKey.keyId ||
-    teeIdOf(signingKey.spki) !== signingKey.keyId ||
+    session.keyIdOf(publicKey) !== signingKey.keyId ||
     core.seller.keyId !== signingKey.keyId
   ) {
     return fail("key_mismatch", "The response is signed by another key than the attested one.");
@@ -45,7 +46,7 @@ export async function judgeSignature(
   if (at < Date.parse(core.request.sentAt) - skew - 1000 || at > Date.parse(core.response.receivedAt) + skew) {
     return fail("signature_time", "The response was signed outside the time of this exchange.");
   }
-  const key = await session.rsaKey(signingKey.spki);
+  const key = await session.rsaKey(publicKey);
   const modulus = key === null ? 0 : (key.algorithm as RsaHashedKeyAlgorithm).modulusLength;
   if (key === null || modulus < MIN_MODULUS || modulus > MAX_MODULUS)
     return fail("key_unusable", "The attested key is not an RSA key of 2048 to 8192 bits.");
