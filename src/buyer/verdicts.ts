@@ -31,7 +31,9 @@ export async function storeVerdict<T>(
     const changed: [string, Appraisal][] = [];
     for (const rival of known.filter(({ id }) => id !== subject.id)) {
       const again = await judge(rival);
-      if (again.layers.payment.code !== rival.appraisals.at(-1)?.layers.payment.code) changed.push([rival.id, again]);
+      const { code, note } = again.layers.payment;
+      const before = rival.appraisals.at(-1)?.layers.payment;
+      if (code !== before?.code || note !== before.note) changed.push([rival.id, again]);
     }
     const stored = await immediate(ctx.db, async (tx) => {
       if (JSON.stringify(await importedOf(tx, receipt)) !== JSON.stringify(known)) return null;

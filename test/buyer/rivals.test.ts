@@ -126,6 +126,23 @@ test("T97: a receipt is contested no more once the other one is contradicted", a
   expect((await buyer.audit()).ok).toBe(true);
 });
 
+test("T97: of three receipts of one purchase each names one that still holds up", async () => {
+  const buyer = await stranger();
+  const core = structuredClone(genuine.core);
+  core.response.receivedAt = new Date(Date.parse(core.response.receivedAt) + 2).toISOString();
+  const third = { ...createReceipt(core), later: genuine.later };
+  for (const file of [copy, genuine, third, withLater(copy, CONTRADICTION)]) await buyer.importReceipt(file);
+  for (const [one, other] of [
+    [genuine, third],
+    [third, genuine],
+  ] as const) {
+    expect(await saidOf(buyer, one)).toEqual(["unverified", "purchase_contested"]);
+    expect(newestAppraisal(await buyer.getReceipt(one.id)).layers.payment.note).toContain(other.id);
+  }
+  await buyer.importReceipt(withLater(third, CONTRADICTION));
+  expect(await saidOf(buyer, genuine)).toEqual(["verified", "ok"]);
+});
+
 test("T97: an import stores nothing where the verdict that follows for another receipt has no room", async () => {
   let file = "";
   const buyer = await market.buyer((config) => {
