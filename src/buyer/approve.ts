@@ -65,6 +65,7 @@ export async function approve(
       },
     );
   }
+  call.requireCaller();
   const decision = await whileWanted(call, call.options.approve(request));
   if (decision === "approved") return;
   if (decision === "ask_later") {
@@ -102,8 +103,7 @@ export async function toBeAsked(
 }
 
 /** The person's answer, for as long as the caller waits for it. */
-function whileWanted<T>({ asking, requireCaller }: Call, answer: Promise<T>): Promise<T> {
-  requireCaller();
+function whileWanted<T>({ asking }: Call, answer: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = (): void => reject(aborted());
     if (asking.aborted) onAbort();

@@ -17,7 +17,7 @@ export type Call = {
   wallet: Wallet;
   /** The idempotency key: the caller's own, that of the open call this one equals, or a new one. */
   key: string;
-  /** Its key was drawn at random for this very call: nothing can have been paid under it. */
+  /** Its key was drawn at random for this very call: nothing was paid under it before. */
   drawn: boolean;
   /** sha256 of what was asked: an idempotency key names one call and no other. */
   argsDigest: string;

@@ -17,17 +17,18 @@ const ATTEMPTS_AHEAD = 8;
 
 /**
  * One key, one payment, in every database of the wallet (threat T44). All of them derive the same nonces from a key,
- * but a token knows only its own, and so does Permit2. Before anything new is signed under a key that was not drawn for
- * this very call, all of them are looked at: an attempt here may have been released on an RPC's word, too. Chains are
- * witnesses here: one that does not answer holds up no payment.
+ * but a token knows only its own, and so does Permit2. Before anything new is signed, all of them are looked at, except
+ * for the first attempt under a key that was drawn for this very call: an attempt here may have been released on an
+ * RPC's word, or have moved since it was turned down. Chains are witnesses here: one that does not answer holds up no
+ * payment.
  *
  * Null where none is used. Where this journal's own attempt is used, it is settled and the call is taken up again.
  * Throws Proof402Error `paid_elsewhere`, with `money`, where another's is, and `payment_in_doubt` where an own one may
  * be.
  */
 export async function requireUnpaid(ctx: BuyerContext, call: Call, attempt: number): Promise<Turn | null> {
-  if (call.drawn || ctx.chains.size === 0) return null;
   const attempts = await readAttempts(ctx.db, call.key);
+  if (ctx.chains.size === 0 || (call.drawn && attempts.length === 0)) return null;
   const canceled = attempts.filter(({ reason }) => reason === "authorization_canceled");
   const nonces = Array.from({ length: attempt + ATTEMPTS_AHEAD - 1 }, (_, index) =>
     deriveNonce(ctx.nonceSecret, call.key, index + 1),

@@ -216,6 +216,25 @@ describe("T33: a caller that gives up after its payment went out", () => {
     expect(error.message).toMatch(/receipt p402_\w+ are stored/);
   });
 
+  test("before a person is asked ends the call, and the person is not asked", async () => {
+    const attack = await world.attack(
+      (_request, honest) => honest(),
+      (config) => config.payment.assets.forEach((asset) => (asset.approveAbove = "0")),
+    );
+    const abort = new AbortController();
+    let asked = 0;
+    const approve = (): Promise<"approved"> => {
+      asked += 1;
+      return Promise.resolve("approved");
+    };
+    const onProgress = ({ step }: { step: string }): void => {
+      if (step === "quoted") abort.abort();
+    };
+    const error = await failure(buyWith(attack.buyer, CALL, { approve, onProgress, signal: abort.signal }));
+    expect(error).toMatchObject({ code: "aborted", money: "not-moved" });
+    expect(asked).toBe(0);
+  });
+
   test("while a person is asked ends the call although the person never answers", async () => {
     const attack = await world.attack(
       (_request, honest) => honest(),
