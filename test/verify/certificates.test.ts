@@ -71,6 +71,27 @@ describe("a certificate", () => {
     expect(await madeWith(change)).toBe(null);
   });
 
+  test("has its key as a whole point, and not as half of one or as none", () => {
+    const withPoint = (change: (point: Uint8Array) => Uint8Array): Uint8Array =>
+      leafWith(0, (value) => {
+        const fields = valuesIn(contentOf(value));
+        const at = fields.findIndex((field) => toHex(field).includes("06052b81040022"));
+        const [algorithm, key] = valuesIn(contentOf(fields[at]!)) as [Uint8Array, Uint8Array];
+        const changed = concatBytes(new Uint8Array(1), change(contentOf(key).subarray(1)));
+        fields[at] = der(0x30, concatBytes(algorithm, der(0x03, changed)));
+        return der(0x30, concatBytes(...fields));
+      });
+    expect(withPoint((point) => point)).toEqual(chain.ders[LEAF]);
+    for (const change of [
+      (point: Uint8Array) => concatBytes(Uint8Array.of(2 + (point[96]! & 1)), point.subarray(1, 49)),
+      (point: Uint8Array) => concatBytes(Uint8Array.of(6 + (point[96]! & 1)), point.subarray(1)),
+      (point: Uint8Array) => concatBytes(point, new Uint8Array(1)),
+      () => new Uint8Array(1),
+      () => new Uint8Array(0),
+    ])
+      expect(parseCertificate(withPoint(change))).toBe(null);
+  });
+
   test("that names two signature algorithms is none", () => {
     const other = "06082a8648ce3d040302";
     expect(parseCertificate(leafWith(1, (value) => value))).not.toBe(null);
@@ -126,8 +147,11 @@ describe("a signature of a certificate", () => {
 
   test("is checked with a key that can be read", async () => {
     const [issuer, subject] = [parseCertificate(chain.ders[2]!)!, parseCertificate(chain.ders[LEAF]!)!];
-    expect(await verifyEs384(issuer.spki, subject.signature, subject.tbs)).toBe(true);
-    expect(await verifyEs384(subject.spki, subject.signature, subject.tbs)).toBe(false);
+    expect(await verifyEs384(issuer.point, subject.signature, subject.tbs)).toBe(true);
+    expect(await verifyEs384(subject.point, subject.signature, subject.tbs)).toBe(false);
     expect(await verifyEs384(new Uint8Array(3), subject.signature, subject.tbs)).toBe(false);
+    const off = new Uint8Array(issuer.point);
+    off[96]! ^= 1;
+    expect(await verifyEs384(off, subject.signature, subject.tbs)).toBe(false);
   });
 });

@@ -67,7 +67,7 @@ export async function readNitroFacts(document: Uint8Array, simulatedRoots: reado
   if (leaf === null) return refuse("certificate-chain", "the document's certificate is malformed or of another kind");
   // Neither rests on the other, and WebCrypto runs all of it side by side.
   const [signed, chain] = await Promise.all([
-    verifyEs384(leaf.spki, signature, sigStructure),
+    verifyEs384(leaf.point, signature, sigStructure),
     readChain([...payload.cabundle.map(parseCertificate), leaf]),
   ]);
   // The signature covers the chain too: judged first, it tells an altered document from one that was made of a bad chain.
