@@ -17,7 +17,8 @@ import { findAsset, type PaymentPolicy } from "./policy.ts";
  * Where the chain's time is known, the life is reckoned by the slower of its clock and ours: by neither is it longer.
  *
  * `nonce` is 32 bytes of 0x hex (see {@link deriveNonce}). Throws Proof402Error `clock_disagrees` where the clocks are
- * so far apart that the authorization could not be used, `asset_not_allowed` when the policy does not know the offer's
+ * so far apart that the authorization could not be used, `authorization_too_short` where its life is too short for
+ * clocks that are well, `asset_not_allowed` when the policy does not know the offer's
  * asset, `scheme_not_supported` where the offer asks for another method.
  */
 export function planPayment(options: {
@@ -73,11 +74,25 @@ export const deriveSalt = (
   of: "terms" | "unpaid" = "terms",
 ): `0x${string}` => toHex0x(hmac(sha256, fromHex(secret), utf8(`proof402 ${of} salt\n${attempt}\n${idempotencyKey}`)));
 
+/** The life that x402's sellers commonly offer, seconds. */
+const USUAL_LIFE_SECONDS = 60;
+
 /** The second before which an authorization of this life may be used, by our clock and the chain's. */
 function endOf(now: Date, chainTime: number | undefined, life: number): number {
   const ours = Math.floor(now.getTime() / 1000);
   const end = Math.min(ours, chainTime ?? ours) + life;
   if (chainTime === undefined || end - Math.max(ours, chainTime) >= MIN_USABLE_SECONDS) return end;
+  const apart = Math.abs(ours - chainTime);
+  // The usual life would be enough: the clocks are well, and this one is too short.
+  if (USUAL_LIFE_SECONDS - apart >= MIN_USABLE_SECONDS)
+    throw new Proof402Error(
+      "authorization_too_short",
+      `The authorization would live ${life} s, and the chain's newest block is ${apart} s ${ours > chainTime ? "behind" : "ahead of"} this machine's clock: ${Math.max(life - apart, 0)} s of it could be used, and ${MIN_USABLE_SECONDS} s are needed.`,
+      {
+        next: "Nothing was signed. Choose a seller whose offer leaves more time, or have the owner look at maxAuthorizationSeconds of the payment policy, which bounds it too.",
+        details: { life, ourTime: ours, chainTime },
+      },
+    );
   throw clocksDisagree(ours, chainTime, `no authorization of ${life} s could be used`);
 }
 

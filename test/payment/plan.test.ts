@@ -59,6 +59,30 @@ describe("planning a payment", () => {
     );
   });
 
+  it("blames no clock where the offer leaves too little time for the age of the newest block", () => {
+    const { offer } = accept({ maxTimeoutSeconds: 10 }, policyWith());
+    const chainTime = 1_700_000_000;
+    const plan = (ahead: number) => () =>
+      planPayment({
+        offer,
+        payer: PAYER,
+        nonce: deriveNonce(SECRET, "call", 1),
+        now: new Date((chainTime + ahead) * 1000),
+        policy: policyWith(),
+        chainTime,
+      });
+    expect(plan(0)().validBefore).toBe(chainTime + 10);
+    const tooShort = { code: "authorization_too_short" };
+    expect(plan(12)).toThrow(
+      "The authorization would live 10 s, and the chain's newest block is 12 s behind this machine's clock: 0 s of it could be used, and 10 s are needed.",
+    );
+    expect(plan(-1)).toThrow(
+      "The authorization would live 10 s, and the chain's newest block is 1 s ahead of this machine's clock: 9 s of it could be used, and 10 s are needed.",
+    );
+    for (const ahead of [1, 50, -1, -50]) expect(plan(ahead)).toThrow(expect.objectContaining(tooShort));
+    for (const ahead of [51, -51]) expect(plan(ahead)).toThrow(expect.objectContaining({ code: "clock_disagrees" }));
+  });
+
   it.each(["permit2", "upto"] as const)("T9: nor does a permit (%s), of any amount of 18 decimals", (method) => {
     const most = String(10n ** 30n);
     const asset = { ...usdc, decimals: 18, methods: [method], perCall: most, perHour: most, perDay: most, total: most };
@@ -130,8 +154,8 @@ describe("planning a payment", () => {
   it.each([
     [51, 60, "51 s ahead of"],
     [-52, 60, "52 s behind"],
-    [1, 10, "1 s ahead of"],
-    [-1, 10, "1 s behind"],
+    [51, 10, "51 s ahead of"],
+    [-51, 10, "51 s behind"],
   ])("says which clock is ahead and by how much: %d s of %d", (ahead, life, words) => {
     const chainTime = 1_700_000_000;
     const { offer } = accept({ maxTimeoutSeconds: life });
