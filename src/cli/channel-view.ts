@@ -16,6 +16,8 @@ export type ChannelView = {
   state: ChannelsTable["state"];
   /** What was put in and not taken back. */
   deposit: string;
+  /** What was put in; null for a closed channel that this database did not know before. */
+  putIn: string | null;
   /** What vouchers granted so far. */
   charged: string;
   /** What the seller claimed of it. */
@@ -30,7 +32,7 @@ export type ChannelView = {
 /** A stored channel beside what its chain says. */
 export function channelView({ row, seen }: ChannelSurvey["channels"][number], config: Config): ChannelView {
   const asset = findAsset(row, config.payment.assets);
-  const { id, seller_id: seller, network, state, deposit, charged, counted } = row;
+  const { id, seller_id: seller, network, state, deposit, put_in: putIn, charged, counted } = row;
   return {
     id,
     seller,
@@ -40,6 +42,7 @@ export function channelView({ row, seen }: ChannelSurvey["channels"][number], co
     decimals: asset?.decimals ?? 0,
     state,
     deposit,
+    putIn: putIn ?? (state === "closed" ? null : deposit),
     charged,
     claimed: (seen?.totalClaimed ?? BigInt(counted)).toString(),
     left: (seen === null ? leftOf(row) : seen.balance - seen.totalClaimed).toString(),
@@ -56,10 +59,11 @@ export function channelView({ row, seen }: ChannelSurvey["channels"][number], co
 
 /** One line for people. */
 export function channelLine(view: ChannelView): string {
-  const { id, seller, state, network, symbol, decimals, withdrawal, fresh } = view;
+  const { id, seller, state, network, symbol, decimals, putIn, withdrawal, fresh } = view;
   const units = (amount: string): string => `${formatUnits(amount, decimals)} ${symbol}`;
   const asked =
     withdrawal === null ? "" : `; ${units(withdrawal.amount)} asked back, to be taken after ${withdrawal.readyAt}`;
   const old = fresh ? "" : " (as noted: the chain was not read)";
-  return `Channel ${id} with ${seller} on ${network}, ${state}: ${units(view.deposit)} put in, ${units(view.charged)} granted, ${units(view.claimed)} claimed, ${units(view.left)} left${asked}${old}`;
+  const put = putIn === null ? `${units(view.deposit)} put in and not taken back` : `${units(putIn)} put in`;
+  return `Channel ${id} with ${seller} on ${network}, ${state}: ${put}, ${units(view.charged)} granted, ${units(view.claimed)} claimed, ${units(view.left)} left${asked}${old}`;
 }

@@ -60,7 +60,9 @@ export const noteMoney = (
   immediate(db, async (tx) => {
     const row = await readChannel(tx, id);
     if (row === null) return;
-    if (row.state !== "opening") await set(tx, id, { deposit: balance });
+    // While some of it is unclaimed, none was taken back yet.
+    const whole = balance > totalClaimed && balance > BigInt(row.put_in ?? 0);
+    if (row.state !== "opening") await set(tx, id, { deposit: balance, ...(whole ? { putIn: balance } : {}) });
     await count(tx, row, totalClaimed, now);
   });
 
@@ -135,11 +137,16 @@ function isOwn(row: ChannelsTable, { charged, signed }: ChargedWord): boolean {
   return signerOf(signed.signature, voucherHash(chainIdOf(row.network), row.id, signed.cumulative)) === payerAuthorizer;
 }
 
-const set = (tx: Db, id: string, sums: { deposit?: bigint; charged?: bigint; counted?: bigint }): Promise<unknown> =>
+const set = (
+  tx: Db,
+  id: string,
+  sums: { deposit?: bigint; putIn?: bigint; charged?: bigint; counted?: bigint },
+): Promise<unknown> =>
   tx
     .updateTable("channels")
     .set({
       ...(sums.deposit === undefined ? {} : { deposit: sums.deposit.toString() }),
+      ...(sums.putIn === undefined ? {} : { put_in: sums.putIn.toString() }),
       ...(sums.charged === undefined ? {} : { charged: sums.charged.toString() }),
       ...(sums.counted === undefined ? {} : { counted: sums.counted.toString() }),
     })

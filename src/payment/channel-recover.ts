@@ -58,6 +58,7 @@ export function rowOf(
     receiver,
     terms: JSON.stringify(terms),
     deposit: deposit.toString(),
+    put_in: null,
     charged: "0",
     counted: "0",
     state: "opening",

@@ -121,6 +121,10 @@ const migrations: readonly (readonly Step[])[] = [
     `alter table seller_holds drop column unlogged`,
     `alter table jobs drop column unlogged`,
   ],
+  [
+    `alter table channels add column put_in text`,
+    `update channels set put_in = deposit where state in ('open', 'closing')`,
+  ],
 ];
 
 /**

@@ -222,6 +222,8 @@ export type ChannelsTable = {
   terms: string;
   /** The sum put in less the sum taken back, as last seen on chain; while `opening`, the sum to be put in. */
   deposit: string;
+  /** The greatest sum that was seen in it; null where it was first seen after it was taken back. */
+  put_in: string | null;
   /** What the seller was granted in all: the base of the next voucher. */
   charged: string;
   /** The sum of the channel that the caps account for, by purchases or without one. Never below `charged`. */

@@ -149,6 +149,9 @@ describe("a channel", () => {
       await owner.killedAt(method, "channel", "close", id, "--yes");
       expect(await owner.json("channel", "close", id, "--yes")).toMatchObject({ state: "closed" });
       expect([await owner.left(), await owner.mined()]).toEqual([0n, 3]);
+      expect((await owner.cli("channel", "list")).stdout).toMatch(
+        /closed: 0\.5 USDC put in, 0 USDC granted, .* 0 USDC left/,
+      );
     },
   );
 
@@ -171,5 +174,6 @@ describe("a channel", () => {
     const next = await owner.json(...OPEN);
     expect(next.id).toMatch(/^0x[0-9a-f]{64}$/);
     expect(next.id).not.toBe(id);
+    expect((await owner.cli("channel", "list")).stdout).toMatch(/closed: 0 USDC put in and not taken back, /);
   });
 });
