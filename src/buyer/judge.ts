@@ -87,7 +87,7 @@ async function holdsUp(
 ): Promise<boolean> {
   const policy = appraisalPolicyOf(ctx.config, assurance);
   const required = requiredLayers(policy).filter((layer) => !ON_CHAIN.includes(layer));
-  const { verdict } = await appraise(
+  const { verdict, layers } = await appraise(
     {
       receipt: { ...rival, appraisals: [] },
       policy: { ...policy, requiredLayers: required },
@@ -97,7 +97,8 @@ async function holdsUp(
     },
     ctx.session,
   );
-  return verdict === "verified";
+  // Without a layer of the chain among the required ones, a verdict waits for nothing but a dispute about it, or about proofs.
+  return verdict === "verified" || (verdict === "pending" && layers.computation.status !== "pending");
 }
 
 /**

@@ -7,12 +7,13 @@ import { observeSettlement } from "../payment/settlement.ts";
 import { isOtherChannel } from "../payment/settlement-channel.ts";
 import { readBlock, readTransaction } from "../payment/settlement-read.ts";
 import type { SettlementView } from "../payment/settlement-view.ts";
-import { isDisputed, piecesOf, withOnly, withoutDisputed } from "../receipts/disputed.ts";
+import { isDisputed, piecesOf, withOnly } from "../receipts/disputed.ts";
 import type { Evidence, LayerResult, Payment, Receipt, SettlementEvidence } from "../receipts/schema.ts";
 import { contradiction } from "../verify/contradiction-codes.ts";
 import { allEvidence, isOfChain, isOwnAmong, onlyOne } from "../verify/evidence.ts";
 import { judgeInclusion } from "../verify/layers/inclusion.ts";
-import { judgeSettlement } from "../verify/layers/payment.ts";
+import { judgeSettlement, signatureOfPayer } from "../verify/layers/payment.ts";
+import { createVerificationCache } from "../verify/verification-cache.ts";
 import { sellerOf, type AppraisalPolicy } from "../verify/policy.ts";
 import { pass, type Outstanding } from "../verify/types.ts";
 
@@ -61,20 +62,54 @@ const NOT_CONFIRMED: Outstanding = {
   holdsVerdict: true,
 };
 
-async function readSettlement(file: Receipt, { chains, policy }: Reading): Promise<Evidence[]> {
-  // Where files tell it differently the chain is asked without a word of theirs.
-  const receipt = withoutDisputed(file);
+/**
+ * Asks the chain about the payment. Of several words in dispute each only says where to look first, and all of them together
+ * contradict the chain only if none is what it shows.
+ */
+async function readSettlement(receipt: Receipt, { chains, policy }: Reading): Promise<Evidence[]> {
+  const kind = "settlement.x402";
   const { payment } = receipt.core;
-  if (judgeSettlement(receipt, policy, isOwnAmong()).status === "fail") return toldOf(receipt, "settlement.x402");
-  const found = onlyOne(allEvidence(receipt), "settlement.x402");
-  const told = found.kind === "one" ? found.evidence : null;
+  const told = allEvidence(receipt).filter((one): one is SettlementEvidence => one.kind === kind);
+  if (told.length > 1 && !isDisputed(receipt, kind)) return told;
+  const alone = told.map((one) => withOnly(receipt, kind, one));
+  const isFailing = (one: Receipt): boolean => judgeSettlement(one, policy, isOwnAmong()).status === "fail";
+  if (told.length > 0 && alone.every(isFailing)) return told.slice(0, 1);
   const chain = chainOf(chains, payment.network);
-  const seen = await observeSettlement(chain, payment, { transactionHint: told?.transaction });
-  const differs = told !== null && (await isOtherSettlement(chain, payment, told, seen));
-  // The chain shows no signature; it is judged by what it is of.
-  const signature = told?.signature === undefined ? {} : { signature: told.signature };
+  const seen = await observeSettlement(chain, payment, { transactionHint: await usedIn(chain, payment, told) });
+  const differs = told.length > 0 && (await areOther(chain, payment, told, seen));
+  // The chain shows no signature: it shows by itself if it is the payer's. A wrong one in each piece stays, and fails the payment.
+  const session = createVerificationCache();
+  const signed = alone.map((one) => signatureOfPayer(one, session));
+  const found = told[signed.every((one) => one === "wrong") ? 0 : signed.indexOf("shown")]?.signature;
+  const signature = found === undefined ? {} : { signature: found };
   const shown = seen.state === "pending" ? [] : [{ ...seen.evidence, ...signature }];
   return differs ? [...shown, NOT_SETTLED] : shown;
+}
+
+/** The told transaction that used this authorization. */
+async function usedIn(
+  chain: Chain,
+  payment: Payment,
+  told: readonly SettlementEvidence[],
+): Promise<string | undefined> {
+  for (const { transaction } of told) {
+    if (transaction === undefined) continue;
+    // A transaction that the node cannot answer for must not keep the rest from being looked at.
+    const found = await chain.read((client) => readTransaction(client, payment, transaction).catch(() => null));
+    if (found !== null && found.used && movedBy(found, payment) !== null) return transaction;
+  }
+  return undefined;
+}
+
+/** Whether the chain shows another settlement than each one that is told. */
+async function areOther(
+  chain: Chain,
+  payment: Payment,
+  told: readonly SettlementEvidence[],
+  seen: SettlementView,
+): Promise<boolean> {
+  for (const one of told) if (!(await isOtherSettlement(chain, payment, one, seen))) return false;
+  return true;
 }
 
 /** Whether the chain shows another settlement than the one that is told. */
@@ -102,18 +137,27 @@ async function isOtherSettlement(
   return used === null ? place === "confirmed" : !used.used || movedBy(used, payment) === null;
 }
 
-/** Reads each of the differing words by itself, and takes the one that the chain shows exactly so. */
+/**
+ * Reads each of the differing words by itself, and takes the one that the chain shows exactly so. If each fails or is
+ * contradicted, that is told. Else one may still be confirmed.
+ */
 async function readInclusion(receipt: Receipt, reading: Reading): Promise<Evidence[]> {
   const kind = "inclusion.merkle";
   if (!isDisputed(receipt, kind)) return readTold(receipt, reading);
+  const failed: Evidence[] = [];
+  const contradicted: Evidence[] = [];
+  let isOpen = false;
   for (const told of piecesOf(receipt, kind)) {
     const one = withOnly(receipt, kind, told);
     const found = await readTold(one, reading);
-    const [shown, more] = found;
-    if (shown === undefined || more !== undefined || !isOwnAmong([told])(shown)) continue;
-    if (judgeTold(one, reading.policy).status !== "fail") return found;
+    const against = found.filter((evidence) => evidence.kind === "contradiction");
+    if (found.length === 0) isOpen = true;
+    else if (against.length > 0) contradicted.push(...against);
+    else if (judgeTold(one, reading.policy).status === "fail") failed.push(told);
+    else return found;
   }
-  return [];
+  if (isOpen) return [];
+  return contradicted.length > 0 ? contradicted : failed.slice(0, 1);
 }
 
 const judgeTold = (receipt: Receipt, policy: AppraisalPolicy): LayerResult =>

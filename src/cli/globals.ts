@@ -28,6 +28,7 @@ export const UNREADABLE: ReadonlySet<ErrorCode> = new Set([
   "receipt_id_mismatch",
   "receipt_body_mismatch",
   "receipt_digest_mismatch",
+  "receipt_crowded",
   "receipt_exists",
   "receipt_full",
   "receipt_imported",

@@ -12,8 +12,15 @@ export const RECEIPTS = {
   receipt_id_mismatch: ["The id is not the hash of the core: the receipt was altered.", "Do not trust the file."],
   receipt_body_mismatch: ["A body does not have the hashes that the receipt names.", "Do not trust the file."],
   receipt_digest_mismatch: ["The file's digest is missing or wrong: it was altered.", "Do not trust the file."],
+  receipt_crowded: [
+    "The file holds more than four pieces of one kind of evidence, of which a reader tries each.",
+    "Get the file again from where it was made.",
+  ],
   receipt_exists: ["The receipt is stored already.", "Read the stored receipt."],
-  receipt_full: ["The receipt has room for nothing more.", "Use the receipt as it stands."],
+  receipt_full: [
+    "The receipt has room for nothing more.",
+    "Use the receipt as it stands, or verify the file by itself.",
+  ],
   receipt_store_damaged: [
     "A stored row is not the receipt that it was.",
     "Have the owner run `proof402 audit` and restore the database from a backup.",

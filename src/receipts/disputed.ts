@@ -1,4 +1,4 @@
-import { DISPUTABLE, type Disputable, type Evidence, type Receipt } from "./schema.ts";
+import { DISPUTABLE, MAX_OF_A_KIND, type Disputable, type Evidence, type Receipt } from "./schema.ts";
 
 const evidenceOf = ({ core, later }: Receipt): Evidence[] => [
   ...core.evidence,
@@ -8,6 +8,10 @@ const evidenceOf = ({ core, later }: Receipt): Evidence[] => [
 /** The pieces of one kind. */
 export const piecesOf = (receipt: Receipt, kind: Disputable): Evidence[] =>
   evidenceOf(receipt).filter((evidence) => evidence.kind === kind);
+
+/** A kind of which a receipt has more pieces than a reader tries, or null. */
+export const crowdedKind = (receipt: Receipt): Disputable | null =>
+  DISPUTABLE.find((kind) => piecesOf(receipt, kind).length > MAX_OF_A_KIND) ?? null;
 
 /** Whether files of this receipt told a kind in more than one way. */
 export const isDisputed = (receipt: Receipt, kind: Disputable): boolean =>
@@ -26,8 +30,8 @@ export function withOnly(receipt: Receipt, kind: Disputable, piece: Evidence): R
 }
 
 /**
- * The receipt as its layers read it. Of a disputed kind no file's word counts: which of them is true the chain says, or the
- * proof itself. What `isOwn` knows is no file's word.
+ * The receipt without the disputed kinds, of which no file's word counts: which piece is true the chain says, or the proof
+ * itself. A piece left out here is still judged alone, so that no marker hides what it contradicts. What `isOwn` knows stays.
  */
 export function withoutDisputed(receipt: Receipt, isOwn: (evidence: Evidence) => boolean = () => false): Receipt {
   const disputed: readonly string[] = DISPUTABLE.filter((kind) => isDisputed(receipt, kind));

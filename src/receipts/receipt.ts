@@ -4,7 +4,8 @@ import { keccak256, fromBase64, fromUtf8, sha256, toBase32, toHex, utf8 } from "
 import { canonicalJson, canonicalSha256 } from "../evidence/canonical.ts";
 import { parseJsonText } from "../evidence/json-text.ts";
 import { leavesRoom, MAX_FILE_BYTES } from "./budget.ts";
-import { coreSchemas, receiptSchema, type Receipt, type ReceiptCore } from "./schema.ts";
+import { crowdedKind } from "./disputed.ts";
+import { coreSchemas, MAX_OF_A_KIND, receiptSchema, type Receipt, type ReceiptCore } from "./schema.ts";
 
 const PARTS = ["request", "response"] as const;
 
@@ -77,13 +78,15 @@ export type ReceiptFault = Extract<
   | "receipt_id_mismatch"
   | "receipt_body_mismatch"
   | "receipt_digest_mismatch"
+  | "receipt_crowded"
 >;
 
 /**
- * Reads a receipt file: size, strict UTF-8, JSON without duplicate keys or deep nesting, schema, id, and hashes of the
- * bodies that are present. Never throws, and a message names places in the file but repeats none of its text. Codes:
- * `receipt_too_large`, `receipt_not_utf8`, `receipt_not_json`, `receipt_malformed`, `receipt_version`,
- * `receipt_id_mismatch`, `receipt_body_mismatch`, `receipt_digest_mismatch`.
+ * Reads a receipt file: size, strict UTF-8, JSON without duplicate keys or deep nesting, schema, id, hashes of the bodies
+ * that are present, and at most {@link MAX_OF_A_KIND} pieces of a kind that is tried piece by piece. Never throws, and a
+ * message names places in the file but repeats none of its text. Codes: `receipt_too_large`, `receipt_not_utf8`,
+ * `receipt_not_json`, `receipt_malformed`, `receipt_version`, `receipt_id_mismatch`, `receipt_body_mismatch`,
+ * `receipt_digest_mismatch`, `receipt_crowded`.
  *
  * @example
  * ```ts
@@ -111,11 +114,19 @@ export function parseReceipt(input: Uint8Array | string): ParsedReceipt {
 function checkFile(parsed: ParsedReceipt): ParsedReceipt {
   if (!parsed.ok) return parsed;
   const { digest, ...receipt } = parsed.receipt;
-  if (digest === receiptDigest(receipt)) return { ok: true, receipt };
-  return refuse(
-    "receipt_digest_mismatch",
-    "The file's digest is missing or is not the hash of what the file holds: it was altered.",
-  );
+  if (digest !== receiptDigest(receipt))
+    return refuse(
+      "receipt_digest_mismatch",
+      "The file's digest is missing or is not the hash of what the file holds: it was altered.",
+    );
+  const crowded = crowdedIn(receipt);
+  return crowded === null ? { ok: true, receipt } : refuse("receipt_crowded", crowded);
+}
+
+/** A sentence about the kind of which a receipt from outside has too many pieces, or null. */
+export function crowdedIn(receipt: Receipt): string | null {
+  const kind = crowdedKind(receipt);
+  return kind === null ? null : `The receipt holds more than ${MAX_OF_A_KIND} pieces of the kind ${kind}.`;
 }
 
 /** sha256(JCS(receipt)) without bodies, hex. Shows that a file is whole, not its author: anyone can compute it. */

@@ -7,6 +7,8 @@ import { ezklEvidence, groth16Evidence } from "./proof-schema.ts";
 /** Evidence appended after delivery, and the receipt's appraisals. */
 export const MAX_LATER = 64;
 export const MAX_APPRAISALS = 256;
+/** Pieces of one disputable kind, core and later together: each can take a reader an engine's run or a look at the chain. */
+export const MAX_OF_A_KIND = 4;
 
 /** Kinds of late evidence with one piece for a layer, and so open to dispute between files. */
 export const DISPUTABLE = ["settlement.x402", "inclusion.merkle", "zk.groth16", "zk.ezkl"] as const;

@@ -7,18 +7,19 @@ import {
   type LayerResult,
   type Receipt,
 } from "../receipts/schema.ts";
-import { isDisputed, piecesOf, withOnly, withoutDisputed } from "../receipts/disputed.ts";
+import { piecesOf, withoutDisputed } from "../receipts/disputed.ts";
 import { missingBodies } from "../receipts/receipt.ts";
 import { decodedFrom } from "../receipts/transfer.ts";
 import { VERSION } from "../version.ts";
 import { appraiseAttestation, unjudgeable } from "./layers/attestation.ts";
-import { failuresOfMaker, withContradictions, withDispute } from "./contradictions.ts";
+import { failuresOfMaker, withContradictions, withDispute, withEach } from "./contradictions.ts";
 import { allEvidence, isOwnAmong } from "./evidence.ts";
-import { judgeEzkl } from "./computation/ezkl.ts";
 import { judgeNamedModel, judgeRequest, judgeResponse } from "./layers/exchange.ts";
-import { DEVELOPMENT_PROOF, hasSecretWeights, judgeGroth16 } from "./computation/groth16.ts";
+import { DEVELOPMENT_PROOF, hasSecretWeights } from "./computation/groth16.ts";
+import { judgeProofs, proofJudges } from "./computation/proofs.ts";
+import { broken, guarded } from "./guarded.ts";
 import { judgeInclusion } from "./layers/inclusion.ts";
-import { notProven } from "./not-proven.ts";
+import { notProven, type LimitsOfVerdict } from "./not-proven.ts";
 import { fixesPayer, judgePayment, judgeSettlement, signatureOfPayer } from "./layers/payment.ts";
 import { sellerOf } from "./policy.ts";
 import { judgeReplay } from "./computation/replay.ts";
@@ -49,11 +50,11 @@ export async function appraise(
 ): Promise<Appraisal> {
   const { policy, evaluateAt, receipt: whole } = input;
   const isOwn = isOwnAmong(input.own);
-  const judges = {
-    "zk.groth16": (one: Receipt) => judgeGroth16(one, policy, session),
-    "zk.ezkl": (one: Receipt) => judgeEzkl(one, policy, input.ezkl),
-  };
-  const receipt = await withProofs(withoutDisputed(whole, isOwn), whole, judges);
+  const judges = proofJudges(input, session);
+  const groth16 = await judgeProofs(withoutDisputed(whole, isOwn), whole, "zk.groth16", judges["zk.groth16"]);
+  const last = await judgeProofs(groth16.receipt, whole, "zk.ezkl", judges["zk.ezkl"]);
+  const { receipt, result: ezkl } = last;
+  const proof = groth16.result;
   const { core } = receipt;
   const attestation = await guarded(unjudgeable, () =>
     appraiseAttestation({
@@ -70,8 +71,6 @@ export async function appraise(
   const signature = await guarded(broken, () => judgeSignature(core, signer, policy, session));
   const request = await guarded(broken, () => judgeRequest(core, signature, policy));
   const response = await guarded(broken, () => judgeResponse(core, signature));
-  const proof = await guarded(broken, () => judges["zk.groth16"](receipt));
-  const ezkl = await guarded(broken, () => judges["zk.ezkl"](receipt));
   const replay = await guarded(broken, () => judgeReplay(receipt, policy, isOwn));
   const outstanding = input.outstanding ?? [];
   const fromEvidence: Layers = {
@@ -80,18 +79,27 @@ export async function appraise(
     response,
     model: await guarded(broken, () => judgeNamedModel(core, attestation.layers.model, signature)),
     computation: computationOf([proof, ezkl, replay], receipt),
-    payment: await guarded(broken, () => judgePayment(receipt, policy, session)),
-    settlement: await guarded(broken, () => withDispute(judgeSettlement(receipt, policy, isOwn), "settlement", whole)),
+    payment: await guarded(broken, () =>
+      withEach(receipt, whole, "settlement.x402", (one) => judgePayment(one, policy, session)),
+    ),
+    settlement: await guarded(broken, () =>
+      withDispute(receipt, whole, "settlement.x402", (one) => judgeSettlement(one, policy, isOwn)),
+    ),
     inclusion: await guarded(broken, () =>
-      withDispute(judgeInclusion(receipt, { request, response }, policy, isOwn), "inclusion", whole),
+      withDispute(receipt, whole, "inclusion.merkle", (one) =>
+        judgeInclusion(one, { request, response }, policy, isOwn),
+      ),
     ),
   };
   const foundByMaker = input.madeHere === true ? [] : failuresOfMaker(receipt);
   const layers = withRivals(withContradictions(withOutstanding(fromEvidence, input), receipt, foundByMaker), input);
   const known = sellerOf(policy, core.seller.id) !== undefined;
-  const awaited = outstanding.filter(({ layer, holdsVerdict }) => holdsVerdict && layers[layer].status === "pending");
+  const holding = outstanding.filter(({ holdsVerdict }) => holdsVerdict).map(({ layer }) => layer);
+  const awaited = LAYERS.filter(
+    (layer) => layers[layer].status === "pending" && (holding.includes(layer) || layers[layer].code === "disputed"),
+  );
   const proved = [proof, ezkl].includes(layers.computation);
-  const { assurance, verdict } = decide({ layers, proved, known, awaited: awaited.map(({ layer }) => layer) }, policy);
+  const { assurance, verdict } = decide({ layers, proved, known, awaited }, policy);
   return {
     at: input.now.toISOString(),
     evaluatedAt: evaluateAt.toISOString(),
@@ -111,11 +119,13 @@ export async function appraise(
         () => evidenceOf(core.payment).metered,
       ),
       unboundTerms: core.payment.salt === undefined,
-      agreement: await guarded(
-        () => "missing" as const,
+      agreement: await guarded<LimitsOfVerdict["agreement"]>(
+        () => "missing",
         () => {
           const shown = signatureOfPayer(receipt, session);
-          return shown === "shown" && !fixesPayer(core, signature.status === "pass") ? ("nameless" as const) : shown;
+          if (shown === "missing" && piecesOf(whole, "settlement.x402").some((one) => "signature" in one))
+            return "disputed";
+          return shown === "shown" && !fixesPayer(core, signature.status === "pass") ? "nameless" : shown;
         },
       ),
       developmentProof: layers.computation.code === DEVELOPMENT_PROOF,
@@ -137,29 +147,6 @@ export async function appraise(
       rivals: input.rivals === undefined ? null : { ...input.rivals, isOwn: input.rivals.own === whole.id },
     }),
   };
-}
-
-/** A judge of one kind of proof. */
-type ProofJudge = (receipt: Receipt) => LayerResult | null | Promise<LayerResult | null>;
-
-/** Takes, of proofs told differently, the one that holds: a proof is no file's word. */
-async function withProofs(
-  receipt: Receipt,
-  whole: Receipt,
-  judges: Readonly<Record<"zk.groth16" | "zk.ezkl", ProofJudge>>,
-): Promise<Receipt> {
-  let chosen = receipt;
-  for (const kind of ["zk.groth16", "zk.ezkl"] as const) {
-    if (!isDisputed(whole, kind)) continue;
-    const ranked: [number, Receipt][] = [];
-    for (const piece of piecesOf(whole, kind)) {
-      const one = withOnly(chosen, kind, piece);
-      const status = (await guarded(broken, () => judges[kind](one)))?.status;
-      ranked.push([status === "pass" ? 0 : status === "fail" ? 2 : 1, one]);
-    }
-    chosen = ranked.toSorted(([a], [b]) => a - b)[0]?.[1] ?? chosen;
-  }
-  return chosen;
 }
 
 /**
@@ -201,7 +188,7 @@ const WORST_FIRST = ["fail", "pending", "skip"] as const satisfies readonly Outs
  */
 function computationOf(judged: readonly (LayerResult | null)[], receipt: Receipt): LayerResult {
   const results = judged.filter((one) => one !== null);
-  for (const status of ["fail", "pass", "skip", "unsupported"] as const) {
+  for (const status of ["fail", "pending", "pass", "skip", "unsupported"] as const) {
     const found = results.find((one) => one.status === status);
     if (found !== undefined) return found;
   }
@@ -211,12 +198,3 @@ function computationOf(judged: readonly (LayerResult | null)[], receipt: Receipt
 }
 
 const noKinds = (): string[] => [];
-const broken = (): LayerResult => fail("verifier_error", "The evidence could not be judged.");
-/** Turns any exception of a judge into a failed layer: an exception must never look like an absence. */
-async function guarded<T>(instead: () => T, judge: () => T | Promise<T>): Promise<T> {
-  try {
-    return await judge();
-  } catch {
-    return instead();
-  }
-}

@@ -1,7 +1,8 @@
-import { isDisputed, piecesOf } from "../receipts/disputed.ts";
+import { isDisputed, piecesOf, withOnly } from "../receipts/disputed.ts";
 import {
   DISPUTABLE,
   LAYERS,
+  MAX_OF_A_KIND,
   type ContradictionEvidence,
   type Disputable,
   type Layer,
@@ -10,7 +11,8 @@ import {
 } from "../receipts/schema.ts";
 import { contradiction, describeContradiction } from "./contradiction-codes.ts";
 import { allEvidence } from "./evidence.ts";
-import { pending, skip } from "./types.ts";
+import { broken, guarded } from "./guarded.ts";
+import { fail, pending } from "./types.ts";
 
 /**
  * Contradictions found by the file's own maker, as evidence: the failed layers of its newest appraisal. An appraisal in
@@ -39,13 +41,49 @@ const DECIDES: Readonly<Record<Disputable, Layer>> = {
   "zk.ezkl": "computation",
 };
 
-/** A layer for which nothing is left, with the reason where files of the receipt tell it differently. */
-export function withDispute(result: LayerResult, layer: "settlement" | "inclusion", receipt: Receipt): LayerResult {
-  const isAbsent = result.code === "awaiting_settlement" || result.code === "no_evidence";
-  const isTold = DISPUTABLE.some((kind) => DECIDES[kind] === layer && isDisputed(receipt, kind));
-  if (!isAbsent || !isTold) return result;
+/** A kind that tells of the chain. */
+type ChainKind = Extract<Disputable, "settlement.x402" | "inclusion.merkle">;
+type Judge = (receipt: Receipt) => LayerResult;
+
+/**
+ * Judges a layer that a kind decides. In dispute each piece is judged alone: the layer fails if each of them does. Else it is
+ * `disputed` and holds the verdict, even if a policy takes a file's word of the chain. `receipt` is `whole` without what is
+ * disputed; a piece that it still has is the relying party's own and decides.
+ */
+export async function withDispute(
+  receipt: Receipt,
+  whole: Receipt,
+  kind: ChainKind,
+  judge: Judge,
+): Promise<LayerResult> {
+  if (!isOpen(receipt, whole, kind)) return judge(receipt);
+  if (piecesOf(whole, kind).length > MAX_OF_A_KIND)
+    return fail("ambiguous_evidence", "There are more pieces of this evidence than are tried.");
   const note = "Files of this receipt tell it differently, so none of them counts until the chain itself is read.";
-  return (result.status === "pending" ? pending : skip)("disputed", note);
+  return (await failureOfEach(receipt, whole, kind, judge)) ?? pending("disputed", note);
+}
+
+/** Judges a layer that reads a kind and is decided by more than it: a dispute hides no failure that each piece brings. */
+export async function withEach(receipt: Receipt, whole: Receipt, kind: ChainKind, judge: Judge): Promise<LayerResult> {
+  const failed = isOpen(receipt, whole, kind) ? await failureOfEach(receipt, whole, kind, judge) : null;
+  return failed ?? judge(receipt);
+}
+
+const isOpen = (receipt: Receipt, whole: Receipt, kind: ChainKind): boolean =>
+  isDisputed(whole, kind) && piecesOf(receipt, kind).length === 0;
+
+/** The failure of a layer that each piece alone fails, or null. Of several the same one is told in each order of the pieces. */
+async function failureOfEach(
+  receipt: Receipt,
+  whole: Receipt,
+  kind: ChainKind,
+  judge: Judge,
+): Promise<LayerResult | null> {
+  const results: LayerResult[] = [];
+  for (const piece of piecesOf(whole, kind).slice(0, MAX_OF_A_KIND))
+    results.push(await guarded(broken, () => judge(withOnly(receipt, kind, piece))));
+  if (results.some(({ status }) => status !== "fail")) return null;
+  return results.toSorted((a, b) => inOrder(a.code, b.code) || inOrder(a.note, b.note))[0] ?? null;
 }
 
 /** The layers with every contradiction in them: a failure that the evidence itself shows says more and stays. */
@@ -78,4 +116,5 @@ export function withContradictions(
   };
 }
 
-const inOrder = (a: string, b: string): number => (a < b ? -1 : Number(a > b));
+/** An order that no file decides. */
+export const inOrder = (a: string, b: string): number => (a < b ? -1 : Number(a > b));

@@ -23,6 +23,7 @@ const MOST_NAMED = 8;
 /** Why nothing shows that the payer agreed. */
 const AGREEMENT = {
   missing: "its signature is not in the file. The buyer adds it once it can move nothing more",
+  disputed: "the settlement is told in more than one way, so no signature in it counts",
   wrong: "the signature in the file is not the payer's of this payment",
   nameless: "the signature in the file is of a message that names no payer, and nothing else that is signed names one",
 } as const;

@@ -211,9 +211,15 @@ test("T98: a file from before settlement is completed by one from after it, and 
   expect(await settlementOf(before)).toMatchObject({ status: "reported" });
   expect(await settlementOf(withInventedSettlement(after))).toMatchObject({ status: "pending", code: "disputed" });
   expect(paidAmount(await stranger.getReceipt(id)).state).toBe("authorized");
-  // However many there are, there is room for what says more.
-  for (let n = 0; n < 80; n += 1)
-    await stranger.importReceipt(withInventedSettlement(after, `0x${String(n).padStart(64, "0")}`));
+  // One more than there is room for is refused and not dropped, and there is room for what says more.
+  const invented = (n: number) => stranger.importReceipt(withInventedSettlement(after, `0x${"0".repeat(63)}${n}`));
+  for (const n of [1, 2]) await invented(n);
+  for (const n of [3, 4, 5])
+    await expect(invented(n)).rejects.toMatchObject({
+      code: "receipt_full",
+      message: expect.stringContaining("4 pieces of the kind settlement.x402"),
+      next: expect.stringContaining("Verify the file as it is"),
+    });
   const contradiction = { kind: "contradiction" as const, layer: "settlement" as const, code: "found_since" };
   const newer = { ...after, later: [...after.later, { at: new Date().toISOString(), evidence: contradiction }] };
   expect(await settlementOf(newer)).toMatchObject({ status: "fail", code: "found_since" });

@@ -126,6 +126,16 @@ test("T97: a receipt is contested no more once the other one is contradicted", a
   expect((await buyer.audit()).ok).toBe(true);
 });
 
+test.each(["settlement.x402", "inclusion.merkle"] as const)(
+  "T97: a dispute about %s in one of two receipts leaves the other one contested",
+  async (of) => {
+    const buyer = await stranger();
+    await buyer.importReceipt(withLater(genuine, { kind: "disputed", of }));
+    await buyer.importReceipt(copy);
+    expect(await saidOf(buyer, copy)).toEqual(["unverified", "purchase_contested"]);
+  },
+);
+
 test("T97: of three receipts of one purchase each names one that still holds up", async () => {
   const buyer = await stranger();
   const core = structuredClone(genuine.core);

@@ -4,10 +4,12 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { configSchema } from "../../src/config/schema.ts";
 import { writeDevnet } from "../../src/devnet/index.ts";
 import { parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
-import type { InclusionEvidence, Receipt, SettlementEvidence } from "../../src/receipts/schema.ts";
+import type { Evidence, InclusionEvidence, Receipt, SettlementEvidence } from "../../src/receipts/schema.ts";
 import { inclusionLeafOf } from "../../src/verify/layers/inclusion.ts";
+import { buyWith } from "../support/buy.ts";
 import { runCli } from "../support/cli.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { eventually } from "../support/eventually.ts";
 import { inclusionOf, neighbours, settlementLog } from "../support/inclusion.ts";
 
 let market: Market;
@@ -108,3 +110,62 @@ function anchoredIn(blockNumber: string, change: (told: InclusionEvidence) => vo
 test("reading the chain again ends well for a file that tells what the chain shows", async () => {
   expect(await verified(receipt, "settlement", "--online")).toEqual({ exit: 0, code: "ok" });
 });
+
+test("T98: reading the chain again ends a dispute, by the piece that the chain shows", async () => {
+  const buyer = await market.buyer();
+  const key = crypto.randomUUID();
+  const call = {
+    model: "eth-risk",
+    input: ETH_FEATURES,
+    seller: "honest",
+    idempotencyKey: key,
+    wait: "verified",
+  } as const;
+  const { id } = (await buyWith(buyer, call)).receipt;
+  await eventually(async () => expect((await buyer.getReceipt(id)).later.map(kindOf)).toContain("inclusion.merkle"));
+  const bought = await buyer.getReceipt(id);
+  const settlement = settlementIn(bought);
+  const anchoring = bought.later.map(({ evidence }) => evidence).find(isInclusion)!;
+  const told = (...pieces: Evidence[]): Receipt => {
+    const markers = (["settlement.x402", "inclusion.merkle"] as const).map((of): Evidence => ({
+      kind: "disputed",
+      of,
+    }));
+    const at = bought.core.response.receivedAt;
+    return { ...bought, appraisals: [], later: [...pieces, ...markers].map((evidence) => ({ at, evidence })) };
+  };
+  const never = `0x${"00".repeat(32)}`;
+  const unsettled = { ...settlement, transaction: never };
+  const unanchored = { ...anchoring, transaction: never };
+  const torn = { ...anchoring, root: never };
+  const ends = async (layer: "settlement" | "inclusion", ...pieces: Evidence[]) => ({
+    offline: await verified(told(...pieces), layer),
+    online: await verified(told(...pieces), layer, "--online"),
+  });
+  const [held, well] = [
+    { exit: 2, code: "disputed" },
+    { exit: 0, code: "ok" },
+  ];
+  const genuine = [settlement, anchoring];
+  const junk = [unsettled, unanchored, torn];
+  for (const [layer, pieces] of [
+    ["settlement", genuine],
+    ["inclusion", [...genuine, ...junk]],
+    ["settlement", [...junk, ...genuine]],
+  ] as const)
+    expect(await ends(layer, ...pieces)).toEqual({ offline: held, online: well });
+  // Without a genuine piece among them the chain contradicts the file.
+  expect(await ends("inclusion", settlement, torn, unanchored)).toEqual({
+    offline: held,
+    online: { exit: 1, code: "not_anchored" },
+  });
+  expect(await ends("settlement", unsettled, anchoring)).toEqual({
+    offline: held,
+    online: { exit: 1, code: "settlement_not_on_chain" },
+  });
+  const failing = { exit: 1, code: "root_mismatch" };
+  expect(await ends("inclusion", settlement, torn)).toEqual({ offline: failing, online: failing });
+});
+
+const kindOf = ({ evidence }: Receipt["later"][number]): string => evidence.kind;
+const isInclusion = (one: Evidence): one is InclusionEvidence => one.kind === "inclusion.merkle";
