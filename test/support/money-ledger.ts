@@ -71,6 +71,8 @@ export type Ledger = {
   approvals: Map<string, number>;
   /** A process broke or was killed in the middle of a call. */
   broken: boolean;
+  /** Payments that the journal noted as sent and no seller got, by nonce: the policy of that time consented to them. */
+  noted: Map<string, Policy>;
   /** What was found to be untrue. */
   faults: string[];
 };
@@ -80,6 +82,7 @@ export const createLedger = (): Ledger => ({
   told: new Map(),
   approvals: new Map(),
   broken: false,
+  noted: new Map(),
   faults: [],
 });
 
@@ -136,7 +139,8 @@ export function judgeSent(ledger: Ledger, sent: Sent): void {
     if (known.key !== key) fault("one nonce under two keys");
     return;
   }
-  judgeNew(ledger, sent, fault);
+  // A payment that may be out is sent again under lowered caps, too: it spends nothing that is not counted.
+  judgeNew(ledger, { ...sent, policy: ledger.noted.get(paid.authorization.nonce) ?? policy }, fault);
   const { authorization, sellerId, header } = paid;
   const made = { key, digest: sent.digest, sellerId, authorization, header, at: sent.now, madeIn: sent.command };
   ledger.entries.push({ ...made, answeredAt: null, turnedDownIn: null });

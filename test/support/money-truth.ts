@@ -61,6 +61,7 @@ export async function judgeBooks(world: World): Promise<void> {
   for (const { nonce, state } of rows) {
     const left = ledger.entries.some(({ authorization }) => authorization.nonce === nonce);
     if (!left && (state === "answered" || state === "settled")) fault(`${state} without having been sent: ${nonce}`);
+    if (!left && state === "sent" && !ledger.noted.has(nonce)) ledger.noted.set(nonce, world.policy);
   }
   await judgeReceipts(world, fault);
   if (process.isDead()) return;
