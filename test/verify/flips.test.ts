@@ -7,10 +7,13 @@ import { receiptSchema, type Receipt } from "../../src/receipts/schema.ts";
 import { appraise } from "../../src/verify/appraise.ts";
 import { verifyNitroDocument } from "../../src/verify/tee/nitro.ts";
 import { createVerificationCache } from "../../src/verify/verification-cache.ts";
+import { cases } from "../support/campaign.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
 import { vectorsDirectory } from "../support/vectors.ts";
 
 const shared = await vectorsDirectory();
+/** A test run changes one in so many bytes of an attestation document, which takes some ms to judge. The campaign changes each. */
+const STEP = cases(13, 1);
 let fixture: Fixture;
 /** The same purchase, paid in each way that a transaction of its own settles. */
 let fixtures: Record<"eip3009" | "permit2" | "upto", Fixture>;
@@ -67,7 +70,8 @@ describe.skipIf(shared === null)("a genuine attestation document", () => {
       verifyNitroDocument({ document: bytes, evaluateAt: new Date(at), simulatedRoots: [] });
     expect((await verify(document)).ok).toBe(true);
     const passed: number[] = [];
-    await each(document.length, async (index) => {
+    await each(Math.ceil(document.length / STEP), async (nth) => {
+      const index = nth * STEP;
       if ((await verify(flip(document, index))).ok) passed.push(index);
     });
     expect(passed).toEqual([]);
@@ -132,7 +136,9 @@ describe("a stored receipt, its id made right by the forger", () => {
     const bytes = fromBase64(get);
     expect(bytes.length).toBeGreaterThan(0);
     const verified: number[] = [];
-    await each(bytes.length, async (index) => {
+    const step = bytes.length > 1000 ? STEP : 1;
+    await each(Math.ceil(bytes.length / step), async (nth) => {
+      const index = nth * step;
       const forged = asForger(set(toBase64(flip(bytes, index))));
       if (forged !== null && (await read(forged)) === "verified") verified.push(index);
     });
