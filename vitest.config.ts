@@ -23,7 +23,27 @@ const LONGEST = [
  * Rooms whose files follow each other in one process, which has loaded viem, kysely and what else they share once: some 2 s of
  * CPU for each file that opens a market or a buyer.
  */
-const SHARED = ["buyer", "config", "evidence", "files", "guard", "market", "payment", "receipts", "storage", "tools"];
+const SHARED = [
+  "buyer",
+  "config",
+  "evidence",
+  "files",
+  "guard",
+  "market",
+  "payment",
+  "receipts",
+  "storage",
+  "tools",
+  "verify",
+  "node",
+  "devnet",
+  "http",
+  "interop",
+  "onnx",
+  "house",
+  "ezkl",
+  "conformance",
+];
 /** Files of these rooms that change their process: its time, its environment, its listeners, what it started. */
 const ALONE = [
   "test/buyer/deadlines.test.ts",
@@ -67,6 +87,7 @@ export default defineConfig({
     testTimeout: 300_000,
     hookTimeout: 300_000,
     expect: { poll: { timeout: 150_000 } },
+    globalSetup: "test/support/run-setup.ts",
     pool: "forks",
     maxWorkers: 2,
     sequence: { sequencer: LongestFirst },

@@ -1,4 +1,4 @@
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { Proof402Error } from "../errors.ts";
 import { EXIT, globals, note, print } from "./globals.ts";
@@ -19,7 +19,7 @@ export async function devnet(options: Options, command: Command): Promise<number
   const { readDevnetKey, startDevnet, writeDevnet } = await import("../devnet/index.ts");
   const privateKey = await readDevnetKey(directory);
   const market = await startDevnet({
-    proving: true,
+    proving: { keptIn: join(directory, "devnet-proving") },
     ...(privateKey === null ? {} : { privateKey }),
     ...(ports === null ? {} : { ports }),
     ...(blockSeconds === undefined ? {} : { blockSeconds }),

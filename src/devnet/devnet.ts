@@ -51,8 +51,10 @@ export type DevnetOptions = {
   blockSeconds?: number;
   /** The buyer's key; a new one when absent. */
   privateKey?: Hex;
-  /** Adds the sellers that prove; their keys' development setups take a second per model. */
-  proving?: boolean;
+  /**
+   * Adds the sellers that prove. Their keys' development setups take some seconds; a folder keeps them for the next start.
+   */
+  proving?: boolean | { keptIn: string };
 };
 
 /** A whole market on this machine. */
@@ -106,7 +108,8 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
       ...(options.blockSeconds === undefined ? {} : { blockSeconds: options.blockSeconds }),
     });
     started.push(anvil.stop);
-    const proving = options.proving === true ? openProving(MODELS) : null;
+    const { proving: wanted = false } = options;
+    const proving = wanted === false ? null : openProving(MODELS, wanted === true ? null : wanted.keptIn);
     if (proving !== null) started.push(() => proving.close());
     const [bank, root, proofs] = await Promise.all([openBank(anvil), createSimulatedRoot(), proving?.ready]);
     const [relay, registry] = await Promise.all([openRelay(anvil, bank), openValidationRegistry(anvil, bank)]);

@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 
-/** The built command line: `npm test` builds first. */
-export const CLI = fileURLToPath(new URL("../../dist/src/cli/main.js", import.meta.url));
+/** The built command line as one file, which the run's setup makes: `npm test` builds first. */
+export const CLI = join(process.env["PROOF402_TEST_RUN"] ?? "", "main.mjs");
 
 /** Runs the built CLI in a process of its own. */
 export function runCli(

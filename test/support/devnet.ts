@@ -16,9 +16,17 @@ export type Market = {
   stop(): Promise<void>;
 };
 
+/** One place per process of the run: none reads what another is writing. */
+const SETUPS = join(process.env["PROOF402_TEST_RUN"] ?? "", `setups-${process.env["VITEST_POOL_ID"]}`);
+
 /** Starts a market; buyers opened through it are closed with it. */
 export async function openMarket(options: DevnetOptions = {}): Promise<Market> {
-  const [devnet, directory] = await Promise.all([startDevnet(options), mkdtemp(join(tmpdir(), "proof402-test-"))]);
+  const { proving } = options;
+  const kept = proving === true ? { proving: { keptIn: SETUPS } } : {};
+  const [devnet, directory] = await Promise.all([
+    startDevnet({ ...options, ...kept }),
+    mkdtemp(join(tmpdir(), "proof402-test-")),
+  ]);
   const buyers: Buyer[] = [];
   let count = 0;
   const config = (change?: (config: Config) => void): Config => {
