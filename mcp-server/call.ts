@@ -20,8 +20,6 @@ import type { Approvals, Decide } from "./approval.ts";
 export type Proof402ServerOptions = {
   /** Opens the buyer at the first call that needs it: a client that only lists tools waits for nothing. */
   buyer: () => Promise<Buyer>;
-  /** For tests. */
-  clock?: () => Date;
 };
 
 /** Answers one `tools/call`, in one round or more. */
@@ -36,7 +34,6 @@ export function createCaller(
   options: Proof402ServerOptions & { approvals: Approvals; server: McpServer; era: McpRequestContext["era"] },
 ): Caller {
   const { approvals, server } = options;
-  const clock = options.clock ?? ((): Date => new Date());
   // JSON-RPC ids are unique within a connection, so this names one request of one connection.
   const connection = crypto.randomUUID();
   /** How far each request has got: it is run again after a question, and progress may only grow. */
@@ -58,7 +55,6 @@ export function createCaller(
         definition,
         {
           buyer: await options.buyer(),
-          clock,
           signal: context.mcpReq.signal,
           callKey: `mcp-${toHex(canonicalSha256([connection, id, digest]))}`,
           ...(answered === null ? {} : { idempotencyKey: answered.idempotencyKey }),

@@ -1,13 +1,12 @@
 import type { Candidate } from "../market/choose.ts";
-import { findAsset } from "../payment/policy.ts";
 import { evidenceFor, METHODS } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
-import { formatUnits, usdToBaseUnits } from "../chain/amounts.ts";
+import { formatUnits } from "../chain/amounts.ts";
 import { payingChannel, type OpenChannel } from "../payment/channel-offers.ts";
 import { openChannels } from "../payment/channels.ts";
 import { readAttempts } from "../payment/journal.ts";
 import { chooseOffer, readPaymentRequired, type AcceptedOffer } from "../payment/offers.ts";
-import type { AssetPolicy } from "../payment/policy.ts";
+import { findAsset, usdBound, type AssetPolicy } from "../payment/policy.ts";
 import type { WireRequest } from "../payment/types.ts";
 import { refused, type Call } from "./call.ts";
 import type { BuyerContext } from "./context.ts";
@@ -160,9 +159,5 @@ const channelsWith = (ctx: BuyerContext, call: Call, { seller }: Candidate): Pro
     : Promise.resolve([]);
 
 /** The caller's own bound in base units of an asset, or null. */
-export function maxAmountOf(call: Call, asset: AssetPolicy): bigint | null {
-  const { maxUsd } = call.request;
-  if (maxUsd === undefined) return null;
-  // An asset without a declared USD value cannot be bounded in USD: nothing of it may be spent.
-  return asset.usdStable ? usdToBaseUnits(maxUsd, asset.decimals) : 0n;
-}
+export const maxAmountOf = ({ request: { maxUsd } }: Call, asset: AssetPolicy): bigint | null =>
+  maxUsd === undefined ? null : usdBound(maxUsd, asset);

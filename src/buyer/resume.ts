@@ -2,6 +2,7 @@ import { evidenceOf, methodOf } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
 import type { SellerListing } from "../market/catalog.ts";
 import type { Candidate } from "../market/choose.ts";
+import { findSeller } from "../config/schema.ts";
 import { findAsset } from "../payment/policy.ts";
 import type { ListedModel } from "../market/types.ts";
 import { isFromChannel } from "../payment/channels.ts";
@@ -105,7 +106,7 @@ export async function openAgain(
 
 async function candidateOf(ctx: BuyerContext, call: Call, purchase: PurchaseRecord): Promise<Candidate> {
   const { sellerId, payment, request } = purchase;
-  const seller = ctx.config.sellers.find((one) => one.id === sellerId);
+  const seller = findSeller(ctx.config, sellerId);
   if (seller === undefined) {
     throw new Proof402Error("seller_not_found", `Seller "${sellerId}" of this earlier call is no longer configured.`, {
       next: "Put the seller back into the configuration to take the call up again with the same key.",

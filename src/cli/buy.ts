@@ -6,7 +6,6 @@ import { Proof402Error } from "../errors.ts";
 import type { Verdict } from "../receipts/schema.ts";
 import type { Bought } from "../tools/buy-inference.ts";
 import { buyInference } from "../tools/index.ts";
-import type { ToolDefinition } from "../tools/definition.ts";
 import { askAtTerminal, hasTerminal } from "./ask.ts";
 import { runTool } from "./run-tool.ts";
 import { EXIT, globals, note } from "./globals.ts";
@@ -34,7 +33,7 @@ export async function buy(model: string, options: Options, command: Command): Pr
     const { assets } = (await configOf(rest)).payment;
     const code = await withBuyer(rest, (buyer) =>
       runTool(
-        buyInference as unknown as ToolDefinition,
+        buyInference,
         {
           model,
           input,

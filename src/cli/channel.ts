@@ -1,3 +1,4 @@
+import { findSeller } from "../config/schema.ts";
 import type { Command } from "commander";
 import { Proof402Error } from "../errors.ts";
 import { formatUnits } from "../chain/amounts.ts";
@@ -15,7 +16,7 @@ type OpenOptions = { seller: string; asset: string; amount: string; another?: bo
 export async function openWith(options: OpenOptions, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
   const { config, wallet } = await openWallet(rest);
-  const seller = config.sellers.find(({ id }) => id === options.seller);
+  const seller = findSeller(config, options.seller);
   if (seller === undefined) {
     throw new Proof402Error("seller_not_found", "No such seller is configured.", {
       next: `Name one of: ${config.sellers.map(({ id }) => id).join(", ")}.`,

@@ -1,7 +1,6 @@
 import type { Command } from "commander";
 import { auditLog } from "../receipts/log.ts";
 import { listModels, spending } from "../tools/index.ts";
-import type { ToolDefinition } from "../tools/definition.ts";
 import { runTool } from "./run-tool.ts";
 import { EXIT, globals, note, print, printJson } from "./globals.ts";
 import { withBuyer, withStore } from "./session.ts";
@@ -9,9 +8,7 @@ import { withBuyer, withStore } from "./session.ts";
 /** `proof402 models`. */
 export async function showModels(model: string | undefined, _options: unknown, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
-  return withBuyer(rest, (buyer) =>
-    runTool(listModels as unknown as ToolDefinition, model === undefined ? {} : { model }, { buyer, json }),
-  );
+  return withBuyer(rest, (buyer) => runTool(listModels, model === undefined ? {} : { model }, { buyer, json }));
 }
 
 /** `proof402 spending`. With `--reconcile` every open authorization is first looked up on chain. */

@@ -25,11 +25,7 @@ export async function runTool(
   input: ToolInput,
   options: Shown & { buyer: Buyer; context?: Partial<ToolContext> },
 ): Promise<number> {
-  const outcome = await callTool(
-    definition,
-    { buyer: options.buyer, clock: () => new Date(), ...options.context },
-    input,
-  );
+  const outcome = await callTool(definition, { buyer: options.buyer, ...options.context }, input);
   return printOutcome(outcome, options);
 }
 

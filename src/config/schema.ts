@@ -222,3 +222,7 @@ export const configSchema = fieldsSchema.superRefine((config, context) => {
 export type ConfigInput = z.input<typeof configSchema>;
 /** With defaults filled in. */
 export type Config = z.output<typeof configSchema>;
+
+/** The configured seller of an id. */
+export const findSeller = ({ sellers }: Pick<Config, "sellers">, id: string): Config["sellers"][number] | undefined =>
+  sellers.find((seller) => seller.id === id);

@@ -14,8 +14,6 @@ export type Proof402ToolsOptions = {
    * needed; resume with `{ decision: "approve" | "decline", digest }`). Without it such payments are refused.
    */
   approval?: "interrupt";
-  /** For tests. */
-  clock?: () => Date;
 };
 
 /**
@@ -93,7 +91,7 @@ async function runWithApproval(
 }
 
 function contextOf(
-  { buyer, clock, approval }: Proof402ToolsOptions,
+  { buyer, approval }: Proof402ToolsOptions,
   args: Record<string, unknown>,
   runtime: CallRuntime,
   decisions: ReadonlyMap<string, ApprovalDecision>,
@@ -102,7 +100,6 @@ function contextOf(
   const { signal, writer } = runtime;
   return {
     buyer,
-    clock: clock ?? ((): Date => new Date()),
     ...(signal === undefined ? {} : { signal }),
     ...(callKey === null ? {} : { callKey }),
     ...(writer === undefined || writer === null ? {} : { progress: (update): unknown => writer({ proof402: update }) }),

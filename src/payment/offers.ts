@@ -4,10 +4,9 @@ import { canonicalJson, canonicalSha256 } from "../evidence/canonical.ts";
 import type { Offer } from "../receipts/schema.ts";
 import type { ChannelTerms, OpenChannel } from "./channel-offers.ts";
 import { paymentMethodOf } from "../evidence/methods/methods.ts";
-import { usdToBaseUnits } from "../chain/amounts.ts";
 import { readEcho, type Echo } from "./echo.ts";
 import { PAYERS } from "./methods/methods.ts";
-import type { AssetPolicy, PaymentPolicy } from "./policy.ts";
+import { usdBound, type AssetPolicy, type PaymentPolicy } from "./policy.ts";
 import type { Refusal } from "./types.ts";
 import { decodeHeader, isPortable } from "./x402-header.ts";
 
@@ -266,7 +265,6 @@ function overCallBounds(amount: bigint, asset: AssetPolicy, maxUsd: number | und
   const cap = BigInt(asset.perCall);
   if (amount > cap) return over("over_per_call_cap", cap, "the policy's cap per call");
   if (maxUsd === undefined) return null;
-  // Nothing says what an asset without a declared USD value is worth, so a USD bound allows none of it.
-  const bound = asset.usdStable ? usdToBaseUnits(maxUsd, asset.decimals) : 0n;
+  const bound = usdBound(maxUsd, asset);
   return amount > bound ? over("over_call_limit", bound, "this call's own limit") : null;
 }

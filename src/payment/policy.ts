@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { usdToBaseUnits } from "../chain/amounts.ts";
 import { PAYMENT_METHODS } from "../evidence/methods/methods.ts";
 import { hoursSchema } from "./hours.ts";
 
@@ -64,6 +65,10 @@ export const paymentPolicySchema = z.strictObject({
 export type AssetPolicy = z.infer<typeof assetPolicySchema>;
 export type SellerLimits = z.infer<typeof sellerLimitsSchema>;
 export type PaymentPolicy = z.infer<typeof paymentPolicySchema>;
+
+/** A caller's bound in USD, in base units of an asset. Nothing says what one without a declared USD value is worth: 0. */
+export const usdBound = (usd: number, { usdStable, decimals }: AssetPolicy): bigint =>
+  usdStable ? usdToBaseUnits(usd, decimals) : 0n;
 
 /** The policy's entry for the asset of a price, an offer or a payment; undefined if it allows none such. */
 export const findAsset = (

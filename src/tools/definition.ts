@@ -5,7 +5,6 @@ import type { ErrorCode } from "../errors.ts";
 /** What a surface hands to a tool for one call. */
 export type ToolContext = {
   buyer: Buyer;
-  clock: () => Date;
   signal?: AbortSignal;
   /** Fractions of one call: `done` of `total` steps; no `total` once it waits for what others have yet to do. */
   progress?: (update: { message: string; done: number; total?: number }) => unknown;
@@ -47,5 +46,5 @@ export type ToolDefinition<Input extends z.ZodObject = z.ZodObject, Output exten
    * Errors are outcomes: it throws for nothing that a caller can cause. Only a surface whose `approve` says `ask_later` is
    * thrown the question to ask, `approval_pending`.
    */
-  run: (context: ToolContext, input: z.output<Input>) => Promise<ToolOutcome<z.output<Output>>>;
+  run(context: ToolContext, input: z.output<Input>): Promise<ToolOutcome<z.output<Output>>>;
 };

@@ -12,6 +12,6 @@ export const tools = [
   getReceipt,
   verifyReceipt,
   spending,
-] as unknown as readonly ToolDefinition[];
+] satisfies readonly ToolDefinition[];
 
 export { buyInference, listModels, spending, verifyReceipt };

@@ -37,7 +37,7 @@ const CALL = { model: "echo", input: { x: [[1, 2]] }, assurance: "none" as const
 const output = (datatype: string, data: string, shape = "[2]"): string =>
   `{"model_name":"echo","outputs":[{"name":"y","datatype":"${datatype}","shape":${shape},"data":${data}}]}`;
 const shownBy = (buyer: Buyer): ReturnType<typeof callTool> =>
-  callTool(buyInference, { buyer, clock: () => new Date() }, { ...CALL, idempotency_key: crypto.randomUUID() });
+  callTool(buyInference, { buyer }, { ...CALL, idempotency_key: crypto.randomUUID() });
 
 describe("T52: an answer that was paid for", () => {
   test("reaches the library with every value as the seller wrote it", async () => {

@@ -39,7 +39,7 @@ test("T31: over all attempts of a call the money is what the one that got furthe
 
 /** Calls through the tool, as an agent does, and returns what it is told of a failure. */
 async function told(buyer: Buyer, args: Record<string, unknown>, signal?: AbortSignal) {
-  const context = { buyer, clock: () => new Date(), ...(signal === undefined ? {} : { signal }) };
+  const context = { buyer, ...(signal === undefined ? {} : { signal }) };
   const outcome = await callTool(buyInference, context, { model: "eth-risk", input: ETH_FEATURES, ...args });
   if (outcome.status !== "error") throw new Error("it did not fail");
   return { text: outcome.text, ...outcome.error };
@@ -129,7 +129,6 @@ describe("T31: a call that nothing was signed for", () => {
         buyInference,
         {
           buyer: attack.buyer,
-          clock: () => new Date(),
           signal: abort.signal,
           progress: ({ message }) => (message.includes(at) ? abort.abort() : undefined),
         },
@@ -165,7 +164,7 @@ describe("T31: what is said of payments made before", () => {
       return new Response("x", { status: 502 });
     });
     const args = { model: "eth-risk", input: ETH_FEATURES, idempotency_key: crypto.randomUUID() };
-    const context = { buyer: attack.buyer, clock: () => new Date() };
+    const context = { buyer: attack.buyer };
     expect(await callTool(buyInference, context, args)).toMatchObject({ status: "error" });
     const again = await callTool(buyInference, context, args);
     expect(again).toMatchObject({ status: "ok", data: { paidNow: false, idempotencyKey: args.idempotency_key } });

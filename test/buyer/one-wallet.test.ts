@@ -75,7 +75,7 @@ describe("T44: two databases of one wallet", () => {
       wallet: walletFromAccount({ ...account, signTypedData }),
     });
     expect(buyer.warnings).toMatchObject([{ code: "nonces_of_database" }]);
-    const outcome = await callTool(spending, { buyer, clock: () => new Date() }, {});
+    const outcome = await callTool(spending, { buyer }, {});
     expect(outcome).toMatchObject({ status: "ok", data: { warnings: [{ code: "nonces_of_database" }] } });
     expect(outcome.status === "ok" && outcome.text).toContain("Use no second database with this wallet");
     await buyer.close();

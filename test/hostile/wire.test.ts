@@ -243,7 +243,7 @@ describe("T80: of an answer that was paid for only the beginning came", () => {
   test("a model that called the tool is told of money, key and receipt, and not to buy again", async () => {
     const attack = await tooLarge(() => true);
     const args = { model: "eth-risk", input: ETH_FEATURES };
-    const outcome = await callTool(buyInference, { buyer: attack.buyer, clock: () => new Date() }, args);
+    const outcome = await callTool(buyInference, { buyer: attack.buyer }, args);
     const [receipt] = await receiptsOf(attack);
     const { text } = outcome as { text: string };
     for (const said of ["Error answer_cut", receipt?.id ?? "?", "Money may still move", "idempotency_key: "])
@@ -251,7 +251,7 @@ describe("T80: of an answer that was paid for only the beginning came", () => {
     expect(text).toContain("has raised http.maxResponseBytes");
     expect(text).not.toMatch(/buy again|new key|another seller/);
     // Made again without a key, it takes the same payment up.
-    await callTool(buyInference, { buyer: attack.buyer, clock: () => new Date() }, args);
+    await callTool(buyInference, { buyer: attack.buyer }, args);
     expect(attack.payments()).toHaveLength(1);
   });
 });

@@ -25,7 +25,7 @@ const HIDDEN = /(?!\n)[\p{Cc}\p{Cf}]/u;
 async function use(attack: Attack, name: string, input: unknown): Promise<ToolOutcome<unknown>> {
   const tool = tools.find((one) => one.name === name);
   if (tool === undefined) throw new Error(`no tool ${name}`);
-  return callTool(tool, { buyer: attack.buyer, clock: () => new Date() }, input);
+  return callTool(tool, { buyer: attack.buyer }, input);
 }
 const textsOf = (outcome: ToolOutcome<unknown>): string => JSON.stringify(outcome);
 const purchase = () => ({ model: "eth-risk", input: ETH_FEATURES, idempotency_key: crypto.randomUUID() });

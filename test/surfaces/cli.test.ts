@@ -93,10 +93,7 @@ describe("verify", () => {
     expect((await cli("verify", file)).code).toBe(1);
     // The tool, on every other surface, judges alike.
     const buyer = await market.buyer();
-    const outcome = await verifyReceipt.run(
-      { buyer, clock: () => new Date() },
-      { content: new TextDecoder().decode(serializeReceipt(forged)) },
-    );
+    const outcome = await verifyReceipt.run({ buyer }, { content: new TextDecoder().decode(serializeReceipt(forged)) });
     expect(outcome).toMatchObject({ status: "ok", data: { receipt: { wanted: "attested", verdict: "unverified" } } });
     // The one who verifies may ask for less, and is shown that they did.
     const less = await runCli(["--config", path, "verify", file, "--assurance", "none"]);

@@ -1,3 +1,4 @@
+import { findSeller } from "../../../config/schema.ts";
 import { contradiction, CONTRADICTIONS, isContradiction } from "../../../verify/contradiction-codes.ts";
 import { inclusionLeafOf } from "../../../verify/layers/inclusion.ts";
 import { pollMilliseconds } from "../../context.ts";
@@ -11,7 +12,7 @@ export const inclusionJob: JobHandler<BuyerContext> = {
   layer: "inclusion",
 
   plan(ctx, receipt) {
-    const seller = ctx.config.sellers.find(({ id }) => id === receipt.core.seller.id);
+    const seller = findSeller(ctx.config, receipt.core.seller.id);
     const wanted = (seller?.reference.relays.length ?? 0) > 0 && inclusionLeafOf(receipt) !== null;
     return wanted
       ? { payload: {}, deadline: ctx.clock().getTime() + ctx.config.verification.inclusionSeconds * 1000 }
@@ -19,7 +20,7 @@ export const inclusionJob: JobHandler<BuyerContext> = {
   },
 
   async look(ctx, receipt, _job, signal) {
-    const seller = ctx.config.sellers.find(({ id }) => id === receipt.core.seller.id);
+    const seller = findSeller(ctx.config, receipt.core.seller.id);
     // The configuration changed since: nothing says any more where to look.
     if (seller === undefined) return { state: "absent", code: "seller_not_found" };
     const seen = await observeInclusion({

@@ -1,3 +1,4 @@
+import { findSeller } from "../../../config/schema.ts";
 import { pollMilliseconds } from "../../context.ts";
 import type { BuyerContext } from "../../context.ts";
 import type { JobHandler } from "./types.ts";
@@ -11,7 +12,7 @@ export const proofJob: JobHandler<BuyerContext> = {
   withheld: (code) => code !== "not_proved" && code !== "not_offered",
 
   plan(ctx, { core }) {
-    const seller = ctx.config.sellers.find(({ id }) => id === core.seller.id);
+    const seller = findSeller(ctx.config, core.seller.id);
     const pinned = seller !== undefined && Object.hasOwn(seller.reference.proofs, core.request.model);
     return pinned
       ? { payload: {}, deadline: ctx.clock().getTime() + ctx.config.verification.proofSeconds * 1000 }
@@ -19,7 +20,7 @@ export const proofJob: JobHandler<BuyerContext> = {
   },
 
   async look(ctx, { core }, _job, signal) {
-    const seller = ctx.config.sellers.find(({ id }) => id === core.seller.id);
+    const seller = findSeller(ctx.config, core.seller.id);
     // The configuration changed since: nothing says any more where to look.
     if (seller === undefined) return { state: "absent", code: "seller_not_found" };
     const found = await ctx.providerOf(seller).fetchProof(seller, core.request.sha256, signal);

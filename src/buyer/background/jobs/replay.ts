@@ -1,11 +1,11 @@
-import { findAsset } from "../../../payment/policy.ts";
+import { findSeller } from "../../../config/schema.ts";
+import { findAsset, usdBound } from "../../../payment/policy.ts";
 import { createHmac } from "node:crypto";
 import { toHex } from "../../../evidence/bytes.ts";
 import { canonicalSha256 } from "../../../evidence/canonical.ts";
 import { Proof402Error } from "../../../errors.ts";
 import { executeApart } from "../../../onnx/execution.ts";
 import { DATATYPES as SERVED, fits, type Datatype, type Tensor } from "../../../onnx/tensors.ts";
-import { usdToBaseUnits } from "../../../chain/amounts.ts";
 import {
   replayedOutputs,
   replayEvidence,
@@ -106,7 +106,7 @@ type Model = { name: string; file: string; sha256: string };
 function modelOf(ctx: BuyerContext, { core }: Receipt): Model | null {
   const { model: name } = core.request;
   const files = ctx.config.verification.replay?.models ?? {};
-  const seller = ctx.config.sellers.find(({ id }) => id === core.seller.id);
+  const seller = findSeller(ctx.config, core.seller.id);
   const file = Object.hasOwn(files, name) ? files[name] : undefined;
   const models = seller?.reference.models ?? {};
   const sha256 = Object.hasOwn(models, name) ? models[name] : undefined;
@@ -124,7 +124,7 @@ function isDrawn(ctx: BuyerContext, receipt: Receipt): boolean {
 /** Assets without a known USD value count as above the threshold. */
 function isAbove(ctx: BuyerContext, { core }: Receipt, usd: number): boolean {
   const known = findAsset(core.offer, ctx.config.payment.assets);
-  return known?.usdStable !== true || BigInt(core.offer.amount) > usdToBaseUnits(usd, known.decimals);
+  return known === undefined || BigInt(core.offer.amount) > usdBound(usd, known);
 }
 
 /** The inputs in the exact bytes that were sent, or null where the runtime could not be given all of them exactly. */
