@@ -39,9 +39,9 @@ export const openKey = (ctx: BuyerContext, names: CallNames): Promise<OpenedKey>
       const { own, surface } = names;
       if (own !== undefined) return { key: await claim(tx, own, names, ctx.clock()), drawn: false };
       const open = await openEqual(tx, names, ctx.clock().getTime());
-      // A surface's name counts before an equal call, unless only that one has money out.
+      // A surface's name counts before an equal call, unless that one has more at stake.
       const named = surface !== undefined && (await isKnown(tx, surface));
-      const taken = named && (open?.atStake !== true || (await wasPaid(tx, surface))) ? null : open;
+      const taken = named && open !== null && open.stake <= stakeOf(await attemptsOf(tx, surface)) ? null : open;
       if (taken !== null) return { key: taken.key, drawn: false };
       const key = surface ?? `call-${crypto.randomUUID()}`;
       return { key: await claim(tx, key, names, ctx.clock()), drawn: surface === undefined };
@@ -109,9 +109,6 @@ export async function keysOf(db: Db, { own, surface, payer, argsDigest }: CallNa
 const isKnown = async (tx: Db, key: string): Promise<boolean> =>
   (await tx.selectFrom("calls").select("payer").where("idempotency_key", "=", key).executeTakeFirst()) !== undefined;
 
-const wasPaid = async (tx: Db, key: string): Promise<boolean> =>
-  (await tx.selectFrom("purchases").select("id").where("idempotency_key", "=", key).executeTakeFirst()) !== undefined;
-
 async function claim(tx: Db, key: string, { payer, argsDigest }: CallNames, now: Date): Promise<string> {
   const paid = await tx
     .selectFrom("purchases")
@@ -144,12 +141,12 @@ export const keyConflict = (): Proof402Error =>
     next: "Use a new key for a new call, or give the same arguments to take up the earlier one.",
   });
 
-/** `atStake`: money is out for it, or an answer of it is untold. */
-type OpenCall = { key: string; atStake: boolean };
+/** What a call that is open has at stake. */
+type OpenCall = { key: string; stake: number };
 
 /**
- * The open call that equals this one, or null: the newest with money out or an answer, else the newest. A call that died before
- * it reserved anything must not hide one with money out.
+ * The open call that equals this one, or null: of those with most at stake the newest. A call that died before it reserved
+ * anything must not hide one with money out, nor one that signed and sent nothing.
  */
 async function openEqual(tx: Db, { payer, argsDigest }: CallNames, nowMs: number): Promise<OpenCall | null> {
   const open = await tx
@@ -160,20 +157,35 @@ async function openEqual(tx: Db, { payer, argsDigest }: CallNames, nowMs: number
     .where("told_at", "is", null)
     .orderBy("opened_at", "desc")
     .execute();
-  let idle: OpenCall | null = null;
+  let found: OpenCall | null = null;
   for (const { idempotency_key: key } of open) {
-    const attempts = await tx
-      .selectFrom("purchases")
-      .select(["state", "receipt_id", "answered_at"])
-      .where("idempotency_key", "=", key)
-      .execute();
-    if (!isOpen(attempts, nowMs)) continue;
-    if (attempts.some(({ state, answered_at: at }) => state !== "released" || at !== null))
-      return { key, atStake: true };
-    idle ??= { key, atStake: false };
+    const attempts = await attemptsOf(tx, key);
+    const stake = stakeOf(attempts);
+    if (isOpen(attempts, nowMs) && (found === null || stake > found.stake)) found = { key, stake };
+    if (found?.stake === STAKES.out) break;
   }
-  return idle;
+  return found;
 }
+
+const attemptsOf = (tx: Db, key: string): Promise<Attempt[]> =>
+  tx
+    .selectFrom("purchases")
+    .select(["state", "receipt_id", "answered_at"])
+    .where("idempotency_key", "=", key)
+    .execute();
+
+/** From nothing to most: an authorization that no seller got, then money that is out or an answer. */
+const STAKES = { nothing: 0, kept: 1, out: 2 };
+
+const stakeOf = (attempts: readonly Attempt[]): number =>
+  Math.max(
+    STAKES.nothing,
+    ...attempts.map(({ state, answered_at: at }) => {
+      if (at !== null) return STAKES.out;
+      if (state === "released") return STAKES.nothing;
+      return state === "reserved" || state === "signed" ? STAKES.kept : STAKES.out;
+    }),
+  );
 
 type Attempt = Pick<PurchasesTable, "state" | "receipt_id" | "answered_at">;
 

@@ -34,7 +34,7 @@ async function call(own: string, changes: Partial<CallNames> = {}): Promise<stri
   now = new Date(now.getTime() + 1);
   return open({ own, ...changes });
 }
-type End = "reserved" | "sent" | "served" | "failed" | "failed and released" | "released";
+type End = "reserved" | "signed" | "sent" | "served" | "failed" | "failed and released" | "released";
 /** One attempt at a call, brought to an end. */
 async function attempt(key: string, number: number, end: End): Promise<void> {
   const result = await reserve(db, reservation({ key, attempt: number, now }));
@@ -42,6 +42,7 @@ async function attempt(key: string, number: number, end: End): Promise<void> {
   const { id } = result.purchase;
   if (end === "reserved") return;
   await markSigned(db, id, { now });
+  if (end === "signed") return;
   await markSent(db, id, { now });
   if (end === "served" || end.startsWith("failed"))
     await markAnswered(db, id, { receiptId: id, served: end === "served", now });
@@ -71,6 +72,20 @@ it.each(["sent", "failed", "served"] as const)(
     expect(await open()).toBe("with-money");
     await tell("with-money");
     expect(await open()).toBe("empty-2");
+  },
+);
+
+it.each(["reserved", "signed"] as const)(
+  "an equal call that %s and sent nothing hides none with money out, nor does a surface's name of it",
+  async (end) => {
+    await call("with-money");
+    await attempt("with-money", 1, "sent");
+    await call("kept-back");
+    await attempt("kept-back", 1, end);
+    expect(await open()).toBe("with-money");
+    expect(await open({ surface: "kept-back" })).toBe("with-money");
+    await tell("with-money");
+    expect(await open()).toBe("kept-back");
   },
 );
 
@@ -161,6 +176,7 @@ it("the newest of several equal calls that are open is taken up", async () => {
 
 it.each([
   [["reserved"], true],
+  [["signed"], true],
   [["sent"], true],
   [["released"], true],
   [["failed"], true],
