@@ -56,9 +56,19 @@ export async function deliver(ctx: BuyerContext, call: Call, paying: Paying, rec
   const kept = await keep(ctx, call, paying, receipt, transaction === undefined ? {} : { transaction });
   call.progress("checked", `immediate checks: the verdict is ${newestAppraisal(kept.receipt).verdict}`);
   ctx.wakeSecondClock();
-  // As it was when this call took it: one that had been sent before was paid by an earlier call.
-  const paidNow = purchase.state === "reserved" || purchase.state === "signed";
-  return resultOf(ctx, call, kept.receipt, { paidNow, stored: kept.stored });
+  return resultOf(ctx, call, kept.receipt, { paidNow: isPaidNow(paying), stored: kept.stored });
+}
+
+/** As its purchase was when this call took it: one that had been sent before was paid by an earlier call. */
+const isPaidNow = ({ purchase: { state } }: Paying): boolean => state === "reserved" || state === "signed";
+
+/**
+ * The answer that another process stored for this payment while this one had none, or null. Throws as {@link resultOf}.
+ */
+export async function answeredMeanwhile(ctx: BuyerContext, call: Call, paying: Paying): Promise<BuyResult | null> {
+  const receipt = await storedFor(ctx, paying).catch(() => null);
+  if (receipt === null || !isServed(receipt.core)) return null;
+  return resultOf(ctx, call, receipt, { paidNow: isPaidNow(paying), stored: true });
 }
 
 /**
@@ -156,7 +166,8 @@ async function keep(
       return { receipt: stored, stored: true };
     } catch (error) {
       if (error instanceof AnsweredBefore) {
-        const before = await answerBefore(ctx, paying);
+        const before = await storedFor(ctx, paying);
+        if (before === null) throw takenOver();
         if (isServed(before.core) || !isServed(receipt.core)) return { receipt: before, stored: true };
         failure = before.id;
         continue;
@@ -193,15 +204,16 @@ async function store(
   return judged;
 }
 
-/** The receipt that another process stored for this purchase. */
-async function answerBefore(ctx: BuyerContext, { purchase }: Paying): Promise<Receipt> {
+/** The receipt that is stored for this purchase, or null. */
+async function storedFor(ctx: BuyerContext, { purchase }: Paying): Promise<Receipt | null> {
   const receiptId = (await readPurchase(ctx.db, purchase.id))?.receiptId ?? null;
-  const receipt = receiptId === null ? null : await readReceipt(ctx.db, receiptId);
-  if (receipt !== null) return receipt;
-  throw new Proof402Error("call_in_progress", "Another process took over this purchase.", {
+  return receiptId === null ? null : readReceipt(ctx.db, receiptId);
+}
+
+const takenOver = (): Proof402Error =>
+  new Proof402Error("call_in_progress", "Another process took over this purchase.", {
     next: "Call again with the same idempotency key in a moment to get its result.",
   });
-}
 
 /** Builds the receipt of an answer from the exact bytes sent and received. */
 function receiptOf(options: {

@@ -18,7 +18,7 @@ import { reopen } from "./calls.ts";
 import { lockOf } from "./channel.ts";
 import { chooseAndQuote, requestOf, type Chosen } from "./choose.ts";
 import type { BuyerContext } from "./context.ts";
-import { deliver } from "./deliver.ts";
+import { answeredMeanwhile, deliver } from "./deliver.ts";
 import { requireUnpaid } from "./paid-elsewhere.ts";
 import { afterRefusal, askedTooMuch, notServed } from "./payment-refused.ts";
 import { chainTimeOf, planFor } from "./plan.ts";
@@ -106,14 +106,28 @@ async function exchange(ctx: BuyerContext, call: Call, paying: Paying): Promise<
   await ensure(markSent(ctx.db, id, { now: ctx.clock(), replaces, signature }));
   call.commit();
   call.progress("paid", "authorization sent with the request");
-  const received = await sendPayment(ctx, paying, header);
-  const after =
-    received.status === 402
-      ? await afterRefusal(ctx, call, paying, { received, header })
-      : { kind: "answered" as const, received };
-  if (after.kind === "pay") return after;
+  const after = await answerTo(ctx, call, paying, header).catch(async (error: unknown) => {
+    // Another process may have taken the call over while the seller kept this one waiting.
+    const result = await answeredMeanwhile(ctx, call, paying);
+    if (result === null) throw error;
+    return { kind: "result" as const, result };
+  });
+  if (after.kind !== "answered") return after;
   call.progress("answered", "answer received");
   return { kind: "result", result: await deliver(ctx, call, paying, after.received) };
+}
+
+/** Sends the payment: its answer, or the attempt that takes its place. */
+async function answerTo(
+  ctx: BuyerContext,
+  call: Call,
+  paying: Paying,
+  header: string,
+): ReturnType<typeof afterRefusal> {
+  const received = await sendPayment(ctx, paying, header);
+  return received.status === 402
+    ? afterRefusal(ctx, call, paying, { received, header })
+    : { kind: "answered", received };
 }
 
 const choose = (

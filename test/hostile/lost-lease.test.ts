@@ -17,6 +17,8 @@ beforeAll(async () => {
 afterAll(() => world.stop());
 
 const CALL = { model: "eth-risk", input: ETH_FEATURES, idempotencyKey: "taken-over" };
+const nothing = (): Response =>
+  new Response(new ReadableStream({ start: (stream) => stream.error(new Error("gone")) }));
 const busy = (): Response => new Response("{}", { status: 503 });
 
 /** Answers the first payment once it is let go, and every later one at once. */
@@ -79,6 +81,23 @@ describe("T20: a process whose call another took over while its payment was at t
     await ends(attack, result, [attack.buyer, other]);
   });
 
+  test.each<[string, Trick]>([
+    ["turns it down", () => new Response("{}", { status: 402 })],
+    ["cuts it off", () => nothing()],
+  ])("hands over the other's good answer where its own seller %s", async (_what, refuse) => {
+    let served = 0;
+    const { attack, slow, other, letGo } = await takenOver(refuse, (request, honest) =>
+      (served += 1) === 1 ? honest() : refuse(request, honest),
+    );
+    const result = await buyWith(other, CALL);
+    await eventually(async () => expect(await other.reconcile()).toMatchObject({ pending: 0 }));
+    letGo();
+    const late = await slow;
+    expect(late).toMatchObject({ paidNow: true, stored: true });
+    expect(late.receipt.id).toBe(result.receipt.id);
+    await ends(attack, result, [attack.buyer, other]);
+  });
+
   test("is told that the other makes the call, and of no seller that has not served", async () => {
     let lost = true;
     let toldOf = (): void => undefined;
@@ -95,7 +114,7 @@ describe("T20: a process whose call another took over while its payment was at t
       if (!isPayment(request) || !lost) return honest();
       lost = false;
       await honest();
-      return new Response(new ReadableStream({ start: (stream) => stream.error(new Error("gone")) }));
+      return nothing();
     });
     expect(await failure(buyWith(attack.buyer, CALL))).toMatchObject({ code: "answer_lost" });
     await eventually(async () => expect(await attack.buyer.reconcile()).toMatchObject({ pending: 0 }));
