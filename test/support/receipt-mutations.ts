@@ -1,4 +1,5 @@
 import { fromBase64, fromUtf8, toBase64, utf8 } from "../../src/evidence/bytes.ts";
+import { DISPUTABLE } from "../../src/receipts/schema.ts";
 import { leaves, replaceAt, type Path } from "../receipts/json-edits.ts";
 
 /** Draws: numbers from 0 to 1, the same for the same seed. */
@@ -150,6 +151,8 @@ function mutateOnce(draw: Draw, receipt: unknown, others: readonly unknown[]): u
     () => changed((old) => [...old, ...((at(other, list) as unknown[] | undefined) ?? []).slice(one, one + 1)]),
     () => changed((old) => ((at(other, list) as unknown[] | undefined) ?? old).slice(0, 64)),
     () => moved(draw, receipt),
+    () => disputed(draw, receipt, others),
+    () => disputed(draw, receipt, others),
     () => {
       const encoded = ENCODED.filter((place) => typeof at(receipt, place) === "string");
       if (encoded.length === 0) return receipt;
@@ -208,6 +211,25 @@ function moved(draw: Draw, receipt: unknown): unknown {
     ["core", "evidence"],
     () => rest,
   );
+}
+
+/** A receipt with a marker of a dispute, with or without a piece of its kind beside the others: the same, another's or junk. */
+function disputed(draw: Draw, receipt: unknown, others: readonly unknown[]): unknown {
+  const later = at(receipt, ["later"]);
+  if (!Array.isArray(later)) return receipt;
+  const kind = oneOf(draw, DISPUTABLE);
+  const piecesIn = (from: unknown): unknown[] => {
+    const list = at(from, ["later"]);
+    return (Array.isArray(list) ? list : []).filter((item) => at(item, ["evidence", "kind"]) === kind);
+  };
+  const known = [...piecesIn(receipt), ...piecesIn(oneOf(draw, others))];
+  const more = Array.from({ length: known.length === 0 ? 0 : below(draw, 4) }, () => {
+    const piece = oneOf(draw, known);
+    const place = oneOf(draw, leaves(piece));
+    return draw() < 0.3 ? piece : replaceAt(piece, place, (old) => otherLeaf(draw, old));
+  });
+  const marker = { at: "2026-11-01T12:00:00.000Z", evidence: { kind: "disputed", of: kind } };
+  return replaceAt(receipt, ["later"], () => [...later, ...more, ...(draw() < 0.8 ? [marker] : [])]);
 }
 
 /** A receipt changed in one to three places, by its structure. */

@@ -1,4 +1,5 @@
 import { fromUtf8 } from "../../src/evidence/bytes.ts";
+import { isDisputed, piecesOf } from "../../src/receipts/disputed.ts";
 import { checkReceipt, parseReceipt, receiptId, serializeReceipt } from "../../src/receipts/receipt.ts";
 import { LAYERS, type Appraisal, type Receipt, type Status } from "../../src/receipts/schema.ts";
 import { appraise } from "../../src/verify/appraise.ts";
@@ -18,14 +19,17 @@ export type Judged = { counts: Record<string, number>; forged: Receipt[]; unlist
 
 /** Judged side by side, so that none waits for another's signature check. */
 const AT_ONCE = 16;
+/** The share of mutants that are judged by a policy for which a file's word of the chain suffices. */
+const BY_REPORT = 0.7;
 /** The share of mutants that are changed as text, after a forger made every hash right. */
 const AS_TEXT = 0.1;
 /** The share whose hashes nobody made right. */
 const UNSEALED = 0.03;
 
 /**
- * Judges `runs` mutants of a family. One that is verified and means what no receipt of the family means was forged; one that
- * makes the judge throw ends it all.
+ * Judges `runs` mutants of a family. One that is verified was forged if it means what no receipt of the family means, if a
+ * file's word of the chain does not suffice, or if it tells of the chain in more than one way. One that makes the judge throw
+ * ends it all.
  */
 export async function judgeMutants({ members, evaluateAt }: Family, runs: number, seed: number): Promise<Judged> {
   const draw = seeded(seed);
@@ -39,7 +43,8 @@ export async function judgeMutants({ members, evaluateAt }: Family, runs: number
   for (let done = 0; done < runs; done += AT_ONCE) {
     const drawn = Array.from({ length: Math.min(AT_ONCE, runs - done) }, () => {
       const which = Math.floor(draw() * members.length);
-      return { policy: members[which]!.policy, read: read(which) };
+      const policy = { ...members[which]!.policy, reportedSuffices: draw() < BY_REPORT };
+      return { policy, read: read(which) };
     });
     const outcomes = await Promise.all(drawn.map(judge));
     for (const outcome of outcomes) counts[outcome] = (counts[outcome] ?? 0) + 1;
@@ -51,7 +56,7 @@ export async function judgeMutants({ members, evaluateAt }: Family, runs: number
     const { verdict, layers } = await appraise({ receipt, policy, now: evaluateAt, evaluateAt }, session);
     for (const result of unlistedIn(layers, receipt)) unlisted.add(result);
     if (verdict !== "verified") return verdict;
-    if (!meant.has(meaningOf(receipt))) forged.push(receipt);
+    if (!meant.has(meaningOf(receipt)) || isTorn(receipt) || !policy.reportedSuffices) forged.push(receipt);
     return "verified, of the same meaning";
   }
 
@@ -66,6 +71,12 @@ export async function judgeMutants({ members, evaluateAt }: Family, runs: number
     return kind < AS_TEXT ? textOf(mutateText(draw, fromUtf8(serializeReceipt(sealed)))) : sealed;
   }
 }
+
+/** Whether a file leaves open what it tells of the chain, which no chain was read for. */
+const isTorn = (receipt: Receipt): boolean =>
+  (["settlement.x402", "inclusion.merkle"] as const).some(
+    (kind) => isDisputed(receipt, kind) || piecesOf(receipt, kind).length > 1,
+  );
 
 /** Codes that come from no verifier: a file's contradictions, with whatever code they have. */
 const told = ({ core, later }: Receipt): string[] =>
