@@ -64,14 +64,21 @@ async function ends(attack: Attack, { receipt }: BuyResult, buyers: Buyer[]): Pr
 }
 
 describe("T20: a process whose call another took over while its payment was at the seller", () => {
-  test("hands over the good answer that came to it alone: it takes the place of the other's failure", async () => {
-    const { attack, slow, other, letGo } = await takenOver((_request, honest) => honest(), busy);
-    expect(await failure(buyWith(other, CALL))).toMatchObject({ code: "seller_error" });
-    letGo();
-    const result = await slow;
-    expect(result).toMatchObject({ paidNow: true, stored: true, receipt: { core: { response: { status: 200 } } } });
-    await ends(attack, result, [attack.buyer, other]);
-  });
+  test.each<[string, Trick, string]>([
+    ["failure", busy, "seller_error"],
+    ["refusal", () => new Response("{}", { status: 409 }), "seller_refused"],
+    ["empty answer", () => new Response(""), "seller_error"],
+  ])(
+    "hands over the good answer that came to it alone: it takes the place of the other's %s",
+    async (_what, answer, code) => {
+      const { attack, slow, other, letGo } = await takenOver((_request, honest) => honest(), answer);
+      expect(await failure(buyWith(other, CALL))).toMatchObject({ code });
+      letGo();
+      const result = await slow;
+      expect(result).toMatchObject({ paidNow: true, stored: true, receipt: { core: { response: { status: 200 } } } });
+      await ends(attack, result, [attack.buyer, other]);
+    },
+  );
 
   test("hands over the other's good answer where its own is a failure", async () => {
     const { attack, slow, other, letGo } = await takenOver(busy, (_request, honest) => honest());
