@@ -33,7 +33,9 @@ export async function setup(): Promise<() => void> {
     format: "esm",
     target: "node20",
     external: ["libsql", "onnxruntime-node", "snarkjs", "@ezkljs/engine", "@foundry-rs/anvil"],
-    banner: { js: `import { createRequire } from "node:module";\nconst require = createRequire(import.meta.url);` },
+    banner: {
+      js: `import { createRequire as requireFor } from "node:module";\nconst require = requireFor(import.meta.url);`,
+    },
     plugins: [atHome],
     logLevel: "error",
   });
