@@ -1,14 +1,34 @@
+import type { Config } from "../config/schema.ts";
 import { FORMATS } from "../evidence/exchange/formats.ts";
-import type { Seller } from "../market/types.ts";
+import { createHttp, type Http } from "../http/client.ts";
+import { createCatalog, type Catalog } from "../market/catalog.ts";
+import { createOipProvider } from "../market/providers/oip.ts";
+import type { Provider, Seller } from "../market/types.ts";
 import { findAsset } from "../payment/policy.ts";
 import { formatUnits } from "../chain/amounts.ts";
 import type { BuyerContext } from "./context.ts";
 import { readHolds } from "./holds.ts";
 import type { ModelsOnOffer, ModelView } from "./types.ts";
 
+/** The configured sellers, and the client that asks them. */
+export type OpenMarket = {
+  http: Http;
+  providerOf: (seller: Pick<Seller, "provider">) => Provider;
+  catalog: Catalog;
+};
+
+/** Opens the way to the sellers. Needs no key, no chain and no database, and asks no one yet; close its `http` at the end. */
+export function openMarket({ http: limits, sellers, market }: Config, clock: () => Date): OpenMarket {
+  const http = createHttp(limits);
+  const providers: Record<Seller["provider"], Provider> = { oip: createOipProvider(http, clock) };
+  const providerOf = (seller: Pick<Seller, "provider">): Provider => providers[seller.provider];
+  const catalog = createCatalog({ sellers, providerOf, clock, maxAgeMs: market.listingSeconds * 1000 });
+  return { http, providerOf, catalog };
+}
+
 /** What can be bought, cheapest knowledge first: cached listings, holds, prices in USD where the asset is stable. */
 export async function viewModels(
-  ctx: BuyerContext,
+  ctx: Pick<BuyerContext, "config" | "catalog" | "db">,
   options: { signal?: AbortSignal; refresh?: boolean },
 ): Promise<ModelsOnOffer> {
   const [listings, holds] = await Promise.all([ctx.catalog.listings(options), readHolds(ctx.db)]);
@@ -35,5 +55,5 @@ export async function viewModels(
 }
 
 /** A seller whose evidence is only accepted because simulated roots are: shown before anything is bought. */
-const isSimulated = (ctx: BuyerContext, seller: Seller): boolean =>
+const isSimulated = (ctx: Pick<BuyerContext, "config">, seller: Seller): boolean =>
   seller.assurance !== "none" && ctx.config.verification.simulatedRoots.length > 0;

@@ -1,9 +1,5 @@
 import { loadConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
-import { createHttp } from "../http/client.ts";
-import { createCatalog } from "../market/catalog.ts";
-import { createOipProvider } from "../market/providers/oip.ts";
-import type { Provider, Seller } from "../market/types.ts";
 import { createEzklEngine } from "../ezkl/engine.ts";
 import { openChain } from "../chain/chain.ts";
 import { loadWallet } from "../payment/load-wallet.ts";
@@ -23,7 +19,7 @@ import { holdUnserved, releaseHold, viewSellers } from "./holds.ts";
 import { importJudged } from "./import.ts";
 import { judgeAgain } from "./judge.ts";
 import { newestAppraisal } from "../receipts/newest.ts";
-import { viewModels } from "./listing.ts";
+import { openMarket, viewModels } from "./listing.ts";
 import { openNonceSecret } from "./one-database.ts";
 import { createQueue } from "./background/queue.ts";
 import { createQuoteCache } from "./quotes.ts";
@@ -73,22 +69,13 @@ export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
   const clock = options.clock ?? ((): Date => new Date());
   const chains = new Map(config.networks.map((network) => [network.network, openChain(network)]));
   const db = await openDatabase(config.database);
-  const http = createHttp(config.http);
-  const providers: Record<Seller["provider"], Provider> = { oip: createOipProvider(http, clock) };
-  const providerOf = (seller: Pick<Seller, "provider">): Provider => providers[seller.provider];
+  const market = openMarket(config, clock);
   const ctx: BuyerContext = {
     config,
     db,
-    http,
     wallet,
     clock,
-    providerOf,
-    catalog: createCatalog({
-      sellers: config.sellers,
-      providerOf,
-      clock,
-      maxAgeMs: config.market.listingSeconds * 1000,
-    }),
+    ...market,
     quotes: createQuoteCache(config.market.quoteSeconds * 1000),
     chains,
     ...(await openNonceSecret(db, wallet, config)),
@@ -110,7 +97,7 @@ export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
     (closed ??= (async () => {
       await calls.drain();
       await secondClock.stop();
-      await http.close();
+      await market.http.close();
       await db.destroy();
     })());
 

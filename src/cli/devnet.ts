@@ -18,14 +18,15 @@ export async function devnet(options: Options, command: Command): Promise<number
   const directory = resolve(options.dir);
   const { readDevnetKey, startDevnet, writeDevnet } = await import("../devnet/index.ts");
   const privateKey = await readDevnetKey(directory);
+  const proving = join(directory, "devnet-proving");
   const market = await startDevnet({
-    proving: { keptIn: join(directory, "devnet-proving") },
+    proving: { keptIn: proving },
     ...(privateKey === null ? {} : { privateKey }),
     ...(ports === null ? {} : { ports }),
     ...(blockSeconds === undefined ? {} : { blockSeconds }),
   });
   try {
-    const { config } = await writeDevnet(market, directory);
+    const { config, files } = await writeDevnet(market, directory);
     const { rpcUrl, chainId, token, facilitatorUrl, sellers } = market;
     // One line, so that a program that starts it can read up to the line's end.
     if (privateKey !== null) {
@@ -33,11 +34,13 @@ export async function devnet(options: Options, command: Command): Promise<number
         "The market that ran here before is gone: this one has another chain, other sellers and another hardware root. Its configuration takes the old one's place. Receipts and trust files of the old market do not verify by it.",
       );
     }
-    if (json) print(JSON.stringify({ config, rpcUrl, chainId, token, facilitatorUrl, sellers }));
+    if (json)
+      print(JSON.stringify({ config, files, provingFolder: proving, rpcUrl, chainId, token, facilitatorUrl, sellers }));
     else {
       note("A market on this machine. Its hardware is simulated and its money is play money.");
       note(`  chain        ${rpcUrl} (id ${chainId})\n  token        ${token}\n  facilitator  ${facilitatorUrl}`);
       for (const [name, seller] of Object.entries(sellers)) note(`  ${name.padEnd(12)} ${seller.origin}`);
+      note(`\nWrote ${files.join(", ")}; keeps the sellers' proving keys in ${proving}`);
       note(`\nIn another terminal:\n  proof402 --config ${config} models\nCtrl-C ends it.`);
     }
     await ended;

@@ -93,7 +93,7 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
     .action(lazily(async () => (await import("./receipts.ts")).showReceipt));
   receipts
     .command("export <id> <file>")
-    .description("write one self-contained file")
+    .description("write one self-contained file (- writes to standard output)")
     .option("--redact-request", "leave out the request's bytes (hashes stay)")
     .option("--redact-response", "leave out the response's bytes (hashes stay)")
     .addHelpText("after", "\nExample: proof402 receipts export p402_... receipt.json")
@@ -163,6 +163,10 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
     .command("show", { isDefault: true })
     .description("address, each asset's balance and Permit2 allowance, channels and undecided transactions")
     .action(lazily(async () => (await import("./wallet.ts")).showWallet));
+  wallet
+    .command("address")
+    .description("the address alone, read from the configured key")
+    .action(lazily(async () => (await import("./wallet.ts")).showAddress));
   wallet
     .command("approve")
     .description("let Permit2 move exactly this much of an asset, for sellers paid that way; 0 takes it back")

@@ -1,14 +1,24 @@
 import type { Command } from "commander";
+import { openMarket, viewModels } from "../buyer/listing.ts";
 import { auditLog } from "../receipts/log.ts";
 import { listModels, spending } from "../tools/index.ts";
 import { runTool } from "./run-tool.ts";
 import { EXIT, globals, note, print, printJson } from "./globals.ts";
-import { withBuyer, withStore } from "./session.ts";
+import { configOf, withBuyer, withStore } from "./session.ts";
 
-/** `proof402 models`. */
+/** `proof402 models`: what the sellers list and which of them are on hold. Asks no chain and opens no wallet. */
 export async function showModels(model: string | undefined, _options: unknown, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
-  return withBuyer(rest, (buyer) => runTool(listModels, model === undefined ? {} : { model }, { buyer, json }));
+  const config = await configOf(rest);
+  const market = openMarket(config, () => new Date());
+  try {
+    return await withStore(rest, (db) => {
+      const buyer = { listModels: (options = {}) => viewModels({ ...market, config, db }, options) };
+      return runTool(listModels, model === undefined ? {} : { model }, { buyer, json });
+    });
+  } finally {
+    await market.http.close();
+  }
 }
 
 /** `proof402 spending`. With `--reconcile` every open authorization is first looked up on chain. */

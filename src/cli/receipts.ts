@@ -45,7 +45,7 @@ export async function showReceipt(id: string, options: { wait?: string }, comman
 const inOneLine = ({ at, purpose, state, arguments: args, outcome }: Claim): string =>
   `Used ${at} for ${JSON.stringify(purpose)}: ${state}${args === null ? "" : `, with ${args.json} (sha256 ${args.sha256})`}${outcome === null ? "" : `, outcome ${JSON.stringify(outcome)}`}`;
 
-/** `proof402 receipts export ID FILE`: one self-contained file; bodies can be left out. */
+/** `proof402 receipts export ID FILE`: one self-contained file, or standard output for `-`; bodies can be left out. */
 export async function exportReceipt(
   id: string,
   file: string,
@@ -58,7 +58,12 @@ export async function exportReceipt(
     request: options.redactRequest === true,
     response: options.redactResponse === true,
   });
-  await writeNew(file, serializeReceipt(shared));
+  const bytes = serializeReceipt(shared);
+  if (file === "-") {
+    process.stdout.write(bytes);
+    return EXIT.ok;
+  }
+  await writeNew(file, bytes);
   if (json) printJson({ id, file });
   else note(`Wrote ${file}`);
   return EXIT.ok;

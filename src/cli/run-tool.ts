@@ -1,3 +1,4 @@
+import type { z } from "zod";
 import type { Buyer } from "../buyer/types.ts";
 import type { ToolContext, ToolDefinition, ToolError, ToolOutcome } from "../tools/definition.ts";
 import { callTool } from "../tools/call.ts";
@@ -20,10 +21,10 @@ type Shown = {
  * Runs a tool for a command and prints its outcome: the same data as on every other surface with `--json`, else its
  * text. Input outside the tool's schema is a usage error, and the error names the field. Returns the exit code.
  */
-export async function runTool(
-  definition: ToolDefinition,
+export async function runTool<Part extends keyof Buyer>(
+  definition: ToolDefinition<z.ZodObject, z.ZodObject, Part>,
   input: ToolInput,
-  options: Shown & { buyer: Buyer; context?: Partial<ToolContext> },
+  options: Shown & { buyer: Pick<Buyer, Part>; context?: Partial<ToolContext<Part>> },
 ): Promise<number> {
   const outcome = await callTool(definition, { buyer: options.buyer, ...options.context }, input);
   return printOutcome(outcome, options);

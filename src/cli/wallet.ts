@@ -63,6 +63,15 @@ export async function showWallet(_options: unknown, command: Command): Promise<n
   return EXIT.ok;
 }
 
+/** `proof402 wallet address`: the address of the configured wallet. Asks no chain and opens no database. */
+export async function showAddress(_options: unknown, command: Command): Promise<number> {
+  const { json = false, ...rest } = globals(command);
+  const { address } = (await openWallet(rest)).wallet;
+  if (json) printJson({ address });
+  else print(address);
+  return EXIT.ok;
+}
+
 /** Every channel of the wallet, as its chain shows it. */
 export const surveyOf = (config: Config, wallet: Wallet, db: Db) =>
   surveyChannels({

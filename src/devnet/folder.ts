@@ -49,7 +49,7 @@ async function look(directory: string): Promise<{ key: Hex | null; own: string[]
 /**
  * Writes `proof402.config.json` and the buyer's key (readable by the owner only) into a new directory, or into one
  * written by a devnet of the same key. Throws Proof402Error `file_exists` or `config_exists` for any other file in
- * their place.
+ * their place. Returns the configuration's path, and those of all its files in `files`.
  *
  * @example
  * ```ts
@@ -60,7 +60,7 @@ async function look(directory: string): Promise<{ key: Hex | null; own: string[]
  * process.stdout.write(`PROOF402_CONFIG=${config}`);
  * ```
  */
-export async function writeDevnet(devnet: Devnet, directory: string): Promise<{ config: string }> {
+export async function writeDevnet(devnet: Devnet, directory: string): Promise<{ config: string; files: string[] }> {
   const { key, own } = await look(directory);
   if (key !== null && key !== devnet.privateKey) throw fileExists(join(directory, KEY));
   const config = join(directory, CONFIG);
@@ -73,7 +73,7 @@ export async function writeDevnet(devnet: Devnet, directory: string): Promise<{ 
   await writeNew(join(directory, MARKER), `${JSON.stringify(marker, null, 2)}\n`);
   if (key === null) await writeNew(join(directory, KEY), texts[KEY], { mode: 0o600 });
   await writeNew(config, texts[CONFIG]);
-  return { config };
+  return { config, files: [config, join(directory, KEY), join(directory, MARKER)] };
 }
 
 const hashOf = (text: string): string => toHex(sha256(utf8(text)));

@@ -1,11 +1,12 @@
 import type { z } from "zod";
+import type { Buyer } from "../buyer/types.ts";
 import type { ToolContext, ToolDefinition, ToolOutcome } from "./definition.ts";
 import { errorOutcome } from "./outcome.ts";
 
 /** Runs a tool on unchecked input. What does not fit its schema is an outcome like every other failure. */
-export async function callTool(
-  definition: ToolDefinition,
-  context: ToolContext,
+export async function callTool<Part extends keyof Buyer>(
+  definition: ToolDefinition<z.ZodObject, z.ZodObject, Part>,
+  context: ToolContext<Part>,
   input: unknown,
 ): Promise<ToolOutcome<unknown>> {
   const parsed = definition.input.safeParse(input);

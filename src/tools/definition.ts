@@ -2,9 +2,9 @@ import * as z from "zod";
 import type { ApprovalDecision, ApprovalRequest, Buyer } from "../buyer/types.ts";
 import type { ErrorCode } from "../errors.ts";
 
-/** What a surface hands to a tool for one call. */
-export type ToolContext = {
-  buyer: Buyer;
+/** What a surface hands to a tool for one call. `Part` names what the tool uses of the buyer. */
+export type ToolContext<Part extends keyof Buyer = keyof Buyer> = {
+  buyer: Pick<Buyer, Part>;
   signal?: AbortSignal;
   /** Fractions of one call: `done` of `total` steps; no `total` once it waits for what others have yet to do. */
   progress?: (update: { message: string; done: number; total?: number }) => unknown;
@@ -35,7 +35,11 @@ export type ToolOutcome<Data> =
   | { status: "error"; text: string; error: ToolError };
 
 /** One tool, defined once for LangChain, MCP, CLI and README. */
-export type ToolDefinition<Input extends z.ZodObject = z.ZodObject, Output extends z.ZodObject = z.ZodObject> = {
+export type ToolDefinition<
+  Input extends z.ZodObject = z.ZodObject,
+  Output extends z.ZodObject = z.ZodObject,
+  Part extends keyof Buyer = keyof Buyer,
+> = {
   name: string;
   title: string;
   description: string;
@@ -46,5 +50,5 @@ export type ToolDefinition<Input extends z.ZodObject = z.ZodObject, Output exten
    * Errors are outcomes: it throws for nothing that a caller can cause. Only a surface whose `approve` says `ask_later` is
    * thrown the question to ask, `approval_pending`.
    */
-  run(context: ToolContext, input: z.output<Input>): Promise<ToolOutcome<z.output<Output>>>;
+  run(context: ToolContext<Part>, input: z.output<Input>): Promise<ToolOutcome<z.output<Output>>>;
 };

@@ -29,7 +29,7 @@ const output = z.object({
   unreachable: z.array(z.string()),
 });
 
-export const listModels: ToolDefinition<typeof input, typeof output> = {
+export const listModels: ToolDefinition<typeof input, typeof output, "listModels"> = {
   name: "list_models",
   title: "List models",
   description:

@@ -1,8 +1,10 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
 import { text as readStream } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -439,6 +441,41 @@ describe("a database that cannot be used", () => {
   });
 });
 
+describe("what needs no chain", () => {
+  test("wallet address prints the configured key's address, without an RPC and a database", async () => {
+    const path = await variant("address", (own) => {
+      own.database = "/nonexistent/directory/x.db";
+      for (const one of own.networks) one.rpcUrl = "http://127.0.0.1:1";
+    });
+    const { address } = market.devnet.wallet;
+    const shown = await runCli(["--config", path, "wallet", "address"]);
+    expect(shown).toEqual({ code: 0, stdout: `${address}\n`, stderr: "" });
+    const asData = await runCli(["--config", path, "wallet", "address", "--json"]);
+    expect(JSON.parse(asData.stdout)).toEqual({ address });
+  });
+
+  test("models lists from the sellers alone: no key is read and no chain is asked", async () => {
+    const asked: string[] = [];
+    const rpc = createServer((request, response) => {
+      asked.push(request.url ?? "");
+      response.destroy();
+    });
+    await new Promise<void>((listening) => rpc.listen(0, "127.0.0.1", listening));
+    try {
+      const path = await variant("listing", (own) => {
+        own.wallet = { privateKeyFile: "no-such.key" };
+        for (const one of own.networks) one.rpcUrl = `http://127.0.0.1:${(rpc.address() as AddressInfo).port}`;
+      });
+      const listed = await runCli(["--config", path, "models", "--json"]);
+      expect([listed.code, listed.stderr]).toEqual([0, ""]);
+      expect(JSON.parse(listed.stdout)).toEqual(JSON.parse((await cli("models", "--json")).stdout));
+      expect(asked).toEqual([]);
+    } finally {
+      rpc.close();
+    }
+  });
+});
+
 describe("devnet", () => {
   test("writes a configuration that works, says where on one line, and stops at a signal", async () => {
     const directory = await mkdtemp(join(tmpdir(), "proof402-cli-"));
@@ -447,9 +484,17 @@ describe("devnet", () => {
     });
     try {
       const [line] = (await once(createInterface({ input: child.stdout }), "line")) as [string];
-      const ready = JSON.parse(line) as { config: string; rpcUrl: string; sellers: Record<string, { origin: string }> };
+      const ready = JSON.parse(line) as {
+        config: string;
+        files: string[];
+        provingFolder: string;
+        rpcUrl: string;
+        sellers: Record<string, { origin: string }>;
+      };
       expect(line).not.toMatch(/[0-9a-f]{64}/);
       expect((await stat(join(directory, "market/buyer.key"))).mode & 0o777).toBe(0o600);
+      const named = [...ready.files, ready.provingFolder].map((path) => basename(path)).toSorted();
+      expect(await readdir(join(directory, "market"))).toEqual(named);
       const models = await runCli(["--config", ready.config, "models", "--json"]);
       expect(JSON.parse(models.stdout)).toMatchObject({ unreachable: [] });
       // The cheapest that claims to prove lies. It is on hold then, and the next is asked.
@@ -530,6 +575,25 @@ describe("receipts", () => {
     const { code, stderr } = await cli("receipts", "export", receipt.id, file);
     expect([code, stderr]).toEqual([64, expect.stringContaining("file_exists")]);
     expect(await readFile(file, "utf8")).toBe("theirs");
+  });
+
+  test("export to - prints the receipt and nothing else, with --json too", async () => {
+    const bytes = await readFile(receiptFile, "utf8");
+    for (const more of [[], ["--json"]]) {
+      const { code, stdout, stderr } = await cli("receipts", "export", receipt.id, "-", ...more);
+      expect([code, stderr]).toEqual([0, ""]);
+      expect(stdout).toBe(bytes);
+    }
+    const redacted = await cli("receipts", "export", receipt.id, "-", "--redact-request");
+    expect(parseReceipt(Buffer.from(redacted.stdout))).toMatchObject({ ok: true });
+    expect(redacted.stdout).not.toBe(bytes);
+  });
+
+  test("export names the file it writes", async () => {
+    const file = join(market.directory, "named.json");
+    expect((await cli("receipts", "export", receipt.id, file)).stderr).toBe(`Wrote ${file}\n`);
+    const trust = join(market.directory, "named-trust.json");
+    expect((await cli("trust", "export", trust)).stderr).toContain(`Wrote ${trust},`);
   });
 
   test("import judges by this configuration, not by the file", async () => {
