@@ -11,7 +11,7 @@ import { pendingApproval } from "../src/buyer/pending-approval.ts";
 import type { ApprovalRequest, Buyer } from "../src/buyer/types.ts";
 import { toHex } from "../src/evidence/bytes.ts";
 import { canonicalSha256 } from "../src/evidence/canonical.ts";
-import { callTool, invalidInput } from "../src/tools/call.ts";
+import { invalidInput, readArguments } from "../src/tools/call.ts";
 import type { ToolContext, ToolDefinition, ToolOutcome } from "../src/tools/definition.ts";
 import { outcomeOf } from "../src/tools/outcome.ts";
 import type { Approvals, Decide } from "./approval.ts";
@@ -44,15 +44,18 @@ export function createCaller(
     async (question) =>
       options.era === "legacy" ? approvals.push(server, context, question) : (decide?.(question) ?? "ask_later");
 
-  return async (definition, args, context) => {
+  return async (definition, given, context) => {
+    const read = readArguments(definition, given);
+    if (!read.ok) return resultOf(read.failure);
+    const { args } = read;
+    // Of what is run: what a host adds to the arguments names no other call.
     const digest = digestOf(definition.name, args);
     if (digest === null) return resultOf(invalidInput(definition, [{ path: [], message: "must be plain JSON data" }]));
     const { id } = context.mcpReq;
     const answered = approvals.answered(context, digest);
     const progress = progressOf(context, reached);
     const outcome = await outcomeOf(async () =>
-      callTool(
-        definition,
+      definition.run(
         {
           buyer: await options.buyer(),
           signal: context.mcpReq.signal,
@@ -80,7 +83,7 @@ function questionIn(error: unknown): ApprovalRequest {
 /** sha256(JCS) of tool and arguments, hex: what an answer to a question is bound to. Null for text that is no Unicode. */
 function digestOf(tool: string, args: unknown): string | null {
   try {
-    return toHex(canonicalSha256([tool, args ?? {}]));
+    return toHex(canonicalSha256([tool, args]));
   } catch {
     return null;
   }

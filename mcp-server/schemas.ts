@@ -1,6 +1,7 @@
 import type { StandardSchemaWithJSON } from "@modelcontextprotocol/server";
 import * as z from "zod";
 import { toolErrorSchema, type ToolDefinition } from "../src/tools/definition.ts";
+import { inputSchema } from "../src/tools/input-schema.ts";
 
 type JsonSchema = Record<string, unknown>;
 
@@ -9,7 +10,7 @@ type JsonSchema = Record<string, unknown>;
  * with code, money and next step, like every other failure.
  */
 export const listedInput = (definition: ToolDefinition): StandardSchemaWithJSON =>
-  listed(z.toJSONSchema(definition.input, { io: "input" }), (value) => ({ value }));
+  listed(inputSchema(definition), (value) => ({ value }));
 
 /**
  * A tool's output as clients see it: the fields with their types and no deeper, because models read it with every

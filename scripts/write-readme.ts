@@ -1,15 +1,12 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { z } from "zod";
+import { inputSchema } from "../src/tools/input-schema.ts";
 import { tools } from "../src/tools/index.ts";
 
 /** Characters of a tool's definition as a model is sent it, divided by four. */
 export const tokensOf = (tool: (typeof tools)[number]): number =>
-  Math.ceil(
-    (tool.name.length + tool.description.length + JSON.stringify(z.toJSONSchema(tool.input, { io: "input" })).length) /
-      4,
-  );
+  Math.ceil((tool.name.length + tool.description.length + JSON.stringify(inputSchema(tool)).length) / 4);
 
 /** The table of tools in docs/tools.md. */
 export function toolTable(): string {

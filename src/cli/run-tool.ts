@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import type { Buyer } from "../buyer/types.ts";
 import type { ToolContext, ToolDefinition, ToolError, ToolOutcome } from "../tools/definition.ts";
-import { callTool } from "../tools/call.ts";
+import { callTool, invalidInput } from "../tools/call.ts";
 import { errorText } from "../tools/outcome.ts";
 import { EXIT, exitOf, note, print, printJson } from "./globals.ts";
 
@@ -26,7 +26,16 @@ export async function runTool<Part extends keyof Buyer>(
   input: ToolInput,
   options: Shown & { buyer: Pick<Buyer, Part>; context?: Partial<ToolContext<Part>> },
 ): Promise<number> {
-  const outcome = await callTool(definition, { buyer: options.buyer, ...options.context }, input);
+  // Typed by a person or filled in by a script: an empty bound is a mistake, and a host's way to leave one out is not theirs.
+  const empty = Object.keys(input).filter((name) => input[name] === "");
+  const outcome =
+    empty.length === 0
+      ? await callTool(definition, { buyer: options.buyer, ...options.context }, input)
+      : invalidInput(
+          definition,
+          empty.map((name) => ({ path: [name], message: "is empty" })),
+          input,
+        );
   return printOutcome(outcome, options);
 }
 

@@ -5,8 +5,16 @@ import { interopSafeParseAsync, isInteropZodSchema } from "@langchain/core/utils
 import * as z from "zod";
 import { Proof402Error } from "../errors.ts";
 import { withReceiptId, type JsonSchema } from "../guard/fields.ts";
-import { checkOptions, refusal, runGuarded, type GuardedTool, type GuardOptions } from "../guard/guard.ts";
-import { errorMessage, toolCallIdOf, type CallRuntime } from "./runtime.ts";
+import {
+  checkOptions,
+  refusal,
+  runGuarded,
+  type GuardedTool,
+  type GuardOptions,
+  type Refusal,
+} from "../guard/guard.ts";
+import { readHostArguments } from "../tools/host-arguments.ts";
+import { errorMessage, readingFirst, toolCallIdOf, type CallRuntime } from "./runtime.ts";
 
 /**
  * Wraps a tool so that it only runs with a verified receipt for its arguments. The wrapped tool takes one more
@@ -58,28 +66,53 @@ export function guardTool(inner: StructuredToolInterface, options: GuardOptions)
     run: (args) => callFunction(inner, args, runtime),
     outcomeOf: (result) => (ToolMessage.isInstance(result) ? result.text : result),
   });
-  return tool(
+  const guardedSchema = withReceiptId(inner.name, schema);
+  const refuse = ({ text, error }: Refusal, runtime: CallRuntime): ToolMessage =>
+    errorMessage(runtime, inner.name, `${text} ${inner.name} was not run.`, { status: "error", error });
+  const made = tool(
     async (input: Record<string, unknown>, runtime: CallRuntime) => {
       const outcome = nestsToolCall(runtime)
         ? NESTED
         : await runGuarded(guarded(runtime), options, input, runtime.signal);
-      if (!("error" in outcome)) return outcome.result;
-      return errorMessage(runtime, inner.name, `${outcome.text} ${inner.name} was not run.`, {
-        status: "error",
-        error: outcome.error,
-      });
+      return "error" in outcome ? refuse(outcome, runtime) : outcome.result;
     },
     {
       name: inner.name,
       description: `${inner.description} Needs receipt_id: a verified proof402 receipt (assurance ${options.assurance}) whose answer justifies the arguments. Each receipt allows one action.`,
-      schema: withReceiptId(inner.name, schema),
+      schema: guardedSchema,
       returnDirect: inner.returnDirect,
-      // Says which argument is wrong, so that the model can correct it.
-      verboseParsingErrors: true,
       tags: ["proof402", "guarded"],
     },
   ) as unknown as StructuredToolInterface;
+  return readingFirst(made, (given, runtime) => {
+    const read = readGuarded(guardedSchema, given);
+    return Array.isArray(read) ? { refusal: refuse(misfit(read), runtime) } : { args: read };
+  });
 }
+
+/** The arguments as the schema takes them, or what of them does not fit. */
+function readGuarded(schema: JsonSchema, given: unknown): Record<string, unknown> | string[] {
+  const { $defs, definitions, properties } = schema;
+  const fields = properties as JsonSchema | undefined;
+  const takes = (name: string, value: unknown): boolean => {
+    const alone: JsonSchema = { type: "object", properties: { [name]: fields?.[name] }, $defs, definitions };
+    return new Validator(alone).validate({ [name]: value }).valid;
+  };
+  const args = readHostArguments(schema, takes, given);
+  const { valid, errors } = new Validator(schema).validate(args);
+  // A schema of an object takes nothing else.
+  if (valid) return args as Record<string, unknown>;
+  return [
+    ...new Set(errors.map(({ instanceLocation, error }) => `${instanceLocation.slice(2) || "arguments"}: ${error}`)),
+  ];
+}
+
+const misfit = (issues: readonly string[]): Refusal =>
+  refusal(
+    "invalid_input",
+    `The arguments do not fit: ${issues.slice(0, 10).join(" ")}`,
+    "Correct the named fields and call again.",
+  );
 
 /** What StructuredTool hands its arguments to, once they are parsed. */
 type WithFunction = StructuredToolInterface & {

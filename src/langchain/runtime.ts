@@ -1,5 +1,5 @@
-import { ToolMessage } from "@langchain/core/messages";
-import type { ToolRuntime } from "@langchain/core/tools";
+import { ToolMessage, type ToolCall } from "@langchain/core/messages";
+import type { StructuredToolInterface, ToolRuntime } from "@langchain/core/tools";
 import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 
@@ -24,6 +24,32 @@ export function callKeyOf(runtime: CallRuntime, args: unknown): string | null {
     typeof thread === "string" || typeof thread === "number" ? `thread:${thread}` : `process:${processThread}`;
   return `lc-${toHex(canonicalSha256([named, call, args]))}`;
 }
+
+type Read = { args: Record<string, unknown> } | { refusal: unknown };
+
+/**
+ * The tool, whose arguments are read before LangChain holds them to its schema: for those that do not fit LangChain throws
+ * an error without code or money, and a throw can end the whole run.
+ */
+export function readingFirst<Tool extends StructuredToolInterface>(
+  made: Tool,
+  read: (args: unknown, runtime: CallRuntime) => Read,
+): Tool {
+  const invoke = made.invoke.bind(made);
+  made.invoke = async (input: unknown, config) => {
+    const call = isToolCall(input) ? input : null;
+    const result = read(call === null ? input : call.args, call === null ? {} : { toolCallId: call.id ?? "" });
+    if ("refusal" in result) return result.refusal;
+    return (await invoke(
+      (call === null ? result.args : { ...call, args: result.args }) as Parameters<typeof invoke>[0],
+      config,
+    )) as unknown;
+  };
+  return made;
+}
+
+const isToolCall = (input: unknown): input is ToolCall =>
+  typeof input === "object" && input !== null && "type" in input && input.type === "tool_call";
 
 /** A failure as the model reads it. Returned and never thrown: with middleware installed, a throw ends the whole run. */
 export const errorMessage = (runtime: CallRuntime, name: string, text: string, artifact: unknown): ToolMessage =>

@@ -1,10 +1,12 @@
 import { tool, type StructuredToolInterface } from "@langchain/core/tools";
 import { pendingApproval } from "../buyer/pending-approval.ts";
 import type { ApprovalDecision, ApprovalRequest, Buyer } from "../buyer/types.ts";
+import { readArguments } from "../tools/call.ts";
 import { tools } from "../tools/index.ts";
+import { inputSchema } from "../tools/input-schema.ts";
 import type { ToolContext, ToolDefinition, ToolError, ToolOutcome } from "../tools/definition.ts";
 import { errorOutcome } from "../tools/outcome.ts";
-import { errorMessage, callKeyOf, toolCallIdOf, type CallRuntime } from "./runtime.ts";
+import { errorMessage, callKeyOf, readingFirst, toolCallIdOf, type CallRuntime } from "./runtime.ts";
 
 /** What the LangChain tools are made from. */
 export type Proof402ToolsOptions = {
@@ -50,23 +52,31 @@ export function createProof402Tools(options: Proof402ToolsOptions): Proof402Tool
   return tools.map((definition) => createTool(definition, options)) as Proof402Tools;
 }
 
+type Failure = Extract<ToolOutcome<unknown>, { status: "error" }>;
+
 function createTool(definition: ToolDefinition, options: Proof402ToolsOptions): StructuredToolInterface {
-  return tool(
+  const failed = ({ text, error }: Failure, runtime: CallRuntime): [content: unknown, artifact: unknown] => {
+    const artifact = { status: "error", error };
+    if (toolCallIdOf(runtime) === null) return [text, artifact];
+    return [errorMessage(runtime, definition.name, text, artifact), undefined];
+  };
+  const made = tool(
     async (args: Record<string, unknown>, runtime: CallRuntime) => {
       const outcome = await runWithApproval(definition, options, args, runtime);
-      if (outcome.status === "ok") return [outcome.text, { status: "ok", data: outcome.data }];
-      const artifact = { status: "error", error: outcome.error };
-      if (toolCallIdOf(runtime) === null) return [outcome.text, artifact];
-      return [errorMessage(runtime, definition.name, outcome.text, artifact), undefined];
+      return outcome.status === "ok" ? [outcome.text, { status: "ok", data: outcome.data }] : failed(outcome, runtime);
     },
     {
       name: definition.name,
       description: definition.description,
-      schema: definition.input,
+      schema: inputSchema(definition),
       responseFormat: "content_and_artifact",
       tags: ["proof402", ...(definition.annotations.readOnlyHint ? [] : ["x402", "paid"])],
     },
   );
+  return readingFirst(made as StructuredToolInterface, (given, runtime) => {
+    const read = readArguments(definition, given);
+    return read.ok ? { args: read.args } : { refusal: failed(read.failure, runtime)[0] };
+  });
 }
 
 /** Runs the tool; each question becomes an interrupt, after which LangGraph runs this function again from its top. */

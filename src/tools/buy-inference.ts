@@ -8,8 +8,8 @@ import { receiptSummarySchema, summarize, summaryText } from "./summary.ts";
 
 const input = z.strictObject({
   model: z.string().min(1).max(128).describe("Model name from list_models"),
-  input: z.record(z.string().max(128), z.unknown()).describe("Tensor name -> array of values"),
-  seller: z.string().max(64).optional().describe("Seller id; cheapest fitting one if absent"),
+  input: z.looseObject({}).describe("Tensor name -> array of values"),
+  seller: z.string().min(1).max(64).optional().describe("Seller id; cheapest fitting one if absent"),
   assurance: z.enum(ASSURANCES).optional().describe("Least evidence wanted; default from configuration"),
   max_usd: z.number().min(0).optional().describe("Most this call may cost, USD"),
   wait: z.enum(["answer", "verified"]).optional().describe("verified: return once the verdict is final"),

@@ -1,7 +1,13 @@
 import type { z } from "zod";
 import type { Buyer } from "../buyer/types.ts";
 import type { ToolContext, ToolDefinition, ToolOutcome } from "./definition.ts";
+import { isObject, readHostArguments } from "./host-arguments.ts";
+import { inputSchema } from "./input-schema.ts";
 import { errorOutcome } from "./outcome.ts";
+import { couldBound } from "./unknown-arguments.ts";
+
+type Failure = Extract<ToolOutcome<never>, { status: "error" }>;
+type Issue = Pick<z.core.$ZodIssue, "path" | "message">;
 
 /** Runs a tool on unchecked input. What does not fit its schema is an outcome like every other failure. */
 export async function callTool<Part extends keyof Buyer>(
@@ -9,16 +15,59 @@ export async function callTool<Part extends keyof Buyer>(
   context: ToolContext<Part>,
   input: unknown,
 ): Promise<ToolOutcome<unknown>> {
-  const parsed = definition.input.safeParse(input);
-  return parsed.success ? definition.run(context, parsed.data) : invalidInput(definition, parsed.error.issues, input);
+  const read = readArguments(definition, input);
+  return read.ok ? definition.run(context, read.args) : read.failure;
+}
+
+/**
+ * The one reading of a tool's arguments, for every surface: the value that names the call, is shown to a person and is
+ * run. Keys outside the schema are left out, and where one could be a bound of a purchase the call fails.
+ */
+export function readArguments(
+  definition: Pick<ToolDefinition, "input" | "annotations" | "jsonText">,
+  input: unknown,
+): { ok: true; args: Record<string, unknown> } | { ok: false; failure: Failure } {
+  const shape: Readonly<Record<string, z.ZodType | undefined>> = definition.input.shape;
+  const schema = inputSchema(definition);
+  const takes = (name: string, value: unknown): boolean => shape[name]?.safeParse(value).success ?? false;
+  const read = readHostArguments(schema, takes, asText(definition.jsonText ?? [], input));
+  const given = isObject(read) ? Object.entries(read) : [];
+  const unknown = given.filter(([name]) => !Object.hasOwn(shape, name));
+  const bounding = definition.annotations.readOnlyHint
+    ? []
+    : unknown.filter(([name, value]) => couldBound(schema, name, value));
+  const parsed = definition.input.safeParse(
+    isObject(read) ? Object.fromEntries(given.filter(([name]) => Object.hasOwn(shape, name))) : read,
+  );
+  if (parsed.success && bounding.length === 0) return { ok: true, args: parsed.data };
+  const known = Object.keys(shape).join(", ");
+  const issues: Issue[] = [
+    ...bounding.map(([name]) => ({
+      path: [name.slice(0, 64)],
+      message: `is no argument of this tool and could be meant as a bound; its arguments are ${known}`,
+    })),
+    ...(parsed.error?.issues ?? []),
+  ];
+  return { ok: false, failure: invalidInput(definition, issues, read) };
+}
+
+/** An object in place of a field's JSON text, as that text. */
+function asText(fields: readonly string[], input: unknown): unknown {
+  if (!isObject(input)) return input;
+  return Object.fromEntries(
+    Object.entries(input).map(([name, value]) => [
+      name,
+      fields.includes(name) && isObject(value) ? JSON.stringify(value) : value,
+    ]),
+  );
 }
 
 /** The failure of a call whose arguments do not fit: names each field, quotes no value. */
 export const invalidInput = (
   { annotations }: Pick<ToolDefinition, "annotations">,
-  issues: readonly Pick<z.core.$ZodIssue, "path" | "message">[],
+  issues: readonly Issue[],
   input?: unknown,
-): Extract<ToolOutcome<never>, { status: "error" }> =>
+): Failure =>
   errorOutcome({
     code: "invalid_input",
     message: `The arguments do not fit: ${issues
@@ -30,4 +79,5 @@ export const invalidInput = (
     next: "Correct the named fields and call again.",
   });
 
-const namesKey = (input: unknown): boolean => typeof input === "object" && input !== null && "idempotency_key" in input;
+/** Whether a key is given, in some spelling. */
+const namesKey = (input: unknown): boolean => isObject(input) && Object.keys(input).some((name) => /idem/i.test(name));

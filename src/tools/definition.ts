@@ -44,6 +44,8 @@ export type ToolDefinition<
   title: string;
   description: string;
   input: Input;
+  /** Fields that hold JSON text: an object in its place is written as text. */
+  jsonText?: readonly string[];
   output: Output;
   annotations: { readOnlyHint: boolean; destructiveHint: boolean; idempotentHint: boolean; openWorldHint: boolean };
   /**

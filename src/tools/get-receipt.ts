@@ -7,9 +7,11 @@ import { receiptSummarySchema, summarize, summaryText } from "./summary.ts";
 
 const input = z.strictObject({
   id: z.string().min(1).max(64).describe("Receipt id, p402_..."),
-  wait_seconds: z.number().min(0).max(55).optional().describe("Wait while the verdict is pending"),
+  wait_seconds: z.number().min(0).optional().describe("Wait while the verdict is pending, at most 55"),
   detail: z.enum(["concise", "detailed"]).optional(),
 });
+
+const MAX_WAIT_SECONDS = 55;
 
 const output = z.object({
   receipt: receiptSummarySchema,
@@ -27,7 +29,8 @@ export const getReceipt: ToolDefinition<typeof input, typeof output> = {
   run: (context, { id, wait_seconds, detail }) =>
     outcomeOf(async () => {
       const receipt = await context.buyer.getReceipt(id, {
-        waitSeconds: wait_seconds ?? 0,
+        // Clients give up after a minute; a longer wait that was asked for ends here.
+        waitSeconds: Math.min(wait_seconds ?? 0, MAX_WAIT_SECONDS),
         ...(context.signal === undefined ? {} : { signal: context.signal }),
       });
       const appraisal = newestAppraisal(receipt);

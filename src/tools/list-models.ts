@@ -6,7 +6,7 @@ import { modelNotFound } from "../market/choose.ts";
 import { outcomeOf } from "./outcome.ts";
 
 const input = z.strictObject({
-  model: z.string().max(128).optional().describe("Only this model"),
+  model: z.string().min(1).max(128).optional().describe("Only this model"),
 });
 
 const output = z.object({

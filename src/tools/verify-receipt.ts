@@ -7,8 +7,8 @@ import { outcomeOf } from "./outcome.ts";
 import { receiptSummarySchema, summarize, summaryText } from "./summary.ts";
 
 const input = z.strictObject({
-  id: z.string().max(64).optional().describe("Id of a stored receipt"),
-  content: z.string().max(8_000_000).optional().describe("Or the text of a receipt file"),
+  id: z.string().min(1).max(64).optional().describe("Id of a stored receipt"),
+  content: z.string().min(1).max(8_000_000).optional().describe("Or the text of a receipt file"),
   at: z.iso.datetime().optional().describe("Judge as of this time; default: when it was bought"),
   assurance: z.enum(ASSURANCES).optional(),
 });
@@ -25,6 +25,7 @@ export const verifyReceipt: ToolDefinition<typeof input, typeof output> = {
   description:
     "Check a receipt again from its own evidence, offline, under this buyer's policy. Give id or content. Free.",
   input,
+  jsonText: ["content"],
   output,
   annotations: { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: false },
   run: (context, args) =>

@@ -90,7 +90,12 @@ describe("what a guard compares is what the tool does", () => {
     const guarded = guardTool(pay, options({ bind: ({ args }) => args["amount"] === 7 }));
     const receipt = await verifiedReceipt();
     expect(codeOf(await invoke(guarded, { amount: 8, receipt_id: receipt }))).toBe("receipt_not_bound");
-    await expect(guarded.invoke({ amount: 7 })).rejects.toThrow(/receipt_id/);
+    const unnamed = (await guarded.invoke({ amount: 7 })) as ToolMessage;
+    expect(unnamed).toMatchObject({
+      status: "error",
+      artifact: { error: { code: "invalid_input", money: "not-moved" } },
+    });
+    expect(unnamed.text).toContain("receipt_id");
     expect((await invoke(guarded, { amount: 7, receipt_id: receipt })).text).toBe("paid");
     expect(runs).toEqual([{ amount: 7 }]);
   });

@@ -56,6 +56,44 @@ describe("an agent", () => {
     expect(messages.at(-1)?.text).toBe("understood");
   });
 
+  test("writes its arguments as hosts do and gets what they mean, for one payment a call", async () => {
+    const optional = { assurance: null, max_usd: "0.05", wait: "", idempotency_key: null };
+    const args = { ...purchase, ...optional, input: JSON.stringify(ETH_FEATURES), reason: "the user asked" };
+    const buy = createProof402Tools({ buyer })[1];
+    const call = (given: Record<string, unknown>) =>
+      buy.invoke(
+        { type: "tool_call", id: "call_host", name: "buy_inference", args: given },
+        { configurable: { thread_id: "host" } },
+      ) as Promise<ToolMessage>;
+    expect((await call(args)).artifact).toMatchObject({ status: "ok", data: { paidNow: true } });
+    // Another remark is no other call.
+    expect((await call({ ...args, reason: "once more" })).artifact).toMatchObject({ data: { paidNow: false } });
+  });
+
+  test.each([{ model: 7 }, { ...purchase, maxUsd: 0.01 }])(
+    "gets arguments that do not fit back with code and money, also with middleware: %j",
+    async (args) => {
+      const passing = createMiddleware({ name: "passing", wrapToolCall: (request, handler) => handler(request) });
+      for (const middleware of [[], [passing]]) {
+        const before = (await buyer.spending()).callsLastHour;
+        const model = fakeModel()
+          .respond(calling("buy_inference", args, "c1"))
+          .respond(new AIMessage("understood"));
+        const agent = createAgent({ model, tools: createProof402Tools({ buyer }), middleware });
+        const { messages } = await agent.invoke({ messages: [{ role: "user", content: "buy" }] });
+        const [message] = named(messages, "buy_inference");
+        expect(message).toMatchObject({
+          status: "error",
+          tool_call_id: "c1",
+          artifact: { status: "error", error: { code: "invalid_input", money: "not-moved" } },
+        });
+        expect(message?.text).toContain("No money moved");
+        expect(messages.at(-1)?.text).toBe("understood");
+        expect((await buyer.spending()).callsLastHour).toBe(before);
+      }
+    },
+  );
+
   test("that calls again with the same thread, call id and arguments does not pay again", async () => {
     const tools = createProof402Tools({ buyer });
     const buy = tools.find((one) => one.name === "buy_inference");
@@ -105,6 +143,42 @@ describe("a guarded tool", () => {
     expect(runs).toEqual(["hold"]);
   });
 
+  test("judges and runs with the arguments as its schema means them, whatever form a host gave them", async () => {
+    const judged: unknown[] = [];
+    const ran: unknown[] = [];
+    const order = tool(
+      (args: unknown) => {
+        ran.push(args);
+        return "ordered";
+      },
+      {
+        name: "order",
+        description: "orders",
+        schema: z.object({ amount: z.number(), at: z.object({ limit: z.number() }), note: z.string().optional() }),
+      },
+    );
+    const bind = ({ args }: { args: Record<string, unknown> }): boolean => judged.push(args) > 0;
+    const guarded = guardTool(order, { ...options(), bind });
+    const given = { amount: "2", at: '{"limit":3}', note: null, receipt_id: await verifiedReceipt() };
+    expect((await invoke(guarded, given)).text).toBe("ordered");
+    expect(ran).toEqual([{ amount: 2, at: { limit: 3 } }]);
+    expect(judged[0]).toBe(ran[0]);
+  });
+
+  test("gets arguments that do not fit back with code, money and field, and keeps its receipt", async () => {
+    const guarded = guardTool(trade, options());
+    const id = await verifiedReceipt();
+    const refused = await invoke(guarded, { action: 5, receipt_id: id });
+    expect(refused).toMatchObject({
+      status: "error",
+      artifact: { error: { code: "invalid_input", money: "not-moved" } },
+    });
+    expect(refused.text).toContain("action");
+    expect(codeOf(await invoke(guarded, { action: "hold", sise: 5, receipt_id: id }))).toBe("invalid_input");
+    expect(runs).toEqual([]);
+    expect((await invoke(guarded, { action: "hold", receipt_id: id })).text).toBe("traded hold");
+  });
+
   test("runs once for many parallel calls with one receipt", async () => {
     const guarded = guardTool(trade, options());
     const id = await verifiedReceipt();
@@ -146,7 +220,12 @@ describe("a guarded tool", () => {
 
   test("demands the receipt in its schema", async () => {
     const guarded = guardTool(trade, options());
-    await expect(guarded.invoke({ action: "hold" })).rejects.toThrow(/receipt_id/);
+    const unnamed = (await guarded.invoke({ action: "hold" })) as ToolMessage;
+    expect(unnamed).toMatchObject({
+      status: "error",
+      artifact: { error: { code: "invalid_input", money: "not-moved" } },
+    });
+    expect(unnamed.text).toContain("receipt_id");
     expect(runs).toEqual([]);
   });
 });

@@ -92,6 +92,28 @@ describe.each(eras)("a client of %s", (era) => {
     expect(outputs / 4).toBeLessThan(800);
   });
 
+  test("may write arguments as hosts do, and never buys without a bound it wrote", async () => {
+    const client = await connect(era);
+    const call = (args: Record<string, unknown>) => client.callTool({ name: "buy_inference", arguments: args });
+    const written = { ...purchase, input: JSON.stringify(ETH_FEATURES), max_usd: "0.05", wait: null, seller: "honest" };
+    const bought = await call({ ...written, idempotency_key: "", task_progress: "- [ ] buy" });
+    expect(bought.isError ?? false).toBe(false);
+    const refused = await call({ ...written, maxUsd: 0.000001 });
+    expect(refused).toMatchObject({
+      isError: true,
+      structuredContent: { error: { code: "invalid_input", money: "not-moved" } },
+    });
+    const dear = await call({ ...written, max_usd: "0.0000001", idempotency_key: crypto.randomUUID() });
+    expect(dear).toMatchObject({ isError: true, structuredContent: { error: { money: "not-moved" } } });
+    const spent = await client.callTool({ name: "spending" });
+    expect(spent.isError ?? false).toBe(false);
+    const waited = await client.callTool({
+      name: "get_receipt",
+      arguments: { id: (bought.structuredContent as Bought).receipt.id, wait_seconds: "60" },
+    });
+    expect(waited.isError ?? false).toBe(false);
+  });
+
   test("gets input that does not fit back as a result with code, money and field", async () => {
     const client = await connect(era);
     const result = await client.callTool({ name: "buy_inference", arguments: { model: 7, input: {}, widen: true } });

@@ -1,5 +1,5 @@
-import { z } from "zod";
 import { describe, expect, test } from "vitest";
+import { inputSchema } from "../../src/tools/input-schema.ts";
 import { tools } from "../../src/tools/index.ts";
 
 const MAX_TOOLS = 6;
@@ -8,11 +8,7 @@ const MAX_TOKENS = 1500;
 describe("tool definitions", () => {
   test(`are at most ${MAX_TOOLS} and cost at most ${MAX_TOKENS} tokens (characters / 4)`, () => {
     const characters = tools.reduce(
-      (sum, tool) =>
-        sum +
-        tool.name.length +
-        tool.description.length +
-        JSON.stringify(z.toJSONSchema(tool.input, { io: "input" })).length,
+      (sum, tool) => sum + tool.name.length + tool.description.length + JSON.stringify(inputSchema(tool)).length,
       0,
     );
     expect(tools.length).toBeLessThanOrEqual(MAX_TOOLS);

@@ -1,0 +1,20 @@
+import * as z from "zod";
+import type { ToolDefinition } from "./definition.ts";
+
+/** JSON Schema of an object's fields. */
+export type JsonSchema = Readonly<Record<string, unknown>>;
+
+/**
+ * A tool's input as each client receives it. Leaves out what zod writes besides and some models' APIs refuse: the dialect,
+ * the pattern beside a format, and that a free object takes anything.
+ */
+export const inputSchema = ({ input }: Pick<ToolDefinition, "input">): JsonSchema => {
+  const { $schema: _dialect, ...schema } = z.toJSONSchema(input, {
+    io: "input",
+    override: ({ jsonSchema }) => {
+      if (jsonSchema.format !== undefined) delete jsonSchema.pattern;
+      if (jsonSchema.additionalProperties !== false) delete jsonSchema.additionalProperties;
+    },
+  });
+  return schema;
+};
