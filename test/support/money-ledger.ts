@@ -181,6 +181,8 @@ function judgeNew(ledger: Ledger, sent: Sent, fault: (text: string) => void): vo
   if (asked.own === null && asked.surface !== key) {
     const open = openCalls(ledger, chain, asked.digest, now);
     open.delete(key);
-    if (open.size > 0) fault(`paid anew beside the open call ${[...open].join(", ")}`);
+    // One that the journal notes as sent is out for all that it can know.
+    if (open.size > 0 && !ledger.noted.has(paid.authorization.nonce))
+      fault(`paid anew beside the open call ${[...open].join(", ")}`);
   }
 }
