@@ -12,6 +12,7 @@ import {
   type Evidence,
   type Receipt,
 } from "../receipts/schema.ts";
+import { hasRoomFor } from "../receipts/room.ts";
 import { appendAppraisal, appendLater, importReceipt, readReceipt } from "../receipts/store.ts";
 import type { Db } from "../storage/database.ts";
 import { ambiguitiesOf, failuresOfMaker } from "../verify/contradictions.ts";
@@ -107,10 +108,19 @@ async function join(tx: Db, stored: Receipt, file: Receipt, at: Date): Promise<R
   for (const { evidence } of file.later) {
     if (!isJoined(evidence)) continue;
     requireRoomFor(receipt, evidence);
-    receipt = await appendLater(tx, receipt.id, evidence, at);
+    receipt = await appendLater(tx, receipt.id, heard(receipt, evidence), at);
   }
   for (const evidence of disputesIn(receipt)) receipt = await appendLater(tx, receipt.id, evidence, at);
   return receipt;
+}
+
+/** A piece to join. If a full receipt has no room for another word about the chain, that there is one. */
+function heard(receipt: Receipt, evidence: Evidence): Evidence {
+  const { kind } = evidence;
+  const known = kind === "settlement.x402" || kind === "inclusion.merkle" ? piecesOf(receipt, kind) : [];
+  const differs = known.length > 0 && !isOwnAmong(known)(evidence);
+  const hasRoom = hasRoomFor(receipt, { at: receipt.core.response.receivedAt, evidence });
+  return differs && !hasRoom ? { kind: "disputed", of: kind } : evidence;
 }
 
 /** Whether a newer file's piece of this kind is joined. Of proofs only those are in a file by now that are to be kept. */

@@ -50,7 +50,7 @@ export async function verify(target: string, options: Options, command: Command)
   if (json) printJson({ ...verificationOf(receipt, appraisal), policy: { hash: policyHash(policy), known }, facts });
   else {
     print(`Receipt ${receipt.id}`);
-    if (trust !== null) print(`Judged by ${options.trust}, policy ${policyHash(trust)}`);
+    if (trust !== null) print(`Judged by ${options.trust}, policy ${policyHash(policy)}`);
     print(known ? layerTable(appraisal) : `${layerTable(appraisal, "no policy")}\n${factList(facts)}`);
     if (!known) note("No policy for its seller: name a trust file with --trust, or a configuration with --config.");
   }

@@ -1,8 +1,8 @@
 /** Deepest nesting read. A receipt needs about eight levels. */
 const MAX_DEPTH = 64;
 
-/** Most values read. A receipt with all that it may hold has some ten thousand. */
-const MAX_VALUES = 100_000;
+/** Most values read. A receipt with all that it may hold has some ten thousand, and may be filled to 100,000. */
+const MAX_VALUES = 102_000;
 
 const NUMBER = /-?\d[\d.eE+-]*/y;
 
@@ -29,9 +29,9 @@ export type ParsedJson = { ok: true; value: unknown } | { ok: false; message: st
  * no canonical form. A whole number beyond 2^53 is refused unless it is spelt as RFC 8785 writes the double it is read
  * as: another reader would hold another number.
  */
-export function parseJsonText(text: string): ParsedJson {
+export function parseJsonText(text: string, values = MAX_VALUES): ParsedJson {
   try {
-    const problem = scan(text, { values: MAX_VALUES, exactNumbers: true });
+    const problem = scan(text, { values, exactNumbers: true });
     if (problem !== null) return { ok: false, message: problem };
     const value: unknown = JSON.parse(text);
     return isInteroperable(value)

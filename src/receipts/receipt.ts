@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import type { ErrorCode } from "../errors.ts";
-import { keccak256, fromBase64, fromUtf8, sha256, toBase32, toHex, utf8 } from "../evidence/bytes.ts";
+import { keccak256, fromBase64, fromUtf8, sha256, textOf, toBase32, toHex, utf8 } from "../evidence/bytes.ts";
 import { canonicalJson, canonicalSha256 } from "../evidence/canonical.ts";
 import { parseJsonText } from "../evidence/json-text.ts";
 import { leavesRoom, MAX_FILE_BYTES } from "./budget.ts";
@@ -98,14 +98,13 @@ export type ReceiptFault = Extract<
  * ```
  */
 export function parseReceipt(input: Uint8Array | string): ParsedReceipt {
-  if (input.length > MAX_FILE_BYTES)
-    return refuse("receipt_too_large", `A receipt is at most ${MAX_FILE_BYTES} bytes.`);
-  let text: string;
-  try {
-    text = typeof input === "string" ? input : fromUtf8(input);
-  } catch {
-    return refuse("receipt_not_utf8", "The file is not UTF-8 text.");
-  }
+  const tooLarge = refuse("receipt_too_large", `A receipt is at most ${MAX_FILE_BYTES} bytes.`);
+  // A text has at least as many bytes as UTF-16 units, so a huge one is not encoded to be measured.
+  if (input.length > MAX_FILE_BYTES) return tooLarge;
+  const bytes = typeof input === "string" ? utf8(input) : input;
+  if (bytes.length > MAX_FILE_BYTES) return tooLarge;
+  const text = typeof input === "string" && !input.isWellFormed() ? undefined : textOf(bytes);
+  if (text === undefined) return refuse("receipt_not_utf8", "The file is not UTF-8 text.");
   const json = parseJsonText(text);
   return json.ok ? checkFile(checkReceipt(json.value)) : refuse("receipt_not_json", json.message);
 }

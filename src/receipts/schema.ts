@@ -1,10 +1,11 @@
 import * as z from "zod";
+import { KEPT_FREE } from "./budget.ts";
 import { coreSchemasOf, type listedPriceSchema } from "./core-schema.ts";
 import { address, base64, baseUnits, hex, hex0x, hexData, instant, isOpaque, network } from "./fields.ts";
 import { tlsEvidence, transferEvidence } from "./transfer-schema.ts";
 import { ezklEvidence, groth16Evidence } from "./proof-schema.ts";
 
-/** Evidence appended after delivery, and the receipt's appraisals. */
+/** Evidence appended after delivery, and the receipt's appraisals. KEPT_FREE comes on top. */
 export const MAX_LATER = 64;
 export const MAX_APPRAISALS = 256;
 /** Pieces of one disputable kind, core and later together: each can take a reader an engine's run or a look at the chain. */
@@ -261,8 +262,8 @@ const receipt = {
   id: z.string().regex(/^p402_[a-z2-7]{52}$/),
   /** In files only, and there always: sha256(JCS(receipt)) without this field and without bodies, hex. */
   digest: hex(32).optional(),
-  later: z.array(laterSchema).max(MAX_LATER),
-  appraisals: z.array(appraisalSchema).max(MAX_APPRAISALS),
+  later: z.array(laterSchema).max(MAX_LATER + KEPT_FREE.pieces),
+  appraisals: z.array(appraisalSchema).max(MAX_APPRAISALS + KEPT_FREE.appraisals),
   /** Place in the buyer's hash-chained log when the receipt was first written. Null before it was logged. */
   log: logSchema.nullable(),
 };

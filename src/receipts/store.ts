@@ -2,19 +2,11 @@ import { canonicalSha256 } from "../evidence/canonical.ts";
 import { equalBytes } from "../evidence/bytes.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
-import { canBeRead } from "./budget.ts";
 import { parseJsonText } from "../evidence/json-text.ts";
 import { appendEntry } from "./log-entry.ts";
 import { checkReceipt, missingBodies, withBodies } from "./receipt.ts";
-import {
-  appraisalSchema,
-  laterSchema,
-  MAX_APPRAISALS,
-  MAX_LATER,
-  type Appraisal,
-  type Evidence,
-  type Receipt,
-} from "./schema.ts";
+import { hasRoom, hasRoomFor, hasRoomToJudge, isWorse } from "./room.ts";
+import { appraisalSchema, laterSchema, type Appraisal, type Evidence, type Receipt } from "./schema.ts";
 
 /** Most receipts listed at once. */
 const MAX_LISTED = 1000;
@@ -115,7 +107,7 @@ async function complete(
 ): Promise<{ receipt: Receipt; added: false; completed: boolean }> {
   const parts = missingBodies(present).filter((part) => file.core[part].body !== undefined);
   const whole = withBodies(present, file);
-  if (parts.length === 0 || !canBeRead(whole)) return { receipt: present, added: false, completed: false };
+  if (parts.length === 0 || !hasRoom(whole)) return { receipt: present, added: false, completed: false };
   await appendEntry(tx, { kind: "bodies", subject: present.id, value: parts, at });
   return { receipt: await update(tx, whole), added: false, completed: true };
 }
@@ -127,6 +119,7 @@ async function insert(
   at: Date,
   appraisal?: Appraisal,
 ): Promise<Receipt> {
+  if (!hasRoom(receipt)) throw full(receipt.id);
   const log = await appendEntry(tx, { kind, receipt, at });
   if (appraisal !== undefined) {
     await appendEntry(tx, {
@@ -138,7 +131,6 @@ async function insert(
     });
   }
   const stored: Receipt = { ...receipt, appraisals: appraisal === undefined ? [] : [appraisal], log };
-  requireRoom(stored, "what was to be stored");
   await tx
     .insertInto("receipts")
     .values({
@@ -162,22 +154,24 @@ export async function appendLater(tx: Db, id: string, evidence: Evidence, at: Da
   const receipt = await requireReceipt(tx, id);
   const digest = canonicalSha256(evidence);
   if (receipt.later.some((item) => equalBytes(canonicalSha256(item.evidence), digest))) return receipt;
-  if (receipt.later.length >= MAX_LATER) throw full(id, `${MAX_LATER} pieces of later evidence`);
   const item = laterSchema.parse({ at: at.toISOString(), evidence });
-  requireRoom({ ...receipt, later: [...receipt.later, item] }, "as much as a receipt file does");
+  if (!hasRoomFor(receipt, item)) throw full(id);
   await appendEntry(tx, { kind: "later", subject: id, value: item, at });
   return update(tx, { ...receipt, later: [...receipt.later, item] });
 }
 
 /**
- * Appends an appraisal, in the caller's immediate transaction; the newest one's verdict is the receipt's.
+ * Appends an appraisal, in the caller's immediate transaction; the newest one's verdict is the receipt's. A full receipt
+ * takes a worse verdict only, and stays as it is for any other: so no junk file of one keeps another from being stored.
  * Throws Proof402Error `receipt_not_found`, `receipt_full`, and zod's error for a malformed appraisal.
  */
 export async function appendAppraisal(tx: Db, id: string, appraisal: Appraisal): Promise<Receipt> {
   const receipt = await requireReceipt(tx, id);
-  if (receipt.appraisals.length >= MAX_APPRAISALS) throw full(id, `${MAX_APPRAISALS} appraisals`);
   const value = appraisalSchema.parse(appraisal);
-  requireRoom({ ...receipt, appraisals: [...receipt.appraisals, value] }, "as much as a receipt file does");
+  if (!hasRoomToJudge(receipt, value)) {
+    if (isWorse(value, receipt)) throw full(id);
+    return receipt;
+  }
   await appendEntry(tx, { kind: "appraisal", subject: receipt.id, value, at: new Date(value.at) });
   return update(tx, { ...receipt, appraisals: [...receipt.appraisals, value] });
 }
@@ -191,15 +185,11 @@ export async function requireReceipt(db: Db, id: string): Promise<Receipt> {
   });
 }
 
-const full = (id: string, what: string): Proof402Error =>
-  new Proof402Error("receipt_full", `Receipt ${id} already holds ${what}.`, {
+/** Nothing is written that could not be read back. */
+const full = (id: string): Proof402Error =>
+  new Proof402Error("receipt_full", `Receipt ${id} has no room for what was to be stored in it.`, {
     next: "Use the receipt as it stands; verifying it does not store the outcome.",
   });
-
-/** Nothing is written that could not be read back. */
-function requireRoom(receipt: Receipt, what: string): void {
-  if (!canBeRead(receipt)) throw full(receipt.id, what);
-}
 
 async function update(tx: Db, receipt: Receipt): Promise<Receipt> {
   await tx

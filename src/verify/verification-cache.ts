@@ -27,7 +27,7 @@ export type VerificationCache = {
 };
 
 const MAX_KEPT = 256;
-/** The most sets of roots, and of manifests, which may have a megabyte each. */
+/** The most manifests, which may have a megabyte each. */
 const FEW = 16;
 
 /**
@@ -46,7 +46,7 @@ const FEW = 16;
  * ```
  */
 export function createVerificationCache(): VerificationCache {
-  const facts = new Map<string, Map<string, Promise<NitroFacts>>>();
+  const facts = new Map<string, Promise<NitroFacts>>();
   const manifests = new Map<string, Manifest>();
   const ids = new Map<string, string>();
   const keys = new Map<string, Promise<CryptoKey | null>>();
@@ -54,11 +54,9 @@ export function createVerificationCache(): VerificationCache {
   let policyNamed = { text: "", hash: "" };
   const isSigner = createSignerCheck();
   return {
-    nitroFacts: (document, simulatedRoots) => {
-      // Nothing kept for one set of roots is found for another.
-      const underRoots = kept(facts, simulatedRoots.join(), () => new Map<string, Promise<NitroFacts>>(), FEW);
-      return kept(underRoots, document, () => readNitroFacts(fromBase64(document), simulatedRoots));
-    },
+    // Nothing kept for one set of roots is found for another.
+    nitroFacts: (document, simulatedRoots) =>
+      kept(facts, [document, ...simulatedRoots].join(), () => readNitroFacts(fromBase64(document), simulatedRoots)),
     manifest: (text) => kept(manifests, text, () => readManifest(fromBase64(text)), FEW),
     keyIdOf: (publicKey) => kept(ids, publicKey, () => teeIdOf(fromBase64(publicKey))),
     rsaKey: (publicKey) => kept(keys, publicKey, () => importRsaKey(fromBase64(publicKey))),

@@ -4,6 +4,8 @@ import { importJudged } from "../../src/buyer/import.ts";
 import { judgeContext, type JudgeContext } from "../../src/buyer/judge.ts";
 import { configSchema } from "../../src/config/schema.ts";
 import { toBase64, utf8 } from "../../src/evidence/bytes.ts";
+import { keepContradictions } from "../../src/buyer/verdicts.ts";
+import { auditLog } from "../../src/receipts/log.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { redactReceipt } from "../../src/receipts/receipt.ts";
 import type {
@@ -21,8 +23,10 @@ import type {
 import { readReceipt } from "../../src/receipts/store.ts";
 import { openDatabase } from "../../src/storage/database.ts";
 import { inclusionLeafOf } from "../../src/verify/layers/inclusion.ts";
+import { contradiction } from "../../src/verify/contradiction-codes.ts";
 import { createVerificationCache } from "../../src/verify/verification-cache.ts";
 import { referenceOf } from "../support/ezkl.ts";
+import { filled } from "../support/full-receipt.ts";
 import type { Fixture } from "../support/fixture-receipt.ts";
 import { inclusionOf, neighbours, withRelay } from "../support/inclusion.ts";
 import { openProvenMaker, type ProvenMaker } from "../support/proven-receipt.ts";
@@ -99,6 +103,36 @@ describe("T98: imported files", () => {
         verdict: "failed",
         layers: { inclusion: { status: "fail", code: "root_mismatch" } },
       });
+  });
+
+  test("a settlement or an anchoring told otherwise is heard by a receipt without room for it", async () => {
+    const other = { ...settlement, transaction: `0x${"7".repeat(64)}` };
+    const first = filled(fileOf(bare, settlement, anchoring, proof));
+    for (const [piece, layer] of [
+      [other, "settlement"],
+      [junkAnchoring(1), "inclusion"],
+    ] as const)
+      await strangerTo(proven, {}, async (ctx) => {
+        const stored = await importJudged(ctx, first);
+        expect(newestAppraisal(stored).verdict).toBe("verified");
+        // What it holds already is no other word, though there is no room.
+        expect((await importJudged(ctx, first)).later).toEqual(stored.later);
+        const disputed = await importJudged(ctx, fileOf(bare, piece));
+        expect(newestAppraisal(disputed)).toMatchObject({
+          verdict: "pending",
+          layers: { [layer]: { code: "disputed" } },
+        });
+        expect((await auditLog(ctx.db)).ok).toBe(true);
+      });
+  });
+
+  test("a contradiction that is found in a full receipt is kept", async () => {
+    await strangerTo(proven, {}, async (ctx) => {
+      await importJudged(ctx, filled(fileOf(bare, settlement, proof)));
+      await keepContradictions(ctx, bare.id, [contradiction("settlement", "settlement_not_on_chain")]);
+      expect(newestAppraisal((await readReceipt(ctx.db, bare.id))!).verdict).toBe("failed");
+      expect((await auditLog(ctx.db)).ok).toBe(true);
+    });
   });
 
   test("junk anchorings keep no genuine one out without a word, and hold the verdict", async () => {

@@ -7,9 +7,12 @@ import { guardTool } from "../../src/langchain/index.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { createReceipt } from "../../src/receipts/receipt.ts";
 import type { Evidence, Receipt } from "../../src/receipts/schema.ts";
+import { appendAppraisal, appendLater, requireReceipt } from "../../src/receipts/store.ts";
 import { openDatabase } from "../../src/storage/database.ts";
+import { immediate } from "../../src/storage/migrations.ts";
 import { buyWith } from "../support/buy.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { filled, filling } from "../support/full-receipt.ts";
 
 let market: Market;
 /** Two receipts of one purchase: as it was bought, and with another time in a field that nothing signs. */
@@ -153,17 +156,39 @@ test("T97: of three receipts of one purchase each names one that still holds up"
   expect(await saidOf(buyer, genuine)).toEqual(["verified", "ok"]);
 });
 
-test("T97: an import stores nothing where the verdict that follows for another receipt has no room", async () => {
-  let file = "";
+test("T97: a receipt filled to the last byte keeps no other one out, and is contested and contradicted like any", async () => {
+  const buyer = await stranger();
+  await expect(buyer.importReceipt(filled(copy, 1))).rejects.toMatchObject({ code: "receipt_full" });
+  expect(await saidOf(buyer, await buyer.importReceipt(filled(copy)))).toEqual(["verified", "ok"]);
+  await buyer.importReceipt(genuine);
+  await expectContested(buyer);
+  await buyer.importReceipt(withLater(copy, CONTRADICTION));
+  expect(await saidOf(buyer, genuine)).toEqual(["verified", "ok"]);
+  expect((await saidOf(buyer, copy))[0]).toBe("failed");
+  expect((await buyer.audit()).ok).toBe(true);
+});
+
+test.each([
+  ["contested", () => copy, "unverified"],
+  ["contradicted", () => withLater(genuine, CONTRADICTION), "failed"],
+] as const)("T97: a receipt that was stored as full as could be is %s", async (_how, file, verdict) => {
+  let database = "";
   const buyer = await market.buyer((config) => {
     config.verification.reportedSuffices = true;
-    file = config.database;
+    ({ database } = config);
   });
-  const { appraisals } = await buyer.importReceipt(genuine);
-  const db = await openDatabase(file);
-  const full = JSON.stringify({ ...genuine, appraisals: Array.from({ length: 256 }, () => appraisals[0]) });
-  await db.updateTable("receipts").set({ json: full }).where("id", "=", genuine.id).execute();
+  const first = await buyer.importReceipt(genuine);
+  const db = await openDatabase(database);
+  const notes = Array.from({ length: 63 - first.later.length }, (_, n) => ({ kind: "x.note", n }));
+  await immediate(db, async (tx) => {
+    const at = new Date();
+    for (const note of notes) await appendLater(tx, genuine.id, note, at);
+    for (let n = 1; n < 256; n += 1) await appendAppraisal(tx, genuine.id, first.appraisals[0]!);
+    await appendLater(tx, genuine.id, filling(await requireReceipt(tx, genuine.id)), at);
+  });
   await db.destroy();
-  await expect(buyer.importReceipt(copy)).rejects.toMatchObject({ code: "receipt_full" });
-  expect((await buyer.listReceipts()).map(({ id }) => id)).toEqual([genuine.id]);
+  expect(await saidOf(buyer, genuine)).toEqual(["verified", "ok"]);
+  await buyer.importReceipt(file());
+  expect((await saidOf(buyer, genuine))[0]).toBe(verdict);
+  expect((await buyer.audit()).ok).toBe(true);
 });

@@ -32,6 +32,22 @@ describe("files that are not read", () => {
     expect(codeOf(text + " ".repeat(size))).toBe("receipt_too_large");
   });
 
+  it("as text as in bytes: the same size, the same mark of byte order, no half characters", () => {
+    const long = serializeReceipt({
+      ...receipt,
+      later: [{ at: receipt.core.response.receivedAt, evidence: { kind: "x.note", text: "é".repeat(4_100_000) } }],
+    });
+    const marked = new Uint8Array([0xef, 0xbb, 0xbf, ...bytes]);
+    for (const [input, code] of [
+      [long, "receipt_too_large"],
+      [marked, "ok"],
+    ] as const) {
+      expect(codeOf(input)).toBe(code);
+      expect(codeOf(new TextDecoder("utf-8", { ignoreBOM: true }).decode(input))).toBe(code);
+    }
+    expect(codeOf(text.replace("credit-risk", "credit-risk\ud800"))).toBe("receipt_not_utf8");
+  });
+
   it("just under the limit: nesting, values, keys, quotes and backslashes without end", () => {
     const size = 7_900_000;
     const numbered = Array.from({ length: 600_000 }, (_, index) => `"${index}":0`).join(",");

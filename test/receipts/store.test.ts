@@ -161,25 +161,6 @@ describe("what comes later", () => {
     await expect(immediate(db, (tx) => appendAppraisal(tx, plain.id, unsaid))).rejects.toThrow(z.ZodError);
     expect(await readReceipt(db, plain.id)).toEqual(plain);
   });
-
-  it("a full receipt takes no more, and stays readable", async () => {
-    const db = await database();
-    const { plain } = await fill(db);
-    await immediate(db, async (tx) => {
-      for (let i = 0; i < 255; i += 1) await appendAppraisal(tx, plain.id, appraisal());
-      for (let i = 0; i < 64; i += 1) await appendLater(tx, plain.id, settlement(String(i)), time(i));
-    });
-    await expect(immediate(db, (tx) => appendAppraisal(tx, plain.id, appraisal()))).rejects.toMatchObject({
-      code: "receipt_full",
-    });
-    await expect(immediate(db, (tx) => appendLater(tx, plain.id, settlement("more"), time(9)))).rejects.toMatchObject({
-      code: "receipt_full",
-    });
-    const stored = await readReceipt(db, plain.id);
-    expect([stored?.appraisals.length, stored?.later.length]).toEqual([256, 64]);
-    expect(parseReceipt(serializeReceipt(stored as Receipt))).toEqual({ ok: true, receipt: stored });
-    expect(await auditLog(db)).toMatchObject({ ok: true, entries: 9 + 255 + 64 });
-  });
 });
 
 describe("T72: nothing is written that cannot be read back:", () => {

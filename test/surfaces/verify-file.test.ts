@@ -80,6 +80,13 @@ test("by a trust file needs no configuration, and names what it judged by", asyn
   expect(alone.stdout).toContain(`policy ${hash}`);
   expect(alone.stdout).toContain("VERIFIED");
   expect(alone.code).toBe(0);
+  // Another assurance is another policy, and its hash is the one that is told.
+  const less = ["verify", receiptFile, "--trust", trust, "--assurance", "signed"];
+  const { policy } = JSON.parse((await runCli([...less, "--json"], { cwd: elsewhere })).stdout) as {
+    policy: { hash: string };
+  };
+  expect(policy.hash).not.toBe(hash);
+  expect((await runCli(less, { cwd: elsewhere })).stdout).toContain(`policy ${policy.hash}`);
   // It is not written over, and a file that is none is refused.
   expect((await cli("trust", "export", trust)).code).toBe(64);
   expect((await runCli(["verify", receiptFile, "--trust", receiptFile])).code).toBe(64);

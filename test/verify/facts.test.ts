@@ -150,6 +150,19 @@ describe("a session", () => {
   });
 });
 
+test("a session keeps 256 documents in all, under whatever roots", async () => {
+  const kept = createVerificationCache();
+  const documents = Array.from({ length: 32 }, (_, n) => toBase64(utf8(`no document ${n}`)));
+  const roots = Array.from({ length: 9 }, (_, n) => String(n).padStart(64, "0"));
+  const askAll = (of: readonly string[]) => of.flatMap((root) => documents.map((one) => kept.nitroFacts(one, [root])));
+  const first = askAll(roots.slice(0, 8));
+  expect(askAll(roots.slice(0, 8)).every((facts, at) => facts === first[at])).toBe(true);
+  const last = askAll(roots.slice(8));
+  expect(askAll(roots.slice(1)).every((facts, at) => facts === [...first.slice(32), ...last][at])).toBe(true);
+  expect(kept.nitroFacts(documents[0]!, [roots[0]!])).not.toBe(first[0]);
+  await Promise.all(first);
+});
+
 describe("what a session keeps by its text", () => {
   test("is of that manifest, and of that key", () => {
     const kept = createVerificationCache();

@@ -1,6 +1,6 @@
 import { wantedAssurance } from "../../receipts/newest.ts";
-import { canBeRead } from "../../receipts/budget.ts";
-import { MAX_LATER, type Receipt } from "../../receipts/schema.ts";
+import { hasRoomFor } from "../../receipts/room.ts";
+import type { Receipt } from "../../receipts/schema.ts";
 import { appendAppraisal, appendLater, readReceipt } from "../../receipts/store.ts";
 import type { Db } from "../../storage/database.ts";
 import { immediate } from "../../storage/migrations.ts";
@@ -67,8 +67,7 @@ function absenceOf(outcome: Landed | Absent | GivenUp, receipt: Receipt | null):
   if (outcome.state === "absent") return outcome.code;
   if (receipt === null) return null;
   const item = { at: new Date(0).toISOString(), evidence: outcome.evidence };
-  const fits = receipt.later.length < MAX_LATER && canBeRead({ ...receipt, later: [...receipt.later, item] });
-  return fits ? null : "receipt_full";
+  return hasRoomFor(receipt, item) ? null : "receipt_full";
 }
 
 /** The basis of a verdict: the receipt, and the kinds of evidence still to come. */
