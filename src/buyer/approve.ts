@@ -13,7 +13,8 @@ import type { ApprovalRequest } from "./types.ts";
 
 /**
  * Step 4: asks a person where the policy wants one for what this call may cost in all. The answer binds key and
- * attempt, so that one yes is one authorization. `own` is the purchase itself, where it is in the journal already.
+ * attempt, so that one yes is one authorization. `own` is the purchase itself, where it is in the journal already;
+ * `onWord` asks at any cost.
  *
  * Throws Proof402Error `approval_required` where no one can be asked, `approval_pending` where the answer comes after
  * this call ({@link pendingApproval}), `approval_declined`, `approval_cancelled` where the question was closed
@@ -23,13 +24,12 @@ export async function approve(
   ctx: BuyerContext,
   call: Call,
   { candidate, quote }: { candidate: Candidate; quote: Pick<Quote, "offer" | "asset"> },
-  attempt: number,
-  own: string | null = null,
+  { attempt, own = null, onWord = false }: { attempt: number; own?: string | null; onWord?: boolean },
 ): Promise<void> {
   const { offer, asset } = quote;
-  const asked = await toBeAsked(ctx, call, quote, own);
-  if (asked === null) return;
-  const { before, inAll } = asked;
+  const cost = await costOf(ctx, call, quote, own);
+  if (!onWord && !isAskedFor(cost, asset)) return;
+  const { before, inAll } = cost;
   const units = (amount: bigint | string): string => `${formatUnits(amount, asset.decimals)} ${asset.symbol}`;
   const besides =
     before === 0n
@@ -61,7 +61,7 @@ export async function approve(
       `${units(inAll)} needs a person's approval, and no person can be asked here.`,
       {
         next: "Make the call where a person can be asked, or have the owner raise approveAbove in the payment policy.",
-        details: { amount: inAll.toString(), approveAbove: asset.approveAbove },
+        details: { amount: inAll.toString(), approveAbove: asset.approveAbove ?? null },
       },
     );
   }
@@ -86,21 +86,28 @@ export async function approve(
   });
 }
 
-/**
- * What a call may cost where a person has to agree to it: `inAll`, and `before` of it by earlier payments, base units. Null
- * where the policy asks no person.
- */
-export async function toBeAsked(
+/** Whether the policy wants a person's word for what a call may cost with this offer. */
+export const needsWord = async (
+  ctx: BuyerContext,
+  call: Call,
+  quote: Pick<Quote, "offer" | "asset">,
+): Promise<boolean> => isAskedFor(await costOf(ctx, call, quote), quote.asset);
+
+/** What a call may cost with this offer: `inAll`, and `before` of it by earlier payments, base units. */
+type Cost = { before: bigint; inAll: bigint };
+
+async function costOf(
   { db }: BuyerContext,
   { key }: Call,
-  { offer, asset: { approveAbove } }: Pick<Quote, "offer" | "asset">,
+  { offer }: Pick<Quote, "offer">,
   own: string | null = null,
-): Promise<{ before: bigint; inAll: bigint } | null> {
-  if (approveAbove === undefined) return null;
+): Promise<Cost> {
   const before = await stillAtStake(db, key, own);
-  const inAll = before + BigInt(offer.amount);
-  return inAll > BigInt(approveAbove) ? { before, inAll } : null;
+  return { before, inAll: before + BigInt(offer.amount) };
 }
+
+const isAskedFor = ({ inAll }: Cost, { approveAbove }: Quote["asset"]): boolean =>
+  approveAbove !== undefined && inAll > BigInt(approveAbove);
 
 /** The person's answer, for as long as the caller waits for it. */
 function whileWanted<T>({ asking }: Call, answer: Promise<T>): Promise<T> {

@@ -9,7 +9,7 @@ import { readPaymentResponse } from "../payment/offers.ts";
 import { isUsed } from "../payment/settlement.ts";
 import { readRefusal } from "../payment/refusal-codes.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
-import { toBeAsked } from "./approve.ts";
+import { needsWord } from "./approve.ts";
 import { lookAt } from "./ask-chain.ts";
 import type { Call } from "./call.ts";
 import { noteCharged } from "./channel.ts";
@@ -33,7 +33,7 @@ type AfterRefusal = { kind: "answered"; received: Received } | Extract<Turn, { k
  * - The known price was stale: a new authorization is made, if the fresh offer differs, the seller speaks of no settlement and
  *   the chain shows the first one unused. A dearer seller goes back to the choice, unless the caller named it.
  * - The payment is an earlier call's: that call may have asked a person about another one beside it, and their yes comes with
- *   this call. So one more is made on a person's word, and without it none.
+ *   this call. So one more is made on a person's word for its very offer, whichever is chosen, and without it none.
  * - Anything else leaves the call in doubt.
  *
  * Throws Proof402Error `payment_rejected`, `payment_in_doubt` or `paid_not_served`.
@@ -57,12 +57,13 @@ export async function afterRefusal(
   }
   const fresh = used === false ? await freshQuote(ctx, call, paying, received) : null;
   if (fresh === null) throw rejected(paying, received);
+  const next = { kind: "pay", attempt: purchase.attempt + 1, onWord: paying.quote === null } as const;
   if (call.request.seller === undefined && BigInt(fresh.quote.offer.amount) > BigInt(purchase.offer.amount)) {
     // It was chosen at the old price: at the new one another seller may be the cheapest.
     ctx.quotes.drop(quoteKey(purchase.request));
-    return { kind: "pay", attempt: purchase.attempt + 1, chosen: null, turnedDownBy: paying.candidate.seller.id };
+    return { ...next, chosen: null, turnedDownBy: paying.candidate.seller.id };
   }
-  return { kind: "pay", attempt: purchase.attempt + 1, chosen: { ...fresh, attested: paying.attested } };
+  return { ...next, chosen: { ...fresh, attested: paying.attested } };
 }
 
 /** The offer that takes a stale one's place, or null where the 402 makes none that may be paid beside the first. */
@@ -79,7 +80,7 @@ async function freshQuote(
   const judge = async (of: Candidate): Promise<{ candidate: Candidate; quote: Quote } | null> => {
     const [fresh] = await quotesOf(ctx, call, of, purchase.request, received);
     const differs = evidenceOf(purchase.payment).claimed || fresh.offer.offerHash !== purchase.offer.offerHash;
-    if (!differs || (quote === null && (await toBeAsked(ctx, call, fresh)) === null)) return null;
+    if (!differs || (quote === null && !(await needsWord(ctx, call, fresh)))) return null;
     return { candidate: of, quote: fresh };
   };
   return judge(candidate)

@@ -50,7 +50,7 @@ async function pay(ctx: BuyerContext, call: Call, turn: Extract<Turn, { kind: "p
   const { attempt } = turn;
   const chosen = turn.chosen ?? (await choose(ctx, call, turn));
   const { candidate, attested, quote } = chosen;
-  await approve(ctx, call, chosen, attempt);
+  await approve(ctx, call, chosen, turn);
   const chainTime = await chainTimeOf(ctx, quote);
   const paid = await requireUnpaid(ctx, call, attempt);
   if (paid !== null) return paid;

@@ -100,7 +100,7 @@ export async function openAgain(
   const { state, offer, attempt, id } = purchase;
   const asset = findAsset(offer, ctx.config.payment.assets);
   if (state === "signed" && asset !== undefined)
-    await approve(ctx, call, { candidate, quote: { offer, asset } }, attempt, id);
+    await approve(ctx, call, { candidate, quote: { offer, asset } }, { attempt, own: id });
   return { candidate, attested, purchase, quote: null, failure };
 }
 

@@ -253,6 +253,14 @@ const yesTo =
   (asked: ApprovalRequest) =>
     Promise.resolve(asked.digest === digest ? ("approved" as const) : ("ask_later" as const));
 
+/** What the call comes to by a person's word, or where no person can be asked. */
+const TOLD = {
+  approved: { kind: "result", paidNow: true },
+  declined: { kind: "error", error: { code: "approval_declined", money: "may-move" } },
+  ask_later: { kind: "ask", error: { code: "approval_pending", money: "may-move" } },
+  "no one": { kind: "error", error: { code: "approval_required", money: "may-move" } },
+} as const;
+
 describe("T34: a yes to another price that comes after the call", () => {
   it.each([
     ["the same seller's new price, which its caller named", { seller: "cheap" }, "cheap", 3000],
@@ -286,6 +294,29 @@ describe("T34: a yes to another price that comes after the call", () => {
       ["cheap", 2000],
     ]);
   });
+
+  it.each(["approved", "declined", "ask_later", null] as const)(
+    "asks about a cheaper seller's offer beside an earlier call's payment, under the threshold too: %s",
+    async (said) => {
+      await world().open({ ...POLICY, approveAbove: 4500 });
+      world().scene.prices.dear = { listed: 2400, asked: 2400 };
+      answering(reply("cut"), reply("cut"));
+      await buy();
+      // 3000 beside the 2000 wants a person's word. The other seller's 2400 alone would not.
+      answering(reply("new_offer"));
+      const asked: string[] = [];
+      const approve = ({ sellerId, amount }: ApprovalRequest) => {
+        asked.push(`${sellerId} ${amount}`);
+        return Promise.resolve(said ?? "declined");
+      };
+      const told = await buy({}, said === null ? {} : { approve });
+      expect(asked).toEqual(said === null ? [] : ["dear 4400"]);
+      expect(told).toMatchObject(TOLD[said ?? "no one"]);
+      const [first, ...others] = new Set(sent.map(({ seller, amount }) => `${seller} ${amount}`));
+      expect(first).toBe("cheap 2000");
+      expect(others).toEqual(said === "approved" ? ["dear 2400"] : []);
+    },
+  );
 
   it("makes no third payment beside two on a person's word", async () => {
     const question = await askedLater({ seller: "cheap" });
