@@ -67,13 +67,15 @@ export async function addUsage(
   )}`.execute(tx);
 }
 
-/** Adds what a purchase counts: `amount` to its asset, in all and at its seller, `calls` to the number of purchases. As {@link addUsage}. */
-export const countPurchase = (
+/**
+ * Adds what counts of a seller: `amount` to the asset, in all and at the seller, `calls` to the number of purchases. As
+ * {@link addUsage}.
+ */
+export const countSpending = (
   tx: Db,
   asset: SpendAccount & { sellerId: string },
   createdAt: number,
-  amount: bigint,
-  calls: bigint,
+  { amount, calls }: { amount: bigint; calls: bigint },
 ): Promise<void> =>
   addUsage(tx, createdAt, [
     { account: asset, delta: amount },

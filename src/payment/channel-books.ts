@@ -5,12 +5,11 @@ import { signerOf } from "../evidence/signer.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import type { ChannelsTable } from "../storage/tables.ts";
-import { addUsage } from "./caps.ts";
 import type { Chain } from "../chain/chain.ts";
 import type { ChargedWord } from "./channel-offers.ts";
 import { idOf, readChannel, type VoucherPayment } from "./channels.ts";
 import { release, SUPERSEDED } from "./journal.ts";
-import { isUnserved, MINUTE, partsOf, type Part } from "./voucher-sum.ts";
+import { countUnbought, isUnserved, partsOf, type Part } from "./voucher-sum.ts";
 
 // A channel's sum only grows: what the seller was granted, and what it claimed of that. The caps count each part of it once:
 // as the purchase whose voucher reached it, or, where the journal has none (a database restored from a backup, another
@@ -96,10 +95,7 @@ async function count(tx: Db, row: ChannelsTable, sum: bigint, now: Date): Promis
       ? undefined
       : (await unserved(tx, row.id)).find((one) => one.signed && one.cumulative >= sum && one.base < sum);
   const upTo = explains?.base ?? sum;
-  if (upTo > counted) {
-    const { network, asset } = row;
-    await addUsage(tx, now.getTime() + MINUTE, [{ account: { network, asset }, delta: upTo - counted }]);
-  }
+  if (upTo > counted) await countUnbought(tx, row, upTo - counted, now);
   if (sum > counted) await set(tx, row.id, { counted: sum, ...(explains?.cumulative === sum ? { charged: sum } : {}) });
   await supersede(tx, row, { upTo: sum, but: explains?.id ?? null, now });
 }

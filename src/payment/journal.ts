@@ -3,7 +3,7 @@ import { appendEntry } from "../receipts/log-entry.ts";
 import { LINK_COLUMNS } from "../receipts/log-rows.ts";
 import { immediate } from "../storage/migrations.ts";
 import type { PurchasesTable, PurchaseState } from "../storage/tables.ts";
-import { countedAmount, countPurchase } from "./caps.ts";
+import { countedAmount, countSpending } from "./caps.ts";
 import { isOpen, toRecord } from "./journal-rows.ts";
 import type { PurchaseRecord, Refusal, Transition } from "./types.ts";
 import { settlePart } from "./voucher-sum.ts";
@@ -192,13 +192,8 @@ async function move(
       if (change.receipt_id !== undefined)
         await appendEntry(tx, { kind: "purchase", subject: id, value: link, at: now });
       const calls = BigInt(Number(row.state === "released")) - BigInt(Number(after.state === "released"));
-      await countPurchase(
-        tx,
-        { ...row, sellerId: row.seller_id },
-        row.created_at,
-        countedAmount(after) - countedAmount(row),
-        calls,
-      );
+      const amount = countedAmount(after) - countedAmount(row);
+      await countSpending(tx, { ...row, sellerId: row.seller_id }, row.created_at, { amount, calls });
       return { ok: true, state: after.state, changed: true };
     },
     survives,

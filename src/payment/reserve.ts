@@ -2,7 +2,7 @@ import { Proof402Error } from "../errors.ts";
 import type { ListedPrice, Offer } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
-import { countPurchase } from "./caps.ts";
+import { countSpending } from "./caps.ts";
 import { toRow } from "./journal-rows.ts";
 import { NEVER_SIGNED, readAttempts } from "./journal.ts";
 import { refusalOf, type Wish } from "./judge.ts";
@@ -57,7 +57,10 @@ export async function reserve(db: Db, request: ReserveRequest): Promise<ReserveR
       if (unsigned !== undefined) await tx.deleteFrom("purchases").where("id", "=", unsigned.id).execute();
       const purchase = newPurchase(request, nowMs);
       await tx.insertInto("purchases").values(toRow(purchase)).execute();
-      await countPurchase(tx, { ...payment, sellerId: request.sellerId }, nowMs, BigInt(payment.amount), 1n);
+      await countSpending(tx, { ...payment, sellerId: request.sellerId }, nowMs, {
+        amount: BigInt(payment.amount),
+        calls: 1n,
+      });
       return { kind: "reserved", purchase };
       // Nothing is signed yet; the transition that comes before a signature makes this durable with itself.
     },

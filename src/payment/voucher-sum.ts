@@ -1,8 +1,8 @@
 import type { Receipt } from "../receipts/schema.ts";
 import { isServed } from "../receipts/transfer.ts";
 import type { Db } from "../storage/database.ts";
-import type { PurchaseState } from "../storage/tables.ts";
-import { addUsage } from "./caps.ts";
+import type { ChannelsTable, PurchaseState } from "../storage/tables.ts";
+import { countSpending } from "./caps.ts";
 import { readChannel, type VoucherPayment } from "./channels.ts";
 
 // Several vouchers of a channel may be over the same part of its sum: one that was not served is followed by one on the same
@@ -35,8 +35,18 @@ export async function isUnserved(tx: Db, { receiptId }: Pick<Part, "receiptId">)
   return !isServed((JSON.parse(row.json) as Pick<Receipt, "core">).core);
 }
 
-/** Added to the time of what is counted without a purchase: windows hold whole minutes of it, and may hold it too long, never too short. */
-export const MINUTE = 60_000;
+/**
+ * Counts a sum of a channel that no purchase of the journal has, in all and at the channel's seller. Its time is a minute
+ * late: windows hold whole minutes of it, and may hold it too long, never too short.
+ */
+export const countUnbought = (
+  tx: Db,
+  { network, asset, seller_id: sellerId }: ChannelsTable,
+  amount: bigint,
+  now: Date,
+): Promise<void> => countSpending(tx, { network, asset, sellerId }, now.getTime() + MINUTE, { amount, calls: 0n });
+
+const MINUTE = 60_000;
 
 /**
  * As {@link partSettled}, for a purchase settled on chain: from now on the caps have its sum, and the sum claimed below
@@ -48,10 +58,7 @@ export async function settlePart(tx: Db, purchaseId: string, now: Date): Promise
   const row = own === null ? null : await readChannel(tx, own.channelId);
   if (own === null || row === null) return settled;
   const [charged, counted] = [BigInt(row.charged), BigInt(row.counted)];
-  if (own.base > counted) {
-    const { network, asset } = row;
-    await addUsage(tx, now.getTime() + MINUTE, [{ account: { network, asset }, delta: own.base - counted }]);
-  }
+  if (own.base > counted) await countUnbought(tx, row, own.base - counted, now);
   const upTo = (sum: bigint): string => (own.cumulative > sum ? own.cumulative : sum).toString();
   await tx
     .updateTable("channels")
