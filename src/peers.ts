@@ -19,6 +19,9 @@ export const PEERS = {
   demo: [...DEVNET, "@langchain/core", "langchain"],
 } as const;
 
+/** The optional peers behind checks that a configuration may ask for. */
+export const CHECKING_PEERS = { replay: "onnxruntime-node", ezkl: "@ezkljs/engine" } as const;
+
 const resolver = createRequire(import.meta.url);
 
 function isInstalled(name: string): boolean {
@@ -40,9 +43,13 @@ export function howToInstall(names: readonly string[]): string {
     : `Run ${line}.`;
 }
 
+/** The packages among these that are not installed. */
+export const missingPeers = (names: readonly string[]): string[] =>
+  names.filter((name) => !isInstalled(name)).toSorted();
+
 /** Throws Proof402Error `peers_missing` with the names of all missing packages. */
 export function requirePeers(names: readonly string[]): void {
-  const missing = names.filter((name) => !isInstalled(name)).toSorted();
+  const missing = missingPeers(names);
   if (missing.length === 0) return;
   throw new Proof402Error(
     "peers_missing",

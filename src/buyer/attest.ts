@@ -17,7 +17,7 @@ import * as z from "zod";
 import { appraisalPolicyOf, type BuyerContext, type KeptAttestation } from "./context.ts";
 
 /** 20 bytes: what nitriding takes. */
-const NONCE_BYTES = 20;
+export const NONCE_BYTES = 20;
 
 export type Attested = {
   keyId: string | null;
@@ -85,8 +85,11 @@ export async function attestSeller(
   return judged.attested;
 }
 
+/** The parts of a buyer that evidence is judged with. */
+type Judging = Pick<BuyerContext, "config" | "session" | "clock">;
+
 /** A fresh document's own time and this machine's differ by no more than the skew that the configuration allows. */
-async function requireSameTime(ctx: BuyerContext, { id }: Seller, evidence: readonly Evidence[]): Promise<void> {
+export async function requireSameTime(ctx: Judging, { id }: Seller, evidence: readonly Evidence[]): Promise<void> {
   const { clockSkewSeconds, simulatedRoots } = ctx.config.verification;
   const parsed = evidence.flatMap((one) => nitroEvidence.safeParse(one).data ?? [])[0];
   if (parsed === undefined) return;
@@ -142,9 +145,9 @@ type Judged =
   | { ok: false; code: string; message: string; tlsCertificate: Attested["tlsCertificate"] };
 
 /** What was asked for must be shown before anything is paid; where nothing was, all of it counts. */
-async function judge(
-  ctx: BuyerContext,
-  { seller, model }: Candidate,
+export async function judge(
+  ctx: Judging,
+  { seller, model }: { seller: Seller; model: Pick<Candidate["model"], "name"> },
   evidence: Evidence[],
   assurance: Assurance,
 ): Promise<Judged> {

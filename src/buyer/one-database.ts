@@ -2,7 +2,7 @@ import type { Config } from "../config/schema.ts";
 import { journalSecret } from "../payment/journal.ts";
 import type { Wallet } from "../payment/wallet.ts";
 import type { Db } from "../storage/database.ts";
-import { noteDatabase } from "../storage/known-databases.ts";
+import { noteDatabase, type KnownDatabase } from "../storage/known-databases.ts";
 import type { Warning } from "./types.ts";
 
 /**
@@ -21,7 +21,7 @@ export async function openNonceSecret(
   const own = await wallet.deriveSecret("payment nonces");
   return {
     nonceSecret: own ?? (await journalSecret(db)),
-    warnings: [...(own === null ? [NONCES_OF_DATABASE] : []), ...(await otherDatabases(db, wallet, config))],
+    warnings: [...(own === null ? [NONCES_OF_DATABASE] : []), ...(await notedDatabases(db, wallet, config))],
   };
 }
 
@@ -31,12 +31,15 @@ const NONCES_OF_DATABASE: Warning = {
     "The account does not sign the same data the same way twice, so payment nonces come from this database's secret. Use no second database with this wallet: it would pay for the same idempotency key again.",
 };
 
-async function otherDatabases(db: Db, { address }: Wallet, { wallet, database }: Config): Promise<Warning[]> {
+async function notedDatabases(db: Db, { address }: Wallet, { wallet, database }: Config): Promise<Warning[]> {
   const folder = wallet.databasesFolder;
   if (folder === undefined || database === ":memory:") return [];
   const others = await noteDatabase(db, { folder, address, path: database });
-  return others.map(({ path, noted }) => ({
-    code: "second_database",
-    message: `This wallet is used with another database, ${path}. Each counts its own spending, so together they may spend the caps of both. Use one of them; once the other is gone for good, remove ${noted}.`,
-  }));
+  return others.map(secondDatabase);
 }
+
+/** What the owner should know of another database of the wallet. */
+export const secondDatabase = ({ path, noted }: KnownDatabase): Warning => ({
+  code: "second_database",
+  message: `This wallet is used with another database, ${path}. Each counts its own spending, so together they may spend the caps of both. Use one of them; once the other is gone for good, remove ${noted}.`,
+});

@@ -148,6 +148,12 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
     .option("--reconcile", "first look up every open authorization on chain")
     .action(lazily(async () => (await import("./market.ts")).showSpending));
 
+  program
+    .command("doctor")
+    .description("look at configuration, wallet, chains and sellers, and say what to do; changes nothing")
+    .addHelpText("after", "\nExits 0 if purchases can be made, 1 if something would stop one.")
+    .action(lazily(async () => (await import("./doctor/doctor.ts")).doctor));
+
   const sellers = program.command("sellers").description("configured sellers, and which are on hold");
   sellers
     .command("list", { isDefault: true })

@@ -32,7 +32,7 @@ type Env = Readonly<Record<string, string | undefined>>;
  */
 export async function loadConfig(options: { path?: string; env?: Env; cwd?: string } = {}): Promise<Config> {
   const { env = process.env, cwd = process.cwd() } = options;
-  const path = findConfig(options.path, env, cwd);
+  const path = configPath(options.path, env, cwd);
   const value = parse(await read(path), path);
   const parsed = configSchema.safeParse(value);
   if (!parsed.success) {
@@ -74,7 +74,8 @@ export async function loadConfig(options: { path?: string; env?: Env; cwd?: stri
 const nonEmpty = (text: string | undefined): string | undefined =>
   text === undefined || text === "" ? undefined : text;
 
-function findConfig(given: string | undefined, env: Env, cwd: string): string {
+/** The path that a configuration is read from. */
+export function configPath(given: string | undefined, env: Env = process.env, cwd = process.cwd()): string {
   const named = given ?? nonEmpty(env["PROOF402_CONFIG"]);
   return named === undefined ? join(nonEmpty(env["HOME"]) ?? home(), ".proof402", CONFIG_FILE) : resolve(cwd, named);
 }

@@ -45,7 +45,7 @@ type Mismatch = { what: "contract" | "decimals" | "domain"; configured: string; 
 export async function requireAsset(db: Db, chain: Chain, asset: AssetPolicy, seconds: number): Promise<void> {
   const key = `asset ${asset.network} ${asset.asset}`;
   const { decimals, domain } = asset;
-  const signs = asset.methods.some((method) => PAYERS[method].needsDomain);
+  const signs = signsInDomain(asset);
   const terms = JSON.stringify({ decimals, ...(signs ? { domain } : {}) });
   const kept = await db.selectFrom("meta").select("value").where("key", "=", key).executeTakeFirst();
   if (kept?.value === terms) return;
@@ -63,6 +63,14 @@ export async function requireAsset(db: Db, chain: Chain, asset: AssetPolicy, sec
     .onConflict((conflict) => conflict.column("key").doUpdateSet({ value: terms }))
     .execute();
 }
+
+/** What the token of an asset contradicts of the configuration, as an error, or null. Throws as `chain.read` does. */
+export async function assetProblem(chain: Chain, asset: AssetPolicy, seconds: number): Promise<Proof402Error | null> {
+  const found = await chain.read((client) => compare(client, asset, signsInDomain(asset)), { seconds });
+  return found === null ? null : mismatched(asset, found);
+}
+
+const signsInDomain = ({ methods }: AssetPolicy): boolean => methods.some((method) => PAYERS[method].needsDomain);
 
 async function compare(client: PublicClient, asset: AssetPolicy, signs: boolean): Promise<Mismatch | null> {
   const address = toHex0x(fromHex0x(asset.asset));

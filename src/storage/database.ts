@@ -6,7 +6,7 @@ import LibsqlDatabase from "libsql";
 import { Kysely } from "kysely";
 import { Proof402Error } from "../errors.ts";
 import { OTHERS, rightsProblem } from "../files/read-file.ts";
-import { migrate } from "./migrations.ts";
+import { migrate, schemaVersion } from "./migrations.ts";
 import { execute, patientSqlite } from "./sqlite.ts";
 import type { Tables } from "./tables.ts";
 
@@ -37,11 +37,33 @@ export async function openDatabase(path: string): Promise<Db> {
 }
 
 /**
+ * Opens a database that is there already, for looks alone: nothing is made, migrated or written through this handle. Its
+ * schema may be another than this program's. Throws the driver's error for a file that is no database.
+ */
+export async function openToRead(path: string): Promise<{ db: Db; schema: number }> {
+  const database = new LibsqlDatabase(path);
+  try {
+    await execute(database, "pragma query_only=on");
+    const db = new Kysely<Tables>({ dialect: patientSqlite(database) });
+    return { db, schema: await schemaVersion(db) };
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+/**
  * Makes a database's file and folder where they are not there yet, for their owner alone. Who else can write to the file can
  * undo caps and payments in it: throws Proof402Error `database_permissions` then.
  */
 export async function prepareFile(path: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await requireOwnRights(path);
+  createFor(path);
+}
+
+/** Throws Proof402Error `database_permissions` where others may write to a database. */
+export async function requireOwnRights(path: string): Promise<void> {
   for (const file of [path, `${path}-wal`]) {
     const found = await rightsProblem(file, OTHERS.write);
     if (found?.problem !== "permissions") continue;
@@ -56,7 +78,6 @@ export async function prepareFile(path: string): Promise<void> {
       },
     );
   }
-  createFor(path);
 }
 
 /**

@@ -32,6 +32,25 @@ export async function noteDatabase(
   }
 }
 
+/** The databases noted in `folder` for a wallet, other than that at `path`. Writes nothing. */
+export async function otherDatabases(
+  db: Db,
+  { folder, address, path }: { folder: string; address: string; path: string },
+): Promise<KnownDatabase[]> {
+  const id = await db.selectFrom("meta").select("value").where("key", "=", "database_id").executeTakeFirst();
+  const own = `${address}-${id?.value.slice(0, 16) ?? ""}`;
+  try {
+    const here = await realpath(path);
+    const noted = await readNotes(folder, address);
+    const isOther = await Promise.all(
+      noted.map(async (one) => one.name !== own || (one.path !== here && (await isThere(one.path)))),
+    );
+    return noted.filter((_one, at) => isOther[at] === true);
+  } catch {
+    return [];
+  }
+}
+
 async function readNotes(folder: string, address: string): Promise<(KnownDatabase & { name: string })[]> {
   const names = await readdir(folder).catch(() => []);
   return Promise.all(

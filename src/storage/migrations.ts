@@ -149,7 +149,11 @@ export async function migrate(db: Kysely<Tables>, to: number = migrations.length
   });
 }
 
-async function schemaVersion(db: Kysely<Tables>): Promise<number> {
+/** The schema that this program brings a database to. */
+export const SCHEMA_VERSION = migrations.length;
+
+/** The schema that a database has. */
+export async function schemaVersion(db: Kysely<Tables>): Promise<number> {
   const { rows } = await sql<{ user_version: number }>`pragma user_version`.execute(db);
   return rows[0]?.user_version ?? 0;
 }
