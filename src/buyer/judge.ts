@@ -1,5 +1,3 @@
-import { toHex } from "../evidence/bytes.ts";
-import { canonicalSha256 } from "../evidence/canonical.ts";
 import { wantedAssurance } from "../receipts/newest.ts";
 import type { Appraisal, Assurance, Evidence, Receipt } from "../receipts/schema.ts";
 import type { Config } from "../config/schema.ts";
@@ -14,6 +12,7 @@ import type { Outstanding } from "../verify/types.ts";
 import { ON_CHAIN, requiredLayers } from "../verify/verdict.ts";
 import { appraisalPolicyOf, type BuyerContext } from "./context.ts";
 import { JOB_HANDLERS } from "./background/jobs/handlers.ts";
+import { askedOnce, joinedWithStored } from "./join.ts";
 import { rivalsOf } from "./rivals.ts";
 import { createQueue, type JobState } from "./background/queue.ts";
 
@@ -38,7 +37,7 @@ export const judgeContext = (config: Config, db: Db): JudgeContext => ({
  * of older sightings, and `awaited` the parts not on chain yet. `beside` is a receipt about to be stored beside it.
  */
 export async function judgeReceipt(
-  ctx: JudgeContext,
+  caller: JudgeContext,
   receipt: Receipt,
   options: {
     assurance: Assurance;
@@ -50,30 +49,38 @@ export async function judgeReceipt(
     beside?: Receipt;
   },
 ): Promise<Appraisal> {
+  const ctx = { ...caller, ezkl: askedOnce(caller.ezkl) };
   const { read } = options;
   const jobs = options.jobs ?? (await ctx.queue.of(ctx.db, receipt.id));
   const known = options.own ?? (await ownEvidence(ctx, receipt.id));
-  const seen = read === undefined ? known : (known ?? []).filter((evidence) => !isOfChain(evidence));
-  const own = seen === null ? null : [...seen, ...(read ?? [])];
+  const seen = read === undefined ? known : (known?.filter((evidence) => !isOfChain(evidence)) ?? null);
+  const own = [...(seen ?? []), ...(read ?? [])];
+  // By whose the purchase is, and not by whether anything was seen of it.
+  const joined = seen === null ? await joinedWithStored(ctx, receipt, read !== undefined) : null;
   // What a caller brings as its own is of this buyer's purchase itself.
   const rivals =
     options.own === undefined
       ? await rivalsOf(ctx.db, receipt, { beside: options.beside, holdsUp: (rival) => holdsUp(ctx, rival, options) })
       : undefined;
-  return appraise(
-    {
-      receipt: seen === null ? await withStored(ctx, receipt) : withMore(receipt, seen),
-      policy: appraisalPolicyOf(ctx.config, options.assurance),
-      now: ctx.clock(),
-      evaluateAt: options.evaluateAt ?? new Date(receipt.core.response.receivedAt),
-      ...(own === null ? {} : { own }),
-      madeHere: known !== null,
-      ...(rivals === undefined ? {} : { rivals }),
-      ezkl: ctx.ezkl,
-      outstanding: [...jobs.flatMap((job) => outstandingOf(ctx, job)), ...(options.awaited ?? [])],
-    },
-    ctx.session,
-  );
+  const judge = (whole: Receipt): Promise<Appraisal> =>
+    appraise(
+      {
+        receipt: whole,
+        policy: appraisalPolicyOf(ctx.config, options.assurance),
+        now: ctx.clock(),
+        evaluateAt: options.evaluateAt ?? new Date(receipt.core.response.receivedAt),
+        ...(seen === null && read === undefined ? {} : { own }),
+        madeHere: known !== null,
+        ...(rivals === undefined ? {} : { rivals }),
+        ezkl: ctx.ezkl,
+        outstanding: [...jobs.flatMap((job) => outstandingOf(ctx, job)), ...(options.awaited ?? [])],
+      },
+      ctx.session,
+    );
+  const appraisal = await judge(joined?.receipt ?? (seen === null ? receipt : withMore(receipt, seen)));
+  if (appraisal.verdict !== "verified" || joined === null || joined.refused === null) return appraisal;
+  const without = await judge(joined.refused);
+  return without.verdict === "verified" ? appraisal : without;
 }
 
 /**
@@ -138,36 +145,17 @@ async function ownEvidence(ctx: JudgeContext, id: string): Promise<readonly Evid
 }
 
 /**
- * A receipt made elsewhere with what its stored copy knows. The appraisals stored here are this buyer's own and no word of its
- * maker, whose failures were kept as contradictions. A contradiction kept here counts for every file of the receipt.
- */
-async function withStored(ctx: JudgeContext, file: Receipt): Promise<Receipt> {
-  const stored = await readReceipt(ctx.db, file.id);
-  if (stored === null) return file;
-  const nameOf = (appraisal: Appraisal): string => toHex(canonicalSha256(appraisal));
-  const own = new Set(stored.appraisals.map(nameOf));
-  const appraisals = file.appraisals.filter((appraisal) => !own.has(nameOf(appraisal)));
-  const contradictions = stored.later.filter(({ evidence }) => evidence.kind === "contradiction");
-  return withUntold({ ...file, appraisals }, contradictions);
-}
-
-/**
  * Judges a file about an own purchase with everything known of it here. A part left out or told otherwise counts. No
  * word of the file disputes this buyer's own sight.
  */
 function withMore(file: Receipt, known: readonly Evidence[]): Receipt {
   const later = file.later.filter(({ evidence }) => evidence.kind !== "disputed");
+  const isTold = isOwnAmong(later.map(({ evidence }) => evidence));
   const at = file.core.response.receivedAt;
-  return withUntold(
-    { ...file, later },
-    known.map((evidence) => ({ at, evidence })),
-  );
-}
-
-/** The receipt with those pieces that it does not tell itself. */
-function withUntold(receipt: Receipt, pieces: Receipt["later"]): Receipt {
-  const isTold = isOwnAmong(receipt.later.map(({ evidence }) => evidence));
-  return { ...receipt, later: [...receipt.later, ...pieces.filter(({ evidence }) => !isTold(evidence))] };
+  return {
+    ...file,
+    later: [...later, ...known.filter((evidence) => !isTold(evidence)).map((evidence) => ({ at, evidence }))],
+  };
 }
 
 /** A job's meaning for its layer. */

@@ -38,10 +38,12 @@ export async function importedOf(db: Db, { id, core }: Receipt): Promise<Receipt
 const ownOf = async (db: Db, nonce: string): Promise<string | null> =>
   (await readPurchaseByNonce(db, nonce))?.receiptId ?? null;
 
-/** Each way of paying counts its own nonces, of each payer, asset and chain. */
+/**
+ * Each payer counts its own nonces on each chain. Without a salt, in format 1, nothing signs the payer, so a copy may name
+ * another one: the nonce alone counts.
+ */
 const isSamePurchase = (one: Payment, other: Payment): boolean =>
-  one.method === other.method &&
-  one.network === other.network &&
-  one.asset === other.asset &&
-  one.payer === other.payer &&
-  one.nonce === other.nonce;
+  one.nonce === other.nonce &&
+  (one.salt === undefined ||
+    other.salt === undefined ||
+    (one.method === other.method && one.network === other.network && one.payer === other.payer));

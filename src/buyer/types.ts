@@ -219,7 +219,7 @@ export interface Buyer {
   /**
    * Stores a receipt made elsewhere; it is appraised under this buyer's policy, not its maker's. A newer file of a
    * stored one completes it, unless it is of an own purchase (docs/verify.md). Throws Proof402Error `purchase_known`
-   * where the purchase is this buyer's own and has another receipt, `receipt_full`, and the codes of `parseReceipt`.
+   * where the purchase is this buyer's own and this is not its stored receipt, `receipt_full`, and the codes of `parseReceipt`.
    */
   importReceipt(receipt: Receipt): Promise<Receipt>;
   /**

@@ -2,6 +2,7 @@ import { requireReceipt } from "../receipts/store.ts";
 import { stat } from "node:fs/promises";
 import type { Command } from "commander";
 import { appraisalPolicyOf } from "../buyer/context.ts";
+import { joinedWithStored } from "../buyer/join.ts";
 import { judgeAgain, judgeContext } from "../buyer/judge.ts";
 import { readChainAgain, type ReadAgain } from "../buyer/online.ts";
 import { keepContradictions } from "../buyer/verdicts.ts";
@@ -66,9 +67,11 @@ async function judge(
   const stored = /^p402_[a-z2-7]{52}$/.test(target);
   const receipt = stored ? await withStore(options, (db) => requireReceipt(db, target)) : await readReceiptFile(target);
   const policy = policyOf(asked);
-  const again: Again = asked.online === true ? await readOnline(receipt, config, policy) : { receipt };
+  const isKnown = trust === null && config !== null && (stored || (await isFile(config.database)));
+  const told = asked.online === true ? await toldOf(receipt) : null;
+  const again: Again = told === null ? { receipt } : await readOnline(told, config, policy);
   // The one judge of every surface, with what this buyer saw of its own purchase.
-  if (trust === null && config !== null && (stored || (await isFile(config.database)))) {
+  if (isKnown) {
     const appraisal = await withStore(options, async (db) => {
       const context = judgeContext(config, db);
       const { own: read, awaited } = again;
@@ -78,6 +81,18 @@ async function judge(
     return { receipt: again.receipt, appraisal, policy: appraisalPolicyOf(config, appraisal.wanted) };
   }
   return judgeAlone({ ...again, at: asked.at, policy });
+
+  /** The words to ask the chain about: also those stored of the receipt. Null if a file cannot be joined with it. */
+  async function toldOf(file: Receipt): Promise<Receipt | null> {
+    if (!isKnown) return file;
+    const joined = await withStore(options, (db) => joinedWithStored(judgeContext(config, db), file));
+    if (joined === null) return file;
+    if (joined.refused === null) return joined.receipt;
+    note(
+      "The chain was not read: the stored receipt has no room for this file. Verify the file by a trust file instead.",
+    );
+    return null;
+  }
 }
 
 /** The policy to judge a file by: the trust file's, else the configuration's, else one without any seller. */

@@ -30,8 +30,8 @@ export const RECEIPTS = {
     "Buy the inference with this buyer, then use the new receipt.",
   ],
   purchase_known: [
-    "Another receipt of the same purchase is stored here.",
-    "Use the stored one, or ask the file's maker why they differ.",
+    "The purchase is this buyer's own, and the file is not its stored receipt.",
+    "Use the stored one, or make the call again under its key to get it.",
   ],
   body_redacted: ["The bytes are redacted from the receipt.", "Get the receipt with its bodies."],
   malformed_request: ["The receipt's request is not of its seller's exchange format.", "Do not act on the receipt."],

@@ -1,8 +1,7 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { importJudged } from "../../src/buyer/import.ts";
-import { judgeContext, type JudgeContext } from "../../src/buyer/judge.ts";
-import { configSchema } from "../../src/config/schema.ts";
+import type { JudgeContext } from "../../src/buyer/judge.ts";
 import { toBase64, utf8 } from "../../src/evidence/bytes.ts";
 import { keepContradictions } from "../../src/buyer/verdicts.ts";
 import { auditLog } from "../../src/receipts/log.ts";
@@ -21,15 +20,14 @@ import type {
   Verdict,
 } from "../../src/receipts/schema.ts";
 import { readReceipt } from "../../src/receipts/store.ts";
-import { openDatabase } from "../../src/storage/database.ts";
 import { inclusionLeafOf } from "../../src/verify/layers/inclusion.ts";
 import { contradiction } from "../../src/verify/contradiction-codes.ts";
-import { createVerificationCache } from "../../src/verify/verification-cache.ts";
 import { referenceOf } from "../support/ezkl.ts";
 import { filled } from "../support/full-receipt.ts";
 import type { Fixture } from "../support/fixture-receipt.ts";
 import { inclusionOf, neighbours, withRelay } from "../support/inclusion.ts";
 import { openProvenMaker, type ProvenMaker } from "../support/proven-receipt.ts";
+import { strangerTo } from "../support/stranger.ts";
 import { files as circuit, fixture as computed, genuine, policyWith, readProof } from "../verify/ezkl-proof.ts";
 
 let maker: ProvenMaker;
@@ -38,8 +36,6 @@ let bare: Receipt;
 let settlement: SettlementEvidence;
 let anchoring: InclusionEvidence;
 let proof: Groth16Evidence;
-/** Each proof is checked once for all tests. */
-const session = createVerificationCache();
 
 beforeAll(async () => {
   maker = await openProvenMaker();
@@ -52,29 +48,6 @@ beforeAll(async () => {
   anchoring = inclusionOf(inclusionLeafOf(made.receipt)!, neighbours(2));
 });
 afterAll(() => maker.close());
-
-/** A buyer that knows a fixture's seller, bought nothing, and reads no chain. */
-async function strangerTo<T>(
-  { policy }: Fixture,
-  { assurance = "proven", reportedSuffices = true }: { assurance?: Assurance; reportedSuffices?: boolean },
-  run: (ctx: JudgeContext) => Promise<T>,
-): Promise<T> {
-  const { origin, provider, payees, facilitators, channel, ...reference } = policy.sellers["fixture"]!;
-  const limits = { symbol: "USDC", perCall: "1", perHour: "1", perDay: "1", total: "1" };
-  const config = configSchema.parse({
-    database: ":memory:",
-    networks: [{ network: "eip155:31337", rpcUrl: "http://127.0.0.1:9" }],
-    payment: { assets: policy.assets.map((asset) => ({ ...asset, ...limits })) },
-    sellers: [{ id: "fixture", provider, origin, payTo: payees, facilitators, channel, assurance, reference }],
-    verification: { assurance, reportedSuffices, simulatedRoots: policy.simulatedRoots, developmentSetups: true },
-  });
-  const db = await openDatabase(":memory:");
-  try {
-    return await run({ ...judgeContext(config, db), session, clock: () => proven.evaluateAt });
-  } finally {
-    await db.destroy();
-  }
-}
 
 const fileOf = (receipt: Receipt, ...pieces: readonly Evidence[]): Receipt => ({
   ...receipt,

@@ -192,3 +192,30 @@ test.each([
   expect((await saidOf(buyer, genuine))[0]).toBe(verdict);
   expect((await buyer.audit()).ok).toBe(true);
 });
+
+test("T97: no copy of an own purchase is taken before its own receipt is stored", async () => {
+  let file = "";
+  const buyer = await market.buyer((config) => {
+    config.verification.reportedSuffices = true;
+    file = config.database;
+  });
+  const call = { model: "eth-risk", input: ETH_FEATURES, seller: "honest", wait: "verified" } as const;
+  const { receipt } = await buyWith(buyer, { ...call, idempotencyKey: crypto.randomUUID() });
+  // As it was while the answer was on its way.
+  const db = await openDatabase(file);
+  await db.deleteFrom("receipts").where("id", "=", receipt.id).execute();
+  await db
+    .updateTable("purchases")
+    .set({ receipt_id: null, state: "sent" })
+    .where("receipt_id", "=", receipt.id)
+    .execute();
+  await db.destroy();
+  const core = structuredClone(receipt.core);
+  core.response.receivedAt = new Date(Date.parse(core.response.receivedAt) + 1).toISOString();
+  for (const one of [receipt, { ...createReceipt(core), later: receipt.later }])
+    await expect(buyer.importReceipt(one)).rejects.toMatchObject({
+      code: "purchase_known",
+      next: expect.stringContaining("same idempotency key"),
+    });
+  expect(await buyer.listReceipts()).toEqual([]);
+});

@@ -134,6 +134,18 @@ test("T67: keeps what the chain contradicts in a stored receipt, for every surfa
   expect((await run("audit")).code).toBe(0);
 });
 
+test("T67: reading the chain again for a file of a stored receipt forgets no contradiction that is stored", async () => {
+  const path = await over("told-against.db");
+  const run = (...args: string[]) => runCli(["--config", path, ...args]);
+  const at = receipt.core.response.receivedAt;
+  const evidence = { kind: "contradiction", layer: "response", code: "found_since" } as const;
+  const against = await saved("told-against.json", { ...receipt, later: [...receipt.later, { at, evidence }] });
+  expect((await run("verify", receiptFile, "--online")).code).toBe(0);
+  expect((await run("receipts", "import", against)).code).toBe(0);
+  for (const target of [receipt.id, receiptFile])
+    for (const online of [[], ["--online"]]) expect((await run("verify", target, ...online)).code).toBe(1);
+});
+
 test.each<[string, (core: ReceiptCore) => void]>([
   ["a free field", ({ request }) => (request.sentAt = new Date(Date.parse(request.sentAt) - 1).toISOString())],
   ["the payer", ({ payment }) => (payment.payer = `0x${"12".repeat(20)}`)],
@@ -218,7 +230,8 @@ test("T98: junk that was imported first keeps no receipt from being verified on 
   for (const { evidence } of junk.later)
     if (evidence.kind === "settlement.x402") evidence.transaction = `0x${"00".repeat(32)}`;
   // Of the same receipt, and of another that names the same payment.
-  const other: Receipt = { ...receipt, ...createReceipt({ ...receipt.core, evidence: [] }), later: receipt.later };
+  const later = receipt.later.filter(({ evidence }) => evidence.kind !== "inclusion.merkle");
+  const other: Receipt = { ...receipt, ...createReceipt({ ...receipt.core, evidence: [] }), later };
   const files: [string, Receipt][] = [
     ["junk.json", { ...junk, appraisals: [] }],
     ["other-junk.json", { ...other, appraisals: [] }],
