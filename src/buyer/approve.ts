@@ -82,9 +82,12 @@ export async function approve(
     });
   }
   throw new Proof402Error("approval_declined", "A person declined this payment.", {
-    next: "Do not try this purchase again unless the person asks for it.",
+    next: request.money === "not-moved" ? DECLINED_NEXT : `${DECLINED_NEXT} ${SIGNED_BEFORE}`,
   });
 }
+
+const DECLINED_NEXT = "Do not try this purchase again unless the person asks for it.";
+const SIGNED_BEFORE = "The payment signed for it before counts until it is used or expires; `spending` shows it.";
 
 /** Whether the policy wants a person's word for what a call may cost with this offer. */
 export const needsWord = async (

@@ -66,6 +66,7 @@ const KNOWS_OF_PAYMENT: ReadonlySet<ErrorCode> = new Set([
   "answer_cut",
   "answer_lost",
   "approval_cancelled",
+  "approval_declined",
   "approval_pending",
   "approval_required",
   "buyer_closed",

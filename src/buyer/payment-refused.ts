@@ -3,11 +3,11 @@ import { evidenceOf } from "../evidence/methods/methods.ts";
 import type { SellerListing } from "../market/catalog.ts";
 import type { Candidate } from "../market/choose.ts";
 import type { ListedModel } from "../market/types.ts";
-import { markSettled } from "../payment/journal.ts";
-import { stillAtStake } from "../payment/judge.ts";
+import { markSettled, readAttempts } from "../payment/journal.ts";
 import { readPaymentResponse } from "../payment/offers.ts";
 import { isUsed } from "../payment/settlement.ts";
 import { readRefusal } from "../payment/refusal-codes.ts";
+import { mayFollow } from "../payment/reserve.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
 import { needsWord } from "./approve.ts";
 import { lookAt } from "./ask-chain.ts";
@@ -57,11 +57,16 @@ export async function afterRefusal(
   }
   const fresh = used === false ? await freshQuote(ctx, call, paying, received) : null;
   if (fresh === null) throw rejected(paying, received);
-  const next = { kind: "pay", attempt: purchase.attempt + 1, onWord: paying.quote === null } as const;
+  const next = {
+    kind: "pay" as const,
+    attempt: purchase.attempt + 1,
+    turnedDownBy: paying.candidate.seller.id,
+    onWord: paying.quote === null,
+  };
   if (call.request.seller === undefined && BigInt(fresh.quote.offer.amount) > BigInt(purchase.offer.amount)) {
     // It was chosen at the old price: at the new one another seller may be the cheapest.
     ctx.quotes.drop(quoteKey(purchase.request));
-    return { ...next, chosen: null, turnedDownBy: paying.candidate.seller.id };
+    return { ...next, chosen: null };
   }
   return { ...next, chosen: { ...fresh, attested: paying.attested } };
 }
@@ -75,8 +80,9 @@ async function freshQuote(
 ): Promise<{ candidate: Candidate; quote: Quote } | null> {
   // Only a price that was known from before can have gone stale.
   if (quote?.cached === false) return null;
-  // A person's word makes a second payment, and no third one.
-  if (quote === null && (await stillAtStake(ctx.db, call.key, purchase.id)) > 0n) return null;
+  // No person is asked for a payment that could not be made: a third one, or one after an answer.
+  const next = { attempt: purchase.attempt + 1, payment: purchase.payment };
+  if (!mayFollow(await readAttempts(ctx.db, call.key), next)) return null;
   const judge = async (of: Candidate): Promise<{ candidate: Candidate; quote: Quote } | null> => {
     const [fresh] = await quotesOf(ctx, call, of, purchase.request, received);
     const differs = evidenceOf(purchase.payment).claimed || fresh.offer.offerHash !== purchase.offer.offerHash;

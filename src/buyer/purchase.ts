@@ -5,7 +5,7 @@ import { findAsset } from "../payment/policy.ts";
 import { formatUnits } from "../chain/amounts.ts";
 import { echoFor } from "../payment/echo.ts";
 import { markSent, markSigned } from "../payment/journal.ts";
-import { refusalOfReserved, stillAtStake, type Wish } from "../payment/judge.ts";
+import { refusalOfReserved, type Wish } from "../payment/judge.ts";
 import { paymentHeader } from "../payment/plan.ts";
 import { reserve } from "../payment/reserve.ts";
 import type { PurchaseRecord, Transition, WireRequest } from "../payment/types.ts";
@@ -58,7 +58,7 @@ async function pay(ctx: BuyerContext, call: Call, turn: Extract<Turn, { kind: "p
   return withLock(ctx, lock, call.signal, async () => {
     const payment = await plan();
     const request = build(call, chosen, payment);
-    const reserved = await reserveOffer(ctx, call, { chosen, attempt, payment, request });
+    const reserved = await reserveOffer(ctx, call, { chosen, turn, payment, request });
     return exchange(ctx, call, { candidate, attested, purchase: reserved, quote, failure: null });
   });
 }
@@ -172,14 +172,14 @@ function wishOf(
 async function reserveOffer(
   ctx: BuyerContext,
   call: Call,
-  job: { chosen: Chosen; attempt: number; payment: Payment; request: WireRequest },
+  job: { chosen: Chosen; turn: Extract<Turn, { kind: "pay" }>; payment: Payment; request: WireRequest },
 ): Promise<PurchaseRecord> {
-  const { chosen, attempt, payment, request } = job;
+  const { chosen, turn, payment, request } = job;
   const { candidate, quote } = chosen;
   call.requireCaller();
   const result = await reserve(ctx.db, {
     ...wishOf(ctx, call, { candidate, payment, now: ctx.clock() }),
-    attempt,
+    attempt: turn.attempt,
     argsDigest: call.argsDigest,
     model: candidate.model.name,
     offer: quote.offer,
@@ -190,9 +190,7 @@ async function reserveOffer(
   });
   if (result.kind === "refused") {
     const { refusal } = result;
-    // A payment of this call may be out already, which the seller turned down for another price.
-    const beside = (await stillAtStake(ctx.db, call.key)) > 0n;
-    throw beside ? askedTooMuch(candidate.seller.id, refusal.code) : refused(refusal);
+    throw turn.turnedDownBy === undefined ? refused(refusal) : askedTooMuch(turn.turnedDownBy, refusal.code);
   }
   if (result.kind !== "reserved") throw takenOver();
   const amount = `${formatUnits(payment.amount, quote.asset.decimals)} ${quote.asset.symbol}`;

@@ -10,7 +10,7 @@ export type Turn =
   | { kind: "result"; result: BuyResult }
   /**
    * Pays under a new authorization: of a seller still to be chosen, or after a fresh quote took a stale one's place.
-   * `turnedDownBy` names the seller that turned a payment of this call down and became too dear by it. `onWord`: an earlier
+   * `turnedDownBy` names the seller that turned a payment of this call down. `onWord`: an earlier
    * call's payment may still move, so one beside it is made only on a person's word for exactly that offer.
    */
   | { kind: "pay"; attempt: number; chosen: Chosen | null; turnedDownBy?: string; onWord?: boolean }

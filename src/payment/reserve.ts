@@ -45,12 +45,11 @@ export async function reserve(db: Db, request: ReserveRequest): Promise<ReserveR
     async (tx) => {
       const attempts = await readAttempts(tx, request.idempotencyKey);
       if (attempts.some(({ argsDigest }) => argsDigest !== request.argsDigest)) return { kind: "conflict" };
-      const unsigned = attempts.find(({ attempt, reason }) => attempt === request.attempt && reason === NEVER_SIGNED);
-      const signed = attempts.filter((one) => one !== unsigned);
-      const latest = signed.at(-1);
+      const unsigned = attempts.find((one) => makesWay(one, request.attempt));
+      const latest = attempts.findLast((one) => one !== unsigned);
       if (latest === undefined && request.attempt !== 1)
         throw mismatch("The journal knows no earlier attempt at this call.");
-      if (latest !== undefined && !mayFollow(signed, latest, request)) return { kind: "existing", purchase: latest };
+      if (latest !== undefined && !mayFollow(attempts, request)) return { kind: "existing", purchase: latest };
       const refusal = await refusalOf(tx, request);
       if (refusal !== null) return { kind: "refused", refusal };
       // Its nonce was never used: the attempt that takes its place has the same.
@@ -96,17 +95,20 @@ const newPurchase = (request: ReserveRequest, nowMs: number): PurchaseRecord => 
  * the new one, and of the same asset: only then can both be held to one bound. None follows one that was answered or
  * settled: a call is paid once.
  */
-function mayFollow(
+export function mayFollow(
   attempts: readonly PurchaseRecord[],
-  latest: PurchaseRecord,
-  { attempt, payment }: ReserveRequest,
+  { attempt, payment }: Pick<ReserveRequest, "attempt" | "payment">,
 ): boolean {
-  const alive = attempts.filter(({ state }) => state !== "released");
+  const signed = attempts.filter((one) => !makesWay(one, attempt));
+  const alive = signed.filter(({ state }) => state !== "released");
   const turnedDown = alive.every(
     (one) => one.state === "sent" && one.payment.network === payment.network && one.payment.asset === payment.asset,
   );
-  return attempt === latest.attempt + 1 && alive.length < 2 && turnedDown;
+  return attempt === (signed.at(-1)?.attempt ?? 0) + 1 && alive.length < 2 && turnedDown;
 }
+
+const makesWay = ({ attempt, reason }: PurchaseRecord, next: number): boolean =>
+  attempt === next && reason === NEVER_SIGNED;
 
 function requireAgreement({ offer, payment }: ReserveRequest): void {
   const agrees =

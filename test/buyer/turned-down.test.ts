@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { pendingApproval } from "../../src/buyer/pending-approval.ts";
 import type { ApprovalRequest } from "../../src/buyer/types.ts";
 import { readSighting } from "../../src/payment/sightings.ts";
@@ -253,10 +253,12 @@ const yesTo =
   (asked: ApprovalRequest) =>
     Promise.resolve(asked.digest === digest ? ("approved" as const) : ("ask_later" as const));
 
+const DECLINED_NEXT =
+  "Do not try this purchase again unless the person asks for it. The payment signed for it before counts until it is used or expires; `spending` shows it.";
 /** What the call comes to by a person's word, or where no person can be asked. */
 const TOLD = {
   approved: { kind: "result", paidNow: true },
-  declined: { kind: "error", error: { code: "approval_declined", money: "may-move" } },
+  declined: { kind: "error", error: { code: "approval_declined", money: "may-move", next: DECLINED_NEXT } },
   ask_later: { kind: "ask", error: { code: "approval_pending", money: "may-move" } },
   "no one": { kind: "error", error: { code: "approval_required", money: "may-move" } },
 } as const;
@@ -330,6 +332,53 @@ describe("T34: a yes to another price that comes after the call", () => {
     expect(errorOf(await buy({ seller: "cheap" }, yes))).toMatchObject({ code: "payment_rejected", money: "may-move" });
     expect(new Set(sent.map(({ header }) => header)).size).toBe(2);
   });
+});
+
+describe("T34: where no payment may follow, no person is asked for one", () => {
+  const asked: string[] = [];
+  const approve = ({ message }: ApprovalRequest) => {
+    asked.push(message);
+    return Promise.resolve("approved" as const);
+  };
+  const rejected = { code: "payment_rejected", money: "may-move", key: KEY, next: NEXT };
+  beforeEach(() => void asked.splice(0));
+
+  it("after a seller's failure, which an answer to the same payment may still replace", async () => {
+    await world().open({ ...POLICY, approveAbove: 2500 });
+    answering(reply("server_error"));
+    await buy({ seller: "cheap" });
+    answering(reply("new_offer"));
+    expect(errorOf(await buy({ seller: "cheap" }, { approve }))).toMatchObject(rejected);
+    expect(asked).toEqual([]);
+    expect(new Set(sent.map(({ header }) => header)).size).toBe(1);
+  });
+
+  it("beside two payments that sellers turned down, each for a price that was known from before", async () => {
+    await world().open({ ...POLICY, approveAbove: 5000 });
+    world().scene.prices.dear = { listed: 2500, asked: 2500 };
+    await quoteKnown();
+    await buy({ idempotencyKey: "another-earlier-call", input: { x: [2] }, seller: "dear" });
+    sent.length = 0;
+    answering(reply("new_offer"), reply("new_offer"));
+    const error = errorOf(await buy({}, { approve }));
+    expect(error).toMatchObject(rejected);
+    expect(error.message).toBe('Seller "dear" turned the payment down (402).');
+    expect(asked).toEqual([]);
+    expect(amounts()).toEqual([
+      ["cheap", 2000],
+      ["dear", 2500],
+    ]);
+  });
+});
+
+it("names the seller that turned the payment down where a cap forbids one to another seller", async () => {
+  world().scene.prices.dear = { listed: 2500, asked: 2500 };
+  await quoteKnown();
+  answering(reply("new_offer"));
+  const error = errorOf(await buy({ maxUsd: 0.004 }));
+  expect(error).toMatchObject({ code: "payment_rejected", money: "may-move", next: NEXT });
+  expect(error.message).toContain('Seller "cheap" turned the payment down (402)');
+  expect(amounts()).toEqual([["cheap", 2000]]);
 });
 
 it("pays no other price beside an earlier call's payment without a person's word", async () => {
