@@ -76,6 +76,7 @@ export async function holdForReceipt(
   const reason = reasonIn(receipt) ?? withheld;
   // Evidence still comes to a receipt whose place another took: that one says what its seller deserves.
   if (reason === null || (await isReplaced(tx, receipt.id))) return;
+  if (!isServed(receipt.core) && (await isHandedOver(tx, receipt.id))) return;
   const since = Date.parse(receipt.core.response.receivedAt);
   await hold(tx, { sellerId: receipt.core.seller.id, receiptId: receipt.id, reason, since, nowMs });
 }
@@ -156,6 +157,7 @@ const refused = (
     .innerJoin("receipts", "receipts.id", "purchases.receipt_id")
     .select(["purchases.seller_id", "receipts.id", "purchases.created_at", statusOf.as("status"), hashOf.as("sha256")])
     .where("purchases.state", "=", "settled")
+    .where("answered_at", "is", null)
     .where("purchases.created_at", ">", sinceMs)
     .where(isNoAnswer)
     .orderBy("purchases.created_at", "desc")
@@ -210,6 +212,15 @@ const isReplaced = async (tx: Db, receiptId: string): Promise<boolean> =>
     .where("purchases.receipt_id", "!=", receiptId)
     .executeTakeFirst()) !== undefined;
 
+/** Whether the seller served a receipt's purchase before, in an answer that the database took no copy of. */
+const isHandedOver = async (tx: Db, receiptId: string): Promise<boolean> =>
+  (await tx
+    .selectFrom("purchases")
+    .select("id")
+    .where("receipt_id", "=", receiptId)
+    .where("answered_at", "is not", null)
+    .executeTakeFirst()) !== undefined;
+
 type Unanswered = { seller_id: string; idempotency_key: string; state: string; created_at: number };
 
 /**
@@ -228,7 +239,7 @@ const unanswered = (tx: Db, nowMs: number | null): Promise<Unanswered[]> =>
           eb("answered_at", "is", null),
           eb("purchases.state", "in", ["sent", "settled"]),
         ]),
-        eb.and([eb("purchases.state", "=", "answered"), isNoAnswer]),
+        eb.and([eb("purchases.state", "=", "answered"), eb("answered_at", "is", null), isNoAnswer]),
       ]),
     )
     .where((eb) =>

@@ -68,10 +68,14 @@ async function payAgain(ctx: BuyerContext, call: Call, turn: Extract<Turn, { kin
   try {
     const paying = await openAgain(ctx, call, turn);
     const lock = lockOf(turn.purchase.payment);
-    return await withLock(ctx, lock, call.signal, () => exchange(ctx, call, paying));
+    const next = await withLock(ctx, lock, call.signal, () => exchange(ctx, call, paying));
+    if (next.kind !== "result" && turn.purchase.answeredAt !== null) throw handedOver(turn.purchase);
+    return next;
   } catch (error) {
-    const { state, sellerId, transaction } = turn.purchase;
-    if (state !== "settled" || !Proof402Error.isInstance(error) || OF_ANOTHER_CAUSE.includes(error.code)) throw error;
+    const { state, sellerId, transaction, answeredAt } = turn.purchase;
+    if (!Proof402Error.isInstance(error) || OF_ANOTHER_CAUSE.includes(error.code)) throw error;
+    if (answeredAt !== null) throw handedOver(turn.purchase, error);
+    if (state !== "settled") throw error;
     throw notServed(sellerId, transaction, error);
   }
 }
@@ -83,7 +87,21 @@ const OF_ANOTHER_CAUSE: readonly ErrorCode[] = [
   "malformed_answer",
   // Another process makes the call and may have the answer by now.
   "call_in_progress",
+  "answer_not_kept",
 ];
+
+/** The seller served this payment once: it owes nothing, and nothing more is paid. */
+const handedOver = ({ sellerId, state, transaction }: PurchaseRecord, cause?: Proof402Error): Proof402Error =>
+  new Proof402Error(
+    "answer_not_kept",
+    `Seller "${sellerId}" answered this call, and the answer was handed over. The database took no copy, and none came now.`,
+    {
+      money: state === "settled" ? "moved" : "may-move",
+      next: "The seller owes nothing. Nothing more is paid under this key; calling again asks the seller for a copy once more.",
+      details: { transaction, ...(cause === undefined ? {} : { reason: cause.code }) },
+      cause,
+    },
+  );
 
 /**
  * Signs, sends, receives, and delivers what comes back. The journal knows of the signature before it is made and of the

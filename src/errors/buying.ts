@@ -137,6 +137,10 @@ export const AFTER_SIGNING = {
     "The payment is on chain and the seller has not served.",
     "Call again with the same key to ask once more; else complain to the seller.",
   ],
+  answer_not_kept: [
+    "The answer was handed over before; the database took no copy, and the seller gave no other.",
+    "The seller owes nothing. Call again with the same key to ask for a copy once more.",
+  ],
   paid_elsewhere: [
     "A payment of this key is used on chain, and this database knows of none.",
     "Look for its receipt in the database of the other process. Nothing more is signed under the key.",

@@ -92,8 +92,8 @@ const newPurchase = (request: ReserveRequest, nowMs: number): PurchaseRecord => 
 /**
  * An attempt may follow a released one (its authorization is dead), or a sent one turned down by the seller with a new
  * offer. The latter stays redeemable until it expires and goes on counting, so a call may have at most one such beside
- * the new one, and of the same asset: only then can both be held to one bound. None follows one that was answered or
- * settled: a call is paid once.
+ * the new one, and of the same asset: only then can both be held to one bound. None follows one that was answered,
+ * even without a receipt, or settled: a call is paid once.
  */
 export function mayFollow(
   attempts: readonly PurchaseRecord[],
@@ -102,7 +102,11 @@ export function mayFollow(
   const signed = attempts.filter((one) => !makesWay(one, attempt));
   const alive = signed.filter(({ state }) => state !== "released");
   const turnedDown = alive.every(
-    (one) => one.state === "sent" && one.payment.network === payment.network && one.payment.asset === payment.asset,
+    (one) =>
+      one.state === "sent" &&
+      one.answeredAt === null &&
+      one.payment.network === payment.network &&
+      one.payment.asset === payment.asset,
   );
   return attempt === (signed.at(-1)?.attempt ?? 0) + 1 && alive.length < 2 && turnedDown;
 }

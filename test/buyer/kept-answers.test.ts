@@ -84,6 +84,30 @@ describe("T33: an answer that was paid for is not lost", () => {
     },
   );
 
+  test.each([402, 503])(
+    "nor is the seller blamed or paid twice that then answers %s instead of a copy",
+    async (status) => {
+      let handed = false;
+      const attack = await world.attack((request, honest) =>
+        handed && isPayment(request) ? new Response("{}", { status }) : honest(),
+      );
+      await refuse(attack, "insert on receipts");
+      const idempotencyKey = crypto.randomUUID();
+      expect(await attack.buy({ idempotencyKey })).toMatchObject({ stored: false });
+      await allow(attack);
+      handed = true;
+      await eventually(async () => {
+        await attack.buyer.reconcile();
+        expect((await attack.buyer.spending()).recent[0]?.state).toBe("settled");
+      });
+      for (const _time of [1, 2])
+        await expect(attack.buy({ idempotencyKey })).rejects.toMatchObject({ code: "answer_not_kept", money: "moved" });
+      await attack.buyer.reconcile();
+      expect((await attack.buyer.sellers()).map(({ hold }) => hold)).toEqual([null]);
+      expect(await attack.plunder()).toBe(PRICE);
+    },
+  );
+
   test.each(["delete on call_leases", "insert on sightings", "update on calls"])(
     "by a database that takes no %s, which only helps later calls",
     async (what) => {

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { readCallsLastHour, readUsage } from "../../src/payment/caps.ts";
-import { markSent, markSigned, NEVER_SIGNED, readAttempts, release } from "../../src/payment/journal.ts";
+import { markSent, markServed, markSigned, NEVER_SIGNED, readAttempts, release } from "../../src/payment/journal.ts";
 import { reserve } from "../../src/payment/reserve.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { accept, policyWith, requirement, reservation, usdc } from "./fixtures.ts";
@@ -67,6 +67,17 @@ it("lets another payment beside one that was turned down be of the same network 
   for (const other of others)
     expect((await reserve(db, asked(2, { policy, ...accept(requirement(other), policy) }))).kind).toBe("existing");
   await reserved(db, 2, { policy });
+  await db.destroy();
+});
+
+it("lets no other payment follow one whose answer was handed over without a receipt", async () => {
+  const db = await openDatabase(":memory:");
+  const first = await reserved(db, 1);
+  await markSigned(db, first, { now });
+  await markSent(db, first, { now });
+  await markServed(db, first, now);
+  expect((await reserve(db, asked(2))).kind).toBe("existing");
+  expect(await rows(db)).toEqual([[1, "sent"]]);
   await db.destroy();
 });
 
