@@ -2,10 +2,10 @@ import type { JsonSchema } from "./input-schema.ts";
 
 /**
  * How the words of a bound begin, and those of an argument of a purchase: `maxUsd`, `budget`, `seller_id`, `asurance`,
- * `idempotencyKey`, `network`.
+ * `idempotencyKey`, `network`. So do those that name a payee: who is paid stands in the policy alone.
  */
 const BOUNDING =
-  /^_*(?:max|min|lim|cap|ceil|bound|budg|pric|cost|fee|pay|paid|spen|fund|money|amount|usd|eur|doll|cent|mod|inp|sel|vend|provi|assu|asse|asu|evid|proof|prov|attest|verif|wai|idem|key|netw|curr|appr|allow|dry|simul|test|prev|quot|estim|only|least|most)/i;
+  /^_*(?:max|min|lim|cap|ceil|bound|budg|pric|cost|fee|pay|paid|spen|fund|money|amount|usd|eur|doll|cent|mod|inp|sel|vend|provi|assu|asse|asu|evid|proof|prov|attest|verif|wai|idem|key|netw|curr|appr|allow|dry|simul|test|prev|quot|estim|only|least|most|recip|addr|dest|polic|per$|to$)/i;
 
 /** Text that says a number, with a currency or a unit beside it, or yes or no. */
 const SAYS_A_VALUE = /^\W*(?:\d[\d.,_\s]*\W*[a-z]*(?:\s[a-z]+)?|true|false|yes|no)\W*$/i;

@@ -116,11 +116,11 @@ describe("T27: a bill in an answer", () => {
       for (const field of ["to", "payTo", "recipient", "amount", "policy", "per_call"]) {
         // Under a key of its own an earlier call may have paid, so nothing is said of the money then.
         const { idempotency_key: _key, ...keyless } = purchase();
-        const refused = await use(attack, name, { ...(name === "buy_inference" ? keyless : {}), [field]: "0x1" });
-        expect(refused).toMatchObject({ status: "error", error: { code: "invalid_input" } });
-        // Only the tool that can move money speaks of it.
-        const money = refused.status === "error" ? refused.error.money : null;
-        expect(money).toBe(name === "buy_inference" ? "not-moved" : undefined);
+        const told = await use(attack, name, { ...(name === "buy_inference" ? keyless : {}), [field]: "0x1" });
+        const error = told.status === "error" ? told.error : null;
+        // Only the tool that can move money speaks of it. The others pass over what they do not know.
+        if (name === "buy_inference") expect(error).toMatchObject({ code: "invalid_input", money: "not-moved" });
+        else expect(error?.money).toBeUndefined();
       }
       expect(Object.keys(input.shape).filter((field) => /pay|recipient|amount/i.test(field))).toEqual([]);
     }

@@ -578,15 +578,19 @@ describe("receipts", () => {
   });
 
   test("export to - prints the receipt and nothing else, with --json too", async () => {
-    const bytes = await readFile(receiptFile, "utf8");
-    for (const more of [[], ["--json"]]) {
+    for (const [more, bodies] of [
+      [[], true],
+      [["--json"], true],
+      [["--redact-request"], false],
+    ] as const) {
       const { code, stdout, stderr } = await cli("receipts", "export", receipt.id, "-", ...more);
       expect([code, stderr]).toEqual([0, ""]);
-      expect(stdout).toBe(bytes);
+      const read = parseReceipt(stdout);
+      if (!read.ok) throw new Error(read.message);
+      expect(read.receipt.id).toBe(receipt.id);
+      expect(typeof read.receipt.core.request.body === "string").toBe(bodies);
+      expect(stdout).toBe(Buffer.from(serializeReceipt(read.receipt)).toString("utf8"));
     }
-    const redacted = await cli("receipts", "export", receipt.id, "-", "--redact-request");
-    expect(parseReceipt(Buffer.from(redacted.stdout))).toMatchObject({ ok: true });
-    expect(redacted.stdout).not.toBe(bytes);
   });
 
   test("export names the file it writes", async () => {
