@@ -78,9 +78,14 @@ export async function judgeReceipt(
       ctx.session,
     );
   const appraisal = await judge(joined?.receipt ?? (seen === null ? receipt : withMore(receipt, seen)));
-  if (appraisal.verdict !== "verified" || joined === null || joined.refused === null) return appraisal;
-  const without = await judge(joined.refused);
-  return without.verdict === "verified" ? appraisal : without;
+  if (appraisal.verdict !== "verified" || joined === null) return appraisal;
+  // A file is judged no better than what is stored, where it cannot be joined, and no better than its own proofs.
+  for (const bound of [joined.refused, joined.leavesOut ? { ...receipt, appraisals: [] } : null]) {
+    const bounded = bound === null ? appraisal : await judge(bound);
+    if (bounded.verdict !== "verified" && (bound === joined.refused || bounded.layers.computation.status === "fail"))
+      return bounded;
+  }
+  return appraisal;
 }
 
 /**
