@@ -65,6 +65,7 @@ const TAKE_UP = "Call again with the same idempotency key: the payment is taken 
 const KNOWS_OF_PAYMENT: ReadonlySet<ErrorCode> = new Set([
   "answer_cut",
   "answer_lost",
+  "answer_not_kept",
   "approval_cancelled",
   "approval_declined",
   "approval_pending",

@@ -65,19 +65,19 @@ async function pay(ctx: BuyerContext, call: Call, turn: Extract<Turn, { kind: "p
 
 /** The very same authorization once more. What stops it is told of a payment that has moved, too. */
 async function payAgain(ctx: BuyerContext, call: Call, turn: Extract<Turn, { kind: "again" }>): Promise<Turn> {
+  const { state, sellerId, transaction, answeredAt } = turn.purchase;
   try {
     const paying = await openAgain(ctx, call, turn);
     const lock = lockOf(turn.purchase.payment);
     const next = await withLock(ctx, lock, call.signal, () => exchange(ctx, call, paying));
-    if (next.kind !== "result" && turn.purchase.answeredAt !== null) throw handedOver(turn.purchase);
-    return next;
+    if (next.kind === "result" || answeredAt === null) return next;
   } catch (error) {
-    const { state, sellerId, transaction, answeredAt } = turn.purchase;
     if (!Proof402Error.isInstance(error) || OF_ANOTHER_CAUSE.includes(error.code)) throw error;
     if (answeredAt !== null) throw handedOver(turn.purchase, error);
     if (state !== "settled") throw error;
     throw notServed(sellerId, transaction, error);
   }
+  throw handedOver(turn.purchase);
 }
 
 /** Errors that say nothing of an unserved payment: the seller did serve, if not well, or the call ended on this side. */
@@ -87,16 +87,14 @@ const OF_ANOTHER_CAUSE: readonly ErrorCode[] = [
   "malformed_answer",
   // Another process makes the call and may have the answer by now.
   "call_in_progress",
-  "answer_not_kept",
 ];
 
 /** The seller served this payment once: it owes nothing, and nothing more is paid. */
-const handedOver = ({ sellerId, state, transaction }: PurchaseRecord, cause?: Proof402Error): Proof402Error =>
+const handedOver = ({ sellerId, transaction }: PurchaseRecord, cause?: Proof402Error): Proof402Error =>
   new Proof402Error(
     "answer_not_kept",
     `Seller "${sellerId}" answered this call, and the answer was handed over. The database took no copy, and none came now.`,
     {
-      money: state === "settled" ? "moved" : "may-move",
       next: "The seller owes nothing. Nothing more is paid under this key; calling again asks the seller for a copy once more.",
       details: { transaction, ...(cause === undefined ? {} : { reason: cause.code }) },
       cause,

@@ -101,7 +101,11 @@ describe("T33: an answer that was paid for is not lost", () => {
         expect((await attack.buyer.spending()).recent[0]?.state).toBe("settled");
       });
       for (const _time of [1, 2])
-        await expect(attack.buy({ idempotencyKey })).rejects.toMatchObject({ code: "answer_not_kept", money: "moved" });
+        await expect(attack.buy({ idempotencyKey })).rejects.toMatchObject({
+          code: "answer_not_kept",
+          money: "moved",
+          next: expect.stringContaining("The seller owes nothing.") as string,
+        });
       await attack.buyer.reconcile();
       expect((await attack.buyer.sellers()).map(({ hold }) => hold)).toEqual([null]);
       expect(await attack.plunder()).toBe(PRICE);
