@@ -4,7 +4,7 @@ import { piecesOf } from "../receipts/disputed.ts";
 import { crowdedIn } from "../receipts/receipt.ts";
 import { hasRoomFor } from "../receipts/room.ts";
 import { MAX_OF_A_KIND, type Evidence, type Receipt } from "../receipts/schema.ts";
-import { appendAppraisal, appendLater, importReceipt } from "../receipts/store.ts";
+import { appendAppraisal, appendLater, importReceipt, readReceipt } from "../receipts/store.ts";
 import type { Db } from "../storage/database.ts";
 import { isOwnAmong } from "../verify/evidence.ts";
 import type { BuyerContext } from "./context.ts";
@@ -31,7 +31,7 @@ export async function importJudged(
   const crowded = crowdedIn(file);
   if (crowded !== null)
     throw new Proof402Error("receipt_crowded", crowded, { next: "Get the receipt file again from where it was made." });
-  const receipt = await asKept(ctx, file);
+  const receipt = await asKept(ctx, file, await readReceipt(ctx.db, file.id));
   // Nothing is dropped for want of room: it may be what contradicts the rest.
   if (receipt.later.length > MOST_AT_FIRST)
     throw new Proof402Error(

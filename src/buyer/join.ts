@@ -22,8 +22,7 @@ export const MOST_AT_FIRST = MAX_LATER - 16;
  * An imported file as it is stored: its maker's appraisals are left out and their failures become evidence. Proofs of no use
  * are left out. An appraisal stored here is this buyer's own and no word of its maker.
  */
-export async function asKept(ctx: JoinContext, file: Receipt): Promise<Receipt> {
-  const stored = await readReceipt(ctx.db, file.id);
+export async function asKept(ctx: JoinContext, file: Receipt, stored: Receipt | null): Promise<Receipt> {
   const own = new Set(stored?.appraisals.map((one) => toHex(canonicalSha256(one))));
   const appraisals = file.appraisals.filter((one) => !own.has(toHex(canonicalSha256(one))));
   const ambiguities = ambiguitiesOf(file);
@@ -59,7 +58,7 @@ export async function joinedWithStored(
 ): Promise<{ receipt: Receipt; refused: Receipt | null; leavesOut: boolean } | null> {
   const stored = await readReceipt(ctx.db, file.id);
   if (stored === null || (await readPurchaseByReceipt(ctx.db, file.id)) !== null) return null;
-  const kept = await asKept(ctx, file);
+  const kept = await asKept(ctx, file, stored);
   const isLeft = ({ evidence }: Receipt["later"][number]): boolean => !isRead || !isOfChain(evidence);
   const base = { ...withBodies(file, stored), later: stored.later.filter(isLeft), appraisals: [] };
   const missing = missingIn(base, kept);
@@ -96,7 +95,8 @@ const isJoined = ({ kind }: Evidence): boolean =>
 const disputesIn = (receipt: Receipt): Evidence[] =>
   DISPUTABLE.filter((of) => piecesOf(receipt, of).length > 1).map((of) => ({ kind: "disputed", of }));
 
-function withPieces(receipt: Receipt, pieces: readonly Evidence[]): Receipt {
+/** A receipt with more pieces, as of the moment its answer came. */
+export function withPieces(receipt: Receipt, pieces: readonly Evidence[]): Receipt {
   const at = receipt.core.response.receivedAt;
   return { ...receipt, later: [...receipt.later, ...pieces.map((evidence) => ({ at, evidence }))] };
 }

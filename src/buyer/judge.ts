@@ -12,7 +12,7 @@ import type { Outstanding } from "../verify/types.ts";
 import { ON_CHAIN, requiredLayers } from "../verify/verdict.ts";
 import { appraisalPolicyOf, type BuyerContext } from "./context.ts";
 import { JOB_HANDLERS } from "./background/jobs/handlers.ts";
-import { askedOnce, joinedWithStored } from "./join.ts";
+import { askedOnce, joinedWithStored, withPieces } from "./join.ts";
 import { rivalsOf } from "./rivals.ts";
 import { createQueue, type JobState } from "./background/queue.ts";
 
@@ -79,13 +79,14 @@ export async function judgeReceipt(
     );
   const appraisal = await judge(joined?.receipt ?? (seen === null ? receipt : withMore(receipt, seen)));
   if (appraisal.verdict !== "verified" || joined === null) return appraisal;
-  // A file is judged no better than what is stored, where it cannot be joined, and no better than its own proofs.
-  for (const bound of [joined.refused, joined.leavesOut ? { ...receipt, appraisals: [] } : null]) {
-    const bounded = bound === null ? appraisal : await judge(bound);
-    if (bounded.verdict !== "verified" && (bound === joined.refused || bounded.layers.computation.status === "fail"))
-      return bounded;
+  // A file that cannot be joined is judged no better than what is stored, and one whose proof is left out no better than that.
+  if (joined.refused !== null) {
+    const without = await judge(joined.refused);
+    if (without.verdict !== "verified") return without;
   }
-  return appraisal;
+  if (!joined.leavesOut) return appraisal;
+  const alone = await judge({ ...receipt, appraisals: [] });
+  return alone.verdict !== "verified" && alone.layers.computation.status === "fail" ? alone : appraisal;
 }
 
 /**
@@ -156,11 +157,10 @@ async function ownEvidence(ctx: JudgeContext, id: string): Promise<readonly Evid
 function withMore(file: Receipt, known: readonly Evidence[]): Receipt {
   const later = file.later.filter(({ evidence }) => evidence.kind !== "disputed");
   const isTold = isOwnAmong(later.map(({ evidence }) => evidence));
-  const at = file.core.response.receivedAt;
-  return {
-    ...file,
-    later: [...later, ...known.filter((evidence) => !isTold(evidence)).map((evidence) => ({ at, evidence }))],
-  };
+  return withPieces(
+    { ...file, later },
+    known.filter((evidence) => !isTold(evidence)),
+  );
 }
 
 /** A job's meaning for its layer. */
