@@ -20,13 +20,14 @@ export async function noteDatabase(
   try {
     const here = await realpath(path);
     const noted = await readNotes(folder, address);
+    const others = await othersAmong(noted, own, here);
     const mine = noted.find(({ name }) => name === own);
-    const original = mine !== undefined && mine.path !== here && (await isThere(mine.path)) ? [mine] : [];
-    if (mine?.path !== here && original.length === 0) {
+    const isCopy = mine !== undefined && others.includes(mine);
+    if (mine?.path !== here && !isCopy) {
       if (mine !== undefined) await removeOwn(mine.noted);
       await writeNew(join(folder, own), `${here}\n`, { mode: 0o600 });
     }
-    return [...original, ...noted.filter(({ name }) => name !== own)];
+    return others;
   } catch {
     return [];
   }
@@ -40,18 +41,23 @@ export async function otherDatabases(
   const id = await db.selectFrom("meta").select("value").where("key", "=", "database_id").executeTakeFirst();
   const own = `${address}-${id?.value.slice(0, 16) ?? ""}`;
   try {
-    const here = await realpath(path);
-    const noted = await readNotes(folder, address);
-    const isOther = await Promise.all(
-      noted.map(async (one) => one.name !== own || (one.path !== here && (await isThere(one.path)))),
-    );
-    return noted.filter((_one, at) => isOther[at] === true);
+    return await othersAmong(await readNotes(folder, address), own, await realpath(path));
   } catch {
     return [];
   }
 }
 
-async function readNotes(folder: string, address: string): Promise<(KnownDatabase & { name: string })[]> {
+type Note = KnownDatabase & { name: string };
+
+/** The notes of other databases: those under another name, and an original whose copy is `here`. */
+async function othersAmong(noted: readonly Note[], own: string, here: string): Promise<Note[]> {
+  const isOther = await Promise.all(
+    noted.map(async ({ name, path }) => name !== own || (path !== here && (await isThere(path)))),
+  );
+  return noted.filter((_one, at) => isOther[at] === true);
+}
+
+async function readNotes(folder: string, address: string): Promise<Note[]> {
   const names = await readdir(folder).catch(() => []);
   return Promise.all(
     names
