@@ -1,9 +1,9 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openBuyer } from "../../src/buyer/open.ts";
 import type { Buyer } from "../../src/buyer/types.ts";
-import { configSchema, type Config } from "../../src/config/schema.ts";
+import { configSchema, type Config, type ConfigInput } from "../../src/config/schema.ts";
 import { startDevnet, type Devnet, type DevnetOptions } from "../../src/devnet/index.ts";
 
 /** A devnet and the directory its buyers keep their files in. */
@@ -50,6 +50,18 @@ export async function openMarket(options: DevnetOptions = {}): Promise<Market> {
       await rm(directory, { recursive: true, force: true });
     },
   };
+}
+
+/** Writes a configuration with a change to a path, which may be its own. Returns the path. */
+export async function writeVariant(
+  config: string,
+  path: string,
+  change: (written: ConfigInput) => void,
+): Promise<string> {
+  const written = JSON.parse(await readFile(config, "utf8")) as ConfigInput;
+  change(written);
+  await writeFile(path, JSON.stringify(written));
+  return path;
 }
 
 /** Features that `eth-risk` takes. */

@@ -3,21 +3,19 @@ import { StdioClientTransport as LegacyStdio } from "@modelcontextprotocol/sdk/c
 import { ElicitRequestSchema } from "@modelcontextprotocol/sdk/types.js";
 import { Client } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
-import { readFile, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { ConfigInput } from "../../src/config/schema.ts";
 import { writeDevnet } from "../../src/devnet/index.ts";
 import { CLI } from "../support/cli.ts";
-import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { ETH_FEATURES, openMarket, type Market, writeVariant } from "../support/devnet.ts";
 
 let market: Market;
 let config: string;
 beforeAll(async () => {
   market = await openMarket();
   ({ config } = await writeDevnet(market.devnet, market.directory));
-  const written = JSON.parse(await readFile(config, "utf8")) as ConfigInput;
-  for (const asset of written.payment.assets) asset.approveAbove = "5000";
-  await writeFile(config, JSON.stringify(written));
+  await writeVariant(config, config, ({ payment }) => {
+    for (const asset of payment.assets) asset.approveAbove = "5000";
+  });
 });
 afterAll(() => market.stop());
 

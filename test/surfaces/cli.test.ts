@@ -16,7 +16,7 @@ import { createReceipt, parseReceipt, serializeReceipt } from "../../src/receipt
 import type { Receipt } from "../../src/receipts/schema.ts";
 import { verifyReceipt } from "../../src/tools/index.ts";
 import { CLI, runCli } from "../support/cli.ts";
-import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { ETH_FEATURES, openMarket, type Market, writeVariant } from "../support/devnet.ts";
 
 let market: Market;
 let config: string;
@@ -41,13 +41,8 @@ beforeAll(async () => {
 afterAll(() => market.stop());
 
 /** A copy of the configuration with a change. */
-async function variant(name: string, change: (config: ConfigInput) => void): Promise<string> {
-  const written = JSON.parse(await readFile(config, "utf8")) as ConfigInput;
-  change(written);
-  const path = join(market.directory, `${name}.config.json`);
-  await writeFile(path, JSON.stringify(written));
-  return path;
-}
+const variant = (name: string, change: (config: ConfigInput) => void): Promise<string> =>
+  writeVariant(config, join(market.directory, `${name}.config.json`), change);
 
 describe("verify", () => {
   test("shows every layer, what is simulated and what is not proven", async () => {

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { tool } from "@langchain/core/tools";
 import type { ToolMessage } from "@langchain/core/messages";
@@ -22,7 +22,7 @@ import { getReceipt } from "../../src/tools/get-receipt.ts";
 import { verifyReceipt as verifyTool } from "../../src/tools/index.ts";
 import { verifyReceipt } from "../../src/verify/index.ts";
 import { runCli } from "../support/cli.ts";
-import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { ETH_FEATURES, openMarket, type Market, writeVariant } from "../support/devnet.ts";
 import { infront } from "../support/infront.ts";
 import { buyWith } from "../support/buy.ts";
 
@@ -43,12 +43,10 @@ const OTHER = `0x${"5e".repeat(32)}`;
 
 /** A configuration of its own for a buyer of that name, with a change. */
 async function configured(name: string, change: (written: ConfigInput) => void = () => undefined): Promise<string> {
-  const written = JSON.parse(await readFile(config, "utf8")) as ConfigInput;
-  written.database = `${name}.db`;
-  change(written);
-  const path = join(market.directory, `${name}.config.json`);
-  await writeFile(path, JSON.stringify(written));
-  return path;
+  return writeVariant(config, join(market.directory, `${name}.config.json`), (written) => {
+    written.database = `${name}.db`;
+    change(written);
+  });
 }
 
 /** A seller whose published batches are changed, a buyer of it, and what that one bought. */

@@ -12,7 +12,7 @@ import { writeDevnet } from "../../src/devnet/index.ts";
 import { openDatabase } from "../../src/storage/database.ts";
 import { ROOT } from "../house/sources.ts";
 import { runCli } from "../support/cli.ts";
-import { openMarket, type Market } from "../support/devnet.ts";
+import { openMarket, type Market, writeVariant } from "../support/devnet.ts";
 import { rpcInFront } from "../support/rpc.ts";
 
 let market: Market;
@@ -27,10 +27,7 @@ afterAll(() => market.stop());
 /** A copy of the configuration with a change, in a folder of its own beside a copy of the key. */
 async function changed(change: (config: ConfigInput) => void): Promise<string> {
   const folder = await mkdtemp(join(market.directory, "case-"));
-  const written = JSON.parse(await readFile(config, "utf8")) as ConfigInput;
-  change(written);
-  const path = join(folder, "proof402.config.json");
-  await writeFile(path, JSON.stringify(written));
+  const path = await writeVariant(config, join(folder, "proof402.config.json"), change);
   await writeFile(join(folder, "buyer.key"), `${market.devnet.privateKey}\n`, { mode: 0o600 });
   return path;
 }

@@ -1,16 +1,14 @@
 import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Client } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import type { ConfigInput } from "../../src/config/schema.ts";
 import { writeDevnet } from "../../src/devnet/index.ts";
 import { parseReceipt } from "../../src/receipts/receipt.ts";
 import { CLI } from "../support/cli.ts";
-import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { ETH_FEATURES, openMarket, type Market, writeVariant } from "../support/devnet.ts";
 import { eventually } from "../support/eventually.ts";
 
 let market: Market;
@@ -19,10 +17,10 @@ let careful: string;
 beforeAll(async () => {
   market = await openMarket();
   ({ config } = await writeDevnet(market.devnet, market.directory));
-  const written = JSON.parse(await readFile(config, "utf8")) as ConfigInput;
-  for (const asset of written.payment.assets) asset.approveAbove = "5000";
-  careful = join(market.directory, "careful.config.json");
-  await writeFile(careful, JSON.stringify({ ...written, database: "careful.db" }));
+  careful = await writeVariant(config, join(market.directory, "careful.config.json"), (written) => {
+    for (const asset of written.payment.assets) asset.approveAbove = "5000";
+    written.database = "careful.db";
+  });
 });
 afterAll(() => market.stop());
 
@@ -198,15 +196,9 @@ describe.each(eras)("a client of %s", (era) => {
 let unreachableConfig: string;
 const unreachable = (): string => unreachableConfig;
 beforeAll(async () => {
-  const written = JSON.parse(await readFile(config, "utf8")) as ConfigInput;
-  unreachableConfig = join(market.directory, "unreachable.config.json");
-  await writeFile(
-    unreachableConfig,
-    JSON.stringify({
-      ...written,
-      networks: written.networks.map((network) => ({ ...network, rpcUrl: "http://127.0.0.1:1" })),
-    }),
-  );
+  unreachableConfig = await writeVariant(config, join(market.directory, "unreachable.config.json"), ({ networks }) => {
+    for (const network of networks) network.rpcUrl = "http://127.0.0.1:1";
+  });
 });
 
 describe("on the wire", () => {

@@ -1,11 +1,10 @@
 import { spawn, spawnSync } from "node:child_process";
-import { readFile, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { writeDevnet } from "../../src/devnet/index.ts";
-import type { ConfigInput } from "../../src/config/schema.ts";
 import { CLI, runCli } from "../support/cli.ts";
-import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { ETH_FEATURES, openMarket, type Market, writeVariant } from "../support/devnet.ts";
 
 // Questions of the command line at a real terminal, which `script` of util-linux opens.
 
@@ -16,9 +15,9 @@ let config: string;
 beforeAll(async () => {
   market = await openMarket();
   ({ config } = await writeDevnet(market.devnet, market.directory));
-  const written = JSON.parse(await readFile(config, "utf8")) as ConfigInput;
-  for (const asset of written.payment.assets) asset.approveAbove = "1";
-  await writeFile(config, JSON.stringify(written));
+  await writeVariant(config, config, ({ payment }) => {
+    for (const asset of payment.assets) asset.approveAbove = "1";
+  });
   await writeFile(join(market.directory, "input.json"), JSON.stringify(ETH_FEATURES));
 });
 afterAll(() => market.stop());

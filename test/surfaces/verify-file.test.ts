@@ -10,7 +10,7 @@ import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { createReceipt, parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
 import type { Receipt, ReceiptCore } from "../../src/receipts/schema.ts";
 import { runCli } from "../support/cli.ts";
-import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { ETH_FEATURES, openMarket, type Market, writeVariant } from "../support/devnet.ts";
 
 let market: Market;
 let config: string;
@@ -40,11 +40,10 @@ afterAll(async () => {
 
 /** A copy of the configuration with a database of its own name. */
 async function over(database: string, change: (written: ConfigInput) => void = () => undefined): Promise<string> {
-  const written = JSON.parse(await readFile(config, "utf8")) as ConfigInput;
-  change(written);
-  const path = join(market.directory, `${database.replaceAll("/", "-")}.config.json`);
-  await writeFile(path, JSON.stringify({ ...written, database }));
-  return path;
+  return writeVariant(config, join(market.directory, `${database.replaceAll("/", "-")}.config.json`), (written) => {
+    change(written);
+    written.database = database;
+  });
 }
 /** A receipt as a file. */
 async function saved(name: string, one: Receipt): Promise<string> {
