@@ -2,7 +2,7 @@ import { utf8 } from "../../src/evidence/bytes.ts";
 import type { Evidence, Receipt } from "../../src/receipts/schema.ts";
 
 /** What evidence may fill of a receipt file, without what its place in the log and its digest take. */
-export const FILLED_BYTES = 7_999_000;
+const FILLED_BYTES = 7_999_000;
 
 const sizeOf = (receipt: Receipt): number => utf8(JSON.stringify(receipt, null, 2)).length;
 

@@ -53,7 +53,8 @@ const field = (name: string, change: (value: string) => string) => (text: string
     new RegExp(`("${name}":)("[^"]*"|[0-9]+)`, "g"),
     (_all, key: string, value: string) => key + change(value),
   );
-const otherWord = (value: string): string => (value.length === 68 ? value.replace(/^"0x../, '"0xee') : value);
+const otherDigit = (digit: string): string => (digit === "e" ? "f" : "e");
+const otherWord = (value: string): string => (value.length === 68 ? value.replace(/(?<=^"0x)./, otherDigit) : value);
 
 /** The same retelling of receipt, settlement and policy. */
 const RETELLINGS: [string, (text: string) => string, readonly Method[]][] = [
