@@ -74,16 +74,16 @@ export async function answeredMeanwhile(ctx: BuyerContext, call: Call, paying: P
 /**
  * What the caller gets for a stored receipt. Throws Proof402Error `seller_error` or `seller_refused` for a status that
  * is not 2xx, `seller_error` for an answer with nothing in it, `answer_cut` for the beginning of an answer, and as
- * `deliveredAnswer` does. `over` says that its payment was released.
+ * `deliveredAnswer` does.
  */
 export function resultOf(
   ctx: BuyerContext,
   call: Call,
   receipt: Receipt,
-  { paidNow, stored, over = false }: Pick<BuyResult, "paidNow" | "stored"> & { over?: boolean },
+  { paidNow, stored, payment = "open" }: Pick<BuyResult, "paidNow" | "stored"> & { payment?: Chance },
 ): BuyResult {
   if (!isAnswer(receipt.core) || isCut(receipt.core) || isEmpty(receipt.core))
-    throw notTheAnswer(receipt, { stored, over });
+    throw notTheAnswer(receipt, { stored, payment });
   const appraisal = newestAppraisal(receipt);
   return {
     ...deliveredAnswer(receipt),
@@ -96,8 +96,15 @@ export function resultOf(
   };
 }
 
+/**
+ * What the payment of a call can still do: bring an answer, nothing that is known yet (its authorization has run out, and
+ * the chain has not shown whether it was used), or nothing at all.
+ */
+type Chance = "open" | "undecided" | "over";
+
 /** Why a receipt holds no answer, or not all of one, and what the same payment can still bring. */
-function notTheAnswer({ id, core }: Receipt, { stored, over }: { stored: boolean; over: boolean }): Proof402Error {
+function notTheAnswer({ id, core }: Receipt, { stored, payment }: { stored: boolean; payment: Chance }): Proof402Error {
+  const spent = SPENT[payment];
   const { status } = core.response;
   const { cut = null } = transferOf(core) ?? {};
   const seller = `Seller "${core.seller.id}"`;
@@ -105,7 +112,7 @@ function notTheAnswer({ id, core }: Receipt, { stored, over }: { stored: boolean
   const details = { status, receiptId: stored ? id : null };
   if (isAnswer(core) && cut !== null) {
     return new Proof402Error("answer_cut", `${seller} was paid and answered ${CUT_WORDS[cut]}; ${kept} came of it.`, {
-      next: over ? OVER : `${cut === "too_large" ? RAISE : ""}${AGAIN}`,
+      next: spent ?? `${cut === "too_large" ? RAISE : ""}${AGAIN}`,
       details: { ...details, cut },
     });
   }
@@ -120,7 +127,7 @@ function notTheAnswer({ id, core }: Receipt, { stored, over }: { stored: boolean
     fails ? "seller_error" : "seller_refused",
     `${seller} answered ${what} to a paid request; ${kept} it said.`,
     {
-      next: over ? OVER : fails ? AGAIN : "Look at the receipt. A call under a new key would be paid again.",
+      next: spent ?? (fails ? AGAIN : "Look at the receipt. A call under a new key would be paid again."),
       details,
     },
   );
@@ -131,7 +138,12 @@ const CUT_WORDS = {
   too_slow: "too slowly to be waited for to the end",
   broken_off: "until the connection broke",
 } as const;
-const OVER = "This payment can move no money any more. To pay for an answer, call under a new idempotency key.";
+const SPENT: Readonly<Record<Chance, string | null>> = {
+  open: null,
+  undecided:
+    "This payment can bring no answer any more, and the chain does not show yet whether it moved money. Call again with the same idempotency key in a minute to learn it.",
+  over: "This payment can move no money any more. To pay for an answer, call under a new idempotency key.",
+};
 const AGAIN = "Call again with the same idempotency key: the seller is asked again with the same payment.";
 const RAISE = "Asking again helps once the owner has raised http.maxResponseBytes. ";
 

@@ -6,9 +6,10 @@ import { findSeller } from "../config/schema.ts";
 import { findAsset } from "../payment/policy.ts";
 import type { ListedModel } from "../market/types.ts";
 import { isFromChannel } from "../payment/channels.ts";
-import { NEVER_SIGNED, readAttempts, release } from "../payment/journal.ts";
+import { NEVER_SIGNED, readAttempts, readPurchase, release } from "../payment/journal.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
 import { readReceipt } from "../receipts/store.ts";
+import { isServed } from "../receipts/transfer.ts";
 import { askChain, inDoubt } from "./ask-chain.ts";
 import { attestSeller } from "./attest.ts";
 import type { Call } from "./call.ts";
@@ -74,15 +75,27 @@ async function decide(ctx: BuyerContext, attempts: readonly PurchaseRecord[]): P
   }
 }
 
-/** The stored result; a seller's failure is asked about once more while its payment can still bring an answer. */
-async function answeredBefore(ctx: BuyerContext, call: Call, purchase: PurchaseRecord): Promise<Turn> {
-  const receipt = await readReceipt(ctx.db, purchase.receiptId ?? "");
-  if (receipt === null) throw new Error(`journal names receipt ${purchase.receiptId} that is not stored`);
-  const mayServe = purchase.state === "settled" || isUsable(purchase.payment.validBefore, ctx.clock());
-  if (isOwed(receipt) && mayServe && purchase.state !== "released")
-    return { kind: "again", purchase, failure: receipt.id };
-  const over = purchase.state === "released";
-  return { kind: "result", result: resultOf(ctx, call, receipt, { paidNow: false, stored: true, over }) };
+/**
+ * The stored result. A seller's failure is asked about once more while its payment can still bring an answer; after that
+ * the chain says whether the payment moved money.
+ */
+async function answeredBefore(ctx: BuyerContext, call: Call, answered: PurchaseRecord): Promise<Turn> {
+  const receipt = await readReceipt(ctx.db, answered.receiptId ?? "");
+  if (receipt === null) throw new Error(`journal names receipt ${answered.receiptId} that is not stored`);
+  const usable = isUsable(answered.payment.validBefore, ctx.clock());
+  const purchase = usable || isServed(receipt.core) ? answered : await afterItsEnd(ctx, answered);
+  const { state } = purchase;
+  const open = state === "settled" || (usable && state === "answered");
+  if (isOwed(receipt) && open) return { kind: "again", purchase, failure: receipt.id };
+  const payment = open ? "open" : state === "released" ? "over" : "undecided";
+  return { kind: "result", result: resultOf(ctx, call, receipt, { paidNow: false, stored: true, payment }) };
+}
+
+/** An answered purchase whose authorization has run out, as the chain decides it by now. */
+async function afterItsEnd(ctx: BuyerContext, purchase: PurchaseRecord): Promise<PurchaseRecord> {
+  if (purchase.state !== "answered") return purchase;
+  await askChain(ctx, purchase);
+  return (await readPurchase(ctx.db, purchase.id)) ?? purchase;
 }
 
 /**

@@ -128,13 +128,21 @@ it.each([
   world().advance(115, "both");
   const late = errorOf(await buy());
   expect(late).toMatchObject({ code, money: "may-move", key: KEY });
+  expect(late.next).toContain("This payment can bring no answer any more, and the chain does not show yet");
   expect(late.next).not.toContain("new idempotency key");
   outlive();
-  await reconcileTwice();
-  expect(await states()).toEqual([["released", "authorization_expired"]]);
   const over = errorOf(await buy());
   expect(over).toMatchObject({ code, money: "not-moved" });
   expect(over.next).toContain("This payment can move no money any more.");
+  expect(await states()).toEqual([["released", "authorization_expired"]]);
+  expect(sent).toEqual([]);
+});
+
+it("tells the refusal of a seller that was paid as it stands, however long ago", async () => {
+  const first = errorOf(await firstCall("client_error", "before"));
+  outlive();
+  expect(errorOf(await buy())).toEqual({ ...first, money: "moved" });
+  expect(await states()).toEqual([["settled", null]]);
   expect(sent).toEqual([]);
 });
 
