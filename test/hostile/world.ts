@@ -56,6 +56,8 @@ export type Attack = {
   /** The victim's database for one piece of work. */
   using<T>(work: (db: Db) => Promise<T>): Promise<T>;
   buy(request?: Partial<BuyRequest>, options?: BuyOptions): Promise<BuyResult>;
+  /** Takes the seller off the network: its address refuses connections from now on. */
+  vanish(): Promise<void>;
   /** The seller redeems everything it ever got signed; then what the wallet has lost, base units. */
   plunder(): Promise<bigint>;
 };
@@ -223,6 +225,7 @@ export async function openWorld(): Promise<World> {
           );
           return result;
         },
+        vanish: () => served.stop(),
         async plunder() {
           for (const payment of payments()) await redeem(payment);
           return FUNDS - (await devnet.balanceOf(payer));
