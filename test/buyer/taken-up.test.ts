@@ -34,13 +34,6 @@ function outlive(): void {
   world().advance(200, "both");
   world().chain.mine();
 }
-/** Two looks some time apart, as an authorization is released by no single one. */
-async function reconcileTwice(): Promise<void> {
-  await world().reconcile();
-  world().advance(5, "both");
-  await world().reconcile();
-}
-
 it("hands over the answer that is there, and sends nothing", async () => {
   const first = await firstCall("ok", "before");
   const again = await buy();
