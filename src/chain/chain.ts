@@ -4,6 +4,7 @@ import { requireChainId } from "./chain-id.ts";
 import { Proof402Error } from "../errors.ts";
 import { requireCheckedTls } from "./checked-tls.ts";
 import { gasCap } from "./owner/fees.ts";
+import type { Hex } from "../evidence/bytes.ts";
 
 /** Where and how a chain is read: one entry of the configuration's `networks`. */
 export type ChainConfig = {
@@ -115,7 +116,7 @@ const causesOf = (error: unknown): Error[] => (error instanceof Error ? [error, 
 /** Throws `contract_missing` for an empty answer of an address without code, and any other error as it is. */
 async function requireContract(client: PublicClient, network: string, error: unknown): Promise<never> {
   const causes = causesOf(error);
-  const asked = causes.find((one): one is Error & { contractAddress: `0x${string}` } => "contractAddress" in one);
+  const asked = causes.find((one): one is Error & { contractAddress: Hex } => "contractAddress" in one);
   const isEmpty = causes.some(({ name }) => name === "ContractFunctionZeroDataError");
   // A reader that knows the contract has said it in its own words.
   if (Proof402Error.isInstance(error) || asked === undefined || !isEmpty) throw error;

@@ -2,6 +2,11 @@ import { base32, base64, hex } from "@scure/base";
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { sha256 as nobleSha256, sha384 as nobleSha384 } from "@noble/hashes/sha2.js";
 
+/** Bytes as hex with 0x in front. */
+export type Hex = `0x${string}`;
+/** An account or a contract: 0x and 20 bytes. */
+export type Address = Hex;
+
 /** Bytes backed by a plain ArrayBuffer, as WebCrypto wants them. */
 export type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -37,7 +42,7 @@ export const toHex = (bytes: Uint8Array): string => hex.encode(bytes);
 /** Bytes of hex without prefix. Throws on anything else. */
 export const fromHex = (text: string): Bytes => hex.decode(text) as Bytes;
 /** Lower-case hex with 0x. */
-export const toHex0x = (bytes: Uint8Array): `0x${string}` => `0x${hex.encode(bytes)}`;
+export const toHex0x = (bytes: Uint8Array): Hex => `0x${hex.encode(bytes)}`;
 /** Bytes of 0x-prefixed hex. Throws on anything else. */
 export const fromHex0x = (text: string): Bytes => {
   if (!text.startsWith("0x")) throw new TypeError("expected 0x-prefixed hex");

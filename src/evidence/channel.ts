@@ -1,4 +1,4 @@
-import { concatBytes, fromHex0x, keccak256, toHex0x, uint256, utf8, type Bytes } from "./bytes.ts";
+import { concatBytes, fromHex0x, keccak256, toHex0x, uint256, utf8, type Bytes, type Hex } from "./bytes.ts";
 import { addressWord } from "./eip3009.ts";
 
 /** x402's batch settlement and its collector of EIP-3009 deposits, at the same addresses on every chain. */
@@ -27,7 +27,7 @@ const CONFIG_TYPE = keccak256(
 const VOUCHER_TYPE = keccak256(utf8("Voucher(bytes32 channelId,uint128 maxClaimableAmount)"));
 
 /** EIP-712 §"encode" in the contract's domain (scheme_batch_settlement_evm.md). */
-const inDomain = (chainId: number, structHash: Bytes): `0x${string}` =>
+const inDomain = (chainId: number, structHash: Bytes): Hex =>
   toHex0x(
     keccak256(
       concatBytes(
@@ -47,7 +47,7 @@ const inDomain = (chainId: number, structHash: Bytes): `0x${string}` =>
   );
 
 /** A channel's id: the EIP-712 hash of its configuration, 0x hex. */
-export const channelIdOf = (chainId: number, config: ChannelConfig): `0x${string}` =>
+export const channelIdOf = (chainId: number, config: ChannelConfig): Hex =>
   inDomain(
     chainId,
     keccak256(
@@ -65,5 +65,5 @@ export const channelIdOf = (chainId: number, config: ChannelConfig): `0x${string
   );
 
 /** The hash a voucher is signed by, 0x hex: the receiver may claim up to `cumulative` base units of the channel in all. */
-export const voucherHash = (chainId: number, channelId: string, cumulative: string): `0x${string}` =>
+export const voucherHash = (chainId: number, channelId: string, cumulative: string): Hex =>
   inDomain(chainId, keccak256(concatBytes(VOUCHER_TYPE, fromHex0x(channelId), uint256(BigInt(cumulative)))));

@@ -1,4 +1,4 @@
-import { concatBytes, fromHex0x, keccak256, toHex0x, uint256, utf8, type Bytes } from "./bytes.ts";
+import { concatBytes, fromHex0x, keccak256, toHex0x, uint256, utf8, type Bytes, type Hex } from "./bytes.ts";
 
 /** EIP-3009 `transferWithAuthorization` message. Amounts in base units, times in unix seconds. */
 export type TransferAuthorization = {
@@ -39,7 +39,7 @@ export function chainIdOf(network: string): number {
 export const addressWord = (address: string): Bytes => concatBytes(new Uint8Array(12), fromHex0x(address));
 
 /** The separator of a token's EIP-712 domain (EIP-712 §"Definition of domainSeparator"), 0x hex. */
-export const domainSeparatorOf = (domain: TokenDomain): `0x${string}` =>
+export const domainSeparatorOf = (domain: TokenDomain): Hex =>
   toHex0x(
     keccak256(
       concatBytes(
@@ -67,7 +67,7 @@ export function authorizationHash(
   domain: TokenDomain,
   message: TransferAuthorization,
   primaryType: keyof typeof TYPES = "TransferWithAuthorization",
-): `0x${string}` {
+): Hex {
   const structHash = keccak256(
     concatBytes(
       TYPES[primaryType],

@@ -1,4 +1,4 @@
-import { concatBytes, fromHex0x, keccak256, toHex, toHex0x, uint256, utf8, type Bytes } from "./bytes.ts";
+import { concatBytes, fromHex0x, keccak256, toHex, toHex0x, uint256, utf8, type Bytes, type Hex } from "./bytes.ts";
 import { teeMessageHash } from "./tee-signature.ts";
 
 /**
@@ -72,8 +72,8 @@ function compare(a: Uint8Array, b: Uint8Array): number {
 
 /** A batch's tree: node 0 is the root, node i has children 2i+1 and 2i+2, and the leaves stand at the end. 0x hex. */
 export type InclusionTree = {
-  root: `0x${string}`;
-  nodes: `0x${string}`[];
+  root: Hex;
+  nodes: Hex[];
   /** Where each leaf stands in `nodes`, in the order the leaves were given. */
   treeIndices: number[];
 };
@@ -101,8 +101,8 @@ export function buildInclusionTree(leaves: readonly InclusionLeaf[]): InclusionT
 }
 
 /** The siblings from a node up to the root, 0x hex. */
-export function inclusionPath(tree: InclusionTree, treeIndex: number): `0x${string}`[] {
-  const path: `0x${string}`[] = [];
+export function inclusionPath(tree: InclusionTree, treeIndex: number): Hex[] {
+  const path: Hex[] = [];
   for (let index = treeIndex; index > 0; index = (index - 1) >> 1) {
     const sibling = tree.nodes[index % 2 === 1 ? index + 1 : index - 1];
     if (sibling !== undefined) path.push(sibling);
@@ -114,7 +114,7 @@ export function inclusionPath(tree: InclusionTree, treeIndex: number): `0x${stri
  * The root that a leaf's hash and path lead to, 0x hex, or null where no tree of `count` different leaves has such a path:
  * leaves stand at two depths at most, and no node is its own sibling.
  */
-export function rootOfPath(hash: Uint8Array, path: readonly string[], count: number): `0x${string}` | null {
+export function rootOfPath(hash: Uint8Array, path: readonly string[], count: number): Hex | null {
   const depths = [Math.floor(Math.log2(count)), Math.floor(Math.log2(2 * count - 1))];
   if (!depths.includes(path.length)) return null;
   let node = toHex0x(hash);

@@ -1,4 +1,4 @@
-import { concatBytes, fromHex0x, keccak256, toHex, toHex0x, uint256, utf8 } from "./bytes.ts";
+import { concatBytes, fromHex0x, keccak256, toHex, toHex0x, uint256, utf8, type Hex } from "./bytes.ts";
 import { addressWord } from "./eip3009.ts";
 import { signerOf } from "./signer.ts";
 
@@ -37,7 +37,7 @@ export const spenderOf = ({ facilitator }: Pick<TransferPermit, "facilitator">):
  * The EIP-712 signing hash (EIP-712 §"encode") of a permit in Permit2's domain, 0x hex. Referenced struct types follow the
  * primary one in alphabetical order (§"Definition of encodeType").
  */
-export function permitHash(chainId: number, permit: TransferPermit): `0x${string}` {
+export function permitHash(chainId: number, permit: TransferPermit): Hex {
   const domainSeparator = keccak256(
     concatBytes(DOMAIN_TYPE, keccak256(utf8("Permit2")), uint256(chainId), addressWord(PERMIT2)),
   );

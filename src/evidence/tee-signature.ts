@@ -1,4 +1,4 @@
-import { concatBytes, keccak256, toHex0x, uint256, type Bytes } from "./bytes.ts";
+import { concatBytes, keccak256, toHex0x, uint256, type Bytes, type Hex } from "./bytes.ts";
 
 /** Response headers that carry the signature (names as OpenGradient's gateway sends them). */
 export const TEE_HEADERS = {
@@ -24,4 +24,4 @@ export const teeMessageHash = (options: {
 }): Bytes => keccak256(concatBytes(options.requestHash, options.outputHash, uint256(options.timestamp)));
 
 /** keccak256 of the signing key's DER SubjectPublicKeyInfo, 0x hex. */
-export const teeIdOf = (spki: Uint8Array): `0x${string}` => toHex0x(keccak256(spki));
+export const teeIdOf = (spki: Uint8Array): Hex => toHex0x(keccak256(spki));

@@ -6,11 +6,12 @@ import {
   type InclusionTree,
   type PublishedBatch,
 } from "../evidence/inclusion.ts";
+import type { Hex } from "../evidence/bytes.ts";
 
 /** How a node has its answers anchored. It holds no client of a chain: its runner gives it `anchor`. */
 export type NodeAnchoring = {
   /** Sends a batch's root to the relay contract and resolves with the transaction, 0x hex. Called again where it throws. */
-  anchor: (batch: { root: `0x${string}`; count: number }) => Promise<`0x${string}`>;
+  anchor: (batch: { root: Hex; count: number }) => Promise<Hex>;
   /** Answers that fill a batch; 1 to 1024. */
   maxLeaves?: number;
   /** Longest time an answer waits for others, ms. */

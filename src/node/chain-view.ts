@@ -7,7 +7,7 @@ import { readSettling } from "../chain/settling.ts";
 import type { Authorization } from "../evidence/methods/method.ts";
 import { evidenceOf } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
-import { fromHex0x, keccak256, toHex0x, utf8 } from "../evidence/bytes.ts";
+import { fromHex0x, keccak256, toHex0x, utf8, type Hex } from "../evidence/bytes.ts";
 import { addressWord, AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC } from "../evidence/eip3009.ts";
 import { lastSecondOf, movedBy, usesAuthorization } from "../evidence/settlement.ts";
 
@@ -133,7 +133,7 @@ async function lookAt(
   return ended ? { state: "void" } : null;
 }
 
-const toHexNumber = (value: bigint): `0x${string}` => `0x${value.toString(16)}`;
+const toHexNumber = (value: bigint): Hex => `0x${value.toString(16)}`;
 
 const isUsed = (client: PublicClient, authorization: Authorization): Promise<boolean> =>
   authorization.method === "eip3009" ? isAuthorizationSpent(client, authorization) : isBitSet(client, authorization);

@@ -1,3 +1,5 @@
+import type { Hex } from "../evidence/bytes.ts";
+
 /**
  * What a node asks of the enclave it runs in. A real one keeps the key inside and gets its documents from the Nitro
  * Security Module; the simulated one stands in for it on a development machine.
@@ -8,7 +10,7 @@ export type Enclave = {
   /** DER SubjectPublicKeyInfo of the response signing key (RSA-2048). */
   publicKey: Uint8Array;
   /** keccak256 of `publicKey`, 0x hex. */
-  keyId: `0x${string}`;
+  keyId: Hex;
   /**
    * Fixes the measured set of models (SHA-384 of the manifest bytes becomes PCR2). Once, before anything is attested:
    * throws Error on a second, different manifest.

@@ -19,6 +19,7 @@ import { paymentGate, type ServedModel } from "./payment-gate.ts";
 import { packageModelsDirectory, readDescriptions } from "./models.ts";
 import type { NodeRecords } from "./records.ts";
 import { openVoucherChannels } from "./voucher-channels.ts";
+import type { Hex } from "../evidence/bytes.ts";
 
 export { createSimulatedRoot, type SimulatedRoot } from "./certificates.ts";
 export { packageModelsDirectory } from "./models.ts";
@@ -57,7 +58,7 @@ export type InferenceNodeOptions = {
 /** A running seller without a socket: hand `fetch` to any web-standard server. */
 export type InferenceNode = {
   fetch: (request: Request) => Promise<Response>;
-  keyId: `0x${string}` | null;
+  keyId: Hex | null;
   /** DER SubjectPublicKeyInfo. */
   publicKey: Uint8Array | null;
   /** PCR index -> SHA-384 hex: the reference values a buyer compares with. */

@@ -1,13 +1,14 @@
 import type { PaymentPayload, PaymentRequirements } from "@x402/core/types";
 import type { PaymentMethod } from "../evidence/methods/methods.ts";
+import type { Hex } from "../evidence/bytes.ts";
 
 /** How a node is paid. Prices in base units of its token. */
 export type NodePayment = {
   network: `eip155:${number}`;
-  asset: `0x${string}`;
+  asset: Hex;
   /** The token's EIP-712 domain. */
   domain: { name: string; version: string };
-  payTo: `0x${string}`;
+  payTo: Hex;
   facilitatorUrl: string;
   /** Longest time from signature to settlement, seconds. */
   maxTimeoutSeconds?: number;
@@ -17,9 +18,9 @@ export type NodePayment = {
    * For payment by vouchers: the key that authorizes claims, the same after a restart, and how often they are made: a third of
    * `WITHDRAW_DELAY_SECONDS` at the longest. The vouchers are kept in the node's records: name a file there.
    */
-  channels?: { authorizerKey: `0x${string}`; claimSeconds: number };
+  channels?: { authorizerKey: Hex; claimSeconds: number };
   /** Other tokens taken, at `rate` base units of theirs for one base unit of the first. */
-  also?: readonly { asset: `0x${string}`; domain: { name: string; version: string }; rate: bigint }[];
+  also?: readonly { asset: Hex; domain: { name: string; version: string }; rate: bigint }[];
   /**
    * Where the chain is read when the facilitator's answer is lost, or says that the payment was made already. A facilitator on
    * this machine may name one. Without any, only the facilitator's word counts.

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { Proof402Error, type ErrorCode } from "../errors.ts";
-import { sha256, toHex, type Bytes } from "../evidence/bytes.ts";
+import { sha256, toHex, type Bytes, type Hex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import type { Tensor } from "../evidence/exchange/tensors.ts";
 import { quantiseInput, requestSignals, type Groth16Key } from "../evidence/groth16.ts";
@@ -18,7 +18,7 @@ export type NodeProving = {
 };
 
 /** A contract's word for a proof: the transaction that it did not revert, and its gas, decimal. */
-export type Recorded = { transaction: `0x${string}`; gasUsed: string };
+export type Recorded = { transaction: Hex; gasUsed: string };
 
 /** A proof as it is published. `proof` and `signals` as in `zk.groth16` evidence. */
 type Published =

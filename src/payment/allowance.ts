@@ -5,6 +5,7 @@ import type { Chain, LookLimits } from "../chain/chain.ts";
 import { sendOwnerCall, takeUp, type Owner, type Sent } from "../chain/owner/send.ts";
 import { wishOf } from "../chain/owner/transactions.ts";
 import type { AssetPolicy } from "./policy.ts";
+import type { Hex } from "../evidence/bytes.ts";
 
 /** ERC-20's balance and allowance. */
 const ERC20 = [
@@ -27,7 +28,7 @@ const ERC20 = [
   },
 ] as const;
 
-const hex = (address: string): `0x${string}` => `0x${address.slice(2)}`;
+const hex = (address: string): Hex => `0x${address.slice(2)}`;
 
 /** What a wallet holds of an asset and lets Permit2 move, base units. Throws Proof402Error `wrong_chain` or `chain_unreachable`. */
 export const readHoldings = (

@@ -1,4 +1,4 @@
-import { keccak256, toHex0x, utf8 } from "../evidence/bytes.ts";
+import { keccak256, toHex0x, utf8, type Hex } from "../evidence/bytes.ts";
 import { channelIdOf, type ChannelConfig } from "../evidence/channel.ts";
 import { chainIdOf } from "../evidence/eip3009.ts";
 import { Proof402Error, type ErrorCode } from "../errors.ts";
@@ -25,7 +25,7 @@ const MAX_GAP = 16;
  * seller and token, so an owner without the database finds every channel by asking the chain. The first words keep it
  * apart from other programs' channels of the same wallet.
  */
-const saltOf = (index: number): `0x${string}` => toHex0x(keccak256(utf8(`proof402 channel ${index}`)));
+const saltOf = (index: number): Hex => toHex0x(keccak256(utf8(`proof402 channel ${index}`)));
 
 /** The channel of this number with one of the seller's payees, or null where the configuration pins no terms. */
 function configAt({ payer, seller, asset }: ChannelScope, receiver: string, index: number): ChannelConfig | null {

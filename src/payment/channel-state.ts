@@ -1,6 +1,6 @@
 import { CHANNELS_ABI, MULTICALL3, readChannelState, readChannelStates } from "../chain/channels.ts";
 import { NONCES_ABI } from "../chain/nonces.ts";
-import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
+import { fromHex0x, toHex0x, type Hex } from "../evidence/bytes.ts";
 import { channelIdOf, CHANNELS, type ChannelConfig } from "../evidence/channel.ts";
 import { chainIdOf } from "../evidence/eip3009.ts";
 import type { ChannelsTable } from "../storage/tables.ts";
@@ -108,4 +108,4 @@ export function stateOf(seen: ChannelOnChain, noted: Pick<ChannelsTable, "state"
   return seen.balance > seen.totalClaimed ? "open" : "closed";
 }
 
-const hex = (text: string): `0x${string}` => toHex0x(fromHex0x(text));
+const hex = (text: string): Hex => toHex0x(fromHex0x(text));

@@ -1,6 +1,6 @@
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
-import { fromHex, toBase64, toHex0x, utf8 } from "../evidence/bytes.ts";
+import { fromHex, toBase64, toHex0x, utf8, type Hex } from "../evidence/bytes.ts";
 import { paymentMethodOf, signingHash } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Offer, Payment } from "../receipts/schema.ts";
@@ -60,7 +60,7 @@ export function planPayment(options: {
  * gets the same nonce after a crash, so signing again makes the same authorization, and the chain takes one of them.
  * Without the secret it tells nothing about the key.
  */
-export const deriveNonce = (secret: string, idempotencyKey: string, attempt: number): `0x${string}` =>
+export const deriveNonce = (secret: string, idempotencyKey: string, attempt: number): Hex =>
   toHex0x(hmac(sha256, fromHex(secret), utf8(`proof402 eip3009 nonce\n${attempt}\n${idempotencyKey}`)));
 
 /**
@@ -72,7 +72,7 @@ export const deriveSalt = (
   idempotencyKey: string,
   attempt: number,
   of: "terms" | "unpaid" = "terms",
-): `0x${string}` => toHex0x(hmac(sha256, fromHex(secret), utf8(`proof402 ${of} salt\n${attempt}\n${idempotencyKey}`)));
+): Hex => toHex0x(hmac(sha256, fromHex(secret), utf8(`proof402 ${of} salt\n${attempt}\n${idempotencyKey}`)));
 
 /** The life that x402's sellers commonly offer, seconds. */
 const USUAL_LIFE_SECONDS = 60;

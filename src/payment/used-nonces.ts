@@ -1,6 +1,6 @@
 import type { LogTopic, PublicClient, RpcLog } from "viem";
 import { hasBit, NONCES_ABI, wordOf } from "../chain/nonces.ts";
-import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
+import { fromHex0x, toHex0x, type Hex } from "../evidence/bytes.ts";
 import { addressWord, AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC } from "../evidence/eip3009.ts";
 import { PERMIT2 } from "../evidence/permit2.ts";
 import { answersInTime } from "./before-paying.ts";
@@ -102,7 +102,7 @@ async function lookAt(chain: Chain, wanted: Wanted): Promise<(Omit<NonceUse, "co
 type Used = { nonce: string; token: string | null };
 
 /** The call to read its use: a flag of the token, or the word of Permit2 with its bit. */
-function callFor(owner: `0x${string}`, { nonce, token }: Used) {
+function callFor(owner: Hex, { nonce, token }: Used) {
   if (token === null) {
     const args = [owner, wordOf(nonce)] as const;
     return { address: PERMIT2, abi: NONCES_ABI, functionName: "nonceBitmap", args } as const;

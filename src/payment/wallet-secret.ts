@@ -1,7 +1,7 @@
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import type { TypedDataDefinition } from "viem";
-import { concatBytes, fromHex0x, keccak256, toHex, toHex0x, utf8, type Bytes } from "../evidence/bytes.ts";
+import { concatBytes, fromHex0x, keccak256, toHex, toHex0x, utf8, type Bytes, type Hex } from "../evidence/bytes.ts";
 
 const MEANING = "Derives the secret that the nonces of this wallet's payments come from. It moves no money.";
 
@@ -33,7 +33,7 @@ function hashOf(type: string, ...fields: string[]): Bytes {
  * The secret behind a wallet's secrets: SHA-256 over r and s of its signature. A signature by RFC 6979 is the same wherever
  * the key is held, and known to no one but the one who holds it. Null unless two askings give the same one.
  */
-export async function secretOf(sign: () => Promise<`0x${string}`>): Promise<Bytes | null> {
+export async function secretOf(sign: () => Promise<Hex>): Promise<Bytes | null> {
   try {
     const [first, second] = [await sign(), await sign()];
     return first === second ? sha256(fromHex0x(first).subarray(0, 64)) : null;

@@ -1,7 +1,7 @@
 import { secp256k1 } from "@noble/curves/secp256k1.js";
 import type { TransactionSerializableEIP1559, TypedDataDefinition } from "viem";
 import type { LocalAccount } from "viem/accounts";
-import { concatBytes, fromHex, fromHex0x, keccak256, toHex0x, type Bytes } from "../evidence/bytes.ts";
+import { concatBytes, fromHex, fromHex0x, keccak256, toHex0x, type Bytes, type Hex } from "../evidence/bytes.ts";
 import { evidenceFor, methodOf, METHODS, paymentMethodOf, signingHash } from "../evidence/methods/methods.ts";
 import { channelIdOf } from "../evidence/channel.ts";
 import { authorizationHash } from "../evidence/eip3009.ts";
@@ -19,7 +19,7 @@ export type Wallet = OwnerSigner & {
    * The 65-byte signature (r, s, v) over the payment's EIP-712 hash. The same payment always gets the same one (RFC 6979)
    * from a private key. Throws Proof402Error `authorization_mismatch` unless payment, offer and hash agree in every field.
    */
-  signAuthorization(payment: Payment, offer: Offer): Promise<`0x${string}`>;
+  signAuthorization(payment: Payment, offer: Offer): Promise<Hex>;
   /**
    * A secret of this wallet for one purpose, 32 bytes as hex: the same on every machine and however the key is held. Null
    * where the account cannot give one: it signs the same data differently each time, or not at all.
@@ -103,8 +103,8 @@ const UNLIMITED = 2n ** 160n - 1n;
 type Token = { name: string; version: string };
 type Sign = {
   /** Signs a hash, or shows its content and signs that. */
-  typed: (data: () => TypedDataDefinition, hash: `0x${string}`) => Promise<`0x${string}`>;
-  transaction: (transaction: TransactionSerializableEIP1559) => Promise<`0x${string}`>;
+  typed: (data: () => TypedDataDefinition, hash: Hex) => Promise<Hex>;
+  transaction: (transaction: TransactionSerializableEIP1559) => Promise<Hex>;
 };
 
 function makeWallet(address: string, sign: Sign): Wallet {
@@ -140,7 +140,7 @@ function makeWallet(address: string, sign: Sign): Wallet {
       const hash = authorizationHash(domain, depositAuthorization(call), "ReceiveWithAuthorization");
       return sign.typed(() => typedDepositOf(call, chainId), hash);
     },
-    async signOwnerCall(call: OwnerCall, authorization: `0x${string}` | null, fees: Fees) {
+    async signOwnerCall(call: OwnerCall, authorization: Hex | null, fees: Fees) {
       if (call.kind === "approve" && call.amount >= UNLIMITED) {
         throw new Proof402Error("approval_too_wide", "An allowance without a limit is never given.", {
           next: "Name the amount that Permit2 may move.",

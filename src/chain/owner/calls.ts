@@ -3,6 +3,7 @@ import { CHANNELS, DEPOSIT_COLLECTOR, type ChannelConfig } from "../../evidence/
 import { PERMIT2 } from "../../evidence/permit2.ts";
 import { encodeProofRecord, type ProofCall } from "./proof-calls.ts";
 import { encodeValidation, type ValidationCall } from "./validation-calls.ts";
+import type { Hex } from "../../evidence/bytes.ts";
 
 /** What only the owner's own commands have a wallet send. Amounts in base units. */
 export type OwnerCall =
@@ -41,12 +42,12 @@ export type OwnerSigner = {
   /** 0x and 20 bytes, lower case. */
   readonly address: string;
   /** The EIP-3009 signature of a deposit into a channel of this wallet: to the collector, under the channel's own nonce. */
-  signDeposit(call: Extract<OwnerCall, { kind: "deposit" }>, chainId: number): Promise<`0x${string}`>;
+  signDeposit(call: Extract<OwnerCall, { kind: "deposit" }>, chainId: number): Promise<Hex>;
   /**
    * The signed, serialized transaction of one of the owner's own calls, and of nothing else. Throws Proof402Error
    * `approval_too_wide` for an allowance that is as good as unlimited.
    */
-  signOwnerCall(call: OwnerCall, authorization: `0x${string}` | null, fees: Fees): Promise<`0x${string}`>;
+  signOwnerCall(call: OwnerCall, authorization: Hex | null, fees: Fees): Promise<Hex>;
 };
 
 /**
@@ -89,12 +90,9 @@ const ABI = [
 ] as unknown as Abi;
 
 /** Where a call goes and its input. `authorization` is the EIP-3009 signature of a deposit. */
-export async function encodeCall(
-  call: OwnerCall,
-  authorization: `0x${string}` | null,
-): Promise<{ to: `0x${string}`; data: `0x${string}` }> {
+export async function encodeCall(call: OwnerCall, authorization: Hex | null): Promise<{ to: Hex; data: Hex }> {
   const { encodeAbiParameters, encodeFunctionData } = await import("viem");
-  const encode = (functionName: string, args: readonly unknown[]): `0x${string}` =>
+  const encode = (functionName: string, args: readonly unknown[]): Hex =>
     encodeFunctionData({ abi: ABI, functionName, args });
   switch (call.kind) {
     case "approve":
@@ -123,4 +121,4 @@ export async function encodeCall(
   }
 }
 
-const hex = (address: string): `0x${string}` => `0x${address.slice(2)}`;
+const hex = (address: string): Hex => `0x${address.slice(2)}`;

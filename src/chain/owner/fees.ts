@@ -2,6 +2,7 @@ import type { PublicClient } from "viem";
 import { Proof402Error } from "../../errors.ts";
 import { formatUnits, parseUnits } from "../amounts.ts";
 import { encodeCall, type Fees, type OwnerCall } from "./calls.ts";
+import type { Hex } from "../../evidence/bytes.ts";
 
 /** Decimals of every EVM chain's own coin: it is counted in wei. */
 const COIN_DECIMALS = 18;
@@ -29,7 +30,7 @@ export function gasCap(maxGasCost = MAX_GAS_COST): bigint {
  * The gas of a call by the RPC's estimate, which nothing signed is shown for: with a deposit's authorization the RPC could make
  * the deposit itself, in the transaction's place, and lie about it. A deposit's input alone is estimated, and its work bounded.
  */
-export async function estimateGas(client: PublicClient, account: `0x${string}`, call: OwnerCall): Promise<bigint> {
+export async function estimateGas(client: PublicClient, account: Hex, call: OwnerCall): Promise<bigint> {
   if (call.kind !== "deposit") return client.estimateGas({ account, ...(await encodeCall(call, null)) });
   const { data } = await encodeCall(call, NO_AUTHORIZATION);
   return DEPOSIT_GAS + (await client.estimateGas({ account, to: NO_CODE, data }));

@@ -1,9 +1,10 @@
 import { keyPoints, wordsOf, type Groth16Key } from "../../evidence/groth16.ts";
+import type { Hex } from "../../evidence/bytes.ts";
 
 /** Has a contract check a proof and keep an event of it. The contract reverts where the proof does not verify. */
 export type ProofCall = {
   kind: "proof-record";
-  contract: `0x${string}`;
+  contract: Hex;
   key: Groth16Key;
   proof: string;
   signals: string[];
@@ -21,7 +22,7 @@ const ABI = [
 ] as const;
 
 /** The call of a verifier contract. */
-export async function encodeProofRecord(call: ProofCall): Promise<{ to: `0x${string}`; data: `0x${string}` }> {
+export async function encodeProofRecord(call: ProofCall): Promise<{ to: Hex; data: Hex }> {
   const { encodeFunctionData } = await import("viem");
   const args = [wordsOf(keyPoints(call.key)), wordsOf(call.proof), call.signals.map(BigInt)];
   return { to: call.contract, data: encodeFunctionData({ abi: ABI, functionName: "record", args: args as never }) };

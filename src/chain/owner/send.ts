@@ -9,6 +9,7 @@ import { minedReceipt } from "../mined.ts";
 import type { OwnerCall, OwnerSigner } from "./calls.ts";
 import { estimateGas, feesWithin, formatCoins, mostCost } from "./fees.ts";
 import { hashOf, noteOutcome, noteSigned, undecidedOf, wishOf, type OwnerOutcome } from "./transactions.ts";
+import type { Hex } from "../../evidence/bytes.ts";
 
 /** How long one command waits for a block to hold its transaction, ms. */
 const PATIENCE_MS = 60_000;
@@ -200,7 +201,7 @@ async function attempt<T>(work: () => Promise<T>): Promise<T | null> {
   }
 }
 
-const hex = (text: string): `0x${string}` => `0x${text.slice(2)}`;
+const hex = (text: string): Hex => `0x${text.slice(2)}`;
 
 /** Something failed after a transaction was noted, such as the database: its bytes may be with the RPC. */
 const openEnded =

@@ -1,5 +1,5 @@
 import { sha256 } from "@noble/hashes/sha2.js";
-import { fromHex0x, keccak256, toHex, toHex0x, utf8 } from "../../evidence/bytes.ts";
+import { fromHex0x, keccak256, toHex, toHex0x, utf8, type Hex } from "../../evidence/bytes.ts";
 import type { Db } from "../../storage/database.ts";
 import { immediate } from "../../storage/migrations.ts";
 import type { OwnerTransactionsTable } from "../../storage/tables.ts";
@@ -13,7 +13,7 @@ export type OwnerOutcome =
   | { state: "replaced" };
 
 /** The hash that a signed transaction is known by: keccak256 of its bytes (EIP-2718). Never the one that an RPC names. */
-export const hashOf = (raw: string): `0x${string}` => toHex0x(keccak256(fromHex0x(raw)));
+export const hashOf = (raw: string): Hex => toHex0x(keccak256(fromHex0x(raw)));
 
 type Deposit = Extract<OwnerCall, { kind: "deposit" }>;
 /** A call as far as it says what is wished for. */

@@ -1,3 +1,5 @@
+import type { Hex } from "../../evidence/bytes.ts";
+
 /** The Validation Registry of ERC-8004 as it is since its tag is a text (erc-8004-contracts 2). */
 export const VALIDATION_REGISTRY_ABI = [
   {
@@ -40,8 +42,6 @@ export const VALIDATION_REGISTRY_ABI = [
     ],
   },
 ] as const;
-
-type Hex = `0x${string}`;
 
 /** One of the registry's two writes, and nothing else. */
 export type ValidationCall =

@@ -3,8 +3,7 @@ import { Proof402Error } from "../../errors.ts";
 import { sendOwnerCall, takeUp, type Owner, type Sent } from "./send.ts";
 import { wishOf } from "./transactions.ts";
 import { VALIDATION_REGISTRY_ABI, type ValidationCall } from "./validation-calls.ts";
-
-type Hex = `0x${string}`;
+import type { Hex } from "../../evidence/bytes.ts";
 
 /** What a registry says of a validation. `lastUpdate` is unix seconds. */
 export type ValidationStatus = {

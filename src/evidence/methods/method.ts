@@ -1,4 +1,5 @@
 import type { TokenLog } from "../eip3009.ts";
+import type { Hex } from "../bytes.ts";
 
 /** The signed part of a payment, for every method: a receipt's `payment` without its hash. */
 export type Authorization = {
@@ -106,7 +107,7 @@ export type MethodEvidence = Use & {
   /** Completes "... exactly what the offer asked for". */
   does: string;
   /** The EIP-712 hash the payer signs, 0x hex. `token` is the asset's own domain. */
-  hashOf: (payment: Authorization, token: { name: string; version: string }) => `0x${string}`;
+  hashOf: (payment: Authorization, token: { name: string; version: string }) => Hex;
   /** The address whose key signs it. */
   signerOf: (payment: Authorization) => string;
   /** What of its own terms is not the offer's, as a sentence; null if all are. */

@@ -3,6 +3,7 @@ import type { Authorization, Extra, MethodEvidence } from "./method.ts";
 import { permit2 } from "./permit2.ts";
 import { upto } from "./upto.ts";
 import { voucher } from "./voucher.ts";
+import type { Hex } from "../bytes.ts";
 
 /** How an x402 offer may be paid on chain, by the name that configurations give the method. */
 export const METHODS = { eip3009, permit2, upto, voucher } as const satisfies Record<string, MethodEvidence>;
@@ -42,5 +43,5 @@ export function evidenceFor(offer: { scheme: string; extra: Extra }): MethodEvid
 }
 
 /** The EIP-712 hash the payer signs, 0x hex. `token` is the asset's own domain, which only some methods sign in. */
-export const signingHash = (payment: Authorization, token: { name: string; version: string }): `0x${string}` =>
+export const signingHash = (payment: Authorization, token: { name: string; version: string }): Hex =>
   evidenceOf(payment).hashOf(payment, token);
