@@ -24,6 +24,7 @@ export { createEzklEngine } from "./ezkl/engine.ts";
 export { formatUnits } from "./chain/amounts.ts";
 export type { AssetSpending } from "./payment/types.ts";
 export { loadWallet, type WalletFiles } from "./payment/load-wallet.ts";
+export type { Account, TypedData, UnsignedTransaction } from "./payment/account.ts";
 export { walletFromAccount, walletFromPrivateKey, type Wallet } from "./payment/wallet.ts";
 export { createReceipt, parseReceipt, redactReceipt, serializeReceipt } from "./receipts/receipt.ts";
 export {

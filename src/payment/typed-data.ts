@@ -1,8 +1,8 @@
-import type { TypedDataDefinition } from "viem";
 import { concatBytes, fromHex0x, keccak256, toHex0x } from "../evidence/bytes.ts";
 import { DEPOSIT_COLLECTOR } from "../evidence/channel.ts";
 import type { TokenDomain, TransferAuthorization } from "../evidence/eip3009.ts";
 import { DEPOSIT_SALT, type OwnerCall } from "../chain/owner/calls.ts";
+import type { TypedData } from "./account.ts";
 
 const AUTHORIZATION = [
   { name: "from", type: "address" },
@@ -37,7 +37,7 @@ export const depositAuthorization = ({
 });
 
 /** The same as typed data, in the token's domain. */
-export const typedDepositOf = (call: Extract<OwnerCall, { kind: "deposit" }>, chainId: number): TypedDataDefinition =>
+export const typedDepositOf = (call: Extract<OwnerCall, { kind: "deposit" }>, chainId: number): TypedData =>
   typedTransferOf("ReceiveWithAuthorization", depositAuthorization(call), {
     ...call.domain,
     chainId,
@@ -49,7 +49,7 @@ export const typedTransferOf = (
   primaryType: keyof typeof TYPES,
   { from, to, nonce, value, validAfter, validBefore }: TransferAuthorization,
   domain: TokenDomain,
-): TypedDataDefinition => ({
+): TypedData => ({
   domain: { ...domain, verifyingContract: toHex0x(fromHex0x(domain.verifyingContract)) },
   types: TYPES[primaryType],
   primaryType,

@@ -1,7 +1,7 @@
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
-import type { TypedDataDefinition } from "viem";
 import { concatBytes, fromHex0x, keccak256, toHex, toHex0x, utf8, type Bytes, type Hex } from "../evidence/bytes.ts";
+import type { TypedData } from "./account.ts";
 
 const MEANING = "Derives the secret that the nonces of this wallet's payments come from. It moves no money.";
 
@@ -11,7 +11,7 @@ export const SECRET_DATA = {
   types: { WalletSecret: [{ name: "meaning", type: "string" }] },
   primaryType: "WalletSecret",
   message: { meaning: MEANING },
-} as const satisfies TypedDataDefinition;
+} as const satisfies TypedData;
 
 /** Its hash (EIP-712 §"encode"), 0x hex. */
 export const SECRET_HASH = toHex0x(

@@ -1,13 +1,12 @@
 import { secp256k1 } from "@noble/curves/secp256k1.js";
-import type { TransactionSerializableEIP1559, TypedDataDefinition } from "viem";
-import type { LocalAccount } from "viem/accounts";
-import { concatBytes, fromHex, fromHex0x, keccak256, toHex0x, type Bytes, type Hex } from "../evidence/bytes.ts";
+import { concatBytes, fromHex, fromHex0x, toHex0x, type Bytes, type Hex } from "../evidence/bytes.ts";
 import { evidenceFor, methodOf, METHODS, paymentMethodOf, signingHash } from "../evidence/methods/methods.ts";
 import { channelIdOf } from "../evidence/channel.ts";
 import { authorizationHash } from "../evidence/eip3009.ts";
 import { addressOf, signerOf } from "../evidence/signer.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Offer, Payment } from "../receipts/schema.ts";
+import type { Account, TypedData, UnsignedTransaction } from "./account.ts";
 import { payerOf } from "./methods/methods.ts";
 import { encodeCall, type Fees, type OwnerCall, type OwnerSigner } from "../chain/owner/calls.ts";
 import { depositAuthorization, typedDepositOf } from "./typed-data.ts";
@@ -56,19 +55,22 @@ export function walletFromPrivateKey(privateKey: string, field = "privateKey"): 
       return Promise.resolve(toHex0x(concatBytes(recovered.subarray(1), Uint8Array.of(27 + (recovered[0] ?? 0)))));
     },
     async transaction(transaction) {
-      const { serializeTransaction } = await import("viem");
-      const recovered = sign(keccak256(fromHex0x(serializeTransaction(transaction))));
-      return serializeTransaction(transaction, {
-        r: toHex0x(recovered.subarray(1, 33)),
-        s: toHex0x(recovered.subarray(33)),
-        yParity: recovered[0] ?? 0,
+      const { from, getSignPayload, serialize } = await import("ox/TxEnvelopeEip1559");
+      const envelope = from({ ...transaction, nonce: BigInt(transaction.nonce) });
+      const recovered = sign(fromHex0x(getSignPayload(envelope)));
+      return serialize(envelope, {
+        signature: {
+          r: BigInt(toHex0x(recovered.subarray(1, 33))),
+          s: BigInt(toHex0x(recovered.subarray(33))),
+          yParity: recovered[0] ?? 0,
+        },
       });
     },
   });
 }
 
 /**
- * A wallet over a viem account (hardware, remote signer). Its answer is checked to be a signature by its address. The
+ * A wallet over an account that signs elsewhere, such as a viem account. Its answer is checked to be a signature by its address. The
  * first `deriveSecret`, called by `openBuyer`, takes two signatures that move no money.
  *
  * @example
@@ -79,7 +81,7 @@ export function walletFromPrivateKey(privateKey: string, field = "privateKey"): 
  * const wallet = walletFromAccount(mnemonicToAccount(process.env["MNEMONIC"] ?? ""));
  * ```
  */
-export function walletFromAccount(account: LocalAccount): Wallet {
+export function walletFromAccount(account: Account): Wallet {
   const address = account.address.toLowerCase();
   return makeWallet(address, {
     async typed(data, hash) {
@@ -103,8 +105,8 @@ const UNLIMITED = 2n ** 160n - 1n;
 type Token = { name: string; version: string };
 type Sign = {
   /** Signs a hash, or shows its content and signs that. */
-  typed: (data: () => TypedDataDefinition, hash: Hex) => Promise<Hex>;
-  transaction: (transaction: TransactionSerializableEIP1559) => Promise<Hex>;
+  typed: (data: () => TypedData, hash: Hex) => Promise<Hex>;
+  transaction: (transaction: UnsignedTransaction) => Promise<Hex>;
 };
 
 function makeWallet(address: string, sign: Sign): Wallet {

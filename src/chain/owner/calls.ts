@@ -1,4 +1,4 @@
-import type { Abi } from "viem";
+import type { Abi } from "ox/Abi";
 import { CHANNELS, DEPOSIT_COLLECTOR, type ChannelConfig } from "../../evidence/channel.ts";
 import { PERMIT2 } from "../../evidence/permit2.ts";
 import { encodeProofRecord, type ProofCall } from "./proof-calls.ts";
@@ -91,14 +91,13 @@ const ABI = [
 
 /** Where a call goes and its input. `authorization` is the EIP-3009 signature of a deposit. */
 export async function encodeCall(call: OwnerCall, authorization: Hex | null): Promise<{ to: Hex; data: Hex }> {
-  const { encodeAbiParameters, encodeFunctionData } = await import("viem");
-  const encode = (functionName: string, args: readonly unknown[]): Hex =>
-    encodeFunctionData({ abi: ABI, functionName, args });
+  const [{ encodeData }, parameters] = await Promise.all([import("ox/AbiFunction"), import("ox/AbiParameters")]);
+  const encode = (name: string, args: readonly unknown[]): Hex => encodeData(ABI, name, args);
   switch (call.kind) {
     case "approve":
       return { to: hex(call.asset), data: encode("approve", [PERMIT2, call.amount]) };
     case "deposit": {
-      const collectorData = encodeAbiParameters(
+      const collectorData = parameters.encode(
         [{ type: "uint256" }, { type: "uint256" }, { type: "uint256" }, { type: "bytes" }],
         [0n, BigInt(call.validBefore), BigInt(DEPOSIT_SALT), authorization ?? "0x"],
       );

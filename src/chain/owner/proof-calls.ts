@@ -23,7 +23,7 @@ const ABI = [
 
 /** The call of a verifier contract. */
 export async function encodeProofRecord(call: ProofCall): Promise<{ to: Hex; data: Hex }> {
-  const { encodeFunctionData } = await import("viem");
+  const { encodeData } = await import("ox/AbiFunction");
   const args = [wordsOf(keyPoints(call.key)), wordsOf(call.proof), call.signals.map(BigInt)];
-  return { to: call.contract, data: encodeFunctionData({ abi: ABI, functionName: "record", args: args as never }) };
+  return { to: call.contract, data: encodeData(ABI, "record", args as never) };
 }

@@ -58,19 +58,11 @@ export type ValidationCall =
 
 /** The call of a registry's write. */
 export async function encodeValidation(call: ValidationCall): Promise<{ to: Hex; data: Hex }> {
-  const { encodeFunctionData } = await import("viem");
+  const { encodeData } = await import("ox/AbiFunction");
   const abi = VALIDATION_REGISTRY_ABI;
   const data =
     call.kind === "validation-request"
-      ? encodeFunctionData({
-          abi,
-          functionName: "validationRequest",
-          args: [call.validator, call.agentId, call.uri, call.requestHash],
-        })
-      : encodeFunctionData({
-          abi,
-          functionName: "validationResponse",
-          args: [call.requestHash, call.response, call.uri, call.responseHash, call.tag],
-        });
+      ? encodeData(abi, "validationRequest", [call.validator, call.agentId, call.uri, call.requestHash])
+      : encodeData(abi, "validationResponse", [call.requestHash, call.response, call.uri, call.responseHash, call.tag]);
   return { to: call.registry, data };
 }

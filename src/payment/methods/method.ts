@@ -1,9 +1,10 @@
 import type { Selectable } from "kysely";
-import type { PublicClient, TypedDataDefinition } from "viem";
+import type { PublicClient } from "viem";
 import type { Extra } from "../../evidence/methods/method.ts";
 import type { Payment } from "../../receipts/schema.ts";
 import type { Db } from "../../storage/database.ts";
 import type { PurchasesTable } from "../../storage/tables.ts";
+import type { TypedData } from "../account.ts";
 import type { ChannelTerms, OpenChannel } from "../channel-offers.ts";
 import type { AssetPolicy } from "../policy.ts";
 import type { Refusal } from "../types.ts";
@@ -47,7 +48,7 @@ export type PayerMethod<One extends Payment = Payment> = {
   /** Why a payment may not be reserved, in the transaction that reserves it, or null. */
   refusalIn(tx: Db, payment: One): Promise<Refusal | null>;
   /** The payment as EIP-712 typed data. `token` is the asset's domain. */
-  typedDataOf(payment: One, token: { name: string; version: string }): TypedDataDefinition;
+  typedDataOf(payment: One, token: { name: string; version: string }): TypedData;
   /** The scheme's own part of x402's PaymentPayload. */
   payloadOf(payment: One, signature: string): Record<string, unknown>;
   /** Tells whether its nonce is used or canceled, in the state of exactly that block; a claimed payment has none. */

@@ -1,10 +1,10 @@
-import type { TypedDataDefinition } from "viem";
 import { fromHex0x, toHex0x } from "../../evidence/bytes.ts";
 import { chainIdOf } from "../../evidence/eip3009.ts";
 import { permitOf } from "../../evidence/methods/permits.ts";
 import { PERMIT2, spenderOf } from "../../evidence/permit2.ts";
 import type { Payment } from "../../receipts/schema.ts";
 import { isBitSet } from "../../chain/nonces.ts";
+import type { TypedData } from "../account.ts";
 import type { Refusal } from "../types.ts";
 import { plain, type Asked } from "./method.ts";
 
@@ -38,7 +38,7 @@ export const byPermit = {
   needsAllowance: true,
   needsDomain: false,
   isSpent: isBitSet,
-  typedDataOf(payment: Payment): TypedDataDefinition {
+  typedDataOf(payment: Payment): TypedData {
     const permit = permitOf(payment);
     const { facilitator } = permit;
     return {
