@@ -97,8 +97,8 @@ export function resultOf(
 }
 
 /**
- * What the payment of a call can still do: bring an answer, nothing that is known yet (its authorization has run out, and
- * the chain has not shown whether it was used), or nothing at all.
+ * What a call's payment can still do: bring an answer, or nothing at all. `undecided` lies between them: its authorization
+ * has run out, and the chain has not shown whether the seller used it.
  */
 type Chance = "open" | "undecided" | "over";
 

@@ -9,6 +9,7 @@ import { buyInference } from "../tools/index.ts";
 import { askAtTerminal, hasTerminal } from "./ask.ts";
 import { runTool } from "./run-tool.ts";
 import { EXIT, globals, note } from "./globals.ts";
+import { decimal } from "./numbers.ts";
 import { purchaseText } from "./purchase-text.ts";
 import { configOf, withBuyer } from "./session.ts";
 
@@ -39,7 +40,7 @@ export async function buy(model: string, options: Options, command: Command): Pr
           input,
           ...(options.seller === undefined ? {} : { seller: options.seller }),
           ...(options.assurance === undefined ? {} : { assurance: options.assurance }),
-          ...(options.maxUsd === undefined ? {} : { max_usd: Number(options.maxUsd) }),
+          ...(options.maxUsd === undefined ? {} : { max_usd: decimal(options.maxUsd) }),
           ...(options.wait === undefined ? {} : { wait: options.wait }),
           ...(options.key === undefined ? {} : { idempotency_key: options.key }),
         },

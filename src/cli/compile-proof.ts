@@ -9,6 +9,8 @@ import { compileModel } from "../node/zk/compile.ts";
 import { requireNoProvingFiles, writeCompiled } from "../node/zk/files.ts";
 import { createProver } from "../node/zk/prover.ts";
 import { EXIT, globals, note, printJson } from "./globals.ts";
+import { wholeNumber } from "./numbers.ts";
+import { busy } from "./progress.ts";
 
 type Options = {
   out: string;
@@ -26,9 +28,9 @@ type Options = {
 export async function compileProof(file: string, options: Options, command: Command): Promise<number> {
   const name = options.name ?? basename(file).replace(/\.onnx$/, "");
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(name)) throw invalid("--name is letters, digits, . _ -.");
-  const scale = readBits(options.scale, "--scale", 1, 24);
-  const accumulatorBits = readBits(options.accumulatorBits, "--accumulator-bits", 2 * scale + 2, 52);
-  const weightBits = readBits(options.weightBits, "--weight-bits", scale + 1, 40);
+  const scale = wholeNumber(options.scale, "--scale", { from: 1, to: 24 });
+  const accumulatorBits = wholeNumber(options.accumulatorBits, "--accumulator-bits", { from: 2 * scale + 2, to: 52 });
+  const weightBits = wholeNumber(options.weightBits, "--weight-bits", { from: scale + 1, to: 40 });
   const opening = options.opening === undefined ? null : new TextDecoder().decode(await read(options.opening)).trim();
   if (opening !== null && (options.weights !== "committed" || !OPENING.test(opening)))
     throw invalid("--opening names a file of 62 hex digits, with --weights committed.");
@@ -36,14 +38,16 @@ export async function compileProof(file: string, options: Options, command: Comm
   await requireNoProvingFiles(resolve(options.out), name);
   const prover = createProver();
   try {
-    const compiled = await compileModel(model, prover, {
-      scale,
-      accumulatorBits,
-      weights: options.weights,
-      weightBits,
-      ...(opening === null ? {} : { opening }),
-      ...(zkey === null ? {} : { proving: { zkey, setup: options.setup } }),
-    });
+    const compiled = await busy("Compiling the model and making its keys", () =>
+      compileModel(model, prover, {
+        scale,
+        accumulatorBits,
+        weights: options.weights,
+        weightBits,
+        ...(opening === null ? {} : { opening }),
+        ...(zkey === null ? {} : { proving: { zkey, setup: options.setup } }),
+      }),
+    );
     const files = await writeCompiled(resolve(options.out), name, compiled);
     const { key, keySha256, constraints } = compiled;
     if (globals(command).json === true) printJson({ name, keySha256, constraints, key, files });
@@ -78,12 +82,6 @@ async function read(path: string): Promise<Uint8Array> {
       cause: error,
     });
   }
-}
-
-function readBits(text: string, flag: string, from: number, to: number): number {
-  const bits = /^\d{1,3}$/.test(text) ? Number(text) : Number.NaN;
-  if (bits >= from && bits <= to) return bits;
-  throw invalid(`${flag} is a whole number from ${from} to ${to}.`);
 }
 
 const invalid = (message: string): Proof402Error =>

@@ -2,6 +2,8 @@ import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { Proof402Error } from "../errors.ts";
 import { EXIT, globals, note, print } from "./globals.ts";
+import { wholeNumber } from "./numbers.ts";
+import { busy } from "./progress.ts";
 
 type Options = { dir: string; ports?: string; blockSeconds?: string };
 
@@ -14,17 +16,22 @@ export async function devnet(options: Options, command: Command): Promise<number
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => done());
   });
   const ports = readPorts(options.ports);
-  const blockSeconds = readSeconds(options.blockSeconds);
+  const blockSeconds =
+    options.blockSeconds === undefined
+      ? undefined
+      : wholeNumber(options.blockSeconds, "--block-seconds", { from: 1, to: 9999 });
   const directory = resolve(options.dir);
   const { readDevnetKey, startDevnet, writeDevnet } = await import("../devnet/index.ts");
   const privateKey = await readDevnetKey(directory);
   const proving = join(directory, "devnet-proving");
-  const market = await startDevnet({
-    proving: { keptIn: proving },
-    ...(privateKey === null ? {} : { privateKey }),
-    ...(ports === null ? {} : { ports }),
-    ...(blockSeconds === undefined ? {} : { blockSeconds }),
-  });
+  const market = await busy("Starting a chain, a token, a facilitator and five sellers", () =>
+    startDevnet({
+      proving: { keptIn: proving },
+      ...(privateKey === null ? {} : { privateKey }),
+      ...(ports === null ? {} : { ports }),
+      ...(blockSeconds === undefined ? {} : { blockSeconds }),
+    }),
+  );
   try {
     const { config, files } = await writeDevnet(market, directory);
     const { rpcUrl, chainId, token, facilitatorUrl, sellers } = market;
@@ -48,14 +55,6 @@ export async function devnet(options: Options, command: Command): Promise<number
     await market.stop();
   }
   return EXIT.ok;
-}
-
-function readSeconds(given: string | undefined): number | undefined {
-  if (given === undefined) return undefined;
-  if (/^[1-9][0-9]{0,3}$/.test(given)) return Number(given);
-  throw new Proof402Error("usage", "--block-seconds takes a whole number of seconds.", {
-    next: "Leave it out for a block per transaction.",
-  });
 }
 
 function readPorts(given: string | undefined): Partial<Record<(typeof PORT_NAMES)[number], number>> | null {

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { openMarket, viewModels } from "../buyer/listing.ts";
 import { auditLog } from "../receipts/log.ts";
 import { listModels, spending } from "../tools/index.ts";
+import { busy } from "./progress.ts";
 import { runTool } from "./run-tool.ts";
 import { EXIT, globals, note, print, printJson } from "./globals.ts";
 import { configOf, withBuyer, withStore } from "./session.ts";
@@ -26,7 +27,7 @@ export async function showSpending(options: { reconcile?: boolean }, command: Co
   const { json = false, ...rest } = globals(command);
   return withBuyer(rest, async (buyer) => {
     if (options.reconcile === true) {
-      const summary = await buyer.reconcile();
+      const summary = await busy("Asking the chains about open payments", () => buyer.reconcile());
       note(`Reconciled: ${summary.settled} settled, ${summary.released} released, ${summary.pending} still open.`);
       if (summary.unreachable.length > 0) note(`Not reached: ${summary.unreachable.join(", ")}.`);
       if (summary.contradicted.length > 0) {
@@ -44,7 +45,7 @@ export async function showSpending(options: { reconcile?: boolean }, command: Co
 /** `proof402 audit`: walks the receipt log. Exits 1 where it is broken. */
 export async function auditReceipts(_options: unknown, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
-  const result = await withStore(rest, auditLog);
+  const result = await busy("Walking the receipt log", () => withStore(rest, auditLog));
   if (json) printJson(result);
   else if (result.ok)
     print(`The log is whole: ${result.entries} entries, ${result.receipts} receipts. Head ${result.head}`);

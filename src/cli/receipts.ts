@@ -8,6 +8,8 @@ import { listReceipts as newestReceipts, requireReceipt } from "../receipts/stor
 import { summarize } from "../tools/summary.ts";
 import { layerTable } from "./layer-table.ts";
 import { EXIT, globals, note, print, printJson } from "./globals.ts";
+import { wholeNumber } from "./numbers.ts";
+import { busy } from "./progress.ts";
 import { readReceiptFile } from "./receipt-file.ts";
 import { receiptRow } from "./purchase-text.ts";
 import { configOf, withBuyer, withStore } from "./session.ts";
@@ -15,7 +17,7 @@ import { configOf, withBuyer, withStore } from "./session.ts";
 /** `proof402 receipts list`: the newest first. */
 export async function listReceipts(options: { limit: string }, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
-  const limit = Math.min(1000, Math.max(1, Number.parseInt(options.limit, 10) || 20));
+  const limit = wholeNumber(options.limit, "--limit", { from: 1, to: 1000 });
   const receipts = await withStore(rest, (db) => newestReceipts(db, { limit }));
   const summaries = receipts.map((receipt) => summarize(receipt, newestAppraisal(receipt)));
   if (json) printJson({ receipts: summaries });
@@ -30,8 +32,11 @@ export async function listReceipts(options: { limit: string }, command: Command)
 /** `proof402 receipts show ID`: the newest appraisal, and what the receipt's purchase has justified. */
 export async function showReceipt(id: string, options: { wait?: string }, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
-  const waitSeconds = Math.min(600, Math.max(0, Number(options.wait ?? 0) || 0));
-  if (waitSeconds > 0) await withBuyer(rest, (buyer) => buyer.getReceipt(id, { waitSeconds }));
+  const waitSeconds = wholeNumber(options.wait ?? "0", "--wait", { from: 0, to: 600 });
+  if (waitSeconds > 0)
+    await busy("Waiting for the receipt's verdict", () =>
+      withBuyer(rest, (buyer) => buyer.getReceipt(id, { waitSeconds })),
+    );
   const [receipt, claims] = await withStore(rest, async (db) => {
     const stored = await requireReceipt(db, id);
     return [stored, await readClaims(db, stored)] as const;

@@ -22,6 +22,12 @@ export async function writeNew(path: string, content: string | Uint8Array, { mod
   }
 }
 
+/** Makes a folder that is not there yet. Throws Proof402Error `file_exists` or `file_unwritable`. */
+export const makeNewFolder = (path: string): Promise<void> =>
+  mkdir(path).catch((error: unknown) => {
+    throw isExisting(error) ? fileExists(path) : unwritable(path, error);
+  });
+
 /** Whether anything stands at a path, a link that leads nowhere included. */
 export const isThere = (path: string): Promise<boolean> =>
   lstat(path).then(
@@ -39,11 +45,11 @@ async function create(path: string, mode: number): ReturnType<typeof open> {
   try {
     return await open(path, "wx", mode);
   } catch (error) {
-    throw error instanceof Error && "code" in error && error.code === "EEXIST"
-      ? fileExists(path)
-      : unwritable(path, error);
+    throw isExisting(error) ? fileExists(path) : unwritable(path, error);
   }
 }
+
+const isExisting = (error: unknown): boolean => error instanceof Error && "code" in error && error.code === "EEXIST";
 
 /** Why nothing is written to a path. */
 export const fileExists = (path: string): Proof402Error =>

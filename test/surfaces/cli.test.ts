@@ -288,6 +288,8 @@ describe("buy", () => {
   test.each([
     ["--max-usd", "lots"],
     ["--max-usd", "-1"],
+    ["--max-usd", "0x10"],
+    ["--max-usd", ""],
     ["--assurance", "sure"],
     ["--wait", "forever"],
     ["--key", "short"],
@@ -297,6 +299,19 @@ describe("buy", () => {
     expect(stderr).not.toBe("");
     expect(stderr, "the command's own words").toContain(option[0]);
     expect(stderr).not.toMatch(/buy_inference|max_usd|idempotency_key/);
+  });
+
+  test.each([
+    [["receipts", "list", "--limit", "many"]],
+    [["receipts", "list", "--limit", "0"]],
+    [["receipts", "show", `p402_${"a".repeat(52)}`, "--wait", "1e9"]],
+    [["devnet", "--dir", "nowhere", "--block-seconds", "soon"]],
+  ])("unreadable numbers are refused: %j", async (args) => {
+    const { code, stdout } = await cli("--json", ...args);
+    expect([code, JSON.parse(stdout)]).toMatchObject([
+      64,
+      { error: { code: "usage", message: expect.stringContaining(`${args.at(-2)} takes a whole number`) } },
+    ]);
   });
 
   test("above the caller's own bound is refused, and nothing is paid", async () => {

@@ -36,7 +36,7 @@ export const balance: Check = {
     }),
 };
 
-/** What Permit2 may move of each asset that is paid through it. */
+/** What Permit2 may move of each asset paid through it. */
 export const allowance: Check = {
   name: "allowance",
   look: (around) =>
