@@ -147,8 +147,8 @@ async function settleIfSeen(
   const seen = await lookAt(ctx, purchase, hint);
   if (seen.state !== "settled") return null;
   const { transaction, amount, fault } = seen;
-  const marked = await markSettled(ctx.db, purchase.id, { transaction, amount, reason: fault, now: ctx.clock() });
-  return marked.state === "settled" ? { transaction } : null;
+  await markSettled(ctx.db, purchase.id, { transaction, amount, reason: fault, now: ctx.clock() });
+  return { transaction };
 }
 
 /** Errors of a seller that the configuration forbids to ask: the seller itself has refused nothing. */
