@@ -34,7 +34,15 @@ async function call(own: string, changes: Partial<CallNames> = {}): Promise<stri
   now = new Date(now.getTime() + 1);
   return open({ own, ...changes });
 }
-type End = "reserved" | "signed" | "sent" | "served" | "failed" | "failed and released" | "released";
+type End =
+  | "reserved"
+  | "signed"
+  | "sent"
+  | "served"
+  | "served and released"
+  | "failed"
+  | "failed and released"
+  | "released";
 /** One attempt at a call, brought to an end. */
 async function attempt(key: string, number: number, end: End): Promise<void> {
   const result = await reserve(db, reservation({ key, attempt: number, now }));
@@ -44,8 +52,8 @@ async function attempt(key: string, number: number, end: End): Promise<void> {
   await markSigned(db, id, { now });
   if (end === "signed") return;
   await markSent(db, id, { now });
-  if (end === "served" || end.startsWith("failed"))
-    await markAnswered(db, id, { receiptId: id, served: end === "served", now });
+  if (end.startsWith("served") || end.startsWith("failed"))
+    await markAnswered(db, id, { receiptId: id, served: end.startsWith("served"), now });
   if (end.endsWith("released")) await release(db, id, { reason: "expired", unusable: true, now });
 }
 
@@ -60,7 +68,18 @@ it("a call is known by its own key, else by its surface's name, else by what it 
   expect(await open({ payer: `0x${"0e".repeat(20)}` })).toMatch(/^call-[0-9a-f-]{36}$/);
 });
 
-it.each(["sent", "failed", "served"] as const)(
+it("says of a key whether it was drawn just now, and so can stand in no other database", async () => {
+  const opened = (changes: Partial<CallNames>) => openKey(ctx, names(changes));
+  const drawn = await opened({});
+  expect(drawn.drawn).toBe(true);
+  // Taken up again, it is an earlier call's.
+  expect(await opened({})).toEqual({ key: drawn.key, drawn: false });
+  expect(await opened({ own: "own-key", argsDigest: OTHER })).toEqual({ key: "own-key", drawn: false });
+  await tell("own-key");
+  expect(await opened({ surface: "surface-key", argsDigest: OTHER })).toEqual({ key: "surface-key", drawn: false });
+});
+
+it.each(["reserved", "signed", "sent", "failed", "served", "served and released"] as const)(
   "an equal call that never reserved anything hides none that was %s, however much newer it is",
   async (end) => {
     await call("with-money");

@@ -1,12 +1,18 @@
 import { beforeEach, expect, it, onTestFinished } from "vitest";
 import type { Call } from "../../src/buyer/call.ts";
 import type { BuyerContext } from "../../src/buyer/context.ts";
-import { takeUp } from "../../src/buyer/resume.ts";
-import { markSent, markSettled, markSigned, readAttempts, release } from "../../src/payment/journal.ts";
+import { openAgain, takeUp } from "../../src/buyer/resume.ts";
+import { planVoucher } from "../../src/payment/channels.ts";
+import { markAnswered, markSent, markSettled, markSigned, readAttempts, release } from "../../src/payment/journal.ts";
 import { reserve } from "../../src/payment/reserve.ts";
 import type { Transition } from "../../src/payment/types.ts";
+import { createReceipt } from "../../src/receipts/receipt.ts";
+import type { Payment } from "../../src/receipts/schema.ts";
+import { addReceipt } from "../../src/receipts/store.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
-import { reservation } from "../payment/fixtures.ts";
+import type { ChannelsTable } from "../../src/storage/tables.ts";
+import { PAYEE, PAYER, reservation, usdc } from "../payment/fixtures.ts";
+import { appraisal, receiptCore } from "../support/receipt-core.ts";
 
 // What the journal alone decides: no chain can be asked here.
 
@@ -118,6 +124,27 @@ it.each([
   },
 );
 
+it.each([
+  [200, "sent", 0, 0],
+  [200, "sent", 55, 0],
+  [500, "sent", 0, 0],
+  [500, "sent", 55, 1],
+  [500, "settled", 55, 0],
+  [500, "released", 55, 0],
+] as [number, End, number, number][])(
+  "about a payment answered with %d and %s since, %d s old, asks the chain %d times",
+  async (status, end, age, looks) => {
+    const [id = ""] = await attempts(end);
+    const core = receiptCore("one");
+    const receipt = createReceipt({ ...core, response: { ...core.response, status } });
+    await addReceipt(db, receipt, appraisal(), START);
+    await markAnswered(db, id, { receiptId: receipt.id, served: status === 200, now: START });
+    at(age);
+    await take().catch(() => undefined);
+    expect(looked).toHaveLength(looks);
+  },
+);
+
 it("asks for what is settled and unanswered, however long ago, and whatever else is out", async () => {
   const [, settled] = await attempts("sent", "settled");
   expect(await take()).toMatchObject(again(settled));
@@ -128,4 +155,49 @@ it("asks for what is settled and unanswered, however long ago, and whatever else
 it("takes up nothing of a call that asked for something else", async () => {
   await attempts("sent");
   await expect(take("bb".repeat(32))).rejects.toMatchObject({ code: "idempotency_conflict" });
+});
+
+it("sends no permit or voucher again that the seller's facilitators or the terms of its channel no longer allow", async () => {
+  await attempts("sent");
+  const [purchase] = await readAttempts(db, KEY);
+  if (purchase === undefined) throw new Error("it was sent");
+  const { offer, request } = purchase;
+  const facilitator = `0x${"fa".repeat(20)}`;
+  const channel = {
+    payerAuthorizer: PAYER,
+    receiverAuthorizer: facilitator,
+    withdrawDelay: 900,
+    salt: `0x${"05".repeat(32)}`,
+  };
+  const { authorizationHash, ...terms } = purchase.payment;
+  const permit: Payment = { ...terms, scheme: "upto", method: "permit2", facilitator, authorizationHash };
+  const voucher = planVoucher({ charged: "0", payer: PAYER, terms: JSON.stringify(channel) } as ChannelsTable, offer);
+  const seller = { id: "seller", origin: new URL(request.url).origin, payTo: [PAYEE.toLowerCase()] };
+  const pinned = {
+    facilitators: [facilitator],
+    channel: { receiverAuthorizer: facilitator, withdrawDelaySeconds: 900 },
+  };
+  const againUnder = (payment: Payment, pins: Partial<typeof pinned>) => {
+    const config = {
+      sellers: [{ ...seller, ...pinned, ...pins }],
+      payment: { assets: [{ ...usdc, methods: ["upto", "voucher"] }] },
+    };
+    const catalog = { listings: () => Promise.resolve([]) };
+    return openAgain({ config, catalog } as unknown as BuyerContext, { key: KEY } as Call, {
+      kind: "again",
+      purchase: { ...purchase, payment },
+      failure: null,
+    });
+  };
+  for (const payment of [permit, voucher])
+    await expect(againUnder(payment, {})).rejects.toMatchObject({ code: "seller_unreachable" });
+  await expect(againUnder(permit, { facilitators: [PAYER] })).rejects.toMatchObject({
+    code: "resend_not_allowed",
+    details: { changed: "facilitators" },
+  });
+  for (const other of [{ receiverAuthorizer: PAYER }, { withdrawDelaySeconds: 901 }])
+    await expect(againUnder(voucher, { channel: { ...pinned.channel, ...other } })).rejects.toMatchObject({
+      code: "resend_not_allowed",
+      details: { changed: "channel" },
+    });
 });

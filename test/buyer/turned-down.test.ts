@@ -194,9 +194,13 @@ it("goes back to the choice where the new price is dearer, and no seller was nam
   await quoteKnown();
   answering(reply("new_offer"));
   expect(await choices()).toBe(2);
+  // The new price was told to this call alone: the next one asks for it.
+  world().scene.prices.cheap.asked = 1500;
+  await buy({ idempotencyKey: "the-next-call", input: { x: [2] }, seller: "cheap" });
   expect(amounts()).toEqual([
     ["cheap", 2000],
     ["dear", 2500],
+    ["cheap", 1500],
   ]);
 });
 

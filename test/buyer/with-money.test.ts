@@ -43,6 +43,14 @@ it("says of a call that nothing is at stake for what its error says, and names n
   }
 });
 
+it("names the key of an error that is about the call where nothing is at stake, as a question to a person is", async () => {
+  const question = { next: "Ask a person.", idempotencyKey: "the-key-asked-about" };
+  expect(await told(KEY, new Proof402Error("approval_pending", "A person is asked.", question))).toMatchObject({
+    money: "not-moved",
+    idempotencyKey: "the-key-asked-about",
+  });
+});
+
 it("advises the same key where money is at stake, unless the error is of a call that has paid", async () => {
   await sent();
   const advised = await told(KEY, failure("Choose another seller."));
@@ -61,6 +69,9 @@ it("names of several keys the one whose money is worst off", async () => {
   ]) {
     const error = await withMoney({ db } as BuyerContext, keys, failure("Try later."));
     expect(error).toMatchObject({ money: "may-move", idempotencyKey: KEY });
+    // An error that says no more than the journal names no other key.
+    const doubt = new Proof402Error("payment_in_doubt", "Who knows?", { next: "Wait.", money: "may-move" });
+    expect(await withMoney({ db } as BuyerContext, keys, doubt)).toMatchObject({ idempotencyKey: KEY });
   }
 });
 

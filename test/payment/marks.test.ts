@@ -14,6 +14,8 @@ import {
   SUPERSEDED,
 } from "../../src/payment/journal.ts";
 import { reserve } from "../../src/payment/reserve.ts";
+import { digestOf } from "../../src/receipts/log-entry.ts";
+import { LINK_COLUMNS } from "../../src/receipts/log-rows.ts";
 import type { PurchaseRecord, Refusal } from "../../src/payment/types.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { channelIdOf } from "../../src/evidence/channel.ts";
@@ -117,6 +119,22 @@ it("dates an answer, unless it was the seller's failure, and dates one whose rec
   const unstored = await sent(db);
   await markServed(db, unstored, later);
   expect(await readPurchase(db, unstored)).toMatchObject({ answeredAt: later.getTime(), receiptId: null });
+  await db.destroy();
+});
+
+it("logs which receipt a purchase has, once for each, and no other move", async () => {
+  const db = await openDatabase(":memory:");
+  const link = async () =>
+    digestOf(await db.selectFrom("purchases").select(LINK_COLUMNS).where("id", "=", id).executeTakeFirst());
+  const id = await sent(db);
+  await markAnswered(db, id, { receiptId: "r1", served: false, now: later });
+  const expected = [{ kind: "purchase", receipt_id: id, digest: await link(), at: later.getTime() }];
+  await markAnswered(db, id, { receiptId: "r2", replaces: "r1", now });
+  expected.push({ kind: "purchase", receipt_id: id, digest: await link(), at: now.getTime() });
+  await markAnswered(db, id, { receiptId: "r2", now });
+  await settle(db, id);
+  const entries = db.selectFrom("log").select(["kind", "receipt_id", "digest", "at"]).orderBy("seq");
+  expect(await entries.execute()).toEqual(expected);
   await db.destroy();
 });
 

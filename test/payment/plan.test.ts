@@ -136,12 +136,16 @@ describe("planning a payment", () => {
     expect(plan).toThrow(expect.objectContaining({ code: "asset_not_allowed" }));
   });
 
-  it("refuses an offer that asks for a voucher, or for an upto permit without its facilitator", () => {
+  it("refuses an offer that asks for a voucher, for an upto permit without its facilitator, or for no known way", () => {
     const { offer } = accept();
-    for (const scheme of ["batch-settlement", "upto"] as const) {
+    for (const terms of [
+      { scheme: "batch-settlement" as const, extra: {} },
+      { scheme: "upto" as const, extra: {} },
+      { extra: { assetTransferMethod: "by-hand" } },
+    ]) {
       const plan = () =>
         planPayment({
-          offer: { ...offer, scheme, extra: {} },
+          offer: { ...offer, ...terms },
           payer: PAYER,
           nonce: deriveNonce(SECRET, "call", 1),
           now: new Date(),

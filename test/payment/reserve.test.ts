@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { readCallsLastHour, readUsage } from "../../src/payment/caps.ts";
 import { markSent, markServed, markSigned, NEVER_SIGNED, readAttempts, release } from "../../src/payment/journal.ts";
-import { reserve } from "../../src/payment/reserve.ts";
+import { mayFollow, reserve } from "../../src/payment/reserve.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { accept, policyWith, requirement, reservation, usdc } from "./fixtures.ts";
 
@@ -54,7 +54,13 @@ it("gives no place away whose authorization was signed, nor that of another atte
     [1, "released"],
     [2, "reserved"],
   ]);
+  // Of several attempts the newest is in the way.
+  expect(await reserve(db, asked(3))).toMatchObject({ kind: "existing", purchase: { attempt: 2 } });
   await db.destroy();
+});
+
+it("lets the first attempt alone follow none", () => {
+  expect([1, 2].map((attempt) => mayFollow([], asked(attempt)))).toEqual([true, false]);
 });
 
 it("lets another payment beside one that was turned down be of the same network and asset only", async () => {
