@@ -17,10 +17,22 @@ const TESTS: Readonly<Record<string, readonly string[]>> = {
   "src/payment/plan.ts": ["test/payment/plan.test.ts"],
   "src/payment/judge.ts": ["test/payment/judge.test.ts", "test/payment/caps.test.ts"],
   "src/payment/reserve.ts": ["test/payment/reserve.test.ts", "test/payment/journal.test.ts"],
+  "src/payment/clocks.ts": ["test/payment/plan.test.ts"],
+  "src/payment/voucher-sum.ts": ["test/payment/voucher-sum.test.ts"],
+  "src/payment/methods/eip3009.ts": ["test/payment/methods.test.ts", "test/payment/offers.test.ts"],
+  "src/payment/methods/methods.ts": ["test/payment/methods.test.ts"],
+  "src/payment/methods/permits.ts": ["test/payment/methods.test.ts", "test/evidence/permit2.test.ts"],
+  "src/payment/methods/upto.ts": ["test/payment/methods.test.ts", "test/payment/plan.test.ts"],
+  "src/payment/methods/voucher.ts": ["test/payment/methods.test.ts"],
+  "src/buyer/ask-chain.ts": ["test/buyer/taken-up.test.ts"],
   "src/buyer/resume.ts": ["test/buyer/take-up.test.ts", "test/buyer/one-key.test.ts", "test/buyer/taken-up.test.ts"],
   "src/buyer/calls.ts": ["test/buyer/open-calls.test.ts"],
   "src/buyer/money.ts": ["test/buyer/with-money.test.ts"],
-  "src/buyer/payment-refused.ts": ["test/buyer/turned-down.test.ts", "test/buyer/taken-up.test.ts"],
+  "src/buyer/payment-refused.ts": [
+    "test/buyer/voucher-refused.test.ts",
+    "test/buyer/turned-down.test.ts",
+    "test/buyer/taken-up.test.ts",
+  ],
 };
 const verifying = (...names: string[]): string[] => names.map((name) => `test/verify/${name}.test.ts`);
 const guarding = (...names: string[]): string[] => names.map((name) => `test/guard/${name}.test.ts`);
