@@ -191,8 +191,8 @@ type Attempt = Pick<PurchasesTable, "state" | "receipt_id" | "answered_at">;
 
 /** Whether a call that was not told its outcome is to be taken up: for a while once it was served, else while money is out. */
 function isOpen(attempts: readonly Attempt[], nowMs: number): boolean {
-  const served = attempts.map(({ answered_at: at }) => at).find((at) => at !== null);
-  if (served !== undefined) return nowMs - served <= UNTOLD_ANSWER_MS;
+  const served = attempts.flatMap(({ answered_at: at }) => at ?? []);
+  if (served.length > 0) return nowMs - Math.max(...served) <= UNTOLD_ANSWER_MS;
   // With nothing out, the key is as good as new, unless an error of the seller's would be its answer.
   return (
     attempts.some(({ state }) => state !== "released") || attempts.every(({ receipt_id: receipt }) => receipt === null)

@@ -219,3 +219,14 @@ it("hands an answer that its caller did not wait for to an equal call for ten mi
   now = new Date(answered + MINUTES_10 + 1);
   expect(await open()).toMatch(/^call-/);
 });
+
+it("counts the ten minutes from the newest answer, where the first was lost and its payment ended unused", async () => {
+  await call("own-key");
+  await attempt("own-key", 1, "served and released");
+  now = new Date(now.getTime() + MINUTES_10 + 1);
+  await attempt("own-key", 2, "served");
+  now = new Date(now.getTime() + MINUTES_10);
+  expect(await open()).toBe("own-key");
+  now = new Date(now.getTime() + 1);
+  expect(await open()).toMatch(/^call-/);
+});
