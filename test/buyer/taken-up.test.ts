@@ -198,6 +198,11 @@ it("asks a seller only where it lists the model", async () => {
   world().scene.unlisted = true;
   expect(errorOf(await buy())).toMatchObject({ code: "seller_unreachable", money: "may-move" });
   expect(sent).toEqual([]);
+  // One that listed nothing a moment ago is asked again: no other seller can serve this call.
+  world().scene.unlisted = false;
+  world().advance(1, "both");
+  expect(await buy()).toMatchObject({ kind: "result", paidNow: false });
+  expect(sent).toHaveLength(1);
 });
 
 it("leaves a break of its own, and a caller that gives up, as they are where the payment is settled", async () => {
