@@ -9,6 +9,7 @@ import { bundleInto, CACHE } from "./bundled.ts";
 export async function setup(): Promise<() => void> {
   const folder = join(CACHE, `proof402-run-${process.pid}`);
   await bundleInto(folder, join(import.meta.dirname, "../../dist/src/cli/main.js"));
+  await bundleInto(folder, join(import.meta.dirname, "command-server.ts"));
   process.env["PROOF402_TEST_RUN"] = folder;
   return () => rmSync(folder, { recursive: true, force: true });
 }

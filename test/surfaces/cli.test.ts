@@ -198,7 +198,10 @@ describe("stdout is data and stderr is for people", () => {
   });
 
   test("no colour where stdout is no terminal, also in CI", async () => {
-    const { stdout } = await runCli(["--config", config, "verify", receiptFile], { env: { CI: "1", NO_COLOR: "" } });
+    const { stdout } = await runCli(["--config", config, "verify", receiptFile], {
+      env: { CI: "1", NO_COLOR: "" },
+      apart: true,
+    });
     expect(stdout).not.toContain("\u001b[");
   });
 
@@ -433,6 +436,30 @@ describe("channel", () => {
     const { code, stderr } = await cli("channel", ...args);
     expect(code).not.toBe(0);
     expect(stderr).toContain(`Error ${error}:`);
+  });
+});
+
+describe("a command in a process of its own", () => {
+  // The other tests' commands share one.
+  test.each([
+    ["verify", () => receiptFile],
+    ["verify", () => receipt.id],
+    ["receipts", "list"],
+    ["audit"],
+    ["models"],
+    ["sellers"],
+    ["wallet"],
+    ["channel", "list"],
+    ["verify", "/nonexistent.json"],
+  ])("ends by itself and prints the same: %s %s", async (...words) => {
+    const args = ["--config", config, ...words.map((word) => (typeof word === "string" ? word : word()))];
+    expect(await runCli(args, { apart: true })).toEqual(await runCli(args));
+  });
+
+  test("ends by itself after a purchase, and after one that waits for its verdict", async () => {
+    const args = ["--config", config, "buy", "eth-risk", "--input", input, "--seller", "honest"];
+    for (const wait of [[], ["--wait", "verified"]])
+      expect(await runCli([...args, ...wait], { apart: true })).toMatchObject({ code: 0 });
   });
 });
 
