@@ -49,13 +49,13 @@ export function missingIn(stored: Receipt, kept: Receipt): Evidence[] {
 /**
  * A file of a stored import as it stands once it is joined, with nothing stored, or null for any other file. `isRead`: the
  * chain's own evidence has taken the place of each word about it. `refused` is the stored receipt alone, where importing the
- * file would be refused: such a file must not be judged better than that. `leavesOut` a proof of the file, which may not hold.
+ * file would be refused: such a file must not be judged better than that.
  */
 export async function joinedWithStored(
   ctx: JoinContext,
   file: Receipt,
   isRead = false,
-): Promise<{ receipt: Receipt; refused: Receipt | null; leavesOut: boolean } | null> {
+): Promise<{ receipt: Receipt; refused: Receipt | null } | null> {
   const stored = await readReceipt(ctx.db, file.id);
   if (stored === null || (await readPurchaseByReceipt(ctx.db, file.id)) !== null) return null;
   const kept = await asKept(ctx, file, stored);
@@ -68,9 +68,13 @@ export async function joinedWithStored(
     kept.later.length > MOST_AT_FIRST ||
     crowdedIn(receipt) !== null ||
     !hasRoom({ ...receipt, appraisals: stored.appraisals });
-  const isIn = isOwnAmong(receipt.later.map(({ evidence }) => evidence));
-  const leavesOut = file.later.some(({ evidence }) => isProof(evidence) && !isIn(evidence));
-  return { receipt, refused: missing.length > 0 && isRefused ? { ...stored, appraisals: [] } : null, leavesOut };
+  return { receipt, refused: missing.length > 0 && isRefused ? { ...stored, appraisals: [] } : null };
+}
+
+/** Whether joining a file left a proof of it out, which may not hold. */
+export function leavesOutProof(file: Receipt, joined: Receipt): boolean {
+  const isIn = isOwnAmong(joined.later.map(({ evidence }) => evidence));
+  return file.later.some(({ evidence }) => isProof(evidence) && !isIn(evidence));
 }
 
 /** An engine that is asked about each proof once, however often one judgement or import looks at it. */

@@ -12,7 +12,7 @@ import type { Outstanding } from "../verify/types.ts";
 import { ON_CHAIN, requiredLayers } from "../verify/verdict.ts";
 import { appraisalPolicyOf, type BuyerContext } from "./context.ts";
 import { JOB_HANDLERS } from "./background/jobs/handlers.ts";
-import { askedOnce, joinedWithStored, withPieces } from "./join.ts";
+import { askedOnce, joinedWithStored, leavesOutProof, withPieces } from "./join.ts";
 import { rivalsOf } from "./rivals.ts";
 import { createQueue, type JobState } from "./background/queue.ts";
 
@@ -34,7 +34,8 @@ export const judgeContext = (config: Config, db: Db): JudgeContext => ({
  * Appraises a receipt under this buyer's policy, as of the moment the answer came (our own clock, recorded in the
  * receipt) unless an auditor names another time. `jobs` is what the queue holds for it, read there when absent; `own`
  * is what this buyer saw of it itself, read in its store when absent. `read` is fresh evidence from the chain, in place
- * of older sightings, and `awaited` the parts not on chain yet. `beside` is a receipt about to be stored beside it.
+ * of older sightings, and `awaited` the parts not on chain yet. `file` is the receipt as it came, before the chain was read
+ * for it. `beside` is a receipt about to be stored beside it.
  */
 export async function judgeReceipt(
   caller: JudgeContext,
@@ -46,11 +47,12 @@ export async function judgeReceipt(
     own?: readonly Evidence[];
     read?: readonly Evidence[] | undefined;
     awaited?: readonly Outstanding[] | undefined;
+    file?: Receipt | undefined;
     beside?: Receipt;
   },
 ): Promise<Appraisal> {
   const ctx = { ...caller, ezkl: askedOnce(caller.ezkl) };
-  const { read } = options;
+  const { read, file = receipt } = options;
   const jobs = options.jobs ?? (await ctx.queue.of(ctx.db, receipt.id));
   const known = options.own ?? (await ownEvidence(ctx, receipt.id));
   const seen = read === undefined ? known : (known?.filter((evidence) => !isOfChain(evidence)) ?? null);
@@ -84,8 +86,8 @@ export async function judgeReceipt(
     const without = await judge(joined.refused);
     if (without.verdict !== "verified") return without;
   }
-  if (!joined.leavesOut) return appraisal;
-  const alone = await judge({ ...receipt, appraisals: [] });
+  if (!leavesOutProof(file, joined.receipt)) return appraisal;
+  const alone = await judge({ ...file, appraisals: [] });
   return alone.verdict !== "verified" && alone.layers.computation.status === "fail" ? alone : appraisal;
 }
 
@@ -126,11 +128,13 @@ export async function judgeAgain(
     assurance,
     read,
     awaited,
+    file,
   }: {
     at?: Date | undefined;
     assurance?: Assurance | undefined;
     read?: readonly Evidence[] | undefined;
     awaited?: readonly Outstanding[] | undefined;
+    file?: Receipt | undefined;
   },
 ): Promise<Appraisal> {
   const byDefault = ctx.config.verification.assurance;
@@ -139,6 +143,7 @@ export async function judgeAgain(
     assurance: assurance ?? (stored === null ? byDefault : wantedAssurance(stored, byDefault)),
     read,
     awaited,
+    file,
     ...(at === undefined ? {} : { evaluateAt: at }),
   });
 }

@@ -2,10 +2,9 @@ import { requireReceipt } from "../receipts/store.ts";
 import { stat } from "node:fs/promises";
 import type { Command } from "commander";
 import { appraisalPolicyOf } from "../buyer/context.ts";
-import { joinedWithStored } from "../buyer/join.ts";
 import { judgeAgain, judgeContext } from "../buyer/judge.ts";
+import { judgeOnline } from "../buyer/judge-online.ts";
 import { readChainAgain, type ReadAgain } from "../buyer/online.ts";
-import { keepContradictions } from "../buyer/verdicts.ts";
 import type { Config } from "../config/schema.ts";
 import { Proof402Error } from "../errors.ts";
 import { createEzklEngine } from "../ezkl/engine.ts";
@@ -68,31 +67,20 @@ async function judge(
   const receipt = stored ? await withStore(options, (db) => requireReceipt(db, target)) : await readReceiptFile(target);
   const policy = policyOf(asked);
   const isKnown = trust === null && config !== null && (stored || (await isFile(config.database)));
-  const told = asked.online === true ? await toldOf(receipt) : null;
-  const again: Again = told === null ? { receipt } : await readOnline(told, config, policy);
+  const online = asked.online === true;
+  const read = (told: Receipt): Promise<ReadAgain> => readOnline(told, config, policy);
+  if (!isKnown) return judgeAlone({ ...(online ? await read(receipt) : { receipt }), at: asked.at, policy });
   // The one judge of every surface, with what this buyer saw of its own purchase.
-  if (isKnown) {
-    const appraisal = await withStore(options, async (db) => {
-      const context = judgeContext(config, db);
-      const { own: read, awaited } = again;
-      if (stored && read !== undefined) await keepContradictions(context, receipt.id, read);
-      return judgeAgain(context, again.receipt, { ...asked, read, awaited });
-    });
-    return { receipt: again.receipt, appraisal, policy: appraisalPolicyOf(config, appraisal.wanted) };
-  }
-  return judgeAlone({ ...again, at: asked.at, policy });
-
-  /** The words to ask the chain about: also those stored of the receipt. Null if a file cannot be joined with it. */
-  async function toldOf(file: Receipt): Promise<Receipt | null> {
-    if (!isKnown) return file;
-    const joined = await withStore(options, (db) => joinedWithStored(judgeContext(config, db), file));
-    if (joined === null) return file;
-    if (joined.refused === null) return joined.receipt;
+  const judged = await withStore(options, async (db) => {
+    const context = judgeContext(config, db);
+    if (online) return judgeOnline(context, receipt, { ...asked, read, isStored: stored });
+    return { receipt, appraisal: await judgeAgain(context, receipt, asked), isRead: false };
+  });
+  if (online && !judged.isRead)
     note(
       "The chain was not read: the stored receipt has no room for this file. Verify the file by a trust file instead.",
     );
-    return null;
-  }
+  return { ...judged, policy: appraisalPolicyOf(config, judged.appraisal.wanted) };
 }
 
 /** The policy to judge a file by: the trust file's, else the configuration's, else one without any seller. */
