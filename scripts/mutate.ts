@@ -35,24 +35,35 @@ const TESTS: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 const verifying = (...names: string[]): string[] => names.map((name) => `test/verify/${name}.test.ts`);
+const joining = (...names: string[]): string[] => names.map((name) => `test/buyer/${name}.test.ts`);
 const guarding = (...names: string[]): string[] => names.map((name) => `test/guard/${name}.test.ts`);
 /** What judges evidence and guards actions: the money's model cannot see it, and its own tests have to notice alone. */
 const JUDGES: typeof TESTS = {
+  "src/buyer/join.ts": joining("join", "import-pieces"),
+  "src/buyer/rivals.ts": joining("join"),
+  "src/buyer/verdicts.ts": joining("join", "import-pieces"),
+  "src/evidence/methods/eip3009.ts": verifying("payment-rules"),
   "src/evidence/methods/methods.ts": verifying("payment-rules"),
+  "src/evidence/methods/permit2.ts": verifying("payment-rules"),
+  "src/evidence/methods/permits.ts": verifying("payment-rules"),
   "src/evidence/methods/transfers.ts": verifying("payment-rules"),
   "src/evidence/methods/upto.ts": verifying("payment-rules", "terms"),
   "src/evidence/methods/voucher.ts": verifying("payment-rules", "terms"),
+  "src/receipts/disputed.ts": ["test/receipts/disputed.test.ts", ...verifying("disputed-alone")],
   "src/verify/layers/answer.ts": verifying("replay-rules", "exchange-rules"),
-  "src/verify/appraise.ts": verifying("appraisal-rules", "proved"),
+  "src/verify/appraise.ts": verifying("appraisal-rules", "proved", "disputed-alone"),
   "src/verify/layers/attestation.ts": verifying("attestation"),
   "src/verify/tee/certificates.ts": verifying("certificates", "nitro"),
-  "src/verify/contradictions.ts": verifying("appraisal-rules"),
+  "src/verify/contradiction-codes.ts": verifying("appraisal-rules"),
+  "src/verify/contradictions.ts": verifying("appraisal-rules", "disputed-alone", "disputed"),
   "src/verify/evidence.ts": verifying("appraisal-rules"),
   "src/verify/layers/exchange.ts": verifying("exchange-rules"),
   "src/verify/computation/ezkl.ts": verifying("ezkl-rules"),
   "src/verify/facts.ts": verifying("facts", "unused"),
   "src/verify/computation/groth16.ts": verifying("groth16-rules"),
+  "src/verify/computation/proofs.ts": verifying("disputed-alone"),
   "src/verify/layers/inclusion.ts": verifying("inclusion"),
+  "src/verify/tee/manifest.ts": verifying("attestation"),
   "src/verify/tee/nitro.ts": verifying("nitro"),
   "src/verify/not-proven.ts": verifying("limits-of-verdict"),
   "src/verify/layers/payment.ts": verifying("payment-rules"),

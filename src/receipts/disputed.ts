@@ -35,7 +35,6 @@ export function withOnly(receipt: Receipt, kind: Disputable, piece: Evidence): R
  */
 export function withoutDisputed(receipt: Receipt, isOwn: (evidence: Evidence) => boolean = () => false): Receipt {
   const disputed: readonly string[] = DISPUTABLE.filter((kind) => isDisputed(receipt, kind));
-  if (disputed.length === 0) return receipt;
   const isLeft = (evidence: Evidence): boolean => !disputed.includes(evidence.kind) || isOwn(evidence);
   const { core, later } = receipt;
   return {

@@ -65,25 +65,25 @@ export async function withDispute(
 
 /** Judges a layer that reads a kind and is decided by more than it: a dispute hides no failure that each piece brings. */
 export async function withEach(receipt: Receipt, whole: Receipt, kind: ChainKind, judge: Judge): Promise<LayerResult> {
-  const failed = isOpen(receipt, whole, kind) ? await failureOfEach(receipt, whole, kind, judge) : null;
+  const failed = isOpen(receipt, whole, kind) ? await failureOfEach(receipt, whole, kind, judge) : undefined;
   return failed ?? judge(receipt);
 }
 
 const isOpen = (receipt: Receipt, whole: Receipt, kind: ChainKind): boolean =>
   isDisputed(whole, kind) && piecesOf(receipt, kind).length === 0;
 
-/** The failure of a layer that each piece alone fails, or null. Of several the same one is told in each order of the pieces. */
+/** The failure of a layer that each piece alone fails, if it does. Of several the same one is told in each order of the pieces. */
 async function failureOfEach(
   receipt: Receipt,
   whole: Receipt,
   kind: ChainKind,
   judge: Judge,
-): Promise<LayerResult | null> {
+): Promise<LayerResult | undefined> {
   const results: LayerResult[] = [];
   for (const piece of piecesOf(whole, kind).slice(0, MAX_OF_A_KIND))
     results.push(await guarded(broken, () => judge(withOnly(receipt, kind, piece))));
-  if (results.some(({ status }) => status !== "fail")) return null;
-  return results.toSorted((a, b) => inOrder(a.code, b.code) || inOrder(a.note, b.note))[0] ?? null;
+  if (results.some(({ status }) => status !== "fail")) return undefined;
+  return results.toSorted((a, b) => inOrder(a.code, b.code) || inOrder(a.note, b.note))[0];
 }
 
 /** The layers with every contradiction in them: a failure that the evidence itself shows says more and stays. */

@@ -1,20 +1,28 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { KNOWN_KINDS, type Appraisal, type Evidence, type Layer, type Receipt } from "../../src/receipts/schema.ts";
+import {
+  DISPUTABLE,
+  KNOWN_KINDS,
+  type Appraisal,
+  type Disputable,
+  type Evidence,
+  type Layer,
+  type Receipt,
+} from "../../src/receipts/schema.ts";
 import { redactReceipt } from "../../src/receipts/receipt.ts";
 import { appraise } from "../../src/verify/appraise.ts";
 import { BATCH_CONTRADICTIONS, describeContradiction } from "../../src/verify/contradiction-codes.ts";
-import { failuresOfMaker, withContradictions } from "../../src/verify/contradictions.ts";
+import { ambiguitiesOf, failuresOfMaker, inOrder, withContradictions } from "../../src/verify/contradictions.ts";
 import { isOfChain, isOwnAmong, onlyOne } from "../../src/verify/evidence.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
 import { createVerificationCache } from "../../src/verify/verification-cache.ts";
-import type { AppraiseInput, Outstanding } from "../../src/verify/types.ts";
+import type { AppraiseInput, Outstanding, Rivals } from "../../src/verify/types.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
 import { appraisal as someAppraisal } from "../support/receipt-core.ts";
 
 let fixture: Fixture;
 let upto: Fixture;
 beforeAll(async () => {
-  [fixture, upto] = await Promise.all([makeFixture(), makeFixture({ method: "upto" })]);
+  [fixture, upto] = await Promise.all([makeFixture(), makeFixture({ method: "upto", signed: true })]);
 });
 
 const session = createVerificationCache();
@@ -75,10 +83,28 @@ describe("an appraisal", () => {
     const said = (await judge()).notProven.join("\n");
     for (const words of ["Simulated", "its signature is not in the file", "That the connection ended in the enclave."])
       expect(said).toContain(words);
+    // Nothing attested says where a connection ends.
+    const unattested = { ...fixture.receipt, core: { ...fixture.receipt.core, evidence: [] } };
+    expect((await judge({ receipt: unattested })).notProven.join("\n")).not.toContain("That the connection ended");
     for (const words of ["No policy", "format 1", "the seller named it", "secret", "EZKL", "left out"])
       expect(said).not.toContain(words);
     const metered = await judge({ receipt: upto.receipt, policy: upto.policy, evaluateAt: upto.evaluateAt });
     expect(metered.notProven.join("\n")).toContain("the seller named it");
+    const unknown = structuredClone(fixture.receipt);
+    Object.assign(unknown.core.payment, { scheme: "of-tomorrow", method: "of-tomorrow" });
+    expect((await judge({ receipt: unknown })).notProven.join("\n")).not.toContain("the seller named it");
+  });
+
+  test("says whose agreement a signature shows: a permit's names no payer where the seller's key signed nothing", async () => {
+    const { receipt, policy, evaluateAt } = upto;
+    const evidence = receipt.core.evidence.filter(({ kind }) => kind !== "signature.tee");
+    const unsigned = { ...receipt, core: { ...receipt.core, evidence } };
+    const agreed = async (one: Receipt): Promise<string | undefined> =>
+      (await judge({ receipt: one, policy, evaluateAt })).notProven.find((words) => words.includes("payer agreed"));
+    expect(await agreed(receipt)).toBeUndefined();
+    expect(await agreed(unsigned)).toContain("names no payer");
+    for (const one of [receipt, unsigned])
+      expect(await agreed({ ...one, later: [] })).toContain("its signature is not in the file");
   });
 
   test("of a receipt whose parts nothing can judge fails in those, and throws nothing", async () => {
@@ -172,7 +198,64 @@ describe("what is outstanding", () => {
   });
 });
 
+describe("another receipt of the purchase", () => {
+  const rivals = (changes: Partial<Rivals> = {}): Changes => ({
+    rivals: { others: ["p402_other"], own: null, contestedBy: null, ...changes },
+  });
+  const about = ({ notProven }: Appraisal): string => notProven.filter((one) => one.includes("p402_")).join("\n");
+
+  test("takes nothing away by itself, and is named", async () => {
+    const judged = await judge(rivals());
+    expect(brief(judged, "payment")).toBe("verified: pass ok");
+    expect(about(judged)).toContain("p402_other");
+    expect(about(await judge())).toBe("");
+  });
+
+  test("takes the pass away if it holds up too, and not a failure", async () => {
+    expect(brief(await judge(rivals({ contestedBy: "p402_other" })), "payment")).toBe(
+      "unverified: skip purchase_contested",
+    );
+    const broken = structuredClone(fixture.receipt);
+    Object.assign(broken.core.payment, { amount: "no number" });
+    for (const changes of [{ contestedBy: "p402_other" }, { own: "p402_other" }])
+      expect(brief(await judge({ ...rivals(changes), receipt: broken }), "payment")).toBe(
+        "failed: fail payment_mismatch",
+      );
+  });
+
+  test("condemns it if that one is the buyer's own, which no other contests", async () => {
+    const other = await judge(rivals({ own: "p402_own" }));
+    expect(brief(other, "payment")).toBe("failed: fail purchase_differs");
+    expect(about(other)).toContain("this buyer's own is p402_own");
+    const own = await judge(rivals({ own: fixture.receipt.id }));
+    expect(brief(own, "payment")).toBe("verified: pass ok");
+    expect(about(own)).toContain("this one is this buyer's own");
+  });
+});
+
 describe("a contradiction", () => {
+  test("is each kind that a file tells twice without saying so", () => {
+    const found = (...kinds: string[]) =>
+      ambiguitiesOf({
+        ...fixture.receipt,
+        later: kinds.map((kind) => ({
+          at: fixture.receipt.core.response.receivedAt,
+          evidence: kind.startsWith("disputed ") ? { kind: "disputed", of: kind.slice(9) as Disputable } : { kind },
+        })),
+      }).map(({ layer, code }) => `${layer} ${code}`);
+    const layers = ["settlement", "inclusion", "computation", "computation"];
+    expect(found(...DISPUTABLE)).toEqual([]);
+    for (const [at, kind] of DISPUTABLE.entries()) {
+      expect(found(kind, kind)).toEqual([`${layers[at]} ambiguous_evidence`]);
+      expect(found(kind, kind, `disputed ${kind}`)).toEqual([]);
+      expect(found(`disputed ${kind}`)).toEqual([]);
+    }
+  });
+
+  test("is told in an order of its words alone", () => {
+    expect([inOrder("a", "b"), inOrder("b", "a"), inOrder("a", "a")]).toEqual([-1, 1, 0]);
+  });
+
   test("of each known code has its sentence, and another one a general one", () => {
     expect(describeContradiction("leaf_missing")).toBe(BATCH_CONTRADICTIONS.leaf_missing);
     expect(describeContradiction("maker_failed")).toContain("maker");

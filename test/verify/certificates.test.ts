@@ -71,6 +71,14 @@ describe("a certificate", () => {
     expect(await madeWith(change)).toBe(null);
   });
 
+  test("has a key that is named as one of P-384, whatever its point", () => {
+    const naming = (curve: string): Uint8Array =>
+      leafWith(0, (value) => fromHex(toHex(value).replace("06052b81040022", curve)));
+    expect(parseCertificate(naming("06052b81040022"))).not.toBe(null);
+    // secp521r1 and secp256k1.
+    for (const curve of ["06052b81040023", "06052b8104000a"]) expect(parseCertificate(naming(curve))).toBe(null);
+  });
+
   test("has its key as a whole point, and not as half of one or as none", () => {
     const withPoint = (change: (point: Uint8Array) => Uint8Array): Uint8Array =>
       leafWith(0, (value) => {

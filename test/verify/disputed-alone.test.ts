@@ -96,6 +96,15 @@ describe("T98: each piece in dispute is judged alone", () => {
     expect(await judged(pieces, { requiredLayers: [...requiredLayers] })).toMatchObject({ verdict: "pending" });
   });
 
+  test("of more pieces than are tried none counts, and they are ambiguous", async () => {
+    const told = (count: number) =>
+      Array.from({ length: count }, (_, n): Evidence => ({ ...settlement, blockNumber: String(n + 1) }));
+    const settled = async (count: number) =>
+      (await judged([...told(count), marker("settlement.x402")])).layers.settlement.code;
+    expect(await settled(MAX_OF_A_KIND)).toBe("disputed");
+    expect(await settled(MAX_OF_A_KIND + 1)).toBe("ambiguous_evidence");
+  });
+
   test("a marker hides no settlement that contradicts itself, and no signature that is not the payer's", async () => {
     for (const pieces of [[ofNoTransfer()], [early(), ofNoTransfer()], [ofNoTransfer(), early()]])
       expect(await judged([...pieces, marker("settlement.x402")])).toMatchObject({
@@ -107,6 +116,11 @@ describe("T98: each piece in dispute is judged alone", () => {
     expect(await judged([...others, marker("settlement.x402")])).toMatchObject({
       verdict: "failed",
       layers: { payment: { code: "payer_signature_invalid" }, settlement: { code: "disputed" } },
+    });
+    // Without a dispute no signature of several is looked at: their number fails the settlement.
+    expect(await judged(others)).toMatchObject({
+      verdict: "failed",
+      layers: { payment: { code: "ok" }, settlement: { code: "ambiguous_evidence" } },
     });
     // One of them is the payer's, so the other spoils nothing.
     expect(await judged([settlement, signedOtherwise, marker("settlement.x402")])).toMatchObject({
@@ -129,6 +143,7 @@ describe("T98: each piece in dispute is judged alone", () => {
       [settlement, marker("settlement.x402")],
     ])
       expect(await words(pieces)).toContain("told in more than one way");
+    expect(await words([unsigned, other, marker("settlement.x402")])).toContain("told in more than one way");
   });
 });
 
@@ -169,11 +184,13 @@ describe("T98: an engine's time is bounded", () => {
     expect(await tried([...four, disputed], ["refused", "valid"])).toMatchObject({ asked: 2, status: "pass" });
     expect(await tried([four[0]!, disputed], ["valid"])).toMatchObject({ asked: 1, status: "pass" });
     expect(await tried([four[0]!], ["valid"])).toMatchObject({ asked: 1, status: "pass" });
+    expect(await tried([disputed], ["valid"])).toMatchObject({ asked: 0, code: "no_evidence" });
   });
 
   test("more proofs than are tried are ambiguous, and no engine is asked", async () => {
     const many = proofs(MAX_OF_A_KIND + 1);
-    for (const pieces of [many, [...many, disputed]])
+    // Without a dispute one is tried.
+    for (const pieces of [many.slice(0, 2), many, [...many, disputed]])
       expect(await tried(pieces, ["valid"])).toMatchObject({
         asked: 0,
         verdict: "failed",

@@ -178,6 +178,14 @@ describe("what a session keeps by its text", () => {
   });
 });
 
+test("a session keeps the 16 newest manifests, which may be large", () => {
+  const kept = createVerificationCache();
+  const texts = Array.from({ length: 17 }, (_, n) => toBase64(utf8(`no manifest ${n}`)));
+  const first = texts.map((text) => kept.manifest(text));
+  expect(texts.slice(1).every((text, at) => kept.manifest(text) === first[at + 1])).toBe(true);
+  expect(kept.manifest(texts[0]!)).not.toBe(first[0]);
+});
+
 describe("the hash of a policy in a session", () => {
   test("follows what the caller changes in it", () => {
     const [kept, policy] = [createVerificationCache(), structuredClone(fixture.policy)];

@@ -27,6 +27,7 @@ const NO_LIMITS: LimitsOfVerdict = {
   tls: null,
   rivals: null,
 };
+const RIVALS = { others: [], own: null, contestedBy: null, isOwn: false };
 /** What is said in any case: of clocks, and of what an answer is worth. */
 const ALWAYS = [/^Times are the buyer's and the seller's clocks/, /^That the model's answer is right or good/];
 const CHAIN = [/^Settlement is as one node of the chain reported it/, /^Inclusion is as one node of the chain/];
@@ -38,6 +39,7 @@ const matching = (patterns: readonly RegExp[]): unknown[] =>
 describe("what is not proven", () => {
   test("is, where all layers passed and nothing limits them, what nobody could prove", () => {
     expect(said({})).toEqual(matching([...CHAIN, ...ALWAYS]));
+    expect(said({ rivals: RIVALS })).toEqual(said({}));
   });
 
   test.each<[Partial<LimitsOfVerdict>, RegExp]>([
@@ -58,6 +60,11 @@ describe("what is not proven", () => {
     [{ tls: "The connection had no TLS." }, /^That the connection ended in the enclave\. The connection had no TLS\.$/],
     [{ unknownKinds: ["note.any", "note.any"] }, /^Not judged: .* know \(note\.any\)\.$/],
     [{ unknownKinds: ["Buy gold now!"] }, /^Not judged: .* does not know\.$/],
+    [{ rivals: { ...RIVALS, others: ["a"] } }, /^That this is the receipt .*: others that are stored here .* \(a\)\.$/],
+    [{ rivals: { ...RIVALS, others: ["a", "b", "c"] } }, / \(a, b, c\)\.$/],
+    [{ rivals: { ...RIVALS, others: ["a", "b", "c", "d", "e"] } }, / \(a, b, c and 2 more\)\.$/],
+    [{ rivals: { ...RIVALS, others: ["a"], own: "b" } }, /^That this is the receipt .*: this buyer's own is b\.$/],
+    [{ rivals: { ...RIVALS, others: ["a"], own: "b", isOwn: true } }, /^Anything of the other .* \(a\): this one is/],
   ])("says what limits it: %j", (limits, words) => {
     const sentences = said(limits);
     expect(sentences).toHaveLength(CHAIN.length + ALWAYS.length + 1);

@@ -107,6 +107,11 @@ describe("a chain is refused", () => {
     for (const cabundle of [[root], [root, zone], [root, region], [root, zone, region], [root, region, region, zone]]) {
       expect(checkOf(await verify(chain, { payload: { cabundle } }))).toBe("certificate-chain");
     }
+    // What is no certificate is not passed over.
+    const none = new Uint8Array(300).fill(0x30);
+    expect(checkOf(await verify(chain, { payload: { cabundle: [root, none, region, zone] } }))).toBe(
+      "certificate-chain",
+    );
   });
 
   test("that is a root which signs documents itself", async () => {
