@@ -53,7 +53,7 @@ export async function buy(model: string, options: Options, command: Command): Pr
               note(`[${total === undefined ? "later" : `${done}/${total}`}] ${message}`),
             ...(hasTerminal() ? { approve } : {}),
           },
-          show: (data) => purchaseText(data as Bought, assets),
+          show: (data) => purchaseText(data as Bought, input, assets),
           exit: (data) => exitOfVerdict((data as Bought).receipt.verdict, options.wait === "verified"),
           onError: ({ code, idempotencyKey }) => {
             if (idempotencyKey !== undefined && code !== "idempotency_conflict")

@@ -12,6 +12,7 @@ import { wholeNumber } from "./numbers.ts";
 import { busy } from "./progress.ts";
 import { readReceiptFile } from "./receipt-file.ts";
 import { receiptRow } from "./purchase-text.ts";
+import { storyOf, storyText } from "./receipt-story.ts";
 import { configOf, withBuyer, withStore } from "./session.ts";
 
 /** `proof402 receipts list`: the newest first. */
@@ -42,7 +43,14 @@ export async function showReceipt(id: string, options: { wait?: string }, comman
     return [stored, await readClaims(db, stored)] as const;
   });
   if (json) printJson(receipt);
-  else print([`Receipt ${receipt.id}`, layerTable(newestAppraisal(receipt)), ...claims.map(inOneLine)].join("\n"));
+  else {
+    const appraisal = newestAppraisal(receipt);
+    const story = storyOf(receipt, summarize(receipt, appraisal));
+    const { assets } = (await configOf(rest)).payment;
+    print(
+      [`Receipt ${receipt.id}`, storyText(story, assets), layerTable(appraisal), ...claims.map(inOneLine)].join("\n"),
+    );
+  }
   return EXIT.ok;
 }
 

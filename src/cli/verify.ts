@@ -10,6 +10,7 @@ import { Proof402Error } from "../errors.ts";
 import { createEzklEngine } from "../ezkl/engine.ts";
 import { openChain } from "../chain/chain.ts";
 import { ASSURANCES, type Appraisal, type Assurance, type Receipt, type Verdict } from "../receipts/schema.ts";
+import { summarize } from "../tools/summary.ts";
 import { verificationOf } from "../tools/verify-receipt.ts";
 import { appraise } from "../verify/appraise.ts";
 import { readFacts } from "../verify/facts.ts";
@@ -18,6 +19,7 @@ import { factList } from "./fact-list.ts";
 import { layerTable } from "./layer-table.ts";
 import { EXIT, globals, note, print, printJson, type GlobalOptions } from "./globals.ts";
 import { readReceiptFile } from "./receipt-file.ts";
+import { storyOf, storyText } from "./receipt-story.ts";
 import { configOf, withStore } from "./session.ts";
 import { readTrustFile } from "./trust.ts";
 
@@ -50,6 +52,7 @@ export async function verify(target: string, options: Options, command: Command)
   if (json) printJson({ ...verificationOf(receipt, appraisal), policy: { hash: policyHash(policy), known }, facts });
   else {
     print(`Receipt ${receipt.id}`);
+    print(storyText(storyOf(receipt, summarize(receipt, appraisal)), config?.payment.assets ?? []));
     if (trust !== null) print(`Judged by ${options.trust}, policy ${policyHash(policy)}`);
     print(known ? layerTable(appraisal) : `${layerTable(appraisal, "no policy")}\n${factList(facts)}`);
     if (!known) note("No policy for its seller: name a trust file with --trust, or a configuration with --config.");

@@ -235,6 +235,9 @@ describe("buy", () => {
 
   test("tells a person amounts by the token's name, few digits, and one limit a line", async () => {
     const { stdout } = await buy("--seller", "honest", "--wait", "verified");
+    expect(stdout).toMatch(
+      /^"honest" sold "eth-risk" for 0\.01 USDC \(\$0\.01\), \S+Z\nAsked {5}\{.+\}\nAnswered {2}\{.+\} \(the/,
+    );
     expect(stdout).toContain("Paid: 0.01 USDC on eip155:31337.");
     expect(stdout).not.toMatch(/0x[0-9a-f]{40}/);
     expect(stdout).not.toMatch(/[1-9]\d*\.\d{6}|\.0*[1-9]\d{6}/);

@@ -7,7 +7,7 @@ import { loadConfig } from "../../src/config/load.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { writeDevnet } from "../../src/devnet/index.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
-import { createReceipt, parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
+import { createReceipt, parseReceipt, serializeReceipt, redactReceipt } from "../../src/receipts/receipt.ts";
 import type { Receipt, ReceiptCore } from "../../src/receipts/schema.ts";
 import { runCli } from "../support/cli.ts";
 import { ETH_FEATURES, openMarket, type Market, writeVariant } from "../support/devnet.ts";
@@ -89,6 +89,27 @@ test("by a trust file needs no configuration, and names what it judged by", asyn
   // It is not written over, and a file that is none is refused.
   expect((await cli("trust", "export", trust)).code).toBe(64);
   expect((await runCli(["verify", receiptFile, "--trust", receiptFile])).code).toBe(64);
+});
+
+test("begins with who sold what to whom, for how much and when, and what was asked and answered", async () => {
+  const { core } = receipt;
+  const when = `, ${core.response.receivedAt}`;
+  const sold = `"honest" sold "eth-risk" to ${core.payment.payer} for`;
+  const own = await cli("verify", receipt.id);
+  expect(own.stdout.split("\n").slice(1, 4)).toEqual([
+    `${sold} 0.01 USDC ($0.01)${when}`,
+    `Asked     ${JSON.stringify(ETH_FEATURES)}`,
+    expect.stringMatching(/^Answered {2}\{.*"class".*\} \(the seller's data\)$/),
+  ]);
+  expect((await cli("receipts", "show", receipt.id)).stdout).toContain(own.stdout.split("\n").slice(0, 4).join("\n"));
+  // Of a stranger's file the words are the file's, a token that the reader does not know goes by its address, and what is
+  // left out is said to be.
+  const shared = await saved("redacted.json", redactReceipt(receipt, { request: true, response: false }));
+  const { stdout } = await runCli(["verify", shared], { cwd: elsewhere });
+  expect(stdout.split("\n").slice(1, 3)).toEqual([
+    `The receipt tells: ${sold} 0.01 of ${core.payment.asset} on ${core.payment.network}${when}`,
+    "Asked     (The request's bytes are redacted from this receipt.)",
+  ]);
 });
 
 test("T67: never ends well for a receipt that its maker judged failed, imported or handed on", async () => {
