@@ -25,6 +25,7 @@ const LONGEST = [
  */
 const SHARED = [
   "buyer",
+  "chain",
   "config",
   "evidence",
   "files",

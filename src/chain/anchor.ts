@@ -1,10 +1,10 @@
-import type { PublicClient } from "viem";
 import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
 import { BATCH_SETTLEMENT_TOPIC, readBatchSettlement } from "../evidence/inclusion.ts";
 import type { InclusionEvidence } from "../receipts/schema.ts";
 import type { BatchContradiction } from "../verify/contradiction-codes.ts";
 import type { Chain } from "./chain.ts";
-import { loweredLog, minedReceipt } from "./mined.ts";
+import { loweredLog } from "./mined.ts";
+import type { ChainClient } from "./client.ts";
 
 /** A batch as somebody says it is anchored. */
 type Anchored = { root: string; transaction: string; count: number };
@@ -25,7 +25,7 @@ export function readAnchor(
 ): Promise<Anchor> {
   return chain.read(
     async (client): Promise<Anchor> => {
-      const receipt = await minedReceipt(client, toHex0x(fromHex0x(published.transaction)));
+      const receipt = await client.getTransactionReceipt(toHex0x(fromHex0x(published.transaction)));
       if (receipt === null) return { state: "unknown" };
       const blockHash = receipt.blockHash.toLowerCase();
       const blockTime = await confirmedTime(client, chain, receipt.blockNumber, blockHash);
@@ -42,10 +42,10 @@ export function readAnchor(
 }
 
 /** The block's time where it is on the chain with the wanted confirmations, unix seconds; null before, or where it was replaced. */
-async function confirmedTime(client: PublicClient, chain: Chain, number: bigint, hash: string): Promise<number | null> {
-  const head = await client.getBlock({ blockTag: "latest" });
+async function confirmedTime(client: ChainClient, chain: Chain, number: bigint, hash: string): Promise<number | null> {
+  const head = await client.getBlock();
   if (head.number - number < BigInt(chain.confirmations)) return null;
-  const block = head.number === number ? head : await client.getBlock({ blockNumber: number });
+  const block = head.number === number ? head : await client.getBlock(number);
   return block.hash.toLowerCase() === hash ? Number(block.timestamp) : null;
 }
 

@@ -1,10 +1,10 @@
 import { setMaxListeners } from "node:events";
-import type { PublicClient } from "viem";
 import { requireChainId } from "./chain-id.ts";
 import { Proof402Error } from "../errors.ts";
 import { requireCheckedTls } from "./checked-tls.ts";
+import { openClient, type ChainClient } from "./client.ts";
 import { gasCap } from "./owner/fees.ts";
-import type { Hex } from "../evidence/bytes.ts";
+import { isUnanswered, RpcFault } from "./rpc.ts";
 
 /** Where and how a chain is read: one entry of the configuration's `networks`. */
 export type ChainConfig = {
@@ -43,7 +43,7 @@ export type Chain = {
    * without code, `chain_unreachable` if the RPC fails or takes too long, or `chain_answer_unusable` if it answers
    * nonsense. None names the RPC's address: it may hold a key.
    */
-  read<T>(work: (client: PublicClient) => Promise<T>, limits?: LookLimits): Promise<T>;
+  read<T>(work: (client: ChainClient) => Promise<T>, limits?: LookLimits): Promise<T>;
 };
 
 const LOOK_SECONDS = 20;
@@ -65,7 +65,7 @@ export function openChain(config: ChainConfig): Chain {
       witnessRpcUrl === undefined ? null : openChain({ ...config, rpcUrl: witnessRpcUrl, witnessRpcUrl: undefined }),
     async read(work, { seconds = LOOK_SECONDS, signal } = {}) {
       const look = async (end: AbortSignal) => {
-        const client = await connect(config, end);
+        const client = await openClient({ url: rpcUrl, timeoutMs: REQUEST_MS, retries: 1, signal: end });
         await requireChainId(client, network);
         const found = await work(client).catch((error: unknown) => requireContract(client, network, error));
         await requireChainId(client, network);
@@ -75,54 +75,20 @@ export function openChain(config: ChainConfig): Chain {
         return await within(seconds, signal, look);
       } catch (error) {
         if (Proof402Error.isInstance(error)) throw error;
-        // viem's messages quote the URL and the request: only the kind of error is kept.
+        // An RPC's own words are a stranger's: only the kind of error is kept.
         throw unread(network, error);
       }
     },
   };
 }
 
-async function connect(config: ChainConfig, signal: AbortSignal): Promise<PublicClient> {
-  const { createPublicClient, http } = await import("viem");
-  return createPublicClient({
-    transport: http(config.rpcUrl, {
-      retryCount: 1,
-      retryDelay: 100,
-      timeout: REQUEST_MS,
-      fetchFn: withoutDelays,
-      fetchOptions: { redirect: "error", signal },
-    }),
-    pollingInterval: config.pollMilliseconds,
-    cacheTime: 0,
-  });
-}
-
-/** viem waits before it asks again for as long as the RPC says, an hour if need be: so it is not told. */
-async function withoutDelays(...request: Parameters<typeof fetch>): Promise<Response> {
-  const response = await fetch(...request);
-  if (!response.headers.has("retry-after")) return response;
-  const { status, statusText } = response;
-  const headers = new Headers(response.headers);
-  headers.delete("retry-after");
-  return new Response(response.body, { status, statusText, headers });
-}
-
-/** Names of viem's errors for an answer that did not come, or was an error. */
-const UNANSWERED: readonly string[] = ["HttpRequestError", "TimeoutError", "AbortError", "RpcRequestError"];
-
-/** An error and its causes. */
-const causesOf = (error: unknown): Error[] => (error instanceof Error ? [error, ...causesOf(error.cause)] : []);
-
 /** Throws `contract_missing` for an empty answer of an address without code, and any other error as it is. */
-async function requireContract(client: PublicClient, network: string, error: unknown): Promise<never> {
-  const causes = causesOf(error);
-  const asked = causes.find((one): one is Error & { contractAddress: Hex } => "contractAddress" in one);
-  const isEmpty = causes.some(({ name }) => name === "ContractFunctionZeroDataError");
+async function requireContract(client: ChainClient, network: string, error: unknown): Promise<never> {
   // A reader that knows the contract has said it in its own words.
-  if (Proof402Error.isInstance(error) || asked === undefined || !isEmpty) throw error;
-  const address = asked.contractAddress.toLowerCase();
-  const code = await client.getCode({ address: asked.contractAddress });
-  if (code !== undefined && code !== "0x") throw error;
+  const asked = error instanceof RpcFault && error.kind === "empty" ? error.facts.address : undefined;
+  if (asked === undefined) throw error;
+  const address = asked.toLowerCase();
+  if ((await client.getCode(asked)) !== "0x") throw error;
   throw new Proof402Error("contract_missing", `There is no contract at ${address} on ${network}.`, {
     next: "Check that networks[] and the addresses of the configuration are of the chain that is meant.",
     details: { network, address },
@@ -130,13 +96,12 @@ async function requireContract(client: PublicClient, network: string, error: unk
 }
 
 function unread(network: string, error: unknown): Proof402Error {
-  const kind = error instanceof Error ? error.name : "error";
-  const isUnanswered = causesOf(error).some(({ name }) => UNANSWERED.includes(name));
+  const kind = error instanceof RpcFault ? error.kind : "unusable";
   const how = {
     next: "Ask again later. Check networks[].rpcUrl if this lasts.",
     details: { network, error: kind },
   };
-  return isUnanswered
+  return isUnanswered(error)
     ? new Proof402Error("chain_unreachable", `The RPC of ${network} gave no usable answer.`, how)
     : new Proof402Error("chain_answer_unusable", `The RPC of ${network} answers, but not what it was asked for.`, how);
 }

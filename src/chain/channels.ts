@@ -1,6 +1,6 @@
-import type { PublicClient } from "viem";
 import { CHANNELS } from "../evidence/channel.ts";
 import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
+import type { ChainClient } from "./client.ts";
 
 /** `channels(bytes32)` of x402's batch settlement: the deposit less withdrawals, and the claimed sum. */
 export const CHANNELS_ABI = [
@@ -19,8 +19,6 @@ export const CHANNELS_ABI = [
 /** Base units. */
 export type ChannelState = { balance: bigint; totalClaimed: bigint };
 
-/** Reads many at once; the same on every chain, and x402's settlement is deployed beside it. */
-export const MULTICALL3 = "0xcA11bde05977b3631167028862bE2a173976CA11";
 /** Channels of one request. */
 const MOST_AT_ONCE = 500;
 
@@ -34,25 +32,19 @@ const callFor = (channelId: string) =>
 
 /** A channel in the state of a block. */
 export async function readChannelState(
-  client: PublicClient,
+  client: ChainClient,
   channelId: string,
   blockNumber: bigint,
 ): Promise<ChannelState> {
-  const [balance, totalClaimed] = await client.readContract({ ...callFor(channelId), blockNumber });
+  const [balance, totalClaimed] = await client.readContract(callFor(channelId), blockNumber);
   return { balance, totalClaimed };
 }
 
 /** Channels as the newest block has them, in their order. */
-export async function readChannelStates(client: PublicClient, channelIds: readonly string[]): Promise<ChannelState[]> {
+export async function readChannelStates(client: ChainClient, channelIds: readonly string[]): Promise<ChannelState[]> {
   const states: ChannelState[] = [];
   for (let from = 0; from < channelIds.length; from += MOST_AT_ONCE) {
-    const contracts = channelIds.slice(from, from + MOST_AT_ONCE).map(callFor);
-    const read = await client.multicall({
-      contracts,
-      multicallAddress: MULTICALL3,
-      allowFailure: false,
-      batchSize: 0,
-    });
+    const read = await client.readContracts(channelIds.slice(from, from + MOST_AT_ONCE).map(callFor));
     states.push(...read.map(([balance, totalClaimed]) => ({ balance, totalClaimed })));
   }
   return states;

@@ -1,6 +1,6 @@
-import type { PublicClient } from "viem";
 import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
 import { PERMIT2 } from "../evidence/permit2.ts";
+import type { ChainClient } from "./client.ts";
 
 /**
  * `authorizationState(address,bytes32)` returns (bool) (EIP-3009), and `nonceBitmap(address,uint256)`: bit `nonce & 0xff` of
@@ -43,30 +43,23 @@ type Spent = { asset: string; payer: string; nonce: string };
  * of the newest where none is named.
  */
 export async function isBitSet(
-  client: PublicClient,
+  client: ChainClient,
   { payer, nonce }: Omit<Spent, "asset">,
   blockNumber?: bigint,
 ): Promise<boolean> {
-  const word = await client.readContract({
-    address: toHex0x(fromHex0x(PERMIT2)),
-    abi: NONCES_ABI,
-    functionName: "nonceBitmap",
-    args: [toHex0x(fromHex0x(payer)), wordOf(nonce)],
-    ...(blockNumber === undefined ? {} : { blockNumber }),
-  });
+  const args = [toHex0x(fromHex0x(payer)), wordOf(nonce)] as const;
+  const call = { address: PERMIT2, abi: NONCES_ABI, functionName: "nonceBitmap", args } as const;
+  const word = await client.readContract(call, blockNumber);
   return hasBit(word, nonce);
 }
 
 /** The same in the token. */
-export const isAuthorizationSpent = (
-  client: PublicClient,
+export function isAuthorizationSpent(
+  client: ChainClient,
   { asset, payer, nonce }: Spent,
   blockNumber?: bigint,
-): Promise<boolean> =>
-  client.readContract({
-    address: toHex0x(fromHex0x(asset)),
-    abi: NONCES_ABI,
-    functionName: "authorizationState",
-    args: [toHex0x(fromHex0x(payer)), toHex0x(fromHex0x(nonce))],
-    ...(blockNumber === undefined ? {} : { blockNumber }),
-  });
+): Promise<boolean> {
+  const args = [toHex0x(fromHex0x(payer)), toHex0x(fromHex0x(nonce))] as const;
+  const call = { abi: NONCES_ABI, functionName: "authorizationState", args } as const;
+  return client.readContract({ address: toHex0x(fromHex0x(asset)), ...call }, blockNumber);
+}

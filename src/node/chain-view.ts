@@ -1,13 +1,13 @@
-import type { PublicClient } from "viem";
 import * as z from "zod";
 import { requireChainId } from "../chain/chain-id.ts";
 import { readChannelStates, type ChannelState } from "../chain/channels.ts";
+import { openClient, type ChainClient } from "../chain/client.ts";
 import { isAuthorizationSpent, isBitSet } from "../chain/nonces.ts";
 import { readSettling } from "../chain/settling.ts";
 import type { Authorization } from "../evidence/methods/method.ts";
 import { evidenceOf } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
-import { fromHex0x, keccak256, toHex0x, utf8, type Hex } from "../evidence/bytes.ts";
+import { fromHex0x, keccak256, toHex0x, utf8 } from "../evidence/bytes.ts";
 import { addressWord, AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC } from "../evidence/eip3009.ts";
 import { lastSecondOf, movedBy, usesAuthorization } from "../evidence/settlement.ts";
 
@@ -46,13 +46,13 @@ export function openChainReader(options: {
   rpcUrl: string | undefined;
   facilitatorUrl: string;
 }): ChainReader {
-  let client: Promise<PublicClient | null> | null = null;
-  const open = (): Promise<PublicClient | null> =>
+  let client: Promise<ChainClient | null> | null = null;
+  const open = (): Promise<ChainClient | null> =>
     (client ??= connect(options).catch(() => {
       client = null;
       return null;
     }));
-  const read = async <T>(work: (client: PublicClient) => Promise<T>): Promise<T | null> => {
+  const read = async <T>(work: (client: ChainClient) => Promise<T>): Promise<T | null> => {
     try {
       const chain = await open();
       if (chain === null) return null;
@@ -84,11 +84,10 @@ async function connect({
   network: string;
   rpcUrl: string | undefined;
   facilitatorUrl: string;
-}): Promise<PublicClient | null> {
+}): Promise<ChainClient | null> {
   const url = rpcUrl ?? (await rpcOfLocalFacilitator(facilitatorUrl, network));
   if (url === null) return null;
-  const { createPublicClient, http } = await import("viem");
-  return createPublicClient({ transport: http(url, { retryCount: 0, timeout: TIMEOUT_MS }), cacheTime: 0 });
+  return openClient({ url, timeoutMs: TIMEOUT_MS, retries: 0 });
 }
 
 const isLocal = (url: string): boolean =>
@@ -104,11 +103,11 @@ async function rpcOfLocalFacilitator(facilitatorUrl: string, network: string): P
 }
 
 async function lookAt(
-  client: PublicClient,
+  client: ChainClient,
   authorization: Authorization,
   { since, hint }: { since: number; hint?: string | undefined },
 ): Promise<ChainView | null> {
-  const head = await client.getBlock({ blockTag: "latest" });
+  const head = await client.getBlock();
   const hinted = hint === undefined ? null : await readTransaction(client, authorization, hint, head.number);
   if (hinted !== null) return hinted;
   const ended = Number(head.timestamp) > lastSecondOf(authorization);
@@ -119,40 +118,37 @@ async function lookAt(
     : [[AUTHORIZATION_USED_TOPIC, CANCELED_TOPIC], owner, toHex0x(fromHex0x(authorization.nonce))];
   for (let to = head.number, chunk = 0; to >= 0n && chunk < MAX_CHUNKS; to -= CHUNK_BLOCKS, chunk += 1) {
     const from = to >= CHUNK_BLOCKS ? to - CHUNK_BLOCKS + 1n : 0n;
-    const range = { fromBlock: toHexNumber(from), toBlock: toHexNumber(to) };
     const address = toHex0x(fromHex0x(authorization.asset));
-    const logs = await client.request({ method: "eth_getLogs", params: [{ address, topics, ...range }] });
+    const logs = await client.getLogs({ address, topics, fromBlock: from, toBlock: to });
     for (const { transactionHash, topics: found } of logs) {
       if (found[0]?.toLowerCase() === CANCELED_TOPIC) return { state: "void" };
       const paid =
-        transactionHash === null ? null : await readTransaction(client, authorization, transactionHash, head.number);
+        transactionHash == null ? null : await readTransaction(client, authorization, transactionHash, head.number);
       if (paid !== null) return paid;
     }
-    if (from === 0n || Number((await client.getBlock({ blockNumber: from })).timestamp) < since) break;
+    if (from === 0n || Number((await client.getBlock(from)).timestamp) < since) break;
   }
   return ended ? { state: "void" } : null;
 }
 
-const toHexNumber = (value: bigint): Hex => `0x${value.toString(16)}`;
-
-const isUsed = (client: PublicClient, authorization: Authorization): Promise<boolean> =>
+const isUsed = (client: ChainClient, authorization: Authorization): Promise<boolean> =>
   authorization.method === "eip3009" ? isAuthorizationSpent(client, authorization) : isBitSet(client, authorization);
 
 /** Reads the transaction as this authorization's settlement, null if it is not. */
 async function readTransaction(
-  client: PublicClient,
+  client: ChainClient,
   authorization: Authorization,
   hash: string,
   head: bigint,
 ): Promise<ChainView | null> {
   if (!/^0x[0-9a-fA-F]{64}$/.test(hash)) return null;
   const transaction = toHex0x(fromHex0x(hash.toLowerCase()));
-  const receipt = await client.getTransactionReceipt({ hash: transaction }).catch(() => null);
+  const receipt = await client.getTransactionReceipt(transaction).catch(() => null);
   if (receipt === null || receipt.status !== "success") return null;
   const settling = await readSettling(client, authorization, { logs: receipt.logs, transactionHash: transaction });
   const amount = usesAuthorization(settling, authorization) ? movedBy(settling, authorization) : null;
   if (amount === null) return null;
-  const block = await client.getBlock({ blockNumber: receipt.blockNumber });
+  const block = await client.getBlock(receipt.blockNumber);
   if (block.hash !== receipt.blockHash) return null;
   const depth = Number(head - receipt.blockNumber);
   return { state: "paid", transaction, amount, depth, time: Number(block.timestamp) };

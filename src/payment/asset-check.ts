@@ -1,4 +1,3 @@
-import type { PublicClient } from "viem";
 import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
 import { chainIdOf, domainSeparatorOf } from "../evidence/eip3009.ts";
 import { Proof402Error } from "../errors.ts";
@@ -6,6 +5,8 @@ import type { Db } from "../storage/database.ts";
 import { isUnread, type Chain } from "../chain/chain.ts";
 import { PAYERS } from "./methods/methods.ts";
 import type { AssetPolicy } from "./policy.ts";
+import type { ChainClient } from "../chain/client.ts";
+import { RpcFault } from "../chain/rpc.ts";
 
 const view = <const Name extends string, const Outputs extends readonly { name: string; type: string }[]>(
   name: Name,
@@ -31,6 +32,9 @@ const ABI = [
 
 /** EIP-5267's `fields` of a domain with name, version, chain id and contract, and nothing else. */
 const FOUR_FIELDS = "0x0f";
+
+/** JSON-RPC's code for too many requests (EIP-1474, "limit exceeded"). */
+const BUSY = -32_005;
 
 /** What of the configuration the token contradicts. */
 type Mismatch = { what: "contract" | "decimals" | "domain"; configured: string; shown: string };
@@ -72,19 +76,19 @@ export async function assetProblem(chain: Chain, asset: AssetPolicy, seconds: nu
 
 const signsInDomain = ({ methods }: AssetPolicy): boolean => methods.some((method) => PAYERS[method].needsDomain);
 
-async function compare(client: PublicClient, asset: AssetPolicy, signs: boolean): Promise<Mismatch | null> {
+async function compare(client: ChainClient, asset: AssetPolicy, signs: boolean): Promise<Mismatch | null> {
   const address = toHex0x(fromHex0x(asset.asset));
   const ask = <Name extends (typeof ABI)[number]["name"]>(functionName: Name) =>
     client.readContract({ address, abi: ABI, functionName }).catch(absent);
   const [code, decimals, separator, described, name, version] = await Promise.all([
-    client.getCode({ address }),
+    client.getCode(address),
     ask("decimals"),
     ask("DOMAIN_SEPARATOR"),
     ask("eip712Domain"),
     ask("name"),
     ask("version"),
   ]);
-  if (code === undefined || code === "0x") return { what: "contract", configured: asset.asset, shown: "no contract" };
+  if (code === "0x") return { what: "contract", configured: asset.asset, shown: "no contract" };
   if (typeof decimals === "bigint" && decimals !== BigInt(asset.decimals))
     return { what: "decimals", configured: String(asset.decimals), shown: decimals.toString() };
   if (!signs) return null;
@@ -113,11 +117,10 @@ function isDescribed(described: readonly unknown[], expected: Parameters<typeof 
   );
 }
 
-/** The answer of a contract without such a function; a silent node is an error. */
+/** The answer of a contract without such a function; a silent or busy node is an error. */
 function absent(error: unknown): null {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if (["HttpRequestError", "TimeoutError", "AbortError", "LimitExceededRpcError"].includes(cause.name)) throw error;
-  }
+  if (error instanceof RpcFault && (["http", "timeout", "ended"].includes(error.kind) || error.facts.code === BUSY))
+    throw error;
   return null;
 }
 

@@ -69,10 +69,7 @@ async function readClock(chain: Chain): Promise<ChainClock | null> {
   try {
     return await chain.read(
       async (client) => {
-        const [latest, next] = await Promise.all([
-          client.getBlock(),
-          client.getBlock({ blockTag: "pending" }).catch(() => null),
-        ]);
+        const [latest, next] = await Promise.all([client.getBlock(), client.getPendingBlock().catch(() => null)]);
         const runs = next?.number !== null && next !== null && next.number > latest.number;
         return { time: Number(runs ? next.timestamp : latest.timestamp), runs };
       },

@@ -1,4 +1,4 @@
-import { CHANNELS_ABI, MULTICALL3, readChannelState, readChannelStates } from "../chain/channels.ts";
+import { CHANNELS_ABI, readChannelState, readChannelStates } from "../chain/channels.ts";
 import { NONCES_ABI } from "../chain/nonces.ts";
 import { fromHex0x, toHex0x, type Hex } from "../evidence/bytes.ts";
 import { channelIdOf, CHANNELS, type ChannelConfig } from "../evidence/channel.ts";
@@ -33,8 +33,16 @@ const ABI = [
       { name: "initiatedAt", type: "uint40" },
     ],
   },
-  ...NONCES_ABI,
 ] as const;
+
+/** Whether the token took the authorization of a channel's deposit. */
+const depositOf = ({ token, payer }: ChannelConfig, id: string) =>
+  ({
+    address: hex(token),
+    abi: NONCES_ABI,
+    functionName: "authorizationState",
+    args: [hex(payer), hex(depositNonce(id))],
+  }) as const;
 
 /** A channel as the newest block has it. Throws Proof402Error `wrong_chain` or `chain_unreachable`. */
 export const readOnChain = (chain: Chain, config: ChannelConfig): Promise<ChannelOnChain> =>
@@ -43,20 +51,11 @@ export const readOnChain = (chain: Chain, config: ChannelConfig): Promise<Channe
     const { number: blockNumber, timestamp } = await client.getBlock();
     const [{ balance, totalClaimed }, [amount, initiatedAt], deposited] = await Promise.all([
       readChannelState(client, id, blockNumber),
-      client.readContract({
-        address: hex(CHANNELS),
-        abi: ABI,
-        functionName: "pendingWithdrawals",
-        args: [hex(id)],
+      client.readContract(
+        { address: CHANNELS, abi: ABI, functionName: "pendingWithdrawals", args: [hex(id)] },
         blockNumber,
-      }),
-      client.readContract({
-        address: hex(config.token),
-        abi: ABI,
-        functionName: "authorizationState",
-        args: [hex(config.payer), hex(depositNonce(id))],
-        blockNumber,
-      }),
+      ),
+      client.readContract(depositOf(config, id), blockNumber),
     ]);
     // A uint40 in the contract: a greater one is no time, and the RPC's own.
     if (initiatedAt >= 2 ** 40) throw new RangeError("a time that the contract cannot hold");
@@ -79,20 +78,7 @@ export const readUsed = (chain: Chain, configs: readonly ChannelConfig[]): Promi
     const ids = configs.map((config) => channelIdOf(chainIdOf(chain.network), config));
     const [states, authorizations] = await Promise.all([
       readChannelStates(client, ids),
-      client.multicall({
-        multicallAddress: MULTICALL3,
-        allowFailure: false,
-        batchSize: 0,
-        contracts: configs.map(
-          ({ token, payer }, at) =>
-            ({
-              address: hex(token),
-              abi: ABI,
-              functionName: "authorizationState",
-              args: [hex(payer), hex(depositNonce(ids[at] ?? ""))],
-            }) as const,
-        ),
-      }),
+      client.readContracts(configs.map((config, at) => depositOf(config, ids[at] ?? ""))),
     ]);
     return states.map(({ totalClaimed }, at) => totalClaimed > 0n || authorizations[at] === true);
   });

@@ -10,12 +10,12 @@ import type { Sight } from "./settlement-view.ts";
  */
 export const observeVoucher = (chain: Chain, payment: VoucherPayment, limits: LookLimits): Promise<Sight> =>
   chain.read(async (client) => {
-    const newest = await client.getBlock({ blockTag: "latest" });
+    const newest = await client.getBlock();
     const head = { number: newest.number, time: Number(newest.timestamp) };
     const depth = BigInt(chain.confirmations);
     const seen = (view: Sight["view"]): Sight => ({ head, spent: null, view });
     if (head.number < depth) return seen({ state: "pending" });
-    const block = depth === 0n ? newest : await client.getBlock({ blockNumber: head.number - depth });
+    const block = depth === 0n ? newest : await client.getBlock(head.number - depth);
     const { balance, totalClaimed } = await readChannelState(client, idOf(payment), block.number);
     const evidence = (outcome: "settled" | "expired") =>
       settlementEvidence.parse({

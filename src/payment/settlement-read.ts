@@ -1,10 +1,9 @@
-import type { PublicClient } from "viem";
-import { minedReceipt } from "../chain/mined.ts";
 import { readSettling, type Settling } from "../chain/settling.ts";
 import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
 import { usesAuthorization } from "../evidence/settlement.ts";
 import type { Payment } from "../receipts/schema.ts";
 import { payerOf } from "./methods/methods.ts";
+import type { ChainClient } from "../chain/client.ts";
 
 export type Block = { number: bigint; hash: string; time: number };
 /** A successful transaction as it touched the payment's token. */
@@ -16,18 +15,18 @@ export type TokenTransaction = Settling & {
   used: boolean;
 };
 
-export async function readBlock(client: PublicClient, number?: bigint): Promise<Block> {
-  const block = await client.getBlock(number === undefined ? { blockTag: "latest" } : { blockNumber: number });
+export async function readBlock(client: ChainClient, number?: bigint): Promise<Block> {
+  const block = await client.getBlock(number);
   return { number: block.number, hash: block.hash.toLowerCase(), time: Number(block.timestamp) };
 }
 
 export async function readTransaction(
-  client: PublicClient,
+  client: ChainClient,
   payment: Payment,
   hash: string,
 ): Promise<TokenTransaction | null> {
   if (!/^0x[0-9a-f]{64}$/.test(hash)) return null;
-  const receipt = await minedReceipt(client, toHex0x(fromHex0x(hash)));
+  const receipt = await client.getTransactionReceipt(toHex0x(fromHex0x(hash)));
   if (receipt === null || receipt.status !== "success") return null;
   const settling = await readSettling(client, payment, receipt);
   return {
@@ -40,5 +39,5 @@ export async function readTransaction(
 }
 
 /** Whether the nonce is used or canceled, in the state of exactly that block (a lagging RPC node fails instead). */
-export const isSpent = (client: PublicClient, payment: Payment, blockNumber: bigint): Promise<boolean> =>
+export const isSpent = (client: ChainClient, payment: Payment, blockNumber: bigint): Promise<boolean> =>
   payerOf(payment).isSpent(client, payment, blockNumber);

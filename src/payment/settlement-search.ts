@@ -1,9 +1,10 @@
-import type { LogTopic, PublicClient, RpcLog } from "viem";
 import { fromHex0x, keccak256, toHex0x, utf8 } from "../evidence/bytes.ts";
 import { addressWord, AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC } from "../evidence/eip3009.ts";
 import { evidenceOf } from "../evidence/methods/methods.ts";
 import type { Payment } from "../receipts/schema.ts";
 import type { Chain } from "../chain/chain.ts";
+import type { ChainClient, FoundLog, LogFilter } from "../chain/client.ts";
+import { RpcFault } from "../chain/rpc.ts";
 import { readBlock, readTransaction, type Block, type TokenTransaction } from "./settlement-read.ts";
 
 /** keccak256("AuthorizationCanceled(address,bytes32)"), both arguments indexed (EIP-3009). */
@@ -27,7 +28,7 @@ const allowed = new WeakMap<Chain, bigint>();
  */
 export async function findSpender(
   chain: Chain,
-  client: PublicClient,
+  client: ChainClient,
   payment: Payment,
   head: Block,
   since: number | undefined,
@@ -45,7 +46,7 @@ export async function findSpender(
 
 async function searchLogs(
   chain: Chain,
-  client: PublicClient,
+  client: ChainClient,
   payment: Payment,
   { first, last }: { first: bigint; last: bigint },
   search: { requests: number },
@@ -73,18 +74,17 @@ async function searchLogs(
 
 /** The logs that may show the use of the nonce; null where the RPC refuses as many blocks. */
 async function readLogs(
-  client: PublicClient,
+  client: ChainClient,
   payment: Payment,
   from: bigint,
   to: bigint,
-): Promise<readonly RpcLog[] | null> {
+): Promise<readonly FoundLog[] | null> {
   const payer = toHex0x(addressWord(payment.payer));
-  const topics: LogTopic[] = evidenceOf(payment).usedByCall
+  const topics: LogFilter["topics"] = evidenceOf(payment).usedByCall
     ? [TRANSFER_TOPIC, payer, toHex0x(addressWord(payment.payTo))]
     : [[AUTHORIZATION_USED_TOPIC, AUTHORIZATION_CANCELED_TOPIC], payer, toHex0x(fromHex0x(payment.nonce))];
-  const range = { fromBlock: `0x${from.toString(16)}`, toBlock: `0x${to.toString(16)}` } as const;
   return client
-    .request({ method: "eth_getLogs", params: [{ address: toHex0x(fromHex0x(payment.asset)), topics, ...range }] })
+    .getLogs({ address: toHex0x(fromHex0x(payment.asset)), topics, fromBlock: from, toBlock: to })
     .catch((error: unknown) => {
       if (from < to && isRefusal(error)) return null;
       throw error;
@@ -93,13 +93,14 @@ async function readLogs(
 
 /** Tells whether the RPC understood and refused: each has its own words for too many blocks. */
 function isRefusal(error: unknown): boolean {
-  const { code, status } = error as { code?: unknown; status?: unknown };
+  if (!(error instanceof RpcFault)) return false;
+  const { code, status } = error.facts;
   if (code === 429 || status === 429) return false;
-  return typeof code === "number" || status === 400 || status === 413 || status === 422;
+  return code !== undefined || status === 400 || status === 413 || status === 422;
 }
 
 /** Two block numbers not far apart, the first before `time` (or block 0) and the second not before it, or the head's. */
-async function bracket(client: PublicClient, head: Block, time: number): Promise<[bigint, bigint]> {
+async function bracket(client: ChainClient, head: Block, time: number): Promise<[bigint, bigint]> {
   // A chain whose clock lags ours by that much: its newest blocks are all that can matter.
   if (head.time < time) return [head.number > MOST_BLOCKS ? head.number - MOST_BLOCKS : 0n, head.number];
   let after = head.number;

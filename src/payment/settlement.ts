@@ -1,4 +1,3 @@
-import type { PublicClient } from "viem";
 import { isAuthorizationUsed, readTransfer } from "../evidence/eip3009.ts";
 import { movedBy, takenBy } from "../evidence/settlement.ts";
 import { settlementEvidence, type Payment, type SettlementEvidence } from "../receipts/schema.ts";
@@ -8,6 +7,7 @@ import { observeVoucher } from "./settlement-channel.ts";
 import { isSpent, readBlock, readTransaction, type Block, type TokenTransaction } from "./settlement-read.ts";
 import { findSpender } from "./settlement-search.ts";
 import type { SettlementView, Sight } from "./settlement-view.ts";
+import type { ChainClient } from "../chain/client.ts";
 
 export type LookOptions = LookLimits & {
   /** The seller's word for the transaction: where it is looked first. */
@@ -64,7 +64,7 @@ export async function isUsed(chain: Chain, payment: Payment): Promise<boolean> {
 }
 
 async function settled(
-  client: PublicClient,
+  client: ChainClient,
   chain: Chain,
   head: Block,
   payment: Payment,
@@ -95,7 +95,7 @@ function movedFor(
  * authorization unused at the head stays unused. `cancellation` is the transaction that took it back, if one did.
  */
 async function expiredOrPending(
-  client: PublicClient,
+  client: ChainClient,
   chain: Chain,
   head: Block,
   payment: Payment,

@@ -1,10 +1,10 @@
-import type { LogTopic, PublicClient, RpcLog } from "viem";
 import { hasBit, NONCES_ABI, wordOf } from "../chain/nonces.ts";
 import { fromHex0x, toHex0x, type Hex } from "../evidence/bytes.ts";
 import { addressWord, AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC } from "../evidence/eip3009.ts";
 import { PERMIT2 } from "../evidence/permit2.ts";
 import { answersInTime } from "./before-paying.ts";
 import type { Chain } from "../chain/chain.ts";
+import type { ChainClient, FoundLog, LogFilter } from "../chain/client.ts";
 import type { AssetPolicy } from "./policy.ts";
 
 /** Longest that a chain may hold up a payment, seconds; without an answer it is made all the same. */
@@ -72,7 +72,9 @@ async function isConfirmed(
   const look = chain.read(
     async (client) => {
       const head = await client.getBlockNumber();
-      const { status, blockNumber, logs } = await client.getTransactionReceipt({ hash });
+      const receipt = await client.getTransactionReceipt(hash);
+      if (receipt === null) return false;
+      const { status, blockNumber, logs } = receipt;
       const used = logs.some(
         (log) =>
           (token === null || log.address.toLowerCase() === token) &&
@@ -116,26 +118,22 @@ function callFor(owner: Hex, { nonce, token }: Used) {
   } as const;
 }
 
-/** The two are asked apart for their types alone. */
-const readOne = (client: PublicClient, call: ReturnType<typeof callFor>): Promise<boolean | bigint> =>
-  call.functionName === "nonceBitmap" ? client.readContract(call) : client.readContract(call);
-
-async function firstUsed(client: PublicClient, { tokens, payer, nonces }: Wanted): Promise<Used | null> {
+async function firstUsed(client: ChainClient, { tokens, payer, nonces }: Wanted): Promise<Used | null> {
   const owner = toHex0x(fromHex0x(payer));
   const asked = [...tokens, null].flatMap((token) => nonces.map((nonce): Used => ({ nonce, token })));
   const calls = asked.map((one) => callFor(owner, one));
-  const together = await client.multicall({ contracts: calls, deployless: true, batchSize: 0 });
-  // An RPC that runs no code which is not deployed is asked for each. A token without EIP-3009 answers nothing.
-  const words = together.some(({ status }) => status === "success")
-    ? together.map(({ result }) => result ?? false)
-    : await Promise.all(calls.map((call) => readOne(client, call).catch(() => false)));
-  const isUsed = (word: boolean | bigint | undefined, { nonce }: Used): boolean =>
+  const together = await client.readSome(calls).catch(() => []);
+  // A chain without a contract for many calls is asked for each. A token without EIP-3009 answers nothing.
+  const words = together.some((word) => word !== null)
+    ? together
+    : await Promise.all(calls.map((call) => client.readContract(call).catch(() => null)));
+  const isUsed = (word: boolean | bigint | null | undefined, { nonce }: Used): boolean =>
     typeof word === "bigint" ? hasBit(word, nonce) : word === true;
   return asked.find((one, index) => isUsed(words[index], one)) ?? null;
 }
 
 /** The newest transaction that used it, where the RPC shows as many blocks. */
-async function transactionOf(client: PublicClient, wanted: Wanted, used: Used): Promise<string | null> {
+async function transactionOf(client: ChainClient, wanted: Wanted, used: Used): Promise<string | null> {
   const head = await client.getBlockNumber();
   for (const blocks of RANGES) {
     const from = blocks === null || blocks > head ? 0n : head - blocks;
@@ -146,28 +144,27 @@ async function transactionOf(client: PublicClient, wanted: Wanted, used: Used): 
 }
 
 function readLogs(
-  client: PublicClient,
+  client: ChainClient,
   { tokens, payer }: Wanted,
   { nonce, token }: Used,
   from: bigint,
-): Promise<readonly RpcLog[]> {
+): Promise<readonly FoundLog[]> {
   const owner = toHex0x(addressWord(payer));
-  const topics: LogTopic[] =
+  const topics: LogFilter["topics"] =
     token === null ? [TRANSFER_TOPIC, owner] : [AUTHORIZATION_USED_TOPIC, owner, toHex0x(fromHex0x(nonce))];
   const address = (token === null ? tokens : [token]).map((one) => toHex0x(fromHex0x(one)));
-  const range = { fromBlock: `0x${from.toString(16)}`, toBlock: "latest" } as const;
-  return client.request({ method: "eth_getLogs", params: [{ address, topics, ...range }] });
+  return client.getLogs({ address, topics, fromBlock: from, toBlock: "latest" });
 }
 
 async function spenderAmong(
-  client: PublicClient,
+  client: ChainClient,
   { nonce, token }: Used,
-  logs: readonly RpcLog[],
+  logs: readonly FoundLog[],
 ): Promise<string | null> {
   const hashes = [...new Set(logs.toReversed().flatMap(({ transactionHash }) => transactionHash ?? []))];
   if (token !== null) return hashes[0]?.toLowerCase() ?? null;
   for (const hash of hashes.slice(0, MOST_TRANSFERS)) {
-    const { input } = await client.getTransaction({ hash });
+    const { input } = await client.getTransaction(hash);
     if (input.toLowerCase().includes(nonce.slice(2))) return hash.toLowerCase();
   }
   return null;

@@ -14,6 +14,9 @@ import { infront } from "../support/infront.ts";
 import { rpcInFront } from "../support/rpc.ts";
 import { buyWith } from "../support/buy.ts";
 
+/** Reads many contracts in one call. */
+const MULTICALL3 = "0xca11bde05977b3631167028862be2a173976ca11";
+
 let market: Market;
 beforeAll(async () => {
   market = await openMarket();
@@ -189,10 +192,10 @@ describe("T44: a key that another database of the wallet has paid is not paid ag
     const transaction = await bought((await wallet.open(onlyBy(USDC))).buyer);
     const blind = await rpcInFront(rpcUrl, ({ method, params }) => {
       const [call] = params as [{ data?: string; to?: string } | undefined];
-      // No code that is not deployed, and of every authorization that it is unused.
+      // Nothing of many contracts at once, and of every authorization that it is unused.
       if (method !== "eth_call") return undefined;
-      if (call?.to === undefined) return { error: { code: -32_000, message: "no" } };
-      return call.data?.startsWith("0xe94a0102") === true ? { result: `0x${"0".repeat(64)}` } : undefined;
+      if (call?.to === MULTICALL3) return { error: { code: -32_000, message: "no" } };
+      return call?.data?.startsWith("0xe94a0102") === true ? { result: `0x${"0".repeat(64)}` } : undefined;
     });
     const seconded = await wallet.open(onlyBy({ symbol: "DAI", method: "eip3009" }), (config) => {
       for (const network of config.networks) Object.assign(network, { rpcUrl: blind.url, witnessRpcUrl: rpcUrl });
@@ -235,7 +238,8 @@ test("a key that the buyer drew itself is looked up nowhere", async () => {
     for (const network of config.networks) network.rpcUrl = rpc.url;
   });
   const looks = (): number =>
-    rpc.calls.filter(({ method, params }) => method === "eth_call" && !("to" in (params[0] as object))).length;
+    rpc.calls.filter(({ method, params }) => method === "eth_call" && (params[0] as { to?: string }).to === MULTICALL3)
+      .length;
   const { idempotencyKey: _key, ...unnamed } = CALL;
   await buyWith(buyer, unnamed);
   expect(looks()).toBe(0);

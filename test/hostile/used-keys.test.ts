@@ -85,6 +85,9 @@ describe("T44: a key whose own payment is used", () => {
   });
 });
 
+/** Reads many contracts in one call. */
+const MULTICALL3 = "0xca11bde05977b3631167028862be2a173976ca11";
+
 describe("T44: a use of a key that one RPC tells of", () => {
   test.each([
     ["alone", false, false],
@@ -96,14 +99,15 @@ describe("T44: a use of a key that one RPC tells of", () => {
     let log: Record<string, unknown> = {};
     const lying = await rpcInFront(rpcUrl, ({ method, params }) => {
       const call = (params[0] ?? {}) as { to?: string; data?: string; address?: string | string[]; topics?: string[] };
-      if (method === "eth_call" && call.to === undefined) return { error: { code: -32_000, message: "no" } };
+      if (method === "eth_call" && call.to === MULTICALL3) return { error: { code: -32_000, message: "no" } };
       if (method === "eth_call" && call.data?.startsWith("0xe94a0102")) return { result: `0x${"0".repeat(63)}1` };
       if (method === "eth_getLogs") {
-        log = { address: [call.address].flat()[0], topics: call.topics, data: "0x", transactionHash: hash };
+        const [address] = [call.address].flat();
+        log = { address, topics: call.topics, data: "0x", logIndex: "0x0", transactionHash: hash };
         return { result: [log] };
       }
       if (method === "eth_getTransactionReceipt" && withReceipt)
-        return { result: { transactionHash: hash, status: "0x1", blockNumber: "0x0", logs: [log] } };
+        return { result: { transactionHash: hash, status: "0x1", blockNumber: "0x0", blockHash: hash, logs: [log] } };
       return undefined;
     });
     const attack = await world.attack(

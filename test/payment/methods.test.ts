@@ -1,5 +1,5 @@
-import type { PublicClient } from "viem";
 import { describe, expect, it } from "vitest";
+import type { ChainClient } from "../../src/chain/client.ts";
 import { PAYMENT_METHODS } from "../../src/evidence/methods/methods.ts";
 import { planVoucher } from "../../src/payment/channels.ts";
 import { readPurchase } from "../../src/payment/journal.ts";
@@ -65,7 +65,7 @@ it("knows no method that it has no table for", () => {
 });
 
 it("uses up no voucher on chain: it has no nonce there", async () => {
-  expect(await PAYERS.voucher.isSpent({} as PublicClient, voucher, 1n)).toBe(false);
+  expect(await PAYERS.voucher.isSpent({} as ChainClient, voucher, 1n)).toBe(false);
 });
 
 describe("an offer by a permit", () => {

@@ -1,5 +1,4 @@
 import {
-  createPublicClient,
   createWalletClient,
   decodeFunctionResult,
   encodeFunctionResult,
@@ -18,6 +17,7 @@ import { Proof402Error } from "../../src/errors.ts";
 import { keccak256, fromHex0x, toHex0x } from "../../src/evidence/bytes.ts";
 import { approvePermit2, readHoldings } from "../../src/payment/allowance.ts";
 import { openChain, type Chain } from "../../src/chain/chain.ts";
+import { openClient } from "../../src/chain/client.ts";
 import { closeChannel, openChannel } from "../../src/payment/channel-owner.ts";
 import { CHANNELS } from "../../src/evidence/channel.ts";
 import type { Owner } from "../../src/chain/owner/send.ts";
@@ -303,7 +303,7 @@ describe("T43: an RPC that lies about the account", () => {
     const owner = await openOwner({ lie: only("eth_chainId", { result: "0x1" }) });
     // Not even where nothing looks at the id.
     const { url } = await rpcInFront(anvil.rpcUrl, only("eth_chainId", { result: "0x1" }));
-    const client = createPublicClient({ transport: http(url) });
+    const client = await openClient({ url, timeoutMs: 10_000, retries: 1 });
     const chain: Chain = { ...owner.owner.chain, read: (work) => work(client) };
     const noted = { ...owner.owner, chain };
     await approvePermit2({ ...noted, asset, amount: 1n });

@@ -1,6 +1,8 @@
-import { erc20Abi, type PublicClient } from "viem";
+import { erc20Abi } from "viem";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openChain, type Chain } from "../../src/chain/chain.ts";
+import type { ChainClient } from "../../src/chain/client.ts";
+import { devMulticall } from "../../src/devnet/contracts/dev-multicall.artifact.ts";
 import { observeSettlement } from "../../src/payment/settlement.ts";
 import { noteClaim } from "../../src/payment/sightings.ts";
 import { lookOnce } from "../../src/payment/witness.ts";
@@ -20,6 +22,8 @@ afterAll(async () => {
   await ground.stop();
 });
 
+/** Reads many contracts in one call. */
+const MULTICALL3 = "0xca11bde05977b3631167028862be2a173976ca11";
 const chainAt = (rpcUrl: string): Chain =>
   openChain({ network: NETWORK, rpcUrl, confirmations: 0, pollMilliseconds: 20 });
 const read = (chain: Chain): Promise<bigint> => chain.read((client) => client.getBlockNumber());
@@ -73,16 +77,17 @@ describe("T37: an RPC that serves another chain", () => {
 
 describe("T37: an RPC that answers", () => {
   const NOBODY = `0x${"0d".repeat(20)}` as const;
-  const balanceOf = (address: `0x${string}`) => (client: PublicClient) =>
+  const balanceOf = (address: `0x${string}`) => (client: ChainClient) =>
     client.readContract({ address, abi: erc20Abi, functionName: "balanceOf", args: [NOBODY] });
 
   it("and has no contract at an address is told of by that, alone and in a call of many", async () => {
     const chain = chainAt(ground.anvil.rpcUrl);
     const missing = { code: "contract_missing", details: { network: NETWORK, address: NOBODY } };
     await expect(chain.read(balanceOf(NOBODY))).rejects.toMatchObject(missing);
+    await ground.chain.client.setCode({ address: MULTICALL3, bytecode: devMulticall.runtime });
     const many = { abi: erc20Abi, functionName: "balanceOf", args: [NOBODY] } as const;
     const contracts = [NOBODY, ground.chain.token as `0x${string}`].map((address) => ({ ...many, address }));
-    const asked = chain.read((client) => client.multicall({ contracts, allowFailure: false, deployless: true }));
+    const asked = chain.read((client) => client.readContracts(contracts));
     await expect(asked).rejects.toMatchObject(missing);
   });
 
@@ -186,6 +191,24 @@ describe("an RPC that allows few blocks a look", () => {
     const seen = await observeSettlement(chainAt(rpc.url), purchase.payment, { since });
     expect(seen).toMatchObject({ state: "settled", transaction });
     expect(rpc.calls.filter(({ method }) => method === "eth_getLogs").length).toBeLessThan(40);
+  });
+
+  it("and is away for a while: then it is asked for as many as before", async () => {
+    let away = true;
+    const rpc = await rpcInFront(ground.anvil.rpcUrl, (call) =>
+      away && blocksOf(call) > 0 ? { status: 503 } : undefined,
+    );
+    const chain = chainAt(rpc.url);
+    await ground.chain.client.mine({ blocks: 300, interval: 2 });
+    const purchase = await ground.bought(db);
+    const transaction = await ground.redeem(purchase);
+    const since = Math.floor(purchase.createdAt / 1000);
+    const look = () => observeSettlement(chain, purchase.payment, { since });
+    await expect(look()).rejects.toMatchObject({ code: "chain_unreachable" });
+    away = false;
+    rpc.calls.length = 0;
+    expect(await look()).toMatchObject({ state: "settled", transaction });
+    expect(rpc.calls.filter((call) => blocksOf(call) > 0).length).toBeLessThan(4);
   });
 
   it("and of no logs at all: the transaction that the seller named is found by a later look", async () => {

@@ -1,13 +1,4 @@
-import {
-  decodeDeployData,
-  decodeFunctionData,
-  deploylessCallViaBytecodeBytecode,
-  encodeFunctionResult,
-  multicall3Abi,
-  parseAbi,
-  toFunctionSelector,
-  type Hex,
-} from "viem";
+import { decodeFunctionData, encodeFunctionResult, multicall3Abi, parseAbi, toFunctionSelector, type Hex } from "viem";
 import {
   addressWord,
   AUTHORIZATION_USED_TOPIC,
@@ -57,7 +48,8 @@ const ABI = parseAbi([
   "function DOMAIN_SEPARATOR() view returns (bytes32)",
 ]);
 
-const DEPLOYLESS_ABI = parseAbi(["constructor(bytes code, bytes data)"]);
+/** Reads many contracts in one call. */
+const MULTICALL3 = "0xca11bde05977b3631167028862be2a173976ca11";
 
 /** Whether a request is for the state of an authorization. */
 export const asksForUse = ({ method, params }: Call): boolean =>
@@ -122,10 +114,9 @@ export function createSimulatedChain(time: number): SimulatedChain {
     }
   };
 
-  /** Calls made together by code that is not deployed, as viem sends it. */
+  /** Calls made together. */
   const readTogether = (data: Hex, block: number): Hex => {
-    const { args } = decodeDeployData({ abi: DEPLOYLESS_ABI, bytecode: deploylessCallViaBytecodeBytecode, data });
-    const { args: calls } = decodeFunctionData({ abi: multicall3Abi, data: args?.[1] ?? "0x" });
+    const { args: calls } = decodeFunctionData({ abi: multicall3Abi, data });
     const [asked = []] = calls as unknown as [{ callData: Hex }[] | undefined];
     const result = asked.map(({ callData }) => ({ success: true, returnData: read(callData, block) }));
     return encodeFunctionResult({ abi: multicall3Abi, functionName: "aggregate3", result });
@@ -175,7 +166,7 @@ export function createSimulatedChain(time: number): SimulatedChain {
         }
         case "eth_call": {
           const [{ data, to }, block] = params as [{ data: Hex; to?: string }, unknown];
-          return (to === undefined ? readTogether : read)(data, numberOf(block));
+          return (to === MULTICALL3 ? readTogether : read)(data, numberOf(block));
         }
         case "eth_getTransactionReceipt": {
           const use = find(params[0]);

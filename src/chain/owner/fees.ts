@@ -1,8 +1,8 @@
-import type { PublicClient } from "viem";
 import { Proof402Error } from "../../errors.ts";
 import { formatUnits, parseUnits } from "../amounts.ts";
 import { encodeCall, type Fees, type OwnerCall } from "./calls.ts";
-import type { Hex } from "../../evidence/bytes.ts";
+import type { Address } from "../../evidence/bytes.ts";
+import type { ChainClient } from "../client.ts";
 
 /** Decimals of every EVM chain's own coin: it is counted in wei. */
 const COIN_DECIMALS = 18;
@@ -30,10 +30,10 @@ export function gasCap(maxGasCost = MAX_GAS_COST): bigint {
  * The gas of a call by the RPC's estimate, which nothing signed is shown for: with a deposit's authorization the RPC could make
  * the deposit itself, in the transaction's place, and lie about it. A deposit's input alone is estimated, and its work bounded.
  */
-export async function estimateGas(client: PublicClient, account: Hex, call: OwnerCall): Promise<bigint> {
-  if (call.kind !== "deposit") return client.estimateGas({ account, ...(await encodeCall(call, null)) });
+export async function estimateGas(client: ChainClient, from: Address, call: OwnerCall): Promise<bigint> {
+  if (call.kind !== "deposit") return client.estimateGas({ from, ...(await encodeCall(call, null)) });
   const { data } = await encodeCall(call, NO_AUTHORIZATION);
-  return DEPOSIT_GAS + (await client.estimateGas({ account, to: NO_CODE, data }));
+  return DEPOSIT_GAS + (await client.estimateGas({ from, to: NO_CODE, data }));
 }
 
 /** The most that a transaction with these fees can cost, wei. A rollup's fee for data comes on top; its protocol sets that. */
@@ -47,7 +47,7 @@ export const mostCost = ({ gas, maxFeePerGas }: Pick<Fees, "gas" | "maxFeePerGas
  */
 export async function feesWithin(
   cap: bigint,
-  client: PublicClient,
+  client: ChainClient,
   estimated: bigint,
 ): Promise<Pick<Fees, "gas" | "maxFeePerGas" | "maxPriorityFeePerGas">> {
   const [block, maxPriorityFeePerGas] = await Promise.all([client.getBlock(), client.estimateMaxPriorityFeePerGas()]);

@@ -1,15 +1,15 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { PublicClient } from "viem";
 import { chainIdOf } from "../../evidence/eip3009.ts";
 import { Proof402Error } from "../../errors.ts";
 import type { Db } from "../../storage/database.ts";
 import type { OwnerTransactionsTable } from "../../storage/tables.ts";
 import type { Chain } from "../chain.ts";
-import { minedReceipt } from "../mined.ts";
 import type { OwnerCall, OwnerSigner } from "./calls.ts";
 import { estimateGas, feesWithin, formatCoins, mostCost } from "./fees.ts";
 import { hashOf, noteOutcome, noteSigned, undecidedOf, wishOf, type OwnerOutcome } from "./transactions.ts";
 import type { Hex } from "../../evidence/bytes.ts";
+import type { ChainClient } from "../client.ts";
+import { RpcFault } from "../rpc.ts";
 
 /** How long one command waits for a block to hold its transaction, ms. */
 const PATIENCE_MS = 60_000;
@@ -104,8 +104,8 @@ async function sign(owner: Owner, call: OwnerCall, wish: string): Promise<OwnerT
   const from = hex(wallet.address);
   const { nonce, fees, coins } = await chain.read(async (client) => {
     const [count, balance, gas] = await Promise.all([
-      client.getTransactionCount({ address: from, blockTag: "pending" }),
-      client.getBalance({ address: from }),
+      client.getTransactionCount(from, "pending"),
+      client.getBalance(from),
       estimateGas(client, from, call).catch((cause: unknown) => {
         throw failed("The chain would not take the transaction.", { money: "not-moved", cause });
       }),
@@ -157,22 +157,23 @@ async function settle(owner: Owner, row: OwnerTransactionsTable, patienceMs: num
       return outcome;
     }
     if (turn > 0 && performance.now() >= deadline) return null;
-    if (turn === 0)
-      await attempt(() => chain.read((client) => client.sendRawTransaction({ serializedTransaction: hex(row.raw) })));
+    if (turn === 0) await attempt(() => chain.read((client) => client.sendRawTransaction(hex(row.raw))));
     else await sleep(chain.pollMilliseconds);
   }
 }
 
 /** What the chain shows of a transaction, or null while it shows nothing final. */
 async function look(
-  client: PublicClient,
+  client: ChainClient,
   row: OwnerTransactionsTable,
   confirmations: number,
 ): Promise<OwnerOutcome | null> {
   const mined = async (): Promise<OwnerOutcome | null> => {
-    const receipt = await minedReceipt(client, hex(row.hash));
+    const receipt = await client.getTransactionReceipt(hex(row.hash));
     if (receipt === null) return null;
     const { gasUsed, effectiveGasPrice, status } = receipt;
+    // What the transaction cost is told: a receipt that does not say it is no answer.
+    if (gasUsed == null || effectiveGasPrice == null) throw new RpcFault("unusable");
     return { state: status === "success" ? "done" : "reverted", gasUsed, cost: gasUsed * effectiveGasPrice };
   };
   const outcome = await mined();
@@ -180,16 +181,14 @@ async function look(
   const head = await client.getBlockNumber();
   const depth = BigInt(confirmations);
   if (head < depth) return null;
-  const used = await client.getTransactionCount({ address: hex(row.account), blockNumber: head - depth });
+  const used = await client.getTransactionCount(hex(row.account), head - depth);
   // It may have been mined between the two looks.
   return used > row.nonce ? ((await mined()) ?? { state: "replaced" }) : null;
 }
 
 /** The nonce that the account's next transaction has, or null where the RPC does not say. */
 const nextNonce = ({ chain, wallet }: Owner): Promise<number | null> =>
-  attempt(() =>
-    chain.read((client) => client.getTransactionCount({ address: hex(wallet.address), blockTag: "pending" })),
-  );
+  attempt(() => chain.read((client) => client.getTransactionCount(hex(wallet.address), "pending")));
 
 /** Null in place of an error of the chain's: it is asked again. */
 async function attempt<T>(work: () => Promise<T>): Promise<T | null> {

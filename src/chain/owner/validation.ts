@@ -1,9 +1,10 @@
-import type { PublicClient } from "viem";
 import { Proof402Error } from "../../errors.ts";
 import { sendOwnerCall, takeUp, type Owner, type Sent } from "./send.ts";
 import { wishOf } from "./transactions.ts";
 import { VALIDATION_REGISTRY_ABI, type ValidationCall } from "./validation-calls.ts";
 import type { Hex } from "../../evidence/bytes.ts";
+import type { ChainClient } from "../client.ts";
+import { isRevert, RpcFault } from "../rpc.ts";
 
 /** What a registry says of a validation. `lastUpdate` is unix seconds. */
 export type ValidationStatus = {
@@ -89,10 +90,7 @@ export async function postValidation(owner: Owner, posting: Posting): Promise<Po
 }
 
 /** Reads the registry's entry of a request, null if there is none: the standard lets it revert or answer zero. */
-async function readStatus(client: PublicClient, registry: Hex, requestHash: Hex): Promise<ValidationStatus | null> {
-  const { BaseError } = await import("viem");
-  const named = (error: unknown, name: string): boolean =>
-    error instanceof BaseError && error.walk((cause) => cause instanceof Error && cause.name === name) !== null;
+async function readStatus(client: ChainClient, registry: Hex, requestHash: Hex): Promise<ValidationStatus | null> {
   try {
     const [validator, agentId, response, responseHash, tag, lastUpdate] = await client.readContract({
       address: registry,
@@ -110,8 +108,8 @@ async function readStatus(client: PublicClient, registry: Hex, requestHash: Hex)
       lastUpdate: Number(lastUpdate),
     };
   } catch (error) {
-    if (named(error, "ContractFunctionRevertedError")) return null;
-    if (!named(error, "ContractFunctionZeroDataError")) throw error;
+    if (isRevert(error)) return null;
+    if (!(error instanceof RpcFault) || error.kind !== "empty") throw error;
     throw new Proof402Error("registry_missing", "There is no validation registry at the configured address.", {
       next: "Correct validationRegistry in the configuration.",
       cause: error,

@@ -23,7 +23,7 @@ export const gas: Check = {
         if (read === null) return skipped(network, "Its RPC gave no usable answer.");
         return attempt(network, async () => {
           const address = toHex0x(fromHex0x(own.address));
-          const wei = await chain.read((client) => client.getBalance({ address }), { seconds: PATIENCE_SECONDS });
+          const wei = await chain.read((client) => client.getBalance(address), { seconds: PATIENCE_SECONDS });
           const says = `The wallet holds ${formatCoins(wei)} of the chain's own coin.`;
           if (wei > 0n) return well(network, says);
           return warning(

@@ -1,5 +1,4 @@
 import type { Selectable } from "kysely";
-import type { PublicClient } from "viem";
 import type { Extra } from "../../evidence/methods/method.ts";
 import type { Payment } from "../../receipts/schema.ts";
 import type { Db } from "../../storage/database.ts";
@@ -8,6 +7,7 @@ import type { TypedData } from "../account.ts";
 import type { ChannelTerms, OpenChannel } from "../channel-offers.ts";
 import type { AssetPolicy } from "../policy.ts";
 import type { Refusal } from "../types.ts";
+import type { ChainClient } from "../../chain/client.ts";
 
 /** The common part of every payment. */
 export type Authorized = Pick<
@@ -52,7 +52,7 @@ export type PayerMethod<One extends Payment = Payment> = {
   /** The scheme's own part of x402's PaymentPayload. */
   payloadOf(payment: One, signature: string): Record<string, unknown>;
   /** Tells whether its nonce is used or canceled, in the state of exactly that block; a claimed payment has none. */
-  isSpent(client: PublicClient, payment: One, blockNumber: bigint): Promise<boolean>;
+  isSpent(client: ChainClient, payment: One, blockNumber: bigint): Promise<boolean>;
   columnsOf(payment: One, purchaseId: string): OwnColumns;
   /** The payment of a row of the journal. */
   paymentOf(authorization: Hashed, row: Selectable<PurchasesTable>): One;
