@@ -44,6 +44,8 @@ const SHARED = [
   "house",
   "ezkl",
   "conformance",
+  "hostile",
+  "surfaces",
 ];
 /** Files of these rooms that change their process: its time, its environment, its listeners, what it started. */
 const ALONE = [
@@ -55,6 +57,9 @@ const ALONE = [
   "test/buyer/second-clock-leases.test.ts",
   "test/buyer/taken-up.test.ts",
   "test/buyer/turned-down.test.ts",
+  "test/hostile/processes.test.ts",
+  "test/hostile/second-clock-processes.test.ts",
+  "test/hostile/tls.test.ts",
   "test/payment/processes.test.ts",
   "test/payment/rpc.test.ts",
 ];
