@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { isLocalHost } from "../http/addresses.ts";
 import { sellerSchema } from "../market/types.ts";
-import { networkId, paymentPolicySchema } from "../payment/policy.ts";
+import { findAsset, networkId, paymentPolicySchema } from "../payment/policy.ts";
 import { ASSURANCES } from "../receipts/schema.ts";
 
 const DIGITS = /^[0-9]{1,78}$/;
@@ -83,7 +83,12 @@ const fieldsSchema = z.strictObject({
       replay: z
         .strictObject({
           /** Model name -> ONNX file; relative paths are relative to the configuration file. */
-          models: z.record(z.string().max(128), z.string().min(1)),
+          models: z
+            .record(z.string().max(128), z.string().min(1))
+            .refine(
+              (models) => Object.keys(models).length > 0,
+              "it names no model, so no answer would be computed again",
+            ),
           /** One answer in so many, which the seller cannot foresee; 1 is each. */
           every: z.int().min(1).max(1_000_000).default(1),
           /** Also re-run every answer that cost more than this, in USD. Payments in other assets always qualify. */
@@ -151,7 +156,14 @@ const fieldsSchema = z.strictObject({
     .prefault({}),
 });
 
-/** `proof402.config.json`: every name means one thing, and every asset's network can be looked at. */
+/** Whether two URLs lead to one server, however they are spelt. */
+const isOneServer = (one: string, other: string): boolean =>
+  URL.canParse(one) && URL.canParse(other) && new URL(one).origin === new URL(other).origin;
+
+/**
+ * `proof402.config.json`: every name means one thing, every asset's network can be looked at, and no bound counts for nothing.
+ * A bound looser than another one is let be: the tighter one holds what it says.
+ */
 export const configSchema = fieldsSchema.superRefine((config, context) => {
   const complain = (path: PropertyKey[], message: string): void => context.addIssue({ code: "custom", path, message });
   const once = (field: PropertyKey[], names: string[]): void => {
@@ -171,9 +183,16 @@ export const configSchema = fieldsSchema.superRefine((config, context) => {
     ["sellers"],
     config.sellers.map(({ id }) => id),
   );
+  for (const [at, { origin }] of config.sellers.entries()) {
+    if (config.sellers.findIndex((other) => other.origin === origin) !== at)
+      complain(
+        ["sellers", at, "origin"],
+        `${origin} is listed twice: caps and holds of the one entry would not count for the other`,
+      );
+  }
   for (const [at, { rpcUrl, witnessRpcUrl }] of config.networks.entries()) {
-    if (witnessRpcUrl === rpcUrl)
-      complain(["networks", at, "witnessRpcUrl"], "it is rpcUrl itself, which adds no witness");
+    if (witnessRpcUrl !== undefined && isOneServer(witnessRpcUrl, rpcUrl))
+      complain(["networks", at, "witnessRpcUrl"], "it is the server of rpcUrl, which adds no witness");
   }
   const { allowPlainHttp } = config.http;
   const refusePlain = (path: PropertyKey[], url: string): void => {
@@ -199,22 +218,37 @@ export const configSchema = fieldsSchema.superRefine((config, context) => {
     under("perHour", perHour, "perCall", perCall);
     under("perDay", perDay, "perHour", perHour);
   }
-  for (const [at, { network }] of config.payment.assets.entries()) {
+  const needNetwork = (path: PropertyKey[], network: string): void => {
     if (!config.networks.some((one) => one.network === network))
-      complain(["payment", "assets", at, "network"], `networks has no entry for ${network}`);
-  }
-  const registry = config.validationRegistry?.network;
-  if (registry !== undefined && !config.networks.some((one) => one.network === registry))
-    complain(["validationRegistry", "network"], `networks has no entry for ${registry}`);
-  for (const [at, { network }] of config.proofContracts.entries()) {
-    if (!config.networks.some((one) => one.network === network))
-      complain(["proofContracts", at, "network"], `networks has no entry for ${network}`);
-  }
-  for (const [at, { reference }] of config.sellers.entries()) {
-    for (const [place, { network }] of reference.relays.entries()) {
-      if (!config.networks.some((one) => one.network === network))
-        complain(["sellers", at, "reference", "relays", place, "network"], `networks has no entry for ${network}`);
+      complain([...path, "network"], `networks has no entry for ${network}`);
+  };
+  for (const [at, { network }] of config.payment.assets.entries()) needNetwork(["payment", "assets", at], network);
+  // What was paid in them is looked up on their chain.
+  for (const [at, { network }] of (config.payment.formerAssets ?? []).entries())
+    needNetwork(["payment", "formerAssets", at], network);
+  if (config.validationRegistry !== undefined) needNetwork(["validationRegistry"], config.validationRegistry.network);
+  for (const [at, { network }] of config.proofContracts.entries()) needNetwork(["proofContracts", at], network);
+  for (const [at, { reference, limits }] of config.sellers.entries()) {
+    for (const [place, { network }] of reference.relays.entries())
+      needNetwork(["sellers", at, "reference", "relays", place], network);
+    once(
+      ["sellers", at, "limits"],
+      limits.map(({ network, asset }) => `${asset} on ${network}`),
+    );
+    for (const [place, limit] of limits.entries()) {
+      const path = ["sellers", at, "limits", place];
+      if (findAsset(limit, config.payment.assets) === undefined)
+        complain(path, `payment.assets has no ${limit.asset} on ${limit.network}, so it would bound nothing`);
+      if ((limit.perHour ?? limit.perDay ?? limit.total) === undefined)
+        complain(path, "it bounds nothing: name perHour, perDay or total");
     }
+  }
+  for (const name of Object.keys(config.verification.replay?.models ?? {})) {
+    if (!config.sellers.some(({ reference }) => Object.hasOwn(reference.models, name)))
+      complain(
+        ["verification", "replay", "models", name],
+        "no seller's reference.models pins a model of this name, so no answer would be computed again",
+      );
   }
 });
 

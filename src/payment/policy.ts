@@ -37,9 +37,9 @@ export const assetPolicySchema = z.strictObject({
   approveAbove: baseUnits.optional(),
 });
 
-/** The owner's own caps for one seller and asset, base units. Absent ones do not bound. */
+/** The owner's own caps for one seller and asset of the policy, base units. Absent ones do not bound. */
 export const sellerLimitsSchema = z.strictObject({
-  network: z.string().max(64),
+  network: networkId,
   asset: address,
   perHour: baseUnits.optional(),
   perDay: baseUnits.optional(),

@@ -33,7 +33,7 @@ const seller = {
   assurance: "attested",
 };
 type Written = Record<string, unknown> & {
-  payment: { assets: Record<string, unknown>[] };
+  payment: { assets: Record<string, unknown>[]; formerAssets?: Record<string, unknown>[] };
   sellers: Record<string, unknown>[];
   networks: Record<string, unknown>[];
 };
@@ -229,6 +229,7 @@ describe("what is wrong in a configuration is named by file and field", () => {
       "sellers.0.reference.relays.0.network",
       (c) => (c.sellers[0]!["reference"] = { relays: [{ network: "eip155:1", contract: `0x${"ab".repeat(20)}` }] }),
     ],
+    ["payment.formerAssets.0.network", (c) => (c.payment.formerAssets = [{ network: "eip155:1", asset: asset.asset }])],
   ])("%s", async (field, spoil) => {
     spoil(good);
     const path = await written(good);

@@ -198,6 +198,7 @@ const networkOf = ({ rpcUrl }: SimulatedMarket) => ({
 function configOf(policy: Policy, market: SimulatedMarket, database: string): Config {
   const { perCall, perHour, perDay, total, callsPerHour, approveAbove, sellerTotal } = policy;
   const caps = { perCall, perHour, perDay, total };
+  const asset = policy.asset ? TOKEN : `0x${"99".repeat(20)}`;
   return configSchema.parse({
     database,
     networks: [networkOf(market)],
@@ -206,7 +207,7 @@ function configOf(policy: Policy, market: SimulatedMarket, database: string): Co
       assets: [
         {
           network: NETWORK,
-          asset: policy.asset ? TOKEN : `0x${"99".repeat(20)}`,
+          asset,
           symbol: "USDC",
           decimals: 6,
           usdStable: true,
@@ -222,8 +223,7 @@ function configOf(policy: Policy, market: SimulatedMarket, database: string): Co
       origin: market.origins[id],
       payTo: [policy.payees ? PAYEES[id] : `0x${"ff".repeat(20)}`],
       assurance: "none",
-      limits:
-        id === "cheap" && sellerTotal !== null ? [{ network: NETWORK, asset: TOKEN, total: String(sellerTotal) }] : [],
+      limits: id === "cheap" && sellerTotal !== null ? [{ network: NETWORK, asset, total: String(sellerTotal) }] : [],
     })),
     verification: { assurance: "none" },
     http: { allowPrivateAddresses: true },
