@@ -5,6 +5,7 @@ import { parseReceipt, receiptId, serializeReceipt } from "../../src/receipts/re
 import type { Receipt } from "../../src/receipts/schema.ts";
 import { appraise } from "../../src/verify/appraise.ts";
 import type { EzklReference } from "../../src/verify/policy.ts";
+import { cases } from "../support/campaign.ts";
 import { CIRCUIT, fixtureOf, INPUT, receiptWith } from "../support/ezkl-purchase.ts";
 import { engineHere, evidenceOf, referenceOf, setUp, sG2Of, SECRET } from "../support/ezkl.ts";
 import {
@@ -77,11 +78,14 @@ describe("a proof that EZKL made", () => {
 });
 
 describe("is refused", () => {
-  test("with a bit turned in any word of it, at 360 places", async () => {
+  test("with a bit turned in any word of it", async () => {
     const bytes = readProof().proof;
     const words = bytes.length / 32;
     expect(words).toBeGreaterThan(60);
-    const places = Array.from({ length: 360 }, (_, k) => 32 * (k % words) + ((13 * Math.floor(k / words)) % 32));
+    const places = Array.from(
+      { length: cases(words, 360, 360) },
+      (_, k) => 32 * (k % words) + ((13 * Math.floor(k / words) + (k % words)) % 32),
+    );
     expect(new Set(places.map((place) => Math.floor(place / 32))).size).toBe(words);
     for (const place of places) {
       const changed = bytes.with(place, bytes[place]! ^ (1 << (place % 8)));

@@ -14,6 +14,9 @@ import { vectorsDirectory } from "../support/vectors.ts";
 const shared = await vectorsDirectory();
 /** A test run changes one in so many bytes of an attestation document, which takes some ms to judge. The campaign changes each. */
 const STEP = cases(13, 1);
+/** And one in so many characters of a text that is longer than a hash, a signature or an address. */
+const TEXT_STEP = cases(13, 1, 1);
+const LONG = 200;
 let fixture: Fixture;
 /** The same purchase, paid in each way that a transaction of its own settles. */
 let fixtures: Record<"eip3009" | "permit2" | "upto", Fixture>;
@@ -162,8 +165,10 @@ describe("a stored receipt, its id made right by the forger", () => {
   const survivorsOf = async (paid: Fixture, leaves: readonly Leaf[]): Promise<string[]> => {
     const survivors = new Set<string>();
     for (const leaf of leaves) {
-      await each(mutationsOf(leaf.value).length, async (index) => {
-        const forged = asForger(replaceLeaf(paid.receipt, leaf.path, mutationsOf(leaf.value)[index]));
+      const all = mutationsOf(leaf.value);
+      const mutations = all.length > LONG ? all.filter((_, index) => index % TEXT_STEP === 0) : all;
+      await each(mutations.length, async (index) => {
+        const forged = asForger(replaceLeaf(paid.receipt, leaf.path, mutations[index]));
         if (forged !== null && (await verdictOf(forged, paid)) === "verified") survivors.add(leaf.path);
       });
     }

@@ -8,6 +8,7 @@ import { evaluateFixed, sampleInputs } from "../../../src/node/zk/fixed.ts";
 import { valueOf } from "../../../src/node/zk/linear.ts";
 import { evaluate, readProgram, type Program } from "../../../src/node/zk/program.ts";
 import type { Constraint } from "../../../src/node/zk/wires.ts";
+import { cases } from "../../support/campaign.ts";
 import { MODELS, readModel } from "../../support/proof.ts";
 import { onnxOf } from "../../support/onnx-files.ts";
 
@@ -35,7 +36,7 @@ describe.each(MODELS)("%s", (name) => {
   test.each(WEIGHTS)("%s weights: the constraints hold and give the fixed-point results", async (weights) => {
     const program = readProgram(await readModel(name));
     const circuit = buildCircuit(program, { ...OPTIONS, weights });
-    for (const input of sampleInputs(50, program.input.count, 2)) {
+    for (const input of sampleInputs(cases(12, 50, 50), program.input.count, 2)) {
       const values = fill(circuit, input);
       expect(isBroken(circuit, values)).toBe(false);
       expect(resultsOf(circuit, values)).toEqual(evaluateFixed(program, input, OPTIONS.scale));
