@@ -107,14 +107,13 @@ async function listen(handle: Handler): Promise<{ origin: string; stop(): Promis
 function answerFetch(handle: (body: string) => Response): { url: string; stop(): void } {
   const url = `https://${randomUUID()}.invalid/`;
   const { fetch: others } = globalThis;
-  globalThis.fetch = async (...request) => {
-    const [to, init] = request;
-    if (to !== url) return others(...request);
+  globalThis.fetch = async (...asked) => {
+    const [request] = asked;
+    if (!(request instanceof Request) || request.url !== url) return others(...asked);
     // A turn of the event loop, as on a wire: what goes on beside it gets between.
     await new Promise((resolve) => setImmediate(resolve));
-    init?.signal?.throwIfAborted();
-    if (typeof init?.body !== "string") throw new TypeError("no JSON-RPC request");
-    return handle(init.body);
+    request.signal.throwIfAborted();
+    return handle(await request.text());
   };
   return {
     url,
