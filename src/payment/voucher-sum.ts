@@ -1,7 +1,8 @@
+import type { NotNull, Selectable } from "kysely";
 import type { Receipt } from "../receipts/schema.ts";
 import { isServed } from "../receipts/transfer.ts";
 import type { Db } from "../storage/database.ts";
-import type { ChannelsTable, PurchaseState } from "../storage/tables.ts";
+import type { ChannelsTable, PurchasesTable, PurchaseState } from "../storage/tables.ts";
 import { countSpending } from "./caps.ts";
 import { readChannel, type VoucherPayment } from "./channels.ts";
 
@@ -16,16 +17,22 @@ export type Part = { id: string; state: PurchaseState; receiptId: string | null;
 export async function partsOf(tx: Db, channelId: string, states: readonly PurchaseState[]): Promise<Part[]> {
   const rows = await tx
     .selectFrom("purchases")
-    .select(["id", "state", "voucher", "amount", "receipt_id"])
+    .select(COLUMNS)
     .where("channel_id", "=", channelId)
     .where("state", "in", states)
     .orderBy("created_at")
     .execute();
-  return rows.map(({ id, state, voucher, amount, receipt_id: receiptId }) => {
-    const cumulative = BigInt((JSON.parse(voucher ?? "null") as Pick<VoucherPayment, "cumulative">).cumulative);
-    return { id, state, receiptId, base: cumulative - BigInt(amount), cumulative };
-  });
+  return rows.map(toPart);
 }
+
+const COLUMNS = ["id", "state", "voucher", "amount", "receipt_id"] as const;
+
+function toPart({ id, state, voucher, amount, receipt_id: receiptId }: Pick<Row, (typeof COLUMNS)[number]>): Part {
+  const cumulative = BigInt((JSON.parse(voucher ?? "null") as Pick<VoucherPayment, "cumulative">).cumulative);
+  return { id, state, receiptId, base: cumulative - BigInt(amount), cumulative };
+}
+
+type Row = Selectable<PurchasesTable>;
 
 /** Whether an answered purchase's receipt holds no answer, or not all of one: nothing was granted for it. */
 export async function isUnserved(tx: Db, { receiptId }: Pick<Part, "receiptId">): Promise<boolean> {
@@ -59,7 +66,7 @@ export async function settlePart(tx: Db, purchaseId: string, now: Date): Promise
   if (own === null || row === null) return settled;
   const [charged, counted] = [BigInt(row.charged), BigInt(row.counted)];
   if (own.base > counted) await countUnbought(tx, row, own.base - counted, now);
-  const upTo = (sum: bigint): string => (own.cumulative > sum ? own.cumulative : sum).toString();
+  const upTo = (sum: bigint): string => greater(own.cumulative, sum).toString();
   await tx
     .updateTable("channels")
     .set({ charged: upTo(charged), counted: upTo(counted) })
@@ -83,7 +90,7 @@ export async function partSettled(tx: Db, purchaseId: string): Promise<bigint | 
   const served = own.state === "answered" && !(await isUnserved(tx, own));
   for (const other of overlapping) {
     if (other.state === "answered" && (await isUnserved(tx, other))) continue;
-    if (other.cumulative < own.cumulative) from = other.cumulative > from ? other.cumulative : from;
+    if (other.cumulative < own.cumulative) from = greater(other.cumulative, from);
     else if (!served) return null;
   }
   return own.cumulative - from;
@@ -91,10 +98,15 @@ export async function partSettled(tx: Db, purchaseId: string): Promise<bigint | 
 
 /** The part of a purchase that is an open or settled voucher, and its channel; null of any other. */
 async function partOf(tx: Db, purchaseId: string): Promise<(Part & { channelId: string }) | null> {
-  const row = await tx.selectFrom("purchases").select("channel_id").where("id", "=", purchaseId).executeTakeFirst();
-  const channelId = row?.channel_id ?? null;
-  if (channelId === null) return null;
-  const parts = await partsOf(tx, channelId, ["signed", "sent", "answered", "settled"]);
-  const own = parts.find(({ id }) => id === purchaseId);
-  return own === undefined ? null : { ...own, channelId };
+  const row = await tx
+    .selectFrom("purchases")
+    .select([...COLUMNS, "channel_id"])
+    .where("id", "=", purchaseId)
+    .where("state", "in", ["signed", "sent", "answered", "settled"])
+    .where("channel_id", "is not", null)
+    .$narrowType<{ channel_id: NotNull }>()
+    .executeTakeFirst();
+  return row === undefined ? null : { ...toPart(row), channelId: row.channel_id };
 }
+
+const greater = (one: bigint, other: bigint): bigint => (one > other ? one : other);
