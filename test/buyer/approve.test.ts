@@ -1,0 +1,157 @@
+import { beforeEach, expect, it, onTestFinished } from "vitest";
+import { approve, needsWord } from "../../src/buyer/approve.ts";
+import { aborted, type Call } from "../../src/buyer/call.ts";
+import type { BuyerContext } from "../../src/buyer/context.ts";
+import type { ApprovalDecision, ApprovalRequest } from "../../src/buyer/types.ts";
+import type { Candidate } from "../../src/market/choose.ts";
+import { markSigned } from "../../src/payment/journal.ts";
+import { reserve } from "../../src/payment/reserve.ts";
+import { openDatabase, type Db } from "../../src/storage/database.ts";
+import { accept, reservation, usdc } from "../payment/fixtures.ts";
+
+const KEY = "a-key-of-its-own";
+const now = new Date(1.7e12);
+const { offer } = accept();
+const candidate = { seller: { id: "seller" }, model: { name: "m" } } as Candidate;
+let db: Db;
+let asked: ApprovalRequest[];
+beforeEach(async () => {
+  db = await openDatabase(":memory:");
+  asked = [];
+  const opened = db;
+  onTestFinished(() => opened.destroy());
+});
+
+type Question = {
+  approveAbove?: string;
+  says?: ApprovalDecision | "nothing";
+  /** What happens while the person is asked. */
+  meanwhile?: () => void;
+  attempt?: number;
+  own?: string;
+  onWord?: boolean;
+  argsDigest?: string;
+  caller?: AbortController;
+};
+/** Asks about the offer of 20000, in a call that has a caller and a person. */
+function ask({
+  approveAbove,
+  says = "approved",
+  attempt = 1,
+  argsDigest = "aa",
+  caller,
+  meanwhile,
+  ...rest
+}: Question) {
+  const { signal } = caller ?? new AbortController();
+  const person = (request: ApprovalRequest): Promise<ApprovalDecision> => {
+    asked.push(request);
+    meanwhile?.();
+    return says === "nothing" ? new Promise(() => undefined) : Promise.resolve(says);
+  };
+  const requireCaller = (): void => {
+    if (signal.aborted) throw aborted();
+  };
+  const call = { key: KEY, argsDigest, options: { approve: person }, asking: signal, requireCaller };
+  const asset = { ...usdc, ...(approveAbove === undefined ? {} : { approveAbove }) };
+  return approve(
+    { db } as BuyerContext,
+    call as unknown as Call,
+    { candidate, quote: { offer, asset } },
+    { attempt, ...rest },
+  );
+}
+/** Reserves and signs the same offer as an attempt of the call. */
+async function signed(attempt = 1): Promise<string> {
+  const result = await reserve(db, reservation({ key: KEY, attempt, now }));
+  if (result.kind !== "reserved") throw new Error(result.kind);
+  await markSigned(db, result.purchase.id, { now });
+  return result.purchase.id;
+}
+
+it("asks a person about what is above the owner's threshold, and about nothing where the owner set none", async () => {
+  for (const approveAbove of [undefined, "20000", "19999", "0"]) {
+    const question = approveAbove === undefined ? {} : { approveAbove };
+    await ask(question);
+    expect(
+      await needsWord({ db } as BuyerContext, { key: KEY } as Call, { offer, asset: { ...usdc, ...question } }),
+    ).toBe(approveAbove === "19999" || approveAbove === "0");
+  }
+  expect(asked).toHaveLength(2);
+  await ask({ onWord: true });
+  expect(asked).toHaveLength(3);
+});
+
+it("counts what earlier payments of the call may still cost, and says so, but not the payment itself", async () => {
+  const id = await signed();
+  await ask({ approveAbove: "20000", own: id });
+  await ask({ approveAbove: "40000", attempt: 2 });
+  expect(asked).toEqual([]);
+  await ask({ approveAbove: "39999", attempt: 2 });
+  await ask({ approveAbove: "19999", own: id });
+  expect(asked).toMatchObject([
+    { amount: "40000", money: "may-move", idempotencyKey: KEY, sellerId: "seller", model: "m", payTo: offer.payTo },
+    { amount: "20000", money: "may-move" },
+  ]);
+  const message = `Pay 0.02 USDC on ${offer.network} to ${offer.payTo} (seller) for one inference of m?`;
+  expect(asked.map((one) => one.message)).toEqual([
+    `${message} An earlier payment for the same call may still take 0.02 USDC: 0.04 USDC in all.`,
+    message,
+  ]);
+});
+
+it("names each authorization by a digest of its own: of the call, what it asks, the attempt and the offer", async () => {
+  const question = { approveAbove: "0" };
+  await ask(question);
+  await ask(question);
+  await ask({ ...question, attempt: 2 });
+  await ask({ ...question, argsDigest: "bb" });
+  const digests = asked.map(({ digest }) => digest);
+  expect(digests[0]).toBe(digests[1]);
+  expect(new Set(digests).size).toBe(3);
+});
+
+it.each([
+  ["ask_later", { code: "approval_pending", idempotencyKey: KEY }],
+  ["cancelled", { code: "approval_cancelled", idempotencyKey: KEY }],
+  ["declined", { code: "approval_declined", idempotencyKey: undefined }],
+] as const)("ends the call where a person's word is %s", async (says, error) => {
+  await expect(ask({ approveAbove: "0", says })).rejects.toMatchObject(error);
+});
+
+it("says of a declined payment what another one signed before it may still cost", async () => {
+  const advice = "Do not try this purchase again unless the person asks for it.";
+  await expect(ask({ approveAbove: "0", says: "declined" })).rejects.toMatchObject({ next: advice });
+  await signed();
+  await expect(ask({ approveAbove: "0", says: "declined", attempt: 2 })).rejects.toMatchObject({
+    next: `${advice} The payment signed for it before counts until it is used or expires; \`spending\` shows it.`,
+  });
+});
+
+it("hands the question over with the error where the answer comes later", async () => {
+  await expect(ask({ approveAbove: "0", says: "ask_later" })).rejects.toMatchObject({
+    details: { question: { amount: "20000", idempotencyKey: KEY } },
+  });
+});
+
+it("ends the call where no person can be asked, with the threshold, if there is one", async () => {
+  const call = { key: KEY, argsDigest: "aa", options: {} } as Call;
+  for (const [approveAbove, asset] of [
+    ["0", { ...usdc, approveAbove: "0" }],
+    [null, usdc],
+  ] as const)
+    await expect(
+      approve({ db } as BuyerContext, call, { candidate, quote: { offer, asset } }, { attempt: 1, onWord: true }),
+    ).rejects.toMatchObject({ code: "approval_required", details: { amount: "20000", approveAbove } });
+});
+
+it("waits for no person once the caller leaves, and asks none for a caller that has left", async () => {
+  const [sooner, later] = [new AbortController(), new AbortController()];
+  const waiting = { approveAbove: "0", says: "nothing" } as const;
+  const left = { code: "aborted" };
+  await expect(ask({ ...waiting, caller: sooner, meanwhile: () => sooner.abort() })).rejects.toMatchObject(left);
+  const leave = (): void => void setImmediate(() => later.abort());
+  await expect(ask({ ...waiting, caller: later, meanwhile: leave })).rejects.toMatchObject(left);
+  await expect(ask({ approveAbove: "0", caller: later })).rejects.toMatchObject(left);
+  expect(asked).toHaveLength(2);
+});
