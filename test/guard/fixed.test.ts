@@ -93,6 +93,11 @@ describe("the record of arguments", () => {
     });
   });
 
+  test("is no other value's: what is written like a bigint is none", () => {
+    const records = [5n, { $bigint: "5" }, { $$bigint: "5" }, { bigint: "5" }].map((value) => recordOf(value).json);
+    expect(new Set(records)).toHaveLength(4);
+  });
+
   test("is a million bytes at most", () => {
     const quotes = 2;
     expect(recordOf("a".repeat(1_000_000 - quotes)).json).toHaveLength(1_000_000);

@@ -131,7 +131,7 @@ export function joined(before: Known, told: Told): Known {
   };
 }
 
-/** Whether the chain shows something else than each piece of a receipt that could be true. */
+/** Whether a chain that has confirmed all shows something else than each piece of a receipt that could be true. */
 export const differsFromChain = ({ pieces }: Known): boolean =>
   (["settlement.x402", "inclusion.merkle"] as const).some((kind) => {
     const told = ofKind(pieces, kind);
@@ -142,7 +142,8 @@ type Status = LayerResult["status"];
 type Verdict = "verified" | "failed" | "open";
 /** A verdict with the layers that files can tell differently. */
 export type Said = { verdict: Verdict; settlement: Status; inclusion: Status; computation: Status };
-export type Asked = { assurance: Assurance; reportedSuffices: boolean };
+/** What is asked of each verdict, and whether the chain has confirmed the purchase where it is read. */
+export type Asked = { assurance: Assurance; reportedSuffices: boolean; isConfirmed: boolean };
 
 export const briefly = ({ verdict, layers }: Appraisal): Said => ({
   verdict: verdict === "verified" || verdict === "failed" ? verdict : "open",
@@ -156,17 +157,18 @@ export function expectedOf(known: Known, rival: Known | null, asked: Asked, isRe
   const layerOf = (kind: ChainKind): Status => {
     const told = ofKind(known.pieces, kind);
     if (told.length > 0 && told.every(isSpoilt)) return "fail";
-    if (isRead) return shownOf(kind, told);
+    if (isRead) return shownOf(kind, told, asked);
     return told.length === 0 || known.marked.includes(kind) ? "pending" : "reported";
   };
-  const isHeld = !isRead && known.marked.includes("inclusion.merkle");
+  const isHeld = isRead ? isAwaited(known.pieces, asked) : known.marked.includes("inclusion.merkle");
   const isContested = rival !== null && holdsUp(rival, asked);
   return decided(known, asked, layerOf, isHeld || isContested);
 }
 
 /** Whether a receipt would be verified by itself, the chain aside. */
 export function holdsUp(known: Known, { assurance }: Asked): boolean {
-  const { verdict, computation } = expectedOf(known, null, { assurance, reportedSuffices: true }, false);
+  const asked = { assurance, reportedSuffices: true, isConfirmed: true };
+  const { verdict, computation } = expectedOf(known, null, asked, false);
   return verdict !== "failed" && known.isWhole && (assurance !== "proven" || computation === "pass");
 }
 
@@ -185,22 +187,27 @@ export function expectedOfOwn(own: Known, told: Told, asked: Asked, isRead: bool
     (kind) => {
       const inFile = ofKind(told.pieces, kind);
       if (isRead && inFile.length > 1 && !told.marked.includes(kind)) return "fail";
-      if (isRead) return inFile.length > 0 && inFile.every(isSpoilt) ? "fail" : shownOf(kind, inFile);
+      if (isRead) return inFile.length > 0 && inFile.every(isSpoilt) ? "fail" : shownOf(kind, inFile, asked);
       const [one, ...more] = ofKind(known.pieces, kind);
       if (one === undefined) return "pending";
       if (more.length > 0 || isSpoilt(one)) return "fail";
       return own.pieces.includes(one) ? "pass" : "reported";
     },
-    false,
+    isRead && isAwaited(told.pieces, asked),
     "one alone",
   );
 }
 
 /** A layer of the chain, where it is read and a piece may be true. */
-const shownOf = (kind: ChainKind, told: readonly Piece[]): Status => {
+const shownOf = (kind: ChainKind, told: readonly Piece[], { isConfirmed }: Asked): Status => {
+  if (!isConfirmed) return "pending";
   if (told.length === 0) return kind === "settlement.x402" ? "pass" : "pending";
   return told.some(isTrue) ? "pass" : "fail";
 };
+
+/** Whether a verdict waits for a chain to confirm an anchoring that is told. */
+const isAwaited = (told: readonly Piece[], { isConfirmed }: Asked): boolean =>
+  !isConfirmed && ofKind(told, "inclusion.merkle").length > 0;
 
 function decided(
   known: Known,
@@ -239,7 +246,7 @@ const piecesOf = (kind: Kind): fc.Arbitrary<Piece[]> => {
   return among(
     [4, fc.constant(all.slice(0, 1))],
     [3, fc.constant([])],
-    [1, fc.constant(all.slice(1, 2))],
+    [2, fc.constant(all.slice(1, 2))],
     [2, fc.subarray(all, { minLength: 1 })],
   );
 };
@@ -263,6 +270,7 @@ export const anyTold: fc.Arbitrary<Told> = fc
 export const anyAsked: fc.Arbitrary<Asked> = fc.record({
   assurance: fc.constantFrom<Assurance>("attested", "proven"),
   reportedSuffices: among([3, fc.constant(true)], [1, fc.constant(false)]),
+  isConfirmed: among([3, fc.constant(true)], [1, fc.constant(false)]),
 });
 
 /** What a buyer knows of an own purchase: only what is true, and once in a while a contradiction. */
@@ -286,7 +294,7 @@ export const anySteps: fc.Arbitrary<Step[]> = fc
         [3, fc.constant("import")],
         [2, fc.constant("judge")],
         [1, fc.constant("import again")],
-        [1, fc.constant("read")],
+        [2, fc.constant("read")],
       ),
       isCopy: among([3, fc.constant(false)], [1, fc.constant(true)]),
       told: anyTold,

@@ -315,6 +315,8 @@ describe("evidence", () => {
   test("tells of a chain where it was settled or anchored there", () => {
     const told = KNOWN_KINDS.filter((kind) => isOfChain({ kind }));
     expect(told.toSorted()).toEqual(["inclusion.merkle", "settlement.x402"]);
+    const disputed = DISPUTABLE.filter((of) => isOfChain({ kind: "disputed", of }));
+    expect(disputed.toSorted()).toEqual(["inclusion.merkle", "settlement.x402"]);
   });
 
   test("is one's own by what it says, and not by which object it is", () => {

@@ -64,6 +64,25 @@ describe("the terms", () => {
       expect(brief(judgeTerms(one, before(at - 1)))).toBe("fail payee_mismatch");
       expect(brief(judgePlace(one, before(at - 1)))).toBe("fail origin_mismatch");
     }
+    // Each of two former places has one half of this purchase.
+    const until = new Date(signed.timestamp * 1000).toISOString();
+    const halves = seller({
+      payees: [other],
+      origin: "https://new.example",
+      former: [
+        { until, payees: [other], origin: core.seller.origin },
+        { until, payees: [core.payment.payTo], origin: "https://old.example" },
+      ],
+    });
+    expect(brief(judgeTerms(core, halves))).toBe("fail payee_mismatch");
+    expect(brief(judgePlace(core, halves))).toBe("fail origin_mismatch");
+    for (const [former, terms, place] of [
+      [{ until, payees: [core.payment.payTo] }, "null", "fail origin_mismatch"],
+      [{ until, origin: core.seller.origin }, "fail payee_mismatch", "null"],
+    ] as const) {
+      const part = seller({ payees: [other], origin: "https://new.example", former: [former] });
+      expect([brief(judgeTerms(core, part)), brief(judgePlace(core, part))]).toEqual([terms, place]);
+    }
     const nowhere = { until: new Date(signed.timestamp * 1000).toISOString() };
     const silent = seller({ payees: [other], origin: "https://new.example", former: [nowhere, { ...nowhere }] });
     expect(brief(judgeTerms(core, silent))).toBe("fail payee_mismatch");

@@ -67,6 +67,5 @@ function formerlyOf(
   // One that names both counts as a whole: the address of one time was never paid at the payee of another.
   const isWhole = ({ origin = seller.origin, payees = [payment.payTo] }: (typeof former)[number]): boolean =>
     origin === seller.origin && payees.includes(payment.payTo);
-  const isPart = ({ origin, payees }: (typeof former)[number]): boolean => origin === undefined || payees === undefined;
-  return former.filter((one) => at <= Date.parse(one.until) && (isPart(one) || isWhole(one)));
+  return former.filter((one) => at <= Date.parse(one.until) && isWhole(one));
 }
