@@ -5,7 +5,7 @@ import { fromBase64, fromUtf8, toBase64, toHex, utf8 } from "../../src/evidence/
 import { canonicalSha256 } from "../../src/evidence/canonical.ts";
 import { requestNonceOf, termsHash } from "../../src/evidence/payment-binding.ts";
 import { redactReceipt } from "../../src/receipts/receipt.ts";
-import type { Receipt, ReceiptCore, SettlementEvidence } from "../../src/receipts/schema.ts";
+import type { Evidence, Receipt, ReceiptCore, SettlementEvidence } from "../../src/receipts/schema.ts";
 import { judgePayment, judgeSettlement, signatureOfPayer } from "../../src/verify/layers/payment.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
 import { createVerificationCache } from "../../src/verify/verification-cache.ts";
@@ -230,8 +230,23 @@ describe("a settlement", () => {
       status: "pass",
       note: expect.stringContaining("of 7000 base units, of at most 10000,") as string,
     });
-    const { note } = judgeSettlement(fixtures.eip3009.receipt, policy, () => true);
-    expect(note).not.toContain("at most");
+    for (const method of ["eip3009", "permit2"] as const) {
+      const { note } = judgeSettlement(fixtures[method].receipt, policy, () => true);
+      expect(note).not.toContain("at most");
+    }
+  });
+
+  test.each(["permit2", "upto"] as const)("of %s is the call that settles the permit, with its transfer", (method) => {
+    const { receipt, policy } = fixtures[method];
+    const [{ at, evidence }] = receipt.later as [Receipt["later"][0]];
+    const code = (change: Settled): string => {
+      const later = [{ at, evidence: JSON.parse(JSON.stringify({ ...evidence, ...change })) as Evidence }];
+      return judgeSettlement({ ...receipt, later }, policy, () => true).code;
+    };
+    expect(code({})).toBe("ok");
+    expect(code({ logs: [] })).toBe("transfer_mismatch");
+    for (const change of [{ input: undefined }, { to: undefined }, { to: OTHER }, { input: "0x" }])
+      expect(code(change)).toBe("authorization_not_used");
   });
 
   test("is waited for, and there is one", () => {

@@ -15,7 +15,6 @@ import {
  */
 export function movedIn(transaction: SettlingTransaction, payment: Authorization, use: Use): bigint | null {
   const amount = use.amountIn(transaction, payment);
-  if (amount === null) return null;
   const moved = transaction.logs.some((log) => {
     const transfer = readTransfer(log, payment.asset);
     return transfer?.from === payment.payer && transfer.to === payment.payTo && transfer.value === amount;
@@ -43,7 +42,7 @@ export function takenIn(transaction: SettlingTransaction, payment: Authorization
       log.topics[1] === toHex0x(addressWord(payment.payer)) &&
       log.topics[2] !== payment.nonce,
   ).length;
-  const unexplained = rest.toSorted((a, b) => (a < b ? -1 : Number(a > b))).slice(others);
+  const unexplained = rest.toSorted((a, b) => Number(a - b)).slice(others);
   return unexplained.reduce((total, value) => total + value, moved ?? 0n);
 }
 
