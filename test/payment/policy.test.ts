@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { PAYMENT_METHODS } from "../../src/evidence/methods/methods.ts";
-import { findAsset, paymentPolicySchema, sellerLimitsSchema, usdBound } from "../../src/payment/policy.ts";
+import { findAsset, paymentPolicySchema, usdBound } from "../../src/payment/policy.ts";
 import { policyWith, usdc } from "./fixtures.ts";
 
 const accepts = (changes: object): boolean => paymentPolicySchema.safeParse({ assets: [usdc], ...changes }).success;
@@ -23,11 +23,6 @@ it("takes one asset or several, and of a former one its address on its network a
   expect([[], [usdc], [usdc, usdc]].map((assets) => accepts({ assets }))).toEqual([false, true, true]);
   for (const entry of [{ network: former.network }, { asset: former.asset }, usdc])
     expect(accepts({ formerAssets: [entry] })).toBe(false);
-});
-
-it("takes a seller's limits on any network that a name of 64 letters can have", () => {
-  const ofSeller = (network: string) => sellerLimitsSchema.safeParse({ network, asset: usdc.asset }).success;
-  expect([1, 64, 65].map((letters) => ofSeller("x".repeat(letters)))).toEqual([true, true, false]);
 });
 
 it("bounds what the owner says nothing of", () => {
