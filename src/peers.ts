@@ -9,6 +9,7 @@ const SELLER = [
   "hono",
   "onnxruntime-node",
   "reflect-metadata",
+  "viem",
 ];
 const DEVNET = [...SELLER, "@foundry-rs/anvil", "@hono/node-server", "snarkjs"];
 

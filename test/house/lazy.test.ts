@@ -52,7 +52,7 @@ const heavyOnes = (loaded: string[], names: string[]): string[] =>
   names.filter((name) => loaded.some((path) => path.replaceAll("\\", "/").includes(`/node_modules/${name}/`)));
 
 describe("what an import costs", () => {
-  const seller = ["onnxruntime-node", "@foundry-rs/anvil", "solc", "snarkjs", "ffjavascript", "@ezkljs/engine"];
+  const seller = ["onnxruntime-node", "@foundry-rs/anvil", "solc", "snarkjs", "ffjavascript", "@ezkljs/engine", "viem"];
 
   it.each([
     ["src/index.js", Object.keys(HEAVY)],

@@ -126,6 +126,7 @@ export const HEAVY: Record<string, readonly string[]> = {
   "onnxruntime-node": ["onnx"],
   "@foundry-rs/anvil": ["devnet"],
   solc: [],
+  viem: ["node", "devnet"],
   snarkjs: ["node/zk"],
   "@ezkljs/engine": ["ezkl"],
   langchain: ["langchain", "cli"],
