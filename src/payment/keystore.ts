@@ -1,6 +1,6 @@
-import { pbkdf2Async } from "@noble/hashes/pbkdf2.js";
+import { pbkdf2 } from "node:crypto";
+import { promisify } from "node:util";
 import { scryptAsync } from "@noble/hashes/scrypt.js";
-import { sha256 } from "@noble/hashes/sha2.js";
 import * as z from "zod";
 import { fromHex, toHex0x } from "../evidence/bytes.ts";
 import { Proof402Error } from "../errors.ts";
@@ -112,7 +112,7 @@ const invalid = (field: string, what: string): Proof402Error =>
 // Not Node's own scrypt: OpenSSL refuses parameters that the Definition's own example has (a cost over 2^16 with r = 1).
 function derive({ crypto }: Keystore, password: string): Promise<Uint8Array> {
   const salt = fromHex(crypto.kdfparams.salt.toLowerCase());
-  if (crypto.kdf === "pbkdf2") return pbkdf2Async(sha256, password, salt, { c: crypto.kdfparams.c, dkLen: 32 });
+  if (crypto.kdf === "pbkdf2") return promisify(pbkdf2)(password, salt, crypto.kdfparams.c, 32, "sha256");
   const { n, r, p } = crypto.kdfparams;
   return scryptAsync(password, salt, { N: n, r, p, dkLen: 32, maxmem: MAX_SCRYPT_BYTES + 128 * r * (p + 1) });
 }

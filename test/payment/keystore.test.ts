@@ -64,8 +64,8 @@ describe("a keystore", () => {
   it.each([
     ["pbkdf2", pbkdf2],
     ["scrypt", scrypt],
-    ["scrypt, spelled Crypto", { Crypto: scrypt.crypto, id: scrypt.id, version: 3 }],
-    ["scrypt, with its address", { ...scrypt, address: address.slice(2).toUpperCase() }],
+    ["spelled Crypto", { Crypto: pbkdf2.crypto, id: pbkdf2.id, version: 3 }],
+    ["with its address", { ...pbkdf2, address: address.slice(2).toUpperCase() }],
   ])("of the specification opens: %s", async (_name, keystore) => {
     expect(await open(keystore)).toBe(KEY);
   });
@@ -82,7 +82,7 @@ describe("a keystore", () => {
   });
 
   it("that names another address than its key has is refused", async () => {
-    expect((await errorOf(() => open({ ...scrypt, address: "00".repeat(20) }))).code).toBe("keystore_invalid");
+    expect((await errorOf(() => open({ ...pbkdf2, address: "00".repeat(20) }))).code).toBe("keystore_invalid");
   });
 
   it.each([
