@@ -66,6 +66,18 @@ describe("the request", () => {
     },
   );
 
+  test("fails where its bytes or the answer's name a key twice, even with one value", () => {
+    const { nonce } = fixture.receipt.core.request;
+    expect(judged(withBody("request", `{"id":"${nonce}"}`))).toBe("pass ok");
+    expect(judged(withBody("request", `{"id":"${nonce}","id":"${nonce}"}`))).toBe("fail body_ambiguous");
+    const named = (text: string): string =>
+      brief(judgeNamedModel(withBody("response", text), pass("measured"), signed));
+    const { model } = fixture.receipt.core.request;
+    const rest = `"model_name":"${model}","id":"${nonce}"}`;
+    expect(named(`{${rest}`)).toBe("pass ok");
+    expect(named(`{"model_name":"${model}",${rest}`)).toBe("fail body_ambiguous");
+  });
+
   test("needs no bytes to be signed, and its nonce is then in the answer's", () => {
     const left = coreWith(({ request }) => delete request.body);
     expect(judged(left)).toBe("pass ok");

@@ -6,7 +6,7 @@ import { canonicalSha256 } from "../../src/evidence/canonical.ts";
 import { requestNonceOf, termsHash } from "../../src/evidence/payment-binding.ts";
 import { redactReceipt } from "../../src/receipts/receipt.ts";
 import type { Evidence, Receipt, ReceiptCore, SettlementEvidence } from "../../src/receipts/schema.ts";
-import { judgePayment, judgeSettlement, signatureOfPayer } from "../../src/verify/layers/payment.ts";
+import { fixesPayer, judgePayment, judgeSettlement, signatureOfPayer } from "../../src/verify/layers/payment.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
 import { createVerificationCache } from "../../src/verify/verification-cache.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
@@ -200,6 +200,23 @@ describe("a payment", () => {
 
   test("by a voucher has no end", () => {
     expect(codeOf(timed(fixtures.voucher))).toBe("pass ok");
+  });
+});
+
+describe("the payer", () => {
+  test.each(METHODS)("is fixed by what it signed, or by terms that the seller's key signed: %s", (method) => {
+    const namesPayer = method === "eip3009" || method === "voucher";
+    const fixed = (change: Change, isSigned = true): boolean => {
+      const core = structuredClone(fixtures[method].receipt.core);
+      change(core);
+      return fixesPayer(core, isSigned);
+    };
+    expect(fixed(() => undefined)).toBe(true);
+    expect(fixed(() => undefined, false)).toBe(namesPayer);
+    expect(fixed(set("payment", "amount", "9999"))).toBe(namesPayer);
+    // Of format 1, whose request names no terms.
+    expect(fixed((core) => void delete core.payment.salt)).toBe(namesPayer);
+    expect(fixed((core) => void (core.request.body = toBase64(utf8('{"id":"other"}'))))).toBe(namesPayer);
   });
 });
 
