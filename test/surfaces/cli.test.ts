@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -517,6 +517,9 @@ describe("what needs no chain", () => {
 });
 
 describe("devnet", () => {
+  /** The setups of a devnet that ran: another takes seconds to make the same. */
+  let setups: string | null = null;
+
   test("writes a configuration that works, says where on one line, and stops at a signal", async () => {
     const directory = await mkdtemp(join(tmpdir(), "proof402-cli-"));
     const child = spawn(process.execPath, [CLI, "devnet", "--dir", join(directory, "market"), "--json"], {
@@ -535,6 +538,9 @@ describe("devnet", () => {
       expect((await stat(join(directory, "market/buyer.key"))).mode & 0o777).toBe(0o600);
       const named = [...ready.files, ready.provingFolder].map((path) => basename(path)).toSorted();
       expect(await readdir(join(directory, "market"))).toEqual(named);
+      const kept = join(market.directory, "setups");
+      await cp(ready.provingFolder, kept, { recursive: true });
+      setups = kept;
       const models = await runCli(["--config", ready.config, "models", "--json"]);
       expect(JSON.parse(models.stdout)).toMatchObject({ unreachable: [] });
       // The cheapest that claims to prove lies. It is on hold then, and the next is asked.
@@ -570,6 +576,7 @@ describe("devnet", () => {
   test("starts again in its own folder, with the key that is there", async () => {
     const directory = await mkdtemp(join(tmpdir(), "proof402-cli-"));
     const written = await writeDevnet(market.devnet, directory);
+    if (setups !== null) await cp(setups, join(directory, "devnet-proving"), { recursive: true });
     const child = spawn(process.execPath, [CLI, "devnet", "--dir", directory, "--json"], {
       stdio: ["ignore", "pipe", "pipe"],
     });

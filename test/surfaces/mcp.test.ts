@@ -22,7 +22,10 @@ beforeAll(async () => {
     written.database = "careful.db";
   });
 });
-afterAll(() => market.stop());
+afterAll(async () => {
+  await Promise.all([...shared.values()].map((client) => client.close()));
+  await market.stop();
+});
 
 const server = (file: string) => ({
   command: process.execPath,
@@ -60,9 +63,18 @@ async function connect(
   return client;
 }
 
+/** A client for tests that leave nothing behind in their server. */
+const shared = new Map<Era, Client>();
+async function sharedClient(era: Era): Promise<Client> {
+  const client = shared.get(era) ?? (await connect(era));
+  shared.set(era, client);
+  open.splice(0, open.length, ...open.filter((one) => one !== client));
+  return client;
+}
+
 describe.each(eras)("a client of %s", (era) => {
   test("sees five tools whose schemas say what is asked and stay small", async () => {
-    const { tools } = await (await connect(era)).listTools();
+    const { tools } = await (await sharedClient(era)).listTools();
     expect(tools.map((tool) => tool.name)).toEqual([
       "list_models",
       "buy_inference",
@@ -91,7 +103,7 @@ describe.each(eras)("a client of %s", (era) => {
   });
 
   test("may write arguments as hosts do, and never buys without a bound it wrote", async () => {
-    const client = await connect(era);
+    const client = await sharedClient(era);
     const call = (args: Record<string, unknown>) => client.callTool({ name: "buy_inference", arguments: args });
     const written = { ...purchase, input: JSON.stringify(ETH_FEATURES), max_usd: "0.05", wait: null, seller: "honest" };
     const bought = await call({ ...written, idempotency_key: "", task_progress: "- [ ] buy" });
@@ -113,7 +125,7 @@ describe.each(eras)("a client of %s", (era) => {
   });
 
   test("gets input that does not fit back as a result with code, money and field", async () => {
-    const client = await connect(era);
+    const client = await sharedClient(era);
     const result = await client.callTool({ name: "buy_inference", arguments: { model: 7, input: {}, widen: true } });
     expect(result.isError).toBe(true);
     expect(result.structuredContent).toMatchObject({ error: { code: "invalid_input", money: "not-moved" } });
@@ -153,7 +165,7 @@ describe.each(eras)("a client of %s", (era) => {
   });
 
   test("reads receipts as resources that verify on their own", async () => {
-    const client = await connect(era);
+    const client = await sharedClient(era);
     const { structuredContent } = await client.callTool({
       name: "buy_inference",
       arguments: { ...purchase, wait: "verified" },
