@@ -83,6 +83,26 @@ describe("a re-execution", () => {
       expect(judged([withoutOutputs(compared(null, tolerance))])).toBe("skip replay_tolerance");
   });
 
+  test("T67: that differed within one tolerance differs within each tighter one, and one that matched within each wider", () => {
+    const { absolute, relative } = fixture.policy.replayTolerance;
+    const wider = [within(absolute * 2, relative), within(absolute, relative * 2), within(absolute * 2, relative * 2)];
+    const tighter = [within(0, relative), within(absolute, 0), within(0, 0)];
+    const at = (difference: string | null, tolerance: AppraisalPolicy["replayTolerance"], own = 1) =>
+      judged([withoutOutputs(compared(difference, tolerance))], own);
+    for (const tolerance of wider) {
+      expect(at("element 1 of tensor 0 differs", tolerance)).toBe("fail replay_mismatch");
+      expect(at("element 1 of tensor 0 differs", tolerance, 0)).toBe("fail replay_mismatch");
+      expect(at(null, tolerance)).toBe("skip replay_tolerance");
+    }
+    for (const tolerance of tighter) {
+      expect(at("element 1 of tensor 0 differs", tolerance)).toBe("skip replay_tolerance");
+      expect(at(null, tolerance)).toBe("pass replay_matched");
+    }
+    for (const tolerance of [within(absolute * 2, 0), within(0, relative * 2)])
+      for (const difference of ["element 1 of tensor 0 differs", null])
+        expect(at(difference, tolerance)).toBe("skip replay_tolerance");
+  });
+
   test("that holds neither outputs nor a comparison is no match", () => {
     expect(judged([withoutOutputs({})])).toBe("fail replay_mismatch");
   });
@@ -97,11 +117,39 @@ describe("a re-execution", () => {
     expect(judged([replay()], 1, { receipt })).toBe("fail replay_mismatch");
   });
 
-  test("that holds a rounded integer shows nothing, in whichever place", () => {
-    const data = [1, 2 ** 53];
-    expect(judged([replay({ outputs: [SAME[0]!, { ...SAME[0]!, data }] })])).toBe("skip replay_rounded");
+  /** How an answer of these numbers is judged beside those that its re-execution keeps. */
+  const against = (datatype: string, answered: string, data: ReplayedOutputs[number]["data"]): string | null => {
+    const receipt = structuredClone(fixture.receipt);
+    const shape = `[${data.length}]`;
+    const tensor = `{"name":"y","datatype":"${datatype}","shape":${shape},"data":${answered}}`;
+    receipt.core.response.body = toBase64(utf8(`{"outputs":[${tensor}]}`));
+    return judged([replay({ outputs: [{ name: "y", datatype, shape: [data.length], data }] })], 1, { receipt });
+  };
+
+  test("that holds a rounded integer shows no match, in whichever place", () => {
+    expect(against("INT64", "[1,9007199254740993]", [1, 2 ** 53])).toBe("skip replay_rounded");
+    expect(against("UINT64", "[9007199254740992,1]", [2 ** 53, 1])).toBe("skip replay_rounded");
     expect(judged([replay({ outputs: [{ ...SAME[0]!, data: [2 ** 53 - 1] }] })])).toBe("fail replay_mismatch");
   });
+
+  test("T67: that holds a rounded integer contradicts by its other numbers, and by one not rounded to it", () => {
+    expect(against("INT64", "[2,9007199254740993]", [1, 2 ** 53])).toBe("fail replay_mismatch");
+    expect(against("INT64", "[9007199254740993,2]", [2 ** 53, 1])).toBe("fail replay_mismatch");
+    expect(against("INT64", "[1,9007199254740999]", [1, 2 ** 53])).toBe("fail replay_mismatch");
+    const data = [1, 2 ** 53];
+    expect(judged([replay({ outputs: [SAME[0]!, { ...SAME[0]!, data }] })])).toBe("fail replay_mismatch");
+  });
+
+  test.each([-3.4028234663852886e38, 1e16, 1e20, 2 ** 53])(
+    "T67: keeps a real number of %d exactly, which hides no difference",
+    (large) => {
+      for (const datatype of ["FP16", "FP32", "FP64", "BF16"]) {
+        expect(against(datatype, `[0.5,${large}]`, [0.5, large])).toBe("pass replay_matched");
+        expect(against(datatype, `[1.5,${large}]`, [0.5, large])).toBe("fail replay_mismatch");
+        expect(against(datatype, `[0.5,${large / 2}]`, [0.5, large])).toBe("fail replay_mismatch");
+      }
+    },
+  );
 
   test("says where it differs only in one's own words", () => {
     const told = withoutOutputs(compared("the words of somebody"));

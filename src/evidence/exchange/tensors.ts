@@ -51,7 +51,7 @@ export function readElement(datatype: Datatype, value: unknown): TensorElement |
 }
 
 /** Whether a datatype is of floating point, whose elements may differ from machine to machine. */
-export const isReal = (datatype: Datatype): boolean => datatype.startsWith("FP") || datatype === "BF16";
+export const isReal = (datatype: string): boolean => datatype.startsWith("FP") || datatype === "BF16";
 
 function readReal(value: unknown): number | undefined {
   if (typeof value === "number") return value;

@@ -1,5 +1,5 @@
 import type { TensorReading } from "../../evidence/exchange/format.ts";
-import { isReal, readElement, type TensorElement } from "../../evidence/exchange/tensors.ts";
+import { isReal, readElement, type Datatype, type TensorElement } from "../../evidence/exchange/tensors.ts";
 import type { LayerResult, Receipt, ReplayedOutputs, ReplayEvidence } from "../../receipts/schema.ts";
 import { judgeFormat, readTensors } from "../layers/answer.ts";
 import { allEvidence, type IsOwn } from "../evidence.ts";
@@ -37,21 +37,21 @@ function judgeOne(
   );
   if (modelSha256 !== digest)
     return isOurs ? fail("replay_model_mismatch", "Another model was re-executed than the policy names.") : notOurs;
-  if (compared !== undefined && !isSame(compared.tolerance, policy.replayTolerance))
+  if (outputs === undefined && compared !== undefined && !tellsWithin(compared, policy.replayTolerance))
     return skip("replay_tolerance", "The outputs were too many to keep, and were compared within another tolerance.");
   if (core.response.body === undefined)
     return skip("body_redacted", "The answer's bytes are redacted, so nothing can be compared with them.");
   const answer = readTensors(core, "response");
   const unread = judgeFormat(answer);
   if (unread !== null) return unread;
-  if (outputs?.some(({ data }) => data.some(isRounded)) === true)
-    return skip("replay_rounded", "The re-execution holds integers as rounded numbers, so they show nothing.");
   const difference =
     outputs === undefined
       ? compared === undefined
         ? "it was not compared"
         : compared.difference
       : differenceFromReplay(answer, outputs, policy.replayTolerance);
+  if (difference === null && outputs?.some(({ datatype, data }) => data.some((value) => isRounded(datatype, value))))
+    return skip("replay_rounded", "The re-execution holds integers as rounded numbers, so it shows no match.");
   if (difference === null)
     return isOurs ? pass("The same model, run again here, gives the same answer.", "replay_matched") : notOurs;
   // The words of somebody else's comparison are not repeated.
@@ -61,13 +61,20 @@ function judgeOne(
 }
 
 type Tolerance = AppraisalPolicy["replayTolerance"];
+type Comparison = NonNullable<ReplayEvidence["compared"]>;
 
-const isSame = (a: Tolerance, b: Tolerance): boolean => a.absolute === b.absolute && a.relative === b.relative;
+const isWithin = (inner: Tolerance, outer: Tolerance): boolean =>
+  inner.absolute <= outer.absolute && inner.relative <= outer.relative;
 
-/** Earlier versions kept an integer beyond 2^53 as the double nearest to it. */
-const isRounded = (value: TensorElement): boolean => Number.isInteger(value) && !Number.isSafeInteger(value);
+/** A match holds within every wider tolerance than the one it was found in, and a difference within every tighter one. */
+const tellsWithin = ({ difference, tolerance: of }: Comparison, tolerance: Tolerance): boolean =>
+  difference === null ? isWithin(of, tolerance) : isWithin(tolerance, of);
 
-/** Where an answer is not what was computed, or null. */
+/** Earlier versions kept an integer beyond 2^53 as the double nearest to it. A real number is exact in one. */
+const isRounded = (datatype: string, value: TensorElement): boolean =>
+  !isReal(datatype) && Number.isInteger(value) && !Number.isSafeInteger(value);
+
+/** Where an answer is not what was computed, or null. A rounded integer differs only from those that are not rounded to it. */
 export function differenceFromReplay(
   answer: TensorReading,
   outputs: ReplayedOutputs,
@@ -81,8 +88,7 @@ export function differenceFromReplay(
     const sameKind = answered.datatype === computed.datatype && answered.shape.join() === computed.shape.join();
     if (!sameKind || answered.data.length !== computed.data.length) return `tensor ${index} has another type or shape`;
     const at = computed.data.findIndex(
-      (value, place) =>
-        !agrees(readElement(answered.datatype, value), answered.data[place], isReal(answered.datatype), tolerance),
+      (value, place) => !agrees(answered.datatype, value, answered.data[place], tolerance),
     );
     if (at >= 0) return `element ${at} of tensor ${index} differs`;
   }
@@ -91,13 +97,15 @@ export function differenceFromReplay(
 
 /** Two elements of one datatype: within the tolerance where they are real numbers, else exactly the same. */
 function agrees(
-  computed: TensorElement | undefined,
+  datatype: Datatype,
+  kept: TensorElement,
   answered: TensorElement | undefined,
-  real: boolean,
   { absolute, relative }: Tolerance,
 ): boolean {
+  if (isRounded(datatype, kept)) return Number(answered) === kept;
+  const computed = readElement(datatype, kept);
   // An infinity would be near to everything, and what is no number near to nothing.
-  if (!real || typeof computed !== "number" || typeof answered !== "number" || !Number.isFinite(computed))
+  if (!isReal(datatype) || typeof computed !== "number" || typeof answered !== "number" || !Number.isFinite(computed))
     return Object.is(computed, answered);
   return Math.abs(computed - answered) <= absolute + relative * Math.abs(computed);
 }
