@@ -4,20 +4,25 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 /** The longest files, longest first: none of them is left to one core while the other has nothing to do. */
 const LONGEST = [
   "test/hostile/second-clock-processes.test.ts",
-  "test/surfaces/cli.test.ts",
-  "test/surfaces/owner.test.ts",
   "test/hostile/processes.test.ts",
-  "test/verify/flips.test.ts",
+  "test/buyer/money-model.test.ts",
   "test/docs/readme.test.ts",
-  "test/node/zk/prover.test.ts",
   "test/buyer/proof.test.ts",
+  "test/hostile/tls.test.ts",
+  "test/payment/processes.test.ts",
   "test/buyer/deadlines.test.ts",
-  "test/surfaces/parity.test.ts",
+  "test/surfaces/cli.test.ts",
+  "test/hostile/surface-kills.test.ts",
+  "test/hostile/permit2.test.ts",
+  "test/verify/flips.test.ts",
+  "test/buyer/rivals.test.ts",
+  "test/node/zk/prover.test.ts",
   "test/surfaces/mcp.test.ts",
-  "test/node/one-payment.test.ts",
-  "test/house/lazy.test.ts",
-  "test/node/zk/circuit.test.ts",
+  "test/surfaces/mcp-ends.test.ts",
   "test/conformance/ezkl.test.ts",
+  "test/surfaces/demo.test.ts",
+  "test/surfaces/parity.test.ts",
+  "test/surfaces/owner.test.ts",
 ];
 /**
  * Rooms whose files follow each other in one process, which has loaded viem, kysely and what else they share once: some 2 s of
