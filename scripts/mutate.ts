@@ -37,14 +37,9 @@ const TESTS: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 const verifying = (...names: string[]): string[] => names.map((name) => `test/verify/${name}.test.ts`);
-const joining = (...names: string[]): string[] => names.map((name) => `test/buyer/${name}.test.ts`);
 const guarding = (...names: string[]): string[] => names.map((name) => `test/guard/${name}.test.ts`);
 /** What judges evidence and guards actions: the money's model cannot see it, and its own tests have to notice alone. */
 const JUDGES: typeof TESTS = {
-  "src/buyer/join.ts": joining("every-surface", "join"),
-  "src/buyer/judge-online.ts": joining("every-surface", "join"),
-  "src/buyer/rivals.ts": joining("every-surface", "join"),
-  "src/buyer/verdicts.ts": joining("every-surface"),
   "src/evidence/methods/eip3009.ts": ["test/evidence/methods.test.ts", ...verifying("payment-rules")],
   "src/evidence/methods/methods.ts": ["test/evidence/methods.test.ts", ...verifying("payment-rules")],
   "src/evidence/methods/permit2.ts": verifying("payment-rules"),
@@ -84,10 +79,7 @@ const JUDGES: typeof TESTS = {
   "src/guard/guard.ts": guarding("rules"),
   "src/guard/signed-time.ts": guarding("rules"),
 };
-/**
- * Longest that a test may take to be run under the mutants of a judge, ms of the processor. The quick ones are to notice. What
- * joins several files is noticed by a property over sequences of them.
- */
+/** Longest that a test may take to be run under the mutants of a judge, ms of the processor. The quick ones are to notice. */
 const LONGEST_MS = 300;
 const WANTED = 0.9;
 /** A trial that tells nothing for so long hangs, ms; its tests take seconds. */
@@ -172,7 +164,7 @@ async function survivingLoad(trial: Trial, numbers: readonly number[]): Promise<
 
 /** The mutations of one file that nothing notices, and how many there are. */
 async function trialsOf(file: string): Promise<{ made: number; survivors: Mutation[] }> {
-  process.env["PROOF402_LONGEST_MS"] = String(file in JUDGES && !file.startsWith("src/buyer/") ? LONGEST_MS : Infinity);
+  process.env["PROOF402_LONGEST_MS"] = String(file in JUDGES ? LONGEST_MS : Infinity);
   const name = file.replace(/\.ts$/, ".js");
   const text = readFileSync(resolve("dist", name), "utf8");
   const mutations = mutationsOf(text);
