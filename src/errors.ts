@@ -6,7 +6,7 @@ export type { ErrorCode };
 export type MoneyState =
   /** No authorization of the call can be redeemed. */
   | "not-moved"
-  /** An authorization of the call was or may have been signed, and may still be redeemed until it expires. */
+  /** What was or may have been signed may still be used: an authorization until it expires, an owner's transaction. */
   | "may-move"
   /** A transfer of the call is on chain. */
   | "moved";

@@ -43,8 +43,8 @@ export async function openWith(options: OpenOptions, command: Command): Promise<
   if (json)
     printJson({ id: channel.id, transaction: sent?.transaction ?? null, ...(sent === null ? {} : gasView(sent)) });
   else if (sent === null)
-    print(`Channel ${channel.id} is open: its deposit is on chain, by no transaction of this command.`);
-  else print(`Channel ${channel.id} is open, by ${sent.transaction}, ${gasText(sent)}.`);
+    print(`Channel ${channel.id} is ${channel.state}: its deposit is on chain, by no transaction of this command.`);
+  else print(`Channel ${channel.id} is ${channel.state}, by ${sent.transaction}, ${gasText(sent)}.`);
   return EXIT.ok;
 }
 
@@ -79,7 +79,7 @@ export async function closeOne(id: string, options: { yes?: boolean }, command: 
         next: "List them with proof402 channel list.",
       });
     }
-    note("Takes back what the channel still holds. No voucher of it is signed from now on. Costs gas.");
+    note("Takes back what the channel still holds. Once you agree, no voucher of it is signed any more. Costs gas.");
     const confirm = consent(asset.network, options.yes);
     return closeChannel({ db, chain: chainOf(config, asset), wallet, confirm, id });
   });

@@ -12,15 +12,18 @@ export const consent =
     await confirm(yes);
   };
 
-/** What a transaction's gas came to, for machines: gas, and whole coins of the chain. */
-export const gasView = ({ gasUsed, cost }: Pick<Sent, "gasUsed" | "cost">): { gasUsed: string; gasCost: string } => ({
+type Gas = Pick<Sent, "gasUsed" | "cost" | "earlier">;
+
+/** What a transaction's gas came to, for machines: gas, and whole coins of the chain; and whether an earlier command signed it. */
+export const gasView = ({ gasUsed, cost, earlier }: Gas): { gasUsed: string; gasCost: string; earlier: boolean } => ({
   gasUsed: gasUsed.toString(),
   gasCost: formatCoins(cost),
+  earlier,
 });
 
-/** The same for people. */
-export const gasText = ({ gasUsed, cost }: Pick<Sent, "gasUsed" | "cost">): string =>
-  `${gasUsed} gas, which cost ${formatCoins(cost)} of the chain's own coin`;
+/** The same for people, and whether an earlier command signed it: then this one sent no other. */
+export const gasText = ({ gasUsed, cost, earlier }: Gas): string =>
+  `${earlier ? "which an earlier command signed, " : ""}${gasUsed} gas, which cost ${formatCoins(cost)} of the chain's own coin`;
 
 /**
  * Goes on only if a person says so, here or by `--yes`. Without a terminal the answer is no. Throws Proof402Error

@@ -3,6 +3,7 @@ import { toHex0x } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import { Proof402Error } from "../errors.ts";
 import { openChain } from "../chain/chain.ts";
+import { noteTold } from "../chain/owner/transactions.ts";
 import { postValidation, type Posting } from "../chain/owner/validation.ts";
 import { bareCore, receiptDigest } from "../receipts/receipt.ts";
 import { LAYERS, type Appraisal, type Receipt } from "../receipts/schema.ts";
@@ -43,10 +44,13 @@ export async function publishReceipt(id: string, options: PublishOptions, comman
     `Posts to ${registry.contract} on ${registry.network}, for everyone to see: receipt ${receipt.id} is ${appraisal.verdict} (${posting.tag}), says validator ${wallet.address}. Costs gas.`,
   );
   const asking = (on: string) => ({ wallet, confirm: consent(on, options.yes) });
-  const { checked, posted } = await withStore(rest, async (db) => ({
-    checked: onChain === null ? null : await onChain.record({ db, ...asking(onChain.network) }),
-    posted: await postValidation({ db, chain: openChain(network), ...asking(network.network) }, posting),
-  }));
+  const { checked, posted } = await withStore(rest, async (db) => {
+    const record = onChain === null ? null : await onChain.record({ db, ...asking(onChain.network) });
+    const posted = await postValidation({ db, chain: openChain(network), ...asking(network.network) }, posting);
+    // Only now: where the posting fails, the next run tells of the record and makes no other.
+    if (record !== null) await noteTold(db, record.transaction);
+    return { checked: record, posted };
+  });
   const { status } = posted;
   const view = {
     receipt: receipt.id,
@@ -64,7 +68,7 @@ export async function publishReceipt(id: string, options: PublishOptions, comman
     if (checked !== null && onChain !== null)
       print(`Proof checked by ${onChain.contract} in ${checked.transaction}, ${gasText(checked)}.`);
     print(
-      `Posted in ${view.transaction}, ${view.gasUsed} gas in all, which cost ${view.gasCost} of the chain's own coin.`,
+      `Posted in ${view.transaction}, ${posted.earlier ? "which an earlier command signed, " : ""}${view.gasUsed} gas in all, which cost ${view.gasCost} of the chain's own coin.`,
     );
     print(
       `The registry says: request ${posting.requestHash}, response ${status.response} of 100, tag ${status.tag}, validator ${status.validator}, agent ${status.agentId}.`,

@@ -2,8 +2,8 @@ import { PERMIT2 } from "../evidence/permit2.ts";
 import { Proof402Error } from "../errors.ts";
 import { formatUnits } from "../chain/amounts.ts";
 import type { Chain, LookLimits } from "../chain/chain.ts";
-import { sendOwnerCall, takeUp, type Owner, type Sent } from "../chain/owner/send.ts";
-import { wishOf } from "../chain/owner/transactions.ts";
+import { earlierFor, sendOwnerCall, takeUp, type Owner, type Sent } from "../chain/owner/send.ts";
+import { noteTold, subjectOf } from "../chain/owner/transactions.ts";
 import type { AssetPolicy } from "./policy.ts";
 import type { Hex } from "../evidence/bytes.ts";
 
@@ -56,7 +56,7 @@ export const readHoldings = (
 export async function approvePermit2(
   owner: Owner & { asset: AssetPolicy; amount: bigint },
 ): Promise<{ sent: Sent | null; allowance: bigint }> {
-  const { chain, wallet, asset, amount } = owner;
+  const { db, chain, wallet, asset, amount } = owner;
   if (amount > BigInt(asset.total)) {
     throw new Proof402Error(
       "approval_too_wide",
@@ -65,10 +65,11 @@ export async function approvePermit2(
     );
   }
   const call = { kind: "approve", asset: asset.asset, amount } as const;
-  const earlier = (await takeUp(owner)).find(({ wish }) => wish === wishOf(call)) ?? null;
+  const earlier = await earlierFor(owner, call, await takeUp(owner, [subjectOf(call, chain.network)]));
   const before = await readHoldings(chain, asset.asset, wallet.address);
-  if (before.allowance === amount) return { sent: earlier, allowance: amount };
-  const sent = await sendOwnerCall(owner, call);
-  const { allowance } = await readHoldings(chain, asset.asset, wallet.address);
+  if (earlier === null && before.allowance === amount) return { sent: null, allowance: amount };
+  const sent = earlier ?? (await sendOwnerCall(owner, call));
+  const { allowance } = earlier === null ? await readHoldings(chain, asset.asset, wallet.address) : before;
+  await noteTold(db, sent.transaction);
   return { sent, allowance };
 }

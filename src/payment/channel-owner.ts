@@ -8,8 +8,8 @@ import { recoverChannels, refreshChannel, rowOf } from "./channel-recover.ts";
 import { readOnChain } from "./channel-state.ts";
 import { AHEAD_SECONDS, clocksDisagree } from "./clocks.ts";
 import { configOf, leftOf, openChannels, readChannel, type ChannelSeller } from "./channels.ts";
-import { sendOwnerCall, takeUp, type Owner, type Sent } from "../chain/owner/send.ts";
-import { doneFor, wishOf } from "../chain/owner/transactions.ts";
+import { earlierFor, meanwhile, sendOwnerCall, sentOf, takeUp, type Owner, type Sent } from "../chain/owner/send.ts";
+import { doneFor, noteTold, wishOf } from "../chain/owner/transactions.ts";
 import type { AssetPolicy } from "./policy.ts";
 
 /** How long the deposit's authorization may take to reach the chain, seconds. */
@@ -51,18 +51,32 @@ export async function openChannel(
       details: { limit: asset.total },
     });
   }
-  await takeUp(options);
+  const opening = (await channelsWith(options)).filter(({ state }) => state === "opening");
+  const taken = await takeUp(
+    options,
+    opening.map(({ id }) => id),
+  );
   const scope = { payer: wallet.address, seller, asset };
-  const begun = (await channelsWith(options)).filter(({ state }) => state === "opening");
   const config = await recoverChannels(db, chain, scope, receiver, now);
   if (config === null) throw termsMissing(seller.id);
   const channels = await channelsWith(options);
-  const finished = channels.find(
-    ({ id, state }) =>
-      state !== "opening" && begun.some((earlier) => earlier.id === id && BigInt(earlier.deposit) === amount),
-  );
   const depositOf = (id: string) => ({ kind: "deposit", channelId: id, amount }) as const;
-  if (finished !== undefined) return { channel: finished, sent: await doneFor(db, wishOf(depositOf(finished.id))) };
+  const told = async (
+    channel: ChannelsTable,
+    sent: Sent | null,
+  ): Promise<{ channel: ChannelsTable; sent: Sent | null }> => {
+    if (sent !== null) await noteTold(db, sent.transaction);
+    await db.updateTable("channels").set({ wished: null }).where("id", "=", channel.id).execute();
+    return { channel, sent };
+  };
+  // What an earlier command wished for is on chain, and no command has told the owner: that is what this one was to do.
+  const isAnswer = ({ id, state, wished }: ChannelsTable): boolean =>
+    state !== "opening" && (wished === `${amount}` || taken.some(({ wish }) => wish === wishOf(depositOf(id))));
+  const answer = channels.find(isAnswer);
+  if (answer !== undefined) {
+    const done = await doneFor(db, wishOf(depositOf(answer.id)));
+    return told(answer, done === null ? null : sentOf(done, true));
+  }
   const payable = await openChannels(db, seller, wallet.address);
   const open = channels.find(({ id }) => payable.some((one) => one.id === id && one.left * MOST_DUST >= amount));
   if (open !== undefined && options.another !== true) throw alreadyOpen(open, asset);
@@ -76,7 +90,7 @@ export async function openChannel(
   }
   // No dry run finds a wrong domain: that would show the authorization.
   await requireAsset(db, chain, asset, ASSET_SECONDS);
-  const row = rowOf(config, scope, amount, now);
+  const row = { ...rowOf(config, scope, amount, now), wished: `${amount}` };
   const validBefore = endOf(now, (await readOnChain(chain, config)).now);
   const sent = await sendOwnerCall(
     {
@@ -87,11 +101,19 @@ export async function openChannel(
         await db
           .insertInto("channels")
           .values(row)
-          .onConflict((conflict) => conflict.column("id").doUpdateSet({ deposit: row.deposit }))
+          .onConflict((conflict) =>
+            conflict
+              .column("id")
+              .doUpdateSet({ deposit: row.deposit, wished: row.wished })
+              .where("channels.state", "=", "opening"),
+          )
           .execute();
       },
     },
     { ...depositOf(row.id), config, domain: asset.domain, validBefore },
+    async (tx) => {
+      if ((await readChannel(tx, row.id))?.state !== "opening") throw meanwhile();
+    },
   ).catch(async (error: unknown) => {
     if (!Proof402Error.isInstance(error) || error.code !== "transaction_failed" || error.money !== "may-move")
       throw error;
@@ -100,8 +122,14 @@ export async function openChannel(
     if (state !== "open") throw maybeDeposited(error, row.id, validBefore);
     return null;
   });
-  await setState(db, row.id, "open");
-  return { channel: { ...row, state: "open" }, sent };
+  // Another command may have looked at it, or asked its money back, since.
+  await db
+    .updateTable("channels")
+    .set({ state: "open" })
+    .where("id", "=", row.id)
+    .where("state", "=", "opening")
+    .execute();
+  return told({ ...row, state: "open" }, sent);
 }
 
 /**
@@ -121,15 +149,22 @@ export async function closeChannel(
       next: "The owner can list them with `proof402 channel list`.",
     });
   }
-  const earlier = await takeUp(options);
+  const taken = await takeUp(options, [id]);
   const config = configOf(row);
   const { state, seen } = await refreshChannel(db, chain, row, now);
   const { balance, totalClaimed, withdrawal } = seen;
   const finalize = { kind: "finalize", config } as const;
   const asked = { kind: "withdraw", config, amount: withdrawal?.amount ?? 0n } as const;
   // What an earlier command sent is in a block by now: that is what this one was to do.
-  const done = earlier.find(({ wish }) => wish === wishOf(withdrawal === null ? finalize : asked));
-  if (done !== undefined) return { ...done, state };
+  const done = await earlierFor(options, withdrawal === null ? finalize : asked, taken);
+  const told = async (sent: Sent, now: ChannelsTable["state"]): Promise<{ state: ChannelsTable["state"] } & Sent> => {
+    await noteTold(db, sent.transaction);
+    return { ...sent, state: now };
+  };
+  const unchanged = async (tx: Db): Promise<void> => {
+    if ((await readChannel(tx, id))?.state !== state) throw meanwhile();
+  };
+  if (done !== null) return told(done, state);
   if (withdrawal !== null) {
     if (seen.now < withdrawal.readyAt) {
       throw new Proof402Error("withdrawal_waiting", "The channel's delay is not over yet.", {
@@ -137,23 +172,26 @@ export async function closeChannel(
         details: { readyAt: withdrawal.readyAt },
       });
     }
-    const sent = await sendOwnerCall(options, finalize);
-    return { ...sent, state: (await refreshChannel(db, chain, row, now)).state };
+    const sent = await sendOwnerCall(options, finalize, unchanged);
+    return told(sent, (await refreshChannel(db, chain, row, now)).state);
   }
   if (balance === totalClaimed) {
     throw new Proof402Error("channel_empty", "The channel holds nothing that could be taken back.", {
       next: "Nothing to do.",
     });
   }
-  await setState(db, id, "closing");
-  const sent = await sendOwnerCall(options, { kind: "withdraw", config, amount: balance - totalClaimed }).catch(
-    async (error: unknown) => {
-      // Nothing was asked for: the channel is what it was. One that is undecided may have been.
-      if (!Proof402Error.isInstance(error) || error.code !== "transaction_undecided") await setState(db, id, state);
-      throw error;
-    },
-  );
-  return { ...sent, state: "closing" };
+  const withdraw = { kind: "withdraw", config, amount: balance - totalClaimed } as const;
+  // No voucher is signed from the moment on at which the withdrawal is noted.
+  const sent = await sendOwnerCall(options, withdraw, async (tx) => {
+    await unchanged(tx);
+    await tx.updateTable("channels").set({ state: "closing", wished: null }).where("id", "=", id).execute();
+  }).catch(async (error: unknown) => {
+    // Nothing was asked for by this one. What the channel is now, its chain says, or the next look at it.
+    if (Proof402Error.isInstance(error) && error.code === "transaction_failed")
+      await refreshChannel(db, chain, row, now).catch(() => undefined);
+    throw error;
+  });
+  return told(sent, "closing");
 }
 
 /**
@@ -188,9 +226,6 @@ const channelsWith = ({
     .where("asset", "=", asset.asset)
     .orderBy("opened_at")
     .execute();
-
-const setState = (db: Db, id: string, state: ChannelsTable["state"]): Promise<unknown> =>
-  db.updateTable("channels").set({ state }).where("id", "=", id).execute();
 
 const termsMissing = (sellerId: string): Proof402Error =>
   new Proof402Error("channel_terms_missing", `The configuration pins no channel terms for "${sellerId}".`, {

@@ -9,7 +9,8 @@ import type { Chain } from "../chain/chain.ts";
 import { noteMoney } from "./channel-books.ts";
 import { readOnChain, readUsed, stateOf, type ChannelOnChain } from "./channel-state.ts";
 import { configOf, readChannel, type ChannelSeller } from "./channels.ts";
-import { undecidedOf } from "../chain/owner/transactions.ts";
+import { askedBack } from "../chain/owner/transactions.ts";
+import { immediate } from "../storage/migrations.ts";
 import type { AssetPolicy } from "./policy.ts";
 
 /** A channel's payer, seller and token. */
@@ -63,6 +64,7 @@ export function rowOf(
     counted: "0",
     state: "opening",
     opened_at: now.getTime(),
+    wished: null,
   };
 }
 
@@ -132,20 +134,23 @@ export async function refreshChannel(
   row: ChannelsTable,
   now: Date,
 ): Promise<{ state: ChannelsTable["state"]; seen: ChannelOnChain }> {
+  const before = (await readChannel(db, row.id)) ?? row;
   const seen = await readOnChain(chain, configOf(row));
-  return { state: await noteSeen(db, row, seen, now), seen };
+  return { state: await noteSeen(db, before, seen, now), seen };
 }
 
-async function noteSeen(db: Db, row: ChannelsTable, seen: ChannelOnChain, now: Date): Promise<ChannelsTable["state"]> {
-  const shown = stateOf(seen, row);
-  // Asked back by a transaction on its way: no voucher is signed meanwhile.
-  const leaving =
-    row.state === "closing" && shown === "open" && (await undecidedOf(db, row.network, row.payer)).length > 0;
-  const state = leaving ? "closing" : shown;
-  await db.updateTable("channels").set({ state }).where("id", "=", row.id).execute();
-  await noteMoney(db, row.id, seen, now);
-  return state;
-}
+/** Notes a look at a channel. `before` is its row from before the look: a state noted since is newer, and stands. */
+const noteSeen = (db: Db, before: ChannelsTable, seen: ChannelOnChain, now: Date): Promise<ChannelsTable["state"]> =>
+  immediate(db, async (tx) => {
+    const row = (await readChannel(tx, before.id)) ?? before;
+    if (row.state !== before.state) return row.state;
+    const shown = stateOf(seen, row);
+    const leaving = row.state === "closing" && shown === "open" && (await askedBack(tx, row));
+    const state = leaving ? "closing" : shown;
+    await tx.updateTable("channels").set({ state }).where("id", "=", row.id).execute();
+    await noteMoney(tx, row.id, seen, now);
+    return state;
+  });
 
 /** What a wallet has in channels, as far as their chains answer. */
 export type ChannelSurvey = {

@@ -125,6 +125,14 @@ const migrations: readonly (readonly Step[])[] = [
     `alter table channels add column put_in text`,
     `update channels set put_in = deposit where state in ('open', 'closing')`,
   ],
+  [
+    `alter table owner_transactions add column subject text not null default ''`,
+    `alter table owner_transactions add column told_at integer`,
+    `alter table channels add column wished text`,
+    // What an earlier program saw decided, its commands told.
+    `update owner_transactions set told_at = decided_at where state <> 'undecided'`,
+    `update channels set wished = deposit where state = 'opening'`,
+  ],
 ];
 
 /**

@@ -231,6 +231,8 @@ export type ChannelsTable = {
   /** As the chain last showed it. `opening`: noted, and its deposit not seen yet. */
   state: "opening" | "open" | "closing" | "closed";
   opened_at: number;
+  /** The sum a command was to put in, base units, until a command told the owner of it; null from then on. */
+  wished: string | null;
 };
 
 /** Everything seen of an authorization on chain and in the seller's words, so that a contradiction is noticed. */
@@ -256,6 +258,8 @@ export type OwnerTransactionsTable = {
   kind: string;
   /** sha256 hex of what was wished. */
   wish: string;
+  /** What it changes, by one name for all wishes about it. Empty where an earlier program noted none. */
+  subject: string;
   /** CAIP-2. */
   network: string;
   account: string;
@@ -272,4 +276,6 @@ export type OwnerTransactionsTable = {
   /** Unix milliseconds. */
   created_at: number;
   decided_at: number | null;
+  /** When a command told its owner what became of it. */
+  told_at: number | null;
 };

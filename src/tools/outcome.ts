@@ -14,10 +14,16 @@ export const errorText = ({ code, message, money, next }: ToolError): string =>
   [`Error ${code}: ${message}`, ...(money === undefined ? [] : [moneyWords(code, money)]), next].join(" ");
 
 /** What became of the money, as one sentence. If a key names another call, the money is that call's: this one paid nothing. */
-export const moneyWords = (code: string, money: MoneyState): string =>
-  code === "idempotency_conflict"
+export function moneyWords(code: string, money: MoneyState): string {
+  if (money === "may-move" && OWNERS.has(code))
+    return "Money may still move by what was signed; no spending cap counts it.";
+  return code === "idempotency_conflict"
     ? `This call paid nothing. Of the earlier call with this key: ${MONEY_WORDS[money].replace("of this call", "of it")}`
     : MONEY_WORDS[money];
+}
+
+/** Codes of the owner's own transactions, which are no purchases: the caps count none of them. */
+const OWNERS: ReadonlySet<string> = new Set(["transaction_undecided", "transaction_failed"]);
 
 const MONEY_WORDS: Record<MoneyState, string> = {
   "not-moved": "No money moved.",

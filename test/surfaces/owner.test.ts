@@ -124,6 +124,7 @@ describe("a command killed with kill -9", () => {
     );
     expect(await owner.json(...APPROVE)).toMatchObject({
       transaction: undecided[0]?.transaction,
+      earlier: true,
       allowance: "5000000",
     });
     expect(await owner.json("wallet")).toMatchObject({ undecided: [] });

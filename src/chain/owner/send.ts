@@ -6,7 +6,20 @@ import type { OwnerTransactionsTable } from "../../storage/tables.ts";
 import type { Chain } from "../chain.ts";
 import type { OwnerCall, OwnerSigner } from "./calls.ts";
 import { estimateGas, feesWithin, formatCoins, mostCost } from "./fees.ts";
-import { hashOf, noteOutcome, noteSigned, undecidedOf, wishOf, type OwnerOutcome } from "./transactions.ts";
+import {
+  columnsOf,
+  concerns,
+  countNoted,
+  hashOf,
+  noteOutcome,
+  noteSigned,
+  noteTold,
+  subjectOf,
+  undecidedOf,
+  untoldOf,
+  wishOf,
+  type OwnerOutcome,
+} from "./transactions.ts";
 import type { Hex } from "../../evidence/bytes.ts";
 import type { ChainClient } from "../client.ts";
 import { RpcFault } from "../rpc.ts";
@@ -27,30 +40,52 @@ export type Owner = {
   patienceMs?: number | undefined;
 };
 
-/** A transaction that a block holds. `cost` is what its gas cost, wei. */
-export type Sent = { transaction: string; gasUsed: bigint; cost: bigint };
-/** The same, of a transaction that an earlier command signed. */
-export type Earlier = Sent & { wish: string };
+/** A transaction that a block holds. `cost` is what its gas cost, wei; `earlier` where an earlier command signed it. */
+export type Sent = { transaction: string; gasUsed: bigint; cost: bigint; earlier: boolean };
 
 /**
  * Settles every transaction of this account left undecided by an earlier command: sends the same signed bytes again and
- * waits. Gives those that a block holds now.
+ * waits. Gives those that are decided now.
  *
- * Throws Proof402Error `transaction_undecided` where one still is undecided. One that waits for transactions of lower nonces
- * is no reason to hold those up: it stays as it is.
+ * Throws Proof402Error `transaction_undecided` if one still is undecided. One that waits for transactions of lower nonces
+ * holds up only calls about one of its own `subjects`: it would change that once its turn comes.
  */
-export async function takeUp(owner: Owner): Promise<Earlier[]> {
-  const done: Earlier[] = [];
+export async function takeUp(owner: Owner, subjects: readonly string[]): Promise<OwnerTransactionsTable[]> {
+  const taken: OwnerTransactionsTable[] = [];
   for (const row of await undecidedOf(owner.db, owner.chain.network, owner.wallet.address)) {
-    const early = await nextNonce(owner).then((next) => next !== null && row.nonce > next);
+    const next = await nextNonce(owner);
+    const early = next !== null && row.nonce > next;
     const outcome = await settle(owner, row, early ? NO_PATIENCE_MS : (owner.patienceMs ?? PATIENCE_MS)).catch(
       openEnded(row),
     );
-    if (outcome === null && !early) throw undecided(row);
-    if (outcome?.state === "done")
-      done.push({ wish: row.wish, transaction: row.hash, gasUsed: outcome.gasUsed, cost: outcome.cost });
+    if (outcome !== null) taken.push({ ...row, ...columnsOf(outcome) });
+    else if (!early) throw undecided(row);
+    else if (concerns(row, subjects)) throw waiting(row, next);
   }
-  return done;
+  return taken;
+}
+
+/**
+ * The outcome of an earlier command's transaction for the same wish, if no command has told the owner of it: this
+ * command is answered with it. `taken` are those taken up by this one. Null if nothing is to be told.
+ *
+ * Throws Proof402Error `transaction_failed`, once, for one that failed.
+ */
+export async function earlierFor(
+  { db, chain, wallet }: Owner,
+  call: OwnerCall,
+  taken: readonly OwnerTransactionsTable[],
+): Promise<Sent | null> {
+  const wish = wishOf(call);
+  const row =
+    taken.find((one) => one.wish === wish) ??
+    (await untoldOf(db, {
+      network: chain.network,
+      account: wallet.address,
+      subject: subjectOf(call, chain.network),
+      wish,
+    }));
+  return row === null ? null : doneOrFailed(db, row, true);
 }
 
 /**
@@ -67,38 +102,50 @@ export async function lookUp(owner: Omit<Owner, "confirm">): Promise<OwnerTransa
 }
 
 /**
- * Has one of the owner's transactions made: signed for the configured chain, noted before its bytes leave, sent, and
- * waited for. If an earlier command signed one for the same wish and it is still undecided, sends that one again and
- * gives its outcome.
+ * Has one of the owner's transactions made: signed for the configured chain, noted before its bytes leave, `also` in the
+ * same transaction of the database, sent, and waited for. If an earlier command signed one for the same wish and nothing
+ * was told of it yet, gives its outcome. The caller tells the outcome and notes so with {@link noteTold}.
  *
  * Throws Proof402Error `transaction_undecided` where no block holds it in time (the same command takes it up again),
  * `transaction_failed` where the chain turned it down (a deposit's authorization, which it showed, may still be used then),
  * `gas_missing`, `gas_cost_too_high`, `wrong_chain` or `chain_unreachable`.
  */
-export async function sendOwnerCall(owner: Owner, call: OwnerCall): Promise<Sent> {
-  const wish = wishOf(call);
-  const earlier = (await takeUp(owner)).find((one) => one.wish === wish);
-  if (earlier !== undefined) return earlier;
-  const known = await undecidedOf(owner.db, owner.chain.network, owner.wallet.address);
-  const same = known.find((one) => one.wish === wish);
-  if (same !== undefined) throw undecided(same);
-  const row = await sign(owner, call, wish);
-  if (!(await noteSigned(owner.db, row, known))) {
-    throw new Proof402Error("transaction_undecided", "Another command of this wallet sent a transaction meanwhile.", {
-      next: "Nothing was sent. Run this again once that one has ended.",
-    });
-  }
+export async function sendOwnerCall(owner: Owner, call: OwnerCall, also?: (tx: Db) => Promise<unknown>): Promise<Sent> {
+  const { db, chain, wallet } = owner;
+  const noted = await countNoted(db, chain.network, wallet.address);
+  const taken = await takeUp(owner, [subjectOf(call, chain.network)]);
+  const earlier = await earlierFor(owner, call, taken);
+  if (earlier !== null) return earlier;
+  const row = await sign(owner, call);
+  if (!(await noteSigned(db, row, noted, also))) throw meanwhile();
   const outcome = await settle(owner, row, owner.patienceMs ?? PATIENCE_MS).catch(openEnded(row));
   if (outcome === null) throw undecided(row);
-  if (outcome.state === "done") return { transaction: row.hash, gasUsed: outcome.gasUsed, cost: outcome.cost };
-  const cost = outcome.state === "reverted" ? ` Its gas cost ${formatCoins(outcome.cost)} coins.` : "";
-  const what = outcome.state === "reverted" ? "The chain turned the transaction down" : "Another took its nonce";
-  const money = call.kind === "deposit" ? "may-move" : "not-moved";
-  throw failed(`${what}: ${row.hash}.${cost}`, { money, details: { transaction: row.hash } });
+  return doneOrFailed(db, { ...row, ...columnsOf(outcome) }, false);
 }
 
+/** A decided transaction that a block holds. Throws Proof402Error `transaction_failed`, noted as told, for any other. */
+async function doneOrFailed(db: Db, row: OwnerTransactionsTable, earlier: boolean): Promise<Sent> {
+  const { hash, kind, state } = row;
+  if (state === "done") return sentOf(row, earlier);
+  await noteTold(db, hash);
+  const reverted = state === "reverted";
+  const what = reverted ? "The chain turned the transaction down" : "Another took its nonce";
+  throw failed(`${what}: ${hash}.${reverted ? ` Its gas cost ${formatCoins(row.cost ?? "0")} coins.` : ""}`, {
+    money: kind === "deposit" ? "may-move" : "not-moved",
+    details: { transaction: hash },
+  });
+}
+
+/** A transaction that a block holds, of its row. */
+export const sentOf = ({ hash, gas_used, cost }: OwnerTransactionsTable, earlier: boolean): Sent => ({
+  transaction: hash,
+  gasUsed: BigInt(gas_used ?? 0),
+  cost: BigInt(cost ?? 0),
+  earlier,
+});
+
 /** The transaction as it would be sent, its row not stored yet. */
-async function sign(owner: Owner, call: OwnerCall, wish: string): Promise<OwnerTransactionsTable> {
+async function sign(owner: Owner, call: OwnerCall): Promise<OwnerTransactionsTable> {
   const { chain, wallet, confirm } = owner;
   const chainId = chainIdOf(chain.network);
   const from = hex(wallet.address);
@@ -129,7 +176,8 @@ async function sign(owner: Owner, call: OwnerCall, wish: string): Promise<OwnerT
   return {
     hash: hashOf(raw),
     kind: call.kind,
-    wish,
+    wish: wishOf(call),
+    subject: subjectOf(call, chain.network),
     network: chain.network,
     account: wallet.address,
     nonce,
@@ -140,6 +188,7 @@ async function sign(owner: Owner, call: OwnerCall, wish: string): Promise<OwnerT
     cost: null,
     created_at: Date.now(),
     decided_at: null,
+    told_at: null,
   };
 }
 
@@ -209,17 +258,49 @@ const openEnded =
     throw undecided(row, cause);
   };
 
-const undecided = ({ hash, kind, network, nonce }: OwnerTransactionsTable, cause?: unknown): Proof402Error =>
-  new Proof402Error(
+const undecided = (row: OwnerTransactionsTable, cause?: unknown): Proof402Error =>
+  undecidedError(row, {
+    what: `was signed, and ${row.network} does not show yet what became of it.`,
+    next: "Run the same command again: it sends the same signed bytes, looks again, and signs nothing else until this one is decided.",
+    cause,
+  });
+
+/** One whose turn has not come: another transaction of the account was lost, or the RPC lied about the nonce. */
+const waiting = (row: OwnerTransactionsTable, next: number): Proof402Error =>
+  undecidedError(row, {
+    what: `was signed with nonce ${row.nonce} and stands: ${row.network} takes it once it has others of this account with every nonce from ${next} to ${row.nonce - 1}, and shows none.`,
+    next: "Nothing was signed. Send transactions with those nonces from this account by any program, of nothing and to itself, say. Then run the same command again: it takes this one up.",
+  });
+
+const undecidedError = (
+  { hash, kind, network, nonce, max_cost }: OwnerTransactionsTable,
+  { what, ...how }: { what: string; next: string; cause?: unknown },
+): Proof402Error => {
+  const { money, effect } = EFFECTS[kind as OwnerCall["kind"]];
+  return new Proof402Error(
     "transaction_undecided",
-    `The ${kind} transaction ${hash} was signed, and ${network} does not show yet what became of it.`,
-    {
-      money: "may-move",
-      next: "Run the same command again: it sends the same signed bytes, looks again, and signs nothing else until this one is decided.",
-      details: { transaction: hash, network, nonce },
-      cause,
-    },
+    `The ${kind} transaction ${hash} ${what} ${effect} Its gas may cost up to ${formatCoins(max_cost)} coins.`,
+    { ...how, money, details: { transaction: hash, network, nonce } },
   );
+};
+
+/** What an undecided transaction may still do, by the kind of its call. */
+const EFFECTS: Readonly<Record<OwnerCall["kind"], { money: "may-move" | "not-moved"; effect: string }>> = {
+  approve: { money: "not-moved", effect: "It may still change what Permit2 may move, and moves no money itself." },
+  deposit: { money: "may-move", effect: "It may still put its money into the channel." },
+  withdraw: { money: "not-moved", effect: "It may still ask for the channel's money back, and moves none itself." },
+  finalize: { money: "may-move", effect: "It may still bring the channel's money back to the wallet." },
+  "validation-request": { money: "not-moved", effect: "It may still write to the registry, and moves no money." },
+  "validation-response": { money: "not-moved", effect: "It may still write to the registry, and moves no money." },
+  "proof-record": { money: "not-moved", effect: "It may still record the proof, and moves no money." },
+};
+
+/** Another command has changed the ground of this one. */
+export const meanwhile = (): Proof402Error =>
+  new Proof402Error("transaction_undecided", "Another command of this wallet sent a transaction meanwhile.", {
+    money: "not-moved",
+    next: "Nothing was sent. Run this again once that one has ended.",
+  });
 
 const failed = (message: string, how: Omit<Proof402Error.Options, "next">): Proof402Error =>
   new Proof402Error("transaction_failed", message, {

@@ -1,7 +1,7 @@
 import { Proof402Error } from "../../errors.ts";
-import { sendOwnerCall, takeUp, type Owner, type Sent } from "./send.ts";
-import { wishOf } from "./transactions.ts";
-import { VALIDATION_REGISTRY_ABI, type ValidationCall } from "./validation-calls.ts";
+import { earlierFor, sendOwnerCall, takeUp, type Owner } from "./send.ts";
+import { noteTold, subjectOf } from "./transactions.ts";
+import { VALIDATION_REGISTRY_ABI } from "./validation-calls.ts";
 import type { Hex } from "../../evidence/bytes.ts";
 import type { ChainClient } from "../client.ts";
 import { isRevert, RpcFault } from "../rpc.ts";
@@ -36,6 +36,8 @@ export type Posted = {
   transaction: string;
   gasUsed: bigint;
   cost: bigint;
+  /** True where an earlier command signed it, and none was sent now. */
+  earlier: boolean;
   status: ValidationStatus;
 };
 
@@ -48,13 +50,15 @@ export type Posted = {
  * something else, and what {@link sendOwnerCall} throws.
  */
 export async function postValidation(owner: Owner, posting: Posting): Promise<Posted> {
-  const { chain, wallet } = owner;
+  const { db, chain, wallet } = owner;
   const [registry, validator] = [hex(posting.registry), hex(wallet.address)];
   const [requestHash, responseHash] = [hex(posting.requestHash), hex(posting.responseHash)];
   const { agentId, uri, response, tag } = posting;
   const status = (): Promise<ValidationStatus | null> =>
     chain.read((client) => readStatus(client, registry, requestHash));
-  const earlier = await takeUp(owner);
+  const request = { kind: "validation-request", registry, validator, agentId, uri, requestHash } as const;
+  const answer = { kind: "validation-response", registry, requestHash, response, uri, responseHash, tag } as const;
+  const earlier = await earlierFor(owner, answer, await takeUp(owner, [subjectOf(answer, chain.network)]));
   const before = await status();
   if (before !== null && (before.validator !== validator || before.agentId !== agentId)) {
     throw new Proof402Error(
@@ -63,12 +67,10 @@ export async function postValidation(owner: Owner, posting: Posting): Promise<Po
       { next: "Only that validator can post a verdict on it." },
     );
   }
-  const send = async (call: ValidationCall): Promise<Sent> =>
-    earlier.find(({ wish }) => wish === wishOf(call)) ?? sendOwnerCall(owner, call);
-  const request =
-    before === null ? await send({ kind: "validation-request", registry, validator, agentId, uri, requestHash }) : null;
-  const answer = await send({ kind: "validation-response", registry, requestHash, response, uri, responseHash, tag });
+  const opened = earlier === null && before === null ? await sendOwnerCall(owner, request) : null;
+  const posted = earlier ?? (await sendOwnerCall(owner, answer));
   const after = await status();
+  for (const sent of [opened, posted]) if (sent !== null) await noteTold(db, sent.transaction);
   const kept =
     after?.validator === validator &&
     after.agentId === agentId &&
@@ -77,14 +79,15 @@ export async function postValidation(owner: Owner, posting: Posting): Promise<Po
     after.tag === tag;
   if (!kept) {
     throw new Proof402Error("posting_not_kept", "The registry does not say what was posted to it.", {
-      next: `Look at transaction ${answer.transaction}; do not rely on this registry.`,
+      next: `Look at transaction ${posted.transaction}; do not rely on this registry.`,
     });
   }
   return {
-    requestTransaction: request?.transaction ?? null,
-    transaction: answer.transaction,
-    gasUsed: answer.gasUsed + (request?.gasUsed ?? 0n),
-    cost: answer.cost + (request?.cost ?? 0n),
+    requestTransaction: opened?.transaction ?? null,
+    transaction: posted.transaction,
+    gasUsed: posted.gasUsed + (opened?.gasUsed ?? 0n),
+    cost: posted.cost + (opened?.cost ?? 0n),
+    earlier: posted.earlier,
     status: after,
   };
 }
