@@ -1,5 +1,6 @@
 import { Proof402Error } from "../errors.ts";
 import { readPurchaseByNonce, readPurchaseByReceipt } from "../payment/journal.ts";
+import { newestAppraisal } from "../receipts/newest.ts";
 import { piecesOf } from "../receipts/disputed.ts";
 import { crowdedIn } from "../receipts/receipt.ts";
 import { hasRoomFor } from "../receipts/room.ts";
@@ -45,7 +46,10 @@ export async function importJudged(
     if (one.added) return { ...one, receipt: await appendAppraisal(tx, receipt.id, appraisal) };
     if ((await readPurchaseByReceipt(tx, receipt.id)) !== null) return one;
     const joined = await join(tx, one.receipt, receipt, ctx.clock());
-    return { ...one, receipt: joined, completed: one.completed || joined.later.length > one.receipt.later.length };
+    const { verdict, wanted } = newestAppraisal(one.receipt);
+    const isOutdated = verdict !== appraisal.verdict || wanted !== appraisal.wanted;
+    const isMore = joined.later.length > one.receipt.later.length;
+    return { ...one, receipt: joined, completed: one.completed || isMore || isOutdated };
   });
   if (!imported.completed) return imported.receipt;
   return storeVerdict(ctx, receipt, (tx, appraisal) => appendAppraisal(tx, receipt.id, appraisal));

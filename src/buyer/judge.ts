@@ -3,6 +3,7 @@ import type { Appraisal, Assurance, Evidence, Receipt } from "../receipts/schema
 import type { Config } from "../config/schema.ts";
 import { createEzklEngine } from "../ezkl/engine.ts";
 import { readPurchaseByReceipt } from "../payment/journal.ts";
+import { withBodies } from "../receipts/receipt.ts";
 import { readReceipt } from "../receipts/store.ts";
 import type { Db } from "../storage/database.ts";
 import { appraise } from "../verify/appraise.ts";
@@ -54,7 +55,8 @@ export async function judgeReceipt(
   const ctx = { ...caller, ezkl: askedOnce(caller.ezkl) };
   const { read, file = receipt } = options;
   const jobs = options.jobs ?? (await ctx.queue.of(ctx.db, receipt.id));
-  const known = options.own ?? (await ownEvidence(ctx, receipt.id));
+  const stored = options.own === undefined ? await ownReceipt(ctx, receipt.id) : null;
+  const known = options.own ?? stored?.later.map(({ evidence }) => evidence) ?? null;
   const seen = read === undefined ? known : (known?.filter((evidence) => !isOfChain(evidence)) ?? null);
   const own = [...(seen ?? []), ...(read ?? [])];
   // By whose the purchase is, and not by whether anything was seen of it.
@@ -79,7 +81,9 @@ export async function judgeReceipt(
       },
       ctx.session,
     );
-  const appraisal = await judge(joined?.receipt ?? (seen === null ? receipt : withMore(receipt, seen)));
+  // What a file leaves out is known here, and so is what it contradicts.
+  const whole = stored === null ? receipt : withBodies(receipt, stored);
+  const appraisal = await judge(joined?.receipt ?? (seen === null ? whole : withMore(whole, seen)));
   if (appraisal.verdict !== "verified" || joined === null) return appraisal;
   // A file that cannot be joined is judged no better than what is stored, and one whose proof is left out no better than that.
   if (joined.refused !== null) {
@@ -137,10 +141,8 @@ export async function judgeAgain(
     file?: Receipt | undefined;
   },
 ): Promise<Appraisal> {
-  const byDefault = ctx.config.verification.assurance;
-  const stored = assurance === undefined ? await readReceipt(ctx.db, receipt.id) : null;
   return judgeReceipt(ctx, receipt, {
-    assurance: assurance ?? (stored === null ? byDefault : wantedAssurance(stored, byDefault)),
+    assurance: assurance ?? (await wantedOf(ctx, receipt.id)),
     read,
     awaited,
     file,
@@ -148,11 +150,19 @@ export async function judgeAgain(
   });
 }
 
-/** What this buyer saw of its own purchase, or null where the receipt is of none. */
-async function ownEvidence(ctx: JudgeContext, id: string): Promise<readonly Evidence[] | null> {
-  if ((await readPurchaseByReceipt(ctx.db, id)) === null) return null;
-  const stored = await readReceipt(ctx.db, id);
-  return stored === null ? null : stored.later.map(({ evidence }) => evidence);
+/** The stored receipt of an own purchase, with what this buyer saw of it, or null for any other receipt. */
+async function ownReceipt(ctx: JudgeContext, id: string): Promise<Receipt | null> {
+  return (await readPurchaseByReceipt(ctx.db, id)) === null ? null : readReceipt(ctx.db, id);
+}
+
+/**
+ * The assurance to judge a receipt by if its reader names none. An own purchase was asked for at one. An imported receipt
+ * goes by the policy of now.
+ */
+export async function wantedOf(ctx: JudgeContext, id: string): Promise<Assurance> {
+  const byDefault = ctx.config.verification.assurance;
+  const own = await ownReceipt(ctx, id);
+  return own === null ? byDefault : wantedAssurance(own, byDefault);
 }
 
 /**

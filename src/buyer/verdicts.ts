@@ -1,11 +1,10 @@
-import { wantedAssurance } from "../receipts/newest.ts";
 import type { Appraisal, Evidence, Receipt } from "../receipts/schema.ts";
 import { appendAppraisal, appendLater, readReceipt } from "../receipts/store.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import { isOwnAmong } from "../verify/evidence.ts";
 import type { BuyerContext } from "./context.ts";
-import { judgeReceipt, type JudgeContext } from "./judge.ts";
+import { judgeReceipt, wantedOf, type JudgeContext } from "./judge.ts";
 import { importedOf } from "./rivals.ts";
 
 /**
@@ -21,12 +20,11 @@ export async function storeVerdict<T>(
   receipt: Receipt,
   write: (tx: Db, appraisal: Appraisal) => Promise<T>,
 ): Promise<T> {
-  const byDefault = ctx.config.verification.assurance;
   for (;;) {
     const known = await importedOf(ctx.db, receipt);
     const subject = known.find(({ id }) => id === receipt.id) ?? receipt;
-    const judge = (one: Receipt): Promise<Appraisal> =>
-      judgeReceipt(ctx, one, { assurance: wantedAssurance(one, byDefault), beside: subject });
+    const judge = async (one: Receipt): Promise<Appraisal> =>
+      judgeReceipt(ctx, one, { assurance: await wantedOf(ctx, one.id), beside: subject });
     const appraisal = await judge(subject);
     const changed: [string, Appraisal][] = [];
     for (const rival of known.filter(({ id }) => id !== subject.id)) {

@@ -181,7 +181,8 @@ async function buy(ctx: JudgeContext, own: Known): Promise<Receipt> {
   const { receipt } = world.fixture;
   const { core } = receipt;
   const at = ctx.clock();
-  const seen = fileOf(world, receipt, { pieces: own.pieces, marked: [], against: null, isRedacted: false }).later;
+  const against = own.isReplayed ? "re-execution" : null;
+  const seen = fileOf(world, receipt, { pieces: own.pieces, marked: [], against, isRedacted: false }).later;
   const pieces = [...seen.map(({ evidence }) => evidence), ...(own.isContradicted ? [CONTRADICTION] : [])];
   const purchase = toRow({
     id: crypto.randomUUID(),

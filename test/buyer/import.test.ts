@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import fc from "fast-check";
 import { openBuyer } from "../../src/buyer/open.ts";
@@ -102,6 +103,59 @@ test("importing a receipt from elsewhere keeps it under this buyer's own judgeme
   expect(imported.appraisals).toHaveLength(1);
   expect(newestAppraisal(imported).verdict).toBe("failed");
   expect((await stricter.audit()).ok).toBe(true);
+});
+
+test("an imported receipt is judged at the assurance that its buyer's policy wants now", async () => {
+  const { receipt } = await buyWith(await market.buyer(), {
+    model: "eth-risk",
+    input: ETH_FEATURES,
+    seller: "honest",
+    wait: "verified",
+    idempotencyKey: crypto.randomUUID(),
+  });
+  const database = join(market.directory, "raised.db");
+  const under = (assurance: "signed" | "proven") =>
+    market.buyer((config) =>
+      Object.assign(config, { database, verification: { ...config.verification, assurance, reportedSuffices: true } }),
+    );
+  const before = await under("signed");
+  expect(newestAppraisal(await before.importReceipt(receipt))).toMatchObject({ verdict: "verified", wanted: "signed" });
+  await before.close();
+  const raised = await under("proven");
+  const stored = await raised.getReceipt(receipt.id);
+  for (const one of [stored, receipt])
+    expect(await raised.verify(one)).toMatchObject({ verdict: "unverified", wanted: "proven" });
+  expect(newestAppraisal(await raised.importReceipt(receipt))).toMatchObject({
+    verdict: "unverified",
+    wanted: "proven",
+  });
+});
+
+test("T98: a file of an own purchase that leaves out a body is judged with the stored one", async () => {
+  const buyer = await market.buyer();
+  const receipt = await buyFrom(buyer, "verified");
+  const { outputs } = JSON.parse(Buffer.from(receipt.core.response.body ?? "", "base64").toString()) as {
+    outputs: { data: number[] }[];
+  };
+  const [first, ...rest] = outputs;
+  if (first === undefined) throw new Error("the seller answered");
+  const otherwise: Evidence = {
+    kind: "replay.onnx",
+    modelSha256: market.devnet.config.sellers.find(({ id }) => id === "honest")?.reference.models["eth-risk"] ?? "",
+    runtime: { name: "onnxruntime-node", version: "1" },
+    outputs: [{ ...first, data: first.data.map((value) => value + 0.5) }, ...rest] as never,
+  };
+  const file = { ...receipt, later: [...receipt.later, { at: receipt.core.response.receivedAt, evidence: otherwise }] };
+  for (const one of [
+    file,
+    redactReceipt(file, { response: true }),
+    redactReceipt(file, { request: true, response: true }),
+  ])
+    for (const assurance of [undefined, "signed"] as const)
+      expect((await buyer.verify(one, assurance === undefined ? {} : { assurance })).layers.computation).toMatchObject({
+        status: "fail",
+        code: "replay_mismatch",
+      });
 });
 
 test.each<[string, (core: ReceiptCore) => void]>([

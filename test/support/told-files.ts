@@ -178,8 +178,9 @@ export function expectedOfOwn(own: Known, told: Told, asked: Asked, isRead: bool
     pieces: both(told.pieces, own.pieces),
     marked: [],
     isContradicted: own.isContradicted || told.against === "contradiction",
-    isReplayed: told.against === "re-execution",
-    isWhole: !told.isRedacted,
+    isReplayed: own.isReplayed || told.against === "re-execution",
+    // What a file leaves out this buyer holds.
+    isWhole: true,
   };
   return decided(
     known,
@@ -278,7 +279,7 @@ export const anyOwn: fc.Arbitrary<Known> = fc.record({
   pieces: fc.subarray<Piece>(["settlement.x402 true", "inclusion.merkle true", "zk.groth16 true"]),
   marked: fc.constant([]),
   isContradicted: among([6, fc.constant(false)], [1, fc.constant(true)]),
-  isReplayed: fc.constant(false),
+  isReplayed: among([6, fc.constant(false)], [1, fc.constant(true)]),
   isWhole: fc.constant(true),
 });
 
