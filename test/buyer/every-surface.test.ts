@@ -128,7 +128,7 @@ test("T98: a file, its chain read again, its import and the stored verdict say w
       }
     }),
   );
-  await fc.assert(sequence, { numRuns: 50, seed: 402 });
+  await fc.assert(sequence, { numRuns: 60, seed: 402 });
   for (const what of [
     "verified",
     "open",

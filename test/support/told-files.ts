@@ -259,6 +259,7 @@ export const anyTold: fc.Arbitrary<Told> = fc
     alsoMarked: among([8, fc.constant<Kind[]>([])], [1, fc.subarray([...KINDS])]),
     against: among(
       [12, fc.constant(null)],
+      [1, fc.constant("re-execution" as const)],
       [1, fc.constantFrom("contradiction" as const, "re-execution" as const, "failed by its maker" as const)],
     ),
     isRedacted: among([6, fc.constant(false)], [1, fc.constant(true)]),
@@ -302,4 +303,9 @@ export const anySteps: fc.Arbitrary<Step[]> = fc
     }),
     { minLength: 2, maxLength: 4 },
   )
-  .map(([first, ...rest]) => (first === undefined ? [] : [{ ...first, does: "import" }, ...rest]));
+  .map(([first, ...rest]) => {
+    if (first === undefined) return [];
+    // A receipt that is stored for certain is read.
+    const after = rest.map((step) => (step.does === "read" ? { ...step, isCopy: first.isCopy } : step));
+    return [{ ...first, does: "import" }, ...after];
+  });
