@@ -147,12 +147,13 @@ export const aborted = (): Proof402Error =>
     next: "Call again if its answer is still wanted.",
   });
 
-/** A policy refusal as an error: nothing was signed. */
-export const refused = (refusal: Refusal): Proof402Error =>
-  new Proof402Error(refusal.code, refusal.message, {
+/** A refusal as an error: nothing was signed. */
+export const refused = ({ code, message, next, ...details }: Refusal): Proof402Error =>
+  new Proof402Error(code, message, {
     next:
-      refusal.code === "over_call_limit"
+      next ??
+      (code === "over_call_limit"
         ? "Give this call a higher limit, or choose a cheaper seller."
-        : "The owner's payment policy forbids this; choose a cheaper seller or ask the owner to change the policy.",
-    details: { limit: refusal.limit, asked: refusal.asked, remaining: refusal.remaining },
+        : "The owner's payment policy forbids this; choose a cheaper seller or ask the owner to change the policy."),
+    details,
   });

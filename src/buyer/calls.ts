@@ -141,7 +141,7 @@ export const keyConflict = (): Proof402Error =>
     next: "Use a new key for a new call, or give the same arguments to take up the earlier one.",
   });
 
-/** What a call that is open has at stake. */
+/** The stake of an open call. */
 type OpenCall = { key: string; stake: number };
 
 /**

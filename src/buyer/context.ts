@@ -3,6 +3,7 @@ import type { Http } from "../http/client.ts";
 import type { Catalog } from "../market/catalog.ts";
 import type { Provider, Seller } from "../market/types.ts";
 import type { Chain } from "../chain/chain.ts";
+import type { Funds } from "../payment/funds.ts";
 import type { Wallet } from "../payment/wallet.ts";
 import type { Assurance, Evidence, Receipt, Verdict } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
@@ -48,11 +49,8 @@ export type BuyerContext = {
 /** Attestation evidence, when it was fetched, and when the machine was started by the clock of then, unix ms. */
 export type KeptAttestation = { evidence: Evidence[]; fetchedAt: number; startedAt: number | null };
 
-/** What the wallet holds of an asset, and how much of it Permit2 may move, base units. */
-export type Holdings = { balance: bigint; allowance: bigint };
-
-/** Balances of the wallet as the chain showed them last, per network and asset. */
-type KnownFunds = Map<string, Holdings & { at: number }>;
+/** The wallet's funds as the chain showed them last, per network and asset. */
+type KnownFunds = Map<string, Funds>;
 
 /** Tells listeners about stored changes of receipts. */
 export type ReceiptEvents = {

@@ -1,11 +1,12 @@
 import { Proof402Error } from "../errors.ts";
 import { METHODS, paymentMethodOf } from "../evidence/methods/methods.ts";
-import { readHoldings } from "../payment/allowance.ts";
-import { formatUnits } from "../chain/amounts.ts";
-import type { Chain } from "../chain/chain.ts";
+import type { LookLimits } from "../chain/chain.ts";
+import { answersInTime } from "../payment/before-paying.ts";
+import { lackOf, openBeside, readFunds, type Funds, type Spend } from "../payment/funds.ts";
 import { PAYERS } from "../payment/methods/methods.ts";
-import type { Call } from "./call.ts";
-import type { BuyerContext, Holdings } from "./context.ts";
+import type { PurchaseRecord, Refusal } from "../payment/types.ts";
+import { refused, type Call } from "./call.ts";
+import type { BuyerContext } from "./context.ts";
 import type { Quote, Quotes } from "./quote.ts";
 
 /** How long a balance that sufficed is believed, ms: an emptied wallet costs a seller some work, and no one money. */
@@ -43,60 +44,67 @@ export async function firstFunded(ctx: BuyerContext, call: Call, quotes: Quotes)
 }
 
 /** What the wallet lacks for an offer, as an error, or null. */
-async function lackingFor(ctx: BuyerContext, call: Call, { offer, asset }: Quote): Promise<Proof402Error | null> {
-  const chain = ctx.chains.get(offer.network);
-  const method = paymentMethodOf(offer);
-  // What is claimed of a channel left the wallet when it was put in.
-  if (chain === undefined || method === null || METHODS[method].claimed) return null;
-  const byPermit = PAYERS[method].needsAllowance;
-  const held = byPermit
-    ? await readHoldings(chain, offer.asset, call.wallet.address)
-    : await lookAt(ctx, chain, offer.asset, call.wallet.address, BigInt(offer.amount));
-  if (held === null) return null;
-  const units = (amount: bigint | string): string => `${formatUnits(amount, asset.decimals)} ${asset.symbol}`;
-  // What a metered offer may cost at most need not be there: what it does cost is known only afterwards. Nothing pays none.
-  const least = METHODS[method].metered ? 1n : BigInt(offer.amount);
-  if (held.balance < least) {
-    return new Proof402Error(
-      "insufficient_funds",
-      `The wallet holds ${units(held.balance)} on ${offer.network}; the offer asks ${units(offer.amount)}.`,
-      {
-        next: `Send ${asset.symbol} on ${offer.network} to ${call.wallet.address}, then call again.`,
-        details: { holds: held.balance.toString(), asked: offer.amount },
-      },
-    );
-  }
-  if (!byPermit || held.allowance >= BigInt(offer.amount)) return null;
-  const amount = formatUnits(offer.amount, asset.decimals);
-  return new Proof402Error(
-    "allowance_too_low",
-    `The offer is paid through Permit2, which may move ${units(held.allowance)} of this wallet and would need ${amount}.`,
-    {
-      next: `The owner can allow it: proof402 wallet approve --asset ${asset.symbol} --amount ${amount} (or more, for further calls).`,
-      details: { limit: held.allowance.toString(), asked: offer.amount },
-    },
-  );
+async function lackingFor(ctx: BuyerContext, call: Call, quote: Quote): Promise<Proof402Error | null> {
+  const by = paymentMethodOf(quote.offer);
+  // What Permit2 may move is read for each choice: its owner can change it at any time.
+  const lack = await lackNow(ctx, call, quote, by !== null && PAYERS[by].needsAllowance ? 0 : BELIEVED_MS);
+  return lack === null ? null : refused(lack);
 }
 
-/** The wallet's balance: from a moment ago if that sufficed, else as the chain says now, or null without an answer. */
-async function lookAt(
+/** What the wallet lacks for an offer beside its other open payments; null also where the chain does not say. */
+export async function lackNow(
   ctx: BuyerContext,
-  chain: Chain,
-  asset: string,
-  owner: string,
-  wanted: bigint,
-): Promise<Holdings | null> {
-  const key = `${chain.network} ${asset}`;
-  const known = ctx.funds.get(key);
-  if (known !== undefined && known.balance >= wanted && ctx.clock().getTime() - known.at < BELIEVED_MS) return known;
-  const look = readHoldings(chain, asset, owner, { seconds: PATIENCE_MS / 1000 }).then((held) => {
-    ctx.funds.set(key, { ...held, at: ctx.clock().getTime() });
-    return held;
-  });
-  return withinPatience(look);
+  call: Call,
+  quote: Pick<Quote, "offer" | "asset">,
+  believedMs: number = 0,
+): Promise<Refusal | null> {
+  const spend = spendOf(call, quote);
+  const funds = spend === null ? null : await fundsFor(ctx, call, quote, believedMs);
+  return spend === null || funds === null ? null : lackOf(ctx.db, spend, quote.asset, funds);
 }
 
-function withinPatience(look: Promise<Holdings>): Promise<Holdings | null> {
+/** What an offer would take of the wallet's funds; null for one by voucher: its money is in a channel. */
+function spendOf({ key, wallet }: Call, { offer }: Pick<Quote, "offer">): Spend | null {
+  const by = paymentMethodOf(offer);
+  return by === null || METHODS[by].claimed ? null : { ...offer, idempotencyKey: key, payer: wallet.address, by };
+}
+
+/**
+ * The wallet's funds for an offer: from a moment ago if they sufficed, else as the chain says now. A settlement unknown to
+ * the journal is not counted twice: short funds are looked at again with each open payment's own state.
+ * Null without an answer, and for an offer by voucher.
+ */
+export async function fundsFor(
+  ctx: BuyerContext,
+  call: Call,
+  quote: Pick<Quote, "offer" | "asset">,
+  believedMs: number = BELIEVED_MS,
+): Promise<Funds | null> {
+  const spend = spendOf(call, quote);
+  const chain = ctx.chains.get(quote.offer.network);
+  if (spend === null || chain === undefined) return null;
+  const byPermit = PAYERS[spend.by].needsAllowance;
+  // A chain that was silent a moment ago is not waited for again.
+  if (!byPermit && !(await answersInTime(chain))) return null;
+  const key = `${chain.network} ${spend.asset}`;
+  const suffice = async (funds: Funds): Promise<boolean> => (await lackOf(ctx.db, spend, quote.asset, funds)) === null;
+  const known = ctx.funds.get(key);
+  if (known !== undefined && ctx.clock().getTime() - known.at < believedMs && (await suffice(known))) return known;
+  const look = async (open: readonly PurchaseRecord[]): Promise<Funds | null> => {
+    const read = (limits: LookLimits): Promise<Funds> =>
+      readFunds(chain, spend, { ...limits, now: ctx.clock(), open }).then((funds) => {
+        ctx.funds.set(key, funds);
+        return funds;
+      });
+    return byPermit ? read({}) : withinPatience(read({ seconds: PATIENCE_MS / 1000 }));
+  };
+  const seen = await look([]);
+  if (seen === null || (await suffice(seen))) return seen;
+  const open = await openBeside(ctx.db, spend);
+  return open.length === 0 ? seen : ((await look(open)) ?? seen);
+}
+
+function withinPatience(look: Promise<Funds>): Promise<Funds | null> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => resolve(null), PATIENCE_MS);
     timer.unref();

@@ -5,6 +5,7 @@ import { appendEntry } from "../receipts/log-entry.ts";
 import { holdState } from "../receipts/log-rows.ts";
 import { newestAppraisal } from "../receipts/newest.ts";
 import { LAYERS, type Receipt } from "../receipts/schema.ts";
+import { WALLET_SHORT } from "../payment/journal.ts";
 import { isAnswer, isCut, isServed, SHA256_OF_NOTHING } from "../receipts/transfer.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
@@ -21,7 +22,7 @@ const CUT_LIMIT = 3;
 export const HOLD_REASONS = {
   paid_not_served: "A payment was taken and never answered.",
   paid_and_refused: "A payment was taken and answered with an error.",
-  payments_in_doubt: "Several payments were sent and never answered.",
+  payments_in_doubt: "Several payments were sent that brought no answer and may still be taken.",
   answer_empty: "A payment was taken and answered with nothing.",
   answer_undecoded: "A paid answer came in a content coding that cannot be decoded.",
   answers_cut: "Of several paid answers only the beginning came.",
@@ -34,7 +35,7 @@ export type HoldReason = `${keyof typeof HOLD_REASONS}: ${string}`;
 /** Why money without an answer puts a seller on hold. A hold for these ends when the answers come, or when none was taken. */
 const UNSERVED = {
   settled: "paid_not_served: a payment was taken and never answered",
-  inDoubt: `payments_in_doubt: ${IN_DOUBT_LIMIT} or more payments were sent and never answered`,
+  inDoubt: `payments_in_doubt: ${IN_DOUBT_LIMIT} or more payments were sent that brought no answer and may still be taken`,
   empty: "answer_empty: it was paid and answered with nothing",
   undecoded: "answer_undecoded: it was paid and answered in a content coding that cannot be decoded",
   cut: `answers_cut: of ${CUT_LIMIT} or more paid answers only the beginning came`,
@@ -225,7 +226,7 @@ type Unanswered = { seller_id: string; idempotency_key: string; state: string; c
 
 /**
  * Payments sent out without an answer, or undecided with an improper one, newest first; with `nowMs` without those of
- * calls in progress at that time.
+ * calls in progress at that time. A payment beyond the wallet's funds, turned down, is not owed an answer.
  */
 const unanswered = (tx: Db, nowMs: number | null): Promise<Unanswered[]> =>
   tx
@@ -237,7 +238,10 @@ const unanswered = (tx: Db, nowMs: number | null): Promise<Unanswered[]> =>
         eb.and([
           eb("receipt_id", "is", null),
           eb("answered_at", "is", null),
-          eb("purchases.state", "in", ["sent", "settled"]),
+          eb.or([
+            eb("purchases.state", "=", "settled"),
+            eb.and([eb("purchases.state", "=", "sent"), eb("purchases.reason", "is not", WALLET_SHORT)]),
+          ]),
         ]),
         eb.and([eb("purchases.state", "=", "answered"), eb("answered_at", "is", null), isNoAnswer]),
       ]),

@@ -3,16 +3,18 @@ import { evidenceOf } from "../evidence/methods/methods.ts";
 import type { SellerListing } from "../market/catalog.ts";
 import type { Candidate } from "../market/choose.ts";
 import type { ListedModel } from "../market/types.ts";
-import { markSettled, readAttempts } from "../payment/journal.ts";
+import { markSettled, markShort, readAttempts } from "../payment/journal.ts";
 import { readPaymentResponse } from "../payment/offers.ts";
 import { isUsed } from "../payment/settlement.ts";
 import { readRefusal } from "../payment/refusal-codes.ts";
 import { mayFollow } from "../payment/reserve.ts";
-import type { PurchaseRecord } from "../payment/types.ts";
+import { findAsset } from "../payment/policy.ts";
+import type { PurchaseRecord, Refusal } from "../payment/types.ts";
 import { needsWord } from "./approve.ts";
 import { lookAt } from "./ask-chain.ts";
 import type { Call } from "./call.ts";
 import { noteCharged } from "./channel.ts";
+import { lackNow } from "./funds.ts";
 import { pollMilliseconds, type BuyerContext } from "./context.ts";
 import type { Paying, Turn } from "./turn.ts";
 import { quotesOf, type Quote } from "./quote.ts";
@@ -56,7 +58,13 @@ export async function afterRefusal(
     throw inDoubt(paying, said.transaction);
   }
   const fresh = used === false ? await freshQuote(ctx, call, paying, received) : null;
-  if (fresh === null) throw rejected(paying, received);
+  if (fresh === null) {
+    const { offer } = purchase;
+    const asset = findAsset(offer, ctx.config.payment.assets);
+    const lack = asset === undefined ? null : await lackNow(ctx, call, { offer, asset }).catch(() => null);
+    if (lack !== null) await markShort(ctx.db, purchase.id, ctx.clock());
+    throw rejected(paying, received, lack);
+  }
   const next = {
     kind: "pay" as const,
     attempt: purchase.attempt + 1,
@@ -138,7 +146,7 @@ async function askOnceMore(
   throw seen === null ? inDoubt(paying, hint) : notServed(paying.candidate.seller.id, seen.transaction);
 }
 
-/** Notes a settlement that is deep enough in the chain; returns what is known of it, or null. */
+/** Notes a settlement that is deep enough in the chain; returns it, or null. */
 async function settleIfSeen(
   ctx: BuyerContext,
   purchase: PurchaseRecord,
@@ -175,17 +183,19 @@ const inDoubt = ({ candidate }: Paying, transaction: string | undefined): Proof4
     },
   );
 
-function rejected({ candidate }: Paying, { status, headers, body }: Received): Proof402Error {
+function rejected({ candidate }: Paying, { status, headers, body }: Received, lack: Refusal | null): Proof402Error {
   const said = readPaymentResponse(headers);
   const why = readRefusal(headers, body);
   const refused = `Seller "${candidate.seller.id}" turned the payment down (402).`;
-  return new Proof402Error("payment_rejected", why === null ? refused : `${refused} ${why.message}`, {
-    next: why === null ? REJECTED_NEXT : `${why.advice} ${REJECTED_NEXT}`,
+  const message = [refused, why?.message, lack?.message].filter((one) => one !== undefined).join(" ");
+  return new Proof402Error("payment_rejected", message, {
+    next: [lack?.next ?? why?.advice, REJECTED_NEXT].filter((one) => one !== undefined).join(" "),
     details: {
       status,
       sellerSaysSettled: said?.success ?? null,
       reason: why?.code ?? null,
       x402Code: why?.x402Code ?? null,
+      ...(lack === null ? {} : { lack: lack.code }),
     },
   });
 }

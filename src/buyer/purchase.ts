@@ -4,6 +4,7 @@ import type { Candidate } from "../market/choose.ts";
 import { findAsset } from "../payment/policy.ts";
 import { formatUnits } from "../chain/amounts.ts";
 import { echoFor } from "../payment/echo.ts";
+import type { Funds } from "../payment/funds.ts";
 import { markSent, markSigned } from "../payment/journal.ts";
 import { refusalOfReserved, type Wish } from "../payment/judge.ts";
 import { paymentHeader } from "../payment/plan.ts";
@@ -19,6 +20,7 @@ import { lockOf } from "./channel.ts";
 import { chooseAndQuote, requestOf, type Chosen } from "./choose.ts";
 import type { BuyerContext } from "./context.ts";
 import { answeredMeanwhile, deliver } from "./deliver.ts";
+import { fundsFor } from "./funds.ts";
 import { requireUnpaid } from "./paid-elsewhere.ts";
 import { afterRefusal, askedTooMuch, notServed } from "./payment-refused.ts";
 import { chainTimeOf, planFor } from "./plan.ts";
@@ -58,7 +60,8 @@ async function pay(ctx: BuyerContext, call: Call, turn: Extract<Turn, { kind: "p
   return withLock(ctx, lock, call.signal, async () => {
     const payment = await plan();
     const request = build(call, chosen, payment);
-    const reserved = await reserveOffer(ctx, call, { chosen, turn, payment, request });
+    const funds = await fundsFor(ctx, call, quote);
+    const reserved = await reserveOffer(ctx, call, { chosen, turn, payment, request, funds });
     return exchange(ctx, call, { candidate, attested, purchase: reserved, quote, failure: null });
   });
 }
@@ -188,13 +191,20 @@ function wishOf(
 async function reserveOffer(
   ctx: BuyerContext,
   call: Call,
-  job: { chosen: Chosen; turn: Extract<Turn, { kind: "pay" }>; payment: Payment; request: WireRequest },
+  job: {
+    chosen: Chosen;
+    turn: Extract<Turn, { kind: "pay" }>;
+    payment: Payment;
+    request: WireRequest;
+    funds: Funds | null;
+  },
 ): Promise<PurchaseRecord> {
-  const { chosen, turn, payment, request } = job;
+  const { chosen, turn, payment, request, funds } = job;
   const { candidate, quote } = chosen;
   call.requireCaller();
   const result = await reserve(ctx.db, {
     ...wishOf(ctx, call, { candidate, payment, now: ctx.clock() }),
+    funds,
     attempt: turn.attempt,
     argsDigest: call.argsDigest,
     model: candidate.model.name,

@@ -30,15 +30,19 @@ const ERC20 = [
 
 const hex = (address: string): Hex => `0x${address.slice(2)}`;
 
-/** What a wallet holds of an asset and lets Permit2 move, base units. Throws Proof402Error `wrong_chain` or `chain_unreachable`. */
+/**
+ * What a wallet holds of an asset and lets Permit2 move, base units, at a block or the newest. Throws Proof402Error
+ * `wrong_chain` or `chain_unreachable`.
+ */
 export const readHoldings = (
   chain: Chain,
   asset: string,
   owner: string,
-  limits: LookLimits = {},
+  { block, ...limits }: LookLimits & { block?: bigint } = {},
 ): Promise<{ balance: bigint; allowance: bigint }> =>
   chain.read(async (client) => {
-    const token = { address: hex(asset), abi: ERC20 } as const;
+    const at = block === undefined ? {} : { blockNumber: block };
+    const token = { address: hex(asset), abi: ERC20, ...at } as const;
     const [balance, allowance] = await Promise.all([
       client.readContract({ ...token, functionName: "balanceOf", args: [hex(owner)] }),
       client.readContract({ ...token, functionName: "allowance", args: [hex(owner), PERMIT2] }),

@@ -54,7 +54,12 @@ export const markSent = (
     db,
     id,
     now,
-    (row) => (row.state === "signed" ? { state: "sent", signature } : again(row, replaces)),
+    (row) => {
+      if (row.state === "signed") return { state: "sent", signature };
+      const change = again(row, replaces);
+      // It is asked for once more: what was said before explains nothing.
+      return change !== null && row.reason === WALLET_SHORT ? { reason: null } : change;
+    },
     // `signed` is on the disk and means the same for the money; the answer's transaction makes this durable too.
     "process",
   );
@@ -85,6 +90,13 @@ export const markAnswered = (
 /** An answer came whose receipt could not be stored: its seller owes nothing. The payment may be sent again for a copy. */
 export const markServed = (db: Db, id: string, now: Date): Promise<Transition> =>
   move(db, id, now, ({ receipt_id: known }) => (known === null ? { answered_at: now.getTime() } : UNCHANGED));
+
+/** Why a sent payment was turned down: the chain shows too little in the wallet for it. */
+export const WALLET_SHORT = "wallet_short";
+
+/** The seller turned a sent payment down, and the wallet's own funds are why. */
+export const markShort = (db: Db, id: string, now: Date): Promise<Transition> =>
+  move(db, id, now, ({ state }) => (state === "sent" ? { reason: WALLET_SHORT } : UNCHANGED));
 
 /** Why a purchase was released that no authorization was made for. */
 export const NEVER_SIGNED = "never_signed";
@@ -157,6 +169,7 @@ const MOVING = [
   "settled_amount",
   "receipt_id",
   "transaction",
+  "reason",
   "created_at",
   "seller_id",
 ] as const;

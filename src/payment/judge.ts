@@ -1,7 +1,8 @@
-import { evidenceOf } from "../evidence/methods/methods.ts";
+import { evidenceOf, methodOf } from "../evidence/methods/methods.ts";
 import type { Payment } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
 import { brokenCap, readCallsLastHour, readUsage, type Usage } from "./caps.ts";
+import { lackOf, type Funds } from "./funds.ts";
 import { isWithin } from "./hours.ts";
 import { payerOf } from "./methods/methods.ts";
 import { MIN_USABLE_SECONDS } from "./offers.ts";
@@ -19,6 +20,8 @@ export type Wish = {
   sellerLimits?: SellerLimits;
   /** The caller's own bound, over all that the call may still cost. */
   maxAmount?: bigint;
+  /** The wallet's funds as last seen; none where the chain did not answer. */
+  funds?: Funds | null;
 };
 
 /**
@@ -44,8 +47,18 @@ async function judge(tx: Db, wish: Wish, own: string | null): Promise<Refusal | 
     closedNow(policy, now) ??
     wrongLifetime(payment, policy, now.getTime()) ??
     (await payerOf(payment).refusalIn(tx, payment)) ??
-    (await overCaps(tx, wish, asset, own))
+    (await overCaps(tx, wish, asset, own)) ??
+    (await underfunded(tx, wish, asset))
   );
+}
+
+async function underfunded(
+  tx: Db,
+  { funds = null, idempotencyKey, payment }: Wish,
+  asset: AssetPolicy,
+): Promise<Refusal | null> {
+  const by = methodOf(payment);
+  return funds === null || by === null ? null : lackOf(tx, { ...payment, idempotencyKey, by }, asset, funds);
 }
 
 async function overCaps(tx: Db, wish: Wish, asset: AssetPolicy, own: string | null): Promise<Refusal | null> {

@@ -12,6 +12,7 @@ export type Refusal = {
     | "facilitator_not_allowed"
     | "spender_not_allowed"
     | "allowance_too_low"
+    | "insufficient_funds"
     | "channel_terms_not_allowed"
     | "channel_missing"
     | "channel_exhausted"
@@ -31,9 +32,14 @@ export type Refusal = {
     | "malformed_offer"
   >;
   message: string;
+  /** What to do, where that is not up to the policy. */
+  next?: string;
   limit?: string;
   asked?: string;
   remaining?: string;
+  /** What the wallet holds, and what of its funds is for other payments. */
+  holds?: string;
+  promised?: string;
 };
 
 /** The request as it goes on the wire, kept so that a retry sends the same bytes. */
