@@ -8,6 +8,7 @@ import { sellerLimitsSchema } from "../payment/policy.ts";
 /** Scheme, host and port only. */
 const originSchema = z
   .url({ protocol: /^https?$/ })
+  .max(512)
   .refine(
     (text) => URL.canParse(text) && new URL(text).origin === text,
     "an origin: no path, no user, no trailing slash",

@@ -48,7 +48,7 @@ export const sellerLimitsSchema = z.strictObject({
 
 /** What the wallet may do. No tool argument can widen it (docs/architecture.md §6.1). */
 export const paymentPolicySchema = z.strictObject({
-  assets: z.array(assetPolicySchema).min(1),
+  assets: z.array(assetPolicySchema).min(1).max(256),
   /** Tokens this wallet has paid in and pays in no more: what another of its databases paid in them is still found. */
   formerAssets: z
     .array(assetPolicySchema.pick({ network: true, asset: true }))

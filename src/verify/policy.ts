@@ -19,6 +19,13 @@ const wellFormed = (max: number) =>
     .max(max)
     .refine((text) => text.isWellFormed(), "text without lone surrogates");
 
+/** A name that stood twice would leave the second tensor compared with nothing. */
+const tensorNames = z
+  .array(wellFormed(128))
+  .min(1)
+  .max(64)
+  .refine((names) => new Set(names).size === names.length, "each name once");
+
 /**
  * A circuit of EZKL that proves a model (`zk.ezkl`). Pin only a key you compiled yourself or had audited. The settings
  * say that it holds the model's weights; only compiling shows that the two belong together.
@@ -38,8 +45,8 @@ const ezklReferenceSchema = z.strictObject({
     setup: z.enum(SETUPS),
   }),
   /** Names of the request's tensors, and of the answer's, in the circuit's order: it knows none itself. */
-  inputs: z.array(wellFormed(128)).min(1).max(64),
-  outputs: z.array(wellFormed(128)).min(1).max(64),
+  inputs: tensorNames,
+  outputs: tensorNames,
   /** How far an answered number may lie from the proved one. Without it, one unit of the output's scale. */
   tolerance: z.number().min(0).max(1e9).optional(),
 });

@@ -2,7 +2,10 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { appraisalPolicyOf } from "../../src/buyer/context.ts";
+import { trustText } from "../../src/cli/trust.ts";
 import { loadConfig, type Config } from "../../src/index.ts";
+import { policyHash, trustSchema } from "../../src/verify/policy.ts";
 
 let directory: string;
 beforeAll(async () => {
@@ -124,5 +127,24 @@ describe("T36: a bound that would count for nothing", () => {
     good.sellers[0]!["reference"] = { models: { "eth-risk": "ab".repeat(32) } };
     good["verification"] = replay({ "eth-risk": "m.onnx" });
     expect((await loaded()).sellers[0]?.limits).toHaveLength(2);
+  });
+});
+
+describe("a configuration at its bounds", () => {
+  const assets = (count: number): object[] =>
+    Array.from({ length: count }, (_, index) => ({ ...asset, asset: `0x${index.toString(16).padStart(40, "0")}` }));
+  const ofLength = (length: number): string => `https://${"a".repeat(length - 8)}`;
+
+  test.each<[string, (config: Written) => void, (config: Written) => void]>([
+    ["assets", (c) => (c.payment.assets = assets(256) as never), (c) => (c.payment.assets = assets(257) as never)],
+    ["an origin", (c) => (c.sellers[0]!["origin"] = ofLength(512)), (c) => (c.sellers[0]!["origin"] = ofLength(513))],
+  ])("makes a trust file that can be read back, and is refused beyond them: %s", async (_name, most, more) => {
+    most(good);
+    const config = await loaded();
+    const policy = appraisalPolicyOf(config, "attested");
+    const read = trustSchema.parse(JSON.parse(trustText(policy)));
+    expect(policyHash(read.policy)).toBe(policyHash(policy));
+    more(good);
+    await expect(loaded()).rejects.toMatchObject({ code: "config_invalid" });
   });
 });

@@ -17,6 +17,7 @@ const ofSeller = (known: object): object => ({ sellers: { one: known } });
 const ofCircuit = (changes: object): object => ofSeller({ ezkl: { model: { ...circuit, ...changes } } });
 const ofAsset = (changes: object): object => ({ assets: [{ ...asset, ...changes }] });
 const times = (length: number, one: unknown): unknown[] => Array.from({ length }, () => one);
+const names = (length: number): string[] => Array.from({ length }, (_, index) => `t${index}`);
 const named = (length: number, value: unknown = digest): object => ({ ["n".repeat(length)]: value });
 
 /** What makes a policy of a number, with the least and the most that it may be. */
@@ -26,8 +27,8 @@ const BOUNDS: [string, (count: number) => object, number, number][] = [
   ["length of a model's name", (n) => ofSeller({ models: named(n) }), 0, 128],
   ["length of a name with a proof", (n) => ofSeller({ proofs: named(n) }), 0, 128],
   ["length of a name with a circuit", (n) => ofSeller({ ezkl: named(n, circuit) }), 0, 128],
-  ["inputs of a circuit", (n) => ofCircuit({ inputs: times(n, "x") }), 1, 64],
-  ["outputs of a circuit", (n) => ofCircuit({ outputs: times(n, "y") }), 1, 64],
+  ["inputs of a circuit", (n) => ofCircuit({ inputs: names(n) }), 1, 64],
+  ["outputs of a circuit", (n) => ofCircuit({ outputs: names(n) }), 1, 64],
   ["length of an input's name", (n) => ofCircuit({ inputs: ["n".repeat(n)] }), 0, 128],
   ["length of an output's name", (n) => ofCircuit({ outputs: ["n".repeat(n)] }), 0, 128],
   ["tolerance of a circuit", (n) => ofCircuit({ tolerance: n }), 0, 1e9],
@@ -67,6 +68,14 @@ describe("a policy", () => {
   test.each(BOUNDS.filter(([, , least]) => least > 0))("has no less than the least %s", (_name, make, least) => {
     expect(takes(make(least - 1))).toBe(false);
   });
+
+  test.each(["inputs", "outputs"])(
+    "names each of a circuit's %s once: a second one would be compared with nothing",
+    (of) => {
+      expect(takes(ofCircuit({ [of]: ["x", "y"] }))).toBe(true);
+      expect(takes(ofCircuit({ [of]: ["x", "y", "x"] }))).toBe(false);
+    },
+  );
 
   test.each([
     ["tolerance of a circuit", ofCircuit({ tolerance: -1 })],
