@@ -1,12 +1,5 @@
 import { evidenceOf } from "../evidence/methods/methods.ts";
-import {
-  LAYERS,
-  type Appraisal,
-  type Assurance,
-  type Layer,
-  type LayerResult,
-  type Receipt,
-} from "../receipts/schema.ts";
+import { LAYERS, type Appraisal, type Layer, type LayerResult, type Receipt } from "../receipts/schema.ts";
 import { piecesOf, withoutDisputed } from "../receipts/disputed.ts";
 import { missingBodies } from "../receipts/receipt.ts";
 import { decodedFrom } from "../receipts/transfer.ts";
@@ -31,12 +24,11 @@ import { decide } from "./verdict.ts";
 
 type Layers = Record<Layer, LayerResult>;
 
-/** The kinds whose presence ends the waiting for a layer. Where a proof is asked for, a re-execution does not end it. */
-const endOfWaiting = (layer: Layer, wanted: Assurance): RegExp | null => {
-  if (layer === "inclusion") return /^inclusion\./;
-  if (layer === "settlement") return /^settlement\./;
-  if (layer !== "computation") return null;
-  return wanted === "proven" ? /^zk\./ : COMPUTATION;
+/** The kinds of a layer that is decided by evidence to come. */
+const LATE_KINDS: Partial<Readonly<Record<Layer, RegExp>>> = {
+  inclusion: /^inclusion\./,
+  settlement: /^settlement\./,
+  computation: COMPUTATION,
 };
 
 /**
@@ -92,7 +84,10 @@ export async function appraise(
     ),
   };
   const foundByMaker = input.madeHere === true ? [] : failuresOfMaker(receipt);
-  const layers = withRivals(withContradictions(withOutstanding(fromEvidence, input), receipt, foundByMaker), input);
+  const layers = withRivals(
+    withContradictions(withOutstanding(fromEvidence, input, [proof, ezkl]), receipt, foundByMaker),
+    input,
+  );
   const known = sellerOf(policy, core.seller.id) !== undefined;
   const holding = outstanding.filter(({ holdsVerdict }) => holdsVerdict).map(({ layer }) => layer);
   const awaited = LAYERS.filter(
@@ -165,16 +160,27 @@ function withRivals(layers: Layers, { receipt, rivals }: AppraiseInput): Layers 
   return { ...layers, payment: skip("purchase_contested", note) };
 }
 
-/** Layers without evidence as the relying party knows them: what is worst of several stands. */
+/** Decides what the evidence leaves open by the relying party's own knowledge. Of several words the worst stands. */
 function withOutstanding(
   layers: Layers,
   { receipt, policy, outstanding = [] }: Pick<AppraiseInput, "receipt" | "policy" | "outstanding">,
+  proofs: readonly (LayerResult | null)[],
 ): Layers {
   const kinds = allEvidence(receipt).map(({ kind }) => kind);
+  const stands = ({ layer, status, holdsVerdict }: Outstanding): boolean => {
+    const late = LATE_KINDS[layer];
+    const judged = layers[layer];
+    if (late === undefined || judged.status === "fail") return false;
+    const isProofMissing = layer === "computation" && policy.assurance === "proven" && !proofs.includes(judged);
+    // A job that is still open has given no evidence: what passes is of another kind, and may be contradicted by its own.
+    if (status === "pending" && holdsVerdict) return true;
+    if (judged.status === "pass") return isProofMissing;
+    // Evidence that decides nothing ends no waiting and hides no failure: anyone can add it to a file.
+    if (status !== "skip") return status === "fail" || judged.code !== "disputed";
+    return !kinds.some((kind) => (isProofMissing ? /^zk\./ : late).test(kind));
+  };
   const told = LAYERS.flatMap((layer): [Layer, LayerResult][] => {
-    const ended = endOfWaiting(layer, policy.assurance);
-    if (ended === null || layers[layer].status === "fail" || kinds.some((kind) => ended.test(kind))) return [];
-    const about = outstanding.filter((one) => one.layer === layer);
+    const about = outstanding.filter((one) => one.layer === layer && stands(one));
     const [worst] = WORST_FIRST.flatMap((status) => about.filter((one) => one.status === status));
     return worst === undefined ? [] : [[layer, { status: worst.status, code: worst.code, note: worst.note }]];
   });

@@ -3,8 +3,8 @@ import type { LayerCode } from "./codes.ts";
 import type { AppraisalPolicy } from "./policy.ts";
 
 /**
- * The relying party's knowledge of missing evidence: still awaited, or given up. It stands in its layer only where the
- * receipt has no evidence for it, and can never make one pass.
+ * The relying party's knowledge of missing evidence: still awaited, or given up. It stands in its layer only where no
+ * evidence of the receipt decides that, and can never make one pass.
  */
 export type Outstanding = {
   layer: Layer;

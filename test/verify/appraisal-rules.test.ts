@@ -154,29 +154,52 @@ describe("what is outstanding", () => {
     },
   );
 
-  test("stands in no other layer, and in none that has its evidence", async () => {
+  test("stands in no other layer, and in none that its evidence decides", async () => {
     expect(brief(await judge({ outstanding: [waiting("model")] }), "model")).toBe("verified: pass ok");
-    const settled = await judge({ outstanding: [waiting("settlement", { status: "fail" })] });
-    expect(brief(settled, "settlement")).toBe("verified: reported settlement_reported");
+    const own = fixture.receipt.later.map(({ evidence }) => evidence);
+    const settled = await judge({ own, outstanding: [waiting("settlement", { status: "fail" })] });
+    expect(brief(settled, "settlement")).toBe("verified: pass ok");
     const replayed = withLater(replay(1));
-    const computed = (assurance: "attested" | "proven") =>
-      judge({ receipt: replayed, policy: { assurance }, outstanding: [waiting("computation")] });
-    expect((await computed("attested")).layers.computation.code).toBe("replay_not_ours");
-    // Somebody's re-execution does not end the wait for a proof.
-    expect((await computed("proven")).layers.computation.code).toBe("awaiting_replay");
-    const tomorrow = withLater({ kind: "zk.of-tomorrow" });
-    const unsupported = await judge({
-      receipt: tomorrow,
-      policy: { assurance: "proven" },
-      outstanding: [waiting("computation")],
-    });
-    expect(unsupported.layers.computation.code).toBe("unsupported_evidence");
+    const computed = async (assurance: "attested" | "proven", status: "pending" | "skip") => {
+      const policy = { assurance };
+      const ours = replayed.later.map(({ evidence }) => evidence);
+      const outstanding = [waiting("computation", { status, code: "awaiting_proof" })];
+      return (await judge({ receipt: replayed, own: ours, policy, outstanding })).layers.computation.code;
+    };
+    for (const status of ["pending", "skip"] as const) {
+      expect(await computed("attested", status)).toBe("replay_matched");
+      // A re-execution does not end the wait for a proof.
+      expect(await computed("proven", status)).toBe("awaiting_proof");
+    }
     const differs = await judge({
       receipt: withLater(replay(2)),
       policy: { assurance: "proven" },
       outstanding: [waiting("computation")],
     });
     expect(differs.layers.computation.code).toBe("replay_mismatch");
+  });
+
+  test("T67: is ended by no evidence that decides nothing, of a kind that is known or not", async () => {
+    const held = waiting("computation", { holdsVerdict: true });
+    for (const evidence of [{ kind: "zk.of-tomorrow" }, { kind: "replay.of-tomorrow" }, replay(1)] as Evidence[])
+      for (const assurance of ["attested", "proven"] as const) {
+        const judged = await judge({ receipt: withLater(evidence), policy: { assurance }, outstanding: [held] });
+        expect(brief(judged, "computation")).toBe("pending: pending awaiting_replay");
+        const given = await judge({
+          receipt: withLater(evidence),
+          policy: { assurance },
+          outstanding: [{ ...held, status: "skip", code: "not_replayed" }],
+        });
+        expect(given.layers.computation.status).not.toBe("pending");
+      }
+    // A file's word of a chain decides nothing.
+    const reported = await judge({ outstanding: [waiting("settlement", { holdsVerdict: true })] });
+    expect(brief(reported, "settlement")).toBe("pending: pending awaiting_replay");
+    const failed = waiting("inclusion", { status: "fail", code: "leaf_missing" });
+    for (const more of [[], [{ kind: "inclusion.of-tomorrow" }]]) {
+      const judged = await judge({ receipt: withLater(...more), outstanding: [failed] });
+      expect(brief(judged, "inclusion")).toBe("failed: fail leaf_missing");
+    }
   });
 
   test("is told by the worst of several, whatever their order", async () => {
