@@ -6,6 +6,7 @@ import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import type { ChannelsTable } from "../storage/tables.ts";
 import type { Chain } from "../chain/chain.ts";
+import type { ChainClient } from "../chain/client.ts";
 import type { ChargedWord } from "./channel-offers.ts";
 import { idOf, readChannel, type VoucherPayment } from "./channels.ts";
 import { release, SUPERSEDED } from "./journal.ts";
@@ -47,13 +48,29 @@ export const concede = (db: Db, id: string, word: ChargedWord, now: Date): Promi
   });
 
 /**
+ * What was claimed of a channel, as far as it is believed: with the chain's confirmations on top, and no more than the
+ * second RPC shows, where one is configured (threat T39). Nothing where either does not answer.
+ */
+export async function claimedOf(chain: Chain, id: string): Promise<bigint> {
+  const look = async (client: ChainClient): Promise<bigint> => {
+    const block = (await client.getBlockNumber()) - BigInt(chain.confirmations);
+    return block < 0n ? 0n : (await readChannelState(client, id, block)).totalClaimed;
+  };
+  const claimed = await chain.read(look).catch(() => 0n);
+  if (claimed === 0n || chain.witness === null) return claimed;
+  const seconded = await claimedOf(chain.witness, id);
+  return seconded < claimed ? seconded : claimed;
+}
+
+/**
  * Notes what a chain shows of a channel. The channel's balance bounds its vouchers, below the sum once put in: the rest
- * was taken back. Claimed money without a purchase counts against the caps, once.
+ * was taken back. Claimed money without a purchase counts against the caps, once: `believed` of it, and never more than
+ * was granted or put in as it is noted so far.
  */
 export const noteMoney = (
   db: Db,
   id: string,
-  { balance, totalClaimed }: { balance: bigint; totalClaimed: bigint },
+  { balance, totalClaimed, believed = totalClaimed }: { balance: bigint; totalClaimed: bigint; believed?: bigint },
   now: Date,
 ): Promise<void> =>
   immediate(db, async (tx) => {
@@ -62,7 +79,8 @@ export const noteMoney = (
     // While some of it is unclaimed, none was taken back yet.
     const whole = balance > totalClaimed && balance > BigInt(row.put_in ?? 0);
     if (row.state !== "opening") await set(tx, id, { deposit: balance, ...(whole ? { putIn: balance } : {}) });
-    await count(tx, row, totalClaimed, now);
+    const most = [row.charged, row.deposit, row.put_in ?? 0].map(BigInt).reduce((a, b) => (a > b ? a : b));
+    await count(tx, row, believed < most ? believed : most, now);
   });
 
 /** Notes each channel's claimable and claimed sums, if its chain answers. */
@@ -74,11 +92,12 @@ export async function readClaims(db: Db, chains: ReadonlyMap<string, Chain>, now
     .execute();
   await Promise.all(
     rows.map(async ({ id, network }) => {
-      const seen = await chains
-        .get(network)
+      const chain = chains.get(network);
+      const seen = await chain
         ?.read(async (client) => readChannelState(client, id, await client.getBlockNumber()))
         .catch(() => undefined);
-      if (seen !== undefined) await noteMoney(db, id, seen, now);
+      if (chain === undefined || seen === undefined) return;
+      await noteMoney(db, id, { ...seen, believed: await claimedOf(chain, id) }, now);
     }),
   );
 }

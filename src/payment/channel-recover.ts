@@ -6,7 +6,7 @@ import type { Db } from "../storage/database.ts";
 import type { ChannelsTable } from "../storage/tables.ts";
 import { answersInTime } from "./before-paying.ts";
 import type { Chain } from "../chain/chain.ts";
-import { noteMoney } from "./channel-books.ts";
+import { claimedOf, noteMoney } from "./channel-books.ts";
 import { readOnChain, readUsed, stateOf, type ChannelOnChain } from "./channel-state.ts";
 import { configOf, readChannel, type ChannelSeller } from "./channels.ts";
 import { askedBack } from "../chain/owner/transactions.ts";
@@ -119,7 +119,7 @@ async function noteFound(
       .values(row)
       .onConflict((conflict) => conflict.doNothing())
       .execute();
-  return noteSeen(db, row, seen, now);
+  return noteSeen(db, row, { ...seen, believed: await claimedOf(chain, row.id) }, now);
 }
 
 const endless = ({ network }: Chain): Proof402Error =>
@@ -136,11 +136,16 @@ export async function refreshChannel(
 ): Promise<{ state: ChannelsTable["state"]; seen: ChannelOnChain }> {
   const before = (await readChannel(db, row.id)) ?? row;
   const seen = await readOnChain(chain, configOf(row));
-  return { state: await noteSeen(db, before, seen, now), seen };
+  return { state: await noteSeen(db, before, { ...seen, believed: await claimedOf(chain, row.id) }, now), seen };
 }
 
 /** Notes a look at a channel. `before` is its row from before the look: a state noted since is newer, and stands. */
-const noteSeen = (db: Db, before: ChannelsTable, seen: ChannelOnChain, now: Date): Promise<ChannelsTable["state"]> =>
+const noteSeen = (
+  db: Db,
+  before: ChannelsTable,
+  seen: ChannelOnChain & { believed: bigint },
+  now: Date,
+): Promise<ChannelsTable["state"]> =>
   immediate(db, async (tx) => {
     const row = (await readChannel(tx, before.id)) ?? before;
     if (row.state !== before.state) return row.state;
