@@ -1,18 +1,29 @@
 import { beforePaying } from "../payment/before-paying.ts";
+import { clocksDisagree } from "../payment/clocks.ts";
 import { deriveNonce, deriveSalt, planPayment } from "../payment/plan.ts";
 import type { Payment } from "../receipts/schema.ts";
 import type { Call } from "./call.ts";
 import { channelFor, lockOfChannel, planFromChannel } from "./channel.ts";
 import type { Chosen } from "./choose.ts";
 import type { BuyerContext } from "./context.ts";
-import type { Quote } from "./quote.ts";
 
 /**
- * The time of the offer's chain, unix seconds, where it is known. Throws Proof402Error `wrong_chain` or `asset_mismatch`.
+ * The time of the offer's chain, unix seconds, where it is known. Throws Proof402Error `wrong_chain` or `asset_mismatch`, and
+ * `clock_disagrees` if its and this machine's time differ by more than verification allows: the settlement of such a
+ * payment would fail.
  */
-export async function chainTimeOf(ctx: BuyerContext, { offer, asset }: Quote): Promise<number | undefined> {
+export async function chainTimeOf(
+  ctx: BuyerContext,
+  { quote: { offer, asset }, attested }: Pick<Chosen, "quote" | "attested">,
+): Promise<number | undefined> {
   const chain = ctx.chains.get(offer.network);
-  return chain === undefined ? undefined : beforePaying({ db: ctx.db, chain, asset, now: ctx.clock() });
+  if (chain === undefined) return undefined;
+  const chainTime = await beforePaying({ db: ctx.db, chain, asset, now: ctx.clock() });
+  const { clockSkewSeconds } = ctx.config.verification;
+  const ours = Math.floor(ctx.clock().getTime() / 1000);
+  if (chainTime === undefined || Math.abs(ours - chainTime) <= clockSkewSeconds) return chainTime;
+  const consequence = `the settlement would count as too early or too late, as at most ${clockSkewSeconds} s are allowed`;
+  throw clocksDisagree(ours, chainTime, consequence, { seconded: attested.keyId !== null });
 }
 
 /**
