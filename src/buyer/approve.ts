@@ -14,7 +14,7 @@ import type { ApprovalRequest } from "./types.ts";
 /**
  * Step 4: asks a person where the policy wants one for what this call may cost in all. The answer binds key and
  * attempt, so that one yes is one authorization. `own` is the purchase itself, where it is in the journal already;
- * `onWord` asks at any cost.
+ * `onWord` asks at any cost. Tells whether a person was asked: what was judged before may have changed meanwhile.
  *
  * Throws Proof402Error `approval_required` where no one can be asked, `approval_pending` where the answer comes after
  * this call ({@link pendingApproval}), `approval_declined`, `approval_cancelled` where the question was closed
@@ -25,10 +25,10 @@ export async function approve(
   call: Call,
   { candidate, quote }: { candidate: Candidate; quote: Pick<Quote, "offer" | "asset"> },
   { attempt, own = null, onWord = false }: { attempt: number; own?: string | null; onWord?: boolean },
-): Promise<void> {
+): Promise<boolean> {
   const { offer, asset } = quote;
   const cost = await costOf(ctx, call, quote, own);
-  if (!onWord && !isAskedFor(cost, asset)) return;
+  if (!onWord && !isAskedFor(cost, asset)) return false;
   const { before, inAll } = cost;
   const units = (amount: bigint | string): string => `${formatUnits(amount, asset.decimals)} ${asset.symbol}`;
   const besides =
@@ -67,7 +67,7 @@ export async function approve(
   }
   call.requireCaller();
   const decision = await whileWanted(call, call.options.approve(request));
-  if (decision === "approved") return;
+  if (decision === "approved") return true;
   if (decision === "ask_later") {
     throw new Proof402Error("approval_pending", "A person has to approve this payment, and is asked after this call.", {
       idempotencyKey: call.key,

@@ -13,24 +13,31 @@ import { firstFunded } from "./funds.ts";
 import { readHolds } from "./holds.ts";
 import { obtainQuotes, type Quote } from "./quote.ts";
 
-/** A seller's model, what the seller is attested to be, and an offer that the policy allows. */
+/** A seller's model, the seller's attestation, and an offer within the policy. */
 export type Chosen = { candidate: Candidate; attested: Attested; quote: Quote };
 
 /**
- * Steps 1 to 3: the cheapest seller that fits, attested, with the first of its quotes that the wallet can pay. One that
- * asks more than it lists is asked for its listing once more and then left out of the choice, unless the caller named
- * it.
+ * Steps 1 to 3: the cheapest fitting seller, attested, with the first of its quotes that the wallet can pay. A seller
+ * asking more than it lists is asked for its listing once more and then left out of the choice, unless it is named: by
+ * the caller, or by the question with a person's yes.
  */
-export async function chooseAndQuote(ctx: BuyerContext, call: Call, attempt: number): Promise<Chosen> {
+export async function chooseAndQuote(
+  ctx: BuyerContext,
+  call: Call,
+  attempt: number,
+  seller: string | undefined = call.request.seller,
+): Promise<Chosen> {
   const baited: { sellerId: string; error: Proof402Error }[] = [];
   for (;;) {
     const leftOut = (sellerId: string): boolean => baited.filter((one) => one.sellerId === sellerId).length > 1;
-    const { candidate, attested } = await chooseAndAttest(ctx, call, { leftOut, refresh: baited.length > 0 }).catch(
-      (error: unknown) => {
-        // No other seller has it: only the price stands in the way.
-        throw baited.at(-1)?.error ?? error;
-      },
-    );
+    const { candidate, attested } = await chooseAndAttest(ctx, call, {
+      seller,
+      leftOut,
+      refresh: baited.length > 0,
+    }).catch((error: unknown) => {
+      // No other seller has it: only the price stands in the way.
+      throw baited.at(-1)?.error ?? error;
+    });
     try {
       const request = unpaidRequest(ctx, call, candidate, attempt);
       const quotes = await obtainQuotes(ctx, call, { candidate, attested }, request);
@@ -40,7 +47,7 @@ export async function chooseAndQuote(ctx: BuyerContext, call: Call, attempt: num
     } catch (error) {
       if (!Proof402Error.isInstance(error) || error.code !== "over_listed_price") throw error;
       baited.push({ sellerId: candidate.seller.id, error });
-      if (call.request.seller !== undefined && leftOut(call.request.seller)) throw error;
+      if (seller !== undefined && leftOut(seller)) throw error;
     }
   }
 }
@@ -48,11 +55,15 @@ export async function chooseAndQuote(ctx: BuyerContext, call: Call, attempt: num
 async function chooseAndAttest(
   ctx: BuyerContext,
   call: Call,
-  { leftOut, refresh }: { leftOut: (sellerId: string) => boolean; refresh: boolean },
+  {
+    seller: name,
+    leftOut,
+    refresh,
+  }: { seller: string | undefined; leftOut: (sellerId: string) => boolean; refresh: boolean },
 ): Promise<{ candidate: Candidate; attested: Attested }> {
   const { request, assurance, signal } = call;
   const { model } = request;
-  const named = request.seller === undefined ? {} : { seller: request.seller };
+  const named = name === undefined ? {} : { seller: name };
   const wanted = { holds: await readHolds(ctx.db), model, assurance, ...named };
   const inChoice = (known: readonly SellerListing[]): SellerListing[] =>
     known.filter(({ seller }) => !leftOut(seller.id));

@@ -50,10 +50,9 @@ async function pay(ctx: BuyerContext, call: Call, turn: Extract<Turn, { kind: "p
   // After a commit the exchange goes on without its caller. Another authorization is nothing that a caller who left wants.
   call.requireCaller();
   const { attempt } = turn;
-  const chosen = turn.chosen ?? (await choose(ctx, call, turn));
+  const chosen = await approved(ctx, call, turn, turn.chosen ?? (await choose(ctx, call, turn)));
   const { candidate, attested, quote } = chosen;
-  await approve(ctx, call, chosen, turn);
-  const chainTime = await chainTimeOf(ctx, quote);
+  const chainTime = await chainTimeOf(ctx, chosen);
   const paid = await requireUnpaid(ctx, call, attempt);
   if (paid !== null) return paid;
   const { lock, plan } = await planFor(ctx, call, chosen, { attempt, chainTime });
@@ -66,7 +65,28 @@ async function pay(ctx: BuyerContext, call: Call, turn: Extract<Turn, { kind: "p
   });
 }
 
-/** The very same authorization once more. What stops it is told of a payment that has moved, too. */
+/**
+ * The choice, with a person's yes where the policy wants one. Hold, attestation, quote and funds may be others by the time
+ * of the answer: they are judged again, and a yes to one offer is none to another.
+ */
+async function approved(
+  ctx: BuyerContext,
+  call: Call,
+  turn: Extract<Turn, { kind: "pay" }>,
+  first: Chosen,
+): Promise<Chosen> {
+  let chosen = first;
+  while (await approve(ctx, call, chosen, turn)) {
+    call.requireCaller();
+    const { candidate, quote } = chosen;
+    chosen = await choose(ctx, call, turn, candidate.seller.id);
+    if (chosen.quote.offer.offerHash === quote.offer.offerHash)
+      return { ...chosen, quote: { ...chosen.quote, cached: quote.cached && chosen.quote.cached } };
+  }
+  return chosen;
+}
+
+/** The very same authorization once more. Its errors are told of a moved payment, too. */
 async function payAgain(ctx: BuyerContext, call: Call, turn: Extract<Turn, { kind: "again" }>): Promise<Turn> {
   const { state, sellerId, transaction, answeredAt } = turn.purchase;
   try {
@@ -153,8 +173,9 @@ const choose = (
   ctx: BuyerContext,
   call: Call,
   { attempt, turnedDownBy }: Extract<Turn, { kind: "pay" }>,
+  seller?: string,
 ): Promise<Chosen> =>
-  chooseAndQuote(ctx, call, attempt).catch((error: unknown) => {
+  chooseAndQuote(ctx, call, attempt, seller).catch((error: unknown) => {
     if (turnedDownBy === undefined || !Proof402Error.isInstance(error) || error.code === "aborted") throw error;
     throw askedTooMuch(turnedDownBy, error.code);
   });

@@ -109,11 +109,12 @@ export async function openAgain(
   { purchase, failure }: Extract<Turn, { kind: "again" }>,
 ): Promise<Paying> {
   const candidate = await candidateOf(ctx, call, purchase);
-  const attested = await attestSeller(ctx, candidate, call.assurance, call.signal);
   const { state, offer, attempt, id } = purchase;
   const asset = findAsset(offer, ctx.config.payment.assets);
   if (state === "signed" && asset !== undefined)
     await approve(ctx, call, { candidate, quote: { offer, asset } }, { attempt, own: id });
+  // A person may take long to answer: what the seller is attested to be is judged after that.
+  const attested = await attestSeller(ctx, candidate, call.assurance, call.signal);
   return { candidate, attested, purchase, quote: null, failure };
 }
 

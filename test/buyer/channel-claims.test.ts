@@ -63,7 +63,7 @@ async function liedTo({ claimed, witness, depth = 0 }: { claimed: bigint; witnes
   return {
     buyer,
     /** One look of each kind, in which the RPC lies. */
-    async lie(): Promise<void> {
+    lie: async (): Promise<void> => {
       lying = true;
       await buyer.reconcile();
       const { payer } = await buyer.spending();
