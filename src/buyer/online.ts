@@ -5,7 +5,7 @@ import { readAnchor } from "../chain/anchor.ts";
 import { chainOf, type Chain } from "../chain/chain.ts";
 import { observeSettlement } from "../payment/settlement.ts";
 import { isOtherChannel } from "../payment/settlement-channel.ts";
-import { readBlock, readTransaction } from "../payment/settlement-read.ts";
+import { isMined, readBlock, readTransaction } from "../payment/settlement-read.ts";
 import type { SettlementView } from "../payment/settlement-view.ts";
 import { isDisputed, piecesOf, withOnly } from "../receipts/disputed.ts";
 import type { Evidence, LayerResult, Payment, Receipt, SettlementEvidence } from "../receipts/schema.ts";
@@ -27,7 +27,8 @@ type Reading = { chains: ReadonlyMap<string, Chain>; policy: AppraisalPolicy };
 /**
  * Reads settlement and inclusion of a receipt again, from the relying party's own nodes. What the chain has not
  * confirmed yet is taken out, and a verdict waits for it. Where the chain shows something else than the file tells, in
- * any field, that is a contradiction. What already fails as it is told stays in its place.
+ * any field, that is a contradiction. A node may have dropped an old transaction, so its absence contradicts nothing.
+ * The told block contradicts if it lacks the transaction. What already fails as it is told stays in its place.
  *
  * Throws Proof402Error `network_not_configured`, `wrong_chain` or `chain_unreachable`.
  */
@@ -36,10 +37,14 @@ export async function readChainAgain(receipt: Receipt, reading: Reading): Promis
   const included = await readInclusion(receipt, reading);
   const own = [...settled, ...included];
   const at = receipt.core.response.receivedAt;
-  const isGone = included.length === 0 && toldOf(receipt, "inclusion.merkle").length > 0;
+  const isGone = (read: Evidence[], kind: Evidence["kind"]): boolean =>
+    read.length === 0 && toldOf(receipt, kind).length > 0;
   return {
     own,
-    awaited: isGone ? [NOT_CONFIRMED] : [],
+    awaited: [
+      ...(isGone(settled, "settlement.x402") ? [NOT_SEEN] : []),
+      ...(isGone(included, "inclusion.merkle") ? [NOT_CONFIRMED] : []),
+    ],
     receipt: {
       ...receipt,
       core: { ...receipt.core, evidence: receipt.core.evidence.filter((evidence) => !isOfChain(evidence)) },
@@ -53,12 +58,20 @@ export async function readChainAgain(receipt: Receipt, reading: Reading): Promis
 
 const NOT_SETTLED = contradiction("settlement", "settlement_not_on_chain");
 
+const NOT_SEEN: Outstanding = {
+  layer: "settlement",
+  status: "pending",
+  code: "awaiting_settlement",
+  note: "The file tells of a settlement that this node does not have, or has not confirmed.",
+  holdsVerdict: false,
+};
+
 /** An anchoring is no required layer, so its absence alone would hold no verdict. */
 const NOT_CONFIRMED: Outstanding = {
   layer: "inclusion",
   status: "pending",
   code: "inclusion_not_confirmed",
-  note: "The file tells of an anchoring that this node has not confirmed.",
+  note: "The file tells of an anchoring that this node does not have, or has not confirmed.",
   holdsVerdict: true,
 };
 
@@ -134,7 +147,8 @@ async function isOtherSettlement(
   if (seen.state !== "pending" || told.transaction === undefined) return false;
   const { transaction } = told;
   const used = await chain.read((client) => readTransaction(client, payment, transaction));
-  return used === null ? place === "confirmed" : !used.used || movedBy(used, payment) === null;
+  if (used !== null) return !used.used || movedBy(used, payment) === null;
+  return place === "confirmed" && (await chain.read((client) => isMined(client, transaction)));
 }
 
 /**
@@ -177,18 +191,18 @@ async function readTold(receipt: Receipt, { chains, policy }: Reading): Promise<
   if (anchor.state === "contradicted") return [contradiction("inclusion", anchor.code)];
   if (anchor.state === "pending") return [];
   if (anchor.state === "unknown")
-    return (await placeOf(chain, evidence)) === "ahead" ? [] : [contradiction("inclusion", "not_anchored")];
+    return (await placeOf(chain, evidence)) === "none" ? [contradiction("inclusion", "not_anchored")] : [];
   const shown = { ...evidence, ...anchor.record };
   return isSame(evidence, shown) ? [shown] : [shown, contradiction("inclusion", "inclusion_not_on_chain")];
 }
 
 /**
- * Where a told block is: confirmed as it is told, ahead of what this node has confirmed, or nowhere. A node may lag, so
- * what is told of a block ahead of it is no contradiction.
+ * Where a told block with the told transaction is: confirmed as it is told, ahead of what this node has confirmed, or
+ * nowhere. A node may lag, so a block ahead of it is no contradiction.
  */
 const placeOf = (
   chain: Chain,
-  told: Pick<SettlementEvidence, "blockNumber" | "blockHash" | "blockTime">,
+  told: Pick<SettlementEvidence, "blockNumber" | "blockHash" | "blockTime" | "transaction">,
 ): Promise<"confirmed" | "ahead" | "none"> =>
   chain.read(async (client) => {
     const head = await readBlock(client);
@@ -196,7 +210,8 @@ const placeOf = (
     const confirmed = head.number - BigInt(chain.confirmations);
     if (number > confirmed) return told.blockTime < head.time && number > head.number ? "none" : "ahead";
     const block = await readBlock(client, number);
-    return block.hash === told.blockHash && block.time === told.blockTime ? "confirmed" : "none";
+    const lacks = told.transaction !== undefined && block.transactions?.includes(told.transaction) === false;
+    return block.hash === told.blockHash && block.time === told.blockTime && !lacks ? "confirmed" : "none";
   });
 
 const toldOf = (receipt: Receipt, kind: Evidence["kind"]): Evidence[] =>

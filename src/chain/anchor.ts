@@ -12,7 +12,7 @@ type ChainRecord = Pick<InclusionEvidence, "transaction" | "blockNumber" | "bloc
 type Anchor =
   | { state: "anchored"; record: ChainRecord }
   | { state: "pending" }
-  /** This chain does not know the transaction, or not any more. */
+  /** This node does not have the transaction, or not any more. */
   | { state: "unknown" }
   | { state: "contradicted"; code: BatchContradiction };
 

@@ -23,6 +23,8 @@ export const block = z.object({
   hash,
   timestamp: quantity,
   baseFeePerGas: quantity.nullish(),
+  /** The hashes of its transactions. */
+  transactions: z.array(hash).nullish(),
 });
 export const pendingBlock = z.object({ number: quantity.nullable(), timestamp: quantity });
 export const transaction = z.object({ to: address.nullish().transform((to) => to ?? null), input: bytes });

@@ -5,7 +5,13 @@ import type { Payment } from "../receipts/schema.ts";
 import { payerOf } from "./methods/methods.ts";
 import type { ChainClient } from "../chain/client.ts";
 
-export type Block = { number: bigint; hash: string; time: number };
+export type Block = {
+  number: bigint;
+  hash: string;
+  time: number;
+  /** The hashes of its transactions; null where the node does not tell them. */
+  transactions: readonly string[] | null;
+};
 /** A successful transaction as it touched the payment's token. */
 export type TokenTransaction = Settling & {
   hash: string;
@@ -17,9 +23,15 @@ export type TokenTransaction = Settling & {
 
 export async function readBlock(client: ChainClient, number?: bigint): Promise<Block> {
   const block = await client.getBlock(number);
-  return { number: block.number, hash: block.hash.toLowerCase(), time: Number(block.timestamp) };
+  return {
+    number: block.number,
+    hash: block.hash.toLowerCase(),
+    time: Number(block.timestamp),
+    transactions: block.transactions?.map((hash) => hash.toLowerCase()) ?? null,
+  };
 }
 
+/** Gives null of a transaction that failed, and of one that this node does not have. */
 export async function readTransaction(
   client: ChainClient,
   payment: Payment,
@@ -37,6 +49,10 @@ export async function readTransaction(
     used: usesAuthorization(settling, payment),
   };
 }
+
+/** Whether the node has a transaction that is in a block, with success or without. */
+export const isMined = async (client: ChainClient, hash: string): Promise<boolean> =>
+  (await client.getTransactionReceipt(toHex0x(fromHex0x(hash)))) !== null;
 
 /** Whether the nonce is used or canceled, in the state of exactly that block (a lagging RPC node fails instead). */
 export const isSpent = (client: ChainClient, payment: Payment, blockNumber: bigint): Promise<boolean> =>

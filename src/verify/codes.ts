@@ -206,7 +206,9 @@ export const LAYER_CODES = {
     },
     disputed: { pending: "Files of the receipt tell it differently, and the chain itself was not read." },
     awaiting_inclusion: { pending: "The answer was not seen under a root on chain yet." },
-    inclusion_not_confirmed: { pending: "The file tells of an anchoring that this node has not confirmed." },
+    inclusion_not_confirmed: {
+      pending: "The file tells of an anchoring that this node does not have, or has not confirmed.",
+    },
     inclusion_not_seen: { skip: "The answer was not seen under a root on chain in time." },
     not_signed: { skip: "The seller signed nothing, so there is nothing to anchor." },
     signature_not_verified: { skip: "The leaf's signature did not pass, so anyone could have made the leaf." },
