@@ -18,6 +18,21 @@ export type PaidCall = {
   answer: KeptAnswer | null;
 };
 
+/** This node's asks for one payment's settlement, known to each process on the file. */
+export type Asks = {
+  /**
+   * An ask that may have had the payment made, in the named transaction, or in any if `transaction` is null. Null if none
+   * may have.
+   */
+  read(): Promise<{ isUnderWay: boolean; transaction: string | null } | null>;
+  /** Notes an ask that ends within so many ms, or is lost. False where one is noted already. */
+  begin(milliseconds: number): Promise<boolean>;
+  /** Notes that the ask ended, and may have had the payment made in this transaction, or in any. */
+  end(transaction: string | null): Promise<void>;
+  /** Notes that no ask had the payment made. */
+  forget(): Promise<void>;
+};
+
 /** The calls that payments were taken for, by the payment's key: one payment, one call. */
 export type PaidCalls = {
   find(key: string): Promise<PaidCall | null>;
@@ -28,6 +43,7 @@ export type PaidCalls = {
   keep(key: string, state: "answered" | "paid", answer: KeptAnswer): Promise<void>;
   /** The payment may be used for another call, where it is not paid. */
   release(key: string): Promise<void>;
+  asksOf(key: string): Asks;
   /** Payments taken after this are all known here, ms. */
   since(): Promise<number>;
   close(): Promise<void>;
@@ -35,6 +51,7 @@ export type PaidCalls = {
 
 type Tables = {
   calls: { key: string; request: string; at: number; state: string; terms: string; answer: string | null };
+  asks: { key: string; until: number; tx: string | null };
   meta: { name: string; value: number };
 };
 
@@ -49,12 +66,13 @@ const SETTLING_MS = 900_000;
 /** Opens the file, or a database in memory. Throws what the driver or the file system throws where it cannot be had. */
 export async function openPaidCalls(
   { database: path = ":memory:", keepSeconds = KEEP_SECONDS }: NodeRecords,
-  clock: () => number = Date.now,
+  clock: () => number = () => Date.now(),
 ): Promise<PaidCalls> {
   const db = await openRecords<Tables>(path, [
     `create table if not exists calls (key text primary key, request text not null, at integer not null,
       state text not null, terms text not null, answer text) strict, without rowid`,
     "create index if not exists calls_at on calls (at)",
+    "create table if not exists asks (key text primary key, until integer not null, tx text) strict, without rowid",
     "create table if not exists meta (name text primary key, value integer not null) strict",
     `insert or ignore into meta values ('since', ${clock()})`,
   ]);
@@ -67,6 +85,7 @@ export async function openPaidCalls(
     await sql`update meta set value = max(value, (select coalesce(max(at), 0) from calls where ${old}) + ${SETTLING_MS})
       where name = 'since' and exists (select 1 from calls where ${old})`.execute(db);
     await sql`delete from calls where ${old}`.execute(db);
+    await sql`delete from asks where key not in (select key from calls)`.execute(db);
     await sql`update calls set answer = null where key in (select key from (select key,
       sum(length(answer)) over (order by at desc, key) as so_far from calls where answer is not null)
       where so_far > ${MAX_CHARACTERS})`.execute(db);
@@ -115,6 +134,26 @@ export async function openPaidCalls(
     async release(key) {
       await db.deleteFrom("calls").where("key", "=", key).where("state", "!=", "paid").execute();
     },
+    asksOf: (key) => ({
+      async read() {
+        const row = await db.selectFrom("asks").select(["until", "tx"]).where("key", "=", key).executeTakeFirst();
+        return row === undefined ? null : { isUnderWay: clock() < row.until, transaction: row.tx };
+      },
+      async begin(milliseconds) {
+        const { numInsertedOrUpdatedRows } = await db
+          .insertInto("asks")
+          .values({ key, until: clock() + milliseconds, tx: null })
+          .onConflict((conflict) => conflict.doNothing())
+          .executeTakeFirst();
+        return numInsertedOrUpdatedRows === 1n;
+      },
+      async end(tx) {
+        await db.replaceInto("asks").values({ key, until: 0, tx }).execute();
+      },
+      async forget() {
+        await db.deleteFrom("asks").where("key", "=", key).execute();
+      },
+    }),
     async since() {
       const { value } = await db
         .selectFrom("meta")

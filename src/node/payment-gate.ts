@@ -31,13 +31,17 @@ export type Verification =
 
 /** What the facilitator says of a settlement. */
 export type SettlementWord = {
-  /** `unknown`: no answer, or none that decides; it may be settled or still become so. */
-  state: "settled" | "refused" | "unknown";
+  /** `pending`: an answer that does not decide; it may become settled. `lost`: no answer; it may be settled. */
+  state: "settled" | "refused" | "pending" | "lost";
   result: SettleResponse;
 };
 
 const DEFAULT_TIMEOUT_SECONDS = 120;
 const FACILITATOR_TIMEOUT_MS = 30_000;
+
+/** How long a facilitator's answer is waited for. */
+export const facilitatorTimeoutMs = (waitSeconds: number): number =>
+  Math.max(FACILITATOR_TIMEOUT_MS, waitSeconds * 1000);
 
 /** The paywall; `close` claims what vouchers granted and was not claimed yet. */
 export type PaymentGate = {
@@ -61,7 +65,7 @@ export function paymentGate(
   const { facilitatorUrl: url, waitSeconds = 0 } = payment;
   const facilitator = new HTTPFacilitatorClient({
     url,
-    timeoutMs: Math.max(FACILITATOR_TIMEOUT_MS, waitSeconds * 1000),
+    timeoutMs: facilitatorTimeoutMs(waitSeconds),
   });
   const server = new x402ResourceServer(facilitator)
     .register(payment.network, new ExactEvmScheme())
@@ -124,7 +128,7 @@ export function paymentGate(
         return wordOf(await server.settlePayment(payload, terms, undefined, { request }, overrides));
       } catch (error) {
         const { network } = terms;
-        if (!(error instanceof SettleError)) return unknownWord(network, "settlement_pending");
+        if (!(error instanceof SettleError)) return lostWord(network);
         const { errorReason = "settlement_failed", transaction } = error;
         return wordOf({ success: false, errorReason, transaction, network });
       }
@@ -148,12 +152,12 @@ function readPayment(c: Context): Payment | null {
 function wordOf(result: SettleResponse): SettlementWord {
   if (result.success) return { state: "settled", result };
   const open = result.errorReason === "settlement_pending" || /^0x[0-9a-fA-F]{64}$/.test(result.transaction);
-  return { state: open ? "unknown" : "refused", result };
+  return { state: open ? "pending" : "refused", result };
 }
 
-const unknownWord = (network: SettleResponse["network"], errorReason: string): SettlementWord => ({
-  state: "unknown",
-  result: { success: false, errorReason, transaction: "", network },
+const lostWord = (network: SettleResponse["network"]): SettlementWord => ({
+  state: "lost",
+  result: { success: false, errorReason: "settlement_pending", transaction: "", network },
 });
 
 /** The paywall's own name of a model's route: none of the addresses that a model answers at. */

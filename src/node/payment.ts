@@ -28,11 +28,21 @@ export type NodePayment = {
   rpcUrl?: string;
   /** Blocks on top of a payment before its answer goes out; 0, the default, takes the facilitator's word. Needs `rpcUrl`. */
   confirmations?: number;
-  /** How long a request waits for its payment to be decided, seconds; 20 by default. It can be asked for again after that. */
+  /**
+   * How long a request waits for its payment to be decided, seconds; 20 by default. It can be asked for again after that.
+   * Without `ownPayee` it waits for the facilitator's answer, too: up to 30 seconds, or this time if it is longer.
+   */
   waitSeconds?: number;
   /**
-   * True where payments to `payTo` are for this node and those it shares its records' database with, for nothing else. Then a
-   * payment that was made before the node was asked is served, too: without this it may have been for something else.
+   * True where payments to `payTo` are for this node and those it shares its records' database with, for nothing else. Then
+   * each payment on the chain counts, also one made by a stranger or before the node was asked.
+   *
+   * Without it a payment counts only if this node had it made, since the chain does not name a payment's purpose. The
+   * facilitator says so, or names this node the transaction. Or its answer is lost to this node, and the payment was unused
+   * before. Any other payment is refused, and the payer is told to ask the operator.
+   *
+   * Two limits: another service may have had a payment made in the moment of a lost answer, and a facilitator may say yes to
+   * two services.
    */
   ownPayee?: boolean;
 };

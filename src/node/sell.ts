@@ -7,7 +7,8 @@ import { accept, type Accepted, type Judges } from "./accept.ts";
 import type { InferRequest } from "./oip.ts";
 import type { KeptAnswer, PaidCall } from "./paid-calls.ts";
 import type { Payment } from "./payment.ts";
-import { dueFor, type ServedModel } from "./payment-gate.ts";
+import { settleOwn } from "./own-settlement.ts";
+import { dueFor, type ServedModel, type SettlementWord } from "./payment-gate.ts";
 import { identityOf, type PaymentIdentity } from "./payment-key.ts";
 import { settle, type Decision } from "./settle.ts";
 
@@ -98,7 +99,7 @@ async function sellFor(counter: Counter, c: Context, { known, digest, ...taking 
   const settling = { ...taking, identity };
   const answer = known?.answer ?? (await workOnce(counter, settling));
   if ("error" in answer) return c.json({ error: answer.error }, answer.status);
-  const decision = await decide(counter, c, { ...settling, takenAt: known?.at ?? Date.now() });
+  const decision = await decide(counter, c, { ...settling, known });
   return deliver(counter, c, { ...settling, answer, decision });
 }
 
@@ -193,20 +194,24 @@ async function workOnce(
 type Settling = Brought & { accepted: Accepted };
 
 async function decide(
-  { gate, chain, confirmations, waitSeconds }: Counter,
+  { gate, chain, calls, confirmations, waitSeconds, ownPayee }: Counter,
   c: Context,
-  { order, identity, accepted, takenAt }: Settling & { takenAt: number },
+  { order, identity, accepted, known }: Settling & { known: PaidCall | null },
 ): Promise<Decision> {
   const { payment, seen } = accepted;
   if (seen !== null) return { state: "paid", seen, word: null };
   const due = dueFor(payment.terms, order.request.rows, order.served.rows);
   const { authorization } = identity;
-  const since = Math.floor(takenAt / 1000) - LOOK_BACK_SECONDS;
+  const since = Math.floor((known?.at ?? Date.now()) / 1000) - LOOK_BACK_SECONDS;
   const look =
     authorization === null || !(await chain.available())
       ? null
       : (hint: string | undefined) => chain.look(authorization, { since, hint });
-  return settle(() => gate.settle(c, payment, due), look, { due: BigInt(due), confirmations, waitSeconds });
+  const ask = (): Promise<SettlementWord> => gate.settle(c, payment, due);
+  const wanted = { due: BigInt(due), confirmations, waitSeconds };
+  return ownPayee || look === null
+    ? settle(ask, look, wanted)
+    : settleOwn(ask, look, calls.asksOf(identity.key), { ...wanted, fresh: known === null });
 }
 
 /** Hands out the paid answer, and only then publishes its evidence. */
@@ -242,6 +247,13 @@ async function deliver(
     const error =
       "it is not known yet whether the payment was made; ask again with the same one, which cannot pay twice";
     return c.json({ error }, 503, { "retry-after": "2", ...receiptHeader(pending) });
+  }
+  if (decision.state === "elsewhere") {
+    const { transaction } = decision.seen;
+    const made = { success: false, errorReason: "payment_made_elsewhere", transaction, network };
+    const error =
+      "the payment was made, and not at this seller's order: it may have been for another service of its payee; ask its operator, with the transaction. The answer is kept for it";
+    return c.json({ error }, 402, receiptHeader(made));
   }
   const { result } = decision.word;
   const errorReason = (result.errorReason ?? "settlement_failed").slice(0, MAX_REASON);

@@ -7,6 +7,8 @@ export type Decision =
   /** `transaction` is null where the facilitator's own word is all there is. */
   | { state: "paid"; seen: Extract<ChainView, { state: "paid" }> | null; word: SettlementWord | null }
   | { state: "unpaid"; word: SettlementWord }
+  /** Another had it made, perhaps for a service of its own. */
+  | { state: "elsewhere"; seen: Extract<ChainView, { state: "paid" }> }
   /** Not known yet: the same payment may be asked about again. */
   | { state: "open" };
 
@@ -18,9 +20,10 @@ const FIRST_LOOK_MS = 2_000;
 const POLL_MS = 250;
 
 /**
- * Has a payment settled and finds out whether it was. Believes the facilitator if it says yes and no confirmations are
- * asked for. If its answer is lost, late or a no, the chain decides: an authorization that moved at least `due` to its
- * payee is paid, by any submitter. Without a chain to look at (`look` is null) a lost word is asked for once more.
+ * Has a payment settled and finds out whether it was, for a node whose payee takes no other payments. Believes the
+ * facilitator if it says yes and no confirmations are asked for. If its answer is lost, late or a no, the chain decides: an
+ * authorization that moved at least `due` to its payee is paid, by any submitter. Without a chain to look at (`look` is null)
+ * a lost word is asked for once more.
  */
 export async function settle(
   ask: () => Promise<SettlementWord>,
@@ -29,7 +32,7 @@ export async function settle(
 ): Promise<Decision> {
   if (look === null) {
     const word = await ask();
-    return fromWord(word.state === "unknown" ? await ask() : word);
+    return fromWord(word.state === "lost" || word.state === "pending" ? await ask() : word);
   }
   const decided = new AbortController();
   const until = performance.now() + waitSeconds * 1000;
@@ -60,21 +63,22 @@ export async function settle(
 }
 
 /** Tells whether a refusal means that the authorization, valid before, is used by now: paid with or canceled. */
-const isOfUse = ({ result }: SettlementWord): boolean => /nonce|used/i.test(result.errorReason ?? "");
+export const isOfUse = ({ result }: SettlementWord): boolean => /nonce|used/i.test(result.errorReason ?? "");
 
-const fromWord = (word: SettlementWord): Decision => {
+/** What the facilitator's word alone decides. */
+export const fromWord = (word: SettlementWord): Decision => {
   if (word.state === "settled") return { state: "paid", seen: null, word };
   return word.state === "refused" && !isOfUse(word) ? { state: "unpaid", word } : { state: "open" };
 };
 
 /** Looks until the payment is deep enough in the chain, at least once, or time is up. */
-async function watch(
+export async function watch(
   look: () => Promise<ChainView | null>,
-  options: { due: bigint; confirmations: number; after: number; until: number; signal: AbortSignal },
+  options: { due: bigint; confirmations: number; after: number; until: number; signal?: AbortSignal },
 ): Promise<Decision> {
   const { due, confirmations, after, until, signal } = options;
   await pause(after, signal);
-  while (!signal.aborted) {
+  while (signal?.aborted !== true) {
     const view = await look();
     if (view?.state === "paid" && view.depth >= confirmations && view.amount >= due)
       return { state: "paid", seen: view, word: null };
@@ -84,5 +88,5 @@ async function watch(
   return { state: "open" };
 }
 
-const pause = (milliseconds: number, signal: AbortSignal): Promise<unknown> =>
-  sleep(milliseconds, undefined, { signal }).catch(() => undefined);
+const pause = (milliseconds: number, signal: AbortSignal | undefined): Promise<unknown> =>
+  sleep(milliseconds, undefined, signal === undefined ? {} : { signal }).catch(() => undefined);
