@@ -13,6 +13,7 @@ import type { PurchaseRecord, Refusal } from "../payment/types.ts";
 import { needsWord } from "./approve.ts";
 import { lookAt } from "./ask-chain.ts";
 import type { Call } from "./call.ts";
+import { moneyOf } from "./money.ts";
 import { noteCharged } from "./channel.ts";
 import { lackNow } from "./funds.ts";
 import { pollMilliseconds, type BuyerContext } from "./context.ts";
@@ -63,7 +64,7 @@ export async function afterRefusal(
     const asset = findAsset(offer, ctx.config.payment.assets);
     const lack = asset === undefined ? null : await lackNow(ctx, call, { offer, asset }).catch(() => null);
     if (lack !== null) await markShort(ctx.db, purchase.id, ctx.clock());
-    throw rejected(paying, received, lack);
+    throw await rejected(ctx, call, paying, { received, lack });
   }
   const next = {
     kind: "pay" as const,
@@ -183,13 +184,19 @@ const inDoubt = ({ candidate }: Paying, transaction: string | undefined): Proof4
     },
   );
 
-function rejected({ candidate }: Paying, { status, headers, body }: Received, lack: Refusal | null): Proof402Error {
+async function rejected(
+  ctx: BuyerContext,
+  call: Call,
+  { candidate }: Paying,
+  { received: { status, headers, body }, lack }: { received: Received; lack: Refusal | null },
+): Promise<Proof402Error> {
   const said = readPaymentResponse(headers);
   const why = readRefusal(headers, body);
   const refused = `Seller "${candidate.seller.id}" turned the payment down (402).`;
   const message = [refused, why?.message, lack?.message].filter((one) => one !== undefined).join(" ");
+  const next = await nextAfter(ctx, call.key);
   return new Proof402Error("payment_rejected", message, {
-    next: [lack?.next ?? why?.advice, REJECTED_NEXT].filter((one) => one !== undefined).join(" "),
+    next: [lack?.next ?? why?.advice, next].filter((one) => one !== undefined).join(" "),
     details: {
       status,
       sellerSaysSettled: said?.success ?? null,
@@ -200,13 +207,24 @@ function rejected({ candidate }: Paying, { status, headers, body }: Received, la
   });
 }
 
-const REJECTED_NEXT =
-  "The signed amount stays reserved until the authorization is used or expires; `spending` shows it. Call again with the same key to offer the same payment again, or choose another seller under a new key.";
+/**
+ * The next step after a refusal, by the journal: a voucher is released if the seller shows its sum to be counted already. Nothing
+ * is reserved for the call then, and no key is told.
+ */
+const nextAfter = async (ctx: BuyerContext, key: string): Promise<string> =>
+  moneyOf(await readAttempts(ctx.db, key)) === "not-moved"
+    ? "Nothing stays reserved for the payment, which can move no money any more. Call again to make another one, or choose another seller."
+    : "The signed amount stays reserved until the authorization is used or expires; `spending` shows it. Call again with the same key to offer the same payment again, or choose another seller under a new key.";
 
-/** The seller turned a payment down, and no other may be made beside it. */
-export const askedTooMuch = (sellerId: string, reason: string): Proof402Error =>
+/** The seller turned a payment down, and no other may be made beside it. Throws what the database throws. */
+export const askedTooMuch = async (
+  ctx: BuyerContext,
+  call: Call,
+  sellerId: string,
+  reason: string,
+): Promise<Proof402Error> =>
   new Proof402Error(
     "payment_rejected",
     `Seller "${sellerId}" turned the payment down (402), and none that the call may make beside it is on offer.`,
-    { next: REJECTED_NEXT, details: { reason } },
+    { next: await nextAfter(ctx, call.key), details: { reason } },
   );

@@ -175,9 +175,9 @@ const choose = (
   { attempt, turnedDownBy }: Extract<Turn, { kind: "pay" }>,
   seller?: string,
 ): Promise<Chosen> =>
-  chooseAndQuote(ctx, call, attempt, seller).catch((error: unknown) => {
+  chooseAndQuote(ctx, call, attempt, seller).catch(async (error: unknown) => {
     if (turnedDownBy === undefined || !Proof402Error.isInstance(error) || error.code === "aborted") throw error;
-    throw askedTooMuch(turnedDownBy, error.code);
+    throw await askedTooMuch(ctx, call, turnedDownBy, error.code);
   });
 
 /** The request that carries the hash of its payment's terms. */
@@ -237,7 +237,9 @@ async function reserveOffer(
   });
   if (result.kind === "refused") {
     const { refusal } = result;
-    throw turn.turnedDownBy === undefined ? refused(refusal) : askedTooMuch(turn.turnedDownBy, refusal.code);
+    throw turn.turnedDownBy === undefined
+      ? refused(refusal)
+      : await askedTooMuch(ctx, call, turn.turnedDownBy, refusal.code);
   }
   if (result.kind !== "reserved") throw takenOver();
   const amount = `${formatUnits(payment.amount, quote.asset.decimals)} ${quote.asset.symbol}`;

@@ -1,5 +1,5 @@
 import { isAuthorizationUsed, readTransfer } from "../evidence/eip3009.ts";
-import { movedBy, takenBy } from "../evidence/settlement.ts";
+import { costIn, movedBy } from "../evidence/settlement.ts";
 import { settlementEvidence, type Payment, type SettlementEvidence } from "../receipts/schema.ts";
 import type { Chain, LookLimits } from "../chain/chain.ts";
 import { isFromChannel } from "./channels.ts";
@@ -78,16 +78,13 @@ async function settled(
   return { state: "settled", evidence, transaction: transaction.hash, ...movedFor(transaction, payment) };
 }
 
-/** What the payment took. A token that moved too little (a fee, say) is counted at the allowed sum. */
+/** What the payment took. */
 function movedFor(
   transaction: TokenTransaction,
   payment: Payment,
 ): Pick<Extract<SettlementView, { state: "settled" }>, "amount" | "fault"> {
-  const promised = movedBy(transaction, payment) ?? BigInt(payment.amount);
-  const taken = takenBy(transaction, payment);
-  return taken > promised
-    ? { amount: taken.toString(), fault: "token_moved_more" }
-    : { amount: promised.toString(), fault: null };
+  const { amount, isMore } = costIn(transaction, payment);
+  return { amount: amount.toString(), fault: isMore ? "token_moved_more" : null };
 }
 
 /**

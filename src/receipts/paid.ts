@@ -1,5 +1,5 @@
 import { evidenceOf } from "../evidence/methods/methods.ts";
-import { movedBy } from "../evidence/settlement.ts";
+import { costIn } from "../evidence/settlement.ts";
 import { withoutDisputed } from "./disputed.ts";
 import type { Receipt, SettlementEvidence } from "./schema.ts";
 
@@ -7,6 +7,7 @@ import type { Receipt, SettlementEvidence } from "./schema.ts";
 export type Paid = {
   /** `authorized`: signed, and not seen on chain. `settled`: seen moved. `expired`: seen to have ended unused. */
   state: "authorized" | "settled" | "expired";
+  /** Once settled, any surcharge of the token included. */
   amount: string;
   /** True of a metered payment that is not settled: its seller may still settle any amount up to this one. */
   atMost: boolean;
@@ -21,6 +22,5 @@ export function paidAmount(receipt: Receipt): Paid {
   if (settlement?.outcome === "expired") return { state: "expired", amount: "0", atMost: false };
   if (settlement === undefined)
     return { state: "authorized", amount: payment.amount, atMost: evidenceOf(payment).metered };
-  const moved = movedBy(settlement, payment);
-  return { state: "settled", amount: moved?.toString() ?? payment.amount, atMost: false };
+  return { state: "settled", amount: costIn(settlement, payment).amount.toString(), atMost: false };
 }

@@ -63,11 +63,13 @@ export function summarize(receipt: Receipt, appraisal: Appraisal): ReceiptSummar
 }
 
 /**
- * Tells whether a receipt's payment rests on its maker's word: a failed layer shows nothing, and a reported one was not
- * read here.
+ * Tells whether a receipt's payment rests on its maker's word. A failed layer shows nothing, except a token's surcharge seen on
+ * the chain here; a reported one was not read here.
  */
 const isOnlyTold = ({ layers: { payment, settlement } }: Appraisal): boolean =>
-  [payment.status, settlement.status].some((status) => status === "fail" || status === "reported");
+  [payment, settlement].some(
+    ({ status, code }) => status === "reported" || (status === "fail" && code !== "token_moved_more"),
+  );
 
 /** Tells a reader whether to act, by the verdict. */
 export const VERDICT_WORDS: Record<ReceiptSummary["verdict"], string> = {

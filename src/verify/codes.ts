@@ -191,6 +191,7 @@ export const LAYER_CODES = {
     authorization_not_used: { fail: "The transaction did not use this authorization." },
     transfer_mismatch: { fail: "The transaction did not move this amount from payer to payee." },
     token_moved_more: { fail: "The token took more from the payer than was authorized." },
+    token_moved_more_reported: { fail: "The file tells that the token took more from the payer than was authorized." },
     channel_missing: { fail: "The settlement does not show the channel." },
     voucher_not_claimed: { fail: "The channel's claims do not reach the voucher's sum." },
     authorization_expired: { skip: "The authorization ended unused: no money moved." },

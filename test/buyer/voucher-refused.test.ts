@@ -1,13 +1,14 @@
 import { beforeEach, expect, it, onTestFinished } from "vitest";
 import type { Call } from "../../src/buyer/call.ts";
 import type { BuyerContext } from "../../src/buyer/context.ts";
+import { withMoney } from "../../src/buyer/money.ts";
 import { afterRefusal } from "../../src/buyer/payment-refused.ts";
 import { createQuoteCache } from "../../src/buyer/quotes.ts";
 import type { Received } from "../../src/buyer/send.ts";
 import type { Paying } from "../../src/buyer/turn.ts";
 import { channelIdOf } from "../../src/evidence/channel.ts";
 import { planVoucher, readChannel } from "../../src/payment/channels.ts";
-import { markSent, markSigned, readAttempts } from "../../src/payment/journal.ts";
+import { markSent, markSigned, readAttempts, release, SUPERSEDED } from "../../src/payment/journal.ts";
 import { reserve } from "../../src/payment/reserve.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { NETWORK, PAYEE, PAYER, policyWith, requirement, reservation, usdc } from "../payment/fixtures.ts";
@@ -82,4 +83,26 @@ it("grants of a channel what the seller rightly says, and pays by the next vouch
     chosen: { quote: { offer: { scheme: "batch-settlement", amount: "20000" } } },
   });
   expect((await readChannel(db, channelId))?.charged).toBe("20000");
+});
+
+it.each([
+  [true, "not-moved", "Nothing stays reserved"],
+  [false, "may-move", "The signed amount stays reserved"],
+])("tells of a voucher what the journal holds of it, released: %s", async (released, money, words) => {
+  const purchase = await sendVoucher(KEY);
+  if (released) await release(db, purchase.id, { reason: SUPERSEDED, unusable: true, now });
+  const config = { payment: policyWith([{ ...usdc, methods: ["voucher"] }]) };
+  const quotes = createQuoteCache(60_000);
+  const ctx = { db, config, quotes, clock: () => now, chains: new Map() } as unknown as BuyerContext;
+  const call = { key: KEY, request: { seller: seller.id }, wallet: { address: PAYER } } as unknown as Call;
+  const candidate = { seller, model: { name: "m", price: null } };
+  const paying = { candidate, attested: {}, purchase, quote: null, failure: null } as unknown as Paying;
+  const refused = afterRefusal(ctx, call, paying, { received: turnedDown("0"), header: "" });
+  const told = await refused.then(
+    () => null,
+    (error: unknown) => withMoney(ctx, [KEY], error),
+  );
+  expect(told).toMatchObject({ code: "payment_rejected", money, next: expect.stringContaining(words) as string });
+  expect(told?.next.includes("same key")).toBe(!released);
+  expect(told?.idempotencyKey).toBe(released ? undefined : KEY);
 });

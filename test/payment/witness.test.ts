@@ -7,6 +7,7 @@ import { spending } from "../../src/payment/spending.ts";
 import type { PurchaseRecord } from "../../src/payment/types.ts";
 import { lookOnce } from "../../src/payment/witness.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
+import { paidAmount } from "../../src/receipts/paid.ts";
 import { judgeSettlement } from "../../src/verify/layers/payment.ts";
 import { receiptCore } from "../support/receipt-core.ts";
 import { rpcInFront, type Lie, type RpcCall } from "../support/rpc.ts";
@@ -277,11 +278,9 @@ describe("T40: a token that takes more than was authorized", () => {
     const core = receiptCore("surcharge");
     const sentAt = new Date(purchase.createdAt).toISOString();
     const receipt = { core: { ...core, payment: purchase.payment, request: { ...core.request, sentAt } } };
-    const judged = judgeSettlement(
-      { ...receipt, later: [{ at: sentAt, evidence: seen.evidence }] } as never,
-      { clockSkewSeconds: 60 } as never,
-      () => true,
-    );
+    const later = [{ at: sentAt, evidence: seen.evidence }];
+    expect(paidAmount({ ...receipt, later } as never)).toEqual({ state: "settled", amount: "10007", atMost: false });
+    const judged = judgeSettlement({ ...receipt, later } as never, { clockSkewSeconds: 60 } as never, () => true);
     expect(judged).toMatchObject({ status: "fail", code: "token_moved_more" });
   });
 

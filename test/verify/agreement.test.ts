@@ -4,11 +4,14 @@ import { signingHash } from "../../src/evidence/methods/methods.ts";
 import { signerOf } from "../../src/evidence/signer.ts";
 import { readFacts, type Facts } from "../../src/verify/facts.ts";
 import { receiptId } from "../../src/receipts/receipt.ts";
-import type { Receipt } from "../../src/receipts/schema.ts";
+import type { Receipt, SettlementEvidence } from "../../src/receipts/schema.ts";
 import { summarize, summaryText } from "../../src/tools/summary.ts";
 import { appraise } from "../../src/verify/appraise.ts";
 import { makeFixture } from "../support/fixture-receipt.ts";
 import { resealed } from "../support/reseal.ts";
+
+const isSettlement = (evidence: Receipt["later"][number]["evidence"]): evidence is SettlementEvidence =>
+  evidence.kind === "settlement.x402";
 
 const changed = (receipt: Receipt, change: (one: Receipt) => void): Receipt => {
   const copy = structuredClone(receipt);
@@ -97,13 +100,30 @@ describe("T58: an address that a signature of other terms happens to recover to,
 test("what was paid is the file's word where payment or settlement failed or are only told", async () => {
   const { receipt, policy, evaluateAt } = await makeFixture();
   const shown = async (one: Receipt, own: boolean) => {
-    const seen = own ? { own: receipt.later.map(({ evidence }) => evidence) } : {};
+    const seen = own ? { own: one.later.map(({ evidence }) => evidence) } : {};
     const summary = summarize(one, await appraise({ receipt: one, policy, now: evaluateAt, evaluateAt, ...seen }));
     return { reported: summary.paid.reported, text: summaryText(summary) };
   };
   expect(await shown(receipt, true)).toMatchObject({ reported: false, text: expect.stringContaining(" Paid: 0.01 ") });
   const told = "The file tells, and nothing here confirms: Paid: ";
   expect(await shown(receipt, false)).toMatchObject({ reported: true, text: expect.stringContaining(told) });
+  const surcharged = changed(receipt, ({ later }) => {
+    const settlement = later.map(({ evidence }) => evidence).find(isSettlement);
+    const transfer = settlement?.logs.at(-1);
+    const [topic, from] = transfer?.topics ?? [];
+    if (transfer === undefined || topic === undefined || from === undefined) throw new Error("it settled");
+    const topics = [topic, from, `0x${"ee".repeat(20).padStart(64, "0")}`];
+    const data = `0x${(7000).toString(16).padStart(64, "0")}`;
+    settlement?.logs.push({ ...transfer, topics, data, logIndex: transfer.logIndex + 1 });
+  });
+  const all = await shown(surcharged, true);
+  expect(all).toMatchObject({ reported: false, text: expect.stringContaining(" Paid: 0.017 ") });
+  expect(all.text).toContain("settlement: token_moved_more: The token took 17000 base units");
+  expect(all.text).not.toContain("nothing here confirms");
+  expect(await shown(surcharged, false)).toMatchObject({
+    reported: true,
+    text: expect.stringContaining(`${told}0.017 `),
+  });
   const dearer = changed(receipt, ({ core }) => {
     core.payment.amount = core.offer.amount = "5000000000000";
   });

@@ -72,6 +72,11 @@ export function judgeSettlement(receipt: Receipt, policy: AppraisalPolicy, isOwn
     return fail("network_mismatch", "The settlement is on another chain than the payment.");
   const earliest = Date.parse(request.sentAt) / 1000 - policy.clockSkewSeconds - 1;
   const finding = evidenceOf(payment).judge(payment, evidence, earliest);
+  if (finding.status === "fail" && finding.code === "token_moved_more" && !isOwn(evidence))
+    return fail(
+      "token_moved_more_reported",
+      `The file tells this, and it was not read from the chain here: ${finding.note}`,
+    );
   if (finding.status !== "pass") return finding;
   return isOwn(evidence)
     ? pass(finding.note)
