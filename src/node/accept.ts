@@ -18,6 +18,7 @@ export type Judges = {
   waitSeconds: number;
   /** Payments that were made before they were brought here are for this node. */
   ownPayee: boolean;
+  sharedPayee: boolean;
 };
 
 /** A payment that an answer may be worked out for. */

@@ -103,7 +103,8 @@ const WAIT_SECONDS = 20;
 export async function createInferenceNode(options: InferenceNodeOptions): Promise<InferenceNode> {
   const { enclave, payment } = options;
   check(options);
-  const { network, rpcUrl, facilitatorUrl, confirmations = 0, waitSeconds = WAIT_SECONDS, ownPayee = false } = payment;
+  const { network, rpcUrl, facilitatorUrl, confirmations = 0, waitSeconds = WAIT_SECONDS } = payment;
+  const { ownPayee = false, sharedPayee = false } = payment;
   const chain = openChainReader({ network, rpcUrl, facilitatorUrl });
   await chain.requireChain();
   const directory = options.modelsDir ?? (await packageModelsDirectory());
@@ -131,7 +132,7 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
   const calls = await openPaidCalls(options.records ?? {});
   const channels = await openVoucherChannels(payment.network, options.records?.database);
   const gate = paymentGate(served, payment, { channels, chain });
-  const judges = { gate, calls, chain, confirmations, waitSeconds, ownPayee };
+  const judges = { gate, calls, chain, confirmations, waitSeconds, ownPayee: ownPayee && !sharedPayee, sharedPayee };
   const app = createApp({ served, payment, judges, enclave, batches, proofs });
   return {
     fetch: async (request) => app.fetch(request),

@@ -30,21 +30,26 @@ export type NodePayment = {
   confirmations?: number;
   /**
    * How long a request waits for its payment to be decided, seconds; 20 by default. It can be asked for again after that.
-   * Without `ownPayee` it waits for the facilitator's answer, too: up to 30 seconds, or this time if it is longer.
+   * With `sharedPayee` it waits for the facilitator's answer, too: up to 30 seconds, or this time if it is longer.
    */
   waitSeconds?: number;
   /**
    * True where payments to `payTo` are for this node and those it shares its records' database with, for nothing else. Then
-   * each payment on the chain counts, also one made by a stranger or before the node was asked.
-   *
-   * Without it a payment counts only if this node had it made, since the chain does not name a payment's purpose. The
-   * facilitator says so, or names this node the transaction. Or its answer is lost to this node, and the payment was unused
-   * before. Any other payment is refused, and the payer is told to ask the operator.
+   * each payment on the chain counts, also one made before the node was asked.
+   */
+  ownPayee?: boolean;
+  /**
+   * True where another service is paid at `payTo`, too. The chain does not name a payment's purpose, so a payment counts only
+   * if this node had it made. The facilitator says so, or names this node the transaction. Or its answer is lost to this
+   * node, and the payment was unused before. Any other payment is refused, and the payer is told to ask the operator.
    *
    * Two limits: another service may have had a payment made in the moment of a lost answer, and a facilitator may say yes to
    * two services.
+   *
+   * Without it a payment counts that the chain shows once this node found it unused, by any submitter. Then one payment may
+   * buy at each service of a payee. Counts before `ownPayee`.
    */
-  ownPayee?: boolean;
+  sharedPayee?: boolean;
 };
 
 /** A payment and the requirements that it meets. */

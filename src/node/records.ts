@@ -7,9 +7,8 @@ import { execute, patientSqlite } from "../storage/sqlite.ts";
 export type NodeRecords = {
   /**
    * SQLite file. In memory when absent: a restart then forgets the answers, and a crash loses vouchers taken and not
-   * yet claimed, free for their payers to spend again; `close` claims them. Nodes with `ownPayee` that are paid at one
-   * address share one file: each would else take a payment to another for one to itself. Other nodes of one address may
-   * have files of their own.
+   * yet claimed, free for their payers to spend again; `close` claims them. Nodes that are paid at one address share one
+   * file, or set `sharedPayee`: each would else take a payment to another for one to itself.
    */
   database?: string;
   /** How long an answer can be had again by who paid for it, seconds; a day by default. */

@@ -194,7 +194,7 @@ async function workOnce(
 type Settling = Brought & { accepted: Accepted };
 
 async function decide(
-  { gate, chain, calls, confirmations, waitSeconds, ownPayee }: Counter,
+  { gate, chain, calls, confirmations, waitSeconds, sharedPayee }: Counter,
   c: Context,
   { order, identity, accepted, known }: Settling & { known: PaidCall | null },
 ): Promise<Decision> {
@@ -209,9 +209,9 @@ async function decide(
       : (hint: string | undefined) => chain.look(authorization, { since, hint });
   const ask = (): Promise<SettlementWord> => gate.settle(c, payment, due);
   const wanted = { due: BigInt(due), confirmations, waitSeconds };
-  return ownPayee || look === null
-    ? settle(ask, look, wanted)
-    : settleOwn(ask, look, calls.asksOf(identity.key), { ...wanted, fresh: known === null });
+  return sharedPayee && look !== null
+    ? settleOwn(ask, look, calls.asksOf(identity.key), { ...wanted, fresh: known === null })
+    : settle(ask, look, wanted);
 }
 
 /** Hands out the paid answer, and only then publishes its evidence. */

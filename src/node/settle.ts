@@ -20,7 +20,7 @@ const FIRST_LOOK_MS = 2_000;
 const POLL_MS = 250;
 
 /**
- * Has a payment settled and finds out whether it was, for a node whose payee takes no other payments. Believes the
+ * Has a payment settled and finds out whether it was. Believes the
  * facilitator if it says yes and no confirmations are asked for. If its answer is lost, late or a no, the chain decides: an
  * authorization that moved at least `due` to its payee is paid, by any submitter. Without a chain to look at (`look` is null)
  * a lost word is asked for once more.

@@ -29,7 +29,9 @@ async function seller(
   payment: NonNullable<Parameters<typeof openSeller>[1]>["payment"] = {},
 ): Promise<OwnSeller> {
   const facilitator = await facilitatorWith(market, settle === undefined ? {} : { "/settle": settle });
-  const one = await openSeller(market, { payment: { facilitatorUrl: facilitator.origin, ...payment } });
+  const one = await openSeller(market, {
+    payment: { facilitatorUrl: facilitator.origin, sharedPayee: true, ...payment },
+  });
   open.push(one, facilitator);
   return one;
 }
