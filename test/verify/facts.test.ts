@@ -121,6 +121,28 @@ describe("the payer's agreement", () => {
     expect(await agreementOf(fixture.receipt)).toBe(null);
   });
 
+  test("of a message that does not name its payer is told only if the enclave's key signed for the terms", async () => {
+    const { receipt } = await makeFixture({ signed: true, method: "permit2" });
+    const { payer } = receipt.core.payment;
+    const told = (change: (evidence: Record<string, unknown>[]) => void) => {
+      const core = structuredClone(receipt.core);
+      change(core.evidence);
+      return agreementOf({ ...receipt, core });
+    };
+    expect(await told(() => undefined)).toEqual({ signer: payer, byPayer: true });
+    const unknown = { signer: payer, byPayer: null };
+    expect(await told(([nitro]) => (nitro!["document"] = toBase64(utf8("no document"))))).toEqual(unknown);
+    expect(await told(([nitro]) => (nitro!["publicKey"] = toBase64(utf8("a key"))))).toEqual(unknown);
+    expect(await told(([, , signature]) => (signature!["outputHash"] = "ab".repeat(32)))).toEqual(unknown);
+  });
+
+  test("of a message in a domain of its own reads nothing of the token's", async () => {
+    const { receipt } = await makeFixture({ signed: true, method: "permit2" });
+    const core = structuredClone(receipt.core);
+    core.offer.extra["name"] = 5;
+    expect(await agreementOf({ ...receipt, core })).toMatchObject({ signer: core.payment.payer });
+  });
+
   test("is nobody's where the terms cannot be signed", async () => {
     const { receipt } = await makeFixture({ signed: true });
     const core = structuredClone(receipt.core);

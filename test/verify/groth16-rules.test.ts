@@ -52,6 +52,8 @@ function judged(one: Case = {}): string | null {
   const policy = { ...fixture.policy, sellers: { fixture: seller }, ...one.policy };
   const result = judgeGroth16(receipt, policy, createVerificationCache());
   expect(hasSecretWeights(receipt)).toBe(result !== null && key.commitment !== null && receipt.later.length === 2);
+  const subject = `The pinned model${key.commitment === null ? "" : ", whose weights are secret behind a commitment,"} was`;
+  if (result?.status === "pass" && !result.note.startsWith(subject)) throw new Error(`not told: ${subject}`);
   return result === null ? null : `${result.status} ${result.code}`;
 }
 const replaced = (at: number, value: string) => (signals: string[]) => signals.with(at, value);
