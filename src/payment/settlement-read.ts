@@ -3,7 +3,7 @@ import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
 import { usesAuthorization } from "../evidence/settlement.ts";
 import type { Payment } from "../receipts/schema.ts";
 import { payerOf } from "./methods/methods.ts";
-import type { ChainClient } from "../chain/client.ts";
+import type { ChainClient, TransactionReceipt } from "../chain/client.ts";
 
 export type Block = {
   number: bigint;
@@ -38,7 +38,7 @@ export async function readTransaction(
   hash: string,
 ): Promise<TokenTransaction | null> {
   if (!/^0x[0-9a-f]{64}$/.test(hash)) return null;
-  const receipt = await client.getTransactionReceipt(toHex0x(fromHex0x(hash)));
+  const receipt = await receiptOf(client, hash);
   if (receipt === null || receipt.status !== "success") return null;
   const settling = await readSettling(client, payment, receipt);
   return {
@@ -52,7 +52,13 @@ export async function readTransaction(
 
 /** Whether the node has a transaction that is in a block, with success or without. */
 export const isMined = async (client: ChainClient, hash: string): Promise<boolean> =>
-  (await client.getTransactionReceipt(toHex0x(fromHex0x(hash)))) !== null;
+  (await receiptOf(client, hash)) !== null;
+
+/** Asks once more for what a node does not have: behind a balancer the next node may have it. */
+async function receiptOf(client: ChainClient, hash: string): Promise<TransactionReceipt | null> {
+  const name = toHex0x(fromHex0x(hash));
+  return (await client.getTransactionReceipt(name)) ?? client.getTransactionReceipt(name);
+}
 
 /** Whether the nonce is used or canceled, in the state of exactly that block (a lagging RPC node fails instead). */
 export const isSpent = (client: ChainClient, payment: Payment, blockNumber: bigint): Promise<boolean> =>

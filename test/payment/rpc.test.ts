@@ -230,4 +230,23 @@ describe("an RPC that allows few blocks a look", () => {
     knows = true;
     expect(await look()).toMatchObject({ state: "settled", transaction });
   });
+
+  it.each([0, 1])(
+    "and of two nodes, of which one has no transaction yet: it is found at once (turn %i)",
+    async (turn) => {
+      let asked = turn;
+      const rpc = await rpcInFront(ground.anvil.rpcUrl, ({ method }) => {
+        asked += 1;
+        return method === "eth_getTransactionReceipt" && asked % 2 === 0 ? { result: null } : undefined;
+      });
+      const purchase = await ground.bought(db);
+      const transaction = await ground.redeem(purchase);
+      const since = Math.floor(purchase.createdAt / 1000);
+      for (const hint of [{}, { transactionHint: transaction }])
+        expect(await observeSettlement(chainAt(rpc.url), purchase.payment, { since, ...hint })).toMatchObject({
+          state: "settled",
+          transaction,
+        });
+    },
+  );
 });
