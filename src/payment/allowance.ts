@@ -41,11 +41,10 @@ export const readHoldings = (
   { block, ...limits }: LookLimits & { block?: bigint } = {},
 ): Promise<{ balance: bigint; allowance: bigint }> =>
   chain.read(async (client) => {
-    const at = block === undefined ? {} : { blockNumber: block };
-    const token = { address: hex(asset), abi: ERC20, ...at } as const;
+    const token = { address: hex(asset), abi: ERC20 } as const;
     const [balance, allowance] = await Promise.all([
-      client.readContract({ ...token, functionName: "balanceOf", args: [hex(owner)] }),
-      client.readContract({ ...token, functionName: "allowance", args: [hex(owner), PERMIT2] }),
+      client.readContract({ ...token, functionName: "balanceOf", args: [hex(owner)] }, block),
+      client.readContract({ ...token, functionName: "allowance", args: [hex(owner), PERMIT2] }, block),
     ]);
     return { balance, allowance };
   }, limits);

@@ -94,6 +94,14 @@ const passDeadline = async ({ payment }: PurchaseRecord, seconds: number): Promi
 };
 const holds = async (): Promise<bigint> => (await readHoldings(eyes, asset.asset, wallet.address)).balance;
 
+it("reads what a wallet holds as of a block, and as of the newest", async () => {
+  const block = await bank.client.getBlockNumber();
+  const before = await readHoldings(eyes, asset.asset, wallet.address);
+  await bank.dai.mint(wallet.address as Address, ONE);
+  expect(await readHoldings(eyes, asset.asset, wallet.address, { block })).toEqual(before);
+  expect(await readHoldings(eyes, asset.asset, wallet.address)).toEqual({ ...before, balance: before.balance + ONE });
+});
+
 /** A purchase as it stands when its process dies right after signing, dated by the chain's own clock. */
 async function signedPurchase(scheme: "exact" | "upto", amount: bigint): Promise<PurchaseRecord> {
   const extra = { assetTransferMethod: "permit2", facilitatorAddress: facilitator.account.address };
