@@ -6,6 +6,7 @@ import { appraisalPolicyOf } from "../../src/buyer/context.ts";
 import { trustText } from "../../src/cli/trust.ts";
 import { loadConfig, type Config } from "../../src/index.ts";
 import { policyHash, trustSchema } from "../../src/verify/policy.ts";
+import { asset, network, seller, writtenConfig, type Written } from "../support/written-config.ts";
 
 let directory: string;
 beforeAll(async () => {
@@ -13,38 +14,9 @@ beforeAll(async () => {
 });
 afterAll(() => rm(directory, { recursive: true, force: true }));
 
-const network = "eip155:8453";
-const asset = {
-  network,
-  asset: `0x${"ab".repeat(20)}`,
-  symbol: "USDC",
-  decimals: 6,
-  usdStable: true,
-  domain: { name: "USD Coin", version: "2" },
-  perCall: "10000",
-  perHour: "100000",
-  perDay: "500000",
-  total: "1000000",
-};
-const seller = {
-  id: "honest",
-  provider: "oip",
-  origin: "https://seller.example",
-  payTo: [`0x${"cd".repeat(20)}`],
-  assurance: "attested",
-};
-type Written = Record<string, unknown> & {
-  payment: { assets: Record<string, unknown>[]; formerAssets?: Record<string, unknown>[] };
-  sellers: Record<string, unknown>[];
-  networks: Record<string, unknown>[];
-};
 let good: Written;
 beforeEach(() => {
-  good = structuredClone({
-    networks: [{ network, rpcUrl: "https://rpc.example" }],
-    payment: { assets: [asset] },
-    sellers: [seller],
-  });
+  good = writtenConfig();
 });
 
 async function loaded(): Promise<Config> {

@@ -1,9 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { openMarket, type Market } from "../support/devnet.ts";
 import {
-  facilitatorWith,
   isUsed,
-  openSeller,
+  openSellerBehind,
   purseFor,
   requestOf,
   takenBy,
@@ -26,13 +25,11 @@ afterEach(async () => {
 /** A node whose payee takes other payments, too. */
 async function seller(
   settle?: (honest: () => Promise<Response>) => Promise<Response>,
-  payment: NonNullable<Parameters<typeof openSeller>[1]>["payment"] = {},
+  payment: NonNullable<Parameters<typeof openSellerBehind>[2]>["payment"] = {},
 ): Promise<OwnSeller> {
-  const facilitator = await facilitatorWith(market, settle === undefined ? {} : { "/settle": settle });
-  const one = await openSeller(market, {
-    payment: { facilitatorUrl: facilitator.origin, sharedPayee: true, ...payment },
-  });
-  open.push(one, facilitator);
+  const hooks = settle === undefined ? {} : { "/settle": settle };
+  const one = await openSellerBehind(market, hooks, { payment: { sharedPayee: true, ...payment } });
+  open.push(one);
   return one;
 }
 

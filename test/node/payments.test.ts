@@ -2,13 +2,11 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { join } from "node:path";
 import { createTestClient, http } from "viem";
 import { foundry } from "viem/chains";
-import type { Served } from "../../src/devnet/index.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
 import { eventually } from "../support/eventually.ts";
 import {
-  facilitatorWith,
   isUsed,
-  openSeller,
+  openSellerBehind,
   purseFor,
   requestOf,
   takenBy,
@@ -27,15 +25,11 @@ afterEach(async () => {
   await Promise.all(open.splice(0).map((one) => one.stop()));
 });
 async function seller(
-  hooks: Parameters<typeof facilitatorWith>[1] = {},
-  options: Parameters<typeof openSeller>[1] = {},
+  hooks: Parameters<typeof openSellerBehind>[1] = {},
+  options: Parameters<typeof openSellerBehind>[2] = {},
 ): Promise<OwnSeller> {
-  const facilitator: Served = await facilitatorWith(market, hooks);
-  const one = await openSeller(market, {
-    ...options,
-    payment: { facilitatorUrl: facilitator.origin, ...options.payment },
-  });
-  open.push(one, facilitator);
+  const one = await openSellerBehind(market, hooks, options);
+  open.push(one);
   return one;
 }
 

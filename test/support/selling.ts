@@ -41,6 +41,21 @@ export async function openSeller(
   return { origin: served.origin, payTo, stop };
 }
 
+/** The same behind a facilitator of its own, whose answers `hooks` change. */
+export async function openSellerBehind(
+  market: Market,
+  hooks: Parameters<typeof facilitatorWith>[1],
+  options: NonNullable<Parameters<typeof openSeller>[1]> = {},
+): Promise<OwnSeller> {
+  const facilitator = await facilitatorWith(market, hooks);
+  const one = await openSeller(market, {
+    ...options,
+    payment: { facilitatorUrl: facilitator.origin, ...options.payment },
+  });
+  const stop = async (): Promise<void> => void (await Promise.all([one.stop(), facilitator.stop()]));
+  return { ...one, stop };
+}
+
 /** The devnet's facilitator, with something done before or after it settles or verifies. */
 export function facilitatorWith(
   market: Market,
