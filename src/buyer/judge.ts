@@ -43,7 +43,7 @@ export async function judgeReceipt(
   receipt: Receipt,
   options: {
     assurance: Assurance;
-    evaluateAt?: Date;
+    evaluateAt?: Date | undefined;
     jobs?: readonly JobState[];
     own?: readonly Evidence[];
     read?: readonly Evidence[] | undefined;
@@ -73,9 +73,9 @@ export async function judgeReceipt(
         policy: appraisalPolicyOf(ctx.config, options.assurance),
         now: ctx.clock(),
         evaluateAt: options.evaluateAt ?? new Date(receipt.core.response.receivedAt),
-        ...(seen === null && read === undefined ? {} : { own }),
+        own: seen === null && read === undefined ? undefined : own,
         madeHere: known !== null,
-        ...(rivals === undefined ? {} : { rivals }),
+        rivals,
         ezkl: ctx.ezkl,
         outstanding: [...jobs.flatMap((job) => outstandingOf(ctx, job)), ...(options.awaited ?? [])],
       },
@@ -102,7 +102,7 @@ export async function judgeReceipt(
 async function holdsUp(
   ctx: JudgeContext,
   rival: Receipt,
-  { assurance, evaluateAt }: { assurance: Assurance; evaluateAt?: Date },
+  { assurance, evaluateAt }: { assurance: Assurance; evaluateAt?: Date | undefined },
 ): Promise<boolean> {
   const policy = appraisalPolicyOf(ctx.config, assurance);
   const required = requiredLayers(policy).filter((layer) => !ON_CHAIN.includes(layer));
@@ -146,7 +146,7 @@ export async function judgeAgain(
     read,
     awaited,
     file,
-    ...(at === undefined ? {} : { evaluateAt: at }),
+    evaluateAt: at,
   });
 }
 

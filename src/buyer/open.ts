@@ -124,8 +124,7 @@ export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
       });
     },
 
-    getReceipt: (id, { waitSeconds = 0, signal } = {}) =>
-      waitForVerdict(ctx, id, { waitSeconds, ...(signal === undefined ? {} : { signal }) }),
+    getReceipt: (id, { waitSeconds = 0, signal } = {}) => waitForVerdict(ctx, id, { waitSeconds, signal }),
 
     listReceipts: ({ limit = 50 } = {}) => listReceipts(db, { limit }),
 

@@ -196,7 +196,7 @@ function wishOf(
 ): Wish {
   const { network, asset } = payment;
   const known = findAsset(payment, ctx.config.payment.assets);
-  const maxAmount = known === undefined ? null : maxAmountOf(call, known);
+  const maxAmount = known && maxAmountOf(call, known);
   const sellerLimits = seller.limits.find((one) => one.network === network && one.asset === asset);
   return {
     policy: ctx.config.payment,
@@ -204,8 +204,8 @@ function wishOf(
     idempotencyKey: call.key,
     sellerId: seller.id,
     payment,
-    ...(sellerLimits === undefined ? {} : { sellerLimits }),
-    ...(maxAmount === null ? {} : { maxAmount }),
+    sellerLimits,
+    maxAmount: maxAmount ?? undefined,
   };
 }
 

@@ -55,7 +55,6 @@ export async function quotesOf(
 ): Promise<Quotes> {
   const read = readPaymentRequired(response.headers);
   if (!read.ok) throw refused(read.refusal);
-  const bound = call.request.maxUsd;
   const chosen = chooseOffer({
     policy: ctx.config.payment,
     payTo: candidate.seller.payTo,
@@ -63,7 +62,7 @@ export async function quotesOf(
     channelTerms: candidate.seller.channel,
     channels: await channelsWith(ctx, call, candidate),
     required: read.required,
-    ...(bound === undefined ? {} : { maxUsd: bound }),
+    maxUsd: call.request.maxUsd,
   });
   if (!chosen.ok) {
     const [first] = chosen.refusals;

@@ -39,9 +39,9 @@ export async function send(
         ? { headers: request.headers }
         : { headers: { ...request.headers, "payment-signature": paymentHeader }, paid: true }),
       body: fromBase64(request.body),
-      ...(attested.tlsCertificate === null ? {} : { certificateSha256: attested.tlsCertificate }),
-      ...(signal === undefined ? {} : { signal }),
-      ...(onHead === undefined ? {} : { onHead }),
+      certificateSha256: attested.tlsCertificate ?? undefined,
+      signal,
+      onHead,
     });
     return { ...response, sentAt, receivedAt: ctx.clock() };
   } catch (error) {

@@ -197,10 +197,10 @@ export interface Buyer {
    */
   buy(...given: BuyArguments): Promise<BuyResult>;
   /** Waits up to `waitSeconds` for the verdict to leave `pending`. Throws `receipt_not_found`. */
-  getReceipt(id: string, options?: { waitSeconds?: number; signal?: AbortSignal }): Promise<Receipt>;
+  getReceipt(id: string, options?: { waitSeconds?: number; signal?: AbortSignal | undefined }): Promise<Receipt>;
   listReceipts(options?: { limit?: number }): Promise<Receipt[]>;
   /** Appraises again under this buyer's policy, offline; stores nothing. `at` defaults to the purchase time. */
-  verify(receipt: Receipt, options?: { at?: Date; assurance?: Assurance }): Promise<Appraisal>;
+  verify(receipt: Receipt, options?: { at?: Date | undefined; assurance?: Assurance | undefined }): Promise<Appraisal>;
   /**
    * The input in a receipt's request bytes, in the form that `buy` takes it in. Throws Proof402Error `body_redacted` or
    * `malformed_request`.

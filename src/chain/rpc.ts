@@ -79,7 +79,7 @@ export type RpcOptions = {
 export async function openRpc({ url, timeoutMs, retries, signal }: RpcOptions): Promise<RpcRequest> {
   const { fromHttp } = await import("ox/RpcTransport");
   const { href, headers } = splitUrl(url);
-  const fetchOptions = { headers, redirect: "error" as const, ...(signal === undefined ? {} : { signal }) };
+  const fetchOptions = { headers, redirect: "error" as const, signal: signal ?? null };
   const http = fromHttp(href, { raw: true, timeout: timeoutMs, fetchFn: fetchBounded, fetchOptions });
   const ask = async (method: string, params: readonly unknown[]): Promise<unknown> => {
     const answer: unknown = await http.request({ method, params }).catch((error: unknown) => {

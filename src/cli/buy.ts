@@ -51,7 +51,7 @@ export async function buy(model: string, options: Options, command: Command): Pr
             signal: abort.signal,
             progress: ({ message, done, total }) =>
               note(`[${total === undefined ? "later" : `${done}/${total}`}] ${message}`),
-            ...(hasTerminal() ? { approve } : {}),
+            approve: hasTerminal() ? approve : undefined,
           },
           show: (data) => purchaseText(data as Bought, input, assets),
           exit: (data) => exitOfVerdict((data as Bought).receipt.verdict, options.wait === "verified"),

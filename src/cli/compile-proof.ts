@@ -31,10 +31,11 @@ export async function compileProof(file: string, options: Options, command: Comm
   const scale = wholeNumber(options.scale, "--scale", { from: 1, to: 24 });
   const accumulatorBits = wholeNumber(options.accumulatorBits, "--accumulator-bits", { from: 2 * scale + 2, to: 52 });
   const weightBits = wholeNumber(options.weightBits, "--weight-bits", { from: scale + 1, to: 40 });
-  const opening = options.opening === undefined ? null : new TextDecoder().decode(await read(options.opening)).trim();
-  if (opening !== null && (options.weights !== "committed" || !OPENING.test(opening)))
+  const opening =
+    options.opening === undefined ? undefined : new TextDecoder().decode(await read(options.opening)).trim();
+  if (opening !== undefined && (options.weights !== "committed" || !OPENING.test(opening)))
     throw invalid("--opening names a file of 62 hex digits, with --weights committed.");
-  const [model, zkey] = await Promise.all([read(file), options.zkey === undefined ? null : read(options.zkey)]);
+  const [model, zkey] = await Promise.all([read(file), options.zkey === undefined ? undefined : read(options.zkey)]);
   await requireNoProvingFiles(resolve(options.out), name);
   const prover = createProver();
   try {
@@ -44,8 +45,8 @@ export async function compileProof(file: string, options: Options, command: Comm
         accumulatorBits,
         weights: options.weights,
         weightBits,
-        ...(opening === null ? {} : { opening }),
-        ...(zkey === null ? {} : { proving: { zkey, setup: options.setup } }),
+        opening,
+        proving: zkey && { zkey, setup: options.setup },
       }),
     );
     const files = await writeCompiled(resolve(options.out), name, compiled);

@@ -27,9 +27,9 @@ export async function devnet(options: Options, command: Command): Promise<number
   const market = await busy("Starting a chain, a token, a facilitator and five sellers", () =>
     startDevnet({
       proving: { keptIn: proving },
-      ...(privateKey === null ? {} : { privateKey }),
-      ...(ports === null ? {} : { ports }),
-      ...(blockSeconds === undefined ? {} : { blockSeconds }),
+      privateKey: privateKey ?? undefined,
+      ports: ports ?? undefined,
+      blockSeconds,
     }),
   );
   try {

@@ -122,7 +122,7 @@ async function judgeAlone({
     evaluateAt,
     ezkl: createEzklEngine(),
     outstanding: awaited,
-    ...(own === undefined ? {} : { own }),
+    own,
   });
   return { receipt, appraisal, policy };
 }

@@ -47,16 +47,10 @@ export async function loadConfig(options: { path?: string; env?: Env; cwd?: stri
     ...rest,
     verification: {
       ...verification,
-      ...(replay === undefined
-        ? {}
-        : {
-            replay: {
-              ...replay,
-              models: Object.fromEntries(
-                Object.entries(replay.models).map(([name, file]) => [name, resolve(base, file)]),
-              ),
-            },
-          }),
+      replay: replay && {
+        ...replay,
+        models: Object.fromEntries(Object.entries(replay.models).map(([name, file]) => [name, resolve(base, file)])),
+      },
     },
     database: resolve(base, nonEmpty(env["PROOF402_DATABASE"]) ?? database),
     wallet: {

@@ -53,7 +53,9 @@ type Keeper = ChildProcessByStdio<Writable, Readable, Readable>;
  * await anvil.stop();
  * ```
  */
-export async function startAnvil(options: { port?: number; blockSeconds?: number } = {}): Promise<Anvil> {
+export async function startAnvil(
+  options: { port?: number | undefined; blockSeconds?: number | undefined } = {},
+): Promise<Anvil> {
   const args = [
     "--host",
     "127.0.0.1",

@@ -44,13 +44,13 @@ const MODELS = ["eth-risk", "payroll-check", "supply-route"] as const;
 /** What of a devnet can be chosen. Money in base units of its token. */
 export type DevnetOptions = {
   /** Fixed ports where wanted; free ones otherwise. */
-  ports?: Partial<Record<"chain" | "facilitator" | AnySeller, number>>;
+  ports?: Partial<Record<"chain" | "facilitator" | AnySeller, number>> | undefined;
   /** What the buyer's wallet holds at the start, base units. */
   fund?: bigint;
   /** Seconds between blocks; a block per transaction when absent. */
-  blockSeconds?: number;
+  blockSeconds?: number | undefined;
   /** The buyer's key; a new one when absent. */
-  privateKey?: Hex;
+  privateKey?: Hex | undefined;
   /**
    * Adds the sellers that prove. Their keys' development setups take some seconds; a folder keeps them for the next start.
    */
@@ -104,8 +104,8 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
   const stop = (): Promise<void> => (stopping ??= endAll(started));
   try {
     const anvil = await startAnvil({
-      ...(options.ports?.chain === undefined ? {} : { port: options.ports.chain }),
-      ...(options.blockSeconds === undefined ? {} : { blockSeconds: options.blockSeconds }),
+      port: options.ports?.chain,
+      blockSeconds: options.blockSeconds,
     });
     started.push(anvil.stop);
     const { proving: wanted = false } = options;
@@ -144,7 +144,7 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
         },
         enclave,
         anchoring: { anchor: await relay.anchor(), ...BATCHES },
-        ...(proofs === undefined || !isProving(name) ? {} : { proving: { ...proofs, record: verifiers.record } }),
+        proving: proofs && isProving(name) ? { ...proofs, record: verifiers.record } : undefined,
       });
       started.push(() => node.close());
       const disguise = { tampering, forger: proving?.forging };

@@ -20,7 +20,7 @@ export type TransferPermit = {
   /** Last second in which it may be used. */
   deadline: number;
   to: string;
-  facilitator?: string;
+  facilitator?: string | undefined;
   validAfter: number;
 };
 

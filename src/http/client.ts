@@ -43,7 +43,7 @@ export type HttpRequest = {
   url: string;
   headers?: Record<string, string>;
   body?: Uint8Array;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Tightens `maxResponseBytes` for this request. */
   maxBytes?: number;
   /** Tightens `totalSeconds` for this request, milliseconds. */
@@ -51,9 +51,9 @@ export type HttpRequest = {
   /** The request is paid for: any answer is taken as it comes, a redirect, a coded one or the beginning of one included. */
   paid?: boolean;
   /** Told of the answer's head before its body is read: of one that is paid for, all that may come of it. Must not throw. */
-  onHead?: (head: Pick<HttpResponse, "status" | "headers">) => void;
+  onHead?: ((head: Pick<HttpResponse, "status" | "headers">) => void) | undefined;
   /** Nothing is sent on a connection that shows another TLS certificate: SHA-256 of the leaf's DER, hex. */
-  certificateSha256?: string;
+  certificateSha256?: string | undefined;
 };
 
 export type HttpResponse = {

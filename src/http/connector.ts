@@ -29,7 +29,7 @@ export function createConnector(options: {
     // A resumed session would show the certificate of an earlier connection, and a renegotiated one could change it.
     maxCachedSessions: 0,
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
-    ...(options.ca === undefined ? {} : { ca: options.ca }),
+    ca: options.ca,
   });
   return {
     connect: (target, callback) =>

@@ -110,15 +110,13 @@ function contextOf(
   const { signal, writer } = runtime;
   return {
     buyer,
-    ...(signal === undefined ? {} : { signal }),
-    ...(callKey === null ? {} : { callKey }),
-    ...(writer === undefined || writer === null ? {} : { progress: (update): unknown => writer({ proof402: update }) }),
-    ...(approval === undefined
-      ? {}
-      : {
-          approve: (request): Promise<ApprovalDecision> =>
-            Promise.resolve(decisions.get(request.digest) ?? "ask_later"),
-        }),
+    signal,
+    callKey: callKey ?? undefined,
+    progress: writer ? (update): unknown => writer({ proof402: update }) : undefined,
+    approve:
+      approval === undefined
+        ? undefined
+        : (request): Promise<ApprovalDecision> => Promise.resolve(decisions.get(request.digest) ?? "ask_later"),
   };
 }
 

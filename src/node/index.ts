@@ -50,7 +50,7 @@ export type InferenceNodeOptions = {
   /** Anchors the signed answers in batches. Without an enclave nothing is signed, so nothing is anchored. */
   anchoring?: NodeAnchoring;
   /** Proves the answers of some models after they were given. */
-  proving?: NodeProving;
+  proving?: NodeProving | undefined;
   /** Where answers are kept under their payments, and how long; and the vouchers that were taken. */
   records?: NodeRecords;
 };

@@ -122,7 +122,7 @@ function identityOfPermit({ payload }: PaymentPayload, terms: PaymentRequirement
       nonce,
       validAfter: witness.validAfter,
       validBefore: deadline,
-      ...(witness.facilitator === undefined ? {} : { facilitator: witness.facilitator }),
+      facilitator: witness.facilitator,
     },
   };
 }

@@ -154,12 +154,12 @@ export function brokenCap(options: {
   policy: PaymentPolicy;
   asset: AssetPolicy;
   amount: bigint;
-  maxAmount?: bigint;
+  maxAmount?: bigint | undefined;
   sameCall?: bigint;
   usage: Usage;
   callsLastHour: bigint;
   /** The owner's caps for the seller, and what counts against them. */
-  seller?: { limits: SellerLimits; usage: Usage };
+  seller?: { limits: SellerLimits; usage: Usage } | undefined;
 }): Refusal | null {
   const { policy, asset, amount, maxAmount, sameCall = 0n, usage, callsLastHour, seller } = options;
   if (callsLastHour >= BigInt(policy.callsPerHour)) {

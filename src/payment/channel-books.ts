@@ -78,7 +78,7 @@ export const noteMoney = (
     if (row === null) return;
     // While some of it is unclaimed, none was taken back yet.
     const whole = balance > totalClaimed && balance > BigInt(row.put_in ?? 0);
-    if (row.state !== "opening") await set(tx, id, { deposit: balance, ...(whole ? { putIn: balance } : {}) });
+    if (row.state !== "opening") await set(tx, id, { deposit: balance, putIn: whole ? balance : undefined });
     const most = [row.charged, row.deposit, row.put_in ?? 0].map(BigInt).reduce((a, b) => (a > b ? a : b));
     await count(tx, row, believed < most ? believed : most, now);
   });
@@ -115,7 +115,7 @@ async function count(tx: Db, row: ChannelsTable, sum: bigint, now: Date): Promis
       : (await unserved(tx, row.id)).find((one) => one.signed && one.cumulative >= sum && one.base < sum);
   const upTo = explains?.base ?? sum;
   if (upTo > counted) await countUnbought(tx, row, upTo - counted, now);
-  if (sum > counted) await set(tx, row.id, { counted: sum, ...(explains?.cumulative === sum ? { charged: sum } : {}) });
+  if (sum > counted) await set(tx, row.id, { counted: sum, charged: explains?.cumulative === sum ? sum : undefined });
   await supersede(tx, row, { upTo: sum, but: explains?.id ?? null, now });
 }
 
@@ -152,18 +152,24 @@ function isOwn(row: ChannelsTable, { charged, signed }: ChargedWord): boolean {
   return signerOf(signed.signature, voucherHash(chainIdOf(row.network), row.id, signed.cumulative)) === payerAuthorizer;
 }
 
+/** Writes the sums that are given: Kysely leaves the column of an undefined one alone. */
 const set = (
   tx: Db,
   id: string,
-  sums: { deposit?: bigint; putIn?: bigint; charged?: bigint; counted?: bigint },
+  sums: {
+    deposit?: bigint | undefined;
+    putIn?: bigint | undefined;
+    charged?: bigint | undefined;
+    counted?: bigint | undefined;
+  },
 ): Promise<unknown> =>
   tx
     .updateTable("channels")
     .set({
-      ...(sums.deposit === undefined ? {} : { deposit: sums.deposit.toString() }),
-      ...(sums.putIn === undefined ? {} : { put_in: sums.putIn.toString() }),
-      ...(sums.charged === undefined ? {} : { charged: sums.charged.toString() }),
-      ...(sums.counted === undefined ? {} : { counted: sums.counted.toString() }),
+      deposit: sums.deposit?.toString(),
+      put_in: sums.putIn?.toString(),
+      charged: sums.charged?.toString(),
+      counted: sums.counted?.toString(),
     })
     .where("id", "=", id)
     .execute();

@@ -17,9 +17,9 @@ export type Wish = {
   sellerId: string;
   payment: Payment;
   /** The owner's own caps for this seller. */
-  sellerLimits?: SellerLimits;
+  sellerLimits?: SellerLimits | undefined;
   /** The caller's own bound, over all that the call may still cost. */
-  maxAmount?: bigint;
+  maxAmount?: bigint | undefined;
   /** The wallet's funds as last seen; none where the chain did not answer. */
   funds?: Funds | null;
 };
@@ -78,10 +78,8 @@ async function overCaps(tx: Db, wish: Wish, asset: AssetPolicy, own: string | nu
     sameCall: await stillAtStake(tx, wish.idempotencyKey, own),
     usage: without(await readUsage(tx, asset, nowMs)),
     callsLastHour: (await readCallsLastHour(tx, nowMs)) - (own === null ? 0n : 1n),
-    ...(maxAmount === undefined ? {} : { maxAmount }),
-    ...(sellerLimits === undefined
-      ? {}
-      : { seller: { limits: sellerLimits, usage: without(await readUsage(tx, asset, nowMs, sellerId)) } }),
+    maxAmount,
+    seller: sellerLimits && { limits: sellerLimits, usage: without(await readUsage(tx, asset, nowMs, sellerId)) },
   });
 }
 

@@ -148,7 +148,7 @@ export function chooseOffer(options: {
   channelTerms?: ChannelTerms | undefined;
   channels?: readonly OpenChannel[];
   required: PaymentRequired;
-  maxUsd?: number;
+  maxUsd?: number | undefined;
 }): { ok: true; offers: [AcceptedOffer, ...AcceptedOffer[]] } | { ok: false; refusals: Refusal[] } {
   const judged = options.required.accepts.map((requirement) => judge(requirement, options));
   const [cheapest, ...others] = judged

@@ -5,15 +5,15 @@ import type { ErrorCode } from "../errors.ts";
 /** What a surface hands to a tool for one call. `Part` names what the tool uses of the buyer. */
 export type ToolContext<Part extends keyof Buyer = keyof Buyer> = {
   buyer: Pick<Buyer, Part>;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Fractions of one call: `done` of `total` steps; no `total` once it waits for what others have yet to do. */
-  progress?: (update: { message: string; done: number; total?: number }) => unknown;
+  progress?: ((update: { message: string; done: number; total?: number }) => unknown) | undefined;
   /** Asks a person. Absent without a person to ask. `ask_later` ends the call with `approval_pending`; it is then made again. */
-  approve?: (request: ApprovalRequest) => Promise<ApprovalDecision>;
+  approve?: ((request: ApprovalRequest) => Promise<ApprovalDecision>) | undefined;
   /** Stable over retries of one logical call: from thread and tool-call id, or the protocol's own request identity. */
-  callKey?: string;
+  callKey?: string | undefined;
   /** The key of a call that a person was asked about: the answer is for it and no other. */
-  idempotencyKey?: string;
+  idempotencyKey?: string | undefined;
 };
 
 /** What went wrong, the same object on every surface. */

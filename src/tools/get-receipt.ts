@@ -31,7 +31,7 @@ export const getReceipt: ToolDefinition<typeof input, typeof output> = {
       const receipt = await context.buyer.getReceipt(id, {
         // Clients give up after a minute; a longer wait that was asked for ends here.
         waitSeconds: Math.min(wait_seconds ?? 0, MAX_WAIT_SECONDS),
-        ...(context.signal === undefined ? {} : { signal: context.signal }),
+        signal: context.signal,
       });
       const appraisal = newestAppraisal(receipt);
       const summary = summarize(receipt, appraisal);

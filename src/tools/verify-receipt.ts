@@ -32,8 +32,8 @@ export const verifyReceipt: ToolDefinition<typeof input, typeof output> = {
     outcomeOf(async () => {
       const receipt = await receiptOf(context, args);
       const appraisal = await context.buyer.verify(receipt, {
-        ...(args.at === undefined ? {} : { at: new Date(args.at) }),
-        ...(args.assurance === undefined ? {} : { assurance: args.assurance }),
+        at: args.at === undefined ? undefined : new Date(args.at),
+        assurance: args.assurance,
       });
       const data = verificationOf(receipt, appraisal);
       const layers = Object.entries(data.layers).map(([name, l]) => `${name}: ${l.status} (${l.code}) ${l.note}`);

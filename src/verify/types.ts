@@ -63,11 +63,11 @@ export type AppraiseInput = {
    * The evidence of this receipt that the relying party saw or computed itself, because it bought the answer or read
    * the chain again. Everything else told by a file is `reported`, and its re-executions show nothing.
    */
-  own?: readonly Evidence[];
+  own?: readonly Evidence[] | undefined;
   /** Whether the relying party made this receipt: of anybody else's the maker's `failed` stands. */
   madeHere?: boolean;
   /** What else the relying party has stored of the same purchase. */
-  rivals?: Rivals;
+  rivals?: Rivals | undefined;
   /** Checks EZKL proofs. Without it they are left unjudged. */
   ezkl?: EzklEngine;
   /** Evidence that the relying party waits for or has given up. */

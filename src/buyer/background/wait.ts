@@ -20,7 +20,7 @@ const SECOND_CLOCK = ["settlement", "inclusion", "computation"] as const;
 export async function waitForVerdict(
   ctx: BuyerContext,
   id: string,
-  options: { waitSeconds: number; signal?: AbortSignal; onLanded?: (receipt: Receipt) => void },
+  options: { waitSeconds: number; signal?: AbortSignal | undefined; onLanded?: (receipt: Receipt) => void },
 ): Promise<Receipt> {
   const deadline = ctx.clock().getTime() + options.waitSeconds * 1000;
   let landed = 0;

@@ -14,7 +14,7 @@ export type Authorization = {
   nonce: string;
   validAfter: number;
   validBefore: number;
-  facilitator?: string;
+  facilitator?: string | undefined;
   cumulative?: string;
   previous?: string | undefined;
   channel?: { payerAuthorizer: string; receiverAuthorizer: string; withdrawDelay: number; salt: string };

@@ -9,7 +9,7 @@ export const permitOf = (payment: Authorization): TransferPermit => ({
   nonce: payment.nonce,
   deadline: payment.validBefore,
   to: payment.payTo,
-  ...(payment.facilitator === undefined ? {} : { facilitator: payment.facilitator }),
+  facilitator: payment.facilitator,
   validAfter: payment.validAfter,
 });
 

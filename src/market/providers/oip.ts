@@ -29,7 +29,7 @@ export function createOipProvider(http: Http, clock: () => Date): Provider {
       method: "GET",
       url: `${seller.origin}${path}`,
       maxBytes,
-      ...(signal === undefined ? {} : { signal }),
+      signal,
     });
     if (response.status === 404) return null;
     // 202 comes with a body that says what is not there yet.

@@ -15,11 +15,11 @@ import { compareWithRuntime } from "./runtime-check.ts";
 /** What compiling a model is told. */
 export type CompileOptions = Partial<CircuitOptions> & {
   /** A proving key over the same circuit, and what it comes from. Without one a development setup is made here. */
-  proving?: { zkey: Uint8Array; setup: Groth16Key["setup"] };
+  proving?: { zkey: Uint8Array; setup: Groth16Key["setup"] } | undefined;
   /** How many random inputs the difference to floating point is measured on, and how large their numbers are. */
   sample?: { count: number; range: number };
   /** The secret under which weights are committed to, hex: given to make the same key again. Drawn where absent. */
-  opening?: string;
+  opening?: string | undefined;
 };
 
 /** Everything a seller needs to prove a model's answers, and what a buyer pins of it. */
@@ -33,7 +33,7 @@ export type CompiledModel = {
   r1cs: Uint8Array;
   constraints: number;
   /** The secret of committed weights, hex: with it and the model file anyone makes the same key, and learns the weights. */
-  opening?: string;
+  opening?: string | undefined;
 };
 
 const DEFAULT_CIRCUIT: CircuitOptions = { scale: 16, accumulatorBits: 44, weights: "folded", weightBits: 24 };

@@ -12,7 +12,7 @@ export type ProvingFiles = {
   key: Groth16Key;
   zkey: Uint8Array;
   /** The secret of committed weights, hex. */
-  opening?: string;
+  opening?: string | undefined;
 };
 
 /** The files of a model's proofs in a directory. */
@@ -79,7 +79,7 @@ export async function readCompiled(directory: string, name: string): Promise<Pro
       key: JSON.parse(key) as Groth16Key,
       options,
       zkey: new Uint8Array(zkey),
-      ...(options.weights === "committed" ? { opening: (await readFile(names.opening, "utf8")).trim() } : {}),
+      opening: options.weights === "committed" ? (await readFile(names.opening, "utf8")).trim() : undefined,
     };
   } catch (error) {
     throw new Proof402Error("proving_key_missing", `The proving files of "${name}" in ${directory} cannot be read.`, {

@@ -9,7 +9,14 @@ export type ProverTask =
   | { task: "setup"; model: Uint8Array; options: CircuitOptions; opening?: string }
   /** A key made elsewhere, from the same circuit's `.r1cs`. */
   | { task: "read"; zkey: Uint8Array }
-  | { task: "load"; name: string; model: Uint8Array; options: CircuitOptions; zkey: Uint8Array; opening?: string }
+  | {
+      task: "load";
+      name: string;
+      model: Uint8Array;
+      options: CircuitOptions;
+      zkey: Uint8Array;
+      opening?: string | undefined;
+    }
   | { task: "prove"; name: string; input: bigint[]; request: [bigint, bigint] };
 
 /** The verification part of a proving key: points in EIP-197 bytes, hex. */
