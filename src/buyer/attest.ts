@@ -86,7 +86,7 @@ export async function attestSeller(
 }
 
 /** The parts of a buyer that evidence is judged with. */
-type Judging = Pick<BuyerContext, "config" | "session" | "clock">;
+export type Judging = Pick<BuyerContext, "config" | "session" | "clock">;
 
 /** A fresh document's own time and this machine's differ by no more than the skew that the configuration allows. */
 export async function requireSameTime(ctx: Judging, { id }: Seller, evidence: readonly Evidence[]): Promise<void> {

@@ -13,6 +13,7 @@ export const UNREADABLE: ReadonlySet<ErrorCode> = new Set([
   "invalid_input",
   "file_unreadable",
   "file_exists",
+  "file_changed",
   "model_unreadable",
   "config_not_found",
   "config_invalid",

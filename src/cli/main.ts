@@ -160,6 +160,21 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
     .description("each with its state and the reason")
     .action(lazily(async () => (await import("./sellers.ts")).listSellers));
   sellers
+    .command("add <url>")
+    .description("look at a seller, show what it says and attests of itself, ask, and pin it; pays nothing")
+    .option("--id <id>", "its name here (default: its host)")
+    .option("--model <name...>", "only these of its models")
+    .option("--pay-to <address...>", "refuse another payee than these")
+    .addOption(
+      new Option("--assurance <level>", "attested: refuse it without evidence; none: ask for no evidence").choices([
+        "none",
+        "attested",
+      ]),
+    )
+    .option("--yes", "do not ask")
+    .addHelpText("after", "\nExample: proof402 sellers add https://risk.example.org")
+    .action(lazily(async () => (await import("./add-seller.ts")).addNewSeller));
+  sellers
     .command("release <id>")
     .description("let a seller on hold be bought from again")
     .action(lazily(async () => (await import("./sellers.ts")).releaseSeller));

@@ -27,15 +27,16 @@ export const gasText = ({ gasUsed, cost, earlier }: Gas): string =>
 
 /**
  * Goes on only if a person says so, here or by `--yes`. Without a terminal the answer is no. Throws Proof402Error
- * `approval_declined`, and `aborted` where the person breaks off.
+ * `approval_declined`, and `aborted` where the person breaks off; `otherwise` says what then did not happen.
  */
-async function confirm(yes: boolean | undefined): Promise<void> {
+export async function confirm(
+  yes: boolean | undefined,
+  { question = "Go on?", otherwise = "Nothing was signed." } = {},
+): Promise<void> {
   if (yes === true) return;
-  const answer = hasTerminal() ? await askAtTerminal("Go on?") : "no";
+  const answer = hasTerminal() ? await askAtTerminal(question) : "no";
   if (answer === "yes") return;
   if (answer === "interrupted")
-    throw new Proof402Error("aborted", "Nothing was signed.", { next: "Run the command again to be asked again." });
-  throw new Proof402Error("approval_declined", "Nothing was signed.", {
-    next: "Add --yes to answer without a terminal.",
-  });
+    throw new Proof402Error("aborted", otherwise, { next: "Run the command again to be asked again." });
+  throw new Proof402Error("approval_declined", otherwise, { next: "Add --yes to answer without a terminal." });
 }

@@ -33,15 +33,9 @@ type Env = Readonly<Record<string, string | undefined>>;
 export async function loadConfig(options: { path?: string; env?: Env; cwd?: string } = {}): Promise<Config> {
   const { env = process.env, cwd = process.cwd() } = options;
   const path = configPath(options.path, env, cwd);
-  const value = parse(await read(path), path);
-  const parsed = configSchema.safeParse(value);
-  if (!parsed.success) {
-    throw new Proof402Error("config_invalid", `${path} is not a valid configuration:\n${describe(parsed.error)}`, {
-      next: "Correct the named fields.",
-    });
-  }
+  const { value } = await readConfigFile(path);
   const base = dirname(path);
-  const { wallet, database, verification, ...rest } = parsed.data;
+  const { wallet, database, verification, ...rest } = validConfig(value, path);
   const { replay } = verification;
   return {
     ...rest,
@@ -63,6 +57,24 @@ export async function loadConfig(options: { path?: string; env?: Env; cwd?: stri
       ),
     },
   };
+}
+
+/** A configuration as its file has it. */
+export type ConfigFile = { path: string; text: string; value: unknown };
+
+/** Reads a configuration's file and judges nothing in it but that it is JSON. Throws as {@link loadConfig} does. */
+export async function readConfigFile(path: string): Promise<ConfigFile> {
+  const text = await read(path);
+  return { path, text, value: parse(text, path) };
+}
+
+/** A file's value as a configuration, with its defaults. Throws Proof402Error `config_invalid`, which names file and fields. */
+export function validConfig(value: unknown, path: string): Config {
+  const parsed = configSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new Proof402Error("config_invalid", `${path} is not a valid configuration:\n${describe(parsed.error)}`, {
+    next: "Correct the named fields.",
+  });
 }
 
 const nonEmpty = (text: string | undefined): string | undefined =>

@@ -1,0 +1,149 @@
+import { toHex } from "../evidence/bytes.ts";
+import { FORMATS } from "../evidence/exchange/formats.ts";
+import { nest, type TensorElement, type TensorMetadata } from "../evidence/exchange/tensors.ts";
+import { paymentMethodOf } from "../evidence/methods/methods.ts";
+import { Proof402Error } from "../errors.ts";
+import type { Http } from "../http/client.ts";
+import type { ListedModel, Seller } from "../market/types.ts";
+import { readPaymentRequired, type PaymentRequired } from "../payment/offers.ts";
+import { findAsset, type AssetPolicy } from "../payment/policy.ts";
+
+/** Most elements of an input that is made only to ask for a price. */
+const MAX_ELEMENTS = 100_000;
+const MAX_PAYEES = 16;
+const OFFER_BYTES = 65_536;
+
+/** What a seller asks for a model, base units. */
+export type AskedPrice = { name: string; amount: string; asset: AssetPolicy };
+
+type Ask = {
+  seller: Seller;
+  models: readonly ListedModel[];
+  assets: readonly AssetPolicy[];
+  /** Addresses that the owner expects; any other payee is refused. */
+  payTo: readonly string[] | undefined;
+  tlsCertificate: string | null;
+};
+
+/**
+ * Asks a seller for its prices and payees, by requests of zeros without a payment. Only offers in the configuration's tokens
+ * and methods count.
+ *
+ * Throws Proof402Error where none counts: `asset_not_allowed`, `method_not_allowed`, `payee_not_allowed` or `no_offer`.
+ */
+export async function askPrices(
+  http: Http,
+  ask: Ask,
+): Promise<{ payees: string[]; prices: AskedPrice[]; unpriced: { name: string; reason: string }[] }> {
+  const asked = await Promise.all(
+    ask.models.map(async (model) => ({ model, offers: await offersFor(http, ask, model) })),
+  );
+  const [prices, unpriced]: [AskedPrice[], { name: string; reason: string; code: Unfit["code"] }[]] = [[], []];
+  const payees = new Set<string>();
+  for (const { model, offers } of asked) {
+    const fit = "accepts" in offers ? fitting(offers.accepts, ask) : offers;
+    if ("code" in fit) {
+      unpriced.push({ name: model.name, ...fit });
+      continue;
+    }
+    for (const one of fit) payees.add(one.payee);
+    const { amount, asset } = fit.reduce((least, one) => (worth(one) < worth(least) ? one : least));
+    prices.push({ name: model.name, amount, asset });
+  }
+  const [first] = unpriced;
+  if (prices.length === 0 && first !== undefined)
+    throw new Proof402Error(first.code, `${ask.seller.origin} sells nothing to this configuration: ${first.reason}.`, {
+      next: `Nothing was paid or written. ${NEXT[first.code]}`,
+    });
+  if (payees.size > MAX_PAYEES)
+    throw new Proof402Error("payee_not_allowed", `${ask.seller.origin} wants to be paid at ${payees.size} addresses.`, {
+      next: `A seller has at most ${MAX_PAYEES}. Nothing was paid or written.`,
+    });
+  return { payees: [...payees].toSorted(), prices, unpriced };
+}
+
+type Fit = { amount: string; asset: AssetPolicy; payee: string };
+const worth = ({ amount, asset }: Fit): bigint => BigInt(amount) * 10n ** BigInt(36 - asset.decimals);
+type Unfit = { code: keyof typeof NEXT; reason: string };
+
+const NEXT = {
+  no_offer: "Check the seller's address.",
+  malformed_offer: "Choose another seller.",
+  asset_not_allowed: "The owner can add its token to payment.assets of the configuration, or choose another seller.",
+  method_not_allowed: "The owner can add its method to that token in payment.assets, or choose another seller.",
+  payee_not_allowed: "Ask the seller which address is its own, and compare.",
+} as const;
+
+/** Gives the offers in reach of the configuration, or the reason against the best one. */
+function fitting(accepts: PaymentRequired["accepts"], { assets, payTo }: Ask): [Fit, ...Fit[]] | Unfit {
+  const read = accepts.map((one) => ({
+    amount: one.amount,
+    asset: findAsset({ network: one.network, asset: one.asset.toLowerCase() }, assets),
+    method: paymentMethodOf({ scheme: one.scheme, extra: one.extra ?? {} }),
+    payee: one.payTo.toLowerCase(),
+  }));
+  const inToken = read.flatMap((one) => (one.asset === undefined ? [] : [{ ...one, asset: one.asset }]));
+  if (inToken.length === 0) {
+    const networks = [...new Set(accepts.map(({ network }) => network))].filter((one) =>
+      /^[a-z0-9:-]{1,41}$/.test(one),
+    );
+    const where = networks.length === 0 ? "" : ` (it asks to be paid on ${networks.slice(0, 4).join(", ")})`;
+    return {
+      code: "asset_not_allowed",
+      reason: `none of its offers is in a token and network of payment.assets${where}`,
+    };
+  }
+  const byMethod = inToken.filter(({ asset, method }) => method !== null && asset.methods.includes(method));
+  if (byMethod.length === 0)
+    return { code: "method_not_allowed", reason: "none of its offers is paid in a way that payment.assets allows" };
+  const isMeant = (payee: string): boolean =>
+    /^0x[0-9a-f]{40}$/.test(payee) && !/^0x0+$/.test(payee) && (payTo === undefined || payTo.includes(payee));
+  const [first, ...others] = byMethod.filter(({ payee }) => isMeant(payee));
+  if (first !== undefined && others.length + 1 === byMethod.length) return [first, ...others];
+  return {
+    code: "payee_not_allowed",
+    reason: payTo === undefined ? "it names a payee that is no address" : "it names another payee than --pay-to",
+  };
+}
+
+async function offersFor(
+  http: Http,
+  { seller, tlsCertificate }: Ask,
+  model: ListedModel,
+): Promise<PaymentRequired | Unfit> {
+  const format = FORMATS[seller.provider];
+  const input = zeros(model.inputs);
+  if (input === null) return { code: "no_offer", reason: "its input is too large to ask for a price with" };
+  const nonce = toHex(crypto.getRandomValues(new Uint8Array(32)));
+  const { headers, body } = format.writeRequest(model.inputs, input, nonce);
+  const answer = await http.request({
+    method: "POST",
+    url: `${seller.origin}${format.pathOf(model.name)}`,
+    headers,
+    body,
+    maxBytes: OFFER_BYTES,
+    ...(tlsCertificate === null ? {} : { certificateSha256: tlsCertificate }),
+  });
+  if (answer.status !== 402)
+    return { code: "no_offer", reason: `it answered ${answer.status} instead of a payment offer` };
+  const read = readPaymentRequired(answer.headers);
+  return read.ok ? read.required : { code: "malformed_offer", reason: "its payment offer cannot be read" };
+}
+
+/** An input of zeros for these tensors, free dimensions taken as one; null where it would be too large. */
+function zeros(inputs: readonly TensorMetadata[]): Record<string, unknown> | null {
+  const made = inputs.map(({ name, datatype, shape }): [string, unknown] | null => {
+    const sizes = shape.map((size) => (size < 0 ? 1 : size));
+    const count = sizes.reduce((all, size) => all * size, 1);
+    if (count > MAX_ELEMENTS) return null;
+    const zero: TensorElement = datatype === "BYTES" ? "" : datatype === "BOOL" ? false : 0;
+    return [
+      name,
+      nest(
+        sizes,
+        Array.from({ length: count }, () => zero),
+      ),
+    ];
+  });
+  return made.includes(null) ? null : Object.fromEntries(made.filter((one) => one !== null));
+}

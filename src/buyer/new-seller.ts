@@ -1,0 +1,207 @@
+import { validConfig, type ConfigFile } from "../config/load.ts";
+import { withSeller, type SellerEntry } from "../config/change.ts";
+import { toHex } from "../evidence/bytes.ts";
+import { Proof402Error } from "../errors.ts";
+import type { ListedModel, Seller } from "../market/types.ts";
+import type { AssetPolicy } from "../payment/policy.ts";
+import { manifestEvidence, nitroEvidence, type Assurance, type Evidence } from "../receipts/schema.ts";
+import { createVerificationCache } from "../verify/verification-cache.ts";
+import { judge, NONCE_BYTES, requireSameTime, type Attested, type Judging } from "./attest.ts";
+import { askPrices, type AskedPrice } from "./ask-prices.ts";
+import { openMarket, type OpenMarket } from "./listing.ts";
+
+/** Most models of a new seller that are asked for their prices and pinned. */
+const MAX_MODELS = 16;
+const MEASURED = [0, 1, 2] as const;
+
+/** A new seller, as it shows itself for the first time, and the entry to pin it by. */
+export type NewSeller = {
+  entry: SellerEntry;
+  /** `simulated`: the measurements are vouched for by a root that the configuration names, and by no hardware vendor. */
+  simulated: boolean;
+  models: NewModel[];
+  /** Models that are not pinned, each with the reason. */
+  left: { name: string; reason: string }[];
+};
+
+/** A model to pin. `source` says who vouches for its digest: the measured manifest, or the seller's listing alone. */
+export type NewModel = {
+  name: string;
+  sha256: string | null;
+  source: "measured" | "claimed";
+  price: { amount: string; asset: AssetPolicy };
+};
+
+/** What the owner knows of a new seller beforehand. */
+export type Wanted = {
+  id: string;
+  origin: string;
+  models?: readonly string[];
+  payTo?: readonly string[];
+  assurance?: Assurance;
+};
+
+/**
+ * Asks a new seller for its listing, its attestation and its offers, and makes an entry that pins them. Pays nothing, and
+ * sends inputs of zeros. The bounds of the configuration's `http` hold.
+ *
+ * Throws Proof402Error `config_invalid` where the entry would not fit the configuration, `attestation_failed` where the
+ * evidence does not hold or is less than `assurance`, `asset_not_allowed`, `method_not_allowed` or `payee_not_allowed`
+ * where no offer could be paid, `malformed_seller_data`, and what the HTTP client throws.
+ */
+export async function lookAtSeller(file: ConfigFile, wanted: Wanted): Promise<NewSeller> {
+  const known = validConfig(file.value, file.path);
+  const bare = { id: wanted.id, provider: "oip", origin: wanted.origin, assurance: "none" } as const;
+  // A name or a place that does not fit is found before the seller is asked: the payee stands for those to come.
+  const fitting = validConfig(withSeller(file, { ...bare, payTo: [`0x${"0".repeat(40)}`] }), file.path);
+  const clock = (): Date => new Date();
+  const market = openMarket(known, clock);
+  try {
+    const seller = fitting.sellers.find(({ id }) => id === wanted.id);
+    if (seller === undefined) throw new Error("a valid configuration has the seller that was added");
+    const listed = await listedModels(market, seller, wanted);
+    const shown = await evidenceOf(market, { config: fitting, clock, session: createVerificationCache() }, seller, {
+      ...wanted,
+      models: listed.models,
+    });
+    const asked = await askPrices(market.http, {
+      seller,
+      models: shown.models,
+      assets: known.payment.assets,
+      payTo: wanted.payTo?.map((address) => address.toLowerCase()),
+      tlsCertificate: shown.attested?.tlsCertificate ?? null,
+    });
+    return entryOf(bare, { ...shown, left: [...listed.left, ...shown.left] }, asked);
+  } finally {
+    await market.http.close();
+  }
+}
+
+type Left = NewSeller["left"];
+
+async function listedModels(
+  { providerOf }: OpenMarket,
+  seller: Seller,
+  { models: names }: Wanted,
+): Promise<{ models: ListedModel[]; left: Left }> {
+  const listing = await providerOf(seller).listModels(seller);
+  const listed = listing?.models ?? [];
+  const unsupported = (listing?.unsupported ?? []).map(({ name, reason }) => ({ name, reason }));
+  const missing = names?.find((name) => !listed.some((one) => one.name === name));
+  if (missing !== undefined || listed.length === 0) {
+    throw new Proof402Error(
+      "model_not_found",
+      missing === undefined
+        ? `${seller.origin} lists no model that can be bought.`
+        : `${seller.origin} lists no "${missing.slice(0, 64)}".`,
+      { next: "Check the seller's address and the names of its models. Nothing was written." },
+    );
+  }
+  const wanted = names === undefined ? listed : listed.filter(({ name }) => names.includes(name));
+  const over = wanted.slice(MAX_MODELS).map(({ name }) => ({ name, reason: `only ${MAX_MODELS} are pinned at once` }));
+  return { models: wanted.slice(0, MAX_MODELS), left: [...unsupported, ...over] };
+}
+
+type Digest = Pick<NewModel, "sha256" | "source">;
+type Shown = {
+  attested: Attested | null;
+  reference: NonNullable<SellerEntry["reference"]>;
+  models: (ListedModel & { digest: Digest })[];
+  left: Left;
+};
+
+/** Judges a seller's evidence under the pins that it would get, as a purchase judges it. */
+async function evidenceOf(
+  market: OpenMarket,
+  ctx: Judging,
+  seller: Seller,
+  { models, assurance }: { models: readonly ListedModel[]; assurance?: Assurance | undefined },
+): Promise<Shown> {
+  const claimed = (): Shown => ({
+    attested: null,
+    reference: {},
+    models: models.map((model) => ({ ...model, digest: { sha256: model.sha256, source: "claimed" } })),
+    left: [],
+  });
+  if (assurance === "none") return claimed();
+  const nonce = crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
+  const found = await market.providerOf(seller).attest(seller, nonce);
+  if (found === null) {
+    if (assurance === undefined) return claimed();
+    throw notAttested(seller, "it serves no attestation");
+  }
+  await requireSameTime(ctx, seller, found.evidence);
+  const shown = await shownBy(ctx, found.evidence);
+  if (typeof shown === "string") throw notAttested(seller, shown);
+  const { measurements, digests } = shown;
+  const reference = { measurements: [measurements], models: digests };
+  const pinned: Seller = { ...seller, reference: { ...seller.reference, ...reference } };
+  const sellers = ctx.config.sellers.map((one) => (one.id === seller.id ? pinned : one));
+  const judging = { ...ctx, config: { ...ctx.config, sellers } };
+  const judged = await Promise.all(
+    models.map(async (model) => ({
+      model,
+      result: await judge(judging, { seller: pinned, model }, found.evidence, "attested"),
+    })),
+  );
+  const good = judged.flatMap(({ model, result }) => (result.ok ? [{ model, attested: result.attested }] : []));
+  const [first] = good;
+  const left = judged.flatMap(({ model: { name }, result }) => (result.ok ? [] : [{ name, reason: result.message }]));
+  if (first === undefined) throw notAttested(seller, left[0]?.reason ?? "it lists no model");
+  return {
+    attested: first.attested,
+    reference,
+    models: good.map(({ model }) => ({
+      ...model,
+      digest: { sha256: digests[model.name] ?? null, source: "measured" },
+    })),
+    left,
+  };
+}
+
+/** The measurements of a document, and the digests in the manifest that travels with it; or why there are none. */
+async function shownBy(
+  { config, session }: Judging,
+  evidence: readonly Evidence[],
+): Promise<{ measurements: Record<string, string>; digests: Record<string, string> } | string> {
+  const document = evidence.flatMap((one) => nitroEvidence.safeParse(one).data ?? [])[0];
+  if (document === undefined) return "its attestation is of no kind that this version reads";
+  const facts = await session.nitroFacts(document.document, config.verification.simulatedRoots);
+  if (!facts.ok) return facts.message;
+  const [text] = evidence.flatMap((one) => manifestEvidence.safeParse(one).data?.manifest ?? []);
+  const manifest = text === undefined ? null : session.manifest(text);
+  if (manifest?.entries == null) return "it serves no manifest of its models that could be read";
+  const measurements = MEASURED.map((index) => [index, toHex(facts.payload.pcrs.get(index) ?? new Uint8Array())]);
+  return {
+    measurements: Object.fromEntries(measurements) as Record<string, string>,
+    digests: Object.fromEntries(manifest.entries.map(({ name, sha256 }) => [name, sha256])),
+  };
+}
+
+const notAttested = ({ origin }: Seller, why: string): Proof402Error =>
+  new Proof402Error("attestation_failed", `${origin} did not prove what it is: ${why}.`, {
+    next: "Nothing was paid or written. The owner can add it with --assurance none, for calls that need no evidence.",
+  });
+
+function entryOf(
+  bare: Pick<SellerEntry, "id" | "provider" | "origin">,
+  { attested, reference, models, left }: Shown,
+  { payees, prices, unpriced }: { payees: string[]; prices: readonly AskedPrice[]; unpriced: Left },
+): NewSeller {
+  const priced = models.flatMap(({ name, digest }): NewModel[] => {
+    const price = prices.find((one) => one.name === name);
+    return price === undefined ? [] : [{ name, ...digest, price }];
+  });
+  const digests = priced.flatMap(({ name, sha256 }) => (sha256 === null ? [] : [[name, sha256] as const]));
+  return {
+    entry: {
+      ...bare,
+      payTo: payees,
+      assurance: attested === null ? "none" : "attested",
+      reference: { ...reference, models: Object.fromEntries(digests) },
+    },
+    simulated: attested?.simulated ?? false,
+    models: priced,
+    left: [...left, ...unpriced],
+  };
+}

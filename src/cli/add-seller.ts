@@ -1,0 +1,98 @@
+import type { Command } from "commander";
+import { lookAtSeller, type NewSeller } from "../buyer/new-seller.ts";
+import { addSeller } from "../config/change.ts";
+import { configPath, readConfigFile } from "../config/load.ts";
+import { Proof402Error } from "../errors.ts";
+import { chainName, moneyText } from "../payment/money-text.ts";
+import { ASSURANCES, type Assurance } from "../receipts/schema.ts";
+import { EXIT, globals, note, print, printJson } from "./globals.ts";
+import { confirm } from "./owner.ts";
+import { busy } from "./progress.ts";
+
+type Options = { id?: string; model?: string[]; payTo?: string[]; assurance?: string; yes?: boolean };
+
+/** `proof402 sellers add`: shows what a seller says and attests of itself, asks, and pins it in the configuration. Pays nothing. */
+export async function addNewSeller(url: string, options: Options, command: Command): Promise<number> {
+  const { json = false, config } = globals(command);
+  const file = await readConfigFile(configPath(config));
+  const origin = originOf(url);
+  const { id = idOf(origin), model: models, payTo, yes } = options;
+  const assurance = ASSURANCES.find((one): one is Assurance => one === options.assurance);
+  const wanted = {
+    id,
+    origin,
+    ...(models === undefined ? {} : { models }),
+    ...(payTo === undefined ? {} : { payTo }),
+    ...(assurance === undefined ? {} : { assurance }),
+  };
+  const seller = await busy(`Asking ${origin} what it sells`, () => lookAtSeller(file, wanted));
+  const tell = json ? note : print;
+  tell(sellerText(seller));
+  await confirm(yes, { question: `Pin this seller in ${file.path}?`, otherwise: "Nothing was written." });
+  await addSeller(file, seller.entry);
+  const next = `Buy with: proof402 buy ${seller.models[0]?.name ?? "MODEL"} --seller ${id} --input JSON`;
+  if (json) printJson({ config: file.path, ...viewOf(seller), next });
+  else print(`Wrote ${file.path}. Commands take the new seller at once, running servers at their next start.\n${next}`);
+  return EXIT.ok;
+}
+
+/** What was pinned, and how far it can be trusted, for machines. */
+export const viewOf = ({ entry, simulated, models, left }: NewSeller): Record<string, unknown> => ({
+  seller: entry,
+  trust: "first_use",
+  simulated,
+  models: models.map(({ name, sha256, source, price: { amount, asset } }) => ({
+    name,
+    sha256,
+    source,
+    price: { amount, asset: asset.asset, network: asset.network, symbol: asset.symbol, decimals: asset.decimals },
+  })),
+  left,
+});
+
+/** A new seller for a person: payees, evidence, models and prices, with the source of each. */
+export function sellerText({ entry, simulated, models, left }: NewSeller): string {
+  const networks = [...new Set(models.map(({ price }) => chainName(price.asset.network)))];
+  const measured = Object.entries(entry.reference?.measurements?.[0] ?? {});
+  const evidence =
+    entry.assurance === "none"
+      ? "none: nothing shows which code or model answers, so only calls with --assurance none buy here"
+      : simulated
+        ? "attested by SIMULATED hardware: a root of the configuration vouches for it, and no hardware vendor"
+        : "attested by AWS Nitro hardware";
+  return [
+    `Seller ${entry.id} at ${entry.origin}`,
+    ...entry.payTo.map(
+      (payee) => `  Paid at   ${payee} on ${networks.join(", ")} (the seller's own word, in its offers)`,
+    ),
+    `  Evidence  ${evidence}`,
+    ...measured.map(([index, digest]) => `    measurement ${index}  ${digest}`),
+    ...models.flatMap(({ name, sha256, source, price: { amount, asset } }) => [
+      `  Sells     ${name} for ${moneyText(amount, asset)}`,
+      `    model digest  ${sha256 === null ? "none given" : `${sha256} (${SOURCES[source]})`}`,
+    ]),
+    ...left.map(({ name, reason }) => `  Left out  ${name}: ${reason}`),
+    TRUST,
+  ].join("\n");
+}
+
+const SOURCES = {
+  measured: "from the list that its measurements cover",
+  claimed: "the seller's own word",
+} as const;
+
+const TRUST =
+  "This is trust on first use: all of it comes from the seller, and is compared from now on with what it was now. Compare it first with what the seller publishes elsewhere. Nothing was paid.";
+
+/** The origin of a seller's address. Throws Proof402Error `usage`. */
+export function originOf(url: string): string {
+  const parsed = URL.canParse(url) ? new URL(url) : null;
+  const isPlain = parsed !== null && ["http:", "https:"].includes(parsed.protocol) && parsed.username === "";
+  if (isPlain && parsed.pathname === "/" && parsed.search === "" && parsed.hash === "") return parsed.origin;
+  throw new Proof402Error("usage", "That is no seller's address: it has scheme, host and port only.", {
+    next: "Give it such as https://risk.example.org.",
+  });
+}
+
+/** A name for a seller where its owner gives none: its host, and its port if it has its own. */
+export const idOf = (origin: string): string => new URL(origin).host.replaceAll(/[^a-z0-9._-]/g, "-").slice(0, 64);

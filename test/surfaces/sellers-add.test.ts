@@ -1,0 +1,152 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { loadConfig } from "../../src/config/load.ts";
+import type { ConfigInput } from "../../src/config/schema.ts";
+import { writeDevnet } from "../../src/devnet/index.ts";
+import { runCli } from "../support/cli.ts";
+import { openMarket, writeVariant, type Market } from "../support/devnet.ts";
+
+let market: Market;
+let full: string;
+let cases = 0;
+
+beforeAll(async () => {
+  market = await openMarket();
+  ({ config: full } = await writeDevnet(market.devnet, market.directory));
+});
+afterAll(() => market.stop());
+
+/** The devnet's configuration without its sellers, and changed. */
+const without = (change: (config: ConfigInput) => void = () => undefined): Promise<string> => {
+  cases += 1;
+  return writeVariant(full, join(market.directory, `case-${cases}.json`), (written) => {
+    written.sellers = [];
+    delete written.validationRegistry;
+    change(written);
+  });
+};
+
+const add = (config: string, ...args: string[]): ReturnType<typeof runCli> =>
+  runCli(["--config", config, "sellers", "add", ...args]);
+
+test("a seller is shown with whose word each fact is, and pinned as the market itself pins it", async () => {
+  const config = await without();
+  const { honest } = market.devnet.sellers;
+  const { code, stdout } = await add(config, honest.origin, "--id", "honest", "--yes");
+  expect(code).toBe(0);
+  expect(stdout).toContain(`Paid at   ${honest.payTo}`);
+  expect(stdout).toContain("attested by SIMULATED hardware");
+  expect(stdout).toMatch(/eth-risk for 0\.01 USDC \(\$0\.01\)\n {4}model digest {2}[0-9a-f]{64} \(from the list/);
+  expect(stdout).toContain("trust on first use");
+  expect(stdout).toContain(`Wrote ${config}.`);
+  const [pinned] = (await loadConfig({ path: config })).sellers;
+  const [known] = (await loadConfig({ path: full })).sellers.filter(({ id }) => id === "honest");
+  expect(pinned?.payTo).toEqual(known?.payTo);
+  expect(pinned?.reference.models).toEqual(known?.reference.models);
+  expect(pinned?.reference.measurements[0]).toMatchObject(known?.reference.measurements[0] ?? { "0": "" });
+  expect(pinned?.assurance).toBe("attested");
+});
+
+test("a seller without evidence is pinned as such, and its digests are said to be its own word", async () => {
+  const config = await without();
+  const { code, stdout, stderr } = await runCli([
+    "--config",
+    config,
+    "--json",
+    "sellers",
+    "add",
+    market.devnet.sellers.unattested.origin,
+    "--yes",
+  ]);
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout)).toMatchObject({ trust: "first_use", seller: { assurance: "none" } });
+  expect(stderr).toContain("the seller's own word");
+  const refused = await add(
+    await without(),
+    market.devnet.sellers.unattested.origin,
+    "--assurance",
+    "attested",
+    "--yes",
+  );
+  expect(refused.stderr).toContain("attestation_failed");
+});
+
+test("without a yes nothing is written", async () => {
+  const config = await without();
+  const before = await readFile(config, "utf8");
+  const { code, stderr, stdout } = await add(config, market.devnet.sellers.honest.origin);
+  expect(code).toBe(1);
+  expect(stdout).toContain("Nothing was paid.");
+  expect(stderr).toContain("--yes");
+  expect(await readFile(config, "utf8")).toBe(before);
+});
+
+test.each([
+  [
+    "a token that the policy has not",
+    "asset_not_allowed",
+    (own: ConfigInput) => {
+      own.payment.assets = own.payment.assets.map((one) => ({ ...one, asset: `0x${"12".repeat(20)}` })).slice(0, 1);
+    },
+    [],
+  ],
+  [
+    "a network that the policy has not",
+    "asset_not_allowed",
+    (own: ConfigInput) => {
+      own.networks = [{ ...own.networks[0]!, network: "eip155:8453" }];
+      own.payment.assets = own.payment.assets.slice(0, 1).map((one) => ({ ...one, network: "eip155:8453" }));
+      own.proofContracts = [];
+    },
+    [],
+  ],
+  ["another payee than the owner expects", "payee_not_allowed", () => undefined, ["--pay-to", `0x${"34".repeat(20)}`]],
+  [
+    "a root that nobody named",
+    "attestation_failed",
+    (own: ConfigInput) => {
+      own.verification = {};
+    },
+    [],
+  ],
+  [
+    "an address of this machine",
+    "http_address_refused",
+    (own: ConfigInput) => {
+      own.http = {};
+    },
+    [],
+  ],
+] as const)("T100: a seller with %s is refused, and nothing is written", async (_what, code, change, more) => {
+  const config = await without(change);
+  const before = await readFile(config, "utf8");
+  const told = await add(config, market.devnet.sellers.honest.origin, "--id", "honest", "--yes", ...more);
+  expect(told.stderr).toContain(`Error ${code}`);
+  expect(told.code).toBe(1);
+  expect(await readFile(config, "utf8")).toBe(before);
+});
+
+test("T100: a redirect is not followed, and a name or place that is configured already is not asked", async () => {
+  let asked = 0;
+  const server = createServer((_request, response) => {
+    asked += 1;
+    response.writeHead(302, { location: `${market.devnet.sellers.honest.origin}/v1/catalog` }).end();
+  });
+  await new Promise<void>((ready) => server.listen(0, "127.0.0.1", ready));
+  onTestFinished(() => void server.close());
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const config = await without((own) => {
+    own.sellers = [
+      { id: "risk", provider: "oip", origin: "http://127.0.0.1:9", payTo: [`0x${"56".repeat(20)}`], assurance: "none" },
+    ];
+  });
+  const taken = await add(config, origin, "--id", "risk", "--yes");
+  expect(taken.stderr).toContain("config_invalid");
+  expect(taken.code).toBe(64);
+  expect(asked).toBe(0);
+  expect((await add(config, origin, "--yes")).stderr).toContain("http_redirect_refused");
+  expect((await add(config, `${origin}/path`, "--yes")).code).toBe(64);
+});
