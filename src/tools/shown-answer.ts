@@ -1,11 +1,17 @@
+import * as z from "zod";
+import { answerOf, inputOf } from "../buyer/answer.ts";
+import { Proof402Error } from "../errors.ts";
 import type { AnswerReading } from "../evidence/exchange/format.ts";
 import { cleanSellerText } from "../market/seller-text.ts";
+import type { Receipt } from "../receipts/schema.ts";
 
 /** An answer as a model gets to see it. `note` says what of it is not as the seller sent it, null where all of it is. */
 export type ShownAnswer = { readable: boolean; answer: Record<string, unknown>; note: string | null };
 
 /** Most characters of an answer's values that a model is shown: some 10,000 tokens. */
 const MAX_CHARACTERS = 40_000;
+/** Most of an input or an answer that stands beside a receipt's verdict. */
+const MAX_BESIDE = 300;
 
 /** What could hide text or pass for something else; line breaks and tabs belong to text and code. */
 const HIDDEN = /(?![\n\t])[\p{Cc}\p{Cf}\p{Co}\p{Cn}\u2028\u2029]/gu;
@@ -14,9 +20,9 @@ const HIDDEN = /(?![\n\t])[\p{Cc}\p{Cf}\p{Co}\p{Cn}\u2028\u2029]/gu;
  * The answer for a model's eyes: hidden characters become spaces, long data is cut, and numbers that JSON does not have
  * become text. Library and guard get the answer itself.
  */
-export function showAnswer(reading: AnswerReading): ShownAnswer {
+export function showAnswer(reading: AnswerReading, most = MAX_CHARACTERS): ShownAnswer {
   const changes = new Set<string>();
-  let left = MAX_CHARACTERS;
+  let left = most;
   const take = (length: number): number => {
     const taken = Math.min(length, left);
     left -= taken;
@@ -43,13 +49,13 @@ export function showAnswer(reading: AnswerReading): ShownAnswer {
     changes.add("numbers that JSON does not have are texts");
     return String(value);
   };
-  const answer = Object.fromEntries(
-    Object.entries(reading.answer).map(([name, value]) => {
-      const shown = cleanSellerText(name, 128);
-      if (shown !== name) changes.add("names are cut to plain text");
-      return [shown, show(value)];
-    }),
-  );
+  const answer: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(reading.answer)) {
+    if (take(1) === 0) break;
+    const shown = cleanSellerText(name, 128);
+    if (shown !== name) changes.add("names are cut to plain text");
+    answer[shown] = show(value);
+  }
   const unread = reading.readable
     ? []
     : ["It is in a form that this version cannot read, so it is given as it came: conclude nothing from it."];
@@ -58,3 +64,40 @@ export function showAnswer(reading: AnswerReading): ShownAnswer {
   const notes = [...unread, ...changed];
   return { readable: reading.readable, answer, note: notes.length === 0 ? null : notes.join(" ") };
 }
+
+/** What a receipt says was asked and answered; null for what is not in it or cannot be read, and the reason in `note`. */
+export const exchangeSchema = z.object({
+  input: z.record(z.string(), z.unknown()).nullable(),
+  answer: z.record(z.string(), z.unknown()).nullable(),
+  note: z.string().optional(),
+});
+type Exchange = z.infer<typeof exchangeSchema>;
+
+/** A receipt's input and answer for a model's eyes, in short or `inFull` (some 10,000 tokens each). */
+export function showExchange(receipt: Receipt, inFull = false): Exchange {
+  const most = inFull ? MAX_CHARACTERS : MAX_BESIDE;
+  const [input, inputNote] = read(() => inputOf(receipt), most);
+  const [answer, answerNote] = read(() => answerOf(receipt), most);
+  const notes = [
+    ...(inputNote === null ? [] : [`Input: ${inputNote}`]),
+    ...(answerNote === null ? [] : [`Answer: ${answerNote}`]),
+  ];
+  return { input, answer, ...(notes.length === 0 ? {} : { note: notes.join(" ") }) };
+}
+
+function read(from: () => Record<string, unknown>, most: number): [Record<string, unknown> | null, string | null] {
+  try {
+    const { answer, note } = showAnswer({ readable: true, answer: from() }, most);
+    return [answer, note];
+  } catch (error) {
+    if (!Proof402Error.isInstance(error)) throw error;
+    return [null, error.message];
+  }
+}
+
+/** The same for a reader of the text alone. */
+export const exchangeText = ({ input, answer, note }: Exchange): string[] => [
+  `Input: ${input === null ? "not shown" : JSON.stringify(input)}`,
+  `Answer (seller's data): ${answer === null ? "not shown" : JSON.stringify(answer)}`,
+  ...(note === undefined ? [] : [note]),
+];

@@ -12,7 +12,6 @@ export const receiptSummarySchema = z.object({
   assurance: z.enum(ASSURANCES),
   wanted: z.enum(ASSURANCES),
   simulated: z.boolean(),
-  replayed: z.boolean(),
   paid: z.object({
     /** What became of the payment, as far as the chain has shown it. */
     state: z.enum(["authorized", "settled", "expired"]),
@@ -24,7 +23,6 @@ export const receiptSummarySchema = z.object({
     decimals: z.number(),
     asset: z.string(),
     network: z.string(),
-    payTo: z.string(),
   }),
   at: z.string(),
   layers: z.record(z.string(), z.enum(STATUSES)),
@@ -44,21 +42,19 @@ export function summarize(receipt: Receipt, appraisal: Appraisal): ReceiptSummar
     assurance: appraisal.assurance,
     wanted: appraisal.wanted,
     simulated: appraisal.simulated,
-    replayed: appraisal.replayed,
     paid: {
       ...paidAmount(receipt),
       reported: isOnlyTold(appraisal),
       decimals: core.offer.decimals,
       asset: core.payment.asset,
       network: core.payment.network,
-      payTo: core.payment.payTo,
     },
     at: core.response.receivedAt,
     layers: Object.fromEntries(LAYERS.map((layer) => [layer, appraisal.layers[layer].status])),
     problems: LAYERS.filter((layer) => appraisal.layers[layer].status === "fail").map(
       (layer) => `${layer}: ${appraisal.layers[layer].code}: ${appraisal.layers[layer].note}`,
     ),
-    notProven: appraisal.notProven,
+    notProven: inFewSentences(appraisal.notProven),
   };
 }
 
@@ -70,6 +66,17 @@ const isOnlyTold = ({ layers: { payment, settlement } }: Appraisal): boolean =>
   [payment, settlement].some(
     ({ status, code }) => status === "reported" || (status === "fail" && code !== "token_moved_more"),
   );
+
+/** Sentences with the same beginning, which ends in a colon, as one: a model pays for each word. */
+function inFewSentences(notProven: readonly string[]): string[] {
+  const joined = new Map<string, string>();
+  for (const sentence of notProven) {
+    const [, begin = sentence, rest = ""] = /^(Not shown[^:]*: )(.*)\.$/.exec(sentence) ?? [];
+    const before = joined.get(begin);
+    joined.set(begin, before === undefined ? rest : `${before}; ${rest}`);
+  }
+  return [...joined].map(([begin, rest]) => (rest === "" ? begin : `${begin}${rest}.`));
+}
 
 /** Tells a reader whether to act, by the verdict. */
 export const VERDICT_WORDS: Record<ReceiptSummary["verdict"], string> = {
@@ -111,3 +118,7 @@ export function summaryText(summary: ReceiptSummary): string {
   if (summary.notProven.length > 0) lines.push(`Not proven: ${summary.notProven.join(" | ")}`);
   return lines.join("\n");
 }
+
+/** One line for each layer of an appraisal. */
+export const layersText = ({ layers }: Appraisal): string[] =>
+  LAYERS.map((layer) => `${layer}: ${layers[layer].status} (${layers[layer].code}) ${layers[layer].note}`);

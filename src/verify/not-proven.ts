@@ -9,8 +9,8 @@ const WORDS: Partial<Record<Layer, string>> = {
   freshness: "that the attestation was made for this buyer and recently",
   request: "that the seller worked on exactly this request",
   response: "that the answer is what the seller produced",
-  model: "that these model weights were used: they were not measured or not compared",
-  computation: "that the computation itself was done correctly: no zk proof and no re-execution shows it",
+  model: "that these model weights were used",
+  computation: "that the computation was done correctly",
   payment: "that the payment is what the offer asked for and was for this request",
   settlement: "that money moved on chain",
   inclusion: "that the result was anchored on chain",
@@ -22,7 +22,7 @@ const MOST_NAMED = 8;
 
 /** Why nothing shows that the payer agreed. */
 const AGREEMENT = {
-  missing: "its signature is not in the file. The buyer adds it once it can move nothing more",
+  missing: "its signature is not in the file. The buyer adds it once it is used up",
   disputed: "the settlement is told in more than one way, so no signature in it counts",
   wrong: "the signature in the file is not the payer's of this payment",
   nameless: "the signature in the file is of a message that names no payer, and nothing else that is signed names one",
@@ -77,7 +77,7 @@ export function notProven(
   );
   const limits = [
     ...(simulated
-      ? ["Simulated: the root of trust was made on a development machine; no hardware vendor vouches for the platform."]
+      ? ["Simulated: a development machine made the root of trust; no hardware vendor vouches for it."]
       : []),
     ...(layers.settlement.status === "pass"
       ? [
@@ -123,8 +123,8 @@ export function notProven(
     ...(about.unused.length === 0
       ? []
       : [`Not used: evidence that decided no layer (${[...new Set(about.unused)].join(", ")}).`]),
-    "Times are the buyer's and the seller's clocks; no third party stamped them.",
-    "That the model's answer is right or good: only where it came from.",
+    "Times are the buyer's and the seller's clocks, no third party's.",
+    "That the model's answer is right or good.",
   ];
   return [...unknown, ...missing, ...limits];
 }
