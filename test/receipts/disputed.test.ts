@@ -32,4 +32,5 @@ test("without what is disputed a receipt has the rest, from delivery and later, 
   ]);
   const undisputed = told([note, one], [other]);
   expect(evidenceOf(withoutDisputed(undisputed))).toEqual([[note, one], [other]]);
+  expect(withoutDisputed(undisputed), "the very receipt, not a copy").toBe(undisputed);
 });
