@@ -52,8 +52,8 @@ export async function attestSeller(
   const nonce = crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
   const fetched = await ctx.providerOf(seller).attest(seller, nonce, signal);
   if (fetched === null) {
-    if (assurance === "none" || assurance === "signed") return NOT_ATTESTED;
-    throw attestationFailed(seller, "no_attestation", "it serves no attestation");
+    if (assurance === "none") return NOT_ATTESTED;
+    throw attestationFailed(seller, "no_attestation", "it serves neither an attestation nor a signing key");
   }
   await requireSameTime(ctx, seller, fetched.evidence);
   const judged = await judge(ctx, candidate, fetched.evidence, assurance);
@@ -161,7 +161,7 @@ export async function judge(
     evaluateAt: ctx.clock(),
     session: ctx.session,
   });
-  const required = requiredLayers(policy);
+  const required = requiredLayers(policy, seller.reference);
   const failed = LAYERS.flatMap((name): [Layer, LayerResult][] => {
     const layer = (result.layers as Partial<Record<Layer, LayerResult>>)[name];
     const wrong = layer?.status === "fail" || (layer?.status !== "pass" && required.includes(name));

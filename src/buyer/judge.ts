@@ -8,6 +8,7 @@ import { readReceipt } from "../receipts/store.ts";
 import type { Db } from "../storage/database.ts";
 import { appraise } from "../verify/appraise.ts";
 import { isOfChain, isOwnAmong } from "../verify/evidence.ts";
+import { sellerOf } from "../verify/policy.ts";
 import { createVerificationCache } from "../verify/verification-cache.ts";
 import type { Outstanding } from "../verify/types.ts";
 import { ON_CHAIN, requiredLayers } from "../verify/verdict.ts";
@@ -105,7 +106,9 @@ async function holdsUp(
   { assurance, evaluateAt }: { assurance: Assurance; evaluateAt?: Date | undefined },
 ): Promise<boolean> {
   const policy = appraisalPolicyOf(ctx.config, assurance);
-  const required = requiredLayers(policy).filter((layer) => !ON_CHAIN.includes(layer));
+  const required = requiredLayers(policy, sellerOf(policy, rival.core.seller.id)).filter(
+    (layer) => !ON_CHAIN.includes(layer),
+  );
   const { verdict, layers } = await appraise(
     {
       receipt: { ...rival, appraisals: [] },

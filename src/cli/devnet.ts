@@ -7,7 +7,7 @@ import { busy } from "./progress.ts";
 
 type Options = { dir: string; ports?: string; blockSeconds?: string };
 
-const PORT_NAMES = ["chain", "facilitator", "honest", "tampering", "unattested", "prover", "forger"] as const;
+const PORT_NAMES = ["chain", "facilitator", "honest", "tampering", "unattested", "prover", "forger", "keyed"] as const;
 
 /** `proof402 devnet`: a market on this machine until a signal. `--json` prints one line when it is ready. */
 export async function devnet(options: Options, command: Command): Promise<number> {

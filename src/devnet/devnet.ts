@@ -4,10 +4,13 @@ import { configSchema, type Config, type ConfigInput } from "../config/schema.ts
 import {
   createInferenceNode,
   createSimulatedEnclave,
+  createSigner,
   createSimulatedRoot,
+  generateSigningKey,
   WITHDRAW_DELAY_SECONDS,
   type Enclave,
   type InferenceNode,
+  type Signer,
 } from "../node/index.ts";
 import { walletFromPrivateKey, type Wallet } from "../payment/wallet.ts";
 import { startAnvil } from "./anvil.ts";
@@ -24,8 +27,11 @@ import { openBank, type Bank } from "./token.ts";
  * is cheaper. `unattested` gives no evidence, and is the cheapest.
  */
 export const SELLERS = ["honest", "tampering", "unattested"] as const;
-/** The sellers that prove, if the devnet is started with them: `forger` proves the computation of another model. */
-const PROVING_SELLERS = ["prover", "forger"] as const;
+/**
+ * The sellers that prove, if the devnet is started with them. `forger` proves the computation of another model. `keyed` has no
+ * enclave: its key and its proofs are all there is.
+ */
+const PROVING_SELLERS = ["prover", "forger", "keyed"] as const;
 export type SellerName = (typeof SELLERS)[number];
 type AnySeller = SellerName | (typeof PROVING_SELLERS)[number];
 
@@ -36,6 +42,7 @@ const PRICES: Record<AnySeller, string> = {
   unattested: "3000",
   prover: "20000",
   forger: "15000",
+  keyed: "25000",
 };
 /** Small and quick, so that an anchored answer can be watched. */
 const BATCHES = { maxLeaves: 20, maxWaitMilliseconds: 250 };
@@ -119,7 +126,10 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
     const facilitator = await serveLocally(createFacilitator(anvil, facilitatorKey).fetch, options.ports?.facilitator);
     started.push(facilitator.stop);
 
-    const open = async (name: AnySeller, enclave: Enclave | null): Promise<OpenSeller> => {
+    const open = async (
+      name: AnySeller,
+      { enclave, signer }: { enclave?: Enclave; signer?: Signer } = {},
+    ): Promise<OpenSeller> => {
       const authorizerKey = generatePrivateKey();
       const payTo = privateKeyToAccount(generatePrivateKey()).address.toLowerCase() as Address;
       const node = await createInferenceNode({
@@ -142,7 +152,8 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
             },
           ],
         },
-        enclave,
+        enclave: enclave ?? null,
+        ...(signer === undefined ? {} : { signer }),
         anchoring: { anchor: await relay.anchor(), ...BATCHES },
         proving: proofs && isProving(name) ? { ...proofs, record: verifiers.record } : undefined,
       });
@@ -154,10 +165,17 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
       const authorizer = privateKeyToAccount(authorizerKey).address.toLowerCase();
       return { name, payTo, node, origin: served.origin, authorizer };
     };
-    const attesting = ["tampering", "honest", ...(proofs === undefined ? [] : PROVING_SELLERS)] as const;
+    const attesting = [
+      "tampering",
+      "honest",
+      ...(proofs === undefined ? [] : (["prover", "forger"] as const)),
+    ] as const;
     const sellers = await all([
-      ...attesting.map(async (name) => open(name, await createSimulatedEnclave({ root }))),
-      open("unattested", null),
+      ...attesting.map(async (name) => open(name, { enclave: await createSimulatedEnclave({ root }) })),
+      ...(proofs === undefined
+        ? []
+        : [generateSigningKey().then(async (pem) => open("keyed", { signer: await createSigner(pem) }))]),
+      open("unattested"),
     ]);
     const privateKey = options.privateKey ?? generatePrivateKey();
     const facilitatorAddress = privateKeyToAccount(facilitatorKey).address.toLowerCase();
@@ -269,12 +287,13 @@ function settingsOf(market: {
       payTo: [payTo],
       facilitators: [market.facilitator],
       channel: { receiverAuthorizer: authorizer, withdrawDelaySeconds: WITHDRAW_DELAY_SECONDS },
-      assurance: node.measurements === null ? "none" : isProving(name) ? "proven" : "attested",
+      assurance: isProving(name) ? "proven" : node.measurements === null ? "none" : "attested",
       reference: {
         measurements: node.measurements === null ? [] : [node.measurements],
+        keyIds: node.measurements === null && node.keyId !== null ? [node.keyId] : [],
         models: Object.fromEntries(node.models.map((model) => [model.name, model.sha256])),
         proofs: node.proofKeys,
-        relays: node.measurements === null ? [] : [{ network, contract: market.relay }],
+        relays: node.keyId === null ? [] : [{ network, contract: market.relay }],
       },
     })),
     validationRegistry: { network, contract: market.registry },

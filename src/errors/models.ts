@@ -27,6 +27,7 @@ export const SELLING = {
   model_unknown: ["models.json holds no model of this name.", "Choose one that it holds."],
   model_name_ambiguous: ["A name is served twice, or differs from another by case alone.", "Name each model once."],
   model_unavailable: ["The demo's chat model could not be loaded.", "Install it, or use the scripted model."],
+  signing_key_invalid: ["The node's signing key is no RSA key in PEM.", "Make one with `openssl genpkey`."],
   price_invalid: ["A price is not a whole number of base units.", "Write it as a decimal string of base units."],
   rpc_missing: ["Confirmations can only be counted on a chain that is read.", "Set payment.rpcUrl."],
   claim_seconds_invalid: ["Vouchers would be claimed too seldom.", "Set payment.channels.claimSeconds lower."],

@@ -18,6 +18,11 @@ export type Candidate = { seller: Seller; model: ListedModel };
 
 const rank = (assurance: Assurance): number => ASSURANCES.indexOf(assurance);
 
+/** Whether a seller can give evidence for an assurance. A proof needs no hardware, so one that proves may attest nothing. */
+const canShow = ({ assurance, reference }: Seller, wanted: Assurance): boolean =>
+  rank(assurance) >= rank(wanted) &&
+  !(wanted === "attested" && assurance === "proven" && reference.measurements.length === 0);
+
 /** What a call asks of a seller. */
 export type Wanted = { holds: readonly Hold[]; model: string; assurance: Assurance; seller?: string };
 
@@ -26,7 +31,7 @@ export const canServe = (listings: readonly SellerListing[], wanted: Wanted): bo
   listings.some(
     ({ seller, models }) =>
       isAsked(seller, wanted) &&
-      rank(seller.assurance) >= rank(wanted.assurance) &&
+      canShow(seller, wanted.assurance) &&
       !wanted.holds.some(({ sellerId }) => sellerId === seller.id) &&
       models.some(({ name }) => name === wanted.model),
   );
@@ -79,7 +84,7 @@ export function chooseCandidate(
       listings.flatMap((l) => l.models.map((m) => m.name)),
     );
   }
-  const enough = named.filter((c) => rank(c.seller.assurance) >= rank(assurance));
+  const enough = named.filter((c) => canShow(c.seller, assurance));
   if (enough.length === 0) {
     throw new Proof402Error("no_seller_for_assurance", `No seller of "${model}" offers assurance "${assurance}".`, {
       next: `Ask for less assurance (offered: ${[...new Set(named.map((c) => c.seller.assurance))].join(", ")}), or add a seller.`,

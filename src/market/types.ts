@@ -97,7 +97,7 @@ export interface Provider {
   listModels(seller: Seller, signal?: AbortSignal): Promise<Listing | null>;
   /** One model by the name it was asked for, of a seller that keeps no list; empty where it serves no such model. */
   describeModel(seller: Seller, name: string, signal?: AbortSignal): Promise<Listing>;
-  /** Fetches attestation evidence for a fresh nonce, or null where the seller offers none. */
+  /** Fetches attestation evidence for a fresh nonce, or the bare signing key without one; null where the seller has neither. */
   attest(
     seller: Seller,
     nonce: Uint8Array,

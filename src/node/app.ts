@@ -12,6 +12,7 @@ import { accept, type Judges } from "./accept.ts";
 import type { Proofs } from "./proofs.ts";
 import type { KeptAnswer } from "./paid-calls.ts";
 import type { NodePayment } from "./payment.ts";
+import type { Signer } from "./signer.ts";
 import type { ServedModel } from "./payment-gate.ts";
 import { createSeller, type Order } from "./sell.ts";
 import { inferResponse, modelMetadata, readInferRequest, serverMetadata, versionOf } from "./oip.ts";
@@ -29,6 +30,8 @@ export const manifestOf = (served: readonly ServedModel[]): Uint8Array =>
 /** What stands behind an answer, now or later. */
 type Evidence = {
   enclave: Enclave | null;
+  /** Signs the answers: the enclave, or a key outside one. */
+  signer: Signer | null;
   /** Where signed answers are batched; null anchors nothing. */
   batches: Batches | null;
   /** Where answers are proved; null proves nothing. */
@@ -39,12 +42,12 @@ type Evidence = {
 export function createApp(
   options: Evidence & { served: readonly ServedModel[]; payment: NodePayment; judges: Judges },
 ): Hono {
-  const { served, payment, judges, enclave, batches, proofs } = options;
+  const { served, payment, judges, enclave, signer, batches, proofs } = options;
   const manifest = manifestOf(served);
   const withModel = modelIn(served);
   const seller = createSeller({
     ...judges,
-    work: (order) => work(order, enclave),
+    work: (order) => work(order, signer),
     publish: (order, answer) => publish(order, answer, options),
   });
   const app = new Hono();
@@ -97,7 +100,8 @@ export function createApp(
       })),
     }),
   );
-  if (enclave !== null) addEnclaveRoutes(app, enclave);
+  if (signer !== null) addSigningKey(app, signer, enclave);
+  if (enclave !== null) addAttestation(app, enclave);
   if (batches !== null) addBatchRoutes(app, batches);
   if (proofs !== null) addProofRoutes(app, proofs);
   return app;
@@ -154,22 +158,22 @@ async function readOrder(c: Context, served: ServedModel): Promise<Order | Respo
 /** Runs the model, and signs the exact bytes that came in and go out. */
 async function work(
   { served, request, body }: Order,
-  enclave: Enclave | null,
+  signer: Signer | null,
 ): ReturnType<Parameters<typeof createSeller>[0]["work"]> {
   const response = inferResponse(served.model, request, await served.model.run(request.inputs));
   if ("error" in response) return { status: 422, error: response.error };
-  const signature = enclave === null ? {} : await signatureHeaders(enclave, body, utf8(response.text));
+  const signature = signer === null ? {} : await signatureHeaders(signer, body, utf8(response.text));
   return { headers: { "content-type": "application/json", ...signature }, body: response.text };
 }
 
 /** Has an answer that was paid for proved, and puts its signed hashes among those to be anchored. */
-function publish({ served, request, body }: Order, answer: KeptAnswer, { enclave, batches, proofs }: Evidence): void {
+function publish({ served, request, body }: Order, answer: KeptAnswer, { signer, batches, proofs }: Evidence): void {
   const outputs = oip.readTensors(utf8(answer.body), "response");
   if (outputs.ok) proofs?.add(served.model.name, { request: body, inputs: request.inputs, outputs: outputs.tensors });
-  if (enclave === null) return;
+  if (signer === null) return;
   const signed = (name: string): string => answer.headers[name] ?? "";
   batches?.add({
-    teeId: enclave.keyId,
+    teeId: signer.keyId,
     inputHash: `0x${signed(TEE_HEADERS.requestHash)}`,
     outputHash: `0x${signed(TEE_HEADERS.outputHash)}`,
     signature: toHex0x(fromBase64(signed(TEE_HEADERS.signature))),
@@ -178,33 +182,37 @@ function publish({ served, request, body }: Order, answer: KeptAnswer, { enclave
 }
 
 async function signatureHeaders(
-  enclave: Enclave,
+  signer: Signer,
   requestBody: Uint8Array,
   responseBody: Uint8Array,
 ): Promise<Record<string, string>> {
   const requestHash = keccak256(requestBody);
   const outputHash = keccak256(responseBody);
   const timestamp = Math.floor(Date.now() / 1000);
-  const signature = await enclave.sign(teeMessageHash({ requestHash, outputHash, timestamp }));
+  const signature = await signer.sign(teeMessageHash({ requestHash, outputHash, timestamp }));
   return {
     [TEE_HEADERS.signature]: toBase64(signature),
-    [TEE_HEADERS.teeId]: enclave.keyId,
+    [TEE_HEADERS.teeId]: signer.keyId,
     [TEE_HEADERS.timestamp]: String(timestamp),
     [TEE_HEADERS.requestHash]: toHex(requestHash),
     [TEE_HEADERS.outputHash]: toHex(outputHash),
   };
 }
 
-function addEnclaveRoutes(app: Hono, enclave: Enclave): void {
+function addSigningKey(app: Hono, { publicKey, keyId }: Signer, enclave: Enclave | null): void {
   app.get("/signing-key", (c) =>
     c.json({
-      public_key: pem(enclave.publicKey),
-      tee_id: enclave.keyId,
+      public_key: pem(publicKey),
+      tee_id: keyId,
       timestamp: new Date().toISOString(),
-      enclave_info: { simulated: enclave.simulated },
-      measurements: enclave.measurements(),
+      ...(enclave === null
+        ? {}
+        : { enclave_info: { simulated: enclave.simulated }, measurements: enclave.measurements() }),
     }),
   );
+}
+
+function addAttestation(app: Hono, enclave: Enclave): void {
   app.get("/enclave/attestation", async (c) => {
     const nonce = c.req.query("nonce") ?? "";
     if (!/^(?:[0-9a-fA-F]{2}){16,64}$/.test(nonce))

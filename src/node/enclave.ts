@@ -1,16 +1,12 @@
-import type { Hex } from "../evidence/bytes.ts";
+import type { Signer } from "./signer.ts";
 
 /**
  * What a node asks of the enclave it runs in. A real one keeps the key inside and gets its documents from the Nitro
  * Security Module; the simulated one stands in for it on a development machine.
  */
-export type Enclave = {
+export type Enclave = Signer & {
   /** True where no hardware stands behind the documents. */
   simulated: boolean;
-  /** DER SubjectPublicKeyInfo of the response signing key (RSA-2048). */
-  publicKey: Uint8Array;
-  /** keccak256 of `publicKey`, 0x hex. */
-  keyId: Hex;
   /**
    * Fixes the measured set of models (SHA-384 of the manifest bytes becomes PCR2). Once, before anything is attested:
    * throws Error on a second, different manifest.
@@ -20,6 +16,4 @@ export type Enclave = {
   measurements(): Record<"0" | "1" | "2", string>;
   /** A fresh attestation document (COSE_Sign1) that carries the nonce. */
   attest(nonce: Uint8Array): Promise<Uint8Array>;
-  /** RSASSA-PSS, SHA-256, salt of 32 bytes, over the 32-byte message hash. */
-  sign(messageHash: Uint8Array): Promise<Uint8Array>;
 };

@@ -18,6 +18,7 @@ import type { NodePayment } from "./payment.ts";
 import { paymentGate, type ServedModel } from "./payment-gate.ts";
 import { packageModelsDirectory, readDescriptions } from "./models.ts";
 import type { NodeRecords } from "./records.ts";
+import type { Signer } from "./signer.ts";
 import { openVoucherChannels } from "./voucher-channels.ts";
 import type { Hex } from "../evidence/bytes.ts";
 
@@ -25,6 +26,7 @@ export { createSimulatedRoot, type SimulatedRoot } from "./certificates.ts";
 export { packageModelsDirectory } from "./models.ts";
 export { createSimulatedEnclave } from "./simulated-enclave.ts";
 export type { Enclave } from "./enclave.ts";
+export { createSigner, generateSigningKey, type Signer } from "./signer.ts";
 export type { NodeAnchoring } from "./batches.ts";
 export type { NodeProving } from "./proofs.ts";
 export type { NodeRecords } from "./records.ts";
@@ -45,9 +47,11 @@ export type InferenceNodeOptions = {
    */
   models: { name: string; price: string; rows?: number }[];
   payment: NodePayment;
-  /** null: a plain x402 seller with no attestation and no signatures. */
+  /** null: a seller with no attestation. */
   enclave: Enclave | null;
-  /** Anchors the signed answers in batches. Without an enclave nothing is signed, so nothing is anchored. */
+  /** Signs the answers of a node without an enclave. Without either it is a plain x402 seller, and signs nothing. */
+  signer?: Signer;
+  /** Anchors the signed answers in batches. Where nothing is signed nothing is anchored. */
   anchoring?: NodeAnchoring;
   /** Proves the answers of some models after they were given. */
   proving?: NodeProving | undefined;
@@ -102,6 +106,7 @@ const WAIT_SECONDS = 20;
  */
 export async function createInferenceNode(options: InferenceNodeOptions): Promise<InferenceNode> {
   const { enclave, payment } = options;
+  const signer = enclave ?? options.signer ?? null;
   check(options);
   const { network, rpcUrl, facilitatorUrl, confirmations = 0, waitSeconds = WAIT_SECONDS } = payment;
   const { ownPayee = false, sharedPayee = false } = payment;
@@ -121,7 +126,7 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
     }),
   );
   enclave?.measureModels(manifestOf(served));
-  const batches = enclave === null || options.anchoring === undefined ? null : createBatches(options.anchoring);
+  const batches = signer === null || options.anchoring === undefined ? null : createBatches(options.anchoring);
   const proofs =
     options.proving === undefined
       ? null
@@ -133,11 +138,11 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
   const channels = await openVoucherChannels(payment.network, options.records?.database);
   const gate = paymentGate(served, payment, { channels, chain });
   const judges = { gate, calls, chain, confirmations, waitSeconds, ownPayee: ownPayee && !sharedPayee, sharedPayee };
-  const app = createApp({ served, payment, judges, enclave, batches, proofs });
+  const app = createApp({ served, payment, judges, enclave, signer, batches, proofs });
   return {
     fetch: async (request) => app.fetch(request),
-    keyId: enclave?.keyId ?? null,
-    publicKey: enclave?.publicKey ?? null,
+    keyId: signer?.keyId ?? null,
+    publicKey: signer?.publicKey ?? null,
     measurements: enclave?.measurements() ?? null,
     models: served.map(({ model }) => ({ name: model.name, sha256: model.sha256 })),
     proofKeys: proofs?.keys ?? {},

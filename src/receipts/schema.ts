@@ -49,6 +49,13 @@ export const manifestEvidence = z.strictObject({
   manifest: base64(1_400_000),
 });
 
+/** The key of the response signatures, of a seller that gave no attestation. Nothing but a policy can make it known. */
+export const signingKeyEvidence = z.strictObject({
+  kind: z.literal("signature.key"),
+  /** DER SubjectPublicKeyInfo, base64. */
+  publicKey: base64(16_384),
+});
+
 /** RSA-PSS response signature (reference: OpenGradient tee-gateway, `compute_tee_msg_hash`). */
 export const teeSignatureEvidence = z.strictObject({
   kind: z.literal("signature.tee"),
@@ -182,6 +189,7 @@ const disputedEvidence = z.strictObject({ kind: z.literal("disputed"), of: z.enu
 const knownEvidence = z.discriminatedUnion("kind", [
   nitroEvidence,
   manifestEvidence,
+  signingKeyEvidence,
   teeSignatureEvidence,
   settlementEvidence,
   replayEvidence,

@@ -88,13 +88,13 @@ export async function appraise(
     withContradictions(withOutstanding(fromEvidence, input, [proof, ezkl]), receipt, foundByMaker),
     input,
   );
-  const known = sellerOf(policy, core.seller.id) !== undefined;
+  const seller = sellerOf(policy, core.seller.id);
   const holding = outstanding.filter(({ holdsVerdict }) => holdsVerdict).map(({ layer }) => layer);
   const awaited = LAYERS.filter(
     (layer) => layers[layer].status === "pending" && (holding.includes(layer) || layers[layer].code === "disputed"),
   );
   const proved = [proof, ezkl].includes(layers.computation);
-  const { assurance, verdict } = decide({ layers, proved, known, awaited }, policy);
+  const { assurance, verdict } = decide({ layers, proved, seller, awaited }, policy);
   return {
     at: input.now.toISOString(),
     evaluatedAt: evaluateAt.toISOString(),
@@ -107,7 +107,7 @@ export async function appraise(
     simulated: attestation.simulated,
     verdict,
     notProven: notProven(layers, {
-      known,
+      known: seller !== undefined,
       simulated: attestation.simulated,
       metered: await guarded(
         () => false,

@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { decodeUserData } from "../evidence/attestation.ts";
 import { evidenceOf, signingHash } from "../evidence/methods/methods.ts";
-import { equalBytes, fromBase64, fromHex, sha256, toHex } from "../evidence/bytes.ts";
+import { equalBytes, fromBase64, fromHex, sha256, toHex, type Bytes } from "../evidence/bytes.ts";
 import { decodeNitroDocument } from "../evidence/nitro.ts";
 import { signerOf } from "../evidence/signer.ts";
 import { teeIdOf } from "../evidence/tee-signature.ts";
@@ -131,6 +131,25 @@ function agreementOf(receipt: Receipt, sellerSigned: boolean, session: Verificat
   }
 }
 
+/** Facts of a key that no attestation speaks for. */
+async function factsOfKeyAlone(core: ReceiptCore, session: VerificationCache): Promise<Facts["key"]> {
+  const found = onlyOne(core.evidence, "signature.key");
+  if (found.kind !== "one" || onlyOne(core.evidence, "tee.nitro").kind !== "none") return null;
+  const spki = fromBase64(found.evidence.publicKey);
+  const id = teeIdOf(spki);
+  return { id, bound: false, signedExchange: await signedExchange(core, { spki, keyId: id }, session) };
+}
+
+/** Tells whether a key signed the receipt's exchange. */
+async function signedExchange(
+  core: ReceiptCore,
+  key: { spki: Bytes; keyId: string },
+  session: VerificationCache,
+): Promise<boolean> {
+  const signature = await judgeSignature(core, { key, known: true }, appraisalPolicySchema.parse({}), session);
+  return signature.status === "pass";
+}
+
 async function attestedFacts(
   core: ReceiptCore,
   session: VerificationCache,
@@ -138,7 +157,8 @@ async function attestedFacts(
   const found = onlyOne(core.evidence, "tee.nitro");
   const peer = onlyOne(core.evidence, "tls.peer");
   const seen = peer.kind === "one" ? peer.evidence.certificateSha256 : null;
-  if (found.kind !== "one") return { platform: null, key: null, tls: { named: null, seen } };
+  if (found.kind !== "one")
+    return { platform: null, key: await factsOfKeyAlone(core, session), tls: { named: null, seen } };
   const { document, nonce, publicKey } = found.evidence;
   const decoded = decodeNitroDocument(fromBase64(document));
   const first = decoded.ok ? decoded.document.payload.cabundle[0] : undefined;
@@ -149,7 +169,6 @@ async function attestedFacts(
   const spki = fromBase64(publicKey);
   const key = { spki, keyId: teeIdOf(spki) };
   const bound = payload?.userData == null ? null : decodeUserData(payload.userData);
-  const signature = await judgeSignature(core, { key, known: true }, appraisalPolicySchema.parse({}), session);
   return {
     tls: { named: bound === null ? null : namedCertificate(bound.tlsCertificateSha256), seen },
     platform: {
@@ -166,7 +185,7 @@ async function attestedFacts(
     key: {
       id: key.keyId,
       bound: bound !== null && equalBytes(bound.signingKeySha256, sha256(spki)),
-      signedExchange: signature.status === "pass",
+      signedExchange: await signedExchange(core, key, session),
     },
   };
 }

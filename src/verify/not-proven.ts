@@ -76,6 +76,11 @@ export function notProven(
     layers[layer as Layer].status === "pass" ? [] : [`Not shown${told(layers[layer as Layer])}: ${words}.`],
   );
   const limits = [
+    ...(layers.key.status === "pass" && layers.platform.status !== "pass"
+      ? [
+          "In what machine the signing key is, and who else holds it: your policy names the key itself, and nothing more.",
+        ]
+      : []),
     ...(simulated
       ? ["Simulated: a development machine made the root of trust; no hardware vendor vouches for it."]
       : []),

@@ -2,7 +2,14 @@ import { KNOWN_KINDS, type Evidence, type Layer, type LayerResult, type Receipt 
 import { allEvidence } from "./evidence.ts";
 
 /** Evidence without use after the answer: it decided whether to pay, and what to sign. Read in the core only. */
-const OF_DELIVERY: readonly string[] = ["tee.nitro", "model.manifest", "signature.tee", "transfer.http", "tls.peer"];
+const OF_DELIVERY: readonly string[] = [
+  "tee.nitro",
+  "model.manifest",
+  "signature.key",
+  "signature.tee",
+  "transfer.http",
+  "tls.peer",
+];
 
 /** The kinds of evidence about a computation. Those that this version does not know are still seen as such. */
 export const COMPUTATION = /^(?:zk|replay)\./;
@@ -41,6 +48,7 @@ export function unusedEvidence({ core, later }: Receipt, used: Used): string[] {
 
 function isUsed({ kind }: Evidence, { layers, attested, signer, computations }: Used): boolean {
   if (kind === "model.manifest") return attested;
+  if (kind === "signature.key") return signer && !attested;
   if (kind === "signature.tee") return signer || layers.response.status === "fail";
   if (kind === "inclusion.merkle") return layers.inclusion.status !== "skip";
   if (!COMPUTATION.test(kind)) return true;

@@ -1,5 +1,5 @@
 import { ASSURANCES, LAYERS, type Assurance, type Layer, type LayerResult, type Verdict } from "../receipts/schema.ts";
-import type { AppraisalPolicy } from "./policy.ts";
+import type { AppraisalPolicy, SellerPolicy } from "./policy.ts";
 
 /** What a level of assurance takes. */
 type Level = {
@@ -35,13 +35,17 @@ export const LEVELS: Readonly<Record<Assurance, Level>> = {
   attested: { reachedBy: ATTESTED, required: [...ATTESTED, "model", ...PAID], heeded: LAYERS },
   proven: {
     reachedBy: ["key", "request", "computation"],
-    required: [...ATTESTED, "model", "computation", ...PAID],
+    required: ["key", "request", "response", "computation", ...PAID],
     heeded: LAYERS,
   },
 };
 
+/** What of a seller's reference values says that it has hardware. */
+type Measured = Pick<SellerPolicy, "measurements">;
+
 /**
- * The layers that must pass under a policy.
+ * The layers that must pass under a policy. A proof needs no hardware, but measurements that the policy names of the seller
+ * are required beside it.
  *
  * @example
  * ```ts
@@ -50,8 +54,16 @@ export const LEVELS: Readonly<Record<Assurance, Level>> = {
  * const layers = requiredLayers({ assurance: "attested" });
  * ```
  */
-export const requiredLayers = (policy: Pick<AppraisalPolicy, "assurance" | "requiredLayers">): readonly Layer[] =>
-  policy.requiredLayers ?? LEVELS[policy.assurance].required;
+export function requiredLayers(
+  policy: Pick<AppraisalPolicy, "assurance" | "requiredLayers">,
+  seller?: Measured,
+): readonly Layer[] {
+  if (policy.requiredLayers !== undefined) return policy.requiredLayers;
+  const { required } = LEVELS[policy.assurance];
+  return policy.assurance === "proven" && seller !== undefined && seller.measurements.length > 0
+    ? [...new Set([...LEVELS.attested.required, ...required])]
+    : required;
+}
 
 /** What a file can tell of a chain. No other layer's report could ever suffice. */
 export const ON_CHAIN: readonly Layer[] = ["settlement", "inclusion"];
@@ -63,8 +75,8 @@ export type Shown = {
   proved: boolean;
   /** Layers that the verdict waits for, required or not. */
   awaited: readonly Layer[];
-  /** Whether the policy knows the seller at all. */
-  known: boolean;
+  /** What the policy knows of the seller; undefined if it does not know it at all. */
+  seller: Measured | undefined;
 };
 
 type Bounds = Pick<AppraisalPolicy, "assurance" | "requiredLayers" | "reportedSuffices">;
@@ -75,10 +87,10 @@ type Bounds = Pick<AppraisalPolicy, "assurance" | "requiredLayers" | "reportedSu
  * of a seller that the policy does not know there is nothing to compare with.
  */
 export function decide(
-  { layers, proved, awaited, known }: Shown,
+  { layers, proved, awaited, seller }: Shown,
   policy: Bounds,
 ): { assurance: Assurance; verdict: Verdict } {
-  const required = [...requiredLayers(policy), ...awaited];
+  const required = [...requiredLayers(policy, seller), ...awaited];
   const passes = (layer: Layer): boolean => layers[layer].status === "pass";
   const suffices = (layer: Layer): boolean =>
     passes(layer) || (policy.reportedSuffices && ON_CHAIN.includes(layer) && layers[layer].status === "reported");
@@ -95,7 +107,7 @@ export function decide(
   const contradicted = [...required, ...LEVELS[policy.assurance].heeded].some(
     (layer) => layers[layer].status === "fail",
   );
-  if (!known) return { assurance, verdict: "unverified" };
+  if (seller === undefined) return { assurance, verdict: "unverified" };
   if (contradicted) return { assurance, verdict: "failed" };
   if (policy.assurance === "none" || required.length === 0) return { assurance, verdict: "unverified" };
   if (enough(suffices)) return { assurance, verdict: "verified" };

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Buyer, BuyRequest, BuyResult } from "../../src/buyer/types.ts";
 import { appraisalPolicyOf } from "../../src/buyer/context.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
+import { createReceipt } from "../../src/receipts/receipt.ts";
 import type { Appraisal, Groth16Evidence, Receipt } from "../../src/receipts/schema.ts";
 import { appraise } from "../../src/verify/appraise.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
@@ -248,5 +249,81 @@ describe("a proven receipt", () => {
     const { body: _request, ...request } = proven.core.request;
     const redacted = { ...proven, core: { ...proven.core, request } };
     expect(await computation(redacted)).toMatchObject({ status: "skip", code: "body_redacted" });
+  });
+});
+
+describe("a seller without an enclave", () => {
+  const bought = async (assurance: "signed" | "proven"): Promise<{ buyer: Buyer; result: BuyResult }> => {
+    const buyer = await market.buyer();
+    return { buyer, result: await buy(buyer, { seller: "keyed", assurance, wait: "verified" }) };
+  };
+  const ALONE = "In what machine the signing key is, and who else holds it: your policy names the key itself";
+
+  test("is verified at signed by its pinned key, and nothing says in what machine that is", async () => {
+    const { result } = await bought("signed");
+    expect(result.appraisal).toMatchObject({
+      verdict: "verified",
+      simulated: false,
+      layers: { platform: { status: "skip", code: "no_attestation" }, key: { status: "pass", code: "key_alone" } },
+    });
+    expect(result.appraisal.notProven.join(" ")).toContain(ALONE);
+    expect(result.appraisal.notProven.join(" ")).toContain("that the seller runs on attested hardware");
+  });
+
+  test("is verified at proven by its proof beside its key, offline from the file alone, and by nothing less", async () => {
+    const { result } = await bought("proven");
+    expect(result.appraisal).toMatchObject({ verdict: "verified", assurance: "proven" });
+    const policy = { ...appraisalPolicyOf(market.config(), "proven"), reportedSuffices: true };
+    const judge = (
+      receipt: Receipt,
+      change: (seller: AppraisalPolicy["sellers"][string]) => void = () => undefined,
+    ) => {
+      const under = structuredClone(policy);
+      change(under.sellers["keyed"]!);
+      const evaluateAt = new Date(receipt.core.response.receivedAt);
+      return appraise({ receipt, policy: under, now: new Date(), evaluateAt });
+    };
+    const { receipt } = result;
+    const whole = await judge(receipt);
+    expect(whole).toMatchObject({ verdict: "verified", assurance: "proven" });
+    expect(whole.notProven.join(" ")).toContain(ALONE);
+    const without = { ...receipt, later: receipt.later.filter(({ evidence }) => evidence.kind !== "zk.groth16") };
+    expect(await judge(without)).toMatchObject({ verdict: "unverified", assurance: "signed" });
+    // The proof does not stand in for the key, nor for hardware where the policy names measurements.
+    const other = await judge(receipt, (seller) => (seller.keyIds = [`0x${"00".repeat(32)}`]));
+    expect(other).toMatchObject({ verdict: "failed", assurance: "none", layers: { key: { code: "key_not_pinned" } } });
+    const none = await judge(receipt, (seller) => (seller.keyIds = []));
+    expect(none).toMatchObject({
+      verdict: "unverified",
+      assurance: "none",
+      layers: { key: { code: "key_not_known" } },
+    });
+    const measured = await judge(receipt, (seller) => (seller.measurements = [{ 0: "ab".repeat(48) }]));
+    expect(measured).toMatchObject({ verdict: "unverified", layers: { platform: { code: "no_attestation" } } });
+    // The proof and the payment of another purchase of the same input.
+    const second = (await bought("proven")).result.receipt;
+    const mixed = await judge({ ...receipt, later: second.later });
+    expect(mixed).toMatchObject({
+      verdict: "failed",
+      assurance: "signed",
+      layers: { computation: { code: "proof_of_another_request" }, settlement: { status: "fail" } },
+    });
+    const { offer, payment } = second.core;
+    const paidOtherwise = await judge({ ...createReceipt({ ...receipt.core, offer, payment }), later: second.later });
+    expect(paidOtherwise).toMatchObject({ verdict: "failed", layers: { payment: { status: "fail" } } });
+  });
+
+  test("sells nothing to a buyer that asks for hardware, or that names another key", async () => {
+    const before = await market.devnet.balanceOf(market.devnet.sellers.keyed!.payTo);
+    const buyer = await market.buyer();
+    await expect(buy(buyer, { seller: "keyed", assurance: "attested" })).rejects.toMatchObject({
+      code: "no_seller_for_assurance",
+    });
+    const naming = await market.buyer((config) => {
+      config.sellers.find(({ id }) => id === "keyed")!.reference.keyIds = [`0x${"00".repeat(32)}`];
+    });
+    for (const assurance of ["signed", "proven"] as const)
+      await expect(buy(naming, { seller: "keyed", assurance })).rejects.toMatchObject({ code: "attestation_failed" });
+    expect(await market.devnet.balanceOf(market.devnet.sellers.keyed!.payTo)).toBe(before);
   });
 });

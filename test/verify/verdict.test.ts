@@ -12,15 +12,20 @@ type Case = {
   requiredLayers?: Layer[];
   reportedSuffices: boolean;
   known: boolean;
+  /** The policy names measurements of the seller. */
+  measured?: boolean;
 };
+
+const sellerIn = ({ known, measured = true }: Pick<Case, "known" | "measured">): Shown["seller"] =>
+  known ? { measurements: measured ? [{}] : [] } : undefined;
 /** A policy that knows the seller, and takes nobody's word for the chain. */
 const STRICT = { awaited: [], known: true, reportedSuffices: false };
 
-const shown = ({ statuses, proved, awaited, known }: Omit<Case, "assurance">): Shown => ({
+const shown = ({ statuses, proved, awaited, ...one }: Omit<Case, "assurance">): Shown => ({
   layers: Object.fromEntries(LAYERS.map((layer) => [layer, { status: statuses[layer] }])) as Shown["layers"],
   proved,
   awaited,
-  known,
+  seller: sellerIn(one),
 });
 const judged = (one: Case) => decide(shown(one), one);
 const every = (status: Status): Statuses =>
@@ -30,7 +35,7 @@ const every = (status: Status): Statuses =>
 function expectRules(one: Case): void {
   const { statuses, proved, awaited, assurance, known, reportedSuffices } = one;
   const decision = judged(one);
-  const required = [...requiredLayers(one), ...awaited];
+  const required = [...requiredLayers(one, sellerIn(one)), ...awaited];
   const all = (layers: readonly Layer[], ...among: Status[]): boolean =>
     layers.every((layer) => among.includes(statuses[layer]));
   const shownEnough = (layer: Layer): boolean =>
@@ -93,6 +98,7 @@ describe("the verdict", () => {
           awaited: layers,
           assurance: fc.constantFrom(...ASSURANCES),
           known: fc.oneof({ weight: 4, arbitrary: fc.constant(true) }, fc.constant(false)),
+          measured: fc.boolean(),
           reportedSuffices: fc.boolean(),
           own: fc.option(layers, { nil: undefined }),
         }),
@@ -107,7 +113,7 @@ describe("the verdict", () => {
     (assurance) => {
       const one = { ...STRICT, statuses: every("pass"), proved: true, assurance };
       expect(judged(one).verdict).toBe("verified");
-      for (const layer of LEVELS[assurance].required)
+      for (const layer of requiredLayers(one, sellerIn(one)))
         for (const status of STATUSES.filter((other) => other !== "pass")) {
           const { verdict } = judged({ ...one, statuses: { ...every("pass"), [layer]: status } });
           expect(verdict).toBe({ fail: "failed", pending: "pending" }[status as string] ?? "unverified");
@@ -122,6 +128,21 @@ describe("the verdict", () => {
     expect(judged({ ...waiting, assurance: "attested", awaited: ["computation"] }).verdict).toBe("pending");
     const replayed = { ...STRICT, statuses: every("pass"), proved: false };
     expect(judged({ ...replayed, assurance: "proven" })).toEqual({ assurance: "attested", verdict: "unverified" });
+  });
+
+  test("of a proof needs no hardware, unless the policy names measurements of the seller", () => {
+    const hardware = ["platform", "code", "freshness", "model"] as const;
+    const statuses = { ...every("pass"), ...Object.fromEntries(hardware.map((layer) => [layer, "skip" as const])) };
+    const one = { ...STRICT, statuses, proved: true, assurance: "proven" as const };
+    expect(judged({ ...one, measured: false })).toEqual({ assurance: "proven", verdict: "verified" });
+    expect(judged({ ...one, measured: true })).toEqual({ assurance: "proven", verdict: "unverified" });
+    // A proof shows no hardware to the one that asks for it.
+    expect(judged({ ...one, measured: false, assurance: "attested" }).verdict).toBe("unverified");
+    // Without the signature of a known key no one says whose answer it is.
+    for (const layer of ["key", "request", "response"] as const)
+      expect(judged({ ...one, measured: false, statuses: { ...statuses, [layer]: "skip" } }).verdict).toBe(
+        "unverified",
+      );
   });
 
   test("is about one layer where the policy requires one, and about nothing where it requires none", () => {
@@ -142,7 +163,9 @@ describe("the verdict", () => {
     const told = { ...STRICT, statuses: { ...every("pass"), settlement: "reported" as const }, proved: true };
     expect(judged({ ...told, assurance: "attested" }).verdict).toBe("unverified");
     expect(judged({ ...told, assurance: "attested", reportedSuffices: true }).verdict).toBe("verified");
-    for (const layer of LEVELS.proven.required.filter((one) => one !== "settlement")) {
+    for (const layer of requiredLayers({ assurance: "proven" }, { measurements: [{}] }).filter(
+      (one) => one !== "settlement",
+    )) {
       const statuses = { ...every("pass"), [layer]: "reported" as const };
       expect(judged({ ...told, statuses, assurance: "proven", reportedSuffices: true }).verdict).toBe("unverified");
     }

@@ -72,9 +72,12 @@ export function createOipProvider(http: Http, clock: () => Date): Provider {
         get(seller, "/signing-key", DOCUMENT_BYTES, signal),
         get(seller, "/v1/manifest", CATALOG_BYTES, signal),
       ]);
-      if (attestation === null || key === null) return null;
+      if (key === null) return null;
       const spki = readSigningKey(jsonOf(key));
       if (spki === null) throw malformed(seller, "signing key");
+      // No manifest beside it: nothing measured that.
+      if (attestation === null)
+        return { keyId: teeIdOf(spki), evidence: [{ kind: "signature.key", publicKey: toBase64(spki) }] };
       const { body: document, certificateSha256 } = attestation;
       const text = textOf(document)?.trim();
       if (text === undefined || !z.base64().max(DOCUMENT_BYTES).safeParse(text).success)

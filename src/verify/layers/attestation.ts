@@ -1,7 +1,7 @@
 import { PCR, decodeUserData } from "../../evidence/attestation.ts";
 import { equalBytes, fromBase64, fromHex, sha256, toHex, type Bytes } from "../../evidence/bytes.ts";
 import type { NitroPayload } from "../../evidence/nitro.ts";
-import type { Evidence, LayerResult, NitroEvidence } from "../../receipts/schema.ts";
+import type { Evidence, Layer, LayerResult, NitroEvidence } from "../../receipts/schema.ts";
 import { onlyOne } from "../evidence.ts";
 import { nitroResultAt, type NitroCheck } from "../tee/nitro.ts";
 import { entryOf, sellerOf, type AppraisalPolicy, type SellerPolicy } from "../policy.ts";
@@ -61,11 +61,9 @@ export function unjudgeable(): AttestationAppraisal {
 async function judgeAttestation(options: AttestationOptions): Promise<AttestationAppraisal> {
   const { policy, evaluateAt } = options;
   const nitro = onlyOne(options.evidence, "tee.nitro");
-  if (nitro.kind !== "one")
-    return without(
-      nitro.kind === "none" ? skip("no_attestation", "The seller gave no attestation.") : ambiguous("attestation"),
-    );
   const session = options.session ?? createVerificationCache();
+  if (nitro.kind === "many") return without(ambiguous("attestation"));
+  if (nitro.kind === "none") return judgeKeyAlone(options, session);
   const facts = await session.nitroFacts(nitro.evidence.document, policy.simulatedRoots);
   const result = nitroResultAt(facts, evaluateAt);
   if (!result.ok) return without(fail(codeOf(result.check), `Nitro document: ${result.message}.`));
@@ -86,7 +84,10 @@ async function judgeAttestation(options: AttestationOptions): Promise<Attestatio
       ),
       code,
       key: unbound ?? tls?.wrong ?? withTls(judgeKey(keyId, code, reference), tls),
-      freshness: judgeFreshness(result.payload, nitro.evidence, policy, evaluateAt),
+      freshness: judgeFreshness(result.payload, nitro.evidence, requiredLayers(policy, reference), {
+        policy,
+        evaluateAt,
+      }),
       model: judgeModel(result.payload, options, session),
     },
     simulated: result.simulated,
@@ -108,6 +109,39 @@ function without(platform: LayerResult): AttestationAppraisal {
     signingKey: null,
     tls: null,
   };
+}
+
+/**
+ * The layers of a seller without an attestation. Its key is known only if the policy names it, and then says nothing about
+ * the machine that holds it.
+ */
+function judgeKeyAlone(
+  { evidence, policy, sellerId }: AttestationOptions,
+  session: VerificationCache,
+): AttestationAppraisal {
+  const none = without(skip("no_attestation", "The seller gave no attestation."));
+  const found = onlyOne(evidence, "signature.key");
+  if (found.kind === "none") return none;
+  if (found.kind === "many") return { ...none, layers: { ...none.layers, key: ambiguous("signing key") } };
+  const { publicKey } = found.evidence;
+  const keyId = session.keyIdOf(publicKey);
+  return {
+    ...none,
+    layers: { ...none.layers, key: judgeNamedKey(keyId, sellerOf(policy, sellerId)) },
+    signingKey: { spki: fromBase64(publicKey), keyId },
+  };
+}
+
+function judgeNamedKey(keyId: string, reference: SellerPolicy | undefined): LayerResult {
+  const pinned = reference?.keyIds ?? [];
+  if (pinned.includes(keyId))
+    return pass(
+      "The signing key is one that the policy names. No attestation says in what machine it is.",
+      "key_alone",
+    );
+  return pinned.length > 0
+    ? fail("key_not_pinned", "The signing key is none that the policy names, and no attestation speaks for it.")
+    : skip("key_not_known", "No attestation speaks for the signing key, and the policy does not name it.");
 }
 
 const ambiguous = (what: string): LayerResult =>
@@ -159,8 +193,8 @@ const withTls = (key: LayerResult, tls: TlsAppraisal | null): LayerResult => ({
 function judgeFreshness(
   payload: NitroPayload,
   evidence: NitroEvidence,
-  policy: AppraisalPolicy,
-  evaluateAt: Date,
+  required: readonly Layer[],
+  { policy, evaluateAt }: Pick<AttestationOptions, "policy" | "evaluateAt">,
 ): LayerResult {
   const nonce = fromHex(evidence.nonce);
   if (nonce.length < MIN_NONCE) return fail("nonce_too_short", `A nonce has at least ${MIN_NONCE} bytes.`);
@@ -172,9 +206,7 @@ function judgeFreshness(
   if (age > policy.maxAttestationAgeSeconds * 1000) {
     const note = "The document is older than the policy allows.";
     // A document of any age is genuine: the limit is the policy's own, and binds where the policy asks for freshness.
-    return requiredLayers(policy).includes("freshness")
-      ? fail("document_too_old", note)
-      : skip("document_too_old", note);
+    return required.includes("freshness") ? fail("document_too_old", note) : skip("document_too_old", note);
   }
   return pass("The document answers the buyer's nonce and was recent.");
 }

@@ -10,7 +10,7 @@ const MIN_MODULUS = 2048;
 const MAX_MODULUS = 8192;
 
 /**
- * Judges the response signature: RSASSA-PSS (RFC 8017 §8.1, SHA-256, salt of 32 bytes) by the attested key over the
+ * Judges the response signature: RSASSA-PSS (RFC 8017 §8.1, SHA-256, salt of 32 bytes) by the key that the attestation binds or the policy names, over the
  * hashes of the bytes that we sent and received. By a key that the policy does not know it shows nothing, but a wrong one
  * contradicts. The seller's own statement of those hashes counts for nothing but
  * must not contradict.
@@ -34,7 +34,7 @@ export async function judgeSignature(
     session.keyIdOf(publicKey) !== signingKey.keyId ||
     core.seller.keyId !== signingKey.keyId
   ) {
-    return fail("key_mismatch", "The response is signed by another key than the attested one.");
+    return fail("key_mismatch", "The response is signed by another key than the seller's.");
   }
   if (evidence.requestHash !== core.request.keccak256)
     return fail("request_hash_mismatch", "The seller signed another request than the one sent.");
@@ -49,7 +49,7 @@ export async function judgeSignature(
   const key = await session.rsaKey(publicKey);
   const modulus = key === null ? 0 : (key.algorithm as RsaHashedKeyAlgorithm).modulusLength;
   if (key === null || modulus < MIN_MODULUS || modulus > MAX_MODULUS)
-    return fail("key_unusable", "The attested key is not an RSA key of 2048 to 8192 bits.");
+    return fail("key_unusable", "The seller's key is not an RSA key of 2048 to 8192 bits.");
   const message = teeMessageHash({
     requestHash: fromHex(core.request.keccak256),
     outputHash: fromHex(core.response.keccak256),
@@ -58,6 +58,6 @@ export async function judgeSignature(
   if (!(await crypto.subtle.verify(TEE_SIGNATURE_ALGORITHM, key, fromBase64(evidence.signature), message)))
     return fail("signature_invalid", "The response signature does not verify.");
   return known
-    ? pass("The attested key signed exactly these request and response bytes.")
+    ? pass("The seller's known key signed exactly these request and response bytes.")
     : skip("key_not_known", "A key that the policy does not know signed exactly these request and response bytes.");
 }
