@@ -259,7 +259,7 @@ describe("a seller without an enclave", () => {
   };
   const ALONE = "In what machine the signing key is, and who else holds it: your policy names the key itself";
 
-  test("is verified at signed by its pinned key, and nothing says in what machine that is", async () => {
+  test("T101: is verified at signed by its pinned key, and nothing says in what machine that is", async () => {
     const { result } = await bought("signed");
     expect(result.appraisal).toMatchObject({
       verdict: "verified",
@@ -270,7 +270,7 @@ describe("a seller without an enclave", () => {
     expect(result.appraisal.notProven.join(" ")).toContain("that the seller runs on attested hardware");
   });
 
-  test("is verified at proven by its proof beside its key, offline from the file alone, and by nothing less", async () => {
+  test("T101: is verified at proven by its proof beside its key, offline from the file alone, and by nothing less", async () => {
     const { result } = await bought("proven");
     expect(result.appraisal).toMatchObject({ verdict: "verified", assurance: "proven" });
     const policy = { ...appraisalPolicyOf(market.config(), "proven"), reportedSuffices: true };
@@ -313,7 +313,7 @@ describe("a seller without an enclave", () => {
     expect(paidOtherwise).toMatchObject({ verdict: "failed", layers: { payment: { status: "fail" } } });
   });
 
-  test("sells nothing to a buyer that asks for hardware, or that names another key", async () => {
+  test("T101: sells nothing to a buyer that asks for hardware, or that names another key", async () => {
     const before = await market.devnet.balanceOf(market.devnet.sellers.keyed!.payTo);
     const buyer = await market.buyer();
     await expect(buy(buyer, { seller: "keyed", assurance: "attested" })).rejects.toMatchObject({

@@ -130,7 +130,7 @@ describe("the verdict", () => {
     expect(judged({ ...replayed, assurance: "proven" })).toEqual({ assurance: "attested", verdict: "unverified" });
   });
 
-  test("of a proof needs no hardware, unless the policy names measurements of the seller", () => {
+  test("T101: of a proof needs no hardware, unless the policy names measurements of the seller", () => {
     const hardware = ["platform", "code", "freshness", "model"] as const;
     const statuses = { ...every("pass"), ...Object.fromEntries(hardware.map((layer) => [layer, "skip" as const])) };
     const one = { ...STRICT, statuses, proved: true, assurance: "proven" as const };
