@@ -24,7 +24,7 @@ export async function devnet(options: Options, command: Command): Promise<number
   const { readDevnetKey, startDevnet, writeDevnet } = await import("../devnet/index.ts");
   const privateKey = await readDevnetKey(directory);
   const proving = join(directory, "devnet-proving");
-  const market = await busy("Starting a chain, a token, a facilitator and five sellers", () =>
+  const market = await busy("Starting a chain, a token, a facilitator and six sellers", () =>
     startDevnet({
       proving: { keptIn: proving },
       privateKey: privateKey ?? undefined,

@@ -50,7 +50,7 @@ export const manifestEvidence = z.strictObject({
 });
 
 /** The key of the response signatures, of a seller that gave no attestation. Nothing but a policy can make it known. */
-export const signingKeyEvidence = z.strictObject({
+const signingKeyEvidence = z.strictObject({
   kind: z.literal("signature.key"),
   /** DER SubjectPublicKeyInfo, base64. */
   publicKey: base64(16_384),
