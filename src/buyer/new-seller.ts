@@ -126,7 +126,8 @@ async function evidenceOf(
   if (assurance === "none") return claimed();
   const nonce = crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
   const found = await market.providerOf(seller).attest(seller, nonce);
-  if (found === null) {
+  // A bare key is the seller's own word: its owner's pin is what makes it known.
+  if (found === null || found.evidence.every(({ kind }) => kind === "signature.key")) {
     if (assurance === undefined) return claimed();
     throw notAttested(seller, "it serves no attestation");
   }

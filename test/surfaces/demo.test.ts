@@ -61,5 +61,5 @@ test("prints only commands that work when they are typed again, as its folder's 
 });
 
 test("says within a second what takes long", () => {
-  expect(demo.stderr).toContain("Starting a chain, a token, a facilitator and five sellers ...");
+  expect(demo.stderr).toContain("Starting a chain, a token, a facilitator and six sellers ...");
 });

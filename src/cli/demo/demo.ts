@@ -27,7 +27,7 @@ export async function runDemo(options: { json: boolean }): Promise<number> {
   const folder = await openDemoFolder();
   try {
     const began = performance.now();
-    const devnet = await busy("Starting a chain, a token, a facilitator and five sellers", () =>
+    const devnet = await busy("Starting a chain, a token, a facilitator and six sellers", () =>
       startDevnet({ proving: true }),
     );
     try {
