@@ -100,7 +100,8 @@ export default defineConfig({
     expect: { poll: { timeout: 150_000 } },
     globalSetup: "test/support/run-setup.ts",
     pool: "forks",
-    maxWorkers: 2,
+    // One more than cores: much of a run waits, for blocks, processes and time limits.
+    maxWorkers: 3,
     sequence: { sequencer: LongestFirst },
     coverage: {
       provider: "v8",

@@ -88,7 +88,7 @@ describe("T19: a buyer killed with kill -9 between its answer and the last of th
   const PLACES: Place[] = KINDS.flatMap((kind) => MOMENTS.map((moment) => ({ kind, moment })));
   const LANES = [0, 1];
   /** Moments drawn at random, all told. */
-  const RANDOM = cases(4, 100, 12);
+  const RANDOM = cases(2, 100, 12);
 
   test.concurrent.each(LANES)(
     `at each moment of each landing and at ${RANDOM} random ones: every receipt gets its final verdict, each evidence once (half %i)`,
