@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
@@ -86,6 +87,13 @@ class LongestFirst extends BaseSequencer {
 
 // A default export because vitest reads its configuration from one.
 export default defineConfig({
+  // The MCP server imports the package by its name. Tests run its sources, not what was built last.
+  resolve: {
+    alias: [
+      { find: /^proof402$/, replacement: join(import.meta.dirname, "src/index.ts") },
+      { find: /^proof402\/(tools|verify)$/, replacement: join(import.meta.dirname, "src/$1/index.ts") },
+    ],
+  },
   test: {
     projects: [
       { extends: true, test: { name: "alone", include: [`test/!(${shared})/**/*.test.ts`, ...ALONE] } },

@@ -9,8 +9,8 @@ import {
   type ServerContext,
 } from "@modelcontextprotocol/server";
 import * as z from "zod";
-import type { ApprovalDecision, ApprovalRequest } from "../src/buyer/types.ts";
-import { Proof402Error } from "../src/errors.ts";
+import type { ApprovalDecision, ApprovalRequest } from "proof402";
+import { Proof402Error } from "proof402/tools";
 
 /**
  * The sealed content of a question, carried through the client: the call it belongs to, its key, and the exact terms

@@ -7,13 +7,17 @@ import {
   type RequestId,
   type ServerContext,
 } from "@modelcontextprotocol/server";
-import { pendingApproval } from "../src/buyer/pending-approval.ts";
-import type { ApprovalRequest, Buyer } from "../src/buyer/types.ts";
-import { toHex } from "../src/evidence/bytes.ts";
-import { canonicalSha256 } from "../src/evidence/canonical.ts";
-import { invalidInput, readArguments } from "../src/tools/call.ts";
-import type { ToolContext, ToolDefinition, ToolOutcome } from "../src/tools/definition.ts";
-import { outcomeOf } from "../src/tools/outcome.ts";
+import type { ApprovalRequest, Buyer } from "proof402";
+import {
+  callDigest,
+  invalidInput,
+  outcomeOf,
+  pendingApproval,
+  readArguments,
+  type ToolContext,
+  type ToolDefinition,
+  type ToolOutcome,
+} from "proof402/tools";
 import type { Approvals, Decide } from "./approval.ts";
 
 /** What an MCP server of proof402 is made from. */
@@ -59,7 +63,7 @@ export function createCaller(
         {
           buyer: await options.buyer(),
           signal: context.mcpReq.signal,
-          callKey: `mcp-${toHex(canonicalSha256([connection, id, digest]))}`,
+          callKey: `mcp-${callDigest([connection, id, digest])}`,
           idempotencyKey: answered?.idempotencyKey,
           approve: canAsk(server, context) ? approverOf(context, answered?.decide) : undefined,
           progress: progress?.report,
@@ -83,7 +87,7 @@ function questionIn(error: unknown): ApprovalRequest {
 /** sha256(JCS) of tool and arguments, hex: what an answer to a question is bound to. Null for text that is no Unicode. */
 function digestOf(tool: string, args: unknown): string | null {
   try {
-    return toHex(canonicalSha256([tool, args]));
+    return callDigest([tool, args]);
   } catch {
     return null;
   }

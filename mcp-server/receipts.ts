@@ -4,11 +4,9 @@ import {
   type McpRequestContext,
   type McpServer,
 } from "@modelcontextprotocol/server";
-import type { Buyer } from "../src/buyer/types.ts";
-import { fromUtf8 } from "../src/evidence/bytes.ts";
-import { Proof402Error } from "../src/errors.ts";
-import { newestAppraisal } from "../src/receipts/newest.ts";
-import { serializeReceipt } from "../src/receipts/receipt.ts";
+import type { Buyer } from "proof402";
+import { Proof402Error } from "proof402/tools";
+import { serializeReceipt } from "proof402/verify";
 
 const SCHEME = "receipt://";
 const LISTED = 50;
@@ -78,7 +76,7 @@ async function listed(
     return receipts.map((receipt) => ({
       uri: SCHEME + receipt.id,
       name: receipt.id,
-      title: `${receipt.core.request.model} from ${receipt.core.seller.id}: ${newestAppraisal(receipt).verdict}`,
+      title: `${receipt.core.request.model} from ${receipt.core.seller.id}: ${receipt.appraisals.at(-1)?.verdict ?? "not judged"}`,
       mimeType: "application/json",
     }));
   } catch (error) {
@@ -90,7 +88,7 @@ async function listed(
 
 async function read(buyer: () => Promise<Buyer>, uri: URL, id: string): Promise<string> {
   try {
-    return fromUtf8(serializeReceipt(await (await buyer()).getReceipt(id)));
+    return new TextDecoder().decode(serializeReceipt(await (await buyer()).getReceipt(id)));
   } catch (error) {
     if (Proof402Error.isInstance(error) && error.code === "receipt_not_found")
       throw new ResourceNotFoundError(uri.href);

@@ -1,7 +1,6 @@
 import type { StandardSchemaWithJSON } from "@modelcontextprotocol/server";
 import * as z from "zod";
-import { toolErrorSchema, type ToolDefinition } from "../src/tools/definition.ts";
-import { inputSchema } from "../src/tools/input-schema.ts";
+import { inputSchema, toolErrorSchema, type ToolDefinition } from "proof402/tools";
 
 type JsonSchema = Record<string, unknown>;
 

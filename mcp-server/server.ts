@@ -1,6 +1,5 @@
 import { McpServer, type McpRequestContext, type ServerContext } from "@modelcontextprotocol/server";
-import { tools } from "../src/tools/index.ts";
-import { VERSION } from "../src/version.ts";
+import { tools, VERSION } from "proof402/tools";
 import { createApprovals } from "./approval.ts";
 import { createCaller, type Proof402ServerOptions } from "./call.ts";
 import { offerReceipts } from "./receipts.ts";

@@ -1,5 +1,5 @@
 import { serveStdio, StdioServerTransport } from "@modelcontextprotocol/server/stdio";
-import type { Buyer } from "../src/buyer/types.ts";
+import type { Buyer } from "proof402";
 import { createProof402Server } from "./server.ts";
 
 /**

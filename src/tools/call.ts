@@ -1,5 +1,7 @@
 import type { z } from "zod";
 import type { Buyer } from "../buyer/types.ts";
+import { toHex } from "../evidence/bytes.ts";
+import { canonicalSha256 } from "../evidence/canonical.ts";
 import type { ToolContext, ToolDefinition, ToolOutcome } from "./definition.ts";
 import { isObject, readHostArguments } from "./host-arguments.ts";
 import { inputSchema } from "./input-schema.ts";
@@ -22,6 +24,13 @@ export async function callTool<Part extends keyof Buyer>(
 /**
  * The one reading of a tool's arguments, for every surface: the value that names the call, is shown to a person and is
  * run. Keys outside the schema are left out, and where one could be a bound of a purchase the call fails.
+ *
+ * @example
+ * ```ts
+ * import { readArguments, tools } from "proof402/tools";
+ *
+ * for (const tool of tools) process.stdout.write(`${tool.name} ${readArguments(tool, {}).ok}`);
+ * ```
  */
 export function readArguments(
   definition: Pick<ToolDefinition, "input" | "annotations" | "jsonText">,
@@ -62,7 +71,28 @@ function asText(fields: readonly string[], input: unknown): unknown {
   );
 }
 
-/** The failure of a call whose arguments do not fit: names each field, quotes no value. */
+/**
+ * Names a call by its arguments: sha256 over the canonical form (RFC 8785), hex. Throws for what is no plain JSON.
+ *
+ * @example
+ * ```ts
+ * import { callDigest } from "proof402/tools";
+ *
+ * const key = callDigest(["spending", {}]);
+ * ```
+ */
+export const callDigest = (call: readonly unknown[]): string => toHex(canonicalSha256(call));
+
+/**
+ * The failure of a call whose arguments do not fit: names each field, quotes no value.
+ *
+ * @example
+ * ```ts
+ * import { invalidInput, listModels } from "proof402/tools";
+ *
+ * const failure = invalidInput(listModels, [{ path: ["model"], message: "must be text" }]);
+ * ```
+ */
 export const invalidInput = (
   { annotations }: Pick<ToolDefinition, "annotations">,
   issues: readonly Issue[],

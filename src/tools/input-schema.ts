@@ -10,6 +10,13 @@ const made = new WeakMap<z.ZodObject, JsonSchema>();
 /**
  * A tool's input as each client receives it. Leaves out what zod writes besides and some models' APIs refuse: the dialect,
  * the pattern beside a format, and that a free object takes anything.
+ *
+ * @example
+ * ```ts
+ * import { inputSchema, tools } from "proof402/tools";
+ *
+ * const schemas = tools.map((tool) => inputSchema(tool));
+ * ```
  */
 export const inputSchema = ({ input }: Pick<ToolDefinition, "input">): JsonSchema => {
   const known = made.get(input);

@@ -35,6 +35,14 @@ const MONEY_WORDS: Record<MoneyState, string> = {
 /**
  * Runs a tool's work and turns what it throws into an outcome, all but a question to a person, which its surface asks. Errors
  * that are not ours say nothing of their text, which could hold anything; the class name is kept.
+ *
+ * @example
+ * ```ts
+ * import { openBuyer } from "proof402";
+ * import { outcomeOf, spending } from "proof402/tools";
+ *
+ * const outcome = await outcomeOf(async () => spending.run({ buyer: await openBuyer() }, {}));
+ * ```
  */
 export async function outcomeOf<Data>(work: () => Promise<ToolOutcome<Data>>): Promise<ToolOutcome<Data>> {
   try {

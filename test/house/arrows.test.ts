@@ -57,6 +57,15 @@ describe("the arrows of the house", () => {
     expect(cyclesBetweenRooms(table)).toEqual([]);
   });
 
+  it("the MCP server imports the package by its public names, and no file of it", () => {
+    const { exports } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { exports: object };
+    const entries = Object.keys(exports).map((entry) => entry.replace(/^\./, "proof402"));
+    const imports = house.filter(({ path }) => path.startsWith("mcp-server/")).flatMap((source) => source.imports);
+    const foreign = imports.filter(({ file }) => file !== undefined && !file.startsWith("mcp-server/"));
+    expect(foreign.length).toBeGreaterThan(5);
+    expect(foreign.map(({ specifier }) => specifier).filter((one) => !entries.includes(one))).toEqual([]);
+  });
+
   it("verify knows receipts by shape only, and no node builtin", () => {
     const verify = house.filter((source) => roomOf(source.path) === "verify");
     const wrong = verify.flatMap((source) =>

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { ROOT, readSources, type Source } from "./sources.ts";
 
 const house = new Map(readSources(["src", "mcp-server"]).map((source) => [source.path, source]));
-const ENTRIES = ["langchain", "verify", "node", "devnet"].map((room) => `src/${room}/index.ts`);
+const ENTRIES = ["langchain", "tools", "verify", "node", "devnet"].map((room) => `src/${room}/index.ts`);
 const entries = ["src/index.ts", "mcp-server/index.ts", ...ENTRIES];
 
 /** The functions of the public entries, each with the file that declares it. */
@@ -65,7 +65,7 @@ it("finds the example before a declaration, and none elsewhere", () => {
 /** What the compiler says of the folder's files; empty if it accepts them. */
 async function compile(): Promise<string> {
   const paths = Object.fromEntries(
-    ["", "/langchain", "/verify", "/node", "/devnet"].map((entry) => [
+    ["", "/langchain", "/tools", "/verify", "/node", "/devnet"].map((entry) => [
       `proof402${entry}`,
       [join(ROOT, "dist", "src", entry, "index.d.ts")],
     ]),

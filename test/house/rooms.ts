@@ -38,7 +38,8 @@ export const ARROWS: Record<string, readonly string[]> = {
   tools: ["buyer", "config", "market", "payment", "chain", "verify", "receipts", "evidence", "errors", "version"],
   guard: ["buyer", "receipts", "evidence", "errors"],
   langchain: ["guard", "tools", "buyer", "config", "market", "verify", "receipts", "evidence", "errors", "version"],
-  "mcp-server": ["tools", "buyer", "config", "market", "verify", "receipts", "evidence", "http", "errors", "version"],
+  // By their public names only.
+  "mcp-server": ["index", "tools", "verify"],
   subprocess: [],
   onnx: ["subprocess", "peers", "errors"],
   node: [

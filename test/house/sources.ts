@@ -11,7 +11,7 @@ export type Import = {
   specifier: string;
   /** `static` loads with its importer, `dynamic` at a call, `type` never at run time. */
   kind: "static" | "dynamic" | "type";
-  /** Path from the repository root, for relative specifiers only. */
+  /** Path from the repository root, for files of this repository: named relatively, or as a public entry. */
   file?: string;
 };
 
@@ -36,6 +36,15 @@ export type Source = {
 
 type Node = { type: string; start: number; end: number } & Record<string, unknown>;
 
+/** The file of the repository behind a specifier: a relative one, or a public entry by its name. */
+function fileOf(path: string, specifier: string): string | undefined {
+  if (specifier.startsWith(".")) return posix.normalize(posix.join(posix.dirname(path), specifier));
+  const [name, entry] = specifier.split("/");
+  if (name !== "proof402") return undefined;
+  if (entry === undefined) return "src/index.ts";
+  return entry === "mcp" ? "mcp-server/index.ts" : `src/${entry}/index.ts`;
+}
+
 /** Every TypeScript file under the folders, in a stable order. */
 export function readSources(folders: string[], root: string = ROOT): Source[] {
   return folders
@@ -56,9 +65,7 @@ export function parseSource(path: string, text: string): Source {
     usesConsole ||= node.type === "MemberExpression" && nameOf(node["object"]) === "console";
     const found = importOf(node);
     if (found === undefined) return;
-    const file = found.specifier.startsWith(".")
-      ? posix.normalize(posix.join(posix.dirname(path), found.specifier))
-      : undefined;
+    const file = fileOf(path, found.specifier);
     imports.push(file === undefined ? found : { ...found, file });
   });
   return {
