@@ -133,7 +133,7 @@ export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
     inputOf,
     answerOf,
 
-    spending: () => viewSpending(ctx),
+    spending: (options) => viewSpending(ctx, options),
 
     async reconcile() {
       const summary = await reconcile({ db, chains: ctx.chains, now: clock() });

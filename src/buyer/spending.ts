@@ -1,16 +1,22 @@
 import { findAsset } from "../payment/policy.ts";
-import { recentPurchases } from "../payment/journal.ts";
+import { countPurchases, recentPurchases } from "../payment/journal.ts";
 import { spending } from "../payment/spending.ts";
 import type { BuyerContext } from "./context.ts";
 import type { Spending } from "./types.ts";
 
 const RECENT = 20;
+/** Most purchases shown at once. */
+const MAX_SHOWN = 1000;
 
 /** Caps, what is spent and reserved, and the newest purchases with their verdicts. */
-export async function viewSpending(ctx: BuyerContext): Promise<Spending> {
-  const [view, recent] = await Promise.all([
+export async function viewSpending(
+  ctx: BuyerContext,
+  { limit = RECENT, skip = 0 }: { limit?: number | undefined; skip?: number | undefined } = {},
+): Promise<Spending> {
+  const [view, recent, purchases] = await Promise.all([
     spending(ctx.db, ctx.config.payment, ctx.clock()),
-    recentPurchases(ctx.db, RECENT),
+    recentPurchases(ctx.db, Math.min(limit, MAX_SHOWN), skip),
+    countPurchases(ctx.db),
   ]);
   const ids = recent.flatMap((purchase) => purchase.receiptId ?? []);
   const verdicts =
@@ -26,6 +32,8 @@ export async function viewSpending(ctx: BuyerContext): Promise<Spending> {
     callsLastHour: view.callsLastHour,
     callsPerHour: ctx.config.payment.callsPerHour,
     warnings: ctx.warnings,
+    purchases,
+    skipped: skip,
     recent: recent.map((purchase) => ({
       idempotencyKey: purchase.idempotencyKey,
       at: new Date(purchase.createdAt).toISOString(),

@@ -134,6 +134,9 @@ export type Spending = {
   assets: AssetSpending[];
   callsLastHour: number;
   callsPerHour: number;
+  /** All purchases of the database, and the newest that `recent` leaves out. */
+  purchases: number;
+  skipped: number;
   recent: {
     idempotencyKey: string;
     at: string;
@@ -211,7 +214,8 @@ export interface Buyer {
    * `answer_unreadable`.
    */
   answerOf(receipt: Receipt): Record<string, unknown>;
-  spending(): Promise<Spending>;
+  /** Purchases are shown newest first: `limit` (20, at most 1,000) after the `skip` newest. */
+  spending(options?: { limit?: number | undefined; skip?: number | undefined }): Promise<Spending>;
   /** Looks up every open authorization on chain and settles or releases it; says what became of them. */
   reconcile(): Promise<ReconcileSummary>;
   /** Walks the hash-chained log (docs/architecture.md §5). */

@@ -20,6 +20,7 @@ export const UNREADABLE: ReadonlySet<ErrorCode> = new Set([
   "config_unreadable",
   "config_permissions",
   "config_exists",
+  "receipt_ambiguous",
   "receipt_unreadable",
   "receipt_too_large",
   "receipt_not_utf8",

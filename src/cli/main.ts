@@ -6,6 +6,7 @@ import { PEERS, requirePeers } from "../peers.ts";
 import { SETUPS, WEIGHTS } from "../evidence/groth16.ts";
 import { ASSURANCES } from "../receipts/schema.ts";
 import { VERSION } from "../version.ts";
+import { addReceiptCommands } from "./receipt-commands.ts";
 
 /** What a command resolves to: the process's exit code. */
 type Action = (...args: never[]) => Promise<number>;
@@ -80,45 +81,7 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
     )
     .action(lazily(async () => (await import("./buy.ts")).buy));
 
-  const receipts = program.command("receipts").description("stored receipts");
-  receipts
-    .command("list", { isDefault: true })
-    .description("the newest first")
-    .option("--limit <n>", "how many", "20")
-    .action(lazily(async () => (await import("./receipts.ts")).listReceipts));
-  receipts
-    .command("show <id>")
-    .description("one receipt and its newest verdict")
-    .option("--wait <seconds>", "wait while the verdict is pending")
-    .action(lazily(async () => (await import("./receipts.ts")).showReceipt));
-  receipts
-    .command("export <id> <file>")
-    .description("write one self-contained file (- writes to standard output)")
-    .option("--redact-request", "leave out the request's bytes (hashes stay)")
-    .option("--redact-response", "leave out the response's bytes (hashes stay)")
-    .addHelpText("after", "\nExample: proof402 receipts export p402_... receipt.json")
-    .action(lazily(async () => (await import("./receipts.ts")).exportReceipt));
-  receipts
-    .command("import <file>")
-    .description("keep a receipt made elsewhere")
-    .action(lazily(async () => (await import("./receipts.ts")).importReceipt));
-  receipts
-    .command("publish <id>")
-    .description("post a receipt's hash and verdict to the configured ERC-8004 Validation Registry; costs gas")
-    .option("--agent <id>", "the seller's agent id in that registry", "0")
-    .option("--proof", "have the receipt's zk proof checked by the configured contract, too")
-    .option("--yes", "do not ask")
-    .addHelpText("after", "\nExample: proof402 receipts publish p402_... --agent 7")
-    .action(lazily(async () => (await import("./publish.ts")).publishReceipt));
-  receipts
-    .command("anchor", { hidden: true })
-    .allowExcessArguments()
-    .allowUnknownOption()
-    .action(() => {
-      throw new Proof402Error("usage", "`receipts anchor` is named `receipts publish`.", {
-        next: "Run `proof402 receipts publish ID` with the same options. Nothing was posted.",
-      });
-    });
+  addReceiptCommands(program, lazily);
 
   program
     .command("verify <file-or-id>")
@@ -146,6 +109,8 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
     .command("spending")
     .description("limits, what is spent and reserved, recent purchases")
     .option("--reconcile", "first look up every open authorization on chain")
+    .option("--limit <n>", "how many purchases", "20")
+    .option("--skip <n>", "leave out the newest", "0")
     .action(lazily(async () => (await import("./market.ts")).showSpending));
 
   program
@@ -265,7 +230,12 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
 
 async function report(error: unknown, json: boolean): Promise<number> {
   // Commander has said on stderr what was wrong.
-  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return EXIT.ok;
+    const named = error.code === "commander.help" ? "No command was named." : error.message.replace(/^error: /, "");
+    if (json) printJson({ error: { code: "usage", message: named, next: "See proof402 --help." } });
+    return EXIT.usage;
+  }
   const ours = Proof402Error.isInstance(error);
   const code: ErrorCode = ours ? error.code : "internal_error";
   const message = ours

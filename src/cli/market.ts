@@ -1,8 +1,10 @@
 import type { Command } from "commander";
 import { openMarket, viewModels } from "../buyer/listing.ts";
+import type { Spending } from "../buyer/types.ts";
 import { auditLog } from "../receipts/log.ts";
 import { listModels, spending } from "../tools/index.ts";
 import { busy } from "./progress.ts";
+import { wholeNumber } from "./numbers.ts";
 import { runTool } from "./run-tool.ts";
 import { EXIT, globals, note, print, printJson } from "./globals.ts";
 import { configOf, withBuyer, withStore } from "./session.ts";
@@ -23,8 +25,13 @@ export async function showModels(model: string | undefined, _options: unknown, c
 }
 
 /** `proof402 spending`. With `--reconcile` every open authorization is first looked up on chain. */
-export async function showSpending(options: { reconcile?: boolean }, command: Command): Promise<number> {
+export async function showSpending(
+  options: { reconcile?: boolean; limit: string; skip: string },
+  command: Command,
+): Promise<number> {
   const { json = false, ...rest } = globals(command);
+  const limit = wholeNumber(options.limit, "--limit", { from: 1, to: 1000 });
+  const skip = wholeNumber(options.skip, "--skip", { from: 0, to: 999_999_999 });
   return withBuyer(rest, async (buyer) => {
     if (options.reconcile === true) {
       const summary = await busy("Asking the chains about open payments", () => buyer.reconcile());
@@ -38,8 +45,15 @@ export async function showSpending(options: { reconcile?: boolean }, command: Co
       if (summary.overcharged.length > 0)
         note(`A token moved more than was authorized in: ${summary.overcharged.join(", ")}.`);
     }
-    return runTool(spending, {}, { buyer, json });
+    return runTool(spending, { limit, skip }, { buyer, json, show: (data, text) => withNext(data as Spent, text) });
   });
+}
+
+type Spent = Pick<Spending, "purchases" | "skipped" | "recent">;
+
+function withNext({ purchases, skipped, recent }: Spent, text: string): string {
+  const end = skipped + recent.length;
+  return recent.length > 0 && end < purchases ? `${text}\nFor more: proof402 spending --skip ${end}` : text;
 }
 
 /** `proof402 audit`: walks the receipt log. Exits 1 where it is broken. */

@@ -11,3 +11,15 @@ export function wholeNumber(text: string, option: string, { from, to }: { from: 
 
 /** A decimal number as it was typed. Any other text stays text: the tool's schema refuses it and names the field. */
 export const decimal = (text: string): number | string => (/^(?:\d+\.?\d*|\.\d+)$/.test(text) ? Number(text) : text);
+
+/** Reads an option's time: a day, or a day and an hour in ISO 8601, in UTC unless it names a zone. Throws Proof402Error `usage`. */
+export function timeOf(text: string, option: string): Date {
+  const [, day, hour = "", zone = "Z"] = TIME.exec(text) ?? [];
+  const time = new Date(hour === "" ? (day ?? "") : `${day}${hour}${zone}`);
+  if (day !== undefined && !Number.isNaN(time.getTime())) return time;
+  throw new Proof402Error("usage", `${option} takes a time such as 2026-11-23 or 2026-11-23T12:00:00Z.`, {
+    next: "Give it in this form, or leave the option out.",
+  });
+}
+
+const TIME = /^(\d{4}-\d\d-\d\d)(?:(T\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?)(Z|[+-]\d\d:\d\d)?)?$/;

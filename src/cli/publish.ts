@@ -6,6 +6,7 @@ import { openChain } from "../chain/chain.ts";
 import { noteTold } from "../chain/owner/transactions.ts";
 import { postValidation, type Posting } from "../chain/owner/validation.ts";
 import { bareCore, receiptDigest } from "../receipts/receipt.ts";
+import { fullId } from "../receipts/search.ts";
 import { LAYERS, type Appraisal, type Receipt } from "../receipts/schema.ts";
 import { DEVELOPMENT_PROOF } from "../verify/computation/groth16.ts";
 import { proofOnChain } from "./publish-proof.ts";
@@ -20,7 +21,7 @@ const RESPONSES = { verified: 100, failed: 0 } as const;
 type PublishOptions = { agent: string; yes?: boolean; proof?: boolean };
 
 /** `proof402 receipts publish ID`: posts the receipt's hash and its verdict, as judged now, to the configured registry. */
-export async function publishReceipt(id: string, options: PublishOptions, command: Command): Promise<number> {
+export async function publishReceipt(given: string, options: PublishOptions, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
   if (!/^(?:0|[1-9][0-9]{0,76})$/.test(options.agent)) {
     throw new Proof402Error("invalid_input", "--agent is not an agent id.", { next: "Give a whole number." });
@@ -33,6 +34,7 @@ export async function publishReceipt(id: string, options: PublishOptions, comman
       next: 'Add "validationRegistry": { "network", "contract" } to the configuration.',
     });
   }
+  const id = await withStore(rest, (db) => fullId(db, given));
   const { receipt, appraisal } = await withBuyer(rest, async (buyer) => {
     const stored = await buyer.getReceipt(id);
     return { receipt: stored, appraisal: await buyer.verify(stored) };

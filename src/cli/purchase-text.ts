@@ -1,5 +1,6 @@
 import { findAsset, type AssetPolicy } from "../payment/policy.ts";
 import type { Bought } from "../tools/buy-inference.ts";
+import { shortId } from "../receipts/search.ts";
 import { paidText, VERDICT_WORDS, type ReceiptSummary } from "../tools/summary.ts";
 import { colour as pc } from "./colour.ts";
 import { VERDICT_COLOUR } from "./layer-table.ts";
@@ -31,7 +32,7 @@ export function receiptRow(receipt: ReceiptSummary, assets: readonly AssetPolicy
   const { at, verdict, assurance, paid, seller, model, id } = receipt;
   const certain = paid.state === "settled" && !paid.atMost;
   const sum = paid.state === "expired" ? "unpaid" : `${certain ? "" : "up to "}${sumText(paid, assets)}`;
-  return `${at}  ${verdict.padEnd(10)} ${assurance.padEnd(8)} ${sum.padEnd(12)} ${seller}/${model}  ${id}`;
+  return `${at}  ${verdict.padEnd(10)} ${assurance.padEnd(8)} ${sum.padEnd(12)} ${seller}/${model}  ${shortId(id)}`;
 }
 
 /** The configured name of what was paid. */

@@ -1,39 +1,60 @@
 import type { Command } from "commander";
 import { readClaims } from "../buyer/claims.ts";
 import type { Claim } from "../buyer/types.ts";
-import { writeNew } from "../files/write-new.ts";
 import { aboutRival, newestAppraisal } from "../receipts/newest.ts";
-import { redactReceipt, serializeReceipt } from "../receipts/receipt.ts";
-import { listReceipts as newestReceipts, requireReceipt } from "../receipts/store.ts";
+import { fullId, searchReceipts } from "../receipts/search.ts";
+import { requireReceipt } from "../receipts/store.ts";
 import { summarize } from "../tools/summary.ts";
 import { layerTable } from "./layer-table.ts";
 import { EXIT, globals, note, print, printJson } from "./globals.ts";
 import { wholeNumber } from "./numbers.ts";
 import { busy } from "./progress.ts";
+import { filterOf, filterWords, type FilterOptions } from "./receipt-filter.ts";
 import { readReceiptFile } from "./receipt-file.ts";
 import { receiptRow } from "./purchase-text.ts";
 import { storyOf, storyText } from "./receipt-story.ts";
 import { configOf, withBuyer, withStore } from "./session.ts";
 
-/** `proof402 receipts list`: the newest first. */
-export async function listReceipts(options: { limit: string }, command: Command): Promise<number> {
+type ListOptions = FilterOptions & { limit: string; skip: string };
+
+/** `proof402 receipts list`: the newest first, and how to see more. */
+export async function listReceipts(options: ListOptions, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
   const limit = wholeNumber(options.limit, "--limit", { from: 1, to: 1000 });
-  const receipts = await withStore(rest, (db) => newestReceipts(db, { limit }));
+  const skip = wholeNumber(options.skip, "--skip", { from: 0, to: 999_999_999 });
+  const asked = { ...filterOf(options), limit, skip };
+  const { receipts, total } = await busy("Reading the receipts", () =>
+    withStore(rest, (db) => searchReceipts(db, asked)),
+  );
   const summaries = receipts.map((receipt) => summarize(receipt, newestAppraisal(receipt)));
-  if (json) printJson({ receipts: summaries });
+  const end = skip + receipts.length;
+  const next = end < total ? end : null;
+  if (json) printJson({ receipts: summaries, total, next: next === null ? null : { skip: next } });
   else {
     const { assets } = (await configOf(rest)).payment;
     for (const summary of summaries) print(receiptRow(summary, assets));
+    note(pageText({ skip, end, total, isFiltered: filterWords(options) !== "" }));
+    if (next !== null) note(`For more: proof402 receipts list${filterWords(options)} --limit ${limit} --skip ${next}`);
   }
-  if (!json && summaries.length === 0) note("No receipts are stored.");
   return EXIT.ok;
 }
 
+function pageText({
+  skip,
+  end,
+  total,
+  isFiltered,
+}: Record<"skip" | "end" | "total", number> & { isFiltered: boolean }) {
+  if (total === 0) return isFiltered ? "No receipt fits." : "No receipts are stored.";
+  const shown = end === skip ? "None" : `${skip + 1} to ${end}`;
+  return `${shown} of ${total} receipts${isFiltered ? " that fit" : ""}, the newest first.`;
+}
+
 /** `proof402 receipts show ID`: the newest appraisal, and what the receipt's purchase has justified. */
-export async function showReceipt(id: string, options: { wait?: string }, command: Command): Promise<number> {
+export async function showReceipt(given: string, options: { wait?: string }, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
   const waitSeconds = wholeNumber(options.wait ?? "0", "--wait", { from: 0, to: 600 });
+  const id = await withStore(rest, (db) => fullId(db, given));
   if (waitSeconds > 0)
     await busy("Waiting for the receipt's verdict", () =>
       withBuyer(rest, (buyer) => buyer.getReceipt(id, { waitSeconds })),
@@ -57,30 +78,6 @@ export async function showReceipt(id: string, options: { wait?: string }, comman
 /** A claim's purpose and outcome. Quoted, because tools and models wrote the words. */
 const inOneLine = ({ at, purpose, state, arguments: args, outcome }: Claim): string =>
   `Used ${at} for ${JSON.stringify(purpose)}: ${state}${args === null ? "" : `, with ${args.json} (sha256 ${args.sha256})`}${outcome === null ? "" : `, outcome ${JSON.stringify(outcome)}`}`;
-
-/** `proof402 receipts export ID FILE`: one self-contained file, or standard output for `-`; bodies can be left out. */
-export async function exportReceipt(
-  id: string,
-  file: string,
-  options: { redactRequest?: boolean; redactResponse?: boolean },
-  command: Command,
-): Promise<number> {
-  const { json = false, ...rest } = globals(command);
-  const receipt = await withStore(rest, (db) => requireReceipt(db, id));
-  const shared = redactReceipt(receipt, {
-    request: options.redactRequest === true,
-    response: options.redactResponse === true,
-  });
-  const bytes = serializeReceipt(shared);
-  if (file === "-") {
-    process.stdout.write(bytes);
-    return EXIT.ok;
-  }
-  await writeNew(file, bytes);
-  if (json) printJson({ id, file });
-  else note(`Wrote ${file}`);
-  return EXIT.ok;
-}
 
 /** `proof402 receipts import FILE`: keeps a receipt made elsewhere, judged under this policy. */
 export async function importReceipt(file: string, _options: unknown, command: Command): Promise<number> {

@@ -1,3 +1,4 @@
+import { fullId, isIdLike } from "../receipts/search.ts";
 import { requireReceipt } from "../receipts/store.ts";
 import { stat } from "node:fs/promises";
 import type { Command } from "commander";
@@ -18,6 +19,7 @@ import { appraisalPolicySchema, policyHash, sellerOf, type AppraisalPolicy } fro
 import { factList } from "./fact-list.ts";
 import { layerTable } from "./layer-table.ts";
 import { EXIT, globals, note, print, printJson, type GlobalOptions } from "./globals.ts";
+import { timeOf } from "./numbers.ts";
 import { readReceiptFile } from "./receipt-file.ts";
 import { storyOf, storyText } from "./receipt-story.ts";
 import { configOf, withStore } from "./session.ts";
@@ -66,8 +68,10 @@ async function judge(
   asked: Asked & { trust: AppraisalPolicy | null; config: Config | null; online: boolean | undefined },
 ): Promise<Judged> {
   const { trust, config } = asked;
-  const stored = /^p402_[a-z2-7]{52}$/.test(target);
-  const receipt = stored ? await withStore(options, (db) => requireReceipt(db, target)) : await readReceiptFile(target);
+  const stored = isIdLike(target);
+  const receipt = stored
+    ? await withStore(options, async (db) => requireReceipt(db, await fullId(db, target)))
+    : await readReceiptFile(target);
   const policy = policyOf(asked);
   const isKnown = trust === null && config !== null && (stored || (await isFile(config.database)));
   const online = asked.online === true;
@@ -157,9 +161,7 @@ function readAssurance(given: string | undefined): Assurance | undefined {
 
 function readTime(given: string | undefined): Date | undefined {
   if (given === undefined) return undefined;
-  const at = given === "now" ? new Date() : new Date(given);
-  if (Number.isNaN(at.getTime())) throw usage("--at must be a time such as 2026-11-23T12:00:00Z, or now.");
-  return at;
+  return given === "now" ? new Date() : timeOf(given, "--at");
 }
 
 const usage = (message: string): Proof402Error =>

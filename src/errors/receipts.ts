@@ -3,6 +3,7 @@ import type { Meaning } from "./meaning.ts";
 /** Reading, importing and using receipts. */
 export const RECEIPTS = {
   receipt_not_found: ["No receipt of this id is stored here.", "Check the id, or import the file."],
+  receipt_ambiguous: ["Several receipts begin with the id that was given.", "Give more characters of it."],
   receipt_unreadable: ["The receipt file could not be read, or is not a file.", "Check the path."],
   receipt_too_large: ["The file is larger than a receipt can be.", "Get the file again from where it was made."],
   receipt_not_utf8: ["The file is not UTF-8 text.", "Get the file again from where it was made."],

@@ -4,21 +4,27 @@ import { Proof402Error } from "../errors.ts";
 
 /**
  * Writes a file that is not there yet, folders above it included, and waits until it is on the disk. A file or link that is
- * there stays as it is. `mode` says who may read it (default: everyone may, the owner alone may write).
+ * there stays as it is. Content in pieces is written as it comes. `mode` says who may read it (default: everyone may, the owner alone may write).
  *
  * Throws Proof402Error `file_exists` or `file_unwritable`.
  */
-export async function writeNew(path: string, content: string | Uint8Array, { mode = 0o644 } = {}): Promise<void> {
+export async function writeNew(
+  path: string,
+  content: string | Uint8Array | AsyncIterable<string | Uint8Array>,
+  { mode = 0o644 } = {},
+): Promise<void> {
   const file = await create(path, mode);
   try {
-    await file.writeFile(content);
+    const pieces = typeof content === "string" || content instanceof Uint8Array ? [content] : content;
+    for await (const piece of pieces) await file.writeFile(piece);
     await file.sync();
     await file.close();
   } catch (error) {
     // Half a file is of no use to anyone, and it would stand in the way of the whole one.
     await file.close().catch(() => undefined);
     await rm(path, { force: true });
-    throw unwritable(path, error);
+    // What the pieces are made of may fail, too.
+    throw Proof402Error.isInstance(error) ? error : unwritable(path, error);
   }
 }
 

@@ -267,9 +267,17 @@ export async function readSignature(db: Db, receiptId: string): Promise<string |
 export const openPurchases = async (db: Db): Promise<PurchaseRecord[]> =>
   (await db.selectFrom("purchases").selectAll().where(isOpen).orderBy("created_at").execute()).map(toRecord);
 
-/** The newest attempts, newest first. */
-export const recentPurchases = async (db: Db, limit: number): Promise<PurchaseRecord[]> =>
-  (await db.selectFrom("purchases").selectAll().orderBy("created_at", "desc").limit(limit).execute()).map(toRecord);
+/** The newest attempts, newest first, without the `skip` newest. */
+export const recentPurchases = async (db: Db, limit: number, skip = 0): Promise<PurchaseRecord[]> => {
+  const newest = db.selectFrom("purchases").selectAll().orderBy("created_at", "desc").orderBy("id");
+  return (await newest.limit(limit).offset(skip).execute()).map(toRecord);
+};
+
+/** How many attempts the journal holds. */
+export async function countPurchases(db: Db): Promise<number> {
+  const counted = db.selectFrom("purchases").select(({ fn }) => fn.countAll<number>().as("total"));
+  return (await counted.executeTakeFirstOrThrow()).total;
+}
 
 /** The file's own secret, which nonces are derived from where a wallet gives none: 32 random bytes as hex. */
 export const journalSecret = (db: Db): Promise<string> => drawnOnce(db, "journal_secret");

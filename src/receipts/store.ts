@@ -20,6 +20,12 @@ export async function readReceipt(db: Db, id: string): Promise<Receipt | null> {
   return row === undefined ? null : parseRow(row.json, id);
 }
 
+/** A row that a list named. Throws Proof402Error `receipt_store_damaged`. */
+export async function readReceiptRow(db: Db, id: string): Promise<Receipt> {
+  const row = await db.selectFrom("receipts").select("json").where("id", "=", id).executeTakeFirstOrThrow();
+  return parseRow(row.json, id);
+}
+
 /** The newest receipts first, at most `limit` of them and never more than 1,000. Throws `receipt_store_damaged`. */
 export async function listReceipts(db: Db, options: { limit: number }): Promise<Receipt[]> {
   const rows = await db

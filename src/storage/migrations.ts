@@ -133,6 +133,14 @@ const migrations: readonly (readonly Step[])[] = [
     `update owner_transactions set told_at = decided_at where state <> 'undecided'`,
     `update channels set wished = deposit where state = 'opening'`,
   ],
+  [
+    // Lists are read from these alone; the rows with the receipts themselves are large.
+    `create index receipts_listed on receipts (created_at desc, id, seller_id, model, verdict)`,
+    `create index receipts_of_seller on receipts (seller_id, created_at desc, id)`,
+    `create index receipts_of_model on receipts (model, created_at desc, id)`,
+    `create index receipts_of_verdict on receipts (verdict, created_at desc, id)`,
+    `drop index receipts_recent`,
+  ],
 ];
 
 /**

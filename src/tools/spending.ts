@@ -4,7 +4,10 @@ import { formatUnits } from "../chain/amounts.ts";
 import type { ToolDefinition } from "./definition.ts";
 import { outcomeOf } from "./outcome.ts";
 
-const input = z.strictObject({});
+const input = z.strictObject({
+  limit: z.int().min(1).max(1000).optional().describe("Purchases shown, default 20"),
+  skip: z.int().min(0).optional().describe("Newest purchases left out"),
+});
 
 const output = z.object({
   payer: z.string().nullable(),
@@ -22,6 +25,9 @@ const output = z.object({
   ),
   callsLastHour: z.number(),
   callsPerHour: z.number(),
+  /** All purchases, and the newest that `recent` leaves out. */
+  purchases: z.number(),
+  skipped: z.number(),
   recent: z.array(
     z.object({
       idempotencyKey: z.string(),
@@ -46,9 +52,9 @@ export const spending: ToolDefinition<typeof input, typeof output> = {
   input,
   output,
   annotations: { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: false },
-  run: (context) =>
+  run: (context, { limit, skip }) =>
     outcomeOf(async () => {
-      const data = dataOf(await context.buyer.spending());
+      const data = dataOf(await context.buyer.spending({ limit, skip }));
       return { status: "ok", text: textOf(data), data };
     }),
 };
@@ -67,6 +73,8 @@ const dataOf = (view: Spending): z.infer<typeof output> => ({
   })),
   callsLastHour: view.callsLastHour,
   callsPerHour: view.callsPerHour,
+  purchases: view.purchases,
+  skipped: view.skipped,
   recent: view.recent.map((r) => ({
     idempotencyKey: r.idempotencyKey,
     at: r.at,
@@ -93,6 +101,9 @@ function textOf(data: z.infer<typeof output>): string {
   lines.push(
     `Calls in the last hour: ${data.callsLastHour} of ${data.callsPerHour}. Wallet: ${data.payer ?? "none configured"}.`,
   );
+  const { skipped, purchases, recent } = data;
+  const range = recent.length === 0 ? "none" : `${skipped + 1} to ${skipped + recent.length}`;
+  if (recent.length < purchases) lines.push(`Purchases shown: ${range} of ${purchases}, newest first.`);
   for (const r of data.recent)
     lines.push(
       `${r.at} ${r.seller}/${r.model}: ${r.state}${r.reason === null ? "" : ` (${r.reason})`}, ${r.amount} base units of ${r.symbol}, receipt ${r.receiptId ?? "none"}, ${r.verdict ?? "no verdict"}, key ${r.idempotencyKey}.`,

@@ -1,0 +1,110 @@
+import { once } from "node:events";
+import { Readable } from "node:stream";
+import type { Command } from "commander";
+import { stringify } from "csv-stringify";
+import { Proof402Error } from "../errors.ts";
+import { writeNew } from "../files/write-new.ts";
+import { redactReceipt, serializeReceipt } from "../receipts/receipt.ts";
+import { fullId } from "../receipts/search.ts";
+import { requireReceipt } from "../receipts/store.ts";
+import { EXIT, globals, note, printJson, type GlobalOptions } from "./globals.ts";
+import { busy } from "./progress.ts";
+import { filterOf, type FilterOptions } from "./receipt-filter.ts";
+import { COLUMNS, receiptLines, type ReceiptLine } from "./receipt-table.ts";
+import { configOf, withStore } from "./session.ts";
+
+type Options = FilterOptions & { csv?: boolean; redactRequest?: boolean; redactResponse?: boolean };
+
+/** `proof402 receipts export`: one receipt as a file, or all of them as a table. `-` is standard output. */
+export async function exportReceipts(
+  given: string,
+  file: string | undefined,
+  options: Options,
+  command: Command,
+): Promise<number> {
+  const { json = false, ...rest } = globals(command);
+  const csv = options.csv === true;
+  if (file === undefined) {
+    if (!csv && !json) throw usage("Which receipt is to be written, or which table of all?");
+    return exportTable(given, { ...options, json }, rest);
+  }
+  if (csv || Object.keys(filterOf(options)).some((name) => options[name as keyof FilterOptions] !== undefined))
+    throw usage("--csv and the filters choose of all receipts, and an id names one.");
+  return exportOne(given, file, { ...options, json }, rest);
+}
+
+async function exportOne(
+  given: string,
+  file: string,
+  { json, redactRequest = false, redactResponse = false }: Options & { json: boolean },
+  rest: GlobalOptions,
+): Promise<number> {
+  const receipt = await withStore(rest, async (db) => requireReceipt(db, await fullId(db, given)));
+  const shared = redactReceipt(receipt, { request: redactRequest, response: redactResponse });
+  const bytes = serializeReceipt(shared);
+  if (file === "-") {
+    await toStdout([bytes]);
+    return EXIT.ok;
+  }
+  await writeNew(file, bytes);
+  if (json) printJson({ id: receipt.id, file });
+  else note(`Wrote ${file}`);
+  return EXIT.ok;
+}
+
+/** The table of an accountant: CSV with `--csv`, else a JSON list. Written as it is read, so its length has no bound. */
+async function exportTable(file: string, options: Options & { json: boolean }, rest: GlobalOptions): Promise<number> {
+  const { assets } = (await configOf(rest)).payment;
+  const filter = filterOf(options);
+  let receipts = 0;
+  await busy("Writing the receipts", () =>
+    withStore(rest, async (db) => {
+      async function* counted(): AsyncGenerator<ReceiptLine> {
+        for await (const line of receiptLines(db, filter, assets)) {
+          receipts += 1;
+          yield line;
+        }
+      }
+      const text = options.csv === true ? csvOf(counted()) : jsonOf(counted());
+      await (file === "-" ? toStdout(text) : writeNew(file, text));
+    }),
+  );
+  if (file === "-") return EXIT.ok;
+  if (options.json) printJson({ file, receipts });
+  else note(`Wrote ${file}: ${receipts} receipts. Purchases without an answer have none: see proof402 spending.`);
+  return EXIT.ok;
+}
+
+// RFC 4180, with a header. Cells that a spreadsheet would compute are made text.
+async function* csvOf(lines: AsyncIterable<ReceiptLine>): AsyncGenerator<string> {
+  const table = stringify({ header: true, columns: [...COLUMNS], escape_formulas: true, record_delimiter: "windows" });
+  const source = Readable.from(lines);
+  // An error while reading ends the table, and with it the file.
+  source.on("error", (error) => table.destroy(error));
+  source.pipe(table);
+  for await (const piece of table) yield String(piece);
+}
+
+async function* jsonOf(lines: AsyncIterable<ReceiptLine>): AsyncGenerator<string> {
+  let before = "[\n";
+  for await (const line of lines) {
+    yield `${before}${JSON.stringify(line)}`;
+    before = ",\n";
+  }
+  yield before === "[\n" ? "[]\n" : "\n]\n";
+}
+
+/** Writes pieces as fast as their reader takes them, until it is gone. */
+async function toStdout(pieces: Iterable<Uint8Array> | AsyncIterable<string>): Promise<void> {
+  const { stdout } = process;
+  for await (const piece of pieces) {
+    if (stdout.write(piece)) continue;
+    if (!stdout.writable) return;
+    // `once` throws where the reader is gone, which is no error of this command.
+    const drained = await Promise.race([once(stdout, "drain"), once(stdout, "close")]).catch(() => null);
+    if (drained === null || !stdout.writable) return;
+  }
+}
+
+const usage = (message: string): Proof402Error =>
+  new Proof402Error("usage", message, { next: "See proof402 receipts export --help." });

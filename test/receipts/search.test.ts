@@ -1,0 +1,120 @@
+import { describe, expect, it } from "vitest";
+import { createReceipt } from "../../src/receipts/receipt.ts";
+import { eachReceipt, fullId, searchReceipts, shortId, type ReceiptFilter } from "../../src/receipts/search.ts";
+import { addReceipt } from "../../src/receipts/store.ts";
+import type { Db } from "../../src/storage/database.ts";
+import { immediate } from "../../src/storage/migrations.ts";
+import { appraisal, receiptCore } from "../support/receipt-core.ts";
+import { database, fill, time } from "./stores.ts";
+
+/** More than are read at once. */
+const MANY = 205;
+
+async function many(db: Db): Promise<string[]> {
+  const receipts = Array.from({ length: MANY }, (_, at) => createReceipt(receiptCore(`receipt ${at}`)));
+  // Many within one millisecond: their order is by id.
+  await immediate(db, async (tx) => {
+    for (const [at, receipt] of receipts.entries())
+      await addReceipt(tx, receipt, appraisal(), time(Math.floor(at / 100)));
+  });
+  return receipts.map(({ id }) => id);
+}
+
+describe("stored receipts", () => {
+  it("are found by seller, model, verdict, time, and words", async () => {
+    const db = await database();
+    const { bought, imported, plain } = await fill(db);
+    await db
+      .insertInto("receipt_claims")
+      .values({ receipt_id: plain.id, purpose: "Pay_roll of May", at: 1, purchase: plain.core.payment.nonce })
+      .execute();
+    const found = async (filter: ReceiptFilter): Promise<string[]> =>
+      (await searchReceipts(db, { ...filter, limit: 10 })).receipts.map(({ id }) => id);
+    const { id: seller } = bought.core.seller;
+    expect(await found({ seller })).toEqual([plain.id, imported.id, bought.id]);
+    expect(await found({ seller: "x' or 1=1 --" })).toEqual([]);
+    expect(await found({ model: bought.core.request.model })).toHaveLength(3);
+    expect(await found({ model: "another" })).toEqual([]);
+    expect(await found({ verdict: "verified" })).toContain(bought.id);
+    expect(await found({ verdict: "pending" })).not.toContain(bought.id);
+    expect(await found({ since: time(2) })).toEqual([plain.id, imported.id]);
+    expect(await found({ since: time(2), before: time(7) })).toEqual([imported.id]);
+    expect(await found({ search: "PAY_ROLL" })).toEqual([plain.id]);
+    // No sign of a pattern means anything.
+    expect(await found({ search: "Pay%roll" })).toEqual([]);
+    expect(await found({ search: seller.toUpperCase() })).toHaveLength(3);
+    expect(await found({ search: imported.id.slice(8, 20) })).toEqual([imported.id]);
+  });
+
+  it("are listed page by page, each once, and read one by one in the order they came", async () => {
+    const db = await database();
+    const ids = await many(db);
+    const pages: string[] = [];
+    for (let skip = 0; skip < MANY; skip += 50) {
+      const { receipts, total } = await searchReceipts(db, { limit: 50, skip });
+      expect(total).toBe(MANY);
+      pages.push(...receipts.map(({ id }) => id));
+    }
+    expect(pages.toSorted()).toEqual(ids.toSorted());
+    const read: string[] = [];
+    for await (const { id } of eachReceipt(db)) read.push(id);
+    expect(read.toSorted()).toEqual(ids.toSorted());
+    expect(read.slice(0, 100).toSorted()).toEqual(ids.slice(0, 100).toSorted());
+  });
+
+  it("are listed from indexes, however many there are", async () => {
+    const db = await database();
+    const asked: string[] = [];
+    const recorded = db.withPlugin({
+      transformQuery: ({ node }) => {
+        asked.push(db.getExecutor().compileQuery(node, { queryId: "test" }).sql);
+        return node;
+      },
+      transformResult: ({ result }) => Promise.resolve(result),
+    });
+    const filters: ReceiptFilter[] = [{}, { seller: "s" }, { model: "m" }, { verdict: "failed" }, { search: "x" }];
+    for (const filter of filters) await searchReceipts(recorded, { ...filter, limit: 20 });
+    const { sql } = await import("kysely");
+    expect(asked).toHaveLength(2 * filters.length);
+    for (const query of asked) {
+      const parameters = query.split("?").length - 1;
+      const bound = Array.from({ length: parameters }, () => "1");
+      const plan = await sql<{ detail: string }>`explain query plan ${sql.raw(inserted(query, bound))}`.execute(db);
+      const of = plan.rows.map(({ detail }) => detail).filter((one) => /\breceipts\b/.test(one));
+      for (const detail of of) expect(detail).toMatch(/USING COVERING INDEX receipts_/);
+      expect(of.length).toBeGreaterThan(0);
+      // The order comes from the index, too.
+      expect(plan.rows.map(({ detail }) => detail).join()).not.toContain("TEMP B-TREE FOR ORDER BY");
+    }
+  });
+});
+
+const inserted = (query: string, bound: readonly string[]): string => {
+  const left = [...bound];
+  return query.replaceAll("?", () => left.shift() ?? "");
+};
+
+describe("the beginning of an id", () => {
+  it("stands for the one receipt that begins with it, and an ambiguous one names the candidates", async () => {
+    const db = await database();
+    const ids = await many(db);
+    const [first = ""] = ids;
+    expect(await fullId(db, first)).toBe(first);
+    expect(await fullId(db, shortId(first))).toBe(first);
+    const error: unknown = await fullId(db, "p402_").catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: "receipt_not_found" });
+    // Of 205 receipts two share a first letter of 32.
+    const letters = ids.map((id) => id.slice(0, 6));
+    const shared = letters.find((letter, at) => letters.indexOf(letter) !== at) ?? "";
+    const candidates = ids.filter((id) => id.startsWith(shared)).toSorted();
+    const ambiguous: unknown = await fullId(db, shared).catch((thrown: unknown) => thrown);
+    expect(ambiguous).toMatchObject({ code: "receipt_ambiguous", details: { candidates: candidates.slice(0, 5) } });
+    expect((ambiguous as Error).message).toContain(candidates[0]);
+  });
+
+  it.each(["", "p402", "p402_%", "p402_zzzzzzzzzzzzzzzz", "P402_A", "'"])("%j is no receipt", async (given) => {
+    const db = await database();
+    await fill(db);
+    await expect(fullId(db, given)).rejects.toMatchObject({ code: "receipt_not_found" });
+  });
+});

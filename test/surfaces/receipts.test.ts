@@ -1,0 +1,176 @@
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { formatUnits } from "../../src/chain/amounts.ts";
+import { writeDevnet } from "../../src/devnet/index.ts";
+import { openDatabase } from "../../src/storage/database.ts";
+import { runCli } from "../support/cli.ts";
+import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+
+let market: Market;
+let config: string;
+const cli = (...args: string[]) => runCli(["--config", config, ...args]);
+const inFolder = (name: string): string => join(market.directory, name);
+type Summary = { id: string; verdict: string };
+const bought: Summary[] = [];
+
+beforeAll(async () => {
+  market = await openMarket();
+  ({ config } = await writeDevnet(market.devnet, market.directory));
+  for (const seller of ["honest", "honest", "tampering"]) {
+    const input = JSON.stringify(ETH_FEATURES);
+    const { stdout } = await cli(
+      "buy",
+      "eth-risk",
+      "--input",
+      input,
+      "--json",
+      "--seller",
+      seller,
+      "--wait",
+      "verified",
+    );
+    bought.push((JSON.parse(stdout) as { receipt: Summary }).receipt);
+  }
+});
+afterAll(() => market.stop());
+
+describe("receipts list", () => {
+  test("is of purchases with each verdict", () => {
+    expect(bought.map(({ verdict }) => verdict)).toEqual(["verified", "verified", "failed"]);
+  });
+
+  test("says how many there are and which command shows the next", async () => {
+    const first = await cli("receipts", "list", "--limit", "2");
+    expect(first.stdout.trimEnd().split("\n")).toHaveLength(2);
+    expect(first.stderr).toContain("1 to 2 of 3 receipts");
+    const command = /For more: proof402 (.*)/.exec(first.stderr)?.[1] ?? "";
+    const next = await cli(...command.split(" "));
+    expect(next.stdout).toContain(bought[0]?.id.slice(0, 13));
+    expect(next.stderr).not.toContain("For more");
+    const { stdout } = await cli("receipts", "list", "--limit", "2", "--json");
+    expect(JSON.parse(stdout)).toMatchObject({ total: 3, next: { skip: 2 } });
+  });
+
+  test("takes filters, and shows ids that every command takes", async () => {
+    const { stdout } = await cli("receipts", "list", "--verdict", "failed", "--seller", "tampering");
+    expect(stdout.trimEnd().split("\n")).toHaveLength(1);
+    const short = /p402_\w+/.exec(stdout)?.[0] ?? "";
+    expect(short).toHaveLength(13);
+    const failed = bought[2]?.id ?? "";
+    expect((await cli("receipts", "show", short)).stdout).toContain(failed);
+    expect((await cli("verify", short)).stdout).toContain(failed);
+    expect((await cli("receipts", "export", short, "-")).stdout).toContain(failed);
+    expect((await cli("receipts", "list", "--before", "2020-01-01")).stderr).toContain("No receipt fits");
+    expect((await cli("receipts", "list", "--since", "1 may")).code).toBe(64);
+    expect((await cli("receipts", "show", "p402_")).code).toBe(1);
+  });
+});
+
+describe("an accountant's table", () => {
+  type Line = Record<string, string>;
+  const linesOf = async (...filters: string[]): Promise<Line[]> =>
+    JSON.parse((await cli("receipts", "export", "--json", "-", ...filters)).stdout) as Line[];
+
+  test("agrees with what spending says", async () => {
+    const spent = JSON.parse((await cli("spending", "--json")).stdout) as {
+      assets: { symbol: string; decimals: number; spent: string; reserved: string }[];
+      purchases: number;
+    };
+    const lines = await linesOf();
+    expect(lines).toHaveLength(spent.purchases);
+    for (const { symbol, decimals, spent: settled, reserved } of spent.assets) {
+      const sum = lines
+        .filter((line) => line["symbol"] === symbol)
+        .reduce((total, line) => total + BigInt(Math.round(Number(line["amount"]) * 1e6)), 0n);
+      expect(formatUnits(sum * 10n ** BigInt(decimals - 6), decimals)).toBe(
+        formatUnits(BigInt(settled) + BigInt(reserved), decimals),
+      );
+    }
+  });
+
+  test("has amount, token, network, transaction, payee, seller, model, verdict and times of each receipt", async () => {
+    const [first] = await linesOf("--verdict", "verified");
+    expect(first).toMatchObject({
+      receipt: bought[0]?.id,
+      seller: "honest",
+      model: "eth-risk",
+      verdict: "verified",
+      payment: "settled",
+      amount: "0.01",
+      network: expect.stringMatching(/^eip155:\d+$/),
+      transaction: expect.stringMatching(/^0x[0-9a-f]{64}$/),
+      payee: market.devnet.sellers.honest.payTo,
+      bought_by: "this buyer",
+    });
+    for (const time of ["asked_at", "answered_at", "settled_at"])
+      expect(new Date(first?.[time] ?? "").getTime()).toBeGreaterThan(0);
+  });
+
+  test("is CSV with every formula made text, and writes over no file", async () => {
+    const db = await openDatabase(inFolder("proof402.db"));
+    const [receipt] = bought;
+    await db
+      .insertInto("receipt_claims")
+      .values({
+        receipt_id: receipt?.id ?? "",
+        purpose: '=HYPERLINK("http://x","y"),a',
+        at: 1,
+        purchase: await nonceOf(db),
+      })
+      .execute();
+    await db.destroy();
+    const file = inFolder("receipts.csv");
+    const written = await cli("receipts", "export", "--csv", file);
+    expect(written.stderr).toContain(`Wrote ${file}: 3 receipts`);
+    const text = await readFile(file, "utf8");
+    const rows = text.trimEnd().split("\r\n");
+    expect(rows).toHaveLength(4);
+    expect(rows[0]).toMatch(/^asked_at,.*amount,symbol,.*transaction,.*purpose/);
+    expect(text).toContain(`"'=HYPERLINK(""http://x"",""y""),a"`);
+    expect((await cli("receipts", "export", "--csv", "-")).stdout).toBe(text);
+    await writeFile(inFolder("mine.csv"), "mine");
+    const refused = await cli("receipts", "export", "--csv", inFolder("mine.csv"), "--json");
+    expect(JSON.parse(refused.stdout)).toMatchObject({ error: { code: "file_exists" } });
+    expect(await readFile(inFolder("mine.csv"), "utf8")).toBe("mine");
+    expect((await cli("receipts", "export", bought[0]?.id ?? "")).code).toBe(64);
+    expect((await cli("receipts", "export", bought[0]?.id ?? "", inFolder("x"), "--csv")).code).toBe(64);
+  });
+
+  test("leaves nothing behind where a stored row is damaged", async () => {
+    const db = await openDatabase(inFolder("proof402.db"));
+    const { json } = await db
+      .selectFrom("receipts")
+      .select("json")
+      .where("id", "=", bought[1]?.id ?? "")
+      .executeTakeFirstOrThrow();
+    const set = (text: string) =>
+      db
+        .updateTable("receipts")
+        .set({ json: text })
+        .where("id", "=", bought[1]?.id ?? "")
+        .execute();
+    await set("{}");
+    const broken = await cli("receipts", "export", "--csv", inFolder("broken.csv"));
+    await set(json);
+    await db.destroy();
+    expect(broken.stderr).toContain("receipt_store_damaged");
+    expect(await readdir(market.directory)).not.toContain("broken.csv");
+  });
+
+  const nonceOf = async (db: Awaited<ReturnType<typeof openDatabase>>): Promise<string> =>
+    (
+      await db
+        .selectFrom("receipts")
+        .select("payment_nonce")
+        .where("id", "=", bought[0]?.id ?? "")
+        .executeTakeFirstOrThrow()
+    ).payment_nonce;
+});
+
+test("spending pages its purchases", async () => {
+  const { stdout } = await cli("spending", "--limit", "2");
+  expect(stdout).toContain("Purchases shown: 1 to 2 of 3");
+  expect(stdout).toContain("For more: proof402 spending --skip 2");
+  expect((await cli("spending", "--skip", "2")).stdout).toContain("3 to 3 of 3");
+});
