@@ -1,6 +1,6 @@
 import { findAsset, type AssetPolicy } from "../payment/policy.ts";
-import type { Bought } from "../tools/buy-inference.ts";
 import { shortId } from "../receipts/search.ts";
+import { takenUp, type Bought } from "../tools/buy-inference.ts";
 import { paidText, VERDICT_WORDS, type ReceiptSummary } from "../tools/summary.ts";
 import { colour as pc } from "./colour.ts";
 import { VERDICT_COLOUR } from "./layer-table.ts";
@@ -10,7 +10,7 @@ type Paid = ReceiptSummary["paid"];
 
 /** A purchase for a person: what was sold, asked and answered, the verdict, what was paid, and each limit on a line. */
 export function purchaseText(bought: Bought, asked: unknown, assets: readonly AssetPolicy[]): string {
-  const { answer, answerNote, receipt, paidNow, stored, idempotencyKey } = bought;
+  const { answer, answerNote, receipt, paidNow, stored } = bought;
   const { verdict, assurance, simulated, wanted } = receipt;
   return [
     storyText({ summary: receipt, payer: null, asked: inShort(asked), answered: inFull(answer) }, assets),
@@ -20,7 +20,7 @@ export function purchaseText(bought: Bought, asked: unknown, assets: readonly As
     ...layersByStatus(receipt.layers),
     ...receipt.problems.map((problem) => pc.red(`Problem: ${problem}`)),
     paidText(receipt.paid, symbolOf(receipt.paid, assets)),
-    ...(paidNow ? [] : [`Nothing was paid in this call: it took up the earlier one with the key ${idempotencyKey}.`]),
+    ...(paidNow ? [] : [takenUp(bought)]),
     ...(stored ? [] : ["The database could not take the receipt: this result is its only copy. Keep it."]),
     ...(receipt.notProven.length === 0 ? [] : ["Not proven:", ...receipt.notProven.map((words) => `- ${words}`)]),
     `Receipt ${receipt.id}; look at it with: proof402 receipts show ${receipt.id}`,

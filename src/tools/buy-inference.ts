@@ -77,13 +77,15 @@ function dataOf(result: BuyResult): Bought {
   return { answer, readable, answerNote: note, receipt, paidNow, stored, idempotencyKey };
 }
 
+/** Says of a call that paid nothing whose payment brought its answer. */
+export const takenUp = ({ stored, idempotencyKey }: Pick<Bought, "stored" | "idempotencyKey">): string =>
+  `Nothing was paid in this call: it ${stored ? "gives the stored result of" : "took up"} the earlier one with the key ${idempotencyKey}.`;
+
 const textOf = (data: Bought): string =>
   [
     `Answer (seller's data): ${JSON.stringify(data.answer)}`,
     ...(data.answerNote === null ? [] : [data.answerNote]),
     summaryText(data.receipt),
-    data.paidNow
-      ? "The payment was sent in this call."
-      : `Nothing was paid in this call: it took up the earlier one with the key ${data.idempotencyKey}.`,
+    data.paidNow ? "The payment was sent in this call." : takenUp(data),
     ...(data.stored ? [] : ["The database could not take the receipt: this result is its only copy. Keep it."]),
   ].join("\n");

@@ -104,6 +104,9 @@ describe("an agent", () => {
     const other = (await buy?.invoke(call, { configurable: { thread_id: crypto.randomUUID() } })) as ToolMessage;
     expect(first.artifact).toMatchObject({ data: { paidNow: true } });
     expect(second.artifact).toMatchObject({ data: { paidNow: false } });
+    expect(second.text).toMatch(
+      /Nothing was paid in this call: it gives the stored result of the earlier one with the key \S+\./,
+    );
     expect(other.artifact).toMatchObject({ data: { paidNow: true } });
   });
 });

@@ -78,8 +78,8 @@ const invalid = (message: string, next: string): Proof402Error => new Proof402Er
 
 /**
  * Turns an agent's `{tensorName: (nested) array}` into typed tensors. A flat array is accepted where the metadata
- * leaves one dimension free or its length fits exactly. Throws Proof402Error `invalid_input`, naming the tensor and its
- * expected form.
+ * leaves one dimension free or its length fits exactly, and a text that lists numbers as a flat array. Throws Proof402Error
+ * `invalid_input`, naming the tensor and its expected form.
  */
 export function toTensors(metadata: readonly TensorMetadata[], input: Record<string, unknown>): Tensor[] {
   const expected = `Give ${metadata.map((m) => `${m.name}: ${m.datatype}[${m.shape.join(",")}]`).join(", ")}.`;
@@ -88,9 +88,19 @@ export function toTensors(metadata: readonly TensorMetadata[], input: Record<str
   const given = metadata.filter((meta) => meta.optional !== true || Object.hasOwn(input, meta.name));
   return given.map((meta) => {
     if (!Object.hasOwn(input, meta.name)) throw invalid(`Input "${meta.name}" is missing.`, expected);
-    const { shape, data } = flatten(meta, input[meta.name], expected);
+    const { shape, data } = flatten(meta, listed(meta, input[meta.name]), expected);
     return { name: meta.name, datatype: meta.datatype, shape: fitShape(meta, shape, data.length, expected), data };
   });
+}
+
+/** Some agents write a list of numbers as one text: `"0.1, 0.2"`, with brackets or without. A text of BYTES is an element. */
+function listed({ datatype }: TensorMetadata, value: unknown): unknown {
+  if (typeof value !== "string" || datatype === "BYTES") return value;
+  return value
+    .trim()
+    .replace(/^\[([^[\]]*)\]$/, "$1")
+    .split(",")
+    .map((part) => part.trim());
 }
 
 function flatten(meta: TensorMetadata, value: unknown, expected: string): { shape: number[]; data: TensorElement[] } {
