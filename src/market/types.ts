@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { FORMATS } from "../evidence/exchange/formats.ts";
 import type { InclusionLeaf } from "../evidence/inclusion.ts";
 import type { TensorMetadata } from "../evidence/exchange/tensors.ts";
 import { ASSURANCES, type Evidence, type Groth16Evidence, type TeeSignatureEvidence } from "../receipts/schema.ts";
@@ -28,7 +29,7 @@ const payeesSchema = z
 /** A seller as the buyer's configuration knows it. Everything trusted about a seller comes from here. */
 export const sellerSchema = z.strictObject({
   id: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, "lower-case letters, digits, . _ -"),
-  provider: z.enum(["oip"]),
+  provider: z.enum(Object.keys(FORMATS) as (keyof typeof FORMATS)[]),
   origin: originSchema,
   payTo: payeesSchema,
   /** Facilitators that may name the amount of an `upto` payment to this seller, lower case. */

@@ -1,4 +1,7 @@
 import type { Generated } from "kysely";
+import type { METHODS, PaymentMethod } from "../evidence/methods/methods.ts";
+
+type PaymentEvidence = (typeof METHODS)[PaymentMethod];
 
 /**
  * States of a purchase's money (docs/architecture.md §6.4).
@@ -49,8 +52,8 @@ export type PurchasesTable = {
   amount: string;
   /** What was really transferred, once known. */
   settled_amount: string | null;
-  scheme: "exact" | "upto" | "batch-settlement";
-  method: "eip3009" | "permit2" | "voucher";
+  scheme: PaymentEvidence["scheme"];
+  method: PaymentEvidence["method"];
   /** The one that may settle an upto payment. */
   facilitator: string | null;
   /** The channel a voucher is of, and as JSON its terms and the most it allows to be claimed. */
