@@ -2,7 +2,7 @@ import { Proof402Error } from "../errors.ts";
 import { evidenceFor } from "../evidence/methods/methods.ts";
 import type { Candidate } from "../market/choose.ts";
 import { chargedIn, payingChannel } from "../payment/channel-offers.ts";
-import { concede } from "../payment/channel-books.ts";
+import { acceptSellerCharge } from "../payment/channel-books.ts";
 import {
   idOf,
   isFromChannel,
@@ -59,7 +59,7 @@ export async function noteCharged(ctx: BuyerContext, payment: Payment, received:
   if (!isFromChannel(payment)) return;
   const read = readPaymentRequired(received.headers);
   const word = read.ok ? chargedIn(read.required, idOf(payment)) : null;
-  if (word !== null) await concede(ctx.db, idOf(payment), word, ctx.clock());
+  if (word !== null) await acceptSellerCharge(ctx.db, idOf(payment), word, ctx.clock());
 }
 
 const missing = (sellerId: string): Proof402Error =>

@@ -6,7 +6,7 @@ import type { Groth16Key } from "../evidence/groth16.ts";
 import type { CircuitOptions } from "../node/zk/circuit.ts";
 import { OPENING } from "../node/zk/commitment.ts";
 import { compileModel } from "../node/zk/compile.ts";
-import { requireNoProvingFiles, writeCompiled } from "../node/zk/files.ts";
+import { requireNoProvingFiles, writeCompiled } from "../node/zk/proving-files.ts";
 import { createProver } from "../node/zk/prover.ts";
 import { EXIT, globals, note, printJson } from "./globals.ts";
 import { wholeNumber } from "./numbers.ts";

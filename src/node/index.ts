@@ -31,7 +31,7 @@ export type { NodeAnchoring } from "./batches.ts";
 export type { NodeProving } from "./proofs.ts";
 export type { NodeRecords } from "./records.ts";
 export { compileModel, type CompiledModel, type CompileOptions } from "./zk/compile.ts";
-export { readCompiled, writeCompiled, type ProvingFiles } from "./zk/files.ts";
+export { readCompiled, writeCompiled, type ProvingFiles } from "./zk/proving-files.ts";
 export { createProver, type Prover } from "./zk/prover.ts";
 export { WITHDRAW_DELAY_SECONDS } from "./claims.ts";
 export type { NodePayment } from "./payment.ts";

@@ -5,7 +5,7 @@ import { canonicalSha256 } from "../evidence/canonical.ts";
 import type { Tensor } from "../evidence/exchange/tensors.ts";
 import { quantiseInput, requestSignals, type Groth16Key } from "../evidence/groth16.ts";
 import { differenceFromProved, provedNumbers } from "../evidence/proved-answer.ts";
-import type { ProvingFiles } from "./zk/files.ts";
+import type { ProvingFiles } from "./zk/proving-files.ts";
 import type { Prover } from "./zk/prover.ts";
 
 /** How a node proves its answers. The caller made the prover and closes it. */

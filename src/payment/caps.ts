@@ -150,7 +150,7 @@ const sumOf = (buckets: readonly Bucket[]): bigint => sum(buckets.map(({ used })
  * `sameCall` is the possible cost of earlier authorizations for the same call: together they stay within the cap per
  * call.
  */
-export function brokenCap(options: {
+export function findExceededCap(options: {
   policy: PaymentPolicy;
   asset: AssetPolicy;
   amount: bigint;

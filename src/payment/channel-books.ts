@@ -36,7 +36,7 @@ export async function grantVoucher(tx: Db, purchaseId: string, payment: VoucherP
  * the journal, or one given back by the seller. The next voucher builds on it. It can cost nothing that was not granted
  * already. True where it was taken.
  */
-export const concede = (db: Db, id: string, word: ChargedWord, now: Date): Promise<boolean> =>
+export const acceptSellerCharge = (db: Db, id: string, word: ChargedWord, now: Date): Promise<boolean> =>
   immediate(db, async (tx) => {
     const row = await readChannel(tx, id);
     if (row === null || BigInt(row.charged) >= word.charged) return false;

@@ -1,7 +1,7 @@
 import { evidenceOf, methodOf } from "../evidence/methods/methods.ts";
 import type { Payment } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
-import { brokenCap, readCallsLastHour, readUsage, type Usage } from "./caps.ts";
+import { findExceededCap, readCallsLastHour, readUsage, type Usage } from "./caps.ts";
 import { lackOf, type Funds } from "./funds.ts";
 import { isWithin } from "./hours.ts";
 import { payerOf } from "./methods/methods.ts";
@@ -71,7 +71,7 @@ async function overCaps(tx: Db, wish: Wish, asset: AssetPolicy, own: string | nu
     total: total - counted,
   });
   const nowMs = now.getTime();
-  return brokenCap({
+  return findExceededCap({
     policy,
     asset,
     amount,

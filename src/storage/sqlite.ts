@@ -33,7 +33,7 @@ export const patientSqlite = (database: LibsqlDatabase.Database): Dialect => ({
 
 /** Runs SQL that returns nothing. Throws Proof402Error `database_busy`. */
 export const execute = (database: LibsqlDatabase.Database, statement: string): Promise<void> =>
-  patiently(() => void database.exec(statement));
+  retryWhileBusy(() => void database.exec(statement));
 
 function patientDriver(database: LibsqlDatabase.Database): Driver {
   // Kysely's own driver keeps the queue for the one connection; it runs no statement.
@@ -104,7 +104,7 @@ async function run<R>(
     const { changes, lastInsertRowid } = statement.run(parameters);
     return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) };
   };
-  if (database.inTransaction || !/^(?:insert|update|delete|replace)\b/.test(sql)) return patiently(once);
+  if (database.inTransaction || !/^(?:insert|update|delete|replace)\b/.test(sql)) return retryWhileBusy(once);
   await execute(database, "begin immediate");
   try {
     const result = once();
@@ -116,7 +116,7 @@ async function run<R>(
   }
 }
 
-async function patiently<T>(work: () => T): Promise<T> {
+async function retryWhileBusy<T>(work: () => T): Promise<T> {
   const deadline = performance.now() + PATIENCE_MS;
   for (let wait = 1; ; wait = Math.min(wait * 2, 32)) {
     try {

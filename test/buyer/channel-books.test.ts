@@ -7,7 +7,7 @@ import type { Buyer } from "../../src/buyer/types.ts";
 import type { Config } from "../../src/config/schema.ts";
 import { serveLocally } from "../../src/devnet/index.ts";
 import { voucherHash } from "../../src/evidence/channel.ts";
-import { concede, noteMoney } from "../../src/payment/channel-books.ts";
+import { acceptSellerCharge, noteMoney } from "../../src/payment/channel-books.ts";
 import { openChannel } from "../../src/payment/channel-owner.ts";
 import { surveyChannels } from "../../src/payment/channel-recover.ts";
 import { readChannel } from "../../src/payment/channels.ts";
@@ -185,11 +185,11 @@ describe("a channel whose database was restored from a backup", () => {
       ["50000", { cumulative: "50000", signature: "0x" }],
     ];
     for (const [charged, signed] of words)
-      expect(await concede(purse.db, id, { charged: BigInt(charged), signed }, new Date())).toBe(false);
+      expect(await acceptSellerCharge(purse.db, id, { charged: BigInt(charged), signed }, new Date())).toBe(false);
     expect((await readChannel(purse.db, id))?.charged).toBe("0");
     const word = { charged: 50_000n, signed: { cumulative: "50000", signature: own } };
-    expect(await concede(purse.db, id, word, new Date())).toBe(true);
-    expect(await concede(purse.db, id, word, new Date())).toBe(false);
+    expect(await acceptSellerCharge(purse.db, id, word, new Date())).toBe(true);
+    expect(await acceptSellerCharge(purse.db, id, word, new Date())).toBe(false);
     const buyer = await purse.buyerOver(purse.config.database);
     expect(await counted(buyer)).toBe(50_000n);
     // The chain shows the same sum later: it is counted already.

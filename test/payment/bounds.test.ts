@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { addUsage, brokenCap, CALLS, readUsage, remainingOf } from "../../src/payment/caps.ts";
+import { addUsage, findExceededCap, CALLS, readUsage, remainingOf } from "../../src/payment/caps.ts";
 import { reserve } from "../../src/payment/reserve.ts";
 import { immediate } from "../../src/storage/migrations.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
@@ -61,9 +61,9 @@ it("goes on from the sums that are in the file, and writes none where nothing is
 });
 
 it("the count of purchases per hour is a bound of its own, reached exactly", () => {
-  expect(brokenCap({ ...asked, callsLastHour: 5n })).toBeNull();
+  expect(findExceededCap({ ...asked, callsLastHour: 5n })).toBeNull();
   for (const callsLastHour of [6n, 7n])
-    expect(brokenCap({ ...asked, callsLastHour })).toEqual({
+    expect(findExceededCap({ ...asked, callsLastHour })).toEqual({
       code: "over_count_cap",
       message: `${callsLastHour} purchases were made in the last hour; the policy allows 6.`,
       limit: "6",
@@ -79,25 +79,25 @@ it.each([
 ] as const)("the owner's %s for a seller binds alone, and others of its caps may be absent", (cap, window) => {
   const limits = { network: usd.network, asset: usd.asset, [cap]: "20" };
   const at = (used: bigint) =>
-    brokenCap({ ...asked, seller: { limits, usage: { hour: 99n, day: 99n, total: 99n, [window]: used } } });
+    findExceededCap({ ...asked, seller: { limits, usage: { hour: 99n, day: 99n, total: 99n, [window]: used } } });
   expect(at(15n)).toBeNull();
   expect(at(16n)).toMatchObject({ code: "over_seller_cap", limit: "20", asked: "5", remaining: "4" });
 });
 
 it("names the narrowest bound first where several are broken, with what earlier payments of the call left of it", () => {
   const full = { hour: 60n, day: 150n, total: 400n };
-  expect(brokenCap({ ...asked, amount: 31n, usage: full })).toMatchObject({ code: "over_per_call_cap" });
-  expect(brokenCap({ ...asked, sameCall: 26n, usage: full })).toMatchObject({
+  expect(findExceededCap({ ...asked, amount: 31n, usage: full })).toMatchObject({ code: "over_per_call_cap" });
+  expect(findExceededCap({ ...asked, sameCall: 26n, usage: full })).toMatchObject({
     code: "over_per_call_cap",
     remaining: "4",
   });
-  expect(brokenCap({ ...asked, sameCall: 25n })).toBeNull();
-  expect(brokenCap({ ...asked, sameCall: 3n, maxAmount: 7n })).toMatchObject({
+  expect(findExceededCap({ ...asked, sameCall: 25n })).toBeNull();
+  expect(findExceededCap({ ...asked, sameCall: 3n, maxAmount: 7n })).toMatchObject({
     code: "over_call_limit",
     remaining: "4",
   });
-  expect(brokenCap({ ...asked, sameCall: 2n, maxAmount: 7n })).toBeNull();
-  expect(brokenCap({ ...asked, usage: full })).toMatchObject({ code: "over_hour_cap", remaining: "0" });
+  expect(findExceededCap({ ...asked, sameCall: 2n, maxAmount: 7n })).toBeNull();
+  expect(findExceededCap({ ...asked, usage: full })).toMatchObject({ code: "over_hour_cap", remaining: "0" });
 });
 
 it("a cap that was lowered below what is used leaves nothing, and not less", () => {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { addUsage, brokenCap, CALLS, readCallsLastHour, readUsage } from "../../src/payment/caps.ts";
+import { addUsage, findExceededCap, CALLS, readCallsLastHour, readUsage } from "../../src/payment/caps.ts";
 import { markAnswered, markSent, markSettled, markSigned, release } from "../../src/payment/journal.ts";
 import { reserve } from "../../src/payment/reserve.ts";
 import { spending } from "../../src/payment/spending.ts";
@@ -204,7 +204,7 @@ describe("the caps", () => {
     const usage = { hour: 0n, day: 0n, total: 0n };
     fc.assert(
       fc.property(fc.bigInt(0n, 100n), fc.bigInt(0n, 100n), (amount, maxAmount) => {
-        const broken = brokenCap({ policy, asset: usd, amount, maxAmount, usage, callsLastHour: 0n });
+        const broken = findExceededCap({ policy, asset: usd, amount, maxAmount, usage, callsLastHour: 0n });
         expect(broken === null).toBe(amount <= 30n && amount <= maxAmount);
       }),
     );

@@ -1,6 +1,6 @@
 import { formatUnits } from "../../chain/amounts.ts";
 import type { ListedModel, Seller } from "../../market/types.ts";
-import { brokenCap, readCallsLastHour, readUsage } from "../../payment/caps.ts";
+import { findExceededCap, readCallsLastHour, readUsage } from "../../payment/caps.ts";
 import { findAsset, type AssetPolicy } from "../../payment/policy.ts";
 import type { Refusal } from "../../payment/types.ts";
 import type { Surroundings } from "./surroundings.ts";
@@ -32,7 +32,7 @@ async function capOver(
   const now = Date.now();
   const unused = { hour: 0n, day: 0n, total: 0n };
   const limits = seller.limits.find(({ network, asset: token }) => network === asset.network && token === asset.asset);
-  return brokenCap({
+  return findExceededCap({
     policy,
     asset,
     amount: BigInt(amount),

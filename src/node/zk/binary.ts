@@ -1,7 +1,7 @@
 import { BN254_R, toField } from "../../evidence/groth16.ts";
 import { concatBytes, joinBytes, type Bytes } from "../../evidence/bytes.ts";
 import type { Circuit } from "./circuit.ts";
-import type { Linear } from "./linear.ts";
+import type { Linear } from "./linear-combination.ts";
 
 /** Bytes of a field element in iden3's files, little-endian. */
 export const FIELD_BYTES = 32;

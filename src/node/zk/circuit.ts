@@ -1,7 +1,7 @@
 import { Proof402Error } from "../../errors.ts";
 import { BN254_R, toField, type WEIGHTS } from "../../evidence/groth16.ts";
 import { commitWeights, type CommittedWeight } from "./commitment.ts";
-import { combine, constant, ONE, valueOf, wire, type Linear } from "./linear.ts";
+import { combine, constant, ONE, valueOf, wire, type Linear } from "./linear-combination.ts";
 import type { Program } from "./program.ts";
 import { createWires, signOf, weighted, type Constraint, type Filling, type Wires } from "./wires.ts";
 

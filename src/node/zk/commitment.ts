@@ -1,4 +1,4 @@
-import { combine, constant, type Linear } from "./linear.ts";
+import { combine, constant, type Linear } from "./linear-combination.ts";
 import { POSEIDON_INPUTS, poseidonWires } from "./poseidon.ts";
 import type { Wires } from "./wires.ts";
 

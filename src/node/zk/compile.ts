@@ -6,7 +6,7 @@ import { Proof402Error } from "../../errors.ts";
 import { toR1cs } from "./binary.ts";
 import { buildCircuit, fillCircuit, type Circuit, type CircuitOptions } from "./circuit.ts";
 import { openingOf } from "./commitment.ts";
-import { measureDifference } from "./fixed.ts";
+import { measureDifference } from "./fixed-point.ts";
 import { readProgram, type Program } from "./program.ts";
 import type { VerificationPoints } from "./prover-messages.ts";
 import type { Prover } from "./prover.ts";

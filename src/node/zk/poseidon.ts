@@ -1,7 +1,7 @@
 import { grainGenConstants, poseidon } from "@noble/curves/abstract/poseidon.js";
 import { bn254 } from "@noble/curves/bn254.js";
 import { toField } from "../../evidence/groth16.ts";
-import { combine, constant, type Linear } from "./linear.ts";
+import { combine, constant, type Linear } from "./linear-combination.ts";
 import type { Wires } from "./wires.ts";
 
 /** Numbers hashed at once. */

@@ -9,7 +9,7 @@ import { buildCircuit, fillCircuit, type Circuit } from "./circuit.ts";
 import { openingOf } from "./commitment.ts";
 import { readProgram } from "./program.ts";
 import type { ProverAnswer, ProverResults, ProverTask, VerificationPoints } from "./prover-messages.ts";
-import { coordinatesHex, developmentSetup } from "./setup.ts";
+import { coordinatesHex, developmentSetup } from "./groth16-setup.ts";
 
 type Loaded = { circuit: Circuit; zkey: Uint8Array };
 const loaded = new Map<string, Loaded>();

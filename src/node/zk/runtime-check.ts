@@ -2,7 +2,7 @@ import { Proof402Error } from "../../errors.ts";
 import type { Groth16Key } from "../../evidence/groth16.ts";
 import { differenceFromProved } from "../../evidence/proved-answer.ts";
 import { openModel } from "../../onnx/inference.ts";
-import { evaluateFixed, sampleInputs } from "./fixed.ts";
+import { evaluateFixed, sampleInputs } from "./fixed-point.ts";
 import type { Program } from "./program.ts";
 
 /**

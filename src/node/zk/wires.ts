@@ -1,4 +1,4 @@
-import { combine, constant, ONE, wire, type Linear } from "./linear.ts";
+import { combine, constant, ONE, wire, type Linear } from "./linear-combination.ts";
 
 /** a * b = c in the field. */
 export type Constraint = { a: Linear; b: Linear; c: Linear };

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Groth16Key } from "../../../src/evidence/groth16.ts";
 import { openModel } from "../../../src/onnx/inference.ts";
-import { sampleInputs } from "../../../src/node/zk/fixed.ts";
+import { sampleInputs } from "../../../src/node/zk/fixed-point.ts";
 import { evaluate, readProgram, type Program } from "../../../src/node/zk/program.ts";
 import { compareWithRuntime } from "../../../src/node/zk/runtime-check.ts";
 import {

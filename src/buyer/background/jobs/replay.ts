@@ -30,7 +30,7 @@ export const replayJob: JobHandler<BuyerContext> = {
   layer: "computation",
 
   plan: (ctx, receipt) =>
-    modelOf(ctx, receipt) !== null && isDrawn(ctx, receipt)
+    modelOf(ctx, receipt) !== null && isSampled(ctx, receipt)
       ? { payload: {}, deadline: ctx.clock().getTime() + PATIENCE_MS }
       : null,
 
@@ -114,7 +114,7 @@ function modelOf(ctx: BuyerContext, { core }: Receipt): Model | null {
 }
 
 /** Each answer above `aboveUsd`, and one in `every` drawn under the buyer's secret: a seller cannot tell which. */
-function isDrawn(ctx: BuyerContext, receipt: Receipt): boolean {
+function isSampled(ctx: BuyerContext, receipt: Receipt): boolean {
   const { every = 1, aboveUsd } = ctx.config.verification.replay ?? {};
   if (aboveUsd !== undefined && isAbove(ctx, receipt, aboveUsd)) return true;
   const drawn = createHmac("sha256", ctx.nonceSecret).update(`proof402 replay\n${receipt.id}`).digest().readUInt32BE();

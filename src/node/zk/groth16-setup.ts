@@ -4,7 +4,7 @@ import { concatBytes, joinBytes, toHex } from "../../evidence/bytes.ts";
 import { BN254_R, toField } from "../../evidence/groth16.ts";
 import { container, FIELD_BYTES, littleEndian, u32 } from "./binary.ts";
 import type { Circuit } from "./circuit.ts";
-import type { Linear } from "./linear.ts";
+import type { Linear } from "./linear-combination.ts";
 
 const R = BN254_R;
 /** 5 generates the multiplicative group, whose order 2^28 divides. */
