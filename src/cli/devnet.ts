@@ -48,7 +48,9 @@ export async function devnet(options: Options, command: Command): Promise<number
       note(`  chain        ${rpcUrl} (id ${chainId})\n  token        ${token}\n  facilitator  ${facilitatorUrl}`);
       for (const [name, seller] of Object.entries(sellers)) note(`  ${name.padEnd(12)} ${seller.origin}`);
       note(`\nWrote ${files.join(", ")}; keeps the sellers' proving keys in ${proving}`);
-      note(`\nIn another terminal:\n  proof402 --config ${config} models\nCtrl-C ends it.`);
+      note(
+        `\nIn another terminal:\n  proof402 --config ${config} models\nOr with a wallet and a configuration of your own, which it sends play money:\n  proof402 init --network devnet --devnet ${directory} --wallet file\nCtrl-C ends it.`,
+      );
     }
     await ended;
   } finally {

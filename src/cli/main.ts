@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError, Option } from "commander";
 import { Proof402Error, type ErrorCode } from "../errors.ts";
+import { addInit } from "./init/options.ts";
 import { EXIT, exitOf, note, printJson } from "./globals.ts";
 import { PEERS, requirePeers } from "../peers.ts";
 import { SETUPS, WEIGHTS } from "../evidence/groth16.ts";
@@ -53,6 +54,8 @@ function buildProgram(): Command {
         return () => runDemo({ json: program.opts<{ json?: boolean }>().json === true });
       }, PEERS.demo),
     );
+
+  addInit(program.command("init")).action(lazily(async () => (await import("./init/init.ts")).init));
 
   program
     .command("models [model]")

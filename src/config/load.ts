@@ -109,7 +109,7 @@ function unread(path: string, why: Unread): Proof402Error {
         "config_not_found",
         `No configuration at ${path}${why.problem === "missing" ? "" : ": it is no regular file"}.`,
         {
-          next: "If you have one, name it with --config or PROOF402_CONFIG. To try without one, run `proof402 demo`; or run `proof402 devnet --dir market` in another terminal and add --config market/proof402.config.json here. To buy with real money, write one: docs/configuration.md in the package shows how.",
+          next: "If you have one, name it with --config or PROOF402_CONFIG. To try without one, run `proof402 demo`; or run `proof402 devnet --dir market` in another terminal and add --config market/proof402.config.json here. To buy with real money, make one with `proof402 init`; docs/configuration.md in the package explains it.",
         },
       );
     case "permissions":

@@ -17,6 +17,7 @@ import { startAnvil } from "./anvil.ts";
 import { openVerifiers, type ProofContract } from "./verifiers.ts";
 import { openProving } from "./proving.ts";
 import { tampering } from "./dishonest.ts";
+import { addFaucet } from "./faucet.ts";
 import { createFacilitator } from "./facilitator.ts";
 import { openRelay, openValidationRegistry } from "./relay.ts";
 import { serveLocally } from "./serve.ts";
@@ -123,7 +124,9 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
     const keys = Object.values(proofs?.models ?? {}).map(({ key }) => key);
     const verifiers = await openVerifiers(anvil, bank, keys);
     const facilitatorKey = await bank.fundedKey();
-    const facilitator = await serveLocally(createFacilitator(anvil, facilitatorKey).fetch, options.ports?.facilitator);
+    const app = createFacilitator(anvil, facilitatorKey);
+    addFaucet(app, bank);
+    const facilitator = await serveLocally(app.fetch, options.ports?.facilitator);
     started.push(facilitator.stop);
 
     const open = async (

@@ -16,6 +16,8 @@ const MAX_BYTES = 1_000_000;
 const markerSchema = z.strictObject({
   about: z.string(),
   files: z.strictObject({ [KEY]: z.string(), [CONFIG]: z.string() }),
+  /** Gives play money to an address. */
+  faucet: z.url().optional(),
 });
 const ABOUT = "These files are a devnet's own: play money, and written again when it starts again here.";
 
@@ -37,8 +39,8 @@ async function look(directory: string): Promise<{ key: Hex | null; own: string[]
   const [marker, key, config] = await Promise.all([MARKER, KEY, CONFIG].map((name) => readText(join(directory, name))));
   const ours = marker == null ? null : readMarker(marker);
   if (marker != null && ours === null) throw fileExists(join(directory, MARKER));
-  if (config != null && ours?.[CONFIG] !== hashOf(config)) throw configExists(join(directory, CONFIG));
-  if (key != null && ours?.[KEY] !== hashOf(key)) throw fileExists(join(directory, KEY));
+  if (config != null && ours?.files[CONFIG] !== hashOf(config)) throw configExists(join(directory, CONFIG));
+  if (key != null && ours?.files[KEY] !== hashOf(key)) throw fileExists(join(directory, KEY));
   const own = Object.entries({ [MARKER]: marker, [KEY]: key, [CONFIG]: config });
   return {
     key: key == null ? null : (key.trim() as Hex),
@@ -68,12 +70,23 @@ export async function writeDevnet(devnet: Devnet, directory: string): Promise<{ 
     [KEY]: `${devnet.privateKey}\n`,
     [CONFIG]: `${JSON.stringify({ ...devnet.settings, wallet: { privateKeyFile: KEY } }, null, 2)}\n`,
   };
-  const marker = { about: ABOUT, files: { [KEY]: hashOf(texts[KEY]), [CONFIG]: hashOf(texts[CONFIG]) } };
+  const marker = {
+    about: ABOUT,
+    faucet: `${devnet.facilitatorUrl}/fund`,
+    files: { [KEY]: hashOf(texts[KEY]), [CONFIG]: hashOf(texts[CONFIG]) },
+  };
   for (const name of own) if (name !== KEY) await removeOwn(join(directory, name));
   await writeNew(join(directory, MARKER), `${JSON.stringify(marker, null, 2)}\n`);
   if (key === null) await writeNew(join(directory, KEY), texts[KEY], { mode: 0o600 });
   await writeNew(config, texts[CONFIG]);
   return { config, files: [config, join(directory, KEY), join(directory, MARKER)] };
+}
+
+/** The market that a devnet left in a folder: its configuration's path, and its faucet. Null where it left none. */
+export async function readDevnet(directory: string): Promise<{ config: string; faucet: string } | null> {
+  const text = await readText(join(directory, MARKER));
+  const faucet = text === null ? undefined : readMarker(text)?.faucet;
+  return faucet === undefined ? null : { config: join(directory, CONFIG), faucet };
 }
 
 const hashOf = (text: string): string => toHex(sha256(utf8(text)));
@@ -86,9 +99,9 @@ async function readText(path: string): Promise<string | null> {
   throw fileExists(path);
 }
 
-function readMarker(text: string): z.infer<typeof markerSchema>["files"] | null {
+function readMarker(text: string): z.infer<typeof markerSchema> | null {
   try {
-    return markerSchema.parse(JSON.parse(text)).files;
+    return markerSchema.parse(JSON.parse(text));
   } catch {
     return null;
   }

@@ -50,7 +50,7 @@ export const FILES = {
   ],
   config_exists: ["The devnet writes over no configuration but its own.", "Name another directory."],
   file_exists: ["The file is there already and is not written over.", "Name another place."],
-  file_changed: ["Somebody else changed the file while the command ran.", "Run the command again."],
+  file_changed: ["Another program changed the file while the command ran.", "Run the command again."],
   file_unreadable: ["The file could not be read.", "Check the path."],
   file_unwritable: ["The file could not be written.", "Check the path."],
   private_key_invalid: ["The value is not a private key.", "Give 0x followed by 64 hex digits."],

@@ -2,7 +2,7 @@ import { pbkdf2 } from "node:crypto";
 import { promisify } from "node:util";
 import { scryptAsync } from "@noble/hashes/scrypt.js";
 import * as z from "zod";
-import { fromHex, toHex0x } from "../evidence/bytes.ts";
+import { fromHex, toHex, toHex0x, type Hex } from "../evidence/bytes.ts";
 import { Proof402Error } from "../errors.ts";
 import { parseJsonText } from "../evidence/json-text.ts";
 import { walletFromPrivateKey } from "./wallet.ts";
@@ -88,6 +88,21 @@ export async function openKeystore(text: string, password: string, field: string
   const named = address?.toLowerCase().replace(/^(?:0x)?/, "0x");
   if (named === undefined || walletFromPrivateKey(key, field).address === named) return key;
   throw invalid(field, "names another address than its key has");
+}
+
+/** geth's own cost. Opening the file takes a second or so. */
+const SCRYPT = { n: 262_144, r: 8, p: 1, dklen: 32 } as const;
+
+/** A private key, 0x hex, in an encrypted keystore as geth writes it (Web3 Secret Storage v3). */
+export async function sealKeystore(privateKey: Hex, password: string): Promise<string> {
+  const random = (bytes: number): Uint8Array => crypto.getRandomValues(new Uint8Array(bytes));
+  const kdfparams = { ...SCRYPT, salt: toHex(random(32)) };
+  const { n: N, r, p, dklen: dkLen } = SCRYPT;
+  const derived = await scryptAsync(password, fromHex(kdfparams.salt), { N, r, p, dkLen, maxmem: MAX_SCRYPT_BYTES });
+  const { encrypt } = await import("ox/Keystore");
+  const sealed = encrypt(privateKey, toHex0x(derived), { iv: random(16), kdf: "scrypt", kdfparams });
+  const { address } = walletFromPrivateKey(privateKey);
+  return `${JSON.stringify({ address: address.slice(2), ...sealed, id: crypto.randomUUID() }, null, 2)}\n`;
 }
 
 function parseKeystore(text: string, field: string): Keystore {

@@ -12,6 +12,18 @@ const SIGN_OF_LIFE_MS = 900;
  */
 export async function doctor(_options: unknown, command: Command): Promise<number> {
   const { json = false, config } = globals(command);
+  const findings = await tellFindings(config, json ? () => undefined : print);
+  if (json) printJson(findings);
+  else print(summaryOf(findings));
+  return findings.some(({ status }) => status === "problem") ? EXIT.failed : EXIT.ok;
+}
+
+/** Examines a configuration and tells each line as it comes. */
+export async function tellFindings(
+  config: string | undefined,
+  tell: (line: string) => void,
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): Promise<Finding[]> {
   note("Looks at configuration, wallet, chains and sellers. Signs, spends and changes nothing.");
   let open: readonly string[] = [];
   const alive = setInterval(() => note(`Waiting for: ${open.join(", ") || "the configuration"}`), SIGN_OF_LIFE_MS);
@@ -21,16 +33,15 @@ export async function doctor(_options: unknown, command: Command): Promise<numbe
     await examine(config, {
       found(finding) {
         findings.push(finding);
-        if (!json && finding.status !== "skipped") print(lineOf(finding));
+        if (finding.status !== "skipped") tell(lineOf(finding));
       },
       waiting: (names) => (open = names),
+      env,
     });
   } finally {
     clearInterval(alive);
   }
-  if (json) printJson(findings);
-  else print(summaryOf(findings));
-  return findings.some(({ status }) => status === "problem") ? EXIT.failed : EXIT.ok;
+  return findings;
 }
 
 const MARKS = {
@@ -42,7 +53,8 @@ const MARKS = {
 const lineOf = ({ check, subject, status, says, next }: Finding): string =>
   `${status === "skipped" ? "" : MARKS[status]} ${check}${subject === "" ? "" : ` ${subject}`}: ${says}${next === undefined ? "" : ` ${next}`}`;
 
-function summaryOf(findings: readonly Finding[]): string {
+/** Says in one line whether purchases can be made. */
+export function summaryOf(findings: readonly Finding[]): string {
   const count = (wanted: Finding["status"]): number => findings.filter(({ status }) => status === wanted).length;
   const unseen = [...new Set(findings.filter(({ status }) => status === "skipped").map(({ check }) => check))];
   const left = unseen.length === 0 ? "" : ` Not looked at: ${unseen.join(", ")}.`;

@@ -13,6 +13,7 @@ export type Told = {
   found: (finding: Finding) => void;
   /** Names of the checks under way; called again each time it changes. */
   waiting: (names: readonly string[]) => void;
+  env: Readonly<Record<string, string | undefined>>;
 };
 
 /** Runs every check, all at once. Signs, spends and changes nothing, and throws for nothing that a check meets. */
@@ -31,7 +32,7 @@ export async function examine(given: string | undefined, told: Told): Promise<vo
     return;
   }
   tell("configuration", [well(path, "It is valid, and its owner alone may write to it.")]);
-  const around = surroundingsOf(path, read.config, process.env);
+  const around = surroundingsOf(path, read.config, told.env);
   try {
     const open = new Set(CHECKS.map(({ name }) => name));
     told.waiting([...open]);

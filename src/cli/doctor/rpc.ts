@@ -3,7 +3,8 @@ import { isUnread } from "../../chain/chain.ts";
 import { METHODS } from "../../evidence/methods/methods.ts";
 import { PAYERS } from "../../payment/methods/methods.ts";
 import type { AssetPolicy } from "../../payment/policy.ts";
-import { failure, warning, well, type Check, type Found } from "./check.ts";
+import { RPC_PLACEHOLDER } from "../../config/new-config.ts";
+import { failure, problem, warning, well, type Check, type Found } from "./check.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 /** A head older than this says little of the chain as it is now, seconds. */
@@ -22,6 +23,12 @@ export const rpc: Check = {
 };
 
 async function lookAt(around: Surroundings, subject: string, chain: Chain): Promise<Found> {
+  if (around.config.networks.some(({ network, rpcUrl }) => network === chain.network && rpcUrl === RPC_PLACEHOLDER))
+    return problem(
+      subject,
+      `No RPC is named yet: ${RPC_PLACEHOLDER} only keeps its place.`,
+      `Put your RPC's address into networks of ${around.path}, in place of it.`,
+    );
   try {
     const { number, time, readAt, latencyMs } = await around.head(chain);
     const age = Math.max(0, Math.round((readAt - time) / 1000));

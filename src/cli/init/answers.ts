@@ -1,0 +1,174 @@
+import { resolve } from "node:path";
+import { CAPS, PRESETS, RPC_PLACEHOLDER, type Caps, type NewConfig } from "../../config/new-config.ts";
+import { loadConfig } from "../../config/load.ts";
+import { Proof402Error } from "../../errors.ts";
+import { parseDollars } from "../../payment/money-text.ts";
+import { KEPT, readPassword, type Kept } from "./key.ts";
+import type { Asker } from "./question.ts";
+
+/** The options of `proof402 init`, as commander reads them. */
+export type Options = Partial<Record<keyof Caps, string>> & {
+  network?: string;
+  devnet?: string;
+  rpc?: string;
+  wallet?: string;
+  import?: string;
+  passwordFile?: string;
+  seller?: string[];
+  yes?: boolean;
+};
+
+/** A market to make a configuration for. A devnet brings a faucet, and a seller that its own folder vouches for. */
+export type Place = Pick<NewConfig, "network" | "token" | "also"> & {
+  title: string;
+  rpcUrl: string;
+  devnet: { faucet: string; seller: { id: string; origin: string } | null } | null;
+};
+
+/** Everything that `proof402 init` has to know, sellers apart. */
+export type Answers = {
+  place: Place;
+  kept: Kept;
+  from: string | undefined;
+  password: () => Promise<string>;
+  caps: Caps;
+};
+
+/**
+ * Takes each answer from its flag, else from the person, else its default. Throws Proof402Error `usage`, which names all flags
+ * that are missing where no person can be asked.
+ */
+export async function readAnswers(options: Options, ask: Asker | null): Promise<Answers> {
+  const inEnv = process.env["PROOF402_KEYSTORE_PASSWORD"] ?? "";
+  if (ask === null) {
+    const missing = [
+      ...(options.network === undefined ? ["--network base, base-sepolia or devnet"] : []),
+      ...(options.wallet === undefined ? ["--wallet keystore or file"] : []),
+      ...(options.wallet === "keystore" && options.passwordFile === undefined && inEnv === ""
+        ? ["--password-file FILE (or PROOF402_KEYSTORE_PASSWORD)"]
+        : []),
+      ...(options.seller !== undefined && options.yes !== true ? ["--yes, to pin sellers without a question"] : []),
+    ];
+    if (missing.length > 0)
+      throw new Proof402Error("usage", `No person can be asked here, and these are missing: ${missing.join("; ")}.`, {
+        next: "Add them, or run proof402 init at a terminal. Nothing was written.",
+      });
+  }
+  const place = await placeOf(options, ask);
+  const kept = options.wallet === undefined ? await ask?.choose("How is the wallet's key kept?", WAYS) : options.wallet;
+  const asked = options.wallet === undefined && options.import === undefined;
+  const from = asked && ask !== null ? await importedFrom(ask) : options.import;
+  const { passwordFile } = options;
+  return {
+    place,
+    kept: KEPT.find((one) => one === kept) ?? "keystore",
+    from,
+    password: once(async () => {
+      if (passwordFile !== undefined) return readPassword(passwordFile);
+      return inEnv !== "" || ask === null ? inEnv : newPassword(ask);
+    }),
+    caps: await capsOf(options, ask),
+  };
+}
+
+const WAYS = [
+  { value: "keystore", label: "in an encrypted keystore, as geth writes it (a password opens it)" },
+  { value: "file", label: "in a file that only you can read (for programs that run alone)" },
+] as const satisfies readonly { value: Kept; label: string }[];
+
+async function placeOf(options: Options, ask: Asker | null): Promise<Place> {
+  const names = [...Object.keys(PRESETS), "devnet"] as (keyof typeof PRESETS | "devnet")[];
+  const named = names.find((one) => one === options.network);
+  const name =
+    named ??
+    (await ask?.choose(
+      "Where is money to be spent?",
+      names.map((value) => ({
+        value,
+        label: value === "devnet" ? "a devnet on this machine (play money)" : PRESETS[value].title,
+      })),
+    )) ??
+    "base";
+  if (name === "devnet")
+    return devnetIn(
+      options.devnet ?? (await ask?.text("Folder of the running devnet", { initial: ".proof402" })) ?? ".proof402",
+    );
+  const preset = PRESETS[name];
+  const rpcUrl =
+    options.rpc ??
+    (await ask?.text(`Address of your RPC for ${preset.title} (it can be added later)`, { initial: RPC_PLACEHOLDER }));
+  return { ...preset, rpcUrl: rpcUrl ?? RPC_PLACEHOLDER, devnet: null };
+}
+
+/** Reads what a running devnet left in its folder. Throws Proof402Error `usage` where it left nothing. */
+async function devnetIn(folder: string): Promise<Place> {
+  const { readDevnet } = await import("../../devnet/folder.ts");
+  const left = await readDevnet(resolve(folder));
+  const config = left === null ? null : await loadConfig({ path: left.config });
+  const [chain] = config?.networks ?? [];
+  const [token] = config?.payment.assets ?? [];
+  if (left === null || config === null || chain === undefined || token === undefined)
+    throw new Proof402Error("usage", `No devnet wrote its market into ${resolve(folder)}.`, {
+      next: "Run proof402 devnet --dir FOLDER in another terminal, and name the same folder with --devnet.",
+    });
+  const { asset, symbol, decimals, domain } = token;
+  const { simulatedRoots, developmentSetups } = config.verification;
+  const seller = config.sellers.find(({ id }) => id === "honest") ?? null;
+  return {
+    title: "a devnet on this machine",
+    network: chain.network,
+    rpcUrl: chain.rpcUrl,
+    token: { asset, symbol, decimals, domain },
+    also: { verification: { simulatedRoots, developmentSetups }, http: { allowPrivateAddresses: true } },
+    devnet: { faucet: left.faucet, seller: seller === null ? null : { id: seller.id, origin: seller.origin } },
+  };
+}
+
+async function importedFrom(ask: Asker): Promise<string | undefined> {
+  const how = await ask.choose("Which key?", [
+    { value: "new", label: "a new one" },
+    { value: "import", label: "one from a file (a private key or a keystore)" },
+  ]);
+  return how === "new"
+    ? undefined
+    : ask.text("The key's file", { check: (path) => (path === "" ? "Name a file." : undefined) });
+}
+
+async function newPassword(ask: Asker): Promise<string> {
+  for (;;) {
+    const first = await ask.secret("Password of the keystore");
+    if (first !== "" && first === (await ask.secret("The same password again"))) return first;
+  }
+}
+
+const CAP_WORDS: Readonly<Record<keyof Caps, string>> = {
+  perCall: "Most for one call, in dollars",
+  perHour: "Most in an hour",
+  perDay: "Most in a day",
+  total: "Most in all",
+  approveAbove: "Ask a person above",
+};
+
+async function capsOf(options: Options, ask: Asker | null): Promise<Caps> {
+  const names = Object.keys(CAPS) as (keyof Caps)[];
+  const given = {
+    ...CAPS,
+    ...Object.fromEntries(names.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]]))),
+  };
+  if (ask === null || names.some((name) => options[name] !== undefined)) return given;
+  const { perCall, perHour, perDay, total, approveAbove } = given;
+  const words = `At most $${perCall} a call, $${perHour} an hour, $${perDay} a day, $${total} in all; a person is asked above $${approveAbove}. Is that right?`;
+  if (await ask.agree(words)) return given;
+  const caps: Caps = { ...given };
+  for (const name of names)
+    caps[name] = await ask.text(CAP_WORDS[name], {
+      initial: CAPS[name],
+      check: (text) => (parseDollars(text, 6) === null ? "Give dollars, such as 0.05." : undefined),
+    });
+  return caps;
+}
+
+function once<T>(work: () => Promise<T>): () => Promise<T> {
+  let begun: Promise<T> | null = null;
+  return () => (begun ??= work());
+}

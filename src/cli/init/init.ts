@@ -1,0 +1,162 @@
+import { dirname, join, resolve } from "node:path";
+import type { Command } from "commander";
+import * as z from "zod";
+import { lookAtSeller, type NewSeller, type Wanted } from "../../buyer/new-seller.ts";
+import { withSeller } from "../../config/change.ts";
+import { configPath, validConfig, type ConfigFile } from "../../config/load.ts";
+import { newConfig } from "../../config/new-config.ts";
+import { jsonOf, utf8 } from "../../evidence/bytes.ts";
+import { Proof402Error } from "../../errors.ts";
+import { fileExists, isThere, writeNew } from "../../files/write-new.ts";
+import { createHttp } from "../../http/client.ts";
+import { moneyText } from "../../payment/money-text.ts";
+import { walletFromPrivateKey } from "../../payment/wallet.ts";
+import { idOf, originOf, sellerText, viewOf } from "../add-seller.ts";
+import { hasTerminal } from "../ask.ts";
+import { summaryOf, tellFindings } from "../doctor/doctor.ts";
+import { EXIT, globals, note, print, printJson } from "../globals.ts";
+import { busy } from "../progress.ts";
+import { readAnswers, type Answers, type Options } from "./answers.ts";
+import { KEY_FILES, keyFrom, keyText } from "./key.ts";
+import { openAsker, type Asker } from "./question.ts";
+
+/**
+ * `proof402 init`: asks for everything that a first purchase needs, or takes it from flags, and writes a key and a
+ * configuration, none over another. Exits 0 once both are written: what is still to do, the report at its end says.
+ */
+export async function init(options: Options, command: Command): Promise<number> {
+  const { json = false, config } = globals(command);
+  const path = configPath(config);
+  if (await isThere(path)) throw fileExists(path);
+  const ask = hasTerminal() ? await openAsker() : null;
+  const answers = await readAnswers(options, ask);
+  const { place, kept, caps } = answers;
+  const keyFile = join(dirname(path), KEY_FILES[kept]);
+  if (await isThere(keyFile)) throw fileExists(keyFile);
+  const key = await keyFrom(answers.from, answers.password);
+  const { address } = walletFromPrivateKey(key);
+  const wallet =
+    kept === "file"
+      ? { privateKeyFile: KEY_FILES.file }
+      : {
+          keystoreFile: KEY_FILES.keystore,
+          ...(options.passwordFile === undefined ? {} : { keystorePasswordFile: resolve(options.passwordFile) }),
+        };
+  const { network, token, rpcUrl, also } = place;
+  const value = newConfig({ network, token, rpcUrl, wallet, caps, ...(also === undefined ? {} : { also }) });
+  validConfig(value, path);
+  const sellers = await sellersFor({ path, text: "", value }, options, { place, ask, tell: json ? note : print });
+  const password = kept === "keystore" ? await answers.password() : "";
+  await writeNew(keyFile, await busy("Writing the key", () => keyText(kept, key, password)), { mode: 0o600 });
+  await writeNew(path, `${JSON.stringify(sellers.file.value, null, 2)}\n`);
+  const funded = place.devnet === null ? null : await fund(place.devnet.faucet, address);
+  const said = wordsOf({ path, keyFile, address, place, kept, options, funded });
+  const tell = json ? note : print;
+  tell(said.join("\n"));
+  const env = password === "" ? process.env : { ...process.env, PROOF402_KEYSTORE_PASSWORD: password };
+  const findings = await tellFindings(path, tell, env);
+  tell(summaryOf(findings));
+  const next = nextOf(path, config !== undefined, sellers.added);
+  if (json)
+    printJson({ config: path, keyFile, address, funded, sellers: sellers.added.map(viewOf), doctor: findings, next });
+  else print(next);
+  return EXIT.ok;
+}
+
+type Asking = { place: Answers["place"]; ask: Asker | null; tell: (text: string) => void };
+
+/** The configuration's value with the sellers that were named, each as `sellers add` looks at it. */
+async function sellersFor(
+  first: ConfigFile,
+  { seller: urls, yes }: Options,
+  { place, ask, tell }: Asking,
+): Promise<{ file: ConfigFile; added: NewSeller[] }> {
+  let file = first;
+  const added: NewSeller[] = [];
+  const add = async (wanted: Wanted, isKnown: boolean): Promise<void> => {
+    const seller = await busy(`Asking ${wanted.origin} what it sells`, () => lookAtSeller(file, wanted));
+    tell(sellerText(seller));
+    if (!isKnown && yes !== true && (await ask?.agree("Pin this seller?")) !== true) return;
+    file = { ...file, value: withSeller(file, seller.entry) };
+    added.push(seller);
+  };
+  const known = place.devnet?.seller ?? null;
+  const named = (urls ?? []).map(originOf);
+  for (const origin of named) await add({ id: idOf(origin), origin }, false);
+  if (named.length === 0 && known !== null) await add(known, true);
+  while (named.length === 0 && known === null && ask !== null) {
+    const url = await ask.text("Address of a seller (empty: no more for now)", { check: addressProblem });
+    if (url === "") break;
+    await add({ id: idOf(originOf(url)), origin: originOf(url) }, false);
+  }
+  return { file, added };
+}
+
+function addressProblem(url: string): string | undefined {
+  try {
+    if (url !== "") originOf(url);
+    return undefined;
+  } catch {
+    return "Give it such as https://risk.example.org.";
+  }
+}
+
+const fundedSchema = z.object({
+  amount: z.string().regex(/^[0-9]{1,30}$/),
+  decimals: z.int(),
+  symbol: z.string().max(12),
+});
+type Funded = z.infer<typeof fundedSchema>;
+
+/** Has a devnet's faucet send play money. */
+async function fund(faucet: string, address: string): Promise<Funded> {
+  const http = createHttp({
+    allowPrivateAddresses: true,
+    connectSeconds: 5,
+    idleSeconds: 20,
+    totalSeconds: 30,
+    maxResponseBytes: 4096,
+  });
+  try {
+    const headers = { "content-type": "application/json" };
+    const body = utf8(JSON.stringify({ address }));
+    const answer = await http.request({ method: "POST", url: faucet, headers, body });
+    const read = fundedSchema.safeParse(answer.status === 200 ? jsonOf(answer.body) : null);
+    if (read.success) return read.data;
+  } finally {
+    await http.close();
+  }
+  throw new Proof402Error("insufficient_funds", "The devnet sent no play money.", {
+    next: "Is it still running? Its configuration and key are written: start it again and make new ones.",
+  });
+}
+
+type Written = {
+  path: string;
+  keyFile: string;
+  address: string;
+  place: Answers["place"];
+  kept: Answers["kept"];
+  options: Options;
+  funded: Funded | null;
+};
+
+function wordsOf({ path, keyFile, address, place, kept, options, funded }: Written): string[] {
+  const { symbol } = place.token;
+  return [
+    `Wrote ${keyFile} (only you can read it) and ${path}.`,
+    funded === null
+      ? `The wallet's address is ${address}. Send ${symbol} on ${place.title} to it: no more than you would lose.`
+      : `The wallet's address is ${address}. The devnet sent ${moneyText(funded.amount, { ...funded, usdStable: true })} of play money to it.`,
+    ...(kept === "keystore" && options.passwordFile === undefined
+      ? ["Commands that pay need the keystore's password in PROOF402_KEYSTORE_PASSWORD."]
+      : []),
+  ];
+}
+
+function nextOf(path: string, isNamed: boolean, [seller]: readonly NewSeller[]): string {
+  const named = isNamed ? `proof402 --config ${path}` : "proof402";
+  return seller === undefined
+    ? `Next, add a seller: ${named} sellers add URL`
+    : `Next, see what it takes: ${named} models; then buy: ${named} buy ${seller.models[0]?.name ?? "MODEL"} --input JSON`;
+}

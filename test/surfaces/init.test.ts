@@ -1,0 +1,147 @@
+import { findDefaultAsset } from "@x402/evm";
+import { spawn, spawnSync } from "node:child_process";
+import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { loadConfig } from "../../src/config/load.ts";
+import { PRESETS, RPC_PLACEHOLDER } from "../../src/config/new-config.ts";
+import { writeDevnet } from "../../src/devnet/index.ts";
+import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
+import { CLI, runCli } from "../support/cli.ts";
+import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+
+const hasScript = spawnSync("script", ["--version"]).status === 0;
+const CONFIG = "proof402.config.json";
+
+let market: Market;
+let left: string;
+let cases = 0;
+beforeAll(async () => {
+  market = await openMarket();
+  left = join(market.directory, "market");
+  await writeDevnet(market.devnet, left);
+});
+afterAll(() => market.stop());
+
+/** An empty home folder. */
+async function newHome(): Promise<string> {
+  cases += 1;
+  const home = join(market.directory, `home-${cases}`);
+  await mkdir(home);
+  return home;
+}
+
+const inHome = (home: string, args: readonly string[], more: { stdin?: string; env?: Record<string, string> } = {}) =>
+  runCli(args, { cwd: home, ...more, env: { HOME: home, ...more.env } });
+
+test("from an empty folder: init by flags, doctor, and a verified purchase, with no file edited", async () => {
+  const home = await newHome();
+  const made = await inHome(home, ["init", "--network", "devnet", "--devnet", left, "--wallet", "file"]);
+  expect(made.stderr).not.toContain("Error");
+  expect(made.code).toBe(0);
+  expect(made.stdout).toContain("The devnet sent 100 USDC ($100.00) of play money to it.");
+  expect(made.stdout).toContain("All is well.");
+  const key = join(home, ".proof402", "wallet.key");
+  expect((await stat(key)).mode & 0o777).toBe(0o600);
+  expect(made.stdout).not.toContain((await readFile(key, "utf8")).trim());
+  expect((await inHome(home, ["doctor"])).code).toBe(0);
+  const bought = await inHome(home, ["buy", "eth-risk", "--input", JSON.stringify(ETH_FEATURES), "--wait", "verified"]);
+  expect(bought.stdout).toContain("VERIFIED");
+  expect(bought.code).toBe(0);
+});
+
+test("without a person to ask, all flags that are missing are named at once, and nothing is written", async () => {
+  const home = await newHome();
+  const { code, stderr } = await inHome(home, ["init", "--seller", "https://risk.example.org"]);
+  expect(code).toBe(64);
+  for (const flag of ["--network", "--wallet", "--yes"]) expect(stderr).toContain(flag);
+  expect((await inHome(home, ["init", "--network", "base", "--wallet", "keystore"])).stderr).toContain(
+    "--password-file",
+  );
+  expect(await readdir(home)).toEqual([]);
+});
+
+test("T102: a real network: an imported key in a keystore, caps in dollars, and an RPC that doctor wants named", async () => {
+  const home = await newHome();
+  const key = market.devnet.privateKey;
+  const { address } = walletFromPrivateKey(key);
+  await writeFile(join(home, "password"), "a password\n", { mode: 0o600 });
+  const args = ["init", "--network", "base", "--wallet", "keystore", "--password-file", "password", "--import", "-"];
+  const caps = ["--per-call", "0.02", "--per-hour", "$0.5"];
+  const made = await inHome(home, [...args, ...caps, "--json"], { stdin: `${key}\n` });
+  expect(made.code).toBe(0);
+  const told = JSON.parse(made.stdout) as {
+    address: string;
+    doctor: { check: string; status: string; says: string }[];
+  };
+  expect(told.address).toBe(address);
+  expect(told.doctor.find(({ check }) => check === "rpc")).toMatchObject({ status: "problem" });
+  expect(told.doctor.find(({ check }) => check === "rpc")?.says).toContain(RPC_PLACEHOLDER);
+  const config = await loadConfig({ path: join(home, ".proof402", CONFIG) });
+  expect(config.payment.assets[0]).toMatchObject({ perCall: "20000", perHour: "500000", perDay: "5000000" });
+  expect(await readFile(join(home, ".proof402", "keystore.json"), "utf8")).not.toContain(key.slice(2));
+  // Neither an RPC nor the environment is needed to name the address.
+  expect((await inHome(home, ["wallet", "address"])).stdout).toBe(`${address}\n`);
+  const again = await inHome(home, [...args, "--json"], { stdin: `${key}\n` });
+  expect(again.stdout).toContain("file_exists");
+  expect(again.code).toBe(64);
+});
+
+test("T102: a key that stands there already is not written over, and a wrong one not taken", async () => {
+  const home = await newHome();
+  await mkdir(join(home, ".proof402"));
+  await writeFile(join(home, ".proof402", "wallet.key"), "somebody's own");
+  const args = ["init", "--network", "base-sepolia", "--wallet", "file"];
+  expect((await inHome(home, args)).stderr).toContain("file_exists");
+  expect(await readdir(join(home, ".proof402"))).toEqual(["wallet.key"]);
+  const other = await inHome(await newHome(), [...args, "--import", "-"], { stdin: "0x12" });
+  expect(other.stderr).toContain("private_key_invalid");
+  expect(other.stderr).not.toContain("0x12");
+});
+
+test("the presets' tokens are those of x402's own packages", () => {
+  for (const { network, token } of Object.values(PRESETS)) {
+    const known = findDefaultAsset(token.asset, network);
+    expect(known).toMatchObject({ name: token.domain.name, version: token.domain.version, decimals: token.decimals });
+  }
+});
+
+describe.runIf(hasScript)("at a terminal", () => {
+  test("a person answers question by question", async () => {
+    const home = await newHome();
+    const DOWN = "\u001b[B";
+    const questions: [question: string, keys: string][] = [
+      ["Where is money to be spent?", `${DOWN}${DOWN}\r`],
+      ["Folder of the running devnet", `${left}\r`],
+      ["How is the wallet's key kept?", `${DOWN}\r`],
+      ["Which key?", "\r"],
+      ["Is that right?", "\r"],
+    ];
+    const child = spawn(
+      "script",
+      ["--quiet", "--return", "--command", `stty cols 200 rows 50; '${process.execPath}' '${CLI}' init`, "/dev/null"],
+      {
+        env: { PATH: process.env["PATH"], HOME: home, NO_COLOR: "1" },
+        cwd: home,
+      },
+    );
+    let said = "";
+    child.stdout.on("data", (chunk: Buffer) => {
+      said += chunk.toString();
+      const [next] = questions;
+      if (next === undefined || !said.includes(next[0])) return;
+      questions.shift();
+      child.stdin.write(next[1]);
+    });
+    const code = await new Promise((resolve, reject) => {
+      child.on("error", reject);
+      child.on("close", resolve);
+    });
+    expect(questions).toEqual([]);
+    expect(said).toContain("All is well.");
+    expect(code).toBe(0);
+    expect((await loadConfig({ path: join(home, ".proof402", CONFIG) })).sellers.map(({ id }) => id)).toEqual([
+      "honest",
+    ]);
+  });
+});
