@@ -4,6 +4,11 @@ import type { Command } from "commander";
 import { stringify } from "csv-stringify";
 import { Proof402Error } from "../errors.ts";
 import { writeNew } from "../files/write-new.ts";
+import { utf8 } from "../evidence/bytes.ts";
+import { receiptPage } from "../pages/receipt-page.ts";
+import { newestAppraisal } from "../receipts/newest.ts";
+import type { Receipt } from "../receipts/schema.ts";
+import { readFacts } from "../verify/facts.ts";
 import { redactReceipt, serializeReceipt } from "../receipts/receipt.ts";
 import { fullId } from "../receipts/search.ts";
 import { requireReceipt } from "../receipts/store.ts";
@@ -13,7 +18,7 @@ import { filterOf, type FilterOptions } from "./receipt-filter.ts";
 import { COLUMNS, receiptLines, type ReceiptLine } from "./receipt-table.ts";
 import { configOf, withStore } from "./session.ts";
 
-type Options = FilterOptions & { csv?: boolean; redactRequest?: boolean; redactResponse?: boolean };
+type Options = FilterOptions & { csv?: boolean; html?: boolean; redactRequest?: boolean; redactResponse?: boolean };
 
 /** `proof402 receipts export`: one receipt as a file, or all of them as a table. `-` is standard output. */
 export async function exportReceipts(
@@ -25,7 +30,7 @@ export async function exportReceipts(
   const { json = false, ...rest } = globals(command);
   const csv = options.csv === true;
   if (file === undefined) {
-    if (!csv && !json) throw usage("Which receipt is to be written, or which table of all?");
+    if (options.html === true || (!csv && !json)) throw usage("Which receipt is to be written, or which table of all?");
     return exportTable(given, { ...options, json }, rest);
   }
   if (csv || Object.keys(filterOf(options)).some((name) => options[name as keyof FilterOptions] !== undefined))
@@ -36,12 +41,14 @@ export async function exportReceipts(
 async function exportOne(
   given: string,
   file: string,
-  { json, redactRequest = false, redactResponse = false }: Options & { json: boolean },
+  { json, html = false, redactRequest = false, redactResponse = false }: Options & { json: boolean },
   rest: GlobalOptions,
 ): Promise<number> {
-  const receipt = await withStore(rest, async (db) => requireReceipt(db, await fullId(db, given)));
+  const receipt = await busy("Reading the receipt", () =>
+    withStore(rest, async (db) => requireReceipt(db, await fullId(db, given))),
+  );
   const shared = redactReceipt(receipt, { request: redactRequest, response: redactResponse });
-  const bytes = serializeReceipt(shared);
+  const bytes = html ? utf8(await pageFor(shared, rest)) : serializeReceipt(shared);
   if (file === "-") {
     await toStdout([bytes]);
     return EXIT.ok;
@@ -50,6 +57,19 @@ async function exportOne(
   if (json) printJson({ id: receipt.id, file });
   else note(`Wrote ${file}`);
   return EXIT.ok;
+}
+
+/** The receipt as a page, under the verdict that its buyer stored last. */
+async function pageFor(receipt: Receipt, rest: GlobalOptions): Promise<string> {
+  const { payment, sellers } = await configOf(rest);
+  return receiptPage({
+    receipt,
+    appraisal: newestAppraisal(receipt),
+    facts: await readFacts(receipt),
+    known: sellers.some(({ id }) => id === receipt.core.seller.id),
+    judgedBy: "its holder's configuration",
+    tokens: payment.assets,
+  });
 }
 
 /** The table of an accountant: CSV with `--csv`, else a JSON list. Written as it is read, so its length has no bound. */

@@ -87,12 +87,13 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
   addReceiptCommands(program, lazily);
 
   program
-    .command("verify <file-or-id>")
+    .command("verify [file-or-id]")
     .description("check a receipt from its own evidence, offline (- reads standard input)")
     .option("--at <time>", "judge as of this time, or now (default: when it was bought)")
     .addOption(assurance)
     .option("--trust <file>", "judge by a file of `proof402 trust export`, in place of the configuration")
     .option("--online", "read settlement and inclusion again, from the configured RPC")
+    .option("--page", "name the page that judges receipt files in a browser, and judge nothing here")
     .addHelpText(
       "after",
       "\nExample: proof402 verify receipt.json --trust trust.json\nExits 0 verified, 1 failed, 2 pending or unverified, 64 unreadable.",

@@ -32,6 +32,7 @@ export function addReceiptCommands(program: Command, lazily: Lazily): void {
       .description("write one receipt as a self-contained file, or a table of all; - writes to standard output")
       .option("--redact-request", "leave out the request's bytes (hashes stay)")
       .option("--redact-response", "leave out the response's bytes (hashes stay)")
+      .option("--html", "one receipt as a page for people; the file without it is the evidence")
       .option("--csv", "a table of all receipts that the filters let through, one a line"),
   )
     .addHelpText(

@@ -1,6 +1,7 @@
 import { fullId, isIdLike } from "../receipts/search.ts";
 import { requireReceipt } from "../receipts/store.ts";
 import { stat } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { appraisalPolicyOf } from "../buyer/context.ts";
 import { judgeAgain, judgeContext } from "../buyer/judge.ts";
@@ -25,7 +26,7 @@ import { storyOf, storyText } from "./receipt-story.ts";
 import { configOf, withStore } from "./session.ts";
 import { readTrustFile } from "./trust.ts";
 
-type Options = { at?: string; assurance?: string; trust?: string; online?: boolean };
+type Options = { page?: boolean; at?: string; assurance?: string; trust?: string; online?: boolean };
 type Asked = { at: Date | undefined; assurance: Assurance | undefined };
 /** A receipt as it was judged, and by what. */
 type Judged = { receipt: Receipt; appraisal: Appraisal; policy: AppraisalPolicy };
@@ -42,8 +43,10 @@ const EXIT_OF: Record<Verdict, number> = {
  * needs neither wallet nor database; where there is a database, what it knows of the purchase counts. `--online` reads the
  * chain again. Exits by the verdict: 0 verified, 1 failed, 2 pending or unverified; 64 for a file that cannot be read.
  */
-export async function verify(target: string, options: Options, command: Command): Promise<number> {
+export async function verify(target: string | undefined, options: Options, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
+  if (options.page === true) return namePage(json);
+  if (target === undefined) throw usage("No receipt was named.");
   const asked = { assurance: readAssurance(options.assurance), at: readTime(options.at) };
   const trust = options.trust === undefined ? null : await readTrustFile(options.trust);
   // A trust file is all there is to judge by, and only reading the chain takes more.
@@ -60,6 +63,17 @@ export async function verify(target: string, options: Options, command: Command)
     if (!known) note("No policy for its seller: name a trust file with --trust, or a configuration with --config.");
   }
   return EXIT_OF[appraisal.verdict];
+}
+
+/** Names `verify.html`, which is part of the package and works from the disk. */
+function namePage(json: boolean): number {
+  const page = new URL("../pages/verify.html", import.meta.url);
+  if (json) printJson({ file: fileURLToPath(page), url: page.href });
+  else {
+    print(page.href);
+    note("Open this page in a browser and drop receipts and a trust file on it. Nothing is uploaded.");
+  }
+  return EXIT.ok;
 }
 
 async function judge(

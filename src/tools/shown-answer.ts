@@ -65,7 +65,7 @@ export function showAnswer(reading: AnswerReading, most = MAX_CHARACTERS): Shown
   return { readable: reading.readable, answer, note: notes.length === 0 ? null : notes.join(" ") };
 }
 
-/** What a receipt says was asked and answered; null for what is not in it or cannot be read, and the reason in `note`. */
+/** A receipt's question and answer. Null if one is missing or unreadable; `note` has the reason. */
 export const exchangeSchema = z.object({
   input: z.record(z.string(), z.unknown()).nullable(),
   answer: z.record(z.string(), z.unknown()).nullable(),

@@ -16,6 +16,7 @@ export const ARROWS: Record<string, readonly string[]> = {
   receipts: ["evidence", "storage", "errors", "version"],
   verify: ["receipts", "evidence", "errors", "version"],
   chain: ["verify", "receipts", "evidence", "storage", "errors"],
+  pages: ["chain", "verify", "receipts", "evidence", "errors"],
   ezkl: ["subprocess", "verify", "evidence"],
   payment: ["chain", "receipts", "evidence", "storage", "files", "http", "errors", "version"],
   market: ["payment", "verify", "receipts", "evidence", "storage", "http", "errors", "version"],
@@ -72,6 +73,7 @@ export const ARROWS: Record<string, readonly string[]> = {
     "version",
   ],
   cli: [
+    "pages",
     "peers",
     "langchain",
     "ezkl",

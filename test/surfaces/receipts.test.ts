@@ -107,7 +107,7 @@ describe("an accountant's table", () => {
       expect(new Date(first?.[time] ?? "").getTime()).toBeGreaterThan(0);
   });
 
-  test("is CSV with every formula made text, and writes over no file", async () => {
+  test("T103: is CSV with every formula made text, and writes over no file", async () => {
     const db = await openDatabase(inFolder("proof402.db"));
     const [receipt] = bought;
     await db
@@ -166,6 +166,26 @@ describe("an accountant's table", () => {
         .where("id", "=", bought[0]?.id ?? "")
         .executeTakeFirstOrThrow()
     ).payment_nonce;
+});
+
+test("export --html writes a page of one receipt, over no file, and verify --page names the page that judges", async () => {
+  const [{ id } = { id: "" }] = bought;
+  const file = inFolder("receipt.html");
+  expect((await cli("receipts", "export", id, file, "--html")).stderr).toContain(`Wrote ${file}`);
+  const page = await readFile(file, "utf8");
+  for (const words of [
+    "VERIFIED",
+    id,
+    `0.01 ${market.devnet.config.payment.assets[0]?.symbol} ($0.01)`,
+    "What this does not prove",
+    JSON.stringify(ETH_FEATURES.features[0]),
+  ])
+    expect(page).toContain(words);
+  expect((await cli("receipts", "export", id, file, "--html")).code).toBe(64);
+  expect((await cli("receipts", "export", "--html", inFolder("all.html"))).code).toBe(64);
+  const named = JSON.parse((await cli("verify", "--page", "--json")).stdout) as { file: string };
+  expect(await readFile(named.file, "utf8")).toContain("Verify a proof402 receipt");
+  expect((await cli("verify")).code).toBe(64);
 });
 
 test("spending pages its purchases", async () => {

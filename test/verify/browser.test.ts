@@ -1,15 +1,11 @@
-import { execFileSync } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import { chromium } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { serveLocally } from "../../src/devnet/index.ts";
 import { fromUtf8 } from "../../src/evidence/bytes.ts";
 import type * as Verify from "../../src/verify/index.ts";
 import { serializeReceipt } from "../../src/receipts/receipt.ts";
+import { findChromium, openChromium } from "../support/chromium.ts";
 import { makeFixture } from "../support/fixture-receipt.ts";
 
 const bundle = await build({
@@ -23,14 +19,6 @@ const bundle = await build({
 });
 const script = bundle.outputFiles[0]?.text ?? "";
 
-function findChromium(): string | null {
-  try {
-    return execFileSync("sh", ["-c", "command -v chromium"], { encoding: "utf8" }).trim();
-  } catch {
-    process.stderr.write("Skipped: no chromium on this machine.\n");
-    return null;
-  }
-}
 const browserPath = findChromium();
 
 describe("proof402/verify for the browser", () => {
@@ -44,18 +32,13 @@ describe("proof402/verify for the browser", () => {
   test.skipIf(browserPath === null)("verifies a receipt, and refuses an altered one, in a real browser", async () => {
     const { receipt, policy, evaluateAt } = await makeFixture();
     const text = fromUtf8(serializeReceipt(receipt));
-    const profile = await mkdtemp(join(tmpdir(), "proof402-browser-"));
-    const context = await chromium.launchPersistentContext(profile, {
-      executablePath: browserPath ?? "",
-      headless: true,
-      args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-    });
+    const browser = await openChromium(browserPath ?? "");
     // WebCrypto exists in secure contexts only, and a page from this machine is one.
     const served = await serveLocally(
       () => new Response("<!doctype html>", { headers: { "content-type": "text/html" } }),
     );
     try {
-      const page = await context.newPage();
+      const page = await browser.context.newPage();
       await page.goto(served.origin);
       await page.addScriptTag({ content: script });
       const judge = (file: string): Promise<string> =>
@@ -71,9 +54,8 @@ describe("proof402/verify for the browser", () => {
       expect(await judge(text.replace('"amount": "10000"', '"amount": "10001"'))).toBe("receipt_id_mismatch");
       expect(await judge("{")).toBe("receipt_not_json");
     } finally {
-      await context.close();
+      await browser.close();
       await served.stop();
-      await rm(profile, { recursive: true, force: true });
     }
   });
 });

@@ -1,0 +1,46 @@
+import { sha256, toBase64, utf8 } from "../evidence/bytes.ts";
+import { html, type Html } from "./html.ts";
+
+/** Colours tell statuses and verdicts apart; their words do so, too. */
+const STYLE = `.pass,.verified{color:var(--pass)}.fail,.failed{color:var(--fail)}.pending,.unverified,.reported{color:var(--open)}
+:root{color-scheme:light dark;--pass:#14713d;--fail:#b3261e;--open:#8a5a00}
+@media(prefers-color-scheme:dark){:root{--pass:#6fd79b;--fail:#ff8a80;--open:#ffc862}}
+body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem}
+h1{line-height:1.2}article{border-top:3px solid;margin-top:2rem;padding-top:1rem}
+dt{font-weight:600}dd{margin:0 0 .5rem;overflow-wrap:anywhere}
+summary{cursor:pointer}summary span{display:inline-block;min-width:7rem;font-weight:600}
+ol.layers{list-style:none;padding:0}ol.layers>li{border-bottom:1px solid #8884;padding:.35rem 0}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#8882;padding:.75rem;max-height:24rem;overflow:auto}
+.drop{border:2px dashed #888;border-radius:.5rem;padding:1.5rem}label{display:block;margin:.75rem 0}`;
+
+/** A script or a style by its bytes, as a content security policy names it (CSP Level 3 §2.3.1). */
+const named = (text: string): string => `'sha256-${toBase64(sha256(utf8(text)))}'`;
+
+/**
+ * A whole page. It loads nothing, sends nothing, and runs no script but the one given, which comes last. The script is our
+ * own and holds no closing tag.
+ */
+export function pageOf({ title, body, script }: { title: string; body: Html; script?: string }): string {
+  const csp = [
+    "default-src 'none'",
+    `style-src ${named(STYLE)}`,
+    ...(script === undefined ? [] : [`script-src ${named(script)}`]),
+    "base-uri 'none'",
+    "form-action 'none'",
+  ].join("; ");
+  const { markup } = html`<!doctype html>
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta http-equiv="Content-Security-Policy" content="${csp}" />
+        <meta name="referrer" content="no-referrer" />
+        <meta name="viewport" content="width=device-width" />
+        <title>${title}</title>
+        ${{ markup: `<style>${STYLE}</style>` }}
+      </head>
+      <body>
+        ${body} ${script === undefined ? "" : { markup: `<script>${script}</script>` }}
+      </body>
+    </html> `;
+  return markup;
+}
