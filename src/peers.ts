@@ -13,9 +13,16 @@ const SELLER = [
 ];
 const DEVNET = [...SELLER, "@foundry-rs/anvil", "@hono/node-server", "snarkjs"];
 
+const SERVE = [...SELLER, "@hono/node-server"];
+
 /** The optional peers that a command needs. A buyer needs none of them. */
 export const PEERS = {
   compile: ["snarkjs"],
+  /** `proof402 node init`: it runs the model once. */
+  init: ["onnxruntime-node"],
+  serve: SERVE,
+  /** The same for a node whose configuration names proving files. */
+  prove: [...SERVE, "snarkjs"],
   devnet: DEVNET,
   demo: [...DEVNET, "@langchain/core", "langchain"],
 } as const;

@@ -2,15 +2,13 @@
 import { Command, CommanderError, Option } from "commander";
 import { Proof402Error, type ErrorCode } from "../errors.ts";
 import { addInit } from "./init/options.ts";
+import type { Lazily } from "./lazily.ts";
+import { addNodeCommands } from "./node-commands.ts";
 import { EXIT, exitOf, note, printJson } from "./globals.ts";
 import { PEERS, requirePeers } from "../peers.ts";
-import { SETUPS, WEIGHTS } from "../evidence/groth16.ts";
 import { ASSURANCES } from "../receipts/schema.ts";
 import { VERSION } from "../version.ts";
 import { addReceiptCommands } from "./receipt-commands.ts";
-
-/** What a command resolves to: the process's exit code. */
-type Action = (...args: never[]) => Promise<number>;
 
 const EXIT_CODES = `
 Exit codes
@@ -26,9 +24,9 @@ Start with: proof402 demo`;
 let exitCode: number = EXIT.ok;
 
 /** Loads a command's module when it runs, once its peers are there: `--help` and `--version` load nothing else. */
-const lazily =
-  (load: () => Promise<Action>, peers: readonly string[] = []) =>
-  async (...args: unknown[]): Promise<void> => {
+const lazily: Lazily =
+  (load, peers = []) =>
+  async (...args) => {
     requirePeers(peers);
     exitCode = await (await load())(...(args as never[]));
   };
@@ -192,27 +190,7 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
     .description("walk the hash-chained receipt log")
     .action(lazily(async () => (await import("./market.ts")).auditReceipts));
 
-  const zk = program.command("node").description("a seller's own work").command("zk").description("proofs");
-  zk.command("compile <model>")
-    .description("make an ONNX model's circuit, keys and the key that buyers pin; needs the package snarkjs")
-    .requiredOption("--out <dir>", "where the files go")
-    .option("--name <name>", "the model's name (default: the file's)")
-    .addOption(
-      new Option(
-        "--weights <how>",
-        "one circuit for all models of a shape, faster proofs of this one, or secret weights",
-      )
-        .choices(WEIGHTS)
-        .default("folded"),
-    )
-    .option("--scale <bits>", "bits after the point", "16")
-    .option("--accumulator-bits <bits>", "bits of a sum", "44")
-    .option("--weight-bits <bits>", "bits of a committed weight", "24")
-    .option("--opening <file>", "the opening to commit to weights under, to make the same key again")
-    .option("--zkey <file>", "a proving key made from the .r1cs, in place of a development setup")
-    .addOption(new Option("--setup <kind>", "what that key comes from").choices(SETUPS).default("ceremony"))
-    .addHelpText("after", "\nExample: proof402 node zk compile models/eth-risk.onnx --out proving")
-    .action(lazily(async () => (await import("./compile-proof.ts")).compileProof, PEERS.compile));
+  addNodeCommands(program, lazily);
 
   program
     .command("devnet")

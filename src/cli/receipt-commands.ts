@@ -1,8 +1,7 @@
 import { Option, type Command } from "commander";
 import { Proof402Error } from "../errors.ts";
+import type { Lazily } from "./lazily.ts";
 import { VERDICTS } from "../receipts/schema.ts";
-
-type Lazily = (load: () => Promise<(...args: never[]) => Promise<number>>) => (...args: unknown[]) => Promise<void>;
 
 /** Adds `receipts` and its commands. Each loads its module when it runs. */
 export function addReceiptCommands(program: Command, lazily: Lazily): void {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { join } from "node:path";
+import { resolve } from "node:path";
 import { createApp, manifestOf } from "./app.ts";
 import { createBatches, type NodeAnchoring } from "./batches.ts";
 import { createProofs, type NodeProving } from "./proofs.ts";
@@ -16,7 +16,7 @@ import { MAX_CLAIM_SECONDS, WITHDRAW_DELAY_SECONDS } from "./claims.ts";
 import { openPaidCalls } from "./paid-calls.ts";
 import type { NodePayment } from "./payment.ts";
 import { paymentGate, type ServedModel } from "./payment-gate.ts";
-import { packageModelsDirectory, readDescriptions } from "./models.ts";
+import { packageModelsDirectory, readDescriptions, type ModelDescription } from "./models.ts";
 import type { NodeRecords } from "./records.ts";
 import type { Signer } from "./signer.ts";
 import { openVoucherChannels } from "./voucher-channels.ts";
@@ -40,12 +40,14 @@ export type { NodePayment } from "./payment.ts";
 export type InferenceNodeOptions = {
   /** Directory with `models.json` and the ONNX files; the package's own by default. */
   modelsDir?: string;
+  /** What `models.json` would say, in its place. Files are relative to the directory, or absolute. */
+  descriptions?: readonly ModelDescription[] | undefined;
   /**
    * Which models to serve. `price` in base units pays for a call of at most so many `rows` (8 by default): rows are
    * what an input's free dimensions multiply to. Under `upto` it is the most that a call may cost, and one is settled
    * at its rows' part of it. No two names may be equal but for case.
    */
-  models: { name: string; price: string; rows?: number }[];
+  models: { name: string; price: string; rows?: number | undefined }[];
   payment: NodePayment;
   /** null: a seller with no attestation. */
   enclave: Enclave | null;
@@ -113,7 +115,7 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
   const chain = openChainReader({ network, rpcUrl, facilitatorUrl });
   await chain.requireChain();
   const directory = options.modelsDir ?? (await packageModelsDirectory());
-  const descriptions = await readDescriptions(directory);
+  const descriptions = options.descriptions ?? (await readDescriptions(directory));
   const served = await Promise.all(
     options.models.map(async ({ name, price, rows = ROWS }): Promise<ServedModel> => {
       const description = descriptions.find((one) => one.name === name);
@@ -132,7 +134,7 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
       ? null
       : await createProofs(
           options.proving,
-          served.map(({ model }) => ({ name: model.name, sha256: model.sha256, path: join(directory, model.file) })),
+          served.map(({ model }) => ({ name: model.name, sha256: model.sha256, path: resolve(directory, model.file) })),
         );
   const calls = await openPaidCalls(options.records ?? {});
   const channels = await openVoucherChannels(payment.network, options.records?.database);

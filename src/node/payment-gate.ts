@@ -62,9 +62,13 @@ export function paymentGate(
   payment: NodePayment,
   books: { channels: VoucherChannels; chain: ChainReader },
 ): PaymentGate {
-  const { facilitatorUrl: url, waitSeconds = 0 } = payment;
+  const { facilitatorUrl: url, facilitatorToken, waitSeconds = 0 } = payment;
+  const headers = { authorization: `Bearer ${facilitatorToken}` };
   const facilitator = new HTTPFacilitatorClient({
     url,
+    ...(facilitatorToken === undefined
+      ? {}
+      : { createAuthHeaders: () => Promise.resolve({ verify: headers, settle: headers, supported: headers }) }),
     timeoutMs: facilitatorTimeoutMs(waitSeconds),
   });
   const server = new x402ResourceServer(facilitator)

@@ -10,6 +10,8 @@ export type NodePayment = {
   domain: { name: string; version: string };
   payTo: Hex;
   facilitatorUrl: string;
+  /** Sent to the facilitator as a bearer token (RFC 6750). */
+  facilitatorToken?: string | undefined;
   /** Longest time from signature to settlement, seconds. */
   maxTimeoutSeconds?: number;
   /** Ways to pay that are offered, in this order; EIP-3009 alone by default. */
@@ -25,19 +27,19 @@ export type NodePayment = {
    * Where the chain is read when the facilitator's answer is lost, or says that the payment was made already. A facilitator on
    * this machine may name one. Without any, only the facilitator's word counts.
    */
-  rpcUrl?: string;
+  rpcUrl?: string | undefined;
   /** Blocks on top of a payment before its answer goes out; 0, the default, takes the facilitator's word. Needs `rpcUrl`. */
-  confirmations?: number;
+  confirmations?: number | undefined;
   /**
    * How long a request waits for its payment to be decided, seconds; 20 by default. It can be asked for again after that.
    * With `sharedPayee` it waits for the facilitator's answer, too: up to 30 seconds, or this time if it is longer.
    */
-  waitSeconds?: number;
+  waitSeconds?: number | undefined;
   /**
    * True where payments to `payTo` are for this node and those it shares its records' database with, for nothing else. Then
    * each payment on the chain counts, also one made before the node was asked.
    */
-  ownPayee?: boolean;
+  ownPayee?: boolean | undefined;
   /**
    * True where another service is paid at `payTo`, too. The chain does not name a payment's purpose, so a payment counts only
    * if this node had it made. The facilitator says so, or names this node the transaction. Or its answer is lost to this
@@ -49,7 +51,7 @@ export type NodePayment = {
    * Without it a payment counts that the chain shows once this node found it unused, by any submitter. Then one payment may
    * buy at each service of a payee. Counts before `ownPayee`.
    */
-  sharedPayee?: boolean;
+  sharedPayee?: boolean | undefined;
 };
 
 /** A payment and the requirements that it meets. */

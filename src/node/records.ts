@@ -12,7 +12,7 @@ export type NodeRecords = {
    */
   database?: string;
   /** How long an answer can be had again by who paid for it, seconds; a day by default. */
-  keepSeconds?: number;
+  keepSeconds?: number | undefined;
 };
 
 /**

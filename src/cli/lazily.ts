@@ -1,0 +1,5 @@
+/** What a command resolves to: the process's exit code. */
+type Action = (...args: never[]) => Promise<number>;
+
+/** Makes a command's action of a module that is loaded when it runs, once its peers are there. */
+export type Lazily = (load: () => Promise<Action>, peers?: readonly string[]) => (...args: unknown[]) => Promise<void>;

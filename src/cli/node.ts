@@ -1,0 +1,137 @@
+import { basename, join, relative, resolve } from "node:path";
+import type { Command } from "commander";
+import { Proof402Error } from "../errors.ts";
+import { toHex } from "../evidence/bytes.ts";
+import { canonicalSha256 } from "../evidence/canonical.ts";
+import { fileExists, isThere, writeNew } from "../files/write-new.ts";
+import {
+  loadNodeConfig,
+  modelEntry,
+  NETWORKS,
+  nodeConfigSchema,
+  readSecret,
+  type NodeConfig,
+  type NodeConfigInput,
+} from "../node/config.ts";
+import { createSigner, generateSigningKey } from "../node/signer.ts";
+import { readCompiled } from "../node/zk/files.ts";
+import { openModel } from "../onnx/inference.ts";
+import { PEERS, requirePeers } from "../peers.ts";
+import { EXIT, globals, note, print, printJson } from "./globals.ts";
+import { busy } from "./progress.ts";
+
+type InitOptions = {
+  price: string;
+  payTo: string;
+  network: keyof typeof NETWORKS;
+  facilitator?: string;
+  origin?: string;
+  out: string;
+};
+
+const CONFIG = "node.config.json";
+const KEY = "signing.pem";
+/** Coinbase's facilitator for test networks, which asks for no account. */
+const TEST_FACILITATOR = "https://x402.org/facilitator";
+
+/** `proof402 node init`: a seller's configuration for one model, and the key that signs its answers. */
+export async function initNode(model: string, options: InitOptions, command: Command): Promise<number> {
+  const folder = resolve(options.out);
+  const { bytes, entry } = await modelEntry(model, options.price);
+  const { facilitator = options.network === "base-sepolia" ? TEST_FACILITATOR : undefined } = options;
+  if (facilitator === undefined)
+    throw usage("--facilitator is required on this network: the URL of an x402 facilitator.");
+  const settings: NodeConfigInput = {
+    ...(options.origin === undefined ? {} : { origin: options.origin }),
+    payment: { ...NETWORKS[options.network], payTo: options.payTo, facilitatorUrl: facilitator },
+    signingKeyFile: KEY,
+    database: "node.db",
+    models: [{ ...entry, file: relative(folder, resolve(model)) }],
+  };
+  const parsed = nodeConfigSchema.safeParse(settings);
+  const [wrong] = parsed.error?.issues ?? [];
+  if (wrong !== undefined)
+    throw usage(`${OPTION_OF[String(wrong.path.at(-1))] ?? wrong.path.join(".")}: ${wrong.message}.`);
+  // What cannot be sold is refused here, and not at its first buyer.
+  const loaded = await busy("Opening the model", () => openModel(bytes, { name: entry.name }));
+  await loaded.close();
+  const files = [join(folder, CONFIG), join(folder, KEY)];
+  for (const file of files) if (await isThere(file)) throw fileExists(file);
+  await writeNew(join(folder, KEY), await generateSigningKey(), { mode: 0o600 });
+  await writeNew(join(folder, CONFIG), `${JSON.stringify(settings, null, 2)}\n`);
+  const { inputs, outputs } = loaded;
+  if (globals(command).json === true) printJson({ config: files[0], files, model: entry, inputs, outputs });
+  else {
+    print(`${entry.name}: ${entry.price} a call, paid to ${options.payTo} on ${options.network}.`);
+    print(`Wrote ${files.join(" and ")}. Keep the key: buyers pin it.`);
+    print(`Next:\n  proof402 node serve ${files[0]}\n  proof402 node reference ${files[0]}   (what your buyers paste)`);
+  }
+  return EXIT.ok;
+}
+
+const OPTION_OF: Readonly<Record<string, string>> = {
+  price: "--price",
+  payTo: "--pay-to",
+  facilitatorUrl: "--facilitator",
+  origin: "--origin",
+};
+
+const usage = (message: string): Proof402Error =>
+  new Proof402Error("invalid_input", message, { next: "Correct the command line." });
+
+/** `proof402 node serve`: sells until a signal. One line of JSON on stdout for each thing that happens. */
+export async function serveNodeFrom(path: string): Promise<number> {
+  const ended = new Promise<void>((done) => {
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => done());
+  });
+  const config = await loadNodeConfig(path);
+  const proves = config.models.some(({ provingFolder }) => provingFolder !== undefined);
+  requirePeers(proves ? PEERS.prove : PEERS.serve);
+  const { serveNode } = await import("../node/serve.ts");
+  const node = await serveNode(config, (event) => print(JSON.stringify({ at: new Date().toISOString(), ...event })));
+  await ended;
+  await node.stop();
+  return EXIT.ok;
+}
+
+/** `proof402 node reference`: the entry that buyers paste into their configuration's `sellers`. */
+export async function nodeReference(path: string, options: { id?: string }): Promise<number> {
+  const config = await loadNodeConfig(path);
+  const { keyId } = await createSigner(await readSecret(config.signingKeyFile, "signingKeyFile"));
+  const proofs = await proofsOf(config);
+  const origin = config.origin ?? originOf(config.listen);
+  printJson({
+    id: options.id ?? new URL(origin).hostname.replace(/[^a-z0-9._-]/g, ""),
+    provider: "oip",
+    origin,
+    payTo: [config.payment.payTo],
+    assurance: Object.keys(proofs).length > 0 ? "proven" : "signed",
+    reference: {
+      keyIds: [keyId],
+      models: Object.fromEntries(config.models.map(({ name, sha256 }) => [name, sha256])),
+      ...(Object.keys(proofs).length > 0 ? { proofs } : {}),
+    },
+  });
+  note(
+    `Buyers add this to "sellers" in their configuration. It pins the key in ${basename(config.signingKeyFile)}: it tells them whose answers these are, and not in what machine they were made.`,
+  );
+  if (config.origin === undefined)
+    note(`The configuration names no origin, so this is for buyers on this machine. Set "origin" in ${path}.`);
+  return EXIT.ok;
+}
+
+const originOf = ({ host, port, tls }: NodeConfig["listen"]): string =>
+  `${tls === undefined ? "http" : "https"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
+
+async function proofsOf({ models }: NodeConfig): Promise<Record<string, string>> {
+  const proved = models.flatMap(({ name, provingFolder }) =>
+    provingFolder === undefined ? [] : [{ name, provingFolder }],
+  );
+  const keys = await Promise.all(
+    proved.map(async ({ name, provingFolder }) => {
+      const { key } = await readCompiled(provingFolder, name);
+      return [name, toHex(canonicalSha256(key))] as const;
+    }),
+  );
+  return Object.fromEntries(keys);
+}
