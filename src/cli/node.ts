@@ -5,6 +5,7 @@ import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import { fileExists, isThere, writeNew } from "../files/write-new.ts";
 import {
+  describeModel,
   loadNodeConfig,
   modelEntry,
   NETWORKS,
@@ -15,7 +16,6 @@ import {
 } from "../node/config.ts";
 import { createSigner, generateSigningKey } from "../node/signer.ts";
 import { readCompiled } from "../node/zk/files.ts";
-import { openModel } from "../onnx/inference.ts";
 import { PEERS, requirePeers } from "../peers.ts";
 import { EXIT, globals, note, print, printJson } from "./globals.ts";
 import { busy } from "./progress.ts";
@@ -53,13 +53,11 @@ export async function initNode(model: string, options: InitOptions, command: Com
   if (wrong !== undefined)
     throw usage(`${OPTION_OF[String(wrong.path.at(-1))] ?? wrong.path.join(".")}: ${wrong.message}.`);
   // What cannot be sold is refused here, and not at its first buyer.
-  const loaded = await busy("Opening the model", () => openModel(bytes, { name: entry.name }));
-  await loaded.close();
+  const { inputs, outputs } = await busy("Opening the model", () => describeModel(bytes, entry.name));
   const files = [join(folder, CONFIG), join(folder, KEY)];
   for (const file of files) if (await isThere(file)) throw fileExists(file);
   await writeNew(join(folder, KEY), await generateSigningKey(), { mode: 0o600 });
   await writeNew(join(folder, CONFIG), `${JSON.stringify(settings, null, 2)}\n`);
-  const { inputs, outputs } = loaded;
   if (globals(command).json === true) printJson({ config: files[0], files, model: entry, inputs, outputs });
   else {
     print(`${entry.name}: ${entry.price} a call, paid to ${options.payTo} on ${options.network}.`);

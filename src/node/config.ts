@@ -6,6 +6,7 @@ import { parseUnits } from "../chain/amounts.ts";
 import { Proof402Error } from "../errors.ts";
 import { parseJsonText } from "../evidence/json-text.ts";
 import { OTHERS, readTextFile } from "../files/read-file.ts";
+import { openModel, type RunningModel } from "../onnx/inference.ts";
 import type { ModelDescription } from "./models.ts";
 
 const address = z
@@ -190,4 +191,14 @@ export async function modelEntry(
     });
   const sha256 = createHash("sha256").update(bytes).digest("hex");
   return { bytes, entry: { name, file, sha256, price } };
+}
+
+/** Opens a model as the node will. Throws what it would throw at its start. */
+export async function describeModel(
+  bytes: Uint8Array,
+  name: string,
+): Promise<Pick<RunningModel, "inputs" | "outputs">> {
+  const model = await openModel(bytes, { name });
+  await model.close();
+  return { inputs: model.inputs, outputs: model.outputs };
 }

@@ -46,7 +46,6 @@ export async function serveNode(config: NodeConfig, log: (event: NodeEvent) => v
       })),
       payment: {
         ...rest,
-        network: payment.network as `eip155:${number}`,
         asset: payment.asset as `0x${string}`,
         payTo: payment.payTo as `0x${string}`,
         facilitatorToken: token?.trim(),
