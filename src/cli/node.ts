@@ -15,7 +15,7 @@ import {
   type NodeConfigInput,
 } from "../node/config.ts";
 import { createSigner, generateSigningKey } from "../node/signer.ts";
-import { readCompiled } from "../node/zk/files.ts";
+import { readCompiled } from "../node/zk/proving-files.ts";
 import { PEERS, requirePeers } from "../peers.ts";
 import { EXIT, globals, note, print, printJson } from "./globals.ts";
 import { busy } from "./progress.ts";
