@@ -4,6 +4,7 @@ import { Proof402Error } from "../errors.ts";
 import { formatUnits } from "../chain/amounts.ts";
 import { readAttempts } from "../payment/journal.ts";
 import { stillAtStake } from "../payment/judge.ts";
+import { APPROVAL_SECONDS, takeWord, type Word } from "./approvals.ts";
 import { aborted, type Call } from "./call.ts";
 import type { Candidate } from "../market/choose.ts";
 import type { BuyerContext } from "./context.ts";
@@ -16,7 +17,9 @@ import type { ApprovalRequest } from "./types.ts";
  * attempt, so that one yes is one authorization. `own` is the purchase itself, where it is in the journal already;
  * `onWord` asks at any cost. Tells whether a person was asked: what was judged before may have changed meanwhile.
  *
- * Throws Proof402Error `approval_required` where no one can be asked, `approval_pending` where the answer comes after
+ * Without anyone to ask it takes the owner's word from the database ({@link takeWord}).
+ *
+ * Throws Proof402Error `approval_required` where there is none yet, `approval_pending` where the answer comes after
  * this call ({@link pendingApproval}), `approval_declined`, `approval_cancelled` where the question was closed
  * unanswered, and `aborted` where the caller gives up before the person has answered.
  */
@@ -55,17 +58,16 @@ export async function approve(
     asset: offer.asset,
     amount: inAll.toString(),
   };
-  if (call.options.approve === undefined) {
-    throw new Proof402Error(
-      "approval_required",
-      `${units(inAll)} needs a person's approval, and no person can be asked here.`,
-      {
-        next: "Make the call where a person can be asked, or have the owner raise approveAbove in the payment policy.",
-        details: { amount: inAll.toString(), approveAbove: asset.approveAbove ?? null },
-      },
-    );
-  }
   call.requireCaller();
+  if (call.options.approve === undefined) {
+    const word = await takeWord(ctx.db, request, ctx.clock().getTime());
+    if (word.kind === "approved") return true;
+    if (word.kind === "declined") throw declined(request);
+    throw unasked(call, `${units(inAll)} needs a person's approval, and no person can be asked here.`, word, {
+      amount: inAll.toString(),
+      approveAbove: asset.approveAbove ?? null,
+    });
+  }
   const decision = await whileWanted(call, call.options.approve(request));
   if (decision === "approved") return true;
   if (decision === "ask_later") {
@@ -81,10 +83,26 @@ export async function approve(
       next: "Nothing was decided. Ask the person if the question should come again; if so, call with the same idempotency key.",
     });
   }
-  throw new Proof402Error("approval_declined", "A person declined this payment.", {
-    next: request.money === "not-moved" ? DECLINED_NEXT : `${DECLINED_NEXT} ${SIGNED_BEFORE}`,
+  throw declined(request);
+}
+
+/** The error of a call without a person to ask. It tells the owner how to answer. */
+function unasked({ key }: Call, message: string, word: Word, details: Record<string, string | null>): Proof402Error {
+  const raise =
+    "Make the call where a person can be asked, or have the owner raise approveAbove in the payment policy.";
+  if (word.kind !== "waits") return new Proof402Error("approval_required", message, { next: raise, details });
+  const minutes = Math.round(APPROVAL_SECONDS / 60);
+  return new Proof402Error("approval_required", message, {
+    idempotencyKey: key,
+    next: `It waits as approval ${word.id} for at most ${minutes} minutes. The owner can answer in a terminal with \`proof402 approvals approve ${word.id}\` or \`proof402 approvals decline ${word.id}\`; after a yes, call again with the same idempotency key.`,
+    details: { ...details, approval: word.id, endsAt: new Date(word.endsAt).toISOString() },
   });
 }
+
+const declined = ({ money }: ApprovalRequest): Proof402Error =>
+  new Proof402Error("approval_declined", "A person declined this payment.", {
+    next: money === "not-moved" ? DECLINED_NEXT : `${DECLINED_NEXT} ${SIGNED_BEFORE}`,
+  });
 
 const DECLINED_NEXT = "Do not try this purchase again unless the person asks for it.";
 const SIGNED_BEFORE = "The payment signed for it before counts until it is used or expires; `spending` shows it.";

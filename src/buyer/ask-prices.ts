@@ -8,12 +8,12 @@ import type { ListedModel, Seller } from "../market/types.ts";
 import { readPaymentRequired, type PaymentRequired } from "../payment/offers.ts";
 import { findAsset, type AssetPolicy } from "../payment/policy.ts";
 
-/** Most elements of an input that is made only to ask for a price. */
+/** Most elements of an input that asks for a price. */
 const MAX_ELEMENTS = 100_000;
 const MAX_PAYEES = 16;
 const OFFER_BYTES = 65_536;
 
-/** What a seller asks for a model, base units. */
+/** A seller's price for a model, base units. */
 export type AskedPrice = { name: string; amount: string; asset: AssetPolicy };
 
 type Ask = {

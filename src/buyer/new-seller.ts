@@ -32,7 +32,7 @@ export type NewModel = {
   price: { amount: string; asset: AssetPolicy };
 };
 
-/** What the owner knows of a new seller beforehand. */
+/** The owner's own knowledge of a new seller. */
 export type Wanted = {
   id: string;
   origin: string;

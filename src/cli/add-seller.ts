@@ -36,7 +36,7 @@ export async function addNewSeller(url: string, options: Options, command: Comma
   return EXIT.ok;
 }
 
-/** What was pinned, and how far it can be trusted, for machines. */
+/** A pinned seller and its trust, for machines. */
 export const viewOf = ({ entry, simulated, models, left }: NewSeller): Record<string, unknown> => ({
   seller: entry,
   trust: "first_use",

@@ -121,6 +121,20 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
     .addHelpText("after", "\nExits 0 if purchases can be made, 1 if something would stop one.")
     .action(lazily(async () => (await import("./doctor/doctor.ts")).doctor));
 
+  const approvals = program.command("approvals").description("payments that wait for your answer");
+  approvals
+    .command("list", { isDefault: true })
+    .description("what, from whom, how much, since when, and when it ends")
+    .action(lazily(async () => (await import("./approvals.ts")).showApprovals));
+  approvals
+    .command("approve <id>")
+    .description("say yes: one call uses it once, and the payment policy still judges it")
+    .action(lazily(async () => (await import("./approvals.ts")).answerApproval("approved")));
+  approvals
+    .command("decline <id>")
+    .description("say no")
+    .action(lazily(async () => (await import("./approvals.ts")).answerApproval("declined")));
+
   const sellers = program.command("sellers").description("configured sellers, and which are on hold");
   sellers
     .command("list", { isDefault: true })

@@ -9,7 +9,7 @@ import { runTool } from "./run-tool.ts";
 import { EXIT, globals, note, print, printJson } from "./globals.ts";
 import { configOf, withBuyer, withStore } from "./session.ts";
 
-/** `proof402 models`: what the sellers list and which of them are on hold. Asks no chain and opens no wallet. */
+/** `proof402 models`: the sellers' lists, and the sellers on hold. Asks no chain and opens no wallet. */
 export async function showModels(model: string | undefined, _options: unknown, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
   const config = await configOf(rest);

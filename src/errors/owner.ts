@@ -21,6 +21,7 @@ export const OWNER = {
   ],
   channel_empty: ["The channel holds nothing that could be taken back.", "Nothing to do."],
   withdrawal_waiting: ["The channel's delay is not over yet.", "Run the command again after the time it names."],
+  approval_not_waiting: ["No payment of this id waits for an answer.", "List those that wait."],
   seller_not_on_hold: ["The seller is not on hold.", "Look at the sellers for those that are."],
   registry_not_configured: ["No validation registry is configured.", "Add validationRegistry to the configuration."],
   registry_missing: ["No validation registry is at the configured address.", "Correct validationRegistry."],

@@ -141,6 +141,12 @@ const migrations: readonly (readonly Step[])[] = [
     `create index receipts_of_verdict on receipts (verdict, created_at desc, id)`,
     `drop index receipts_recent`,
   ],
+  [
+    `create table approvals (id text primary key, digest text not null, idempotency_key text not null, seller_id text not null,
+      model text not null, pay_to text not null, network text not null, asset text not null, amount text not null,
+      state text not null, asked_at integer not null, ends_at integer not null) strict`,
+    `create index approvals_digest on approvals (digest)`,
+  ],
 ];
 
 /**

@@ -32,6 +32,7 @@ export type Tables = {
   sightings: SightingsTable;
   chain_heads: ChainHeadsTable;
   owner_transactions: OwnerTransactionsTable;
+  approvals: ApprovalsTable;
 };
 
 export type PurchasesTable = {
@@ -281,4 +282,22 @@ export type OwnerTransactionsTable = {
   decided_at: number | null;
   /** When a command told its owner what became of it. */
   told_at: number | null;
+};
+
+/** Payments above the policy's `approveAbove` that wait for the owner's word, or were given it. Times in unix milliseconds. */
+export type ApprovalsTable = {
+  id: string;
+  /** Binds key, attempt, arguments, seller and offer: `ApprovalRequest.digest`. */
+  digest: string;
+  idempotency_key: string;
+  seller_id: string;
+  model: string;
+  pay_to: string;
+  network: string;
+  asset: string;
+  /** The most that the call may cost in all, base units. */
+  amount: string;
+  state: "open" | "approved" | "declined" | "used";
+  asked_at: number;
+  ends_at: number;
 };

@@ -33,7 +33,7 @@ const MONEY_WORDS: Record<MoneyState, string> = {
 };
 
 /**
- * Runs a tool's work and turns what it throws into an outcome, all but a question to a person, which its surface asks. Errors
+ * Runs a tool's work and turns its errors into outcomes. A question to a person stays an error, for its surface to ask. Errors
  * that are not ours say nothing of their text, which could hold anything; the class name is kept.
  *
  * @example

@@ -40,7 +40,7 @@ export const LEVELS: Readonly<Record<Assurance, Level>> = {
   },
 };
 
-/** What of a seller's reference values says that it has hardware. */
+/** A seller's reference values for its hardware. */
 type Measured = Pick<SellerPolicy, "measurements">;
 
 /**

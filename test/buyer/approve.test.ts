@@ -1,10 +1,12 @@
-import { beforeEach, expect, it, onTestFinished } from "vitest";
+import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import { APPROVAL_SECONDS, giveWord } from "../../src/buyer/approvals.ts";
 import { approve, needsWord } from "../../src/buyer/approve.ts";
 import { aborted, type Call } from "../../src/buyer/call.ts";
 import type { BuyerContext } from "../../src/buyer/context.ts";
 import type { ApprovalDecision, ApprovalRequest } from "../../src/buyer/types.ts";
 import type { Candidate } from "../../src/market/choose.ts";
 import { markSigned } from "../../src/payment/journal.ts";
+import { offerHashOf } from "../../src/payment/offers.ts";
 import { reserve } from "../../src/payment/reserve.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { accept, reservation, usdc } from "../payment/fixtures.ts";
@@ -135,13 +137,18 @@ it("hands the question over with the error where the answer comes later", async 
 });
 
 it("ends the call where no person can be asked, with the threshold, if there is one", async () => {
-  const call = { key: KEY, argsDigest: "aa", options: {} } as Call;
+  const call = { key: KEY, argsDigest: "aa", options: {}, requireCaller: () => undefined } as Call;
   for (const [approveAbove, asset] of [
     ["0", { ...usdc, approveAbove: "0" }],
     [null, usdc],
   ] as const)
     await expect(
-      approve({ db } as BuyerContext, call, { candidate, quote: { offer, asset } }, { attempt: 1, onWord: true }),
+      approve(
+        { db, clock: () => now } as BuyerContext,
+        call,
+        { candidate, quote: { offer, asset } },
+        { attempt: 1, onWord: true },
+      ),
     ).rejects.toMatchObject({ code: "approval_required", details: { amount: "20000", approveAbove } });
 });
 
@@ -154,4 +161,74 @@ it("waits for no person once the caller leaves, and asks none for a caller that 
   await expect(ask({ ...waiting, caller: later, meanwhile: leave })).rejects.toMatchObject(left);
   await expect(ask({ approveAbove: "0", caller: later })).rejects.toMatchObject(left);
   expect(asked).toHaveLength(2);
+});
+
+describe("T104: an approval given elsewhere", () => {
+  const price = { ...usdc, approveAbove: "0" };
+  type Asked = { key?: string; argsDigest?: string; attempt?: number; at?: Date; sold?: typeof offer; by?: Candidate };
+
+  /** Asks in a call that can ask no person. */
+  const askElsewhere = ({
+    key = KEY,
+    argsDigest = "aa",
+    attempt = 1,
+    at = now,
+    sold = offer,
+    by = candidate,
+  }: Asked = {}) =>
+    approve(
+      { db, clock: () => at } as BuyerContext,
+      { key, argsDigest, options: {}, requireCaller: () => undefined } as unknown as Call,
+      { candidate: by, quote: { offer: sold, asset: price } },
+      { attempt },
+    );
+  const waitingId = async (asked: Asked = {}): Promise<string> => {
+    const error: unknown = await askElsewhere(asked).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: "approval_required", idempotencyKey: asked.key ?? KEY });
+    return (error as { details: { approval: string } }).details.approval;
+  };
+
+  it("is used by one call, once", async () => {
+    const id = await waitingId();
+    expect(await waitingId()).toBe(id);
+    await giveWord(db, id, "approved", now.getTime());
+    const uses = await Promise.allSettled([askElsewhere(), askElsewhere(), askElsewhere()]);
+    expect(uses.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
+    expect(await waitingId()).not.toBe(id);
+    await expect(giveWord(db, id, "approved", now.getTime())).rejects.toMatchObject({ code: "approval_not_waiting" });
+  });
+
+  it("serves no other input, price, payee, seller, key or attempt", async () => {
+    const id = await waitingId();
+    await giveWord(db, id, "approved", now.getTime());
+    const other = (change: Partial<typeof offer>): Asked => ({
+      sold: { ...offer, ...change, offerHash: offerHashOf({ ...withoutHash, ...change }) },
+    });
+    const { offerHash: _hash, ...withoutHash } = offer;
+    for (const asked of [
+      { argsDigest: "bb" },
+      other({ amount: "20001" }),
+      other({ payTo: `0x${"12".repeat(20)}` }),
+      { by: { ...candidate, seller: { id: "other" } } as Candidate },
+      { key: "another-key-of-its-own" },
+      { attempt: 2 },
+    ])
+      expect(await waitingId(asked)).not.toBe(id);
+    expect(await askElsewhere()).toBe(true);
+  });
+
+  it("ends by itself, waiting or given", async () => {
+    const id = await waitingId();
+    await giveWord(db, id, "approved", now.getTime());
+    const later = new Date(now.getTime() + APPROVAL_SECONDS * 1000);
+    const next = await waitingId({ at: later });
+    expect(next).not.toBe(id);
+    const latest = later.getTime() + APPROVAL_SECONDS * 1000;
+    await expect(giveWord(db, next, "approved", latest)).rejects.toMatchObject({ code: "approval_not_waiting" });
+  });
+
+  it("may be a no", async () => {
+    await giveWord(db, await waitingId(), "declined", now.getTime());
+    await expect(askElsewhere()).rejects.toMatchObject({ code: "approval_declined" });
+  });
 });

@@ -35,8 +35,8 @@ export type Answers = {
 };
 
 /**
- * Takes each answer from its flag, else from the person, else its default. Throws Proof402Error `usage`, which names all flags
- * that are missing where no person can be asked.
+ * Takes each answer from its flag, else from the person, else its default. Without a person to ask it throws
+ * Proof402Error `usage`, with all missing flags.
  */
 export async function readAnswers(options: Options, ask: Asker | null): Promise<Answers> {
   const inEnv = process.env["PROOF402_KEYSTORE_PASSWORD"] ?? "";

@@ -21,8 +21,8 @@ import { KEY_FILES, keyFrom, keyText } from "./key.ts";
 import { openAsker, type Asker } from "./question.ts";
 
 /**
- * `proof402 init`: asks for everything that a first purchase needs, or takes it from flags, and writes a key and a
- * configuration, none over another. Exits 0 once both are written: what is still to do, the report at its end says.
+ * `proof402 init`: asks for the needs of a first purchase, or takes them from flags, and writes a key and a
+ * configuration, none over another. Exits 0 once both are written. The report at its end says the rest.
  */
 export async function init(options: Options, command: Command): Promise<number> {
   const { json = false, config } = globals(command);

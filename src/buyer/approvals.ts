@@ -1,0 +1,107 @@
+import { immediate } from "../storage/migrations.ts";
+import type { Db } from "../storage/database.ts";
+import type { ApprovalsTable } from "../storage/tables.ts";
+import { Proof402Error } from "../errors.ts";
+import type { ApprovalRequest } from "./types.ts";
+
+/** How long a question waits for its answer, and an answer for its call, seconds. */
+export const APPROVAL_SECONDS = 3600;
+/** Most questions that wait at once: an agent asks them. */
+const MAX_OPEN = 256;
+
+/** A question without an answer yet, or an answer without its call yet. */
+export type Approval = Omit<ApprovalsTable, "digest">;
+
+/** The owner's word on a payment, as far as it was given elsewhere; `waits` holds the id that it can be given by. */
+export type Word =
+  | { kind: "approved" }
+  | { kind: "declined" }
+  | { kind: "waits"; id: string; endsAt: number }
+  | { kind: "crowded" };
+
+/**
+ * Uses up the owner's word on this very question, or has the question wait for one. The question's digest binds key, attempt,
+ * arguments, seller and offer; a yes serves one call once, in whichever process, and ends by itself. It goes before every
+ * judgement of the policy and replaces none.
+ */
+export const takeWord = (db: Db, question: ApprovalRequest, now: number): Promise<Word> =>
+  immediate(db, async (tx): Promise<Word> => {
+    const { digest, idempotencyKey, sellerId, model, payTo, network, asset, amount } = question;
+    await tx.deleteFrom("approvals").where("ends_at", "<=", now).execute();
+    const known = await tx
+      .selectFrom("approvals")
+      .selectAll()
+      .where("digest", "=", digest)
+      .where("state", "!=", "used")
+      .where("amount", "=", amount)
+      .executeTakeFirst();
+    if (known?.state === "approved") {
+      await tx.updateTable("approvals").set({ state: "used" }).where("id", "=", known.id).execute();
+      return { kind: "approved" };
+    }
+    if (known?.state === "declined") return { kind: "declined" };
+    if (known !== undefined) return { kind: "waits", id: known.id, endsAt: known.ends_at };
+    const { open } = await tx
+      .selectFrom("approvals")
+      .select((eb) => eb.fn.countAll<number>().as("open"))
+      .where("state", "=", "open")
+      .executeTakeFirstOrThrow();
+    if (open >= MAX_OPEN) return { kind: "crowded" };
+    const id = crypto.randomUUID().slice(0, 8);
+    const endsAt = now + APPROVAL_SECONDS * 1000;
+    await tx
+      .insertInto("approvals")
+      .values({
+        id,
+        digest,
+        idempotency_key: idempotencyKey,
+        seller_id: sellerId,
+        model,
+        pay_to: payTo,
+        network,
+        asset,
+        amount,
+        state: "open",
+        asked_at: now,
+        ends_at: endsAt,
+      })
+      .execute();
+    return { kind: "waits", id, endsAt };
+  });
+
+/** Questions that wait, and answers that no call has used yet, the oldest first. */
+export const listApprovals = (db: Db, now: number): Promise<Approval[]> =>
+  db
+    .selectFrom("approvals")
+    .select([
+      "id",
+      "idempotency_key",
+      "seller_id",
+      "model",
+      "pay_to",
+      "network",
+      "asset",
+      "amount",
+      "state",
+      "asked_at",
+      "ends_at",
+    ])
+    .where("ends_at", ">", now)
+    .where("state", "!=", "used")
+    .orderBy("asked_at")
+    .execute();
+
+/**
+ * Gives the owner's word on a question that waits; a yes can be taken back until a call uses it. Throws Proof402Error
+ * `approval_not_waiting`.
+ */
+export const giveWord = (db: Db, id: string, state: "approved" | "declined", now: number): Promise<Approval> =>
+  immediate(db, async (tx) => {
+    const found = (await listApprovals(tx, now)).find((one) => one.id === id);
+    if (found === undefined)
+      throw new Proof402Error("approval_not_waiting", "No payment of this id waits for an answer.", {
+        next: "List those that wait: its call may have used the answer, or its time may be over.",
+      });
+    await tx.updateTable("approvals").set({ state }).where("id", "=", id).execute();
+    return { ...found, state };
+  });
