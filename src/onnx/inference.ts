@@ -6,7 +6,7 @@ import type { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { Proof402Error } from "../errors.ts";
 import { howToInstall } from "../peers.ts";
 import { checkModelFile } from "./model-file.ts";
-import { datatypeOf, fromOrt, toOrt, type Runtime, type Tensor, type TensorInfo } from "./tensors.ts";
+import { DATATYPES, datatypeOf, fromOrt, toOrt, type Runtime, type Tensor, type TensorInfo } from "./tensors.ts";
 
 /** An ONNX file and the SHA-256 (hex) that names it. */
 export type ModelFile = { name: string; file: string; sha256: string };
@@ -116,9 +116,9 @@ function infoOf(meta: Metadata, model: string): TensorInfo {
   if (!meta.isTensor || datatype === undefined) {
     throw new Proof402Error(
       "model_unsupported",
-      `Model ${model} has a tensor "${meta.name}" of a type that is not served.`,
+      `Model ${model} has a tensor "${meta.name}" of a type that is not served${meta.isTensor ? `: ${meta.type}` : ""}.`,
       {
-        next: "Export the model with FP32 or INT64 tensors.",
+        next: `Export the model with tensors of ${DATATYPES.join(", ")}.`,
       },
     );
   }
