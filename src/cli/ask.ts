@@ -1,4 +1,5 @@
 import { createInterface } from "node:readline/promises";
+import { asking } from "./progress.ts";
 
 /** `interrupted` says that the person broke off with Ctrl-C. */
 export type TerminalAnswer = "yes" | "no" | "interrupted";
@@ -7,7 +8,10 @@ export type TerminalAnswer = "yes" | "no" | "interrupted";
 export const hasTerminal = (): boolean => process.stdin.isTTY && process.stderr.isTTY;
 
 /** Asks a person on the terminal. The end of the input (Ctrl-D) is a no. `signal` ends the question unanswered. */
-export async function askAtTerminal(question: string, signal?: AbortSignal): Promise<TerminalAnswer> {
+export const askAtTerminal = (question: string, signal?: AbortSignal): Promise<TerminalAnswer> =>
+  asking(() => ask(question, signal));
+
+async function ask(question: string, signal?: AbortSignal): Promise<TerminalAnswer> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   const leave = new AbortController();
   let left: TerminalAnswer = "no";

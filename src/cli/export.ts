@@ -13,7 +13,7 @@ import { redactReceipt, serializeReceipt } from "../receipts/receipt.ts";
 import { fullId } from "../receipts/search.ts";
 import { requireReceipt } from "../receipts/store.ts";
 import { EXIT, globals, note, printJson, type GlobalOptions } from "./globals.ts";
-import { busy } from "./progress.ts";
+import { busy, makeRoom } from "./progress.ts";
 import { filterOf, type FilterOptions } from "./receipt-filter.ts";
 import { COLUMNS, receiptLines, type ReceiptLine } from "./receipt-table.ts";
 import { configOf, withStore } from "./session.ts";
@@ -118,6 +118,7 @@ async function* jsonOf(lines: AsyncIterable<ReceiptLine>): AsyncGenerator<string
 async function toStdout(pieces: Iterable<Uint8Array> | AsyncIterable<string>): Promise<void> {
   const { stdout } = process;
   for await (const piece of pieces) {
+    makeRoom();
     if (stdout.write(piece)) continue;
     if (!stdout.writable) return;
     // `once` throws where the reader is gone, which is no error of this command.

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { ErrorCode } from "../errors.ts";
+import { makeRoom } from "./progress.ts";
 
 /** Options of every command. */
 export type GlobalOptions = { config?: string; json?: boolean };
@@ -44,8 +45,14 @@ export const exitOf = (code: ErrorCode): number =>
 export const globals = (command: Command): GlobalOptions => command.optsWithGlobals<GlobalOptions>();
 
 /** Data for machines on stdout: one JSON document. */
-export const printJson = (data: unknown): void => void process.stdout.write(`${JSON.stringify(data, null, 2)}\n`);
+export const printJson = (data: unknown): void => print(JSON.stringify(data, null, 2));
 /** What a person asked to see, on stdout. */
-export const print = (text: string): void => void process.stdout.write(`${text}\n`);
+export function print(text: string): void {
+  makeRoom();
+  process.stdout.write(`${text}\n`);
+}
 /** Progress and errors, on stderr. */
-export const note = (text: string): void => void process.stderr.write(`${text}\n`);
+export function note(text: string): void {
+  makeRoom();
+  process.stderr.write(`${text}\n`);
+}

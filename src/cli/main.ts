@@ -8,6 +8,7 @@ import { EXIT, exitOf, note, printJson } from "./globals.ts";
 import { PEERS, requirePeers } from "../peers.ts";
 import { ASSURANCES } from "../receipts/schema.ts";
 import { VERSION } from "../version.ts";
+import { alive } from "./progress.ts";
 import { addReceiptCommands } from "./receipt-commands.ts";
 
 const EXIT_CODES = `
@@ -25,11 +26,14 @@ let exitCode: number = EXIT.ok;
 
 /** Loads a command's module when it runs, once its peers are there: `--help` and `--version` load nothing else. */
 const lazily: Lazily =
-  (load, peers = []) =>
+  (load, peers = [], { speaks = false } = {}) =>
   async (...args) => {
     requirePeers(peers);
-    exitCode = await (await load())(...(args as never[]));
+    const run = async (): Promise<number> => (await load())(...(args as never[]));
+    const command = args.find((arg) => arg instanceof Command);
+    exitCode = await (speaks ? run() : alive(`proof402 ${command?.name() ?? ""}`, run));
   };
+const SPEAKING = { speaks: true };
 
 const assurance = new Option("--assurance <level>", "least evidence wanted").choices(ASSURANCES);
 
@@ -47,13 +51,17 @@ function buildProgram(): Command {
     .command("demo")
     .description("an agent buys, catches a cheat, buys again, acts and verifies, on a market on this machine")
     .action(
-      lazily(async () => {
-        const { runDemo } = await import("./demo/demo.ts");
-        return () => runDemo({ json: program.opts<{ json?: boolean }>().json === true });
-      }, PEERS.demo),
+      lazily(
+        async () => {
+          const { runDemo } = await import("./demo/demo.ts");
+          return () => runDemo({ json: program.opts<{ json?: boolean }>().json === true });
+        },
+        PEERS.demo,
+        SPEAKING,
+      ),
     );
 
-  addInit(program.command("init")).action(lazily(async () => (await import("./init/init.ts")).init));
+  addInit(program.command("init")).action(lazily(async () => (await import("./init/init.ts")).init, [], SPEAKING));
 
   program
     .command("models [model]")
@@ -119,7 +127,7 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
     .command("doctor")
     .description("look at configuration, wallet, chains and sellers, and say what to do; changes nothing")
     .addHelpText("after", "\nExits 0 if purchases can be made, 1 if something would stop one.")
-    .action(lazily(async () => (await import("./doctor/doctor.ts")).doctor));
+    .action(lazily(async () => (await import("./doctor/doctor.ts")).doctor, [], SPEAKING));
 
   const approvals = program.command("approvals").description("payments that wait for your answer");
   approvals
@@ -213,13 +221,13 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
     .option("--ports <list>", "fixed ports, such as chain=8545,honest=4021 (default: free ones)")
     .option("--block-seconds <n>", "seconds between blocks (default: a block per transaction)")
     .addHelpText("after", "\nExample: proof402 devnet --dir market")
-    .action(lazily(async () => (await import("./devnet.ts")).devnet, PEERS.devnet));
+    .action(lazily(async () => (await import("./devnet.ts")).devnet, PEERS.devnet, SPEAKING));
 
   program
     .command("mcp")
     .description("serve the tools over MCP on standard input and output")
     .addHelpText("after", "\nExample: claude mcp add proof402 -- npx proof402 mcp")
-    .action(lazily(async () => (await import("./mcp.ts")).mcp));
+    .action(lazily(async () => (await import("./mcp.ts")).mcp, [], SPEAKING));
 
   return program;
 }

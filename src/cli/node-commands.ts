@@ -23,7 +23,7 @@ export function addNodeCommands(program: Command, lazily: Lazily): void {
     .command("serve <config>")
     .description("sell until a signal; what happens is on stdout, a line of JSON each")
     .addHelpText("after", "\nExample: proof402 node serve seller/node.config.json")
-    .action(lazily(async () => (await import("./node.ts")).serveNodeFrom));
+    .action(lazily(async () => (await import("./node.ts")).serveNodeFrom, [], { speaks: true }));
   node
     .command("reference <config>")
     .description("print the entry that buyers paste into their configuration")
