@@ -1,7 +1,7 @@
 import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import { Proof402Error } from "../errors.ts";
-import { formatUnits } from "../chain/amounts.ts";
+import { chainName, moneyText } from "../payment/money-text.ts";
 import { readAttempts } from "../payment/journal.ts";
 import { stillAtStake } from "../payment/judge.ts";
 import { APPROVAL_SECONDS, takeWord, type Word } from "./approvals.ts";
@@ -33,13 +33,13 @@ export async function approve(
   const cost = await costOf(ctx, call, quote, own);
   if (!onWord && !isAskedFor(cost, asset)) return false;
   const { before, inAll } = cost;
-  const units = (amount: bigint | string): string => `${formatUnits(amount, asset.decimals)} ${asset.symbol}`;
+  const units = (amount: bigint | string): string => moneyText(amount, asset);
   const besides =
     before === 0n
       ? ""
       : ` An earlier payment for the same call may still take ${units(before)}: ${units(inAll)} in all.`;
   const request: ApprovalRequest = {
-    message: `Pay ${units(offer.amount)} on ${offer.network} to ${offer.payTo} (${candidate.seller.id}) for one inference of ${candidate.model.name}?${besides}`,
+    message: `Pay ${units(offer.amount)} on ${chainName(offer.network)} to ${offer.payTo} (${candidate.seller.id}) for one inference of ${candidate.model.name}?${besides}`,
     digest: toHex(
       canonicalSha256({
         args: call.argsDigest,

@@ -1,5 +1,5 @@
 import { Proof402Error } from "../errors.ts";
-import { formatUnits } from "../chain/amounts.ts";
+import { moneyText } from "../payment/money-text.ts";
 import { toBase64 } from "../evidence/bytes.ts";
 import { FORMATS } from "../evidence/exchange/formats.ts";
 import type { SellerListing } from "../market/catalog.ts";
@@ -42,7 +42,7 @@ export async function chooseAndQuote(
       const request = unpaidRequest(ctx, call, candidate, attempt);
       const quotes = await obtainQuotes(ctx, call, { candidate, attested }, request);
       const quote = await firstFunded(ctx, call, quotes);
-      call.progress("quoted", `price ${formatUnits(quote.offer.amount, quote.asset.decimals)} ${quote.asset.symbol}`);
+      call.progress("quoted", `price ${moneyText(quote.offer.amount, quote.asset)}`);
       return { candidate, attested, quote };
     } catch (error) {
       if (!Proof402Error.isInstance(error) || error.code !== "over_listed_price") throw error;

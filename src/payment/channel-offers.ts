@@ -1,6 +1,7 @@
 import { channelTermsOf } from "../evidence/methods/voucher.ts";
 import type { AssetPolicy } from "./policy.ts";
 import type { Refusal } from "./types.ts";
+import { moneyText } from "./money-text.ts";
 
 /** The terms pinned for channels with a seller. */
 export type ChannelTerms = { receiverAuthorizer: string; withdrawDelaySeconds: number };
@@ -37,7 +38,7 @@ export function unpayableByChannel(options: {
   const left = channels.reduce((most, channel) => (channel.left > most ? channel.left : most), 0n);
   return {
     code: "channel_exhausted",
-    message: `The channel has ${left} base units of ${asset.symbol} left.`,
+    message: `The channel has ${moneyText(left, asset)} left.`,
     limit: left.toString(),
     asked: amount.toString(),
   };

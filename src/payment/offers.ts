@@ -5,6 +5,7 @@ import type { Offer } from "../receipts/schema.ts";
 import type { ChannelTerms, OpenChannel } from "./channel-offers.ts";
 import { paymentMethodOf } from "../evidence/methods/methods.ts";
 import { readEcho, type Echo } from "./echo.ts";
+import { moneyText } from "./money-text.ts";
 import { PAYERS } from "./methods/methods.ts";
 import { usdBound, type AssetPolicy, type PaymentPolicy } from "./policy.ts";
 import type { Refusal } from "./types.ts";
@@ -258,7 +259,7 @@ function judge(
 function overCallBounds(amount: bigint, asset: AssetPolicy, maxUsd: number | undefined): Refusal | null {
   const over = (code: Refusal["code"], limit: bigint, whose: string): Refusal => ({
     code,
-    message: `The offer asks ${amount} base units of ${asset.symbol}, over ${whose} of ${limit}.`,
+    message: `The offer asks ${moneyText(amount, asset)}, over ${whose} of ${moneyText(limit, asset)}.`,
     limit: limit.toString(),
     asked: amount.toString(),
   });

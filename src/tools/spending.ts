@@ -104,9 +104,13 @@ function textOf(data: z.infer<typeof output>): string {
   const { skipped, purchases, recent } = data;
   const range = recent.length === 0 ? "none" : `${skipped + 1} to ${skipped + recent.length}`;
   if (recent.length < purchases) lines.push(`Purchases shown: ${range} of ${purchases}, newest first.`);
+  const sumOf = ({ amount, symbol }: { amount: string; symbol: string }): string => {
+    const asset = data.assets.find((one) => one.symbol === symbol);
+    return asset === undefined ? `${amount} of ${symbol}` : `${formatUnits(amount, asset.decimals)} ${symbol}`;
+  };
   for (const r of data.recent)
     lines.push(
-      `${r.at} ${r.seller}/${r.model}: ${r.state}${r.reason === null ? "" : ` (${r.reason})`}, ${r.amount} base units of ${r.symbol}, receipt ${r.receiptId ?? "none"}, ${r.verdict ?? "no verdict"}, key ${r.idempotencyKey}.`,
+      `${r.at} ${r.seller}/${r.model}: ${r.state}${r.reason === null ? "" : ` (${r.reason})`}, ${sumOf(r)}, receipt ${r.receiptId ?? "none"}, ${r.verdict ?? "no verdict"}, key ${r.idempotencyKey}.`,
     );
   for (const { message } of data.warnings) lines.push(`Warning: ${message}`);
   return lines.join("\n");

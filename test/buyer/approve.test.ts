@@ -95,9 +95,9 @@ it("counts what earlier payments of the call may still cost, and says so, but no
     { amount: "40000", money: "may-move", idempotencyKey: KEY, sellerId: "seller", model: "m", payTo: offer.payTo },
     { amount: "20000", money: "may-move" },
   ]);
-  const message = `Pay 0.02 USDC on ${offer.network} to ${offer.payTo} (seller) for one inference of m?`;
+  const message = `Pay 0.02 USDC ($0.02) on ${offer.network} to ${offer.payTo} (seller) for one inference of m?`;
   expect(asked.map((one) => one.message)).toEqual([
-    `${message} An earlier payment for the same call may still take 0.02 USDC: 0.04 USDC in all.`,
+    `${message} An earlier payment for the same call may still take 0.02 USDC ($0.02): 0.04 USDC ($0.04) in all.`,
     message,
   ]);
 });

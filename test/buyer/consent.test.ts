@@ -245,7 +245,7 @@ describe("T34: a person's word", () => {
     });
     const { payTo } = world.market.devnet.sellers.honest;
     expect(questions.map(({ message }) => message)).toEqual([
-      `Pay 0.011 USDC on eip155:${world.market.devnet.chainId} to ${payTo} (honest) for one inference of eth-risk? An earlier payment for the same call may still take 0.01 USDC: 0.021 USDC in all.`,
+      `Pay 0.011 USDC ($0.011) on eip155:${world.market.devnet.chainId} to ${payTo} (honest) for one inference of eth-risk? An earlier payment for the same call may still take 0.01 USDC ($0.01): 0.021 USDC ($0.021) in all.`,
     ]);
   });
 

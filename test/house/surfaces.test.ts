@@ -40,7 +40,27 @@ const inWordsOfTools = (sources: Source[]): string[] =>
         .map((text) => `${source.path}: ${text}`),
     );
 
+/** Files with texts about tokens of unknown decimals: a receipt's own word, and a listing outside the policy. */
+const OF_UNKNOWN_TOKENS: readonly string[] = ["src/cli/fact-list.ts", "src/tools/list-models.ts"];
+
+/** Texts that tell an amount of a configured token in its smallest units. */
+const inBaseUnits = (sources: Source[]): string[] =>
+  sources
+    .filter(({ path }) => /^(?:buyer|payment|market|tools|cli)$/.test(roomOf(path) ?? ""))
+    .filter(({ path }) => !OF_UNKNOWN_TOKENS.includes(path))
+    .flatMap(({ path, text }) =>
+      stringsMadeIn(text)
+        .filter((one) => /(?:^|[ …])… base units|base units of …/.test(one))
+        .map((one) => `${path}: ${one}`),
+    );
+
 describe("words of surfaces", () => {
+  it("an amount is told in whole tokens", () => {
+    expect(inBaseUnits(house)).toEqual([]);
+    const told = parseSource("src/payment/x.ts", "f(`${a} base units of ${b} are too many.`);");
+    expect(inBaseUnits([told])).toHaveLength(1);
+  });
+
   it("a text for several surfaces is in the words of none", () => {
     expect(house.flatMap(sentencesIn).length).toBeGreaterThan(400);
     expect(inWordsOfOne(house)).toEqual([]);
