@@ -1,15 +1,17 @@
-import { spawn } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { writeDevnet } from "../../src/devnet/index.ts";
+import { findChromium, openChromium } from "../support/chromium.ts";
 import { runCli } from "../support/cli.ts";
 import { readSources } from "../house/sources.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const readmeOf = (name: string): Promise<string> => readFile(join(root, "examples", name, "README.md"), "utf8");
+const chromium = findChromium();
 
 let market: Market;
 let config: string;
@@ -21,8 +23,8 @@ afterAll(() => market.stop());
 
 test("every example is run here, has a short README, and knows proof402 by its public names", async () => {
   const folders = await readdir(join(root, "examples"));
-  expect(folders.toSorted()).toEqual(["langchain-guard"]);
-  for (const name of folders) expect((await readmeOf(name)).trimEnd().split("\n").length).toBeLessThanOrEqual(30);
+  expect(folders.toSorted()).toEqual(["langchain-guard", "long-running-bot", "mcp-client", "verify-in-browser"]);
+  for (const name of folders) expect((await readmeOf(name)).trimEnd().split("\n").length).toBeLessThanOrEqual(40);
   const inside = readSources(["examples"]).flatMap(({ imports }) =>
     imports.filter(({ specifier }) => /^\.\.|^\.\/.*\//.test(specifier)),
   );
@@ -33,31 +35,88 @@ test("langchain-guard: the guard lets one trade through, and that is the one tha
   await mustPrintAsItsReadmeSays("langchain-guard");
 });
 
+test("mcp-client: a client of one's own buys and reads a verified receipt", async () => {
+  await mustPrintAsItsReadmeSays("mcp-client");
+});
+
+test.skipIf(chromium === null)(
+  "verify-in-browser: the page verifies the receipt and refuses a changed one",
+  async () => {
+    const name = "verify-in-browser";
+    await runCommands(name);
+    const receipt = await readFile(join(market.directory, "receipt.json"), "utf8");
+    const browser = await openChromium(chromium ?? "");
+    try {
+      const page = await browser.context.newPage();
+      await page.goto(pathToFileURL(join(root, "examples", name, "index.html")).href);
+      await page.setInputFiles("#trust", join(market.directory, "trust.json"));
+      const judge = async (text: string): Promise<string> => {
+        await page.setInputFiles("#receipt", {
+          name: "r.json",
+          mimeType: "application/json",
+          buffer: Buffer.from(text),
+        });
+        await page.waitForFunction("!document.getElementById('verdict').textContent.startsWith('Choose')");
+        return page.locator("#verdict").innerText();
+      };
+      expect((await judge(receipt)).split("\n")[0]).toBe(blocks(await readmeOf(name), "text")[0]);
+      await page.evaluate("document.getElementById('verdict').textContent = 'Choose'");
+      const changed = receipt.replace('"amount": "10000"', '"amount": "10001"');
+      expect(await readmeOf(name)).toContain(`\`${await judge(changed)}\``);
+    } finally {
+      await browser.close();
+    }
+  },
+);
+
+test("long-running-bot: killed in a payment and in an order, it pays no round twice and orders none twice", async () => {
+  await mustPrintAsItsReadmeSays("long-running-bot");
+  const bot = "dist/examples/long-running-bot/bot.js";
+  for (const moment of ["round 4: buying", "round 5: acting"]) await killAt([bot, "6"], moment);
+  const { code, output } = await run([bot, "6"]);
+  expect(code, output).toBe(0);
+  expect(output).toContain("round 3: acted before: hold");
+  expect(output.trim().split("\n").at(-1)).toBe("6 rounds, 6 payments");
+  const orders = (await readFile(join(market.directory, "orders.jsonl"), "utf8")).trim().split("\n");
+  const ordered = orders.map((line) => (JSON.parse(line) as { round: number }).round);
+  expect(ordered).toEqual([...new Set(ordered)]);
+  // A round without an order is told of: its process was killed within it.
+  const doubted = [...output.matchAll(/round (\d): in doubt/g)].map(([, round]) => Number(round));
+  expect([1, 2, 3, 4, 5, 6].filter((round) => !ordered.includes(round) && !doubted.includes(round))).toEqual([]);
+  expect(doubted.filter((round) => round !== 5)).toEqual([]);
+});
+
 /** Installing and the market are what this file stands on. */
 const DONE = /^(?:npm ci && npm run build|npm run proof402 -- devnet --dir market|export PROOF402_CONFIG=\S+)$/;
 
-/** Runs the commands of an example's README, as printed. The last one prints what the README's text block says. */
-async function mustPrintAsItsReadmeSays(name: string): Promise<void> {
-  const readme = await readmeOf(name);
-  const commands = blocks(readme, "sh").flatMap((block) => block.split("\n"));
+/** Runs the commands of an example's README, as printed. Returns what the last one printed. */
+async function runCommands(name: string): Promise<string> {
+  const commands = blocks(await readmeOf(name), "sh").flatMap((block) => block.split("\n"));
   let printed = "";
   for (const command of commands.filter((line) => !DONE.test(line))) {
     const { code, output } = await runCommand(command);
     expect(code, `${command}\n${output}`).toBe(0);
     printed = output;
   }
-  const [claimed = ""] = blocks(readme, "text");
-  // Three dots stand for what differs from run to run.
+  return printed;
+}
+
+/** The last command prints what the README's text block says. Three dots stand for what differs from run to run. */
+async function mustPrintAsItsReadmeSays(name: string): Promise<void> {
+  const [claimed = ""] = blocks(await readmeOf(name), "text");
   const pattern = claimed.split("...").map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-  expect(printed.trim()).toMatch(new RegExp(`^${pattern.join(".+")}$`));
+  expect((await runCommands(name)).trim()).toMatch(new RegExp(`^${pattern.join(".+")}$`));
 }
 
 const blocks = (text: string, language: string): string[] =>
   [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)\\n\`\`\``, "gm"))].map(([, block = ""]) => block);
 
-async function runCommand(command: string): Promise<{ code: number; output: string }> {
+type Ended = { code: number; output: string };
+
+async function runCommand(command: string): Promise<Ended> {
   const [program = "", ...args] = command.split(" ");
-  if (program === "node" && args[0]?.startsWith("dist/examples/") === true) return run(args[0]);
+  if (program === "node" && args[0]?.startsWith("dist/examples/") === true) return run(args);
+  if (program === "node_modules/.bin/esbuild") return run([program, ...args], root);
   expect(command, "not a command that this file knows").toMatch(/^npm run proof402 -- /);
   const { code, stdout, stderr } = await runCli(args.slice(3), { env: environment(), cwd: market.directory });
   return { code, output: stdout + stderr };
@@ -65,14 +124,34 @@ async function runCommand(command: string): Promise<{ code: number; output: stri
 
 const environment = (): Record<string, string> => ({ PATH: process.env["PATH"] ?? "", PROOF402_CONFIG: config });
 
-/** Runs a built example. */
-function run(file: string): Promise<{ code: number; output: string }> {
+/** Starts a script of the repository and hands over each piece that it prints. */
+function start([file = "", ...args]: string[], cwd: string, printed: (text: string) => void): ChildProcess {
+  const child = spawn(process.execPath, [join(root, file), ...args], { cwd, env: environment() });
+  child.stdout.on("data", (chunk: Buffer) => printed(chunk.toString()));
+  child.stderr.on("data", (chunk: Buffer) => printed(chunk.toString()));
+  return child;
+}
+
+function run(script: string[], cwd = market.directory): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [join(root, file)], { cwd: market.directory, env: environment() });
     let output = "";
-    child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
-    child.stderr.on("data", (chunk: Buffer) => (output += chunk.toString()));
+    const child = start(script, cwd, (text) => (output += text));
     child.on("error", reject);
     child.on("close", (code) => resolve({ code: code ?? -1, output }));
+  });
+}
+
+/** Kills the script's process as soon as it has printed these words. */
+function killAt(script: string[], words: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let output = "";
+    const child = start(script, market.directory, (text) => {
+      output += text;
+      if (output.includes(words)) child.kill("SIGKILL");
+    });
+    child.on("error", reject);
+    child.on("close", (_code, signal) =>
+      signal === "SIGKILL" ? resolve() : reject(new Error(`ended before "${words}": ${output}`)),
+    );
   });
 }
