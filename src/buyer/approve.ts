@@ -86,7 +86,10 @@ export async function approve(
   throw declined(request);
 }
 
-/** The error of a call without a person to ask. It tells the owner how to answer. */
+/**
+ * The error of a call without a person to ask. An agent may read it and have a shell: it names no command that would approve
+ * its own payment.
+ */
 function unasked({ key }: Call, message: string, word: Word, details: Record<string, string | null>): Proof402Error {
   const raise =
     "Make the call where a person can be asked, or have the owner raise approveAbove in the payment policy.";
@@ -94,7 +97,7 @@ function unasked({ key }: Call, message: string, word: Word, details: Record<str
   const minutes = Math.round(APPROVAL_SECONDS / 60);
   return new Proof402Error("approval_required", message, {
     idempotencyKey: key,
-    next: `It waits as approval ${word.id} for at most ${minutes} minutes. The owner can answer in a terminal with \`proof402 approvals approve ${word.id}\` or \`proof402 approvals decline ${word.id}\`; after a yes, call again with the same idempotency key.`,
+    next: `It waits as approval ${word.id} for at most ${minutes} minutes, for its owner alone to answer: \`proof402 approvals\` shows it. Tell the owner; after a yes, call again with the same idempotency key.`,
     details: { ...details, approval: word.id, endsAt: new Date(word.endsAt).toISOString() },
   });
 }

@@ -29,7 +29,7 @@ const paid = (): Promise<bigint> => market.devnet.balanceOf(market.devnet.seller
 async function approved(key: string): Promise<string> {
   const { code, stderr } = await runCli(buyArgs(key));
   expect(code).toBe(1);
-  const id = /proof402 approvals approve ([0-9a-f]{8})/.exec(stderr)?.[1] ?? "none";
+  const id = /waits as approval ([0-9a-f]{8})/.exec(stderr)?.[1] ?? "none";
   expect(stderr).toContain(`--key ${key}`);
   const { stdout } = await runCli(["--config", config, "approvals", "approve", id]);
   expect(stdout).toContain("same idempotency key");
