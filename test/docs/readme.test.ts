@@ -11,6 +11,7 @@ import { configSchema } from "../../src/config/schema.ts";
 import { writeDevnet } from "../../src/devnet/index.ts";
 import { CLI, runCli } from "../support/cli.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
+import { serveNode } from "../support/node-process.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const readme = await readFile(join(root, "README.md"), "utf8");
@@ -125,8 +126,20 @@ describe("the README with its pages", () => {
 
 /** What a command of ours printed as it failed, or null. */
 async function problemOf(args: string[], env: Record<string, string>): Promise<string | null> {
+  if (args.slice(0, 2).join(" ") === "node serve") return serveProblem(args[2] ?? "");
   const { code, stderr } = await runCli(args, { env, cwd: workbench });
   return code === 0 ? null : `exit ${code}: ${stderr}`;
+}
+
+/** A node sells until it is told to stop. Its file gets a free port first: the one it names may be taken on this machine. */
+async function serveProblem(path: string): Promise<string | null> {
+  const file = join(workbench, path);
+  const settings = JSON.parse(await readFile(file, "utf8")) as object;
+  await writeFile(file, JSON.stringify({ ...settings, listen: { port: 0 } }));
+  const node = await serveNode(path, workbench);
+  node.process.kill("SIGTERM");
+  const code = await node.ended;
+  return code === 0 ? null : `exit ${code}: ${node.said.join("\n")}`;
 }
 
 /** Installing into a client: what it will start must be our server. */

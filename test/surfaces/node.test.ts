@@ -1,5 +1,3 @@
-import { spawn, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
 import { chmod, copyFile, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -7,9 +5,10 @@ import { sellerSchema } from "../../src/market/types.ts";
 import { nodeConfigSchema, type NodeConfigInput } from "../../src/node/config.ts";
 import { packageModelsDirectory } from "../../src/node/index.ts";
 import { buyWith } from "../support/buy.ts";
-import { CLI, runCli } from "../support/cli.ts";
+import { runCli } from "../support/cli.ts";
 import { newAccount } from "../devnet/authorizations.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { serveNode } from "../support/node-process.ts";
 import { facilitatorWith, purseFor } from "../support/selling.ts";
 
 let market: Market;
@@ -36,31 +35,6 @@ function gate(): { opened: Promise<void>; open: () => void } {
   let open = (): void => undefined;
   const opened = new Promise<void>((resolve) => (open = resolve));
   return { opened, open: () => open() };
-}
-
-/** A node's process, once it listens. */
-type Running = { origin: string; process: ChildProcess; ended: Promise<number | null>; said: string[] };
-async function serve(path: string): Promise<Running> {
-  const child = spawn(process.execPath, [CLI, "node", "serve", path], { stdio: ["ignore", "pipe", "pipe"] });
-  const said: string[] = [];
-  const ended = once(child, "close").then(([code]) => code as number | null);
-  let text = "";
-  const origin = await new Promise<string>((resolve, reject) => {
-    let complaint = "";
-    child.stderr.on("data", (chunk: Buffer) => (complaint += chunk.toString()));
-    child.stdout.on("data", (chunk: Buffer) => {
-      text += chunk.toString();
-      const lines = text.split("\n");
-      text = lines.pop() ?? "";
-      for (const line of lines) {
-        said.push(line);
-        const event = JSON.parse(line) as { event: string; address?: string };
-        if (event.address !== undefined) resolve(event.address);
-      }
-    });
-    child.once("close", () => reject(new Error(complaint)));
-  });
-  return { origin, process: child, ended, said };
 }
 
 describe("a seller from an ONNX file", () => {
@@ -122,7 +96,7 @@ describe("a seller from an ONNX file", () => {
         ownPayee: true,
       };
     });
-    const running = await serve(config);
+    const running = await serveNode(config);
     await change((settings) => (settings.origin = running.origin));
     const { stdout, stderr } = await runCli(["node", "reference", config, "--id", "mine"]);
     expect(stderr).toContain("not in what machine");
@@ -162,7 +136,7 @@ describe("a seller from an ONNX file", () => {
         join(folder, `${signal}.json`),
       );
       const before = await market.devnet.balanceOf(payTo);
-      const first = await serve(own);
+      const first = await serveNode(own);
       const purse = await purseFor(market, first.origin);
       const answered = purse.post().catch(() => null);
       await settling.opened;
@@ -172,7 +146,7 @@ describe("a seller from an ONNX file", () => {
       const told = await answered;
       // A stopped node gives the answer before it ends; a killed one gives none.
       expect([await first.ended, told?.status]).toEqual(signal === "SIGTERM" ? [0, 200] : [null, undefined]);
-      const second = await serve(own);
+      const second = await serveNode(own);
       const again = await purse.post(undefined, second.origin);
       expect(again.status).toBe(200);
       expect(again.text).toContain("probabilities");
