@@ -160,10 +160,9 @@ async function work(
   { served, request, body }: Order,
   signer: Signer | null,
 ): ReturnType<Parameters<typeof createSeller>[0]["work"]> {
-  const response = inferResponse(served.model, request, await served.model.run(request.inputs));
-  if ("error" in response) return { status: 422, error: response.error };
-  const signature = signer === null ? {} : await signatureHeaders(signer, body, utf8(response.text));
-  return { headers: { "content-type": "application/json", ...signature }, body: response.text };
+  const text = inferResponse(served.model, request, await served.model.run(request.inputs));
+  const signature = signer === null ? {} : await signatureHeaders(signer, body, utf8(text));
+  return { headers: { "content-type": "application/json", ...signature }, body: text };
 }
 
 /** Has an answer that was paid for proved, and puts its signed hashes among those to be anchored. */

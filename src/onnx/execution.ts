@@ -3,7 +3,7 @@ import * as z from "zod";
 import { builtFile, runApart } from "../subprocess/run.ts";
 import { Proof402Error, type ErrorCode } from "../errors.ts";
 import type { ModelFile } from "./inference.ts";
-import type { Tensor } from "./tensors.ts";
+import { inJson, type Tensor } from "./tensors.ts";
 
 /** What the process is told. */
 export type ExecutionOrder = { model: ModelFile; inputs: readonly Tensor[] };
@@ -45,7 +45,7 @@ export async function executeApart(
   { model, inputs }: ExecutionOrder,
   { milliseconds }: { milliseconds: number },
 ): Promise<Execution> {
-  const order: ExecutionOrder = { model: { ...model, file: resolve(model.file) }, inputs };
+  const order: ExecutionOrder = { model: { ...model, file: resolve(model.file) }, inputs: inputs.map(inJson) };
   const file = builtFile(import.meta.url, "execution-child");
   const outcome = await runApart(file, order, { milliseconds, maxBytes: MAX_ANSWER_BYTES, awaited: false });
   if (outcome.kind !== "said") throw failure(FAILURE_OF[outcome.kind]);

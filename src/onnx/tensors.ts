@@ -113,8 +113,10 @@ const exactly = (value: number | bigint): number | string => {
   return typeof value === "bigint" && !Number.isSafeInteger(number) ? value.toString() : number;
 };
 
-/** A result as JSON carries it: what is no number there is text, `NaN`, `Infinity` or `-Infinity`. */
+/** A tensor as `JSON.stringify` keeps it: what it would alter is text, `NaN`, `Infinity`, `-Infinity` or `-0`. */
 export const inJson = ({ data, ...tensor }: Tensor): Tensor => ({
   ...tensor,
-  data: data.map((value) => (typeof value === "number" && !Number.isFinite(value) ? String(value) : value)),
+  data: data.map((value) =>
+    Object.is(value, -0) ? "-0" : typeof value === "number" && !Number.isFinite(value) ? String(value) : value,
+  ),
 });

@@ -126,8 +126,8 @@ export const inclusionEvidence = z.strictObject({
   log: evmLog,
 });
 
-/** A number that JSON does not hold: an integer beyond 2^53, `NaN` or an infinity. */
-const notInJson = z.string().regex(/^(?:NaN|-?Infinity|-?[1-9][0-9]{15,19})$/, "a number that JSON does not hold");
+/** A number that JSON does not hold in each reader: an integer beyond 2^53, `NaN`, an infinity, or zero with a sign. */
+const notInJson = z.string().regex(/^(?:NaN|-?Infinity|-0|-?[1-9][0-9]{15,19})$/, "a number that JSON does not hold");
 
 /** What a re-execution answered, each tensor flattened in row-major order. */
 export const replayedOutputs = z

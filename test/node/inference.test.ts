@@ -109,8 +109,7 @@ describe("an inference request", () => {
     if ("error" in request) throw new Error(request.error);
     const model = modelOf("eth-risk");
     const response = inferResponse(model, request, await model.run(request.inputs));
-    if ("error" in response) throw new Error(response.error);
-    expect(JSON.parse(response.text)).toMatchObject({
+    expect(JSON.parse(response)).toMatchObject({
       model_name: "eth-risk",
       id: "n",
       outputs: [{ name: "class", datatype: "INT64", shape: [2] }],
@@ -121,9 +120,7 @@ describe("an inference request", () => {
     const request = read({ inputs: [good], outputs: [{ name: "class" }] });
     if ("error" in request) throw new Error(request.error);
     const answer = { name: "class", datatype: "INT64" as const, shape: [2], data: ["9007199254740993", -1] };
-    expect(inferResponse(modelOf("eth-risk"), request, [answer])).toMatchObject({
-      text: expect.stringContaining('"data":[9007199254740993,-1]') as string,
-    });
+    expect(inferResponse(modelOf("eth-risk"), request, [answer])).toContain('"data":[9007199254740993,-1]');
   });
 
   test("may have first dimensions that differ, where the model does not name them alike", () => {

@@ -62,6 +62,10 @@ describe("a model run apart", () => {
       { name: "x", datatype: "FP32", shape: [1, 3], data: [-1, 0, 1] },
     ]);
     expect(logarithms.outputs).toMatchObject([{ data: ["NaN", "-Infinity", 0] }]);
+    const quotients = await run(await saved(onnxOf([{ op: "Reciprocal", inputs: ["x"], output: "y" }])), 20_000, [
+      { name: "x", datatype: "FP32", shape: [1, 3], data: [-0, 0, -Infinity] },
+    ]);
+    expect(quotients.outputs).toMatchObject([{ data: ["-Infinity", "Infinity", "-0"] }]);
   });
 
   test("is killed at its limit, however deep in native code, and leaves no process", async () => {

@@ -60,10 +60,7 @@ export const oip = {
   readTensors,
 } as const satisfies ExchangeFormat;
 
-/**
- * The text of an answer, as a seller sends it: `id` is the request's, if it has one. Every number has to be finite, because
- * JSON has no other.
- */
+/** The text of an answer, as a seller sends it: `id` is the request's, if it has one. */
 export function writeAnswer(
   { model, version, id }: { model: string; version: string; id: string | null },
   outputs: readonly Tensor[],
@@ -161,10 +158,14 @@ function flatten(data: readonly unknown[], shape: readonly number[]): readonly u
 
 /**
  * Tensors as JSON. An integer that is held as text, because no double is exactly it, is written as the number it is:
- * servers read a tensor's integers as numbers.
+ * servers read a tensor's integers as numbers. JSON has no NaN and no infinity, so each is written as a text by its name.
  */
 const tensorsToJson = (tensors: readonly Tensor[]): string =>
   `[${tensors.map(({ data, ...head }) => `${JSON.stringify(head).slice(0, -1)},"data":[${data.map((item) => elementToJson(head.datatype, item)).join(",")}]}`).join(",")}]`;
 
-const elementToJson = (datatype: Tensor["datatype"], item: TensorElement): string =>
-  typeof item === "string" && datatype !== "BYTES" ? item : JSON.stringify(item);
+function elementToJson(datatype: Tensor["datatype"], item: TensorElement): string {
+  if (typeof item === "string" && datatype !== "BYTES") return item;
+  if (typeof item === "number" && !Number.isFinite(item)) return `"${item}"`;
+  // JSON.stringify drops the sign of a zero, and a model may divide by it.
+  return Object.is(item, -0) ? "-0" : JSON.stringify(item);
+}

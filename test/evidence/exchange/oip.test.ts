@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { fromUtf8, utf8 } from "../../../src/evidence/bytes.ts";
 import type { AnswerReading } from "../../../src/evidence/exchange/format.ts";
-import { oip } from "../../../src/evidence/exchange/oip.ts";
+import { oip, writeAnswer } from "../../../src/evidence/exchange/oip.ts";
 import type { TensorMetadata } from "../../../src/evidence/exchange/tensors.ts";
 
 const read = (text: string): AnswerReading => oip.readAnswer(utf8(text));
@@ -42,6 +42,21 @@ describe("T52: an answer's values", () => {
         expect(fromUtf8(body)).toContain(`"data":[${integers.join(",")}]`);
         expect(oip.readInput(body)).toEqual({ x: exact });
       }),
+    );
+  });
+
+  test("of any real number are written in an answer so that every reader gets the same", () => {
+    fc.assert(
+      fc.property(fc.array(fc.double(), { minLength: 1 }), (data) => {
+        const text = writeAnswer({ model: "m", version: "1", id: null }, [
+          { name: "y", datatype: "FP64", shape: [data.length], data },
+        ]);
+        expect(read(text)).toEqual({ readable: true, answer: { y: data } });
+        expect(() => void JSON.parse(text)).not.toThrow();
+      }),
+      {
+        examples: [[[Number.NaN, Infinity, -Infinity, -0, 5e-324]]],
+      },
     );
   });
 
