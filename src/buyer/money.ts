@@ -70,6 +70,7 @@ const KNOWS_OF_PAYMENT: ReadonlySet<ErrorCode> = new Set([
   "approval_declined",
   "approval_pending",
   "approval_required",
+  "approval_unreadable",
   "buyer_closed",
   "call_in_progress",
   "idempotency_conflict",

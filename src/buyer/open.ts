@@ -21,6 +21,7 @@ import { judgeAgain } from "./judge.ts";
 import { newestAppraisal } from "../receipts/newest.ts";
 import { openMarket, viewModels } from "./listing.ts";
 import { openNonceSecret } from "./one-database.ts";
+import { createQuestions } from "./questions.ts";
 import { createQueue } from "./background/queue.ts";
 import { createQuoteCache } from "./quotes.ts";
 import { readArguments } from "./request.ts";
@@ -150,6 +151,7 @@ export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
     },
 
     ...createClaims(ctx),
+    ...createQuestions(db),
 
     sellers: () => viewSellers(db, config.sellers),
 

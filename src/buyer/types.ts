@@ -243,6 +243,13 @@ export interface Buyer {
    * `seller_not_on_hold`.
    */
   releaseSeller(id: string): Promise<void>;
+  /**
+   * Keeps that a person is now shown this question at a place, such as the first question of a tool call; `wasAsked` tells
+   * it later, in each process. So an answer that names no question counts for the one that the person saw.
+   */
+  keepQuestion(place: string, request: ApprovalRequest): Promise<void>;
+  /** Whether the question shown last at that place was this one, at this price. */
+  wasAsked(place: string, request: ApprovalRequest): Promise<boolean>;
   /** Told after every stored change of a receipt. Returns the unsubscribe function. */
   onReceipt(listener: (receipt: Receipt) => void): () => void;
   /** Takes no more calls, and resolves once the last exchange has come to its end. `await using` calls it. */

@@ -117,6 +117,10 @@ export const BEFORE_SIGNING = {
     "The person closed the question about the payment without an answer: nothing was decided.",
     "Ask the person, then call again with the same key.",
   ],
+  approval_unreadable: [
+    "The answer to the question about the payment is none that can be read: nothing was decided.",
+    "Call again with the same key: the question is asked again.",
+  ],
   approval_failed: [
     "The question to a person failed: nothing was approved.",
     "Call again with the same key where a person can be asked.",

@@ -5,4 +5,5 @@
  */
 export type { GuardOptions } from "../guard/guard.ts";
 export { guardTool } from "./guard.ts";
-export { createProof402Tools, type ApprovalAnswer, type Proof402Tools, type Proof402ToolsOptions } from "./tools.ts";
+export type { ApprovalAnswer } from "./human.ts";
+export { createProof402Tools, type Proof402Tools, type Proof402ToolsOptions } from "./tools.ts";

@@ -4,16 +4,19 @@ import type { ApprovalDecision, ApprovalRequest, Buyer } from "../buyer/types.ts
 import { readArguments } from "../tools/call.ts";
 import { tools } from "../tools/index.ts";
 import { inputSchema } from "../tools/input-schema.ts";
-import type { ToolContext, ToolDefinition, ToolError, ToolOutcome } from "../tools/definition.ts";
+import type { ToolContext, ToolDefinition, ToolOutcome } from "../tools/definition.ts";
 import { errorOutcome } from "../tools/outcome.ts";
+import { decisionOf, questionOf, remarkIn, type Answered, type AskedCall } from "./human.ts";
 import { errorMessage, callKeyOf, readingFirst, toolCallIdOf, type CallRuntime } from "./runtime.ts";
 
 /** What the LangChain tools are made from. */
 export type Proof402ToolsOptions = {
   buyer: Buyer;
   /**
-   * `interrupt` asks a person through LangGraph's `interrupt()` where the payment policy wants one (a checkpointer is
-   * needed; resume with `{ decision: "approve" | "decline", digest }`). Without it such payments are refused.
+   * `interrupt` asks a person through LangGraph's `interrupt()` where the payment policy wants one, in the shape of
+   * LangChain's `humanInTheLoopMiddleware` (a checkpointer is needed). Resume with `{ decisions: [{ type: "approve" }] }` or
+   * `{ decisions: [{ type: "reject", message }] }`, or with an {@link ApprovalAnswer}. Without it, and outside a graph, such
+   * a payment waits for the owner's `proof402 approvals`.
    */
   approval?: "interrupt";
 };
@@ -29,11 +32,6 @@ export type Proof402Tools = [
   verifyReceipt: StructuredToolInterface,
   spending: StructuredToolInterface,
 ];
-
-/**
- * What a person answers to an interrupt. `digest` names the question: an answer to another question counts as missing.
- */
-export type ApprovalAnswer = { decision: "approve" | "decline"; digest: string };
 
 /**
  * The proof402 tools for LangChain. Content is text for the model; the artifact is `{ status: "ok", data }` or
@@ -79,34 +77,49 @@ function createTool(definition: ToolDefinition, options: Proof402ToolsOptions): 
   });
 }
 
-/** Runs the tool; each question becomes an interrupt, after which LangGraph runs this function again from its top. */
+/**
+ * Runs the tool; each question becomes an interrupt, after which LangGraph runs this function again from its top and gives
+ * the answers so far in their order. An answer names no question, so the buyer keeps which one was shown at which place.
+ */
 async function runWithApproval(
   definition: ToolDefinition,
   options: Proof402ToolsOptions,
   args: Record<string, unknown>,
   runtime: CallRuntime,
 ): Promise<ToolOutcome<unknown>> {
-  const decisions = new Map<string, ApprovalDecision>();
-  for (;;) {
+  const { buyer } = options;
+  const call: AskedCall = { name: definition.name, args };
+  const answers = new Map<string, Answered>();
+  for (let place = 0; ; place += 1) {
     try {
-      return await definition.run(contextOf(options, args, runtime, decisions), args);
+      return withRemark(await definition.run(contextOf(options, call, runtime, answers), args), answers);
     } catch (error) {
       const request = pendingApproval(error);
       if (request === null) throw error;
-      const answer = await ask(request);
-      if (answer === NO_PERSON) return errorOutcome(cannotAsk(request));
-      decisions.set(request.digest, decisionOf(answer, request));
+      const at = `${callKeyOf(runtime, args) ?? request.idempotencyKey} ${place}`;
+      const answer = await ask(buyer, request, call, at);
+      // Without a person here the call waits for the owner's answer in another terminal.
+      if (answer === NO_PERSON) return definition.run(contextOf({ buyer }, call, runtime, answers), args);
+      answers.set(termsOf(request), { answer, toThis: await buyer.wasAsked(at, request) });
     }
   }
 }
 
+/** What the person wrote beside a refusal goes to the model, as LangChain's own middleware has it. */
+function withRemark(outcome: ToolOutcome<unknown>, answers: ReadonlyMap<string, Answered>): ToolOutcome<unknown> {
+  if (outcome.status === "ok" || outcome.error.code !== "approval_declined") return outcome;
+  const remark = [...answers.values()].map(({ answer }) => remarkIn(answer)).findLast((one) => one !== null);
+  if (remark === undefined || remark === null) return outcome;
+  return errorOutcome({ ...outcome.error, message: `${outcome.error.message} The person wrote: ${remark}` });
+}
+
 function contextOf(
   { buyer, approval }: Proof402ToolsOptions,
-  args: Record<string, unknown>,
+  call: AskedCall,
   runtime: CallRuntime,
-  decisions: ReadonlyMap<string, ApprovalDecision>,
+  answers: ReadonlyMap<string, Answered>,
 ): ToolContext {
-  const callKey = callKeyOf(runtime, args);
+  const callKey = callKeyOf(runtime, call.args);
   const { signal, writer } = runtime;
   return {
     buyer,
@@ -116,35 +129,30 @@ function contextOf(
     approve:
       approval === undefined
         ? undefined
-        : (request): Promise<ApprovalDecision> => Promise.resolve(decisions.get(request.digest) ?? "ask_later"),
+        : (request): Promise<ApprovalDecision> =>
+            Promise.resolve(answers.get(termsOf(request))).then((answered) =>
+              answered === undefined ? "ask_later" : decisionOf(answered, request, call),
+            ),
   };
 }
 
-const NO_PERSON = Symbol("no person can be asked");
-const cannotAsk = ({ money, idempotencyKey }: ApprovalRequest): ToolError => ({
-  code: "approval_required",
-  message: "This amount needs a person's approval, and no person can be asked here.",
-  money,
-  ...(money === "not-moved" ? {} : { idempotencyKey }),
-  next: "Make the call inside a graph with a checkpointer, or have the owner raise approveAbove in the payment policy.",
-});
+/** What an answer is to: a yes to less in all is no yes to more. */
+const termsOf = ({ digest, amount }: ApprovalRequest): string => `${digest} ${amount}`;
 
-/** Throws LangGraph's interrupt the first time, returns the person's answer after the resume; `NO_PERSON` outside a graph. */
-async function ask(request: ApprovalRequest): Promise<unknown> {
+const NO_PERSON = Symbol("no person can be asked");
+
+/**
+ * Throws LangGraph's interrupt the first time, returns the person's answer after the resume; `NO_PERSON` outside a graph.
+ * The question is kept before the graph hears of it.
+ */
+async function ask(buyer: Buyer, request: ApprovalRequest, call: AskedCall, at: string): Promise<unknown> {
   try {
     const { interrupt } = await import("@langchain/langgraph");
-    return interrupt({ type: "proof402/approval", ...request });
+    return interrupt(questionOf(request, call));
   } catch (error) {
     // The interrupt itself travels as an exception and must reach the graph. Any other one says that there is none.
-    if (error instanceof Error && error.name === "GraphInterrupt") throw error;
-    return NO_PERSON;
+    if (!(error instanceof Error) || error.name !== "GraphInterrupt") return NO_PERSON;
+    await buyer.keepQuestion(at, request);
+    throw error;
   }
-}
-
-function decisionOf(answer: unknown, request: ApprovalRequest): ApprovalDecision {
-  if (typeof answer !== "object" || answer === null || !("decision" in answer) || !("digest" in answer))
-    return "declined";
-  // The offer changed since the person was asked: their answer was to another question.
-  if (answer.digest !== request.digest) return "ask_later";
-  return answer.decision === "approve" ? "approved" : "declined";
 }

@@ -147,6 +147,7 @@ const migrations: readonly (readonly Step[])[] = [
       state text not null, asked_at integer not null, ends_at integer not null) strict`,
     `create index approvals_digest on approvals (digest)`,
   ],
+  [`create table questions (place text primary key, question text not null) strict`],
 ];
 
 /**

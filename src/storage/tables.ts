@@ -33,6 +33,7 @@ export type Tables = {
   chain_heads: ChainHeadsTable;
   owner_transactions: OwnerTransactionsTable;
   approvals: ApprovalsTable;
+  questions: QuestionsTable;
 };
 
 export type PurchasesTable = {
@@ -301,3 +302,6 @@ export type ApprovalsTable = {
   asked_at: number;
   ends_at: number;
 };
+
+/** The question that a surface showed last at a place of a call, for answers that name no question. */
+export type QuestionsTable = { place: string; question: string };

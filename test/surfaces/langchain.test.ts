@@ -1,7 +1,7 @@
 import type { ToolMessage } from "@langchain/core/messages";
 import { tool, type StructuredToolInterface } from "@langchain/core/tools";
 import { Command, MemorySaver } from "@langchain/langgraph";
-import { AIMessage, createAgent, createMiddleware, fakeModel } from "langchain";
+import { AIMessage, createAgent, createMiddleware, fakeModel, type HITLRequest, type HITLResponse } from "langchain";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { Buyer } from "../../src/buyer/types.ts";
@@ -237,58 +237,84 @@ describe("a payment above the approval threshold", () => {
   const asking = () =>
     market.buyer((config) => config.payment.assets.forEach((asset) => (asset.approveAbove = "5000")));
 
-  test("is refused where nobody can be asked", async () => {
-    const careful = await asking();
-    const buy = createProof402Tools({ buyer: careful }).find((one) => one.name === "buy_inference");
-    const message = (await buy?.invoke({
-      type: "tool_call",
-      id: "c",
-      name: "buy_inference",
-      args: purchase,
-    })) as ToolMessage;
-    expect(message.artifact).toMatchObject({ error: { code: "approval_required", money: "not-moved" } });
-    expect((await careful.spending()).recent).toEqual([]);
-  });
-
-  test.each([
-    ["approve", "ok", 1],
-    ["decline", "error", 0],
-  ] as const)("asks by interrupt before anything is signed; %s", async (decision, status, payments) => {
-    const careful = await asking();
+  /** An agent that calls once and then hears the answers of a person, each after its question. */
+  async function answering(careful: Buyer, answersTo: (question: Asked) => unknown[]) {
     const model = fakeModel()
       .respond(calling("buy_inference", purchase, "call_a"))
       .respond(new AIMessage("done"));
-    const agent = createAgent({
-      model,
-      tools: createProof402Tools({ buyer: careful, approval: "interrupt" }),
-      checkpointer: new MemorySaver(),
-    });
+    const tools = createProof402Tools({ buyer: careful, approval: "interrupt" });
+    const agent = createAgent({ model, tools, checkpointer: new MemorySaver() });
     const config = { configurable: { thread_id: crypto.randomUUID() } };
-    const asked = (await agent.invoke({ messages: [{ role: "user", content: "buy" }] }, config)) as unknown as {
-      __interrupt__: { value: { digest: string; amount: string; payTo: string } }[];
-    };
-    const [{ value: question } = { value: null }] = asked.__interrupt__;
-    expect(question).toMatchObject({ amount: "10000", payTo: market.devnet.sellers.honest.payTo });
-    expect((await careful.spending()).recent).toEqual([]);
-    const resumed = await agent.invoke(new Command({ resume: { decision, digest: question?.digest } }), config);
-    const [message] = named(resumed.messages, "buy_inference");
-    expect(message?.artifact).toMatchObject({ status });
-    expect((await careful.spending()).recent).toHaveLength(payments);
+    let state: unknown = await agent.invoke({ messages: [{ role: "user", content: "buy" }] }, config);
+    const question = questionIn(state);
+    if (question === undefined) throw new Error("nothing was asked");
+    for (const resume of answersTo(question)) state = await agent.invoke(new Command({ resume }), config);
+    const [message] = named((state as { messages: unknown[] }).messages, "buy_inference");
+    return { question, again: questionIn(state), message, recent: (await careful.spending()).recent };
+  }
+  type Asked = HITLRequest & { digest: string; amount: string; payTo: string };
+  const questionIn = (state: unknown): Asked | undefined =>
+    (state as { __interrupt__?: { value: Asked }[] }).__interrupt__?.[0]?.value;
+  const approve: HITLResponse = { decisions: [{ type: "approve" }] };
+  const reject: HITLResponse = { decisions: [{ type: "reject", message: "Too dear." }] };
+  const edited = (args: Record<string, unknown>): HITLResponse => ({
+    decisions: [{ type: "edit", editedAction: { name: "buy_inference", args } }],
   });
 
-  test("an approval of another question is none", async () => {
+  test("waits for its owner where no person can be asked, with and without interrupts", async () => {
     const careful = await asking();
-    const model = fakeModel()
-      .respond(calling("buy_inference", purchase, "call_a"))
-      .respond(new AIMessage("done"));
-    const agent = createAgent({
-      model,
-      tools: createProof402Tools({ buyer: careful, approval: "interrupt" }),
-      checkpointer: new MemorySaver(),
-    });
-    const config = { configurable: { thread_id: crypto.randomUUID() } };
-    await agent.invoke({ messages: [{ role: "user", content: "buy" }] }, config);
-    await agent.invoke(new Command({ resume: { decision: "approve", digest: "00".repeat(32) } }), config);
+    const call = { type: "tool_call" as const, id: "c", name: "buy_inference", args: purchase };
+    for (const options of [{}, { approval: "interrupt" as const }]) {
+      const message = (await createProof402Tools({ buyer: careful, ...options })[1].invoke(call)) as ToolMessage;
+      expect(message.artifact).toMatchObject({ error: { code: "approval_required", money: "not-moved" } });
+      expect(message.text).toMatch(/`proof402 approvals approve [0-9a-f]{8}`/);
+    }
     expect((await careful.spending()).recent).toEqual([]);
+  });
+
+  const ok = { status: "ok" };
+  const declined = { error: { code: "approval_declined", money: "not-moved" } };
+  const key: unknown = expect.stringMatching(/^lc-/);
+  const unreadable = { error: { code: "approval_unreadable", money: "not-moved", idempotencyKey: key } };
+  test.each<[string, object, number, (question: Asked) => unknown]>([
+    ["LangChain's yes", ok, 1, () => approve],
+    ["LangChain's edit that changes nothing", ok, 1, () => edited(purchase)],
+    ["a yes that names the question", ok, 1, ({ digest }) => ({ decision: "approve", digest })],
+    ["LangChain's no", declined, 0, () => reject],
+    ["a no that names the question", declined, 0, ({ digest }) => ({ decision: "decline", digest })],
+    ["an edit", unreadable, 0, () => edited({ ...purchase, seller: "tampering" })],
+    ["two decisions", unreadable, 0, () => ({ decisions: [...approve.decisions, ...approve.decisions] })],
+    ["a bare yes", unreadable, 0, () => true],
+  ])("T105: asks by interrupt before anything is signed: %s", async (name, expected, payments, answer) => {
+    const careful = await asking();
+    const { question, message, recent } = await answering(careful, (asked) => [answer(asked)]);
+    expect(question).toMatchObject({
+      amount: "10000",
+      payTo: market.devnet.sellers.honest.payTo,
+      actionRequests: [{ name: "buy_inference", args: purchase, description: expect.stringContaining("$0.01") }],
+      reviewConfigs: [{ actionName: "buy_inference", allowedDecisions: ["approve", "reject"] }],
+    });
+    expect(message?.artifact).toMatchObject(expected);
+    expect(message?.text.includes("The person wrote: Too dear.")).toBe(name === "LangChain's no");
+    expect(recent).toHaveLength(payments);
+  });
+
+  test("T105: an answer to another question is none: the person is asked again", async () => {
+    const other = { decision: "approve", digest: "00".repeat(32) };
+    const { again, recent } = await answering(await asking(), () => [other]);
+    expect(again).toBeDefined();
+    expect(recent).toEqual([]);
+  });
+
+  test("T105: a yes that names no question is one to what was shown, also where a second question follows", async () => {
+    const careful = await asking();
+    let shown = 0;
+    // The price that is shown first is another one when the answer comes.
+    const keepQuestion: Buyer["keepQuestion"] = (place, request) =>
+      careful.keepQuestion(place, (shown += 1) === 1 ? { ...request, amount: "1" } : request);
+    const { message, recent } = await answering({ ...careful, keepQuestion }, () => [approve, reject]);
+    expect(shown).toBe(2);
+    expect(message?.artifact).toMatchObject({ error: { code: "approval_declined" } });
+    expect(recent).toEqual([]);
   });
 });
