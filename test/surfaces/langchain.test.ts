@@ -267,7 +267,7 @@ describe("a payment above the approval threshold", () => {
     for (const options of [{}, { approval: "interrupt" as const }]) {
       const message = (await createProof402Tools({ buyer: careful, ...options })[1].invoke(call)) as ToolMessage;
       expect(message.artifact).toMatchObject({ error: { code: "approval_required", money: "not-moved" } });
-      expect(message.text).toMatch(/`proof402 approvals approve [0-9a-f]{8}`/);
+      expect(message.text).toMatch(/waits as approval [0-9a-f]{8} .*`proof402 approvals`/);
     }
     expect((await careful.spending()).recent).toEqual([]);
   });
