@@ -104,45 +104,39 @@ async function listedModels(
 
 type Digest = Pick<NewModel, "sha256" | "source">;
 type Shown = {
+  assurance: "none" | "signed" | "attested";
   attested: Attested | null;
   reference: NonNullable<SellerEntry["reference"]>;
   models: (ListedModel & { digest: Digest })[];
   left: Left;
 };
 
+const claimed = ({ sha256 }: ListedModel): Digest => ({ sha256, source: "claimed" });
+
 /** Judges a seller's evidence under the pins that it would get, as a purchase judges it. */
 async function evidenceOf(
   market: OpenMarket,
   ctx: Judging,
   seller: Seller,
-  { models, assurance }: { models: readonly ListedModel[]; assurance?: Assurance | undefined },
+  { models, assurance: wanted }: { models: readonly ListedModel[]; assurance?: Assurance | undefined },
 ): Promise<Shown> {
-  const claimed = (): Shown => ({
-    attested: null,
-    reference: {},
-    models: models.map((model) => ({ ...model, digest: { sha256: model.sha256, source: "claimed" } })),
-    left: [],
-  });
-  if (assurance === "none") return claimed();
   const nonce = crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
-  const found = await market.providerOf(seller).attest(seller, nonce);
-  // A bare key is the seller's own word: its owner's pin is what makes it known.
-  if (found === null || found.evidence.every(({ kind }) => kind === "signature.key")) {
-    if (assurance === undefined) return claimed();
-    throw notAttested(seller, "it serves no attestation");
+  const found = wanted === "none" ? null : await market.providerOf(seller).attest(seller, nonce);
+  if (found === null) {
+    if (wanted === "signed") throw notAttested(seller, "it serves no signing key");
+    if (wanted !== undefined && wanted !== "none") throw notAttested(seller, "it serves no attestation");
+    const all = models.map((model) => ({ ...model, digest: claimed(model) }));
+    return { assurance: "none", attested: null, reference: {}, models: all, left: [] };
   }
   await requireSameTime(ctx, seller, found.evidence);
-  const shown = await shownBy(ctx, found.evidence);
-  if (typeof shown === "string") throw notAttested(seller, shown);
-  const { measurements, digests } = shown;
-  const reference = { measurements: [measurements], models: digests };
+  const { assurance, reference, digestOf } = await pinsFor(ctx, seller, found, wanted);
   const pinned: Seller = { ...seller, reference: { ...seller.reference, ...reference } };
   const sellers = ctx.config.sellers.map((one) => (one.id === seller.id ? pinned : one));
   const judging = { ...ctx, config: { ...ctx.config, sellers } };
   const judged = await Promise.all(
     models.map(async (model) => ({
       model,
-      result: await judge(judging, { seller: pinned, model }, found.evidence, "attested"),
+      result: await judge(judging, { seller: pinned, model }, found.evidence, assurance),
     })),
   );
   const good = judged.flatMap(({ model, result }) => (result.ok ? [{ model, attested: result.attested }] : []));
@@ -150,13 +144,38 @@ async function evidenceOf(
   const left = judged.flatMap(({ model: { name }, result }) => (result.ok ? [] : [{ name, reason: result.message }]));
   if (first === undefined) throw notAttested(seller, left[0]?.reason ?? "it lists no model");
   return {
+    assurance,
     attested: first.attested,
     reference,
-    models: good.map(({ model }) => ({
-      ...model,
-      digest: { sha256: digests[model.name] ?? null, source: "measured" },
-    })),
+    models: good.map(({ model }) => ({ ...model, digest: digestOf(model) })),
     left,
+  };
+}
+
+type Pins = {
+  assurance: "signed" | "attested";
+  reference: Pick<Seller["reference"], "keyIds"> | Pick<Seller["reference"], "measurements" | "models">;
+  digestOf: (model: ListedModel) => Digest;
+};
+
+/** The pins of what a seller shows: its measurements and their models, or its key alone, which is its own word. */
+async function pinsFor(
+  ctx: Judging,
+  seller: Seller,
+  { keyId, evidence }: { keyId: string; evidence: readonly Evidence[] },
+  wanted: Assurance | undefined,
+): Promise<Pins> {
+  if (evidence.every(({ kind }) => kind === "signature.key")) {
+    if (wanted !== undefined && wanted !== "signed") throw notAttested(seller, "it serves no attestation");
+    return { assurance: "signed", reference: { keyIds: [keyId] }, digestOf: claimed };
+  }
+  const shown = await shownBy(ctx, evidence);
+  if (typeof shown === "string") throw notAttested(seller, shown);
+  const { measurements, digests } = shown;
+  return {
+    assurance: "attested",
+    reference: { measurements: [measurements], models: digests },
+    digestOf: ({ name }) => ({ sha256: digests[name] ?? null, source: "measured" }),
   };
 }
 
@@ -186,7 +205,7 @@ const notAttested = ({ origin }: Seller, why: string): Proof402Error =>
 
 function entryOf(
   bare: Pick<SellerEntry, "id" | "provider" | "origin">,
-  { attested, reference, models, left }: Shown,
+  { assurance, attested, reference, models, left }: Shown,
   { payees, prices, unpriced }: { payees: string[]; prices: readonly AskedPrice[]; unpriced: Left },
 ): NewSeller {
   const priced = models.flatMap(({ name, digest }): NewModel[] => {
@@ -198,7 +217,7 @@ function entryOf(
     entry: {
       ...bare,
       payTo: payees,
-      assurance: attested === null ? "none" : "attested",
+      assurance,
       reference: { ...reference, models: Object.fromEntries(digests) },
     },
     simulated: attested?.simulated ?? false,

@@ -54,18 +54,16 @@ export const viewOf = ({ entry, simulated, models, left }: NewSeller): Record<st
 export function sellerText({ entry, simulated, models, left }: NewSeller): string {
   const networks = [...new Set(models.map(({ price }) => chainName(price.asset.network)))];
   const measured = Object.entries(entry.reference?.measurements?.[0] ?? {});
-  const evidence =
-    entry.assurance === "none"
-      ? "none: nothing shows which code or model answers, so only calls with --assurance none buy here"
-      : simulated
-        ? "attested by SIMULATED hardware: a root of the configuration vouches for it, and no hardware vendor"
-        : "attested by AWS Nitro hardware";
+  const evidence = simulated
+    ? "attested by SIMULATED hardware: a root of the configuration vouches for it, and no hardware vendor"
+    : (EVIDENCE[entry.assurance] ?? entry.assurance);
   return [
     `Seller ${entry.id} at ${entry.origin}`,
     ...entry.payTo.map(
       (payee) => `  Paid at   ${payee} on ${networks.join(", ")} (the seller's own word, in its offers)`,
     ),
     `  Evidence  ${evidence}`,
+    ...(entry.reference?.keyIds ?? []).map((keyId) => `    key id  ${keyId} (the seller's own word)`),
     ...measured.map(([index, digest]) => `    measurement ${index}  ${digest}`),
     ...models.flatMap(({ name, sha256, source, price: { amount, asset } }) => [
       `  Sells     ${name} for ${moneyText(amount, asset)}`,
@@ -75,6 +73,13 @@ export function sellerText({ entry, simulated, models, left }: NewSeller): strin
     TRUST,
   ].join("\n");
 }
+
+const EVIDENCE: Readonly<Record<string, string>> = {
+  none: "none: nothing shows which code or model answers, so only calls with --assurance none buy here",
+  signed:
+    "a signing key alone: pinned, it shows that answers are signed by its holder, and nothing says in what machine it is",
+  attested: "attested by AWS Nitro hardware",
+};
 
 const SOURCES = {
   measured: "from the list that its measurements cover",

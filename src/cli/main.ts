@@ -155,10 +155,10 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
     .option("--model <name...>", "only these of its models")
     .option("--pay-to <address...>", "refuse another payee than these")
     .addOption(
-      new Option("--assurance <level>", "attested: refuse it without evidence; none: ask for no evidence").choices([
-        "none",
-        "attested",
-      ]),
+      new Option(
+        "--assurance <level>",
+        "attested: refuse it without an attestation; signed: refuse it without a signing key; none: ask for no evidence",
+      ).choices(["none", "signed", "attested"]),
     )
     .option("--yes", "do not ask")
     .addHelpText("after", "\nExample: proof402 sellers add https://risk.example.org")

@@ -6,8 +6,12 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { loadConfig } from "../../src/config/load.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { writeDevnet } from "../../src/devnet/index.ts";
+import { createSigner, generateSigningKey } from "../../src/node/index.ts";
+import { buyWith } from "../support/buy.ts";
 import { runCli } from "../support/cli.ts";
-import { openMarket, writeVariant, type Market } from "../support/devnet.ts";
+import { ETH_FEATURES, openMarket, writeVariant, type Market } from "../support/devnet.ts";
+import { infront } from "../support/infront.ts";
+import { openSeller } from "../support/selling.ts";
 
 let market: Market;
 let full: string;
@@ -72,6 +76,46 @@ test("a seller without evidence is pinned as such, and its digests are said to b
     "--yes",
   );
   expect(refused.stderr).toContain("attestation_failed");
+  const { origin } = market.devnet.sellers.unattested;
+  expect((await add(await without(), origin, "--assurance", "signed", "--yes")).stderr).toContain("no signing key");
+});
+
+test("T100: the key that was shown is the key that is pinned, and a seller that changes it sells nothing", async () => {
+  const signer = await createSigner(await generateSigningKey());
+  const other = await createSigner(await generateSigningKey());
+  const seller = await openSeller(market, { signer });
+  onTestFinished(() => seller.stop());
+  // A second look, before anything is written, would find another key.
+  let genuine = 1;
+  const { origin, stop } = await infront(seller.origin, (path) => {
+    if (path !== "/signing-key" || genuine-- > 0) return Promise.resolve(null);
+    const key = Buffer.from(other.publicKey).toString("base64");
+    const pem = `-----BEGIN PUBLIC KEY-----\n${key}\n-----END PUBLIC KEY-----\n`;
+    return Promise.resolve(Response.json({ public_key: pem }));
+  });
+  onTestFinished(() => stop());
+  const config = await without();
+  const { code, stdout } = await add(config, origin, "--id", "keyed", "--yes");
+  expect(code).toBe(0);
+  expect(stdout).toContain(`key id  ${signer.keyId} (the seller's own word)`);
+  expect(stdout).toContain("nothing says in what machine it is");
+  genuine = Infinity;
+  const loaded = await loadConfig({ path: config });
+  expect(loaded.sellers[0]).toMatchObject({ assurance: "signed", reference: { keyIds: [signer.keyId] } });
+  const buyer = await market.buyer((own) => void (own.sellers = loaded.sellers));
+  const call = { model: "eth-risk", input: ETH_FEATURES, assurance: "signed", wait: "verified" } as const;
+  const { appraisal } = await buyWith(buyer, { ...call, idempotencyKey: "key-as-pinned" });
+  expect(appraisal).toMatchObject({ verdict: "verified", assurance: "signed" });
+
+  genuine = 0;
+  const before = await market.devnet.balanceOf(seller.payTo);
+  const newcomer = await market.buyer((own) => void (own.sellers = loaded.sellers));
+  await expect(buyWith(newcomer, { ...call, idempotencyKey: "key-changed" })).rejects.toMatchObject({
+    code: "attestation_failed",
+  });
+  expect(await market.devnet.balanceOf(seller.payTo)).toBe(before);
+  const attested = await add(await without(), origin, "--assurance", "attested", "--yes");
+  expect(attested.stderr).toContain("attestation_failed");
 });
 
 test("without a yes nothing is written", async () => {
