@@ -4,7 +4,8 @@ import { Proof402Error } from "../errors.ts";
 
 /**
  * Writes a file that is not there yet, folders above it included, and waits until it is on the disk. A file or link that is
- * there stays as it is. Content in pieces is written as it comes. `mode` says who may read it (default: everyone may, the owner alone may write).
+ * there stays as it is. Content in pieces is written as it comes. `mode` says who may read it (default: everyone may, the
+ * owner alone may write); new folders get the same rights, with the right to enter for each reader.
  *
  * Throws Proof402Error `file_exists` or `file_unwritable`.
  */
@@ -45,7 +46,7 @@ export const isThere = (path: string): Promise<boolean> =>
 export const removeOwn = (path: string): Promise<void> => rm(path, { force: true });
 
 async function create(path: string, mode: number): ReturnType<typeof open> {
-  await mkdir(dirname(path), { recursive: true }).catch((error: unknown) => {
+  await mkdir(dirname(path), { recursive: true, mode: mode | ((mode & 0o444) >> 2) }).catch((error: unknown) => {
     throw unwritable(path, error);
   });
   try {

@@ -1,5 +1,5 @@
 import { Proof402Error } from "../errors.ts";
-import { OTHERS, readTextFile } from "../files/read-file.ts";
+import { OTHERS, readTextFile, type Unread } from "../files/read-file.ts";
 import { openKeystore } from "./keystore.ts";
 import { walletFromPrivateKey, type Wallet } from "./wallet.ts";
 
@@ -83,8 +83,16 @@ async function readFile(
       details: { field, reason: read.problem },
     });
   }
-  const { of, mode } = read;
-  throw new Proof402Error(
+  throw rightsRefused(field, read, inTheClear);
+}
+
+/** The error for a key's or password's file with rights for others. `field` names the file. */
+export const rightsRefused = (
+  field: string,
+  { of, mode }: Extract<Unread, { problem: "permissions" }>,
+  inTheClear: boolean,
+): Proof402Error =>
+  new Proof402Error(
     "key_file_permissions",
     of === "folder"
       ? `Everyone may write to the folder of ${field}'s file, and so replace it.`
@@ -99,4 +107,3 @@ async function readFile(
       details: { field, mode },
     },
   );
-}

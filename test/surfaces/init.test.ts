@@ -1,6 +1,6 @@
 import { findDefaultAsset } from "@x402/evm";
 import { spawn, spawnSync } from "node:child_process";
-import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadConfig } from "../../src/config/load.ts";
@@ -97,6 +97,41 @@ test("T102: a key that stands there already is not written over, and a wrong one
   const other = await inHome(await newHome(), [...args, "--import", "-"], { stdin: "0x12" });
   expect(other.stderr).toContain("private_key_invalid");
   expect(other.stderr).not.toContain("0x12");
+});
+
+test("T102: a key of the environment, which every command would pay from, is named before anything is made", async () => {
+  const home = await newHome();
+  const env = { PROOF402_PRIVATE_KEY: market.devnet.privateKey };
+  const told = await inHome(home, ["init", "--network", "base-sepolia", "--wallet", "file"], { env });
+  expect(told.code).toBe(64);
+  expect(told.stderr).toContain("PROOF402_PRIVATE_KEY is set");
+  expect(told.stderr).not.toContain(market.devnet.privateKey);
+  expect(await readdir(home)).toEqual([]);
+});
+
+test("T102: folder and files are their owner's alone under any umask, and doctor tells of a group that may write", async () => {
+  const home = await newHome();
+  const folder = join(home, ".proof402");
+  const command = `umask 000; exec '${process.execPath}' '${CLI}' init --network base-sepolia --wallet file`;
+  spawnSync("sh", ["-c", command], { cwd: home, env: { HOME: home } });
+  const modes = ["", CONFIG, "wallet.key"].map(async (name) => (await stat(join(folder, name))).mode & 0o777);
+  expect(await Promise.all(modes)).toEqual([0o700, 0o600, 0o600]);
+  const lineOf = async () => (await inHome(home, ["doctor"])).stdout.split("\n")[0];
+  expect(await lineOf()).toContain("its owner alone may write to it");
+  await chmod(folder, 0o775);
+  expect(await lineOf()).toContain(`chmod g-w ${folder}`);
+});
+
+test("T102: a key file that others can read is refused as every command refuses it", async () => {
+  const home = await newHome();
+  await writeFile(join(home, "old.key"), `${market.devnet.privateKey}\n`, { mode: 0o644 });
+  const args = ["init", "--network", "base-sepolia", "--wallet", "file", "--import", "old.key"];
+  const told = await inHome(home, args);
+  expect(told.stderr).toContain("Error key_file_permissions: The file of --import can be read by others");
+  expect(told.stderr).toContain("Run chmod 600 on it");
+  expect(await readdir(home)).toEqual(["old.key"]);
+  await chmod(join(home, "old.key"), 0o600);
+  expect((await inHome(home, args)).code).toBe(0);
 });
 
 test("the presets' tokens are those of x402's own packages", () => {

@@ -1,3 +1,5 @@
+import { stat } from "node:fs/promises";
+import { dirname } from "node:path";
 import { configPath, loadConfig } from "../../config/load.ts";
 import type { Config } from "../../config/schema.ts";
 import { failure, skipped, warning, well, type Check, type Finding, type Found } from "./check.ts";
@@ -31,7 +33,7 @@ export async function examine(given: string | undefined, told: Told): Promise<vo
     for (const { name } of CHECKS) tell(name, [skipped("", "It needs a valid configuration.")]);
     return;
   }
-  tell("configuration", [well(path, "It is valid, and its owner alone may write to it.")]);
+  tell("configuration", [await rightsOf(path)]);
   const around = surroundingsOf(path, read.config, told.env);
   try {
     const open = new Set(CHECKS.map(({ name }) => name));
@@ -51,6 +53,20 @@ export async function examine(given: string | undefined, told: Told): Promise<vo
   } finally {
     await around.close();
   }
+}
+
+/** Says who may change a valid configuration. A group with the right to write to its folder can replace it. */
+async function rightsOf(path: string): Promise<Found> {
+  const folder = dirname(path);
+  const { mode } = await stat(folder);
+  const isShared = process.platform !== "win32" && (mode & 0o020) !== 0 && (mode & 0o1000) === 0;
+  return isShared
+    ? warning(
+        path,
+        `It is valid, but the group of ${folder} may write to that folder, and so replace it.`,
+        `If others are in that group, run chmod g-w ${folder}.`,
+      )
+    : well(path, "It is valid, and its owner alone may write to it.");
 }
 
 /** A check's findings; its error, or its taking too long, is one as well. */

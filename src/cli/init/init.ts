@@ -27,6 +27,7 @@ import { openAsker, type Asker } from "./question.ts";
 export async function init(options: Options, command: Command): Promise<number> {
   const { json = false, config } = globals(command);
   const path = configPath(config);
+  requireOwnKey();
   if (await isThere(path)) throw fileExists(path);
   const ask = hasTerminal() ? await openAsker() : null;
   const answers = await readAnswers(options, ask);
@@ -48,7 +49,8 @@ export async function init(options: Options, command: Command): Promise<number> 
   const sellers = await sellersFor({ path, text: "", value }, options, { place, ask, tell: json ? note : print });
   const password = kept === "keystore" ? await answers.password() : "";
   await writeNew(keyFile, await busy("Writing the key", () => keyText(kept, key, password)), { mode: 0o600 });
-  await writeNew(path, `${JSON.stringify(sellers.file.value, null, 2)}\n`);
+  // An RPC's address may hold a key.
+  await writeNew(path, `${JSON.stringify(sellers.file.value, null, 2)}\n`, { mode: 0o600 });
   const funded = place.devnet === null ? null : await fund(place.devnet.faucet, address);
   const said = wordsOf({ path, keyFile, address, place, kept, options, funded });
   const tell = json ? note : print;
@@ -61,6 +63,18 @@ export async function init(options: Options, command: Command): Promise<number> 
     printJson({ config: path, keyFile, address, funded, sellers: sellers.added.map(viewOf), doctor: findings, next });
   else print(next);
   return EXIT.ok;
+}
+
+/** Throws Proof402Error `usage` if the environment has a key. Every command would pay from that key. */
+function requireOwnKey(): void {
+  if ((process.env["PROOF402_PRIVATE_KEY"] ?? "") === "") return;
+  throw new Proof402Error(
+    "usage",
+    "PROOF402_PRIVATE_KEY is set, so every command would pay from its wallet and none from the one that init makes.",
+    {
+      next: "Nothing was written. Unset it (unset PROOF402_PRIVATE_KEY) and run proof402 init again; to keep its key, put the key into a file of mode 600 and add --import FILE.",
+    },
+  );
 }
 
 type Asking = { place: Answers["place"]; ask: Asker | null; tell: (text: string) => void };
@@ -144,7 +158,7 @@ type Written = {
 function wordsOf({ path, keyFile, address, place, kept, options, funded }: Written): string[] {
   const { symbol } = place.token;
   return [
-    `Wrote ${keyFile} (only you can read it) and ${path}.`,
+    `Wrote ${keyFile} and ${path}. Only you can read them.`,
     funded === null
       ? `The wallet's address is ${address}. Send ${symbol} on ${place.title} to it: no more than you would lose.`
       : `The wallet's address is ${address}. The devnet sent ${moneyText(funded.amount, { ...funded, usdStable: true })} of play money to it.`,

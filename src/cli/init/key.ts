@@ -1,8 +1,9 @@
 import { buffer } from "node:stream/consumers";
 import { fromUtf8, type Hex } from "../../evidence/bytes.ts";
 import { Proof402Error } from "../../errors.ts";
-import { OTHERS, readTextFile } from "../../files/read-file.ts";
+import { OTHERS, readTextFile, rightsProblem } from "../../files/read-file.ts";
 import { openKeystore, sealKeystore } from "../../payment/keystore.ts";
+import { rightsRefused } from "../../payment/load-wallet.ts";
 import { newPrivateKey } from "../../payment/new-key.ts";
 import { walletFromPrivateKey } from "../../payment/wallet.ts";
 
@@ -41,7 +42,10 @@ export async function readPassword(path: string): Promise<string> {
 
 async function readKeyFile(path: string): Promise<string> {
   const read = await readTextFile(path, { maxBytes: MAX_BYTES, denied: OTHERS.write });
-  if ("text" in read) return read.text;
+  const inTheClear = "text" in read && !read.text.trimStart().startsWith("{");
+  const unfit = "text" in read ? inTheClear && (await rightsProblem(path, OTHERS.anything)) : read;
+  if (unfit && unfit.problem === "permissions") throw rightsRefused("--import", unfit, inTheClear);
+  if ("text" in read && !unfit) return read.text;
   throw new Proof402Error("key_file_unreadable", `The key could not be read from ${path}.`, {
     next: "Name a file that holds a private key or a keystore and that its owner alone can write to.",
   });
