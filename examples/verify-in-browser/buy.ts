@@ -1,3 +1,4 @@
+// readme:begin
 import { writeFile } from "node:fs/promises";
 import { openBuyer, serializeReceipt } from "proof402";
 
@@ -7,3 +8,4 @@ const { receipt, verdict } = await buyer.buy("payroll-check", input, { seller: "
 // `wx`: a receipt takes no other file's place.
 await writeFile("receipt.json", serializeReceipt(receipt), { flag: "wx" });
 console.log(`Wrote receipt.json: ${verdict}, ${receipt.id}`);
+// readme:end

@@ -226,7 +226,7 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
   program
     .command("mcp")
     .description("serve the tools over MCP on standard input and output")
-    .addHelpText("after", "\nExample: claude mcp add proof402 -- npx proof402 mcp")
+    .addHelpText("after", "\nExample: claude mcp add proof402 -- proof402 mcp")
     .action(lazily(async () => (await import("./mcp.ts")).mcp, [], SPEAKING));
 
   return program;

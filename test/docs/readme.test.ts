@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { execSync, spawn } from "node:child_process";
 import { cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -6,9 +6,10 @@ import { Client } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { transform } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { toolTable } from "../../scripts/write-readme.ts";
+import { readmeText, toolTable } from "../../scripts/write-readme.ts";
 import { configSchema } from "../../src/config/schema.ts";
 import { writeDevnet } from "../../src/devnet/index.ts";
+import { VERSION } from "../../src/version.ts";
 import { CLI, runCli } from "../support/cli.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
 import { serveNode } from "../support/node-process.ts";
@@ -56,6 +57,25 @@ describe("the README with its pages", () => {
     expect(everything, "stale: npm run generate:docs").toContain(toolTable());
   });
 
+  test("shows the examples as they are, and how to install", async () => {
+    expect(readme, "stale: npm run generate:docs").toBe(await readmeText(readme));
+  });
+
+  test("installs by its own lines: linked, the command is on the path; packed, the file has the name that is said", () => {
+    const env: NodeJS.ProcessEnv = {
+      ...process.env,
+      npm_config_prefix: join(market.directory, "npm"),
+      npm_config_offline: "true",
+    };
+    const [link = ""] = /npm link$/m.exec(readme) ?? [];
+    execSync(link, { cwd: root, env, stdio: "pipe" });
+    const path = `${join(market.directory, "npm", "bin")}:${env["PATH"]}`;
+    expect(execSync("proof402 --version", { env: { ...env, PATH: path }, encoding: "utf8" }).trim()).toBe(VERSION);
+    const packed = execSync("npm pack --dry-run --json", { cwd: root, env, encoding: "utf8", stdio: "pipe" });
+    const [{ filename }] = JSON.parse(packed) as [{ filename: string }];
+    expect(readme).toContain(`\`npm install ./${filename}\``);
+  });
+
   test("runs: every line of its command blocks", async () => {
     const env = { PROOF402_CONFIG: config };
     const lines = blocks("sh").flatMap((block) => block.split("\n").filter((line) => line.trim() !== ""));
@@ -63,13 +83,12 @@ describe("the README with its pages", () => {
     for (const line of lines) {
       const words = line.match(/'[^']*'|\S+/g)?.map((word) => word.replace(/^'|'$/g, "")) ?? [];
       // The first two commands are what is running now; the market has a test of its own; installing is npm's.
-      if (
-        /^npm (?:ci|install)/.test(line) ||
-        line.startsWith("export PROOF402_CONFIG=") ||
-        line.includes("proof402 devnet")
-      )
+      if (line.startsWith("npm ci") || line.startsWith("export PROOF402_CONFIG=") || line.includes("proof402 devnet"))
         continue;
-      ran.push({ line, problem: words[0] === "npx" ? await problemOf(words.slice(2), env) : clientProblem(words) });
+      ran.push({
+        line,
+        problem: words[0] === "proof402" ? await problemOf(words.slice(1), env) : clientProblem(words),
+      });
     }
     expect(ran.filter(({ problem }) => problem !== null)).toEqual([]);
     expect(ran.length).toBeGreaterThanOrEqual(6);
@@ -82,10 +101,10 @@ describe("the README with its pages", () => {
       .filter((entry): entry is Entry => "command" in entry);
     expect(servers).toHaveLength(4);
     for (const { command, args } of servers) {
-      expect([command, ...args.slice(0, 2)]).toEqual(["npx", "-y", "proof402"]);
+      expect(command).toBe("proof402");
       const client = new Client({ name: "readme", version: "1" });
       const env = { PATH: process.env["PATH"] ?? "", PROOF402_CONFIG: config };
-      await client.connect(new StdioClientTransport({ command: process.execPath, args: [CLI, ...args.slice(2)], env }));
+      await client.connect(new StdioClientTransport({ command: process.execPath, args: [CLI, ...args], env }));
       expect((await client.listTools()).tools).toHaveLength(5);
       await client.close();
     }
@@ -145,7 +164,7 @@ async function serveProblem(path: string): Promise<string | null> {
 /** Installing into a client: what it will start must be our server. */
 function clientProblem(words: string[]): string | null {
   const adds = words.slice(0, 4).join(" ") === "claude mcp add proof402";
-  const starts = words.slice(words.indexOf("--") + 1).join(" ") === "npx -y proof402 mcp";
+  const starts = words.slice(words.indexOf("--") + 1).join(" ") === "proof402 mcp";
   return adds && starts ? null : "not a command that the tests know";
 }
 
@@ -153,7 +172,10 @@ type Entry = { command: string; args: string[] };
 
 function run(file: string): Promise<{ exit: number; output: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [file], { env: { PATH: process.env["PATH"], PROOF402_CONFIG: config } });
+    const child = spawn(process.execPath, [file], {
+      cwd: workbench,
+      env: { PATH: process.env["PATH"], PROOF402_CONFIG: config },
+    });
     let output = "";
     child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
     child.stderr.on("data", (chunk: Buffer) => (output += chunk.toString()));
