@@ -1,9 +1,10 @@
 import { Option, type Command } from "commander";
+import type { PRESETS } from "../config/new-config.ts";
 import { SETUPS, WEIGHTS } from "../evidence/groth16.ts";
 import { PEERS } from "../peers.ts";
 import type { Lazily } from "./lazily.ts";
 
-const NETWORKS = ["base", "base-sepolia"] as const;
+const NETWORKS = ["base", "base-sepolia"] as const satisfies readonly (keyof typeof PRESETS)[];
 
 /** A seller's commands. */
 export function addNodeCommands(program: Command, lazily: Lazily): void {

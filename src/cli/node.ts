@@ -1,5 +1,6 @@
 import { basename, join, relative, resolve } from "node:path";
 import type { Command } from "commander";
+import { PRESETS } from "../config/new-config.ts";
 import { Proof402Error } from "../errors.ts";
 import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
@@ -8,7 +9,6 @@ import {
   describeModel,
   loadNodeConfig,
   modelEntry,
-  NETWORKS,
   nodeConfigSchema,
   readSecret,
   type NodeConfig,
@@ -23,7 +23,7 @@ import { busy } from "./progress.ts";
 type InitOptions = {
   price: string;
   payTo: string;
-  network: keyof typeof NETWORKS;
+  network: keyof typeof PRESETS;
   facilitator?: string;
   origin?: string;
   out: string;
@@ -43,7 +43,7 @@ export async function initNode(model: string, options: InitOptions, command: Com
     throw usage("--facilitator is required on this network: the URL of an x402 facilitator.");
   const settings: NodeConfigInput = {
     ...(options.origin === undefined ? {} : { origin: options.origin }),
-    payment: { ...NETWORKS[options.network], payTo: options.payTo, facilitatorUrl: facilitator },
+    payment: { ...paidOn(PRESETS[options.network]), payTo: options.payTo, facilitatorUrl: facilitator },
     signingKeyFile: KEY,
     database: "node.db",
     models: [{ ...entry, file: relative(folder, resolve(model)) }],
@@ -66,6 +66,13 @@ export async function initNode(model: string, options: InitOptions, command: Com
   }
   return EXIT.ok;
 }
+
+const paidOn = ({ network, token: { asset, decimals, domain } }: (typeof PRESETS)[keyof typeof PRESETS]) => ({
+  network,
+  asset,
+  decimals,
+  domain,
+});
 
 const OPTION_OF: Readonly<Record<string, string>> = {
   price: "--price",

@@ -157,22 +157,6 @@ export async function readSecret(path: string, field: string): Promise<string> {
 export const descriptionsIn = ({ models }: NodeConfig): ModelDescription[] =>
   models.map(({ name, file, sha256, task, description }) => ({ name, file, sha256, task, description }));
 
-/** Chains with their USDC, which a configuration can begin with. */
-export const NETWORKS = {
-  base: {
-    network: "eip155:8453",
-    asset: "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913",
-    decimals: 6,
-    domain: { name: "USD Coin", version: "2" },
-  },
-  "base-sepolia": {
-    network: "eip155:84532",
-    asset: "0x036cbd53842c5426634e7929541ec2318f3dcf7e",
-    decimals: 6,
-    domain: { name: "USDC", version: "2" },
-  },
-} as const;
-
 /** A model's entry in a new configuration. Throws Proof402Error `file_unreadable`. */
 export async function modelEntry(
   file: string,
