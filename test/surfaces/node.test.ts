@@ -1,15 +1,23 @@
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
+import { get } from "node:https";
 import { chmod, copyFile, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { sellerSchema } from "../../src/market/types.ts";
-import { nodeConfigSchema, type NodeConfigInput } from "../../src/node/config.ts";
+import { loadNodeConfig, nodeConfigSchema, type NodeConfigInput } from "../../src/node/config.ts";
 import { packageModelsDirectory } from "../../src/node/index.ts";
+import { serveNode as serveConfig, type ServedNode } from "../../src/node/serve.ts";
+import { selfSigned } from "../http/self-signed.ts";
 import { buyWith } from "../support/buy.ts";
 import { runCli } from "../support/cli.ts";
 import { newAccount } from "../devnet/authorizations.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { infront } from "../support/infront.ts";
 import { serveNode } from "../support/node-process.ts";
-import { facilitatorWith, purseFor } from "../support/selling.ts";
+import { perceptron, seeded } from "../support/onnx-files.ts";
+import { facilitatorWith, isUsed, purseFor } from "../support/selling.ts";
 
 let market: Market;
 let folder: string;
@@ -35,6 +43,13 @@ function gate(): { opened: Promise<void>; open: () => void } {
   let open = (): void => undefined;
   const opened = new Promise<void>((resolve) => (open = resolve));
   return { opened, open: () => open() };
+}
+
+/** Serves the configuration with a change from this process, until the test ends. */
+async function serveHere(edit: (settings: NodeConfigInput) => void, name: string): Promise<ServedNode> {
+  const node = await serveConfig(await loadNodeConfig(await change(edit, join(folder, name))), () => undefined);
+  onTestFinished(() => node.stop());
+  return node;
 }
 
 describe("a seller from an ONNX file", () => {
@@ -83,6 +98,14 @@ describe("a seller from an ONNX file", () => {
 
   test("the entry that reference prints buys at signed from the process that serve runs", async () => {
     const { devnet } = market;
+    const token = join(folder, "facilitator.token");
+    await writeFile(token, "of-this-seller\n", { mode: 0o600 });
+    const asked: (string | null)[] = [];
+    const guarded = await infront(devnet.facilitatorUrl, (_path, { headers }) => {
+      asked.push(headers.get("authorization"));
+      return Promise.resolve(asked.at(-1) === "Bearer of-this-seller" ? null : new Response(null, { status: 401 }));
+    });
+    onTestFinished(() => guarded.stop());
     await change((settings) => {
       settings.listen = { port: 0 };
       settings.payment = {
@@ -91,7 +114,8 @@ describe("a seller from an ONNX file", () => {
         decimals: 6,
         domain: { name: devnet.bank.token.name, version: devnet.bank.token.version },
         payTo,
-        facilitatorUrl: devnet.facilitatorUrl,
+        facilitatorUrl: guarded.origin,
+        facilitatorTokenFile: "facilitator.token",
         rpcUrl: devnet.rpcUrl,
         ownPayee: true,
       };
@@ -112,6 +136,7 @@ describe("a seller from an ONNX file", () => {
     });
     expect(appraisal).toMatchObject({ verdict: "verified", assurance: "signed" });
     expect(await devnet.balanceOf(payTo)).toBe(10_000n);
+    expect(new Set(asked)).toEqual(new Set(["Bearer of-this-seller"]));
     running.process.kill("SIGTERM");
     expect(await running.ended).toBe(0);
     expect(running.said.map((line) => (JSON.parse(line) as { event: string }).event)).toEqual(
@@ -157,5 +182,86 @@ describe("a seller from an ONNX file", () => {
       signalled.open();
       await facilitator.stop();
     }
+  });
+
+  test("one request more than atOnce is told to come again, and pays nothing", async () => {
+    const [settling, released] = [gate(), gate()];
+    const facilitator = await facilitatorWith(market, {
+      "/settle": async (honest) => {
+        settling.open();
+        await released.opened;
+        return honest();
+      },
+    });
+    onTestFinished(() => facilitator.stop());
+    const node = await serveHere((settings) => {
+      settings.limits = { atOnce: 1 };
+      settings.payment.facilitatorUrl = facilitator.origin;
+    }, "one.json");
+    try {
+      const purses = [await purseFor(market, node.address), await purseFor(market, node.address)];
+      const first = purses[0]!.post();
+      await settling.opened;
+      expect(await purses[1]!.post()).toMatchObject({ status: 503, payment: null });
+      expect((await fetch(`${node.address}/v2/health/ready`)).status).toBe(200);
+      released.open();
+      expect((await first).status).toBe(200);
+      expect(await Promise.all(purses.map((purse) => isUsed(market, purse)))).toEqual([true, false]);
+    } finally {
+      released.open();
+    }
+  });
+
+  test("TLS files are what buyers connect to, and their key is read by its owner only", async () => {
+    const { cert, key } = await selfSigned();
+    await writeFile(join(folder, "tls.crt"), cert);
+    await writeFile(join(folder, "tls.key"), key, { mode: 0o644 });
+    const edit = (settings: NodeConfigInput): void => {
+      settings.listen = { port: 0, tls: { certificateFile: "tls.crt", keyFile: "tls.key" } };
+      settings.payment.facilitatorUrl = market.devnet.facilitatorUrl;
+    };
+    await expect(serveHere(edit, "tls.json")).rejects.toMatchObject({ code: "config_permissions" });
+    await chmod(join(folder, "tls.key"), 0o600);
+    const { address } = await serveHere(edit, "tls.json");
+    expect(address).toMatch(/^https:/);
+    const [answer] = (await once(get(`${address}/v2/health/ready`, { ca: cert, agent: false }), "response")) as [
+      IncomingMessage,
+    ];
+    expect(answer.resume().statusCode).toBe(200);
+    await expect(fetch(address.replace("https:", "http:"))).rejects.toThrow("fetch failed");
+  });
+
+  test("a node with proving files and a pinned key sells at proven", async () => {
+    const file = join(folder, "tiny.onnx");
+    await writeFile(file, perceptron([3, 2], seeded(1)));
+    const proving = join(folder, "proving");
+    expect(await runCli(["node", "zk", "compile", file, "--out", proving])).toMatchObject({ code: 0 });
+    const sha256 = createHash("sha256")
+      .update(await readFile(file))
+      .digest("hex");
+    const edit = (settings: NodeConfigInput): void => {
+      settings.models = [{ name: "tiny", file: "tiny.onnx", sha256, price: "0.01", provingFolder: "proving" }];
+      settings.database = "proving.db";
+      settings.payment.facilitatorUrl = market.devnet.facilitatorUrl;
+    };
+    const own = await change(edit, join(folder, "proving.json"));
+    const running = await serveNode(own);
+    await change((settings) => {
+      edit(settings);
+      settings.origin = running.origin;
+    }, own);
+    const entry = sellerSchema.parse(JSON.parse((await runCli(["node", "reference", own, "--id", "proving"])).stdout));
+    expect(entry.assurance).toBe("proven");
+    const buyer = await market.buyer((settings) => void (settings.sellers = [entry]));
+    const { appraisal } = await buyWith(buyer, {
+      model: "tiny",
+      input: { x: [0.5, -0.25, 0.75] },
+      assurance: "proven",
+      idempotencyKey: "of-a-proving-process",
+      wait: "verified",
+    });
+    expect(appraisal).toMatchObject({ verdict: "verified", assurance: "proven" });
+    running.process.kill("SIGTERM");
+    expect(await running.ended).toBe(0);
   });
 });
