@@ -30,6 +30,10 @@ export async function exportReceipts(
   const { json = false, ...rest } = globals(command);
   const csv = options.csv === true;
   if (file === undefined) {
+    if (isNamedLikeReceipt(given))
+      throw usage(`No file was named for the receipt ${given}. Nothing was written.`, {
+        next: `Name one: proof402 receipts export ${given} receipt.json. For a table of all receipts name a file for it, such as ./${given}.`,
+      });
     if (options.html === true || (!csv && !json)) throw usage("Which receipt is to be written, or which table of all?");
     return exportTable(given, { ...options, json }, rest);
   }
@@ -127,5 +131,8 @@ async function toStdout(pieces: Iterable<Uint8Array> | AsyncIterable<string>): P
   }
 }
 
-const usage = (message: string): Proof402Error =>
-  new Proof402Error("usage", message, { next: "See proof402 receipts export --help." });
+/** Tells a receipt's id from a table's file name. */
+const isNamedLikeReceipt = (given: string): boolean => /^p402_\w*$/i.test(given);
+
+const usage = (message: string, { next } = { next: "See proof402 receipts export --help." }): Proof402Error =>
+  new Proof402Error("usage", message, { next });

@@ -93,7 +93,7 @@ const NAMED = 5;
 export const shortId = (id: string): string => id.slice(0, "p402_".length + SHORT);
 
 /** Whether a text may be an id or its beginning. */
-export const isIdLike = (text: string): boolean => /^p402_[a-z2-7]{1,52}$/.test(text);
+export const isIdLike = (text: string): boolean => /^p402_[a-z2-7]{0,52}$/.test(text);
 
 /**
  * The id that a person meant: a whole one, or the beginning of one stored receipt's. Throws Proof402Error

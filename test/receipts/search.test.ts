@@ -101,8 +101,8 @@ describe("the beginning of an id", () => {
     const [first = ""] = ids;
     expect(await fullId(db, first)).toBe(first);
     expect(await fullId(db, shortId(first))).toBe(first);
-    const error: unknown = await fullId(db, "p402_").catch((thrown: unknown) => thrown);
-    expect(error).toMatchObject({ code: "receipt_not_found" });
+    const short: unknown = await fullId(db, "p402_").catch((thrown: unknown) => thrown);
+    expect(short).toMatchObject({ code: "receipt_ambiguous", next: "Give more characters of the id." });
     // Of 205 receipts two share a first letter of 32.
     const letters = ids.map((id) => id.slice(0, 6));
     const shared = letters.find((letter, at) => letters.indexOf(letter) !== at) ?? "";

@@ -63,11 +63,21 @@ describe("receipts list", () => {
     expect((await cli("receipts", "export", short, "-")).stdout).toContain(failed);
     expect((await cli("receipts", "list", "--before", "2020-01-01")).stderr).toContain("No receipt fits");
     expect((await cli("receipts", "list", "--since", "1 may")).code).toBe(64);
-    expect((await cli("receipts", "show", "p402_")).code).toBe(1);
+    const all = await cli("receipts", "show", "p402_");
+    expect([all.code, all.stderr]).toEqual([64, expect.stringContaining("Give more characters of the id")]);
   });
 });
 
 describe("an accountant's table", () => {
+  test.each(["--json", "--csv"])("%s takes no receipt's id for the name of its file", async (kind) => {
+    const id = bought[0]?.id.slice(0, 13) ?? "";
+    const { code, stdout, stderr } = await runCli(["--config", config, "receipts", "export", id, kind], {
+      cwd: market.directory,
+    });
+    expect([code, stdout + stderr]).toEqual([64, expect.stringContaining(`receipts export ${id} receipt.json`)]);
+    expect(await readdir(market.directory)).not.toContain(id);
+  });
+
   type Line = Record<string, string>;
   const linesOf = async (...filters: string[]): Promise<Line[]> =>
     JSON.parse((await cli("receipts", "export", "--json", "-", ...filters)).stdout) as Line[];
