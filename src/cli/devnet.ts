@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { Proof402Error } from "../errors.ts";
 import { EXIT, globals, note, print } from "./globals.ts";
 import { wholeNumber } from "./numbers.ts";
-import { busy } from "./progress.ts";
+import { alive } from "./progress.ts";
 
 type Options = { dir: string; ports?: string; blockSeconds?: string };
 
@@ -21,11 +21,16 @@ export async function devnet(options: Options, command: Command): Promise<number
       ? undefined
       : wholeNumber(options.blockSeconds, "--block-seconds", { from: 1, to: 9999 });
   const directory = resolve(options.dir);
-  const { readDevnetKey, startDevnet, writeDevnet } = await import("../devnet/index.ts");
+  // Loading it keeps a busy machine, and every timer of this process, for seconds.
+  note("Loading the market ...");
+  const { readDevnet, readDevnetKey, startDevnet, writeDevnet } = await loadDevnet();
   const privateKey = await readDevnetKey(directory);
+  const left = await readDevnet(directory);
+  if (left?.isRunning === true) throw stillRunning(directory, left.process);
   const proving = join(directory, "devnet-proving");
-  const market = await busy("Starting a chain, a token, a facilitator and six sellers", () =>
+  const market = await alive("proof402 devnet", () =>
     startDevnet({
+      progress: (step) => note(`${step} ...`),
       proving: { keptIn: proving },
       privateKey: privateKey ?? undefined,
       ports: ports ?? undefined,
@@ -58,6 +63,17 @@ export async function devnet(options: Options, command: Command): Promise<number
   }
   return EXIT.ok;
 }
+
+async function loadDevnet() {
+  const [market, folder] = await Promise.all([import("../devnet/index.ts"), import("../devnet/folder.ts")]);
+  return { ...market, ...folder };
+}
+
+const stillRunning = (directory: string, its: number | null): Proof402Error =>
+  new Proof402Error("devnet_running", `A devnet runs in ${directory}. Its market and its files stay as they are.`, {
+    next: `Use that one, or end it with Ctrl-C in its terminal${its === null ? "" : ` (or: kill ${its})`} and run this command again. For a second market name another directory with --dir.`,
+    details: { directory, process: its },
+  });
 
 function readPorts(given: string | undefined): Partial<Record<(typeof PORT_NAMES)[number], number>> | null {
   if (given === undefined) return null;

@@ -63,6 +63,8 @@ export type DevnetOptions = {
    * Adds the sellers that prove. Their keys' development setups take some seconds; a folder keeps them for the next start.
    */
   proving?: boolean | { keptIn: string };
+  /** Hears the name of each step at its beginning. */
+  progress?: ((step: string) => void) | undefined;
 };
 
 /** A whole market on this machine. */
@@ -110,7 +112,9 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
   const started: (() => Promise<void>)[] = [];
   let stopping: Promise<void> | null = null;
   const stop = (): Promise<void> => (stopping ??= endAll(started));
+  const tell = options.progress ?? ((): void => {});
   try {
+    tell("Starting a chain");
     const anvil = await startAnvil({
       port: options.ports?.chain,
       blockSeconds: options.blockSeconds,
@@ -119,10 +123,15 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
     const { proving: wanted = false } = options;
     const proving = wanted === false ? null : openProving(MODELS, wanted === true ? null : wanted.keptIn);
     if (proving !== null) started.push(() => proving.close());
+    tell(
+      `Putting a token on the chain${proving === null ? "" : ", and making the proving keys that the folder does not hold"}`,
+    );
     const [bank, root, proofs] = await Promise.all([openBank(anvil), createSimulatedRoot(), proving?.ready]);
+    tell("Putting the contracts on the chain");
     const [relay, registry] = await Promise.all([openRelay(anvil, bank), openValidationRegistry(anvil, bank)]);
     const keys = Object.values(proofs?.models ?? {}).map(({ key }) => key);
     const verifiers = await openVerifiers(anvil, bank, keys);
+    tell("Starting a facilitator and the sellers");
     const facilitatorKey = await bank.fundedKey();
     const app = createFacilitator(anvil, facilitatorKey);
     addFaucet(app, bank);

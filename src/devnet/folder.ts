@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Hex } from "viem";
 import * as z from "zod";
+import { openRpc } from "../chain/rpc.ts";
 import { Proof402Error } from "../errors.ts";
 import { sha256, toHex, utf8 } from "../evidence/bytes.ts";
 import { readTextFile } from "../files/read-file.ts";
@@ -18,6 +19,13 @@ const markerSchema = z.strictObject({
   files: z.strictObject({ [KEY]: z.string(), [CONFIG]: z.string() }),
   /** Gives play money to an address. */
   faucet: z.url().optional(),
+  /** The id of the market's process. */
+  process: z.int().positive().optional(),
+});
+/** The chain and the token of a market's configuration. */
+const placeSchema = z.object({
+  networks: z.tuple([z.object({ rpcUrl: z.url() })], z.unknown()),
+  payment: z.object({ assets: z.tuple([z.object({ asset: z.string() })], z.unknown()) }),
 });
 const ABOUT = "These files are a devnet's own: play money, and written again when it starts again here.";
 
@@ -73,6 +81,7 @@ export async function writeDevnet(devnet: Devnet, directory: string): Promise<{ 
   const marker = {
     about: ABOUT,
     faucet: `${devnet.facilitatorUrl}/fund`,
+    process: process.pid,
     files: { [KEY]: hashOf(texts[KEY]), [CONFIG]: hashOf(texts[CONFIG]) },
   };
   for (const name of own) if (name !== KEY) await removeOwn(join(directory, name));
@@ -82,11 +91,32 @@ export async function writeDevnet(devnet: Devnet, directory: string): Promise<{ 
   return { config, files: [config, join(directory, KEY), join(directory, MARKER)] };
 }
 
-/** The market that a devnet left in a folder: its configuration's path, and its faucet. Null where it left none. */
-export async function readDevnet(directory: string): Promise<{ config: string; faucet: string } | null> {
-  const text = await readText(join(directory, MARKER));
-  const faucet = text === null ? undefined : readMarker(text)?.faucet;
-  return faucet === undefined ? null : { config: join(directory, CONFIG), faucet };
+/** A market by the files in its folder. */
+export type LeftDevnet = { config: string; faucet: string | null; process: number | null; isRunning: boolean };
+
+/** Reads a folder's market and asks its chain for a sign of life. Gives null for a folder without one. */
+export async function readDevnet(directory: string): Promise<LeftDevnet | null> {
+  const config = join(directory, CONFIG);
+  const [marker, text] = await Promise.all([readText(join(directory, MARKER)), readText(config)]);
+  const ours = marker === null ? null : readMarker(marker);
+  if (ours === null) return null;
+  const { faucet = null, process: its = null } = ours;
+  return { config, faucet, process: its, isRunning: text !== null && (await hasToken(text)) };
+}
+
+/** The longest silence of a live chain, ms. A dead one takes no connection. */
+const SILENT_MS = 20_000;
+
+/** Tells a live market by its token on its chain: another chain may have the port. */
+async function hasToken(config: string): Promise<boolean> {
+  try {
+    const { networks, payment } = placeSchema.parse(JSON.parse(config));
+    const ask = await openRpc({ url: networks[0].rpcUrl, timeoutMs: SILENT_MS, retries: 0 });
+    const code = await ask("eth_getCode", [payment.assets[0].asset, "latest"]);
+    return typeof code === "string" && code !== "0x";
+  } catch {
+    return false;
+  }
 }
 
 const hashOf = (text: string): string => toHex(sha256(utf8(text)));

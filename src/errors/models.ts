@@ -33,5 +33,7 @@ export const SELLING = {
   claim_seconds_invalid: ["Vouchers would be claimed too seldom.", "Set payment.channels.claimSeconds lower."],
   anvil_missing: ["anvil is not installed.", "Install it."],
   anvil_failed: ["anvil did not come up.", "Read details.complaint, which is what anvil printed."],
+  devnet_running: ["A devnet runs in the folder.", "Use that one, end it first, or name another directory."],
+  devnet_stopped: ["The devnet of the folder is not running.", "Start it again."],
   port_taken: ["The port is taken.", "Choose another port, or leave it out for a free one."],
 } as const satisfies Record<string, Meaning>;

@@ -575,7 +575,16 @@ describe("devnet", () => {
 
   test("starts again in its own folder, with the key that is there", async () => {
     const directory = await mkdtemp(join(tmpdir(), "proof402-cli-"));
-    const written = await writeDevnet(market.devnet, directory);
+    const [gone] = market.devnet.settings.networks.map((network) => ({ ...network, rpcUrl: "http://127.0.0.1:9" }));
+    const before = {
+      ...market.devnet,
+      settings: { ...market.devnet.settings, networks: gone === undefined ? [] : [gone] },
+    };
+    const written = await writeDevnet(before, directory);
+    const init = ["init", "--network", "devnet", "--devnet", directory, "--wallet", "file"];
+    const early = await runCli(["--config", join(directory, "own.json"), ...init]);
+    expect(early.stderr).toContain(`devnet_stopped: The devnet of ${directory} is not running.`);
+    expect(early.stderr).toContain(`proof402 devnet --dir ${directory}`);
     if (setups !== null) await cp(setups, join(directory, "devnet-proving"), { recursive: true });
     const child = spawn(process.execPath, [CLI, "devnet", "--dir", directory, "--json"], {
       stdio: ["ignore", "pipe", "pipe"],
@@ -590,9 +599,22 @@ describe("devnet", () => {
     } finally {
       child.kill("SIGTERM");
       // What was bought on the market before does not verify by the new root.
-      expect(await told).toContain("another hardware root");
+      expect(await told).toMatch(
+        /^Loading[^]*chain \.\.\.\n[^]*proving keys[^]*sellers \.\.\.\n[^]*another hardware root/,
+      );
       await rm(directory, { recursive: true, force: true });
     }
+  });
+
+  test("leaves a market alone that still runs in the folder, and says how to end it", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "proof402-cli-"));
+    const written = await writeDevnet(market.devnet, directory);
+    const before = await readFile(written.config, "utf8");
+    const { code, stderr } = await runCli(["devnet", "--dir", directory]);
+    expect([code, stderr]).toEqual([1, expect.stringContaining("devnet_running")]);
+    expect(stderr).toContain(`Ctrl-C in its terminal (or: kill ${process.pid})`);
+    expect(await readFile(written.config, "utf8")).toBe(before);
+    await rm(directory, { recursive: true, force: true });
   });
 
   test("does not take the place of a key that is not its own", async () => {

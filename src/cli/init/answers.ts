@@ -104,10 +104,14 @@ async function placeOf(options: Options, ask: Asker | null): Promise<Place> {
 async function devnetIn(folder: string): Promise<Place> {
   const { readDevnet } = await import("../../devnet/folder.ts");
   const left = await readDevnet(resolve(folder));
+  if (left?.isRunning === false)
+    throw new Proof402Error("devnet_stopped", `The devnet of ${resolve(folder)} is not running.`, {
+      next: `Start it in another terminal with: proof402 devnet --dir ${folder}. Then run this command again. Nothing was written.`,
+    });
   const config = left === null ? null : await loadConfig({ path: left.config });
   const [chain] = config?.networks ?? [];
   const [token] = config?.payment.assets ?? [];
-  if (left === null || config === null || chain === undefined || token === undefined)
+  if (!left?.faucet || config === null || chain === undefined || token === undefined)
     throw new Proof402Error("usage", `No devnet wrote its market into ${resolve(folder)}.`, {
       next: "Run proof402 devnet --dir FOLDER in another terminal, and name the same folder with --devnet.",
     });
