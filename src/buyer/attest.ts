@@ -15,12 +15,13 @@ import { appraiseAttestation } from "../verify/layers/attestation.ts";
 import { requiredLayers } from "../verify/verdict.ts";
 import * as z from "zod";
 import { appraisalPolicyOf, type BuyerContext, type KeptAttestation } from "./context.ts";
+import type { Hex } from "../evidence/bytes.ts";
 
 /** 20 bytes: what nitriding takes. */
 export const NONCE_BYTES = 20;
 
 export type Attested = {
-  keyId: string | null;
+  keyId: Hex | null;
   evidence: Evidence[];
   simulated: boolean;
   /** The TLS certificate that connections have to show, SHA-256 of its DER; null where the attestation names none. */

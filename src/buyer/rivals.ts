@@ -1,3 +1,4 @@
+import type { Hex } from "../evidence/bytes.ts";
 import { readPurchaseByNonce } from "../payment/journal.ts";
 import type { Payment, Receipt } from "../receipts/schema.ts";
 import { receiptsOfNonce } from "../receipts/store.ts";
@@ -35,7 +36,7 @@ export async function importedOf(db: Db, { id, core }: Receipt): Promise<Receipt
 }
 
 /** The id of this buyer's own receipt of a purchase, or null. */
-const ownOf = async (db: Db, nonce: string): Promise<string | null> =>
+const ownOf = async (db: Db, nonce: Hex): Promise<string | null> =>
   (await readPurchaseByNonce(db, nonce))?.receiptId ?? null;
 
 /**

@@ -1,3 +1,4 @@
+import type { Address } from "../evidence/bytes.ts";
 import type { MoneyState } from "../errors.ts";
 import type { AuditResult } from "../receipts/audit-codes.ts";
 import type { Appraisal, Assurance, Receipt, Verdict } from "../receipts/schema.ts";
@@ -130,7 +131,7 @@ export type Warning = { code: keyof typeof WARNINGS; message: string };
 /** Limits, what is spent and reserved, and the newest purchases. */
 export type Spending = {
   /** The wallet's address; null where no wallet is configured. */
-  payer: string | null;
+  payer: Address | null;
   assets: AssetSpending[];
   callsLastHour: number;
   callsPerHour: number;

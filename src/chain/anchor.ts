@@ -1,4 +1,4 @@
-import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
+import { lowered, type Hex } from "../evidence/bytes.ts";
 import { BATCH_SETTLEMENT_TOPIC, readBatchSettlement } from "../evidence/inclusion.ts";
 import type { InclusionEvidence } from "../receipts/schema.ts";
 import type { BatchContradiction } from "../verify/contradiction-codes.ts";
@@ -7,7 +7,7 @@ import { loweredLog } from "./mined.ts";
 import type { ChainClient } from "./client.ts";
 
 /** A batch as somebody says it is anchored. */
-type Anchored = { root: string; transaction: string; count: number };
+type Anchored = { root: Hex; transaction: Hex; count: number };
 type ChainRecord = Pick<InclusionEvidence, "transaction" | "blockNumber" | "blockHash" | "blockTime" | "log">;
 type Anchor =
   | { state: "anchored"; record: ChainRecord }
@@ -25,9 +25,9 @@ export function readAnchor(
 ): Promise<Anchor> {
   return chain.read(
     async (client): Promise<Anchor> => {
-      const receipt = await client.getTransactionReceipt(toHex0x(fromHex0x(published.transaction)));
+      const receipt = await client.getTransactionReceipt(published.transaction);
       if (receipt === null) return { state: "unknown" };
-      const blockHash = receipt.blockHash.toLowerCase();
+      const blockHash = lowered(receipt.blockHash);
       const blockTime = await confirmedTime(client, chain, receipt.blockNumber, blockHash);
       if (blockTime === null) return { state: "pending" };
       const logs = receipt.status === "success" ? receipt.logs.map(loweredLog) : [];

@@ -12,7 +12,7 @@ const index = quantity.refine((value) => value <= Number.MAX_SAFE_INTEGER).trans
 export const bytes = z
   .string()
   .regex(/^0x(?:[0-9a-fA-F]{2})*$/)
-  .transform((text) => text as Hex);
+  .transform((text): Hex => `0x${text.slice(2)}`);
 const sized = (size: number) => bytes.refine((text) => text.length === 2 + 2 * size);
 const hash = sized(32);
 const address = sized(20);

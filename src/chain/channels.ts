@@ -24,7 +24,7 @@ const MOST_AT_ONCE = 500;
 
 const callFor = (channelId: string) =>
   ({
-    address: toHex0x(fromHex0x(CHANNELS)),
+    address: CHANNELS,
     abi: CHANNELS_ABI,
     functionName: "channels",
     args: [toHex0x(fromHex0x(channelId))],

@@ -1,7 +1,7 @@
 import type { Abi } from "ox/Abi";
 import type * as AbiFunction from "ox/AbiFunction";
 import type * as z from "zod";
-import type { Address, Hex } from "../evidence/bytes.ts";
+import { fromHex0x, toHex0x, type Address, type Hex } from "../evidence/bytes.ts";
 import * as answers from "./answers.ts";
 import { openRpc, RpcFault, type RpcOptions } from "./rpc.ts";
 
@@ -102,6 +102,10 @@ export type ChainClient = {
 type AnyCall = { address: Address; abi: Abi; functionName: string; args?: unknown };
 
 const hexNumber = (value: bigint): Hex => `0x${value.toString(16)}`;
+/** Hex for a request, lower case. Types do not hold a stored row's text to hex: throws TypeError on anything else. */
+const plain = (text: Hex): Hex => toHex0x(fromHex0x(text));
+const allPlain = (texts: Hex | readonly Hex[]): Hex | Hex[] =>
+  typeof texts === "string" ? plain(texts) : texts.map(plain);
 const tagOf = (block: bigint | "pending" | "latest" = "latest"): string =>
   typeof block === "bigint" ? hexNumber(block) : block;
 
@@ -116,7 +120,7 @@ export async function openClient(options: RpcOptions): Promise<ChainClient> {
   ): Promise<z.output<Form>> => answers.readAs(form, await request(method, params));
 
   const encode = ({ abi, functionName, args = [] }: AnyCall): Hex =>
-    encodeData(abi, functionName, args as readonly unknown[]);
+    plain(encodeData(abi, functionName, args as readonly unknown[]));
   const decode = ({ abi, functionName, address }: AnyCall, data: Hex): unknown => {
     if (data === "0x") throw new RpcFault("empty", { address });
     try {
@@ -126,7 +130,7 @@ export async function openClient(options: RpcOptions): Promise<ChainClient> {
     }
   };
   const call = async (asked: AnyCall, blockNumber?: bigint): Promise<unknown> => {
-    const transaction = { to: asked.address, data: encode(asked) };
+    const transaction = { to: plain(asked.address), data: encode(asked) };
     return decode(asked, await ask(answers.bytes, "eth_call", [transaction, tagOf(blockNumber)]));
   };
   const aggregate = async (asked: readonly AnyCall[]): Promise<(() => unknown)[]> => {
@@ -149,14 +153,17 @@ export async function openClient(options: RpcOptions): Promise<ChainClient> {
     getBlock,
     getPendingBlock: () => ask(answers.pendingBlock, "eth_getBlockByNumber", ["pending", false]),
     getBlockNumber: () => ask(answers.quantity, "eth_blockNumber"),
-    getBalance: (address) => ask(answers.quantity, "eth_getBalance", [address, "latest"]),
-    getCode: (address) => ask(answers.bytes, "eth_getCode", [address, "latest"]),
-    getTransactionCount: (address, block) => ask(answers.count, "eth_getTransactionCount", [address, tagOf(block)]),
-    getTransaction: (hash) => ask(answers.transaction, "eth_getTransactionByHash", [hash]),
+    getBalance: async (address) => ask(answers.quantity, "eth_getBalance", [plain(address), "latest"]),
+    getCode: async (address) => ask(answers.bytes, "eth_getCode", [plain(address), "latest"]),
+    getTransactionCount: async (address, block) =>
+      ask(answers.count, "eth_getTransactionCount", [plain(address), tagOf(block)]),
+    getTransaction: async (hash) => ask(answers.transaction, "eth_getTransactionByHash", [plain(hash)]),
     getTransactionReceipt: async (hash) =>
-      (await ask(answers.receipt.nullish(), "eth_getTransactionReceipt", [hash])) ?? null,
-    getLogs: ({ fromBlock, toBlock, ...filter }) =>
-      ask(answers.logs, "eth_getLogs", [{ ...filter, fromBlock: tagOf(fromBlock), toBlock: tagOf(toBlock) }]),
+      (await ask(answers.receipt.nullish(), "eth_getTransactionReceipt", [plain(hash)])) ?? null,
+    async getLogs({ address, topics, fromBlock, toBlock }) {
+      const filter = { address: allPlain(address), topics: topics.map(allPlain) };
+      return ask(answers.logs, "eth_getLogs", [{ ...filter, fromBlock: tagOf(fromBlock), toBlock: tagOf(toBlock) }]);
+    },
     readContract: call,
     readContracts: async (asked) => (await aggregate(asked)).map((read) => read()) as never,
     async readSome(asked) {
@@ -181,7 +188,7 @@ export async function openClient(options: RpcOptions): Promise<ChainClient> {
       }
     },
     async sendRawTransaction(raw) {
-      await request("eth_sendRawTransaction", [raw]);
+      await request("eth_sendRawTransaction", [plain(raw)]);
     },
   };
 }

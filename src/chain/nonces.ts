@@ -1,4 +1,4 @@
-import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
+import type { Address, Hex } from "../evidence/bytes.ts";
 import { PERMIT2 } from "../evidence/permit2.ts";
 import type { ChainClient } from "./client.ts";
 
@@ -36,7 +36,7 @@ export const wordOf = (nonce: string): bigint => BigInt(nonce) >> 8n;
 export const hasBit = (word: bigint, nonce: string): boolean => ((word >> (BigInt(nonce) & 0xffn)) & 1n) === 1n;
 
 /** Of an authorization: addresses and nonce are 0x hex. */
-type Spent = { asset: string; payer: string; nonce: string };
+type Spent = { asset: Address; payer: Address; nonce: Hex };
 
 /**
  * Whether the nonce is used or canceled in Permit2: in the state of exactly that block (a lagging RPC node fails instead), or
@@ -47,7 +47,7 @@ export async function isBitSet(
   { payer, nonce }: Omit<Spent, "asset">,
   blockNumber?: bigint,
 ): Promise<boolean> {
-  const args = [toHex0x(fromHex0x(payer)), wordOf(nonce)] as const;
+  const args = [payer, wordOf(nonce)] as const;
   const call = { address: PERMIT2, abi: NONCES_ABI, functionName: "nonceBitmap", args } as const;
   const word = await client.readContract(call, blockNumber);
   return hasBit(word, nonce);
@@ -59,7 +59,7 @@ export function isAuthorizationSpent(
   { asset, payer, nonce }: Spent,
   blockNumber?: bigint,
 ): Promise<boolean> {
-  const args = [toHex0x(fromHex0x(payer)), toHex0x(fromHex0x(nonce))] as const;
+  const args = [payer, nonce] as const;
   const call = { abi: NONCES_ABI, functionName: "authorizationState", args } as const;
-  return client.readContract({ address: toHex0x(fromHex0x(asset)), ...call }, blockNumber);
+  return client.readContract({ address: asset, ...call }, blockNumber);
 }

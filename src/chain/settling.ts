@@ -5,13 +5,14 @@ import { permitOf } from "../evidence/methods/permits.ts";
 import { settlingInput } from "../evidence/permit2.ts";
 import type { ChainClient, TransactionReceipt } from "./client.ts";
 import { loweredLog } from "./mined.ts";
+import { lowered, type Address, type Hex } from "../evidence/bytes.ts";
 
 /** A transaction as it touched an authorization's token, in lower case. */
 export type Settling = {
   logs: (TokenLog & { logIndex: number })[];
   /** The call itself, if only its input shows the authorization it used. */
-  to?: string;
-  input?: string;
+  to?: Address;
+  input?: Hex;
 };
 
 /** What a successful transaction shows of an authorization. Throws what the client throws. */
@@ -26,5 +27,5 @@ export async function readSettling(
   // Bytes after the call's arguments are no part of the evidence.
   return to === null
     ? { logs }
-    : { logs, to: to.toLowerCase(), input: settlingInput(input.toLowerCase(), permitOf(authorization)) };
+    : { logs, to: lowered(to), input: settlingInput(lowered(input), permitOf(authorization)) };
 }

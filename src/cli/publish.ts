@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { toHex0x } from "../evidence/bytes.ts";
+import { toHex0x, type Address } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import { Proof402Error } from "../errors.ts";
 import { openChain } from "../chain/chain.ts";
@@ -83,7 +83,7 @@ export async function publishReceipt(given: string, options: PublishOptions, com
  * The request is the purchase (its hash is the one that the receipt's id spells), the response the whole receipt as it
  * stands, bodies left out: the digest of its exported file. Throws Proof402Error `verdict_open`, `refusal_not_posted`.
  */
-function postingOf(receipt: Receipt, appraisal: Appraisal, to: { registry: string; agentId: bigint }): Posting {
+function postingOf(receipt: Receipt, appraisal: Appraisal, to: { registry: Address; agentId: bigint }): Posting {
   const { verdict, assurance, simulated, layers } = appraisal;
   const development = layers.computation.code === DEVELOPMENT_PROOF;
   if (verdict !== "verified" && verdict !== "failed") {

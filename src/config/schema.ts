@@ -3,6 +3,7 @@ import { isLocalHost } from "../http/addresses.ts";
 import { sellerSchema } from "../market/types.ts";
 import { findAsset, networkId, paymentPolicySchema } from "../payment/policy.ts";
 import { ASSURANCES } from "../receipts/schema.ts";
+import { anyCaseAddress } from "../receipts/fields.ts";
 
 const DIGITS = /^[0-9]{1,78}$/;
 const seconds = z.int().min(1).max(86_400);
@@ -105,10 +106,7 @@ const fieldsSchema = z.strictObject({
   validationRegistry: z
     .strictObject({
       network: networkId,
-      contract: z
-        .string()
-        .toLowerCase()
-        .regex(/^0x[0-9a-f]{40}$/, "address in lower case"),
+      contract: anyCaseAddress,
     })
     .optional(),
   /** Contracts that check proofs by one key on chain: for the owner's `receipts publish --proof`. */
@@ -116,10 +114,7 @@ const fieldsSchema = z.strictObject({
     .array(
       z.strictObject({
         network: networkId,
-        contract: z
-          .string()
-          .toLowerCase()
-          .regex(/^0x[0-9a-f]{40}$/, "address in lower case"),
+        contract: anyCaseAddress,
         /** SHA-256 of the canonical form of the key, hex, as pinned in `proofs`. */
         keySha256: z
           .string()

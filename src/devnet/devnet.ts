@@ -1,5 +1,6 @@
 import type { Address, Hex } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
+import { fromHex0x, lowered, toHex0x } from "../evidence/bytes.ts";
 import { configSchema, type Config, type ConfigInput } from "../config/schema.ts";
 import {
   createInferenceNode,
@@ -143,7 +144,7 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
       { enclave, signer }: { enclave?: Enclave; signer?: Signer } = {},
     ): Promise<OpenSeller> => {
       const authorizerKey = generatePrivateKey();
-      const payTo = privateKeyToAccount(generatePrivateKey()).address.toLowerCase() as Address;
+      const payTo = lowered(privateKeyToAccount(generatePrivateKey()).address);
       const node = await createInferenceNode({
         models: MODELS.map((model) => ({ name: model, price: PRICES[name] })),
         payment: {
@@ -221,7 +222,7 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
         sellers.map((s) => [s.name, { origin: s.origin, payTo: s.payTo }]),
       ) as Devnet["sellers"],
       bank,
-      balanceOf: (owner) => bank.balanceOf(owner as Address),
+      balanceOf: (owner) => bank.balanceOf(toHex0x(fromHex0x(owner))),
       stop,
       [Symbol.asyncDispose]: stop,
     };

@@ -1,5 +1,5 @@
 import type { Hono } from "hono";
-import type { Address } from "viem";
+import { lowered } from "../evidence/bytes.ts";
 import type { Bank } from "./token.ts";
 
 /** What an address gets: 100 whole tokens. */
@@ -12,8 +12,9 @@ export function addFaucet(app: Hono, bank: Bank): void {
     const address = body?.address;
     if (typeof address !== "string" || !/^0x[0-9a-fA-F]{40}$/.test(address))
       return c.json({ error: "the body is not JSON with an address" }, 400);
-    await bank.token.mint(address as Address, BASE_UNITS);
-    await bank.fund(address as Address);
+    const funded = lowered(`0x${address.slice(2)}`);
+    await bank.token.mint(funded, BASE_UNITS);
+    await bank.fund(funded);
     return c.json({ symbol: bank.token.symbol, decimals: bank.token.decimals, amount: BASE_UNITS.toString() });
   });
 }

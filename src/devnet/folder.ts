@@ -3,7 +3,7 @@ import type { Hex } from "viem";
 import * as z from "zod";
 import { openRpc } from "../chain/rpc.ts";
 import { Proof402Error } from "../errors.ts";
-import { sha256, toHex, utf8 } from "../evidence/bytes.ts";
+import { fromHex0x, sha256, toHex, toHex0x, utf8 } from "../evidence/bytes.ts";
 import { readTextFile } from "../files/read-file.ts";
 import { fileExists, removeOwn, writeNew } from "../files/write-new.ts";
 import type { Devnet } from "./devnet.ts";
@@ -51,7 +51,7 @@ async function look(directory: string): Promise<{ key: Hex | null; own: string[]
   if (key != null && ours?.files[KEY] !== hashOf(key)) throw fileExists(join(directory, KEY));
   const own = Object.entries({ [MARKER]: marker, [KEY]: key, [CONFIG]: config });
   return {
-    key: key == null ? null : (key.trim() as Hex),
+    key: key == null ? null : toHex0x(fromHex0x(key.trim())),
     own: own.flatMap(([name, text]) => (text == null ? [] : [name])),
   };
 }

@@ -10,6 +10,7 @@ import {
 } from "viem";
 import { privateKeyToAccount, type PrivateKeyAccount } from "viem/accounts";
 import { foundry } from "viem/chains";
+import { lowered } from "../evidence/bytes.ts";
 import type { NodeAnchoring } from "../node/index.ts";
 import type { Anvil } from "./anvil.ts";
 import { devRelay } from "./contracts/dev-relay.artifact.ts";
@@ -88,5 +89,5 @@ export async function deploy(
   const hash = await wallet.deployContract({ abi: contract.abi, bytecode: contract.bytecode, args });
   const { contractAddress } = await bank.client.waitForTransactionReceipt({ hash });
   if (contractAddress == null) throw new Error("the contract was not deployed");
-  return contractAddress.toLowerCase() as Address;
+  return lowered(contractAddress);
 }

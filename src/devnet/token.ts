@@ -10,6 +10,7 @@ import {
 } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { foundry } from "viem/chains";
+import { lowered } from "../evidence/bytes.ts";
 import type { Anvil } from "./anvil.ts";
 import { EXACT_PROXY, PERMIT2, UPTO_PROXY } from "../evidence/permit2.ts";
 import { CHANNELS, DEPOSIT_COLLECTOR } from "../evidence/channel.ts";
@@ -93,7 +94,7 @@ export async function openBank(anvil: Anvil): Promise<Bank> {
     });
     const { contractAddress } = await client.waitForTransactionReceipt({ hash });
     if (contractAddress == null) throw new Error("the token was not deployed");
-    const address = contractAddress.toLowerCase() as Address;
+    const address = lowered(contractAddress);
     return {
       ...spec,
       address,

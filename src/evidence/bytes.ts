@@ -43,6 +43,8 @@ export const toHex = (bytes: Uint8Array): string => hex.encode(bytes);
 export const fromHex = (text: string): Bytes => hex.decode(text) as Bytes;
 /** Lower-case hex with 0x. */
 export const toHex0x = (bytes: Uint8Array): Hex => `0x${hex.encode(bytes)}`;
+/** Hex in lower case. */
+export const lowered = (text: Hex): Hex => `0x${text.slice(2).toLowerCase()}`;
 /** Bytes of 0x-prefixed hex. Throws on anything else. */
 export const fromHex0x = (text: string): Bytes => {
   if (!text.startsWith("0x")) throw new TypeError("expected 0x-prefixed hex");

@@ -1,4 +1,14 @@
-import { concatBytes, fromHex0x, keccak256, toHex0x, uint256, utf8, type Bytes, type Hex } from "./bytes.ts";
+import {
+  concatBytes,
+  fromHex0x,
+  keccak256,
+  toHex0x,
+  uint256,
+  utf8,
+  type Bytes,
+  type Address,
+  type Hex,
+} from "./bytes.ts";
 import { addressWord } from "./eip3009.ts";
 
 /** x402's batch settlement and its collector of EIP-3009 deposits, at the same addresses on every chain. */
@@ -7,13 +17,13 @@ export const DEPOSIT_COLLECTOR = "0x4020806089470a89826cb9fb1f4059150b550004";
 
 /** What a channel is, and is named by. Addresses as lower-case 0x hex, the delay in seconds, the salt 32 bytes of 0x hex. */
 export type ChannelConfig = {
-  payer: string;
-  payerAuthorizer: string;
-  receiver: string;
-  receiverAuthorizer: string;
-  token: string;
+  payer: Address;
+  payerAuthorizer: Address;
+  receiver: Address;
+  receiverAuthorizer: Address;
+  token: Address;
   withdrawDelay: number;
-  salt: string;
+  salt: Hex;
 };
 
 const DOMAIN_TYPE = keccak256(

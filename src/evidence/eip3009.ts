@@ -1,18 +1,28 @@
-import { concatBytes, fromHex0x, keccak256, toHex0x, uint256, utf8, type Bytes, type Hex } from "./bytes.ts";
+import {
+  concatBytes,
+  fromHex0x,
+  keccak256,
+  toHex0x,
+  uint256,
+  utf8,
+  type Bytes,
+  type Address,
+  type Hex,
+} from "./bytes.ts";
 
 /** EIP-3009 `transferWithAuthorization` message. Amounts in base units, times in unix seconds. */
 export type TransferAuthorization = {
-  from: string;
-  to: string;
+  from: Address;
+  to: Address;
   value: string;
   validAfter: number;
   validBefore: number;
   /** 32 bytes, 0x hex. */
-  nonce: string;
+  nonce: Hex;
 };
 
 /** EIP-712 domain of an EIP-3009 token. */
-export type TokenDomain = { name: string; version: string; chainId: number; verifyingContract: string };
+export type TokenDomain = { name: string; version: string; chainId: number; verifyingContract: Address };
 
 const DOMAIN_TYPE = keccak256(
   utf8("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
@@ -83,7 +93,7 @@ export function authorizationHash(
 }
 
 /** A log as a chain returns it, hex lower case. */
-export type TokenLog = { address: string; topics: string[]; data: string };
+export type TokenLog = { address: Address; topics: Hex[]; data: Hex };
 
 /** Whether the log says that `payer` used exactly this authorization nonce at this token. */
 export const isAuthorizationUsed = (log: TokenLog, token: string, payer: string, nonce: string): boolean =>
@@ -94,7 +104,7 @@ export const isAuthorizationUsed = (log: TokenLog, token: string, payer: string,
   log.topics[2] === nonce;
 
 /** The ERC-20 transfer a log of `token` records, or null where it records none. */
-export function readTransfer(log: TokenLog, token: string): { from: string; to: string; value: bigint } | null {
+export function readTransfer(log: TokenLog, token: string): { from: Address; to: Address; value: bigint } | null {
   const [topic, from, to] = log.topics;
   if (log.address !== token || log.topics.length !== 3 || topic !== TRANSFER_TOPIC || log.data.length !== 66)
     return null;

@@ -7,12 +7,12 @@ import { teeMessageHash } from "./tee-signature.ts";
  */
 export type InclusionLeaf = {
   /** keccak256 of the signing key's SubjectPublicKeyInfo, 32 bytes. */
-  teeId: string;
+  teeId: Hex;
   /** keccak256 of the request's and the answer's bytes, 32 bytes each. */
-  inputHash: string;
-  outputHash: string;
+  inputHash: Hex;
+  outputHash: Hex;
   /** The raw signature. PSS is randomised, so a leaf names one answer of one moment. */
-  signature: string;
+  signature: Hex;
   /** Unix seconds, as signed. */
   timestamp: number;
 };
@@ -150,7 +150,7 @@ export type PublishedBatch = {
   format: "standard-v1";
   leafEncoding: readonly string[];
   tree: string[];
-  values: { value: [string, string, string, string, string]; treeIndex: number }[];
+  values: { value: [Hex, Hex, Hex, Hex, string]; treeIndex: number }[];
 };
 
 /** A batch's published form. */

@@ -1,4 +1,4 @@
-import { concatBytes, fromHex0x, keccak256, toHex, toHex0x, uint256, utf8, type Hex } from "./bytes.ts";
+import { concatBytes, fromHex0x, keccak256, toHex, toHex0x, uint256, utf8, type Address, type Hex } from "./bytes.ts";
 import { addressWord } from "./eip3009.ts";
 import { signerOf } from "./signer.ts";
 
@@ -13,14 +13,14 @@ export const UPTO_PROXY = "0x4020a4f3b7b90cca423b9fabcc0ce57c6c240002";
  * units, times in unix seconds. With a `facilitator` it is an upto permit: at most `amount`, and only that address may settle.
  */
 export type TransferPermit = {
-  token: string;
+  token: Address;
   amount: string;
   /** uint256 as 32 bytes of 0x hex. */
-  nonce: string;
+  nonce: Hex;
   /** Last second in which it may be used. */
   deadline: number;
-  to: string;
-  facilitator?: string | undefined;
+  to: Address;
+  facilitator?: Address | undefined;
   validAfter: number;
 };
 
@@ -30,7 +30,7 @@ const EXACT_WITNESS = "Witness(address to,uint256 validAfter)";
 const UPTO_WITNESS = "Witness(address to,address facilitator,uint256 validAfter)";
 
 /** The spender a permit names: the exact proxy, or the upto proxy where a facilitator is bound. */
-export const spenderOf = ({ facilitator }: Pick<TransferPermit, "facilitator">): string =>
+export const spenderOf = ({ facilitator }: Pick<TransferPermit, "facilitator">): Address =>
   facilitator === undefined ? EXACT_PROXY : UPTO_PROXY;
 
 /**
@@ -84,7 +84,7 @@ const callLength = ({ facilitator }: Pick<TransferPermit, "facilitator">): numbe
   2 + 8 + 64 * ((facilitator === undefined ? EXACT_WORDS : UPTO_WORDS) + 4);
 
 /** The part of a call's input about the settlement; the contract ignores bytes after it. */
-export const settlingInput = (input: string, permit: TransferPermit): string => input.slice(0, callLength(permit));
+export const settlingInput = (input: Hex, permit: TransferPermit): Hex => `0x${input.slice(2, callLength(permit))}`;
 
 /**
  * What a call settles of this permit, base units, or null where it is not the settlement of it. Permit2 emits no event.

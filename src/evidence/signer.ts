@@ -1,17 +1,17 @@
 import type { WeierstrassPoint } from "@noble/curves/abstract/weierstrass.js";
 import { secp256k1 } from "@noble/curves/secp256k1.js";
-import { concatBytes, fromHex0x, keccak256, toHex0x, type Bytes } from "./bytes.ts";
+import { concatBytes, fromHex0x, keccak256, toHex0x, type Address, type Bytes } from "./bytes.ts";
 
 type PublicKey = WeierstrassPoint<bigint>;
 
 /** Ethereum address of an uncompressed public key: the last 20 bytes of keccak256 over it without its first byte. */
-export const addressOf = (publicKey: Uint8Array): string => toHex0x(keccak256(publicKey.subarray(1)).subarray(12));
+export const addressOf = (publicKey: Uint8Array): Address => toHex0x(keccak256(publicKey.subarray(1)).subarray(12));
 
 /**
  * Recovers the address behind a 65-byte signature (r, s, 27 or 28) of a hash, lower case, null if it is invalid. Both
  * 0x hex.
  */
-export function signerOf(signature: string, hash: string): string | null {
+export function signerOf(signature: string, hash: string): Address | null {
   const key = keyOf(signature, hash);
   return key === null ? null : addressOf(key.toBytes(false));
 }

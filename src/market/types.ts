@@ -5,6 +5,8 @@ import type { TensorMetadata } from "../evidence/exchange/tensors.ts";
 import { ASSURANCES, type Evidence, type Groth16Evidence, type TeeSignatureEvidence } from "../receipts/schema.ts";
 import { referenceValuesSchema } from "../verify/policy.ts";
 import { sellerLimitsSchema } from "../payment/policy.ts";
+import { anyCaseAddress } from "../receipts/fields.ts";
+import type { Hex } from "../evidence/bytes.ts";
 
 /** Scheme, host and port only. */
 const originSchema = z
@@ -16,15 +18,7 @@ const originSchema = z
   );
 
 /** Addresses a seller may be paid at, lower case. */
-const payeesSchema = z
-  .array(
-    z
-      .string()
-      .toLowerCase()
-      .regex(/^0x[0-9a-f]{40}$/),
-  )
-  .min(1)
-  .max(16);
+const payeesSchema = z.array(anyCaseAddress).min(1).max(16);
 
 /** A seller as the buyer's configuration knows it. Everything trusted about a seller comes from here. */
 export const sellerSchema = z.strictObject({
@@ -33,15 +27,7 @@ export const sellerSchema = z.strictObject({
   origin: originSchema,
   payTo: payeesSchema,
   /** Facilitators that may name the amount of an `upto` payment to this seller, lower case. */
-  facilitators: z
-    .array(
-      z
-        .string()
-        .toLowerCase()
-        .regex(/^0x[0-9a-f]{40}$/),
-    )
-    .max(16)
-    .default([]),
+  facilitators: z.array(anyCaseAddress).max(16).default([]),
   /**
    * Where this seller was, and could be paid, before: for what its key signed until then. Nothing is bought or paid
    * there; receipts of that time stay verified.
@@ -53,10 +39,7 @@ export const sellerSchema = z.strictObject({
   /** The terms of payment channels with this seller: who may claim for it, and how long a withdrawal waits. */
   channel: z
     .strictObject({
-      receiverAuthorizer: z
-        .string()
-        .toLowerCase()
-        .regex(/^0x[0-9a-f]{40}$/),
+      receiverAuthorizer: anyCaseAddress,
       withdrawDelaySeconds: z.int().min(900).max(2_592_000),
     })
     .optional(),
@@ -99,11 +82,7 @@ export interface Provider {
   /** One model by the name it was asked for, of a seller that keeps no list; empty where it serves no such model. */
   describeModel(seller: Seller, name: string, signal?: AbortSignal): Promise<Listing>;
   /** Fetches attestation evidence for a fresh nonce, or the bare signing key without one; null where the seller has neither. */
-  attest(
-    seller: Seller,
-    nonce: Uint8Array,
-    signal?: AbortSignal,
-  ): Promise<{ keyId: string; evidence: Evidence[] } | null>;
+  attest(seller: Seller, nonce: Uint8Array, signal?: AbortSignal): Promise<{ keyId: Hex; evidence: Evidence[] } | null>;
   /** Signature evidence in the response headers (names lower case), or null. */
   responseEvidence(headers: Record<string, string>): TeeSignatureEvidence | null;
   /**
@@ -124,4 +103,4 @@ export type PublishedProof =
 /** A seller's word for where an answer is anchored, with all leaves of that batch. */
 export type PublishedInclusion =
   | { state: "pending" }
-  | { state: "anchored"; root: string; transaction: string; leaves: InclusionLeaf[] };
+  | { state: "anchored"; root: Hex; transaction: Hex; leaves: InclusionLeaf[] };

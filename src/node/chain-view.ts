@@ -7,14 +7,14 @@ import { readSettling } from "../chain/settling.ts";
 import type { Authorization } from "../evidence/methods/method.ts";
 import { evidenceOf } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
-import { fromHex0x, keccak256, toHex0x, utf8 } from "../evidence/bytes.ts";
+import { keccak256, lowered, toHex0x, utf8, type Hex } from "../evidence/bytes.ts";
 import { addressWord, AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC } from "../evidence/eip3009.ts";
 import { lastSecondOf, movedBy, usesAuthorization } from "../evidence/settlement.ts";
 
 /** What the chain says of an authorization. */
 export type ChainView =
   /** It moved its amount to its payee, so many blocks ago. `time` is that block's, unix seconds. */
-  | { state: "paid"; transaction: string; amount: bigint; depth: number; time: number }
+  | { state: "paid"; transaction: Hex; amount: bigint; depth: number; time: number }
   | { state: "unused" }
   /** It moves nothing to the payee any more: it ran out, or its owner canceled it. */
   | { state: "void" };
@@ -115,10 +115,10 @@ async function lookAt(
   const owner = toHex0x(addressWord(authorization.payer));
   const topics = evidenceOf(authorization).usedByCall
     ? [TRANSFER_TOPIC, owner, toHex0x(addressWord(authorization.payTo))]
-    : [[AUTHORIZATION_USED_TOPIC, CANCELED_TOPIC], owner, toHex0x(fromHex0x(authorization.nonce))];
+    : [[AUTHORIZATION_USED_TOPIC, CANCELED_TOPIC], owner, authorization.nonce];
   for (let to = head.number, chunk = 0; to >= 0n && chunk < MAX_CHUNKS; to -= CHUNK_BLOCKS, chunk += 1) {
     const from = to >= CHUNK_BLOCKS ? to - CHUNK_BLOCKS + 1n : 0n;
-    const address = toHex0x(fromHex0x(authorization.asset));
+    const address = authorization.asset;
     const logs = await client.getLogs({ address, topics, fromBlock: from, toBlock: to });
     for (const { transactionHash, topics: found } of logs) {
       if (found[0]?.toLowerCase() === CANCELED_TOPIC) return { state: "void" };
@@ -142,7 +142,7 @@ async function readTransaction(
   head: bigint,
 ): Promise<ChainView | null> {
   if (!/^0x[0-9a-fA-F]{64}$/.test(hash)) return null;
-  const transaction = toHex0x(fromHex0x(hash.toLowerCase()));
+  const transaction = lowered(`0x${hash.slice(2)}`);
   const receipt = await client.getTransactionReceipt(transaction).catch(() => null);
   if (receipt === null || receipt.status !== "success") return null;
   const settling = await readSettling(client, authorization, { logs: receipt.logs, transactionHash: transaction });

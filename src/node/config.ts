@@ -6,13 +6,10 @@ import { parseUnits } from "../chain/amounts.ts";
 import { Proof402Error } from "../errors.ts";
 import { parseJsonText } from "../evidence/json-text.ts";
 import { OTHERS, readTextFile } from "../files/read-file.ts";
+import { anyCaseAddress } from "../receipts/fields.ts";
 import { openModel, type RunningModel } from "../onnx/inference.ts";
 import type { ModelDescription } from "./models.ts";
 
-const address = z
-  .string()
-  .toLowerCase()
-  .regex(/^0x[0-9a-f]{40}$/, "an address: 0x and 40 hex digits");
 const dollars = z.string().refine((text) => parseUnits(text, 18) !== null, 'whole tokens as text, such as "0.01"');
 const modelName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, "letters, digits, . _ -");
 
@@ -39,11 +36,11 @@ export const nodeConfigSchema = z.strictObject({
   payment: z.strictObject({
     /** CAIP-2. */
     network: z.templateLiteral(["eip155:", z.int().min(1)]),
-    asset: address,
+    asset: anyCaseAddress,
     decimals: z.int().min(0).max(18),
     /** The token's EIP-712 domain. */
     domain: z.strictObject({ name: z.string().max(64), version: z.string().max(16) }),
-    payTo: address,
+    payTo: anyCaseAddress,
     facilitatorUrl: z.url({ protocol: /^https?$/ }),
     /** File with the bearer token that the facilitator asks for. */
     facilitatorTokenFile: z.string().min(1).optional(),

@@ -2,18 +2,19 @@ import type { PaymentPayload, PaymentRequirements } from "@x402/core/types";
 import * as z from "zod";
 import type { Authorization } from "../evidence/methods/method.ts";
 import { paymentMethodOf, type PaymentMethod } from "../evidence/methods/methods.ts";
+import { lowered } from "../evidence/bytes.ts";
 
 const address = z
   .string()
   .regex(/^0x[0-9a-fA-F]{40}$/)
-  .transform((text) => text.toLowerCase());
+  .transform((text) => lowered(`0x${text.slice(2)}`));
 const natural = z.string().regex(/^[0-9]{1,78}$/);
 const time = natural.transform(Number);
 
 const bytes32 = z
   .string()
   .regex(/^0x[0-9a-fA-F]{64}$/)
-  .transform((text) => text.toLowerCase());
+  .transform((text) => lowered(`0x${text.slice(2)}`));
 const signature = z.string();
 
 // Strict: facilitators tell methods apart by the fields, so no payment may have those of two.
@@ -78,23 +79,19 @@ function identityOfVoucher(payment: PaymentPayload, terms: PaymentRequirements):
   return { key: `${terms.network} channel ${channelId} ${BigInt(maxClaimableAmount)}`, authorization: null };
 }
 
-const placeOf = ({ network, asset, payTo }: PaymentRequirements) => ({
-  network,
-  asset: asset.toLowerCase(),
-  payTo: payTo.toLowerCase(),
-});
+const placeSchema = z.object({ network: z.string(), asset: address, payTo: address });
 
 function identityOfTransfer({ payload }: PaymentPayload, terms: PaymentRequirements): PaymentIdentity | null {
   const transfer = eip3009Schema.safeParse(payload);
-  if (!transfer.success) return null;
-  const place = placeOf(terms);
+  const place = placeSchema.safeParse(terms);
+  if (!transfer.success || !place.success) return null;
   const { from: payer, value: amount, validAfter, validBefore, nonce } = transfer.data.authorization;
   return {
-    key: `${place.network} ${place.asset} ${payer} ${nonce}`,
+    key: `${place.data.network} ${place.data.asset} ${payer} ${nonce}`,
     authorization: {
       scheme: "exact",
       method: "eip3009",
-      ...place,
+      ...place.data,
       amount,
       payer,
       nonce,
@@ -106,17 +103,17 @@ function identityOfTransfer({ payload }: PaymentPayload, terms: PaymentRequireme
 
 function identityOfPermit({ payload }: PaymentPayload, terms: PaymentRequirements): PaymentIdentity | null {
   const permit = permit2Schema.safeParse(payload);
-  if (!permit.success) return null;
-  const place = placeOf(terms);
+  const place = placeSchema.safeParse(terms);
+  if (!permit.success || !place.success) return null;
   const { from: payer, permitted, nonce: decimal, deadline, witness } = permit.data.permit2Authorization;
-  const nonce = `0x${BigInt(decimal).toString(16).padStart(64, "0")}`;
+  const nonce = `0x${BigInt(decimal).toString(16).padStart(64, "0")}` as const;
   return {
     // Permit2's nonces are the payer's, over all tokens, under `exact` and `upto` alike.
-    key: `${place.network} permit2 ${payer} ${nonce}`,
+    key: `${place.data.network} permit2 ${payer} ${nonce}`,
     authorization: {
       scheme: terms.scheme,
       method: "permit2",
-      ...place,
+      ...place.data,
       amount: permitted.amount,
       payer,
       nonce,

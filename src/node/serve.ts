@@ -46,8 +46,6 @@ export async function serveNode(config: NodeConfig, log: (event: NodeEvent) => v
       })),
       payment: {
         ...rest,
-        asset: payment.asset as `0x${string}`,
-        payTo: payment.payTo as `0x${string}`,
         facilitatorToken: token?.trim(),
       },
       enclave: null,

@@ -5,7 +5,7 @@ import type { Chain, LookLimits } from "../chain/chain.ts";
 import { earlierFor, sendOwnerCall, takeUp, type Owner, type Sent } from "../chain/owner/send.ts";
 import { noteTold, subjectOf } from "../chain/owner/transactions.ts";
 import type { AssetPolicy } from "./policy.ts";
-import type { Hex } from "../evidence/bytes.ts";
+import type { Address } from "../evidence/bytes.ts";
 
 /** ERC-20's balance and allowance. */
 const ERC20 = [
@@ -28,23 +28,21 @@ const ERC20 = [
   },
 ] as const;
 
-const hex = (address: string): Hex => `0x${address.slice(2)}`;
-
 /**
  * What a wallet holds of an asset and lets Permit2 move, base units, at a block or the newest. Throws Proof402Error
  * `wrong_chain` or `chain_unreachable`.
  */
 export const readHoldings = (
   chain: Chain,
-  asset: string,
-  owner: string,
+  asset: Address,
+  owner: Address,
   { block, ...limits }: LookLimits & { block?: bigint } = {},
 ): Promise<{ balance: bigint; allowance: bigint }> =>
   chain.read(async (client) => {
-    const token = { address: hex(asset), abi: ERC20 } as const;
+    const token = { address: asset, abi: ERC20 } as const;
     const [balance, allowance] = await Promise.all([
-      client.readContract({ ...token, functionName: "balanceOf", args: [hex(owner)] }, block),
-      client.readContract({ ...token, functionName: "allowance", args: [hex(owner), PERMIT2] }, block),
+      client.readContract({ ...token, functionName: "balanceOf", args: [owner] }, block),
+      client.readContract({ ...token, functionName: "allowance", args: [owner, PERMIT2] }, block),
     ]);
     return { balance, allowance };
   }, limits);

@@ -1,4 +1,3 @@
-import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
 import { chainIdOf, domainSeparatorOf } from "../evidence/eip3009.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
@@ -77,7 +76,7 @@ export async function assetProblem(chain: Chain, asset: AssetPolicy, seconds: nu
 const signsInDomain = ({ methods }: AssetPolicy): boolean => methods.some((method) => PAYERS[method].needsDomain);
 
 async function compare(client: ChainClient, asset: AssetPolicy, signs: boolean): Promise<Mismatch | null> {
-  const address = toHex0x(fromHex0x(asset.asset));
+  const address = asset.asset;
   const ask = <Name extends (typeof ABI)[number]["name"]>(functionName: Name) =>
     client.readContract({ address, abi: ABI, functionName }).catch(absent);
   const [code, decimals, separator, described, name, version] = await Promise.all([

@@ -2,12 +2,13 @@ import { channelTermsOf } from "../evidence/methods/voucher.ts";
 import type { AssetPolicy } from "./policy.ts";
 import type { Refusal } from "./types.ts";
 import { moneyText } from "./money-text.ts";
+import type { Address } from "../evidence/bytes.ts";
 
 /** The terms pinned for channels with a seller. */
-export type ChannelTerms = { receiverAuthorizer: string; withdrawDelaySeconds: number };
+export type ChannelTerms = { receiverAuthorizer: Address; withdrawDelaySeconds: number };
 
 /** A channel the owner opened and what a voucher of it can still grant, base units. */
-export type OpenChannel = { id: string; network: string; asset: string; receiver: string; left: bigint };
+export type OpenChannel = { id: string; network: string; asset: Address; receiver: Address; left: bigint };
 
 /** Why an offer cannot be paid by a voucher, or null where an open channel under the pinned terms has enough left. */
 export function unpayableByChannel(options: {

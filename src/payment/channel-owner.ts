@@ -11,6 +11,7 @@ import { configOf, leftOf, openChannels, readChannel, type ChannelSeller } from 
 import { earlierFor, meanwhile, sendOwnerCall, sentOf, takeUp, type Owner, type Sent } from "../chain/owner/send.ts";
 import { doneFor, noteTold, wishOf } from "../chain/owner/transactions.ts";
 import type { AssetPolicy } from "./policy.ts";
+import type { Address } from "../evidence/bytes.ts";
 
 /** How long the deposit's authorization may take to reach the chain, seconds. */
 const DEPOSIT_SECONDS = 300;
@@ -213,7 +214,7 @@ const channelsWith = ({
   asset,
 }: {
   db: Db;
-  wallet: { address: string };
+  wallet: { address: Address };
   seller: ChannelSeller;
   asset: AssetPolicy;
 }): Promise<ChannelsTable[]> =>

@@ -1,4 +1,4 @@
-import { keccak256, toHex0x, utf8, type Hex } from "../evidence/bytes.ts";
+import { keccak256, toHex0x, utf8, type Address, type Hex } from "../evidence/bytes.ts";
 import { channelIdOf, type ChannelConfig } from "../evidence/channel.ts";
 import { chainIdOf } from "../evidence/eip3009.ts";
 import { Proof402Error, type ErrorCode } from "../errors.ts";
@@ -14,7 +14,7 @@ import { immediate } from "../storage/migrations.ts";
 import type { AssetPolicy } from "./policy.ts";
 
 /** A channel's payer, seller and token. */
-export type ChannelScope = { payer: string; seller: ChannelSeller; asset: AssetPolicy };
+export type ChannelScope = { payer: Address; seller: ChannelSeller; asset: AssetPolicy };
 
 /** Channels of one scope that are looked for before the search is given up as endless. */
 const MAX_INDEX = 1000;
@@ -29,7 +29,7 @@ const MAX_GAP = 16;
 const saltOf = (index: number): Hex => toHex0x(keccak256(utf8(`proof402 channel ${index}`)));
 
 /** The channel of this number with one of the seller's payees, or null where the configuration pins no terms. */
-function configAt({ payer, seller, asset }: ChannelScope, receiver: string, index: number): ChannelConfig | null {
+function configAt({ payer, seller, asset }: ChannelScope, receiver: Address, index: number): ChannelConfig | null {
   if (seller.channel === undefined) return null;
   return {
     payer,
@@ -80,7 +80,7 @@ export async function recoverChannels(
   db: Db,
   chain: Chain,
   scope: ChannelScope,
-  receiver: string,
+  receiver: Address,
   now: Date,
 ): Promise<ChannelConfig | null> {
   let begun: ChannelConfig | null = null;
@@ -166,14 +166,14 @@ export type ChannelSurvey = {
   /** What failed, each fault once. */
   faults: { network: string; code: ErrorCode; message: string }[];
   /** Owners of channels still to be found, on networks that answer. */
-  missed: { seller: string; receiver: string; network: string; asset: string }[];
+  missed: { seller: string; receiver: Address; network: string; asset: string }[];
 };
 
 /** Looks for every channel of a wallet with these sellers, stored here or not, and reads each on its chain. */
 export async function surveyChannels(options: {
   db: Db;
   chainOf: (asset: AssetPolicy) => Chain;
-  payer: string;
+  payer: Address;
   sellers: readonly ChannelSeller[];
   assets: readonly AssetPolicy[];
   now: Date;

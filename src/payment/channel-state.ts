@@ -1,6 +1,6 @@
 import { CHANNELS_ABI, readChannelState, readChannelStates } from "../chain/channels.ts";
 import { NONCES_ABI } from "../chain/nonces.ts";
-import { fromHex0x, toHex0x, type Hex } from "../evidence/bytes.ts";
+import type { Hex } from "../evidence/bytes.ts";
 import { channelIdOf, CHANNELS, type ChannelConfig } from "../evidence/channel.ts";
 import { chainIdOf } from "../evidence/eip3009.ts";
 import type { ChannelsTable } from "../storage/tables.ts";
@@ -36,12 +36,12 @@ const ABI = [
 ] as const;
 
 /** Whether the token took the authorization of a channel's deposit. */
-const depositOf = ({ token, payer }: ChannelConfig, id: string) =>
+const depositOf = ({ token, payer }: ChannelConfig, id: Hex) =>
   ({
-    address: hex(token),
+    address: token,
     abi: NONCES_ABI,
     functionName: "authorizationState",
-    args: [hex(payer), hex(depositNonce(id))],
+    args: [payer, depositNonce(id)],
   }) as const;
 
 /** A channel as the newest block has it. Throws Proof402Error `wrong_chain` or `chain_unreachable`. */
@@ -51,10 +51,7 @@ export const readOnChain = (chain: Chain, config: ChannelConfig): Promise<Channe
     const { number: blockNumber, timestamp } = await client.getBlock();
     const [{ balance, totalClaimed }, [amount, initiatedAt], deposited] = await Promise.all([
       readChannelState(client, id, blockNumber),
-      client.readContract(
-        { address: CHANNELS, abi: ABI, functionName: "pendingWithdrawals", args: [hex(id)] },
-        blockNumber,
-      ),
+      client.readContract({ address: CHANNELS, abi: ABI, functionName: "pendingWithdrawals", args: [id] }, blockNumber),
       client.readContract(depositOf(config, id), blockNumber),
     ]);
     // A uint40 in the contract: a greater one is no time, and the RPC's own.
@@ -75,10 +72,13 @@ export const readOnChain = (chain: Chain, config: ChannelConfig): Promise<Channe
  */
 export const readUsed = (chain: Chain, configs: readonly ChannelConfig[]): Promise<boolean[]> =>
   chain.read(async (client) => {
-    const ids = configs.map((config) => channelIdOf(chainIdOf(chain.network), config));
+    const channels = configs.map((config) => ({ config, id: channelIdOf(chainIdOf(chain.network), config) }));
     const [states, authorizations] = await Promise.all([
-      readChannelStates(client, ids),
-      client.readContracts(configs.map((config, at) => depositOf(config, ids[at] ?? ""))),
+      readChannelStates(
+        client,
+        channels.map(({ id }) => id),
+      ),
+      client.readContracts(channels.map(({ config, id }) => depositOf(config, id))),
     ]);
     return states.map(({ totalClaimed }, at) => totalClaimed > 0n || authorizations[at] === true);
   });
@@ -93,5 +93,3 @@ export function stateOf(seen: ChannelOnChain, noted: Pick<ChannelsTable, "state"
   if (noted.state === "opening" && waits) return "opening";
   return seen.balance > seen.totalClaimed ? "open" : "closed";
 }
-
-const hex = (text: string): Hex => toHex0x(fromHex0x(text));

@@ -7,9 +7,10 @@ import type { Db } from "../storage/database.ts";
 import type { ChannelsTable } from "../storage/tables.ts";
 import type { ChannelTerms, OpenChannel } from "./channel-offers.ts";
 import type { Refusal } from "./types.ts";
+import type { Address, Hex } from "../evidence/bytes.ts";
 
 /** A seller as a channel needs it. */
-export type ChannelSeller = { id: string; payTo: readonly string[]; channel?: ChannelTerms | undefined };
+export type ChannelSeller = { id: string; payTo: readonly Address[]; channel?: ChannelTerms | undefined };
 
 /** A voucher: what a payment channel is paid with. */
 export type VoucherPayment = Extract<Payment, { method: "voucher" }>;
@@ -36,7 +37,7 @@ export function leftOf({ deposit, charged }: Pick<ChannelsTable, "deposit" | "ch
 export async function openChannels(
   db: Db,
   { id, channel: pinned }: ChannelSeller,
-  payer: string,
+  payer: Address,
 ): Promise<OpenChannel[]> {
   const rows = await db
     .selectFrom("channels")
@@ -75,7 +76,7 @@ export function planVoucher(channel: ChannelsTable, offer: Offer): VoucherPaymen
     amount: offer.amount,
     payer: channel.payer,
     payTo: offer.payTo,
-    nonce: "",
+    nonce: "0x" as const,
     validAfter: 0,
     validBefore: NEVER,
     previous: channel.charged,
@@ -106,4 +107,4 @@ export async function voucherRefusal(tx: Db, payment: VoucherPayment): Promise<R
 }
 
 /** The id of a voucher's channel. */
-export const idOf = (payment: VoucherPayment): string => channelIdOf(chainIdOf(payment.network), channelOf(payment));
+export const idOf = (payment: VoucherPayment): Hex => channelIdOf(chainIdOf(payment.network), channelOf(payment));

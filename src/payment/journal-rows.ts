@@ -30,6 +30,8 @@ export const toRecord = (row: Selectable<PurchasesTable>): PurchaseRecord => ({
   updatedAt: row.updated_at,
 });
 
+const isName = (nonce: PurchasesTable["nonce"]): nonce is `voucher ${string}` => nonce.startsWith("voucher ");
+
 function paymentOf(row: Selectable<PurchasesTable>): Payment {
   const authorization = {
     network: row.network,
@@ -37,7 +39,7 @@ function paymentOf(row: Selectable<PurchasesTable>): Payment {
     amount: row.amount,
     payer: row.payer,
     payTo: row.pay_to,
-    nonce: row.nonce,
+    nonce: isName(row.nonce) ? row.authorization_hash : row.nonce,
     validAfter: row.valid_after,
     validBefore: row.valid_before,
     authorizationHash: row.authorization_hash,

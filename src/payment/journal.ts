@@ -1,3 +1,4 @@
+import type { Hex } from "../evidence/bytes.ts";
 import { drawnOnce, type Db } from "../storage/database.ts";
 import { appendEntry } from "../receipts/log-entry.ts";
 import { LINK_COLUMNS } from "../receipts/log-rows.ts";
@@ -243,7 +244,7 @@ export const readLatestAttempt = async (db: Db, idempotencyKey: string): Promise
   );
 
 /** The attempt whose authorization bears this nonce. */
-export const readPurchaseByNonce = async (db: Db, nonce: string): Promise<PurchaseRecord | null> =>
+export const readPurchaseByNonce = async (db: Db, nonce: Hex): Promise<PurchaseRecord | null> =>
   recordOrNull(await db.selectFrom("purchases").selectAll().where("nonce", "=", nonce).executeTakeFirst());
 
 /** The attempt whose answer a receipt holds. */

@@ -10,6 +10,7 @@ import { PAYERS } from "./methods/methods.ts";
 import { usdBound, type AssetPolicy, type PaymentPolicy } from "./policy.ts";
 import type { Refusal } from "./types.ts";
 import { decodeHeader, isPortable } from "./x402-header.ts";
+import type { Address } from "../evidence/bytes.ts";
 
 /** Offers looked at, and bytes and nesting of one: sellers on many networks make some dozens. */
 const MAX_OFFERS = 128;
@@ -144,8 +145,8 @@ function readOneResponse(header: string): PaymentResponse | null {
  */
 export function chooseOffer(options: {
   policy: PaymentPolicy;
-  payTo: readonly string[];
-  facilitators?: readonly string[];
+  payTo: readonly Address[];
+  facilitators?: readonly Address[];
   channelTerms?: ChannelTerms | undefined;
   channels?: readonly OpenChannel[];
   required: PaymentRequired;
@@ -207,8 +208,9 @@ function judge(
       message: `The offer asks to be paid by ${method}, which the policy does not allow for ${asset.symbol}.`,
     });
   }
-  const payee = requirement.payTo.toLowerCase();
-  if (!payTo.includes(payee)) {
+  const named = requirement.payTo.toLowerCase();
+  const payee = payTo.find((one) => one === named);
+  if (payee === undefined) {
     return refuse(2, {
       code: "payee_not_allowed",
       message: "The offer's payee is not one of the seller's configured addresses.",

@@ -1,6 +1,6 @@
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
-import { fromHex, toBase64, toHex0x, utf8, type Hex } from "../evidence/bytes.ts";
+import { fromHex, lowered, toBase64, toHex0x, utf8, type Address, type Hex } from "../evidence/bytes.ts";
 import { paymentMethodOf, signingHash } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Offer, Payment } from "../receipts/schema.ts";
@@ -23,8 +23,8 @@ import { findAsset, type PaymentPolicy } from "./policy.ts";
  */
 export function planPayment(options: {
   offer: Offer;
-  payer: string;
-  nonce: string;
+  payer: Address;
+  nonce: Hex;
   now: Date;
   policy: PaymentPolicy;
   /** The chain's own time, unix seconds, where it is known ({@link beforePaying}). */
@@ -41,7 +41,7 @@ export function planPayment(options: {
     network: offer.network,
     asset: offer.asset,
     amount: offer.amount,
-    payer: payer.toLowerCase(),
+    payer: lowered(payer),
     payTo: offer.payTo,
     nonce,
     validAfter: 0,

@@ -2,11 +2,8 @@ import * as z from "zod";
 import { usdToBaseUnits } from "../chain/amounts.ts";
 import { PAYMENT_METHODS } from "../evidence/methods/methods.ts";
 import { hoursSchema } from "./hours.ts";
+import { anyCaseAddress } from "../receipts/fields.ts";
 
-const address = z
-  .string()
-  .toLowerCase()
-  .regex(/^0x[0-9a-f]{40}$/, "0x and 20 bytes as lower-case hex");
 const baseUnits = z.string().regex(/^(?:0|[1-9][0-9]{0,77})$/, "base units as a decimal string");
 
 /** A chain by CAIP-2, e.g. `eip155:8453`. Its number is held exactly, as signatures name it: 15 digits are more than any chain has. */
@@ -17,7 +14,7 @@ export const networkId = z
 /** One asset the wallet may pay with, and how much of it. All amounts in base units of that asset. */
 export const assetPolicySchema = z.strictObject({
   network: networkId,
-  asset: address,
+  asset: anyCaseAddress,
   symbol: z.string().regex(/^[A-Za-z0-9.]{1,12}$/),
   decimals: z.int().min(0).max(36),
   /** True where one whole token is worth one US dollar: only then USD views and `max_usd` apply to it. */
@@ -40,7 +37,7 @@ export const assetPolicySchema = z.strictObject({
 /** The owner's own caps for one seller and asset of the policy, base units. Absent ones do not bound. */
 export const sellerLimitsSchema = z.strictObject({
   network: networkId,
-  asset: address,
+  asset: anyCaseAddress,
   perHour: baseUnits.optional(),
   perDay: baseUnits.optional(),
   total: baseUnits.optional(),
@@ -72,6 +69,6 @@ export const usdBound = (usd: number, { usdStable, decimals }: AssetPolicy): big
 
 /** The policy's entry for the asset of a price, an offer or a payment; undefined if it allows none such. */
 export const findAsset = (
-  of: Pick<AssetPolicy, "network" | "asset"> | null,
+  of: { network: string; asset: string } | null,
   assets: readonly AssetPolicy[],
 ): AssetPolicy | undefined => assets.find(({ network, asset }) => network === of?.network && asset === of.asset);

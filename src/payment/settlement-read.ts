@@ -1,5 +1,5 @@
 import { readSettling, type Settling } from "../chain/settling.ts";
-import { fromHex0x, toHex0x } from "../evidence/bytes.ts";
+import { lowered, type Hex } from "../evidence/bytes.ts";
 import { usesAuthorization } from "../evidence/settlement.ts";
 import type { Payment } from "../receipts/schema.ts";
 import { payerOf } from "./methods/methods.ts";
@@ -7,16 +7,16 @@ import type { ChainClient, TransactionReceipt } from "../chain/client.ts";
 
 export type Block = {
   number: bigint;
-  hash: string;
+  hash: Hex;
   time: number;
   /** The hashes of its transactions; null where the node does not tell them. */
-  transactions: readonly string[] | null;
+  transactions: readonly Hex[] | null;
 };
 /** A successful transaction as it touched the payment's token. */
 export type TokenTransaction = Settling & {
-  hash: string;
+  hash: Hex;
   blockNumber: bigint;
-  blockHash: string;
+  blockHash: Hex;
   /** It used the authorization. */
   used: boolean;
 };
@@ -25,9 +25,9 @@ export async function readBlock(client: ChainClient, number?: bigint): Promise<B
   const block = await client.getBlock(number);
   return {
     number: block.number,
-    hash: block.hash.toLowerCase(),
+    hash: lowered(block.hash),
     time: Number(block.timestamp),
-    transactions: block.transactions?.map((hash) => hash.toLowerCase()) ?? null,
+    transactions: block.transactions?.map(lowered) ?? null,
   };
 }
 
@@ -35,29 +35,29 @@ export async function readBlock(client: ChainClient, number?: bigint): Promise<B
 export async function readTransaction(
   client: ChainClient,
   payment: Payment,
-  hash: string,
+  name: string,
 ): Promise<TokenTransaction | null> {
-  if (!/^0x[0-9a-f]{64}$/.test(hash)) return null;
+  if (!/^0x[0-9a-f]{64}$/.test(name)) return null;
+  const hash: Hex = `0x${name.slice(2)}`;
   const receipt = await receiptOf(client, hash);
   if (receipt === null || receipt.status !== "success") return null;
   const settling = await readSettling(client, payment, receipt);
   return {
     hash,
     blockNumber: receipt.blockNumber,
-    blockHash: receipt.blockHash.toLowerCase(),
+    blockHash: lowered(receipt.blockHash),
     ...settling,
     used: usesAuthorization(settling, payment),
   };
 }
 
 /** Whether the node has a transaction that is in a block, with success or without. */
-export const isMined = async (client: ChainClient, hash: string): Promise<boolean> =>
+export const isMined = async (client: ChainClient, hash: Hex): Promise<boolean> =>
   (await receiptOf(client, hash)) !== null;
 
 /** Asks once more for what a node does not have: behind a balancer the next node may have it. */
-async function receiptOf(client: ChainClient, hash: string): Promise<TransactionReceipt | null> {
-  const name = toHex0x(fromHex0x(hash));
-  return (await client.getTransactionReceipt(name)) ?? client.getTransactionReceipt(name);
+async function receiptOf(client: ChainClient, hash: Hex): Promise<TransactionReceipt | null> {
+  return (await client.getTransactionReceipt(hash)) ?? client.getTransactionReceipt(hash);
 }
 
 /** Whether the nonce is used or canceled, in the state of exactly that block (a lagging RPC node fails instead). */

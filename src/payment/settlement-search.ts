@@ -1,4 +1,4 @@
-import { fromHex0x, keccak256, toHex0x, utf8 } from "../evidence/bytes.ts";
+import { keccak256, toHex0x, utf8 } from "../evidence/bytes.ts";
 import { addressWord, AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC } from "../evidence/eip3009.ts";
 import { evidenceOf } from "../evidence/methods/methods.ts";
 import type { Payment } from "../receipts/schema.ts";
@@ -82,13 +82,11 @@ async function readLogs(
   const payer = toHex0x(addressWord(payment.payer));
   const topics: LogFilter["topics"] = evidenceOf(payment).usedByCall
     ? [TRANSFER_TOPIC, payer, toHex0x(addressWord(payment.payTo))]
-    : [[AUTHORIZATION_USED_TOPIC, AUTHORIZATION_CANCELED_TOPIC], payer, toHex0x(fromHex0x(payment.nonce))];
-  return client
-    .getLogs({ address: toHex0x(fromHex0x(payment.asset)), topics, fromBlock: from, toBlock: to })
-    .catch((error: unknown) => {
-      if (from < to && isRefusal(error)) return null;
-      throw error;
-    });
+    : [[AUTHORIZATION_USED_TOPIC, AUTHORIZATION_CANCELED_TOPIC], payer, payment.nonce];
+  return client.getLogs({ address: payment.asset, topics, fromBlock: from, toBlock: to }).catch((error: unknown) => {
+    if (from < to && isRefusal(error)) return null;
+    throw error;
+  });
 }
 
 /** Tells whether the RPC understood and refused: each has its own words for too many blocks. */

@@ -1,4 +1,4 @@
-import { concatBytes, fromHex0x, keccak256, toHex0x } from "../evidence/bytes.ts";
+import { concatBytes, fromHex0x, keccak256, toHex0x, type Hex } from "../evidence/bytes.ts";
 import { DEPOSIT_COLLECTOR } from "../evidence/channel.ts";
 import type { TokenDomain, TransferAuthorization } from "../evidence/eip3009.ts";
 import { DEPOSIT_SALT, type OwnerCall } from "../chain/owner/calls.ts";
@@ -18,7 +18,7 @@ const TYPES = {
 };
 
 /** The nonce of the authorization of a channel's deposit (x402's DepositCollector: keccak256 of channel id and salt). */
-export const depositNonce = (channelId: string): string =>
+export const depositNonce = (channelId: string): Hex =>
   toHex0x(keccak256(concatBytes(fromHex0x(channelId), fromHex0x(DEPOSIT_SALT))));
 
 /** The authorization of a deposit: to the collector only, with a nonce that names the channel. */
@@ -50,7 +50,7 @@ export const typedTransferOf = (
   { from, to, nonce, value, validAfter, validBefore }: TransferAuthorization,
   domain: TokenDomain,
 ): TypedData => ({
-  domain: { ...domain, verifyingContract: toHex0x(fromHex0x(domain.verifyingContract)) },
+  domain,
   types: TYPES[primaryType],
   primaryType,
   message: { from, to, value: BigInt(value), validAfter: BigInt(validAfter), validBefore: BigInt(validBefore), nonce },

@@ -1,5 +1,5 @@
 import { hasBit, NONCES_ABI, wordOf } from "../chain/nonces.ts";
-import { fromHex0x, toHex0x, type Hex } from "../evidence/bytes.ts";
+import { lowered, toHex0x, type Address, type Hex } from "../evidence/bytes.ts";
 import { addressWord, AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC } from "../evidence/eip3009.ts";
 import { PERMIT2 } from "../evidence/permit2.ts";
 import { answersInTime } from "./before-paying.ts";
@@ -19,9 +19,9 @@ const MOST_TRANSFERS = 32;
 /** A nonce that a chain shows as used (or canceled). */
 export type NonceUse = {
   network: string;
-  nonce: string;
+  nonce: Hex;
   /** 0x hex; null where the chain shows none that moved money by it. */
-  transaction: string | null;
+  transaction: Hex | null;
   /** That transaction is confirmed and used the nonce, by the receipts of all configured RPCs of the network. */
   confirmed: boolean;
 };
@@ -29,8 +29,8 @@ export type NonceUse = {
 type Looked = {
   chains: ReadonlyMap<string, Chain>;
   assets: readonly Pick<AssetPolicy, "network" | "asset">[];
-  payer: string;
-  nonces: string[];
+  payer: Address;
+  nonces: Hex[];
 };
 
 /**
@@ -60,19 +60,18 @@ const rpcsOf = (chain: Chain): Chain[] => [chain, ...(chain.witness === null ? [
 /** Whether an RPC shows the receipt of a transaction that succeeded, deep enough, and moved money by the payer's nonce. */
 async function isConfirmed(
   chain: Chain,
-  payer: string,
+  payer: Address,
   { nonce, token }: Used,
-  transaction: string | null,
+  transaction: Hex | null,
 ): Promise<boolean> {
   if (transaction === null) return false;
-  const hash = toHex0x(fromHex0x(transaction));
   const topics =
     token === null ? [TRANSFER_TOPIC, addressWord(payer)] : [AUTHORIZATION_USED_TOPIC, addressWord(payer), nonce];
   const wanted = topics.map((topic) => (typeof topic === "string" ? topic : toHex0x(topic)).toLowerCase());
   const look = chain.read(
     async (client) => {
       const head = await client.getBlockNumber();
-      const receipt = await client.getTransactionReceipt(hash);
+      const receipt = await client.getTransactionReceipt(transaction);
       if (receipt === null) return false;
       const { status, blockNumber, logs } = receipt;
       const used = logs.some(
@@ -87,7 +86,7 @@ async function isConfirmed(
   return look.catch(() => false);
 }
 
-type Wanted = { tokens: string[]; payer: string; nonces: string[] };
+type Wanted = { tokens: Address[]; payer: Address; nonces: Hex[] };
 
 async function lookAt(chain: Chain, wanted: Wanted): Promise<(Omit<NonceUse, "confirmed"> & { used: Used }) | null> {
   if (!(await answersInTime(chain))) return null;
@@ -101,7 +100,7 @@ async function lookAt(chain: Chain, wanted: Wanted): Promise<(Omit<NonceUse, "co
 }
 
 /** `token` is null of a permit. */
-type Used = { nonce: string; token: string | null };
+type Used = { nonce: Hex; token: Address | null };
 
 /** The call to read its use: a flag of the token, or the word of Permit2 with its bit. */
 function callFor(owner: Hex, { nonce, token }: Used) {
@@ -109,9 +108,9 @@ function callFor(owner: Hex, { nonce, token }: Used) {
     const args = [owner, wordOf(nonce)] as const;
     return { address: PERMIT2, abi: NONCES_ABI, functionName: "nonceBitmap", args } as const;
   }
-  const args = [owner, toHex0x(fromHex0x(nonce))] as const;
+  const args = [owner, nonce] as const;
   return {
-    address: toHex0x(fromHex0x(token)),
+    address: token,
     abi: NONCES_ABI,
     functionName: "authorizationState",
     args,
@@ -119,9 +118,8 @@ function callFor(owner: Hex, { nonce, token }: Used) {
 }
 
 async function firstUsed(client: ChainClient, { tokens, payer, nonces }: Wanted): Promise<Used | null> {
-  const owner = toHex0x(fromHex0x(payer));
   const asked = [...tokens, null].flatMap((token) => nonces.map((nonce): Used => ({ nonce, token })));
-  const calls = asked.map((one) => callFor(owner, one));
+  const calls = asked.map((one) => callFor(payer, one));
   const together = await client.readSome(calls).catch(() => []);
   // A chain without a contract for many calls is asked for each. A token without EIP-3009 answers nothing.
   const words = together.some((word) => word !== null)
@@ -133,7 +131,7 @@ async function firstUsed(client: ChainClient, { tokens, payer, nonces }: Wanted)
 }
 
 /** The newest transaction that used it, where the RPC shows as many blocks. */
-async function transactionOf(client: ChainClient, wanted: Wanted, used: Used): Promise<string | null> {
+async function transactionOf(client: ChainClient, wanted: Wanted, used: Used): Promise<Hex | null> {
   const head = await client.getBlockNumber();
   for (const blocks of RANGES) {
     const from = blocks === null || blocks > head ? 0n : head - blocks;
@@ -151,8 +149,8 @@ function readLogs(
 ): Promise<readonly FoundLog[]> {
   const owner = toHex0x(addressWord(payer));
   const topics: LogFilter["topics"] =
-    token === null ? [TRANSFER_TOPIC, owner] : [AUTHORIZATION_USED_TOPIC, owner, toHex0x(fromHex0x(nonce))];
-  const address = (token === null ? tokens : [token]).map((one) => toHex0x(fromHex0x(one)));
+    token === null ? [TRANSFER_TOPIC, owner] : [AUTHORIZATION_USED_TOPIC, owner, nonce];
+  const address = token === null ? tokens : [token];
   return client.getLogs({ address, topics, fromBlock: from, toBlock: "latest" });
 }
 
@@ -160,12 +158,12 @@ async function spenderAmong(
   client: ChainClient,
   { nonce, token }: Used,
   logs: readonly FoundLog[],
-): Promise<string | null> {
+): Promise<Hex | null> {
   const hashes = [...new Set(logs.toReversed().flatMap(({ transactionHash }) => transactionHash ?? []))];
-  if (token !== null) return hashes[0]?.toLowerCase() ?? null;
+  if (token !== null) return hashes[0] === undefined ? null : lowered(hashes[0]);
   for (const hash of hashes.slice(0, MOST_TRANSFERS)) {
     const { input } = await client.getTransaction(hash);
-    if (input.toLowerCase().includes(nonce.slice(2))) return hash.toLowerCase();
+    if (input.toLowerCase().includes(nonce.slice(2))) return lowered(hash);
   }
   return null;
 }

@@ -1,5 +1,14 @@
 import { secp256k1 } from "@noble/curves/secp256k1.js";
-import { concatBytes, fromHex, fromHex0x, toHex0x, type Bytes, type Hex } from "../evidence/bytes.ts";
+import {
+  concatBytes,
+  fromHex,
+  fromHex0x,
+  lowered,
+  toHex0x,
+  type Bytes,
+  type Address,
+  type Hex,
+} from "../evidence/bytes.ts";
 import { evidenceFor, methodOf, METHODS, paymentMethodOf, signingHash } from "../evidence/methods/methods.ts";
 import { channelIdOf } from "../evidence/channel.ts";
 import { authorizationHash } from "../evidence/eip3009.ts";
@@ -82,7 +91,7 @@ export function walletFromPrivateKey(privateKey: string, field = "privateKey"): 
  * ```
  */
 export function walletFromAccount(account: Account): Wallet {
-  const address = account.address.toLowerCase();
+  const address = lowered(account.address);
   return makeWallet(address, {
     async typed(data, hash) {
       const signature = await account.signTypedData(data());
@@ -109,7 +118,7 @@ type Sign = {
   transaction: (transaction: UnsignedTransaction) => Promise<Hex>;
 };
 
-function makeWallet(address: string, sign: Sign): Wallet {
+function makeWallet(address: Address, sign: Sign): Wallet {
   let secret: Promise<Bytes | null> | null = null;
   return Object.freeze({
     address,
@@ -133,7 +142,7 @@ function makeWallet(address: string, sign: Sign): Wallet {
       if (!agrees || token === null) throw mismatch();
       // The planned hash was made under the policy's own domain: a payment changed since then does not match it.
       if (signingHash(payment, token) !== payment.authorizationHash) throw mismatch();
-      const hash = toHex0x(fromHex0x(payment.authorizationHash));
+      const hash = payment.authorizationHash;
       return sign.typed(() => payerOf(payment).typedDataOf(payment, token), hash);
     },
     signDeposit(call: Extract<OwnerCall, { kind: "deposit" }>, chainId: number) {

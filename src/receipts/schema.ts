@@ -1,4 +1,5 @@
 import * as z from "zod";
+import type { Hex } from "../evidence/bytes.ts";
 import { KEPT_FREE } from "./budget.ts";
 import { coreSchemasOf, type listedPriceSchema } from "./core-schema.ts";
 import { address, base64, baseUnits, hex, hex0x, hexData, instant, isOpaque, network } from "./fields.ts";
@@ -291,7 +292,7 @@ export type ListedPrice = z.infer<typeof listedPriceSchema>;
 /** An offer as the policy accepted it. */
 export type Offer = CoreOfFormat1["offer"];
 /** A payment. Its salt, and of a voucher the sum before it, are in format 2 always and in format 1 never. */
-export type Payment = CoreOfFormat1["payment"] & { salt?: string; previous?: string };
+export type Payment = CoreOfFormat1["payment"] & { salt?: Hex; previous?: string };
 /** The fixed part of a receipt. It is of format 2 where its payment has a salt. */
 export type ReceiptCore = Omit<CoreOfFormat1, "payment"> & { payment: Payment; listedPrice?: ListedPrice | null };
 /** A receipt of either format (docs/architecture.md §5). What is stored or read is checked by {@link receiptSchema}. */

@@ -1,4 +1,5 @@
 import type { Generated } from "kysely";
+import type { Address, Hex } from "../evidence/bytes.ts";
 import type { METHODS, PaymentMethod } from "../evidence/methods/methods.ts";
 
 type PaymentEvidence = (typeof METHODS)[PaymentMethod];
@@ -49,7 +50,7 @@ export type PurchasesTable = {
   seller_id: string;
   model: string;
   network: string;
-  asset: string;
+  asset: Address;
   /** Base units, decimal string: what the authorization allows. */
   amount: string;
   /** What was really transferred, once known. */
@@ -57,19 +58,20 @@ export type PurchasesTable = {
   scheme: PaymentEvidence["scheme"];
   method: PaymentEvidence["method"];
   /** The one that may settle an upto payment. */
-  facilitator: string | null;
+  facilitator: Address | null;
   /** The channel a voucher is of, and as JSON its terms and the most it allows to be claimed. */
   channel_id: string | null;
   voucher: string | null;
-  payer: string;
-  pay_to: string;
-  nonce: string;
+  payer: Address;
+  pay_to: Address;
+  /** The payment's. A voucher's row has a name of its own here: the same voucher is signed again for another attempt. */
+  nonce: Hex | `voucher ${string}`;
   /** Unix seconds. */
   valid_after: number;
   valid_before: number;
-  authorization_hash: string;
+  authorization_hash: Hex;
   /** The salt in the hash of the terms; null if the purchase's request names the nonce alone. */
-  salt: string | null;
+  salt: Hex | null;
   /** The payer's signature, 0x hex, once it is on its way. In no exported file while it can be used. */
   signature: string | null;
   /** JSON: what the seller listed, with network and asset. */
@@ -220,9 +222,9 @@ export type ChannelsTable = {
   id: string;
   seller_id: string;
   network: string;
-  asset: string;
-  payer: string;
-  receiver: string;
+  asset: Address;
+  payer: Address;
+  receiver: Address;
   /** JSON: payerAuthorizer, receiverAuthorizer, withdrawDelay, salt. */
   terms: string;
   /** The sum put in less the sum taken back, as last seen on chain; while `opening`, the sum to be put in. */
@@ -258,7 +260,7 @@ export type ChainHeadsTable = { network: string; number: number; time: number };
 
 /** Transactions that the owner's commands signed, written before their bytes leave. */
 export type OwnerTransactionsTable = {
-  hash: string;
+  hash: Hex;
   /** The kind of the call, e.g. `deposit`. */
   kind: string;
   /** sha256 hex of what was wished. */
@@ -267,10 +269,10 @@ export type OwnerTransactionsTable = {
   subject: string;
   /** CAIP-2. */
   network: string;
-  account: string;
+  account: Address;
   nonce: number;
   /** The signed bytes, 0x hex, to be sent again as they are. */
-  raw: string;
+  raw: Hex;
   /** The most it can cost in gas, wei. */
   max_cost: string;
   /** `replaced`: another transaction took its nonce. */

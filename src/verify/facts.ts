@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { decodeUserData } from "../evidence/attestation.ts";
 import { evidenceOf, signingHash } from "../evidence/methods/methods.ts";
-import { equalBytes, fromBase64, fromHex, sha256, toHex, type Bytes } from "../evidence/bytes.ts";
+import { equalBytes, fromBase64, fromHex, sha256, toHex, type Bytes, type Hex } from "../evidence/bytes.ts";
 import { decodeNitroDocument } from "../evidence/nitro.ts";
 import { signerOf } from "../evidence/signer.ts";
 import { teeIdOf } from "../evidence/tee-signature.ts";
@@ -143,7 +143,7 @@ async function factsOfKeyAlone(core: ReceiptCore, session: VerificationCache): P
 /** Tells whether a key signed the receipt's exchange. */
 async function signedExchange(
   core: ReceiptCore,
-  key: { spki: Bytes; keyId: string },
+  key: { spki: Bytes; keyId: Hex },
   session: VerificationCache,
 ): Promise<boolean> {
   const signature = await judgeSignature(core, { key, known: true }, appraisalPolicySchema.parse({}), session);

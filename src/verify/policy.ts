@@ -3,6 +3,7 @@ import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import { SETUPS } from "../evidence/groth16.ts";
 import { ASSURANCES, LAYERS } from "../receipts/schema.ts";
+import { anyCaseAddress } from "../receipts/fields.ts";
 
 const pcr = z
   .string()
@@ -51,10 +52,6 @@ const ezklReferenceSchema = z.strictObject({
   tolerance: z.number().min(0).max(1e9).optional(),
 });
 
-const address = z
-  .string()
-  .toLowerCase()
-  .regex(/^0x[0-9a-f]{40}$/, "address in lower case");
 const network = z.string().regex(/^eip155:[1-9][0-9]{0,19}$/, "CAIP-2 id such as eip155:8453");
 
 /** What a seller's evidence is compared with (RATS reference values). Comes from the relying party, never from the seller. */
@@ -86,7 +83,7 @@ export const referenceValuesSchema = z.strictObject({
       z.strictObject({
         /** CAIP-2. */
         network,
-        contract: address,
+        contract: anyCaseAddress,
       }),
     )
     .max(16)
@@ -103,28 +100,28 @@ const sellerPolicySchema = referenceValuesSchema.extend({
   /** Kind of seller. */
   provider: z.string().max(64).optional(),
   /** Addresses it may be paid at. */
-  payees: z.array(address).max(16).default([]),
+  payees: z.array(anyCaseAddress).max(16).default([]),
   /** Facilitators that may name the amount of an `upto` payment. */
-  facilitators: z.array(address).max(16).default([]),
+  facilitators: z.array(anyCaseAddress).max(16).default([]),
   /** Its earlier place and payee: valid for answers signed until then, so that old receipts keep their verdict. */
   former: z
     .array(
       z.strictObject({
         until: z.iso.datetime(),
         origin: z.string().max(512).optional(),
-        payees: z.array(address).max(16).optional(),
+        payees: z.array(anyCaseAddress).max(16).optional(),
       }),
     )
     .max(16)
     .optional(),
   /** The terms of payment channels. */
-  channel: z.strictObject({ receiverAuthorizer: address, withdrawDelaySeconds: z.int().min(0) }).optional(),
+  channel: z.strictObject({ receiverAuthorizer: anyCaseAddress, withdrawDelaySeconds: z.int().min(0) }).optional(),
 });
 
 /** A token that may be paid with, its units and its EIP-712 domain: never as the seller says. */
 const assetSchema = z.strictObject({
   network,
-  asset: address,
+  asset: anyCaseAddress,
   decimals: z.int().min(0).max(36),
   domain: z.strictObject({ name: wellFormed(64), version: wellFormed(16) }),
 });

@@ -1,4 +1,4 @@
-import { fromBase64, type Bytes } from "../evidence/bytes.ts";
+import { fromBase64, type Bytes, type Hex } from "../evidence/bytes.ts";
 import { createSignerCheck } from "../evidence/signer.ts";
 import { TEE_SIGNATURE_ALGORITHM, teeIdOf } from "../evidence/tee-signature.ts";
 import { policyHash, type AppraisalPolicy } from "./policy.ts";
@@ -15,7 +15,7 @@ export type VerificationCache = {
   /** The digest and the entries of a model manifest in base64, as receipts carry it. Throws on other text. */
   manifest(manifest: string): Manifest;
   /** The id of a signing key, a DER SubjectPublicKeyInfo in base64: its keccak256, 0x hex. Throws on other text. */
-  keyIdOf(publicKey: string): string;
+  keyIdOf(publicKey: string): Hex;
   /** Imports such a key for RSA-PSS with SHA-256, null if it is no such key. Throws on other text. */
   rsaKey(publicKey: string): Promise<CryptoKey | null>;
   /** Names a policy by its hash, as it stands at this moment. */
@@ -48,7 +48,7 @@ const FEW = 16;
 export function createVerificationCache(): VerificationCache {
   const facts = new Map<string, Promise<NitroFacts>>();
   const manifests = new Map<string, Manifest>();
-  const ids = new Map<string, string>();
+  const ids = new Map<string, Hex>();
   const keys = new Map<string, Promise<CryptoKey | null>>();
   const held = new Map<string, boolean>();
   let policyNamed = { text: "", hash: "" };

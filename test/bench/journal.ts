@@ -35,7 +35,7 @@ export async function benchJournal(config: Config, directory: string, rounds: nu
     if (!chosen.ok) throw new Error("the offer was refused");
     const { offer, accepted } = chosen.offers[0];
     const nonce = deriveNonce("00".repeat(32), key, 1);
-    const payment = planPayment({ offer, payer: seller.payTo[0] ?? "", nonce, now, policy: config.payment });
+    const payment = planPayment({ offer, payer: seller.payTo[0] ?? "0x", nonce, now, policy: config.payment });
     const planned = performance.now();
     const result = await reserve(db, {
       policy: { ...config.payment, callsPerHour: 1_000_000 },

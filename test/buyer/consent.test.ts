@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Address } from "../../src/evidence/bytes.ts";
 import { pendingApproval } from "../../src/buyer/pending-approval.ts";
 import type { ApprovalDecision, ApprovalRequest } from "../../src/buyer/types.ts";
 import type { Config } from "../../src/config/schema.ts";
@@ -28,7 +29,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.stop());
 
-const STRANGER = `0x${"5e".repeat(20)}`;
+const STRANGER: Address = `0x${"5e".repeat(20)}`;
 const CALL = { model: "eth-risk", input: ETH_FEATURES };
 
 /** Hours that begin and end while it is not now. */

@@ -203,7 +203,10 @@ test("T98: a verdict of this buyer's own is no word of the file's maker: a pin t
   const receipt = await buyFrom(await market.buyer(), "verified");
   const file = { ...receipt, appraisals: [] };
   const right = market.config();
-  const wrong = { ...right, sellers: right.sellers.map((one) => ({ ...one, payTo: [`0x${"0a".repeat(20)}`] })) };
+  const wrong = {
+    ...right,
+    sellers: right.sellers.map((one) => ({ ...one, payTo: [`0x${"0a".repeat(20)}` as const] })),
+  };
   const before = await openBuyer({ config: wrong, wallet: null });
   const { appraisals } = await before.importReceipt(file);
   expect(appraisals.map(({ verdict }) => verdict)).toEqual(["failed"]);

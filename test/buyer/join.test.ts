@@ -1,4 +1,5 @@
 import { beforeAll, expect, test } from "vitest";
+import type { Address } from "../../src/evidence/bytes.ts";
 import { importJudged } from "../../src/buyer/import.ts";
 import { judgeAgain, type JudgeContext } from "../../src/buyer/judge.ts";
 import { judgeOnline } from "../../src/buyer/judge-online.ts";
@@ -111,7 +112,7 @@ test("T97: of a format that signs no payer, two receipts of one nonce contest ea
   const made = await makeFixture({ format: 1 });
   const core = structuredClone(made.receipt.core);
   const { payer } = core.payment;
-  const other = `0x${"d4".repeat(20)}`;
+  const other: Address = `0x${"d4".repeat(20)}`;
   core.payment.payer = other;
   core.payment.authorizationHash = signingHash(core.payment, { name: "USD Coin", version: "2" });
   const later = JSON.parse(JSON.stringify(made.receipt.later).replaceAll(payer.slice(2), other.slice(2))) as unknown;

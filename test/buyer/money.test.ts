@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { generatePrivateKey } from "viem/accounts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Address } from "../../src/evidence/bytes.ts";
 import { moneyOf } from "../../src/buyer/money.ts";
 import type { Buyer } from "../../src/buyer/types.ts";
 import type { Config } from "../../src/config/schema.ts";
@@ -56,7 +57,7 @@ const LATER: { name: string; seller?: Trick; change?: (config: Config) => void; 
   { name: "the payee has changed", change: (config) => config.sellers.forEach((one) => (one.payTo = [STRANGER])) },
   { name: "the asset may be paid no more", change: ({ payment }) => void payment.assets.shift() },
 ];
-const STRANGER = `0x${"5e".repeat(20)}`;
+const STRANGER: Address = `0x${"5e".repeat(20)}`;
 
 function onAttestation(answer: () => Response): Trick {
   return (request, honest) => (["/enclave/attestation", "/signing-key"].includes(request.path) ? answer() : honest());

@@ -242,7 +242,7 @@ test("T72: of 24,000 numbers a receipt keeps their hash and how they compared, a
     enclave: null,
     payment: {
       network: `eip155:${chainId}`,
-      asset: token.asset as `0x${string}`,
+      asset: token.asset,
       domain: token.domain,
       payTo,
       facilitatorUrl,

@@ -1,4 +1,5 @@
 import { beforeEach, expect, it, onTestFinished } from "vitest";
+import type { Address } from "../../src/evidence/bytes.ts";
 import type { Call } from "../../src/buyer/call.ts";
 import type { BuyerContext } from "../../src/buyer/context.ts";
 import { openAgain, takeUp } from "../../src/buyer/resume.ts";
@@ -162,7 +163,7 @@ it("sends no permit or voucher again that the seller's facilitators or the terms
   const [purchase] = await readAttempts(db, KEY);
   if (purchase === undefined) throw new Error("it was sent");
   const { offer, request } = purchase;
-  const facilitator = `0x${"fa".repeat(20)}`;
+  const facilitator: Address = `0x${"fa".repeat(20)}`;
   const channel = {
     payerAuthorizer: PAYER,
     receiverAuthorizer: facilitator,

@@ -1,4 +1,5 @@
 import { beforeEach, expect, it, onTestFinished } from "vitest";
+import { lowered } from "../../src/evidence/bytes.ts";
 import type { Call } from "../../src/buyer/call.ts";
 import type { BuyerContext } from "../../src/buyer/context.ts";
 import { withMoney } from "../../src/buyer/money.ts";
@@ -17,8 +18,13 @@ import { NETWORK, PAYEE, PAYER, policyWith, requirement, reservation, usdc } fro
 
 const KEY = "a-key-of-its-own";
 const now = new Date(1.7e12);
-const terms = { payerAuthorizer: PAYER, receiverAuthorizer: PAYER, withdrawDelay: 900, salt: `0x${"05".repeat(32)}` };
-const parties = { payer: PAYER, receiver: PAYEE.toLowerCase() };
+const terms = {
+  payerAuthorizer: PAYER,
+  receiverAuthorizer: PAYER,
+  withdrawDelay: 900,
+  salt: `0x${"05".repeat(32)}` as const,
+};
+const parties = { payer: PAYER, receiver: lowered(PAYEE) };
 const channelId = channelIdOf(31337, { ...parties, token: usdc.asset, ...terms });
 const seller = {
   id: "seller",

@@ -52,6 +52,29 @@ const RECEIPT = {
   logs: [{ address: TOKEN, topics: [WORD], data: "0x", logIndex: "0x2" }],
 };
 
+it("asks an RPC for nothing but hex: a stored row's text is one by its type only", async () => {
+  const { port, asked } = await rpcOf({ eth_call: { result: WORD } });
+  const client = await clientOf(port);
+  const abi = parseAbi(["function channels(bytes32 id) view returns (uint256)"]);
+  const read = (address: Hex, id: Hex) => client.readContract({ address, abi, functionName: "channels", args: [id] });
+  expect(await read(TOKEN, WORD)).toBe(BigInt(WORD));
+  const [place, range] = ["0xno place", { fromBlock: 0n, toBlock: "latest" }] as const;
+  for (const work of [
+    () => read(place, WORD),
+    () => read(TOKEN, `0x${"zz".repeat(32)}`),
+    () => client.getBalance(place),
+    () => client.getCode(place),
+    () => client.getTransactionCount(place, "pending"),
+    () => client.getTransaction(place),
+    () => client.getTransactionReceipt(place),
+    () => client.getLogs({ address: [TOKEN, place], topics: [WORD], ...range }),
+    () => client.getLogs({ address: TOKEN, topics: [WORD, [WORD, place]], ...range }),
+    () => client.sendRawTransaction(place),
+  ])
+    await expect(work(), String(work)).rejects.toThrow("Unknown letter");
+  expect(asked).toHaveLength(1);
+});
+
 describe("a receipt", () => {
   const read = async (result: unknown) => {
     const { port } = await rpcOf({ eth_getTransactionReceipt: { result } });

@@ -40,8 +40,7 @@ const cli = (...args: string[]) => runCli(["--config", config, ...args]);
 describe("the verifier contract of a model", () => {
   const call = (key: bigint[], points: bigint[], signals: bigint[]) =>
     client.readContract({
-      address: market.config().proofContracts.find(({ keySha256 }) => keySha256 === pinned())!
-        .contract as `0x${string}`,
+      address: market.config().proofContracts.find(({ keySha256 }) => keySha256 === pinned())!.contract,
       abi: devGroth16Verifier.abi,
       functionName: "verify",
       args: [key, points as never, signals],

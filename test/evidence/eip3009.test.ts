@@ -7,6 +7,7 @@ import {
   chainIdOf,
   isAuthorizationUsed,
   readTransfer,
+  type TokenDomain,
   type TokenLog,
 } from "../../src/evidence/eip3009.ts";
 import { toHex0x } from "../../src/evidence/bytes.ts";
@@ -68,11 +69,14 @@ test("an authorization hashes as viem hashes its typed data", () => {
 });
 
 test("a domain's hash is no other's, asked for right after it", () => {
-  const domain = { name: "USD", version: "1", chainId: 1, verifyingContract: `0x${"11".repeat(20)}` };
+  const domain: TokenDomain = { name: "USD", version: "1", chainId: 1, verifyingContract: `0x${"11".repeat(20)}` };
   const changes = [{ name: "USD1" }, { version: "2" }, { chainId: 2 }, { name: 'USD","1' }];
-  const others = [...changes, { verifyingContract: `0x${"12".repeat(20)}` }].map((one) => ({ ...domain, ...one }));
+  const others = [...changes, { verifyingContract: `0x${"12".repeat(20)}` as const }].map((one) => ({
+    ...domain,
+    ...one,
+  }));
   const [from, to, nonce] = [`0x${"22".repeat(20)}`, `0x${"33".repeat(20)}`, `0x${"44".repeat(32)}`] as const;
-  const hashOf = (one: typeof domain): string =>
+  const hashOf = (one: TokenDomain): string =>
     authorizationHash(one, { from, to, nonce, value: "1", validAfter: 0, validBefore: 1 });
   const hashes = others.flatMap((other) => [hashOf(domain), hashOf(other)]);
   expect(new Set(hashes)).toHaveLength(1 + others.length);
@@ -80,14 +84,14 @@ test("a domain's hash is no other's, asked for right after it", () => {
 });
 
 test("a value that does not fit 256 bits has no hash", () => {
-  const domain = { name: "USD Coin", version: "2", chainId: 1, verifyingContract: `0x${"11".repeat(20)}` };
+  const domain: TokenDomain = { name: "USD Coin", version: "2", chainId: 1, verifyingContract: `0x${"11".repeat(20)}` };
   const message = {
     from: `0x${"22".repeat(20)}`,
     to: `0x${"33".repeat(20)}`,
     validAfter: 0,
     validBefore: 1,
     nonce: `0x${"44".repeat(32)}`,
-  };
+  } as const;
   const hashOf = (value: string): string => authorizationHash(domain, { ...message, value });
   expect(hashOf((2n ** 256n - 1n).toString())).toMatch(/^0x[0-9a-f]{64}$/);
   expect(() => hashOf((2n ** 256n).toString())).toThrow(RangeError);
@@ -137,7 +141,7 @@ describe("a token's logs", () => {
 
   test("that are no ERC-20 transfer of this token record none", () => {
     const log: TokenLog = { address: token, topics: moved(payer, payee), data: dataOf(7n) };
-    const [topic = "", from = "", to = ""] = log.topics;
+    const [topic, from, to] = log.topics as [Hex, Hex, Hex];
     expect(readTransfer(log, token)?.value).toBe(7n);
     expect(readTransfer(log, other)).toBeNull();
     expect(readTransfer({ ...log, topics: used(payer, nonce) }, token)).toBeNull();

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { keccak256, toHex0x, uint256, utf8 } from "../../src/evidence/bytes.ts";
+import { keccak256, toHex0x, uint256, utf8, type Hex } from "../../src/evidence/bytes.ts";
 import {
   BATCH_SETTLEMENT_TOPIC,
   buildInclusionTree,
@@ -29,7 +29,7 @@ const leaves = (count: number): InclusionLeaf[] => Array.from({ length: count },
 
 describe.skipIf(shared === null)("a batch made by @openzeppelin/merkle-tree 1.0.8 in OpenGradient's layout", () => {
   test("has the same leaf, tree, paths and published form here", async () => {
-    type Values = [string, string, string, string, string];
+    type Values = [Hex, Hex, Hex, Hex, string];
     const file = join(shared ?? "", "opengradient", "opengradient-vectors.json");
     const { merkle } = JSON.parse(await readFile(file, "utf8")) as {
       merkle: {

@@ -1,6 +1,6 @@
 import { privateKeyToAccount } from "viem/accounts";
 import { describe, expect, test } from "vitest";
-import { toHex0x, uint256 } from "../../src/evidence/bytes.ts";
+import { toHex0x, uint256, lowered, type Address, type Hex } from "../../src/evidence/bytes.ts";
 import { addressWord, AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC, type TokenLog } from "../../src/evidence/eip3009.ts";
 import type { Authorization } from "../../src/evidence/methods/method.ts";
 import {
@@ -17,13 +17,13 @@ import { channelTermsOf, NEVER } from "../../src/evidence/methods/voucher.ts";
 import { settleCall } from "../support/settle-call.ts";
 import type { Payment } from "../../src/receipts/schema.ts";
 
-const [ASSET, PAYER, PAYEE, OTHER] = ["a1", "b2", "c3", "d4"].map((byte) => `0x${byte.repeat(20)}`) as [
-  string,
-  string,
-  string,
-  string,
+const [ASSET, PAYER, PAYEE, OTHER] = ["a1", "b2", "c3", "d4"].map((byte): Address => `0x${byte.repeat(20)}`) as [
+  Address,
+  Address,
+  Address,
+  Address,
 ];
-const word = (byte: string): string => `0x${byte.repeat(32)}`;
+const word = (byte: string): Hex => `0x${byte.repeat(32)}`;
 const payment: Authorization = {
   scheme: "exact",
   method: "eip3009",
@@ -115,7 +115,7 @@ test("an upto permit moves what its call requests, from 1 on", async () => {
     scheme: "upto",
     method: "permit2",
     facilitator: OTHER,
-    payer: account.address.toLowerCase(),
+    payer: lowered(account.address),
   };
   for (const [requested, moved] of [
     [0n, null],
@@ -124,7 +124,7 @@ test("an upto permit moves what its call requests, from 1 on", async () => {
     [11n, null],
   ] as const) {
     const call = await settleCall(upto as unknown as Payment, account, requested);
-    const lower = { to: call.to.toLowerCase(), input: call.input, logs: [] };
+    const lower = { to: lowered(call.to), input: call.input, logs: [] };
     expect(METHODS.upto.amountIn(lower, upto)).toBe(moved);
   }
 });
@@ -151,7 +151,7 @@ describe("what a transaction took from a payer", () => {
     topics: [TRANSFER_TOPIC, ...[from, to].map((one) => toHex0x(addressWord(one)))],
     data: toHex0x(uint256(value)),
   });
-  const used = (nonce: string, { payer = PAYER, asset = ASSET } = {}): TokenLog => ({
+  const used = (nonce: Hex, { payer = PAYER, asset = ASSET } = {}): TokenLog => ({
     address: asset,
     topics: [AUTHORIZATION_USED_TOPIC, toHex0x(addressWord(payer)), nonce],
     data: "0x",

@@ -2,19 +2,26 @@ import fc from "fast-check";
 import { hashTypedData } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import { describe, expect, it } from "vitest";
+import { lowered, toHex0x, type Address, type Hex } from "../../src/evidence/bytes.ts";
 import type { Authorization } from "../../src/evidence/methods/method.ts";
 import { signingHash, paymentMethodOf } from "../../src/evidence/methods/methods.ts";
 import { permitOf } from "../../src/evidence/methods/permits.ts";
 import { facilitatorOf } from "../../src/evidence/methods/upto.ts";
-import { PERMIT2, permitHash, settledByCall, settlingInput, spenderOf } from "../../src/evidence/permit2.ts";
+import {
+  PERMIT2,
+  permitHash,
+  settledByCall,
+  settlingInput,
+  spenderOf,
+  type TransferPermit,
+} from "../../src/evidence/permit2.ts";
 import { lastSecondOf, movedBy } from "../../src/evidence/settlement.ts";
-import { chainIdOf, TRANSFER_TOPIC } from "../../src/evidence/eip3009.ts";
+import { chainIdOf, TRANSFER_TOPIC, type TokenLog } from "../../src/evidence/eip3009.ts";
 import { payerOf } from "../../src/payment/methods/methods.ts";
 import type { Payment } from "../../src/receipts/schema.ts";
 import { settleCall } from "../support/settle-call.ts";
 
-const hexOf = (bytes: number) =>
-  fc.uint8Array({ minLength: bytes, maxLength: bytes }).map((raw) => `0x${Buffer.from(raw).toString("hex")}`);
+const hexOf = (bytes: number) => fc.uint8Array({ minLength: bytes, maxLength: bytes }).map(toHex0x);
 const uint = fc.bigInt({ min: 0n, max: 2n ** 256n - 1n });
 const payments = fc
   .record({
@@ -46,7 +53,7 @@ describe("a permit's hash", () => {
   });
 
   it("changes with every field that is signed", () => {
-    const permit = {
+    const permit: TransferPermit = {
       token: PERMIT2,
       amount: "5",
       nonce: `0x${"11".repeat(32)}`,
@@ -54,7 +61,7 @@ describe("a permit's hash", () => {
       to: `0x${"22".repeat(20)}`,
       validAfter: 0,
     };
-    const changes = [
+    const changes: Partial<TransferPermit>[] = [
       {},
       { token: `0x${"33".repeat(20)}` },
       { amount: "6" },
@@ -73,8 +80,8 @@ describe("a permit's hash", () => {
 
 describe("a call", () => {
   const account = privateKeyToAccount(`0x${"42".repeat(32)}`);
-  const payer = account.address.toLowerCase();
-  const settling = async (payment: Payment, requested?: bigint): Promise<{ to: string; input: string }> =>
+  const payer = lowered(account.address);
+  const settling = async (payment: Payment, requested?: bigint): Promise<{ to: Address; input: Hex }> =>
     settleCall(payment, account, requested);
   const settled = (call: { to: string; input: string }, payment: Payment): bigint | null =>
     settledByCall(call, { chainId: chainIdOf(payment.network), payer: payment.payer, permit: permitOf(payment) });
@@ -85,7 +92,7 @@ describe("a call", () => {
       fc.asyncProperty(own, own, async (payment, other) => {
         const call = await settling(payment);
         expect(settled(call, payment)).toBe(BigInt(payment.amount));
-        const trailed = { ...call, input: `${call.input}c0ffee` };
+        const trailed = { ...call, input: `${call.input}c0ffee` as const };
         expect(settled(trailed, payment)).toBe(BigInt(payment.amount));
         expect(settlingInput(trailed.input, permitOf(payment))).toBe(call.input);
         expect(settled(call, { ...payment, nonce: other.nonce })).toBe(
@@ -101,7 +108,7 @@ describe("a call", () => {
       fc.asyncProperty(own, own, async (payment, other) => {
         fc.pre(payment.nonce !== other.nonce);
         const [call, foreign] = [await settling(payment), await settling(other)];
-        expect(settled({ ...foreign, input: foreign.input + call.input.slice(2) }, payment)).toBeNull();
+        expect(settled({ ...foreign, input: `${foreign.input}${call.input.slice(2)}` }, payment)).toBeNull();
         expect(settled({ ...call, input: `0xdeadbeef${"00".repeat(32)}${call.input.slice(2)}` }, payment)).toBeNull();
         const unsigned = call.input.slice(0, call.input.length - 192) + foreign.input.slice(-192);
         expect(settled({ ...call, input: unsigned }, payment)).toBeNull();
@@ -127,8 +134,8 @@ describe("a call", () => {
     if (payment === undefined) throw new Error("both are among fifty");
     const call = await settling(payment);
     expect(settled(call, payment)).toBe(BigInt(payment.amount));
-    const changed = (text: string, at: number): string =>
-      `${text.slice(0, at)}${text[at] === "0" ? "1" : "0"}${text.slice(at + 1)}`;
+    const changed = (text: Hex, at: number): Hex =>
+      `0x${text.slice(2, at)}${text[at] === "0" ? "1" : "0"}${text.slice(at + 1)}`;
     for (let at = 2; at < call.input.length; at += 1)
       expect(settled({ ...call, input: changed(call.input, at) }, payment)).not.toBe(BigInt(payment.amount));
     for (let at = 2; at < call.to.length; at += 1)
@@ -136,7 +143,7 @@ describe("a call", () => {
   });
 
   it("moved what the token's log says, where that is what was settled", async () => {
-    const log = (from: string, to: string, value: bigint) => ({
+    const log = (from: Address, to: Address, value: bigint): TokenLog => ({
       address: `0x${"aa".repeat(20)}`,
       topics: [TRANSFER_TOPIC, `0x${"0".repeat(24)}${from.slice(2)}`, `0x${"0".repeat(24)}${to.slice(2)}`],
       data: `0x${value.toString(16).padStart(64, "0")}`,

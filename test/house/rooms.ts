@@ -116,6 +116,7 @@ export const ARROWS: Record<string, readonly string[]> = {
 /** The receipt files `verify` may know: the shape and its canonical form, not the store. */
 export const RECEIPT_FILES_OF_VERIFY = [
   "src/receipts/schema.ts",
+  "src/receipts/fields.ts",
   "src/receipts/disputed.ts",
   "src/receipts/transfer.ts",
   "src/receipts/receipt.ts",

@@ -39,7 +39,7 @@ async function buyLeaf(n: number): Promise<InclusionLeaf> {
   expect(response.status).toBe(200);
   const header = (name: string): string => response.headers.get(name) ?? "";
   return {
-    teeId: header(TEE_HEADERS.teeId),
+    teeId: `0x${header(TEE_HEADERS.teeId).slice(2)}`,
     inputHash: toHex0x(keccak256(utf8(bodyOf(n)))),
     outputHash: toHex0x(keccak256(new Uint8Array(await response.arrayBuffer()))),
     signature: toHex0x(fromBase64(header(TEE_HEADERS.signature))),

@@ -172,6 +172,21 @@ describe("T94: what a payment is known by", () => {
     voucher: { channelId, maxClaimableAmount, signature: "0x" },
   });
   const NONCE = `0x${"0a".repeat(32)}`;
+
+  test.each(["asset", "payTo"])(
+    "is an address for its %s: claimed terms with any other text are no payment's",
+    (field) => {
+      for (const [payload, terms] of [
+        [transfer(NONCE), exact],
+        [permit("10"), permit2],
+        [permit("10"), upto],
+      ] as const) {
+        expect(known(payload, terms)).not.toBeNull();
+        for (const text of [`zz${"a5".repeat(20)}`, `0x${"a5".repeat(19)}`, ""])
+          expect(known(payload, { ...terms, [field]: text })).toBeNull();
+      }
+    },
+  );
   const upper = (hex: string): string => `0x${hex.slice(2).toUpperCase()}`;
 
   test("is the same however its nonce, channel or sum is spelled", () => {

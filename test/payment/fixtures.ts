@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
+import { lowered, type Address } from "../../src/evidence/bytes.ts";
 import type { Offer } from "../../src/receipts/schema.ts";
 import type { ReserveRequest } from "../../src/payment/reserve.ts";
 import { chooseOffer, readOffers, type AcceptedOffer } from "../../src/payment/offers.ts";
@@ -12,14 +13,14 @@ import type { WireRequest } from "../../src/payment/types.ts";
 
 export const NETWORK = "eip155:31337";
 /** EIP-55 case, as sellers write it. */
-export const USDC = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48";
-export const PAYEE = "0xdAC17F958D2ee523a2206206994597C13D831ec7";
-export const PAYER = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266";
+export const USDC: Address = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48";
+export const PAYEE: Address = "0xdAC17F958D2ee523a2206206994597C13D831ec7";
+export const PAYER: Address = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266";
 export const SECRET = "11".repeat(32);
 
 export const usdc: AssetPolicy = {
   network: NETWORK,
-  asset: USDC.toLowerCase(),
+  asset: lowered(USDC),
   symbol: "USDC",
   decimals: 6,
   usdStable: true,
@@ -54,7 +55,7 @@ export const choose = (
   if (!read.ok) return { ok: false, refusals: [read.refusal] };
   return chooseOffer({
     policy: options.policy ?? policyWith(),
-    payTo: [PAYEE.toLowerCase()],
+    payTo: [lowered(PAYEE)],
     required: read.required,
     ...(options.maxUsd === undefined ? {} : { maxUsd: options.maxUsd }),
   });
@@ -85,7 +86,7 @@ export function reservation(
     argsDigest?: string;
     offer?: Offer;
     accepted?: Record<string, unknown>;
-    payer?: string;
+    payer?: Address;
     secret?: string;
     maxAmount?: bigint;
   } = {},

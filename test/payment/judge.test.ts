@@ -121,7 +121,7 @@ it("judges a voucher by its channel in place of its end", async () => {
 
 it("refuses an asset that the policy of the moment no longer has", async () => {
   const db = await openDatabase(":memory:");
-  for (const other of [{ network: "eip155:1" }, { asset: `0x${"0d".repeat(20)}` }])
+  for (const other of [{ network: "eip155:1" }, { asset: `0x${"0d".repeat(20)}` as const }])
     expect(await refusalOf(db, { ...reservation({ now }), policy: policyWith([{ ...usdc, ...other }]) })).toMatchObject(
       {
         code: "asset_not_allowed",

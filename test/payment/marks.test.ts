@@ -1,4 +1,5 @@
 import { expect, it } from "vitest";
+import { lowered } from "../../src/evidence/bytes.ts";
 import { readCallsLastHour } from "../../src/payment/caps.ts";
 import { planVoucher, readChannel } from "../../src/payment/channels.ts";
 import {
@@ -40,8 +41,13 @@ async function sent(db: Db, signature?: string): Promise<string> {
 
 /** A channel of which nothing was granted yet, and vouchers on its next part that were sent. */
 async function openChannel(db: Db) {
-  const terms = { payerAuthorizer: PAYER, receiverAuthorizer: PAYER, withdrawDelay: 900, salt: `0x${"05".repeat(32)}` };
-  const parties = { payer: PAYER, receiver: PAYEE.toLowerCase() };
+  const terms = {
+    payerAuthorizer: PAYER,
+    receiverAuthorizer: PAYER,
+    withdrawDelay: 900,
+    salt: `0x${"05".repeat(32)}` as const,
+  };
+  const parties = { payer: PAYER, receiver: lowered(PAYEE) };
   const id = channelIdOf(31337, { ...parties, token: usdc.asset, ...terms });
   const row = {
     id,

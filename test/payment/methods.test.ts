@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { ChainClient } from "../../src/chain/client.ts";
+import { lowered, type Address } from "../../src/evidence/bytes.ts";
 import { PAYMENT_METHODS } from "../../src/evidence/methods/methods.ts";
 import { planVoucher } from "../../src/payment/channels.ts";
 import { readPurchase } from "../../src/payment/journal.ts";
@@ -12,7 +13,7 @@ import { openDatabase } from "../../src/storage/database.ts";
 import type { ChannelsTable } from "../../src/storage/tables.ts";
 import { PAYEE, PAYER, policyWith, requirement, reservation, usdc } from "./fixtures.ts";
 
-const FACILITATOR = `0x${"fa".repeat(20)}`;
+const FACILITATOR: Address = `0x${"fa".repeat(20)}`;
 const { offer, payment } = reservation();
 const { authorizationHash, ...terms } = payment;
 const channel = {
@@ -70,10 +71,10 @@ it("uses up no voucher on chain: it has no nonce there", async () => {
 
 describe("an offer by a permit", () => {
   const policy = policyWith([{ ...usdc, methods: ["permit2", "upto"] }]);
-  const refusalOf = (changes: Record<string, unknown>, facilitators: string[] = [FACILITATOR]) => {
+  const refusalOf = (changes: Record<string, unknown>, facilitators: Address[] = [FACILITATOR]) => {
     const read = readOffers({ x402Version: 2, accepts: [requirement(changes)] });
     if (!read.ok) throw new Error("it is an offer");
-    const payTo = [PAYEE.toLowerCase()];
+    const payTo = [lowered(PAYEE)];
     const chosen = chooseOffer({ policy, payTo, facilitators, required: read.required });
     return chosen.ok ? null : chosen.refusals[0]?.code;
   };

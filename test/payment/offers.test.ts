@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { encodePaymentRequiredHeader, encodePaymentResponseHeader } from "@x402/core/http";
+import { lowered } from "../../src/evidence/bytes.ts";
 import {
   chooseOffer,
   offerHashOf,
@@ -209,8 +210,14 @@ describe("choosing an offer", () => {
   });
 
   it("compares stable assets by worth and puts assets of unknown worth last", () => {
-    const dai = { ...usdc, asset: `0x${"0d".repeat(20)}`, symbol: "DAI", decimals: 18, perCall: "9".repeat(20) };
-    const other = { ...usdc, asset: `0x${"0e".repeat(20)}`, symbol: "OPG", usdStable: false };
+    const dai = {
+      ...usdc,
+      asset: `0x${"0d".repeat(20)}` as const,
+      symbol: "DAI",
+      decimals: 18,
+      perCall: "9".repeat(20),
+    };
+    const other = { ...usdc, asset: `0x${"0e".repeat(20)}` as const, symbol: "OPG", usdStable: false };
     const policy = policyWith([other, usdc, dai]);
     const cheapDai = requirement({ asset: dai.asset, amount: "10000000000000000" });
     const dearUsdc = requirement({ amount: "10001" });
@@ -261,7 +268,7 @@ describe("choosing an offer", () => {
         (accepts) => {
           const read = readOffers({ x402Version: 2, accepts });
           if (!read.ok) return;
-          const chosen = chooseOffer({ policy, payTo: [PAYEE.toLowerCase()], required: read.required });
+          const chosen = chooseOffer({ policy, payTo: [lowered(PAYEE)], required: read.required });
           if (!chosen.ok) return;
           const { offer } = chosen.offers[0];
           expect(offer).toMatchObject({

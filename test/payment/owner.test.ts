@@ -6,7 +6,6 @@ import {
   multicall3Abi,
   parseTransaction,
   toFunctionSelector,
-  type Address,
   type Hex,
 } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
@@ -155,24 +154,24 @@ describe("T42: an RPC that would make the owner pay", () => {
     "by absurd fees (%s of %s) is refused by the cap, and nothing is signed",
     async (_what, kind, lie) => {
       const owner = await openOwner({ lie });
-      const before = await bank.client.getBalance({ address: owner.wallet.address as Address });
+      const before = await bank.client.getBalance({ address: owner.wallet.address });
       expect(await errorOf(owner.wishes[kind]())).toMatchObject({ code: "gas_cost_too_high", money: "not-moved" });
       expect([owner.raws(), await owner.rows(), await owner.left()]).toEqual([[], [], 0n]);
-      expect(await bank.client.getBalance({ address: owner.wallet.address as Address })).toBe(before);
+      expect(await bank.client.getBalance({ address: owner.wallet.address })).toBe(before);
     },
   );
 
   test("pays at most what was asked for, and the cap is the configuration's", async () => {
     const owner = await openOwner();
     const asked: bigint[] = [];
-    const before = await bank.client.getBalance({ address: owner.wallet.address as Address });
+    const before = await bank.client.getBalance({ address: owner.wallet.address });
     const { sent } = await approvePermit2({
       ...owner.owner,
       asset,
       amount: 1n,
       confirm: (atMost) => Promise.resolve(void asked.push(atMost)),
     });
-    const cost = before - (await bank.client.getBalance({ address: owner.wallet.address as Address }));
+    const cost = before - (await bank.client.getBalance({ address: owner.wallet.address }));
     expect([sent?.cost, asked.length]).toEqual([cost, 1]);
     expect(cost).toBeLessThanOrEqual(asked[0] ?? 0n);
     const chain = openChain({
@@ -216,7 +215,7 @@ describe("T43: an RPC that lies about the account", () => {
     const noted = { ...owner.owner, chain };
     await approvePermit2({ ...noted, asset, amount: 1n });
     await openChannel({ ...noted, seller: SELLER, asset, amount: DEPOSIT, now: await chainNow() });
-    const signed = (await owner.rows()).map(({ raw }) => parseTransaction(raw as Hex).chainId);
+    const signed = (await owner.rows()).map(({ raw }) => parseTransaction(raw).chainId);
     expect([signed, await owner.mined(), await owner.left()]).toEqual([[31337, 31337], 2, DEPOSIT]);
   });
 

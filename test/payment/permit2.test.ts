@@ -10,6 +10,7 @@ import {
 import { privateKeyToAccount } from "viem/accounts";
 import { foundry } from "viem/chains";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { lowered } from "../../src/evidence/bytes.ts";
 import { startAnvil, type Anvil } from "../../src/devnet/anvil.ts";
 import { devMulticall } from "../../src/devnet/contracts/dev-multicall.artifact.ts";
 import { devPermit2 } from "../../src/devnet/contracts/dev-permit2.artifact.ts";
@@ -75,7 +76,7 @@ beforeAll(async () => {
     perDay: limit,
     total: limit,
   };
-  await bank.dai.mint(wallet.address as Address, 100n * ONE);
+  await bank.dai.mint(wallet.address, 100n * ONE);
   await approvePermit2({ db, chain: eyes, wallet, asset, amount: 50n * ONE });
 });
 afterAll(async () => {
@@ -97,7 +98,7 @@ const holds = async (): Promise<bigint> => (await readHoldings(eyes, asset.asset
 it("reads what a wallet holds as of a block, and as of the newest", async () => {
   const block = await bank.client.getBlockNumber();
   const before = await readHoldings(eyes, asset.asset, wallet.address);
-  await bank.dai.mint(wallet.address as Address, ONE);
+  await bank.dai.mint(wallet.address, ONE);
   expect(await readHoldings(eyes, asset.asset, wallet.address, { block })).toEqual(before);
   expect(await readHoldings(eyes, asset.asset, wallet.address)).toEqual({ ...before, balance: before.balance + ONE });
 });
@@ -111,8 +112,8 @@ async function signedPurchase(scheme: "exact" | "upto", amount: bigint): Promise
   });
   if (!required.ok) throw new Error(required.refusal.message);
   const policy = policyWith([asset]);
-  const facilitators = [facilitator.account.address.toLowerCase()];
-  const chosen = chooseOffer({ policy, payTo: [PAYEE.toLowerCase()], facilitators, required: required.required });
+  const facilitators = [lowered(facilitator.account.address)];
+  const chosen = chooseOffer({ policy, payTo: [lowered(PAYEE)], facilitators, required: required.required });
   if (!chosen.ok) throw new Error(JSON.stringify(chosen.refusals));
   const { offer, accepted } = chosen.offers[0];
   const now = await chainNow();
@@ -122,7 +123,7 @@ async function signedPurchase(scheme: "exact" | "upto", amount: bigint): Promise
   return result.purchase;
 }
 
-type Terms = { requested?: bigint; owner?: string };
+type Terms = { requested?: bigint; owner?: Address };
 /** The call by which a facilitator settles a purchase. */
 async function settleData({ payment, offer }: PurchaseRecord, terms: Terms = {}): Promise<{ to: Address; data: Hex }> {
   const signTypedData = () => wallet.signAuthorization(payment, offer);
@@ -190,13 +191,13 @@ describe("x402's contracts, as the devnet stands in for them", () => {
       functionName: "permitWitnessTransferFrom",
       args: [
         {
-          permitted: { token: payment.asset as Address, amount: ONE },
+          permitted: { token: payment.asset, amount: ONE },
           nonce: BigInt(payment.nonce),
           deadline: BigInt(payment.validBefore),
         },
         { to: stranger.account.address, requestedAmount: ONE },
-        payment.payer as Address,
-        payment.authorizationHash as Hex,
+        payment.payer,
+        payment.authorizationHash,
         "Witness witness)TokenPermissions(address token,uint256 amount)Witness(address to,uint256 validAfter)",
         await wallet.signAuthorization(payment, offer),
       ],

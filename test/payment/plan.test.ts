@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { decodePaymentSignatureHeader } from "@x402/core/http";
 import { describe, expect, it } from "vitest";
+import { lowered, type Address } from "../../src/evidence/bytes.ts";
 import { channelIdOf } from "../../src/evidence/channel.ts";
 import { planVoucher } from "../../src/payment/channels.ts";
 import type { Payment } from "../../src/receipts/schema.ts";
@@ -87,7 +88,7 @@ describe("planning a payment", () => {
     const most = String(10n ** 30n);
     const asset = { ...usdc, decimals: 18, methods: [method], perCall: most, perHour: most, perDay: most, total: most };
     const policy = policyWith([asset], { maxAuthorizationSeconds: 300 });
-    const facilitatorAddress = `0x${"fa".repeat(20)}`;
+    const facilitatorAddress: Address = `0x${"fa".repeat(20)}`;
     fc.assert(
       fc.property(
         fc.integer({ min: 10, max: 1_000_000_000 }),
@@ -100,7 +101,7 @@ describe("planning a payment", () => {
             accepts: [requirement({ scheme, amount: String(amount), maxTimeoutSeconds, extra })],
           });
           if (!read.ok) throw new Error("it is an offer");
-          const payTo = [PAYEE.toLowerCase()];
+          const payTo = [lowered(PAYEE)];
           const chosen = chooseOffer({ policy, payTo, facilitators: [facilitatorAddress], required: read.required });
           if (!chosen.ok) throw new Error("it is allowed");
           const { offer, accepted } = chosen.offers[0];
@@ -250,8 +251,8 @@ describe("the payment header", () => {
           payload: { permit2Authorization: { witness: object } };
         }
       ).payload.permit2Authorization.witness;
-    const permit = { ...terms, method: "permit2" as const, authorizationHash: "0x" };
-    const facilitator = `0x${"fa".repeat(20)}`;
+    const permit = { ...terms, method: "permit2" as const, authorizationHash: "0x" as const };
+    const facilitator: Address = `0x${"fa".repeat(20)}`;
     expect(witnessOf({ ...permit, scheme: "exact" })).toEqual({ to: payment.payTo, validAfter: "0" });
     expect(witnessOf({ ...permit, scheme: "upto", facilitator })).toEqual({
       to: payment.payTo,
@@ -268,7 +269,7 @@ describe("the payment header", () => {
       receiverAuthorizer: `0x${"be".repeat(20)}`,
       withdrawDelay: 900,
       salt: `0x${"05".repeat(32)}`,
-    };
+    } as const;
     const row = { charged: "7000", payer: PAYER, terms: JSON.stringify(channel) } as ChannelsTable;
     const payment = planVoucher(row, offer);
     const channelConfig = { payer: PAYER, receiver: offer.payTo, token: offer.asset, ...channel };

@@ -26,7 +26,7 @@ const SELLER = {
   id: "seller",
   payTo: [`0x${"5a".repeat(20)}`],
   channel: { receiverAuthorizer: `0x${"5b".repeat(20)}`, withdrawDelaySeconds: 900 },
-};
+} as const;
 /** Where a stranger's collector stands: it brings no money in and does not fail. */
 const COLLECTOR: Address = `0x${"c0".repeat(20)}`;
 
@@ -63,7 +63,7 @@ afterAll(() => anvil.stop());
 /** A wallet that has lost its database, and what was done to its channels by their numbers before. */
 async function openLost() {
   const wallet = walletFromPrivateKey(await bank.fundedKey());
-  await bank.token.mint(wallet.address as Address, FUNDS);
+  await bank.token.mint(wallet.address, FUNDS);
   const db = await openDatabase(":memory:");
   onTestFinished(() => db.destroy());
   const stranger = createWalletClient({
@@ -78,7 +78,7 @@ async function openLost() {
   const configAt = (index: number): ChannelConfig => ({
     payer: wallet.address,
     payerAuthorizer: wallet.address,
-    receiver: SELLER.payTo[0] ?? "",
+    receiver: SELLER.payTo[0],
     receiverAuthorizer: SELLER.channel.receiverAuthorizer,
     token: asset.asset,
     withdrawDelay: SELLER.channel.withdrawDelaySeconds,
@@ -187,7 +187,7 @@ describe("T24: channels that a database has lost", () => {
   test("with one seller are found where the RPC fails for another, which is named", async () => {
     const lost = await openLost();
     await lost.deposit(0);
-    const other = { ...SELLER, id: "other", payTo: [`0x${"5d".repeat(20)}`] };
+    const other = { ...SELLER, id: "other", payTo: [`0x${"5d".repeat(20)}`] as const };
     let walks = 0;
     const rpc = await rpcInFront(anvil.rpcUrl, ({ method, params }) => {
       const call = params[0] as { to?: string } | undefined;
@@ -251,7 +251,7 @@ describe("T24: channels that a database has lost", () => {
 
 describe("T24: a channel whose money was taken back", () => {
   const PRICE = "10000";
-  const left = async (db: Db, payer: string) => (await openChannels(db, SELLER, payer)).map((one) => one.left);
+  const left = async (db: Db, payer: Address) => (await openChannels(db, SELLER, payer)).map((one) => one.left);
   /** Why a voucher of the price is refused from it, or null. */
   async function refusalOf(db: Db, id: string) {
     const row = await readChannel(db, id);

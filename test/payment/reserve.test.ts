@@ -65,7 +65,7 @@ it("lets the first attempt alone follow none", () => {
 
 it("lets another payment beside one that was turned down be of the same network and asset only", async () => {
   const db = await openDatabase(":memory:");
-  const others = [{ asset: `0x${"0d".repeat(20)}` }, { network: "eip155:8453" }];
+  const others = [{ asset: `0x${"0d".repeat(20)}` as const }, { network: "eip155:8453" }];
   const policy = policyWith([usdc, ...others.map((other) => ({ ...usdc, ...other }))]);
   const first = await reserved(db, 1);
   await markSigned(db, first, { now });
@@ -92,9 +92,9 @@ it("reserves only a payment that agrees with its offer in each term, and whose a
   const good = asked(1);
   for (const change of [
     { network: "eip155:8453" },
-    { asset: `0x${"0d".repeat(20)}` },
+    { asset: `0x${"0d".repeat(20)}` as const },
     { amount: "20001" },
-    { payTo: `0x${"0d".repeat(20)}` },
+    { payTo: `0x${"0d".repeat(20)}` as const },
   ])
     await expect(reserve(db, { ...good, payment: { ...good.payment, ...change } })).rejects.toMatchObject({
       code: "payment_mismatch",

@@ -86,7 +86,7 @@ describe("T37: an RPC that answers", () => {
     await expect(chain.read(balanceOf(NOBODY))).rejects.toMatchObject(missing);
     await ground.chain.client.setCode({ address: MULTICALL3, bytecode: devMulticall.runtime });
     const many = { abi: erc20Abi, functionName: "balanceOf", args: [NOBODY] } as const;
-    const contracts = [NOBODY, ground.chain.token as `0x${string}`].map((address) => ({ ...many, address }));
+    const contracts = [NOBODY, ground.chain.token].map((address) => ({ ...many, address }));
     const asked = chain.read((client) => client.readContracts(contracts));
     await expect(asked).rejects.toMatchObject(missing);
   });
@@ -98,7 +98,7 @@ describe("T37: an RPC that answers", () => {
     ["an object", { result: {} }],
   ])("with %s is not unreachable: its answer cannot be used", async (_name, lie) => {
     const rpc = await rpcInFront(ground.anvil.rpcUrl, ({ method }) => (method === "eth_call" ? lie : undefined));
-    const asked = chainAt(rpc.url).read(balanceOf(ground.chain.token as `0x${string}`));
+    const asked = chainAt(rpc.url).read(balanceOf(ground.chain.token));
     await expect(asked).rejects.toMatchObject({ code: "chain_answer_unusable", money: undefined });
   });
 

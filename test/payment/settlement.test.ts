@@ -80,7 +80,7 @@ async function submit({ payment, offer }: PurchaseRecord): Promise<Hex> {
 
 async function cancel({ payment }: PurchaseRecord): Promise<Hex> {
   const signature = await privateKeyToAccount(key).signTypedData({
-    domain: { ...usdc.domain, chainId: 31337, verifyingContract: chain.token as Hex },
+    domain: { ...usdc.domain, chainId: 31337, verifyingContract: chain.token },
     types: {
       CancelAuthorization: [
         { name: "authorizer", type: "address" },
@@ -88,7 +88,7 @@ async function cancel({ payment }: PurchaseRecord): Promise<Hex> {
       ],
     },
     primaryType: "CancelAuthorization",
-    message: { authorizer: payment.payer as Hex, nonce: payment.nonce as Hex },
+    message: { authorizer: payment.payer, nonce: payment.nonce },
   });
   const { v, r, s } = parseSignature(signature);
   return chain.call("cancelAuthorization", [payment.payer, payment.nonce, Number(v), r, s]);

@@ -1,4 +1,5 @@
 import { beforeEach, expect, it, onTestFinished } from "vitest";
+import { lowered } from "../../src/evidence/bytes.ts";
 import { channelIdOf } from "../../src/evidence/channel.ts";
 import { readCallsLastHour, readUsage } from "../../src/payment/caps.ts";
 import { planVoucher, readChannel } from "../../src/payment/channels.ts";
@@ -28,8 +29,8 @@ beforeEach(async () => {
 /** A channel with the test's seller of which nothing was granted yet. */
 async function open(salt = "05"): Promise<string> {
   const authorizers = { payerAuthorizer: PAYER, receiverAuthorizer: PAYER };
-  const terms = { ...authorizers, withdrawDelay: 900, salt: `0x${salt.repeat(32)}` };
-  const parties = { payer: PAYER, receiver: PAYEE.toLowerCase() };
+  const terms = { ...authorizers, withdrawDelay: 900, salt: `0x${salt.repeat(32)}` as const };
+  const parties = { payer: PAYER, receiver: lowered(PAYEE) };
   const id = channelIdOf(31337, { ...parties, token: usdc.asset, ...terms });
   const row = { id, seller_id: "seller", network: NETWORK, asset: usdc.asset, ...parties };
   const sums = { deposit: "900000", charged: "0", counted: "0" };

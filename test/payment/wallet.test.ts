@@ -6,7 +6,7 @@ import { inspect } from "node:util";
 import { decodeFunctionData, erc20Abi, getAddress, hashTypedData, parseTransaction, recoverAddress } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { describe, expect, it } from "vitest";
-import { fromHex0x, toHex0x } from "../../src/evidence/bytes.ts";
+import { fromHex0x, toHex0x, type Address } from "../../src/evidence/bytes.ts";
 import { Proof402Error } from "../../src/errors.ts";
 import { PERMIT2 } from "../../src/evidence/permit2.ts";
 import { deriveNonce, planPayment } from "../../src/payment/plan.ts";
@@ -17,7 +17,7 @@ import { accept, policyWith, SECRET, temporaryDirectory, usdc } from "./fixtures
 
 const KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 const { offer } = accept();
-const planFor = (payer: string) =>
+const planFor = (payer: Address) =>
   planPayment({
     offer,
     payer,
@@ -96,7 +96,7 @@ describe("signing", () => {
       { network: "eip155:1" },
       { asset: `0x${"66".repeat(20)}` },
       { authorizationHash: `0x${"00".repeat(32)}` },
-    ];
+    ] as const;
     for (const change of changed) {
       const error = await errorOf(() => wallet.signAuthorization({ ...payment, ...change }, offer));
       expect(error.code, JSON.stringify(change)).toBe("authorization_mismatch");

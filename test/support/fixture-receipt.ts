@@ -3,7 +3,18 @@ import type { ManifestEntry } from "../../src/evidence/attestation.ts";
 import { addressWord, AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC } from "../../src/evidence/eip3009.ts";
 import { signingHash } from "../../src/evidence/methods/methods.ts";
 import { NEVER } from "../../src/evidence/methods/voucher.ts";
-import { fromHex, keccak256, sha256, toBase64, toHex, toHex0x, uint256, utf8 } from "../../src/evidence/bytes.ts";
+import {
+  fromHex,
+  keccak256,
+  sha256,
+  toBase64,
+  toHex,
+  toHex0x,
+  uint256,
+  utf8,
+  lowered,
+  type Hex,
+} from "../../src/evidence/bytes.ts";
 import { canonicalJson, canonicalSha256 } from "../../src/evidence/canonical.ts";
 import { requestNonceOf, termsHash } from "../../src/evidence/payment-binding.ts";
 import { teeMessageHash } from "../../src/evidence/tee-signature.ts";
@@ -20,10 +31,10 @@ export type Fixture = { receipt: Receipt; policy: AppraisalPolicy; evaluateAt: D
 export const MODEL = "eth-risk";
 const MODEL_DIGEST = "5a".repeat(32);
 const account = privateKeyToAccount(`0x${"a1".repeat(32)}`);
-const PAYER = account.address.toLowerCase();
+const PAYER = lowered(account.address);
 const [PAYEE, TOKEN, FACILITATOR] = [`0x${"b2".repeat(20)}`, `0x${"c3".repeat(20)}`, `0x${"fa".repeat(20)}`] as const;
 const NETWORK = "eip155:31337";
-const CHANNEL = { receiverAuthorizer: `0x${"ce".repeat(20)}`, withdrawDelay: 900 };
+const CHANNEL = { receiverAuthorizer: `0x${"ce".repeat(20)}`, withdrawDelay: 900 } as const;
 
 const exchange = (text: string) => {
   const bytes = utf8(text);
@@ -174,7 +185,7 @@ export async function makeFixture(changes: FixtureChanges = {}): Promise<Fixture
       },
     ],
   });
-  const log = (topics: string[], data: string, logIndex: number) => ({ address: TOKEN, topics, data, logIndex });
+  const log = (topics: Hex[], data: Hex, logIndex: number) => ({ address: TOKEN, topics, data, logIndex });
   const settled: SettlementEvidence = {
     kind: "settlement.x402" as const,
     network: NETWORK,

@@ -1,4 +1,4 @@
-import { keccak256, toHex0x, uint256, utf8 } from "../../src/evidence/bytes.ts";
+import { keccak256, toHex0x, uint256, utf8, type Address, type Hex } from "../../src/evidence/bytes.ts";
 import {
   BATCH_SETTLEMENT_TOPIC,
   buildInclusionTree,
@@ -10,7 +10,7 @@ import { inclusionLeafOf } from "../../src/verify/layers/inclusion.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
 import { makeFixture, type Fixture } from "./fixture-receipt.ts";
 
-const RELAY = `0x${"f6".repeat(20)}`;
+const RELAY: Address = `0x${"f6".repeat(20)}`;
 const NETWORK = "eip155:31337";
 
 /** Somebody else's results, to be in a batch with. */
@@ -24,7 +24,7 @@ export const neighbours = (count: number): InclusionLeaf[] =>
   }));
 
 /** The log that anchors a batch, without a blob id. */
-export const settlementLog = (root: string, count: number, address = RELAY): InclusionEvidence["log"] => ({
+export const settlementLog = (root: Hex, count: number, address = RELAY): InclusionEvidence["log"] => ({
   address,
   topics: [BATCH_SETTLEMENT_TOPIC, root],
   data: `0x${[count, 64, 0].map((value) => toHex0x(uint256(value)).slice(2)).join("")}`,

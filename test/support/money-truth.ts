@@ -88,7 +88,7 @@ async function judgeReceipts({ db, ledger }: World, fault: (text: string) => voi
   });
   for (const { nonce, receipt_id: id } of purchases)
     if (!receipts.some((one) => one.id === id && one.payment_nonce === nonce)) fault(`receipt ${id} is not stored`);
-  const keyOf = new Map(purchases.map(({ nonce, idempotency_key: key }) => [nonce, key]));
+  const keyOf = new Map<string, string>(purchases.map(({ nonce, idempotency_key: key }) => [nonce, key]));
   const keys = served.map(({ payment_nonce: nonce }) => keyOf.get(nonce));
   for (const key of new Set(keys))
     if (keys.filter((one) => one === key).length > 1) fault(`two answers under one key: ${key}`);

@@ -1,5 +1,5 @@
 import { onTestFinished } from "vitest";
-import type { Address, Hex } from "viem";
+import type { Hex } from "viem";
 import { openBank, openValidationRegistry, startAnvil } from "../../src/devnet/index.ts";
 import { Proof402Error } from "../../src/errors.ts";
 import { keccak256, fromHex0x, toHex0x } from "../../src/evidence/bytes.ts";
@@ -20,7 +20,7 @@ export const SELLER = {
   id: "seller",
   payTo: [`0x${"5a".repeat(20)}`],
   channel: { receiverAuthorizer: `0x${"5b".repeat(20)}`, withdrawDelaySeconds: 900 },
-};
+} as const;
 
 export type Liar = (call: RpcCall, honest: () => Promise<unknown>) => Lie | undefined | Promise<Lie | undefined>;
 
@@ -69,13 +69,13 @@ export async function openOwners() {
   /** A funded wallet behind an RPC that may lie, and every kind of transaction that its owner can have made. */
   async function openOwner(options: { lie?: Liar; db?: Db; wallet?: Wallet; key?: Hex } = {}) {
     const wallet = options.wallet ?? walletFromPrivateKey(options.key ?? (await bank.fundedKey()));
-    if (options.wallet === undefined) await bank.token.mint(wallet.address as Address, FUNDS);
+    if (options.wallet === undefined) await bank.token.mint(wallet.address, FUNDS);
     const db = options.db ?? (await openDatabase(":memory:"));
     if (options.db === undefined) onTestFinished(() => db.destroy());
     let lie: Liar | undefined = options.lie;
     const rpc = await rpcInFront(anvil.rpcUrl, (call, honest) => lie?.(call, honest));
     const owner: Owner = { db, chain: chainAt(rpc.url), wallet, patienceMs: 300 };
-    const word = (byte: string): string => `0x${byte.repeat(32)}`;
+    const word = (byte: string): Hex => `0x${byte.repeat(32)}`;
     const wishes = {
       approve: () => approvePermit2({ ...owner, asset, amount: 5_000_000n }),
       async deposit(more: { another?: boolean } = {}) {
@@ -105,7 +105,7 @@ export async function openOwners() {
         ),
       ],
       /** How many transactions of the account are in blocks. */
-      mined: () => bank.client.getTransactionCount({ address: wallet.address as Address }),
+      mined: () => bank.client.getTransactionCount({ address: wallet.address }),
       left: async () => FUNDS - (await readHoldings(real, asset.asset, wallet.address)).balance,
       allowance: async () => (await readHoldings(real, asset.asset, wallet.address)).allowance,
       rows: () => db.selectFrom("owner_transactions").selectAll().orderBy("created_at").execute(),

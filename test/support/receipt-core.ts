@@ -1,4 +1,4 @@
-import { keccak256, sha256, toBase64, toHex, utf8 } from "../../src/evidence/bytes.ts";
+import { keccak256, sha256, toBase64, toHex, utf8, type Hex } from "../../src/evidence/bytes.ts";
 import { canonicalSha256 } from "../../src/evidence/canonical.ts";
 import { termsHash } from "../../src/evidence/payment-binding.ts";
 import { ASSURANCES, LAYERS, type Appraisal, type Evidence, type ReceiptCore } from "../../src/receipts/schema.ts";
@@ -11,13 +11,14 @@ export const hashed = (bytes: Uint8Array): { sha256: string; keccak256: string; 
 });
 
 const hex = (seed: string, bytes: number): string => toHex(sha256(utf8(seed))).slice(0, bytes * 2);
+const hex0x = (seed: string, bytes: number): Hex => `0x${hex(seed, bytes)}`;
 
 /** The same in format 2, whose request carries the hash of the payment's terms. */
 export function boundCore(seed = "one", changes: Partial<ReceiptCore> = {}): ReceiptCore {
   const core = receiptCore(seed);
   const { network, asset, amount } = core.offer;
   const listedPrice = { network, asset, amount };
-  const payment = { ...core.payment, salt: `0x${hex(`${seed} salt`, 32)}` };
+  const payment = { ...core.payment, salt: hex0x(`${seed} salt`, 32) };
   const nonce = termsHash({ offer: core.offer, listedPrice, payment });
   const request = { ...core.request, nonce, ...hashed(utf8(JSON.stringify({ id: nonce, inputs: [] }))) };
   return { ...core, request, payment, listedPrice, ...changes };
@@ -29,15 +30,15 @@ export function receiptCore(seed = "one", changes: Partial<ReceiptCore> = {}): R
   const offer = {
     scheme: "exact",
     network: "eip155:31337",
-    asset: `0x${hex("asset", 20)}`,
+    asset: hex0x("asset", 20),
     decimals: 6,
     amount: "70000",
-    payTo: `0x${hex("seller", 20)}`,
+    payTo: hex0x("seller", 20),
     maxTimeoutSeconds: 300,
     extra: { name: "USD Coin", version: "2" },
   };
   return {
-    seller: { id: "risk-desk", provider: "oip", origin: "http://127.0.0.1:4021", keyId: `0x${hex("key", 32)}` },
+    seller: { id: "risk-desk", provider: "oip", origin: "http://127.0.0.1:4021", keyId: hex0x("key", 32) },
     request: {
       method: "POST",
       path: "/v2/models/credit-risk/infer",
@@ -58,17 +59,17 @@ export function receiptCore(seed = "one", changes: Partial<ReceiptCore> = {}): R
       network: offer.network,
       asset: offer.asset,
       amount: offer.amount,
-      payer: `0x${hex("payer", 20)}`,
+      payer: hex0x("payer", 20),
       payTo: offer.payTo,
-      nonce: `0x${hex(`${seed} payment`, 32)}`,
+      nonce: hex0x(`${seed} payment`, 32),
       validAfter: 0,
       validBefore: 1_793_448_300,
-      authorizationHash: `0x${hex(`${seed} authorization`, 32)}`,
+      authorizationHash: hex0x(`${seed} authorization`, 32),
     },
     evidence: [
       {
         kind: "signature.tee",
-        teeId: `0x${hex("key", 32)}`,
+        teeId: hex0x("key", 32),
         requestHash: hex("claimed request", 32),
         outputHash: hex("claimed answer", 32),
         timestamp: 1_793_448_000,
@@ -85,11 +86,11 @@ export const settlement = (seed = "one"): Evidence => ({
   kind: "settlement.x402",
   network: "eip155:31337",
   outcome: "settled",
-  transaction: `0x${hex(`${seed} transaction`, 32)}`,
+  transaction: hex0x(`${seed} transaction`, 32),
   blockNumber: "12",
-  blockHash: `0x${hex(`${seed} block`, 32)}`,
+  blockHash: hex0x(`${seed} block`, 32),
   blockTime: 1_793_448_010,
-  logs: [{ address: `0x${hex("asset", 20)}`, topics: [`0x${hex("topic", 32)}`], data: "0x", logIndex: 0 }],
+  logs: [{ address: hex0x("asset", 20), topics: [hex0x("topic", 32)], data: "0x", logIndex: 0 }],
 });
 
 /** A well-formed appraisal that skipped everything. */

@@ -13,14 +13,14 @@ export async function settleCall(
 ): Promise<{ to: Address; input: Hex }> {
   const signature = await account.signTypedData(payerOf(payment).typedDataOf(payment, { name: "", version: "" }));
   const permit = {
-    permitted: { token: payment.asset as Address, amount: BigInt(payment.amount) },
+    permitted: { token: payment.asset, amount: BigInt(payment.amount) },
     nonce: BigInt(payment.nonce),
     deadline: BigInt(payment.validBefore),
   };
-  const owner = payment.payer as Address;
-  const witness = { to: payment.payTo as Address, validAfter: BigInt(payment.validAfter) };
+  const owner = payment.payer;
+  const witness = { to: payment.payTo, validAfter: BigInt(payment.validAfter) };
   if (payment.scheme === "upto") {
-    const named = { ...witness, facilitator: payment.facilitator as Address };
+    const named = { ...witness, facilitator: payment.facilitator };
     const args = [permit, requested, owner, named, signature] as const;
     return { to: UPTO_PROXY, input: encodeFunctionData({ abi: devUptoProxy.abi, functionName: "settle", args }) };
   }

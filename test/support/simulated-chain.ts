@@ -5,10 +5,10 @@ import {
   domainSeparatorOf,
   TRANSFER_TOPIC,
 } from "../../src/evidence/eip3009.ts";
-import { toHex0x, uint256 } from "../../src/evidence/bytes.ts";
+import { toHex0x, uint256, type Address } from "../../src/evidence/bytes.ts";
 
 /** An EIP-3009 authorization as it came over the wire. Amounts in base units, times in unix seconds. */
-export type Authorization = { from: string; to: string; value: bigint; validBefore: number; nonce: string };
+export type Authorization = { from: string; to: string; value: bigint; validBefore: number; nonce: Hex };
 
 /** One JSON-RPC request. */
 export type Call = { id: number; method: string; params?: unknown[] };
@@ -34,7 +34,7 @@ export type SimulatedChain = {
 };
 
 export const CHAIN_ID = 31337;
-export const TOKEN = `0x${"c3".repeat(20)}`;
+export const TOKEN: Address = `0x${"c3".repeat(20)}`;
 export const DOMAIN = { name: "USD Coin", version: "2" };
 
 const ABI = parseAbi([

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { Hex } from "../../src/evidence/bytes.ts";
 import { skipTime } from "./simulated-time.ts";
 import {
   asksForUse,
@@ -252,7 +253,7 @@ const modelOf = ({ listed }: Price) => ({
 
 function authorizationIn(header: string): Authorization {
   const { payload } = JSON.parse(Buffer.from(header, "base64").toString()) as {
-    payload: { authorization: Record<"from" | "to" | "value" | "validBefore" | "nonce", string> };
+    payload: { authorization: Record<"from" | "to" | "value" | "validBefore", string> & { nonce: Hex } };
   };
   const { from, to, value, validBefore, nonce } = payload.authorization;
   return { from, to, value: BigInt(value), validBefore: Number(validBefore), nonce };

@@ -1,5 +1,6 @@
 import type { Hex } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
+import { lowered, type Address } from "../../src/evidence/bytes.ts";
 import { CHANNELS } from "../../src/evidence/channel.ts";
 import { WITHDRAW_DELAY_SECONDS } from "../../src/node/index.ts";
 import { openChain } from "../../src/chain/chain.ts";
@@ -25,7 +26,7 @@ export type VoucherPayer = {
 /** Opens a channel to a payee whose claims the key authorizes. */
 export async function openVoucherPayer(
   market: Market,
-  { payTo, authorizerKey }: { payTo: string; authorizerKey: Hex },
+  { payTo, authorizerKey }: { payTo: Address; authorizerKey: Hex },
 ): Promise<VoucherPayer> {
   const { devnet } = market;
   const key = await devnet.bank.fundedKey();
@@ -35,10 +36,10 @@ export async function openVoucherPayer(
   const [network] = config.networks;
   const [asset] = config.payment.assets;
   if (network === undefined || asset === undefined) throw new Error("the devnet has them");
-  const receiverAuthorizer = privateKeyToAccount(authorizerKey).address.toLowerCase();
+  const receiverAuthorizer = lowered(privateKeyToAccount(authorizerKey).address);
   const seller = {
     id: "shop",
-    payTo: [payTo.toLowerCase()],
+    payTo: [lowered(payTo)],
     channel: { receiverAuthorizer, withdrawDelaySeconds: WITHDRAW_DELAY_SECONDS },
   };
   const db = await openDatabase(":memory:");

@@ -9,6 +9,7 @@ import type { Buyer } from "../../src/buyer/types.ts";
 import { appraisalPolicyOf } from "../../src/buyer/context.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { writeDevnet } from "../../src/devnet/index.ts";
+import type { Hex } from "../../src/evidence/bytes.ts";
 import type { PublishedBatch } from "../../src/evidence/inclusion.ts";
 import { guardTool } from "../../src/langchain/index.ts";
 import { loadConfig } from "../../src/config/load.ts";
@@ -39,7 +40,7 @@ afterAll(async () => {
 });
 
 type Value = PublishedBatch["values"][number]["value"];
-const OTHER = `0x${"5e".repeat(32)}`;
+const OTHER: Hex = `0x${"5e".repeat(32)}`;
 
 /** A configuration of its own for a buyer of that name, with a change. */
 async function configured(name: string, change: (written: ConfigInput) => void = () => undefined): Promise<string> {

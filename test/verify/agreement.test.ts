@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { Hex } from "../../src/evidence/bytes.ts";
 import { factList } from "../../src/cli/fact-list.ts";
 import { signingHash } from "../../src/evidence/methods/methods.ts";
 import { signerOf } from "../../src/evidence/signer.ts";
@@ -112,8 +113,8 @@ test("what was paid is the file's word where payment or settlement failed or are
     const transfer = settlement?.logs.at(-1);
     const [topic, from] = transfer?.topics ?? [];
     if (transfer === undefined || topic === undefined || from === undefined) throw new Error("it settled");
-    const topics = [topic, from, `0x${"ee".repeat(20).padStart(64, "0")}`];
-    const data = `0x${(7000).toString(16).padStart(64, "0")}`;
+    const topics: Hex[] = [topic, from, `0x${"ee".repeat(20).padStart(64, "0")}`];
+    const data: Hex = `0x${(7000).toString(16).padStart(64, "0")}`;
     settlement?.logs.push({ ...transfer, topics, data, logIndex: transfer.logIndex + 1 });
   });
   const all = await shown(surcharged, true);

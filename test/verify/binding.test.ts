@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
+import type { Hex } from "../../src/evidence/bytes.ts";
 import { authorizationHash } from "../../src/evidence/eip3009.ts";
 import { requestNonceOf } from "../../src/evidence/payment-binding.ts";
 import { createReceipt, parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
@@ -10,7 +11,7 @@ import { resealed } from "../support/reseal.ts";
 test("another payment to the same seller, in itself flawless, cannot be shown as the payment for this answer", async () => {
   const { receipt, policy, evaluateAt } = await makeFixture();
   const { payment } = receipt.core;
-  const nonce = `0x${"77".repeat(32)}`;
+  const nonce: Hex = `0x${"77".repeat(32)}`;
   const other = {
     ...payment,
     nonce,

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
-import { fromBase64, fromHex0x, toBase64, toHex0x } from "../../src/evidence/bytes.ts";
+import { fromBase64, fromHex0x, toBase64, toHex0x, type Hex } from "../../src/evidence/bytes.ts";
 import { buildInclusionTree, leafHash } from "../../src/evidence/inclusion.ts";
 import { createReceipt, parseReceipt, redactReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
 import { receiptSchema, type InclusionEvidence, type LayerResult, type Receipt } from "../../src/receipts/schema.ts";
@@ -82,7 +82,7 @@ describe("an anchored answer", () => {
   test("passes at any of the relays that the policy pins", async () => {
     const { network, log } = included.evidence;
     const others = [
-      { network, contract: `0x${"ab".repeat(20)}` },
+      { network, contract: `0x${"ab".repeat(20)}` as const },
       { network, contract: log.address },
     ];
     expect(await layerOf(included.receipt, withRelay(included.policy, others))).toMatchObject({ status: "pass" });
@@ -171,7 +171,7 @@ describe("is not an anchored answer:", () => {
     const { contract } = included.policy.sellers["fixture"]!.relays[0]!;
     const relays = [
       { network: "eip155:8453", contract },
-      { network: "eip155:31337", contract: `0x${"99".repeat(20)}` },
+      { network: "eip155:31337", contract: `0x${"99".repeat(20)}` as const },
     ];
     expect(await layerOf(included.receipt, withRelay(included.policy, relays))).toMatchObject({
       code: "contract_mismatch",
@@ -200,7 +200,7 @@ describe("is not an anchored answer:", () => {
     expect(await changed({ path: path.slice(1), count: 3 })).toMatchObject({ status: "fail", code: "root_mismatch" });
     expect(await changed({ path: [...path, path[0]!] })).toMatchObject({ status: "fail" });
     // The inner node above our leaf, laid out as a signature that hashes like two nodes: hashed twice, it is another.
-    const pair = `0x${[toHex0x(leafHash(leaf)).slice(2), path[0]!.slice(2)].toSorted().join("")}`;
+    const pair: Hex = `0x${[toHex0x(leafHash(leaf)).slice(2), path[0]!.slice(2)].toSorted().join("")}`;
     expect(await changed({ leaf: { ...leaf, signature: pair }, path: path.slice(1) })).toMatchObject({
       code: "leaf_mismatch",
     });
@@ -231,15 +231,15 @@ describe("is not an anchored answer:", () => {
 
 test("no changed byte of the evidence passes, but where and when the buyer saw the event", async () => {
   const { evidence } = included;
-  const hexes: [string, string, (text: string) => Partial<InclusionEvidence>][] = [
+  const hexes: [string, string, (text: Hex) => Partial<InclusionEvidence>][] = [
     ...(["teeId", "inputHash", "outputHash", "signature"] as const).map(
-      (field): [string, string, (text: string) => Partial<InclusionEvidence>] => [
+      (field): [string, string, (text: Hex) => Partial<InclusionEvidence>] => [
         field,
         evidence.leaf[field],
         (text) => ({ leaf: { ...evidence.leaf, [field]: text } }),
       ],
     ),
-    ...evidence.path.map((node, at): [string, string, (text: string) => Partial<InclusionEvidence>] => [
+    ...evidence.path.map((node, at): [string, string, (text: Hex) => Partial<InclusionEvidence>] => [
       `path ${at}`,
       node,
       (text) => ({ path: evidence.path.with(at, text) }),

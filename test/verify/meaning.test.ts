@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { signingHash } from "../../src/evidence/methods/methods.ts";
-import { toHex, toHex0x, uint256 } from "../../src/evidence/bytes.ts";
+import { toHex, toHex0x, uint256, type Address } from "../../src/evidence/bytes.ts";
 import { canonicalSha256 } from "../../src/evidence/canonical.ts";
 import { addressWord } from "../../src/evidence/eip3009.ts";
 import { createReceipt, parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
@@ -46,7 +46,7 @@ function forge(change: (core: ReceiptCore) => void): Receipt {
 }
 
 describe("T64: a verdict is about the seller that the policy describes", () => {
-  const other = `0x${"ba".repeat(20)}`;
+  const other: Address = `0x${"ba".repeat(20)}`;
   test("the genuine purchase, made again by the forger's own means, is verified", async () => {
     expect((await judge(forge(() => undefined))).verdict).toBe("verified");
   });
@@ -66,7 +66,7 @@ describe("T64: a verdict is about the seller that the policy describes", () => {
 
   test("a facilitator that the policy does not name fails", async () => {
     const upto = await makeFixture({ method: "upto" });
-    const judged = (facilitators: string[]) => {
+    const judged = (facilitators: Address[]) => {
       const sellers = { fixture: { ...upto.policy.sellers["fixture"]!, facilitators } };
       return judge(upto.receipt, { policy: { ...upto.policy, sellers }, evaluateAt: upto.evaluateAt });
     };

@@ -1,7 +1,7 @@
 import { privateKeyToAccount } from "viem/accounts";
 import { beforeAll, describe, expect, test } from "vitest";
 import { signingHash } from "../../src/evidence/methods/methods.ts";
-import { fromBase64, fromUtf8, toBase64, toHex, utf8 } from "../../src/evidence/bytes.ts";
+import { fromBase64, fromUtf8, toBase64, toHex, utf8, type Address } from "../../src/evidence/bytes.ts";
 import { canonicalSha256 } from "../../src/evidence/canonical.ts";
 import { requestNonceOf, termsHash } from "../../src/evidence/payment-binding.ts";
 import { redactReceipt } from "../../src/receipts/receipt.ts";
@@ -28,7 +28,7 @@ beforeAll(async () => {
   format1 = older;
 });
 
-const OTHER = `0x${"ee".repeat(20)}`;
+const OTHER: Address = `0x${"ee".repeat(20)}`;
 /** The payer of every fixture. */
 const payer = privateKeyToAccount(`0x${"a1".repeat(32)}`);
 
@@ -262,7 +262,7 @@ describe("a settlement", () => {
     };
     expect(code({})).toBe("ok");
     expect(code({ logs: [] })).toBe("transfer_mismatch");
-    for (const change of [{ input: undefined }, { to: undefined }, { to: OTHER }, { input: "0x" }])
+    for (const change of [{ input: undefined }, { to: undefined }, { to: OTHER }, { input: "0x" as const }])
       expect(code(change)).toBe("authorization_not_used");
   });
 
@@ -328,7 +328,7 @@ describe("a settlement", () => {
     const fixture = fixtures[method];
     const other = privateKeyToAccount(`0x${"b7".repeat(32)}`);
     const signed = async (core: ReceiptCore, account: typeof payer): Promise<string> => {
-      const signature = await account.sign({ hash: core.payment.authorizationHash as `0x${string}` });
+      const signature = await account.sign({ hash: core.payment.authorizationHash });
       const [{ at, evidence }] = fixture.receipt.later as [Receipt["later"][0]];
       const settlement = { ...evidence, signature } as SettlementEvidence;
       const receipt = { ...fixture.receipt, core, later: [{ at, evidence: settlement }] };

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
+import type { Address } from "../../src/evidence/bytes.ts";
 import type { LayerResult, TeeSignatureEvidence } from "../../src/receipts/schema.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
 import { judgePlace, judgeTerms } from "../../src/verify/layers/terms.ts";
@@ -93,7 +94,7 @@ describe("the terms", () => {
   });
 
   test("of an upto payment name its facilitator", () => {
-    const judged = (facilitators: string[]): string => {
+    const judged = (facilitators: Address[]): string => {
       const sellers = { fixture: { ...upto.policy.sellers["fixture"]!, facilitators } };
       return brief(judgeTerms(upto.receipt.core, { ...upto.policy, sellers }));
     };

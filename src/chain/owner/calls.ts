@@ -3,12 +3,12 @@ import { CHANNELS, DEPOSIT_COLLECTOR, type ChannelConfig } from "../../evidence/
 import { PERMIT2 } from "../../evidence/permit2.ts";
 import { encodeProofRecord, type ProofCall } from "./proof-calls.ts";
 import { encodeValidation, type ValidationCall } from "./validation-calls.ts";
-import type { Hex } from "../../evidence/bytes.ts";
+import type { Address, Hex } from "../../evidence/bytes.ts";
 
 /** What only the owner's own commands have a wallet send. Amounts in base units. */
 export type OwnerCall =
   /** Permit2 may move exactly this much. */
-  | { kind: "approve"; asset: string; amount: bigint }
+  | { kind: "approve"; asset: Address; amount: bigint }
   /** Puts money into a channel, by an EIP-3009 authorization that the wallet makes for it and for nothing else. */
   | {
       kind: "deposit";
@@ -40,7 +40,7 @@ export type Fees = {
 /** An account that signs its owner's calls. */
 export type OwnerSigner = {
   /** 0x and 20 bytes, lower case. */
-  readonly address: string;
+  readonly address: Address;
   /** The EIP-3009 signature of a deposit into a channel of this wallet: to the collector, under the channel's own nonce. */
   signDeposit(call: Extract<OwnerCall, { kind: "deposit" }>, chainId: number): Promise<Hex>;
   /**
@@ -95,21 +95,21 @@ export async function encodeCall(call: OwnerCall, authorization: Hex | null): Pr
   const encode = (name: string, args: readonly unknown[]): Hex => encodeData(ABI, name, args);
   switch (call.kind) {
     case "approve":
-      return { to: hex(call.asset), data: encode("approve", [PERMIT2, call.amount]) };
+      return { to: call.asset, data: encode("approve", [PERMIT2, call.amount]) };
     case "deposit": {
       const collectorData = parameters.encode(
         [{ type: "uint256" }, { type: "uint256" }, { type: "uint256" }, { type: "bytes" }],
         [0n, BigInt(call.validBefore), BigInt(DEPOSIT_SALT), authorization ?? "0x"],
       );
       return {
-        to: hex(CHANNELS),
+        to: CHANNELS,
         data: encode("deposit", [call.config, call.amount, DEPOSIT_COLLECTOR, collectorData]),
       };
     }
     case "withdraw":
-      return { to: hex(CHANNELS), data: encode("initiateWithdraw", [call.config, call.amount]) };
+      return { to: CHANNELS, data: encode("initiateWithdraw", [call.config, call.amount]) };
     case "finalize":
-      return { to: hex(CHANNELS), data: encode("finalizeWithdraw", [call.config]) };
+      return { to: CHANNELS, data: encode("finalizeWithdraw", [call.config]) };
     case "validation-request":
     case "validation-response":
       return encodeValidation(call);
@@ -119,5 +119,3 @@ export async function encodeCall(call: OwnerCall, authorization: Hex | null): Pr
       return call satisfies never;
   }
 }
-
-const hex = (address: string): Hex => `0x${address.slice(2)}`;

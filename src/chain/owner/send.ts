@@ -41,7 +41,7 @@ export type Owner = {
 };
 
 /** A transaction that a block holds. `cost` is what its gas cost, wei; `earlier` where an earlier command signed it. */
-export type Sent = { transaction: string; gasUsed: bigint; cost: bigint; earlier: boolean };
+export type Sent = { transaction: Hex; gasUsed: bigint; cost: bigint; earlier: boolean };
 
 /**
  * Settles every transaction of this account left undecided by an earlier command: sends the same signed bytes again and
@@ -148,7 +148,7 @@ export const sentOf = ({ hash, gas_used, cost }: OwnerTransactionsTable, earlier
 async function sign(owner: Owner, call: OwnerCall): Promise<OwnerTransactionsTable> {
   const { chain, wallet, confirm } = owner;
   const chainId = chainIdOf(chain.network);
-  const from = hex(wallet.address);
+  const from = wallet.address;
   const { nonce, fees, coins } = await chain.read(async (client) => {
     const [count, balance, gas] = await Promise.all([
       client.getTransactionCount(from, "pending"),
@@ -206,7 +206,7 @@ async function settle(owner: Owner, row: OwnerTransactionsTable, patienceMs: num
       return outcome;
     }
     if (turn > 0 && performance.now() >= deadline) return null;
-    if (turn === 0) await attempt(() => chain.read((client) => client.sendRawTransaction(hex(row.raw))));
+    if (turn === 0) await attempt(() => chain.read((client) => client.sendRawTransaction(row.raw)));
     else await sleep(chain.pollMilliseconds);
   }
 }
@@ -218,7 +218,7 @@ async function look(
   confirmations: number,
 ): Promise<OwnerOutcome | null> {
   const mined = async (): Promise<OwnerOutcome | null> => {
-    const receipt = await client.getTransactionReceipt(hex(row.hash));
+    const receipt = await client.getTransactionReceipt(row.hash);
     if (receipt === null) return null;
     const { gasUsed, effectiveGasPrice, status } = receipt;
     // What the transaction cost is told: a receipt that does not say it is no answer.
@@ -230,14 +230,14 @@ async function look(
   const head = await client.getBlockNumber();
   const depth = BigInt(confirmations);
   if (head < depth) return null;
-  const used = await client.getTransactionCount(hex(row.account), head - depth);
+  const used = await client.getTransactionCount(row.account, head - depth);
   // It may have been mined between the two looks.
   return used > row.nonce ? ((await mined()) ?? { state: "replaced" }) : null;
 }
 
 /** The nonce that the account's next transaction has, or null where the RPC does not say. */
 const nextNonce = ({ chain, wallet }: Owner): Promise<number | null> =>
-  attempt(() => chain.read((client) => client.getTransactionCount(hex(wallet.address), "pending")));
+  attempt(() => chain.read((client) => client.getTransactionCount(wallet.address, "pending")));
 
 /** Null in place of an error of the chain's: it is asked again. */
 async function attempt<T>(work: () => Promise<T>): Promise<T | null> {
@@ -248,8 +248,6 @@ async function attempt<T>(work: () => Promise<T>): Promise<T | null> {
     throw error;
   }
 }
-
-const hex = (text: string): Hex => `0x${text.slice(2)}`;
 
 /** Something failed after a transaction was noted, such as the database: its bytes may be with the RPC. */
 const openEnded =

@@ -1,5 +1,5 @@
 import { sha256 } from "@noble/hashes/sha2.js";
-import { fromHex0x, keccak256, toHex, toHex0x, utf8, type Hex } from "../../evidence/bytes.ts";
+import { fromHex0x, keccak256, toHex, toHex0x, utf8, type Address, type Hex } from "../../evidence/bytes.ts";
 import { channelIdOf } from "../../evidence/channel.ts";
 import { chainIdOf } from "../../evidence/eip3009.ts";
 import type { Db } from "../../storage/database.ts";
@@ -56,7 +56,7 @@ export const concerns = ({ subject }: OwnerTransactionsTable, subjects: readonly
   subject === "" || subjects.includes(subject);
 
 /** Transactions of an account that were signed and are not decided, lowest nonce first. */
-export const undecidedOf = (db: Db, network: string, account: string): Promise<OwnerTransactionsTable[]> =>
+export const undecidedOf = (db: Db, network: string, account: Address): Promise<OwnerTransactionsTable[]> =>
   db
     .selectFrom("owner_transactions")
     .selectAll()
@@ -67,7 +67,7 @@ export const undecidedOf = (db: Db, network: string, account: string): Promise<O
     .execute();
 
 /** How many transactions of an account were ever noted. */
-export async function countNoted(db: Db, network: string, account: string): Promise<number> {
+export async function countNoted(db: Db, network: string, account: Address): Promise<number> {
   const { noted } = await db
     .selectFrom("owner_transactions")
     .select(({ fn }) => fn.countAll<number>().as("noted"))
@@ -101,7 +101,7 @@ export const columnsOf = (outcome: OwnerOutcome): Pick<OwnerTransactionsTable, "
     : { state: outcome.state, gas_used: `${outcome.gasUsed}`, cost: `${outcome.cost}` };
 
 /** Notes what became of a transaction. */
-export const noteOutcome = (db: Db, hash: string, outcome: OwnerOutcome, now: Date): Promise<unknown> =>
+export const noteOutcome = (db: Db, hash: Hex, outcome: OwnerOutcome, now: Date): Promise<unknown> =>
   db
     .updateTable("owner_transactions")
     .set({ ...columnsOf(outcome), decided_at: now.getTime() })
@@ -109,7 +109,7 @@ export const noteOutcome = (db: Db, hash: string, outcome: OwnerOutcome, now: Da
     .execute();
 
 /** Notes that a command told its owner of an outcome: the same wish is a new one from now on. */
-export const noteTold = (db: Db, hash: string): Promise<unknown> =>
+export const noteTold = (db: Db, hash: Hex): Promise<unknown> =>
   db.updateTable("owner_transactions").set({ told_at: Date.now() }).where("hash", "=", hash).execute();
 
 /**
@@ -137,7 +137,7 @@ export async function untoldOf(
  * Whether a channel's money was asked back by a transaction in a block or on its way there: no voucher is signed then,
  * though a lagging RPC shows the channel as it was before.
  */
-export async function askedBack(db: Db, channel: { id: string; network: string; payer: string }): Promise<boolean> {
+export async function askedBack(db: Db, channel: { id: string; network: string; payer: Address }): Promise<boolean> {
   const found = await db
     .selectFrom("owner_transactions")
     .select("hash")

@@ -2,28 +2,28 @@ import { Proof402Error } from "../../errors.ts";
 import { earlierFor, sendOwnerCall, takeUp, type Owner } from "./send.ts";
 import { noteTold, subjectOf } from "./transactions.ts";
 import { VALIDATION_REGISTRY_ABI } from "./validation-calls.ts";
-import type { Hex } from "../../evidence/bytes.ts";
+import { lowered, type Address, type Hex } from "../../evidence/bytes.ts";
 import type { ChainClient } from "../client.ts";
 import { isRevert, RpcFault } from "../rpc.ts";
 
 /** What a registry says of a validation. `lastUpdate` is unix seconds. */
 export type ValidationStatus = {
-  validator: string;
+  validator: Address;
   agentId: bigint;
   response: number;
-  responseHash: string;
+  responseHash: Hex;
   tag: string;
   lastUpdate: number;
 };
 
 /** A verdict to post: 100 where the receipt verified, 0 where it failed. */
 export type Posting = {
-  registry: string;
+  registry: Address;
   agentId: bigint;
   uri: string;
-  requestHash: string;
+  requestHash: Hex;
   response: 0 | 100;
-  responseHash: string;
+  responseHash: Hex;
   tag: string;
 };
 
@@ -32,8 +32,8 @@ export type Posting = {
  * present entry.
  */
 export type Posted = {
-  requestTransaction: string | null;
-  transaction: string;
+  requestTransaction: Hex | null;
+  transaction: Hex;
   gasUsed: bigint;
   cost: bigint;
   /** True where an earlier command signed it, and none was sent now. */
@@ -51,9 +51,8 @@ export type Posted = {
  */
 export async function postValidation(owner: Owner, posting: Posting): Promise<Posted> {
   const { db, chain, wallet } = owner;
-  const [registry, validator] = [hex(posting.registry), hex(wallet.address)];
-  const [requestHash, responseHash] = [hex(posting.requestHash), hex(posting.responseHash)];
-  const { agentId, uri, response, tag } = posting;
+  const { registry, agentId, uri, requestHash, response, responseHash, tag } = posting;
+  const validator = wallet.address;
   const status = (): Promise<ValidationStatus | null> =>
     chain.read((client) => readStatus(client, registry, requestHash));
   const request = { kind: "validation-request", registry, validator, agentId, uri, requestHash } as const;
@@ -93,7 +92,7 @@ export async function postValidation(owner: Owner, posting: Posting): Promise<Po
 }
 
 /** Reads the registry's entry of a request, null if there is none: the standard lets it revert or answer zero. */
-async function readStatus(client: ChainClient, registry: Hex, requestHash: Hex): Promise<ValidationStatus | null> {
+async function readStatus(client: ChainClient, registry: Address, requestHash: Hex): Promise<ValidationStatus | null> {
   try {
     const [validator, agentId, response, responseHash, tag, lastUpdate] = await client.readContract({
       address: registry,
@@ -103,10 +102,10 @@ async function readStatus(client: ChainClient, registry: Hex, requestHash: Hex):
     });
     if (/^0x0{40}$/.test(validator)) return null;
     return {
-      validator: validator.toLowerCase(),
+      validator: lowered(validator),
       agentId,
       response,
-      responseHash: responseHash.toLowerCase(),
+      responseHash: lowered(responseHash),
       tag,
       lastUpdate: Number(lastUpdate),
     };
@@ -119,5 +118,3 @@ async function readStatus(client: ChainClient, registry: Hex, requestHash: Hex):
     });
   }
 }
-
-const hex = (text: string): Hex => `0x${text.slice(2)}`;

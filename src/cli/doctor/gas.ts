@@ -1,4 +1,3 @@
-import { toHex0x, fromHex0x } from "../../evidence/bytes.ts";
 import { METHODS } from "../../evidence/methods/methods.ts";
 import { formatCoins } from "../../chain/owner/fees.ts";
 import { PAYERS } from "../../payment/methods/methods.ts";
@@ -22,8 +21,7 @@ export const gas: Check = {
         const read = await around.head(chain).catch(() => null);
         if (read === null) return skipped(network, "Its RPC gave no usable answer.");
         return attempt(network, async () => {
-          const address = toHex0x(fromHex0x(own.address));
-          const wei = await chain.read((client) => client.getBalance(address), { seconds: PATIENCE_SECONDS });
+          const wei = await chain.read((client) => client.getBalance(own.address), { seconds: PATIENCE_SECONDS });
           const says = `The wallet holds ${formatCoins(wei)} of the chain's own coin.`;
           if (wei > 0n) return well(network, says);
           return warning(

@@ -23,7 +23,7 @@ export async function keyFrom(from: string | undefined, password: () => Promise<
   const key = text.startsWith("{") ? await openKeystore(text, await password(), "--import") : text;
   const whole = /^[0-9a-fA-F]{64}$/.test(key) ? `0x${key}` : key;
   walletFromPrivateKey(whole, "--import");
-  return whole as Hex;
+  return `0x${whole.slice(2)}`;
 }
 
 /** The key's file as it is to be written. */

@@ -1,5 +1,5 @@
 import type { TokenLog } from "../eip3009.ts";
-import type { Hex } from "../bytes.ts";
+import type { Address, Hex } from "../bytes.ts";
 
 /** The signed part of a payment, for every method: a receipt's `payment` without its hash. */
 export type Authorization = {
@@ -7,17 +7,17 @@ export type Authorization = {
   method: string;
   /** CAIP-2. */
   network: string;
-  asset: string;
+  asset: Address;
   amount: string;
-  payer: string;
-  payTo: string;
-  nonce: string;
+  payer: Address;
+  payTo: Address;
+  nonce: Hex;
   validAfter: number;
   validBefore: number;
-  facilitator?: string | undefined;
+  facilitator?: Address | undefined;
   cumulative?: string;
   previous?: string | undefined;
-  channel?: { payerAuthorizer: string; receiverAuthorizer: string; withdrawDelay: number; salt: string };
+  channel?: { payerAuthorizer: Address; receiverAuthorizer: Address; withdrawDelay: number; salt: Hex };
 };
 
 /** An offer's `extra`, which nothing bounds but its size. */
@@ -26,8 +26,8 @@ export type Extra = Readonly<Record<string, unknown>>;
 /** The parts of a successful transaction to look at: the token's logs and, for Permit2, the call itself. */
 export type SettlingTransaction = {
   logs: readonly TokenLog[];
-  to?: string | undefined;
-  input?: string | undefined;
+  to?: Address | undefined;
+  input?: Hex | undefined;
 };
 
 /** What a receipt shows of a settlement. */

@@ -1,11 +1,12 @@
 import { fault, type Extra, type MethodEvidence } from "./method.ts";
 import { byPermit, permitUse, settledOf } from "./permits.ts";
 import { byTransfer } from "./transfers.ts";
+import { lowered, type Address } from "../bytes.ts";
 
 /** The facilitator an upto offer binds its permit to, lower case, or null where it names none. */
-export function facilitatorOf({ facilitatorAddress }: Extra): string | null {
+export function facilitatorOf({ facilitatorAddress }: Extra): Address | null {
   return typeof facilitatorAddress === "string" && /^0x[0-9a-fA-F]{40}$/.test(facilitatorAddress)
-    ? facilitatorAddress.toLowerCase()
+    ? lowered(`0x${facilitatorAddress.slice(2)}`)
     : null;
 }
 

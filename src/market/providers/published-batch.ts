@@ -1,10 +1,15 @@
 import * as z from "zod";
 import { LEAF_ENCODING, type InclusionLeaf } from "../../evidence/inclusion.ts";
+import { lowered, type Hex } from "../../evidence/bytes.ts";
+import { hex0x } from "../../receipts/fields.ts";
 
 /** More answers than any batch this version looks through. */
 const MAX_LEAVES = 1024;
 
-const hash = z.string().regex(/^0x[0-9a-fA-F]{64}$/);
+const hash = z
+  .string()
+  .regex(/^0x[0-9a-fA-F]{64}$/)
+  .transform((text) => lowered(`0x${text.slice(2)}`));
 const leafSchema = z.tuple([
   hash,
   hash,
@@ -12,7 +17,8 @@ const leafSchema = z.tuple([
   z
     .string()
     .max(10_000)
-    .regex(/^0x(?:[0-9a-fA-F]{2})*$/),
+    .regex(/^0x(?:[0-9a-fA-F]{2})*$/)
+    .transform((text) => lowered(`0x${text.slice(2)}`)),
   z.string().regex(/^(?:0|[1-9][0-9]{0,11})$/),
 ]);
 
@@ -37,10 +43,10 @@ export function readPublishedBatch(value: unknown): InclusionLeaf[] | null {
   const parsed = batchSchema.safeParse(value);
   if (!parsed.success) return null;
   return parsed.data.values.map(({ value: [teeId, inputHash, outputHash, signature, timestamp] }) => ({
-    teeId: teeId.toLowerCase(),
-    inputHash: inputHash.toLowerCase(),
-    outputHash: outputHash.toLowerCase(),
-    signature: signature.toLowerCase(),
+    teeId,
+    inputHash,
+    outputHash,
+    signature,
     timestamp: Number(timestamp),
   }));
 }
@@ -48,14 +54,14 @@ export function readPublishedBatch(value: unknown): InclusionLeaf[] | null {
 /** Where a seller says that an answer stands; null where the text is neither. */
 export function readInclusionAnswer(
   value: unknown,
-): { state: "pending" } | { state: "anchored"; root: string; transaction: string } | null {
+): { state: "pending" } | { state: "anchored"; root: Hex; transaction: Hex } | null {
   const parsed = z
     .discriminatedUnion("state", [
       z.object({ state: z.literal("pending") }),
       z.object({
         state: z.literal("anchored"),
-        root: z.string().regex(/^0x[0-9a-f]{64}$/),
-        transaction: z.string().regex(/^0x[0-9a-f]{64}$/),
+        root: hex0x(32),
+        transaction: hex0x(32),
       }),
     ])
     .safeParse(value);

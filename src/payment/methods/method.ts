@@ -1,4 +1,5 @@
 import type { Selectable } from "kysely";
+import type { Address } from "../../evidence/bytes.ts";
 import type { Extra } from "../../evidence/methods/method.ts";
 import type { Payment } from "../../receipts/schema.ts";
 import type { Db } from "../../storage/database.ts";
@@ -21,11 +22,11 @@ export type Terms = Payment extends infer One ? (One extends Payment ? Omit<One,
 /** An offer by a method, and what the owner pinned for its seller. */
 export type Asked = {
   asset: AssetPolicy;
-  payee: string;
+  payee: Address;
   /** Base units. */
   amount: bigint;
   extra: Extra;
-  facilitators: readonly string[];
+  facilitators: readonly Address[];
   channelTerms: ChannelTerms | undefined;
   channels: readonly OpenChannel[];
 };

@@ -1,4 +1,3 @@
-import { fromHex0x, toHex0x } from "../../evidence/bytes.ts";
 import { chainIdOf } from "../../evidence/eip3009.ts";
 import { permitOf } from "../../evidence/methods/permits.ts";
 import { PERMIT2, spenderOf } from "../../evidence/permit2.ts";
@@ -42,7 +41,7 @@ export const byPermit = {
     const permit = permitOf(payment);
     const { facilitator } = permit;
     return {
-      domain: { name: "Permit2", chainId: chainIdOf(payment.network), verifyingContract: toHex0x(fromHex0x(PERMIT2)) },
+      domain: { name: "Permit2", chainId: chainIdOf(payment.network), verifyingContract: PERMIT2 },
       types: {
         PermitWitnessTransferFrom: PERMIT,
         TokenPermissions: PERMISSIONS,

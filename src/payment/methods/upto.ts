@@ -22,5 +22,8 @@ export const upto: PayerMethod<Extract<Payment, { scheme: "upto" }>> = {
     return facilitator === null ? null : { ...NAMES, ...authorization, facilitator };
   },
   columnsOf: ({ facilitator }) => ({ facilitator }),
-  paymentOf: (authorization, row) => ({ ...NAMES, ...authorization, facilitator: row.facilitator ?? "" }),
+  paymentOf(authorization, { facilitator }) {
+    if (facilitator === null) throw new TypeError("an upto purchase names its facilitator");
+    return { ...NAMES, ...authorization, facilitator };
+  },
 };

@@ -1,4 +1,3 @@
-import { toHex0x, fromHex0x } from "../../evidence/bytes.ts";
 import { CHANNELS } from "../../evidence/channel.ts";
 import { chainIdOf } from "../../evidence/eip3009.ts";
 import { channelOf } from "../../evidence/methods/voucher.ts";
@@ -23,7 +22,7 @@ export const voucher: PayerMethod<VoucherPayment> = {
       name: "x402 Batch Settlement",
       version: "1",
       chainId: chainIdOf(payment.network),
-      verifyingContract: toHex0x(fromHex0x(CHANNELS)),
+      verifyingContract: CHANNELS,
     },
     types: {
       Voucher: [
@@ -55,6 +54,5 @@ export const voucher: PayerMethod<VoucherPayment> = {
     method: "voucher",
     ...authorization,
     ...(JSON.parse(row.voucher ?? "null") as Column),
-    nonce: row.authorization_hash,
   }),
 };

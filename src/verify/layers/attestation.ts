@@ -1,5 +1,5 @@
 import { PCR, decodeUserData } from "../../evidence/attestation.ts";
-import { equalBytes, fromBase64, fromHex, sha256, toHex, type Bytes } from "../../evidence/bytes.ts";
+import { equalBytes, fromBase64, fromHex, sha256, toHex, type Bytes, type Hex } from "../../evidence/bytes.ts";
 import type { NitroPayload } from "../../evidence/nitro.ts";
 import type { Evidence, Layer, LayerResult, NitroEvidence } from "../../receipts/schema.ts";
 import { onlyOne } from "../evidence.ts";
@@ -18,7 +18,7 @@ export type AttestationAppraisal = {
   layers: { platform: LayerResult; code: LayerResult; key: LayerResult; freshness: LayerResult; model: LayerResult };
   simulated: boolean;
   /** The response signing key that a genuine document binds, or null. It is known only where `key` passes. */
-  signingKey: { spki: Bytes; keyId: string } | null;
+  signingKey: { spki: Bytes; keyId: Hex } | null;
   /** Reads the seller's TLS key or certificate from a genuine document, or null. */
   tls: TlsAppraisal | null;
 };

@@ -1,4 +1,4 @@
-import { fromBase64, fromHex, toBase64, type Bytes } from "../../evidence/bytes.ts";
+import { fromBase64, fromHex, toBase64, type Bytes, type Hex } from "../../evidence/bytes.ts";
 import { TEE_SIGNATURE_ALGORITHM, teeMessageHash } from "../../evidence/tee-signature.ts";
 import type { LayerResult, ReceiptCore } from "../../receipts/schema.ts";
 import { onlyOne } from "../evidence.ts";
@@ -17,7 +17,7 @@ const MAX_MODULUS = 8192;
  */
 export async function judgeSignature(
   core: ReceiptCore,
-  signer: { key: { spki: Bytes; keyId: string } | null; known: boolean },
+  signer: { key: { spki: Bytes; keyId: Hex } | null; known: boolean },
   policy: AppraisalPolicy,
   session: VerificationCache,
 ): Promise<LayerResult> {

@@ -5,6 +5,7 @@ import { createNonceManager, createTestClient, http, publicActions, walletAction
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { foundry } from "viem/chains";
 import { jsonRpc } from "viem/nonce";
+import { lowered } from "../../../src/evidence/bytes.ts";
 
 const load = createRequire(import.meta.url);
 /** Anvil's first well-known account, which has ether. */
@@ -60,7 +61,7 @@ export async function openTestChain(rpcUrl: string) {
     await client.waitForTransactionReceipt({ hash });
     return hash;
   };
-  return { client, token: token.toLowerCase(), call };
+  return { client, token: lowered(token), call };
 }
 
 export type TestChain = Awaited<ReturnType<typeof openTestChain>>;
