@@ -1,8 +1,8 @@
+import { moneyText } from "../payment/money-text.ts";
 import { termsHash } from "../evidence/payment-binding.ts";
 import { Proof402Error, type ErrorCode } from "../errors.ts";
 import type { Candidate } from "../market/choose.ts";
 import { findAsset } from "../payment/policy.ts";
-import { formatUnits } from "../chain/amounts.ts";
 import { echoFor } from "../payment/echo.ts";
 import type { Funds } from "../payment/funds.ts";
 import { markSent, markSigned } from "../payment/journal.ts";
@@ -242,7 +242,7 @@ async function reserveOffer(
       : await askedTooMuch(ctx, call, turn.turnedDownBy, refusal.code);
   }
   if (result.kind !== "reserved") throw takenOver();
-  const amount = `${formatUnits(payment.amount, quote.asset.decimals)} ${quote.asset.symbol}`;
+  const amount = moneyText(payment.amount, quote.asset);
   call.progress("reserved", `${amount} reserved under the policy; idempotency key ${call.key}`);
   return result.purchase;
 }

@@ -1,7 +1,7 @@
+import { moneyText } from "../payment/money-text.ts";
 import type { Candidate } from "../market/choose.ts";
 import { evidenceFor, METHODS } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
-import { formatUnits } from "../chain/amounts.ts";
 import { payingChannel, type OpenChannel } from "../payment/channel-offers.ts";
 import { openChannels } from "../payment/channels.ts";
 import { readAttempts } from "../payment/journal.ts";
@@ -139,8 +139,8 @@ function overListedPrice(
   const scaled = (amount: string, decimals: number): bigint => BigInt(amount) * 10n ** BigInt(36 - decimals);
   if (comparable && scaled(offer.amount, asset.decimals) <= scaled(price.amount, listed.decimals)) return null;
   const upTo = evidenceFor(offer)?.metered === true ? "up to " : "";
-  const asks = `${upTo}${formatUnits(offer.amount, asset.decimals)} ${asset.symbol}`;
-  const lists = `${formatUnits(price.amount, listed.decimals)} ${listed.symbol}`;
+  const asks = `${upTo}${moneyText(offer.amount, asset)}`;
+  const lists = moneyText(price.amount, listed);
   return new Proof402Error(
     "over_listed_price",
     `Seller "${seller.id}" lists "${model.name}" for ${lists} and asks ${asks} for it.`,

@@ -4,6 +4,8 @@ import { spending } from "../payment/spending.ts";
 import type { BuyerContext } from "./context.ts";
 import type { Spending } from "./types.ts";
 
+type Recent = Spending["recent"][number];
+
 const RECENT = 20;
 /** Most purchases shown at once. */
 const MAX_SHOWN = 1000;
@@ -24,8 +26,8 @@ export async function viewSpending(
       ? []
       : await ctx.db.selectFrom("receipts").select(["id", "verdict"]).where("id", "in", ids).execute();
   const verdictOf = new Map(verdicts.map((row) => [row.id, row.verdict]));
-  const symbolOf = (network: string, asset: string): string =>
-    findAsset({ network, asset }, ctx.config.payment.assets)?.symbol ?? asset;
+  const tokenOf = (offer: { network: string; asset: string }): Pick<Recent, "symbol" | "decimals" | "usdStable"> =>
+    findAsset(offer, ctx.config.payment.assets) ?? { symbol: offer.asset, decimals: null, usdStable: false };
   return {
     payer: ctx.wallet?.address ?? null,
     assets: view.assets,
@@ -34,17 +36,22 @@ export async function viewSpending(
     warnings: ctx.warnings,
     purchases,
     skipped: skip,
-    recent: recent.map((purchase) => ({
-      idempotencyKey: purchase.idempotencyKey,
-      at: new Date(purchase.createdAt).toISOString(),
-      sellerId: purchase.sellerId,
-      model: purchase.model,
-      symbol: symbolOf(purchase.offer.network, purchase.offer.asset),
-      amount: purchase.settledAmount ?? purchase.offer.amount,
-      state: purchase.state,
-      reason: purchase.reason,
-      receiptId: purchase.receiptId,
-      verdict: (verdictOf.get(purchase.receiptId ?? "") as Spending["recent"][number]["verdict"]) ?? null,
-    })),
+    recent: recent.map((purchase) => {
+      const { symbol, decimals, usdStable } = tokenOf(purchase.offer);
+      return {
+        idempotencyKey: purchase.idempotencyKey,
+        at: new Date(purchase.createdAt).toISOString(),
+        sellerId: purchase.sellerId,
+        model: purchase.model,
+        symbol,
+        decimals,
+        usdStable,
+        amount: purchase.settledAmount ?? purchase.offer.amount,
+        state: purchase.state,
+        reason: purchase.reason,
+        receiptId: purchase.receiptId,
+        verdict: (verdictOf.get(purchase.receiptId ?? "") as Recent["verdict"]) ?? null,
+      };
+    }),
   };
 }

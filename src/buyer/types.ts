@@ -143,7 +143,11 @@ export type Spending = {
     at: string;
     sellerId: string;
     model: string;
+    /** Of a configured token its name; of another its address, without decimals. */
     symbol: string;
+    decimals: number | null;
+    usdStable: boolean;
+    /** Base units. */
     amount: string;
     state: PurchaseState;
     /** Why it was released, or what is odd about its settlement: a code. */

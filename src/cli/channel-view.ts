@@ -1,6 +1,6 @@
 import { findAsset } from "../payment/policy.ts";
 import type { Config } from "../config/schema.ts";
-import { formatUnits } from "../chain/amounts.ts";
+import { moneyText } from "../payment/money-text.ts";
 import type { ChannelSurvey } from "../payment/channel-recover.ts";
 import { leftOf } from "../payment/channels.ts";
 import type { ChannelsTable } from "../storage/tables.ts";
@@ -13,6 +13,8 @@ export type ChannelView = {
   asset: string;
   symbol: string;
   decimals: number;
+  /** Whether one token is worth a dollar by the configuration. */
+  usdStable: boolean;
   state: ChannelsTable["state"];
   /** What was put in and not taken back. */
   deposit: string;
@@ -40,6 +42,7 @@ export function channelView({ row, seen }: ChannelSurvey["channels"][number], co
     asset: row.asset,
     symbol: asset?.symbol ?? row.asset,
     decimals: asset?.decimals ?? 0,
+    usdStable: asset?.usdStable ?? false,
     state,
     deposit,
     putIn: putIn ?? (state === "closed" ? null : deposit),
@@ -59,8 +62,8 @@ export function channelView({ row, seen }: ChannelSurvey["channels"][number], co
 
 /** One line for people. */
 export function channelLine(view: ChannelView): string {
-  const { id, seller, state, network, symbol, decimals, putIn, withdrawal, fresh } = view;
-  const units = (amount: string): string => `${formatUnits(amount, decimals)} ${symbol}`;
+  const { id, seller, state, network, putIn, withdrawal, fresh } = view;
+  const units = (amount: string): string => moneyText(amount, view);
   const asked =
     withdrawal === null ? "" : `; ${units(withdrawal.amount)} asked back, to be taken after ${withdrawal.readyAt}`;
   const old = fresh ? "" : " (as noted: the chain was not read)";

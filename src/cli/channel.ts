@@ -1,7 +1,7 @@
+import { moneyText } from "../payment/money-text.ts";
 import { findSeller } from "../config/schema.ts";
 import type { Command } from "commander";
 import { Proof402Error } from "../errors.ts";
-import { formatUnits } from "../chain/amounts.ts";
 import { closeChannel, openChannel } from "../payment/channel-owner.ts";
 import { readChannel } from "../payment/channels.ts";
 import { channelLine, channelView } from "./channel-view.ts";
@@ -25,7 +25,7 @@ export async function openWith(options: OpenOptions, command: Command): Promise<
   const asset = assetNamed(config, options.asset);
   const amount = amountOf(options.amount, asset);
   note(
-    `Puts ${formatUnits(amount.toString(), asset.decimals)} ${asset.symbol} on ${asset.network} into a channel with "${seller.id}" (${seller.payTo[0]}). It can claim what vouchers grant; the rest comes back ${seller.channel?.withdrawDelaySeconds ?? 0} s after closing. Costs gas.`,
+    `Puts ${moneyText(amount, asset)} on ${asset.network} into a channel with "${seller.id}" (${seller.payTo[0]}). It can claim what vouchers grant; the rest comes back ${seller.channel?.withdrawDelaySeconds ?? 0} s after closing. Costs gas.`,
   );
   const { channel, sent } = await withStore(rest, (db) =>
     openChannel({

@@ -1,9 +1,10 @@
+import { chainName, moneyText } from "../payment/money-text.ts";
 import type { Command } from "commander";
 import type { Config } from "../config/schema.ts";
 import { PERMIT2 } from "../evidence/permit2.ts";
 import { Proof402Error } from "../errors.ts";
 import { approvePermit2, readHoldings } from "../payment/allowance.ts";
-import { formatUnits, parseUnits } from "../chain/amounts.ts";
+import { parseUnits } from "../chain/amounts.ts";
 import { openChain, type Chain } from "../chain/chain.ts";
 import { surveyChannels } from "../payment/channel-recover.ts";
 import { loadWallet } from "../payment/load-wallet.ts";
@@ -37,11 +38,12 @@ export async function showWallet(_options: unknown, command: Command): Promise<n
   }));
   const view = {
     address: wallet.address,
-    assets: assets.map(({ network, asset, symbol, decimals, methods, balance, allowance }) => ({
+    assets: assets.map(({ network, asset, symbol, decimals, usdStable, methods, balance, allowance }) => ({
       network,
       asset,
       symbol,
       decimals,
+      usdStable,
       methods,
       balance: balance.toString(),
       permit2Allowance: allowance.toString(),
@@ -52,9 +54,9 @@ export async function showWallet(_options: unknown, command: Command): Promise<n
   if (json) printJson(view);
   else {
     print(`Wallet ${wallet.address}`);
-    for (const { symbol, network, decimals, methods, balance, permit2Allowance } of view.assets)
+    for (const asset of view.assets)
       print(
-        `  ${symbol} on ${network}: holds ${formatUnits(balance, decimals)}; Permit2 may move ${formatUnits(permit2Allowance, decimals)}; paid by ${methods.join(", ")}`,
+        `  ${asset.symbol} on ${chainName(asset.network)}: holds ${moneyText(asset.balance, asset)}; Permit2 may move ${moneyText(asset.permit2Allowance, asset)}; paid by ${asset.methods.join(", ")}`,
       );
     for (const channel of view.channels) print(`  ${channelLine(channel)}`);
     for (const { transaction, kind, network } of view.undecided)
@@ -92,7 +94,7 @@ export async function approveWallet(options: ApproveOptions, command: Command): 
   const asset = assetNamed(config, options.asset);
   const amount = amountOf(options.amount, asset);
   note(
-    `Lets Permit2 (${PERMIT2}) move up to ${formatUnits(amount.toString(), asset.decimals)} ${asset.symbol} (${asset.asset}) on ${asset.network} from ${wallet.address}, with this wallet's signature each time. Costs gas.`,
+    `Lets Permit2 (${PERMIT2}) move up to ${moneyText(amount, asset)} (${asset.asset}) on ${asset.network} from ${wallet.address}, with this wallet's signature each time. Costs gas.`,
   );
   const { sent, allowance } = await withStore(rest, (db) =>
     approvePermit2({
@@ -104,7 +106,7 @@ export async function approveWallet(options: ApproveOptions, command: Command): 
       amount,
     }),
   );
-  const may = `Permit2 may now move ${formatUnits(allowance, asset.decimals)} ${asset.symbol}.`;
+  const may = `Permit2 may now move ${moneyText(allowance, asset)}.`;
   if (json)
     printJson({
       transaction: sent?.transaction ?? null,

@@ -1,6 +1,6 @@
+import { moneyText } from "./money-text.ts";
 import { PERMIT2 } from "../evidence/permit2.ts";
 import { Proof402Error } from "../errors.ts";
-import { formatUnits } from "../chain/amounts.ts";
 import type { Chain, LookLimits } from "../chain/chain.ts";
 import { earlierFor, sendOwnerCall, takeUp, type Owner, type Sent } from "../chain/owner/send.ts";
 import { noteTold, subjectOf } from "../chain/owner/transactions.ts";
@@ -61,8 +61,8 @@ export async function approvePermit2(
   if (amount > BigInt(asset.total)) {
     throw new Proof402Error(
       "approval_too_wide",
-      `An allowance of ${formatUnits(amount.toString(), asset.decimals)} ${asset.symbol} is more than the policy's total for it.`,
-      { next: `Approve at most ${formatUnits(asset.total, asset.decimals)}.`, details: { limit: asset.total } },
+      `An allowance of ${moneyText(amount, asset)} is more than the policy's total for it.`,
+      { next: `Approve at most ${moneyText(asset.total, asset)}.`, details: { limit: asset.total } },
     );
   }
   const call = { kind: "approve", asset: asset.asset, amount } as const;

@@ -1,8 +1,8 @@
+import { moneyText } from "./money-text.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
 import type { ChannelsTable } from "../storage/tables.ts";
 import { readHoldings } from "./allowance.ts";
-import { formatUnits } from "../chain/amounts.ts";
 import { requireAsset } from "./asset-check.ts";
 import { recoverChannels, refreshChannel, rowOf } from "./channel-recover.ts";
 import { readOnChain } from "./channel-state.ts";
@@ -48,7 +48,7 @@ export async function openChannel(
   if (seller.channel === undefined || receiver === undefined) throw termsMissing(seller.id);
   if (amount <= 0n || amount > BigInt(asset.total)) {
     throw new Proof402Error("deposit_too_large", `A deposit must be above nothing and within the policy's total.`, {
-      next: `Put in at most ${formatUnits(asset.total, asset.decimals)} ${asset.symbol}.`,
+      next: `Put in at most ${moneyText(asset.total, asset)}.`,
       details: { limit: asset.total },
     });
   }
@@ -85,7 +85,7 @@ export async function openChannel(
   if (balance < amount) {
     throw new Proof402Error(
       "insufficient_funds",
-      `The wallet holds ${formatUnits(balance, asset.decimals)} ${asset.symbol}, less than the deposit.`,
+      `The wallet holds ${moneyText(balance, asset)}, less than the deposit.`,
       { money: "not-moved", next: `Nothing was signed. Send ${asset.symbol} to ${wallet.address}, or put in less.` },
     );
   }
@@ -246,10 +246,10 @@ const maybeDeposited = (error: Proof402Error, channel: string, validBefore: numb
     },
   );
 
-const alreadyOpen = (row: ChannelsTable, { symbol, decimals }: AssetPolicy): Proof402Error =>
+const alreadyOpen = (row: ChannelsTable, asset: AssetPolicy): Proof402Error =>
   new Proof402Error(
     "channel_already_open",
-    `A channel with this seller is open and has ${formatUnits(leftOf(row), decimals)} ${symbol} left: ${row.id}.`,
+    `A channel with this seller is open and has ${moneyText(leftOf(row), asset)} left: ${row.id}.`,
     {
       money: "not-moved",
       next: "Nothing was signed. The owner can use that one, or open another with `proof402 channel open --another`.",

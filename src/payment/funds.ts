@@ -1,3 +1,4 @@
+import { moneyText } from "./money-text.ts";
 import type { Selectable } from "kysely";
 import { formatUnits } from "../chain/amounts.ts";
 import type { Chain, LookLimits } from "../chain/chain.ts";
@@ -43,7 +44,7 @@ export async function lackOf(tx: Db, spend: Spend, asset: AssetPolicy, funds: Fu
     promised.balance += leastOf(evidenceOf(one), countedAmount(one));
     if (payerOf(one).needsAllowance) promised.allowance += countedAmount(one);
   }
-  const units = (amount: bigint | string): string => `${formatUnits(amount, asset.decimals)} ${asset.symbol}`;
+  const units = (amount: bigint | string): string => moneyText(amount, asset);
   const besides = (sum: bigint): string =>
     sum === 0n ? "" : ` ${units(sum)} of it is for payments that are signed and not settled yet.`;
   const wait = (sum: bigint): string => (sum === 0n ? "" : " Or wait until those are settled or have expired.");
@@ -62,7 +63,7 @@ export async function lackOf(tx: Db, spend: Spend, asset: AssetPolicy, funds: Fu
   const needed = formatUnits(promised.allowance + BigInt(amount), asset.decimals);
   return {
     code: "allowance_too_low",
-    message: `The offer is paid through Permit2, which may move ${units(funds.allowance)} of this wallet and would need ${needed}.${besides(promised.allowance)}`,
+    message: `The offer is paid through Permit2, which may move ${units(funds.allowance)} of this wallet and would need ${units(promised.allowance + BigInt(amount))}.${besides(promised.allowance)}`,
     next: `The owner can allow it: proof402 wallet approve --asset ${asset.symbol} --amount ${needed} (or more, for further calls).${wait(promised.allowance)}`,
     limit: funds.allowance.toString(),
     promised: promised.allowance.toString(),

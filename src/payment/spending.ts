@@ -46,6 +46,7 @@ async function spendingOf(tx: Db, asset: AssetPolicy, reserved: bigint, now: Dat
     asset: asset.asset,
     symbol: asset.symbol,
     decimals: asset.decimals,
+    usdStable: asset.usdStable,
     reserved: reserved.toString(),
     spent: (usage.total - reserved).toString(),
     windows: [windowOf("hour", asset.perHour), windowOf("day", asset.perDay), windowOf("total", asset.total)],

@@ -99,6 +99,7 @@ export type AssetSpending = {
   asset: string;
   symbol: string;
   decimals: number;
+  usdStable: boolean;
   /** Base units. `reserved` may still be redeemed; `spent` is on chain. Windows count both. */
   reserved: string;
   spent: string;

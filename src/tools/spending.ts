@@ -1,6 +1,6 @@
+import { chainName, moneyText } from "../payment/money-text.ts";
 import * as z from "zod";
 import type { Spending } from "../buyer/types.ts";
-import { formatUnits } from "../chain/amounts.ts";
 import type { ToolDefinition } from "./definition.ts";
 import { outcomeOf } from "./outcome.ts";
 
@@ -35,6 +35,7 @@ const output = z.object({
       seller: z.string(),
       model: z.string(),
       symbol: z.string(),
+      decimals: z.number().nullable(),
       amount: z.string(),
       state: z.string(),
       reason: z.string().nullable(),
@@ -54,8 +55,8 @@ export const spending: ToolDefinition<typeof input, typeof output> = {
   annotations: { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: false },
   run: (context, { limit, skip }) =>
     outcomeOf(async () => {
-      const data = dataOf(await context.buyer.spending({ limit, skip }));
-      return { status: "ok", text: textOf(data), data };
+      const view = await context.buyer.spending({ limit, skip });
+      return { status: "ok", text: textOf(view), data: dataOf(view) };
     }),
 };
 
@@ -81,6 +82,7 @@ const dataOf = (view: Spending): z.infer<typeof output> => ({
     seller: r.sellerId,
     model: r.model,
     symbol: r.symbol,
+    decimals: r.decimals,
     amount: r.amount,
     state: r.state,
     reason: r.reason,
@@ -90,11 +92,11 @@ const dataOf = (view: Spending): z.infer<typeof output> => ({
   warnings: [...view.warnings],
 });
 
-function textOf(data: z.infer<typeof output>): string {
+function textOf(data: Spending): string {
   const lines = data.assets.flatMap((asset) => {
-    const units = (amount: string): string => `${formatUnits(amount, asset.decimals)} ${asset.symbol}`;
+    const units = (amount: string): string => moneyText(amount, asset);
     return [
-      `${asset.symbol} on ${asset.network}: spent ${units(asset.spent)}, reserved ${units(asset.reserved)}, per call at most ${units(asset.perCall)}.`,
+      `${asset.symbol} on ${chainName(asset.network)}: spent ${units(asset.spent)}, reserved ${units(asset.reserved)}, per call at most ${units(asset.perCall)}.`,
       ...asset.windows.map((w) => `  ${w.name}: ${units(w.used)} of ${units(w.cap)}, ${units(w.remaining)} left.`),
     ];
   });
@@ -104,13 +106,13 @@ function textOf(data: z.infer<typeof output>): string {
   const { skipped, purchases, recent } = data;
   const range = recent.length === 0 ? "none" : `${skipped + 1} to ${skipped + recent.length}`;
   if (recent.length < purchases) lines.push(`Purchases shown: ${range} of ${purchases}, newest first.`);
-  const sumOf = ({ amount, symbol }: { amount: string; symbol: string }): string => {
-    const asset = data.assets.find((one) => one.symbol === symbol);
-    return asset === undefined ? `${amount} of ${symbol}` : `${formatUnits(amount, asset.decimals)} ${symbol}`;
-  };
+  const sumOf = ({ amount, symbol, decimals, usdStable }: Spending["recent"][number]): string =>
+    decimals === null
+      ? `${amount} of the token ${symbol}, which is not configured`
+      : moneyText(amount, { symbol, decimals, usdStable });
   for (const r of data.recent)
     lines.push(
-      `${r.at} ${r.seller}/${r.model}: ${r.state}${r.reason === null ? "" : ` (${r.reason})`}, ${sumOf(r)}, receipt ${r.receiptId ?? "none"}, ${r.verdict ?? "no verdict"}, key ${r.idempotencyKey}.`,
+      `${r.at} ${r.sellerId}/${r.model}: ${r.state}${r.reason === null ? "" : ` (${r.reason})`}, ${sumOf(r)}, receipt ${r.receiptId ?? "none"}, ${r.verdict ?? "no verdict"}, key ${r.idempotencyKey}.`,
     );
   for (const { message } of data.warnings) lines.push(`Warning: ${message}`);
   return lines.join("\n");

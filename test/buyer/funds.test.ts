@@ -134,7 +134,7 @@ describe.each<["eip3009" | "permit2"]>([["eip3009"], ["permit2"]])(
       await sent;
       const error = (await purse.buy(buyer, 1).catch((thrown: unknown) => thrown)) as Error & { next: string };
       expect(codeOf(error)).toEqual({ code: LACKS[by], money: "not-moved" });
-      expect(error.message).toContain("0.01 USDC of it is for payments that are signed and not settled yet");
+      expect(error.message).toContain("0.01 USDC ($0.01) of it is for payments that are signed and not settled yet");
       expect(error.next).toContain("wait until those are settled");
       goOn();
       expect(await first).toMatchObject({ paidNow: true });

@@ -364,7 +364,7 @@ describe("wallet", () => {
     const given = await cli("wallet", "approve", "--asset", "DAI", "--amount", "1.25", "--yes");
     expect(given).toMatchObject({ code: 0, stderr: expect.stringContaining("Lets Permit2") });
     expect(given.stdout).toMatch(
-      /Done in 0x[0-9a-f]{64}, \d+ gas, which cost [\d.]+ of the chain's own coin\. Permit2 may now move 1\.25 DAI\./,
+      /Done in 0x[0-9a-f]{64}, \d+ gas, which cost [\d.]+ of the chain's own coin\. Permit2 may now move 1\.25 DAI \(\$1\.25\)\./,
     );
     expect((await show()).assets[1]?.permit2Allowance).toBe("1250000000000000000");
     expect((await cli("wallet", "approve", "--asset", "DAI", "--amount", "0", "--yes")).code).toBe(0);
@@ -420,10 +420,10 @@ describe("channel", () => {
   test("is opened, listed and asked back", async () => {
     const opening = ["channel", "open", "--seller", "honest", "--asset", "USDC", "--amount", "0.25", "--yes"];
     const opened = await cli(...opening, "--json");
-    expect(opened.stderr).toContain("Puts 0.25 USDC");
+    expect(opened.stderr).toContain("Puts 0.25 USDC ($0.25)");
     const { id } = JSON.parse(opened.stdout) as { id: string };
     expect((await cli("channel", "list")).stdout).toMatch(
-      new RegExp(`${id} with honest .*, open: 0\\.25 USDC put in, 0 USDC granted`),
+      new RegExp(`${id} with honest .*, open: 0\\.25 USDC \\(\\$0\\.25\\) put in, 0 USDC \\(\\$0\\.00\\) granted`),
     );
     expect((await cli("channel", "close", id, "--yes")).stdout).toContain("Run the same command again");
     const again = await cli("channel", "close", id, "--yes");
@@ -595,7 +595,7 @@ describe("devnet", () => {
       expect(JSON.parse(line)).toMatchObject(written);
       expect(await readFile(join(directory, "buyer.key"), "utf8")).toBe(`${market.devnet.privateKey}\n`);
       const { stdout } = await runCli(["--config", written.config, "wallet", "show"]);
-      expect(stdout).toContain("USDC on eip155:31337: holds 100;");
+      expect(stdout).toContain("USDC on eip155:31337: holds 100 USDC ($100.00);");
     } finally {
       child.kill("SIGTERM");
       // What was bought on the market before does not verify by the new root.

@@ -63,9 +63,11 @@ test("all is well: each check has its line, and nothing is signed, sent or writt
   ]);
   expect(of(seen, "key")[0]?.says).toContain(market.devnet.wallet.address);
   expect(of(seen, "rpc")[0]?.says).toMatch(/^Answers in \d+ ms .* head \d+ is \d+ s old\.$/);
-  expect(of(seen, "balance")[0]?.says).toMatch(/holds 100 USDC.* smallest listed price is 0\.0\d+ USDC/);
+  expect(of(seen, "balance")[0]?.says).toMatch(
+    /holds 100 USDC \(\$100\.00\).* smallest listed price is 0\.0\d+ USDC \(\$0\.0\d+\)/,
+  );
   expect(of(seen, "seller").find(({ subject }) => subject === "honest")?.says).toMatch(
-    /Attested by simulated hardware\. Models within the caps: .*eth-risk 0\.01 USDC/,
+    /Attested by simulated hardware\. Models within the caps: .*eth-risk 0\.01 USDC \(\$0\.01\)/,
   );
   expect(
     rpc.calls.filter(({ method }) => !/^eth_(?:chainId|getBlockByNumber|call|getCode|getBalance)$/.test(method)),

@@ -145,13 +145,15 @@ describe("a channel", () => {
         error: { code: "withdrawal_waiting" },
       });
       const { stdout } = await owner.cli("wallet");
-      expect(stdout).toMatch(/closing: 0\.5 USDC put in, .* 0\.5 USDC asked back, to be taken after \d{4}-/);
+      expect(stdout).toMatch(
+        /closing: 0\.5 USDC \(\$0\.50\) put in, .* 0\.5 USDC \(\$0\.50\) asked back, to be taken after \d{4}-/,
+      );
       await later(901);
       await owner.killedAt(method, "channel", "close", id, "--yes");
       expect(await owner.json("channel", "close", id, "--yes")).toMatchObject({ state: "closed" });
       expect([await owner.left(), await owner.mined()]).toEqual([0n, 3]);
       expect((await owner.cli("channel", "list")).stdout).toMatch(
-        /closed: 0\.5 USDC put in, 0 USDC granted, .* 0 USDC left/,
+        /closed: 0\.5 USDC \(\$0\.50\) put in, 0 USDC \(\$0\.00\) granted, .* 0 USDC \(\$0\.00\) left/,
       );
     },
   );
@@ -175,6 +177,8 @@ describe("a channel", () => {
     const next = await owner.json(...OPEN);
     expect(next.id).toMatch(/^0x[0-9a-f]{64}$/);
     expect(next.id).not.toBe(id);
-    expect((await owner.cli("channel", "list")).stdout).toMatch(/closed: 0 USDC put in and not taken back, /);
+    expect((await owner.cli("channel", "list")).stdout).toMatch(
+      /closed: 0 USDC \(\$0\.00\) put in and not taken back, /,
+    );
   });
 });

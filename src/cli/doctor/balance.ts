@@ -1,3 +1,4 @@
+import { moneyText } from "../../payment/money-text.ts";
 import { formatUnits } from "../../chain/amounts.ts";
 import { isUnread } from "../../chain/chain.ts";
 import { METHODS } from "../../evidence/methods/methods.ts";
@@ -6,7 +7,7 @@ import { assetProblem } from "../../payment/asset-check.ts";
 import { PAYERS } from "../../payment/methods/methods.ts";
 import { failure, problem, skipped, warning, well, type Check, type Found } from "./check.ts";
 import { PATIENCE_SECONDS } from "./patience.ts";
-import { smallestPrice, units } from "./offers.ts";
+import { smallestPrice } from "./offers.ts";
 import type { AssetPolicy } from "../../payment/policy.ts";
 import type { Surroundings } from "./surroundings.ts";
 
@@ -22,12 +23,12 @@ export const balance: Check = {
       const odd = chain === undefined ? null : await assetProblem(chain, asset, PATIENCE_SECONDS);
       if (odd !== null) return failure(subjectOf(asset), odd);
       const { perCall, perHour, perDay, total } = asset;
-      const [call, hour, day, all] = [perCall, perHour, perDay, total].map((cap) => units(cap, asset));
-      const says = `The wallet holds ${units(holds, asset)}; caps: ${call} a call, ${hour} an hour, ${day} a day, ${all} in all.`;
+      const [call, hour, day, all] = [perCall, perHour, perDay, total].map((cap) => moneyText(cap, asset));
+      const says = `The wallet holds ${moneyText(holds, asset)}; caps: ${call} a call, ${hour} an hour, ${day} a day, ${all} in all.`;
       const least = await smallestPrice(around, asset);
       if (least === null)
         return holds > 0n ? well(subjectOf(asset), says) : warning(subjectOf(asset), says, sendTo(asset, address));
-      const beside = `${says} The smallest listed price is ${units(least, asset)}.`;
+      const beside = `${says} The smallest listed price is ${moneyText(least, asset)}.`;
       if (holds >= least) return well(subjectOf(asset), beside);
       // What is in a channel left the wallet when it was put in.
       return asset.methods.some((method) => METHODS[method].claimed)
@@ -44,7 +45,7 @@ export const allowance: Check = {
       const { asset, allowance: may } = held;
       const least = await smallestPrice(around, asset);
       const needed = least ?? BigInt(asset.perCall);
-      const says = `Permit2 may move ${units(may, asset)}.`;
+      const says = `Permit2 may move ${moneyText(may, asset)}.`;
       if (may >= needed) return well(subjectOf(asset), says);
       const next = `Run proof402 wallet approve --asset ${asset.symbol} --amount ${formatUnits(needed, asset.decimals)} (or more, for further calls).`;
       return least !== null && asset.methods.every((method) => PAYERS[method].needsAllowance)

@@ -1,4 +1,4 @@
-import { formatUnits } from "../../chain/amounts.ts";
+import { moneyText } from "../../payment/money-text.ts";
 import type { ListedModel, Seller } from "../../market/types.ts";
 import { findExceededCap, readCallsLastHour, readUsage } from "../../payment/caps.ts";
 import { findAsset, type AssetPolicy } from "../../payment/policy.ts";
@@ -44,10 +44,6 @@ async function capOver(
   });
 }
 
-/** An amount as people read it. */
-export const units = (amount: bigint | string, { decimals, symbol }: AssetPolicy): string =>
-  `${formatUnits(amount, decimals)} ${symbol}`;
-
 const CAPS: Readonly<Record<string, string>> = {
   over_per_call_cap: "the cap per call (perCall)",
   over_hour_cap: "the cap per hour (perHour)",
@@ -61,7 +57,7 @@ export function capText({ code, asked, limit, remaining }: Refusal, asset: Asset
   const cap = CAPS[code];
   return cap === undefined
     ? "The purchases of the last hour reach the policy's count (callsPerHour)"
-    : `${units(asked ?? "0", asset)} is over ${cap}: ${units(limit ?? "0", asset)}, of which ${units(remaining ?? "0", asset)} is left`;
+    : `${moneyText(asked ?? "0", asset)} is over ${cap}: ${moneyText(limit ?? "0", asset)}, of which ${moneyText(remaining ?? "0", asset)} is left`;
 }
 
 /** The smallest listed price of an asset among all sellers, base units, or null. */

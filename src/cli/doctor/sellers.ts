@@ -1,3 +1,4 @@
+import { moneyText } from "../../payment/money-text.ts";
 import { readHolds } from "../../buyer/holds.ts";
 import { Proof402Error } from "../../errors.ts";
 import { holdText } from "../../market/choose.ts";
@@ -5,7 +6,7 @@ import type { Seller } from "../../market/types.ts";
 import { ASSURANCES } from "../../receipts/schema.ts";
 import { failure, problem, warning, well, type Check, type Found } from "./check.ts";
 import { PATIENCE_SECONDS } from "./patience.ts";
-import { capText, offersOf, units, type ListedOffer } from "./offers.ts";
+import { capText, offersOf, type ListedOffer } from "./offers.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 /** A fact about a seller; one with `next` stands in the way of buying from it. */
@@ -131,7 +132,7 @@ async function pricesOf(around: Surroundings, seller: Seller): Promise<Fact[]> {
 }
 
 const priceText = ({ model, asset }: ListedOffer): string =>
-  `${model.name} ${asset === null || model.price === null ? "" : units(model.price.amount, asset)}`;
+  `${model.name} ${asset === null || model.price === null ? "" : moneyText(model.price.amount, asset)}`;
 
 async function holdOf(around: Surroundings, { id }: Seller): Promise<Fact[]> {
   const db = await around.records();
