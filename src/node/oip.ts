@@ -1,10 +1,12 @@
 import * as z from "zod";
 import { jsonOf, textOf } from "../evidence/bytes.ts";
+import { parseExactJson } from "../evidence/exact-json.ts";
 import { writeAnswer } from "../evidence/exchange/oip.ts";
+import { readElement } from "../evidence/exchange/tensors.ts";
 import { ambiguityOf } from "../evidence/json-text.ts";
 import { VERSION } from "../version.ts";
 import type { LoadedModel } from "../onnx/inference.ts";
-import { fits, type Tensor, type TensorInfo } from "../onnx/tensors.ts";
+import { fits, isLong, type Tensor, type TensorInfo } from "../onnx/tensors.ts";
 
 /** A refusal in the protocol's form: `{"error": text}` with an HTTP status. */
 export type OipError = { status: 400; error: string };
@@ -37,6 +39,9 @@ const requestSchema = z.object({
     .max(64)
     .nullish(),
 });
+
+/** The same inputs with each integer beyond 2^53 - 1 as its decimal text. */
+const exactSchema = z.object({ inputs: z.array(z.object({ data: z.array(z.unknown()).optional() })) });
 
 type WireTensor = z.infer<typeof requestSchema>["inputs"][number];
 
@@ -86,9 +91,13 @@ export function readInferRequest(model: LoadedModel, body: Uint8Array, rows: num
   const asked = (outputs ?? []).map((output) => output.name);
   const noOutput = asked.find((name) => !model.outputs.some((info) => info.name === name));
   if (noOutput !== undefined) return bad(`unexpected output "${noOutput}" for model "${model.name}"`);
+  const exact = model.inputs.some(({ datatype }) => isLong(datatype))
+    ? exactSchema.safeParse(jsonOf(body, parseExactJson)).data?.inputs
+    : undefined;
   const tensors: Tensor[] = [];
   for (const info of model.inputs) {
-    const given = inputs.find((input) => input.name === info.name);
+    const at = names.indexOf(info.name);
+    const given = isLong(info.datatype) && inputs[at] ? { ...inputs[at], data: exact?.[at]?.data } : inputs[at];
     if (given === undefined) return bad(`input "${info.name}" is missing for model "${model.name}"`);
     const tensor = readTensor(info, given, rows);
     if ("error" in tensor) return tensor;
@@ -143,7 +152,9 @@ function readTensor(info: TensorInfo, given: WireTensor, rows: number): Tensor |
   const flat = flatten(given.data ?? []);
   if (flat === null || flat.length !== count)
     return bad(`input "${info.name}" does not hold the ${count} elements of its shape`);
-  const data = flat.filter((value) => fits(info.datatype, value));
+  const data = flat
+    .map((value) => (isLong(info.datatype) ? readElement(info.datatype, value) : value))
+    .filter((value) => fits(info.datatype, value));
   if (data.length !== count) return bad(`input "${info.name}" holds a value that is not ${info.datatype}`);
   return { name: info.name, datatype: info.datatype, shape: given.shape, data };
 }

@@ -5,7 +5,8 @@ import { join, resolve } from "node:path";
 import type { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { Proof402Error } from "../errors.ts";
 import { howToInstall } from "../peers.ts";
-import { checkModelFile } from "./model-file.ts";
+import { checkModelFile, readModelFile } from "./model-file.ts";
+import { TensorProto_DataType as DataType } from "./onnx-proto.artifact.ts";
 import { DATATYPES, datatypeOf, fromOrt, toOrt, type Runtime, type Tensor, type TensorInfo } from "./tensors.ts";
 
 /** An ONNX file and the SHA-256 (hex) that names it. */
@@ -80,7 +81,9 @@ export async function openModel<Description extends Pick<ModelFile, "name">>(
 ): Promise<Description & RunningModel> {
   checkModelFile(file);
   const ort = await loadRuntime();
-  const session = await createSession(ort, file);
+  const session = await createSession(ort, file).catch((error: unknown) => {
+    throw unservedIn(file, description.name) ?? error;
+  });
   const inputs = session.inputMetadata.map((meta) => infoOf(meta, description.name));
   // Classifiers have a label beside a map of probabilities, which no format here can write: the label is served alone.
   const tensors = session.outputMetadata.filter(({ isTensor }) => isTensor);
@@ -113,14 +116,28 @@ const namesOf = (meta: Metadata): (string | null)[] =>
 
 function infoOf(meta: Metadata, model: string): TensorInfo {
   const datatype = meta.isTensor ? datatypeOf(meta.type) : undefined;
-  if (!meta.isTensor || datatype === undefined) {
-    throw new Proof402Error(
-      "model_unsupported",
-      `Model ${model} has a tensor "${meta.name}" of a type that is not served${meta.isTensor ? `: ${meta.type}` : ""}.`,
-      {
-        next: `Export the model with tensors of ${DATATYPES.join(", ")}.`,
-      },
-    );
-  }
+  if (!meta.isTensor) throw unserved(model, meta.name, "sequence, map or optional value");
+  if (datatype === undefined) throw unserved(model, meta.name, meta.type);
   return { name: meta.name, datatype, shape: meta.shape.map((dim) => (typeof dim === "number" ? dim : -1)) };
 }
+
+/** Names the tensor of a type unknown to the runtime, whose own error names none. */
+function unservedIn(file: Uint8Array, model: string): Proof402Error | undefined {
+  const { input = [], output = [] } = readModelFile(file).graph ?? {};
+  for (const { name, type: declared } of [...input, ...output]) {
+    const elemType = declared?.value.case === "tensorType" ? declared.value.value.elemType : 0;
+    // The types after it in onnx.proto are complex numbers, bfloat16 and those of 8 bits and less.
+    const [type = String(elemType)] = Object.entries(DataType).find(([, number]) => number === elemType) ?? [];
+    if (elemType > DataType.UINT64) return unserved(model, name, type.toLowerCase());
+  }
+  return undefined;
+}
+
+const unserved = (model: string, tensor: string, type: string): Proof402Error =>
+  new Proof402Error(
+    "model_unsupported",
+    `Model ${model} has a tensor "${tensor}" of a type that is not served: ${type}.`,
+    {
+      next: `Export the model with tensors of ${DATATYPES.join(", ")}.`,
+    },
+  );

@@ -1,8 +1,11 @@
 import type * as OnnxRuntime from "onnxruntime-node";
 import type { Tensor as OrtTensor } from "onnxruntime-node";
+import { Proof402Error } from "../errors.ts";
+import { halfOfNumber, numberOfHalf } from "./half.ts";
 
 /** Datatypes that are run here, by the names of the Open Inference Protocol. */
 export const DATATYPES = [
+  "FP16",
   "FP32",
   "FP64",
   "INT8",
@@ -14,6 +17,7 @@ export const DATATYPES = [
   "UINT32",
   "UINT64",
   "BOOL",
+  "BYTES",
 ] as const;
 export type Datatype = (typeof DATATYPES)[number];
 
@@ -27,6 +31,7 @@ export type TensorInfo = { name: string; datatype: Tensor["datatype"]; shape: nu
 export type Runtime = typeof OnnxRuntime;
 
 const ORT_TYPES: Record<string, Datatype> = {
+  float16: "FP16",
   float32: "FP32",
   float64: "FP64",
   int8: "INT8",
@@ -38,38 +43,56 @@ const ORT_TYPES: Record<string, Datatype> = {
   uint32: "UINT32",
   uint64: "UINT64",
   bool: "BOOL",
+  string: "BYTES",
 };
 
 /** The protocol's name of a runtime type, or undefined for one that is not served. */
 export const datatypeOf = (type: string): Datatype | undefined =>
   Object.hasOwn(ORT_TYPES, type) ? ORT_TYPES[type] : undefined;
 
-/** Largest magnitudes; of 64 bits inputs stay within what JSON numbers carry exactly. */
+/** Integers of up to 32 bits. */
 const RANGES: Partial<Record<Datatype, readonly [number, number]>> = {
   INT8: [-0x80, 0x7f],
   INT16: [-0x8000, 0x7fff],
   INT32: [-0x8000_0000, 0x7fff_ffff],
-  INT64: [-Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER],
   UINT8: [0, 0xff],
   UINT16: [0, 0xffff],
   UINT32: [0, 0xffff_ffff],
-  UINT64: [0, Number.MAX_SAFE_INTEGER],
 };
-const FP32_MAX = 3.402_823_466_385_288_6e38;
+/** Integers that a double may not hold. */
+const LONG_RANGES: Partial<Record<Datatype, readonly [bigint, bigint]>> = {
+  INT64: [-(2n ** 63n), 2n ** 63n - 1n],
+  UINT64: [0n, 2n ** 64n - 1n],
+};
+const LARGEST: Partial<Record<Datatype, number>> = { FP16: 65_504, FP32: 3.402_823_466_385_288_6e38 };
+
+/** Whether integers of a datatype may be beyond what a double holds. */
+export const isLong = (datatype: Datatype): boolean => LONG_RANGES[datatype] !== undefined;
 
 /** Whether one element may stand in a tensor of the datatype. */
-export function fits(datatype: Datatype, value: unknown): value is number | boolean {
+export function fits(datatype: Datatype, value: unknown): value is Tensor["data"][number] {
   if (datatype === "BOOL") return typeof value === "boolean";
+  // The runtime takes texts as C does: a zero character would end one, and half a character would become another.
+  if (datatype === "BYTES") return typeof value === "string" && value.isWellFormed() && !value.includes("\0");
+  const long = LONG_RANGES[datatype];
+  if (long !== undefined) {
+    const isInteger = typeof value === "string" ? /^-?[1-9][0-9]{15,19}$/.test(value) : Number.isSafeInteger(value);
+    return isInteger && BigInt(value as string | number) >= long[0] && BigInt(value as string | number) <= long[1];
+  }
   if (typeof value !== "number" || !Number.isFinite(value)) return false;
-  if (datatype === "FP32") return Math.abs(value) <= FP32_MAX;
   const range = RANGES[datatype];
-  return range === undefined || (Number.isInteger(value) && value >= range[0] && value <= range[1]);
+  return range === undefined
+    ? Math.abs(value) <= (LARGEST[datatype] ?? Number.MAX_VALUE)
+    : Number.isInteger(value) && value >= range[0] && value <= range[1];
 }
 
 /** A checked tensor as the runtime takes it. */
 export function toOrt(ort: Runtime, { datatype, data, shape }: Tensor): OrtTensor {
+  if (datatype === "BYTES") return new ort.Tensor("string", data.map(String), shape);
   const numbers = data.map(Number);
   switch (datatype) {
+    case "FP16":
+      return new ort.Tensor("float16", Uint16Array.from(numbers, halfOfNumber), shape);
     case "FP32":
       return new ort.Tensor("float32", Float32Array.from(numbers), shape);
     case "FP64":
@@ -97,15 +120,28 @@ export function toOrt(ort: Runtime, { datatype, data, shape }: Tensor): OrtTenso
   }
 }
 
-/** A result of the runtime, each number as it is. */
-export function fromOrt(info: TensorInfo, tensor: OrtTensor): Tensor {
-  const values = [...(tensor.data as Iterable<number | bigint>)];
-  return {
-    name: info.name,
-    datatype: info.datatype,
-    shape: [...tensor.dims],
-    data: values.map((value) => (info.datatype === "BOOL" ? Boolean(value) : exactly(value))),
-  };
+/** A result of the runtime, each element as it is. Throws Proof402Error `model_failed` for a text that is none. */
+export function fromOrt({ name, datatype }: TensorInfo, tensor: OrtTensor): Tensor {
+  return { name, datatype, shape: [...tensor.dims], data: elementsOf(name, datatype, tensor) };
+}
+
+function elementsOf(name: string, datatype: Datatype, { data }: OrtTensor): Tensor["data"] {
+  if (datatype === "BYTES") {
+    const texts = data as string[];
+    // The runtime writes this character for bytes that are no UTF-8, so nothing tells which the model gave.
+    if (texts.some((text) => text.includes("\uFFFD")))
+      throw new Proof402Error("model_failed", `Output "${name}" holds a text with bytes that are no UTF-8.`, {
+        next: "Change the model so that it gives UTF-8 texts.",
+      });
+    return texts;
+  }
+  if (datatype === "FP16") {
+    // Runtimes with numbers of 16 bits give them as such, others give their bits.
+    const { buffer, byteOffset, length } = data as Uint16Array;
+    return Array.from(new Uint16Array(buffer, byteOffset, length), numberOfHalf);
+  }
+  const values = [...(data as Iterable<number | bigint>)];
+  return datatype === "BOOL" ? values.map(Boolean) : values.map(exactly);
 }
 
 const exactly = (value: number | bigint): number | string => {

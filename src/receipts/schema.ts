@@ -129,6 +129,7 @@ export const inclusionEvidence = z.strictObject({
 
 /** A number that JSON does not hold in each reader: an integer beyond 2^53, `NaN`, an infinity, or zero with a sign. */
 const notInJson = z.string().regex(/^(?:NaN|-?Infinity|-0|-?[1-9][0-9]{15,19})$/, "a number that JSON does not hold");
+const texts = z.array(z.string().max(1_000_000)).max(100_000);
 
 /** What a re-execution answered, each tensor flattened in row-major order. */
 export const replayedOutputs = z
@@ -137,7 +138,7 @@ export const replayedOutputs = z
       name: z.string().max(128),
       datatype: z.string().max(16),
       shape: z.array(z.int().min(0).max(1_000_000)).max(8),
-      data: z.array(z.union([z.number(), z.boolean(), notInJson])).max(100_000),
+      data: z.union([z.array(z.union([z.number(), z.boolean(), notInJson])).max(100_000), texts]),
     }),
   )
   .min(1)

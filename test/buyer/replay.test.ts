@@ -195,7 +195,7 @@ describe("somebody else's re-execution", () => {
         (replay) => (replay.outputs![at]!.name = "other"),
         (replay) => (replay.outputs![at]!.datatype = "FP64"),
         (replay) => replay.outputs![at]!.shape.push(1),
-        (replay) => replay.outputs![at]!.data.push(0),
+        (replay) => (replay.outputs![at]!.data as unknown[]).push(0),
         ...output.data.map((_, place) => (replay: ReplayEvidence) => {
           replay.outputs![at]!.data[place] = Number(replay.outputs![at]!.data[place]) + 0.01;
         }),

@@ -5,7 +5,7 @@ import { toHex } from "../../../evidence/bytes.ts";
 import { canonicalSha256 } from "../../../evidence/canonical.ts";
 import { Proof402Error } from "../../../errors.ts";
 import { executeApart } from "../../../onnx/execution.ts";
-import { DATATYPES as SERVED, fits, type Datatype, type Tensor } from "../../../onnx/tensors.ts";
+import { DATATYPES as SERVED, fits, type Tensor } from "../../../onnx/tensors.ts";
 import {
   replayedOutputs,
   replayEvidence,
@@ -76,7 +76,7 @@ export const replayJob: JobHandler<BuyerContext> = {
   }),
 };
 
-/** Most numbers that are kept one by one: a receipt has room for ten times as many values in all. */
+/** Most numbers, and characters of texts, that are kept one by one: a receipt has room for ten times as many values in all. */
 const MAX_KEPT = 10_000;
 
 /** The part of the outputs kept in a receipt: all of them, or the outcome of an immediate comparison. */
@@ -85,7 +85,10 @@ function kept(
   { core }: Receipt,
   outputs: ReplayedOutputs,
 ): Pick<ReplayEvidence, "outputs" | "compared"> {
-  const count = outputs.reduce((sum, { data }) => sum + data.length, 0);
+  const count = outputs.reduce(
+    (sum, { datatype, data }) => sum + data.length + (datatype === "BYTES" ? data.join("").length : 0),
+    0,
+  );
   if (count <= MAX_KEPT) return { outputs };
   const tolerance = ctx.config.verification.replayTolerance;
   return {
@@ -133,12 +136,9 @@ function readInputs({ core }: Receipt): Tensor[] | null {
   if (!read.ok) return null;
   const inputs = read.tensors.flatMap(({ datatype, ...tensor }): Tensor[] => {
     const served = SERVED.find((one) => one === datatype);
-    return served !== undefined && tensor.data.every((value) => fits(served, value) || isLong(served, value))
+    return served !== undefined && tensor.data.every((value) => fits(served, value))
       ? [{ ...tensor, datatype: served }]
       : [];
   });
   return inputs.length === read.tensors.length ? inputs : null;
 }
-
-/** An integer that no double holds. Its reader has checked its range. */
-const isLong = (datatype: Datatype, value: unknown): boolean => datatype === "INT64" && typeof value === "string";
