@@ -46,6 +46,7 @@ export const LAYER_CODES = {
     key_mismatch: { fail: "The signing key is not the one inside the attestation." },
     key_not_pinned: { fail: "The policy names other keys, and no known code holds this one." },
     key_not_known: { skip: "The policy knows neither the key nor the code that holds it." },
+    attestation_missing: { skip: "The policy names measurements, and no attestation speaks for the key." },
     ambiguous_evidence: AMBIGUOUS,
     tls_not_recorded: { skip: "The attestation names a TLS certificate, and none of the connection is on record." },
     tls_mismatch: { fail: "The connection had another TLS certificate than the attestation names." },

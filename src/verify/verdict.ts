@@ -96,14 +96,13 @@ export function decide(
     passes(layer) || (policy.reportedSuffices && ON_CHAIN.includes(layer) && layers[layer].status === "reported");
   const maySuffice = (layer: Layer): boolean => suffices(layer) || layers[layer].status === "pending";
   const isProved = (layer: Layer): boolean => layer !== "computation" || proved || !passes(layer);
-  /** The highest level that layers of this kind reach. */
-  const reached = (counts: (layer: Layer) => boolean): Assurance =>
-    ASSURANCES.findLast((level) => LEVELS[level].reachedBy.every((layer) => counts(layer) && isProved(layer))) ??
-    "none";
+  const reaches = (level: Assurance, counts: (layer: Layer) => boolean): boolean =>
+    LEVELS[level].reachedBy.every((layer) => counts(layer) && isProved(layer));
+  // A higher level stands in for none: a proof beside a bare key shows no hardware.
   const enough = (counts: (layer: Layer) => boolean): boolean =>
-    required.every(counts) && ASSURANCES.indexOf(reached(counts)) >= ASSURANCES.indexOf(policy.assurance);
+    required.every(counts) && reaches(policy.assurance, counts);
 
-  const assurance = reached(passes);
+  const assurance = ASSURANCES.findLast((level) => reaches(level, passes)) ?? "none";
   const contradicted = [...required, ...LEVELS[policy.assurance].heeded].some(
     (layer) => layers[layer].status === "fail",
   );

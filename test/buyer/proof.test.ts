@@ -277,8 +277,9 @@ describe("a seller without an enclave", () => {
     const judge = (
       receipt: Receipt,
       change: (seller: AppraisalPolicy["sellers"][string]) => void = () => undefined,
+      assurance: AppraisalPolicy["assurance"] = "proven",
     ) => {
-      const under = structuredClone(policy);
+      const under = { ...structuredClone(policy), assurance };
       change(under.sellers["keyed"]!);
       const evaluateAt = new Date(receipt.core.response.receivedAt);
       return appraise({ receipt, policy: under, now: new Date(), evaluateAt });
@@ -300,6 +301,13 @@ describe("a seller without an enclave", () => {
     });
     const measured = await judge(receipt, (seller) => (seller.measurements = [{ 0: "ab".repeat(48) }]));
     expect(measured).toMatchObject({ verdict: "unverified", layers: { platform: { code: "no_attestation" } } });
+    // Nor at any less assurance: an attestation that fails would only have to be left out.
+    const signed = await judge(receipt, (seller) => (seller.measurements = [{ 0: "ab".repeat(48) }]), "signed");
+    expect(signed).toMatchObject({
+      verdict: "unverified",
+      assurance: "none",
+      layers: { key: { code: "attestation_missing" }, response: { status: "skip" } },
+    });
     // The proof and the payment of another purchase of the same input.
     const second = (await bought("proven")).result.receipt;
     const mixed = await judge({ ...receipt, later: second.later });

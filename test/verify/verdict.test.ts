@@ -138,6 +138,11 @@ describe("the verdict", () => {
     expect(judged({ ...one, measured: true })).toEqual({ assurance: "proven", verdict: "unverified" });
     // A proof shows no hardware to the one that asks for it.
     expect(judged({ ...one, measured: false, assurance: "attested" }).verdict).toBe("unverified");
+    const own = {
+      requiredLayers: ["key", "request", "response", "payment"] as Layer[],
+      assurance: "attested" as const,
+    };
+    for (const measured of [false, true]) expect(judged({ ...one, ...own, measured }).verdict).toBe("unverified");
     // Without the signature of a known key no one says whose answer it is.
     for (const layer of ["key", "request", "response"] as const)
       expect(judged({ ...one, measured: false, statuses: { ...statuses, [layer]: "skip" } }).verdict).toBe(

@@ -132,8 +132,17 @@ function judgeKeyAlone(
   };
 }
 
+/**
+ * A policy that names measurements wants them shown: else a seller, or the holder of a file, only had to leave out an
+ * attestation that fails.
+ */
 function judgeNamedKey(keyId: string, reference: SellerPolicy | undefined): LayerResult {
   const pinned = reference?.keyIds ?? [];
+  if (pinned.includes(keyId) && (reference?.measurements ?? []).length > 0)
+    return skip(
+      "attestation_missing",
+      "The policy names the signing key and measurements of the seller, and no attestation shows them.",
+    );
   if (pinned.includes(keyId))
     return pass(
       "The signing key is one that the policy names. No attestation says in what machine it is.",
