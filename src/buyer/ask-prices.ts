@@ -1,6 +1,6 @@
 import { toHex } from "../evidence/bytes.ts";
 import { FORMATS } from "../evidence/exchange/formats.ts";
-import { nest, type TensorElement, type TensorMetadata } from "../evidence/exchange/tensors.ts";
+import { arraysIn, nest, type TensorElement, type TensorMetadata } from "../evidence/exchange/tensors.ts";
 import { paymentMethodOf } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Http } from "../http/client.ts";
@@ -8,7 +8,7 @@ import type { ListedModel, Seller } from "../market/types.ts";
 import { readPaymentRequired, type PaymentRequired } from "../payment/offers.ts";
 import { findAsset, type AssetPolicy } from "../payment/policy.ts";
 
-/** Most elements of an input that asks for a price. */
+/** Most elements and arrays of an input that asks for a price: a listing may name any shape. */
 const MAX_ELEMENTS = 100_000;
 const MAX_PAYEES = 16;
 const OFFER_BYTES = 65_536;
@@ -130,20 +130,17 @@ async function offersFor(
   return read.ok ? read.required : { code: "malformed_offer", reason: "its payment offer cannot be read" };
 }
 
-/** An input of zeros for these tensors, free dimensions taken as one; null where it would be too large. */
+/** An input of zeros for these tensors, free dimensions taken as one; null if all of them together would be too large. */
 function zeros(inputs: readonly TensorMetadata[]): Record<string, unknown> | null {
-  const made = inputs.map(({ name, datatype, shape }): [string, unknown] | null => {
-    const sizes = shape.map((size) => (size < 0 ? 1 : size));
-    const count = sizes.reduce((all, size) => all * size, 1);
-    if (count > MAX_ELEMENTS) return null;
-    const zero: TensorElement = datatype === "BYTES" ? "" : datatype === "BOOL" ? false : 0;
-    return [
-      name,
-      nest(
-        sizes,
-        Array.from({ length: count }, () => zero),
-      ),
-    ];
-  });
-  return made.includes(null) ? null : Object.fromEntries(made.filter((one) => one !== null));
+  const sized = inputs.map((input) => ({ ...input, shape: input.shape.map((size) => (size < 0 ? 1 : size)) }));
+  const all = sized.reduce((sum, { shape }) => sum + arraysIn(shape) + countOf(shape), 0);
+  if (!(all <= MAX_ELEMENTS)) return null;
+  return Object.fromEntries(
+    sized.map(({ name, datatype, shape }) => {
+      const zero: TensorElement = datatype === "BYTES" ? "" : datatype === "BOOL" ? false : 0;
+      return [name, nest(shape, Array<TensorElement>(countOf(shape)).fill(zero))];
+    }),
+  );
 }
+
+const countOf = (shape: readonly number[]): number => shape.reduce((all, size) => all * size, 1);

@@ -1,3 +1,4 @@
+import { Proof402Error } from "../errors.ts";
 import { findAsset } from "../payment/policy.ts";
 import { countPurchases, recentPurchases } from "../payment/journal.ts";
 import { spending } from "../payment/spending.ts";
@@ -10,11 +11,21 @@ const RECENT = 20;
 /** Most purchases shown at once. */
 const MAX_SHOWN = 1000;
 
+/** Throws Proof402Error `invalid_input` for what is no count. */
+function requireWhole(counts: Readonly<Record<string, number>>): void {
+  for (const [name, count] of Object.entries(counts))
+    if (!Number.isSafeInteger(count) || count < 0)
+      throw new Proof402Error("invalid_input", `${name} is no count of purchases.`, {
+        next: `Give ${name} as a whole number from 0.`,
+      });
+}
+
 /** Caps, what is spent and reserved, and the newest purchases with their verdicts. */
 export async function viewSpending(
   ctx: BuyerContext,
   { limit = RECENT, skip = 0 }: { limit?: number | undefined; skip?: number | undefined } = {},
 ): Promise<Spending> {
+  requireWhole({ limit, skip });
   const [view, recent, purchases] = await Promise.all([
     spending(ctx.db, ctx.config.payment, ctx.clock()),
     recentPurchases(ctx.db, Math.min(limit, MAX_SHOWN), skip),

@@ -17,8 +17,8 @@ export type Signer = {
 };
 
 /**
- * Signs with a key outside an enclave, PKCS #8 in PEM (RFC 7468). Buyers that pin its id reach `signed`: nothing tells them in
- * what machine it is. Throws Proof402Error `signing_key_invalid` if the text is no RSA key of 2048 to 8192 bits.
+ * Signs with a key outside an enclave, PKCS #8 in PEM (RFC 7468). Buyers reach `signed` by pinning its id, and learn
+ * nothing about its machine. Throws Proof402Error `signing_key_invalid` if the text is no RSA key of 2048 to 8192 bits.
  *
  * @example
  * ```ts

@@ -305,5 +305,5 @@ export type ApprovalsTable = {
   ends_at: number;
 };
 
-/** The question that a surface showed last at a place of a call, for answers that name no question. */
+/** A surface's last question at a place of a call. LangGraph's answers name no question. */
 export type QuestionsTable = { place: string; question: string };

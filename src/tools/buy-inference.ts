@@ -77,7 +77,7 @@ function dataOf(result: BuyResult): Bought {
   return { answer, readable, answerNote: note, receipt, paidNow, stored, idempotencyKey };
 }
 
-/** Says of a call that paid nothing whose payment brought its answer. */
+/** The line of a call without a payment of its own. */
 export const takenUp = ({ stored, idempotencyKey }: Pick<Bought, "stored" | "idempotencyKey">): string =>
   `Nothing was paid in this call: it ${stored ? "gives the stored result of" : "took up"} the earlier one with the key ${idempotencyKey}.`;
 

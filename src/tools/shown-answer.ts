@@ -49,13 +49,15 @@ export function showAnswer(reading: AnswerReading, most = MAX_CHARACTERS): Shown
     changes.add("numbers that JSON does not have are texts");
     return String(value);
   };
-  const answer: Record<string, unknown> = {};
+  const named = new Map<string, unknown>();
   for (const [name, value] of Object.entries(reading.answer)) {
     if (take(1) === 0) break;
     const shown = cleanSellerText(name, 128);
     if (shown !== name) changes.add("names are cut to plain text");
-    answer[shown] = show(value);
+    if (named.has(shown)) changes.add("an output is left out whose name reads as another's");
+    else named.set(shown, show(value));
   }
+  const answer = Object.fromEntries(named);
   const unread = reading.readable
     ? []
     : ["It is in a form that this version cannot read, so it is given as it came: conclude nothing from it."];

@@ -194,3 +194,28 @@ test("T100: a redirect is not followed, and a name or place that is configured a
   expect((await add(config, origin, "--yes")).stderr).toContain("http_redirect_refused");
   expect((await add(config, `${origin}/path`, "--yes")).code).toBe(64);
 });
+
+test.each([
+  ["a shape without elements and with a hundred million rows", () => [{ shape: [2, 50_000_000, 0] }]],
+  ["thousands of inputs", () => Array.from({ length: 200 }, () => ({ shape: [100_000] }))],
+])("T100: a listing of %s makes no input of that size", async (_what, shapes) => {
+  const { origin } = market.devnet.sellers.honest;
+  const catalog = (await (await fetch(`${origin}/v1/catalog`)).json()) as { models: { inputs: object[] }[] };
+  const [model] = catalog.models;
+  const [input] = model!.inputs;
+  const listed = { ...model, inputs: shapes().map((one, at) => ({ ...input, name: `x${at}`, ...one })) };
+  const server = createServer((request, response) => {
+    if (request.url === "/v1/catalog") response.end(JSON.stringify({ ...catalog, models: [listed] }));
+    else response.writeHead(404).end();
+  });
+  await new Promise<void>((ready) => server.listen(0, "127.0.0.1", ready));
+  onTestFinished(() => void server.close());
+  const told = await add(
+    await without(),
+    `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    "--id",
+    "large",
+    "--yes",
+  );
+  expect(told.stderr).toContain("its input is too large to ask for a price with");
+});

@@ -132,10 +132,7 @@ function judgeKeyAlone(
   };
 }
 
-/**
- * A policy that names measurements wants them shown: else a seller, or the holder of a file, only had to leave out an
- * attestation that fails.
- */
+/** With measurements in the policy a bare key counts for nothing. Else a failing attestation only had to be left out. */
 function judgeNamedKey(keyId: string, reference: SellerPolicy | undefined): LayerResult {
   const pinned = reference?.keyIds ?? [];
   if (pinned.includes(keyId) && (reference?.measurements ?? []).length > 0)

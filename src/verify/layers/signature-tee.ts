@@ -10,10 +10,9 @@ const MIN_MODULUS = 2048;
 const MAX_MODULUS = 8192;
 
 /**
- * Judges the response signature: RSASSA-PSS (RFC 8017 §8.1, SHA-256, salt of 32 bytes) by the key that the attestation binds or the policy names, over the
- * hashes of the bytes that we sent and received. By a key that the policy does not know it shows nothing, but a wrong one
- * contradicts. The seller's own statement of those hashes counts for nothing but
- * must not contradict.
+ * Judges the response signature: RSASSA-PSS (RFC 8017 §8.1, SHA-256, salt of 32 bytes) by the attested or pinned key, over
+ * the hashes of the bytes sent and received. By an unknown key it shows nothing; a wrong one contradicts.
+ * The seller's own statement of those hashes counts for nothing but must not contradict.
  */
 export async function judgeSignature(
   core: ReceiptCore,
