@@ -66,11 +66,13 @@ async function exportOne(
 /** The receipt as a page, under the verdict that its buyer stored last. */
 async function pageFor(receipt: Receipt, rest: GlobalOptions): Promise<string> {
   const { payment, sellers } = await configOf(rest);
+  const appraisal = newestAppraisal(receipt);
   return receiptPage({
     receipt,
-    appraisal: newestAppraisal(receipt),
+    appraisal,
     facts: await readFacts(receipt),
-    known: sellers.some(({ id }) => id === receipt.core.seller.id),
+    // A seller that the configuration names no more was known to the stored verdict, unless that is `unverified`.
+    known: appraisal.verdict !== "unverified" || sellers.some(({ id }) => id === receipt.core.seller.id),
     judgedBy: "its holder's configuration",
     tokens: payment.assets,
   });

@@ -13,7 +13,7 @@ export type ReceiptFilter = {
   /** Stored at this time or later, and before this time. */
   since?: Date | undefined;
   before?: Date | undefined;
-  /** In the id, the seller's or the model's name, or the purpose of an action, in any letters. */
+  /** In the id, the seller's or the model's name, or the purpose of an action; of A to Z either case is found. */
   search?: string | undefined;
 };
 
@@ -76,7 +76,8 @@ function matching(db: Db, { seller, model, verdict, since, before, search }: Rec
     .$if(since !== undefined, (rows) => rows.where("created_at", ">=", since?.getTime() ?? 0))
     .$if(before !== undefined, (rows) => rows.where("created_at", "<", before?.getTime() ?? 0))
     .$if(search !== undefined, (rows) => {
-      const sought = (search ?? "").toLowerCase();
+      // As SQLite's `lower` does it: beyond ASCII a letter is found as it is written.
+      const sought = (search ?? "").replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase());
       return rows.where(
         sql<boolean>`(instr(lower(seller_id || ' ' || model || ' ' || id), ${sought}) > 0 or id in
           (select receipt_id from receipt_claims where instr(lower(purpose), ${sought}) > 0))`,

@@ -26,7 +26,12 @@ describe("stored receipts", () => {
     const { bought, imported, plain } = await fill(db);
     await db
       .insertInto("receipt_claims")
-      .values({ receipt_id: plain.id, purpose: "Pay_roll of May", at: 1, purchase: plain.core.payment.nonce })
+      .values({
+        receipt_id: plain.id,
+        purpose: "Pay_roll of May, Überweisung",
+        at: 1,
+        purchase: plain.core.payment.nonce,
+      })
       .execute();
     const found = async (filter: ReceiptFilter): Promise<string[]> =>
       (await searchReceipts(db, { ...filter, limit: 10 })).receipts.map(({ id }) => id);
@@ -40,6 +45,8 @@ describe("stored receipts", () => {
     expect(await found({ since: time(2) })).toEqual([plain.id, imported.id]);
     expect(await found({ since: time(2), before: time(7) })).toEqual([imported.id]);
     expect(await found({ search: "PAY_ROLL" })).toEqual([plain.id]);
+    expect(await found({ search: "überweisung" })).toEqual([]);
+    expect(await found({ search: "ÜberWEISUNG" })).toEqual([plain.id]);
     // No sign of a pattern means anything.
     expect(await found({ search: "Pay%roll" })).toEqual([]);
     expect(await found({ search: seller.toUpperCase() })).toHaveLength(3);

@@ -5,7 +5,7 @@ import { formatUnits } from "../../src/chain/amounts.ts";
 import { writeDevnet } from "../../src/devnet/index.ts";
 import { openDatabase } from "../../src/storage/database.ts";
 import { runCli } from "../support/cli.ts";
-import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { ETH_FEATURES, openMarket, writeVariant, type Market } from "../support/devnet.ts";
 
 let market: Market;
 let config: string;
@@ -193,6 +193,13 @@ test("export --html writes a page of one receipt, over no file, and verify --pag
     expect(page).toContain(words);
   expect((await cli("receipts", "export", id, file, "--html")).code).toBe(64);
   expect((await cli("receipts", "export", "--html", inFolder("all.html"))).code).toBe(64);
+  // The page is of the stored verdict, which knew the seller.
+  const later = await writeVariant(config, inFolder("later.json"), (written) => {
+    written.sellers = written.sellers.filter((seller) => seller.id !== "honest");
+  });
+  const { stdout } = await runCli(["--config", later, "receipts", "export", id, "-", "--html"]);
+  expect(stdout).toContain("VERIFIED");
+  expect(stdout).not.toContain("Nothing pinned was checked");
   const named = JSON.parse((await cli("verify", "--page", "--json")).stdout) as { file: string };
   expect(await readFile(named.file, "utf8")).toContain("Verify a proof402 receipt");
   expect((await cli("verify")).code).toBe(64);
