@@ -24,11 +24,13 @@ export type Attested = {
   keyId: Hex | null;
   evidence: Evidence[];
   simulated: boolean;
+  /** The layers that passed. */
+  checked: readonly Layer[];
   /** The TLS certificate that connections have to show, SHA-256 of its DER; null where the attestation names none. */
   tlsCertificate: string | null;
 };
 
-const NOT_ATTESTED: Attested = { keyId: null, evidence: [], simulated: false, tlsCertificate: null };
+const NOT_ATTESTED: Attested = { keyId: null, evidence: [], simulated: false, checked: [], tlsCertificate: null };
 
 /**
  * Attest first (docs/architecture.md §4.2): the seller's platform, code, key, model and TLS are appraised before anything
@@ -173,7 +175,10 @@ export async function judge(
   if (failed !== undefined)
     return { ok: false, code: failed[1].code, message: `${failed[0]}: ${failed[1].note}`, tlsCertificate };
   const keyId = result.signingKey?.keyId ?? null;
-  return { ok: true, attested: { keyId, evidence, simulated: result.simulated, tlsCertificate } };
+  const checked = LAYERS.filter(
+    (name) => (result.layers as Partial<Record<Layer, LayerResult>>)[name]?.status === "pass",
+  );
+  return { ok: true, attested: { keyId, evidence, simulated: result.simulated, checked, tlsCertificate } };
 }
 
 const attestationFailed = (seller: Seller, code: string, message: string): Proof402Error =>

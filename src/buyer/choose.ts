@@ -74,11 +74,13 @@ async function chooseAndAttest(
   // The journal takes a few milliseconds, and a handshake on a long line a few hundred: they need not follow each other.
   ctx.http.open(candidate.seller.origin);
   const attested = await attestSeller(ctx, candidate, assurance, signal);
-  call.progress(
-    "attested",
-    attested.keyId === null ? "seller gives no attestation" : "platform, code, key and model checked",
-  );
+  call.progress("attested", checkedText(attested));
   return { candidate, attested };
+}
+
+function checkedText({ keyId, checked }: Attested): string {
+  if (checked.length > 0) return `${new Intl.ListFormat("en-GB").format(checked)} checked`;
+  return keyId === null ? "seller gives no attestation" : "the seller's evidence does not hold, and none was asked for";
 }
 
 /**

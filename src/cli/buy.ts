@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { text as readStream } from "node:stream/consumers";
 import type { Command } from "commander";
-import type { ApprovalDecision, ApprovalRequest } from "../buyer/types.ts";
+import type { ApprovalDecision, ApprovalRequest, Buyer } from "../buyer/types.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Verdict } from "../receipts/schema.ts";
 import type { Bought } from "../tools/buy-inference.ts";
@@ -11,6 +11,7 @@ import { runTool } from "./run-tool.ts";
 import { EXIT, globals, note } from "./globals.ts";
 import { decimal } from "./numbers.ts";
 import { purchaseText } from "./purchase-text.ts";
+import { releaseText } from "./sellers.ts";
 import { configOf, withBuyer } from "./session.ts";
 
 type Options = { input: string; seller?: string; assurance?: string; maxUsd?: string; wait?: string; key?: string };
@@ -32,15 +33,16 @@ export async function buy(model: string, options: Options, command: Command): Pr
   for (const signal of SIGNALS) process.once(signal, onSignal);
   try {
     const { assets } = (await configOf(rest)).payment;
-    const code = await withBuyer(rest, (buyer) =>
-      runTool(
+    const code = await withBuyer(rest, async (buyer) => {
+      let bought: Bought | null = null;
+      const exit = await runTool(
         buyInference,
         {
           model,
           input,
           ...(options.seller === undefined ? {} : { seller: options.seller }),
           ...(options.assurance === undefined ? {} : { assurance: options.assurance }),
-          ...(options.maxUsd === undefined ? {} : { max_usd: decimal(options.maxUsd) }),
+          ...(options.maxUsd === undefined ? {} : { max_usd: decimal(options.maxUsd, "--max-usd") }),
           ...(options.wait === undefined ? {} : { wait: options.wait }),
           ...(options.key === undefined ? {} : { idempotency_key: options.key }),
         },
@@ -54,7 +56,7 @@ export async function buy(model: string, options: Options, command: Command): Pr
             approve: hasTerminal() ? approve : undefined,
           },
           show: (data) => purchaseText(data as Bought, input, assets),
-          exit: (data) => exitOfVerdict((data as Bought).receipt.verdict, options.wait === "verified"),
+          exit: (data) => exitOfVerdict((bought = data as Bought).receipt.verdict, options.wait === "verified"),
           onError: ({ code, idempotencyKey }) => {
             if (idempotencyKey !== undefined && code !== "idempotency_conflict")
               note(`To take it up again without paying twice, add: --key ${idempotencyKey}`);
@@ -62,12 +64,21 @@ export async function buy(model: string, options: Options, command: Command): Pr
               note("Waiting for the exchange to end, so that its receipt is stored.");
           },
         },
-      ),
-    );
+      );
+      if (exit === EXIT.failed) await tellHold(buyer, bought);
+      return exit;
+    });
     return abort.signal.aborted && code !== EXIT.ok ? EXIT.interrupted : code;
   } finally {
     for (const signal of SIGNALS) process.off(signal, onSignal);
   }
+}
+
+/** Names the hold of a failed receipt's seller and the command to end it. */
+async function tellHold(buyer: Buyer, bought: Bought | null): Promise<void> {
+  const id = bought?.receipt.seller;
+  const held = (await buyer.sellers()).find((seller) => seller.id === id);
+  if (held?.hold) note(`Seller ${held.id} is on hold: nothing more is bought from it. ${releaseText(held.id)}`);
 }
 
 const SIGNALS = ["SIGINT", "SIGTERM"] as const;
@@ -81,15 +92,18 @@ function exitOfVerdict(verdict: Verdict, waited: boolean): number {
 /** JSON text, `@file`, or `-` for standard input. Throws Proof402Error `invalid_input`. */
 async function readInput(given: string): Promise<unknown> {
   const next = `Give JSON such as '{"features":[0.1,0.2]}', @file.json, or - for standard input.`;
+  const text = await readText(given).catch((error: unknown) => {
+    const from = given === "-" ? "standard input" : given.slice(1);
+    throw new Proof402Error("invalid_input", `--input could not be read from ${from}.`, { next, cause: error });
+  });
   try {
-    const text =
-      given === "-"
-        ? await readStream(process.stdin)
-        : given.startsWith("@")
-          ? await readFile(given.slice(1), "utf8")
-          : given;
     return JSON.parse(text) as unknown;
   } catch (error) {
     throw new Proof402Error("invalid_input", "--input is not readable JSON.", { next, cause: error });
   }
+}
+
+async function readText(given: string): Promise<string> {
+  if (given === "-") return readStream(process.stdin);
+  return given.startsWith("@") ? readFile(given.slice(1), "utf8") : given;
 }

@@ -18,6 +18,10 @@ export const VERDICT_COLOUR: Record<Verdict, (text: string) => string> = {
   unverified: pc.yellow,
 };
 
+/** Names the command that looks for the evidence of a pending receipt and waits for it. */
+export const waitFor = (id: string): string =>
+  `The verdict is pending. Look for the missing evidence and wait for it with: proof402 receipts show ${id} --wait 30`;
+
 /**
  * An appraisal for a terminal: the verdict, its reason if no layer shows it, one line per layer, and the limits of the
  * proof. Plain text where colour is off.

@@ -23,6 +23,8 @@ Exit codes
 Start with: proof402 demo`;
 
 let exitCode: number = EXIT.ok;
+/** Names the help of the command that could not be read. */
+let help = "See proof402 --help.";
 
 /** Loads a command's module when it runs, once its peers are there: `--help` and `--version` load nothing else. */
 const lazily: Lazily =
@@ -229,7 +231,21 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
     .addHelpText("after", "\nExample: claude mcp add proof402 -- proof402 mcp")
     .action(lazily(async () => (await import("./mcp.ts")).mcp, [], SPEAKING));
 
+  nameHelp(program, "proof402");
   return program;
+}
+
+/** Has each command name its own help. */
+function nameHelp(command: Command, name: string): void {
+  const its = `See ${name} --help.`;
+  command.showHelpAfterError(its);
+  command.configureOutput({
+    outputError: (text, write) => {
+      help = its;
+      write(text);
+    },
+  });
+  for (const part of command.commands) nameHelp(part, `${name} ${part.name()}`);
 }
 
 async function report(error: unknown, json: boolean): Promise<number> {
@@ -237,7 +253,7 @@ async function report(error: unknown, json: boolean): Promise<number> {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return EXIT.ok;
     const named = error.code === "commander.help" ? "No command was named." : error.message.replace(/^error: /, "");
-    if (json) printJson({ error: { code: "usage", message: named, next: "See proof402 --help." } });
+    if (json) printJson({ error: { code: "usage", message: named, next: help } });
     return EXIT.usage;
   }
   const ours = Proof402Error.isInstance(error);

@@ -9,8 +9,14 @@ export function wholeNumber(text: string, option: string, { from, to }: { from: 
   });
 }
 
-/** A decimal number as it was typed. Any other text stays text: the tool's schema refuses it and names the field. */
-export const decimal = (text: string): number | string => (/^(?:\d+\.?\d*|\.\d+)$/.test(text) ? Number(text) : text);
+/** Reads an option's decimal number. Empty text stays text: the tool's schema refuses it and names the field. Throws Proof402Error `invalid_input`. */
+export function decimal(text: string, option: string): number | string {
+  if (text === "") return text;
+  if (/^(?:\d+\.?\d*|\.\d+)$/.test(text)) return Number(text);
+  throw new Proof402Error("invalid_input", `${option} takes a number such as 0.05.`, {
+    next: "Give it in decimal digits, or leave the option out.",
+  });
+}
 
 /** Reads an option's time: a day, or a day and an hour in ISO 8601, in UTC unless it names a zone. Throws Proof402Error `usage`. */
 export function timeOf(text: string, option: string): Date {

@@ -23,7 +23,7 @@ export function purchaseText(bought: Bought, asked: unknown, assets: readonly As
     ...(paidNow ? [] : [takenUp(bought)]),
     ...(stored ? [] : ["The database could not take the receipt: this result is its only copy. Keep it."]),
     ...(receipt.notProven.length === 0 ? [] : ["Not proven:", ...receipt.notProven.map((words) => `- ${words}`)]),
-    `Receipt ${receipt.id}; look at it with: proof402 receipts show ${receipt.id}`,
+    `Receipt ${receipt.id}; ${verdict === "pending" ? "wait for its verdict" : "look at it"} with: proof402 receipts show ${receipt.id}${verdict === "pending" ? " --wait 30" : ""}`,
   ].join("\n");
 }
 

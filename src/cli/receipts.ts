@@ -5,7 +5,7 @@ import { aboutRival, newestAppraisal } from "../receipts/newest.ts";
 import { fullId, searchReceipts } from "../receipts/search.ts";
 import { requireReceipt } from "../receipts/store.ts";
 import { summarize } from "../tools/summary.ts";
-import { layerTable } from "./layer-table.ts";
+import { layerTable, waitFor } from "./layer-table.ts";
 import { EXIT, globals, note, print, printJson } from "./globals.ts";
 import { wholeNumber } from "./numbers.ts";
 import { busy } from "./progress.ts";
@@ -71,6 +71,10 @@ export async function showReceipt(given: string, options: { wait?: string }, com
     print(
       [`Receipt ${receipt.id}`, storyText(story, assets), layerTable(appraisal), ...claims.map(inOneLine)].join("\n"),
     );
+    if (appraisal.verdict === "pending")
+      note(
+        waitSeconds === 0 ? waitFor(receipt.id) : `Still pending after ${waitSeconds} s. Run the same command again.`,
+      );
   }
   return EXIT.ok;
 }

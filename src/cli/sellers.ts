@@ -1,7 +1,11 @@
 import type { Command } from "commander";
+import { Proof402Error } from "../errors.ts";
 import { holdText } from "../market/choose.ts";
 import { EXIT, globals, print, printJson } from "./globals.ts";
 import { withBuyer } from "./session.ts";
+
+/** Names the command that ends a seller's hold. */
+export const releaseText = (id: string): string => `To buy from it again: proof402 sellers release ${id}`;
 
 /** `proof402 sellers`: every configured seller, and why nothing is bought from those on hold. */
 export async function listSellers(_options: unknown, command: Command): Promise<number> {
@@ -12,7 +16,7 @@ export async function listSellers(_options: unknown, command: Command): Promise<
     print(
       hold === null
         ? `${id} ${origin} (${assurance}): ready`
-        : `${id} ${origin} (${assurance}): ON HOLD since ${hold.since}: ${holdText(hold)}`,
+        : `${id} ${origin} (${assurance}): ON HOLD since ${hold.since}: ${holdText(hold)}. ${releaseText(id)}`,
     );
   return EXIT.ok;
 }
@@ -20,7 +24,17 @@ export async function listSellers(_options: unknown, command: Command): Promise<
 /** `proof402 sellers release`: lets a seller be bought from again. */
 export async function releaseSeller(id: string, _options: unknown, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
-  await withBuyer(rest, (buyer) => buyer.releaseSeller(id));
+  await withBuyer(rest, async (buyer) => {
+    const sellers = await buyer.sellers();
+    // A seller that was taken out of the configuration may still be on hold.
+    await buyer.releaseSeller(id).catch((error: unknown) => {
+      const known = sellers.some((seller) => seller.id === id);
+      if (known || !Proof402Error.isInstance(error) || error.code !== "seller_not_on_hold") throw error;
+      throw new Proof402Error("seller_not_found", `No seller "${id.slice(0, 64)}" is configured.`, {
+        next: sellers.length === 0 ? "No seller is." : `Name one of: ${sellers.map((seller) => seller.id).join(", ")}.`,
+      });
+    });
+  });
   if (json) printJson({ released: id });
   else print(`${id} may be bought from again. Its next failure puts it on hold again.`);
   return EXIT.ok;

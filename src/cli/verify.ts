@@ -16,9 +16,10 @@ import { summarize } from "../tools/summary.ts";
 import { verificationOf } from "../tools/verify-receipt.ts";
 import { appraise } from "../verify/appraise.ts";
 import { readFacts } from "../verify/facts.ts";
+import { ON_CHAIN } from "../verify/verdict.ts";
 import { appraisalPolicySchema, policyHash, sellerOf, type AppraisalPolicy } from "../verify/policy.ts";
 import { factList } from "./fact-list.ts";
-import { layerTable } from "./layer-table.ts";
+import { layerTable, waitFor } from "./layer-table.ts";
 import { EXIT, globals, note, print, printJson, type GlobalOptions } from "./globals.ts";
 import { timeOf } from "./numbers.ts";
 import { readReceiptFile } from "./receipt-file.ts";
@@ -60,9 +61,20 @@ export async function verify(target: string | undefined, options: Options, comma
     print(storyText(storyOf(receipt, summarize(receipt, appraisal)), config?.payment.assets ?? []));
     if (trust !== null) print(`Judged by ${options.trust}, policy ${policyHash(policy)}`);
     print(known ? layerTable(appraisal) : `${layerTable(appraisal, "no policy")}\n${factList(facts)}`);
+    for (const words of nextSteps(target, appraisal, policy)) note(words);
     if (!known) note("No policy for its seller: name a trust file with --trust, or a configuration with --config.");
   }
   return EXIT_OF[appraisal.verdict];
+}
+
+/** Says how to get evidence that is missing and can still come. */
+function nextSteps(target: string, { verdict, layers }: Appraisal, policy: AppraisalPolicy): string[] {
+  if (verdict === "pending" && isIdLike(target)) return [waitFor(target)];
+  const told = ON_CHAIN.filter((layer) => layers[layer].status === "reported");
+  if (verdict !== "unverified" || policy.reportedSuffices || told.length === 0) return [];
+  return [
+    `Only the file tells of its ${told.join(" and ")}, and that is no pass. Read the chain yourself with --online and a configuration that names your RPC. Or judge by a trust file made with \`proof402 trust export --reported-suffices\`: its author then lets the file's word on the chain suffice.`,
+  ];
 }
 
 /** Names `verify.html`, which is part of the package and works from the disk. */

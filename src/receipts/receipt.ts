@@ -200,6 +200,7 @@ function innermost(issue: z.core.$ZodIssue): Issue {
   if (issue.code === "unrecognized_keys")
     return { path: issue.path, message: "has a field that its version does not know" };
   if (issue.code !== "invalid_union") return issue;
+  if (issue.errors.length === 0) return { path: issue.path, message: "is missing or has a value that no receipt has" };
   const [best] = issue.errors
     .flatMap((branch) => branch.slice(0, 1).map(innermost))
     .toSorted((a, b) => b.path.length - a.path.length);

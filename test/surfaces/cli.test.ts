@@ -307,6 +307,19 @@ describe("buy", () => {
     expect(stderr).not.toMatch(/buy_inference|max_usd|idempotency_key/);
   });
 
+  test("what cannot be read is said in people's words, with the command's own help", async () => {
+    const missing = await cli("buy", "eth-risk", "--input", "@nofile.json");
+    expect([missing.code, missing.stderr]).toEqual([64, expect.stringContaining("could not be read from nofile.json")]);
+    const sum = await buy("--seller", "honest", "--max-usd", "abc");
+    expect([sum.code, sum.stderr]).toEqual([64, expect.stringContaining("--max-usd takes a number such as 0.05")]);
+    const other = await cli("verify", "package.json");
+    expect([other.code, other.stderr]).toEqual([64, expect.stringMatching(/^(?!.*discriminator).*receipt_malformed/)]);
+    const option = await cli("receipts", "show", "--nonsense");
+    expect([option.code, option.stderr]).toEqual([64, expect.stringContaining("See proof402 receipts show --help.")]);
+    const named = await cli("--json", "sellers", "add");
+    expect(JSON.parse(named.stdout)).toMatchObject({ error: { next: "See proof402 sellers add --help." } });
+  });
+
   test.each([
     [["receipts", "list", "--limit", "many"]],
     [["receipts", "list", "--limit", "0"]],
@@ -403,16 +416,21 @@ describe("sellers", () => {
   test("are listed, held with the reason, and released by their owner alone", async () => {
     const path = await variant("holding", (own) => (own.database = "holding.db"));
     const on = (...args: string[]) => runCli(["--config", path, ...args]);
-    expect((await on("buy", "eth-risk", "--input", input, "--seller", "tampering")).code).toBe(1);
+    const failed = await on("buy", "eth-risk", "--input", input, "--seller", "tampering");
+    expect([failed.code, failed.stderr]).toEqual([1, expect.stringContaining("Seller tampering is on hold")]);
+    expect(failed.stderr).toContain("proof402 sellers release tampering");
     const listed = (await on("sellers")).stdout;
     expect(listed).toMatch(
       /^tampering http\S+ \(attested\): ON HOLD since \S+: response: output_hash_mismatch; receipt p402_/m,
     );
+    expect(listed).toContain("proof402 sellers release tampering");
     expect(listed).toMatch(/^honest http\S+ \(attested\): ready$/m);
     expect((await on("sellers", "release", "tampering")).code).toBe(0);
     expect((await on("sellers", "--json")).stdout).toContain('"hold": null');
     const again = await on("sellers", "release", "tampering");
     expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining("seller_not_on_hold") });
+    const unknown = await on("sellers", "release", "nemo");
+    expect(unknown).toMatchObject({ code: 1, stderr: expect.stringMatching(/seller_not_found[^]*nemo[^]*honest/) });
   });
 });
 

@@ -79,6 +79,14 @@ test("by a trust file needs no configuration, and names what it judged by", asyn
   expect(alone.stdout).toContain(`policy ${hash}`);
   expect(alone.stdout).toContain("VERIFIED");
   expect(alone.code).toBe(0);
+  // Without the flag the file's word on the chain is no pass, and the way out is named.
+  const strict = join(market.directory, "strict.json");
+  expect((await cli("trust", "export", strict)).code).toBe(0);
+  const told = await runCli(["verify", receiptFile, "--trust", strict], { cwd: elsewhere });
+  expect([told.code, told.stderr]).toEqual([
+    2,
+    expect.stringMatching(/Only the file tells of its settlement[^]*--online[^]*--reported-suffices/),
+  ]);
   // Another assurance is another policy, and its hash is the one that is told.
   const less = ["verify", receiptFile, "--trust", trust, "--assurance", "signed"];
   const { policy } = JSON.parse((await runCli([...less, "--json"], { cwd: elsewhere })).stdout) as {
