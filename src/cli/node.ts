@@ -1,3 +1,4 @@
+import { EventEmitter, once } from "node:events";
 import { basename, join, relative, resolve } from "node:path";
 import type { Command } from "commander";
 import { PRESETS } from "../config/new-config.ts";
@@ -86,15 +87,17 @@ const usage = (message: string): Proof402Error =>
 
 /** `proof402 node serve`: sells until a signal. One line of JSON on stdout for each thing that happens. */
 export async function serveNodeFrom(path: string): Promise<number> {
-  const ended = new Promise<void>((done) => {
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => done());
-  });
+  const signals = new EventEmitter();
+  const ended = once(signals, "signal");
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => signals.emit("signal"));
   const config = await loadNodeConfig(path);
   const proves = config.models.some(({ provingFolder }) => provingFolder !== undefined);
   requirePeers(proves ? PEERS.prove : PEERS.serve);
   const { serveNode } = await import("../node/serve.ts");
   const node = await serveNode(config, (event) => print(JSON.stringify({ at: new Date().toISOString(), ...event })));
   await ended;
+  // A second signal waits for nothing, and what is still asked of others may not hold the process.
+  signals.once("signal", () => void node.stop("now").finally(() => process.exit(EXIT.ok)));
   await node.stop();
   return EXIT.ok;
 }

@@ -115,7 +115,7 @@ const readableAnywhere = cors({
   exposeHeaders: ["payment-required", "payment-response", ...Object.values(TEE_HEADERS)],
 });
 
-const limitBody = bodyLimit({
+export const limitBody = bodyLimit({
   maxSize: MAX_BODY,
   // What is left of the body is not read, so the connection cannot be used again.
   onError: (c) => c.json({ error: `the body is larger than ${MAX_BODY} bytes` }, 413, { connection: "close" }),

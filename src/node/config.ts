@@ -7,14 +7,14 @@ import { Proof402Error } from "../errors.ts";
 import { parseJsonText } from "../evidence/json-text.ts";
 import { OTHERS, readTextFile } from "../files/read-file.ts";
 import { anyCaseAddress } from "../receipts/fields.ts";
+import { isLocalHost } from "../http/addresses.ts";
 import { openModel, type RunningModel } from "../onnx/inference.ts";
 import type { ModelDescription } from "./models.ts";
 
 const dollars = z.string().refine((text) => parseUnits(text, 18) !== null, 'whole tokens as text, such as "0.01"');
 const modelName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, "letters, digits, . _ -");
 
-/** A seller's configuration file. Paths are relative to it. */
-export const nodeConfigSchema = z.strictObject({
+const fields = z.strictObject({
   /** Where the node listens. Off this machine it needs TLS files, or a proxy in front that ends TLS. */
   listen: z
     .strictObject({
@@ -57,6 +57,12 @@ export const nodeConfigSchema = z.strictObject({
   database: z.string().min(1),
   /** How long a paid answer can be had again, seconds. */
   keepSeconds: z.int().min(60).max(31_536_000).optional(),
+  http: z
+    .strictObject({
+      /** Hosts of the facilitator and the RPC that are asked without TLS, by name. Private addresses need no entry. */
+      allowPlainHttp: z.array(z.string().toLowerCase().min(1).max(253)).max(64).default([]),
+    })
+    .prefault({}),
   limits: z
     .strictObject({
       /** Requests worked on at once; one more is told to come again. */
@@ -82,6 +88,21 @@ export const nodeConfigSchema = z.strictObject({
     )
     .min(1)
     .max(256),
+});
+
+/** A seller's configuration file. Paths are relative to it. */
+export const nodeConfigSchema = fields.superRefine(({ payment, http }, context) => {
+  for (const field of ["facilitatorUrl", "rpcUrl"] as const) {
+    const url = payment[field];
+    if (url === undefined || !URL.canParse(url)) continue;
+    const { protocol, hostname } = new URL(url);
+    if (protocol === "https:" || isLocalHost(hostname) || http.allowPlainHttp.includes(hostname)) continue;
+    context.addIssue({
+      code: "custom",
+      path: ["payment", field],
+      message: `payments may not cross a network in the clear: use https, or list "${hostname}" in http.allowPlainHttp`,
+    });
+  }
 });
 export type NodeConfig = z.infer<typeof nodeConfigSchema>;
 export type NodeConfigInput = z.input<typeof nodeConfigSchema>;

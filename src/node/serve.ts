@@ -1,11 +1,17 @@
-import { createServer as createPlainServer } from "node:http";
+import { once } from "node:events";
+import { createServer as createPlainServer, type ServerResponse } from "node:http";
 import { createServer } from "node:https";
 import { readFile } from "node:fs/promises";
-import { serve, type ServerType } from "@hono/node-server";
+import type { Socket } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
+import { serve, type HttpBindings, type ServerType } from "@hono/node-server";
+import { Hono } from "hono";
 import { parseUnits } from "../chain/amounts.ts";
 import { Proof402Error } from "../errors.ts";
+import { limitBody } from "./app.ts";
 import { descriptionsIn, readSecret, type NodeConfig } from "./config.ts";
 import { createInferenceNode, createProver, createSigner, readCompiled, type NodeProving } from "./index.ts";
+import { facilitatorTimeoutMs } from "./payment-gate.ts";
 
 /** One thing that happened, for a log of lines. */
 export type NodeEvent =
@@ -17,9 +23,19 @@ export type NodeEvent =
 /** A node on its socket. */
 export type ServedNode = {
   address: string;
-  /** Takes no more requests, finishes those under way, hands on what is not on chain yet, and ends. */
-  stop(): Promise<void>;
+  /**
+   * Takes no more requests, finishes those under way, hands on what is not on chain yet, and ends. A body has seconds to
+   * come whole, paid work as long as a settlement takes. With `now` nothing is waited for; records are closed still.
+   */
+  stop(now?: "now"): Promise<void>;
 };
+
+/** A body's time to come whole, and the head's; when the node stops a body has the shorter. */
+const BODY_MS = 30_000;
+const HEAD_MS = 10_000;
+const STOP_BODY_MS = 3_000;
+/** What a paid call takes besides two waits for its facilitator and one for the chain: verifying, the model, the answer. */
+const WORK_MS = 60_000;
 
 /**
  * Runs a node as its configuration says. Throws Proof402Error as `createInferenceNode`, `port_taken`, `config_permissions`,
@@ -53,24 +69,42 @@ export async function serveNode(config: NodeConfig, log: (event: NodeEvent) => v
       proving: proving ?? undefined,
       records: { database: config.database, keepSeconds: config.keepSeconds },
     });
+    const [asked, working] = [new Set<Promise<unknown>>(), new Set<Promise<unknown>>()];
     let underWay = 0;
+    let closing = false;
     let stopping: Promise<void> | null = null;
-    const answer = async (request: Request): Promise<Response> => {
-      if (request.method === "POST" && underWay >= limits.atOnce)
-        return Response.json({ error: "too many requests at once" }, { status: 503, headers: { "retry-after": "1" } });
+    const busy = (): Response =>
+      Response.json({ error: "too many requests at once" }, { status: 503, headers: { "retry-after": "1" } });
+    const work = async (request: Request): Promise<Response> => {
       underWay += 1;
       try {
-        const response = await node.fetch(request);
-        // A connection that is kept would keep the process.
-        if (stopping !== null) response.headers.set("connection", "close");
-        return response;
+        return await node.fetch(request);
       } finally {
         underWay -= 1;
       }
     };
-    const fetch = async (request: Request): Promise<Response> => {
+    const front = new Hono<{ Bindings: HttpBindings }>();
+    front.use(limitBody);
+    front.all("*", async ({ req, env }) => {
+      const { method, headers } = req.raw;
+      const { pathname, search, origin } = new URL(req.url);
+      // Behind a proxy the host that a caller names is not the one that buyers ask.
+      const url = `${config.origin ?? origin}${pathname}${search}`;
+      if (method !== "POST") return node.fetch(new Request(url, { method, headers }));
+      const body = await req.arrayBuffer().catch(() => null);
+      if (body === null) return Response.json({ error: "the body did not come whole" }, { status: 400 });
+      // Only whole requests count as work: slow bodies would keep payers out.
+      if (closing || underWay >= limits.atOnce) return busy();
+      const answer = work(new Request(url, { method, headers, body }));
+      during(working, Promise.allSettled([answer, closed(env.outgoing)]));
+      return answer;
+    });
+    const fetch = async (request: Request, env: HttpBindings): Promise<Response> => {
       const from = performance.now();
-      const response = await answer(request);
+      during(asked, closed(env.outgoing));
+      const response = await front.fetch(request, env);
+      // A connection that is kept would keep the process.
+      if (stopping !== null) response.headers.set("connection", "close");
       const { pathname } = new URL(request.url);
       const milliseconds = Math.round(performance.now() - from);
       log({
@@ -82,23 +116,63 @@ export async function serveNode(config: NodeConfig, log: (event: NodeEvent) => v
       });
       return response;
     };
-    const { server, address } = await open(fetch, listen, tls).catch(async (error: unknown) => {
+    const { server, address, sockets } = await open(fetch, listen, tls).catch(async (error: unknown) => {
       await node.close();
       throw error;
     });
     log({ event: "listening", address, models: config.models.map(({ name }) => name), keyId: signer.keyId });
+    const hurry = new AbortController();
+    const settleMs = WORK_MS + 3 * facilitatorTimeoutMs(payment.waitSeconds ?? 0);
     const stop = async (): Promise<void> => {
       log({ event: "stopping", underWay });
-      await new Promise<void>((done) => server.close(() => done()));
-      await node.close();
-      await end();
+      const ended = new Promise<void>((done) => server.close(() => done()));
+      try {
+        await within(STOP_BODY_MS, hurry.signal, drained(asked));
+        closing = true;
+        await within(settleMs, hurry.signal, drained(working));
+        for (const socket of sockets) socket.destroy();
+        await ended;
+      } finally {
+        try {
+          await node.close();
+        } finally {
+          await end();
+        }
+      }
       log({ event: "stopped" });
     };
-    return { address, stop: () => (stopping ??= stop()) };
+    return {
+      address,
+      stop: (now) => {
+        if (now !== undefined) hurry.abort();
+        return (stopping ??= stop());
+      },
+    };
   } catch (error) {
     await end();
     throw error;
   }
+}
+
+/** Ends with a response's connection, or once its last byte is out. */
+const closed = (outgoing: ServerResponse): Promise<unknown> =>
+  outgoing.closed ? Promise.resolve() : once(outgoing, "close").catch(() => null);
+
+function during(set: Set<Promise<unknown>>, one: Promise<unknown>): void {
+  set.add(one);
+  void one.finally(() => set.delete(one));
+}
+
+async function drained(set: ReadonlySet<Promise<unknown>>): Promise<void> {
+  while (set.size > 0) await Promise.all(set);
+}
+
+/** Waits for work, at most this long, and no longer than until the signal. */
+async function within(milliseconds: number, signal: AbortSignal, work: Promise<void>): Promise<void> {
+  const timer = new AbortController();
+  const until = AbortSignal.any([signal, timer.signal]);
+  await Promise.race([work, pause(milliseconds, undefined, { signal: until }).catch(() => undefined)]);
+  timer.abort();
 }
 
 type Listen = NodeConfig["listen"];
@@ -130,15 +204,26 @@ async function provingOf({ models }: NodeConfig): Promise<NodeProving | null> {
 }
 
 function open(
-  fetch: (request: Request) => Promise<Response>,
+  fetch: (request: Request, env: HttpBindings) => Promise<Response>,
   { host, port }: Listen,
   tls: Tls,
-): Promise<{ server: ServerType; address: string }> {
+): Promise<{ server: ServerType; address: string; sockets: ReadonlySet<Socket> }> {
   return new Promise((resolve, reject) => {
-    const made = tls === null ? { createServer: createPlainServer } : { createServer, serverOptions: tls };
-    const server: ServerType = serve({ fetch, hostname: host, port, ...made }, (info) => {
+    const times = { requestTimeout: BODY_MS, headersTimeout: HEAD_MS, connectionsCheckingInterval: 5_000 };
+    const made =
+      tls === null
+        ? { createServer: createPlainServer, serverOptions: times }
+        : { createServer, serverOptions: { ...times, ...tls, handshakeTimeout: HEAD_MS } };
+    const answer = (request: Request, env: unknown): Promise<Response> => fetch(request, env as HttpBindings);
+    // HTTP's own list lacks connections that are still in their TLS handshake.
+    const sockets = new Set<Socket>();
+    const server: ServerType = serve({ fetch: answer, hostname: host, port, ...made }, (info) => {
       const name = host.includes(":") ? `[${host}]` : host;
-      resolve({ server, address: `${tls === null ? "http" : "https"}://${name}:${info.port}` });
+      resolve({ server, sockets, address: `${tls === null ? "http" : "https"}://${name}:${info.port}` });
+    });
+    server.on("connection", (socket: Socket) => {
+      sockets.add(socket);
+      socket.once("close", () => sockets.delete(socket));
     });
     server.once("error", (error: NodeJS.ErrnoException) => {
       reject(

@@ -86,6 +86,15 @@ describe("a seller from an ONNX file", () => {
       (await runCli(["node", "serve", await change(edit, wrong)])).stderr;
     expect(await told((settings) => (settings.models[0]!.price = "0.0000001"))).toContain("models[0].price");
     expect(await told((settings) => (settings.listen = { host: "0.0.0.0" }))).toContain("listen.tls");
+    expect(await told((settings) => (settings.payment.rpcUrl = "http://rpc.example"))).toContain("payment.rpcUrl");
+    const clear = (settings: NodeConfigInput): void =>
+      void (settings.payment.facilitatorUrl = "http://facilitator.example");
+    expect(await told(clear)).toContain("in the clear");
+    const allowed = await change((settings) => {
+      clear(settings);
+      settings.http = { allowPlainHttp: ["facilitator.example"] };
+    }, wrong);
+    await expect(loadNodeConfig(allowed)).resolves.toMatchObject({ http: { allowPlainHttp: ["facilitator.example"] } });
     expect(await told((settings) => (settings.models[0]!.sha256 = "ab".repeat(32)))).toContain(
       "does not have the digest",
     );
