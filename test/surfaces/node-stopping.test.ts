@@ -58,7 +58,7 @@ async function opened(address: string, text: string): Promise<Socket> {
 const HALF = "POST /v2/models/eth-risk/infer HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n{";
 
 describe("the end of a node that serves", () => {
-  test("silent connections and half-sent bodies neither keep payers out nor hold the end", async () => {
+  test("T107: silent connections and half-sent bodies neither keep payers out nor hold the end", async () => {
     const path = await change(
       (settings) => {
         settings.limits = { atOnce: 1 };
@@ -90,7 +90,7 @@ describe("the end of a node that serves", () => {
     expect(node.said.join()).toContain('"stopped"');
   });
 
-  test("a second signal waits for no settlement, and closes the records", async () => {
+  test("T107: a second signal waits for no settlement, and closes the records", async () => {
     const [settling, released] = [gate(), gate()];
     const facilitator = await facilitatorWith(market, {
       "/settle": async (honest) => {
