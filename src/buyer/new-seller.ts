@@ -1,5 +1,6 @@
 import { validConfig, type ConfigFile } from "../config/load.ts";
 import { withSeller, type SellerEntry } from "../config/change.ts";
+import type { Config } from "../config/schema.ts";
 import { toHex } from "../evidence/bytes.ts";
 import { Proof402Error } from "../errors.ts";
 import type { ListedModel, Seller } from "../market/types.ts";
@@ -10,6 +11,8 @@ import { judge, NONCE_BYTES, requireSameTime, type Attested, type Judging } from
 import { askPrices, type AskedPrice } from "./ask-prices.ts";
 import { openMarket, type OpenMarket } from "./listing.ts";
 
+/** Longest wait for one answer of a new seller, while a person waits. */
+const ANSWER_SECONDS = 8;
 /** Most models of a new seller that are asked for their prices and pinned. */
 const MAX_MODELS = 16;
 const MEASURED = [0, 1, 2] as const;
@@ -43,19 +46,22 @@ export type Wanted = {
 
 /**
  * Asks a new seller for its listing, its attestation and its offers, and makes an entry that pins them. Pays nothing, and
- * sends inputs of zeros. The bounds of the configuration's `http` hold.
+ * sends inputs of zeros. The bounds of the configuration's `http` hold, and no answer is waited for longer than 8 seconds.
  *
- * Throws Proof402Error `config_invalid` where the entry would not fit the configuration, `attestation_failed` where the
+ * Throws Proof402Error `seller_exists`, `config_invalid` where the entry would not fit the configuration, `attestation_failed` where the
  * evidence does not hold or is less than `assurance`, `asset_not_allowed`, `method_not_allowed` or `payee_not_allowed`
  * where no offer could be paid, `malformed_seller_data`, and what the HTTP client throws.
  */
 export async function lookAtSeller(file: ConfigFile, wanted: Wanted): Promise<NewSeller> {
   const known = validConfig(file.value, file.path);
+  requireNew(known, wanted, file.path);
   const bare = { id: wanted.id, provider: "oip", origin: wanted.origin, assurance: "none" } as const;
-  // A name or a place that does not fit is found before the seller is asked: the payee stands for those to come.
+  // A name that does not fit is found before the seller is asked: the payee stands for those to come.
   const fitting = validConfig(withSeller(file, { ...bare, payTo: [`0x${"0".repeat(40)}`] }), file.path);
   const clock = (): Date => new Date();
-  const market = openMarket(known, clock);
+  const { totalSeconds } = known.http;
+  const http = { ...known.http, totalSeconds: Math.min(totalSeconds, ANSWER_SECONDS) };
+  const market = openMarket({ ...known, http }, clock);
   try {
     const seller = fitting.sellers.find(({ id }) => id === wanted.id);
     if (seller === undefined) throw new Error("a valid configuration has the seller that was added");
@@ -72,9 +78,33 @@ export async function lookAtSeller(file: ConfigFile, wanted: Wanted): Promise<Ne
       tlsCertificate: shown.attested?.tlsCertificate ?? null,
     });
     return entryOf(bare, { ...shown, left: [...listed.left, ...shown.left] }, asked);
+  } catch (error) {
+    if (!Proof402Error.isInstance(error) || error.code !== "http_timeout") throw error;
+    throw new Proof402Error(error.code, `${wanted.origin} gave no answer in time (${http.totalSeconds} s at most).`, {
+      next: "Nothing was written. Try again later, or add another seller.",
+      cause: error,
+    });
   } finally {
     await market.http.close();
   }
+}
+
+/** Throws Proof402Error `seller_exists` for a name or a place of a configured seller. */
+function requireNew({ sellers }: Config, { id, origin }: Wanted, path: string): void {
+  const same = sellers.find((one) => one.origin === origin);
+  const namesake = sellers.find((one) => one.id === id);
+  if (same !== undefined)
+    throw new Proof402Error("seller_exists", `${origin} is already pinned as ${same.id}, so nothing was written.`, {
+      next: `To renew its pins, take its entry out of sellers in ${path} and add it again; what the old entry pinned goes into the new one's lists and its former, so that old receipts stay verified.`,
+    });
+  if (namesake !== undefined)
+    throw new Proof402Error(
+      "seller_exists",
+      `${id} is already the name of ${namesake.origin}, so nothing was written.`,
+      {
+        next: "Give this seller another name (--id). To renew the pins of the other, take its entry out first.",
+      },
+    );
 }
 
 type Left = NewSeller["left"];

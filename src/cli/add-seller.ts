@@ -89,13 +89,17 @@ const SOURCES = {
 const TRUST =
   "This is trust on first use: all of it comes from the seller, and is compared from now on with what it was now. Compare it first with what the seller publishes elsewhere. Nothing was paid.";
 
+/** What a seller's address looks like. */
+export const ADDRESS_FORM =
+  "Give https:// (or http://), the host and perhaps a port, and no path: https://risk.example.org.";
+
 /** The origin of a seller's address. Throws Proof402Error `usage`. */
 export function originOf(url: string): string {
   const parsed = URL.canParse(url) ? new URL(url) : null;
   const isPlain = parsed !== null && ["http:", "https:"].includes(parsed.protocol) && parsed.username === "";
   if (isPlain && parsed.pathname === "/" && parsed.search === "" && parsed.hash === "") return parsed.origin;
-  throw new Proof402Error("usage", "That is no seller's address: it has scheme, host and port only.", {
-    next: "Give it such as https://risk.example.org.",
+  throw new Proof402Error("usage", `${url.slice(0, 200)} is no seller's address.`, {
+    next: ADDRESS_FORM,
   });
 }
 

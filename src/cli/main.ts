@@ -177,7 +177,7 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
     .action(lazily(async () => (await import("./wallet.ts")).showWallet));
   wallet
     .command("address")
-    .description("the address alone, read from the configured key")
+    .description("the address alone; a keystore that names it needs no password")
     .action(lazily(async () => (await import("./wallet.ts")).showAddress));
   wallet
     .command("approve")

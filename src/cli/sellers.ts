@@ -12,6 +12,7 @@ export async function listSellers(_options: unknown, command: Command): Promise<
   const { json = false, ...rest } = globals(command);
   const sellers = await withBuyer(rest, (buyer) => buyer.sellers());
   if (json) printJson({ sellers });
+  else if (sellers.length === 0) print("No seller is configured yet. Add one with: proof402 sellers add URL");
   for (const { id, origin, assurance, hold } of json ? [] : sellers)
     print(
       hold === null

@@ -7,7 +7,7 @@ import { approvePermit2, readHoldings } from "../payment/allowance.ts";
 import { parseUnits } from "../chain/amounts.ts";
 import { openChain, type Chain } from "../chain/chain.ts";
 import { surveyChannels } from "../payment/channel-recover.ts";
-import { loadWallet } from "../payment/load-wallet.ts";
+import { loadAddress, loadWallet } from "../payment/load-wallet.ts";
 import { lookUp } from "../chain/owner/send.ts";
 import type { AssetPolicy } from "../payment/policy.ts";
 import type { Wallet } from "../payment/wallet.ts";
@@ -68,7 +68,8 @@ export async function showWallet(_options: unknown, command: Command): Promise<n
 /** `proof402 wallet address`: the address of the configured wallet. Asks no chain and opens no database. */
 export async function showAddress(_options: unknown, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
-  const { address } = (await openWallet(rest)).wallet;
+  const address = await loadAddress({ ...(await configOf(rest)).wallet, env: process.env });
+  if (address === null) throw walletMissing();
   if (json) printJson({ address });
   else print(address);
   return EXIT.ok;
@@ -122,10 +123,13 @@ export async function openWallet(options: { config?: string }): Promise<{ config
   const config = await configOf(options);
   const wallet = await loadWallet({ ...config.wallet, env: process.env });
   if (wallet !== null) return { config, wallet };
-  throw new Proof402Error("wallet_missing", "No wallet is configured.", {
+  throw walletMissing();
+}
+
+const walletMissing = (): Proof402Error =>
+  new Proof402Error("wallet_missing", "No wallet is configured.", {
     next: "Set PROOF402_PRIVATE_KEY, or wallet.privateKeyFile or wallet.keystoreFile in the configuration.",
   });
-}
 
 /** The chain of an asset of the policy. */
 export function chainOf(config: Config, { network }: AssetPolicy): Chain {

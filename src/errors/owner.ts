@@ -44,6 +44,7 @@ export const FILES = {
   usage: ["The command line cannot be used.", "See the command's --help."],
   config_not_found: ["No configuration is at this path.", "Name one with --config or PROOF402_CONFIG."],
   config_invalid: ["The file is not a valid configuration or trust file.", "Correct what the message names."],
+  seller_exists: ["The configuration has a seller of this id or origin.", "Take its entry out to pin it again."],
   config_unreadable: ["The configuration could not be read.", "Check its permissions."],
   config_permissions: [
     "Others than its owner can write the configuration or its folder.",

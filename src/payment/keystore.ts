@@ -84,11 +84,15 @@ export async function openKeystore(text: string, password: string, field: string
       details: { field },
     });
   }
-  const { address } = keystore;
-  const named = address?.toLowerCase().replace(/^(?:0x)?/, "0x");
-  if (named === undefined || walletFromPrivateKey(key, field).address === named) return key;
+  const named = addressOf(keystore);
+  if (named === null || walletFromPrivateKey(key, field).address === named) return key;
   throw invalid(field, "names another address than its key has");
 }
+
+/** The address that a keystore names, or null: its key alone tells. Throws Proof402Error `keystore_invalid`. */
+export const namedAddress = (text: string, field: string): string | null => addressOf(parseKeystore(text, field));
+
+const addressOf = ({ address }: Keystore): string | null => address?.toLowerCase().replace(/^(?:0x)?/, "0x") ?? null;
 
 /** geth's own cost. Opening the file takes a second or so. */
 const SCRYPT = { n: 262_144, r: 8, p: 1, dklen: 32 } as const;

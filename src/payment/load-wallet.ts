@@ -1,6 +1,6 @@
 import { Proof402Error } from "../errors.ts";
 import { OTHERS, readTextFile, type Unread } from "../files/read-file.ts";
-import { openKeystore } from "./keystore.ts";
+import { namedAddress, openKeystore } from "./keystore.ts";
 import { walletFromPrivateKey, type Wallet } from "./wallet.ts";
 
 /** Where the wallet's key is: paths of files. At most one of the first two is set. */
@@ -43,10 +43,22 @@ export async function loadWallet(
     return walletFromPrivateKey(text.trim(), "wallet.privateKeyFile");
   }
   if (keystoreFile === undefined) return null;
-  const field = "wallet.keystoreFile";
-  const keystore = await readFile(keystoreFile, field, { maxBytes: KEYSTORE_BYTES, inTheClear: false });
-  return walletFromPrivateKey(await openKeystore(keystore, await passwordOf(options), field), field);
+  const keystore = await readKeystore(keystoreFile);
+  return walletFromPrivateKey(await openKeystore(keystore, await passwordOf(options), KEYSTORE), KEYSTORE);
 }
+
+/** The address of the wallet of {@link loadWallet}. A keystore with its address in it needs no password. */
+export async function loadAddress(options: Parameters<typeof loadWallet>[0]): Promise<string | null> {
+  const { env, privateKeyFile, keystoreFile } = options;
+  const isElsewhere = (env.PROOF402_PRIVATE_KEY ?? "") !== "" || privateKeyFile !== undefined;
+  const keystore = isElsewhere || keystoreFile === undefined ? null : await readKeystore(keystoreFile);
+  const named = keystore === null ? null : namedAddress(keystore, KEYSTORE);
+  return named ?? (await loadWallet(options))?.address ?? null;
+}
+
+const KEYSTORE = "wallet.keystoreFile";
+const readKeystore = (path: string): Promise<string> =>
+  readFile(path, KEYSTORE, { maxBytes: KEYSTORE_BYTES, inTheClear: false });
 
 async function passwordOf({ env, keystorePasswordFile }: Parameters<typeof loadWallet>[0]): Promise<string> {
   const fromEnv = env.PROOF402_KEYSTORE_PASSWORD;

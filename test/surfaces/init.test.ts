@@ -1,6 +1,6 @@
 import { findDefaultAsset } from "@x402/evm";
 import { spawn, spawnSync } from "node:child_process";
-import { chmod, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadConfig } from "../../src/config/load.ts";
@@ -80,8 +80,10 @@ test("T102: a real network: an imported key in a keystore, caps in dollars, and 
   const config = await loadConfig({ path: join(home, ".proof402", CONFIG) });
   expect(config.payment.assets[0]).toMatchObject({ perCall: "20000", perHour: "500000", perDay: "5000000" });
   expect(await readFile(join(home, ".proof402", "keystore.json"), "utf8")).not.toContain(key.slice(2));
-  // Neither an RPC nor the environment is needed to name the address.
+  // Neither an RPC nor the environment is needed to name the address, nor the keystore's password.
+  await rm(join(home, "password"));
   expect((await inHome(home, ["wallet", "address"])).stdout).toBe(`${address}\n`);
+  await writeFile(join(home, "password"), "a password\n", { mode: 0o600 });
   const again = await inHome(home, [...args, "--json"], { stdin: `${key}\n` });
   expect(again.stdout).toContain("file_exists");
   expect(again.code).toBe(64);

@@ -188,7 +188,14 @@ test("T100: a redirect is not followed, and a name or place that is configured a
     ];
   });
   const taken = await add(config, origin, "--id", "risk", "--yes");
-  expect(taken.stderr).toContain("config_invalid");
+  expect(taken.stderr).toContain(
+    "Error seller_exists: risk is already the name of http://127.0.0.1:9, so nothing was written.",
+  );
+  const again = await add(config, "http://127.0.0.1:9", "--yes");
+  expect(again.stderr).toContain(
+    "Error seller_exists: http://127.0.0.1:9 is already pinned as risk, so nothing was written.",
+  );
+  expect(again.stderr).toContain(`take its entry out of sellers in ${config}`);
   expect(taken.code).toBe(64);
   expect(asked).toBe(0);
   expect((await add(config, origin, "--yes")).stderr).toContain("http_redirect_refused");
@@ -218,4 +225,25 @@ test.each([
     "--yes",
   );
   expect(told.stderr).toContain("its input is too large to ask for a price with");
+});
+
+test("what is no seller's address is named, and a list without sellers says how to add one", async () => {
+  const config = await without();
+  for (const url of ["foo", "ftp://risk.example.org", "https://risk.example.org/path"]) {
+    const { code, stderr } = await add(config, url);
+    expect(code).toBe(64);
+    expect(stderr).toContain(`Error usage: ${url} is no seller's address.`);
+  }
+  expect((await runCli(["--config", config, "sellers"])).stdout).toContain("proof402 sellers add URL");
+});
+
+test("a seller that takes a request and never answers is waited for no longer than a person waits", async () => {
+  const server = createServer(() => undefined);
+  await new Promise<void>((ready) => server.listen(0, "127.0.0.1", ready));
+  onTestFinished(() => server.closeAllConnections());
+  onTestFinished(() => void server.close());
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  expect((await add(await without(), origin, "--yes")).stderr).toContain(
+    `Error http_timeout: ${origin} gave no answer in time (8 s at most).`,
+  );
 });
