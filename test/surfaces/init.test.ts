@@ -73,7 +73,9 @@ test("T102: a real network: an imported key in a keystore, caps in dollars, and 
   const told = JSON.parse(made.stdout) as {
     address: string;
     doctor: { check: string; status: string; says: string }[];
+    next: string;
   };
+  expect(told.next).toMatch(/^Next: Put your RPC's address into networks/);
   expect(told.address).toBe(address);
   expect(told.doctor.find(({ check }) => check === "rpc")).toMatchObject({ status: "problem" });
   expect(told.doctor.find(({ check }) => check === "rpc")?.says).toContain(RPC_PLACEHOLDER);
@@ -86,6 +88,7 @@ test("T102: a real network: an imported key in a keystore, caps in dollars, and 
   await writeFile(join(home, "password"), "a password\n", { mode: 0o600 });
   const again = await inHome(home, [...args, "--json"], { stdin: `${key}\n` });
   expect(again.stdout).toContain("file_exists");
+  expect(again.stdout).toContain("Nothing was written. Name another place with --config FILE");
   expect(again.code).toBe(64);
 });
 
@@ -136,6 +139,23 @@ test("T102: a key file that others can read is refused as every command refuses 
   expect((await inHome(home, args)).code).toBe(0);
 });
 
+test.each([
+  [["--rpc", "foo"], "--rpc foo: An RPC's address begins with https://"],
+  [["--per-call", "10", "--per-hour", "1"], "--per-hour 1 is less than --per-call 10"],
+  [["--per-call", "2"], "--per-hour 1 (its default) is less than --per-call 2"],
+  [["--per-call=-1"], "--per-call -1 is no amount of dollars"],
+  [["--approve-above", "0.2"], "--approve-above 0.2 is more than --per-call 0.10 (its default)"],
+  [["--devnet", "market"], "--devnet is for --network devnet"],
+  [["--network", "devnet", "--rpc", "https://rpc.example.org"], "--rpc is not for a devnet"],
+])("a flag that cannot be meant is named with its value: %j", async (flags, says) => {
+  const home = await newHome();
+  const told = await inHome(home, ["init", "--network", "base-sepolia", "--wallet", "file", ...flags]);
+  expect(told.code).toBe(64);
+  expect(told.stderr).toContain(`Error usage: ${says}`);
+  expect(told.stderr).toContain("Nothing was written.");
+  expect(await readdir(home)).toEqual([]);
+});
+
 test("the presets' tokens are those of x402's own packages", () => {
   for (const { network, token } of Object.values(PRESETS)) {
     const known = findDefaultAsset(token.asset, network);
@@ -144,15 +164,27 @@ test("the presets' tokens are those of x402's own packages", () => {
 });
 
 describe.runIf(hasScript)("at a terminal", () => {
-  test("a person answers question by question", async () => {
+  test("a person answers question by question, and a wrong answer is asked for again in its place", async () => {
     const home = await newHome();
     const DOWN = "\u001b[B";
-    const questions: [question: string, keys: string][] = [
+    // An answer that is asked for again waits for its question, which follows the fault.
+    const questions: [question: string | RegExp, keys: string][] = [
       ["Where is money to be spent?", `${DOWN}${DOWN}\r`],
-      ["Folder of the running devnet", `${left}\r`],
-      ["How is the wallet's key kept?", `${DOWN}\r`],
+      ["Folder of the running devnet", `${left}/none\r`],
+      [/No devnet wrote its market.*Folder of the running devnet/s, `${left}\r`],
+      ["How is the wallet's key kept?", "\r"],
       ["Which key?", "\r"],
-      ["Is that right?", "\r"],
+      ["Is that right?", `${DOWN}\r`],
+      ["Most for one call, in dollars", "10\r"],
+      ["Most in an hour", "1\r"],
+      [/\) is less than .*Most in an hour/s, "10\r"],
+      ["Most in a day", "10\r"],
+      ["Most in all", "\r"],
+      ["Ask a person above", "\r"],
+      ["Password of the keystore", "short\r"],
+      [/It has fewer than 8 characters.*Password of the keystore/s, "a long password\r"],
+      ["The same password again", "a wrong password\r"],
+      [/It differs from the first one.*The same password again/s, "a long password\r"],
     ];
     const child = spawn(
       "script",
@@ -166,7 +198,9 @@ describe.runIf(hasScript)("at a terminal", () => {
     child.stdout.on("data", (chunk: Buffer) => {
       said += chunk.toString();
       const [next] = questions;
-      if (next === undefined || !said.includes(next[0])) return;
+      if (next === undefined) return;
+      const [asked] = next;
+      if (!(typeof asked === "string" ? said.includes(asked) : asked.test(said))) return;
       questions.shift();
       child.stdin.write(next[1]);
     });
@@ -176,6 +210,7 @@ describe.runIf(hasScript)("at a terminal", () => {
     });
     expect(questions).toEqual([]);
     expect(said).toContain("All is well.");
+    expect(said).toContain("name that file in wallet.keystorePasswordFile");
     expect(code).toBe(0);
     expect((await loadConfig({ path: join(home, ".proof402", CONFIG) })).sellers.map(({ id }) => id)).toEqual([
       "honest",

@@ -2,8 +2,9 @@ import { resolve } from "node:path";
 import { CAPS, PRESETS, RPC_PLACEHOLDER, type Caps, type NewConfig } from "../../config/new-config.ts";
 import { loadConfig } from "../../config/load.ts";
 import { Proof402Error } from "../../errors.ts";
+import { isLocalHost } from "../../http/addresses.ts";
 import { parseDollars } from "../../payment/money-text.ts";
-import { KEPT, readPassword, type Kept } from "./key.ts";
+import { isKeystore, KEPT, keyFrom, readKeyFile, readPassword, type Kept } from "./key.ts";
 import type { Asker } from "./question.ts";
 
 /** The options of `proof402 init`, as commander reads them. */
@@ -51,7 +52,7 @@ export async function readAnswers(options: Options, ask: Asker | null): Promise<
     ];
     if (missing.length > 0)
       throw new Proof402Error("usage", `No person can be asked here, and these are missing: ${missing.join("; ")}.`, {
-        next: "Add them, or run proof402 init at a terminal. Nothing was written.",
+        next: "Add them, or run proof402 init at a terminal.",
       });
   }
   const place = await placeOf(options, ask);
@@ -65,9 +66,9 @@ export async function readAnswers(options: Options, ask: Asker | null): Promise<
     from,
     password: once(async () => {
       if (passwordFile !== undefined) return readPassword(passwordFile);
-      return inEnv !== "" || ask === null ? inEnv : newPassword(ask);
+      return inEnv !== "" || ask === null ? inEnv : askPassword(ask, from);
     }),
-    caps: await capsOf(options, ask),
+    caps: await capsOf(options, place.token.decimals, ask),
   };
 }
 
@@ -89,16 +90,46 @@ async function placeOf(options: Options, ask: Asker | null): Promise<Place> {
       })),
     )) ??
     "base";
-  if (name === "devnet")
+  if (name === "devnet") {
+    if (options.rpc !== undefined) throw wrong("--rpc is not for a devnet, which brings its own.");
+    const check = (folder: string) => faultOf(() => devnetIn(folder));
     return devnetIn(
-      options.devnet ?? (await ask?.text("Folder of the running devnet", { initial: ".proof402" })) ?? ".proof402",
+      options.devnet ?? (await ask?.text("Folder of the running devnet", { initial: FOLDER, check })) ?? FOLDER,
     );
+  }
+  if (options.devnet !== undefined) throw wrong(`--devnet is for --network devnet, and this is ${name}.`);
   const preset = PRESETS[name];
+  const fault = options.rpc === undefined ? undefined : rpcFault(options.rpc);
+  if (fault !== undefined) throw wrong(`--rpc ${options.rpc}: ${fault}`);
   const rpcUrl =
     options.rpc ??
-    (await ask?.text(`Address of your RPC for ${preset.title} (it can be added later)`, { initial: RPC_PLACEHOLDER }));
+    (await ask?.text(`Address of your RPC for ${preset.title} (it can be added later)`, {
+      initial: RPC_PLACEHOLDER,
+      check: rpcFault,
+    }));
   return { ...preset, rpcUrl: rpcUrl ?? RPC_PLACEHOLDER, devnet: null };
 }
+
+const FOLDER = ".proof402";
+
+const wrong = (message: string): Proof402Error =>
+  new Proof402Error("usage", message, { next: "Correct it and run proof402 init again." });
+
+function rpcFault(url: string): string | undefined {
+  const { protocol = "", hostname = "" } = URL.canParse(url) ? new URL(url) : {};
+  const isSafe = protocol === "https:" || (protocol === "http:" && isLocalHost(hostname));
+  return isSafe ? undefined : "An RPC's address begins with https://, or with http:// in your own network.";
+}
+
+/** An error of work in the words of a question. */
+const faultOf = (work: () => Promise<unknown>): Promise<string | undefined> =>
+  work().then(
+    () => undefined,
+    (error: unknown) => {
+      if (Proof402Error.isInstance(error)) return `${error.message} ${error.next}`;
+      throw error;
+    },
+  );
 
 /** Reads what a running devnet left in its folder. Throws Proof402Error `usage` where it left nothing. */
 async function devnetIn(folder: string): Promise<Place> {
@@ -135,13 +166,31 @@ async function importedFrom(ask: Asker): Promise<string | undefined> {
   ]);
   return how === "new"
     ? undefined
-    : ask.text("The key's file", { check: (path) => (path === "" ? "Name a file." : undefined) });
+    : ask.text("The key's file", { check: (path) => (path === "" ? "Name a file." : faultOf(() => checkKey(path))) });
 }
 
-async function newPassword(ask: Asker): Promise<string> {
+/** A key in the clear is judged at once. A keystore has to wait for its password. */
+async function checkKey(path: string): Promise<void> {
+  if (!isKeystore(await readKeyFile(path))) await keyFrom(path, () => Promise.resolve(""));
+}
+
+/** Shortest password of a keystore that a person makes here. */
+const PASSWORD_LENGTH = 8;
+
+/** Asks for the password of the keystore to import, which the new one keeps, or for a new password twice. */
+async function askPassword(ask: Asker, from: string | undefined): Promise<string> {
+  if (from !== undefined && from !== "-" && isKeystore(await readKeyFile(from)))
+    return ask.secret("Password of the keystore to import (the new keystore keeps it)", (text) =>
+      faultOf(() => keyFrom(from, () => Promise.resolve(text))),
+    );
   for (;;) {
-    const first = await ask.secret("Password of the keystore");
-    if (first !== "" && first === (await ask.secret("The same password again"))) return first;
+    const first = await ask.secret("Password of the keystore", (text) =>
+      text.length < PASSWORD_LENGTH ? `It has fewer than ${PASSWORD_LENGTH} characters.` : undefined,
+    );
+    const again = await ask.secret("The same password again (empty: choose another)", (text) =>
+      text === "" || text === first ? undefined : "It differs from the first one.",
+    );
+    if (again === first) return first;
   }
 }
 
@@ -153,22 +202,62 @@ const CAP_WORDS: Readonly<Record<keyof Caps, string>> = {
   approveAbove: "Ask a person above",
 };
 
-async function capsOf(options: Options, ask: Asker | null): Promise<Caps> {
-  const names = Object.keys(CAPS) as (keyof Caps)[];
+const FLAGS: Readonly<Record<keyof Caps, string>> = {
+  perCall: "--per-call",
+  perHour: "--per-hour",
+  perDay: "--per-day",
+  total: "--total",
+  approveAbove: "--approve-above",
+};
+const NAMES = Object.keys(CAPS) as (keyof Caps)[];
+
+/** The lower bound of a cap. */
+const LEAST: Readonly<Partial<Record<keyof Caps, keyof Caps>>> = { perHour: "perCall", perDay: "perHour" };
+
+/** Names the fault of a cap beside the others; `told` names a cap with its value. */
+function capFault(
+  name: keyof Caps,
+  caps: Caps,
+  decimals: number,
+  told: (name: keyof Caps) => string,
+): string | undefined {
+  const units = (of: keyof Caps): bigint => parseDollars(caps[of], decimals) ?? 0n;
+  if (parseDollars(caps[name], decimals) === null)
+    return `${told(name)} is no amount of dollars: give one such as 0.05, with at most ${decimals} places.`;
+  const least = LEAST[name];
+  if (least !== undefined && units(name) < units(least))
+    return `${told(name)} is less than ${told(least)}, which could never be spent.`;
+  return name === "approveAbove" && units(name) > units("perCall")
+    ? `${told(name)} is more than ${told("perCall")}, so a person would never be asked.`
+    : undefined;
+}
+
+async function capsOf(options: Options, decimals: number, ask: Asker | null): Promise<Caps> {
   const given = {
     ...CAPS,
-    ...Object.fromEntries(names.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]]))),
+    ...Object.fromEntries(NAMES.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]]))),
   };
-  if (ask === null || names.some((name) => options[name] !== undefined)) return given;
+  const byFlag = (name: keyof Caps): string =>
+    `${FLAGS[name]} ${given[name]}${options[name] === undefined ? " (its default)" : ""}`;
+  // A default may lie above a cap that was lowered: then no call is large enough to be asked about.
+  const meant = NAMES.filter((name) => name !== "approveAbove" || options[name] !== undefined);
+  const [fault] = meant.flatMap((name) => capFault(name, given, decimals, byFlag) ?? []);
+  if (fault !== undefined) throw wrong(fault);
+  if (ask === null || NAMES.some((name) => options[name] !== undefined)) return given;
   const { perCall, perHour, perDay, total, approveAbove } = given;
   const words = `At most $${perCall} a call, $${perHour} an hour, $${perDay} a day, $${total} in all; a person is asked above $${approveAbove}. Is that right?`;
   if (await ask.agree(words)) return given;
   const caps: Caps = { ...given };
-  for (const name of names)
-    caps[name] = await ask.text(CAP_WORDS[name], {
-      initial: CAPS[name],
-      check: (text) => (parseDollars(text, 6) === null ? "Give dollars, such as 0.05." : undefined),
-    });
+  for (const name of NAMES) {
+    const judge = (text: string): string | undefined =>
+      capFault(
+        name,
+        { ...caps, [name]: text },
+        decimals,
+        (of) => `"${CAP_WORDS[of]}" (${of === name ? text : caps[of]})`,
+      );
+    caps[name] = await ask.text(CAP_WORDS[name], { initial: CAPS[name], check: judge });
+  }
   return caps;
 }
 

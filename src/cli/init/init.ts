@@ -11,8 +11,9 @@ import { fileExists, isThere, writeNew } from "../../files/write-new.ts";
 import { createHttp } from "../../http/client.ts";
 import { moneyText } from "../../payment/money-text.ts";
 import { walletFromPrivateKey } from "../../payment/wallet.ts";
-import { idOf, originOf, sellerText, viewOf } from "../add-seller.ts";
+import { ADDRESS_FORM, idOf, originOf, sellerText, viewOf } from "../add-seller.ts";
 import { hasTerminal } from "../ask.ts";
+import type { Finding } from "../doctor/check.ts";
 import { summaryOf, tellFindings } from "../doctor/doctor.ts";
 import { EXIT, globals, note, print, printJson } from "../globals.ts";
 import { busy } from "../progress.ts";
@@ -27,15 +28,35 @@ import { openAsker, type Asker } from "./question.ts";
 export async function init(options: Options, command: Command): Promise<number> {
   const { json = false, config } = globals(command);
   const path = configPath(config);
+  const tell = json ? note : print;
+  const { place, kept, keyFile, key, password, sellers } = await unwritten(() => plan(path, options, tell));
+  const { address } = walletFromPrivateKey(key);
+  await writeNew(keyFile, await busy("Writing the key", () => keyText(kept, key, password)), { mode: 0o600 });
+  // An RPC's address may hold a key.
+  await writeNew(path, `${JSON.stringify(sellers.file.value, null, 2)}\n`, { mode: 0o600 });
+  const funded = place.devnet === null ? null : await fund(place.devnet.faucet, address);
+  const said = wordsOf({ path, keyFile, address, place, kept, options, funded });
+  tell(said.join("\n"));
+  const env = password === "" ? process.env : { ...process.env, PROOF402_KEYSTORE_PASSWORD: password };
+  const findings = await tellFindings(path, tell, env);
+  tell(summaryOf(findings));
+  const next = nextOf(path, { isNamed: config !== undefined, findings, added: sellers.added });
+  if (json)
+    printJson({ config: path, keyFile, address, funded, sellers: sellers.added.map(viewOf), doctor: findings, next });
+  else print(next);
+  return EXIT.ok;
+}
+
+/** Everything that is to be written, before any of it is. */
+async function plan(path: string, options: Options, tell: (text: string) => void) {
   requireOwnKey();
-  if (await isThere(path)) throw fileExists(path);
+  await requireFree(path);
   const ask = hasTerminal() ? await openAsker() : null;
   const answers = await readAnswers(options, ask);
   const { place, kept, caps } = answers;
   const keyFile = join(dirname(path), KEY_FILES[kept]);
-  if (await isThere(keyFile)) throw fileExists(keyFile);
+  await requireFree(keyFile);
   const key = await keyFrom(answers.from, answers.password);
-  const { address } = walletFromPrivateKey(key);
   const wallet =
     kept === "file"
       ? { privateKeyFile: KEY_FILES.file }
@@ -46,23 +67,29 @@ export async function init(options: Options, command: Command): Promise<number> 
   const { network, token, rpcUrl, also } = place;
   const value = newConfig({ network, token, rpcUrl, wallet, caps, ...(also === undefined ? {} : { also }) });
   validConfig(value, path);
-  const sellers = await sellersFor({ path, text: "", value }, options, { place, ask, tell: json ? note : print });
-  const password = kept === "keystore" ? await answers.password() : "";
-  await writeNew(keyFile, await busy("Writing the key", () => keyText(kept, key, password)), { mode: 0o600 });
-  // An RPC's address may hold a key.
-  await writeNew(path, `${JSON.stringify(sellers.file.value, null, 2)}\n`, { mode: 0o600 });
-  const funded = place.devnet === null ? null : await fund(place.devnet.faucet, address);
-  const said = wordsOf({ path, keyFile, address, place, kept, options, funded });
-  const tell = json ? note : print;
-  tell(said.join("\n"));
-  const env = password === "" ? process.env : { ...process.env, PROOF402_KEYSTORE_PASSWORD: password };
-  const findings = await tellFindings(path, tell, env);
-  tell(summaryOf(findings));
-  const next = nextOf(path, config !== undefined, sellers.added);
-  if (json)
-    printJson({ config: path, keyFile, address, funded, sellers: sellers.added.map(viewOf), doctor: findings, next });
-  else print(next);
-  return EXIT.ok;
+  const sellers = await sellersFor({ path, text: "", value }, options, { place, ask, tell });
+  return { place, kept, keyFile, key, password: kept === "keystore" ? await answers.password() : "", sellers };
+}
+
+/** Work before the first file: an error of it says that none was written. */
+async function unwritten<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!Proof402Error.isInstance(error) || /nothing was (?:paid or )?written/i.test(`${error.message} ${error.next}`))
+      throw error;
+    const { code, message, details, cause } = error;
+    throw new Proof402Error(code, message, { next: `Nothing was written. ${error.next}`, details, cause });
+  }
+}
+
+async function requireFree(path: string): Promise<void> {
+  if (!(await isThere(path))) return;
+  const { code, message, details } = fileExists(path);
+  throw new Proof402Error(code, message, {
+    next: "Name another place with --config FILE (the key goes beside it), or move that file away first.",
+    details,
+  });
 }
 
 /** Throws Proof402Error `usage` if the environment has a key. Every command would pay from that key. */
@@ -72,7 +99,7 @@ function requireOwnKey(): void {
     "usage",
     "PROOF402_PRIVATE_KEY is set, so every command would pay from its wallet and none from the one that init makes.",
     {
-      next: "Nothing was written. Unset it (unset PROOF402_PRIVATE_KEY) and run proof402 init again; to keep its key, put the key into a file of mode 600 and add --import FILE.",
+      next: "Unset it (unset PROOF402_PRIVATE_KEY) and run proof402 init again; to keep its key, put the key into a file of mode 600 and add --import FILE.",
     },
   );
 }
@@ -95,13 +122,18 @@ async function sellersFor(
     added.push(seller);
   };
   const known = place.devnet?.seller ?? null;
-  const named = (urls ?? []).map(originOf);
+  const named = [...new Set((urls ?? []).map(originOf))];
   for (const origin of named) await add({ id: idOf(origin), origin }, false);
   if (named.length === 0 && known !== null) await add(known, true);
   while (named.length === 0 && known === null && ask !== null) {
     const url = await ask.text("Address of a seller (empty: no more for now)", { check: addressProblem });
     if (url === "") break;
-    await add({ id: idOf(originOf(url)), origin: originOf(url) }, false);
+    try {
+      await add({ id: idOf(originOf(url)), origin: originOf(url) }, false);
+    } catch (error) {
+      if (!Proof402Error.isInstance(error) || error.code === "aborted") throw error;
+      tell(`${error.message} Name another seller, or none.`);
+    }
   }
   return { file, added };
 }
@@ -111,7 +143,7 @@ function addressProblem(url: string): string | undefined {
     if (url !== "") originOf(url);
     return undefined;
   } catch {
-    return "Give it such as https://risk.example.org.";
+    return ADDRESS_FORM;
   }
 }
 
@@ -163,13 +195,23 @@ function wordsOf({ path, keyFile, address, place, kept, options, funded }: Writt
       ? `The wallet's address is ${address}. Send ${symbol} on ${place.title} to it: no more than you would lose.`
       : `The wallet's address is ${address}. The devnet sent ${moneyText(funded.amount, { ...funded, usdStable: true })} of play money to it.`,
     ...(kept === "keystore" && options.passwordFile === undefined
-      ? ["Commands that pay need the keystore's password in PROOF402_KEYSTORE_PASSWORD."]
+      ? [
+          `Commands that open the wallet (such as buy, spending, sellers, wallet show, channel, doctor and mcp) need the keystore's password: set PROOF402_KEYSTORE_PASSWORD. For a program that runs alone, put it into a file of mode 600 and name that file in wallet.keystorePasswordFile of ${path}.`,
+        ]
       : []),
   ];
 }
 
-function nextOf(path: string, isNamed: boolean, [seller]: readonly NewSeller[]): string {
+type Done = { isNamed: boolean; findings: readonly Finding[]; added: readonly NewSeller[] };
+
+/** The first thing to do: what stops a purchase, then a seller, then the purchase. */
+function nextOf(path: string, { isNamed, findings, added: [seller] }: Done): string {
   const named = isNamed ? `proof402 --config ${path}` : "proof402";
+  const first = findings.find(
+    ({ check, status, next }) =>
+      next !== undefined && check !== "market" && (status === "problem" || check === "balance"),
+  );
+  if (first?.next !== undefined) return `Next: ${first.next} Then run ${named} doctor, which says what is left.`;
   return seller === undefined
     ? `Next, add a seller: ${named} sellers add URL`
     : `Next, see what it takes: ${named} models; then buy: ${named} buy ${seller.models[0]?.name ?? "MODEL"} --input JSON`;

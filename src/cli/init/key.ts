@@ -19,11 +19,11 @@ const MAX_BYTES = 65_536;
 /** The private key to keep: a new one, or one from a file or standard input. Throws Proof402Error. */
 export async function keyFrom(from: string | undefined, password: () => Promise<string>): Promise<Hex> {
   if (from === undefined) return newPrivateKey();
-  const text = (from === "-" ? await readInput() : await readKeyFile(from)).trim();
-  const key = text.startsWith("{") ? await openKeystore(text, await password(), "--import") : text;
+  const text = from === "-" ? (await readInput()).trim() : await readKeyFile(from);
+  const key = isKeystore(text) ? await openKeystore(text, await password(), "--import") : text;
   const whole = /^[0-9a-fA-F]{64}$/.test(key) ? `0x${key}` : key;
   walletFromPrivateKey(whole, "--import");
-  return `0x${whole.slice(2)}`;
+  return whole as Hex;
 }
 
 /** The key's file as it is to be written. */
@@ -40,12 +40,15 @@ export async function readPassword(path: string): Promise<string> {
   });
 }
 
-async function readKeyFile(path: string): Promise<string> {
+export const isKeystore = (text: string): boolean => text.startsWith("{");
+
+/** The text of a file to import. Throws Proof402Error `key_file_unreadable` or `key_file_permissions`. */
+export async function readKeyFile(path: string): Promise<string> {
   const read = await readTextFile(path, { maxBytes: MAX_BYTES, denied: OTHERS.write });
-  const inTheClear = "text" in read && !read.text.trimStart().startsWith("{");
+  const inTheClear = "text" in read && !isKeystore(read.text.trim());
   const unfit = "text" in read ? inTheClear && (await rightsProblem(path, OTHERS.anything)) : read;
   if (unfit && unfit.problem === "permissions") throw rightsRefused("--import", unfit, inTheClear);
-  if ("text" in read && !unfit) return read.text;
+  if ("text" in read && !unfit) return read.text.trim();
   throw new Proof402Error("key_file_unreadable", `The key could not be read from ${path}.`, {
     next: "Name a file that holds a private key or a keystore and that its owner alone can write to.",
   });

@@ -1,9 +1,12 @@
 import { Proof402Error } from "../../errors.ts";
 
-/** Asks a person one thing. */
+/** Names the fault of an answer, or nothing. */
+type Judge = (value: string) => string | undefined | Promise<string | undefined>;
+
+/** Asks a person one thing. An answer with a fault is asked for again in its place. */
 export type Asker = {
-  text(message: string, options?: { initial?: string; check?: (value: string) => string | undefined }): Promise<string>;
-  secret(message: string): Promise<string>;
+  text(message: string, options?: { initial?: string; check?: Judge }): Promise<string>;
+  secret(message: string, check: Judge): Promise<string>;
   choose<Value extends string>(message: string, options: readonly { value: Value; label: string }[]): Promise<Value>;
   agree(message: string): Promise<boolean>;
 };
@@ -16,14 +19,20 @@ export async function openAsker(): Promise<Asker> {
     if (!prompts.isCancel(answer)) return answer as Exclude<T, symbol>;
     throw new Proof402Error("aborted", "Nothing was written.", { next: "Run the command again to be asked again." });
   };
+  const askUntil = async (ask: () => Promise<string>, check: Judge = () => undefined): Promise<string> => {
+    for (;;) {
+      const value = await ask();
+      const fault = await check(value);
+      if (fault === undefined) return value;
+      prompts.log.error(fault, { output });
+    }
+  };
   return {
-    async text(message, { initial, check } = {}) {
+    text(message, { initial, check } = {}) {
       const given = initial === undefined ? {} : { placeholder: initial, defaultValue: initial };
-      const validate = (value: string | undefined): string | undefined =>
-        check?.((value ?? "") === "" ? (initial ?? "") : (value ?? ""));
-      return answered(await prompts.text({ message, output, validate, ...given })).trim();
+      return askUntil(async () => answered(await prompts.text({ message, output, ...given })).trim(), check);
     },
-    secret: async (message) => answered(await prompts.password({ message, output })),
+    secret: (message, check) => askUntil(async () => answered(await prompts.password({ message, output })), check),
     async choose(message, options) {
       const chosen = answered(await prompts.select<string>({ message, output, options: [...options] }));
       const known = options.find(({ value }) => value === chosen);
