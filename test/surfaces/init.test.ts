@@ -67,6 +67,9 @@ test("T102: a real network: an imported key in a keystore, caps in dollars, and 
   const { address } = walletFromPrivateKey(key);
   await writeFile(join(home, "password"), "a password\n", { mode: 0o600 });
   const args = ["init", "--network", "base", "--wallet", "keystore", "--password-file", "password", "--import", "-"];
+  const env = { PROOF402_KEYSTORE_PASSWORD: "another password" };
+  expect((await inHome(home, args, { stdin: `${key}\n`, env })).stderr).toContain("Two passwords are given");
+  expect(await readdir(home)).toEqual(["password"]);
   const caps = ["--per-call", "0.02", "--per-hour", "$0.5"];
   const made = await inHome(home, [...args, ...caps, "--json"], { stdin: `${key}\n` });
   expect(made.code).toBe(0);

@@ -41,6 +41,13 @@ export type Answers = {
  */
 export async function readAnswers(options: Options, ask: Asker | null): Promise<Answers> {
   const inEnv = process.env["PROOF402_KEYSTORE_PASSWORD"] ?? "";
+  // Later commands take the variable's: a keystore under the file's would not open.
+  if (options.passwordFile !== undefined && inEnv !== "")
+    throw new Proof402Error(
+      "usage",
+      "Two passwords are given, by --password-file and by PROOF402_KEYSTORE_PASSWORD. Nothing was written.",
+      { next: "Unset the variable, or leave the option out." },
+    );
   if (ask === null) {
     const missing = [
       ...(options.network === undefined ? ["--network base, base-sepolia or devnet"] : []),
