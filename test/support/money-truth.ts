@@ -24,8 +24,9 @@ export function judgeTold(world: World, asked: Asked, told: Told): void {
   const { money, idempotencyKey: key } = told.error;
   if (money === undefined) return fault("an error that does not speak of the money");
   if (money === "not-moved") {
-    // A question names the call that waits for its answer.
-    if (key !== undefined && told.kind === "error") fault("a key to take up where nothing is at stake");
+    // A question names the call that waits for its answer, and so does a payment that waits for its owner's.
+    if (key !== undefined && told.kind === "error" && told.error.code !== "approval_required")
+      fault("a key to take up where nothing is at stake");
     const names = new Set([asked.own, asked.surface].filter((name) => name !== null));
     if (asked.own === null) for (const open of openCalls(ledger, chain, asked.digest, world.now())) names.add(open);
     const made = ledger.entries.filter(({ madeIn, digest }) => madeIn === world.command && digest === asked.digest);
