@@ -1,12 +1,13 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { privateKeyToAccount } from "viem/accounts";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { devValidationRegistry } from "../../src/devnet/contracts/dev-validation-registry.artifact.ts";
 import { writeDevnet } from "../../src/devnet/index.ts";
 import { runCli } from "../support/cli.ts";
-import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { ETH_FEATURES, openMarket, writeVariant, type Market } from "../support/devnet.ts";
+import { infront } from "../support/infront.ts";
 
 let market: Market;
 let config: string;
@@ -23,13 +24,31 @@ async function bought(seller: string, assurance: string): Promise<string> {
   const { stdout } = await cli("buy", "eth-risk", "--input", input, ...how);
   return (JSON.parse(stdout) as { receipt: { id: string } }).receipt.id;
 }
-/** Numbers that overflow within the model, which a node answers with 422. The CLI takes them as JSON. */
-async function refusedBy(seller: string): Promise<string> {
-  const input = JSON.stringify({ features: Array.from({ length: 8 }, () => 3e38) });
-  await cli("buy", "eth-risk", "--input", input, "--seller", seller, "--json");
-  const { stdout } = await cli("receipts", "list", "--json");
-  const { receipts } = JSON.parse(stdout) as { receipts: { id: string; verdict: string }[] };
-  return receipts.find(({ verdict }) => verdict === "failed")?.id ?? "none";
+/** A purchase whose paid request a server before the seller answers with 422. */
+async function refusedBy(seller: "honest"): Promise<{ id: string; config: string }> {
+  const { origin } = market.devnet.sellers[seller];
+  const server = await infront(origin, (_path, request) =>
+    Promise.resolve(
+      request.headers.has("payment-signature") ? Response.json({ error: "no such row" }, { status: 422 }) : null,
+    ),
+  );
+  onTestFinished(() => server.stop());
+  const moved = await writeVariant(config, join(market.directory, "moved.config.json"), (written) => {
+    for (const one of written.sellers) if (one.id === seller) one.origin = server.origin;
+  });
+  const input = JSON.stringify(ETH_FEATURES);
+  const { stdout } = await runCli([
+    "--config",
+    moved,
+    "buy",
+    "eth-risk",
+    "--input",
+    input,
+    "--seller",
+    seller,
+    "--json",
+  ]);
+  return { id: /p402_[a-z2-7]{52}/.exec(stdout)?.[0] ?? "none", config: moved };
 }
 type View = {
   verdict: string;
@@ -99,7 +118,7 @@ test("nothing is signed unasked, for an open verdict, without a registry or for 
   const refusals = await Promise.all([
     cli("receipts", "publish", id, "--json"),
     cli("receipts", "publish", open, "--yes", "--json"),
-    cli("receipts", "publish", refused, "--yes", "--json"),
+    runCli(["--config", refused.config, "receipts", "publish", refused.id, "--yes", "--json"]),
     runCli(["--config", without, "receipts", "publish", id, "--yes", "--json"]),
     cli("receipts", "publish", id, "--agent", "x", "--yes", "--json"),
     cli("receipts", "publish", `p402_${"a".repeat(52)}`, "--yes", "--json"),
