@@ -164,9 +164,10 @@ export async function judge(
     evaluateAt: ctx.clock(),
     session: ctx.session,
   });
+  const layers: Partial<Record<Layer, LayerResult>> = result.layers;
   const required = requiredLayers(policy, seller.reference);
   const failed = LAYERS.flatMap((name): [Layer, LayerResult][] => {
-    const layer = (result.layers as Partial<Record<Layer, LayerResult>>)[name];
+    const layer = layers[name];
     const wrong = layer?.status === "fail" || (layer?.status !== "pass" && required.includes(name));
     return layer !== undefined && wrong ? [[name, layer]] : [];
   })[0];
@@ -175,9 +176,7 @@ export async function judge(
   if (failed !== undefined)
     return { ok: false, code: failed[1].code, message: `${failed[0]}: ${failed[1].note}`, tlsCertificate };
   const keyId = result.signingKey?.keyId ?? null;
-  const checked = LAYERS.filter(
-    (name) => (result.layers as Partial<Record<Layer, LayerResult>>)[name]?.status === "pass",
-  );
+  const checked = LAYERS.filter((name) => layers[name]?.status === "pass");
   return { ok: true, attested: { keyId, evidence, simulated: result.simulated, checked, tlsCertificate } };
 }
 

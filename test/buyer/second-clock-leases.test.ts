@@ -3,6 +3,7 @@ import type { Look } from "../../src/buyer/background/jobs/types.ts";
 import { LEASE_MS } from "../../src/buyer/background/queue.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { eventually } from "../support/eventually.ts";
+import { gate } from "../support/gate.ts";
 import {
   deliver,
   evidence,
@@ -20,13 +21,6 @@ import {
 } from "../support/second-clock.ts";
 
 openSecondClock();
-
-/** A promise to be kept from outside. */
-function gate<T>(): { opened: Promise<T>; open: (value: T) => void } {
-  let open: (value: T) => void = () => undefined;
-  const opened = new Promise<T>((resolve) => (open = resolve));
-  return { opened, open };
-}
 
 const landed = (text: string): Look => ({ state: "landed", evidence: evidence(text) });
 
@@ -83,7 +77,7 @@ describe("a worker whose lease ran out while it worked", () => {
     second: Look,
   ): Promise<{ ctx: Awaited<ReturnType<typeof openContext>>; end: (late: Look) => Promise<void> }> {
     const held = gate<Look>();
-    const taken = gate<void>();
+    const taken = gate();
     // One at a time, or it might take what it still works on again once its lease ran out.
     const slow = await openContext([
       kind(

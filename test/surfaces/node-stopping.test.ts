@@ -9,6 +9,7 @@ import { packageModelsDirectory } from "../../src/node/index.ts";
 import { newAccount } from "../devnet/authorizations.ts";
 import { runCli } from "../support/cli.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
+import { gate } from "../support/gate.ts";
 import { serveNode } from "../support/node-process.ts";
 import { facilitatorWith, purseFor } from "../support/selling.ts";
 
@@ -38,13 +39,6 @@ async function change(edit: (settings: NodeConfigInput) => void, path: string): 
   edit(settings);
   await writeFile(path, JSON.stringify(settings));
   return path;
-}
-
-/** A place to wait at until it is opened. */
-function gate(): { opened: Promise<void>; open: () => void } {
-  let open = (): void => undefined;
-  const opened = new Promise<void>((resolve) => (open = resolve));
-  return { opened, open: () => open() };
 }
 
 /** A connection to a node that has sent this much. */

@@ -15,6 +15,7 @@ import { runCli } from "../support/cli.ts";
 import { newAccount } from "../devnet/authorizations.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { infront } from "../support/infront.ts";
+import { gate } from "../support/gate.ts";
 import { serveNode } from "../support/node-process.ts";
 import { perceptron, seeded } from "../support/onnx-files.ts";
 import { facilitatorWith, isUsed, purseFor } from "../support/selling.ts";
@@ -36,13 +37,6 @@ async function change(edit: (settings: NodeConfigInput) => void, path = config):
   edit(settings);
   await writeFile(path, JSON.stringify(settings));
   return path;
-}
-
-/** A place to wait at until it is opened. */
-function gate(): { opened: Promise<void>; open: () => void } {
-  let open = (): void => undefined;
-  const opened = new Promise<void>((resolve) => (open = resolve));
-  return { opened, open: () => open() };
 }
 
 /** Serves the configuration with a change from this process, until the test ends. */
