@@ -1,15 +1,20 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { onTestFinished } from "vitest";
 import { CLI } from "./cli.ts";
 
 /** A node's process, once it listens. */
 export type NodeProcess = { origin: string; process: ChildProcess; ended: Promise<number | null>; said: string[] };
 
-/** Runs `proof402 node serve` until it listens. Rejects with what it complained of if it ends before. */
+/** Runs `proof402 node serve`, at the longest until the test ends. Rejects with its complaint if it ends before it listens. */
 export async function serveNode(path: string, cwd = process.cwd()): Promise<NodeProcess> {
   const child = spawn(process.execPath, [CLI, "node", "serve", path], { cwd, stdio: ["ignore", "pipe", "pipe"] });
   const said: string[] = [];
   const ended = once(child, "close").then(([code]) => code as number | null);
+  onTestFinished(async () => {
+    child.kill("SIGKILL");
+    await ended;
+  });
   let text = "";
   const origin = await new Promise<string>((resolve, reject) => {
     let complaint = "";

@@ -3,7 +3,7 @@ import { request, type IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { NodeConfigInput } from "../../src/node/config.ts";
 import { packageModelsDirectory } from "../../src/node/index.ts";
 import { newAccount } from "../devnet/authorizations.ts";
@@ -62,7 +62,6 @@ describe("the end of a node that serves", () => {
       join(folder, "slow.json"),
     );
     const node = await serveNode(path);
-    onTestFinished(() => void node.process.kill("SIGKILL"));
     const half = await opened(node.origin, HALF);
     const silent = await opened(node.origin, "");
     const ends = [half, silent].map((socket) => once(socket, "close"));
