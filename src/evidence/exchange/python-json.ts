@@ -1,0 +1,195 @@
+import type { Bytes } from "../bytes.ts";
+
+/** A number as its JSON text spells it: Python tells `1` from `1.0`, and holds integers of any size. */
+export type PythonNumber = { literal: string };
+
+/** JSON as Python holds it: numbers unrounded, objects in the order of their text, of a repeated key the last value. */
+export type PythonJson = null | boolean | string | PythonNumber | PythonJson[] | Map<string, PythonJson>;
+
+/** Deepest nesting read, so that no text exhausts the stack. */
+const MAX_DEPTH = 64;
+
+const [SPACE, QUOTE, COMMA, COLON, OPEN_ARRAY, BACKSLASH, CLOSE_ARRAY, F, N, T, OPEN_OBJECT, CLOSE_OBJECT, DELETE] = [
+  0x20, 0x22, 0x2c, 0x3a, 0x5b, 0x5c, 0x5d, 0x66, 0x6e, 0x74, 0x7b, 0x7d, 0x7f,
+];
+const NUMBER = /[-+.\deE]+/y;
+
+/**
+ * Reads JSON text as Python's `json.loads` does, without losing a digit or the order of an object. Undefined for other
+ * text, or nested deeper than 64 levels. No library keeps that order: JavaScript's objects move keys such as "10" first.
+ */
+export function readPythonJson(text: string): PythonJson | undefined {
+  let at = 0;
+
+  /** The next character that is neither space nor separator. */
+  const next = (): number => {
+    for (; ; at += 1) {
+      const character = text.charCodeAt(at);
+      if (character > SPACE && character !== COMMA && character !== COLON) return character;
+    }
+  };
+  const string = (): string => {
+    const start = at;
+    let end = text.indexOf('"', start + 1);
+    while (isEscaped(text, end)) end = text.indexOf('"', end + 1);
+    at = end + 1;
+    const raw = text.slice(start + 1, end);
+    return raw.includes("\\") ? (JSON.parse(text.slice(start, at)) as string) : raw;
+  };
+  const word = <T>(value: T, length: number): T => {
+    at += length;
+    return value;
+  };
+  const read = (depth: number): PythonJson => {
+    if (depth === 0) throw new RangeError("nested too deeply");
+    switch (next()) {
+      case QUOTE:
+        return string();
+      case OPEN_ARRAY: {
+        const items: PythonJson[] = [];
+        for (at += 1; next() !== CLOSE_ARRAY;) items.push(read(depth - 1));
+        return word(items, 1);
+      }
+      case OPEN_OBJECT: {
+        const members = new Map<string, PythonJson>();
+        for (at += 1; next() !== CLOSE_OBJECT;) members.set(string(), read(depth - 1));
+        return word(members, 1);
+      }
+      case T:
+        return word(true, 4);
+      case F:
+        return word(false, 5);
+      case N:
+        return word(null, 4);
+      default: {
+        NUMBER.lastIndex = at;
+        const literal = NUMBER.exec(text)?.[0] ?? "";
+        return word({ literal }, literal.length);
+      }
+    }
+  };
+  try {
+    // It holds text to the grammar, so the reader above meets none but good text.
+    JSON.parse(text);
+    return read(MAX_DEPTH);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a quote inside a string is escaped: an odd number of backslashes stands before it. */
+function isEscaped(text: string, quote: number): boolean {
+  let backslash = quote - 1;
+  while (text.charCodeAt(backslash) === BACKSLASH) backslash -= 1;
+  return (quote - backslash) % 2 === 0;
+}
+
+/** An escape takes six bytes. */
+const MOST_PER_UNIT = 6;
+const HEX = Uint8Array.from("0123456789abcdef", (digit) => digit.charCodeAt(0));
+const SHORT_ESCAPES: Readonly<Record<number, number>> = {
+  [QUOTE]: QUOTE,
+  [BACKSLASH]: BACKSLASH,
+  0x08: 0x62,
+  0x09: 0x74,
+  0x0a: 0x6e,
+  0x0c: 0x66,
+  0x0d: 0x72,
+};
+
+/**
+ * The bytes of Python's `json.dumps(value, sort_keys=True)`: keys by code point, `", "` and `": "` between, all but ASCII
+ * escaped. Source: CPython `Lib/json/encoder.py`.
+ */
+export function dumpPythonJson(value: PythonJson): Bytes {
+  let out = new Uint8Array(1 << 12);
+  let length = 0;
+
+  const reserve = (more: number): void => {
+    if (length + more <= out.length) return;
+    const grown = new Uint8Array(2 * (length + more));
+    grown.set(out.subarray(0, length));
+    out = grown;
+  };
+  const put = (ascii: string): void => {
+    reserve(ascii.length);
+    for (let at = 0; at < ascii.length; at += 1) out[length++] = ascii.charCodeAt(at);
+  };
+  const putText = (text: string): void => {
+    reserve(MOST_PER_UNIT * text.length + 2);
+    out[length++] = QUOTE;
+    for (let at = 0; at < text.length; at += 1) {
+      const unit = text.charCodeAt(at);
+      if (unit >= SPACE && unit < DELETE && unit !== QUOTE && unit !== BACKSLASH) {
+        out[length++] = unit;
+        continue;
+      }
+      out[length++] = BACKSLASH;
+      const short = unit < DELETE ? SHORT_ESCAPES[unit] : undefined;
+      if (short !== undefined) {
+        out[length++] = short;
+        continue;
+      }
+      out[length++] = 0x75;
+      for (let shift = 12; shift >= 0; shift -= 4) out[length++] = HEX[(unit >> shift) & 15] ?? 0;
+    }
+    out[length++] = QUOTE;
+  };
+  const write = (one: PythonJson): void => {
+    if (typeof one === "string") putText(one);
+    else if (one === null || typeof one === "boolean") put(String(one));
+    else if (Array.isArray(one)) {
+      put("[");
+      let between = "";
+      for (const item of one) {
+        put(between);
+        write(item);
+        between = ", ";
+      }
+      put("]");
+    } else if (one instanceof Map) {
+      put("{");
+      let between = "";
+      for (const key of sortedKeys(one)) {
+        put(between);
+        between = ", ";
+        putText(key);
+        put(": ");
+        write(one.get(key) ?? null);
+      }
+      put("}");
+    } else put(numberText(one, "Infinity"));
+  };
+  write(value);
+  return out.slice(0, length);
+}
+
+const BEYOND_UNIT_ORDER = /[\ud800-\uffff]/;
+
+function sortedKeys(members: Map<string, PythonJson>): string[] {
+  const keys = [...members.keys()].sort();
+  return keys.some((key) => BEYOND_UNIT_ORDER.test(key)) ? keys.sort(byCodePoint) : keys;
+}
+
+/** JavaScript orders by UTF-16 units, which puts U+10000 before U+FFFF. */
+function byCodePoint(a: string, b: string): number {
+  const [ofA, ofB] = [[...a], [...b]];
+  const at = ofA.findIndex((character, index) => character !== ofB[index]);
+  if (at === -1) return ofA.length - ofB.length;
+  return (ofA[at]?.codePointAt(0) ?? 0) - (ofB[at]?.codePointAt(0) ?? -1);
+}
+
+/** A number in Python's words: an integer with all its digits, a float by its shortest ones. */
+export function numberText({ literal }: PythonNumber, infinity: string): string {
+  if (/[.eE]/.test(literal)) return floatText(Number(literal), infinity);
+  return literal === "-0" ? "0" : literal;
+}
+
+/** Python's `repr(float)`: plain from 1e-4 to below 1e16, with an exponent of two digits or more elsewhere. */
+function floatText(value: number, infinity: string): string {
+  const magnitude = Math.abs(value);
+  if (!Number.isFinite(value)) return value > 0 ? infinity : `-${infinity}`;
+  if (magnitude === 0) return Object.is(value, -0) ? "-0.0" : "0.0";
+  if (magnitude >= 1e-4 && magnitude < 1e16) return Number.isInteger(value) ? `${value}.0` : String(value);
+  return value.toExponential().replace(/\d+$/, (digits) => digits.padStart(2, "0"));
+}
