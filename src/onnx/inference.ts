@@ -48,7 +48,8 @@ export const createSession = (ort: Runtime, file: Uint8Array): Promise<Inference
   ort.InferenceSession.create(file, {
     intraOpNumThreads: 1,
     interOpNumThreads: 1,
-    logSeverityLevel: 3,
+    // What a run fails with is thrown. A line on stderr would let each buyer write in a seller's logs.
+    logSeverityLevel: 4,
     extra: { session: { model_external_initializers_file_folder_path: NO_FOLDER } },
   });
 

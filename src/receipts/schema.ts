@@ -5,6 +5,7 @@ import { coreSchemasOf, type listedPriceSchema } from "./core-schema.ts";
 import { address, base64, baseUnits, hex, hex0x, hexData, instant, isOpaque, network } from "./fields.ts";
 import { tlsEvidence, transferEvidence } from "./transfer-schema.ts";
 import { ezklEvidence, groth16Evidence } from "./proof-schema.ts";
+import { replayEvidence, type replayedOutputs } from "./replay-schema.ts";
 
 /** Evidence appended after delivery, and the receipt's appraisals. KEPT_FREE comes on top. */
 export const MAX_LATER = 64;
@@ -126,51 +127,6 @@ export const inclusionEvidence = z.strictObject({
   /** The event that anchors the root, raw. Its address is the relay contract's. */
   log: evmLog,
 });
-
-/** A number that JSON does not hold in each reader: an integer beyond 2^53, `NaN`, an infinity, or zero with a sign. */
-const notInJson = z.string().regex(/^(?:NaN|-?Infinity|-0|-?[1-9][0-9]{15,19})$/, "a number that JSON does not hold");
-const texts = z.array(z.string().max(1_000_000)).max(100_000);
-
-/** What a re-execution answered, each tensor flattened in row-major order. */
-export const replayedOutputs = z
-  .array(
-    z.strictObject({
-      name: z.string().max(128),
-      datatype: z.string().max(16),
-      shape: z.array(z.int().min(0).max(1_000_000)).max(8),
-      data: z.union([z.array(z.union([z.number(), z.boolean(), notInJson])).max(100_000), texts]),
-    }),
-  )
-  .min(1)
-  .max(64);
-
-/** Allowed differences of floating-point numbers. */
-const tolerance = z.strictObject({ absolute: z.number().min(0), relative: z.number().min(0) });
-
-/**
- * The buyer's own re-execution of the model on the request's inputs. Only who ran it can believe it. Holds the full
- * outputs or, if a receipt has no room for them, the outcome of the comparison made at once.
- */
-export const replayEvidence = z
-  .strictObject({
-    kind: z.literal("replay.onnx"),
-    /** SHA-256 of the model file that was run. */
-    modelSha256: hex(32),
-    runtime: z.strictObject({ name: z.string().max(64), version: z.string().max(32) }),
-    outputs: replayedOutputs.optional(),
-    compared: z
-      .strictObject({
-        /** sha256(JCS(outputs)), hex. */
-        outputsSha256: hex(32),
-        tolerance,
-        /** Where the answer first differs, or null where it is the same within the tolerance. */
-        difference: z.string().max(200).nullable(),
-      })
-      .optional(),
-  })
-  .refine(({ outputs, compared }) => (outputs === undefined) !== (compared === undefined), {
-    error: "has either its outputs or how they compared",
-  });
 
 /**
  * A contradiction found by a receipt's holder: the layer fails for every reader. It can take a verdict away and never

@@ -7,9 +7,11 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { dueFor } from "../../src/node/payment-gate.ts";
 import { packageModelsDirectory } from "../../src/node/models.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { TensorProto_DataType as DataType } from "../../src/onnx/onnx-proto.artifact.ts";
 import { onnxOf } from "../support/onnx-files.ts";
+import { floats, graphOf, modelOf, node, value } from "../support/onnx-messages.ts";
 import { rpcInFront } from "../support/rpc.ts";
-import { openSeller, purseFor, requestOf, takenBy, type OwnSeller } from "../support/selling.ts";
+import { isUsed, openSeller, purseFor, requestOf, takenBy, type OwnSeller } from "../support/selling.ts";
 import { payingFetch } from "../support/stock-client.ts";
 
 let market: Market;
@@ -179,6 +181,30 @@ describe("what a price buys", () => {
       code: "rpc_missing",
     });
   });
+});
+
+test("an order that the model answers 422 is uncharged, and its payment buys another", async () => {
+  // The model looks a number up by its place, and there is none at 7.
+  const file = modelOf(
+    graphOf([node("Gather", ["table", "x"], "y")], [floats("table", [3], 10, 20, 30)], {
+      input: [value("x", [], DataType.INT64)],
+      output: [value("y", [])],
+    }),
+  );
+  await writeFile(join(market.directory, "lookup.onnx"), file);
+  const sha256 = createHash("sha256").update(file).digest("hex");
+  const described = { name: "eth-risk", file: "lookup.onnx", sha256, task: "", description: "" };
+  const seller = await openSeller(market, { modelsDir: market.directory, descriptions: [described] });
+  const at = (place: number) =>
+    JSON.stringify({ inputs: [{ name: "x", shape: [1], datatype: "INT64", data: [place] }] });
+  const purse = await purseFor(market, seller.origin, { request: at(7) });
+  const refused = await purse.post(at(7));
+  expect(refused).toMatchObject({ status: 422, text: expect.stringContaining("nothing was charged"), payment: null });
+  expect([await takenBy(market, seller), await isUsed(market, purse)]).toEqual([0n, false]);
+  const { status, text } = await purse.post(at(2));
+  expect([status, text]).toEqual([200, expect.stringContaining('"data":[30]')]);
+  expect(await takenBy(market, seller)).toBe(10_000n);
+  await seller.stop();
 });
 
 describe("the Open Inference Protocol", () => {

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { fromBase64, fromUtf8 } from "../../src/evidence/bytes.ts";
 import { oip } from "../../src/evidence/exchange/oip.ts";
 import type { LayerResult, ReplayedOutputs, ReplayEvidence } from "../../src/receipts/schema.ts";
-import { replayEvidence } from "../../src/receipts/schema.ts";
+import { replayEvidence } from "../../src/receipts/replay-schema.ts";
 import { judgeTensorFormat } from "../../src/verify/layers/answer.ts";
 import { appraise } from "../../src/verify/appraise.ts";
 import { judgeReplay } from "../../src/verify/computation/replay.ts";

@@ -6,13 +6,8 @@ import { canonicalSha256 } from "../../../evidence/canonical.ts";
 import { Proof402Error } from "../../../errors.ts";
 import { executeApart } from "../../../onnx/execution.ts";
 import { DATATYPES as SERVED, fits, type Tensor } from "../../../onnx/tensors.ts";
-import {
-  replayedOutputs,
-  replayEvidence,
-  type Receipt,
-  type ReplayedOutputs,
-  type ReplayEvidence,
-} from "../../../receipts/schema.ts";
+import { replayedOutputs, replayEvidence } from "../../../receipts/replay-schema.ts";
+import type { Receipt, ReplayedOutputs, ReplayEvidence } from "../../../receipts/schema.ts";
 import { readTensors } from "../../../verify/layers/answer.ts";
 import { differenceFromReplay } from "../../../verify/computation/replay.ts";
 import type { BuyerContext } from "../../context.ts";
