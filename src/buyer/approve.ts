@@ -1,7 +1,7 @@
 import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import { Proof402Error } from "../errors.ts";
-import { chainName, moneyText } from "../payment/money-text.ts";
+import { chainName, moneyText } from "../chain/money-text.ts";
 import { readAttempts } from "../payment/journal.ts";
 import { stillAtStake } from "../payment/judge.ts";
 import { APPROVAL_SECONDS, takeWord, type Word } from "./approvals.ts";

@@ -1,5 +1,5 @@
 import { Proof402Error } from "../errors.ts";
-import { moneyText } from "../payment/money-text.ts";
+import { moneyText } from "../chain/money-text.ts";
 import { toBase64 } from "../evidence/bytes.ts";
 import { FORMATS } from "../evidence/exchange/formats.ts";
 import type { SellerListing } from "../market/catalog.ts";

@@ -44,6 +44,7 @@ export async function viewModels(
         seller: { id: seller.id, state: hold === undefined ? "ready" : "on_hold", reason: hold?.reason ?? null },
         priceUsd:
           model.price !== null && asset?.usdStable === true ? formatUnits(model.price.amount, asset.decimals) : null,
+        token: asset ?? null,
       };
     });
   });

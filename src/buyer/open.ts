@@ -104,6 +104,7 @@ export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
 
   return {
     warnings: ctx.warnings,
+    tokens: config.payment.assets,
 
     listModels: (listOptions = {}) => viewModels(ctx, listOptions),
 

@@ -1,4 +1,4 @@
-import { moneyText } from "../payment/money-text.ts";
+import { moneyText } from "../chain/money-text.ts";
 import { termsHash } from "../evidence/payment-binding.ts";
 import { Proof402Error, type ErrorCode } from "../errors.ts";
 import type { Candidate } from "../market/choose.ts";

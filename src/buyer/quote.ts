@@ -1,4 +1,4 @@
-import { moneyText } from "../payment/money-text.ts";
+import { moneyText } from "../chain/money-text.ts";
 import type { Candidate } from "../market/choose.ts";
 import { evidenceFor, METHODS } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";

@@ -37,8 +37,6 @@ export async function viewSpending(
       ? []
       : await ctx.db.selectFrom("receipts").select(["id", "verdict"]).where("id", "in", ids).execute();
   const verdictOf = new Map(verdicts.map((row) => [row.id, row.verdict]));
-  const tokenOf = (offer: { network: string; asset: string }): Pick<Recent, "symbol" | "decimals" | "usdStable"> =>
-    findAsset(offer, ctx.config.payment.assets) ?? { symbol: offer.asset, decimals: null, usdStable: false };
   return {
     payer: ctx.wallet?.address ?? null,
     assets: view.assets,
@@ -48,15 +46,19 @@ export async function viewSpending(
     purchases,
     skipped: skip,
     recent: recent.map((purchase) => {
-      const { symbol, decimals, usdStable } = tokenOf(purchase.offer);
+      const { network, asset } = purchase.offer;
+      const token = findAsset(purchase.offer, ctx.config.payment.assets);
       return {
         idempotencyKey: purchase.idempotencyKey,
         at: new Date(purchase.createdAt).toISOString(),
         sellerId: purchase.sellerId,
         model: purchase.model,
-        symbol,
-        decimals,
-        usdStable,
+        network,
+        asset,
+        symbol: token?.symbol ?? null,
+        // The journal's offers have their decimals from the configuration of their time.
+        decimals: token?.decimals ?? purchase.offer.decimals,
+        usdStable: token?.usdStable ?? false,
         amount: purchase.settledAmount ?? purchase.offer.amount,
         state: purchase.state,
         reason: purchase.reason,

@@ -4,6 +4,7 @@ import type { AuditResult } from "../receipts/audit-codes.ts";
 import type { Appraisal, Assurance, Receipt, Verdict } from "../receipts/schema.ts";
 import type { AnswerReading } from "../evidence/exchange/format.ts";
 import type { ListedModel, Listing } from "../market/types.ts";
+import type { PlacedToken } from "../chain/money-text.ts";
 import type { AssetSpending } from "../payment/types.ts";
 import type { ReconcileSummary } from "../payment/reconcile.ts";
 import type { ClaimState, PurchaseState } from "../storage/tables.ts";
@@ -18,6 +19,8 @@ export type ModelView = ListedModel & {
   seller: { id: string; state: "ready" | "on_hold"; reason: string | null };
   /** Price in USD where the asset is declared stable. */
   priceUsd: string | null;
+  /** The token of the price. Null if the payment policy does not know it. */
+  token: PlacedToken | null;
 };
 
 /** The sellers' lists: models on offer, models this version cannot buy with the reason, and silent sellers. */
@@ -143,9 +146,11 @@ export type Spending = {
     at: string;
     sellerId: string;
     model: string;
-    /** Of a configured token its name; of another its address, without decimals. */
-    symbol: string;
-    decimals: number | null;
+    network: string;
+    asset: string;
+    /** Null for a token that is no longer configured. */
+    symbol: string | null;
+    decimals: number;
     usdStable: boolean;
     /** Base units. */
     amount: string;
@@ -195,6 +200,8 @@ export type Claim = {
 
 /** The library's one object: buys, keeps receipts, verifies. Safe to share between surfaces of one process. */
 export interface Buyer {
+  /** The tokens of the payment policy: amounts of them are told by name. */
+  readonly tokens: readonly PlacedToken[];
   /** Found as it was opened. `spending` shows them, too. */
   readonly warnings: readonly Warning[];
   /** Sellers that are slow or down are not waited for. */

@@ -3,7 +3,7 @@ import { lookAtSeller, type NewSeller } from "../buyer/new-seller.ts";
 import { addSeller } from "../config/change.ts";
 import { configPath, readConfigFile } from "../config/load.ts";
 import { Proof402Error } from "../errors.ts";
-import { chainName, moneyText } from "../payment/money-text.ts";
+import { chainName, moneyText } from "../chain/money-text.ts";
 import { ASSURANCES, type Assurance } from "../receipts/schema.ts";
 import { EXIT, globals, note, print, printJson } from "./globals.ts";
 import { confirm } from "./owner.ts";

@@ -1,8 +1,7 @@
 import type { Command } from "commander";
 import { giveWord, listApprovals, type Approval } from "../buyer/approvals.ts";
 import type { Config } from "../config/schema.ts";
-import { formatUnits } from "../chain/amounts.ts";
-import { chainName, moneyText } from "../payment/money-text.ts";
+import { chainName, sumText } from "../chain/money-text.ts";
 import { findAsset } from "../payment/policy.ts";
 import { EXIT, globals, print, printJson } from "./globals.ts";
 import { configOf, withStore } from "./session.ts";
@@ -57,11 +56,7 @@ const viewOf = (one: Approval, { payment }: Config): Record<string, unknown> => 
 };
 
 function lineOf(one: Approval, { payment }: Config): string {
-  const asset = findAsset(one, payment.assets);
-  const sum =
-    asset === undefined
-      ? `${formatUnits(one.amount, 0)} of a token that is not configured`
-      : moneyText(one.amount, asset);
+  const sum = sumText(one.amount, findAsset(one, payment.assets), one);
   const [asked, ends] = [one.asked_at, one.ends_at].map((at) => new Date(at).toISOString());
   return `${one.id}  ${one.state}: ${sum} on ${chainName(one.network)} to "${one.seller_id}" (payee ${one.pay_to}) for one inference of ${one.model}; asked ${asked}, ends ${ends}`;
 }

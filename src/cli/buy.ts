@@ -12,7 +12,7 @@ import { EXIT, globals, note } from "./globals.ts";
 import { decimal } from "./numbers.ts";
 import { purchaseText } from "./purchase-text.ts";
 import { releaseText } from "./sellers.ts";
-import { configOf, withBuyer } from "./session.ts";
+import { withBuyer } from "./session.ts";
 
 type Options = { input: string; seller?: string; assurance?: string; maxUsd?: string; wait?: string; key?: string };
 
@@ -32,7 +32,6 @@ export async function buy(model: string, options: Options, command: Command): Pr
   };
   for (const signal of SIGNALS) process.once(signal, onSignal);
   try {
-    const { assets } = (await configOf(rest)).payment;
     const code = await withBuyer(rest, async (buyer) => {
       let bought: Bought | null = null;
       const exit = await runTool(
@@ -55,7 +54,7 @@ export async function buy(model: string, options: Options, command: Command): Pr
               note(`[${total === undefined ? "later" : `${done}/${total}`}] ${message}`),
             approve: hasTerminal() ? approve : undefined,
           },
-          show: (data) => purchaseText(data as Bought, input, assets),
+          show: (data) => purchaseText(data as Bought, input),
           exit: (data) => exitOfVerdict((bought = data as Bought).receipt.verdict, options.wait === "verified"),
           onError: ({ code, idempotencyKey }) => {
             if (idempotencyKey !== undefined && code !== "idempotency_conflict")

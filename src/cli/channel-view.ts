@@ -1,6 +1,6 @@
 import { findAsset } from "../payment/policy.ts";
 import type { Config } from "../config/schema.ts";
-import { moneyText } from "../payment/money-text.ts";
+import { moneyText } from "../chain/money-text.ts";
 import type { ChannelSurvey } from "../payment/channel-recover.ts";
 import { leftOf } from "../payment/channels.ts";
 import type { ChannelsTable } from "../storage/tables.ts";

@@ -1,4 +1,4 @@
-import { moneyText } from "../payment/money-text.ts";
+import { moneyText } from "../chain/money-text.ts";
 import { findSeller } from "../config/schema.ts";
 import type { Command } from "commander";
 import { Proof402Error } from "../errors.ts";

@@ -1,10 +1,8 @@
 import { answerOf, inputOf } from "../buyer/answer.ts";
-import { formatUnits } from "../chain/amounts.ts";
 import { Proof402Error } from "../errors.ts";
-import { findAsset, type AssetPolicy } from "../payment/policy.ts";
 import type { Receipt } from "../receipts/schema.ts";
 import { showAnswer } from "../tools/shown-answer.ts";
-import type { ReceiptSummary } from "../tools/summary.ts";
+import { paidSum, type ReceiptSummary } from "../tools/summary.ts";
 
 /** Most characters of a question or an answer in a story. The receipt keeps the exact bytes. */
 const MAX_SHOWN = 300;
@@ -28,28 +26,20 @@ export const storyOf = (receipt: Receipt, summary: Story["summary"]): Story => (
   answered: shown(() => answerOf(receipt)),
 });
 
-/** A story in three lines, above the checks. `assets` names the tokens of the reader's configuration. */
-export function storyText({ summary, payer, asked, answered }: Story, assets: readonly AssetPolicy[]): string {
+/** A story in three lines, above the checks. */
+export function storyText({ summary, payer, asked, answered }: Story): string {
   const { verdict, seller, model, at, paid } = summary;
-  const told = verdict === "verified" && !paid.reported ? "" : "The receipt tells: ";
+  const told = verdict === "verified" && paid.reported !== true ? "" : "The receipt tells: ";
   return [
-    `${told}${JSON.stringify(seller)} sold ${JSON.stringify(model)}${payer === null ? "" : ` to ${payer}`} ${priceText(paid, assets)}, ${at}`,
+    `${told}${JSON.stringify(seller)} sold ${JSON.stringify(model)}${payer === null ? "" : ` to ${payer}`} ${priceText(paid)}, ${at}`,
     `Asked     ${asked}`,
     `Answered  ${answered} (the seller's data)`,
   ].join("\n");
 }
 
-function priceText(paid: Paid, assets: readonly AssetPolicy[]): string {
+function priceText(paid: Paid): string {
   if (paid.state === "expired") return "for nothing: the authorization ended unused";
-  const dollars = findAsset(paid, assets)?.usdStable === true ? ` ($${formatUnits(paid.amount, paid.decimals)})` : "";
-  const open = paid.state === "settled" ? "" : ", not seen on chain yet";
-  return `for ${paid.atMost ? "at most " : ""}${sumText(paid, assets)}${dollars}${open}`;
-}
-
-/** An amount by the token's own name, or by its address if the configuration does not know it. */
-export function sumText(paid: Paid, assets: readonly AssetPolicy[]): string {
-  const symbol = findAsset(paid, assets)?.symbol;
-  return `${formatUnits(paid.amount, paid.decimals)} ${symbol ?? `of ${paid.asset} on ${paid.network}`}`;
+  return `for ${paidSum(paid)}${paid.state === "settled" ? "" : ", not seen on chain yet"}`;
 }
 
 /** A value in one line, cut, and without what could hide text. */

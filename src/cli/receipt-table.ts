@@ -35,6 +35,7 @@ function lineOf(
 ) {
   const { core } = receipt;
   const { payment, offer } = core;
+  const token = findAsset(payment, assets);
   const appraisal = receipt.appraisals.length === 0 ? null : newestAppraisal(receipt);
   const { state, amount } = paidAmount(receipt);
   const settlement = receipt.later.find(
@@ -50,8 +51,8 @@ function lineOf(
     verdict: appraisal?.verdict ?? "",
     assurance: appraisal?.assurance ?? "",
     payment: state,
-    amount: formatUnits(amount, offer.decimals),
-    symbol: findAsset(payment, assets)?.symbol ?? "",
+    amount: formatUnits(amount, token?.decimals ?? offer.decimals),
+    symbol: token?.symbol ?? "",
     token: payment.asset,
     network: payment.network,
     transaction: settlement?.evidence.outcome === "settled" ? settlement.evidence.transaction : "",

@@ -26,13 +26,13 @@ export async function listReceipts(options: ListOptions, command: Command): Prom
   const { receipts, total } = await busy("Reading the receipts", () =>
     withStore(rest, (db) => searchReceipts(db, asked)),
   );
-  const summaries = receipts.map((receipt) => summarize(receipt, newestAppraisal(receipt)));
+  const { assets } = (await configOf(rest)).payment;
+  const summaries = receipts.map((receipt) => summarize(receipt, newestAppraisal(receipt), assets));
   const end = skip + receipts.length;
   const next = end < total ? end : null;
   if (json) printJson({ receipts: summaries, total, next: next === null ? null : { skip: next } });
   else {
-    const { assets } = (await configOf(rest)).payment;
-    for (const summary of summaries) print(receiptRow(summary, assets));
+    for (const summary of summaries) print(receiptRow(summary));
     note(pageText({ skip, end, total, isFiltered: filterWords(options) !== "" }));
     if (next !== null) note(`For more: proof402 receipts list${filterWords(options)} --limit ${limit} --skip ${next}`);
   }
@@ -66,11 +66,9 @@ export async function showReceipt(given: string, options: { wait?: string }, com
   if (json) printJson(receipt);
   else {
     const appraisal = newestAppraisal(receipt);
-    const story = storyOf(receipt, summarize(receipt, appraisal));
     const { assets } = (await configOf(rest)).payment;
-    print(
-      [`Receipt ${receipt.id}`, storyText(story, assets), layerTable(appraisal), ...claims.map(inOneLine)].join("\n"),
-    );
+    const story = storyOf(receipt, summarize(receipt, appraisal, assets));
+    print([`Receipt ${receipt.id}`, storyText(story), layerTable(appraisal), ...claims.map(inOneLine)].join("\n"));
     if (appraisal.verdict === "pending")
       note(
         waitSeconds === 0 ? waitFor(receipt.id) : `Still pending after ${waitSeconds} s. Run the same command again.`,
@@ -87,8 +85,9 @@ const inOneLine = ({ at, purpose, state, arguments: args, outcome }: Claim): str
 export async function importReceipt(file: string, _options: unknown, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
   const receipt = await readReceiptFile(file);
+  const { assets } = (await configOf(rest)).payment;
   const stored = await withBuyer(rest, (buyer) => buyer.importReceipt(receipt));
-  const summary = summarize(stored, newestAppraisal(stored));
+  const summary = summarize(stored, newestAppraisal(stored), assets);
   if (json) printJson({ receipt: summary });
   else {
     const why = aboutRival(newestAppraisal(stored));

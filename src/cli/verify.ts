@@ -12,7 +12,6 @@ import { Proof402Error } from "../errors.ts";
 import { createEzklEngine } from "../ezkl/engine.ts";
 import { openChain } from "../chain/chain.ts";
 import { ASSURANCES, type Appraisal, type Assurance, type Receipt, type Verdict } from "../receipts/schema.ts";
-import { summarize } from "../tools/summary.ts";
 import { verificationOf } from "../tools/verify-receipt.ts";
 import { appraise } from "../verify/appraise.ts";
 import { readFacts } from "../verify/facts.ts";
@@ -55,10 +54,11 @@ export async function verify(target: string | undefined, options: Options, comma
   const { receipt, appraisal, policy } = await judge(target, rest, { ...asked, trust, config, online: options.online });
   const known = sellerOf(policy, receipt.core.seller.id) !== undefined;
   const facts = await readFacts(receipt);
-  if (json) printJson({ ...verificationOf(receipt, appraisal), policy: { hash: policyHash(policy), known }, facts });
+  const verification = verificationOf(receipt, appraisal, config?.payment.assets ?? []);
+  if (json) printJson({ ...verification, policy: { hash: policyHash(policy), known }, facts });
   else {
     print(`Receipt ${receipt.id}`);
-    print(storyText(storyOf(receipt, summarize(receipt, appraisal)), config?.payment.assets ?? []));
+    print(storyText(storyOf(receipt, verification.receipt)));
     if (trust !== null) print(`Judged by ${options.trust}, policy ${policyHash(policy)}`);
     print(known ? layerTable(appraisal) : `${layerTable(appraisal, "no policy")}\n${factList(facts)}`);
     for (const words of nextSteps(target, appraisal, policy)) note(words);

@@ -1,4 +1,4 @@
-import { chainName, moneyText } from "../payment/money-text.ts";
+import { chainName, moneyText } from "../chain/money-text.ts";
 import type { Command } from "commander";
 import type { Config } from "../config/schema.ts";
 import { PERMIT2 } from "../evidence/permit2.ts";

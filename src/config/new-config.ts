@@ -1,6 +1,5 @@
 import { Proof402Error } from "../errors.ts";
-import { parseDollars } from "../payment/money-text.ts";
-import type { AssetPolicy } from "../payment/policy.ts";
+import { parseDollars, type AssetPolicy } from "../payment/policy.ts";
 import type { ConfigInput } from "./schema.ts";
 
 type Token = Pick<AssetPolicy, "asset" | "symbol" | "decimals" | "domain">;

@@ -1,4 +1,4 @@
-import { formatUnits } from "../chain/amounts.ts";
+import { chainName, sumText, type PlacedToken } from "../chain/money-text.ts";
 import { fromBase64 } from "../evidence/bytes.ts";
 import { formatOf } from "../evidence/exchange/formats.ts";
 import { paidAmount } from "../receipts/paid.ts";
@@ -18,7 +18,7 @@ export type ReceiptView = {
   /** The judge, by the reader's name for it. */
   judgedBy: string;
   /** The names of tokens that the reader knows. */
-  tokens?: readonly { network: string; asset: string; symbol: string; usdStable: boolean }[];
+  tokens?: readonly PlacedToken[];
 };
 
 /** Most characters of a body or of a layer's evidence on the page. The file holds all of it. */
@@ -114,10 +114,9 @@ function priceOf({ receipt, tokens = [] }: ReceiptView): string {
   const { state, amount, atMost } = paidAmount(receipt);
   if (state === "expired") return "nothing: the authorization ended unused";
   const token = tokens.find(({ network, asset }) => network === payment.network && asset === payment.asset);
-  const sum = `${atMost ? "at most " : ""}${formatUnits(amount, offer.decimals)}`;
-  const dollars = token?.usdStable === true ? ` ($${formatUnits(amount, offer.decimals)})` : "";
-  const named = token === undefined ? ` of token ${payment.asset}` : ` ${token.symbol}${dollars}`;
-  return `${sum}${named} on ${payment.network}${state === "settled" ? "" : ", not seen on the chain yet"}`;
+  const sum = `${atMost ? "at most " : ""}${sumText(amount, token, { ...payment, decimals: offer.decimals })}`;
+  const place = token === undefined ? "" : ` on ${chainName(payment.network)}`;
+  return `${sum}${place}${state === "settled" ? "" : ", not seen on the chain yet"}`;
 }
 
 function bodyOf({ core }: Receipt, part: "request" | "response"): Html {

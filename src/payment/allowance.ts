@@ -1,4 +1,4 @@
-import { moneyText } from "./money-text.ts";
+import { moneyText } from "../chain/money-text.ts";
 import { PERMIT2 } from "../evidence/permit2.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Chain, LookLimits } from "../chain/chain.ts";

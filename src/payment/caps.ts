@@ -3,7 +3,7 @@ import type { Db } from "../storage/database.ts";
 import type { PurchasesTable, SpendTable } from "../storage/tables.ts";
 import type { AssetPolicy, PaymentPolicy, SellerLimits } from "./policy.ts";
 import type { Refusal } from "./types.ts";
-import { moneyText } from "./money-text.ts";
+import { moneyText } from "../chain/money-text.ts";
 
 // The caps need exact sums over rolling windows of amounts that do not fit SQLite's 64-bit integers, at a cost that does
 // not grow with the number of purchases. So sums are kept as decimal strings per minute, per hour and over all time. A

@@ -1,7 +1,7 @@
 import { channelTermsOf } from "../evidence/methods/voucher.ts";
 import type { AssetPolicy } from "./policy.ts";
 import type { Refusal } from "./types.ts";
-import { moneyText } from "./money-text.ts";
+import { moneyText } from "../chain/money-text.ts";
 import type { Address } from "../evidence/bytes.ts";
 
 /** The terms pinned for channels with a seller. */

@@ -1,4 +1,4 @@
-import { moneyText } from "./money-text.ts";
+import { moneyText } from "../chain/money-text.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
 import type { ChannelsTable } from "../storage/tables.ts";

@@ -1,4 +1,4 @@
-import { moneyText } from "./money-text.ts";
+import { moneyText } from "../chain/money-text.ts";
 import type { Selectable } from "kysely";
 import { formatUnits } from "../chain/amounts.ts";
 import type { Chain, LookLimits } from "../chain/chain.ts";

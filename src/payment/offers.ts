@@ -5,7 +5,7 @@ import type { Offer } from "../receipts/schema.ts";
 import type { ChannelTerms, OpenChannel } from "./channel-offers.ts";
 import { paymentMethodOf } from "../evidence/methods/methods.ts";
 import { readEcho, type Echo } from "./echo.ts";
-import { moneyText } from "./money-text.ts";
+import { moneyText } from "../chain/money-text.ts";
 import { PAYERS } from "./methods/methods.ts";
 import { usdBound, type AssetPolicy, type PaymentPolicy } from "./policy.ts";
 import type { Refusal } from "./types.ts";

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { usdToBaseUnits } from "../chain/amounts.ts";
+import { parseUnits, usdToBaseUnits } from "../chain/amounts.ts";
 import { PAYMENT_METHODS } from "../evidence/methods/methods.ts";
 import { hoursSchema } from "./hours.ts";
 import { anyCaseAddress } from "../receipts/fields.ts";
@@ -67,8 +67,15 @@ export type PaymentPolicy = z.infer<typeof paymentPolicySchema>;
 export const usdBound = (usd: number, { usdStable, decimals }: AssetPolicy): bigint =>
   usdStable ? usdToBaseUnits(usd, decimals) : 0n;
 
+/** Dollars as a person writes them (`0.25`, `$0.25`) in base units of a token that is worth one each, or null. */
+export const parseDollars = (text: string, decimals: number): bigint | null =>
+  parseUnits(text.trim().replace(/^\$/, ""), decimals);
+
+/** The place of a token: CAIP-2 network and address. */
+type Placed = { network: string; asset: string };
+
 /** The policy's entry for the asset of a price, an offer or a payment; undefined if it allows none such. */
-export const findAsset = (
-  of: { network: string; asset: string } | null,
-  assets: readonly AssetPolicy[],
-): AssetPolicy | undefined => assets.find(({ network, asset }) => network === of?.network && asset === of.asset);
+export const findAsset = <One extends Placed = AssetPolicy>(
+  of: Placed | null,
+  assets: readonly One[],
+): One | undefined => assets.find(({ network, asset }) => network === of?.network && asset === of.asset);

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import type { PlacedToken } from "../chain/money-text.ts";
 import { ASSURANCES } from "../receipts/schema.ts";
 import type { BuyOptions, BuyResult } from "../buyer/types.ts";
 import type { ToolContext, ToolDefinition } from "./definition.ts";
@@ -55,7 +56,7 @@ export const buyInference: ToolDefinition<typeof input, typeof output> = {
         approve: context.approve,
         onProgress: progressOf(context),
       });
-      const data = dataOf(result);
+      const data = dataOf(result, context.buyer.tokens);
       return { status: "ok", text: textOf(data), data };
     }),
 };
@@ -70,10 +71,10 @@ function progressOf({ progress }: ToolContext): BuyOptions["onProgress"] {
   };
 }
 
-function dataOf(result: BuyResult): Bought {
+function dataOf(result: BuyResult, tokens: readonly PlacedToken[]): Bought {
   const { readable, answer, note } = showAnswer(result);
   const { paidNow, stored, idempotencyKey } = result;
-  const receipt = summarize(result.receipt, result.appraisal);
+  const receipt = summarize(result.receipt, result.appraisal, tokens);
   return { answer, readable, answerNote: note, receipt, paidNow, stored, idempotencyKey };
 }
 

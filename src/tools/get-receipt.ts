@@ -36,7 +36,7 @@ export const getReceipt: ToolDefinition<typeof input, typeof output> = {
         signal: context.signal,
       });
       const appraisal = newestAppraisal(receipt);
-      const summary = summarize(receipt, appraisal);
+      const summary = summarize(receipt, appraisal, context.buyer.tokens);
       const detailed = detail === "detailed";
       const exchange = showExchange(receipt, detailed);
       const layers = detailed ? layersText(appraisal) : [];

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { sumText } from "../chain/money-text.ts";
 import { ASSURANCES } from "../receipts/schema.ts";
 import type { ModelView } from "../buyer/types.ts";
 import type { ToolDefinition } from "./definition.ts";
@@ -14,7 +15,12 @@ const offerSchema = z.object({
   seller: z.string(),
   priceUsd: z.string().optional(),
   /** In place of dollars, for a token without a fixed dollar price or outside the payment policy: base units. */
-  price: z.object({ amount: z.string(), asset: z.string(), network: z.string() }).optional(),
+  price: z
+    .object({ amount: z.string(), decimals: z.number().optional(), asset: z.string(), network: z.string() })
+    .optional(),
+  /** The token of the price, if the list has several. */
+  symbol: z.string().optional(),
+  network: z.string().optional(),
   assurance: z.enum(ASSURANCES),
   simulated: z.literal(true).optional(),
   /** Why nothing is bought from this seller. */
@@ -32,10 +38,15 @@ const output = z.object({
       sellers: z.array(offerSchema),
     }),
   ),
+  /** The tokens of the prices, as the payment policy names them. */
+  tokens: z.array(z.object({ symbol: z.string(), decimals: z.number(), network: z.string() })),
   unsupported: z.array(z.object({ model: z.string(), seller: z.string(), reason: z.string() })),
   unreachable: z.array(z.string()),
 });
-type Model = z.infer<typeof output>["models"][number];
+type Listed = z.infer<typeof output>;
+type Offer = z.infer<typeof offerSchema>;
+/** The offers of one model. Sellers with other words for it, or another input, stand in a group of their own. */
+type Offers = [ModelView, ...ModelView[]];
 
 export const listModels: ToolDefinition<typeof input, typeof output, "listModels"> = {
   name: "list_models",
@@ -51,8 +62,11 @@ export const listModels: ToolDefinition<typeof input, typeof output, "listModels
         context.signal === undefined ? {} : { signal: context.signal },
       );
       const isMeant = ({ name }: { name: string }): boolean => model === undefined || name === model;
+      const groups = byModel(models.filter(isMeant));
+      const tokens = tokensOf(groups.flat());
       const data = {
-        models: byModel(models.filter(isMeant)),
+        models: groups.map((views) => modelOf(views, tokens.length > 1)),
+        tokens,
         unsupported: unsupported
           .filter(isMeant)
           .map(({ name, sellerId, reason }) => ({ model: name, seller: sellerId, reason })),
@@ -64,53 +78,65 @@ export const listModels: ToolDefinition<typeof input, typeof output, "listModels
           model,
           models.map(({ name }) => name),
         );
-      return { status: "ok", text: textOf(data), data };
+      return { status: "ok", text: textOf(groups, data), data };
     }),
 };
 
-/** The models with their sellers below them, both in the order of the listing. */
-function byModel(views: readonly ModelView[]): Model[] {
-  const found = new Map<string, Model>();
+/** The offers of each model, in the order of the listing. */
+function byModel(views: readonly ModelView[]): Offers[] {
+  const groups = new Map<string, Offers>();
   for (const view of views) {
-    const { name: model, task, description, input: takes } = view;
-    const about = JSON.stringify([model, task, description, takes]);
-    const entry = found.get(about) ?? { model, task, description, input: takes, sellers: [] };
-    found.set(about, entry);
-    entry.sellers.push(offerOf(view));
+    const about = JSON.stringify([view.name, view.task, view.description, view.input]);
+    const group = groups.get(about);
+    if (group === undefined) groups.set(about, [view]);
+    else group.push(view);
   }
-  return [...found.values()].toSorted((a, b) => a.model.localeCompare(b.model, "en"));
+  return [...groups.values()].toSorted(([a], [b]) => a.name.localeCompare(b.name, "en"));
 }
 
-const offerOf = ({ seller, priceUsd, price, assurance, simulated }: ModelView): Model["sellers"][number] => ({
+function tokensOf(views: readonly ModelView[]): Listed["tokens"] {
+  const tokens = new Map(
+    views.flatMap(({ token }) => (token === null ? [] : [[`${token.network} ${token.asset}`, token]])),
+  );
+  return [...tokens.values()].map(({ symbol, decimals, network }) => ({ symbol, decimals, network }));
+}
+
+const modelOf = (views: Offers, isMixed: boolean): Listed["models"][number] => {
+  const [{ name, task, description, input: takes }] = views;
+  return { model: name, task, description, input: takes, sellers: views.map((view) => offerOf(view, isMixed)) };
+};
+
+const offerOf = ({ seller, priceUsd, price, token, assurance, simulated }: ModelView, isMixed: boolean): Offer => ({
   seller: seller.id,
   ...(priceUsd === null ? {} : { priceUsd }),
-  ...(priceUsd !== null || price === null ? {} : { price }),
+  ...(priceUsd !== null || price === null
+    ? {}
+    : { price: token === null ? price : { ...price, decimals: token.decimals } }),
+  ...(isMixed && token !== null ? { symbol: token.symbol, network: token.network } : {}),
   assurance,
   ...(simulated ? { simulated } : {}),
-  ...(seller.state === "ready" ? {} : { onHold: seller.reason ?? "its reason was not kept" }),
+  ...(seller.state === "ready" ? {} : { onHold: heldText(seller) }),
 });
 
-function modelText({ model, task, description, input: takes, sellers }: Model): string[] {
-  const inputs = Object.entries(takes).map(([name, type]) => `${name}: ${type}`);
+const heldText = ({ reason }: ModelView["seller"]): string => reason ?? "its reason was not kept";
+
+function modelText(views: Offers): string[] {
+  const [{ name, task, description, input: takes }] = views;
+  const inputs = Object.entries(takes).map(([input, type]) => `${input}: ${type}`);
   return [
-    `${model}; input ${inputs.join(", ")}; seller says: "${task}. ${description}"`,
-    ...sellers.map((offer) =>
+    `${name}; input ${inputs.join(", ")}; seller says: "${task}. ${description}"`,
+    ...views.map(({ seller, price, token, assurance, simulated }) =>
       [
-        `  ${offer.seller}: ${priceText(offer)}`,
-        `assurance ${offer.assurance}${offer.simulated === true ? " (simulated hardware)" : ""}`,
-        offer.onHold === undefined ? "ready" : `ON HOLD: ${offer.onHold}`,
+        `  ${seller.id}: ${price === null ? "price unknown" : sumText(price.amount, token ?? undefined, price)}`,
+        `assurance ${assurance}${simulated ? " (simulated hardware)" : ""}`,
+        seller.state === "ready" ? "ready" : `ON HOLD: ${heldText(seller)}`,
       ].join("; "),
     ),
   ];
 }
 
-function priceText({ priceUsd, price }: Model["sellers"][number]): string {
-  if (priceUsd !== undefined) return `$${priceUsd}`;
-  return price === undefined ? "price unknown" : `${price.amount} base units of ${price.asset}, not priced in dollars`;
-}
-
-function textOf({ models, unsupported, unreachable }: z.infer<typeof output>): string {
-  const lines = models.flatMap(modelText);
+function textOf(groups: Offers[], { unsupported, unreachable }: Listed): string {
+  const lines = groups.flatMap(modelText);
   if (lines.length === 0) lines.push("No models are listed.");
   for (const one of unsupported) lines.push(`${one.model} from ${one.seller} cannot be bought: ${one.reason}.`);
   if (unreachable.length > 0) lines.push(`Could not be reached: ${unreachable.join(", ")}.`);

@@ -1,4 +1,4 @@
-import { chainName, moneyText } from "../payment/money-text.ts";
+import { chainName, moneyText, sumText } from "../chain/money-text.ts";
 import * as z from "zod";
 import type { Spending } from "../buyer/types.ts";
 import type { ToolDefinition } from "./definition.ts";
@@ -34,8 +34,11 @@ const output = z.object({
       at: z.string(),
       seller: z.string(),
       model: z.string(),
-      symbol: z.string(),
-      decimals: z.number().nullable(),
+      /** Null for a token that is no longer configured. */
+      symbol: z.string().nullable(),
+      decimals: z.number(),
+      asset: z.string(),
+      network: z.string(),
       amount: z.string(),
       state: z.string(),
       reason: z.string().nullable(),
@@ -83,6 +86,8 @@ const dataOf = (view: Spending): z.infer<typeof output> => ({
     model: r.model,
     symbol: r.symbol,
     decimals: r.decimals,
+    asset: r.asset,
+    network: r.network,
     amount: r.amount,
     state: r.state,
     reason: r.reason,
@@ -106,10 +111,8 @@ function textOf(data: Spending): string {
   const { skipped, purchases, recent } = data;
   const range = recent.length === 0 ? "none" : `${skipped + 1} to ${skipped + recent.length}`;
   if (recent.length < purchases) lines.push(`Purchases shown: ${range} of ${purchases}, newest first.`);
-  const sumOf = ({ amount, symbol, decimals, usdStable }: Spending["recent"][number]): string =>
-    decimals === null
-      ? `${amount} of the token ${symbol}, which is not configured`
-      : moneyText(amount, { symbol, decimals, usdStable });
+  const sumOf = ({ symbol, ...paid }: Spending["recent"][number]): string =>
+    sumText(paid.amount, symbol === null ? undefined : { ...paid, symbol }, paid);
   for (const r of data.recent)
     lines.push(
       `${r.at} ${r.sellerId}/${r.model}: ${r.state}${r.reason === null ? "" : ` (${r.reason})`}, ${sumOf(r)}, receipt ${r.receiptId ?? "none"}, ${r.verdict ?? "no verdict"}, key ${r.idempotencyKey}.`,

@@ -1,5 +1,7 @@
 import * as z from "zod";
 import { formatUnits } from "../chain/amounts.ts";
+import { chainName, sumText, type PlacedToken } from "../chain/money-text.ts";
+import { findAsset } from "../payment/policy.ts";
 import { paidAmount } from "../receipts/paid.ts";
 import { ASSURANCES, LAYERS, STATUSES, VERDICTS, type Appraisal, type Receipt } from "../receipts/schema.ts";
 
@@ -16,12 +18,16 @@ export const receiptSummarySchema = z.object({
     /** What became of the payment, as far as the chain has shown it. */
     state: z.enum(["authorized", "settled", "expired"]),
     amount: z.string(),
-    /** The seller may still settle less (an `upto` payment whose settlement is not known). */
-    atMost: z.boolean(),
-    /** Only the file's word: its payment or settlement contradicts, or was not read from the chain here. */
-    reported: z.boolean(),
+    /** The seller may still settle less (an `upto` payment whose settlement is not known). Left out if not so. */
+    atMost: z.literal(true).optional(),
+    /** Only the file's word: its payment or settlement contradicts, or was not read from the chain here. Left out if not so. */
+    reported: z.literal(true).optional(),
+    /** The reader's own name of the token, and `usd` if it is worth a dollar. Of an unknown token, its address. */
+    symbol: z.string().optional(),
+    usd: z.string().optional(),
+    asset: z.string().optional(),
+    /** The configuration's for a token that it knows, else the receipt's. */
     decimals: z.number(),
-    asset: z.string(),
     network: z.string(),
   }),
   at: z.string(),
@@ -31,8 +37,8 @@ export const receiptSummarySchema = z.object({
 });
 export type ReceiptSummary = z.infer<typeof receiptSummarySchema>;
 
-/** The summary of a receipt under one appraisal of it. */
-export function summarize(receipt: Receipt, appraisal: Appraisal): ReceiptSummary {
+/** The summary of a receipt under one appraisal of it, with the reader's names of `tokens`. */
+export function summarize(receipt: Receipt, appraisal: Appraisal, tokens: readonly PlacedToken[]): ReceiptSummary {
   const { core } = receipt;
   return {
     id: receipt.id,
@@ -42,19 +48,28 @@ export function summarize(receipt: Receipt, appraisal: Appraisal): ReceiptSummar
     assurance: appraisal.assurance,
     wanted: appraisal.wanted,
     simulated: appraisal.simulated,
-    paid: {
-      ...paidAmount(receipt),
-      reported: isOnlyTold(appraisal),
-      decimals: core.offer.decimals,
-      asset: core.payment.asset,
-      network: core.payment.network,
-    },
+    paid: paidOf(receipt, appraisal, findAsset(core.payment, tokens)),
     at: core.response.receivedAt,
     layers: Object.fromEntries(LAYERS.map((layer) => [layer, appraisal.layers[layer].status])),
     problems: LAYERS.filter((layer) => appraisal.layers[layer].status === "fail").map(
       (layer) => `${layer}: ${appraisal.layers[layer].code}: ${appraisal.layers[layer].note}`,
     ),
     notProven: inFewSentences(appraisal.notProven),
+  };
+}
+
+function paidOf(receipt: Receipt, appraisal: Appraisal, token: PlacedToken | undefined): ReceiptSummary["paid"] {
+  const { payment, offer } = receipt.core;
+  const { state, amount, atMost } = paidAmount(receipt);
+  return {
+    state,
+    amount,
+    ...(atMost ? { atMost } : {}),
+    ...(isOnlyTold(appraisal) ? { reported: true } : {}),
+    ...(token === undefined ? { asset: payment.asset } : { symbol: token.symbol }),
+    ...(token?.usdStable === true ? { usd: formatUnits(amount, token.decimals) } : {}),
+    decimals: token?.decimals ?? offer.decimals,
+    network: payment.network,
   };
 }
 
@@ -86,21 +101,31 @@ export const VERDICT_WORDS: Record<ReceiptSummary["verdict"], string> = {
   unverified: "required evidence is missing: treat the answer as unproven",
 };
 
-/** Says what became of the payment. `symbol` names the asset for a person whose configuration knows it. */
-export function paidText({ reported, ...paid }: ReceiptSummary["paid"], symbol?: string): string {
-  return reported ? `The file tells, and nothing here confirms: ${paidWords(paid, symbol)}` : paidWords(paid, symbol);
+/** Says what became of the payment. */
+export function paidText(paid: ReceiptSummary["paid"]): string {
+  return paid.reported === true ? `The file tells, and nothing here confirms: ${paidWords(paid)}` : paidWords(paid);
 }
 
-function paidWords(
-  { state, amount, atMost, decimals, asset, network }: Omit<ReceiptSummary["paid"], "reported">,
-  symbol: string | undefined,
-): string {
-  const sum = `${atMost ? "at most " : ""}${formatUnits(amount, decimals)}`;
-  const units = `${sum} ${symbol ?? `of ${asset}`} on ${network}`;
-  if (state === "settled") return `Paid: ${units}.`;
-  return state === "authorized"
-    ? `Authorized: ${units}; not seen on chain yet.`
-    : `Paid: nothing; the authorization in ${symbol ?? asset} on ${network} ended unused.`;
+function paidWords(paid: ReceiptSummary["paid"]): string {
+  const sum = paid.symbol === undefined ? paidSum(paid) : `${paidSum(paid)} on ${chainName(paid.network)}`;
+  if (paid.state === "settled") return `Paid: ${sum}.`;
+  return paid.state === "authorized"
+    ? `Authorized: ${sum}; not seen on chain yet.`
+    : "Paid: nothing; the authorization ended unused.";
+}
+
+/** The amount by its token's name and in dollars; an unknown token goes by its address. */
+export function paidSum({
+  amount,
+  atMost,
+  symbol,
+  usd,
+  asset = "",
+  network,
+  decimals,
+}: ReceiptSummary["paid"]): string {
+  const token = symbol === undefined ? undefined : { symbol, decimals, usdStable: usd !== undefined };
+  return `${atMost === true ? "at most " : ""}${sumText(amount, token, { network, asset, decimals })}`;
 }
 
 /** One paragraph, complete for a reader of the text alone. */

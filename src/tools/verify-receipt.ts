@@ -1,4 +1,5 @@
 import * as z from "zod";
+import type { PlacedToken } from "../chain/money-text.ts";
 import { Proof402Error } from "../errors.ts";
 import { parseReceipt } from "../receipts/receipt.ts";
 import { ASSURANCES, layerResultSchema, type Appraisal, type Receipt } from "../receipts/schema.ts";
@@ -37,7 +38,7 @@ export const verifyReceipt: ToolDefinition<typeof input, typeof output> = {
         at: args.at === undefined ? undefined : new Date(args.at),
         assurance: args.assurance,
       });
-      const data = verificationOf(receipt, appraisal);
+      const data = verificationOf(receipt, appraisal, context.buyer.tokens);
       const judged = `Judged as of ${data.evaluatedAt}.`;
       const text = [...exchangeText(data.exchange), summaryText(data.receipt), judged, ...layersText(appraisal)];
       return { status: "ok", text: text.join("\n"), data };
@@ -45,8 +46,12 @@ export const verifyReceipt: ToolDefinition<typeof input, typeof output> = {
 };
 
 /** A verification as every surface shows it. */
-export const verificationOf = (receipt: Receipt, appraisal: Appraisal): z.infer<typeof output> => ({
-  receipt: summarize(receipt, appraisal),
+export const verificationOf = (
+  receipt: Receipt,
+  appraisal: Appraisal,
+  tokens: readonly PlacedToken[],
+): z.infer<typeof output> => ({
+  receipt: summarize(receipt, appraisal, tokens),
   exchange: showExchange(receipt),
   evaluatedAt: appraisal.evaluatedAt,
   layers: appraisal.layers,

@@ -40,8 +40,8 @@ const inWordsOfTools = (sources: Source[]): string[] =>
         .map((text) => `${source.path}: ${text}`),
     );
 
-/** Files with texts about tokens of unknown decimals: a receipt's own word, and a listing outside the policy. */
-const OF_UNKNOWN_TOKENS: readonly string[] = ["src/cli/fact-list.ts", "src/tools/list-models.ts"];
+/** Files with texts about tokens of unknown decimals: a receipt's own word. */
+const OF_UNKNOWN_TOKENS: readonly string[] = ["src/cli/fact-list.ts"];
 
 /** Texts that tell an amount of a configured token in its smallest units. */
 const inBaseUnits = (sources: Source[]): string[] =>

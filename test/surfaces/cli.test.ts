@@ -238,13 +238,13 @@ describe("buy", () => {
     expect(stdout).toMatch(
       /^"honest" sold "eth-risk" for 0\.01 USDC \(\$0\.01\), \S+Z\nAsked {5}\{.+\}\nAnswered {2}\{.+\} \(the/,
     );
-    expect(stdout).toContain("Paid: 0.01 USDC on eip155:31337.");
+    expect(stdout).toContain("Paid: 0.01 USDC ($0.01) on eip155:31337.");
     expect(stdout).not.toMatch(/0x[0-9a-f]{40}/);
     expect(stdout).not.toMatch(/[1-9]\d*\.\d{6}|\.0*[1-9]\d{6}/);
     expect(stdout).toMatch(/^Not proven:$/m);
     for (const line of stdout.split("\n")) expect(line.length).toBeLessThan(250);
     const { stdout: listed } = await cli("receipts", "list", "--limit", "1");
-    expect(listed).toMatch(/^\S+Z +verified +attested +0\.01 USDC +honest\/eth-risk +p402_\S+$/m);
+    expect(listed).toMatch(/^\S+Z +verified +attested +0\.01 USDC \(\$0\.01\) +honest\/eth-risk +p402_\S+$/m);
   });
 
   test("that waits for a verdict it cannot have ends with 2", async () => {
@@ -402,7 +402,7 @@ describe("models", () => {
   test("are listed with one description for all of their sellers", async () => {
     const { stdout } = await cli("models", "eth-risk");
     expect(stdout.match(/seller says/g)).toHaveLength(1);
-    expect(stdout).toMatch(/^ {2}honest: \$0\.01; assurance attested \(simulated hardware\); ready$/m);
+    expect(stdout).toMatch(/^ {2}honest: 0\.01 USDC \(\$0\.01\); assurance attested \(simulated hardware\); ready$/m);
   });
 
   test("that no seller lists are an error, which names those that are listed", async () => {

@@ -115,7 +115,7 @@ test("begins with who sold what to whom, for how much and when, and what was ask
   const shared = await saved("redacted.json", redactReceipt(receipt, { request: true, response: false }));
   const { stdout } = await runCli(["verify", shared], { cwd: elsewhere });
   expect(stdout.split("\n").slice(1, 3)).toEqual([
-    `The receipt tells: ${sold} 0.01 of ${core.payment.asset} on ${core.payment.network}${when}`,
+    `The receipt tells: ${sold} 0.01 of the unknown token ${core.payment.asset} on ${core.payment.network}${when}`,
     "Asked     (The request's bytes are redacted from this receipt.)",
   ]);
 });

@@ -3,6 +3,8 @@ import type { Buyer } from "../../src/buyer/types.ts";
 import { redactReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
 import { callTool } from "../../src/tools/call.ts";
 import { tools } from "../../src/tools/index.ts";
+import { paidText, summarize } from "../../src/tools/summary.ts";
+import { appraise } from "../../src/verify/appraise.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { makeFixture } from "../support/fixture-receipt.ts";
 
@@ -45,7 +47,8 @@ describe("a result is short", () => {
       for (const { priceUsd } of sellers) expect(Number(priceUsd)).toBeGreaterThan(0);
     }
     expect(result.text.match(/Judge the short-term risk/g)).toHaveLength(1);
-    expect(result.text).toContain("honest: $0.01");
+    expect(result.text).toContain("honest: 0.01 USDC ($0.01)");
+    expect(result.data["tokens"]).toEqual([{ symbol: "USDC", decimals: 6, network: "eip155:31337" }]);
   });
 
   test.each([
@@ -63,7 +66,29 @@ describe("a result is short", () => {
     expect(got.text).toContain(JSON.stringify(bought.data["answer"]));
     const verified = await resultOf("verify_receipt", { id });
     expect(verified.data["exchange"]).toEqual(got.data["exchange"]);
+    const { amount, ...paid } = (got.data["receipt"] as { paid: Record<string, unknown> }).paid;
+    expect(paid).toMatchObject({ symbol: "USDC", decimals: 6, usd: String(Number(amount) / 1e6) });
+    const spent = await resultOf("spending", {});
+    expect((spent.data["recent"] as unknown[])[0]).toMatchObject({ symbol: "USDC", decimals: 6, receiptId: id });
+    for (const { text } of [bought, got, verified]) {
+      expect(text).toContain(`${String(paid["usd"])} USDC ($${String(paid["usd"])}) on eip155:31337`);
+      expect(text).not.toMatch(/0x[0-9a-f]{40}\b/);
+    }
   });
+});
+
+test("of a token that the reader's policy names, a receipt's own decimals count for nothing; an unknown one goes by its address", async () => {
+  const { receipt, policy, evaluateAt } = await makeFixture();
+  receipt.core.offer.decimals = 2;
+  const { network, asset } = receipt.core.payment;
+  const appraisal = await appraise({ receipt, policy, now: evaluateAt, evaluateAt });
+  const textWith = (tokens: Buyer["tokens"]): string => paidText(summarize(receipt, appraisal, tokens).paid);
+  const known = { network, asset, symbol: "USDC", decimals: 6, usdStable: true };
+  expect(textWith([known])).toContain("Paid: 0.01 USDC ($0.01) on eip155:31337.");
+  expect(textWith([{ ...known, usdStable: false }])).toContain("Paid: 0.01 USDC on eip155:31337.");
+  expect(textWith([{ ...known, network: "eip155:1" }])).toContain(
+    `Paid: 100 of the unknown token ${asset} on eip155:31337.`,
+  );
 });
 
 describe("what a receipt says was asked and answered", () => {

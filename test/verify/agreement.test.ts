@@ -102,8 +102,8 @@ test("what was paid is the file's word where payment or settlement failed or are
   const { receipt, policy, evaluateAt } = await makeFixture();
   const shown = async (one: Receipt, own: boolean) => {
     const seen = own ? { own: one.later.map(({ evidence }) => evidence) } : {};
-    const summary = summarize(one, await appraise({ receipt: one, policy, now: evaluateAt, evaluateAt, ...seen }));
-    return { reported: summary.paid.reported, text: summaryText(summary) };
+    const summary = summarize(one, await appraise({ receipt: one, policy, now: evaluateAt, evaluateAt, ...seen }), []);
+    return { reported: summary.paid.reported === true, text: summaryText(summary) };
   };
   expect(await shown(receipt, true)).toMatchObject({ reported: false, text: expect.stringContaining(" Paid: 0.01 ") });
   const told = "The file tells, and nothing here confirms: Paid: ";
@@ -152,7 +152,7 @@ test.each<[string, (core: Receipt["core"]) => void]>([
     const facts = await readFacts(forged);
     const judged = await appraise({ receipt: forged, policy, now: evaluateAt, evaluateAt });
     expect(judged.verdict).toBe("failed");
-    expect(summaryText(summarize(forged, judged))).toContain("nothing here confirms");
+    expect(summaryText(summarize(forged, judged, []))).toContain("nothing here confirms");
     agreements.push(facts.agreement);
   }
   expect(agreements[0]).toEqual({ signer: null, byPayer: false });

@@ -1,4 +1,4 @@
-import { moneyText } from "../../payment/money-text.ts";
+import { moneyText } from "../../chain/money-text.ts";
 import { formatUnits } from "../../chain/amounts.ts";
 import { isUnread } from "../../chain/chain.ts";
 import { METHODS } from "../../evidence/methods/methods.ts";

@@ -1,4 +1,4 @@
-import { moneyText } from "../../payment/money-text.ts";
+import { moneyText } from "../../chain/money-text.ts";
 import type { ListedModel, Seller } from "../../market/types.ts";
 import { findExceededCap, readCallsLastHour, readUsage } from "../../payment/caps.ts";
 import { findAsset, type AssetPolicy } from "../../payment/policy.ts";

@@ -1,4 +1,4 @@
-import { moneyText } from "../../payment/money-text.ts";
+import { moneyText } from "../../chain/money-text.ts";
 import { readHolds } from "../../buyer/holds.ts";
 import { Proof402Error } from "../../errors.ts";
 import { holdText } from "../../market/choose.ts";

@@ -3,7 +3,7 @@ import { CAPS, PRESETS, RPC_PLACEHOLDER, type Caps, type NewConfig } from "../..
 import { loadConfig } from "../../config/load.ts";
 import { Proof402Error } from "../../errors.ts";
 import { isLocalHost } from "../../http/addresses.ts";
-import { parseDollars } from "../../payment/money-text.ts";
+import { parseDollars } from "../../payment/policy.ts";
 import { isKeystore, KEPT, keyFrom, readKeyFile, readPassword, type Kept } from "./key.ts";
 import type { Asker } from "./question.ts";
 

@@ -9,7 +9,7 @@ import { jsonOf, utf8 } from "../../evidence/bytes.ts";
 import { Proof402Error } from "../../errors.ts";
 import { fileExists, isThere, writeNew } from "../../files/write-new.ts";
 import { createHttp } from "../../http/client.ts";
-import { moneyText } from "../../payment/money-text.ts";
+import { moneyText } from "../../chain/money-text.ts";
 import { walletFromPrivateKey } from "../../payment/wallet.ts";
 import { ADDRESS_FORM, idOf, originOf, sellerText, viewOf } from "../add-seller.ts";
 import { hasTerminal } from "../ask.ts";
