@@ -38,7 +38,9 @@ const TEST_FACILITATOR = "https://x402.org/facilitator";
 /** `proof402 node init`: a seller's configuration for one model, and the key that signs its answers. */
 export async function initNode(model: string, options: InitOptions, command: Command): Promise<number> {
   const folder = resolve(options.out);
-  const { bytes, entry } = await modelEntry(model, options.price);
+  const { bytes, from, entry } = await modelEntry(model, options.price);
+  // A model in several files is sold as one, so that its digest covers all of it.
+  const packed = from.length === 0 ? null : join(folder, `${entry.name}.packed.onnx`);
   const { facilitator = options.network === "base-sepolia" ? TEST_FACILITATOR : undefined } = options;
   if (facilitator === undefined)
     throw usage("--facilitator is required on this network: the URL of an x402 facilitator.");
@@ -47,7 +49,7 @@ export async function initNode(model: string, options: InitOptions, command: Com
     payment: { ...paidOn(PRESETS[options.network]), payTo: options.payTo, facilitatorUrl: facilitator },
     signingKeyFile: KEY,
     database: "node.db",
-    models: [{ ...entry, file: relative(folder, resolve(model)) }],
+    models: [{ ...entry, file: relative(folder, packed ?? resolve(model)) }],
   };
   const parsed = nodeConfigSchema.safeParse(settings);
   const [wrong] = parsed.error?.issues ?? [];
@@ -55,14 +57,19 @@ export async function initNode(model: string, options: InitOptions, command: Com
     throw usage(`${OPTION_OF[String(wrong.path.at(-1))] ?? wrong.path.join(".")}: ${wrong.message}.`);
   // What cannot be sold is refused here, and not at its first buyer.
   const { inputs, outputs } = await busy("Opening the model", () => describeModel(bytes, entry.name));
-  const files = [join(folder, CONFIG), join(folder, KEY)];
+  const files = [join(folder, CONFIG), join(folder, KEY), ...(packed === null ? [] : [packed])];
   for (const file of files) if (await isThere(file)) throw fileExists(file);
+  if (packed !== null) await writeNew(packed, bytes);
   await writeNew(join(folder, KEY), await generateSigningKey(), { mode: 0o600 });
   await writeNew(join(folder, CONFIG), `${JSON.stringify(settings, null, 2)}\n`);
   if (globals(command).json === true) printJson({ config: files[0], files, model: entry, inputs, outputs });
   else {
     print(`${entry.name}: ${entry.price} a call, paid to ${options.payTo} on ${options.network}.`);
-    print(`Wrote ${files.join(" and ")}. Keep the key: buyers pin it.`);
+    if (packed !== null)
+      print(
+        `Put ${from.join(" and ")} into ${packed}: its digest covers all of it, and buyers who run it again need it.`,
+      );
+    print(`Wrote ${files.slice(0, 2).join(" and ")}. Keep the key: buyers pin it.`);
     print(`Next:\n  proof402 node serve ${files[0]}\n  proof402 node reference ${files[0]}   (what your buyers paste)`);
   }
   return EXIT.ok;

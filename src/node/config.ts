@@ -9,6 +9,7 @@ import { OTHERS, readTextFile } from "../files/read-file.ts";
 import { anyCaseAddress } from "../receipts/fields.ts";
 import { isLocalHost } from "../http/addresses.ts";
 import { openModel, type RunningModel } from "../onnx/inference.ts";
+import { packModel, type PackedModel } from "../onnx/pack-model.ts";
 import type { ModelDescription } from "./models.ts";
 
 const dollars = z.string().refine((text) => parseUnits(text, 18) !== null, 'whole tokens as text, such as "0.01"');
@@ -175,12 +176,15 @@ export async function readSecret(path: string, field: string): Promise<string> {
 export const descriptionsIn = ({ models }: NodeConfig): ModelDescription[] =>
   models.map(({ name, file, sha256, task, description }) => ({ name, file, sha256, task, description }));
 
-/** A model's entry in a new configuration. Throws Proof402Error `file_unreadable`. */
+/**
+ * A model's entry in a new configuration, and the bytes that are sold: the file's, with the data inside that it has in
+ * other files. Throws Proof402Error `file_unreadable` or the codes of `packModel`.
+ */
 export async function modelEntry(
   file: string,
   price: string,
-): Promise<{ bytes: Uint8Array; entry: NodeConfigInput["models"][number] }> {
-  const bytes = await readFile(file).catch((cause: unknown) => {
+): Promise<PackedModel & { entry: NodeConfigInput["models"][number] }> {
+  const read = await readFile(file).catch((cause: unknown) => {
     throw new Proof402Error("file_unreadable", `${file} could not be read.`, {
       next: "Name a file that exists.",
       cause,
@@ -191,8 +195,9 @@ export async function modelEntry(
     throw new Proof402Error("invalid_input", `${file} gives no name for a model: letters, digits, . _ -.`, {
       next: "Rename the file.",
     });
-  const sha256 = createHash("sha256").update(bytes).digest("hex");
-  return { bytes, entry: { name, file, sha256, price } };
+  const packed = await packModel(read, dirname(file));
+  const sha256 = createHash("sha256").update(packed.bytes).digest("hex");
+  return { ...packed, entry: { name, file, sha256, price } };
 }
 
 /** Opens a model as the node will. Throws what it would throw at its start. */

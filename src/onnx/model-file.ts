@@ -41,19 +41,19 @@ const ALTERNATIVES: ReadonlyMap<string, readonly string[]> = new Map([
  * Checks the bytes of an ONNX file (protobuf encoding specification, onnx.proto): every reader reads the same model
  * from it, and all of the model is in it. Refuses unknown fields, a repeated singular field (readers keep the last, the
  * first, or a merge), several values of one tensor or attribute, text outside UTF-8, and data in other files, anywhere
- * in the model. A protobuf library alone tells none of these.
+ * in the model, unless `external` allows it. A protobuf library alone tells none of these.
  *
  * Throws Proof402Error `model_unreadable` (no ONNX file that this version knows all of), `model_ambiguous` or
  * `model_external_data`.
  */
-export function checkModelFile(file: Uint8Array): void {
+export function checkModelFile(file: Uint8Array, options: { external?: boolean } = {}): void {
   if (file.length === 0) throw unreadable();
-  checkMessage(file, ModelProtoSchema, MAX_DEPTH);
+  checkMessage(file, ModelProtoSchema, { depth: MAX_DEPTH, ...options });
 }
 
 /** Reads an ONNX file after `checkModelFile`. Throws the same. */
-export function readModelFile(file: Uint8Array): ModelProto {
-  checkModelFile(file);
+export function readModelFile(file: Uint8Array, options: { external?: boolean } = {}): ModelProto {
+  checkModelFile(file, options);
   try {
     return fromBinary(ModelProtoSchema, file);
   } catch (error) {
@@ -61,7 +61,11 @@ export function readModelFile(file: Uint8Array): ModelProto {
   }
 }
 
-function checkMessage(bytes: Uint8Array, message: DescMessage, depth: number): void {
+function checkMessage(
+  bytes: Uint8Array,
+  message: DescMessage,
+  { depth, external: isAllowed = false }: { depth: number; external?: boolean },
+): void {
   if (depth === 0) throw unreadable();
   const seen = new Set<string>();
   for (const { field, wireType, value } of records(bytes, message)) {
@@ -73,8 +77,9 @@ function checkMessage(bytes: Uint8Array, message: DescMessage, depth: number): v
     if (payloads.includes(name) && payloads.some((other) => other !== name && seen.has(other)))
       throw ambiguous(`more than one value in a ${message.name}`);
     seen.add(name);
-    if (name === "external_data" || (name === "data_location" && value.some((byte) => byte !== 0))) throw external();
-    if (field.message !== undefined) checkMessage(value, field.message, depth - 1);
+    const isElsewhere = name === "external_data" || (name === "data_location" && value.some((byte) => byte !== 0));
+    if (isElsewhere && !isAllowed) throw external();
+    if (field.message !== undefined) checkMessage(value, field.message, { depth: depth - 1, external: isAllowed });
     else checkScalar(value, field, wireType);
   }
 }
@@ -161,7 +166,7 @@ const unknown = (what: string): Proof402Error =>
     next: "Export the model again, or update proof402.",
   });
 
-const ambiguous = (what: string): Proof402Error =>
+export const ambiguous = (what: string): Proof402Error =>
   new Proof402Error("model_ambiguous", `Two readers may read two models from this file: it has ${what}.`, {
     next: "Export the model again, with the exporter's own writer.",
   });
@@ -170,5 +175,5 @@ const external = (): Proof402Error =>
   new Proof402Error(
     "model_external_data",
     "Some of this model's data is in another file, which its digest does not cover.",
-    { next: "Save the model with its data inside the file (onnx.save with save_as_external_data=False)." },
+    { next: "Save the model with its data inside the file: `proof402 node init` writes it so, or `onnx.save`." },
   );

@@ -15,6 +15,7 @@ import {
   generateSigningKey,
   type Prover,
 } from "../../src/node/index.ts";
+import { packModel } from "../../src/onnx/pack-model.ts";
 import { serializeReceipt } from "../../src/receipts/receipt.ts";
 import type { Assurance, Receipt } from "../../src/receipts/schema.ts";
 import { verifyReceipt } from "../../src/verify/index.ts";
@@ -35,9 +36,11 @@ beforeAll(async () => {
   market = await openMarket();
   const { directory } = market;
   const descriptions = await Promise.all(
-    WILD_MODELS.map(async ({ name, file }) => {
-      await writeFile(join(directory, `${name}.onnx`), file);
-      const sha256 = createHash("sha256").update(file).digest("hex");
+    WILD_MODELS.map(async ({ name, file, beside = {} }) => {
+      for (const [other, data] of Object.entries(beside)) await writeFile(join(directory, other), data);
+      const { bytes } = await packModel(file, directory);
+      await writeFile(join(directory, `${name}.onnx`), bytes);
+      const sha256 = createHash("sha256").update(bytes).digest("hex");
       return { name, file: `${name}.onnx`, sha256, task: "", description: "" };
     }),
   );

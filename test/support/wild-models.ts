@@ -2,13 +2,26 @@ import {
   AttributeProto_AttributeType as AttributeType,
   TensorProto_DataType as DataType,
 } from "../../src/onnx/onnx-proto.artifact.ts";
-import { floats, graphOf, int, modelOf, node, value, type Attribute, type Node, type Tensor } from "./onnx-messages.ts";
+import {
+  elsewhere,
+  floats,
+  graphOf,
+  int,
+  modelOf,
+  node,
+  value,
+  type Attribute,
+  type Node,
+  type Tensor,
+} from "./onnx-messages.ts";
 import { perceptron, seeded } from "./onnx-files.ts";
 
 /** A model as exporters write them, with an input that an agent gives and the answer it must read. */
 export type WildModel = {
   name: string;
   file: Uint8Array;
+  /** Files beside it that hold its data. */
+  beside?: Record<string, Uint8Array>;
   input: Record<string, unknown>;
   /** Undefined for numbers that only the runtime tells. */
   answer?: Record<string, unknown>;
@@ -155,6 +168,13 @@ export const WILD_MODELS: readonly WildModel[] = [
     ),
     input: { x: [[0.25, 0.75, -1]] },
     answer: { best: [0.75, 0.25], place: [1, 0], above: [false, true, false] },
+  },
+  {
+    name: "in-several-files",
+    file: modelOf(graphOf([node("Mul", ["x", "w"], "y")], [elsewhere("w")])),
+    beside: { "weights.bin": new Uint8Array(Float32Array.of(2, 3, 4).buffer) },
+    input: { x: [[1, 1, -1]] },
+    answer: { y: [2, 3, -4] },
   },
   { name: "perceptron", file: perceptron([3, 4, 2], seeded(7)), input: { x: [[0.5, -0.25, 0.75]] } },
 ];

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
 import { get } from "node:https";
-import { chmod, copyFile, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { sellerSchema } from "../../src/market/types.ts";
@@ -18,6 +18,7 @@ import { infront } from "../support/infront.ts";
 import { gate } from "../support/gate.ts";
 import { serveNode } from "../support/node-process.ts";
 import { perceptron, seeded } from "../support/onnx-files.ts";
+import { elsewhere, graphOf, modelOf, node } from "../support/onnx-messages.ts";
 import { facilitatorWith, isUsed, purseFor } from "../support/selling.ts";
 
 let market: Market;
@@ -66,6 +67,23 @@ describe("a seller from an ONNX file", () => {
     expect((await runCli(["node", "init", notOnnx, ...args.slice(3, -1), other])).stderr).toContain(
       "not an ONNX model",
     );
+  });
+
+  test("init sells a model of several files as one, whose digest covers all of them", async () => {
+    const exported = join(market.directory, "exported");
+    await mkdir(exported);
+    const file = join(exported, "scale.onnx");
+    await writeFile(file, modelOf(graphOf([node("Mul", ["x", "w"], "y")], [elsewhere("w")])));
+    const own = join(exported, "seller");
+    const args = ["node", "init", file, "--price", "0.01", "--pay-to", payTo, "--out", own];
+    expect((await runCli(args)).stderr).toContain("weights.bin is not beside it");
+    await writeFile(join(exported, "weights.bin"), new Uint8Array(12));
+    const { stdout } = await runCli(args);
+    expect(stdout).toContain(`Put weights.bin into ${join(own, "scale.packed.onnx")}`);
+    const made = JSON.parse(await readFile(join(own, "node.config.json"), "utf8")) as NodeConfigInput;
+    const packed = await readFile(join(own, "scale.packed.onnx"));
+    const sha256 = createHash("sha256").update(packed).digest("hex");
+    expect(made.models).toEqual([{ name: "scale", file: "scale.packed.onnx", sha256, price: "0.01" }]);
   });
 
   test("the configuration in docs/selling.md is one", async () => {
