@@ -23,6 +23,8 @@ export const PEERS = {
   serve: SERVE,
   /** The same for a node whose configuration names proving files. */
   prove: [...SERVE, "snarkjs"],
+  /** What more it needs if its configuration has `metrics`. */
+  metrics: ["prom-client"],
   devnet: DEVNET,
   demo: [...DEVNET, "@langchain/core", "langchain"],
 } as const;

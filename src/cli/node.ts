@@ -99,7 +99,7 @@ export async function serveNodeFrom(path: string): Promise<number> {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => signals.emit("signal"));
   const config = await loadNodeConfig(path);
   const proves = config.models.some(({ provingFolder }) => provingFolder !== undefined);
-  requirePeers(proves ? PEERS.prove : PEERS.serve);
+  requirePeers([...(proves ? PEERS.prove : PEERS.serve), ...(config.metrics === undefined ? [] : PEERS.metrics)]);
   const { serveNode } = await import("../node/serve.ts");
   const node = await serveNode(config, (event) => print(JSON.stringify({ at: new Date().toISOString(), ...event })));
   await ended;

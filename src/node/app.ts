@@ -9,6 +9,7 @@ import { TEE_HEADERS, teeMessageHash } from "../evidence/tee-signature.ts";
 import type { Batches } from "./batches.ts";
 import type { Enclave } from "./enclave.ts";
 import { accept, type Judges } from "./accept.ts";
+import type { Observe } from "./observe.ts";
 import type { Proofs } from "./proofs.ts";
 import type { KeptAnswer } from "./paid-calls.ts";
 import type { NodePayment } from "./payment.ts";
@@ -40,14 +41,15 @@ type Evidence = {
 
 /** The node's HTTP surface: Open Inference Protocol v2, x402 v2, and where there is an enclave its attestation. */
 export function createApp(
-  options: Evidence & { served: readonly ServedModel[]; payment: NodePayment; judges: Judges },
+  options: Evidence & { served: readonly ServedModel[]; payment: NodePayment; judges: Judges; observe: Observe },
 ): Hono {
-  const { served, payment, judges, enclave, signer, batches, proofs } = options;
+  const { served, payment, judges, enclave, signer, batches, proofs, observe } = options;
   const manifest = manifestOf(served);
   const withModel = modelIn(served);
   const seller = createSeller({
     ...judges,
-    work: (order) => work(order, signer),
+    work: (order) => work(order, signer, observe),
+    settled: ({ served: { model } }, paid) => observe({ kind: "settled", model: model.name, ...paid }),
     publish: (order, answer) => publish(order, answer, options),
   });
   const app = new Hono();
@@ -159,8 +161,12 @@ async function readOrder(c: Context, served: ServedModel): Promise<Order | Respo
 async function work(
   { served, request, body }: Order,
   signer: Signer | null,
+  observe: Observe,
 ): ReturnType<Parameters<typeof createSeller>[0]["work"]> {
-  const text = inferResponse(served.model, request, await served.model.run(request.inputs));
+  const from = performance.now();
+  const outputs = await served.model.run(request.inputs);
+  observe({ kind: "computed", model: served.model.name, seconds: (performance.now() - from) / 1000 });
+  const text = inferResponse(served.model, request, outputs);
   const signature = signer === null ? {} : await signatureHeaders(signer, body, utf8(text));
   return { headers: { "content-type": "application/json", ...signature }, body: text };
 }

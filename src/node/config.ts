@@ -70,6 +70,8 @@ const fields = z.strictObject({
       atOnce: z.int().min(1).max(10_000).default(64),
     })
     .prefault({}),
+  /** Counts for Prometheus, at `/metrics` of a port of 127.0.0.1; none without it. Needs prom-client. */
+  metrics: z.strictObject({ port: z.int().min(0).max(65_535) }).optional(),
   models: z
     .array(
       z.strictObject({

@@ -6,6 +6,7 @@
 import { resolve } from "node:path";
 import { createApp, manifestOf } from "./app.ts";
 import { createBatches, type NodeAnchoring } from "./batches.ts";
+import { harmless, type Observe } from "./observe.ts";
 import { createProofs, type NodeProving } from "./proofs.ts";
 import { requireCheckedTls } from "../chain/checked-tls.ts";
 import { Proof402Error } from "../errors.ts";
@@ -28,6 +29,7 @@ export { createSimulatedEnclave } from "./simulated-enclave.ts";
 export type { Enclave } from "./enclave.ts";
 export { createSigner, generateSigningKey, type Signer } from "./signer.ts";
 export type { NodeAnchoring } from "./batches.ts";
+export type { NodeObservation } from "./observe.ts";
 export type { NodeProving } from "./proofs.ts";
 export type { NodeRecords } from "./records.ts";
 export { compileModel, type CompiledModel, type CompileOptions } from "./zk/compile.ts";
@@ -59,6 +61,8 @@ export type InferenceNodeOptions = {
   proving?: NodeProving | undefined;
   /** Where answers are kept under their payments, and how long; and the vouchers that were taken. */
   records?: NodeRecords;
+  /** Told of each computation and each payment. What it throws is dropped. */
+  observe?: Observe | undefined;
 };
 
 /** A running seller without a socket: hand `fetch` to any web-standard server. */
@@ -73,6 +77,8 @@ export type InferenceNode = {
   models: { name: string; sha256: string }[];
   /** Model name -> SHA-256 of its proof verification key's canonical form: what a buyer pins. */
   proofKeys: Record<string, string>;
+  /** Answers that wait for their proof. */
+  pendingProofs(): number;
   /** Hands what is not anchored yet to the chain, once, and ends. */
   close(): Promise<void>;
 };
@@ -140,7 +146,8 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
   const channels = await openVoucherChannels(payment.network, options.records?.database);
   const gate = paymentGate(served, payment, { channels, chain });
   const judges = { gate, calls, chain, confirmations, waitSeconds, ownPayee: ownPayee && !sharedPayee, sharedPayee };
-  const app = createApp({ served, payment, judges, enclave, signer, batches, proofs });
+  const observe = harmless(options.observe);
+  const app = createApp({ served, payment, judges, enclave, signer, batches, proofs, observe });
   return {
     fetch: async (request) => app.fetch(request),
     keyId: signer?.keyId ?? null,
@@ -148,6 +155,7 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
     measurements: enclave?.measurements() ?? null,
     models: served.map(({ model }) => ({ name: model.name, sha256: model.sha256 })),
     proofKeys: proofs?.keys ?? {},
+    pendingProofs: () => proofs?.pending() ?? 0,
     async close() {
       await gate.close();
       await batches?.close();

@@ -36,6 +36,8 @@ export type Proofs = {
   add(model: string, exchange: { request: Bytes; inputs: readonly Tensor[]; outputs: readonly Tensor[] }): void;
   /** By the SHA-256 of the request's bytes, hex. Null where none is kept. */
   get(id: string): Published | null;
+  /** Answers that wait for their proof. */
+  pending(): number;
 };
 
 /** The statement to prove: this model gives these outputs for this request. */
@@ -125,6 +127,7 @@ export async function createProofs(
       setTimeout(() => void prove(id, answer), HEAD_START_MS).unref();
     },
     get: (id) => kept.get(id) ?? null,
+    pending: () => waiting,
   };
 }
 

@@ -19,6 +19,8 @@ export type Order = { served: ServedModel; request: InferRequest; body: Bytes };
 export type Counter = Judges & {
   /** Works on an order: gives the answer, or the reason without one. */
   work: (order: Order) => Promise<KeptAnswer | { status: 422; error: string }>;
+  /** Counts a payment, base units of its asset. */
+  settled: (order: Order, paid: { asset: string; amount: bigint }) => void;
   /** Puts what stands behind an answer where anyone may see it. */
   publish: (order: Order, answer: KeptAnswer) => void;
 };
@@ -216,11 +218,12 @@ async function decide(
 
 /** Hands out the paid answer, and only then publishes its evidence. */
 async function deliver(
-  { calls, publish }: Counter,
+  { calls, publish, settled }: Counter,
   c: Context,
   { order, identity, accepted, answer, decision }: Settling & { answer: KeptAnswer; decision: Decision },
 ): Promise<Response> {
-  const { network } = accepted.payment.terms;
+  const { terms } = accepted.payment;
+  const { network, asset } = terms;
   if (decision.state === "paid") {
     const { word, seen } = decision;
     const payer = identity.authorization?.payer;
@@ -238,6 +241,8 @@ async function deliver(
     const paid = { headers, body: answer.body };
     // It is paid for: a database that fails now must not keep it back.
     await calls.keep(identity.key, "paid", paid).catch(() => undefined);
+    const amount = seen?.amount ?? BigInt(dueFor(terms, order.request.rows, order.served.rows));
+    settled(order, { asset: asset.toLowerCase(), amount });
     publish(order, paid);
     return answered(paid);
   }

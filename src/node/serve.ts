@@ -10,12 +10,14 @@ import {
   type InferenceNode,
   type NodeProving,
 } from "./index.ts";
+import { createMetrics, type Metrics } from "./metrics.ts";
+import type { Observe } from "./observe.ts";
 import { facilitatorTimeoutMs } from "./payment-gate.ts";
 import { openSocket, readTls, type OpenSocket } from "./socket.ts";
 
 /** One thing that happened, for a log of lines. */
 export type NodeEvent =
-  | { event: "listening"; address: string; models: string[]; keyId: string }
+  | { event: "listening"; address: string; models: string[]; keyId: string; metrics?: string }
   | { event: "request"; method: string; path: string; status: number; milliseconds: number }
   | { event: "stopping"; underWay: number }
   | { event: "stopped" };
@@ -44,22 +46,42 @@ const WORK_MS = 60_000;
 export async function serveNode(config: NodeConfig, log: Log): Promise<ServedNode> {
   const { listen, limits, origin, payment } = config;
   const tls = await readTls(listen);
-  const node = await openNode(config);
+  const metrics = config.metrics === undefined ? null : await createMetrics();
+  const node = await openNode(config, metrics?.observe);
+  const closing = [node.close];
   try {
     const counted = countRequests(node.fetch, { atOnce: limits.atOnce, origin });
-    const socket = await openSocket(logged(counted.fetch, log), listen, { tls });
+    const gauges = { inFlight: counted.underWay, proofsPending: node.pendingProofs };
+    const counts = (await metrics?.serve(config.metrics?.port ?? 0, gauges)) ?? null;
+    if (counts !== null) closing.unshift(counts.stop);
+    const socket = await openSocket(told(counted.fetch, log, metrics), listen, { tls });
     const { address } = socket;
-    log({ event: "listening", address, models: node.models.map(({ name }) => name), keyId: node.keyId ?? "" });
+    log({
+      event: "listening",
+      address,
+      models: node.models.map(({ name }) => name),
+      keyId: node.keyId ?? "",
+      ...(counts === null ? {} : { metrics: counts.address }),
+    });
     const workMs = WORK_MS + 3 * facilitatorTimeoutMs(payment.waitSeconds ?? 0);
-    return { address, stop: stopping({ node, counted, socket, workMs, log }) };
+    return { address, stop: stopping({ close: () => each(closing), counted, socket, workMs, log }) };
   } catch (error) {
-    await node.close();
+    await each(closing);
     throw error;
   }
 }
 
+/** Closes one after the other, each in any case. */
+async function each([first, ...rest]: readonly (() => Promise<void>)[]): Promise<void> {
+  try {
+    await first?.();
+  } finally {
+    if (rest.length > 0) await each(rest);
+  }
+}
+
 /** The node of a configuration. Its `close` ends the prover, too. */
-async function openNode(config: NodeConfig): Promise<InferenceNode> {
+async function openNode(config: NodeConfig, observe: Observe | undefined): Promise<InferenceNode> {
   const { payment, signingKeyFile, database, keepSeconds } = config;
   const { facilitatorTokenFile, decimals, ...rest } = payment;
   const [pem, token] = await Promise.all([
@@ -82,15 +104,9 @@ async function openNode(config: NodeConfig): Promise<InferenceNode> {
       signer,
       proving: proving ?? undefined,
       records: { database, keepSeconds },
+      observe,
     });
-    const close = async (): Promise<void> => {
-      try {
-        await node.close();
-      } finally {
-        await endProver();
-      }
-    };
-    return { ...node, close };
+    return { ...node, close: () => each([node.close, endProver]) };
   } catch (error) {
     await endProver();
     throw error;
@@ -107,22 +123,23 @@ async function provingOf({ models }: NodeConfig): Promise<NodeProving | null> {
   return proved.length === 0 ? null : { prover: createProver(), models: Object.fromEntries(proved) };
 }
 
-/** Logs each request with the time until its response. */
-const logged =
-  (fetch: Counted["fetch"], log: Log) =>
+/** Logs and counts each request, with the time until its response. */
+const told =
+  (fetch: Counted["fetch"], log: Log, metrics: Metrics | null) =>
   async (request: Request, env: HttpBindings): Promise<Response> => {
     const from = performance.now();
     const response = await fetch(request, env);
     const milliseconds = Math.round(performance.now() - from);
     const path = new URL(request.url).pathname.slice(0, 200);
+    metrics?.responded(request, response.status);
     log({ event: "request", method: request.method, path, status: response.status, milliseconds });
     return response;
   };
 
-type Running = { node: InferenceNode; counted: Counted; socket: OpenSocket; workMs: number; log: Log };
+type Running = { close: () => Promise<void>; counted: Counted; socket: OpenSocket; workMs: number; log: Log };
 
 /** Stops once, however often it is asked. */
-function stopping({ node, counted, socket, workMs, log }: Running): ServedNode["stop"] {
+function stopping({ close, counted, socket, workMs, log }: Running): ServedNode["stop"] {
   const hurry = new AbortController();
   let ending: Promise<void> | null = null;
   const stop = async (): Promise<void> => {
@@ -133,7 +150,7 @@ function stopping({ node, counted, socket, workMs, log }: Running): ServedNode["
       for (const one of socket.sockets) one.destroy();
       await ended;
     } finally {
-      await node.close();
+      await close();
     }
     log({ event: "stopped" });
   };

@@ -3,9 +3,10 @@ import { request, type IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { NodeConfigInput } from "../../src/node/config.ts";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { loadNodeConfig, type NodeConfigInput } from "../../src/node/config.ts";
 import { packageModelsDirectory } from "../../src/node/index.ts";
+import { serveNode as serveConfig, type NodeEvent } from "../../src/node/serve.ts";
 import { newAccount } from "../devnet/authorizations.ts";
 import { runCli } from "../support/cli.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
@@ -39,6 +40,16 @@ async function change(edit: (settings: NodeConfigInput) => void, path: string): 
   edit(settings);
   await writeFile(path, JSON.stringify(settings));
   return path;
+}
+
+/** Serves a configuration from this process, until the test ends. */
+async function serveHere(edit: (settings: NodeConfigInput) => void, name: string): Promise<NodeEvent[]> {
+  const events: NodeEvent[] = [];
+  const node = await serveConfig(await loadNodeConfig(await change(edit, join(folder, name))), (one) =>
+    events.push(one),
+  );
+  onTestFinished(() => node.stop());
+  return events;
 }
 
 /** A connection to a node that has sent this much. */
@@ -110,5 +121,43 @@ describe("the end of a node that serves", () => {
       released.open();
       await facilitator.stop();
     }
+  });
+});
+
+describe("the counts of a node that serves", () => {
+  test("T108: metrics count calls, refusals and money on loopback, name no payer, and answer to no other name", async () => {
+    await writeFile(join(folder, "facilitator.token"), "a-token-of-ours", { mode: 0o600 });
+    const [listening] = await serveHere((settings) => {
+      settings.metrics = { port: 0 };
+      settings.payment.facilitatorUrl = market.devnet.facilitatorUrl;
+      settings.payment.facilitatorTokenFile = "facilitator.token";
+    }, "metrics.json");
+    if (listening?.event !== "listening" || listening.metrics === undefined) throw new Error("no metrics");
+    const { address, metrics } = listening;
+    const purse = await purseFor(market, address);
+    expect((await purse.post()).status).toBe(200);
+    expect((await purse.post()).status).toBe(200);
+    expect((await purse.post("{}")).status).toBe(400);
+    const text = await (await fetch(metrics)).text();
+    const asset = market.devnet.token.toLowerCase();
+    for (const line of [
+      'proof402_requests_total{method="POST",status="200"} 2',
+      'proof402_refused_total{code="payment_required"} 1',
+      'proof402_refused_total{code="request_invalid"} 1',
+      // The second answer was given again, and paid by the first call.
+      'proof402_paid_calls_total{model="eth-risk"} 1',
+      `proof402_settled_base_units_total{model="eth-risk",asset="${asset}"} 10000`,
+      'proof402_inference_seconds_count{model="eth-risk"} 1',
+      "proof402_requests_in_flight 0",
+      "proof402_proofs_pending 0",
+    ])
+      expect(text.split("\n")).toContain(line);
+    for (const secret of [purse.account.address.toLowerCase(), "a-token-of-ours", purse.signature])
+      expect(text.toLowerCase()).not.toContain(secret);
+    expect(new URL(metrics).hostname).toBe("127.0.0.1");
+    expect((await fetch(`${address}/metrics`)).status).toBe(404);
+    const rebound = request(metrics, { headers: { host: "attacker.example" } }).end();
+    const [answer] = (await once(rebound, "response")) as [IncomingMessage];
+    expect(answer.resume().statusCode).toBe(421);
   });
 });
