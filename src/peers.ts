@@ -25,6 +25,8 @@ export const PEERS = {
   prove: [...SERVE, "snarkjs"],
   /** What more it needs if its configuration has `metrics`. */
   metrics: ["prom-client"],
+  /** What more it needs if its configuration has limits over time. */
+  limits: ["rate-limiter-flexible"],
   devnet: DEVNET,
   demo: [...DEVNET, "@langchain/core", "langchain"],
 } as const;

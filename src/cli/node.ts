@@ -98,8 +98,7 @@ export async function serveNodeFrom(path: string): Promise<number> {
   const ended = once(signals, "signal");
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => signals.emit("signal"));
   const config = await loadNodeConfig(path);
-  const proves = config.models.some(({ provingFolder }) => provingFolder !== undefined);
-  requirePeers([...(proves ? PEERS.prove : PEERS.serve), ...(config.metrics === undefined ? [] : PEERS.metrics)]);
+  requirePeers(peersOf(config));
   const { serveNode } = await import("../node/serve.ts");
   const node = await serveNode(config, (event) => print(JSON.stringify({ at: new Date().toISOString(), ...event })));
   await ended;
@@ -107,6 +106,16 @@ export async function serveNodeFrom(path: string): Promise<number> {
   signals.once("signal", () => void node.stop("now").finally(() => process.exit(EXIT.ok)));
   await node.stop();
   return EXIT.ok;
+}
+
+/** Every package that a configuration needs. */
+function peersOf({ models, metrics, limits: { perPayer, perAddress } }: NodeConfig): string[] {
+  const proves = models.some(({ provingFolder }) => provingFolder !== undefined);
+  return [
+    ...(proves ? PEERS.prove : PEERS.serve),
+    ...(metrics === undefined ? [] : PEERS.metrics),
+    ...(perPayer === undefined && perAddress === undefined ? [] : PEERS.limits),
+  ];
 }
 
 /** `proof402 node reference`: the entry that buyers paste into their configuration's `sellers`. */

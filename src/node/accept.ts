@@ -8,12 +8,15 @@ import type { PaidCalls } from "./paid-calls.ts";
 import type { Payment } from "./payment.ts";
 import type { PaymentGate } from "./payment-gate.ts";
 import { identityOf } from "./payment-key.ts";
+import type { RateLimit } from "./rate-limit.ts";
 
 /** How payments are judged. */
 export type Judges = {
   gate: PaymentGate;
   calls: PaidCalls;
   chain: ChainReader;
+  /** Counts a payer's calls over time; null counts none. */
+  payerWaits: RateLimit | null;
   confirmations: number;
   waitSeconds: number;
   /** Payments that were made before they were brought here are for this node. */

@@ -11,6 +11,7 @@ import { isLocalHost } from "../http/addresses.ts";
 import { openModel, type RunningModel } from "../onnx/inference.ts";
 import { packModel, type PackedModel } from "../onnx/pack-model.ts";
 import type { ModelDescription } from "./models.ts";
+import { rateSchema } from "./rate-limit.ts";
 
 const dollars = z.string().refine((text) => parseUnits(text, 18) !== null, 'whole tokens as text, such as "0.01"');
 const modelName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, "letters, digits, . _ -");
@@ -68,6 +69,9 @@ const fields = z.strictObject({
     .strictObject({
       /** Requests worked on at once; one more is told to come again. */
       atOnce: z.int().min(1).max(10_000).default(64),
+      /** Calls that one payer may have worked for, and requests that one client address may make. Needs rate-limiter-flexible. */
+      perPayer: rateSchema.optional(),
+      perAddress: rateSchema.optional(),
     })
     .prefault({}),
   /** Counts for Prometheus, at `/metrics` of a port of 127.0.0.1; none without it. Needs prom-client. */

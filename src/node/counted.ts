@@ -1,9 +1,10 @@
 import { once } from "node:events";
-import type { ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
 import type { HttpBindings } from "@hono/node-server";
 import { Hono } from "hono";
 import { limitBody } from "./app.ts";
+import { tooMany } from "./rate-limit.ts";
 
 /** A node's requests on their way, counted. */
 export type Counted = {
@@ -17,10 +18,22 @@ export type Counted = {
   drain(times: { bodiesMs: number; workMs: number; hurry: AbortSignal }): Promise<void>;
 };
 
-/** Hands requests on, at most `atOnce` POSTs at once. `origin` is what buyers ask, if a proxy stands in front. */
+type Counting = {
+  /** POST requests at once. */
+  atOnce: number;
+  /** What buyers ask, if a proxy stands in front. */
+  origin: string | undefined;
+  /** Counts a request that costs work: the seconds that its client has to wait, or null. */
+  waits: (incoming: IncomingMessage) => Promise<number | null>;
+};
+
+/** Attesting asks the enclave, and is no POST. */
+const costsWork = (method: string, path: string): boolean => method === "POST" || path === "/enclave/attestation";
+
+/** Hands requests on, as many as may come. */
 export function countRequests(
   fetch: (request: Request) => Promise<Response>,
-  { atOnce, origin: named }: { atOnce: number; origin: string | undefined },
+  { atOnce, origin: named, waits }: Counting,
 ): Counted {
   const [asked, working] = [new Set<Promise<unknown>>(), new Set<Promise<unknown>>()];
   let underWay = 0;
@@ -39,6 +52,9 @@ export function countRequests(
     const { method, headers } = req.raw;
     const { pathname, search, origin } = new URL(req.url);
     // Behind a proxy the host that a caller names is not the one that buyers ask.
+    const seconds = costsWork(method, pathname) ? await waits(env.incoming) : null;
+    if (seconds !== null)
+      return tooMany("too many requests from this address; this one moved no money, ask again later", seconds);
     const url = `${named ?? origin}${pathname}${search}`;
     if (method !== "POST") return fetch(new Request(url, { method, headers }));
     const body = await req.arrayBuffer().catch(() => null);

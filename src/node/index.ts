@@ -7,6 +7,7 @@ import { resolve } from "node:path";
 import { createApp, manifestOf } from "./app.ts";
 import { createBatches, type NodeAnchoring } from "./batches.ts";
 import { harmless, type Observe } from "./observe.ts";
+import { openRateLimit, type Rate } from "./rate-limit.ts";
 import { createProofs, type NodeProving } from "./proofs.ts";
 import { requireCheckedTls } from "../chain/checked-tls.ts";
 import { Proof402Error } from "../errors.ts";
@@ -61,6 +62,8 @@ export type InferenceNodeOptions = {
   proving?: NodeProving | undefined;
   /** Where answers are kept under their payments, and how long; and the vouchers that were taken. */
   records?: NodeRecords;
+  /** Calls that one payer may have worked for in so many seconds. One more is told 429, unsettled. Needs rate-limiter-flexible. */
+  perPayer?: Rate | undefined;
   /** Told of each computation and each payment. What it throws is dropped. */
   observe?: Observe | undefined;
 };
@@ -145,7 +148,9 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
   const calls = await openPaidCalls(options.records ?? {});
   const channels = await openVoucherChannels(payment.network, options.records?.database);
   const gate = paymentGate(served, payment, { channels, chain });
-  const judges = { gate, calls, chain, confirmations, waitSeconds, ownPayee: ownPayee && !sharedPayee, sharedPayee };
+  const payerWaits = options.perPayer === undefined ? null : await openRateLimit(options.perPayer);
+  const own = ownPayee && !sharedPayee;
+  const judges = { gate, calls, chain, payerWaits, confirmations, waitSeconds, ownPayee: own, sharedPayee };
   const observe = harmless(options.observe);
   const app = createApp({ served, payment, judges, enclave, signer, batches, proofs, observe });
   return {

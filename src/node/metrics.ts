@@ -84,14 +84,16 @@ export async function createMetrics(): Promise<Metrics> {
     async serve(port, { inFlight, proofsPending }) {
       const live = { requests_in_flight: inFlight, proofs_pending: proofsPending };
       for (const [name, read] of Object.entries(live))
-        new Gauge({
-          name: `proof402_${name}`,
-          help: name === "proofs_pending" ? "Answers that wait for their proof." : "Requests worked on now.",
-          registers,
-          collect() {
-            this.set(read());
-          },
-        });
+        registry.registerMetric(
+          new Gauge({
+            name: `proof402_${name}`,
+            help: name === "proofs_pending" ? "Answers that wait for their proof." : "Requests worked on now.",
+            registers: [],
+            collect() {
+              this.set(read());
+            },
+          }),
+        );
       const answer = async (request: Request): Promise<Response> => {
         const { hostname, pathname } = new URL(request.url);
         // A page whose name was made to mean this machine asks under that name.

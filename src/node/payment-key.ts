@@ -33,7 +33,7 @@ const permit2Schema = z.strictObject({
   }),
 });
 const voucherFields = {
-  channelConfig: z.looseObject({}),
+  channelConfig: z.looseObject({ payer: address }),
   voucher: z.object({ channelId: bytes32, maxClaimableAmount: natural, signature }),
 };
 const voucherSchema = z.discriminatedUnion("type", [
@@ -45,8 +45,10 @@ const voucherSchema = z.discriminatedUnion("type", [
 export const voucherOf = (
   { payload }: Pick<PaymentPayload, "payload">,
   terms: PaymentRequirements,
-): z.infer<typeof voucherFields.voucher> | null =>
-  methodFor(terms) === "voucher" ? (voucherSchema.safeParse(payload).data?.voucher ?? null) : null;
+): z.infer<typeof voucherFields.voucher> | null => voucherPayment(payload, terms)?.voucher ?? null;
+
+const voucherPayment = (payload: unknown, terms: PaymentRequirements): z.infer<typeof voucherSchema> | null =>
+  methodFor(terms) === "voucher" ? (voucherSchema.safeParse(payload).data ?? null) : null;
 
 /** The method that terms ask for. They may have been sent by anyone, and without `extra`. */
 const methodFor = ({ scheme, extra }: PaymentRequirements): PaymentMethod | null =>
@@ -56,6 +58,8 @@ const methodFor = ({ scheme, extra }: PaymentRequirements): PaymentMethod | null
 export type PaymentIdentity = {
   /** The same for all that can only move money once: (network, token, payer, nonce), or a channel's sum. */
   key: string;
+  /** An address. Its payer once the payment is found good, a mere claim before. */
+  payer: string;
   /** Its identity on chain; null of a voucher, settled by a claim together with others. */
   authorization: Authorization | null;
 };
@@ -73,10 +77,11 @@ export function identityOf(payment: PaymentPayload, terms: PaymentRequirements):
 }
 
 function identityOfVoucher(payment: PaymentPayload, terms: PaymentRequirements): PaymentIdentity | null {
-  const voucher = voucherOf(payment, terms);
+  const voucher = voucherPayment(payment.payload, terms);
   if (voucher === null) return null;
-  const { channelId, maxClaimableAmount } = voucher;
-  return { key: `${terms.network} channel ${channelId} ${BigInt(maxClaimableAmount)}`, authorization: null };
+  const { channelId, maxClaimableAmount } = voucher.voucher;
+  const key = `${terms.network} channel ${channelId} ${BigInt(maxClaimableAmount)}`;
+  return { key, payer: voucher.channelConfig.payer, authorization: null };
 }
 
 const placeSchema = z.object({ network: z.string(), asset: address, payTo: address });
@@ -88,6 +93,7 @@ function identityOfTransfer({ payload }: PaymentPayload, terms: PaymentRequireme
   const { from: payer, value: amount, validAfter, validBefore, nonce } = transfer.data.authorization;
   return {
     key: `${place.data.network} ${place.data.asset} ${payer} ${nonce}`,
+    payer,
     authorization: {
       scheme: "exact",
       method: "eip3009",
@@ -110,6 +116,7 @@ function identityOfPermit({ payload }: PaymentPayload, terms: PaymentRequirement
   return {
     // Permit2's nonces are the payer's, over all tokens, under `exact` and `upto` alike.
     key: `${place.data.network} permit2 ${payer} ${nonce}`,
+    payer,
     authorization: {
       scheme: terms.scheme,
       method: "permit2",

@@ -10,6 +10,7 @@ import type { Payment } from "./payment.ts";
 import { settleOwn } from "./own-settlement.ts";
 import { dueFor, type ServedModel, type SettlementWord } from "./payment-gate.ts";
 import { identityOf, type PaymentIdentity } from "./payment-key.ts";
+import { tooMany } from "./rate-limit.ts";
 import { settle, type Decision } from "./settle.ts";
 
 /** A request that fits the model it is for. */
@@ -97,6 +98,10 @@ async function sellFor(counter: Counter, c: Context, { known, digest, ...taking 
   // What a payment is follows from the terms that it was found to meet: who brings it may have claimed to meet others.
   const identity = identityOf(payload, terms);
   if (identity?.key !== claimed.key) return notTaken(c);
+  // Counted once the payment is found good: who names another's address uses up nothing of theirs.
+  const isNew = known === null && accepted.seen === null;
+  const seconds = isNew ? await counter.payerWaits?.(identity.payer) : null;
+  if (seconds != null) return tooManyCalls(accepted.payment, seconds);
   if (!(await isMine(counter, { identity, known, digest, terms }))) return busy(c);
   const settling = { ...taking, identity };
   const answer = known?.answer ?? (await workOnce(counter, settling));
@@ -116,6 +121,13 @@ async function isMine(
   // What an earlier call left of a voucher that was not settled. Its channel is set aside for this one.
   if (identity.authorization === null) await calls.release(key);
   return calls.take(key, { request: digest, terms: JSON.stringify(terms) });
+}
+
+/** The payment was not handed on to be settled, and may be brought again. */
+function tooManyCalls({ terms: { network } }: Payment, seconds: number): Response {
+  const refused = { success: false, errorReason: "rate_limited", transaction: "", network };
+  const error = "this payer has asked for too much; nothing was charged, bring the same payment again later";
+  return tooMany(error, seconds, receiptHeader(refused));
 }
 
 const notTaken = (c: Context): Response =>

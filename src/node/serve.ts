@@ -12,6 +12,7 @@ import {
 } from "./index.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import type { Observe } from "./observe.ts";
+import { clientOf, openRateLimit } from "./rate-limit.ts";
 import { facilitatorTimeoutMs } from "./payment-gate.ts";
 import { openSocket, readTls, type OpenSocket } from "./socket.ts";
 
@@ -48,12 +49,16 @@ export async function serveNode(config: NodeConfig, log: Log): Promise<ServedNod
   const tls = await readTls(listen);
   const metrics = config.metrics === undefined ? null : await createMetrics();
   const node = await openNode(config, metrics?.observe);
-  const closing = [node.close];
+  const closing = [() => node.close()];
   try {
-    const counted = countRequests(node.fetch, { atOnce: limits.atOnce, origin });
-    const gauges = { inFlight: counted.underWay, proofsPending: node.pendingProofs };
+    const { atOnce, perAddress } = limits;
+    const limit = perAddress === undefined ? null : await openRateLimit(perAddress);
+    const waits: Parameters<typeof countRequests>[1]["waits"] = async (incoming) =>
+      (await limit?.(clientOf(incoming, listen.behindProxy))) ?? null;
+    const counted = countRequests(node.fetch, { atOnce, origin, waits });
+    const gauges = { inFlight: () => counted.underWay(), proofsPending: () => node.pendingProofs() };
     const counts = (await metrics?.serve(config.metrics?.port ?? 0, gauges)) ?? null;
-    if (counts !== null) closing.unshift(counts.stop);
+    if (counts !== null) closing.unshift(() => counts.stop());
     const socket = await openSocket(told(counted.fetch, log, metrics), listen, { tls });
     const { address } = socket;
     log({
@@ -82,7 +87,7 @@ async function each([first, ...rest]: readonly (() => Promise<void>)[]): Promise
 
 /** The node of a configuration. Its `close` ends the prover, too. */
 async function openNode(config: NodeConfig, observe: Observe | undefined): Promise<InferenceNode> {
-  const { payment, signingKeyFile, database, keepSeconds } = config;
+  const { payment, signingKeyFile, database, keepSeconds, limits } = config;
   const { facilitatorTokenFile, decimals, ...rest } = payment;
   const [pem, token] = await Promise.all([
     readSecret(signingKeyFile, "signingKeyFile"),
@@ -104,9 +109,10 @@ async function openNode(config: NodeConfig, observe: Observe | undefined): Promi
       signer,
       proving: proving ?? undefined,
       records: { database, keepSeconds },
+      perPayer: limits.perPayer,
       observe,
     });
-    return { ...node, close: () => each([node.close, endProver]) };
+    return { ...node, close: () => each([() => node.close(), endProver]) };
   } catch (error) {
     await endProver();
     throw error;

@@ -3,16 +3,19 @@ import { request, type IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { decodePaymentResponseHeader } from "@x402/core/http";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { sellerSchema } from "../../src/market/types.ts";
 import { loadNodeConfig, type NodeConfigInput } from "../../src/node/config.ts";
 import { packageModelsDirectory } from "../../src/node/index.ts";
 import { serveNode as serveConfig, type NodeEvent } from "../../src/node/serve.ts";
 import { newAccount } from "../devnet/authorizations.ts";
+import { buyWith } from "../support/buy.ts";
 import { runCli } from "../support/cli.ts";
-import { openMarket, type Market } from "../support/devnet.ts";
+import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { gate } from "../support/gate.ts";
 import { serveNode } from "../support/node-process.ts";
-import { facilitatorWith, purseFor } from "../support/selling.ts";
+import { changed, facilitatorWith, isUsed, postPaid, purseFor, requestOf } from "../support/selling.ts";
 
 let market: Market;
 let folder: string;
@@ -161,3 +164,96 @@ describe("the counts of a node that serves", () => {
     expect(answer.resume().statusCode).toBe(421);
   });
 });
+
+describe("limits over time", () => {
+  test("T109: a payer over its limit is told when to come again, unsettled, and the same payment buys later", async () => {
+    const edit = (settings: NodeConfigInput): void => {
+      settings.limits = { perPayer: { most: 1, seconds: 3_600 } };
+      settings.payment.facilitatorUrl = market.devnet.facilitatorUrl;
+      settings.database = "limited.db";
+    };
+    const limited = addressOf(await serveHere(edit, "limited.json"));
+    const account = newAccount();
+    const first = await purseFor(market, limited, { account });
+    const second = await purseFor(market, limited, { account });
+    // What is not this payer's to send counts for nothing.
+    const forged = changed(first.header, ({ payload }) => Object.assign(payload, { signature: second.signature }));
+    expect((await postPaid(limited, forged)).status).toBe(402);
+    expect((await first.post()).status).toBe(200);
+    // An answer paid before is given again, however often.
+    expect((await first.post()).status).toBe(200);
+    const told = await fetch(`${limited}/v2/models/eth-risk/infer`, {
+      method: "POST",
+      headers: { "payment-signature": second.header },
+      body: requestOf(1),
+    });
+    expect(told.status).toBe(429);
+    expect(Number(told.headers.get("retry-after"))).toBeGreaterThan(1_000);
+    expect(decodePaymentResponseHeader(told.headers.get("payment-response") ?? "")).toMatchObject({
+      success: false,
+      errorReason: "rate_limited",
+    });
+    expect(await isUsed(market, second)).toBe(false);
+    expect((await (await purseFor(market, limited)).post()).status).toBe(200);
+    const later = addressOf(
+      await serveHere((settings) => {
+        edit(settings);
+        settings.limits = {};
+      }, "later.json"),
+    );
+    expect((await second.post(requestOf(1), later)).status).toBe(200);
+    expect(await isUsed(market, second)).toBe(true);
+  });
+
+  test.each([
+    // Its authorization went out: the seller may still have it settled.
+    ["after it paid", "perPayer", 1, { code: "seller_error", money: "may-move", details: { status: 429 } }],
+    ["before it paid", "perAddress", 20, { money: "not-moved" }],
+  ] as const)("a buyer that is told 429 %s says what became of its money", async (_when, limit, most, told) => {
+    const file = `${limit}.json`;
+    const origin = addressOf(
+      await serveHere((settings) => {
+        settings.limits = { [limit]: { most, seconds: 3_600 } };
+        settings.payment.facilitatorUrl = market.devnet.facilitatorUrl;
+      }, file),
+    );
+    const { stdout } = await runCli(["node", "reference", join(folder, file), "--id", "limited"]);
+    const entry = sellerSchema.parse({ ...(JSON.parse(stdout) as object), origin });
+    const buyer = await market.buyer((settings) => void (settings.sellers = [entry]));
+    const call = (idempotencyKey: string): ReturnType<typeof buyWith> =>
+      buyWith(buyer, { model: "eth-risk", input: ETH_FEATURES, assurance: "signed", idempotencyKey });
+    expect((await call(`${limit}-first`)).stored).toBe(true);
+    // Offers cost no payer anything, and an address all that it may ask.
+    const ask = (): Promise<Response> => fetch(`${origin}/v2/models/eth-risk/infer`, { method: "POST" });
+    for (let asked = 0; asked < 20; asked += 1) await ask();
+    expect(await call(`${limit}-second`).catch((error: unknown) => error)).toMatchObject(told);
+  });
+
+  test("T109: an address over its limit is told when to come again, as the proxy saw it behind one", async () => {
+    const edit = (behindProxy: boolean) => (settings: NodeConfigInput) => {
+      settings.limits = { perAddress: { most: 2, seconds: 3_600 } };
+      settings.listen = { port: 0, behindProxy };
+      settings.payment.facilitatorUrl = market.devnet.facilitatorUrl;
+    };
+    const ask = async (origin: string, seen: string): Promise<number> => {
+      const headers = { "x-forwarded-for": `203.0.113.7, ${seen}` };
+      return (await fetch(`${origin}/v2/models/eth-risk/infer`, { method: "POST", headers })).status;
+    };
+    const told = async (origin: string, seen: string[]): Promise<number[]> => {
+      const statuses: number[] = [];
+      for (const address of seen) statuses.push(await ask(origin, address));
+      return statuses;
+    };
+    const open = addressOf(await serveHere(edit(false), "address.json"));
+    expect(await told(open, ["198.51.100.1", "198.51.100.2", "198.51.100.3"])).toEqual([402, 402, 429]);
+    expect((await fetch(`${open}/v2/health/ready`)).status).toBe(200);
+    const proxied = addressOf(await serveHere(edit(true), "proxied.json"));
+    const seen = ["2001:db8::1", "2001:db8:0:0:9::2", "2001:db8:0:1::3", "2001:db8::ffff"];
+    expect(await told(proxied, seen)).toEqual([402, 402, 402, 429]);
+  });
+});
+
+const addressOf = ([listening]: readonly NodeEvent[]): string => {
+  if (listening?.event !== "listening") throw new Error("not listening");
+  return listening.address;
+};

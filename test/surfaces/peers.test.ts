@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -50,6 +50,15 @@ test.each([
   expect(said.error.next).toMatch(/^Run npm install /);
   expect(named(said.error.next)).toEqual(tested(needed));
   expect(await readdir(project)).toEqual(["node_modules"]);
+});
+
+test("a node's configuration adds what its metrics and limits need, named before it starts", async () => {
+  const [, json = "{}"] = /```json\n(.*?)```/s.exec(await readFile(join(ROOT, "docs/selling.md"), "utf8")) ?? [];
+  const path = join(project, "node_modules", "node.config.json");
+  await writeFile(path, json);
+  const { said } = run("node", "serve", path);
+  expect(said.error.code).toBe("peers_missing");
+  expect(named(said.error.next)).toEqual(tested([...PEERS.prove, ...PEERS.metrics, ...PEERS.limits]));
 });
 
 test("what is installed is not named again, an ES module that exports no package.json included", async () => {
