@@ -115,7 +115,7 @@ async function offersFor(
   const input = zeros(model.inputs);
   if (input === null) return { code: "no_offer", reason: "its input is too large to ask for a price with" };
   const nonce = toHex(crypto.getRandomValues(new Uint8Array(32)));
-  const { headers, body } = format.writeRequest(model.inputs, input, nonce);
+  const { headers, body } = format.writeRequest({ takes: model.inputs, model: model.name, input, nonce });
   const answer = await http.request({
     method: "POST",
     url: `${seller.origin}${format.pathOf(model.name)}`,

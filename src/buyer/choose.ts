@@ -94,6 +94,11 @@ const unpaidRequest = (ctx: BuyerContext, call: Call, candidate: Candidate, atte
 export function requestOf(call: Call, { seller, model }: Candidate, nonce: string): WireRequest {
   const format = FORMATS[seller.provider];
   const path = format.pathOf(model.name);
-  const { headers, body } = format.writeRequest(model.inputs, call.request.input, nonce);
+  const { headers, body } = format.writeRequest({
+    takes: model.inputs,
+    model: model.name,
+    input: call.request.input,
+    nonce,
+  });
   return { method: "POST", url: `${seller.origin}${path}`, path, headers, body: toBase64(body), nonce };
 }

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { FORMATS } from "../evidence/exchange/formats.ts";
+import type { FORMATS } from "../evidence/exchange/formats.ts";
 import type { InclusionLeaf } from "../evidence/inclusion.ts";
 import type { TensorMetadata } from "../evidence/exchange/tensors.ts";
 import { ASSURANCES, type Evidence, type Groth16Evidence, type TeeSignatureEvidence } from "../receipts/schema.ts";
@@ -20,10 +20,13 @@ const originSchema = z
 /** Addresses a seller may be paid at, lower case. */
 const payeesSchema = z.array(anyCaseAddress).min(1).max(16);
 
+/** The kinds of seller with a provider. Receipts of every kind in the table of formats are read and judged. */
+const BOUGHT_FROM = ["oip"] as const satisfies readonly (keyof typeof FORMATS)[];
+
 /** A seller as the buyer's configuration knows it. Everything trusted about a seller comes from here. */
 export const sellerSchema = z.strictObject({
   id: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, "lower-case letters, digits, . _ -"),
-  provider: z.enum(Object.keys(FORMATS) as (keyof typeof FORMATS)[]),
+  provider: z.enum(BOUGHT_FROM),
   origin: originSchema,
   payTo: payeesSchema,
   /** Facilitators that may name the amount of an `upto` payment to this seller, lower case. */

@@ -114,7 +114,7 @@ it.each(Object.entries(CASES))(
     const runtime = await createSession(ort, made.reference ?? file);
     const row = fc.array(made.given, { minLength: COLUMNS, maxLength: COLUMNS });
     const property = fc.asyncProperty(fc.array(row, { minLength: 1, maxLength: MOST_ROWS }), async (x) => {
-      const { body } = oip.writeRequest(model.inputs, { x }, "n");
+      const { body } = oip.writeRequest({ takes: model.inputs, model: "m", input: { x }, nonce: "n" });
       const request = readInferRequest(model, body, MOST_ROWS);
       if ("error" in request) throw new Error(request.error);
       const read = oip.readTensors(utf8(inferResponse(model, request, await model.run(request.inputs))), "response");

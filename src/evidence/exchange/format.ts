@@ -4,6 +4,14 @@ import type { Tensor, TensorMetadata } from "./tensors.ts";
 /** The two parts of an exchange. */
 export type Part = "request" | "response";
 
+/** What a request asks: this input, of a model with these tensors. `nonce` is hex. */
+export type Asked = {
+  takes: readonly TensorMetadata[];
+  model: string;
+  input: Record<string, unknown>;
+  nonce: string;
+};
+
 /**
  * An exchange format: how a request is written and read back, how it carries nonce and model, and how an answer is read. A
  * buyer writes by it, a seller answers by it, and a verifier judges by it. Pure, and nothing that reads throws.
@@ -16,22 +24,20 @@ export type ExchangeFormat = {
   /** Describes an input for a model with these tensors: each value's name and its form in a few words. */
   describeInput: (takes: readonly TensorMetadata[]) => Record<string, string>;
   /**
-   * The request for an input that carries the nonce (hex). Throws Proof402Error `invalid_input`, naming the misfit and
-   * the right form.
+   * The request for a model's answer to an input, which carries the nonce (hex). Throws Proof402Error `invalid_input`,
+   * naming the misfit and the right form.
    */
-  writeRequest: (
-    takes: readonly TensorMetadata[],
-    input: Record<string, unknown>,
-    nonce: string,
-  ) => { headers: Record<string, string>; body: Bytes };
+  writeRequest: (asked: Asked) => { headers: Record<string, string>; body: Bytes };
   /** Reads a request back into the form of its input. Null if the bytes are no such request. */
   readInput: (request: Uint8Array) => Record<string, unknown> | null;
   /** What an answer says, each value as the seller wrote it. */
   readAnswer: (response: Uint8Array) => AnswerReading;
   /** The nonce that a part carries, or null. */
   nonceIn: (body: Uint8Array, part: Part) => string | null;
-  /** The model that an answer says it is of, or null. */
-  modelIn: (response: Uint8Array) => string | null;
+  /** The model that a part says it is for or of, or null. */
+  modelIn: (body: Uint8Array, part: Part) => string | null;
+  /** What each part must carry. All else is compared only if it is there: not every protocol has a field for it. */
+  mustCarry: Readonly<Record<Part, readonly ("nonce" | "model")[]>>;
   /** Whether two readers could hold two values of a part, since it names a key twice. Then it carries no nonce and no model. */
   isAmbiguous: (body: Uint8Array) => boolean;
   /** The tensors that a part holds, for proofs and re-executions. A format without tensors leaves this out. */

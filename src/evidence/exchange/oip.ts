@@ -36,7 +36,7 @@ export const oip = {
       ]),
     ),
 
-  writeRequest(takes, input, nonce) {
+  writeRequest({ takes, input, nonce }) {
     const inputs = tensorsToJson(toTensors(takes, input));
     return {
       headers: { "content-type": "application/json", accept: "application/json" },
@@ -55,7 +55,8 @@ export const oip = {
   },
 
   nonceIn: (body) => textIn(body, "id"),
-  modelIn: (response) => textIn(response, "model_name"),
+  modelIn: (body, part) => (part === "response" ? textIn(body, "model_name") : null),
+  mustCarry: { request: ["nonce"], response: ["model", "nonce"] },
   isAmbiguous,
   readTensors,
 } as const satisfies ExchangeFormat;

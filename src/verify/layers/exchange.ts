@@ -1,4 +1,5 @@
 import { fromBase64, keccak256, sha256, toHex } from "../../evidence/bytes.ts";
+import type { ExchangeFormat, Part } from "../../evidence/exchange/format.ts";
 import { formatOf } from "../../evidence/exchange/formats.ts";
 import type { LayerResult, ReceiptCore } from "../../receipts/schema.ts";
 import { isAnswer, isUndecoded, transferOf } from "../../receipts/transfer.ts";
@@ -25,10 +26,12 @@ export function judgeCarried({ seller, request, response }: ReceiptCore): LayerR
   // The core's own word for the nonce binds nothing: only bytes can carry it whose hash the seller signs.
   if (body === undefined)
     return skip("bodies_redacted", "Request and answer are both redacted: nothing shows what the payment was for.");
-  const format = formatOf(seller.provider);
+  const format: ExchangeFormat | null = formatOf(seller.provider);
   if (format === null) return unknownFormat();
-  return format.nonceIn(fromBase64(body), part) === request.nonce
-    ? null
+  const carried = format.nonceIn(fromBase64(body), part);
+  if (carried === request.nonce) return null;
+  return carried === null && !format.mustCarry[part].includes("nonce")
+    ? skip("nonce_not_carried", "The bytes of the exchange carry no nonce: nothing shows what the payment was for.")
     : fail("request_not_bound", "The bytes of the exchange do not carry the authorization's hash.");
 }
 
@@ -39,12 +42,14 @@ export function judgeCarried({ seller, request, response }: ReceiptCore): LayerR
 export function judgeRequest(core: ReceiptCore, signature: LayerResult, policy: AppraisalPolicy): LayerResult {
   const wrong = checkBody(core.request, "request");
   if (wrong !== null) return wrong;
-  const format = formatOf(core.seller.provider);
-  const { body, nonce } = core.request;
-  if (format !== null && body !== undefined && format.isAmbiguous(fromBase64(body)))
+  const format: ExchangeFormat | null = formatOf(core.seller.provider);
+  const bytes = core.request.body === undefined ? null : fromBase64(core.request.body);
+  if (format !== null && bytes !== null && format.isAmbiguous(bytes))
     return fail("body_ambiguous", "The request names a key twice, so two readers may hold two requests.");
-  if (format !== null && body !== undefined && format.nonceIn(fromBase64(body), "request") !== nonce)
+  if (format !== null && bytes !== null && differs("nonce", core, "request", format, bytes))
     return fail("nonce_missing", "The request bytes do not carry the purchase's nonce.");
+  if (format !== null && bytes !== null && differs("model", core, "request", format, bytes))
+    return fail("model_name_mismatch", "The request bytes ask for another model than the receipt names.");
   const place = judgePlace(core, policy);
   if (place?.status === "fail") return place;
   if (format === null) return unknownFormat();
@@ -64,6 +69,18 @@ export function judgeResponse(core: ReceiptCore, signature: LayerResult): LayerR
   if (status !== 200 && signature.status === "pass")
     return skip("status_of_another_format", `The answer came with status ${status}; the exchange format's is 200.`);
   return signature.status === "pass" ? signature : (asItCame(core) ?? signature);
+}
+
+/** Whether a part lacks what its format has it carry, or carries another one than the purchase's. */
+function differs(
+  what: "nonce" | "model",
+  { request }: ReceiptCore,
+  part: Part,
+  format: ExchangeFormat,
+  body: Uint8Array,
+): boolean {
+  const found = what === "nonce" ? format.nonceIn(body, part) : format.modelIn(body, part);
+  return found === null ? format.mustCarry[part].includes(what) : found !== request[what];
 }
 
 /** No signature could fit bytes other than the answer's whole content, so a wrong one blames nothing on the seller. */
@@ -90,7 +107,7 @@ export function judgeNamedModel(core: ReceiptCore, attested: LayerResult, signat
 /** Null where request and answer name the model that was asked for. */
 function judgeNames(core: ReceiptCore, answer: "signed answer" | "answer"): LayerResult | null {
   const { seller, request, response } = core;
-  const format = formatOf(seller.provider);
+  const format: ExchangeFormat | null = formatOf(seller.provider);
   if (format === null) return unknownFormat();
   if (request.path !== format.pathOf(request.model))
     return fail("path_mismatch", "The request went to another model's address.");
@@ -99,14 +116,13 @@ function judgeNames(core: ReceiptCore, answer: "signed answer" | "answer"): Laye
   if (response.body === undefined)
     return skip("body_redacted", "The answer's bytes are redacted, so the model it names cannot be read.");
   const body = fromBase64(response.body);
-  const named = format.modelIn(body);
-  const notWhole = named === null ? asItCame(core) : null;
+  const notWhole = format.modelIn(body, "response") === null ? asItCame(core) : null;
   if (notWhole !== null) return notWhole;
   if (format.isAmbiguous(body))
     return fail("body_ambiguous", `The ${answer} names a key twice, so two readers may hold two answers.`);
-  if (named !== request.model)
+  if (differs("model", core, "response", format, body))
     return fail("model_name_mismatch", `The ${answer} names another model than was asked for.`);
-  if (format.nonceIn(body, "response") !== request.nonce)
+  if (differs("nonce", core, "response", format, body))
     return fail("nonce_mismatch", `The ${answer} does not echo the purchase's nonce.`);
   return null;
 }

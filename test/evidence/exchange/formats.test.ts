@@ -29,9 +29,11 @@ describe.each(Object.entries(FORMATS) as [keyof typeof FORMATS, ExchangeFormat][
       fc.assert(
         fc.property(fc.uint8Array({ minLength: 32, maxLength: 32 }), (bytes) => {
           const nonce = Buffer.from(bytes).toString("hex");
-          const { body } = format.writeRequest(takes, input, nonce);
+          const { body } = format.writeRequest({ takes, model: "m", input, nonce });
           expect(format.readInput(body)).toEqual(input);
           expect(format.nonceIn(body, "request")).toBe(nonce);
+          const carried = { nonce, model: format.modelIn(body, "request") === "m" };
+          expect(format.mustCarry.request.every((what) => carried[what])).toBe(true);
         }),
       );
     });
@@ -41,7 +43,7 @@ describe.each(Object.entries(FORMATS) as [keyof typeof FORMATS, ExchangeFormat][
     });
 
     test("writes no input that the model does not take", () => {
-      expect(() => format.writeRequest(takes, { y: 1 }, "00")).toThrow(
+      expect(() => format.writeRequest({ takes, model: "m", input: { y: 1 }, nonce: "00" })).toThrow(
         expect.objectContaining({ code: "invalid_input" }),
       );
     });
@@ -58,11 +60,10 @@ describe.each(Object.entries(FORMATS) as [keyof typeof FORMATS, ExchangeFormat][
     test("finds nothing in other bytes, and reads them without an exception", () => {
       const read = (body: Uint8Array): unknown[] => [
         format.readInput(body),
-        format.modelIn(body),
-        ...PARTS.map((part) => format.nonceIn(body, part)),
+        ...PARTS.flatMap((part) => [format.nonceIn(body, part), format.modelIn(body, part)]),
       ];
       for (const text of ["", "[]", "null", "{}", '"x"', "<html>"]) {
-        expect(read(utf8(text))).toEqual([null, null, null, null]);
+        expect(read(utf8(text))).toEqual([null, null, null, null, null]);
         expect(format.readAnswer(utf8(text)).readable).toBe(false);
         for (const part of PARTS) expect(format.readTensors?.(utf8(text), part).ok ?? false).toBe(false);
       }

@@ -38,7 +38,7 @@ describe("T52: an answer's values", () => {
       fc.property(fc.array(fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }), { minLength: 1 }), (integers) => {
         const exact = integers.map((one) => (Number.isSafeInteger(Number(one)) ? Number(one) : one.toString()));
         expect(readOne("INT64", `[${integers.length}]`, `[${integers.join(",")}]`)).toEqual(exact);
-        const { body } = oip.writeRequest(takes, { x: exact }, "00");
+        const { body } = oip.writeRequest({ takes, model: "m", input: { x: exact }, nonce: "00" });
         expect(fromUtf8(body)).toContain(`"data":[${integers.join(",")}]`);
         expect(oip.readInput(body)).toEqual({ x: exact });
       }),
