@@ -28,8 +28,8 @@ const tensorNames = z
   .refine((names) => new Set(names).size === names.length, "each name once");
 
 /**
- * A circuit of EZKL that proves a model (`zk.ezkl`). Pin only a key you compiled yourself or had audited. The settings
- * say that it holds the model's weights; only compiling shows that the two belong together.
+ * A circuit of EZKL that proves a model (`zk.ezkl`). Pin only a key you compiled yourself or had audited. By its settings
+ * it holds the model's weights. Only compiling shows that the two belong together.
  */
 const ezklReferenceSchema = z.strictObject({
   /** SHA-256 of the verification key file, hex. */

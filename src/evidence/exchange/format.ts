@@ -1,4 +1,4 @@
-import { textOf, toBase64, type Bytes } from "../bytes.ts";
+import { textOf, toBase64, type Bytes, type Hex } from "../bytes.ts";
 import type { Tensor, TensorMetadata } from "./tensors.ts";
 
 /** The two parts of an exchange. */
@@ -40,8 +40,37 @@ export type ExchangeFormat = {
   mustCarry: Readonly<Record<Part, readonly ("nonce" | "model")[]>>;
   /** Whether two readers could hold two values of a part, since it names a key twice. Then it carries no nonce and no model. */
   isAmbiguous: (body: Uint8Array) => boolean;
+  /** What sellers sign of an exchange. A format whose sellers sign the exact bytes of both parts leaves this out. */
+  signed?: SignedParts;
   /** The tensors that a part holds, for proofs and re-executions. A format without tensors leaves this out. */
   readTensors?: (body: Uint8Array, part: Part) => TensorReading;
+};
+
+/** A form in which sellers sign a part, by its name: they sign its Keccak-256. */
+export type SignedForm = { name: string; bytes: Bytes };
+
+/** What a signature covers where it is not the bytes of the exchange. */
+export type SignedParts = {
+  /** The kind of its evidence. */
+  kind: "signature.opengradient";
+  /** A part in every form in which it is signed; empty if it cannot be signed. */
+  formsOf: (body: Uint8Array, part: Part) => SignedForm[];
+  /** The signature at an answer's end, or null. Without one the answer counts as unsigned. */
+  signatureIn: (response: Uint8Array) => SellerSignature | null;
+  /** Completes "The signature does not cover ...". */
+  leavesOut: string;
+};
+
+/** A seller's signature as its answer tells it. Hashes are hex. */
+export type SellerSignature = {
+  /** Keccak-256 of the SPKI of the key, 0x hex. */
+  teeId: Hex;
+  requestHash: string;
+  outputHash: string;
+  /** Unix seconds. */
+  timestamp: number;
+  /** Base64. */
+  signature: string;
 };
 
 /** Why a body cannot be read. */

@@ -1,7 +1,7 @@
 import type { Bytes } from "../bytes.ts";
 
 /** A number as its JSON text spells it: Python tells `1` from `1.0`, and holds integers of any size. */
-export type PythonNumber = { literal: string };
+type PythonNumber = { literal: string };
 
 /** JSON as Python holds it: numbers unrounded, objects in the order of their text, of a repeated key the last value. */
 export type PythonJson = null | boolean | string | PythonNumber | PythonJson[] | Map<string, PythonJson>;
@@ -163,6 +163,27 @@ export function dumpPythonJson(value: PythonJson): Bytes {
   write(value);
   return out.slice(0, length);
 }
+
+/** Python's truth of a value: null, zero and all that is empty are false. */
+export function isTruthy(value: PythonJson | undefined): boolean {
+  if (value === undefined || value === null || value === false || value === "") return false;
+  if (Array.isArray(value)) return value.length > 0;
+  if (value instanceof Map) return value.size > 0;
+  return !isPythonNumber(value) || Number(value.literal) !== 0;
+}
+
+/** The value as JavaScript holds it. An integer beyond 2^53 - 1 is its decimal text. */
+export function plainOf(value: PythonJson): unknown {
+  if (Array.isArray(value)) return value.map(plainOf);
+  if (value instanceof Map) return Object.fromEntries([...value].map(([name, one]) => [name, plainOf(one)]));
+  if (!isPythonNumber(value)) return value;
+  const { literal } = value;
+  return /[.eE]/.test(literal) || Number.isSafeInteger(Number(literal)) ? Number(literal) : literal;
+}
+
+/** Whether a value is a number. */
+export const isPythonNumber = (value: PythonJson | undefined): value is PythonNumber =>
+  typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Map);
 
 const BEYOND_UNIT_ORDER = /[\ud800-\uffff]/;
 

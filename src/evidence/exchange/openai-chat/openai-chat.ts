@@ -1,0 +1,118 @@
+import { Proof402Error } from "../../../errors.ts";
+import { textOf, utf8 } from "../../bytes.ts";
+import { isInteroperable } from "../../json-text.ts";
+import { unreadableAnswer, type ExchangeFormat } from "../format.ts";
+import { plainOf, readPythonJson, type PythonJson } from "../python-json.ts";
+import { isAmbiguous, readChatAnswer, type Members } from "./chat-answer.ts";
+import { signatureIn, signedAnswers } from "./signed-answer.ts";
+import { signedRequests } from "./signed-request.ts";
+
+/** What an input may hold beside `messages`. Sellers sign all of it but `tool_choice` and `stream`. */
+const OPTIONS = [
+  "temperature",
+  "max_tokens",
+  "stop",
+  "tools",
+  "tool_choice",
+  "response_format",
+  "reasoning_effort",
+  "web_search",
+  "stream",
+] as const;
+const FIELDS: readonly string[] = ["messages", ...OPTIONS];
+/** Most stop sequences that sellers take. One of them carries the nonce. */
+const MOST_STOPS = 4;
+
+const NONCE = /^proof402:([0-9a-f]+)$/;
+const stopOf = (nonce: string): string => `proof402:${nonce}`;
+
+/**
+ * Chat as OpenAI's API has it, whole or streamed, and as OpenGradient's gateway signs it. The protocol has no field for a
+ * nonce, and no answer repeats one. A stop sequence carries it, as the gateway signs those and gives them to no model.
+ */
+export const openAiChat = {
+  name: "OpenAI chat",
+
+  pathOf: () => "/v1/chat/completions",
+
+  describeInput: () => ({
+    messages: `list of {role, content}: role system, user, assistant or tool; beside it ${OPTIONS.join(", ")}`,
+  }),
+
+  writeRequest({ model, input, nonce }) {
+    const other = Object.keys(input).find((name) => !FIELDS.includes(name));
+    if (other !== undefined) throw misfit(`A chat has no "${other.slice(0, 64)}".`);
+    if (!isInteroperable(input)) throw misfit("The input holds what JSON cannot carry, or is nested too deeply.");
+    const { stop = [], ...rest } = input;
+    const stops: unknown[] = Array.isArray(stop) ? stop : [stop];
+    if (stops.length >= MOST_STOPS || stops.some((one) => typeof one !== "string" || NONCE.test(one)))
+      throw misfit(`"stop" is a text or a list of at most ${MOST_STOPS - 1} texts.`);
+    const body = utf8(JSON.stringify({ model, ...rest, stop: [...stops, stopOf(nonce)] }));
+    if (signedRequests(body).length === 0) throw misfit("A message or an option has a form that sellers refuse.");
+    return { headers: { "content-type": "application/json", accept: "application/json, text/event-stream" }, body };
+  },
+
+  readInput(request) {
+    const members = membersOf(request);
+    if (members === null || !Array.isArray(members.get("messages"))) return null;
+    const { model: _asked, stop, ...input } = plainOf(members) as Record<string, unknown>;
+    const stops = Array.isArray(stop) && nonceOf(members) !== null ? stop.slice(0, -1) : stop;
+    const none = stops === undefined || (Array.isArray(stops) && stops.length === 0);
+    return none ? input : { ...input, stop: stops };
+  },
+
+  readAnswer(response) {
+    const read = readChatAnswer(response);
+    if (typeof read === "string") return unreadableAnswer(response, read);
+    const { calls, text, model, finishReason, usage = null } = read;
+    const told = { model, finish_reason: finishReason, usage: plainOf(usage) };
+    const answer =
+      calls === null
+        ? { text, unsigned: told }
+        : { tool_calls: plainOf(calls), unsigned: { ...told, ...(text === "" ? {} : { text }) } };
+    return { readable: true, answer };
+  },
+
+  nonceIn(body, part) {
+    const members = part === "request" && !isAmbiguous(body) ? membersOf(body) : null;
+    return members === null ? null : nonceOf(members);
+  },
+
+  modelIn(body, part) {
+    if (isAmbiguous(body)) return null;
+    if (part === "request") {
+      const model = membersOf(body)?.get("model");
+      return typeof model === "string" ? model : null;
+    }
+    const read = readChatAnswer(body);
+    return typeof read === "string" ? null : read.model;
+  },
+
+  mustCarry: { request: ["model"], response: [] },
+  isAmbiguous,
+  signed: {
+    kind: "signature.opengradient",
+    formsOf: (body, part) => (part === "request" ? signedRequests(body) : signedAnswers(body)),
+    signatureIn,
+    leavesOut:
+      "of the answer all but its text or, if it calls tools, the calls: no finish reason, usage, model, images or citations; of the request tool choice, streaming and what is attached",
+  },
+} as const satisfies ExchangeFormat;
+
+/** The nonce that the last stop sequence carries, and no other one. */
+function nonceOf(request: Members): string | null {
+  const stops = request.get("stop");
+  const found = (Array.isArray(stops) ? stops : []).map((stop) => (typeof stop === "string" ? NONCE.exec(stop) : null));
+  const nonces = found.filter((match) => match !== null);
+  return nonces.length === 1 ? (found.at(-1)?.[1] ?? null) : null;
+}
+
+function membersOf(body: Uint8Array): Members | null {
+  const value: PythonJson | undefined = readPythonJson(textOf(body) ?? "");
+  return value instanceof Map ? value : null;
+}
+
+const misfit = (message: string): Proof402Error =>
+  new Proof402Error("invalid_input", message, {
+    next: `Give { messages: [{ role: "user", content: "..." }] }, and of options ${OPTIONS.join(", ")}.`,
+  });

@@ -1,0 +1,171 @@
+import { equalBytes, textOf, type Bytes } from "../../bytes.ts";
+import type { SignedForm } from "../format.ts";
+import { dumpPythonJson, isPythonNumber, isTruthy, readPythonJson, type PythonJson } from "../python-json.ts";
+import { pythonRepr } from "../python-repr.ts";
+
+/**
+ * The forms in which OpenGradient's gateway signed requests since February 2026. They differ for contents that are lists,
+ * for `web_search` and for `reasoning_effort`. All else has the same bytes in each.
+ */
+const ERAS = ["V1", "V2", "V3", "V4"] as const;
+type Era = (typeof ERAS)[number];
+
+type Members = Map<string, PythonJson>;
+/** The gateway answers no such request, or its form is not known. */
+const REFUSED = Symbol("refused");
+/** A field of a form; undefined leaves it out. */
+type Field = PythonJson | undefined | typeof REFUSED;
+
+/**
+ * A request's bytes in each form of the gateway, which signs their Keccak-256. Forms with the same bytes are one.
+ * Empty for a request that it does not answer. Source: OpenGradient tee-gateway, `chat_controller.py`
+ * (`_chat_request_to_dict`) and `completions_controller.py`.
+ */
+export function signedRequests(body: Uint8Array): SignedForm[] {
+  const request = readPythonJson(textOf(body) ?? "");
+  if (!(request instanceof Map)) return [];
+  const form = request.has("messages") ? chatForm : completionForm;
+  const forms: { eras: Era[]; bytes: Bytes }[] = [];
+  for (const era of ERAS) {
+    const members = form(request, era);
+    if (members === REFUSED) continue;
+    const bytes = dumpPythonJson(members);
+    const same = forms.find((one) => equalBytes(one.bytes, bytes));
+    if (same === undefined) forms.push({ eras: [era], bytes });
+    else same.eras.push(era);
+  }
+  return forms.map(({ eras, bytes }) => ({ name: eras.join(", "), bytes }));
+}
+
+function chatForm(request: Members, era: Era): Members | typeof REFUSED {
+  const messages = request.get("messages");
+  const { model, stop, web_search } = commonFields(request, era);
+  return membersOf({
+    model,
+    messages: Array.isArray(messages) ? listOf(messages.map((message) => messageForm(message, era))) : REFUSED,
+    temperature: floatOf(request.get("temperature") ?? null),
+    max_tokens: numberOf(request.get("max_tokens") ?? null),
+    stop,
+    tools: truthy(request.get("tools"), Array.isArray),
+    response_format: truthy(request.get("response_format"), isMembers),
+    web_search,
+    reasoning_effort: era === "V4" ? truthy(request.get("reasoning_effort"), isText) : undefined,
+  });
+}
+
+function completionForm(request: Members, era: Era): Members | typeof REFUSED {
+  const prompt = request.get("prompt");
+  return membersOf({
+    ...commonFields(request, era),
+    prompt: isText(prompt) ? prompt : REFUSED,
+    temperature: request.has("temperature") ? floatOf(request.get("temperature")) : { literal: "1.0" },
+    max_tokens: request.has("max_tokens") ? numberOf(request.get("max_tokens")) : { literal: "16" },
+  });
+}
+
+function commonFields(request: Members, era: Era): Record<"model" | "stop" | "web_search", Field> {
+  const model = request.get("model");
+  const searches = era !== "V1" && era !== "V2" && isTruthy(request.get("web_search"));
+  return {
+    model: isText(model) ? model : REFUSED,
+    stop: truthy(request.get("stop"), (stop) => isText(stop) || Array.isArray(stop)),
+    web_search: searches ? true : undefined,
+  };
+}
+
+function messageForm(message: PythonJson, era: Era): Field {
+  if (!isMembers(message)) return REFUSED;
+  const role = message.get("role");
+  const content = message.get("content");
+  const words = isText(content) || Array.isArray(content) ? content : REFUSED;
+  switch (role) {
+    case "system":
+      return membersOf({ role, content: words });
+    case "user":
+      return membersOf({ role, content: userContent(content, era) });
+    case "assistant":
+      return membersOf({ role, content: isTruthy(content) ? words : "", tool_calls: callsOf(message) });
+    case "tool":
+      return membersOf({ role, content: words, tool_call_id: nameOf(message, "tool_call_id") });
+    case "function":
+      return membersOf({ role, content: isText(content) ? content : REFUSED, name: nameOf(message, "name") });
+    default:
+      return REFUSED;
+  }
+}
+
+/** A list was hashed as Python prints it, then as JSON, then without the bytes of what is attached. */
+function userContent(content: PythonJson | undefined, era: Era): Field {
+  if (isText(content)) return content;
+  if (content === undefined) return era === "V2" ? null : "None";
+  if (!Array.isArray(content)) return REFUSED;
+  if (era === "V1") return pythonRepr(content);
+  return era === "V2" ? content : listOf(content.map(partForm));
+}
+
+function partForm(part: PythonJson): Field {
+  if (isText(part)) return membersOf({ type: "text", text: part });
+  if (Array.isArray(part)) return REFUSED;
+  if (!isMembers(part)) return membersOf({ type: "text", text: pythonRepr(part) });
+  const type = part.get("type");
+  if (!isText(type)) return REFUSED;
+  if (type === "text") return membersOf({ type, text: truthy(part.get("text"), isText) ?? "" });
+  const file = part.get("file");
+  const named = isMembers(file) && isTruthy(file.get("filename")) ? file : part;
+  return membersOf({ type, filename: truthy(named.get("filename"), isText) });
+}
+
+/** The gateway writes null for an id or a type that is missing. */
+function callsOf(message: Members): Field {
+  const calls = truthy(message.get("tool_calls"), Array.isArray);
+  return Array.isArray(calls) ? listOf(calls.map(callForm)) : calls;
+}
+
+function callForm(call: PythonJson): Field {
+  const called = isMembers(call) ? call.get("function") : undefined;
+  if (!isMembers(call) || !isMembers(called)) return REFUSED;
+  const [name, args] = [called.get("name"), called.get("arguments")];
+  return membersOf({
+    id: call.get("id") ?? null,
+    type: call.get("type") ?? null,
+    function: isText(name) && isText(args) ? membersOf({ name, arguments: args }) : REFUSED,
+  });
+}
+
+/** A name that is missing is null; one that is null or no text is refused. */
+function nameOf(message: Members, field: string): Field {
+  const name = message.get(field);
+  return name === undefined ? null : isText(name) ? name : REFUSED;
+}
+
+/** A field that counts if Python takes it for true. */
+const truthy = (value: PythonJson | undefined, is: (value: PythonJson) => boolean): Field =>
+  value === undefined || !isTruthy(value) ? undefined : is(value) ? value : REFUSED;
+
+const numberOf = (value: PythonJson | undefined): Field =>
+  value === null ? undefined : isPythonNumber(value) ? value : REFUSED;
+
+/** Python's `float(value or 0)`: an exponent makes a float of an integer. */
+function floatOf(value: PythonJson | undefined): Field {
+  if (value === null) return { literal: "0.0" };
+  if (!isPythonNumber(value)) return REFUSED;
+  const { literal } = value;
+  return { literal: /[.eE]/.test(literal) ? literal : literal === "-0" ? "0.0" : `${literal}e0` };
+}
+
+function membersOf(fields: Readonly<Record<string, Field>>): Members | typeof REFUSED {
+  const members: Members = new Map();
+  for (const [name, field] of Object.entries(fields)) {
+    if (field === REFUSED) return REFUSED;
+    if (field !== undefined) members.set(name, field);
+  }
+  return members;
+}
+
+function listOf(items: readonly Field[]): Field {
+  const known = items.filter((item) => item !== REFUSED && item !== undefined);
+  return known.length === items.length ? known : REFUSED;
+}
+
+const isText = (value: PythonJson | undefined): value is string => typeof value === "string";
+const isMembers = (value: PythonJson | undefined): value is Members => value instanceof Map;
