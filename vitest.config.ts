@@ -107,6 +107,7 @@ export default defineConfig({
     hookTimeout: 300_000,
     expect: { poll: { timeout: 150_000 } },
     globalSetup: "test/support/run-setup.ts",
+    setupFiles: "test/support/file-setup.ts",
     pool: "forks",
     // One more than cores: much of a run waits, for blocks, processes and time limits.
     maxWorkers: 3,

@@ -12,6 +12,7 @@ import type { Appraisal, Evidence, Receipt } from "../../src/receipts/schema.ts"
 import { addReceipt, appendAppraisal, appendLater, listReceipts, readReceipt } from "../../src/receipts/store.ts";
 import { immediate } from "../../src/storage/migrations.ts";
 import { appraisal as someAppraisal } from "../support/receipt-core.ts";
+import { cases } from "../support/campaign.ts";
 import { readerOf } from "../support/shown-on-chain.ts";
 import { strangerTo } from "../support/stranger.ts";
 import {
@@ -128,7 +129,7 @@ test("T98: a file, its chain read again, its import and the stored verdict say w
       }
     }),
   );
-  await fc.assert(sequence, { numRuns: 60, seed: 402 });
+  await fc.assert(sequence, { numRuns: cases(24, 600, 60), seed: 402 });
   for (const what of [
     "verified",
     "open",
@@ -172,7 +173,7 @@ test("T98: a file about an own purchase, and its chain read again, say what a pl
       expectSaid(newestAppraisal(stored), expectedOfOwn(own, nothing, asked, false), own.isContradicted, "a verdict");
     }),
   );
-  await fc.assert(sequence, { numRuns: 30, seed: 402 });
+  await fc.assert(sequence, { numRuns: cases(12, 300, 30), seed: 402 });
   for (const verdict of ["verified", "open", "failed"]) expect(reached[verdict], verdict).toBeGreaterThan(9);
 }, 120_000);
 

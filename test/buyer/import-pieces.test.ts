@@ -22,6 +22,7 @@ import type {
 import { readReceipt } from "../../src/receipts/store.ts";
 import { inclusionLeafOf } from "../../src/verify/layers/inclusion.ts";
 import { contradiction } from "../../src/verify/contradiction-codes.ts";
+import { cases } from "../support/campaign.ts";
 import { referenceOf } from "../support/ezkl.ts";
 import { filled } from "../support/full-receipt.ts";
 import type { Fixture } from "../support/fixture-receipt.ts";
@@ -242,7 +243,7 @@ test("T98: pieces shuffled, repeated and split among files come to one verdict i
       expect(RANKS[first.verdict]).toBeLessThanOrEqual(RANKS[alone.verdict]);
       counts[first.verdict] = (counts[first.verdict] ?? 0) + 1;
     }),
-    { numRuns: 25 },
+    { numRuns: cases(8, 250, 25) },
   );
   for (const verdict of ["failed", "pending"]) expect(counts[verdict], verdict).toBeGreaterThan(0);
 }, 120_000);

@@ -13,6 +13,7 @@ import type { Evidence, Receipt, ReceiptCore } from "../../src/receipts/schema.t
 import { importReceipt } from "../../src/receipts/store.ts";
 import { openDatabase } from "../../src/storage/database.ts";
 import { immediate } from "../../src/storage/migrations.ts";
+import { cases } from "../support/campaign.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { buyWith } from "../support/buy.ts";
 
@@ -335,6 +336,6 @@ test("T98: the files of one receipt come to the same, whichever are imported in 
     fc.asyncProperty(orders, async ([one, other]) => {
       expect(await stored(one)).toEqual(await stored(other));
     }),
-    { numRuns: 25 },
+    { numRuns: cases(10, 250, 25) },
   );
 });

@@ -7,6 +7,7 @@ import { approvePermit2, readHoldings } from "../../src/payment/allowance.ts";
 import { openChain } from "../../src/chain/chain.ts";
 import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
+import { half } from "../support/campaign.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { FAULTS } from "./orders.ts";
 import { buildWorker, removeWorker, runBuyers } from "./processes.ts";
@@ -27,7 +28,7 @@ afterAll(async () => {
 
 describe("T19: a buyer that pays through Permit2, killed with kill -9", () => {
   test.concurrent.each(["permit2", "upto"] as const)(
-    "%s: at every step nothing is lost, counted twice or paid twice",
+    "%s: at its steps nothing is lost, counted twice or paid twice",
     async (method) => {
       const { bank } = market.devnet;
       const privateKey = generatePrivateKey();
@@ -44,15 +45,17 @@ describe("T19: a buyer that pays through Permit2, killed with kill -9", () => {
       await approvePermit2({ db, chain: openChain(network), wallet, asset, amount: FUNDS });
       await db.destroy();
 
-      const keys = FAULTS.map((fault) => `${method}-${fault}`.replaceAll(" ", "-"));
+      // In a test run each method dies at every other step, the other one at those between.
+      const faults = half(FAULTS, method === "permit2" ? 0 : 1);
+      const keys = faults.map((fault) => `${method}-${fault}`.replaceAll(" ", "-"));
       let killed = 0;
-      for (const [run, die] of FAULTS.entries()) {
+      for (const [run, die] of faults.entries()) {
         // Each process first makes the call again in which the one before it died.
         const orders = { config: input, privateKey, keys: keys.slice(Math.max(0, run - 1), run + 1), die };
         const [outcome] = await runBuyers([orders]);
         if (outcome?.killed === true) killed += 1;
       }
-      expect(killed).toBe(FAULTS.length);
+      expect(killed).toBe(faults.length);
 
       const buyer = await openBuyer({ config, wallet });
       for (const idempotencyKey of keys) {

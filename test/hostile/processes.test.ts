@@ -23,7 +23,7 @@ afterAll(async () => {
 
 describe("T17: eight processes with one wallet and one budget", () => {
   /** Purchases that each makes. The budget allows three of eight. */
-  const CALLS = cases(10, 50, 50);
+  const CALLS = cases(6, 50, 50);
   const ALLOWED = 3 * CALLS;
 
   test(`make ${8 * CALLS} purchases of which the budget allows ${ALLOWED}: exactly ${ALLOWED} leave the wallet`, async () => {
@@ -127,7 +127,7 @@ describe("T20: a process stopped in the middle, whose call another one takes ove
 
 describe("T19: a buyer killed with kill -9", () => {
   /** Moments drawn at random, all told. */
-  const RANDOM = cases(4, 100, 16);
+  const RANDOM = cases(2, 100, 16);
   /** Every step, once or in both halves. */
   const STEPS = Array.from({ length: cases(1, 2, 2) }, () => FAULTS).flat();
 

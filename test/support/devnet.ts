@@ -1,10 +1,11 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { access, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openBuyer } from "../../src/buyer/open.ts";
 import type { Buyer } from "../../src/buyer/types.ts";
 import { configSchema, type Config, type ConfigInput } from "../../src/config/schema.ts";
 import { startDevnet, type Devnet, type DevnetOptions } from "../../src/devnet/index.ts";
+import { eventually } from "./eventually.ts";
 
 /** A devnet and the directory its buyers keep their files in. */
 export type Market = {
@@ -16,15 +17,27 @@ export type Market = {
   stop(): Promise<void>;
 };
 
-/** One place per process of the run: none reads what another is writing. */
-const SETUPS = join(process.env["PROOF402_TEST_RUN"] ?? "", `setups-${process.env["VITEST_POOL_ID"]}`);
+/** Where a run keeps the setups of its proving markets, which take 8 s of CPU to make. */
+const SETUPS = join(process.env["PROOF402_TEST_RUN"] ?? "", "setups");
+
+/** Starts a market that proves. The first of a run makes the setups, and the others wait for them. */
+async function startProving(options: DevnetOptions): Promise<Devnet> {
+  const first = await mkdir(`${SETUPS}-begun`).then(
+    () => true,
+    () => false,
+  );
+  if (!first) await eventually(() => access(`${SETUPS}-ended`));
+  try {
+    return await startDevnet({ ...options, proving: { keptIn: SETUPS } });
+  } finally {
+    await mkdir(`${SETUPS}-ended`, { recursive: true });
+  }
+}
 
 /** Starts a market; buyers opened through it are closed with it. */
 export async function openMarket(options: DevnetOptions = {}): Promise<Market> {
-  const { proving } = options;
-  const kept = proving === true ? { proving: { keptIn: SETUPS } } : {};
   const [devnet, directory] = await Promise.all([
-    startDevnet({ ...options, ...kept }),
+    options.proving === true ? startProving(options) : startDevnet(options),
     mkdtemp(join(tmpdir(), "proof402-test-")),
   ]);
   const buyers: Buyer[] = [];

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { fromUtf8, sha256, toHex, utf8 } from "../../src/evidence/bytes.ts";
 import type { EzklCheck, EzklEngine } from "../../src/verify/types.ts";
 import { CIRCUIT, INPUT } from "../support/ezkl-purchase.ts";
+import { cases } from "../support/campaign.ts";
 import { engineHere, evidenceOf, prove, referenceOf, setUp, type EzklFiles } from "../support/ezkl.ts";
 import type { Circuit } from "../support/ezkl-circuit.ts";
 import {
@@ -109,7 +110,7 @@ describe("a malformed proof file", () => {
         const { status, code } = await computation({ evidence: evidenceOf(files, utf8(text)), engine: NOT_ASKED });
         expect([status, code]).toEqual(["fail", expect.stringMatching(/^proof_(?:malformed|of_another_request)$/)]);
       }),
-      { numRuns: 200 },
+      { numRuns: cases(50, 2000, 200) },
     );
   });
 

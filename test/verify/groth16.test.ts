@@ -9,7 +9,7 @@ import { cases } from "../support/campaign.ts";
 import { compiled, proveFor, snarkjsForm, words, type Proof } from "../support/proof.ts";
 
 const FEATURES = [-0.012, -0.034, -0.081, 0.62, 0.74, -0.19, 1.8, 0.21];
-const MUTATIONS = cases(60, 1000, 150);
+const MUTATIONS = cases(30, 1000, 150);
 const prover = createProver();
 let genuine: Proof;
 beforeAll(async () => {

@@ -8,6 +8,7 @@ import type { Receipt } from "../../src/receipts/schema.ts";
 import { appraise } from "../../src/verify/appraise.ts";
 import { createVerificationCache, type VerificationCache } from "../../src/verify/verification-cache.ts";
 import { leaves, otherThan, replaceAt, type Path } from "../receipts/json-edits.ts";
+import { cases } from "../support/campaign.ts";
 import { makeFixture, type Fixture, type FixtureChanges } from "../support/fixture-receipt.ts";
 import { openProvenMaker, type ProvenMaker } from "../support/proven-receipt.ts";
 import { resealed } from "../support/reseal.ts";
@@ -76,29 +77,36 @@ async function survivors(fixture: Fixture): Promise<string[]> {
   return found;
 }
 
+type Kind = "attested" | "proven";
+/** A test run walks two proven receipts beside the attested ones of all methods, `.ci/run` and the campaign all. */
+const EACH = (["attested", "proven"] as const)
+  .flatMap((kind) => METHODS.map((method): [Kind, Method] => [kind, method]))
+  .slice(0, cases(METHODS.length + 2, 2 * METHODS.length));
+const CHANGES: Record<Method, FixtureChanges> = {
+  eip3009: { signed: true },
+  // Behind TLS that its attestation names.
+  permit2: { signed: true, method: "permit2", tls: { named: CERTIFICATE, seen: CERTIFICATE } },
+  upto: { signed: true, method: "upto" },
+  voucher: { signed: true, method: "voucher" },
+};
+
 let prover: ProvenMaker;
-let fixtures: Record<"attested" | "proven", Record<Method, Fixture>>;
+const fixtures = new Map<string, Fixture>();
+const fixtureOf = (kind: Kind, method: Method): Fixture => fixtures.get(`${kind} ${method}`)!;
 beforeAll(async () => {
   prover = await openProvenMaker();
-  const made = async (make: (changes: FixtureChanges) => Promise<Fixture>): Promise<Record<Method, Fixture>> => ({
-    eip3009: await make({ signed: true }),
-    // Behind TLS that its attestation names.
-    permit2: await make({ signed: true, method: "permit2", tls: { named: CERTIFICATE, seen: CERTIFICATE } }),
-    upto: await make({ signed: true, method: "upto" }),
-    voucher: await make({ signed: true, method: "voucher" }),
-  });
-  fixtures = { attested: await made(makeFixture), proven: await made(prover.make) };
+  const make = { attested: makeFixture, proven: prover.make };
+  for (const [kind, method] of EACH) fixtures.set(`${kind} ${method}`, await make[kind](CHANGES[method]));
 });
 afterAll(() => prover.close());
 
 describe("T57: a verified receipt, each leaf changed alone and resealed", () => {
   const seen = new Set<string>();
 
-  const each = (["attested", "proven"] as const).flatMap((kind) => METHODS.map((method) => [kind, method] as const));
-  test.each(each)(
+  test.each(EACH)(
     "is not verified any more but for the fields that SECURITY.md lists: %s, %s",
     async (kind, method) => {
-      const fixture = fixtures[kind][method];
+      const fixture = fixtureOf(kind, method);
       expect(await judged(fixture.receipt, fixture)).toBe("verified");
       const left = await survivors(fixture);
       for (const place of left) seen.add(place.replaceAll(/\.\d+/g, "[]"));
@@ -112,20 +120,21 @@ describe("T57: a verified receipt, each leaf changed alone and resealed", () => 
 });
 
 test("of a verified receipt nothing can be left out alone but the request's bytes, whose signed hash stays, and the payer's signature", async () => {
-  const { receipt } = fixtures.attested.eip3009;
+  const { receipt } = fixtureOf("attested", "eip3009");
   const kept: string[] = [];
   for (const path of leaves({ core: receipt.core, later: receipt.later })) {
     const without = withoutAt(receipt, path);
-    if ((await judged(without, fixtures.attested.eip3009)) === "verified") kept.push(path.join("."));
+    if ((await judged(without, fixtureOf("attested", "eip3009"))) === "verified") kept.push(path.join("."));
   }
   expect(kept).toEqual(["core.request.body", "later.0.evidence.signature"]);
 });
 
 test("of a verified receipt with a proof likewise, and what its proof is compared with cannot be left out", async () => {
-  const { receipt } = fixtures.proven.eip3009;
+  const { receipt } = fixtureOf("proven", "eip3009");
   const kept: string[] = [];
   for (const path of leaves({ core: receipt.core, later: receipt.later })) {
-    if ((await judged(withoutAt(receipt, path), fixtures.proven.eip3009)) === "verified") kept.push(path.join("."));
+    if ((await judged(withoutAt(receipt, path), fixtureOf("proven", "eip3009"))) === "verified")
+      kept.push(path.join("."));
   }
   expect(kept).toEqual(["later.0.evidence.signature"]);
 });
@@ -142,7 +151,7 @@ function withoutAt(value: unknown, path: Path): unknown {
 
 test("the order of a receipt's evidence decides nothing, as SECURITY.md says", async () => {
   expect(section).toContain("order of the pieces in `core.evidence` and in `later`");
-  const fixture = fixtures.proven.permit2;
+  const fixture = fixtureOf("proven", "permit2");
   const { core, later } = fixture.receipt;
   const turned = {
     ...fixture.receipt,

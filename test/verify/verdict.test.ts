@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ASSURANCES, LAYERS, STATUSES, type Assurance, type Layer, type Status } from "../../src/receipts/schema.ts";
+import { cases } from "../support/campaign.ts";
 import { decide, LEVELS, requiredLayers, type Shown } from "../../src/verify/verdict.ts";
 
 type Statuses = Record<Layer, Status>;
@@ -104,7 +105,7 @@ describe("the verdict", () => {
         }),
         ({ own, ...one }) => expectRules({ ...one, ...(own === undefined ? {} : { requiredLayers: own }) }),
       ),
-      { numRuns: 20_000 },
+      { numRuns: cases(5000, 200_000, 20_000) },
     );
   });
 
