@@ -5,7 +5,7 @@ import { configPath, readConfigFile } from "../config/load.ts";
 import { Proof402Error } from "../errors.ts";
 import { chainName, moneyText } from "../chain/money-text.ts";
 import { ASSURANCES, type Assurance } from "../receipts/schema.ts";
-import { EXIT, globals, note, print, printJson } from "./globals.ts";
+import { EXIT, globals, note, print, printResult } from "./globals.ts";
 import { confirm } from "./owner.ts";
 import { busy } from "./progress.ts";
 
@@ -31,7 +31,7 @@ export async function addNewSeller(url: string, options: Options, command: Comma
   await confirm(yes, { question: `Pin this seller in ${file.path}?`, otherwise: "Nothing was written." });
   await addSeller(file, seller.entry);
   const next = `Buy with: proof402 buy ${seller.models[0]?.name ?? "MODEL"} --seller ${id} --input JSON`;
-  if (json) printJson({ config: file.path, ...viewOf(seller), next });
+  if (json) printResult({ config: file.path, ...viewOf(seller) }, next);
   else print(`Wrote ${file.path}. Commands take the new seller at once, running servers at their next start.\n${next}`);
   return EXIT.ok;
 }

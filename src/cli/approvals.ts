@@ -3,7 +3,7 @@ import { giveWord, listApprovals, type Approval } from "../buyer/approvals.ts";
 import type { Config } from "../config/schema.ts";
 import { chainName, sumText } from "../chain/money-text.ts";
 import { findAsset } from "../payment/policy.ts";
-import { EXIT, globals, print, printJson } from "./globals.ts";
+import { EXIT, globals, print, printResult } from "./globals.ts";
 import { configOf, withStore } from "./session.ts";
 
 /** `proof402 approvals`: payments that wait for the owner's answer, because no person could be asked where they were begun. */
@@ -11,11 +11,14 @@ export async function showApprovals(_options: unknown, command: Command): Promis
   const { json = false, ...rest } = globals(command);
   const config = await configOf(rest);
   const approvals = await withStore(rest, (db) => listApprovals(db, Date.now()));
-  if (json) printJson({ approvals: approvals.map((one) => viewOf(one, config)) });
-  else if (approvals.length === 0) print("No payment waits for an answer.");
+  const next =
+    approvals.length === 0
+      ? "No payment waits for an answer."
+      : "Answer with proof402 approvals approve ID, or proof402 approvals decline ID.";
+  if (json) printResult({ approvals: approvals.map((one) => viewOf(one, config)) }, next);
   else {
     for (const one of approvals) print(lineOf(one, config));
-    print("Answer with proof402 approvals approve ID, or proof402 approvals decline ID.");
+    print(next);
   }
   return EXIT.ok;
 }
@@ -31,7 +34,7 @@ export const answerApproval =
       state === "approved"
         ? "Have the call made again with the same idempotency key: the payment policy still judges it."
         : "The call ends with approval_declined if it is made again.";
-    if (json) printJson({ ...viewOf(given, config), next });
+    if (json) printResult(viewOf(given, config), next);
     else print(`${lineOf(given, config)}\n${next}`);
     return EXIT.ok;
   };

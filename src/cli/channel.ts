@@ -5,7 +5,7 @@ import { Proof402Error } from "../errors.ts";
 import { closeChannel, openChannel } from "../payment/channel-owner.ts";
 import { readChannel } from "../payment/channels.ts";
 import { channelLine, channelView } from "./channel-view.ts";
-import { EXIT, globals, note, print, printJson } from "./globals.ts";
+import { EXIT, globals, note, print, printResult } from "./globals.ts";
 import { consent, gasText, gasView } from "./owner.ts";
 import { withStore } from "./session.ts";
 import { amountOf, assetNamed, chainOf, openWallet, surveyOf } from "./wallet.ts";
@@ -41,7 +41,10 @@ export async function openWith(options: OpenOptions, command: Command): Promise<
     }),
   );
   if (json)
-    printJson({ id: channel.id, transaction: sent?.transaction ?? null, ...(sent === null ? {} : gasView(sent)) });
+    printResult(
+      { id: channel.id, transaction: sent?.transaction ?? null, ...(sent === null ? {} : gasView(sent)) },
+      `Buy from it with: proof402 buy MODEL --seller ${seller.id} --input JSON`,
+    );
   else if (sent === null)
     print(`Channel ${channel.id} is ${channel.state}: its deposit is on chain, by no transaction of this command.`);
   else print(`Channel ${channel.id} is ${channel.state}, by ${sent.transaction}, ${gasText(sent)}.`);
@@ -59,7 +62,11 @@ export async function listChannels(_options: unknown, command: Command): Promise
     note(
       `Channels with "${seller}" (${receiver}) in ${asset} on ${network} could not be looked for: some may be missing.`,
     );
-  if (json) printJson({ channels: views, unreachable, faults, missed });
+  const next =
+    views.length === 0
+      ? "Open one with: proof402 channel open --seller ID --asset SYMBOL --amount AMOUNT"
+      : "Take one's rest back with: proof402 channel close ID";
+  if (json) printResult({ channels: views, unreachable, faults, missed }, next);
   else if (views.length === 0) print("No channels.");
   for (const view of json ? [] : views) print(channelLine(view));
   return EXIT.ok;
@@ -83,12 +90,17 @@ export async function closeOne(id: string, options: { yes?: boolean }, command: 
     const confirm = consent(asset.network, options.yes);
     return closeChannel({ db, chain: chainOf(config, asset), wallet, confirm, id });
   });
-  if (json) printJson({ state: done.state, transaction: done.transaction, ...gasView(done) });
+  const again = "Run the same command again once the channel's delay is over.";
+  if (json)
+    printResult(
+      { state: done.state, transaction: done.transaction, ...gasView(done) },
+      done.state === "closed" ? "Look at the wallet with: proof402 wallet show" : again,
+    );
   else
     print(
       done.state === "closed"
         ? `The channel is closed, by ${done.transaction}, ${gasText(done)}.`
-        : `Asked for by ${done.transaction}, ${gasText(done)}. Run the same command again once the channel's delay is over.`,
+        : `Asked for by ${done.transaction}, ${gasText(done)}. ${again}`,
     );
   return EXIT.ok;
 }

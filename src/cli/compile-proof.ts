@@ -8,7 +8,7 @@ import { OPENING } from "../node/zk/commitment.ts";
 import { compileModel } from "../node/zk/compile.ts";
 import { requireNoProvingFiles, writeCompiled } from "../node/zk/proving-files.ts";
 import { createProver } from "../node/zk/prover.ts";
-import { EXIT, globals, note, printJson } from "./globals.ts";
+import { EXIT, globals, note, printResult } from "./globals.ts";
 import { wholeNumber } from "./numbers.ts";
 import { busy } from "./progress.ts";
 
@@ -51,7 +51,11 @@ export async function compileProof(file: string, options: Options, command: Comm
     );
     const files = await writeCompiled(resolve(options.out), name, compiled);
     const { key, keySha256, constraints } = compiled;
-    if (globals(command).json === true) printJson({ name, keySha256, constraints, key, files });
+    if (globals(command).json === true)
+      printResult(
+        { name, keySha256, constraints, key, files },
+        `Have buyers pin keySha256 for "${name}": proof402 node reference prints their entry`,
+      );
     else {
       note(`${name}: ${constraints} constraints, ${key.ic.length - 1} public signals, setup: ${key.setup}`);
       note(

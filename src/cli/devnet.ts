@@ -46,15 +46,16 @@ export async function devnet(options: Options, command: Command): Promise<number
         "The market that ran here before is gone: this one has another chain, other sellers and another hardware root. Its configuration takes the old one's place. Receipts and trust files of the old market do not verify by it.",
       );
     }
-    if (json)
-      print(JSON.stringify({ config, files, provingFolder: proving, rpcUrl, chainId, token, facilitatorUrl, sellers }));
+    const next = `proof402 --config ${config} models`;
+    const told = { config, files, provingFolder: proving, rpcUrl, chainId, token, facilitatorUrl, sellers, next };
+    if (json) print(JSON.stringify(told));
     else {
       note("A market on this machine. Its hardware is simulated and its money is play money.");
       note(`  chain        ${rpcUrl} (id ${chainId})\n  token        ${token}\n  facilitator  ${facilitatorUrl}`);
       for (const [name, seller] of Object.entries(sellers)) note(`  ${name.padEnd(12)} ${seller.origin}`);
       note(`\nWrote ${files.join(", ")}; keeps the sellers' proving keys in ${proving}`);
       note(
-        `\nIn another terminal:\n  proof402 --config ${config} models\nOr with a wallet and a configuration of your own, which it sends play money:\n  proof402 init --network devnet --devnet ${directory} --wallet file\nCtrl-C ends it.`,
+        `\nIn another terminal:\n  ${next}\nOr with a wallet and a configuration of your own, which it sends play money:\n  proof402 init --network devnet --devnet ${directory} --wallet file\nCtrl-C ends it.`,
       );
     }
     await ended;

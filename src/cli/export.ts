@@ -12,7 +12,7 @@ import { readFacts } from "../verify/facts.ts";
 import { redactReceipt, serializeReceipt } from "../receipts/receipt.ts";
 import { fullId } from "../receipts/search.ts";
 import { requireReceipt } from "../receipts/store.ts";
-import { EXIT, globals, note, printJson, type GlobalOptions } from "./globals.ts";
+import { EXIT, globals, note, printResult, type GlobalOptions } from "./globals.ts";
 import { busy, makeRoom } from "./progress.ts";
 import { filterOf, type FilterOptions } from "./receipt-filter.ts";
 import { COLUMNS, receiptLines, type ReceiptLine } from "./receipt-table.ts";
@@ -58,8 +58,11 @@ async function exportOne(
     return EXIT.ok;
   }
   await writeNew(file, bytes);
-  if (json) printJson({ id: receipt.id, file });
-  else note(`Wrote ${file}`);
+  const next = html
+    ? "Open it in a browser. The page proves nothing: the evidence is the file without --html."
+    : `Others check it with: proof402 verify ${file} --trust trust.json (made with: proof402 trust export trust.json)`;
+  if (json) printResult({ id: receipt.id, file }, next);
+  else note(`Wrote ${file}\n${next}`);
   return EXIT.ok;
 }
 
@@ -96,8 +99,9 @@ async function exportTable(file: string, options: Options & { json: boolean }, r
     }),
   );
   if (file === "-") return EXIT.ok;
-  if (options.json) printJson({ file, receipts });
-  else note(`Wrote ${file}: ${receipts} receipts. Purchases without an answer have none: see proof402 spending.`);
+  const next = "Purchases without an answer have no receipt: see proof402 spending.";
+  if (options.json) printResult({ file, receipts }, next);
+  else note(`Wrote ${file}: ${receipts} receipts. ${next}`);
   return EXIT.ok;
 }
 

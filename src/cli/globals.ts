@@ -47,6 +47,9 @@ export const globals = (command: Command): GlobalOptions => command.optsWithGlob
 
 /** Data for machines on stdout: one JSON document. */
 export const printJson = (data: unknown): void => print(JSON.stringify(data, null, 2));
+/** A command's result on stdout: its data, and what one would do now in the words of commands. */
+export const printResult = (data: Readonly<Record<string, unknown>>, next: string): void =>
+  printJson({ ...data, next });
 /** What a person asked to see, on stdout. */
 export function print(text: string): void {
   makeRoom();

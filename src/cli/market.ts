@@ -1,12 +1,11 @@
 import type { Command } from "commander";
 import { openMarket, viewModels } from "../buyer/listing.ts";
-import type { Spending } from "../buyer/types.ts";
 import { auditLog } from "../receipts/log.ts";
 import { listModels, spending } from "../tools/index.ts";
 import { busy } from "./progress.ts";
 import { wholeNumber } from "./numbers.ts";
 import { runTool } from "./run-tool.ts";
-import { EXIT, globals, note, print, printJson } from "./globals.ts";
+import { EXIT, globals, note, print, printResult } from "./globals.ts";
 import { configOf, withBuyer, withStore } from "./session.ts";
 
 /** `proof402 models`: the sellers' lists, and the sellers on hold. Asks no chain and opens no wallet. */
@@ -45,22 +44,21 @@ export async function showSpending(
       if (summary.overcharged.length > 0)
         note(`A token moved more than was authorized in: ${summary.overcharged.join(", ")}.`);
     }
-    return runTool(spending, { limit, skip }, { buyer, json, show: (data, text) => withNext(data as Spent, text) });
+    return runTool(spending, { limit, skip }, { buyer, json });
   });
-}
-
-type Spent = Pick<Spending, "purchases" | "skipped" | "recent">;
-
-function withNext({ purchases, skipped, recent }: Spent, text: string): string {
-  const end = skipped + recent.length;
-  return recent.length > 0 && end < purchases ? `${text}\nFor more: proof402 spending --skip ${end}` : text;
 }
 
 /** `proof402 audit`: walks the receipt log. Exits 1 where it is broken. */
 export async function auditReceipts(_options: unknown, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
   const result = await busy("Walking the receipt log", () => withStore(rest, auditLog));
-  if (json) printJson(result);
+  if (json)
+    printResult(
+      result,
+      result.ok
+        ? "Keep the head elsewhere: a later log has to hold it."
+        : "Trust no receipt from that entry on. Restore the database from a copy.",
+    );
   else if (result.ok)
     print(`The log is whole: ${result.entries} entries, ${result.receipts} receipts. Head ${result.head}`);
   else

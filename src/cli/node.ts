@@ -18,7 +18,7 @@ import {
 import { createSigner, generateSigningKey } from "../node/signer.ts";
 import { readCompiled } from "../node/zk/proving-files.ts";
 import { PEERS, requirePeers } from "../peers.ts";
-import { EXIT, globals, note, print, printJson } from "./globals.ts";
+import { EXIT, globals, note, print, printJson, printResult } from "./globals.ts";
 import { busy } from "./progress.ts";
 
 type InitOptions = {
@@ -62,7 +62,8 @@ export async function initNode(model: string, options: InitOptions, command: Com
   if (packed !== null) await writeNew(packed, bytes);
   await writeNew(join(folder, KEY), await generateSigningKey(), { mode: 0o600 });
   await writeNew(join(folder, CONFIG), `${JSON.stringify(settings, null, 2)}\n`);
-  if (globals(command).json === true) printJson({ config: files[0], files, model: entry, inputs, outputs });
+  if (globals(command).json === true)
+    printResult({ config: files[0], files, model: entry, inputs, outputs }, `proof402 node serve ${files[0]}`);
   else {
     print(`${entry.name}: ${entry.price} a call, paid to ${options.payTo} on ${options.network}.`);
     if (packed !== null)

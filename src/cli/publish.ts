@@ -10,7 +10,7 @@ import { fullId } from "../receipts/search.ts";
 import { LAYERS, type Appraisal, type Receipt } from "../receipts/schema.ts";
 import { DEVELOPMENT_PROOF } from "../verify/computation/groth16.ts";
 import { proofOnChain } from "./publish-proof.ts";
-import { EXIT, globals, note, print, printJson } from "./globals.ts";
+import { EXIT, globals, note, print, printResult } from "./globals.ts";
 import { consent, gasText, gasView } from "./owner.ts";
 import { withBuyer, withStore } from "./session.ts";
 import { openWallet } from "./wallet.ts";
@@ -65,7 +65,7 @@ export async function publishReceipt(given: string, options: PublishOptions, com
       : { proof: { contract: onChain.contract, transaction: checked.transaction, ...gasView(checked) } }),
     registry: { ...registry, requestHash: posting.requestHash, ...status, agentId: status.agentId.toString() },
   };
-  if (json) printJson(view);
+  if (json) printResult(view, "Anyone can read the verdict from that registry now.");
   else {
     if (checked !== null && onChain !== null)
       print(`Proof checked by ${onChain.contract} in ${checked.transaction}, ${gasText(checked)}.`);

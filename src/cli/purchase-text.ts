@@ -7,7 +7,7 @@ import { inFull, inShort, storyText } from "./receipt-story.ts";
 
 /** A purchase for a person: what was sold, asked and answered, the verdict, what was paid, and each limit on a line. */
 export function purchaseText(bought: Bought, asked: unknown): string {
-  const { answer, answerNote, receipt, paidNow, stored } = bought;
+  const { answer, answerNote, receipt, paidNow, stored, next } = bought;
   const { verdict, assurance, simulated, wanted } = receipt;
   return [
     storyText({ summary: receipt, payer: null, asked: inShort(asked), answered: inFull(answer) }),
@@ -18,9 +18,9 @@ export function purchaseText(bought: Bought, asked: unknown): string {
     ...receipt.problems.map((problem) => pc.red(`Problem: ${problem}`)),
     paidText(receipt.paid),
     ...(paidNow ? [] : [takenUp(bought)]),
-    ...(stored ? [] : ["The database could not take the receipt: this result is its only copy. Keep it."]),
+    ...(stored ? [] : ["The database could not take the receipt: this result is its only copy."]),
     ...(receipt.notProven.length === 0 ? [] : ["Not proven:", ...receipt.notProven.map((words) => `- ${words}`)]),
-    `Receipt ${receipt.id}; ${verdict === "pending" ? "wait for its verdict" : "look at it"} with: proof402 receipts show ${receipt.id}${verdict === "pending" ? " --wait 30" : ""}`,
+    `Receipt ${receipt.id}. ${next}`,
   ].join("\n");
 }
 

@@ -4,9 +4,11 @@ import type { Claim } from "../buyer/types.ts";
 import { aboutRival, newestAppraisal } from "../receipts/newest.ts";
 import { fullId, searchReceipts } from "../receipts/search.ts";
 import { requireReceipt } from "../receipts/store.ts";
+import { stepAfter } from "../tools/next.ts";
 import { summarize } from "../tools/summary.ts";
 import { layerTable, waitFor } from "./layer-table.ts";
-import { EXIT, globals, note, print, printJson } from "./globals.ts";
+import { EXIT, globals, note, print, printJson, printResult } from "./globals.ts";
+import { inCommands } from "./next.ts";
 import { wholeNumber } from "./numbers.ts";
 import { busy } from "./progress.ts";
 import { filterOf, filterWords, type FilterOptions } from "./receipt-filter.ts";
@@ -29,12 +31,15 @@ export async function listReceipts(options: ListOptions, command: Command): Prom
   const { assets } = (await configOf(rest)).payment;
   const summaries = receipts.map((receipt) => summarize(receipt, newestAppraisal(receipt), assets));
   const end = skip + receipts.length;
-  const next = end < total ? end : null;
-  if (json) printJson({ receipts: summaries, total, next: next === null ? null : { skip: next } });
+  const more =
+    end < total ? `For more: proof402 receipts list${filterWords(options)} --limit ${limit} --skip ${end}` : null;
+  const look =
+    total === 0 ? inCommands({ do: "buy" }) : "Look at one with: proof402 receipts show ID (its beginning will do)";
+  if (json) printResult({ receipts: summaries, total, more: more === null ? null : { skip: end } }, more ?? look);
   else {
     for (const summary of summaries) print(receiptRow(summary));
     note(pageText({ skip, end, total, isFiltered: filterWords(options) !== "" }));
-    if (next !== null) note(`For more: proof402 receipts list${filterWords(options)} --limit ${limit} --skip ${next}`);
+    if (more !== null) note(more);
   }
   return EXIT.ok;
 }
@@ -88,10 +93,12 @@ export async function importReceipt(file: string, _options: unknown, command: Co
   const { assets } = (await configOf(rest)).payment;
   const stored = await withBuyer(rest, (buyer) => buyer.importReceipt(receipt));
   const summary = summarize(stored, newestAppraisal(stored), assets);
-  if (json) printJson({ receipt: summary });
+  const next = inCommands(stepAfter(summary));
+  if (json) printResult({ receipt: summary }, next);
   else {
     const why = aboutRival(newestAppraisal(stored));
     print(`${summary.id}: ${summary.verdict}${why === null ? "" : `. ${why}`}`);
+    note(next);
   }
   return EXIT.ok;
 }

@@ -3,6 +3,7 @@ import type { Buyer } from "../buyer/types.ts";
 import type { ToolContext, ToolDefinition, ToolError, ToolOutcome } from "../tools/definition.ts";
 import { callTool, invalidInput } from "../tools/call.ts";
 import { errorText } from "../tools/outcome.ts";
+import { inCommands } from "./next.ts";
 import { EXIT, exitOf, note, print, printJson } from "./globals.ts";
 
 /** The inputs of a tool that a command has read from its arguments. */
@@ -30,7 +31,7 @@ export async function runTool<Part extends keyof Buyer>(
   const empty = Object.keys(input).filter((name) => input[name] === "");
   const outcome =
     empty.length === 0
-      ? await callTool(definition, { buyer: options.buyer, ...options.context }, input)
+      ? await callTool(definition, { buyer: options.buyer, words: inCommands, ...options.context }, input)
       : invalidInput(
           definition,
           empty.map((name) => ({ path: [name], message: "is empty" })),

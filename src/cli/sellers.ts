@@ -1,7 +1,8 @@
 import type { Command } from "commander";
 import { Proof402Error } from "../errors.ts";
 import { holdText } from "../market/choose.ts";
-import { EXIT, globals, print, printJson } from "./globals.ts";
+import { EXIT, globals, print, printResult } from "./globals.ts";
+import { inCommands } from "./next.ts";
 import { withBuyer } from "./session.ts";
 
 /** Names the command that ends a seller's hold. */
@@ -11,8 +12,11 @@ export const releaseText = (id: string): string => `To buy from it again: proof4
 export async function listSellers(_options: unknown, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
   const sellers = await withBuyer(rest, (buyer) => buyer.sellers());
-  if (json) printJson({ sellers });
-  else if (sellers.length === 0) print("No seller is configured yet. Add one with: proof402 sellers add URL");
+  const held = sellers.find(({ hold }) => hold !== null);
+  const add = "No seller is configured yet. Add one with: proof402 sellers add URL";
+  const next = sellers.length === 0 ? add : "See what they sell with: proof402 models";
+  if (json) printResult({ sellers }, held === undefined ? next : releaseText(held.id));
+  else if (sellers.length === 0) print(add);
   for (const { id, origin, assurance, hold } of json ? [] : sellers)
     print(
       hold === null
@@ -36,7 +40,7 @@ export async function releaseSeller(id: string, _options: unknown, command: Comm
       });
     });
   });
-  if (json) printJson({ released: id });
+  if (json) printResult({ released: id }, inCommands({ do: "buy" }));
   else print(`${id} may be bought from again. Its next failure puts it on hold again.`);
   return EXIT.ok;
 }

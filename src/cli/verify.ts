@@ -19,7 +19,7 @@ import { ON_CHAIN } from "../verify/verdict.ts";
 import { appraisalPolicySchema, policyHash, sellerOf, type AppraisalPolicy } from "../verify/policy.ts";
 import { factList } from "./fact-list.ts";
 import { layerTable, waitFor } from "./layer-table.ts";
-import { EXIT, globals, note, print, printJson, type GlobalOptions } from "./globals.ts";
+import { EXIT, globals, note, print, printResult, type GlobalOptions } from "./globals.ts";
 import { timeOf } from "./numbers.ts";
 import { readReceiptFile } from "./receipt-file.ts";
 import { storyOf, storyText } from "./receipt-story.ts";
@@ -55,17 +55,31 @@ export async function verify(target: string | undefined, options: Options, comma
   const known = sellerOf(policy, receipt.core.seller.id) !== undefined;
   const facts = await readFacts(receipt);
   const verification = verificationOf(receipt, appraisal, config?.payment.assets ?? []);
-  if (json) printJson({ ...verification, policy: { hash: policyHash(policy), known }, facts });
+  const next = [
+    ...nextSteps(target, appraisal, policy),
+    ...(known ? [] : ["No policy for its seller: name a trust file with --trust, or a configuration with --config."]),
+  ];
+  if (json)
+    printResult(
+      { ...verification, policy: { hash: policyHash(policy), known }, facts },
+      next.join(" ") || NEXT[appraisal.verdict],
+    );
   else {
     print(`Receipt ${receipt.id}`);
     print(storyText(storyOf(receipt, verification.receipt)));
     if (trust !== null) print(`Judged by ${options.trust}, policy ${policyHash(policy)}`);
     print(known ? layerTable(appraisal) : `${layerTable(appraisal, "no policy")}\n${factList(facts)}`);
-    for (const words of nextSteps(target, appraisal, policy)) note(words);
-    if (!known) note("No policy for its seller: name a trust file with --trust, or a configuration with --config.");
+    for (const words of next) note(words);
   }
   return EXIT_OF[appraisal.verdict];
 }
+
+const NEXT: Readonly<Record<Verdict, string>> = {
+  verified: "Nothing is left to check.",
+  pending: "Get the receipt again from its buyer later: its evidence is still to come.",
+  failed: "Do not act on this answer. The failed layers say why.",
+  unverified: "Treat the answer as unproven. The layers say what is missing.",
+};
 
 /** Says how to get evidence that is missing and can still come. */
 function nextSteps(target: string, { verdict, layers }: Appraisal, policy: AppraisalPolicy): string[] {
@@ -80,10 +94,11 @@ function nextSteps(target: string, { verdict, layers }: Appraisal, policy: Appra
 /** Names `verify.html`, which is part of the package and works from the disk. */
 function namePage(json: boolean): number {
   const page = new URL("../pages/verify.html", import.meta.url);
-  if (json) printJson({ file: fileURLToPath(page), url: page.href });
+  const next = "Open this page in a browser and drop receipts and a trust file on it. Nothing is uploaded.";
+  if (json) printResult({ file: fileURLToPath(page), url: page.href }, next);
   else {
     print(page.href);
-    note("Open this page in a browser and drop receipts and a trust file on it. Nothing is uploaded.");
+    note(next);
   }
   return EXIT.ok;
 }

@@ -13,7 +13,7 @@ import type { AssetPolicy } from "../payment/policy.ts";
 import type { Wallet } from "../payment/wallet.ts";
 import type { Db } from "../storage/database.ts";
 import { channelLine, channelView } from "./channel-view.ts";
-import { EXIT, globals, note, print, printJson } from "./globals.ts";
+import { EXIT, globals, note, print, printResult } from "./globals.ts";
 import { consent, gasText, gasView } from "./owner.ts";
 import { configOf, withStore } from "./session.ts";
 
@@ -51,7 +51,7 @@ export async function showWallet(_options: unknown, command: Command): Promise<n
     channels,
     undecided: undecided.map(({ hash, kind, network, nonce }) => ({ transaction: hash, kind, network, nonce })),
   };
-  if (json) printJson(view);
+  if (json) printResult(view, "Check what a purchase needs with: proof402 doctor");
   else {
     print(`Wallet ${wallet.address}`);
     for (const asset of view.assets)
@@ -70,7 +70,7 @@ export async function showAddress(_options: unknown, command: Command): Promise<
   const { json = false, ...rest } = globals(command);
   const address = await loadAddress({ ...(await configOf(rest)).wallet, env: process.env });
   if (address === null) throw walletMissing();
-  if (json) printJson({ address });
+  if (json) printResult({ address }, "Send it a token of the configuration, then look with: proof402 wallet show");
   else print(address);
   return EXIT.ok;
 }
@@ -109,11 +109,16 @@ export async function approveWallet(options: ApproveOptions, command: Command): 
   );
   const may = `Permit2 may now move ${moneyText(allowance, asset)}.`;
   if (json)
-    printJson({
-      transaction: sent?.transaction ?? null,
-      ...(sent === null ? {} : gasView(sent)),
-      allowance: allowance.toString(),
-    });
+    printResult(
+      {
+        transaction: sent?.transaction ?? null,
+        ...(sent === null ? {} : gasView(sent)),
+        allowance: allowance.toString(),
+        symbol: asset.symbol,
+        decimals: asset.decimals,
+      },
+      "Look at it with: proof402 wallet show",
+    );
   else print(sent === null ? `Nothing was sent. ${may}` : `Done in ${sent.transaction}, ${gasText(sent)}. ${may}`);
   return EXIT.ok;
 }

@@ -1,8 +1,8 @@
 import * as z from "zod";
-import type { PlacedToken } from "../chain/money-text.ts";
 import { ASSURANCES } from "../receipts/schema.ts";
 import type { BuyOptions, BuyResult } from "../buyer/types.ts";
 import type { ToolContext, ToolDefinition } from "./definition.ts";
+import { inTools, stepAfter } from "./next.ts";
 import { outcomeOf } from "./outcome.ts";
 import { showAnswer } from "./shown-answer.ts";
 import { receiptSummarySchema, summarize, summaryText } from "./summary.ts";
@@ -30,6 +30,7 @@ const output = z.object({
   paidNow: z.boolean(),
   stored: z.boolean(),
   idempotencyKey: z.string(),
+  next: z.string(),
 });
 
 const STEPS = ["chosen", "attested", "quoted", "reserved", "paid", "answered", "checked"] as const;
@@ -56,7 +57,7 @@ export const buyInference: ToolDefinition<typeof input, typeof output> = {
         approve: context.approve,
         onProgress: progressOf(context),
       });
-      const data = dataOf(result, context.buyer.tokens);
+      const data = dataOf(result, context);
       return { status: "ok", text: textOf(data), data };
     }),
 };
@@ -71,11 +72,12 @@ function progressOf({ progress }: ToolContext): BuyOptions["onProgress"] {
   };
 }
 
-function dataOf(result: BuyResult, tokens: readonly PlacedToken[]): Bought {
+function dataOf(result: BuyResult, { buyer: { tokens }, words = inTools }: ToolContext): Bought {
   const { readable, answer, note } = showAnswer(result);
   const { paidNow, stored, idempotencyKey } = result;
   const receipt = summarize(result.receipt, result.appraisal, tokens);
-  return { answer, readable, answerNote: note, receipt, paidNow, stored, idempotencyKey };
+  const next = words(stored ? stepAfter(receipt) : { do: "keep" });
+  return { answer, readable, answerNote: note, receipt, paidNow, stored, idempotencyKey, next };
 }
 
 /** The line of a call without a payment of its own. */
@@ -88,5 +90,6 @@ const textOf = (data: Bought): string =>
     ...(data.answerNote === null ? [] : [data.answerNote]),
     summaryText(data.receipt),
     data.paidNow ? "The payment was sent in this call." : takenUp(data),
-    ...(data.stored ? [] : ["The database could not take the receipt: this result is its only copy. Keep it."]),
+    ...(data.stored ? [] : ["The database could not take the receipt: this result is its only copy."]),
+    data.next,
   ].join("\n");

@@ -2,6 +2,7 @@ import * as z from "zod";
 import { newestAppraisal } from "../receipts/newest.ts";
 import { layerResultSchema } from "../receipts/schema.ts";
 import type { ToolDefinition } from "./definition.ts";
+import { inTools, stepAfter } from "./next.ts";
 import { outcomeOf } from "./outcome.ts";
 import { exchangeSchema, exchangeText, showExchange } from "./shown-answer.ts";
 import { receiptSummarySchema, layersText, summarize, summaryText } from "./summary.ts";
@@ -18,6 +19,7 @@ const output = z.object({
   receipt: receiptSummarySchema,
   exchange: exchangeSchema,
   layers: z.record(z.string(), layerResultSchema).optional(),
+  next: z.string(),
 });
 
 export const getReceipt: ToolDefinition<typeof input, typeof output> = {
@@ -40,8 +42,9 @@ export const getReceipt: ToolDefinition<typeof input, typeof output> = {
       const detailed = detail === "detailed";
       const exchange = showExchange(receipt, detailed);
       const layers = detailed ? layersText(appraisal) : [];
-      const text = [...exchangeText(exchange), summaryText(summary), ...layers].join("\n");
-      const data = { receipt: summary, exchange, ...(detailed ? { layers: appraisal.layers } : {}) };
+      const next = (context.words ?? inTools)(stepAfter(summary));
+      const text = [...exchangeText(exchange), summaryText(summary), ...layers, next].join("\n");
+      const data = { receipt: summary, exchange, ...(detailed ? { layers: appraisal.layers } : {}), next };
       return { status: "ok", text, data };
     }),
 };

@@ -4,6 +4,7 @@ import { ASSURANCES } from "../receipts/schema.ts";
 import type { ModelView } from "../buyer/types.ts";
 import type { ToolDefinition } from "./definition.ts";
 import { modelNotFound } from "../market/choose.ts";
+import { inTools } from "./next.ts";
 import { outcomeOf } from "./outcome.ts";
 
 const input = z.strictObject({
@@ -42,6 +43,7 @@ const output = z.object({
   tokens: z.array(z.object({ symbol: z.string(), decimals: z.number(), network: z.string() })),
   unsupported: z.array(z.object({ model: z.string(), seller: z.string(), reason: z.string() })),
   unreachable: z.array(z.string()),
+  next: z.string(),
 });
 type Listed = z.infer<typeof output>;
 type Offer = z.infer<typeof offerSchema>;
@@ -71,6 +73,7 @@ export const listModels: ToolDefinition<typeof input, typeof output, "listModels
           .filter(isMeant)
           .map(({ name, sellerId, reason }) => ({ model: name, seller: sellerId, reason })),
         unreachable,
+        next: (context.words ?? inTools)({ do: groups.flat().some(isReady) ? "buy" : "list" }),
       };
       // A seller that could not be asked may list it.
       if (model !== undefined && data.models.length + data.unsupported.length + unreachable.length === 0)
@@ -115,8 +118,10 @@ const offerOf = ({ seller, priceUsd, price, token, assurance, simulated }: Model
   ...(isMixed && token !== null ? { symbol: token.symbol, network: token.network } : {}),
   assurance,
   ...(simulated ? { simulated } : {}),
-  ...(seller.state === "ready" ? {} : { onHold: heldText(seller) }),
+  ...(isReady({ seller }) ? {} : { onHold: heldText(seller) }),
 });
+
+const isReady = ({ seller }: Pick<ModelView, "seller">): boolean => seller.state === "ready";
 
 const heldText = ({ reason }: ModelView["seller"]): string => reason ?? "its reason was not kept";
 
@@ -129,16 +134,16 @@ function modelText(views: Offers): string[] {
       [
         `  ${seller.id}: ${price === null ? "price unknown" : sumText(price.amount, token ?? undefined, price)}`,
         `assurance ${assurance}${simulated ? " (simulated hardware)" : ""}`,
-        seller.state === "ready" ? "ready" : `ON HOLD: ${heldText(seller)}`,
+        isReady({ seller }) ? "ready" : `ON HOLD: ${heldText(seller)}`,
       ].join("; "),
     ),
   ];
 }
 
-function textOf(groups: Offers[], { unsupported, unreachable }: Listed): string {
+function textOf(groups: Offers[], { unsupported, unreachable, next }: Listed): string {
   const lines = groups.flatMap(modelText);
   if (lines.length === 0) lines.push("No models are listed.");
   for (const one of unsupported) lines.push(`${one.model} from ${one.seller} cannot be bought: ${one.reason}.`);
   if (unreachable.length > 0) lines.push(`Could not be reached: ${unreachable.join(", ")}.`);
-  return lines.join("\n");
+  return [...lines, next].join("\n");
 }

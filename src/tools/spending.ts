@@ -2,6 +2,7 @@ import { chainName, moneyText, sumText } from "../chain/money-text.ts";
 import * as z from "zod";
 import type { Spending } from "../buyer/types.ts";
 import type { ToolDefinition } from "./definition.ts";
+import { inTools, type Step } from "./next.ts";
 import { outcomeOf } from "./outcome.ts";
 
 const input = z.strictObject({
@@ -47,6 +48,7 @@ const output = z.object({
     }),
   ),
   warnings: z.array(z.object({ code: z.string(), message: z.string() })),
+  next: z.string(),
 });
 
 export const spending: ToolDefinition<typeof input, typeof output> = {
@@ -59,11 +61,19 @@ export const spending: ToolDefinition<typeof input, typeof output> = {
   run: (context, { limit, skip }) =>
     outcomeOf(async () => {
       const view = await context.buyer.spending({ limit, skip });
-      return { status: "ok", text: textOf(view), data: dataOf(view) };
+      const next = (context.words ?? inTools)(stepOf(view));
+      return { status: "ok", text: `${textOf(view)}\n${next}`, data: { ...dataOf(view), next } };
     }),
 };
 
-const dataOf = (view: Spending): z.infer<typeof output> => ({
+/** What is shown may be a part, and what is reserved may have settled. */
+function stepOf({ skipped, recent, purchases, assets }: Spending): Step {
+  const end = skipped + recent.length;
+  if (recent.length > 0 && end < purchases) return { do: "older", skip: end };
+  return { do: assets.some(({ reserved }) => reserved !== "0") ? "settle" : "buy" };
+}
+
+const dataOf = (view: Spending): Omit<z.infer<typeof output>, "next"> => ({
   payer: view.payer,
   assets: view.assets.map((a) => ({
     symbol: a.symbol,

@@ -4,6 +4,7 @@ import { Proof402Error } from "../errors.ts";
 import { parseReceipt } from "../receipts/receipt.ts";
 import { ASSURANCES, layerResultSchema, type Appraisal, type Receipt } from "../receipts/schema.ts";
 import type { ToolContext, ToolDefinition } from "./definition.ts";
+import { inTools, stepAfter, type Step } from "./next.ts";
 import { outcomeOf } from "./outcome.ts";
 import { exchangeSchema, exchangeText, showExchange } from "./shown-answer.ts";
 import { layersText, receiptSummarySchema, summarize, summaryText } from "./summary.ts";
@@ -20,6 +21,7 @@ const output = z.object({
   exchange: exchangeSchema,
   evaluatedAt: z.string(),
   layers: z.record(z.string(), layerResultSchema),
+  next: z.string(),
 });
 
 export const verifyReceipt: ToolDefinition<typeof input, typeof output> = {
@@ -38,9 +40,17 @@ export const verifyReceipt: ToolDefinition<typeof input, typeof output> = {
         at: args.at === undefined ? undefined : new Date(args.at),
         assurance: args.assurance,
       });
-      const data = verificationOf(receipt, appraisal, context.buyer.tokens);
-      const judged = `Judged as of ${data.evaluatedAt}.`;
-      const text = [...exchangeText(data.exchange), summaryText(data.receipt), judged, ...layersText(appraisal)];
+      const judged = verificationOf(receipt, appraisal, context.buyer.tokens);
+      const { id, verdict } = judged.receipt;
+      const step: Step = verdict === "verified" ? { do: "done" } : stepAfter({ id, verdict });
+      const data = { ...judged, next: (context.words ?? inTools)(step) };
+      const text = [
+        ...exchangeText(data.exchange),
+        summaryText(data.receipt),
+        `Judged as of ${data.evaluatedAt}.`,
+        ...layersText(appraisal),
+        data.next,
+      ];
       return { status: "ok", text: text.join("\n"), data };
     }),
 };
@@ -50,7 +60,7 @@ export const verificationOf = (
   receipt: Receipt,
   appraisal: Appraisal,
   tokens: readonly PlacedToken[],
-): z.infer<typeof output> => ({
+): Omit<z.infer<typeof output>, "next"> => ({
   receipt: summarize(receipt, appraisal, tokens),
   exchange: showExchange(receipt),
   evaluatedAt: appraisal.evaluatedAt,

@@ -253,7 +253,10 @@ describe("buy", () => {
       for (const one of own.networks) one.rpcUrl = "http://127.0.0.1:1";
     });
     const { code, stdout } = await runCli(["--config", path, "receipts", "list", "--json"]);
-    expect([code, JSON.parse(stdout)]).toEqual([0, { receipts: [], total: 0, next: null }]);
+    expect([code, JSON.parse(stdout)]).toEqual([
+      0,
+      { receipts: [], total: 0, more: null, next: "Buy with: proof402 buy MODEL --input JSON" },
+    ]);
     const answered = await runCli([
       "--config",
       path,

@@ -96,6 +96,7 @@ describe.each(eras)("a client of %s", (era) => {
       "paidNow",
       "stored",
       "idempotencyKey",
+      "next",
       "error",
     ]);
     const outputs = tools.reduce((sum, tool) => sum + JSON.stringify(tool.outputSchema).length, 0);

@@ -49,7 +49,11 @@ describe("receipts list", () => {
     expect(next.stdout).toContain(bought[0]?.id.slice(0, 13));
     expect(next.stderr).not.toContain("For more");
     const { stdout } = await cli("receipts", "list", "--limit", "2", "--json");
-    expect(JSON.parse(stdout)).toMatchObject({ total: 3, next: { skip: 2 } });
+    expect(JSON.parse(stdout)).toMatchObject({
+      total: 3,
+      more: { skip: 2 },
+      next: expect.stringMatching(/^For more: proof402 receipts list .*--skip 2$/),
+    });
   });
 
   test("takes filters, and shows ids that every command takes", async () => {

@@ -36,6 +36,13 @@ const withinTokens = (result: Result, most: number): void => {
   for (const tokens of tokensOf(result)) expect(tokens, result.text).toBeLessThanOrEqual(most);
 };
 
+/** What the results of a purchase name as the next step, and a verification in its place. */
+const NEXT: Readonly<Record<string, string[]>> = {
+  verified: ["verify_receipt checks it again.", "Nothing is left to check."],
+  failed: ["Find another seller: list_models."],
+  unverified: ["For proof, buy with more assurance."],
+};
+
 describe("a result is short", () => {
   test("list_models: at most 700 tokens for 3 models at 5 sellers, by model, in dollars", async () => {
     const result = await resultOf("list_models", {});
@@ -70,7 +77,10 @@ describe("a result is short", () => {
     expect(paid).toMatchObject({ symbol: "USDC", decimals: 6, usd: String(Number(amount) / 1e6) });
     const spent = await resultOf("spending", {});
     expect((spent.data["recent"] as unknown[])[0]).toMatchObject({ symbol: "USDC", decimals: 6, receiptId: id });
-    for (const { text } of [bought, got, verified]) {
+    const [toDo, left = toDo] = NEXT[verdict] ?? [];
+    expect([bought, got, verified].map(({ data }) => data["next"])).toEqual([toDo, toDo, left]);
+    for (const { text, data } of [bought, got, verified]) {
+      expect(text.endsWith(`\n${String(data["next"])}`)).toBe(true);
       expect(text).toContain(`${String(paid["usd"])} USDC ($${String(paid["usd"])}) on eip155:31337`);
       expect(text).not.toMatch(/0x[0-9a-f]{40}\b/);
     }

@@ -15,7 +15,7 @@ import { ADDRESS_FORM, idOf, originOf, sellerText, viewOf } from "../add-seller.
 import { hasTerminal } from "../ask.ts";
 import type { Finding } from "../doctor/check.ts";
 import { summaryOf, tellFindings } from "../doctor/doctor.ts";
-import { EXIT, globals, note, print, printJson } from "../globals.ts";
+import { EXIT, globals, note, print, printResult } from "../globals.ts";
 import { busy } from "../progress.ts";
 import { readAnswers, type Answers, type Options } from "./answers.ts";
 import { KEY_FILES, keyFrom, keyText } from "./key.ts";
@@ -42,7 +42,7 @@ export async function init(options: Options, command: Command): Promise<number> 
   tell(summaryOf(findings));
   const next = nextOf(path, { isNamed: config !== undefined, findings, added: sellers.added });
   if (json)
-    printJson({ config: path, keyFile, address, funded, sellers: sellers.added.map(viewOf), doctor: findings, next });
+    printResult({ config: path, keyFile, address, funded, sellers: sellers.added.map(viewOf), doctor: findings }, next);
   else print(next);
   return EXIT.ok;
 }

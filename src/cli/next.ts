@@ -1,0 +1,27 @@
+import type { Step } from "../tools/next.ts";
+
+/** The step after a success, in commands. */
+export function inCommands(step: Step): string {
+  switch (step.do) {
+    case "buy":
+      return "Buy with: proof402 buy MODEL --input JSON";
+    case "list":
+      return "Look at the sellers with: proof402 doctor";
+    case "settle":
+      return "Look up reserved payments with: proof402 spending --reconcile";
+    case "older":
+      return `For more: proof402 spending --skip ${step.skip}`;
+    case "keep":
+      return "Keep this result.";
+    case "done":
+      return "Nothing is left to check.";
+    case "check":
+      return `Look at it with: proof402 receipts show ${step.id}`;
+    case "wait":
+      return `Wait for its verdict with: proof402 receipts show ${step.id} --wait 30`;
+    case "avoid":
+      return `See why with: proof402 receipts show ${step.id}`;
+    case "prove":
+      return `See what is missing with: proof402 receipts show ${step.id}`;
+  }
+}
