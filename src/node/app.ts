@@ -4,7 +4,6 @@ import { cors } from "hono/cors";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { canonicalJson } from "../evidence/canonical.ts";
 import { fromBase64, fromHex, keccak256, toBase64, toHex, toHex0x, utf8 } from "../evidence/bytes.ts";
-import { oip } from "../evidence/exchange/oip.ts";
 import { TEE_HEADERS, teeMessageHash } from "../evidence/tee-signature.ts";
 import type { Batches } from "./batches.ts";
 import type { Enclave } from "./enclave.ts";
@@ -50,7 +49,7 @@ export function createApp(
     ...judges,
     work: (order) => work(order, signer, observe),
     settled: ({ served: { model } }, paid) => observe({ kind: "settled", model: model.name, ...paid }),
-    publish: (order, answer) => publish(order, answer, options),
+    publish: (order, answer) => publish(order, answer, options).catch(() => undefined),
   });
   const app = new Hono();
 
@@ -171,13 +170,16 @@ async function work(
   return { headers: { "content-type": "application/json", ...signature }, body: text };
 }
 
-/** Has an answer that was paid for proved, and puts its signed hashes among those to be anchored. */
-function publish({ served, request, body }: Order, answer: KeptAnswer, { signer, batches, proofs }: Evidence): void {
-  const outputs = oip.readTensors(utf8(answer.body), "response");
-  if (outputs.ok) proofs?.add(served.model.name, { request: body, inputs: request.inputs, outputs: outputs.tensors });
+/** Has an answer that was paid for proved, and puts its signed hashes among those to be anchored: both once. */
+async function publish(
+  { served, request, body }: Order,
+  answer: KeptAnswer,
+  { signer, batches, proofs }: Evidence,
+): Promise<void> {
+  await proofs?.add(served.model.name, { request: body, inputs: request.inputs, response: utf8(answer.body) });
   if (signer === null) return;
   const signed = (name: string): string => answer.headers[name] ?? "";
-  batches?.add({
+  await batches?.add({
     teeId: signer.keyId,
     inputHash: `0x${signed(TEE_HEADERS.requestHash)}`,
     outputHash: `0x${signed(TEE_HEADERS.outputHash)}`,

@@ -6,6 +6,7 @@ import {
   type InclusionTree,
   type PublishedBatch,
 } from "../evidence/inclusion.ts";
+import type { Shelf } from "./shelf.ts";
 import type { Hex } from "../evidence/bytes.ts";
 
 /** How a node has its answers anchored. It holds no client of a chain: its runner gives it `anchor`. */
@@ -28,8 +29,9 @@ export type Inclusion =
   | { state: "anchored"; root: string; index: number; count: number; transaction: string };
 
 export type Batches = {
-  add(leaf: InclusionLeaf): void;
-  /** Null for an id that is not kept: never signed here, from before a restart, or too old. */
+  /** Adds an answer once, however often it is handed in. */
+  add(leaf: InclusionLeaf): Promise<void>;
+  /** Null for an id that is not kept: never signed here, or too old. */
   inclusion(id: string): Inclusion | null;
   batch(root: string): PublishedBatch | null;
   close(): Promise<void>;
@@ -42,14 +44,20 @@ const KEPT_LEAVES = 50_000;
 const RETRY_MS = 1_000;
 const MAX_RETRY_MS = 60_000;
 
-type Batch = { leaves: InclusionLeaf[]; tree: InclusionTree; transaction: string | null };
-type Place = { batch: Batch | null; at: number };
+type Batch = { leaves: InclusionLeaf[]; tree: InclusionTree; transaction: Hex | null };
+type Place = { batch: Batch | null; at: number; signature: string };
+
+/** Answers in no batch yet, by their ids, and batches by their roots. */
+export type BatchShelves = {
+  open: Shelf<InclusionLeaf>;
+  sealed: Shelf<{ leaves: InclusionLeaf[]; transaction: Hex | null }>;
+};
 
 /**
- * Collects signed answers into batches, by number or by age, and anchors one after the other. Kept in memory: what a crash
- * takes is never anchored, and its buyers' inclusion is never seen (it fails nothing: their receipts stay as they are).
+ * Collects signed answers into batches, by number or by age, and anchors one after the other. What an earlier process on the
+ * shelves left is shown again, and anchored if it was not. A batch whose process ended while it was sent is sent twice.
  */
-export function createBatches(options: NodeAnchoring): Batches {
+export async function createBatches(options: NodeAnchoring, shelves: BatchShelves): Promise<Batches> {
   const maxLeaves = Math.min(Math.max(1, options.maxLeaves ?? MAX_LEAVES), MOST_LEAVES);
   const retryMs = options.retryMilliseconds ?? RETRY_MS;
   const places = new Map<string, Place>();
@@ -67,28 +75,38 @@ export function createBatches(options: NodeAnchoring): Batches {
     if (at >= 0) waiting.splice(at, 1);
   };
 
+  const save = ({ leaves, tree, transaction }: Batch): Promise<void> =>
+    shelves.sealed.put(tree.root, { leaves, transaction }).catch(() => undefined);
+
   const seal = (): void => {
     clearTimeout(sealTimer);
     sealTimer = undefined;
     if (open.length === 0) return;
     const batch: Batch = { leaves: open, tree: buildInclusionTree(open), transaction: null };
     open = [];
+    hold(batch);
+    waiting.push(batch);
+    working ??= work();
+  };
+
+  const hold = (batch: Batch): void => {
     for (const [at, leaf] of batch.leaves.entries()) {
-      const place = places.get(inclusionIdOf(leaf));
+      const id = inclusionIdOf(leaf);
+      const place = places.get(id);
       // The same request, answer and second twice: the first keeps its place.
-      if (place?.batch === null) Object.assign(place, { batch, at });
+      if (place === undefined) places.set(id, { batch, at, signature: leaf.signature });
+      else if (place.batch === null) Object.assign(place, { batch, at });
     }
     kept.set(batch.tree.root, batch);
     keptLeaves += batch.leaves.length;
     for (const [root, oldest] of kept) {
       if (oldest === batch || keptLeaves <= (options.keepLeaves ?? KEPT_LEAVES)) break;
       kept.delete(root);
+      void shelves.sealed.drop([root]).catch(() => undefined);
       drop(oldest);
       keptLeaves -= oldest.leaves.length;
       for (const leaf of oldest.leaves) places.delete(inclusionIdOf(leaf));
     }
-    waiting.push(batch);
-    working ??= work();
   };
 
   /** One root at a time, in order. While closing each is tried once more and no longer. */
@@ -97,10 +115,13 @@ export function createBatches(options: NodeAnchoring): Batches {
       const [batch] = waiting;
       if (batch === undefined) break;
       const { root } = batch.tree;
+      await save(batch);
+      await shelves.open.drop(batch.leaves.map(inclusionIdOf)).catch(() => undefined);
       const sent = await Promise.resolve()
         .then(() => options.anchor({ root, count: batch.leaves.length }))
         .catch(() => null);
       batch.transaction = sent;
+      if (sent !== null) await save(batch);
       if (sent !== null || closing) {
         drop(batch);
         failures = 0;
@@ -124,16 +145,35 @@ export function createBatches(options: NodeAnchoring): Batches {
       if (closing) endPause();
     });
 
+  const collect = (leaf: InclusionLeaf): void => {
+    const id = inclusionIdOf(leaf);
+    if (!places.has(id)) places.set(id, { batch: null, at: 0, signature: leaf.signature });
+    open.push(leaf);
+    if (open.length >= maxLeaves) seal();
+    else if (sealTimer === undefined) {
+      sealTimer = setTimeout(seal, options.maxWaitMilliseconds ?? MAX_WAIT_MS);
+      sealTimer.unref();
+    }
+  };
+
+  for (const [root, { leaves, transaction }] of await shelves.sealed.load(KEPT_LEAVES)) {
+    const batch: Batch = { leaves, tree: buildInclusionTree(leaves), transaction };
+    if (batch.tree.root !== root) continue;
+    hold(batch);
+    if (transaction === null) waiting.push(batch);
+  }
+  // A leaf whose process ended between the two shelves stands on both.
+  for (const [id, leaf] of await shelves.open.load(MOST_LEAVES)) if (!places.has(id)) collect(leaf);
+  if (waiting.length > 0) working ??= work();
+
   return {
-    add(leaf) {
+    async add(leaf) {
       const id = inclusionIdOf(leaf);
-      if (!places.has(id)) places.set(id, { batch: null, at: 0 });
-      open.push(leaf);
-      if (open.length >= maxLeaves) seal();
-      else if (sealTimer === undefined) {
-        sealTimer = setTimeout(seal, options.maxWaitMilliseconds ?? MAX_WAIT_MS);
-        sealTimer.unref();
-      }
+      if (places.get(id)?.signature === leaf.signature) return;
+      const isFirst = !places.has(id);
+      collect(leaf);
+      // It waits in memory all the same: a database that fails now costs its place only if the process ends, too.
+      if (isFirst) await shelves.open.put(id, leaf).catch(() => undefined);
     },
 
     inclusion(id) {

@@ -8,6 +8,7 @@ import { createApp, manifestOf } from "./app.ts";
 import { createBatches, type NodeAnchoring } from "./batches.ts";
 import { harmless, type Observe } from "./observe.ts";
 import { openRateLimit, type Rate } from "./rate-limit.ts";
+import { openShelves } from "./shelf.ts";
 import { createProofs, type NodeProving } from "./proofs.ts";
 import { requireCheckedTls } from "../chain/checked-tls.ts";
 import { Proof402Error } from "../errors.ts";
@@ -137,13 +138,21 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
     }),
   );
   enclave?.measureModels(manifestOf(served));
-  const batches = signer === null || options.anchoring === undefined ? null : createBatches(options.anchoring);
+  const shelves = await openShelves(options.records?.database);
+  const batches =
+    signer === null || options.anchoring === undefined
+      ? null
+      : await createBatches(options.anchoring, {
+          open: shelves.named(`leaf ${signer.keyId}`),
+          sealed: shelves.named(`batch ${signer.keyId}`),
+        });
   const proofs =
     options.proving === undefined
       ? null
       : await createProofs(
           options.proving,
           served.map(({ model }) => ({ name: model.name, sha256: model.sha256, path: resolve(directory, model.file) })),
+          shelves.named("proof"),
         );
   const calls = await openPaidCalls(options.records ?? {});
   const channels = await openVoucherChannels(payment.network, options.records?.database);
@@ -164,6 +173,8 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
     async close() {
       await gate.close();
       await batches?.close();
+      proofs?.close();
+      await shelves.close();
       await calls.close();
       await channels.close();
       await Promise.all(served.map(({ model }) => model.close()));

@@ -1,10 +1,12 @@
 import { readFile } from "node:fs/promises";
 import { Proof402Error, type ErrorCode } from "../errors.ts";
-import { sha256, toHex, type Bytes, type Hex } from "../evidence/bytes.ts";
+import { fromBase64, sha256, toBase64, toHex, type Bytes, type Hex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
+import { oip } from "../evidence/exchange/oip.ts";
 import type { Tensor } from "../evidence/exchange/tensors.ts";
 import { quantiseInput, requestSignals, type Groth16Key } from "../evidence/groth16.ts";
 import { differenceFromProved, provedNumbers } from "../evidence/proved-answer.ts";
+import type { Shelf } from "./shelf.ts";
 import type { ProvingFiles } from "./zk/proving-files.ts";
 import type { Prover } from "./zk/prover.ts";
 
@@ -33,17 +35,21 @@ export type Proofs = {
   /** Model name -> sha256(JCS(key)), hex. */
   keys: Record<string, string>;
   /** Has an answer proved, where its model is: one row of numbers. For every other order it keeps why there will be no proof. */
-  add(model: string, exchange: { request: Bytes; inputs: readonly Tensor[]; outputs: readonly Tensor[] }): void;
+  add(model: string, exchange: { request: Bytes; inputs: readonly Tensor[]; response: Bytes }): Promise<void>;
   /** By the SHA-256 of the request's bytes, hex. Null where none is kept. */
   get(id: string): Published | null;
   /** Answers that wait for their proof. */
   pending(): number;
+  /** What becomes of a proof from now on is not kept: its answer is proved by the next process. */
+  close(): void;
 };
 
-/** The statement to prove: this model gives these outputs for this request. */
-type Answer = { name: string; request: Bytes; outputs: readonly Tensor[] };
+/** The statement to prove, as it is kept until then: the model under this key gives this response for this request. */
+type Answer = { model: string; key: string; input: string[]; request: string; response: string };
+/** What is kept under a request's id. */
+export type Kept = { published: Published; answer: Answer | null };
 
-/** Proofs kept for buyers to fetch, about 2 kB each; they are lost with the process. */
+/** Proofs kept for buyers to fetch, about 2 kB each. */
 const KEPT = 10_000;
 /** An answer is still to be signed, settled and sent when its proof is ordered, and a proof takes what processors there are. */
 const HEAD_START_MS = 100;
@@ -51,22 +57,20 @@ const HEAD_START_MS = 100;
 const MOST_WAITING = 256;
 
 /**
- * Loads the models into the prover. Throws Proof402Error `proof_key_of_another_model`, or what the prover throws.
+ * Loads the models into the prover, and proves what an earlier process on the shelf left unproved. Throws Proof402Error
+ * `proof_key_of_another_model`, or what the prover throws.
  */
 export async function createProofs(
   { prover, models, record }: NodeProving,
   served: readonly { name: string; sha256: string; path: string }[],
+  shelf: Shelf<Kept>,
 ): Promise<Proofs> {
   const kept = new Map<string, Published>();
+  const keys: Record<string, string> = {};
   let waiting = 0;
-  const keep = (id: string, published: Published): void => {
-    kept.set(id, published);
-    const oldest = kept.keys().next();
-    if (kept.size > KEPT && !oldest.done) kept.delete(oldest.value);
-  };
-  const proved = served.filter(({ name }) => Object.hasOwn(models, name));
-  for (const { name, sha256: digest, path } of proved) {
-    const files = models[name];
+  let closed = false;
+  for (const { name, sha256: digest, path } of served) {
+    const files = Object.hasOwn(models, name) ? models[name] : undefined;
     if (files === undefined) continue;
     if (files.key.modelSha256 !== digest)
       throw new Proof402Error(
@@ -76,58 +80,88 @@ export async function createProofs(
           next: "Compile the model again.",
         },
       );
-    const { key: _key, ...proving } = files;
+    const { key, ...proving } = files;
+    keys[name] = toHex(canonicalSha256(key));
     await prover.ask({ task: "load", name, model: new Uint8Array(await readFile(path)), ...proving });
   }
 
-  const prove = async (
-    id: string,
-    { name, key, input, request, outputs }: Answer & { key: Groth16Key; input: bigint[] },
-  ): Promise<void> => {
+  const keep = async (id: string, published: Published, answer: Answer | null = null): Promise<void> => {
+    kept.set(id, published);
+    const oldest = kept.keys().next();
+    if (kept.size > KEPT && !oldest.done) kept.delete(oldest.value);
+    // Shown from memory all the same: a database that fails now costs the proof only if the process ends, too.
+    if (!closed) await shelf.put(id, { published, answer }).catch(() => undefined);
+  };
+
+  const prove = async (id: string, answer: Answer, key: Groth16Key): Promise<void> => {
+    const { model: name, request, response } = answer;
     try {
-      const { proof, signals } = await prover.ask({ task: "prove", name, input, request: requestSignals(request) });
+      const input = answer.input.map(BigInt);
+      const { proof, signals } = await prover.ask({
+        task: "prove",
+        name,
+        input,
+        request: requestSignals(fromBase64(request)),
+      });
       const results = provedNumbers(signals, key);
+      const outputs = oip.readTensors(fromBase64(response), "response");
       // Far from the sampled inputs rounding may stray: a proof that contradicts an honest answer would condemn it.
-      if (results === null || differenceFromProved(outputs, results, key) !== null) {
-        kept.set(id, { state: "failed", code: "beyond_tolerance" });
-        return;
-      }
+      if (results === null || !outputs.ok || differenceFromProved(outputs.tensors, results, key) !== null)
+        return await keep(id, { state: "failed", code: "beyond_tolerance" });
       const proved = { key, proof, signals };
-      kept.set(id, { state: "proved", ...proved });
+      await keep(id, { state: "proved", ...proved });
       // A proof is worth the same where no contract has checked it, and the next one does not wait for a chain.
       record?.(proved).then(
-        (recorded) => void kept.set(id, { state: "proved", ...proved, recorded }),
+        (recorded) => keep(id, { state: "proved", ...proved, recorded }),
         () => undefined,
       );
     } catch (error) {
-      kept.set(id, { state: "failed", code: Proof402Error.isInstance(error) ? error.code : "prover_failed" });
+      const code = Proof402Error.isInstance(error) ? error.code : "prover_failed";
+      // A prover that ended has not judged the answer: the node's next process proves it.
+      if (code === "prover_failed") kept.set(id, { state: "failed", code });
+      else await keep(id, { state: "failed", code });
     } finally {
       waiting -= 1;
     }
   };
 
+  const order = (id: string, answer: Answer, key: Groth16Key): void => {
+    waiting += 1;
+    setTimeout(() => void prove(id, answer, key), HEAD_START_MS).unref();
+  };
+
+  for (const [id, { published, answer }] of await shelf.load(KEPT)) {
+    const key = answer === null ? undefined : models[answer.model]?.key;
+    // Another node may share the file. What was ordered under another key is not proved under this one.
+    if (answer !== null && (key === undefined || keys[answer.model] !== answer.key)) continue;
+    kept.set(id, published);
+    if (answer !== null && key !== undefined) order(id, answer, key);
+  }
+
   return {
-    keys: Object.fromEntries(
-      proved.flatMap(({ name }) => {
-        const files = models[name];
-        return files === undefined ? [] : [[name, toHex(canonicalSha256(files.key))]];
-      }),
-    ),
-    add(name, { request, inputs, outputs }) {
-      const files = Object.hasOwn(models, name) ? models[name] : undefined;
+    keys,
+    async add(model, { request, inputs, response }) {
+      const key = Object.hasOwn(models, model) ? models[model]?.key : undefined;
       const id = toHex(sha256(request));
-      if (files === undefined || kept.has(id)) return;
-      const { key } = files;
+      if (key === undefined || kept.has(id)) return;
       const input = provableInput(inputs, key);
       if ("code" in input) return keep(id, { state: "failed", code: input.code });
       if (waiting >= MOST_WAITING) return keep(id, { state: "failed", code: "prover_busy" });
-      waiting += 1;
-      keep(id, { state: "pending" });
-      const answer = { name, key, input: input.row, request, outputs };
-      setTimeout(() => void prove(id, answer), HEAD_START_MS).unref();
+      const answer = {
+        model,
+        key: keys[model] ?? "",
+        input: input.row.map(String),
+        request: toBase64(request),
+        response: toBase64(response),
+      };
+      order(id, answer, key);
+      await keep(id, { state: "pending" }, answer);
     },
     get: (id) => kept.get(id) ?? null,
     pending: () => waiting,
+    close() {
+      closed = true;
+    },
   };
 }
 

@@ -22,8 +22,8 @@ export type Counter = Judges & {
   work: (order: Order) => Promise<KeptAnswer | { status: 422; error: string }>;
   /** Counts a payment, base units of its asset. */
   settled: (order: Order, paid: { asset: string; amount: bigint }) => void;
-  /** Puts what stands behind an answer where anyone may see it. */
-  publish: (order: Order, answer: KeptAnswer) => void;
+  /** Puts what stands behind an answer where anyone may see it, once and over a restart. Never throws. */
+  publish: (order: Order, answer: KeptAnswer) => Promise<void>;
 };
 
 /** After that time another process takes over a call left unfinished. */
@@ -72,7 +72,11 @@ async function sell(counter: Counter, c: Context, brought: Brought): Promise<Res
   const digest = digestOf(order, came);
   const known = await knownCall(counter, brought, digest);
   const told = known === null ? null : tell(c, known, digest);
-  if (told !== null) return told;
+  if (told !== null) {
+    // A process that ended between a payment and its answer may not have come to publish.
+    if (told.status === 200 && known?.answer != null) await counter.publish(order, known.answer);
+    return told;
+  }
   const accepted = known === null ? await accept(counter, c, order.served.model.name) : again(came, known);
   if (accepted instanceof Response) return accepted;
   return orCanceled(accepted, () => sellFor(counter, c, { ...brought, accepted, known, digest }));
@@ -255,7 +259,7 @@ async function deliver(
     await calls.keep(identity.key, "paid", paid).catch(() => undefined);
     const amount = seen?.amount ?? BigInt(dueFor(terms, order.request.rows, order.served.rows));
     settled(order, { asset: asset.toLowerCase(), amount });
-    publish(order, paid);
+    await publish(order, paid);
     return answered(paid);
   }
   if (identity.authorization === null) await calls.release(identity.key);

@@ -1,8 +1,15 @@
 import { expect, test } from "vitest";
 import { buildInclusionTree, inclusionIdOf } from "../../src/evidence/inclusion.ts";
-import { createBatches, type NodeAnchoring } from "../../src/node/batches.ts";
+import { createBatches, type BatchShelves, type NodeAnchoring } from "../../src/node/batches.ts";
+import { openShelves } from "../../src/node/shelf.ts";
 import { eventually } from "../support/eventually.ts";
 import { neighbours } from "../support/inclusion.ts";
+
+/** Shelves of their own, in a file if it is to be opened again. */
+async function shelvesIn(path?: string): Promise<BatchShelves> {
+  const shelves = await openShelves(path);
+  return { open: shelves.named("leaf"), sealed: shelves.named("batch") };
+}
 
 const never = { maxWaitMilliseconds: 3_600_000 };
 const transactionOf = (n: number): `0x${string}` => `0x${String(n).padStart(64, "0")}`;
@@ -21,9 +28,9 @@ function recorder(failures = 0) {
 
 test("answers are anchored when the batch is full, each at its place in the published tree", async () => {
   const { roots, anchor } = recorder();
-  const batches = createBatches({ anchor, maxLeaves: 3, ...never });
+  const batches = await createBatches({ anchor, maxLeaves: 3, ...never }, await shelvesIn());
   const leaves = neighbours(4);
-  for (const leaf of leaves) batches.add(leaf);
+  for (const leaf of leaves) await batches.add(leaf);
   const [first] = leaves;
   await eventually(() => expect(batches.inclusion(inclusionIdOf(first!))).toMatchObject({ state: "anchored" }));
   const tree = buildInclusionTree(leaves.slice(0, 3));
@@ -48,8 +55,8 @@ test("answers are anchored when the batch is full, each at its place in the publ
 
 test("an answer waits for others no longer than the limit", async () => {
   const { roots, anchor } = recorder();
-  const batches = createBatches({ anchor, maxWaitMilliseconds: 20 });
-  for (const leaf of neighbours(2)) batches.add(leaf);
+  const batches = await createBatches({ anchor, maxWaitMilliseconds: 20 }, await shelvesIn());
+  for (const leaf of neighbours(2)) await batches.add(leaf);
   await eventually(() => expect(roots).toHaveLength(1));
   expect(roots[0]).toMatchObject({ count: 2 });
   await batches.close();
@@ -58,10 +65,10 @@ test("an answer waits for others no longer than the limit", async () => {
 
 test("a root that could not be sent is tried again before the next, and says pending until then", async () => {
   const { roots, anchor, attempts } = recorder(3);
-  const batches = createBatches({ anchor, maxLeaves: 1, retryMilliseconds: 1 });
+  const batches = await createBatches({ anchor, maxLeaves: 1, retryMilliseconds: 1 }, await shelvesIn());
   const [first, second] = neighbours(2);
-  batches.add(first!);
-  batches.add(second!);
+  await batches.add(first!);
+  await batches.add(second!);
   expect(batches.inclusion(inclusionIdOf(first!))).toEqual({ state: "pending" });
   await eventually(() => expect(roots).toHaveLength(2));
   expect(attempts()).toBe(5);
@@ -71,9 +78,9 @@ test("a root that could not be sent is tried again before the next, and says pen
 
 test("closing tries what is left once and does not wait for a chain that is away", async () => {
   const { roots, anchor, attempts } = recorder(1000);
-  const batches = createBatches({ anchor, maxLeaves: 1, retryMilliseconds: 3_600_000 });
+  const batches = await createBatches({ anchor, maxLeaves: 1, retryMilliseconds: 3_600_000 }, await shelvesIn());
   const leaves = neighbours(2);
-  for (const leaf of leaves) batches.add(leaf);
+  for (const leaf of leaves) await batches.add(leaf);
   await eventually(() => expect(attempts()).toBe(1));
   await batches.close();
   expect(roots).toEqual([]);
@@ -82,10 +89,10 @@ test("closing tries what is left once and does not wait for a chain that is away
 
 test("nobody who has the same answer made again takes the place of the first", async () => {
   const { roots, anchor } = recorder();
-  const batches = createBatches({ anchor, maxLeaves: 1 });
+  const batches = await createBatches({ anchor, maxLeaves: 1 }, await shelvesIn());
   const [leaf] = neighbours(1);
-  batches.add(leaf!);
-  batches.add({ ...leaf!, signature: `0x${"ee".repeat(256)}` });
+  await batches.add(leaf!);
+  await batches.add({ ...leaf!, signature: `0x${"ee".repeat(256)}` });
   await eventually(() => expect(roots).toHaveLength(2));
   expect(batches.inclusion(inclusionIdOf(leaf!))).toMatchObject({ root: buildInclusionTree([leaf!]).root });
   await batches.close();
@@ -93,9 +100,9 @@ test("nobody who has the same answer made again takes the place of the first", a
 
 test("the oldest batches are forgotten, answers and all, when many are kept", async () => {
   const { roots, anchor } = recorder();
-  const batches = createBatches({ anchor, maxLeaves: 2, keepLeaves: 5 });
+  const batches = await createBatches({ anchor, maxLeaves: 2, keepLeaves: 5 }, await shelvesIn());
   const leaves = neighbours(6);
-  for (const leaf of leaves) batches.add(leaf);
+  for (const leaf of leaves) await batches.add(leaf);
   await eventually(() => expect(roots).toHaveLength(3));
   expect(batches.inclusion(inclusionIdOf(leaves[0]!))).toBeNull();
   expect(batches.batch(roots[0]!.root)).toBeNull();
@@ -105,11 +112,49 @@ test("the oldest batches are forgotten, answers and all, when many are kept", as
 
 test("with the chain away for long, what is too old to keep is not sent when it comes back", async () => {
   const { roots, anchor, attempts } = recorder(1);
-  const batches = createBatches({ anchor, maxLeaves: 1, keepLeaves: 2, retryMilliseconds: 50 });
+  const batches = await createBatches(
+    { anchor, maxLeaves: 1, keepLeaves: 2, retryMilliseconds: 50 },
+    await shelvesIn(),
+  );
   const leaves = neighbours(5);
-  for (const leaf of leaves) batches.add(leaf);
+  for (const leaf of leaves) await batches.add(leaf);
   await eventually(() => expect(roots).toHaveLength(2));
   await batches.close();
   expect(attempts()).toBe(3);
   expect(roots.map(({ root }) => root)).toEqual(leaves.slice(3).map((leaf) => buildInclusionTree([leaf]).root));
+});
+
+test("T110: what a process left open, unsent or anchored is anchored once by the next, and shown by it", async () => {
+  const shelves = await shelvesIn();
+  const away = recorder(1000);
+  const [sealed, unsent, open, late] = neighbours(4);
+  const before = recorder();
+  const first = await createBatches({ anchor: before.anchor, maxLeaves: 1 }, shelves);
+  await first.add(sealed!);
+  await eventually(() => expect(first.inclusion(inclusionIdOf(sealed!))).toMatchObject({ state: "anchored" }));
+  await first.close();
+  // Neither is closed: its process was killed.
+  const stuck = await createBatches({ anchor: away.anchor, maxLeaves: 1, retryMilliseconds: 3_600_000 }, shelves);
+  await stuck.add(unsent!);
+  await eventually(() => expect(away.attempts()).toBe(1));
+  const killed = await createBatches({ anchor: away.anchor, maxLeaves: 3, ...never }, shelves);
+  await killed.add(open!);
+
+  const after = recorder();
+  const next = await createBatches({ anchor: after.anchor, maxLeaves: 2, ...never }, shelves);
+  expect(next.inclusion(inclusionIdOf(sealed!))).toEqual(first.inclusion(inclusionIdOf(sealed!)));
+  expect(next.inclusion(inclusionIdOf(open!))).toEqual({ state: "pending" });
+  await next.add(open!);
+  await next.add(late!);
+  const roots = [[unsent!], [open!, late!]].map((leaves) => ({
+    root: buildInclusionTree(leaves).root,
+    count: leaves.length,
+  }));
+  await eventually(() => expect(after.roots).toEqual(roots));
+  await next.close();
+  const reader = await createBatches({ anchor: after.anchor }, shelves);
+  for (const leaf of [sealed!, unsent!, open!, late!])
+    expect(reader.inclusion(inclusionIdOf(leaf))).toMatchObject({ state: "anchored" });
+  await reader.close();
+  expect(after.roots).toEqual(roots);
 });

@@ -252,7 +252,7 @@ describe("a seller from an ONNX file", () => {
     await expect(fetch(address.replace("https:", "http:"))).rejects.toThrow("fetch failed");
   });
 
-  test("a node with proving files and a pinned key sells at proven", async () => {
+  test("T110: a node with proving files and a pinned key sells at proven, and proves after a kill what it had not proved", async () => {
     const file = join(folder, "tiny.onnx");
     await writeFile(file, perceptron([3, 2], seeded(1)));
     const proving = join(folder, "proving");
@@ -282,7 +282,23 @@ describe("a seller from an ONNX file", () => {
       wait: "verified",
     });
     expect(appraisal).toMatchObject({ verdict: "verified", assurance: "proven" });
-    running.process.kill("SIGTERM");
-    expect(await running.ended).toBe(0);
+    // Killed before its proof is made, a node makes it after its next start.
+    const input = { x: [0.25, 0.5, -0.75] };
+    const given = await buyWith(buyer, {
+      model: "tiny",
+      input,
+      assurance: "signed",
+      idempotencyKey: "before-its-proof",
+    });
+    running.process.kill("SIGKILL");
+    await running.ended;
+    const next = await serveNode(own);
+    const sha = createHash("sha256")
+      .update(Buffer.from(given.receipt.core.request.body ?? "", "base64"))
+      .digest("hex");
+    const stateOf = async (): Promise<unknown> => (await fetch(`${next.origin}/v1/proofs/${sha}`)).json();
+    await expect.poll(stateOf, { timeout: 20_000 }).toMatchObject({ state: "proved" });
+    next.process.kill("SIGTERM");
+    expect(await next.ended).toBe(0);
   });
 });
