@@ -1,9 +1,10 @@
-import { moneyText } from "../chain/money-text.ts";
+import { chainName, moneyText } from "../chain/money-text.ts";
 import { findSeller } from "../config/schema.ts";
 import type { Command } from "commander";
 import { Proof402Error } from "../errors.ts";
 import { closeChannel, openChannel } from "../payment/channel-owner.ts";
 import { readChannel } from "../payment/channels.ts";
+import { findAsset } from "../payment/policy.ts";
 import { channelLine, channelView } from "./channel-view.ts";
 import { EXIT, globals, note, print, printResult } from "./globals.ts";
 import { consent, gasText, gasView } from "./owner.ts";
@@ -25,7 +26,7 @@ export async function openWith(options: OpenOptions, command: Command): Promise<
   const asset = assetNamed(config, options.asset);
   const amount = amountOf(options.amount, asset);
   note(
-    `Puts ${moneyText(amount, asset)} on ${asset.network} into a channel with "${seller.id}" (${seller.payTo[0]}). It can claim what vouchers grant; the rest comes back ${seller.channel?.withdrawDelaySeconds ?? 0} s after closing. Costs gas.`,
+    `Puts ${moneyText(amount, asset)} on ${chainName(asset.network)} into a channel with "${seller.id}" (${seller.payTo[0]}). It can claim what vouchers grant; the rest comes back ${seller.channel?.withdrawDelaySeconds ?? 0} s after closing. Costs gas.`,
   );
   const { channel, sent } = await withStore(rest, (db) =>
     openChannel({
@@ -60,7 +61,7 @@ export async function listChannels(_options: unknown, command: Command): Promise
   for (const { message } of faults) note(`${message} Channels may be missing here.`);
   for (const { seller, receiver, asset, network } of missed)
     note(
-      `Channels with "${seller}" (${receiver}) in ${asset} on ${network} could not be looked for: some may be missing.`,
+      `Channels with "${seller}" (${receiver}) in ${findAsset({ network, asset }, config.payment.assets)?.symbol ?? asset} on ${chainName(network)} could not be looked for: some may be missing.`,
     );
   const next =
     views.length === 0

@@ -31,7 +31,7 @@ export function storyText({ summary, payer, asked, answered }: Story): string {
   const { verdict, seller, model, at, paid } = summary;
   const told = verdict === "verified" && paid.reported !== true ? "" : "The receipt tells: ";
   return [
-    `${told}${JSON.stringify(seller)} sold ${JSON.stringify(model)}${payer === null ? "" : ` to ${payer}`} ${priceText(paid)}, ${at}`,
+    `${told}${JSON.stringify(seller)} sold ${JSON.stringify(model)}${payer === null ? "" : ` to the wallet ${payer}`} ${priceText(paid)}, ${at}`,
     `Asked     ${asked}`,
     `Answered  ${answered} (the seller's data)`,
   ].join("\n");

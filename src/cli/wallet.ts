@@ -95,7 +95,7 @@ export async function approveWallet(options: ApproveOptions, command: Command): 
   const asset = assetNamed(config, options.asset);
   const amount = amountOf(options.amount, asset);
   note(
-    `Lets Permit2 (${PERMIT2}) move up to ${moneyText(amount, asset)} (${asset.asset}) on ${asset.network} from ${wallet.address}, with this wallet's signature each time. Costs gas.`,
+    `Lets Permit2 (${PERMIT2}) move up to ${moneyText(amount, asset)} on ${chainName(asset.network)} from the wallet ${wallet.address}, with this wallet's signature each time. Costs gas.`,
   );
   const { sent, allowance } = await withStore(rest, (db) =>
     approvePermit2({
@@ -159,11 +159,11 @@ export function assetNamed(config: Config, name: string): AssetPolicy {
   );
   const [asset] = found;
   if (asset !== undefined && found.length === 1) return asset;
-  throw new Proof402Error(
-    "asset_not_allowed",
-    found.length === 0 ? "The payment policy knows no such asset." : "Several assets have this symbol.",
-    {
-      next: `Name one by its address: ${config.payment.assets.map((one) => `${one.symbol} ${one.asset}`).join(", ")}.`,
-    },
-  );
+  if (found.length > 0)
+    throw new Proof402Error("asset_not_allowed", "Several assets have this symbol.", {
+      next: `Name one by its address: ${found.map((one) => `${one.asset} on ${chainName(one.network)}`).join(", ")}.`,
+    });
+  throw new Proof402Error("asset_not_allowed", "The payment policy knows no such asset.", {
+    next: `Name one of: ${config.payment.assets.map(({ symbol }) => symbol).join(", ")}.`,
+  });
 }

@@ -102,7 +102,7 @@ test("by a trust file needs no configuration, and names what it judged by", asyn
 test("begins with who sold what to whom, for how much and when, and what was asked and answered", async () => {
   const { core } = receipt;
   const when = `, ${core.response.receivedAt}`;
-  const sold = `"honest" sold "eth-risk" to ${core.payment.payer} for`;
+  const sold = `"honest" sold "eth-risk" to the wallet ${core.payment.payer} for`;
   const own = await cli("verify", receipt.id);
   expect(own.stdout.split("\n").slice(1, 4)).toEqual([
     `${sold} 0.01 USDC ($0.01)${when}`,
