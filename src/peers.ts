@@ -36,10 +36,16 @@ export const CHECKING_PEERS = { replay: "onnxruntime-node", ezkl: "@ezkljs/engin
 
 const resolver = createRequire(import.meta.url);
 
+type Manifest = { version: string; devDependencies: Record<string, string> };
+
+/** The version of each package that this one is tested with. */
+const tested = (): Record<string, string> => (resolver("proof402/package.json") as Manifest).devDependencies;
+
+/** Whether a package is there in a version of the tested line or a later one: LangChain 0.3 stands beside this one, too. */
 function isInstalled(name: string): boolean {
   try {
-    resolver.resolve(`${name}/package.json`);
-    return true;
+    const { version } = resolver(`${name}/package.json`) as Manifest;
+    return Number.parseInt(version, 10) >= Number.parseInt(tested()[name] ?? "0", 10);
   } catch (error) {
     // A package may keep its package.json to itself: then it is there.
     return (error as NodeJS.ErrnoException).code !== "MODULE_NOT_FOUND";
@@ -48,24 +54,24 @@ function isInstalled(name: string): boolean {
 
 /** Says how to install these packages, each in the version this package is tested with. */
 export function howToInstall(names: readonly string[]): string {
-  const { devDependencies } = resolver("proof402/package.json") as { devDependencies: Record<string, string> };
-  const line = `npm install ${names.map((name) => `${name}@${devDependencies[name]}`).join(" ")}`;
+  const versions = tested();
+  const line = `npm install ${names.map((name) => `${name}@${versions[name]}`).join(" ")}`;
   return names.includes("onnxruntime-node")
     ? `Run ${line} (set onnxruntime-node-install=skip in .npmrc if nuget.org cannot be reached).`
     : `Run ${line}.`;
 }
 
-/** The packages among these that are not installed. */
+/** The packages among these that are not installed, or too old. */
 export const missingPeers = (names: readonly string[]): string[] =>
   names.filter((name) => !isInstalled(name)).toSorted();
 
-/** Throws Proof402Error `peers_missing` with the names of all missing packages. */
+/** Throws Proof402Error `peers_missing` with the names of all that are missing or too old. */
 export function requirePeers(names: readonly string[]): void {
   const missing = missingPeers(names);
   if (missing.length === 0) return;
   throw new Proof402Error(
     "peers_missing",
-    `This command needs packages that are not installed: ${missing.join(", ")}.`,
+    `This command needs packages that are not installed, or too old: ${missing.join(", ")}.`,
     {
       next: howToInstall(missing),
       details: { missing },

@@ -1,7 +1,7 @@
 import { constants } from "node:crypto";
 import { lookup as dnsLookup } from "node:dns";
 import { isIP, type LookupFunction } from "node:net";
-import { buildConnector } from "undici";
+import { buildConnector } from "undici/index.js";
 import { isPublicAddress } from "./addresses.ts";
 import { addressRefused } from "./errors.ts";
 

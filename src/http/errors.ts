@@ -1,5 +1,5 @@
 import { AssertionError } from "node:assert";
-import { errors } from "undici";
+import { errors } from "undici/index.js";
 import { Proof402Error, type ErrorCode } from "../errors.ts";
 
 /** Largest response head read, bytes. */

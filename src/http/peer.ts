@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
-import { Agent, Client, Pool, type buildConnector, type Dispatcher } from "undici";
+// By its file: under the bare name Bun hands out an imitation that opens connections unseen.
+import { Agent, Client, Pool, type buildConnector, type Dispatcher } from "undici/index.js";
 
 /** SHA-256 of a server's leaf certificate (DER), hex; null where there is no TLS. */
 export type Certificate = string | null;

@@ -1,12 +1,18 @@
 import { spawn } from "node:child_process";
 import type { Socket } from "node:net";
+import { devNull } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** The end of a process: with its words, or without a usable answer. */
 export type ApartOutcome = { kind: "said"; text: string } | { kind: "timeout" | "too_long" | "crashed" };
 
-/** The built file beside `here`, also if the sources themselves are run: only a built one can be started as a process. */
-export function builtFile(here: string, name: string): string {
+/**
+ * The built file beside `here`, also if the sources themselves are run: only a built one can be started as a process.
+ * Modules in a bundle of CommonJS have no place: what is given then exists nowhere, so its process ends without an answer.
+ */
+export function builtFile(here: string | undefined, name: string): string {
+  if (here === undefined) return join(devNull, name);
   const file = fileURLToPath(new URL(`${name}.js`, here));
   return here.endsWith(".ts") ? file.replace(/([/\\])src\1(?!.*\1src\1)/, "$1dist$1src$1") : file;
 }

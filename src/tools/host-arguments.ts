@@ -18,7 +18,8 @@ export function readHostArguments(schema: JsonSchema, takes: Takes, given: unkno
   const required = Array.isArray(schema["required"]) ? (schema["required"] as unknown[]) : [];
   const read = Object.entries(args).map(([name, value]): [string, unknown] => {
     const field = Object.hasOwn(properties, name) ? properties[name] : undefined;
-    if (!isObject(field) || takes(name, value)) return [name, value];
+    // Code that calls a tool may write an absent field so.
+    if (value === undefined || !isObject(field) || takes(name, value)) return [name, value];
     return [name, readField(field, value, { takes: (one) => takes(name, one), optional: !required.includes(name) })];
   });
   return Object.fromEntries(read.filter(([, value]) => value !== undefined));

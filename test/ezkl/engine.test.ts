@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fromUtf8, utf8 } from "../../src/evidence/bytes.ts";
 import { ezklInstance } from "../../src/evidence/ezkl.ts";
 import { kzgVerifierParams } from "../../src/evidence/kzg.ts";
+import { builtFile } from "../../src/subprocess/run.ts";
 import { createEzklEngine } from "../../src/ezkl/engine.ts";
 import type { EzklCheck } from "../../src/verify/types.ts";
 import { childrenOf, firstChildOf, statOf, isRunning } from "../support/children.ts";
@@ -124,6 +125,8 @@ describe("the engine, in a process of its own", () => {
     for (const text of ["process.exit(1)", "process.abort()", "", `process.stdout.write("valid?")`, babble])
       expect(await createEzklEngine({ entry: await program(text) })(check)).toBe("crashed");
     expect(await createEzklEngine({ entry: join(directory, "none.mjs") })(check)).toBe("crashed");
+    // In a bundle of CommonJS modules do not know where they are.
+    expect(await createEzklEngine({ entry: builtFile(undefined, "engine-child") })(check)).toBe("crashed");
     const validThenFailed = await program(`process.stdout.write("valid", () => process.exit(1))`);
     expect(await createEzklEngine({ entry: validThenFailed })(check)).toBe("crashed");
   });

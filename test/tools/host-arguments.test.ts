@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { canonicalJson } from "../../src/evidence/canonical.ts";
 import { readArguments } from "../../src/tools/call.ts";
+import { readHostArguments } from "../../src/tools/host-arguments.ts";
 import { buyInference, listModels, tools, verifyReceipt } from "../../src/tools/index.ts";
 
 const plain = { model: "eth-risk", input: { x: [1, 2] } };
@@ -29,6 +30,15 @@ describe("arguments as hosts write them", () => {
 
   test.each([undefined, null, "", "{}"])("no arguments come as %j", (given) => {
     expect(read(given, listModels)).toEqual({});
+  });
+
+  test("a field that is undefined is an absent one, and no validator sees it", () => {
+    const takes = (): never => {
+      throw new Error("JSON has no such value");
+    };
+    expect(
+      readHostArguments({ properties: { id: { type: "string" } }, required: ["id"] }, takes, { id: undefined }),
+    ).toEqual({});
   });
 
   test("text stays text where text is wanted", () => {
