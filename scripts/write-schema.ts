@@ -14,9 +14,9 @@ import {
   nitroEvidence,
   receiptSchemas,
   settlementEvidence,
-  teeSignatureEvidence,
   unknownEvidence,
 } from "../src/receipts/schema.ts";
+import { gatewaySignatureEvidence, teeSignatureEvidence } from "../src/receipts/signature-schema.ts";
 import { tlsEvidence, transferEvidence } from "../src/receipts/transfer-schema.ts";
 
 const NAMES: readonly (readonly [z.ZodType, string])[] = [
@@ -24,6 +24,7 @@ const NAMES: readonly (readonly [z.ZodType, string])[] = [
   [nitroEvidence, "NitroEvidence"],
   [manifestEvidence, "ManifestEvidence"],
   [teeSignatureEvidence, "TeeSignatureEvidence"],
+  [gatewaySignatureEvidence, "GatewaySignatureEvidence"],
   [settlementEvidence, "SettlementEvidence"],
   [inclusionEvidence, "InclusionEvidence"],
   [contradictionEvidence, "ContradictionEvidence"],

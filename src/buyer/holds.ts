@@ -7,6 +7,7 @@ import { newestAppraisal } from "../receipts/newest.ts";
 import { LAYERS, type Receipt } from "../receipts/schema.ts";
 import { WALLET_SHORT } from "../payment/journal.ts";
 import { isAnswer, isCut, isServed, SHA256_OF_NOTHING } from "../receipts/transfer.ts";
+import { isSignature } from "../receipts/signature-schema.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import type { SellerHoldsTable } from "../storage/tables.ts";
@@ -105,7 +106,7 @@ function takenFor({ status, sha256 }: Pick<Receipt["core"]["response"], "status"
 
 /** The code of evidence that an attesting seller left out of its answer, or null. */
 export function withheldFrom({ assurance }: Seller, receipt: Receipt): HoldReason | null {
-  const signed = receipt.core.evidence.some(({ kind }) => kind === "signature.tee");
+  const signed = receipt.core.evidence.some(isSignature);
   return isAnswer(receipt.core) && !isCut(receipt.core) && assurance !== "none" && !signed
     ? "evidence_withheld: the answer came without its signature"
     : null;

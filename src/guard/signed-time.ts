@@ -1,4 +1,5 @@
-import type { Appraisal, Evidence, TeeSignatureEvidence } from "../receipts/schema.ts";
+import type { Appraisal, Evidence } from "../receipts/schema.ts";
+import { isSignature } from "../receipts/signature-schema.ts";
 
 /**
  * Reads when the seller's key says that it signed the answer, unix ms with whole seconds; null if no key said it. The
@@ -11,6 +12,6 @@ export function signedAt(
   { assurance, layers }: Appraisal,
 ): number | null {
   if (assurance === "proven" && layers.response.status !== "pass") return null;
-  const signature = core.evidence?.find((one): one is TeeSignatureEvidence => one.kind === "signature.tee");
+  const signature = core.evidence?.find(isSignature);
   return signature === undefined ? null : signature.timestamp * 1000;
 }

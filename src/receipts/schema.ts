@@ -4,6 +4,7 @@ import { KEPT_FREE } from "./budget.ts";
 import { coreSchemasOf, type listedPriceSchema } from "./core-schema.ts";
 import { address, base64, baseUnits, hex, hex0x, hexData, instant, isOpaque, network } from "./fields.ts";
 import { tlsEvidence, transferEvidence } from "./transfer-schema.ts";
+import { gatewaySignatureEvidence, teeSignatureEvidence } from "./signature-schema.ts";
 import { ezklEvidence, groth16Evidence } from "./proof-schema.ts";
 import { replayEvidence, type replayedOutputs } from "./replay-schema.ts";
 
@@ -56,19 +57,6 @@ const signingKeyEvidence = z.strictObject({
   kind: z.literal("signature.key"),
   /** DER SubjectPublicKeyInfo, base64. */
   publicKey: base64(16_384),
-});
-
-/** RSA-PSS response signature (reference: OpenGradient tee-gateway, `compute_tee_msg_hash`). */
-export const teeSignatureEvidence = z.strictObject({
-  kind: z.literal("signature.tee"),
-  /** keccak256 of the signing key's DER SubjectPublicKeyInfo. */
-  teeId: hex0x(32),
-  /** Hashes as the seller claims them, hex. An appraisal recomputes them from the bytes and never trusts these. */
-  requestHash: hex(32),
-  outputHash: hex(32),
-  /** Unix seconds, covered by the signature. */
-  timestamp: z.int().min(0).max(4_102_444_800),
-  signature: base64(4_096),
 });
 
 const evmLog = z.strictObject({ address, topics: z.array(hex0x(32)).max(4), data: hexData, logIndex: z.int().min(0) });
@@ -149,6 +137,7 @@ const knownEvidence = z.discriminatedUnion("kind", [
   manifestEvidence,
   signingKeyEvidence,
   teeSignatureEvidence,
+  gatewaySignatureEvidence,
   settlementEvidence,
   replayEvidence,
   inclusionEvidence,
@@ -260,7 +249,6 @@ export type Receipt = Omit<z.infer<(typeof receiptSchemas)[1]>, "version" | "cor
 export type Evidence = z.infer<typeof evidenceSchema>;
 export type KnownEvidence = z.infer<typeof knownEvidence>;
 export type NitroEvidence = z.infer<typeof nitroEvidence>;
-export type TeeSignatureEvidence = z.infer<typeof teeSignatureEvidence>;
 export type InclusionEvidence = z.infer<typeof inclusionEvidence>;
 export type ReplayEvidence = z.infer<typeof replayEvidence>;
 export type ReplayedOutputs = z.infer<typeof replayedOutputs>;

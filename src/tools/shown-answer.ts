@@ -44,20 +44,24 @@ export function showAnswer(reading: AnswerReading, most = MAX_CHARACTERS): Shown
       }
       return shown;
     }
+    if (typeof value === "object" && value !== null) return named(value);
     take(String(value).length);
     if (typeof value !== "number" || Number.isFinite(value)) return value;
     changes.add("numbers that JSON does not have are texts");
     return String(value);
   };
-  const named = new Map<string, unknown>();
-  for (const [name, value] of Object.entries(reading.answer)) {
-    if (take(1) === 0) break;
-    const shown = cleanSellerText(name, 128);
-    if (shown !== name) changes.add("names are cut to plain text");
-    if (named.has(shown)) changes.add("an output is left out whose name reads as another's");
-    else named.set(shown, show(value));
-  }
-  const answer = Object.fromEntries(named);
+  const named = (values: object): Record<string, unknown> => {
+    const all = new Map<string, unknown>();
+    for (const [name, value] of Object.entries(values)) {
+      if (take(1) === 0) break;
+      const shown = cleanSellerText(name, 128);
+      if (shown !== name) changes.add("names are cut to plain text");
+      if (all.has(shown)) changes.add("an output is left out whose name reads as another's");
+      else all.set(shown, show(value));
+    }
+    return Object.fromEntries(all);
+  };
+  const answer = named(reading.answer);
   const unread = reading.readable
     ? []
     : ["It is in a form that this version cannot read, so it is given as it came: conclude nothing from it."];

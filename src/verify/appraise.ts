@@ -7,7 +7,7 @@ import { VERSION } from "../version.ts";
 import { appraiseAttestation, unjudgeable } from "./layers/attestation.ts";
 import { failuresOfMaker, withContradictions, withDispute, withEach } from "./contradictions.ts";
 import { allEvidence, isOwnAmong } from "./evidence.ts";
-import { judgeNamedModel, judgeRequest, judgeResponse } from "./layers/exchange.ts";
+import { carriedIn, judgeNamedModel, judgeRequest, judgeResponse, signatureLeavesOut } from "./layers/exchange.ts";
 import { DEVELOPMENT_PROOF, hasSecretWeights } from "./computation/groth16.ts";
 import { judgeProofs, proofJudges } from "./computation/proofs.ts";
 import { broken, guarded } from "./guarded.ts";
@@ -17,7 +17,7 @@ import { fixesPayer, judgePayment, judgeSettlement, signatureOfPayer } from "./l
 import { sellerOf } from "./policy.ts";
 import { judgeReplay } from "./computation/replay.ts";
 import { createVerificationCache, type VerificationCache } from "./verification-cache.ts";
-import { judgeSignature } from "./layers/signature-tee.ts";
+import { judgeSignature } from "./layers/signature.ts";
 import { fail, skip, unsupported, type AppraiseInput, type Outstanding } from "./types.ts";
 import { COMPUTATION, unknownKinds, unusedEvidence } from "./unused.ts";
 import { decide } from "./verdict.ts";
@@ -137,6 +137,11 @@ export async function appraise(
       ),
       leftOut: missingBodies(receipt),
       signed: signature.status === "pass",
+      leavesOut: signature.status === "pass" ? signatureLeavesOut(core) : null,
+      carried: await guarded<LimitsOfVerdict["carried"]>(
+        () => "neither",
+        () => carriedIn(core),
+      ),
       decodedFrom: decodedFrom(core),
       tls: attestation.tls?.notShown ?? null,
       rivals: input.rivals === undefined ? null : { ...input.rivals, isOwn: input.rivals.own === whole.id },

@@ -92,6 +92,12 @@ export const LAYER_CODES = {
     output_hash_mismatch: { fail: "The bytes received are not those that the seller signed." },
     signature_time: { fail: "The response was signed outside the time of the exchange." },
     signature_invalid: { fail: "The response signature does not verify." },
+    signature_of_another_kind: { fail: "Sellers of this kind sign in another way." },
+    signature_not_of_answer: { fail: "The signature is not the one that the answer ends with." },
+    answer_not_signed: { skip: "The answer does not end with a signature: a stream may have broken off." },
+    form_unread: { skip: "The bytes have no form in which sellers of this kind sign." },
+    body_redacted: { skip: "What was signed cannot be compared without the bytes." },
+    exchange_format_unknown: UNKNOWN_FORMAT,
   },
   model: {
     ok: { pass: "The model file's digest is measured and equals the policy's." },

@@ -1,6 +1,7 @@
 import { equalBytes } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import type { Evidence, KnownEvidence, Receipt } from "../receipts/schema.ts";
+import { isSignature, type SignatureEvidence } from "../receipts/signature-schema.ts";
 
 type Kind = KnownEvidence["kind"];
 type OfKind<K extends Kind> = Extract<KnownEvidence, { kind: K }>;
@@ -14,6 +15,15 @@ export function onlyOne<K extends Kind>(evidence: readonly Evidence[], kind: K):
   const [first] = found;
   if (first === undefined) return { kind: "none" };
   return found.length === 1 ? { kind: "one", evidence: first } : { kind: "many" };
+}
+
+/** Finds the response signature, of any kind: of two kinds neither counts. */
+export function onlySignature(
+  evidence: readonly Evidence[],
+): { kind: "none" } | { kind: "one"; evidence: SignatureEvidence } | { kind: "many" } {
+  const [first, ...others] = evidence.filter(isSignature);
+  if (first === undefined) return { kind: "none" };
+  return others.length === 0 ? { kind: "one", evidence: first } : { kind: "many" };
 }
 
 /** Everything a receipt carries: from delivery and later. */

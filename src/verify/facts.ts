@@ -7,13 +7,13 @@ import { signerOf } from "../evidence/signer.ts";
 import { teeIdOf } from "../evidence/tee-signature.ts";
 import { withoutDisputed } from "../receipts/disputed.ts";
 import type { Receipt, ReceiptCore } from "../receipts/schema.ts";
-import { allEvidence, onlyOne } from "./evidence.ts";
+import { allEvidence, onlyOne, onlySignature } from "./evidence.ts";
 import { AWS_NITRO_ROOT } from "./tee/nitro.ts";
 import { fixesPayer, payerKeyOf } from "./layers/payment.ts";
 import { appraisalPolicySchema } from "./policy.ts";
 import { createVerificationCache, type VerificationCache } from "./verification-cache.ts";
 import { namedCertificate } from "./layers/tls.ts";
-import { judgeSignature } from "./layers/signature-tee.ts";
+import { judgeSignature } from "./layers/signature.ts";
 
 /** What an attestation document says by itself. */
 export type PlatformFacts = {
@@ -87,7 +87,7 @@ export async function readFacts(file: Receipt, session: VerificationCache = crea
   const receipt = withoutDisputed(file);
   const { core } = receipt;
   const { request, response, payment } = core;
-  const signature = onlyOne(core.evidence, "signature.tee");
+  const signature = onlySignature(core.evidence);
   const hashesOf = (part: typeof request | typeof response): Facts["hashes"]["request"] => ({
     sha256: part.body === undefined ? null : part.sha256,
     keccak256: part.keccak256,

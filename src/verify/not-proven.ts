@@ -28,6 +28,14 @@ const AGREEMENT = {
   nameless: "the signature in the file is of a message that names no payer, and nothing else that is signed names one",
 } as const;
 
+/** The tie between payment and exchange, if the protocol has no field for the payment's hash. */
+const CARRIED = {
+  request:
+    "That the answer repeats the payment's hash: its protocol has no field for it. The request carries it, and the signature, if it passed, covers that.",
+  neither:
+    "That the payment was for this exchange: neither part carries the payment's hash. Another answer to the same request, signed at the same time, would look the same.",
+} as const;
+
 /** Limits of a verdict besides the layers that did not pass. */
 export type LimitsOfVerdict = {
   /** The policy knows the seller. */
@@ -51,6 +59,10 @@ export type LimitsOfVerdict = {
   /** The parts of the exchange whose bytes are not here, and whether a signature covers their Keccak-256. */
   leftOut: readonly ("request" | "response")[];
   signed: boolean;
+  /** The uncovered parts of the exchange under a passed signature. Null if it covers all bytes, or there is none. */
+  leavesOut: string | null;
+  /** Where the payment's hash is: in answer and request, in the request alone, or in neither. */
+  carried: "both" | "request" | "neither";
   /** The content coding that the answer came in and was decoded from. */
   decodedFrom: string | null;
   /**
@@ -116,6 +128,8 @@ export function notProven(
     ...(about.tls === null ? [] : [`That the connection ended in the enclave. ${about.tls}`]),
     ...(about.rivals === null || about.rivals.others.length === 0 ? [] : [aboutRivals(about.rivals)]),
     ...(metered ? ["That the amount charged fits the work: the seller named it, up to what was signed."] : []),
+    ...(about.leavesOut === null ? [] : [`Anything that the seller's signature does not cover: ${about.leavesOut}.`]),
+    ...(about.carried === "both" ? [] : [CARRIED[about.carried]]),
     ...about.leftOut.map((part) => hashesOf(part, about.signed)),
     ...(about.decodedFrom === null
       ? []

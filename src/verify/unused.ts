@@ -7,6 +7,7 @@ const OF_DELIVERY: readonly string[] = [
   "model.manifest",
   "signature.key",
   "signature.tee",
+  "signature.opengradient",
   "transfer.http",
   "tls.peer",
 ];
@@ -49,7 +50,7 @@ export function unusedEvidence({ core, later }: Receipt, used: Used): string[] {
 function isUsed({ kind }: Evidence, { layers, attested, signer, computations }: Used): boolean {
   if (kind === "model.manifest") return attested;
   if (kind === "signature.key") return signer && !attested;
-  if (kind === "signature.tee") return signer || layers.response.status === "fail";
+  if (kind === "signature.tee" || kind === "signature.opengradient") return signer || layers.response.status === "fail";
   if (kind === "inclusion.merkle") return layers.inclusion.status !== "skip";
   if (!COMPUTATION.test(kind)) return true;
   return layers.computation.status !== "skip" && computations[kind] === layers.computation;

@@ -117,6 +117,7 @@ export const ARROWS: Record<string, readonly string[]> = {
 export const RECEIPT_FILES_OF_VERIFY = [
   "src/receipts/schema.ts",
   "src/receipts/fields.ts",
+  "src/receipts/signature-schema.ts",
   "src/receipts/disputed.ts",
   "src/receipts/transfer.ts",
   "src/receipts/receipt.ts",

@@ -3,12 +3,13 @@ import { fromBase64, fromHex, keccak256, sha256, toBase64, toHex, utf8 } from ".
 import type { TransferEvidence } from "../../src/receipts/transfer-schema.ts";
 import { formatOf } from "../../src/evidence/exchange/formats.ts";
 import { teeIdOf } from "../../src/evidence/tee-signature.ts";
-import type { LayerResult, NitroEvidence, ReceiptCore, TeeSignatureEvidence } from "../../src/receipts/schema.ts";
+import type { LayerResult, NitroEvidence, ReceiptCore } from "../../src/receipts/schema.ts";
+import type { TeeSignatureEvidence } from "../../src/receipts/signature-schema.ts";
 import { judgeTensorFormat, readTensors } from "../../src/verify/layers/answer.ts";
 import { judgeCarried, judgeNamedModel, judgeRequest, judgeResponse } from "../../src/verify/layers/exchange.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
 import { createVerificationCache } from "../../src/verify/verification-cache.ts";
-import { judgeSignature } from "../../src/verify/layers/signature-tee.ts";
+import { judgeSignature } from "../../src/verify/layers/signature.ts";
 import { judgePlace } from "../../src/verify/layers/terms.ts";
 import { fail, pass, skip } from "../../src/verify/types.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";

@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Address } from "../../src/evidence/bytes.ts";
-import type { LayerResult, TeeSignatureEvidence } from "../../src/receipts/schema.ts";
+import type { LayerResult } from "../../src/receipts/schema.ts";
+import type { TeeSignatureEvidence } from "../../src/receipts/signature-schema.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
 import { judgePlace, judgeTerms } from "../../src/verify/layers/terms.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";

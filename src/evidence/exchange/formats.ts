@@ -1,8 +1,9 @@
 import type { ExchangeFormat } from "./format.ts";
 import { oip } from "./oip.ts";
+import { openAiChat } from "./openai-chat/openai-chat.ts";
 
 /** The exchange format of each kind of seller, by the kind's name in configurations and receipts. */
-export const FORMATS = { oip } as const satisfies Record<string, ExchangeFormat>;
+export const FORMATS = { oip, opengradient: openAiChat } as const satisfies Record<string, ExchangeFormat>;
 
 /** The format of a receipt's exchange, or null if this version does not know its kind of seller. */
 export const formatOf = (provider: string): ExchangeFormat | null =>

@@ -172,13 +172,14 @@ export function isTruthy(value: PythonJson | undefined): boolean {
   return !isPythonNumber(value) || Number(value.literal) !== 0;
 }
 
-/** The value as JavaScript holds it. An integer beyond 2^53 - 1 is its decimal text. */
+/** The value as JavaScript holds it. An integer that no double spells the same is its decimal text. */
 export function plainOf(value: PythonJson): unknown {
   if (Array.isArray(value)) return value.map(plainOf);
   if (value instanceof Map) return Object.fromEntries([...value].map(([name, one]) => [name, plainOf(one)]));
   if (!isPythonNumber(value)) return value;
   const { literal } = value;
-  return /[.eE]/.test(literal) || Number.isSafeInteger(Number(literal)) ? Number(literal) : literal;
+  const number = Number(literal);
+  return /[.eE]/.test(literal) || Number.isSafeInteger(number) || String(number) === literal ? number : literal;
 }
 
 /** Whether a value is a number. */

@@ -4,7 +4,7 @@ import { metadataPath } from "../../evidence/exchange/oip.ts";
 import { TEE_HEADERS, teeIdOf } from "../../evidence/tee-signature.ts";
 import { Proof402Error } from "../../errors.ts";
 import type { Http, HttpResponse } from "../../http/client.ts";
-import { teeSignatureEvidence, type TeeSignatureEvidence } from "../../receipts/schema.ts";
+import { teeSignatureEvidence, type TeeSignatureEvidence } from "../../receipts/signature-schema.ts";
 import type { Provider, Seller } from "../types.ts";
 import { isModelName, readCatalog, readMetadata } from "./oip-listing.ts";
 import { readInclusionAnswer, readPublishedBatch } from "./published-batch.ts";

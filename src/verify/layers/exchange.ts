@@ -26,14 +26,30 @@ export function judgeCarried({ seller, request, response }: ReceiptCore): LayerR
   // The core's own word for the nonce binds nothing: only bytes can carry it whose hash the seller signs.
   if (body === undefined)
     return skip("bodies_redacted", "Request and answer are both redacted: nothing shows what the payment was for.");
-  const format: ExchangeFormat | null = formatOf(seller.provider);
+  const format = formatOf(seller.provider);
   if (format === null) return unknownFormat();
   const carried = format.nonceIn(fromBase64(body), part);
   if (carried === request.nonce) return null;
-  return carried === null && !format.mustCarry[part].includes("nonce")
+  if (carried !== null || format.mustCarry[part].includes("nonce"))
+    return fail("request_not_bound", "The bytes of the exchange do not carry the authorization's hash.");
+  return part === "request"
     ? skip("nonce_not_carried", "The bytes of the exchange carry no nonce: nothing shows what the payment was for.")
-    : fail("request_not_bound", "The bytes of the exchange do not carry the authorization's hash.");
+    : skip("bodies_redacted", "The request is redacted: nothing shows what the payment was for.");
 }
+
+/**
+ * Where the payment's nonce is, for formats whose answers need not repeat it. Of other formats, and of bytes left out, the
+ * layers say it.
+ */
+export function carriedIn({ seller, request }: ReceiptCore): "both" | "request" | "neither" {
+  const format = formatOf(seller.provider);
+  if (format === null || format.mustCarry.response.includes("nonce") || request.body === undefined) return "both";
+  return format.nonceIn(fromBase64(request.body), "request") === request.nonce ? "request" : "neither";
+}
+
+/** What a passed signature leaves open of the exchange, or null if it is of all bytes. */
+export const signatureLeavesOut = ({ seller }: ReceiptCore): string | null =>
+  formatOf(seller.provider)?.signed?.leavesOut ?? null;
 
 /**
  * `request`: it went to the seller of the policy, and the seller's key signed for the hash of exactly the bytes we sent,
@@ -42,7 +58,7 @@ export function judgeCarried({ seller, request, response }: ReceiptCore): LayerR
 export function judgeRequest(core: ReceiptCore, signature: LayerResult, policy: AppraisalPolicy): LayerResult {
   const wrong = checkBody(core.request, "request");
   if (wrong !== null) return wrong;
-  const format: ExchangeFormat | null = formatOf(core.seller.provider);
+  const format = formatOf(core.seller.provider);
   const bytes = core.request.body === undefined ? null : fromBase64(core.request.body);
   if (format !== null && bytes !== null && format.isAmbiguous(bytes))
     return fail("body_ambiguous", "The request names a key twice, so two readers may hold two requests.");
@@ -107,7 +123,7 @@ export function judgeNamedModel(core: ReceiptCore, attested: LayerResult, signat
 /** Null where request and answer name the model that was asked for. */
 function judgeNames(core: ReceiptCore, answer: "signed answer" | "answer"): LayerResult | null {
   const { seller, request, response } = core;
-  const format: ExchangeFormat | null = formatOf(seller.provider);
+  const format = formatOf(seller.provider);
   if (format === null) return unknownFormat();
   if (request.path !== format.pathOf(request.model))
     return fail("path_mismatch", "The request went to another model's address.");

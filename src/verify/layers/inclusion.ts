@@ -1,7 +1,7 @@
 import { fromBase64, toHex0x } from "../../evidence/bytes.ts";
 import { leafHash, readBatchSettlement, rootOfPath, type InclusionLeaf } from "../../evidence/inclusion.ts";
 import type { LayerResult, Receipt } from "../../receipts/schema.ts";
-import { allEvidence, onlyOne, type IsOwn } from "../evidence.ts";
+import { allEvidence, onlyOne, onlySignature, type IsOwn } from "../evidence.ts";
 import { sellerOf, type AppraisalPolicy } from "../policy.ts";
 import { fail, pass, pending, reported, skip } from "../types.ts";
 
@@ -22,7 +22,7 @@ export function judgeInclusion(
   const relays = sellerOf(policy, core.seller.id)?.relays ?? [];
   const found = onlyOne(allEvidence(receipt), "inclusion.merkle");
   if (found.kind === "many") return fail("ambiguous_evidence", "There is more than one inclusion of one answer.");
-  const signed = onlyOne(core.evidence, "signature.tee").kind === "one";
+  const signed = onlySignature(core.evidence).kind === "one";
   if (found.kind === "none") {
     if (relays.length === 0) return skip("no_evidence", "The result's hashes are not anchored on chain.");
     if (!signed) return skip("not_signed", "The seller signed nothing, so there is nothing to anchor.");
@@ -63,12 +63,17 @@ export function judgeInclusion(
 /** The one leaf that stands for this receipt's answer, or null where its seller did not sign exactly once. */
 export function inclusionLeafOf(receipt: Receipt): InclusionLeaf | null {
   const { core } = receipt;
-  const found = onlyOne(core.evidence, "signature.tee");
+  const found = onlySignature(core.evidence);
   if (found.kind !== "one" || core.seller.keyId === null) return null;
+  // The hashes of other forms than the bytes are the evidence's own, compared with the bytes where the signature is judged.
+  const { requestHash, outputHash } =
+    found.evidence.kind === "signature.tee"
+      ? { requestHash: core.request.keccak256, outputHash: core.response.keccak256 }
+      : found.evidence;
   return {
     teeId: core.seller.keyId,
-    inputHash: `0x${core.request.keccak256}`,
-    outputHash: `0x${core.response.keccak256}`,
+    inputHash: `0x${requestHash}`,
+    outputHash: `0x${outputHash}`,
     signature: toHex0x(fromBase64(found.evidence.signature)),
     timestamp: found.evidence.timestamp,
   };

@@ -1,6 +1,6 @@
 import { evidenceOf } from "../../evidence/methods/methods.ts";
 import type { LayerResult, ReceiptCore } from "../../receipts/schema.ts";
-import { onlyOne } from "../evidence.ts";
+import { onlySignature } from "../evidence.ts";
 import { sellerOf, type AppraisalPolicy, type SellerPolicy } from "../policy.ts";
 import { fail, skip } from "../types.ts";
 
@@ -62,7 +62,7 @@ function formerlyOf(
   { former = [] }: SellerPolicy,
   { seller, payment, evidence, response }: ReceiptCore,
 ): NonNullable<SellerPolicy["former"]> {
-  const signature = onlyOne(evidence, "signature.tee");
+  const signature = onlySignature(evidence);
   const at = signature.kind === "one" ? signature.evidence.timestamp * 1000 : Date.parse(response.receivedAt);
   // One that names both counts as a whole: the address of one time was never paid at the payee of another.
   const isWhole = ({ origin = seller.origin, payees = [payment.payTo] }: (typeof former)[number]): boolean =>

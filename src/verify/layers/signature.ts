@@ -1,17 +1,18 @@
 import { fromBase64, fromHex, toBase64, type Bytes, type Hex } from "../../evidence/bytes.ts";
 import { TEE_SIGNATURE_ALGORITHM, teeMessageHash } from "../../evidence/tee-signature.ts";
 import type { LayerResult, ReceiptCore } from "../../receipts/schema.ts";
-import { onlyOne } from "../evidence.ts";
+import { onlySignature } from "../evidence.ts";
 import type { AppraisalPolicy } from "../policy.ts";
 import type { VerificationCache } from "../verification-cache.ts";
 import { fail, pass, skip } from "../types.ts";
+import { signedHashes } from "./signed-hashes.ts";
 
 const MIN_MODULUS = 2048;
 const MAX_MODULUS = 8192;
 
 /**
  * Judges the response signature: RSASSA-PSS (RFC 8017 §8.1, SHA-256, salt of 32 bytes) by the attested or pinned key, over
- * the hashes of the bytes sent and received. By an unknown key it shows nothing; a wrong one contradicts.
+ * the hashes of what was sent and received. By an unknown key it shows nothing; a wrong one contradicts.
  * The seller's own statement of those hashes counts for nothing but must not contradict.
  */
 export async function judgeSignature(
@@ -20,7 +21,7 @@ export async function judgeSignature(
   policy: AppraisalPolicy,
   session: VerificationCache,
 ): Promise<LayerResult> {
-  const found = onlyOne(core.evidence, "signature.tee");
+  const found = onlySignature(core.evidence);
   if (found.kind === "none") return skip("not_signed", "The seller signed nothing.");
   if (found.kind === "many") return fail("ambiguous_evidence", "There is more than one response signature.");
   const { key: signingKey, known } = signer;
@@ -35,10 +36,8 @@ export async function judgeSignature(
   ) {
     return fail("key_mismatch", "The response is signed by another key than the seller's.");
   }
-  if (evidence.requestHash !== core.request.keccak256)
-    return fail("request_hash_mismatch", "The seller signed another request than the one sent.");
-  if (evidence.outputHash !== core.response.keccak256)
-    return fail("output_hash_mismatch", "The bytes received are not the bytes the seller signed.");
+  const signed = signedHashes(core, evidence);
+  if ("status" in signed) return signed;
   const at = evidence.timestamp * 1000;
   const skew = policy.clockSkewSeconds * 1000;
   // The signed time has whole seconds, so it may lie up to one second before the request.
@@ -50,13 +49,13 @@ export async function judgeSignature(
   if (key === null || modulus < MIN_MODULUS || modulus > MAX_MODULUS)
     return fail("key_unusable", "The seller's key is not an RSA key of 2048 to 8192 bits.");
   const message = teeMessageHash({
-    requestHash: fromHex(core.request.keccak256),
-    outputHash: fromHex(core.response.keccak256),
+    requestHash: fromHex(signed.requestHash),
+    outputHash: fromHex(signed.outputHash),
     timestamp: evidence.timestamp,
   });
   if (!(await crypto.subtle.verify(TEE_SIGNATURE_ALGORITHM, key, fromBase64(evidence.signature), message)))
     return fail("signature_invalid", "The response signature does not verify.");
   return known
-    ? pass("The seller's known key signed exactly these request and response bytes.")
-    : skip("key_not_known", "A key that the policy does not know signed exactly these request and response bytes.");
+    ? pass(`The seller's known key signed exactly ${signed.what}.`)
+    : skip("key_not_known", `A key that the policy does not know signed exactly ${signed.what}.`);
 }
