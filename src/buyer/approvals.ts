@@ -10,21 +10,24 @@ export const APPROVAL_SECONDS = 3600;
 const MAX_OPEN = 256;
 
 /** A question without an answer yet, or an answer without its call yet. */
-export type Approval = Omit<ApprovalsTable, "digest">;
+export type Approval = Omit<ApprovalsTable, "digest" | "alike">;
 
 /** The owner's word on a payment, as far as it was given elsewhere; `waits` holds the id that it can be given by. */
-export type Word =
-  | { kind: "approved" }
-  | { kind: "declined" }
-  | { kind: "waits"; id: string; endsAt: number }
-  | { kind: "crowded" };
+export type Word = { kind: "approved" } | { kind: "declined" } | { kind: "waits"; id: string; endsAt: number };
 
 /**
  * Uses up the owner's word on this very question, or has the question wait for one. The question's digest binds key, attempt,
  * arguments, seller and offer; a yes serves one call once, in whichever process, and ends by itself. It goes before every
  * judgement of the policy and replaces none.
+ *
+ * The newest question always waits, however often an agent asks. It takes the place of one `alike` that another key asked
+ * and that has no answer: the owner sees one line for both.
  */
-export const takeWord = (db: Db, question: ApprovalRequest, now: number): Promise<Word> =>
+export const takeWord = (
+  db: Db,
+  question: ApprovalRequest,
+  { alike, now }: { alike: string; now: number },
+): Promise<Word> =>
   immediate(db, async (tx): Promise<Word> => {
     const { digest, idempotencyKey, sellerId, model, payTo, network, asset, amount } = question;
     await tx.deleteFrom("approvals").where("ends_at", "<=", now).execute();
@@ -41,12 +44,8 @@ export const takeWord = (db: Db, question: ApprovalRequest, now: number): Promis
     }
     if (known?.state === "declined") return { kind: "declined" };
     if (known !== undefined) return { kind: "waits", id: known.id, endsAt: known.ends_at };
-    const { open } = await tx
-      .selectFrom("approvals")
-      .select((eb) => eb.fn.countAll<number>().as("open"))
-      .where("state", "=", "open")
-      .executeTakeFirstOrThrow();
-    if (open >= MAX_OPEN) return { kind: "crowded" };
+    await tx.deleteFrom("approvals").where("alike", "=", alike).where("state", "=", "open").execute();
+    await makeRoom(tx);
     const id = crypto.randomUUID().slice(0, 8);
     const endsAt = now + APPROVAL_SECONDS * 1000;
     await tx
@@ -54,6 +53,7 @@ export const takeWord = (db: Db, question: ApprovalRequest, now: number): Promis
       .values({
         id,
         digest,
+        alike,
         idempotency_key: idempotencyKey,
         seller_id: sellerId,
         model,
@@ -68,6 +68,20 @@ export const takeWord = (db: Db, question: ApprovalRequest, now: number): Promis
       .execute();
     return { kind: "waits", id, endsAt };
   });
+
+/** Drops the oldest question to the seller with the most of them, if there are too many: questions to others stay. */
+async function makeRoom(tx: Db): Promise<void> {
+  const open = tx.selectFrom("approvals").where("state", "=", "open");
+  const sellers = await open
+    .select(["seller_id", (eb) => eb.fn.countAll<number>().as("count")])
+    .groupBy("seller_id")
+    .orderBy("count", "desc")
+    .execute();
+  const [most] = sellers;
+  if (most === undefined || sellers.reduce((sum, { count }) => sum + count, 0) < MAX_OPEN) return;
+  const oldest = open.select("id").where("seller_id", "=", most.seller_id).orderBy("asked_at").limit(1);
+  await tx.deleteFrom("approvals").where("id", "=", oldest).execute();
+}
 
 /** Questions that wait, and answers that no call has used yet, the oldest first. */
 export const listApprovals = (db: Db, now: number): Promise<Approval[]> =>

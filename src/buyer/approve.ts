@@ -38,17 +38,10 @@ export async function approve(
     before === 0n
       ? ""
       : ` An earlier payment for the same call may still take ${units(before)}: ${units(inAll)} in all.`;
+  const asked = { args: call.argsDigest, offer: offer.offerHash, seller: candidate.seller.id };
   const request: ApprovalRequest = {
     message: `Pay ${units(offer.amount)} on ${chainName(offer.network)} to ${offer.payTo} (${candidate.seller.id}) for one inference of ${candidate.model.name}?${besides}`,
-    digest: toHex(
-      canonicalSha256({
-        args: call.argsDigest,
-        offer: offer.offerHash,
-        seller: candidate.seller.id,
-        key: call.key,
-        attempt,
-      }),
-    ),
+    digest: toHex(canonicalSha256({ ...asked, key: call.key, attempt })),
     idempotencyKey: call.key,
     money: moneyOf(await readAttempts(ctx.db, call.key)),
     sellerId: candidate.seller.id,
@@ -60,7 +53,8 @@ export async function approve(
   };
   call.requireCaller();
   if (call.options.approve === undefined) {
-    const word = await takeWord(ctx.db, request, ctx.clock().getTime());
+    const alike = toHex(canonicalSha256(asked));
+    const word = await takeWord(ctx.db, request, { alike, now: ctx.clock().getTime() });
     if (word.kind === "approved") return true;
     if (word.kind === "declined") throw declined(request);
     throw unasked(call, `${units(inAll)} needs a person's approval, and no person can be asked here.`, word, {
@@ -90,10 +84,12 @@ export async function approve(
  * The error of a call without a person to ask. An agent may read it and have a shell: it names no command that would approve
  * its own payment.
  */
-function unasked({ key }: Call, message: string, word: Word, details: Record<string, string | null>): Proof402Error {
-  const raise =
-    "Make the call where a person can be asked, or have the owner raise approveAbove in the payment policy.";
-  if (word.kind !== "waits") return new Proof402Error("approval_required", message, { next: raise, details });
+function unasked(
+  { key }: Call,
+  message: string,
+  word: Extract<Word, { kind: "waits" }>,
+  details: Record<string, string | null>,
+): Proof402Error {
   const minutes = Math.round(APPROVAL_SECONDS / 60);
   return new Proof402Error("approval_required", message, {
     idempotencyKey: key,

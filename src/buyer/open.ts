@@ -152,7 +152,7 @@ export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
     },
 
     ...createClaims(ctx),
-    ...createQuestions(db),
+    ...createQuestions(db, clock),
 
     sellers: () => viewSellers(db, config.sellers),
 

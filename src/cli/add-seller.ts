@@ -103,5 +103,9 @@ export function originOf(url: string): string {
   });
 }
 
-/** A name for a seller where its owner gives none: its host, and its port if it has its own. */
-export const idOf = (origin: string): string => new URL(origin).host.replaceAll(/[^a-z0-9._-]/g, "-").slice(0, 64);
+/** A name for a seller where its owner gives none: its host, and its port if it has its own, without signs before them. */
+export const idOf = (origin: string): string =>
+  new URL(origin).host
+    .replaceAll(/[^a-z0-9._-]/g, "-")
+    .replace(/^[^a-z0-9]+/, "")
+    .slice(0, 64);

@@ -148,6 +148,11 @@ const migrations: readonly (readonly Step[])[] = [
     `create index approvals_digest on approvals (digest)`,
   ],
   [`create table questions (place text primary key, question text not null) strict`],
+  [
+    `alter table approvals add column alike text not null default ''`,
+    `alter table questions add column asked_at integer not null default 0`,
+    `update questions set asked_at = unixepoch() * 1000`,
+  ],
 ];
 
 /**

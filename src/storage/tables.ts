@@ -292,6 +292,8 @@ export type ApprovalsTable = {
   id: string;
   /** Binds key, attempt, arguments, seller and offer: `ApprovalRequest.digest`. */
   digest: string;
+  /** The same without key and attempt, hex: what another call asks in the same words. */
+  alike: string;
   idempotency_key: string;
   seller_id: string;
   model: string;
@@ -306,4 +308,4 @@ export type ApprovalsTable = {
 };
 
 /** A surface's last question at a place of a call. LangGraph's answers name no question. */
-export type QuestionsTable = { place: string; question: string };
+export type QuestionsTable = { place: string; question: string; asked_at: number };

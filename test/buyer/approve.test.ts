@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
-import { APPROVAL_SECONDS, giveWord } from "../../src/buyer/approvals.ts";
+import { APPROVAL_SECONDS, giveWord, listApprovals } from "../../src/buyer/approvals.ts";
 import { approve, needsWord } from "../../src/buyer/approve.ts";
 import { aborted, type Call } from "../../src/buyer/call.ts";
 import type { BuyerContext } from "../../src/buyer/context.ts";
@@ -225,6 +225,27 @@ describe("T104: an approval given elsewhere", () => {
     expect(next).not.toBe(id);
     const latest = later.getTime() + APPROVAL_SECONDS * 1000;
     await expect(giveWord(db, next, "approved", latest)).rejects.toMatchObject({ code: "approval_not_waiting" });
+  });
+
+  it("is asked for once, however many calls ask the same, and a given one stays", async () => {
+    const open = async (): Promise<string[]> => (await listApprovals(db, now.getTime())).map(({ id }) => id);
+    const first = await waitingId();
+    await giveWord(db, first, "approved", now.getTime());
+    for (const key of ["another-key", "a-third-key"]) {
+      const newest = await waitingId({ key });
+      expect(await open()).toEqual([first, newest]);
+    }
+    expect(await askElsewhere()).toBe(true);
+  });
+
+  it("is never refused to the newest question, nor taken from another seller's, by calls in a loop", async () => {
+    const other = await waitingId({ by: { ...candidate, seller: { id: "other" } } as Candidate });
+    const ids: string[] = [];
+    for (let at = 0; at < 260; at += 1)
+      ids.push(await waitingId({ argsDigest: `args-${at}`, at: new Date(now.getTime() + at) }));
+    const open = (await listApprovals(db, now.getTime())).map(({ id }) => id);
+    expect(open).toHaveLength(256);
+    expect(open).toEqual([other, ...ids.slice(-255)]);
   });
 
   it("may be a no", async () => {

@@ -3,9 +3,11 @@ import type { AddressInfo } from "node:net";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { idOf } from "../../src/cli/add-seller.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { writeDevnet } from "../../src/devnet/index.ts";
+import { sellerSchema } from "../../src/market/types.ts";
 import { createSigner, generateSigningKey } from "../../src/node/index.ts";
 import { buyWith } from "../support/buy.ts";
 import { runCli } from "../support/cli.ts";
@@ -35,6 +37,11 @@ const without = (change: (config: ConfigInput) => void = () => undefined): Promi
 
 const add = (config: string, ...args: string[]): ReturnType<typeof runCli> =>
   runCli(["--config", config, "sellers", "add", ...args]);
+
+test.each(["http://[::1]:8402", "http://[::1]", "https://_risk.example", "https://risk.example:8443"])(
+  "the name made of %s is one that a configuration takes",
+  (origin) => expect(sellerSchema.shape.id.safeParse(idOf(origin)).error).toBeUndefined(),
+);
 
 test("a seller is shown with whose word each fact is, and pinned as the market itself pins it", async () => {
   const config = await without();
