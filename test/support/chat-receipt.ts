@@ -32,16 +32,23 @@ function answerBytes(answer: ChatAnswer, told: object): Uint8Array {
   return utf8(`${frames.map((frame) => `data: ${JSON.stringify(frame)}\n\n`).join("")}data: [DONE]\n\n`);
 }
 
-/** A receipt of a chat bought from a gateway whose key the policy pins. `era` is which of the request's forms it signs. */
+/**
+ * A receipt of a chat bought from a gateway whose key the policy pins. `era` is which of the request's forms it signs.
+ * `prompt` makes it a completion.
+ */
 export async function makeChatReceipt(
-  options: { input?: Record<string, unknown>; answer?: ChatAnswer; era?: number } = {},
+  options: { input?: Record<string, unknown>; prompt?: string; answer?: ChatAnswer; era?: number } = {},
 ): Promise<Fixture> {
   const { input = { messages: [{ role: "user", content: "Hello" }] }, answer = { message: { content: "Hi 😀" } } } =
     options;
   const fixture = await makeFixture();
   const { nonce, sentAt } = fixture.receipt.core.request;
   const timestamp = Math.floor(Date.parse(sentAt) / 1000);
-  const request = openAiChat.writeRequest({ takes: [], model: CHAT_MODEL, input, nonce }).body;
+  const { prompt } = options;
+  const request =
+    prompt === undefined
+      ? openAiChat.writeRequest({ takes: [], model: CHAT_MODEL, input, nonce }).body
+      : utf8(JSON.stringify({ model: CHAT_MODEL, prompt, stop: [`proof402:${nonce}`] }));
   const { formsOf } = openAiChat.signed;
   const hashOf = (body: Uint8Array, part: "request" | "response", at = 0): string =>
     toHex(keccak256(formsOf(body, part).at(at)!.bytes));
@@ -75,7 +82,7 @@ export function chatReceiptOf(
   const { core } = receipt;
   const sentAt = new Date(told.timestamp * 1000).toISOString();
   const seller = { ...core.seller, provider: "opengradient", keyId: told.teeId };
-  const path = openAiChat.pathOf();
+  const path = openAiChat.pathOf(CHAT_MODEL, request);
   const chat = createReceipt({
     ...core,
     seller,

@@ -72,6 +72,14 @@ describe("a receipt of a chat", () => {
     expect(limits).toContain("That the answer repeats the payment's hash");
   });
 
+  test("of a completion is verified, and at the address of chats it is not", async () => {
+    const fixture = await makeChatReceipt({ prompt: "Hello" });
+    expect(await judged(fixture)).toMatchObject({ verdict: "verified", assurance: "signed" });
+    expect(fixture.receipt.core.request.path).toBe("/v1/completions");
+    fixture.receipt.core.request.path = "/v1/chat/completions";
+    expect(brief(await judged(retold(fixture, {})), "model")).toBe("fail path_mismatch");
+  });
+
   test("says which form of the request was signed, and takes no other", async () => {
     const input = { messages: [{ role: "user", content: [{ type: "text", text: "it's", x: 1 }] }] };
     for (const [era, name] of ["V1", "V2", "V3, V4"].entries()) {
@@ -132,6 +140,7 @@ describe("what a file changes of a signed chat", () => {
       "fail request_hash_mismatch",
     ],
     ["the schema of a tool", '"minimum":0.00001', '"minimum":0', "response", "fail request_hash_mismatch"],
+    ["a later field", '"max_tokens":64', '"web_search":true,"max_tokens":64', "response", "fail request_hash_mismatch"],
     ["the nonce", '"proof402:', '"proof402:0', "request", "fail nonce_missing"],
     ["what is no chat", '"role":"user"', '"role":"developer"', "response", "skip form_unread"],
   ] as const)("T111: is told of the request: %s", async (_what, from, to, layer, code) => {

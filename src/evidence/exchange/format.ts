@@ -19,8 +19,8 @@ export type Asked = {
 export type ExchangeFormat = {
   /** Completes "an ... request". */
   name: string;
-  /** The path that requests for a model go to. */
-  pathOf: (model: string) => string;
+  /** The path that requests for a model go to, or this request. */
+  pathOf: (model: string, request?: Uint8Array) => string;
   /** Describes an input for a model with these tensors: each value's name and its form in a few words. */
   describeInput: (takes: readonly TensorMetadata[]) => Record<string, string>;
   /**

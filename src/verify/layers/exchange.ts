@@ -125,7 +125,8 @@ function judgeNames(core: ReceiptCore, answer: "signed answer" | "answer"): Laye
   const { seller, request, response } = core;
   const format = formatOf(seller.provider);
   if (format === null) return unknownFormat();
-  if (request.path !== format.pathOf(request.model))
+  const asked = request.body === undefined ? undefined : fromBase64(request.body);
+  if (request.path !== format.pathOf(request.model, asked))
     return fail("path_mismatch", "The request went to another model's address.");
   // A refusal has no model's name to give.
   if (!isAnswer(core)) return skip("not_answered", `The seller answered with status ${response.status}, by no model.`);

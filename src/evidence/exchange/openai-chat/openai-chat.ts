@@ -23,6 +23,9 @@ const FIELDS: readonly string[] = ["messages", ...OPTIONS];
 /** Most stop sequences that sellers take. One of them carries the nonce. */
 const MOST_STOPS = 4;
 
+const CHAT = "/v1/chat/completions";
+const COMPLETIONS = "/v1/completions";
+
 const NONCE = /^proof402:([0-9a-f]+)$/;
 const stopOf = (nonce: string): string => `proof402:${nonce}`;
 
@@ -33,7 +36,7 @@ const stopOf = (nonce: string): string => `proof402:${nonce}`;
 export const openAiChat = {
   name: "OpenAI chat",
 
-  pathOf: () => "/v1/chat/completions",
+  pathOf: (_model, request) => (request !== undefined && isCompletion(membersOf(request)) ? COMPLETIONS : CHAT),
 
   describeInput: () => ({
     messages: `list of {role, content}: role system, user, assistant or tool; beside it ${OPTIONS.join(", ")}`,
@@ -54,7 +57,7 @@ export const openAiChat = {
 
   readInput(request) {
     const members = membersOf(request);
-    if (members === null || !Array.isArray(members.get("messages"))) return null;
+    if (members === null || !(Array.isArray(members.get("messages")) || isCompletion(members))) return null;
     const { model: _asked, stop, ...input } = plainOf(members) as Record<string, unknown>;
     const stops = Array.isArray(stop) && nonceOf(members) !== null ? stop.slice(0, -1) : stop;
     const none = stops === undefined || (Array.isArray(stops) && stops.length === 0);
@@ -95,9 +98,13 @@ export const openAiChat = {
     formsOf: (body, part) => (part === "request" ? signedRequests(body) : signedAnswers(body)),
     signatureIn,
     leavesOut:
-      "of the answer all but its text or, if it calls tools, the calls: no finish reason, usage, model, images or citations; of the request tool choice, streaming and what is attached",
+      "of the answer all but its text or, if it calls tools, the calls: no finish reason, usage, model, images or citations; of the request all but model, messages, temperature, max_tokens, stop, tools, response_format, web_search and reasoning_effort, and of messages their names and the bytes of attachments",
   },
 } as const satisfies ExchangeFormat;
+
+/** A completion asks with one text. No request of this form is written here, and others' are read. */
+const isCompletion = (request: Members | null): boolean =>
+  request !== null && typeof request.get("prompt") === "string" && !request.has("messages");
 
 /** The nonce that the last stop sequence carries, and no other one. */
 function nonceOf(request: Members): string | null {

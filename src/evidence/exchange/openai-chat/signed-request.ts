@@ -4,8 +4,9 @@ import { dumpPythonJson, isPythonNumber, isTruthy, readPythonJson, type PythonJs
 import { pythonRepr } from "../python-repr.ts";
 
 /**
- * The forms in which OpenGradient's gateway signed requests since February 2026. They differ for contents that are lists,
- * for `web_search` and for `reasoning_effort`. All else has the same bytes in each.
+ * The forms in which OpenGradient's gateway signed requests since February 2026. They differ for contents that are lists.
+ * `web_search` came with V3 and `reasoning_effort` with V4. A request with one of them has no earlier form: without it the
+ * gateway signed another request. All else has the same bytes in each.
  */
 const ERAS = ["V1", "V2", "V3", "V4"] as const;
 type Era = (typeof ERAS)[number];
@@ -49,7 +50,7 @@ function chatForm(request: Members, era: Era): Members | typeof REFUSED {
     tools: truthy(request.get("tools"), Array.isArray),
     response_format: truthy(request.get("response_format"), isMembers),
     web_search,
-    reasoning_effort: era === "V4" ? truthy(request.get("reasoning_effort"), isText) : undefined,
+    reasoning_effort: since("V4", era, truthy(request.get("reasoning_effort"), isText)),
   });
 }
 
@@ -65,11 +66,10 @@ function completionForm(request: Members, era: Era): Members | typeof REFUSED {
 
 function commonFields(request: Members, era: Era): Record<"model" | "stop" | "web_search", Field> {
   const model = request.get("model");
-  const searches = era !== "V1" && era !== "V2" && isTruthy(request.get("web_search"));
   return {
     model: isText(model) ? model : REFUSED,
     stop: truthy(request.get("stop"), (stop) => isText(stop) || Array.isArray(stop)),
-    web_search: searches ? true : undefined,
+    web_search: since("V3", era, isTruthy(request.get("web_search")) ? true : undefined),
   };
 }
 
@@ -137,6 +137,9 @@ function nameOf(message: Members, field: string): Field {
   const name = message.get(field);
   return name === undefined ? null : isText(name) ? name : REFUSED;
 }
+
+const since = (first: Era, era: Era, field: Field): Field =>
+  field === undefined || ERAS.indexOf(era) >= ERAS.indexOf(first) ? field : REFUSED;
 
 /** A field that counts if Python takes it for true. */
 const truthy = (value: PythonJson | undefined, is: (value: PythonJson) => boolean): Field =>
