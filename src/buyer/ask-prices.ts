@@ -5,6 +5,7 @@ import { paymentMethodOf } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Http } from "../http/client.ts";
 import type { ListedModel, Seller } from "../market/types.ts";
+import { termsOffered, type ChannelTerms } from "../payment/channel-offers.ts";
 import { readPaymentRequired, type PaymentRequired } from "../payment/offers.ts";
 import { findAsset, type AssetPolicy } from "../payment/policy.ts";
 
@@ -25,16 +26,21 @@ type Ask = {
   tlsCertificate: string | null;
 };
 
+/** `terms` are what its offers of payment channels say beside the price. */
+type Asked = {
+  payees: string[];
+  prices: AskedPrice[];
+  terms: (ChannelTerms | null)[];
+  unpriced: { name: string; reason: string }[];
+};
+
 /**
  * Asks a seller for its prices and payees, by requests of zeros without a payment. Only offers in the configuration's tokens
  * and methods count.
  *
  * Throws Proof402Error where none counts: `asset_not_allowed`, `method_not_allowed`, `payee_not_allowed` or `no_offer`.
  */
-export async function askPrices(
-  http: Http,
-  ask: Ask,
-): Promise<{ payees: string[]; prices: AskedPrice[]; unpriced: { name: string; reason: string }[] }> {
+export async function askPrices(http: Http, ask: Ask): Promise<Asked> {
   const asked = await Promise.all(
     ask.models.map(async (model) => ({ model, offers: await offersFor(http, ask, model) })),
   );
@@ -59,8 +65,15 @@ export async function askPrices(
     throw new Proof402Error("payee_not_allowed", `${ask.seller.origin} wants to be paid at ${payees.size} addresses.`, {
       next: `A seller has at most ${MAX_PAYEES}. Nothing was paid or written.`,
     });
-  return { payees: [...payees].toSorted(), prices, unpriced };
+  const terms = asked.flatMap(({ offers }) => ("accepts" in offers ? channelOffers(offers.accepts, ask) : []));
+  return { payees: [...payees].toSorted(), prices, terms, unpriced };
 }
+
+const channelOffers = (accepts: PaymentRequired["accepts"], { assets }: Ask): Asked["terms"] =>
+  accepts
+    .filter(({ network, asset }) => findAsset({ network, asset: asset.toLowerCase() }, assets) !== undefined)
+    .map(({ scheme, extra }) => termsOffered({ scheme, extra: extra ?? {} }))
+    .filter((terms) => terms !== undefined);
 
 type Fit = { amount: string; asset: AssetPolicy; payee: string };
 const worth = ({ amount, asset }: Fit): bigint => BigInt(amount) * 10n ** BigInt(36 - asset.decimals);

@@ -3,13 +3,14 @@ import { withSeller, type SellerEntry } from "../config/change.ts";
 import type { Config } from "../config/schema.ts";
 import { toHex } from "../evidence/bytes.ts";
 import { Proof402Error } from "../errors.ts";
-import type { ListedModel, Seller } from "../market/types.ts";
+import type { ListedModel, Listing, Seller } from "../market/types.ts";
 import type { AssetPolicy } from "../payment/policy.ts";
 import { manifestEvidence, nitroEvidence, type Assurance, type Evidence } from "../receipts/schema.ts";
 import { createVerificationCache } from "../verify/verification-cache.ts";
 import { judge, NONCE_BYTES, requireSameTime, type Attested, type Judging } from "./attest.ts";
 import { askPrices, type AskedPrice } from "./ask-prices.ts";
 import { openMarket, type OpenMarket } from "./listing.ts";
+import { statedPins } from "./stated-pins.ts";
 
 /** Longest wait for one answer of a new seller, while a person waits. */
 const ANSWER_SECONDS = 8;
@@ -77,7 +78,8 @@ export async function lookAtSeller(file: ConfigFile, wanted: Wanted): Promise<Ne
       payTo: wanted.payTo?.map((address) => address.toLowerCase()),
       tlsCertificate: shown.attested?.tlsCertificate ?? null,
     });
-    return entryOf(bare, { ...shown, left: [...listed.left, ...shown.left] }, asked);
+    const { stated, left } = statedPins(known, { ...listed, models: shown.models, terms: asked.terms });
+    return entryOf(bare, { ...shown, left: [...listed.left, ...shown.left, ...left] }, { ...asked, stated });
   } catch (error) {
     if (!Proof402Error.isInstance(error) || error.code !== "http_timeout") throw error;
     throw new Proof402Error(error.code, `${wanted.origin} gave no answer in time (${http.totalSeconds} s at most).`, {
@@ -113,7 +115,7 @@ async function listedModels(
   { providerOf }: OpenMarket,
   seller: Seller,
   { models: names }: Wanted,
-): Promise<{ models: ListedModel[]; left: Left }> {
+): Promise<{ models: ListedModel[]; left: Left; relays: Listing["relays"] }> {
   const listing = await providerOf(seller).listModels(seller);
   const listed = listing?.models ?? [];
   const unsupported = (listing?.unsupported ?? []).map(({ name, reason }) => ({ name, reason }));
@@ -129,7 +131,7 @@ async function listedModels(
   }
   const wanted = names === undefined ? listed : listed.filter(({ name }) => names.includes(name));
   const over = wanted.slice(MAX_MODELS).map(({ name }) => ({ name, reason: `only ${MAX_MODELS} are pinned at once` }));
-  return { models: wanted.slice(0, MAX_MODELS), left: [...unsupported, ...over] };
+  return { models: wanted.slice(0, MAX_MODELS), left: [...unsupported, ...over], relays: listing?.relays };
 }
 
 type Digest = Pick<NewModel, "sha256" | "source">;
@@ -233,22 +235,38 @@ const notAttested = ({ origin }: Seller, why: string): Proof402Error =>
     next: "Nothing was paid or written. The owner can add it with --assurance none, for calls that need no evidence.",
   });
 
+type Asked = {
+  payees: string[];
+  prices: readonly AskedPrice[];
+  unpriced: Left;
+  stated: ReturnType<typeof statedPins>["stated"];
+};
+
 function entryOf(
   bare: Pick<SellerEntry, "id" | "provider" | "origin">,
   { assurance, attested, reference, models, left }: Shown,
-  { payees, prices, unpriced }: { payees: string[]; prices: readonly AskedPrice[]; unpriced: Left },
+  { payees, prices, unpriced, stated: { channel, proofs = {}, relays = [] } }: Asked,
 ): NewSeller {
   const priced = models.flatMap(({ name, digest }): NewModel[] => {
     const price = prices.find((one) => one.name === name);
     return price === undefined ? [] : [{ name, ...digest, price }];
   });
   const digests = priced.flatMap(({ name, sha256 }) => (sha256 === null ? [] : [[name, sha256] as const]));
+  // Proofs and batches are of signed answers.
+  const isSigned = assurance !== "none";
+  const proved = Object.entries(proofs).filter(([name]) => isSigned && priced.some((one) => one.name === name));
   return {
     entry: {
       ...bare,
       payTo: payees,
-      assurance,
-      reference: { ...reference, models: Object.fromEntries(digests) },
+      ...(channel === undefined ? {} : { channel }),
+      assurance: proved.length > 0 ? "proven" : assurance,
+      reference: {
+        ...reference,
+        models: Object.fromEntries(digests),
+        ...(proved.length > 0 ? { proofs: Object.fromEntries(proved) } : {}),
+        ...(isSigned && relays.length > 0 ? { relays } : {}),
+      },
     },
     simulated: attested?.simulated ?? false,
     models: priced,

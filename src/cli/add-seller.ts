@@ -56,7 +56,8 @@ export function sellerText({ entry, simulated, models, left }: NewSeller): strin
   const measured = Object.entries(entry.reference?.measurements?.[0] ?? {});
   const evidence = simulated
     ? "attested by SIMULATED hardware: a root of the configuration vouches for it, and no hardware vendor"
-    : (EVIDENCE[entry.assurance] ?? entry.assurance);
+    : EVIDENCE[measured.length > 0 ? "attested" : (entry.reference?.keyIds ?? []).length > 0 ? "signed" : "none"];
+  const { proofs = {}, relays = [] } = entry.reference ?? {};
   return [
     `Seller ${entry.id} at ${entry.origin}`,
     ...entry.payTo.map(
@@ -69,17 +70,31 @@ export function sellerText({ entry, simulated, models, left }: NewSeller): strin
       `  Sells     ${name} for ${moneyText(amount, asset)}`,
       `    model digest  ${sha256 === null ? "none given" : `${sha256} (${SOURCES[source]})`}`,
     ]),
+    ...Object.entries(proofs).map(
+      ([name, digest]) => `  Proves    ${name} under the key ${digest} (${UNSHOWN}; no proof was seen yet)`,
+    ),
+    ...relays.map(
+      ({ network, contract }) =>
+        `  Anchors   by the contract ${contract} on ${chainName(network)} (${UNSHOWN}; no batch was looked up)`,
+    ),
+    ...(entry.channel === undefined
+      ? []
+      : [
+          `  Channels  ${entry.channel.receiverAuthorizer} may claim what vouchers grant; the rest comes back ${entry.channel.withdrawDelaySeconds} s after closing (${UNSHOWN}, in its offers)`,
+        ]),
     ...left.map(({ name, reason }) => `  Left out  ${name}: ${reason}`),
     TRUST,
   ].join("\n");
 }
 
-const EVIDENCE: Readonly<Record<string, string>> = {
+const UNSHOWN = "the seller's own word";
+
+const EVIDENCE = {
   none: "none: nothing shows which code or model answers, so only calls with --assurance none buy here",
   signed:
     "a signing key alone: pinned, it shows that answers are signed by its holder, and nothing says in what machine it is",
   attested: "attested by AWS Nitro hardware",
-};
+} as const;
 
 const SOURCES = {
   measured: "from the list that its measurements cover",

@@ -167,7 +167,7 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
         },
         enclave: enclave ?? null,
         ...(signer === undefined ? {} : { signer }),
-        anchoring: { anchor: await relay.anchor(), ...BATCHES },
+        anchoring: { anchor: await relay.anchor(), relay: relay.place, ...BATCHES },
         proving: proofs && isProving(name) ? { ...proofs, record: verifiers.record } : undefined,
       });
       started.push(() => node.close());

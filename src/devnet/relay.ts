@@ -20,6 +20,8 @@ import { POLL_MS, type Bank } from "./token.ts";
 /** A deployed relay contract. */
 export type Relay = {
   address: Address;
+  /** Its place, as buyers pin it. */
+  place: { network: string; contract: Address };
   /** A way to have roots anchored, from an account of its own. Resolves when the transaction is sent, not when it is mined. */
   anchor(): Promise<NodeAnchoring["anchor"]>;
 };
@@ -40,6 +42,7 @@ export async function openRelay(anvil: Anvil, bank: Bank): Promise<Relay> {
   const address = await deploy(anvil, bank, devRelay);
   return {
     address,
+    place: { network: `eip155:${anvil.chainId}`, contract: lowered(address) },
     async anchor() {
       const wallet = await walletOf(anvil, bank);
       return ({ root, count }) =>

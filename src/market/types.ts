@@ -69,6 +69,8 @@ export type ListedModel = {
   outputs: TensorMetadata[];
   /** SHA-256 of the model file as the seller claims it, hex. */
   sha256: string | null;
+  /** SHA-256 of its proof verification key's canonical form as the seller claims it, hex. */
+  proof?: string | null;
   price: { network: string; asset: string; amount: string } | null;
 };
 
@@ -77,6 +79,8 @@ export type Listing = {
   models: ListedModel[];
   /** `reason` completes "cannot be bought:" in our own words. */
   unsupported: { sellerId: string; name: string; reason: string }[];
+  /** Contracts that anchor its batches, as the seller claims them. */
+  relays?: { network: string; contract: string }[];
 };
 
 /** Our adapter for one kind of seller. Holds no money and makes no judgement. */

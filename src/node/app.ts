@@ -34,6 +34,8 @@ type Evidence = {
   signer: Signer | null;
   /** Where signed answers are batched; null anchors nothing. */
   batches: Batches | null;
+  /** Names the contract of the batches' roots to buyers. */
+  relay?: { network: string; contract: string } | undefined;
   /** Where answers are proved; null proves nothing. */
   proofs: Proofs | null;
 };
@@ -42,7 +44,7 @@ type Evidence = {
 export function createApp(
   options: Evidence & { served: readonly ServedModel[]; payment: NodePayment; judges: Judges; observe: Observe },
 ): Hono {
-  const { served, payment, judges, enclave, signer, batches, proofs, observe } = options;
+  const { served, payment, judges, enclave, signer, batches, relay, proofs, observe } = options;
   const manifest = manifestOf(served);
   const withModel = modelIn(served);
   const seller = createSeller({
@@ -94,11 +96,14 @@ export function createApp(
         task: model.task,
         description: model.description,
         sha256: model.sha256,
+        // The digest of its proofs' verification key, for buyers to pin.
+        ...(proofs?.keys[model.name] === undefined ? {} : { proof: proofs.keys[model.name] }),
         inputs: model.inputs,
         outputs: model.outputs,
         price: { network: payment.network, asset: payment.asset, amount: price },
         rows,
       })),
+      ...(batches === null || relay === undefined ? {} : { relays: [relay] }),
     }),
   );
   if (signer !== null) addSigningKey(app, signer, enclave);

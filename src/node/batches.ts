@@ -13,6 +13,8 @@ import type { Hex } from "../evidence/bytes.ts";
 export type NodeAnchoring = {
   /** Sends a batch's root to the relay contract and resolves with the transaction, 0x hex. Called again where it throws. */
   anchor: (batch: { root: Hex; count: number }) => Promise<Hex>;
+  /** That contract, which the catalog then names to buyers. */
+  relay?: { network: string; contract: string };
   /** Answers that fill a batch; 1 to 1024. */
   maxLeaves?: number;
   /** Longest time an answer waits for others, ms. */

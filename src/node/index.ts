@@ -161,7 +161,17 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
   const own = ownPayee && !sharedPayee;
   const judges = { gate, calls, chain, payerWaits, confirmations, waitSeconds, ownPayee: own, sharedPayee };
   const observe = harmless(options.observe);
-  const app = createApp({ served, payment, judges, enclave, signer, batches, proofs, observe });
+  const app = createApp({
+    served,
+    payment,
+    judges,
+    enclave,
+    signer,
+    batches,
+    relay: options.anchoring?.relay,
+    proofs,
+    observe,
+  });
   return {
     fetch: async (request) => app.fetch(request),
     keyId: signer?.keyId ?? null,

@@ -1,3 +1,5 @@
+import type { Extra } from "../evidence/methods/method.ts";
+import { paymentMethodOf } from "../evidence/methods/methods.ts";
 import { channelTermsOf } from "../evidence/methods/voucher.ts";
 import type { AssetPolicy } from "./policy.ts";
 import type { Refusal } from "./types.ts";
@@ -6,6 +8,13 @@ import type { Address } from "../evidence/bytes.ts";
 
 /** The terms pinned for channels with a seller. */
 export type ChannelTerms = { receiverAuthorizer: Address; withdrawDelaySeconds: number };
+
+/** The terms that an offer of a channel names, null if it names none in full; undefined of another offer. */
+export function termsOffered(offer: { scheme: string; extra: Extra }): ChannelTerms | null | undefined {
+  if (paymentMethodOf(offer) !== "voucher") return undefined;
+  const terms = channelTermsOf(offer.extra);
+  return terms && { receiverAuthorizer: terms.receiverAuthorizer, withdrawDelaySeconds: terms.withdrawDelay };
+}
 
 /** A channel the owner opened and what a voucher of it can still grant, base units. */
 export type OpenChannel = { id: string; network: string; asset: Address; receiver: Address; left: bigint };

@@ -10,6 +10,8 @@ import { writeDevnet } from "../../src/devnet/index.ts";
 import { sellerSchema } from "../../src/market/types.ts";
 import { createSigner, generateSigningKey } from "../../src/node/index.ts";
 import { buyWith } from "../support/buy.ts";
+import { statedPins } from "../../src/buyer/stated-pins.ts";
+import type { ChannelTerms } from "../../src/payment/channel-offers.ts";
 import { runCli } from "../support/cli.ts";
 import { ETH_FEATURES, openMarket, writeVariant, type Market } from "../support/devnet.ts";
 import { infront } from "../support/infront.ts";
@@ -59,6 +61,62 @@ test("a seller is shown with whose word each fact is, and pinned as the market i
   expect(pinned?.reference.models).toEqual(known?.reference.models);
   expect(pinned?.reference.measurements[0]).toMatchObject(known?.reference.measurements[0] ?? { "0": "" });
   expect(pinned?.assurance).toBe("attested");
+  expect(pinned?.reference.relays).toEqual(known?.reference.relays);
+  expect(pinned?.channel).toEqual(known?.channel);
+  expect(stdout).toContain(`Anchors   by the contract ${market.devnet.relay} on eip155:31337 (the seller's own word;`);
+  expect(stdout).toMatch(
+    /Channels {2}0x[0-9a-f]{40} may claim .* 900 s after closing \(the seller's own word, in its offers\)/,
+  );
+});
+
+test("T100: proof keys, relays and channel terms are pinned as the seller's own word, if they fit and are one", async () => {
+  const signer = await createSigner(await generateSigningKey());
+  const seller = await openSeller(market, { signer });
+  onTestFinished(() => seller.stop());
+  const { network = "" } = market.devnet.settings.networks[0] ?? {};
+  const here = { network, contract: `0x${"a1".repeat(20)}` as const };
+  const stating = async (said: Record<string, unknown>, proof: unknown): Promise<string> => {
+    const listed = (await (await fetch(`${seller.origin}/v1/catalog`)).json()) as { models: object[] };
+    const catalog = { ...listed, ...said, models: listed.models.map((one) => ({ ...one, proof })) };
+    const { origin, stop } = await infront(seller.origin, (path) =>
+      Promise.resolve(path === "/v1/catalog" ? Response.json(catalog) : null),
+    );
+    onTestFinished(() => stop());
+    return origin;
+  };
+  const proof = "5e".repeat(32);
+  const config = await without();
+  const { code, stdout } = await add(
+    config,
+    await stating({ relays: [here, { ...here, network: "eip155:1" }] }, proof),
+    "--yes",
+  );
+  expect(code).toBe(0);
+  expect(stdout).toContain(`Proves    eth-risk under the key ${proof} (the seller's own word; no proof was seen yet)`);
+  expect(stdout).toContain("Left out  its relay on eip155:1: the configuration has no such network");
+  expect((await loadConfig({ path: config })).sellers[0]).toMatchObject({
+    assurance: "proven",
+    reference: { proofs: { "eth-risk": proof }, relays: [here], keyIds: [signer.keyId] },
+  });
+  const terms = { receiverAuthorizer: here.contract, withdrawDelaySeconds: 900 } as const;
+  const pinnedOf = (...offers: (ChannelTerms | null)[]) =>
+    statedPins({ networks: [] }, { models: [], relays: [], terms: offers });
+  expect(pinnedOf(terms, terms).stated.channel).toMatchObject({ withdrawDelaySeconds: 900 });
+  for (const offers of [
+    [terms, { ...terms, withdrawDelaySeconds: 901 }],
+    [{ ...terms, withdrawDelaySeconds: 1 }],
+    [null],
+  ])
+    expect(pinnedOf(...offers)).toMatchObject({ stated: {}, left: [{ name: "its channel terms" }] });
+  // Nothing of it is read from a seller that signs nothing, or in another form.
+  const [unsigned, odd] = [await without(), await without()];
+  await add(unsigned, await stating({ relays: [here] }, proof), "--assurance", "none", "--yes");
+  await add(odd, await stating({ relays: "mine" }, 7), "--yes");
+  for (const [path, assurance] of [
+    [unsigned, "none"],
+    [odd, "signed"],
+  ] as const)
+    expect((await loadConfig({ path })).sellers[0]).toMatchObject({ assurance, reference: { proofs: {}, relays: [] } });
 });
 
 test("a seller without evidence is pinned as such, and its digests are said to be its own word", async () => {

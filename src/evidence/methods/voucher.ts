@@ -1,3 +1,4 @@
+import { lowered, type Address } from "../bytes.ts";
 import { channelIdOf, voucherHash, type ChannelConfig } from "../channel.ts";
 import { chainIdOf } from "../eip3009.ts";
 import {
@@ -32,12 +33,12 @@ export const channelOf = ({
 export function channelTermsOf({
   receiverAuthorizer,
   withdrawDelay,
-}: Extra): { receiverAuthorizer: string; withdrawDelay: number } | null {
+}: Extra): { receiverAuthorizer: Address; withdrawDelay: number } | null {
   return typeof receiverAuthorizer === "string" &&
     /^0x[0-9a-fA-F]{40}$/.test(receiverAuthorizer) &&
     typeof withdrawDelay === "number" &&
     Number.isSafeInteger(withdrawDelay)
-    ? { receiverAuthorizer: receiverAuthorizer.toLowerCase(), withdrawDelay }
+    ? { receiverAuthorizer: lowered(`0x${receiverAuthorizer.slice(2)}`), withdrawDelay }
     : null;
 }
 

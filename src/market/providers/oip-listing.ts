@@ -60,17 +60,27 @@ const wordsSchema = z.object({
     .transform((digest) => digest.toLowerCase().replace(/^0x/, ""))
     .nullable()
     .catch(null),
+  proof: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .nullable()
+    .catch(null),
   price: priceSchema.nullable().catch(null),
 });
+
+const relaysSchema = z
+  .array(z.object({ network: z.string().regex(/^eip155:[1-9][0-9]{0,14}$/), contract: priceSchema.shape.asset }))
+  .max(16)
+  .catch([]);
 
 /**
  * The models of a catalogue, each entry read for itself. One that cannot be bought, because its request could not be
  * made or its answer not be read, is listed apart with the reason. Null where the text is no catalogue at all.
  */
 export function readCatalog(seller: Seller, value: unknown, maxAnswerBytes: number): Listing | null {
-  const parsed = z.object({ models: z.array(z.unknown()) }).safeParse(value);
+  const parsed = z.object({ models: z.array(z.unknown()), relays: relaysSchema }).safeParse(value);
   if (!parsed.success) return null;
-  const listing: Listing = { models: [], unsupported: [] };
+  const listing: Listing = { models: [], unsupported: [], relays: parsed.data.relays };
   const seen = new Set<string>();
   for (const entry of parsed.data.models.slice(0, MAX_MODELS)) {
     const name = nameSchema.safeParse((entry as { name?: unknown } | null)?.name);
