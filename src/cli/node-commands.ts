@@ -29,6 +29,7 @@ export function addNodeCommands(program: Command, lazily: Lazily): void {
     .command("reference <config>")
     .description("print the entry that buyers paste into their configuration")
     .option("--id <id>", "the seller's name in it (default: the host's)")
+    .option("--measurements <file>", "JSON that nitro-cli build-enclave printed, for a node in an enclave")
     .addHelpText("after", "\nExample: proof402 node reference seller/node.config.json")
     .action(lazily(async () => (await import("./node.ts")).nodeReference));
   const zk = node.command("zk").description("proofs");

@@ -1,10 +1,13 @@
 import { EventEmitter, once } from "node:events";
 import { basename, join, relative, resolve } from "node:path";
 import type { Command } from "commander";
+import * as z from "zod";
 import { PRESETS } from "../config/new-config.ts";
 import { Proof402Error } from "../errors.ts";
 import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
+import { parseJsonText } from "../evidence/json-text.ts";
+import { OTHERS, readTextFile } from "../files/read-file.ts";
 import { fileExists, isThere, writeNew } from "../files/write-new.ts";
 import {
   describeModel,
@@ -120,9 +123,9 @@ function peersOf({ models, metrics, limits: { perPayer, perAddress } }: NodeConf
 }
 
 /** `proof402 node reference`: the entry that buyers paste into their configuration's `sellers`. */
-export async function nodeReference(path: string, options: { id?: string }): Promise<number> {
+export async function nodeReference(path: string, options: { id?: string; measurements?: string }): Promise<number> {
   const config = await loadNodeConfig(path);
-  const { keyId } = await createSigner(await readSecret(config.signingKeyFile, "signingKeyFile"));
+  const known = await knownOf(config, options.measurements);
   const proofs = await proofsOf(config);
   const origin = config.origin ?? originOf(config.listen);
   printJson({
@@ -130,19 +133,53 @@ export async function nodeReference(path: string, options: { id?: string }): Pro
     provider: "oip",
     origin,
     payTo: [config.payment.payTo],
-    assurance: Object.keys(proofs).length > 0 ? "proven" : "signed",
+    assurance: Object.keys(proofs).length > 0 ? "proven" : known.assurance,
     reference: {
-      keyIds: [keyId],
+      ...known.reference,
       models: Object.fromEntries(config.models.map(({ name, sha256 }) => [name, sha256])),
       ...(Object.keys(proofs).length > 0 ? { proofs } : {}),
     },
   });
-  note(
-    `Buyers add this to "sellers" in their configuration. It pins the key in ${basename(config.signingKeyFile)}: it tells them whose answers these are, and not in what machine they were made.`,
-  );
+  note(`Buyers add this to "sellers" in their configuration. ${known.meaning}`);
   if (config.origin === undefined)
     note(`The configuration names no origin, so this is for buyers on this machine. Set "origin" in ${path}.`);
   return EXIT.ok;
+}
+
+type Known = { assurance: "signed" | "attested"; reference: Record<string, unknown>; meaning: string };
+
+/** What buyers know a seller by: its key, or the measurements of its enclave's image. */
+async function knownOf({ signingKeyFile, enclave }: NodeConfig, measurements: string | undefined): Promise<Known> {
+  if (enclave === undefined) {
+    const file = signingKeyFile ?? "";
+    const { keyId } = await createSigner(await readSecret(file, "signingKeyFile"));
+    const meaning = `It pins the key in ${basename(file)}: it tells them whose answers these are, and not in what machine they were made.`;
+    return { assurance: "signed", reference: { keyIds: [keyId] }, meaning };
+  }
+  if (measurements === undefined)
+    throw usage("--measurements is required for a node in an enclave: the JSON that nitro-cli build-enclave prints.");
+  const assurance = enclave.helper === undefined ? "signed" : "attested";
+  const meaning =
+    assurance === "attested"
+      ? "It pins the image that you built: a buyer who builds it from the same sources gets the same numbers."
+      : "It pins the image that you built. No measurement covers the models without enclave.helper, so it stops at signed.";
+  return { assurance, reference: { measurements: [await readMeasurements(measurements)] }, meaning };
+}
+
+const pcr = z
+  .string()
+  .toLowerCase()
+  .regex(/^[0-9a-f]{96}$/);
+const builtSchema = z.object({ Measurements: z.object({ PCR0: pcr, PCR1: pcr, PCR2: pcr }) });
+
+/** The measurements in what `nitro-cli build-enclave` and `describe-eif` print. */
+async function readMeasurements(path: string): Promise<Record<"0" | "1" | "2", string>> {
+  const read = await readTextFile(path, { maxBytes: 100_000, denied: OTHERS.write });
+  const json = "text" in read ? parseJsonText(read.text) : null;
+  const built = builtSchema.safeParse(json?.ok === true ? json.value : undefined);
+  if (!built.success) throw usage(`--measurements: ${path} is not what nitro-cli build-enclave prints.`);
+  const { PCR0, PCR1, PCR2 } = built.data.Measurements;
+  return { "0": PCR0, "1": PCR1, "2": PCR2 };
 }
 
 const originOf = ({ host, port, tls }: NodeConfig["listen"]): string =>

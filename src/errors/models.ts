@@ -28,6 +28,10 @@ export const SELLING = {
   model_name_ambiguous: ["A name is served twice, or differs from another by case alone.", "Name each model once."],
   model_unavailable: ["The demo's chat model could not be loaded.", "Install it, or use the scripted model."],
   signing_key_invalid: ["The node's signing key is no RSA key in PEM.", "Make one with `openssl genpkey`."],
+  enclave_unusable: [
+    "The enclave that the node is configured for gives no attestation that buyers could believe.",
+    "Read the message; correct the configuration or how the enclave is started.",
+  ],
   price_invalid: ["A price is not a whole number of base units.", "Write it as a decimal string of base units."],
   rpc_missing: ["Confirmations can only be counted on a chain that is read.", "Set payment.rpcUrl."],
   claim_seconds_invalid: ["Vouchers would be claimed too seldom.", "Set payment.channels.claimSeconds lower."],

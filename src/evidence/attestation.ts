@@ -1,4 +1,4 @@
-import { concatBytes, equalBytes, sha256, type Bytes } from "./bytes.ts";
+import { concatBytes, equalBytes, sha256, sha384, type Bytes } from "./bytes.ts";
 
 /**
  * `user_data` of an attestation document that binds two keys, 68 bytes (nitriding):
@@ -27,8 +27,14 @@ export function decodeUserData(userData: Uint8Array): { tlsCertificateSha256: By
   };
 }
 
-/** PCR indices that this project's nodes measure. */
-export const PCR = { code: 0, runtime: 1, models: 2 } as const;
+/**
+ * PCR indices that this project's nodes measure. A simulated enclave measures its models in PCR2. On Nitro hardware the first
+ * are the image's (AWS, "PCR0 to PCR4 and PCR8"), and running code extends one from 16 on.
+ */
+export const PCR = { code: 0, runtime: 1, models: 2, extended: 16 } as const;
 
-/** One served model as the manifest names it. PCR2 is SHA-384 of the JCS bytes of the list, sorted by name. */
+/** A PCR of a Nitro enclave that was extended once, from zero: SHA-384(48 zero bytes ‖ data). */
+export const extendedPcr = (data: Uint8Array): Bytes => sha384(concatBytes(new Uint8Array(48), data));
+
+/** One served model as the manifest names it. SHA-384 of the JCS bytes of the list, sorted by name, is measured. */
 export type ManifestEntry = { name: string; sha256: string };

@@ -19,7 +19,7 @@ import { inferResponse, modelMetadata, readInferRequest, serverMetadata, version
 
 const MAX_BODY = 1_000_000;
 
-/** JCS bytes of the served models' digests, sorted by name: what PCR2 measures and `/v1/manifest` serves. */
+/** JCS bytes of the served models' digests, sorted by name: what an enclave measures and `/v1/manifest` serves. */
 export const manifestOf = (served: readonly ServedModel[]): Uint8Array =>
   canonicalJson(
     served
@@ -86,9 +86,10 @@ export function createApp(
   app.post("/v2/repository/index", (c) =>
     c.json(served.map(({ model }) => ({ name: model.name, version: versionOf(model), state: "READY", reason: "" }))),
   );
-  app.get("/v1/manifest", (c) =>
-    c.body(new TextDecoder().decode(manifest), 200, { "content-type": "application/json" }),
-  );
+  if (enclave?.measuresModels !== false)
+    app.get("/v1/manifest", (c) =>
+      c.body(new TextDecoder().decode(manifest), 200, { "content-type": "application/json" }),
+    );
   app.get("/v1/catalog", (c) =>
     c.json({
       models: served.map(({ model, price, rows }) => ({

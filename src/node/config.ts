@@ -16,6 +16,12 @@ import { rateSchema } from "./rate-limit.ts";
 const dollars = z.string().refine((text) => parseUnits(text, 18) !== null, 'whole tokens as text, such as "0.01"');
 const modelName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, "letters, digits, . _ -");
 
+const isLoopback = (host: string): boolean => ["127.0.0.1", "::1", "localhost"].includes(host);
+const loopbackUrl = z
+  .url({ protocol: /^https?$/ })
+  .refine((text) => URL.canParse(text) && isLoopback(new URL(text).hostname), "an address of this machine")
+  .refine((text) => URL.canParse(text) && new URL(text).origin === text, "no path, no trailing slash");
+
 const fields = z.strictObject({
   /** Where the node listens. Off this machine it needs TLS files, or a proxy in front that ends TLS. */
   listen: z
@@ -53,8 +59,26 @@ const fields = z.strictObject({
     ownPayee: z.boolean().optional(),
     sharedPayee: z.boolean().optional(),
   }),
-  /** RSA key that signs the answers, PKCS #8 in PEM, readable by its owner only. */
-  signingKeyFile: z.string().min(1),
+  /** RSA key that signs the answers, PKCS #8 in PEM, readable by its owner only. Outside an enclave. */
+  signingKeyFile: z.string().min(1).optional(),
+  /** The AWS Nitro enclave that the node runs in, in place of a signing key: it makes its own (`NitroOptions`). */
+  enclave: z
+    .strictObject({
+      kind: z.literal("nitro"),
+      nitriding: z
+        .strictObject({
+          internalUrl: loopbackUrl.default("http://127.0.0.1:8080"),
+          externalUrl: loopbackUrl.default("https://127.0.0.1:443"),
+        })
+        .optional(),
+      /** Program that asks the Nitro Security Module, with its first arguments. */
+      helper: z.array(z.string().min(1).max(1000)).min(1).max(16).optional(),
+    })
+    .refine(
+      ({ nitriding, helper }) => nitriding !== undefined || helper !== undefined,
+      "name nitriding, a helper or both",
+    )
+    .optional(),
   /** SQLite file of the payments taken and their answers. */
   database: z.string().min(1),
   /** How long a paid answer can be had again, seconds. */
@@ -69,7 +93,7 @@ const fields = z.strictObject({
     .strictObject({
       /** Requests worked on at once; one more is told to come again. */
       atOnce: z.int().min(1).max(10_000).default(64),
-      /** Calls that one payer may have worked for, and requests that one client address may make. Needs rate-limiter-flexible. */
+      /** Calls of one payer, and requests of one client address. Needs rate-limiter-flexible. */
       perPayer: rateSchema.optional(),
       perAddress: rateSchema.optional(),
     })
@@ -98,7 +122,9 @@ const fields = z.strictObject({
 });
 
 /** A seller's configuration file. Paths are relative to it. */
-export const nodeConfigSchema = fields.superRefine(({ payment, http }, context) => {
+export const nodeConfigSchema = fields.superRefine(({ payment, http, signingKeyFile, enclave }, context) => {
+  if ((signingKeyFile === undefined) === (enclave === undefined))
+    context.addIssue({ code: "custom", path: ["signingKeyFile"], message: "name a signing key or an enclave" });
   for (const field of ["facilitatorUrl", "rpcUrl"] as const) {
     const url = payment[field];
     if (url === undefined || !URL.canParse(url)) continue;
@@ -113,8 +139,6 @@ export const nodeConfigSchema = fields.superRefine(({ payment, http }, context) 
 });
 export type NodeConfig = z.infer<typeof nodeConfigSchema>;
 export type NodeConfigInput = z.input<typeof nodeConfigSchema>;
-
-const isLoopback = (host: string): boolean => ["127.0.0.1", "::1", "localhost"].includes(host);
 
 const MAX_BYTES = 1_000_000;
 

@@ -13,7 +13,7 @@ export type Counted = {
   underWay(): number;
   /**
    * Waits until every request that came has its response, at most so long. After that it takes no more work and waits for
-   * what is under way, at most so long. The signal ends each wait.
+   * the work under way, at most so long. The signal ends each wait.
    */
   drain(times: { bodiesMs: number; workMs: number; hurry: AbortSignal }): Promise<void>;
 };
@@ -23,7 +23,7 @@ type Counting = {
   atOnce: number;
   /** What buyers ask, if a proxy stands in front. */
   origin: string | undefined;
-  /** Counts a request that costs work: the seconds that its client has to wait, or null. */
+  /** Counts a request that costs work: the seconds until its client may come again, or null. */
   waits: (incoming: IncomingMessage) => Promise<number | null>;
 };
 

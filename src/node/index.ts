@@ -28,6 +28,7 @@ import type { Hex } from "../evidence/bytes.ts";
 export { createSimulatedRoot, type SimulatedRoot } from "./certificates.ts";
 export { packageModelsDirectory } from "./models.ts";
 export { createSimulatedEnclave } from "./simulated-enclave.ts";
+export { createNitroEnclave, type NitroOptions } from "./nitro-enclave.ts";
 export type { Enclave } from "./enclave.ts";
 export { createSigner, generateSigningKey, type Signer } from "./signer.ts";
 export type { NodeAnchoring } from "./batches.ts";
@@ -63,7 +64,7 @@ export type InferenceNodeOptions = {
   proving?: NodeProving | undefined;
   /** Where answers are kept under their payments, and how long; and the vouchers that were taken. */
   records?: NodeRecords;
-  /** Calls that one payer may have worked for in so many seconds. One more is told 429, unsettled. Needs rate-limiter-flexible. */
+  /** Calls of one payer in so many seconds. One more is told 429, unsettled. Needs rate-limiter-flexible. */
   perPayer?: Rate | undefined;
   /** Told of each computation and each payment. What it throws is dropped. */
   observe?: Observe | undefined;
@@ -94,7 +95,7 @@ const WAIT_SECONDS = 20;
 /**
  * Loads the models, measures them into the enclave and builds the HTTP surface.
  * Throws Proof402Error `tls_unchecked` where the environment has Node take any certificate, `model_unknown`, `model_name_ambiguous`, `price_invalid`, `rpc_missing`, `wrong_chain`,
- * `claim_seconds_invalid`, `model_digest_mismatch`, `model_unsupported`, `model_external_data`, `model_ambiguous`, `model_unreadable`, `onnxruntime_missing`, or
+ * `claim_seconds_invalid`, `enclave_unusable`, `model_digest_mismatch`, `model_unsupported`, `model_external_data`, `model_ambiguous`, `model_unreadable`, `onnxruntime_missing`, or
  * `proof_key_of_another_model` where proving files were made from another model file.
  *
  * @example
@@ -137,7 +138,7 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
       return { model: await loadModel(directory, description), price, rows };
     }),
   );
-  enclave?.measureModels(manifestOf(served));
+  await enclave?.measureModels(manifestOf(served));
   const shelves = await openShelves(options.records?.database);
   const batches =
     signer === null || options.anchoring === undefined

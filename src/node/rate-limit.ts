@@ -34,8 +34,8 @@ export const tooMany = (error: string, seconds: number, headers: Record<string, 
   Response.json({ error }, { status: 429, headers: { "retry-after": String(seconds), ...headers } });
 
 /**
- * The client behind a connection. A proxy in front appends the address that it saw to `x-forwarded-for`: all that stands
- * before it was written by the client.
+ * The client behind a connection. A proxy in front appends the address of its caller to `x-forwarded-for`. The caller wrote
+ * all that stands before.
  */
 export function clientOf({ socket, headers }: IncomingMessage, behindProxy: boolean): string {
   const forwarded = behindProxy

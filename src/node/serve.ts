@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import type { HttpBindings } from "@hono/node-server";
 import { parseUnits } from "../chain/amounts.ts";
 import { descriptionsIn, readSecret, type NodeConfig } from "./config.ts";
@@ -10,6 +11,9 @@ import {
   type InferenceNode,
   type NodeProving,
 } from "./index.ts";
+import { createNitroEnclave } from "./nitro-enclave.ts";
+import type { Enclave } from "./enclave.ts";
+import type { Signer } from "./signer.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import type { Observe } from "./observe.ts";
 import { clientOf, openRateLimit } from "./rate-limit.ts";
@@ -48,7 +52,7 @@ export async function serveNode(config: NodeConfig, log: Log): Promise<ServedNod
   const { listen, limits, origin, payment } = config;
   const tls = await readTls(listen);
   const metrics = config.metrics === undefined ? null : await createMetrics();
-  const node = await openNode(config, metrics?.observe);
+  const { node, ready } = await openNode(config, metrics?.observe);
   const closing = [() => node.close()];
   try {
     const { atOnce, perAddress } = limits;
@@ -68,6 +72,7 @@ export async function serveNode(config: NodeConfig, log: Log): Promise<ServedNod
       keyId: node.keyId ?? "",
       ...(counts === null ? {} : { metrics: counts.address }),
     });
+    await ready();
     const workMs = WORK_MS + 3 * facilitatorTimeoutMs(payment.waitSeconds ?? 0);
     return { address, stop: stopping({ close: () => each(closing), counted, socket, workMs, log }) };
   } catch (error) {
@@ -85,15 +90,16 @@ async function each([first, ...rest]: readonly (() => Promise<void>)[]): Promise
   }
 }
 
+type Opened = { node: InferenceNode; ready: () => Promise<void> };
+
 /** The node of a configuration. Its `close` ends the prover, too. */
-async function openNode(config: NodeConfig, observe: Observe | undefined): Promise<InferenceNode> {
-  const { payment, signingKeyFile, database, keepSeconds, limits } = config;
+async function openNode(config: NodeConfig, observe: Observe | undefined): Promise<Opened> {
+  const { payment, database, keepSeconds, limits } = config;
   const { facilitatorTokenFile, decimals, ...rest } = payment;
-  const [pem, token] = await Promise.all([
-    readSecret(signingKeyFile, "signingKeyFile"),
+  const [keys, token] = await Promise.all([
+    keysOf(config),
     facilitatorTokenFile === undefined ? undefined : readSecret(facilitatorTokenFile, "payment.facilitatorTokenFile"),
   ]);
-  const signer = await createSigner(pem);
   const proving = await provingOf(config);
   const endProver = async (): Promise<void> => proving?.prover.close();
   try {
@@ -105,18 +111,34 @@ async function openNode(config: NodeConfig, observe: Observe | undefined): Promi
         rows,
       })),
       payment: { ...rest, facilitatorToken: token?.trim() },
-      enclave: null,
-      signer,
+      ...keys,
       proving: proving ?? undefined,
       records: { database, keepSeconds },
       perPayer: limits.perPayer,
       observe,
     });
-    return { ...node, close: () => each([() => node.close(), endProver]) };
+    return {
+      node: { ...node, close: () => each([() => node.close(), endProver]) },
+      ready: () => keys.enclave?.ready?.() ?? Promise.resolve(),
+    };
   } catch (error) {
     await endProver();
     throw error;
   }
+}
+
+/** The enclave or the key that signs the answers. */
+async function keysOf({
+  signingKeyFile,
+  enclave,
+  listen,
+}: NodeConfig): Promise<{ enclave: Enclave } | { enclave: null; signer: Signer }> {
+  if (enclave === undefined)
+    return { enclave: null, signer: await createSigner(await readSecret(signingKeyFile ?? "", "signingKeyFile")) };
+  const tls = enclave.nitriding === undefined ? await readTls(listen) : null;
+  const tlsCertificate = tls === null ? undefined : new Uint8Array(new X509Certificate(tls.cert).raw);
+  const nitro = await createNitroEnclave({ ...enclave, tlsCertificate });
+  return { enclave: nitro };
 }
 
 /** What proves the answers of the models that have a folder of proving files, or null. */

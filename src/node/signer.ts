@@ -33,11 +33,26 @@ export async function createSigner(pem: string): Promise<Signer> {
   const pkcs8 = new Uint8Array(key.export({ type: "pkcs8", format: "der" }));
   const publicKey = new Uint8Array(createPublicKey(key).export({ type: "spki", format: "der" }));
   const signing = await crypto.subtle.importKey("pkcs8", pkcs8, KEY_ALGORITHM, false, ["sign"]);
+  return signerOf(signing, publicKey);
+}
+
+/** Makes a key that never leaves this process. */
+export async function createKey(): Promise<Signer> {
+  const { privateKey, publicKey: pair } = await crypto.subtle.generateKey(
+    { ...KEY_ALGORITHM, modulusLength: 2048, publicExponent: new Uint8Array([1, 0, 1]) },
+    false,
+    ["sign", "verify"],
+  );
+  const publicKey = new Uint8Array(await crypto.subtle.exportKey("spki", pair));
+  return signerOf(privateKey, publicKey);
+}
+
+function signerOf(key: CryptoKey, publicKey: Uint8Array): Signer {
   return {
     publicKey,
     keyId: teeIdOf(publicKey),
     sign: async (messageHash) =>
-      new Uint8Array(await crypto.subtle.sign(TEE_SIGNATURE_ALGORITHM, signing, new Uint8Array(messageHash))),
+      new Uint8Array(await crypto.subtle.sign(TEE_SIGNATURE_ALGORITHM, key, new Uint8Array(messageHash))),
   };
 }
 

@@ -1,10 +1,10 @@
 import { encodeUserData } from "../evidence/attestation.ts";
 import { equalBytes, sha384, toHex, type Bytes } from "../evidence/bytes.ts";
 import { encodeNitroDocument } from "../evidence/nitro.ts";
-import { TEE_SIGNATURE_ALGORITHM, teeIdOf } from "../evidence/tee-signature.ts";
 import type { SimulatedRoot } from "./certificates.ts";
 import type { Enclave } from "./enclave.ts";
 import { measureCode, measureRuntime } from "./measure.ts";
+import { createKey } from "./signer.ts";
 
 /** A leaf is replaced when less than this is left of its three hours. */
 const RENEW_BEFORE_MS = 30 * 60_000;
@@ -27,18 +27,8 @@ export async function createSimulatedEnclave(options: {
   /** The certificate that the seller shows for its TLS, DER; the documents name none where this is left out. */
   tlsCertificate?: Uint8Array;
 }): Promise<Enclave> {
-  const keys = await crypto.subtle.generateKey(
-    {
-      name: "RSA-PSS",
-      modulusLength: 2048,
-      publicExponent: new Uint8Array([1, 0, 1]),
-      hash: TEE_SIGNATURE_ALGORITHM.hash,
-    },
-    false,
-    ["sign", "verify"],
-  );
-  const publicKey = new Uint8Array(await crypto.subtle.exportKey("spki", keys.publicKey));
-  const userData = encodeUserData({ tlsCertificate: options.tlsCertificate ?? null, signingKeySpki: publicKey });
+  const key = await createKey();
+  const userData = encodeUserData({ tlsCertificate: options.tlsCertificate ?? null, signingKeySpki: key.publicKey });
   const moduleId = `i-simulated-enc${toHex(crypto.getRandomValues(new Uint8Array(8)))}`;
   const code = await measureCode();
   const runtime = measureRuntime();
@@ -51,9 +41,9 @@ export async function createSimulatedEnclave(options: {
   };
 
   return {
+    ...key,
     simulated: true,
-    publicKey,
-    keyId: teeIdOf(publicKey),
+    measuresModels: true,
     measureModels(manifest) {
       const digest = sha384(manifest);
       if (models !== null && !equalBytes(models, digest)) throw new Error("the models were measured already");
@@ -80,7 +70,5 @@ export async function createSimulatedEnclave(options: {
           new Uint8Array(await crypto.subtle.sign({ name: "ECDSA", hash: "SHA-384" }, privateKey, sigStructure)),
       });
     },
-    sign: async (messageHash) =>
-      new Uint8Array(await crypto.subtle.sign(TEE_SIGNATURE_ALGORITHM, keys.privateKey, new Uint8Array(messageHash))),
   };
 }

@@ -48,7 +48,7 @@ export const nitroEvidence = z.strictObject({
 /** The list of models whose digest an attested measurement covers. */
 export const manifestEvidence = z.strictObject({
   kind: z.literal("model.manifest"),
-  /** The manifest bytes as received (JCS JSON `[{"name","sha256"}]`), base64. SHA-384 of them is PCR2. */
+  /** The manifest bytes as received (JCS JSON `[{"name","sha256"}]`), base64. SHA-384 of them is measured (`PCR`). */
   manifest: base64(1_400_000),
 });
 

@@ -81,7 +81,7 @@ export async function makeFixture(changes: FixtureChanges = {}): Promise<Fixture
   const tls = named === undefined ? {} : { tlsCertificate: named };
   const enclave = changes.under?.enclave ?? (await createSimulatedEnclave({ root, ...tls }));
   const manifest = canonicalJson([{ name: MODEL, sha256: modelDigest }] satisfies ManifestEntry[]);
-  enclave.measureModels(manifest);
+  await enclave.measureModels(manifest);
   const attestationNonce = crypto.getRandomValues(new Uint8Array(20));
   const document = await enclave.attest(attestationNonce);
   const now = new Date();

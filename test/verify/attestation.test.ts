@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { encodeUserData } from "../../src/evidence/attestation.ts";
+import { encodeUserData, extendedPcr } from "../../src/evidence/attestation.ts";
 import { concatBytes, sha256, sha384, toBase64, toHex, utf8, type Bytes } from "../../src/evidence/bytes.ts";
 import { canonicalJson } from "../../src/evidence/canonical.ts";
 import type { NitroPayload } from "../../src/evidence/nitro.ts";
@@ -370,6 +370,22 @@ describe("model", () => {
     ],
   ])("does not pass where %s", async (_name, changes, expected) => {
     expect(codes(await appraiseWith(changes))["model"]).toBe(expected);
+  });
+
+  test("T112: counts as measured by an extended PCR too, if known code extended it, by nothing near it", async () => {
+    const image = { measurements: [setOf(new Map(MEASURED))], models: { [MODEL]: DIGEST } };
+    const judged = async (extended: Bytes, reference: object): Promise<string | undefined> => {
+      const payload = { pcrs: new Map([...MEASURED, [16, extended] as const]) };
+      return codes(await appraiseWith({ payload, policy: references(reference) }))["model"];
+    };
+    const digest = sha384(MANIFEST);
+    expect(await judged(extendedPcr(digest), image)).toBe("pass");
+    expect(await judged(extendedPcr(digest), { ...image, models: {} })).toBe("skip no_reference_digest");
+    expect(await judged(extendedPcr(digest), { models: image.models })).toBe("skip weights_not_measured");
+    const unknown = { ...image, measurements: [{ "0": "11".repeat(48), "1": "22".repeat(48), "2": "33".repeat(48) }] };
+    expect(await judged(extendedPcr(digest), unknown)).toBe("skip weights_not_measured");
+    for (const near of [digest, extendedPcr(MANIFEST), extendedPcr(extendedPcr(digest)), new Uint8Array(48)])
+      expect(await judged(near, image)).toBe("fail manifest_not_measured");
   });
 
   test("is one of ten thousand at most", async () => {

@@ -1,4 +1,4 @@
-import { PCR, decodeUserData } from "../../evidence/attestation.ts";
+import { PCR, decodeUserData, extendedPcr } from "../../evidence/attestation.ts";
 import { equalBytes, fromBase64, fromHex, sha256, toHex, type Bytes, type Hex } from "../../evidence/bytes.ts";
 import type { NitroPayload } from "../../evidence/nitro.ts";
 import type { Evidence, Layer, LayerResult, NitroEvidence } from "../../receipts/schema.ts";
@@ -88,7 +88,7 @@ async function judgeAttestation(options: AttestationOptions): Promise<Attestatio
         policy,
         evaluateAt,
       }),
-      model: judgeModel(result.payload, options, session),
+      model: judgeModel(result.payload, code, options, session),
     },
     simulated: result.simulated,
     signingKey: unbound === null ? { spki, keyId } : null,
@@ -219,6 +219,7 @@ function judgeFreshness(
 
 function judgeModel(
   payload: NitroPayload,
+  code: LayerResult,
   { evidence, sellerId, model, policy }: AttestationOptions,
   session: VerificationCache,
 ): LayerResult {
@@ -226,8 +227,15 @@ function judgeModel(
   if (found.kind === "many") return ambiguous("model manifest");
   if (found.kind === "none") return skip("weights_not_measured", "No attested measurement covers the model's weights.");
   const { sha384, entries } = session.manifest(found.evidence.manifest);
-  const measured = payload.pcrs.get(PCR.models);
-  if (measured === undefined || !equalBytes(sha384, measured))
+  const isMeasured = (index: number, digest: Bytes): boolean => {
+    const measured = payload.pcrs.get(index);
+    return measured !== undefined && equalBytes(digest, measured);
+  };
+  const extended = isMeasured(PCR.extended, extendedPcr(sha384));
+  // Running code extends that PCR: what unknown code put there is its own word.
+  if (extended && code.status !== "pass")
+    return skip("weights_not_measured", "Only code that the policy does not know measured the model's weights.");
+  if (!extended && !isMeasured(PCR.models, sha384))
     return fail("manifest_not_measured", "The model manifest is not the one that was measured.");
   if (entries === null)
     return fail("manifest_malformed", "The measured model manifest is not a list of distinct models.");
