@@ -28,6 +28,10 @@ export const SELLING = {
   model_name_ambiguous: ["A name is served twice, or differs from another by case alone.", "Name each model once."],
   model_unavailable: ["The demo's chat model could not be loaded.", "Install it, or use the scripted model."],
   signing_key_invalid: ["The node's signing key is no RSA key in PEM.", "Make one with `openssl genpkey`."],
+  facilitator_key_invalid: [
+    "The API key for the node's facilitator cannot be used.",
+    "Correct payment.facilitatorKey, or download the key again.",
+  ],
   enclave_unusable: [
     "The enclave that the node is configured for gives no attestation that buyers could believe.",
     "Read the message; correct the configuration or how the enclave is started.",

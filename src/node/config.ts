@@ -17,6 +17,7 @@ const dollars = z.string().refine((text) => parseUnits(text, 18) !== null, 'whol
 const modelName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, "letters, digits, . _ -");
 
 const isLoopback = (host: string): boolean => ["127.0.0.1", "::1", "localhost"].includes(host);
+const variable = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, "the name of an environment variable");
 const loopbackUrl = z
   .url({ protocol: /^https?$/ })
   .refine((text) => URL.canParse(text) && isLoopback(new URL(text).hostname), "an address of this machine")
@@ -52,6 +53,16 @@ const fields = z.strictObject({
     facilitatorUrl: z.url({ protocol: /^https?$/ }),
     /** File with the bearer token that the facilitator asks for. */
     facilitatorTokenFile: z.string().min(1).optional(),
+    /** API key of Coinbase's Developer Platform, in its file or in two environment variables: a token is made for each request. */
+    facilitatorKey: z
+      .strictObject({
+        file: z.string().min(1).optional(),
+        variables: z
+          .strictObject({ id: variable.default("CDP_API_KEY_ID"), secret: variable.default("CDP_API_KEY_SECRET") })
+          .optional(),
+      })
+      .refine(({ file, variables }) => (file === undefined) !== (variables === undefined), "name a file or variables")
+      .optional(),
     rpcUrl: z.url({ protocol: /^https?$/ }).optional(),
     confirmations: z.int().min(0).max(100).optional(),
     waitSeconds: z.int().min(1).max(300).optional(),
@@ -125,6 +136,8 @@ const fields = z.strictObject({
 export const nodeConfigSchema = fields.superRefine(({ payment, http, signingKeyFile, enclave }, context) => {
   if ((signingKeyFile === undefined) === (enclave === undefined))
     context.addIssue({ code: "custom", path: ["signingKeyFile"], message: "name a signing key or an enclave" });
+  if (payment.facilitatorTokenFile !== undefined && payment.facilitatorKey !== undefined)
+    context.addIssue({ code: "custom", path: ["payment", "facilitatorKey"], message: "name a token or a key" });
   for (const field of ["facilitatorUrl", "rpcUrl"] as const) {
     const url = payment[field];
     if (url === undefined || !URL.canParse(url)) continue;
@@ -179,7 +192,11 @@ export async function loadNodeConfig(path: string): Promise<NodeConfig> {
       ...listen,
       tls: listen.tls && { certificateFile: at(listen.tls.certificateFile), keyFile: at(listen.tls.keyFile) },
     },
-    payment: { ...payment, facilitatorTokenFile: at(payment.facilitatorTokenFile) },
+    payment: {
+      ...payment,
+      facilitatorTokenFile: at(payment.facilitatorTokenFile),
+      facilitatorKey: payment.facilitatorKey && { ...payment.facilitatorKey, file: at(payment.facilitatorKey.file) },
+    },
     models: models.map((model) => ({ ...model, file: at(model.file), provingFolder: at(model.provingFolder) })),
   };
 }

@@ -29,6 +29,7 @@ export { createSimulatedRoot, type SimulatedRoot } from "./certificates.ts";
 export { packageModelsDirectory } from "./models.ts";
 export { createSimulatedEnclave } from "./simulated-enclave.ts";
 export { createNitroEnclave, type NitroOptions } from "./nitro-enclave.ts";
+export { cdpTokens, type CdpKey, type FacilitatorRequest } from "./cdp-token.ts";
 export type { Enclave } from "./enclave.ts";
 export { createSigner, generateSigningKey, type Signer } from "./signer.ts";
 export type { NodeAnchoring } from "./batches.ts";

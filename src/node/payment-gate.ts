@@ -63,12 +63,23 @@ export function paymentGate(
   books: { channels: VoucherChannels; chain: ChainReader },
 ): PaymentGate {
   const { facilitatorUrl: url, facilitatorToken, waitSeconds = 0 } = payment;
-  const headers = { authorization: `Bearer ${facilitatorToken}` };
+  const authorize = (method: "GET" | "POST", path: string): Record<string, string> => {
+    const request = { method, url: `${url.replace(/\/+$/, "")}/${path}` };
+    const token = typeof facilitatorToken === "function" ? facilitatorToken(request) : facilitatorToken;
+    return { authorization: `Bearer ${token}` };
+  };
   const facilitator = new HTTPFacilitatorClient({
     url,
     ...(facilitatorToken === undefined
       ? {}
-      : { createAuthHeaders: () => Promise.resolve({ verify: headers, settle: headers, supported: headers }) }),
+      : {
+          createAuthHeaders: () =>
+            Promise.resolve({
+              verify: authorize("POST", "verify"),
+              settle: authorize("POST", "settle"),
+              supported: authorize("GET", "supported"),
+            }),
+        }),
     timeoutMs: facilitatorTimeoutMs(waitSeconds),
   });
   const server = new x402ResourceServer(facilitator)

@@ -1,4 +1,5 @@
 import type { PaymentPayload, PaymentRequirements } from "@x402/core/types";
+import type { FacilitatorRequest } from "./cdp-token.ts";
 import type { PaymentMethod } from "../evidence/methods/methods.ts";
 import type { Hex } from "../evidence/bytes.ts";
 
@@ -10,8 +11,8 @@ export type NodePayment = {
   domain: { name: string; version: string };
   payTo: Hex;
   facilitatorUrl: string;
-  /** Sent to the facilitator as a bearer token (RFC 6750). */
-  facilitatorToken?: string | undefined;
+  /** Sent to the facilitator as a bearer token (RFC 6750): one for all requests, or made for each (`cdpTokens`). */
+  facilitatorToken?: string | ((request: FacilitatorRequest) => string) | undefined;
   /** Longest time from signature to settlement, seconds. */
   maxTimeoutSeconds?: number;
   /** Ways to pay that are offered, in this order; EIP-3009 alone by default. */

@@ -11,6 +11,8 @@ import {
   type InferenceNode,
   type NodeProving,
 } from "./index.ts";
+import { cdpTokens, readCdpKey } from "./cdp-token.ts";
+import type { NodePayment } from "./payment.ts";
 import { createNitroEnclave } from "./nitro-enclave.ts";
 import type { Enclave } from "./enclave.ts";
 import type { Signer } from "./signer.ts";
@@ -95,11 +97,8 @@ type Opened = { node: InferenceNode; ready: () => Promise<void> };
 /** The node of a configuration. Its `close` ends the prover, too. */
 async function openNode(config: NodeConfig, observe: Observe | undefined): Promise<Opened> {
   const { payment, database, keepSeconds, limits } = config;
-  const { facilitatorTokenFile, decimals, ...rest } = payment;
-  const [keys, token] = await Promise.all([
-    keysOf(config),
-    facilitatorTokenFile === undefined ? undefined : readSecret(facilitatorTokenFile, "payment.facilitatorTokenFile"),
-  ]);
+  const { facilitatorTokenFile: _file, facilitatorKey: _key, decimals, ...rest } = payment;
+  const [keys, facilitatorToken] = await Promise.all([keysOf(config), tokenOf(payment)]);
   const proving = await provingOf(config);
   const endProver = async (): Promise<void> => proving?.prover.close();
   try {
@@ -110,7 +109,7 @@ async function openNode(config: NodeConfig, observe: Observe | undefined): Promi
         price: String(parseUnits(price, decimals) ?? 0n),
         rows,
       })),
-      payment: { ...rest, facilitatorToken: token?.trim() },
+      payment: { ...rest, facilitatorToken },
       ...keys,
       proving: proving ?? undefined,
       records: { database, keepSeconds },
@@ -125,6 +124,20 @@ async function openNode(config: NodeConfig, observe: Observe | undefined): Promi
     await endProver();
     throw error;
   }
+}
+
+/** What the facilitator is shown with each request. */
+async function tokenOf({
+  facilitatorTokenFile,
+  facilitatorKey,
+}: NodeConfig["payment"]): Promise<NodePayment["facilitatorToken"]> {
+  if (facilitatorTokenFile !== undefined)
+    return (await readSecret(facilitatorTokenFile, "payment.facilitatorTokenFile")).trim();
+  if (facilitatorKey === undefined) return undefined;
+  const { file, variables } = facilitatorKey;
+  if (file !== undefined) return cdpTokens(readCdpKey(await readSecret(file, "payment.facilitatorKey.file")));
+  const { id = "", secret = "" } = variables ?? {};
+  return cdpTokens({ id: process.env[id] ?? "", secret: process.env[secret] ?? "" });
 }
 
 /** The enclave or the key that signs the answers. */

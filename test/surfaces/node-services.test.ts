@@ -1,6 +1,8 @@
 import { copyFile, readFile, writeFile } from "node:fs/promises";
+import { generateKeyPairSync, verify, type KeyObject } from "node:crypto";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { inspect } from "node:util";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { sellerSchema, type Seller } from "../../src/market/types.ts";
 import { loadNodeConfig, type NodeConfigInput } from "../../src/node/config.ts";
 import { packageModelsDirectory } from "../../src/node/index.ts";
@@ -9,6 +11,8 @@ import { newAccount } from "../devnet/authorizations.ts";
 import { buyWith } from "../support/buy.ts";
 import { runCli } from "../support/cli.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { infront } from "../support/infront.ts";
+import { isUsed, purseFor } from "../support/selling.ts";
 import { standInForNitro, type StandIn } from "../support/nitriding.ts";
 
 let market: Market;
@@ -159,5 +163,102 @@ describe("a node in a Nitro enclave, with a stand-in for nitriding and the secur
     await copyFile(path, join(folder, "no-measurements.json"));
     const told = await runCli(["node", "reference", path, "--measurements", join(folder, "no-measurements.json")]);
     expect(told.stderr).toContain("nitro-cli");
+  });
+});
+
+describe("Coinbase's facilitator, with a stand-in that checks its tokens", () => {
+  type Token = { header: Record<string, unknown>; claims: Record<string, unknown> };
+
+  /** Lets a request through whose token is signed by the key, for this very request, and now. */
+  async function guarded(key: KeyObject): Promise<{ origin: string; seen: Token[]; tokens: Set<string> }> {
+    const seen: Token[] = [];
+    const tokens = new Set<string>();
+    const front = await infront(market.devnet.facilitatorUrl, (path, request) => {
+      const token = (request.headers.get("authorization") ?? "").replace("Bearer ", "");
+      const [head = "", body = "", signature = ""] = token.split(".");
+      const read = (part: string): Record<string, unknown> =>
+        JSON.parse(Buffer.from(part, "base64url").toString()) as Record<string, unknown>;
+      const digest = key.asymmetricKeyType === "ed25519" ? null : "sha256";
+      const signed = Buffer.from(`${head}.${body}`);
+      const options = { key, dsaEncoding: "ieee-p1363" } as const;
+      if (!verify(digest, signed, options, Buffer.from(signature, "base64url"))) return refused();
+      const [header, claims] = [read(head), read(body)];
+      const now = Date.now() / 1000;
+      const { host } = new URL(request.url);
+      const isFor = JSON.stringify(claims["uris"]) === JSON.stringify([`${request.method} ${host}${path}`]);
+      if (!isFor || Number(claims["nbf"]) > now || Number(claims["exp"]) < now) return refused();
+      seen.push({ header, claims });
+      tokens.add(token);
+      return Promise.resolve(null);
+    });
+    onTestFinished(() => front.stop());
+    return { origin: front.origin, seen, tokens };
+  }
+  const refused = (): Promise<Response> => Promise.resolve(new Response(null, { status: 401 }));
+
+  test.each([
+    ["an Ed25519 key in the portal's file", "file", "EdDSA"],
+    ["an EC key in the environment", "variables", "ES256"],
+  ] as const)("T113: %s makes a token for each request, and is shown to no one", async (_name, source, alg) => {
+    const pair = alg === "EdDSA" ? generateKeyPairSync("ed25519") : generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const jwk = pair.privateKey.export({ format: "jwk" });
+    const seed = Buffer.concat([jwk.d ?? "", jwk.x ?? ""].map((part) => Buffer.from(part, "base64url")));
+    const pem = pair.privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+    const secret = alg === "EdDSA" ? seed.toString("base64") : pem.replaceAll("\n", String.raw`\n`);
+    await writeFile(join(folder, "cdp.json"), JSON.stringify({ id: "key-1", privateKey: secret }), { mode: 0o600 });
+    vi.stubEnv("SELLER_KEY_ID", "key-1");
+    vi.stubEnv("SELLER_KEY", secret);
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const { origin, seen, tokens } = await guarded(pair.publicKey);
+    const path = await write(`cdp-${source}.json`, (settings) => {
+      settings.payment.facilitatorUrl = `${origin}/`;
+      settings.payment.facilitatorKey =
+        source === "file" ? { file: "cdp.json" } : { variables: { id: "SELLER_KEY_ID", secret: "SELLER_KEY" } };
+    });
+    const events: unknown[] = [];
+    const node = await serveNode(await loadNodeConfig(path), (event) => events.push(event));
+    onTestFinished(() => node.stop());
+    const answer = await (await purseFor(market, node.address)).post();
+    expect(answer.status).toBe(200);
+    const asked = seen.map(({ claims }) => String(claims["uris"]));
+    for (const request of ["GET /supported", "POST /verify", "POST /settle"])
+      expect(asked).toContain(request.replace(" ", ` ${new URL(origin).host}`));
+    expect(seen[0]).toMatchObject({
+      header: { alg, kid: "key-1", typ: "JWT" },
+      claims: { sub: "key-1", iss: "cdp", aud: ["cdp_service"] },
+    });
+    expect(tokens.size).toBe(seen.length);
+    expect(JSON.stringify([events, answer])).not.toContain(secret.slice(0, 20));
+  });
+
+  test("T113: a wrong key is refused at the start without a word of it, and a token that is refused charges nothing", async () => {
+    const start = (settings: NodeConfigInput["payment"]["facilitatorKey"]): Promise<unknown> =>
+      write("cdp-wrong.json", ({ payment }) => void (payment.facilitatorKey = settings))
+        .then(serve)
+        .catch((error: unknown) => error);
+    await writeFile(join(folder, "bad.json"), '{"id":"key-1","privateKey":"c2VjcmV0"}', { mode: 0o600 });
+    const told = (await start({ file: "bad.json" })) as Error;
+    expect(told).toMatchObject({ code: "facilitator_key_invalid" });
+    expect(inspect(told)).not.toContain("c2VjcmV0");
+    expect(await start({ variables: {} })).toMatchObject({ code: "facilitator_key_invalid" });
+    await writeFile(join(folder, "open.json"), "{}", { mode: 0o644 });
+    expect(await start({ file: "open.json" })).toMatchObject({ code: "config_permissions" });
+    expect(await start({ file: "bad.json", variables: {} })).toMatchObject({ code: "config_invalid" });
+
+    const another = generateKeyPairSync("ed25519");
+    const { origin } = await guarded(generateKeyPairSync("ed25519").publicKey);
+    const jwk = another.privateKey.export({ format: "jwk" });
+    const secret = Buffer.concat([jwk.d ?? "", jwk.x ?? ""].map((part) => Buffer.from(part, "base64url")));
+    const file = JSON.stringify({ id: "key-1", privateKey: secret.toString("base64") });
+    await writeFile(join(folder, "another.json"), file, { mode: 0o600 });
+    const open = await serve(await write("open-to-all.json", () => undefined));
+    const path = await write("another-key.json", ({ payment }) => {
+      payment.facilitatorUrl = origin;
+      payment.facilitatorKey = { file: "another.json" };
+    });
+    const refusing = await serve(path);
+    const purse = await purseFor(market, open.address);
+    expect((await purse.post(undefined, refusing.address)).status).toBe(502);
+    expect(await isUsed(market, purse)).toBe(false);
   });
 });
