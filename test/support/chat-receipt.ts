@@ -41,7 +41,7 @@ export async function makeChatReceipt(
 ): Promise<Fixture> {
   const { input = { messages: [{ role: "user", content: "Hello" }] }, answer = { message: { content: "Hi 😀" } } } =
     options;
-  const fixture = await makeFixture();
+  const fixture = await makeFixture({ signed: true });
   const { nonce, sentAt } = fixture.receipt.core.request;
   const timestamp = Math.floor(Date.parse(sentAt) / 1000);
   const { prompt } = options;

@@ -9,6 +9,7 @@ import { appraise } from "../../src/verify/appraise.ts";
 import { createVerificationCache, type VerificationCache } from "../../src/verify/verification-cache.ts";
 import { leaves, otherThan, replaceAt, type Path } from "../receipts/json-edits.ts";
 import { cases } from "../support/campaign.ts";
+import { makeChatReceipt } from "../support/chat-receipt.ts";
 import { makeFixture, type Fixture, type FixtureChanges } from "../support/fixture-receipt.ts";
 import { openProvenMaker, type ProvenMaker } from "../support/proven-receipt.ts";
 import { resealed } from "../support/reseal.ts";
@@ -113,6 +114,12 @@ describe("T57: a verified receipt, each leaf changed alone and resealed", () => 
       expect(left.filter((place) => !isListed(place))).toEqual([]);
     },
   );
+
+  test("is not verified any more but for those fields: a chat that a gateway signed", async () => {
+    const fixture = await makeChatReceipt();
+    expect(await judged(fixture.receipt, fixture)).toBe("verified");
+    expect((await survivors(fixture)).filter((place) => !isListed(place))).toEqual([]);
+  });
 
   test("and every field that SECURITY.md lists is one of those", () => {
     expect(LISTED.filter((field) => !seen.has(field))).toEqual([]);
