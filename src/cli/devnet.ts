@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { Proof402Error } from "../errors.ts";
 import { EXIT, globals, note, print } from "./globals.ts";
 import { wholeNumber } from "./numbers.ts";
-import { alive } from "./progress.ts";
+import { alive, busy } from "./progress.ts";
 
 type Options = { dir: string; ports?: string; blockSeconds?: string };
 
@@ -25,7 +25,9 @@ export async function devnet(options: Options, command: Command): Promise<number
   note("Loading the market ...");
   const { readDevnet, readDevnetKey, startDevnet, writeDevnet } = await loadDevnet();
   const privateKey = await readDevnetKey(directory);
-  const left = await readDevnet(directory);
+  const asked = busy(`Asking the chain of the devnet in ${directory}`, () => readDevnet(directory));
+  const left = await Promise.race([asked, ended.then(() => "ended" as const)]);
+  if (left === "ended") return EXIT.ok;
   if (left?.isRunning === true) throw stillRunning(directory, left.process);
   const proving = join(directory, "devnet-proving");
   const market = await alive("proof402 devnet", () =>

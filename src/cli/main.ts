@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError, Option } from "commander";
 import { Proof402Error, type ErrorCode } from "../errors.ts";
+import { forReceipts } from "./for-receipts.ts";
 import { addInit } from "./init/options.ts";
 import type { Lazily } from "./lazily.ts";
 import { addNodeCommands } from "./node-commands.ts";
@@ -106,7 +107,7 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
       "after",
       "\nExample: proof402 verify receipt.json --trust trust.json\nExits 0 verified, 1 failed, 2 pending or unverified, 64 unreadable.",
     )
-    .action(lazily(async () => (await import("./verify.ts")).verify));
+    .action(lazily(async () => forReceipts((await import("./verify.ts")).verify)));
 
   program
     .command("trust")

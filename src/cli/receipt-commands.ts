@@ -1,5 +1,6 @@
 import { Option, type Command } from "commander";
 import { Proof402Error } from "../errors.ts";
+import { forReceipts } from "./for-receipts.ts";
 import type { Lazily } from "./lazily.ts";
 import { VERDICTS } from "../receipts/schema.ts";
 
@@ -16,12 +17,12 @@ export function addReceiptCommands(program: Command, lazily: Lazily): void {
       .option("--skip <n>", "leave out the newest", "0"),
   )
     .addHelpText("after", "\nExample: proof402 receipts list --verdict failed --since 2026-11-01")
-    .action(lazily(async () => (await import("./receipts.ts")).listReceipts));
+    .action(lazily(async () => forReceipts((await import("./receipts.ts")).listReceipts)));
   receipts
     .command("show <id>")
     .description("one receipt and its newest verdict")
     .option("--wait <seconds>", "wait while the verdict is pending")
-    .action(lazily(async () => (await import("./receipts.ts")).showReceipt));
+    .action(lazily(async () => forReceipts((await import("./receipts.ts")).showReceipt)));
   withFilters(
     receipts
       .command("export <id-or-file> [file]")
@@ -39,11 +40,11 @@ export function addReceiptCommands(program: Command, lazily: Lazily): void {
       `\nExamples: proof402 receipts export p402_... receipt.json
           proof402 receipts export --csv receipts.csv --since 2026-11-01 --before 2026-12-01`,
     )
-    .action(lazily(async () => (await import("./export.ts")).exportReceipts));
+    .action(lazily(async () => forReceipts((await import("./export.ts")).exportReceipts)));
   receipts
     .command("import <file>")
     .description("keep a receipt made elsewhere")
-    .action(lazily(async () => (await import("./receipts.ts")).importReceipt));
+    .action(lazily(async () => forReceipts((await import("./receipts.ts")).importReceipt)));
   receipts
     .command("publish <id>")
     .description("post a receipt's hash and verdict to the configured ERC-8004 Validation Registry; costs gas")

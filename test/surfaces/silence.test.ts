@@ -1,8 +1,11 @@
+import { createHash } from "node:crypto";
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import LibsqlDatabase from "libsql";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { writeDevnet } from "../../src/devnet/index.ts";
 import { CLI, runCli } from "../support/cli.ts";
 import { ETH_FEATURES, openMarket, type Market, writeVariant } from "../support/devnet.ts";
@@ -36,8 +39,8 @@ afterAll(async () => {
 
 describe("no command is silent for long", () => {
   /** Runs a command as a person's terminal does, until it shows `sign`. What it waits for never comes. */
-  async function untilSign(args: readonly string[], sign: RegExp): Promise<string> {
-    const line = [process.execPath, CLI, "--config", stuck, ...args].map((word) => `'${word}'`).join(" ");
+  async function untilSign(config: string, args: readonly string[], sign: RegExp): Promise<string> {
+    const line = [process.execPath, CLI, "--config", config, ...args].map((word) => `'${word}'`).join(" ");
     const child: ChildProcess = spawn("script", ["-qfec", line, "/dev/null"], {
       env: { PATH: process.env["PATH"] ?? "", HOME: "/nonexistent", NO_COLOR: "1" },
       stdio: ["ignore", "pipe", "ignore"],
@@ -57,11 +60,38 @@ describe("no command is silent for long", () => {
     return shown;
   }
 
-  test("in a terminal, while it waits for a chain, a seller, a file or a verdict", async () => {
+  /** A database that another program holds. */
+  async function lockedConfig(): Promise<string> {
+    const path = join(market.directory, "locked.db");
+    await writeFile(path, "", { mode: 0o600 });
+    const holder = new LibsqlDatabase(path);
+    holder.exec("create table held (x)");
+    holder.exec("begin exclusive");
+    onTestFinished(() => void holder.close());
+    return writeVariant(config, join(market.directory, "locked.config.json"), (own) => (own.database = path));
+  }
+
+  /** The folder of a devnet whose chain answers nothing. */
+  async function stuckDevnet(): Promise<string> {
+    const folder = join(market.directory, "stuck-devnet");
+    await mkdir(folder);
+    const text = await readFile(stuck, "utf8");
+    const marker = JSON.parse(await readFile(join(market.directory, "proof402.devnet.json"), "utf8")) as {
+      files: Record<string, string>;
+    };
+    marker.files["proof402.config.json"] = createHash("sha256").update(text).digest("hex");
+    await writeFile(join(folder, "proof402.devnet.json"), JSON.stringify(marker));
+    await writeFile(join(folder, "proof402.config.json"), text);
+    return folder;
+  }
+
+  test("in a terminal, while it waits for a chain, a seller, a file, a database or a verdict", async () => {
     const pipe = join(market.directory, "model.onnx");
     execFileSync("mkfifo", [pipe]);
     const counting = (name: string): RegExp => new RegExp(`proof402 ${name} is at work \\(\\d+ s\\)`);
-    const commands: [args: string[], sign: RegExp][] = [
+    const [locked, folder] = [await lockedConfig(), await stuckDevnet()];
+    const fresh = join(market.directory, "fresh", "proof402.config.json");
+    const commands: [args: string[], sign: RegExp, config?: string][] = [
       [["models"], counting("models")],
       [["buy", "eth-risk", "--input", "{}"], counting("buy")],
       [["wallet", "show"], counting("show")],
@@ -69,8 +99,19 @@ describe("no command is silent for long", () => {
       [["verify", receipt, "--online"], counting("verify")],
       [["doctor"], /Waiting for: /],
       [["node", "zk", "compile", pipe, "--out", join(market.directory, "proving")], counting("compile")],
+      [["devnet", "--dir", folder], /Asking the chain of the devnet in \S+ \(\d+ s\)/],
+      [["init", "--network", "devnet", "--devnet", folder], /Asking the chain of the devnet in \S+ \(\d+ s\)/, fresh],
+      [["audit"], /Walking the receipt log \(\d+ s\)/, locked],
+      [["receipts", "export", "--csv", join(market.directory, "all.csv")], /Writing the receipts \(\d+ s\)/, locked],
+      [["receipts", "export", receipt, "-"], /Reading the receipt \(\d+ s\)/, locked],
     ];
-    for (const [args, sign] of commands) expect(await untilSign(args, sign), args.join(" ")).toMatch(sign);
+    const take = async (): Promise<void> => {
+      for (let next = commands.pop(); next !== undefined; next = commands.pop()) {
+        const [args, sign, own = stuck] = next;
+        expect(await untilSign(own, args, sign), args.join(" ")).toMatch(sign);
+      }
+    };
+    await Promise.all([take(), take()]);
   });
 });
 

@@ -282,3 +282,22 @@ test("T98: junk that was imported first keeps no receipt from being verified on 
   const elsewhere = await over("joined-elsewhere.db");
   expect((await runCli(["--config", elsewhere, "verify", again, "--online"])).code).toBe(0);
 });
+
+test("an auditor without a configuration is told what to do, and keeps receipts beside an empty wallet", async () => {
+  const alone = (...args: string[]) => runCli(args, { cwd: elsewhere, env: { HOME: elsewhere } });
+  for (const words of [["import", receiptFile], ["export", receipt.id, "copy.json"], ["list"], ["show", receipt.id]]) {
+    const { code, stderr } = await alone("receipts", ...words);
+    expect([words[0], code]).toEqual([words[0], 64]);
+    expect(stderr).toMatch(/proof402 verify FILE --trust trust\.json[^]*proof402 init.*its wallet may stay empty/);
+  }
+  expect((await alone("verify", receipt.id)).stderr).toContain("proof402 verify FILE --trust trust.json");
+  expect((await alone("init", "--network", "base", "--wallet", "file")).code).toBe(0);
+  expect(await alone("receipts", "import", receiptFile)).toMatchObject({
+    code: 0,
+    stdout: `${receipt.id}: unverified\n`,
+    stderr: expect.stringContaining(`proof402 receipts show ${receipt.id}`),
+  });
+  expect((await alone("receipts", "export", receipt.id, join(elsewhere, "copy.json"))).code).toBe(0);
+  const copy = parseReceipt(await readFile(join(elsewhere, "copy.json")));
+  expect(copy).toMatchObject({ ok: true, receipt: { id: receipt.id } });
+});

@@ -4,6 +4,7 @@ import { loadConfig } from "../../config/load.ts";
 import { Proof402Error } from "../../errors.ts";
 import { isLocalHost } from "../../http/addresses.ts";
 import { parseDollars } from "../../payment/policy.ts";
+import { busy } from "../progress.ts";
 import { isKeystore, KEPT, keyFrom, readKeyFile, readPassword, type Kept } from "./key.ts";
 import type { Asker } from "./question.ts";
 
@@ -141,7 +142,7 @@ const faultOf = (work: () => Promise<unknown>): Promise<string | undefined> =>
 /** Reads what a running devnet left in its folder. Throws Proof402Error `usage` where it left nothing. */
 async function devnetIn(folder: string): Promise<Place> {
   const { readDevnet } = await import("../../devnet/folder.ts");
-  const left = await readDevnet(resolve(folder));
+  const left = await busy(`Asking the chain of the devnet in ${resolve(folder)}`, () => readDevnet(resolve(folder)));
   if (left?.isRunning === false)
     throw new Proof402Error("devnet_stopped", `The devnet of ${resolve(folder)} is not running.`, {
       next: `Start it in another terminal with: proof402 devnet --dir ${folder}. Then run this command again. Nothing was written.`,
