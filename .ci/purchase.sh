@@ -26,8 +26,9 @@ purchase() {
 
 first_purchase() {
   open_market
+  local id started=$SECONDS
   purchase "$work/newcomer" "$work/user/node_modules/.bin/proof402"
-  local id
+  [ $((SECONDS - started)) -lt 60 ] || { echo "three commands took a minute"; exit 1; }
   id=$("$work/user/node_modules/.bin/proof402" receipts list --json | node -p 'JSON.parse(fs.readFileSync(0)).receipts[0].id')
   "$work/user/node_modules/.bin/proof402" receipts export "$id" "$work/receipt.json"
   "$work/user/node_modules/.bin/proof402" trust export --reported-suffices "$work/trust.json"
