@@ -1,6 +1,7 @@
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { Proof402Error } from "../errors.ts";
+import { quoted } from "./quoted.ts";
 import { EXIT, globals, note, print } from "./globals.ts";
 import { wholeNumber } from "./numbers.ts";
 import { alive, busy } from "./progress.ts";
@@ -48,7 +49,7 @@ export async function devnet(options: Options, command: Command): Promise<number
         "The market that ran here before is gone: this one has another chain, other sellers and another hardware root. Its configuration takes the old one's place. Receipts and trust files of the old market do not verify by it.",
       );
     }
-    const next = `proof402 --config ${config} models`;
+    const next = `proof402 --config ${quoted(config)} models`;
     const told = { config, files, provingFolder: proving, rpcUrl, chainId, token, facilitatorUrl, sellers, next };
     if (json) print(JSON.stringify(told));
     else {
@@ -57,7 +58,7 @@ export async function devnet(options: Options, command: Command): Promise<number
       for (const [name, seller] of Object.entries(sellers)) note(`  ${name.padEnd(12)} ${seller.origin}`);
       note(`\nWrote ${files.join(", ")}; keeps the sellers' proving keys in ${proving}`);
       note(
-        `\nIn another terminal:\n  ${next}\nOr with a wallet and a configuration of your own, which it sends play money:\n  proof402 init --network devnet --devnet ${directory} --wallet file\nCtrl-C ends it.`,
+        `\nIn another terminal:\n  ${next}\nOr with a wallet and a configuration of your own, which it sends play money:\n  proof402 init --network devnet --devnet ${quoted(directory)} --wallet file\nCtrl-C ends it.`,
       );
     }
     await ended;

@@ -12,6 +12,7 @@ import { readFacts } from "../verify/facts.ts";
 import { redactReceipt, serializeReceipt } from "../receipts/receipt.ts";
 import { fullId } from "../receipts/search.ts";
 import { requireReceipt } from "../receipts/store.ts";
+import { quoted } from "./quoted.ts";
 import { EXIT, globals, note, printResult, type GlobalOptions } from "./globals.ts";
 import { busy, makeRoom } from "./progress.ts";
 import { filterOf, type FilterOptions } from "./receipt-filter.ts";
@@ -32,7 +33,7 @@ export async function exportReceipts(
   if (file === undefined) {
     if (isNamedLikeReceipt(given))
       throw usage(`No file was named for the receipt ${given}. Nothing was written.`, {
-        next: `Name one: proof402 receipts export ${given} receipt.json. For a table of all receipts name a file for it, such as ./${given}.`,
+        next: `Name one: proof402 receipts export ${quoted(given)} receipt.json. For a table of all receipts name a file for it, such as ./${given}.`,
       });
     if (options.html === true || (!csv && !json)) throw usage("Which receipt is to be written, or which table of all?");
     return exportTable(given, { ...options, json }, rest);
@@ -60,7 +61,7 @@ async function exportOne(
   await writeNew(file, bytes);
   const next = html
     ? "Open it in a browser. The page proves nothing: the evidence is the file without --html."
-    : `Others check it with: proof402 verify ${file} --trust trust.json (made with: proof402 trust export trust.json)`;
+    : `Others check it with: proof402 verify ${quoted(file)} --trust trust.json (made with: proof402 trust export trust.json)`;
   if (json) printResult({ id: receipt.id, file }, next);
   else note(`Wrote ${file}\n${next}`);
   return EXIT.ok;

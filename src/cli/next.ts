@@ -14,7 +14,7 @@ export function inCommands(step: Step): string {
     case "keep":
       return "Keep this result.";
     case "done":
-      return "Nothing is left to check.";
+      return "Act within what is said to be not proven.";
     case "check":
       return `Look at it with: proof402 receipts show ${step.id}`;
     case "wait":

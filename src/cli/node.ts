@@ -21,6 +21,7 @@ import {
 import { createSigner, generateSigningKey } from "../node/signer.ts";
 import { readCompiled } from "../node/zk/proving-files.ts";
 import { PEERS, requirePeers } from "../peers.ts";
+import { quoted } from "./quoted.ts";
 import { EXIT, globals, note, print, printJson, printResult } from "./globals.ts";
 import { busy } from "./progress.ts";
 
@@ -65,8 +66,9 @@ export async function initNode(model: string, options: InitOptions, command: Com
   if (packed !== null) await writeNew(packed, bytes);
   await writeNew(join(folder, KEY), await generateSigningKey(), { mode: 0o600 });
   await writeNew(join(folder, CONFIG), `${JSON.stringify(settings, null, 2)}\n`);
+  const config = quoted(join(folder, CONFIG));
   if (globals(command).json === true)
-    printResult({ config: files[0], files, model: entry, inputs, outputs }, `proof402 node serve ${files[0]}`);
+    printResult({ config: files[0], files, model: entry, inputs, outputs }, `proof402 node serve ${config}`);
   else {
     print(`${entry.name}: ${entry.price} a call, paid to ${options.payTo} on ${options.network}.`);
     if (packed !== null)
@@ -74,7 +76,7 @@ export async function initNode(model: string, options: InitOptions, command: Com
         `Put ${from.join(" and ")} into ${packed}: its digest covers all of it, and buyers who run it again need it.`,
       );
     print(`Wrote ${files.slice(0, 2).join(" and ")}. Keep the key: buyers pin it.`);
-    print(`Next:\n  proof402 node serve ${files[0]}\n  proof402 node reference ${files[0]}   (what your buyers paste)`);
+    print(`Next:\n  proof402 node serve ${config}\n  proof402 node reference ${config}   (what your buyers paste)`);
   }
   return EXIT.ok;
 }

@@ -1,12 +1,18 @@
 import type { Command } from "commander";
+import type { SellerView } from "../buyer/types.ts";
 import { Proof402Error } from "../errors.ts";
 import { holdText } from "../market/choose.ts";
 import { EXIT, globals, print, printResult } from "./globals.ts";
 import { inCommands } from "./next.ts";
 import { withBuyer } from "./session.ts";
 
-/** Names the command that ends a seller's hold. */
-export const releaseText = (id: string): string => `To buy from it again: proof402 sellers release ${id}`;
+/** Names the command that ends a seller's hold, which is its owner's to decide. */
+export const releaseText = (id: string): string =>
+  `Only if you still trust it, buy from it again after: proof402 sellers release ${id}`;
+
+/** Names the command that shows what a hold is about: an agent that follows it releases no cheat. */
+const reasonText = ({ id, hold }: SellerView): string =>
+  `Nothing is bought from ${id}, which is on hold. See why with: proof402 ${hold?.receiptId == null ? "spending" : `receipts show ${hold.receiptId}`}`;
 
 /** `proof402 sellers`: every configured seller, and why nothing is bought from those on hold. */
 export async function listSellers(_options: unknown, command: Command): Promise<number> {
@@ -15,7 +21,7 @@ export async function listSellers(_options: unknown, command: Command): Promise<
   const held = sellers.find(({ hold }) => hold !== null);
   const add = "No seller is configured yet. Add one with: proof402 sellers add URL";
   const next = sellers.length === 0 ? add : "See what they sell with: proof402 models";
-  if (json) printResult({ sellers }, held === undefined ? next : releaseText(held.id));
+  if (json) printResult({ sellers }, held === undefined ? next : reasonText(held));
   else if (sellers.length === 0) print(add);
   for (const { id, origin, assurance, hold } of json ? [] : sellers)
     print(

@@ -5,6 +5,7 @@ import { fromUtf8 } from "../evidence/bytes.ts";
 import { writeNew } from "../files/write-new.ts";
 import { parseJsonText } from "../evidence/json-text.ts";
 import { policyHash, trustSchema, type AppraisalPolicy, type TrustFile } from "../verify/policy.ts";
+import { quoted } from "./quoted.ts";
 import { EXIT, globals, note, printResult } from "./globals.ts";
 import { readBounded } from "./receipt-file.ts";
 import { configOf } from "./session.ts";
@@ -30,7 +31,7 @@ export async function exportTrust(
   };
   await writeNew(file, trustText(policy));
   const hash = policyHash(policy);
-  const next = `Hand it on. Others judge a receipt by it with: proof402 verify receipt.json --trust ${file}`;
+  const next = `Hand it on. Others judge a receipt by it with: proof402 verify receipt.json --trust ${quoted(file)}`;
   if (json) printResult({ file, hash }, next);
   else note(`Wrote ${file}, policy ${hash}\n${next}`);
   return EXIT.ok;

@@ -75,7 +75,7 @@ export async function verify(target: string | undefined, options: Options, comma
 }
 
 const NEXT: Readonly<Record<Verdict, string>> = {
-  verified: "Nothing is left to check.",
+  verified: "Act within what notProven says: this verdict does not cover it.",
   pending: "Get the receipt again from its buyer later: its evidence is still to come.",
   failed: "Do not act on this answer. The failed layers say why.",
   unverified: "Treat the answer as unproven. The layers say what is missing.",

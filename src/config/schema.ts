@@ -174,6 +174,11 @@ export const configSchema = fieldsSchema.superRefine((config, context) => {
     ["payment", "assets"],
     config.payment.assets.map(({ network, asset }) => `${asset} on ${network}`),
   );
+  // Amounts name a token by its symbol.
+  once(
+    ["payment", "assets"],
+    config.payment.assets.map(({ network, symbol }) => `${symbol} on ${network}`),
+  );
   once(
     ["sellers"],
     config.sellers.map(({ id }) => id),

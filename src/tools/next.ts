@@ -19,13 +19,13 @@ export function inTools(step: Step): string {
     case "list":
       return "Call list_models again later.";
     case "settle":
-      return "get_receipt shows what settled.";
+      return "Call spending later: what is reserved may settle.";
     case "older":
       return `Older ones: spending with skip ${step.skip}.`;
     case "keep":
       return "Keep this result.";
     case "done":
-      return "Nothing is left to check.";
+      return "Act within what notProven says.";
     case "check":
       return "verify_receipt checks it again.";
     case "wait":
@@ -33,6 +33,6 @@ export function inTools(step: Step): string {
     case "avoid":
       return "Find another seller: list_models.";
     case "prove":
-      return "For proof, buy with more assurance.";
+      return "Treat as unproven: its layers say why.";
   }
 }

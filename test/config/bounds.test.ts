@@ -61,6 +61,11 @@ describe("T36: a bound that would count for nothing", () => {
       (c) => (c.sellers[0]!["limits"] = [{ network, asset: asset.asset }]),
     ],
     [
+      "a second token under the name of another",
+      "payment.assets.1: USDC on eip155:8453 is listed twice",
+      (c) => c.payment.assets.push({ ...asset, asset: `0x${"12".repeat(20)}` }),
+    ],
+    [
       "a seller's caps beside a second entry of its place",
       "sellers.1.origin: https://seller.example is listed twice",
       (c) => c.sellers.push({ ...seller, id: "again" }),
@@ -92,7 +97,7 @@ describe("T36: a bound that would count for nothing", () => {
   });
 
   test("is none of one entry for each asset, a pinned model and another operator's RPC", async () => {
-    const other = { ...asset, asset: `0x${"ef".repeat(20)}` };
+    const other = { ...asset, asset: `0x${"ef".repeat(20)}`, symbol: "EURC" };
     good.payment.assets.push(other);
     good.networks[0]!["witnessRpcUrl"] = "https://rpc.other.example";
     good.sellers[0]!["limits"] = [limit, { network, asset: other.asset, perDay: "1" }];
@@ -104,7 +109,11 @@ describe("T36: a bound that would count for nothing", () => {
 
 describe("a configuration at its bounds", () => {
   const assets = (count: number): object[] =>
-    Array.from({ length: count }, (_, index) => ({ ...asset, asset: `0x${index.toString(16).padStart(40, "0")}` }));
+    Array.from({ length: count }, (_, index) => ({
+      ...asset,
+      asset: `0x${index.toString(16).padStart(40, "0")}`,
+      symbol: `T${index}`,
+    }));
   const ofLength = (length: number): string => `https://${"a".repeat(length - 8)}`;
 
   test.each<[string, (config: Written) => void, (config: Written) => void]>([

@@ -428,6 +428,9 @@ describe("sellers", () => {
     );
     expect(listed).toContain("proof402 sellers release tampering");
     expect(listed).toMatch(/^honest http\S+ \(attested\): ready$/m);
+    // What an agent follows leads to the reason, and not past it.
+    const { next } = JSON.parse((await on("sellers", "--json")).stdout) as { next: string };
+    expect(next).toMatch(/^Nothing is bought from tampering.* proof402 receipts show p402_\w+$/);
     expect((await on("sellers", "release", "tampering")).code).toBe(0);
     expect((await on("sellers", "--json")).stdout).toContain('"hold": null');
     const again = await on("sellers", "release", "tampering");
@@ -477,7 +480,12 @@ describe("a command in a process of its own", () => {
     ["verify", "/nonexistent.json"],
   ])("ends by itself and prints the same: %s %s", async (...words) => {
     const args = ["--config", config, ...words.map((word) => (typeof word === "string" ? word : word()))];
-    expect(await runCli(args, { apart: true })).toEqual(await runCli(args));
+    // A process that starts may take long enough to say what it does.
+    const result = ({ stderr, ...rest }: Awaited<ReturnType<typeof runCli>>) => ({
+      ...rest,
+      stderr: stderr.replace(/^.+ \.\.\.\n/gm, ""),
+    });
+    expect(result(await runCli(args, { apart: true }))).toEqual(result(await runCli(args)));
   });
 
   test("ends by itself after a purchase, and after one that waits for its verdict", async () => {
@@ -512,7 +520,7 @@ describe("what needs no chain", () => {
     const shown = await runCli(["--config", path, "wallet", "address"]);
     expect(shown).toEqual({ code: 0, stdout: `${address}\n`, stderr: "" });
     const asData = await runCli(["--config", path, "wallet", "address", "--json"]);
-    expect(JSON.parse(asData.stdout)).toEqual({ address });
+    expect(JSON.parse(asData.stdout)).toEqual({ address, next: expect.stringContaining("proof402 wallet show") });
   });
 
   test("models lists from the sellers alone: no key is read and no chain is asked", async () => {
@@ -667,6 +675,12 @@ describe("receipts", () => {
     expect(await readFile(file, "utf8")).toBe("theirs");
   });
 
+  test("export names its file as a shell reads it", async () => {
+    const file = join(market.directory, "Anna's receipt.json");
+    const { stderr } = await cli("receipts", "export", receipt.id, file);
+    expect(stderr).toContain(`proof402 verify '${file.replace("'", `'\\''`)}' --trust`);
+  });
+
   test("export to - prints the receipt and nothing else, with --json too", async () => {
     for (const [more, bodies] of [
       [[], true],
@@ -685,7 +699,9 @@ describe("receipts", () => {
 
   test("export names the file it writes", async () => {
     const file = join(market.directory, "named.json");
-    expect((await cli("receipts", "export", receipt.id, file)).stderr).toBe(`Wrote ${file}\n`);
+    expect((await cli("receipts", "export", receipt.id, file)).stderr).toMatch(
+      `Wrote ${file}\nOthers check it with: proof402 verify `,
+    );
     const trust = join(market.directory, "named-trust.json");
     expect((await cli("trust", "export", trust)).stderr).toContain(`Wrote ${trust},`);
   });

@@ -38,9 +38,9 @@ const withinTokens = (result: Result, most: number): void => {
 
 /** What the results of a purchase name as the next step, and a verification in its place. */
 const NEXT: Readonly<Record<string, string[]>> = {
-  verified: ["verify_receipt checks it again.", "Nothing is left to check."],
+  verified: ["verify_receipt checks it again.", "Act within what notProven says."],
   failed: ["Find another seller: list_models."],
-  unverified: ["For proof, buy with more assurance."],
+  unverified: ["Treat as unproven: its layers say why."],
 };
 
 describe("a result is short", () => {

@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { quoted } from "../quoted.ts";
 import type { DemoReport } from "./report.ts";
 
 const MAIN = fileURLToPath(new URL("../main.js", import.meta.url));
@@ -8,9 +9,6 @@ const MAIN = fileURLToPath(new URL("../main.js", import.meta.url));
 /** A command of this program as it is typed into a shell in the working directory. */
 export const shellLine = (args: readonly string[]): string =>
   ["node", relative(process.cwd(), MAIN), ...args].map(quoted).join(" ");
-
-/** A word as a POSIX shell reads it back. */
-const quoted = (word: string): string => (/^[\w./:=@-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
 
 /**
  * Runs a command of this program in a process of its own, without a key. Shows the command and its output; the command works

@@ -1,6 +1,7 @@
 import { dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
 import * as z from "zod";
+import { quoted } from "../quoted.ts";
 import { lookAtSeller, type NewSeller, type Wanted } from "../../buyer/new-seller.ts";
 import { withSeller } from "../../config/change.ts";
 import { configPath, validConfig, type ConfigFile } from "../../config/load.ts";
@@ -206,7 +207,7 @@ type Done = { isNamed: boolean; findings: readonly Finding[]; added: readonly Ne
 
 /** The first thing to do: what stops a purchase, then a seller, then the purchase. */
 function nextOf(path: string, { isNamed, findings, added: [seller] }: Done): string {
-  const named = isNamed ? `proof402 --config ${path}` : "proof402";
+  const named = isNamed ? `proof402 --config ${quoted(path)}` : "proof402";
   const first = findings.find(
     ({ check, status, next }) =>
       next !== undefined && check !== "market" && (status === "problem" || check === "balance"),
