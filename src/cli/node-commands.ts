@@ -4,7 +4,7 @@ import { SETUPS, WEIGHTS } from "../evidence/groth16.ts";
 import { PEERS } from "../peers.ts";
 import type { Lazily } from "./lazily.ts";
 
-const NETWORKS = ["base", "base-sepolia"] as const satisfies readonly (keyof typeof PRESETS)[];
+const NETWORKS = ["base", "base-sepolia", "devnet"] as const satisfies readonly (keyof typeof PRESETS | "devnet")[];
 
 /** A seller's commands. */
 export function addNodeCommands(program: Command, lazily: Lazily): void {
@@ -15,7 +15,8 @@ export function addNodeCommands(program: Command, lazily: Lazily): void {
     .requiredOption("--price <amount>", "whole tokens for a call, such as 0.01")
     .requiredOption("--pay-to <address>", "where the money goes")
     .addOption(new Option("--network <name>", "chain and its USDC").choices(NETWORKS).default("base-sepolia"))
-    .option("--facilitator <url>", "x402 facilitator (default on base-sepolia: x402.org's)")
+    .option("--devnet <folder>", "folder of the running devnet (default: .proof402)")
+    .option("--facilitator <url>", "x402 facilitator (default on base-sepolia: x402.org's, on a devnet: its own)")
     .option("--origin <url>", "where buyers will reach it, such as https://models.example")
     .option("--out <dir>", "where the files go", ".")
     .addHelpText("after", "\nExample: proof402 node init models/eth-risk.onnx --price 0.01 --pay-to 0x... --out seller")

@@ -2,7 +2,7 @@ import { EventEmitter, once } from "node:events";
 import { basename, join, relative, resolve } from "node:path";
 import type { Command } from "commander";
 import * as z from "zod";
-import { PRESETS } from "../config/new-config.ts";
+import { PRESETS, type NewConfig } from "../config/new-config.ts";
 import { Proof402Error } from "../errors.ts";
 import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
@@ -16,7 +16,6 @@ import {
   nodeConfigSchema,
   readSecret,
   type NodeConfig,
-  type NodeConfigInput,
 } from "../node/config.ts";
 import { createSigner, generateSigningKey } from "../node/signer.ts";
 import { readCompiled } from "../node/zk/proving-files.ts";
@@ -28,7 +27,8 @@ import { busy } from "./progress.ts";
 type InitOptions = {
   price: string;
   payTo: string;
-  network: keyof typeof PRESETS;
+  network: keyof typeof PRESETS | "devnet";
+  devnet?: string;
   facilitator?: string;
   origin?: string;
   out: string;
@@ -45,12 +45,13 @@ export async function initNode(model: string, options: InitOptions, command: Com
   const { bytes, from, entry } = await modelEntry(model, options.price);
   // A model in several files is sold as one, so that its digest covers all of it.
   const packed = from.length === 0 ? null : join(folder, `${entry.name}.packed.onnx`);
-  const { facilitator = options.network === "base-sepolia" ? TEST_FACILITATOR : undefined } = options;
+  const market = await marketOf(options);
+  const { facilitator = market.facilitator } = options;
   if (facilitator === undefined)
     throw usage("--facilitator is required on this network: the URL of an x402 facilitator.");
-  const settings: NodeConfigInput = {
+  const settings = {
     ...(options.origin === undefined ? {} : { origin: options.origin }),
-    payment: { ...paidOn(PRESETS[options.network]), payTo: options.payTo, facilitatorUrl: facilitator },
+    payment: { ...market.payment, payTo: options.payTo, facilitatorUrl: facilitator },
     signingKeyFile: KEY,
     database: "node.db",
     models: [{ ...entry, file: relative(folder, packed ?? resolve(model)) }],
@@ -81,7 +82,26 @@ export async function initNode(model: string, options: InitOptions, command: Com
   return EXIT.ok;
 }
 
-const paidOn = ({ network, token: { asset, decimals, domain } }: (typeof PRESETS)[keyof typeof PRESETS]) => ({
+type Market = {
+  payment: ReturnType<typeof paidOn> & { rpcUrl?: string };
+  facilitator: string | undefined;
+};
+
+/** Where the node is paid: on a known network, or on a devnet that runs. */
+async function marketOf({ network: name, devnet = ".proof402" }: InitOptions): Promise<Market> {
+  if (name === "devnet") {
+    const { devnetIn } = await import("./init/answers.ts");
+    const { devnet: market, rpcUrl, ...place } = await devnetIn(devnet);
+    // The faucet is a path of the devnet's facilitator.
+    return {
+      payment: { ...paidOn(place), rpcUrl },
+      facilitator: market === null ? undefined : new URL(market.faucet).origin,
+    };
+  }
+  return { payment: paidOn(PRESETS[name]), facilitator: name === "base-sepolia" ? TEST_FACILITATOR : undefined };
+}
+
+const paidOn = ({ network, token: { asset, decimals, domain } }: Pick<NewConfig, "network" | "token">) => ({
   network,
   asset,
   decimals,

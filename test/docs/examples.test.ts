@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -8,6 +8,7 @@ import { findChromium, openChromium } from "../support/chromium.ts";
 import { runCli } from "../support/cli.ts";
 import { readSources } from "../house/sources.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
+import { serveNode } from "../support/node-process.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const readmeOf = (name: string): Promise<string> => readFile(join(root, "examples", name, "README.md"), "utf8");
@@ -18,12 +19,21 @@ let config: string;
 beforeAll(async () => {
   market = await openMarket();
   ({ config } = await writeDevnet(market.devnet, market.directory));
+  // Where the READMEs' commands find what is in the repository and in the market's folder.
+  await symlink(join(root, "models"), join(market.directory, "models"));
+  await symlink(market.directory, join(market.directory, "market"));
 });
 afterAll(() => market.stop());
 
 test("every example is run here, has a short README, and knows proof402 by its public names", async () => {
   const folders = await readdir(join(root, "examples"));
-  expect(folders.toSorted()).toEqual(["langchain-guard", "long-running-bot", "mcp-client", "verify-in-browser"]);
+  expect(folders.toSorted()).toEqual([
+    "langchain-guard",
+    "long-running-bot",
+    "mcp-client",
+    "seller-node",
+    "verify-in-browser",
+  ]);
   for (const name of folders) expect((await readmeOf(name)).trimEnd().split("\n").length).toBeLessThanOrEqual(40);
   const inside = readSources(["examples"]).flatMap(({ imports }) =>
     imports.filter(({ specifier }) => /^\.\.|^\.\/.*\//.test(specifier)),
@@ -37,6 +47,10 @@ test("langchain-guard: the guard lets one trade through, and that is the one tha
 
 test("mcp-client: a client of one's own buys and reads a verified receipt", async () => {
   await mustPrintAsItsReadmeSays("mcp-client");
+});
+
+test("seller-node: a buyer who pins the printed key buys from the process that sells an ONNX file", async () => {
+  await mustPrintAsItsReadmeSays("seller-node");
 });
 
 test.skipIf(chromium === null)(
@@ -113,13 +127,30 @@ const blocks = (text: string, language: string): string[] =>
 
 type Ended = { code: number; output: string };
 
-async function runCommand(command: string): Promise<Ended> {
+async function runCommand(typed: string): Promise<Ended> {
+  const [command = "", to] = typed.replace(" --silent", "").split(" > ");
+  const ended = command.includes(" node serve ") ? await serveSeller(command) : await runProgram(command);
+  if (to !== undefined) await writeFile(join(market.directory, to), ended.output);
+  return ended;
+}
+
+/** Sells until the test ends, at a free port: the one that the configuration names may be taken on this machine. */
+async function serveSeller(command: string): Promise<Ended> {
+  const path = join(market.directory, command.split(" ").at(-1) ?? "");
+  const settings = JSON.parse(await readFile(path, "utf8")) as object;
+  await writeFile(path, JSON.stringify({ ...settings, listen: { port: 0 } }));
+  const { origin } = await serveNode(path);
+  await writeFile(path, JSON.stringify({ ...settings, listen: { port: 0 }, origin }));
+  return { code: 0, output: "" };
+}
+
+async function runProgram(command: string): Promise<Ended> {
   const [program = "", ...args] = command.split(" ");
   if (program === "node" && args[0]?.startsWith("dist/examples/") === true) return run(args);
   if (program === "node_modules/.bin/esbuild") return run([program, ...args], root);
   expect(command, "not a command that this file knows").toMatch(/^npm run proof402 -- /);
   const { code, stdout, stderr } = await runCli(args.slice(3), { env: environment(), cwd: market.directory });
-  return { code, output: stdout + stderr };
+  return { code, output: command.includes(" reference ") ? stdout : stdout + stderr };
 }
 
 const environment = (): Record<string, string> => ({ PATH: process.env["PATH"] ?? "", PROOF402_CONFIG: config });

@@ -140,7 +140,7 @@ const faultOf = (work: () => Promise<unknown>): Promise<string | undefined> =>
   );
 
 /** Reads what a running devnet left in its folder. Throws Proof402Error `usage` where it left nothing. */
-async function devnetIn(folder: string): Promise<Place> {
+export async function devnetIn(folder: string): Promise<Place> {
   const { readDevnet } = await import("../../devnet/folder.ts");
   const left = await busy(`Asking the chain of the devnet in ${resolve(folder)}`, () => readDevnet(resolve(folder)));
   if (left?.isRunning === false)
