@@ -3,11 +3,12 @@ import { bodyLimit } from "hono/body-limit";
 import { cors } from "hono/cors";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { canonicalJson } from "../evidence/canonical.ts";
-import { fromBase64, fromHex, keccak256, toBase64, toHex, toHex0x, utf8 } from "../evidence/bytes.ts";
+import { fromHex, keccak256, toBase64, toHex, utf8 } from "../evidence/bytes.ts";
 import { TEE_HEADERS, teeMessageHash } from "../evidence/tee-signature.ts";
 import type { Batches } from "./batches.ts";
 import type { Enclave } from "./enclave.ts";
 import { accept, type Judges } from "./accept.ts";
+import { leafOf } from "./leaves.ts";
 import type { Observe } from "./observe.ts";
 import type { Proofs } from "./proofs.ts";
 import type { KeptAnswer } from "./paid-calls.ts";
@@ -180,18 +181,11 @@ async function work(
 async function publish(
   { served, request, body }: Order,
   answer: KeptAnswer,
-  { signer, batches, proofs }: Evidence,
+  { batches, proofs }: Evidence,
 ): Promise<void> {
   await proofs?.add(served.model.name, { request: body, inputs: request.inputs, response: utf8(answer.body) });
-  if (signer === null) return;
-  const signed = (name: string): string => answer.headers[name] ?? "";
-  await batches?.add({
-    teeId: signer.keyId,
-    inputHash: `0x${signed(TEE_HEADERS.requestHash)}`,
-    outputHash: `0x${signed(TEE_HEADERS.outputHash)}`,
-    signature: toHex0x(fromBase64(signed(TEE_HEADERS.signature))),
-    timestamp: Number(signed(TEE_HEADERS.timestamp)),
-  });
+  const leaf = leafOf(answer);
+  if (leaf !== null) await batches?.add(leaf);
 }
 
 async function signatureHeaders(

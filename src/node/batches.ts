@@ -6,8 +6,10 @@ import {
   type InclusionTree,
   type PublishedBatch,
 } from "../evidence/inclusion.ts";
-import type { Shelf } from "./shelf.ts";
+import type * as z from "zod";
 import type { Hex } from "../evidence/bytes.ts";
+import { leafSchema, sealedSchema } from "./leaves.ts";
+import type { Shelf, Shelves } from "./shelf.ts";
 
 /** How a node has its answers anchored. It holds no client of a chain: its runner gives it `anchor`. */
 export type NodeAnchoring = {
@@ -50,14 +52,18 @@ type Batch = { leaves: InclusionLeaf[]; tree: InclusionTree; transaction: Hex | 
 type Place = { batch: Batch | null; at: number; signature: string };
 
 /** Answers in no batch yet, by their ids, and batches by their roots. */
-export type BatchShelves = {
-  open: Shelf<InclusionLeaf>;
-  sealed: Shelf<{ leaves: InclusionLeaf[]; transaction: Hex | null }>;
-};
+export type BatchShelves = { open: Shelf<InclusionLeaf>; sealed: Shelf<z.infer<typeof sealedSchema>> };
+
+/** The shelves of a node's file, for each key that it ever signed with. */
+export const batchShelves = (shelves: Shelves): BatchShelves => ({
+  open: shelves.named("leaf", leafSchema),
+  sealed: shelves.named("batch", sealedSchema),
+});
 
 /**
  * Collects signed answers into batches, by number or by age, and anchors one after the other. What an earlier process on the
- * shelves left is shown again, and anchored if it was not. A batch whose process ended while it was sent is sent twice.
+ * shelves left is shown again, and anchored if it was not. A batch whose process ended while it was sent is sent twice. So is
+ * what waits in another process that still runs.
  */
 export async function createBatches(options: NodeAnchoring, shelves: BatchShelves): Promise<Batches> {
   const maxLeaves = Math.min(Math.max(1, options.maxLeaves ?? MAX_LEAVES), MOST_LEAVES);
@@ -158,14 +164,21 @@ export async function createBatches(options: NodeAnchoring, shelves: BatchShelve
     }
   };
 
-  for (const [root, { leaves, transaction }] of await shelves.sealed.load(KEPT_LEAVES)) {
+  const left = { sealed: await shelves.sealed.load(), open: await shelves.open.load() };
+  for (const [root, { leaves, transaction }] of left.sealed) {
     const batch: Batch = { leaves, tree: buildInclusionTree(leaves), transaction };
-    if (batch.tree.root !== root) continue;
-    hold(batch);
+    if (batch.tree.root !== root) {
+      await shelves.sealed.setAside(root);
+      continue;
+    }
     if (transaction === null) waiting.push(batch);
+    hold(batch);
   }
-  // A leaf whose process ended between the two shelves stands on both.
-  for (const [id, leaf] of await shelves.open.load(MOST_LEAVES)) if (!places.has(id)) collect(leaf);
+  for (const [id, leaf] of left.open) {
+    if (inclusionIdOf(leaf) !== id) await shelves.open.setAside(id);
+    // A leaf whose process ended between the two shelves stands on both.
+    else if (!places.has(id)) collect(leaf);
+  }
   if (waiting.length > 0) working ??= work();
 
   return {

@@ -5,11 +5,11 @@
  */
 import { resolve } from "node:path";
 import { createApp, manifestOf } from "./app.ts";
-import { createBatches, type NodeAnchoring } from "./batches.ts";
+import { batchShelves, createBatches, type NodeAnchoring } from "./batches.ts";
 import { harmless, type Observe } from "./observe.ts";
 import { openRateLimit, type Rate } from "./rate-limit.ts";
 import { openShelves } from "./shelf.ts";
-import { createProofs, type NodeProving } from "./proofs.ts";
+import { createProofs, keptSchema, type NodeProving } from "./proofs.ts";
 import { requireCheckedTls } from "../chain/checked-tls.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Enclave } from "./enclave.ts";
@@ -67,7 +67,7 @@ export type InferenceNodeOptions = {
   records?: NodeRecords;
   /** Calls of one payer in so many seconds. One more is told 429, unsettled. Needs rate-limiter-flexible. */
   perPayer?: Rate | undefined;
-  /** Told of each computation and each payment. What it throws is dropped. */
+  /** Told of each computation, each payment, and each row of its database that it cannot read. What it throws is dropped. */
   observe?: Observe | undefined;
 };
 
@@ -140,21 +140,21 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
     }),
   );
   await enclave?.measureModels(manifestOf(served));
-  const shelves = await openShelves(options.records?.database);
+  const observe = harmless(options.observe);
+  const shelves = await openShelves(options.records?.database, ({ kind, id }) =>
+    observe({ kind: "set_aside", shelf: kind, id }),
+  );
   const batches =
     signer === null || options.anchoring === undefined
       ? null
-      : await createBatches(options.anchoring, {
-          open: shelves.named(`leaf ${signer.keyId}`),
-          sealed: shelves.named(`batch ${signer.keyId}`),
-        });
+      : await createBatches(options.anchoring, batchShelves(shelves));
   const proofs =
     options.proving === undefined
       ? null
       : await createProofs(
           options.proving,
           served.map(({ model }) => ({ name: model.name, sha256: model.sha256, path: resolve(directory, model.file) })),
-          shelves.named("proof"),
+          shelves.named("proof", keptSchema),
         );
   const calls = await openPaidCalls(options.records ?? {});
   const channels = await openVoucherChannels(payment.network, options.records?.database);
@@ -162,7 +162,6 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
   const payerWaits = options.perPayer === undefined ? null : await openRateLimit(options.perPayer);
   const own = ownPayee && !sharedPayee;
   const judges = { gate, calls, chain, payerWaits, confirmations, waitSeconds, ownPayee: own, sharedPayee };
-  const observe = harmless(options.observe);
   const app = createApp({
     served,
     payment,

@@ -70,6 +70,7 @@ export async function createMetrics(): Promise<Metrics> {
   });
   return {
     observe(observation) {
+      if (observation.kind === "set_aside") return;
       const { kind, model } = observation;
       if (kind === "computed") return seconds.observe({ model }, observation.seconds);
       paid.inc({ model });

@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import * as z from "zod";
 import { Proof402Error, type ErrorCode } from "../errors.ts";
 import { fromBase64, sha256, toBase64, toHex, type Bytes, type Hex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
@@ -26,10 +27,20 @@ export type Recorded = { transaction: Hex; gasUsed: string };
 type Published =
   | { state: "pending" }
   | { state: "proved"; key: Groth16Key; proof: string; signals: string[]; recorded?: Recorded }
-  /** There will be none: of this input none can be made, fixed point strays too far for it, or the prover was busy or failed. */
+  /**
+   * There will be none: of this input none can be made, fixed point strays too far for it, the prover was busy or failed, or
+   * the node no longer has the key of the order.
+   */
   | { state: "failed"; code: FailureCode };
 
-type FailureCode = ErrorCode | "beyond_tolerance" | "prover_busy" | "other_inputs" | "not_one_row" | "input_too_large";
+type FailureCode =
+  | ErrorCode
+  | "beyond_tolerance"
+  | "prover_busy"
+  | "other_inputs"
+  | "not_one_row"
+  | "input_too_large"
+  | "key_gone";
 
 export type Proofs = {
   /** Model name -> sha256(JCS(key)), hex. */
@@ -45,9 +56,31 @@ export type Proofs = {
 };
 
 /** The statement to prove, as it is kept until then: the model under this key gives this response for this request. */
-type Answer = { model: string; key: string; input: string[]; request: string; response: string };
+const answerSchema = z.object({
+  model: z.string(),
+  key: z.string(),
+  input: z.array(z.string().regex(/^-?[0-9]+$/)),
+  request: z.base64(),
+  response: z.base64(),
+});
+type Answer = z.infer<typeof answerSchema>;
 /** What is kept under a request's id. */
 export type Kept = { published: Published; answer: Answer | null };
+
+const hex = z.custom<Hex>((value) => typeof value === "string" && value.startsWith("0x"));
+const publishedSchema: z.ZodType<Published> = z.discriminatedUnion("state", [
+  z.object({ state: z.literal("pending") }),
+  z.object({
+    state: z.literal("proved"),
+    key: z.custom<Groth16Key>((value) => typeof value === "object" && value !== null),
+    proof: z.string(),
+    signals: z.array(z.string()),
+    recorded: z.object({ transaction: hex, gasUsed: z.string() }).exactOptional(),
+  }),
+  z.object({ state: z.literal("failed"), code: z.custom<FailureCode>((value) => typeof value === "string") }),
+]);
+/** Reads what a node keeps of its proofs. */
+export const keptSchema: z.ZodType<Kept> = z.object({ published: publishedSchema, answer: answerSchema.nullable() });
 
 /** Proofs kept for buyers to fetch, about 2 kB each. */
 const KEPT = 10_000;
@@ -64,6 +97,7 @@ export async function createProofs(
   { prover, models, record }: NodeProving,
   served: readonly { name: string; sha256: string; path: string }[],
   shelf: Shelf<Kept>,
+  most = KEPT,
 ): Promise<Proofs> {
   const kept = new Map<string, Published>();
   const keys: Record<string, string> = {};
@@ -85,10 +119,16 @@ export async function createProofs(
     await prover.ask({ task: "load", name, model: new Uint8Array(await readFile(path)), ...proving });
   }
 
-  const keep = async (id: string, published: Published, answer: Answer | null = null): Promise<void> => {
+  const show = (id: string, published: Published): void => {
     kept.set(id, published);
     const oldest = kept.keys().next();
-    if (kept.size > KEPT && !oldest.done) kept.delete(oldest.value);
+    if (kept.size <= most || oldest.done) return;
+    kept.delete(oldest.value);
+    if (!closed) void shelf.drop([oldest.value]).catch(() => undefined);
+  };
+
+  const keep = async (id: string, published: Published, answer: Answer | null = null): Promise<void> => {
+    show(id, published);
     // Shown from memory all the same: a database that fails now costs the proof only if the process ends, too.
     if (!closed) await shelf.put(id, { published, answer }).catch(() => undefined);
   };
@@ -118,7 +158,7 @@ export async function createProofs(
     } catch (error) {
       const code = Proof402Error.isInstance(error) ? error.code : "prover_failed";
       // A prover that ended has not judged the answer: the node's next process proves it.
-      if (code === "prover_failed") kept.set(id, { state: "failed", code });
+      if (code === "prover_failed") show(id, { state: "failed", code });
       else await keep(id, { state: "failed", code });
     } finally {
       waiting -= 1;
@@ -130,12 +170,15 @@ export async function createProofs(
     setTimeout(() => void prove(id, answer, key), HEAD_START_MS).unref();
   };
 
-  for (const [id, { published, answer }] of await shelf.load(KEPT)) {
+  for (const [id, { published, answer }] of await shelf.load()) {
     const key = answer === null ? undefined : models[answer.model]?.key;
-    // Another node may share the file. What was ordered under another key is not proved under this one.
-    if (answer !== null && (key === undefined || keys[answer.model] !== answer.key)) continue;
-    kept.set(id, published);
-    if (answer !== null && key !== undefined) order(id, answer, key);
+    if (answer === null) show(id, published);
+    // It stays as it is on the shelf: another node may share the file, and a key that was put back proves what it owes.
+    else if (key === undefined || keys[answer.model] !== answer.key) show(id, { state: "failed", code: "key_gone" });
+    else {
+      show(id, published);
+      order(id, answer, key);
+    }
   }
 
   return {

@@ -26,6 +26,8 @@ import { openSocket, readTls, type OpenSocket } from "./socket.ts";
 export type NodeEvent =
   | { event: "listening"; address: string; models: string[]; keyId: string; metrics?: string }
   | { event: "request"; method: string; path: string; status: number; milliseconds: number }
+  /** A row of the database that cannot be read. It stays there, and the node goes on without it. */
+  | { event: "row_set_aside"; shelf: string; id: string }
   | { event: "stopping"; underWay: number }
   | { event: "stopped" };
 
@@ -54,7 +56,10 @@ export async function serveNode(config: NodeConfig, log: Log): Promise<ServedNod
   const { listen, limits, origin, payment } = config;
   const tls = await readTls(listen);
   const metrics = config.metrics === undefined ? null : await createMetrics();
-  const { node, ready } = await openNode(config, metrics?.observe);
+  const { node, ready } = await openNode(config, (seen) => {
+    if (seen.kind === "set_aside") log({ event: "row_set_aside", shelf: seen.shelf, id: seen.id });
+    metrics?.observe(seen);
+  });
   const closing = [() => node.close()];
   try {
     const { atOnce, perAddress } = limits;
@@ -95,7 +100,7 @@ async function each([first, ...rest]: readonly (() => Promise<void>)[]): Promise
 type Opened = { node: InferenceNode; ready: () => Promise<void> };
 
 /** The node of a configuration. Its `close` ends the prover, too. */
-async function openNode(config: NodeConfig, observe: Observe | undefined): Promise<Opened> {
+async function openNode(config: NodeConfig, observe: Observe): Promise<Opened> {
   const { payment, database, keepSeconds, limits } = config;
   const { facilitatorTokenFile: _file, facilitatorKey: _key, decimals, ...rest } = payment;
   const [keys, facilitatorToken] = await Promise.all([keysOf(config), tokenOf(payment)]);

@@ -1,5 +1,6 @@
 import { createPublicClient, http, toFunctionSelector, type Hex } from "viem";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { devRelay } from "../../src/devnet/contracts/dev-relay.artifact.ts";
 import { fromBase64, fromHex, fromUtf8, keccak256, toHex0x, utf8 } from "../../src/evidence/bytes.ts";
 import {
@@ -12,8 +13,10 @@ import {
   type PublishedBatch,
 } from "../../src/evidence/inclusion.ts";
 import { TEE_HEADERS } from "../../src/evidence/tee-signature.ts";
+import { createSigner, generateSigningKey } from "../../src/node/index.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
 import { eventually } from "../support/eventually.ts";
+import { openSeller, purseFor, requestOf } from "../support/selling.ts";
 import { payingFetch } from "../support/stock-client.ts";
 
 let market: Market;
@@ -37,10 +40,15 @@ async function buyLeaf(n: number): Promise<InclusionLeaf> {
     body: bodyOf(n),
   });
   expect(response.status).toBe(200);
+  return leafIn(bodyOf(n), response);
+}
+
+/** The leaf of what was sent and received. */
+async function leafIn(body: string, response: Response): Promise<InclusionLeaf> {
   const header = (name: string): string => response.headers.get(name) ?? "";
   return {
     teeId: `0x${header(TEE_HEADERS.teeId).slice(2)}`,
-    inputHash: toHex0x(keccak256(utf8(bodyOf(n)))),
+    inputHash: toHex0x(keccak256(utf8(body))),
     outputHash: toHex0x(keccak256(new Uint8Array(await response.arrayBuffer()))),
     signature: toHex0x(fromBase64(header(TEE_HEADERS.signature))),
     timestamp: Number(header(TEE_HEADERS.timestamp)),
@@ -109,4 +117,38 @@ test("an id or root that names nothing is 404, and a seller that signs nothing h
       expect(fromUtf8(new Uint8Array(await response.arrayBuffer()))).toContain("error");
     }
   }
+});
+
+test("T110: a node with another key, or its first, anchors and shows each answer as it was signed", async () => {
+  const records = { database: join(market.directory, "keys.db") };
+  const transaction: Hex = `0x${"07".repeat(32)}`;
+  const [before, after] = [
+    await createSigner(await generateSigningKey()),
+    await createSigner(await generateSigningKey()),
+  ];
+  const anchor = (): Promise<Hex> => Promise.resolve(transaction);
+  const unsigned = await openSeller(market, { records });
+  const payment = { payTo: unsigned.payTo };
+  const first = await purseFor(market, unsigned.origin);
+  expect((await first.post()).status).toBe(200);
+  await unsigned.stop();
+  const one = await openSeller(market, { records, payment, signer: before, anchoring: { anchor } });
+  // An answer that was not signed has nothing to anchor, and ends no node.
+  expect((await first.post(requestOf(), one.origin)).status).toBe(200);
+  const purse = await purseFor(market, one.origin);
+  const headers = { "payment-signature": purse.header };
+  const paid = await fetch(`${one.origin}/v2/models/eth-risk/infer`, { method: "POST", headers, body: requestOf() });
+  const leaf = await leafIn(requestOf(), paid);
+  expect(leaf.teeId).toBe(before.keyId);
+
+  // The first is not closed: its process was killed.
+  const two = await openSeller(market, { records, payment, signer: after, anchoring: { anchor, maxLeaves: 1 } });
+  onTestFinished(async () => void (await Promise.all([one.stop(), two.stop()])));
+  expect((await purse.post(requestOf(), two.origin)).status).toBe(200);
+  const found = await eventually(async () => {
+    const response = await fetch(`${two.origin}/v1/inclusions/${inclusionIdOf(leaf)}`);
+    expect(response.status).toBe(200);
+    return (await response.json()) as Answer;
+  });
+  expect(found).toMatchObject({ root: buildInclusionTree([leaf]).root, count: 1 });
 });

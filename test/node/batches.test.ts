@@ -1,15 +1,13 @@
+import * as z from "zod";
 import { expect, test } from "vitest";
 import { buildInclusionTree, inclusionIdOf } from "../../src/evidence/inclusion.ts";
-import { createBatches, type BatchShelves, type NodeAnchoring } from "../../src/node/batches.ts";
+import { batchShelves, createBatches, type BatchShelves, type NodeAnchoring } from "../../src/node/batches.ts";
 import { openShelves } from "../../src/node/shelf.ts";
 import { eventually } from "../support/eventually.ts";
 import { neighbours } from "../support/inclusion.ts";
 
-/** Shelves of their own, in a file if it is to be opened again. */
-async function shelvesIn(path?: string): Promise<BatchShelves> {
-  const shelves = await openShelves(path);
-  return { open: shelves.named("leaf"), sealed: shelves.named("batch") };
-}
+/** Shelves of their own, in memory. */
+const shelvesIn = async (): Promise<BatchShelves> => batchShelves(await openShelves());
 
 const never = { maxWaitMilliseconds: 3_600_000 };
 const transactionOf = (n: number): `0x${string}` => `0x${String(n).padStart(64, "0")}`;
@@ -157,4 +155,40 @@ test("T110: what a process left open, unsent or anchored is anchored once by the
     expect(reader.inclusion(inclusionIdOf(leaf))).toMatchObject({ state: "anchored" });
   await reader.close();
   expect(after.roots).toEqual(roots);
+});
+
+test("T110: however many answers waited for a chain that was away, the next process anchors each", async () => {
+  const shelves = await shelvesIn();
+  const leaves = neighbours(1_100);
+  const away = recorder(1000);
+  const killed = await createBatches({ anchor: away.anchor, maxLeaves: 500, retryMilliseconds: 3_600_000 }, shelves);
+  for (const leaf of leaves) await killed.add(leaf);
+
+  const { roots, anchor } = recorder();
+  const next = await createBatches({ anchor, maxLeaves: 500, ...never }, shelves);
+  expect(leaves.filter((leaf) => next.inclusion(inclusionIdOf(leaf)) === null)).toEqual([]);
+  await next.close();
+  expect(roots.map(({ count }) => count)).toEqual([500, 500, 100]);
+  for (const leaf of leaves) expect(next.inclusion(inclusionIdOf(leaf))).toMatchObject({ state: "anchored" });
+});
+
+test("T110: a row that cannot be read is named once and set aside, and the rest is anchored", async () => {
+  const named: string[] = [];
+  const all = await openShelves(":memory:", ({ kind, id }) => named.push(`${kind} ${id}`));
+  const [good, other, sealed] = neighbours(3);
+  const rows = { leaf: all.named("leaf", z.unknown()), batch: all.named("batch", z.unknown()) };
+  // As an answer that was not signed would be, one under the id of another, and a batch under another root.
+  await rows.leaf.put("unsigned", { ...good, inputHash: "0x", signature: "0x" });
+  await rows.leaf.put("another", other);
+  await rows.leaf.put(inclusionIdOf(good!), good);
+  await rows.batch.put("root", { leaves: [sealed], transaction: null });
+  await rows.batch.put("empty", { leaves: [], transaction: null });
+  const { roots, anchor } = recorder();
+  const batches = await createBatches({ anchor, ...never }, batchShelves(all));
+  await batches.close();
+  expect(roots).toEqual([{ root: buildInclusionTree([good!]).root, count: 1 }]);
+  expect(named.toSorted()).toEqual(["batch empty", "batch root", "leaf another", "leaf unsigned"]);
+  await (await createBatches({ anchor, ...never }, batchShelves(all))).close();
+  expect([named.length, roots.length]).toEqual([4, 1]);
+  expect(await all.named("unreadable leaf", z.unknown()).load()).toHaveLength(2);
 });

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { sha256, toHex, utf8 } from "../../src/evidence/bytes.ts";
-import { createProofs, type Kept } from "../../src/node/proofs.ts";
+import { createProofs, keptSchema } from "../../src/node/proofs.ts";
 import { packageModelsDirectory } from "../../src/node/index.ts";
 import type { Groth16Key } from "../../src/evidence/groth16.ts";
 import type { Tensor } from "../../src/evidence/exchange/tensors.ts";
@@ -22,7 +22,7 @@ const idOf = (request: Uint8Array): string => toHex(sha256(request));
 
 test("T110: every order for a model that is proved has its record over a restart, and a reason for no proof", async () => {
   const path = join(await packageModelsDirectory(), "eth-risk.onnx");
-  const shelf = (await openShelves()).named<Kept>("proof");
+  const shelf = (await openShelves()).named("proof", keptSchema);
   const models = { risk: { key, options: {} as never, zkey: new Uint8Array() } };
   const served = [{ name: "risk", sha256: "ab", path }];
   const proofs = await createProofs({ prover: busy, models }, served, shelf);
@@ -71,8 +71,24 @@ test("T110: every order for a model that is proved has its record over a restart
     expect(asked.size).toBe(256);
     expect(next.get(told.not_one_row[0]!)).toEqual({ state: "failed", code: "not_one_row" });
   }
-  // A key that is not the one of the order proves nothing of it.
+  // A key that is not the one of the order proves nothing of it, also if its payer asks again; put back it does.
+  const gone = { state: "failed", code: "key_gone" };
   const other = { risk: { ...models.risk, key: { ...key, scale: 8 } } };
   const another = await createProofs({ prover: ended, models: other }, served, shelf);
-  expect([another.pending(), another.get(waiting[0]!)]).toEqual([0, null]);
+  expect([another.pending(), another.get(waiting[0]!)]).toEqual([0, gone]);
+  await another.add("risk", { request: utf8("waits 0"), inputs: [row(0, 1)], response: utf8("{}") });
+  expect([another.pending(), another.get(waiting[0]!)]).toEqual([0, gone]);
+  const back = await createProofs({ prover: busy, models }, served, shelf);
+  expect([back.pending(), back.get(waiting[0]!)]).toEqual([256, { state: "pending" }]);
+});
+
+test("of more records than a node keeps the oldest go from its file while it runs", async () => {
+  const path = join(await packageModelsDirectory(), "eth-risk.onnx");
+  const shelf = (await openShelves()).named("proof", keptSchema);
+  const models = { risk: { key, options: {} as never, zkey: new Uint8Array() } };
+  const proofs = await createProofs({ prover: busy, models }, [{ name: "risk", sha256: "ab", path }], shelf, 2);
+  const requests = ["first", "second", "third"].map(utf8);
+  for (const request of requests) await proofs.add("risk", { request, inputs: [], response: utf8("{}") });
+  expect((await shelf.load()).map(([id]) => id)).toEqual(requests.slice(1).map(idOf));
+  expect(proofs.get(idOf(requests[0]!))).toBeNull();
 });
