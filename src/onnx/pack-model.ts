@@ -1,4 +1,5 @@
 import { clearField, toBinary } from "@bufbuild/protobuf";
+import { createHash } from "node:crypto";
 import { constants, open, realpath } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { Proof402Error } from "../errors.ts";
@@ -51,7 +52,24 @@ function* tensorsIn(value: unknown): Generator<TensorProto> {
   else for (const part of Object.values(value)) yield* tensorsIn(part);
 }
 
-type Place = { location: string; offset: number; length: number | null };
+/** Bytes of an element, by the type that a tensor's data may be elsewhere in. Smaller elements are packed, and texts have no size. */
+const ELEMENT_BYTES: Partial<Record<number, number>> = {
+  [DataType.FLOAT]: 4,
+  [DataType.UINT8]: 1,
+  [DataType.INT8]: 1,
+  [DataType.UINT16]: 2,
+  [DataType.INT16]: 2,
+  [DataType.INT32]: 4,
+  [DataType.INT64]: 8,
+  [DataType.BOOL]: 1,
+  [DataType.FLOAT16]: 2,
+  [DataType.DOUBLE]: 8,
+  [DataType.UINT32]: 4,
+  [DataType.UINT64]: 8,
+  [DataType.BFLOAT16]: 2,
+};
+
+type Place = { location: string; offset: number; length: number; checksum: string | undefined };
 
 /** Where a tensor's data is, or null for one that holds it. */
 function placeOf(tensor: TensorProto): Place | null {
@@ -66,7 +84,19 @@ function placeOf(tensor: TensorProto): Place | null {
   const location = said.get("location") ?? "";
   if (unknown || !isBelow(location)) throw absent("its data is named by no file in the model's folder");
   const length = said.get("length");
-  return { location, offset: count(said.get("offset") ?? "0"), length: length === undefined ? null : count(length) };
+  return {
+    location,
+    offset: count(said.get("offset") ?? "0"),
+    length: length === undefined ? lengthOf(tensor) : count(length),
+    checksum: said.get("checksum"),
+  };
+}
+
+/** What a tensor's data takes if its place names no length: what its shape says, as runtimes read it. */
+function lengthOf({ dataType, dims }: TensorProto): number {
+  const bytes = ELEMENT_BYTES[dataType];
+  if (bytes === undefined) throw absent("its data's place has no length");
+  return count(String(dims.reduce((product, dim) => product * dim, BigInt(bytes))));
 }
 
 const PAYLOADS = [
@@ -88,7 +118,11 @@ function count(text: string): number {
   return number;
 }
 
-async function readAt(folder: string, { location, offset, length }: Place, most: number): Promise<Uint8Array> {
+async function readAt(
+  folder: string,
+  { location, offset, length, checksum }: Place,
+  most: number,
+): Promise<Uint8Array> {
   const [base, path] = await Promise.all([realpath(folder), realpath(join(folder, location))]).catch(() => [
     null,
     null,
@@ -100,12 +134,13 @@ async function readAt(folder: string, { location, offset, length }: Place, most:
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const stat = await file.stat();
-    const wanted = length ?? stat.size - offset;
-    if (!stat.isFile() || wanted < 0 || offset + wanted > stat.size) throw absent(`${location} has too few bytes`);
-    if (wanted > most) throw absent("with all of it the file has more bytes than a runtime reads");
-    const bytes = new Uint8Array(wanted);
-    for (let at = 0; at < wanted;) {
-      const { bytesRead } = await file.read(bytes, at, wanted - at, offset + at);
+    if (!stat.isFile() || offset + length > stat.size) throw absent(`${location} has too few bytes`);
+    if (length > most) throw absent("with all of it the file has more bytes than a runtime reads");
+    if (checksum !== undefined && (await sha1Of(file)) !== checksum.toLowerCase())
+      throw absent(`${location} does not have the checksum that the model names`);
+    const bytes = new Uint8Array(length);
+    for (let at = 0; at < length;) {
+      const { bytesRead } = await file.read(bytes, at, length - at, offset + at);
       if (bytesRead === 0) throw absent(`${location} has too few bytes`);
       at += bytesRead;
     }
@@ -113,6 +148,13 @@ async function readAt(folder: string, { location, offset, length }: Place, most:
   } finally {
     await file.close();
   }
+}
+
+/** The checksum that onnx.proto names: of the whole file. */
+async function sha1Of(file: Awaited<ReturnType<typeof open>>): Promise<string> {
+  const hash = createHash("sha1");
+  for await (const chunk of file.createReadStream({ start: 0, autoClose: false })) hash.update(chunk as Buffer);
+  return hash.digest("hex");
 }
 
 const absent = (why: string): Proof402Error =>

@@ -1,4 +1,5 @@
-import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -41,6 +42,18 @@ test("a model's data in other files is put into its file, and computes the same"
   await opened.close();
 });
 
+test("a place without a length takes what the shape says, as the runtime reads it", async () => {
+  const { bytes } = await packModel(model(at("w", { location: "weights.bin", offset: "4" }), B), folder);
+  expect(Buffer.from(bytes)).toEqual(Buffer.from(model(floats("w", [3], 1, 2, 3), B)));
+});
+
+test("a checksum is that of the data's file", async () => {
+  const checksum = createHash("sha1")
+    .update(await readFile(join(folder, "weights.bin")))
+    .digest("hex");
+  expect((await packModel(model(at("w", { ...W, checksum }), B), folder)).from).toEqual(["weights.bin"]);
+});
+
 test("tensors inside attributes and subgraphs are packed, too", async () => {
   const inner = graphOf([node("Constant", [], "y", [{ name: "value", type: 4, t: at("w", W) }])]);
   const file = modelOf(graphOf([node("If", ["x"], "y", [{ name: "then_branch", type: 5, g: inner }])]));
@@ -71,6 +84,7 @@ test.each<[string, string, Tensor]>([
   ["more bytes than there are", "model_external_data", at("w", { ...W, length: "25" })],
   ["an offset behind the end", "model_external_data", at("w", { location: "weights.bin", offset: "29" })],
   ["an offset that is no number", "model_external_data", at("w", { ...W, offset: "-4" })],
+  ["a file of another checksum", "model_external_data", at("w", { ...W, checksum: "00".repeat(20) })],
   ["a key that is not known", "model_external_data", at("w", { ...W, prepacked: "1" })],
   ["no place", "model_external_data", at("w", {})],
   ["texts", "model_external_data", { ...at("w", W), dataType: 8 }],

@@ -45,7 +45,12 @@ describe("a receipt's page", () => {
     const page = receiptPage({ ...verified, known: true, judgedBy: "a test" });
     expect(page).toContain('<h1 class="verified">VERIFIED (simulated hardware)</h1>');
     expect(page.match(/<details>/g)).toHaveLength(11);
-    for (const words of [receipt.id, receipt.core.payment.payer, "0.01 of token", "What this does not prove"])
+    for (const words of [
+      receipt.id,
+      receipt.core.payment.payer,
+      "0.01 of the unknown token",
+      "What this does not prove",
+    ])
       expect(page).toContain(words);
     const times = [...page.matchAll(/<li><time>([^<]*)<\/time>/g)].map(([, time = ""]) => Date.parse(time));
     expect(times.length).toBeGreaterThan(3);
