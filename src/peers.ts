@@ -57,7 +57,7 @@ export function howToInstall(names: readonly string[]): string {
   const versions = tested();
   const line = `npm install ${names.map((name) => `${name}@${versions[name]}`).join(" ")}`;
   return names.includes("onnxruntime-node")
-    ? `Run ${line} (set onnxruntime-node-install=skip in .npmrc if nuget.org cannot be reached).`
+    ? `Run ${line}. If npm fails in onnxruntime-node, it could not download GPU files from nuget.org: add --ignore-scripts to the line. Nothing here needs them.`
     : `Run ${line}.`;
 }
 

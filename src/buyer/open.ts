@@ -126,7 +126,8 @@ export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
       });
     },
 
-    getReceipt: (id, { waitSeconds = 0, signal } = {}) => waitForVerdict(ctx, id, { waitSeconds, signal }),
+    getReceipt: (id, { waitSeconds = 0, settled, signal } = {}) =>
+      waitForVerdict(ctx, id, { waitSeconds, settled, signal }),
 
     listReceipts: ({ limit = 50 } = {}) => listReceipts(db, { limit }),
 

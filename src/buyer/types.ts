@@ -211,8 +211,14 @@ export interface Buyer {
    * whether money moved.
    */
   buy(...given: BuyArguments): Promise<BuyResult>;
-  /** Waits up to `waitSeconds` for the verdict to leave `pending`. Throws `receipt_not_found`. */
-  getReceipt(id: string, options?: { waitSeconds?: number; signal?: AbortSignal | undefined }): Promise<Receipt>;
+  /**
+   * Waits up to `waitSeconds` for the verdict to leave `pending`, and with `settled` also for the payment to be seen on chain.
+   * Throws `receipt_not_found`.
+   */
+  getReceipt(
+    id: string,
+    options?: { waitSeconds?: number; settled?: boolean | undefined; signal?: AbortSignal | undefined },
+  ): Promise<Receipt>;
   listReceipts(options?: { limit?: number }): Promise<Receipt[]>;
   /** Appraises again under this buyer's policy, offline; stores nothing. `at` defaults to the purchase time. */
   verify(receipt: Receipt, options?: { at?: Date | undefined; assurance?: Assurance | undefined }): Promise<Appraisal>;

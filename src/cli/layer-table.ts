@@ -22,6 +22,10 @@ export const VERDICT_COLOUR: Record<Verdict, (text: string) => string> = {
 export const waitFor = (id: string): string =>
   `The verdict is pending. Look for the missing evidence and wait for it with: proof402 receipts show ${id} --wait 30`;
 
+/** The same where the verdict stands, and only the payment was not seen on chain yet. */
+export const lookFor = (id: string): string =>
+  `The payment was not seen on chain yet. Look for it and wait for it with: proof402 receipts show ${id} --wait 30`;
+
 /**
  * An appraisal for a terminal: the verdict, its reason if no layer shows it, one line per layer, and the limits of the
  * proof. Plain text where colour is off.

@@ -21,7 +21,10 @@ export function addReceiptCommands(program: Command, lazily: Lazily): void {
   receipts
     .command("show <id>")
     .description("one receipt and its newest verdict")
-    .option("--wait <seconds>", "wait while the verdict is pending")
+    .option(
+      "--wait <seconds>",
+      "look for missing evidence and wait while the verdict is pending or the payment is not seen on chain",
+    )
     .action(lazily(async () => forReceipts((await import("./receipts.ts")).showReceipt)));
   withFilters(
     receipts

@@ -6,7 +6,7 @@ import { fullId, searchReceipts } from "../receipts/search.ts";
 import { requireReceipt } from "../receipts/store.ts";
 import { stepAfter } from "../tools/next.ts";
 import { summarize } from "../tools/summary.ts";
-import { layerTable, waitFor } from "./layer-table.ts";
+import { layerTable, lookFor, waitFor } from "./layer-table.ts";
 import { EXIT, globals, note, print, printJson, printResult } from "./globals.ts";
 import { inCommands } from "./next.ts";
 import { wholeNumber } from "./numbers.ts";
@@ -62,7 +62,7 @@ export async function showReceipt(given: string, options: { wait?: string }, com
   const id = await withStore(rest, (db) => fullId(db, given));
   if (waitSeconds > 0)
     await busy("Waiting for the receipt's verdict", () =>
-      withBuyer(rest, (buyer) => buyer.getReceipt(id, { waitSeconds })),
+      withBuyer(rest, (buyer) => buyer.getReceipt(id, { waitSeconds, settled: true })),
     );
   const [receipt, claims] = await withStore(rest, async (db) => {
     const stored = await requireReceipt(db, id);
@@ -74,10 +74,10 @@ export async function showReceipt(given: string, options: { wait?: string }, com
     const { assets } = (await configOf(rest)).payment;
     const story = storyOf(receipt, summarize(receipt, appraisal, assets));
     print([`Receipt ${receipt.id}`, storyText(story), layerTable(appraisal), ...claims.map(inOneLine)].join("\n"));
-    if (appraisal.verdict === "pending")
-      note(
-        waitSeconds === 0 ? waitFor(receipt.id) : `Still pending after ${waitSeconds} s. Run the same command again.`,
-      );
+    const isUnseen = appraisal.layers.settlement.status === "pending";
+    const look = appraisal.verdict === "pending" ? waitFor(receipt.id) : lookFor(receipt.id);
+    if (appraisal.verdict === "pending" || isUnseen)
+      note(waitSeconds === 0 ? look : `Still pending after ${waitSeconds} s. Run the same command again.`);
   }
   return EXIT.ok;
 }

@@ -1,5 +1,6 @@
 import { findDefaultAsset } from "@x402/evm";
 import { spawn, spawnSync } from "node:child_process";
+import { createCipheriv, pbkdf2Sync, randomBytes, randomUUID } from "node:crypto";
 import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -7,6 +8,9 @@ import { loadConfig } from "../../src/config/load.ts";
 import { PRESETS, RPC_PLACEHOLDER } from "../../src/config/new-config.ts";
 import { writeDevnet } from "../../src/devnet/index.ts";
 import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
+import { readAnswers } from "../../src/cli/init/answers.ts";
+import type { Asker, Judge } from "../../src/cli/init/question.ts";
+import { keccak256, toHex } from "../../src/evidence/bytes.ts";
 import { CLI, runCli } from "../support/cli.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 
@@ -164,6 +168,93 @@ test("the presets' tokens are those of x402's own packages", () => {
     const known = findDefaultAsset(token.asset, network);
     expect(known).toMatchObject({ name: token.domain.name, version: token.domain.version, decimals: token.decimals });
   }
+});
+
+/** A keystore that opens in no time: one round, where a real one has some 100,000. */
+function quickKeystore(key: string, password: string): string {
+  const [salt, iv] = [randomBytes(32), randomBytes(16)];
+  const derived = pbkdf2Sync(password, salt, 1, 32, "sha256");
+  const cipher = createCipheriv("aes-128-ctr", derived.subarray(0, 16), iv);
+  const ciphertext = Buffer.concat([cipher.update(Buffer.from(key, "hex")), cipher.final()]);
+  const crypto = {
+    cipher: "aes-128-ctr",
+    cipherparams: { iv: iv.toString("hex") },
+    ciphertext: ciphertext.toString("hex"),
+    kdf: "pbkdf2",
+    kdfparams: { c: 1, dklen: 32, prf: "hmac-sha256", salt: salt.toString("hex") },
+    mac: toHex(keccak256(new Uint8Array(Buffer.concat([derived.subarray(16), ciphertext])))),
+  };
+  return JSON.stringify({ crypto, id: randomUUID(), version: 3 });
+}
+
+test("each answer that cannot be used is asked for again with its fault", async () => {
+  const home = await newHome();
+  const inHomeOf = async (name: string, text: string): Promise<string> => {
+    await writeFile(join(home, name), text, { mode: 0o600 });
+    return join(home, name);
+  };
+  const [none, odd] = [join(home, "none"), await inHomeOf("odd", "no key")];
+  const key = await inHomeOf("key", `0x${"11".repeat(32)}`);
+  const keystore = await inHomeOf("keystore", quickKeystore("22".repeat(32), "the right one"));
+  /** Answers question after question, and keeps the fault of each answer that is asked for again. */
+  const answering = (...answers: (string | boolean)[]) => {
+    const faults: string[] = [];
+    const next = (): string => String(answers.shift());
+    const until = async (check: Judge = () => undefined): Promise<string> => {
+      for (;;) {
+        const value = next();
+        const fault = await check(value);
+        if (fault === undefined) return value;
+        faults.push(fault);
+      }
+    };
+    const ask: Asker = {
+      text: (_message, { check } = {}) => until(check),
+      secret: (_message, check) => until(check),
+      choose: (_message, options) => {
+        const wanted = next();
+        const found = options.find(({ value }) => value === wanted);
+        if (found === undefined) throw new Error(`no choice ${wanted}`);
+        return Promise.resolve(found.value);
+      },
+      agree: () => Promise.resolve(answers.shift() === true),
+    };
+    return { ask, faults, left: answers };
+  };
+  const rpc = ["ftp://rpc.example.org", "http://rpc.example.org", "rpc", "https://rpc.example.org"];
+  const caps = ["much", "0.1234567", "0.5", "0.4", "1", "0.9", "2", "-1", "5", "0.6", "0.5"];
+  const plain = answering("base", ...rpc, "file", "import", "", none, odd, key, false, ...caps);
+  const made = await readAnswers({}, plain.ask);
+  expect(made).toMatchObject({
+    place: { rpcUrl: "https://rpc.example.org" },
+    from: key,
+    caps: { perCall: "0.5", perHour: "1", perDay: "2", total: "5", approveAbove: "0.5" },
+  });
+  expect(plain.faults).toEqual([
+    ...Array<unknown>(3).fill(expect.stringContaining("begins with https://")),
+    "Name a file.",
+    expect.stringContaining("could not be read"),
+    expect.stringContaining("private key"),
+    expect.stringContaining("(much) is no amount of dollars"),
+    expect.stringContaining("(0.1234567) is no amount of dollars"),
+    expect.stringMatching(/\(0\.4\) is less than .*\(0\.5\)/),
+    expect.stringMatching(/\(0\.9\) is less than .*\(1\)/),
+    expect.stringContaining("(-1) is no amount of dollars"),
+    expect.stringMatching(/\(0\.6\) is more than .*\(0\.5\)/),
+  ]);
+  const locked = answering(
+    "base",
+    "https://rpc.example.org",
+    "keystore",
+    "import",
+    keystore,
+    true,
+    "a wrong one",
+    "the right one",
+  );
+  expect(await (await readAnswers({}, locked.ask)).password()).toBe("the right one");
+  expect(locked.faults).toEqual([expect.stringContaining("password")]);
+  expect([plain.left, locked.left]).toEqual([[], []]);
 });
 
 describe.runIf(hasScript)("at a terminal", () => {

@@ -209,6 +209,16 @@ test("export --html writes a page of one receipt, over no file, and verify --pag
   expect((await cli("verify")).code).toBe(64);
 });
 
+test("show says how a payment that was not seen is looked for, and waits until it is, whatever the verdict", async () => {
+  const id = bought[2]?.id ?? "none";
+  const { stdout, stderr } = await cli("receipts", "show", id);
+  expect(stderr.includes(`proof402 receipts show ${id} --wait 30`)).toBe(stdout.includes("not seen on chain yet"));
+  const waited = await cli("receipts", "show", id, "--wait", "30");
+  expect(waited.stdout).toMatch(/FAILED[^]*^settlement +pass /m);
+  expect(waited.stdout).not.toContain("not seen on chain yet");
+  expect(waited.stderr).not.toContain("--wait");
+});
+
 test("spending pages its purchases", async () => {
   const { stdout } = await cli("spending", "--limit", "2");
   expect(stdout).toContain("Purchases shown: 1 to 2 of 3");

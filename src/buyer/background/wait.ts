@@ -13,14 +13,19 @@ const HURRY_MS = 2000;
 const SECOND_CLOCK = ["settlement", "inclusion", "computation"] as const;
 
 /**
- * The stored receipt once its verdict is no longer `pending`, or as it stands after `waitSeconds`. Sees evidence landed
+ * The stored receipt once its verdict is no longer `pending` (with `settled`, and its payment was seen on chain), or as it stands after `waitSeconds`. Sees evidence landed
  * by this process at once, and by another process within a fraction of a second; `onLanded` gets the receipt each time
  * it has more evidence than before.
  */
 export async function waitForVerdict(
   ctx: BuyerContext,
   id: string,
-  options: { waitSeconds: number; signal?: AbortSignal | undefined; onLanded?: (receipt: Receipt) => void },
+  options: {
+    waitSeconds: number;
+    settled?: boolean | undefined;
+    signal?: AbortSignal | undefined;
+    onLanded?: (receipt: Receipt) => void;
+  },
 ): Promise<Receipt> {
   const deadline = ctx.clock().getTime() + options.waitSeconds * 1000;
   let landed = 0;
@@ -30,7 +35,9 @@ export async function waitForVerdict(
     if (receipt.later.length > landed) options.onLanded?.(receipt);
     landed = receipt.later.length;
     const left = deadline - ctx.clock().getTime();
-    if (newestAppraisal(receipt).verdict !== "pending" || left <= 0) return receipt;
+    const { verdict, layers } = newestAppraisal(receipt);
+    const isAwaited = verdict === "pending" || (options.settled === true && layers.settlement.status === "pending");
+    if (!isAwaited || left <= 0) return receipt;
     if (performance.now() - hurriedAt >= HURRY_MS) {
       // Evidence is looked for now, not when a back-off ends or the lease of a process that is gone.
       await ctx.queue.hurry(id, ctx.clock().getTime());

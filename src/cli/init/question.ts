@@ -1,7 +1,7 @@
 import { Proof402Error } from "../../errors.ts";
 
 /** Names the fault of an answer, or nothing. */
-type Judge = (value: string) => string | undefined | Promise<string | undefined>;
+export type Judge = (value: string) => string | undefined | Promise<string | undefined>;
 
 /** Asks a person one thing. An answer with a fault is asked for again in its place. */
 export type Asker = {
