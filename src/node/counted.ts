@@ -25,6 +25,8 @@ type Counting = {
   origin: string | undefined;
   /** Counts a request that costs work: the seconds until its client may come again, or null. */
   waits: (incoming: IncomingMessage) => Promise<number | null>;
+  /** Tells whether the payment in a header was taken before: no limit over time keeps its answer back. */
+  hasTaken: (payment: string) => Promise<boolean>;
 };
 
 /** Attesting asks the enclave, and is no POST. */
@@ -33,7 +35,7 @@ const costsWork = (method: string, path: string): boolean => method === "POST" |
 /** Hands requests on, as many as may come. */
 export function countRequests(
   fetch: (request: Request) => Promise<Response>,
-  { atOnce, origin: named, waits }: Counting,
+  { atOnce, origin: named, waits, hasTaken }: Counting,
 ): Counted {
   const [asked, working] = [new Set<Promise<unknown>>(), new Set<Promise<unknown>>()];
   let underWay = 0;
@@ -52,9 +54,12 @@ export function countRequests(
     const { method, headers } = req.raw;
     const { pathname, search, origin } = new URL(req.url);
     // Behind a proxy the host that a caller names is not the one that buyers ask.
+    const payment = method === "POST" ? headers.get("payment-signature") : null;
     const seconds = costsWork(method, pathname) ? await waits(env.incoming) : null;
-    if (seconds !== null)
-      return tooMany("too many requests from this address; this one moved no money, ask again later", seconds);
+    if (seconds !== null && (payment === null || !(await hasTaken(payment)))) {
+      const unknown = payment === null ? "" : " the payment that came with this one is not known here,";
+      return tooMany(`too many requests from this address;${unknown} ask again later`, seconds);
+    }
     const url = `${named ?? origin}${pathname}${search}`;
     if (method !== "POST") return fetch(new Request(url, { method, headers }));
     const body = await req.arrayBuffer().catch(() => null);

@@ -18,6 +18,7 @@ import { openChainReader } from "./chain-view.ts";
 import { MAX_CLAIM_SECONDS, WITHDRAW_DELAY_SECONDS } from "./claims.ts";
 import { openPaidCalls } from "./paid-calls.ts";
 import type { NodePayment } from "./payment.ts";
+import { identityOf } from "./payment-key.ts";
 import { paymentGate, type ServedModel } from "./payment-gate.ts";
 import { packageModelsDirectory, readDescriptions, type ModelDescription } from "./models.ts";
 import type { NodeRecords } from "./records.ts";
@@ -85,6 +86,8 @@ export type InferenceNode = {
   proofKeys: Record<string, string>;
   /** Answers that wait for their proof. */
   pendingProofs(): number;
+  /** Tells whether a `PAYMENT-SIGNATURE` header has a payment that was taken before: a limit must not keep its answer back. */
+  hasTaken(payment: string): Promise<boolean>;
   /** Hands what is not anchored yet to the chain, once, and ends. */
   close(): Promise<void>;
 };
@@ -181,6 +184,11 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
     models: served.map(({ model }) => ({ name: model.name, sha256: model.sha256 })),
     proofKeys: proofs?.keys ?? {},
     pendingProofs: () => proofs?.pending() ?? 0,
+    async hasTaken(header) {
+      const came = gate.read(header);
+      const identity = came === null ? null : identityOf(came.payload, came.terms);
+      return identity !== null && (await calls.find(identity.key)) !== null;
+    },
     async close() {
       await gate.close();
       await batches?.close();

@@ -45,8 +45,8 @@ export const facilitatorTimeoutMs = (waitSeconds: number): number =>
 
 /** The paywall; `close` claims what vouchers granted and was not claimed yet. */
 export type PaymentGate = {
-  /** Reads the payment of a request, unverified; null if there is none or it is unreadable. */
-  read(c: Context): Payment | null;
+  /** Reads the payment in a request's header, unverified; null if there is none or it is unreadable. */
+  read(header: string | undefined): Payment | null;
   /** Has the facilitator judge the payment of a request for a model, or asks for one. Throws where it cannot be asked. */
   verify(c: Context, model: string): Promise<Verification>;
   /** Whether a voucher was settled here before: its channel was charged up to its sum. */
@@ -124,7 +124,7 @@ export function paymentGate(
       }
       const required = result.response.headers["PAYMENT-REQUIRED"];
       const offered = required === undefined ? null : decodePaymentRequiredHeader(required);
-      const came = readPayment(c);
+      const came = readPayment(paymentHeader(c));
       const terms = came === null ? undefined : server.findMatchingRequirements(offered?.accepts ?? [], came.payload);
       return {
         kind: "refused",
@@ -152,8 +152,9 @@ export function paymentGate(
   };
 }
 
-function readPayment(c: Context): Payment | null {
-  const header = c.req.header("payment-signature");
+const paymentHeader = (c: Context): string | undefined => c.req.header("payment-signature");
+
+function readPayment(header: string | undefined): Payment | null {
   if (header === undefined) return null;
   try {
     const payload = decodePaymentSignatureHeader(header);
@@ -180,7 +181,7 @@ const pathOf = (model: string): string => `/models/${model}`;
 
 /** A request as the paywall sees it: at its model's route, however its address was written. */
 function contextOf(c: Context, model: string): HTTPRequestContext {
-  const payment = c.req.header("payment-signature");
+  const payment = paymentHeader(c);
   const context = { adapter: new HonoAdapter(c), path: pathOf(model), method: c.req.method };
   return payment === undefined ? context : { ...context, paymentHeader: payment };
 }

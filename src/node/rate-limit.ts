@@ -44,8 +44,11 @@ export function clientOf({ socket, headers }: IncomingMessage, behindProxy: bool
         .at(-1)
         ?.trim()
     : undefined;
-  return networkOf(forwarded ?? "") ?? networkOf(socket.remoteAddress ?? "") ?? "unknown";
+  return networkOf(withoutPort(forwarded ?? "")) ?? networkOf(socket.remoteAddress ?? "") ?? "unknown";
 }
+
+/** Some proxies write the port, too: `203.0.113.7:443`, `[2001:db8::1]:443`. */
+const withoutPort = (text: string): string => text.replace(/^(?:\[([^\]]*)\]|([0-9.]+))(?::[0-9]+)?$/, "$1$2");
 
 /** An address as it is counted: of IPv6 the first 64 bits, since one subscriber has all addresses behind them. */
 function networkOf(text: string): string | null {

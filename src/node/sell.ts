@@ -3,6 +3,7 @@ import type { PaymentRequirements, SettleResponse } from "@x402/core/types";
 import type { Context } from "hono";
 import { concatBytes, sha256, toHex, utf8, type Bytes } from "../evidence/bytes.ts";
 import { canonicalJson } from "../evidence/canonical.ts";
+import { lastSecondOf } from "../evidence/settlement.ts";
 import { accept, type Accepted, type Judges } from "./accept.ts";
 import type { InferRequest } from "./oip.ts";
 import type { KeptAnswer, PaidCall } from "./paid-calls.ts";
@@ -40,9 +41,10 @@ const MAX_REASON = 200;
 export function createSeller(counter: Counter): (c: Context, order: Order) => Promise<Response> {
   const inTurn = createTurns();
   return async (c, order) => {
-    const came = counter.gate.read(c);
+    const header = c.req.header("payment-signature");
+    const came = counter.gate.read(header);
     const identity = came === null ? null : identityOf(came.payload, came.terms);
-    if (came === null && c.req.header("payment-signature") !== undefined) return unreadable(c);
+    if (came === null && header !== undefined) return unreadable(c);
     if (came !== null && identity !== null)
       return inTurn(identity.key, () => sell(counter, c, { order, came, identity }));
     const accepted = await accept(counter, c, order.served.model.name);
@@ -105,7 +107,7 @@ async function sellFor(counter: Counter, c: Context, { known, digest, ...taking 
   // Counted once the payment is found good: who names another's address uses up nothing of theirs.
   const isNew = known === null && accepted.seen === null;
   const seconds = isNew ? await counter.payerWaits?.(identity.payer) : null;
-  if (seconds != null) return tooManyCalls(accepted.payment, seconds);
+  if (seconds != null) return tooManyCalls(identity, terms, seconds);
   if (!(await isMine(counter, { identity, known, digest, terms }))) return busy(c);
   const settling = { ...taking, identity };
   const answer = known?.answer ?? (await workOnce(counter, settling));
@@ -127,11 +129,15 @@ async function isMine(
   return calls.take(key, { request: digest, terms: JSON.stringify(terms) });
 }
 
-/** The payment was not handed on to be settled, and may be brought again. */
-function tooManyCalls({ terms: { network } }: Payment, seconds: number): Response {
+/** The payment was not handed on to be settled, and may be brought again while it is valid. */
+function tooManyCalls({ authorization }: PaymentIdentity, { network }: PaymentRequirements, seconds: number): Response {
   const refused = { success: false, errorReason: "rate_limited", transaction: "", network };
-  const error = "this payer has asked for too much; nothing was charged, bring the same payment again later";
-  return tooMany(error, seconds, receiptHeader(refused));
+  const again = Date.now() / 1000 + seconds;
+  const next =
+    authorization === null || again < lastSecondOf(authorization)
+      ? "bring the same payment again after the time in Retry-After"
+      : "this payment will have run out by the time in Retry-After, bring a new one then";
+  return tooMany(`this payer has asked for too much; nothing was charged, ${next}`, seconds, receiptHeader(refused));
 }
 
 const notTaken = (c: Context): Response =>

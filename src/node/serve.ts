@@ -66,7 +66,12 @@ export async function serveNode(config: NodeConfig, log: Log): Promise<ServedNod
     const limit = perAddress === undefined ? null : await openRateLimit(perAddress);
     const waits: Parameters<typeof countRequests>[1]["waits"] = async (incoming) =>
       (await limit?.(clientOf(incoming, listen.behindProxy))) ?? null;
-    const counted = countRequests(node.fetch, { atOnce, origin, waits });
+    const counted = countRequests(node.fetch, {
+      atOnce,
+      origin,
+      waits,
+      hasTaken: (payment) => node.hasTaken(payment),
+    });
     const gauges = { inFlight: () => counted.underWay(), proofsPending: () => node.pendingProofs() };
     const counts = (await metrics?.serve(config.metrics?.port ?? 0, gauges)) ?? null;
     if (counts !== null) closing.unshift(() => counts.stop());

@@ -4,7 +4,7 @@ import { connect, type Socket } from "node:net";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { decodePaymentResponseHeader } from "@x402/core/http";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { sellerSchema } from "../../src/market/types.ts";
 import { loadNodeConfig, type NodeConfigInput } from "../../src/node/config.ts";
 import { packageModelsDirectory } from "../../src/node/index.ts";
@@ -166,7 +166,7 @@ describe("the counts of a node that serves", () => {
 });
 
 describe("limits over time", () => {
-  test("T109: a payer over its limit is told when to come again, unsettled, and the same payment buys later", async () => {
+  test("T109: a payer over its limit is told when to come again, unsettled, and if the same payment buys then", async () => {
     const edit = (settings: NodeConfigInput): void => {
       settings.limits = { perPayer: { most: 1, seconds: 3_600 } };
       settings.payment.facilitatorUrl = market.devnet.facilitatorUrl;
@@ -193,16 +193,51 @@ describe("limits over time", () => {
       success: false,
       errorReason: "rate_limited",
     });
+    // The payment is valid for less than the hour.
+    expect(await told.text()).toContain("this payment will have run out by the time in Retry-After");
     expect(await isUsed(market, second)).toBe(false);
     expect((await (await purseFor(market, limited)).post()).status).toBe(200);
-    const later = addressOf(
+  });
+
+  test("T109: a payer over its limit brings the same payment to the same node after its window", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const origin = addressOf(
       await serveHere((settings) => {
-        edit(settings);
-        settings.limits = {};
-      }, "later.json"),
+        settings.limits = { perPayer: { most: 1, seconds: 60 } };
+        settings.payment.facilitatorUrl = market.devnet.facilitatorUrl;
+      }, "window.json"),
     );
-    expect((await second.post(requestOf(1), later)).status).toBe(200);
+    const account = newAccount();
+    const [first, second] = [await purseFor(market, origin, { account }), await purseFor(market, origin, { account })];
+    expect((await first.post()).status).toBe(200);
+    const told = await second.post(requestOf(1));
+    expect([told.status, told.text]).toEqual([429, expect.stringContaining("bring the same payment again after")]);
+    vi.setSystemTime(Date.now() + 61_000);
+    expect((await second.post(requestOf(1))).status).toBe(200);
     expect(await isUsed(market, second)).toBe(true);
+  });
+
+  test("T109: a payment that was taken has its answer from an address over its limit", async () => {
+    const origin = addressOf(
+      await serveHere((settings) => {
+        settings.limits = { perAddress: { most: 3, seconds: 3_600 } };
+        settings.payment.facilitatorUrl = market.devnet.facilitatorUrl;
+      }, "lost.json"),
+    );
+    const purse = await purseFor(market, origin);
+    const other = await purseFor(market, origin);
+    const paid = await purse.post();
+    expect(paid.status).toBe(200);
+    // Its answer was lost on the way.
+    expect(await purse.post()).toEqual(paid);
+    // This one was not taken, and the node says no more than that.
+    const told = await other.post();
+    expect([told.status, told.text]).toEqual([429, expect.stringContaining("is not known here")]);
+    expect(told.text).not.toContain("money");
+    // A payment opens nothing but its own answer.
+    const attested = await fetch(`${origin}/enclave/attestation`, { headers: { "payment-signature": purse.header } });
+    expect(attested.status).toBe(429);
   });
 
   test("a buyer that is told 429 says what became of its money", async () => {
@@ -252,6 +287,11 @@ describe("limits over time", () => {
     const proxied = addressOf(await serveHere(edit(true), "proxied.json"));
     const seen = ["2001:db8::1", "2001:db8:0:0:9::2", "2001:db8:0:1::3", "2001:db8::ffff"];
     expect(await told(proxied, seen)).toEqual([402, 402, 402, 429]);
+    // Some proxies name the port.
+    const ports = ["203.0.113.9:51234", "203.0.113.9:51235", "203.0.113.9"];
+    expect(await told(proxied, ports)).toEqual([402, 402, 429]);
+    const bracketed = ["[2001:db8:5::1]:443", "[2001:db8:5::2]", "2001:db8:5::3"];
+    expect(await told(proxied, bracketed)).toEqual([402, 402, 429]);
   });
 });
 
