@@ -33,7 +33,7 @@ const permit2Schema = z.strictObject({
   }),
 });
 const voucherFields = {
-  channelConfig: z.looseObject({ payer: address }),
+  channelConfig: z.looseObject({}),
   voucher: z.object({ channelId: bytes32, maxClaimableAmount: natural, signature }),
 };
 const voucherSchema = z.discriminatedUnion("type", [
@@ -58,7 +58,7 @@ const methodFor = ({ scheme, extra }: PaymentRequirements): PaymentMethod | null
 export type PaymentIdentity = {
   /** The same for all that can only move money once: (network, token, payer, nonce), or a channel's sum. */
   key: string;
-  /** An address. Its payer once the payment is found good, a mere claim before. */
+  /** An address, or a channel. Its payer once the payment is found good, a mere claim before. */
   payer: string;
   /** Its identity on chain; null of a voucher, settled by a claim together with others. */
   authorization: Authorization | null;
@@ -81,7 +81,9 @@ function identityOfVoucher(payment: PaymentPayload, terms: PaymentRequirements):
   if (voucher === null) return null;
   const { channelId, maxClaimableAmount } = voucher.voucher;
   const key = `${terms.network} channel ${channelId} ${BigInt(maxClaimableAmount)}`;
-  return { key, payer: voucher.channelConfig.payer, authorization: null };
+  // The scheme refuses a channel without a payer later.
+  const payer = address.safeParse(voucher.channelConfig["payer"]).data ?? channelId;
+  return { key, payer, authorization: null };
 }
 
 const placeSchema = z.object({ network: z.string(), asset: address, payTo: address });
