@@ -30,7 +30,7 @@ export async function addNewSeller(url: string, options: Options, command: Comma
   tell(sellerText(seller));
   await confirm(yes, { question: `Pin this seller in ${file.path}?`, otherwise: "Nothing was written." });
   await addSeller(file, seller.entry);
-  const next = `Buy with: proof402 buy ${seller.models[0]?.name ?? "MODEL"} --seller ${id} --input JSON`;
+  const next = `Buy with: proof402 buy ${seller.models[0]?.name ?? "MODEL"} --seller ${id} --input '{"NAME":VALUES}'`;
   if (json) printResult({ config: file.path, ...viewOf(seller) }, next);
   else print(`Wrote ${file.path}. Commands take the new seller at once, running servers at their next start.\n${next}`);
   return EXIT.ok;

@@ -44,7 +44,7 @@ export async function openWith(options: OpenOptions, command: Command): Promise<
   if (json)
     printResult(
       { id: channel.id, transaction: sent?.transaction ?? null, ...(sent === null ? {} : gasView(sent)) },
-      `Buy from it with: proof402 buy MODEL --seller ${seller.id} --input JSON`,
+      `Buy from it with: proof402 buy MODEL --seller ${seller.id} --input '{"NAME":VALUES}'`,
     );
   else if (sent === null)
     print(`Channel ${channel.id} is ${channel.state}: its deposit is on chain, by no transaction of this command.`);

@@ -4,7 +4,7 @@ import type { Step } from "../tools/next.ts";
 export function inCommands(step: Step): string {
   switch (step.do) {
     case "buy":
-      return "Buy with: proof402 buy MODEL --input JSON";
+      return `Buy with: proof402 buy MODEL --input '{"NAME":VALUES}'`;
     case "list":
       return "Look at the sellers with: proof402 doctor";
     case "settle":

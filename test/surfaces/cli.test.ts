@@ -255,7 +255,7 @@ describe("buy", () => {
     const { code, stdout } = await runCli(["--config", path, "receipts", "list", "--json"]);
     expect([code, JSON.parse(stdout)]).toEqual([
       0,
-      { receipts: [], total: 0, more: null, next: "Buy with: proof402 buy MODEL --input JSON" },
+      { receipts: [], total: 0, more: null, next: `Buy with: proof402 buy MODEL --input '{"NAME":VALUES}'` },
     ]);
     const answered = await runCli([
       "--config",

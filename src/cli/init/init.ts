@@ -215,5 +215,5 @@ function nextOf(path: string, { isNamed, findings, added: [seller] }: Done): str
   if (first?.next !== undefined) return `Next: ${first.next} Then run ${named} doctor, which says what is left.`;
   return seller === undefined
     ? `Next, add a seller: ${named} sellers add URL`
-    : `Next, see what it takes: ${named} models; then buy: ${named} buy ${seller.models[0]?.name ?? "MODEL"} --input JSON`;
+    : `Next, see what it takes: ${named} models; then buy: ${named} buy ${seller.models[0]?.name ?? "MODEL"} --input '{"NAME":VALUES}'`;
 }
