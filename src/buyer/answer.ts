@@ -1,5 +1,5 @@
 import { fromBase64 } from "../evidence/bytes.ts";
-import type { AnswerReading, ExchangeFormat, Part } from "../evidence/exchange/format.ts";
+import type { AnswerReading, ExchangeFormat, Part, UnreadableReason } from "../evidence/exchange/format.ts";
 import { formatOf } from "../evidence/exchange/formats.ts";
 import { Proof402Error, type ErrorCode } from "../errors.ts";
 import type { Receipt } from "../receipts/schema.ts";
@@ -7,16 +7,14 @@ import type { Receipt } from "../receipts/schema.ts";
 const NEXT = "The bytes that came are kept in the receipt. The same key gives the same result and pays nothing more.";
 
 /**
- * What a paid call comes back with. Throws Proof402Error `seller_error` if the seller reports a failure, and
- * `malformed_answer` if the answer contradicts itself. Both name the receipt with the answer.
+ * What a paid call comes back with. Throws Proof402Error `seller_error` if the seller reports a failure,
+ * `answer_unfinished` if its stream did not end, and `malformed_answer` if the answer contradicts itself. Each names the
+ * receipt with the answer.
  */
 export function deliveredAnswer(receipt: Receipt): AnswerReading {
-  const { id, core } = receipt;
   const reading = readingOf(receipt);
   if (reading.readable || reading.reason === "other_format") return reading;
-  throw reading.reason === "states_error"
-    ? failed("seller_error", `Seller "${core.seller.id}" answered a paid request with an error.`, id)
-    : failed("malformed_answer", `The answer for "${core.request.model}" contradicts its own shapes or datatypes.`, id);
+  throw problemOf(reading.reason, receipt);
 }
 
 /**
@@ -31,6 +29,18 @@ export function answerOf(receipt: Receipt): Record<string, unknown> {
     `The answer for "${receipt.core.request.model}" cannot be read by this version.`,
     receipt.id,
   );
+}
+
+function problemOf(reason: Exclude<UnreadableReason, "other_format">, { id, core }: Receipt): Proof402Error {
+  const model = `"${core.request.model}"`;
+  switch (reason) {
+    case "states_error":
+      return failed("seller_error", `Seller "${core.seller.id}" answered a paid request with an error.`, id);
+    case "unfinished":
+      return failed("answer_unfinished", `The stream that answers ${model} ended before its last frame.`, id);
+    case "inconsistent":
+      return failed("malformed_answer", `The answer for ${model} contradicts itself.`, id);
+  }
 }
 
 const failed = (code: ErrorCode, message: string, receiptId: string): Proof402Error =>

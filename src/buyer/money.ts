@@ -66,6 +66,7 @@ const KNOWS_OF_PAYMENT: ReadonlySet<ErrorCode> = new Set([
   "answer_cut",
   "answer_lost",
   "answer_not_kept",
+  "answer_unfinished",
   "approval_cancelled",
   "approval_declined",
   "approval_pending",

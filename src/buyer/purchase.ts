@@ -107,6 +107,7 @@ async function payAgain(ctx: BuyerContext, call: Call, turn: Extract<Turn, { kin
 const OF_ANOTHER_CAUSE: readonly ErrorCode[] = [
   "aborted",
   "answer_cut",
+  "answer_unfinished",
   "malformed_answer",
   // Another process makes the call and may have the answer by now.
   "call_in_progress",

@@ -165,8 +165,12 @@ export const AFTER_SIGNING = {
     "The seller was sent the payment, and no readable answer came of it.",
     "Call again with the same key: nothing is paid twice.",
   ],
+  answer_unfinished: [
+    "The paid answer is a stream that ended before its last frame.",
+    "Look at the receipt. The same key gives the same result and pays nothing more.",
+  ],
   malformed_answer: [
-    "The paid answer contradicts its own shapes or datatypes.",
+    "The paid answer contradicts itself.",
     "Look at the receipt. The same key gives the same result and pays nothing more.",
   ],
   resend_not_allowed: [

@@ -77,9 +77,11 @@ export type SellerSignature = {
 export type UnreadableReason =
   /** It is in another format: binary, gRPC, some other JSON, an unknown datatype. */
   | "other_format"
+  /** It is a stream whose end did not come. */
+  | "unfinished"
   /** It holds an error message in place of an answer. */
   | "states_error"
-  /** It contradicts itself: data that is not of the shape or the datatype, more rows than it has bytes, one name or key twice. */
+  /** It contradicts itself: data that is not of the shape or the datatype, more rows than it has bytes, one name or key twice, two models. */
   | "inconsistent";
 
 export type TensorReading = { ok: true; tensors: Tensor[] } | { ok: false; reason: UnreadableReason };

@@ -1,12 +1,16 @@
 import { textOf } from "../../bytes.ts";
 import { ambiguityOf } from "../../json-text.ts";
 import type { UnreadableReason } from "../format.ts";
-import { isPythonNumber, readPythonJson, type PythonJson } from "../python-json.ts";
-import { dataOfEvents } from "./event-stream.ts";
+import { isPythonNumber, isTruthy, readPythonJson, type PythonJson } from "../python-json.ts";
+import { readEventStream } from "./event-stream.ts";
 
 /** What an answer says. Its text or, if it calls tools, the calls: sellers sign one of both. */
 export type ChatAnswer = {
   text: string;
+  /** Why the model declines, in its words; empty if it does not. No seller signs it. */
+  refusal: string;
+  /** Fields of the message that say something and are not read here, by name. */
+  notRead: string[];
   /** The calls as they came or, of a stream, joined of their fragments. Null without any. */
   calls: Members[] | null;
   streamed: boolean;
@@ -19,25 +23,29 @@ export type ChatAnswer = {
 
 export type Members = Map<string, PythonJson>;
 
-/** The end of a stream. */
+/** The end of a stream. It may itself break off: the signed frame before it ended the answer. */
 const DONE = "[DONE]";
 
+type Frames = { streamed: boolean; frames: string[]; isDone: boolean; brokenOff: string };
+
 /** The texts of a streamed answer's frames, or of the answer as its only one. Null if the bytes are neither. */
-function framesOf(body: Uint8Array): { streamed: boolean; frames: string[] } | null {
+function framesOf(body: Uint8Array): Frames | null {
   const text = textOf(body);
   if (text === undefined) return null;
-  if (/^\s*\{/.test(text)) return { streamed: false, frames: [text] };
-  const events = dataOfEvents(text);
-  if (events === null) return null;
-  const frames = events.at(-1) === DONE ? events.slice(0, -1) : events;
-  return frames.length === 0 ? null : { streamed: true, frames };
+  if (/^\s*\{/.test(text)) return { streamed: false, frames: [text], isDone: true, brokenOff: "" };
+  const stream = readEventStream(text);
+  if (stream === null) return null;
+  const { events, brokenOff } = stream;
+  const isDone = events.at(-1) === DONE;
+  const frames = isDone ? events.slice(0, -1) : events;
+  return frames.length === 0 ? null : { streamed: true, frames, isDone, brokenOff };
 }
 
 /** Reads an answer of one choice, whole or streamed; a completion's, too. */
 export function readChatAnswer(body: Uint8Array): ChatAnswer | UnreadableReason {
   const found = framesOf(body);
   if (found === null) return "other_format";
-  const { streamed } = found;
+  const { streamed, isDone, brokenOff } = found;
   const frames = found.frames.map(readPythonJson);
   if (!frames.every(isMembers)) return "other_format";
   const last = frames.at(-1);
@@ -45,6 +53,9 @@ export function readChatAnswer(body: Uint8Array): ChatAnswer | UnreadableReason 
   if (frames.some((frame) => frame.get("error") != null)) return "states_error";
   // What follows a signed frame would be read as signed by a reader that stops at none.
   if (frames.slice(0, -1).some((frame) => frame.has("tee_signature"))) return "inconsistent";
+  // Half an answer can say the opposite of the whole one.
+  if (!isDone && !last.has("tee_signature")) return "unfinished";
+  if (!DONE.startsWith(brokenOff)) return "inconsistent";
   const choices: Members[] = [];
   for (const frame of frames) {
     const choice = choiceOf(frame, streamed);
@@ -52,16 +63,29 @@ export function readChatAnswer(body: Uint8Array): ChatAnswer | UnreadableReason 
     if (choice !== null) choices.push(choice);
   }
   if (!streamed && choices.length === 0) return "other_format";
-  const parts = choices.map((choice) => partOf(choice, streamed));
-  if (!parts.every((part) => part !== null)) return "other_format";
+  const parts: MessagePart[] = [];
+  for (const choice of choices) {
+    const part = partOf(choice, streamed);
+    if (typeof part === "string") return part;
+    parts.push(part);
+  }
   const lists = parts.flatMap(({ calls }) => (calls === null ? [] : [calls]));
   const calls = streamed ? joinCalls(lists.flat()) : (lists[0] ?? []);
-  if (calls === null) return "other_format";
+  if (typeof calls === "string") return calls;
+  const model = modelOf(frames);
+  if (model === undefined) return "inconsistent";
+  const text = parts.map((part) => part.text).join("");
+  const refusal = parts.map((part) => part.refusal).join("");
+  const notRead = [...new Set(parts.flatMap((part) => part.notRead))];
+  // An empty text would stand for what the answer says in a field that is not read.
+  if (notRead.length > 0 && calls.length === 0 && text + refusal === "") return "other_format";
   return {
-    text: parts.map(({ text }) => text).join(""),
+    text,
+    refusal,
+    notRead,
     calls: calls.length === 0 ? null : calls,
     streamed,
-    model: textIn(frames, "model"),
+    model,
     finishReason: textIn(choices, "finish_reason"),
     usage: frames.findLast((frame) => frame.get("usage") != null)?.get("usage"),
     last,
@@ -87,34 +111,44 @@ function choiceOf(frame: Members, streamed: boolean): Members | UnreadableReason
   return index == null || (isPythonNumber(index) && index.literal === "0") ? choice : "inconsistent";
 }
 
-/** What a choice adds: a message, a delta of one, or the text of a completion. */
-function partOf(choice: Members, streamed: boolean): { text: string; calls: Members[] | null } | null {
+type MessagePart = { text: string; refusal: string; notRead: string[]; calls: Members[] | null };
+
+const READ = ["role", "content", "refusal", "tool_calls"];
+
+/** What a choice adds: a message, a delta of one, or the text of a completion. Two of them would be two answers. */
+function partOf(choice: Members, streamed: boolean): MessagePart | UnreadableReason {
+  if (["message", "delta", "text"].filter((field) => choice.get(field) != null).length > 1) return "inconsistent";
+  if (choice.get(streamed ? "message" : "delta") != null) return "other_format";
   const message = choice.get(streamed ? "delta" : "message");
   if (message === undefined) {
     const text = choice.get("text") ?? (streamed ? "" : null);
-    return typeof text === "string" ? { text, calls: null } : null;
+    return typeof text === "string" ? { text, refusal: "", notRead: [], calls: null } : "other_format";
   }
-  if (!isMembers(message)) return null;
+  if (!isMembers(message)) return "other_format";
   const text = message.get("content") ?? "";
+  const refusal = message.get("refusal") ?? "";
   const calls = message.get("tool_calls") ?? null;
-  if (typeof text !== "string") return null;
-  if (calls === null) return { text, calls };
-  return Array.isArray(calls) && calls.every(isMembers) ? { text, calls } : null;
+  if (typeof text !== "string" || typeof refusal !== "string") return "other_format";
+  const notRead = [...message].flatMap(([name, value]) => (!READ.includes(name) && isTruthy(value) ? [name] : []));
+  if (calls === null) return { text, refusal, notRead, calls };
+  return Array.isArray(calls) && calls.every(isMembers) ? { text, refusal, notRead, calls } : "other_format";
 }
 
 type Call = Record<"id" | "type" | "name" | "arguments", string>;
 
 /** Joins the fragments of calls by their index, as the gateway does: those without an index are of one call. */
-function joinCalls(fragments: readonly Members[]): Members[] | null {
+function joinCalls(fragments: readonly Members[]): Members[] | UnreadableReason {
   const byIndex = new Map<number, Call>();
   for (const fragment of fragments) {
     const index = fragment.get("index") ?? { literal: "0" };
     const called = fragment.get("function") ?? new Map<string, PythonJson>();
-    if (!isPythonNumber(index) || !/^\d{1,4}$/.test(index.literal) || !isMembers(called)) return null;
+    if (!isPythonNumber(index) || !/^\d{1,4}$/.test(index.literal) || !isMembers(called)) return "other_format";
     const told = [fragment.get("id"), fragment.get("type"), called.get("name"), called.get("arguments")];
-    if (!told.every((one) => one == null || typeof one === "string")) return null;
+    if (!told.every((one) => one == null || typeof one === "string")) return "other_format";
     const [id = "", type = "", name = "", args = ""] = told.map((one) => one ?? "");
     const before = byIndex.get(Number(index.literal)) ?? { id: "", type: "", name: "", arguments: "" };
+    // Two calls under one index: readers differ in which of them they take.
+    if (isOther(before.id, id) || isOther(before.name, name)) return "inconsistent";
     byIndex.set(Number(index.literal), {
       id: before.id || id,
       type: before.type || type,
@@ -124,6 +158,8 @@ function joinCalls(fragments: readonly Members[]): Members[] | null {
   }
   return [...byIndex].toSorted(([a], [b]) => a - b).map(([, call]) => callOf(call));
 }
+
+const isOther = (before: string, told: string): boolean => before !== "" && told !== "" && before !== told;
 
 function callOf({ id, type, name, arguments: args }: Call): Members {
   const called: Members = new Map([
@@ -135,6 +171,13 @@ function callOf({ id, type, name, arguments: args }: Call): Members {
     ["type", type || "function"],
     ["function", called],
   ]);
+}
+
+/** The model that the frames name; null if none does, undefined if they name several. An empty name is none. */
+function modelOf(frames: readonly Members[]): string | null | undefined {
+  const told = new Set(frames.map((frame) => frame.get("model")).filter((model) => model != null && model !== ""));
+  const [only = null] = told;
+  return told.size > 1 || (only !== null && typeof only !== "string") ? undefined : only;
 }
 
 /** The text that a field has wherever it is told; null if it is told in two ways. */

@@ -1,19 +1,28 @@
+/** The data of an event stream's events, one line each, in their order, and the data of one that broke off after them. */
+export type EventStream = { events: string[]; brokenOff: string };
+
 /**
- * The data of an event stream's events, one line each, in their order. Null for a stream with two
- * readings: lines that end in a lone CR, data of several lines, named events. An event without its empty line has not
- * come (HTML Living Standard §9.2.6).
+ * Reads an event stream. Null for a stream with two readings: lines that end in a lone CR, data of several lines, events
+ * of another type than "message". An event without its empty line has not come (HTML Living Standard §9.2.6).
  */
-export function dataOfEvents(text: string): string[] | null {
+export function readEventStream(text: string): EventStream | null {
   if (/\r(?!\n)/.test(text)) return null;
   const events: string[] = [];
   let data: string | null = null;
-  for (const line of text.split(/\r?\n/).slice(0, -1)) {
+  const lines = text.split(/\r?\n/);
+  const cut = lines.pop() ?? "";
+  for (const line of lines) {
     if (line === "") {
       if (data !== null) events.push(data);
       data = null;
     } else if (line.startsWith("data:") && data === null) {
-      data = line.slice(line.startsWith("data: ") ? 6 : 5);
-    } else if (!line.startsWith(":")) return null;
+      data = dataIn(line);
+    } else if (!UNREAD.test(line)) return null;
   }
-  return events;
+  return { events, brokenOff: data || dataIn(cut) };
 }
+
+const dataIn = (line: string): string => /^data: ?(.*)/s.exec(line)?.[1] ?? "";
+
+/** Lines that change nothing of an event: comments, the type that it has without one, and what reconnecting takes. */
+const UNREAD = /^(?::|event: ?(?:message)?$|(?:id|retry)(?::|$))/;

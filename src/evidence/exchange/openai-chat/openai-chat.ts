@@ -67,12 +67,19 @@ export const openAiChat = {
   readAnswer(response) {
     const read = readChatAnswer(response);
     if (typeof read === "string") return unreadableAnswer(response, read);
-    const { calls, text, model, finishReason, usage = null } = read;
-    const told = { model, finish_reason: finishReason, usage: plainOf(usage) };
+    const { calls, text, refusal, notRead, model, finishReason, usage = null } = read;
+    const told = {
+      model,
+      finish_reason: finishReason,
+      usage: plainOf(usage),
+      ...(refusal === "" ? {} : { refusal }),
+      ...(notRead.length === 0 ? {} : { not_read: notRead }),
+    };
     const answer =
-      calls === null
-        ? { text, unsigned: told }
-        : { tool_calls: plainOf(calls), unsigned: { ...told, ...(text === "" ? {} : { text }) } };
+      calls !== null
+        ? { tool_calls: plainOf(calls), unsigned: { ...told, ...(text === "" ? {} : { text }) } }
+        : // A refusal is no empty text.
+          { ...(text === "" && refusal !== "" ? {} : { text }), unsigned: told };
     return { readable: true, answer };
   },
 

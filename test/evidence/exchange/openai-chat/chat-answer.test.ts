@@ -63,6 +63,16 @@ describe("a whole answer", () => {
     expect(signedOf(whole({ content: "x", tool_calls: [] }))).toEqual(["x"]);
   });
 
+  test("that declines is no empty text, and what is not read is named", () => {
+    const refused = { refusal: "I will not." };
+    for (const body of [whole({ content: null, ...refused }), stream([frame({ content: "", ...refused }), TOLD])]) {
+      expect(answerOf(body)).toMatchObject({ unsigned: refused });
+      expect(answerOf(body)).not.toHaveProperty("text");
+    }
+    const more = whole({ content: "x", refusal: null, annotations: [], audio: { id: 1 } });
+    expect(answerOf(more)).toMatchObject({ text: "x", unsigned: { not_read: ["audio"] } });
+  });
+
   test("of a completion is its text", () => {
     const body = JSON.stringify({ model: "m", choices: [{ index: 0, text: "done" }], ...TOLD });
     expect(signedOf(body)).toEqual(["done"]);
@@ -77,6 +87,9 @@ describe("a whole answer", () => {
     ["a list as its content", '{"choices":[{"message":{"content":["a"]}}]}', "other_format"],
     ["calls that are none", '{"choices":[{"message":{"tool_calls":[1]}}]}', "other_format"],
     ["another JSON", '{"outputs":[]}', "other_format"],
+    ["an old function call alone", whole({ content: null, function_call: { name: "f" } }), "other_format"],
+    ["a message and a text", '{"choices":[{"message":{"content":"a"},"text":"b"}]}', "inconsistent"],
+    ["a delta alone", '{"choices":[{"delta":{"content":"a"}}]}', "other_format"],
   ])("with %s is not read, and nothing of it is signed", (_what, body, reason) => {
     expect(problemOf(body)).toBe(reason);
     expect(signedOf(body)).toEqual([]);
@@ -108,6 +121,10 @@ describe("a stream", () => {
       body.replaceAll("\n", "\r\n"),
       body.replaceAll("data: ", "data:"),
       `: keep alive\n\n${body}`,
+      `event: message\nid: 1\nretry: 5\n: in it\n${body}`,
+      stream([{ choices: [], model: "" }, ...deltas, last]),
+      body.slice(0, -4),
+      `${body}: bye`,
       stream([...deltas, { choices: [], web_search: {} }, last], ""),
     ]) {
       expect(signedOf(same)).toEqual(["Hello 😀"]);
@@ -117,8 +134,6 @@ describe("a stream", () => {
 
   test.each<[string, string]>([
     ["ends without a signed frame", stream(deltas)],
-    ["ends in the middle of it", stream([...deltas, last], "").slice(0, -1)],
-    ["ends before its empty line", stream([...deltas, last], "").trimEnd()],
     ["lacks a field of the signature", stream([...deltas, { ...last, tee_timestamp: undefined }])],
     ["signs a time that is a text", stream([...deltas, { ...last, tee_timestamp: "2026" }])],
   ])("that %s has no signature", (_what, body) => {
@@ -128,6 +143,21 @@ describe("a stream", () => {
 
   test.each<[string, string, string]>([
     ["goes on after its signed frame", stream([...deltas, last, frame({ content: "!" })]), "inconsistent"],
+    ["goes on, unterminated", stream([...deltas, last, frame({ content: "!" })], "").slice(0, -1), "inconsistent"],
+    ["goes on in half a line", stream([...deltas, last, frame({ content: "!" })], "").slice(0, -40), "inconsistent"],
+    ["lacks its end", stream(deltas, ""), "unfinished"],
+    ["breaks off in a frame", `${stream(deltas, "")}data: {"choices":[{"delta":{"content":"NOT`, "unfinished"],
+    ["ends in the middle of its signed frame", stream([...deltas, last], "").slice(0, -1), "unfinished"],
+    ["ends before that frame's empty line", stream([...deltas, last], "").trimEnd(), "unfinished"],
+    ["names two models", stream([...deltas, { ...last, model: "cheap" }]), "inconsistent"],
+    ["names a model that is no text", stream([...deltas, { ...last, model: 7 }]), "inconsistent"],
+    [
+      "has two calls under one index",
+      stream([frame({ tool_calls: [CALL] }), frame({ tool_calls: [{ ...CALL, id: "c2" }] }), last]),
+      "inconsistent",
+    ],
+    ["tells a delta and a text", stream([{ choices: [{ delta: { content: "a" }, text: "b" }] }, last]), "inconsistent"],
+    ["tells whole messages", stream([{ choices: [{ message: { content: "a" } }] }, last]), "other_format"],
     ["is signed twice", stream([...deltas, last, last]), "inconsistent"],
     ["goes on after its end", stream([...deltas, last]) + stream(deltas), "other_format"],
     ["states an error", stream([...deltas, { error: "x" }]), "states_error"],
