@@ -9,6 +9,7 @@ export type NodeRecords = {
    * SQLite file. In memory when absent: a restart then forgets the answers, and a crash loses vouchers taken and not
    * yet claimed, free for their payers to spend again; `close` claims them. Nodes that are paid at one address share one
    * file, or set `sharedPayee`: each would else take a payment to another for one to itself.
+   * If nodes on one file anchor, each sends the others' waiting answers at its start, too, and that gas is paid twice.
    */
   database?: string;
   /** How long an answer can be had again by who paid for it, seconds; a day by default. */
