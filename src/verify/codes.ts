@@ -95,6 +95,7 @@ export const LAYER_CODES = {
     signature_of_another_kind: { fail: "Sellers of this kind sign in another way." },
     signature_not_of_answer: { fail: "The signature is not the one that the answer ends with." },
     answer_not_signed: { skip: "The answer does not end with a signature: a stream may have broken off." },
+    form_of_another: { skip: "Another request has the same signed form, so either may have been signed." },
     form_unread: { skip: "The bytes have no form in which sellers of this kind sign." },
     body_redacted: { skip: "What was signed cannot be compared without the bytes." },
     exchange_format_unknown: UNKNOWN_FORMAT,

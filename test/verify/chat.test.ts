@@ -68,7 +68,18 @@ describe("a receipt of a chat", () => {
       `The seller's known key signed exactly this request (form V1, V2, V3, V4) and the answer's ${form}.`,
     );
     const limits = appraisal.notProven.join("\n");
-    for (const what of ["usage", "finish reason", "images", "citations"]) expect(limits).toContain(what);
+    for (const what of [
+      "usage",
+      "finish reason",
+      "images",
+      "citations",
+      "refusal",
+      "top_p",
+      "names",
+      "temperature of 0",
+      "attachments",
+    ])
+      expect(limits).toContain(what);
     expect(limits).toContain("That the answer repeats the payment's hash");
   });
 
@@ -81,11 +92,28 @@ describe("a receipt of a chat", () => {
   });
 
   test("says which form of the request was signed, and takes no other", async () => {
-    const input = { messages: [{ role: "user", content: [{ type: "text", text: "it's", x: 1 }] }] };
-    for (const [era, name] of ["V1", "V2", "V3, V4"].entries()) {
+    const file = { type: "file", file: { filename: "a.txt", data: "AA" } };
+    const input = { messages: [{ role: "user", content: [{ type: "text", text: "it's" }, file] }] };
+    for (const [era, name] of [null, "V2", "V3, V4"].entries()) {
+      if (name === null) continue;
       const { layers, verdict } = await judged(await makeChatReceipt({ input, era }));
       expect(verdict).toBe("verified");
       expect(layers.response.note).toContain(`(form ${name})`);
+    }
+  });
+
+  test("T111: is not verified in a form of another request, too: a list, or its text in V1", async () => {
+    const input = { messages: [{ role: "user", content: [{ type: "text", text: "hi" }] }] };
+    const list = await makeChatReceipt({ input, era: 0 });
+    const text = changed(
+      textOfPart(list, "request"),
+      '[{"type":"text","text":"hi"}]',
+      `"[{'type': 'text', 'text': 'hi'}]"`,
+    );
+    for (const fixture of [list, retold(list, { request: text })]) {
+      const appraisal = await judged(fixture);
+      expect(brief(appraisal, "response")).toBe("skip form_of_another");
+      expect(appraisal.verdict).toBe("unverified");
     }
   });
 

@@ -46,8 +46,11 @@ export type ExchangeFormat = {
   readTensors?: (body: Uint8Array, part: Part) => TensorReading;
 };
 
-/** A form in which sellers sign a part, by its name: they sign its Keccak-256. */
-export type SignedForm = { name: string; bytes: Bytes };
+/**
+ * A form in which sellers sign a part, by its name: they sign its Keccak-256. `ofAnother` if another part says something
+ * else and has the same bytes: then the signature shows neither.
+ */
+export type SignedForm = { name: string; bytes: Bytes; ofAnother?: boolean };
 
 /** What a signature covers where it is not the bytes of the exchange. */
 export type SignedParts = {

@@ -56,6 +56,11 @@ function hashesOfForms(
   if (ofRequest === "none" || ofAnswer === "none")
     return skip("form_unread", "The bytes have no form in which sellers of this kind sign.");
   if (ofRequest === null) return ANOTHER_REQUEST;
+  if (ofRequest.ofAnother === true)
+    return skip(
+      "form_of_another",
+      "Another request has the same signed form: a list of contents and its text are alike.",
+    );
   if (ofAnswer === null) return fail("output_hash_mismatch", "The answer is not the one that the seller signed.");
   return {
     requestHash: evidence.requestHash,

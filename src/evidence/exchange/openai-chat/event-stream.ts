@@ -24,5 +24,5 @@ export function readEventStream(text: string): EventStream | null {
 
 const dataIn = (line: string): string => /^data: ?(.*)/s.exec(line)?.[1] ?? "";
 
-/** Lines that change nothing of an event: comments, the type that it has without one, and what reconnecting takes. */
+/** Lines without effect on an event: comments, the default type, and fields for reconnecting. */
 const UNREAD = /^(?::|event: ?(?:message)?$|(?:id|retry)(?::|$))/;

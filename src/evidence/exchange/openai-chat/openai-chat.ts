@@ -6,6 +6,7 @@ import { plainOf, readPythonJson, type PythonJson } from "../python-json.ts";
 import { isAmbiguous, readChatAnswer, type Members } from "./chat-answer.ts";
 import { signatureIn, signedAnswers } from "./signed-answer.ts";
 import { signedRequests } from "./signed-request.ts";
+import { unsignedIn } from "./written-request.ts";
 
 /** What an input may hold beside `messages`. Sellers sign all of it but `tool_choice` and `stream`. */
 const OPTIONS = [
@@ -46,12 +47,18 @@ export const openAiChat = {
     const other = Object.keys(input).find((name) => !FIELDS.includes(name));
     if (other !== undefined) throw misfit(`A chat has no "${other.slice(0, 64)}".`);
     if (!isInteroperable(input)) throw misfit("The input holds what JSON cannot carry, or is nested too deeply.");
+    const unsigned = unsignedIn(input["messages"]);
+    if (unsigned !== null)
+      throw misfit(`Sellers do not sign ${unsigned} in a message, so another could be sent in its place.`);
     const { stop = [], ...rest } = input;
     const stops: unknown[] = Array.isArray(stop) ? stop : [stop];
     if (stops.length >= MOST_STOPS || stops.some((one) => typeof one !== "string" || NONCE.test(one)))
       throw misfit(`"stop" is a text or a list of at most ${MOST_STOPS - 1} texts.`);
     const body = utf8(JSON.stringify({ model, ...rest, stop: [...stops, stopOf(nonce)] }));
-    if (signedRequests(body).length === 0) throw misfit("A message or an option has a form that sellers refuse.");
+    const forms = signedRequests(body);
+    if (forms.length === 0) throw misfit("A message or an option has a form that sellers refuse.");
+    if (forms.every((form) => form.ofAnother))
+      throw misfit("A content is missing, or is a text that sellers could have signed for a list of contents.");
     return { headers: { "content-type": "application/json", accept: "application/json, text/event-stream" }, body };
   },
 
@@ -105,7 +112,7 @@ export const openAiChat = {
     formsOf: (body, part) => (part === "request" ? signedRequests(body) : signedAnswers(body)),
     signatureIn,
     leavesOut:
-      "of the answer all but its text or, if it calls tools, the calls: no finish reason, usage, model, images or citations; of the request all but model, messages, temperature, max_tokens, stop, tools, response_format, web_search and reasoning_effort, and of messages their names and the bytes of attachments",
+      "of the answer all but its text or, if it calls tools, the calls: no finish reason, usage, model, refusal, images or citations; of the request all but model, messages, temperature, max_tokens, stop, tools, response_format, web_search and reasoning_effort, so no tool_choice, stream, top_p, seed, n, user, logit_bias, penalties, functions or max_completion_tokens; of messages all but role, content, tool_calls and tool_call_id, so no names; of calls all but id, type, name and arguments; of a content's parts all but their text, type and file name, so no bytes of attachments; and whether a field with an empty value or a temperature of 0 was there at all",
   },
 } as const satisfies ExchangeFormat;
 

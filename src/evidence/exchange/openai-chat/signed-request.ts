@@ -26,16 +26,33 @@ export function signedRequests(body: Uint8Array): SignedForm[] {
   const request = readPythonJson(textOf(body) ?? "");
   if (!(request instanceof Map)) return [];
   const form = request.has("messages") ? chatForm : completionForm;
-  const forms: { eras: Era[]; bytes: Bytes }[] = [];
+  const forms: { eras: Era[]; bytes: Bytes; ofAnother: boolean }[] = [];
   for (const era of ERAS) {
     const members = form(request, era);
     if (members === REFUSED) continue;
     const bytes = dumpPythonJson(members);
+    const ofAnother = isOfAnother(request.get("messages"), era);
     const same = forms.find((one) => equalBytes(one.bytes, bytes));
-    if (same === undefined) forms.push({ eras: [era], bytes });
+    if (same === undefined) forms.push({ eras: [era], bytes, ofAnother });
     else same.eras.push(era);
   }
-  return forms.map(({ eras, bytes }) => ({ name: eras.join(", "), bytes }));
+  return forms.map(({ eras, bytes, ofAnother }) => ({ name: eras.join(", "), bytes, ofAnother }));
+}
+
+/** A text that Python prints of a list of parts. */
+const PRINTED_PARTS = /^\[\{'[^]*\}\]$/;
+
+/**
+ * Whether another request has the same bytes: a list is a text in V1, and a missing content the text "None". The text is
+ * of another, too, as no hash shows which form had it.
+ */
+function isOfAnother(messages: PythonJson | undefined, era: Era): boolean {
+  return (Array.isArray(messages) ? messages : []).some((message) => {
+    if (!isMembers(message) || message.get("role") !== "user") return false;
+    const content = message.get("content");
+    if (Array.isArray(content)) return era === "V1";
+    return content === undefined || (isText(content) && PRINTED_PARTS.test(content));
+  });
 }
 
 function chatForm(request: Members, era: Era): Members | typeof REFUSED {
@@ -148,7 +165,7 @@ const truthy = (value: PythonJson | undefined, is: (value: PythonJson) => boolea
 const numberOf = (value: PythonJson | undefined): Field =>
   value === null ? undefined : isPythonNumber(value) ? value : REFUSED;
 
-/** Python's `float(value or 0)`: an exponent makes a float of an integer. */
+/** Python's `float(value)`, and 0.0 for null: an exponent makes a float of an integer. `-0.0` keeps its sign. */
 function floatOf(value: PythonJson | undefined): Field {
   if (value === null) return { literal: "0.0" };
   if (!isPythonNumber(value)) return REFUSED;
