@@ -149,6 +149,7 @@ export async function nodeReference(path: string, options: { id?: string; measur
   const config = await loadNodeConfig(path);
   const known = await knownOf(config, options.measurements);
   const proofs = await proofsOf(config);
+  const { anchoring } = config;
   const origin = config.origin ?? originOf(config.listen);
   printJson({
     id: options.id ?? new URL(origin).hostname.replace(/[^a-z0-9._-]/g, ""),
@@ -160,6 +161,7 @@ export async function nodeReference(path: string, options: { id?: string; measur
       ...known.reference,
       models: Object.fromEntries(config.models.map(({ name, sha256 }) => [name, sha256])),
       ...(Object.keys(proofs).length > 0 ? { proofs } : {}),
+      ...(anchoring === undefined ? {} : { relays: [relayOf(anchoring)] }),
     },
   });
   note(`Buyers add this to "sellers" in their configuration. ${known.meaning}`);
@@ -167,6 +169,8 @@ export async function nodeReference(path: string, options: { id?: string; measur
     note(`The configuration names no origin, so this is for buyers on this machine. Set "origin" in ${path}.`);
   return EXIT.ok;
 }
+
+const relayOf = ({ network, contract }: NonNullable<NodeConfig["anchoring"]>) => ({ network, contract });
 
 type Known = { assurance: "signed" | "attested"; reference: Record<string, unknown>; meaning: string };
 

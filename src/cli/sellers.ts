@@ -6,11 +6,11 @@ import { EXIT, globals, print, printResult } from "./globals.ts";
 import { inCommands } from "./next.ts";
 import { withBuyer } from "./session.ts";
 
-/** Names the command that ends a seller's hold, which is its owner's to decide. */
+/** Names the command that ends a seller's hold. */
 export const releaseText = (id: string): string =>
   `Only if you still trust it, buy from it again after: proof402 sellers release ${id}`;
 
-/** Names the command that shows what a hold is about: an agent that follows it releases no cheat. */
+/** Names the command to look at a hold with. An agent follows it, so it releases nothing. */
 const reasonText = ({ id, hold }: SellerView): string =>
   `Nothing is bought from ${id}, which is on hold. See why with: proof402 ${hold?.receiptId == null ? "spending" : `receipts show ${hold.receiptId}`}`;
 

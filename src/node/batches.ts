@@ -18,9 +18,9 @@ export type NodeAnchoring = {
   /** That contract, which the catalog then names to buyers. */
   relay?: { network: string; contract: string };
   /** Answers that fill a batch; 1 to 1024. */
-  maxLeaves?: number;
+  maxLeaves?: number | undefined;
   /** Longest time an answer waits for others, ms. */
-  maxWaitMilliseconds?: number;
+  maxWaitMilliseconds?: number | undefined;
   /** How long after a failed `anchor` it is tried again, ms; doubled each time, up to a minute. */
   retryMilliseconds?: number;
   /** Answers kept for buyers to fetch, about 1 kB each: when there are more, the oldest batch is forgotten. */

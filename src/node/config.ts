@@ -111,6 +111,20 @@ const fields = z.strictObject({
     .prefault({}),
   /** Counts for Prometheus, at `/metrics` of a port of 127.0.0.1; none without it. Needs prom-client. */
   metrics: z.strictObject({ port: z.int().min(0).max(65_535) }).optional(),
+  /** Relay contract for the roots of batches of answers. The key's account pays the gas. */
+  anchoring: z
+    .strictObject({
+      /** CAIP-2. */
+      network: z.templateLiteral(["eip155:", z.int().min(1)]),
+      contract: anyCaseAddress,
+      rpcUrl: z.url({ protocol: /^https?$/ }),
+      /** File with the account's private key, readable by its owner only. */
+      keyFile: z.string().min(1),
+      /** Answers in a full batch, and the longest wait for others. */
+      maxAnswers: z.int().min(1).max(1024).optional(),
+      maxWaitSeconds: z.int().min(1).max(86_400).optional(),
+    })
+    .optional(),
   models: z
     .array(
       z.strictObject({
@@ -133,19 +147,22 @@ const fields = z.strictObject({
 });
 
 /** A seller's configuration file. Paths are relative to it. */
-export const nodeConfigSchema = fields.superRefine(({ payment, http, signingKeyFile, enclave }, context) => {
+export const nodeConfigSchema = fields.superRefine(({ payment, anchoring, http, signingKeyFile, enclave }, context) => {
   if ((signingKeyFile === undefined) === (enclave === undefined))
     context.addIssue({ code: "custom", path: ["signingKeyFile"], message: "name a signing key or an enclave" });
   if (payment.facilitatorTokenFile !== undefined && payment.facilitatorKey !== undefined)
     context.addIssue({ code: "custom", path: ["payment", "facilitatorKey"], message: "name a token or a key" });
-  for (const field of ["facilitatorUrl", "rpcUrl"] as const) {
-    const url = payment[field];
+  for (const [url, path] of [
+    [payment.facilitatorUrl, ["payment", "facilitatorUrl"]],
+    [payment.rpcUrl, ["payment", "rpcUrl"]],
+    [anchoring?.rpcUrl, ["anchoring", "rpcUrl"]],
+  ] as const) {
     if (url === undefined || !URL.canParse(url)) continue;
     const { protocol, hostname } = new URL(url);
     if (protocol === "https:" || isLocalHost(hostname) || http.allowPlainHttp.includes(hostname)) continue;
     context.addIssue({
       code: "custom",
-      path: ["payment", field],
+      path: [...path],
       message: `payments may not cross a network in the clear: use https, or list "${hostname}" in http.allowPlainHttp`,
     });
   }
@@ -192,6 +209,7 @@ export async function loadNodeConfig(path: string): Promise<NodeConfig> {
       ...listen,
       tls: listen.tls && { certificateFile: at(listen.tls.certificateFile), keyFile: at(listen.tls.keyFile) },
     },
+    anchoring: rest.anchoring && { ...rest.anchoring, keyFile: at(rest.anchoring.keyFile) },
     payment: {
       ...payment,
       facilitatorTokenFile: at(payment.facilitatorTokenFile),
@@ -224,8 +242,8 @@ export const descriptionsIn = ({ models }: NodeConfig): ModelDescription[] =>
   models.map(({ name, file, sha256, task, description }) => ({ name, file, sha256, task, description }));
 
 /**
- * A model's entry in a new configuration, and the bytes that are sold: the file's, with the data inside that it has in
- * other files. Throws Proof402Error `file_unreadable` or the codes of `packModel`.
+ * A model's entry in a new configuration, and the bytes to sell: the file's, with the data of its other files
+ * inside. Throws Proof402Error `file_unreadable` or the codes of `packModel`.
  */
 export async function modelEntry(
   file: string,

@@ -61,7 +61,7 @@ export type InferenceNodeOptions = {
   /** Signs the answers of a node without an enclave. Without either it is a plain x402 seller, and signs nothing. */
   signer?: Signer;
   /** Anchors the signed answers in batches. Where nothing is signed nothing is anchored. */
-  anchoring?: NodeAnchoring;
+  anchoring?: NodeAnchoring | undefined;
   /** Proves the answers of some models after they were given. */
   proving?: NodeProving | undefined;
   /** Where answers are kept under their payments, and how long; and the vouchers that were taken. */

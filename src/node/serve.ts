@@ -1,6 +1,8 @@
 import { X509Certificate } from "node:crypto";
 import type { HttpBindings } from "@hono/node-server";
 import { parseUnits } from "../chain/amounts.ts";
+import { openAnchoring } from "./anchor.ts";
+import type { NodeAnchoring } from "./batches.ts";
 import { descriptionsIn, readSecret, type NodeConfig } from "./config.ts";
 import { countRequests, type Counted } from "./counted.ts";
 import {
@@ -108,7 +110,11 @@ type Opened = { node: InferenceNode; ready: () => Promise<void> };
 async function openNode(config: NodeConfig, observe: Observe): Promise<Opened> {
   const { payment, database, keepSeconds, limits } = config;
   const { facilitatorTokenFile: _file, facilitatorKey: _key, decimals, ...rest } = payment;
-  const [keys, facilitatorToken] = await Promise.all([keysOf(config), tokenOf(payment)]);
+  const [keys, facilitatorToken, anchoring] = await Promise.all([
+    keysOf(config),
+    tokenOf(payment),
+    anchoringOf(config),
+  ]);
   const proving = await provingOf(config);
   const endProver = async (): Promise<void> => proving?.prover.close();
   try {
@@ -122,6 +128,7 @@ async function openNode(config: NodeConfig, observe: Observe): Promise<Opened> {
       payment: { ...rest, facilitatorToken },
       ...keys,
       proving: proving ?? undefined,
+      anchoring,
       records: { database, keepSeconds },
       perPayer: limits.perPayer,
       observe,
@@ -148,6 +155,11 @@ async function tokenOf({
   if (file !== undefined) return cdpTokens(readCdpKey(await readSecret(file, "payment.facilitatorKey.file")));
   const { id = "", secret = "" } = variables ?? {};
   return cdpTokens({ id: process.env[id] ?? "", secret: process.env[secret] ?? "" });
+}
+
+async function anchoringOf({ anchoring }: NodeConfig): Promise<NodeAnchoring | undefined> {
+  if (anchoring === undefined) return undefined;
+  return openAnchoring(anchoring, (await readSecret(anchoring.keyFile, "anchoring.keyFile")).trim());
 }
 
 /** The enclave or the key that signs the answers. */

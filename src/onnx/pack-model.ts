@@ -92,7 +92,7 @@ function placeOf(tensor: TensorProto): Place | null {
   };
 }
 
-/** What a tensor's data takes if its place names no length: what its shape says, as runtimes read it. */
+/** Bytes of a tensor's data by its shape, as runtimes read it, for a place without a length. */
 function lengthOf({ dataType, dims }: TensorProto): number {
   const bytes = ELEMENT_BYTES[dataType];
   if (bytes === undefined) throw absent("its data's place has no length");

@@ -8,6 +8,7 @@ import { loadNodeConfig, type NodeConfigInput } from "../../src/node/config.ts";
 import { packageModelsDirectory } from "../../src/node/index.ts";
 import { serveNode, type ServedNode } from "../../src/node/serve.ts";
 import { newAccount } from "../devnet/authorizations.ts";
+import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { buyWith } from "../support/buy.ts";
 import { runCli } from "../support/cli.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
@@ -51,6 +52,48 @@ async function serve(path: string): Promise<ServedNode> {
   onTestFinished(() => node.stop());
   return node;
 }
+
+describe("a node that anchors", () => {
+  test("has its answers in an event of the relay that its buyers pin", async () => {
+    const { devnet } = market;
+    const keyFile = join(folder, "anchor.key");
+    await writeFile(keyFile, `${await devnet.bank.fundedKey()}\n`, { mode: 0o600 });
+    const relay = { network: `eip155:${devnet.chainId}` as const, contract: devnet.relay };
+    const path = await write("anchoring.json", (settings) => {
+      settings.anchoring = { ...relay, rpcUrl: devnet.rpcUrl, keyFile: "anchor.key", maxAnswers: 1 };
+    });
+    const { address } = await serve(path);
+    const { stdout } = await runCli(["node", "reference", path, "--id", "anchoring"]);
+    const entry = sellerSchema.parse({ ...(JSON.parse(stdout) as object), origin: address });
+    expect(entry.reference.relays).toEqual([relay]);
+    const buyer = await market.buyer((settings) => (settings.sellers = [entry]));
+    const bought = await buyWith(buyer, {
+      model: "eth-risk",
+      input: ETH_FEATURES,
+      assurance: "signed",
+      idempotencyKey: "anchored",
+    });
+    await expect
+      .poll(async () => {
+        const receipt = await buyer.getReceipt(bought.receipt.id, { waitSeconds: 10 });
+        return newestAppraisal(receipt).layers.inclusion.status;
+      })
+      .toBe("pass");
+  });
+
+  test("does not start on another chain, or with a key that is none", async () => {
+    const { devnet } = market;
+    const place = { contract: devnet.relay, rpcUrl: devnet.rpcUrl, keyFile: "wrong.key" };
+    await writeFile(join(folder, "wrong.key"), "no key", { mode: 0o600 });
+    const refused = async (network: `eip155:${number}`): Promise<unknown> => {
+      const path = await write("wrong.json", (settings) => (settings.anchoring = { ...place, network }));
+      return serveNode(await loadNodeConfig(path), () => undefined);
+    };
+    await expect(refused(`eip155:${devnet.chainId}`)).rejects.toMatchObject({ code: "private_key_invalid" });
+    await writeFile(join(folder, "wrong.key"), await devnet.bank.fundedKey(), { mode: 0o600 });
+    await expect(refused("eip155:8453")).rejects.toMatchObject({ code: "wrong_chain" });
+  });
+});
 
 describe("a node in a Nitro enclave, with a stand-in for nitriding and the security module", () => {
   const standIn = (): Promise<StandIn> => standInForNitro(folder, (stop) => onTestFinished(stop));
