@@ -92,10 +92,12 @@ export function readChatAnswer(body: Uint8Array): ChatAnswer | UnreadableReason 
   };
 }
 
-/** Whether another reader could read another of two values in an answer, or find other frames in it. */
+/** Whether another reader could read another of two values in an answer, as of a model that two frames name. */
 export function isAmbiguous(body: Uint8Array): boolean {
   const found = framesOf(body);
-  return found !== null && found.frames.some((frame) => ambiguityOf(frame) !== null);
+  if (found === null) return false;
+  if (found.frames.some((frame) => ambiguityOf(frame) !== null)) return true;
+  return found.streamed && modelOf(found.frames.map(readPythonJson).filter(isMembers)) === undefined;
 }
 
 /** The one choice of a frame; null if it has none. Of several only the first would be signed. */

@@ -171,6 +171,15 @@ describe("a stream", () => {
     expect(signatureIn(utf8(body))).toBeNull();
   });
 
+  test("that names two models has no one model, as with a key named twice", () => {
+    const two = utf8(stream([...deltas, { ...last, model: "cheap" }]));
+    expect(openAiChat.isAmbiguous(two)).toBe(true);
+    expect(openAiChat.modelIn(two, "response")).toBeNull();
+    const one = utf8(stream([{ choices: [], model: "" }, ...deltas, { ...last, model: "m" }]));
+    expect(openAiChat.isAmbiguous(one)).toBe(false);
+    expect(openAiChat.modelIn(one, "response")).toBe("m");
+  });
+
   test("that calls tools is the calls, joined of their fragments by index", () => {
     const calls = [
       { index: 1, id: "c2", type: "function", function: { name: "g", arguments: "{}" } },
