@@ -54,7 +54,7 @@ const JUDGES: typeof TESTS = {
   "src/verify/tee/certificates.ts": verifying("certificates", "nitro"),
   "src/verify/contradiction-codes.ts": verifying("appraisal-rules"),
   "src/verify/contradictions.ts": verifying("appraisal-rules", "disputed-alone", "disputed"),
-  "src/verify/evidence.ts": verifying("appraisal-rules"),
+  "src/verify/find-evidence.ts": verifying("appraisal-rules"),
   "src/verify/layers/exchange.ts": verifying("exchange-rules"),
   "src/verify/computation/ezkl.ts": verifying("ezkl-rules"),
   "src/verify/facts.ts": verifying("facts", "unused"),

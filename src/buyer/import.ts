@@ -7,7 +7,7 @@ import { hasRoomFor } from "../receipts/room.ts";
 import { MAX_OF_A_KIND, type Evidence, type Receipt } from "../receipts/schema.ts";
 import { appendAppraisal, appendLater, importReceipt, readReceipt } from "../receipts/store.ts";
 import type { Db } from "../storage/database.ts";
-import { isOwnAmong } from "../verify/evidence.ts";
+import { isOwnAmong } from "../verify/find-evidence.ts";
 import type { BuyerContext } from "./context.ts";
 import { asKept, askedOnce, isDisputable, missingIn, MOST_AT_FIRST } from "./join.ts";
 import type { JudgeContext } from "./judge.ts";

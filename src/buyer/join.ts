@@ -8,7 +8,7 @@ import { hasRoom } from "../receipts/room.ts";
 import { readReceipt } from "../receipts/store.ts";
 import { ambiguitiesOf, failuresOfMaker } from "../verify/contradictions.ts";
 import { PROOF_KINDS, proofJudges } from "../verify/computation/proofs.ts";
-import { isOfChain, isOwnAmong } from "../verify/evidence.ts";
+import { isOfChain, isOwnAmong } from "../verify/find-evidence.ts";
 import type { EzklEngine } from "../verify/types.ts";
 import { appraisalPolicyOf, type BuyerContext } from "./context.ts";
 

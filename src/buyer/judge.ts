@@ -7,7 +7,7 @@ import { withBodies } from "../receipts/receipt.ts";
 import { readReceipt } from "../receipts/store.ts";
 import type { Db } from "../storage/database.ts";
 import { appraise } from "../verify/appraise.ts";
-import { isOfChain, isOwnAmong } from "../verify/evidence.ts";
+import { isOfChain, isOwnAmong } from "../verify/find-evidence.ts";
 import { sellerOf } from "../verify/policy.ts";
 import { createVerificationCache } from "../verify/verification-cache.ts";
 import type { Outstanding } from "../verify/types.ts";

@@ -10,7 +10,7 @@ import type { SettlementView } from "../payment/settlement-view.ts";
 import { isDisputed, piecesOf, withOnly } from "../receipts/disputed.ts";
 import type { Evidence, LayerResult, Payment, Receipt, SettlementEvidence } from "../receipts/schema.ts";
 import { contradiction } from "../verify/contradiction-codes.ts";
-import { allEvidence, isOfChain, isOwnAmong, onlyOne } from "../verify/evidence.ts";
+import { allEvidence, isOfChain, isOwnAmong, onlyOne } from "../verify/find-evidence.ts";
 import { judgeInclusion } from "../verify/layers/inclusion.ts";
 import { judgeSettlement, signatureOfPayer } from "../verify/layers/payment.ts";
 import { createVerificationCache } from "../verify/verification-cache.ts";

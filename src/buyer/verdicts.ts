@@ -2,7 +2,7 @@ import type { Appraisal, Evidence, Receipt } from "../receipts/schema.ts";
 import { appendAppraisal, appendLater, readReceipt } from "../receipts/store.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
-import { isOwnAmong } from "../verify/evidence.ts";
+import { isOwnAmong } from "../verify/find-evidence.ts";
 import type { BuyerContext } from "./context.ts";
 import { judgeReceipt, wantedOf, type JudgeContext } from "./judge.ts";
 import { importedOf } from "./rivals.ts";

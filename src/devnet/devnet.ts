@@ -15,14 +15,14 @@ import {
 } from "../node/index.ts";
 import { walletFromPrivateKey, type Wallet } from "../payment/wallet.ts";
 import { startAnvil } from "./anvil.ts";
-import { openVerifiers, type ProofContract } from "./verifiers.ts";
+import { openVerifiers, type ProofContract } from "./groth16-contracts.ts";
 import { openProving } from "./proving.ts";
 import { tampering } from "./dishonest.ts";
 import { addFaucet } from "./faucet.ts";
 import { createFacilitator } from "./facilitator.ts";
 import { openRelay, openValidationRegistry } from "./relay.ts";
 import { serveLocally } from "./serve.ts";
-import { openBank, type Bank } from "./token.ts";
+import { openBank, type Bank } from "./bank.ts";
 
 /**
  * The sellers of every devnet. `honest` gives evidence of its answers. `tampering` changes answers after it signed them, and

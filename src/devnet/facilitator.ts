@@ -10,7 +10,7 @@ import { createWalletClient, http, nonceManager, publicActions, type Hex } from 
 import { privateKeyToAccount } from "viem/accounts";
 import { foundry } from "viem/chains";
 import type { Anvil } from "./anvil.ts";
-import { POLL_MS } from "./token.ts";
+import { POLL_MS } from "./bank.ts";
 
 /**
  * An x402 v2 facilitator over HTTP: `POST /verify`, `POST /settle`, `GET /supported`. Answers 400 to what is no payment.

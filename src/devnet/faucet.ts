@@ -1,6 +1,6 @@
 import type { Hono } from "hono";
 import { lowered } from "../evidence/bytes.ts";
-import type { Bank } from "./token.ts";
+import type { Bank } from "./bank.ts";
 
 /** What an address gets: 100 whole tokens. */
 const BASE_UNITS = 100_000_000n;

@@ -9,4 +9,4 @@ export { createFacilitator } from "./facilitator.ts";
 export { readDevnetKey, writeDevnet } from "./folder.ts";
 export { openRelay, openValidationRegistry, type Relay } from "./relay.ts";
 export { serveLocally, type Served } from "./serve.ts";
-export { openBank, USDC_SPEC, type Bank, type Token, type TokenSpec } from "./token.ts";
+export { openBank, USDC_SPEC, type Bank, type Token, type TokenSpec } from "./bank.ts";

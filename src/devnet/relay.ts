@@ -15,7 +15,7 @@ import type { NodeAnchoring } from "../node/index.ts";
 import type { Anvil } from "./anvil.ts";
 import { devRelay } from "./contracts/dev-relay.artifact.ts";
 import { devValidationRegistry } from "./contracts/dev-validation-registry.artifact.ts";
-import { POLL_MS, type Bank } from "./token.ts";
+import { POLL_MS, type Bank } from "./bank.ts";
 
 /** A deployed relay contract. */
 export type Relay = {

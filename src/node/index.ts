@@ -26,7 +26,7 @@ import type { Signer } from "./signer.ts";
 import { openVoucherChannels } from "./voucher-channels.ts";
 import type { Hex } from "../evidence/bytes.ts";
 
-export { createSimulatedRoot, type SimulatedRoot } from "./certificates.ts";
+export { createSimulatedRoot, type SimulatedRoot } from "./simulated-root.ts";
 export { packageModelsDirectory } from "./models.ts";
 export { createSimulatedEnclave } from "./simulated-enclave.ts";
 export { createNitroEnclave, type NitroOptions } from "./nitro-enclave.ts";

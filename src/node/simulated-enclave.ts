@@ -1,7 +1,7 @@
 import { encodeUserData } from "../evidence/attestation.ts";
 import { equalBytes, sha384, toHex, type Bytes } from "../evidence/bytes.ts";
 import { encodeNitroDocument } from "../evidence/nitro.ts";
-import type { SimulatedRoot } from "./certificates.ts";
+import type { SimulatedRoot } from "./simulated-root.ts";
 import type { Enclave } from "./enclave.ts";
 import { measureCode, measureRuntime } from "./measure.ts";
 import { createKey } from "./signer.ts";

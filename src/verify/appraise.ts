@@ -6,7 +6,7 @@ import { decodedFrom } from "../receipts/transfer.ts";
 import { VERSION } from "../version.ts";
 import { appraiseAttestation, unjudgeable } from "./layers/attestation.ts";
 import { failuresOfMaker, withContradictions, withDispute, withEach } from "./contradictions.ts";
-import { allEvidence, isOwnAmong } from "./evidence.ts";
+import { allEvidence, isOwnAmong } from "./find-evidence.ts";
 import { carriedIn, judgeNamedModel, judgeRequest, judgeResponse, signatureLeavesOut } from "./layers/exchange.ts";
 import { DEVELOPMENT_PROOF, hasSecretWeights } from "./computation/groth16.ts";
 import { judgeProofs, proofJudges } from "./computation/proofs.ts";

@@ -10,7 +10,7 @@ import {
   type Receipt,
 } from "../receipts/schema.ts";
 import { contradiction, describeContradiction } from "./contradiction-codes.ts";
-import { allEvidence } from "./evidence.ts";
+import { allEvidence } from "./find-evidence.ts";
 import { broken, guarded } from "./guarded.ts";
 import { fail, pending } from "./types.ts";
 

@@ -7,7 +7,7 @@ import { signerOf } from "../evidence/signer.ts";
 import { teeIdOf } from "../evidence/tee-signature.ts";
 import { withoutDisputed } from "../receipts/disputed.ts";
 import type { Receipt, ReceiptCore } from "../receipts/schema.ts";
-import { allEvidence, onlyOne, onlySignature } from "./evidence.ts";
+import { allEvidence, onlyOne, onlySignature } from "./find-evidence.ts";
 import { AWS_NITRO_ROOT } from "./tee/nitro.ts";
 import { fixesPayer, payerKeyOf } from "./layers/payment.ts";
 import { appraisalPolicySchema } from "./policy.ts";

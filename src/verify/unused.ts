@@ -1,5 +1,5 @@
 import { KNOWN_KINDS, type Evidence, type Layer, type LayerResult, type Receipt } from "../receipts/schema.ts";
-import { allEvidence } from "./evidence.ts";
+import { allEvidence } from "./find-evidence.ts";
 
 /** Evidence without use after the answer: it decided whether to pay, and what to sign. Read in the core only. */
 const OF_DELIVERY: readonly string[] = [

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Config } from "../../src/config/schema.ts";
 import { devUsd } from "../../src/devnet/contracts/dev-usd.artifact.ts";
-import { USDC_SPEC } from "../../src/devnet/token.ts";
+import { USDC_SPEC } from "../../src/devnet/bank.ts";
 import {
   isCatalog,
   isPayment,

@@ -14,7 +14,7 @@ import { lowered } from "../../src/evidence/bytes.ts";
 import { startAnvil, type Anvil } from "../../src/devnet/anvil.ts";
 import { devMulticall } from "../../src/devnet/contracts/dev-multicall.artifact.ts";
 import { devPermit2 } from "../../src/devnet/contracts/dev-permit2.artifact.ts";
-import { openBank, type Bank } from "../../src/devnet/token.ts";
+import { openBank, type Bank } from "../../src/devnet/bank.ts";
 import { PERMIT2, UPTO_PROXY } from "../../src/evidence/permit2.ts";
 import { approvePermit2, readHoldings } from "../../src/payment/allowance.ts";
 import { openChain, type Chain } from "../../src/chain/chain.ts";

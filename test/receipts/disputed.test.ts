@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { withOnly, withoutDisputed } from "../../src/receipts/disputed.ts";
 import { createReceipt } from "../../src/receipts/receipt.ts";
 import type { Evidence, Receipt } from "../../src/receipts/schema.ts";
-import { isOwnAmong } from "../../src/verify/evidence.ts";
+import { isOwnAmong } from "../../src/verify/find-evidence.ts";
 import { receiptCore, settlement } from "../support/receipt-core.ts";
 
 const [one, other, third] = ["one", "other", "third"].map(settlement) as [Evidence, Evidence, Evidence];

@@ -8,7 +8,7 @@ import type {
   SettlementEvidence,
 } from "../../src/receipts/schema.ts";
 import { contradiction } from "../../src/verify/contradiction-codes.ts";
-import { isOfChain, isOwnAmong } from "../../src/verify/evidence.ts";
+import { isOfChain, isOwnAmong } from "../../src/verify/find-evidence.ts";
 import { judgeInclusion } from "../../src/verify/layers/inclusion.ts";
 import { judgeSettlement } from "../../src/verify/layers/payment.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";

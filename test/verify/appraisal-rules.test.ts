@@ -12,7 +12,7 @@ import { redactReceipt } from "../../src/receipts/receipt.ts";
 import { appraise } from "../../src/verify/appraise.ts";
 import { BATCH_CONTRADICTIONS, describeContradiction } from "../../src/verify/contradiction-codes.ts";
 import { ambiguitiesOf, failuresOfMaker, inOrder, withContradictions } from "../../src/verify/contradictions.ts";
-import { isOfChain, isOwnAmong, onlyOne } from "../../src/verify/evidence.ts";
+import { isOfChain, isOwnAmong, onlyOne } from "../../src/verify/find-evidence.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
 import { createVerificationCache } from "../../src/verify/verification-cache.ts";
 import type { AppraiseInput, Outstanding, Rivals } from "../../src/verify/types.ts";

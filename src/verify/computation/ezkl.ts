@@ -14,7 +14,7 @@ import {
 import { kzgVerifierParams } from "../../evidence/kzg.ts";
 import type { LayerResult, Receipt } from "../../receipts/schema.ts";
 import { judgeFormat, judgeTensorFormat, readTensors, tensorsOf } from "../layers/answer.ts";
-import { allEvidence, onlyOne } from "../evidence.ts";
+import { allEvidence, onlyOne } from "../find-evidence.ts";
 import { DEVELOPMENT_PROOF } from "./groth16.ts";
 import { entryOf, sellerOf, type AppraisalPolicy, type EzklReference } from "../policy.ts";
 import { fail, pass, skip, unsupported, type EzklEngine, type EzklOutcome } from "../types.ts";

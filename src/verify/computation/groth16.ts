@@ -7,7 +7,7 @@ import { BN254_R, quantiseInput, requestSignals, toField } from "../../evidence/
 import { differenceFromProved, provedNumbers } from "../../evidence/proved-answer.ts";
 import type { Groth16Evidence, LayerResult, Receipt } from "../../receipts/schema.ts";
 import { judgeFormat, judgeTensorFormat, readTensors, tensorsOf } from "../layers/answer.ts";
-import { allEvidence, onlyOne } from "../evidence.ts";
+import { allEvidence, onlyOne } from "../find-evidence.ts";
 import { entryOf, sellerOf, type AppraisalPolicy } from "../policy.ts";
 import type { VerificationCache } from "../verification-cache.ts";
 import { fail, pass, skip } from "../types.ts";

@@ -2,7 +2,7 @@ import type { TensorReading } from "../../evidence/exchange/format.ts";
 import { isReal, readElement, type Datatype, type TensorElement } from "../../evidence/exchange/tensors.ts";
 import type { LayerResult, Receipt, ReplayedOutputs, ReplayEvidence } from "../../receipts/schema.ts";
 import { judgeFormat, readTensors } from "../layers/answer.ts";
-import { allEvidence, type IsOwn } from "../evidence.ts";
+import { allEvidence, type IsOwn } from "../find-evidence.ts";
 import { entryOf, sellerOf, type AppraisalPolicy } from "../policy.ts";
 import { fail, pass, skip } from "../types.ts";
 

@@ -2,7 +2,7 @@ import { PCR, decodeUserData, extendedPcr } from "../../evidence/attestation.ts"
 import { equalBytes, fromBase64, fromHex, sha256, toHex, type Bytes, type Hex } from "../../evidence/bytes.ts";
 import type { NitroPayload } from "../../evidence/nitro.ts";
 import type { Evidence, Layer, LayerResult, NitroEvidence } from "../../receipts/schema.ts";
-import { onlyOne } from "../evidence.ts";
+import { onlyOne } from "../find-evidence.ts";
 import { nitroResultAt, type NitroCheck } from "../tee/nitro.ts";
 import { entryOf, sellerOf, type AppraisalPolicy, type SellerPolicy } from "../policy.ts";
 import { createVerificationCache, type VerificationCache } from "../verification-cache.ts";

@@ -1,7 +1,7 @@
 import { fromBase64, toHex0x } from "../../evidence/bytes.ts";
 import { leafHash, readBatchSettlement, rootOfPath, type InclusionLeaf } from "../../evidence/inclusion.ts";
 import type { LayerResult, Receipt } from "../../receipts/schema.ts";
-import { allEvidence, onlyOne, onlySignature, type IsOwn } from "../evidence.ts";
+import { allEvidence, onlyOne, onlySignature, type IsOwn } from "../find-evidence.ts";
 import { sellerOf, type AppraisalPolicy } from "../policy.ts";
 import { fail, pass, pending, reported, skip } from "../types.ts";
 

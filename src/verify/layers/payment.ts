@@ -3,7 +3,7 @@ import { canonicalSha256 } from "../../evidence/canonical.ts";
 import { evidenceOf, methodOf, paymentMethodOf, signingHash } from "../../evidence/methods/methods.ts";
 import { requestNonceOf, termsHash } from "../../evidence/payment-binding.ts";
 import type { LayerResult, Payment, Receipt, ReceiptCore } from "../../receipts/schema.ts";
-import { allEvidence, onlyOne, type IsOwn } from "../evidence.ts";
+import { allEvidence, onlyOne, type IsOwn } from "../find-evidence.ts";
 import { judgeCarried } from "./exchange.ts";
 import type { AppraisalPolicy } from "../policy.ts";
 import type { VerificationCache } from "../verification-cache.ts";

@@ -1,7 +1,7 @@
 import { fromBase64, fromHex, toBase64, type Bytes, type Hex } from "../../evidence/bytes.ts";
 import { TEE_SIGNATURE_ALGORITHM, teeMessageHash } from "../../evidence/tee-signature.ts";
 import type { LayerResult, ReceiptCore } from "../../receipts/schema.ts";
-import { onlySignature } from "../evidence.ts";
+import { onlySignature } from "../find-evidence.ts";
 import type { AppraisalPolicy } from "../policy.ts";
 import type { VerificationCache } from "../verification-cache.ts";
 import { fail, pass, skip } from "../types.ts";

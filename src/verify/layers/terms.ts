@@ -1,6 +1,6 @@
 import { evidenceOf } from "../../evidence/methods/methods.ts";
 import type { LayerResult, ReceiptCore } from "../../receipts/schema.ts";
-import { onlySignature } from "../evidence.ts";
+import { onlySignature } from "../find-evidence.ts";
 import { sellerOf, type AppraisalPolicy, type SellerPolicy } from "../policy.ts";
 import { fail, skip } from "../types.ts";
 

@@ -1,6 +1,6 @@
 import { toHex, type Bytes } from "../../evidence/bytes.ts";
 import type { Evidence, LayerResult } from "../../receipts/schema.ts";
-import { onlyOne } from "../evidence.ts";
+import { onlyOne } from "../find-evidence.ts";
 import { fail, skip } from "../types.ts";
 
 /** An attestation's word about TLS, and whether the connection agrees with it. */

@@ -7,7 +7,7 @@ import { encodeProofRecord } from "../chain/owner/proof-calls.ts";
 import type { Anvil } from "./anvil.ts";
 import { devGroth16Verifier } from "./contracts/dev-groth16-verifier.artifact.ts";
 import { deploy, walletOf } from "./relay.ts";
-import type { Bank } from "./token.ts";
+import type { Bank } from "./bank.ts";
 
 /** A contract that checks proofs by one key on chain. */
 export type ProofContract = { keySha256: string; contract: Address };
