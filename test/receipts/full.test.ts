@@ -4,6 +4,7 @@ import { createReceipt, parseReceipt, serializeReceipt } from "../../src/receipt
 import { LAYERS, type Appraisal, type Evidence, type Receipt, type Verdict } from "../../src/receipts/schema.ts";
 import { addReceipt, appendAppraisal, appendLater, requireReceipt } from "../../src/receipts/store.ts";
 import { immediate } from "../../src/storage/migrations.ts";
+import { half } from "../support/campaign.ts";
 import { filling } from "../support/full-receipt.ts";
 import { appraisal, receiptCore } from "../support/receipt-core.ts";
 import { database, time } from "./stores.ts";
@@ -28,7 +29,8 @@ const longest = (verdict: Verdict): Appraisal => ({
   ) as Appraisal["layers"],
 });
 
-test.each<[string, Appraisal, (stored: Receipt) => Evidence[]]>([
+type Filled = [string, Appraisal, (stored: Receipt) => Evidence[]];
+const FILLED: Filled[] = [
   ["pieces and appraisals", appraisal({ verdict: "verified" }), () => Array.from({ length: 64 }, (_, n) => note(n))],
   ["bytes", longest("verified"), (stored) => [filling(stored)]],
   [
@@ -36,7 +38,8 @@ test.each<[string, Appraisal, (stored: Receipt) => Evidence[]]>([
     longest("verified"),
     (stored) => [values(100_000 - valuesIn({ ...stored, later: [{ at: "", evidence: values(0) }] }))],
   ],
-])(
+];
+test.each(half(FILLED))(
   "T97: a receipt that is full in %s takes what says less for it, and stays readable",
   async (_what, first, evidence) => {
     const db = await database();

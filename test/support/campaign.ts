@@ -1,3 +1,6 @@
+/** Whether this is a test run, which leaves what takes long and seldom fails to `.ci/run` and the campaign. */
+export const isBrief = process.env["PROOF402_CAMPAIGN"] === undefined;
+
 /**
  * How many cases a search tries: `few` in a test run, `many` in `npm run test:campaign`, which sets PROOF402_CAMPAIGN, and
  * `some` in `.ci/run`, which sets it to `bounded`.
@@ -13,4 +16,4 @@ export function cases(few: number, many: number, some: number = few): number {
  * the campaign. Two tests that walk one table take a half each.
  */
 export const half = <T>(table: readonly T[], first: 0 | 1 = 0): readonly T[] =>
-  process.env["PROOF402_CAMPAIGN"] === undefined ? table.filter((_, at) => at % 2 === first) : table;
+  isBrief ? table.filter((_, at) => at % 2 === first) : table;

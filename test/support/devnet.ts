@@ -20,6 +20,13 @@ export type Market = {
 /** Where a run keeps the setups of its proving markets, which take 8 s of CPU to make. */
 const SETUPS = join(process.env["PROOF402_TEST_RUN"] ?? "", "setups");
 
+/** A folder with the setups that the run has made so far, or null. */
+export const setupsSoFar = (): Promise<string | null> =>
+  access(`${SETUPS}-ended`).then(
+    () => SETUPS,
+    () => null,
+  );
+
 /** Starts a market that proves. The first of a run makes the setups, and the others wait for them. */
 async function startProving(options: DevnetOptions): Promise<Devnet> {
   const first = await mkdir(`${SETUPS}-begun`).then(

@@ -16,7 +16,7 @@ import { createReceipt, parseReceipt, serializeReceipt } from "../../src/receipt
 import type { Receipt } from "../../src/receipts/schema.ts";
 import { verifyReceipt } from "../../src/tools/index.ts";
 import { CLI, runCli } from "../support/cli.ts";
-import { ETH_FEATURES, openMarket, type Market, writeVariant } from "../support/devnet.ts";
+import { ETH_FEATURES, openMarket, setupsSoFar, type Market, writeVariant } from "../support/devnet.ts";
 
 let market: Market;
 let config: string;
@@ -551,6 +551,8 @@ describe("devnet", () => {
 
   test("writes a configuration that works, says where on one line, and stops at a signal", async () => {
     const directory = await mkdtemp(join(tmpdir(), "proof402-cli-"));
+    const made = await setupsSoFar();
+    if (made !== null) await cp(made, join(directory, "market/devnet-proving"), { recursive: true });
     const child = spawn(process.execPath, [CLI, "devnet", "--dir", join(directory, "market"), "--json"], {
       stdio: ["ignore", "pipe", "inherit"],
     });

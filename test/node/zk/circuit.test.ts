@@ -200,7 +200,7 @@ describe("operators", () => {
       fc.property(fc.nat(file.length - 1), fc.integer({ min: 1, max: 255 }), (at, by) => {
         expect(codeOf(file.with(at, file[at]! ^ by))).toMatch(/^model_/);
       }),
-      { numRuns: 500 },
+      { numRuns: cases(200, 5000, 500) },
     );
   });
 });
