@@ -1,21 +1,18 @@
 import * as z from "zod";
-import { fromBase64, lowered, toHex0x } from "../evidence/bytes.ts";
+import { fromBase64, toHex0x } from "../evidence/bytes.ts";
 import type { InclusionLeaf } from "../evidence/inclusion.ts";
 import { TEE_HEADERS } from "../evidence/tee-signature.ts";
+import { hex0x, hexData } from "../receipts/fields.ts";
 import type { KeptAnswer } from "./paid-calls.ts";
 
-const hexSchema = z
-  .string()
-  .regex(/^0x(?:[0-9a-f]{2})+$/)
-  .transform((text) => lowered(`0x${text.slice(2)}`));
-const word = hexSchema.refine((hex) => hex.length === 66);
+const bytes = hexData.refine((hex) => hex !== "0x", "not empty");
 
 /** A leaf as a node keeps it. One that this refuses could be in no tree. */
 export const leafSchema = z.object({
-  teeId: word,
-  inputHash: word,
-  outputHash: word,
-  signature: hexSchema,
+  teeId: hex0x(32),
+  inputHash: hex0x(32),
+  outputHash: hex0x(32),
+  signature: bytes,
   timestamp: z.int().min(0),
 });
 
@@ -33,4 +30,4 @@ export function leafOf({ headers }: KeptAnswer): InclusionLeaf | null {
 }
 
 /** A batch as a node keeps it. */
-export const sealedSchema = z.object({ leaves: z.array(leafSchema).min(1), transaction: hexSchema.nullable() });
+export const sealedSchema = z.object({ leaves: z.array(leafSchema).min(1), transaction: bytes.nullable() });

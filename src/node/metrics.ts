@@ -37,30 +37,21 @@ export async function createMetrics(): Promise<Metrics> {
   const { Counter, Gauge, Histogram, Registry } = await import("prom-client");
   const registry = new Registry();
   const registers = [registry];
-  const requests = new Counter({
-    name: "proof402_requests_total",
-    help: "Requests by method and status.",
-    labelNames: ["method", "status"],
-    registers,
-  });
-  const refused = new Counter({
-    name: "proof402_refused_total",
-    help: "POST requests without an answer, by reason.",
-    labelNames: ["code"],
-    registers,
-  });
-  const paid = new Counter({
-    name: "proof402_paid_calls_total",
-    help: "Calls that were paid and answered.",
-    labelNames: ["model"],
-    registers,
-  });
-  const settled = new Counter({
-    name: "proof402_settled_base_units_total",
-    help: "Money taken, base units of the asset.",
-    labelNames: ["model", "asset"],
-    registers,
-  });
+  const counter = (name: string, help: string, labelNames: string[]) =>
+    new Counter({ name: `proof402_${name}`, help, labelNames, registers });
+  const gauge = (name: string, help: string, read: () => number) =>
+    new Gauge({
+      name: `proof402_${name}`,
+      help,
+      registers,
+      collect() {
+        this.set(read());
+      },
+    });
+  const requests = counter("requests_total", "Requests by method and status.", ["method", "status"]);
+  const refused = counter("refused_total", "POST requests without an answer, by reason.", ["code"]);
+  const paid = counter("paid_calls_total", "Calls that were paid and answered.", ["model"]);
+  const settled = counter("settled_base_units_total", "Money taken, base units of the asset.", ["model", "asset"]);
   const seconds = new Histogram({
     name: "proof402_inference_seconds",
     help: "Time of the model alone.",
@@ -83,18 +74,8 @@ export async function createMetrics(): Promise<Metrics> {
       refused.inc({ code: status === 402 ? asked : (REFUSALS[status] ?? "other") });
     },
     async serve(port, { inFlight, proofsPending }) {
-      const live = { requests_in_flight: inFlight, proofs_pending: proofsPending };
-      for (const [name, read] of Object.entries(live))
-        registry.registerMetric(
-          new Gauge({
-            name: `proof402_${name}`,
-            help: name === "proofs_pending" ? "Answers that wait for their proof." : "Requests worked on now.",
-            registers: [],
-            collect() {
-              this.set(read());
-            },
-          }),
-        );
+      gauge("requests_in_flight", "Requests worked on now.", inFlight);
+      gauge("proofs_pending", "Answers that wait for their proof.", proofsPending);
       const answer = async (request: Request): Promise<Response> => {
         const { hostname, pathname } = new URL(request.url);
         // A page whose name was made to mean this machine asks under that name.
