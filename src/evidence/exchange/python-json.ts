@@ -4,7 +4,10 @@ import type { Bytes } from "../bytes.ts";
 type PythonNumber = { literal: string };
 
 /** JSON as Python holds it: numbers unrounded, objects in the order of their text, of a repeated key the last value. */
-export type PythonJson = null | boolean | string | PythonNumber | PythonJson[] | Map<string, PythonJson>;
+export type PythonJson = null | boolean | string | PythonNumber | PythonJson[] | PythonObject;
+
+/** An object of such JSON. */
+export type PythonObject = Map<string, PythonJson>;
 
 /** Deepest nesting read, so that no text exhausts the stack. */
 const MAX_DEPTH = 64;
@@ -51,7 +54,7 @@ export function readPythonJson(text: string): PythonJson | undefined {
         return word(items, 1);
       }
       case OPEN_OBJECT: {
-        const members = new Map<string, PythonJson>();
+        const members: PythonObject = new Map();
         for (at += 1; next() !== CLOSE_OBJECT;) members.set(string(), read(depth - 1));
         return word(members, 1);
       }
@@ -182,13 +185,16 @@ export function plainOf(value: PythonJson): unknown {
   return /[.eE]/.test(literal) || Number.isSafeInteger(number) || String(number) === literal ? number : literal;
 }
 
+/** Whether a value is an object. */
+export const isPythonObject = (value: PythonJson | undefined): value is PythonObject => value instanceof Map;
+
 /** Whether a value is a number. */
 export const isPythonNumber = (value: PythonJson | undefined): value is PythonNumber =>
   typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Map);
 
 const BEYOND_UNIT_ORDER = /[\ud800-\uffff]/;
 
-function sortedKeys(members: Map<string, PythonJson>): string[] {
+function sortedKeys(members: PythonObject): string[] {
   const keys = [...members.keys()].sort();
   return keys.some((key) => BEYOND_UNIT_ORDER.test(key)) ? keys.sort(byCodePoint) : keys;
 }

@@ -1,7 +1,14 @@
 import { textOf } from "../../bytes.ts";
 import { ambiguityOf } from "../../json-text.ts";
 import type { UnreadableReason } from "../format.ts";
-import { isPythonNumber, isTruthy, readPythonJson, type PythonJson } from "../python-json.ts";
+import {
+  isPythonNumber,
+  isPythonObject,
+  isTruthy,
+  readPythonJson,
+  type PythonJson,
+  type PythonObject,
+} from "../python-json.ts";
 import { readEventStream } from "./event-stream.ts";
 
 /** What an answer says. Its text or, if it calls tools, the calls: sellers sign one of both. */
@@ -12,16 +19,14 @@ export type ChatAnswer = {
   /** Fields of the message that say something and are not read here, by name. */
   notRead: string[];
   /** The calls as they came or, of a stream, joined of their fragments. Null without any. */
-  calls: Members[] | null;
+  calls: PythonObject[] | null;
   streamed: boolean;
   model: string | null;
   finishReason: string | null;
   usage: PythonJson | undefined;
   /** The last frame of a stream, or the whole answer: the place of the seller's signature. */
-  last: Members;
+  last: PythonObject;
 };
-
-export type Members = Map<string, PythonJson>;
 
 /** The end of a stream. It may itself break off: the signed frame before it ended the answer. */
 const DONE = "[DONE]";
@@ -47,7 +52,7 @@ export function readChatAnswer(body: Uint8Array): ChatAnswer | UnreadableReason 
   if (found === null) return "other_format";
   const { streamed, isDone, brokenOff } = found;
   const frames = found.frames.map(readPythonJson);
-  if (!frames.every(isMembers)) return "other_format";
+  if (!frames.every(isPythonObject)) return "other_format";
   const last = frames.at(-1);
   if (last === undefined) return "other_format";
   if (frames.some((frame) => frame.get("error") != null)) return "states_error";
@@ -56,7 +61,7 @@ export function readChatAnswer(body: Uint8Array): ChatAnswer | UnreadableReason 
   // Half an answer can say the opposite of the whole one.
   if (!isDone && !last.has("tee_signature")) return "unfinished";
   if (!DONE.startsWith(brokenOff)) return "inconsistent";
-  const choices: Members[] = [];
+  const choices: PythonObject[] = [];
   for (const frame of frames) {
     const choice = choiceOf(frame, streamed);
     if (typeof choice === "string") return choice;
@@ -97,28 +102,34 @@ export function isAmbiguous(body: Uint8Array): boolean {
   const found = framesOf(body);
   if (found === null) return false;
   if (found.frames.some((frame) => ambiguityOf(frame) !== null)) return true;
-  return found.streamed && modelOf(found.frames.map(readPythonJson).filter(isMembers)) === undefined;
+  return found.streamed && modelOf(found.frames.map(readPythonJson).filter(isPythonObject)) === undefined;
+}
+
+/** An answer that each reader reads alike, or null. */
+export function readInOneWay(body: Uint8Array): ChatAnswer | null {
+  const answer = readChatAnswer(body);
+  return typeof answer === "string" || isAmbiguous(body) ? null : answer;
 }
 
 /** The one choice of a frame; null if it has none. Of several only the first would be signed. */
-function choiceOf(frame: Members, streamed: boolean): Members | UnreadableReason | null {
+function choiceOf(frame: PythonObject, streamed: boolean): PythonObject | UnreadableReason | null {
   const choices = frame.get("choices");
   if (choices === undefined && streamed) return null;
   if (!Array.isArray(choices)) return "other_format";
   if (choices.length > 1) return "inconsistent";
   const [choice] = choices;
   if (choice === undefined) return streamed ? null : "other_format";
-  if (!isMembers(choice)) return "other_format";
+  if (!isPythonObject(choice)) return "other_format";
   const index = choice.get("index");
   return index == null || (isPythonNumber(index) && index.literal === "0") ? choice : "inconsistent";
 }
 
-type MessagePart = { text: string; refusal: string; notRead: string[]; calls: Members[] | null };
+type MessagePart = { text: string; refusal: string; notRead: string[]; calls: PythonObject[] | null };
 
 const READ = ["role", "content", "refusal", "tool_calls"];
 
 /** What a choice adds: a message, a delta of one, or the text of a completion. Two of them would be two answers. */
-function partOf(choice: Members, streamed: boolean): MessagePart | UnreadableReason {
+function partOf(choice: PythonObject, streamed: boolean): MessagePart | UnreadableReason {
   if (["message", "delta", "text"].filter((field) => choice.get(field) != null).length > 1) return "inconsistent";
   if (choice.get(streamed ? "message" : "delta") != null) return "other_format";
   const message = choice.get(streamed ? "delta" : "message");
@@ -126,25 +137,25 @@ function partOf(choice: Members, streamed: boolean): MessagePart | UnreadableRea
     const text = choice.get("text") ?? (streamed ? "" : null);
     return typeof text === "string" ? { text, refusal: "", notRead: [], calls: null } : "other_format";
   }
-  if (!isMembers(message)) return "other_format";
+  if (!isPythonObject(message)) return "other_format";
   const text = message.get("content") ?? "";
   const refusal = message.get("refusal") ?? "";
   const calls = message.get("tool_calls") ?? null;
   if (typeof text !== "string" || typeof refusal !== "string") return "other_format";
   const notRead = [...message].flatMap(([name, value]) => (!READ.includes(name) && isTruthy(value) ? [name] : []));
   if (calls === null) return { text, refusal, notRead, calls };
-  return Array.isArray(calls) && calls.every(isMembers) ? { text, refusal, notRead, calls } : "other_format";
+  return Array.isArray(calls) && calls.every(isPythonObject) ? { text, refusal, notRead, calls } : "other_format";
 }
 
 type Call = Record<"id" | "type" | "name" | "arguments", string>;
 
 /** Joins the fragments of calls by their index, as the gateway does: those without an index are of one call. */
-function joinCalls(fragments: readonly Members[]): Members[] | UnreadableReason {
+function joinCalls(fragments: readonly PythonObject[]): PythonObject[] | UnreadableReason {
   const byIndex = new Map<number, Call>();
   for (const fragment of fragments) {
     const index = fragment.get("index") ?? { literal: "0" };
     const called = fragment.get("function") ?? new Map<string, PythonJson>();
-    if (!isPythonNumber(index) || !/^\d{1,4}$/.test(index.literal) || !isMembers(called)) return "other_format";
+    if (!isPythonNumber(index) || !/^\d{1,4}$/.test(index.literal) || !isPythonObject(called)) return "other_format";
     const told = [fragment.get("id"), fragment.get("type"), called.get("name"), called.get("arguments")];
     if (!told.every((one) => one == null || typeof one === "string")) return "other_format";
     const [id = "", type = "", name = "", args = ""] = told.map((one) => one ?? "");
@@ -163,8 +174,8 @@ function joinCalls(fragments: readonly Members[]): Members[] | UnreadableReason 
 
 const isOther = (before: string, told: string): boolean => before !== "" && told !== "" && before !== told;
 
-function callOf({ id, type, name, arguments: args }: Call): Members {
-  const called: Members = new Map([
+function callOf({ id, type, name, arguments: args }: Call): PythonObject {
+  const called: PythonObject = new Map([
     ["name", name],
     ["arguments", args],
   ]);
@@ -176,17 +187,15 @@ function callOf({ id, type, name, arguments: args }: Call): Members {
 }
 
 /** The model that the frames name; null if none does, undefined if they name several. An empty name is none. */
-function modelOf(frames: readonly Members[]): string | null | undefined {
+function modelOf(frames: readonly PythonObject[]): string | null | undefined {
   const told = new Set(frames.map((frame) => frame.get("model")).filter((model) => model != null && model !== ""));
   const [only = null] = told;
   return told.size > 1 || (only !== null && typeof only !== "string") ? undefined : only;
 }
 
 /** The text that a field has wherever it is told; null if it is told in two ways. */
-function textIn(all: readonly Members[], field: string): string | null {
+function textIn(all: readonly PythonObject[], field: string): string | null {
   const told = new Set(all.map((one) => one.get(field)).filter((one) => typeof one === "string"));
   const [only] = told;
   return told.size === 1 ? (only ?? null) : null;
 }
-
-const isMembers = (value: PythonJson | undefined): value is Members => value instanceof Map;

@@ -2,8 +2,8 @@ import { Proof402Error } from "../../../errors.ts";
 import { textOf, utf8 } from "../../bytes.ts";
 import { isInteroperable } from "../../json-text.ts";
 import { unreadableAnswer, type ExchangeFormat } from "../format.ts";
-import { plainOf, readPythonJson, type PythonJson } from "../python-json.ts";
-import { isAmbiguous, readChatAnswer, type Members } from "./chat-answer.ts";
+import { isPythonObject, plainOf, readPythonJson, type PythonObject } from "../python-json.ts";
+import { isAmbiguous, readChatAnswer, readInOneWay } from "./chat-answer.ts";
 import { signatureIn, signedAnswers } from "./signed-answer.ts";
 import { signedRequests } from "./signed-request.ts";
 import { unsignedIn } from "./written-request.ts";
@@ -96,13 +96,9 @@ export const openAiChat = {
   },
 
   modelIn(body, part) {
-    if (isAmbiguous(body)) return null;
-    if (part === "request") {
-      const model = membersOf(body)?.get("model");
-      return typeof model === "string" ? model : null;
-    }
-    const read = readChatAnswer(body);
-    return typeof read === "string" ? null : read.model;
+    if (part === "response") return readInOneWay(body)?.model ?? null;
+    const model = isAmbiguous(body) ? undefined : membersOf(body)?.get("model");
+    return typeof model === "string" ? model : null;
   },
 
   mustCarry: { request: ["model"], response: [] },
@@ -117,20 +113,20 @@ export const openAiChat = {
 } as const satisfies ExchangeFormat;
 
 /** A completion asks with one text. No request of this form is written here, and others' are read. */
-const isCompletion = (request: Members | null): boolean =>
+const isCompletion = (request: PythonObject | null): boolean =>
   request !== null && typeof request.get("prompt") === "string" && !request.has("messages");
 
 /** The nonce that the last stop sequence carries, and no other one. */
-function nonceOf(request: Members): string | null {
+function nonceOf(request: PythonObject): string | null {
   const stops = request.get("stop");
   const found = (Array.isArray(stops) ? stops : []).map((stop) => (typeof stop === "string" ? NONCE.exec(stop) : null));
   const nonces = found.filter((match) => match !== null);
   return nonces.length === 1 ? (found.at(-1)?.[1] ?? null) : null;
 }
 
-function membersOf(body: Uint8Array): Members | null {
-  const value: PythonJson | undefined = readPythonJson(textOf(body) ?? "");
-  return value instanceof Map ? value : null;
+function membersOf(body: Uint8Array): PythonObject | null {
+  const value = readPythonJson(textOf(body) ?? "");
+  return isPythonObject(value) ? value : null;
 }
 
 const misfit = (message: string): Proof402Error =>

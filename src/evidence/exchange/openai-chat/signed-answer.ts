@@ -1,7 +1,7 @@
 import { utf8, type Hex } from "../../bytes.ts";
 import type { SellerSignature, SignedForm } from "../format.ts";
-import { dumpPythonJson, isPythonNumber, type PythonJson } from "../python-json.ts";
-import { isAmbiguous, readChatAnswer, type Members } from "./chat-answer.ts";
+import { dumpPythonJson, isPythonNumber, type PythonJson, type PythonObject } from "../python-json.ts";
+import { readInOneWay } from "./chat-answer.ts";
 
 /**
  * An answer's bytes as OpenGradient's gateway signs their Keccak-256: its text or, if it calls tools, the calls alone.
@@ -9,8 +9,8 @@ import { isAmbiguous, readChatAnswer, type Members } from "./chat-answer.ts";
  * Source: OpenGradient tee-gateway, `chat_controller.py`.
  */
 export function signedAnswers(body: Uint8Array): SignedForm[] {
-  const answer = readChatAnswer(body);
-  if (typeof answer === "string" || isAmbiguous(body)) return [];
+  const answer = readInOneWay(body);
+  if (answer === null) return [];
   const { calls, streamed, text } = answer;
   // UTF-8 has no lone surrogate: written, it would be the same as another character.
   if (calls === null) return text.isWellFormed() ? [{ name: "text", bytes: utf8(text) }] : [];
@@ -19,7 +19,7 @@ export function signedAnswers(body: Uint8Array): SignedForm[] {
 }
 
 /** Calls with null for each id, each name or both that never came. */
-const variantsOf = (calls: readonly Members[]): Members[][] =>
+const variantsOf = (calls: readonly PythonObject[]): PythonObject[][] =>
   [false, true].flatMap((ids) =>
     [false, true].map((names) =>
       calls.map((call) => {
@@ -30,15 +30,15 @@ const variantsOf = (calls: readonly Members[]): Members[][] =>
     ),
   );
 
-const nulled = (members: Members, field: string): Members =>
+const nulled = (members: PythonObject, field: string): PythonObject =>
   new Map(
     [...members].map(([name, value]): [string, PythonJson] => [name, name === field && value === "" ? null : value]),
   );
 
 /** The signature at the end of an answer, as the seller tells it; null without one, or of another form. */
 export function signatureIn(body: Uint8Array): SellerSignature | null {
-  const answer = readChatAnswer(body);
-  if (typeof answer === "string" || isAmbiguous(body)) return null;
+  const answer = readInOneWay(body);
+  if (answer === null) return null;
   const { last } = answer;
   const timestamp = last.get("tee_timestamp");
   const teeId = matching(last, "tee_id", /^0x[0-9a-f]{64}$/);
@@ -50,7 +50,7 @@ export function signatureIn(body: Uint8Array): SellerSignature | null {
   return { teeId: teeId as Hex, requestHash, outputHash, timestamp: Number(timestamp.literal), signature };
 }
 
-function matching(members: Members, field: string, form: RegExp): string | null {
+function matching(members: PythonObject, field: string, form: RegExp): string | null {
   const value = members.get(field);
   return typeof value === "string" && form.test(value) ? value : null;
 }

@@ -1,6 +1,14 @@
 import { equalBytes, textOf, type Bytes } from "../../bytes.ts";
 import type { SignedForm } from "../format.ts";
-import { dumpPythonJson, isPythonNumber, isTruthy, readPythonJson, type PythonJson } from "../python-json.ts";
+import {
+  dumpPythonJson,
+  isPythonNumber,
+  isPythonObject,
+  isTruthy,
+  readPythonJson,
+  type PythonJson,
+  type PythonObject,
+} from "../python-json.ts";
 import { pythonRepr } from "../python-repr.ts";
 
 /**
@@ -11,7 +19,6 @@ import { pythonRepr } from "../python-repr.ts";
 const ERAS = ["V1", "V2", "V3", "V4"] as const;
 type Era = (typeof ERAS)[number];
 
-type Members = Map<string, PythonJson>;
 /** The gateway answers no such request, or its form is not known. */
 const REFUSED = Symbol("refused");
 /** A field of a form; undefined leaves it out. */
@@ -48,14 +55,14 @@ const PRINTED_PARTS = /^\[\{'[^]*\}\]$/;
  */
 function isOfAnother(messages: PythonJson | undefined, era: Era): boolean {
   return (Array.isArray(messages) ? messages : []).some((message) => {
-    if (!isMembers(message) || message.get("role") !== "user") return false;
+    if (!isPythonObject(message) || message.get("role") !== "user") return false;
     const content = message.get("content");
     if (Array.isArray(content)) return era === "V1";
     return content === undefined || (isText(content) && PRINTED_PARTS.test(content));
   });
 }
 
-function chatForm(request: Members, era: Era): Members | typeof REFUSED {
+function chatForm(request: PythonObject, era: Era): PythonObject | typeof REFUSED {
   const messages = request.get("messages");
   const { model, stop, web_search } = commonFields(request, era);
   return membersOf({
@@ -65,13 +72,13 @@ function chatForm(request: Members, era: Era): Members | typeof REFUSED {
     max_tokens: numberOf(request.get("max_tokens") ?? null),
     stop,
     tools: truthy(request.get("tools"), Array.isArray),
-    response_format: truthy(request.get("response_format"), isMembers),
+    response_format: truthy(request.get("response_format"), isPythonObject),
     web_search,
     reasoning_effort: since("V4", era, truthy(request.get("reasoning_effort"), isText)),
   });
 }
 
-function completionForm(request: Members, era: Era): Members | typeof REFUSED {
+function completionForm(request: PythonObject, era: Era): PythonObject | typeof REFUSED {
   const prompt = request.get("prompt");
   return membersOf({
     ...commonFields(request, era),
@@ -81,7 +88,7 @@ function completionForm(request: Members, era: Era): Members | typeof REFUSED {
   });
 }
 
-function commonFields(request: Members, era: Era): Record<"model" | "stop" | "web_search", Field> {
+function commonFields(request: PythonObject, era: Era): Record<"model" | "stop" | "web_search", Field> {
   const model = request.get("model");
   return {
     model: isText(model) ? model : REFUSED,
@@ -91,7 +98,7 @@ function commonFields(request: Members, era: Era): Record<"model" | "stop" | "we
 }
 
 function messageForm(message: PythonJson, era: Era): Field {
-  if (!isMembers(message)) return REFUSED;
+  if (!isPythonObject(message)) return REFUSED;
   const role = message.get("role");
   const content = message.get("content");
   const words = isText(content) || Array.isArray(content) ? content : REFUSED;
@@ -123,24 +130,24 @@ function userContent(content: PythonJson | undefined, era: Era): Field {
 function partForm(part: PythonJson): Field {
   if (isText(part)) return membersOf({ type: "text", text: part });
   if (Array.isArray(part)) return REFUSED;
-  if (!isMembers(part)) return membersOf({ type: "text", text: pythonRepr(part) });
+  if (!isPythonObject(part)) return membersOf({ type: "text", text: pythonRepr(part) });
   const type = part.get("type");
   if (!isText(type)) return REFUSED;
   if (type === "text") return membersOf({ type, text: truthy(part.get("text"), isText) ?? "" });
   const file = part.get("file");
-  const named = isMembers(file) && isTruthy(file.get("filename")) ? file : part;
+  const named = isPythonObject(file) && isTruthy(file.get("filename")) ? file : part;
   return membersOf({ type, filename: truthy(named.get("filename"), isText) });
 }
 
 /** The gateway writes null for an id or a type that is missing. */
-function callsOf(message: Members): Field {
+function callsOf(message: PythonObject): Field {
   const calls = truthy(message.get("tool_calls"), Array.isArray);
   return Array.isArray(calls) ? listOf(calls.map(callForm)) : calls;
 }
 
 function callForm(call: PythonJson): Field {
-  const called = isMembers(call) ? call.get("function") : undefined;
-  if (!isMembers(call) || !isMembers(called)) return REFUSED;
+  const called = isPythonObject(call) ? call.get("function") : undefined;
+  if (!isPythonObject(call) || !isPythonObject(called)) return REFUSED;
   const [name, args] = [called.get("name"), called.get("arguments")];
   return membersOf({
     id: call.get("id") ?? null,
@@ -150,7 +157,7 @@ function callForm(call: PythonJson): Field {
 }
 
 /** A name that is missing is null; one that is null or no text is refused. */
-function nameOf(message: Members, field: string): Field {
+function nameOf(message: PythonObject, field: string): Field {
   const name = message.get(field);
   return name === undefined ? null : isText(name) ? name : REFUSED;
 }
@@ -173,8 +180,8 @@ function floatOf(value: PythonJson | undefined): Field {
   return { literal: /[.eE]/.test(literal) ? literal : literal === "-0" ? "0.0" : `${literal}e0` };
 }
 
-function membersOf(fields: Readonly<Record<string, Field>>): Members | typeof REFUSED {
-  const members: Members = new Map();
+function membersOf(fields: Readonly<Record<string, Field>>): PythonObject | typeof REFUSED {
+  const members: PythonObject = new Map();
   for (const [name, field] of Object.entries(fields)) {
     if (field === REFUSED) return REFUSED;
     if (field !== undefined) members.set(name, field);
@@ -188,4 +195,3 @@ function listOf(items: readonly Field[]): Field {
 }
 
 const isText = (value: PythonJson | undefined): value is string => typeof value === "string";
-const isMembers = (value: PythonJson | undefined): value is Members => value instanceof Map;
