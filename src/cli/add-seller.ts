@@ -1,3 +1,4 @@
+import { buyCommand } from "./next.ts";
 import type { Command } from "commander";
 import { lookAtSeller, type NewSeller } from "../buyer/new-seller.ts";
 import { addSeller } from "../config/change.ts";
@@ -30,7 +31,7 @@ export async function addNewSeller(url: string, options: Options, command: Comma
   tell(sellerText(seller));
   await confirm(yes, { question: `Pin this seller in ${file.path}?`, otherwise: "Nothing was written." });
   await addSeller(file, seller.entry);
-  const next = `Buy with: proof402 buy ${seller.models[0]?.name ?? "MODEL"} --seller ${id} --input '{"NAME":VALUES}'`;
+  const next = `Buy with: proof402 ${buyCommand({ model: seller.models[0]?.name, seller: id })}`;
   if (json) printResult({ config: file.path, ...viewOf(seller) }, next);
   else print(`Wrote ${file.path}. Commands take the new seller at once, running servers at their next start.\n${next}`);
   return EXIT.ok;

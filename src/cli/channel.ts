@@ -1,3 +1,4 @@
+import { buyCommand } from "./next.ts";
 import { chainName, moneyText } from "../chain/money-text.ts";
 import { findSeller } from "../config/schema.ts";
 import type { Command } from "commander";
@@ -44,7 +45,7 @@ export async function openWith(options: OpenOptions, command: Command): Promise<
   if (json)
     printResult(
       { id: channel.id, transaction: sent?.transaction ?? null, ...(sent === null ? {} : gasView(sent)) },
-      `Buy from it with: proof402 buy MODEL --seller ${seller.id} --input '{"NAME":VALUES}'`,
+      `Buy from it with: proof402 ${buyCommand({ seller: seller.id })}`,
     );
   else if (sent === null)
     print(`Channel ${channel.id} is ${channel.state}: its deposit is on chain, by no transaction of this command.`);

@@ -1,10 +1,14 @@
 import type { Step } from "../tools/next.ts";
 
+/** The command that buys, for a person to fill in. */
+export const buyCommand = ({ model = "MODEL", seller }: { model?: string | undefined; seller?: string } = {}): string =>
+  `buy ${model}${seller === undefined ? "" : ` --seller ${seller}`} --input '{"NAME":VALUES}'`;
+
 /** The step after a success, in commands. */
 export function inCommands(step: Step): string {
   switch (step.do) {
     case "buy":
-      return `Buy with: proof402 buy MODEL --input '{"NAME":VALUES}'`;
+      return `Buy with: proof402 ${buyCommand()}`;
     case "list":
       return "Look at the sellers with: proof402 doctor";
     case "settle":

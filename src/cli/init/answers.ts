@@ -1,3 +1,4 @@
+import { quoted } from "../quoted.ts";
 import { resolve } from "node:path";
 import { CAPS, PRESETS, RPC_PLACEHOLDER, type Caps, type NewConfig } from "../../config/new-config.ts";
 import { loadConfig } from "../../config/load.ts";
@@ -145,7 +146,7 @@ export async function devnetIn(folder: string): Promise<Place> {
   const left = await busy(`Asking the chain of the devnet in ${resolve(folder)}`, () => readDevnet(resolve(folder)));
   if (left?.isRunning === false)
     throw new Proof402Error("devnet_stopped", `The devnet of ${resolve(folder)} is not running.`, {
-      next: `Start it in another terminal with: proof402 devnet --dir ${folder}. Then run this command again. Nothing was written.`,
+      next: `Start it in another terminal with: proof402 devnet --dir ${quoted(folder)}. Then run this command again. Nothing was written.`,
     });
   const config = left === null ? null : await loadConfig({ path: left.config });
   const [chain] = config?.networks ?? [];

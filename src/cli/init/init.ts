@@ -1,3 +1,4 @@
+import { buyCommand } from "../next.ts";
 import { dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
 import * as z from "zod";
@@ -215,5 +216,5 @@ function nextOf(path: string, { isNamed, findings, added: [seller] }: Done): str
   if (first?.next !== undefined) return `Next: ${first.next} Then run ${named} doctor, which says what is left.`;
   return seller === undefined
     ? `Next, add a seller: ${named} sellers add URL`
-    : `Next, see what it takes: ${named} models; then buy: ${named} buy ${seller.models[0]?.name ?? "MODEL"} --input '{"NAME":VALUES}'`;
+    : `Next, see what it takes: ${named} models; then buy: ${named} ${buyCommand({ model: seller.models[0]?.name })}`;
 }
