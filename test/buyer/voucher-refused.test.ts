@@ -1,5 +1,4 @@
 import { beforeEach, expect, it, onTestFinished } from "vitest";
-import { lowered } from "../../src/evidence/bytes.ts";
 import type { Call } from "../../src/buyer/call.ts";
 import type { BuyerContext } from "../../src/buyer/context.ts";
 import { withMoney } from "../../src/buyer/money.ts";
@@ -12,19 +11,23 @@ import { planVoucher, readChannel } from "../../src/payment/channels.ts";
 import { markSent, markSigned, readAttempts, release, SUPERSEDED } from "../../src/payment/journal.ts";
 import { reserve } from "../../src/payment/reserve.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
-import { NETWORK, PAYEE, PAYER, policyWith, requirement, reservation, usdc } from "../payment/fixtures.ts";
+import {
+  CHANNEL_PARTIES,
+  CHANNEL_TERMS,
+  NETWORK,
+  PAYER,
+  policyWith,
+  requirement,
+  reservation,
+  usdc,
+} from "../payment/fixtures.ts";
 
 // A seller answers 402 to a voucher. It uses no transaction of its own, so there is nothing on chain to wait for.
 
 const KEY = "a-key-of-its-own";
 const now = new Date(1.7e12);
-const terms = {
-  payerAuthorizer: PAYER,
-  receiverAuthorizer: PAYER,
-  withdrawDelay: 900,
-  salt: `0x${"05".repeat(32)}` as const,
-};
-const parties = { payer: PAYER, receiver: lowered(PAYEE) };
+const terms = CHANNEL_TERMS;
+const parties = CHANNEL_PARTIES;
 const channelId = channelIdOf(31337, { ...parties, token: usdc.asset, ...terms });
 const seller = {
   id: "seller",

@@ -16,6 +16,14 @@ export const NETWORK = "eip155:31337";
 export const USDC: Address = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48";
 export const PAYEE: Address = "0xdAC17F958D2ee523a2206206994597C13D831ec7";
 export const PAYER: Address = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266";
+/** The terms of a channel between them, and who it is between. */
+export const CHANNEL_TERMS = {
+  payerAuthorizer: PAYER,
+  receiverAuthorizer: PAYER,
+  withdrawDelay: 900,
+  salt: `0x${"05".repeat(32)}`,
+} as const;
+export const CHANNEL_PARTIES = { payer: PAYER, receiver: lowered(PAYEE) };
 export const SECRET = "11".repeat(32);
 
 export const usdc: AssetPolicy = {

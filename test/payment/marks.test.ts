@@ -1,5 +1,4 @@
 import { expect, it } from "vitest";
-import { lowered } from "../../src/evidence/bytes.ts";
 import { readCallsLastHour } from "../../src/payment/caps.ts";
 import { planVoucher, readChannel } from "../../src/payment/channels.ts";
 import {
@@ -20,7 +19,7 @@ import { LINK_COLUMNS } from "../../src/receipts/log-rows.ts";
 import type { PurchaseRecord, Refusal } from "../../src/payment/types.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { channelIdOf } from "../../src/evidence/channel.ts";
-import { NETWORK, PAYEE, PAYER, reservation, usdc } from "./fixtures.ts";
+import { CHANNEL_PARTIES, CHANNEL_TERMS, NETWORK, reservation, usdc } from "./fixtures.ts";
 
 const now = new Date(1.7e12);
 const later = new Date(1.7e12 + 5000);
@@ -41,13 +40,7 @@ async function sent(db: Db, signature?: string): Promise<string> {
 
 /** A channel of which nothing was granted yet, and vouchers on its next part that were sent. */
 async function openChannel(db: Db) {
-  const terms = {
-    payerAuthorizer: PAYER,
-    receiverAuthorizer: PAYER,
-    withdrawDelay: 900,
-    salt: `0x${"05".repeat(32)}` as const,
-  };
-  const parties = { payer: PAYER, receiver: lowered(PAYEE) };
+  const [terms, parties] = [CHANNEL_TERMS, CHANNEL_PARTIES];
   const id = channelIdOf(31337, { ...parties, token: usdc.asset, ...terms });
   const row = {
     id,

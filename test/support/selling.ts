@@ -8,6 +8,7 @@ import { serveLocally, type Served } from "../../src/devnet/index.ts";
 import { createInferenceNode, type InferenceNodeOptions, type NodePayment } from "../../src/node/index.ts";
 import { argumentsOf, newAccount, signAs, type Authorization } from "../devnet/authorizations.ts";
 import { ETH_FEATURES, type Market } from "./devnet.ts";
+import { gate, type Gate } from "./gate.ts";
 
 /** A node of its own behind a socket. */
 export type OwnSeller = { origin: string; payTo: Hex; stop(): Promise<void> };
@@ -76,6 +77,19 @@ export function facilitatorWith(
     const hook = pathname === "/settle" || pathname === "/verify" ? hooks[pathname] : undefined;
     return hook === undefined ? honest() : hook(honest);
   });
+}
+
+/** The same, which settles nothing until it is released. */
+export async function holdSettling(market: Market): Promise<{ facilitator: Served; settling: Gate; released: Gate }> {
+  const [settling, released] = [gate(), gate()];
+  const facilitator = await facilitatorWith(market, {
+    "/settle": async (honest) => {
+      settling.open();
+      await released.opened;
+      return honest();
+    },
+  });
+  return { facilitator, settling, released };
 }
 
 /** A payer with money, one signed payment of its own, and ways to use it. */

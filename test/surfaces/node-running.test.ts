@@ -1,59 +1,37 @@
 import { once } from "node:events";
 import { request, type IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
-import { readFile, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { decodePaymentResponseHeader } from "@x402/core/http";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { sellerSchema } from "../../src/market/types.ts";
-import { loadNodeConfig, type NodeConfigInput } from "../../src/node/config.ts";
-import { packageModelsDirectory } from "../../src/node/index.ts";
-import { serveNode as serveConfig, type NodeEvent } from "../../src/node/serve.ts";
+import type { NodeConfigInput } from "../../src/node/config.ts";
+import type { NodeEvent } from "../../src/node/serve.ts";
 import { newAccount } from "../devnet/authorizations.ts";
 import { buyWith } from "../support/buy.ts";
 import { runCli } from "../support/cli.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
-import { gate } from "../support/gate.ts";
+import { initSeller, onMarket, serveConfig, writeNodeConfig } from "../support/node-config.ts";
 import { serveNode } from "../support/node-process.ts";
-import { changed, facilitatorWith, isUsed, postPaid, purseFor, requestOf } from "../support/selling.ts";
+import { changed, holdSettling, isUsed, postPaid, purseFor, requestOf } from "../support/selling.ts";
 
 let market: Market;
 let folder: string;
 beforeAll(async () => {
   market = await openMarket();
-  folder = join(market.directory, "seller");
-  const model = join(await packageModelsDirectory(), "eth-risk.onnx");
-  const args = ["--price", "0.01", "--pay-to", newAccount().address, "--out", folder];
-  await runCli(["node", "init", model, ...args]);
+  folder = await initSeller(market);
 });
 afterAll(() => market.stop());
 
 /** Writes a configuration of its own for a node on the market's chain. */
-async function change(edit: (settings: NodeConfigInput) => void, path: string): Promise<string> {
-  const { devnet } = market;
-  const settings = JSON.parse(await readFile(join(folder, "node.config.json"), "utf8")) as NodeConfigInput;
-  settings.listen = { port: 0 };
-  Object.assign(settings.payment, {
-    network: `eip155:${devnet.chainId}`,
-    asset: devnet.token,
-    decimals: 6,
-    domain: { name: devnet.bank.token.name, version: devnet.bank.token.version },
-    rpcUrl: devnet.rpcUrl,
+const change = (edit: (settings: NodeConfigInput) => void, name: string): Promise<string> =>
+  writeNodeConfig(folder, name, (settings) => {
+    onMarket(market, settings);
+    edit(settings);
   });
-  edit(settings);
-  await writeFile(path, JSON.stringify(settings));
-  return path;
-}
-
-/** Serves a configuration from this process, until the test ends. */
-async function serveHere(edit: (settings: NodeConfigInput) => void, name: string): Promise<NodeEvent[]> {
-  const events: NodeEvent[] = [];
-  const node = await serveConfig(await loadNodeConfig(await change(edit, join(folder, name))), (one) =>
-    events.push(one),
-  );
-  onTestFinished(() => node.stop());
-  return events;
-}
+const serveHere = async (edit: (settings: NodeConfigInput) => void, name: string): Promise<NodeEvent[]> =>
+  (await serveConfig(await change(edit, name))).events;
 
 /** A connection to a node that has sent this much. */
 async function opened(address: string, text: string): Promise<Socket> {
@@ -98,18 +76,8 @@ describe("the end of a node that serves", () => {
   });
 
   test("T107: a second signal waits for no settlement, and closes the records", async () => {
-    const [settling, released] = [gate(), gate()];
-    const facilitator = await facilitatorWith(market, {
-      "/settle": async (honest) => {
-        settling.open();
-        await released.opened;
-        return honest();
-      },
-    });
-    const path = await change(
-      (settings) => (settings.payment.facilitatorUrl = facilitator.origin),
-      join(folder, "twice.json"),
-    );
+    const { facilitator, settling, released } = await holdSettling(market);
+    const path = await change((settings) => (settings.payment.facilitatorUrl = facilitator.origin), "twice.json");
     const node = await serveNode(path);
     try {
       const answered = (await purseFor(market, node.origin)).post().catch(() => null);

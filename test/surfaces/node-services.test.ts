@@ -1,17 +1,16 @@
-import { copyFile, readFile, writeFile } from "node:fs/promises";
+import { copyFile, writeFile } from "node:fs/promises";
 import { generateKeyPairSync, verify, type KeyObject } from "node:crypto";
 import { join } from "node:path";
 import { inspect } from "node:util";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { sellerSchema, type Seller } from "../../src/market/types.ts";
 import { loadNodeConfig, type NodeConfigInput } from "../../src/node/config.ts";
-import { packageModelsDirectory } from "../../src/node/index.ts";
-import { serveNode, type ServedNode } from "../../src/node/serve.ts";
-import { newAccount } from "../devnet/authorizations.ts";
+import { serveNode } from "../../src/node/serve.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { buyWith } from "../support/buy.ts";
 import { runCli } from "../support/cli.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { initSeller, onMarket, serveConfig, writeNodeConfig } from "../support/node-config.ts";
 import { infront } from "../support/infront.ts";
 import { isUsed, purseFor } from "../support/selling.ts";
 import { standInForNitro, type StandIn } from "../support/nitriding.ts";
@@ -20,38 +19,18 @@ let market: Market;
 let folder: string;
 beforeAll(async () => {
   market = await openMarket();
-  folder = join(market.directory, "seller");
-  const model = join(await packageModelsDirectory(), "eth-risk.onnx");
-  await runCli(["node", "init", model, "--price", "0.01", "--pay-to", newAccount().address, "--out", folder]);
+  folder = await initSeller(market);
 });
 afterAll(() => market.stop());
 
 /** Writes a configuration of its own for a node on the market's chain. */
-async function write(name: string, edit: (settings: NodeConfigInput) => void): Promise<string> {
-  const { devnet } = market;
-  const settings = JSON.parse(await readFile(join(folder, "node.config.json"), "utf8")) as NodeConfigInput;
-  settings.listen = { port: 0 };
-  settings.database = name.replace(".json", ".db");
-  Object.assign(settings.payment, {
-    network: `eip155:${devnet.chainId}`,
-    asset: devnet.token,
-    decimals: 6,
-    domain: { name: devnet.bank.token.name, version: devnet.bank.token.version },
-    rpcUrl: devnet.rpcUrl,
-    facilitatorUrl: devnet.facilitatorUrl,
+const write = (name: string, edit: (settings: NodeConfigInput) => void): Promise<string> =>
+  writeNodeConfig(folder, name, (settings) => {
+    onMarket(market, settings);
+    settings.database = name.replace(".json", ".db");
+    settings.payment.facilitatorUrl = market.devnet.facilitatorUrl;
+    edit(settings);
   });
-  edit(settings);
-  const path = join(folder, name);
-  await writeFile(path, JSON.stringify(settings));
-  return path;
-}
-
-/** Serves a configuration from this process, until the test ends. */
-async function serve(path: string): Promise<ServedNode> {
-  const node = await serveNode(await loadNodeConfig(path), () => undefined);
-  onTestFinished(() => node.stop());
-  return node;
-}
 
 describe("a node that anchors", () => {
   test("has its answers in an event of the relay that its buyers pin", async () => {
@@ -62,7 +41,7 @@ describe("a node that anchors", () => {
     const path = await write("anchoring.json", (settings) => {
       settings.anchoring = { ...relay, rpcUrl: devnet.rpcUrl, keyFile: "anchor.key", maxAnswers: 1 };
     });
-    const { address } = await serve(path);
+    const { address } = await serveConfig(path);
     const { stdout } = await runCli(["node", "reference", path, "--id", "anchoring"]);
     const entry = sellerSchema.parse({ ...(JSON.parse(stdout) as object), origin: address });
     expect(entry.reference.relays).toEqual([relay]);
@@ -81,17 +60,19 @@ describe("a node that anchors", () => {
       .toBe("pass");
   });
 
-  test("does not start on another chain, or with a key that is none", async () => {
+  test("does not start on another chain, on none, or with a key that is none", async () => {
     const { devnet } = market;
     const place = { contract: devnet.relay, rpcUrl: devnet.rpcUrl, keyFile: "wrong.key" };
     await writeFile(join(folder, "wrong.key"), "no key", { mode: 0o600 });
     const refused = async (network: `eip155:${number}`): Promise<unknown> => {
       const path = await write("wrong.json", (settings) => (settings.anchoring = { ...place, network }));
-      return serveNode(await loadNodeConfig(path), () => undefined);
+      return serveConfig(path);
     };
     await expect(refused(`eip155:${devnet.chainId}`)).rejects.toMatchObject({ code: "private_key_invalid" });
     await writeFile(join(folder, "wrong.key"), await devnet.bank.fundedKey(), { mode: 0o600 });
     await expect(refused("eip155:8453")).rejects.toMatchObject({ code: "wrong_chain" });
+    place.rpcUrl = "http://127.0.0.1:9";
+    await expect(refused(`eip155:${devnet.chainId}`)).rejects.toMatchObject({ code: "chain_unreachable" });
   });
 });
 
@@ -109,7 +90,7 @@ describe("a node in a Nitro enclave, with a stand-in for nitriding and the secur
       settings.enclave = { kind: "nitro", ...enclave };
       if (enclave.nitriding !== undefined) settings.origin = nitro.externalUrl;
     });
-    const { address } = await serve(path);
+    const { address } = await serveConfig(path);
     nitro.pass(address);
     const built = join(folder, "built.json");
     await writeFile(built, JSON.stringify(nitro.built));
@@ -175,7 +156,7 @@ describe("a node in a Nitro enclave, with a stand-in for nitriding and the secur
         delete settings.signingKeyFile;
         settings.enclave = { kind: "nitro", ...enclave };
       })
-        .then(serve)
+        .then(serveConfig)
         .catch((error: unknown) => error);
     const unusable = (words: string): object => ({ code: "enclave_unusable", message: expect.stringContaining(words) });
     expect(await start({ helper: [process.execPath, "-e", "process.exit(3)"] })).toMatchObject(unusable("attest"));
@@ -277,7 +258,7 @@ describe("Coinbase's facilitator, with a stand-in that checks its tokens", () =>
   test("T113: a wrong key is refused at the start without a word of it, and a token that is refused charges nothing", async () => {
     const start = (settings: NodeConfigInput["payment"]["facilitatorKey"]): Promise<unknown> =>
       write("cdp-wrong.json", ({ payment }) => void (payment.facilitatorKey = settings))
-        .then(serve)
+        .then(serveConfig)
         .catch((error: unknown) => error);
     await writeFile(join(folder, "bad.json"), '{"id":"key-1","privateKey":"c2VjcmV0"}', { mode: 0o600 });
     const told = (await start({ file: "bad.json" })) as Error;
@@ -294,12 +275,12 @@ describe("Coinbase's facilitator, with a stand-in that checks its tokens", () =>
     const secret = Buffer.concat([jwk.d ?? "", jwk.x ?? ""].map((part) => Buffer.from(part, "base64url")));
     const file = JSON.stringify({ id: "key-1", privateKey: secret.toString("base64") });
     await writeFile(join(folder, "another.json"), file, { mode: 0o600 });
-    const open = await serve(await write("open-to-all.json", () => undefined));
+    const open = await serveConfig(await write("open-to-all.json", () => undefined));
     const path = await write("another-key.json", ({ payment }) => {
       payment.facilitatorUrl = origin;
       payment.facilitatorKey = { file: "another.json" };
     });
-    const refusing = await serve(path);
+    const refusing = await serveConfig(path);
     const purse = await purseFor(market, open.address);
     expect((await purse.post(undefined, refusing.address)).status).toBe(502);
     expect(await isUsed(market, purse)).toBe(false);

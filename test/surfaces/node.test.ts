@@ -8,18 +8,19 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vit
 import { sellerSchema } from "../../src/market/types.ts";
 import { loadNodeConfig, nodeConfigSchema, type NodeConfigInput } from "../../src/node/config.ts";
 import { packageModelsDirectory } from "../../src/node/index.ts";
-import { serveNode as serveConfig, type ServedNode } from "../../src/node/serve.ts";
+import type { ServedNode } from "../../src/node/serve.ts";
 import { selfSigned } from "../http/self-signed.ts";
 import { buyWith } from "../support/buy.ts";
 import { runCli } from "../support/cli.ts";
 import { newAccount } from "../devnet/authorizations.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { serveConfig, writeNodeConfig } from "../support/node-config.ts";
 import { infront } from "../support/infront.ts";
 import { gate } from "../support/gate.ts";
 import { serveNode } from "../support/node-process.ts";
 import { perceptron, seeded } from "../support/onnx-files.ts";
 import { elsewhere, graphOf, modelOf, node } from "../support/onnx-messages.ts";
-import { facilitatorWith, isUsed, purseFor } from "../support/selling.ts";
+import { facilitatorWith, holdSettling, isUsed, purseFor } from "../support/selling.ts";
 
 let market: Market;
 let folder: string;
@@ -33,19 +34,10 @@ beforeAll(async () => {
 afterAll(() => market.stop());
 
 /** Rewrites the configuration that init wrote. */
-async function change(edit: (settings: NodeConfigInput) => void, path = config): Promise<string> {
-  const settings = JSON.parse(await readFile(config, "utf8")) as NodeConfigInput;
-  edit(settings);
-  await writeFile(path, JSON.stringify(settings));
-  return path;
-}
-
-/** Serves the configuration with a change from this process, until the test ends. */
-async function serveHere(edit: (settings: NodeConfigInput) => void, name: string): Promise<ServedNode> {
-  const node = await serveConfig(await loadNodeConfig(await change(edit, join(folder, name))), () => undefined);
-  onTestFinished(() => node.stop());
-  return node;
-}
+const change = (edit: (settings: NodeConfigInput) => void, path = config): Promise<string> =>
+  writeNodeConfig(folder, path, edit);
+const serveHere = async (edit: (settings: NodeConfigInput) => void, name: string): Promise<ServedNode> =>
+  serveConfig(await change(edit, name));
 
 describe("a seller from an ONNX file", () => {
   test("init writes a configuration and a key, over nothing, and refuses what cannot be sold", async () => {
@@ -206,14 +198,7 @@ describe("a seller from an ONNX file", () => {
   });
 
   test("one request more than atOnce is told to come again, and pays nothing", async () => {
-    const [settling, released] = [gate(), gate()];
-    const facilitator = await facilitatorWith(market, {
-      "/settle": async (honest) => {
-        settling.open();
-        await released.opened;
-        return honest();
-      },
-    });
+    const { facilitator, settling, released } = await holdSettling(market);
     onTestFinished(() => facilitator.stop());
     const node = await serveHere((settings) => {
       settings.limits = { atOnce: 1 };
