@@ -43,11 +43,11 @@ describe("base units for people", () => {
 
   it("are what a person wrote, exactly, and nothing where it has too many places or is no number", () => {
     fc.assert(
-      fc.property(fc.bigInt(0n, 10n ** 40n), fc.integer({ min: 0, max: 36 }), (units, decimals) => {
+      fc.property(fc.bigInt(0n, 10n ** 40n - 1n), fc.integer({ min: 0, max: 36 }), (units, decimals) => {
         expect(parseUnits(formatUnits(units, decimals), decimals)).toBe(units);
       }),
     );
-    for (const text of ["", ".5", "5.", "1e3", "-1", "0x10", "1,5", "max", "MAX", "0.0000001"])
+    for (const text of ["", ".5", "5.", "1e3", "-1", "0x10", "1,5", "max", "MAX", "0.0000001", String(10n ** 40n)])
       expect(parseUnits(text, 6)).toBeNull();
   });
 });
