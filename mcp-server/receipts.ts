@@ -6,7 +6,6 @@ import {
 } from "@modelcontextprotocol/server";
 import type { Buyer } from "proof402";
 import { Proof402Error } from "proof402/tools";
-import { serializeReceipt } from "proof402/verify";
 
 const SCHEME = "receipt://";
 const LISTED = 50;
@@ -88,7 +87,10 @@ async function listed(
 
 async function read(buyer: () => Promise<Buyer>, uri: URL, id: string): Promise<string> {
   try {
-    return new TextDecoder().decode(serializeReceipt(await (await buyer()).getReceipt(id)));
+    const receipt = await (await buyer()).getReceipt(id);
+    // The verifier is heavy: a client that reads no receipt does not wait for it.
+    const { serializeReceipt } = await import("proof402/verify");
+    return new TextDecoder().decode(serializeReceipt(receipt));
   } catch (error) {
     if (Proof402Error.isInstance(error) && error.code === "receipt_not_found")
       throw new ResourceNotFoundError(uri.href);

@@ -57,7 +57,10 @@ describe("what an import costs", () => {
   it.each([
     ["src/index.js", Object.keys(HEAVY)],
     ["src/verify/index.js", [...Object.keys(HEAVY), "libsql", "hono", "undici", "@x402/core"]],
-    ["mcp-server/index.js", [...Object.keys(HEAVY), "libsql", "kysely", "undici"]],
+    [
+      "mcp-server/index.js",
+      [...Object.keys(HEAVY), "libsql", "kysely", "undici", "@peculiar/x509", "@peculiar/asn1-x509", "cborg"],
+    ],
     ["src/langchain/index.js", seller],
   ])("dist/%s loads nothing heavy", async (path, heavy) => {
     const loaded = await loadedBy(entry(path));
