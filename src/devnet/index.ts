@@ -9,4 +9,5 @@ export { createFacilitator } from "./facilitator.ts";
 export { readDevnetKey, writeDevnet } from "./folder.ts";
 export { openRelay, openValidationRegistry, type Relay } from "./relay.ts";
 export { serveLocally, type Served } from "./serve.ts";
+export { createUpstream, type Upstream } from "./upstream.ts";
 export { openBank, USDC_SPEC, type Bank, type Token, type TokenSpec } from "./bank.ts";
