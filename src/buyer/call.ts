@@ -6,6 +6,7 @@ import type { Wallet } from "../payment/wallet.ts";
 import type { Assurance } from "../receipts/schema.ts";
 import { keysOf, openKey } from "./calls.ts";
 import type { BuyerContext } from "./context.ts";
+import { createPartsTeller, type PartsTeller } from "./answer-parts.ts";
 import { tell } from "./tell.ts";
 import type { BuyOptions, BuyRequest } from "./types.ts";
 
@@ -23,6 +24,8 @@ export type Call = {
   argsDigest: string;
   /** Reports a step with the time since the call began. What the listener throws is dropped. */
   progress: (step: Parameters<NonNullable<BuyOptions["onProgress"]>>[0]["step"], message: string) => void;
+  /** Tells the caller the pieces of the answer. */
+  parts: PartsTeller;
   /** Aborted once the caller gave up before the payment was sent. */
   signal: AbortSignal;
   /** Ends the call before the payment is sent. Without effect from then on. */
@@ -73,6 +76,7 @@ export async function openCall(
     argsDigest,
     assurance: request.assurance ?? ctx.config.verification.assurance,
     progress: reporter(options),
+    parts: createPartsTeller(options),
     ...createStop(options.signal, closing),
   };
 }

@@ -164,7 +164,7 @@ async function answerTo(
   paying: Paying,
   header: string,
 ): ReturnType<typeof afterRefusal> {
-  const received = await sendPayment(ctx, paying, header);
+  const received = await sendPayment(ctx, paying, header, call.parts);
   return received.status === 402
     ? afterRefusal(ctx, call, paying, { received, header })
     : { kind: "answered", received };

@@ -11,7 +11,13 @@ const BOUNDS = [
   "callKey",
 ] as const satisfies readonly Exclude<keyof BuyRequest, "model" | "input">[];
 const REQUEST: readonly string[] = ["model", "input", ...BOUNDS];
-const OPTIONS: readonly string[] = [...BOUNDS, "signal", "onProgress", "approve"] satisfies (keyof BuyOptions)[];
+const OPTIONS: readonly string[] = [
+  ...BOUNDS,
+  "signal",
+  "onProgress",
+  "onAnswerPart",
+  "approve",
+] satisfies (keyof BuyOptions)[];
 
 /**
  * Reads the arguments of `buy` in either form. A bound in the options counts before the request's, and one that is undefined

@@ -7,6 +7,7 @@ import { noteClaim } from "../payment/sightings.ts";
 import type { PurchaseRecord, WireRequest } from "../payment/types.ts";
 import type { Candidate } from "../market/choose.ts";
 import { forgetAttestation, type Attested } from "./attest.ts";
+import type { PartsTeller } from "./answer-parts.ts";
 import type { BuyerContext } from "./context.ts";
 
 /** A response and when we held its last byte. */
@@ -27,10 +28,10 @@ export async function send(
   ctx: BuyerContext,
   request: WireRequest,
   { candidate, attested }: To,
-  options: { paymentHeader?: string; signal?: AbortSignal; onHead?: HttpRequest["onHead"] },
+  options: { paymentHeader?: string; signal?: AbortSignal } & Pick<HttpRequest, "onHead" | "onBody">,
 ): Promise<Received> {
   const sentAt = ctx.clock();
-  const { paymentHeader, signal, onHead } = options;
+  const { paymentHeader, signal, onHead, onBody } = options;
   try {
     const response = await ctx.http.request({
       method: request.method,
@@ -42,6 +43,7 @@ export async function send(
       certificateSha256: attested.tlsCertificate ?? undefined,
       signal,
       onHead,
+      onBody,
     });
     return { ...response, sentAt, receivedAt: ctx.clock() };
   } catch (error) {
@@ -57,12 +59,18 @@ export async function send(
  *
  * Throws Proof402Error `answer_lost` where an answer came of which nothing can be kept, and what {@link send} throws.
  */
-export async function sendPayment(ctx: BuyerContext, sending: Sending, paymentHeader: string): Promise<Received> {
+export async function sendPayment(
+  ctx: BuyerContext,
+  sending: Sending,
+  paymentHeader: string,
+  parts?: PartsTeller,
+): Promise<Received> {
   const { payment, request } = sending.purchase;
   let answered: Answered | null = null;
   let isToBeStored = false;
   let note: (survives: "power loss" | "process") => Promise<unknown> = () => Promise.resolve();
   let noted: Promise<unknown> = Promise.resolve();
+  const listener = parts?.hear(sending.candidate.seller.provider);
   try {
     const received = await send(ctx, request, sending, {
       paymentHeader,
@@ -71,7 +79,9 @@ export async function sendPayment(ctx: BuyerContext, sending: Sending, paymentHe
         answered = { status, transaction: said?.transaction ?? null };
         note = (survives) => noteClaim(ctx.db, payment, said, survives).catch(() => undefined);
         noted = note("process");
+        listener?.onHead({ status, headers });
       },
+      onBody: listener?.onBody,
     });
     isToBeStored = received.status !== 402;
     return received;

@@ -2,7 +2,7 @@ import type { Address } from "../evidence/bytes.ts";
 import type { MoneyState } from "../errors.ts";
 import type { AuditResult } from "../receipts/audit-codes.ts";
 import type { Appraisal, Assurance, Receipt, Verdict } from "../receipts/schema.ts";
-import type { AnswerReading } from "../evidence/exchange/format.ts";
+import type { AnswerPart, AnswerReading } from "../evidence/exchange/format.ts";
 import type { ListedModel, Listing } from "../market/types.ts";
 import type { PlacedToken } from "../chain/money-text.ts";
 import type { AssetSpending } from "../payment/types.ts";
@@ -92,6 +92,11 @@ export type BuyOptions = BuyBounds & {
         ms: number;
       }) => void)
     | undefined;
+  /**
+   * Told of each piece of the answer as it comes, in their order, of a stored answer at once. No piece is judged: act on the
+   * call's result alone. `restart` says that the pieces so far are of another answer than the result's.
+   */
+  onAnswerPart?: ((part: AnswerPart & { restart?: true; unverified: true }) => void) | undefined;
   /** Asked before anything is signed, when the policy wants a person's word. */
   approve?: ((request: ApprovalRequest) => Promise<ApprovalDecision>) | undefined;
 };

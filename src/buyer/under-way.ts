@@ -56,6 +56,7 @@ export function createCalls(ctx: BuyerContext): Calls {
       call = await openCall(ctx, request, options, closing.signal);
       const result = await whileWanted(call, tracked(inTurn(call)));
       if (!isServed(result.receipt.core)) await holdUnserved(ctx).catch(() => undefined);
+      call.parts.tellRest(result.receipt);
       const finished = await finish(result, call, closing.signal);
       // A caller that gave up in this moment is not told: an equal call gets the answer. So it does where no copy was stored.
       const told = (): boolean => finished.stored && options.signal?.aborted !== true;

@@ -1,7 +1,6 @@
 import { isIP, type LookupFunction } from "node:net";
 import type { Dispatcher } from "undici";
 import type { Proof402Error } from "../errors.ts";
-import { VERSION } from "../version.ts";
 import { isPublicAddress } from "./addresses.ts";
 import { createAhead } from "./ahead.ts";
 import { createBody, type Body } from "./body.ts";
@@ -23,6 +22,7 @@ import {
   type Cut,
   urlRefused,
 } from "./errors.ts";
+import { flatten, headersToSend } from "./headers.ts";
 import { createAgent, type AskableAgent, type Certificate } from "./peer.ts";
 
 /** Bounds of every leg. */
@@ -52,6 +52,8 @@ export type HttpRequest = {
   paid?: boolean;
   /** Told of the answer's head before its body is read: of one that is paid for, all that may come of it. Must not throw. */
   onHead?: ((head: Pick<HttpResponse, "status" | "headers">) => void) | undefined;
+  /** Told of the body's bytes as they come, unless it is coded. Those that are read no more are not told of. Must not throw. */
+  onBody?: ((chunk: Uint8Array) => void) | undefined;
   /** Nothing is sent on a connection that shows another TLS certificate: SHA-256 of the leaf's DER, hex. */
   certificateSha256?: string | undefined;
 };
@@ -262,7 +264,9 @@ function attempt(options: Attempt): Promise<AsItCame | "stale_connection" | "oth
           }, limits.idleSeconds * 1000);
         },
         onResponseData(_, chunk) {
-          if (!over && !body.add(chunk)) stop(bodyTooLarge(maxBytes));
+          if (over) return;
+          if (!body.add(chunk)) stop(bodyTooLarge(maxBytes));
+          else if (!isCoded(head?.headers["content-encoding"])) request.onBody?.(chunk);
         },
         onResponseEnd() {
           if (head !== undefined && settle()) finish({ ...head, cut: null });
@@ -276,13 +280,6 @@ function attempt(options: Attempt): Promise<AsItCame | "stale_connection" | "oth
     );
   });
 }
-
-/** Names lower case, so that none is sent twice. */
-const headersToSend = (headers: Record<string, string> = {}): Record<string, string> => ({
-  "user-agent": `proof402/${VERSION}`,
-  ...Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value])),
-  "accept-encoding": "identity",
-});
 
 /** The parsed URL. Throws what is not plain http(s) or names an address of this machine's network. */
 function checkUrl(text: string, limits: HttpLimits): URL {
@@ -310,10 +307,3 @@ function refusal(
   if (isCoded(headers["content-encoding"])) return encodingRefused();
   return Number(headers["content-length"] ?? 0) > maxBytes ? bodyTooLarge(maxBytes) : null;
 }
-
-const flatten = (headers: Record<string, string | string[] | undefined>): Record<string, string> =>
-  Object.fromEntries(
-    Object.entries(headers).flatMap(([name, value]) =>
-      value === undefined ? [] : [[name.toLowerCase(), Array.isArray(value) ? value.join(", ") : value]],
-    ),
-  );

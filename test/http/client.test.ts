@@ -1,7 +1,9 @@
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { Http } from "../../src/http/client.ts";
 import { VERSION } from "../../src/version.ts";
+import { eventually } from "../support/eventually.ts";
 import { client, failure, outcome, serve, serveRaw } from "./servers.ts";
 
 const bytes = (...values: number[]): Uint8Array => new Uint8Array(values);
@@ -80,6 +82,38 @@ describe("what is sent and received", () => {
     });
     const { status, body } = await client().request({ method: "GET", url: origin });
     expect([status, Buffer.from(body).toString()]).toEqual([200, "answer"]);
+  });
+
+  it("the bytes of a body are told as they come, and those of a coded one or beyond the limit are not", async () => {
+    let goOn: (() => void) | undefined;
+    const { origin } = await serve((request, response) => {
+      const coded = request.url === "/coded" ? { "content-encoding": "gzip" } : {};
+      response.writeHead(200, coded).write("first ");
+      goOn = () => void response.end("second");
+    });
+    const told: string[] = [];
+    const ask = (path: string, maxBytes = 100): ReturnType<Http["request"]> =>
+      client().request({
+        method: "POST",
+        url: origin + path,
+        paid: true,
+        maxBytes,
+        onHead: () => void told.push("head "),
+        onBody(chunk) {
+          told.push(Buffer.from(chunk).toString());
+          goOn?.();
+        },
+      });
+    const { body } = await ask("/");
+    expect(told.splice(0)).toEqual(["head ", "first ", "second"]);
+    expect(Buffer.from(body).toString()).toBe("first second");
+    expect(await ask("/", 8)).toMatchObject({ cut: "too_large" });
+    expect(told.splice(0)).toEqual(["head ", "first "]);
+    const coded = ask("/coded");
+    await eventually(() => expect(told).toEqual(["head "]));
+    goOn?.();
+    expect((await coded).coding).toMatchObject({ name: "gzip" });
+    expect(told).toEqual(["head "]);
   });
 
   it("one connection serves one request after another", async () => {

@@ -32,6 +32,8 @@ export type ExchangeFormat = {
   readInput: (request: Uint8Array) => Record<string, unknown> | null;
   /** What an answer says, each value as the seller wrote it. */
   readAnswer: (response: Uint8Array) => AnswerReading;
+  /** A reader of one answer's pieces as its bytes come. A format without streams leaves this out. */
+  readParts?: () => PartsReader;
   /** The nonce that a part carries, or null. */
   nonceIn: (body: Uint8Array, part: Part) => string | null;
   /** The model that a part says it is for or of, or null. */
@@ -99,6 +101,21 @@ export type RawAnswer = { encoding: "utf8" | "base64"; body: string };
 export type AnswerReading =
   | { readable: true; answer: Record<string, unknown> }
   | { readable: false; reason: UnreadableReason; answer: RawAnswer };
+
+/** A piece of an answer that is still coming: what it adds to the text, the refusal and the calls. Nothing of it is judged. */
+export type AnswerPart = { text?: string; refusal?: string; toolCalls?: ToolCallPart[] };
+/** What a piece adds to the call with this index, counted from 0. Arguments are a piece of JSON text. */
+export type ToolCallPart = { index: number; id?: string; name?: string; arguments?: string };
+
+/**
+ * Reads one answer as its bytes come, in pieces of any size. Of an answer that `readAnswer` reads, its parts say all of it.
+ * Of any other answer they say the beginning. Never throws.
+ */
+export type PartsReader = {
+  push(bytes: Uint8Array): AnswerPart[];
+  /** The parts of an answer that are known at its end only. */
+  end(): AnswerPart[];
+};
 
 /** The reading of an answer that cannot be read. */
 export function unreadableAnswer(body: Uint8Array, reason: UnreadableReason): AnswerReading {

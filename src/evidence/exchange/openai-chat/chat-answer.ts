@@ -1,14 +1,8 @@
 import { textOf } from "../../bytes.ts";
 import { ambiguityOf } from "../../json-text.ts";
 import type { UnreadableReason } from "../format.ts";
-import {
-  isPythonNumber,
-  isPythonObject,
-  isTruthy,
-  readPythonJson,
-  type PythonJson,
-  type PythonObject,
-} from "../python-json.ts";
+import { isPythonObject, readPythonJson, type PythonJson, type PythonObject } from "../python-json.ts";
+import { choiceOf, joinCalls, partOf, type MessagePart } from "./choice.ts";
 import { readEventStream } from "./event-stream.ts";
 
 /** What an answer says. Its text or, if it calls tools, the calls: sellers sign one of both. */
@@ -109,81 +103,6 @@ export function isAmbiguous(body: Uint8Array): boolean {
 export function readInOneWay(body: Uint8Array): ChatAnswer | null {
   const answer = readChatAnswer(body);
   return typeof answer === "string" || isAmbiguous(body) ? null : answer;
-}
-
-/** The one choice of a frame; null if it has none. Of several only the first would be signed. */
-function choiceOf(frame: PythonObject, streamed: boolean): PythonObject | UnreadableReason | null {
-  const choices = frame.get("choices");
-  if (choices === undefined && streamed) return null;
-  if (!Array.isArray(choices)) return "other_format";
-  if (choices.length > 1) return "inconsistent";
-  const [choice] = choices;
-  if (choice === undefined) return streamed ? null : "other_format";
-  if (!isPythonObject(choice)) return "other_format";
-  const index = choice.get("index");
-  return index == null || (isPythonNumber(index) && index.literal === "0") ? choice : "inconsistent";
-}
-
-type MessagePart = { text: string; refusal: string; notRead: string[]; calls: PythonObject[] | null };
-
-const READ = ["role", "content", "refusal", "tool_calls"];
-
-/** What a choice adds: a message, a delta of one, or the text of a completion. Two of them would be two answers. */
-function partOf(choice: PythonObject, streamed: boolean): MessagePart | UnreadableReason {
-  if (["message", "delta", "text"].filter((field) => choice.get(field) != null).length > 1) return "inconsistent";
-  if (choice.get(streamed ? "message" : "delta") != null) return "other_format";
-  const message = choice.get(streamed ? "delta" : "message");
-  if (message === undefined) {
-    const text = choice.get("text") ?? (streamed ? "" : null);
-    return typeof text === "string" ? { text, refusal: "", notRead: [], calls: null } : "other_format";
-  }
-  if (!isPythonObject(message)) return "other_format";
-  const text = message.get("content") ?? "";
-  const refusal = message.get("refusal") ?? "";
-  const calls = message.get("tool_calls") ?? null;
-  if (typeof text !== "string" || typeof refusal !== "string") return "other_format";
-  const notRead = [...message].flatMap(([name, value]) => (!READ.includes(name) && isTruthy(value) ? [name] : []));
-  if (calls === null) return { text, refusal, notRead, calls };
-  return Array.isArray(calls) && calls.every(isPythonObject) ? { text, refusal, notRead, calls } : "other_format";
-}
-
-type Call = Record<"id" | "type" | "name" | "arguments", string>;
-
-/** Joins the fragments of calls by their index, as the gateway does: those without an index are of one call. */
-function joinCalls(fragments: readonly PythonObject[]): PythonObject[] | UnreadableReason {
-  const byIndex = new Map<number, Call>();
-  for (const fragment of fragments) {
-    const index = fragment.get("index") ?? { literal: "0" };
-    const called = fragment.get("function") ?? new Map<string, PythonJson>();
-    if (!isPythonNumber(index) || !/^\d{1,4}$/.test(index.literal) || !isPythonObject(called)) return "other_format";
-    const told = [fragment.get("id"), fragment.get("type"), called.get("name"), called.get("arguments")];
-    if (!told.every((one) => one == null || typeof one === "string")) return "other_format";
-    const [id = "", type = "", name = "", args = ""] = told.map((one) => one ?? "");
-    const before = byIndex.get(Number(index.literal)) ?? { id: "", type: "", name: "", arguments: "" };
-    // Two calls under one index: readers differ in which of them they take.
-    if (isOther(before.id, id) || isOther(before.name, name)) return "inconsistent";
-    byIndex.set(Number(index.literal), {
-      id: before.id || id,
-      type: before.type || type,
-      name: before.name || name,
-      arguments: before.arguments + args,
-    });
-  }
-  return [...byIndex].toSorted(([a], [b]) => a - b).map(([, call]) => callOf(call));
-}
-
-const isOther = (before: string, told: string): boolean => before !== "" && told !== "" && before !== told;
-
-function callOf({ id, type, name, arguments: args }: Call): PythonObject {
-  const called: PythonObject = new Map([
-    ["name", name],
-    ["arguments", args],
-  ]);
-  return new Map<string, PythonJson>([
-    ["id", id],
-    ["type", type || "function"],
-    ["function", called],
-  ]);
 }
 
 /** The model that the frames name; null if none does, undefined if they name several. An empty name is none. */

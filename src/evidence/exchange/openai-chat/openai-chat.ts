@@ -3,6 +3,7 @@ import { textOf, utf8 } from "../../bytes.ts";
 import { isInteroperable } from "../../json-text.ts";
 import { unreadableAnswer, type ExchangeFormat } from "../format.ts";
 import { isPythonObject, plainOf, readPythonJson, type PythonObject } from "../python-json.ts";
+import { createPartsReader } from "./answer-parts.ts";
 import { isAmbiguous, readChatAnswer, readInOneWay } from "./chat-answer.ts";
 import { signatureIn, signedAnswers } from "./signed-answer.ts";
 import { signedRequests } from "./signed-request.ts";
@@ -89,6 +90,8 @@ export const openAiChat = {
           { ...(text === "" && refusal !== "" ? {} : { text }), unsigned: told };
     return { readable: true, answer };
   },
+
+  readParts: createPartsReader,
 
   nonceIn(body, part) {
     const members = part === "request" && !isAmbiguous(body) ? membersOf(body) : null;
