@@ -1,7 +1,7 @@
-import { fromBase64 } from "../evidence/bytes.ts";
 import type { AnswerReading, ExchangeFormat, Part, UnreadableReason } from "../evidence/exchange/format.ts";
 import { formatOf } from "../evidence/exchange/formats.ts";
 import { Proof402Error, type ErrorCode } from "../errors.ts";
+import { bytesOf } from "../evidence/body.ts";
 import type { Receipt } from "../receipts/schema.ts";
 
 const NEXT = "The bytes that came are kept in the receipt. The same key gives the same result and pays nothing more.";
@@ -88,5 +88,5 @@ function exchangeOf({ core }: Receipt, part: Part): { format: ExchangeFormat; bo
       },
     );
   }
-  return { format, body: fromBase64(body) };
+  return { format, body: bytesOf(body) };
 }

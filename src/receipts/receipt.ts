@@ -1,8 +1,9 @@
 import type { z } from "zod";
 import type { ErrorCode } from "../errors.ts";
-import { keccak256, fromBase64, fromUtf8, sha256, textOf, toBase32, toHex, utf8 } from "../evidence/bytes.ts";
+import { fromUtf8, textOf, toBase32, toHex, utf8 } from "../evidence/bytes.ts";
 import { canonicalJson, canonicalSha256 } from "../evidence/canonical.ts";
 import { parseJsonText } from "../evidence/json-text.ts";
+import { bytesOf, hashesOf } from "../evidence/body.ts";
 import { leavesRoom, MAX_FILE_BYTES } from "./budget.ts";
 import { crowdedKind } from "./disputed.ts";
 import { coreSchemas, MAX_OF_A_KIND, receiptSchema, type Receipt, type ReceiptCore } from "./schema.ts";
@@ -154,8 +155,8 @@ function checkIntegrity(receipt: Receipt): ParsedReceipt {
   for (const part of PARTS) {
     const { body, sha256: sha, keccak256: keccak } = receipt.core[part];
     if (body === undefined) continue;
-    const bytes = fromBase64(body);
-    if (toHex(sha256(bytes)) !== sha || toHex(keccak256(bytes)) !== keccak) {
+    const hashes = hashesOf(bytesOf(body));
+    if (hashes.sha256 !== sha || hashes.keccak256 !== keccak) {
       return refuse(
         "receipt_body_mismatch",
         `The ${part} body does not have the hashes the receipt names: it was altered.`,

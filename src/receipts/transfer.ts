@@ -1,5 +1,5 @@
-import { fromBase64 } from "../evidence/bytes.ts";
 import { formatOf } from "../evidence/exchange/formats.ts";
+import { bytesOf } from "../evidence/body.ts";
 import type { ReceiptCore } from "./schema.ts";
 import type { TransferEvidence } from "./transfer-schema.ts";
 
@@ -18,7 +18,7 @@ export function isUndecoded(core: ReceiptCore): boolean {
   const { cut, coding } = transferOf(core) ?? { cut: null, coding: null };
   if (cut !== null || coding?.decoded !== false) return false;
   const { body } = core.response;
-  return body === undefined || formatOf(core.seller.provider)?.readAnswer(fromBase64(body)).readable !== true;
+  return body === undefined || formatOf(core.seller.provider)?.readAnswer(bytesOf(body)).readable !== true;
 }
 
 /** The seller answered what it was asked. Any other status is its refusal or failure. */

@@ -1,7 +1,7 @@
-import { fromBase64 } from "../../evidence/bytes.ts";
 import type { ExchangeFormat, Part, TensorReading } from "../../evidence/exchange/format.ts";
 import { formatOf } from "../../evidence/exchange/formats.ts";
 import type { Tensor } from "../../evidence/exchange/tensors.ts";
+import { bytesOf } from "../../evidence/body.ts";
 import type { LayerResult, ReceiptCore } from "../../receipts/schema.ts";
 import { skip, unsupported } from "../types.ts";
 
@@ -9,7 +9,7 @@ import { skip, unsupported } from "../types.ts";
 export function readTensors(core: ReceiptCore, part: Part): TensorReading {
   const { body } = core[part];
   const format: ExchangeFormat | null = formatOf(core.seller.provider);
-  const reading = body === undefined ? undefined : format?.readTensors?.(fromBase64(body), part);
+  const reading = body === undefined ? undefined : format?.readTensors?.(bytesOf(body), part);
   return reading ?? { ok: false, reason: "other_format" };
 }
 

@@ -1,6 +1,6 @@
-import { fromBase64, keccak256, sha256, toHex } from "../../evidence/bytes.ts";
 import type { ExchangeFormat, Part } from "../../evidence/exchange/format.ts";
 import { formatOf } from "../../evidence/exchange/formats.ts";
+import { bytesOf, hashesOf } from "../../evidence/body.ts";
 import type { LayerResult, ReceiptCore } from "../../receipts/schema.ts";
 import { isAnswer, isUndecoded, transferOf } from "../../receipts/transfer.ts";
 import { unknownFormat } from "./answer.ts";
@@ -11,8 +11,8 @@ import { fail, pass, skip } from "../types.ts";
 /** Null when a body is absent or has the hashes the receipt names; else what is wrong. */
 function checkBody(part: ReceiptCore["request"] | ReceiptCore["response"], what: string): LayerResult | null {
   if (part.body === undefined) return null;
-  const bytes = fromBase64(part.body);
-  if (toHex(sha256(bytes)) === part.sha256 && toHex(keccak256(bytes)) === part.keccak256) return null;
+  const { sha256, keccak256 } = hashesOf(bytesOf(part.body));
+  if (sha256 === part.sha256 && keccak256 === part.keccak256) return null;
   return fail("body_hash_mismatch", `The ${what} bytes do not have the hashes that the receipt names.`);
 }
 
@@ -28,7 +28,7 @@ export function judgeCarried({ seller, request, response }: ReceiptCore): LayerR
     return skip("bodies_redacted", "Request and answer are both redacted: nothing shows what the payment was for.");
   const format = formatOf(seller.provider);
   if (format === null) return unknownFormat();
-  const carried = format.nonceIn(fromBase64(body), part);
+  const carried = format.nonceIn(bytesOf(body), part);
   if (carried === request.nonce) return null;
   if (carried !== null || format.mustCarry[part].includes("nonce"))
     return fail("request_not_bound", "The bytes of the exchange do not carry the authorization's hash.");
@@ -44,7 +44,7 @@ export function judgeCarried({ seller, request, response }: ReceiptCore): LayerR
 export function carriedIn({ seller, request }: ReceiptCore): "both" | "request" | "neither" {
   const format = formatOf(seller.provider);
   if (format === null || format.mustCarry.response.includes("nonce") || request.body === undefined) return "both";
-  return format.nonceIn(fromBase64(request.body), "request") === request.nonce ? "request" : "neither";
+  return format.nonceIn(bytesOf(request.body), "request") === request.nonce ? "request" : "neither";
 }
 
 /** What a passed signature leaves open of the exchange, or null if it is of all bytes. */
@@ -59,7 +59,7 @@ export function judgeRequest(core: ReceiptCore, signature: LayerResult, policy: 
   const wrong = checkBody(core.request, "request");
   if (wrong !== null) return wrong;
   const format = formatOf(core.seller.provider);
-  const bytes = core.request.body === undefined ? null : fromBase64(core.request.body);
+  const bytes = core.request.body === undefined ? null : bytesOf(core.request.body);
   if (format !== null && bytes !== null && format.isAmbiguous(bytes))
     return fail("body_ambiguous", "The request names a key twice, so two readers may hold two requests.");
   if (format !== null && bytes !== null && differs("nonce", core, "request", format, bytes))
@@ -125,14 +125,14 @@ function judgeNames(core: ReceiptCore, answer: "signed answer" | "answer"): Laye
   const { seller, request, response } = core;
   const format = formatOf(seller.provider);
   if (format === null) return unknownFormat();
-  const asked = request.body === undefined ? undefined : fromBase64(request.body);
+  const asked = request.body === undefined ? undefined : bytesOf(request.body);
   if (request.path !== format.pathOf(request.model, asked))
     return fail("path_mismatch", "The request went to another model's address.");
   // A refusal has no model's name to give.
   if (!isAnswer(core)) return skip("not_answered", `The seller answered with status ${response.status}, by no model.`);
   if (response.body === undefined)
     return skip("body_redacted", "The answer's bytes are redacted, so the model it names cannot be read.");
-  const body = fromBase64(response.body);
+  const body = bytesOf(response.body);
   const notWhole = format.modelIn(body, "response") === null ? asItCame(core) : null;
   if (notWhole !== null) return notWhole;
   if (format.isAmbiguous(body))

@@ -1,6 +1,7 @@
-import { fromBase64, keccak256, toHex } from "../../evidence/bytes.ts";
+import { keccak256, toHex } from "../../evidence/bytes.ts";
 import type { SignedForm } from "../../evidence/exchange/format.ts";
 import { formatOf } from "../../evidence/exchange/formats.ts";
+import { bytesOf } from "../../evidence/body.ts";
 import type { LayerResult, ReceiptCore } from "../../receipts/schema.ts";
 import type { SignatureEvidence } from "../../receipts/signature-schema.ts";
 import { fail, skip } from "../types.ts";
@@ -43,7 +44,7 @@ function hashesOfForms(
   if (signed === undefined) return unknownFormat();
   if (request.body === undefined || response.body === undefined)
     return skip("body_redacted", "A signature of what the bytes say cannot be compared without them.");
-  const [asked, answered] = [fromBase64(request.body), fromBase64(response.body)];
+  const [asked, answered] = [bytesOf(request.body), bytesOf(response.body)];
   const told = signed.signatureIn(answered);
   if (told === null)
     return skip("answer_not_signed", "The answer does not end with a signature, so nothing of it counts as signed.");

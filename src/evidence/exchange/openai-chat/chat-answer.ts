@@ -1,4 +1,5 @@
 import { textOf } from "../../bytes.ts";
+import { perBody } from "../../body.ts";
 import { ambiguityOf } from "../../json-text.ts";
 import type { UnreadableReason } from "../format.ts";
 import { isPythonObject, readPythonJson, type PythonJson, type PythonObject } from "../python-json.ts";
@@ -41,7 +42,7 @@ function framesOf(body: Uint8Array): Frames | null {
 }
 
 /** Reads an answer of one choice, whole or streamed; a completion's, too. */
-export function readChatAnswer(body: Uint8Array): ChatAnswer | UnreadableReason {
+export const readChatAnswer = perBody((body): ChatAnswer | UnreadableReason => {
   const found = framesOf(body);
   if (found === null) return "other_format";
   const { streamed, isDone, brokenOff } = found;
@@ -89,15 +90,15 @@ export function readChatAnswer(body: Uint8Array): ChatAnswer | UnreadableReason 
     usage: frames.findLast((frame) => frame.get("usage") != null)?.get("usage"),
     last,
   };
-}
+});
 
 /** Whether another reader could read another of two values in an answer, as of a model that two frames name. */
-export function isAmbiguous(body: Uint8Array): boolean {
+export const isAmbiguous = perBody((body): boolean => {
   const found = framesOf(body);
   if (found === null) return false;
   if (found.frames.some((frame) => ambiguityOf(frame) !== null)) return true;
   return found.streamed && modelOf(found.frames.map(readPythonJson).filter(isPythonObject)) === undefined;
-}
+});
 
 /** An answer that each reader reads alike, or null. */
 export function readInOneWay(body: Uint8Array): ChatAnswer | null {

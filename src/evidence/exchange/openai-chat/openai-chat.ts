@@ -1,5 +1,6 @@
 import { Proof402Error } from "../../../errors.ts";
 import { textOf, utf8 } from "../../bytes.ts";
+import { perBody } from "../../body.ts";
 import { isInteroperable } from "../../json-text.ts";
 import { unreadableAnswer, type ExchangeFormat } from "../format.ts";
 import { isPythonObject, plainOf, readPythonJson, type PythonObject } from "../python-json.ts";
@@ -127,10 +128,10 @@ function nonceOf(request: PythonObject): string | null {
   return nonces.length === 1 ? (found.at(-1)?.[1] ?? null) : null;
 }
 
-function membersOf(body: Uint8Array): PythonObject | null {
+const membersOf = perBody((body): PythonObject | null => {
   const value = readPythonJson(textOf(body) ?? "");
   return isPythonObject(value) ? value : null;
-}
+});
 
 const misfit = (message: string): Proof402Error =>
   new Proof402Error("invalid_input", message, {

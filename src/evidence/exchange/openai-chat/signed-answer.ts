@@ -1,4 +1,5 @@
 import { utf8, type Hex } from "../../bytes.ts";
+import { perBody } from "../../body.ts";
 import type { SellerSignature, SignedForm } from "../format.ts";
 import { dumpPythonJson, isPythonNumber, type PythonJson, type PythonObject } from "../python-json.ts";
 import { readInOneWay } from "./chat-answer.ts";
@@ -8,7 +9,7 @@ import { readInOneWay } from "./chat-answer.ts";
  * Of a stream an id or a name that never came is a text or null. Empty for an answer that cannot be read in one way.
  * Source: OpenGradient tee-gateway, `chat_controller.py`.
  */
-export function signedAnswers(body: Uint8Array): SignedForm[] {
+export const signedAnswers = perBody((body): SignedForm[] => {
   const answer = readInOneWay(body);
   if (answer === null) return [];
   const { calls, streamed, text } = answer;
@@ -16,7 +17,7 @@ export function signedAnswers(body: Uint8Array): SignedForm[] {
   if (calls === null) return text.isWellFormed() ? [{ name: "text", bytes: utf8(text) }] : [];
   const variants = streamed ? variantsOf(calls) : [calls];
   return variants.map((variant) => ({ name: "tool calls", bytes: dumpPythonJson(variant) }));
-}
+});
 
 /** Calls with null for each id, each name or both that never came. */
 const variantsOf = (calls: readonly PythonObject[]): PythonObject[][] =>

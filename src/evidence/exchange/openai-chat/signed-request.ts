@@ -1,4 +1,5 @@
 import { equalBytes, textOf, type Bytes } from "../../bytes.ts";
+import { perBody } from "../../body.ts";
 import type { SignedForm } from "../format.ts";
 import {
   dumpPythonJson,
@@ -29,7 +30,7 @@ type Field = PythonJson | undefined | typeof REFUSED;
  * Empty for a request that it does not answer. Source: OpenGradient tee-gateway, `chat_controller.py`
  * (`_chat_request_to_dict`) and `completions_controller.py`.
  */
-export function signedRequests(body: Uint8Array): SignedForm[] {
+export const signedRequests = perBody((body): SignedForm[] => {
   const request = readPythonJson(textOf(body) ?? "");
   if (!(request instanceof Map)) return [];
   const form = request.has("messages") ? chatForm : completionForm;
@@ -44,7 +45,7 @@ export function signedRequests(body: Uint8Array): SignedForm[] {
     else same.eras.push(era);
   }
   return forms.map(({ eras, bytes, ofAnother }) => ({ name: eras.join(", "), bytes, ofAnother }));
-}
+});
 
 /** A text that Python prints of a list of parts. */
 const PRINTED_PARTS = /^\[\{'[^]*\}\]$/;
