@@ -2,14 +2,14 @@ import { openBuyer } from "../../src/buyer/open.ts";
 import type { Buyer } from "../../src/buyer/types.ts";
 import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
-import { median, row } from "./measure.ts";
+import { median, row, type Line } from "./measure.ts";
 import { buyPlainly, INPUT, openMarket, stockFetch } from "./market.ts";
 
 /** Answers whose proofs keep the prover busy while the next answer is bought. */
 const QUEUED = 3;
 
 /** What a purchase takes from a seller that proves, beside one that does not, with its prover at rest and at work. */
-export async function benchBackground(rounds: number): Promise<string[]> {
+export async function benchBackground(rounds: number): Promise<Line[]> {
   const market = await openMarket();
   const config = { ...market.config, database: `${market.directory}/background.db` };
   const buyer = await openBuyer({ config, wallet: walletFromPrivateKey(market.key) });
@@ -41,8 +41,8 @@ export async function benchBackground(rounds: number): Promise<string[]> {
     const plain = { name: "without proofs", ms: median(times.plain), target: 1.05 };
     return [
       row("buy from a seller that does not prove", plain.ms),
-      row("buy from a seller that proves afterwards", median(times.rest), plain),
-      row(`the same while ${QUEUED} answers of others are being proved`, median(times.work), plain),
+      row("buy from a seller that proves afterwards", median(times.rest), { base: plain }),
+      row(`the same while ${QUEUED} answers of others are being proved`, median(times.work), { base: plain }),
     ];
   } finally {
     await buyer.close();

@@ -5,7 +5,7 @@ import { createEzklEngine } from "../../src/ezkl/engine.ts";
 import type { EzklCheck, EzklEngine } from "../../src/verify/types.ts";
 import { developmentSrs, engine, engineHere, file, prove, sG2Of, SECRET, type EzklFiles } from "../support/ezkl.ts";
 import { compiledCircuit, settingsOf, type Circuit } from "../support/ezkl-circuit.ts";
-import { interleaved, row } from "./measure.ts";
+import { interleaved, row, type Line } from "./measure.ts";
 
 /** A linear layer whose weights are in the key, with rows enough for it. */
 const linear = (inputs: number, outputs: number, logrows: number): Circuit => ({
@@ -17,12 +17,12 @@ const linear = (inputs: number, outputs: number, logrows: number): Circuit => ({
 });
 
 /** EZKL's engine: keys, proving, and checking here and in a process of its own. Its circuits are not those timed above. */
-export async function benchEzkl(rounds: number): Promise<string[]> {
+export async function benchEzkl(rounds: number): Promise<Line[]> {
   const subjects = [
     ["8 x 2", linear(8, 2, 6)],
     ["64 x 10", linear(64, 10, 10)],
   ] as const;
-  const lines: string[] = [];
+  const lines: Line[] = [];
   for (const [name, circuit] of subjects) lines.push(...(await benchCircuit(name, circuit, rounds)));
   return [
     "  @ezkljs/engine 21.0.0 beside it (halo2, KZG, one thread). It compiles no ONNX, so that no model above can be proved with it:",
@@ -31,7 +31,7 @@ export async function benchEzkl(rounds: number): Promise<string[]> {
   ];
 }
 
-async function benchCircuit(name: string, described: Circuit, rounds: number): Promise<string[]> {
+async function benchCircuit(name: string, described: Circuit, rounds: number): Promise<Line[]> {
   const circuit = compiledCircuit(described);
   const srs = developmentSrs(described.logrows, SECRET);
   const [key, verifyingKeyMs] = timed(() => engine.genVk(file(circuit), file(srs), false));

@@ -5,10 +5,10 @@ import { chooseOffer, readOffers } from "../../src/payment/offers.ts";
 import { deriveNonce, planPayment } from "../../src/payment/plan.ts";
 import { reserve } from "../../src/payment/reserve.ts";
 import { openDatabase } from "../../src/storage/database.ts";
-import { median } from "./measure.ts";
+import { median, row, type Line } from "./measure.ts";
 
 /** What policy and journal add to one purchase: the offer judged and planned, and every state up to `answered` written. */
-export async function benchJournal(config: Config, directory: string, rounds: number): Promise<string[]> {
+export async function benchJournal(config: Config, directory: string, rounds: number): Promise<Line[]> {
   const db = await openDatabase(join(directory, "journal.db"));
   const [asset] = config.payment.assets;
   const [seller] = config.sellers;
@@ -63,8 +63,8 @@ export async function benchJournal(config: Config, directory: string, rounds: nu
   await db.destroy();
   const [policy, journal] = [median(steps.policy), median(steps.journal)];
   return [
-    `  policy per purchase (judge and plan the offer)        ${policy.toFixed(2).padStart(8)} ms`,
-    `  journal per purchase (four durable states)            ${journal.toFixed(2).padStart(8)} ms`,
-    `  together                                              ${(policy + journal).toFixed(2).padStart(8)} ms (target under 3 ms)`,
+    row("policy per purchase (judge and plan the offer)", policy),
+    row("journal per purchase (four durable states)", journal),
+    row("together", policy + journal, { under: 3 }),
   ];
 }

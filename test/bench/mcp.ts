@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Client } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
-import { interleaved, median, row } from "./measure.ts";
+import { interleaved, median, row, type Line } from "./measure.ts";
 
 const CLI = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
 const BARE = fileURLToPath(new URL("./bare-server.js", import.meta.url));
@@ -30,7 +30,7 @@ function residentKilobytes(pid: number | null): number {
 }
 
 /** Time to `tools/list` and memory, against a server of one tool on the bare SDK. */
-export async function benchMcp(rounds: number): Promise<string[]> {
+export async function benchMcp(rounds: number): Promise<Line[]> {
   const memory = { bare: [] as number[], ours: [] as number[] };
   const times = await interleaved(
     {
@@ -43,7 +43,7 @@ export async function benchMcp(rounds: number): Promise<string[]> {
   const megabytes = (values: number[]): string => `${(median(values) / 1024).toFixed(0)} MB`;
   return [
     row("MCP stdio, bare SDK server: start to tools/list", bare),
-    row("MCP stdio, proof402 mcp: start to tools/list", ours, { name: "bare", ms: bare, target: 1.5 }),
+    row("MCP stdio, proof402 mcp: start to tools/list", ours, { base: { name: "bare", ms: bare, target: 1.5 } }),
     `  resident memory then: bare ${megabytes(memory.bare)}, proof402 ${megabytes(memory.ours)}`,
   ];
 }

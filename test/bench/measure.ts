@@ -33,11 +33,54 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
 }
 
-/** One printed row: a name, a median, and its ratio to a base with the target beside it. */
-export function row(name: string, ms: number, base?: { name: string; ms: number; target?: number }): string {
-  const ratio =
-    base === undefined
-      ? ""
-      : `  ${(ms / base.ms).toFixed(2)} x ${base.name}${base.target === undefined ? "" : ` (target at most ${base.target.toFixed(2)} x)`}`;
-  return `  ${name.padEnd(52)} ${ms.toFixed(2).padStart(9)} ms${ratio}`;
+/** One measured row. `holds` is whether its target is met, null without one. */
+export type Row = {
+  name: string;
+  ms: number;
+  cpuMs: number | null;
+  megabytesPerSecond: number | null;
+  ratio: { to: string; is: number } | null;
+  target: string | null;
+  holds: boolean | null;
+};
+/** A line of a section: a row, or words between rows. */
+export type Line = Row | string;
+
+type Beside = {
+  /** The row that this one is a multiple of, and the most that it may be. */
+  base?: { name: string; ms: number; target?: number };
+  /** CPU time, ms. */
+  cpu?: number;
+  /** The most it may take, ms: of CPU if that is measured. */
+  under?: number | undefined;
+  /** The bytes that it reads, and the fewest megabytes a second. */
+  reads?: { bytes: number; target: number };
+};
+
+/** A row of a median, with what it is measured by. */
+export function row(name: string, ms: number, { base, cpu, under, reads }: Beside = {}): Row {
+  const ratio = base === undefined ? null : { to: base.name, is: ms / base.ms };
+  const speed = reads === undefined ? null : reads.bytes / 1000 / ms;
+  const [target, holds] =
+    reads !== undefined
+      ? [`at least ${reads.target} MB/s`, (speed ?? 0) >= reads.target]
+      : under !== undefined
+        ? [`under ${under} ms`, (cpu ?? ms) < under]
+        : base?.target !== undefined
+          ? [`at most ${base.target.toFixed(2)} x`, (ratio?.is ?? Infinity) <= base.target]
+          : [null, null];
+  return { name, ms, cpuMs: cpu ?? null, megabytesPerSecond: speed, ratio, target, holds };
+}
+
+/** A line as it is printed. */
+export function textOf(line: Line): string {
+  if (typeof line === "string") return line;
+  const { name, ms, cpuMs, megabytesPerSecond, ratio, target, holds } = line;
+  return [
+    `  ${name.padEnd(54)} ${ms.toFixed(2).padStart(9)} ms`,
+    cpuMs === null ? "" : `, ${cpuMs.toFixed(2)} ms of CPU`,
+    megabytesPerSecond === null ? "" : `  ${megabytesPerSecond.toFixed(0)} MB/s`,
+    ratio === null ? "" : `  ${ratio.is.toFixed(2)} x ${ratio.to}`,
+    target === null ? "" : ` (target ${target}: ${holds === true ? "holds" : "MISSED"})`,
+  ].join("");
 }

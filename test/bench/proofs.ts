@@ -18,7 +18,7 @@ import { createProver, type Prover } from "../../src/node/zk/prover.ts";
 import { perceptron, seeded } from "../support/onnx-files.ts";
 import { MODELS, proveFor, readModel, snarkjsForm, type Proof } from "../support/proof.ts";
 import { benchEzkl } from "./ezkl.ts";
-import { interleaved, median, row } from "./measure.ts";
+import { interleaved, median, row, type Line } from "./measure.ts";
 
 const COLD = fileURLToPath(new URL("./verify-cold.js", import.meta.url));
 const COLD_ROUNDS = 5;
@@ -42,7 +42,7 @@ async function subjects(): Promise<Subject[]> {
 }
 
 /** Setup, proving, verification (beside snarkjs'), sizes and gas of each model. */
-export async function benchProofs(rounds: number): Promise<string[]> {
+export async function benchProofs(rounds: number): Promise<Line[]> {
   const directory = await mkdtemp(join(tmpdir(), "proof402-bench-proofs-"));
   const anvil = await startAnvil();
   try {
@@ -52,7 +52,7 @@ export async function benchProofs(rounds: number): Promise<string[]> {
       const { contracts } = await openVerifiers(anvil, bank, [proof.key]);
       return recordGas(client, contracts[0]?.contract, proof);
     };
-    const lines: string[] = [];
+    const lines: Line[] = [];
     for (const subject of await subjects()) lines.push(...(await benchModel(subject, { rounds, directory, gasOf })));
     return [...lines, ...(await benchEzkl(rounds))];
   } finally {
@@ -63,7 +63,7 @@ export async function benchProofs(rounds: number): Promise<string[]> {
 
 type Bench = { rounds: number; directory: string; gasOf: (proof: Proof) => Promise<bigint> };
 
-async function benchModel({ name, model, options, target }: Subject, bench: Bench): Promise<string[]> {
+async function benchModel({ name, model, options, target }: Subject, bench: Bench): Promise<Line[]> {
   const first = createProver();
   const began = performance.now();
   const made = await compileModel(model, first, options);
@@ -99,14 +99,13 @@ async function benchModel({ name, model, options, target }: Subject, bench: Benc
   const ms = (arm: string): number => times[arm] ?? Number.NaN;
   const firstVerify = await verifyCold(bench.directory, proof);
   const gas = await bench.gasOf(proof);
-  const limit = (most: number | undefined): string => (most === undefined ? "" : ` (target under ${most} ms)`);
   return [
     `  ${name}: ${made.constraints} constraints, weights ${made.options.weights}, scale 2^${made.options.scale}; ${sizes(made, proof)}; ${gas} gas to check and record`,
     row("development setup, with its process", setup),
     row("prove, first (process, keys, proof)", cold),
-    `${row("prove, warm", warm ?? Number.NaN, { name: "first", ms: cold })}${limit(target)}`,
-    `${row("verify, first in a new process, code loaded", firstVerify)}${limit(600)}`,
-    `${row("verify, warm", ms("ours"), { name: "snarkjs", ms: ms("snarkjs") })}${limit(90)}`,
+    row("prove, warm", warm ?? Number.NaN, { base: { name: "first", ms: cold }, under: target }),
+    row("verify, first in a new process, code loaded", firstVerify, { under: 600 }),
+    row("verify, warm", ms("ours"), { base: { name: "snarkjs", ms: ms("snarkjs") }, under: 90 }),
     "",
   ];
 }

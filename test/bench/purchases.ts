@@ -15,7 +15,7 @@ import { appraise } from "../../src/verify/appraise.ts";
 import { createVerificationCache, type VerificationCache } from "../../src/verify/verification-cache.ts";
 import { benchJournal } from "./journal.ts";
 import { buyPlainly, INPUT, openMarket, stockFetch, type Market } from "./market.ts";
-import { interleaved, median, row, type Arm } from "./measure.ts";
+import { interleaved, median, row, type Arm, type Line } from "./measure.ts";
 
 const PROXY = fileURLToPath(new URL("./delay-proxy.js", import.meta.url));
 
@@ -74,8 +74,8 @@ async function comparePurchases(
     channels: string;
     target: { fresh: number; known: number; voucher: number };
   },
-  then: (buyer: Buyer) => Promise<string[]> = () => Promise.resolve([]),
-): Promise<string[]> {
+  then: (buyer: Buyer) => Promise<Line[]> = () => Promise.resolve([]),
+): Promise<Line[]> {
   const { rounds, roundTripMs, channels, target } = options;
   const seller = market.config.sellers.find(({ id }) => id === "honest");
   if (seller === undefined) throw new Error("the devnet has an honest seller");
@@ -111,7 +111,7 @@ async function comparePurchases(
       { rounds, warmup: 5, pauseMs: 350 },
     );
     const ms = (name: string): number => times[name] ?? Number.NaN;
-    const against = (limit: number) => ({ name: "stock", ms: ms("stock"), target: limit });
+    const against = (limit: number) => ({ base: { name: "stock", ms: ms("stock"), target: limit } });
     return [
       row("unpaid call (model metadata, fetch)", ms("unpaid")),
       row("stock @x402/fetch, paid call, nothing verified", ms("stock")),
@@ -127,7 +127,7 @@ async function comparePurchases(
 }
 
 /** Purchases against the stock client near and far, the journal's part of them, and offline verification of what they left. */
-export async function benchPurchases(rounds: number): Promise<string[]> {
+export async function benchPurchases(rounds: number): Promise<Line[]> {
   const market = await openMarket();
   try {
     const channels = join(market.directory, "voucher.db");
@@ -157,7 +157,7 @@ const HEATING = 20;
  * other, since a cold verification leaves caches and collector busy for the next. CPU time is beside the wall's, for a
  * busy machine stretches that.
  */
-async function benchVerify(buyer: Buyer, config: Config, rounds: number): Promise<string[]> {
+async function benchVerify(buyer: Buyer, config: Config, rounds: number): Promise<Line[]> {
   const receipts = await buyer.listReceipts({ limit: rounds });
   const heating = Math.min(HEATING, Math.floor(receipts.length / 3));
   const policy = appraisalPolicyOf(config, "attested");
@@ -184,11 +184,10 @@ async function benchVerify(buyer: Buyer, config: Config, rounds: number): Promis
     if (!parsed.ok) throw new Error(parsed.message);
     return judge(parsed.receipt, ofFiles);
   });
-  const inCpu = ({ cpu }: { cpu: number }): string => `, ${cpu.toFixed(2)} ms of CPU`;
   const base = { name: "cold", ms: cold.ms };
   return [
-    `${row(`offline verify, cold (${receipts.length - heating} receipts)`, cold.ms)}${inCpu(cold)} (target under 15 ms)`,
-    `${row("offline verify, key already attested", warm.ms, base)}${inCpu(warm)} (target under 1 ms)`,
-    `${row("the same from the file's bytes (parse, schema, id)", file.ms, base)}${inCpu(file)}`,
+    row(`offline verify, cold (${receipts.length - heating} receipts)`, cold.ms, { cpu: cold.cpu, under: 15 }),
+    row("offline verify, key already attested", warm.ms, { base, cpu: warm.cpu, under: 1 }),
+    row("the same from the file's bytes (parse, schema, id)", file.ms, { base, cpu: file.cpu }),
   ];
 }

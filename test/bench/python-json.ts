@@ -1,5 +1,5 @@
 import { dumpPythonJson, readPythonJson } from "../../src/evidence/exchange/python-json.ts";
-import { interleaved, type Arm } from "./measure.ts";
+import { interleaved, row, type Arm, type Line } from "./measure.ts";
 
 const PROSE = 'She said: "a fox jumps over the lazy dog." Then nothing.\n'.repeat(30);
 const TARGET = 50;
@@ -23,7 +23,7 @@ const bodyOf = (text: string): string =>
   });
 
 /** Python's form of a request of 1 MB, from its text to the bytes that are hashed. */
-export async function benchPythonJson(rounds: number): Promise<string[]> {
+export async function benchPythonJson(rounds: number): Promise<Line[]> {
   const bodies = { "prose in ASCII": bodyOf(PROSE), "Japanese and emoji": bodyOf("日本語の文章です😀".repeat(90)) };
   const arms = Object.entries(bodies).map(([name, body]): [string, Arm] => [
     name,
@@ -33,9 +33,7 @@ export async function benchPythonJson(rounds: number): Promise<string[]> {
     },
   ]);
   const times = await interleaved(Object.fromEntries(arms), { rounds, warmup: 5 });
-  return Object.entries(bodies).map(([name, body]) => {
-    const ms = times[name] ?? Number.NaN;
-    const perSecond = Buffer.byteLength(body) / 1000 / ms;
-    return `  ${name.padEnd(52)} ${ms.toFixed(2).padStart(9)} ms  ${perSecond.toFixed(0)} MB/s (target at least ${TARGET})`;
-  });
+  return Object.entries(bodies).map(([name, body]) =>
+    row(name, times[name] ?? Number.NaN, { reads: { bytes: Buffer.byteLength(body), target: TARGET } }),
+  );
 }

@@ -1,24 +1,50 @@
+import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
+import { parseArgs } from "node:util";
 import { benchBackground } from "./background.ts";
 import { benchMcp } from "./mcp.ts";
+import { textOf, type Line } from "./measure.ts";
 import { benchProofs } from "./proofs.ts";
 import { benchPurchases } from "./purchases.ts";
 import { benchPythonJson } from "./python-json.ts";
 
-const rounds = Number(process.env["PROOF402_BENCH_ROUNDS"] ?? 50);
-const print = (lines: readonly string[]): void => void process.stdout.write(`${lines.join("\n")}\n`);
+/** What is measured, by the name that `npm run bench -- NAME` takes. */
+const SECTIONS: Readonly<Record<string, { title: string; measure: (rounds: number) => Promise<Line[]> }>> = {
+  purchases: { title: "Purchases (sellers, facilitator and chain in another process)", measure: benchPurchases },
+  mcp: { title: "MCP", measure: benchMcp },
+  proofs: { title: "Zero-knowledge proofs (Groth16 over BN254)", measure: benchProofs },
+  background: {
+    title: "Proving in the background (sellers and prover in other processes)",
+    measure: benchBackground,
+  },
+  "python-json": { title: "Python's JSON form of a chat request of 1 MB", measure: benchPythonJson },
+};
 
-print([
-  `Medians of ${rounds} interleaved rounds, Node ${process.version}, ${cpus().length} x ${cpus()[0]?.model ?? "unknown CPU"}`,
-  "",
-  "Purchases (sellers, facilitator and chain in another process)",
-]);
-print(await benchPurchases(rounds));
-print(["", "MCP"]);
-print(await benchMcp(Math.min(rounds, 50)));
-print(["", "Zero-knowledge proofs (Groth16 over BN254)"]);
-print(await benchProofs(rounds));
-print(["", "Proving in the background (sellers and prover in other processes)"]);
-print(await benchBackground(rounds));
-print(["", "Python's JSON form of a chat request of 1 MB"]);
-print(await benchPythonJson(rounds));
+const { values, positionals } = parseArgs({
+  options: { rounds: { type: "string" }, json: { type: "string" } },
+  allowPositionals: true,
+});
+const rounds = Number(values.rounds ?? process.env["PROOF402_BENCH_ROUNDS"] ?? 50);
+const unknown = positionals.find((name) => SECTIONS[name] === undefined);
+if (!Number.isSafeInteger(rounds) || rounds < 1 || unknown !== undefined) {
+  process.stderr.write(
+    `Usage: npm run bench -- [--rounds N] [--json FILE] [${Object.keys(SECTIONS).join(" | ")}]...\n`,
+  );
+  process.exit(64);
+}
+const print = (lines: readonly Line[]): void => void process.stdout.write(`${lines.map(textOf).join("\n")}\n`);
+
+const machine = `Node ${process.version}, ${cpus().length} x ${cpus()[0]?.model ?? "unknown CPU"}`;
+print([`Medians of ${rounds} interleaved rounds, ${machine}`]);
+const measured: Record<string, Line[]> = {};
+for (const [name, { title, measure }] of Object.entries(SECTIONS)) {
+  if (positionals.length > 0 && !positionals.includes(name)) continue;
+  print(["", title]);
+  const lines = await measure(rounds);
+  print(lines);
+  measured[name] = lines.filter((line) => typeof line !== "string");
+}
+if (values.json !== undefined)
+  writeFileSync(values.json, `${JSON.stringify({ rounds, machine, sections: measured })}\n`);
+// snarkjs keeps its threads for ever.
+process.exit(0);
