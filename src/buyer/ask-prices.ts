@@ -1,16 +1,15 @@
 import { toHex } from "../evidence/bytes.ts";
+import type { ExchangeFormat } from "../evidence/exchange/format.ts";
 import { FORMATS } from "../evidence/exchange/formats.ts";
-import { arraysIn, nest, type TensorElement, type TensorMetadata } from "../evidence/exchange/tensors.ts";
 import { paymentMethodOf } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Http } from "../http/client.ts";
 import type { ListedModel, Seller } from "../market/types.ts";
 import { termsOffered, type ChannelTerms } from "../payment/channel-offers.ts";
-import { readPaymentRequired, type PaymentRequired } from "../payment/offers.ts";
+import { readAskedPayment } from "../payment/body-offers.ts";
+import type { PaymentRequired } from "../payment/offers.ts";
 import { findAsset, type AssetPolicy } from "../payment/policy.ts";
 
-/** Most elements and arrays of an input that asks for a price: a listing may name any shape. */
-const MAX_ELEMENTS = 100_000;
 const MAX_PAYEES = 16;
 const OFFER_BYTES = 65_536;
 
@@ -35,7 +34,7 @@ type Asked = {
 };
 
 /**
- * Asks a seller for its prices and payees, by requests of zeros without a payment. Only offers in the configuration's tokens
+ * Asks a seller for its prices and payees, by requests with the least input and without a payment. Only offers in the configuration's tokens
  * and methods count.
  *
  * Throws Proof402Error where none counts: `asset_not_allowed`, `method_not_allowed`, `payee_not_allowed` or `no_offer`.
@@ -124,14 +123,14 @@ async function offersFor(
   { seller, tlsCertificate }: Ask,
   model: ListedModel,
 ): Promise<PaymentRequired | Unfit> {
-  const format = FORMATS[seller.provider];
-  const input = zeros(model.inputs);
+  const format: ExchangeFormat = FORMATS[seller.provider];
+  const input = format.exampleInput(model.inputs);
   if (input === null) return { code: "no_offer", reason: "its input is too large to ask for a price with" };
   const nonce = toHex(crypto.getRandomValues(new Uint8Array(32)));
   const { headers, body } = format.writeRequest({ takes: model.inputs, model: model.name, input, nonce });
   const answer = await http.request({
     method: "POST",
-    url: `${seller.origin}${format.pathOf(model.name)}`,
+    url: `${seller.origin}${format.pathOf(model.name, body)}`,
     headers,
     body,
     maxBytes: OFFER_BYTES,
@@ -139,21 +138,6 @@ async function offersFor(
   });
   if (answer.status !== 402)
     return { code: "no_offer", reason: `it answered ${answer.status} instead of a payment offer` };
-  const read = readPaymentRequired(answer.headers);
+  const read = readAskedPayment(answer);
   return read.ok ? read.required : { code: "malformed_offer", reason: "its payment offer cannot be read" };
 }
-
-/** An input of zeros for these tensors, free dimensions taken as one; null if all of them together would be too large. */
-function zeros(inputs: readonly TensorMetadata[]): Record<string, unknown> | null {
-  const sized = inputs.map((input) => ({ ...input, shape: input.shape.map((size) => (size < 0 ? 1 : size)) }));
-  const all = sized.reduce((sum, { shape }) => sum + arraysIn(shape) + countOf(shape), 0);
-  if (!(all <= MAX_ELEMENTS)) return null;
-  return Object.fromEntries(
-    sized.map(({ name, datatype, shape }) => {
-      const zero: TensorElement = datatype === "BYTES" ? "" : datatype === "BOOL" ? false : 0;
-      return [name, nest(shape, Array<TensorElement>(countOf(shape)).fill(zero))];
-    }),
-  );
-}
-
-const countOf = (shape: readonly number[]): number => shape.reduce((all, size) => all * size, 1);

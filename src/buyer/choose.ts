@@ -1,6 +1,7 @@
 import { Proof402Error } from "../errors.ts";
 import { moneyText } from "../chain/money-text.ts";
 import { toBase64 } from "../evidence/bytes.ts";
+import type { ExchangeFormat } from "../evidence/exchange/format.ts";
 import { FORMATS } from "../evidence/exchange/formats.ts";
 import type { SellerListing } from "../market/catalog.ts";
 import { canServe, chooseCandidate, type Candidate } from "../market/choose.ts";
@@ -92,13 +93,13 @@ const unpaidRequest = (ctx: BuyerContext, call: Call, candidate: Candidate, atte
 
 /** The request for a call's input under this nonce: 32 bytes, hex. Throws Proof402Error `invalid_input`. */
 export function requestOf(call: Call, { seller, model }: Candidate, nonce: string): WireRequest {
-  const format = FORMATS[seller.provider];
-  const path = format.pathOf(model.name);
+  const format: ExchangeFormat = FORMATS[seller.provider];
   const { headers, body } = format.writeRequest({
     takes: model.inputs,
     model: model.name,
     input: call.request.input,
     nonce,
   });
+  const path = format.pathOf(model.name, body);
   return { method: "POST", url: `${seller.origin}${path}`, path, headers, body: toBase64(body), nonce };
 }

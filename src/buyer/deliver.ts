@@ -1,4 +1,5 @@
 import { keccak256, sha256, toBase64, toHex, fromBase64 } from "../evidence/bytes.ts";
+import { fallbackIn } from "../evidence/fallback.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Candidate } from "../market/choose.ts";
 import { grantVoucher } from "../payment/channel-books.ts";
@@ -263,10 +264,11 @@ function receiptOf(options: {
   });
 }
 
-/** Whose the connection was that the payment went out on, and how the answer came on it. */
-const connectionOf = ({ certificateSha256, coding, cut }: Received): ReceiptCore["evidence"] => [
+/** Whose the connection was that the payment went out on, how the answer came on it, and which model it is said to be of. */
+const connectionOf = ({ certificateSha256, coding, cut, headers }: Received): ReceiptCore["evidence"] => [
   ...(certificateSha256 === null ? [] : [{ kind: "tls.peer" as const, certificateSha256 }]),
   ...(coding === null && cut === null ? [] : [{ kind: "transfer.http" as const, coding, cut }]),
+  ...[fallbackIn(headers)].flatMap((one) => (one === null ? [] : [{ kind: "served.fallback" as const, ...one }])),
 ];
 
 const hashed = (body: Uint8Array): { sha256: string; keccak256: string; body: string } => ({

@@ -3,6 +3,7 @@ import { FORMATS } from "../evidence/exchange/formats.ts";
 import { createHttp, type Http } from "../http/client.ts";
 import { createCatalog, type Catalog } from "../market/catalog.ts";
 import { createOipProvider } from "../market/providers/oip.ts";
+import { createOpenAiX402Provider } from "../market/providers/openai-x402.ts";
 import type { Provider, Seller } from "../market/types.ts";
 import { findAsset } from "../payment/policy.ts";
 import { formatUnits } from "../chain/amounts.ts";
@@ -20,7 +21,10 @@ export type OpenMarket = {
 /** Opens the way to the sellers. Needs no key, no chain and no database, and asks no one yet; close its `http` at the end. */
 export function openMarket({ http: limits, sellers, market }: Config, clock: () => Date): OpenMarket {
   const http = createHttp(limits);
-  const providers: Record<Seller["provider"], Provider> = { oip: createOipProvider(http, clock) };
+  const providers: Record<Seller["provider"], Provider> = {
+    oip: createOipProvider(http, clock),
+    "openai-x402": createOpenAiX402Provider(http),
+  };
   const providerOf = (seller: Pick<Seller, "provider">): Provider => providers[seller.provider];
   const catalog = createCatalog({ sellers, providerOf, clock, maxAgeMs: market.listingSeconds * 1000 });
   return { http, providerOf, catalog };

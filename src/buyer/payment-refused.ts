@@ -48,7 +48,7 @@ export async function afterRefusal(
   { received, header }: { received: Received; header: string },
 ): Promise<AfterRefusal> {
   const { purchase } = paying;
-  ctx.quotes.drop(quoteKey(purchase.request));
+  ctx.quotes.drop(quoteKey(paying.candidate.seller.provider, purchase.request));
   await noteCharged(ctx, purchase.payment, received);
   const said = readPaymentResponse(received.headers);
   const underWay = said?.transaction !== undefined || said?.pending === true || said?.success === true;
@@ -74,7 +74,7 @@ export async function afterRefusal(
   };
   if (call.request.seller === undefined && BigInt(fresh.quote.offer.amount) > BigInt(purchase.offer.amount)) {
     // It was chosen at the old price: at the new one another seller may be the cheapest.
-    ctx.quotes.drop(quoteKey(purchase.request));
+    ctx.quotes.drop(quoteKey(paying.candidate.seller.provider, purchase.request));
     return { ...next, chosen: null };
   }
   return { ...next, chosen: { ...fresh, attested: paying.attested } };

@@ -5,7 +5,8 @@ import { Proof402Error } from "../errors.ts";
 import { payingChannel, type OpenChannel } from "../payment/channel-offers.ts";
 import { openChannels } from "../payment/channels.ts";
 import { readAttempts } from "../payment/journal.ts";
-import { chooseOffer, readPaymentRequired, type AcceptedOffer } from "../payment/offers.ts";
+import { readAskedPayment } from "../payment/body-offers.ts";
+import { chooseOffer, type AcceptedOffer } from "../payment/offers.ts";
 import { findAsset, usdBound, type AssetPolicy } from "../payment/policy.ts";
 import type { WireRequest } from "../payment/types.ts";
 import { refused, type Call } from "./call.ts";
@@ -22,7 +23,7 @@ export type Quotes = readonly [Quote, ...Quote[]];
 /** Step 3: the cached offers that are fresh and still fit this call, else those of the seller's 402. */
 export async function obtainQuotes(ctx: BuyerContext, call: Call, to: To, wire: WireRequest): Promise<Quotes> {
   const { candidate } = to;
-  const known = ctx.quotes.get(quoteKey(wire), ctx.clock().getTime());
+  const known = ctx.quotes.get(quoteKey(candidate.seller.provider, wire), ctx.clock().getTime());
   const [cached, ...others] = known.length === 0 ? [] : await stillFitting(ctx, call, candidate, known);
   if (cached !== undefined) return [cached, ...others];
   const unpaid = await send(ctx, wire, to, { signal: call.signal });
@@ -53,7 +54,7 @@ export async function quotesOf(
   wire: WireRequest,
   response: Received,
 ): Promise<Quotes> {
-  const read = readPaymentRequired(response.headers);
+  const read = readAskedPayment(response);
   if (!read.ok) throw refused(read.refusal);
   const chosen = chooseOffer({
     policy: ctx.config.payment,
@@ -72,7 +73,7 @@ export async function quotesOf(
   }
   const over = (one: AcceptedOffer): Proof402Error | null => overListedPrice(ctx, candidate, one);
   const within = chosen.offers.filter((one) => over(one) === null);
-  ctx.quotes.set(quoteKey(wire), within, ctx.clock().getTime());
+  ctx.quotes.set(quoteKey(candidate.seller.provider, wire), within, ctx.clock().getTime());
   const isPayable = await payableIn(ctx, call);
   const [first, ...others] = within.filter(isPayable);
   if (first !== undefined) return [{ ...first, cached: false }, ...others.map((one) => ({ ...one, cached: false }))];

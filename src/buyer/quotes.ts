@@ -1,7 +1,13 @@
+import { fromBase64 } from "../evidence/bytes.ts";
+import { formatOf } from "../evidence/exchange/formats.ts";
 import type { AcceptedOffer } from "../payment/offers.ts";
+import type { WireRequest } from "../payment/types.ts";
 
 /** Identifies what a quote was given for (threat T30: a quote is never used elsewhere). */
-export const quoteKey = (request: { method: string; url: string }): string => `${request.method} ${request.url}`;
+export function quoteKey(provider: string, { method, url, body }: WireRequest): string {
+  const pricedBy = formatOf(provider)?.pricedBy;
+  return [method, url, ...(pricedBy === undefined ? [] : [pricedBy(fromBase64(body))])].join(" ");
+}
 
 /** Offers already accepted by the policy, kept so that a later call can pay at once. */
 export type QuoteCache = {

@@ -2,6 +2,7 @@ import { fromBase64 } from "../evidence/bytes.ts";
 import { Proof402Error, type ErrorCode } from "../errors.ts";
 import type { HttpRequest, HttpResponse } from "../http/client.ts";
 import { cutBy } from "../http/errors.ts";
+import { networkOfV1 } from "../payment/body-offers.ts";
 import { readPaymentResponse } from "../payment/offers.ts";
 import { noteClaim } from "../payment/sightings.ts";
 import type { PurchaseRecord, WireRequest } from "../payment/types.ts";
@@ -28,17 +29,17 @@ export async function send(
   ctx: BuyerContext,
   request: WireRequest,
   { candidate, attested }: To,
-  options: { paymentHeader?: string; signal?: AbortSignal } & Pick<HttpRequest, "onHead" | "onBody">,
+  options: { payment?: Record<string, string>; signal?: AbortSignal } & Pick<HttpRequest, "onHead" | "onBody">,
 ): Promise<Received> {
   const sentAt = ctx.clock();
-  const { paymentHeader, signal, onHead, onBody } = options;
+  const { payment, signal, onHead, onBody } = options;
   try {
     const response = await ctx.http.request({
       method: request.method,
       url: request.url,
-      ...(paymentHeader === undefined
+      ...(payment === undefined
         ? { headers: request.headers }
-        : { headers: { ...request.headers, "payment-signature": paymentHeader }, paid: true }),
+        : { headers: { ...request.headers, ...payment }, paid: true }),
       body: fromBase64(request.body),
       certificateSha256: attested.tlsCertificate ?? undefined,
       signal,
@@ -65,7 +66,7 @@ export async function sendPayment(
   paymentHeader: string,
   parts?: PartsTeller,
 ): Promise<Received> {
-  const { payment, request } = sending.purchase;
+  const { payment, request, accepted } = sending.purchase;
   let answered: Answered | null = null;
   let isToBeStored = false;
   let note: (survives: "power loss" | "process") => Promise<unknown> = () => Promise.resolve();
@@ -73,7 +74,7 @@ export async function sendPayment(
   const listener = parts?.hear(sending.candidate.seller.provider);
   try {
     const received = await send(ctx, request, sending, {
-      paymentHeader,
+      payment: { [networkOfV1(accepted) === null ? "payment-signature" : "x-payment"]: paymentHeader },
       onHead({ status, headers }) {
         const said = readPaymentResponse(headers);
         answered = { status, transaction: said?.transaction ?? null };

@@ -1,14 +1,25 @@
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
+import type { DevnetOptions } from "../devnet/index.ts";
 import { Proof402Error } from "../errors.ts";
 import { quoted } from "./quoted.ts";
 import { EXIT, globals, note, print } from "./globals.ts";
 import { wholeNumber } from "./numbers.ts";
 import { alive, busy } from "./progress.ts";
 
-type Options = { dir: string; ports?: string; blockSeconds?: string };
+type Options = { dir: string; ports?: string; blockSeconds?: string; chat?: boolean; upstream?: string };
 
-const PORT_NAMES = ["chain", "facilitator", "honest", "tampering", "unattested", "prover", "forger", "keyed"] as const;
+const PORT_NAMES = [
+  "chain",
+  "facilitator",
+  "honest",
+  "tampering",
+  "unattested",
+  "prover",
+  "forger",
+  "keyed",
+  "chat",
+] as const;
 
 /** `proof402 devnet`: a market on this machine until a signal. `--json` prints one line when it is ready. */
 export async function devnet(options: Options, command: Command): Promise<number> {
@@ -38,6 +49,7 @@ export async function devnet(options: Options, command: Command): Promise<number
       privateKey: privateKey ?? undefined,
       ports: ports ?? undefined,
       blockSeconds,
+      chat: chatOf(options),
     }),
   );
   try {
@@ -71,6 +83,19 @@ export async function devnet(options: Options, command: Command): Promise<number
 async function loadDevnet() {
   const [market, folder] = await Promise.all([import("../devnet/index.ts"), import("../devnet/folder.ts")]);
   return { ...market, ...folder };
+}
+
+/** The key of an upstream, sent to it alone. */
+const UPSTREAM_KEY = "PROOF402_UPSTREAM_KEY";
+
+function chatOf({ chat = false, upstream }: Options): DevnetOptions["chat"] {
+  if (upstream === undefined) return chat;
+  if (!URL.canParse(upstream) || !/^https?:$/.test(new URL(upstream).protocol))
+    throw new Proof402Error("usage", "--upstream takes the address of an OpenAI-compatible API.", {
+      next: "Give its base, as in --upstream http://127.0.0.1:11434/v1.",
+    });
+  const key = process.env[UPSTREAM_KEY];
+  return { upstream, ...(key === undefined ? {} : { key }) };
 }
 
 const stillRunning = (directory: string, its: number | null): Proof402Error =>

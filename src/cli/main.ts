@@ -223,6 +223,8 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
     .option("--dir <directory>", "where the buyer's configuration and key are written", ".proof402")
     .option("--ports <list>", "fixed ports, such as chain=8545,honest=4021 (default: free ones)")
     .option("--block-seconds <n>", "seconds between blocks (default: a block per transaction)")
+    .option("--chat", "add a seller of chats, with a small deterministic model behind it")
+    .option("--upstream <url>", "put this OpenAI-compatible API behind it instead; its key in PROOF402_UPSTREAM_KEY")
     .addHelpText("after", "\nExample: proof402 devnet --dir market")
     .action(lazily(async () => (await import("./devnet.ts")).devnet, PEERS.devnet, SPEAKING));
 

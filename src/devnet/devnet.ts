@@ -8,44 +8,23 @@ import {
   createSigner,
   createSimulatedRoot,
   generateSigningKey,
-  WITHDRAW_DELAY_SECONDS,
   type Enclave,
-  type InferenceNode,
   type Signer,
 } from "../node/index.ts";
 import { walletFromPrivateKey, type Wallet } from "../payment/wallet.ts";
 import { startAnvil } from "./anvil.ts";
-import { openVerifiers, type ProofContract } from "./groth16-contracts.ts";
+import { openChatSeller, type ChatSellerName, type OpenChatSeller } from "./chat-seller.ts";
+import { openVerifiers } from "./groth16-contracts.ts";
 import { openProving } from "./proving.ts";
 import { tampering } from "./dishonest.ts";
 import { addFaucet } from "./faucet.ts";
 import { createFacilitator } from "./facilitator.ts";
 import { openRelay, openValidationRegistry } from "./relay.ts";
+import { isProving, PRICES, settingsOf, type AnySeller, type OpenSeller, type SellerName } from "./settings.ts";
 import { serveLocally } from "./serve.ts";
+import { createUpstream, upstreamAt } from "./upstream.ts";
 import { openBank, type Bank } from "./bank.ts";
 
-/**
- * The sellers of every devnet. `honest` gives evidence of its answers. `tampering` changes answers after it signed them, and
- * is cheaper. `unattested` gives no evidence, and is the cheapest.
- */
-export const SELLERS = ["honest", "tampering", "unattested"] as const;
-/**
- * The sellers that prove, if the devnet is started with them. `forger` proves the computation of another model. `keyed` has no
- * enclave: its key and its proofs are all there is.
- */
-const PROVING_SELLERS = ["prover", "forger", "keyed"] as const;
-export type SellerName = (typeof SELLERS)[number];
-type AnySeller = SellerName | (typeof PROVING_SELLERS)[number];
-
-/** Base units (6 decimals) per inference. */
-const PRICES: Record<AnySeller, string> = {
-  honest: "10000",
-  tampering: "4000",
-  unattested: "3000",
-  prover: "20000",
-  forger: "15000",
-  keyed: "25000",
-};
 /** Small and quick, so that an anchored answer can be watched. */
 const BATCHES = { maxLeaves: 20, maxWaitMilliseconds: 250 };
 const MODELS = ["eth-risk", "payroll-check", "supply-route"] as const;
@@ -53,7 +32,7 @@ const MODELS = ["eth-risk", "payroll-check", "supply-route"] as const;
 /** What of a devnet can be chosen. Money in base units of its token. */
 export type DevnetOptions = {
   /** Fixed ports where wanted; free ones otherwise. */
-  ports?: Partial<Record<"chain" | "facilitator" | AnySeller, number>> | undefined;
+  ports?: Partial<Record<"chain" | "facilitator" | AnySeller | ChatSellerName, number>> | undefined;
   /** What the buyer's wallet holds at the start, base units. */
   fund?: bigint;
   /** Seconds between blocks; a block per transaction when absent. */
@@ -64,6 +43,11 @@ export type DevnetOptions = {
    * Adds the sellers that prove. Their keys' development setups take some seconds; a folder keeps them for the next start.
    */
   proving?: boolean | { keptIn: string };
+  /**
+   * Adds `chat`, a seller of chats and completions: of the built-in upstream, or of any OpenAI-compatible API by the base of
+   * its address (`http://127.0.0.1:11434/v1`). A `key` goes out to it as a bearer token.
+   */
+  chat?: boolean | { upstream: string; key?: string } | undefined;
   /** Hears the name of each step at its beginning. */
   progress?: ((step: string) => void) | undefined;
 };
@@ -85,7 +69,7 @@ export type Devnet = {
   relay: Address;
   facilitatorUrl: string;
   sellers: Record<SellerName, { origin: string; payTo: Address }> &
-    Partial<Record<AnySeller, { origin: string; payTo: Address }>>;
+    Partial<Record<AnySeller | ChatSellerName, { origin: string; payTo: Address }>>;
   bank: Bank;
   balanceOf(owner: string): Promise<bigint>;
   /** Ends everything that was started. `await using` calls it. */
@@ -192,6 +176,7 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
     ]);
     const privateKey = options.privateKey ?? generatePrivateKey();
     const facilitatorAddress = privateKeyToAccount(facilitatorKey).address.toLowerCase();
+    const ofChats = await all(chatSellers({ anvil, bank, facilitator: facilitator.origin, options, started }));
     const buyer = privateKeyToAccount(privateKey).address;
     await bank.token.mint(buyer, options.fund ?? 100_000_000n);
     await bank.dai.mint(buyer, (options.fund ?? 100_000_000n) * 10n ** 12n);
@@ -206,6 +191,7 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
       proofContracts: verifiers.contracts,
       rootSha256: root.sha256,
       sellers,
+      others: ofChats.map(({ entry }) => ({ ...entry, facilitators: [facilitatorAddress] })),
       facilitator: facilitatorAddress,
     });
     return {
@@ -219,7 +205,7 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
       relay: relay.address,
       facilitatorUrl: facilitator.origin,
       sellers: Object.fromEntries(
-        sellers.map((s) => [s.name, { origin: s.origin, payTo: s.payTo }]),
+        [...sellers, ...ofChats].map((s) => [s.name, { origin: s.origin, payTo: s.payTo }]),
       ) as Devnet["sellers"],
       bank,
       balanceOf: (owner) => bank.balanceOf(toHex0x(fromHex0x(owner))),
@@ -233,7 +219,29 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
   }
 }
 
-const isProving = (name: AnySeller): boolean => PROVING_SELLERS.some((one) => one === name);
+/** The sellers of chats that are wanted. What they start is put on the list of what ends. */
+function chatSellers({
+  anvil,
+  bank,
+  facilitator,
+  options: { chat = false, ports },
+  started,
+}: {
+  anvil: { chainId: number };
+  bank: Bank;
+  facilitator: string;
+  options: DevnetOptions;
+  started: (() => Promise<void>)[];
+}): Promise<OpenChatSeller>[] {
+  if (chat === false) return [];
+  const upstream = chat === true ? createUpstream() : upstreamAt(chat.upstream, chat.key);
+  const network = `eip155:${anvil.chainId}` as const;
+  const opening = openChatSeller(
+    { upstream, network, token: bank.token, facilitatorUrl: facilitator },
+    { port: ports?.chat },
+  );
+  return [opening.then(({ stop, ...seller }) => (started.push(stop), seller))];
+}
 
 /** As `Promise.all`, but nothing is still starting when it throws: what starts later could not be stopped. */
 async function all<T>(work: readonly Promise<T>[]): Promise<T[]> {
@@ -246,72 +254,4 @@ async function endAll(parts: readonly (() => Promise<void>)[]): Promise<void> {
   const failures: unknown[] = [];
   for (const end of parts.toReversed()) await end().catch((error: unknown) => failures.push(error));
   if (failures.length > 0) throw new AggregateError(failures, "A part of the devnet did not end.");
-}
-
-type OpenSeller = { name: AnySeller; payTo: Address; origin: string; node: InferenceNode; authorizer: string };
-
-function settingsOf(market: {
-  rpcUrl: string;
-  chainId: number;
-  bank: Bank;
-  relay: Address;
-  registry: Address;
-  proofContracts: ProofContract[];
-  rootSha256: string;
-  sellers: OpenSeller[];
-  facilitator: string;
-}): ConfigInput {
-  const { token, dai } = market.bank;
-  const network = `eip155:${market.chainId}`;
-  return {
-    networks: [{ network, rpcUrl: market.rpcUrl, confirmations: 0, pollMilliseconds: 50 }],
-    payment: {
-      assets: [
-        {
-          network,
-          asset: token.address,
-          symbol: token.symbol,
-          decimals: token.decimals,
-          usdStable: true,
-          domain: { name: token.name, version: token.version },
-          perCall: "100000",
-          perHour: "5000000",
-          perDay: "20000000",
-          total: "50000000",
-        },
-        {
-          network,
-          asset: dai.address,
-          symbol: dai.symbol,
-          decimals: dai.decimals,
-          usdStable: true,
-          domain: { name: dai.name, version: dai.version },
-          perCall: "200000000000000000",
-          perHour: "5000000000000000000",
-          perDay: "20000000000000000000",
-          total: "50000000000000000000",
-        },
-      ],
-    },
-    sellers: market.sellers.map(({ name, origin, payTo, node, authorizer }) => ({
-      id: name,
-      provider: "oip",
-      origin,
-      payTo: [payTo],
-      facilitators: [market.facilitator],
-      channel: { receiverAuthorizer: authorizer, withdrawDelaySeconds: WITHDRAW_DELAY_SECONDS },
-      assurance: isProving(name) ? "proven" : node.measurements === null ? "none" : "attested",
-      reference: {
-        measurements: node.measurements === null ? [] : [node.measurements],
-        keyIds: node.measurements === null && node.keyId !== null ? [node.keyId] : [],
-        models: Object.fromEntries(node.models.map((model) => [model.name, model.sha256])),
-        proofs: node.proofKeys,
-        relays: node.keyId === null ? [] : [{ network, contract: market.relay }],
-      },
-    })),
-    validationRegistry: { network, contract: market.registry },
-    proofContracts: market.proofContracts.map((one) => ({ network, ...one })),
-    verification: { simulatedRoots: [market.rootSha256], developmentSetups: true },
-    http: { allowPrivateAddresses: true },
-  };
 }

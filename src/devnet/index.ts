@@ -4,7 +4,8 @@
  * @module
  */
 export { startAnvil, type Anvil } from "./anvil.ts";
-export { startDevnet, SELLERS, type Devnet, type DevnetOptions, type SellerName } from "./devnet.ts";
+export { startDevnet, type Devnet, type DevnetOptions } from "./devnet.ts";
+export { SELLERS, type SellerName } from "./settings.ts";
 export { createFacilitator } from "./facilitator.ts";
 export { readDevnetKey, writeDevnet } from "./folder.ts";
 export { openRelay, openValidationRegistry, type Relay } from "./relay.ts";

@@ -22,7 +22,7 @@ const originSchema = z
 const payeesSchema = z.array(anyCaseAddress).min(1).max(16);
 
 /** The kinds of seller with a provider. Receipts of every kind in the table of formats are read and judged. */
-const BOUGHT_FROM = ["oip"] as const satisfies readonly (keyof typeof FORMATS)[];
+const BOUGHT_FROM = ["oip", "openai-x402"] as const satisfies readonly (keyof typeof FORMATS)[];
 
 /** A seller as the buyer's configuration knows it. Everything trusted about a seller comes from here. */
 export const sellerSchema = z.strictObject({
@@ -65,6 +65,7 @@ export type ListedModel = {
   /** Seller's words, already cleaned and capped. */
   task: string;
   description: string;
+  /** Empty for models without tensors, as those of chats. */
   inputs: TensorMetadata[];
   outputs: TensorMetadata[];
   /** SHA-256 of the model file as the seller claims it, hex. */

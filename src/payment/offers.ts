@@ -114,13 +114,15 @@ function notBounded({ issues }: z.ZodError, at: readonly PropertyKey[] = []): { 
 }
 
 /**
- * What the seller says became of the payment (`PAYMENT-RESPONSE`): unsigned, so a hint where to look on chain at most. Null
+ * What the seller says became of the payment (`PAYMENT-RESPONSE`, of x402 v1 `X-PAYMENT-RESPONSE`): unsigned, so a hint where to look on chain at most. Null
  * where the header is missing or malformed. `transaction` is 32 bytes of 0x hex, lower case. `pending` is x402's
  * `settlement_pending`: submitted, and not known to be on chain yet.
  */
 export function readPaymentResponse(headers: Readonly<Record<string, string>>): PaymentResponse | null {
   // A server and a proxy before it may each write one, and the commas between them are in no base64.
-  const said = (headers["payment-response"] ?? "").split(",").map((one) => readOneResponse(one.trim()));
+  const said = (headers["payment-response"] ?? headers["x-payment-response"] ?? "")
+    .split(",")
+    .map((one) => readOneResponse(one.trim()));
   return said.find((one) => one?.transaction !== undefined) ?? said.find((one) => one !== null) ?? null;
 }
 

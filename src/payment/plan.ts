@@ -4,6 +4,7 @@ import { fromHex, lowered, toBase64, toHex0x, utf8, type Address, type Hex } fro
 import { paymentMethodOf, signingHash } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Offer, Payment } from "../receipts/schema.ts";
+import { networkOfV1 } from "./body-offers.ts";
 import { clocksDisagree } from "./clocks.ts";
 import { payerOf, PAYERS } from "./methods/methods.ts";
 import { MIN_USABLE_SECONDS } from "./offers.ts";
@@ -99,7 +100,8 @@ function endOf(now: Date, chainTime: number | undefined, life: number): number {
 /**
  * The value of `PAYMENT-SIGNATURE`: base64 of an x402 v2 PaymentPayload with the exact EVM scheme's payload of its
  * method. `accepted` is the requirement as the seller wrote it, since sellers compare all of its fields with their own;
- * resource and extensions are what `echoFor` makes of the seller's (threat T28).
+ * resource and extensions are what `echoFor` makes of the seller's (threat T28). An offer of x402 v1 is paid in its form,
+ * the value of `X-PAYMENT`.
  */
 export function paymentHeader(options: {
   payment: Payment;
@@ -109,13 +111,12 @@ export function paymentHeader(options: {
   extensions?: Record<string, unknown> | undefined;
 }): string {
   const { payment, accepted, signature, resource, extensions } = options;
-  // JSON has no field for what is undefined.
-  const payload = {
-    x402Version: 2,
-    resource,
-    accepted,
-    payload: payerOf(payment).payloadOf(payment, signature),
-    extensions,
-  };
+  const signed = payerOf(payment).payloadOf(payment, signature);
+  const network = networkOfV1(accepted);
+  const payload =
+    network === null
+      ? // JSON has no field for what is undefined.
+        { x402Version: 2, resource, accepted, payload: signed, extensions }
+      : { x402Version: 1, scheme: accepted["scheme"], network, payload: signed };
   return toBase64(utf8(JSON.stringify(payload)));
 }

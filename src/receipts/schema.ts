@@ -3,7 +3,7 @@ import type { Hex } from "../evidence/bytes.ts";
 import { KEPT_FREE } from "./budget.ts";
 import { coreSchemasOf, type listedPriceSchema } from "./core-schema.ts";
 import { address, base64, baseUnits, hex, hex0x, hexData, instant, isOpaque, network } from "./fields.ts";
-import { tlsEvidence, transferEvidence } from "./transfer-schema.ts";
+import { fallbackEvidence, tlsEvidence, transferEvidence } from "./transfer-schema.ts";
 import { gatewaySignatureEvidence, teeSignatureEvidence } from "./signature-schema.ts";
 import { ezklEvidence, groth16Evidence } from "./proof-schema.ts";
 import { replayEvidence, type replayedOutputs } from "./replay-schema.ts";
@@ -147,6 +147,7 @@ const knownEvidence = z.discriminatedUnion("kind", [
   disputedEvidence,
   transferEvidence,
   tlsEvidence,
+  fallbackEvidence,
 ]);
 
 /** The kinds this version knows. */

@@ -21,4 +21,19 @@ export const tlsEvidence = z.strictObject({
   certificateSha256: hex(32),
 });
 
+/** A seller's word, in its response headers, that another model served than the one asked for. No signature covers it. */
+export const fallbackEvidence = z.strictObject({
+  kind: z.literal("served.fallback"),
+  /** `X-Fallback-Used`, as it came. */
+  used: z
+    .string()
+    .regex(/^[\x20-\x7e]{0,256}$/)
+    .nullable(),
+  /** `X-Fallback-Model`, as it came. */
+  model: z
+    .string()
+    .regex(/^[\x20-\x7e]{0,256}$/)
+    .nullable(),
+});
+
 export type TransferEvidence = z.infer<typeof transferEvidence>;

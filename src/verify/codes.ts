@@ -8,6 +8,8 @@ type Meanings = Partial<Record<Status, string>>;
 const AMBIGUOUS = { fail: "The receipt holds more than one piece of this evidence." };
 const ABOVE = { skip: "The attestation's platform did not pass, so nothing in it counts." };
 const UNKNOWN_FORMAT = { unsupported: "This version does not know the exchange format of the seller's kind." };
+const FALLBACK = { fail: "The seller says that another model served than the one asked for." };
+const OTHER_MODEL = { fail: "The answer names another model than was asked for." };
 const NO_POLICY = { skip: "The policy does not know the seller." };
 const CUT = { skip: "Only the beginning of the answer came." };
 const CODED = { skip: "The answer came in a content coding that cannot be decoded." };
@@ -94,6 +96,8 @@ export const LAYER_CODES = {
     signature_invalid: { fail: "The response signature does not verify." },
     signature_of_another_kind: { fail: "Sellers of this kind sign in another way." },
     signature_not_of_answer: { fail: "The signature is not the one that the answer ends with." },
+    fallback_served: FALLBACK,
+    model_name_mismatch: OTHER_MODEL,
     answer_not_signed: { skip: "The answer does not end with a signature: a stream may have broken off." },
     form_of_another: { skip: "Another request has the same signed form, so either may have been signed." },
     form_unread: { skip: "The bytes have no form in which sellers of this kind sign." },
@@ -113,7 +117,8 @@ export const LAYER_CODES = {
     exchange_format_unknown: UNKNOWN_FORMAT,
     path_mismatch: { fail: "The request went to another model's address." },
     body_ambiguous: { fail: "The answer names a key twice, so two readers may hold two answers." },
-    model_name_mismatch: { fail: "The answer names another model than was asked for." },
+    model_name_mismatch: OTHER_MODEL,
+    fallback_served: FALLBACK,
     nonce_mismatch: { fail: "The answer does not echo the purchase's nonce." },
     not_answered: { skip: "The seller answered with an error, by no model." },
     body_redacted: REDACTED,

@@ -10,6 +10,7 @@ const OF_DELIVERY: readonly string[] = [
   "signature.opengradient",
   "transfer.http",
   "tls.peer",
+  "served.fallback",
 ];
 
 /** The kinds of evidence about a computation. Those that this version does not know are still seen as such. */

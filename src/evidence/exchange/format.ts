@@ -28,6 +28,10 @@ export type ExchangeFormat = {
    * naming the misfit and the right form.
    */
   writeRequest: (asked: Asked) => { headers: Record<string, string>; body: Bytes };
+  /** The least input for a model with these tensors, to ask for a price with. Null if it would be too large. */
+  exampleInput: (takes: readonly TensorMetadata[]) => Record<string, unknown> | null;
+  /** Names all of a request that its price may depend on. A format without it has prices by the request's path alone. */
+  pricedBy?: (request: Uint8Array) => string;
   /** Reads a request back into the form of its input. Null if the bytes are no such request. */
   readInput: (request: Uint8Array) => Record<string, unknown> | null;
   /** What an answer says, each value as the seller wrote it. */
@@ -38,6 +42,8 @@ export type ExchangeFormat = {
   nonceIn: (body: Uint8Array, part: Part) => string | null;
   /** The model that a part says it is for or of, or null. */
   modelIn: (body: Uint8Array, part: Part) => string | null;
+  /** Compares the model that an answer names with the one asked for. A format without it has one spelling for each model. */
+  compareModels?: (asked: string, served: string) => ModelMatch;
   /** What each part must carry. All else is compared only if it is there: not every protocol has a field for it. */
   mustCarry: Readonly<Record<Part, readonly ("nonce" | "model")[]>>;
   /** Whether two readers could hold two values of a part, since it names a key twice. Then it carries no nonce and no model. */
@@ -47,6 +53,9 @@ export type ExchangeFormat = {
   /** The tensors that a part holds, for proofs and re-executions. A format without tensors leaves this out. */
   readTensors?: (body: Uint8Array, part: Part) => TensorReading;
 };
+
+/** Whether two names are of one model. `as` completes "The answer names the model ...", where they are spelt in two ways. */
+export type ModelMatch = { isSame: boolean; as: string | null };
 
 /**
  * A form in which sellers sign a part, by its name: they sign its Keccak-256. `ofAnother` if another part says something

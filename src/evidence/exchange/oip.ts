@@ -8,7 +8,16 @@ import {
   type TensorReading,
   type UnreadableReason,
 } from "./format.ts";
-import { arraysIn, DATATYPES, nest, readElement, toTensors, type Tensor, type TensorElement } from "./tensors.ts";
+import {
+  arraysIn,
+  DATATYPES,
+  nest,
+  readElement,
+  toTensors,
+  zeros,
+  type Tensor,
+  type TensorElement,
+} from "./tensors.ts";
 
 const MAX_TENSORS = 4096;
 const MAX_NAME = 1024;
@@ -43,6 +52,8 @@ export const oip = {
       body: utf8(`{"id":${JSON.stringify(nonce)},"inputs":${inputs}}`),
     };
   },
+
+  exampleInput: (takes) => zeros(takes),
 
   readInput(request) {
     const read = readTensors(request, "request");

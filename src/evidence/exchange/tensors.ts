@@ -190,3 +190,18 @@ export function nest(shape: readonly number[], data: readonly unknown[]): unknow
   };
   return build(0, 0, data.length);
 }
+
+/** An input of zeros for these tensors, free dimensions taken as one; null if all of them together would be too large. */
+export function zeros(inputs: readonly TensorMetadata[]): Record<string, unknown> | null {
+  const sized = inputs.map((input) => ({ ...input, shape: input.shape.map((size) => (size < 0 ? 1 : size)) }));
+  const all = sized.reduce((sum, { shape }) => sum + arraysIn(shape) + countOf(shape), 0);
+  if (!(all <= MAX_ELEMENTS)) return null;
+  return Object.fromEntries(
+    sized.map(({ name, datatype, shape }) => {
+      const zero: TensorElement = datatype === "BYTES" ? "" : datatype === "BOOL" ? false : 0;
+      return [name, nest(shape, Array<TensorElement>(countOf(shape)).fill(zero))];
+    }),
+  );
+}
+
+const countOf = (shape: readonly number[]): number => shape.reduce((all, size) => all * size, 1);

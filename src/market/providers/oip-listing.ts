@@ -2,15 +2,9 @@ import * as z from "zod";
 import { DATATYPES, type TensorMetadata } from "../../evidence/exchange/tensors.ts";
 import { cleanSellerText } from "../seller-text.ts";
 import type { ListedModel, Listing, Seller } from "../types.ts";
+import { MAX_MODELS, nameSchema, priceSchema, wordsSchema } from "./listed.ts";
 
-/** Entries of one catalogue that are read; those after them are left out. */
-const MAX_MODELS = 10_000;
 const MAX_TENSORS = 4096;
-
-/** Letters, digits and the separators of public registries' model names: nothing that reads as a sentence. */
-const MODEL_NAME = /^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$/;
-
-const nameSchema = z.string().regex(MODEL_NAME);
 
 /** A free dimension is -1; servers also name it, or leave it null. Sizes come as numbers or, over gRPC gateways, as text. */
 const dimensionSchema = z.unknown().transform((size): number => {
@@ -34,39 +28,6 @@ const tensorsSchema = z
   .array(tensorSchema)
   .max(MAX_TENSORS)
   .refine((tensors) => new Set(tensors.map(({ name }) => name)).size === tensors.length);
-
-const priceSchema = z.object({
-  network: z.string().max(64),
-  asset: z
-    .string()
-    .regex(/^0x[0-9a-fA-F]{40}$/)
-    .toLowerCase(),
-  amount: z.union([z.string().regex(/^(?:0|[1-9][0-9]{0,77})$/), z.int().min(0).transform(String)]),
-});
-
-const textOf = (maxLength: number) =>
-  z
-    .string()
-    .catch("")
-    .transform((text) => cleanSellerText(text.slice(0, 100_000), maxLength));
-
-/** Describes a model besides its tensors, without misfits: nothing rests on it. */
-const wordsSchema = z.object({
-  task: textOf(80),
-  description: textOf(600),
-  sha256: z
-    .string()
-    .regex(/^(?:0x)?[0-9a-fA-F]{64}$/)
-    .transform((digest) => digest.toLowerCase().replace(/^0x/, ""))
-    .nullable()
-    .catch(null),
-  proof: z
-    .string()
-    .regex(/^[0-9a-f]{64}$/)
-    .nullable()
-    .catch(null),
-  price: priceSchema.nullable().catch(null),
-});
 
 const relaysSchema = z
   .array(z.object({ network: z.string().regex(/^eip155:[1-9][0-9]{0,14}$/), contract: priceSchema.shape.asset }))
@@ -100,9 +61,6 @@ export function readMetadata(seller: Seller, name: string, value: unknown, maxAn
   const read = readModel(seller, name, value, maxAnswerBytes);
   return "reason" in read ? { models: [], unsupported: [read] } : { models: [read], unsupported: [] };
 }
-
-/** Whether a model can be asked for by this name. */
-export const isModelName = (name: string): boolean => MODEL_NAME.test(name);
 
 function readModel(
   { id: sellerId }: Seller,

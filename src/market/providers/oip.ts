@@ -1,14 +1,15 @@
 import * as z from "zod";
 import { jsonOf, textOf, toBase64, toHex } from "../../evidence/bytes.ts";
 import { metadataPath } from "../../evidence/exchange/oip.ts";
-import { TEE_HEADERS, teeIdOf } from "../../evidence/tee-signature.ts";
+import { teeIdOf } from "../../evidence/tee-signature.ts";
 import { Proof402Error } from "../../errors.ts";
 import type { Http, HttpResponse } from "../../http/client.ts";
-import { teeSignatureEvidence, type TeeSignatureEvidence } from "../../receipts/signature-schema.ts";
 import type { Provider, Seller } from "../types.ts";
-import { isModelName, readCatalog, readMetadata } from "./oip-listing.ts";
+import { isModelName } from "./listed.ts";
+import { readCatalog, readMetadata } from "./oip-listing.ts";
 import { readInclusionAnswer, readPublishedBatch } from "./published-batch.ts";
 import { readProofAnswer } from "./published-proof.ts";
+import { readSigningKey, signatureIn } from "./signing.ts";
 
 const CATALOG_BYTES = 4_000_000;
 const DOCUMENT_BYTES = 64_000;
@@ -98,19 +99,7 @@ export function createOipProvider(http: Http, clock: () => Date): Provider {
       };
     },
 
-    responseEvidence(headers): TeeSignatureEvidence | null {
-      if (headers[TEE_HEADERS.signature] === undefined) return null;
-      const strip = (text: string | undefined): string | undefined => text?.toLowerCase().replace(/^0x/, "");
-      const parsed = teeSignatureEvidence.safeParse({
-        kind: "signature.tee",
-        teeId: headers[TEE_HEADERS.teeId]?.toLowerCase(),
-        requestHash: strip(headers[TEE_HEADERS.requestHash]),
-        outputHash: strip(headers[TEE_HEADERS.outputHash]),
-        timestamp: Number(headers[TEE_HEADERS.timestamp]),
-        signature: headers[TEE_HEADERS.signature],
-      });
-      return parsed.success ? parsed.data : null;
-    },
+    responseEvidence: signatureIn,
 
     async fetchInclusion(seller, id, signal) {
       const body = await get(seller, `/v1/inclusions/${id}`, DOCUMENT_BYTES, signal);
@@ -139,14 +128,3 @@ const malformed = (seller: Seller, what: string): Proof402Error =>
   new Proof402Error("malformed_seller_data", `Seller "${seller.id}" sent a malformed ${what}.`, {
     next: "Choose another seller.",
   });
-
-/** DER of the PEM SubjectPublicKeyInfo (RFC 7468) in a `/signing-key` answer. */
-function readSigningKey(answer: unknown): Uint8Array | null {
-  const pem = z.object({ public_key: z.string().max(4096) }).safeParse(answer);
-  const match = pem.success
-    ? /^-----BEGIN PUBLIC KEY-----([A-Za-z0-9+/=\s]+)-----END PUBLIC KEY-----\s*$/.exec(pem.data.public_key)
-    : null;
-  const text = match?.[1]?.replace(/\s+/g, "");
-  if (text === undefined || !z.base64().safeParse(text).success) return null;
-  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-}

@@ -5,6 +5,7 @@ import type { LayerResult, ReceiptCore } from "../../receipts/schema.ts";
 import { isAnswer, isUndecoded, transferOf } from "../../receipts/transfer.ts";
 import { unknownFormat } from "./answer.ts";
 import type { AppraisalPolicy } from "../policy.ts";
+import { judgeServed, spellingServed } from "./served-model.ts";
 import { judgePlace } from "./terms.ts";
 import { fail, pass, skip } from "../types.ts";
 
@@ -82,6 +83,8 @@ export function judgeResponse(core: ReceiptCore, signature: LayerResult): LayerR
   if (wrong !== null) return wrong;
   const { status } = core.response;
   if (status < 200 || status > 299) return fail("status_not_ok", `The seller answered with status ${status}.`);
+  const another = judgeServed(core);
+  if (another !== null) return another;
   if (status !== 200 && signature.status === "pass")
     return skip("status_of_another_format", `The answer came with status ${status}; the exchange format's is 200.`);
   return signature.status === "pass" ? signature : (asItCame(core) ?? signature);
@@ -96,7 +99,10 @@ function differs(
   body: Uint8Array,
 ): boolean {
   const found = what === "nonce" ? format.nonceIn(body, part) : format.modelIn(body, part);
-  return found === null ? format.mustCarry[part].includes(what) : found !== request[what];
+  if (found === null) return format.mustCarry[part].includes(what);
+  const same =
+    what === "model" && part === "response" ? format.compareModels?.(request.model, found).isSame : undefined;
+  return !(same ?? found === request[what]);
 }
 
 /** No signature could fit bytes other than the answer's whole content, so a wrong one blames nothing on the seller. */
@@ -115,6 +121,14 @@ function asItCame(core: ReceiptCore): LayerResult | null {
  * never measured.
  */
 export function judgeNamedModel(core: ReceiptCore, attested: LayerResult, signature: LayerResult): LayerResult {
+  const another = judgeServed(core);
+  if (another !== null) return another;
+  const judged = judgeAnswered(core, attested, signature);
+  const spelling = judged.status === "fail" ? null : spellingServed(core);
+  return spelling === null ? judged : { ...judged, note: `${judged.note} ${spelling}` };
+}
+
+function judgeAnswered(core: ReceiptCore, attested: LayerResult, signature: LayerResult): LayerResult {
   if (attested.status !== "pass" && signature.status !== "pass") return attested;
   const named = judgeNames(core, signature.status === "pass" ? "signed answer" : "answer");
   return attested.status === "pass" ? (named ?? attested) : named?.status === "fail" ? named : attested;

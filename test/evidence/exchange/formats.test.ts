@@ -39,6 +39,22 @@ const EXAMPLES: Record<keyof typeof FORMATS, { takes: TensorMetadata[]; input: R
       stream: true,
     },
   },
+  "openai-x402": {
+    takes: [],
+    input: {
+      messages: [
+        { role: "developer", content: "Be brief.", name: "boss" },
+        { role: "user", content: [{ type: "text", text: "Grüße 😀", cache_control: {} }] },
+      ],
+      temperature: 1e-5,
+      max_completion_tokens: 5,
+      stop: "END",
+      seed: 7,
+      tools: [{ type: "function", function: { name: "f", parameters: { maximum: 1e16 }, strict: true } }],
+      response_format: { type: "json_schema", json_schema: { name: "x", schema: {} } },
+      stream: true,
+    },
+  },
 };
 
 describe.each(Object.entries(FORMATS) as [keyof typeof FORMATS, ExchangeFormat][])(
@@ -62,6 +78,22 @@ describe.each(Object.entries(FORMATS) as [keyof typeof FORMATS, ExchangeFormat][
     test("names each value of the input in what it says of it", () => {
       const described = Object.entries(format.describeInput(takes)).flat().join(" ");
       for (const name of Object.keys(input)) expect(described).toMatch(new RegExp(`\\b${name}\\b`));
+    });
+
+    test("writes an example of an input for any model", () => {
+      const example = format.exampleInput(takes)!;
+      const { body } = format.writeRequest({ takes, model: "m", input: example, nonce: "00".repeat(32) });
+      expect(format.readInput(body)).toEqual(example);
+    });
+
+    test("names by one text requests that differ in their nonce alone, and by another those that differ in more", () => {
+      const { pricedBy } = format;
+      if (pricedBy === undefined) return;
+      const of = (model: string, nonce: string, more: object = {}): string =>
+        pricedBy(format.writeRequest({ takes, model, input: { ...input, ...more }, nonce: nonce.repeat(32) }).body);
+      expect(of("m", "00")).toBe(of("m", "11"));
+      expect(of("m", "00")).not.toBe(of("n", "00"));
+      expect(of("m", "00")).not.toBe(of("m", "00", { max_tokens: 9 }));
     });
 
     test("writes no input that the model does not take", () => {
@@ -99,6 +131,29 @@ describe.each(Object.entries(FORMATS) as [keyof typeof FORMATS, ExchangeFormat][
     });
   },
 );
+
+describe.each(["opengradient", "openai-x402"] as const)("a completion for a seller of %s", (kind) => {
+  const format: ExchangeFormat = FORMATS[kind];
+  const write = (input: Record<string, unknown>): Uint8Array =>
+    format.writeRequest({ takes: [], model: "m", input, nonce: "ab".repeat(32) }).body;
+
+  test("asks with a text at the address of completions, and carries the nonce", () => {
+    const input = { prompt: "Grüße 😀", max_tokens: 9, stop: ["END"] };
+    const body = write(input);
+    expect(format.pathOf("m", body)).toBe("/v1/completions");
+    expect(format.readInput(body)).toEqual(input);
+    expect(format.nonceIn(body, "request")).toBe("ab".repeat(32));
+  });
+
+  test.each([
+    ["messages beside it", { prompt: "x", messages: [] }],
+    ["an option of chats", { prompt: "x", tools: [] }],
+    ["a prompt that is no text", { prompt: ["x"] }],
+    ["messages that are no list", { messages: "hi" }],
+  ])("is not written with %s", (_what, input) => {
+    expect(() => write(input)).toThrow(expect.objectContaining({ code: "invalid_input" }));
+  });
+});
 
 test("a kind of seller that is not in the table has no format, whatever its name", () => {
   for (const provider of ["", "bank", "constructor", "__proto__", "OIP"]) expect(formatOf(provider)).toBeNull();

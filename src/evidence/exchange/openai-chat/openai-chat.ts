@@ -1,33 +1,28 @@
-import { Proof402Error } from "../../../errors.ts";
-import { textOf, utf8 } from "../../bytes.ts";
-import { perBody } from "../../body.ts";
-import { isInteroperable } from "../../json-text.ts";
-import { unreadableAnswer, type ExchangeFormat } from "../format.ts";
-import { isPythonObject, plainOf, readPythonJson, type PythonObject } from "../python-json.ts";
-import { createPartsReader } from "./answer-parts.ts";
-import { isAmbiguous, readChatAnswer, readInOneWay } from "./chat-answer.ts";
+import { utf8 } from "../../bytes.ts";
+import type { ExchangeFormat } from "../format.ts";
+import type { PythonObject } from "../python-json.ts";
+import { chatParts, checkInput, describeChat, misfitOf, type Options } from "./chat-parts.ts";
 import { signatureIn, signedAnswers } from "./signed-answer.ts";
 import { signedRequests } from "./signed-request.ts";
 import { unsignedIn } from "./written-request.ts";
 
-/** What an input may hold beside `messages`. Sellers sign all of it but `tool_choice` and `stream`. */
-const OPTIONS = [
-  "temperature",
-  "max_tokens",
-  "stop",
-  "tools",
-  "tool_choice",
-  "response_format",
-  "reasoning_effort",
-  "web_search",
-  "stream",
-] as const;
-const FIELDS: readonly string[] = ["messages", ...OPTIONS];
+/** Sellers sign all of a chat's options but `tool_choice` and `stream`, and all of a completion's but `stream`. */
+const OPTIONS: Options = {
+  chat: [
+    "temperature",
+    "max_tokens",
+    "stop",
+    "tools",
+    "tool_choice",
+    "response_format",
+    "reasoning_effort",
+    "web_search",
+    "stream",
+  ],
+  completion: ["temperature", "max_tokens", "stop", "web_search", "stream"],
+};
 /** Most stop sequences that sellers take. One of them carries the nonce. */
 const MOST_STOPS = 4;
-
-const CHAT = "/v1/chat/completions";
-const COMPLETIONS = "/v1/completions";
 
 const NONCE = /^proof402:([0-9a-f]+)$/;
 const stopOf = (nonce: string): string => `proof402:${nonce}`;
@@ -38,17 +33,20 @@ const stopOf = (nonce: string): string => `proof402:${nonce}`;
  */
 export const openAiChat = {
   name: "OpenAI chat",
-
-  pathOf: (_model, request) => (request !== undefined && isCompletion(membersOf(request)) ? COMPLETIONS : CHAT),
-
-  describeInput: () => ({
-    messages: `list of {role, content}: role system, user, assistant or tool; beside it ${OPTIONS.join(", ")}`,
+  ...chatParts({
+    nonceOf,
+    withoutNonce({ stop, ...fields }, request) {
+      const stops = Array.isArray(stop) && nonceOf(request) !== null ? stop.slice(0, -1) : stop;
+      const none = stops === undefined || (Array.isArray(stops) && stops.length === 0);
+      return none ? fields : { ...fields, stop: stops };
+    },
   }),
 
+  describeInput: () => describeChat(OPTIONS),
+
   writeRequest({ model, input, nonce }) {
-    const other = Object.keys(input).find((name) => !FIELDS.includes(name));
-    if (other !== undefined) throw misfit(`A chat has no "${other.slice(0, 64)}".`);
-    if (!isInteroperable(input)) throw misfit("The input holds what JSON cannot carry, or is nested too deeply.");
+    const misfit = (message: string): Error => misfitOf(message, OPTIONS);
+    checkInput(input, OPTIONS);
     const unsigned = unsignedIn(input["messages"]);
     if (unsigned !== null)
       throw misfit(`Sellers do not sign ${unsigned} in a message, so another could be sent in its place.`);
@@ -64,49 +62,7 @@ export const openAiChat = {
     return { headers: { "content-type": "application/json", accept: "application/json, text/event-stream" }, body };
   },
 
-  readInput(request) {
-    const members = membersOf(request);
-    if (members === null || !(Array.isArray(members.get("messages")) || isCompletion(members))) return null;
-    const { model: _asked, stop, ...input } = plainOf(members) as Record<string, unknown>;
-    const stops = Array.isArray(stop) && nonceOf(members) !== null ? stop.slice(0, -1) : stop;
-    const none = stops === undefined || (Array.isArray(stops) && stops.length === 0);
-    return none ? input : { ...input, stop: stops };
-  },
-
-  readAnswer(response) {
-    const read = readChatAnswer(response);
-    if (typeof read === "string") return unreadableAnswer(response, read);
-    const { calls, text, refusal, notRead, model, finishReason, usage = null } = read;
-    const told = {
-      model,
-      finish_reason: finishReason,
-      usage: plainOf(usage),
-      ...(refusal === "" ? {} : { refusal }),
-      ...(notRead.length === 0 ? {} : { not_read: notRead }),
-    };
-    const answer =
-      calls !== null
-        ? { tool_calls: plainOf(calls), unsigned: { ...told, ...(text === "" ? {} : { text }) } }
-        : // A refusal is no empty text.
-          { ...(text === "" && refusal !== "" ? {} : { text }), unsigned: told };
-    return { readable: true, answer };
-  },
-
-  readParts: createPartsReader,
-
-  nonceIn(body, part) {
-    const members = part === "request" && !isAmbiguous(body) ? membersOf(body) : null;
-    return members === null ? null : nonceOf(members);
-  },
-
-  modelIn(body, part) {
-    if (part === "response") return readInOneWay(body)?.model ?? null;
-    const model = isAmbiguous(body) ? undefined : membersOf(body)?.get("model");
-    return typeof model === "string" ? model : null;
-  },
-
   mustCarry: { request: ["model"], response: [] },
-  isAmbiguous,
   signed: {
     kind: "signature.opengradient",
     formsOf: (body, part) => (part === "request" ? signedRequests(body) : signedAnswers(body)),
@@ -116,10 +72,6 @@ export const openAiChat = {
   },
 } as const satisfies ExchangeFormat;
 
-/** A completion asks with one text. No request of this form is written here, and others' are read. */
-const isCompletion = (request: PythonObject | null): boolean =>
-  request !== null && typeof request.get("prompt") === "string" && !request.has("messages");
-
 /** The nonce that the last stop sequence carries, and no other one. */
 function nonceOf(request: PythonObject): string | null {
   const stops = request.get("stop");
@@ -127,13 +79,3 @@ function nonceOf(request: PythonObject): string | null {
   const nonces = found.filter((match) => match !== null);
   return nonces.length === 1 ? (found.at(-1)?.[1] ?? null) : null;
 }
-
-const membersOf = perBody((body): PythonObject | null => {
-  const value = readPythonJson(textOf(body) ?? "");
-  return isPythonObject(value) ? value : null;
-});
-
-const misfit = (message: string): Proof402Error =>
-  new Proof402Error("invalid_input", message, {
-    next: `Give { messages: [{ role: "user", content: "..." }] }, and of options ${OPTIONS.join(", ")}.`,
-  });
