@@ -3,12 +3,13 @@ import { withSeller, type SellerEntry } from "../config/change.ts";
 import type { Config } from "../config/schema.ts";
 import { toHex } from "../evidence/bytes.ts";
 import { Proof402Error } from "../errors.ts";
-import type { ListedModel, Listing, Seller } from "../market/types.ts";
+import { BOUGHT_FROM, type ListedModel, type Listing, type Seller } from "../market/types.ts";
 import type { AssetPolicy } from "../payment/policy.ts";
 import { manifestEvidence, nitroEvidence, type Assurance, type Evidence } from "../receipts/schema.ts";
 import { createVerificationCache } from "../verify/verification-cache.ts";
 import { judge, NONCE_BYTES, requireSameTime, type Attested, type Judging } from "./attest.ts";
 import { askPrices, type AskedPrice } from "./ask-prices.ts";
+import { kindOf } from "./kind-of-seller.ts";
 import { openMarket, type OpenMarket } from "./listing.ts";
 import { statedPins } from "./stated-pins.ts";
 
@@ -40,6 +41,8 @@ export type NewModel = {
 export type Wanted = {
   id: string;
   origin: string;
+  /** The kind of seller that it is; each is tried without it. */
+  kind?: Seller["provider"];
   models?: readonly string[];
   payTo?: readonly string[];
   assurance?: Assurance;
@@ -47,7 +50,7 @@ export type Wanted = {
 
 /**
  * Asks a new seller for its listing, its attestation and its offers, and makes an entry that pins them. Pays nothing, and
- * sends inputs of zeros. The bounds of the configuration's `http` hold, and no answer is waited for longer than 8 seconds.
+ * sends the least inputs that its models take. The bounds of the configuration's `http` hold, and no answer is waited for longer than 8 seconds.
  *
  * Throws Proof402Error `seller_exists`, `config_invalid` where the entry would not fit the configuration, `attestation_failed` where the
  * evidence does not hold or is less than `assurance`, `asset_not_allowed`, `method_not_allowed` or `payee_not_allowed`
@@ -56,17 +59,20 @@ export type Wanted = {
 export async function lookAtSeller(file: ConfigFile, wanted: Wanted): Promise<NewSeller> {
   const known = validConfig(file.value, file.path);
   requireNew(known, wanted, file.path);
-  const bare = { id: wanted.id, provider: "oip", origin: wanted.origin, assurance: "none" } as const;
+  const { kind = BOUGHT_FROM[0] } = wanted;
+  const named = { id: wanted.id, provider: kind, origin: wanted.origin, assurance: "none" } as const;
   // A name that does not fit is found before the seller is asked: the payee stands for those to come.
-  const fitting = validConfig(withSeller(file, { ...bare, payTo: [`0x${"0".repeat(40)}`] }), file.path);
+  const fitting = validConfig(withSeller(file, { ...named, payTo: [`0x${"0".repeat(40)}`] }), file.path);
   const clock = (): Date => new Date();
   const { totalSeconds } = known.http;
   const http = { ...known.http, totalSeconds: Math.min(totalSeconds, ANSWER_SECONDS) };
   const market = openMarket({ ...known, http }, clock);
   try {
-    const seller = fitting.sellers.find(({ id }) => id === wanted.id);
-    if (seller === undefined) throw new Error("a valid configuration has the seller that was added");
-    const listed = await listedModels(market, seller, wanted);
+    const added = fitting.sellers.find(({ id }) => id === wanted.id);
+    if (added === undefined) throw new Error("a valid configuration has the seller that was added");
+    const { seller, listing } = await kindOf(market, added, wanted.kind);
+    const bare = { ...named, provider: seller.provider };
+    const listed = listedModels(listing, seller, wanted);
     const shown = await evidenceOf(market, { config: fitting, clock, session: createVerificationCache() }, seller, {
       ...wanted,
       models: listed.models,
@@ -111,12 +117,11 @@ function requireNew({ sellers }: Config, { id, origin }: Wanted, path: string): 
 
 type Left = NewSeller["left"];
 
-async function listedModels(
-  { providerOf }: OpenMarket,
+function listedModels(
+  listing: Listing | null,
   seller: Seller,
   { models: names }: Wanted,
-): Promise<{ models: ListedModel[]; left: Left; relays: Listing["relays"] }> {
-  const listing = await providerOf(seller).listModels(seller);
+): { models: ListedModel[]; left: Left; relays: Listing["relays"] } {
   const listed = listing?.models ?? [];
   const unsupported = (listing?.unsupported ?? []).map(({ name, reason }) => ({ name, reason }));
   const missing = names?.find((name) => !listed.some((one) => one.name === name));

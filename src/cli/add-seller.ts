@@ -1,5 +1,6 @@
 import { buyCommand } from "./next.ts";
 import type { Command } from "commander";
+import { BOUGHT_FROM, type Seller } from "../market/types.ts";
 import { lookAtSeller, type NewSeller } from "../buyer/new-seller.ts";
 import { addSeller } from "../config/change.ts";
 import { configPath, readConfigFile } from "../config/load.ts";
@@ -10,7 +11,14 @@ import { EXIT, globals, note, print, printResult } from "./globals.ts";
 import { confirm } from "./owner.ts";
 import { busy } from "./progress.ts";
 
-type Options = { id?: string; model?: string[]; payTo?: string[]; assurance?: string; yes?: boolean };
+type Options = {
+  id?: string;
+  provider?: string;
+  model?: string[];
+  payTo?: string[];
+  assurance?: string;
+  yes?: boolean;
+};
 
 /** `proof402 sellers add`: shows what a seller says and attests of itself, asks, and pins it in the configuration. Pays nothing. */
 export async function addNewSeller(url: string, options: Options, command: Command): Promise<number> {
@@ -19,9 +27,11 @@ export async function addNewSeller(url: string, options: Options, command: Comma
   const origin = originOf(url);
   const { id = idOf(origin), model: models, payTo, yes } = options;
   const assurance = ASSURANCES.find((one): one is Assurance => one === options.assurance);
+  const kind = kindNamed(options.provider);
   const wanted = {
     id,
     origin,
+    ...(kind === undefined ? {} : { kind }),
     ...(models === undefined ? {} : { models }),
     ...(payTo === undefined ? {} : { payTo }),
     ...(assurance === undefined ? {} : { assurance }),
@@ -35,6 +45,15 @@ export async function addNewSeller(url: string, options: Options, command: Comma
   if (json) printResult({ config: file.path, ...viewOf(seller) }, next);
   else print(`Wrote ${file.path}. Commands take the new seller at once, running servers at their next start.\n${next}`);
   return EXIT.ok;
+}
+
+/** Throws Proof402Error `usage` for a kind of seller that nothing is bought from. */
+function kindNamed(provider: string | undefined): Seller["provider"] | undefined {
+  const kind = BOUGHT_FROM.find((one) => one === provider);
+  if (kind !== undefined || provider === undefined) return kind;
+  throw new Proof402Error("usage", `${provider.slice(0, 64)} is no kind of seller.`, {
+    next: `Give one of ${BOUGHT_FROM.join(", ")}, or leave --provider out: then each is tried.`,
+  });
 }
 
 /** A pinned seller and its trust, for machines. */
@@ -60,7 +79,7 @@ export function sellerText({ entry, simulated, models, left }: NewSeller): strin
     : EVIDENCE[measured.length > 0 ? "attested" : (entry.reference?.keyIds ?? []).length > 0 ? "signed" : "none"];
   const { proofs = {}, relays = [] } = entry.reference ?? {};
   return [
-    `Seller ${entry.id} at ${entry.origin}`,
+    `Seller ${entry.id} at ${entry.origin} (${entry.provider})`,
     ...entry.payTo.map(
       (payee) => `  Paid at   ${payee} on ${networks.join(", ")} (the seller's own word, in its offers)`,
     ),

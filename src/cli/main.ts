@@ -155,6 +155,7 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
     .command("add <url>")
     .description("look at a seller, show what it says and attests of itself, ask, and pin it; pays nothing")
     .option("--id <id>", "its name here (default: its host)")
+    .option("--provider <kind>", "the kind of seller that it is (default: each is tried)")
     .option("--model <name...>", "only these of its models")
     .option("--pay-to <address...>", "refuse another payee than these")
     .addOption(

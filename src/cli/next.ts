@@ -25,6 +25,8 @@ export function inCommands(step: Step): string {
       return `Wait for its verdict with: proof402 receipts show ${step.id} --wait 30`;
     case "avoid":
       return `See why with: proof402 receipts show ${step.id}`;
+    case "more":
+      return `More of it: proof402 receipts show ${step.id}`;
     case "prove":
       return `See what is missing with: proof402 receipts show ${step.id}`;
   }

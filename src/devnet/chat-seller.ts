@@ -13,7 +13,7 @@ import { serveLocally } from "./serve.ts";
 import type { Token } from "./bank.ts";
 import type { Upstream } from "./upstream.ts";
 
-/** The most that an answer costs, and what each of its tokens costs under `upto`. Base units. */
+/** The price of an answer, and under `upto` of each of its tokens, base units. */
 const PRICE = "10000";
 const PER_TOKEN = 20n;
 /** Entries of an upstream's list that are sold. */

@@ -219,7 +219,7 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
   }
 }
 
-/** The sellers of chats that are wanted. What they start is put on the list of what ends. */
+/** Opens the wanted sellers of chats, and puts them on the list of what was started. */
 function chatSellers({
   anvil,
   bank,

@@ -23,8 +23,8 @@ export const tokensIn = (text: string): string[] => text.match(/\s*\S+|\s+$/g) ?
 /**
  * The answer to a wish, by these rules:
  *
- * - A last message that names a tool ("use get_price"), or a choice that requires one, gets a call of that tool. Its
- *   arguments are the first JSON object in the message, or an example by the tool's schema.
+ * - A last message with a tool's name in it ("use get_price") gets a call of that tool, as does a choice that requires one.
+ *   Its arguments are the first JSON object in the message, or an example by the tool's schema.
  * - A wish for JSON gets an example by its schema, or `{"answer": TEXT}`.
  * - "Write 500 words" gets so many words.
  * - "Say only: TEXT" gets the text.

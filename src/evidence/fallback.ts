@@ -5,8 +5,7 @@ const MOST = 256;
 const NO = /^(?:|false|no|none|0)$/i;
 
 /**
- * The headers by which sellers say that another model served than the one asked for, or null without them. Names are lower
- * case. Source: BlockRun's gateway, `X-Fallback-Used` and `X-Fallback-Model`.
+ * A seller's headers about another model in the place of the one asked for, or null without them. Names are lower case. Source: BlockRun's gateway, `X-Fallback-Used` and `X-Fallback-Model`.
  */
 export function fallbackIn(headers: Readonly<Record<string, string>>): Fallback | null {
   const told = { used: textOf(headers["x-fallback-used"]), model: textOf(headers["x-fallback-model"]) };

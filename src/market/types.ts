@@ -22,7 +22,7 @@ const originSchema = z
 const payeesSchema = z.array(anyCaseAddress).min(1).max(16);
 
 /** The kinds of seller with a provider. Receipts of every kind in the table of formats are read and judged. */
-const BOUGHT_FROM = ["oip", "openai-x402"] as const satisfies readonly (keyof typeof FORMATS)[];
+export const BOUGHT_FROM = ["oip", "openai-x402"] as const satisfies readonly (keyof typeof FORMATS)[];
 
 /** A seller as the buyer's configuration knows it. Everything trusted about a seller comes from here. */
 export const sellerSchema = z.strictObject({

@@ -4,12 +4,12 @@ import type { BuyOptions, BuyResult } from "../buyer/types.ts";
 import type { ToolContext, ToolDefinition } from "./definition.ts";
 import { inTools, stepAfter } from "./next.ts";
 import { outcomeOf } from "./outcome.ts";
-import { showAnswer } from "./shown-answer.ts";
+import { MAX_TEXT, showAnswer } from "./shown-answer.ts";
 import { receiptSummarySchema, summarize, summaryText } from "./summary.ts";
 
 const input = z.strictObject({
   model: z.string().min(1).max(128).describe("Model name from list_models"),
-  input: z.looseObject({}).describe("Tensor name -> array of values"),
+  input: z.looseObject({}).describe("As list_models says: tensors by name, or {messages}"),
   seller: z.string().min(1).max(64).optional().describe("Seller id; cheapest fitting one if absent"),
   assurance: z.enum(ASSURANCES).optional().describe("Least evidence wanted; default from configuration"),
   max_usd: z.number().min(0).optional().describe("Most this call may cost, USD"),
@@ -73,9 +73,10 @@ function progressOf({ progress }: ToolContext): BuyOptions["onProgress"] {
 }
 
 function dataOf(result: BuyResult, { buyer: { tokens }, words = inTools }: ToolContext): Bought {
-  const { readable, answer, note } = showAnswer(result);
+  const { readable, answer, note: changed, isCut } = showAnswer(result, undefined, MAX_TEXT);
   const { paidNow, stored, idempotencyKey } = result;
   const receipt = summarize(result.receipt, result.appraisal, tokens);
+  const note = isCut && stored && changed !== null ? `${changed} ${words({ do: "more", id: receipt.id })}` : changed;
   const next = words(stored ? stepAfter(receipt) : { do: "keep" });
   return { answer, readable, answerNote: note, receipt, paidNow, stored, idempotencyKey, next };
 }

@@ -39,6 +39,8 @@ const output = z.object({
       sellers: z.array(offerSchema),
     }),
   ),
+  /** Models beyond those, by name alone: a call that names one shows all of it. */
+  more: z.array(z.string()).optional(),
   /** The tokens of the prices, as the payment policy names them. */
   tokens: z.array(z.object({ symbol: z.string(), decimals: z.number(), network: z.string() })),
   unsupported: z.array(z.object({ model: z.string(), seller: z.string(), reason: z.string() })),
@@ -49,6 +51,10 @@ type Listed = z.infer<typeof output>;
 type Offer = z.infer<typeof offerSchema>;
 /** The offers of one model. Sellers with other words for it, or another input, stand in a group of their own. */
 type Offers = [ModelView, ...ModelView[]];
+
+/** Models told of in full, and those named besides: sellers of chats list hundreds. */
+const MOST_MODELS = 40;
+const MOST_NAMES = 500;
 
 export const listModels: ToolDefinition<typeof input, typeof output, "listModels"> = {
   name: "list_models",
@@ -65,9 +71,12 @@ export const listModels: ToolDefinition<typeof input, typeof output, "listModels
       );
       const isMeant = ({ name }: { name: string }): boolean => model === undefined || name === model;
       const groups = byModel(models.filter(isMeant));
-      const tokens = tokensOf(groups.flat());
+      const told = groups.slice(0, MOST_MODELS);
+      const tokens = tokensOf(told.flat());
+      const more = groups.slice(MOST_MODELS, MOST_MODELS + MOST_NAMES).map(([{ name }]) => name);
       const data = {
-        models: groups.map((views) => modelOf(views, tokens.length > 1)),
+        models: told.map((views) => modelOf(views, tokens.length > 1)),
+        ...(more.length === 0 ? {} : { more: [...new Set(more)] }),
         tokens,
         unsupported: unsupported
           .filter(isMeant)
@@ -81,7 +90,7 @@ export const listModels: ToolDefinition<typeof input, typeof output, "listModels
           model,
           models.map(({ name }) => name),
         );
-      return { status: "ok", text: textOf(groups, data), data };
+      return { status: "ok", text: textOf(told, data), data };
     }),
 };
 
@@ -125,11 +134,20 @@ const isReady = ({ seller }: Pick<ModelView, "seller">): boolean => seller.state
 
 const heldText = ({ reason }: ModelView["seller"]): string => reason ?? "its reason was not kept";
 
-function modelText(views: Offers): string[] {
+function modelText(views: Offers, inputs: Map<string, string>): string[] {
   const [{ name, task, description, input: takes }] = views;
-  const inputs = Object.entries(takes).map(([input, type]) => `${input}: ${type}`);
+  const input = Object.entries(takes)
+    .map(([one, type]) => `${one}: ${type}`)
+    .join(", ");
+  const first = inputs.get(input);
+  if (first === undefined) inputs.set(input, name);
+  const said = [task, description].filter((words) => words !== "").join(". ");
   return [
-    `${name}; input ${inputs.join(", ")}; seller says: "${task}. ${description}"`,
+    [
+      name,
+      first === undefined ? `input ${input}` : `input as for ${first}`,
+      ...(said === "" ? [] : [`seller says: "${said}"`]),
+    ].join("; "),
     ...views.map(({ seller, price, token, assurance, simulated }) =>
       [
         `  ${seller.id}: ${price === null ? "price unknown" : sumText(price.amount, token ?? undefined, price)}`,
@@ -140,8 +158,10 @@ function modelText(views: Offers): string[] {
   ];
 }
 
-function textOf(groups: Offers[], { unsupported, unreachable, next }: Listed): string {
-  const lines = groups.flatMap(modelText);
+function textOf(groups: Offers[], { more = [], unsupported, unreachable, next }: Listed): string {
+  const inputs = new Map<string, string>();
+  const lines = groups.flatMap((views) => modelText(views, inputs));
+  if (more.length > 0) lines.push(`More models (name one to see it): ${more.join(", ")}.`);
   if (lines.length === 0) lines.push("No models are listed.");
   for (const one of unsupported) lines.push(`${one.model} from ${one.seller} cannot be bought: ${one.reason}.`);
   if (unreachable.length > 0) lines.push(`Could not be reached: ${unreachable.join(", ")}.`);

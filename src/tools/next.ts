@@ -4,7 +4,7 @@ import type { Verdict } from "../receipts/schema.ts";
 export type Step =
   | { do: "buy" | "list" | "settle" | "keep" | "done" }
   | { do: "older"; skip: number }
-  | { do: "check" | "wait" | "avoid" | "prove"; id: string };
+  | { do: "check" | "wait" | "avoid" | "prove" | "more"; id: string };
 
 const AFTER = { verified: "check", pending: "wait", failed: "avoid", unverified: "prove" } as const;
 
@@ -32,6 +32,8 @@ export function inTools(step: Step): string {
       return "Wait with get_receipt (wait_seconds).";
     case "avoid":
       return "Find another seller: list_models.";
+    case "more":
+      return `More of it: get_receipt ${step.id}, detailed.`;
     case "prove":
       return "Treat as unproven: its layers say why.";
   }

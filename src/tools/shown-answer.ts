@@ -6,10 +6,18 @@ import { cleanSellerText } from "../market/seller-text.ts";
 import type { Receipt } from "../receipts/schema.ts";
 
 /** An answer as a model gets to see it. `note` says what of it is not as the seller sent it, null where all of it is. */
-export type ShownAnswer = { readable: boolean; answer: Record<string, unknown>; note: string | null };
+export type ShownAnswer = {
+  readable: boolean;
+  answer: Record<string, unknown>;
+  note: string | null;
+  /** There is more of it than is shown. */
+  isCut: boolean;
+};
 
 /** Most characters of an answer's values that a model is shown: some 10,000 tokens. */
 const MAX_CHARACTERS = 40_000;
+/** Most characters of an answer's texts that stand in a purchase's result: some 2,000 tokens. */
+export const MAX_TEXT = 8_000;
 /** Most of an input or an answer that stands beside a receipt's verdict. */
 const MAX_BESIDE = 300;
 
@@ -20,19 +28,22 @@ const HIDDEN = /(?![\n\t])[\p{Cc}\p{Cf}\p{Co}\p{Cn}\u2028\u2029]/gu;
  * The answer for a model's eyes: hidden characters become spaces, long data is cut, and numbers that JSON does not have
  * become text. Library and guard get the answer itself.
  */
-export function showAnswer(reading: AnswerReading, most = MAX_CHARACTERS): ShownAnswer {
+export function showAnswer(reading: AnswerReading, most = MAX_CHARACTERS, mostText = most): ShownAnswer {
   const changes = new Set<string>();
   let left = most;
-  const take = (length: number): number => {
-    const taken = Math.min(length, left);
+  let leftOfText = mostText;
+  const take = (length: number, bound = left): number => {
+    const taken = Math.min(length, left, bound);
     left -= taken;
-    if (taken < length) changes.add("long data is cut");
+    if (taken < length) changes.add(CUT);
     return taken;
   };
   const showText = (text: string): string => {
     const clean = text.toWellFormed().replace(HIDDEN, " ");
     if (clean !== text) changes.add("hidden characters are replaced by spaces");
-    return clean.slice(0, take(clean.length)).toWellFormed();
+    const taken = take(clean.length, leftOfText);
+    leftOfText -= taken;
+    return clean.slice(0, taken).toWellFormed();
   };
   const show = (value: unknown): unknown => {
     if (typeof value === "string") return showText(value);
@@ -68,8 +79,15 @@ export function showAnswer(reading: AnswerReading, most = MAX_CHARACTERS): Shown
   const changed =
     changes.size === 0 ? [] : [`Shown with changes: ${[...changes].join("; ")}. The receipt keeps the exact bytes.`];
   const notes = [...unread, ...changed];
-  return { readable: reading.readable, answer, note: notes.length === 0 ? null : notes.join(" ") };
+  return {
+    readable: reading.readable,
+    answer,
+    note: notes.length === 0 ? null : notes.join(" "),
+    isCut: changes.has(CUT),
+  };
 }
+
+const CUT = "long data is cut";
 
 /** A receipt's question and answer. Null if one is missing or unreadable; `note` has the reason. */
 export const exchangeSchema = z.object({

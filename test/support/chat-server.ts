@@ -28,12 +28,17 @@ export async function chatServer(
     unpaid = () =>
       new Response("{}", { status: 402, headers: { "payment-required": requiredHeader([requirementOf(market)]) } }),
     paid = (request) => createUpstream()(request),
-  }: { unpaid?: () => Response; paid?: (request: Request) => Response | Promise<Response> } = {},
+    models,
+  }: {
+    models?: () => Response;
+    unpaid?: () => Response;
+    paid?: (request: Request) => Response | Promise<Response>;
+  } = {},
 ): Promise<ChatServer> {
   const settled: ChatServer["settled"] = [];
   const upstream = createUpstream();
   const served = await serveLocally(async (request) => {
-    if (request.method === "GET") return upstream(request);
+    if (request.method === "GET") return models?.() ?? upstream(request);
     const name = ["payment-signature", "x-payment"].find((one) => request.headers.has(one));
     if (name === undefined) return unpaid();
     const payment = JSON.parse(atob(request.headers.get(name)!)) as Record<string, unknown>;

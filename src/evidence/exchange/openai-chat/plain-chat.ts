@@ -29,8 +29,8 @@ const nonceOf = (request: PythonObject): string | null => {
  * Chat as OpenAI's API has it, from any seller, without a signature of its form. `user` carries the nonce: OpenAI's API has
  * it for an opaque name of the caller, 64 characters at the most. Servers pass it on or drop it, and show it to no model.
  * The other fields would change the answer or be refused: reasoning models take no `stop`, `seed` and messages reach the model, and
- * `metadata` asks OpenAI to store the chat. No answer repeats it. So the bytes sent show what they were paid with, and
- * nothing that the seller writes does.
+ * `metadata` asks OpenAI to store the chat. No answer repeats it: the bytes sent show their payment, and nothing from the
+ * seller does.
  */
 export const plainChat = {
   name: "OpenAI-compatible",

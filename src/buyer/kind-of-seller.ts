@@ -1,0 +1,34 @@
+import { Proof402Error } from "../errors.ts";
+import { BOUGHT_FROM, type Listing, type Seller } from "../market/types.ts";
+import type { OpenMarket } from "./listing.ts";
+
+/**
+ * A new seller's list of models, and the kind of seller whose list it is. Without a `kind` from the owner each is tried in
+ * turn: a seller without the list of one kind may have that of the next. Listing is null where it keeps none.
+ *
+ * Throws what the first kind's provider throws where no kind's list is served.
+ */
+export async function kindOf(
+  { providerOf }: OpenMarket,
+  seller: Seller,
+  kind: Seller["provider"] | undefined,
+): Promise<{ seller: Seller; listing: Listing | null }> {
+  let failure: Error | null = null;
+  for (const provider of kind === undefined ? BOUGHT_FROM : [kind]) {
+    const tried = { ...seller, provider };
+    try {
+      const listing = await providerOf(tried).listModels(tried);
+      if (listing !== null) return { seller: tried, listing };
+    } catch (error) {
+      // A seller that cannot be reached has no list of any kind.
+      if (kind !== undefined || !Proof402Error.isInstance(error) || !OF_ANOTHER_KIND.has(error.code))
+        throw failure ?? error;
+      failure ??= error;
+    }
+  }
+  if (failure !== null) throw failure;
+  return { seller: { ...seller, ...(kind === undefined ? {} : { provider: kind }) }, listing: null };
+}
+
+/** What a seller of another kind may answer at the address of a list that it does not have. */
+const OF_ANOTHER_KIND: ReadonlySet<string> = new Set(["seller_error", "malformed_seller_data"]);
