@@ -85,6 +85,7 @@ export const verdictChanges =
 const sellerPolicyOf = ({
   reference,
   origin,
+  registry,
   provider,
   payTo,
   facilitators,
@@ -92,7 +93,8 @@ const sellerPolicyOf = ({
   channel,
 }: Seller): SellerPolicy => ({
   ...reference,
-  origin,
+  ...(origin === undefined ? {} : { origin }),
+  ...(registry === undefined ? {} : { registry }),
   provider,
   payees: payTo,
   facilitators,
