@@ -1,3 +1,4 @@
+import { keyIdOfPoint } from "../evidence/oyster.ts";
 import type { Config } from "../config/schema.ts";
 import type { Http } from "../http/client.ts";
 import type { Catalog } from "../market/catalog.ts";
@@ -85,16 +86,16 @@ export const verdictChanges =
 const sellerPolicyOf = ({
   reference,
   origin,
-  registry,
   provider,
   payTo,
   facilitators,
   former,
   channel,
+  signingKey,
 }: Seller): SellerPolicy => ({
   ...reference,
-  ...(origin === undefined ? {} : { origin }),
-  ...(registry === undefined ? {} : { registry }),
+  keyIds: [...reference.keyIds, ...(signingKey === undefined ? [] : [keyIdOfPoint(signingKey)])],
+  origin,
   provider,
   payees: payTo,
   facilitators,

@@ -2,7 +2,6 @@ import { keccak256, sha256, toBase64, toHex, fromBase64 } from "../evidence/byte
 import { fallbackIn } from "../evidence/fallback.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Candidate } from "../market/choose.ts";
-import { originOf } from "../market/places.ts";
 import { grantVoucher } from "../payment/channel-books.ts";
 import { isFromChannel } from "../payment/channels.ts";
 import { markAnswered, markServed, readPurchase } from "../payment/journal.ts";
@@ -45,8 +44,13 @@ export const isOwed = ({ core }: Receipt): boolean => isFailure(core.response.st
  */
 export async function deliver(ctx: BuyerContext, call: Call, paying: Paying, received: Received): Promise<BuyResult> {
   const { candidate, purchase } = paying;
-  const signature = ctx.providerOf(candidate.seller).responseEvidence(received.headers, received.body);
-  const attested = await attestedFor(ctx, call, paying, signature?.teeId);
+  const signature = ctx.providerOf(candidate.seller).responseEvidence(received.headers);
+  const attested = await attestedFor(
+    ctx,
+    call,
+    paying,
+    signature !== null && "teeId" in signature ? signature.teeId : undefined,
+  );
   const receipt = receiptOf({
     candidate,
     purchase,
@@ -242,7 +246,7 @@ function receiptOf(options: {
     seller: {
       id: candidate.seller.id,
       provider: candidate.seller.provider,
-      origin: originOf(candidate.seller),
+      origin: candidate.seller.origin,
       keyId: attested.keyId,
     },
     request: {

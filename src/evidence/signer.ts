@@ -1,6 +1,6 @@
 import type { WeierstrassPoint } from "@noble/curves/abstract/weierstrass.js";
 import { secp256k1 } from "@noble/curves/secp256k1.js";
-import { concatBytes, fromHex0x, keccak256, toHex0x, type Address, type Bytes } from "./bytes.ts";
+import { concatBytes, fromHex0x, keccak256, toHex0x, type Address, type Bytes, type Hex } from "./bytes.ts";
 
 type PublicKey = WeierstrassPoint<bigint>;
 
@@ -14,6 +14,20 @@ export const addressOf = (publicKey: Uint8Array): Address => toHex0x(keccak256(p
 export function signerOf(signature: string, hash: string): Address | null {
   const key = keyOf(signature, hash);
   return key === null ? null : addressOf(key.toBytes(false));
+}
+
+/**
+ * Recovers the key behind a 65-byte signature (r, s, 27 or 28) of a hash: its two coordinates, 0x hex; null if it is
+ * invalid. Takes the lower of the two values of s only, as signers write it (BIP 62). Both 0x hex.
+ */
+export function pointBehind(signature: string, hash: string): Hex | null {
+  try {
+    if (read(signature)?.hasHighS() !== false) return null;
+  } catch {
+    return null;
+  }
+  const key = keyOf(signature, hash);
+  return key === null ? null : toHex0x(key.toBytes(false).subarray(1));
 }
 
 /** Number of an address's good signatures that make its key's tables worth their cost. */

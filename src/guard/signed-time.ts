@@ -13,5 +13,5 @@ export function signedAt(
 ): number | null {
   if (assurance === "proven" && layers.response.status !== "pass") return null;
   const signature = core.evidence?.find(isSignature);
-  return signature === undefined ? null : signature.timestamp * 1000;
+  return signature === undefined || !("timestamp" in signature) ? null : signature.timestamp * 1000;
 }

@@ -103,7 +103,10 @@ export async function readFacts(file: Receipt, session: VerificationCache = crea
     times: {
       sentAt: request.sentAt,
       receivedAt: response.receivedAt,
-      signedAt: signature.kind === "one" ? new Date(signature.evidence.timestamp * 1000).toISOString() : null,
+      signedAt:
+        signature.kind === "one" && "timestamp" in signature.evidence
+          ? new Date(signature.evidence.timestamp * 1000).toISOString()
+          : null,
     },
     agreement: agreementOf(receipt, sellerSigned, session),
     terms: { scheme, network, asset, amount, payer, payTo },

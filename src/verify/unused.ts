@@ -8,10 +8,10 @@ const OF_DELIVERY: readonly string[] = [
   "signature.key",
   "signature.tee",
   "signature.opengradient",
+  "signature.oyster",
   "transfer.http",
   "tls.peer",
   "served.fallback",
-  "registry.tee",
 ];
 
 /** The kinds of evidence about a computation. Those that this version does not know are still seen as such. */
@@ -52,7 +52,8 @@ export function unusedEvidence({ core, later }: Receipt, used: Used): string[] {
 function isUsed({ kind }: Evidence, { layers, attested, signer, computations }: Used): boolean {
   if (kind === "model.manifest") return attested;
   if (kind === "signature.key") return signer && !attested;
-  if (kind === "signature.tee" || kind === "signature.opengradient") return signer || layers.response.status === "fail";
+  if (["signature.tee", "signature.opengradient", "signature.oyster"].includes(kind))
+    return signer || layers.response.status === "fail";
   if (kind === "inclusion.merkle") return layers.inclusion.status !== "skip";
   if (!COMPUTATION.test(kind)) return true;
   return layers.computation.status !== "skip" && computations[kind] === layers.computation;

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readmeText, toolTable } from "../../scripts/write-readme.ts";
 import { configSchema } from "../../src/config/schema.ts";
 import { writeDevnet } from "../../src/devnet/index.ts";
+import { sellerSchema } from "../../src/market/types.ts";
 import { VERSION } from "../../src/version.ts";
 import { CLI, runCli } from "../support/cli.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
@@ -34,7 +35,7 @@ beforeAll(async () => {
   await mkdir(workbench, { recursive: true });
   // What the README calls a model of the reader's own.
   await cp(join(root, "models"), join(workbench, "models"), { recursive: true });
-  market = await openMarket({ proving: true });
+  market = await openMarket({ proving: true, chat: true });
   ({ config } = await writeDevnet(market.devnet, market.directory));
 });
 afterAll(async () => {
@@ -115,6 +116,14 @@ describe("the README with its pages", () => {
       .map((block) => JSON.parse(block) as unknown)
       .find((value) => typeof value === "object" && value !== null && "payment" in value);
     expect(configSchema.safeParse(shown).error).toBeUndefined();
+  });
+
+  test("shows sellers' entries that are valid", () => {
+    const shown = blocks("json")
+      .map((block) => JSON.parse(block) as unknown)
+      .filter((value) => typeof value === "object" && value !== null && "provider" in value);
+    expect(shown.length).toBeGreaterThan(0);
+    for (const entry of shown) expect(sellerSchema.safeParse(entry).error).toBeUndefined();
   });
 
   test("shows code that runs", async () => {

@@ -48,11 +48,6 @@ export type ExchangeFormat = {
   mustCarry: Readonly<Record<Part, readonly ("nonce" | "model")[]>>;
   /** Whether two readers could hold two values of a part, since it names a key twice. Then it carries no nonce and no model. */
   isAmbiguous: (body: Uint8Array) => boolean;
-  /**
-   * Sellers pass requests on to a model elsewhere. No measurement of theirs covers its weights, and no verdict about them
-   * asks for one. A format of sellers that run their models leaves this out.
-   */
-  forwards?: true;
   /** What sellers sign of an exchange. A format whose sellers sign the exact bytes of both parts leaves this out. */
   signed?: SignedParts;
   /** The tensors that a part holds, for proofs and re-executions. A format without tensors leaves this out. */
@@ -68,8 +63,11 @@ export type ModelMatch = { isSame: boolean; as: string | null };
  */
 export type SignedForm = { name: string; bytes: Bytes; ofAnother?: boolean };
 
+/** How sellers sign an exchange, where it is not by an RSA key over the bytes of both parts. */
+export type SignedParts = SignedForms | { kind: "signature.oyster"; leavesOut: string };
+
 /** What a signature covers where it is not the bytes of the exchange. */
-export type SignedParts = {
+export type SignedForms = {
   /** The kind of its evidence. */
   kind: "signature.opengradient";
   /** A part in every form in which it is signed; empty if it cannot be signed. */

@@ -64,7 +64,8 @@ export function judgeInclusion(
 export function inclusionLeafOf(receipt: Receipt): InclusionLeaf | null {
   const { core } = receipt;
   const found = onlySignature(core.evidence);
-  if (found.kind !== "one" || core.seller.keyId === null) return null;
+  // A signature without a time is in no batch's form.
+  if (found.kind !== "one" || !("timestamp" in found.evidence) || core.seller.keyId === null) return null;
   // The hashes of other forms than the bytes are the evidence's own, compared with the bytes where the signature is judged.
   const { requestHash, outputHash } =
     found.evidence.kind === "signature.tee"

@@ -5,6 +5,7 @@ import { onlySignature } from "../find-evidence.ts";
 import type { AppraisalPolicy } from "../policy.ts";
 import type { VerificationCache } from "../verification-cache.ts";
 import { fail, pass, skip } from "../types.ts";
+import { judgeOysterSignature } from "./oyster-signature.ts";
 import { signedHashes } from "./signed-hashes.ts";
 
 const MIN_MODULUS = 2048;
@@ -28,6 +29,7 @@ export async function judgeSignature(
   if (signingKey === null)
     return skip("key_not_verified", "There is a signature, but no key that passed to check it with.");
   const { evidence } = found;
+  if (evidence.kind === "signature.oyster") return judgeOysterSignature(core, evidence, { key: signingKey, known });
   const publicKey = toBase64(signingKey.spki);
   if (
     evidence.teeId !== signingKey.keyId ||

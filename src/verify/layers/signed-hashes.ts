@@ -3,32 +3,32 @@ import type { SignedForm } from "../../evidence/exchange/format.ts";
 import { formatOf } from "../../evidence/exchange/formats.ts";
 import { bytesOf } from "../../evidence/body.ts";
 import type { LayerResult, ReceiptCore } from "../../receipts/schema.ts";
-import type { SignatureEvidence } from "../../receipts/signature-schema.ts";
+import type { RsaSignatureEvidence } from "../../receipts/signature-schema.ts";
 import { fail, skip } from "../types.ts";
 import { unknownFormat } from "./answer.ts";
 
 /** The hashes under a signature, hex. `what` completes "... signed exactly". */
 export type SignedHashes = { requestHash: string; outputHash: string; what: string };
 
-type Kind = SignatureEvidence["kind"];
+type Kind = RsaSignatureEvidence["kind"];
 
 /** What each kind of response signature covers: recomputed from the exchange, or a layer's result if it cannot be. */
-const HASHES: { [K in Kind]: (core: ReceiptCore, evidence: SignatureEvidence) => SignedHashes | LayerResult } = {
+const HASHES: { [K in Kind]: (core: ReceiptCore, evidence: RsaSignatureEvidence) => SignedHashes | LayerResult } = {
   "signature.tee": hashesOfBytes,
   "signature.opengradient": hashesOfForms,
 };
 
 /** Computes what a response signature must cover. It must be of the kind of the exchange's format. */
-export function signedHashes(core: ReceiptCore, evidence: SignatureEvidence): SignedHashes | LayerResult {
+export function signedHashes(core: ReceiptCore, evidence: RsaSignatureEvidence): SignedHashes | LayerResult {
   const format = formatOf(core.seller.provider);
   if (format === null && evidence.kind !== "signature.tee") return unknownFormat();
-  const kind: Kind = format?.signed?.kind ?? "signature.tee";
+  const kind = format?.signed?.kind ?? "signature.tee";
   return evidence.kind === kind
-    ? HASHES[kind](core, evidence)
+    ? HASHES[evidence.kind](core, evidence)
     : fail("signature_of_another_kind", "Sellers of this kind sign in another way than this signature's.");
 }
 
-function hashesOfBytes({ request, response }: ReceiptCore, evidence: SignatureEvidence): SignedHashes | LayerResult {
+function hashesOfBytes({ request, response }: ReceiptCore, evidence: RsaSignatureEvidence): SignedHashes | LayerResult {
   if (evidence.requestHash !== request.keccak256) return ANOTHER_REQUEST;
   if (evidence.outputHash !== response.keccak256)
     return fail("output_hash_mismatch", "The bytes received are not the bytes the seller signed.");
@@ -38,10 +38,10 @@ function hashesOfBytes({ request, response }: ReceiptCore, evidence: SignatureEv
 /** Without its bytes a part has no form: nothing else ties the file to what was signed. */
 function hashesOfForms(
   { seller, request, response }: ReceiptCore,
-  evidence: SignatureEvidence,
+  evidence: RsaSignatureEvidence,
 ): SignedHashes | LayerResult {
   const signed = formatOf(seller.provider)?.signed;
-  if (signed === undefined) return unknownFormat();
+  if (signed?.kind !== "signature.opengradient") return unknownFormat();
   if (request.body === undefined || response.body === undefined)
     return skip("body_redacted", "A signature of what the bytes say cannot be compared without them.");
   const [asked, answered] = [bytesOf(request.body), bytesOf(response.body)];

@@ -39,6 +39,15 @@ const EXAMPLES: Record<keyof typeof FORMATS, { takes: TensorMetadata[]; input: R
       stream: true,
     },
   },
+  "marlin-oyster": {
+    takes: [],
+    input: {
+      messages: [{ role: "user", content: "Grüße 😀" }],
+      tools: [{ type: "function", function: { name: "f", parameters: { maximum: 1e16 } } }],
+      format: "json",
+      options: { temperature: 1e-5, num_predict: 5 },
+    },
+  },
   "openai-x402": {
     takes: [],
     input: {
@@ -93,7 +102,7 @@ describe.each(Object.entries(FORMATS) as [keyof typeof FORMATS, ExchangeFormat][
         pricedBy(format.writeRequest({ takes, model, input: { ...input, ...more }, nonce: nonce.repeat(32) }).body);
       expect(of("m", "00")).toBe(of("m", "11"));
       expect(of("m", "00")).not.toBe(of("n", "00"));
-      expect(of("m", "00")).not.toBe(of("m", "00", { max_tokens: 9 }));
+      expect(of("m", "00")).not.toBe(of("m", "00", { messages: [{ role: "user", content: "else" }] }));
     });
 
     test("writes no input that the model does not take", () => {
