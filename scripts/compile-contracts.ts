@@ -34,6 +34,18 @@ const CONTRACTS = [
   },
   { source: "DevRelay.sol", contract: "DevRelay", artifact: "dev-relay.artifact.ts", constant: "devRelay" },
   {
+    source: "DevTeeRegistry.sol",
+    contract: "DevTeeRegistry",
+    artifact: "dev-tee-registry.artifact.ts",
+    constant: "devTeeRegistry",
+  },
+  {
+    source: "DevTeeRegistry.sol",
+    contract: "DevTeeRegistryOlder",
+    artifact: "dev-tee-registry-older.artifact.ts",
+    constant: "devTeeRegistryOlder",
+  },
+  {
     source: "DevValidationRegistry.sol",
     contract: "DevValidationRegistry",
     artifact: "dev-validation-registry.artifact.ts",

@@ -1,6 +1,7 @@
 import { uptime } from "node:os";
 import { Proof402Error } from "../errors.ts";
 import type { Candidate } from "../market/choose.ts";
+import { originOf } from "../market/places.ts";
 import type { Seller } from "../market/types.ts";
 import {
   evidenceSchema,
@@ -158,21 +159,21 @@ export async function judge(
   const result = await appraiseAttestation({
     evidence,
     sellerId: seller.id,
-    origin: seller.origin,
+    origin: originOf(seller),
     model: model.name,
     policy,
     evaluateAt: ctx.clock(),
     session: ctx.session,
   });
   const layers: Partial<Record<Layer, LayerResult>> = result.layers;
-  const required = requiredLayers(policy, seller.reference);
+  const required = requiredLayers(policy, { ...seller.reference, provider: seller.provider });
   const failed = LAYERS.flatMap((name): [Layer, LayerResult][] => {
     const layer = layers[name];
     const wrong = layer?.status === "fail" || (layer?.status !== "pass" && required.includes(name));
     return layer !== undefined && wrong ? [[name, layer]] : [];
   })[0];
   // Without TLS there is no certificate to be shown: the owner's own choice for this origin.
-  const tlsCertificate = seller.origin.startsWith("https:") ? (result.tls?.named ?? null) : null;
+  const tlsCertificate = originOf(seller).startsWith("https:") ? (result.tls?.named ?? null) : null;
   if (failed !== undefined)
     return { ok: false, code: failed[1].code, message: `${failed[0]}: ${failed[1].note}`, tlsCertificate };
   const keyId = result.signingKey?.keyId ?? null;

@@ -4,6 +4,7 @@ import { toBase64 } from "../evidence/bytes.ts";
 import type { ExchangeFormat } from "../evidence/exchange/format.ts";
 import { FORMATS } from "../evidence/exchange/formats.ts";
 import type { SellerListing } from "../market/catalog.ts";
+import { originOf } from "../market/places.ts";
 import { canServe, chooseCandidate, type Candidate } from "../market/choose.ts";
 import { deriveSalt } from "../payment/plan.ts";
 import type { WireRequest } from "../payment/types.ts";
@@ -12,6 +13,7 @@ import type { Call } from "./call.ts";
 import type { BuyerContext } from "./context.ts";
 import { firstFunded } from "./funds.ts";
 import { readHolds } from "./holds.ts";
+import { atSomePlace } from "./places.ts";
 import { obtainQuotes, type Quote } from "./quote.ts";
 
 /** A seller's model, the seller's attestation, and an offer within the policy. */
@@ -31,29 +33,31 @@ export async function chooseAndQuote(
   const baited: { sellerId: string; error: Proof402Error }[] = [];
   for (;;) {
     const leftOut = (sellerId: string): boolean => baited.filter((one) => one.sellerId === sellerId).length > 1;
-    const { candidate, attested } = await chooseAndAttest(ctx, call, {
-      seller,
-      leftOut,
-      refresh: baited.length > 0,
-    }).catch((error: unknown) => {
-      // No other seller has it: only the price stands in the way.
+    const among = { seller, leftOut, refresh: baited.length > 0 };
+    // No other seller has it: only the price stands in the way.
+    const before = (error: unknown): never => {
       throw baited.at(-1)?.error ?? error;
-    });
+    };
+    const found = await chooseAmong(ctx, call, among).catch(before);
     try {
-      const request = unpaidRequest(ctx, call, candidate, attempt);
-      const quotes = await obtainQuotes(ctx, call, { candidate, attested }, request);
-      const quote = await firstFunded(ctx, call, quotes);
-      call.progress("quoted", `price ${moneyText(quote.offer.amount, quote.asset)}`);
-      return { candidate, attested, quote };
+      return await atSomePlace(ctx, call, found, async (candidate) => {
+        const attested = await attest(ctx, call, candidate).catch(before);
+        const request = unpaidRequest(ctx, call, candidate, attempt);
+        const quotes = await obtainQuotes(ctx, call, { candidate, attested }, request);
+        const quote = await firstFunded(ctx, call, quotes);
+        call.progress("quoted", `price ${moneyText(quote.offer.amount, quote.asset)}`);
+        return { candidate, attested, quote };
+      });
     } catch (error) {
       if (!Proof402Error.isInstance(error) || error.code !== "over_listed_price") throw error;
-      baited.push({ sellerId: candidate.seller.id, error });
+      if (baited.some((one) => one.error === error)) throw error;
+      baited.push({ sellerId: found.seller.id, error });
       if (seller !== undefined && leftOut(seller)) throw error;
     }
   }
 }
 
-async function chooseAndAttest(
+async function chooseAmong(
   ctx: BuyerContext,
   call: Call,
   {
@@ -61,7 +65,7 @@ async function chooseAndAttest(
     leftOut,
     refresh,
   }: { seller: string | undefined; leftOut: (sellerId: string) => boolean; refresh: boolean },
-): Promise<{ candidate: Candidate; attested: Attested }> {
+): Promise<Candidate> {
   const { request, assurance, signal } = call;
   const { model } = request;
   const named = name === undefined ? {} : { seller: name };
@@ -72,11 +76,16 @@ async function chooseAndAttest(
   const listings = inChoice(await ctx.catalog.listings({ refresh, signal, model, ...named, enough }));
   const candidate = chooseCandidate({ ...wanted, listings, assets: ctx.config.payment.assets });
   call.progress("chosen", `seller ${candidate.seller.id}`);
+  return candidate;
+}
+
+async function attest(ctx: BuyerContext, call: Call, candidate: Candidate): Promise<Attested> {
+  const { seller } = candidate;
   // The journal takes a few milliseconds, and a handshake on a long line a few hundred: they need not follow each other.
-  ctx.http.open(candidate.seller.origin);
-  const attested = await attestSeller(ctx, candidate, assurance, signal);
+  ctx.http.open(originOf(seller), seller.certificateSha256);
+  const attested = await attestSeller(ctx, candidate, call.assurance, call.signal);
   call.progress("attested", checkedText(attested));
-  return { candidate, attested };
+  return attested;
 }
 
 function checkedText({ keyId, checked }: Attested): string {
@@ -89,10 +98,15 @@ function checkedText({ keyId, checked }: Attested): string {
  * own, as long as theirs: a seller that prices by size sees one size.
  */
 const unpaidRequest = (ctx: BuyerContext, call: Call, candidate: Candidate, attempt: number): WireRequest =>
-  requestOf(call, candidate, deriveSalt(ctx.nonceSecret, call.key, attempt, "unpaid").slice(2));
+  requestOf(ctx, call, candidate, deriveSalt(ctx.nonceSecret, call.key, attempt, "unpaid").slice(2));
 
 /** The request for a call's input under this nonce: 32 bytes, hex. Throws Proof402Error `invalid_input`. */
-export function requestOf(call: Call, { seller, model }: Candidate, nonce: string): WireRequest {
+export function requestOf(
+  ctx: Pick<BuyerContext, "providerOf">,
+  call: Call,
+  { seller, model }: Candidate,
+  nonce: string,
+): WireRequest {
   const format: ExchangeFormat = FORMATS[seller.provider];
   const { headers, body } = format.writeRequest({
     takes: model.inputs,
@@ -100,6 +114,8 @@ export function requestOf(call: Call, { seller, model }: Candidate, nonce: strin
     input: call.request.input,
     nonce,
   });
+  const others = ctx.providerOf(seller).requestHeaders?.(seller);
   const path = format.pathOf(model.name, body);
-  return { method: "POST", url: `${seller.origin}${path}`, path, headers, body: toBase64(body), nonce };
+  const url = `${originOf(seller)}${path}`;
+  return { method: "POST", url, path, headers: { ...headers, ...others }, body: toBase64(body), nonce };
 }

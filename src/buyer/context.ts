@@ -86,6 +86,7 @@ export const verdictChanges =
 const sellerPolicyOf = ({
   reference,
   origin,
+  registry,
   provider,
   payTo,
   facilitators,
@@ -95,7 +96,8 @@ const sellerPolicyOf = ({
 }: Seller): SellerPolicy => ({
   ...reference,
   keyIds: [...reference.keyIds, ...(signingKey === undefined ? [] : [keyIdOfPoint(signingKey)])],
-  origin,
+  ...(origin === undefined ? {} : { origin }),
+  ...(registry === undefined ? {} : { registry }),
   provider,
   payees: payTo,
   facilitators,

@@ -2,6 +2,7 @@ import { keccak256, sha256, toBase64, toHex, fromBase64 } from "../evidence/byte
 import { fallbackIn } from "../evidence/fallback.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Candidate } from "../market/choose.ts";
+import { originOf } from "../market/places.ts";
 import { grantVoucher } from "../payment/channel-books.ts";
 import { isFromChannel } from "../payment/channels.ts";
 import { markAnswered, markServed, readPurchase } from "../payment/journal.ts";
@@ -44,7 +45,7 @@ export const isOwed = ({ core }: Receipt): boolean => isFailure(core.response.st
  */
 export async function deliver(ctx: BuyerContext, call: Call, paying: Paying, received: Received): Promise<BuyResult> {
   const { candidate, purchase } = paying;
-  const signature = ctx.providerOf(candidate.seller).responseEvidence(received.headers);
+  const signature = ctx.providerOf(candidate.seller).responseEvidence(received.headers, received.body);
   const attested = await attestedFor(
     ctx,
     call,
@@ -246,7 +247,7 @@ function receiptOf(options: {
     seller: {
       id: candidate.seller.id,
       provider: candidate.seller.provider,
-      origin: candidate.seller.origin,
+      origin: originOf(candidate.seller),
       keyId: attested.keyId,
     },
     request: {

@@ -292,7 +292,7 @@ async function hold(
 export async function viewSellers(db: Db, sellers: readonly Seller[]): Promise<SellerView[]> {
   const holds = await db.selectFrom("seller_holds").selectAll().where("released_at", "is", null).execute();
   return Promise.all(
-    sellers.map(async ({ id, origin, assurance }) => {
+    sellers.map(async ({ id, origin = null, assurance }) => {
       const held = holds.find((one) => one.seller_id === id);
       if (held === undefined) return { id, origin, assurance, hold: null };
       return { id, origin, assurance, hold: { ...(await shownBy(db, held)), since: new Date(held.at).toISOString() } };

@@ -5,9 +5,13 @@ import { createCatalog, type Catalog } from "../market/catalog.ts";
 import { createOipProvider } from "../market/providers/oip.ts";
 import { marlinOysterProvider } from "../market/providers/marlin-oyster.ts";
 import { createOpenAiX402Provider } from "../market/providers/openai-x402.ts";
+import { createOpenGradientProvider } from "../market/providers/opengradient.ts";
 import type { Provider, Seller } from "../market/types.ts";
 import { findAsset } from "../payment/policy.ts";
 import { formatUnits } from "../chain/amounts.ts";
+import { chainOf, openChain } from "../chain/chain.ts";
+import { readActiveTees } from "../chain/registry.ts";
+import type { RegisteredTee, RegistryPlace } from "../evidence/registry.ts";
 import type { BuyerContext } from "./context.ts";
 import { readHolds } from "./holds.ts";
 import type { ModelsOnOffer, ModelView } from "./types.ts";
@@ -19,11 +23,15 @@ export type OpenMarket = {
   catalog: Catalog;
 };
 
-/** Opens the way to the sellers. Needs no key, no chain and no database, and asks no one yet; close its `http` at the end. */
-export function openMarket({ http: limits, sellers, market }: Config, clock: () => Date): OpenMarket {
+/** Opens the way to the sellers. Needs no key and no database, and asks no one yet; close its `http` at the end. */
+export function openMarket({ http: limits, sellers, market, networks }: Config, clock: () => Date): OpenMarket {
   const http = createHttp(limits);
+  const chains = new Map(networks.map((network) => [network.network, openChain(network)]));
+  const readRegistry = (place: RegistryPlace, signal?: AbortSignal): Promise<RegisteredTee[]> =>
+    readActiveTees(chainOf(chains, place.network), place, signal);
   const providers: Record<Seller["provider"], Provider> = {
     oip: createOipProvider(http, clock),
+    opengradient: createOpenGradientProvider(http, { clock, readRegistry }),
     "openai-x402": createOpenAiX402Provider(http),
     "marlin-oyster": marlinOysterProvider,
   };

@@ -58,7 +58,7 @@ async function pay(ctx: BuyerContext, call: Call, turn: Extract<Turn, { kind: "p
   const { lock, plan } = await planFor(ctx, call, chosen, { attempt, chainTime });
   return withLock(ctx, lock, call.signal, async () => {
     const payment = await plan();
-    const request = build(call, chosen, payment);
+    const request = build(ctx, call, chosen, payment);
     const funds = await fundsFor(ctx, call, quote);
     const reserved = await reserveOffer(ctx, call, { chosen, turn, payment, request, funds });
     return exchange(ctx, call, { candidate, attested, purchase: reserved, quote, failure: null });
@@ -182,8 +182,8 @@ const choose = (
   });
 
 /** The request that carries the hash of its payment's terms. */
-const build = (call: Call, { candidate, quote: { offer } }: Chosen, payment: Payment): WireRequest =>
-  requestOf(call, candidate, termsHash({ offer, listedPrice: listedPriceOf(candidate), payment }));
+const build = (ctx: BuyerContext, call: Call, { candidate, quote: { offer } }: Chosen, payment: Payment): WireRequest =>
+  requestOf(ctx, call, candidate, termsHash({ offer, listedPrice: listedPriceOf(candidate), payment }));
 
 /** The listed price in the form that a receipt has for it: an answer that is paid for must not fail to be written. */
 const listedPriceOf = ({ model }: Candidate): ListedPrice | null =>

@@ -17,6 +17,7 @@ import { keyConflict } from "./calls.ts";
 import type { BuyerContext } from "./context.ts";
 import { isOwed, resultOf } from "./deliver.ts";
 import { approve } from "./approve.ts";
+import { placedAt } from "./places.ts";
 import type { Paying, Turn } from "./turn.ts";
 
 /** Time left below which an authorization is not sent again, seconds: the facilitator wants six. */
@@ -120,15 +121,17 @@ export async function openAgain(
 
 async function candidateOf(ctx: BuyerContext, call: Call, purchase: PurchaseRecord): Promise<Candidate> {
   const { sellerId, payment, request } = purchase;
-  const seller = findSeller(ctx.config, sellerId);
-  if (seller === undefined) {
+  const configured = findSeller(ctx.config, sellerId);
+  if (configured === undefined) {
     throw new Proof402Error("seller_not_found", `Seller "${sellerId}" of this earlier call is no longer configured.`, {
       next: "Put the seller back into the configuration to take the call up again with the same key.",
     });
   }
+  const { origin } = new URL(request.url);
+  const seller = await placedAt(ctx, configured, origin, call.signal);
   const asset = findAsset(payment, ctx.config.payment.assets);
   const changed =
-    (new URL(request.url).origin !== seller.origin && "origin") ||
+    (origin !== seller.origin && "origin") ||
     (!seller.payTo.includes(payment.payTo) && "payTo") ||
     (asset === undefined && "asset") ||
     (asset?.methods.some((method) => method === methodOf(payment)) !== true && "methods") ||

@@ -42,6 +42,7 @@ export async function send(
         : { headers: { ...request.headers, ...payment }, paid: true }),
       body: fromBase64(request.body),
       certificateSha256: attested.tlsCertificate ?? undefined,
+      pin: candidate.seller.certificateSha256,
       signal,
       onHead,
       onBody,

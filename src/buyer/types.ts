@@ -171,7 +171,8 @@ export type Spending = {
 /** A configured seller. `hold` says why nothing is bought from it now, and by which receipt where there is one. */
 export type SellerView = {
   id: string;
-  origin: string;
+  /** Null of a seller whose places a registry names. */
+  origin: string | null;
   assurance: Assurance;
   /** Shown by a receipt, or by the key of a call that the seller owes an answer for. */
   hold: { reason: string; receiptId: string | null; callKey: string | null; since: string } | null;

@@ -26,8 +26,8 @@ export async function listSellers(_options: unknown, command: Command): Promise<
   for (const { id, origin, assurance, hold } of json ? [] : sellers)
     print(
       hold === null
-        ? `${id} ${origin} (${assurance}): ready`
-        : `${id} ${origin} (${assurance}): ON HOLD since ${hold.since}: ${holdText(hold)}. ${releaseText(id)}`,
+        ? `${id} ${origin ?? "by its registry"} (${assurance}): ready`
+        : `${id} ${origin ?? "by its registry"} (${assurance}): ON HOLD since ${hold.since}: ${holdText(hold)}. ${releaseText(id)}`,
     );
   return EXIT.ok;
 }

@@ -166,6 +166,10 @@ export const configSchema = fieldsSchema.superRefine((config, context) => {
       if (names.indexOf(name) !== at) complain([...field, at], `${name} is listed twice`);
     }
   };
+  const needNetwork = (path: PropertyKey[], network: string): void => {
+    if (!config.networks.some((one) => one.network === network))
+      complain([...path, "network"], `networks has no entry for ${network}`);
+  };
   once(
     ["networks"],
     config.networks.map(({ network }) => network),
@@ -183,8 +187,13 @@ export const configSchema = fieldsSchema.superRefine((config, context) => {
     ["sellers"],
     config.sellers.map(({ id }) => id),
   );
-  for (const [at, { origin }] of config.sellers.entries()) {
-    if (config.sellers.findIndex((other) => other.origin === origin) !== at)
+  for (const [at, { origin, registry, certificateSha256 }] of config.sellers.entries()) {
+    if ((origin === undefined) === (registry === undefined))
+      complain(["sellers", at, "origin"], "name the seller's origin, or the registry that names its places");
+    if (registry !== undefined) needNetwork(["sellers", at, "registry"], registry.network);
+    if (certificateSha256 !== undefined && origin?.startsWith("https:") !== true)
+      complain(["sellers", at, "certificateSha256"], "only an https origin shows a certificate");
+    if (origin !== undefined && config.sellers.findIndex((other) => other.origin === origin) !== at)
       complain(
         ["sellers", at, "origin"],
         `${origin} is listed twice: caps and holds of the one entry would not count for the other`,
@@ -209,7 +218,8 @@ export const configSchema = fieldsSchema.superRefine((config, context) => {
     refusePlain(["networks", at, "rpcUrl"], rpcUrl);
     refusePlain(["networks", at, "witnessRpcUrl"], witnessRpcUrl);
   }
-  for (const [at, { origin }] of config.sellers.entries()) refusePlain(["sellers", at, "origin"], origin);
+  for (const [at, { origin }] of config.sellers.entries())
+    if (origin !== undefined) refusePlain(["sellers", at, "origin"], origin);
   for (const [at, { perCall, perHour, perDay }] of config.payment.assets.entries()) {
     const under = (field: string, cap: string, shorter: string, least: string): void => {
       if (DIGITS.test(cap) && DIGITS.test(least) && BigInt(cap) < BigInt(least))
@@ -218,10 +228,6 @@ export const configSchema = fieldsSchema.superRefine((config, context) => {
     under("perHour", perHour, "perCall", perCall);
     under("perDay", perDay, "perHour", perHour);
   }
-  const needNetwork = (path: PropertyKey[], network: string): void => {
-    if (!config.networks.some((one) => one.network === network))
-      complain([...path, "network"], `networks has no entry for ${network}`);
-  };
   for (const [at, { network }] of config.payment.assets.entries()) needNetwork(["payment", "assets", at], network);
   // What was paid in them is looked up on their chain.
   for (const [at, { network }] of (config.payment.formerAssets ?? []).entries())

@@ -2,9 +2,9 @@ import { isIP, type LookupFunction } from "node:net";
 import type { Dispatcher } from "undici";
 import type { Proof402Error } from "../errors.ts";
 import { isPublicAddress } from "./addresses.ts";
-import { createAhead } from "./ahead.ts";
 import { createBody, type Body } from "./body.ts";
-import { createConnector, type Connector } from "./connector.ts";
+import type { Certificate } from "./certificate.ts";
+import type { Connector } from "./connector.ts";
 import { codingName, decodeContent, isCoded, type ContentCoding } from "./content-coding.ts";
 import {
   aborted,
@@ -15,7 +15,6 @@ import {
   encodingRefused,
   isBrokenConnection,
   malformed,
-  MAX_HEADER_BYTES,
   ofTransport,
   redirectRefused,
   timedOut,
@@ -23,7 +22,8 @@ import {
   urlRefused,
 } from "./errors.ts";
 import { flatten, headersToSend } from "./headers.ts";
-import { createAgent, type AskableAgent, type Certificate } from "./peer.ts";
+import type { AskableAgent } from "./peer.ts";
+import { createWays } from "./ways.ts";
 
 /** Bounds of every leg. */
 export type HttpLimits = {
@@ -56,6 +56,8 @@ export type HttpRequest = {
   onBody?: ((chunk: Uint8Array) => void) | undefined;
   /** Nothing is sent on a connection that shows another TLS certificate: SHA-256 of the leaf's DER, hex. */
   certificateSha256?: string | undefined;
+  /** The same, in place of the authorities for exactly this request. Comes from the owner or a pinned registry, never from the server. */
+  pin?: string | undefined;
 };
 
 export type HttpResponse = {
@@ -92,7 +94,7 @@ export type HttpResponse = {
 export type Http = {
   request(request: HttpRequest): Promise<HttpResponse>;
   /** Opens a connection for a request that will come, if none is free. Sends nothing, waits for nothing, never throws. */
-  open(origin: string): void;
+  open(origin: string, pin?: string): void;
   /** Largest body that is read, bytes. */
   maxResponseBytes: number;
   /** Closes all connections; requests under way fail with `http_aborted`. */
@@ -104,24 +106,12 @@ const PROGRESS_BYTES = 1024;
 
 /** `lookup` and `ca` are for tests; they take the place of the system's resolver and of the authorities it trusts (PEM). */
 export function createHttp(limits: HttpLimits, options: { lookup?: LookupFunction; ca?: string } = {}): Http {
-  const connector = createConnector({ ...limits, ...options });
-  const ahead = createAhead(connector.connect);
-  const agentOf = (pipelining: 0 | 1, { connect }: Pick<Connector, "connect">): AskableAgent =>
-    createAgent({
-      connect,
-      headersTimeout: limits.idleSeconds * 1000,
-      bodyTimeout: limits.idleSeconds * 1000,
-      maxHeaderSize: MAX_HEADER_BYTES,
-      // Applies where a server announces no time of its own.
-      keepAliveTimeout: 30_000,
-      pipelining,
-    });
-  // Without pipelining, each request has a connection of its own.
-  const [kept, fresh] = [agentOf(1, ahead), agentOf(0, connector)];
+  const ways = createWays({ ...limits, ...options });
   return {
     async request(request) {
       const url = checkUrl(request.url, limits);
       const end = performance.now() + Math.min(request.totalMs ?? Infinity, limits.totalSeconds * 1000);
+      const { kept, fresh, connector } = ways.of(request.pin);
       const first = await attempt({ agent: kept, connector, url, request, limits, end, sentBefore: false });
       if (typeof first === "object") return contentOf(first, limits);
       const sentBefore = first === "stale_connection";
@@ -129,19 +119,17 @@ export function createHttp(limits: HttpLimits, options: { lookup?: LookupFunctio
       if (typeof second === "object") return contentOf(second, limits);
       throw certificateRefused(url.host, sentBefore);
     },
-    open(origin) {
+    open(origin, pin) {
       try {
         const url = checkUrl(origin, limits);
+        const { kept, ahead } = ways.of(pin);
         if (!kept.hasFree(url.origin)) ahead.open(url);
       } catch {
         // The request says what is wrong with its address.
       }
     },
     maxResponseBytes: limits.maxResponseBytes,
-    async close() {
-      ahead.close();
-      await Promise.all([kept.destroy(), fresh.destroy()]);
-    },
+    close: () => ways.close(),
   };
 }
 

@@ -3,7 +3,8 @@ import { lookup as dnsLookup } from "node:dns";
 import { isIP, type LookupFunction } from "node:net";
 import { buildConnector } from "undici/index.js";
 import { isPublicAddress } from "./addresses.ts";
-import { addressRefused } from "./errors.ts";
+import { certificateOf } from "./certificate.ts";
+import { addressRefused, certificateRefused } from "./errors.ts";
 
 /** Opens connections to checked addresses only. */
 export type Connector = {
@@ -19,13 +20,16 @@ export function createConnector(options: {
   lookup?: LookupFunction | undefined;
   /** For tests; takes the place of the authorities that the system trusts. PEM. */
   ca?: string | undefined;
+  /** A certificate that stands in for the authorities: connections with any other are closed. SHA-256 of its DER, hex. */
+  pin?: string | undefined;
 }): Connector {
   const opened = new WeakMap<Error, number>();
+  const { pin } = options;
   const connect = buildConnector({
     timeout: options.connectSeconds * 1000,
     lookup: guardedLookup(options.allowPrivateAddresses, options.lookup ?? dnsLookup),
-    // Stated, because the environment could switch it off otherwise.
-    rejectUnauthorized: true,
+    // Stated, because the environment could switch it off otherwise. A pin is stricter than any authority.
+    rejectUnauthorized: pin === undefined,
     // A resumed session would show the certificate of an earlier connection, and a renegotiated one could change it.
     maxCachedSessions: 0,
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
@@ -37,7 +41,12 @@ export function createConnector(options: {
         const [, socket] = result;
         const at = performance.now();
         socket?.once("error", (error: Error) => opened.set(error, at));
-        callback(...result);
+        // Without a socket, in spite of the type, where it failed.
+        if (socket == null || pin === undefined || certificateOf(socket) === pin) callback(...result);
+        else {
+          socket.destroy();
+          callback(certificateRefused(target.hostname, false, "configured for it or named by its registry"), null);
+        }
       }),
     openedAt: (error) => opened.get(error) ?? null,
   };

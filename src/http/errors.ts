@@ -26,8 +26,13 @@ export const redirectRefused = (status: number): Proof402Error =>
     details: { requestSent: true, status },
   });
 
-export const certificateRefused = (host: string, requestSent: boolean): Proof402Error =>
-  new Proof402Error("http_certificate_refused", `${host} shows another TLS certificate than its attestation names.`, {
+/** `which` completes "another TLS certificate than the one ...". */
+export const certificateRefused = (
+  host: string,
+  requestSent: boolean,
+  which = "its attestation names",
+): Proof402Error =>
+  new Proof402Error("http_certificate_refused", `${host} shows another TLS certificate than the one ${which}.`, {
     next: "Call again to attest the seller again, or choose another seller.",
     details: { requestSent },
   });

@@ -1,10 +1,6 @@
-import type { Socket } from "node:net";
-import { TLSSocket } from "node:tls";
 // By its file: under the bare name Bun hands out an imitation that opens connections unseen.
 import { Agent, Client, Pool, type buildConnector, type Dispatcher } from "undici/index.js";
-
-/** SHA-256 of a server's leaf certificate (DER), hex; null where there is no TLS. */
-export type Certificate = string | null;
+import { certificateOf, type Certificate } from "./certificate.ts";
 
 /** A request that asks for the server's identity once its connection is known. */
 export type AskingRequest = Dispatcher.DispatchOptions & {
@@ -59,10 +55,4 @@ function askable(origin: URL, { connect, ...options }: Options): Client {
     return dispatch(request, handler);
   };
   return client;
-}
-
-function certificateOf(socket: Socket | null): Certificate {
-  if (!(socket instanceof TLSSocket)) return null;
-  // Node writes the digest as AB:CD:...
-  return socket.getPeerX509Certificate()?.fingerprint256.replaceAll(":", "").toLowerCase() ?? null;
 }

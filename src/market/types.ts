@@ -4,7 +4,7 @@ import type { InclusionLeaf } from "../evidence/inclusion.ts";
 import type { TensorMetadata } from "../evidence/exchange/tensors.ts";
 import { ASSURANCES, type Evidence, type Groth16Evidence } from "../receipts/schema.ts";
 import type { SignatureEvidence } from "../receipts/signature-schema.ts";
-import { referenceValuesSchema } from "../verify/policy.ts";
+import { referenceValuesSchema, registrySchema } from "../verify/policy.ts";
 import { sellerLimitsSchema } from "../payment/policy.ts";
 import { anyCaseAddress } from "../receipts/fields.ts";
 import type { Hex } from "../evidence/bytes.ts";
@@ -21,17 +21,42 @@ const originSchema = z
 /** Addresses a seller may be paid at, lower case. */
 const payeesSchema = z.array(anyCaseAddress).min(1).max(16);
 
+/** How much of an exchange a gateway publishes on its chain, least first. */
+const SETTLEMENT_MODES = ["private", "batch", "individual"] as const;
+
 /** The kinds of seller with a provider. Receipts of every kind in the table of formats are read and judged. */
-export const BOUGHT_FROM = ["oip", "openai-x402", "marlin-oyster"] as const satisfies readonly (keyof typeof FORMATS)[];
+export const BOUGHT_FROM = [
+  "oip",
+  "openai-x402",
+  "marlin-oyster",
+  "opengradient",
+] as const satisfies readonly (keyof typeof FORMATS)[];
 
 /** A seller as the buyer's configuration knows it. Everything trusted about a seller comes from here. */
 export const sellerSchema = z.strictObject({
   id: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, "lower-case letters, digits, . _ -"),
   provider: z.enum(BOUGHT_FROM),
-  origin: originSchema,
-  payTo: payeesSchema,
+  /** Left out where a registry names the seller's places. */
+  origin: originSchema.optional(),
+  /**
+   * The certificate that the origin shows for its TLS, SHA-256 of its DER, hex. It stands in for the authorities, so a self-signed
+   * one is trusted, and no other one.
+   */
+  certificateSha256: z
+    .string()
+    .toLowerCase()
+    .regex(/^[0-9a-f]{64}$/)
+    .optional(),
+  /** In place of an origin: the registry on chain with the seller's present places, their keys and their certificates. */
+  registry: registrySchema.optional(),
   /** The models of a seller that keeps no list, by name. */
   models: z.array(z.string().min(1).max(128)).min(1).max(256).optional(),
+  /**
+   * How much of an exchange a gateway may publish on its chain: nothing, hashes in a batch of many, or all of it for
+   * everyone to read. All of it takes a person's yes to each purchase.
+   */
+  settlement: z.enum(SETTLEMENT_MODES).default("private"),
+  payTo: payeesSchema,
   /**
    * The key of the answers' signatures, of a seller that serves none: the two coordinates of a secp256k1 point, 64 bytes of
    * hex.
@@ -102,10 +127,17 @@ export interface Provider {
   listModels(seller: Seller, signal?: AbortSignal): Promise<Listing | null>;
   /** One model by the name it was asked for, of a seller that keeps no list; empty where it serves no such model. */
   describeModel(seller: Seller, name: string, signal?: AbortSignal): Promise<Listing>;
+  /**
+   * The seller at each of its present places, the one to try first at the front, with the certificate that each must show.
+   * Left out by kinds of sellers with one place.
+   */
+  places?(seller: Seller, signal?: AbortSignal): Promise<Seller[]>;
   /** Fetches attestation evidence for a fresh nonce, or the bare signing key without one; null where the seller has neither. */
   attest(seller: Seller, nonce: Uint8Array, signal?: AbortSignal): Promise<{ keyId: Hex; evidence: Evidence[] } | null>;
-  /** Signature evidence in the response headers (names lower case), or null. */
-  responseEvidence(headers: Record<string, string>): SignatureEvidence | null;
+  /** Headers of each request for an answer besides its format's own. Left out by kinds without any. */
+  requestHeaders?(seller: Seller): Record<string, string>;
+  /** Signature evidence in an answer or its headers (names lower case), or null. */
+  responseEvidence(headers: Record<string, string>, body: Uint8Array): SignatureEvidence | null;
   /**
    * What the seller publishes about an answer's batch, by the id of its leaf, or null where it keeps none. Nothing in
    * it is checked.

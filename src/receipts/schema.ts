@@ -3,6 +3,7 @@ import type { Hex } from "../evidence/bytes.ts";
 import { KEPT_FREE } from "./budget.ts";
 import { coreSchemasOf, type listedPriceSchema } from "./core-schema.ts";
 import { address, base64, baseUnits, hex, hex0x, hexData, instant, isOpaque, network } from "./fields.ts";
+import { registryEvidence } from "./registry-schema.ts";
 import { fallbackEvidence, tlsEvidence, transferEvidence } from "./transfer-schema.ts";
 import { gatewaySignatureEvidence, oysterSignatureEvidence, teeSignatureEvidence } from "./signature-schema.ts";
 import { ezklEvidence, groth16Evidence } from "./proof-schema.ts";
@@ -149,6 +150,7 @@ const knownEvidence = z.discriminatedUnion("kind", [
   transferEvidence,
   tlsEvidence,
   fallbackEvidence,
+  registryEvidence,
 ]);
 
 /** The kinds this version knows. */

@@ -144,6 +144,7 @@ export async function appraise(
       ),
       decodedFrom: decodedFrom(core),
       tls: attestation.tls?.notShown ?? null,
+      registered: core.evidence.some(({ kind }) => kind === "registry.tee"),
       rivals: input.rivals === undefined ? null : { ...input.rivals, isOwn: input.rivals.own === whole.id },
     }),
   };

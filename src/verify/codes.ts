@@ -38,6 +38,7 @@ export const LAYER_CODES = {
     platform_not_verified: ABOVE,
     no_attestation: { skip: "The seller gave no attestation." },
     no_reference_values: { skip: "The policy holds no measurements for the seller." },
+    registry_code_mismatch: { fail: "The measured code is not the one in the seller's registry entry." },
     measurements_unknown: { fail: "The measured code is not one that the policy accepts." },
   },
   key: {
@@ -51,6 +52,11 @@ export const LAYER_CODES = {
     attestation_missing: { skip: "The policy names measurements, and no attestation speaks for the key." },
     ambiguous_evidence: AMBIGUOUS,
     tls_not_recorded: { skip: "The attestation names a TLS certificate, and none of the connection is on record." },
+    registry_mismatch: { fail: "The registry entry is of another registry than the policy names." },
+    registry_missing: { skip: "The policy names a registry, and no entry of it is on record." },
+    registry_place_mismatch: { fail: "The registry entry is of another place than the one talked to." },
+    registry_key_mismatch: { fail: "The signing key is not the one in the seller's registry entry." },
+    registry_tls_mismatch: { fail: "The TLS certificate is not the one in the seller's registry entry." },
     tls_mismatch: { fail: "The connection had another TLS certificate than the attestation names." },
   },
   freshness: {

@@ -70,6 +70,8 @@ export type LimitsOfVerdict = {
    * one.
    */
   tls: string | null;
+  /** The receipt holds a registry's entry of the seller. */
+  registered: boolean;
   /** What else is stored of the purchase. */
   rivals: (Rivals & { isOwn: boolean }) | null;
 };
@@ -126,9 +128,14 @@ export function notProven(
       : []),
     ...(about.agreement === "shown" ? [] : [`That the payer agreed to these terms: ${AGREEMENT[about.agreement]}.`]),
     ...(about.tls === null ? [] : [`That the connection ended in the enclave. ${about.tls}`]),
+    ...(about.registered
+      ? ["That the registry names the seller so: the buyer read it on chain, and shows no more of that than its word."]
+      : []),
     ...(about.rivals === null || about.rivals.others.length === 0 ? [] : [aboutRivals(about.rivals)]),
     ...(metered ? ["That the amount charged fits the work: the seller named it, up to what was signed."] : []),
-    ...(about.leavesOut === null ? [] : [`Anything that the seller's signature does not cover: ${about.leavesOut}.`]),
+    // A line each: a receipt has room for short ones only.
+    ...(about.leavesOut?.split("; ").map((part) => `Anything that the seller's signature does not cover: ${part}.`) ??
+      []),
     ...(about.carried === "both" ? [] : [CARRIED[about.carried]]),
     ...about.leftOut.map((part) => hashesOf(part, about.signed)),
     ...(about.decodedFrom === null

@@ -61,6 +61,16 @@ export const referenceValuesSchema = z.strictObject({
     .array(z.record(z.string().regex(/^(?:[0-9]|[12][0-9]|3[01])$/), pcr))
     .max(64)
     .default([]),
+  /** Accepted images by keccak256(pcr0 ‖ pcr1 ‖ pcr2), 0x hex: the form in which registries name them. */
+  pcrHashes: z
+    .array(
+      z
+        .string()
+        .toLowerCase()
+        .regex(/^0x[0-9a-f]{64}$/),
+    )
+    .max(64)
+    .optional(),
   /** Response signing keys known by themselves, also from an image that is not known: keccak256 of the SPKI, 0x hex. */
   keyIds: z
     .array(
@@ -90,6 +100,15 @@ export const referenceValuesSchema = z.strictObject({
     .default([]),
 });
 
+/** A contract that lists enclaves of a type with their endpoints, keys and certificates (OpenGradient's TEERegistry). */
+export const registrySchema = z.strictObject({
+  /** CAIP-2. */
+  network,
+  contract: anyCaseAddress,
+  /** Kind of enclave in that registry; 0 is OpenGradient's gateway. */
+  teeType: z.int().min(0).max(255).default(0),
+});
+
 /**
  * A seller as the relying party knows it: its reference values, and what a purchase from it must say. A missing field
  * is not compared, and an uncompared field is never a pass.
@@ -97,6 +116,8 @@ export const referenceValuesSchema = z.strictObject({
 const sellerPolicySchema = referenceValuesSchema.extend({
   /** Scheme, host and port that requests go to. */
   origin: z.string().max(512).optional(),
+  /** In place of an origin: the registry with the seller's present places. */
+  registry: registrySchema.optional(),
   /** Kind of seller. */
   provider: z.string().max(64).optional(),
   /** Addresses it may be paid at. */

@@ -12,6 +12,7 @@ const OF_DELIVERY: readonly string[] = [
   "transfer.http",
   "tls.peer",
   "served.fallback",
+  "registry.tee",
 ];
 
 /** The kinds of evidence about a computation. Those that this version does not know are still seen as such. */

@@ -1,3 +1,4 @@
+import { formatOf } from "../evidence/exchange/formats.ts";
 import { ASSURANCES, LAYERS, type Assurance, type Layer, type LayerResult, type Verdict } from "../receipts/schema.ts";
 import type { AppraisalPolicy, SellerPolicy } from "./policy.ts";
 
@@ -40,12 +41,12 @@ export const LEVELS: Readonly<Record<Assurance, Level>> = {
   },
 };
 
-/** A seller's reference values for its hardware. */
-type Measured = Pick<SellerPolicy, "measurements">;
+/** A seller's reference values for its hardware, and its kind. */
+type Measured = Pick<SellerPolicy, "measurements" | "provider">;
 
 /**
  * The layers that must pass under a policy. A proof needs no hardware, but measurements that the policy names of the seller
- * are required beside it.
+ * are required beside it. Of a kind of sellers that pass requests on, no layer shows the model, and none is asked for it.
  *
  * @example
  * ```ts
@@ -60,9 +61,12 @@ export function requiredLayers(
 ): readonly Layer[] {
   if (policy.requiredLayers !== undefined) return policy.requiredLayers;
   const { required } = LEVELS[policy.assurance];
-  return policy.assurance === "proven" && seller !== undefined && seller.measurements.length > 0
-    ? [...new Set([...LEVELS.attested.required, ...required])]
-    : required;
+  const all =
+    policy.assurance === "proven" && seller !== undefined && seller.measurements.length > 0
+      ? [...new Set([...LEVELS.attested.required, ...required])]
+      : required;
+  const forwards = seller?.provider !== undefined && formatOf(seller.provider)?.forwards === true;
+  return forwards ? all.filter((layer) => layer !== "model") : all;
 }
 
 /** What a file can tell of a chain. No other layer's report could ever suffice. */

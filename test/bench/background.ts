@@ -30,7 +30,7 @@ export async function benchBackground(rounds: number): Promise<Line[]> {
         () => timed("rest", "prover"),
         async () => {
           // Somebody else's answers, whose proofs nobody here waits for or checks.
-          for (let at = 0; at < QUEUED; at += 1) await buyPlainly(others, prover.origin);
+          for (let at = 0; at < QUEUED; at += 1) await buyPlainly(others, prover.origin ?? "");
           return timed("work", "prover");
         },
       ];

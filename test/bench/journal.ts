@@ -48,7 +48,7 @@ export async function benchJournal(config: Config, directory: string, rounds: nu
       offer,
       accepted,
       payment,
-      request: { method: "POST", url: seller.origin, path: "/", headers: {}, body: "e30=", nonce: "00" },
+      request: { method: "POST", url: seller.origin ?? "", path: "/", headers: {}, body: "e30=", nonce: "00" },
     });
     if (result.kind !== "reserved") throw new Error(result.kind);
     const { id } = result.purchase;

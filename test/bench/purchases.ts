@@ -78,7 +78,7 @@ async function comparePurchases(
 ): Promise<Line[]> {
   const { rounds, roundTripMs, channels, target } = options;
   const seller = market.config.sellers.find(({ id }) => id === "honest");
-  if (seller === undefined) throw new Error("the devnet has an honest seller");
+  if (seller?.origin === undefined) throw new Error("the devnet has an honest seller");
   const line = roundTripMs === 0 ? null : await openLine(seller.origin, roundTripMs);
   const origin = line?.origin ?? seller.origin;
   const wallet = walletFromPrivateKey(market.key);

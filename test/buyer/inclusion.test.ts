@@ -225,7 +225,7 @@ describe("a seller is caught that", () => {
     const { root, batch } = batchOf([ours, ...neighbours(3)]);
     publish(root, await anchored(root, 4, other), batch);
     expect(await observe()).toEqual(caught("contract_mismatch"));
-    expect(await observe({ as: sellerOf(seller.origin, other.address) })).toMatchObject({ state: "included" });
+    expect(await observe({ as: sellerOf(seller.origin ?? "", other.address) })).toMatchObject({ state: "included" });
   });
 
   test("names a transaction that anchors nothing, or that failed", async () => {

@@ -65,7 +65,7 @@ export async function rawAttack(
     (_request, node) => node(),
     (config) => {
       const [seller] = config.sellers;
-      if (seller === undefined) throw new Error("there is a seller");
+      if (seller?.origin === undefined) throw new Error("there is a seller");
       origin = seller.origin;
       seller.origin = front.origin;
       change(config);

@@ -57,7 +57,7 @@ describe("T12: an address of this machine or its network", () => {
         (_request, honest) => honest(),
         (config) => {
           config.http.allowPrivateAddresses = false;
-          for (const seller of config.sellers) seller.origin = seller.origin.replace("127.0.0.1", host);
+          for (const seller of config.sellers) seller.origin = (seller.origin ?? "").replace("127.0.0.1", host);
         },
       );
       await expect(attack.buy()).rejects.toMatchObject({ money: "not-moved" });

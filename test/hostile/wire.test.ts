@@ -141,7 +141,7 @@ describe("T80: of an answer that was paid for only the beginning came", () => {
     return world.attack(
       (_request, honest) => honest(),
       ({ sellers: [seller] }) => {
-        if (seller === undefined) throw new Error("there is a seller");
+        if (seller?.origin === undefined) throw new Error("there is a seller");
         origin = seller.origin;
         seller.origin = front.origin;
       },

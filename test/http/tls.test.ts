@@ -105,3 +105,41 @@ describe("T81: the certificate of a connection", () => {
     expect(await http.request({ method: "GET", url })).toMatchObject({ certificateSha256: digestOf(b) });
   });
 });
+
+describe("T115: a pinned certificate", () => {
+  it("stands in for the authorities, and no other certificate gets a byte", async () => {
+    const { url, heard } = await listen(a);
+    const http = client();
+    const post = (pin?: string) =>
+      http.request({ method: "POST", url, body: new Uint8Array(10), ...(pin === undefined ? {} : { pin }) });
+    expect(await outcome(post())).toMatchObject({ code: "http_unreachable", requestSent: false });
+    expect(await outcome(post(digestOf(b)))).toEqual({ code: "http_certificate_refused", requestSent: false });
+    expect(heard).toEqual([]);
+    expect(await post(digestOf(a))).toMatchObject({ status: 200, certificateSha256: digestOf(a) });
+    // The kept connection serves its own pin alone.
+    expect(await outcome(post())).toMatchObject({ code: "http_unreachable", requestSent: false });
+    expect(await outcome(post(digestOf(b)))).toEqual({ code: "http_certificate_refused", requestSent: false });
+    expect(heard).toEqual([0]);
+  });
+
+  it("counts on a connection opened ahead, too, and asks for more than an authority does", async () => {
+    const { server, url, heard } = await listen(a);
+    const http = client({}, trusted());
+    const opened = once(server, "secureConnection");
+    http.open(url, digestOf(b));
+    await opened;
+    expect(await outcome(http.request({ method: "GET", url, pin: digestOf(b) }))).toEqual({
+      code: "http_certificate_refused",
+      requestSent: false,
+    });
+    expect(heard).toEqual([]);
+  });
+
+  it("refuses a connection without TLS", async () => {
+    const { origin } = await serve((_request, response) => response.end());
+    expect(await outcome(client().request({ method: "GET", url: origin, pin: digestOf(a) }))).toEqual({
+      code: "http_certificate_refused",
+      requestSent: false,
+    });
+  });
+});

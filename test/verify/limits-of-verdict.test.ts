@@ -28,6 +28,7 @@ const NO_LIMITS: LimitsOfVerdict = {
   decodedFrom: null,
   tls: null,
   rivals: null,
+  registered: false,
 };
 const RIVALS = { others: [], own: null, contestedBy: null, isOwn: false };
 /** What is said in any case: of clocks, and of what an answer is worth. */

@@ -164,7 +164,10 @@ export async function devnetIn(folder: string): Promise<Place> {
     rpcUrl: chain.rpcUrl,
     token: { asset, symbol, decimals, domain },
     also: { verification: { simulatedRoots, developmentSetups }, http: { allowPrivateAddresses: true } },
-    devnet: { faucet: left.faucet, seller: seller === null ? null : { id: seller.id, origin: seller.origin } },
+    devnet: {
+      faucet: left.faucet,
+      seller: seller?.origin === undefined ? null : { id: seller.id, origin: seller.origin },
+    },
   };
 }
 

@@ -48,6 +48,11 @@ export type ExchangeFormat = {
   mustCarry: Readonly<Record<Part, readonly ("nonce" | "model")[]>>;
   /** Whether two readers could hold two values of a part, since it names a key twice. Then it carries no nonce and no model. */
   isAmbiguous: (body: Uint8Array) => boolean;
+  /**
+   * Sellers pass requests on to a model elsewhere. No measurement of theirs covers its weights, and no verdict about them
+   * asks for one. A format of sellers that run their models leaves this out.
+   */
+  forwards?: true;
   /** What sellers sign of an exchange. A format whose sellers sign the exact bytes of both parts leaves this out. */
   signed?: SignedParts;
   /** The tensors that a part holds, for proofs and re-executions. A format without tensors leaves this out. */

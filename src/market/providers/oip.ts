@@ -2,9 +2,9 @@ import * as z from "zod";
 import { jsonOf, textOf, toBase64, toHex } from "../../evidence/bytes.ts";
 import { metadataPath } from "../../evidence/exchange/oip.ts";
 import { teeIdOf } from "../../evidence/tee-signature.ts";
-import { Proof402Error } from "../../errors.ts";
 import type { Http, HttpResponse } from "../../http/client.ts";
 import type { Provider, Seller } from "../types.ts";
+import { malformed, sellerError } from "./errors.ts";
 import { isModelName } from "./listed.ts";
 import { readCatalog, readMetadata } from "./oip-listing.ts";
 import { readInclusionAnswer, readPublishedBatch } from "./published-batch.ts";
@@ -31,17 +31,12 @@ export function createOipProvider(http: Http, clock: () => Date): Provider {
       url: `${seller.origin}${path}`,
       maxBytes,
       signal,
+      pin: seller.certificateSha256,
     });
     if (response.status === 404) return null;
     // 202 comes with a body that says what is not there yet.
     if (response.status !== 200 && response.status !== 202) {
-      throw new Proof402Error(
-        "seller_error",
-        `Seller "${seller.id}" answered ${response.status} to GET ${path.split("?")[0]}.`,
-        {
-          next: "Try again later or choose another seller.",
-        },
-      );
+      throw sellerError(seller, response.status, path);
     }
     return response;
   };
@@ -123,8 +118,3 @@ export function createOipProvider(http: Http, clock: () => Date): Provider {
     },
   };
 }
-
-const malformed = (seller: Seller, what: string): Proof402Error =>
-  new Proof402Error("malformed_seller_data", `Seller "${seller.id}" sent a malformed ${what}.`, {
-    next: "Choose another seller.",
-  });

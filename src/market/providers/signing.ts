@@ -21,7 +21,7 @@ export function signatureIn(headers: Record<string, string>): TeeSignatureEviden
 export function readSigningKey(answer: unknown): Uint8Array | null {
   const pem = z.object({ public_key: z.string().max(4096) }).safeParse(answer);
   const match = pem.success
-    ? /^-----BEGIN PUBLIC KEY-----([A-Za-z0-9+/=\s]+)-----END PUBLIC KEY-----\s*$/.exec(pem.data.public_key)
+    ? /^\s*-----BEGIN PUBLIC KEY-----([A-Za-z0-9+/=\s]+)-----END PUBLIC KEY-----\s*$/.exec(pem.data.public_key)
     : null;
   const text = match?.[1]?.replace(/\s+/g, "");
   if (text === undefined || !z.base64().safeParse(text).success) return null;

@@ -6,6 +6,7 @@ import { onlyOne } from "../find-evidence.ts";
 import { nitroResultAt, type NitroCheck } from "../tee/nitro.ts";
 import { entryOf, sellerOf, type AppraisalPolicy, type SellerPolicy } from "../policy.ts";
 import { createVerificationCache, type VerificationCache } from "../verification-cache.ts";
+import { isPinnedImage, judgeRegistry, seenCertificate } from "./registry.ts";
 import { judgeTls, type TlsAppraisal } from "./tls.ts";
 import { fail, pass, skip } from "../types.ts";
 import { requiredLayers } from "../verdict.ts";
@@ -74,7 +75,10 @@ async function judgeAttestation(options: AttestationOptions): Promise<Attestatio
   const tls =
     bound === null || unbound !== null ? null : judgeTls(bound.tlsCertificateSha256, options.evidence, options.origin);
   const keyId = session.keyIdOf(nitro.evidence.publicKey);
-  const code = judgeCode(result.payload, reference);
+  const seen = seenCertificate(options.evidence);
+  const shown = { keyId, payload: result.payload, tls: tls?.named ?? seen, origin: options.origin };
+  const registered = judgeRegistry(options.evidence, shown, reference);
+  const code = registered.code ?? judgeCode(result.payload, reference);
   return {
     layers: {
       platform: pass(
@@ -83,7 +87,7 @@ async function judgeAttestation(options: AttestationOptions): Promise<Attestatio
           : "The document's chain and signature hold, up to AWS's Nitro root.",
       ),
       code,
-      key: unbound ?? tls?.wrong ?? withTls(judgeKey(keyId, code, reference), tls),
+      key: unbound ?? registered.key ?? tls?.wrong ?? withTls(judgeKey(keyId, code, reference), tls),
       freshness: judgeFreshness(result.payload, nitro.evidence, requiredLayers(policy, reference), {
         policy,
         evaluateAt,
@@ -116,7 +120,7 @@ function without(platform: LayerResult): AttestationAppraisal {
  * the machine that holds it.
  */
 function judgeKeyAlone(
-  { evidence, policy, sellerId }: AttestationOptions,
+  { evidence, policy, sellerId, origin }: AttestationOptions,
   session: VerificationCache,
 ): AttestationAppraisal {
   const none = without(skip("no_attestation", "The seller gave no attestation."));
@@ -125,9 +129,12 @@ function judgeKeyAlone(
   if (found.kind === "many") return { ...none, layers: { ...none.layers, key: ambiguous("signing key") } };
   const { publicKey } = found.evidence;
   const keyId = session.keyIdOf(publicKey);
+  const reference = sellerOf(policy, sellerId);
+  const shown = { keyId, payload: null, tls: seenCertificate(evidence), origin };
+  const registered = judgeRegistry(evidence, shown, reference);
   return {
     ...none,
-    layers: { ...none.layers, key: judgeNamedKey(keyId, sellerOf(policy, sellerId)) },
+    layers: { ...none.layers, key: registered.key ?? judgeNamedKey(keyId, reference) },
     signingKey: { spki: fromBase64(publicKey), keyId },
   };
 }
@@ -135,7 +142,8 @@ function judgeKeyAlone(
 /** With measurements in the policy a bare key counts for nothing. Else a failing attestation only had to be left out. */
 function judgeNamedKey(keyId: string, reference: SellerPolicy | undefined): LayerResult {
   const pinned = reference?.keyIds ?? [];
-  if (pinned.includes(keyId) && (reference?.measurements ?? []).length > 0)
+  const images = (reference?.measurements.length ?? 0) + (reference?.pcrHashes?.length ?? 0);
+  if (pinned.includes(keyId) && images > 0)
     return skip(
       "attestation_missing",
       "The policy names the signing key and measurements of the seller, and no attestation shows them.",
@@ -154,7 +162,8 @@ const ambiguous = (what: string): LayerResult =>
   fail("ambiguous_evidence", `There is more than one ${what}: which one counts is not for the seller to leave open.`);
 
 function judgeCode(payload: NitroPayload, reference: SellerPolicy | undefined): LayerResult {
-  if (reference === undefined || reference.measurements.length === 0) {
+  const { pcrHashes = [] } = reference ?? {};
+  if (reference === undefined || reference.measurements.length + pcrHashes.length === 0) {
     return skip("no_reference_values", "The policy holds no measurements for this seller.");
   }
   const complete = reference.measurements.filter((set) => ["0", "1", "2"].every((index) => Object.hasOwn(set, index)));
@@ -164,7 +173,7 @@ function judgeCode(payload: NitroPayload, reference: SellerPolicy | undefined): 
       return measured !== undefined && toHex(measured) === digest;
     }),
   );
-  return matches
+  return matches || isPinnedImage(payload, pcrHashes)
     ? pass("Every measurement equals a set that the policy accepts.")
     : fail("measurements_unknown", "The measured code is not one that the policy accepts.");
 }

@@ -1,6 +1,6 @@
 import { evidenceOf } from "../../evidence/methods/methods.ts";
 import type { LayerResult, ReceiptCore } from "../../receipts/schema.ts";
-import { onlySignature } from "../find-evidence.ts";
+import { onlyOne, onlySignature } from "../find-evidence.ts";
 import { sellerOf, type AppraisalPolicy, type SellerPolicy } from "../policy.ts";
 import { fail, skip } from "../types.ts";
 
@@ -13,13 +13,28 @@ export function judgePlace(core: ReceiptCore, policy: AppraisalPolicy): LayerRes
   const known = sellerOf(policy, seller.id);
   if (known === undefined) return skip("no_policy", "The policy does not know this seller.");
   const before = formerlyOf(known, core);
+  const registered = known.registry === undefined ? null : judgeRegistered(core);
+  if (registered !== null) return registered;
   if (known.origin !== undefined && ![known, ...before].some(({ origin }) => origin === seller.origin))
     return fail("origin_mismatch", "The request went to another address than the policy names for this seller.");
   if (known.provider !== undefined && known.provider !== seller.provider)
     return fail("provider_mismatch", "The seller is of another kind than the policy names.");
-  return known.origin === undefined || known.provider === undefined
+  return (known.origin === undefined && known.registry === undefined) || known.provider === undefined
     ? skip("seller_not_pinned", "The policy does not say where this seller is, or of which kind.")
     : null;
+}
+
+/** Compares the place of a purchase with the registry entry in its receipt. The signing key's layer judges the entry itself. */
+function judgeRegistered({ seller, evidence }: ReceiptCore): LayerResult | null {
+  const entry = onlyOne(evidence, "registry.tee");
+  if (entry.kind !== "one")
+    return skip(
+      "seller_not_pinned",
+      "The policy names a registry for this seller's place, and there is no entry of it.",
+    );
+  return entry.evidence.origin === seller.origin
+    ? null
+    : fail("origin_mismatch", "The request went to another address than the seller's registry entry names.");
 }
 
 /**

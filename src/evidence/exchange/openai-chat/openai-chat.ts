@@ -63,12 +63,13 @@ export const openAiChat = {
   },
 
   mustCarry: { request: ["model"], response: [] },
+  forwards: true,
   signed: {
     kind: "signature.opengradient",
     formsOf: (body, part) => (part === "request" ? signedRequests(body) : signedAnswers(body)),
     signatureIn,
     leavesOut:
-      "of the answer all but its text or, if it calls tools, the calls: no finish reason, usage, model, refusal, images or citations; of the request all but model, messages, temperature, max_tokens, stop, tools, response_format, web_search and reasoning_effort, so no tool_choice, stream, top_p, seed, n, user, logit_bias, penalties, functions or max_completion_tokens; of messages all but role, content, tool_calls and tool_call_id, so no names; of calls all but id, type, name and arguments; of a content's parts all but their text, type and file name, so no bytes of attachments; and whether a field with an empty value or a temperature of 0 was there at all",
+      "of the answer all but its text or, if it calls tools, the calls: no finish reason, usage, model, refusal, images or citations; of the request all but model, messages, temperature, max_tokens, stop, tools, response_format, web_search and reasoning_effort, so no tool_choice, stream, top_p, seed, n, user, logit_bias, penalties, functions or max_completion_tokens; of messages all but role, content, tool_calls and tool_call_id, so no names; of calls all but id, type, name and arguments; of a content's parts all but their text, type and file name, so no bytes of attachments; whether a field with an empty value or a temperature of 0 was there at all",
   },
 } as const satisfies ExchangeFormat;
 
