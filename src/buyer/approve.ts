@@ -31,16 +31,18 @@ export async function approve(
 ): Promise<boolean> {
   const { offer, asset } = quote;
   const cost = await costOf(ctx, call, quote, own);
-  if (!onWord && !isAskedFor(cost, asset)) return false;
+  const reason = ctx.providerOf(candidate.seller).asksFor?.(candidate.seller) ?? null;
+  if (!onWord && reason === null && !isAskedFor(cost, asset)) return false;
   const { before, inAll } = cost;
   const units = (amount: bigint | string): string => moneyText(amount, asset);
   const besides =
     before === 0n
       ? ""
       : ` An earlier payment for the same call may still take ${units(before)}: ${units(inAll)} in all.`;
-  const asked = { args: call.argsDigest, offer: offer.offerHash, seller: candidate.seller.id };
+  const about = reason === null ? {} : { reason };
+  const asked = { args: call.argsDigest, offer: offer.offerHash, seller: candidate.seller.id, ...about };
   const request: ApprovalRequest = {
-    message: `Pay ${units(offer.amount)} on ${chainName(offer.network)} to ${offer.payTo} (${candidate.seller.id}) for one inference of ${candidate.model.name}?${besides}`,
+    message: `Pay ${units(offer.amount)} on ${chainName(offer.network)} to ${offer.payTo} (${candidate.seller.id}) for one inference of ${candidate.model.name}?${besides}${reason === null ? "" : ` ${reason}`}`,
     digest: toHex(canonicalSha256({ ...asked, key: call.key, attempt })),
     idempotencyKey: call.key,
     money: moneyOf(await readAttempts(ctx.db, call.key)),

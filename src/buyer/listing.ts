@@ -10,6 +10,7 @@ import type { Provider, Seller } from "../market/types.ts";
 import { findAsset } from "../payment/policy.ts";
 import { formatUnits } from "../chain/amounts.ts";
 import { chainOf, openChain } from "../chain/chain.ts";
+import { readBatches } from "../chain/batches.ts";
 import { readActiveTees } from "../chain/registry.ts";
 import type { RegisteredTee, RegistryPlace } from "../evidence/registry.ts";
 import type { BuyerContext } from "./context.ts";
@@ -31,7 +32,12 @@ export function openMarket({ http: limits, sellers, market, networks }: Config, 
     readActiveTees(chainOf(chains, place.network), place, signal);
   const providers: Record<Seller["provider"], Provider> = {
     oip: createOipProvider(http, clock),
-    opengradient: createOpenGradientProvider(http, { clock, readRegistry }),
+    opengradient: createOpenGradientProvider(http, {
+      clock,
+      readRegistry,
+      readBatches: ({ network, contract }, since, signal) =>
+        readBatches(chainOf(chains, network), contract, since, signal),
+    }),
     "openai-x402": createOpenAiX402Provider(http),
     "marlin-oyster": marlinOysterProvider,
   };

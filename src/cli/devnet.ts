@@ -7,7 +7,14 @@ import { EXIT, globals, note, print } from "./globals.ts";
 import { wholeNumber } from "./numbers.ts";
 import { alive, busy } from "./progress.ts";
 
-type Options = { dir: string; ports?: string; blockSeconds?: string; chat?: boolean; upstream?: string };
+type Options = {
+  dir: string;
+  ports?: string;
+  blockSeconds?: string;
+  chat?: boolean;
+  gateway?: boolean;
+  upstream?: string;
+};
 
 const PORT_NAMES = [
   "chain",
@@ -19,6 +26,7 @@ const PORT_NAMES = [
   "forger",
   "keyed",
   "chat",
+  "gateway",
 ] as const;
 
 /** `proof402 devnet`: a market on this machine until a signal. `--json` prints one line when it is ready. */
@@ -32,6 +40,9 @@ export async function devnet(options: Options, command: Command): Promise<number
     options.blockSeconds === undefined
       ? undefined
       : wholeNumber(options.blockSeconds, "--block-seconds", { from: 1, to: 9999 });
+  const { gateway = false, upstream } = options;
+  // An upstream without a word for whom is for the plain seller.
+  const { chat = upstream !== undefined && !gateway } = options;
   const directory = resolve(options.dir);
   // Loading it keeps a busy machine, and every timer of this process, for seconds.
   note("Loading the market ...");
@@ -49,7 +60,8 @@ export async function devnet(options: Options, command: Command): Promise<number
       privateKey: privateKey ?? undefined,
       ports: ports ?? undefined,
       blockSeconds,
-      chat: chatOf(options),
+      chat: chat && behind(options),
+      gateway: gateway && behind(options),
     }),
   );
   try {
@@ -88,8 +100,8 @@ async function loadDevnet() {
 /** The key of an upstream, sent to it alone. */
 const UPSTREAM_KEY = "PROOF402_UPSTREAM_KEY";
 
-function chatOf({ chat = false, upstream }: Options): DevnetOptions["chat"] {
-  if (upstream === undefined) return chat;
+function behind({ upstream }: Options): NonNullable<DevnetOptions["chat"]> {
+  if (upstream === undefined) return true;
   if (!URL.canParse(upstream) || !/^https?:$/.test(new URL(upstream).protocol))
     throw new Proof402Error("usage", "--upstream takes the address of an OpenAI-compatible API.", {
       next: "Give its base, as in --upstream http://127.0.0.1:11434/v1.",

@@ -225,7 +225,11 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
     .option("--ports <list>", "fixed ports, such as chain=8545,honest=4021 (default: free ones)")
     .option("--block-seconds <n>", "seconds between blocks (default: a block per transaction)")
     .option("--chat", "add a seller of chats, with a small deterministic model behind it")
-    .option("--upstream <url>", "put this OpenAI-compatible API behind it instead; its key in PROOF402_UPSTREAM_KEY")
+    .option(
+      "--gateway",
+      "add a gateway of language models as OpenGradient's, with its registry, its token and its certificate",
+    )
+    .option("--upstream <url>", "put this OpenAI-compatible API behind them instead; its key in PROOF402_UPSTREAM_KEY")
     .addHelpText("after", "\nExample: proof402 devnet --dir market")
     .action(lazily(async () => (await import("./devnet.ts")).devnet, PEERS.devnet, SPEAKING));
 

@@ -218,8 +218,10 @@ export const configSchema = fieldsSchema.superRefine((config, context) => {
     refusePlain(["networks", at, "rpcUrl"], rpcUrl);
     refusePlain(["networks", at, "witnessRpcUrl"], witnessRpcUrl);
   }
-  for (const [at, { origin }] of config.sellers.entries())
+  for (const [at, { origin, aggregator }] of config.sellers.entries()) {
     if (origin !== undefined) refusePlain(["sellers", at, "origin"], origin);
+    if (aggregator !== undefined) refusePlain(["sellers", at, "aggregator"], aggregator);
+  }
   for (const [at, { perCall, perHour, perDay }] of config.payment.assets.entries()) {
     const under = (field: string, cap: string, shorter: string, least: string): void => {
       if (DIGITS.test(cap) && DIGITS.test(least) && BigInt(cap) < BigInt(least))

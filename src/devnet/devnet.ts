@@ -13,6 +13,7 @@ import {
 } from "../node/index.ts";
 import { walletFromPrivateKey, type Wallet } from "../payment/wallet.ts";
 import { startAnvil } from "./anvil.ts";
+import { openDevnetGateway, type GatewayName } from "./gateway/in-devnet.ts";
 import { openChatSeller, type ChatSellerName, type OpenChatSeller } from "./chat-seller.ts";
 import { openVerifiers } from "./groth16-contracts.ts";
 import { openProving } from "./proving.ts";
@@ -22,7 +23,7 @@ import { createFacilitator } from "./facilitator.ts";
 import { openRelay, openValidationRegistry } from "./relay.ts";
 import { isProving, PRICES, settingsOf, type AnySeller, type OpenSeller, type SellerName } from "./settings.ts";
 import { serveLocally } from "./serve.ts";
-import { createUpstream, upstreamAt } from "./upstream.ts";
+import { createUpstream, upstreamAt, type Upstream } from "./upstream.ts";
 import { openBank, type Bank } from "./bank.ts";
 
 /** Small and quick, so that an anchored answer can be watched. */
@@ -32,7 +33,7 @@ const MODELS = ["eth-risk", "payroll-check", "supply-route"] as const;
 /** What of a devnet can be chosen. Money in base units of its token. */
 export type DevnetOptions = {
   /** Fixed ports where wanted; free ones otherwise. */
-  ports?: Partial<Record<"chain" | "facilitator" | AnySeller | ChatSellerName, number>> | undefined;
+  ports?: Partial<Record<"chain" | "facilitator" | AnySeller | ChatSellerName | GatewayName, number>> | undefined;
   /** What the buyer's wallet holds at the start, base units. */
   fund?: bigint;
   /** Seconds between blocks; a block per transaction when absent. */
@@ -48,6 +49,11 @@ export type DevnetOptions = {
    * its address (`http://127.0.0.1:11434/v1`). A `key` goes out to it as a bearer token.
    */
   chat?: boolean | { upstream: string; key?: string } | undefined;
+  /**
+   * Adds `gateway`, a gateway of language models as OpenGradient's, with its registry, its token and its certificate. An
+   * upstream lists its models at `/v1/models`.
+   */
+  gateway?: boolean | { upstream: string; key?: string } | undefined;
   /** Hears the name of each step at its beginning. */
   progress?: ((step: string) => void) | undefined;
 };
@@ -69,7 +75,7 @@ export type Devnet = {
   relay: Address;
   facilitatorUrl: string;
   sellers: Record<SellerName, { origin: string; payTo: Address }> &
-    Partial<Record<AnySeller | ChatSellerName, { origin: string; payTo: Address }>>;
+    Partial<Record<AnySeller | ChatSellerName | GatewayName, { origin: string; payTo: Address }>>;
   bank: Bank;
   balanceOf(owner: string): Promise<bigint>;
   /** Ends everything that was started. `await using` calls it. */
@@ -178,6 +184,15 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
     const facilitatorAddress = privateKeyToAccount(facilitatorKey).address.toLowerCase();
     const ofChats = await all(chatSellers({ anvil, bank, facilitator: facilitator.origin, options, started }));
     const buyer = privateKeyToAccount(privateKey).address;
+    const atFacilitator = { origin: facilitator.origin, address: lowered(`0x${facilitatorAddress.slice(2)}`) };
+    const gateways = await all(
+      gatewaysOf(options).map(async ({ upstream }) => {
+        const shared = { anvil, bank, root, relay, facilitator: atFacilitator, upstream, buyer };
+        const { stop: end, ...gateway } = await openDevnetGateway(shared, { port: options.ports?.gateway });
+        started.push(end);
+        return gateway;
+      }),
+    );
     await bank.token.mint(buyer, options.fund ?? 100_000_000n);
     await bank.dai.mint(buyer, (options.fund ?? 100_000_000n) * 10n ** 12n);
     // Only for approvals: a payment costs its payer no gas.
@@ -191,7 +206,11 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
       proofContracts: verifiers.contracts,
       rootSha256: root.sha256,
       sellers,
-      others: ofChats.map(({ entry }) => ({ ...entry, facilitators: [facilitatorAddress] })),
+      others: [
+        ...ofChats.map(({ entry }) => ({ ...entry, facilitators: [facilitatorAddress] })),
+        ...gateways.map(({ entry }) => entry),
+      ],
+      otherAssets: gateways.map(({ asset }) => asset),
       facilitator: facilitatorAddress,
     });
     return {
@@ -205,7 +224,7 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
       relay: relay.address,
       facilitatorUrl: facilitator.origin,
       sellers: Object.fromEntries(
-        [...sellers, ...ofChats].map((s) => [s.name, { origin: s.origin, payTo: s.payTo }]),
+        [...sellers, ...ofChats, ...gateways].map((s) => [s.name, { origin: s.origin, payTo: s.payTo }]),
       ) as Devnet["sellers"],
       bank,
       balanceOf: (owner) => bank.balanceOf(toHex0x(fromHex0x(owner))),
@@ -218,6 +237,11 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
     throw error;
   }
 }
+
+const gatewaysOf = ({ gateway = false }: DevnetOptions): { upstream: Upstream }[] =>
+  gateway === false
+    ? []
+    : [{ upstream: gateway === true ? createUpstream() : upstreamAt(gateway.upstream, gateway.key) }];
 
 /** Opens the wanted sellers of chats, and puts them on the list of what was started. */
 function chatSellers({

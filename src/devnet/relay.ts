@@ -11,7 +11,6 @@ import {
 import { privateKeyToAccount, type PrivateKeyAccount } from "viem/accounts";
 import { foundry } from "viem/chains";
 import { lowered } from "../evidence/bytes.ts";
-import type { NodeAnchoring } from "../node/index.ts";
 import type { Anvil } from "./anvil.ts";
 import { devRelay } from "./contracts/dev-relay.artifact.ts";
 import { devValidationRegistry } from "./contracts/dev-validation-registry.artifact.ts";
@@ -23,7 +22,7 @@ export type Relay = {
   /** Its place, as buyers pin it. */
   place: { network: string; contract: Address };
   /** A way to have roots anchored, from an account of its own. Resolves when the transaction is sent, not when it is mined. */
-  anchor(): Promise<NodeAnchoring["anchor"]>;
+  anchor(): Promise<(batch: { root: Hex; count: number; blobId?: Hex }) => Promise<Hex>>;
 };
 
 /**
@@ -45,12 +44,12 @@ export async function openRelay(anvil: Anvil, bank: Bank): Promise<Relay> {
     place: { network: `eip155:${anvil.chainId}`, contract: lowered(address) },
     async anchor() {
       const wallet = await walletOf(anvil, bank);
-      return ({ root, count }) =>
+      return ({ root, count, blobId = "0x" }) =>
         wallet.writeContract({
           address,
           abi: devRelay.abi,
           functionName: "batchSettle",
-          args: [root, BigInt(count), "0x"],
+          args: [root, BigInt(count), blobId],
         });
     },
   };

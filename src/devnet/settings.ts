@@ -44,6 +44,8 @@ export function settingsOf(market: {
   sellers: OpenSeller[];
   /** Sellers of other kinds, as their entries have them. */
   others: NonNullable<ConfigInput["sellers"]>;
+  /** Their tokens. */
+  otherAssets: ConfigInput["payment"]["assets"];
   facilitator: string;
 }): ConfigInput {
   const { token, dai } = market.bank;
@@ -76,6 +78,7 @@ export function settingsOf(market: {
           perDay: "20000000000000000000",
           total: "50000000000000000000",
         },
+        ...market.otherAssets,
       ],
     },
     sellers: [

@@ -145,6 +145,9 @@ export function readBatchSettlement(log: Log): { root: string; count: bigint } |
   return whole && data.subarray(end).every((byte) => byte === 0) ? { root, count } : null;
 }
 
+/** A batch by its event on chain. */
+export type AnchoredBatch = { root: Hex; count: bigint; transaction: Hex; blobId: string };
+
 /** A batch as it is published: OpenZeppelin's `tree.dump()`. Timestamps are decimal texts. */
 export type PublishedBatch = {
   format: "standard-v1";

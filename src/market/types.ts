@@ -55,7 +55,12 @@ export const sellerSchema = z.strictObject({
    * How much of an exchange a gateway may publish on its chain: nothing, hashes in a batch of many, or all of it for
    * everyone to read. All of it takes a person's yes to each purchase.
    */
-  settlement: z.enum(SETTLEMENT_MODES).default("private"),
+  settlement: z.enum(SETTLEMENT_MODES).optional(),
+  /** Where the blobs of a gateway's batches are read (`GET /v1/blobs/ID`), the base of a Walrus aggregator's address. */
+  aggregator: z
+    .url({ protocol: /^https?$/ })
+    .max(512)
+    .optional(),
   payTo: payeesSchema,
   /**
    * The key of the answers' signatures, of a seller that serves none: the two coordinates of a secp256k1 point, 64 bytes of
@@ -142,7 +147,17 @@ export interface Provider {
    * What the seller publishes about an answer's batch, by the id of its leaf, or null where it keeps none. Nothing in
    * it is checked.
    */
-  fetchInclusion(seller: Seller, id: string, signal?: AbortSignal): Promise<PublishedInclusion | null>;
+  fetchInclusion(
+    seller: Seller,
+    id: string,
+    signal?: AbortSignal,
+    /** When the answer was signed, unix seconds. */
+    signedAt?: number,
+  ): Promise<PublishedInclusion | null>;
+  /** Whether a seller anchors its answers as it is configured. Left out by kinds of sellers who always may. */
+  publishes?(seller: Seller): boolean;
+  /** Why a person is asked before this seller gets a request, one sentence; null for no reason. Left out by most. */
+  asksFor?(seller: Seller): string | null;
   /** The proof of an answer, by the SHA-256 of its request's bytes (hex), or null where the seller keeps none. */
   fetchProof(seller: Seller, requestSha256: string, signal?: AbortSignal): Promise<PublishedProof | null>;
 }

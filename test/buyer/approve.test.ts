@@ -3,6 +3,7 @@ import { APPROVAL_SECONDS, giveWord, listApprovals } from "../../src/buyer/appro
 import { approve, needsWord } from "../../src/buyer/approve.ts";
 import { aborted, type Call } from "../../src/buyer/call.ts";
 import type { BuyerContext } from "../../src/buyer/context.ts";
+import type { Provider } from "../../src/market/types.ts";
 import type { ApprovalDecision, ApprovalRequest } from "../../src/buyer/types.ts";
 import type { Candidate } from "../../src/market/choose.ts";
 import { markSigned } from "../../src/payment/journal.ts";
@@ -10,6 +11,9 @@ import { offerHashOf } from "../../src/payment/offers.ts";
 import { reserve } from "../../src/payment/reserve.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { accept, reservation, usdc } from "../payment/fixtures.ts";
+
+/** Of sellers that publish nothing. */
+const providerOf = (): Provider => ({}) as Provider;
 
 const KEY = "a-key-of-its-own";
 const now = new Date(1.7e12);
@@ -57,7 +61,7 @@ function ask({
   const call = { key: KEY, argsDigest, options: { approve: person }, asking: signal, requireCaller };
   const asset = { ...usdc, ...(approveAbove === undefined ? {} : { approveAbove }) };
   return approve(
-    { db } as BuyerContext,
+    { db, providerOf } as unknown as BuyerContext,
     call as unknown as Call,
     { candidate, quote: { offer, asset } },
     { attempt, ...rest },
@@ -144,7 +148,7 @@ it("ends the call where no person can be asked, with the threshold, if there is 
   ] as const)
     await expect(
       approve(
-        { db, clock: () => now } as BuyerContext,
+        { db, clock: () => now, providerOf } as unknown as BuyerContext,
         call,
         { candidate, quote: { offer, asset } },
         { attempt: 1, onWord: true },
@@ -177,7 +181,7 @@ describe("T104: an approval given elsewhere", () => {
     by = candidate,
   }: Asked = {}) =>
     approve(
-      { db, clock: () => at } as BuyerContext,
+      { db, clock: () => at, providerOf } as unknown as BuyerContext,
       { key, argsDigest, options: {}, requireCaller: () => undefined } as unknown as Call,
       { candidate: by, quote: { offer: sold, asset: price } },
       { attempt },

@@ -8,6 +8,7 @@ import {
   type GatewayMarket,
   type OpenGateway,
 } from "../../src/devnet/gateway/open.ts";
+import { openRelay } from "../../src/devnet/relay.ts";
 import { createUpstream, type Upstream } from "../../src/devnet/upstream.ts";
 import { lowered } from "../../src/evidence/bytes.ts";
 import { createSimulatedRoot } from "../../src/node/index.ts";
@@ -51,6 +52,7 @@ export async function openGatewayWorld(
     upstream: options.upstream ?? createUpstream(),
     models: [CHAT_MODEL],
     idleMs: options.idleMs ?? 50,
+    relay: await openRelay(anvil, devnet.bank),
     older: options.older ?? false,
   });
   await gateways.token.mint(devnet.wallet.address, 10n ** 20n);
@@ -114,6 +116,7 @@ export async function openGatewayWorld(
       }),
     async stop() {
       for (const end of stops.toReversed()) await end();
+      await gateways.stop();
       await market.stop();
     },
   };

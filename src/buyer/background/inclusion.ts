@@ -37,7 +37,7 @@ export async function observeInclusion(options: {
   if (leaf === null) return { state: "absent", code: "not_signed" };
   const { relays } = seller.reference;
   if (relays.length === 0) return { state: "absent", code: "relay_not_pinned" };
-  const published = await provider.fetchInclusion(seller, inclusionIdOf(leaf), signal);
+  const published = await provider.fetchInclusion(seller, inclusionIdOf(leaf), signal, leaf.timestamp);
   if (published === null || published.state === "pending") return { state: "pending" };
   const place = placeIn(published, leaf);
   if (typeof place === "string") return { state: "contradicted", code: place };

@@ -5,8 +5,10 @@ import type { ConfigInput } from "../../config/schema.ts";
 import { createSimulatedEnclave, type Enclave, type SimulatedRoot } from "../../node/index.ts";
 import type { Anvil } from "../anvil.ts";
 import type { Bank, Token, TokenSpec } from "../bank.ts";
+import type { Relay } from "../relay.ts";
 import type { Upstream } from "../upstream.ts";
 import { createGateway, type GatewayOptions } from "./gateway.ts";
+import { openPublisher } from "./publishing.ts";
 import { openTeeRegistry, type TeeRegistry } from "./registry.ts";
 import { makeTlsIdentity, serveTls } from "./tls.ts";
 
@@ -36,6 +38,10 @@ export type GatewayMarket = {
   token: Token;
   registry: TeeRegistry;
   payTo: Address;
+  /** Where the blobs of batches are read, and the contract that anchors them; null without a relay. */
+  publishing: { aggregator: string; relay: { network: string; contract: Address } } | null;
+  /** Ends what the gateways share. */
+  stop(): Promise<void>;
   /** Starts one more gateway and registers it. `wrap` stands between it and its buyers. */
   open(options?: {
     port?: number | undefined;
@@ -55,6 +61,9 @@ export async function openGatewayMarket(market: {
   models: readonly string[];
   /** How long a permit waits for another call before it is settled, ms. */
   idleMs?: number;
+  /** Anchors the batches of those that ask for it, after this time, ms. */
+  relay?: Relay;
+  batchMs?: number;
   /** Deploys a registry of the older layout. */
   older?: boolean;
 }): Promise<GatewayMarket> {
@@ -63,12 +72,18 @@ export async function openGatewayMarket(market: {
     await bank.deploy(OPG_SPEC),
     await openTeeRegistry(anvil, bank, { older: market.older ?? false }),
   ];
+  const { relay } = market;
+  const publisher =
+    relay === undefined ? null : await openPublisher(await relay.anchor(), { waitMs: market.batchMs ?? 50 });
   const payTo = lowered(privateKeyToAccount(generatePrivateKey()).address);
   const prices = Object.fromEntries(market.models.map((model) => [model, PRICE]));
   return {
     token,
     registry,
     payTo,
+    publishing:
+      relay === undefined || publisher === null ? null : { aggregator: publisher.aggregator, relay: relay.place },
+    stop: async () => publisher?.stop(),
     async open({ port, wrap, isPriced, publish } = {}) {
       const identity = await makeTlsIdentity();
       const enclave = await createSimulatedEnclave({ root, tlsCertificate: identity.der });
@@ -89,7 +104,7 @@ export async function openGatewayMarket(market: {
           idleMs: market.idleMs ?? 500,
         },
         ...(isPriced === undefined ? {} : { isPriced }),
-        ...(publish === undefined ? {} : { publish }),
+        publish: publish ?? ((exchange) => publisher?.publish(exchange)),
       });
       const served = await serveTls(wrap?.(gateway.fetch) ?? gateway.fetch, identity, port);
       const teeId = await registry.register({
@@ -111,7 +126,7 @@ export async function openGatewayMarket(market: {
 
 /** A gateway's seller and its token as a buyer's configuration names them. */
 export function gatewaySettings(
-  { token, registry, payTo }: GatewayMarket,
+  { token, registry, payTo, publishing }: GatewayMarket,
   { enclave }: OpenGateway,
   about: { network: string; facilitator: Address; models: readonly string[] },
 ): { asset: ConfigInput["payment"]["assets"][number]; seller: ConfigInput["sellers"][number] } {
@@ -137,7 +152,11 @@ export function gatewaySettings(
       payTo: [payTo],
       facilitators: [about.facilitator],
       assurance: "attested",
-      reference: { measurements: [enclave.measurements()] },
+      ...(publishing === null ? {} : { aggregator: publishing.aggregator }),
+      reference: {
+        measurements: [enclave.measurements()],
+        relays: publishing === null ? [] : [publishing.relay],
+      },
     },
   };
 }

@@ -10,6 +10,7 @@ import { gatewaySignatureEvidence } from "../../receipts/signature-schema.ts";
 import type { ListedModel, Listing, Provider, Seller } from "../types.ts";
 import { isModelName } from "./listed.ts";
 import { malformed, sellerError, unregistered } from "./errors.ts";
+import { createBlobs, type ReadBatches } from "./published-blobs.ts";
 import { readSigningKey } from "./signing.ts";
 
 const DOCUMENT_BYTES = 64_000;
@@ -28,8 +29,9 @@ type Entry = { tee: RegisteredTee; evidence: RegistryEvidence };
  */
 export function createOpenGradientProvider(
   http: Http,
-  { clock, readRegistry }: { clock: () => Date; readRegistry: ReadRegistry },
+  { clock, readRegistry, readBatches }: { clock: () => Date; readRegistry: ReadRegistry; readBatches: ReadBatches },
 ): Provider {
+  const findInBlobs = createBlobs(http, readBatches);
   const registries = new Map<string, { at: number; entries: Entry[] }>();
 
   const ask = async (
@@ -100,7 +102,7 @@ export function createOpenGradientProvider(
     },
 
     // Always said: a gateway takes silence for leave to publish.
-    requestHeaders: ({ settlement }) => ({ "x-settlement-type": settlement }),
+    requestHeaders: ({ settlement = "private" }) => ({ "x-settlement-type": settlement }),
 
     responseEvidence(_headers, body) {
       const told = openAiChat.signed.signatureIn(body);
@@ -108,7 +110,10 @@ export function createOpenGradientProvider(
       return parsed.success ? parsed.data : null;
     },
 
-    fetchInclusion: () => Promise.resolve(null),
+    publishes: ({ settlement = "private", aggregator }) => settlement === "batch" && aggregator !== undefined,
+    asksFor: ({ settlement }) =>
+      settlement === "individual" ? "All of the request and of the answer is published for everyone to read." : null,
+    fetchInclusion: (seller, id, signal, signedAt = 0) => findInBlobs(seller, { id, signedAt }, signal),
     fetchProof: () => Promise.resolve(null),
   };
 }

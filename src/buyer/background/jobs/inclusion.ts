@@ -13,7 +13,8 @@ export const inclusionJob: JobHandler<BuyerContext> = {
 
   plan(ctx, receipt) {
     const seller = findSeller(ctx.config, receipt.core.seller.id);
-    const wanted = (seller?.reference.relays.length ?? 0) > 0 && inclusionLeafOf(receipt) !== null;
+    const isPublished = seller !== undefined && (ctx.providerOf(seller).publishes?.(seller) ?? true);
+    const wanted = isPublished && seller.reference.relays.length > 0 && inclusionLeafOf(receipt) !== null;
     return wanted
       ? { payload: {}, deadline: ctx.clock().getTime() + ctx.config.verification.inclusionSeconds * 1000 }
       : null;

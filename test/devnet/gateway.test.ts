@@ -1,0 +1,133 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { appraisalPolicyOf } from "../../src/buyer/context.ts";
+import type { ApprovalRequest, Buyer } from "../../src/buyer/types.ts";
+import { openChain } from "../../src/chain/chain.ts";
+import type { Config } from "../../src/config/schema.ts";
+import { serveLocally, type Served } from "../../src/devnet/index.ts";
+import type { Proof402Error } from "../../src/errors.ts";
+import { approvePermit2 } from "../../src/payment/allowance.ts";
+import type { Receipt } from "../../src/receipts/schema.ts";
+import { openDatabase } from "../../src/storage/database.ts";
+import { appraise } from "../../src/verify/appraise.ts";
+import { openMarket, type Market } from "../support/devnet.ts";
+
+const MODEL = "devnet-chat";
+const CHAT = { messages: [{ role: "user", content: "Say hello to the world" }] };
+
+let market: Market;
+/** An aggregator in front of the devnet's, which may change what it hands out. */
+let front: Served;
+let change: ((blob: string) => string) | null = null;
+let asked: string[] = [];
+beforeAll(async () => {
+  market = await openMarket({ gateway: true });
+  const { config, wallet } = market.devnet;
+  const [network] = config.networks;
+  const asset = config.payment.assets.find(({ symbol }) => symbol === "OPG");
+  const aggregator = config.sellers.find(({ id }) => id === "gateway")?.aggregator;
+  if (network === undefined || asset === undefined || aggregator === undefined) throw new Error("it has a gateway");
+  const db = await openDatabase(":memory:");
+  await approvePermit2({ db, chain: openChain(network), wallet, asset, amount: BigInt(asset.total) });
+  await db.destroy();
+  front = await serveLocally(async (request) => {
+    const { pathname } = new URL(request.url);
+    asked.push(pathname);
+    const blob = await (await fetch(`${aggregator}${pathname}`)).text();
+    return new Response(change?.(blob) ?? blob);
+  });
+});
+afterAll(async () => {
+  await front.stop();
+  await market.stop();
+});
+
+const settling =
+  (settlement: "private" | "batch" | "individual") =>
+  (config: Config): void => {
+    config.sellers = config.sellers.filter(({ id }) => id === "gateway");
+    for (const seller of config.sellers) Object.assign(seller, { settlement, aggregator: front.origin });
+  };
+const buy = (buyer: Buyer, options: Parameters<Buyer["buy"]>[2] = {}) =>
+  buyer.buy(MODEL, CHAT, { assurance: "attested", ...options });
+
+test("lists the upstream's models under its gateway, which lists none itself", async () => {
+  const buyer = await market.buyer(settling("private"));
+  const { models } = await buyer.listModels();
+  expect(models.map(({ name }) => name)).toEqual(["devnet-chat", "devnet-chat-large"]);
+});
+
+test("T119: an answer asked for in a batch is found on chain and in its blob, and any change of that is caught", async () => {
+  const config = market.config(settling("batch"));
+  const buyer = await market.buyer((mine) => {
+    Object.assign(mine, config);
+  });
+  const { receipt: bought } = await buy(buyer);
+  await expect
+    .poll(async () => (await buyer.getReceipt(bought.id, { waitSeconds: 5 })).appraisals.at(-1)?.layers.inclusion, {
+      timeout: 20_000,
+    })
+    .toMatchObject({ status: "pass" });
+  const receipt = await buyer.getReceipt(bought.id, { waitSeconds: 20, settled: true });
+  expect(receipt.appraisals.at(-1)?.verdict).toBe("verified");
+  const later = receipt.later.find(({ evidence }) => evidence.kind === "inclusion.merkle");
+  expect(later).toBeDefined();
+
+  const judge = (edit: (receipt: Receipt) => void, edited: Config = config) => {
+    const copy = structuredClone(receipt);
+    edit(copy);
+    const at = new Date(receipt.core.response.receivedAt);
+    return appraise({ receipt: copy, policy: appraisalPolicyOf(edited, "attested"), now: at, evaluateAt: at });
+  };
+  const withInclusion = (edit: (evidence: Record<string, unknown>) => void) =>
+    judge((copy) => {
+      for (const { evidence } of copy.later) if (evidence.kind === "inclusion.merkle") edit(evidence);
+    });
+  const other = `0x${"11".repeat(32)}`;
+  expect((await judge(() => undefined)).layers.inclusion).toMatchObject({ status: "reported" });
+  for (const [edit, code] of [
+    [(one: Record<string, unknown>) => (one["root"] = other), "root_mismatch"],
+    [(one: Record<string, unknown>) => (one["path"] = [other]), "path_invalid"],
+    [(one: Record<string, unknown>) => Object.assign(one["leaf"] as object, { outputHash: other }), "leaf_mismatch"],
+    [
+      (one: Record<string, unknown>) => Object.assign(one["log"] as object, { address: other.slice(0, 42) }),
+      "contract_mismatch",
+    ],
+  ] as const)
+    expect((await withInclusion(edit)).layers.inclusion).toMatchObject({ status: "fail", code });
+});
+
+test("T119: a blob that is not the one under the root includes nothing", async () => {
+  const buyer = await market.buyer(settling("batch"));
+  change = (blob) => blob.replace(/"value":\["0x[0-9a-f]{4}/, '"value":["0x0000');
+  asked = [];
+  const { receipt } = await buy(buyer);
+  await expect.poll(() => asked.length, { timeout: 20_000 }).toBeGreaterThan(0);
+  const { appraisals, later } = await buyer.getReceipt(receipt.id, { waitSeconds: 20, settled: true });
+  await buyer.close();
+  change = null;
+  expect(appraisals.at(-1)?.layers.inclusion.status).toBe("pending");
+  expect(later.filter(({ evidence }) => evidence.kind === "inclusion.merkle")).toEqual([]);
+});
+
+test("a private answer is in no batch, and none is looked for", async () => {
+  const buyer = await market.buyer(settling("private"));
+  asked = [];
+  const { receipt } = await buy(buyer);
+  const { appraisals } = await buyer.getReceipt(receipt.id, { waitSeconds: 20, settled: true });
+  expect(appraisals.at(-1)?.verdict).toBe("verified");
+  expect(asked).toEqual([]);
+});
+
+test("T119: what would be published in plain text takes a person's yes, whatever it costs", async () => {
+  const buyer = await market.buyer(settling("individual"));
+  const questions: ApprovalRequest[] = [];
+  const refused = await buy(buyer, {
+    approve: (question) => {
+      questions.push(question);
+      return Promise.resolve("declined");
+    },
+  }).catch((error: unknown) => error as Proof402Error);
+  expect(refused).toMatchObject({ code: "approval_declined", money: "not-moved" });
+  expect(questions[0]?.message).toContain("published for everyone to read");
+  expect(await buy(buyer, { approve: () => Promise.resolve("approved") })).toMatchObject({ paidNow: true });
+});
