@@ -173,6 +173,14 @@ export const AFTER_SIGNING = {
     "The paid answer contradicts itself.",
     "Look at the receipt. The same key gives the same result and pays nothing more.",
   ],
+  answer_not_verified: [
+    "The answer was bought, and its verdict is not one to act on: failed, or not verified if the caller wants that.",
+    "Look at the receipt for the layer. The same key gives the same result and pays nothing more.",
+  ],
+  answer_replaced: [
+    "The pieces of a stream are of another answer than the one that another process stored for the call.",
+    "Drop the pieces. The same key gives the stored answer.",
+  ],
   resend_not_allowed: [
     "The configuration no longer allows the terms that this call was sent on.",
     "Wait until the chain shows the authorization settled or expired.",

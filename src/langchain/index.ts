@@ -4,6 +4,9 @@
  * @module
  */
 export type { GuardOptions } from "../guard/guard.ts";
+export type { Proof402Metadata } from "./chat/answer.ts";
+export { ChatProof402, type ChatProof402Fields } from "./chat/model.ts";
+export type { ChatProof402CallOptions } from "./chat/options.ts";
 export { guardTool } from "./guard.ts";
 export type { ApprovalAnswer } from "./human.ts";
 export { createProof402Tools, type Proof402Tools, type Proof402ToolsOptions } from "./tools.ts";

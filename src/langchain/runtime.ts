@@ -1,4 +1,5 @@
 import { ToolMessage, type ToolCall } from "@langchain/core/messages";
+import type { RunnableConfig } from "@langchain/core/runnables";
 import type { StructuredToolInterface, ToolRuntime } from "@langchain/core/tools";
 import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
@@ -54,3 +55,33 @@ const isToolCall = (input: unknown): input is ToolCall =>
 /** A failure as the model reads it. Returned and never thrown: with middleware installed, a throw ends the whole run. */
 export const errorMessage = (runtime: CallRuntime, name: string, text: string, artifact: unknown): ToolMessage =>
   new ToolMessage({ status: "error", content: text, artifact, name, tool_call_id: toolCallIdOf(runtime) ?? "" });
+
+/** What names a call of a chat model: the run's id, and in a graph its thread and task. */
+export type ChatRun = { runId?: unknown; thread?: unknown; task?: unknown };
+
+/** The names in a call's configuration. */
+export const chatRunOf = ({ runId, metadata, configurable }: RunnableConfig): ChatRun => ({
+  runId,
+  thread: configurable?.["thread_id"] ?? metadata?.["thread_id"],
+  task: metadata?.["langgraph_checkpoint_ns"],
+});
+
+/**
+ * Names a call of a chat model: by a graph's thread and task, which are the same if the task runs again, else by the run's id.
+ * Null for a call without either.
+ */
+export function chatCallKeyOf({ runId, thread, task }: ChatRun, asked: unknown): string | null {
+  const named =
+    typeof task === "string" && task !== ""
+      ? [typeof thread === "string" ? `thread:${thread}` : `process:${processThread}`, task]
+      : typeof runId === "string"
+        ? [`run:${runId}`]
+        : null;
+  if (named === null) return null;
+  try {
+    return `lc-${toHex(canonicalSha256([...named, asked]))}`;
+  } catch {
+    // The exchange format names what no JSON can carry.
+    return null;
+  }
+}

@@ -1,0 +1,105 @@
+import { AIMessageChunk, type UsageMetadata } from "@langchain/core/messages";
+import { ChatGenerationChunk } from "@langchain/core/outputs";
+import type { Told } from "../../buyer/chat-result.ts";
+import type { BuyResult } from "../../buyer/types.ts";
+import type { AnswerPart, ToolCallPart } from "../../evidence/exchange/format.ts";
+import type { Chat, ChatUsage } from "../../evidence/exchange/chat.ts";
+import type { PlacedToken } from "../../chain/money-text.ts";
+import { summarize, type ReceiptSummary } from "../../tools/summary.ts";
+
+/**
+ * `response_metadata.proof402` of a message. `judged` is 0 on the pieces of a stream, which nothing vouches for, and 1 on its
+ * last, whole message. LangChain adds the numbers of the chunks it joins, so a joined message has 1 only if its last chunk came.
+ */
+export type Proof402Metadata =
+  | { judged: 0 }
+  | {
+      judged: 1;
+      receipt_id: string;
+      verdict: ReceiptSummary["verdict"];
+      assurance: ReceiptSummary["assurance"];
+      simulated: boolean;
+      seller: string;
+      paid: ReceiptSummary["paid"];
+      /** False for the stored answer of an earlier call. */
+      paid_now: boolean;
+      idempotency_key: string;
+    };
+
+/** A piece of a stream as a chunk. */
+export function partChunk({ text = "", refusal, toolCalls = [] }: AnswerPart): ChatGenerationChunk {
+  return chunkOf(text, {
+    tool_call_chunks: toolCalls.map(callChunk),
+    response_metadata: {
+      ...(refusal === undefined ? {} : { refusal }),
+      proof402: { judged: 0 } satisfies Proof402Metadata,
+    },
+  });
+}
+
+/**
+ * What of a judged answer no piece said, and what is known of the whole. Throws Proof402Error `answer_replaced` if the pieces
+ * said something else.
+ */
+export function lastChunk(
+  result: BuyResult,
+  chat: Chat,
+  told: Told,
+  tokens: readonly PlacedToken[],
+): ChatGenerationChunk {
+  const { text, refusal, calls } = told.restOf(result, chat);
+  const summary = summarize(result.receipt, result.appraisal, tokens);
+  const model = chat.model ?? summary.model;
+  const proof402: Proof402Metadata = {
+    judged: 1,
+    receipt_id: summary.id,
+    verdict: summary.verdict,
+    assurance: summary.assurance,
+    simulated: summary.simulated,
+    seller: summary.seller,
+    paid: summary.paid,
+    paid_now: result.paidNow,
+    idempotency_key: result.idempotencyKey,
+  };
+  const response_metadata = {
+    ...(refusal === "" ? {} : { refusal }),
+    model_provider: "proof402",
+    model_name: model,
+    model,
+    ...(chat.finishReason === null ? {} : { finish_reason: chat.finishReason }),
+    proof402,
+  };
+  return chunkOf(text, { tool_call_chunks: calls.map(callChunk), response_metadata }, chat.usage);
+}
+
+const callChunk = ({ index, id, name, arguments: args = "" }: ToolCallPart) => ({
+  type: "tool_call_chunk" as const,
+  index,
+  args,
+  ...(id === undefined ? {} : { id }),
+  ...(name === undefined ? {} : { name }),
+});
+
+type ChunkFields = {
+  tool_call_chunks: ReturnType<typeof callChunk>[];
+  response_metadata: Record<string, unknown>;
+};
+
+function chunkOf(text: string, fields: ChunkFields, usage: ChatUsage | null = null): ChatGenerationChunk {
+  const message = new AIMessageChunk({ content: text, ...fields });
+  // The type of a message without a structure has no usage.
+  if (usage !== null) Object.assign(message, { usage_metadata: usageOf(usage) });
+  return new ChatGenerationChunk({ text, message });
+}
+
+const usageOf = (usage: ChatUsage): UsageMetadata => {
+  const cached = usage.prompt_tokens_details?.cached_tokens;
+  const reasoning = usage.completion_tokens_details?.reasoning_tokens;
+  return {
+    input_tokens: usage.prompt_tokens,
+    output_tokens: usage.completion_tokens,
+    total_tokens: usage.total_tokens,
+    ...(cached === undefined ? {} : { input_token_details: { cache_read: cached } }),
+    ...(reasoning === undefined ? {} : { output_token_details: { reasoning } }),
+  };
+};
