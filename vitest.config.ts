@@ -38,6 +38,7 @@ const SHARED = [
   "guard",
   "market",
   "payment",
+  "proxy",
   "receipts",
   "storage",
   "tools",

@@ -1,4 +1,4 @@
-import { chatIn, type Chat } from "../evidence/exchange/chat.ts";
+import { chatIn, type Chat } from "./chat.ts";
 import type { AnswerPart, ToolCallPart } from "../evidence/exchange/format.ts";
 import { Proof402Error, type ErrorCode, type MoneyState } from "../errors.ts";
 import { paidAmount, type Paid } from "../receipts/paid.ts";

@@ -10,6 +10,7 @@ import { PEERS, requirePeers } from "../peers.ts";
 import { ASSURANCES } from "../receipts/schema.ts";
 import { VERSION } from "../version.ts";
 import { alive } from "./progress.ts";
+import { addProxyCommands } from "./proxy-commands.ts";
 import { addReceiptCommands } from "./receipt-commands.ts";
 
 const EXIT_CODES = `
@@ -215,6 +216,8 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
     .command("audit")
     .description("walk the hash-chained receipt log")
     .action(lazily(async () => (await import("./market.ts")).auditReceipts));
+
+  addProxyCommands(program, lazily);
 
   addNodeCommands(program, lazily);
 

@@ -39,6 +39,7 @@ export const ARROWS: Record<string, readonly string[]> = {
   tools: ["buyer", "config", "market", "payment", "chain", "verify", "receipts", "evidence", "errors", "version"],
   guard: ["buyer", "receipts", "evidence", "errors"],
   langchain: ["guard", "tools", "buyer", "config", "market", "verify", "receipts", "evidence", "errors", "version"],
+  proxy: ["tools", "buyer", "chain", "receipts", "evidence", "files", "errors"],
   // By their public names only.
   "mcp-server": ["index", "tools", "verify"],
   subprocess: [],
@@ -76,6 +77,7 @@ export const ARROWS: Record<string, readonly string[]> = {
     "pages",
     "peers",
     "langchain",
+    "proxy",
     "ezkl",
     "mcp-server",
     "node",

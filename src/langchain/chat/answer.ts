@@ -1,10 +1,9 @@
 import { AIMessageChunk, type UsageMetadata } from "@langchain/core/messages";
 import { ChatGenerationChunk } from "@langchain/core/outputs";
 import type { Told } from "../../buyer/chat-result.ts";
-import type { BuyResult } from "../../buyer/types.ts";
+import type { Buyer, BuyResult } from "../../buyer/types.ts";
 import type { AnswerPart, ToolCallPart } from "../../evidence/exchange/format.ts";
-import type { Chat, ChatUsage } from "../../evidence/exchange/chat.ts";
-import type { PlacedToken } from "../../chain/money-text.ts";
+import type { Chat, ChatUsage } from "../../buyer/chat.ts";
 import { summarize, type ReceiptSummary } from "../../tools/summary.ts";
 
 /**
@@ -38,15 +37,10 @@ export function partChunk({ text = "", refusal, toolCalls = [] }: AnswerPart): C
 }
 
 /**
- * What of a judged answer no piece said, and what is known of the whole. Throws Proof402Error `answer_replaced` if the pieces
+ * The rest of a judged answer after its pieces, with the facts of the whole. Throws Proof402Error `answer_replaced` if the pieces
  * said something else.
  */
-export function lastChunk(
-  result: BuyResult,
-  chat: Chat,
-  told: Told,
-  tokens: readonly PlacedToken[],
-): ChatGenerationChunk {
+export function lastChunk(result: BuyResult, chat: Chat, told: Told, tokens: Buyer["tokens"]): ChatGenerationChunk {
   const { text, refusal, calls } = told.restOf(result, chat);
   const summary = summarize(result.receipt, result.appraisal, tokens);
   const model = chat.model ?? summary.model;

@@ -45,7 +45,7 @@ function assistantMessage(message: AIMessage): InputMessage {
   };
 }
 
-/** Blocks that repeat in a content what stands in a message's own fields, or are the model's own notes. */
+/** Blocks that repeat a message's own fields or are the model's notes. */
 const REPEATED: readonly string[] = [
   "tool_use",
   "tool_call",

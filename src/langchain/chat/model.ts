@@ -57,8 +57,8 @@ export type ChatProof402Fields = BaseChatModelParams & {
  * A LangChain chat model whose answers are bought, checked and kept as receipts. A message's `response_metadata.proof402` has
  * the receipt's id, the verdict and the payment. The pieces of a stream are marked `judged: 0` until the last.
  *
- * Calls throw the buyer's Proof402Error, which says what became of the money, and `answer_not_verified` for an answer with the
- * verdict `failed`. A call that is made again in the same task of a graph, or under the same run id, pays nothing twice.
+ * Calls throw the buyer's Proof402Error with the state of the money, and `answer_not_verified` for an answer with the verdict
+ * `failed`. A call made again in the same task of a graph, or under the same run id, pays nothing twice.
  *
  * @example
  * ```ts

@@ -19,8 +19,8 @@ export type ChatProof402CallOptions = BaseChatModelCallOptions & {
 export const RUN: unique symbol = Symbol("proof402.run");
 
 /**
- * Fields of OpenAI's API that a call may give beside those with a name of LangChain's. All of them go to the exchange format,
- * which refuses what its sellers do not take. Other options are LangChain's and LangGraph's own.
+ * Fields of OpenAI's API that a call may give beside those with a name of LangChain's. The exchange format refuses those of
+ * them unknown to its sellers. Other options are LangChain's and LangGraph's own.
  */
 const PASSED = [
   "temperature",

@@ -1,0 +1,227 @@
+import { sha256, toHex, utf8 } from "../evidence/bytes.ts";
+import { chatOf, createTold, requireVerdict } from "../buyer/chat-result.ts";
+import { buyInParts, type BuyEvent } from "../buyer/in-parts.ts";
+import type { Buyer, BuyOptions, BuyResult } from "../buyer/types.ts";
+import { Proof402Error } from "../errors.ts";
+import { framesOf, proof402Of, wholeAnswer, type Shape } from "./answer.ts";
+import { refusalOf, turnedAway } from "./refusal.ts";
+import { readAsked, readBounds, type Asked, type Bounds } from "./request.ts";
+
+/** A request after the server's own checks. Header names are lower case. */
+export type ProxyRequest = {
+  method: string;
+  path: string;
+  headers: Readonly<Record<string, string | undefined>>;
+  body: Uint8Array;
+  /** Aborted once the client is gone. */
+  signal: AbortSignal;
+};
+
+/** An answer: JSON, or the texts of an event stream as they come. */
+export type ProxyReply = {
+  status: number;
+  headers: Record<string, string>;
+  body: object | AsyncGenerator<string>;
+};
+
+/** What the proxy buys with. */
+export type ProxyOptions = {
+  buyer: Pick<Buyer, "buy" | "listModels" | "tokens">;
+  /** Answers 502 for each verdict but `verified`. Streams are held back until they are judged. */
+  strict: boolean;
+  /** Bounds of every request, which its headers may narrow. */
+  bounds: Omit<Bounds, "idempotencyKey">;
+  clock: () => Date;
+};
+
+/** How long a refused answer is the answer to the same request, ms. Clients send a request that failed up to twice again. */
+const REFUSED_MS = 120_000;
+const MOST_REFUSED = 1000;
+
+/** OpenAI's API in front of a buyer: each request is one purchase under the policy. Never rejects. */
+export function createProxy(options: ProxyOptions): (request: ProxyRequest) => Promise<ProxyReply> {
+  const { buyer, strict, clock } = options;
+  const refused = new Map<string, { key: string; until: number }>();
+
+  /** The key of a purchase whose answer was just refused to the same request: it must not be paid for again. */
+  const refusedKey = (digest: string): string | undefined => {
+    const found = refused.get(digest);
+    return found !== undefined && found.until > clock().getTime() ? found.key : undefined;
+  };
+  const note = (digest: string, error: unknown): void => {
+    if (!Proof402Error.isInstance(error) || error.idempotencyKey === undefined) return;
+    if (error.code !== "answer_not_verified" && error.code !== "malformed_answer") return;
+    refused.delete(digest);
+    refused.set(digest, { key: error.idempotencyKey, until: clock().getTime() + REFUSED_MS });
+    const [oldest] = refused.keys();
+    if (refused.size > MOST_REFUSED && oldest !== undefined) refused.delete(oldest);
+  };
+
+  const shapeOf = (kind: Shape["kind"], id: string, model: string): Shape => ({
+    kind,
+    id: `${kind === "chat" ? "chatcmpl" : "cmpl"}-${id}`,
+    created: Math.floor(clock().getTime() / 1000),
+    model,
+  });
+
+  const judged = (result: BuyResult): ReturnType<typeof chatOf> => {
+    requireVerdict(result, strict);
+    return chatOf(result);
+  };
+
+  // The first event is here already. A failure is a frame, too.
+  async function* stream(
+    kind: Shape["kind"],
+    asked: Asked,
+    first: BuyEvent,
+    rest: AsyncGenerator<BuyEvent>,
+    failed: (error: unknown) => void,
+  ): AsyncGenerator<string> {
+    const frames = framesOf(shapeOf(kind, crypto.randomUUID().replaceAll("-", ""), asked.model));
+    const told = createTold();
+    try {
+      const begin = frames.first();
+      if (begin !== null) yield eventOf(begin);
+      for (
+        let event: BuyEvent | undefined = first;
+        event !== undefined;
+        event = (await rest.next()).value as BuyEvent
+      ) {
+        if ("part" in event) {
+          told.add(event.part);
+          yield eventOf(frames.part(event.part));
+          continue;
+        }
+        const chat = judged(event.result);
+        const { text, refusal, calls } = told.restOf(event.result, chat);
+        if (text !== "" || refusal !== "" || calls.length > 0)
+          yield eventOf(
+            frames.part({
+              ...(text === "" ? {} : { text }),
+              ...(refusal === "" ? {} : { refusal }),
+              ...(calls.length === 0 ? {} : { toolCalls: calls }),
+            }),
+          );
+        yield eventOf(frames.last(chat, proof402Of(event.result, buyer.tokens)));
+        if (asked.withUsage && chat.usage !== null) yield eventOf(frames.usage(chat));
+        yield "data: [DONE]\n\n";
+        return;
+      }
+    } catch (error) {
+      failed(error);
+      yield eventOf(refusalOf(error).body);
+    } finally {
+      await rest.return(undefined);
+    }
+  }
+
+  const buy = async (request: ProxyRequest, kind: Shape["kind"]): Promise<ProxyReply> => {
+    const { body, headers, signal } = request;
+    const asked = readAsked(body, kind);
+    const bounds = narrowed(options.bounds, readBounds(headers));
+    const digest = toHex(sha256(utf8(JSON.stringify([request.path, toHex(sha256(body)), bounds]))));
+    const buying: BuyOptions = {
+      ...bounds,
+      idempotencyKey: bounds.idempotencyKey ?? refusedKey(digest),
+      wait: strict ? "verified" : "answer",
+      signal,
+    };
+    const failed = (error: unknown): void => note(digest, error);
+    try {
+      if (asked.isStream && !strict) {
+        const events = buyInParts(buyer, asked.model, asked.input, buying);
+        const first = await events.next();
+        if (first.done !== true) {
+          const texts = stream(kind, asked, first.value, events, failed);
+          return { status: 200, headers: { ...STREAM, ...leftOut(asked) }, body: texts };
+        }
+      }
+      const result = await buyer.buy(asked.model, asked.input, buying);
+      const chat = judged(result);
+      const proof402 = proof402Of(result, buyer.tokens);
+      const said = {
+        "x-proof402-receipt": proof402.receipt_id,
+        "x-proof402-verdict": proof402.verdict,
+        "x-proof402-assurance": proof402.assurance,
+        ...leftOut(asked),
+      };
+      if (!asked.isStream) {
+        const shape = shapeOf(kind, proof402.receipt_id, chat.model ?? asked.model);
+        return { status: 200, headers: said, body: wholeAnswer(shape, chat, proof402) };
+      }
+      const texts = stream(kind, asked, { result }, none(), failed);
+      return { status: 200, headers: { ...STREAM, ...said }, body: texts };
+    } catch (error) {
+      failed(error);
+      throw error;
+    }
+  };
+
+  const models = async ({ signal }: ProxyRequest): Promise<ProxyReply> => {
+    const { models: all } = await buyer.listModels({ signal });
+    const chats = all.filter(({ input }) => Object.hasOwn(input, "messages"));
+    const names = [...new Set(chats.map(({ name }) => name))];
+    const data = names.map((id) => ({
+      id,
+      object: "model",
+      created: 0,
+      owned_by: [...new Set(chats.flatMap(({ name, seller }) => (name === id ? [seller.id] : [])))].join(", "),
+    }));
+    return { status: 200, headers: {}, body: { object: "list", data } };
+  };
+
+  const routes: Readonly<Record<string, (request: ProxyRequest) => Promise<ProxyReply>>> = {
+    "POST /v1/chat/completions": (request) => buy(request, "chat"),
+    "POST /v1/completions": (request) => buy(request, "completion"),
+    "GET /v1/models": models,
+  };
+
+  return async (request) => {
+    const route = routes[`${request.method} ${request.path}`];
+    if (route === undefined) {
+      const { status, body } = turnedAway(404, "No such path.", `The proxy serves ${Object.keys(routes).join(", ")}.`);
+      return { status, headers: {}, body };
+    }
+    try {
+      return await route(request);
+    } catch (error) {
+      const { status, body } = refusalOf(error);
+      const receipt = body.error["receipt_id"];
+      return {
+        status,
+        headers: {
+          // OpenAI's clients would send the same request again. That is for its caller to decide.
+          "x-should-retry": "false",
+          ...(typeof receipt === "string" ? { "x-proof402-receipt": receipt } : {}),
+        },
+        body,
+      };
+    }
+  };
+}
+
+const STREAM = { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" };
+
+const eventOf = (frame: object): string => `data: ${JSON.stringify(frame)}\n\n`;
+
+const leftOut = ({ leftOut: fields }: Asked): Record<string, string> =>
+  fields.length === 0 ? {} : { "x-proof402-left-out": fields.join(", ") };
+
+/** The bounds of a request within those of the proxy. A header names a seller or an assurance only where the proxy has none. */
+function narrowed(own: ProxyOptions["bounds"], asked: Bounds): Bounds {
+  for (const name of ["seller", "assurance"] as const) {
+    if (own[name] === undefined || asked[name] === undefined || own[name] === asked[name]) continue;
+    throw new Proof402Error(
+      "invalid_input",
+      `The proxy's own ${name} is "${own[name]}", and a request cannot change it.`,
+      {
+        next: `Leave x-proof402-${name} out.`,
+      },
+    );
+  }
+  const most = [own.maxUsd, asked.maxUsd].filter((one) => one !== undefined);
+  return { ...asked, ...own, ...(most.length === 0 ? {} : { maxUsd: Math.min(...most) }) };
+}
+
+// oxlint-disable-next-line require-yield -- a stream whose one event is the judged result
+async function* none(): AsyncGenerator<BuyEvent> {}
