@@ -115,6 +115,9 @@ test("a private answer is in no batch, and none is looked for", async () => {
   const { receipt } = await buy(buyer);
   const { appraisals } = await buyer.getReceipt(receipt.id, { waitSeconds: 20, settled: true });
   expect(appraisals.at(-1)?.verdict).toBe("verified");
+  await expect
+    .poll(async () => (await buyer.getReceipt(receipt.id)).appraisals.at(-1)?.layers.inclusion, { timeout: 20_000 })
+    .toMatchObject({ status: "skip", note: expect.stringContaining("not_published") });
   expect(asked).toEqual([]);
 });
 

@@ -40,6 +40,7 @@ export const clock: Check = {
 
 /** How far this machine's clock is ahead of a seller's Date header, or null without one. Any answer serves. */
 async function aheadOf(around: Surroundings, { id, origin }: Seller): Promise<{ id: string; seconds: number } | null> {
+  if (origin === undefined) return null;
   try {
     const { headers } = await around.market.http.request({
       method: "GET",

@@ -109,6 +109,8 @@ async function pricesOf(around: Surroundings, seller: Seller): Promise<Fact[]> {
   if ("listing" in told && told.listing === null) return [{ says: "Keeps no list: a purchase shows its price." }];
   const offers = await offersOf(around, seller);
   const within = offers.filter(({ asset, over }) => asset !== null && over === null);
+  if ("listing" in told && told.listing?.models.every(({ price }) => price === null) === true && offers.length > 0)
+    return [{ says: "Lists no prices: a purchase shows its price." }];
   if (offers.length === 0) return [{ says: "Lists no models.", next: "Buy from another seller." }];
   if (within.length > 0) {
     const left = offers.length - within.length;

@@ -63,11 +63,14 @@ export function surroundingsOf(
       return { error, timedOut: end.aborted };
     }
   });
-  const attestation = onceFor(async (seller: Seller): Promise<Attestation> => {
+  const attestation = onceFor(async (configured: Seller): Promise<Attestation> => {
     const nonce = crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
     try {
       const end = AbortSignal.timeout(PATIENCE_SECONDS * 1000);
-      const [found, told] = await Promise.all([market.providerOf(seller).attest(seller, nonce, end), listed(seller)]);
+      const provider = market.providerOf(configured);
+      // Of several places the first stands for all.
+      const [seller = configured] = (await provider.places?.(configured, end)) ?? [];
+      const [found, told] = await Promise.all([provider.attest(seller, nonce, end), listed(configured)]);
       if (found === null) return { state: "absent" };
       const ctx = { config, session, clock };
       await requireSameTime(ctx, seller, found.evidence);

@@ -7,6 +7,7 @@ export const ABSENCES = {
   not_proved: "The seller says that it cannot prove this answer.",
   not_signed: "The seller signed nothing, so there is nothing to anchor.",
   relay_not_pinned: "The configuration names no relay contract for the seller.",
+  not_published: "The configuration keeps the seller from publishing it, or names no place to read what is published.",
   model_not_held: "The configuration holds no file of this model, or the policy no digest of it.",
   inputs_unreadable: "The runtime cannot be given the request's inputs exactly.",
   outputs_unreadable: "The runtime's outputs cannot be kept in a receipt.",

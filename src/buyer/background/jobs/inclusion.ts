@@ -13,8 +13,7 @@ export const inclusionJob: JobHandler<BuyerContext> = {
 
   plan(ctx, receipt) {
     const seller = findSeller(ctx.config, receipt.core.seller.id);
-    const isPublished = seller !== undefined && (ctx.providerOf(seller).publishes?.(seller) ?? true);
-    const wanted = isPublished && seller.reference.relays.length > 0 && inclusionLeafOf(receipt) !== null;
+    const wanted = (seller?.reference.relays.length ?? 0) > 0 && inclusionLeafOf(receipt) !== null;
     return wanted
       ? { payload: {}, deadline: ctx.clock().getTime() + ctx.config.verification.inclusionSeconds * 1000 }
       : null;
@@ -24,6 +23,7 @@ export const inclusionJob: JobHandler<BuyerContext> = {
     const seller = findSeller(ctx.config, receipt.core.seller.id);
     // The configuration changed since: nothing says any more where to look.
     if (seller === undefined) return { state: "absent", code: "seller_not_found" };
+    if (ctx.providerOf(seller).publishes?.(seller) === false) return { state: "absent", code: "not_published" };
     const seen = await observeInclusion({
       receipt,
       seller,
