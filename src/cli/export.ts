@@ -95,7 +95,7 @@ async function exportTable(file: string, options: Options & { json: boolean }, r
           yield line;
         }
       }
-      const text = options.csv === true ? csvOf(counted()) : jsonOf(counted());
+      const text = options.csv === true ? csvOf(counted(), COLUMNS) : jsonOf(counted());
       await (file === "-" ? toStdout(text) : writeNew(file, text));
     }),
   );
@@ -106,9 +106,16 @@ async function exportTable(file: string, options: Options & { json: boolean }, r
   return EXIT.ok;
 }
 
-// RFC 4180, with a header. Cells that a spreadsheet would compute are made text.
-async function* csvOf(lines: AsyncIterable<ReceiptLine>): AsyncGenerator<string> {
-  const table = stringify({ header: true, columns: [...COLUMNS], escape_formulas: true, record_delimiter: "windows" });
+/**
+ * Lines as CSV (RFC 4180) with a header. Cells that a spreadsheet would compute are made text.
+ *
+ * @yields A piece of the file.
+ */
+export async function* csvOf<Line extends object>(
+  lines: AsyncIterable<Line>,
+  columns: readonly (keyof Line & string)[],
+): AsyncGenerator<string> {
+  const table = stringify({ header: true, columns: [...columns], escape_formulas: true, record_delimiter: "windows" });
   const source = Readable.from(lines);
   // An error while reading ends the table, and with it the file.
   source.on("error", (error) => table.destroy(error));
@@ -126,7 +133,7 @@ async function* jsonOf(lines: AsyncIterable<ReceiptLine>): AsyncGenerator<string
 }
 
 /** Writes pieces as fast as their reader takes them, until it is gone. */
-async function toStdout(pieces: Iterable<Uint8Array> | AsyncIterable<string>): Promise<void> {
+export async function toStdout(pieces: Iterable<Uint8Array> | AsyncIterable<string>): Promise<void> {
   const { stdout } = process;
   for await (const piece of pieces) {
     makeRoom();

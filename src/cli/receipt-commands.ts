@@ -18,6 +18,17 @@ export function addReceiptCommands(program: Command, lazily: Lazily): void {
   )
     .addHelpText("after", "\nExample: proof402 receipts list --verdict failed --since 2026-11-01")
     .action(lazily(async () => forReceipts((await import("./receipts.ts")).listReceipts)));
+  withFilters(
+    program
+      .command("audit-models")
+      .description("models asked for and served, tokens and prices, by seller and month, from the receipts")
+      .option("--csv <file>", "write the table as CSV; - writes to standard output"),
+  )
+    .addHelpText(
+      "after",
+      "\nExample: proof402 audit-models --since 2026-11-01\nExits 0, or 1 if a seller said that another model served.",
+    )
+    .action(lazily(async () => forReceipts((await import("./audit-models.ts")).auditServedModels)));
   receipts
     .command("show <id>")
     .description("one receipt and its newest verdict")
