@@ -2,7 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ABSENCES } from "../src/buyer/background/jobs/absences.ts";
-import { HOLD_REASONS } from "../src/buyer/holds.ts";
+import { HOLD_REASONS } from "../src/buyer/hold-reasons.ts";
 import { WARNINGS } from "../src/buyer/types.ts";
 import { UNREADABLE } from "../src/cli/globals.ts";
 import { ERROR_GROUPS } from "../src/errors/codes.ts";

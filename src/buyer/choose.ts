@@ -15,6 +15,7 @@ import { firstFunded } from "./funds.ts";
 import { readHolds } from "./holds.ts";
 import { atSomePlace } from "./places.ts";
 import { obtainQuotes, type Quote } from "./quote.ts";
+import { sharedQuote } from "./sharing.ts";
 
 /** A seller's model, the seller's attestation, and an offer within the policy. */
 export type Chosen = { candidate: Candidate; attested: Attested; quote: Quote };
@@ -44,7 +45,8 @@ export async function chooseAndQuote(
         const attested = await attest(ctx, call, candidate).catch(before);
         const request = unpaidRequest(ctx, call, candidate, attempt);
         const quotes = await obtainQuotes(ctx, call, { candidate, attested }, request);
-        const quote = await firstFunded(ctx, call, quotes);
+        const shared = await sharedQuote(ctx, call, { candidate, attested, request }, quotes);
+        const quote = shared ?? (await firstFunded(ctx, call, quotes));
         call.progress("quoted", `price ${moneyText(quote.offer.amount, quote.asset)}`);
         return { candidate, attested, quote };
       });

@@ -1,10 +1,11 @@
 import { Proof402Error } from "../errors.ts";
+import { isLaterShare, purchaseNonceOf } from "../evidence/payment-binding.ts";
 import { readPurchaseByReceipt } from "../payment/journal.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import { appendEntry } from "../receipts/log-entry.ts";
 import { claimStates } from "../receipts/log-rows.ts";
-import type { Receipt } from "../receipts/schema.ts";
+import type { Payment, Receipt } from "../receipts/schema.ts";
 import type { BuyerContext } from "./context.ts";
 import type { Buyer, Claim } from "./types.ts";
 import { requireReceipt } from "../receipts/store.ts";
@@ -31,7 +32,7 @@ export function createClaims(ctx: BuyerContext): Pick<Buyer, "claimReceipt" | "e
             receipt_id: id,
             purpose,
             at: at.getTime(),
-            purchase: core.payment.nonce,
+            purchase: await purchaseOf(tx, id, core.payment),
             state: action === undefined ? "claimed" : "invoking",
             arguments: action?.arguments.json ?? null,
             arguments_sha256: action?.arguments.sha256 ?? null,
@@ -79,12 +80,11 @@ export async function readClaims(
   receipt: Receipt,
   isUnderWay: (claim: Claim) => boolean = () => false,
 ): Promise<Claim[]> {
+  const purchase = await purchaseOf(db, receipt.id, receipt.core.payment);
   const rows = await db
     .selectFrom("receipt_claims")
     .selectAll()
-    .where((where) =>
-      where.or([where("purchase", "=", receipt.core.payment.nonce), where("receipt_id", "=", receipt.id)]),
-    )
+    .where((where) => where.or([where("purchase", "=", purchase), where("receipt_id", "=", receipt.id)]))
     .orderBy("at")
     .execute();
   return rows.map((row) => {
@@ -103,6 +103,14 @@ export async function readClaims(
     return claim.state === "invoking" && !isUnderWay(claim) ? { ...claim, state: "undecided" } : claim;
   });
 }
+
+/**
+ * The purchase that a claim uses up: the payment's nonce. Of an authorization for several calls each own call is a
+ * purchase. Of a file from elsewhere the authorization alone counts, for all its calls: nothing here tells how many there
+ * really were.
+ */
+const purchaseOf = async (db: Db, id: string, payment: Payment): Promise<string> =>
+  isLaterShare(payment) && (await readPurchaseByReceipt(db, id)) !== null ? purchaseNonceOf(payment) : payment.nonce;
 
 async function requireOwn(tx: Db, id: string): Promise<void> {
   if ((await readPurchaseByReceipt(tx, id)) !== null) return;

@@ -15,12 +15,14 @@ import { addReceipt, readReceipt } from "../receipts/store.ts";
 import { isAnswer, isCut, isEmpty, isServed, transferOf } from "../receipts/transfer.ts";
 import { immediate } from "../storage/migrations.ts";
 import { deliveredAnswer } from "./answer.ts";
+import { SPENT, type Chance } from "./chance.ts";
 import { attestSeller, forgetAttestation, type Attested } from "./attest.ts";
 import type { Call } from "./call.ts";
 import type { BuyerContext } from "./context.ts";
 import { holdForReceipt, liftIfServed, withheldFrom } from "./holds.ts";
 import type { Delivery } from "./background/jobs/types.ts";
 import { judgeReceipt } from "./judge.ts";
+import { noteShare } from "./share-answer.ts";
 import type { Paying } from "./turn.ts";
 import type { NewJob } from "./background/queue.ts";
 import type { Received } from "./send.ts";
@@ -60,7 +62,8 @@ export async function deliver(ctx: BuyerContext, call: Call, paying: Paying, rec
     signature,
   });
   const transaction = readPaymentResponse(received.headers)?.transaction;
-  const kept = await keep(ctx, call, paying, receipt, transaction === undefined ? {} : { transaction });
+  const delivery = { ...(transaction === undefined ? {} : { transaction }), headers: received.headers };
+  const kept = await keep(ctx, call, paying, receipt, delivery);
   call.progress("checked", `immediate checks: the verdict is ${newestAppraisal(kept.receipt).verdict}`);
   ctx.wakeSecondClock();
   return resultOf(ctx, call, kept.receipt, { paidNow: isPaidNow(paying), stored: kept.stored });
@@ -103,15 +106,9 @@ export function resultOf(
   };
 }
 
-/**
- * What a call's payment can still do: bring an answer, or nothing at all. `undecided` lies between them: its authorization
- * has run out, and the chain has not shown whether the seller used it.
- */
-type Chance = "open" | "undecided" | "over";
-
 /** Why a receipt holds no answer, or not all of one, and what the same payment can still bring. */
 function notTheAnswer({ id, core }: Receipt, { stored, payment }: { stored: boolean; payment: Chance }): Proof402Error {
-  const spent = SPENT[payment];
+  const spent = SPENT[payment === "open" && core.payment.share !== undefined ? "undecided" : payment];
   const { status } = core.response;
   const { cut = null } = transferOf(core) ?? {};
   const seller = `Seller "${core.seller.id}"`;
@@ -145,12 +142,6 @@ const CUT_WORDS = {
   too_slow: "too slowly to be waited for to the end",
   broken_off: "until the connection broke",
 } as const;
-const SPENT: Readonly<Record<Chance, string | null>> = {
-  open: null,
-  undecided:
-    "This payment can bring no answer any more, and the chain does not show yet whether it moved money. Call again with the same idempotency key in a minute to learn it.",
-  over: "This payment can move no money any more. To pay for an answer, call under a new idempotency key.",
-};
 const AGAIN = "Call again with the same idempotency key: the seller is asked again with the same payment.";
 const RAISE = "Asking again helps once the owner has raised http.maxResponseBytes. ";
 
@@ -166,7 +157,7 @@ async function keep(
   call: Call,
   paying: Paying,
   receipt: Receipt,
-  delivery: Delivery,
+  { headers, ...delivery }: Delivery & Pick<Received, "headers">,
 ): Promise<Kept> {
   const jobs = planJobs(ctx, receipt, delivery, ctx.clock().getTime());
   const appraisal = await judgeReceipt(ctx, receipt, {
@@ -179,7 +170,7 @@ async function keep(
   for (;;) {
     try {
       const stored = await immediate(ctx.db, (tx) =>
-        store({ ...ctx, db: tx }, { ...paying, failure }, receipt, { appraisal, jobs }),
+        store({ ...ctx, db: tx }, { ...paying, failure }, receipt, { appraisal, jobs, headers }),
       );
       ctx.events.emit(stored);
       return { receipt: stored, stored: true };
@@ -204,11 +195,12 @@ class AnsweredBefore extends Error {}
 
 async function store(
   ctx: BuyerContext,
-  { candidate, purchase, failure }: Paying,
+  paying: Paying,
   receipt: Receipt,
-  { appraisal, jobs }: { appraisal: Appraisal; jobs: readonly NewJob[] },
+  { appraisal, jobs, headers }: { appraisal: Appraisal; jobs: readonly NewJob[]; headers: Received["headers"] },
 ): Promise<Receipt> {
   const { db: tx } = ctx;
+  const { candidate, purchase, failure } = paying;
   const now = ctx.clock();
   const { payment } = receipt.core;
   const served = isServed(receipt.core);
@@ -217,6 +209,7 @@ async function store(
   const judged = await addReceipt(tx, receipt, appraisal, now);
   // What is not served takes nothing of a channel; a seller that took it all the same shows the voucher later.
   if (isFromChannel(payment) && served) await grantVoucher(tx, purchase.id, payment, now);
+  if (served) await noteShare(ctx, paying, receipt, headers);
   await ctx.queue.add(tx, jobs);
   await liftIfServed(tx, candidate.seller.id, now.getTime());
   await holdForReceipt(tx, judged, now.getTime(), withheldFrom(candidate.seller, judged));

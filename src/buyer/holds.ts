@@ -6,32 +6,22 @@ import { holdState } from "../receipts/log-rows.ts";
 import { newestAppraisal } from "../receipts/newest.ts";
 import { LAYERS, type Receipt } from "../receipts/schema.ts";
 import { WALLET_SHORT } from "../payment/journal.ts";
+import { MOVED_MORE_THAN_TOLD } from "../payment/reasons.ts";
+import { overcharged } from "../payment/share-books.ts";
+import { isSettlement } from "../receipts/paid.ts";
 import { isAnswer, isCut, isServed, SHA256_OF_NOTHING } from "../receipts/transfer.ts";
 import { isSignature } from "../receipts/signature-schema.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import type { SellerHoldsTable } from "../storage/tables.ts";
 import type { BuyerContext } from "./context.ts";
+import type { HoldReason } from "./hold-reasons.ts";
 import type { SellerView } from "./types.ts";
 
 /** Number of unanswered, undecided payments at which a seller goes on hold. */
 const IN_DOUBT_LIMIT = 3;
 /** Paid answers of which only the beginning came, likewise. One alone may be the line's doing, or this buyer's own bounds'. */
 const CUT_LIMIT = 3;
-
-/** Why sellers are put on hold, besides the layers that failed of a receipt. */
-export const HOLD_REASONS = {
-  paid_not_served: "A payment was taken and never answered.",
-  paid_and_refused: "A payment was taken and answered with an error.",
-  payments_in_doubt: "Several payments were sent that brought no answer and may still be taken.",
-  answer_empty: "A payment was taken and answered with nothing.",
-  answer_undecoded: "A paid answer came in a content coding that cannot be decoded.",
-  answers_cut: "Of several paid answers only the beginning came.",
-  evidence_withheld: "Evidence that the seller promises did not come.",
-} as const;
-
-/** A code of those, and the case in words. */
-export type HoldReason = `${keyof typeof HOLD_REASONS}: ${string}`;
 
 /** Why money without an answer puts a seller on hold. A hold for these ends when the answers come, or when none was taken. */
 const UNSERVED = {
@@ -40,6 +30,7 @@ const UNSERVED = {
   empty: "answer_empty: it was paid and answered with nothing",
   undecoded: "answer_undecoded: it was paid and answered in a content coding that cannot be decoded",
   cut: `answers_cut: of ${CUT_LIMIT} or more paid answers only the beginning came`,
+  more: `${MOVED_MORE_THAN_TOLD}: it settled calls on one authorization for more than it told of all of them`,
 } as const satisfies Record<string, HoldReason>;
 
 /**
@@ -88,7 +79,7 @@ function reasonIn(receipt: Receipt): string | null {
   if (!isServed(core) && !isCut(core)) {
     // A seller that fails and takes no money for it has done no wrong.
     const taken = receipt.later.some(
-      ({ evidence }) => evidence.kind === "settlement.x402" && "outcome" in evidence && evidence.outcome === "settled",
+      ({ evidence }) => isSettlement(evidence) && evidence.outcome === "settled" && evidence.shared?.part !== "0",
     );
     if (taken) return takenFor(core.response);
     if (!isAnswer(core)) return null;
@@ -135,6 +126,11 @@ export const holdUnserved = (ctx: BuyerContext): Promise<void> =>
       if (newest === undefined || others.length < CUT_LIMIT - 1) continue;
       await hold(tx, { sellerId, receiptId: "", reason: UNSERVED.cut, since: newest.created_at, nowMs });
     }
+    for (const { seller_id: sellerId, receipt_id: receiptId, created_at: since } of await overcharged(
+      tx,
+      nowMs - REFUSED_MS,
+    ))
+      if (receiptId !== null) await hold(tx, { sellerId, receiptId, reason: UNSERVED.more, since, nowMs });
     for (const { seller_id: sellerId, id: receiptId, created_at: since, ...response } of await refused(
       tx,
       nowMs - REFUSED_MS,
@@ -160,6 +156,7 @@ const refused = (
     .select(["purchases.seller_id", "receipts.id", "purchases.created_at", statusOf.as("status"), hashOf.as("sha256")])
     .where("purchases.state", "=", "settled")
     .where("answered_at", "is", null)
+    .where("part", "is not", "0")
     .where("purchases.created_at", ">", sinceMs)
     .where(isNoAnswer)
     .orderBy("purchases.created_at", "desc")
@@ -240,7 +237,7 @@ const unanswered = (tx: Db, nowMs: number | null): Promise<Unanswered[]> =>
           eb("receipt_id", "is", null),
           eb("answered_at", "is", null),
           eb.or([
-            eb("purchases.state", "=", "settled"),
+            eb.and([eb("purchases.state", "=", "settled"), eb("part", "is not", "0")]),
             eb.and([eb("purchases.state", "=", "sent"), eb("purchases.reason", "is not", WALLET_SHORT)]),
           ]),
         ]),

@@ -1,5 +1,6 @@
 import { Proof402Error } from "../errors.ts";
-import { readPurchaseByNonce, readPurchaseByReceipt } from "../payment/journal.ts";
+import { readPurchaseByReceipt, readPurchasesByNonce } from "../payment/journal.ts";
+import { purchaseNonceOf } from "../evidence/payment-binding.ts";
 import { newestAppraisal } from "../receipts/newest.ts";
 import { piecesOf } from "../receipts/disputed.ts";
 import { crowdedIn } from "../receipts/receipt.ts";
@@ -60,9 +61,11 @@ export async function importJudged(
  * its verdict would be out of date from then on.
  */
 async function requireNoOther(tx: Db, { id, core }: Receipt): Promise<void> {
-  const purchase = await readPurchaseByNonce(tx, core.payment.nonce);
-  if (purchase === null || purchase.receiptId === id) return;
-  const { receiptId } = purchase;
+  const purchases = await readPurchasesByNonce(tx, core.payment.nonce);
+  if (purchases.length === 0 || purchases.some(({ receiptId }) => receiptId === id)) return;
+  const named = purchaseNonceOf(core.payment);
+  const same = purchases.find(({ payment }) => purchaseNonceOf(payment) === named) ?? purchases[0];
+  const receiptId = same?.receiptId ?? null;
   const what = receiptId === null ? "and its own receipt is not stored yet" : `with the receipt ${receiptId}`;
   throw new Proof402Error("purchase_known", `The purchase of this receipt is this buyer's own, ${what}.`, {
     next:

@@ -132,7 +132,8 @@ async function isOtherSettlement(
   told: SettlementEvidence,
   seen: SettlementView,
 ): Promise<boolean> {
-  const { signature: _told, ...fields } = told;
+  // The buyer's own words in it: no chain tells them.
+  const { signature: _signature, shared: _shared, ...fields } = told;
   if (seen.state === "settled" && seen.transaction !== null) return !isSame(fields, seen.evidence);
   // The end of an authorization and the state of a channel are true of each block from some one on, so the block may be another.
   const { blockNumber, blockHash, blockTime } = told;

@@ -8,6 +8,7 @@ import { readPaymentResponse } from "../payment/offers.ts";
 import { isUsed } from "../payment/settlement.ts";
 import { readRefusal } from "../payment/refusal-codes.ts";
 import { mayFollow } from "../payment/reserve.ts";
+import { isLater } from "../payment/shared.ts";
 import { findAsset } from "../payment/policy.ts";
 import type { PurchaseRecord, Refusal } from "../payment/types.ts";
 import { needsWord } from "./approve.ts";
@@ -20,7 +21,8 @@ import { pollMilliseconds, type BuyerContext } from "./context.ts";
 import type { Paying, Turn } from "./turn.ts";
 import { quotesOf, type Quote } from "./quote.ts";
 import { quoteKey } from "./quotes.ts";
-import { sendPayment, type Received } from "./send.ts";
+import { sendPayment, type PaymentHeaders, type Received } from "./send.ts";
+import { afterShareRefusal } from "./share.ts";
 
 /** How long a settlement that is under way is waited for before the seller is asked once more, ms. */
 const SETTLING_MS = 15_000;
@@ -45,17 +47,20 @@ export async function afterRefusal(
   ctx: BuyerContext,
   call: Call,
   paying: Paying,
-  { received, header }: { received: Received; header: string },
+  { received, headers }: { received: Received; headers: PaymentHeaders },
 ): Promise<AfterRefusal> {
   const { purchase } = paying;
+  if (isLater(purchase.payment)) return afterShareRefusal(ctx, paying);
   ctx.quotes.drop(quoteKey(paying.candidate.seller.provider, purchase.request));
   await noteCharged(ctx, purchase.payment, received);
   const said = readPaymentResponse(received.headers);
   const underWay = said?.transaction !== undefined || said?.pending === true || said?.success === true;
   const used = await usedOnChain(ctx, purchase);
-  if (used === true || (underWay && used !== false)) return askOnceMore(ctx, paying, header, said?.transaction);
+  // A call on an authorization for several is sent once.
+  if (purchase.payment.share !== undefined && (used === true || underWay)) throw inDoubt(paying, said?.transaction);
+  if (used === true || (underWay && used !== false)) return askOnceMore(ctx, paying, headers, said?.transaction);
   if (underWay) {
-    if (await settlesSoon(ctx, purchase)) return askOnceMore(ctx, paying, header, said.transaction);
+    if (await settlesSoon(ctx, purchase)) return askOnceMore(ctx, paying, headers, said.transaction);
     throw inDoubt(paying, said.transaction);
   }
   const fresh = used === false ? await freshQuote(ctx, call, paying, received) : null;
@@ -138,10 +143,10 @@ async function settlesSoon(ctx: BuyerContext, purchase: PurchaseRecord): Promise
 async function askOnceMore(
   ctx: BuyerContext,
   paying: Paying,
-  header: string,
+  headers: PaymentHeaders,
   hint: string | undefined,
 ): Promise<AfterRefusal> {
-  const again = await sendPayment(ctx, paying, header).catch(() => null);
+  const again = await sendPayment(ctx, paying, headers).catch(() => null);
   if (again !== null && again.status !== 402) return { kind: "answered", received: again };
   const seen = await settleIfSeen(ctx, paying.purchase, hint);
   throw seen === null ? inDoubt(paying, hint) : notServed(paying.candidate.seller.id, seen.transaction);
@@ -167,9 +172,11 @@ const FORBIDDEN: readonly ErrorCode[] = ["resend_not_allowed", "seller_not_found
 export const notServed = (sellerId: string, transaction: string | null, cause?: Proof402Error): Proof402Error =>
   new Proof402Error("paid_not_served", `Seller "${sellerId}" was paid on chain and has not served.`, {
     next:
-      cause !== undefined && FORBIDDEN.includes(cause.code)
-        ? `The payment settled, and the answer is not asked for. ${cause.message} Once the owner allows it again, a call with the same idempotency key asks the seller for the answer and pays nothing more.`
-        : "Nothing more is paid under this key; calling again asks the seller once more. Else complain to the seller with the transaction, or buy elsewhere under a new key.",
+      cause?.code === "payment_in_doubt"
+        ? "The payment settled, and the answer is not asked for again: the seller may count each sending. Complain to the seller with the transaction, or buy elsewhere under a new key."
+        : cause !== undefined && FORBIDDEN.includes(cause.code)
+          ? `The payment settled, and the answer is not asked for. ${cause.message} Once the owner allows it again, a call with the same idempotency key asks the seller for the answer and pays nothing more.`
+          : "Nothing more is paid under this key; calling again asks the seller once more. Else complain to the seller with the transaction, or buy elsewhere under a new key.",
     details: { transaction, ...(cause === undefined ? {} : { reason: cause.code }) },
     cause,
   });

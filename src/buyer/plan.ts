@@ -1,11 +1,13 @@
 import { beforePaying } from "../payment/before-paying.ts";
 import { clocksDisagree } from "../payment/clocks.ts";
 import { deriveNonce, deriveSalt, planPayment } from "../payment/plan.ts";
+import { keptOf } from "../payment/shared.ts";
 import type { Payment } from "../receipts/schema.ts";
 import type { Call } from "./call.ts";
 import { channelFor, lockOfChannel, planFromChannel } from "./channel.ts";
 import type { Chosen } from "./choose.ts";
 import type { BuyerContext } from "./context.ts";
+import { sharingFor } from "./sharing.ts";
 
 /**
  * The time of the offer's chain, unix seconds, where it is known. Throws Proof402Error `wrong_chain` or `asset_mismatch`, and
@@ -45,6 +47,12 @@ export async function planFor(
   const nonce = deriveNonce(ctx.nonceSecret, call.key, attempt);
   const { address: payer } = call.wallet;
   const { payment: policy } = ctx.config;
-  const plan = (): Payment => ({ ...planPayment({ offer, payer, nonce, now: ctx.clock(), policy, chainTime }), salt });
+  const sharing = sharingFor(candidate, offer);
+  const share = sharing === null ? {} : { share: { first: true, kept: keptOf(offer.amount, sharing) } };
+  const plan = (): Payment => ({
+    ...planPayment({ offer, payer, nonce, now: ctx.clock(), policy, chainTime }),
+    salt,
+    ...share,
+  });
   return { lock: null, plan: () => Promise.resolve().then(plan) };
 }

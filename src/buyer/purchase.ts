@@ -7,8 +7,9 @@ import { echoFor } from "../payment/echo.ts";
 import type { Funds } from "../payment/funds.ts";
 import { markSent, markSigned } from "../payment/journal.ts";
 import { refusalOfReserved, type Wish } from "../payment/judge.ts";
-import { paymentHeader } from "../payment/plan.ts";
+import { paymentHeaders } from "../payment/plan.ts";
 import { reserve } from "../payment/reserve.ts";
+import { isLater } from "../payment/shared.ts";
 import type { PurchaseRecord, Transition, WireRequest } from "../payment/types.ts";
 import { listedPriceSchema } from "../receipts/core-schema.ts";
 import type { ListedPrice, Payment } from "../receipts/schema.ts";
@@ -26,7 +27,9 @@ import { afterRefusal, askedTooMuch, notServed } from "./payment-refused.ts";
 import { chainTimeOf, planFor } from "./plan.ts";
 import { maxAmountOf } from "./quote.ts";
 import { openAgain, takeUp } from "./resume.ts";
-import { sendPayment } from "./send.ts";
+import { sendPayment, type PaymentHeaders } from "./send.ts";
+import { requireUnsent, shownFor, withoutShown } from "./share.ts";
+import { shareFor } from "./sharing.ts";
 import type { Paying, Turn } from "./turn.ts";
 import type { BuyResult } from "./types.ts";
 
@@ -52,15 +55,24 @@ async function pay(ctx: BuyerContext, call: Call, turn: Extract<Turn, { kind: "p
   const { attempt } = turn;
   const chosen = await approved(ctx, call, turn, turn.chosen ?? (await choose(ctx, call, turn)));
   const { candidate, attested, quote } = chosen;
-  const chainTime = await chainTimeOf(ctx, chosen);
+  const share = await shareOf(ctx, call, chosen, attempt);
+  const knownTime = share === null ? await chainTimeOf(ctx, chosen) : null;
   const paid = await requireUnpaid(ctx, call, attempt);
   if (paid !== null) return paid;
+  if (share !== null) {
+    const request = build(ctx, call, chosen, share);
+    const reserved = await reserveOffer(ctx, call, { chosen, turn, payment: share, request, funds: null });
+    if (reserved !== null)
+      return exchange(ctx, call, { candidate, attested, purchase: reserved, quote, failure: null });
+  }
+  const chainTime = knownTime === null ? await chainTimeOf(ctx, chosen) : knownTime;
   const { lock, plan } = await planFor(ctx, call, chosen, { attempt, chainTime });
   return withLock(ctx, lock, call.signal, async () => {
     const payment = await plan();
     const request = build(ctx, call, chosen, payment);
     const funds = await fundsFor(ctx, call, quote);
     const reserved = await reserveOffer(ctx, call, { chosen, turn, payment, request, funds });
+    if (reserved === null) throw takenOver();
     return exchange(ctx, call, { candidate, attested, purchase: reserved, quote, failure: null });
   });
 }
@@ -134,19 +146,22 @@ async function exchange(ctx: BuyerContext, call: Call, paying: Paying): Promise<
   const { candidate, purchase: reserved, failure: replaces } = paying;
   const { id, payment, accepted, request } = reserved;
   call.goOn();
+  requireUnsent(reserved);
+  const shown = isLater(payment) ? await shownFor(ctx, paying) : null;
+  if (isLater(payment) && shown === null) return withoutShown(ctx, paying);
   const now = ctx.clock();
   const wish = wishOf(ctx, call, { candidate, payment, now });
   const consent = (tx: BuyerContext["db"]): ReturnType<typeof refusalOfReserved> =>
     refusalOfReserved(tx, wish, reserved);
   await ensure(markSigned(ctx.db, id, { now, replaces, consent }));
-  const signature = await call.wallet.signAuthorization(payment, reserved.offer);
+  const signature = shown?.signature ?? (await call.wallet.signAuthorization(payment, reserved.offer));
   const { paymentResource: resource, paymentExtensions: extensions } = request;
-  const header = paymentHeader({ payment, accepted, signature, resource, extensions });
+  const headers = shown?.headers ?? paymentHeaders({ payment, accepted, signature, resource, extensions });
   call.goOn();
   await ensure(markSent(ctx.db, id, { now: ctx.clock(), replaces, signature }));
   call.commit();
-  call.progress("paid", "authorization sent with the request");
-  const after = await answerTo(ctx, call, paying, header).catch(async (error: unknown) => {
+  call.progress("paid", shown === null ? "authorization sent with the request" : "sent on an earlier authorization");
+  const after = await answerTo(ctx, call, paying, headers).catch(async (error: unknown) => {
     // Another process may have taken the call over while the seller kept this one waiting.
     const result = await answeredMeanwhile(ctx, call, paying);
     if (result === null) throw error;
@@ -162,11 +177,11 @@ async function answerTo(
   ctx: BuyerContext,
   call: Call,
   paying: Paying,
-  header: string,
+  headers: PaymentHeaders,
 ): ReturnType<typeof afterRefusal> {
-  const received = await sendPayment(ctx, paying, header, call.parts);
+  const received = await sendPayment(ctx, paying, headers, call.parts);
   return received.status === 402
-    ? afterRefusal(ctx, call, paying, { received, header })
+    ? afterRefusal(ctx, call, paying, { received, headers })
     : { kind: "answered", received };
 }
 
@@ -180,6 +195,13 @@ const choose = (
     if (turnedDownBy === undefined || !Proof402Error.isInstance(error) || error.code === "aborted") throw error;
     throw await askedTooMuch(ctx, call, turnedDownBy, error.code);
   });
+
+/** The payment of a call that goes on an open authorization, or null. Its request goes where any of this input goes. */
+const shareOf = (ctx: BuyerContext, call: Call, chosen: Chosen, attempt: number): Promise<Payment | null> => {
+  const { candidate } = chosen;
+  if (candidate.seller.sharedAuthorization === undefined) return Promise.resolve(null);
+  return shareFor(ctx, call, { ...chosen, request: requestOf(ctx, call, candidate, "0".repeat(64)) }, attempt);
+};
 
 /** The request that carries the hash of its payment's terms. */
 const build = (ctx: BuyerContext, call: Call, { candidate, quote: { offer } }: Chosen, payment: Payment): WireRequest =>
@@ -220,7 +242,7 @@ async function reserveOffer(
     request: WireRequest;
     funds: Funds | null;
   },
-): Promise<PurchaseRecord> {
+): Promise<PurchaseRecord | null> {
   const { chosen, turn, payment, request, funds } = job;
   const { candidate, quote } = chosen;
   call.requireCaller();
@@ -238,13 +260,16 @@ async function reserveOffer(
   });
   if (result.kind === "refused") {
     const { refusal } = result;
+    // Another call took the last place: this one signs for itself.
+    if (refusal.code === "authorization_used_up") return null;
     throw turn.turnedDownBy === undefined
       ? refused(refusal)
       : await askedTooMuch(ctx, call, turn.turnedDownBy, refusal.code);
   }
   if (result.kind !== "reserved") throw takenOver();
   const amount = moneyText(payment.amount, quote.asset);
-  call.progress("reserved", `${amount} reserved under the policy; idempotency key ${call.key}`);
+  const what = isLater(payment) ? `no more than the ${amount} that an earlier call` : amount;
+  call.progress("reserved", `${what} reserved under the policy; idempotency key ${call.key}`);
   return result.purchase;
 }
 

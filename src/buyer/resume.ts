@@ -6,7 +6,8 @@ import { findSeller } from "../config/schema.ts";
 import { findAsset } from "../payment/policy.ts";
 import type { ListedModel } from "../market/types.ts";
 import { isFromChannel } from "../payment/channels.ts";
-import { NEVER_SIGNED, readAttempts, readPurchase, release } from "../payment/journal.ts";
+import { readAttempts, readPurchase, release } from "../payment/journal.ts";
+import { NEVER_SIGNED } from "../payment/reasons.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
 import { readReceipt } from "../receipts/store.ts";
 import { isServed } from "../receipts/transfer.ts";
@@ -42,7 +43,7 @@ export async function takeUp(ctx: BuyerContext, call: Call): Promise<Turn> {
   const settled = attempts.find(({ state }) => state === "settled");
   if (settled !== undefined) return { kind: "again", purchase: settled, failure: null };
   const out = attempts.filter(isOut);
-  const usable = out.findLast(({ payment }) => isUsable(payment.validBefore, ctx.clock()));
+  const usable = out.findLast((one) => isUsable(one.payment.validBefore, ctx.clock()) && !isSentOnce(one));
   if (usable !== undefined) return { kind: "again", purchase: usable, failure: null };
   if (out.length > 0) throw inDoubt();
   return { kind: "pay", attempt: attemptAfter(attempts), chosen: null };
@@ -57,6 +58,9 @@ function attemptAfter(attempts: readonly PurchaseRecord[]): number {
 const isUsable = (validBefore: number, now: Date): boolean =>
   validBefore - now.getTime() / 1000 > RESEND_MARGIN_SECONDS;
 
+/** Its seller counts each sending, as of calls that share an authorization: once sent it is asked for no more. */
+const isSentOnce = ({ payment, state }: PurchaseRecord): boolean => payment.share !== undefined && state !== "signed";
+
 /** It may have been signed and sent, and no answer came: a power loss may have taken the note of its sending. */
 const isOut = ({ state, receiptId }: PurchaseRecord): boolean =>
   (state === "signed" || state === "sent") && receiptId === null;
@@ -68,7 +72,8 @@ const isOut = ({ state, receiptId }: PurchaseRecord): boolean =>
 async function decide(ctx: BuyerContext, attempts: readonly PurchaseRecord[]): Promise<void> {
   const open = attempts.filter(isOut);
   const [only] = open;
-  const clear = open.length === 1 && only !== undefined && isUsable(only.payment.validBefore, ctx.clock());
+  const clear =
+    open.length === 1 && only !== undefined && isUsable(only.payment.validBefore, ctx.clock()) && !isSentOnce(only);
   for (const purchase of attempts) {
     // Legal while it is only reserved: a process that is slow can sign it no more afterwards.
     if (purchase.state === "reserved") await release(ctx.db, purchase.id, { reason: NEVER_SIGNED, now: ctx.clock() });
@@ -84,11 +89,12 @@ async function answeredBefore(ctx: BuyerContext, call: Call, answered: PurchaseR
   const receipt = await readReceipt(ctx.db, answered.receiptId ?? "");
   if (receipt === null) throw new Error(`journal names receipt ${answered.receiptId} that is not stored`);
   const usable = isUsable(answered.payment.validBefore, ctx.clock());
-  const purchase = usable || isServed(receipt.core) ? answered : await afterItsEnd(ctx, answered);
+  const once = isSentOnce(answered);
+  const purchase = (usable && !once) || isServed(receipt.core) ? answered : await afterItsEnd(ctx, answered);
   const { state } = purchase;
-  const open = state === "settled" || (usable && state === "answered");
+  const open = !once && (state === "settled" || (usable && state === "answered"));
   if (isOwed(receipt) && open) return { kind: "again", purchase, failure: receipt.id };
-  const payment = open ? "open" : state === "released" ? "over" : "undecided";
+  const payment = open ? "open" : state === "released" ? "over" : once && state === "settled" ? "taken" : "undecided";
   return { kind: "result", result: resultOf(ctx, call, receipt, { paidNow: false, stored: true, payment }) };
 }
 

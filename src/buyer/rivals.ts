@@ -1,5 +1,6 @@
 import type { Hex } from "../evidence/bytes.ts";
-import { readPurchaseByNonce } from "../payment/journal.ts";
+import { purchaseNonceOf } from "../evidence/payment-binding.ts";
+import { readPurchasesByNonce } from "../payment/journal.ts";
 import type { Payment, Receipt } from "../receipts/schema.ts";
 import { receiptsOfNonce } from "../receipts/store.ts";
 import type { Db } from "../storage/database.ts";
@@ -16,8 +17,10 @@ export async function rivalsOf(
   { beside, holdsUp }: { beside: Receipt | undefined; holdsUp: (rival: Receipt) => Promise<boolean> },
 ): Promise<Rivals> {
   const { payment } = receipt.core;
-  const own = await ownOf(db, payment.nonce);
-  const stored = await receiptsOfNonce(db, payment.nonce);
+  const ownOnes = await ownOf(db, payment.nonce);
+  // Of an authorization for several calls each has a receipt of its own. None of these condemns another.
+  const own = ownOnes.includes(receipt.id) ? receipt.id : (ownOnes[0] ?? null);
+  const stored = (await receiptsOfNonce(db, payment.nonce)).filter(({ id }) => id === own || !ownOnes.includes(id));
   const all = beside === undefined || stored.some(({ id }) => id === beside.id) ? stored : [...stored, beside];
   const rivals = all.filter(({ id }) => id !== receipt.id);
   const others = rivals.map(({ id }) => id);
@@ -32,12 +35,12 @@ export async function rivalsOf(
 export async function importedOf(db: Db, { id, core }: Receipt): Promise<Receipt[]> {
   const own = await ownOf(db, core.payment.nonce);
   const stored = await receiptsOfNonce(db, core.payment.nonce);
-  return stored.filter((one) => one.id === id || (own === null && isSamePurchase(one.core.payment, core.payment)));
+  return stored.filter((one) => one.id === id || (own.length === 0 && isSamePurchase(one.core.payment, core.payment)));
 }
 
-/** The id of this buyer's own receipt of a purchase, or null. */
-const ownOf = async (db: Db, nonce: Hex): Promise<string | null> =>
-  (await readPurchaseByNonce(db, nonce))?.receiptId ?? null;
+/** The ids of this buyer's own receipts of an authorization: one at most, but where several calls share it. */
+const ownOf = async (db: Db, nonce: Hex): Promise<string[]> =>
+  (await readPurchasesByNonce(db, nonce)).flatMap(({ receiptId }) => receiptId ?? []);
 
 /**
  * Each payer counts its own nonces on each chain. Without a salt, in format 1, nothing signs the payer, so a copy may name
@@ -47,4 +50,8 @@ const isSamePurchase = (one: Payment, other: Payment): boolean =>
   one.nonce === other.nonce &&
   (one.salt === undefined ||
     other.salt === undefined ||
-    (one.method === other.method && one.network === other.network && one.payer === other.payer));
+    (one.method === other.method &&
+      one.network === other.network &&
+      one.payer === other.payer &&
+      // Two calls on one authorization are two purchases, by the terms that each request commits to.
+      (one.share === undefined || other.share === undefined || purchaseNonceOf(one) === purchaseNonceOf(other))));

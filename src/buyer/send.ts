@@ -2,7 +2,6 @@ import { fromBase64 } from "../evidence/bytes.ts";
 import { Proof402Error, type ErrorCode } from "../errors.ts";
 import type { HttpRequest, HttpResponse } from "../http/client.ts";
 import { cutBy } from "../http/errors.ts";
-import { networkOfV1 } from "../payment/body-offers.ts";
 import { readPaymentResponse } from "../payment/offers.ts";
 import { noteClaim } from "../payment/sightings.ts";
 import type { PurchaseRecord, WireRequest } from "../payment/types.ts";
@@ -17,6 +16,9 @@ export type Received = HttpResponse & { sentAt: Date; receivedAt: Date };
 /** Whom a request is for, and what was attested of it. */
 export type To = { candidate: Candidate; attested: Attested };
 
+/** The headers that pay for a request: the payment itself, or a seller's token for one shown before. */
+export type PaymentHeaders = Readonly<Record<string, string>>;
+
 /** A payment on its way, as its call took it up. */
 type Sending = To & { purchase: PurchaseRecord };
 
@@ -29,17 +31,17 @@ export async function send(
   ctx: BuyerContext,
   request: WireRequest,
   { candidate, attested }: To,
-  options: { payment?: Record<string, string>; signal?: AbortSignal } & Pick<HttpRequest, "onHead" | "onBody">,
+  options: { payment?: PaymentHeaders; signal?: AbortSignal } & Pick<HttpRequest, "once" | "onHead" | "onBody">,
 ): Promise<Received> {
   const sentAt = ctx.clock();
-  const { payment, signal, onHead, onBody } = options;
+  const { payment, once = false, signal, onHead, onBody } = options;
   try {
     const response = await ctx.http.request({
       method: request.method,
       url: request.url,
       ...(payment === undefined
         ? { headers: request.headers }
-        : { headers: { ...request.headers, ...payment }, paid: true }),
+        : { headers: { ...request.headers, ...payment }, paid: true, once }),
       body: fromBase64(request.body),
       certificateSha256: attested.tlsCertificate ?? undefined,
       pin: candidate.seller.certificateSha256,
@@ -64,10 +66,10 @@ export async function send(
 export async function sendPayment(
   ctx: BuyerContext,
   sending: Sending,
-  paymentHeader: string,
+  headers: PaymentHeaders,
   parts?: PartsTeller,
 ): Promise<Received> {
-  const { payment, request, accepted } = sending.purchase;
+  const { payment, request } = sending.purchase;
   let answered: Answered | null = null;
   let isToBeStored = false;
   let note: (survives: "power loss" | "process") => Promise<unknown> = () => Promise.resolve();
@@ -75,7 +77,9 @@ export async function sendPayment(
   const listener = parts?.hear(sending.candidate.seller.provider);
   try {
     const received = await send(ctx, request, sending, {
-      payment: { [networkOfV1(accepted) === null ? "payment-signature" : "x-payment"]: paymentHeader },
+      payment: headers,
+      // Its seller may count each sending of a call on an authorization for several.
+      once: payment.share !== undefined,
       onHead({ status, headers }) {
         const said = readPaymentResponse(headers);
         answered = { status, transaction: said?.transaction ?? null };
@@ -118,7 +122,7 @@ const UNREADABLE: Readonly<Partial<Record<ErrorCode, string>>> = {
 };
 
 /** The error where an answer came of which there is nothing to keep: no byte of its body, or nothing that HTTP lets be read. */
-function lost({ candidate }: Sending, cause: Proof402Error, answered: Answered | null): Proof402Error | null {
+function lost({ candidate, purchase }: Sending, cause: Proof402Error, answered: Answered | null): Proof402Error | null {
   // The caller's own end loses no answer, and neither does a connection on which none came.
   if (cutBy(cause) === null || (answered === null && UNREADABLE[cause.code] === undefined)) return null;
   const how = answered === null ? UNREADABLE[cause.code] : `with status ${answered.status} and no body after it`;
@@ -126,7 +130,10 @@ function lost({ candidate }: Sending, cause: Proof402Error, answered: Answered |
     "answer_lost",
     `Seller "${candidate.seller.id}" answered the payment ${how}: nothing came that a receipt could hold.`,
     {
-      next: "Call again with the same idempotency key: the same payment is sent again, and nothing is paid twice. `spending` shows what became of it.",
+      next:
+        purchase.payment.share === undefined
+          ? "Call again with the same idempotency key: the same payment is sent again, and nothing is paid twice. `spending` shows what became of it."
+          : "It shares an authorization with other calls, and is not sent again. Call again with the same idempotency key in some minutes: the chain shows by then what was taken, and only a call that nothing was taken for is paid once more.",
       details: { reason: cause.code, status: null, transaction: null, ...answered },
       cause,
     },

@@ -1,7 +1,9 @@
 import { Proof402Error } from "../errors.ts";
 import { findAsset } from "../payment/policy.ts";
 import { countPurchases, recentPurchases } from "../payment/journal.ts";
+import { isLater } from "../payment/shared.ts";
 import { spending } from "../payment/spending.ts";
+import type { PurchaseRecord } from "../payment/types.ts";
 import type { BuyerContext } from "./context.ts";
 import type { Spending } from "./types.ts";
 
@@ -59,7 +61,8 @@ export async function viewSpending(
         // The journal's offers have their decimals from the configuration of their time.
         decimals: token?.decimals ?? purchase.offer.decimals,
         usdStable: token?.usdStable ?? false,
-        amount: purchase.settledAmount ?? purchase.offer.amount,
+        amount: costOf(purchase),
+        shared: purchase.payment.share === undefined ? null : { told: purchase.reported, part: purchase.part },
         state: purchase.state,
         reason: purchase.reason,
         receiptId: purchase.receiptId,
@@ -67,4 +70,13 @@ export async function viewSpending(
       };
     }),
   };
+}
+
+/**
+ * The cost of a purchase: the moved amount, or before that the authorized one. Of a shared authorization each call has a
+ * part of the moved amount. Before that the first call has all of it, and a later one nothing more.
+ */
+function costOf({ payment, part, settledAmount, offer }: PurchaseRecord): string {
+  if (payment.share === undefined) return settledAmount ?? offer.amount;
+  return part ?? (isLater(payment) ? "0" : offer.amount);
 }

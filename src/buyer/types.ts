@@ -159,6 +159,11 @@ export type Spending = {
     usdStable: boolean;
     /** Base units. */
     amount: string;
+    /**
+     * Of a call on a shared authorization: its cost in the seller's words, and its part of the moved amount, base units.
+     * While it is not settled the first call has the whole amount, and the others 0.
+     */
+    shared: { told: string | null; part: string | null } | null;
     state: PurchaseState;
     /** Why it was released, or what is odd about its settlement: a code. */
     reason: string | null;

@@ -95,6 +95,10 @@ export const BEFORE_SIGNING = {
     "Have the owner open one with `proof402 channel open`.",
   ],
   channel_exhausted: ["The channel holds less than the price.", "Have the owner open another channel."],
+  authorization_used_up: [
+    "The authorization that several calls share takes no further call.",
+    "Call again with the same key: the call is paid under a new one.",
+  ],
   payment_mismatch: ["The payment to reserve is not the one that the offer asks for.", "Start the purchase again."],
   authorization_mismatch: [
     "The payment to sign is not the one that was planned.",

@@ -23,6 +23,19 @@ export const termsHash = (terms: PaymentTerms): string =>
 /** What a request binds: the offer, the listed price, and the payment as it is signed, with its salt. */
 export type PaymentTerms = { offer: object; listedPrice?: object | null; payment: { salt?: string } };
 
+/**
+ * The name of a payment's purchase among those of its payer, network and asset: its nonce. Of an authorization for several
+ * calls each later call is named by its salt, too, a part of the terms that its request commits to.
+ */
+export const purchaseNonceOf = ({ nonce, salt, share }: NamedPayment): string =>
+  isLaterShare({ share }) && salt !== undefined ? `${nonce} ${salt}` : nonce;
+
+/** Whether a payment is a later call's share of an authorization that another call signed. */
+export const isLaterShare = ({ share }: Pick<NamedPayment, "share">): boolean => share?.first === false;
+
+/** The parts of a payment that name its purchase. */
+type NamedPayment = { nonce: string; salt?: string | undefined; share?: { first: boolean } | undefined };
+
 const pick = ({ offer, listedPrice, payment }: PaymentTerms): PaymentTerms => ({
   offer,
   listedPrice: listedPrice ?? null,

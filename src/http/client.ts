@@ -50,6 +50,8 @@ export type HttpRequest = {
   totalMs?: number;
   /** The request is paid for: any answer is taken as it comes, a redirect, a coded one or the beginning of one included. */
   paid?: boolean;
+  /** Each sending may count at its server. */
+  once?: boolean;
   /** Told of the answer's head before its body is read: of one that is paid for, all that may come of it. Must not throw. */
   onHead?: ((head: Pick<HttpResponse, "status" | "headers">) => void) | undefined;
   /** Told of the body's bytes as they come, unless it is coded. Those that are read no more are not told of. Must not throw. */
@@ -79,8 +81,8 @@ export type HttpResponse = {
  * this machine's own network unless configured. Proxies and environment variables play no part.
  *
  * A request is sent a second time, once and on a new connection, where a connection kept from earlier broke before a
- * byte of the answer came. This is safe for all requests here: an unpaid one costs nothing, and a paid one carries the
- * same bytes and so the same authorization, accepted once by the chain.
+ * byte of the answer came. An unpaid one costs nothing, and a paid one carries the same authorization, accepted once by
+ * the chain. A request that is marked `once` has a new connection, and is sent on no other.
  *
  * Hands over the answer to a paid request in any form: any status, a redirect (never followed), a coded body, and the
  * received part of one that is too large, too slow or broken off. Throws if no byte of its body came.
@@ -112,7 +114,8 @@ export function createHttp(limits: HttpLimits, options: { lookup?: LookupFunctio
       const url = checkUrl(request.url, limits);
       const end = performance.now() + Math.min(request.totalMs ?? Infinity, limits.totalSeconds * 1000);
       const { kept, fresh, connector } = ways.of(request.pin);
-      const first = await attempt({ agent: kept, connector, url, request, limits, end, sentBefore: false });
+      const agent = request.once === true ? fresh : kept;
+      const first = await attempt({ agent, connector, url, request, limits, end, sentBefore: false });
       if (typeof first === "object") return contentOf(first, limits);
       const sentBefore = first === "stale_connection";
       const second = await attempt({ agent: fresh, connector, url, request, limits, end, sentBefore });

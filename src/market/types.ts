@@ -5,7 +5,7 @@ import type { TensorMetadata } from "../evidence/exchange/tensors.ts";
 import { ASSURANCES, type Evidence, type Groth16Evidence } from "../receipts/schema.ts";
 import type { SignatureEvidence } from "../receipts/signature-schema.ts";
 import { referenceValuesSchema, registrySchema } from "../verify/policy.ts";
-import { sellerLimitsSchema } from "../payment/policy.ts";
+import { sellerLimitsSchema, sharedAuthorizationSchema } from "../payment/policy.ts";
 import { anyCaseAddress } from "../receipts/fields.ts";
 import type { Hex } from "../evidence/bytes.ts";
 
@@ -89,6 +89,8 @@ export const sellerSchema = z.strictObject({
       withdrawDelaySeconds: z.int().min(900).max(2_592_000),
     })
     .optional(),
+  /** Has offers whose method allows it paid with one authorization for several calls. Absent: one for each call. */
+  sharedAuthorization: sharedAuthorizationSchema.optional(),
   /** The most to pay this seller, per asset, within the payment policy. */
   limits: z.array(sellerLimitsSchema).max(16).default([]),
   /** The most this seller is known to offer evidence for. */

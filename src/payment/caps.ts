@@ -157,12 +157,14 @@ export function findExceededCap(options: {
   amount: bigint;
   maxAmount?: bigint | undefined;
   sameCall?: bigint;
+  /** The most that the call may cost, where it adds less to the money at risk: bounded by the caps for one call. */
+  mayCost?: bigint;
   usage: Usage;
   callsLastHour: bigint;
   /** The owner's caps for the seller, and what counts against them. */
   seller?: { limits: SellerLimits; usage: Usage } | undefined;
 }): Refusal | null {
-  const { policy, asset, amount, maxAmount, sameCall = 0n, usage, callsLastHour, seller } = options;
+  const { policy, asset, amount, maxAmount, sameCall = 0n, mayCost = amount, usage, callsLastHour, seller } = options;
   if (callsLastHour >= BigInt(policy.callsPerHour)) {
     return {
       code: "over_count_cap",
@@ -172,9 +174,10 @@ export function findExceededCap(options: {
       remaining: "0",
     };
   }
+  const ofCall = sameCall + mayCost - amount;
   const bounds: Bound[] = [
-    { code: "over_per_call_cap", name: "the policy's cap per call", limit: BigInt(asset.perCall), used: sameCall },
-    { code: "over_call_limit", name: "this call's own limit", limit: maxAmount ?? sameCall + amount, used: sameCall },
+    { code: "over_per_call_cap", name: "the policy's cap per call", limit: BigInt(asset.perCall), used: ofCall },
+    { code: "over_call_limit", name: "this call's own limit", limit: maxAmount ?? ofCall + amount, used: ofCall },
     { code: "over_hour_cap", name: "the policy's cap per hour", limit: BigInt(asset.perHour), used: usage.hour },
     { code: "over_day_cap", name: "the policy's cap per day", limit: BigInt(asset.perDay), used: usage.day },
     { code: "over_total_cap", name: "the policy's total cap", limit: BigInt(asset.total), used: usage.total },

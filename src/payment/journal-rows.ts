@@ -1,4 +1,5 @@
 import { sql, type Selectable } from "kysely";
+import type { Hex } from "../evidence/bytes.ts";
 import type { PurchasesTable } from "../storage/tables.ts";
 import type { Payment } from "../receipts/schema.ts";
 import { payerOf } from "./methods/methods.ts";
@@ -25,12 +26,18 @@ export const toRecord = (row: Selectable<PurchasesTable>): PurchaseRecord => ({
   answeredAt: row.answered_at,
   transaction: row.transaction,
   settledAmount: row.settled_amount,
+  reported: row.reported,
+  part: row.part,
   reason: row.reason,
   createdAt: row.created_at,
   updatedAt: row.updated_at,
 });
 
-const isName = (nonce: PurchasesTable["nonce"]): nonce is `voucher ${string}` => nonce.startsWith("voucher ");
+/** The nonce of the payment in a row, which may have a name of its own in its place. */
+function nonceOf({ nonce, authorization_hash: hash }: Selectable<PurchasesTable>): Hex {
+  const [first = ""] = nonce.split(" ");
+  return first.startsWith("0x") ? `0x${first.slice(2)}` : hash;
+}
 
 function paymentOf(row: Selectable<PurchasesTable>): Payment {
   const authorization = {
@@ -39,7 +46,7 @@ function paymentOf(row: Selectable<PurchasesTable>): Payment {
     amount: row.amount,
     payer: row.payer,
     payTo: row.pay_to,
-    nonce: isName(row.nonce) ? row.authorization_hash : row.nonce,
+    nonce: nonceOf(row),
     validAfter: row.valid_after,
     validBefore: row.valid_before,
     authorizationHash: row.authorization_hash,
@@ -66,6 +73,9 @@ export const toRow = ({ payment, ...purchase }: PurchaseRecord): Selectable<Purc
   facilitator: null,
   channel_id: null,
   voucher: null,
+  share: null,
+  reported: purchase.reported,
+  part: purchase.part,
   payer: payment.payer,
   pay_to: payment.payTo,
   nonce: payment.nonce,

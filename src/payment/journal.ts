@@ -1,11 +1,12 @@
 import type { Hex } from "../evidence/bytes.ts";
 import { drawnOnce, type Db } from "../storage/database.ts";
-import { appendEntry } from "../receipts/log-entry.ts";
-import { LINK_COLUMNS } from "../receipts/log-rows.ts";
 import { immediate } from "../storage/migrations.ts";
 import type { PurchasesTable, PurchaseState } from "../storage/tables.ts";
-import { countedAmount, countSpending } from "./caps.ts";
+import { move, UNCHANGED, type Change, type Moving } from "./journal-moves.ts";
 import { isOpen, toRecord } from "./journal-rows.ts";
+import { callsBeside } from "./share-books.ts";
+import { callsOn } from "./shared.ts";
+import { releaseCalls, settleCalls } from "./share-moves.ts";
 import type { PurchaseRecord, Refusal, Transition } from "./types.ts";
 import { settlePart } from "./voucher-sum.ts";
 
@@ -46,7 +47,7 @@ const agree = (): Promise<null> => Promise.resolve(null);
  * Before the bytes go on the wire, the first time or again. The signature is kept here until it can be shown
  * ({@link readSignature}).
  */
-export const markSent = (
+export const markSent = async (
   db: Db,
   id: string,
   { now, replaces = null, signature = null }: { now: Date; replaces?: string | null; signature?: string | null },
@@ -57,13 +58,20 @@ export const markSent = (
     now,
     (row) => {
       if (row.state === "signed") return { state: "sent", signature };
+      // Its seller counts each sending of a call on a shared authorization: there is one, by whichever process.
+      if (row.share !== null) return null;
       const change = again(row, replaces);
       // It is asked for once more: what was said before explains nothing.
       return change !== null && row.reason === WALLET_SHORT ? { reason: null } : change;
     },
-    // `signed` is on the disk and means the same for the money; the answer's transaction makes this durable too.
-    "process",
+    // `signed` is on the disk and means the same for the money; the answer's transaction makes this durable too. Of a call
+    // on a shared authorization it is all that keeps it from being sent again.
+    (await isShared(db, id)) ? "power loss" : "process",
   );
+
+/** Whether a purchase is a call on an authorization for several. */
+const isShared = async (db: Db, id: string): Promise<boolean> =>
+  (await db.selectFrom("purchases").select("share").where("id", "=", id).executeTakeFirst())?.share != null;
 
 /**
  * An answer came and its receipt is stored. An answer may also come after the chain has decided: the receipt is noted
@@ -92,15 +100,16 @@ export const markAnswered = (
 export const markServed = (db: Db, id: string, now: Date): Promise<Transition> =>
   move(db, id, now, ({ receipt_id: known }) => (known === null ? { answered_at: now.getTime() } : UNCHANGED));
 
+/** What a call on a shared authorization cost, in its seller's words: base units. In the caller's transaction. */
+export const noteReported = (tx: Db, id: string, cost: bigint): Promise<unknown> =>
+  tx.updateTable("purchases").set({ reported: cost.toString() }).where("id", "=", id).execute();
+
 /** Why a sent payment was turned down: the chain shows too little in the wallet for it. */
 export const WALLET_SHORT = "wallet_short";
 
 /** The seller turned a sent payment down, and the wallet's own funds are why. */
 export const markShort = (db: Db, id: string, now: Date): Promise<Transition> =>
   move(db, id, now, ({ state }) => (state === "sent" ? { reason: WALLET_SHORT } : UNCHANGED));
-
-/** Why a purchase was released that no authorization was made for. */
-export const NEVER_SIGNED = "never_signed";
 
 /** Why a voucher was released whose part of the channel's sum is another purchase's. */
 export const SUPERSEDED = "voucher_superseded";
@@ -128,6 +137,8 @@ export const markSettled = (
       .select(["channel_id", "state"])
       .where("id", "=", id)
       .executeTakeFirst();
+    const calls = await callsBeside(tx, id);
+    if (calls !== null) return settleCalls(tx, id, calls, { transaction, amount, reason, now });
     const isVoucher = row !== undefined && row.channel_id !== null;
     const open = isVoucher && ["signed", "sent", "answered"].includes(row.state);
     const part = open ? await settlePart(tx, id, now) : BigInt(amount);
@@ -149,70 +160,14 @@ export const release = (
   id: string,
   { reason, unusable = false, now }: { reason: string; unusable?: boolean; now: Date },
 ): Promise<Transition> =>
-  move(db, id, now, ({ state }) => {
-    if (state === "released") return UNCHANGED;
-    return state === "reserved" || (unusable && state !== "settled") ? { state: "released", reason } : null;
+  immediate(db, async (tx) => {
+    const calls = unusable ? await callsBeside(tx, id) : null;
+    if (calls !== null) return releaseCalls(tx, id, calls, { reason, now });
+    return move(tx, id, now, ({ state }) => {
+      if (state === "released") return UNCHANGED;
+      return state === "reserved" || (unusable && state !== "settled") ? { state: "released", reason } : null;
+    });
   });
-
-type Change = Partial<
-  Pick<
-    PurchasesTable,
-    "state" | "receipt_id" | "answered_at" | "transaction" | "settled_amount" | "reason" | "signature"
-  >
->;
-const UNCHANGED: Change = {};
-
-const MOVING = [
-  "state",
-  "network",
-  "asset",
-  "amount",
-  "settled_amount",
-  "receipt_id",
-  "transaction",
-  "reason",
-  "created_at",
-  "seller_id",
-] as const;
-type Moving = Pick<PurchasesTable, (typeof MOVING)[number]>;
-
-/**
- * Compare-and-set: applies the change chosen by `decide` for the present row, or nothing for null. What the row counts
- * against the caps changes in the same transaction.
- */
-async function move(
-  db: Db,
-  id: string,
-  now: Date,
-  decide: (row: Moving) => Change | null,
-  survives: "power loss" | "process" = "power loss",
-): Promise<Transition> {
-  return immediate(
-    db,
-    async (tx) => {
-      const row = await tx.selectFrom("purchases").select(MOVING).where("id", "=", id).executeTakeFirst();
-      if (row === undefined) return { ok: false, code: "unknown_purchase", state: null };
-      const change = decide(row);
-      if (change === null) return { ok: false, code: "illegal_transition", state: row.state };
-      if (change === UNCHANGED) return { ok: true, state: row.state, changed: false };
-      const after = { ...row, ...change };
-      const link = await tx
-        .updateTable("purchases")
-        .set({ ...change, updated_at: now.getTime() })
-        .where("id", "=", id)
-        .returning(LINK_COLUMNS)
-        .executeTakeFirstOrThrow();
-      // Which receipt is of an own purchase, and of what amount, decides more than any receipt says.
-      if (change.receipt_id !== undefined)
-        await appendEntry(tx, { kind: "purchase", subject: id, value: link, at: now });
-      const calls = BigInt(Number(row.state === "released")) - BigInt(Number(after.state === "released"));
-      const amount = countedAmount(after) - countedAmount(row);
-      await countSpending(tx, { ...row, sellerId: row.seller_id }, row.created_at, { amount, calls });
-      return { ok: true, state: after.state, changed: true };
-    },
-    survives,
-  );
-}
 
 const recordOrNull = (row: PurchasesTable | undefined): PurchaseRecord | null =>
   row === undefined ? null : toRecord(row);
@@ -220,6 +175,10 @@ const recordOrNull = (row: PurchasesTable | undefined): PurchaseRecord | null =>
 /** One attempt by its id. */
 export const readPurchase = async (db: Db, id: string): Promise<PurchaseRecord | null> =>
   recordOrNull(await db.selectFrom("purchases").selectAll().where("id", "=", id).executeTakeFirst());
+
+/** One attempt by the name of its row: the nonce, but of a voucher or a later call on an authorization. */
+export const readPurchaseByName = async (db: Db, name: PurchasesTable["nonce"]): Promise<PurchaseRecord | null> =>
+  recordOrNull(await db.selectFrom("purchases").selectAll().where("nonce", "=", name).executeTakeFirst());
 
 /** Every attempt at a logical call, oldest first. */
 export const readAttempts = async (db: Db, idempotencyKey: string): Promise<PurchaseRecord[]> =>
@@ -243,9 +202,12 @@ export const readLatestAttempt = async (db: Db, idempotencyKey: string): Promise
       .executeTakeFirst(),
   );
 
-/** The attempt whose authorization bears this nonce. */
-export const readPurchaseByNonce = async (db: Db, nonce: Hex): Promise<PurchaseRecord | null> =>
-  recordOrNull(await db.selectFrom("purchases").selectAll().where("nonce", "=", nonce).executeTakeFirst());
+/** The attempts whose authorization bears this nonce: one, or of an authorization for several calls each call's. */
+export async function readPurchasesByNonce(db: Db, nonce: Hex): Promise<PurchaseRecord[]> {
+  const first = await db.selectFrom("purchases").selectAll().where("nonce", "=", nonce).executeTakeFirst();
+  if (first === undefined) return [];
+  return (first.share === null ? [first] : await callsOn(db, nonce)).map(toRecord);
+}
 
 /** The attempt whose answer a receipt holds. */
 export const readPurchaseByReceipt = async (db: Db, receiptId: string): Promise<PurchaseRecord | null> =>

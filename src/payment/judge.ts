@@ -7,6 +7,7 @@ import { isWithin } from "./hours.ts";
 import { payerOf } from "./methods/methods.ts";
 import { MIN_USABLE_SECONDS } from "./offers.ts";
 import { findAsset, type AssetPolicy, type PaymentPolicy, type SellerLimits } from "./policy.ts";
+import { isLater } from "./shared.ts";
 import type { PurchaseRecord, Refusal } from "./types.ts";
 
 /** A payment to be judged, and what bounds it besides the policy. Amounts in base units. */
@@ -58,12 +59,15 @@ async function underfunded(
   asset: AssetPolicy,
 ): Promise<Refusal | null> {
   const by = methodOf(payment);
-  return funds === null || by === null ? null : lackOf(tx, { ...payment, idempotencyKey, by }, asset, funds);
+  return funds === null || by === null || isLater(payment)
+    ? null
+    : lackOf(tx, { ...payment, idempotencyKey, by }, asset, funds);
 }
 
 async function overCaps(tx: Db, wish: Wish, asset: AssetPolicy, own: string | null): Promise<Refusal | null> {
   const { policy, now, payment, sellerId, sellerLimits, maxAmount } = wish;
-  const amount = BigInt(payment.amount);
+  // Of a later call on one authorization the first call's row has the money, all of it.
+  const amount = isLater(payment) ? 0n : BigInt(payment.amount);
   const counted = own === null ? 0n : amount;
   const without = ({ hour, day, total }: Usage): Usage => ({
     hour: hour - counted,
@@ -79,6 +83,7 @@ async function overCaps(tx: Db, wish: Wish, asset: AssetPolicy, own: string | nu
     usage: without(await readUsage(tx, asset, nowMs)),
     callsLastHour: (await readCallsLastHour(tx, nowMs)) - (own === null ? 0n : 1n),
     maxAmount,
+    mayCost: BigInt(payment.amount),
     seller: sellerLimits && { limits: sellerLimits, usage: without(await readUsage(tx, asset, nowMs, sellerId)) },
   });
 }

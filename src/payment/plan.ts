@@ -120,3 +120,8 @@ export function paymentHeader(options: {
       : { x402Version: 1, scheme: accepted["scheme"], network, payload: signed };
   return toBase64(utf8(JSON.stringify(payload)));
 }
+
+/** The same as the header that pays a request, by its name in x402's version of the offer. */
+export const paymentHeaders = (options: Parameters<typeof paymentHeader>[0]): Record<string, string> => ({
+  [networkOfV1(options.accepted) === null ? "payment-signature" : "x-payment"]: paymentHeader(options),
+});

@@ -43,6 +43,19 @@ export const sellerLimitsSchema = z.strictObject({
   total: baseUnits.optional(),
 });
 
+/** One authorization for several calls to a seller, where its offers are paid by a method that allows it. */
+export const sharedAuthorizationSchema = z.strictObject({
+  /** How later calls show it: by the token of the seller's first answer, or by the first call's own payment header again. */
+  shownBy: z.enum(["token", "payment"]).default("token"),
+  /** The most calls on one authorization. Each keeps an equal part of the amount free for itself. */
+  calls: z.int().min(2).max(1000).default(20),
+  /** Unused for so long it takes no further call. Keep it under the seller's own limit. */
+  idleSeconds: z.int().min(1).max(600).default(45),
+  /** So long before its end it takes no further call: the seller has to settle it in that time. */
+  marginSeconds: z.int().min(20).max(1800).default(130),
+});
+export type SharedAuthorization = z.infer<typeof sharedAuthorizationSchema>;
+
 /** What the wallet may do. No tool argument can widen it (docs/architecture.md §6.1). */
 export const paymentPolicySchema = z.strictObject({
   assets: z.array(assetPolicySchema).min(1).max(256),

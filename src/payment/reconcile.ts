@@ -2,7 +2,9 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { Db } from "../storage/database.ts";
 import type { Chain } from "../chain/chain.ts";
 import { readClaims } from "./channel-books.ts";
-import { markSettled, NEVER_SIGNED, openPurchases, release } from "./journal.ts";
+import { markSettled, openPurchases, release } from "./journal.ts";
+import { NEVER_SIGNED } from "./reasons.ts";
+import { forgetEnded, isLater } from "./shared.ts";
 import type { PurchaseRecord, Transition } from "./types.ts";
 import { lookOnce } from "./witness.ts";
 
@@ -51,7 +53,8 @@ export async function reconcile(options: {
   const again: PurchaseRecord[] = [];
   let wait = 0;
   await readClaims(db, options.chains, options.now);
-  for (const purchase of await openPurchases(db)) {
+  await forgetEnded(db, options.now);
+  for (const purchase of withoutShares(await openPurchases(db))) {
     const ended = await reconcileOne(options, purchase, summary);
     if (ended === null || !secondLook) continue;
     again.push(purchase);
@@ -65,6 +68,14 @@ export async function reconcile(options: {
     await reconcileOne({ ...options, now: later }, purchase, summary);
   }
   return summary;
+}
+
+/** Of calls that share an authorization the first one's look decides all; unsigned ones are given up one by one. */
+function withoutShares(open: readonly PurchaseRecord[]): PurchaseRecord[] {
+  const first = new Set(
+    open.filter(({ payment }) => payment.share?.first === true).map(({ payment }) => payment.nonce),
+  );
+  return open.filter(({ payment, state }) => !isLater(payment) || state === "reserved" || !first.has(payment.nonce));
 }
 
 /** Counts one purchase into the summary. The ms after which a second look may conclude, or null where none is due. */

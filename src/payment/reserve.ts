@@ -4,8 +4,10 @@ import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import { countSpending } from "./caps.ts";
 import { toRow } from "./journal-rows.ts";
-import { NEVER_SIGNED, readAttempts } from "./journal.ts";
+import { readAttempts } from "./journal.ts";
+import { NEVER_SIGNED } from "./reasons.ts";
 import { refusalOf, type Wish } from "./judge.ts";
+import { isLater } from "./shared.ts";
 import type { PurchaseRecord, Refusal, WireRequest } from "./types.ts";
 
 export type ReserveRequest = Wish & {
@@ -57,7 +59,7 @@ export async function reserve(db: Db, request: ReserveRequest): Promise<ReserveR
       const purchase = newPurchase(request, nowMs);
       await tx.insertInto("purchases").values(toRow(purchase)).execute();
       await countSpending(tx, { ...payment, sellerId: request.sellerId }, nowMs, {
-        amount: BigInt(payment.amount),
+        amount: isLater(payment) ? 0n : BigInt(payment.amount),
         calls: 1n,
       });
       return { kind: "reserved", purchase };
@@ -84,6 +86,8 @@ const newPurchase = (request: ReserveRequest, nowMs: number): PurchaseRecord => 
   answeredAt: null,
   transaction: null,
   settledAmount: null,
+  reported: null,
+  part: null,
   reason: null,
   createdAt: nowMs,
   updatedAt: nowMs,

@@ -16,6 +16,7 @@ export type Refusal = {
     | "channel_terms_not_allowed"
     | "channel_missing"
     | "channel_exhausted"
+    | "authorization_used_up"
     | "payee_not_allowed"
     | "domain_mismatch"
     | "over_per_call_cap"
@@ -80,6 +81,9 @@ export type PurchaseRecord = {
   answeredAt: number | null;
   transaction: string | null;
   settledAmount: string | null;
+  /** The call's cost in the seller's words, and its part of a sum moved for several calls, base units. */
+  reported: string | null;
+  part: string | null;
   reason: string | null;
   createdAt: number;
   updatedAt: number;

@@ -1,3 +1,4 @@
+import { purchaseNonceOf } from "../evidence/payment-binding.ts";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { sql } from "kysely";
 import type { Db } from "../storage/database.ts";
@@ -263,7 +264,7 @@ function alteredPart(row: ReceiptsTable, recorded: Recorded): string | null {
     row.seller_id === receipt.core.seller.id &&
     row.model === receipt.core.request.model &&
     row.created_at === first.at &&
-    row.payment_nonce === receipt.core.payment.nonce;
+    row.payment_nonce === purchaseNonceOf(receipt.core.payment);
   return indexed ? null : "index";
 }
 

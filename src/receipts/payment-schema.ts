@@ -26,6 +26,18 @@ const upto = z.strictObject({
   ...authorization,
   facilitator: address,
 });
+/**
+ * One call's share of an authorization for several calls, by the buyer's own books. The seller settles all of them in one
+ * sum. Nothing on chain bounds a share: only the whole amount binds the seller.
+ */
+const share = z.strictObject({
+  /** The authorization was signed for this call. */
+  first: z.boolean(),
+  /** The sum kept free of the authorization for this call, base units. */
+  kept: baseUnits,
+});
+export type PaymentShare = z.infer<typeof share>;
+
 /** A voucher of a payment channel: its receiver may claim up to `cumulative` of the channel in all, this purchase included. */
 const voucher = z.strictObject({
   scheme: z.literal("batch-settlement"),
@@ -53,7 +65,7 @@ export const paymentSchemas = {
   1: z.discriminatedUnion("scheme", [z.discriminatedUnion("method", [eip3009, permit2]), upto, voucher]),
   2: z.discriminatedUnion("scheme", [
     z.discriminatedUnion("method", [eip3009.extend(salted), permit2.extend(salted)]),
-    upto.extend(salted),
+    upto.extend({ ...salted, share: share.optional() }),
     voucher.extend({ ...salted, ...summed }),
   ]),
 };

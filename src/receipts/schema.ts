@@ -4,6 +4,7 @@ import { KEPT_FREE } from "./budget.ts";
 import { coreSchemasOf, type listedPriceSchema } from "./core-schema.ts";
 import { address, base64, baseUnits, hex, hex0x, hexData, instant, isOpaque, network } from "./fields.ts";
 import { registryEvidence } from "./registry-schema.ts";
+import type { PaymentShare } from "./payment-schema.ts";
 import { fallbackEvidence, tlsEvidence, transferEvidence } from "./transfer-schema.ts";
 import { gatewaySignatureEvidence, oysterSignatureEvidence, teeSignatureEvidence } from "./signature-schema.ts";
 import { ezklEvidence, groth16Evidence } from "./proof-schema.ts";
@@ -80,6 +81,13 @@ export const settlementEvidence = z.strictObject({
   input: hexData.optional(),
   /** The channel in the state of that block, where the payment is a voucher. */
   channel: z.strictObject({ balance: baseUnits, totalClaimed: baseUnits }).optional(),
+  /**
+   * The transfer is of several calls, by the buyer's own books: how many there were, the sum of their costs in the
+   * seller's words (null where it told some of none), and this call's part of the transfer. Base units.
+   */
+  shared: z
+    .strictObject({ calls: z.int().min(1).max(1000), reported: baseUnits.nullable(), part: baseUnits })
+    .optional(),
   /**
    * The payer's signature of `core.payment.authorizationHash`, 65 bytes: r, s, and 27 or 28. It shows that the payer
    * agreed to these terms. Written here and not before: a reader could use it as long as it is valid.
@@ -241,8 +249,11 @@ type CoreOfFormat1 = z.infer<(typeof coreSchemas)[1]>;
 export type ListedPrice = z.infer<typeof listedPriceSchema>;
 /** An offer as the policy accepted it. */
 export type Offer = CoreOfFormat1["offer"];
-/** A payment. Its salt, and of a voucher the sum before it, are in format 2 always and in format 1 never. */
-export type Payment = CoreOfFormat1["payment"] & { salt?: Hex; previous?: string };
+/**
+ * A payment. Its salt, and of a voucher the sum before it, are in format 2 always and in format 1 never. `share`: of an
+ * authorization for several calls.
+ */
+export type Payment = CoreOfFormat1["payment"] & { salt?: Hex; previous?: string; share?: PaymentShare | undefined };
 /** The fixed part of a receipt. It is of format 2 where its payment has a salt. */
 export type ReceiptCore = Omit<CoreOfFormat1, "payment"> & { payment: Payment; listedPrice?: ListedPrice | null };
 /** A receipt of either format (docs/architecture.md §5). What is stored or read is checked by {@link receiptSchema}. */

@@ -1,3 +1,4 @@
+import { purchaseNonceOf } from "../evidence/payment-binding.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import { equalBytes } from "../evidence/bytes.ts";
 import { Proof402Error } from "../errors.ts";
@@ -38,12 +39,13 @@ export async function listReceipts(db: Db, options: { limit: number }): Promise<
   return rows.map((row) => parseRow(row.json, row.id));
 }
 
-/** The receipts whose payment bears this nonce, oldest first. Throws `receipt_store_damaged`. */
+/** The receipts whose payment bears this nonce, of every call on it, oldest first. Throws `receipt_store_damaged`. */
 export async function receiptsOfNonce(db: Db, nonce: string): Promise<Receipt[]> {
   const rows = await db
     .selectFrom("receipts")
     .select(["id", "json"])
-    .where("payment_nonce", "=", nonce)
+    .where("payment_nonce", ">=", nonce)
+    .where("payment_nonce", "<", `${nonce}!`)
     .orderBy("created_at")
     .orderBy("id")
     .limit(MAX_LISTED)
@@ -146,7 +148,7 @@ async function insert(
       model: stored.core.request.model,
       verdict: appraisal?.verdict ?? "",
       created_at: at.getTime(),
-      payment_nonce: stored.core.payment.nonce,
+      payment_nonce: purchaseNonceOf(stored.core.payment),
     })
     .execute();
   return stored;

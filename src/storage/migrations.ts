@@ -153,6 +153,16 @@ const migrations: readonly (readonly Step[])[] = [
     `alter table questions add column asked_at integer not null default 0`,
     `update questions set asked_at = unixepoch() * 1000`,
   ],
+  [
+    `alter table purchases add column share text`,
+    `alter table purchases add column reported text`,
+    `alter table purchases add column part text`,
+    `create table shared_authorizations (nonce text primary key, seller_id text not null, payer text not null,
+      target text not null, offer_hash text not null, certificate text, shown_by text not null, token text,
+      most_calls integer not null, idle_ms integer not null, until integer not null, used_at integer not null,
+      open integer not null) strict`,
+    `create index shared_authorizations_open on shared_authorizations (seller_id, target) where open = 1`,
+  ],
 ];
 
 /**

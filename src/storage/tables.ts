@@ -1,6 +1,8 @@
 import type { Generated } from "kysely";
 import type { Address, Hex } from "../evidence/bytes.ts";
 import type { METHODS, PaymentMethod } from "../evidence/methods/methods.ts";
+import type { SharedAuthorizationsTable } from "./shared-authorizations.ts";
+import type { ChainHeadsTable, SightingsTable } from "./sightings.ts";
 
 type PaymentEvidence = (typeof METHODS)[PaymentMethod];
 
@@ -35,6 +37,7 @@ export type Tables = {
   owner_transactions: OwnerTransactionsTable;
   approvals: ApprovalsTable;
   questions: QuestionsTable;
+  shared_authorizations: SharedAuthorizationsTable;
 };
 
 export type PurchasesTable = {
@@ -51,7 +54,7 @@ export type PurchasesTable = {
   model: string;
   network: string;
   asset: Address;
-  /** Base units, decimal string: what the authorization allows. */
+  /** Base units, decimal string: what the authorization allows. 0 for a later call on another call's. */
   amount: string;
   /** What was really transferred, once known. */
   settled_amount: string | null;
@@ -64,8 +67,16 @@ export type PurchasesTable = {
   voucher: string | null;
   payer: Address;
   pay_to: Address;
-  /** The payment's. A voucher's row has a name of its own here: the same voucher is signed again for another attempt. */
-  nonce: Hex | `voucher ${string}`;
+  /** JSON of a call's share of an authorization for several calls, with the whole amount. */
+  share: string | null;
+  /** Base units: the call's cost in the seller's words, and its part of the sum moved for all calls. */
+  reported: string | null;
+  part: string | null;
+  /**
+   * The payment's. Two kinds of rows have names of their own: a voucher, signed again for another attempt, and a later
+   * call on another's authorization, its nonce and the call's salt.
+   */
+  nonce: Hex | `voucher ${string}` | `${Hex} ${Hex}`;
   /** Unix seconds. */
   valid_after: number;
   valid_before: number;
@@ -117,7 +128,7 @@ export type ReceiptsTable = {
   model: string;
   verdict: string;
   created_at: number;
-  /** `core.payment.nonce`: which purchase it is of. */
+  /** The name of its purchase by `core.payment` (`purchaseNonceOf`). */
   payment_nonce: string;
 };
 
@@ -241,22 +252,6 @@ export type ChannelsTable = {
   /** The sum a command was to put in, base units, until a command told the owner of it; null from then on. */
   wished: string | null;
 };
-
-/** Everything seen of an authorization on chain and in the seller's words, so that a contradiction is noticed. */
-export type SightingsTable = {
-  authorization_hash: string;
-  /** The transaction that the seller named. */
-  transaction: string | null;
-  /** 1 where the seller said that it was paid by it. */
-  claimed: number;
-  /** 1 once a chain has shown it as used or canceled. */
-  spent: number;
-  /** Since when every look has shown that it ended unused, unix ms. */
-  ended_since: number | null;
-};
-
-/** The newest block that was seen of each network; time in unix seconds. */
-export type ChainHeadsTable = { network: string; number: number; time: number };
 
 /** Transactions that the owner's commands signed, written before their bytes leave. */
 export type OwnerTransactionsTable = {

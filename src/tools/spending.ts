@@ -123,9 +123,15 @@ function textOf(data: Spending): string {
   if (recent.length < purchases) lines.push(`Purchases shown: ${range} of ${purchases}, newest first.`);
   const sumOf = ({ symbol, ...paid }: Spending["recent"][number]): string =>
     sumText(paid.amount, symbol === null ? undefined : { ...paid, symbol }, paid);
+  const sharedText = ({ shared, ...paid }: Spending["recent"][number]): string => {
+    if (shared === null) return "";
+    const told =
+      shared.told === null ? "" : `, ${sumOf({ ...paid, shared, amount: shared.told })} in the seller's words`;
+    return ` of an authorization for several calls${told}`;
+  };
   for (const r of data.recent)
     lines.push(
-      `${r.at} ${r.sellerId}/${r.model}: ${r.state}${r.reason === null ? "" : ` (${r.reason})`}, ${sumOf(r)}, receipt ${r.receiptId ?? "none"}, ${r.verdict ?? "no verdict"}, key ${r.idempotencyKey}.`,
+      `${r.at} ${r.sellerId}/${r.model}: ${r.state}${r.reason === null ? "" : ` (${r.reason})`}, ${sumOf(r)}${sharedText(r)}, receipt ${r.receiptId ?? "none"}, ${r.verdict ?? "no verdict"}, key ${r.idempotencyKey}.`,
     );
   for (const { message } of data.warnings) lines.push(`Warning: ${message}`);
   return lines.join("\n");

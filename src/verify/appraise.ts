@@ -113,6 +113,7 @@ export async function appraise(
         () => false,
         () => evidenceOf(core.payment).metered,
       ),
+      shared: core.payment.share !== undefined,
       unboundTerms: core.payment.salt === undefined,
       agreement: await guarded<LimitsOfVerdict["agreement"]>(
         () => "missing",

@@ -218,6 +218,7 @@ export const LAYER_CODES = {
     voucher_not_claimed: { fail: "The channel's claims do not reach the voucher's sum." },
     authorization_expired: { skip: "The authorization ended unused: no money moved." },
     channel_closed: { skip: "The channel was emptied before the voucher was claimed: no money moved for it." },
+    share_not_charged: { skip: "The authorization is settled, and nothing was taken of it for this call." },
     voucher_superseded: { skip: "Another purchase's voucher took this one's place: no money moved for it." },
   },
   inclusion: {

@@ -43,6 +43,8 @@ export type LimitsOfVerdict = {
   simulated: boolean;
   /** The seller named the amount. */
   metered: boolean;
+  /** Other calls share the authorization. */
+  shared: boolean;
   /** The receipt is of format 1, whose request names the payment and not its terms. */
   unboundTerms: boolean;
   /** Whether the payer's signature of the payment is shown, and names the payer. */
@@ -132,6 +134,11 @@ export function notProven(
       ? ["That the registry names the seller so: the buyer read it on chain, and shows no more of that than its word."]
       : []),
     ...(about.rivals === null || about.rivals.others.length === 0 ? [] : [aboutRivals(about.rivals)]),
+    ...(about.shared
+      ? [
+          "Which part of the transfer was for this call: its authorization is for several calls, and the seller settles them in one sum.",
+        ]
+      : []),
     ...(metered ? ["That the amount charged fits the work: the seller named it, up to what was signed."] : []),
     // A line each: a receipt has room for short ones only.
     ...(about.leavesOut?.split("; ").map((part) => `Anything that the seller's signature does not cover: ${part}.`) ??

@@ -201,6 +201,8 @@ async function buy(ctx: JudgeContext, own: Known): Promise<Receipt> {
     receiptId: receipt.id,
     answeredAt: at.getTime(),
     transaction: null,
+    reported: null,
+    part: null,
     settledAmount: core.payment.amount,
     reason: null,
     createdAt: at.getTime(),

@@ -86,7 +86,9 @@ it("grants of a channel what the seller rightly says, and pays by the next vouch
   const call = { key: KEY, request: { seller: seller.id }, wallet: { address: PAYER } } as unknown as Call;
   const candidate = { seller, model: { name: "m", price: null } };
   const paying = { candidate, attested: {}, purchase, quote: { cached: true }, failure: null } as unknown as Paying;
-  expect(await afterRefusal(ctx, call, paying, { received: turnedDown("20000"), header: "" })).toMatchObject({
+  expect(
+    await afterRefusal(ctx, call, paying, { received: turnedDown("20000"), headers: { "payment-signature": "" } }),
+  ).toMatchObject({
     kind: "pay",
     attempt: 2,
     chosen: { quote: { offer: { scheme: "batch-settlement", amount: "20000" } } },
@@ -106,7 +108,7 @@ it.each([
   const call = { key: KEY, request: { seller: seller.id }, wallet: { address: PAYER } } as unknown as Call;
   const candidate = { seller, model: { name: "m", price: null } };
   const paying = { candidate, attested: {}, purchase, quote: null, failure: null } as unknown as Paying;
-  const refused = afterRefusal(ctx, call, paying, { received: turnedDown("0"), header: "" });
+  const refused = afterRefusal(ctx, call, paying, { received: turnedDown("0"), headers: { "payment-signature": "" } });
   const told = await refused.then(
     () => null,
     (error: unknown) => withMoney(ctx, [KEY], error),

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Proof402Error } from "../../src/errors.ts";
 import { ERROR_GROUPS } from "../../src/errors/codes.ts";
-import { HOLD_REASONS } from "../../src/buyer/holds.ts";
+import { HOLD_REASONS } from "../../src/buyer/hold-reasons.ts";
 import { ABSENCES } from "../../src/buyer/background/jobs/absences.ts";
 import { WARNINGS } from "../../src/buyer/types.ts";
 import { AUDIT_CODES } from "../../src/receipts/audit-codes.ts";

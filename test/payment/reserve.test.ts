@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 import { readCallsLastHour, readUsage } from "../../src/payment/caps.ts";
-import { markSent, markServed, markSigned, NEVER_SIGNED, readAttempts, release } from "../../src/payment/journal.ts";
+import { markSent, markServed, markSigned, readAttempts, release } from "../../src/payment/journal.ts";
+import { NEVER_SIGNED } from "../../src/payment/reasons.ts";
 import { mayFollow, reserve } from "../../src/payment/reserve.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { accept, policyWith, requirement, reservation, usdc } from "./fixtures.ts";

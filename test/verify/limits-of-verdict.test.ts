@@ -14,6 +14,7 @@ const NO_LIMITS: LimitsOfVerdict = {
   known: true,
   simulated: false,
   metered: false,
+  shared: false,
   unboundTerms: false,
   agreement: "shown",
   developmentProof: false,

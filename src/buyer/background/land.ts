@@ -5,7 +5,8 @@ import { appendAppraisal, appendLater, readReceipt } from "../../receipts/store.
 import type { Db } from "../../storage/database.ts";
 import { immediate } from "../../storage/migrations.ts";
 import type { BuyerContext } from "../context.ts";
-import { holdForReceipt, type HoldReason } from "../holds.ts";
+import type { HoldReason } from "../hold-reasons.ts";
+import { holdForReceipt } from "../holds.ts";
 import type { Absent, GivenUp, Landed } from "./jobs/types.ts";
 import { judgeReceipt } from "../judge.ts";
 import type { JobState, LeasedJob } from "./queue.ts";

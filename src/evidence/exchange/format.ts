@@ -44,6 +44,11 @@ export type ExchangeFormat = {
   modelIn: (body: Uint8Array, part: Part) => string | null;
   /** Compares the model that an answer names with the one asked for. A format without it has one spelling for each model. */
   compareModels?: (asked: string, served: string) => ModelMatch;
+  /**
+   * The cost of an answer in its seller's words, in whole tokens of a symbol, or null. Never signed. A format without a field for it
+   * leaves this out.
+   */
+  costIn?: (response: Uint8Array) => { amount: string; symbol?: string } | null;
   /** What each part must carry. All else is compared only if it is there: not every protocol has a field for it. */
   mustCarry: Readonly<Record<Part, readonly ("nonce" | "model")[]>>;
   /** Whether two readers could hold two values of a part, since it names a key twice. Then it carries no nonce and no model. */

@@ -67,6 +67,12 @@ export const oip = {
 
   nonceIn: (body) => textIn(body, "id"),
   modelIn: (body, part) => (part === "response" ? textIn(body, "model_name") : null),
+  // A parameter of the answer (Open Inference Protocol v2, `parameters`), which proof402's sellers may add.
+  costIn(response) {
+    const told = isAmbiguous(response) ? undefined : fieldsOf(response, parseTexts)?.["parameters"];
+    const amount = typeof told === "object" && told !== null ? (told as Record<string, unknown>)["cost"] : undefined;
+    return typeof amount === "string" ? { amount } : null;
+  },
   mustCarry: { request: ["nonce"], response: ["model", "nonce"] },
   isAmbiguous,
   readTensors,

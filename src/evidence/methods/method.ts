@@ -18,6 +18,8 @@ export type Authorization = {
   cumulative?: string;
   previous?: string | undefined;
   channel?: { payerAuthorizer: Address; receiverAuthorizer: Address; withdrawDelay: number; salt: Hex };
+  /** This call's share of an authorization for several calls. Not signed on chain; the hash of the terms holds it. */
+  share?: { first: boolean; kept: string } | undefined;
 };
 
 /** An offer's `extra`, which nothing bounds but its size. */

@@ -32,7 +32,9 @@ export type Asked = {
 };
 
 /** The journal's columns that only some methods fill. */
-export type OwnColumns = Partial<Pick<Selectable<PurchasesTable>, "facilitator" | "channel_id" | "voucher" | "nonce">>;
+export type OwnColumns = Partial<
+  Pick<Selectable<PurchasesTable>, "facilitator" | "channel_id" | "voucher" | "nonce" | "share" | "amount">
+>;
 
 /** A buyer's half of a payment method: what it refuses, plans, shows to be signed, sends and keeps. */
 export type PayerMethod<One extends Payment = Payment> = {
@@ -48,6 +50,8 @@ export type PayerMethod<One extends Payment = Payment> = {
   plan(authorization: Authorized, extra: Extra): Terms | null;
   /** Why a payment may not be reserved, in the transaction that reserves it, or null. */
   refusalIn(tx: Db, payment: One): Promise<Refusal | null>;
+  /** How one authorization may serve several calls; null if it serves one. `tokenHeader`: lower case. */
+  sharing: { tokenHeader: string } | null;
   /** The payment as EIP-712 typed data. `token` is the asset's domain. */
   typedDataOf(payment: One, token: { name: string; version: string }): TypedData;
   /** The scheme's own part of x402's PaymentPayload. */
@@ -61,6 +65,7 @@ export type PayerMethod<One extends Payment = Payment> = {
 
 /** The common part of methods that need only a signature. */
 export const plain = {
+  sharing: null,
   cannotPay: () => null,
   refusalIn: () => Promise.resolve(null),
   columnsOf: () => ({}),

@@ -1,9 +1,13 @@
 import { facilitatorOf } from "../../evidence/methods/upto.ts";
 import type { Payment } from "../../receipts/schema.ts";
+import { rowNonceOf, shareRefusal } from "../shared.ts";
 import type { PayerMethod } from "./method.ts";
 import { byPermit, refusesSpender } from "./permits.ts";
 
 const NAMES = { scheme: "upto", method: "permit2" } as const;
+
+/** The journal's column of a share. A later call's row counts no money: the first call's has the whole amount. */
+type Column = { first: boolean; kept: string; amount: string };
 
 /** `upto` by Permit2 (scheme_upto_evm.md). */
 export const upto: PayerMethod<Extract<Payment, { scheme: "upto" }>> = {
@@ -21,9 +25,20 @@ export const upto: PayerMethod<Extract<Payment, { scheme: "upto" }>> = {
     const facilitator = facilitatorOf(extra);
     return facilitator === null ? null : { ...NAMES, ...authorization, facilitator };
   },
-  columnsOf: ({ facilitator }) => ({ facilitator }),
-  paymentOf(authorization, { facilitator }) {
+  // OpenGradient's gateway (reference: og-x402): a bearer token for later calls on the same permit.
+  sharing: { tokenHeader: "x-upto-session" },
+  refusalIn: shareRefusal,
+  columnsOf(payment) {
+    const { facilitator, share, amount } = payment;
+    if (share === undefined) return { facilitator };
+    const column: Column = { ...share, amount };
+    const later = share.first ? {} : { amount: "0", nonce: rowNonceOf(payment) };
+    return { facilitator, share: JSON.stringify(column), ...later };
+  },
+  paymentOf(authorization, { facilitator, share }) {
     if (facilitator === null) throw new TypeError("an upto purchase names its facilitator");
-    return { ...NAMES, ...authorization, facilitator };
+    if (share === null) return { ...NAMES, ...authorization, facilitator };
+    const { first, kept, amount } = JSON.parse(share) as Column;
+    return { ...NAMES, ...authorization, amount, facilitator, share: { first, kept } };
   },
 };

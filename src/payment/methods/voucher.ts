@@ -10,6 +10,7 @@ type Column = Pick<VoucherPayment, "cumulative" | "channel" | "previous">;
 
 /** Vouchers of a payment channel (scheme_batch_settlement_evm.md). */
 export const voucher: PayerMethod<VoucherPayment> = {
+  sharing: null,
   needsAllowance: false,
   needsDomain: true,
   refuses: () => null,

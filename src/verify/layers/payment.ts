@@ -2,7 +2,7 @@ import { toHex } from "../../evidence/bytes.ts";
 import { canonicalSha256 } from "../../evidence/canonical.ts";
 import { evidenceOf, methodOf, paymentMethodOf, signingHash } from "../../evidence/methods/methods.ts";
 import { requestNonceOf, termsHash } from "../../evidence/payment-binding.ts";
-import type { LayerResult, Payment, Receipt, ReceiptCore } from "../../receipts/schema.ts";
+import type { LayerResult, Payment, Receipt, ReceiptCore, SettlementEvidence } from "../../receipts/schema.ts";
 import { allEvidence, onlyOne, type IsOwn } from "../find-evidence.ts";
 import { judgeCarried } from "./exchange.ts";
 import type { AppraisalPolicy } from "../policy.ts";
@@ -26,6 +26,8 @@ export function judgePayment(receipt: Receipt, policy: AppraisalPolicy, session:
   const paidBy = methodOf(payment);
   if (paidBy === null || paidBy !== paymentMethodOf(offer))
     return fail("payment_mismatch", "The payment is not authorized in the way the offer asks for.");
+  if (payment.share !== undefined && BigInt(payment.share.kept) > BigInt(payment.amount))
+    return fail("payment_mismatch", "The call's share is more than its authorization.");
   const method = evidenceOf(payment);
   const differs = method.differsFrom(payment, offer.extra);
   if (differs !== null) return fail("payment_mismatch", differs);
@@ -78,9 +80,19 @@ export function judgeSettlement(receipt: Receipt, policy: AppraisalPolicy, isOwn
       `The file tells this, and it was not read from the chain here: ${finding.note}`,
     );
   if (finding.status !== "pass") return finding;
+  const note = `${finding.note}${divisionOf(receipt, evidence)}`;
   return isOwn(evidence)
-    ? pass(finding.note)
-    : reported("settlement_reported", `The file tells this, and it was not read from the chain here: ${finding.note}`);
+    ? pass(note)
+    : reported("settlement_reported", `The file tells this, and it was not read from the chain here: ${note}`);
+}
+
+/** The buyer's word for how one transfer is divided over calls. Nothing else shows it, so it decides nothing. */
+function divisionOf({ core: { payment } }: Receipt, { shared }: Pick<SettlementEvidence, "shared">): string {
+  if (payment.share === undefined) return "";
+  if (shared === undefined) return " Other calls share the authorization.";
+  const { calls, reported: told, part } = shared;
+  const costs = told === null ? "not all with a cost in the seller's words" : `together ${told} in the seller's words`;
+  return ` By the buyer's books it is for ${calls} calls, ${costs}; this one's part is ${part}.`;
 }
 
 /** What a request has to carry for this payment. In format 1 that names the authorization and nothing of its terms. */

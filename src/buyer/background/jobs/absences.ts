@@ -9,6 +9,7 @@ export const ABSENCES = {
   relay_not_pinned: "The configuration names no relay contract for the seller.",
   not_published: "The configuration keeps the seller from publishing it, or names no place to read what is published.",
   model_not_held: "The configuration holds no file of this model, or the policy no digest of it.",
+  share_not_charged: "Nothing of the settlement of the authorization that it shared was for it.",
   inputs_unreadable: "The runtime cannot be given the request's inputs exactly.",
   outputs_unreadable: "The runtime's outputs cannot be kept in a receipt.",
 } as const;

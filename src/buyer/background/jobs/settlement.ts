@@ -1,6 +1,7 @@
 import { Proof402Error } from "../../../errors.ts";
 import { evidenceOf } from "../../../evidence/methods/methods.ts";
 import { markSettled, readPurchaseByReceipt, readSignature, release, SUPERSEDED } from "../../../payment/journal.ts";
+import { SHARE_NOT_CHARGED } from "../../../payment/reasons.ts";
 import { partSettled } from "../../../payment/voucher-sum.ts";
 import type { PurchaseRecord } from "../../../payment/types.ts";
 import { believe, type Belief, type Doubt } from "../../../payment/witness.ts";
@@ -8,6 +9,7 @@ import { settlementEvidence, type Receipt, type SettlementEvidence } from "../..
 import type { Db } from "../../../storage/database.ts";
 import { pollMilliseconds } from "../../context.ts";
 import type { BuyerContext } from "../../context.ts";
+import { seenBeside, sharedOf, withShared } from "./settlement-shared.ts";
 import type { JobHandler } from "./types.ts";
 
 /**
@@ -26,30 +28,39 @@ export const settlementJob: JobHandler<BuyerContext> = {
   async look(ctx, receipt, job, signal) {
     const { payment, request } = receipt.core;
     const { transaction } = job.payload;
-    if (isReleased(await readPurchaseByReceipt(ctx.db, receipt.id))) return { state: "absent", code: SUPERSEDED };
-    const seen = await believe({
-      db: ctx.db,
-      chain: ctx.chains.get(payment.network),
-      payment,
-      now: ctx.clock(),
-      since: new Date(request.sentAt),
-      transactionHint: typeof transaction === "string" ? transaction : undefined,
-      signal,
-    });
+    const purchase = await readPurchaseByReceipt(ctx.db, receipt.id);
+    if (isReleased(purchase)) return { state: "absent", code: SUPERSEDED };
+    if (purchase?.reason === SHARE_NOT_CHARGED) return { state: "absent", code: SHARE_NOT_CHARGED };
+    const told = purchase === null ? null : await seenBeside(ctx.db, receipt, purchase);
+    const seen =
+      told ??
+      (await believe({
+        db: ctx.db,
+        chain: ctx.chains.get(payment.network),
+        payment,
+        now: ctx.clock(),
+        since: new Date(request.sentAt),
+        transactionHint: typeof transaction === "string" ? transaction : undefined,
+        signal,
+      }));
     if (seen.state === "settled" && (await isAnothers(ctx.db, receipt))) {
       // Settling it releases it.
       return { state: "absent", code: SUPERSEDED, alongside: (tx, at) => closePurchase(tx, receipt, seen, at) };
     }
-    if (seen.state !== "pending")
+    if (seen.state !== "pending") {
+      const shared = seen.state === "settled" ? await sharedOf(ctx.db, purchase, seen.amount) : null;
+      const alongside = (tx: Db, at: Date): Promise<void> => closePurchase(tx, receipt, seen, at);
+      if (shared === "free") return { state: "absent", code: SHARE_NOT_CHARGED, alongside };
       return {
         state: "landed",
-        evidence: await withSignature(ctx.db, receipt, seen),
+        evidence: await withSignature(ctx.db, receipt, shared === null ? seen : withShared(seen, shared)),
         async alongside(tx, at) {
           // Another purchase's look may have landed since: then this one's evidence would tell of that one's money.
           if (seen.state === "settled" && (await isAnothers(tx, receipt))) throw doubtful(SUPERSEDED, payment.network);
-          await closePurchase(tx, receipt, seen, at);
+          await alongside(tx, at);
         },
       };
+    }
     if (seen.doubt === null) return { state: "waiting" };
     throw doubtful(seen.doubt, payment.network);
   },
@@ -57,14 +68,15 @@ export const settlementJob: JobHandler<BuyerContext> = {
   firstDelay: (ctx) => pollMilliseconds(ctx.config),
   endless: true,
   absent: (code) =>
-    code === SUPERSEDED
-      ? {
-          status: "skip",
-          code,
-          note: "Another purchase's voucher took the place of this one, which grants nothing of its own any more: no money moved for it.",
-        }
-      : null,
+    code === SUPERSEDED || code === SHARE_NOT_CHARGED ? { status: "skip", code, note: NOTES[code] } : null,
 };
+
+const NOTES = {
+  [SUPERSEDED]:
+    "Another purchase's voucher took the place of this one, which grants nothing of its own any more: no money moved for it.",
+  [SHARE_NOT_CHARGED]:
+    "The authorization that this call shared is settled, and the calls that were served account for all that moved: nothing was taken for this one.",
+} as const;
 
 const doubtful = (code: Doubt | typeof SUPERSEDED, network: string): Proof402Error =>
   new Proof402Error(code, `The RPC of ${network} shows nothing to be concluded from.`, {

@@ -71,6 +71,13 @@ export const chatParts = ({ nonceOf, withoutNonce }: Carrier) =>
       return typeof model === "string" ? model : null;
     },
 
+    // OpenGradient's gateway adds it to an answer, and to a stream's last frame.
+    costIn(response) {
+      const told = readInOneWay(response)?.last.get("opengradient");
+      const amount = isPythonObject(told) ? told.get("cost_opg") : undefined;
+      return typeof amount === "string" ? { amount, symbol: "OPG" } : null;
+    },
+
     compareModels,
     isAmbiguous,
   }) as const satisfies Partial<ExchangeFormat>;
