@@ -1,4 +1,4 @@
-import { keccak256, sha256, toBase64, toHex, fromBase64 } from "../evidence/bytes.ts";
+import { bytesOf, hashesOf, textOfBytes } from "../evidence/body.ts";
 import { fallbackIn } from "../evidence/fallback.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Candidate } from "../market/choose.ts";
@@ -249,9 +249,15 @@ function receiptOf(options: {
       model: purchase.model,
       nonce: purchase.request.nonce,
       sentAt: received.sentAt.toISOString(),
-      ...hashed(fromBase64(purchase.request.body)),
+      ...hashesOf(bytesOf(purchase.request.body)),
+      body: purchase.request.body,
     },
-    response: { status: received.status, receivedAt: received.receivedAt.toISOString(), ...hashed(received.body) },
+    response: {
+      status: received.status,
+      receivedAt: received.receivedAt.toISOString(),
+      ...hashesOf(received.body),
+      body: textOfBytes(received.body),
+    },
     offer: purchase.offer,
     payment: purchase.payment,
     ...(purchase.payment.salt === undefined ? {} : { listedPrice: purchase.listedPrice }),
@@ -269,12 +275,6 @@ const connectionOf = ({ certificateSha256, coding, cut, headers }: Received): Re
   ...(coding === null && cut === null ? [] : [{ kind: "transfer.http" as const, coding, cut }]),
   ...[fallbackIn(headers)].flatMap((one) => (one === null ? [] : [{ kind: "served.fallback" as const, ...one }])),
 ];
-
-const hashed = (body: Uint8Array): { sha256: string; keccak256: string; body: string } => ({
-  sha256: toHex(sha256(body)),
-  keccak256: toHex(keccak256(body)),
-  body: toBase64(body),
-});
 
 /** A request sent again may be answered, and paid on chain, as of the first time it went out. */
 function firstSentAt({ state, createdAt, updatedAt }: PurchaseRecord, { sentAt }: Received): Date {

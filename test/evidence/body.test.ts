@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { toBase64, toHex, keccak256, sha256 } from "../../src/evidence/bytes.ts";
-import { bytesOf, hashesOf } from "../../src/evidence/body.ts";
+import { bytesOf, hashesOf, textOfBytes } from "../../src/evidence/body.ts";
 
 describe("bodies of receipts", () => {
   it("are decoded as they are, in any order and number", () => {
@@ -22,5 +22,12 @@ describe("bodies of receipts", () => {
     const bytes = bytesOf(one);
     expect(bytesOf(other)).not.toBe(bytes);
     expect(bytesOf(one.slice())).toBe(bytes);
+  });
+
+  it("that were just written are read from the array that they came in", () => {
+    const bytes = Uint8Array.of(4, 0, 2);
+    const body = textOfBytes(bytes);
+    expect(body).toBe(toBase64(bytes));
+    expect(bytesOf(body)).toBe(bytes);
   });
 });
