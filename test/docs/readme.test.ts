@@ -35,7 +35,7 @@ beforeAll(async () => {
   await mkdir(workbench, { recursive: true });
   // What the README calls a model of the reader's own.
   await cp(join(root, "models"), join(workbench, "models"), { recursive: true });
-  market = await openMarket({ proving: true, chat: true });
+  market = await openMarket({ proving: true, chat: true, gateway: true });
   ({ config } = await writeDevnet(market.devnet, market.directory));
 });
 afterAll(async () => {
