@@ -184,7 +184,8 @@ it("sends no permit or voucher again that the seller's facilitators or the terms
       payment: { assets: [{ ...usdc, methods: ["upto", "voucher"] }] },
     };
     const catalog = { listings: () => Promise.resolve([]) };
-    return openAgain({ config, catalog } as unknown as BuyerContext, { key: KEY } as Call, {
+    const parts = { config, catalog, providerOf: () => ({}), attestations: new Map() };
+    return openAgain(parts as unknown as BuyerContext, { key: KEY } as Call, {
       kind: "again",
       purchase: { ...purchase, payment },
       failure: null,
