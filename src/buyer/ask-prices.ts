@@ -134,6 +134,7 @@ async function offersFor(
     headers,
     body,
     maxBytes: OFFER_BYTES,
+    pin: seller.certificateSha256,
     ...(tlsCertificate === null ? {} : { certificateSha256: tlsCertificate }),
   });
   if (answer.status !== 402)

@@ -2,7 +2,7 @@
 export type Fallback = { used: string | null; model: string | null };
 
 const MOST = 256;
-const NO = /^(?:|false|no|none|0)$/i;
+const NO = /^(?:|false|no|n|none|off|0)$/i;
 
 /**
  * A seller's headers about another model in the place of the one asked for, or null without them. Names are lower case. Source: BlockRun's gateway, `X-Fallback-Used` and `X-Fallback-Model`.

@@ -1,6 +1,7 @@
 import { Proof402Error } from "../errors.ts";
 import { findAsset, type AssetPolicy } from "../payment/policy.ts";
 import { ASSURANCES, type Assurance } from "../receipts/schema.ts";
+import { pinsImages } from "../verify/policy.ts";
 import type { SellerListing } from "./catalog.ts";
 import type { ListedModel, Seller } from "./types.ts";
 
@@ -20,8 +21,7 @@ const rank = (assurance: Assurance): number => ASSURANCES.indexOf(assurance);
 
 /** Whether a seller can give evidence for an assurance. A proof needs no hardware, so one that proves may attest nothing. */
 const canShow = ({ assurance, reference }: Seller, wanted: Assurance): boolean =>
-  rank(assurance) >= rank(wanted) &&
-  !(wanted === "attested" && assurance === "proven" && reference.measurements.length === 0);
+  rank(assurance) >= rank(wanted) && !(wanted === "attested" && assurance === "proven" && !pinsImages(reference));
 
 /** What a call asks of a seller. */
 export type Wanted = { holds: readonly Hold[]; model: string; assurance: Assurance; seller?: string };

@@ -197,6 +197,10 @@ export type AppraisalPolicy = z.infer<typeof appraisalPolicySchema>;
 export type EzklReference = z.infer<typeof ezklReferenceSchema>;
 export type SellerPolicy = z.infer<typeof sellerPolicySchema>;
 
+/** Whether the images that a seller may run are pinned, in either form. */
+export const pinsImages = ({ measurements, pcrHashes }: Pick<SellerPolicy, "measurements" | "pcrHashes">): boolean =>
+  measurements.length + (pcrHashes ?? []).length > 0;
+
 /** What the policy knows of a seller, or undefined. A name from a receipt finds no more than what was written there. */
 export const sellerOf = ({ sellers }: AppraisalPolicy, sellerId: string): SellerPolicy | undefined =>
   entryOf(sellers, sellerId);

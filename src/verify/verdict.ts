@@ -1,6 +1,6 @@
 import { formatOf } from "../evidence/exchange/formats.ts";
 import { ASSURANCES, LAYERS, type Assurance, type Layer, type LayerResult, type Verdict } from "../receipts/schema.ts";
-import type { AppraisalPolicy, SellerPolicy } from "./policy.ts";
+import { pinsImages, type AppraisalPolicy, type SellerPolicy } from "./policy.ts";
 
 /** What a level of assurance takes. */
 type Level = {
@@ -42,7 +42,7 @@ export const LEVELS: Readonly<Record<Assurance, Level>> = {
 };
 
 /** A seller's reference values for its hardware, and its kind. */
-type Measured = Pick<SellerPolicy, "measurements" | "provider">;
+type Measured = Pick<SellerPolicy, "measurements" | "pcrHashes" | "provider">;
 
 /**
  * The layers that must pass under a policy. A proof needs no hardware, but measurements that the policy names of the seller
@@ -62,7 +62,7 @@ export function requiredLayers(
   if (policy.requiredLayers !== undefined) return policy.requiredLayers;
   const { required } = LEVELS[policy.assurance];
   const all =
-    policy.assurance === "proven" && seller !== undefined && seller.measurements.length > 0
+    policy.assurance === "proven" && seller !== undefined && pinsImages(seller)
       ? [...new Set([...LEVELS.attested.required, ...required])]
       : required;
   const forwards = seller?.provider !== undefined && formatOf(seller.provider)?.forwards === true;

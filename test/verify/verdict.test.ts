@@ -177,6 +177,13 @@ describe("the verdict", () => {
     }
   });
 
+  test("asks as much of a seller whose images are pinned by one hash each as by their measurements", () => {
+    const byHash = { measurements: [], pcrHashes: [`0x${"ab".repeat(32)}`] };
+    const proven = { assurance: "proven" } as const;
+    expect(requiredLayers(proven, byHash)).toEqual(requiredLayers(proven, { measurements: [{}] }));
+    expect(requiredLayers(proven, byHash)).not.toEqual(requiredLayers(proven, { measurements: [] }));
+  });
+
   test("of a seller that the policy does not know is unverified, whatever the layers are", () => {
     for (const status of STATUSES)
       for (const assurance of ASSURANCES)

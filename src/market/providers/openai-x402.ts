@@ -20,7 +20,7 @@ const entrySchema = z.looseObject({ id: nameSchema });
  */
 export function createOpenAiX402Provider(http: Http): Provider {
   const ask = (seller: Seller, path: string, maxBytes: number, signal?: AbortSignal): Promise<HttpResponse> =>
-    http.request({ method: "GET", url: `${seller.origin}${path}`, maxBytes, signal });
+    http.request({ method: "GET", url: `${seller.origin}${path}`, maxBytes, signal, pin: seller.certificateSha256 });
   const get = async (seller: Seller, path: string, maxBytes: number, signal?: AbortSignal): Promise<unknown> => {
     const { status, body } = await ask(seller, path, maxBytes, signal);
     if (status === 404) return null;

@@ -4,7 +4,7 @@ import type { NitroPayload } from "../../evidence/nitro.ts";
 import type { Evidence, Layer, LayerResult, NitroEvidence } from "../../receipts/schema.ts";
 import { onlyOne } from "../find-evidence.ts";
 import { nitroResultAt, type NitroCheck } from "../tee/nitro.ts";
-import { entryOf, sellerOf, type AppraisalPolicy, type SellerPolicy } from "../policy.ts";
+import { entryOf, pinsImages, sellerOf, type AppraisalPolicy, type SellerPolicy } from "../policy.ts";
 import { createVerificationCache, type VerificationCache } from "../verification-cache.ts";
 import { isPinnedImage, judgeRegistry, seenCertificate } from "./registry.ts";
 import { judgeTls, type TlsAppraisal } from "./tls.ts";
@@ -142,8 +142,7 @@ function judgeKeyAlone(
 /** With measurements in the policy a bare key counts for nothing. Else a failing attestation only had to be left out. */
 function judgeNamedKey(keyId: string, reference: SellerPolicy | undefined): LayerResult {
   const pinned = reference?.keyIds ?? [];
-  const images = (reference?.measurements.length ?? 0) + (reference?.pcrHashes?.length ?? 0);
-  if (pinned.includes(keyId) && images > 0)
+  if (reference !== undefined && pinned.includes(keyId) && pinsImages(reference))
     return skip(
       "attestation_missing",
       "The policy names the signing key and measurements of the seller, and no attestation shows them.",
@@ -163,7 +162,7 @@ const ambiguous = (what: string): LayerResult =>
 
 function judgeCode(payload: NitroPayload, reference: SellerPolicy | undefined): LayerResult {
   const { pcrHashes = [] } = reference ?? {};
-  if (reference === undefined || reference.measurements.length + pcrHashes.length === 0) {
+  if (reference === undefined || !pinsImages(reference)) {
     return skip("no_reference_values", "The policy holds no measurements for this seller.");
   }
   const complete = reference.measurements.filter((set) => ["0", "1", "2"].every((index) => Object.hasOwn(set, index)));
