@@ -73,12 +73,24 @@ async function chooseAmong(
   const named = name === undefined ? {} : { seller: name };
   const wanted = { holds: await readHolds(ctx.db), model, assurance, ...named };
   const inChoice = (known: readonly SellerListing[]): SellerListing[] =>
-    known.filter(({ seller }) => !leftOut(seller.id));
+    known
+      .filter(({ seller }) => !leftOut(seller.id))
+      .map((listing) => (call.options.chat === true ? ofChats(listing) : listing));
   const enough = (known: readonly SellerListing[]): boolean => canServe(inChoice(known), wanted);
   const listings = inChoice(await ctx.catalog.listings({ refresh, signal, model, ...named, enough }));
   const candidate = chooseCandidate({ ...wanted, listings, assets: ctx.config.payment.assets });
   call.progress("chosen", `seller ${candidate.seller.id}`);
   return candidate;
+}
+
+/** A listing without the models of a seller whose answers are no chats. */
+function ofChats(listing: SellerListing): SellerListing {
+  const { seller, models, unsupported } = listing;
+  const format: ExchangeFormat = FORMATS[seller.provider];
+  if (format.readChat !== undefined) return listing;
+  const reason = "its answers are no chats";
+  const left = models.map(({ name }) => ({ name, sellerId: seller.id, reason }));
+  return { ...listing, models: [], unsupported: [...unsupported, ...left] };
 }
 
 async function attest(ctx: BuyerContext, call: Call, candidate: Candidate): Promise<Attested> {

@@ -5,7 +5,8 @@ import type { AnswerPart } from "../evidence/exchange/format.ts";
 export type BuyEvent = { part: AnswerPart } | { result: BuyResult };
 
 /**
- * Buys, and gives each piece as it comes. A reader that stops before the payment is sent stops the purchase; later it goes on
+ * Buys, and gives each piece as it comes. Once another answer begins, no more pieces are given: the result has the whole, and
+ * shows whether the pieces are of it. A reader that stops before the payment is sent stops the purchase; later it goes on
  * without a reader.
  *
  * @yields The pieces, then the result.
@@ -19,11 +20,15 @@ export async function* buyInParts(
   const leaving = new AbortController();
   const signal = options.signal === undefined ? leaving.signal : AbortSignal.any([leaving.signal, options.signal]);
   const events: BuyEvent[] = [];
+  let isRestarted = false;
   let wake = (): void => undefined;
   const buying = buyer.buy(model, input, {
     ...options,
     signal,
-    onAnswerPart: ({ text, refusal, toolCalls }) => {
+    chat: true,
+    onAnswerPart: ({ text, refusal, toolCalls, restart }) => {
+      isRestarted ||= restart === true;
+      if (isRestarted) return;
       events.push({
         part: {
           ...(text === undefined ? {} : { text }),

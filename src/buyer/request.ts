@@ -17,6 +17,7 @@ const OPTIONS: readonly string[] = [
   "onProgress",
   "onAnswerPart",
   "approve",
+  "chat",
 ] satisfies (keyof BuyOptions)[];
 
 /**

@@ -97,6 +97,8 @@ export type BuyOptions = BuyBounds & {
    * call's result alone. `restart` says that the pieces so far are of another answer than the result's.
    */
   onAnswerPart?: ((part: AnswerPart & { restart?: true; unverified: true }) => void) | undefined;
+  /** Buys from sellers of chats only. */
+  chat?: boolean | undefined;
   /** Asked before anything is signed, when the policy wants a person's word. */
   approve?: ((request: ApprovalRequest) => Promise<ApprovalDecision>) | undefined;
 };

@@ -1,4 +1,3 @@
-import { chatIn } from "../buyer/chat.ts";
 import { formatUnits } from "../chain/amounts.ts";
 import { bytesOf } from "../evidence/body.ts";
 import type { ExchangeFormat } from "../evidence/exchange/format.ts";
@@ -150,6 +149,7 @@ function servedIn({ core }: Receipt): Pick<AuditRow, "served" | "match"> {
 
 function usageIn({ core }: Receipt): { prompt_tokens: number; completion_tokens: number } | null {
   const { body } = core.response;
-  const read = body === undefined ? null : (formatOf(core.seller.provider)?.readAnswer(bytesOf(body)) ?? null);
-  return read?.readable === true ? (chatIn(read.answer)?.usage ?? null) : null;
+  const format = formatOf(core.seller.provider);
+  const read = body === undefined ? null : (format?.readAnswer(bytesOf(body)) ?? null);
+  return read?.readable === true ? (format?.readChat?.(read.answer)?.usage ?? null) : null;
 }

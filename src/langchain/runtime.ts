@@ -78,10 +78,15 @@ export function chatCallKeyOf({ runId, thread, task }: ChatRun, asked: unknown):
         ? [`run:${runId}`]
         : null;
   if (named === null) return null;
+  const digest = askedDigest([...named, asked]);
+  return digest === null ? null : `lc-${digest}`;
+}
+
+/** The digest of what is asked. Null for what no JSON can carry: the exchange format names it. */
+export function askedDigest(asked: unknown): string | null {
   try {
-    return `lc-${toHex(canonicalSha256([...named, asked]))}`;
+    return toHex(canonicalSha256(asked));
   } catch {
-    // The exchange format names what no JSON can carry.
     return null;
   }
 }

@@ -1,6 +1,7 @@
 import type { PlacedToken } from "../chain/money-text.ts";
+import { shownAs, unsignedOf } from "../buyer/chat-result.ts";
 import type { BuyResult } from "../buyer/types.ts";
-import type { Chat } from "../buyer/chat.ts";
+import type { Chat } from "../evidence/exchange/chat.ts";
 import type { AnswerPart, ToolCallPart } from "../evidence/exchange/format.ts";
 import { summarize, type ReceiptSummary } from "../tools/summary.ts";
 
@@ -15,6 +16,8 @@ type Proof402Fields = {
   paid_now: boolean;
   idempotency_key: string;
   not_proven: string[];
+  /** Words in the answer outside the seller's signature. The verdict is not about them, and the message leaves them out. */
+  unsigned?: { text?: string; refusal?: string };
   /** Fields of the seller's message that this version does not read. The receipt has them. */
   not_shown?: unknown;
 };
@@ -22,21 +25,26 @@ type Proof402Fields = {
 /** One answer's form: a chat or a completion, with what all its frames share. */
 export type Shape = { kind: "chat" | "completion"; id: string; created: number; model: string };
 
-/** The `proof402` member of an answer. */
-export function proof402Of(result: BuyResult, tokens: readonly PlacedToken[]): Proof402Fields {
+/** The `proof402` member of an answer. `isCovered` is false after pieces with unsigned words: then it is not verified. */
+export function proof402Of(
+  result: BuyResult,
+  chat: Chat,
+  tokens: readonly PlacedToken[],
+  isCovered = true,
+): Proof402Fields {
   const summary = summarize(result.receipt, result.appraisal, tokens);
   const { unsigned } = result.answer as { unsigned?: unknown };
   const notShown = typeof unsigned === "object" && unsigned !== null && "not_read" in unsigned ? unsigned.not_read : [];
   return {
     receipt_id: summary.id,
-    verdict: summary.verdict,
-    assurance: summary.assurance,
+    ...shownAs(summary, isCovered),
     simulated: summary.simulated,
     seller: summary.seller,
     paid: summary.paid,
     paid_now: result.paidNow,
     idempotency_key: result.idempotencyKey,
     not_proven: summary.notProven,
+    ...unsignedOf(chat),
     ...(Array.isArray(notShown) && notShown.length > 0 ? { not_shown: notShown } : {}),
   };
 }
@@ -52,9 +60,9 @@ export function wholeAnswer({ kind, ...head }: Shape, chat: Chat, proof402: Proo
   return { ...head, object, choices: [choice], ...(chat.usage === null ? {} : { usage: chat.usage }), proof402 };
 }
 
-const messageOf = ({ text, refusal, calls }: Chat): object => ({
+const messageOf = ({ text, refusal, calls, unsigned }: Chat): object => ({
   role: "assistant",
-  content: text === "" && (calls.length > 0 || refusal !== "") ? null : text,
+  content: text === "" && (calls.length > 0 || refusal !== "" || unsigned.refusal !== "") ? null : text,
   refusal: refusal === "" ? null : refusal,
   ...(calls.length === 0
     ? {}

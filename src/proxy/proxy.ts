@@ -1,7 +1,8 @@
 import { sha256, toHex, utf8 } from "../evidence/bytes.ts";
-import { chatOf, createTold, requireVerdict } from "../buyer/chat-result.ts";
+import { createTold, judgedChat } from "../buyer/chat-result.ts";
 import { buyInParts, type BuyEvent } from "../buyer/in-parts.ts";
-import type { Buyer, BuyOptions, BuyResult } from "../buyer/types.ts";
+import { createPaidAnswers } from "../buyer/paid-answers.ts";
+import type { Buyer, BuyOptions } from "../buyer/types.ts";
 import { Proof402Error } from "../errors.ts";
 import { framesOf, proof402Of, wholeAnswer, type Shape } from "./answer.ts";
 import { refusalOf, turnedAway } from "./refusal.ts";
@@ -22,6 +23,8 @@ export type ProxyReply = {
   status: number;
   headers: Record<string, string>;
   body: object | AsyncGenerator<string>;
+  /** Called once all of it is out. An equal request before that, or after a reply that never was, pays nothing. */
+  delivered?: () => void;
 };
 
 /** What the proxy buys with. */
@@ -34,28 +37,10 @@ export type ProxyOptions = {
   clock: () => Date;
 };
 
-/** How long a refused answer is the answer to the same request, ms. Clients send a request that failed up to twice again. */
-const REFUSED_MS = 120_000;
-const MOST_REFUSED = 1000;
-
 /** OpenAI's API in front of a buyer: each request is one purchase under the policy. Never rejects. */
 export function createProxy(options: ProxyOptions): (request: ProxyRequest) => Promise<ProxyReply> {
   const { buyer, strict, clock } = options;
-  const refused = new Map<string, { key: string; until: number }>();
-
-  /** The key of a purchase whose answer was just refused to the same request: it must not be paid for again. */
-  const refusedKey = (digest: string): string | undefined => {
-    const found = refused.get(digest);
-    return found !== undefined && found.until > clock().getTime() ? found.key : undefined;
-  };
-  const note = (digest: string, error: unknown): void => {
-    if (!Proof402Error.isInstance(error) || error.idempotencyKey === undefined) return;
-    if (error.code !== "answer_not_verified" && error.code !== "malformed_answer") return;
-    refused.delete(digest);
-    refused.set(digest, { key: error.idempotencyKey, until: clock().getTime() + REFUSED_MS });
-    const [oldest] = refused.keys();
-    if (refused.size > MOST_REFUSED && oldest !== undefined) refused.delete(oldest);
-  };
+  const paid = createPaidAnswers(clock);
 
   const shapeOf = (kind: Shape["kind"], id: string, model: string): Shape => ({
     kind,
@@ -64,18 +49,13 @@ export function createProxy(options: ProxyOptions): (request: ProxyRequest) => P
     model,
   });
 
-  const judged = (result: BuyResult): ReturnType<typeof chatOf> => {
-    requireVerdict(result, strict);
-    return chatOf(result);
-  };
-
   // The first event is here already. A failure is a frame, too.
   async function* stream(
     kind: Shape["kind"],
     asked: Asked,
     first: BuyEvent,
     rest: AsyncGenerator<BuyEvent>,
-    failed: (error: unknown) => void,
+    { sending, failed }: Outcome,
   ): AsyncGenerator<string> {
     const frames = framesOf(shapeOf(kind, crypto.randomUUID().replaceAll("-", ""), asked.model));
     const told = createTold();
@@ -92,8 +72,9 @@ export function createProxy(options: ProxyOptions): (request: ProxyRequest) => P
           yield eventOf(frames.part(event.part));
           continue;
         }
-        const chat = judged(event.result);
-        const { text, refusal, calls } = told.restOf(event.result, chat);
+        sending(event.result.idempotencyKey);
+        const chat = judgedChat(event.result, strict);
+        const { text, refusal, calls, isCovered } = told.restOf(event.result, chat);
         if (text !== "" || refusal !== "" || calls.length > 0)
           yield eventOf(
             frames.part({
@@ -102,7 +83,7 @@ export function createProxy(options: ProxyOptions): (request: ProxyRequest) => P
               ...(calls.length === 0 ? {} : { toolCalls: calls }),
             }),
           );
-        yield eventOf(frames.last(chat, proof402Of(event.result, buyer.tokens)));
+        yield eventOf(frames.last(chat, proof402Of(event.result, chat, buyer.tokens, isCovered)));
         if (asked.withUsage && chat.usage !== null) yield eventOf(frames.usage(chat));
         yield "data: [DONE]\n\n";
         return;
@@ -122,23 +103,34 @@ export function createProxy(options: ProxyOptions): (request: ProxyRequest) => P
     const digest = toHex(sha256(utf8(JSON.stringify([request.path, toHex(sha256(body)), bounds]))));
     const buying: BuyOptions = {
       ...bounds,
-      idempotencyKey: bounds.idempotencyKey ?? refusedKey(digest),
+      idempotencyKey: bounds.idempotencyKey ?? paid.keyFor(digest),
       wait: strict ? "verified" : "answer",
       signal,
+      chat: true,
     };
-    const failed = (error: unknown): void => note(digest, error);
+    let delivered = (): void => undefined;
+    const outcome: Outcome = {
+      sending: (key) => void (delivered = paid.sending(digest, key)),
+      failed: (error) => paid.refused(digest, error),
+    };
+    const reply = (rest: Omit<ProxyReply, "status">): ProxyReply => ({
+      status: 200,
+      ...rest,
+      delivered: () => delivered(),
+    });
     try {
       if (asked.isStream && !strict) {
         const events = buyInParts(buyer, asked.model, asked.input, buying);
         const first = await events.next();
         if (first.done !== true) {
-          const texts = stream(kind, asked, first.value, events, failed);
-          return { status: 200, headers: { ...STREAM, ...leftOut(asked) }, body: texts };
+          const texts = stream(kind, asked, first.value, events, outcome);
+          return reply({ headers: { ...STREAM, ...leftOut(asked) }, body: texts });
         }
       }
       const result = await buyer.buy(asked.model, asked.input, buying);
-      const chat = judged(result);
-      const proof402 = proof402Of(result, buyer.tokens);
+      outcome.sending(result.idempotencyKey);
+      const chat = judgedChat(result, strict);
+      const proof402 = proof402Of(result, chat, buyer.tokens);
       const said = {
         "x-proof402-receipt": proof402.receipt_id,
         "x-proof402-verdict": proof402.verdict,
@@ -147,19 +139,20 @@ export function createProxy(options: ProxyOptions): (request: ProxyRequest) => P
       };
       if (!asked.isStream) {
         const shape = shapeOf(kind, proof402.receipt_id, chat.model ?? asked.model);
-        return { status: 200, headers: said, body: wholeAnswer(shape, chat, proof402) };
+        return reply({ headers: said, body: wholeAnswer(shape, chat, proof402) });
       }
-      const texts = stream(kind, asked, { result }, none(), failed);
-      return { status: 200, headers: { ...STREAM, ...said }, body: texts };
+      const texts = stream(kind, asked, { result }, none(), outcome);
+      return reply({ headers: { ...STREAM, ...said }, body: texts });
     } catch (error) {
-      failed(error);
+      outcome.failed(error);
       throw error;
     }
   };
 
   const models = async ({ signal }: ProxyRequest): Promise<ProxyReply> => {
     const { models: all } = await buyer.listModels({ signal });
-    const chats = all.filter(({ input }) => Object.hasOwn(input, "messages"));
+    // A tensor may have the same name.
+    const chats = all.filter(({ input, inputs }) => Object.hasOwn(input, "messages") && inputs.length === 0);
     const names = [...new Set(chats.map(({ name }) => name))];
     const data = names.map((id) => ({
       id,
@@ -199,6 +192,9 @@ export function createProxy(options: ProxyOptions): (request: ProxyRequest) => P
     }
   };
 }
+
+/** What a reply tells the memory of paid answers. */
+type Outcome = { sending: (key: string) => void; failed: (error: unknown) => void };
 
 const STREAM = { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" };
 

@@ -92,7 +92,10 @@ async function respond(
   );
   const { pathname } = new URL(incoming.url ?? "/", "http://proxy");
   const { method = "GET" } = incoming;
-  await send(outgoing, await answer({ method, path: pathname, headers, body, signal: gone.signal }));
+  const reply = await answer({ method, path: pathname, headers, body, signal: gone.signal });
+  const { delivered } = reply;
+  if (delivered !== undefined) outgoing.on("finish", delivered);
+  await send(outgoing, reply);
 }
 
 /**

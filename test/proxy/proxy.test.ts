@@ -2,9 +2,11 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import type { Buyer } from "../../src/buyer/types.ts";
 import { createProxy, type ProxyOptions } from "../../src/proxy/proxy.ts";
 import { serveProxy, type ServedProxy } from "../../src/proxy/serve.ts";
-import { buyerOf } from "../support/chat-server.ts";
+import { sellerSchema } from "../../src/market/types.ts";
+import { buyerOf, chatServer } from "../support/chat-server.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
 import { eventually } from "../support/eventually.ts";
+import { oysterAnswer, oysterKey } from "../support/oyster.ts";
 import { streamingChat, type StreamingChat } from "../support/streaming-chat.ts";
 
 const token = `p402_proxy_${"a".repeat(43)}`;
@@ -235,4 +237,71 @@ describe("a stream that is still coming", () => {
     expect(textOf(frames)).toBe("kept answer");
     expect(seller.paid()).toBe(before + 1);
   });
+});
+
+test("T140: a client that gives up just as its answer comes does not pay for its next try", async () => {
+  const leaving = new AbortController();
+  const late = await serve({
+    buyer: {
+      ...buyer,
+      async buy(...given: Parameters<Buyer["buy"]>) {
+        const result = await buyer.buy(...given);
+        const { signal } = given[2] as { signal: AbortSignal };
+        if (!leaving.signal.aborted) {
+          leaving.abort();
+          await eventually(() => expect(signal.aborted).toBe(true));
+        }
+        return result;
+      },
+    },
+  });
+  const before = await paidCalls();
+  await expect(ask(chat(), { at: late, signal: leaving.signal })).rejects.toThrow(/abort/i);
+  expect(await (await ask(chat(), { at: late })).json()).toMatchObject({ proof402: { paid_now: false } });
+  expect(await paidCalls()).toBe(before + 1);
+  // Once it was given, an equal request is a call of its own.
+  await eventually(async () =>
+    expect(await (await ask(chat(), { at: late })).json()).toMatchObject({ proof402: { paid_now: true } }),
+  );
+});
+
+test("a seller of chats in another form is bought from in OpenAI's, its calls included", async () => {
+  const key = oysterKey();
+  const call = { function: { name: "get_price", arguments: { pair: "ETH", n: 1 } } };
+  const answer = oysterAnswer(key.secret, ({ message, ...told }) => ({
+    ...told,
+    prompt_eval_count: 2,
+    message: { ...(message as object), tool_calls: [call, call] },
+  }));
+  const server = await chatServer(market, { paid: answer });
+  const { payTo } = market.devnet.sellers.chat!;
+  const oyster = { provider: "marlin-oyster", origin: server.origin, payTo: [payTo], assurance: "signed" };
+  const at = await serve({
+    strict: true,
+    bounds: { assurance: "signed" },
+    buyer: await market.buyer((config) => {
+      const entry = { ...oyster, id: "oyster", signingKey: `0x04${key.point}`, models: ["llama3.2"] };
+      config.sellers = [sellerSchema.parse(entry)];
+    }),
+  });
+  const response = await ask(chat(words(), { model: "llama3.2" }), { at });
+  expect(response.status).toBe(200);
+  const { choices, ...rest } = (await response.json()) as { choices: { message: { tool_calls: { id: string }[] } }[] };
+  expect(rest).toMatchObject({ usage: { total_tokens: 5 }, proof402: { verdict: "verified" } });
+  expect(choices[0]).toMatchObject({
+    finish_reason: "tool_calls",
+    message: { content: `You said: ${words()}`, tool_calls: [{ function: { arguments: '{"pair":"ETH","n":1}' } }, {}] },
+  });
+  const ids = choices[0]!.message.tool_calls.map(({ id }) => id);
+  expect(new Set(ids).size).toBe(2);
+  for (const id of ids) expect(id).toMatch(/^call_p402_/);
+  await server.stop();
+});
+
+test("no seller without chats is paid for one", async () => {
+  const before = await paidCalls();
+  const any = await serve({ bounds: { assurance: "none" } });
+  const refused = await ask(chat(words(), { model: "eth-risk" }), { at: any });
+  expect(await refused.json()).toMatchObject({ error: { code: "model_unsupported" } });
+  expect(await paidCalls()).toBe(before);
 });

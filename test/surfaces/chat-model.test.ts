@@ -229,6 +229,11 @@ describe("what is refused", () => {
     expect(refused).toMatchObject({ code: "answer_not_verified", idempotencyKey: expect.any(String) });
     const { details } = refused as { details: { receiptId: string } };
     expect(await buyer.getReceipt(details.receiptId)).not.toBeNull();
+    const { callsLastHour } = await buyer.spending();
+    const again = strict.withRetry({ stopAfterAttempt: 2 }).invoke("strict");
+    await expect(again).rejects.toMatchObject({ details: { receiptId: details.receiptId } });
+    await expect(strict.bindTools([price]).withRetry({ stopAfterAttempt: 2 }).invoke("stricter")).rejects.toThrow();
+    expect((await buyer.spending()).callsLastHour).toBe(callsLastHour + 1);
   });
 
   test.each<[string, () => Promise<unknown>]>([

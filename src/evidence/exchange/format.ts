@@ -1,4 +1,5 @@
 import { textOf, toBase64, type Bytes, type Hex } from "../bytes.ts";
+import type { Chat } from "./chat.ts";
 import type { Tensor, TensorMetadata } from "./tensors.ts";
 
 /** The two parts of an exchange. */
@@ -36,6 +37,8 @@ export type ExchangeFormat = {
   readInput: (request: Uint8Array) => Record<string, unknown> | null;
   /** What an answer says, each value as the seller wrote it. */
   readAnswer: (response: Uint8Array) => AnswerReading;
+  /** Reads the `answer` of `readAnswer` as a chat, or gives null. A format without chats leaves this out, and no chat is bought by it. */
+  readChat?: (answer: Record<string, unknown>) => Chat | null;
   /** A reader of one answer's pieces as its bytes come. A format without streams leaves this out. */
   readParts?: () => PartsReader;
   /** The nonce that a part carries, or null. */

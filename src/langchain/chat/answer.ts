@@ -1,9 +1,9 @@
 import { AIMessageChunk, type UsageMetadata } from "@langchain/core/messages";
 import { ChatGenerationChunk } from "@langchain/core/outputs";
-import type { Told } from "../../buyer/chat-result.ts";
+import { shownAs, unsignedOf, type Told } from "../../buyer/chat-result.ts";
 import type { Buyer, BuyResult } from "../../buyer/types.ts";
 import type { AnswerPart, ToolCallPart } from "../../evidence/exchange/format.ts";
-import type { Chat, ChatUsage } from "../../buyer/chat.ts";
+import type { Chat, ChatUsage } from "../../evidence/exchange/chat.ts";
 import { summarize, type ReceiptSummary } from "../../tools/summary.ts";
 
 /**
@@ -23,6 +23,8 @@ export type Proof402Metadata =
       /** False for the stored answer of an earlier call. */
       paid_now: boolean;
       idempotency_key: string;
+      /** Words in the answer outside the seller's signature. The verdict is not about them. */
+      unsigned?: { text?: string; refusal?: string };
     };
 
 /** A piece of a stream as a chunk. */
@@ -37,23 +39,24 @@ export function partChunk({ text = "", refusal, toolCalls = [] }: AnswerPart): C
 }
 
 /**
- * The rest of a judged answer after its pieces, with the facts of the whole. Throws Proof402Error `answer_replaced` if the pieces
+ * The rest of a judged answer after its pieces, with the facts of the whole. After pieces with words outside the seller's
+ * signature the verdict is no better than `unverified`. Throws Proof402Error `answer_replaced` if the pieces
  * said something else.
  */
 export function lastChunk(result: BuyResult, chat: Chat, told: Told, tokens: Buyer["tokens"]): ChatGenerationChunk {
-  const { text, refusal, calls } = told.restOf(result, chat);
+  const { text, refusal, calls, isCovered } = told.restOf(result, chat);
   const summary = summarize(result.receipt, result.appraisal, tokens);
   const model = chat.model ?? summary.model;
   const proof402: Proof402Metadata = {
     judged: 1,
     receipt_id: summary.id,
-    verdict: summary.verdict,
-    assurance: summary.assurance,
+    ...shownAs(summary, isCovered),
     simulated: summary.simulated,
     seller: summary.seller,
     paid: summary.paid,
     paid_now: result.paidNow,
     idempotency_key: result.idempotencyKey,
+    ...unsignedOf(chat),
   };
   const response_metadata = {
     ...(refusal === "" ? {} : { refusal }),

@@ -17,12 +17,13 @@ import {
   type Runnable,
   type RunnableConfig,
 } from "@langchain/core/runnables";
-import { chatOf, createTold, requireVerdict } from "../../buyer/chat-result.ts";
-import { buyInParts } from "../../buyer/in-parts.ts";
+import { createTold, judgedChat } from "../../buyer/chat-result.ts";
+import { buyInParts, type BuyEvent } from "../../buyer/in-parts.ts";
+import { createPaidAnswers } from "../../buyer/paid-answers.ts";
 import type { Buyer, BuyOptions } from "../../buyer/types.ts";
 import { Proof402Error } from "../../errors.ts";
 import type { Assurance } from "../../receipts/schema.ts";
-import { chatCallKeyOf, chatRunOf } from "../runtime.ts";
+import { askedDigest, chatCallKeyOf, chatRunOf } from "../runtime.ts";
 import { lastChunk, partChunk } from "./answer.ts";
 import { toInputMessages } from "./messages.ts";
 import { defined, inputOptions, RUN, toInputTools, type ChatProof402CallOptions } from "./options.ts";
@@ -40,7 +41,7 @@ export type ChatProof402Fields = BaseChatModelParams & {
   /** Most that each call may cost, USD, on top of the policy's caps. */
   maxUsd?: number;
   /**
-   * Waits for the final verdict, and throws `answer_not_verified` for any but `verified`. Without it the verdict stands in
+   * Waits for the final verdict, holds streams back until then, and throws `answer_not_verified` for any but `verified`. Without it the verdict stands in
    * `response_metadata.proof402`, and only `failed` is thrown.
    */
   requireVerified?: boolean;
@@ -75,6 +76,7 @@ export class ChatProof402 extends BaseChatModel<ChatProof402CallOptions> {
   /** The model's name, as LangChain looks for it. */
   readonly model: string;
   readonly #fields: ChatProof402Fields;
+  readonly #paid = createPaidAnswers(() => new Date());
 
   constructor(fields: ChatProof402Fields) {
     super(fields);
@@ -180,15 +182,17 @@ export class ChatProof402 extends BaseChatModel<ChatProof402CallOptions> {
     run?: CallbackManagerForLLMRun,
   ): Promise<ChatResult> {
     options.signal?.throwIfAborted();
-    const { buyer } = this.#fields;
-    const result = await buyer.buy(
-      this.model,
-      this.#inputOf(messages, options, false),
-      this.#bounds(messages, options),
-    );
-    requireVerdict(result, this.#fields.requireVerified === true);
-    const generation = lastChunk(result, chatOf(result), createTold(), buyer.tokens);
-    return { generations: [generation] };
+    const { buyer, requireVerified = false } = this.#fields;
+    const input = this.#inputOf(messages, options, false);
+    const { bounds, digest } = this.#bounds(messages, input, options);
+    try {
+      const result = await buyer.buy(this.model, input, bounds);
+      const chat = judgedChat(result, requireVerified);
+      return { generations: [lastChunk(result, chat, createTold(), buyer.tokens)] };
+    } catch (error) {
+      this.#paid.refused(digest, error);
+      throw error;
+    }
   }
 
   override async *_streamResponseChunks(
@@ -197,18 +201,29 @@ export class ChatProof402 extends BaseChatModel<ChatProof402CallOptions> {
     run?: CallbackManagerForLLMRun,
   ): AsyncGenerator<ChatGenerationChunk> {
     options.signal?.throwIfAborted();
-    const { buyer } = this.#fields;
+    const { buyer, requireVerified = false } = this.#fields;
     const input = this.#inputOf(messages, options, true);
+    const { bounds, digest } = this.#bounds(messages, input, options);
     const told = createTold();
-    for await (const event of buyInParts(buyer, this.model, input, this.#bounds(messages, options))) {
-      if ("part" in event) told.add(event.part);
-      else requireVerdict(event.result, this.#fields.requireVerified === true);
-      const chunk =
-        "part" in event ? partChunk(event.part) : lastChunk(event.result, chatOf(event.result), told, buyer.tokens);
-      yield chunk;
-      await run?.handleLLMNewToken(chunk.text, { prompt: 0, completion: 0 }, undefined, undefined, undefined, {
-        chunk,
-      });
+    const chunkFor = (event: BuyEvent): ChatGenerationChunk => {
+      if ("result" in event)
+        return lastChunk(event.result, judgedChat(event.result, requireVerified), told, buyer.tokens);
+      told.add(event.part);
+      return partChunk(event.part);
+    };
+    try {
+      for await (const event of buyInParts(buyer, this.model, input, bounds)) {
+        // A chunk that is out cannot be taken back.
+        if ("part" in event && requireVerified) continue;
+        const chunk = chunkFor(event);
+        yield chunk;
+        await run?.handleLLMNewToken(chunk.text, { prompt: 0, completion: 0 }, undefined, undefined, undefined, {
+          chunk,
+        });
+      }
+    } catch (error) {
+      this.#paid.refused(digest, error);
+      throw error;
     }
   }
 
@@ -246,20 +261,30 @@ export class ChatProof402 extends BaseChatModel<ChatProof402CallOptions> {
     };
   }
 
-  #bounds(messages: BaseMessage[], options: this["ParsedCallOptions"]): BuyOptions {
-    const { seller, assurance, maxUsd, requireVerified, approve } = this.#fields;
-    return {
+  /** The bounds of a call, and its digest among calls of this model. */
+  #bounds(
+    messages: BaseMessage[],
+    input: Record<string, unknown>,
+    options: this["ParsedCallOptions"],
+  ): { bounds: BuyOptions; digest: string | null } {
+    const { seller, assurance, requireVerified, approve } = this.#fields;
+    const { idempotencyKey: own, maxUsd = this.#fields.maxUsd, signal } = options;
+    const callKey =
+      chatCallKeyOf(options[RUN] ?? {}, [this.model, toInputMessages(messages), this.invocationParams(options)]) ??
+      undefined;
+    const digest = askedDigest([input, maxUsd ?? null, own ?? null]);
+    const bounds: BuyOptions = {
       seller,
       assurance,
-      maxUsd: options.maxUsd ?? maxUsd,
+      maxUsd,
       wait: requireVerified === true ? "verified" : "answer",
-      idempotencyKey: options.idempotencyKey,
-      callKey:
-        chatCallKeyOf(options[RUN] ?? {}, [this.model, toInputMessages(messages), this.invocationParams(options)]) ??
-        undefined,
-      signal: options.signal,
+      idempotencyKey: own ?? this.#paid.keyFor(digest),
+      callKey,
+      signal,
       approve,
+      chat: true,
     };
+    return { bounds, digest };
   }
 }
 

@@ -4,6 +4,7 @@ import { textOf, utf8 } from "../../bytes.ts";
 import { ambiguityOf, isInteroperable } from "../../json-text.ts";
 import { unreadableAnswer, type ExchangeFormat, type UnreadableReason } from "../format.ts";
 import { isPythonObject, plainOf, readPythonJson, type PythonObject } from "../python-json.ts";
+import { readChat } from "./read-chat.ts";
 
 const OPTIONS = ["tools", "format", "options"];
 const FIELDS = ["messages", ...OPTIONS];
@@ -47,6 +48,8 @@ export const ollamaChat = {
     );
     return { readable: true, answer: { ...(calls === null ? { text } : { tool_calls: calls, text }), ...told } };
   },
+
+  readChat,
 
   nonceIn(body, part) {
     const user = part === "request" && !isAmbiguous(body) ? membersOf(body)?.get("user") : null;

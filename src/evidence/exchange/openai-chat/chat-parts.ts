@@ -48,7 +48,7 @@ export const chatParts = ({ nonceOf, withoutNonce }: Carrier) =>
         finish_reason: finishReason,
         usage: plainOf(usage),
         ...(refusal === "" ? {} : { refusal }),
-        ...(notRead.length === 0 ? {} : { not_read: notRead }),
+        ...(notRead.length === 0 ? {} : { not_read: [...notRead] }),
       };
       const answer =
         calls !== null

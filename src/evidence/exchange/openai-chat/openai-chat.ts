@@ -2,6 +2,7 @@ import { utf8 } from "../../bytes.ts";
 import type { ExchangeFormat } from "../format.ts";
 import type { PythonObject } from "../python-json.ts";
 import { chatParts, checkInput, describeChat, misfitOf, type Options } from "./chat-parts.ts";
+import { readChat } from "./read-chat.ts";
 import { signatureIn, signedAnswers } from "./signed-answer.ts";
 import { signedRequests } from "./signed-request.ts";
 import { unsignedIn } from "./written-request.ts";
@@ -41,6 +42,8 @@ export const openAiChat = {
       return none ? fields : { ...fields, stop: stops };
     },
   }),
+
+  readChat: (answer) => readChat(answer, true),
 
   describeInput: () => describeChat(OPTIONS),
 

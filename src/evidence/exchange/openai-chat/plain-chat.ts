@@ -2,6 +2,7 @@ import { utf8 } from "../../bytes.ts";
 import type { ExchangeFormat } from "../format.ts";
 import type { PythonObject } from "../python-json.ts";
 import { chatParts, checkInput, describeChat, misfitOf, type Options } from "./chat-parts.ts";
+import { readChat } from "./read-chat.ts";
 
 const COMMON = ["temperature", "top_p", "max_tokens", "stop", "seed", "stream", "stream_options"];
 const OPTIONS: Options = {
@@ -40,6 +41,8 @@ export const plainChat = {
       return nonceOf(request) === null && user !== undefined ? { ...fields, user } : fields;
     },
   }),
+
+  readChat: (answer) => readChat(answer, false),
 
   describeInput: () => describeChat(OPTIONS),
 
