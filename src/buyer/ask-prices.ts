@@ -1,7 +1,7 @@
 import { toHex } from "../evidence/bytes.ts";
 import type { ExchangeFormat } from "../evidence/exchange/format.ts";
 import { FORMATS } from "../evidence/exchange/formats.ts";
-import { paymentMethodOf } from "../evidence/methods/methods.ts";
+import { evidenceFor, paymentMethodOf } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Http } from "../http/client.ts";
 import type { ListedModel, Seller } from "../market/types.ts";
@@ -18,6 +18,8 @@ export type AskedPrice = { name: string; amount: string; asset: AssetPolicy };
 
 type Ask = {
   seller: Seller;
+  /** Headers of each request besides the format's own. */
+  headers: Record<string, string>;
   models: readonly ListedModel[];
   assets: readonly AssetPolicy[];
   /** Addresses that the owner expects; any other payee is refused. */
@@ -28,6 +30,8 @@ type Ask = {
 /** `terms` are what its offers of payment channels say beside the price. */
 type Asked = {
   payees: string[];
+  /** Who would name the amounts of its offers. */
+  facilitators: string[];
   prices: AskedPrice[];
   terms: (ChannelTerms | null)[];
   unpriced: { name: string; reason: string }[];
@@ -44,14 +48,17 @@ export async function askPrices(http: Http, ask: Ask): Promise<Asked> {
     ask.models.map(async (model) => ({ model, offers: await offersFor(http, ask, model) })),
   );
   const [prices, unpriced]: [AskedPrice[], { name: string; reason: string; code: Unfit["code"] }[]] = [[], []];
-  const payees = new Set<string>();
+  const [payees, facilitators] = [new Set<string>(), new Set<string>()];
   for (const { model, offers } of asked) {
     const fit = "accepts" in offers ? fitting(offers.accepts, ask) : offers;
     if ("code" in fit) {
       unpriced.push({ name: model.name, ...fit });
       continue;
     }
-    for (const one of fit) payees.add(one.payee);
+    for (const { payee, facilitator } of fit) {
+      payees.add(payee);
+      if (typeof facilitator === "string") facilitators.add(facilitator);
+    }
     const { amount, asset } = fit.reduce((least, one) => (worth(one) < worth(least) ? one : least));
     prices.push({ name: model.name, amount, asset });
   }
@@ -60,12 +67,19 @@ export async function askPrices(http: Http, ask: Ask): Promise<Asked> {
     throw new Proof402Error(first.code, `${ask.seller.origin} sells nothing to this configuration: ${first.reason}.`, {
       next: `Nothing was paid or written. ${NEXT[first.code]}`,
     });
-  if (payees.size > MAX_PAYEES)
-    throw new Proof402Error("payee_not_allowed", `${ask.seller.origin} wants to be paid at ${payees.size} addresses.`, {
+  const most = Math.max(payees.size, facilitators.size);
+  if (most > MAX_PAYEES)
+    throw new Proof402Error("payee_not_allowed", `${ask.seller.origin} wants to be paid at or by ${most} addresses.`, {
       next: `A seller has at most ${MAX_PAYEES}. Nothing was paid or written.`,
     });
   const terms = asked.flatMap(({ offers }) => ("accepts" in offers ? channelOffers(offers.accepts, ask) : []));
-  return { payees: [...payees].toSorted(), prices, terms, unpriced };
+  return {
+    payees: [...payees].toSorted(),
+    facilitators: [...facilitators].toSorted(),
+    prices,
+    terms,
+    unpriced,
+  };
 }
 
 const channelOffers = (accepts: PaymentRequired["accepts"], { assets }: Ask): Asked["terms"] =>
@@ -74,7 +88,7 @@ const channelOffers = (accepts: PaymentRequired["accepts"], { assets }: Ask): As
     .map(({ scheme, extra }) => termsOffered({ scheme, extra: extra ?? {} }))
     .filter((terms) => terms !== undefined);
 
-type Fit = { amount: string; asset: AssetPolicy; payee: string };
+type Fit = { amount: string; asset: AssetPolicy; payee: string; facilitator: string | null | undefined };
 const worth = ({ amount, asset }: Fit): bigint => BigInt(amount) * 10n ** BigInt(36 - asset.decimals);
 type Unfit = { code: keyof typeof NEXT; reason: string };
 
@@ -93,6 +107,8 @@ function fitting(accepts: PaymentRequired["accepts"], { assets, payTo }: Ask): [
     asset: findAsset({ network: one.network, asset: one.asset.toLowerCase() }, assets),
     method: paymentMethodOf({ scheme: one.scheme, extra: one.extra ?? {} }),
     payee: one.payTo.toLowerCase(),
+    // Undefined by methods without one, null by an offer that names none.
+    facilitator: evidenceFor({ scheme: one.scheme, extra: one.extra ?? {} })?.facilitatorOf?.(one.extra ?? {}),
   }));
   const inToken = read.flatMap((one) => (one.asset === undefined ? [] : [{ ...one, asset: one.asset }]));
   if (inToken.length === 0) {
@@ -105,7 +121,9 @@ function fitting(accepts: PaymentRequired["accepts"], { assets, payTo }: Ask): [
       reason: `none of its offers is in a token and network of payment.assets${where}`,
     };
   }
-  const byMethod = inToken.filter(({ asset, method }) => method !== null && asset.methods.includes(method));
+  const byMethod = inToken.filter(
+    ({ asset, method, facilitator }) => method !== null && asset.methods.includes(method) && facilitator !== null,
+  );
   if (byMethod.length === 0)
     return { code: "method_not_allowed", reason: "none of its offers is paid in a way that payment.assets allows" };
   const isMeant = (payee: string): boolean =>
@@ -120,7 +138,7 @@ function fitting(accepts: PaymentRequired["accepts"], { assets, payTo }: Ask): [
 
 async function offersFor(
   http: Http,
-  { seller, tlsCertificate }: Ask,
+  { seller, headers: around, tlsCertificate }: Ask,
   model: ListedModel,
 ): Promise<PaymentRequired | Unfit> {
   const format: ExchangeFormat = FORMATS[seller.provider];
@@ -131,7 +149,7 @@ async function offersFor(
   const answer = await http.request({
     method: "POST",
     url: `${seller.origin}${format.pathOf(model.name, body)}`,
-    headers,
+    headers: { ...headers, ...around },
     body,
     maxBytes: OFFER_BYTES,
     pin: seller.certificateSha256,

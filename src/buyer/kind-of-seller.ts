@@ -4,7 +4,8 @@ import type { OpenMarket } from "./listing.ts";
 
 /**
  * A new seller's list of models, and the kind of seller whose list it is. Without a `kind` from the owner each is tried in
- * turn: a seller without the list of one kind may have that of the next. Listing is null where it keeps none.
+ * turn: a seller without the list of one kind may have that of the next, and some kinds are told by their key. Listing is null where it
+ * keeps none.
  *
  * Throws what the first kind's provider throws where no kind's list is served.
  */
@@ -17,12 +18,16 @@ export async function kindOf(
   for (const provider of kind === undefined ? BOUGHT_FROM : [kind]) {
     const tried = { ...seller, provider };
     try {
-      const listing = await providerOf(tried).listModels(tried);
-      if (listing !== null) return { seller: tried, listing };
+      const of = providerOf(tried);
+      const isRecognised = kind === undefined && of.recognises !== undefined ? await of.recognises(tried) : null;
+      if (isRecognised === false) continue;
+      const listing = await of.listModels(tried);
+      if (listing !== null || isRecognised === true) return { seller: tried, listing };
     } catch (error) {
-      // A seller that cannot be reached has no list of any kind.
-      if (kind !== undefined || !Proof402Error.isInstance(error) || !OF_ANOTHER_KIND.has(error.code))
-        throw failure ?? error;
+      // A seller that cannot be reached has no list of any kind. With a pinned certificate only some kinds reach it.
+      const isOther = Proof402Error.isInstance(error) && OF_ANOTHER_KIND.has(error.code);
+      if (kind !== undefined || (!isOther && seller.certificateSha256 === undefined)) throw failure ?? error;
+      if (!Proof402Error.isInstance(error)) throw error;
       failure ??= error;
     }
   }

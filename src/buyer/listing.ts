@@ -75,6 +75,13 @@ export async function viewModels(
   };
 }
 
-/** A seller whose evidence is only accepted because simulated roots are: shown before anything is bought. */
+/** A seller whose evidence is only accepted because simulated roots are: shown before anything is bought. A key alone has no root. */
 const isSimulated = (ctx: Pick<BuyerContext, "config">, seller: Seller): boolean =>
-  seller.assurance !== "none" && ctx.config.verification.simulatedRoots.length > 0;
+  seller.assurance !== "none" && !isKeyAlone(seller) && ctx.config.verification.simulatedRoots.length > 0;
+
+/** The entry pins a signing key and claims no hardware. */
+const isKeyAlone = ({ assurance, registry, reference }: Seller): boolean =>
+  assurance === "signed" &&
+  registry === undefined &&
+  reference.keyIds.length > 0 &&
+  reference.measurements.length + (reference.pcrHashes ?? []).length === 0;

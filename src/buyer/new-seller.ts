@@ -2,8 +2,10 @@ import { validConfig, type ConfigFile } from "../config/load.ts";
 import { withSeller, type SellerEntry } from "../config/change.ts";
 import type { Config } from "../config/schema.ts";
 import { toHex } from "../evidence/bytes.ts";
+import type { ExchangeFormat } from "../evidence/exchange/format.ts";
+import { FORMATS } from "../evidence/exchange/formats.ts";
 import { Proof402Error } from "../errors.ts";
-import { BOUGHT_FROM, type ListedModel, type Listing, type Seller } from "../market/types.ts";
+import { BOUGHT_FROM, type ListedModel, type Listing, type Provider, type Seller } from "../market/types.ts";
 import type { AssetPolicy } from "../payment/policy.ts";
 import { manifestEvidence, nitroEvidence, type Assurance, type Evidence } from "../receipts/schema.ts";
 import { createVerificationCache } from "../verify/verification-cache.ts";
@@ -35,6 +37,8 @@ export type NewModel = {
   sha256: string | null;
   source: "measured" | "claimed";
   price: { amount: string; asset: AssetPolicy };
+  /** An input that it takes, for models without tensors; null for others. */
+  example: Record<string, unknown> | null;
 };
 
 /** The owner's own knowledge of a new seller. */
@@ -44,6 +48,8 @@ export type Wanted = {
   /** The kind of seller that it is; each is tried without it. */
   kind?: Seller["provider"];
   models?: readonly string[];
+  /** Its certificate, in place of the authorities: SHA-256 of its DER, hex. */
+  certificateSha256?: string;
   payTo?: readonly string[];
   assurance?: Assurance;
 };
@@ -60,7 +66,9 @@ export async function lookAtSeller(file: ConfigFile, wanted: Wanted): Promise<Ne
   const known = validConfig(file.value, file.path);
   requireNew(known, wanted, file.path);
   const { kind = BOUGHT_FROM[0] } = wanted;
-  const named = { id: wanted.id, provider: kind, origin: wanted.origin, assurance: "none" } as const;
+  const { id, origin, certificateSha256: certificate } = wanted;
+  const pinned = certificate === undefined ? {} : { certificateSha256: certificate };
+  const named = { id, provider: kind, origin, ...pinned, assurance: "none" } as const;
   // A name that does not fit is found before the seller is asked: the payee stands for those to come.
   const fitting = validConfig(withSeller(file, { ...named, payTo: [`0x${"0".repeat(40)}`] }), file.path);
   const clock = (): Date => new Date();
@@ -71,14 +79,18 @@ export async function lookAtSeller(file: ConfigFile, wanted: Wanted): Promise<Ne
     const added = fitting.sellers.find(({ id }) => id === wanted.id);
     if (added === undefined) throw new Error("a valid configuration has the seller that was added");
     const { seller, listing } = await kindOf(market, added, wanted.kind);
-    const bare = { ...named, provider: seller.provider };
-    const listed = listedModels(listing, seller, wanted);
+    const provider = market.providerOf(seller);
+    const listed = listedModels(listing ?? (await described(provider, seller, wanted)), seller, wanted);
+    // A seller without a list keeps selling what it was added for.
+    const models = listing === null ? { models: listed.models.map(({ name }) => name) } : {};
+    const bare = { ...named, provider: seller.provider, ...models };
     const shown = await evidenceOf(market, { config: fitting, clock, session: createVerificationCache() }, seller, {
       ...wanted,
       models: listed.models,
     });
     const asked = await askPrices(market.http, {
       seller,
+      headers: provider.requestHeaders?.(seller) ?? {},
       models: shown.models,
       assets: known.payment.assets,
       payTo: wanted.payTo?.map((address) => address.toLowerCase()),
@@ -117,6 +129,16 @@ function requireNew({ sellers }: Config, { id, origin }: Wanted, path: string): 
 
 type Left = NewSeller["left"];
 
+/** The models that the owner names, of a seller without a list; null without a name. */
+async function described(provider: Provider, seller: Seller, { models: names }: Wanted): Promise<Listing | null> {
+  if (names === undefined) return null;
+  const all = await Promise.all([...new Set(names)].map((name) => provider.describeModel(seller, name)));
+  return {
+    models: all.flatMap(({ models }) => models),
+    unsupported: all.flatMap(({ unsupported }) => unsupported),
+  };
+}
+
 function listedModels(
   listing: Listing | null,
   seller: Seller,
@@ -131,7 +153,12 @@ function listedModels(
       missing === undefined
         ? `${seller.origin} lists no model that can be bought.`
         : `${seller.origin} lists no "${missing.slice(0, 64)}".`,
-      { next: "Check the seller's address and the names of its models. Nothing was written." },
+      {
+        next:
+          listing === null
+            ? "It keeps no list: name its models with --model, if the address is right. Nothing was written."
+            : "Check the seller's address and the names of its models. Nothing was written.",
+      },
     );
   }
   const wanted = names === undefined ? listed : listed.filter(({ name }) => names.includes(name));
@@ -206,20 +233,26 @@ async function pinsFor(
     if (wanted !== undefined && wanted !== "signed") throw notAttested(seller, "it serves no attestation");
     return { assurance: "signed", reference: { keyIds: [keyId] }, digestOf: claimed };
   }
-  const shown = await shownBy(ctx, evidence);
+  const { forwards }: ExchangeFormat = FORMATS[seller.provider];
+  const shown = await shownBy(ctx, evidence, { lacksManifest: forwards === true });
   if (typeof shown === "string") throw notAttested(seller, shown);
   const { measurements, digests } = shown;
   return {
     assurance: "attested",
     reference: { measurements: [measurements], models: digests },
-    digestOf: ({ name }) => ({ sha256: digests[name] ?? null, source: "measured" }),
+    digestOf: (model) =>
+      forwards === true ? claimed(model) : { sha256: digests[model.name] ?? null, source: "measured" },
   };
 }
 
-/** The measurements of a document, and the digests in the manifest that travels with it; or why there are none. */
+/**
+ * The measurements of a document, and the digests in the manifest that travels with it; or why there are none. A seller
+ * that passes requests on has no manifest.
+ */
 async function shownBy(
   { config, session }: Judging,
   evidence: readonly Evidence[],
+  { lacksManifest }: { lacksManifest: boolean },
 ): Promise<{ measurements: Record<string, string>; digests: Record<string, string> } | string> {
   const document = evidence.flatMap((one) => nitroEvidence.safeParse(one).data ?? [])[0];
   if (document === undefined) return "its attestation is of no kind that this version reads";
@@ -227,34 +260,38 @@ async function shownBy(
   if (!facts.ok) return facts.message;
   const [text] = evidence.flatMap((one) => manifestEvidence.safeParse(one).data?.manifest ?? []);
   const manifest = text === undefined ? null : session.manifest(text);
-  if (manifest?.entries == null) return "it serves no manifest of its models that could be read";
+  const entries = lacksManifest ? [] : manifest?.entries;
+  if (entries == null) return "it serves no manifest of its models that could be read";
   const measurements = MEASURED.map((index) => [index, toHex(facts.payload.pcrs.get(index) ?? new Uint8Array())]);
   return {
     measurements: Object.fromEntries(measurements) as Record<string, string>,
-    digests: Object.fromEntries(manifest.entries.map(({ name, sha256 }) => [name, sha256])),
+    digests: Object.fromEntries(entries.map(({ name, sha256 }) => [name, sha256])),
   };
 }
 
 const notAttested = ({ origin }: Seller, why: string): Proof402Error =>
-  new Proof402Error("attestation_failed", `${origin} did not prove what it is: ${why}.`, {
+  new Proof402Error("attestation_failed", `${origin} did not prove what it is: ${why.replace(/\.$/, "")}.`, {
     next: "Nothing was paid or written. The owner can add it with --assurance none, for calls that need no evidence.",
   });
 
 type Asked = {
   payees: string[];
+  facilitators: string[];
   prices: readonly AskedPrice[];
   unpriced: Left;
   stated: ReturnType<typeof statedPins>["stated"];
 };
 
 function entryOf(
-  bare: Pick<SellerEntry, "id" | "provider" | "origin">,
+  bare: Pick<SellerEntry, "id" | "provider" | "origin" | "models" | "certificateSha256">,
   { assurance, attested, reference, models, left }: Shown,
-  { payees, prices, unpriced, stated: { channel, proofs = {}, relays = [] } }: Asked,
+  { payees, facilitators, prices, unpriced, stated: { channel, proofs = {}, relays = [] } }: Asked,
 ): NewSeller {
-  const priced = models.flatMap(({ name, digest }): NewModel[] => {
+  const format: ExchangeFormat = FORMATS[bare.provider];
+  const priced = models.flatMap(({ name, digest, inputs }): NewModel[] => {
     const price = prices.find((one) => one.name === name);
-    return price === undefined ? [] : [{ name, ...digest, price }];
+    const example = inputs.length === 0 ? format.exampleInput(inputs) : null;
+    return price === undefined ? [] : [{ name, ...digest, price, example }];
   });
   const digests = priced.flatMap(({ name, sha256 }) => (sha256 === null ? [] : [[name, sha256] as const]));
   // Proofs and batches are of signed answers.
@@ -264,6 +301,7 @@ function entryOf(
     entry: {
       ...bare,
       payTo: payees,
+      ...(facilitators.length === 0 ? {} : { facilitators }),
       ...(channel === undefined ? {} : { channel }),
       assurance: proved.length > 0 ? "proven" : assurance,
       reference: {

@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { BOUGHT_FROM, type Seller } from "../market/types.ts";
 import { lookAtSeller, type NewSeller } from "../buyer/new-seller.ts";
 import { addSeller } from "../config/change.ts";
-import { configPath, readConfigFile } from "../config/load.ts";
+import { configPath, readConfigFile, validConfig } from "../config/load.ts";
 import { Proof402Error } from "../errors.ts";
 import { chainName, moneyText } from "../chain/money-text.ts";
 import { ASSURANCES, type Assurance } from "../receipts/schema.ts";
@@ -15,6 +15,7 @@ type Options = {
   id?: string;
   provider?: string;
   model?: string[];
+  certificateSha256?: string;
   payTo?: string[];
   assurance?: string;
   yes?: boolean;
@@ -25,7 +26,7 @@ export async function addNewSeller(url: string, options: Options, command: Comma
   const { json = false, config } = globals(command);
   const file = await readConfigFile(configPath(config));
   const origin = originOf(url);
-  const { id = idOf(origin), model: models, payTo, yes } = options;
+  const { id = idOf(origin), model: models, certificateSha256, payTo, yes } = options;
   const assurance = ASSURANCES.find((one): one is Assurance => one === options.assurance);
   const kind = kindNamed(options.provider);
   const wanted = {
@@ -33,6 +34,7 @@ export async function addNewSeller(url: string, options: Options, command: Comma
     origin,
     ...(kind === undefined ? {} : { kind }),
     ...(models === undefined ? {} : { models }),
+    ...(certificateSha256 === undefined ? {} : { certificateSha256 }),
     ...(payTo === undefined ? {} : { payTo }),
     ...(assurance === undefined ? {} : { assurance }),
   };
@@ -41,7 +43,11 @@ export async function addNewSeller(url: string, options: Options, command: Comma
   tell(sellerText(seller));
   await confirm(yes, { question: `Pin this seller in ${file.path}?`, otherwise: "Nothing was written." });
   await addSeller(file, seller.entry);
-  const next = `Buy with: proof402 ${buyCommand({ model: seller.models[0]?.name, seller: id })}`;
+  const { verification } = validConfig(file.value, file.path);
+  const { assurance: most } = seller.entry;
+  const [first] = seller.models;
+  const lower = ASSURANCES.indexOf(most) < ASSURANCES.indexOf(verification.assurance) ? most : undefined;
+  const next = `Buy with: proof402 ${buyCommand({ model: first?.name, seller: id, assurance: lower, input: first?.example })}`;
   if (json) printResult({ config: file.path, ...viewOf(seller) }, next);
   else print(`Wrote ${file.path}. Commands take the new seller at once, running servers at their next start.\n${next}`);
   return EXIT.ok;
@@ -83,6 +89,12 @@ export function sellerText({ entry, simulated, models, left }: NewSeller): strin
     ...entry.payTo.map(
       (payee) => `  Paid at   ${payee} on ${networks.join(", ")} (the seller's own word, in its offers)`,
     ),
+    ...(entry.facilitators ?? []).map(
+      (address) => `  Settled   by ${address}, who names the amounts (${UNSHOWN}, in its offers)`,
+    ),
+    ...(entry.certificateSha256 === undefined
+      ? []
+      : [`  TLS       the certificate ${entry.certificateSha256} (as you gave it)`]),
     `  Evidence  ${evidence}`,
     ...(entry.reference?.keyIds ?? []).map((keyId) => `    key id  ${keyId} (the seller's own word)`),
     ...measured.map(([index, digest]) => `    measurement ${index}  ${digest}`),

@@ -157,7 +157,8 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
     .description("look at a seller, show what it says and attests of itself, ask, and pin it; pays nothing")
     .option("--id <id>", "its name here (default: its host)")
     .option("--provider <kind>", "the kind of seller that it is (default: each is tried)")
-    .option("--model <name...>", "only these of its models")
+    .option("--model <name...>", "only these of its models; of a seller without a list, these")
+    .option("--certificate-sha256 <hex>", "trust this TLS certificate of it, in place of the authorities")
     .option("--pay-to <address...>", "refuse another payee than these")
     .addOption(
       new Option(

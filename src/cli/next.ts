@@ -1,8 +1,21 @@
 import type { Step } from "../tools/next.ts";
 
 /** The command that buys, for a person to fill in. */
-export const buyCommand = ({ model = "MODEL", seller }: { model?: string | undefined; seller?: string } = {}): string =>
-  `buy ${model}${seller === undefined ? "" : ` --seller ${seller}`} --input '{"NAME":VALUES}'`;
+export const buyCommand = ({
+  model = "MODEL",
+  seller,
+  assurance,
+  input,
+}: {
+  model?: string | undefined;
+  seller?: string;
+  assurance?: string | undefined;
+  input?: Record<string, unknown> | null | undefined;
+} = {}): string => {
+  const to = seller === undefined ? "" : ` --seller ${seller}`;
+  const asked = assurance === undefined ? "" : ` --assurance ${assurance}`;
+  return `buy ${model}${to}${asked} --input '${input == null ? '{"NAME":VALUES}' : JSON.stringify(input)}'`;
+};
 
 /** The step after a success, in commands. */
 export function inCommands(step: Step): string {

@@ -27,9 +27,9 @@ const SETTLEMENT_MODES = ["private", "batch", "individual"] as const;
 /** The kinds of seller with a provider. Receipts of every kind in the table of formats are read and judged. */
 export const BOUGHT_FROM = [
   "oip",
+  "opengradient",
   "openai-x402",
   "marlin-oyster",
-  "opengradient",
 ] as const satisfies readonly (keyof typeof FORMATS)[];
 
 /** A seller as the buyer's configuration knows it. Everything trusted about a seller comes from here. */
@@ -130,6 +130,11 @@ export type Listing = {
 
 /** Our adapter for one kind of seller. Holds no money and makes no judgement. */
 export interface Provider {
+  /**
+   * Whether a seller at an address shows itself to be of this kind, for kinds without a list of their own. Without an
+   * owner's word only such a seller is taken for one. Left out by kinds that their list tells.
+   */
+  recognises?(seller: Seller, signal?: AbortSignal): Promise<boolean>;
   /** The seller's list of models, or null where it keeps none. Bounded, never followed elsewhere. */
   listModels(seller: Seller, signal?: AbortSignal): Promise<Listing | null>;
   /** One model by the name it was asked for, of a seller that keeps no list; empty where it serves no such model. */

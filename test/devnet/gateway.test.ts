@@ -1,15 +1,21 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { request as ask } from "node:https";
+import { join } from "node:path";
+import { buffer } from "node:stream/consumers";
+import { connect } from "node:tls";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { appraisalPolicyOf } from "../../src/buyer/context.ts";
 import type { ApprovalRequest, Buyer } from "../../src/buyer/types.ts";
 import { openChain } from "../../src/chain/chain.ts";
 import type { Config } from "../../src/config/schema.ts";
-import { serveLocally, type Served } from "../../src/devnet/index.ts";
+import { loadConfig } from "../../src/config/load.ts";
+import { serveLocally, writeDevnet, type Served } from "../../src/devnet/index.ts";
 import type { Proof402Error } from "../../src/errors.ts";
 import { approvePermit2 } from "../../src/payment/allowance.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
 import { openDatabase } from "../../src/storage/database.ts";
 import { appraise } from "../../src/verify/appraise.ts";
-import { openMarket, type Market } from "../support/devnet.ts";
+import { runCli } from "../support/cli.ts";
+import { openMarket, writeVariant, type Market } from "../support/devnet.ts";
 
 const MODEL = "devnet-chat";
 const CHAT = { messages: [{ role: "user", content: "Say hello to the world" }] };
@@ -133,4 +139,103 @@ test("T119: what would be published in plain text takes a person's yes, whatever
   expect(refused).toMatchObject({ code: "approval_declined", money: "not-moved" });
   expect(questions[0]?.message).toContain("published for everyone to read");
   expect(await buy(buyer, { approve: () => Promise.resolve("approved") })).toMatchObject({ paidNow: true });
+});
+
+/** A configuration without sellers, and a way to run commands under it. */
+async function newcomer(
+  name: string,
+): Promise<{ config: string; run: (...args: string[]) => ReturnType<typeof runCli> }> {
+  const { config: full } = await writeDevnet(market.devnet, market.directory);
+  const config = await writeVariant(full, join(market.directory, `${name}.json`), (own) => {
+    Object.assign(own, { sellers: [], database: join(market.directory, `${name}.db`) });
+    delete own.validationRegistry;
+  });
+  return { config, run: (...args) => runCli(["--config", config, ...args]) };
+}
+
+/** The gateway behind plain HTTP, with a list of models and without an attestation, as one outside its enclave's proxy. */
+const bareGateway = (origin: string): Promise<Served> =>
+  serveLocally(async (request) => {
+    const { pathname } = new URL(request.url);
+    if (pathname === "/v1/models") return Response.json({ object: "list", data: [{ id: MODEL, object: "model" }] });
+    if (pathname === "/enclave/attestation") return new Response(null, { status: 404 });
+    const { method } = request;
+    const headers = Object.fromEntries([...request.headers].filter(([header]) => header !== "connection"));
+    const body = new Uint8Array(await request.arrayBuffer());
+    return new Promise((resolve, reject) => {
+      ask(`${origin}${pathname}`, { method, headers, rejectUnauthorized: false }, (answer) => {
+        const told = Object.entries(answer.headersDistinct).flatMap(([header, [value = ""] = []]) =>
+          /^(?:connection|transfer-encoding|content-length|keep-alive)$/.test(header) ? [] : [[header, value] as const],
+        );
+        void buffer(answer).then((bytes) => {
+          resolve(
+            new Response(new Uint8Array(bytes), {
+              status: answer.statusCode ?? 0,
+              headers: [...told] as [string, string][],
+            }),
+          );
+        }, reject);
+      })
+        .on("error", reject)
+        .end(body);
+    });
+  });
+
+test("a gateway is told by its key's id before any list of models, and is bought from as it was added", async () => {
+  const { gateway } = market.devnet.sellers;
+  const bare = await bareGateway(gateway!.origin);
+  onTestFinished(() => bare.stop());
+  const { config, run } = await newcomer("bare");
+  const added = await run("sellers", "add", bare.origin, "--id", "bare", "--yes");
+  expect(added.code, added.stderr).toBe(0);
+  const [entry] = (await loadConfig({ path: config })).sellers;
+  const facilitators = market.devnet.config.sellers.find(({ id }) => id === "gateway")?.facilitators ?? [];
+  expect(facilitators).toHaveLength(1);
+  expect(entry).toMatchObject({ provider: "opengradient", assurance: "signed", facilitators });
+  expect(added.stdout).toContain(
+    `Settled   by ${facilitators[0]}, who names the amounts (the seller's own word, in its offers)`,
+  );
+  const input = /--input '(.*)'/.exec(added.stdout)?.[1] ?? "";
+  expect(added.stdout).toContain(
+    `Buy with: proof402 buy ${MODEL} --seller bare --assurance signed --input '{"messages":`,
+  );
+  const { stdout: examined } = await run("doctor", "--json");
+  const findings = JSON.parse(examined) as { check: string; status: string; says: string }[];
+  expect(findings.find(({ check }) => check === "seller")).toMatchObject({
+    status: "ok",
+    says: expect.stringContaining("Lists no prices: a purchase shows its price."),
+  });
+  expect((await run("models")).stdout).not.toMatch(/simulated/i);
+  const bought = await run("--json", "buy", MODEL, "--assurance", "signed", "--wait", "verified", "--input", input);
+  expect(bought.code, bought.stderr).toBe(0);
+  expect(JSON.parse(bought.stdout)).toMatchObject({
+    receipt: { verdict: "verified", assurance: "signed", simulated: false },
+  });
+});
+
+test("a gateway without a list is added by its certificate and the name of a model, attested", async () => {
+  const { origin } = market.devnet.sellers.gateway!;
+  const certificate = await new Promise<string>((resolve, reject) => {
+    const { hostname: host, port } = new URL(origin);
+    const socket = connect({ host, port: Number(port), rejectUnauthorized: false }, () => {
+      resolve(socket.getPeerX509Certificate()!.fingerprint256.replaceAll(":", "").toLowerCase());
+      socket.destroy();
+    }).on("error", reject);
+  });
+  const { config, run } = await newcomer("attested");
+  const add = (...more: string[]): ReturnType<typeof runCli> => run("sellers", "add", origin, "--yes", ...more);
+  expect((await add()).stderr).toContain("Error http_unreachable");
+  const unnamed = await add("--certificate-sha256", certificate);
+  expect(unnamed.stderr).toContain("It keeps no list: name its models with --model");
+  const added = await add("--certificate-sha256", certificate, "--model", MODEL);
+  expect(added.code, added.stderr).toBe(0);
+  expect(added.stdout).toContain("SIMULATED");
+  expect((await loadConfig({ path: config })).sellers).toMatchObject([
+    { provider: "opengradient", assurance: "attested", certificateSha256: certificate, models: [MODEL] },
+  ]);
+  const bought = await run("--json", "buy", MODEL, "--wait", "verified", "--input", JSON.stringify(CHAT));
+  expect(bought.code, bought.stderr).toBe(0);
+  expect(JSON.parse(bought.stdout)).toMatchObject({
+    receipt: { verdict: "verified", assurance: "attested", simulated: true },
+  });
 });

@@ -114,6 +114,8 @@ export type MethodEvidence = Use & {
   signerOf: (payment: Authorization) => string;
   /** What of its own terms is not the offer's, as a sentence; null if all are. */
   differsFrom: (payment: Authorization, extra: Extra) => string | null;
+  /** The one besides the payee with a say in the amount, as an offer names it; null for none. Left out by methods without one. */
+  facilitatorOf?: (extra: Extra) => Address | null;
   /** What it says of itself and is not, or null. */
   contradictionIn: (payment: Authorization & { authorizationHash: string }) => Fault<"payment"> | null;
   /** Who besides the payee has a say in it and is not pinned for this seller, or null. */

@@ -15,6 +15,7 @@ export const upto = {
   ...byPermit,
   scheme: "upto",
   transfers: [undefined, "permit2"],
+  facilitatorOf,
   differsFrom: ({ facilitator }, extra) =>
     facilitator === facilitatorOf(extra) ? null : "The payment is bound to another facilitator than the offer's.",
   unpinnedIn: ({ facilitator = "" }, { facilitators }) =>

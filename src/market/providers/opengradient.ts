@@ -76,6 +76,13 @@ export function createOpenGradientProvider(
       return names === null ? null : listing(seller, names);
     },
 
+    // The list of any OpenAI-compatible API says nothing; the key tells its id.
+    async recognises(seller, signal) {
+      const key = await ask(seller, "/signing-key", DOCUMENT_BYTES, signal);
+      const told = key === null ? undefined : jsonOf(key.body);
+      return readSigningKey(told) !== null && teeIdSchema.safeParse(told).success;
+    },
+
     describeModel: (seller, name) => Promise.resolve(listing(seller, [name])),
 
     async attest(seller, nonce, signal) {
@@ -132,6 +139,8 @@ function listing({ id: sellerId }: Seller, names: readonly string[]): Listing {
   }));
   return { models, unsupported: [] };
 }
+
+const teeIdSchema = z.object({ tee_id: z.string().regex(/^0x[0-9a-f]{64}$/i) });
 
 function namesIn(value: unknown): string[] | null {
   const parsed = z.object({ data: z.array(z.unknown()) }).safeParse(value);

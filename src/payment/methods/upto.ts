@@ -18,7 +18,8 @@ export const upto: PayerMethod<Extract<Payment, { scheme: "upto" }>> = {
     if (spender !== null || (facilitator !== null && asked.facilitators.includes(facilitator))) return spender;
     return {
       code: "facilitator_not_allowed",
-      message: "The offer's facilitator, which would name the amount, is not one of the seller's configured ones.",
+      message: `The offer's facilitator${facilitator === null ? "" : ` (${facilitator})`}, which would name the amount, is not one of the seller's configured ones.`,
+      next: "Have the owner compare that address with what the seller publishes and pin it in the seller's facilitators, or choose another seller.",
     };
   },
   plan(authorization, extra) {
