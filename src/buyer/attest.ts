@@ -182,7 +182,11 @@ export async function judge(
 }
 
 const attestationFailed = (seller: Seller, code: string, message: string): Proof402Error =>
-  new Proof402Error("attestation_failed", `Seller "${seller.id}" did not prove what it is: ${message}.`, {
-    next: "Nothing was paid and the input did not leave this machine. Choose another seller, or ask for less assurance.",
-    details: { seller: seller.id, check: code },
-  });
+  new Proof402Error(
+    "attestation_failed",
+    `Seller "${seller.id}" did not prove what it is: ${message.replace(/\.$/, "")}.`,
+    {
+      next: "Nothing was paid and the input did not leave this machine. Choose another seller, or ask for less assurance.",
+      details: { seller: seller.id, check: code },
+    },
+  );

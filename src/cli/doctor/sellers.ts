@@ -107,10 +107,14 @@ async function evidenceOf(around: Surroundings, seller: Seller): Promise<Fact> {
 async function pricesOf(around: Surroundings, seller: Seller): Promise<Fact[]> {
   const told = await around.listed(seller);
   if ("listing" in told && told.listing === null) return [{ says: "Keeps no list: a purchase shows its price." }];
-  const offers = await offersOf(around, seller);
+  const all = await offersOf(around, seller);
+  const offers = all.filter(({ model }) => model.price !== null);
   const within = offers.filter(({ asset, over }) => asset !== null && over === null);
-  if ("listing" in told && told.listing?.models.every(({ price }) => price === null) === true && offers.length > 0)
-    return [{ says: "Lists no prices: a purchase shows its price." }];
+  // Asked, a seller may well want less than the prices that it lists.
+  if (within.length === 0 && all.length > offers.length)
+    return [
+      { says: `${offers.length === 0 ? "Lists no prices" : "Lists some prices only"}: a purchase shows its price.` },
+    ];
   if (offers.length === 0) return [{ says: "Lists no models.", next: "Buy from another seller." }];
   if (within.length > 0) {
     const left = offers.length - within.length;

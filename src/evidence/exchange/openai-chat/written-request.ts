@@ -15,7 +15,9 @@ export function unsignedIn(messages: unknown): string | null {
   for (const message of listOf(messages)) {
     if (!isRecord(message)) return "a message that is no object";
     const { role, content, tool_calls: calls } = message;
-    const known = typeof role === "string" && Object.hasOwn(MESSAGE, role) ? (MESSAGE[role] ?? []) : [];
+    if (typeof role === "string" && !Object.hasOwn(MESSAGE, role))
+      return `the role ${JSON.stringify(role.slice(0, 64))}`;
+    const known = typeof role === "string" ? (MESSAGE[role] ?? []) : [];
     const found = otherField(message, known) ?? (role === "user" ? partsOf(content) : null) ?? callsOf(calls);
     if (found !== null) return found;
   }
