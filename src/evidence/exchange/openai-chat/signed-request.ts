@@ -14,8 +14,8 @@ import { pythonRepr } from "../python-repr.ts";
 
 /**
  * The forms in which OpenGradient's gateway signed requests since February 2026. They differ for contents that are lists.
- * `web_search` came with V3 and `reasoning_effort` with V4. A request with one of them has no earlier form: without it the
- * gateway signed another request. All else has the same bytes in each.
+ * `web_search` came with V3 and `reasoning_effort` with V4. Earlier gateways leave them out: then the form is of another
+ * request, too. All else has the same bytes in each.
  */
 const ERAS = ["V1", "V2", "V3", "V4"] as const;
 type Era = (typeof ERAS)[number];
@@ -39,10 +39,13 @@ export const signedRequests = perBody((body): SignedForm[] => {
     const members = form(request, era);
     if (members === REFUSED) continue;
     const bytes = dumpPythonJson(members);
-    const ofAnother = isOfAnother(request.get("messages"), era);
+    const ofAnother = isOfAnother(request.get("messages"), era) || lacksOption(request, era);
     const same = forms.find((one) => equalBytes(one.bytes, bytes));
     if (same === undefined) forms.push({ eras: [era], bytes, ofAnother });
-    else same.eras.push(era);
+    else {
+      same.eras.push(era);
+      same.ofAnother ||= ofAnother;
+    }
   }
   return forms.map(({ eras, bytes, ofAnother }) => ({ name: eras.join(", "), bytes, ofAnother }));
 });
@@ -63,6 +66,14 @@ function isOfAnother(messages: PythonJson | undefined, era: Era): boolean {
   });
 }
 
+/** Options of a request by the form that came with them. */
+const LATER: Readonly<Record<"web_search" | "reasoning_effort", Era>> = { web_search: "V3", reasoning_effort: "V4" };
+
+/** Whether a request has an option that gateways of this form did not know. Completions never had an effort. */
+const lacksOption = (request: PythonObject, era: Era): boolean =>
+  (isTruthy(request.get("web_search")) && isBefore(era, LATER.web_search)) ||
+  (request.has("messages") && isTruthy(request.get("reasoning_effort")) && isBefore(era, LATER.reasoning_effort));
+
 function chatForm(request: PythonObject, era: Era): PythonObject | typeof REFUSED {
   const messages = request.get("messages");
   const { model, stop, web_search } = commonFields(request, era);
@@ -75,7 +86,9 @@ function chatForm(request: PythonObject, era: Era): PythonObject | typeof REFUSE
     tools: truthy(request.get("tools"), Array.isArray),
     response_format: truthy(request.get("response_format"), isPythonObject),
     web_search,
-    reasoning_effort: since("V4", era, truthy(request.get("reasoning_effort"), isText)),
+    reasoning_effort: isBefore(era, LATER.reasoning_effort)
+      ? undefined
+      : truthy(request.get("reasoning_effort"), isText),
   });
 }
 
@@ -94,7 +107,7 @@ function commonFields(request: PythonObject, era: Era): Record<"model" | "stop" 
   return {
     model: isText(model) ? model : REFUSED,
     stop: truthy(request.get("stop"), (stop) => isText(stop) || Array.isArray(stop)),
-    web_search: since("V3", era, isTruthy(request.get("web_search")) ? true : undefined),
+    web_search: !isBefore(era, LATER.web_search) && isTruthy(request.get("web_search")) ? true : undefined,
   };
 }
 
@@ -163,8 +176,7 @@ function nameOf(message: PythonObject, field: string): Field {
   return name === undefined ? null : isText(name) ? name : REFUSED;
 }
 
-const since = (first: Era, era: Era, field: Field): Field =>
-  field === undefined || ERAS.indexOf(era) >= ERAS.indexOf(first) ? field : REFUSED;
+const isBefore = (era: Era, first: Era): boolean => ERAS.indexOf(era) < ERAS.indexOf(first);
 
 /** A field that counts if Python takes it for true. */
 const truthy = (value: PythonJson | undefined, is: (value: PythonJson) => boolean): Field =>

@@ -11,6 +11,9 @@ const ALL = "V1, V2, V3, V4";
 
 const formsOf = (body: string): [string, string][] =>
   signedRequests(utf8(body)).map(({ name, bytes }) => [name, fromUtf8(bytes)]);
+/** The names of a body's forms; those of another request, too, in brackets. */
+const namesOf = (body: string): string[] =>
+  signedRequests(utf8(body)).map(({ name, ofAnother }) => (ofAnother === true ? `(${name})` : name));
 const chat = (messages: string, rest = ""): string => `{"model":"m","messages":[${messages}]${rest}}`;
 const HELLO = '{"role":"user","content":"hi"}';
 const SIGNED_HELLO = '{"content": "hi", "role": "user"}';
@@ -68,7 +71,7 @@ describe("what is signed of a request", () => {
     expect(formsOf(chat(message))).toEqual([[ALL, `{"messages": [${signed}], "model": "m", "temperature": 0.0}`]]);
   });
 
-  test("has three forms for a content that is a list, and none of before a field that came later", () => {
+  test("has three forms for a content that is a list, and of before an option came one without it", () => {
     const parts = `[{"type":"text","text":"it's é","x":true,"y":null},"z",7,{"type":"image_url","image_url":{"url":"data:"}},{"type":"file","file":{"filename":"a.pdf","data":"AA"}},{"type":"file","filename":"b"}]`;
     const user = (content: string): string =>
       `{"messages": [{"content": ${content}, "role": "user"}], "model": "m", "temperature": 0.0`;
@@ -90,10 +93,22 @@ describe("what is signed of a request", () => {
       ["V3, V4", `${v3}}`],
     ]);
     const searched = `{"messages": [${SIGNED_HELLO}], "model": "m", "temperature": 0.0, "web_search": true}`;
-    expect(formsOf(chat(HELLO, ',"web_search":1'))).toEqual([["V3, V4", searched]]);
-    expect(formsOf(chat(HELLO, ',"web_search":true,"reasoning_effort":"low"'))).toEqual([
+    const plain = searched.replace(', "web_search": true', "");
+    expect(formsOf(chat(HELLO, ',"web_search":1'))).toEqual([
+      ["V1, V2", plain],
+      ["V3, V4", searched],
+    ]);
+    expect(namesOf(chat(HELLO, ',"web_search":1'))).toEqual(["(V1, V2)", "V3, V4"]);
+    const both = chat(HELLO, ',"web_search":true,"reasoning_effort":"low"');
+    expect(formsOf(both)).toEqual([
+      ["V1, V2", plain],
+      ["V3", searched],
       ["V4", searched.replace('"temperature"', '"reasoning_effort": "low", "temperature"')],
     ]);
+    expect(namesOf(both)).toEqual(["(V1, V2)", "(V3)", "V4"]);
+    expect(namesOf(chat(HELLO, ',"reasoning_effort":"low"'))).toEqual(["(V1, V2, V3)", "V4"]);
+    expect(namesOf('{"model":"m","prompt":"p","web_search":true}')).toEqual(["(V1, V2)", "V3, V4"]);
+    expect(namesOf(chat(HELLO, ',"web_search":false,"reasoning_effort":""'))).toEqual([ALL]);
     expect(formsOf(chat('{"role":"user"}')).map(([name, text]) => [name, text.includes('"None"')])).toEqual([
       ["V1, V3, V4", true],
       ["V2", false],
