@@ -6,17 +6,19 @@ const DAY = /^-(\d{4})(-?)(\d{2})\2(\d{2})$/;
 const PROVIDER = /^[A-Za-z0-9][A-Za-z0-9._-]*\//;
 
 /**
- * Compares the model that an answer names with the one asked for. Two spellings count for it: with a day at the end, as
- * the undated name is an alias of the newest dated one, and without the provider before it. Any other name is another model.
+ * Compares the model that an answer names with the one asked for. Three spellings count for it: with a day at the end, as
+ * the undated name is an alias of the newest dated one, without the provider before it, and with one where none was asked
+ * for. Any other name is another model.
  */
 export function compareModels(asked: string, served: string): ModelMatch {
   const bare = asked.replace(PROVIDER, "");
-  for (const [name, spelling] of [
-    [asked, null],
-    [bare, "without its provider"],
+  for (const [name, told, spelling] of [
+    [asked, served, null],
+    [bare, served, "without its provider"],
+    [asked.includes("/") ? "" : asked, served.replace(PROVIDER, ""), "with a provider before it"],
   ] as const) {
-    if (name === "" || !served.startsWith(name)) continue;
-    const rest = served.slice(name.length);
+    if (name === "" || !told.startsWith(name)) continue;
+    const rest = told.slice(name.length);
     if (rest === "") return { isSame: true, as: spelling };
     if (isDay(rest))
       return { isSame: true, as: ["by a dated alias", spelling].filter((one) => one !== null).join(", ") };

@@ -7,7 +7,7 @@ const day = fc
   .date({ min: new Date("1990-01-01"), max: new Date("2199-12-31"), noInvalidDate: true })
   .map((date) => date.toISOString().slice(0, 10));
 
-test("a model is itself, its dated alias, and itself without its provider", () => {
+test("a model is itself, its dated alias, and itself without its provider or with one added", () => {
   fc.assert(
     fc.property(name, name, day, fc.boolean(), (provider, model, date, compact) => {
       const dated = `${model}-${compact ? date.replaceAll("-", "") : date}`;
@@ -16,6 +16,8 @@ test("a model is itself, its dated alias, and itself without its provider", () =
       expect(compareModels(`${provider}/${model}`, `${provider}/${dated}`).as).toBe("by a dated alias");
       expect(compareModels(`${provider}/${model}`, model)).toEqual({ isSame: true, as: "without its provider" });
       expect(compareModels(`${provider}/${model}`, dated).as).toBe("by a dated alias, without its provider");
+      expect(compareModels(model, `${provider}/${model}`)).toEqual({ isSame: true, as: "with a provider before it" });
+      expect(compareModels(model, `${provider}/${dated}`).as).toBe("by a dated alias, with a provider before it");
     }),
   );
 });
@@ -32,7 +34,11 @@ test("every other name is another model", () => {
   for (const [asked, served] of [
     ["gpt-4.1", "gpt-4.1-mini"],
     ["gpt-4.1", "gpt-4.1-mini-2025-04-14"],
-    ["gpt-4.1", "openai/gpt-4.1"],
+    ["gpt-4.1", "openai/gpt-4.1-mini"],
+    ["gpt-4.1", "router/openai/gpt-4.1"],
+    ["openai/gpt-4.1", "azure/gpt-4.1"],
+    ["openai/gpt-4.1", "router/openai/gpt-4.1"],
+    ["gpt-4.1", "/gpt-4.1"],
     ["gpt-4.1-2025-04-14", "gpt-4.1"],
     ["gpt-4.1-2025-04-14", "gpt-4.1-2024-08-06"],
     ["gpt-4.1", "gpt-4.1-2025-13-01"],
