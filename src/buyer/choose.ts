@@ -112,14 +112,17 @@ function checkedText({ keyId, checked }: Attested): string {
  * own, as long as theirs: a seller that prices by size sees one size.
  */
 const unpaidRequest = (ctx: BuyerContext, call: Call, candidate: Candidate, attempt: number): WireRequest =>
-  requestOf(ctx, call, candidate, deriveSalt(ctx.nonceSecret, call.key, attempt, "unpaid").slice(2));
+  requestOf(ctx, call, candidate, {
+    nonce: deriveSalt(ctx.nonceSecret, call.key, attempt, "unpaid").slice(2),
+    sent: "unpaid",
+  });
 
 /** The request for a call's input under this nonce: 32 bytes, hex. Throws Proof402Error `invalid_input`. */
 export function requestOf(
   ctx: Pick<BuyerContext, "providerOf">,
   call: Call,
   { seller, model }: Candidate,
-  nonce: string,
+  { nonce, sent }: { nonce: string; sent: "paid" | "unpaid" },
 ): WireRequest {
   const format: ExchangeFormat = FORMATS[seller.provider];
   const { headers, body } = format.writeRequest({
@@ -128,7 +131,7 @@ export function requestOf(
     input: call.request.input,
     nonce,
   });
-  const others = ctx.providerOf(seller).requestHeaders?.(seller);
+  const others = ctx.providerOf(seller).requestHeaders?.(seller, sent);
   const path = format.pathOf(model.name, body);
   const url = `${originOf(seller)}${path}`;
   return { method: "POST", url, path, headers: { ...headers, ...others }, body: toBase64(body), nonce };

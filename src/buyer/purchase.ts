@@ -200,12 +200,20 @@ const choose = (
 const shareOf = (ctx: BuyerContext, call: Call, chosen: Chosen, attempt: number): Promise<Payment | null> => {
   const { candidate } = chosen;
   if (candidate.seller.sharedAuthorization === undefined) return Promise.resolve(null);
-  return shareFor(ctx, call, { ...chosen, request: requestOf(ctx, call, candidate, "0".repeat(64)) }, attempt);
+  return shareFor(
+    ctx,
+    call,
+    { ...chosen, request: requestOf(ctx, call, candidate, { nonce: "0".repeat(64), sent: "paid" }) },
+    attempt,
+  );
 };
 
 /** The request that carries the hash of its payment's terms. */
 const build = (ctx: BuyerContext, call: Call, { candidate, quote: { offer } }: Chosen, payment: Payment): WireRequest =>
-  requestOf(ctx, call, candidate, termsHash({ offer, listedPrice: listedPriceOf(candidate), payment }));
+  requestOf(ctx, call, candidate, {
+    nonce: termsHash({ offer, listedPrice: listedPriceOf(candidate), payment }),
+    sent: "paid",
+  });
 
 /** The listed price in the form that a receipt has for it: an answer that is paid for must not fail to be written. */
 const listedPriceOf = ({ model }: Candidate): ListedPrice | null =>

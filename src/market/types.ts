@@ -146,8 +146,11 @@ export interface Provider {
   places?(seller: Seller, signal?: AbortSignal): Promise<Seller[]>;
   /** Fetches attestation evidence for a fresh nonce, or the bare signing key without one; null where the seller has neither. */
   attest(seller: Seller, nonce: Uint8Array, signal?: AbortSignal): Promise<{ keyId: Hex; evidence: Evidence[] } | null>;
-  /** Headers of each request for an answer besides its format's own. Left out by kinds without any. */
-  requestHeaders?(seller: Seller): Record<string, string>;
+  /**
+   * Headers of each request for an answer besides its format's own. A request without a payment asks for a price alone: its
+   * headers allow nothing beyond that. Left out by kinds without any.
+   */
+  requestHeaders?(seller: Seller, sent: "paid" | "unpaid"): Record<string, string>;
   /** Signature evidence in an answer or its headers (names lower case), or null. */
   responseEvidence(headers: Record<string, string>, body: Uint8Array): SignatureEvidence | null;
   /**

@@ -168,6 +168,26 @@ describe("a gateway of the registry", () => {
     expect(byHash.verdict).toBe("verified");
   });
 
+  test("that would publish the chat hears so with the payment alone, after a person's yes", async () => {
+    const buyer = await world.buyer(gateway, (mine) => {
+      for (const seller of mine.sellers) seller.settlement = "individual";
+    });
+    heard = [];
+    const modes = (): unknown[] =>
+      heard.filter(({ path }) => path.startsWith("/v1/")).map(({ paid, settlement }) => [paid, settlement]);
+    const declined = await outcome(
+      buyer.buy(CHAT_MODEL, HELLO, { assurance: "attested", approve: () => Promise.resolve("declined") }),
+    );
+    expect(declined).toMatchObject({ code: "approval_declined", money: "not-moved" });
+    expect(modes()).toEqual([[false, "private"]]);
+    heard = [];
+    const approve = (): Promise<"approved"> => Promise.resolve("approved");
+    const { receipt: bought } = await buyer.buy(CHAT_MODEL, HELLO, { assurance: "attested", approve });
+    await buyer.getReceipt(bought.id, { waitSeconds: 30, settled: true });
+    expect(modes().at(-1)).toEqual([true, "individual"]);
+    expect(modes().slice(0, -1)).not.toContainEqual([false, "individual"]);
+  });
+
   test("that refuses after a payment was shown takes nothing, says so, and the same payment buys the answer later", async () => {
     const buyer = await world.buyer(gateway);
     const before = await world.received();

@@ -108,8 +108,10 @@ export function createOpenGradientProvider(
       return { keyId: teeIdOf(spki), evidence: [nitro, ...around] };
     },
 
-    // Always said: a gateway takes silence for leave to publish.
-    requestHeaders: ({ settlement = "private" }) => ({ "x-settlement-type": settlement }),
+    // Always said: a gateway takes silence for leave to publish. The question for a price comes before a person's yes.
+    requestHeaders: ({ settlement = "private" }, sent) => ({
+      "x-settlement-type": sent === "paid" ? settlement : "private",
+    }),
 
     responseEvidence(_headers, body) {
       const told = openAiChat.signed.signatureIn(body);
