@@ -3,6 +3,7 @@ import { text as readStream } from "node:stream/consumers";
 import type { Command } from "commander";
 import type { ApprovalDecision, ApprovalRequest, Buyer } from "../buyer/types.ts";
 import { Proof402Error } from "../errors.ts";
+import { parseJsonText, respeltNumbers } from "../evidence/json-text.ts";
 import type { Verdict } from "../receipts/schema.ts";
 import type { Bought } from "../tools/buy-inference.ts";
 import { buyInference } from "../tools/index.ts";
@@ -88,18 +89,27 @@ function exitOfVerdict(verdict: Verdict, waited: boolean): number {
   return verdict === "verified" || (verdict === "pending" && !waited) ? EXIT.ok : EXIT.open;
 }
 
-/** JSON text, `@file`, or `-` for standard input. Throws Proof402Error `invalid_input`. */
+/**
+ * JSON text, `@file`, or `-` for standard input. Says which numbers are sent in another spelling. Throws Proof402Error
+ * `invalid_input` for text with two readings: a key named twice, an integer beyond the digits of a double.
+ */
 async function readInput(given: string): Promise<unknown> {
   const next = `Give JSON such as '{"features":[0.1,0.2]}', @file.json, or - for standard input.`;
   const text = await readText(given).catch((error: unknown) => {
     const from = given === "-" ? "standard input" : given.slice(1);
     throw new Proof402Error("invalid_input", `--input could not be read from ${from}.`, { next, cause: error });
   });
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (error) {
-    throw new Proof402Error("invalid_input", "--input is not readable JSON.", { next, cause: error });
-  }
+  const read = parseJsonText(text, Infinity);
+  if (!read.ok)
+    throw new Proof402Error("invalid_input", `--input cannot be sent as it is written. ${read.message}`, {
+      next: `${next} A tensor takes an integer of more digits as a text.`,
+    });
+  const [first, ...others] = respeltNumbers(text);
+  if (first !== undefined)
+    note(
+      `Of --input the number ${first} is sent as ${JSON.stringify(Number(first))}${others.length === 0 ? "" : `, and ${others.length} more in another spelling`}.`,
+    );
+  return read.value;
 }
 
 async function readText(given: string): Promise<string> {

@@ -111,6 +111,21 @@ function scan(text: string, limits: { values: number; exactNumbers: boolean }): 
   return null;
 }
 
+/** The numbers of a JSON text that `JSON.stringify` would write in another way, as they are spelt. */
+export function respeltNumbers(text: string): string[] {
+  const found: string[] = [];
+  for (let position = 0; position < text.length; position += 1) {
+    const character = text.charCodeAt(position);
+    if (character === QUOTE) position = stringEnd(text, position) - 1;
+    else if (isDigit(character) || character === MINUS) {
+      const number = numberAt(text, position);
+      if (JSON.stringify(Number(number)) !== number) found.push(number);
+      position += number.length - 1;
+    }
+  }
+  return found;
+}
+
 const isDigit = (character: number): boolean => character >= ZERO && character <= NINE;
 
 /** The number that begins here, as it is spelt; a lone sign as itself. */

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { isInteroperable, parseJsonText } from "../../src/evidence/json-text.ts";
+import { isInteroperable, parseJsonText, respeltNumbers } from "../../src/evidence/json-text.ts";
 
 const valueOf = (text: string): unknown => {
   const parsed = parseJsonText(text);
@@ -18,6 +18,12 @@ const isGrammatical = (text: string): boolean => {
 };
 
 describe("reading JSON from outside", () => {
+  it("names the numbers that are written in another spelling", () => {
+    const spelt = '{"a":[1.0,-0.0,-0,1e16,1E2,0.10,9007199254740993.0,-1e400],"1.0":"2.0 \\" 3.0"}';
+    expect(respeltNumbers(spelt)).toEqual(["1.0", "-0.0", "-0", "1e16", "1E2", "0.10", "9007199254740993.0", "-1e400"]);
+    fc.assert(fc.property(fc.jsonValue(), (value) => respeltNumbers(JSON.stringify(value)).length === 0));
+  });
+
   it("reads what JSON.parse reads, whatever is in keys and strings", () => {
     const safe = fc.jsonValue({ maxDepth: 12 }).filter((value) => !JSON.stringify(value).includes("__proto__"));
     fc.assert(

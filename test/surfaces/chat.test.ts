@@ -50,6 +50,36 @@ test("a seller of chats is added by its address, asked for its prices, and bough
   expect(unknown.stderr).toContain("openai-x402");
 });
 
+test("a command sends what was typed or says what it does not: a key named twice, digits lost, another spelling", async () => {
+  const typed = (rest: string): Promise<Awaited<ReturnType<typeof runCli>>> => {
+    const input = `{"messages":[{"role":"user","content":"1.0"}],${rest}}`;
+    return runCli([
+      "--config",
+      full,
+      "buy",
+      "devnet-chat",
+      "--input",
+      input,
+      "--assurance",
+      "none",
+      "--seller",
+      "chat",
+    ]);
+  };
+  for (const [rest, words] of [
+    ['"max_tokens":1,"max_tokens":2', "names a key twice"],
+    ['"tools":[{"type":"function","function":{"name":"f","parameters":{"maximum":9007199254740993}}}]', "more digits"],
+    ['"temperature":1e400', "no exact JSON form"],
+    ['"temperature":', "not JSON"],
+  ] as const) {
+    const { code, stderr } = await typed(rest);
+    expect([code, stderr]).toEqual([64, expect.stringContaining(words)]);
+  }
+  const { code, stdout, stderr } = await typed('"temperature":1.0,"top_p":1.00');
+  expect([code, stdout]).toEqual([2, expect.stringContaining("UNVERIFIED")]);
+  expect(stderr).toContain("the number 1.0 is sent as 1, and 1 more in another spelling.");
+});
+
 test("the tools sell text: a long answer is cut, and its receipt has more of it", async () => {
   const buyer = await market.buyer();
   const run = async (name: string, args: object): Promise<{ text: string; data: Record<string, unknown> }> => {
