@@ -19,7 +19,7 @@ import { SPENT, type Chance } from "./chance.ts";
 import { attestSeller, forgetAttestation, type Attested } from "./attest.ts";
 import type { Call } from "./call.ts";
 import type { BuyerContext } from "./context.ts";
-import { holdForReceipt, liftIfServed, withheldFrom } from "./holds.ts";
+import { holdForReceipt, liftIfServed } from "./holds.ts";
 import type { Delivery } from "./background/jobs/types.ts";
 import { judgeReceipt } from "./judge.ts";
 import { noteShare } from "./share-answer.ts";
@@ -27,6 +27,7 @@ import type { Paying } from "./turn.ts";
 import type { NewJob } from "./background/queue.ts";
 import type { Received } from "./send.ts";
 import type { BuyResult } from "./types.ts";
+import { withheldFrom } from "./withheld.ts";
 
 /** How long a locked database is waited for once an answer is paid for, ms; each try has its own patience on top. */
 const STORE_MS = 60_000;

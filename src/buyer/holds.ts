@@ -10,7 +10,6 @@ import { MOVED_MORE_THAN_TOLD } from "../payment/reasons.ts";
 import { overcharged } from "../payment/share-books.ts";
 import { isSettlement } from "../receipts/paid.ts";
 import { isAnswer, isCut, isServed, SHA256_OF_NOTHING } from "../receipts/transfer.ts";
-import { isSignature } from "../receipts/signature-schema.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import type { SellerHoldsTable } from "../storage/tables.ts";
@@ -93,14 +92,6 @@ function reasonIn(receipt: Receipt): string | null {
 function takenFor({ status, sha256 }: Pick<Receipt["core"]["response"], "status" | "sha256">): HoldReason {
   if (status < 200 || status > 299) return `paid_and_refused: it was paid and answered ${status}`;
   return sha256 === SHA256_OF_NOTHING ? UNSERVED.empty : UNSERVED.undecoded;
-}
-
-/** The code of evidence that an attesting seller left out of its answer, or null. */
-export function withheldFrom({ assurance }: Seller, receipt: Receipt): HoldReason | null {
-  const signed = receipt.core.evidence.some(isSignature);
-  return isAnswer(receipt.core) && !isCut(receipt.core) && assurance !== "none" && !signed
-    ? "evidence_withheld: the answer came without its signature"
-    : null;
 }
 
 /**

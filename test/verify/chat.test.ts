@@ -117,6 +117,65 @@ describe("a receipt of a chat", () => {
     }
   });
 
+  test("of an older gateway, which left out an option it did not know, is unverified and no contradiction", async () => {
+    for (const [option, eras] of [
+      [{ web_search: true }, 2],
+      [{ reasoning_effort: "low" }, 2],
+      [{ web_search: true, reasoning_effort: "low" }, 3],
+    ] as const) {
+      const input = { ...ASKED, ...option };
+      for (let era = 0; era < eras; era += 1) {
+        const appraisal = await judged(await makeChatReceipt({ input, era }));
+        const isNewest = era === eras - 1;
+        expect(brief(appraisal, "response")).toBe(isNewest ? "pass ok" : "skip form_of_another");
+        expect(appraisal.verdict).toBe(isNewest ? "verified" : "unverified");
+      }
+      const other = await makeChatReceipt({ input: { ...input, max_tokens: 1 }, era: 0 });
+      const request = changed(textOfPart(other, "request"), '"max_tokens":1,', '"max_tokens":2,');
+      expect(brief(await judged(retold(other, { request })), "response")).toBe("fail request_hash_mismatch");
+    }
+  });
+
+  test.each<[string, ChatAnswer]>([
+    ["images", { message: { role: "assistant", content: "", images: [{ url: "data:" }] } }],
+    [
+      "calls without an index",
+      {
+        deltas: ["f", "g"].map((name) => ({
+          tool_calls: [{ index: null, id: null, type: "function", function: { name, arguments: "{}" } }],
+        })),
+      },
+    ],
+  ])("of %s is unverified, as its signature fits others too, and a wrong one contradicts", async (_what, answer) => {
+    const fixture = await makeChatReceipt({ answer });
+    const appraisal = await judged(fixture);
+    expect(brief(appraisal, "response")).toBe("skip form_of_another");
+    expect(appraisal.layers.response.note).toContain("Another answer");
+    expect(appraisal.verdict).toBe("unverified");
+    const { requestHash } = fixture.receipt.core.evidence.find(isSignature) as GatewaySignatureEvidence;
+    const response = textOfPart(fixture, "response").replace(
+      /"tee_output_hash":"[0-9a-f]+"/,
+      `"tee_output_hash":"${requestHash}"`,
+    );
+    const wrong = retold(fixture, { response, signature: { outputHash: requestHash } });
+    expect(brief(await judged(wrong), "response")).toBe("fail output_hash_mismatch");
+  });
+
+  test("says that a signature is there and cannot be read, and that of an answer without one there is none", async () => {
+    const fixture = await makeChatReceipt();
+    const without = (response: string): Fixture => {
+      const other = retold(fixture, { response });
+      const core = { ...other.receipt.core, evidence: other.receipt.core.evidence.filter((one) => !isSignature(one)) };
+      return { ...other, receipt: { ...createReceipt(core), later: other.receipt.later } };
+    };
+    const text = textOfPart(fixture, "response");
+    const unread = await judged(without(text.replace(/"tee_timestamp":(\d+)/, '"tee_timestamp":"$1"')));
+    expect(brief(unread, "response")).toBe("skip signature_unread");
+    expect(unread.verdict).toBe("unverified");
+    const none = await judged(without(changed(text, "tee_signature", "tea_signature")));
+    expect(brief(none, "response")).toBe("skip not_signed");
+  });
+
   test("shows nothing under a key that the policy does not know, and is judged by no other kind of signature", async () => {
     const fixture = await makeChatReceipt();
     const { sellers } = fixture.policy;
@@ -168,7 +227,7 @@ describe("what a file changes of a signed chat", () => {
       "fail request_hash_mismatch",
     ],
     ["the schema of a tool", '"minimum":0.00001', '"minimum":0', "response", "fail request_hash_mismatch"],
-    ["a later field", '"max_tokens":64', '"web_search":true,"max_tokens":64', "response", "fail request_hash_mismatch"],
+    ["a later field", '"max_tokens":64', '"web_search":true,"max_tokens":64', "response", "skip form_of_another"],
     ["the nonce", '"proof402:', '"proof402:0', "request", "fail nonce_missing"],
     ["what is no chat", '"role":"user"', '"role":"developer"', "response", "skip form_unread"],
   ] as const)("T111: is told of the request: %s", async (_what, from, to, layer, code) => {

@@ -87,6 +87,8 @@ export type SignedForms = {
   formsOf: (body: Uint8Array, part: Part) => SignedForm[];
   /** The signature at an answer's end, or null. Without one the answer counts as unsigned. */
   signatureIn: (response: Uint8Array) => SellerSignature | null;
+  /** Whether an answer holds a signature of any form, also one that `signatureIn` does not read. Says nothing of its worth. */
+  bearsSignature: (response: Uint8Array) => boolean;
   /** Completes "The signature does not cover ...". */
   leavesOut: string;
 };

@@ -25,7 +25,7 @@ export function judgeInclusion(
   const signed = onlySignature(core.evidence).kind === "one";
   if (found.kind === "none") {
     if (relays.length === 0) return skip("no_evidence", "The result's hashes are not anchored on chain.");
-    if (!signed) return skip("not_signed", "The seller signed nothing, so there is nothing to anchor.");
+    if (!signed) return skip("not_signed", "No signature was read, so there is nothing to anchor.");
     return pending("no_evidence", "The answer was not seen under a root on chain yet.");
   }
   const { evidence } = found;

@@ -6,7 +6,7 @@ import type { AppraisalPolicy } from "../policy.ts";
 import type { VerificationCache } from "../verification-cache.ts";
 import { fail, pass, skip } from "../types.ts";
 import { judgeOysterSignature } from "./oyster-signature.ts";
-import { signedHashes } from "./signed-hashes.ts";
+import { bearsUnread, signedHashes } from "./signed-hashes.ts";
 
 const MIN_MODULUS = 2048;
 const MAX_MODULUS = 8192;
@@ -23,7 +23,10 @@ export async function judgeSignature(
   session: VerificationCache,
 ): Promise<LayerResult> {
   const found = onlySignature(core.evidence);
-  if (found.kind === "none") return skip("not_signed", "The seller signed nothing.");
+  if (found.kind === "none")
+    return bearsUnread(core)
+      ? skip("signature_unread", "The answer holds a signature, and it could not be read.")
+      : skip("not_signed", "The seller signed nothing.");
   if (found.kind === "many") return fail("ambiguous_evidence", "There is more than one response signature.");
   const { key: signingKey, known } = signer;
   if (signingKey === null)

@@ -60,14 +60,29 @@ function hashesOfForms(
   if (ofRequest.ofAnother === true)
     return skip(
       "form_of_another",
-      "Another request has the same signed form: a list of contents and its text are alike.",
+      "Another request has the same signed form: a list of contents and its text are alike, or an option that this form leaves out is there or not.",
     );
   if (ofAnswer === null) return fail("output_hash_mismatch", "The answer is not the one that the seller signed.");
+  if (ofAnswer.ofAnother === true)
+    return skip(
+      "form_of_another",
+      "Another answer has the same signed form: images are left out of it, and calls without an index are one.",
+    );
   return {
     requestHash: evidence.requestHash,
     outputHash: evidence.outputHash,
     what: `this request (form ${ofRequest.name}) and the answer's ${ofAnswer.name}`,
   };
+}
+
+/** Whether the answer's bytes hold a signature of its format, read or not. */
+export function bearsUnread({ seller, response }: ReceiptCore): boolean {
+  const signed = formatOf(seller.provider)?.signed;
+  return (
+    signed?.kind === "signature.opengradient" &&
+    response.body !== undefined &&
+    signed.bearsSignature(bytesOf(response.body))
+  );
 }
 
 const FIELDS = ["teeId", "requestHash", "outputHash", "timestamp", "signature"] as const;

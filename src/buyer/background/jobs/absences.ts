@@ -5,7 +5,7 @@ export const ABSENCES = {
   deadline_passed: "It did not come in time.",
   not_offered: "The seller knows of no proof of this answer.",
   not_proved: "The seller says that it cannot prove this answer.",
-  not_signed: "The seller signed nothing, so there is nothing to anchor.",
+  not_signed: "No signature was read, so there is nothing to anchor.",
   relay_not_pinned: "The configuration names no relay contract for the seller.",
   not_published: "The configuration keeps the seller from publishing it, or names no place to read what is published.",
   model_not_held: "The configuration holds no file of this model, or the policy no digest of it.",

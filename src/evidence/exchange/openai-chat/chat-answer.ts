@@ -2,7 +2,7 @@ import { textOf } from "../../bytes.ts";
 import { perBody } from "../../body.ts";
 import { ambiguityOf } from "../../json-text.ts";
 import type { UnreadableReason } from "../format.ts";
-import { isPythonObject, readPythonJson, type PythonJson, type PythonObject } from "../python-json.ts";
+import { isPythonObject, isTruthy, readPythonJson, type PythonJson, type PythonObject } from "../python-json.ts";
 import { choiceOf, joinCalls, partOf, type MessagePart } from "./choice.ts";
 import { readEventStream } from "./event-stream.ts";
 
@@ -15,6 +15,8 @@ export type ChatAnswer = {
   notRead: string[];
   /** The calls as they came or, of a stream, joined of their fragments. Null without any. */
   calls: PythonObject[] | null;
+  /** The calls came without an index. Sellers sign them as one. */
+  unindexed: boolean;
   streamed: boolean;
   model: string | null;
   finishReason: string | null;
@@ -42,7 +44,25 @@ function framesOf(body: Uint8Array): Frames | null {
 }
 
 /** Reads an answer of one choice, whole or streamed; a completion's, too. */
-export const readChatAnswer = perBody((body): ChatAnswer | UnreadableReason => {
+export function readChatAnswer(body: Uint8Array): ChatAnswer | UnreadableReason {
+  const answer = readAll(body);
+  // An empty text would stand for what the answer says in a field that is not read.
+  return typeof answer !== "string" && isSilent(answer) && answer.notRead.length > 0 ? "other_format" : answer;
+}
+
+const isSilent = ({ calls, text, refusal }: ChatAnswer): boolean => calls === null && text + refusal === "";
+
+/** The field of images, in a message and in a stream's last frame. */
+const IMAGES = "images";
+
+/** An answer that says nothing but images, or null. */
+export function readImages(body: Uint8Array): ChatAnswer | null {
+  const answer = readAll(body);
+  if (typeof answer === "string" || isAmbiguous(body) || !isSilent(answer)) return null;
+  return answer.notRead.includes(IMAGES) && answer.notRead.every((field) => field === IMAGES) ? answer : null;
+}
+
+const readAll = perBody((body): ChatAnswer | UnreadableReason => {
   const found = framesOf(body);
   if (found === null) return "other_format";
   const { streamed, isDone, brokenOff } = found;
@@ -70,20 +90,22 @@ export const readChatAnswer = perBody((body): ChatAnswer | UnreadableReason => {
     parts.push(part);
   }
   const lists = parts.flatMap(({ calls }) => (calls === null ? [] : [calls]));
-  const calls = streamed ? joinCalls(lists.flat()) : (lists[0] ?? []);
-  if (typeof calls === "string") return calls;
+  const joined = streamed ? joinCalls(lists.flat()) : { calls: lists[0] ?? [], unindexed: false };
+  if (typeof joined === "string") return joined;
+  const { calls, unindexed } = joined;
   const model = modelOf(frames);
   if (model === undefined) return "inconsistent";
   const text = parts.map((part) => part.text).join("");
   const refusal = parts.map((part) => part.refusal).join("");
-  const notRead = [...new Set(parts.flatMap((part) => part.notRead))];
-  // An empty text would stand for what the answer says in a field that is not read.
-  if (notRead.length > 0 && calls.length === 0 && text + refusal === "") return "other_format";
+  const notRead = [
+    ...new Set([...parts.flatMap((part) => part.notRead), ...(isTruthy(last.get(IMAGES)) ? [IMAGES] : [])]),
+  ];
   return {
     text,
     refusal,
     notRead,
     calls: calls.length === 0 ? null : calls,
+    unindexed,
     streamed,
     model,
     finishReason: textIn(choices, "finish_reason"),

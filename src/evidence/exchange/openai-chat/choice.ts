@@ -23,8 +23,8 @@ const READ = ["role", "content", "refusal", "tool_calls"];
 export function partOf(choice: PythonObject, streamed: boolean): MessagePart | UnreadableReason {
   if (["message", "delta", "text"].filter((field) => choice.get(field) != null).length > 1) return "inconsistent";
   if (choice.get(streamed ? "message" : "delta") != null) return "other_format";
-  const message = choice.get(streamed ? "delta" : "message");
-  if (message === undefined) {
+  const message = choice.get(streamed ? "delta" : "message") ?? null;
+  if (message === null) {
     const text = choice.get("text") ?? (streamed ? "" : null);
     return typeof text === "string" ? { text, refusal: "", notRead: [], calls: null } : "other_format";
   }
@@ -42,29 +42,43 @@ export function partOf(choice: PythonObject, streamed: boolean): MessagePart | U
 export type CallFragment = Call & { index: number };
 type Call = Record<"id" | "type" | "name" | "arguments", string>;
 
-/** Joins the fragments of calls by their index, as the gateway does: those without an index are of one call. */
+/** The calls of a stream. `unindexed` if their fragments had no index and are of several calls all the same. */
+export type JoinedCalls = { calls: PythonObject[]; unindexed: boolean };
+
+/**
+ * Joins the fragments of calls by their index. Those without an index are of one call until another id or name comes: it
+ * begins the next one.
+ */
 export type CallJoiner = {
   /** Takes a fragment and gives its reading. */
   add(fragment: PythonObject): CallFragment | UnreadableReason;
   /** The calls so far, by their index. */
-  calls(): PythonObject[];
+  joined(): JoinedCalls;
 };
 
 /** A joiner of one stream's calls. */
 export function createCallJoiner(): CallJoiner {
   const byIndex = new Map<number, Call>();
+  let hasIndexes = false;
+  /** The call of the fragments without an index. */
+  let open = 0;
   return {
     add(fragment) {
-      const index = fragment.get("index") ?? { literal: "0" };
+      const told = fragment.get("index") ?? null;
+      if (told !== null) hasIndexes = true;
+      const index = told ?? { literal: `${open}` };
       const called = fragment.get("function") ?? new Map<string, PythonJson>();
       if (!isPythonNumber(index) || !/^\d{1,4}$/.test(index.literal) || !isPythonObject(called)) return "other_format";
-      const told = [fragment.get("id"), fragment.get("type"), called.get("name"), called.get("arguments")];
-      if (!told.every((one) => one == null || typeof one === "string")) return "other_format";
-      const [id = "", type = "", name = "", args = ""] = told.map((one) => one ?? "");
-      const at = Number(index.literal);
-      const before = byIndex.get(at) ?? { id: "", type: "", name: "", arguments: "" };
+      const fields = [fragment.get("id"), fragment.get("type"), called.get("name"), called.get("arguments")];
+      if (!fields.every((one) => one == null || typeof one === "string")) return "other_format";
+      const [id = "", type = "", name = "", args = ""] = fields.map((one) => one ?? "");
+      const same = byIndex.get(Number(index.literal));
+      const isNext = same !== undefined && (isOther(same.id, id) || isOther(same.name, name));
       // Two calls under one index: readers differ in which of them they take.
-      if (isOther(before.id, id) || isOther(before.name, name)) return "inconsistent";
+      if (hasIndexes && (isNext || open > 0)) return "inconsistent";
+      if (isNext) open += 1;
+      const at = isNext ? open : Number(index.literal);
+      const before = byIndex.get(at) ?? { id: "", type: "", name: "", arguments: "" };
       byIndex.set(at, {
         id: before.id || id,
         type: before.type || type,
@@ -73,18 +87,21 @@ export function createCallJoiner(): CallJoiner {
       });
       return { index: at, id, type, name, arguments: args };
     },
-    calls: () => [...byIndex].toSorted(([a], [b]) => a - b).map(([, call]) => callOf(call)),
+    joined: () => ({
+      calls: [...byIndex].toSorted(([a], [b]) => a - b).map(([, call]) => callOf(call)),
+      unindexed: open > 0,
+    }),
   };
 }
 
 /** The calls of a whole stream's fragments. */
-export function joinCalls(fragments: readonly PythonObject[]): PythonObject[] | UnreadableReason {
+export function joinCalls(fragments: readonly PythonObject[]): JoinedCalls | UnreadableReason {
   const joiner = createCallJoiner();
   for (const fragment of fragments) {
     const read = joiner.add(fragment);
     if (typeof read === "string") return read;
   }
-  return joiner.calls();
+  return joiner.joined();
 }
 
 const isOther = (before: string, told: string): boolean => before !== "" && told !== "" && before !== told;

@@ -3,7 +3,7 @@ import type { ExchangeFormat } from "../format.ts";
 import type { PythonObject } from "../python-json.ts";
 import { chatParts, checkInput, describeChat, misfitOf, type Options } from "./chat-parts.ts";
 import { readChat } from "./read-chat.ts";
-import { signatureIn, signedAnswers } from "./signed-answer.ts";
+import { bearsSignature, signatureIn, signedAnswers } from "./signed-answer.ts";
 import { signedRequests } from "./signed-request.ts";
 import { unsignedIn } from "./written-request.ts";
 
@@ -71,6 +71,7 @@ export const openAiChat = {
     kind: "signature.opengradient",
     formsOf: (body, part) => (part === "request" ? signedRequests(body) : signedAnswers(body)),
     signatureIn,
+    bearsSignature,
     leavesOut:
       "of the answer all but its text or, if it calls tools, the calls: no finish reason, usage, model, refusal, images or citations; of the request all but model, messages, temperature, max_tokens, stop, tools, response_format, web_search and reasoning_effort, so no tool_choice, stream, top_p, seed, n, user, logit_bias, penalties, functions or max_completion_tokens; of messages all but role, content, tool_calls and tool_call_id, so no names; of calls all but id, type, name and arguments; of a content's parts all but their text, type and file name, so no bytes of attachments; whether a field with an empty value or a temperature of 0 was there at all",
   },

@@ -38,6 +38,7 @@ const problemOf = (body: string): unknown => {
 };
 
 const CALL = { id: "c1", type: "function", function: { name: "f", arguments: '{"é": 1}' } };
+const INDEXED = { index: 0, ...CALL };
 const SIGNED_CALL = String.raw`[{"function": {"arguments": "{\"\u00e9\": 1}", "name": "f"}, "id": "c1", "type": "function"}]`;
 
 describe("a whole answer", () => {
@@ -73,6 +74,26 @@ describe("a whole answer", () => {
     expect(answerOf(more)).toMatchObject({ text: "x", unsigned: { not_read: ["audio"] } });
   });
 
+  test("of images alone comes as it is, and its signature shows no image", () => {
+    const images = [{ url: "data:" }];
+    const bodies = [
+      whole({ content: "", images }),
+      stream([frame({ content: null, images }), { choices: [], ...TOLD }]),
+      stream([frame({ role: "assistant" }), { choices: [], images, ...TOLD }]),
+    ];
+    for (const body of bodies) {
+      expect(problemOf(body)).toBe("other_format");
+      expect(signedAnswers(utf8(body))).toEqual([{ name: "text", bytes: utf8(""), ofAnother: true }]);
+      expect(signatureIn(utf8(body))).toEqual(SIGNATURE);
+    }
+    const beside = whole({ content: "Here", images });
+    expect(answerOf(beside)).toMatchObject({ text: "Here", unsigned: { not_read: ["images"] } });
+    expect(signedAnswers(utf8(beside))).toEqual([{ name: "text", bytes: utf8("Here") }]);
+    expect(signedOf(whole({ content: "", images, audio: { id: 1 } }))).toEqual([]);
+    expect(signatureIn(utf8(whole({ content: "", images: [] })))).toEqual(SIGNATURE);
+    expect(problemOf(whole({ content: "", images: [] }))).toBeNull();
+  });
+
   test("of a completion is its text", () => {
     const body = JSON.stringify({ model: "m", choices: [{ index: 0, text: "done" }], ...TOLD });
     expect(signedOf(body)).toEqual(["done"]);
@@ -105,6 +126,19 @@ describe("a whole answer", () => {
   });
 });
 
+test("a signature in any form is seen, and a text about one is none", () => {
+  const last = { choices: [{ index: 0, delta: null }], ...TOLD };
+  for (const body of [
+    whole({ content: "x" }),
+    whole({ content: "x" }, { ...TOLD, tee_timestamp: "2026" }),
+    stream([frame({ content: "x" }), last, last]),
+    stream([frame({ content: "x" }), { ...last, tee_output_hash: "AB".repeat(32) }]),
+  ])
+    expect(openAiChat.signed.bearsSignature(utf8(body))).toBe(true);
+  for (const body of [whole({ content: '"tee_signature": "AAAA"' }, {}), stream([frame({ content: "x" })]), ""])
+    expect(openAiChat.signed.bearsSignature(utf8(body))).toBe(false);
+});
+
 describe("a stream", () => {
   const deltas = [frame({ role: "assistant", content: "" }), frame({ content: "Hel" }), frame({ content: "lo 😀" })];
   const last = { choices: [{ index: 0, delta: {}, finish_reason: "stop" }], usage: { total_tokens: 3 }, ...TOLD };
@@ -126,6 +160,7 @@ describe("a stream", () => {
       body.slice(0, -4),
       `${body}: bye`,
       stream([...deltas, { choices: [], web_search: {} }, last], ""),
+      stream([...deltas, { ...last, choices: [{ index: 0, delta: null, finish_reason: "stop" }] }]),
     ]) {
       expect(signedOf(same)).toEqual(["Hello 😀"]);
       expect(signatureIn(utf8(same))).toEqual(SIGNATURE);
@@ -153,7 +188,7 @@ describe("a stream", () => {
     ["names a model that is no text", stream([...deltas, { ...last, model: 7 }]), "inconsistent"],
     [
       "has two calls under one index",
-      stream([frame({ tool_calls: [CALL] }), frame({ tool_calls: [{ ...CALL, id: "c2" }] }), last]),
+      stream([frame({ tool_calls: [INDEXED] }), frame({ tool_calls: [{ ...INDEXED, id: "c2" }] }), last]),
       "inconsistent",
     ],
     ["tells a delta and a text", stream([{ choices: [{ delta: { content: "a" }, text: "b" }] }, last]), "inconsistent"],
@@ -192,6 +227,35 @@ describe("a stream", () => {
     expect(answerOf(body)).toMatchObject({
       tool_calls: [CALL, { id: "c2", type: "function", function: { name: "g", arguments: "{}" } }],
     });
+  });
+
+  test("whose calls have no index has each of them, and is signed as one that shows none of them", () => {
+    const call = (name: string, args: string, rest: object = {}): object =>
+      frame({
+        tool_calls: [{ index: null, id: null, type: "function", function: { name, arguments: args }, ...rest }],
+      });
+    const body = stream([call("f", '{"a":'), call("", "1}"), call("g", "{}"), last]);
+    expect(answerOf(body)).toMatchObject({
+      tool_calls: [
+        { id: "", type: "function", function: { name: "f", arguments: '{"a":1}' } },
+        { id: "", type: "function", function: { name: "g", arguments: "{}" } },
+      ],
+    });
+    const merged = (name: string, id: string): string =>
+      String.raw`[{"function": {"arguments": "{\"a\":1}{}", "name": "${name}"}, "id": ${id}, "type": "function"}]`;
+    expect(new Set(signedOf(body))).toEqual(
+      new Set([merged("g", '""'), merged("g", "null"), merged("f", '""'), merged("f", "null")]),
+    );
+    expect(signedAnswers(utf8(body)).every((form) => form.ofAnother)).toBe(true);
+    expect(signatureIn(utf8(body))).toEqual(SIGNATURE);
+    expect(signedAnswers(utf8(stream([call("f", "{"), call("f", "}"), last]))).some((form) => form.ofAnother)).toBe(
+      false,
+    );
+    for (const mixed of [
+      [call("f", "{}"), call("g", "{}"), call("h", "{}", { index: 2 }), last],
+      [call("h", "{}", { index: 0 }), call("g", "{}"), last],
+    ])
+      expect(problemOf(stream(mixed))).toBe("inconsistent");
   });
 
   test("whose calls have no id or name may be signed with null for each", () => {
