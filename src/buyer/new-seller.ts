@@ -90,7 +90,7 @@ export async function lookAtSeller(file: ConfigFile, wanted: Wanted): Promise<Ne
     });
     const asked = await askPrices(market.http, {
       seller,
-      headers: provider.requestHeaders?.(seller) ?? {},
+      headers: provider.requestHeaders?.(seller, "unpaid") ?? {},
       models: shown.models,
       assets: known.payment.assets,
       payTo: wanted.payTo?.map((address) => address.toLowerCase()),
