@@ -79,6 +79,11 @@ async function respond(
     if (!outgoing.writableFinished) gone.abort();
   });
   const refused = refusalFor(options, incoming);
+  if (refused !== FOREIGN) for (const [name, value] of sharing(options, incoming)) outgoing.setHeader(name, value);
+  if (refused === PREFLIGHT) {
+    outgoing.writeHead(204).end();
+    return;
+  }
   const body = refused === null ? await readBody(incoming) : null;
   if (refused !== null || body === null) {
     const { status, body: words } = refused ?? TOO_LARGE;
@@ -114,8 +119,10 @@ function refusalFor(options: ListenOptions, { headers, method, socket }: Incomin
       "Use the address that the proxy printed.",
     );
   const { origin } = headers;
-  if (origin !== undefined && !allowOrigins.includes(origin))
-    return turnedAway(403, "Pages of this origin may not ask.", "Start the proxy with --allow-origin to let them.");
+  if (origin !== undefined && !allowOrigins.includes(origin)) return FOREIGN;
+  // A browser asks without the token first, and buys nothing by it.
+  if (origin !== undefined && method === "OPTIONS" && headers["access-control-request-method"] !== undefined)
+    return PREFLIGHT;
   if (!bears(token, headers.authorization))
     return turnedAway(
       401,
@@ -125,6 +132,34 @@ function refusalFor(options: ListenOptions, { headers, method, socket }: Incomin
   if (method === "POST" && !/^application\/json\b/i.test(headers["content-type"] ?? ""))
     return turnedAway(415, "The body is not announced as JSON.", "Send content-type: application/json.");
   return null;
+}
+
+const FOREIGN = turnedAway(
+  403,
+  "Pages of this origin may not ask.",
+  "Start the proxy with --allow-origin to let them.",
+);
+/** No refusal, and no request for an answer: it is told what it may send. */
+const PREFLIGHT = turnedAway(204, "A preflight.", "");
+
+/**
+ * Lets a page of an allowed origin send its request and read the answer (Fetch standard, CORS protocol).
+ *
+ * @yields Headers, each with its value.
+ */
+function* sharing({ allowOrigins }: ListenOptions, { headers }: IncomingMessage): Generator<[string, string]> {
+  if (allowOrigins.length === 0) return;
+  yield ["vary", "origin"];
+  const { origin } = headers;
+  if (origin === undefined || !allowOrigins.includes(origin)) return;
+  yield ["access-control-allow-origin", origin];
+  yield ["access-control-expose-headers", "*"];
+  if (headers["access-control-request-method"] === undefined) return;
+  yield ["access-control-allow-methods", "GET, POST"];
+  const { "access-control-request-headers": asked } = headers;
+  if (asked !== undefined) yield ["access-control-allow-headers", asked];
+  if (headers["access-control-request-private-network"] === "true")
+    yield ["access-control-allow-private-network", "true"];
 }
 
 const TOO_LARGE = turnedAway(413, `The body has more than ${MOST_BODY_BYTES} bytes.`, "Send less.");

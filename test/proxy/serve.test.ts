@@ -82,6 +82,42 @@ describe("T140: what a page in a browser could send buys nothing", () => {
       expect((await ask(served.baseUrl, { authorization, host, origin: "http://ui.lan" })).status).toBe(200);
   });
 
+  test("a page of an allowed origin may ask first, and read the answer; one of another may not", async () => {
+    let asked = 0;
+    const answer = (): Promise<ProxyReply> => {
+      asked += 1;
+      return fine();
+    };
+    const { baseUrl } = await serve(answer, { allowOrigins: ["http://ui.lan"] });
+    const preflight = (origin: string): Promise<Response> =>
+      fetch(`${baseUrl}/chat/completions`, {
+        method: "OPTIONS",
+        headers: {
+          origin,
+          "access-control-request-method": "POST",
+          "access-control-request-headers": "authorization,content-type",
+        },
+      });
+    const allowed = await preflight("http://ui.lan");
+    expect(allowed.status).toBe(204);
+    expect(Object.fromEntries(allowed.headers)).toMatchObject({
+      "access-control-allow-origin": "http://ui.lan",
+      "access-control-allow-headers": "authorization,content-type",
+      "access-control-allow-methods": "GET, POST",
+      vary: "origin",
+    });
+    const other = await preflight("https://attacker.example");
+    expect([other.status, other.headers.get("access-control-allow-origin")]).toEqual([403, null]);
+    expect(asked).toBe(0);
+    for (const [given, status] of [
+      [{ authorization }, 200],
+      [{}, 401],
+    ] as const) {
+      const read = await fetch(`${baseUrl}/models`, { headers: { origin: "http://ui.lan", ...given } });
+      expect([read.status, read.headers.get("access-control-allow-origin")]).toEqual([status, "http://ui.lan"]);
+    }
+  });
+
   test("a body beyond the bound is refused before it is in", async () => {
     const served = await serve(fine);
     const headers = { authorization, "content-type": "application/json" };

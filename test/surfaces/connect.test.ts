@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -73,6 +73,10 @@ test("the command shows the change, keeps the client's own key, and undoes both"
     `OPENAI_API_KEY=${token}`,
     "",
   ]);
+  expect((await stat(file)).mode & 0o777).toBe(0o600);
+  expect(await run("--undo", "--yes")).toMatchObject({ code: 0 });
+  await chmod(file, 0o644);
+  expect((await run("--yes")).stderr).toContain(`Others may read ${file}.`);
   expect((await stat(file)).mode & 0o777).toBe(0o600);
   const again = await run("--yes", "--json");
   expect(JSON.parse(again.stdout)).toMatchObject({ client: "ai-sdk", changes: [], written: false });

@@ -1,8 +1,9 @@
+import { chmod } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
 import { configPath } from "../../config/load.ts";
 import { Proof402Error } from "../../errors.ts";
-import { OTHERS, readTextFile } from "../../files/read-file.ts";
+import { OTHERS, readTextFile, rightsProblem } from "../../files/read-file.ts";
 import { replaceText } from "../../files/replace.ts";
 import { removeOwn, writeNew } from "../../files/write-new.ts";
 import { openToken } from "../../proxy/token.ts";
@@ -31,8 +32,12 @@ export async function connect(word: string, options: Options, command: Command):
   const changes = difference(before ?? "", after);
   const isChanged = changes.length > 0;
   if (!json) print(isChanged ? [`${file}:`, ...changes].join("\n") : `${file} needs no change.`);
+  const isOpen =
+    isChanged && options.undo !== true && before !== null && (await rightsProblem(file, OTHERS.anything)) !== null;
+  if (isOpen) note(`Others may read ${file}. Once it holds the token, its owner alone may.`);
   if (isChanged) {
     await confirm(options.yes, { question: "Write it?", otherwise: "Nothing was written." });
+    if (isOpen) await chmod(file, 0o600);
     await write(file, before, after, options.undo === true);
   }
   if (json) printJson({ client: word, file, changes, written: isChanged });
