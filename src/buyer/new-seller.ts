@@ -156,7 +156,7 @@ function listedModels(
       {
         next:
           listing === null
-            ? "It keeps no list: name its models with --model, if the address is right. Nothing was written."
+            ? "It keeps no list: the owner can name its models with --model, if the address is right. Nothing was written."
             : "Check the seller's address and the names of its models. Nothing was written.",
       },
     );

@@ -165,7 +165,11 @@ describe("an upto offer", () => {
     const purse = await openPurse("USDC", "upto", milli("USDC", 500), {
       change: (config) => config.sellers.forEach((seller) => (seller.facilitators = [`0x${"5e".repeat(20)}`])),
     });
-    await expect(purse.buy()).rejects.toMatchObject({ code: "facilitator_not_allowed", money: "not-moved" });
+    await expect(purse.buy()).rejects.toMatchObject({
+      code: "facilitator_not_allowed",
+      money: "not-moved",
+      next: expect.stringContaining("pin it in the seller's facilitators"),
+    });
     expect(await purse.left()).toBe(0n);
   });
 });

@@ -226,7 +226,7 @@ test("a gateway without a list is added by its certificate and the name of a mod
   const add = (...more: string[]): ReturnType<typeof runCli> => run("sellers", "add", origin, "--yes", ...more);
   expect((await add()).stderr).toContain("Error http_unreachable");
   const unnamed = await add("--certificate-sha256", certificate);
-  expect(unnamed.stderr).toContain("It keeps no list: name its models with --model");
+  expect(unnamed.stderr).toContain("It keeps no list: the owner can name its models with --model");
   const added = await add("--certificate-sha256", certificate, "--model", MODEL);
   expect(added.code, added.stderr).toBe(0);
   expect(added.stdout).toContain("SIMULATED");

@@ -27,6 +27,7 @@ describe("a request is written", () => {
   test.each<[string, object, string]>([
     ["a name", { ...user("hi"), name: "boss" }, '"name"'],
     ["an unknown field", { ...user("hi"), weird: 1 }, '"weird"'],
+    ["a role that gateways do not know", { role: "developer", content: "x" }, 'the role "developer"'],
     ["a field of another role", { ...user("hi"), tool_calls: [CALL] }, '"tool_calls"'],
     ["more in a call", calling({ ...CALL, index: 4 }), '"index"'],
     ["more in what is called", calling({ ...CALL, function: { ...CALL.function, strict: true } }), '"strict"'],
