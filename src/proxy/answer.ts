@@ -25,7 +25,7 @@ type Proof402Fields = {
 /** One answer's form: a chat or a completion, with what all its frames share. */
 export type Shape = { kind: "chat" | "completion"; id: string; created: number; model: string };
 
-/** The `proof402` member of an answer. `isCovered` is false after pieces with unsigned words: then it is not verified. */
+/** The `proof402` member of an answer. Pieces with unsigned words make `isCovered` false, and no verdict is verified then. */
 export function proof402Of(
   result: BuyResult,
   chat: Chat,
