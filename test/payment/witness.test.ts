@@ -279,7 +279,11 @@ describe("T40: a token that takes more than was authorized", () => {
     const sentAt = new Date(purchase.createdAt).toISOString();
     const receipt = { core: { ...core, payment: purchase.payment, request: { ...core.request, sentAt } } };
     const later = [{ at: sentAt, evidence: seen.evidence }];
-    expect(paidAmount({ ...receipt, later } as never)).toEqual({ state: "settled", amount: "10007", atMost: false });
+    expect(paidAmount({ ...receipt, later, appraisals: [] } as never)).toEqual({
+      state: "settled",
+      amount: "10007",
+      atMost: false,
+    });
     const judged = judgeSettlement({ ...receipt, later } as never, { clockSkewSeconds: 60 } as never, () => true);
     expect(judged).toMatchObject({ status: "fail", code: "token_moved_more" });
   });

@@ -6,6 +6,7 @@ import { sellerSchema } from "../../src/market/types.ts";
 import { buyerOf, chatServer } from "../support/chat-server.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
 import { eventually } from "../support/eventually.ts";
+import { gate } from "../support/gate.ts";
 import { oysterAnswer, oysterKey } from "../support/oyster.ts";
 import { streamingChat, type StreamingChat } from "../support/streaming-chat.ts";
 
@@ -241,6 +242,7 @@ describe("a stream that is still coming", () => {
 
 test("T140: a client that gives up just as its answer comes does not pay for its next try", async () => {
   const leaving = new AbortController();
+  const left = gate();
   const late = await serve({
     buyer: {
       ...buyer,
@@ -250,12 +252,14 @@ test("T140: a client that gives up just as its answer comes does not pay for its
         const isFirst = !leaving.signal.aborted;
         leaving.abort();
         await eventually(() => expect(isFirst && !signal.aborted).toBe(false));
+        left.open();
         return result;
       },
     },
   });
   const before = await paidCalls();
   await expect(ask(chat(), { at: late, signal: leaving.signal })).rejects.toThrow(/abort/i);
+  await left.opened;
   expect(await (await ask(chat(), { at: late })).json()).toMatchObject({ proof402: { paid_now: false } });
   expect(await paidCalls()).toBe(before + 1);
   // Once it was given, an equal request is a call of its own.
