@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { fromBase64 } from "../evidence/bytes.ts";
+import { bytesOf } from "../evidence/body.ts";
 import type { AnswerPart, PartsReader } from "../evidence/exchange/format.ts";
 import { formatOf } from "../evidence/exchange/formats.ts";
 import type { HttpRequest } from "../http/client.ts";
@@ -54,7 +54,7 @@ export function createPartsTeller({ onAnswerPart, signal }: BuyOptions): PartsTe
       }
       // Another process stored the call's answer, or it was coded.
       if (isTold) give({ restart: true });
-      for (const part of [...reader.push(fromBase64(response.body)), ...reader.end()]) give(part);
+      for (const part of [...reader.push(bytesOf(response.body)), ...reader.end()]) give(part);
     },
   };
 }

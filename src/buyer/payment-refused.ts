@@ -1,5 +1,6 @@
 import { Proof402Error, type ErrorCode } from "../errors.ts";
 import { evidenceOf } from "../evidence/methods/methods.ts";
+import { isLaterShare } from "../evidence/payment-binding.ts";
 import type { SellerListing } from "../market/catalog.ts";
 import type { Candidate } from "../market/choose.ts";
 import type { ListedModel } from "../market/types.ts";
@@ -8,7 +9,6 @@ import { readPaymentResponse } from "../payment/offers.ts";
 import { isUsed } from "../payment/settlement.ts";
 import { readRefusal } from "../payment/refusal-codes.ts";
 import { mayFollow } from "../payment/reserve.ts";
-import { isLater } from "../payment/shared.ts";
 import { findAsset } from "../payment/policy.ts";
 import type { PurchaseRecord, Refusal } from "../payment/types.ts";
 import { needsWord } from "./approve.ts";
@@ -50,7 +50,7 @@ export async function afterRefusal(
   { received, headers }: { received: Received; headers: PaymentHeaders },
 ): Promise<AfterRefusal> {
   const { purchase } = paying;
-  if (isLater(purchase.payment)) return afterShareRefusal(ctx, paying);
+  if (isLaterShare(purchase.payment)) return afterShareRefusal(ctx, paying);
   ctx.quotes.drop(quoteKey(paying.candidate.seller.provider, purchase.request));
   await noteCharged(ctx, purchase.payment, received);
   const said = readPaymentResponse(received.headers);

@@ -1,5 +1,5 @@
 import { moneyText } from "../chain/money-text.ts";
-import { termsHash } from "../evidence/payment-binding.ts";
+import { isLaterShare, termsHash } from "../evidence/payment-binding.ts";
 import { Proof402Error, type ErrorCode } from "../errors.ts";
 import type { Candidate } from "../market/choose.ts";
 import { findAsset } from "../payment/policy.ts";
@@ -9,7 +9,6 @@ import { markSent, markSigned } from "../payment/journal.ts";
 import { refusalOfReserved, type Wish } from "../payment/judge.ts";
 import { paymentHeaders } from "../payment/plan.ts";
 import { reserve } from "../payment/reserve.ts";
-import { isLater } from "../payment/shared.ts";
 import type { PurchaseRecord, Transition, WireRequest } from "../payment/types.ts";
 import { listedPriceSchema } from "../receipts/core-schema.ts";
 import type { ListedPrice, Payment } from "../receipts/schema.ts";
@@ -147,8 +146,8 @@ async function exchange(ctx: BuyerContext, call: Call, paying: Paying): Promise<
   const { id, payment, accepted, request } = reserved;
   call.goOn();
   requireUnsent(reserved);
-  const shown = isLater(payment) ? await shownFor(ctx, paying) : null;
-  if (isLater(payment) && shown === null) return withoutShown(ctx, paying);
+  const shown = isLaterShare(payment) ? await shownFor(ctx, paying) : null;
+  if (isLaterShare(payment) && shown === null) return withoutShown(ctx, paying);
   const now = ctx.clock();
   const wish = wishOf(ctx, call, { candidate, payment, now });
   const consent = (tx: BuyerContext["db"]): ReturnType<typeof refusalOfReserved> =>
@@ -158,7 +157,7 @@ async function exchange(ctx: BuyerContext, call: Call, paying: Paying): Promise<
   const { paymentResource: resource, paymentExtensions: extensions } = request;
   const headers = shown?.headers ?? paymentHeaders({ payment, accepted, signature, resource, extensions });
   call.goOn();
-  await ensure(markSent(ctx.db, id, { now: ctx.clock(), replaces, signature }));
+  await ensure(markSent(ctx.db, id, { now: ctx.clock(), replaces, signature, isShared: payment.share !== undefined }));
   call.commit();
   call.progress("paid", shown === null ? "authorization sent with the request" : "sent on an earlier authorization");
   const after = await answerTo(ctx, call, paying, headers).catch(async (error: unknown) => {
@@ -276,7 +275,7 @@ async function reserveOffer(
   }
   if (result.kind !== "reserved") throw takenOver();
   const amount = moneyText(payment.amount, quote.asset);
-  const what = isLater(payment) ? `no more than the ${amount} that an earlier call` : amount;
+  const what = isLaterShare(payment) ? `no more than the ${amount} that an earlier call` : amount;
   call.progress("reserved", `${what} reserved under the policy; idempotency key ${call.key}`);
   return result.purchase;
 }

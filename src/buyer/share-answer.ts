@@ -1,13 +1,13 @@
-import { fromBase64 } from "../evidence/bytes.ts";
+import { bytesOf } from "../evidence/body.ts";
 import { formatOf } from "../evidence/exchange/formats.ts";
-import { paymentMethodOf } from "../evidence/methods/methods.ts";
+import { isLaterShare } from "../evidence/payment-binding.ts";
 import { noteReported } from "../payment/journal.ts";
-import { PAYERS } from "../payment/methods/methods.ts";
+import { sharingOf } from "../payment/methods/methods.ts";
 import { readPaymentResponse } from "../payment/offers.ts";
 import { findAsset } from "../payment/policy.ts";
 import { toldCost } from "../payment/reported.ts";
 import { divideAgain } from "../payment/share-moves.ts";
-import { closeShared, isLater, noteUse, openShared, targetOf } from "../payment/shared.ts";
+import { closeShared, noteUse, openShared, targetOf } from "../payment/shared.ts";
 import type { Receipt } from "../receipts/schema.ts";
 import type { BuyerContext } from "./context.ts";
 import { certificateOf, sharingFor } from "./sharing.ts";
@@ -31,12 +31,12 @@ export async function noteShare(
   if (payment.share === undefined) return;
   const now = ctx.clock();
   const asset = findAsset(offer, ctx.config.payment.assets);
-  const told = formatOf(core.seller.provider)?.costIn?.(fromBase64(core.response.body ?? "")) ?? null;
+  const told = formatOf(core.seller.provider)?.costIn?.(bytesOf(core.response.body ?? "")) ?? null;
   const cost = asset === undefined ? null : toldCost(told, asset);
   if (cost !== null) await noteReported(tx, id, cost);
   await divideAgain(tx, id, now);
   const isSettled = readPaymentResponse(headers)?.transaction !== undefined;
-  if (isLater(payment)) {
+  if (isLaterShare(payment)) {
     await (isSettled ? closeShared(tx, payment.nonce, now) : noteUse(tx, payment.nonce, now));
     return;
   }
@@ -56,8 +56,7 @@ export async function noteShare(
 }
 
 function tokenIn(headers: Readonly<Record<string, string>>, offer: Receipt["core"]["offer"]): string | null {
-  const by = paymentMethodOf(offer);
-  const sharing = by === null ? null : PAYERS[by].sharing;
+  const sharing = sharingOf(offer);
   const token = sharing === null ? undefined : headers[sharing.tokenHeader];
   return token !== undefined && TOKEN.test(token) ? token : null;
 }

@@ -1,7 +1,6 @@
-import { paymentMethodOf } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
 import { readPurchase } from "../payment/journal.ts";
-import { PAYERS } from "../payment/methods/methods.ts";
+import { sharingOf } from "../payment/methods/methods.ts";
 import { paymentHeaders } from "../payment/plan.ts";
 import { giveUpShare, refuseShare } from "../payment/share-moves.ts";
 import { closeShared, readShared, targetOf } from "../payment/shared.ts";
@@ -35,8 +34,7 @@ export async function shownFor(ctx: BuyerContext, { purchase, candidate, atteste
   const isThere = row.target === targetOf(request) && row.certificate === certificateOf({ candidate, attested });
   if (!isThere || row.payer !== payment.payer || ctx.clock().getTime() >= payment.validBefore * 1000) return null;
   const { signature } = first;
-  const by = paymentMethodOf(purchase.offer);
-  const sharing = by === null ? null : PAYERS[by].sharing;
+  const sharing = sharingOf(purchase.offer);
   if (sharing === null) return null;
   if (row.shown_by === "token")
     return row.token === null ? null : { signature, headers: { [sharing.tokenHeader]: row.token } };

@@ -1,7 +1,6 @@
-import { paymentMethodOf } from "../evidence/methods/methods.ts";
 import type { Candidate } from "../market/choose.ts";
 import { readPurchaseByName } from "../payment/journal.ts";
-import { PAYERS } from "../payment/methods/methods.ts";
+import { sharingOf } from "../payment/methods/methods.ts";
 import { deriveSalt } from "../payment/plan.ts";
 import type { SharedAuthorization } from "../payment/policy.ts";
 import { findShared, planShare, targetOf } from "../payment/shared.ts";
@@ -14,8 +13,7 @@ import type { Quote, Quotes } from "./quote.ts";
 
 /** The owner's terms for one authorization for several calls, null where a seller or an offer has none. */
 export function sharingFor({ seller }: Candidate, offer: Offer): SharedAuthorization | null {
-  const by = paymentMethodOf(offer);
-  if (by === null || PAYERS[by].sharing === null || BigInt(offer.amount) === 0n) return null;
+  if (sharingOf(offer) === null || BigInt(offer.amount) === 0n) return null;
   return seller.sharedAuthorization ?? null;
 }
 

@@ -1,7 +1,7 @@
 import { Proof402Error } from "../errors.ts";
+import { isLaterShare } from "../evidence/payment-binding.ts";
 import { findAsset } from "../payment/policy.ts";
 import { countPurchases, recentPurchases } from "../payment/journal.ts";
-import { isLater } from "../payment/shared.ts";
 import { spending } from "../payment/spending.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
 import type { BuyerContext } from "./context.ts";
@@ -78,5 +78,5 @@ export async function viewSpending(
  */
 function costOf({ payment, part, settledAmount, offer }: PurchaseRecord): string {
   if (payment.share === undefined) return settledAmount ?? offer.amount;
-  return part ?? (isLater(payment) ? "0" : offer.amount);
+  return part ?? (isLaterShare(payment) ? "0" : offer.amount);
 }

@@ -45,12 +45,17 @@ const agree = (): Promise<null> => Promise.resolve(null);
 
 /**
  * Before the bytes go on the wire, the first time or again. The signature is kept here until it can be shown
- * ({@link readSignature}).
+ * ({@link readSignature}). `isShared`: a call on an authorization for several.
  */
-export const markSent = async (
+export const markSent = (
   db: Db,
   id: string,
-  { now, replaces = null, signature = null }: { now: Date; replaces?: string | null; signature?: string | null },
+  {
+    now,
+    replaces = null,
+    signature = null,
+    isShared = false,
+  }: { now: Date; replaces?: string | null; signature?: string | null; isShared?: boolean },
 ): Promise<Transition> =>
   move(
     db,
@@ -66,12 +71,8 @@ export const markSent = async (
     },
     // `signed` is on the disk and means the same for the money; the answer's transaction makes this durable too. Of a call
     // on a shared authorization it is all that keeps it from being sent again.
-    (await isShared(db, id)) ? "power loss" : "process",
+    isShared ? "power loss" : "process",
   );
-
-/** Whether a purchase is a call on an authorization for several. */
-const isShared = async (db: Db, id: string): Promise<boolean> =>
-  (await db.selectFrom("purchases").select("share").where("id", "=", id).executeTakeFirst())?.share != null;
 
 /**
  * An answer came and its receipt is stored. An answer may also come after the chain has decided: the receipt is noted

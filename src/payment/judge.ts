@@ -1,4 +1,5 @@
 import { evidenceOf, methodOf } from "../evidence/methods/methods.ts";
+import { isLaterShare } from "../evidence/payment-binding.ts";
 import type { Payment } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
 import { findExceededCap, readCallsLastHour, readUsage, type Usage } from "./caps.ts";
@@ -7,7 +8,6 @@ import { isWithin } from "./hours.ts";
 import { payerOf } from "./methods/methods.ts";
 import { MIN_USABLE_SECONDS } from "./offers.ts";
 import { findAsset, type AssetPolicy, type PaymentPolicy, type SellerLimits } from "./policy.ts";
-import { isLater } from "./shared.ts";
 import type { PurchaseRecord, Refusal } from "./types.ts";
 
 /** A payment to be judged, and what bounds it besides the policy. Amounts in base units. */
@@ -59,7 +59,7 @@ async function underfunded(
   asset: AssetPolicy,
 ): Promise<Refusal | null> {
   const by = methodOf(payment);
-  return funds === null || by === null || isLater(payment)
+  return funds === null || by === null || isLaterShare(payment)
     ? null
     : lackOf(tx, { ...payment, idempotencyKey, by }, asset, funds);
 }
@@ -67,7 +67,7 @@ async function underfunded(
 async function overCaps(tx: Db, wish: Wish, asset: AssetPolicy, own: string | null): Promise<Refusal | null> {
   const { policy, now, payment, sellerId, sellerLimits, maxAmount } = wish;
   // Of a later call on one authorization the first call's row has the money, all of it.
-  const amount = isLater(payment) ? 0n : BigInt(payment.amount);
+  const amount = isLaterShare(payment) ? 0n : BigInt(payment.amount);
   const counted = own === null ? 0n : amount;
   const without = ({ hour, day, total }: Usage): Usage => ({
     hour: hour - counted,

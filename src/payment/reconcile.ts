@@ -1,10 +1,11 @@
 import { setTimeout as pause } from "node:timers/promises";
+import { isLaterShare } from "../evidence/payment-binding.ts";
 import type { Db } from "../storage/database.ts";
 import type { Chain } from "../chain/chain.ts";
 import { readClaims } from "./channel-books.ts";
 import { markSettled, openPurchases, release } from "./journal.ts";
 import { NEVER_SIGNED } from "./reasons.ts";
-import { forgetEnded, isLater } from "./shared.ts";
+import { forgetEnded } from "./shared.ts";
 import type { PurchaseRecord, Transition } from "./types.ts";
 import { lookOnce } from "./witness.ts";
 
@@ -75,7 +76,9 @@ function withoutShares(open: readonly PurchaseRecord[]): PurchaseRecord[] {
   const first = new Set(
     open.filter(({ payment }) => payment.share?.first === true).map(({ payment }) => payment.nonce),
   );
-  return open.filter(({ payment, state }) => !isLater(payment) || state === "reserved" || !first.has(payment.nonce));
+  return open.filter(
+    ({ payment, state }) => !isLaterShare(payment) || state === "reserved" || !first.has(payment.nonce),
+  );
 }
 
 /** Counts one purchase into the summary. The ms after which a second look may conclude, or null where none is due. */

@@ -1,4 +1,5 @@
 import { Proof402Error } from "../errors.ts";
+import { isLaterShare } from "../evidence/payment-binding.ts";
 import type { ListedPrice, Offer } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
@@ -7,7 +8,6 @@ import { toRow } from "./journal-rows.ts";
 import { readAttempts } from "./journal.ts";
 import { NEVER_SIGNED } from "./reasons.ts";
 import { refusalOf, type Wish } from "./judge.ts";
-import { isLater } from "./shared.ts";
 import type { PurchaseRecord, Refusal, WireRequest } from "./types.ts";
 
 export type ReserveRequest = Wish & {
@@ -59,7 +59,7 @@ export async function reserve(db: Db, request: ReserveRequest): Promise<ReserveR
       const purchase = newPurchase(request, nowMs);
       await tx.insertInto("purchases").values(toRow(purchase)).execute();
       await countSpending(tx, { ...payment, sellerId: request.sellerId }, nowMs, {
-        amount: isLater(payment) ? 0n : BigInt(payment.amount),
+        amount: isLaterShare(payment) ? 0n : BigInt(payment.amount),
         calls: 1n,
       });
       return { kind: "reserved", purchase };

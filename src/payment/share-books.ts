@@ -2,8 +2,7 @@ import type { Selectable } from "kysely";
 import type { Db } from "../storage/database.ts";
 import type { PurchasesTable } from "../storage/tables.ts";
 import { MOVED_MORE_THAN_TOLD, NEVER_SIGNED, SHARE_REFUSED } from "./reasons.ts";
-import { callsOn } from "./shared.ts";
-import type { Hex } from "../evidence/bytes.ts";
+import { authorizationOf, callsOn } from "./shared.ts";
 
 /** A thousandth of the sum of costs is rounding. */
 const ROUNDING = 1000n;
@@ -93,9 +92,6 @@ export async function callsBeside(tx: Db, id: string): Promise<CallRow[] | null>
   const row = await tx.selectFrom("purchases").select(["nonce", "share"]).where("id", "=", id).executeTakeFirst();
   return row === undefined || row.share === null ? null : callsOn(tx, authorizationOf(row.nonce));
 }
-
-/** The nonce of the authorization behind a row's name. */
-const authorizationOf = (name: string): Hex => `0x${(name.split(" ")[0] ?? "").slice(2)}`;
 
 /** Notes each call's part of what moved. In the caller's transaction. */
 export async function noteParts(tx: Db, { parts }: Division): Promise<void> {

@@ -2,7 +2,7 @@ import type { Db } from "../storage/database.ts";
 import { move, UNCHANGED } from "./journal-moves.ts";
 import { MOVED_MORE_THAN_TOLD, NEVER_SIGNED, SHARE_NOT_CHARGED, SHARE_REFUSED } from "./reasons.ts";
 import { callsBeside, divide, noteParts, type CallRow } from "./share-books.ts";
-import { forgetShared } from "./shared.ts";
+import { forgetShared, isLaterName } from "./shared.ts";
 import type { Transition } from "./types.ts";
 
 /**
@@ -27,7 +27,7 @@ export async function settleCalls(
     const told = division.parts.get(row.id);
     // Not signed for, or refused at once: no money moved for it.
     if (told === undefined && row.id !== id) continue;
-    const isLater = row.nonce.includes(" ");
+    const isLater = isLaterName(row.nonce);
     const moved =
       isLater && told?.isFree !== false
         ? await move(tx, row.id, now, ({ state }) =>
@@ -56,7 +56,7 @@ export async function settleCalls(
 /** Divides a settled sum once more, where a call on its authorization is answered after that. In the caller's transaction. */
 export async function divideAgain(tx: Db, id: string, now: Date): Promise<void> {
   const calls = await callsBeside(tx, id);
-  const first = calls?.find(({ nonce }) => !nonce.includes(" "));
+  const first = calls?.find(({ nonce }) => !isLaterName(nonce));
   if (calls === null || first?.state !== "settled" || first.settled_amount === null) return;
   const { transaction, settled_amount: amount } = first;
   const reason = first.reason === MOVED_MORE_THAN_TOLD ? null : first.reason;

@@ -13,9 +13,6 @@ import type { Refusal } from "./types.ts";
 // signature on: so that call's row counts it against the caps, once, until the chain has shown the sum that moved. A later
 // call's row counts nothing. It keeps a part of the amount free, so that calls made at once do not plan with the same rest.
 
-/** Whether a payment is a later call's share: the money behind it is counted with the first call's. */
-export const isLater = (payment: Payment): boolean => isLaterShare(payment);
-
 /** The part of an amount that each of so many calls keeps free, base units. */
 export const keptOf = (amount: string, { calls }: Pick<SharedAuthorization, "calls">): string => {
   const part = BigInt(amount) / BigInt(calls);
@@ -28,6 +25,12 @@ export function rowNonceOf(payment: Payment): `${Hex} ${Hex}` {
   if (salt === undefined) throw new TypeError("a later call on an authorization has a salt");
   return `${nonce} ${salt}`;
 }
+
+/** Whether a row's name is a later call's. */
+export const isLaterName = (name: PurchasesTable["nonce"]): boolean => name.includes(" ");
+
+/** The nonce of the authorization behind a row's name. */
+export const authorizationOf = (name: PurchasesTable["nonce"]): Hex => `0x${(name.split(" ")[0] ?? "").slice(2)}`;
 
 /** All purchases on an authorization, by its nonce: SQLite searches the index of nonces for them. */
 export const callsOn = (tx: Db, nonce: Hex): Promise<Selectable<PurchasesTable>[]> =>
@@ -113,7 +116,7 @@ export function planShare(first: Payment, salt: Hex): Payment {
  * last place one is refused. A call that is reserved already has its place.
  */
 export async function shareRefusal(tx: Db, payment: Payment): Promise<Refusal | null> {
-  if (!isLater(payment)) return null;
+  if (!isLaterShare(payment)) return null;
   const known = await tx
     .selectFrom("purchases")
     .select("state")
@@ -211,6 +214,6 @@ export const forgetShared = (tx: Db, calls: readonly Pick<PurchasesTable, "nonce
     .where(
       "nonce",
       "in",
-      calls.flatMap(({ nonce }) => (nonce.includes(" ") ? [] : [`0x${nonce.slice(2)}` as const])),
+      calls.map(({ nonce }) => authorizationOf(nonce)),
     )
     .execute();

@@ -1,5 +1,5 @@
-import { methodOf, type PaymentMethod } from "../../evidence/methods/methods.ts";
-import type { Payment } from "../../receipts/schema.ts";
+import { methodOf, paymentMethodOf, type PaymentMethod } from "../../evidence/methods/methods.ts";
+import type { Offer, Payment } from "../../receipts/schema.ts";
 import { eip3009 } from "./eip3009.ts";
 import type { PayerMethod } from "./method.ts";
 import { permit2 } from "./permit2.ts";
@@ -14,4 +14,10 @@ export function payerOf(payment: Pick<Payment, "scheme" | "method">): PayerMetho
   const name = methodOf(payment);
   if (name === null) throw new TypeError("a payment by no known method");
   return PAYERS[name];
+}
+
+/** How one authorization under an offer may serve several calls; null if it serves one. */
+export function sharingOf(offer: Offer): PayerMethod["sharing"] {
+  const name = paymentMethodOf(offer);
+  return name === null ? null : PAYERS[name].sharing;
 }
