@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { cleanSellerText } from "../seller-text.ts";
+import type { ListedModel, Seller } from "../types.ts";
 
 /** Entries of one list that are read; those after them are left out. */
 export const MAX_MODELS = 10_000;
@@ -46,3 +47,20 @@ export const wordsSchema = z.object({
 
 /** Whether a model can be asked for by this name. */
 export const isModelName = (name: string): boolean => MODEL_NAME.test(name);
+
+/** A model of which the name alone is known: its seller states no price before it is asked. */
+export const modelByName = ({ id: sellerId }: Pick<Seller, "id">, name: string, task: string): ListedModel => ({
+  sellerId,
+  name,
+  task,
+  description: "",
+  inputs: [],
+  outputs: [],
+  sha256: null,
+  price: null,
+});
+
+const listSchema = z.object({ data: z.array(z.unknown()) });
+
+/** The entries of a list of models as OpenAI's API has it (`GET /v1/models`), or null for another form. */
+export const readModelList = (value: unknown): unknown[] | null => listSchema.safeParse(value).data?.data ?? null;

@@ -2,15 +2,15 @@ import { fromHex, toBase64 } from "../../evidence/bytes.ts";
 import { keyIdOfPoint, spkiOfPoint } from "../../evidence/oyster.ts";
 import { oysterSignatureEvidence } from "../../receipts/signature-schema.ts";
 import type { Provider } from "../types.ts";
+import { modelByName } from "./listed.ts";
 
 /**
  * Adapter for gateways of Marlin's Oyster: Ollama behind x402 in an enclave. It lists no models and serves no key, so both
  * stand in the seller's entry. Its answers come with their signature in `X-Signature`.
  */
 export const marlinOysterProvider: Provider = {
-  listModels({ id: sellerId, models }) {
-    const words = { task: "", description: "", inputs: [], outputs: [], sha256: null, price: null };
-    const listed = models?.map((name) => ({ sellerId, name, ...words }));
+  listModels(seller) {
+    const listed = seller.models?.map((name) => modelByName(seller, name, ""));
     return Promise.resolve(listed === undefined ? null : { models: listed, unsupported: [] });
   },
 

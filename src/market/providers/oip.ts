@@ -4,6 +4,7 @@ import { metadataPath } from "../../evidence/exchange/oip.ts";
 import { teeIdOf } from "../../evidence/tee-signature.ts";
 import type { Http, HttpResponse } from "../../http/client.ts";
 import type { Provider, Seller } from "../types.ts";
+import { createAsk } from "./ask.ts";
 import { malformed, sellerError } from "./errors.ts";
 import { isModelName } from "./listed.ts";
 import { readCatalog, readMetadata } from "./oip-listing.ts";
@@ -20,19 +21,14 @@ const BATCH_BYTES = 4_000_000;
  * and, where they run in an enclave, serve `/enclave/attestation`, `/signing-key` and `/v1/manifest`.
  */
 export function createOipProvider(http: Http, clock: () => Date): Provider {
+  const askSeller = createAsk(http);
   const ask = async (
     seller: Seller,
     path: string,
     maxBytes: number,
     signal?: AbortSignal,
   ): Promise<HttpResponse | null> => {
-    const response = await http.request({
-      method: "GET",
-      url: `${seller.origin}${path}`,
-      maxBytes,
-      signal,
-      pin: seller.certificateSha256,
-    });
+    const response = await askSeller(seller, path, maxBytes, signal);
     if (response.status === 404) return null;
     // 202 comes with a body that says what is not there yet.
     if (response.status !== 200 && response.status !== 202) {

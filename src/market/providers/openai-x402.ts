@@ -1,17 +1,17 @@
 import * as z from "zod";
 import { jsonOf, toBase64 } from "../../evidence/bytes.ts";
 import { teeIdOf } from "../../evidence/tee-signature.ts";
-import { Proof402Error } from "../../errors.ts";
-import type { Http, HttpResponse } from "../../http/client.ts";
+import type { Http } from "../../http/client.ts";
 import type { ListedModel, Listing, Provider, Seller } from "../types.ts";
-import { isModelName, MAX_MODELS, nameSchema, wordsSchema } from "./listed.ts";
+import { createAsk } from "./ask.ts";
+import { malformed, sellerError } from "./errors.ts";
+import { isModelName, MAX_MODELS, nameSchema, readModelList, wordsSchema } from "./listed.ts";
 import { readSigningKey, signatureIn } from "./signing.ts";
 
 const LIST_BYTES = 4_000_000;
 const DOCUMENT_BYTES = 64_000;
 
-/** A list as OpenAI's API has it, and one entry of it. */
-const listSchema = z.object({ data: z.array(z.unknown()) });
+/** One entry of a list as OpenAI's API has it. */
 const entrySchema = z.looseObject({ id: nameSchema });
 
 /**
@@ -19,15 +19,12 @@ const entrySchema = z.looseObject({ id: nameSchema });
  * a price. Most sign nothing; one that signs its answers as our own sellers do serves its key at `/signing-key`.
  */
 export function createOpenAiX402Provider(http: Http): Provider {
-  const ask = (seller: Seller, path: string, maxBytes: number, signal?: AbortSignal): Promise<HttpResponse> =>
-    http.request({ method: "GET", url: `${seller.origin}${path}`, maxBytes, signal, pin: seller.certificateSha256 });
+  const ask = createAsk(http);
   const get = async (seller: Seller, path: string, maxBytes: number, signal?: AbortSignal): Promise<unknown> => {
     const { status, body } = await ask(seller, path, maxBytes, signal);
     if (status === 404) return null;
     if (status === 200) return jsonOf(body);
-    throw new Proof402Error("seller_error", `Seller "${seller.id}" answered ${status} to GET ${path}.`, {
-      next: "Try again later or choose another seller.",
-    });
+    throw sellerError(seller, status, path);
   };
 
   return {
@@ -60,13 +57,10 @@ export function createOpenAiX402Provider(http: Http): Provider {
 
 /** The models of a list, each entry read for itself. Throws Proof402Error `malformed_seller_data`. */
 function readList(seller: Seller, answer: unknown): Listing {
-  const parsed = listSchema.safeParse(answer);
-  if (!parsed.success)
-    throw new Proof402Error("malformed_seller_data", `Seller "${seller.id}" sent a malformed list of models.`, {
-      next: "Choose another seller.",
-    });
+  const entries = readModelList(answer);
+  if (entries === null) throw malformed(seller, "list of models");
   const models = new Map<string, ListedModel>();
-  for (const entry of parsed.data.data.slice(0, MAX_MODELS)) {
+  for (const entry of entries.slice(0, MAX_MODELS)) {
     const model = readEntry(seller, entry);
     // Of two entries of one name the first counts.
     if (model !== null && !models.has(model.name)) models.set(model.name, model);

@@ -7,8 +7,9 @@ import type { Http, HttpResponse } from "../../http/client.ts";
 import type { RegistryEvidence } from "../../receipts/registry-schema.ts";
 import type { Evidence } from "../../receipts/schema.ts";
 import { gatewaySignatureEvidence } from "../../receipts/signature-schema.ts";
-import type { ListedModel, Listing, Provider, Seller } from "../types.ts";
-import { isModelName } from "./listed.ts";
+import type { Listing, Provider, Seller } from "../types.ts";
+import { createAsk } from "./ask.ts";
+import { isModelName, modelByName, readModelList } from "./listed.ts";
 import { malformed, sellerError, unregistered } from "./errors.ts";
 import { createBlobs, type ReadBatches } from "./published-blobs.ts";
 import { readSigningKey } from "./signing.ts";
@@ -31,6 +32,7 @@ export function createOpenGradientProvider(
   http: Http,
   { clock, readRegistry, readBatches }: { clock: () => Date; readRegistry: ReadRegistry; readBatches: ReadBatches },
 ): Provider {
+  const askSeller = createAsk(http);
   const findInBlobs = createBlobs(http, readBatches);
   const registries = new Map<string, { at: number; entries: Entry[] }>();
 
@@ -40,8 +42,7 @@ export function createOpenGradientProvider(
     maxBytes: number,
     signal?: AbortSignal,
   ): Promise<HttpResponse | null> => {
-    const url = `${seller.origin}${path}`;
-    const response = await http.request({ method: "GET", url, maxBytes, signal, pin: seller.certificateSha256 });
+    const response = await askSeller(seller, path, maxBytes, signal);
     if (response.status === 200) return response;
     // A gateway outside its enclave's proxy does not know the path.
     if (response.status >= 500) throw sellerError(seller, response.status, path);
@@ -128,26 +129,16 @@ export function createOpenGradientProvider(
 }
 
 /** The seller's models, by names alone: it states no price before it is asked. */
-function listing({ id: sellerId }: Seller, names: readonly string[]): Listing {
-  const models = names.filter(isModelName).map((name): ListedModel => ({
-    sellerId,
-    name,
-    task: "chat",
-    description: "",
-    inputs: [],
-    outputs: [],
-    sha256: null,
-    price: null,
-  }));
-  return { models, unsupported: [] };
-}
+const listing = (seller: Seller, names: readonly string[]): Listing => ({
+  models: names.filter(isModelName).map((name) => modelByName(seller, name, "chat")),
+  unsupported: [],
+});
 
 const teeIdSchema = z.object({ tee_id: z.string().regex(/^0x[0-9a-f]{64}$/i) });
 
 function namesIn(value: unknown): string[] | null {
-  const parsed = z.object({ data: z.array(z.unknown()) }).safeParse(value);
-  if (!parsed.success) return null;
-  const names = parsed.data.data.map((entry) => (entry as { id?: unknown } | null)?.id);
+  const names = readModelList(value)?.map((entry) => (entry as { id?: unknown } | null)?.id);
+  if (names === undefined) return null;
   return [...new Set(names.filter((name) => typeof name === "string"))].slice(0, MAX_MODELS);
 }
 
