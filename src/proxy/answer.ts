@@ -1,23 +1,12 @@
 import type { PlacedToken } from "../chain/money-text.ts";
-import { shownAs, unsignedOf } from "../buyer/chat-result.ts";
 import type { BuyResult } from "../buyer/types.ts";
 import type { Chat } from "../evidence/exchange/chat.ts";
 import type { AnswerPart, ToolCallPart } from "../evidence/exchange/format.ts";
-import { summarize, type ReceiptSummary } from "../tools/summary.ts";
+import { chatFacts, type ChatFacts } from "../tools/chat-facts.ts";
 
 /** What an answer of the proxy says of its purchase, beside OpenAI's fields. */
-type Proof402Fields = {
-  receipt_id: string;
-  verdict: ReceiptSummary["verdict"];
-  assurance: ReceiptSummary["assurance"];
-  simulated: boolean;
-  seller: string;
-  paid: ReceiptSummary["paid"];
-  paid_now: boolean;
-  idempotency_key: string;
+type Proof402Fields = ChatFacts & {
   not_proven: string[];
-  /** Words in the answer outside the seller's signature. The verdict is not about them, and the message leaves them out. */
-  unsigned?: { text?: string; refusal?: string };
   /** Fields of the seller's message that this version does not read. The receipt has them. */
   not_shown?: unknown;
 };
@@ -25,26 +14,19 @@ type Proof402Fields = {
 /** One answer's form: a chat or a completion, with what all its frames share. */
 export type Shape = { kind: "chat" | "completion"; id: string; created: number; model: string };
 
-/** The `proof402` member of an answer. Pieces with unsigned words make `isCovered` false, and no verdict is verified then. */
+/** The `proof402` member of an answer. Of an answer told in pieces `isCovered` says whether all of them were signed. */
 export function proof402Of(
   result: BuyResult,
   chat: Chat,
   tokens: readonly PlacedToken[],
   isCovered = true,
 ): Proof402Fields {
-  const summary = summarize(result.receipt, result.appraisal, tokens);
+  const { facts, summary } = chatFacts(result, chat, tokens, isCovered);
   const { unsigned } = result.answer as { unsigned?: unknown };
   const notShown = typeof unsigned === "object" && unsigned !== null && "not_read" in unsigned ? unsigned.not_read : [];
   return {
-    receipt_id: summary.id,
-    ...shownAs(summary, isCovered),
-    simulated: summary.simulated,
-    seller: summary.seller,
-    paid: summary.paid,
-    paid_now: result.paidNow,
-    idempotency_key: result.idempotencyKey,
+    ...facts,
     not_proven: summary.notProven,
-    ...unsignedOf(chat),
     ...(Array.isArray(notShown) && notShown.length > 0 ? { not_shown: notShown } : {}),
   };
 }

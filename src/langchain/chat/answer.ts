@@ -1,31 +1,16 @@
 import { AIMessageChunk, type UsageMetadata } from "@langchain/core/messages";
 import { ChatGenerationChunk } from "@langchain/core/outputs";
-import { shownAs, unsignedOf, type Told } from "../../buyer/chat-result.ts";
+import type { Told } from "../../buyer/chat-result.ts";
 import type { Buyer, BuyResult } from "../../buyer/types.ts";
 import type { AnswerPart, ToolCallPart } from "../../evidence/exchange/format.ts";
 import type { Chat, ChatUsage } from "../../evidence/exchange/chat.ts";
-import { summarize, type ReceiptSummary } from "../../tools/summary.ts";
+import { chatFacts, type ChatFacts } from "../../tools/chat-facts.ts";
 
 /**
  * `response_metadata.proof402` of a message. `judged` is 0 on the pieces of a stream, which nothing vouches for, and 1 on its
  * last, whole message. LangChain adds the numbers of the chunks it joins, so a joined message has 1 only if its last chunk came.
  */
-export type Proof402Metadata =
-  | { judged: 0 }
-  | {
-      judged: 1;
-      receipt_id: string;
-      verdict: ReceiptSummary["verdict"];
-      assurance: ReceiptSummary["assurance"];
-      simulated: boolean;
-      seller: string;
-      paid: ReceiptSummary["paid"];
-      /** False for the stored answer of an earlier call. */
-      paid_now: boolean;
-      idempotency_key: string;
-      /** Words in the answer outside the seller's signature. The verdict is not about them. */
-      unsigned?: { text?: string; refusal?: string };
-    };
+export type Proof402Metadata = { judged: 0 } | ({ judged: 1 } & ChatFacts);
 
 /** A piece of a stream as a chunk. */
 export function partChunk({ text = "", refusal, toolCalls = [] }: AnswerPart): ChatGenerationChunk {
@@ -45,19 +30,9 @@ export function partChunk({ text = "", refusal, toolCalls = [] }: AnswerPart): C
  */
 export function lastChunk(result: BuyResult, chat: Chat, told: Told, tokens: Buyer["tokens"]): ChatGenerationChunk {
   const { text, refusal, calls, isCovered } = told.restOf(result, chat);
-  const summary = summarize(result.receipt, result.appraisal, tokens);
+  const { facts, summary } = chatFacts(result, chat, tokens, isCovered);
   const model = chat.model ?? summary.model;
-  const proof402: Proof402Metadata = {
-    judged: 1,
-    receipt_id: summary.id,
-    ...shownAs(summary, isCovered),
-    simulated: summary.simulated,
-    seller: summary.seller,
-    paid: summary.paid,
-    paid_now: result.paidNow,
-    idempotency_key: result.idempotencyKey,
-    ...unsignedOf(chat),
-  };
+  const proof402: Proof402Metadata = { judged: 1, ...facts };
   const response_metadata = {
     ...(refusal === "" ? {} : { refusal }),
     model_provider: "proof402",
