@@ -1,3 +1,6 @@
+import { perBody } from "./body.ts";
+import { textOf } from "./bytes.ts";
+
 /** Deepest nesting read. A receipt needs about eight levels. */
 const MAX_DEPTH = 64;
 
@@ -53,6 +56,9 @@ export function ambiguityOf(text: string): string | null {
     return null;
   }
 }
+
+/** Whether another reader could take another of two values under one key of a body for the one that counts. */
+export const isAmbiguousJson = perBody((body) => ambiguityOf(textOf(body) ?? "") !== null);
 
 /**
  * Whether RFC 8785 can write a value so that every reader reads it back the same: I-JSON (RFC 7493), nested at most

@@ -1,9 +1,9 @@
 import * as z from "zod";
-import { jsonOf, textOf } from "../evidence/bytes.ts";
+import { jsonOf } from "../evidence/bytes.ts";
 import { parseExactJson } from "../evidence/exact-json.ts";
 import { writeAnswer } from "../evidence/exchange/oip.ts";
 import { readElement } from "../evidence/exchange/tensors.ts";
-import { ambiguityOf } from "../evidence/json-text.ts";
+import { isAmbiguousJson } from "../evidence/json-text.ts";
 import { VERSION } from "../version.ts";
 import type { LoadedModel } from "../onnx/inference.ts";
 import { fits, isLong, type Tensor, type TensorInfo } from "../onnx/tensors.ts";
@@ -80,7 +80,7 @@ export function readInferRequest(model: LoadedModel, body: Uint8Array, rows: num
     );
   }
   // Its verifier could read other inputs than were computed on.
-  if (ambiguityOf(textOf(body) ?? "") !== null) return bad("the body names a key twice, or one that is not allowed");
+  if (isAmbiguousJson(body)) return bad("the body names a key twice, or one that is not allowed");
   const { id, inputs, outputs } = parsed.data;
   const foreign = foreignParameter([...inputs, ...(outputs ?? [])]);
   if (foreign !== undefined) return bad(`parameter "${foreign}" is of an extension that is not served here`);

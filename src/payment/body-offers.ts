@@ -1,5 +1,5 @@
-import { jsonOf, textOf } from "../evidence/bytes.ts";
-import { ambiguityOf } from "../evidence/json-text.ts";
+import { jsonOf } from "../evidence/bytes.ts";
+import { isAmbiguousJson } from "../evidence/json-text.ts";
 import { readOffers, readPaymentRequired } from "./offers.ts";
 
 type Read = ReturnType<typeof readPaymentRequired>;
@@ -34,8 +34,7 @@ export function readAskedPayment({
   body: Uint8Array;
 }): Read {
   if (headers["payment-required"] !== undefined) return readPaymentRequired(headers);
-  if (body.length === 0 || body.length > MAX_BODY_BYTES || ambiguityOf(textOf(body) ?? "") !== null)
-    return readPaymentRequired(headers);
+  if (body.length === 0 || body.length > MAX_BODY_BYTES || isAmbiguousJson(body)) return readPaymentRequired(headers);
   const value = jsonOf(body);
   if (!isRecord(value)) return readPaymentRequired(headers);
   if (value["x402Version"] === 2) return readOffers(value);

@@ -27,3 +27,11 @@ export type Chat = {
   finishReason: string | null;
   usage: ChatUsage | null;
 };
+
+/** Whether an input's messages are at least one, each with a role. */
+export const isConversation = (messages: unknown): boolean =>
+  Array.isArray(messages) &&
+  messages.length > 0 &&
+  messages.every(
+    (one: unknown) => typeof one === "object" && one !== null && typeof (one as { role?: unknown }).role === "string",
+  );

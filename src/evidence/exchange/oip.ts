@@ -1,6 +1,6 @@
-import { jsonOf, textOf, utf8 } from "../bytes.ts";
+import { jsonOf, utf8 } from "../bytes.ts";
 import { parseExactJson, parseTexts } from "../exact-json.ts";
-import { ambiguityOf } from "../json-text.ts";
+import { isAmbiguousJson } from "../json-text.ts";
 import {
   unreadableAnswer,
   type ExchangeFormat,
@@ -69,12 +69,12 @@ export const oip = {
   modelIn: (body, part) => (part === "response" ? textIn(body, "model_name") : null),
   // A parameter of the answer (Open Inference Protocol v2, `parameters`), which proof402's sellers may add.
   costIn(response) {
-    const told = isAmbiguous(response) ? undefined : fieldsOf(response, parseTexts)?.["parameters"];
+    const told = isAmbiguousJson(response) ? undefined : fieldsOf(response, parseTexts)?.["parameters"];
     const amount = typeof told === "object" && told !== null ? (told as Record<string, unknown>)["cost"] : undefined;
     return typeof amount === "string" ? { amount } : null;
   },
   mustCarry: { request: ["nonce"], response: ["model", "nonce"] },
-  isAmbiguous,
+  isAmbiguous: isAmbiguousJson,
   readTensors,
 } as const satisfies ExchangeFormat;
 
@@ -91,7 +91,7 @@ export function writeAnswer(
 function readTensors(body: Uint8Array, part: Part): TensorReading {
   const fields = fieldsOf(body, parseExactJson);
   if (fields === null) return unreadable("other_format");
-  if (isAmbiguous(body)) return unreadable("inconsistent");
+  if (isAmbiguousJson(body)) return unreadable("inconsistent");
   const list = part === "request" ? "inputs" : "outputs";
   const found = fields[list];
   if (!Array.isArray(found)) return unreadable("error" in fields ? "states_error" : "other_format");
@@ -117,13 +117,8 @@ const byName = (tensors: readonly Tensor[]): Record<string, unknown> =>
   Object.fromEntries(tensors.map(({ name, shape, data }) => [name, nest(shape, data)]));
 
 function textIn(body: Uint8Array, field: string): string | null {
-  const value = isAmbiguous(body) ? undefined : fieldsOf(body, parseTexts)?.[field];
+  const value = isAmbiguousJson(body) ? undefined : fieldsOf(body, parseTexts)?.[field];
   return typeof value === "string" ? value : null;
-}
-
-/** Whether another reader could take another of two values under one key for the one that counts. */
-function isAmbiguous(body: Uint8Array): boolean {
-  return ambiguityOf(textOf(body) ?? "") !== null;
 }
 
 const isOfTexts = (tensor: unknown): boolean =>

@@ -1,4 +1,5 @@
-import type { Bytes } from "../bytes.ts";
+import { perBody } from "../body.ts";
+import { textOf, type Bytes } from "../bytes.ts";
 
 /** A number as its JSON text spells it: Python tells `1` from `1.0`, and holds integers of any size. */
 type PythonNumber = { literal: string };
@@ -79,6 +80,12 @@ export function readPythonJson(text: string): PythonJson | undefined {
     return undefined;
   }
 }
+
+/** The object in a body, read once for each array of bytes; null for a body that is none. Readers change nothing of it. */
+export const pythonObjectIn = perBody((body): PythonObject | null => {
+  const value = readPythonJson(textOf(body) ?? "");
+  return isPythonObject(value) ? value : null;
+});
 
 /** Whether a quote inside a string is escaped: an odd number of backslashes stands before it. */
 function isEscaped(text: string, quote: number): boolean {

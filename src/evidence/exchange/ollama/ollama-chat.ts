@@ -1,9 +1,9 @@
 import { Proof402Error } from "../../../errors.ts";
-import { perBody } from "../../body.ts";
-import { textOf, utf8 } from "../../bytes.ts";
-import { ambiguityOf, isInteroperable } from "../../json-text.ts";
+import { utf8 } from "../../bytes.ts";
+import { isAmbiguousJson, isInteroperable } from "../../json-text.ts";
+import { isConversation } from "../chat.ts";
 import { unreadableAnswer, type ExchangeFormat, type UnreadableReason } from "../format.ts";
-import { isPythonObject, plainOf, readPythonJson, type PythonObject } from "../python-json.ts";
+import { isPythonObject, plainOf, pythonObjectIn, type PythonObject } from "../python-json.ts";
 import { readChat } from "./read-chat.ts";
 
 const OPTIONS = ["tools", "format", "options"];
@@ -37,7 +37,7 @@ export const ollamaChat = {
   readInput,
 
   readAnswer(response) {
-    const read = isAmbiguous(response) ? "inconsistent" : readWhole(response);
+    const read = isAmbiguousJson(response) ? "inconsistent" : readWhole(response);
     if (typeof read === "string") return unreadableAnswer(response, read);
     const { text, calls, members } = read;
     const told = Object.fromEntries(
@@ -52,22 +52,22 @@ export const ollamaChat = {
   readChat,
 
   nonceIn(body, part) {
-    const user = part === "request" && !isAmbiguous(body) ? membersOf(body)?.get("user") : null;
+    const user = part === "request" && !isAmbiguousJson(body) ? pythonObjectIn(body)?.get("user") : null;
     return typeof user === "string" && NONCE.test(user) ? user : null;
   },
 
   modelIn(body) {
-    const model = isAmbiguous(body) ? null : membersOf(body)?.get("model");
+    const model = isAmbiguousJson(body) ? null : pythonObjectIn(body)?.get("model");
     return typeof model === "string" ? model : null;
   },
 
   pricedBy(request) {
-    const members = membersOf(request);
+    const members = pythonObjectIn(request);
     return JSON.stringify([members?.get("model") ?? null, readInput(request)]);
   },
 
   mustCarry: { request: ["nonce", "model"], response: ["model"] },
-  isAmbiguous,
+  isAmbiguous: isAmbiguousJson,
   signed: {
     kind: "signature.oyster",
     leavesOut:
@@ -76,7 +76,7 @@ export const ollamaChat = {
 } as const satisfies ExchangeFormat;
 
 function readInput(request: Uint8Array): Record<string, unknown> | null {
-  const members = membersOf(request);
+  const members = pythonObjectIn(request);
   if (members === null || !Array.isArray(members.get("messages"))) return null;
   const { model: _asked, stream: _whole, user: _nonce, ...input } = plainOf(members) as Record<string, unknown>;
   return input;
@@ -85,7 +85,7 @@ function readInput(request: Uint8Array): Record<string, unknown> | null {
 type Whole = { text: string; calls: unknown[] | null; members: PythonObject };
 
 function readWhole(response: Uint8Array): Whole | UnreadableReason {
-  const members = membersOf(response);
+  const members = pythonObjectIn(response);
   if (members === null) return "other_format";
   if (members.get("error") != null) return "states_error";
   const message = members.get("message");
@@ -96,22 +96,6 @@ function readWhole(response: Uint8Array): Whole | UnreadableReason {
   if (typeof text !== "string" || !(calls === null || Array.isArray(calls))) return "other_format";
   return { text, calls: calls === null ? null : calls.map(plainOf), members };
 }
-
-function isAmbiguous(body: Uint8Array): boolean {
-  return ambiguityOf(textOf(body) ?? "") !== null;
-}
-
-const membersOf = perBody((body): PythonObject | null => {
-  const value = readPythonJson(textOf(body) ?? "");
-  return isPythonObject(value) ? value : null;
-});
-
-const isConversation = (messages: unknown): boolean =>
-  Array.isArray(messages) &&
-  messages.length > 0 &&
-  messages.every(
-    (one: unknown) => typeof one === "object" && one !== null && typeof (one as { role?: unknown }).role === "string",
-  );
 
 const misfit = (message: string): Proof402Error =>
   new Proof402Error("invalid_input", message, {

@@ -1,9 +1,8 @@
 import { Proof402Error } from "../../../errors.ts";
-import { sha256, textOf, toHex, utf8 } from "../../bytes.ts";
-import { perBody } from "../../body.ts";
+import { sha256, toHex, utf8 } from "../../bytes.ts";
 import { isInteroperable } from "../../json-text.ts";
 import { unreadableAnswer, type ExchangeFormat } from "../format.ts";
-import { isPythonObject, plainOf, readPythonJson, type PythonObject } from "../python-json.ts";
+import { isPythonObject, plainOf, pythonObjectIn, type PythonObject } from "../python-json.ts";
 import { createPartsReader } from "./answer-parts.ts";
 import { isAmbiguous, readChatAnswer, readInOneWay } from "./chat-answer.ts";
 import { compareModels } from "./served-model.ts";
@@ -22,18 +21,18 @@ export type Carrier = {
 /** What all sellers of chats share: OpenAI's paths, the reading of requests and answers, and the names of models. */
 export const chatParts = ({ nonceOf, withoutNonce }: Carrier) =>
   ({
-    pathOf: (_model, request) => (request !== undefined && isCompletion(membersOf(request)) ? COMPLETIONS : CHAT),
+    pathOf: (_model, request) => (request !== undefined && isCompletion(pythonObjectIn(request)) ? COMPLETIONS : CHAT),
 
     exampleInput: () => ({ messages: [{ role: "user", content: "Hello" }], max_tokens: 1 }),
 
     pricedBy(request) {
-      const members = membersOf(request);
+      const members = pythonObjectIn(request);
       const asked = members === null ? null : withoutNonce(fieldsOf(members), members);
       return toHex(sha256(utf8(JSON.stringify(asked))));
     },
 
     readInput(request) {
-      const members = membersOf(request);
+      const members = pythonObjectIn(request);
       if (members === null || !(Array.isArray(members.get("messages")) || isCompletion(members))) return null;
       const { model: _asked, ...input } = withoutNonce(fieldsOf(members), members);
       return input;
@@ -61,13 +60,13 @@ export const chatParts = ({ nonceOf, withoutNonce }: Carrier) =>
     readParts: createPartsReader,
 
     nonceIn(body, part) {
-      const members = part === "request" && !isAmbiguous(body) ? membersOf(body) : null;
+      const members = part === "request" && !isAmbiguous(body) ? pythonObjectIn(body) : null;
       return members === null ? null : nonceOf(members);
     },
 
     modelIn(body, part) {
       if (part === "response") return readInOneWay(body)?.model ?? null;
-      const model = isAmbiguous(body) ? undefined : membersOf(body)?.get("model");
+      const model = isAmbiguous(body) ? undefined : pythonObjectIn(body)?.get("model");
       return typeof model === "string" ? model : null;
     },
 
@@ -114,8 +113,3 @@ const isCompletion = (request: PythonObject | null): boolean =>
   request !== null && typeof request.get("prompt") === "string" && !request.has("messages");
 
 const fieldsOf = (members: PythonObject): Record<string, unknown> => plainOf(members) as Record<string, unknown>;
-
-const membersOf = perBody((body): PythonObject | null => {
-  const value = readPythonJson(textOf(body) ?? "");
-  return isPythonObject(value) ? value : null;
-});

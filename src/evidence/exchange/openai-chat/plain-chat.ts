@@ -1,4 +1,5 @@
 import { utf8 } from "../../bytes.ts";
+import { isConversation } from "../chat.ts";
 import type { ExchangeFormat } from "../format.ts";
 import type { PythonObject } from "../python-json.ts";
 import { chatParts, checkInput, describeChat, misfitOf, type Options } from "./chat-parts.ts";
@@ -56,10 +57,3 @@ export const plainChat = {
 
   mustCarry: { request: ["nonce", "model"], response: [] },
 } as const satisfies ExchangeFormat;
-
-const isConversation = (messages: unknown): boolean =>
-  Array.isArray(messages) &&
-  messages.length > 0 &&
-  messages.every(
-    (one: unknown) => typeof one === "object" && one !== null && typeof (one as { role?: unknown }).role === "string",
-  );

@@ -1,4 +1,4 @@
-import { equalBytes, textOf, type Bytes } from "../../bytes.ts";
+import { equalBytes, type Bytes } from "../../bytes.ts";
 import { perBody } from "../../body.ts";
 import type { SignedForm } from "../format.ts";
 import {
@@ -6,7 +6,7 @@ import {
   isPythonNumber,
   isPythonObject,
   isTruthy,
-  readPythonJson,
+  pythonObjectIn,
   type PythonJson,
   type PythonObject,
 } from "../python-json.ts";
@@ -31,8 +31,8 @@ type Field = PythonJson | undefined | typeof REFUSED;
  * (`_chat_request_to_dict`) and `completions_controller.py`.
  */
 export const signedRequests = perBody((body): SignedForm[] => {
-  const request = readPythonJson(textOf(body) ?? "");
-  if (!(request instanceof Map)) return [];
+  const request = pythonObjectIn(body);
+  if (request === null) return [];
   const form = request.has("messages") ? chatForm : completionForm;
   const forms: { eras: Era[]; bytes: Bytes; ofAnother: boolean }[] = [];
   for (const era of ERAS) {
