@@ -2,8 +2,8 @@ import { fork, spawn, type ChildProcess } from "node:child_process";
 import { join } from "node:path";
 import type { Ended, Order } from "./command-server.ts";
 
-const RUN = process.env["PROOF402_TEST_RUN"] ?? "";
-/** The built command line as one file, which the run's setup makes: `npm test` builds first. */
+const RUN = process.env["PROOF402_TEST_CLI"] ?? "";
+/** The built command line as one file, which a run's setup makes: `npm test` builds first. */
 export const CLI = join(RUN, "main.mjs");
 
 type Options = {

@@ -1,3 +1,3 @@
 import { drawKeys } from "./key-pool.ts";
 
-drawKeys(process.env["PROOF402_TEST_RUN"] ?? "");
+drawKeys(process.env["PROOF402_TEST_KEYS"] ?? "");

@@ -8,10 +8,10 @@ type Rsa = Algorithm & { modulusLength?: number };
 
 /** More than any one test uses: keys that it compares are different ones. */
 const KEYS = 24;
-const fileIn = (run: string): string => join(run, "rsa-keys.json");
+const fileIn = (folder: string): string => join(folder, "rsa-keys.json");
 
-/** Makes the keys that every market and every fixture of a run draws from: each costs 0.15 s of CPU, and there are a thousand. */
-export async function makeKeys(run: string): Promise<void> {
+/** Makes the keys that every market and every fixture draws from: each costs 0.15 s of CPU, and a run asks for a thousand. */
+export async function makeKeys(folder: string): Promise<void> {
   const make = promisify(generateKeyPair);
   const pairs = await Promise.all(
     Array.from({ length: KEYS }, async (): Promise<Pair> => {
@@ -22,13 +22,13 @@ export async function makeKeys(run: string): Promise<void> {
       };
     }),
   );
-  writeFileSync(fileIn(run), JSON.stringify(pairs), { mode: 0o600 });
+  writeFileSync(fileIn(folder), JSON.stringify(pairs), { mode: 0o600 });
 }
 
 const POOLED = Symbol.for("proof402.test.pooled-keys");
 
 /** Has WebCrypto of this process hand out those in turn where it is asked for an RSA key of 2048 bits. */
-export function drawKeys(run: string): void {
+export function drawKeys(folder: string): void {
   const place = globalThis as { [POOLED]?: true };
   if (place[POOLED] === true) return;
   place[POOLED] = true;
@@ -37,7 +37,7 @@ export function drawKeys(run: string): void {
   let pairs: Pair[] | null = null;
   let turn = 0;
   const draw = async (algorithm: Rsa, extractable: boolean, usages: KeyUsage[]): Promise<CryptoKeyPair> => {
-    pairs ??= JSON.parse(readFileSync(fileIn(run), "utf8")) as Pair[];
+    pairs ??= JSON.parse(readFileSync(fileIn(folder), "utf8")) as Pair[];
     const pair = pairs[turn++ % pairs.length]!;
     const read = (format: "pkcs8" | "spki", text: string, exported: boolean, use: KeyUsage): Promise<CryptoKey> =>
       subtle.importKey(

@@ -1,6 +1,8 @@
 import { mkdtempSync, rmSync, statfsSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { bundleInto, CACHE } from "./bundled.ts";
+import { bundleInto } from "./bundled.ts";
+import { kept } from "./kept.ts";
 import { makeKeys } from "./key-pool.ts";
 
 /** A file system in memory. */
@@ -18,24 +20,29 @@ function hasMemory(): boolean {
   }
 }
 
+const ROOT = join(import.meta.dirname, "../..");
+const COMMAND_SERVER = join(import.meta.dirname, "command-server.ts");
+
 /**
- * Makes one file of the built command line, once per run: hundreds of starts take half their time. The package itself is
- * started in `test/surfaces/peers.test.ts` and from its tarball in `.ci/run`.
+ * Makes one file of the built command line: hundreds of starts take half their time. The package itself is started in
+ * `test/surfaces/peers.test.ts` and from its tarball in `.ci/run`.
  *
  * What tests write lies in memory where the machine has such a place: a disk is waited for at each commit of each buyer, and no
  * test pulls the plug. Bundles stay inside the project, where their packages are found.
  */
 export async function setup(): Promise<() => void> {
-  const folder = join(CACHE, `proof402-run-${process.pid}`);
-  await Promise.all([
-    bundleInto(folder, join(import.meta.dirname, "../../dist/src/cli/main.js")),
-    bundleInto(folder, join(import.meta.dirname, "command-server.ts")),
+  const places = ["dist/src", "dist/mcp-server", "package-lock.json"].map((place) => join(ROOT, place));
+  const [commandLine, keys] = await Promise.all([
+    kept("command-line", [...places, COMMAND_SERVER], async (folder) => {
+      await bundleInto(folder, join(ROOT, "dist/src/cli/main.js"));
+      await bundleInto(folder, COMMAND_SERVER);
+    }),
+    kept("keys", [], makeKeys),
   ]);
-  await makeKeys(folder);
+  const folder = mkdtempSync(join(hasMemory() ? MEMORY : tmpdir(), "proof402-run-"));
+  process.env["PROOF402_TEST_CLI"] = commandLine;
+  process.env["PROOF402_TEST_KEYS"] = keys;
   process.env["PROOF402_TEST_RUN"] = folder;
-  const temporary = hasMemory() ? mkdtempSync(join(MEMORY, "proof402-run-")) : null;
-  if (temporary !== null) process.env["TMPDIR"] = temporary;
-  return () => {
-    for (const place of [folder, temporary]) if (place !== null) rmSync(place, { recursive: true, force: true });
-  };
+  process.env["TMPDIR"] = folder;
+  return () => void rmSync(folder, { recursive: true, force: true });
 }
