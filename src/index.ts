@@ -17,6 +17,7 @@ export type {
   Spending,
   Warning,
 } from "./buyer/types.ts";
+export type { DecisionInput } from "./buyer/decision-types.ts";
 export { loadConfig } from "./config/load.ts";
 export { configSchema, type Config, type ConfigInput } from "./config/schema.ts";
 export { Proof402Error, type ErrorCode, type MoneyState } from "./errors.ts";
@@ -26,6 +27,7 @@ export type { AssetSpending } from "./payment/types.ts";
 export { loadWallet, type WalletFiles } from "./payment/load-wallet.ts";
 export type { Account, TypedData, UnsignedTransaction } from "./payment/account.ts";
 export { walletFromAccount, walletFromPrivateKey, type Wallet } from "./payment/wallet.ts";
+export type { Decision } from "./receipts/decision-schema.ts";
 export { createReceipt, parseReceipt, redactReceipt, serializeReceipt } from "./receipts/receipt.ts";
 export {
   receiptSchema,

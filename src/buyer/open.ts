@@ -13,6 +13,7 @@ import { openDatabase } from "../storage/database.ts";
 import { createVerificationCache } from "../verify/verification-cache.ts";
 import { answerOf, inputOf } from "./answer.ts";
 import { createClaims } from "./claims.ts";
+import { createDecisions } from "./decide.ts";
 import { createReceiptEvents, verdictChanges, type BuyerContext } from "./context.ts";
 import { JOB_HANDLERS } from "./background/jobs/handlers.ts";
 import { holdUnserved, releaseHold, viewSellers } from "./holds.ts";
@@ -153,6 +154,7 @@ export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
     },
 
     ...createClaims(ctx),
+    ...createDecisions(ctx),
     ...createQuestions(db, clock),
 
     sellers: () => viewSellers(db, config.sellers),

@@ -1,6 +1,7 @@
 import type { Address } from "../evidence/bytes.ts";
 import type { MoneyState } from "../errors.ts";
 import type { AuditResult } from "../receipts/audit-codes.ts";
+import type { DecisionLog } from "./decision-types.ts";
 import type { Appraisal, Assurance, Receipt, Verdict } from "../receipts/schema.ts";
 import type { AnswerPart, AnswerReading } from "../evidence/exchange/format.ts";
 import type { ListedModel, Listing } from "../market/types.ts";
@@ -212,7 +213,7 @@ export type Claim = {
 };
 
 /** The library's one object: buys, keeps receipts, verifies. Safe to share between surfaces of one process. */
-export interface Buyer {
+export interface Buyer extends DecisionLog {
   /** The tokens of the payment policy: amounts of them are told by name. */
   readonly tokens: readonly PlacedToken[];
   /** Found as it was opened. `spending` shows them, too. */

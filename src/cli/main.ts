@@ -2,6 +2,7 @@
 import { Command, CommanderError, Option } from "commander";
 import { Proof402Error, type ErrorCode } from "../errors.ts";
 import { forReceipts } from "./for-receipts.ts";
+import { addDecisionCommands } from "./decision-commands.ts";
 import { addInit } from "./init/options.ts";
 import type { Lazily } from "./lazily.ts";
 import { addNodeCommands } from "./node-commands.ts";
@@ -95,6 +96,8 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
     .action(lazily(async () => (await import("./buy.ts")).buy));
 
   addReceiptCommands(program, lazily);
+
+  addDecisionCommands(program, lazily);
 
   program
     .command("verify [file-or-id]")
@@ -215,7 +218,7 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
 
   program
     .command("audit")
-    .description("walk the hash-chained receipt log")
+    .description("walk the hash-chained log of receipts and decisions")
     .action(lazily(async () => (await import("./market.ts")).auditReceipts));
 
   addProxyCommands(program, lazily);

@@ -57,13 +57,15 @@ export async function auditReceipts(_options: unknown, command: Command): Promis
       result,
       result.ok
         ? "Keep the head elsewhere: a later log has to hold it."
-        : "Trust no receipt from that entry on. Restore the database from a copy.",
+        : "Trust nothing from that entry on. Restore the database from a copy.",
     );
   else if (result.ok)
-    print(`The log is whole: ${result.entries} entries, ${result.receipts} receipts. Head ${result.head}`);
+    print(
+      `The log is whole: ${result.entries} entries, ${result.receipts} receipts, ${result.decisions} decisions. Head ${result.head}`,
+    );
   else
     print(
-      `The log is BROKEN at entry ${result.seq ?? "(none)"}, receipt ${result.receiptId ?? "(none)"}: ${result.message} [${result.code}]`,
+      `The log is BROKEN at entry ${result.seq ?? "(none)"}, receipt or decision ${result.receiptId ?? "(none)"}: ${result.message} [${result.code}]`,
     );
   return result.ok ? EXIT.ok : EXIT.failed;
 }

@@ -3,7 +3,9 @@ import type { ReceiptFilter } from "../receipts/search.ts";
 import { timeOf } from "./numbers.ts";
 
 /** The filters as they were typed. */
-export type FilterOptions = Partial<Record<"search" | "seller" | "model" | "verdict" | "since" | "before", string>>;
+export type FilterOptions = Partial<
+  Record<"search" | "seller" | "model" | "verdict" | "since" | "before", string | undefined>
+>;
 
 /** Reads the filters of a list. Throws Proof402Error `usage`. */
 export const filterOf = ({ search, seller, model, verdict, since, before }: FilterOptions): ReceiptFilter => ({
@@ -16,8 +18,8 @@ export const filterOf = ({ search, seller, model, verdict, since, before }: Filt
 });
 
 /** The options that ask for the same receipts again. */
-export const filterWords = (options: FilterOptions): string =>
-  (["search", "seller", "model", "verdict", "since", "before"] as const)
+export const filterWords = (options: FilterOptions & { purpose?: string | undefined }): string =>
+  (["search", "seller", "model", "verdict", "purpose", "since", "before"] as const)
     .flatMap((name) => (options[name] === undefined ? [] : [` --${name} ${inShell(options[name])}`]))
     .join("");
 

@@ -23,7 +23,7 @@ export const RECEIPTS = {
     "Use the receipt as it stands, or verify the file by itself.",
   ],
   receipt_store_damaged: [
-    "A stored row is not the receipt that it was.",
+    "A stored row is not the receipt or the decision that it was.",
     "Have the owner run `proof402 audit` and restore the database from a backup.",
   ],
   receipt_imported: [
@@ -37,6 +37,12 @@ export const RECEIPTS = {
   body_redacted: ["The bytes are redacted from the receipt.", "Get the receipt with its bodies."],
   malformed_request: ["The receipt's request is not of its seller's exchange format.", "Do not act on the receipt."],
   answer_unreadable: ["This version cannot read the receipt's answer.", "Update proof402, or read the bytes yourself."],
+  decision_invalid: [
+    "A field of a decision is missing, too long or not plain data.",
+    "Correct the field that the message names.",
+  ],
+  decision_not_found: ["No decision of this id is stored here.", "Check the id."],
+  decision_ambiguous: ["Several decisions begin with the id that was given.", "Give more characters of it."],
   provider_unknown: ["This version does not know the kind of seller.", "Update proof402."],
 } as const satisfies Record<string, Meaning>;
 

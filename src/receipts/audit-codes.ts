@@ -12,12 +12,15 @@ export const AUDIT_CODES = {
   job_altered: "The outcomes of late evidence are not what was logged.",
   hold_altered: "A seller's hold is not what was logged.",
   purchase_altered: "A purchase's receipt or amount is not what was logged.",
+  decision_altered: "A decision is not what was logged, or not in its place.",
+  decision_missing: "A logged decision is not stored any more.",
+  decision_not_logged: "A stored decision has no entry.",
 } as const;
 type AuditCode = keyof typeof AUDIT_CODES;
 
-/** Outcome of walking the log. `seq` and `receiptId` name where it breaks, as far as that can be said. */
+/** Outcome of walking the log. `seq` and `receiptId` (a decision's id, too) name where it breaks, as far as that can be said. */
 export type AuditResult =
-  | { ok: true; entries: number; receipts: number; head: string }
+  | { ok: true; entries: number; receipts: number; decisions: number; head: string }
   | { ok: false; seq: number | null; receiptId: string | null; code: AuditCode; message: string };
 
 /** Where an audit breaks. */

@@ -4,9 +4,10 @@ import { sql } from "kysely";
 import type { Db } from "../storage/database.ts";
 import type { ReceiptsTable } from "../storage/tables.ts";
 import { parseJsonText } from "../evidence/json-text.ts";
-import { GENESIS, hashEntry } from "../storage/log-chain.ts";
+import { GENESIS, hashEntry } from "../evidence/log-chain.ts";
 import { broken, type AuditResult, type Broken } from "./audit-codes.ts";
 import { digestOf, firstDigest } from "./log-entry.ts";
+import { compareDecisions, type LoggedDecision } from "./log-decisions.ts";
 import { compareLinks } from "./log-links.ts";
 import { claimStates, holdState, jobOutcome } from "./log-rows.ts";
 import { checkReceipt, missingBodies } from "./receipt.ts";
@@ -32,7 +33,7 @@ type Appended = "later" | "appraisal" | "bodies" | "claim" | "job";
 
 /**
  * How far the walk has come. `recorded` maps receipt ids; the value is null once the receipt was compared. `holds` has the
- * newest digest of each seller's hold, `links` that of each purchase's receipt and amount.
+ * newest digest of each seller's hold, `links` that of each purchase's receipt and amount, `decisions` each decision's entry.
  */
 type Walk = {
   entries: number;
@@ -40,6 +41,7 @@ type Walk = {
   recorded: Map<string, Recorded | null>;
   holds: Map<string, string>;
   links: Map<string, string>;
+  decisions: Map<string, LoggedDecision>;
   receipts: number;
 };
 
@@ -57,6 +59,7 @@ export async function auditLog(db: Db): Promise<AuditResult> {
     recorded: new Map(),
     holds: new Map(),
     links: new Map(),
+    decisions: new Map(),
     receipts: 0,
   };
   for (let more = true; more; await nextTurn()) {
@@ -70,7 +73,14 @@ export async function auditLog(db: Db): Promise<AuditResult> {
     if (step.problem !== null) return step.problem;
     after = step.last;
   }
-  return { ok: true, entries: walk.entries, receipts: walk.receipts, head: walk.head };
+  const { entries, receipts, decisions, head } = walk;
+  return { ok: true, entries, receipts, decisions: decisions.size, head };
+}
+
+/** The newest entry's number and hash; 0 and zeros of an empty log. Unchecked. */
+export async function logHead(db: Db): Promise<{ seq: number; hash: string }> {
+  const newest = await db.selectFrom("log").select(["seq", "hash"]).orderBy("seq", "desc").limit(1).executeTakeFirst();
+  return newest ?? { seq: 0, hash: GENESIS };
 }
 
 const readEntries = (db: Db, after: number, limit: number): Promise<EntryRow[]> =>
@@ -108,7 +118,10 @@ async function compareRest(tx: Db, walk: Walk): Promise<Broken | null> {
     const problem = await compareAll(tx, walk, [row]);
     if (problem !== null) return problem;
   }
-  const rest = (await compareOthers(tx, walk)) ?? (await compareLinks(tx, walk.links));
+  const rest =
+    (await compareOthers(tx, walk)) ??
+    (await compareLinks(tx, walk.links)) ??
+    (await compareDecisions(tx, walk.decisions));
   if (rest !== null) return rest;
   // SQLite remembers the highest number that an AUTOINCREMENT table ever held.
   const { rows } = await sql<{ seq: number }>`select seq from sqlite_sequence where name = 'log'`.execute(tx);
@@ -171,6 +184,10 @@ function record(walk: Walk, row: EntryRow): boolean {
       return true;
     case "purchase":
       walk.links.set(row.receipt_id, row.digest);
+      return true;
+    case "decision":
+      if (walk.decisions.has(row.receipt_id)) return false;
+      walk.decisions.set(row.receipt_id, { seq: row.seq, digest: row.digest, at: row.at });
       return true;
     default:
       return false;

@@ -1,19 +1,9 @@
 import type { Kysely } from "kysely";
-import { toHex } from "../evidence/bytes.ts";
-import { canonicalSha256 } from "../evidence/canonical.ts";
+import { GENESIS, hashEntry, type LogEntry } from "../evidence/log-chain.ts";
 import type { Tables } from "./tables.ts";
-
-/** `prev` of the first entry. */
-export const GENESIS = "0".repeat(64);
-
-/** An entry as it is hashed: sha256(JCS(entry)). */
-export type LogEntry = { seq: number; kind: string; receiptId: string; digest: string; at: number; prev: string };
 
 /** An entry's place in the log. */
 export type LogPlace = { seq: number; prev: string; hash: string };
-
-/** sha256(JCS(entry)), hex. */
-export const hashEntry = (entry: LogEntry): string => toHex(canonicalSha256(entry));
 
 /**
  * Appends an entry inside the caller's immediate transaction, so that number and predecessor are true across processes.

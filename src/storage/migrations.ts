@@ -163,6 +163,12 @@ const migrations: readonly (readonly Step[])[] = [
       open integer not null) strict`,
     `create index shared_authorizations_open on shared_authorizations (seller_id, target) where open = 1`,
   ],
+  [
+    `create table decisions (id text primary key, seq integer not null unique, at integer not null, purpose text not null,
+      json text not null) strict`,
+    `create index decisions_recent on decisions (at, seq)`,
+    `create index decisions_of_purpose on decisions (purpose, at, seq)`,
+  ],
 ];
 
 /**

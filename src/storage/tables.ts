@@ -1,6 +1,7 @@
 import type { Generated } from "kysely";
 import type { Address, Hex } from "../evidence/bytes.ts";
 import type { METHODS, PaymentMethod } from "../evidence/methods/methods.ts";
+import type { DecisionsTable } from "./decisions.ts";
 import type { SharedAuthorizationsTable } from "./shared-authorizations.ts";
 import type { ChainHeadsTable, SightingsTable } from "./sightings.ts";
 
@@ -38,6 +39,7 @@ export type Tables = {
   approvals: ApprovalsTable;
   questions: QuestionsTable;
   shared_authorizations: SharedAuthorizationsTable;
+  decisions: DecisionsTable;
 };
 
 export type PurchasesTable = {
@@ -134,9 +136,9 @@ export type ReceiptsTable = {
 
 export type LogTable = {
   seq: Generated<number>;
-  /** receipt | later | appraisal | import | bodies | claim | job | hold | purchase */
+  /** receipt | later | appraisal | import | bodies | claim | job | hold | purchase | decision */
   kind: string;
-  /** Of a hold the seller's id, of a purchase its own. */
+  /** Of a hold the seller's id, of a purchase or a decision its own. */
   receipt_id: string;
   /** sha256 hex of the JCS bytes of what was appended. */
   digest: string;

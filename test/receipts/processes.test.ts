@@ -51,9 +51,10 @@ describe("several processes on one file", () => {
     expect(seen.filter(({ ok }) => !ok)).toEqual([]);
     expect(new Set(seen.map((result) => result.ok && result.entries)).size).toBeGreaterThan(1);
 
-    // Each receipt once with its appraisal and evidence; the shared one imported once, told each thing once.
+    // Each receipt once with its appraisal, evidence and decision; the shared one imported once, told each thing once.
     const receipts = 3 * COUNT + 1;
-    expect(await auditLog(db)).toMatchObject({ ok: true, entries: 3 * COUNT * 3 + 1 + COUNT, receipts });
+    const decisions = 3 * COUNT;
+    expect(await auditLog(db)).toMatchObject({ ok: true, entries: 3 * COUNT * 4 + 1 + COUNT, receipts, decisions });
     const shared = await readReceipt(db, createReceipt(receiptCore("shared")).id);
     expect(shared?.later).toHaveLength(COUNT);
     const stored = await listReceipts(db, { limit: 1000 });

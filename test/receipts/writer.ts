@@ -1,10 +1,11 @@
 // A process of its own for processes.test.ts: appends to the log of a file, together with others.
 import { once } from "node:events";
+import { addDecision } from "../../src/receipts/decisions.ts";
 import { createReceipt } from "../../src/receipts/receipt.ts";
 import { addReceipt, appendLater, importReceipt } from "../../src/receipts/store.ts";
 import { openDatabase } from "../../src/storage/database.ts";
 import { immediate } from "../../src/storage/migrations.ts";
-import { appraisal, receiptCore, settlement } from "../support/receipt-core.ts";
+import { appraisal, decisionContent, receiptCore, settlement } from "../support/receipt-core.ts";
 
 /** What it prints, a line each: when the file is open, and when all is written. */
 export type Said = "ready" | "done";
@@ -27,6 +28,7 @@ for (let i = 0; i < Number(count); i += 1) {
     // Everybody tells the shared receipt the same.
     await appendLater(tx, shared.id, settlement(String(i)), at);
     await appendLater(tx, receipt.id, settlement(name), at);
+    await addDecision(tx, decisionContent(receipt.id, at));
   });
 }
 await db.destroy();

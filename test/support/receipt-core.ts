@@ -1,3 +1,4 @@
+import type { DecisionContent } from "../../src/receipts/decision-schema.ts";
 import { keccak256, sha256, toBase64, toHex, utf8, type Hex } from "../../src/evidence/bytes.ts";
 import { canonicalSha256 } from "../../src/evidence/canonical.ts";
 import { termsHash } from "../../src/evidence/payment-binding.ts";
@@ -109,4 +110,27 @@ export const appraisal = (changes: Partial<Appraisal> = {}): Appraisal => ({
   verdict: "unverified",
   notProven: ["Anything."],
   ...changes,
+});
+
+/** A well-formed decision on one receipt, without its id. */
+export const decisionContent = (receipt: string, at: Date, seed = receipt): DecisionContent => ({
+  type: "proof402/decision",
+  version: 1,
+  at: at.toISOString(),
+  purpose: "payroll",
+  subject: "line 1",
+  receipts: [
+    {
+      id: receipt,
+      verdict: "verified",
+      assurance: "attested",
+      wanted: "attested",
+      simulated: true,
+      policyHash: hex("policy", 32),
+    },
+  ],
+  action: { do: "pay" },
+  outcome: "approved",
+  by: { program: "a test", person: null, second: null },
+  salt: hex(`${seed} salt`, 16),
 });

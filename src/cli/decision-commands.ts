@@ -1,0 +1,31 @@
+import type { Command } from "commander";
+import { forReceipts } from "./for-receipts.ts";
+import type { Lazily } from "./lazily.ts";
+
+/** Adds `decisions` and `log` with their commands. Each loads its module when it runs. */
+export function addDecisionCommands(program: Command, lazily: Lazily): void {
+  const decisions = program
+    .command("decisions")
+    .description("recorded decisions, each with the receipts that it rests on; an id may be cut short");
+  decisions
+    .command("list", { isDefault: true })
+    .description("the newest first; says how many more there are")
+    .option("--purpose <purpose>", "of this purpose")
+    .option("--since <time>", "made at this time or later, such as 2026-11-01")
+    .option("--before <time>", "made before this time")
+    .option("--limit <n>", "how many", "20")
+    .option("--skip <n>", "leave out the newest", "0")
+    .addHelpText("after", "\nExample: proof402 decisions list --purpose payroll --since 2026-11-01")
+    .action(lazily(async () => forReceipts((await import("./decisions.ts")).listDecisions)));
+  decisions
+    .command("show <id>")
+    .description("one decision: who, on which receipts, what was done, and what came of it")
+    .action(lazily(async () => forReceipts((await import("./decisions.ts")).showDecision)));
+
+  program
+    .command("log")
+    .description("the hash-chained log of receipts and decisions")
+    .command("head")
+    .description("its newest hash, to be kept elsewhere: a later log, or a report of it, has to hold it")
+    .action(lazily(async () => forReceipts((await import("./decisions.ts")).showLogHead)));
+}

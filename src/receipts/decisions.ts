@@ -1,0 +1,124 @@
+import { Proof402Error } from "../errors.ts";
+import { parseJsonText } from "../evidence/json-text.ts";
+import type { Db } from "../storage/database.ts";
+import {
+  decisionContentSchema,
+  decisionDigest,
+  decisionId,
+  decisionSchema,
+  decisionText,
+  loggedValue,
+  type Decision,
+  type DecisionContent,
+} from "./decision-schema.ts";
+import { appendEntry } from "./log-entry.ts";
+
+/** Most decisions listed at once. */
+const MAX_LISTED = 1000;
+/** Candidates named for an id that is no decision's alone. */
+const NAMED = 5;
+/** Characters of an id after `dec_` in lists. */
+const SHORT = 8;
+
+/** Which decisions are meant. What is absent bounds nothing. */
+export type DecisionFilter = {
+  purpose?: string | undefined;
+  /** Made at this time or later, and before this time. */
+  since?: Date | undefined;
+  before?: Date | undefined;
+};
+
+/** An id as lists show it. */
+export const shortDecisionId = (id: string): string => id.slice(0, "dec_".length + SHORT);
+
+/**
+ * Appends a decision to log and store in the caller's immediate transaction. Throws zod's error for content outside the
+ * schema.
+ */
+export async function addDecision(tx: Db, content: DecisionContent): Promise<Decision> {
+  const checked = decisionContentSchema.parse(content);
+  const decision: Decision = { ...checked, id: decisionId(checked) };
+  const at = new Date(decision.at);
+  const { id, purpose } = decision;
+  const value = loggedValue({ purpose, record: decisionDigest(decision) });
+  const { seq } = await appendEntry(tx, { kind: "decision", subject: id, value, at });
+  await tx
+    .insertInto("decisions")
+    .values({ id, seq, at: at.getTime(), purpose, json: decisionText(decision) })
+    .execute();
+  return decision;
+}
+
+/** The decision that a stored text is, or null if it is not the one of that id. */
+export function readDecisionText(text: string, id: string): Decision | null {
+  const json = parseJsonText(text);
+  const parsed = json.ok ? decisionSchema.safeParse(json.value) : null;
+  if (parsed?.success !== true || parsed.data.id !== id || decisionId(parsed.data) !== id) return null;
+  return parsed.data;
+}
+
+/** Reads a row. Throws Proof402Error `receipt_store_damaged`. */
+function decisionOf({ id, json }: { id: string; json: string }): Decision {
+  const decision = readDecisionText(json, id);
+  if (decision !== null) return decision;
+  throw new Proof402Error(
+    "receipt_store_damaged",
+    `The stored row of ${id.slice(0, 64)} is not that decision any more.`,
+    { next: "The owner should run `proof402 audit` and restore the database from a backup." },
+  );
+}
+
+/** The matching decisions, the newest first, and how many match. Throws `receipt_store_damaged`. */
+export async function searchDecisions(
+  db: Db,
+  { limit, skip = 0, ...filter }: DecisionFilter & { limit: number; skip?: number },
+): Promise<{ decisions: Decision[]; total: number }> {
+  const rows = await matching(db, filter)
+    .select(["id", "json"])
+    .orderBy("at", "desc")
+    .orderBy("seq", "desc")
+    .limit(Math.min(Math.max(0, Math.floor(limit)), MAX_LISTED))
+    .offset(skip)
+    .execute();
+  const { total } = await matching(db, filter)
+    .select(({ fn }) => fn.countAll<number>().as("total"))
+    .executeTakeFirstOrThrow();
+  return { decisions: rows.map(decisionOf), total };
+}
+
+const matching = (db: Db, { purpose, since, before }: DecisionFilter) =>
+  db
+    .selectFrom("decisions")
+    .$if(purpose !== undefined, (rows) => rows.where("purpose", "=", purpose ?? ""))
+    .$if(since !== undefined, (rows) => rows.where("at", ">=", since?.getTime() ?? 0))
+    .$if(before !== undefined, (rows) => rows.where("at", "<", before?.getTime() ?? 0));
+
+/**
+ * The decision that a person meant, by its id or the id's beginning. Throws Proof402Error `decision_ambiguous` naming the
+ * candidates, `decision_not_found`, and `receipt_store_damaged`.
+ */
+export async function findDecision(db: Db, given: string): Promise<Decision> {
+  const rows = /^dec_[a-z2-7]{0,52}$/.test(given)
+    ? await db
+        .selectFrom("decisions")
+        .select(["id", "json"])
+        .where("id", ">=", given)
+        .where("id", "<", `${given}~`)
+        .orderBy("id")
+        .limit(NAMED + 1)
+        .execute()
+    : [];
+  const [first, second] = rows;
+  if (first !== undefined && second === undefined) return decisionOf(first);
+  if (first !== undefined) {
+    const named = rows.slice(0, NAMED).map(({ id }) => id);
+    throw new Proof402Error(
+      "decision_ambiguous",
+      `Several decisions begin with ${given}: ${named.join(", ")}${rows.length > NAMED ? " and more" : ""}.`,
+      { next: "Give more characters of the id.", details: { candidates: named } },
+    );
+  }
+  throw new Proof402Error("decision_not_found", `No decision "${given.slice(0, 64)}" is stored here.`, {
+    next: "Check the id. Decisions stand in the database of the buyer who made them.",
+  });
+}

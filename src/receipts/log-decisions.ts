@@ -1,0 +1,41 @@
+import type { Db } from "../storage/database.ts";
+import { broken, type Broken } from "./audit-codes.ts";
+import { decisionDigest, loggedValue } from "./decision-schema.ts";
+import { readDecisionText } from "./decisions.ts";
+import { digestOf } from "./log-entry.ts";
+
+/** Rows read at a time, so that memory stays bounded. */
+const ROWS_PER_PAGE = 500;
+
+/** The log's entry of a decision. */
+export type LoggedDecision = { seq: number; digest: string; at: number };
+
+/** Names a decision unlike its log entry, without one, or gone; null if there is none. `logged` has the entries by decision. */
+export async function compareDecisions(tx: Db, logged: ReadonlyMap<string, LoggedDecision>): Promise<Broken | null> {
+  const missing = new Map(logged);
+  for (let after: string | null = ""; after !== null;) {
+    const rows: { id: string; seq: number; at: number; purpose: string; json: string }[] = await tx
+      .selectFrom("decisions")
+      .selectAll()
+      .where("id", ">", after)
+      .orderBy("id")
+      .limit(ROWS_PER_PAGE)
+      .execute();
+    for (const { id, seq, at, purpose, json } of rows) {
+      const entry = logged.get(id);
+      if (entry === undefined) return broken(null, id, "decision_not_logged", "A stored decision has no log entry.");
+      const decision = readDecisionText(json, id);
+      const isLogged =
+        decision !== null &&
+        digestOf(loggedValue({ purpose: decision.purpose, record: decisionDigest(decision) })) === entry.digest;
+      if (!isLogged) return broken(entry.seq, id, "decision_altered", "A stored decision is not what was logged.");
+      if (seq !== entry.seq || at !== entry.at || Date.parse(decision.at) !== entry.at || purpose !== decision.purpose)
+        return broken(entry.seq, id, "decision_altered", "A stored decision is not at its place in the log.");
+      missing.delete(id);
+    }
+    after = rows.at(-1)?.id ?? null;
+  }
+  for (const [id, { seq }] of missing)
+    return broken(seq, id, "decision_missing", "The log records a decision that is not stored any more.");
+  return null;
+}
