@@ -61,31 +61,60 @@ export function readAsked(body: Uint8Array, kind: "chat" | "completion"): Asked 
   const input = Object.fromEntries(given.filter(([name]) => !OF_CALLER.includes(name)));
   const own = kind === "chat" ? "messages" : "prompt";
   if (input[own] === undefined) throw misfit(`The field "${own}" is missing.`);
-  if (kind === "chat") input["messages"] = withoutNulls(input["messages"]);
+  if (kind === "chat") input["messages"] = asFirstSaid(input["messages"]);
   const isStream = stream === true;
+  const withUsage = isStream && options?.include_usage === true;
   if (!isInteroperable(input)) throw misfit("The body holds what JSON cannot carry exactly, or is nested too deeply.");
   return {
     model,
-    input: isStream ? { ...input, stream: true } : input,
+    input: {
+      ...input,
+      ...(isStream ? { stream: true } : {}),
+      // Sellers of OpenAI's API tell a stream's usage to those who ask.
+      ...(withUsage ? { stream_options: { include_usage: true } } : {}),
+    },
     isStream,
-    withUsage: options?.include_usage === true,
+    withUsage,
     leftOut,
   };
 }
 
-/** Clients send back a whole message of an answer, with the fields that were null or empty in it. */
-function withoutNulls(messages: unknown): unknown {
+/** Fields that clients add to the messages they send back. OpenAI's API has none of them, and each repeats another field. */
+const ADDED: Readonly<Record<string, readonly string[]>> = { assistant: ["parsed"], tool: ["name"] };
+const ADDED_TO_CALL = ["index"];
+const ADDED_TO_CALLED = ["parsed_arguments"];
+
+/** Clients send back a whole message of an answer, with the fields that were null or empty in it, and with their own. */
+function asFirstSaid(messages: unknown): unknown {
   if (!Array.isArray(messages)) return messages;
-  return messages.map((message: unknown) =>
-    typeof message !== "object" || message === null
-      ? message
-      : Object.fromEntries(
-          Object.entries(message).filter(
-            ([name, value]) => name === "content" || !(value === null || (Array.isArray(value) && value.length === 0)),
-          ),
-        ),
-  );
+  return messages.map((message: unknown) => {
+    if (!isRecord(message)) return message;
+    const { role, tool_calls: calls } = message;
+    const added = typeof role === "string" && Object.hasOwn(ADDED, role) ? ADDED[role] : undefined;
+    const said = Object.entries(without(message, added ?? [])).filter(
+      ([name, value]) => name === "content" || !(value === null || (Array.isArray(value) && value.length === 0)),
+    );
+    return {
+      ...Object.fromEntries(said),
+      ...(Array.isArray(calls) && calls.length > 0 ? { tool_calls: calls.map(bareCall) } : {}),
+    };
+  });
 }
+
+function bareCall(call: unknown): unknown {
+  if (!isRecord(call)) return call;
+  const { function: called } = call;
+  return {
+    ...without(call, ADDED_TO_CALL),
+    ...(isRecord(called) ? { function: without(called, ADDED_TO_CALLED) } : {}),
+  };
+}
+
+const without = (record: Record<string, unknown>, names: readonly string[]): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(record).filter(([name]) => !names.includes(name)));
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
 
 const maxUsdSchema = z
   .string()

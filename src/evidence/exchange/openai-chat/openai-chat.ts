@@ -47,7 +47,8 @@ export const openAiChat = {
 
   describeInput: () => describeChat(OPTIONS),
 
-  writeRequest({ model, input, nonce }) {
+  writeRequest({ model, input: given, nonce }) {
+    const input = inSignedWords(given);
     const misfit = (message: string): Error => misfitOf(message, OPTIONS);
     checkInput(input, OPTIONS);
     const unsigned = unsignedIn(input["messages"]);
@@ -76,6 +77,25 @@ export const openAiChat = {
       "of the answer all but its text or, if it calls tools, the calls: no finish reason, usage, model, refusal, images or citations; of the request all but model, messages, temperature, max_tokens, stop, tools, response_format, web_search and reasoning_effort, so no tool_choice, stream, top_p, seed, n, user, logit_bias, penalties, functions or max_completion_tokens; of messages all but role, content, tool_calls and tool_call_id, so no names; of calls all but id, type, name and arguments; of a content's parts all but their text, type and file name, so no bytes of attachments; whether a field with an empty value or a temperature of 0 was there at all",
   },
 } as const satisfies ExchangeFormat;
+
+/**
+ * An input in the words that sellers sign. `max_completion_tokens` is OpenAI's newer name of `max_tokens`. A wish for a stream's
+ * usage stays here: each stream of these sellers has it in its last frame.
+ */
+function inSignedWords({
+  stream_options: options,
+  max_completion_tokens: most,
+  ...input
+}: Record<string, unknown>): Record<string, unknown> {
+  const isForUsage = JSON.stringify(options) === '{"include_usage":true}';
+  return {
+    ...input,
+    ...(options === undefined || isForUsage ? {} : { stream_options: options }),
+    ...(most === undefined
+      ? {}
+      : { [input["max_tokens"] === undefined ? "max_tokens" : "max_completion_tokens"]: most }),
+  };
+}
 
 /** The nonce that the last stop sequence carries, and no other one. */
 function nonceOf(request: PythonObject): string | null {
