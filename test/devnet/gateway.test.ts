@@ -5,17 +5,14 @@ import { connect } from "node:tls";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { appraisalPolicyOf } from "../../src/buyer/context.ts";
 import type { ApprovalRequest, Buyer } from "../../src/buyer/types.ts";
-import { openChain } from "../../src/chain/chain.ts";
 import type { Config } from "../../src/config/schema.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { serveLocally, writeDevnet, type Served } from "../../src/devnet/index.ts";
 import type { Proof402Error } from "../../src/errors.ts";
-import { approvePermit2 } from "../../src/payment/allowance.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
-import { openDatabase } from "../../src/storage/database.ts";
 import { appraise } from "../../src/verify/appraise.ts";
 import { runCli } from "../support/cli.ts";
-import { openMarket, writeVariant, type Market } from "../support/devnet.ts";
+import { approveGateway, openMarket, writeVariant, type Market } from "../support/devnet.ts";
 
 const MODEL = "devnet-chat";
 const CHAT = { messages: [{ role: "user", content: "Say hello to the world" }] };
@@ -27,14 +24,9 @@ let change: ((blob: string) => string) | null = null;
 let asked: string[] = [];
 beforeAll(async () => {
   market = await openMarket({ gateway: true });
-  const { config, wallet } = market.devnet;
-  const [network] = config.networks;
-  const asset = config.payment.assets.find(({ symbol }) => symbol === "OPG");
-  const aggregator = config.sellers.find(({ id }) => id === "gateway")?.aggregator;
-  if (network === undefined || asset === undefined || aggregator === undefined) throw new Error("it has a gateway");
-  const db = await openDatabase(":memory:");
-  await approvePermit2({ db, chain: openChain(network), wallet, asset, amount: BigInt(asset.total) });
-  await db.destroy();
+  const aggregator = market.devnet.config.sellers.find(({ id }) => id === "gateway")?.aggregator;
+  if (aggregator === undefined) throw new Error("it has a gateway");
+  await approveGateway(market);
   front = await serveLocally(async (request) => {
     const { pathname } = new URL(request.url);
     asked.push(pathname);

@@ -3,8 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openBuyer } from "../../src/buyer/open.ts";
 import type { Buyer } from "../../src/buyer/types.ts";
+import { openChain } from "../../src/chain/chain.ts";
 import { configSchema, type Config, type ConfigInput } from "../../src/config/schema.ts";
 import { startDevnet, type Devnet, type DevnetOptions } from "../../src/devnet/index.ts";
+import { approvePermit2 } from "../../src/payment/allowance.ts";
+import { openDatabase } from "../../src/storage/database.ts";
 import { eventually } from "./eventually.ts";
 
 /** A devnet and the directory its buyers keep their files in. */
@@ -70,6 +73,17 @@ export async function openMarket(options: DevnetOptions = {}): Promise<Market> {
       await rm(directory, { recursive: true, force: true });
     },
   };
+}
+
+/** Lets Permit2 move the wallet's OPG: a market's gateway is paid by it. */
+export async function approveGateway({ devnet }: Market): Promise<void> {
+  const { config, wallet } = devnet;
+  const [network] = config.networks;
+  const asset = config.payment.assets.find(({ symbol }) => symbol === "OPG");
+  if (network === undefined || asset === undefined) throw new Error("this market has no gateway");
+  const db = await openDatabase(":memory:");
+  await approvePermit2({ db, chain: openChain(network), wallet, asset, amount: BigInt(asset.total) });
+  await db.destroy();
 }
 
 /** Writes a configuration with a change to a path, which may be its own. Returns the path. */
