@@ -1,11 +1,11 @@
 import { bytesOf } from "../evidence/body.ts";
 import { formatOf } from "../evidence/exchange/formats.ts";
 import { isLaterShare } from "../evidence/payment-binding.ts";
-import { noteReported } from "../payment/journal.ts";
 import { sharingOf } from "../payment/methods/methods.ts";
 import { readPaymentResponse } from "../payment/offers.ts";
 import { findAsset } from "../payment/policy.ts";
 import { toldCost } from "../payment/reported.ts";
+import { noteReported } from "../payment/share-books.ts";
 import { divideAgain } from "../payment/share-moves.ts";
 import { closeShared, noteUse, openShared, targetOf } from "../payment/shared.ts";
 import type { Receipt } from "../receipts/schema.ts";
@@ -33,7 +33,7 @@ export async function noteShare(
   const asset = findAsset(offer, ctx.config.payment.assets);
   const told = formatOf(core.seller.provider)?.costIn?.(bytesOf(core.response.body ?? "")) ?? null;
   const cost = asset === undefined ? null : toldCost(told, asset);
-  if (cost !== null) await noteReported(tx, id, cost);
+  if (cost !== null) await noteReported(tx, id, cost, now);
   await divideAgain(tx, id, now);
   const isSettled = readPaymentResponse(headers)?.transaction !== undefined;
   if (isLaterShare(payment)) {

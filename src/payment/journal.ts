@@ -101,10 +101,6 @@ export const markAnswered = (
 export const markServed = (db: Db, id: string, now: Date): Promise<Transition> =>
   move(db, id, now, ({ receipt_id: known }) => (known === null ? { answered_at: now.getTime() } : UNCHANGED));
 
-/** What a call on a shared authorization cost, in its seller's words: base units. In the caller's transaction. */
-export const noteReported = (tx: Db, id: string, cost: bigint): Promise<unknown> =>
-  tx.updateTable("purchases").set({ reported: cost.toString() }).where("id", "=", id).execute();
-
 /** Why a sent payment was turned down: the chain shows too little in the wallet for it. */
 export const WALLET_SHORT = "wallet_short";
 

@@ -1,4 +1,6 @@
 import type { Selectable } from "kysely";
+import { appendEntry } from "../receipts/log-entry.ts";
+import { SHARE_COLUMNS } from "../receipts/log-rows.ts";
 import type { Db } from "../storage/database.ts";
 import type { PurchasesTable } from "../storage/tables.ts";
 import { MOVED_MORE_THAN_TOLD, NEVER_SIGNED, SHARE_REFUSED } from "./reasons.ts";
@@ -94,9 +96,24 @@ export async function callsBeside(tx: Db, id: string): Promise<CallRow[] | null>
 }
 
 /** Notes each call's part of what moved. In the caller's transaction. */
-export async function noteParts(tx: Db, { parts }: Division): Promise<void> {
-  for (const [id, { part }] of parts)
-    await tx.updateTable("purchases").set({ part: part.toString() }).where("id", "=", id).execute();
+export async function noteParts(tx: Db, { parts }: Division, now: Date): Promise<void> {
+  for (const [id, { part }] of parts) await note(tx, id, "part", part, now);
+}
+
+/** What a call on a shared authorization cost, in its seller's words: base units. In the caller's transaction. */
+export const noteReported = (tx: Db, id: string, cost: bigint, now: Date): Promise<void> =>
+  note(tx, id, "reported", cost, now);
+
+/** Notes an amount of a call, and logs it: no later change of the file passes for what the seller told. */
+async function note(tx: Db, id: string, what: "reported" | "part", amount: bigint, now: Date): Promise<void> {
+  const row = await tx
+    .updateTable("purchases")
+    .set({ [what]: amount.toString() })
+    .where("id", "=", id)
+    .where(what, "is not", amount.toString())
+    .returning(SHARE_COLUMNS)
+    .executeTakeFirst();
+  if (row !== undefined) await appendEntry(tx, { kind: "share", subject: id, value: row, at: now });
 }
 
 /** Calls since then that were settled for more than their seller told, newest first. */

@@ -39,7 +39,7 @@ export async function settleCalls(
           });
     if (row.id === id) own = moved;
   }
-  await noteParts(tx, division);
+  await noteParts(tx, division, now);
   // An answer that came late may have explained what moved, or may have left nothing that could.
   if (reason === null)
     await tx

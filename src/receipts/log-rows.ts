@@ -27,6 +27,9 @@ export const jobOutcome = ({
   absent,
 });
 
+/** The logged columns of a call on a shared authorization, whenever its told cost or its part changes. */
+export const SHARE_COLUMNS = ["id", "share", "reported", "part"] as const satisfies readonly (keyof PurchasesTable)[];
+
 /** The logged columns of a purchase with a receipt. None of them changes after that. */
 export const LINK_COLUMNS = [
   "id",

@@ -8,7 +8,7 @@ import { GENESIS, hashEntry } from "../evidence/log-chain.ts";
 import { broken, type AuditResult, type Broken } from "./audit-codes.ts";
 import { digestOf, firstDigest } from "./log-entry.ts";
 import { compareDecisions, type LoggedDecision } from "./log-decisions.ts";
-import { compareLinks } from "./log-links.ts";
+import { comparePurchases } from "./log-links.ts";
 import { claimStates, holdState, jobOutcome } from "./log-rows.ts";
 import { checkReceipt, missingBodies } from "./receipt.ts";
 import type { Receipt } from "./schema.ts";
@@ -33,7 +33,8 @@ type Appended = "later" | "appraisal" | "bodies" | "claim" | "job";
 
 /**
  * How far the walk has come. `recorded` maps receipt ids; the value is null once the receipt was compared. `holds` has the
- * newest digest of each seller's hold, `links` that of each purchase's receipt and amount, `decisions` each decision's entry.
+ * newest digest of each seller's hold, `links` that of each purchase's receipt and amount,
+ * `shares` that of each call's share, `decisions` each decision's entry.
  */
 type Walk = {
   entries: number;
@@ -42,6 +43,7 @@ type Walk = {
   holds: Map<string, string>;
   links: Map<string, string>;
   decisions: Map<string, LoggedDecision>;
+  shares: Map<string, string>;
   receipts: number;
 };
 
@@ -60,6 +62,7 @@ export async function auditLog(db: Db): Promise<AuditResult> {
     holds: new Map(),
     links: new Map(),
     decisions: new Map(),
+    shares: new Map(),
     receipts: 0,
   };
   for (let more = true; more; await nextTurn()) {
@@ -120,7 +123,7 @@ async function compareRest(tx: Db, walk: Walk): Promise<Broken | null> {
   }
   const rest =
     (await compareOthers(tx, walk)) ??
-    (await compareLinks(tx, walk.links)) ??
+    (await comparePurchases(tx, walk)) ??
     (await compareDecisions(tx, walk.decisions));
   if (rest !== null) return rest;
   // SQLite remembers the highest number that an AUTOINCREMENT table ever held.
@@ -184,6 +187,9 @@ function record(walk: Walk, row: EntryRow): boolean {
       return true;
     case "purchase":
       walk.links.set(row.receipt_id, row.digest);
+      return true;
+    case "share":
+      walk.shares.set(row.receipt_id, row.digest);
       return true;
     case "decision":
       if (walk.decisions.has(row.receipt_id)) return false;

@@ -35,3 +35,17 @@ export async function logEarlierRows(tx: Kysely<Tables>): Promise<void> {
     amount, payer, pay_to, nonce from purchases where receipt_id is not null order by created_at, id`.execute(tx);
   for (const row of purchases.rows) await append("purchase", String(row["id"]), row);
 }
+
+/** Records the told costs and parts of calls on shared authorizations that were noted before the log recorded such. */
+export async function logEarlierShares(tx: Kysely<Tables>): Promise<void> {
+  const at = Date.now();
+  let last: { seq: number; hash: string } | undefined;
+  const calls = await sql<Row>`select id, share, reported, part from purchases
+    where reported is not null or part is not null order by created_at, id`.execute(tx);
+  for (const row of calls.rows)
+    last = await appendToLog(
+      tx,
+      { kind: "share", receiptId: String(row["id"]), digest: toHex(canonicalSha256(row)), at },
+      last,
+    );
+}

@@ -1,6 +1,6 @@
 import { sql, type Kysely } from "kysely";
 import { Proof402Error } from "../errors.ts";
-import { logEarlierRows } from "./log-earlier-rows.ts";
+import { logEarlierRows, logEarlierShares } from "./log-earlier-rows.ts";
 import type { Tables } from "./tables.ts";
 
 /** A statement, or what no statement can do. */
@@ -169,6 +169,7 @@ const migrations: readonly (readonly Step[])[] = [
     `create index decisions_recent on decisions (at, seq)`,
     `create index decisions_of_purpose on decisions (purpose, at, seq)`,
   ],
+  [logEarlierShares],
 ];
 
 /**

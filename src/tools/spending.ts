@@ -41,6 +41,8 @@ const output = z.object({
       asset: z.string(),
       network: z.string(),
       amount: z.string(),
+      /** Of a call on a shared authorization: its cost in the seller's words, and its part of the moved amount, base units. */
+      shared: z.object({ told: z.string().nullable(), part: z.string().nullable() }).nullable(),
       state: z.string(),
       reason: z.string().nullable(),
       receiptId: z.string().nullable(),
@@ -99,6 +101,7 @@ const dataOf = (view: Spending): Omit<z.infer<typeof output>, "next"> => ({
     asset: r.asset,
     network: r.network,
     amount: r.amount,
+    shared: r.shared,
     state: r.state,
     reason: r.reason,
     receiptId: r.receiptId,

@@ -139,6 +139,8 @@ describe("the audit covers what was made of receipts", () => {
 
 /** The schema of the last program whose log recorded no such rows. */
 const BEFORE_ROWS = 9;
+/** The same of told costs and parts. */
+const BEFORE_SHARES = 21;
 
 describe("T74: rows from before the log recorded such", () => {
   /** The file of a program that logged receipts and appraisals alone, as it is after this one opened it. */
@@ -202,6 +204,33 @@ describe("T74: rows from before the log recorded such", () => {
     const { old, ids } = await opened();
     await sql.raw(change(ids[0] ?? "", ids[1] ?? "")).execute(old);
     expect(await auditLog(old)).toMatchObject({ ok: false, code });
+    await old.destroy();
+  });
+
+  test("told costs and parts of calls on a shared authorization are in it, too", async () => {
+    const old = new Kysely<Tables>({ dialect: patientSqlite(new LibsqlDatabase(":memory:")) });
+    await migrate(old, BEFORE_SHARES);
+    const call = (at: number, told: string, part: string): string =>
+      `insert into purchases (id, idempotency_key, attempt, args_digest, state, seller_id, model, network, asset, amount,
+        payer, pay_to, nonce, valid_after, valid_before, authorization_hash, offer, accepted, request, share, reported, part,
+        created_at, updated_at) values ('${at}', 'k${at}', 1, 'd', 'settled', 'cheap', 'm', 'n', 'a', '700', 'x', 'y', 'z${at}',
+        0, 1, 'h', '{}', '{}', '{}', '{"first":true,"kept":"1"}', ${told}, ${part}, ${at}, 1)`;
+    for (const row of [call(1, "'5'", "null"), call(2, "null", "'7'"), call(3, "null", "null")])
+      await sql.raw(row).execute(old);
+    await migrate(old);
+    expect(await auditLog(old)).toMatchObject({ ok: true, entries: 2 });
+    for (const [id, column, other] of [
+      [1, "reported", "6"],
+      [2, "part", null],
+      [3, "part", "1"],
+    ] as const) {
+      const set = (value: string | null): Promise<unknown> =>
+        sql`update purchases set ${sql.ref(column)} = ${value} where id = ${String(id)}`.execute(old);
+      await set(other);
+      expect(await auditLog(old)).toMatchObject({ ok: false, code: "purchase_altered" });
+      await set(id === 3 ? null : id === 1 ? "5" : "7");
+      expect(await auditLog(old)).toMatchObject({ ok: true });
+    }
     await old.destroy();
   });
 });

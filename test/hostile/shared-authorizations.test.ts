@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import { generatePrivateKey } from "viem/accounts";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { appraisalPolicyOf } from "../../src/buyer/context.ts";
@@ -13,6 +14,7 @@ import { paidAmount } from "../../src/receipts/paid.ts";
 import { createReceipt } from "../../src/receipts/receipt.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
+import { spending } from "../../src/tools/spending.ts";
 import { buyWith } from "../support/buy.ts";
 import { eventually } from "../support/eventually.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
@@ -161,6 +163,33 @@ describe("one authorization for several calls", () => {
       ["500", "settled", null],
       ["300", "settled", null],
     ]);
+    // As data and in words an agent reads the same of each call.
+    const shown = await spending.run({ buyer }, {});
+    const calls = shown.status === "ok" ? shown.data.recent : [];
+    expect(calls.map(({ shared }) => shared)).toEqual(after.recent.map(({ shared }) => shared));
+    expect(calls.map(({ shared }) => shared)).toEqual(
+      ["500", "500", "300"].map((amount) => ({ told: amount, part: amount })),
+    );
+    expect(shown.text.match(/of an authorization for several calls, 0\.0005 USDC/g)).toHaveLength(2);
+    expect(await buyer.audit()).toMatchObject({ ok: true });
+    // No told cost and no part changes unseen.
+    const { rows } = await sql<{ id: string }>`select id from purchases`.execute(purse.db);
+    for (const { id } of rows)
+      for (const column of ["reported", "part", "share"]) {
+        const set = (value: unknown): Promise<unknown> =>
+          sql`update purchases set ${sql.ref(column)} = ${value} where id = ${id}`.execute(purse.db);
+        const kept = (
+          await sql<{ was: string }>`select ${sql.ref(column)} as was from purchases where id = ${id}`.execute(purse.db)
+        ).rows[0]?.was;
+        for (const other of ["1", null]) {
+          await set(other);
+          expect(await buyer.audit(), `${column} of ${id} set to ${other}`).toMatchObject({
+            ok: false,
+            code: "purchase_altered",
+          });
+        }
+        await set(kept);
+      }
     expect(await buyer.audit()).toMatchObject({ ok: true });
   });
 
