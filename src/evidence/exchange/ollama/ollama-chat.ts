@@ -4,15 +4,17 @@ import { isAmbiguousJson, isInteroperable } from "../../json-text.ts";
 import { isConversation } from "../chat.ts";
 import { unreadableAnswer, type ExchangeFormat, type UnreadableReason } from "../format.ts";
 import { isPythonObject, plainOf, pythonObjectIn, type PythonObject } from "../python-json.ts";
+import { AMONG_OPTIONS, calledOf, inOllamasForm } from "./openai-forms.ts";
 import { readChat } from "./read-chat.ts";
 
-const OPTIONS = ["tools", "format", "options"];
+const OPTIONS = ["tools", "format", "options", ...AMONG_OPTIONS];
 const FIELDS = ["messages", ...OPTIONS];
 const NONCE = /^[0-9a-f]{64}$/;
 
 /**
  * Chat as Ollama has it, whole, from a gateway of Marlin's Oyster that signs the exact bytes of both parts. Ollama has no
- * field for a nonce and passes over those it does not know: `user` carries it, and the signature covers it there.
+ * field for a nonce and passes over those it does not know: `user` carries it, and the signature covers it there. An input as
+ * OpenAI's clients write it is read back in Ollama's form.
  */
 export const ollamaChat = {
   name: "Ollama chat",
@@ -30,7 +32,9 @@ export const ollamaChat = {
     if (other !== undefined) throw misfit(`A chat has no "${other.slice(0, 64).toWellFormed()}".`);
     if (!isInteroperable(input)) throw misfit("The input holds what JSON cannot carry, or is nested too deeply.");
     if (!isConversation(input["messages"])) throw misfit("Messages are a list of at least one object with a role.");
-    const body = utf8(JSON.stringify({ model, ...input, stream: false, user: nonce }));
+    const written = inOllamasForm(input);
+    if (typeof written === "string") throw misfit(written);
+    const body = utf8(JSON.stringify({ model, ...written, stream: false, user: nonce }));
     return { headers: { "content-type": "application/json", accept: "application/json" }, body };
   },
 
@@ -94,7 +98,7 @@ function readWhole(response: Uint8Array): Whole | UnreadableReason {
   if (!done) return "unfinished";
   const [text, calls] = [message.get("content") ?? "", message.get("tool_calls") ?? null];
   if (typeof text !== "string" || !(calls === null || Array.isArray(calls))) return "other_format";
-  return { text, calls: calls === null ? null : calls.map(plainOf), members };
+  return { text, calls: calls === null ? null : calls.map(calledOf), members };
 }
 
 const misfit = (message: string): Proof402Error =>
