@@ -1,5 +1,6 @@
 import { AIMessage, AIMessageChunk, HumanMessage, SystemMessage, ToolMessage } from "@langchain/core/messages";
 import { tool } from "@langchain/core/tools";
+import { createDeepAgent } from "deepagents";
 import { createAgent } from "langchain";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod";
@@ -270,6 +271,33 @@ test("in an agent each of its calls is bought, tools are run, and receipts stand
   const bought = messages.filter((message) => AIMessage.isInstance(message));
   expect(messages.some((message) => ToolMessage.isInstance(message) && message.text === "ETH is 1")).toBe(true);
   for (const { response_metadata: metadata } of bought) expect(metadata["proof402"]).toMatchObject({ judged: 1 });
+});
+
+test("in a deep agent its subagents buy, too, and each message has its receipt", async () => {
+  const bought: { judged: number; receipt_id: string }[] = [];
+  const trader = { name: "trader", description: "Tells prices.", systemPrompt: "Be short.", tools: [price] };
+  const agent = createDeepAgent({ model: model(), subagents: [trader] });
+  const order = { description: 'get_price {"pair":"ETH"}', subagent_type: "trader" };
+  const { messages } = await agent.invoke(
+    { messages: [new HumanMessage(`task ${JSON.stringify(order)}`)] },
+    {
+      callbacks: [
+        {
+          handleLLMEnd({ generations }) {
+            const [generation] = generations[0] ?? [];
+            const { message } = generation as unknown as { message: AIMessage };
+            bought.push(message.response_metadata["proof402"] as (typeof bought)[number]);
+          },
+        },
+      ],
+    },
+  );
+  // The subagent calls its tool and tells what came of it: four answers are bought.
+  expect(messages.at(-1)?.text).toBe("The tool says: The tool says: ETH is 1");
+  expect(bought).toEqual(Array.from({ length: 4 }, () => expect.objectContaining({ judged: 1, paid_now: true })));
+  expect(new Set(bought.map(({ receipt_id: id }) => id)).size).toBe(4);
+  for (const { receipt_id: id } of bought) expect(await buyer.getReceipt(id)).not.toBeNull();
+  expect(messages.at(-1)?.response_metadata["proof402"]).toMatchObject({ receipt_id: bought.at(-1)?.receipt_id });
 });
 
 test("LangChain's content events keep the receipt", async () => {
