@@ -1,13 +1,19 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { createInterface } from "node:readline";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { writeDevnet } from "../../src/devnet/index.ts";
 import { callTool } from "../../src/tools/call.ts";
 import { tools } from "../../src/tools/index.ts";
 import { chatServer, requiredHeader, requirementOf } from "../support/chat-server.ts";
-import { runCli } from "../support/cli.ts";
+import { CLI, runCli } from "../support/cli.ts";
 import { openMarket, writeVariant, type Market } from "../support/devnet.ts";
+import { eventually } from "../support/eventually.ts";
+import { streamingChat } from "../support/streaming-chat.ts";
 
 let market: Market;
 let full: string;
@@ -143,4 +149,72 @@ test("of a seller with hundreds of models, the list shows some in full and names
   } finally {
     await server.stop();
   }
+});
+
+type RunningProxy = {
+  process: ChildProcess;
+  ask: (content: string, signal?: AbortSignal) => Promise<Response>;
+  /** Tells it to end. Resolves once it takes no more requests. */
+  end: () => Promise<void>;
+};
+async function openProxy(config: string): Promise<RunningProxy> {
+  const bounds = ["--seller", "chat", "--assurance", "none"];
+  const args = ["--config", config, "--json", "proxy", "--port", "0", ...bounds];
+  const child = spawn(process.execPath, [CLI, ...args], { stdio: ["ignore", "pipe", "ignore"] });
+  const [line] = (await once(createInterface({ input: child.stdout }), "line")) as [string];
+  onTestFinished(() => void child.kill("SIGKILL"));
+  const { baseUrl, tokenFile } = JSON.parse(line) as { baseUrl: string; tokenFile: string };
+  const authorization = `Bearer ${(await readFile(tokenFile, "utf8")).trim()}`;
+  return {
+    process: child,
+    ask: (content, signal = new AbortController().signal) =>
+      fetch(`${baseUrl}/chat/completions`, {
+        method: "POST",
+        headers: { authorization, "content-type": "application/json" },
+        body: JSON.stringify({ model: "devnet-chat", stream: true, ...ask(content) }),
+        signal,
+      }),
+    async end() {
+      child.kill("SIGTERM");
+      await eventually(() => expect(fetch(`${baseUrl}/models`)).rejects.toThrow("fetch failed"));
+    },
+  };
+}
+
+test("T140: a proxy that is told to end brings its answers to an end, left by their clients or not; the next one has them", async () => {
+  const seller = await streamingChat(market);
+  onTestFinished(() => seller.stop());
+  const config = await writeVariant(full, join(market.directory, "proxied.json"), (written) => {
+    // Earlier receipts are of the market's own seller, at another place.
+    written.database = "proxied.db";
+    written.sellers = (written.sellers ?? []).filter(({ id }) => id === "chat");
+    for (const one of written.sellers) one.origin = seller.origin;
+  });
+  const first = await openProxy(config);
+  const firstEnd = once(first.process, "exit");
+  const leaving = new AbortController();
+  const left = first.ask("left", leaving.signal);
+  await eventually(() => expect(seller.paid()).toBe(1));
+  seller.say("kept ");
+  await (await left).body!.getReader().read();
+  leaving.abort();
+  await first.end();
+  seller.say("answer");
+  seller.end();
+  expect(await firstEnd).toEqual([0, null]);
+
+  const second = await openProxy(config);
+  const secondEnd = once(second.process, "exit");
+  const again = await (await second.ask("left")).text();
+  expect(again).toMatch(/"kept "[^]*"answer"[^]*"paid_now":false[^]*\[DONE\]/);
+  expect(seller.paid()).toBe(1);
+  const waiting = second.ask("waited for");
+  await eventually(() => expect(seller.paid()).toBe(2));
+  seller.say("to ");
+  const whole = (await waiting).text();
+  await second.end();
+  seller.say("the end");
+  seller.end();
+  expect(await whole).toMatch(/"to "[^]*"the end"[^]*"paid_now":true[^]*\[DONE\]/);
+  expect(await secondEnd).toEqual([0, null]);
 });
