@@ -64,7 +64,9 @@ test("the command shows the change, keeps the client's own key, and undoes both"
   expect(declined.stdout).toContain("+ OPENAI_BASE_URL=http://127.0.0.1:4020/v1");
   expect(await readFile(file, "utf8")).toBe(own);
 
-  expect(await run("--yes")).toMatchObject({ code: 0 });
+  const written = await run("--yes");
+  expect(written).toMatchObject({ code: 0 });
+  expect(written.stderr).toContain("Name models as openai.chat(NAME)");
   const token = (await readFile(join(folder, "proxy-token"), "utf8")).trim();
   const connected = await readFile(file, "utf8");
   expect(connected.split("\n").filter((line) => !line.startsWith("#"))).toEqual([
@@ -100,4 +102,7 @@ test("a client whose file names a model wants one, and an unknown client is name
     code: 0,
   });
   await expect(stat(file)).rejects.toThrow("ENOENT");
+  const aider = await runCli(["--config", config, "connect", "aider", "--file", file, "--model", "m", "--yes"]);
+  expect(aider.stderr).toContain("aider --model openai/m");
+  expect(await readFile(file, "utf8")).toContain('model: "openai/m"\n');
 });

@@ -13,12 +13,15 @@ export type Client = {
   file: () => string;
   /** Whether its file names a model. */
   needsModel: boolean;
+  /** What its user has to know beside the file. */
+  hint?: (model: string) => string;
   addition: (reach: Reach) => Addition;
 };
 
-const environment = (base: string): Pick<Client, "file" | "needsModel" | "addition"> => ({
+const environment = (base: string, hint: string): Omit<Client, "name"> => ({
   file: () => ".env",
   needsModel: false,
+  hint: () => hint,
   addition: ({ baseUrl, token }) => ({
     kind: "lines",
     keys: [base, "OPENAI_API_KEY"],
@@ -35,10 +38,15 @@ export const CLIENTS: Readonly<Record<string, Client>> = {
     name: "aider",
     file: () => join(homedir(), ".aider.conf.yml"),
     needsModel: false,
-    addition: ({ baseUrl, token }) => ({
+    hint: (model) => `aider sends models here by their prefix: aider --model openai/${model === "" ? "NAME" : model}`,
+    addition: ({ baseUrl, token, model }) => ({
       kind: "lines",
-      keys: ["openai-api-base", "openai-api-key"],
-      lines: [`openai-api-base: ${baseUrl}`, `openai-api-key: ${token}`],
+      keys: ["openai-api-base", "openai-api-key", ...(model === "" ? [] : ["model"])],
+      lines: [
+        `openai-api-base: ${baseUrl}`,
+        `openai-api-key: ${token}`,
+        ...(model === "" ? [] : [`model: ${JSON.stringify(`openai/${model}`)}`]),
+      ],
     }),
   },
   continue: {
@@ -58,7 +66,13 @@ export const CLIENTS: Readonly<Record<string, Client>> = {
       ],
     }),
   },
-  "open-webui": { name: "Open WebUI", ...environment("OPENAI_API_BASE_URL") },
+  "open-webui": {
+    name: "Open WebUI",
+    ...environment(
+      "OPENAI_API_BASE_URL",
+      "Open WebUI reads these at its first start alone, and keeps them. Later, set the connection in its admin settings, or start it with ENABLE_PERSISTENT_CONFIG=False.",
+    ),
+  },
   litellm: {
     name: "LiteLLM's proxy",
     file: () => "config.yaml",
@@ -75,5 +89,11 @@ export const CLIENTS: Readonly<Record<string, Client>> = {
       ],
     }),
   },
-  "ai-sdk": { name: "your program", ...environment("OPENAI_BASE_URL") },
+  "ai-sdk": {
+    name: "your program",
+    ...environment(
+      "OPENAI_BASE_URL",
+      "Name models as openai.chat(NAME): openai(NAME) asks for the Responses API, and the proxy does not serve that.",
+    ),
+  },
 };

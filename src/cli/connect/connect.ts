@@ -43,6 +43,7 @@ export async function connect(word: string, options: Options, command: Command):
   if (json) printJson({ client: word, file, changes, written: isChanged });
   else if (isChanged && options.undo !== true) {
     note("The file holds the proxy's token: its readers can buy here, within the payment policy.");
+    if (client.hint !== undefined) note(client.hint(options.model ?? ""));
     note(`Start ${client.name} while \`proof402 proxy\` runs. Take this back with: proof402 connect ${word} --undo`);
   }
   return EXIT.ok;
