@@ -21,6 +21,8 @@ export type Orders = {
   privateKey: string;
   /** One purchase for each, in order; with `atOnce`, all together. */
   keys: string[];
+  /** The question of each, else all have one. */
+  asks?: { model: string; seller: string; input: Record<string, unknown> }[];
   atOnce?: boolean;
   /** Where it dies in the last purchase: at a step, or so many ms after that purchase began. */
   die?: Fault | number;

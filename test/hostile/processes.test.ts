@@ -1,13 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Buyer } from "../../src/buyer/types.ts";
+import { Proof402Error } from "../../src/errors.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { cases } from "../support/campaign.ts";
 import { statOf } from "../support/children.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
 import { eventually } from "../support/eventually.ts";
 import { settlementsOf } from "../support/later.ts";
-import { FAULTS, type Orders } from "./orders.ts";
+import { FAULTS, type Fault, type Orders } from "./orders.ts";
 import { buildWorker, removeWorker, runBuyers, startBuyer } from "./processes.ts";
 import { openPurse } from "./purse.ts";
+import { openSharedPurse, type SharedPurse } from "./shared-purse.ts";
 import { buyWith } from "../support/buy.ts";
 
 const PRICE = 10_000n;
@@ -182,3 +185,123 @@ describe("T19: a buyer killed with kill -9", () => {
     },
   );
 });
+
+describe("T121: a buyer killed with kill -9 over calls that share an authorization", () => {
+  /** Moments drawn at random, all told. */
+  const RANDOM = cases(0, 60, 8);
+  /** Where the process dies over a call that opens an authorization, and over one that goes on with it. */
+  const FIRST = ["signature", "on the wire", "settled", "paid", "answered", "checked", "signing", "reserved"] as const;
+  const LATER = ["answered", "settled", "paid", "reserved", "on the wire", "checked", "quoted", "chosen"] as const;
+  const asks = (at: number) => ({ model: "m", seller: "session", input: { x: [at] } });
+  const keyOf = (at: number): string => `shared-kill-${at}`;
+
+  const settleAll = async ({ seller }: SharedPurse): Promise<void> => {
+    for (const session of seller.sessions.filter(({ isOver }) => !isOver))
+      expect((await seller.settle(session)).success).toBe(true);
+  };
+
+  /** Kills a process in each of these places, and gives how many calls there were. */
+  async function killAll(purse: SharedPurse, steps: readonly Fault[]): Promise<{ calls: number; killed: number }> {
+    const places: (Orders["die"] & {})[] = [
+      ...steps.slice(0, cases(2, steps.length, steps.length)),
+      ...Array.from({ length: RANDOM }, () => Math.floor(Math.random() * 60)),
+    ];
+    // A call that is not killed opens the authorization.
+    await runBuyers([purse.orders({ keys: [keyOf(0)], asks: [asks(0)] })]);
+    let killed = 0;
+    for (const [run, die] of places.entries()) {
+      // Each process first makes the call again in which the one before it died.
+      const numbers = [run, run + 1];
+      // Several payments in doubt put a seller on hold.
+      await using(await purse.open(), (buyer) => buyer.releaseSeller("session").catch(() => undefined));
+      const process = startBuyer(purse.orders({ keys: numbers.map(keyOf), asks: numbers.map(asks), die }));
+      await process.ready;
+      process.go();
+      if (die === "settled") {
+        await eventually(() => {
+          if (!purse.charged().includes(run + 1)) throw new Error("the call is not with the seller yet");
+          return Promise.resolve();
+        });
+        await settleAll(purse);
+      }
+      await process.ended;
+      if (process.child.signalCode === "SIGKILL") killed += 1;
+      const [again] = process.said;
+      const what = `call ${run} again, before a death at ${die}: ${again?.message}`;
+      expect(["ok", "payment_in_doubt", "paid_not_served"], what).toContain(again?.code);
+      expect(again?.money ?? null, what).toBe(MONEY[again?.code ?? ""]);
+    }
+    // The other transfers land while no process is there to see them.
+    await settleAll(purse);
+    return { calls: places.length + 1, killed };
+  }
+
+  /** What a caller is told of the money with what it is told. */
+  const MONEY: Readonly<Record<string, string | null>> = {
+    ok: null,
+    payment_in_doubt: "may-move",
+    paid_not_served: "moved",
+  };
+
+  /** The books are what left the wallet, and each caller is told what became of the money. */
+  async function judge(purse: SharedPurse, calls: number, shares: boolean): Promise<void> {
+    await using(await purse.open(AHEAD), async (buyer) => {
+      const agree = async (): Promise<void> => {
+        await eventually(async () => {
+          await buyer.reconcile();
+          expect((await buyer.spending()).assets[0]?.reserved).toBe("0");
+        });
+        expect((await buyer.spending()).assets[0]?.spent).toBe(String(await purse.left()));
+      };
+      await agree();
+      const came = purse.came();
+      expect(new Set(came).size).toBe(came.length);
+      await buyer.releaseSeller("session").catch(() => undefined);
+      const ends: string[] = [];
+      for (let at = 0; at < calls; at += 1)
+        ends.push(
+          await buyWith(buyer, { ...asks(at), idempotencyKey: keyOf(at) }).then(
+            () => "ok",
+            (error: unknown) => (Proof402Error.isInstance(error) ? `${error.code}, ${error.money}` : String(error)),
+          ),
+        );
+      // An answer lost with its process was taken for, and its caller is told so. Nobody can tell which of two calls without
+      // an answer on one permit it was: both callers are told then.
+      const LOST = "paid_not_served, moved";
+      const isLost = ends.some((end, at) => end === LOST && came.includes(at));
+      for (const [at, end] of ends.entries())
+        expect(came.includes(at) || (shares && isLost) ? ["ok", LOST] : ["ok"], `call ${at}`).toContain(end);
+      const charged = purse.charged();
+      expect(new Set(charged).size).toBe(charged.length);
+      await settleAll(purse);
+      await agree();
+      expect(await buyer.audit()).toMatchObject({ ok: true });
+    });
+    await purse.seller.stop();
+  }
+
+  /** A permit has ended by then, seconds. */
+  const AHEAD = 400;
+
+  test("each is sent once, its caller learns what became of the money, and the books are what left the wallet", async () => {
+    const [first, later] = [await openSharedPurse(market), await openSharedPurse(market)];
+    first.seller.manners.givesToken = false;
+    const [ofFirst, ofLater] = [await killAll(first, FIRST), await killAll(later, LATER)];
+    for (const { calls, killed } of [ofFirst, ofLater]) expect(killed).toBeGreaterThan((calls - 1) / 2);
+    // A permit that never arrived ends unused.
+    const { client } = market.devnet.bank;
+    await client.request({ method: "evm_increaseTime", params: [`0x${AHEAD.toString(16)}`] } as never);
+    await client.request({ method: "evm_mine", params: [] } as never);
+    await judge(first, ofFirst.calls, false);
+    await judge(later, ofLater.calls, true);
+  });
+});
+
+/** A buyer for one piece of work. */
+async function using(buyer: Buyer, work: (buyer: Buyer) => Promise<unknown>): Promise<void> {
+  try {
+    await work(buyer);
+  } finally {
+    await buyer.close();
+  }
+}

@@ -455,6 +455,39 @@ describe("several processes on one shared authorization", () => {
     expect(assets[0]?.reserved).toBe(String(OFFERED * BigInt(sessions.length)));
   });
 
+  test.each([
+    ["turned down", "refuses" as const],
+    ["served", "no" as const],
+  ])(
+    "T121: a call taken up by another process while it is with the seller is %s, and charged once",
+    async (_end, fails) => {
+      const purse = await openPurse();
+      await purse.buy(1);
+      purse.seller.manners.fails = fails;
+      const { reached, released } = purse.seller.hold();
+      const slow = purse.buy(2);
+      await reached;
+      purse.seller.manners.fails = "no";
+      // Its lease has run out by the clock of the other.
+      const other = await purse.open(() => new Date(purse.clock().getTime() + 20_000));
+      const call = { model: "m", input: { x: [2] }, idempotencyKey: "call-2-of-this-test" };
+      const again = (): Promise<BuyResult> => buyWith(other, call);
+      await expect(again()).rejects.toMatchObject({ code: "payment_in_doubt", money: "may-move" });
+      released();
+      await slow.catch(() => undefined);
+      // Whoever ended it, there is one answer under its key.
+      const { receipt } = await again();
+      expect((await purse.buy(2)).receipt.id).toBe(receipt.id);
+      const { sessions } = purse.seller;
+      expect(sessions.flatMap(({ asked }) => asked)).toEqual([1, 2]);
+      expect(sessions).toHaveLength(fails === "no" ? 1 : 2);
+      for (const session of sessions) expect((await purse.seller.settle(session)).success).toBe(true);
+      await eventually(async () => expect((await books(purse)).reserved).toBe(0n));
+      expect([(await books(purse)).spent, await purse.left()]).toEqual([600n, 600n]);
+      expect(await purse.buyer.audit()).toMatchObject({ ok: true });
+    },
+  );
+
   test("T121: wherever a process dies over a later call, it is sent once at most, and the next one ends it", async () => {
     const purse = await openPurse({ terms: { calls: 1000 }, caps: { perHour: "900000", perDay: "900000" } });
     await purse.buy(0);

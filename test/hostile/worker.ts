@@ -13,6 +13,12 @@ const orders = JSON.parse(process.env.PROOF402_TEST_ORDERS ?? "null") as Orders;
 const say = (value: unknown): void => void process.stdout.write(`${JSON.stringify(value)}\n`);
 const last = orders.keys.at(-1);
 
+const QUESTION = {
+  model: "eth-risk",
+  seller: "honest",
+  input: { features: [-0.012, -0.034, -0.081, 0.62, 0.74, -0.19, 1.8, 0.21] },
+};
+
 /** Arms the fault: true once the last purchase has begun. */
 let armed = false;
 const dieAt = (point: Fault): void => {
@@ -46,9 +52,7 @@ async function purchase(key: string): Promise<void> {
     const result = await buyWith(
       buyer,
       {
-        model: "eth-risk",
-        seller: "honest",
-        input: { features: [-0.012, -0.034, -0.081, 0.62, 0.74, -0.19, 1.8, 0.21] },
+        ...(orders.asks?.[orders.keys.indexOf(key)] ?? QUESTION),
         idempotencyKey: key,
         ...(key === last && orders.die === "settled" ? { wait: "verified" as const } : {}),
       },

@@ -25,8 +25,8 @@ export type Manners = {
   told: string | null;
   /** Gives a token with the first answer. */
   givesToken: boolean;
-  /** In place of an answer: a 500, or the line breaks, after the work was counted or before. */
-  fails: "no" | "error" | "error_counted" | "breaks" | "breaks_uncounted";
+  /** In place of an answer: a 402, a 500, or the line breaks, after the work was counted or before. */
+  fails: "no" | "refuses" | "error" | "error_counted" | "breaks" | "breaks_uncounted";
   /** What an offer is for. */
   asks: bigint;
 };
@@ -148,7 +148,7 @@ export async function openSessionSeller({ devnet }: Market): Promise<SessionSell
     }
     const asked = JSON.parse(body) as { id: string; inputs: { data: number[] }[] };
     if (fails === "error") return json(500, { error: "later" });
-    if (fails !== "breaks_uncounted") {
+    if (fails !== "breaks_uncounted" && fails !== "refuses") {
       session.cost += cost;
       session.calls += 1;
       session.asked.push(asked.inputs[0]?.data[0] ?? Number.NaN);
@@ -157,6 +157,7 @@ export async function openSessionSeller({ devnet }: Market): Promise<SessionSell
     held = null;
     reached?.();
     await released;
+    if (fails === "refuses") return refuse("Session expired or exhausted");
     if (fails === "error_counted") return json(500, { error: "later" });
     if (fails !== "no") return null;
     const answer = { model_name: "m", id: asked.id, outputs: [{ ...tensor("y"), data: [1] }] };
