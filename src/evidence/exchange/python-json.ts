@@ -13,9 +13,10 @@ export type PythonObject = Map<string, PythonJson>;
 /** Deepest nesting read, so that no text exhausts the stack. */
 const MAX_DEPTH = 64;
 
-const [SPACE, QUOTE, COMMA, COLON, OPEN_ARRAY, BACKSLASH, CLOSE_ARRAY, F, N, T, OPEN_OBJECT, CLOSE_OBJECT, DELETE] = [
-  0x20, 0x22, 0x2c, 0x3a, 0x5b, 0x5c, 0x5d, 0x66, 0x6e, 0x74, 0x7b, 0x7d, 0x7f,
+const [TAB, LINE_FEED, RETURN, SPACE, QUOTE, COMMA, COLON, OPEN_ARRAY, BACKSLASH, CLOSE_ARRAY] = [
+  0x09, 0x0a, 0x0d, 0x20, 0x22, 0x2c, 0x3a, 0x5b, 0x5c, 0x5d,
 ];
+const [F, N, T, U, OPEN_OBJECT, CLOSE_OBJECT, DELETE] = [0x66, 0x6e, 0x74, 0x75, 0x7b, 0x7d, 0x7f];
 const NUMBER = /[-+.\deE]+/y;
 
 /**
@@ -94,18 +95,25 @@ function isEscaped(text: string, quote: number): boolean {
   return (quote - backslash) % 2 === 0;
 }
 
+const BEYOND_ASCII = /[\x7f-\uffff]/;
+/** The engine writes longer texts faster than a loop over them does. */
+const SHORT = 64;
+const encoder = new TextEncoder();
 /** An escape takes six bytes. */
 const MOST_PER_UNIT = 6;
 const HEX = Uint8Array.from("0123456789abcdef", (digit) => digit.charCodeAt(0));
-const SHORT_ESCAPES: Readonly<Record<number, number>> = {
-  [QUOTE]: QUOTE,
-  [BACKSLASH]: BACKSLASH,
-  0x08: 0x62,
-  0x09: 0x74,
-  0x0a: 0x6e,
-  0x0c: 0x66,
-  0x0d: 0x72,
-};
+/** The letter of a short escape by its character, else 0. */
+const SHORT_ESCAPES = new Uint8Array(DELETE);
+for (const [unit, letter] of [
+  [QUOTE, QUOTE],
+  [BACKSLASH, BACKSLASH],
+  [0x08, 0x62],
+  [TAB, T],
+  [LINE_FEED, N],
+  [0x0c, F],
+  [RETURN, 0x72],
+] as const)
+  SHORT_ESCAPES[unit] = letter;
 
 /**
  * The bytes of Python's `json.dumps(value, sort_keys=True)`: keys by code point, `", "` and `": "` between, all but ASCII
@@ -123,51 +131,74 @@ export function dumpPythonJson(value: PythonJson): Bytes {
   };
   const put = (ascii: string): void => {
     reserve(ascii.length);
-    for (let at = 0; at < ascii.length; at += 1) out[length++] = ascii.charCodeAt(at);
+    for (let at = 0; at < ascii.length; at += 1) out[length + at] = ascii.charCodeAt(at);
+    length += ascii.length;
+  };
+  const putPair = (first: number, second: number): void => {
+    reserve(2);
+    out[length] = first;
+    out[length + 1] = second;
+    length += 2;
   };
   const putText = (text: string): void => {
     reserve(MOST_PER_UNIT * text.length + 2);
-    out[length++] = QUOTE;
+    if (text.length > SHORT && !BEYOND_ASCII.test(text)) {
+      // JavaScript escapes the rest as Python does.
+      const quoted = JSON.stringify(text);
+      length += encoder.encodeInto(quoted, out.subarray(length)).written ?? 0;
+      return;
+    }
+    // In variables of its own: this loop is where the time goes.
+    const bytes = out;
+    let to = length;
+    bytes[to++] = QUOTE;
     for (let at = 0; at < text.length; at += 1) {
       const unit = text.charCodeAt(at);
       if (unit >= SPACE && unit < DELETE && unit !== QUOTE && unit !== BACKSLASH) {
-        out[length++] = unit;
+        bytes[to++] = unit;
         continue;
       }
-      out[length++] = BACKSLASH;
-      const short = unit < DELETE ? SHORT_ESCAPES[unit] : undefined;
-      if (short !== undefined) {
-        out[length++] = short;
+      bytes[to] = BACKSLASH;
+      const short = unit < DELETE ? (SHORT_ESCAPES[unit] ?? 0) : 0;
+      if (short !== 0) {
+        bytes[to + 1] = short;
+        to += 2;
         continue;
       }
-      out[length++] = 0x75;
-      for (let shift = 12; shift >= 0; shift -= 4) out[length++] = HEX[(unit >> shift) & 15] ?? 0;
+      bytes[to + 1] = U;
+      bytes[to + 2] = HEX[unit >> 12] ?? 0;
+      bytes[to + 3] = HEX[(unit >> 8) & 15] ?? 0;
+      bytes[to + 4] = HEX[(unit >> 4) & 15] ?? 0;
+      bytes[to + 5] = HEX[unit & 15] ?? 0;
+      to += MOST_PER_UNIT;
     }
-    out[length++] = QUOTE;
+    bytes[to] = QUOTE;
+    length = to + 1;
+  };
+  const close = (end: number): void => {
+    reserve(1);
+    out[length++] = end;
   };
   const write = (one: PythonJson): void => {
     if (typeof one === "string") putText(one);
     else if (one === null || typeof one === "boolean") put(String(one));
     else if (Array.isArray(one)) {
-      put("[");
-      let between = "";
-      for (const item of one) {
-        put(between);
-        write(item);
-        between = ", ";
+      close(OPEN_ARRAY);
+      for (let at = 0; at < one.length; at += 1) {
+        if (at > 0) putPair(COMMA, SPACE);
+        write(one[at] ?? null);
       }
-      put("]");
+      close(CLOSE_ARRAY);
     } else if (one instanceof Map) {
-      put("{");
-      let between = "";
-      for (const key of sortedKeys(one)) {
-        put(between);
-        between = ", ";
-        putText(key);
-        put(": ");
-        write(one.get(key) ?? null);
+      close(OPEN_OBJECT);
+      const { keys, values } = sortedEntries(one);
+      for (let at = 0; at < keys.length; at += 1) {
+        if (at > 0) putPair(COMMA, SPACE);
+        putText(keys[at] ?? "");
+        putPair(COLON, SPACE);
+        write(values[at] ?? null);
       }
-      put("}");
+      close(CLOSE_OBJECT);
     } else put(numberText(one, "Infinity"));
   };
   write(value);
@@ -199,14 +230,41 @@ export const isPythonObject = (value: PythonJson | undefined): value is PythonOb
 export const isPythonNumber = (value: PythonJson | undefined): value is PythonNumber =>
   typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Map);
 
-const BEYOND_UNIT_ORDER = /[\ud800-\uffff]/;
+/** The first half of a character beyond U+FFFF, and all units after it. */
+const BEYOND_UNIT_ORDER = 0xd800;
+/** Objects with more members are sorted by the engine. */
+const FEW = 24;
 
-function sortedKeys(members: PythonObject): string[] {
-  const keys = [...members.keys()].sort();
-  return keys.some((key) => BEYOND_UNIT_ORDER.test(key)) ? keys.sort(byCodePoint) : keys;
+/** An object's members in the order of Python's keys. */
+function sortedEntries(members: PythonObject): { keys: string[]; values: PythonJson[] } {
+  if (members.size > FEW) {
+    const entries = [...members].sort(([a], [b]) => compareKeys(a, b));
+    return { keys: entries.map(([key]) => key), values: entries.map(([, value]) => value) };
+  }
+  const keys: string[] = [];
+  const values: PythonJson[] = [];
+  for (const [key, value] of members) {
+    let at = keys.length;
+    for (; at > 0 && compareKeys(keys[at - 1] ?? "", key) > 0; at -= 1) {
+      keys[at] = keys[at - 1] ?? "";
+      values[at] = values[at - 1] ?? null;
+    }
+    keys[at] = key;
+    values[at] = value;
+  }
+  return { keys, values };
 }
 
-/** JavaScript orders by UTF-16 units, which puts U+10000 before U+FFFF. */
+/** Orders by code point. JavaScript orders by UTF-16 units, which puts U+10000 before U+FFFF. */
+function compareKeys(a: string, b: string): number {
+  const shorter = Math.min(a.length, b.length);
+  for (let at = 0; at < shorter; at += 1) {
+    const [ofA, ofB] = [a.charCodeAt(at), b.charCodeAt(at)];
+    if (ofA !== ofB) return ofA < BEYOND_UNIT_ORDER || ofB < BEYOND_UNIT_ORDER ? ofA - ofB : byCodePoint(a, b);
+  }
+  return a.length - b.length;
+}
+
 function byCodePoint(a: string, b: string): number {
   const [ofA, ofB] = [[...a], [...b]];
   const at = ofA.findIndex((character, index) => character !== ofB[index]);
