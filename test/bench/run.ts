@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { benchBackground } from "./background.ts";
+import { benchChats } from "./chats.ts";
 import { benchMcp } from "./mcp.ts";
 import { textOf, type Line } from "./measure.ts";
 import { benchProofs } from "./proofs.ts";
@@ -11,6 +12,7 @@ import { benchPythonJson } from "./python-json.ts";
 /** What is measured, by the name that `npm run bench -- NAME` takes. */
 const SECTIONS: Readonly<Record<string, { title: string; measure: (rounds: number) => Promise<Line[]> }>> = {
   purchases: { title: "Purchases (sellers, facilitator and chain in another process)", measure: benchPurchases },
+  chats: { title: "Chats (sellers in this process)", measure: benchChats },
   mcp: { title: "MCP", measure: benchMcp },
   proofs: { title: "Zero-knowledge proofs (Groth16 over BN254)", measure: benchProofs },
   background: {

@@ -16,8 +16,8 @@ export type StreamingChat = {
   paid(): number;
 };
 
-/** Starts it. Each paid request is one stream; `say` speaks to the newest. */
-export async function streamingChat(market: Market): Promise<StreamingChat> {
+/** Starts it. Each paid request is one stream; `say` speaks to the newest, and `onStream` hears of each. */
+export async function streamingChat(market: Market, onStream?: () => void): Promise<StreamingChat> {
   let paid = 0;
   let stream: ServerResponse | null = null;
   const server = createServer((request, response) => {
@@ -47,6 +47,7 @@ export async function streamingChat(market: Market): Promise<StreamingChat> {
       response.flushHeaders();
       stream = response;
       paid += 1;
+      onStream?.();
     })();
   });
   server.listen(0, "127.0.0.1");
