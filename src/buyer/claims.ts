@@ -1,56 +1,62 @@
+import type { Selectable } from "kysely";
 import { Proof402Error } from "../errors.ts";
 import { isLaterShare, purchaseNonceOf } from "../evidence/payment-binding.ts";
 import { readPurchaseByReceipt } from "../payment/journal.ts";
+import type { ReceiptClaimsTable } from "../storage/claim-tables.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import { appendEntry } from "../receipts/log-entry.ts";
 import { claimStates } from "../receipts/log-rows.ts";
 import type { Payment, Receipt } from "../receipts/schema.ts";
 import type { BuyerContext } from "./context.ts";
+import { requireNoStop } from "./guard-stop.ts";
 import type { Buyer, Claim } from "./types.ts";
 import { requireReceipt } from "../receipts/store.ts";
 
 /**
- * Claims of one buyer. One purchase, one claim per purpose: a purchase is known by its payment nonce. Network, asset,
- * payer and nonce together name it. The seller signs the nonce alone of these, so only the nonce stays the same in a
- * copy with the others changed.
+ * Claims of one buyer for a purpose of its caller's. One purchase, one claim per purpose: a purchase is known by its payment
+ * nonce. Network, asset, payer and nonce together name it. The seller signs the nonce alone of these, so only the nonce stays
+ * the same in a copy with the others changed.
  */
-export function createClaims(ctx: BuyerContext): Pick<Buyer, "claimReceipt" | "endClaim" | "claims"> {
-  /** Actions under way in this process. */
+export function createClaims(
+  ctx: BuyerContext,
+  isActing: (claim: string) => boolean = () => false,
+): Pick<Buyer, "claimReceipt" | "endClaim" | "claims"> {
+  /** Actions under way in this process, by claim. */
   const acting = new Set<string>();
-  const keyOf = (id: string, purpose: string): string => `${id} ${purpose}`;
 
   return {
     async claimReceipt(id, purpose, action) {
       const { core } = await requireReceipt(ctx.db, id);
       const claimed = await immediate(ctx.db, async (tx) => {
+        await requireNoStop(tx, ctx.config.database);
         if (action !== undefined && action.allowImported !== true) await requireOwn(tx, id);
         const at = ctx.clock();
+        const purchase = await purchaseOf(tx, id, core.payment);
+        const taken = await takenOn(tx, { receiptId: id, purchase, purpose });
+        if (taken.some(({ state, begun_at: begun }) => state !== "failed" || begun !== null)) return null;
         const row = await tx
           .insertInto("receipt_claims")
           .values({
             receipt_id: id,
             purpose,
             at: at.getTime(),
-            purchase: await purchaseOf(tx, id, core.payment),
+            purchase,
             state: action === undefined ? "claimed" : "invoking",
             arguments: action?.arguments.json ?? null,
             arguments_sha256: action?.arguments.sha256 ?? null,
           })
-          .onConflict((conflict) => conflict.doNothing())
           .returningAll()
-          .executeTakeFirst();
-        if (row === undefined) return false;
+          .executeTakeFirstOrThrow();
         await appendEntry(tx, { kind: "claim", subject: id, value: claimStates(row)[0], at });
-        return true;
+        return row.id;
       });
-      if (claimed && action !== undefined) acting.add(keyOf(id, purpose));
-      return claimed;
+      if (claimed !== null && action !== undefined) acting.add(claimed);
+      return claimed !== null;
     },
 
     async endClaim(id, purpose, { state, outcome }) {
-      acting.delete(keyOf(id, purpose));
-      await immediate(ctx.db, async (tx) => {
+      const ended = await immediate(ctx.db, async (tx) => {
         const at = ctx.clock();
         const row = await tx
           .updateTable("receipt_claims")
@@ -58,18 +64,35 @@ export function createClaims(ctx: BuyerContext): Pick<Buyer, "claimReceipt" | "e
           .where("receipt_id", "=", id)
           .where("purpose", "=", purpose)
           .where("state", "=", "invoking")
+          // Those of guards end by their own ids.
+          .where("idempotency_key", "is", null)
           .returningAll()
           .executeTakeFirst();
         if (row !== undefined) await appendEntry(tx, { kind: "claim", subject: id, value: claimStates(row)[1], at });
+        return row?.id;
       });
+      if (ended !== undefined) acting.delete(ended);
     },
 
     async claims(id) {
       const receipt = await requireReceipt(ctx.db, id);
-      return readClaims(ctx.db, receipt, ({ receiptId, purpose }) => acting.has(keyOf(receiptId, purpose)));
+      return readClaims(ctx.db, receipt, (claim) => acting.has(claim) || isActing(claim));
     },
   };
 }
+
+/** The claims for a purpose on one purchase, by whichever of its receipts, the failed ones included. */
+export const takenOn = (
+  tx: Db,
+  { receiptId, purchase, purpose }: { receiptId: string; purchase: string; purpose: string },
+): Promise<Selectable<ReceiptClaimsTable>[]> =>
+  tx
+    .selectFrom("receipt_claims")
+    .selectAll()
+    .where("purpose", "=", purpose)
+    .where((where) => where.or([where("purchase", "=", purchase), where("receipt_id", "=", receiptId)]))
+    .orderBy("at")
+    .execute();
 
 /**
  * The claims on a receipt's purchase, oldest first. An action begun without a noted end is `undecided`, unless
@@ -78,7 +101,7 @@ export function createClaims(ctx: BuyerContext): Pick<Buyer, "claimReceipt" | "e
 export async function readClaims(
   db: Db,
   receipt: Receipt,
-  isUnderWay: (claim: Claim) => boolean = () => false,
+  isUnderWay: (id: string) => boolean = () => false,
 ): Promise<Claim[]> {
   const purchase = await purchaseOf(db, receipt.id, receipt.core.payment);
   const rows = await db
@@ -100,7 +123,7 @@ export async function readClaims(
       outcome: row.outcome,
       endedAt: row.ended_at === null ? null : new Date(row.ended_at).toISOString(),
     };
-    return claim.state === "invoking" && !isUnderWay(claim) ? { ...claim, state: "undecided" } : claim;
+    return claim.state === "invoking" && !isUnderWay(row.id) ? { ...claim, state: "undecided" } : claim;
   });
 }
 
@@ -109,10 +132,11 @@ export async function readClaims(
  * purchase. Of a file from elsewhere the authorization alone counts, for all its calls: nothing here tells how many there
  * really were.
  */
-const purchaseOf = async (db: Db, id: string, payment: Payment): Promise<string> =>
+export const purchaseOf = async (db: Db, id: string, payment: Payment): Promise<string> =>
   isLaterShare(payment) && (await readPurchaseByReceipt(db, id)) !== null ? purchaseNonceOf(payment) : payment.nonce;
 
-async function requireOwn(tx: Db, id: string): Promise<void> {
+/** Throws Proof402Error `receipt_imported` for a receipt that is not of a purchase in this buyer's own journal. */
+export async function requireOwn(tx: Db, id: string): Promise<void> {
   if ((await readPurchaseByReceipt(tx, id)) !== null) return;
   throw new Proof402Error("receipt_imported", "The receipt is not of a purchase in this buyer's own journal.", {
     next: "Buy the inference with this buyer, then use the new receipt.",

@@ -12,6 +12,7 @@ import { listReceipts } from "../receipts/store.ts";
 import { openDatabase } from "../storage/database.ts";
 import { createVerificationCache } from "../verify/verification-cache.ts";
 import { answerOf, inputOf } from "./answer.ts";
+import { createActions } from "./actions.ts";
 import { createClaims } from "./claims.ts";
 import { createDecisions } from "./decide.ts";
 import { createReceiptEvents, verdictChanges, type BuyerContext } from "./context.ts";
@@ -94,6 +95,7 @@ export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
   if (onVerdict !== undefined) ctx.events.on(verdictChanges(onVerdict));
   const secondClock = startSecondClock(ctx);
   const calls = createCalls(ctx);
+  const { actions, isActing } = createActions(ctx);
   let closed: Promise<void> | null = null;
   const close = (): Promise<void> =>
     (closed ??= (async () => {
@@ -153,7 +155,8 @@ export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
       return stored;
     },
 
-    ...createClaims(ctx),
+    ...createClaims(ctx, isActing),
+    actions,
     ...createDecisions(ctx),
     ...createQuestions(db, clock),
 

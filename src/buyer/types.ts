@@ -8,7 +8,9 @@ import type { ListedModel, Listing } from "../market/types.ts";
 import type { PlacedToken } from "../chain/money-text.ts";
 import type { AssetSpending } from "../payment/types.ts";
 import type { ReconcileSummary } from "../payment/reconcile.ts";
-import type { ClaimState, PurchaseState } from "../storage/tables.ts";
+import type { ClaimState } from "../storage/claim-tables.ts";
+import type { Actions, ClaimedAction } from "./action-types.ts";
+import type { PurchaseState } from "../storage/tables.ts";
 
 /** One model on offer, as an agent sees it. */
 export type ModelView = ListedModel & {
@@ -186,14 +188,6 @@ export type SellerView = {
   hold: { reason: string; receiptId: string | null; callKey: string | null; since: string } | null;
 };
 
-/** An action that a claim is for. */
-export type ClaimedAction = {
-  /** What it will run with: RFC 8785 JSON, and the sha256 of it, hex. */
-  arguments: { json: string; sha256: string };
-  /** Also for a receipt that is not of a purchase in this buyer's own journal. */
-  allowImported?: boolean;
-};
-
 /** A purchase used up as the reason for one action. */
 export type Claim = {
   /** The receipt that was shown for it. */
@@ -201,8 +195,9 @@ export type Claim = {
   purpose: string;
   at: string;
   /**
-   * `claimed`: no action was named. `invoking`: it is under way in this process. `done`: it returned. `undecided`: it
-   * threw, or no end was written, because its process died or, where another process reads this, still runs it.
+   * `claimed`: no action was named, or it has not begun. `invoking`: it is under way in this process. `done`: it returned,
+   * or was found to have happened. `failed`: it surely did not happen. `undecided`: it threw, or no end was written, because
+   * its process died or, where another process reads this, still runs it.
    */
   state: ClaimState;
   /** What it was begun with; null where no action was named. */
@@ -261,11 +256,13 @@ export interface Buyer extends DecisionLog {
   /**
    * True exactly once per purchase and purpose, durably and across processes: lets one purchase justify one action, by
    * whichever receipt of it. With `action` its arguments are kept, the claim is `invoking` and `endClaim` has to follow.
-   * Throws Proof402Error `receipt_not_found`, and `receipt_imported` for an action on a receipt made elsewhere.
+   * Throws Proof402Error `receipt_not_found`, `guard_stopped`, and `receipt_imported` for an action on a receipt made elsewhere.
    */
   claimReceipt(id: string, purpose: string, action?: ClaimedAction): Promise<boolean>;
   /** How the action of a claim that this buyer made ended. The claim stays used. */
   endClaim(id: string, purpose: string, ended: { state: "done" | "undecided"; outcome: string }): Promise<void>;
+  /** The actions of guards. */
+  readonly actions: Actions;
   /** The claims on a receipt's purchase: each action, its arguments and its end. Throws `receipt_not_found`. */
   claims(id: string): Promise<Claim[]>;
   /** Every configured seller, those on hold with the reason. */

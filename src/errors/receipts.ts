@@ -60,7 +60,28 @@ export const GUARD = {
     "The receipt does not justify the arguments.",
     "Use arguments that follow from the bought answer.",
   ],
+  receipt_other_model: [
+    "The receipt's answer is of a model that the guard does not take.",
+    "Buy from a model that it takes.",
+  ],
+  receipt_other_seller: [
+    "The receipt's answer is of a seller that the guard does not take.",
+    "Buy from a seller that it takes.",
+  ],
   receipt_consumed: ["The receipt's purchase has justified an action already.", "Buy again."],
+  action_not_done: [
+    "The action says that it surely did not happen.",
+    "Use the same receipt for the same action again, or leave it.",
+  ],
+  action_not_found: ["No guarded action of this id is on the record.", "List the actions for their ids."],
+  action_decided: ["What became of the action is decided already.", "A decision is final."],
+  action_running: ["The action is under way, so nothing is decided about it.", "Wait for its end."],
+  guard_stopped: [
+    "The owner stopped all guarded actions.",
+    "Do not act. The owner ends the stop with `proof402 guard start`.",
+  ],
+  guard_not_stopped: ["No emergency stop is in force.", "Guarded actions run."],
+  guard_rules: ["The guard's rules are not of the form that they must have.", "Correct the rules."],
   guard_error: ["The receipt could not be checked.", "Buy again. Check the guard's bind function."],
   guard_arguments: [
     "The schema turns the arguments into values that cannot be recorded.",

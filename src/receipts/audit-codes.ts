@@ -11,6 +11,7 @@ export const AUDIT_CODES = {
   claim_altered: "The actions that a receipt justified are not what was logged.",
   job_altered: "The outcomes of late evidence are not what was logged.",
   hold_altered: "A seller's hold is not what was logged.",
+  stop_altered: "An emergency stop is not what was logged.",
   purchase_altered: "A purchase's receipt, amount or share is not what was logged.",
   decision_altered: "A decision is not what was logged, or not in its place.",
   decision_missing: "A logged decision is not stored any more.",

@@ -1,11 +1,40 @@
 import type { Selectable } from "kysely";
-import type { JobsTable, PurchasesTable, ReceiptClaimsTable, SellerHoldsTable } from "../storage/tables.ts";
+import type { GuardStopsTable, ReceiptClaimsTable } from "../storage/claim-tables.ts";
+import type { JobsTable, PurchasesTable, SellerHoldsTable } from "../storage/tables.ts";
 
-/** What the log records of a claim when it is made and, where it is ended, of its end. */
-export function claimStates({ ended_at: endedAt, outcome, state, ...row }: Selectable<ReceiptClaimsTable>): unknown[] {
-  const now = { ...row, state, outcome, ended_at: endedAt };
-  return endedAt === null ? [now] : [{ ...row, state: "invoking", outcome: null, ended_at: null }, now];
+type Claim = Selectable<ReceiptClaimsTable>;
+
+/** The columns that each claim has, and those that one with a tool has beside them. */
+const CLAIMED = ["receipt_id", "purpose", "at", "purchase", "arguments", "arguments_sha256"] as const;
+const FOR_A_TOOL = ["id", "place", "kind", "most", "tool", "requirement", "idempotency_key", "owner"] as const;
+
+/**
+ * What the log records of a claim, one value a change: that it was made, begun, ended and decided. A claim that names no
+ * tool was made and begun at once, and its values have the form that they had before claims named one.
+ */
+export function claimStates(row: Claim): unknown[] {
+  const named = row.idempotency_key !== null;
+  const noted = [...CLAIMED, ...FOR_A_TOOL.filter((column) => named || (column !== "id" && !isEmpty(row[column])))];
+  const base = Object.fromEntries(noted.map((column) => [column, row[column]]));
+  const begun = row.begun_at === null ? {} : { begun_at: row.begun_at };
+  const ended = { outcome: row.outcome, ended_at: row.ended_at };
+  const isEnded = row.ended_at !== null;
+  const isDecided = row.decided_at !== null;
+  const isOpen = !isEnded && !isDecided;
+  const open = { ...base, outcome: null, ended_at: null };
+  const { decided_at, decided_by, note } = row;
+  return [
+    { ...open, state: isOpen && row.begun_at === null ? row.state : named ? "claimed" : "invoking" },
+    ...(row.begun_at !== null ? [{ ...open, ...begun, state: isOpen ? row.state : "invoking" }] : []),
+    ...(isEnded ? [{ ...base, ...begun, ...ended, state: isDecided ? "undecided" : row.state }] : []),
+    ...(isDecided ? [{ ...base, ...begun, ...ended, decided_at, decided_by, note, state: row.state }] : []),
+    // What no state of a claim has is no state that was logged.
+    ...(isDecided || (isEmpty(decided_by) && isEmpty(note)) ? [] : [{ decided_by, note }]),
+    ...(isOpen && !isEmpty(row.outcome) ? [{ outcome: row.outcome }] : []),
+  ];
 }
+
+const isEmpty = (value: unknown): boolean => value === null || value === "";
 
 /** What the log records of a seller's hold whenever it changes. */
 export const holdState = (row: Selectable<SellerHoldsTable>): unknown => ({
@@ -14,6 +43,14 @@ export const holdState = (row: Selectable<SellerHoldsTable>): unknown => ({
   reason: row.reason,
   at: row.at,
   released_at: row.released_at,
+});
+
+/** What the log records of an emergency stop when it is ordered, and when it is ended. */
+export const stopState = (row: Selectable<GuardStopsTable>): unknown => ({
+  id: row.id,
+  reason: row.reason,
+  at: row.at,
+  ended_at: row.ended_at,
 });
 
 /** What the log records of a job when it ends: why no evidence came of it, or null. */

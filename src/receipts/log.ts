@@ -9,7 +9,7 @@ import { broken, type AuditResult, type Broken } from "./audit-codes.ts";
 import { digestOf, firstDigest } from "./log-entry.ts";
 import { compareDecisions, type LoggedDecision } from "./log-decisions.ts";
 import { comparePurchases } from "./log-links.ts";
-import { claimStates, holdState, jobOutcome } from "./log-rows.ts";
+import { claimStates, holdState, jobOutcome, stopState } from "./log-rows.ts";
 import { checkReceipt, missingBodies } from "./receipt.ts";
 import type { Receipt } from "./schema.ts";
 
@@ -33,14 +33,15 @@ type Appended = "later" | "appraisal" | "bodies" | "claim" | "job";
 
 /**
  * How far the walk has come. `recorded` maps receipt ids; the value is null once the receipt was compared. `holds` has the
- * newest digest of each seller's hold, `links` that of each purchase's receipt and amount,
- * `shares` that of each call's share, `decisions` each decision's entry.
+ * newest digest of each seller's hold, `stops` that of each emergency stop, `links` that of each purchase's receipt and
+ * amount. `shares` has that of each call's share, `decisions` each decision's entry.
  */
 type Walk = {
   entries: number;
   head: string;
   recorded: Map<string, Recorded | null>;
   holds: Map<string, string>;
+  stops: Map<string, string>;
   links: Map<string, string>;
   decisions: Map<string, LoggedDecision>;
   shares: Map<string, string>;
@@ -60,6 +61,7 @@ export async function auditLog(db: Db): Promise<AuditResult> {
     head: GENESIS,
     recorded: new Map(),
     holds: new Map(),
+    stops: new Map(),
     links: new Map(),
     decisions: new Map(),
     shares: new Map(),
@@ -185,6 +187,9 @@ function record(walk: Walk, row: EntryRow): boolean {
     case "hold":
       walk.holds.set(row.receipt_id, row.digest);
       return true;
+    case "stop":
+      walk.stops.set(row.receipt_id, row.digest);
+      return true;
     case "purchase":
       walk.links.set(row.receipt_id, row.digest);
       return true;
@@ -248,8 +253,8 @@ async function readAbout(tx: Db, ids: readonly string[]): Promise<Record<"claim"
   return about;
 }
 
-/** Finds a claim without a stored receipt or a seller's hold unlike its last log entry; null if there is none. */
-async function compareOthers(tx: Db, { holds }: Walk): Promise<Broken | null> {
+/** Finds a claim without a stored receipt, and a seller's hold or a stop unlike its last log entry; null if there is none. */
+async function compareOthers(tx: Db, { holds, stops }: Walk): Promise<Broken | null> {
   const stray = await tx
     .selectFrom("receipt_claims")
     .select("receipt_id")
@@ -258,12 +263,19 @@ async function compareOthers(tx: Db, { holds }: Walk): Promise<Broken | null> {
   if (stray !== undefined)
     return broken(null, stray.receipt_id, "claim_altered", "A claim is on a receipt that is not stored.");
   const rows = await tx.selectFrom("seller_holds").selectAll().execute();
-  const stored = new Map(rows.map((row) => [row.seller_id, digestOf(holdState(row))]));
-  const differing = [...new Set([...stored.keys(), ...holds.keys()])].find((id) => stored.get(id) !== holds.get(id));
-  return differing === undefined
+  const held = differing(new Map(rows.map((row) => [row.seller_id, digestOf(holdState(row))])), holds);
+  if (held !== undefined)
+    return broken(null, null, "hold_altered", `The hold of seller "${held.slice(0, 64)}" is not what was logged.`);
+  const ordered = await tx.selectFrom("guard_stops").selectAll().execute();
+  const stop = differing(new Map(ordered.map((row) => [String(row.id), digestOf(stopState(row))])), stops);
+  return stop === undefined
     ? null
-    : broken(null, null, "hold_altered", `The hold of seller "${differing.slice(0, 64)}" is not what was logged.`);
+    : broken(null, null, "stop_altered", `Emergency stop ${stop.slice(0, 64)} is not what was logged.`);
 }
+
+/** The first subject whose stored row is not what was logged last. */
+const differing = (stored: ReadonlyMap<string, string>, logged: ReadonlyMap<string, string>): string | undefined =>
+  [...new Set([...stored.keys(), ...logged.keys()])].find((id) => stored.get(id) !== logged.get(id));
 
 /** Finds the part of a stored receipt unlike its log entry, or null. */
 function alteredPart(row: ReceiptsTable, recorded: Recorded): string | null {

@@ -1,5 +1,6 @@
 import { sql, type Kysely } from "kysely";
 import { Proof402Error } from "../errors.ts";
+import { CLAIMS_OF_ACTIONS } from "./claim-migration.ts";
 import { logEarlierRows, logEarlierShares } from "./log-earlier-rows.ts";
 import type { Tables } from "./tables.ts";
 
@@ -170,6 +171,7 @@ const migrations: readonly (readonly Step[])[] = [
     `create index decisions_of_purpose on decisions (purpose, at, seq)`,
   ],
   [logEarlierShares],
+  CLAIMS_OF_ACTIONS,
 ];
 
 /**

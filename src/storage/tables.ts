@@ -2,6 +2,7 @@ import type { Generated } from "kysely";
 import type { Address, Hex } from "../evidence/bytes.ts";
 import type { METHODS, PaymentMethod } from "../evidence/methods/methods.ts";
 import type { DecisionsTable } from "./decisions.ts";
+import type { GuardRequirementsTable, GuardStopsTable, ReceiptClaimsTable } from "./claim-tables.ts";
 import type { SharedAuthorizationsTable } from "./shared-authorizations.ts";
 import type { ChainHeadsTable, SightingsTable } from "./sightings.ts";
 
@@ -30,6 +31,8 @@ export type Tables = {
   attestations: AttestationsTable;
   seller_holds: SellerHoldsTable;
   receipt_claims: ReceiptClaimsTable;
+  guard_requirements: GuardRequirementsTable;
+  guard_stops: GuardStopsTable;
   call_leases: CallLeasesTable;
   calls: CallsTable;
   channels: ChannelsTable;
@@ -186,35 +189,6 @@ export type SellerHoldsTable = {
   at: number;
   /** When the owner let the seller be bought from again, unix ms; null while it is on hold. */
   released_at: number | null;
-};
-
-/**
- * States of a claim.
- *
- * claimed:   used up; its caller keeps its own account of what it did.
- * invoking:  written before the action begins, with its arguments.
- * done:      the action returned. Final.
- * undecided: the action threw, and may have had an effect or not. Final.
- */
-export const CLAIM_STATES = ["claimed", "invoking", "done", "undecided"] as const;
-export type ClaimState = (typeof CLAIM_STATES)[number];
-
-/** Receipts used up as the reason for one action, and what became of it. */
-export type ReceiptClaimsTable = {
-  receipt_id: string;
-  purpose: string;
-  /** Unix ms. */
-  at: number;
-  /** Payment nonce of the receipt: unique together with the purpose. Of claims older than that rule the receipt's id may stand here. */
-  purchase: string;
-  state: Generated<ClaimState>;
-  /** RFC 8785 JSON of what the action ran with, and the sha256 of it, hex. */
-  arguments: string | null;
-  arguments_sha256: string | null;
-  /** What it returned or threw, as text, its beginning. */
-  outcome: string | null;
-  /** Unix ms. */
-  ended_at: number | null;
 };
 
 /** Logical calls: what each key names, and whether its caller has had the outcome. Unix ms. */

@@ -19,7 +19,7 @@ import { buyWith } from "../support/buy.ts";
 
 let market: Market;
 let db: Db;
-let ids: { plain: string; acted: string };
+let ids: { plain: string; acted: string; guarded?: string };
 
 /** A buyer's file with claims, ended and not, holds, put and released, and jobs that brought evidence or none. */
 beforeAll(async () => {
@@ -49,6 +49,16 @@ beforeAll(async () => {
   const record = { json: '{"usd":5}', sha256: "ab".repeat(32) };
   await buyer.claimReceipt(ids.acted, "trade", { arguments: record });
   await buyer.endClaim(ids.acted, "trade", { state: "done", outcome: "sold" });
+  ids.guarded = await buy("honest");
+  const request = { tool: "pay", arguments: record, requirement: record, spends: { kind: "pay", times: 9 } } as const;
+  const ends = ["done", "failed", "undecided", "undecided", null, null] as const;
+  for (const [at, state] of ends.entries()) {
+    const place = await buyer.actions.claim(ids.guarded, { ...request, tool: `pay ${at}` });
+    if (!("id" in place)) throw new Error("a claim was refused");
+    if (at !== 5) await buyer.actions.begin(place.id);
+    if (state !== null) await buyer.actions.end(place.id, { state, outcome: "sent" });
+    if (at === 3) await buyer.actions.decide(place.id, { state: "done", by: "person", note: "seen" });
+  }
   db = await openDatabase(database);
   await eventually(async () => {
     const open = await db.selectFrom("jobs").select("id").where("state", "<>", "done").execute();
@@ -82,7 +92,8 @@ describe("the audit covers what was made of receipts", () => {
   test("and finds nothing in what the program wrote itself", async () => {
     expect(await auditLog(db)).toMatchObject({ ok: true });
     const claims = await db.selectFrom("receipt_claims").select("state").orderBy("state").execute();
-    expect(claims.map(({ state }) => state)).toEqual(["claimed", "done"]);
+    const states = ["claimed", "claimed", "done", "done", "done", "failed", "invoking", "undecided"];
+    expect(claims.map(({ state }) => state)).toEqual(states);
     const counts = await sql<{
       n: number;
     }>`select (select count(*) from receipt_claims) * (select count(*) from seller_holds) * (select count(*) from jobs) n`.execute(
@@ -96,19 +107,25 @@ describe("the audit covers what was made of receipts", () => {
     [
       "receipt_claims",
       "claim_altered",
-      ["receipt_id", "purpose", "at", "purchase", "state", "arguments", "arguments_sha256", "outcome", "ended_at"],
+      [
+        ...["receipt_id", "purpose", "at", "purchase", "state", "arguments", "arguments_sha256", "outcome", "ended_at"],
+        ...["place", "kind", "most", "tool", "requirement", "idempotency_key", "owner", "begun_at"],
+        ...["decided_at", "decided_by", "note"],
+      ],
     ],
     ["seller_holds", "hold_altered", ["seller_id", "receipt_id", "reason", "at", "released_at"]],
     ["jobs", "job_altered", ["kind", "subject", "state", "last_error"]],
     ["purchases", "purchase_altered", ["receipt_id", "amount", "payer", "pay_to", "asset", "nonce", "attempt"]],
   ])("T74: a row of %s is missed, and no cell of it changes unseen", async (table, code, columns) => {
-    const { rows } = await sql<{ place: number }>`select rowid as place, * from ${sql.table(table)}`.execute(db);
+    const { rows } = await sql<{ row_id: number }>`select rowid as row_id, * from ${sql.table(table)}`.execute(db);
     for (const row of rows) {
-      expect(await audited(`delete from ${table} where rowid = ${row.place}`)).toMatchObject({ ok: false, code });
+      expect(await audited(`delete from ${table} where rowid = ${row.row_id}`)).toMatchObject({ ok: false, code });
       for (const column of columns) {
-        const isNumber = ["at", "ended_at", "released_at", "attempt"].includes(column);
+        const isNumber = ["at", "ended_at", "begun_at", "decided_at", "most", "released_at", "attempt"].includes(
+          column,
+        );
         const other = isNumber ? `coalesce(${column}, 7) + 1` : `coalesce(${column}, '') || 'x'`;
-        const result = await audited(`update ${table} set ${column} = ${other} where rowid = ${row.place}`);
+        const result = await audited(`update ${table} set ${column} = ${other} where rowid = ${row.row_id}`);
         expect(result, `${column} of ${JSON.stringify(row)}`).toMatchObject({ ok: false, code });
       }
     }

@@ -1,0 +1,36 @@
+import type { Selectable } from "kysely";
+import type { ReceiptClaimsTable } from "../storage/claim-tables.ts";
+import type { ActionRecord } from "./action-types.ts";
+import { isRunning } from "./process-owner.ts";
+
+export type ClaimRow = Selectable<ReceiptClaimsTable>;
+
+/** A stored claim as a record. An action begun without a noted end is `undecided`, unless its process is seen to run. */
+export async function recordOf(row: ClaimRow): Promise<ActionRecord> {
+  const open = row.state === "claimed" || row.state === "invoking";
+  const running = open && row.owner !== null ? await isRunning(row.owner) : open ? null : false;
+  return {
+    id: row.id,
+    receiptId: row.receipt_id,
+    purpose: row.purpose,
+    tool: row.tool,
+    arguments:
+      row.arguments === null || row.arguments_sha256 === null
+        ? null
+        : { json: row.arguments, sha256: row.arguments_sha256 },
+    requirement: row.requirement,
+    spends: row.kind === null || row.most === null ? "once" : { kind: row.kind, times: row.most },
+    idempotencyKey: row.idempotency_key,
+    state: row.state === "invoking" && running !== true ? "undecided" : row.state,
+    running,
+    at: new Date(row.at).toISOString(),
+    begunAt: timeOf(row.begun_at),
+    endedAt: timeOf(row.ended_at),
+    outcome: row.outcome,
+    decidedAt: timeOf(row.decided_at),
+    decidedBy: row.decided_by,
+    note: row.note,
+  };
+}
+
+const timeOf = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());

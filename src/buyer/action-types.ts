@@ -1,0 +1,92 @@
+import type { ClaimState } from "../storage/claim-tables.ts";
+import type { GuardStop } from "./guard-stop.ts";
+
+/** An action that a claim is for. */
+export type ClaimedAction = {
+  /** What it will run with: RFC 8785 JSON, and the sha256 of it, hex. */
+  arguments: { json: string; sha256: string };
+  /** Also for a receipt that is not of a purchase in this buyer's own journal. */
+  allowImported?: boolean;
+};
+
+/**
+ * How much of a purchase an action uses up: all of it, so that no other action runs on it, or one of `times` actions of a
+ * named kind. Of two limits for one kind the smaller counts.
+ */
+export type Spends = "once" | { kind: string; times: number };
+
+/** An action that asks for its place on a purchase. */
+export type ActionRequest = ClaimedAction & {
+  /** The name of the tool or function. */
+  tool: string;
+  /** What the receipt was held to: RFC 8785 JSON, and the sha256 of it, hex. */
+  requirement: { json: string; sha256: string };
+  spends: Spends;
+};
+
+/** A guarded action on the record. */
+export type ActionRecord = {
+  /** Names the claim, for `settle`. */
+  id: string;
+  receiptId: string;
+  purpose: string;
+  /** Null of claims from before tools were noted. */
+  tool: string | null;
+  arguments: ClaimedAction["arguments"] | null;
+  /** sha256 of the requirement, hex. */
+  requirement: string | null;
+  spends: Spends;
+  /** The same for the same action again in the same place, and for no other. */
+  idempotencyKey: string | null;
+  /**
+   * `claimed`: not begun. `invoking`: under way. `done`: it returned, or was found to have happened. `failed`: it surely did
+   * not happen. `undecided`: it threw, or its process ended in the middle.
+   */
+  state: ClaimState;
+  /** Whether its process runs; null where that cannot be seen from this machine. */
+  running: boolean | null;
+  at: string;
+  begunAt: string | null;
+  endedAt: string | null;
+  /** What it returned or threw, as text, its beginning. */
+  outcome: string | null;
+  decidedAt: string | null;
+  decidedBy: "settle" | "person" | null;
+  note: string | null;
+};
+
+/** What became of an undecided action. */
+export type Decision = {
+  state: "done" | "failed";
+  by: "settle" | "person";
+  note: string;
+  /** A person's word that the action's process runs no more, whatever can be seen of it. */
+  notRunning?: boolean;
+};
+
+/** The actions of guards: each has its place on a purchase, durably and across processes, and its states in the log. */
+export interface Actions {
+  /**
+   * Gives an action its place on a receipt's purchase, or the actions that take it. Throws Proof402Error `guard_stopped`,
+   * `receipt_not_found` and `receipt_imported`.
+   */
+  claim(
+    receiptId: string,
+    request: ActionRequest,
+  ): Promise<{ id: string; idempotencyKey: string } | { takenBy: ActionRecord[] }>;
+  /**
+   * Written right before the action's function is called. False where the claim is `claimed` no more: the function must not
+   * be called. Throws Proof402Error `guard_stopped`.
+   */
+  begin(id: string): Promise<boolean>;
+  /** How an action ended; `failed` only if it surely did not happen. Of one not begun it gives the place back. */
+  end(id: string, ended: { state: "done" | "failed" | "undecided"; outcome: string }): Promise<void>;
+  /** Decides an action whose end nobody knows. Throws Proof402Error `action_not_found`, `action_decided` and `action_running`. */
+  decide(id: string, decision: Decision): Promise<ActionRecord>;
+  /** The newest first: all, those without a decision, those of a tool, or the one of an id. */
+  list(options?: { open?: boolean; id?: string; tool?: string; limit?: number }): Promise<ActionRecord[]>;
+  /** What an action's receipt was held to, as JSON, or null where it is not stored or not what its digest says. */
+  requirement(sha256: string): Promise<string | null>;
+  /** The emergency stop in force, or null. */
+  stop(): Promise<GuardStop | null>;
+}

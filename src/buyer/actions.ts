@@ -1,0 +1,234 @@
+import { sql } from "kysely";
+import { Proof402Error } from "../errors.ts";
+import { sha256, toHex, utf8 } from "../evidence/bytes.ts";
+import { canonicalSha256 } from "../evidence/canonical.ts";
+import { appendEntry } from "../receipts/log-entry.ts";
+import { claimStates } from "../receipts/log-rows.ts";
+import { requireReceipt } from "../receipts/store.ts";
+import type { Db } from "../storage/database.ts";
+import { immediate } from "../storage/migrations.ts";
+import { recordOf, type ClaimRow } from "./action-record.ts";
+import type { ActionRecord, ActionRequest, Actions, Decision } from "./action-types.ts";
+import { purchaseOf, requireOwn, takenOn } from "./claims.ts";
+import type { BuyerContext } from "./context.ts";
+import { readStop, requireNoStop } from "./guard-stop.ts";
+import { isRunning, thisProcess } from "./process-owner.ts";
+
+/** Every guard claims under one purpose, so a purchase justifies what it justifies over all tools. */
+const PURPOSE = "guard";
+
+/** How long an action waits between its claim and its beginning at most, ms. A claim older than that is given back. */
+const BEGINS_WITHIN_MS = 60_000;
+
+/** Most characters of a note. */
+const MAX_NOTE = 500;
+
+/** The actions of one buyer's guards, and which of them are under way in this process. */
+export function createActions(
+  ctx: Pick<BuyerContext, "db" | "clock" | "config">,
+  owner = thisProcess(),
+): { actions: Actions; isActing: (id: string) => boolean } {
+  const { db } = ctx;
+  const acting = new Set<string>();
+
+  const actions: Actions = {
+    async claim(receiptId, request) {
+      const { core } = await requireReceipt(db, receiptId);
+      const self = await owner;
+      // What begins an action is written through to the disk, and this before it.
+      return immediate(
+        db,
+        async (tx) => {
+          await requireNoStop(tx, ctx.config.database);
+          if (request.allowImported !== true) await requireOwn(tx, receiptId);
+          const purchase = await purchaseOf(tx, receiptId, core.payment);
+          const at = ctx.clock();
+          const standing = await withoutUnbegun(tx, await takenOn(tx, { receiptId, purchase, purpose: PURPOSE }), at);
+          const place = placeFor(request, standing);
+          if (place === null) return { takenBy: await Promise.all(standing.filter(isTaken).map(recordOf)) };
+          const { requirement, spends, tool } = request;
+          const action = [purchase, PURPOSE, place, tool, request.arguments.sha256];
+          await tx
+            .insertInto("guard_requirements")
+            .values(requirement)
+            .onConflict((conflict) => conflict.doNothing())
+            .execute();
+          const row = await tx
+            .insertInto("receipt_claims")
+            .values({
+              receipt_id: receiptId,
+              purpose: PURPOSE,
+              at: at.getTime(),
+              purchase,
+              state: "claimed",
+              arguments: request.arguments.json,
+              arguments_sha256: request.arguments.sha256,
+              place,
+              kind: spends === "once" ? null : spends.kind,
+              most: spends === "once" ? null : spends.times,
+              tool,
+              requirement: requirement.sha256,
+              idempotency_key: `p402-act-${toHex(canonicalSha256(action))}`,
+              owner: self,
+            })
+            .returningAll()
+            .executeTakeFirstOrThrow();
+          await appendEntry(tx, { kind: "claim", subject: receiptId, value: claimStates(row)[0], at });
+          return { id: row.id, idempotencyKey: row.idempotency_key ?? "" };
+        },
+        "process",
+      );
+    },
+
+    async begin(id) {
+      const begun = await immediate(db, async (tx) => {
+        // The last look before the action: a stop ordered later finds it under way.
+        await requireNoStop(tx, ctx.config.database);
+        const at = ctx.clock();
+        return (await change(tx, id, ["claimed"], { state: "invoking", begun_at: at.getTime() }, at)) !== null;
+      });
+      if (begun) acting.add(id);
+      return begun;
+    },
+
+    async end(id, { state, outcome }) {
+      await immediate(db, async (tx) => {
+        const at = ctx.clock();
+        const from = state === "failed" ? (["claimed", "invoking"] as const) : (["invoking"] as const);
+        await change(tx, id, from, { state, outcome, ended_at: at.getTime() }, at);
+      });
+      acting.delete(id);
+    },
+
+    decide: (id, decision) => decideClaim(db, id, decision, ctx.clock()),
+
+    list: (options = {}) => listActions(db, options),
+
+    async requirement(digest) {
+      const row = await db
+        .selectFrom("guard_requirements")
+        .select("json")
+        .where("sha256", "=", digest)
+        .executeTakeFirst();
+      return row !== undefined && toHex(sha256(utf8(row.json))) === digest ? row.json : null;
+    },
+
+    stop: () => readStop(db, ctx.config.database),
+  };
+  return { actions, isActing: (id) => acting.has(id) };
+}
+
+/** The newest actions first: all, those without a decision, those of a tool, or the one of an id. */
+export async function listActions(
+  db: Db,
+  { open = false, id, tool, limit = 100 }: NonNullable<Parameters<Actions["list"]>[0]> = {},
+): Promise<ActionRecord[]> {
+  const rows = await db
+    .selectFrom("receipt_claims")
+    .selectAll()
+    .where((where) => where.or([where("idempotency_key", "is not", null), where("arguments", "is not", null)]))
+    .$if(open, (query) => query.where("state", "in", ["claimed", "invoking", "undecided"]))
+    .$if(id !== undefined, (query) => query.where("id", "=", id ?? ""))
+    .$if(tool !== undefined, (query) => query.where("tool", "=", tool ?? ""))
+    .orderBy("at", "desc")
+    .orderBy(sql`rowid`, "desc")
+    .limit(limit)
+    .execute();
+  return Promise.all(rows.map(recordOf));
+}
+
+/** A person's or the action's own word on what became of it. Throws as `Actions.decide`. */
+export async function decideClaim(db: Db, id: string, decision: Decision, at: Date): Promise<ActionRecord> {
+  return immediate(db, async (tx) => {
+    const row = await tx.selectFrom("receipt_claims").selectAll().where("id", "=", id).executeTakeFirst();
+    if (row === undefined || (row.arguments === null && row.idempotency_key === null))
+      throw new Proof402Error("action_not_found", `No guarded action "${id.slice(0, 64)}" is on the record.`, {
+        next: "List the actions for their ids.",
+      });
+    await requireOpen(row, decision);
+    const note = decision.note.slice(0, MAX_NOTE).toWellFormed();
+    const { state, by } = decision;
+    const set =
+      row.state === "claimed"
+        ? { state, outcome: `Given back: ${note}`, ended_at: at.getTime() }
+        : { state, decided_at: at.getTime(), decided_by: by, note };
+    const decided = await change(tx, id, [row.state], set, at);
+    if (decided === null) throw new Error("the claim changed inside its transaction");
+    return recordOf(decided);
+  });
+}
+
+async function requireOpen(row: ClaimRow, { state, by, notRunning = false }: Decision): Promise<void> {
+  const decided = (why: string): Proof402Error =>
+    new Proof402Error("action_decided", `Action ${row.id} ${why}.`, { next: "A decision is final." });
+  if (row.state === "done" || row.state === "failed") throw decided(`is ${row.state} already`);
+  if (row.state === "claimed" && state === "done") throw decided("never began, so it was not done");
+  if (row.state === "undecided") return;
+  const running = row.owner === null ? null : await isRunning(row.owner);
+  // Another machine's process cannot be seen, so only a person can know that it ended.
+  if (running === false || notRunning || (running === null && by === "person")) return;
+  throw new Proof402Error("action_running", `Action ${row.id} is under way: its process runs or cannot be seen.`, {
+    next: "Wait for its end, or have the owner say that the process ended with --not-running.",
+    details: { owner: row.owner },
+  });
+}
+
+/** Changes a claim that is in one of some states, and records it. Null where it is in none of them. */
+async function change(
+  tx: Db,
+  id: string,
+  from: readonly ClaimRow["state"][],
+  set: Partial<ClaimRow>,
+  at: Date,
+): Promise<ClaimRow | null> {
+  const row = await tx
+    .updateTable("receipt_claims")
+    .set(set)
+    .where("id", "=", id)
+    .where("state", "in", from)
+    .returningAll()
+    .executeTakeFirst();
+  if (row === undefined) return null;
+  await appendEntry(tx, { kind: "claim", subject: row.receipt_id, value: claimStates(row).at(-1), at });
+  return row;
+}
+
+/** A failed action that had begun keeps its place for itself alone. */
+const isTaken = (row: ClaimRow): boolean => row.state !== "failed" || row.begun_at !== null;
+
+/**
+ * Gives back the claims of actions that surely never begin: their process ended, or is long overdue. What begins an action
+ * asks for its claim in the same transaction, so one that was only slow is refused then.
+ */
+async function withoutUnbegun(tx: Db, rows: readonly ClaimRow[], at: Date): Promise<ClaimRow[]> {
+  const left: ClaimRow[] = [];
+  for (const row of rows) {
+    const unbegun = row.state === "claimed" && row.owner !== null;
+    const overdue = at.getTime() - row.at > BEGINS_WITHIN_MS;
+    if (unbegun && (overdue || (await isRunning(row.owner ?? "")) === false)) {
+      const outcome = "Given back: its process ended before the action began.";
+      const given = await change(tx, row.id, ["claimed"], { state: "failed", outcome, ended_at: at.getTime() }, at);
+      if (given !== null) left.push(given);
+    } else left.push(row);
+  }
+  return left;
+}
+
+/** The place of an action on a purchase, or null. A place that an action failed in is for the same action again. */
+function placeFor({ tool, spends, arguments: args }: ActionRequest, rows: readonly ClaimRow[]): string | null {
+  const taken = rows.filter(isTaken);
+  const kind = spends === "once" ? null : spends.kind;
+  if (taken.some((row) => row.kind !== kind)) {
+    // The one action of a purchase stands beside no other; kinds are counted each by itself.
+    if (kind === null || taken.some((row) => row.kind === null)) return null;
+  }
+  const alike = taken.filter((row) => row.kind === kind);
+  const places = new Map<string, ClaimRow[]>();
+  for (const row of alike) places.set(row.place, [...(places.get(row.place) ?? []), row]);
+  const isSame = (row: ClaimRow): boolean =>
+    row.state === "failed" && row.tool === tool && row.arguments_sha256 === args.sha256;
+  for (const [place, there] of places) if (there.every(isSame)) return place;
+  const most = Math.min(spends === "once" ? 1 : spends.times, ...alike.map((row) => row.most ?? 1));
+  if (places.size >= most) return null;
+  return kind === null ? "" : `${kind}/${places.size + 1}`;
+}

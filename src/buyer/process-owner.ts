@@ -1,0 +1,30 @@
+import { readFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import { isDead } from "./lease-owner.ts";
+
+/**
+ * Names this process: its machine, its id and when it began. The last tells it from a later process of the same id, as far
+ * as the system says it (proc(5), `starttime`); empty where it does not.
+ */
+export const thisProcess = async (): Promise<string> =>
+  `${hostname()}:${process.pid}:${(await seen(process.pid))?.start ?? ""}`;
+
+/** Whether a named process runs. Null of another machine's, which cannot be looked at from here. */
+export async function isRunning(owner: string): Promise<boolean | null> {
+  const [host, id, start = ""] = owner.split(":");
+  if (host !== hostname()) return null;
+  if (isDead(owner)) return false;
+  const now = start === "" ? null : await seen(Number(id));
+  return now === null || (now.start === start && now.state !== "Z");
+}
+
+/** State and start of a process as Linux tells them, else null. The name before them may hold anything but its end. */
+async function seen(id: number): Promise<{ state: string; start: string } | null> {
+  try {
+    const text = await readFile(`/proc/${id}/stat`, "utf8");
+    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+    return { state: fields[0] ?? "", start: fields[19] ?? "" };
+  } catch {
+    return null;
+  }
+}

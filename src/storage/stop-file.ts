@@ -1,0 +1,22 @@
+import { lstat } from "node:fs/promises";
+import { isThere, removeOwn, writeNew } from "../files/write-new.ts";
+
+/** The file that stops every guard over a database while it is there. Null of a database in memory. */
+export const stopFileOf = (database: string): string | null =>
+  database === ":memory:" ? null : `${database}.guard-stop`;
+
+/** Whether a stop file is there. One that cannot be looked for counts as there. */
+export const isStopFileThere = (file: string): Promise<boolean> =>
+  lstat(file).then(
+    () => true,
+    (error: unknown) => !(error instanceof Error && "code" in error && error.code === "ENOENT"),
+  );
+
+/** Writes the file, where none is there yet. Throws Proof402Error `file_unwritable`. */
+export async function writeStopFile(file: string, reason: string): Promise<void> {
+  if (await isThere(file)) return;
+  await writeNew(file, `${reason}\n`, { mode: 0o600 });
+}
+
+/** Removes the file, whoever made it. */
+export const removeStopFile = (file: string): Promise<void> => removeOwn(file);

@@ -1,0 +1,295 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { sql } from "kysely";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { ActionRequest, Actions, Spends } from "../../src/buyer/action-types.ts";
+import { createActions } from "../../src/buyer/actions.ts";
+import { createClaims } from "../../src/buyer/claims.ts";
+import type { BuyerContext } from "../../src/buyer/context.ts";
+import { endStop, orderStop } from "../../src/buyer/guard-stop.ts";
+import { isRunning, thisProcess } from "../../src/buyer/process-owner.ts";
+import { sha256, toHex, utf8 } from "../../src/evidence/bytes.ts";
+import { auditLog } from "../../src/receipts/log.ts";
+import { createReceipt } from "../../src/receipts/receipt.ts";
+import { addReceipt } from "../../src/receipts/store.ts";
+import { openDatabase, type Db } from "../../src/storage/database.ts";
+import { immediate } from "../../src/storage/migrations.ts";
+import { appraisal, receiptCore } from "../support/receipt-core.ts";
+
+const receipt = createReceipt(receiptCore());
+let folder: string;
+let database: string;
+let db: Db;
+let now: number;
+let actions: Actions;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "proof402-actions-"));
+  database = join(folder, "buyer.db");
+  db = await openDatabase(database);
+  now = Date.now();
+  await immediate(db, (tx) => addReceipt(tx, receipt, appraisal(), new Date()));
+  actions = createActions(context()).actions;
+});
+afterEach(async () => {
+  expect(await auditLog(db)).toMatchObject({ ok: true });
+  await db.destroy();
+  await rm(folder, { recursive: true });
+});
+
+const context = (of = db): BuyerContext =>
+  ({ db: of, clock: () => new Date(now), config: { database } }) as unknown as BuyerContext;
+const hashed = (json: string): { json: string; sha256: string } => ({ json, sha256: toHex(sha256(utf8(json))) });
+const asking = (args = "{}", spends: Spends = "once", tool = "pay"): ActionRequest => ({
+  tool,
+  arguments: hashed(args),
+  requirement: hashed('{"assurance":"attested"}'),
+  spends,
+  allowImported: true,
+});
+const rebalance = (times: number): Spends => ({ kind: "rebalance", times });
+/** The place given to an action, or null. */
+async function claimed(request: ActionRequest): Promise<{ id: string; idempotencyKey: string } | null> {
+  const got = await actions.claim(receipt.id, request);
+  return "id" in got ? got : null;
+}
+async function begun(request: ActionRequest): Promise<string> {
+  const place = await claimed(request);
+  expect(await actions.begin(place?.id ?? "")).toBe(true);
+  return place?.id ?? "";
+}
+async function begunIn(owner: string): Promise<string> {
+  actions = of(owner);
+  const id = await begun(asking());
+  actions = createActions(context()).actions;
+  return id;
+}
+/** The actions of another process. */
+const of = (owner: string): Actions => createActions(context(), Promise.resolve(owner)).actions;
+let gone: string;
+beforeEach(async () => {
+  const child = spawn(process.execPath, ["--eval", ""]);
+  const [host, , start] = (await thisProcess()).split(":");
+  gone = `${host}:${child.pid}:${start}`;
+  await once(child, "exit");
+});
+
+describe("an action's place on a purchase", () => {
+  test("is one in all, whatever tool, kind or arguments", async () => {
+    expect(await claimed(asking())).not.toBeNull();
+    for (const other of [asking(), asking('{"a":1}'), asking("{}", "once", "sell"), asking("{}", rebalance(5))])
+      expect(await claimed(other)).toBeNull();
+  });
+
+  test("stands beside claims of a kind by none that wants all of it", async () => {
+    expect(await claimed(asking("{}", rebalance(2)))).not.toBeNull();
+    expect(await claimed(asking())).toBeNull();
+    expect(await claimed(asking("{}", { kind: "report", times: 1 }))).not.toBeNull();
+    expect(await claimed(asking("{}", rebalance(2)))).not.toBeNull();
+    expect(await claimed(asking("{}", rebalance(2)))).toBeNull();
+  });
+
+  test("is bounded by the smallest limit that a guard of the kind has", async () => {
+    expect(await claimed(asking("{}", rebalance(2)))).not.toBeNull();
+    expect(await claimed(asking("{}", rebalance(9)))).not.toBeNull();
+    expect(await claimed(asking("{}", rebalance(9)))).toBeNull();
+  });
+
+  test("has a key that the same action in the same place has again, and no other", async () => {
+    const keys = [];
+    for (const args of ["{}", "{}", '{"a":1}']) keys.push((await claimed(asking(args, rebalance(3))))?.idempotencyKey);
+    expect(new Set(keys).size).toBe(3);
+    expect(keys[0]).toMatch(/^p402-act-[0-9a-f]{64}$/);
+  });
+
+  test("is given exactly as often as a kind may have it, however many ask at once", async () => {
+    const others = await Promise.all(Array.from({ length: 3 }, () => openDatabase(database)));
+    const all = [actions, ...others.map((one) => createActions(context(one)).actions)];
+    const asked = Array.from({ length: 24 }, (_one, at) =>
+      all[at % all.length]?.claim(receipt.id, asking("{}", rebalance(7))),
+    );
+    const got = await Promise.all(asked);
+    expect(got.filter((one) => one !== undefined && "id" in one)).toHaveLength(7);
+    await Promise.all(others.map((one) => one.destroy()));
+  });
+
+  test("is not given where a program from before took the purchase, nor the other way round", async () => {
+    const claims = createClaims(context());
+    expect(await claims.claimReceipt(receipt.id, "guard")).toBe(true);
+    expect(await claimed(asking())).toBeNull();
+    expect(await claims.claimReceipt(receipt.id, "report")).toBe(true);
+  });
+});
+
+describe("the end of an action", () => {
+  test("that failed gives its place to the same action, with the same key, and to no other", async () => {
+    const id = await begun(asking('{"a":1}'));
+    const [first] = await actions.list();
+    await actions.end(id, { state: "failed", outcome: "refused" });
+    expect(await claimed(asking('{"a":2}'))).toBeNull();
+    expect(await claimed(asking('{"a":1}', "once", "sell"))).toBeNull();
+    const again = await claimed(asking('{"a":1}'));
+    expect(again?.idempotencyKey).toBe(first?.idempotencyKey);
+    expect(again?.id).not.toBe(id);
+    expect(await claimed(asking('{"a":1}'))).toBeNull();
+  });
+
+  test("of a kind that failed is counted until the same action takes its place", async () => {
+    const id = await begun(asking('{"a":1}', rebalance(2)));
+    await actions.end(id, { state: "failed", outcome: "refused" });
+    expect(await claimed(asking('{"a":2}', rebalance(2)))).not.toBeNull();
+    expect(await claimed(asking('{"a":3}', rebalance(2)))).toBeNull();
+    expect(await claimed(asking('{"a":1}', rebalance(2)))).not.toBeNull();
+  });
+
+  test.each(["done", "undecided"] as const)("that is %s keeps its place", async (state) => {
+    await actions.end(await begun(asking()), { state, outcome: "sold" });
+    expect(await claimed(asking())).toBeNull();
+    expect(await actions.list()).toMatchObject([{ state, outcome: "sold", tool: "pay", arguments: hashed("{}") }]);
+  });
+
+  test("before its beginning gives the place to any action", async () => {
+    const place = await claimed(asking());
+    await actions.end(place?.id ?? "", { state: "failed", outcome: "given back" });
+    expect(await actions.begin(place?.id ?? "")).toBe(false);
+    expect(await claimed(asking('{"a":2}', rebalance(1), "sell"))).not.toBeNull();
+  });
+});
+
+describe("an action whose process ended", () => {
+  test("is undecided if it had begun, and runs again by nothing", async () => {
+    const id = await begunIn(gone);
+    expect(await actions.list({ open: true })).toMatchObject([{ id, state: "undecided", running: false }]);
+    expect(await claimed(asking())).toBeNull();
+    expect(await actions.decide(id, { state: "failed", by: "settle", note: "no such order" })).toMatchObject({
+      state: "failed",
+      decidedBy: "settle",
+      note: "no such order",
+    });
+    expect(await claimed(asking('{"a":1}'))).toBeNull();
+    expect(await claimed(asking())).not.toBeNull();
+  });
+
+  test("is under way while its process runs, and nobody decides it but a person who knows better", async () => {
+    const id = await begun(asking());
+    expect(await actions.list({ open: true })).toMatchObject([{ id, state: "invoking", running: true }]);
+    const decision = { state: "failed", by: "person", note: "I looked" } as const;
+    await expect(actions.decide(id, decision)).rejects.toMatchObject({ code: "action_running" });
+    expect(await actions.decide(id, { ...decision, notRunning: true })).toMatchObject({ state: "failed" });
+    // What ends after all changes nothing about that.
+    await actions.end(id, { state: "done", outcome: "late" });
+    expect(await actions.list()).toMatchObject([{ state: "failed", outcome: null }]);
+  });
+
+  test("gives its place back if it had not begun, and cannot begin after that", async () => {
+    const place = await of(gone).claim(receipt.id, asking());
+    expect(await claimed(asking('{"a":1}'))).not.toBeNull();
+    expect(await of(gone).begin("id" in place ? place.id : "")).toBe(false);
+  });
+
+  test("gives it back also where nobody can see the process, once it is long overdue", async () => {
+    await claimed(asking());
+    now += 60_000;
+    expect(await claimed(asking())).toBeNull();
+    now += 1;
+    expect(await claimed(asking())).not.toBeNull();
+  });
+
+  test("on another machine is for a person to decide, and for no function", async () => {
+    const id = await begunIn("elsewhere:1:1");
+    expect(await actions.list()).toMatchObject([{ state: "undecided", running: null }]);
+    const decide = (by: "settle" | "person"): Promise<unknown> => actions.decide(id, { state: "done", by, note: "" });
+    await expect(decide("settle")).rejects.toMatchObject({ code: "action_running" });
+    expect(await decide("person")).toMatchObject({ state: "done" });
+    await expect(decide("person")).rejects.toMatchObject({ code: "action_decided" });
+  });
+
+  test("is told from a later process of the same number", async () => {
+    const self = await thisProcess();
+    const [host, id, start] = self.split(":");
+    expect(await isRunning(self)).toBe(true);
+    expect(await isRunning(`${host}:${id}:`)).toBe(true);
+    if (start !== "") expect(await isRunning(`${host}:${id}:${Number(start) + 1}`)).toBe(false);
+    expect(await isRunning(gone)).toBe(false);
+  });
+});
+
+describe("a decision", () => {
+  test("is final, is on the record, and is of an action that there is", async () => {
+    const id = await begun(asking());
+    await actions.end(id, { state: "undecided", outcome: "hung up" });
+    await actions.decide(id, { state: "done", by: "person", note: "the bank shows it" });
+    expect(await actions.list()).toMatchObject([
+      { state: "done", outcome: "hung up", decidedBy: "person", note: "the bank shows it" },
+    ]);
+    const again = actions.decide(id, { state: "failed", by: "person", note: "" });
+    await expect(again).rejects.toMatchObject({ code: "action_decided" });
+    const none = actions.decide("claim_none", { state: "failed", by: "person", note: "" });
+    await expect(none).rejects.toMatchObject({ code: "action_not_found" });
+  });
+
+  test("that it was done is not taken of an action that never began", async () => {
+    const place = await claimed(asking());
+    const decide = (state: "done" | "failed"): Promise<unknown> =>
+      actions.decide(place?.id ?? "", { state, by: "person", note: "gone", notRunning: true });
+    await expect(decide("done")).rejects.toMatchObject({ code: "action_decided" });
+    expect(await decide("failed")).toMatchObject({ state: "failed" });
+    expect(await claimed(asking('{"a":1}'))).not.toBeNull();
+  });
+});
+
+describe("an emergency stop", () => {
+  const order = (): Promise<unknown> => orderStop(db, database, { reason: "prices are odd", at: new Date(now) });
+  const file = (): string => `${database}.guard-stop`;
+
+  test("refuses claims and beginnings in every process, and lets what has begun end", async () => {
+    const running = await begun(asking("{}", rebalance(3)));
+    const place = await claimed(asking("{}", rebalance(3)));
+    await order();
+    const other = await openDatabase(database);
+    const there = createActions(context(other)).actions;
+    const stopped = { code: "guard_stopped", message: expect.stringContaining("prices are odd") as string };
+    await expect(there.claim(receipt.id, asking("{}", rebalance(3)))).rejects.toMatchObject(stopped);
+    await expect(there.begin(place?.id ?? "")).rejects.toMatchObject(stopped);
+    await expect(createClaims(context()).claimReceipt(receipt.id, "report")).rejects.toMatchObject(stopped);
+    await actions.end(running, { state: "done", outcome: "sold" });
+    expect(await actions.stop()).toMatchObject({ reason: "prices are odd", file: file() });
+    expect(await endStop(db, database, new Date(now))).toMatchObject({ reason: "prices are odd" });
+    expect(await there.begin(place?.id ?? "")).toBe(true);
+    await other.destroy();
+  });
+
+  test("is in force by the row alone, and by the file alone", async () => {
+    await order();
+    await rm(file());
+    await expect(claimed(asking())).rejects.toMatchObject({ code: "guard_stopped" });
+    await endStop(db, database, new Date(now));
+    await writeFile(file(), "");
+    await expect(claimed(asking())).rejects.toMatchObject({ code: "guard_stopped" });
+    expect(await endStop(db, database, new Date(now))).toMatchObject({ reason: null, file: file() });
+    expect(await claimed(asking())).not.toBeNull();
+    await expect(endStop(db, database, new Date(now))).rejects.toMatchObject({ code: "guard_not_stopped" });
+  });
+
+  test("is one however often it is ordered, and its order and end are in the log", async () => {
+    await order();
+    await order();
+    expect(await db.selectFrom("guard_stops").selectAll().execute()).toHaveLength(1);
+    await endStop(db, database, new Date(now));
+    for (const change of ["update guard_stops set ended_at = null", "update guard_stops set reason = 'none'"]) {
+      const [row] = await db.selectFrom("guard_stops").selectAll().execute();
+      await sql.raw(change).execute(db);
+      expect(await auditLog(db)).toMatchObject({ ok: false, code: "stop_altered" });
+      await db
+        .updateTable("guard_stops")
+        .set(row ?? {})
+        .execute();
+    }
+    const rows = await db.selectFrom("guard_stops").selectAll().execute();
+    await db.deleteFrom("guard_stops").execute();
+    expect(await auditLog(db)).toMatchObject({ ok: false, code: "stop_altered" });
+    await db.insertInto("guard_stops").values(rows).execute();
+  });
+});
