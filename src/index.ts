@@ -12,7 +12,6 @@ export type {
   BuyOptions,
   BuyResult,
   Claim,
-  ClaimedAction,
   ModelView,
   Spending,
   Warning,
@@ -22,6 +21,12 @@ export { loadConfig } from "./config/load.ts";
 export { configSchema, type Config, type ConfigInput } from "./config/schema.ts";
 export { Proof402Error, type ErrorCode, type MoneyState } from "./errors.ts";
 export { createEzklEngine } from "./ezkl/engine.ts";
+export { guard, type Action, type Guarded } from "./guard/function.ts";
+export type { ActionCall } from "./guard/guard.ts";
+export { notDone } from "./guard/not-done.ts";
+export type { GuardOptions } from "./guard/requirement.ts";
+export { bindRulesSchema, parseRules, rulesText, type BindRules } from "./guard/rules.ts";
+export type { ActionRecord, ActionRequest, Actions, ClaimedAction, Decision, Spends } from "./buyer/action-types.ts";
 export { formatUnits } from "./chain/amounts.ts";
 export type { AssetSpending } from "./payment/types.ts";
 export { loadWallet, type WalletFiles } from "./payment/load-wallet.ts";

@@ -1,4 +1,4 @@
-import type { ClaimedAction } from "../buyer/types.ts";
+import type { ClaimedAction } from "../buyer/action-types.ts";
 import { fromUtf8, sha256, toHex } from "../evidence/bytes.ts";
 import { canonicalJson } from "../evidence/canonical.ts";
 import { Proof402Error } from "../errors.ts";
@@ -62,6 +62,18 @@ function written(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(written);
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([key, member]) => [keyOf(key), written(member)]));
+}
+
+/** The arguments in a record, as they were. */
+export const argumentsOf = ({ json }: ClaimedAction["arguments"]): unknown => read(JSON.parse(json));
+
+function read(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(read);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value);
+  const [first] = entries;
+  if (entries.length === 1 && first?.[0] === "$bigint" && typeof first[1] === "string") return BigInt(first[1]);
+  return Object.fromEntries(entries.map(([key, part]) => [key.replace(/^\$(?=\$+bigint$)/, ""), read(part)]));
 }
 
 /** Adds a `$` to a key spelt as the mark of a bigint, so that no two values share a record. */

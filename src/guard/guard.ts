@@ -1,40 +1,23 @@
-import type { Buyer, ClaimedAction } from "../buyer/types.ts";
-import { Proof402Error, type ErrorCode } from "../errors.ts";
-import { aboutRival } from "../receipts/newest.ts";
-import { ASSURANCES, type Appraisal, type Assurance, type Receipt } from "../receipts/schema.ts";
+import type { ActionRecord, ClaimedAction } from "../buyer/action-types.ts";
+import type { Buyer } from "../buyer/types.ts";
+import { Proof402Error } from "../errors.ts";
 import { fix, recordOf } from "./arguments.ts";
 import { namedOnly, type JsonSchema } from "./fields.ts";
+import { buyAgain, judge, refusal, type Refusal } from "./judge.ts";
+import { isNotDone } from "./not-done.ts";
+import type { Requirement } from "./requirement.ts";
 import { signedAt } from "./signed-time.ts";
 
-/** What a guard demands of a receipt before it lets a tool run. */
-export type GuardOptions = {
-  buyer: Buyer;
-  /** Least assurance the receipt must have reached. */
-  assurance: Exclude<Assurance, "none">;
+/** What an action's function is told of its call. */
+export type ActionCall = {
   /**
-   * Oldest answer accepted, in seconds since the seller's key signed it. Where no key signed a time, since this buyer
-   * received it. An answer of the future is refused.
+   * Derived from the claim: purchase, place on it, tool and arguments. The same action again on the same receipt has the same
+   * key, and no other action has it. Hand it on, so that the other side does nothing twice.
    */
-  maxAge: number;
-  /**
-   * Whether the bought answer justifies these arguments. They are the very value, frozen, that the tool's function
-   * gets: read once by the tool's own schema, without `receipt_id` and without keys outside the schema. True allows;
-   * anything else refuses, a string as the reason. It is the only link between answer and action, so it should compare
-   * every argument that matters, and the receipt's model and request where the question matters too.
-   */
-  bind: (call: {
-    args: Record<string, unknown>;
-    /** What was asked. Compare it with what is known of the world: an agent could buy the answer it wants with invented inputs. */
-    input: Record<string, unknown>;
-    answer: Record<string, unknown>;
-    receipt: Receipt;
-  }) => boolean | string;
-  /** Accept receipts whose hardware is simulated. Only for development. */
-  allowSimulated?: boolean;
-  /** Accept receipts of purchases that this buyer did not make, if their time is signed by a key in good order. */
-  allowImported?: boolean;
-  /** For tests. */
-  clock?: () => Date;
+  idempotencyKey: string;
+  /** Names the claim on the record. */
+  claimId: string;
+  receiptId: string;
 };
 
 /** A tool as a guard needs it, in any framework. */
@@ -45,63 +28,70 @@ export type GuardedTool = {
   /** Applies the tool's schema, once: null where it refuses. */
   read(args: unknown): Promise<{ value: unknown } | null>;
   /** The tool's function, with exactly this value. */
-  run(args: unknown): Promise<unknown>;
+  run(args: unknown, call: ActionCall): Promise<unknown>;
   /** What of its result is kept as the outcome. */
   outcomeOf(result: unknown): unknown;
 };
-
-/** Why a tool was not run: for a model as text, for a program as data. */
-export type Refusal = { text: string; error: { code: ErrorCode; message: string; money: "not-moved"; next: string } };
-
-/** Every guard claims under one purpose, so a purchase justifies one action over all tools. */
-const PURPOSE = "guard";
 
 /** Most characters kept of how an action ended. */
 const MAX_OUTCOME = 1000;
 
 /**
- * Throws Proof402Error `guard_options` for options that would not guard. A misspelt option must not turn into a guard
- * that lets everything pass: callers are not always type-checked.
- */
-export function checkOptions({ assurance, maxAge, bind }: GuardOptions): void {
-  const wrong = (field: string, what: string): Proof402Error =>
-    new Proof402Error("guard_options", `${field} of a guard must be ${what}.`, { next: "Correct the option." });
-  if (!ASSURANCES.includes(assurance) || (assurance as Assurance) === "none")
-    throw wrong("assurance", "signed, attested or proven");
-  if (!(Number.isFinite(maxAge) && maxAge > 0)) throw wrong("maxAge", "a positive number of seconds");
-  if (typeof bind !== "function") throw wrong("bind", "a function");
-}
-
-/**
  * Runs the tool if the receipt that `input.receipt_id` names justifies it, and returns its result; else says why it was
  * not run. What the tool throws is thrown again. Writes the claim on the purchase, with the arguments, before the tool
- * begins, and its outcome after the end. If the tool throws or its process dies, the claim stays `undecided` and used.
+ * begins, and its outcome after the end. If the tool throws or its process dies, the claim stays `undecided` and used,
+ * unless the tool threw `notDone`.
  */
 export async function runGuarded(
   tool: GuardedTool,
-  options: GuardOptions,
+  required: Requirement,
   input: unknown,
   signal?: AbortSignal,
 ): Promise<{ result: unknown } | Refusal> {
-  const claimed = await claim(tool, options, input, signal);
+  return runOn(
+    tool,
+    required,
+    () => {
+      // A copy from the first moment: the caller may change the original while the receipt is checked.
+      const { receipt_id: id, ...args } = fix(input) as Record<string, unknown>;
+      return { receiptId: typeof id === "string" ? id : "", args };
+    },
+    signal,
+  );
+}
+
+/** The same for a call whose receipt is named beside its arguments. `read` makes the copy that is judged and run. */
+export async function runOn(
+  tool: GuardedTool,
+  required: Requirement,
+  read: () => { receiptId: string; args: unknown },
+  signal?: AbortSignal,
+): Promise<{ result: unknown } | Refusal> {
+  const claimed = await begin(tool, required, read, signal);
   if ("error" in claimed) return claimed;
-  const end = (state: "done" | "undecided", outcome: string): Promise<void> =>
-    endClaim(options.buyer, claimed.receiptId, { state, outcome: outcome.slice(0, MAX_OUTCOME).toWellFormed() });
+  const { args, call } = claimed;
+  const end = (state: "done" | "failed" | "undecided", outcome: string): Promise<void> =>
+    endClaim(required.buyer, call.claimId, { state, outcome: outcome.slice(0, MAX_OUTCOME).toWellFormed() });
   let result: unknown;
   try {
-    result = await tool.run(claimed.args);
+    result = await tool.run(args, call);
   } catch (error) {
-    await end("undecided", error instanceof Error ? `${error.name}: ${error.message}` : "The tool threw.");
-    throw error;
+    const words = error instanceof Error ? `${error.name}: ${error.message}` : "The tool threw.";
+    if (!isNotDone(error)) {
+      await end("undecided", words);
+      throw error;
+    }
+    await end("failed", error.message);
+    return { ...refusal("action_not_done", error.message, error.next), thrown: error };
   }
   await end("done", inWords(tool.outcomeOf(result)));
   return { result };
 }
 
 /** Never throws: the action has happened, and its result must reach the caller. Unwritten, the claim reads `undecided`. */
-async function endClaim(buyer: Buyer, id: string, ended: Parameters<Buyer["endClaim"]>[2]): Promise<void> {
+async function endClaim(buyer: Buyer, id: string, ended: Parameters<Buyer["actions"]["end"]>[1]): Promise<void> {
   try {
-    await buyer.endClaim(id, PURPOSE, ended);
+    await buyer.actions.end(id, ended);
   } catch {
     // The claim itself is on the disk, with the arguments.
   }
@@ -115,24 +105,24 @@ function inWords(result: unknown): string {
   }
 }
 
-async function claim(
+async function begin(
   tool: GuardedTool,
-  options: GuardOptions,
-  input: unknown,
+  required: Requirement,
+  read: () => { receiptId: string; args: unknown },
   signal: AbortSignal | undefined,
-): Promise<{ receiptId: string; args: unknown } | Refusal> {
-  const { buyer, assurance } = options;
-  const buyAgain = `Buy again with buy_inference and assurance "${assurance}", wait until it is verified, then use the new receipt.`;
+): Promise<{ args: unknown; call: ActionCall } | Refusal> {
+  const { buyer, assurance } = required;
+  const again = buyAgain(required);
   try {
-    const call = await readCall(tool, input);
-    if (call === null)
+    const asked = await readCall(tool, read);
+    if (asked === null)
       return refusal("invalid_input", "The arguments do not fit the tool's schema.", "Correct them and call again.");
-    const { receiptId, args, record } = call;
+    const { receiptId, args, record } = asked;
     const receipt = await buyer.getReceipt(receiptId);
     const appraisal = await buyer.verify(receipt, { assurance });
-    const unfit = judge(options, receipt, appraisal, buyAgain);
+    const unfit = judge(required, receipt, appraisal);
     if (unfit !== null) return unfit;
-    const bound = options.bind({
+    const bound = required.bind({
       args: args as Record<string, unknown>,
       input: buyer.inputOf(receipt),
       answer: buyer.answerOf(receipt),
@@ -148,70 +138,57 @@ async function claim(
     // A call without a waiting caller must not act.
     signal?.throwIfAborted();
     // Last, so that a refusal for another reason does not use the receipt up. A file's own word for its time counts nothing.
-    const allowImported = options.allowImported === true && signedAt(receipt, appraisal) !== null;
-    if (await buyer.claimReceipt(receiptId, PURPOSE, { arguments: record, allowImported })) return { receiptId, args };
-    return refusal("receipt_consumed", "The receipt's purchase has justified an action already.", buyAgain);
+    const place = await buyer.actions.claim(receiptId, {
+      tool: tool.name,
+      arguments: record,
+      requirement: required.record,
+      spends: required.spends,
+      allowImported: required.allowImported && signedAt(receipt, appraisal) !== null,
+    });
+    if ("takenBy" in place) return taken(place.takenBy, again);
+    const unbegun = await beginClaim(buyer, place.id, signal);
+    if (unbegun !== null) return unbegun;
+    return { args, call: { idempotencyKey: place.idempotencyKey, claimId: place.id, receiptId } };
   } catch (error) {
     if (Proof402Error.isInstance(error)) return refusal(error.code, error.message, error.next);
     // A bind function that throws has not said yes.
-    return refusal("guard_error", "The receipt could not be checked.", buyAgain);
+    return refusal("guard_error", "The receipt could not be checked.", again);
   }
+}
+
+/** Writes that the action begins, or gives its place back and says why it does not. The function was not called by then. */
+async function beginClaim(buyer: Buyer, id: string, signal: AbortSignal | undefined): Promise<Refusal | null> {
+  try {
+    signal?.throwIfAborted();
+    if (await buyer.actions.begin(id)) return null;
+    return refusal("guard_error", "The claim was given back before the action began.", "Call again.");
+  } catch (error) {
+    await endClaim(buyer, id, { state: "failed", outcome: "Given back: the action was stopped before it began." });
+    throw error;
+  }
+}
+
+/** Says that a purchase is used up, and if by an action that may have happened or not. */
+function taken(actions: readonly ActionRecord[], again: string): Refusal {
+  const used = "The receipt's purchase has justified an action already";
+  const open = actions.find(({ state }) => state === "undecided");
+  if (open === undefined) return refusal("receipt_consumed", `${used}.`, again);
+  return refusal(
+    "receipt_consumed",
+    `${used}, and whether that happened is not known (${open.id}).`,
+    "Do not buy again for the same action before its owner decided what became of it.",
+  );
 }
 
 /** The receipt named, and the one value that is compared, recorded and run. Null where the schema refuses it. */
 async function readCall(
   tool: GuardedTool,
-  input: unknown,
+  read: () => { receiptId: string; args: unknown },
 ): Promise<{ receiptId: string; args: unknown; record: ClaimedAction["arguments"] } | null> {
-  // A copy from the first moment: the caller may change the original while the receipt is checked.
-  const { receipt_id: id, ...asked } = fix(input) as Record<string, unknown>;
+  const { receiptId, args: asked } = read();
   // The schema gets a copy that its own code may change.
-  const read = await tool.read(structuredClone(namedOnly(asked, tool.schema)));
-  if (read === null) return null;
-  const args = fix(read.value);
-  return { receiptId: typeof id === "string" ? id : "", args, record: recordOf(args) };
-}
-
-/** Text and data of one refusal. */
-export const refusal = (code: ErrorCode, message: string, next: string): Refusal => ({
-  text: `Refused (${code}): ${message} ${next}`,
-  error: { code, message, money: "not-moved", next },
-});
-
-function judge(options: GuardOptions, receipt: Receipt, appraisal: Appraisal, buyAgain: string): Refusal | null {
-  if (appraisal.verdict === "pending") {
-    return refusal(
-      "receipt_pending",
-      "The receipt is not verified yet.",
-      `Call get_receipt with id ${receipt.id} and wait_seconds 30, then try again.`,
-    );
-  }
-  const reached = ASSURANCES.indexOf(appraisal.assurance) >= ASSURANCES.indexOf(options.assurance);
-  if (appraisal.verdict !== "verified" || !reached) {
-    // Which one of several receipts is this buyer's own is what helps a caller that named another.
-    const rival = aboutRival(appraisal);
-    return refusal(
-      "receipt_not_verified",
-      `The receipt's verdict is ${appraisal.verdict} with assurance ${appraisal.assurance}.${rival === null ? "" : ` ${rival}`}`,
-      buyAgain,
-    );
-  }
-  if (appraisal.simulated && options.allowSimulated !== true) {
-    return refusal("receipt_simulated", "The receipt's hardware is simulated.", "Use a seller on real hardware.");
-  }
-  return judgeAge(options, receipt, appraisal, buyAgain);
-}
-
-/** The older of the signed time and the time of receipt counts, so that neither can make an answer younger. */
-function judgeAge(options: GuardOptions, receipt: Receipt, appraisal: Appraisal, buyAgain: string): Refusal | null {
-  const received = Date.parse(receipt.core.response.receivedAt);
-  const answered = Math.min(received, signedAt(receipt, appraisal) ?? received);
-  const age = ((options.clock?.() ?? new Date()).getTime() - answered) / 1000;
-  if (age < 0) return refusal("receipt_of_future", "The receipt's answer is of a time that has not come.", buyAgain);
-  if (age <= options.maxAge) return null;
-  return refusal(
-    "receipt_too_old",
-    `The receipt is ${Math.round(age)} s old; at most ${options.maxAge} s are accepted.`,
-    buyAgain,
-  );
+  const taken = await tool.read(structuredClone(namedOnly(asked, tool.schema)));
+  if (taken === null) return null;
+  const args = fix(taken.value);
+  return { receiptId, args, record: recordOf(args) };
 }

@@ -3,16 +3,12 @@ import { tool, type StructuredToolInterface } from "@langchain/core/tools";
 import { toJsonSchema, Validator } from "@langchain/core/utils/json_schema";
 import { interopSafeParseAsync, isInteropZodSchema } from "@langchain/core/utils/types";
 import * as z from "zod";
+import type { Spends } from "../buyer/action-types.ts";
 import { Proof402Error } from "../errors.ts";
 import { withReceiptId, type JsonSchema } from "../guard/fields.ts";
-import {
-  checkOptions,
-  refusal,
-  runGuarded,
-  type GuardedTool,
-  type GuardOptions,
-  type Refusal,
-} from "../guard/guard.ts";
+import { runGuarded, type ActionCall, type GuardedTool } from "../guard/guard.ts";
+import { refusal, type Refusal } from "../guard/judge.ts";
+import { readRequirement, type GuardOptions } from "../guard/requirement.ts";
 import { readHostArguments } from "../tools/host-arguments.ts";
 import { errorMessage, readingFirst, toolCallIdOf, type CallRuntime } from "./runtime.ts";
 
@@ -52,7 +48,7 @@ import { errorMessage, readingFirst, toolCallIdOf, type CallRuntime } from "./ru
  * ```
  */
 export function guardTool(inner: StructuredToolInterface, options: GuardOptions): StructuredToolInterface {
-  checkOptions(options);
+  const required = readRequirement(options);
   if (!hasFunction(inner)) {
     throw new Proof402Error("guard_tool", `"${inner.name}" has no function that can be called with judged arguments.`, {
       next: "Guard the tool that `tool` or a StructuredTool made, not a wrapper around it.",
@@ -63,7 +59,7 @@ export function guardTool(inner: StructuredToolInterface, options: GuardOptions)
     name: inner.name,
     schema,
     read: (args) => readAsTool(inner, schema, args),
-    run: (args) => callFunction(inner, args, runtime),
+    run: (args, call) => callFunction(inner, args, withCall(runtime, call)),
     outcomeOf: (result) => (ToolMessage.isInstance(result) ? result.text : result),
   });
   const guardedSchema = withReceiptId(inner.name, schema);
@@ -73,12 +69,12 @@ export function guardTool(inner: StructuredToolInterface, options: GuardOptions)
     async (input: Record<string, unknown>, runtime: CallRuntime) => {
       const outcome = nestsToolCall(runtime)
         ? NESTED
-        : await runGuarded(guarded(runtime), options, input, runtime.signal);
+        : await runGuarded(guarded(runtime), required, input, runtime.signal);
       return "error" in outcome ? refuse(outcome, runtime) : outcome.result;
     },
     {
       name: inner.name,
-      description: `${inner.description} Needs receipt_id: a verified proof402 receipt (assurance ${options.assurance}) whose answer justifies the arguments. Each receipt allows one action.`,
+      description: `${inner.description} Needs receipt_id: a verified proof402 receipt (assurance ${required.assurance}) whose answer justifies the arguments. ${allows(required.spends)}`,
       schema: guardedSchema,
       returnDirect: inner.returnDirect,
       tags: ["proof402", "guarded"],
@@ -89,6 +85,22 @@ export function guardTool(inner: StructuredToolInterface, options: GuardOptions)
     return Array.isArray(read) ? { refusal: refuse(misfit(read), runtime) } : { args: read };
   });
 }
+
+const allows = (spends: Spends): string =>
+  spends === "once"
+    ? "Each receipt allows one action."
+    : `Each receipt allows ${spends.times} actions of the kind ${spends.kind}.`;
+
+/** The runtime with what the tool's function may hand on: its metadata hold the claim and its idempotency key. */
+const withCall = (runtime: CallRuntime, { idempotencyKey, claimId, receiptId }: ActionCall): CallRuntime => ({
+  ...runtime,
+  metadata: {
+    ...runtime.metadata,
+    proof402_idempotency_key: idempotencyKey,
+    proof402_claim: claimId,
+    proof402_receipt: receiptId,
+  },
+});
 
 /** The arguments as the schema takes them, or what of them does not fit. */
 function readGuarded(schema: JsonSchema, given: unknown): Record<string, unknown> | string[] {

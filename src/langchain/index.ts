@@ -3,7 +3,7 @@
  *
  * @module
  */
-export type { GuardOptions } from "../guard/guard.ts";
+export type { GuardOptions } from "../guard/requirement.ts";
 export type { Proof402Metadata } from "./chat/answer.ts";
 export { ChatProof402, type ChatProof402Fields } from "./chat/model.ts";
 export type { ChatProof402CallOptions } from "./chat/options.ts";

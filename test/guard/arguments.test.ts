@@ -8,7 +8,7 @@ import { z } from "zod";
 import { z as z3 } from "zod/v3";
 import type { Buyer } from "../../src/buyer/types.ts";
 import { fix, recordOf } from "../../src/guard/arguments.ts";
-import type { GuardOptions } from "../../src/guard/guard.ts";
+import type { GuardOptions } from "../../src/guard/requirement.ts";
 import { guardTool } from "../../src/langchain/index.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { toolSchemas } from "./schemas.ts";
@@ -25,10 +25,15 @@ beforeAll(async () => {
   const real = await market.buyer();
   buyer = {
     ...real,
-    claimReceipt: (_id, _purpose, action) => {
-      recorded.push(action?.arguments.json ?? "");
-      meanwhile();
-      return Promise.resolve(true);
+    actions: {
+      ...real.actions,
+      claim: (_id, action) => {
+        recorded.push(action.arguments.json);
+        meanwhile();
+        return Promise.resolve({ id: "claim_1", idempotencyKey: "key" });
+      },
+      begin: () => Promise.resolve(true),
+      end: () => Promise.resolve(),
     },
   };
   const bought = await buyWith(real, {

@@ -11,7 +11,7 @@ import { openBuyer } from "../../src/buyer/open.ts";
 import type { Buyer } from "../../src/buyer/types.ts";
 import type { Config } from "../../src/config/schema.ts";
 import { sha256, toHex, utf8 } from "../../src/evidence/bytes.ts";
-import type { GuardOptions } from "../../src/guard/guard.ts";
+import type { GuardOptions } from "../../src/guard/requirement.ts";
 import { guardTool } from "../../src/langchain/index.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { createReceipt } from "../../src/receipts/receipt.ts";
@@ -174,7 +174,7 @@ describe("what an action came to", () => {
 
   test("reaches the caller where its end cannot be written", async () => {
     const { id } = await bought();
-    const full = { ...buyer, endClaim: () => Promise.reject(new Error("disk full")) };
+    const full = { ...buyer, actions: { ...buyer.actions, end: () => Promise.reject(new Error("disk full")) } };
     expect((await call(trading({ buyer: full }), id)).text).toBe("traded");
     const reopened = await openBuyer({ config, wallet: null });
     expect(await reopened.claims(id)).toMatchObject([{ state: "undecided", endedAt: null }]);

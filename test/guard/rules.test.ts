@@ -1,7 +1,9 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import type { Buyer, ClaimedAction } from "../../src/buyer/types.ts";
+import type { ActionRequest, Actions } from "../../src/buyer/action-types.ts";
+import type { Buyer } from "../../src/buyer/types.ts";
 import { Proof402Error } from "../../src/errors.ts";
-import { checkOptions, runGuarded, type GuardedTool, type GuardOptions } from "../../src/guard/guard.ts";
+import { runGuarded, type GuardedTool } from "../../src/guard/guard.ts";
+import { checkOptions, readRequirement, type BindFunction, type GuardOptions } from "../../src/guard/requirement.ts";
 import { signedAt } from "../../src/guard/signed-time.ts";
 import { createReceipt } from "../../src/receipts/receipt.ts";
 import type { Appraisal, Evidence } from "../../src/receipts/schema.ts";
@@ -17,24 +19,31 @@ const judgedAs = (changes: Partial<Appraisal> = {}): Appraisal =>
   appraisal({ verdict: "verified", assurance: "attested", simulated: false, ...changes });
 
 let judged: Appraisal;
-let claimed: { id: string; action: ClaimedAction | undefined }[];
+let claimed: { id: string; action: ActionRequest }[];
+let begun: string[];
 let ended: { state: string; outcome: string }[];
 /** A buyer that a caller wrote: whose receipt is judged as a test says, and whose claims a test sees. */
-let buyer: Partial<Buyer>;
+let buyer: Partial<Omit<Buyer, "actions">> & { actions: Partial<Actions> };
 beforeEach(() => {
-  [judged, claimed, ended] = [judgedAs(), [], []];
+  [judged, claimed, begun, ended] = [judgedAs(), [], [], []];
   buyer = {
     getReceipt: () => Promise.resolve(receipt),
     verify: () => Promise.resolve(judged),
     inputOf: () => ({ asked: 1 }),
     answerOf: () => ({ said: 2 }),
-    claimReceipt: (id, _purpose, action) => Promise.resolve(claimed.push({ id, action }) > 0),
-    endClaim: (_id, _purpose, end) => Promise.resolve(void ended.push(end)),
+    actions: {
+      claim: (id, action) => {
+        claimed.push({ id, action });
+        return Promise.resolve({ id: "claim_1", idempotencyKey: "key" });
+      },
+      begin: (id) => Promise.resolve(begun.push(id) > 0),
+      end: (_id, end) => Promise.resolve(void ended.push(end)),
+    },
   };
 });
 
 const optionsOf = (changes: Partial<GuardOptions> = {}): GuardOptions => ({
-  buyer: buyer as Buyer,
+  buyer: buyer as unknown as Buyer,
   assurance: "attested",
   maxAge: 3600,
   bind: () => true,
@@ -57,9 +66,9 @@ async function became(
   let ran = 0;
   const input = more.input ?? { receipt_id: receipt.id, amount: 5 };
   const tool = toolOf(() => (ran += 1), more.tool);
-  const ending = await runGuarded(tool, optionsOf(changes), input, more.signal);
+  const ending = await runGuarded(tool, readRequirement(optionsOf(changes)), input, more.signal);
   expect(ran).toBe("result" in ending ? 1 : 0);
-  expect(claimed.length >= ran).toBe(true);
+  expect([claimed.length, begun.length].every((count) => count >= ran)).toBe(true);
   return "result" in ending ? "ran" : ending.error.code;
 }
 
@@ -87,18 +96,25 @@ describe("a guard is refused", () => {
 describe("an action runs", () => {
   test("once its receipt is judged and claimed, with the arguments that bind saw", async () => {
     const seen: unknown[] = [];
-    expect(await became({ bind: (call) => seen.push(call) > 0 })).toBe("ran");
+    const seeing: BindFunction = (call) => seen.push(call) > 0;
+    expect(await became({ bind: seeing })).toBe("ran");
     expect(seen).toEqual([{ args: { amount: 5 }, input: { asked: 1 }, answer: { said: 2 }, receipt }]);
     expect(claimed).toEqual([
       {
         id: receipt.id,
-        action: { arguments: expect.objectContaining({ json: '{"amount":5}' }) as object, allowImported: false },
+        action: {
+          tool: "trade",
+          arguments: expect.objectContaining({ json: '{"amount":5}' }) as object,
+          requirement: readRequirement(optionsOf({ bind: seeing })).record,
+          spends: "once",
+          allowImported: false,
+        },
       },
     ]);
   });
 
   test("and not again where the claim is not given", async () => {
-    buyer.claimReceipt = () => Promise.resolve(false);
+    buyer.actions.claim = () => Promise.resolve({ takenBy: [] });
     expect(await became()).toBe("receipt_consumed");
   });
 
@@ -137,7 +153,7 @@ describe("an action runs", () => {
     const { clock: _clock, ...options } = optionsOf();
     const ending = await runGuarded(
       toolOf(() => "sold"),
-      options,
+      readRequirement(options),
       { receipt_id: receipt.id },
     );
     expect(ending).toEqual({ result: "sold" });
@@ -192,7 +208,7 @@ describe("an action runs", () => {
     const allowed = async (allowImported: boolean, changes: Partial<Appraisal>): Promise<boolean | undefined> => {
       judged = judgedAs(changes);
       expect(await became({ allowImported })).toBe("ran");
-      return claimed.at(-1)?.action?.allowImported;
+      return claimed.at(-1)?.action.allowImported;
     };
     expect(await allowed(true, {})).toBe(true);
     expect(await allowed(false, {})).toBe(false);
@@ -202,7 +218,7 @@ describe("an action runs", () => {
 
 describe("an action's end is kept", () => {
   const endOf = async (run: () => unknown): Promise<unknown> => {
-    await runGuarded(toolOf(run), optionsOf(), { receipt_id: receipt.id }).catch(() => undefined);
+    await runGuarded(toolOf(run), readRequirement(optionsOf()), { receipt_id: receipt.id }).catch(() => undefined);
     return ended.at(-1);
   };
   const thrower = (what: unknown) => () => {
@@ -226,14 +242,16 @@ describe("an action's end is kept", () => {
 
   test("and what the tool throws is thrown on", async () => {
     const broke = new Error("no market");
-    await expect(runGuarded(toolOf(thrower(broke)), optionsOf(), { receipt_id: receipt.id })).rejects.toBe(broke);
+    await expect(
+      runGuarded(toolOf(thrower(broke)), readRequirement(optionsOf()), { receipt_id: receipt.id }),
+    ).rejects.toBe(broke);
   });
 
   test("or not, and the result is handed on all the same", async () => {
-    buyer.endClaim = () => Promise.reject(new Error("the disk is full"));
+    buyer.actions.end = () => Promise.reject(new Error("the disk is full"));
     const call = runGuarded(
       toolOf(() => "sold"),
-      optionsOf(),
+      readRequirement(optionsOf()),
       { receipt_id: receipt.id },
     );
     expect(await call).toEqual({ result: "sold" });

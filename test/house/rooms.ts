@@ -75,6 +75,7 @@ export const ARROWS: Record<string, readonly string[]> = {
   ],
   cli: [
     "pages",
+    "guard",
     "peers",
     "langchain",
     "proxy",
@@ -99,6 +100,7 @@ export const ARROWS: Record<string, readonly string[]> = {
   ],
   index: [
     "ezkl",
+    "guard",
     "tools",
     "buyer",
     "config",

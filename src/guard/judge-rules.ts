@@ -1,0 +1,95 @@
+import { compareDecimals, decimalOf } from "./decimal.ts";
+import { operandsOf, rulesText, type BindRule, type BindRules, type Comparison, type Operand } from "./rules.ts";
+
+/** What rules compare: the arguments of an action, and input and answer of the receipt. */
+export type Compared = { args: unknown; input: unknown; answer: unknown };
+
+/** Whether the rules permit the arguments: true, or the reason in one sentence. */
+export function judgeRules({ rules, free = [] }: BindRules, compared: Compared): true | string {
+  const named = [...free];
+  for (const { when = [], ...rest } of rules) {
+    const rule = rest as Comparison;
+    const conditions = when.map((condition) => holds(condition, compared));
+    const broken = conditions.find((one) => typeof one === "string");
+    if (broken !== undefined) return broken;
+    if (conditions.includes(false)) continue;
+    const held = holds(rule, compared);
+    if (held !== true) return held === false ? `not so: ${textOf(rule)}` : held;
+    named.push(...operandsOf(rule).flatMap((one) => ("argument" in one ? [one.argument] : [])));
+  }
+  const unnamed = leavesOf(compared.args).find((leaf) => !named.some((path) => isWithin(leaf, path)));
+  return unnamed === undefined ? true : `no rule names the argument ${JSON.stringify(unnamed)}`;
+}
+
+const textOf = (rule: BindRule): string => rulesText({ rules: [rule] }).split("\n")[0] ?? "";
+
+/** Whether a comparison holds, or why it cannot be made. */
+function holds(one: Comparison, compared: Compared): boolean | string {
+  const operands = operandsOf(one);
+  const found = operands.map((operand) => valueOf(operand, compared));
+  const missing = found.findIndex((value) => value === undefined);
+  if (missing !== -1) return `there is no ${wordsOf(operands[missing])}`;
+  const [left, ...right] = found.map((value) => value?.value);
+  if ("equals" in one || "in" in one) return right.some((value) => isSame(left, value));
+  const [a, b] = [decimalOf(left), decimalOf(right[0])];
+  if (a === null || b === null) return `${wordsOf(operands[a === null ? 0 : 1])} is no number`;
+  return "atMost" in one ? compareDecimals(a, b) <= 0 : compareDecimals(a, b) >= 0;
+}
+
+function wordsOf(operand: Operand | undefined): string {
+  const [[kind, path]] = Object.entries(operand ?? { value: "" }) as [[string, unknown]];
+  return `${kind} ${JSON.stringify(path)}`;
+}
+
+/** What an operand names, in a box; undefined if nothing is there. */
+function valueOf(operand: Operand, { args, input, answer }: Compared): { value: unknown } | undefined {
+  if ("value" in operand) return { value: operand.value };
+  if ("argument" in operand) return at(args, operand.argument);
+  return "input" in operand ? at(input, operand.input) : at(answer, operand.answer);
+}
+
+/** What a JSON pointer names (RFC 6901 §4), of own members alone. */
+function at(whole: unknown, pointer: string): { value: unknown } | undefined {
+  let value = whole;
+  for (const step of pointer.split("/").slice(1)) {
+    const key = step.replaceAll("~1", "/").replaceAll("~0", "~");
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, key)) return undefined;
+    // Of an array only elements count: its length is no member of the document.
+    if (Array.isArray(value) && !/^(?:0|[1-9]\d*)$/.test(key)) return undefined;
+    value = (value as Record<string, unknown>)[key];
+  }
+  return value === undefined ? undefined : { value };
+}
+
+/** Whether two values are the same: numbers by value, also written as text; texts, lists and objects by their content. */
+function isSame(a: unknown, b: unknown): boolean {
+  if (typeof a === "string" && typeof b === "string") return a === b;
+  if (typeof a !== "object" && typeof b !== "object") {
+    if (a === b) return true;
+    const [one, other] = [decimalOf(a), decimalOf(b)];
+    return one !== null && other !== null && compareDecimals(one, other) === 0;
+  }
+  if (a === null || b === null) return a === b;
+  if (typeof a !== "object" || typeof b !== "object" || Array.isArray(a) !== Array.isArray(b)) return false;
+  const [keys, others] = [Object.keys(a), Object.keys(b)];
+  return (
+    keys.length === others.length &&
+    keys.every(
+      (key) =>
+        Object.hasOwn(b, key) && isSame((a as Record<string, unknown>)[key], (b as Record<string, unknown>)[key]),
+    )
+  );
+}
+
+/** The pointers of all values that hold no others. */
+function leavesOf(value: unknown, pointer = ""): string[] {
+  if (typeof value !== "object" || value === null) return [pointer];
+  const members = Object.entries(value);
+  // An empty list or object is a value. No arguments at all are none.
+  if (members.length === 0) return pointer === "" ? [] : [pointer];
+  return members.flatMap(([key, member]) =>
+    leavesOf(member, `${pointer}/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`),
+  );
+}
+
+const isWithin = (pointer: string, outer: string): boolean => pointer === outer || pointer.startsWith(`${outer}/`);

@@ -1,0 +1,114 @@
+import * as z from "zod";
+import { Proof402Error } from "../errors.ts";
+import { parseJsonText, respeltNumbers } from "../evidence/json-text.ts";
+import { compareDecimals, decimalOf } from "./decimal.ts";
+
+/** A JSON pointer (RFC 6901). Empty for the whole. */
+const pointer = z
+  .string()
+  .max(512)
+  .regex(/^(?:\/(?:[^~/]|~[01])*)*$/u, "must be a JSON pointer, such as /amount");
+
+const constant = z.union([z.string(), z.number(), z.boolean(), z.null()]);
+
+/** A value that a rule compares: at a place of the arguments, the bought answer or its input, or written in the rule. */
+const operand = z.union([
+  z.strictObject({ argument: pointer }),
+  z.strictObject({ answer: pointer }),
+  z.strictObject({ input: pointer }),
+  z.strictObject({ value: constant }),
+]);
+export type Operand = z.infer<typeof operand>;
+
+const comparison = z.union([
+  z.strictObject({ check: operand, equals: operand }),
+  z.strictObject({ check: operand, in: z.array(operand).min(1).max(256) }),
+  z.strictObject({ check: operand, atMost: operand }),
+  z.strictObject({ check: operand, atLeast: operand }),
+]);
+export type Comparison = z.infer<typeof comparison>;
+
+const when = z.array(comparison).min(1).max(32).optional();
+const rule = z.union([
+  z.strictObject({ when, check: operand, equals: operand }),
+  z.strictObject({ when, check: operand, in: z.array(operand).min(1).max(256) }),
+  z.strictObject({ when, check: operand, atMost: operand }),
+  z.strictObject({ when, check: operand, atLeast: operand }),
+]);
+export type BindRule = z.infer<typeof rule>;
+
+/**
+ * Which arguments a bought answer justifies, as data: every rule must hold, and a rule with `when` only if all of its
+ * conditions hold. Arguments that no applied rule names refuse, unless `free` lists them.
+ */
+export const bindRulesSchema = z.strictObject({
+  rules: z.array(rule).min(1).max(256),
+  /** Arguments that may be anything, or be missing. */
+  free: z.array(pointer).max(256).optional(),
+});
+export type BindRules = z.infer<typeof bindRulesSchema>;
+
+/** What a rule compares, in the order of its words. */
+export const operandsOf = (one: Comparison | BindRule): Operand[] => [
+  one.check,
+  ...("equals" in one ? [one.equals] : "in" in one ? one.in : "atMost" in one ? [one.atMost] : [one.atLeast]),
+];
+
+/** Reads rules. Throws Proof402Error `guard_rules` where they have another form, or none of them reads the answer. */
+export function readRules(value: unknown): BindRules {
+  const read = bindRulesSchema.safeParse(value);
+  if (!read.success) {
+    const [issue] = read.error.issues;
+    throw wrong(`At ${issue?.path.join("/") || "the top"}: ${issue?.message ?? "another form"}.`);
+  }
+  const all = read.data.rules.flatMap((one) => [one, ...(one.when ?? [])]).flatMap(operandsOf);
+  if (!all.some((one) => "answer" in one)) throw wrong("None of them reads the answer, so any answer would do.");
+  return read.data;
+}
+
+/**
+ * Reads rules from JSON text. Throws Proof402Error `guard_rules`, also for a number that a double does not hold exactly:
+ * write it as text.
+ */
+export function parseRules(text: string): BindRules {
+  const parsed = parseJsonText(text);
+  if (!parsed.ok) throw wrong(parsed.message);
+  const rounded = respeltNumbers(text).find((spelt) => !isHeld(spelt));
+  if (rounded !== undefined) throw wrong(`The number ${rounded.slice(0, 64)} would be rounded: write it as text.`);
+  return readRules(parsed.value);
+}
+
+function isHeld(spelt: string): boolean {
+  const [written, held] = [decimalOf(spelt), decimalOf(Number(spelt))];
+  return written !== null && held !== null && compareDecimals(written, held) === 0;
+}
+
+const wrong = (why: string): Proof402Error =>
+  new Proof402Error("guard_rules", `The guard's rules cannot be used. ${why}`, { next: "Correct the rules." });
+
+/** The rules in plain English, one a line, for a reader who has to approve or audit them. */
+export function rulesText({ rules, free = [] }: BindRules): string {
+  const lines = rules.map(({ when: conditions, ...one }) =>
+    conditions === undefined
+      ? `${sentence(one as Comparison)}.`
+      : `If ${conditions.map((condition) => sentence(condition)).join(" and ")}, then ${sentence(one as Comparison)}.`,
+  );
+  const freed = free.map((path) => `${place("argument", path)} may be anything.`);
+  return [...lines, ...freed, "Any other argument refuses, and so does a value that is missing."].join("\n");
+}
+
+function sentence(one: Comparison): string {
+  const said = words(one.check);
+  if ("equals" in one) return `${said} is ${words(one.equals)}`;
+  if ("in" in one) return `${said} is one of ${one.in.map(words).join(", ")}`;
+  return "atMost" in one ? `${said} is at most ${words(one.atMost)}` : `${said} is at least ${words(one.atLeast)}`;
+}
+
+function words(one: Operand): string {
+  if ("value" in one) return JSON.stringify(one.value);
+  const [[kind, path]] = Object.entries(one) as [[string, string]];
+  return place(kind, path);
+}
+
+const place = (kind: string, path: string): string =>
+  path === "" ? `the whole ${kind}` : `${kind} ${JSON.stringify(path)}`;
