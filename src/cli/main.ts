@@ -3,6 +3,7 @@ import { Command, CommanderError, Option } from "commander";
 import { Proof402Error, type ErrorCode } from "../errors.ts";
 import { forReceipts } from "./for-receipts.ts";
 import { addDecisionCommands } from "./decision-commands.ts";
+import { addGuardCommands } from "./guard-commands.ts";
 import { addInit } from "./init/options.ts";
 import type { Lazily } from "./lazily.ts";
 import { addNodeCommands } from "./node-commands.ts";
@@ -221,6 +222,7 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
     .description("walk the hash-chained log of receipts and decisions")
     .action(lazily(async () => (await import("./market.ts")).auditReceipts));
 
+  addGuardCommands(program, lazily);
   addProxyCommands(program, lazily);
 
   addNodeCommands(program, lazily);

@@ -4,6 +4,7 @@ import type { Check } from "./check.ts";
 import { clock } from "./clock.ts";
 import { database } from "./database.ts";
 import { gas } from "./gas.ts";
+import { guard } from "./guard.ts";
 import { key } from "./key.ts";
 import { peers } from "./peers.ts";
 import { rpc } from "./rpc.ts";
@@ -20,6 +21,7 @@ export const CHECKS: readonly Check[] = [
   channels,
   sellers,
   market,
+  guard,
   peers,
   clock,
 ];
