@@ -26,7 +26,14 @@ export type { ActionCall } from "./guard/guard.ts";
 export { notDone } from "./guard/not-done.ts";
 export type { GuardOptions } from "./guard/requirement.ts";
 export { bindRulesSchema, parseRules, rulesText, type BindRules } from "./guard/rules.ts";
-export type { ActionRecord, ActionRequest, Actions, ClaimedAction, Decision, Spends } from "./buyer/action-types.ts";
+export type {
+  ActionDecision,
+  ActionRecord,
+  ActionRequest,
+  Actions,
+  ClaimedAction,
+  Spends,
+} from "./buyer/action-types.ts";
 export { formatUnits } from "./chain/amounts.ts";
 export type { AssetSpending } from "./payment/types.ts";
 export { loadWallet, type WalletFiles } from "./payment/load-wallet.ts";

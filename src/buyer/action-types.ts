@@ -19,7 +19,7 @@ export type Spends = "once" | { kind: string; times: number };
 export type ActionRequest = ClaimedAction & {
   /** The name of the tool or function. */
   tool: string;
-  /** What the receipt was held to: RFC 8785 JSON, and the sha256 of it, hex. */
+  /** The requirement that the receipt met: RFC 8785 JSON, and the sha256 of it, hex. */
   requirement: { json: string; sha256: string };
   spends: Spends;
 };
@@ -56,11 +56,11 @@ export type ActionRecord = {
 };
 
 /** What became of an undecided action. */
-export type Decision = {
+export type ActionDecision = {
   state: "done" | "failed";
   by: "settle" | "person";
   note: string;
-  /** A person's word that the action's process runs no more, whatever can be seen of it. */
+  /** A person's word: the action's process runs no more, although it seems to. */
   notRunning?: boolean;
 };
 
@@ -81,11 +81,11 @@ export interface Actions {
   begin(id: string): Promise<boolean>;
   /** How an action ended; `failed` only if it surely did not happen. Of one not begun it gives the place back. */
   end(id: string, ended: { state: "done" | "failed" | "undecided"; outcome: string }): Promise<void>;
-  /** Decides an action whose end nobody knows. Throws Proof402Error `action_not_found`, `action_decided` and `action_running`. */
-  decide(id: string, decision: Decision): Promise<ActionRecord>;
+  /** Decides an action without a known end. Throws Proof402Error `action_not_found`, `action_decided` and `action_running`. */
+  decide(id: string, decision: ActionDecision): Promise<ActionRecord>;
   /** The newest first: all, those without a decision, those of a tool, or the one of an id. */
   list(options?: { open?: boolean; id?: string; tool?: string; limit?: number }): Promise<ActionRecord[]>;
-  /** What an action's receipt was held to, as JSON, or null where it is not stored or not what its digest says. */
+  /** An action's requirement as JSON. Null if it is not stored, or differs from its digest. */
   requirement(sha256: string): Promise<string | null>;
   /** The emergency stop in force, or null. */
   stop(): Promise<GuardStop | null>;

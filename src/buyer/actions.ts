@@ -8,7 +8,7 @@ import { requireReceipt } from "../receipts/store.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import { recordOf, type ClaimRow } from "./action-record.ts";
-import type { ActionRecord, ActionRequest, Actions, Decision } from "./action-types.ts";
+import type { ActionRecord, ActionRequest, Actions, ActionDecision } from "./action-types.ts";
 import { purchaseOf, requireOwn, takenOn } from "./claims.ts";
 import type { BuyerContext } from "./context.ts";
 import { readStop, requireNoStop } from "./guard-stop.ts";
@@ -138,7 +138,7 @@ export async function listActions(
 }
 
 /** A person's or the action's own word on what became of it. Throws as `Actions.decide`. */
-export async function decideClaim(db: Db, id: string, decision: Decision, at: Date): Promise<ActionRecord> {
+export async function decideClaim(db: Db, id: string, decision: ActionDecision, at: Date): Promise<ActionRecord> {
   return immediate(db, async (tx) => {
     const row = await tx.selectFrom("receipt_claims").selectAll().where("id", "=", id).executeTakeFirst();
     if (row === undefined || (row.arguments === null && row.idempotency_key === null))
@@ -158,7 +158,7 @@ export async function decideClaim(db: Db, id: string, decision: Decision, at: Da
   });
 }
 
-async function requireOpen(row: ClaimRow, { state, by, notRunning = false }: Decision): Promise<void> {
+async function requireOpen(row: ClaimRow, { state, by, notRunning = false }: ActionDecision): Promise<void> {
   const decided = (why: string): Proof402Error =>
     new Proof402Error("action_decided", `Action ${row.id} ${why}.`, { next: "A decision is final." });
   if (row.state === "done" || row.state === "failed") throw decided(`is ${row.state} already`);
@@ -197,8 +197,8 @@ async function change(
 const isTaken = (row: ClaimRow): boolean => row.state !== "failed" || row.begun_at !== null;
 
 /**
- * Gives back the claims of actions that surely never begin: their process ended, or is long overdue. What begins an action
- * asks for its claim in the same transaction, so one that was only slow is refused then.
+ * Gives back the claims of actions that surely never begin: their process ended, or is long overdue. Beginning an action checks its claim in
+ * the same transaction: one that was only slow is refused then.
  */
 async function withoutUnbegun(tx: Db, rows: readonly ClaimRow[], at: Date): Promise<ClaimRow[]> {
   const left: ClaimRow[] = [];

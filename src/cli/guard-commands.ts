@@ -18,7 +18,7 @@ export function addGuardCommands(program: Command, lazily: Lazily): void {
     .action(lazily(async () => (await import("./guard.ts")).showGuarded));
   guard
     .command("settle <id> <done|failed>")
-    .description("decide an action whose end nobody knows; failed lets the same action run again on its receipt")
+    .description("decide an action without a known end; failed lets the same action run again on its receipt")
     .requiredOption("--note <text>", "what you looked at; it is kept with the decision")
     .option("--not-running", "its process ended, although it seems to run")
     .addHelpText(
@@ -29,7 +29,7 @@ export function addGuardCommands(program: Command, lazily: Lazily): void {
   guard
     .command("stop")
     .description("refuse every guarded action at once, in all processes; those that have begun go on")
-    .option("--reason <text>", "told to whoever is refused", "ordered by the owner")
+    .option("--reason <text>", "told with each refusal", "ordered by the owner")
     .action(lazily(async () => (await import("./guard.ts")).stopGuards));
   guard
     .command("start")

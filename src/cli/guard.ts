@@ -8,7 +8,7 @@ import { EXIT, globals, note, print, printResult } from "./globals.ts";
 import { wholeNumber } from "./numbers.ts";
 import { configOf, withStore } from "./session.ts";
 
-/** `proof402 guard list`: what ran on which receipt, and whether a stop is in force. */
+/** `proof402 guard list`: actions with their receipts, and the stop in force. */
 export async function listGuarded(options: { open?: boolean; limit: string }, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
   const limit = wholeNumber(options.limit, "--limit", { from: 1, to: 1000 });

@@ -5,14 +5,14 @@ import { runOn, type ActionCall, type GuardedTool } from "./guard.ts";
 import { readRequirement, type GuardOptions } from "./requirement.ts";
 import { settleActions, type Settle } from "./settle.ts";
 
-/** A function that acts, with the name that it has on the record. */
+/** An acting function, with its name on the record. */
 export type Action<Args, Result> = {
   name: string;
   /** Called once per claim, with frozen plain data. */
   run(args: Args, call: ActionCall): Result | Promise<Result>;
   /** Reads a caller's arguments, such as a schema's `parse`: once, before they are judged. What it throws refuses the call. */
   read?: ((args: unknown) => Args | Promise<Args>) | undefined;
-  /** Finds out what became of an action whose end nobody knows. */
+  /** Finds out what became of an undecided action. */
   settle?: Settle<Args> | undefined;
 };
 
@@ -58,9 +58,9 @@ export function guard<Args extends Record<string, unknown>, Result>(
   options: GuardOptions,
 ): Guarded<Args, Awaited<Result>> {
   const required = readRequirement(options);
-  const { name, run, read, settle }: Action<Args, Result> =
-    typeof action === "function" ? { name: action.name, run: action } : { ...action };
-  if (typeof name !== "string" || !/^\S.{0,127}$/u.test(name) || typeof run !== "function") {
+  const held: Action<Args, Result> = typeof action === "function" ? { name: action.name, run: action } : { ...action };
+  const { name } = held;
+  if (typeof name !== "string" || !/^\S.{0,127}$/u.test(name) || typeof held.run !== "function") {
     throw new Proof402Error("guard_tool", "The action has no function, or no name of 1 to 128 characters.", {
       next: "Give the guard { name, run }.",
     });
@@ -70,28 +70,30 @@ export function guard<Args extends Record<string, unknown>, Result>(
     schema: { type: "object" },
     async read(args) {
       if (typeof args !== "object" || args === null || Array.isArray(args)) return null;
-      if (read === undefined) return { value: args };
+      if (held.read === undefined) return { value: args };
       try {
-        return { value: await read(args) };
+        return { value: await held.read(args) };
       } catch {
         return null;
       }
     },
-    run: async (args, call) => run(args as Args, call),
+    run: async (args, call) => held.run(args as Args, call),
     outcomeOf: (result) => result,
   };
   const guarded = async (
     args: Args,
     { receiptId, signal }: { receiptId: string; signal?: AbortSignal | undefined },
   ): Promise<Awaited<Result>> => {
-    const outcome = await runOn(tool, required, () => ({ receiptId: String(receiptId), args: fix(args) }), signal);
+    const outcome = await runOn(tool, required, () => ({ receiptId, args: fix(args) }), signal);
     if ("result" in outcome) return outcome.result as Awaited<Result>;
     const { code, message, next } = outcome.error;
     throw outcome.thrown ?? new Proof402Error(code, message, { next, money: "not-moved" });
   };
   return Object.assign(guarded, {
     async settle() {
-      return settle === undefined ? [] : settleActions(required.buyer, name, settle);
+      return held.settle === undefined
+        ? []
+        : settleActions<Args>(required.buyer, name, (asked) => held.settle?.(asked) ?? "undecided");
     },
   });
 }

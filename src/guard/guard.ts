@@ -168,7 +168,7 @@ async function beginClaim(buyer: Buyer, id: string, signal: AbortSignal | undefi
   }
 }
 
-/** Says that a purchase is used up, and if by an action that may have happened or not. */
+/** Says that a purchase is used up, and if its action is undecided. */
 function taken(actions: readonly ActionRecord[], again: string): Refusal {
   const used = "The receipt's purchase has justified an action already";
   const open = actions.find(({ state }) => state === "undecided");

@@ -7,8 +7,7 @@ export type Compared = { args: unknown; input: unknown; answer: unknown };
 /** Whether the rules permit the arguments: true, or the reason in one sentence. */
 export function judgeRules({ rules, free = [] }: BindRules, compared: Compared): true | string {
   const named = [...free];
-  for (const { when = [], ...rest } of rules) {
-    const rule = rest as Comparison;
+  for (const { when = [], ...rule } of rules) {
     const conditions = when.map((condition) => holds(condition, compared));
     const broken = conditions.find((one) => typeof one === "string");
     if (broken !== undefined) return broken;

@@ -8,7 +8,7 @@ import { signedAt } from "./signed-time.ts";
 export type Refusal = {
   text: string;
   error: { code: ErrorCode; message: string; money: "not-moved"; next: string };
-  /** What the action threw to say that it did not happen. */
+  /** The action's own error, if it did not happen. */
   thrown?: Proof402Error;
 };
 
@@ -47,7 +47,7 @@ export function judge(required: Requirement, receipt: Receipt, appraisal: Apprai
   return judgeSource(required, receipt) ?? judgeAge(required, receipt, appraisal);
 }
 
-/** Whose answer it is, and of which model. */
+/** Compares the answer's model and seller. */
 function judgeSource({ models, sellers }: Requirement, { core }: Receipt): Refusal | null {
   if (models !== null && !models.includes(core.request.model)) {
     return refusal(

@@ -1,6 +1,6 @@
 import { Proof402Error } from "../errors.ts";
 
-/** Errors that one guard has heeded. One that goes on through an action around it says nothing about that. */
+/** Errors that one guard has heeded. Passed on through an outer action, they say nothing of the outer one. */
 const heeded = new WeakSet<Proof402Error>();
 
 /**

@@ -121,11 +121,14 @@ export function readRequirement(options: GuardOptions): Requirement {
     allowSimulated: options.allowSimulated === true,
     allowImported: options.allowImported === true,
   };
-  const bound = rules ?? { function: toHex(sha256(utf8(bind.toString().toWellFormed()))) };
+  const bound = rules ?? { function: sourceDigest(bind as BindFunction) };
   const bytes = canonicalJson({ ...told, bind: bound });
   const record = { json: fromUtf8(bytes), sha256: toHex(sha256(bytes)) };
   return { ...told, buyer, bind: rules === null ? (bind as BindFunction) : judging(rules), clock, record };
 }
+
+const sourceDigest = (bind: BindFunction): string =>
+  toHex(sha256(utf8(Function.prototype.toString.call(bind).toWellFormed())));
 
 const judging =
   (rules: BindRules): BindFunction =>

@@ -69,6 +69,14 @@ export function readRules(value: unknown): BindRules {
 /**
  * Reads rules from JSON text. Throws Proof402Error `guard_rules`, also for a number that a double does not hold exactly:
  * write it as text.
+ *
+ * @example
+ * ```ts
+ * import { readFile } from "node:fs/promises";
+ * import { parseRules } from "proof402";
+ *
+ * const bind = parseRules(await readFile("trade-rules.json", "utf8"));
+ * ```
  */
 export function parseRules(text: string): BindRules {
   const parsed = parseJsonText(text);
@@ -86,12 +94,25 @@ function isHeld(spelt: string): boolean {
 const wrong = (why: string): Proof402Error =>
   new Proof402Error("guard_rules", `The guard's rules cannot be used. ${why}`, { next: "Correct the rules." });
 
-/** The rules in plain English, one a line, for a reader who has to approve or audit them. */
+/**
+ * The rules in plain English, one a line, for a reader who has to approve or audit them.
+ *
+ * @example
+ * ```ts
+ * import { rulesText } from "proof402";
+ *
+ * const text = rulesText({
+ *   rules: [{ check: { argument: "/amount" }, atMost: { answer: "/limit" } }],
+ *   free: ["/memo"],
+ * });
+ * // argument "/amount" is at most answer "/limit".
+ * ```
+ */
 export function rulesText({ rules, free = [] }: BindRules): string {
   const lines = rules.map(({ when: conditions, ...one }) =>
     conditions === undefined
-      ? `${sentence(one as Comparison)}.`
-      : `If ${conditions.map((condition) => sentence(condition)).join(" and ")}, then ${sentence(one as Comparison)}.`,
+      ? `${sentence(one)}.`
+      : `If ${conditions.map((condition) => sentence(condition)).join(" and ")}, then ${sentence(one)}.`,
   );
   const freed = free.map((path) => `${place("argument", path)} may be anything.`);
   return [...lines, ...freed, "Any other argument refuses, and so does a value that is missing."].join("\n");

@@ -3,14 +3,14 @@ import type { Buyer } from "../buyer/types.ts";
 import { argumentsOf } from "./arguments.ts";
 import type { ActionCall } from "./guard.ts";
 
-/** What an action's own function finds out about an action that may have happened or not. */
+/** The finding of an action's own `settle` function. */
 export type Found = "done" | "failed" | "undecided" | { state: "done" | "failed" | "undecided"; note: string };
 
 /** Asks the world what became of an action, by its recorded arguments and its idempotency key. Changes nothing in it. */
 export type Settle<Args> = (asked: ActionCall & { args: Args; at: string }) => Found | Promise<Found>;
 
 /**
- * Asks about each action of a tool that is `undecided`, and writes down what was found. Runs none of them. Those under way,
+ * Asks about each `undecided` action of a tool, and records the findings. Runs none of them. Those under way,
  * and those of another machine's processes, are not asked about. What `settle` throws leaves its action undecided and is
  * thrown once all were asked about.
  */

@@ -4,13 +4,13 @@ import type { JobsTable, PurchasesTable, SellerHoldsTable } from "../storage/tab
 
 type Claim = Selectable<ReceiptClaimsTable>;
 
-/** The columns that each claim has, and those that one with a tool has beside them. */
+/** The columns of each claim, and the further ones of a claim with a tool. */
 const CLAIMED = ["receipt_id", "purpose", "at", "purchase", "arguments", "arguments_sha256"] as const;
 const FOR_A_TOOL = ["id", "place", "kind", "most", "tool", "requirement", "idempotency_key", "owner"] as const;
 
 /**
- * What the log records of a claim, one value a change: that it was made, begun, ended and decided. A claim that names no
- * tool was made and begun at once, and its values have the form that they had before claims named one.
+ * The log's values of a claim, one a change: made, begun, ended, decided. A claim without a tool
+ * was made and begun at once; its values keep their earlier form.
  */
 export function claimStates(row: Claim): unknown[] {
   const named = row.idempotency_key !== null;

@@ -273,7 +273,7 @@ async function compareOthers(tx: Db, { holds, stops }: Walk): Promise<Broken | n
     : broken(null, null, "stop_altered", `Emergency stop ${stop.slice(0, 64)} is not what was logged.`);
 }
 
-/** The first subject whose stored row is not what was logged last. */
+/** Finds the first subject with another stored row than its last log entry. */
 const differing = (stored: ReadonlyMap<string, string>, logged: ReadonlyMap<string, string>): string | undefined =>
   [...new Set([...stored.keys(), ...logged.keys()])].find((id) => stored.get(id) !== logged.get(id));
 

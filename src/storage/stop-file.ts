@@ -18,5 +18,5 @@ export async function writeStopFile(file: string, reason: string): Promise<void>
   await writeNew(file, `${reason}\n`, { mode: 0o600 });
 }
 
-/** Removes the file, whoever made it. */
+/** Removes the file, also one made by hand. */
 export const removeStopFile = (file: string): Promise<void> => removeOwn(file);

@@ -34,9 +34,10 @@ beforeEach(async () => {
   actions = createActions(context()).actions;
 });
 afterEach(async () => {
-  expect(await auditLog(db)).toMatchObject({ ok: true });
+  const audited = await auditLog(db);
   await db.destroy();
   await rm(folder, { recursive: true });
+  if (!audited.ok) throw new Error(audited.message);
 });
 
 const context = (of = db): BuyerContext =>
@@ -108,10 +109,10 @@ describe("an action's place on a purchase", () => {
     const others = await Promise.all(Array.from({ length: 3 }, () => openDatabase(database)));
     const all = [actions, ...others.map((one) => createActions(context(one)).actions)];
     const asked = Array.from({ length: 24 }, (_one, at) =>
-      all[at % all.length]?.claim(receipt.id, asking("{}", rebalance(7))),
+      (all[at % all.length] ?? actions).claim(receipt.id, asking("{}", rebalance(7))),
     );
     const got = await Promise.all(asked);
-    expect(got.filter((one) => one !== undefined && "id" in one)).toHaveLength(7);
+    expect(got.filter((one) => "id" in one)).toHaveLength(7);
     await Promise.all(others.map((one) => one.destroy()));
   });
 
@@ -211,7 +212,8 @@ describe("an action whose process ended", () => {
     const [host, id, start] = self.split(":");
     expect(await isRunning(self)).toBe(true);
     expect(await isRunning(`${host}:${id}:`)).toBe(true);
-    if (start !== "") expect(await isRunning(`${host}:${id}:${Number(start) + 1}`)).toBe(false);
+    // Where the system does not say when a process began, its number has to do.
+    expect(await isRunning(`${host}:${id}:${start === "" ? "" : Number(start) + 1}`)).toBe(start === "");
     expect(await isRunning(gone)).toBe(false);
   });
 });

@@ -3,7 +3,7 @@ import { listActions } from "../../buyer/actions.ts";
 import { stopText } from "../guard.ts";
 import { skipped, warning, well, type Check } from "./check.ts";
 
-/** The emergency stop, and guarded actions whose end nobody knows. They stop no purchase. */
+/** The emergency stop, and guarded actions without a known end. They stop no purchase. */
 export const guard: Check = {
   name: "guard",
   async look(around) {
