@@ -8,6 +8,7 @@ import { textOf, type Line } from "./measure.ts";
 import { benchProofs } from "./proofs.ts";
 import { benchPurchases } from "./purchases.ts";
 import { benchPythonJson } from "./python-json.ts";
+import { benchGuard } from "./guard.ts";
 
 /** What is measured, by the name that `npm run bench -- NAME` takes. */
 const SECTIONS: Readonly<Record<string, { title: string; measure: (rounds: number) => Promise<Line[]> }>> = {
@@ -20,6 +21,7 @@ const SECTIONS: Readonly<Record<string, { title: string; measure: (rounds: numbe
     measure: benchBackground,
   },
   "python-json": { title: "Python's JSON form of a chat request of 1 MB", measure: benchPythonJson },
+  guard: { title: "Guarded actions", measure: benchGuard },
 };
 
 const { values, positionals } = parseArgs({
