@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Agent } from "undici";
 import { joinBytes, jsonOf, type Address } from "../evidence/bytes.ts";
 
 /** Most bytes of one answer. */
@@ -63,6 +64,10 @@ export function isRevert(error: unknown): boolean {
 /** Makes one JSON-RPC request. Gives the result as it came; throws {@link RpcFault}. */
 export type RpcRequest = (method: string, params?: readonly unknown[]) => Promise<unknown>;
 
+/** An answer of HTTP, and what JSON-RPC says in it. */
+type Answer = { status: number; body: Uint8Array };
+type Said = { error?: { code?: unknown; message?: unknown } | null; result?: unknown };
+
 /** How an RPC is asked. */
 export type RpcOptions = {
   /** May hold a user's name and password, and a key. */
@@ -75,18 +80,37 @@ export type RpcOptions = {
   signal?: AbortSignal | undefined;
 };
 
+/** The connections to all RPCs, kept for a while between requests. */
+let kept: Agent | undefined;
+
 /** Opens an RPC; no request is made. */
 export async function openRpc({ url, timeoutMs, retries, signal }: RpcOptions): Promise<RpcRequest> {
-  const { fromHttp } = await import("ox/RpcTransport");
+  // By its file, as Bun hands out an imitation under the bare name.
+  const { Agent: Connections, request } = await import("undici/index.js");
+  const dispatcher = (kept ??= new Connections());
   const { href, headers } = splitUrl(url);
-  const fetchOptions = { headers, redirect: "error" as const, signal: signal ?? null };
-  const http = fromHttp(href, { raw: true, timeout: timeoutMs, fetchFn: fetchBounded, fetchOptions });
+  const post = async (body: string): Promise<Answer> => {
+    const time = AbortSignal.timeout(timeoutMs);
+    const end = signal === undefined ? time : AbortSignal.any([signal, time]);
+    try {
+      const answer = await request(href, { method: "POST", headers, body, dispatcher, signal: end });
+      return { status: answer.statusCode, body: await readBounded(answer.body) };
+    } catch (error) {
+      if (error instanceof RpcFault) throw error;
+      if (signal?.aborted === true) throw new RpcFault("ended");
+      throw new RpcFault(time.aborted ? "timeout" : "http");
+    }
+  };
   const ask = async (method: string, params: readonly unknown[]): Promise<unknown> => {
-    const answer: unknown = await http.request({ method, params }).catch((error: unknown) => {
-      throw faultOf(error, signal);
-    });
+    const { status, body } = await post(JSON.stringify({ jsonrpc: "2.0", id: 0, method, params }));
+    const answer = jsonOf(body);
+    const { error, result } = (typeof answer === "object" && answer !== null ? answer : {}) as Said;
+    if (status < 200 || status > 299) {
+      if (typeof error?.code === "number" && typeof error.message === "string") throw refusal(error, status);
+      throw new RpcFault("http", { status });
+    }
+    if (answer === undefined) throw new RpcFault("http");
     if (typeof answer !== "object" || answer === null) throw new RpcFault("unusable");
-    const { error, result } = answer as { error?: unknown; result?: unknown };
     if (error !== undefined && error !== null) throw refusal(error);
     return result;
   };
@@ -113,32 +137,21 @@ function mayPass(error: unknown): boolean {
   return !UNSERVED_CODES.includes(code) && status !== undefined && PASSING_STATUS.includes(status);
 }
 
-/** The address without a user in it, which `fetch` takes in a header only. */
+/** The address without a user in it, who goes into a header. */
 function splitUrl(text: string): { href: string; headers: Record<string, string> } {
+  const headers = { "content-type": "application/json", accept: "application/json" };
   const url = new URL(text);
   const { username, password } = url;
-  if (username === "") return { href: text, headers: {} };
+  if (username === "") return { href: text, headers };
   [url.username, url.password] = ["", ""];
   const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
-  return { href: url.href, headers: { authorization: `Basic ${btoa(credentials)}` } };
+  return { href: url.href, headers: { ...headers, authorization: `Basic ${btoa(credentials)}` } };
 }
 
-/** Reads a bounded answer, whose HTTP status goes into the error that it is. */
-async function fetchBounded(...request: Parameters<typeof fetch>): Promise<Response> {
-  const response = await fetch(...request);
-  const body = await readBounded(response);
-  const { ok, status } = response;
-  if (ok) return new Response(body, { headers: { "content-type": response.headers.get("content-type") ?? "" } });
-  const said = jsonOf(body) as { error?: { code?: unknown; message?: unknown } } | null | undefined;
-  if (typeof said?.error?.code === "number" && typeof said.error.message === "string")
-    throw refusal(said.error, status);
-  throw new RpcFault("http", { status });
-}
-
-async function readBounded({ body }: Response): Promise<Uint8Array<ArrayBuffer>> {
+async function readBounded(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of body ?? []) {
+  for await (const chunk of body) {
     size += chunk.length;
     if (size > MAX_ANSWER_BYTES) throw new RpcFault("unusable");
     chunks.push(chunk);
@@ -150,10 +163,4 @@ function refusal(error: unknown, status?: number): RpcFault {
   const { code, message, data } = error as { code?: unknown; message?: unknown; data?: unknown };
   const facts = { code: typeof code === "number" ? code : undefined, data, status };
   return new RpcFault("refused", facts, typeof message === "string" ? message : undefined);
-}
-
-function faultOf(error: unknown, signal: AbortSignal | undefined): RpcFault {
-  if (signal?.aborted === true) return new RpcFault("ended");
-  if (error instanceof RpcFault) return error;
-  return new RpcFault(error instanceof Error && error.name === "Promise.TimeoutError" ? "timeout" : "http");
 }

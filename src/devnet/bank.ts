@@ -2,7 +2,6 @@ import {
   createPublicClient,
   createTestClient,
   createWalletClient,
-  http,
   nonceManager,
   type Address,
   type Hex,
@@ -11,6 +10,7 @@ import {
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { foundry } from "viem/chains";
 import { lowered } from "../evidence/bytes.ts";
+import { rpcTransport } from "./transport.ts";
 import type { Anvil } from "./anvil.ts";
 import { EXACT_PROXY, PERMIT2, UPTO_PROXY } from "../evidence/permit2.ts";
 import { CHANNELS, DEPOSIT_COLLECTOR } from "../evidence/channel.ts";
@@ -65,7 +65,7 @@ export const POLL_MS = 20;
  * ```
  */
 export async function openBank(anvil: Anvil): Promise<Bank> {
-  const transport = http(anvil.rpcUrl);
+  const transport = rpcTransport(anvil.rpcUrl);
   const client = createPublicClient({ chain: foundry, transport, pollingInterval: POLL_MS });
   const test = createTestClient({ chain: foundry, transport, mode: "anvil" });
   // Canonical addresses hold on every chain; what stands there here is our own doubles of them.

@@ -6,9 +6,10 @@ import { ExactEvmScheme } from "@x402/evm/exact/facilitator";
 import { BatchSettlementEvmScheme } from "@x402/evm/batch-settlement/facilitator";
 import { UptoEvmScheme } from "@x402/evm/upto/facilitator";
 import { Hono, type Context } from "hono";
-import { createWalletClient, http, nonceManager, publicActions, type Hex } from "viem";
+import { createWalletClient, nonceManager, publicActions, type Hex } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import { foundry } from "viem/chains";
+import { rpcTransport } from "./transport.ts";
 import type { Anvil } from "./anvil.ts";
 import { POLL_MS } from "./bank.ts";
 
@@ -32,7 +33,7 @@ export function createFacilitator(anvil: Anvil, key: Hex): Hono {
   const client = createWalletClient({
     account,
     chain: foundry,
-    transport: http(anvil.rpcUrl),
+    transport: rpcTransport(anvil.rpcUrl),
     pollingInterval: POLL_MS,
   }).extend(publicActions);
   const inTurn = createTurns();
