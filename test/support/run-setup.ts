@@ -44,5 +44,5 @@ export async function setup(): Promise<() => void> {
   process.env["PROOF402_TEST_KEYS"] = keys;
   process.env["PROOF402_TEST_RUN"] = folder;
   process.env["TMPDIR"] = folder;
-  return () => void rmSync(folder, { recursive: true, force: true });
+  return () => rmSync(folder, { recursive: true, force: true });
 }
