@@ -1,13 +1,14 @@
 # Purchases as a person makes them with the installed tarball. Sourced by .ci/run; `work` is its folder.
 
-# Starts a market in the background, which ends with this shell.
+# open_market [name [options]]: starts a market in the background, which ends with this shell.
 open_market() {
-  "$work/user/node_modules/.bin/proof402" devnet --dir "$work/market" >"$work/market.log" 2>&1 &
+  local name=${1:-market}
+  "$work/user/node_modules/.bin/proof402" devnet --dir "$work/$name" "${@:2}" >"$work/$name.log" 2>&1 &
   local market=$!
   # shellcheck disable=SC2064
   trap "kill $market; wait $market || true" EXIT
-  until grep -q "Ctrl-C ends it" "$work/market.log"; do
-    kill -0 "$market" || { cat "$work/market.log"; exit 1; }
+  until grep -q "Ctrl-C ends it" "$work/$name.log"; do
+    kill -0 "$market" || { cat "$work/$name.log"; exit 1; }
     sleep 0.2
   done
 }
@@ -53,13 +54,15 @@ other_runtimes() {
   done
 }
 
-# LangChain 0.3 beside the tarball: no conflict of peers, and its tools verify a receipt.
+# LangChain 0.3 beside the tarball: no conflict of peers, its tools verify a receipt, and its chat model buys.
 older_langchain() {
   mkdir "$work/older"
   cd "$work/older"
-  cp "$work/user/package.json" "$root/.ci/langchain-tools.mjs" .
+  cp "$work/user/package.json" "$root/.ci/langchain-tools.mjs" "$root/.ci/langchain-chat.mjs" .
   npm install --silent --no-save "$work"/proof402-*.tgz langchain@0.3 @langchain/core@0.3 @langchain/langgraph@0.4
   PROOF402_CONFIG=$work/newcomer/.proof402/proof402.config.json node langchain-tools.mjs "$work/receipt.json"
+  open_market chats --chat
+  PROOF402_CONFIG=$work/chats/proof402.config.json node langchain-chat.mjs
 }
 
 # A CommonJS bundle of the library: opens a buyer and verifies a receipt.

@@ -1,4 +1,4 @@
-import { AIMessage, ToolMessage, type BaseMessage, type ContentBlock } from "@langchain/core/messages";
+import type { AIMessage, BaseMessage, ContentBlock, ToolMessage } from "@langchain/core/messages";
 import { Proof402Error } from "../../errors.ts";
 
 /** A message as a chat's input has it. */
@@ -13,15 +13,25 @@ type InputMessage = Record<string, unknown>;
 export const toInputMessages = (messages: readonly BaseMessage[]): InputMessage[] => messages.map(toInputMessage);
 
 function toInputMessage(message: BaseMessage): InputMessage {
-  if (ToolMessage.isInstance(message))
-    return { role: "tool", tool_call_id: message.tool_call_id, content: textIn(message, "tool") };
-  if (AIMessage.isInstance(message)) return assistantMessage(message);
-  const role = ROLES[message.type];
-  if (role === undefined) throw misfit(`A message of type "${message.type.slice(0, 64)}" has no place in a chat.`);
+  if (isOfTool(message)) return { role: "tool", tool_call_id: message.tool_call_id, content: textIn(message, "tool") };
+  if (isOfModel(message)) return assistantMessage(message);
+  const type = typeOf(message);
+  const role = ROLES[type];
+  if (role === undefined) throw misfit(`A message of type "${type.slice(0, 64)}" has no place in a chat.`);
   const { name } = message;
   const content = role === "system" ? textIn(message, role) : userContent(message);
   return { role, content, ...(name === undefined ? {} : { name }) };
 }
+
+/** A message's type. LangChain 0.3 tells it by a call, and has neither the field nor `AIMessage.isInstance`. */
+function typeOf(message: BaseMessage): string {
+  const { type } = message as { type?: string };
+  return type ?? message.getType(); // oxlint-disable-line typescript/no-deprecated -- LangChain 0.3 has no other
+}
+
+/** Whether a message is a model's, in every LangChain that is supported. */
+export const isOfModel = (message: BaseMessage): message is AIMessage => typeOf(message) === "ai";
+const isOfTool = (message: BaseMessage): message is ToolMessage => typeOf(message) === "tool";
 
 const ROLES: Readonly<Record<string, "system" | "user">> = { system: "system", developer: "system", human: "user" };
 

@@ -1,8 +1,8 @@
 import { OutputParserException } from "@langchain/core/output_parsers";
 import type { BaseMessage } from "@langchain/core/messages";
-import { AIMessage } from "@langchain/core/messages";
 import { toJsonSchema, Validator } from "@langchain/core/utils/json_schema";
 import { interopSafeParseAsync, isInteropZodSchema } from "@langchain/core/utils/types";
+import { isOfModel } from "./messages.ts";
 
 /** A schema of an answer: zod, Standard Schema or JSON Schema. */
 export type AnswerSchema = Record<string, unknown>;
@@ -66,7 +66,7 @@ type StandardSchema = {
 type Validated = { value: unknown; issues?: undefined } | { issues: readonly { message: string }[] };
 
 function calledWith(message: BaseMessage, name: string): unknown {
-  const calls = AIMessage.isInstance(message) ? (message.tool_calls ?? []) : [];
+  const calls = isOfModel(message) ? (message.tool_calls ?? []) : [];
   const call = calls.find((one) => one.name === name);
   if (call === undefined) throw misfit(message, `It makes no call of "${name}".`);
   return call.args;
