@@ -39,6 +39,7 @@ export type { AssetSpending } from "./payment/types.ts";
 export { loadWallet, type WalletFiles } from "./payment/load-wallet.ts";
 export type { Account, TypedData, UnsignedTransaction } from "./payment/account.ts";
 export { walletFromAccount, walletFromPrivateKey, type Wallet } from "./payment/wallet.ts";
+export { serializeReport, type Report } from "./receipts/report-schema.ts";
 export type { Decision } from "./receipts/decision-schema.ts";
 export { createReceipt, parseReceipt, redactReceipt, serializeReceipt } from "./receipts/receipt.ts";
 export {

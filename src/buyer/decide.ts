@@ -10,6 +10,7 @@ import {
 } from "../receipts/decision-schema.ts";
 import { addDecision, searchDecisions } from "../receipts/decisions.ts";
 import { logHead } from "../receipts/log.ts";
+import { makeReport } from "../receipts/report.ts";
 import type { Receipt } from "../receipts/schema.ts";
 import { requireReceipt } from "../receipts/store.ts";
 import type { Db } from "../storage/database.ts";
@@ -41,6 +42,8 @@ export function createDecisions(ctx: BuyerContext): DecisionLog {
         if (stored !== null) return stored;
       }
     },
+
+    report: (request) => makeReport(ctx.db, request, ctx.clock()),
 
     logHead: () => logHead(ctx.db),
 

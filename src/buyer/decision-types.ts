@@ -1,3 +1,5 @@
+import type { ReportRequest } from "../receipts/report.ts";
+import type { Report } from "../receipts/report-schema.ts";
 import type { Decision } from "../receipts/decision-schema.ts";
 
 /** A decision to record. */
@@ -35,6 +37,12 @@ export type DecisionLog = {
     limit?: number | undefined;
     skip?: number | undefined;
   }): Promise<Decision[]>;
+  /**
+   * The decisions of a period with their receipts and the log of that time, for `serializeReport` to write and an auditor to
+   * verify. A period reaches no further than now. Throws Proof402Error `invalid_input`, `report_too_large` and
+   * `receipt_store_damaged`.
+   */
+  report(request: ReportRequest): Promise<Report>;
   /**
    * Number and hash of the log's newest entry. Kept elsewhere it shows later whether the end of the log, or of a report, was
    * cut off.

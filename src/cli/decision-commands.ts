@@ -21,6 +21,19 @@ export function addDecisionCommands(program: Command, lazily: Lazily): void {
     .command("show <id>")
     .description("one decision: who, on which receipts, what was done, and what came of it")
     .action(lazily(async () => forReceipts((await import("./decisions.ts")).showDecision)));
+  decisions
+    .command("report")
+    .description("the decisions of a period with their receipts and the log of that time, as one file for an auditor")
+    .requiredOption("--from <time>", "made at this time or later, such as 2026-11-01")
+    .requiredOption("--to <time>", "made before this time; the report reaches no further than now")
+    .option("--purpose <purpose>", "of this purpose only")
+    .requiredOption("--out <file>", "the report: the evidence")
+    .option("--html <file>", "the same as a page for people, which prints on A4")
+    .addHelpText(
+      "after",
+      "\nExample: proof402 decisions report --from 2026-11-01 --to 2026-12-01 --out report.json --html report.html",
+    )
+    .action(lazily(async () => forReceipts((await import("./decision-report.ts")).reportDecisions)));
 
   program
     .command("log")

@@ -36,6 +36,10 @@ export const UNREADABLE: ReadonlySet<ErrorCode> = new Set([
   "receipt_exists",
   "receipt_full",
   "receipt_imported",
+  "decision_ambiguous",
+  "report_malformed",
+  "report_version",
+  "report_too_large",
 ]);
 
 /** The exit code for an error's code. */

@@ -43,6 +43,8 @@ const SPEAKING = { speaks: true };
 
 const assurance = new Option("--assurance <level>", "least evidence wanted").choices(ASSURANCES);
 
+const collect = (value: string, before: string[] = []): string[] => [...before, value];
+
 function buildProgram(): Command {
   const program = new Command("proof402")
     .description("Buy AI inferences over HTTP 402 and keep proof receipts that anyone can check offline.")
@@ -102,10 +104,11 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
 
   program
     .command("verify [file-or-id]")
-    .description("check a receipt from its own evidence, offline (- reads standard input)")
+    .description("check a receipt, or a report of decisions, from its own evidence, offline (- reads standard input)")
     .option("--at <time>", "judge as of this time, or now (default: when it was bought)")
     .addOption(assurance)
     .option("--trust <file>", "judge by a file of `proof402 trust export`, in place of the configuration")
+    .option("--head <hash>", "of a report: the log has to hold this head, handed over before; may be repeated", collect)
     .option("--online", "read settlement and inclusion again, from the configured RPC")
     .option("--page", "name the page that judges receipt files in a browser, and judge nothing here")
     .addHelpText(

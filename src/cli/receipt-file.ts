@@ -10,23 +10,26 @@ import type { Receipt } from "../receipts/schema.ts";
 const READ_AT_MOST = MAX_FILE_BYTES + 1;
 
 /** Reads a receipt file, or standard input for `-`. Throws Proof402Error `receipt_unreadable` or one of `parseReceipt`'s codes. */
-export async function readReceiptFile(path: string): Promise<Receipt> {
-  const parsed = parseReceipt(await readBounded(path));
+export const readReceiptFile = async (path: string): Promise<Receipt> => receiptOf(await readBounded(path));
+
+/** The receipt of a file's bytes. Throws Proof402Error with one of `parseReceipt`'s codes. */
+export function receiptOf(bytes: Uint8Array): Receipt {
+  const parsed = parseReceipt(bytes);
   if (parsed.ok) return parsed.receipt;
   throw new Proof402Error(parsed.code, parsed.message, {
     next: "Get the receipt again from where it was made; this file cannot be trusted.",
   });
 }
 
-/** At most one byte more of a file than a receipt may have. Throws Proof402Error `receipt_unreadable`. */
-export async function readBounded(path: string): Promise<Uint8Array> {
+/** At most one byte more of a file than a receipt may have, or `most`, and a piece. Throws Proof402Error `receipt_unreadable`. */
+export async function readBounded(path: string, most = READ_AT_MOST): Promise<Uint8Array> {
   try {
     const chunks: Buffer[] = [];
     let length = 0;
     for await (const chunk of path === "-" ? process.stdin : await openFile(path)) {
       chunks.push(chunk as Buffer);
       length += (chunk as Buffer).length;
-      if (length >= READ_AT_MOST) break;
+      if (length >= most) break;
     }
     return Buffer.concat(chunks);
   } catch (error) {

@@ -21,37 +21,51 @@ import { factList } from "./fact-list.ts";
 import { layerTable, waitFor } from "./layer-table.ts";
 import { EXIT, globals, note, print, printResult, type GlobalOptions } from "./globals.ts";
 import { timeOf } from "./numbers.ts";
-import { readReceiptFile } from "./receipt-file.ts";
+import { isReport, MAX_REPORT_BYTES } from "../receipts/report-schema.ts";
+import { readBounded, receiptOf } from "./receipt-file.ts";
 import { storyOf, storyText } from "./receipt-story.ts";
 import { configOf, withStore } from "./session.ts";
 import { readTrustFile } from "./trust.ts";
+import { EXIT_OF, verifyReportFile } from "./verify-report.ts";
 
-type Options = { page?: boolean; at?: string; assurance?: string; trust?: string; online?: boolean };
+type Options = { head?: string[]; page?: boolean; at?: string; assurance?: string; trust?: string; online?: boolean };
 type Asked = { at: Date | undefined; assurance: Assurance | undefined };
 /** A receipt as it was judged, and by what. */
 type Judged = { receipt: Receipt; appraisal: Appraisal; policy: AppraisalPolicy };
 
-const EXIT_OF: Record<Verdict, number> = {
-  verified: EXIT.ok,
-  failed: EXIT.failed,
-  pending: EXIT.open,
-  unverified: EXIT.open,
-};
-
 /**
  * `proof402 verify FILE|ID`: judges a receipt from its own evidence, offline, by the configuration or by a trust file. A file
  * needs neither wallet nor database; where there is a database, what it knows of the purchase counts. `--online` reads the
- * chain again. Exits by the verdict: 0 verified, 1 failed, 2 pending or unverified; 64 for a file that cannot be read.
+ * chain again. A report of decisions is checked in the same way. Exits by the verdict: 0 verified, 1 failed, 2 pending or unverified; 64 for a file that cannot be read.
  */
 export async function verify(target: string | undefined, options: Options, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
   if (options.page === true) return namePage(json);
-  if (target === undefined) throw usage("No receipt was named.");
+  if (target === undefined) throw usage("No receipt or report was named.");
   const asked = { assurance: readAssurance(options.assurance), at: readTime(options.at) };
   const trust = options.trust === undefined ? null : await readTrustFile(options.trust);
   // A trust file is all there is to judge by, and only reading the chain takes more.
   const config = trust !== null && options.online !== true ? null : await configIfAny(rest);
-  const { receipt, appraisal, policy } = await judge(target, rest, { ...asked, trust, config, online: options.online });
+  const file = isIdLike(target) ? null : await readBounded(target, MAX_REPORT_BYTES + 1);
+  if (file !== null && isReport(file)) {
+    if (options.online === true) throw usage("A report is checked offline, without --online.");
+    const by = options.trust === undefined ? "the configuration" : options.trust;
+    const policyNow = policyOf({ ...asked, trust, config });
+    const store = trust === null && config !== null && (await isFile(config.database)) ? config : null;
+    return verifyReportFile(
+      file,
+      { ...asked, heads: options.head ?? [], policy: policyNow, by, store },
+      { json, rest },
+    );
+  }
+  if (options.head !== undefined) throw usage("--head is for a report of decisions.");
+  const { receipt, appraisal, policy } = await judge(target, rest, {
+    ...asked,
+    trust,
+    config,
+    online: options.online,
+    given: file,
+  });
   const known = sellerOf(policy, receipt.core.seller.id) !== undefined;
   const facts = await readFacts(receipt);
   const verification = verificationOf(receipt, appraisal, config?.payment.assets ?? []);
@@ -106,13 +120,19 @@ function namePage(json: boolean): number {
 async function judge(
   target: string,
   options: GlobalOptions,
-  asked: Asked & { trust: AppraisalPolicy | null; config: Config | null; online: boolean | undefined },
+  asked: Asked & {
+    trust: AppraisalPolicy | null;
+    config: Config | null;
+    online: boolean | undefined;
+    given: Uint8Array | null;
+  },
 ): Promise<Judged> {
   const { trust, config } = asked;
-  const stored = isIdLike(target);
+  const { given } = asked;
+  const stored = given === null;
   const receipt = stored
     ? await withStore(options, async (db) => requireReceipt(db, await fullId(db, target)))
-    : await readReceiptFile(target);
+    : receiptOf(given);
   const policy = policyOf(asked);
   const isKnown = trust === null && config !== null && (stored || (await isFile(config.database)));
   const online = asked.online === true;

@@ -41,6 +41,15 @@ export const RECEIPTS = {
     "A field of a decision is missing, too long or not plain data.",
     "Correct the field that the message names.",
   ],
+  report_malformed: [
+    "The file is not a report, is not JSON, or has duplicate keys.",
+    "Get the report again from where it was made.",
+  ],
+  report_version: ["A version of reports that this program does not know.", "Update proof402."],
+  report_too_large: [
+    "The period has more than a report holds, or the file is larger than a report can be.",
+    "Report a shorter period, or one purpose at a time.",
+  ],
   decision_not_found: ["No decision of this id is stored here.", "Check the id."],
   decision_ambiguous: ["Several decisions begin with the id that was given.", "Give more characters of it."],
   provider_unknown: ["This version does not know the kind of seller.", "Update proof402."],

@@ -18,6 +18,13 @@ const escaped = (text: string): string =>
     .replace(HIDDEN, " ")
     .replace(/[&<>"']/g, (sign) => ESCAPES[sign] ?? "");
 
+/** A heading of this level. */
+export const heading = (level: number, words: string, kind = ""): Html => {
+  const { markup } = html`${words}`;
+  const style = kind === "" ? "" : html` class="${kind}"`.markup;
+  return { markup: `<h${level}${style}>${markup}</h${level}>` };
+};
+
 type Value = string | number | Html | readonly Html[];
 
 /** Markup from a template. Every text put in becomes text of the page, in content and in quoted attributes alike. */

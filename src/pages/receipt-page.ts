@@ -4,7 +4,7 @@ import { formatOf } from "../evidence/exchange/formats.ts";
 import { paidAmount } from "../receipts/paid.ts";
 import { LAYERS, type Appraisal, type Layer, type Receipt, type Verdict } from "../receipts/schema.ts";
 import type { Facts } from "../verify/facts.ts";
-import { html, type Html } from "./html.ts";
+import { heading, html, type Html } from "./html.ts";
 import { evidenceOfLayer, QUESTIONS } from "./layers.ts";
 import { pageOf } from "./page.ts";
 
@@ -19,6 +19,8 @@ export type ReceiptView = {
   judgedBy: string;
   /** The names of tokens that the reader knows. */
   tokens?: readonly PlacedToken[];
+  /** Part of a page about more than this receipt. */
+  isPart?: boolean;
 };
 
 /** Most characters of a body or of a layer's evidence on the page. The file holds all of it. */
@@ -39,22 +41,24 @@ export const receiptPage = (view: ReceiptView): string =>
 export function receiptArticle(view: ReceiptView): Html {
   const { receipt, appraisal, facts, known, judgedBy } = view;
   const { core } = receipt;
-  const heading = `${appraisal.verdict.toUpperCase()}${appraisal.simulated ? " (simulated hardware)" : ""}`;
+  const isPart = view.isPart === true;
+  const title = `${appraisal.verdict.toUpperCase()}${appraisal.simulated ? " (simulated hardware)" : ""}`;
+  const part = (words: string): Html => heading(isPart ? 4 : 2, words);
   const told =
     appraisal.verdict === "verified" ? "" : "The file tells the following. The checks below say how far it holds.";
   const nothing = known
     ? html`${VERDICTS[appraisal.verdict]}`
     : html`Nothing pinned was checked: no trust file or configuration that knows this seller was given. What stands
       below are facts that hold for this file under any policy, and what the file tells.`;
-  return html`<article>
-    <h1 class="${appraisal.verdict}">${heading}</h1>
+  return html`<article id="${receipt.id}">
+    ${heading(isPart ? 3 : 1, title, appraisal.verdict)}
     <p><strong>${nothing}</strong></p>
     <p>
       Receipt <code>${receipt.id}</code>. Assurance reached: ${appraisal.assurance}; asked for: ${appraisal.wanted}.
       Judged by ${judgedBy}, as of <time>${appraisal.evaluatedAt}</time>.
     </p>
     <section>
-      <h2>What happened</h2>
+      ${part("What happened")}
       <p>${told}</p>
       <dl>
         <dt>Seller</dt>
@@ -74,26 +78,31 @@ export function receiptArticle(view: ReceiptView): Html {
       </dl>
     </section>
     <section>
-      <h2>Checks</h2>
+      ${part("Checks")}
       <ol class="layers">
         ${LAYERS.map((layer) => checkOf(layer, view))}
       </ol>
     </section>
     <section>
-      <h2>What this does not prove</h2>
+      ${part("What this does not prove")}
       <ul>
         ${appraisal.notProven.map((words) => html`<li>${words}</li>`)}
       </ul>
     </section>
     <section>
-      <h2>Times</h2>
+      ${part("Times")}
       <ol>
         ${timesOf(receipt, facts).map(({ at, what }) => html`<li><time>${at}</time> ${what}</li>`)}
       </ol>
     </section>
-    <p>
-      This page proves nothing by itself. The receipt's file does: verify it again with <code>proof402 verify</code>.
-    </p>
+    ${
+      isPart
+        ? ""
+        : html`<p>
+            This page proves nothing by itself. The receipt's file does: verify it again with
+            <code>proof402 verify</code>.
+          </p>`
+    }
   </article>`;
 }
 
@@ -104,7 +113,7 @@ function checkOf(layer: Layer, { appraisal, receipt, facts }: ReceiptView): Html
     <details>
       <summary><span class="${status}">${status}</span> ${QUESTIONS[layer]} <br />${note}</summary>
       <p>Layer <code>${layer}</code>, code <code>${code}</code>. Judged from:</p>
-      <pre>${cut(evidence)}</pre>
+      <pre tabindex="0">${cut(evidence)}</pre>
     </details>
   </li> `;
 }
@@ -135,7 +144,7 @@ function bodyOf({ core }: Receipt, part: "request" | "response"): Html {
     : html`Not readable by this version; conclude nothing from it. ${valueOf(reading.answer)}`;
 }
 
-const valueOf = (value: unknown): Html => html`<pre>${cut(JSON.stringify(value, inText, 2))}</pre>`;
+const valueOf = (value: unknown): Html => html`<pre tabindex="0">${cut(JSON.stringify(value, inText, 2))}</pre>`;
 
 /** Numbers that JSON does not have, as text. */
 const inText = (_name: string, value: unknown): unknown =>

@@ -1,10 +1,12 @@
-import { MAX_FILE_BYTES } from "../receipts/budget.ts";
+import { isReport, MAX_REPORT_BYTES } from "../receipts/report-schema.ts";
 import { textOf } from "../evidence/bytes.ts";
 import { parseJsonText } from "../evidence/json-text.ts";
 import { appraisalPolicySchema, policyHash, sellerOf, trustSchema, type AppraisalPolicy } from "../verify/policy.ts";
+import { verifyReport } from "../verify/verify-report.ts";
 import { verifyReceipt } from "../verify/verify-receipt.ts";
 import { html, type Html } from "./html.ts";
 import { receiptArticle } from "./receipt-page.ts";
+import { reportArticle } from "./report-page.ts";
 
 /** The script of `verify.html`: it judges the files that a person drops on the page. Nothing leaves the page. */
 
@@ -24,8 +26,8 @@ const find = (id: string): HTMLElement => {
 
 async function take(files: Iterable<File>): Promise<void> {
   for (const file of files) {
-    // One byte more than a receipt may have, so that its fault is named.
-    const bytes = new Uint8Array(await file.slice(0, MAX_FILE_BYTES + 1).arrayBuffer());
+    // One byte more than a report may have, so that its fault is named.
+    const bytes = new Uint8Array(await file.slice(0, MAX_REPORT_BYTES + 1).arrayBuffer());
     const found = trustIn(file.name, bytes);
     if (found === null) receipts.push({ name: file.name, bytes });
     else trust = found;
@@ -55,6 +57,18 @@ async function show(): Promise<void> {
 
 async function judge({ name, bytes }: Dropped): Promise<Html> {
   const policy = trust?.policy ?? appraisalPolicySchema.parse({});
+  const judgedBy = trust === null ? "no trust file" : `the trust file ${trust.name}`;
+  const knows = (seller: string): boolean => sellerOf(policy, seller) !== undefined;
+  if (isReport(bytes)) {
+    const judged = await verifyReport(bytes, policy);
+    if (judged.ok)
+      return html`<p>File ${name}</p>
+        ${await reportArticle(judged, { judgedBy, knows })}`;
+    return html`<article>
+      <h1 class="failed">NOT A REPORT THAT CAN BE TRUSTED</h1>
+      <p>${name}: ${judged.message} <code>${judged.code}</code></p>
+    </article>`;
+  }
   const verified = await verifyReceipt(bytes, policy);
   if (!verified.ok)
     return html`<article>
@@ -62,8 +76,7 @@ async function judge({ name, bytes }: Dropped): Promise<Html> {
       <p>${name}: ${verified.message} <code>${verified.code}</code></p>
     </article>`;
   const { receipt, appraisal, facts } = verified;
-  const known = sellerOf(policy, receipt.core.seller.id) !== undefined;
-  const judgedBy = trust === null ? "no trust file" : `the trust file ${trust.name}`;
+  const known = knows(receipt.core.seller.id);
   return html`<p>File ${name}</p>
     ${receiptArticle({ receipt, appraisal, facts, known, judgedBy })}`;
 }

@@ -9,9 +9,8 @@ export const verifyPage = (script: string): string =>
     body: html`<header>
         <h1>Verify a proof402 receipt</h1>
         <p>
-          Choose or drop receipt files here, and the trust file of the one whose judgement you take (<code
-            >proof402 trust export trust.json</code
-          >
+          Choose or drop receipt files or reports of decisions here, and the trust file of the one whose judgement you
+          take (<code>proof402 trust export trust.json</code>
           writes one). They are judged on this page, on this machine. Nothing is uploaded: the page cannot load or send
           anything.
         </p>
@@ -21,7 +20,7 @@ export const verifyPage = (script: string): string =>
         </p>
       </header>
       <div class="drop">
-        <label>Receipts and trust file <input id="files" type="file" multiple /></label>
+        <label>Receipts, reports and trust file <input id="files" type="file" multiple /></label>
       </div>
       <p id="trusted" role="status"></p>
       <main id="results" aria-live="polite"></main>

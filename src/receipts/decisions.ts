@@ -58,7 +58,7 @@ export function readDecisionText(text: string, id: string): Decision | null {
 }
 
 /** Reads a row. Throws Proof402Error `receipt_store_damaged`. */
-function decisionOf({ id, json }: { id: string; json: string }): Decision {
+export function decisionOf({ id, json }: { id: string; json: string }): Decision {
   const decision = readDecisionText(json, id);
   if (decision !== null) return decision;
   throw new Proof402Error(

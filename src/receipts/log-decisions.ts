@@ -2,7 +2,7 @@ import type { Db } from "../storage/database.ts";
 import { broken, type Broken } from "./audit-codes.ts";
 import { decisionDigest, loggedValue } from "./decision-schema.ts";
 import { readDecisionText } from "./decisions.ts";
-import { digestOf } from "./log-entry.ts";
+import { digestOf } from "./log-digest.ts";
 
 /** Rows read at a time, so that memory stays bounded. */
 const ROWS_PER_PAGE = 500;

@@ -1,19 +1,8 @@
-import { toHex } from "../evidence/bytes.ts";
-import { canonicalSha256 } from "../evidence/canonical.ts";
 import type { Db } from "../storage/database.ts";
 import { appendToLog } from "../storage/log-chain.ts";
+import { digestOf, firstDigest } from "./log-digest.ts";
 import { missingBodies } from "./receipt.ts";
 import type { Receipt } from "./schema.ts";
-
-/** sha256(JCS(value)) of a later evidence or an appraisal as it stands in the receipt, hex. */
-export const digestOf = (value: unknown): string => toHex(canonicalSha256(value));
-
-/**
- * The content of a `receipt` or `import` entry: the id (the core's hash), an imported file's evidence, and its missing
- * bodies. One with both is recorded as all were before lacking bodies were.
- */
-export const firstDigest = ({ id }: Receipt, later: Receipt["later"], lacking: readonly string[]): string =>
-  digestOf(lacking.length === 0 ? { id, later } : { id, later, lacking });
 
 /**
  * Appends an entry inside the caller's immediate transaction, so that number and predecessor are true across processes.

@@ -1,7 +1,7 @@
 import type { Db } from "../storage/database.ts";
 import type { PurchasesTable } from "../storage/tables.ts";
 import { broken, type Broken } from "./audit-codes.ts";
-import { digestOf } from "./log-entry.ts";
+import { digestOf } from "./log-digest.ts";
 import { LINK_COLUMNS, SHARE_COLUMNS } from "./log-rows.ts";
 
 /** Rows read at a time, so that memory stays bounded. */

@@ -6,7 +6,7 @@ import type { ReceiptsTable } from "../storage/tables.ts";
 import { parseJsonText } from "../evidence/json-text.ts";
 import { GENESIS, hashEntry } from "../evidence/log-chain.ts";
 import { broken, type AuditResult, type Broken } from "./audit-codes.ts";
-import { digestOf, firstDigest } from "./log-entry.ts";
+import { digestOf, firstDigest, SETS_OF_BODIES } from "./log-digest.ts";
 import { compareDecisions, type LoggedDecision } from "./log-decisions.ts";
 import { comparePurchases } from "./log-links.ts";
 import { claimStates, holdState, jobOutcome, stopState } from "./log-rows.ts";
@@ -137,7 +137,7 @@ async function compareRest(tx: Db, walk: Walk): Promise<Broken | null> {
 }
 
 /** Runs `work` on one state of the database, without keeping others from writing. */
-function snapshot<T>(db: Db, work: (tx: Db) => Promise<T>): Promise<T> {
+export function snapshot<T>(db: Db, work: (tx: Db) => Promise<T>): Promise<T> {
   return db.connection().execute(async (connection) => {
     await sql`begin`.execute(connection);
     try {
@@ -302,9 +302,6 @@ function alteredPart(row: ReceiptsTable, recorded: Recorded): string | null {
     row.payment_nonce === purchaseNonceOf(receipt.core.payment);
   return indexed ? null : "index";
 }
-
-/** The sets of bodies that a receipt may lack or be given. */
-const SETS_OF_BODIES: readonly (readonly string[])[] = [[], ["request"], ["response"], ["request", "response"]];
 
 /** Which bodies a receipt lacks by the log: those of its first entry, without those it was given. Null of another core. */
 function recordedLacking({ first, bodies }: Recorded, receipt: Receipt, came: number): readonly string[] | null {

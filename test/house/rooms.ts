@@ -125,6 +125,9 @@ export const RECEIPT_FILES_OF_VERIFY = [
   "src/receipts/disputed.ts",
   "src/receipts/transfer.ts",
   "src/receipts/receipt.ts",
+  "src/receipts/decision-schema.ts",
+  "src/receipts/report-schema.ts",
+  "src/receipts/log-digest.ts",
 ];
 
 /**

@@ -14,7 +14,7 @@ import {
   SUPERSEDED,
 } from "../../src/payment/journal.ts";
 import { reserve } from "../../src/payment/reserve.ts";
-import { digestOf } from "../../src/receipts/log-entry.ts";
+import { digestOf } from "../../src/receipts/log-digest.ts";
 import { LINK_COLUMNS } from "../../src/receipts/log-rows.ts";
 import type { PurchaseRecord, Refusal } from "../../src/payment/types.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";

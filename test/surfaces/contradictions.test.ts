@@ -14,7 +14,7 @@ import type { PublishedBatch } from "../../src/evidence/inclusion.ts";
 import { guardTool } from "../../src/langchain/index.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
-import { digestOf } from "../../src/receipts/log-entry.ts";
+import { digestOf } from "../../src/receipts/log-digest.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { parseReceipt } from "../../src/receipts/receipt.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
