@@ -31,6 +31,7 @@ test("every example is run here, has a short README, and knows proof402 by its p
     "langchain-guard",
     "long-running-bot",
     "mcp-client",
+    "payroll-approval",
     "seller-node",
     "verify-in-browser",
   ]);
@@ -47,6 +48,22 @@ test("langchain-guard: the guard lets one trade through, and that is the one tha
 
 test("mcp-client: a client of one's own buys and reads a verified receipt", async () => {
   await mustPrintAsItsReadmeSays("mcp-client");
+});
+
+test("payroll-approval: each line is decided on its receipt, and the month's report is verified from files alone", async () => {
+  await mustPrintAsItsReadmeSays("payroll-approval");
+  // Again: nothing is bought or decided twice.
+  const counts = async (): Promise<unknown> => {
+    const { stdout } = await runCli(["audit", "--json"], { env: environment() });
+    const { receipts, decisions } = JSON.parse(stdout) as { receipts: number; decisions: number };
+    return { receipts, decisions };
+  };
+  const before = await counts();
+  const again = await run(["dist/examples/payroll-approval/run.js", "--no-report"]);
+  expect([again.code, again.output]).toEqual([0, expect.stringContaining("line 5: Eva Lind, 14500.00: approved")]);
+  expect(await counts()).toEqual(before);
+  const page = await readFile(join(market.directory, "payroll.html"), "utf8");
+  for (const words of ["Eva Lind", "Nadia Roth and Owen Bell", "Decisions: VERIFIED"]) expect(page).toContain(words);
 });
 
 test("seller-node: a buyer who pins the printed key buys from the process that sells an ONNX file", async () => {
