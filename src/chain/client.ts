@@ -111,7 +111,8 @@ const tagOf = (block: bigint | "pending" | "latest" = "latest"): string =>
 
 /** Opens a client of an RPC. No request is made. */
 export async function openClient(options: RpcOptions): Promise<ChainClient> {
-  const [request, abiFunction] = await Promise.all([openRpc(options), import("ox/AbiFunction")]);
+  const request = openRpc(options);
+  const abiFunction = await import("ox/AbiFunction");
   const { decodeResult, encodeData, fromAbi } = abiFunction;
   const ask = async <Form extends z.ZodType>(
     form: Form,

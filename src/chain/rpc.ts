@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Agent } from "undici";
 import { joinBytes, jsonOf, type Address } from "../evidence/bytes.ts";
 
 /** Most bytes of one answer. */
@@ -80,21 +79,15 @@ export type RpcOptions = {
   signal?: AbortSignal | undefined;
 };
 
-/** The connections to all RPCs, kept for a while between requests. */
-let kept: Agent | undefined;
-
 /** Opens an RPC; no request is made. */
-export async function openRpc({ url, timeoutMs, retries, signal }: RpcOptions): Promise<RpcRequest> {
-  // By its file, as Bun hands out an imitation under the bare name.
-  const { Agent: Connections, request } = await import("undici/index.js");
-  const dispatcher = (kept ??= new Connections());
+export function openRpc({ url, timeoutMs, retries, signal }: RpcOptions): RpcRequest {
   const { href, headers } = splitUrl(url);
   const post = async (body: string): Promise<Answer> => {
     const time = AbortSignal.timeout(timeoutMs);
     const end = signal === undefined ? time : AbortSignal.any([signal, time]);
     try {
-      const answer = await request(href, { method: "POST", headers, body, dispatcher, signal: end });
-      return { status: answer.statusCode, body: await readBounded(answer.body) };
+      const answer = await fetch(href, { method: "POST", headers, body, redirect: "error", signal: end });
+      return { status: answer.status, body: await readBounded(answer) };
     } catch (error) {
       if (error instanceof RpcFault) throw error;
       if (signal?.aborted === true) throw new RpcFault("ended");
@@ -137,7 +130,7 @@ function mayPass(error: unknown): boolean {
   return !UNSERVED_CODES.includes(code) && status !== undefined && PASSING_STATUS.includes(status);
 }
 
-/** The address without a user in it, who goes into a header. */
+/** The address without a user in it, which `fetch` takes in a header only. */
 function splitUrl(text: string): { href: string; headers: Record<string, string> } {
   const headers = { "content-type": "application/json", accept: "application/json" };
   const url = new URL(text);
@@ -148,10 +141,10 @@ function splitUrl(text: string): { href: string; headers: Record<string, string>
   return { href: url.href, headers: { ...headers, authorization: `Basic ${btoa(credentials)}` } };
 }
 
-async function readBounded(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+async function readBounded({ body }: Response): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of body) {
+  for await (const chunk of body ?? []) {
     size += chunk.length;
     if (size > MAX_ANSWER_BYTES) throw new RpcFault("unusable");
     chunks.push(chunk);

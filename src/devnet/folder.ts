@@ -111,7 +111,7 @@ const SILENT_MS = 20_000;
 async function hasToken(config: string): Promise<boolean> {
   try {
     const { networks, payment } = placeSchema.parse(JSON.parse(config));
-    const ask = await openRpc({ url: networks[0].rpcUrl, timeoutMs: SILENT_MS, retries: 0 });
+    const ask = openRpc({ url: networks[0].rpcUrl, timeoutMs: SILENT_MS, retries: 0 });
     const code = await ask("eth_getCode", [payment.assets[0].asset, "latest"]);
     return typeof code === "string" && code !== "0x";
   } catch {
