@@ -1,4 +1,5 @@
-import { sha256, toHex, utf8 } from "../evidence/bytes.ts";
+import { toHex } from "../evidence/bytes.ts";
+import { canonicalSha256 } from "../evidence/canonical.ts";
 import { createTold, judgedChat } from "../buyer/chat-result.ts";
 import { buyInParts, type BuyEvent } from "../buyer/in-parts.ts";
 import { createPaidAnswers } from "../buyer/paid-answers.ts";
@@ -97,10 +98,11 @@ export function createProxy(options: ProxyOptions): (request: ProxyRequest) => P
   }
 
   const buy = async (request: ProxyRequest, kind: Shape["kind"]): Promise<ProxyReply> => {
-    const { body, headers, signal } = request;
+    const { path, body, headers, signal } = request;
     const asked = readAsked(body, kind);
     const bounds = narrowed(options.bounds, readBounds(headers));
-    const digest = toHex(sha256(utf8(JSON.stringify([request.path, toHex(sha256(body)), bounds]))));
+    // Of what is bought: a field that stays here makes no other purchase of it.
+    const digest = toHex(canonicalSha256([path, asked.model, asked.input, bounds]));
     const buying: BuyOptions = {
       ...bounds,
       idempotencyKey: bounds.idempotencyKey ?? paid.keyFor(digest),

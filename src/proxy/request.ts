@@ -1,6 +1,6 @@
 import * as z from "zod";
-import { jsonOf } from "../evidence/bytes.ts";
-import { isInteroperable } from "../evidence/json-text.ts";
+import { textOf } from "../evidence/bytes.ts";
+import { isInteroperable, parseJsonText } from "../evidence/json-text.ts";
 import { Proof402Error } from "../errors.ts";
 import { ASSURANCES, type Assurance } from "../receipts/schema.ts";
 
@@ -44,12 +44,14 @@ const DEFAULTS: Readonly<Record<string, unknown>> = { n: 1, logprobs: false, ech
 
 /**
  * Reads a request's body. Defaults and fields about the caller stay here. Every other field goes to the exchange format, to be
- * sent or refused.
+ * sent or refused. Refuses a body with two readings: a key named twice, an integer of more digits than a double holds.
  *
  * Throws Proof402Error `invalid_input`.
  */
 export function readAsked(body: Uint8Array, kind: "chat" | "completion"): Asked {
-  const parsed = requestSchema.safeParse(jsonOf(body));
+  const read = parseJsonText(textOf(body) ?? "", Infinity);
+  if (!read.ok) throw misfit(`The body cannot be sent as it is written. ${read.message}`);
+  const parsed = requestSchema.safeParse(read.value);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     const at = issue?.path.join(".") ?? "";
@@ -90,7 +92,9 @@ function asFirstSaid(messages: unknown): unknown {
   return messages.map((message: unknown) => {
     if (!isRecord(message)) return message;
     const { role, tool_calls: calls } = message;
-    const added = typeof role === "string" && Object.hasOwn(ADDED, role) ? ADDED[role] : undefined;
+    // A tool's name repeats the call's. It tells more than the message does without that call's id.
+    const isAlone = role === "tool" && typeof message["tool_call_id"] !== "string";
+    const added = typeof role === "string" && Object.hasOwn(ADDED, role) && !isAlone ? ADDED[role] : undefined;
     const said = Object.entries(without(message, added ?? [])).filter(
       ([name, value]) => name === "content" || !(value === null || (Array.isArray(value) && value.length === 0)),
     );

@@ -54,13 +54,13 @@ const chat = (content = words(), rest: object = {}): object => ({
 
 type Asking = { at?: string; path?: string; headers?: Record<string, string>; signal?: AbortSignal };
 const ask = (
-  body: object,
+  body: object | string,
   { at = base, path = "/chat/completions", headers = {}, signal }: Asking = {},
 ): Promise<Response> =>
   fetch(`${at}${path}`, {
     method: "POST",
     headers: { authorization: `Bearer ${token}`, "content-type": "application/json", ...headers },
-    body: JSON.stringify(body),
+    body: typeof body === "string" ? body : JSON.stringify(body),
     ...(signal === undefined ? {} : { signal }),
   });
 const paidCalls = async (): Promise<number> => (await buyer.spending()).callsLastHour;
@@ -171,6 +171,9 @@ describe("--strict", () => {
     expect(error.message).toContain("the verdict of receipt");
     const again = await ask(chat(), { at: strict });
     expect(again.headers.get("x-proof402-receipt")).toBe(error.receipt_id);
+    const { model, messages } = chat() as { model: string; messages: object[] };
+    const other = await ask({ metadata: { try: "3" }, user: "me", messages, model }, { at: strict });
+    expect(other.headers.get("x-proof402-receipt")).toBe(error.receipt_id);
     const streamed = await ask(chat(words("s"), { stream: true }), { at: strict });
     expect(streamed.status).toBe(502);
     expect(streamed.headers.get("content-type")).toContain("json");
@@ -179,7 +182,12 @@ describe("--strict", () => {
 });
 
 describe("what is not bought", () => {
-  test.each<[string, number, string, object, Asking]>([
+  const tooLarge =
+    '"tools":[{"type":"function","function":{"name":"f","parameters":{"maximum":18446744073709551615}}}]';
+  test.each<[string, number, string, object | string, Asking]>([
+    ["an integer beyond a double", 400, "invalid_input", '"seed":9223372036854775807', {}],
+    ["such a one in a tool's schema", 400, "invalid_input", tooLarge, {}],
+    ["a key named twice", 400, "invalid_input", '"temperature":0,"temperature":1', {}],
     ["a field that sellers do not take", 400, "invalid_input", { logit_bias: {} }, {}],
     ["more answers than one", 400, "invalid_input", { n: 2 }, {}],
     ["an unknown model", 404, "model_not_found", { model: "other" }, {}],
@@ -188,7 +196,8 @@ describe("what is not bought", () => {
     ["under a key that is none", 400, "invalid_input", {}, { headers: { "idempotency-key": "short" } }],
   ])("%s: %i", async (_, status, code, rest, asking) => {
     const before = await paidCalls();
-    const response = await ask(chat(words(), rest), asking);
+    const body = JSON.stringify(chat()).slice(0, -1);
+    const response = await ask(typeof rest === "string" ? `${body},${rest}}` : chat(words(), rest), asking);
     expect(response.status).toBe(status);
     expect(await response.json()).toMatchObject({ error: { code, next: expect.any(String) } });
     expect(await paidCalls()).toBe(before);

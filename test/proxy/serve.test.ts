@@ -3,7 +3,9 @@ import { request as rawRequest } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished, describe, expect, test } from "vitest";
+import { utf8 } from "../../src/evidence/bytes.ts";
 import type { ProxyReply, ProxyRequest } from "../../src/proxy/proxy.ts";
+import { readAsked } from "../../src/proxy/request.ts";
 import { serveProxy, type ListenOptions, type ServedProxy } from "../../src/proxy/serve.ts";
 import { bears, openToken } from "../../src/proxy/token.ts";
 import { eventually } from "../support/eventually.ts";
@@ -196,4 +198,12 @@ describe("the token", () => {
     for (const other of [undefined, "", "Bearer", `Basic ${token}`, `Bearer ${token}x`, `Bearer ${token} x`])
       expect(bears(token, other)).toBe(false);
   });
+});
+
+test("a tool's name stays here only beside the id of its call, which it repeats", () => {
+  const result = { role: "tool", name: "get_price", content: "1" };
+  const read = (message: object): unknown =>
+    readAsked(utf8(JSON.stringify({ model: "m", messages: [message] })), "chat").input["messages"];
+  expect(read(result)).toEqual([result]);
+  expect(read({ ...result, tool_call_id: "c" })).toEqual([{ role: "tool", content: "1", tool_call_id: "c" }]);
 });
