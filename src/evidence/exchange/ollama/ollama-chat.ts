@@ -4,10 +4,10 @@ import { isAmbiguousJson, isInteroperable } from "../../json-text.ts";
 import { isConversation } from "../chat.ts";
 import { unreadableAnswer, type ExchangeFormat, type UnreadableReason } from "../format.ts";
 import { isPythonObject, plainOf, pythonObjectIn, type PythonObject } from "../python-json.ts";
-import { AMONG_OPTIONS, calledOf, inOllamasForm } from "./openai-forms.ts";
+import { calledOf, inOllamasForm } from "./openai-forms.ts";
 import { readChat } from "./read-chat.ts";
 
-const OPTIONS = ["tools", "format", "options", ...AMONG_OPTIONS];
+const OPTIONS = ["tools", "format", "options", "temperature"];
 const FIELDS = ["messages", ...OPTIONS];
 const NONCE = /^[0-9a-f]{64}$/;
 

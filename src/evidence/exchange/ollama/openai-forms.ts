@@ -1,26 +1,21 @@
 import { parseJsonText } from "../../json-text.ts";
 import { isPythonNumber, isPythonObject, plainOf, type PythonJson } from "../python-json.ts";
 
-/** Options that OpenAI's API has beside the messages, and Ollama among its `options` under the same name. */
-export const AMONG_OPTIONS = ["temperature"];
-
 /**
  * An input in Ollama's form. What is written as OpenAI's clients write it is put in Ollama's words: `temperature` stands among
- * the options, the arguments of a call are an object, and a tool's result names its tool. Gives a sentence for an input
+ * the options, a content is one text, the arguments of a call are an object, and a tool's result names its tool. Gives a sentence for an input
  * that has no such form.
  */
 export function inOllamasForm(input: Record<string, unknown>): Record<string, unknown> | string {
-  const own = Object.fromEntries(Object.entries(input).filter(([name]) => !AMONG_OPTIONS.includes(name)));
-  const moved = Object.entries(input).filter(([name, value]) => AMONG_OPTIONS.includes(name) && value !== undefined);
-  const options = own["options"] ?? {};
-  if (moved.length > 0) {
+  const { temperature, ...own } = input;
+  if (temperature !== undefined) {
+    const options = own["options"] ?? {};
     if (!isRecord(options)) return "Options are an object.";
-    const twice = moved.find(([name]) => Object.hasOwn(options, name));
-    if (twice !== undefined) return `"${twice[0]}" is given beside the messages and among the options.`;
-    own["options"] = { ...options, ...Object.fromEntries(moved) };
+    if (Object.hasOwn(options, "temperature")) return '"temperature" is among the options, too.';
+    own["options"] = { ...options, temperature };
   }
   const messages: unknown[] = [];
-  const tools = new Map<unknown, string>();
+  const tools = new Map<unknown, unknown>();
   for (const message of listOf(input["messages"])) {
     const written = messageOf(message, tools);
     if (typeof written === "string") return written;
@@ -30,32 +25,41 @@ export function inOllamasForm(input: Record<string, unknown>): Record<string, un
 }
 
 /** A message in Ollama's form, or why it has none. `tools` has the name of each called tool by its call's id. */
-function messageOf(message: unknown, tools: Map<unknown, string>): unknown {
+function messageOf(message: unknown, tools: Map<unknown, unknown>): unknown {
   if (!isRecord(message)) return message;
-  const { tool_calls: calls, role, tool_call_id: of } = message;
-  const name = tools.get(of);
-  if (role === "tool" && name !== undefined && message["tool_name"] === undefined)
-    return { ...message, tool_name: name };
-  if (!Array.isArray(calls)) return message;
+  const { tool_calls: calls, role, tool_call_id: of, name } = message;
+  const content = contentOf(message["content"] ?? "");
+  if (typeof content !== "string") return "A content is text or text parts.";
+  const said = { ...message, content };
+  if (role === "tool") return { tool_name: tools.get(of) ?? name, ...said };
+  if (!Array.isArray(calls)) return said;
   const written: unknown[] = [];
   for (const call of calls as unknown[]) {
     const one = callOf(call);
     if (typeof one === "string") return one;
     const { id, function: called } = one;
-    if (typeof id === "string" && isRecord(called) && typeof called["name"] === "string") tools.set(id, called["name"]);
+    if (typeof id === "string" && isRecord(called)) tools.set(id, called["name"]);
     written.push(one);
   }
-  return { ...message, tool_calls: written };
+  return { ...said, tool_calls: written };
 }
+
+/** A content in text parts as one text. Leaves any other as it is; a field beside a part's text is no text. */
+const contentOf = (content: unknown): unknown =>
+  Array.isArray(content) && content.every(isText) ? content.map(({ text }) => text).join("") : content;
+
+const isText = (part: unknown): part is { text: string } =>
+  isRecord(part) && part["type"] === "text" && typeof part["text"] === "string" && Object.keys(part).length === 2;
 
 /** A call with its arguments as an object, or why they are none. */
 function callOf(call: unknown): Record<string, unknown> | string {
-  if (!isRecord(call)) return "A call of a tool is no object.";
+  if (!isRecord(call)) return "A call is no object.";
   const called = call["function"];
   if (!isRecord(called) || typeof called["arguments"] !== "string") return call;
+  // Models write empty text for no arguments.
   // Ollama holds numbers as doubles. What it would hold otherwise than it is spelt is not sent.
-  const read = parseJsonText(called["arguments"]);
-  if (!read.ok) return `The arguments of a call are not in JSON: ${read.message}`;
+  const read = parseJsonText(called["arguments"] || "{}");
+  if (!read.ok) return `The arguments of a call: ${read.message}`;
   return isRecord(read.value)
     ? { ...call, function: { ...called, arguments: read.value } }
     : "The arguments of a call are no JSON object.";

@@ -63,7 +63,6 @@ describe("a chat's input as OpenAI's clients write it", () => {
 
   test.each([
     ["no JSON", "{city"],
-    ["empty", ""],
     ["a list", "[1]"],
     ["null", "null"],
     ["a text in quotes", '"{}"'],
@@ -72,6 +71,43 @@ describe("a chat's input as OpenAI's clients write it", () => {
     ["half a character", '{"a":"\\ud800"}'],
   ])("is refused before any payment with arguments that are %s", (_what, args) => {
     expect(() => write(turn(args))).toThrow(refused);
+  });
+
+  test("writes the empty arguments of a call as an empty object", () => {
+    const written = write(turn(""))["messages"] as { tool_calls?: object[] }[];
+    expect(written[1]?.tool_calls).toMatchObject([{ function: { name: "weather", arguments: {} } }]);
+  });
+
+  test("has a content in parts written as one text, as Ollama takes it, and no text is left out", () => {
+    const content = [
+      { type: "text", text: "Weather" },
+      { type: "text", text: " in Łódź?" },
+    ];
+    const given = ["user", "system", "assistant", "tool"].map((role) => ({ role, content }));
+    expect(write({ messages: given })["messages"]).toEqual(
+      given.map(({ role }) => ({ role, content: "Weather in Łódź?" })),
+    );
+    expect(write({ messages: [{ role: "user", content: [] }] })["messages"]).toEqual([{ role: "user", content: "" }]);
+  });
+
+  test.each([
+    ["an image", [{ type: "image_url", image_url: { url: "data:," } }]],
+    ["a text with a field beside it", [{ type: "text", text: "x", cache_control: { type: "ephemeral" } }]],
+    ["a part that is no object", ["x"]],
+    ["a text that is none", [{ type: "text", text: 1 }]],
+    ["an object", { type: "text", text: "x" }],
+    ["a number", 1],
+  ])("is refused before any payment with a content of %s", (_what, content) => {
+    const messages = [
+      { role: "user", content: "hi" },
+      { role: "user", content },
+    ];
+    expect(() => write({ messages })).toThrow(refused);
+  });
+
+  test("names the tool of a result by the result's own name, without its call", () => {
+    const messages = [{ role: "tool", name: "weather", content: "rain" }];
+    expect(write({ messages })["messages"]).toMatchObject([{ role: "tool", tool_name: "weather", content: "rain" }]);
   });
 
   test("has its temperature among the options, beside those given", () => {
