@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
@@ -15,19 +16,25 @@ const FEATURES = 8;
 const root = dirname(createRequire(import.meta.url).resolve("proof402/package.json"));
 const here = join(root, "examples", "payroll-approval");
 
-type Line = { line: string; employee: string; gross: string; account: string; features: number[] };
+/** `row` is the sha256 of the whole row: account and features are decided on, too. */
+type Line = { line: string; employee: string; gross: string; account: string; features: number[]; row: string };
 type Answer = { person: string; answer: "approve" | "reject"; reason: string };
 
 /** Cells without commas and quotes, as this run's export has them. Anything else is refused, so no column can shift. */
 async function readLines(): Promise<Line[]> {
-  const [, ...rows] = (await readFile(join(here, "payroll.csv"), "utf8")).trim().split("\n");
-  return rows.map((row) => {
+  const file = process.argv.slice(2).find((argument) => argument.endsWith(".csv")) ?? join(here, "payroll.csv");
+  const [, ...rows] = (await readFile(file, "utf8")).trim().split("\n");
+  const lines = rows.map((row, at) => {
     const [line = "", employee = "", gross = "", account = "", ...cells] = row.split(",");
-    const features = cells.map(Number);
-    if (features.length !== FEATURES || !features.every(Number.isFinite) || !/^\d+\.\d\d$/.test(gross))
-      throw new Error(`payroll.csv: line ${line} is not as it must be`);
-    return { line, employee, gross, account, features };
+    const isWhole = /^\d+$/.test(line) && /^\d+\.\d\d$/.test(gross) && employee.trim() !== "" && account.trim() !== "";
+    // An empty cell is no zero.
+    if (!isWhole || cells.length !== FEATURES || !cells.every((cell) => /^-?\d+(\.\d+)?$/.test(cell)))
+      throw new Error(`${file}: row ${at + 1} is not as it must be`);
+    const digest = createHash("sha256").update(row).digest("hex");
+    return { line, employee, gross, account, features: cells.map(Number), row: digest };
   });
+  if (new Set(lines.map(({ line }) => line)).size !== lines.length) throw new Error(`${file}: a line is there twice`);
+  return lines;
 }
 
 /** Persons' answers: typed at the terminal with `--ask`, else from a file. */
@@ -58,7 +65,7 @@ async function decideLine(buyer: Buyer, line: Line): Promise<Decision> {
       assurance: "attested",
       wait: "verified",
       // One key, one payment: a run that was stopped takes the line up again.
-      idempotencyKey: `payroll-2026-11-line-${line.line}`,
+      idempotencyKey: `payroll-2026-11-line-${line.line}-${line.row.slice(0, 32)}`,
     },
   );
   const score = readable ? Number([answer["score"]].flat()[0]) : Number.NaN;
@@ -72,9 +79,9 @@ async function decideLine(buyer: Buyer, line: Line): Promise<Decision> {
   const outcome = isApproved ? "approved" : said.includes("reject") ? "rejected" : "held";
   return buyer.decide({
     purpose: MONTH,
-    subject: `line ${line.line}: ${line.employee}, ${line.gross}`,
+    subject: subjectOf(line),
     receipts: [receipt.id],
-    action: { [isApproved ? "pay" : "hold"]: line.gross, to: line.account, line: line.line },
+    action: { [isApproved ? "pay" : "hold"]: line.gross, to: line.account, line: line.line, row: line.row },
     outcome: [outcome, why, ...answers.map(({ person, reason }) => `${person}: ${reason}`)].join("\n"),
     program: "payroll-approval",
     person: answers[0]?.person,
@@ -82,33 +89,65 @@ async function decideLine(buyer: Buyer, line: Line): Promise<Decision> {
   });
 }
 
-{
+function subjectOf({ line, employee, gross }: Line): string {
+  return `line ${line}: ${employee}, ${gross}`;
+}
+
+/** Decides each line once, and names a row that was changed after its decision. */
+async function decideAll(): Promise<void> {
   await using buyer = await openBuyer();
   const decided = await buyer.decisions({ purpose: MONTH, limit: 1000 });
   for (const line of await readLines()) {
-    const subject = `line ${line.line}: ${line.employee}, ${line.gross}`;
-    const before = decided.find((one) => one.subject === subject);
+    const before = decided.find(({ action }) => (action as { line?: unknown }).line === line.line);
+    if (before !== undefined && (before.action as { row?: unknown }).row !== line.row) {
+      console.log(`line ${line.line}: CHANGED after its decision about "${before.subject}". It is not paid.`);
+      process.exitCode = 1;
+      continue;
+    }
     const { outcome, by } = before ?? (await decideLine(buyer, line));
     const who = [by.person, by.second].filter((name) => name !== null).join(" and ");
-    console.log(`${subject}: ${outcome.split("\n", 2).join(", ")}, by ${who || by.program}`);
+    console.log(`${subjectOf(line)}: ${outcome.split("\n", 2).join(", ")}, by ${who || by.program}`);
   }
 }
 
-if (process.argv.includes("--no-report")) process.exit();
+// Two runs at once would both find a line undecided. The lock lies with the market's files, not with the terminal's folder.
+const lock = join(dirname(process.env["PROOF402_CONFIG"] ?? "."), "payroll.lock");
+const isOurs = await writeFile(lock, `${process.pid}\n`, { flag: "wx" }).then(
+  () => true,
+  (error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    return false;
+  },
+);
+if (isOurs) {
+  try {
+    await decideAll();
+    if (!process.argv.includes("--no-report")) await reportAll();
+  } finally {
+    await rm(lock);
+  }
+} else {
+  console.log(`Another run is under way, and this one ends. If none is, remove ${lock}.`);
+  process.exitCode = 1;
+}
 
-// What follows is done by other processes. The last two have the files alone: no configuration, no store.
-await Promise.all(["payroll.json", "payroll.html", "auditor.json"].map((name) => rm(name, { force: true })));
-const period = ["--from", "2026-11-01", "--to", "2100-01-01", "--purpose", MONTH];
-await proof402(["decisions", "report", ...period, "--out", "payroll.json", "--html", "payroll.html"]);
-await proof402(["trust", "export", "--reported-suffices", "auditor.json"]);
-const head = (await proof402(["log", "head"])).printed.trim();
-await judge("payroll.json");
-const report = JSON.parse(await readFile("payroll.json", "utf8")) as Report;
-for (const one of report.decisions.slice(2, 3)) one.outcome = one.outcome.replace("rejected", "approved");
-await writeFile("changed.json", serializeReport(report));
-await judge("changed.json");
+/** All of it is done by other processes. The last two have the files alone: no configuration, no store. */
+async function reportAll(): Promise<void> {
+  await Promise.all(["payroll.json", "payroll.html", "auditor.json"].map((name) => rm(name, { force: true })));
+  const period = ["--from", "2026-11-01", "--to", "2100-01-01", "--purpose", MONTH];
+  await proof402(["decisions", "report", ...period, "--out", "payroll.json", "--html", "payroll.html"]);
+  await proof402(["trust", "export", "--reported-suffices", "auditor.json"]);
+  const head = (await proof402(["log", "head"])).printed.trim();
+  await judge("payroll.json", head);
+  const report = JSON.parse(await readFile("payroll.json", "utf8")) as Report;
+  const changed = report.decisions.find(({ outcome }) => outcome.startsWith("rejected")) ?? report.decisions[0];
+  if (changed === undefined) throw new Error("no decision to change");
+  changed.outcome = changed.outcome.startsWith("approved") ? "rejected" : "approved";
+  await writeFile("changed.json", serializeReport(report));
+  await judge("changed.json", head);
+}
 
-async function judge(file: string): Promise<void> {
+async function judge(file: string, head: string): Promise<void> {
   const { printed } = await proof402(["verify", file, "--trust", "auditor.json", "--head", head], {});
   const [, verdict = ""] = printed.split("\n");
   console.log(`${file}: ${verdict.replace(/:.*/, "")}`);

@@ -61,6 +61,24 @@ test("payroll-approval: each line is decided on its receipt, and the month's rep
   const before = await counts();
   const again = await run(["dist/examples/payroll-approval/run.js", "--no-report"]);
   expect([again.code, again.output]).toEqual([0, expect.stringContaining("line 5: Eva Lind, 14500.00: approved")]);
+  // Another account is another payment, though name and sum are as they were. An empty cell is no zero.
+  const rows = (await readFile(join(root, "examples/payroll-approval/payroll.csv"), "utf8")).trim().split("\n");
+  const readRows = async (changed: string[]): Promise<Ended> => {
+    await writeFile(join(market.directory, "rows.csv"), changed.join("\n"));
+    return run(["dist/examples/payroll-approval/run.js", "rows.csv", "--no-report"]);
+  };
+  const moved = await readRows(rows.map((row) => row.replace("GB29 NWBK 6016 1331 9268 19", "GB00 0000")));
+  expect(moved.code).toBe(1);
+  expect(moved.output.trim().split("\n")).toEqual([
+    ...again.output.trim().split("\n").slice(0, 3),
+    'line 4: CHANGED after its decision about "line 4: Tom Okoro, 5100.00". It is not paid.',
+    again.output.trim().split("\n")[4],
+  ]);
+  const emptied = await readRows([...rows, "6,Al Ng,1.00,XX,1,,1,1,0,1,1,1"]);
+  expect([emptied.code, emptied.output]).toEqual([1, expect.stringContaining("row 6 is not as it must be")]);
+  await writeFile(join(market.directory, "payroll.lock"), "");
+  const second = await readRows([...rows, "6,Al Ng,1.00,XX,1,0,1,1,0,1,1,1"]);
+  expect([second.code, second.output]).toEqual([1, expect.stringContaining("Another run is under way")]);
   expect(await counts()).toEqual(before);
   const page = await readFile(join(market.directory, "payroll.html"), "utf8");
   for (const words of ["Eva Lind", "Nadia Roth and Owen Bell", "Decisions: VERIFIED"]) expect(page).toContain(words);
