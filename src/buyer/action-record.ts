@@ -5,10 +5,14 @@ import { isRunning } from "./process-owner.ts";
 
 export type ClaimRow = Selectable<ReceiptClaimsTable>;
 
+/** Whether a claim's process runs. Null where that cannot be seen from here. */
+export type Runs = (row: ClaimRow) => Promise<boolean | null>;
+export const runsAsSeen: Runs = async ({ owner }) => (owner === null ? null : isRunning(owner));
+
 /** A stored claim as a record. An action begun without a noted end is `undecided`, unless its process is seen to run. */
-export async function recordOf(row: ClaimRow): Promise<ActionRecord> {
+export async function recordOf(row: ClaimRow, runs: Runs = runsAsSeen): Promise<ActionRecord> {
   const open = row.state === "claimed" || row.state === "invoking";
-  const running = open && row.owner !== null ? await isRunning(row.owner) : open ? null : false;
+  const running = open ? await runs(row) : false;
   return {
     id: row.id,
     receiptId: row.receipt_id,

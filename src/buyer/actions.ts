@@ -7,9 +7,9 @@ import { claimStates } from "../receipts/log-rows.ts";
 import { requireReceipt } from "../receipts/store.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
-import { recordOf, type ClaimRow } from "./action-record.ts";
+import { recordOf, runsAsSeen, type ClaimRow, type Runs } from "./action-record.ts";
 import type { ActionRecord, ActionRequest, Actions, ActionDecision } from "./action-types.ts";
-import { purchaseOf, requireOwn, takenOn } from "./claims.ts";
+import { isTaken, purchaseOf, requireOwn, takenOn } from "./claims.ts";
 import type { BuyerContext } from "./context.ts";
 import { readStop, requireNoStop } from "./guard-stop.ts";
 import { isRunning, thisProcess } from "./process-owner.ts";
@@ -30,6 +30,9 @@ export function createActions(
 ): { actions: Actions; isActing: (id: string) => boolean } {
   const { db } = ctx;
   const acting = new Set<string>();
+  /** An own action that is not under way any more is over, though its end could not be written. */
+  const runs: Runs = async (row) =>
+    row.state === "invoking" && row.owner === (await owner) && !acting.has(row.id) ? false : runsAsSeen(row);
 
   const actions: Actions = {
     async claim(receiptId, request) {
@@ -45,7 +48,8 @@ export function createActions(
           const at = ctx.clock();
           const standing = await withoutUnbegun(tx, await takenOn(tx, { receiptId, purchase, purpose: PURPOSE }), at);
           const place = placeFor(request, standing);
-          if (place === null) return { takenBy: await Promise.all(standing.filter(isTaken).map(recordOf)) };
+          if (place === null)
+            return { takenBy: await Promise.all(standing.filter(isTaken).map((row) => recordOf(row, runs))) };
           const { requirement, spends, tool } = request;
           const action = [purchase, PURPOSE, place, tool, request.arguments.sha256];
           await tx
@@ -85,24 +89,29 @@ export function createActions(
         // The last look before the action: a stop ordered later finds it under way.
         await requireNoStop(tx, ctx.config.database);
         const at = ctx.clock();
-        return (await change(tx, id, ["claimed"], { state: "invoking", begun_at: at.getTime() }, at)) !== null;
+        const claim = await tx.selectFrom("receipt_claims").select("at").where("id", "=", id).executeTakeFirst();
+        // What was judged longer ago is judged again: the receipt has aged, and more may be known of it.
+        if (claim === undefined || at.getTime() - claim.at > BEGINS_WITHIN_MS) return false;
+        const isBegun = (await change(tx, id, ["claimed"], { state: "invoking", begun_at: at.getTime() }, at)) !== null;
+        if (isBegun) acting.add(id);
+        return isBegun;
       });
-      if (begun) acting.add(id);
+      if (!begun) acting.delete(id);
       return begun;
     },
 
     async end(id, { state, outcome }) {
+      acting.delete(id);
       await immediate(db, async (tx) => {
         const at = ctx.clock();
         const from = state === "failed" ? (["claimed", "invoking"] as const) : (["invoking"] as const);
         await change(tx, id, from, { state, outcome, ended_at: at.getTime() }, at);
       });
-      acting.delete(id);
     },
 
-    decide: (id, decision) => decideClaim(db, id, decision, ctx.clock()),
+    decide: (id, decision) => decideClaim(db, id, decision, ctx.clock(), runs),
 
-    list: (options = {}) => listActions(db, options),
+    list: (options = {}) => listActions(db, options, runs),
 
     async requirement(digest) {
       const row = await db
@@ -122,6 +131,7 @@ export function createActions(
 export async function listActions(
   db: Db,
   { open = false, id, tool, limit = 100 }: NonNullable<Parameters<Actions["list"]>[0]> = {},
+  runs: Runs = runsAsSeen,
 ): Promise<ActionRecord[]> {
   const rows = await db
     .selectFrom("receipt_claims")
@@ -134,18 +144,24 @@ export async function listActions(
     .orderBy(sql`rowid`, "desc")
     .limit(limit)
     .execute();
-  return Promise.all(rows.map(recordOf));
+  return Promise.all(rows.map((row) => recordOf(row, runs)));
 }
 
 /** A person's or the action's own word on what became of it. Throws as `Actions.decide`. */
-export async function decideClaim(db: Db, id: string, decision: ActionDecision, at: Date): Promise<ActionRecord> {
+export async function decideClaim(
+  db: Db,
+  id: string,
+  decision: ActionDecision,
+  at: Date,
+  runs: Runs = runsAsSeen,
+): Promise<ActionRecord> {
   return immediate(db, async (tx) => {
     const row = await tx.selectFrom("receipt_claims").selectAll().where("id", "=", id).executeTakeFirst();
     if (row === undefined || (row.arguments === null && row.idempotency_key === null))
       throw new Proof402Error("action_not_found", `No guarded action "${id.slice(0, 64)}" is on the record.`, {
         next: "List the actions for their ids.",
       });
-    await requireOpen(row, decision);
+    await requireOpen(row, decision, runs);
     const note = decision.note.slice(0, MAX_NOTE).toWellFormed();
     const { state, by } = decision;
     const set =
@@ -154,19 +170,22 @@ export async function decideClaim(db: Db, id: string, decision: ActionDecision, 
         : { state, decided_at: at.getTime(), decided_by: by, note };
     const decided = await change(tx, id, [row.state], set, at);
     if (decided === null) throw new Error("the claim changed inside its transaction");
-    return recordOf(decided);
+    return recordOf(decided, runs);
   });
 }
 
-async function requireOpen(row: ClaimRow, { state, by, notRunning = false }: ActionDecision): Promise<void> {
+async function requireOpen(
+  row: ClaimRow,
+  { state, by, notRunning = false }: ActionDecision,
+  runs: Runs,
+): Promise<void> {
   const decided = (why: string): Proof402Error =>
     new Proof402Error("action_decided", `Action ${row.id} ${why}.`, { next: "A decision is final." });
   if (row.state === "done" || row.state === "failed") throw decided(`is ${row.state} already`);
   if (row.state === "claimed" && state === "done") throw decided("never began, so it was not done");
   if (row.state === "undecided") return;
-  const running = row.owner === null ? null : await isRunning(row.owner);
-  // Another machine's process cannot be seen, so only a person can know that it ended.
-  if (running === false || notRunning || (running === null && by === "person")) return;
+  // Only a person can know that a process ended which cannot be seen from here, or seems to run.
+  if ((await runs(row)) === false || (notRunning && by === "person")) return;
   throw new Proof402Error("action_running", `Action ${row.id} is under way: its process runs or cannot be seen.`, {
     next: "Wait for its end, or have the owner say that the process ended with --not-running.",
     details: { owner: row.owner },
@@ -192,9 +211,6 @@ async function change(
   await appendEntry(tx, { kind: "claim", subject: row.receipt_id, value: claimStates(row).at(-1), at });
   return row;
 }
-
-/** A failed action that had begun keeps its place for itself alone. */
-const isTaken = (row: ClaimRow): boolean => row.state !== "failed" || row.begun_at !== null;
 
 /**
  * Gives back the claims of actions that surely never begin: their process ended, or is long overdue. Beginning an action checks its claim in
@@ -230,5 +246,9 @@ function placeFor({ tool, spends, arguments: args }: ActionRequest, rows: readon
   for (const [place, there] of places) if (there.every(isSame)) return place;
   const most = Math.min(spends === "once" ? 1 : spends.times, ...alike.map((row) => row.most ?? 1));
   if (places.size >= most) return null;
-  return kind === null ? "" : `${kind}/${places.size + 1}`;
+  if (kind === null) return "";
+  // Not the next after the last: a place that was given back lies before it.
+  let free = 1;
+  while (places.has(`${kind}/${free}`)) free += 1;
+  return `${kind}/${free}`;
 }

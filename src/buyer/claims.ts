@@ -10,6 +10,7 @@ import { claimStates } from "../receipts/log-rows.ts";
 import type { Payment, Receipt } from "../receipts/schema.ts";
 import type { BuyerContext } from "./context.ts";
 import { requireNoStop } from "./guard-stop.ts";
+import { thisProcess } from "./process-owner.ts";
 import type { Buyer, Claim } from "./types.ts";
 import { requireReceipt } from "../receipts/store.ts";
 
@@ -22,19 +23,21 @@ export function createClaims(
   ctx: BuyerContext,
   isActing: (claim: string) => boolean = () => false,
 ): Pick<Buyer, "claimReceipt" | "endClaim" | "claims"> {
-  /** Actions under way in this process, by claim. */
-  const acting = new Set<string>();
+  /** Actions under way in this process: claims by receipt and purpose. */
+  const acting = new Map<string, string>();
+  const owner = thisProcess();
 
   return {
     async claimReceipt(id, purpose, action) {
       const { core } = await requireReceipt(ctx.db, id);
+      const self = await owner;
       const claimed = await immediate(ctx.db, async (tx) => {
         await requireNoStop(tx, ctx.config.database);
         if (action !== undefined && action.allowImported !== true) await requireOwn(tx, id);
         const at = ctx.clock();
         const purchase = await purchaseOf(tx, id, core.payment);
         const taken = await takenOn(tx, { receiptId: id, purchase, purpose });
-        if (taken.some(({ state, begun_at: begun }) => state !== "failed" || begun !== null)) return null;
+        if (taken.some(isTaken)) return null;
         const row = await tx
           .insertInto("receipt_claims")
           .values({
@@ -45,18 +48,21 @@ export function createClaims(
             state: action === undefined ? "claimed" : "invoking",
             arguments: action?.arguments.json ?? null,
             arguments_sha256: action?.arguments.sha256 ?? null,
+            owner: action === undefined ? null : self,
           })
           .returningAll()
           .executeTakeFirstOrThrow();
         await appendEntry(tx, { kind: "claim", subject: id, value: claimStates(row)[0], at });
         return row.id;
       });
-      if (claimed !== null && action !== undefined) acting.add(claimed);
+      if (claimed !== null && action !== undefined) acting.set(keyOf(id, purpose), claimed);
       return claimed !== null;
     },
 
     async endClaim(id, purpose, { state, outcome }) {
-      const ended = await immediate(ctx.db, async (tx) => {
+      const own = acting.get(keyOf(id, purpose));
+      acting.delete(keyOf(id, purpose));
+      await immediate(ctx.db, async (tx) => {
         const at = ctx.clock();
         const row = await tx
           .updateTable("receipt_claims")
@@ -66,20 +72,31 @@ export function createClaims(
           .where("state", "=", "invoking")
           // Those of guards end by their own ids.
           .where("idempotency_key", "is", null)
+          // A later claim, made after a person decided this one, is not ended by it.
+          .$if(own !== undefined, (query) => query.where("id", "=", own ?? ""))
           .returningAll()
           .executeTakeFirst();
         if (row !== undefined) await appendEntry(tx, { kind: "claim", subject: id, value: claimStates(row)[1], at });
-        return row?.id;
       });
-      if (ended !== undefined) acting.delete(ended);
     },
 
     async claims(id) {
       const receipt = await requireReceipt(ctx.db, id);
-      return readClaims(ctx.db, receipt, (claim) => acting.has(claim) || isActing(claim));
+      const own = new Set(acting.values());
+      return readClaims(ctx.db, receipt, (claim) => own.has(claim) || isActing(claim));
     },
   };
 }
+
+const keyOf = (id: string, purpose: string): string => `${id} ${purpose}`;
+
+/** Whether a claim takes its place. A failed action that had begun, or may have, keeps it for itself alone. */
+export const isTaken = ({
+  state,
+  begun_at: begunAt,
+  decided_at: decidedAt,
+}: Pick<Selectable<ReceiptClaimsTable>, "state" | "begun_at" | "decided_at">): boolean =>
+  state !== "failed" || begunAt !== null || decidedAt !== null;
 
 /** The claims for a purpose on one purchase, by whichever of its receipts, the failed ones included. */
 export const takenOn = (

@@ -35,14 +35,26 @@ export async function requireNoStop(db: Db, database: string): Promise<void> {
   });
 }
 
+/** Stops by the file alone: returns it, or null where it could not be written. For a database that cannot be opened. */
+export async function stopByFile(database: string, reason: string): Promise<GuardStop | null> {
+  const file = stopFileOf(database);
+  if (file === null) return null;
+  const isWritten = await writeStopFile(file, wordsOf(reason)).then(
+    () => true,
+    () => false,
+  );
+  return isWritten || (await isStopFileThere(file)) ? { reason: wordsOf(reason), since: null, file } : null;
+}
+
+const wordsOf = (reason: string): string => reason.slice(0, MAX_WORDS).toWellFormed();
+
 /**
  * Stops every guard over the database, in all processes. Once it returns, no action begins any more; those begun go on.
  * The file is written first and may fail: then the row alone stops.
  */
 export async function orderStop(db: Db, database: string, order: { reason: string; at: Date }): Promise<GuardStop> {
-  const reason = order.reason.slice(0, MAX_WORDS).toWellFormed();
-  const file = stopFileOf(database);
-  const failure = file === null ? null : await writeStopFile(file, reason).then(() => null, String);
+  const reason = wordsOf(order.reason);
+  const byFile = await stopByFile(database, reason);
   await immediate(db, async (tx) => {
     const standing = await tx.selectFrom("guard_stops").select("id").where("ended_at", "is", null).executeTakeFirst();
     if (standing !== undefined) return;
@@ -51,7 +63,7 @@ export async function orderStop(db: Db, database: string, order: { reason: strin
     await appendEntry(tx, { kind: "stop", subject: String(made.id), value: stopState(made), at: order.at });
   });
   const stop = await readStop(db, database);
-  return stop ?? { reason, since: null, file: failure === null ? file : null };
+  return stop ?? byFile ?? { reason, since: null, file: null };
 }
 
 /** Ends the stop in force. Throws Proof402Error `guard_not_stopped`. */

@@ -1,13 +1,32 @@
 import { randomUUID } from "node:crypto";
+import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
 
-/** Names the holder of a lease: this machine, this process, and the lease's number. */
-export const newOwner = (): string => `${hostname()}:${process.pid}:${randomUUID()}`;
+/**
+ * Names where process ids mean the same as here: the machine, its start and its space of ids (pid_namespaces(7)), as far as the
+ * system tells them. Containers of one host name have ids of their own, and must not take each other's processes for dead.
+ */
+export const placeOfIds: string = [
+  hostname(),
+  told(() => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()),
+  told(() => readlinkSync("/proc/self/ns/pid").replace(/\D+/g, "")),
+].join("/");
 
-/** A process of this machine that is gone. Of another's process, or one whose id was given out again, the lease decides. */
+function told(read: () => string): string {
+  try {
+    return read();
+  } catch {
+    return "";
+  }
+}
+
+/** Names the holder of a lease: the place, this process, and the lease's number. */
+export const newOwner = (): string => `${placeOfIds}:${process.pid}:${randomUUID()}`;
+
+/** A process of this place that is gone. Of another's process, or one whose id was given out again, the lease decides. */
 export function isDead(owner: string): boolean {
-  const [host, pid] = owner.split(":");
-  if (host !== hostname() || pid === undefined) return false;
+  const [place, pid] = owner.split(":");
+  if (place !== placeOfIds || pid === undefined) return false;
   try {
     process.kill(Number(pid), 0);
     return false;

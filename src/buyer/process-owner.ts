@@ -1,18 +1,17 @@
 import { readFile } from "node:fs/promises";
-import { hostname } from "node:os";
-import { isDead } from "./lease-owner.ts";
+import { isDead, placeOfIds } from "./lease-owner.ts";
 
 /**
- * Names this process: its machine, its id and when it began. The last tells it from a later process of the same id, as far
+ * Names this process: its place, its id and when it began. The last tells it from a later process of the same id, as far
  * as the system says it (proc(5), `starttime`); empty where it does not.
  */
 export const thisProcess = async (): Promise<string> =>
-  `${hostname()}:${process.pid}:${(await seen(process.pid))?.start ?? ""}`;
+  `${placeOfIds}:${process.pid}:${(await seen(process.pid))?.start ?? ""}`;
 
-/** Whether a named process runs. Null of another machine's, which cannot be looked at from here. */
+/** Whether a named process runs. Null of another place's, which cannot be looked at from here. */
 export async function isRunning(owner: string): Promise<boolean | null> {
-  const [host, id, start = ""] = owner.split(":");
-  if (host !== hostname()) return null;
+  const [place, id, start = ""] = owner.split(":");
+  if (place !== placeOfIds) return null;
   if (isDead(owner)) return false;
   const now = start === "" ? null : await seen(Number(id));
   return now === null || (now.start === start && now.state !== "Z");

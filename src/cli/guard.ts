@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { createActions, decideClaim, listActions } from "../buyer/actions.ts";
 import type { ActionRecord } from "../buyer/action-types.ts";
-import { endStop, orderStop, readStop, type GuardStop } from "../buyer/guard-stop.ts";
+import { endStop, orderStop, readStop, stopByFile, type GuardStop } from "../buyer/guard-stop.ts";
 import { Proof402Error } from "../errors.ts";
 import { requirementText } from "../guard/requirement-text.ts";
 import { EXIT, globals, note, print, printResult } from "./globals.ts";
@@ -75,6 +75,10 @@ export async function settleGuarded(
     throw new Proof402Error("usage", "An action is decided done or failed.", {
       next: "See proof402 guard settle --help.",
     });
+  if (options.note.trim() === "")
+    throw new Proof402Error("usage", "A decision needs a note on what was looked at.", {
+      next: "Give it with --note TEXT.",
+    });
   const decision = { state, by: "person", note: options.note, notRunning: options.notRunning === true } as const;
   const action = await withStore(rest, (db) => decideClaim(db, id, decision, new Date()));
   const next =
@@ -90,10 +94,16 @@ export async function settleGuarded(
 export async function stopGuards(options: { reason: string }, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
   const { database } = await configOf(rest);
+  // Before the database is opened: whatever is wrong with it, the file stops the processes that use it.
+  const byFile = await stopByFile(database, options.reason);
   const { stop, running } = await withStore(rest, async (db) => ({
     stop: await orderStop(db, database, { reason: options.reason, at: new Date() }),
-    running: (await listActions(db, { open: true, limit: 1000 })).filter(({ state }) => state === "invoking"),
-  }));
+    running: (await listActions(db, { open: true, limit: 1000 })).filter(mayRun),
+  })).catch((error: unknown) => {
+    if (byFile === null || !Proof402Error.isInstance(error)) throw error;
+    note(`What is under way is not known: ${error.message} The file stops all guards over this database.`);
+    return { stop: byFile, running: [] };
+  });
   const next = "End it with: proof402 guard start";
   if (json) printResult({ stop, underWay: running }, next);
   else {
@@ -115,12 +125,16 @@ export async function startGuards(_options: unknown, command: Command): Promise<
   return EXIT.ok;
 }
 
+/** An action under way, or one whose process cannot be seen from here. */
+const mayRun = ({ state, running, begunAt }: ActionRecord): boolean =>
+  state === "invoking" || (state === "undecided" && running === null && begunAt !== null);
+
 /** A stop in force, in one line. */
 export const stopText = ({ reason, since, file }: GuardStop): string =>
   `STOPPED${since === null ? "" : ` since ${since}`}: no guarded action begins${reason === null ? "" : ` (${JSON.stringify(reason)})`}.${file === null ? "" : ` The file ${file} stops them, too.`}`;
 
-const lineOf = ({ id, state, tool, purpose, at, receiptId, arguments: args }: ActionRecord): string =>
-  `${id}  ${state}: ${JSON.stringify(tool ?? purpose)} ${at} on ${receiptId}${args === null ? "" : `, with ${args.json.slice(0, 200)}`}`;
+const lineOf = ({ id, state, running, tool, purpose, at, receiptId, arguments: args }: ActionRecord): string =>
+  `${id}  ${state}${state === "undecided" && running === null ? " (its process cannot be seen from here, and may run)" : ""}: ${JSON.stringify(tool ?? purpose)} ${at} on ${receiptId}${args === null ? "" : `, with ${args.json.slice(0, 200)}`}`;
 
 /** Quoted, because tools and models wrote the words. */
 const detailsOf = (action: ActionRecord): string[] => [

@@ -224,20 +224,29 @@ export async function immediate<T>(
 ): Promise<T> {
   if (inTransaction.has(db)) return work(db);
   return db.connection().execute(async (connection) => {
-    if (survives === "process") await sql`pragma synchronous=normal`.execute(connection);
-    await sql`begin immediate`.execute(connection);
-    inTransaction.add(connection);
+    if (survives === "power loss") return transact(connection, work);
     try {
-      const result = await work(connection);
-      await sql`commit`.execute(connection);
-      return result;
-    } catch (error) {
-      // SQLite may have rolled back by itself (a full disk); its complaint must not hide the cause.
-      await sql`rollback`.execute(connection).catch(() => undefined);
-      throw error;
+      await sql`pragma synchronous=normal`.execute(connection);
+      return await transact(connection, work);
     } finally {
-      inTransaction.delete(connection);
-      if (survives === "process") await sql`pragma synchronous=full`.execute(connection);
+      // Also where no lock was to be had: what comes next must wait for the disk again.
+      await sql`pragma synchronous=full`.execute(connection);
     }
   });
+}
+
+async function transact<T>(connection: Kysely<Tables>, work: (tx: Kysely<Tables>) => Promise<T>): Promise<T> {
+  await sql`begin immediate`.execute(connection);
+  inTransaction.add(connection);
+  try {
+    const result = await work(connection);
+    await sql`commit`.execute(connection);
+    return result;
+  } catch (error) {
+    // SQLite may have rolled back by itself (a full disk); its complaint must not hide the cause.
+    await sql`rollback`.execute(connection).catch(() => undefined);
+    throw error;
+  } finally {
+    inTransaction.delete(connection);
+  }
 }

@@ -10,6 +10,7 @@ import { createActions } from "../../src/buyer/actions.ts";
 import { createClaims } from "../../src/buyer/claims.ts";
 import type { BuyerContext } from "../../src/buyer/context.ts";
 import { endStop, orderStop } from "../../src/buyer/guard-stop.ts";
+import { isDead } from "../../src/buyer/lease-owner.ts";
 import { isRunning, thisProcess } from "../../src/buyer/process-owner.ts";
 import { sha256, toHex, utf8 } from "../../src/evidence/bytes.ts";
 import { auditLog } from "../../src/receipts/log.ts";
@@ -137,6 +138,14 @@ describe("the end of an action", () => {
     expect(await claimed(asking('{"a":1}'))).toBeNull();
   });
 
+  test("of a kind that was given back is free again, and the places after it stay taken", async () => {
+    const places = [];
+    for (const args of ['{"a":1}', '{"a":2}', '{"a":3}']) places.push(await claimed(asking(args, rebalance(4))));
+    await actions.end(places[0]?.id ?? "", { state: "failed", outcome: "given back" });
+    for (const args of ['{"a":4}', '{"a":5}']) expect(await claimed(asking(args, rebalance(4)))).not.toBeNull();
+    expect(await claimed(asking('{"a":6}', rebalance(4)))).toBeNull();
+  });
+
   test("of a kind that failed is counted until the same action takes its place", async () => {
     const id = await begun(asking('{"a":1}', rebalance(2)));
     await actions.end(id, { state: "failed", outcome: "refused" });
@@ -190,6 +199,12 @@ describe("an action whose process ended", () => {
     expect(await of(gone).begin("id" in place ? place.id : "")).toBe(false);
   });
 
+  test("does not begin a minute after its receipt was judged, though nobody else took its place", async () => {
+    const place = await claimed(asking());
+    now += 60_001;
+    expect(await actions.begin(place?.id ?? "")).toBe(false);
+  });
+
   test("gives it back also where nobody can see the process, once it is long overdue", async () => {
     await claimed(asking());
     now += 60_000;
@@ -201,10 +216,34 @@ describe("an action whose process ended", () => {
   test("on another machine is for a person to decide, and for no function", async () => {
     const id = await begunIn("elsewhere:1:1");
     expect(await actions.list()).toMatchObject([{ state: "undecided", running: null }]);
-    const decide = (by: "settle" | "person"): Promise<unknown> => actions.decide(id, { state: "done", by, note: "" });
-    await expect(decide("settle")).rejects.toMatchObject({ code: "action_running" });
-    expect(await decide("person")).toMatchObject({ state: "done" });
-    await expect(decide("person")).rejects.toMatchObject({ code: "action_decided" });
+    const decide = (by: "settle" | "person", notRunning: boolean): Promise<unknown> =>
+      actions.decide(id, { state: "done", by, note: "", notRunning });
+    for (const notRunning of [false, true])
+      await expect(decide("settle", notRunning)).rejects.toMatchObject({ code: "action_running" });
+    await expect(decide("person", false)).rejects.toMatchObject({ code: "action_running" });
+    expect(await decide("person", true)).toMatchObject({ state: "done" });
+    await expect(decide("person", true)).rejects.toMatchObject({ code: "action_decided" });
+  });
+
+  test("is not taken for dead by its number in a container of the same host name, or before the machine started", async () => {
+    const [place = "", id, start] = gone.split(":");
+    const [host, boot, ids] = place.split("/");
+    for (const other of [`${host}/${boot}/${ids}1`, `${host}/another-start/${ids}`, `${host}`])
+      expect(await isRunning(`${other}:${id}:${start}`)).toBeNull();
+    expect(isDead(`${host}/${boot}/${ids}1:${id}:lease`)).toBe(false);
+  });
+
+  test("is undecided where its end could not be written, though the process goes on", async () => {
+    const id = await begun(asking());
+    await sql
+      .raw(`create trigger full before update on receipt_claims begin select raise(abort, 'full'); end`)
+      .execute(db);
+    await expect(actions.end(id, { state: "done", outcome: "sold" })).rejects.toThrow();
+    await sql.raw(`drop trigger full`).execute(db);
+    expect(await actions.list()).toMatchObject([{ id, state: "undecided", running: false }]);
+    expect(await actions.decide(id, { state: "done", by: "settle", note: "it is in the books" })).toMatchObject({
+      state: "done",
+    });
   });
 
   test("is told from a later process of the same number", async () => {

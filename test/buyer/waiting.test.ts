@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { hostname } from "node:os";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { placeOfIds } from "../../src/buyer/lease-owner.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { eventually } from "../support/eventually.ts";
 import { rpcInFront } from "../support/rpc.ts";
@@ -33,7 +33,7 @@ test("waiting looks for evidence at once that a dead process was looking for, an
   await attack.using((db) =>
     db
       .updateTable("jobs")
-      .set({ attempts: 12, run_at: 0, leased_until: Date.now() + HOUR, owner: `${hostname()}:${child.pid}:gone` })
+      .set({ attempts: 12, run_at: 0, leased_until: Date.now() + HOUR, owner: `${placeOfIds}:${child.pid}:gone` })
       .where("kind", "=", "settlement")
       .execute(),
   );

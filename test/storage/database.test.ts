@@ -26,6 +26,16 @@ describe("the file", () => {
     await db.destroy();
   });
 
+  it("survives power loss also after a transaction that does not wait for the disk found it locked", async () => {
+    const path = join(temporaryDirectory(), "locked.db");
+    const [db, other] = [await openDatabase(path), await openDatabase(path)];
+    await sql.raw("pragma busy_timeout = 0").execute(db);
+    await immediate(other, () => expect(immediate(db, (tx) => put(tx), "process")).rejects.toThrow());
+    const { rows } = await sql.raw<Record<string, unknown>>("pragma synchronous").execute(db);
+    expect(Object.values(rows[0] ?? {})).toEqual([2]);
+    await Promise.all([db.destroy(), other.destroy()]);
+  });
+
   it("is whole by itself once it was closed, and so is a copy of it", async () => {
     const path = join(temporaryDirectory(), "one.db");
     const [db, other] = [await openDatabase(path), await openDatabase(path)];
