@@ -287,7 +287,8 @@ describe("T121: a buyer killed with kill -9 over calls that share an authorizati
     const [first, later] = [await openSharedPurse(market), await openSharedPurse(market)];
     first.seller.manners.givesToken = false;
     const [ofFirst, ofLater] = [await killAll(first, FIRST), await killAll(later, LATER)];
-    for (const { calls, killed } of [ofFirst, ofLater]) expect(killed).toBeGreaterThan((calls - 1) / 2);
+    // A death after the last word can come too late.
+    for (const { calls, killed } of [ofFirst, ofLater]) expect(killed).toBeGreaterThanOrEqual((calls - 1) / 2);
     // A permit that never arrived ends unused.
     const { client } = market.devnet.bank;
     await client.request({ method: "evm_increaseTime", params: [`0x${AHEAD.toString(16)}`] } as never);
