@@ -238,7 +238,7 @@ describe("an action whose process ended", () => {
     await sql
       .raw(`create trigger full before update on receipt_claims begin select raise(abort, 'full'); end`)
       .execute(db);
-    await expect(actions.end(id, { state: "done", outcome: "sold" })).rejects.toThrow();
+    await expect(actions.end(id, { state: "done", outcome: "sold" })).rejects.toThrow("full");
     await sql.raw(`drop trigger full`).execute(db);
     expect(await actions.list()).toMatchObject([{ id, state: "undecided", running: false }]);
     expect(await actions.decide(id, { state: "done", by: "settle", note: "it is in the books" })).toMatchObject({

@@ -272,6 +272,7 @@ describe("T121: a buyer killed with kill -9 over calls that share an authorizati
       for (const [at, end] of ends.entries())
         expect(came.includes(at) || (shares && isLost) ? ["ok", LOST] : ["ok"], `call ${at}`).toContain(end);
       const charged = purse.charged();
+      console.error("DBG", JSON.stringify({ charged, came, cameAfter: purse.came(), ends, shares }));
       expect(new Set(charged).size).toBe(charged.length);
       await settleAll(purse);
       await agree();

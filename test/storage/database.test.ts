@@ -30,7 +30,7 @@ describe("the file", () => {
     const path = join(temporaryDirectory(), "locked.db");
     const [db, other] = [await openDatabase(path), await openDatabase(path)];
     await sql.raw("pragma busy_timeout = 0").execute(db);
-    await immediate(other, () => expect(immediate(db, (tx) => put(tx), "process")).rejects.toThrow());
+    await immediate(other, () => expect(immediate(db, (tx) => put(tx), "process")).rejects.toThrow("locked"));
     const { rows } = await sql.raw<Record<string, unknown>>("pragma synchronous").execute(db);
     expect(Object.values(rows[0] ?? {})).toEqual([2]);
     await Promise.all([db.destroy(), other.destroy()]);
