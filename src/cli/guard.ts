@@ -94,7 +94,7 @@ export async function settleGuarded(
 export async function stopGuards(options: { reason: string }, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
   const { database } = await configOf(rest);
-  // Before the database is opened: whatever is wrong with it, the file stops the processes that use it.
+  // Before the database is opened: the file stops the processes that use it, also where this one cannot.
   const byFile = await stopByFile(database, options.reason);
   const { stop, running } = await withStore(rest, async (db) => ({
     stop: await orderStop(db, database, { reason: options.reason, at: new Date() }),

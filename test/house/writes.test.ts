@@ -10,6 +10,8 @@ const HARMLESS = [
   "mkdtemp",
   "readdir",
   "readFile",
+  "readFileSync",
+  "readlinkSync",
   "realpath",
   "stat",
 ];
