@@ -10,10 +10,13 @@ import {
 } from "../receipts/decision-schema.ts";
 import { addDecision, searchDecisions } from "../receipts/decisions.ts";
 import { logHead } from "../receipts/log.ts";
+import { judgedDigest } from "../receipts/log-digest.ts";
+import { missingBodies } from "../receipts/receipt.ts";
 import { makeReport } from "../receipts/report.ts";
 import type { Receipt } from "../receipts/schema.ts";
 import { requireReceipt } from "../receipts/store.ts";
 import type { Db } from "../storage/database.ts";
+import { endOfLog } from "../storage/log-chain.ts";
 import { immediate } from "../storage/migrations.ts";
 import type { BuyerContext } from "./context.ts";
 import type { DecisionInput, DecisionLog } from "./decision-types.ts";
@@ -25,19 +28,25 @@ export function createDecisions(ctx: BuyerContext): DecisionLog {
     async decide(given) {
       const { ids, asked } = readInput(given);
       for (;;) {
-        const { seq: before } = await logHead(ctx.db);
+        const end = await endOfLog(ctx.db);
+        const before = end?.seq ?? 0;
+        const time = Math.max(ctx.clock().getTime(), end?.at ?? 0);
         const receipts: Receipt[] = [];
         for (const id of ids) receipts.push(await requireReceipt(ctx.db, id));
+        const early = receipts.find(({ core }) => Date.parse(core.response.receivedAt) > time);
+        if (early !== undefined)
+          throw invalid(`receipts: ${early.id} came at ${early.core.response.receivedAt}, after this clock's time.`);
         const judged: DecisionContent["receipts"] = [];
         for (const receipt of receipts) {
           const { verdict, assurance, wanted, simulated, policyHash } = await judgeAgain(ctx, receipt, {});
-          judged.push({ id: receipt.id, verdict, assurance, wanted, simulated, policyHash });
+          const whole = judgedDigest(receipt, missingBodies(receipt));
+          judged.push({ id: receipt.id, verdict, assurance, wanted, simulated, policyHash, judged: whole });
         }
         // Judging takes a moment and the transaction must not. What changed in that moment is judged again.
         const stored = await immediate(ctx.db, async (tx) =>
           (await isChanged(tx, before, receipts))
             ? null
-            : addDecision(tx, { ...asked, receipts: judged, at: ctx.clock().toISOString() }),
+            : addDecision(tx, { ...asked, receipts: judged, at: new Date(time).toISOString() }),
         );
         if (stored !== null) return stored;
       }

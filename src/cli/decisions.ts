@@ -7,6 +7,7 @@ import { EXIT, globals, note, print, printResult } from "./globals.ts";
 import { VERDICT_COLOUR } from "./layer-table.ts";
 import { timeOf, wholeNumber } from "./numbers.ts";
 import { busy } from "./progress.ts";
+import { shownJson } from "./quoted.ts";
 import { filterWords } from "./receipt-filter.ts";
 import { withStore } from "./session.ts";
 
@@ -47,16 +48,16 @@ export async function listDecisions(options: ListOptions, command: Command): Pro
 
 /** Who decided, in words. Quoted, because programs wrote the names. */
 export const whoText = ({ by: { person, second, program } }: Decision): string => {
-  const with_ = program === null ? "" : ` with the program ${JSON.stringify(program)}`;
-  if (person === null) return program === null ? "a program without a name" : `the program ${JSON.stringify(program)}`;
-  return `${JSON.stringify(person)}${second === null ? "" : ` and ${JSON.stringify(second)}`}${with_}`;
+  const with_ = program === null ? "" : ` with the program ${shownJson(program)}`;
+  if (person === null) return program === null ? "a program without a name" : `the program ${shownJson(program)}`;
+  return `${shownJson(person)}${second === null ? "" : ` and ${shownJson(second)}`}${with_}`;
 };
 
 function rowOf(decision: Decision): string {
   const { at, purpose, subject, receipts, outcome, id } = decision;
   const verdicts = [...new Set(receipts.map(({ verdict }) => verdict))].join(", ");
   const [first = ""] = outcome.split("\n");
-  return `${at}  ${JSON.stringify(purpose)} ${JSON.stringify(subject)}: ${JSON.stringify(first)}  on ${receipts.length} ${verdicts}  by ${whoText(decision)}  ${shortDecisionId(id)}`;
+  return `${at}  ${shownJson(purpose)} ${shownJson(subject)}: ${shownJson(first)}  on ${receipts.length} ${verdicts}  by ${whoText(decision)}  ${shortDecisionId(id)}`;
 }
 
 /** `proof402 decisions show ID`. */
@@ -70,11 +71,11 @@ export async function showDecision(given: string, _options: unknown, command: Co
     print(
       [
         `Decision ${id}`,
-        `Purpose   ${JSON.stringify(purpose)}`,
-        `Subject   ${JSON.stringify(subject)}`,
+        `Purpose   ${shownJson(purpose)}`,
+        `Subject   ${shownJson(subject)}`,
         `Decided   ${at} by ${whoText(decision)}`,
-        `Action    ${JSON.stringify(action)}`,
-        `Outcome   ${JSON.stringify(outcome)}`,
+        `Action    ${shownJson(action)}`,
+        `Outcome   ${shownJson(outcome)}`,
         ...receipts.map(
           (one) =>
             `Receipt   ${one.id}: ${pc.bold(VERDICT_COLOUR[one.verdict](one.verdict))} then, assurance ${one.assurance}${one.simulated ? pc.yellow(" (SIMULATED hardware)") : ""}, wanted ${one.wanted}, policy ${one.policyHash}`,

@@ -1,14 +1,17 @@
 import { judgeAgain, judgeContext } from "../buyer/judge.ts";
 import type { Config } from "../config/schema.ts";
 import { Proof402Error } from "../errors.ts";
+import { GENESIS } from "../evidence/log-chain.ts";
 import { createEzklEngine } from "../ezkl/engine.ts";
 import { differenceText } from "../pages/report-page.ts";
+import { reachOf, reachText } from "../pages/report-reach.ts";
 import type { Assurance, Verdict } from "../receipts/schema.ts";
 import type { AppraisalPolicy } from "../verify/policy.ts";
 import { judgeReport, verifyReport, type JudgedReport } from "../verify/verify-report.ts";
 import { colour as pc } from "./colour.ts";
 import { EXIT, note, print, printResult, type GlobalOptions } from "./globals.ts";
 import { VERDICT_COLOUR } from "./layer-table.ts";
+import { shownJson } from "./quoted.ts";
 import { whoText } from "./decisions.ts";
 import { busy } from "./progress.ts";
 import { withStore } from "./session.ts";
@@ -33,6 +36,7 @@ const reportData = (judged: JudgedReport): Record<string, unknown> => {
     receipts: receipts.map(({ receipt, appraisal }) => ({ id: receipt.id, appraisal })),
     head,
     heads,
+    reach: reachOf(judged),
   };
 };
 
@@ -41,9 +45,7 @@ function showReport(judged: JudgedReport, { json, by }: { json: boolean; by: str
   const { report, verdict, simulated, problems, decisions, receipts, head, heads } = judged;
   const next = [
     NEXT[verdict],
-    ...(heads.length > 0
-      ? []
-      : ["No head of the log was given: entries cut off at its end would not show. Give one with --head HASH."]),
+    heads.length > 0 ? reachText(judged) : `${reachText(judged)} Give one with --head HASH.`,
   ];
   if (json) {
     printResult(reportData(judged), next.join(" "));
@@ -52,12 +54,12 @@ function showReport(judged: JudgedReport, { json, by }: { json: boolean; by: str
   const verdicts = new Map(receipts.map(({ receipt, appraisal }) => [receipt.id, appraisal.verdict] as const));
   print(
     [
-      `Report of ${decisions.length} decisions, ${report.period.from} until before ${report.period.to}${report.purpose === null ? "" : `, purpose ${JSON.stringify(report.purpose)}`}`,
+      `Report of ${decisions.length} decisions, ${report.period.from} until before ${report.period.to}${report.purpose === null ? "" : `, purpose ${shownJson(report.purpose)}`}`,
       `${pc.bold(VERDICT_COLOUR[verdict](verdict.toUpperCase()))}${simulated ? pc.yellow(" (SIMULATED hardware)") : ""}: judged by ${by}`,
       `Log entries to ${head.seq}, head ${head.hash}`,
       ...problems.map(({ code, message }) => pc.red(`Problem: ${message} [${code}]`)),
       ...decisions.flatMap(({ decision, differences }, at) => [
-        `${at + 1}. ${JSON.stringify(decision.subject)}: ${JSON.stringify(decision.outcome)}, by ${whoText(decision)}`,
+        `${at + 1}. ${shownJson(decision.subject)}: ${shownJson(decision.outcome)}, by ${whoText(decision)}`,
         ...decision.receipts.map(({ id }) => `   ${id}: ${verdicts.get(id) ?? "not readable"}`),
         ...differences.map((one) => `   ${one.isNotice ? "" : "Differs: "}${differenceText(one)}`),
       ]),
@@ -91,11 +93,15 @@ export async function verifyReportFile(
   { at, assurance, heads, policy, by, store }: Asked,
   { json, rest }: { json: boolean; rest: GlobalOptions },
 ): Promise<number> {
-  const odd = heads.find((head) => !/^[0-9a-f]{64}$/.test(head));
+  const odd = heads.find((head) => !/^[0-9a-f]{64}$/.test(head) || head === GENESIS);
   if (odd !== undefined)
-    throw new Proof402Error("usage", "--head takes the 64 hex digits that `proof402 log head` prints.", {
-      next: "Give the head as it was handed over.",
-    });
+    throw new Proof402Error(
+      "usage",
+      "--head takes the 64 hex digits that `proof402 log head` prints of a log with entries.",
+      {
+        next: "Give the head as it was handed over.",
+      },
+    );
   const judged = await busy("Verifying the report", () =>
     store === null
       ? verifyReport(bytes, policy, { heads, ezkl: createEzklEngine(), ...(at === undefined ? {} : { at }) })

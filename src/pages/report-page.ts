@@ -5,6 +5,7 @@ import { readFacts, type Facts } from "../verify/facts.ts";
 import type { Difference, JudgedReport } from "../verify/verify-report.ts";
 import { html, type Html } from "./html.ts";
 import { pageOf } from "./page.ts";
+import { reachText } from "./report-reach.ts";
 import { receiptArticle } from "./receipt-page.ts";
 
 /** The knowledge of a report's reader. */
@@ -33,7 +34,7 @@ export const reportPage = async (judged: JudgedReport, reader: ReportReader): Pr
 
 /** A report for an auditor: its verdict, what is wrong with it, each decision, and each receipt with its checks. */
 export async function reportArticle(judged: JudgedReport, reader: ReportReader): Promise<Html> {
-  const { report, verdict, simulated, problems, decisions, receipts, head, heads } = judged;
+  const { report, verdict, simulated, problems, decisions, receipts, head } = judged;
   const { period, purpose, made, chain, others } = report;
   const views = await Promise.all(receipts.map(async (one) => ({ ...one, facts: await readFacts(one.receipt) })));
   const found = new Map(receipts.map(({ receipt, appraisal }) => [receipt.id, appraisal] as const));
@@ -55,11 +56,7 @@ export async function reportArticle(judged: JudgedReport, reader: ReportReader):
       <dt>The log</dt>
       <dd>
         ${chain.entries.length === 0 ? "No entry" : `Entries ${first} to ${head.seq}`}, head <code>${head.hash}</code>.
-        ${
-          heads.length === 0
-            ? "No head handed over before was given: entries cut off at the end of the log would not show."
-            : `It was looked for ${heads.length === 1 ? "a head" : `${heads.length} heads`} handed over before.`
-        }
+        ${reachText(judged)}
       </dd>
     </dl>
     ${

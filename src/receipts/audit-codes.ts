@@ -14,6 +14,7 @@ export const AUDIT_CODES = {
   stop_altered: "An emergency stop is not what was logged.",
   purchase_altered: "A purchase's receipt, amount or share is not what was logged.",
   decision_altered: "A decision is not what was logged, or not in its place.",
+  decision_before_receipt: "A decision stands before a receipt that it rests on.",
   decision_missing: "A logged decision is not stored any more.",
   decision_not_logged: "A stored decision has no entry.",
 } as const;

@@ -8,18 +8,19 @@ import { ASSURANCES, VERDICTS } from "./schema.ts";
 export const MAX_RECEIPTS = 16;
 export const MAX_ACTION_BYTES = 65_536;
 
-/** Signs that change what a reader sees of the others: controls, and those of the direction of text. */
-const HIDING = /[\p{Cc}\u200E\u200F\u2028-\u202E\u2066-\u2069]/u;
-/** The same in a text of several lines. */
-const HIDING_IN_LINES = /(?![\n\t])[\p{Cc}\u200E\u200F\u2028-\u202E\u2066-\u2069]/u;
+/** Invisible signs, and those that change the look of others: controls, formats, fillers, selectors. */
+const HIDING = /[\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}\u2028\u2029]/u;
+/** Controls and signs of the direction of text, in a text of several lines. Some languages need the other invisible ones. */
+const HIDING_IN_LINES = /(?![\n\t])[\p{Cc}\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069]/u;
 
 const textOf = (max: number, hiding: RegExp) =>
   z
     .string()
     .max(max)
     .refine((text) => text.trim() !== "" && text.isWellFormed() && !hiding.test(text), "text that shows as it is");
-/** One line of text. */
-const line = (max: number) => textOf(max, HIDING);
+/** One line of text that reads as it is: nothing invisible, and no space around it. */
+export const line = (max: number) =>
+  textOf(max, HIDING).refine((text) => text.trim() === text, "text that shows as it is");
 
 /** A text as persons compare it: names that look alike but for case or spaces are one. */
 const alike = (name: string): string => name.normalize("NFKC").trim().replace(/\s+/g, " ").toLowerCase();
@@ -46,6 +47,8 @@ const judgedSchema = z.strictObject({
   wanted: z.enum(ASSURANCES),
   simulated: z.boolean(),
   policyHash: hex(32),
+  /** sha256 of what was judged, as `judgedDigest` takes it. */
+  judged: hex(32),
 });
 
 const content = {

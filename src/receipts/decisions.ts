@@ -1,6 +1,7 @@
 import { Proof402Error } from "../errors.ts";
 import { parseJsonText } from "../evidence/json-text.ts";
 import type { Db } from "../storage/database.ts";
+import { endOfLog } from "../storage/log-chain.ts";
 import {
   decisionContentSchema,
   decisionDigest,
@@ -32,11 +33,13 @@ export type DecisionFilter = {
 export const shortDecisionId = (id: string): string => id.slice(0, "dec_".length + SHORT);
 
 /**
- * Appends a decision to log and store in the caller's immediate transaction. Throws zod's error for content outside the
- * schema.
+ * Appends a decision to log and store in the caller's immediate transaction. Its time is the newest entry's if the clock was
+ * put back, so that none stands before what it rests on. Throws zod's error for content outside the schema.
  */
 export async function addDecision(tx: Db, content: DecisionContent): Promise<Decision> {
-  const checked = decisionContentSchema.parse(content);
+  const last = await endOfLog(tx);
+  const time = Math.max(Date.parse(content.at), last?.at ?? 0);
+  const checked = decisionContentSchema.parse({ ...content, at: new Date(time).toISOString() });
   const decision: Decision = { ...checked, id: decisionId(checked) };
   const at = new Date(decision.at);
   const { id, purpose } = decision;

@@ -1,6 +1,7 @@
+import { sql } from "kysely";
 import type { Db } from "../storage/database.ts";
 import { broken, type Broken } from "./audit-codes.ts";
-import { decisionDigest, loggedValue } from "./decision-schema.ts";
+import { decisionDigest, loggedValue, type Decision } from "./decision-schema.ts";
 import { readDecisionText } from "./decisions.ts";
 import { digestOf } from "./log-digest.ts";
 
@@ -29,13 +30,32 @@ export async function compareDecisions(tx: Db, logged: ReadonlyMap<string, Logge
         decision !== null &&
         digestOf(loggedValue({ purpose: decision.purpose, record: decisionDigest(decision) })) === entry.digest;
       if (!isLogged) return broken(entry.seq, id, "decision_altered", "A stored decision is not what was logged.");
+      const early = await earlyReceipt(tx, decision, seq);
       if (seq !== entry.seq || at !== entry.at || Date.parse(decision.at) !== entry.at || purpose !== decision.purpose)
         return broken(entry.seq, id, "decision_altered", "A stored decision is not at its place in the log.");
+      if (early !== null)
+        return broken(entry.seq, id, "decision_before_receipt", `A decision stands before its receipt ${early}.`);
       missing.delete(id);
     }
     after = rows.at(-1)?.id ?? null;
   }
   for (const [id, { seq }] of missing)
     return broken(seq, id, "decision_missing", "The log records a decision that is not stored any more.");
+  return null;
+}
+
+/** The first receipt of a decision that was stored or came after it, or is not stored at all; or null. */
+async function earlyReceipt(tx: Db, { receipts, at }: Decision, seq: number): Promise<string | null> {
+  for (const { id } of receipts) {
+    const row = await tx
+      .selectFrom("receipts")
+      .select([
+        sql<number>`json_extract(json, '$.log.seq')`.as("seq"),
+        sql<string>`json_extract(json, '$.core.response.receivedAt')`.as("came"),
+      ])
+      .where("id", "=", id)
+      .executeTakeFirst();
+    if (row === undefined || row.seq >= seq || Date.parse(row.came) > Date.parse(at)) return id;
+  }
   return null;
 }

@@ -14,3 +14,10 @@ export const firstDigest = ({ id }: Receipt, later: Receipt["later"], lacking: r
 
 /** The sets of bodies that a receipt may lack or be given. */
 export const SETS_OF_BODIES: readonly (readonly string[])[] = [[], ["request"], ["response"], ["request", "response"]];
+
+/**
+ * Everything that a receipt was judged on: its id for its core, later evidence, appraisals, its place in the log, and the
+ * bodies that it lacked. A decision names it, so that a receipt stored long before is held to what it was then.
+ */
+export const judgedDigest = ({ id, later, appraisals, log }: Receipt, lacking: readonly string[]): string =>
+  digestOf({ id, later, appraisals, log, lacking });

@@ -1,5 +1,5 @@
 import type { Db } from "../storage/database.ts";
-import { appendToLog } from "../storage/log-chain.ts";
+import { appendToLog, type LogEnd, type LogPlace } from "../storage/log-chain.ts";
 import { digestOf, firstDigest } from "./log-digest.ts";
 import { missingBodies } from "./receipt.ts";
 import type { Receipt } from "./schema.ts";
@@ -15,7 +15,7 @@ export async function appendEntry(
   options: {
     at: Date;
     /** The newest entry, where the caller has just appended it. */
-    after?: { seq: number; hash: string };
+    after?: LogEnd;
   } & (
     | { kind: "receipt" | "import"; receipt: Receipt }
     | {
@@ -24,7 +24,7 @@ export async function appendEntry(
         value: unknown;
       }
   ),
-): Promise<NonNullable<Receipt["log"]>> {
+): Promise<LogPlace & LogEnd> {
   const { at, after } = options;
   const receiptId = "subject" in options ? options.subject : options.receipt.id;
   const digest =

@@ -3,7 +3,7 @@ import type { ErrorCode } from "../errors.ts";
 import { fromUtf8, textOf, toHex, utf8, type Bytes } from "../evidence/bytes.ts";
 import { canonicalJson, canonicalSha256 } from "../evidence/canonical.ts";
 import { parseJsonText } from "../evidence/json-text.ts";
-import { decisionSchema } from "./decision-schema.ts";
+import { decisionSchema, line } from "./decision-schema.ts";
 import { hex, instant } from "./fields.ts";
 
 /** Largest report file, bytes: what is larger is neither written nor read. */
@@ -15,8 +15,8 @@ export const MAX_ENTRIES = 200_000;
 
 const entry = {
   seq: z.int().min(1),
-  kind: z.string().max(32),
-  receiptId: z.string().max(256),
+  kind: z.string().regex(/^[a-z]{1,32}$/),
+  receiptId: z.string().regex(/^[\x21-\x7e]{1,256}$/),
   digest: hex(32),
   at: z.int(),
   hash: hex(32),
@@ -34,7 +34,7 @@ const content = {
   /** From this time on, and before that one. */
   period: z.strictObject({ from: instant, to: instant }),
   /** Of decisions of this purpose only; null of all. */
-  purpose: z.string().min(1).max(128).nullable(),
+  purpose: line(128).nullable(),
   chain: z.strictObject({
     /** The last entry before the segment; null if it begins with the log. */
     before: z.strictObject({ ...entry, prev: hex(32) }).nullable(),
@@ -43,9 +43,7 @@ const content = {
   }),
   decisions: z.array(decisionSchema).max(MAX_DECISIONS),
   /** Decisions of the period with another purpose: entry, purpose, and sha256 of the decision. */
-  others: z
-    .array(z.strictObject({ seq: z.int().min(1), purpose: z.string().max(128), record: hex(32) }))
-    .max(MAX_ENTRIES),
+  others: z.array(z.strictObject({ seq: z.int().min(1), purpose: line(128), record: hex(32) })).max(MAX_ENTRIES),
   /** Receipt files as JSON values. Each is read as a file is. */
   receipts: z.array(z.unknown()).max(MAX_ENTRIES),
 };

@@ -128,14 +128,14 @@ async function insert(
   appraisal?: Appraisal,
 ): Promise<Receipt> {
   if (!hasRoom(receipt)) throw full(receipt.id);
-  const log = await appendEntry(tx, { kind, receipt, at });
+  const { at: loggedAt, ...log } = await appendEntry(tx, { kind, receipt, at });
   if (appraisal !== undefined) {
     await appendEntry(tx, {
       kind: "appraisal",
       subject: receipt.id,
       value: appraisal,
       at: new Date(appraisal.at),
-      after: log,
+      after: { ...log, at: loggedAt },
     });
   }
   const stored: Receipt = { ...receipt, appraisals: appraisal === undefined ? [] : [appraisal], log };
@@ -147,7 +147,7 @@ async function insert(
       seller_id: stored.core.seller.id,
       model: stored.core.request.model,
       verdict: appraisal?.verdict ?? "",
-      created_at: at.getTime(),
+      created_at: loggedAt,
       payment_nonce: purchaseNonceOf(stored.core.payment),
     })
     .execute();

@@ -1,7 +1,7 @@
 import { sql, type Kysely } from "kysely";
 import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
-import { appendToLog } from "./log-chain.ts";
+import { appendToLog, type LogEnd } from "./log-chain.ts";
 import type { Tables } from "./tables.ts";
 
 type Row = Record<string, string | number | null>;
@@ -13,7 +13,7 @@ type Row = Record<string, string | number | null>;
  */
 export async function logEarlierRows(tx: Kysely<Tables>): Promise<void> {
   const at = Date.now();
-  let last: { seq: number; hash: string } | undefined;
+  let last: LogEnd | undefined;
   const append = async (kind: string, receiptId: string, value: unknown): Promise<void> => {
     last = await appendToLog(tx, { kind, receiptId, digest: toHex(canonicalSha256(value)), at }, last);
   };
@@ -39,7 +39,7 @@ export async function logEarlierRows(tx: Kysely<Tables>): Promise<void> {
 /** Records the told costs and parts of calls on shared authorizations that were noted before the log recorded such. */
 export async function logEarlierShares(tx: Kysely<Tables>): Promise<void> {
   const at = Date.now();
-  let last: { seq: number; hash: string } | undefined;
+  let last: LogEnd | undefined;
   const calls = await sql<Row>`select id, share, reported, part from purchases
     where reported is not null or part is not null order by created_at, id`.execute(tx);
   for (const row of calls.rows)

@@ -22,6 +22,7 @@ export function problemsOfChain({ chain: { before, entries }, period, made }: Re
         }),
       );
   }
+  let newest = before?.at ?? -Infinity;
   let last = { seq: before?.seq ?? 0, hash: before?.hash ?? GENESIS };
   for (const { hash, ...hashed } of entries) {
     const { seq } = hashed;
@@ -29,6 +30,14 @@ export function problemsOfChain({ chain: { before, entries }, period, made }: Re
       found.push(problem("chain_gap", `Entry ${last.seq + 1} is missing before entry ${seq}.`, { seq: last.seq + 1 }));
     else if (hashEntry({ ...hashed, prev: last.hash }) !== hash)
       found.push(problem("chain_altered", `Entry ${seq} was altered, or does not follow the one before it.`, { seq }));
+    if (hashed.at < newest) {
+      found.push(
+        problem("chain_time", `Entry ${seq} (${hashed.kind} ${hashed.receiptId}) is older than one before.`, {
+          seq,
+        }),
+      );
+    }
+    newest = Math.max(newest, hashed.at);
     last = { seq, hash };
   }
   return found;
@@ -40,20 +49,24 @@ export function headOf({ chain: { before, entries } }: Report): { seq: number; h
   return { seq, hash };
 }
 
-/** Heads handed over that the report's part of the log does not hold: its end was cut off, or it is of another log. */
-export function problemsOfHeads(report: Report, heads: readonly string[]): ReportProblem[] {
-  const { before, entries } = report.chain;
-  const held = new Set([before === null ? GENESIS : before.prev, before?.hash, ...entries.map(({ hash }) => hash)]);
-  const { seq } = headOf(report);
-  return heads
-    .filter((head) => !held.has(head))
+/**
+ * Heads handed over that are none of the report's entries: the log's end was cut off, or it is another log. The hash that an
+ * entry names as the one before it counts for nothing: no reader sees its contents.
+ */
+export const problemsOfHeads = (report: Report, heads: readonly string[]): ReportProblem[] =>
+  heads
+    .filter((head) => !shownEntries(report).some(({ hash }) => hash === head))
     .map((head) =>
       problem(
         "head_missing",
-        `The head ${head} is none of the entries ${before?.seq ?? 1} to ${seq}: the log's end was cut off, it was written again, or that head is older than the report's part of it.`,
+        `The head ${head} is none of the report's entries: the log was cut or written again, or that head is older.`,
       ),
     );
-}
+
+/** The entries of a report with all they say. */
+export const shownEntries = ({
+  chain: { before, entries },
+}: Report): readonly { seq: number; at: number; hash: string }[] => (before === null ? entries : [before, ...entries]);
 
 /** Compares each decision with its entry, and each entry of the period with the decisions. */
 export function problemsOfDecisions({ chain, decisions, others, period, purpose }: Report): ReportProblem[] {

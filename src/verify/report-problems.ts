@@ -4,6 +4,7 @@ export const REPORT_PROBLEMS = {
   chain_altered: "An entry of the log is not what was hashed, or does not follow the one before it.",
   chain_gap: "An entry of the log is left out or out of order.",
   chain_start: "The log's part begins later than the period.",
+  chain_time: "An entry of the log is older than one before it, so its time shows nothing.",
   period_open: "The period has no length, or ends after the report was made.",
   head_missing: "The log does not hold a head that was handed over.",
   decision_altered: "A decision is not what was logged.",

@@ -91,7 +91,8 @@ export async function judgeReport(
   ];
   const receipts: JudgedReport["receipts"] = [];
   for (const receipt of read.receipts.values()) {
-    problems.push(...problemsOfLogged(report, receipt));
+    const unlike = problemsOfLogged(report, receipt);
+    problems.push(...unlike);
     receipts.push({ receipt, appraisal: await judge(receipt) });
   }
   const found = new Map(receipts.map(({ receipt, appraisal }) => [receipt.id, appraisal] as const));

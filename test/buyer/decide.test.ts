@@ -39,7 +39,7 @@ const input = (changes: Partial<DecisionInput> = {}): DecisionInput => ({
 
 describe("a decision", () => {
   test("is recorded with who, what, and each receipt's verdict as of now under the policy of its buyer", async () => {
-    const now = new Date("2026-12-01T10:00:00.000Z");
+    const now = new Date("2090-12-01T10:00:00.000Z");
     world.setTime(now);
     const decision = await world.buyer.decide(input({ receipts: ids, person: "Ada Lovelace", second: "Grace Hopper" }));
     const { verdict, assurance, simulated } = await world.buyer.verify(world.receipts[0]!);
@@ -49,7 +49,7 @@ describe("a decision", () => {
       at: now.toISOString(),
       purpose: "payroll",
       subject: "November, line 7",
-      receipts: ids.map((id) => ({ id, ...judged })),
+      receipts: ids.map((id) => ({ id, ...judged, judged: expect.stringMatching(/^[0-9a-f]{64}$/) })),
       action: { do: "pay", amount: "1200.00", to: ["DE00"] },
       outcome: "approved",
       by: { program: null, person: "Ada Lovelace", second: "Grace Hopper" },
@@ -95,6 +95,16 @@ describe("a decision", () => {
     ["without a purpose", { purpose: " " }, "decision_invalid", "purpose"],
     ["with a purpose on two lines", { purpose: "a\nb" }, "decision_invalid", "purpose"],
     ["with hidden signs in its subject", { subject: "pay \u202Eyap" }, "decision_invalid", "subject"],
+    ["with a space around its purpose", { purpose: "payroll " }, "decision_invalid", "purpose"],
+    ["with a mark of direction in its person", { person: "Ada\u061C" }, "decision_invalid", "person"],
+    [
+      "with a second person by a sign of no width",
+      { person: "Ada", second: "A\u200Bda" },
+      "decision_invalid",
+      "second",
+    ],
+    ["with a second person by a selector", { person: "Ada", second: "Ada\uFE0F" }, "decision_invalid", "second"],
+    ["with an invisible person", { person: "\u3164" }, "decision_invalid", "person"],
     ["with a long subject", { subject: "x".repeat(513) }, "decision_invalid", "subject"],
     ["with a lone surrogate", { outcome: "\uD800" }, "decision_invalid", "outcome"],
     ["without an outcome", { outcome: undefined as unknown as string }, "decision_invalid", "outcome"],
@@ -142,9 +152,42 @@ test("a file of an earlier program takes decisions once it was opened, and is wh
   await migrate(old);
   expect(await auditLog(old)).toMatchObject({ ok: true, receipts: 1, decisions: 0 });
   const { id: _id, ...content } = await world.buyer.decide(input());
-  await immediate(old, (tx) => addDecision(tx, content));
+  const receipts = [{ ...content.receipts[0]!, id: receipt.id }];
+  await immediate(old, (tx) => addDecision(tx, { ...content, receipts }));
   expect(await auditLog(old)).toMatchObject({ ok: true, receipts: 1, decisions: 1 });
   await old.destroy();
+});
+
+describe("the time of a decision", () => {
+  test("is never before an earlier one's, whichever way the clock is turned, and the log stays whole", async () => {
+    const turned = await openDecisionWorld(1);
+    const receipts = [turned.receipts[0]!.id];
+    turned.setTime(new Date("2090-01-05"));
+    const first = await turned.buyer.decide(input({ receipts }));
+    turned.setTime(new Date("2090-01-01"));
+    expect((await turned.buyer.decide(input({ receipts }))).at).toBe(first.at);
+    await turned.buyer.importReceipt(createReceipt(receiptCore("late")));
+    expect(await turned.buyer.audit()).toMatchObject({ ok: true, decisions: 2, receipts: 2 });
+    await turned.close();
+  });
+
+  test("is after its receipts': one from the future is refused, and one put before it in the log is found", async () => {
+    const early = await openDecisionWorld(1);
+    const core = receiptCore("tomorrow");
+    core.response.receivedAt = "2091-01-01T00:00:00.000Z";
+    const { id } = createReceipt(core);
+    await early.buyer.importReceipt(createReceipt(core));
+    await expect(early.buyer.decide(input({ receipts: [id] }))).rejects.toMatchObject({
+      code: "decision_invalid",
+      message: expect.stringContaining(id),
+    });
+    const { id: _id, ...content } = await early.buyer.decide(input({ receipts: [early.receipts[0]!.id] }));
+    const opened = await openDatabase(early.database);
+    await immediate(opened, (tx) => addDecision(tx, { ...content, receipts: [{ ...content.receipts[0]!, id }] }));
+    await opened.destroy();
+    expect(await early.buyer.audit()).toMatchObject({ ok: false, code: "decision_before_receipt" });
+    await early.close();
+  });
 });
 
 describe("an audit of decisions", () => {

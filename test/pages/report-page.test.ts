@@ -34,11 +34,11 @@ beforeAll(async () => {
       second: "Grace Hopper",
       program: "payroll 1.0",
     });
-  const from = new Date("2027-01-01");
+  const from = new Date("2090-01-01");
   world.setTime(from);
   await decide("November, line 1", [a]);
   await decide(ATTACK, [a, b]);
-  const to = new Date("2027-02-01");
+  const to = new Date("2090-02-01");
   world.setTime(to);
   bytes = serializeReport(await world.buyer.report({ from, to }));
   const judged = await verifyReport(bytes, world.policy);

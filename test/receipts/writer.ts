@@ -18,7 +18,7 @@ say("ready");
 await once(process.stdin, "data");
 const shared = createReceipt(receiptCore("shared"));
 for (let i = 0; i < Number(count); i += 1) {
-  const at = new Date(Date.UTC(2026, 10, 1, 12, 0, i));
+  const at = new Date(Date.UTC(2026, 10, 1, 12, 1, i));
   const receipt = createReceipt(receiptCore(`${name} ${i}`));
   await immediate(db, async (tx) => {
     await addReceipt(tx, receipt, appraisal(), at);

@@ -70,7 +70,8 @@ export async function openDecisionWorld(count: number): Promise<DecisionWorld> {
   const files = { config: join(folder, "proof402.config.json"), trust: join(folder, "trust.json") };
   await writeFile(files.config, JSON.stringify(written), { mode: 0o600 });
   await writeFile(files.trust, JSON.stringify({ type: "proof402/trust", version: 1, policy }));
-  let now = new Date();
+  // No receipt is of a later time than its import.
+  let now = new Date(Math.max(...fixtures.map(({ receipt }) => Date.parse(receipt.core.response.receivedAt))));
   const open = (): Promise<Buyer> => openBuyer({ config, wallet: null, clock: () => now });
   const buyers = [await open()];
   const [buyer] = buyers as [Buyer];

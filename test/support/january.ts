@@ -1,8 +1,8 @@
 import { openDecisionWorld, type DecisionWorld } from "./decision-buyer.ts";
 import type { Report } from "../../src/receipts/report-schema.ts";
 
-/** A time of 2027. */
-export const at = (time: string): Date => new Date(`2027-${time}Z`);
+/** A time of 2090. */
+export const at = (time: string): Date => new Date(`2090-${time}Z`);
 export const [FROM, TO] = [at("01-01T00:00:00"), at("02-01T00:00:00")] as const;
 
 /** Decisions of a month and after it, and reports of the month. */

@@ -127,6 +127,7 @@ export const decisionContent = (receipt: string, at: Date, seed = receipt): Deci
       wanted: "attested",
       simulated: true,
       policyHash: hex("policy", 32),
+      judged: hex("judged", 32),
     },
   ],
   action: { do: "pay" },

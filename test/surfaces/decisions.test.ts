@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { serializeReport, type Report } from "../../src/receipts/report-schema.ts";
 import { runCli } from "../support/cli.ts";
+import { eventually } from "../support/eventually.ts";
 import { openDecisionWorld, type DecisionWorld } from "../support/decision-buyer.ts";
 
 let world: DecisionWorld;
@@ -10,13 +11,16 @@ let world: DecisionWorld;
 const cli = (...args: string[]) => runCli(["--config", world.config, ...args]);
 const auditor = (...args: string[]) => runCli(args, { cwd: world.folder });
 const inFolder = (name: string): string => join(world.folder, name);
+/** The time of the newest receipt; decisions are some milliseconds after it. */
+let start: number;
 let ids: string[];
 let made: Awaited<ReturnType<typeof runCli>>;
 beforeAll(async () => {
   world = await openDecisionWorld(2);
+  start = Math.max(...world.receipts.map(({ core }) => Date.parse(core.response.receivedAt)));
   const [a, b] = world.receipts.map(({ id }) => id) as [string, string];
   const decide = async (day: number, subject: string, receipts: string[], purpose: string): Promise<string> => {
-    world.setTime(new Date(Date.UTC(2026, 9, day)));
+    world.setTime(new Date(start + day));
     const what = { purpose, subject, receipts, action: { pay: "12.50" }, outcome: "approved" };
     return (await world.buyer.decide({ ...what, person: "Ada", second: "Grace" })).id;
   };
@@ -25,7 +29,10 @@ beforeAll(async () => {
     await decide(2, "line 2\u00e9", [b], "payroll"),
     await decide(3, "truck", [a, b], "routing"),
   ];
-  const period = ["--from", "2026-10-01", "--to", "2026-11-01"];
+  const period = ["--from", new Date(start + 1).toISOString(), "--to", "2100-01-01"];
+  await eventually(() => {
+    if (Date.now() <= start + 3) throw new Error("that time is still to come");
+  });
   made = await cli("decisions", "report", ...period, "--out", inFolder("report.json"), "--html", inFolder("r.html"));
 });
 afterAll(() => world.close());
@@ -43,7 +50,8 @@ test("decisions list shows the newest first, takes a purpose and a period, and s
   ]);
   expect(all.stderr).toContain("1 to 2 of 3 decisions");
   expect(all.stderr).toContain("For more: proof402 decisions list --limit 2 --skip 2");
-  const some = await cli("decisions", "list", "--purpose", "payroll", "--since", "2026-10-02", "--json");
+  const since = new Date(start + 2).toISOString();
+  const some = await cli("decisions", "list", "--purpose", "payroll", "--since", since, "--json");
   expect(JSON.parse(some.stdout)).toMatchObject({ total: 1, decisions: [{ id: ids[1] }], next: expect.any(String) });
   expect((await cli("decisions", "list", "--purpose", "none")).stderr).toContain("No decision fits");
 });
@@ -74,7 +82,9 @@ test("audit counts decisions, and log head is the head that it ends with", async
 test("an auditor verifies the report offline with a trust file and the head", async () => {
   const head = (await cli("log", "head")).stdout.trim();
   const { code, stdout, stderr } = await auditor("verify", "report.json", "--trust", "trust.json", "--head", head);
-  expect([code, stderr]).toEqual([0, expect.not.stringContaining("cut off")]);
+  expect([code, stderr]).toEqual([0, expect.stringMatching(/newest head given is entry \d+ of 20.*cut off/)]);
+  const zero = await auditor("verify", "report.json", "--trust", "trust.json", "--head", "0".repeat(64));
+  expect([zero.code, zero.stderr]).toEqual([64, expect.stringContaining("--head")]);
   expect(stdout).toContain("VERIFIED (SIMULATED hardware): judged by trust.json");
   expect(stdout).toContain('2. "line 2é": "approved", by "Ada" and "Grace"');
   const json = await auditor("verify", "report.json", "--trust", "trust.json", "--json");
@@ -109,6 +119,26 @@ test("a changed report exits 1 and names what changed; an unreadable one and a w
   expect((await auditor("verify", "report.json", "--trust", "trust.json", "--head", "x")).code).toBe(64);
   await writeFile(inFolder("receipt.json"), "{}");
   expect((await auditor("verify", "receipt.json", "--trust", "trust.json", "--head", "ab".repeat(32))).code).toBe(64);
+});
+
+test("no sign of a decision or a report steers a terminal", async () => {
+  const [one] = world.receipts;
+  const action = { to: "a\u009B31m\u202Eb\u200B" };
+  world.setTime(new Date(start + 4));
+  const what = { purpose: "signs", subject: "signs", outcome: "a\u200Bb", receipts: [one!.id] };
+  const { id } = await world.buyer.decide({ ...what, action });
+  const shown = await cli("decisions", "show", id);
+  expect(shown.stdout).toContain(String.raw`{"to":"a\u009b31m\u202eb\u200b"}`);
+  expect(shown.stdout).toContain(String.raw`"a\u200bb"`);
+  const report = JSON.parse(await readFile(inFolder("report.json"), "utf8")) as Report;
+  for (const change of [{ receiptId: "\u001B[2J" }, { kind: "\u009B2J" }]) {
+    const copy = structuredClone(report);
+    Object.assign(copy.chain.entries.at(-1)!, change);
+    const name = `${Object.keys(change)[0]}.json`;
+    await writeFile(inFolder(name), serializeReport(copy));
+    const { code, stderr } = await auditor("verify", name, "--trust", "trust.json");
+    expect([code, stderr]).toEqual([64, expect.not.stringContaining("2J")]);
+  }
 });
 
 test("a report overwrites no file, and a period without decisions' time is refused", async () => {

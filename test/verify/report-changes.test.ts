@@ -5,6 +5,7 @@ import { digestOf } from "../../src/receipts/log-digest.ts";
 import { receiptDigest } from "../../src/receipts/receipt.ts";
 import { serializeReport, type Report } from "../../src/receipts/report-schema.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
+import { reachOf } from "../../src/pages/report-reach.ts";
 import { createVerificationCache } from "../../src/verify/verification-cache.ts";
 import { verifyReport, type JudgedReport } from "../../src/verify/verify-report.ts";
 import { leaves, otherThan, replaceAt, type Path } from "../receipts/json-edits.ts";
@@ -94,6 +95,16 @@ describe("a changed report", () => {
     }
   };
 
+  /** A decision changed, with its id and its entry made again. */
+  const relog = (copy: Report, one: Decision, change: (one: Decision) => void, place = entryOf(copy, one)): void => {
+    change(one);
+    one.id = decisionId(one);
+    Object.assign(copy.chain.entries[place]!, {
+      receiptId: one.id,
+      at: Date.parse(one.at),
+      digest: digestOf(loggedValue({ purpose: one.purpose, record: decisionDigest(one) })),
+    });
+  };
   test.each<[string, string[], (copy: Report) => void]>([
     ["a decision dropped", ["decision_dropped"], (copy) => copy.decisions.splice(1, 1)],
     [
@@ -122,7 +133,7 @@ describe("a changed report", () => {
     ["a decision twice", ["decision_misplaced"], (copy) => copy.decisions.push(copy.decisions.at(-1)!)],
     [
       "two entries exchanged",
-      ["chain_gap"],
+      ["chain_gap", "chain_time"],
       ({ chain: { entries } }) => entries.splice(0, 2, entries[1]!, entries[0]!),
     ],
     ["an altered outcome", ["decision_altered"], (copy) => (copy.decisions[0]!.outcome = "rejected")],
@@ -169,9 +180,17 @@ describe("a changed report", () => {
         ];
       },
     ],
+    [
+      "a decision older than the entry before it",
+      ["chain_time"],
+      (copy) => {
+        relog(copy, copy.decisions[2]!, (one) => (one.at = copy.decisions[0]!.at));
+        rehash(copy);
+      },
+    ],
   ])("T160: names %s", async (_name, codes, change) => {
     expect(await judge(resealed(change))).toMatchObject({ verdict: "failed" });
-    expect(await codesOf(resealed(change))).toEqual(codes);
+    expect((await codesOf(resealed(change))).toSorted()).toEqual(codes.toSorted());
   });
 
   test("T160: cut at its end, or with its log written again, is found by a head that was handed over, and by nothing else", async () => {
@@ -201,6 +220,31 @@ describe("a changed report", () => {
         problems: [{ code: "head_missing" }],
       });
     }
+  });
+
+  test("T160: written anew behind a head that was handed over does not hold that head", async () => {
+    const forged = resealed((copy) => {
+      const held = copy.chain.entries.find(({ hash }) => hash === heads.january)!;
+      const hung = { ...held, seq: held.seq + 1, kind: "hold", receiptId: "x", at: Date.parse(copy.period.from) - 1 };
+      const { hash: _hash, ...hashed } = { ...hung, prev: heads.january };
+      copy.chain.before = { ...hashed, hash: hashEntry(hashed) };
+      rehash(copy);
+    });
+    expect(await codesOf(forged, [heads.january])).toContain("head_missing");
+  });
+
+  test("T160: is told how far the newest head given reaches, and what lies beyond it", async () => {
+    const [before] = [report.chain.before!];
+    const beyond = reachOf(await judge(report, [before.hash]));
+    expect(beyond).toEqual({
+      newest: { seq: before.seq, at: new Date(before.at).toISOString() },
+      decisionsBeyond: 4,
+      endsBeyond: true,
+    });
+    const both = reachOf(await judge(report, [before.hash, heads.january]));
+    expect(both).toMatchObject({ decisionsBeyond: 0, endsBeyond: true });
+    expect(reachOf(await judge(report, [heads.february]))).toMatchObject({ decisionsBeyond: 0, endsBeyond: false });
+    expect(await codesOf(report, ["0".repeat(64)])).toEqual(["head_missing"]);
   });
 
   test("T160: without a contradiction that was logged for a receipt is failed", async () => {
