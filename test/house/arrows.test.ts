@@ -206,7 +206,7 @@ describe("the arrows of the house", () => {
     expect(peers.filter((name) => !/^\d+\.\d+\.\d+$/.test(manifest.devDependencies[name] ?? ""))).toEqual([]);
   });
 
-  it("the verify entry bundles for a browser, with nothing of Node in it, under 150 kB gzipped", async () => {
+  it("the verify entry bundles for a browser, with nothing of Node in it, under 155 kB gzipped", async () => {
     const result = await build({
       entryPoints: [join(ROOT, "src/verify/index.ts")],
       bundle: true,
@@ -228,7 +228,7 @@ describe("the arrows of the house", () => {
     const [output] = Object.values(result.metafile.outputs);
     const kept = Object.entries(output?.inputs ?? {}).filter(([, { bytesInOutput }]) => bytesInOutput > 0);
     expect(kept.map(([path]) => path).filter((path) => /locales\/(?!en\.)/.test(path))).toEqual([]);
-    expect(gzipSync(result.outputFiles[0]?.contents ?? "").length).toBeLessThan(150_000);
+    expect(gzipSync(result.outputFiles[0]?.contents ?? "").length).toBeLessThan(155_000);
   });
 });
 
