@@ -12,6 +12,7 @@ export const REPORT_PROBLEMS = {
   decision_not_logged: "A decision is not in the log.",
   decision_misplaced: "A decision stands twice or out of order.",
   decision_outside: "A decision is not of the report's period or purpose.",
+  decision_before_receipt: "A decision stands before a receipt that it rests on, by time or place.",
   receipt_altered: "A receipt is not what was logged, or cannot be read.",
   receipt_missing: "A decision names a receipt that is left out.",
   receipt_stray: "No decision names a receipt, or it stands twice.",

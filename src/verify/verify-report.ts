@@ -7,6 +7,7 @@ import { appraise } from "./appraise.ts";
 import type { AppraisalPolicy } from "./policy.ts";
 import { headOf, problemsOfChain, problemsOfDecisions, problemsOfHeads, problemsOfLogged } from "./report-chain.ts";
 import { problem, type ReportProblem } from "./report-problems.ts";
+import { problemsOfReliance } from "./report-reliance.ts";
 import type { EzklEngine } from "./types.ts";
 import { createVerificationCache, type VerificationCache } from "./verification-cache.ts";
 
@@ -90,11 +91,14 @@ export async function judgeReport(
     ...read.problems,
   ];
   const receipts: JudgedReport["receipts"] = [];
+  const altered = new Set<string>();
   for (const receipt of read.receipts.values()) {
     const unlike = problemsOfLogged(report, receipt);
+    if (unlike.length > 0) altered.add(receipt.id);
     problems.push(...unlike);
     receipts.push({ receipt, appraisal: await judge(receipt) });
   }
+  problems.push(...problemsOfReliance(report, read.receipts, altered));
   const found = new Map(receipts.map(({ receipt, appraisal }) => [receipt.id, appraisal] as const));
   const decisions = report.decisions.map((decision) => ({ decision, differences: differencesOf(decision, found) }));
   return {

@@ -6,6 +6,9 @@ import { receiptDigest } from "../../src/receipts/receipt.ts";
 import { serializeReport, type Report } from "../../src/receipts/report-schema.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
 import { reachOf } from "../../src/pages/report-reach.ts";
+import { appendLater } from "../../src/receipts/store.ts";
+import { openDatabase } from "../../src/storage/database.ts";
+import { immediate } from "../../src/storage/migrations.ts";
 import { createVerificationCache } from "../../src/verify/verification-cache.ts";
 import { verifyReport, type JudgedReport } from "../../src/verify/verify-report.ts";
 import { leaves, otherThan, replaceAt, type Path } from "../receipts/json-edits.ts";
@@ -105,6 +108,57 @@ describe("a changed report", () => {
       digest: digestOf(loggedValue({ purpose: one.purpose, record: decisionDigest(one) })),
     });
   };
+  /** A receipt of a report changed, with its digest made again. */
+  const remade = (copy: Report, change: (receipt: Receipt) => void): void => {
+    const { digest: _digest, ...receipt } = copy.receipts[0] as Receipt;
+    change(receipt);
+    copy.receipts[0] = { ...receipt, digest: receiptDigest(receipt) };
+  };
+
+  test.each<[string, (receipt: Receipt) => void, string]>([
+    ["later evidence taken out", (receipt) => receipt.later.pop(), "taken out"],
+    ["later evidence put in", (receipt) => receipt.later.push(receipt.later[0]!), "put in"],
+    ["another place in the log", (receipt) => (receipt.log!.prev = "12".repeat(32)), "changed"],
+    ["its answer left out", (receipt) => delete receipt.core.response.body, "the body of its response"],
+    [
+      "its question and its answer left out",
+      ({ core }) => [core.request, core.response].forEach((part) => delete part.body),
+      "the body of its request and response",
+    ],
+  ])("T160: names a receipt from before the report's part with %s", async (_name, change, words) => {
+    const { verdict, problems } = await judge(resealed((copy) => remade(copy, change)));
+    expect(verdict).toBe("failed");
+    expect(problems[0]).toMatchObject({ code: "receipt_altered", message: expect.stringContaining(words) });
+  });
+
+  test("T160: with its first decision's entry before the receipt's own names that", async () => {
+    const whole = await world.buyer.report({ from: new Date(0), to: TO });
+    const forged = resealed((copy) => {
+      const entries = copy.chain.entries;
+      const decision = entries.splice(entryOf(copy, copy.decisions[0]!), 1);
+      entries.unshift(...decision);
+      rehash(copy);
+    }, whole);
+    expect(await codesOf(forged)).toContain("decision_before_receipt");
+  });
+
+  test("names no problem for evidence that came to a receipt after the decision", async () => {
+    const other = await openDecisionWorld(1);
+    const [receipt] = other.receipts as [Receipt];
+    other.setTime(at("01-02T00:00:00"));
+    const what = { purpose: "payroll", subject: "one", action: {}, outcome: "approved", receipts: [receipt.id] };
+    await other.buyer.decide(what);
+    const db = await openDatabase(other.database);
+    const added = { kind: "contradiction", layer: "response", code: "found_since" } as const;
+    await immediate(db, (tx) => appendLater(tx, receipt.id, added, at("01-02T00:00:01")));
+    await db.destroy();
+    other.setTime(at("01-03T00:00:00"));
+    const made = await other.buyer.report({ from: at("01-01T00:00:00"), to: at("01-03T00:00:00") });
+    const judged = await verifyReport(serializeReport(made), other.policy);
+    expect(judged).toMatchObject({ problems: [], verdict: "failed" });
+    await other.close();
+  });
+
   test.each<[string, string[], (copy: Report) => void]>([
     ["a decision dropped", ["decision_dropped"], (copy) => copy.decisions.splice(1, 1)],
     [
@@ -185,6 +239,14 @@ describe("a changed report", () => {
       ["chain_time"],
       (copy) => {
         relog(copy, copy.decisions[2]!, (one) => (one.at = copy.decisions[0]!.at));
+        rehash(copy);
+      },
+    ],
+    [
+      "a decision before its receipt came",
+      ["decision_before_receipt", "decision_outside", "chain_time"].toSorted(),
+      (copy) => {
+        relog(copy, copy.decisions[0]!, (one) => (one.at = "2020-01-01T00:00:00.000Z"));
         rehash(copy);
       },
     ],
