@@ -129,7 +129,8 @@ it("logs which receipt a purchase has, once for each, and no other move", async 
   await markAnswered(db, id, { receiptId: "r1", served: false, now: later });
   const expected = [{ kind: "purchase", receipt_id: id, digest: await link(), at: later.getTime() }];
   await markAnswered(db, id, { receiptId: "r2", replaces: "r1", now });
-  expected.push({ kind: "purchase", receipt_id: id, digest: await link(), at: now.getTime() });
+  // No entry is older than the one before it.
+  expected.push({ kind: "purchase", receipt_id: id, digest: await link(), at: later.getTime() });
   await markAnswered(db, id, { receiptId: "r2", now });
   await settle(db, id);
   const entries = db.selectFrom("log").select(["kind", "receipt_id", "digest", "at"]).orderBy("seq");
