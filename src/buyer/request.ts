@@ -1,5 +1,6 @@
 import { Proof402Error } from "../errors.ts";
 import type { BuyArguments, BuyOptions, BuyRequest } from "./types.ts";
+import { isRecord } from "../evidence/record.ts";
 
 /** The names of a call's bounds, in a request and in options alike. */
 const BOUNDS = [
@@ -31,10 +32,10 @@ export function readArguments(given: BuyArguments): { request: BuyRequest; optio
   const isNamed = typeof first === "string";
   const request: unknown = isNamed ? { model: first, input: second } : first;
   const options = (isNamed ? third : second) ?? {};
-  if (!isObject(request) || typeof request["model"] !== "string" || !isObject(request["input"])) {
+  if (!isRecord(request) || typeof request["model"] !== "string" || !isRecord(request["input"])) {
     throw refused("A purchase names a model and gives its input as an object.");
   }
-  if (!isObject(options)) throw refused("The options of a purchase are an object.");
+  if (!isRecord(options)) throw refused("The options of a purchase are an object.");
   for (const [part, known] of [
     [request, REQUEST],
     [options, OPTIONS],
@@ -45,9 +46,6 @@ export function readArguments(given: BuyArguments): { request: BuyRequest; optio
   const bounds = BOUNDS.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]);
   return { request: { ...(request as BuyRequest), ...(Object.fromEntries(bounds) as Partial<BuyRequest>) }, options };
 }
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 const refused = (message: string): Proof402Error =>
   new Proof402Error("invalid_input", message, {

@@ -1,6 +1,7 @@
 import { jsonOf } from "../evidence/bytes.ts";
 import { isAmbiguousJson } from "../evidence/json-text.ts";
 import { readOffers, readPaymentRequired } from "./offers.ts";
+import { isRecord } from "../evidence/record.ts";
 
 type Read = ReturnType<typeof readPaymentRequired>;
 
@@ -62,6 +63,3 @@ export const networkOfV1 = (accepted: Readonly<Record<string, unknown>>): string
   const network = accepted[NETWORK_OF_V1];
   return typeof network === "string" ? network : null;
 };
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);

@@ -6,6 +6,7 @@ import {
 } from "./identifier.ts";
 import type { WireRequest } from "./types.ts";
 import { isPortable } from "./x402-header.ts";
+import { isRecord } from "../evidence/record.ts";
 
 /**
  * The parts of a 402 that a payment sends back unchanged (x402-specification-v2.md §5.2.2): the requested resource, and
@@ -80,6 +81,3 @@ const isSmall = (value: unknown, characters: number): boolean =>
   isPortable(value, MAX_DEPTH) && JSON.stringify(value).length <= characters;
 
 const isSameUrl = (a: string, b: string): boolean => URL.canParse(a) && new URL(a).href === new URL(b).href;
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);

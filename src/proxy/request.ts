@@ -3,6 +3,7 @@ import { textOf } from "../evidence/bytes.ts";
 import { isInteroperable, parseJsonText } from "../evidence/json-text.ts";
 import { Proof402Error } from "../errors.ts";
 import { ASSURANCES, type Assurance } from "../receipts/schema.ts";
+import { isRecord } from "../evidence/record.ts";
 
 /** What a client of OpenAI's API asks for, as a purchase. */
 export type Asked = {
@@ -116,9 +117,6 @@ function bareCall(call: unknown): unknown {
 
 const without = (record: Record<string, unknown>, names: readonly string[]): Record<string, unknown> =>
   Object.fromEntries(Object.entries(record).filter(([name]) => !names.includes(name)));
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 const maxUsdSchema = z
   .string()

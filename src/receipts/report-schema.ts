@@ -5,6 +5,7 @@ import { canonicalJson, canonicalSha256 } from "../evidence/canonical.ts";
 import { parseJsonText } from "../evidence/json-text.ts";
 import { decisionSchema, line } from "./decision-schema.ts";
 import { hex, instant } from "./fields.ts";
+import { isRecord } from "../evidence/record.ts";
 
 /** Largest report file, bytes: what is larger is neither written nor read. */
 export const MAX_REPORT_BYTES = 64_000_000;
@@ -94,11 +95,8 @@ export function isReport(bytes: Uint8Array): boolean {
   if (text?.includes('"proof402/report"') !== true) return false;
   const json = parseJsonText(text, MAX_REPORT_VALUES);
   // With a key given twice it is one for some readers, and is refused as one.
-  return json.ok ? isObject(json.value) && json.value["type"] === "proof402/report" : true;
+  return json.ok ? isRecord(json.value) && json.value["type"] === "proof402/report" : true;
 }
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /**
  * Reads a report file: size, strict UTF-8, JSON without duplicate keys or deep nesting, and schema. Never throws, and repeats
@@ -114,7 +112,7 @@ export function parseReport(bytes: Uint8Array): ParsedReport {
   const parsed = reportSchema.safeParse(json.value);
   if (parsed.success)
     return { ok: true, report: parsed.data, isWhole: reportDigest(parsed.data) === parsed.data.digest };
-  if (isObject(json.value) && json.value["type"] === "proof402/report" && json.value["version"] !== 1)
+  if (isRecord(json.value) && json.value["type"] === "proof402/report" && json.value["version"] !== 1)
     return refuse("report_version", "The report has a version this program does not know. Update proof402.");
   const [issue] = parsed.error.issues;
   // Keys may be anybody's words.

@@ -3,7 +3,8 @@ import type { Buyer } from "../buyer/types.ts";
 import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import type { ToolContext, ToolDefinition, ToolOutcome } from "./definition.ts";
-import { isObject, readHostArguments } from "./host-arguments.ts";
+import { isRecord } from "../evidence/record.ts";
+import { readHostArguments } from "./host-arguments.ts";
 import { inputSchema } from "./input-schema.ts";
 import { errorOutcome } from "./outcome.ts";
 import { couldBound } from "./unknown-arguments.ts";
@@ -40,13 +41,13 @@ export function readArguments(
   const schema = inputSchema(definition);
   const takes = (name: string, value: unknown): boolean => shape[name]?.safeParse(value).success ?? false;
   const read = readHostArguments(schema, takes, asText(definition.jsonText ?? [], input));
-  const given = isObject(read) ? Object.entries(read) : [];
+  const given = isRecord(read) ? Object.entries(read) : [];
   const unknown = given.filter(([name]) => !Object.hasOwn(shape, name));
   const bounding = definition.annotations.readOnlyHint
     ? []
     : unknown.filter(([name, value]) => couldBound(schema, name, value));
   const parsed = definition.input.safeParse(
-    isObject(read) ? Object.fromEntries(given.filter(([name]) => Object.hasOwn(shape, name))) : read,
+    isRecord(read) ? Object.fromEntries(given.filter(([name]) => Object.hasOwn(shape, name))) : read,
   );
   if (parsed.success && bounding.length === 0) return { ok: true, args: parsed.data };
   const known = Object.keys(shape).join(", ");
@@ -62,11 +63,11 @@ export function readArguments(
 
 /** An object in place of a field's JSON text, as that text. */
 function asText(fields: readonly string[], input: unknown): unknown {
-  if (!isObject(input)) return input;
+  if (!isRecord(input)) return input;
   return Object.fromEntries(
     Object.entries(input).map(([name, value]) => [
       name,
-      fields.includes(name) && isObject(value) ? JSON.stringify(value) : value,
+      fields.includes(name) && isRecord(value) ? JSON.stringify(value) : value,
     ]),
   );
 }
@@ -110,4 +111,4 @@ export const invalidInput = (
   });
 
 /** Whether a key is given, in some spelling. */
-const namesKey = (input: unknown): boolean => isObject(input) && Object.keys(input).some((name) => /idem/i.test(name));
+const namesKey = (input: unknown): boolean => isRecord(input) && Object.keys(input).some((name) => /idem/i.test(name));

@@ -1,6 +1,7 @@
 import { parseExactJson } from "../evidence/exact-json.ts";
 import { ambiguityOf } from "../evidence/json-text.ts";
 import type { JsonSchema } from "./input-schema.ts";
+import { isRecord } from "../evidence/record.ts";
 
 /** Whether a field takes a value as it is. */
 export type Takes = (name: string, value: unknown) => boolean;
@@ -13,13 +14,13 @@ export type Takes = (name: string, value: unknown) => boolean;
 export function readHostArguments(schema: JsonSchema, takes: Takes, given: unknown): unknown {
   if (given === undefined || given === null || given === "") return {};
   const args = typeof given === "string" ? readJson(given) : given;
-  if (!isObject(args)) return given;
-  const properties = isObject(schema["properties"]) ? schema["properties"] : {};
+  if (!isRecord(args)) return given;
+  const properties = isRecord(schema["properties"]) ? schema["properties"] : {};
   const required = Array.isArray(schema["required"]) ? (schema["required"] as unknown[]) : [];
   const read = Object.entries(args).map(([name, value]): [string, unknown] => {
     const field = Object.hasOwn(properties, name) ? properties[name] : undefined;
     // Code that calls a tool may write an absent field so.
-    if (value === undefined || !isObject(field) || takes(name, value)) return [name, value];
+    if (value === undefined || !isRecord(field) || takes(name, value)) return [name, value];
     return [name, readField(field, value, { takes: (one) => takes(name, one), optional: !required.includes(name) })];
   });
   return Object.fromEntries(read.filter(([, value]) => value !== undefined));
@@ -51,6 +52,3 @@ function readJson(text: string): unknown {
     return undefined;
   }
 }
-
-export const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);

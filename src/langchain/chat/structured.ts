@@ -3,6 +3,7 @@ import type { BaseMessage } from "@langchain/core/messages";
 import { toJsonSchema, Validator } from "@langchain/core/utils/json_schema";
 import { interopSafeParseAsync, isInteropZodSchema } from "@langchain/core/utils/types";
 import { isOfModel } from "./messages.ts";
+import { isRecord } from "../../evidence/record.ts";
 
 /** A schema of an answer: zod, Standard Schema or JSON Schema. */
 export type AnswerSchema = Record<string, unknown>;
@@ -82,6 +83,3 @@ function jsonIn(message: BaseMessage): unknown {
 
 const misfit = (message: BaseMessage, why: string): OutputParserException =>
   new OutputParserException(`The answer does not fit the schema. ${why}`, message.text);
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);

@@ -1,5 +1,6 @@
 import { parseJsonText } from "../../json-text.ts";
 import { isPythonNumber, isPythonObject, plainOf, type PythonJson } from "../python-json.ts";
+import { isRecord } from "../../record.ts";
 
 /**
  * An input in Ollama's form. What is written as OpenAI's clients write it is put in Ollama's words: `temperature` stands among
@@ -89,5 +90,3 @@ function textOf(value: PythonJson): string {
 }
 
 const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);

@@ -1,3 +1,5 @@
+import { isRecord } from "../../record.ts";
+
 /** The signed fields of a message by its role, of a call, of its function and of a text part. */
 const MESSAGE: Readonly<Record<string, readonly string[]>> = {
   system: ["role", "content"],
@@ -50,5 +52,3 @@ function otherField(record: Record<string, unknown>, known: readonly string[]): 
 }
 
 const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
