@@ -99,6 +99,10 @@ export const decisionDigest = (decision: Decision): string => toHex(canonicalSha
  */
 export const loggedValue = ({ purpose, record }: { purpose: string; record: string }): unknown => ({ purpose, record });
 
+/** The same of a whole decision. */
+export const loggedDecision = (decision: Decision): unknown =>
+  loggedValue({ purpose: decision.purpose, record: decisionDigest(decision) });
+
 /** Length of a value as RFC 8785 JSON in bytes; infinite if it has no such form. */
 function sizeOf(value: unknown): number {
   try {

@@ -4,11 +4,10 @@ import type { Db } from "../storage/database.ts";
 import { endOfLog } from "../storage/log-chain.ts";
 import {
   decisionContentSchema,
-  decisionDigest,
   decisionId,
   decisionSchema,
   decisionText,
-  loggedValue,
+  loggedDecision,
   type Decision,
   type DecisionContent,
 } from "./decision-schema.ts";
@@ -43,8 +42,7 @@ export async function addDecision(tx: Db, content: DecisionContent): Promise<Dec
   const decision: Decision = { ...checked, id: decisionId(checked) };
   const at = new Date(decision.at);
   const { id, purpose } = decision;
-  const value = loggedValue({ purpose, record: decisionDigest(decision) });
-  const { seq } = await appendEntry(tx, { kind: "decision", subject: id, value, at });
+  const { seq } = await appendEntry(tx, { kind: "decision", subject: id, value: loggedDecision(decision), at });
   await tx
     .insertInto("decisions")
     .values({ id, seq, at: at.getTime(), purpose, json: decisionText(decision) })

@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import type { Db } from "../storage/database.ts";
 import { broken, type Broken } from "./audit-codes.ts";
-import { decisionDigest, loggedValue, type Decision } from "./decision-schema.ts";
+import { loggedDecision, type Decision } from "./decision-schema.ts";
 import { readDecisionText } from "./decisions.ts";
 import { digestOf } from "./log-digest.ts";
 
@@ -26,9 +26,7 @@ export async function compareDecisions(tx: Db, logged: ReadonlyMap<string, Logge
       const entry = logged.get(id);
       if (entry === undefined) return broken(null, id, "decision_not_logged", "A stored decision has no log entry.");
       const decision = readDecisionText(json, id);
-      const isLogged =
-        decision !== null &&
-        digestOf(loggedValue({ purpose: decision.purpose, record: decisionDigest(decision) })) === entry.digest;
+      const isLogged = decision !== null && digestOf(loggedDecision(decision)) === entry.digest;
       if (!isLogged) return broken(entry.seq, id, "decision_altered", "A stored decision is not what was logged.");
       const early = await earlyReceipt(tx, decision, seq);
       if (seq !== entry.seq || at !== entry.at || Date.parse(decision.at) !== entry.at || purpose !== decision.purpose)

@@ -5,6 +5,7 @@ import type { Db } from "../storage/database.ts";
 import type { ReceiptsTable } from "../storage/tables.ts";
 import { parseJsonText } from "../evidence/json-text.ts";
 import { GENESIS, hashEntry } from "../evidence/log-chain.ts";
+import { endOfLog } from "../storage/log-chain.ts";
 import { broken, type AuditResult, type Broken } from "./audit-codes.ts";
 import { digestOf, firstDigest, SETS_OF_BODIES } from "./log-digest.ts";
 import { compareDecisions, type LoggedDecision } from "./log-decisions.ts";
@@ -84,8 +85,8 @@ export async function auditLog(db: Db): Promise<AuditResult> {
 
 /** The newest entry's number and hash; 0 and zeros of an empty log. Unchecked. */
 export async function logHead(db: Db): Promise<{ seq: number; hash: string }> {
-  const newest = await db.selectFrom("log").select(["seq", "hash"]).orderBy("seq", "desc").limit(1).executeTakeFirst();
-  return newest ?? { seq: 0, hash: GENESIS };
+  const { seq, hash } = (await endOfLog(db)) ?? { seq: 0, hash: GENESIS };
+  return { seq, hash };
 }
 
 const readEntries = (db: Db, after: number, limit: number): Promise<EntryRow[]> =>

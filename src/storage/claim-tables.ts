@@ -6,7 +6,7 @@ import type { Generated } from "kysely";
  * claimed:   used up for an action that has not begun, or for a purpose without one.
  * invoking:  written before the action's function is called; the action may have an effect from here on.
  * done:      the action returned, or was found to have happened.
- * failed:    the action surely did not happen. The claim takes no place any more.
+ * failed:    the action surely did not happen. If it had begun, its place is for the same action alone.
  * undecided: the action threw, and may have had an effect or not. Stays used until somebody decides it.
  */
 export const CLAIM_STATES = ["claimed", "invoking", "done", "failed", "undecided"] as const;

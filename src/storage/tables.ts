@@ -139,9 +139,9 @@ export type ReceiptsTable = {
 
 export type LogTable = {
   seq: Generated<number>;
-  /** receipt | later | appraisal | import | bodies | claim | job | hold | purchase | decision */
+  /** receipt | later | appraisal | import | bodies | claim | job | hold | stop | purchase | share | decision */
   kind: string;
-  /** Of a hold the seller's id, of a purchase or a decision its own. */
+  /** Of a hold the seller's id, of a stop, a purchase or a decision its own; of a share its call's. */
   receipt_id: string;
   /** sha256 hex of the JCS bytes of what was appended. */
   digest: string;

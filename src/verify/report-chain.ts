@@ -1,9 +1,35 @@
 import { GENESIS, hashEntry } from "../evidence/log-chain.ts";
-import { decisionDigest, decisionId, loggedValue } from "../receipts/decision-schema.ts";
+import { decisionId, loggedDecision, loggedValue } from "../receipts/decision-schema.ts";
 import { digestOf, firstDigest, SETS_OF_BODIES } from "../receipts/log-digest.ts";
 import type { Report } from "../receipts/report-schema.ts";
 import type { Receipt } from "../receipts/schema.ts";
 import { problem, type ReportProblem } from "./report-problems.ts";
+
+type Entry = Report["chain"]["entries"][number];
+
+/** The entries of a report's part of the log, each found without a walk over all. */
+export type EntriesOf = {
+  /** By what they are about: a receipt's, a decision's or another's. */
+  about: ReadonlyMap<string, readonly Entry[]>;
+  /** The entry of each decision. */
+  decisions: ReadonlyMap<string, Entry>;
+  /** Where in the part an entry stands, by its number. */
+  places: ReadonlyMap<number, number>;
+};
+
+export function entriesOf({ chain: { entries } }: Report): EntriesOf {
+  const about = new Map<string, Entry[]>();
+  const decisions = new Map<string, Entry>();
+  const places = new Map<number, number>();
+  for (const [place, entry] of entries.entries()) {
+    const known = about.get(entry.receiptId);
+    if (known === undefined) about.set(entry.receiptId, [entry]);
+    else known.push(entry);
+    if (entry.kind === "decision") decisions.set(entry.receiptId, entry);
+    if (!places.has(entry.seq)) places.set(entry.seq, place);
+  }
+  return { about, decisions, places };
+}
 
 /** Recomputes the part of the log in a report: each hash, each number, and its beginning. */
 export function problemsOfChain({ chain: { before, entries }, period, made }: Report): ReportProblem[] {
@@ -69,11 +95,11 @@ export const shownEntries = ({
 }: Report): readonly { seq: number; at: number; hash: string }[] => (before === null ? entries : [before, ...entries]);
 
 /** Compares each decision with its entry, and each entry of the period with the decisions. */
-export function problemsOfDecisions({ chain, decisions, others, period, purpose }: Report): ReportProblem[] {
+export function problemsOfDecisions(
+  { decisions, others, period, purpose }: Report,
+  { decisions: entries }: EntriesOf,
+): ReportProblem[] {
   const found: ReportProblem[] = [];
-  const entries = new Map(
-    chain.entries.filter(({ kind }) => kind === "decision").map((entry) => [entry.receiptId, entry] as const),
-  );
   const [from, to] = [Date.parse(period.from), Date.parse(period.to)];
   const isInside = (at: number): boolean => at >= from && at < to;
   const shown = new Set<string>();
@@ -87,10 +113,7 @@ export function problemsOfDecisions({ chain, decisions, others, period, purpose 
       found.push(problem(code, `${named} ${what}`, { decision: id, seq: entry?.seq ?? null }));
     if (decisionId(decision) !== id) say("decision_altered", "was altered: its id is not the hash of it.");
     else if (entry === undefined) say("decision_not_logged", "is not in the log.");
-    else if (
-      entry.digest !== digestOf(loggedValue({ purpose: decision.purpose, record: decisionDigest(decision) })) ||
-      entry.at !== at
-    )
+    else if (entry.digest !== digestOf(loggedDecision(decision)) || entry.at !== at)
       say("decision_altered", "is not what was logged.");
     if (!isInside(at)) say("decision_outside", "was not made in the report's period.");
     if (purpose !== null && decision.purpose !== purpose) say("decision_outside", "has another purpose.");
@@ -123,14 +146,18 @@ export function problemsOfDecisions({ chain, decisions, others, period, purpose 
 }
 
 /** Compares a receipt with everything that the report's part of the log says of it. */
-export function problemsOfLogged({ chain: { before, entries } }: Report, receipt: Receipt): ReportProblem[] {
+export function problemsOfLogged(
+  { chain: { before, entries } }: Report,
+  { about, places }: EntriesOf,
+  receipt: Receipt,
+): ReportProblem[] {
   const { id, log, later, appraisals } = receipt;
   const altered = (what: string, seq: number | null): ReportProblem[] => [
     problem("receipt_altered", `Receipt ${id} ${what}`, { receipt: id, seq }),
   ];
   if (log === null) return altered("has no place in the log.", null);
-  const own = entries.filter(({ receiptId }) => receiptId === id);
-  const place = entries.findIndex(({ seq }) => seq === log.seq);
+  const own = about.get(id) ?? [];
+  const place = places.get(log.seq) ?? -1;
   const first = entries[place];
   const start = before?.seq ?? 0;
   const isThere =

@@ -3,6 +3,7 @@ import { digestOf, judgedDigest, SETS_OF_BODIES } from "../receipts/log-digest.t
 import { missingBodies } from "../receipts/receipt.ts";
 import type { Report } from "../receipts/report-schema.ts";
 import type { Receipt } from "../receipts/schema.ts";
+import type { EntriesOf } from "./report-chain.ts";
 import { problem, type ReportProblem } from "./report-problems.ts";
 
 /**
@@ -10,21 +11,14 @@ import { problem, type ReportProblem } from "./report-problems.ts";
  * was added after the decision stands in the report's part of the log. `altered` names receipts with a problem already.
  */
 export function problemsOfReliance(
-  { chain: { entries }, decisions }: Report,
+  { decisions }: Report,
+  { about, decisions: entries }: EntriesOf,
   receipts: ReadonlyMap<string, Receipt>,
   altered: ReadonlySet<string>,
 ): ReportProblem[] {
   const found: ReportProblem[] = [];
-  const places = new Map(entries.filter(({ kind }) => kind === "decision").map((one) => [one.receiptId, one.seq]));
-  const about = new Map<string, (typeof entries)[number][]>();
-  for (const entry of entries) {
-    if (!receipts.has(entry.receiptId)) continue;
-    const known = about.get(entry.receiptId);
-    if (known === undefined) about.set(entry.receiptId, [entry]);
-    else known.push(entry);
-  }
   for (const { id: decision, at, receipts: named } of decisions) {
-    const seq = places.get(decision);
+    const seq = entries.get(decision)?.seq;
     if (seq === undefined) continue;
     for (const { id, judged } of named) {
       const receipt = receipts.get(id);

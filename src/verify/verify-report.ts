@@ -5,7 +5,14 @@ import { parseReport, type Report, type ReportFault } from "../receipts/report-s
 import { ASSURANCES, type Appraisal, type Receipt, type Verdict } from "../receipts/schema.ts";
 import { appraise } from "./appraise.ts";
 import type { AppraisalPolicy } from "./policy.ts";
-import { headOf, problemsOfChain, problemsOfDecisions, problemsOfHeads, problemsOfLogged } from "./report-chain.ts";
+import {
+  entriesOf,
+  headOf,
+  problemsOfChain,
+  problemsOfDecisions,
+  problemsOfHeads,
+  problemsOfLogged,
+} from "./report-chain.ts";
 import { problem, type ReportProblem } from "./report-problems.ts";
 import { problemsOfReliance } from "./report-reliance.ts";
 import type { EzklEngine } from "./types.ts";
@@ -83,22 +90,23 @@ export async function judgeReport(
   if (!parsed.ok) return parsed;
   const { report, isWhole } = parsed;
   const read = readReceipts(report);
+  const entries = entriesOf(report);
   const problems = [
     ...(isWhole ? [] : [problem("report_altered", "The report's digest is not the hash of what it holds.")]),
     ...problemsOfChain(report),
     ...problemsOfHeads(report, heads),
-    ...problemsOfDecisions(report),
+    ...problemsOfDecisions(report, entries),
     ...read.problems,
   ];
   const receipts: JudgedReport["receipts"] = [];
   const altered = new Set<string>();
   for (const receipt of read.receipts.values()) {
-    const unlike = problemsOfLogged(report, receipt);
+    const unlike = problemsOfLogged(report, entries, receipt);
     if (unlike.length > 0) altered.add(receipt.id);
     problems.push(...unlike);
     receipts.push({ receipt, appraisal: await judge(receipt) });
   }
-  problems.push(...problemsOfReliance(report, read.receipts, altered));
+  problems.push(...problemsOfReliance(report, entries, read.receipts, altered));
   const found = new Map(receipts.map(({ receipt, appraisal }) => [receipt.id, appraisal] as const));
   const decisions = report.decisions.map((decision) => ({ decision, differences: differencesOf(decision, found) }));
   return {
