@@ -1,9 +1,7 @@
-import type { Selectable } from "kysely";
-import type { ReceiptClaimsTable } from "../storage/claim-tables.ts";
+import type { ClaimRow } from "../storage/claim-tables.ts";
+import { argumentsOf, timeOf } from "./claims.ts";
 import type { ActionRecord } from "./action-types.ts";
 import { isRunning } from "./process-owner.ts";
-
-export type ClaimRow = Selectable<ReceiptClaimsTable>;
 
 /** Whether a claim's process runs. Null where that cannot be seen from here. */
 export type Runs = (row: ClaimRow) => Promise<boolean | null>;
@@ -18,10 +16,7 @@ export async function recordOf(row: ClaimRow, runs: Runs = runsAsSeen): Promise<
     receiptId: row.receipt_id,
     purpose: row.purpose,
     tool: row.tool,
-    arguments:
-      row.arguments === null || row.arguments_sha256 === null
-        ? null
-        : { json: row.arguments, sha256: row.arguments_sha256 },
+    arguments: argumentsOf(row),
     requirement: row.requirement,
     spends: row.kind === null || row.most === null ? "once" : { kind: row.kind, times: row.most },
     idempotencyKey: row.idempotency_key,
@@ -36,5 +31,3 @@ export async function recordOf(row: ClaimRow, runs: Runs = runsAsSeen): Promise<
     note: row.note,
   };
 }
-
-const timeOf = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());

@@ -7,9 +7,10 @@ import { claimStates } from "../receipts/log-rows.ts";
 import { requireReceipt } from "../receipts/store.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
-import { recordOf, runsAsSeen, type ClaimRow, type Runs } from "./action-record.ts";
+import type { ClaimRow } from "../storage/claim-tables.ts";
+import { recordOf, runsAsSeen, type Runs } from "./action-record.ts";
 import type { ActionRecord, ActionRequest, Actions, ActionDecision } from "./action-types.ts";
-import { isTaken, purchaseOf, requireOwn, takenOn } from "./claims.ts";
+import { claimsOn, isTaken, purchaseOf, requireOwn } from "./claims.ts";
 import type { BuyerContext } from "./context.ts";
 import { readStop, requireNoStop } from "./guard-stop.ts";
 import { isRunning, thisProcess } from "./process-owner.ts";
@@ -46,7 +47,7 @@ export function createActions(
           if (request.allowImported !== true) await requireOwn(tx, receiptId);
           const purchase = await purchaseOf(tx, receiptId, core.payment);
           const at = ctx.clock();
-          const standing = await withoutUnbegun(tx, await takenOn(tx, { receiptId, purchase, purpose: PURPOSE }), at);
+          const standing = await withoutUnbegun(tx, await claimsOn(tx, { receiptId, purchase, purpose: PURPOSE }), at);
           const place = placeFor(request, standing);
           if (place === null)
             return { takenBy: await Promise.all(standing.filter(isTaken).map((row) => recordOf(row, runs))) };
@@ -213,8 +214,8 @@ async function change(
 }
 
 /**
- * Gives back the claims of actions that surely never begin: their process ended, or is long overdue. Beginning an action checks its claim in
- * the same transaction: one that was only slow is refused then.
+ * Gives back the claims of actions that surely never begin: their process ended, or is long overdue. Beginning an action
+ * checks its claim in the same transaction: one that was only slow is refused then.
  */
 async function withoutUnbegun(tx: Db, rows: readonly ClaimRow[], at: Date): Promise<ClaimRow[]> {
   const left: ClaimRow[] = [];

@@ -1,8 +1,7 @@
-import type { Selectable } from "kysely";
 import { Proof402Error } from "../errors.ts";
 import { isLaterShare, purchaseNonceOf } from "../evidence/payment-binding.ts";
 import { readPurchaseByReceipt } from "../payment/journal.ts";
-import type { ReceiptClaimsTable } from "../storage/claim-tables.ts";
+import type { ClaimRow } from "../storage/claim-tables.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import { appendEntry } from "../receipts/log-entry.ts";
@@ -36,7 +35,7 @@ export function createClaims(
         if (action !== undefined && action.allowImported !== true) await requireOwn(tx, id);
         const at = ctx.clock();
         const purchase = await purchaseOf(tx, id, core.payment);
-        const taken = await takenOn(tx, { receiptId: id, purchase, purpose });
+        const taken = await claimsOn(tx, { receiptId: id, purchase, purpose });
         if (taken.some(isTaken)) return null;
         const row = await tx
           .insertInto("receipt_claims")
@@ -91,22 +90,18 @@ export function createClaims(
 const keyOf = (id: string, purpose: string): string => `${id} ${purpose}`;
 
 /** Whether a claim takes its place. A failed action that had begun, or may have, keeps it for itself alone. */
-export const isTaken = ({
-  state,
-  begun_at: begunAt,
-  decided_at: decidedAt,
-}: Pick<Selectable<ReceiptClaimsTable>, "state" | "begun_at" | "decided_at">): boolean =>
+export const isTaken = ({ state, begun_at: begunAt, decided_at: decidedAt }: ClaimRow): boolean =>
   state !== "failed" || begunAt !== null || decidedAt !== null;
 
-/** The claims for a purpose on one purchase, by whichever of its receipts, the failed ones included. */
-export const takenOn = (
+/** The claims on one purchase, for a purpose or for all, by whichever of its receipts, the failed ones included. Oldest first. */
+export const claimsOn = (
   tx: Db,
-  { receiptId, purchase, purpose }: { receiptId: string; purchase: string; purpose: string },
-): Promise<Selectable<ReceiptClaimsTable>[]> =>
+  { receiptId, purchase, purpose }: { receiptId: string; purchase: string; purpose?: string },
+): Promise<ClaimRow[]> =>
   tx
     .selectFrom("receipt_claims")
     .selectAll()
-    .where("purpose", "=", purpose)
+    .$if(purpose !== undefined, (query) => query.where("purpose", "=", purpose ?? ""))
     .where((where) => where.or([where("purchase", "=", purchase), where("receipt_id", "=", receiptId)]))
     .orderBy("at")
     .execute();
@@ -121,28 +116,26 @@ export async function readClaims(
   isUnderWay: (id: string) => boolean = () => false,
 ): Promise<Claim[]> {
   const purchase = await purchaseOf(db, receipt.id, receipt.core.payment);
-  const rows = await db
-    .selectFrom("receipt_claims")
-    .selectAll()
-    .where((where) => where.or([where("purchase", "=", purchase), where("receipt_id", "=", receipt.id)]))
-    .orderBy("at")
-    .execute();
+  const rows = await claimsOn(db, { receiptId: receipt.id, purchase });
   return rows.map((row) => {
     const claim: Claim = {
       receiptId: row.receipt_id,
       purpose: row.purpose,
       at: new Date(row.at).toISOString(),
       state: row.state,
-      arguments:
-        row.arguments === null || row.arguments_sha256 === null
-          ? null
-          : { json: row.arguments, sha256: row.arguments_sha256 },
+      arguments: argumentsOf(row),
       outcome: row.outcome,
-      endedAt: row.ended_at === null ? null : new Date(row.ended_at).toISOString(),
+      endedAt: timeOf(row.ended_at),
     };
     return claim.state === "invoking" && !isUnderWay(row.id) ? { ...claim, state: "undecided" } : claim;
   });
 }
+
+/** What a claim's action was begun with, or null. */
+export const argumentsOf = ({ arguments: json, arguments_sha256: sha256 }: ClaimRow): Claim["arguments"] =>
+  json === null || sha256 === null ? null : { json, sha256 };
+
+export const timeOf = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
 
 /**
  * The purchase that a claim uses up: the payment's nonce. Of an authorization for several calls each own call is a

@@ -5,8 +5,10 @@ import { isDead, placeOfIds } from "./lease-owner.ts";
  * Names this process: its place, its id and when it began. The last tells it from a later process of the same id, as far
  * as the system says it (proc(5), `starttime`); empty where it does not.
  */
-export const thisProcess = async (): Promise<string> =>
-  `${placeOfIds}:${process.pid}:${(await seen(process.pid))?.start ?? ""}`;
+export const thisProcess = (): Promise<string> => (named ??= nameThis());
+
+let named: Promise<string> | undefined;
+const nameThis = async (): Promise<string> => `${placeOfIds}:${process.pid}:${(await seen(process.pid))?.start ?? ""}`;
 
 /** Whether a named process runs. Null of another place's, which cannot be looked at from here. */
 export async function isRunning(owner: string): Promise<boolean | null> {

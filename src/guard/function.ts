@@ -59,7 +59,7 @@ export function guard<Args extends Record<string, unknown>, Result>(
 ): Guarded<Args, Awaited<Result>> {
   const required = readRequirement(options);
   const held: Action<Args, Result> = typeof action === "function" ? { name: action.name, run: action } : { ...action };
-  const { name } = held;
+  const { name, settle } = held;
   if (typeof name !== "string" || !/^\S.{0,127}$/u.test(name) || typeof held.run !== "function") {
     throw new Proof402Error("guard_tool", "The action has no function, or no name of 1 to 128 characters.", {
       next: "Give the guard { name, run }.",
@@ -90,10 +90,6 @@ export function guard<Args extends Record<string, unknown>, Result>(
     throw outcome.thrown ?? new Proof402Error(code, message, { next, money: "not-moved" });
   };
   return Object.assign(guarded, {
-    async settle() {
-      return held.settle === undefined
-        ? []
-        : settleActions<Args>(required.buyer, name, (asked) => held.settle?.(asked) ?? "undecided");
-    },
+    settle: async () => (settle === undefined ? [] : settleActions(required.buyer, name, settle.bind(held))),
   });
 }

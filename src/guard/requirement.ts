@@ -51,10 +51,10 @@ export type GuardOptions = {
 const MAX_TIMES = 1_000_000;
 
 /**
- * Throws Proof402Error `guard_options` for options that would not guard, and `guard_rules`. A misspelt option must not
+ * Gives the rules in the options, or null beside a bind function. Throws Proof402Error `guard_options` for options that would not guard, and `guard_rules`. A misspelt option must not
  * turn into a guard that lets everything pass: callers are not always type-checked.
  */
-export function checkOptions(options: GuardOptions): void {
+export function checkOptions(options: GuardOptions): BindRules | null {
   const { assurance, maxAge, bind, spends = "once" } = options;
   if (!ASSURANCES.includes(assurance) || (assurance as Assurance) === "none")
     throw wrong("assurance", "signed, attested or proven");
@@ -64,8 +64,8 @@ export function checkOptions(options: GuardOptions): void {
     if (list !== undefined && !(Array.isArray(list) && list.length > 0 && list.every((one) => typeof one === "string")))
       throw wrong(field, "a list of ids, with one at least");
   }
-  if (typeof bind === "object" && bind !== null) readRules(bind);
-  else if (typeof bind !== "function") throw wrong("bind", "a function, or rules");
+  const rules = typeof bind === "object" && bind !== null ? readRules(bind) : null;
+  if (rules === null && typeof bind !== "function") throw wrong("bind", "a function, or rules");
   if (spends !== "once" && !isOfKind(spends))
     throw wrong(
       "spends",
@@ -73,6 +73,7 @@ export function checkOptions(options: GuardOptions): void {
     );
   for (const field of ["allowSimulated", "allowImported"] as const)
     if (options[field] !== undefined && typeof options[field] !== "boolean") throw wrong(field, "true or false");
+  return rules;
 }
 
 function isOfKind(spends: unknown): boolean {
@@ -107,11 +108,10 @@ export type Requirement = {
   record: { json: string; sha256: string };
 };
 
-/** Reads options once. Throws as `checkOptions`. */
+/** Reads options. Throws as `checkOptions`. */
 export function readRequirement(options: GuardOptions): Requirement {
-  checkOptions(options);
+  const rules = checkOptions(options);
   const { buyer, assurance, maxAge, bind, clock = (): Date => new Date() } = options;
-  const rules = typeof bind === "function" ? null : readRules(bind);
   const told = {
     assurance,
     maxAge,

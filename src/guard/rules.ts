@@ -20,20 +20,20 @@ const operand = z.union([
 ]);
 export type Operand = z.infer<typeof operand>;
 
-const comparison = z.union([
-  z.strictObject({ check: operand, equals: operand }),
-  z.strictObject({ check: operand, in: z.array(operand).min(1).max(256) }),
-  z.strictObject({ check: operand, atMost: operand }),
-  z.strictObject({ check: operand, atLeast: operand }),
-]);
+const equals = z.strictObject({ check: operand, equals: operand });
+const isIn = z.strictObject({ check: operand, in: z.array(operand).min(1).max(256) });
+const atMost = z.strictObject({ check: operand, atMost: operand });
+const atLeast = z.strictObject({ check: operand, atLeast: operand });
+
+const comparison = z.union([equals, isIn, atMost, atLeast]);
 export type Comparison = z.infer<typeof comparison>;
 
-const when = z.array(comparison).min(1).max(32).optional();
+const conditions = { when: z.array(comparison).min(1).max(32).optional() };
 const rule = z.union([
-  z.strictObject({ when, check: operand, equals: operand }),
-  z.strictObject({ when, check: operand, in: z.array(operand).min(1).max(256) }),
-  z.strictObject({ when, check: operand, atMost: operand }),
-  z.strictObject({ when, check: operand, atLeast: operand }),
+  equals.extend(conditions),
+  isIn.extend(conditions),
+  atMost.extend(conditions),
+  atLeast.extend(conditions),
 ]);
 export type BindRule = z.infer<typeof rule>;
 
@@ -109,10 +109,10 @@ const wrong = (why: string): Proof402Error =>
  * ```
  */
 export function rulesText({ rules, free = [] }: BindRules): string {
-  const lines = rules.map(({ when: conditions, ...one }) =>
-    conditions === undefined
+  const lines = rules.map(({ when, ...one }) =>
+    when === undefined
       ? `${sentence(one)}.`
-      : `If ${conditions.map((condition) => sentence(condition)).join(" and ")}, then ${sentence(one)}.`,
+      : `If ${when.map((condition) => sentence(condition)).join(" and ")}, then ${sentence(one)}.`,
   );
   const freed = free.map((path) => `${place("argument", path)} may be anything.`);
   return [...lines, ...freed, "Any other argument refuses, and so does a value that is missing."].join("\n");

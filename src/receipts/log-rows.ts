@@ -1,8 +1,6 @@
 import type { Selectable } from "kysely";
-import type { GuardStopsTable, ReceiptClaimsTable } from "../storage/claim-tables.ts";
+import type { ClaimRow, GuardStopsTable } from "../storage/claim-tables.ts";
 import type { JobsTable, PurchasesTable, SellerHoldsTable } from "../storage/tables.ts";
-
-type Claim = Selectable<ReceiptClaimsTable>;
 
 /** The columns of each claim, and the further ones of a claim with a tool. */
 const CLAIMED = ["receipt_id", "purpose", "at", "purchase", "arguments", "arguments_sha256"] as const;
@@ -12,7 +10,7 @@ const FOR_A_TOOL = ["id", "place", "kind", "most", "tool", "requirement", "idemp
  * The log's values of a claim, one a change: made, begun, ended, decided. A claim without a tool
  * was made and begun at once; its values keep their earlier form.
  */
-export function claimStates(row: Claim): unknown[] {
+export function claimStates(row: ClaimRow): unknown[] {
   const named = row.idempotency_key !== null;
   const noted = [...CLAIMED, ...FOR_A_TOOL.filter((column) => named || (column !== "id" && !isEmpty(row[column])))];
   const base = Object.fromEntries(noted.map((column) => [column, row[column]]));

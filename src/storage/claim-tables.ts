@@ -1,4 +1,4 @@
-import type { Generated } from "kysely";
+import type { Generated, Selectable } from "kysely";
 
 /**
  * States of a claim.
@@ -49,6 +49,9 @@ export type ReceiptClaimsTable = {
   decided_by: "settle" | "person" | null;
   note: string | null;
 };
+
+/** A stored claim. */
+export type ClaimRow = Selectable<ReceiptClaimsTable>;
 
 /** What guards demanded, each once: its RFC 8785 JSON by its sha256. */
 export type GuardRequirementsTable = { sha256: string; json: string };
