@@ -1,3 +1,4 @@
+import { CANDIDATES, onlyOne, shortened } from "./by-beginning.ts";
 import { Proof402Error } from "../errors.ts";
 import { parseJsonText } from "../evidence/json-text.ts";
 import type { Db } from "../storage/database.ts";
@@ -15,10 +16,6 @@ import { appendEntry } from "./log-entry.ts";
 
 /** Most decisions listed at once. */
 const MAX_LISTED = 1000;
-/** Candidates named for an id that is no decision's alone. */
-const NAMED = 5;
-/** Characters of an id after `dec_` in lists. */
-const SHORT = 8;
 
 /** Which decisions are meant. What is absent bounds nothing. */
 export type DecisionFilter = {
@@ -29,7 +26,7 @@ export type DecisionFilter = {
 };
 
 /** An id as lists show it. */
-export const shortDecisionId = (id: string): string => id.slice(0, "dec_".length + SHORT);
+export const shortDecisionId = (id: string): string => shortened(id, "dec_");
 
 /**
  * Appends a decision to log and store in the caller's immediate transaction. Its time is the newest entry's if the clock was
@@ -106,19 +103,11 @@ export async function findDecision(db: Db, given: string): Promise<Decision> {
         .where("id", ">=", given)
         .where("id", "<", `${given}~`)
         .orderBy("id")
-        .limit(NAMED + 1)
+        .limit(CANDIDATES)
         .execute()
     : [];
-  const [first, second] = rows;
-  if (first !== undefined && second === undefined) return decisionOf(first);
-  if (first !== undefined) {
-    const named = rows.slice(0, NAMED).map(({ id }) => id);
-    throw new Proof402Error(
-      "decision_ambiguous",
-      `Several decisions begin with ${given}: ${named.join(", ")}${rows.length > NAMED ? " and more" : ""}.`,
-      { next: "Give more characters of the id.", details: { candidates: named } },
-    );
-  }
+  const found = onlyOne(rows, { given, many: "decisions", code: "decision_ambiguous" });
+  if (found !== undefined) return decisionOf(found);
   throw new Proof402Error("decision_not_found", `No decision "${given.slice(0, 64)}" is stored here.`, {
     next: "Check the id. Decisions stand in the database of the buyer who made them.",
   });

@@ -1,3 +1,4 @@
+import { CANDIDATES, onlyOne, shortened } from "./by-beginning.ts";
 import { sql } from "kysely";
 import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
@@ -85,13 +86,8 @@ function matching(db: Db, { seller, model, verdict, since, before, search }: Rec
     });
 }
 
-/** Characters of an id after `p402_` in lists: a million receipts share the beginning of few. */
-const SHORT = 8;
-/** Candidates named for an id that is no receipt's alone. */
-const NAMED = 5;
-
 /** An id as lists show it. */
-export const shortId = (id: string): string => id.slice(0, "p402_".length + SHORT);
+export const shortId = (id: string): string => shortened(id, "p402_");
 
 /** Whether a text may be an id or its beginning. */
 export const isIdLike = (text: string): boolean => /^p402_[a-z2-7]{0,52}$/.test(text);
@@ -108,18 +104,10 @@ export async function fullId(db: Db, given: string): Promise<string> {
     .where("id", ">=", given)
     .where("id", "<", `${given}~`)
     .orderBy("id")
-    .limit(NAMED + 1)
+    .limit(CANDIDATES)
     .execute();
-  const [first, second] = rows;
-  if (isIdLike(given) && first !== undefined && second === undefined) return first.id;
-  if (isIdLike(given) && first !== undefined) {
-    const named = rows.slice(0, NAMED).map(({ id }) => id);
-    throw new Proof402Error(
-      "receipt_ambiguous",
-      `Several receipts begin with ${given}: ${named.join(", ")}${rows.length > NAMED ? " and more" : ""}.`,
-      { next: "Give more characters of the id.", details: { candidates: named } },
-    );
-  }
+  const found = isIdLike(given) ? onlyOne(rows, { given, many: "receipts", code: "receipt_ambiguous" }) : undefined;
+  if (found !== undefined) return found.id;
   throw new Proof402Error("receipt_not_found", `No receipt "${given.slice(0, 64)}" is stored here.`, {
     next: "Check the id, or import the receipt file first.",
   });
