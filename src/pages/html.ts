@@ -1,8 +1,7 @@
+import { HIDDEN_IN_TEXT } from "../evidence/hidden-signs.ts";
+
 /** Markup that is safe to place in a page. Only {@link html} makes it. */
 export type Html = { readonly markup: string };
-
-/** Characters without a sign of their own, and those that change the order of others. Line breaks and tabs belong to text. */
-const HIDDEN = /(?![\n\t])[\p{Cc}\p{Cf}\p{Co}\p{Cn}\u2028\u2029]/gu;
 
 const ESCAPES: Readonly<Record<string, string>> = {
   "&": "&amp;",
@@ -15,7 +14,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
 const escaped = (text: string): string =>
   text
     .toWellFormed()
-    .replace(HIDDEN, " ")
+    .replace(HIDDEN_IN_TEXT, " ")
     .replace(/[&<>"']/g, (sign) => ESCAPES[sign] ?? "");
 
 /** A heading of this level. */

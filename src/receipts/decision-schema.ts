@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { fromUtf8, toBase32, toHex } from "../evidence/bytes.ts";
 import { canonicalJson, canonicalSha256 } from "../evidence/canonical.ts";
+import { INVISIBLE } from "../evidence/hidden-signs.ts";
 import { hex, instant, isOpaque } from "./fields.ts";
 import { ASSURANCES, VERDICTS } from "./schema.ts";
 
@@ -8,8 +9,6 @@ import { ASSURANCES, VERDICTS } from "./schema.ts";
 export const MAX_RECEIPTS = 16;
 export const MAX_ACTION_BYTES = 65_536;
 
-/** Invisible signs, and those that change the look of others: controls, formats, fillers, selectors. */
-const HIDING = /[\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}\u2028\u2029]/u;
 /** Controls and signs of the direction of text, in a text of several lines. Some languages need the other invisible ones. */
 const HIDING_IN_LINES = /(?![\n\t])[\p{Cc}\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069]/u;
 
@@ -20,7 +19,7 @@ const textOf = (max: number, hiding: RegExp) =>
     .refine((text) => text.trim() !== "" && text.isWellFormed() && !hiding.test(text), "text that shows as it is");
 /** One line of text that reads as it is: nothing invisible, and no space around it. */
 export const line = (max: number) =>
-  textOf(max, HIDING).refine((text) => text.trim() === text, "text that shows as it is");
+  textOf(max, INVISIBLE).refine((text) => text.trim() === text, "text that shows as it is");
 
 /** A text as persons compare it: names that look alike but for case or spaces are one. */
 const alike = (name: string): string => name.normalize("NFKC").trim().replace(/\s+/g, " ").toLowerCase();

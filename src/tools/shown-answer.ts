@@ -1,3 +1,4 @@
+import { HIDDEN_IN_TEXT } from "../evidence/hidden-signs.ts";
 import * as z from "zod";
 import { answerOf, inputOf } from "../buyer/answer.ts";
 import { Proof402Error } from "../errors.ts";
@@ -21,9 +22,6 @@ export const MAX_TEXT = 8_000;
 /** Most of an input or an answer that stands beside a receipt's verdict. */
 const MAX_BESIDE = 300;
 
-/** What could hide text or pass for something else; line breaks and tabs belong to text and code. */
-const HIDDEN = /(?![\n\t])[\p{Cc}\p{Cf}\p{Co}\p{Cn}\u2028\u2029]/gu;
-
 /**
  * The answer for a model's eyes: hidden characters become spaces, long data is cut, and numbers that JSON does not have
  * become text. Library and guard get the answer itself.
@@ -39,7 +37,7 @@ export function showAnswer(reading: AnswerReading, most = MAX_CHARACTERS, mostTe
     return taken;
   };
   const showText = (text: string): string => {
-    const clean = text.toWellFormed().replace(HIDDEN, " ");
+    const clean = text.toWellFormed().replace(HIDDEN_IN_TEXT, " ");
     if (clean !== text) changes.add("hidden characters are replaced by spaces");
     const taken = take(clean.length, leftOfText);
     leftOfText -= taken;

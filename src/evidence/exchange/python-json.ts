@@ -175,22 +175,22 @@ export function dumpPythonJson(value: PythonJson): Bytes {
     bytes[to] = QUOTE;
     length = to + 1;
   };
-  const close = (end: number): void => {
+  const putByte = (byte: number): void => {
     reserve(1);
-    out[length++] = end;
+    out[length++] = byte;
   };
   const write = (one: PythonJson): void => {
     if (typeof one === "string") putText(one);
     else if (one === null || typeof one === "boolean") put(String(one));
     else if (Array.isArray(one)) {
-      close(OPEN_ARRAY);
+      putByte(OPEN_ARRAY);
       for (let at = 0; at < one.length; at += 1) {
         if (at > 0) putPair(COMMA, SPACE);
         write(one[at] ?? null);
       }
-      close(CLOSE_ARRAY);
+      putByte(CLOSE_ARRAY);
     } else if (one instanceof Map) {
-      close(OPEN_OBJECT);
+      putByte(OPEN_OBJECT);
       const { keys, values } = sortedEntries(one);
       for (let at = 0; at < keys.length; at += 1) {
         if (at > 0) putPair(COMMA, SPACE);
@@ -198,7 +198,7 @@ export function dumpPythonJson(value: PythonJson): Bytes {
         putPair(COLON, SPACE);
         write(values[at] ?? null);
       }
-      close(CLOSE_OBJECT);
+      putByte(CLOSE_OBJECT);
     } else put(numberText(one, "Infinity"));
   };
   write(value);
