@@ -8,14 +8,15 @@ import { zodResponseFormat } from "openai/helpers/zod";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import * as z from "zod";
 import type { Buyer } from "../../src/buyer/types.ts";
-import { createProxy, type ProxyOptions } from "../../src/proxy/proxy.ts";
-import { serveProxy, type ServedProxy } from "../../src/proxy/serve.ts";
+import type { ProxyOptions } from "../../src/proxy/proxy.ts";
+import type { ServedProxy } from "../../src/proxy/serve.ts";
 import { buyerOf } from "../support/chat-server.ts";
 import { approveGateway, openMarket, type Market } from "../support/devnet.ts";
 import { eventually } from "../support/eventually.ts";
+import { PROXY_TOKEN, servedProxy } from "../support/served-proxy.ts";
 import { streamingChat, type StreamingChat } from "../support/streaming-chat.ts";
 
-const apiKey = `p402_proxy_${"a".repeat(43)}`;
+const apiKey = PROXY_TOKEN;
 const model = "devnet-chat";
 const serving: ServedProxy[] = [];
 let market: Market;
@@ -26,9 +27,7 @@ let slowBuyer: Buyer;
 let at: Record<"plain" | "signed" | "verified" | "strict" | "slow", string>;
 
 async function serve(options: Partial<ProxyOptions>): Promise<string> {
-  const answer = createProxy({ buyer, strict: false, bounds: {}, clock: () => new Date(), ...options });
-  const listen = { host: "127.0.0.1", port: 0, token: apiKey, allowHosts: [], allowOrigins: [] };
-  const served = await serveProxy(answer, listen);
+  const served = await servedProxy({ buyer, bounds: {}, ...options });
   serving.push(served);
   return served.baseUrl;
 }

@@ -1,16 +1,17 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Buyer } from "../../src/buyer/types.ts";
-import { createProxy, type ProxyOptions } from "../../src/proxy/proxy.ts";
-import { serveProxy, type ServedProxy } from "../../src/proxy/serve.ts";
+import type { ProxyOptions } from "../../src/proxy/proxy.ts";
+import type { ServedProxy } from "../../src/proxy/serve.ts";
 import { sellerSchema } from "../../src/market/types.ts";
 import { buyerOf, chatServer } from "../support/chat-server.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
 import { eventually } from "../support/eventually.ts";
 import { gate } from "../support/gate.ts";
 import { oysterAnswer, oysterKey } from "../support/oyster.ts";
+import { PROXY_TOKEN, servedProxy } from "../support/served-proxy.ts";
 import { streamingChat, type StreamingChat } from "../support/streaming-chat.ts";
 
-const token = `p402_proxy_${"a".repeat(43)}`;
+const token = PROXY_TOKEN;
 const serving: ServedProxy[] = [];
 let market: Market;
 let buyer: Buyer;
@@ -21,9 +22,7 @@ let slow: string;
 
 async function serve(options: Partial<ProxyOptions>): Promise<string> {
   const bounds = { seller: "chat", assurance: "none" } as const;
-  const answer = createProxy({ buyer, strict: false, bounds, clock: () => new Date(), ...options });
-  const listen = { host: "127.0.0.1", port: 0, token, allowHosts: [], allowOrigins: [] };
-  const served = await serveProxy(answer, listen);
+  const served = await servedProxy({ buyer, bounds, ...options });
   serving.push(served);
   return served.baseUrl;
 }
