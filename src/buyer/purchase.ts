@@ -12,6 +12,7 @@ import { reserve } from "../payment/reserve.ts";
 import type { PurchaseRecord, Transition, WireRequest } from "../payment/types.ts";
 import { listedPriceSchema } from "../receipts/core-schema.ts";
 import type { ListedPrice, Payment } from "../receipts/schema.ts";
+import { payerKeyOf } from "../verify/layers/payment.ts";
 import { approve } from "./approve.ts";
 import { refused, type Call } from "./call.ts";
 import { withLock } from "./call-lease.ts";
@@ -160,7 +161,7 @@ async function exchange(ctx: BuyerContext, call: Call, paying: Paying): Promise<
   await ensure(markSent(ctx.db, id, { now: ctx.clock(), replaces, signature, isShared: payment.share !== undefined }));
   call.commit();
   call.progress("paid", shown === null ? "authorization sent with the request" : "sent on an earlier authorization");
-  const after = await answerTo(ctx, call, paying, headers).catch(async (error: unknown) => {
+  const after = await answerTo(ctx, call, paying, { headers, signature }).catch(async (error: unknown) => {
     // Another process may have taken the call over while the seller kept this one waiting.
     const result = await answeredMeanwhile(ctx, call, paying);
     if (result === null) throw error;
@@ -176,9 +177,13 @@ async function answerTo(
   ctx: BuyerContext,
   call: Call,
   paying: Paying,
-  headers: PaymentHeaders,
+  { headers, signature }: { headers: PaymentHeaders; signature: string },
 ): ReturnType<typeof afterRefusal> {
-  const received = await sendPayment(ctx, paying, headers, call.parts);
+  const { payment } = paying.purchase;
+  const sending = sendPayment(ctx, paying, headers, call.parts);
+  // The receipt will be judged by it. Checking takes milliseconds, in which the seller works.
+  setImmediate(() => ctx.session.isSignedBy(signature, payment.authorizationHash, payerKeyOf(payment)));
+  const received = await sending;
   return received.status === 402
     ? afterRefusal(ctx, call, paying, { received, headers })
     : { kind: "answered", received };
