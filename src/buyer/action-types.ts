@@ -67,19 +67,24 @@ export type ActionDecision = {
 /** The actions of guards: each has its place on a purchase, durably and across processes, and its states in the log. */
 export interface Actions {
   /**
-   * Gives an action its place on a receipt's purchase, or the actions that take it. Throws Proof402Error `guard_stopped`,
-   * `receipt_not_found` and `receipt_imported`.
+   * Gives an action its place on a receipt's purchase, or the actions that take it. With `begins` it writes in the same moment
+   * that the action begins: its function is called next, and `begin` is not. Throws Proof402Error `guard_stopped`,
+   * `receipt_not_found` and `receipt_imported`, and the reason of `signal`.
    */
   claim(
     receiptId: string,
     request: ActionRequest,
+    options?: { begins?: boolean; signal?: AbortSignal | undefined },
   ): Promise<{ id: string; idempotencyKey: string } | { takenBy: ActionRecord[] }>;
   /**
-   * Written right before the action's function is called. False where the claim is `claimed` no more: the function must not
-   * be called. Throws Proof402Error `guard_stopped`.
+   * For a claim made without `begins`: written right before the action's function is called. False where the claim is
+   * `claimed` no more: the function must not be called. Throws Proof402Error `guard_stopped`.
    */
   begin(id: string): Promise<boolean>;
-  /** How an action ended; `failed` only if it surely did not happen. Of one not begun it gives the place back. */
+  /**
+   * How an action ended; `failed` only if it surely did not happen. Of one not begun it gives the place back. Survives the death
+   * of the process; one that the power's loss takes leaves the action `undecided`.
+   */
   end(id: string, ended: { state: "done" | "failed" | "undecided"; outcome: string }): Promise<void>;
   /** Decides an action without a known end. Throws Proof402Error `action_not_found`, `action_decided` and `action_running`. */
   decide(id: string, decision: ActionDecision): Promise<ActionRecord>;

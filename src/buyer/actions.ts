@@ -4,13 +4,13 @@ import { sha256, toHex, utf8 } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import { appendEntry } from "../receipts/log-entry.ts";
 import { claimStates } from "../receipts/log-rows.ts";
-import { requireReceipt } from "../receipts/store.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import type { ClaimRow } from "../storage/claim-tables.ts";
+import type { LogEnd } from "../storage/log-chain.ts";
 import { recordOf, runsAsSeen, type Runs } from "./action-record.ts";
 import type { ActionRecord, ActionRequest, Actions, ActionDecision } from "./action-types.ts";
-import { claimsOn, isTaken, purchaseOf, requireOwn } from "./claims.ts";
+import { claimsOn, isTaken, purchaseOfStored, requireOwn } from "./claims.ts";
 import type { BuyerContext } from "./context.ts";
 import { readStop, requireNoStop } from "./guard-stop.ts";
 import { isRunning, thisProcess } from "./process-owner.ts";
@@ -36,52 +36,26 @@ export function createActions(
     row.state === "invoking" && row.owner === (await owner) && !acting.has(row.id) ? false : runsAsSeen(row);
 
   const actions: Actions = {
-    async claim(receiptId, request) {
-      const { core } = await requireReceipt(db, receiptId);
+    async claim(receiptId, request, { begins = false, signal } = {}) {
       const self = await owner;
-      // What begins an action is written through to the disk, and this before it.
+      // What begins an action is written through to the disk, and a claim alone before it.
       return immediate(
         db,
         async (tx) => {
+          const purchase = await purchaseOfStored(tx, receiptId);
           await requireNoStop(tx, ctx.config.database);
           if (request.allowImported !== true) await requireOwn(tx, receiptId);
-          const purchase = await purchaseOf(tx, receiptId, core.payment);
           const at = ctx.clock();
           const standing = await withoutUnbegun(tx, await claimsOn(tx, { receiptId, purchase, purpose: PURPOSE }), at);
           const place = placeFor(request, standing);
           if (place === null)
             return { takenBy: await Promise.all(standing.filter(isTaken).map((row) => recordOf(row, runs))) };
-          const { requirement, spends, tool } = request;
-          const action = [purchase, PURPOSE, place, tool, request.arguments.sha256];
-          await tx
-            .insertInto("guard_requirements")
-            .values(requirement)
-            .onConflict((conflict) => conflict.doNothing())
-            .execute();
-          const row = await tx
-            .insertInto("receipt_claims")
-            .values({
-              receipt_id: receiptId,
-              purpose: PURPOSE,
-              at: at.getTime(),
-              purchase,
-              state: "claimed",
-              arguments: request.arguments.json,
-              arguments_sha256: request.arguments.sha256,
-              place,
-              kind: spends === "once" ? null : spends.kind,
-              most: spends === "once" ? null : spends.times,
-              tool,
-              requirement: requirement.sha256,
-              idempotency_key: `p402-act-${toHex(canonicalSha256(action))}`,
-              owner: self,
-            })
-            .returningAll()
-            .executeTakeFirstOrThrow();
-          await appendEntry(tx, { kind: "claim", subject: receiptId, value: claimStates(row)[0], at });
-          return { id: row.id, idempotencyKey: row.idempotency_key ?? "" };
+          signal?.throwIfAborted();
+          const added = await addClaim(tx, request, { receiptId, purchase, place, owner: self, at, begins });
+          if (begins) acting.add(added.id);
+          return added;
         },
-        "process",
+        begins ? "power loss" : "process",
       );
     },
 
@@ -90,10 +64,10 @@ export function createActions(
         // The last look before the action: a stop ordered later finds it under way.
         await requireNoStop(tx, ctx.config.database);
         const at = ctx.clock();
-        const claim = await tx.selectFrom("receipt_claims").select("at").where("id", "=", id).executeTakeFirst();
         // What was judged longer ago is judged again: the receipt has aged, and more may be known of it.
-        if (claim === undefined || at.getTime() - claim.at > BEGINS_WITHIN_MS) return false;
-        const isBegun = (await change(tx, id, ["claimed"], { state: "invoking", begun_at: at.getTime() }, at)) !== null;
+        const judged = at.getTime() - BEGINS_WITHIN_MS;
+        const begun = await change(tx, id, ["claimed"], { state: "invoking", begun_at: at.getTime() }, at, judged);
+        const isBegun = begun !== null;
         if (isBegun) acting.add(id);
         return isBegun;
       });
@@ -103,11 +77,16 @@ export function createActions(
 
     async end(id, { state, outcome }) {
       acting.delete(id);
-      await immediate(db, async (tx) => {
-        const at = ctx.clock();
-        const from = state === "failed" ? (["claimed", "invoking"] as const) : (["invoking"] as const);
-        await change(tx, id, from, { state, outcome, ended_at: at.getTime() }, at);
-      });
+      await immediate(
+        db,
+        async (tx) => {
+          const at = ctx.clock();
+          const from = state === "failed" ? (["claimed", "invoking"] as const) : (["invoking"] as const);
+          await change(tx, id, from, { state, outcome, ended_at: at.getTime() }, at);
+        },
+        // Lost with the power, it leaves the action undecided, as any end that is not known.
+        "process",
+      );
     },
 
     decide: (id, decision) => decideClaim(db, id, decision, ctx.clock(), runs),
@@ -126,6 +105,46 @@ export function createActions(
     stop: () => readStop(db, ctx.config.database),
   };
   return { actions, isActing: (id) => acting.has(id) };
+}
+
+/** Writes a claim, and in the log each of its states: made, and begun. */
+async function addClaim(
+  tx: Db,
+  { tool, spends, requirement, arguments: args }: ActionRequest,
+  made: { receiptId: string; purchase: string; place: string; owner: string; at: Date; begins: boolean },
+): Promise<{ id: string; idempotencyKey: string }> {
+  const { receiptId, purchase, place, owner, at, begins } = made;
+  const idempotencyKey = `p402-act-${toHex(canonicalSha256([purchase, PURPOSE, place, tool, args.sha256]))}`;
+  await tx
+    .insertInto("guard_requirements")
+    .values(requirement)
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+  const row = await tx
+    .insertInto("receipt_claims")
+    .values({
+      receipt_id: receiptId,
+      purpose: PURPOSE,
+      at: at.getTime(),
+      purchase,
+      state: begins ? "invoking" : "claimed",
+      begun_at: begins ? at.getTime() : null,
+      arguments: args.json,
+      arguments_sha256: args.sha256,
+      place,
+      kind: spends === "once" ? null : spends.kind,
+      most: spends === "once" ? null : spends.times,
+      tool,
+      requirement: requirement.sha256,
+      idempotency_key: idempotencyKey,
+      owner,
+    })
+    .returningAll()
+    .executeTakeFirstOrThrow();
+  let after: LogEnd | undefined;
+  for (const value of claimStates(row))
+    after = await appendEntry(tx, { kind: "claim", subject: receiptId, value, at, ...(after ? { after } : {}) });
+  return { id: row.id, idempotencyKey };
 }
 
 /** The newest actions first: all, those without a decision, those of a tool, or the one of an id. */
@@ -193,19 +212,21 @@ async function requireOpen(
   });
 }
 
-/** Changes a claim that is in one of some states, and records it. Null where it is in none of them. */
+/** Changes a claim made at `since` or later that is in one of some states, and records it. Null for any other. */
 async function change(
   tx: Db,
   id: string,
   from: readonly ClaimRow["state"][],
   set: Partial<ClaimRow>,
   at: Date,
+  since = Number.MIN_SAFE_INTEGER,
 ): Promise<ClaimRow | null> {
   const row = await tx
     .updateTable("receipt_claims")
     .set(set)
     .where("id", "=", id)
     .where("state", "in", from)
+    .where("at", ">=", since)
     .returningAll()
     .executeTakeFirst();
   if (row === undefined) return null;

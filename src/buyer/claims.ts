@@ -142,8 +142,20 @@ export const timeOf = (ms: number | null): string | null => (ms === null ? null 
  * purchase. Of a file from elsewhere the authorization alone counts, for all its calls: nothing here tells how many there
  * really were.
  */
-export const purchaseOf = async (db: Db, id: string, payment: Payment): Promise<string> =>
+const purchaseOf = async (db: Db, id: string, payment: Payment): Promise<string> =>
   isLaterShare(payment) && (await readPurchaseByReceipt(db, id)) !== null ? purchaseNonceOf(payment) : payment.nonce;
+
+/**
+ * The same of a stored receipt, by its column of that name alone. Audits compare the column with the receipt, and a guard has
+ * read and appraised the receipt itself. Throws Proof402Error `receipt_not_found` and `receipt_store_damaged`.
+ */
+export async function purchaseOfStored(tx: Db, id: string): Promise<string> {
+  const row = await tx.selectFrom("receipts").select("payment_nonce").where("id", "=", id).executeTakeFirst();
+  if (!row?.payment_nonce) return purchaseOf(tx, id, (await requireReceipt(tx, id)).core.payment);
+  const [authorization = "", ofLaterShare] = row.payment_nonce.split(" ");
+  const isWhole = ofLaterShare === undefined || (await readPurchaseByReceipt(tx, id)) !== null;
+  return isWhole ? row.payment_nonce : authorization;
+}
 
 /** Throws Proof402Error `receipt_imported` for a receipt that is not of a purchase in this buyer's own journal. */
 export async function requireOwn(tx: Db, id: string): Promise<void> {

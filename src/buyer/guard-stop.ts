@@ -21,7 +21,7 @@ const MAX_WORDS = 500;
 export async function readStop(db: Db, database: string): Promise<GuardStop | null> {
   const row = await db.selectFrom("guard_stops").selectAll().where("ended_at", "is", null).executeTakeFirst();
   const path = stopFileOf(database);
-  const file = path !== null && (await isStopFileThere(path)) ? path : null;
+  const file = path !== null && isStopFileThere(path) ? path : null;
   if (row === undefined && file === null) return null;
   return { reason: row?.reason ?? null, since: row === undefined ? null : new Date(row.at).toISOString(), file };
 }
@@ -43,7 +43,7 @@ export async function stopByFile(database: string, reason: string): Promise<Guar
     () => true,
     () => false,
   );
-  return isWritten || (await isStopFileThere(file)) ? { reason: wordsOf(reason), since: null, file } : null;
+  return isWritten || isStopFileThere(file) ? { reason: wordsOf(reason), since: null, file } : null;
 }
 
 const wordsOf = (reason: string): string => reason.slice(0, MAX_WORDS).toWellFormed();

@@ -138,33 +138,20 @@ async function begin(
     // A call without a waiting caller must not act.
     signal?.throwIfAborted();
     // Last, so that a refusal for another reason does not use the receipt up. A file's own word for its time counts nothing.
-    const place = await buyer.actions.claim(receiptId, {
+    const request = {
       tool: tool.name,
       arguments: record,
       requirement: required.record,
       spends: required.spends,
       allowImported: required.allowImported && signedAt(receipt, appraisal) !== null,
-    });
+    };
+    const place = await buyer.actions.claim(receiptId, request, { begins: true, signal });
     if ("takenBy" in place) return taken(place.takenBy, again);
-    const unbegun = await beginClaim(buyer, place.id, signal);
-    if (unbegun !== null) return unbegun;
     return { args, call: { idempotencyKey: place.idempotencyKey, claimId: place.id, receiptId } };
   } catch (error) {
     if (Proof402Error.isInstance(error)) return refusal(error.code, error.message, error.next);
     // A bind function that throws has not said yes.
     return refusal("guard_error", "The receipt could not be checked.", again);
-  }
-}
-
-/** Writes that the action begins, or gives its place back and says why it does not. The function was not called by then. */
-async function beginClaim(buyer: Buyer, id: string, signal: AbortSignal | undefined): Promise<Refusal | null> {
-  try {
-    signal?.throwIfAborted();
-    if (await buyer.actions.begin(id)) return null;
-    return refusal("guard_error", "The claim was given back before the action began.", "Call again.");
-  } catch (error) {
-    await endClaim(buyer, id, { state: "failed", outcome: "Given back: the action was stopped before it began." });
-    throw error;
   }
 }
 

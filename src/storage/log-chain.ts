@@ -1,4 +1,4 @@
-import type { Kysely } from "kysely";
+import { CompiledQuery, type Kysely } from "kysely";
 import { GENESIS, hashEntry, type LogEntry } from "../evidence/log-chain.ts";
 import type { Tables } from "./tables.ts";
 
@@ -22,10 +22,16 @@ export async function appendToLog(
   const entry = { seq: (last?.seq ?? 0) + 1, kind, receiptId, digest, at, prev: last?.hash ?? GENESIS };
   const { seq, prev } = entry;
   const hash = hashEntry(entry);
-  await tx.insertInto("log").values({ seq, kind, receipt_id: receiptId, digest, at, prev, hash }).execute();
+  await tx.executeQuery(CompiledQuery.raw(ADDED, [seq, kind, receiptId, digest, at, prev, hash]));
   return { seq, prev, hash, at };
 }
 
+// Written out, for every durable write of the library runs both, and building such a query takes longer than running it.
+const ADDED = "insert into log (seq, kind, receipt_id, digest, at, prev, hash) values (?, ?, ?, ?, ?, ?, ?)";
+const NEWEST = CompiledQuery.raw("select seq, hash, at from log order by seq desc limit 1");
+
 /** The newest entry. */
-export const endOfLog = (tx: Kysely<Tables>): Promise<LogEnd | undefined> =>
-  tx.selectFrom("log").select(["seq", "hash", "at"]).orderBy("seq", "desc").limit(1).executeTakeFirst();
+export async function endOfLog(tx: Kysely<Tables>): Promise<LogEnd | undefined> {
+  const { rows } = await tx.executeQuery<LogEnd>(NEWEST);
+  return rows[0];
+}

@@ -172,6 +172,7 @@ const migrations: readonly (readonly Step[])[] = [
   ],
   [logEarlierShares],
   CLAIMS_OF_ACTIONS,
+  [`create index receipt_claims_purchase on receipt_claims (purchase)`],
 ];
 
 /**

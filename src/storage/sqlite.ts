@@ -67,23 +67,30 @@ function patientDriver(database: LibsqlDatabase.Database): Driver {
   };
 }
 
-type Prepare = (sql: string) => LibsqlDatabase.Statement;
+/** A statement, and whether it gives rows: the driver finds that out anew each time it is asked. */
+type Prepared = { statement: LibsqlDatabase.Statement; gives: boolean };
+type Prepare = (sql: string) => Prepared;
 
 /** Statements kept per connection. The library's own queries are some fifty; a list of any length makes one more text each. */
 const MAX_KEPT = 200;
 
 /** Prepares each text once. Only a connection's own driver uses what it returns, one query at a time. */
 function keptStatements(database: LibsqlDatabase.Database): Prepare {
-  const kept = new Map<string, LibsqlDatabase.Statement>();
+  const kept = new Map<string, Prepared>();
   return (sql) => {
     const found = kept.get(sql);
     if (found !== undefined) return found;
-    const statement = database.prepare(sql);
-    kept.set(sql, statement);
+    const made = prepared(database, sql);
+    kept.set(sql, made);
     const oldest = kept.keys().next();
     if (kept.size > MAX_KEPT && !oldest.done) kept.delete(oldest.value);
-    return statement;
+    return made;
   };
+}
+
+function prepared(database: LibsqlDatabase.Database, sql: string): Prepared {
+  const statement = database.prepare(sql);
+  return { statement, gives: statement.reader };
 }
 
 async function run<R>(
@@ -98,9 +105,10 @@ async function run<R>(
     return { rows: [] };
   }
   // A schema change is made once and its text never met again.
-  const statement = /^(?:select|insert|update|delete|replace|with)\b/.test(sql) ? prepare(sql) : database.prepare(sql);
+  const isKept = /^(?:select|insert|update|delete|replace|with)\b/.test(sql);
+  const { statement, gives } = isKept ? prepare(sql) : prepared(database, sql);
   const once = (): QueryResult<R> => {
-    if (statement.reader) return { rows: statement.all(parameters) as R[] };
+    if (gives) return { rows: statement.all(parameters) as R[] };
     const { changes, lastInsertRowid } = statement.run(parameters);
     return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) };
   };

@@ -1,16 +1,21 @@
-import { lstat } from "node:fs/promises";
+import { lstatSync } from "node:fs";
 import { isThere, removeOwn, writeNew } from "../files/write-new.ts";
 
 /** The file that stops every guard over a database while it is there. Null of a database in memory. */
 export const stopFileOf = (database: string): string | null =>
   database === ":memory:" ? null : `${database}.guard-stop`;
 
-/** Whether a stop file is there. One that cannot be looked for counts as there. */
-export const isStopFileThere = (file: string): Promise<boolean> =>
-  lstat(file).then(
-    () => true,
-    (error: unknown) => !(error instanceof Error && "code" in error && error.code === "ENOENT"),
-  );
+/**
+ * Whether a stop file is there. One that cannot be looked for counts as there. Asks at once: every action asks, and SQLite's
+ * own file beside it is read in the same way.
+ */
+export function isStopFileThere(file: string): boolean {
+  try {
+    return lstatSync(file, { throwIfNoEntry: false }) !== undefined;
+  } catch {
+    return true;
+  }
+}
 
 /** Writes the file, where none is there yet. Throws Proof402Error `file_unwritable`. */
 export async function writeStopFile(file: string, reason: string): Promise<void> {

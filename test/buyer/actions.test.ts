@@ -125,6 +125,34 @@ describe("an action's place on a purchase", () => {
   });
 });
 
+describe("a claim that begins its action", () => {
+  test("writes both states at once, each in the log, and cannot begin again", async () => {
+    const place = await actions.claim(receipt.id, asking(), { begins: true });
+    const id = "id" in place ? place.id : "";
+    expect(await actions.list({ open: true })).toMatchObject([{ id, state: "invoking", running: true }]);
+    const entries = await db.selectFrom("log").select("kind").where("kind", "=", "claim").execute();
+    expect(entries).toHaveLength(2);
+    expect(await actions.begin(id)).toBe(false);
+    await actions.end(id, { state: "done", outcome: "sold" });
+    expect(await claimed(asking())).toBeNull();
+  });
+
+  test("leaves nothing if its caller stopped waiting by then", async () => {
+    const stop = new AbortController();
+    const asked = actions.claim(receipt.id, asking(), { begins: true, signal: stop.signal });
+    stop.abort(new Error("no more"));
+    await expect(asked).rejects.toThrow("no more");
+    expect(await actions.list()).toEqual([]);
+  });
+
+  test("is of a receipt that is stored", async () => {
+    const none = actions.claim("p402_none", asking(), { begins: true });
+    await expect(none).rejects.toMatchObject({ code: "receipt_not_found" });
+    const foreign = actions.claim(receipt.id, { ...asking(), allowImported: false }, { begins: true });
+    await expect(foreign).rejects.toMatchObject({ code: "receipt_imported" });
+  });
+});
+
 describe("the end of an action", () => {
   test("that failed gives its place to the same action, with the same key, and to no other", async () => {
     const id = await begun(asking('{"a":1}'));

@@ -32,7 +32,6 @@ beforeAll(async () => {
         meanwhile();
         return Promise.resolve({ id: "claim_1", idempotencyKey: "key" });
       },
-      begin: () => Promise.resolve(true),
       end: () => Promise.resolve(),
     },
   };

@@ -298,15 +298,18 @@ describe("attempts to get past the guard", () => {
     expect(ran).toHaveLength(3);
   });
 
-  test("end at once when the owner stops all actions, also between claim and call", async () => {
+  test("end at once when the owner stops all actions, also between check and call", async () => {
     const [first, second] = [await bought(), await bought()];
     const stop = (): Promise<unknown> => runCli(["--config", config, "guard", "stop", "--reason", "odd prices"]);
     const slow = {
       ...buyer,
-      actions: { ...buyer.actions, begin: async (id: string) => (await stop(), buyer.actions.begin(id)) },
+      actions: {
+        ...buyer.actions,
+        claim: async (...given: Parameters<Buyer["actions"]["claim"]>) => (await stop(), buyer.actions.claim(...given)),
+      },
     };
     expect(await codeOf(trading({ buyer: slow })(ORDER, { receiptId: first }))).toBe("guard_stopped");
-    expect(await recordOf(first)).toMatchObject([{ state: "failed", begunAt: null }]);
+    expect(await recordOf(first)).toEqual([]);
     expect(await codeOf(trading()(ORDER, { receiptId: second }))).toBe("guard_stopped");
     expect(ran).toEqual([]);
     const { stdout } = await runCli(["--config", config, "guard", "list"]);
@@ -337,7 +340,7 @@ describe("kill -9", () => {
         return result;
       };
       const buyer = {
-        actions: { ...actions, claim: dies("claim"), begin: dies("begin"), end: dies("end") },
+        actions: { ...actions, claim: dies("claim"), end: dies("end") },
         getReceipt: async () => JSON.parse(receipt),
         verify: async () => (${JSON.stringify(verified)}),
         inputOf: () => ({}),
@@ -359,25 +362,19 @@ describe("kill -9", () => {
     (await readFile(effects, "utf8").catch(() => "")).split("\n").length - 1;
 
   test("at each moment runs nothing twice, and leaves a record that can be decided", async () => {
-    const moments = ["before claim", "after claim", "before begin", "after begin", "acting", "before end", "after end"];
+    const moments = ["before claim", "after claim", "acting", "before end", "after end"];
     await Promise.all(
       moments.map(async (moment, at) => {
         const receiptId = await bought();
         const effects = join(folder, `effects-${at}`);
         expect(await dying(receiptId, moment, effects), moment).toEqual([null, "SIGKILL"]);
         const [record] = await recordOf(receiptId);
-        const left = {
-          "before claim": undefined,
-          "after claim": "claimed",
-          "before begin": "claimed",
-          "after end": "done",
-        };
+        const left = { "before claim": undefined, "after end": "done" };
         expect(record?.state, moment).toBe(moment in left ? left[moment as keyof typeof left] : "undecided");
         const before = await traded(effects);
         // The next process tries the same.
         expect(await dying(receiptId, "never", effects)).toEqual([0, null]);
-        const began = record !== undefined && record.state !== "claimed";
-        expect(await traded(effects), moment).toBe(began ? before : 1);
+        expect(await traded(effects), moment).toBe(record === undefined ? 1 : before);
         expect(await traded(effects)).toBeLessThanOrEqual(1);
         if (record?.state !== "undecided") return;
         const { code, stdout } = await runCli(

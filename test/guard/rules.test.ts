@@ -32,11 +32,11 @@ beforeEach(() => {
     inputOf: () => ({ asked: 1 }),
     answerOf: () => ({ said: 2 }),
     actions: {
-      claim: (id, action) => {
+      claim: (id, action, { begins = false } = {}) => {
         claimed.push({ id, action });
+        if (begins) begun.push(id);
         return Promise.resolve({ id: "claim_1", idempotencyKey: "key" });
       },
-      begin: (id) => Promise.resolve(begun.push(id) > 0),
       end: (_id, end) => Promise.resolve(void ended.push(end)),
     },
   };
