@@ -1,6 +1,7 @@
 import type { ClaimRow } from "../storage/claim-tables.ts";
 import { argumentsOf, timeOf } from "./claims.ts";
 import type { ActionRecord } from "./action-types.ts";
+import { isContradicted } from "./late-end.ts";
 import { isRunning } from "./process-owner.ts";
 
 /** Whether a claim's process runs. Null where that cannot be seen from here. */
@@ -29,5 +30,14 @@ export async function recordOf(row: ClaimRow, runs: Runs = runsAsSeen): Promise<
     decidedAt: timeOf(row.decided_at),
     decidedBy: row.decided_by,
     note: row.note,
+    lateEnd:
+      row.late_state === null || row.late_at === null
+        ? null
+        : {
+            state: row.late_state,
+            outcome: row.late_outcome ?? "",
+            at: new Date(row.late_at).toISOString(),
+            contradicts: isContradicted(row),
+          },
   };
 }

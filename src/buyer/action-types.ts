@@ -53,6 +53,8 @@ export type ActionRecord = {
   decidedAt: string | null;
   decidedBy: "settle" | "person" | null;
   note: string | null;
+  /** The action's own end, if it came after the decision, and whether it says the opposite. */
+  lateEnd: { state: "done" | "failed" | "undecided"; outcome: string; at: string; contradicts: boolean } | null;
 };
 
 /** What became of an undecided action. */
@@ -83,7 +85,8 @@ export interface Actions {
   begin(id: string): Promise<boolean>;
   /**
    * How an action ended; `failed` only if it surely did not happen. Of one not begun it gives the place back. Survives the death
-   * of the process; one that the power's loss takes leaves the action `undecided`.
+   * of the process; one that the power's loss takes leaves the action `undecided`. Of an action that was decided before, it
+   * stands beside the decision as `lateEnd`.
    */
   end(id: string, ended: { state: "done" | "failed" | "undecided"; outcome: string }): Promise<void>;
   /** Decides an action without a known end. Throws Proof402Error `action_not_found`, `action_decided` and `action_running`. */

@@ -13,6 +13,7 @@ import type { ActionRecord, ActionRequest, Actions, ActionDecision } from "./act
 import { claimsOn, isTaken, purchaseOfStored, requireOwn } from "./claims.ts";
 import type { BuyerContext } from "./context.ts";
 import { readStop, requireNoStop } from "./guard-stop.ts";
+import { isContradicted, noteLateEnd } from "./late-end.ts";
 import { isRunning, thisProcess } from "./process-owner.ts";
 
 /** Every guard claims under one purpose, so a purchase justifies what it justifies over all tools. */
@@ -82,7 +83,8 @@ export function createActions(
         async (tx) => {
           const at = ctx.clock();
           const from = state === "failed" ? (["claimed", "invoking"] as const) : (["invoking"] as const);
-          await change(tx, id, from, { state, outcome, ended_at: at.getTime() }, at);
+          const ended = await change(tx, id, from, { state, outcome, ended_at: at.getTime() }, at);
+          if (ended === null) await noteLateEnd(tx, id, { state, outcome }, at);
         },
         // Lost with the power, it leaves the action undecided, as any end that is not known.
         "process",
@@ -264,7 +266,11 @@ function placeFor({ tool, spends, arguments: args }: ActionRequest, rows: readon
   const places = new Map<string, ClaimRow[]>();
   for (const row of alike) places.set(row.place, [...(places.get(row.place) ?? []), row]);
   const isSame = (row: ClaimRow): boolean =>
-    row.state === "failed" && row.tool === tool && row.arguments_sha256 === args.sha256;
+    row.state === "failed" &&
+    // Somebody said that it did not happen, and then its function returned.
+    !isContradicted(row) &&
+    row.tool === tool &&
+    row.arguments_sha256 === args.sha256;
   for (const [place, there] of places) if (there.every(isSame)) return place;
   const most = Math.min(spends === "once" ? 1 : spends.times, ...alike.map((row) => row.most ?? 1));
   if (places.size >= most) return null;

@@ -9,6 +9,7 @@ import { claimStates } from "../receipts/log-rows.ts";
 import type { Payment, Receipt } from "../receipts/schema.ts";
 import type { BuyerContext } from "./context.ts";
 import { requireNoStop } from "./guard-stop.ts";
+import { noteLateEnd } from "./late-end.ts";
 import { thisProcess } from "./process-owner.ts";
 import type { Buyer, Claim } from "./types.ts";
 import { requireReceipt } from "../receipts/store.ts";
@@ -76,6 +77,7 @@ export function createClaims(
           .returningAll()
           .executeTakeFirst();
         if (row !== undefined) await appendEntry(tx, { kind: "claim", subject: id, value: claimStates(row)[1], at });
+        else if (own !== undefined) await noteLateEnd(tx, own, { state, outcome }, at);
       });
     },
 

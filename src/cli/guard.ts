@@ -6,6 +6,7 @@ import { Proof402Error } from "../errors.ts";
 import { requirementText } from "../guard/requirement-text.ts";
 import { EXIT, globals, note, print, printResult } from "./globals.ts";
 import { wholeNumber } from "./numbers.ts";
+import { shownJson, visible } from "./quoted.ts";
 import { configOf, withStore } from "./session.ts";
 
 /** `proof402 guard list`: actions with their receipts, and the stop in force. */
@@ -56,7 +57,7 @@ export async function showGuarded(id: string, _options: unknown, command: Comman
     const words =
       requirement === null
         ? "What its receipt was held to is not stored, or not what its digest says."
-        : requirementText(requirement);
+        : requirementText(requirement).split("\n").map(visible).join("\n");
     print([...detailsOf(action), `Held to   ${action.requirement ?? "nothing noted"}`, words].join("\n"));
     note(next);
   }
@@ -131,20 +132,28 @@ const mayRun = ({ state, running, begunAt }: ActionRecord): boolean =>
 
 /** A stop in force, in one line. */
 export const stopText = ({ reason, since, file }: GuardStop): string =>
-  `STOPPED${since === null ? "" : ` since ${since}`}: no guarded action begins${reason === null ? "" : ` (${JSON.stringify(reason)})`}.${file === null ? "" : ` The file ${file} stops them, too.`}`;
+  `STOPPED${since === null ? "" : ` since ${since}`}: no guarded action begins${reason === null ? "" : ` (${shownJson(reason)})`}.${file === null ? "" : ` The file ${visible(file)} stops them, too.`}`;
 
-const lineOf = ({ id, state, running, tool, purpose, at, receiptId, arguments: args }: ActionRecord): string =>
-  `${id}  ${state}${state === "undecided" && running === null ? " (its process cannot be seen from here, and may run)" : ""}: ${JSON.stringify(tool ?? purpose)} ${at} on ${receiptId}${args === null ? "" : `, with ${args.json.slice(0, 200)}`}`;
+const lineOf = ({ id, state, running, tool, purpose, at, receiptId, arguments: args, lateEnd }: ActionRecord): string =>
+  `${id}  ${state}${lateEnd?.contradicts !== true ? "" : ` (CONTRADICTED: it ended ${lateEnd.state} after that was decided)`}${state === "undecided" && running === null ? " (its process cannot be seen from here, and may run)" : ""}: ${shownJson(tool ?? purpose)} ${at} on ${receiptId}${args === null ? "" : `, with ${visible(args.json.slice(0, 200).toWellFormed())}`}`;
 
 /** Quoted, because tools and models wrote the words. */
 const detailsOf = (action: ActionRecord): string[] => [
   `Action    ${action.id}: ${action.state}${action.decidedBy === null ? "" : `, decided by ${action.decidedBy === "person" ? "a person" : "the action's settle"} ${action.decidedAt ?? ""}`}`,
-  `Tool      ${JSON.stringify(action.tool ?? action.purpose)}`,
+  `Tool      ${shownJson(action.tool ?? action.purpose)}`,
   `Receipt   ${action.receiptId}`,
-  `Uses      ${action.spends === "once" ? "all of the purchase" : `one of ${action.spends.times} actions of the kind ${JSON.stringify(action.spends.kind)}`}`,
-  `Arguments ${action.arguments === null ? "not noted" : `${action.arguments.json} (sha256 ${action.arguments.sha256})`}`,
+  `Uses      ${action.spends === "once" ? "all of the purchase" : `one of ${action.spends.times} actions of the kind ${shownJson(action.spends.kind)}`}`,
+  `Arguments ${action.arguments === null ? "not noted" : `${visible(action.arguments.json)} (sha256 ${action.arguments.sha256})`}`,
   `Key       ${action.idempotencyKey ?? "none"}`,
   `Claimed   ${action.at}, begun ${action.begunAt ?? "never, as far as noted"}, ended ${action.endedAt ?? "never, as far as noted"}`,
-  ...(action.outcome === null ? [] : [`Outcome   ${JSON.stringify(action.outcome)}`]),
-  ...(action.note === null ? [] : [`Note      ${JSON.stringify(action.note)}`]),
+  ...(action.outcome === null ? [] : [`Outcome   ${shownJson(action.outcome)}`]),
+  ...lateText(action),
+  ...(action.note === null ? [] : [`Note      ${shownJson(action.note)}`]),
 ];
+
+function lateText({ state, lateEnd }: ActionRecord): string[] {
+  if (lateEnd === null) return [];
+  const { state: ended, outcome, at, contradicts } = lateEnd;
+  const said = contradicts ? "this CONTRADICTS it" : ended === state ? "as was decided" : "which decides nothing";
+  return [`Ended     ${ended} at ${at}, after the decision: ${said}. Outcome ${shownJson(outcome)}`];
+}

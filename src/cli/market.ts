@@ -59,13 +59,16 @@ export async function auditReceipts(_options: unknown, command: Command): Promis
         ? "Keep the head elsewhere: a later log has to hold it."
         : "Trust nothing from that entry on. Restore the database from a copy.",
     );
-  else if (result.ok)
+  else if (result.ok) {
     print(
       `The log is whole: ${result.entries} entries, ${result.receipts} receipts, ${result.decisions} decisions. Head ${result.head}`,
     );
-  else
+    for (const id of result.contradicted)
+      print(`Action ${id} ended otherwise than was decided before. Look at it with: proof402 guard show ${id}`);
+  } else {
     print(
       `The log is BROKEN at entry ${result.seq ?? "(none)"}, receipt or decision ${result.receiptId ?? "(none)"}: ${result.message} [${result.code}]`,
     );
+  }
   return result.ok ? EXIT.ok : EXIT.failed;
 }

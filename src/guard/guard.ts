@@ -88,6 +88,9 @@ export async function runOn(
   return { result };
 }
 
+const isPromise = (value: unknown): value is PromiseLike<unknown> =>
+  typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
+
 /** Never throws: the action has happened, and its result must reach the caller. Unwritten, the claim reads `undecided`. */
 async function endClaim(buyer: Buyer, id: string, ended: Parameters<Buyer["actions"]["end"]>[1]): Promise<void> {
   try {
@@ -122,12 +125,21 @@ async function begin(
     const appraisal = await buyer.verify(receipt, { assurance });
     const unfit = judge(required, receipt, appraisal);
     if (unfit !== null) return unfit;
-    const bound = required.bind({
+    const bound: unknown = required.bind({
       args: args as Record<string, unknown>,
       input: buyer.inputOf(receipt),
       answer: buyer.answerOf(receipt),
       receipt,
     });
+    if (isPromise(bound)) {
+      // The guard does not wait for it, and its rejection must not end the process.
+      bound.then(undefined, () => undefined);
+      return refusal(
+        "guard_error",
+        "The guard's bind function is asynchronous: it gave a promise, which is no yes.",
+        "Its owner has to make bind answer at once: fetch what it compares before, or in the action's own read.",
+      );
+    }
     if (bound !== true) {
       return refusal(
         "receipt_not_bound",

@@ -6,7 +6,8 @@ export type Compared = { args: unknown; input: unknown; answer: unknown };
 
 /** Whether the rules permit the arguments: true, or the reason in one sentence. */
 export function judgeRules({ rules, free = [] }: BindRules, compared: Compared): true | string {
-  const named = [...free];
+  const applied: Comparison[] = [];
+  let isOnAnswer = false;
   for (const { when = [], ...rule } of rules) {
     const conditions = when.map((condition) => holds(condition, compared));
     const broken = conditions.find((one) => typeof one === "string");
@@ -14,10 +15,37 @@ export function judgeRules({ rules, free = [] }: BindRules, compared: Compared):
     if (conditions.includes(false)) continue;
     const held = holds(rule, compared);
     if (held !== true) return held === false ? `not so: ${textOf(rule)}` : held;
-    named.push(...operandsOf(rule).flatMap((one) => ("argument" in one ? [one.argument] : [])));
+    applied.push(rule);
+    isOnAnswer ||= [rule, ...when].flatMap(operandsOf).some((one) => "answer" in one);
   }
-  const unnamed = leavesOf(compared.args).find((leaf) => !named.some((path) => isWithin(leaf, path)));
-  return unnamed === undefined ? true : `no rule names the argument ${JSON.stringify(unnamed)}`;
+  if (!isOnAnswer) return "no rule that reads the answer applies";
+  const named = [...free, ...boundBy(applied)];
+  const unbound = leavesOf(compared.args).find((leaf) => !named.some((path) => isWithin(leaf, path)));
+  if (unbound === undefined) return true;
+  const mentioned = applied.flatMap(operandsOf).some((one) => "argument" in one && isWithin(unbound, one.argument));
+  return mentioned
+    ? `the rules compare the argument ${JSON.stringify(unbound)} with nothing but unbound arguments`
+    : `no rule names the argument ${JSON.stringify(unbound)}`;
+}
+
+/**
+ * The arguments that rules bind: those compared with a value, the answer or the input, and those compared with bound ones. An
+ * argument beside itself, or beside one that may be anything, is not bound.
+ */
+function boundBy(applied: readonly Comparison[]): string[] {
+  const bound: string[] = [];
+  const isBound = (one: Operand): boolean => !("argument" in one) || bound.some((path) => isWithin(one.argument, path));
+  for (let before = -1; before < bound.length;) {
+    before = bound.length;
+    for (const one of applied) {
+      const [left, ...right] = operandsOf(one) as [Operand, ...Operand[]];
+      if ("argument" in left && !isBound(left) && right.every(isBound)) bound.push(left.argument);
+      // Of several that a list names, nothing says which one it is.
+      const [only] = right.length === 1 ? right : [];
+      if (only !== undefined && "argument" in only && !isBound(only) && isBound(left)) bound.push(only.argument);
+    }
+  }
+  return bound;
 }
 
 const textOf = (rule: BindRule): string => rulesText({ rules: [rule] }).split("\n")[0] ?? "";

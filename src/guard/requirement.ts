@@ -66,6 +66,8 @@ export function checkOptions(options: GuardOptions): BindRules | null {
   }
   const rules = typeof bind === "object" && bind !== null ? readRules(bind) : null;
   if (rules === null && typeof bind !== "function") throw wrong("bind", "a function, or rules");
+  if (Object.prototype.toString.call(bind) === "[object AsyncFunction]")
+    throw wrong("bind", "a function that answers at once, not an async one");
   if (spends !== "once" && !isOfKind(spends))
     throw wrong(
       "spends",

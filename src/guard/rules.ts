@@ -39,7 +39,8 @@ export type BindRule = z.infer<typeof rule>;
 
 /**
  * Which arguments a bought answer justifies, as data: every rule must hold, and a rule with `when` only if all of its
- * conditions hold. Arguments that no applied rule names refuse, unless `free` lists them.
+ * conditions hold. One at least that applies must read the answer. Arguments that no applied rule binds refuse, unless `free`
+ * lists them: one is bound if it is compared with a value, the answer, the input or a bound argument.
  */
 export const bindRulesSchema = z.strictObject({
   rules: z.array(rule).min(1).max(256),
@@ -94,6 +95,11 @@ function isHeld(spelt: string): boolean {
 const wrong = (why: string): Proof402Error =>
   new Proof402Error("guard_rules", `The guard's rules cannot be used. ${why}`, { next: "Correct the rules." });
 
+const REFUSED = [
+  "Any other argument refuses, also one compared with such arguments alone, and so does a value that is missing.",
+  "If no rule that reads the answer applies, nothing is allowed.",
+];
+
 /**
  * The rules in plain English, one a line, for a reader who has to approve or audit them.
  *
@@ -115,7 +121,7 @@ export function rulesText({ rules, free = [] }: BindRules): string {
       : `If ${when.map((condition) => sentence(condition)).join(" and ")}, then ${sentence(one)}.`,
   );
   const freed = free.map((path) => `${place("argument", path)} may be anything.`);
-  return [...lines, ...freed, "Any other argument refuses, and so does a value that is missing."].join("\n");
+  return [...lines, ...freed, ...REFUSED].join("\n");
 }
 
 function sentence(one: Comparison): string {

@@ -1,5 +1,6 @@
 import type { Selectable } from "kysely";
 import type { ClaimRow, GuardStopsTable } from "../storage/claim-tables.ts";
+import type { Db } from "../storage/database.ts";
 import type { JobsTable, PurchasesTable, SellerHoldsTable } from "../storage/tables.ts";
 
 /** The columns of each claim, and the further ones of a claim with a tool. */
@@ -7,12 +8,15 @@ const CLAIMED = ["receipt_id", "purpose", "at", "purchase", "arguments", "argume
 const FOR_A_TOOL = ["id", "place", "kind", "most", "tool", "requirement", "idempotency_key", "owner"] as const;
 
 /**
- * The log's values of a claim, one a change: made, begun, ended, decided. A claim without a tool
+ * The log's values of a claim, one a change: made, begun, ended, decided, ended after that. A claim without a tool
  * was made and begun at once; its values keep their earlier form.
  */
 export function claimStates(row: ClaimRow): unknown[] {
   const named = row.idempotency_key !== null;
-  const noted = [...CLAIMED, ...FOR_A_TOOL.filter((column) => named || (column !== "id" && !isEmpty(row[column])))];
+  const noted = [
+    ...CLAIMED,
+    ...FOR_A_TOOL.filter((column) => named || (column !== "id" && row[column] !== UNSET[column])),
+  ];
   const base = Object.fromEntries(noted.map((column) => [column, row[column]]));
   const begun = row.begun_at === null ? {} : { begun_at: row.begun_at };
   const ended = { outcome: row.outcome, ended_at: row.ended_at };
@@ -20,19 +24,35 @@ export function claimStates(row: ClaimRow): unknown[] {
   const isDecided = row.decided_at !== null;
   const isOpen = !isEnded && !isDecided;
   const open = { ...base, outcome: null, ended_at: null };
-  const { decided_at, decided_by, note } = row;
+  const { decided_at, decided_by, note, late_state, late_outcome, late_at } = row;
+  const isLate = late_state !== null || late_outcome !== null || late_at !== null;
   return [
     { ...open, state: isOpen && row.begun_at === null ? row.state : named ? "claimed" : "invoking" },
     ...(row.begun_at !== null ? [{ ...open, ...begun, state: isOpen ? row.state : "invoking" }] : []),
     ...(isEnded ? [{ ...base, ...begun, ...ended, state: isDecided ? "undecided" : row.state }] : []),
     ...(isDecided ? [{ ...base, ...begun, ...ended, decided_at, decided_by, note, state: row.state }] : []),
+    ...(isLate ? [{ ...base, decided_at, late_state, late_outcome, late_at }] : []),
     // What no state of a claim has is no state that was logged.
-    ...(isDecided || (isEmpty(decided_by) && isEmpty(note)) ? [] : [{ decided_by, note }]),
-    ...(isOpen && !isEmpty(row.outcome) ? [{ outcome: row.outcome }] : []),
+    ...(isDecided || (decided_by === null && note === null) ? [] : [{ decided_by, note }]),
+    ...(isOpen && row.outcome !== null ? [{ outcome: row.outcome }] : []),
   ];
 }
 
-const isEmpty = (value: unknown): boolean => value === null || value === "";
+/** A column's content in a row that was made without it. */
+const UNSET = { place: "", kind: null, most: null, tool: null, requirement: null, idempotency_key: null, owner: null };
+
+/** Actions whose end is the opposite of what was decided before, at most a thousand. */
+export async function contradictedActions(db: Db): Promise<string[]> {
+  const rows = await db
+    .selectFrom("receipt_claims")
+    .select("id")
+    .where("late_state", "in", ["done", "failed"])
+    .whereRef("late_state", "<>", "state")
+    .orderBy("late_at")
+    .limit(1000)
+    .execute();
+  return rows.map(({ id }) => id);
+}
 
 /** What the log records of a seller's hold whenever it changes. */
 export const holdState = (row: Selectable<SellerHoldsTable>): unknown => ({

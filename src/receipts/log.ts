@@ -10,7 +10,7 @@ import { broken, type AuditResult, type Broken } from "./audit-codes.ts";
 import { digestOf, firstDigest, SETS_OF_BODIES } from "./log-digest.ts";
 import { compareDecisions, type LoggedDecision } from "./log-decisions.ts";
 import { comparePurchases } from "./log-links.ts";
-import { claimStates, holdState, jobOutcome, stopState } from "./log-rows.ts";
+import { claimStates, contradictedActions, holdState, jobOutcome, stopState } from "./log-rows.ts";
 import { checkReceipt, missingBodies } from "./receipt.ts";
 import type { Receipt } from "./schema.ts";
 
@@ -80,7 +80,8 @@ export async function auditLog(db: Db): Promise<AuditResult> {
     after = step.last;
   }
   const { entries, receipts, decisions, head } = walk;
-  return { ok: true, entries, receipts, decisions: decisions.size, head };
+  const contradicted = await contradictedActions(db);
+  return { ok: true, entries, receipts, decisions: decisions.size, contradicted, head };
 }
 
 /** The newest entry's number and hash; 0 and zeros of an empty log. Unchecked. */

@@ -48,6 +48,10 @@ export type ReceiptClaimsTable = {
   /** `settle` for the action's own function, `person` for a person. */
   decided_by: "settle" | "person" | null;
   note: string | null;
+  /** How the action ended after it had been decided, and what it returned or threw. The decision stands beside it. */
+  late_state: "done" | "failed" | "undecided" | null;
+  late_outcome: string | null;
+  late_at: number | null;
 };
 
 /** A stored claim. */

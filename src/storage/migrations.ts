@@ -173,6 +173,11 @@ const migrations: readonly (readonly Step[])[] = [
   [logEarlierShares],
   CLAIMS_OF_ACTIONS,
   [`create index receipt_claims_purchase on receipt_claims (purchase)`],
+  [
+    `alter table receipt_claims add column late_state text`,
+    `alter table receipt_claims add column late_outcome text`,
+    `alter table receipt_claims add column late_at integer`,
+  ],
 ];
 
 /**

@@ -67,7 +67,7 @@ function patientDriver(database: LibsqlDatabase.Database): Driver {
   };
 }
 
-/** A statement, and whether it gives rows: the driver finds that out anew each time it is asked. */
+/** A statement, and whether it gives rows: the driver works that out each time it is asked. */
 type Prepared = { statement: LibsqlDatabase.Statement; gives: boolean };
 type Prepare = (sql: string) => Prepared;
 

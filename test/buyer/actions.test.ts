@@ -216,9 +216,33 @@ describe("an action whose process ended", () => {
     const decision = { state: "failed", by: "person", note: "I looked" } as const;
     await expect(actions.decide(id, decision)).rejects.toMatchObject({ code: "action_running" });
     expect(await actions.decide(id, { ...decision, notRunning: true })).toMatchObject({ state: "failed" });
-    // What ends after all changes nothing about that.
+    // What ends after all changes nothing about that, and stands beside it.
     await actions.end(id, { state: "done", outcome: "late" });
-    expect(await actions.list()).toMatchObject([{ state: "failed", outcome: null }]);
+    await actions.end(id, { state: "failed", outcome: "later" });
+    const late = { state: "done", outcome: "late", at: new Date(now).toISOString(), contradicts: true };
+    expect(await actions.list()).toMatchObject([{ state: "failed", outcome: null, note: "I looked", lateEnd: late }]);
+    expect(await auditLog(db)).toMatchObject({ ok: true, contradicted: [id] });
+    // It happened, whatever was decided: the same action has no place any more.
+    expect(await claimed(asking())).toBeNull();
+    await sql`update receipt_claims set late_state = null, late_outcome = null, late_at = null`.execute(db);
+    expect(await auditLog(db)).toMatchObject({ ok: false, code: "claim_altered" });
+    await sql`update receipt_claims set late_state = 'done', late_outcome = 'late', late_at = ${now}`.execute(db);
+  });
+
+  test("and ends as was decided, or throws, contradicts nobody", async () => {
+    for (const [at, [state, late]] of (
+      [
+        ["failed", "undecided"],
+        ["done", "done"],
+      ] as const
+    ).entries()) {
+      const id = await begun(asking(`{"a":${at}}`, rebalance(9)));
+      await actions.decide(id, { state, by: "person", note: "I looked", notRunning: true });
+      await actions.end(id, { state: late, outcome: "late" });
+      expect(await actions.list({ id })).toMatchObject([{ state, lateEnd: { state: late, contradicts: false } }]);
+    }
+    expect(await claimed(asking('{"a":0}', rebalance(9)))).not.toBeNull();
+    expect(await auditLog(db)).toMatchObject({ ok: true, contradicted: [] });
   });
 
   test("gives its place back if it had not begun, and cannot begin after that", async () => {

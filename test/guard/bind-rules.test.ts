@@ -103,6 +103,70 @@ describe("arguments that no rule names", () => {
   });
 });
 
+describe("arguments that rules name without binding them", () => {
+  const nothing = (pointer: string): string =>
+    `the rules compare the argument ${JSON.stringify(pointer)} with nothing but unbound arguments`;
+  const most = (argument: string, other: BindRules["rules"][number]["check"]): BindRules["rules"][number] => ({
+    check: { argument },
+    atMost: other,
+  });
+
+  test.each<[string, BindRules["rules"], Record<string, unknown>, string]>([
+    ["beside itself", [most("/a", { argument: "/a" })], { a: 1e9 }, "/a"],
+    ["beside each other", [most("/a", { argument: "/b" }), most("/b", { argument: "/a" })], { a: 9, b: 9 }, "/a"],
+    ["beside one that is free", [most("/a", { argument: "/free" })], { a: 9, free: 9 }, "/a"],
+    ["beside a part of itself", [{ check: { argument: "/a/0" }, equals: { argument: "/a/0" } }], { a: [5] }, "/a/0"],
+    [
+      "in a list with an unbound one",
+      [{ check: { argument: "/a" }, in: [{ value: 1 }, { argument: "/b" }] }],
+      { a: 9, b: 9 },
+      "/a",
+    ],
+    [
+      "as one of several in a list",
+      [{ check: { value: 1 }, in: [{ argument: "/a" }, { argument: "/b" }] }],
+      { a: 1, b: 9 },
+      "/a",
+    ],
+  ])("refuse: %s", (_name, rules, args, pointer) => {
+    expect(judged(rules, args, ["/free"])).toBe(nothing(pointer));
+  });
+
+  test("are bound through others that are", () => {
+    const rules = [most("/a", { argument: "/b" }), most("/b", { argument: "/c" }), most("/c", { answer: "/size" })];
+    expect(judged(rules, { a: 1, b: 2, c: 3 })).toBe(true);
+    expect(judged([{ check: { answer: "/class" }, in: [{ argument: "/a" }] }], { a: 2 })).toBe(true);
+  });
+});
+
+test("rules none of which reads the answer in a case refuse in that case", () => {
+  const when = (side: string): BindRules["rules"][number]["when"] => [
+    { check: { argument: "/side" }, equals: { value: side } },
+  ];
+  const rules = readRules({
+    rules: [
+      { when: when("buy"), check: { answer: "/risk" }, atMost: { value: 0.9 } },
+      { check: { argument: "/side" }, in: [{ value: "buy" }, { value: "sell" }] },
+    ],
+  });
+  const of = (args: Record<string, unknown>): true | string => judgeRules(rules, { args, input, answer });
+  expect(of({ side: "buy" })).toBe(true);
+  expect(of({ side: "sell" })).toBe("no rule that reads the answer applies");
+  const none = readRules({ rules: [{ when: when("buy"), check: { answer: "/risk" }, atMost: { value: 0.1 } }] });
+  expect(judgeRules(none, { args: { side: "sell" }, input, answer })).toBe("no rule that reads the answer applies");
+  // An answer that a condition reads decides as well.
+  const onCondition = readRules({
+    rules: [
+      {
+        when: [{ check: { answer: "/class" }, equals: { value: 2 } }],
+        check: { argument: "/side" },
+        equals: { value: "sell" },
+      },
+    ],
+  });
+  expect(judgeRules(onCondition, { args: { side: "sell" }, input, answer })).toBe(true);
+});
+
 describe("rules are read", () => {
   const rule = { check: { answer: "/risk" }, atMost: { value: 1 } };
   test.each([
@@ -144,7 +208,8 @@ describe("rules are read", () => {
       'If argument "/side" is "sell", then argument "/amount" is at most input "/limits/max".',
       'argument "/side" is one of "sell", "hold".',
       'argument "/memo" may be anything.',
-      "Any other argument refuses, and so does a value that is missing.",
+      "Any other argument refuses, also one compared with such arguments alone, and so does a value that is missing.",
+      "If no rule that reads the answer applies, nothing is allowed.",
     ]);
   });
 });

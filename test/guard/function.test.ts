@@ -19,6 +19,7 @@ import { addReceipt } from "../../src/receipts/store.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { immediate } from "../../src/storage/migrations.ts";
 import { runCli } from "../support/cli.ts";
+import { eventually } from "../support/eventually.ts";
 import { appraisal, receiptCore } from "../support/receipt-core.ts";
 import { writtenConfig } from "../support/written-config.ts";
 
@@ -418,6 +419,32 @@ describe("the command line", () => {
     expect(shown.stdout).toContain("with assurance attested or more");
     const json = await runCli(["--config", config, "--json", "guard", "show", record?.id ?? ""]);
     expect(JSON.parse(json.stdout)).toMatchObject({ action: { id: record?.id }, requirement: { bind: BOUND } });
+  });
+
+  test("tells of an end that contradicts a decision, and lets no text steer the terminal", async () => {
+    const receiptId = await bought();
+    const steering = "\u009b2J\u202eold";
+    let finish = (): void => undefined;
+    const finished = new Promise<void>((resolve) => (finish = resolve));
+    const run = async (): Promise<string> => (await finished, `sold ${steering}`);
+    const slow = guard({ name: `slow ${steering}`, run }, optionsOf({ bind: () => true }));
+    const call = slow({ memo: steering }, { receiptId });
+    await eventually(async () => expect(await recordOf(receiptId)).toMatchObject([{ state: "invoking" }]));
+    const [record] = await recordOf(receiptId);
+    const id = record?.id ?? "";
+    const cli = (...words: string[]) => runCli(["--config", config, "guard", ...words]);
+    await cli("settle", id, "failed", "--note", `looked ${steering}`, "--not-running");
+    finish();
+    expect(await call).toContain("sold");
+    const shown = await cli("show", id);
+    expect(shown.stdout).toContain("this CONTRADICTS it");
+    const listed = await cli("list", "--limit", "1");
+    expect(listed.stdout).toContain("(CONTRADICTED: it ended done after that was decided)");
+    for (const { stdout } of [shown, listed]) {
+      expect(stdout).toContain(String.raw`\u009b2J\u202eold`);
+      expect(stdout).not.toMatch(/[\u0080-\u009f\u202e]/);
+    }
+    expect((await runCli(["--config", config, "audit"])).stdout).toContain(`Action ${id} ended otherwise`);
   });
 
   test("says why it decides nothing", async () => {

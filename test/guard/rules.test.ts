@@ -182,6 +182,26 @@ describe("an action runs", () => {
     expect(claimed).toEqual([]);
   });
 
+  test("where bind answers at once: a promise is no yes, and its rejection ends nothing", async () => {
+    const unhandled: unknown[] = [];
+    const note = (reason: unknown): unknown => unhandled.push(reason);
+    process.on("unhandledRejection", note);
+    for (const later of [() => Promise.resolve(true), () => Promise.reject(new Error("no line"))]) {
+      const bind = later as unknown as BindFunction;
+      expect(await became({ bind })).toBe("guard_error");
+    }
+    await new Promise(setImmediate);
+    process.off("unhandledRejection", note);
+    expect(unhandled).toEqual([]);
+    expect(claimed).toEqual([]);
+    const later = async (): Promise<boolean> => {
+      await Promise.resolve();
+      return true;
+    };
+    const bind = later as unknown as BindFunction;
+    expect(() => checkOptions(optionsOf({ bind }))).toThrow(expect.objectContaining({ code: "guard_options" }));
+  });
+
   test("with what the schema takes", async () => {
     expect(await became({}, { tool: { read: () => Promise.resolve(null) } })).toBe("invalid_input");
     expect(await became({}, { input: { receipt_id: receipt.id, amount: Number.NaN } })).toBe("guard_arguments");

@@ -6,6 +6,7 @@ const HARMLESS = [
   "constants",
   "createReadStream",
   "lstat",
+  "lstatSync",
   "mkdir",
   "mkdtemp",
   "readdir",

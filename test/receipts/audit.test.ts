@@ -49,12 +49,20 @@ const setJson = (tx: Db, receipt: Receipt, value: unknown): Promise<unknown> =>
 describe("a log that is whole", () => {
   it("is said to be, with its length and head", async () => {
     const log = await db.selectFrom("log").selectAll().orderBy("seq").execute();
-    expect(await auditLog(db)).toEqual({ ok: true, entries: 9, receipts: 3, decisions: 0, head: log.at(-1)?.hash });
+    expect(await auditLog(db)).toEqual({
+      ok: true,
+      entries: 9,
+      receipts: 3,
+      decisions: 0,
+      contradicted: [],
+      head: log.at(-1)?.hash,
+    });
     expect(await auditLog(await database())).toEqual({
       ok: true,
       entries: 0,
       receipts: 0,
       decisions: 0,
+      contradicted: [],
       head: "0".repeat(64),
     });
   });
