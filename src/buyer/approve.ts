@@ -31,6 +31,10 @@ export async function approve(
 ): Promise<boolean> {
   const { offer, asset } = quote;
   const cost = await costOf(ctx, call, quote, own);
+  const { network, asset: token } = offer;
+  const { decimals, usdStable } = asset;
+  const amount = cost.inAll.toString();
+  call.options.admit?.({ idempotencyKey: call.key, network, asset: token, amount, decimals, usdStable });
   const reason = ctx.providerOf(candidate.seller).asksFor?.(candidate.seller) ?? null;
   if (!onWord && reason === null && !isAskedFor(cost, asset)) return false;
   const { before, inAll } = cost;

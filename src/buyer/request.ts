@@ -18,6 +18,7 @@ const OPTIONS: readonly string[] = [
   "onProgress",
   "onAnswerPart",
   "approve",
+  "admit",
   "chat",
 ] satisfies (keyof BuyOptions)[];
 

@@ -84,8 +84,22 @@ export type ApprovalRequest = {
  */
 export type ApprovalDecision = "approved" | "declined" | "cancelled" | "ask_later";
 
+/** What a call may cost in all with one offer, before its authorization is signed. */
+export type CallCost = {
+  idempotencyKey: string;
+  network: string;
+  asset: string;
+  /** Base units: the offer, and earlier payments of the same call that are still out. */
+  amount: string;
+  decimals: number;
+  /** Whether the policy says that the token is worth a dollar. */
+  usdStable: boolean;
+};
+
 /** The bounds of one call, and how it reports, is stopped, and asks. */
 export type BuyOptions = BuyBounds & {
+  /** Told of the cost before a person is asked and anything is signed. Throws to refuse: nothing is signed then. */
+  admit?: ((cost: CallCost) => void) | undefined;
   signal?: AbortSignal | undefined;
   /** Milliseconds since the call began, per step reached; `landed` for each piece of evidence that is waited for. */
   onProgress?:

@@ -62,6 +62,10 @@ export const BEFORE_SIGNING = {
   ],
   over_per_call_cap: ["The price is over the policy's cap per call.", "Choose a cheaper seller."],
   over_call_limit: ["The price is over the limit that this call gave.", "Give a higher limit, or a cheaper seller."],
+  over_budget: [
+    "The price does not fit in what is left of the budget of the run, the thread or the tools.",
+    "Choose a cheaper seller. Only the program that set the budget can raise it.",
+  ],
   over_hour_cap: ["The price does not fit in the policy's cap per hour.", "Wait, or choose a cheaper seller."],
   over_day_cap: ["The price does not fit in the policy's cap per day.", "Wait, or choose a cheaper seller."],
   over_total_cap: ["The price does not fit in the policy's total cap.", "Have the owner raise the cap."],

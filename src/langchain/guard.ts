@@ -3,12 +3,12 @@ import { tool, type StructuredToolInterface } from "@langchain/core/tools";
 import { toJsonSchema, Validator } from "@langchain/core/utils/json_schema";
 import { interopSafeParseAsync, isInteropZodSchema } from "@langchain/core/utils/types";
 import * as z from "zod";
-import type { Spends } from "../buyer/action-types.ts";
 import { Proof402Error } from "../errors.ts";
 import { withReceiptId, type JsonSchema } from "../guard/fields.ts";
 import { runGuarded, type ActionCall, type GuardedTool } from "../guard/guard.ts";
 import { refusal, type Refusal } from "../guard/judge.ts";
 import { readRequirement, type GuardOptions } from "../guard/requirement.ts";
+import { guardedDescription } from "../guard/surface.ts";
 import { readHostArguments } from "../tools/host-arguments.ts";
 import { errorMessage, readingFirst, toolCallIdOf, type CallRuntime } from "./runtime.ts";
 
@@ -74,7 +74,7 @@ export function guardTool(inner: StructuredToolInterface, options: GuardOptions)
     },
     {
       name: inner.name,
-      description: `${inner.description} Needs receipt_id: a verified proof402 receipt (assurance ${required.assurance}) whose answer justifies the arguments. ${allows(required.spends)}`,
+      description: guardedDescription(inner.description, required),
       schema: guardedSchema,
       returnDirect: inner.returnDirect,
       tags: ["proof402", "guarded"],
@@ -85,11 +85,6 @@ export function guardTool(inner: StructuredToolInterface, options: GuardOptions)
     return Array.isArray(read) ? { refusal: refuse(misfit(read), runtime) } : { args: read };
   });
 }
-
-const allows = (spends: Spends): string =>
-  spends === "once"
-    ? "Each receipt allows one action."
-    : `Each receipt allows ${spends.times} actions of the kind ${spends.kind}.`;
 
 /** The runtime with what the tool's function may hand on: its metadata hold the claim and its idempotency key. */
 const withCall = (runtime: CallRuntime, { idempotencyKey, claimId, receiptId }: ActionCall): CallRuntime => ({

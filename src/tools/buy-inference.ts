@@ -55,6 +55,7 @@ export const buyInference: ToolDefinition<typeof input, typeof output> = {
         callKey: context.callKey,
         signal: context.signal,
         approve: context.approve,
+        admit: context.admit,
         onProgress: progressOf(context),
       });
       const data = dataOf(result, context);

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import type { ApprovalDecision, ApprovalRequest, Buyer } from "../buyer/types.ts";
+import type { ApprovalDecision, ApprovalRequest, Buyer, CallCost } from "../buyer/types.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Step } from "./next.ts";
 
@@ -11,6 +11,8 @@ export type ToolContext<Part extends keyof Buyer = keyof Buyer> = {
   progress?: ((update: { message: string; done: number; total?: number }) => unknown) | undefined;
   /** Asks a person. Absent without a person to ask. `ask_later` ends the call with `approval_pending`; it is then made again. */
   approve?: ((request: ApprovalRequest) => Promise<ApprovalDecision>) | undefined;
+  /** Told of the cost of a purchase before anything is signed; throws to refuse. */
+  admit?: ((cost: CallCost) => void) | undefined;
   /** Words the step after a success. Absent on surfaces with tools: it then names them. */
   words?: ((step: Step) => string) | undefined;
   /** Stable over retries of one logical call: from thread and tool-call id, or the protocol's own request identity. */

@@ -131,7 +131,12 @@ describe("the README with its pages", () => {
       // No model provider is reached from here: the agent gets LangChain's test model, everything else runs as shown.
       const source = snippet
         .replace('model: "anthropic:claude-sonnet-4-5"', "model: fakeModel().respond(new AIMessage('done'))")
-        .replace("import { createAgent, tool }", "import { AIMessage, createAgent, fakeModel, tool }");
+        .replace("import { createAgent, tool }", "import { AIMessage, createAgent, fakeModel, tool }")
+        .replace(
+          'model: "anthropic/claude-sonnet-4.5"',
+          'model: (await import("../test/support/ai-model.js")).scripted([])',
+        )
+        .replace('model: "gpt-5"', 'model: (await import("../test/support/agent-model.js")).scripted([])');
       const { code } = await transform(source, { loader: "ts", format: "esm", target: "es2023" });
       const file = join(workbench, `snippet-${index}.mjs`);
       await writeFile(file, code);

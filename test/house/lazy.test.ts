@@ -61,7 +61,9 @@ describe("what an import costs", () => {
       "mcp-server/index.js",
       [...Object.keys(HEAVY), "libsql", "kysely", "undici", "@peculiar/x509", "@peculiar/asn1-x509", "cborg"],
     ],
-    ["src/langchain/index.js", seller],
+    ["src/langchain/index.js", [...seller, "ai", "@openai/agents", "langchain"]],
+    ["src/ai/index.js", [...seller, "@openai/agents", "@langchain/core"]],
+    ["src/openai-agents/index.js", [...seller, "ai", "@langchain/core"]],
   ])("dist/%s loads nothing heavy", async (path, heavy) => {
     const loaded = await loadedBy(entry(path));
     expect(loaded).toContain(entry(path));

@@ -39,6 +39,8 @@ export const ARROWS: Record<string, readonly string[]> = {
   tools: ["buyer", "config", "market", "payment", "chain", "verify", "receipts", "evidence", "errors", "version"],
   guard: ["buyer", "receipts", "evidence", "errors"],
   langchain: ["guard", "tools", "buyer", "config", "market", "verify", "receipts", "evidence", "errors", "version"],
+  ai: ["guard", "tools", "buyer", "errors"],
+  "openai-agents": ["guard", "tools", "buyer", "errors"],
   proxy: ["tools", "buyer", "chain", "receipts", "evidence", "files", "errors"],
   // By their public names only.
   "mcp-server": ["index", "tools", "verify"],
@@ -144,6 +146,8 @@ export const HEAVY: Record<string, readonly string[]> = {
   langchain: ["langchain", "cli"],
   "@langchain/core": ["langchain", "cli"],
   "@langchain/langgraph": ["langchain", "cli"],
+  ai: ["ai"],
+  "@openai/agents": ["openai-agents"],
 };
 
 /** The room of a file, or undefined outside the house. */
