@@ -105,6 +105,19 @@ describe("T41: an owner's transaction whose answer is lost", () => {
     expect([await owner.left(), await owner.mined()]).toEqual([DEPOSIT, 1]);
   });
 
+  test("is not told as failed where the chain shows its nonce used before it shows its receipt", async () => {
+    let kept = 3;
+    const owner = await openOwner({
+      async lie({ method }, honest) {
+        if (method !== "eth_getTransactionReceipt" || (await honest()) === null || kept === 0) return undefined;
+        kept -= 1;
+        return { result: null };
+      },
+    });
+    await owner.wishes.approve();
+    expect([kept, (await owner.rows()).map(({ state }) => state)]).toEqual([0, ["done"]]);
+  });
+
   test("wished for by two commands at once is made once", async () => {
     const owner = await openOwner();
     await Promise.allSettled([owner.wishes.deposit(), owner.wishes.deposit(), owner.wishes.deposit()]);

@@ -28,6 +28,10 @@ import { RpcFault } from "../rpc.ts";
 const PATIENCE_MS = 60_000;
 /** How long one command waits for a transaction that cannot be in a block before others of its account are, ms. */
 const NO_PATIENCE_MS = 0;
+/** How often the chain is asked again for a transaction whose nonce it shows used, before another one counts as having taken it. */
+const LOOKS_AGAIN = 3;
+/** The longest pause between two of these, ms: all of them are one look at the chain. */
+const MAX_PAUSE_MS = 2_000;
 
 /** Whose transaction it is and where its hash is noted. */
 export type Owner = {
@@ -95,7 +99,7 @@ export async function earlierFor(
 export async function lookUp(owner: Omit<Owner, "confirm">): Promise<OwnerTransactionsTable[]> {
   const { db, chain, wallet } = owner;
   for (const row of await undecidedOf(db, chain.network, wallet.address)) {
-    const outcome = await attempt(() => chain.read((client) => look(client, row, chain.confirmations)));
+    const outcome = await attempt(() => chain.read((client) => look(client, row, chain)));
     if (outcome !== null) await noteOutcome(db, row.hash, outcome, new Date());
   }
   return undecidedOf(db, chain.network, wallet.address);
@@ -200,7 +204,7 @@ async function settle(owner: Owner, row: OwnerTransactionsTable, patienceMs: num
   const { db, chain } = owner;
   const deadline = performance.now() + patienceMs;
   for (let turn = 0; ; turn += 1) {
-    const outcome = await attempt(() => chain.read((client) => look(client, row, chain.confirmations)));
+    const outcome = await attempt(() => chain.read((client) => look(client, row, chain)));
     if (outcome !== null) {
       await noteOutcome(db, row.hash, outcome, new Date());
       return outcome;
@@ -215,7 +219,7 @@ async function settle(owner: Owner, row: OwnerTransactionsTable, patienceMs: num
 async function look(
   client: ChainClient,
   row: OwnerTransactionsTable,
-  confirmations: number,
+  { confirmations, pollMilliseconds }: Pick<Chain, "confirmations" | "pollMilliseconds">,
 ): Promise<OwnerOutcome | null> {
   const mined = async (): Promise<OwnerOutcome | null> => {
     const receipt = await client.getTransactionReceipt(row.hash);
@@ -231,8 +235,14 @@ async function look(
   const depth = BigInt(confirmations);
   if (head < depth) return null;
   const used = await client.getTransactionCount(row.account, head - depth);
-  // It may have been mined between the two looks.
-  return used > row.nonce ? ((await mined()) ?? { state: "replaced" }) : null;
+  if (used <= row.nonce) return null;
+  // The servers behind one RPC, and the parts of one, know of a new block at different times.
+  for (let again = 0; again < LOOKS_AGAIN; again += 1) {
+    const late = await mined();
+    if (late !== null) return late;
+    await sleep(Math.min(pollMilliseconds, MAX_PAUSE_MS));
+  }
+  return (await mined()) ?? { state: "replaced" };
 }
 
 /** The nonce that the account's next transaction has, or null where the RPC does not say. */
