@@ -1,24 +1,20 @@
 import { sql } from "kysely";
-import { generatePrivateKey } from "viem/accounts";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { appraisalPolicyOf } from "../../src/buyer/context.ts";
 import { readChainAgain } from "../../src/buyer/online.ts";
-import { openBuyer } from "../../src/buyer/open.ts";
-import type { Buyer, BuyRequest, BuyResult } from "../../src/buyer/types.ts";
-import { openChain } from "../../src/chain/chain.ts";
-import { approvePermit2, readHoldings } from "../../src/payment/allowance.ts";
-import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
+import type { BuyResult } from "../../src/buyer/types.ts";
 import { Proof402Error } from "../../src/errors.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { paidAmount } from "../../src/receipts/paid.ts";
 import { createReceipt } from "../../src/receipts/receipt.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
-import { openDatabase, type Db } from "../../src/storage/database.ts";
+import type { Db } from "../../src/storage/database.ts";
 import { spending } from "../../src/tools/spending.ts";
 import { buyWith } from "../support/buy.ts";
 import { eventually } from "../support/eventually.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
-import { accountOf, OFFERED, openSessionSeller, sessionConfig, type SessionSeller } from "../support/session-seller.ts";
+import { booksOf as books, openPurseOf, type Purse, type PurseTerms } from "../support/session-purse.ts";
+import { OFFERED, type SessionSeller } from "../support/session-seller.ts";
 
 let market: Market;
 const opened: (() => Promise<unknown>)[] = [];
@@ -30,51 +26,7 @@ afterEach(async () => {
 });
 afterAll(() => market.stop());
 
-const FUNDS = 1_000_000n;
-
-/** A funded wallet, a seller whose permits serve many calls, and a buyer that shares them. */
-async function openPurse({ terms = {}, caps = {} }: { terms?: object; caps?: object } = {}) {
-  const seller = await openSessionSeller(market);
-  opened.push(() => seller.stop());
-  const key = generatePrivateKey();
-  const { bank } = market.devnet;
-  await bank.fund(accountOf(key) as `0x${string}`);
-  await bank.token.mint(accountOf(key) as `0x${string}`, FUNDS);
-  const config = await sessionConfig(market, seller, terms);
-  const [network] = config.networks;
-  const [asset] = config.payment.assets;
-  if (network === undefined || asset === undefined) throw new Error("the devnet has a network and assets");
-  Object.assign(asset, caps);
-  const wallet = walletFromPrivateKey(key);
-  const chain = openChain(network);
-  const db = await openDatabase(config.database);
-  opened.push(() => db.destroy());
-  await approvePermit2({ db, chain, wallet, asset, amount: FUNDS });
-  let late = 0;
-  const clock = (): Date => new Date(Date.now() + late);
-  const open = async (by = clock): Promise<Buyer> => {
-    const buyer = await openBuyer({ config, wallet, clock: by });
-    opened.push(() => buyer.close());
-    return buyer;
-  };
-  const buyer = await open();
-  return {
-    seller,
-    buyer,
-    chains: new Map([[network.network, chain]]),
-    db,
-    config,
-    clock,
-    open,
-    /** From here on the buyer's clock is so many seconds ahead. */
-    passes: (seconds: number): void => void (late += seconds * 1000),
-    buy: (x: number, bounds: Partial<BuyRequest> = {}): Promise<BuyResult> =>
-      buyWith(buyer, { model: "m", input: { x: [x] }, idempotencyKey: `call-${x}-of-this-test`, ...bounds }),
-    /** What left the wallet, base units. */
-    left: async (): Promise<bigint> => FUNDS - (await readHoldings(chain, asset.asset, wallet.address)).balance,
-  };
-}
-type Purse = Awaited<ReturnType<typeof openPurse>>;
+const openPurse = (terms?: PurseTerms): Promise<Purse> => openPurseOf(market, opened, terms);
 
 const statesOf = async (db: Db): Promise<[string, string | null, string | null][]> =>
   (
@@ -99,15 +51,6 @@ const settledReceipts = ({ buyer }: Purse, results: readonly BuyResult[]): Promi
     for (const one of receipts) expect(newestAppraisal(one).layers.settlement.status).toBe("pass");
     return receipts;
   });
-
-/** Has the chain decide everything, and gives what the books say of it. */
-async function books({ buyer }: Purse) {
-  await buyer.reconcile();
-  const { assets, recent } = await buyer.spending();
-  const [asset] = assets;
-  if (asset === undefined) throw new Error("an asset is configured");
-  return { spent: BigInt(asset.spent), reserved: BigInt(asset.reserved), recent };
-}
 
 describe("one authorization for several calls", () => {
   test("later calls sign nothing, add nothing to the money at risk, and are settled together, each by its told cost", async () => {
