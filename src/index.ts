@@ -21,10 +21,12 @@ export { loadConfig } from "./config/load.ts";
 export { configSchema, type Config, type ConfigInput } from "./config/schema.ts";
 export { Proof402Error, type ErrorCode, type MoneyState } from "./errors.ts";
 export { createEzklEngine } from "./ezkl/engine.ts";
+export { withReceiptId, type JsonSchema } from "./guard/fields.ts";
 export { guard, type Action, type Guarded } from "./guard/function.ts";
 export type { ActionCall } from "./guard/guard.ts";
 export { notDone } from "./guard/not-done.ts";
 export type { GuardOptions } from "./guard/requirement.ts";
+export { parseGuardConfig, type GuardConfig, type GuardedToolConfig, type NotDoneAnswer } from "./guard/tool-config.ts";
 export { bindRulesSchema, parseRules, rulesText, type BindRules } from "./guard/rules.ts";
 export type {
   ActionDecision,

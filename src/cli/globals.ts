@@ -21,6 +21,7 @@ export const UNREADABLE: ReadonlySet<ErrorCode> = new Set([
   "config_unreadable",
   "config_permissions",
   "config_exists",
+  "guard_config",
   "seller_exists",
   "receipt_ambiguous",
   "receipt_unreadable",

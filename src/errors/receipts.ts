@@ -99,4 +99,25 @@ export const GUARD = {
   guard_options: ["An option of the guard would not guard.", "Correct the option."],
   guard_schema: ["The tool's schema cannot take the receipt's id.", "Define it as an object without receipt_id."],
   guard_tool: ["The tool has no function that can be called with judged arguments.", "Guard the tool itself."],
+  guard_config: [
+    "The configuration of the guard before a server cannot be used.",
+    "Correct the file. The error names the field.",
+  ],
+  guard_tool_missing: [
+    "The server does not offer a tool that the guard's configuration names.",
+    "Correct the name. Until then no tool is called.",
+  ],
+  guard_tool_changed: [
+    "The guarded tool is gone, or its input schema is not the one that was seen first or pinned.",
+    "Look at the tool. Start the guard again if its rules still fit.",
+  ],
+  guard_tool_refused: ["The guard does not let this tool be called.", "Call a tool that is listed."],
+  guard_call: [
+    "The call of a guarded tool holds more than the arguments that are judged.",
+    "Call it with its name and arguments alone.",
+  ],
+  guard_upstream: [
+    "The server behind the guard cannot be reached, has ended, or gives no list of its tools.",
+    "Check its command or address.",
+  ],
 } as const satisfies Record<string, Meaning>;

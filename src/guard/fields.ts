@@ -113,6 +113,14 @@ const RECEIPT_ID = {
  * The schema of a guarded tool: the tool's own, with `receipt_id`. It only checks, so that transforms and defaults of the
  * tool's schema are applied once. Throws Proof402Error `guard_schema` where it is not of an object, or of a choice or
  * combination of objects, or has a `receipt_id` already.
+ *
+ * @example
+ * ```ts
+ * import { withReceiptId } from "proof402";
+ *
+ * const schema = withReceiptId("pay", { type: "object", properties: { amount: { type: "number" } }, required: ["amount"] });
+ * // schema.required is ["amount", "receipt_id"]
+ * ```
  */
 export function withReceiptId(name: string, schema: JsonSchema): JsonSchema {
   const { required, $defs } = schema;

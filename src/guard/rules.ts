@@ -80,11 +80,19 @@ export function readRules(value: unknown): BindRules {
  * ```
  */
 export function parseRules(text: string): BindRules {
+  const json = exactJson(text);
+  if ("problem" in json) throw wrong(json.problem);
+  return readRules(json.value);
+}
+
+/** Reads JSON text whose numbers a double holds exactly, or says in a sentence why not. */
+export function exactJson(text: string): { value: unknown } | { problem: string } {
   const parsed = parseJsonText(text);
-  if (!parsed.ok) throw wrong(parsed.message);
+  if (!parsed.ok) return { problem: parsed.message };
   const rounded = respeltNumbers(text).find((spelt) => !isHeld(spelt));
-  if (rounded !== undefined) throw wrong(`The number ${rounded.slice(0, 64)} would be rounded: write it as text.`);
-  return readRules(parsed.value);
+  return rounded === undefined
+    ? { value: parsed.value }
+    : { problem: `The number ${rounded.slice(0, 64)} would be rounded: write it as text.` };
 }
 
 function isHeld(spelt: string): boolean {
