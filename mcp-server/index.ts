@@ -1,8 +1,10 @@
 /**
- * proof402/mcp: the tools as an MCP server.
+ * proof402/mcp: the tools as an MCP server, and a guard before any other one.
  *
  * @module
  */
 export type { Proof402ServerOptions } from "./call.ts";
+export { checkGuard, type CheckedTool } from "./guard/check.ts";
+export { serveGuard, type GuardedServer, type GuardServeOptions } from "./guard/serve.ts";
 export { createProof402Server } from "./server.ts";
 export { serveMcp } from "./stdio.ts";

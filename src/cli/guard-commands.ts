@@ -35,4 +35,12 @@ export function addGuardCommands(program: Command, lazily: Lazily): void {
     .command("start")
     .description("end the emergency stop")
     .action(lazily(async () => (await import("./guard.ts")).startGuards));
+  guard
+    .command("serve [command...]")
+    .description("stand before an MCP server: the tools that a file names run on verified receipts only")
+    .requiredOption("--rules <file>", "which tools are guarded, and by what")
+    .option("--upstream <url>", "the server's address, in place of a command")
+    .option("--check", "only list the server's tools and what becomes of each")
+    .addHelpText("after", "\nExample: proof402 guard serve --rules guard.json -- npx some-mcp-server")
+    .action(lazily(async () => (await import("./guard-serve.ts")).serveGuarded, [], { speaks: true }));
 }
