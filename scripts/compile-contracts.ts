@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const CONTRACTS = [
+const DEVNET = [
   { source: "DevUSD.sol", contract: "DevUSD", artifact: "dev-usd.artifact.ts", constant: "devUsd" },
   {
     source: "DevMulticall.sol",
@@ -58,6 +58,14 @@ const CONTRACTS = [
     constant: "devGroth16Verifier",
   },
 ] as const;
+const POOL = [
+  { source: "Pool.sol", contract: "TestToken", artifact: "test-token.artifact.ts", constant: "testToken" },
+  { source: "Pool.sol", contract: "Pool", artifact: "pool.artifact.ts", constant: "pool" },
+] as const;
+/** The folders of contracts, each with what its sources are compiled to. */
+export const FOLDERS = { "src/devnet/contracts": DEVNET, "examples/defi-bot": POOL } as const;
+/** Scripts run in the checkout, and tests of them, too. */
+const ROOT = process.cwd();
 const SETTINGS = {
   optimizer: { enabled: true, runs: 200 },
   viaIR: true,
@@ -73,12 +81,13 @@ type Output = {
   >;
 };
 
-/** The generated module of each contract, by file name: what must stand in `src/devnet/contracts/`. */
-export async function compileContracts(directory: string): Promise<Record<string, string>> {
+/** The generated module of each contract, by file name: what must stand in the folder. */
+export async function compileContracts(folder: keyof typeof FOLDERS): Promise<Record<string, string>> {
+  const directory = join(ROOT, folder);
   // solc is a CommonJS package without types; only its one function is used.
   const solc = createRequire(import.meta.url)("solc") as { compile: (input: string) => string; version: () => string };
   const files: Record<string, string> = {};
-  for (const { source, contract, artifact, constant } of CONTRACTS) {
+  for (const { source, contract, artifact, constant } of FOLDERS[folder]) {
     const content = await readFile(join(directory, source), "utf8");
     const input = {
       language: "Solidity",
@@ -109,7 +118,7 @@ export async function compileContracts(directory: string): Promise<Record<string
 }
 
 if (process.argv[1] !== undefined && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  const directory = resolve(process.argv[2] ?? "src/devnet/contracts");
-  for (const [name, text] of Object.entries(await compileContracts(directory)))
-    await writeFile(join(directory, name), text);
+  for (const folder of Object.keys(FOLDERS) as (keyof typeof FOLDERS)[])
+    for (const [name, text] of Object.entries(await compileContracts(folder)))
+      await writeFile(join(ROOT, folder, name), text);
 }
