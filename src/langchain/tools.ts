@@ -7,6 +7,7 @@ import { inputSchema } from "../tools/input-schema.ts";
 import type { ToolContext, ToolDefinition, ToolOutcome } from "../tools/definition.ts";
 import { errorOutcome } from "../tools/outcome.ts";
 import { decisionOf, questionOf, remarkIn, type Answered, type AskedCall } from "./human.ts";
+import { runWatched } from "./watch.ts";
 import { errorMessage, callKeyOf, readingFirst, toolCallIdOf, type CallRuntime } from "./runtime.ts";
 
 /** What the LangChain tools are made from. */
@@ -92,14 +93,19 @@ async function runWithApproval(
   const answers = new Map<string, Answered>();
   for (let place = 0; ; place += 1) {
     try {
-      return withRemark(await definition.run(contextOf(options, call, runtime, answers), args), answers);
+      const context = contextOf(options, call, runtime, answers);
+      const outcome = await runWatched(definition, (admit) => definition.run({ ...context, admit }, args));
+      return withRemark(outcome, answers);
     } catch (error) {
       const request = pendingApproval(error);
       if (request === null) throw error;
       const at = `${callKeyOf(runtime, args) ?? request.idempotencyKey} ${place}`;
       const answer = await ask(buyer, request, call, at);
       // Without a person here the call waits for the owner's answer in another terminal.
-      if (answer === NO_PERSON) return definition.run(contextOf({ buyer }, call, runtime, answers), args);
+      if (answer === NO_PERSON) {
+        const context = contextOf({ buyer }, call, runtime, answers);
+        return runWatched(definition, (admit) => definition.run({ ...context, admit }, args));
+      }
       answers.set(termsOf(request), { answer, toThis: await buyer.wasAsked(at, request) });
     }
   }
