@@ -14,7 +14,7 @@ pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#8882;padding:.75rem;
 table{border-collapse:collapse;width:100%}caption{text-align:start}th,td{text-align:start;vertical-align:top;border-bottom:1px solid #8884;padding:.25rem .5rem .25rem 0;overflow-wrap:anywhere}
 section.decision{border-bottom:1px solid #8884;padding-bottom:.5rem}dd.lines{white-space:pre-wrap}
 @page{size:A4;margin:18mm}
-@media print{:root{color-scheme:light;--pass:#14713d;--fail:#b3261e;--open:#8a5a00}body{font-size:10pt;margin:0;padding:0;max-width:none}pre{max-height:none;overflow:visible}h1,h2,h3,h4{break-after:avoid}tr,dt,li{break-inside:avoid}}
+@media print{:root{color-scheme:light;--pass:#14713d;--fail:#b3261e;--open:#8a5a00}body{font-size:10pt;margin:0;padding:0;max-width:none}pre{max-height:none;overflow:visible}details::details-content{content-visibility:visible}h1,h2,h3,h4{break-after:avoid}tr,dt,li{break-inside:avoid}}
 .drop{border:2px dashed #888;border-radius:.5rem;padding:1.5rem}label{display:block;margin:.75rem 0}`;
 
 /** A script or a style by its bytes, as a content security policy names it (CSP Level 3 §2.3.1). */

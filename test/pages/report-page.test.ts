@@ -120,6 +120,42 @@ describe.skipIf(chromium === null)("in a browser", () => {
     await opened.page.setViewportSize({ width: Math.floor((174 / 25.4) * 96), height: 900 });
     await opened.page.emulateMedia({ media: "print" });
     expect(await opened.page.evaluate("document.documentElement.scrollWidth - innerWidth")).toBeLessThanOrEqual(0);
+    // What a reader opens on the screen stands on paper, too, and no box cuts its text off.
+    const lost = await opened.page.evaluate<string[]>(`[...document.body.querySelectorAll("*")]
+      .filter((one) => {
+        const { overflowX, overflowY } = getComputedStyle(one);
+        const cut = (overflow, inside, outside) => overflow !== "visible" && inside > outside + 1;
+        return !one.checkVisibility() || cut(overflowX, one.scrollWidth, one.clientWidth) || cut(overflowY, one.scrollHeight, one.clientHeight);
+      })
+      .map(({ outerHTML }) => outerHTML.slice(0, 80))`);
+    expect(lost).toEqual([]);
+    await opened.page.close();
+  });
+
+  test("is read by keyboard alone: each link, check and action is reached in order, seen, and opened", async () => {
+    const opened = await open(join(world.folder, "report.html"));
+    const reachable = await opened.page.evaluate<string[]>(`{
+      window.stops = [...document.querySelectorAll("a[href], summary, [tabindex]")]
+        .filter((one) => one.checkVisibility());
+      stops.map(({ tagName }) => tagName);
+    }`);
+    expect(reachable).toEqual(expect.arrayContaining(["A", "SUMMARY", "PRE"]));
+    const outlined: boolean[] = [];
+    for (const at of reachable.keys()) {
+      await opened.page.keyboard.press("Tab");
+      outlined.push(
+        await opened.page.evaluate<boolean>(
+          `document.activeElement === stops[${at}] && getComputedStyle(document.activeElement).outlineStyle !== "none"`,
+        ),
+      );
+    }
+    expect(outlined).toEqual(reachable.map(() => true));
+    const enter = async (selector: string): Promise<void> => opened.page.locator(selector).first().press("Enter");
+    await enter("summary");
+    expect(await opened.page.evaluate("document.querySelectorAll('details[open]').length")).toBe(1);
+    await enter("td a");
+    expect(await opened.page.evaluate("document.querySelector(':target').className")).toBe("decision");
+    expect(opened.said).toEqual([]);
     await opened.page.close();
   });
 
