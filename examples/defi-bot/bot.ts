@@ -1,5 +1,5 @@
 import { BaseError } from "viem";
-import { formatUnits, Proof402Error, type Buyer, type BuyResult } from "proof402";
+import { formatUnits, Proof402Error, type ActionRecord, type Buyer, type BuyResult } from "proof402";
 import { ask, recordOnce } from "./ask.ts";
 import { featuresOf } from "./features.ts";
 import type { PoolAccess } from "./pool.ts";
@@ -43,11 +43,15 @@ export function createBot({ settings, buyer, store, pool, say }: Parts) {
     return store.begin({ day, assurance: assuranceFor(await pool.position(), limits), features: featuresAt(day) });
   }
 
-  /** Trades once on a verified answer, or finds that an earlier process did. Null asks for another answer. */
+  /** The round's trade, if an earlier process made it: the answer may be too old by now, and its trade stands. */
+  async function tradeOf({ day }: Round): Promise<ActionRecord | null> {
+    const actions = await buyer.actions.list({ limit: 100 });
+    const done = actions.filter(({ tool, state }) => isOf(name, tool) && state === "done");
+    return done.find((one) => dayOf(one) === day) ?? null;
+  }
+
+  /** Trades once on a verified answer. Null asks for another answer. */
   async function act(round: Round, { receipt, answer }: BuyResult): Promise<string | null> {
-    const [claim] = await buyer.claims(receipt.id);
-    if (claim?.state === "done") return "traded";
-    if (claim?.state === "failed") return null;
     const position = await pool.position();
     const wish = wishFor(classOf(answer), position, limits);
     if (wish === null) return `held: class ${classOf(answer)}`;
@@ -70,22 +74,21 @@ export function createBot({ settings, buyer, store, pool, say }: Parts) {
     }
   }
 
-  async function end(round: Round, { receipt }: BuyResult, outcome: string): Promise<void> {
-    const done = (await buyer.actions.list({ limit: 100 })).find(
-      (one) => one.receiptId === receipt.id && one.state === "done",
-    );
+  async function end(round: Round, receiptId: string, outcome: string): Promise<void> {
+    const done = await tradeOf(round);
     const swap = done?.idempotencyKey == null ? null : await pool.swap(orderIdOf(done.idempotencyKey));
     const told = swap === null ? outcome : `${swap.side} ${formatUnits(swap.eth, 18)} ETH`;
     await recordOnce(buyer, {
       purpose: name,
       subject: `day ${round.day}`,
-      receipts: [receipt.id],
+      receipts: [receiptId],
       action: swap === null ? { trade: "none" } : { trade: swap.side, ...textOf(swap) },
       outcome: told,
       program: "defi-bot",
     });
     store.end(round.day, outcome);
-    say(`day ${round.day}: ${told}, ${round.assurance}, by ${receipt.core.seller.id}`);
+    const { core } = await buyer.getReceipt(receiptId);
+    say(`day ${round.day}: ${told}, ${round.assurance}, by ${core.seller.id}`);
   }
 
   /** What is left to spend, of the caps and of the wallet, and the alarm for its owner. */
@@ -108,6 +111,11 @@ export function createBot({ settings, buyer, store, pool, say }: Parts) {
     health.position = await pool.position();
     await lookAtMoney();
     const round = store.open() ?? (await nextRound());
+    const made = await tradeOf(round);
+    if (made !== null) {
+      await end(round, made.receiptId, "traded");
+      return null;
+    }
     const asked = await ask({ name, buyer, store }, round, { ...limits, waitSeconds: 5 });
     if (asked.is === "ended") {
       store.end(round.day, asked.outcome);
@@ -120,7 +128,7 @@ export function createBot({ settings, buyer, store, pool, say }: Parts) {
     }
     const outcome = await act(round, asked.bought);
     if (outcome === null) store.nextAnswer(round.day);
-    else await end(round, asked.bought, outcome);
+    else await end(round, asked.bought.receipt.id, outcome);
     health.position = await pool.position();
     return null;
   }
@@ -150,6 +158,9 @@ export function createBot({ settings, buyer, store, pool, say }: Parts) {
     },
   };
 }
+
+const dayOf = ({ arguments: given }: ActionRecord): number | null =>
+  given === null ? null : (JSON.parse(given.json) as { day: number }).day;
 
 /** Whether an action is of this bot. */
 export const isOf = (name: string, tool: string | null): boolean => tool?.startsWith(`${name} trade,`) === true;

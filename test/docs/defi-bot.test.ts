@@ -86,27 +86,35 @@ test("defi-bot: through lies, a dry budget, a dead chain, a slow proof and kills
   const faulty = await write();
   const rounds = cases(2, 5);
   const file = await deployFor(faulty, market.directory, { seed: 3, firstDay: 74, rounds });
-  const written = JSON.parse(await readFile(file, "utf8")) as { limits: object };
-  Object.assign(written.limits, { provenAboveEth: "500000000000000000" });
-  await writeFile(file, JSON.stringify(written));
+  const limit = async (limits: object): Promise<void> => {
+    const written = JSON.parse(await readFile(file, "utf8")) as { limits: object };
+    Object.assign(written.limits, limits);
+    await writeFile(file, JSON.stringify(written));
+  };
+  await limit({ provenAboveEth: "500000000000000000" });
   const run = (): Running => start([built("run"), file], faulty);
 
   // 1. The chain takes an order, loses its answer and is gone. Later it tells that the order has traded.
   chain = "losing answers";
   const first = run();
-  await says(first, "waits: the chain");
+  await killOnce(first, "waits: the chain");
   expect(first.said()).toContain("as that of tampering is failed");
   chain = "up";
-  await says(first, "an order of before is done");
+  // The next process finds the answer too old to trade on, and the trade that was made on it in time.
+  await limit({ maxAgeSeconds: 1 });
+  const second = run();
+  await says(second, "an order of before is done");
+  await says(second, "day 74: buy 0.5 ETH, attested, by honest");
 
   // 2. The budget was for the one lie and the one answer.
-  await says(first, "TOP UP: over_hour_cap");
-  const [, url = ""] = /metrics: (\S+)/.exec(first.said()) ?? [];
+  await says(second, "TOP UP: over_hour_cap");
+  const [, url = ""] = /metrics: (\S+)/.exec(second.said()) ?? [];
   const metrics = (await (await fetch(url)).text()).split("\n");
-  for (const shown of ["top_up 1", "waiting 1", 'rounds{outcome="traded"} 1', "position_eth 0.5", "starts 1"])
+  for (const shown of ["top_up 1", "waiting 1", 'rounds{outcome="traded"} 1', "position_eth 0.5", "starts 2"])
     expect(metrics).toContain(`defi_bot_${shown}`);
-  first.child.kill("SIGKILL");
-  await first.ended;
+  second.child.kill("SIGKILL");
+  await second.ended;
+  await limit({ maxAgeSeconds: 300 });
   cap = "5000000";
   await write();
 
