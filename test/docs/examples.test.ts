@@ -36,6 +36,7 @@ test("every example is run by a test, has a short README, and knows proof402 by 
     "mcp-client",
     "payroll-approval",
     "seller-node",
+    "supply-routing",
     "verify-in-browser",
   ]);
   for (const name of folders) expect((await readmeOf(name)).trimEnd().split("\n").length).toBeLessThanOrEqual(40);
@@ -81,6 +82,10 @@ test("payroll-approval: each line is decided on its receipt, and the month's rep
   expect(await counts()).toEqual(before);
   const page = await readFile(join(market.directory, "payroll.html"), "utf8");
   for (const words of ["Eva Lind", "Nadia Roth and Owen Bell", "Decisions: VERIFIED"]) expect(page).toContain(words);
+});
+
+test("supply-routing: sellers that fail are dropped, and each booking is traced to its evidence from files alone", async () => {
+  await mustPrintAsItsReadmeSays("supply-routing");
 });
 
 test("seller-node: a buyer who pins the printed key buys from the process that sells an ONNX file", async () => {
