@@ -8,6 +8,18 @@ export type GlobalOptions = { config?: string; json?: boolean };
 /** What the process ends with; `--help` shows the same table. */
 export const EXIT = { ok: 0, failed: 1, open: 2, usage: 64, interrupted: 130 } as const;
 
+/** What each exit code means, for people. */
+export const EXIT_MEANINGS: readonly (readonly [number, string])[] = [
+  [EXIT.ok, "done. verify: the verdict is verified. buy: verified, or pending if --wait verified was not given"],
+  [EXIT.failed, "failed. verify, buy: the verdict is failed. Any command: it could not do its work"],
+  [
+    EXIT.open,
+    "open. verify: the verdict is pending or unverified. buy: unverified, as every purchase with --assurance none is,\nor still pending after --wait verified",
+  ],
+  [EXIT.usage, "the command line, the configuration or a file could not be used"],
+  [EXIT.interrupted, "interrupted"],
+];
+
 /** Codes of errors that mean the input could not be used, not that the work failed. */
 export const UNREADABLE: ReadonlySet<ErrorCode> = new Set([
   "usage",

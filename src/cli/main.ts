@@ -7,22 +7,18 @@ import { addGuardCommands } from "./guard-commands.ts";
 import { addInit } from "./init/options.ts";
 import type { Lazily } from "./lazily.ts";
 import { addNodeCommands } from "./node-commands.ts";
-import { EXIT, exitOf, note, printJson } from "./globals.ts";
+import { EXIT, EXIT_MEANINGS, exitOf, note, printJson } from "./globals.ts";
 import { PEERS, requirePeers } from "../peers.ts";
 import { ASSURANCES } from "../receipts/schema.ts";
 import { VERSION } from "../version.ts";
 import { alive } from "./progress.ts";
 import { addProxyCommands } from "./proxy-commands.ts";
 import { addReceiptCommands } from "./receipt-commands.ts";
+import { addShellCommands } from "./shell-commands.ts";
 
 const EXIT_CODES = `
 Exit codes
-  0    done. verify: the verdict is verified. buy: verified, or pending if --wait verified was not given
-  1    failed. verify, buy: the verdict is failed. Any command: it could not do its work
-  2    open. verify: the verdict is pending or unverified. buy: unverified, as every purchase with --assurance none is,
-       or still pending after --wait verified
-  64   the command line, the configuration or a file could not be used
-  130  interrupted
+${EXIT_MEANINGS.map(([code, meaning]) => `  ${String(code).padEnd(5)}${meaning.replaceAll("\n", `\n${" ".repeat(7)}`)}`).join("\n")}
 
 Start with: proof402 demo`;
 
@@ -250,6 +246,8 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
     .description("serve the tools over MCP on standard input and output")
     .addHelpText("after", "\nExample: claude mcp add proof402 -- proof402 mcp")
     .action(lazily(async () => (await import("./mcp.ts")).mcp, [], SPEAKING));
+
+  addShellCommands(program, lazily);
 
   nameHelp(program, "proof402");
   return program;
