@@ -57,21 +57,29 @@ test("mcp-client: a client of one's own buys and reads a verified receipt", asyn
 test("payroll-approval: each line is decided on its receipt, and the month's report is verified from files alone", async () => {
   await mustPrintAsItsReadmeSays("payroll-approval");
   // Again: nothing is bought or decided twice.
-  const counts = async (): Promise<unknown> => {
+  const counts = async (): Promise<number[]> => {
     const { stdout } = await runCli(["audit", "--json"], { env: environment() });
     const { receipts, decisions } = JSON.parse(stdout) as { receipts: number; decisions: number };
-    return { receipts, decisions };
+    return [receipts, decisions];
   };
   const before = await counts();
   const script = "dist/examples/payroll-approval/run.js";
   // Another account is another payment, though name and sum are as they were.
   const rows = await readFile(join(root, "examples/payroll-approval/payroll.csv"), "utf8");
   const file = join(market.directory, "rows.csv");
-  await writeFile(file, rows.replace("GB29 NWBK 6016 1331 9268 19", "GB00 0000"));
-  const moved = await run([script, "rows.csv", "--no-report"]);
+  const added = "8,Al Ng,900.00,XX,2.4,0.9,2.3,0.01,0.7,0.1,2,0.5\n";
+  await writeFile(file, rows.replace("GB29 NWBK 6016 1331 9268 19", "GB00 0000") + added);
+  // The one new line is an anomaly, and a person answers at the terminal.
+  const moved = await runAnswering([script, "rows.csv", "--no-report", "--ask"], {
+    "Your name: ": "Nadia Roth",
+    "approve or reject: ": "approve",
+    "Reason: ": "A bonus.",
+  });
   const [claimed = ""] = blocks(await readmeOf("payroll-approval"), "text");
   const changed = 'line 4: CHANGED after its decision about "line 4: Tom Okoro, 5100.00". It is not paid.';
-  expect(moved.output.trim().split("\n")).toEqual(claimed.split("\n").slice(0, 7).with(3, changed));
+  const printed = moved.output.trim().split("\n");
+  expect(printed.slice(0, 7)).toEqual(claimed.split("\n").slice(0, 7).with(3, changed));
+  expect(printed.at(-1)).toMatch(/line 8: Al Ng, 900\.00: approved, score [01]\.\d\d, by Nadia Roth$/);
   expect(moved.code).toBe(1);
   await writeFile(join(market.directory, "payroll.lock"), "");
   const second = await run([script, "--no-report"]);
@@ -79,7 +87,7 @@ test("payroll-approval: each line is decided on its receipt, and the month's rep
   // An empty cell is no zero.
   await writeFile(file, `${rows}8,Al Ng,1.00,XX,1,,1,1,0,1,1,1\n`);
   await expect(readLines(file)).rejects.toThrow("row 8 is not as it must be");
-  expect(await counts()).toEqual(before);
+  expect(await counts()).toEqual(before.map((count) => count + 1));
   const page = await readFile(join(market.directory, "payroll.html"), "utf8");
   for (const words of ["Eva Lind", "Nadia Roth and Owen Bell", "Decisions: VERIFIED"]) expect(page).toContain(words);
 });
@@ -206,6 +214,20 @@ function run(script: string[], cwd = market.directory): Promise<Ended> {
   return new Promise((resolve, reject) => {
     let output = "";
     const child = start(script, cwd, (text) => (output += text));
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ code: code ?? -1, output }));
+  });
+}
+
+/** Answers each of the script's questions at its terminal. */
+function runAnswering(script: string[], answers: Record<string, string>): Promise<Ended> {
+  return new Promise((resolve, reject) => {
+    let output = "";
+    const child = start(script, market.directory, (text) => {
+      output += text;
+      const asked = Object.keys(answers).find((question) => output.endsWith(question));
+      if (asked !== undefined) child.stdin?.write(`${answers[asked]}\n`);
+    });
     child.on("error", reject);
     child.on("close", (code) => resolve({ code: code ?? -1, output }));
   });
