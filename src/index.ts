@@ -11,11 +11,12 @@ export type {
   Buyer,
   BuyOptions,
   BuyResult,
-  Claim,
   ModelView,
+  QuorumResult,
   Spending,
   Warning,
 } from "./buyer/types.ts";
+export type { Dissent, QuorumTerms, Tolerance } from "./buyer/quorum/terms.ts";
 export type { DecisionInput } from "./buyer/decision-types.ts";
 export { loadConfig } from "./config/load.ts";
 export { configSchema, type Config, type ConfigInput } from "./config/schema.ts";

@@ -98,3 +98,22 @@ export interface Actions {
   /** The emergency stop in force, or null. */
   stop(): Promise<GuardStop | null>;
 }
+
+/** A purchase used up as the reason for one action. */
+export type Claim = {
+  /** The receipt that was shown for it. */
+  receiptId: string;
+  purpose: string;
+  at: string;
+  /**
+   * `claimed`: no action was named, or it has not begun. `invoking`: it is under way in this process. `done`: it returned,
+   * or was found to have happened. `failed`: it surely did not happen. `undecided`: it threw, or no end was written, because
+   * its process died or, where another process reads this, still runs it.
+   */
+  state: ClaimState;
+  /** What it was begun with; null where no action was named. */
+  arguments: ClaimedAction["arguments"] | null;
+  /** What it returned or threw, as text, its beginning. */
+  outcome: string | null;
+  endedAt: string | null;
+};

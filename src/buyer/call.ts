@@ -4,9 +4,11 @@ import { Proof402Error } from "../errors.ts";
 import type { Refusal } from "../payment/types.ts";
 import type { Wallet } from "../payment/wallet.ts";
 import type { Assurance } from "../receipts/schema.ts";
-import { keysOf, openKey } from "./calls.ts";
+import { keyConflict, keysOf, openKey } from "./calls.ts";
 import type { BuyerContext } from "./context.ts";
+import { isOfQuorum } from "./quorum/keys.ts";
 import { createPartsTeller, type PartsTeller } from "./answer-parts.ts";
+import type { AnyRequest } from "./request.ts";
 import { tell } from "./tell.ts";
 import type { BuyOptions, BuyRequest } from "./types.ts";
 
@@ -15,6 +17,8 @@ export type Call = {
   request: BuyRequest;
   options: BuyOptions;
   assurance: Assurance;
+  /** Its part of the bound of a call that makes several purchases, USD. */
+  most: number | undefined;
   wallet: Wallet;
   /** The idempotency key: the caller's own, that of the open call this one equals, or a new one. */
   key: string;
@@ -50,22 +54,14 @@ export async function openCall(
   request: BuyRequest,
   options: BuyOptions,
   closing: AbortSignal,
+  most?: number,
 ): Promise<Call> {
-  const { wallet } = ctx;
-  if (wallet === null) {
-    throw new Proof402Error("wallet_missing", "No wallet is configured, so nothing can be bought.", {
-      next: "Set PROOF402_PRIVATE_KEY, or wallet.privateKeyFile or wallet.keystoreFile in the configuration.",
-    });
-  }
+  const wallet = requireWallet(ctx);
   const { idempotencyKey: own } = request;
-  if (own !== undefined && !/^[\x21-\x7e]{8,128}$/.test(own)) {
-    throw new Proof402Error(
-      "invalid_input",
-      "An idempotency key must be 8 to 128 printable ASCII characters without spaces.",
-      { next: "Leave it out or give a longer one." },
-    );
-  }
-  const argsDigest = digestOf(request);
+  requireKey(own);
+  const argsDigest = argsDigestOf(request);
+  // The purchases of a quorum go by keys of their own, so its key names no purchase that would conflict.
+  if (own !== undefined && (await isOfQuorum(ctx.db, own))) throw keyConflict();
   const { key, drawn } = await openKey(ctx, { own, surface: request.callKey, payer: wallet.address, argsDigest });
   return {
     request,
@@ -74,11 +70,30 @@ export async function openCall(
     key,
     drawn,
     argsDigest,
+    most,
     assurance: request.assurance ?? ctx.config.verification.assurance,
     progress: reporter(options),
     parts: createPartsTeller(options),
     ...createStop(options.signal, closing),
   };
+}
+
+/** The wallet that pays. Throws Proof402Error `wallet_missing`. */
+export function requireWallet({ wallet }: Pick<BuyerContext, "wallet">): Wallet {
+  if (wallet !== null) return wallet;
+  throw new Proof402Error("wallet_missing", "No wallet is configured, so nothing can be bought.", {
+    next: "Set PROOF402_PRIVATE_KEY, or wallet.privateKeyFile or wallet.keystoreFile in the configuration.",
+  });
+}
+
+/** Throws Proof402Error `invalid_input` for a caller's key that cannot be one. */
+export function requireKey(own: string | undefined): void {
+  if (own === undefined || /^[\x21-\x7e]{8,128}$/.test(own)) return;
+  throw new Proof402Error(
+    "invalid_input",
+    "An idempotency key must be 8 to 128 printable ASCII characters without spaces.",
+    { next: "Leave it out or give a longer one." },
+  );
 }
 
 /**
@@ -91,7 +106,7 @@ export async function namesOf(ctx: BuyerContext, request: BuyRequest): Promise<s
   const payer = ctx.wallet?.address ?? "";
   let argsDigest: string;
   try {
-    argsDigest = digestOf(request);
+    argsDigest = argsDigestOf(request);
   } catch {
     // What is no JSON equals no call.
     return named;
@@ -99,8 +114,10 @@ export async function namesOf(ctx: BuyerContext, request: BuyRequest): Promise<s
   return keysOf(ctx.db, { own, surface, payer, argsDigest }).catch(() => (named.length === 0 ? null : named));
 }
 
-function digestOf({ model, input, seller, assurance, maxUsd }: BuyRequest): string {
-  const asked = { model, input, seller: seller ?? null, assurance: assurance ?? null, maxUsd: maxUsd ?? null };
+/** sha256 of all that a call asks, hex. Throws Proof402Error `invalid_input`. */
+export function argsDigestOf({ model, input, seller, assurance, maxUsd, quorum }: AnyRequest): string {
+  const one = { model, input, seller: seller ?? null, assurance: assurance ?? null, maxUsd: maxUsd ?? null };
+  const asked = quorum === undefined ? one : { ...one, quorum };
   try {
     return toHex(canonicalSha256(asked));
   } catch {

@@ -11,7 +11,8 @@ import type { BuyerContext } from "./context.ts";
 import { requireNoStop } from "./guard-stop.ts";
 import { noteLateEnd } from "./late-end.ts";
 import { thisProcess } from "./process-owner.ts";
-import type { Buyer, Claim } from "./types.ts";
+import type { Claim } from "./action-types.ts";
+import type { Buyer } from "./types.ts";
 import { requireReceipt } from "../receipts/store.ts";
 
 /**

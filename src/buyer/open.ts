@@ -22,6 +22,7 @@ import { importJudged } from "./import.ts";
 import { judgeAgain } from "./judge.ts";
 import { newestAppraisal } from "../receipts/newest.ts";
 import { openMarket, viewModels } from "./listing.ts";
+import { buyQuorum } from "./quorum/quorum.ts";
 import { openNonceSecret } from "./one-database.ts";
 import { createQuestions } from "./questions.ts";
 import { createQueue } from "./background/queue.ts";
@@ -29,7 +30,7 @@ import { createQuoteCache } from "./quotes.ts";
 import { readArguments } from "./request.ts";
 import { startSecondClock } from "./background/clock.ts";
 import { viewSpending } from "./spending.ts";
-import type { Buyer, BuyArguments } from "./types.ts";
+import type { Buyer, BuyArguments, BuyOptions, BuyRequest, BuyResult } from "./types.ts";
 import { createCalls } from "./under-way.ts";
 import { waitEnded, waitForVerdict, whatCame } from "./background/wait.ts";
 
@@ -105,15 +106,11 @@ export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
       await db.destroy();
     })());
 
-  return {
-    warnings: ctx.warnings,
-    tokens: config.payment.assets,
-
-    listModels: (listOptions = {}) => viewModels(ctx, listOptions),
-
-    buy: async (...given: BuyArguments) => {
-      const { request, options: buyOptions } = readArguments(given);
-      return calls.make(request, buyOptions, async (result, call, closing) => {
+  const buyOne = (request: BuyRequest, buyOptions: BuyOptions, most?: number): Promise<BuyResult> =>
+    calls.make(
+      request,
+      buyOptions,
+      async (result, call, closing) => {
         const { wait } = request;
         const { signal } = buyOptions;
         if (wait !== "verified" || !result.stored) return result;
@@ -126,8 +123,22 @@ export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
         });
         const appraisal = newestAppraisal(receipt);
         return { ...result, verdict: appraisal.verdict, receipt, appraisal };
-      });
-    },
+      },
+      most,
+    );
+  const buy = (async (...given: BuyArguments) => {
+    const { request, options: buyOptions } = readArguments(given);
+    const { quorum, ...one } = request;
+    return quorum === undefined ? buyOne(one, buyOptions) : buyQuorum(ctx, buyOne, { ...one, quorum }, buyOptions);
+  }) as Buyer["buy"];
+
+  return {
+    warnings: ctx.warnings,
+    tokens: config.payment.assets,
+
+    listModels: (listOptions = {}) => viewModels(ctx, listOptions),
+
+    buy,
 
     getReceipt: (id, { waitSeconds = 0, settled, signal } = {}) =>
       waitForVerdict(ctx, id, { waitSeconds, settled, signal }),

@@ -63,7 +63,7 @@ export async function quotesOf(
     channelTerms: candidate.seller.channel,
     channels: await channelsWith(ctx, call, candidate),
     required: read.required,
-    maxUsd: call.request.maxUsd,
+    maxUsd: boundOf(call),
   });
   if (!chosen.ok) {
     const [first] = chosen.refusals;
@@ -158,6 +158,14 @@ const channelsWith = (ctx: BuyerContext, call: Call, { seller }: Candidate): Pro
     ? openChannels(ctx.db, seller, call.wallet.address)
     : Promise.resolve([]);
 
+/** The caller's own bound in USD: the call's, or its part of that of several. */
+function boundOf({ request: { maxUsd }, most }: Call): number | undefined {
+  if (most === undefined || maxUsd === undefined) return most ?? maxUsd;
+  return Math.min(most, maxUsd);
+}
+
 /** The caller's own bound in base units of an asset, or null. */
-export const maxAmountOf = ({ request: { maxUsd } }: Call, asset: AssetPolicy): bigint | null =>
-  maxUsd === undefined ? null : usdBound(maxUsd, asset);
+export function maxAmountOf(call: Call, asset: AssetPolicy): bigint | null {
+  const bound = boundOf(call);
+  return bound === undefined ? null : usdBound(bound, asset);
+}

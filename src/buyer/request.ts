@@ -1,16 +1,17 @@
 import { Proof402Error } from "../errors.ts";
-import type { BuyArguments, BuyOptions, BuyRequest } from "./types.ts";
+import type { BuyArguments, BuyOptions, BuyRequest, ByQuorum } from "./types.ts";
 import { isRecord } from "../evidence/record.ts";
 
 /** The names of a call's bounds, in a request and in options alike. */
 const BOUNDS = [
   "seller",
   "assurance",
+  "quorum",
   "maxUsd",
   "wait",
   "idempotencyKey",
   "callKey",
-] as const satisfies readonly Exclude<keyof BuyRequest, "model" | "input">[];
+] as const satisfies readonly Exclude<keyof AnyRequest, "model" | "input">[];
 const REQUEST: readonly string[] = ["model", "input", ...BOUNDS];
 const OPTIONS: readonly string[] = [
   ...BOUNDS,
@@ -20,7 +21,10 @@ const OPTIONS: readonly string[] = [
   "approve",
   "admit",
   "chat",
-] satisfies (keyof BuyOptions)[];
+] satisfies (keyof (BuyOptions & ByQuorum))[];
+
+/** A request for one purchase, or with `quorum` for several. */
+export type AnyRequest = BuyRequest & Partial<ByQuorum>;
 
 /**
  * Reads the arguments of `buy` in either form. A bound in the options counts before the request's, and one that is undefined
@@ -28,7 +32,7 @@ const OPTIONS: readonly string[] = [
  *
  * Throws Proof402Error `invalid_input` if they name no model and input, or give a name that means nothing here.
  */
-export function readArguments(given: BuyArguments): { request: BuyRequest; options: BuyOptions } {
+export function readArguments(given: BuyArguments): { request: AnyRequest; options: BuyOptions } {
   const [first, second, third] = given as readonly unknown[];
   const isNamed = typeof first === "string";
   const request: unknown = isNamed ? { model: first, input: second } : first;
@@ -45,7 +49,7 @@ export function readArguments(given: BuyArguments): { request: BuyRequest; optio
     if (unknown !== undefined) throw refused(`A purchase has no "${unknown.slice(0, 64)}".`);
   }
   const bounds = BOUNDS.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]);
-  return { request: { ...(request as BuyRequest), ...(Object.fromEntries(bounds) as Partial<BuyRequest>) }, options };
+  return { request: { ...(request as AnyRequest), ...(Object.fromEntries(bounds) as Partial<AnyRequest>) }, options };
 }
 
 const refused = (message: string): Proof402Error =>

@@ -1,5 +1,5 @@
 import type { Address } from "../evidence/bytes.ts";
-import type { MoneyState } from "../errors.ts";
+import type { MoneyState, Proof402Error } from "../errors.ts";
 import type { AuditResult } from "../receipts/audit-codes.ts";
 import type { DecisionLog } from "./decision-types.ts";
 import type { Appraisal, Assurance, Receipt, Verdict } from "../receipts/schema.ts";
@@ -8,8 +8,8 @@ import type { ListedModel, Listing } from "../market/types.ts";
 import type { PlacedToken } from "../chain/money-text.ts";
 import type { AssetSpending } from "../payment/types.ts";
 import type { ReconcileSummary } from "../payment/reconcile.ts";
-import type { ClaimState } from "../storage/claim-tables.ts";
-import type { Actions, ClaimedAction } from "./action-types.ts";
+import type { Actions, Claim, ClaimedAction } from "./action-types.ts";
+import type { Dissent, QuorumTerms } from "./quorum/terms.ts";
 import type { PurchaseState } from "../storage/tables.ts";
 
 /** One model on offer, as an agent sees it. */
@@ -145,6 +145,33 @@ export type BuyResult = AnswerReading & {
   idempotencyKey: string;
 };
 
+/** Buys from several sellers, and compares their answers. The call's bounds are of all purchases together. */
+export type ByQuorum = { quorum: QuorumTerms };
+
+/** The outcome of a purchase from several sellers: one answer, or both sides. */
+export type QuorumResult = {
+  /** The worst of the agreeing receipts'. `failed` if too few agree. Act on the answer only if it is `verified`. */
+  verdict: Verdict;
+  /** Null if enough agree. */
+  code: "quorum_disagrees" | null;
+  /** The answer of the first agreeing seller by id. Null if too few agree: no side is chosen. */
+  answer: Record<string, unknown> | null;
+  /** The least of the agreeing receipts'; `none` if too few agree. */
+  assurance: Assurance;
+  /** Whether any of the agreeing receipts rests on simulated hardware. */
+  simulated: boolean;
+  /** The results that agree, every two of them, by their sellers' ids. Empty if too few agree. */
+  agreeing: BuyResult[];
+  dissenting: { result: BuyResult; why: Dissent }[];
+  /** Sellers without an answer, with the error of each. Its `money` is of that purchase alone. */
+  unanswered: { sellerId: string; error: Proof402Error }[];
+  /** All receipts, agreeing or not. */
+  receipts: Receipt[];
+  terms: QuorumTerms;
+  /** Gives this result again, and pays nothing twice. */
+  idempotencyKey: string;
+};
+
 /** The codes of warnings, each with what it means. */
 export const WARNINGS = {
   nonces_of_database:
@@ -202,25 +229,6 @@ export type SellerView = {
   hold: { reason: string; receiptId: string | null; callKey: string | null; since: string } | null;
 };
 
-/** A purchase used up as the reason for one action. */
-export type Claim = {
-  /** The receipt that was shown for it. */
-  receiptId: string;
-  purpose: string;
-  at: string;
-  /**
-   * `claimed`: no action was named, or it has not begun. `invoking`: it is under way in this process. `done`: it returned,
-   * or was found to have happened. `failed`: it surely did not happen. `undecided`: it threw, or no end was written, because
-   * its process died or, where another process reads this, still runs it.
-   */
-  state: ClaimState;
-  /** What it was begun with; null where no action was named. */
-  arguments: ClaimedAction["arguments"] | null;
-  /** What it returned or threw, as text, its beginning. */
-  outcome: string | null;
-  endedAt: string | null;
-};
-
 /** The library's one object: buys, keeps receipts, verifies. Safe to share between surfaces of one process. */
 export interface Buyer extends DecisionLog {
   /** The tokens of the payment policy: amounts of them are told by name. */
@@ -231,8 +239,10 @@ export interface Buyer extends DecisionLog {
   listModels(options?: { signal?: AbortSignal; refresh?: boolean }): Promise<ModelsOnOffer>;
   /**
    * Buys one inference of a model and returns its answer with the receipt. Throws Proof402Error; `error.money` says
-   * whether money moved.
+   * whether money moved. With `quorum` it buys from several sellers, gives one answer, and keeps both sides where they differ.
    */
+  buy(request: BuyRequest & ByQuorum, options?: BuyOptions): Promise<QuorumResult>;
+  buy(model: string, input: BuyRequest["input"], options: BuyOptions & ByQuorum): Promise<QuorumResult>;
   buy(...given: BuyArguments): Promise<BuyResult>;
   /**
    * Waits up to `waitSeconds` for the verdict to leave `pending`, and with `settled` also for the payment to be seen on chain.

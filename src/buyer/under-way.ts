@@ -18,9 +18,9 @@ type Finish = (result: BuyResult, call: Call, closing: AbortSignal) => Promise<B
 export type Calls = {
   /**
    * Makes a call, then has `finish` turn its result into what the caller gets. The call's error states the fate of its
-   * money. A caller that gives up after the payment went out ends its own waiting and nothing else.
+   * money. `most` is its part of a larger call's bound, USD. A caller that gives up after the payment went out ends its own waiting and nothing else.
    */
-  make(request: BuyRequest, options: BuyOptions, finish: Finish): Promise<BuyResult>;
+  make(request: BuyRequest, options: BuyOptions, finish: Finish, most?: number): Promise<BuyResult>;
   /** Takes no more calls, ends what waits for a verdict, and resolves once the last exchange has come to its end. */
   drain(): Promise<void>;
 };
@@ -50,10 +50,10 @@ export function createCalls(ctx: BuyerContext): Calls {
     return work;
   };
 
-  const make: Calls["make"] = async (request, options, finish) => {
+  const make: Calls["make"] = async (request, options, finish, most) => {
     let call: Call | null = null;
     try {
-      call = await openCall(ctx, request, options, closing.signal);
+      call = await openCall(ctx, request, options, closing.signal, most);
       const result = await whileWanted(call, tracked(inTurn(call)));
       if (!isServed(result.receipt.core)) await holdUnserved(ctx).catch(() => undefined);
       call.parts.tellRest(result.receipt);
@@ -76,8 +76,8 @@ export function createCalls(ctx: BuyerContext): Calls {
   };
 
   return {
-    make: (request, options, finish) =>
-      closing.signal.aborted ? refuseClosed(ctx, request) : tracked(make(request, options, finish)),
+    make: (request, options, finish, most) =>
+      closing.signal.aborted ? refuseClosed(ctx, request) : tracked(make(request, options, finish, most)),
 
     async drain() {
       closing.abort();

@@ -1,13 +1,15 @@
 import { readFile } from "node:fs/promises";
 import { text as readStream } from "node:stream/consumers";
 import type { Command } from "commander";
-import type { ApprovalDecision, ApprovalRequest, Buyer } from "../buyer/types.ts";
+import type { QuorumTerms } from "../buyer/quorum/terms.ts";
+import type { ApprovalDecision, ApprovalRequest, Buyer, BuyRequest } from "../buyer/types.ts";
 import { Proof402Error } from "../errors.ts";
 import { parseJsonText, respeltNumbers } from "../evidence/json-text.ts";
 import type { Verdict } from "../receipts/schema.ts";
 import type { Bought } from "../tools/buy-inference.ts";
 import { buyInference } from "../tools/index.ts";
 import { askAtTerminal, hasTerminal } from "./ask.ts";
+import { buyByQuorum, termsOf } from "./buy-quorum.ts";
 import { runTool } from "./run-tool.ts";
 import { EXIT, globals, note } from "./globals.ts";
 import { decimal } from "./numbers.ts";
@@ -15,7 +17,16 @@ import { purchaseText } from "./purchase-text.ts";
 import { releaseText } from "./sellers.ts";
 import { withBuyer } from "./session.ts";
 
-type Options = { input: string; seller?: string; assurance?: string; maxUsd?: string; wait?: string; key?: string };
+type Options = {
+  input: string;
+  seller?: string;
+  assurance?: string;
+  maxUsd?: string;
+  wait?: string;
+  key?: string;
+  quorum?: string;
+  tolerance: string[];
+};
 
 /**
  * `proof402 buy`: pays for one inference. Ctrl-C or SIGTERM ends it before the payment is sent; afterwards it says how the call
@@ -24,6 +35,7 @@ type Options = { input: string; seller?: string; assurance?: string; maxUsd?: st
 export async function buy(model: string, options: Options, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
   const input = await readInput(options.input);
+  const terms = quorumOf(options);
   const abort = new AbortController();
   const onSignal = (): void => abort.abort();
   const approve = async ({ message }: ApprovalRequest): Promise<ApprovalDecision> => {
@@ -34,6 +46,22 @@ export async function buy(model: string, options: Options, command: Command): Pr
   for (const signal of SIGNALS) process.once(signal, onSignal);
   try {
     const code = await withBuyer(rest, async (buyer) => {
+      if (terms !== null) {
+        const request = { ...requestOf(model, input, options), quorum: terms };
+        const { verdict } = await buyByQuorum(buyer, request, {
+          json,
+          options: {
+            signal: abort.signal,
+            onProgress: ({ message }) => note(`[quorum] ${message}`),
+            approve: hasTerminal() ? approve : undefined,
+          },
+        }).catch((error: unknown) => {
+          if (Proof402Error.isInstance(error) && error.idempotencyKey !== undefined)
+            note(`To take it up again without paying twice, add: --key ${error.idempotencyKey}`);
+          throw error;
+        });
+        return exitOfVerdict(verdict, options.wait === "verified");
+      }
       let bought: Bought | null = null;
       const exit = await runTool(
         buyInference,
@@ -72,6 +100,28 @@ export async function buy(model: string, options: Options, command: Command): Pr
   } finally {
     for (const signal of SIGNALS) process.off(signal, onSignal);
   }
+}
+
+/** The terms of a quorum, or null without one. Throws Proof402Error `usage`. */
+function quorumOf({ quorum, tolerance }: Options): QuorumTerms | null {
+  if (quorum !== undefined) return termsOf(quorum, tolerance);
+  if (tolerance.length === 0) return null;
+  throw new Proof402Error("usage", "--tolerance compares the answers of several sellers.", {
+    next: "Give it with --quorum, such as --quorum 2/3.",
+  });
+}
+
+function requestOf(model: string, input: unknown, { seller, assurance, maxUsd, wait, key }: Options): BuyRequest {
+  return {
+    model,
+    input: input as BuyRequest["input"],
+    seller,
+    // The command takes no others.
+    assurance: assurance as BuyRequest["assurance"],
+    maxUsd: maxUsd === undefined ? undefined : Number(decimal(maxUsd, "--max-usd")),
+    wait: wait as BuyRequest["wait"],
+    idempotencyKey: key,
+  };
 }
 
 /** Names the hold of a failed receipt's seller and the command to end it. */

@@ -87,6 +87,13 @@ function buildProgram(): Command {
       ).choices(["answer", "verified"]),
     )
     .option("--key <key>", "idempotency key: the same key never pays twice")
+    .option("--quorum <agree/of>", "buy from several sellers, of which so many have to agree, as 2/3")
+    .option(
+      "--tolerance <name=bound>",
+      "how far a tensor's values may lie apart, as score=0.01 or *=1% (repeatable)",
+      collect,
+      [],
+    )
     .addHelpText(
       "after",
       `\nExample: proof402 buy eth-risk --input '{"features":[-0.012,-0.034,-0.081,0.62,0.74,-0.19,1.8,0.21]}' --seller honest --wait verified

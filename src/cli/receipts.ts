@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { readClaims } from "../buyer/claims.ts";
-import type { Claim } from "../buyer/types.ts";
+import type { Claim } from "../buyer/action-types.ts";
 import { aboutRival, newestAppraisal } from "../receipts/newest.ts";
 import { fullId, searchReceipts } from "../receipts/search.ts";
 import { requireReceipt } from "../receipts/store.ts";

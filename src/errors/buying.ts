@@ -177,6 +177,18 @@ export const AFTER_SIGNING = {
     "The paid answer is a stream that ended before its last frame.",
     "Look at the receipt. The same key gives the same result and pays nothing more.",
   ],
+  quorum_sellers: [
+    "Fewer sellers serve the call than a quorum needs, one place, wallet or key counted once.",
+    "Add sellers, or ask for less assurance or a smaller quorum.",
+  ],
+  quorum_incomplete: [
+    "Fewer sellers of a quorum answered than have to agree.",
+    "Look at what was paid, then call again with the same key: nothing is paid twice.",
+  ],
+  quorum_disagrees: [
+    "The answers of a quorum's sellers differ by more than the tolerance, so none was taken.",
+    "Compare both sides by their receipts. Do not act on either.",
+  ],
   malformed_answer: [
     "The paid answer contradicts itself.",
     "Look at the receipt. The same key gives the same result and pays nothing more.",

@@ -38,17 +38,24 @@ export const canServe = (listings: readonly SellerListing[], wanted: Wanted): bo
 
 const isAsked = ({ id }: Seller, { seller }: Wanted): boolean => seller === undefined || seller === id;
 
+/** The cheapest of those. Throws as it does. */
+export function chooseCandidate(options: Parameters<typeof chooseCandidates>[0]): Candidate {
+  const [best] = chooseCandidates(options);
+  if (best === undefined) throw new Error("unreachable: one is left");
+  return best;
+}
+
 /**
- * The cheapest listed model that satisfies the call: by name, seller if one is named, assurance, and not on hold.
+ * The listed models that satisfy the call, cheapest first: by name, seller if one is named, assurance, and not on hold.
  * A seller without evidence is only taken when the call asks for assurance `none`. Listed prices only order the
  * choice; what is paid is the real offer, judged by the payment policy.
  *
  * Throws Proof402Error `model_not_found`, `model_unsupported`, `seller_not_found`, `seller_on_hold`, `seller_unreachable` or
  * `no_seller_for_assurance`.
  */
-export function chooseCandidate(
+export function chooseCandidates(
   options: Wanted & { listings: readonly SellerListing[]; assets: readonly AssetPolicy[] },
-): Candidate {
+): Candidate[] {
   const { listings, holds, model, assurance } = options;
   if (options.seller !== undefined && !listings.some((l) => l.seller.id === options.seller)) {
     throw new Proof402Error("seller_not_found", `No seller is configured as "${options.seller.slice(0, 64)}".`, {
@@ -107,9 +114,7 @@ export function chooseCandidate(
     );
   }
   // Sellers that give the evidence asked for come in order of price; a free-of-evidence call takes the cheapest of all.
-  const [best] = free.toSorted((a, b) => comparePrice(a.model, b.model, options.assets));
-  if (best === undefined) throw new Error("unreachable: free is not empty");
-  return best;
+  return free.toSorted((a, b) => comparePrice(a.model, b.model, options.assets));
 }
 
 /** The error for a model on no seller's list. It names the listed models. */

@@ -23,14 +23,14 @@ const result = {
 /** A purchase whose wire brought these bytes, while the journal holds another process's answer: the fixture's. */
 function buyerThatHeard(bytes: Uint8Array): Pick<Buyer, "buy"> {
   return {
-    buy: (...given: unknown[]) => {
+    buy: ((...given: unknown[]) => {
       const teller = createPartsTeller(given[2] as BuyOptions);
       const heard = teller.hear("opengradient");
       heard.onHead({ status: 200, headers: {} });
       heard.onBody(bytes);
       teller.tellRest(receipt);
       return Promise.resolve(result);
-    },
+    }) as unknown as Buyer["buy"],
   };
 }
 

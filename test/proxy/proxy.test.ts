@@ -254,7 +254,7 @@ test("T140: a client that gives up just as its answer comes does not pay for its
   const late = await serve({
     buyer: {
       ...buyer,
-      async buy(...given: Parameters<Buyer["buy"]>) {
+      buy: (async (...given: Parameters<Buyer["buy"]>) => {
         const result = await buyer.buy(...given);
         const { signal } = given[2] as { signal: AbortSignal };
         const isFirst = !leaving.signal.aborted;
@@ -262,7 +262,7 @@ test("T140: a client that gives up just as its answer comes does not pay for its
         await eventually(() => expect(isFirst && !signal.aborted).toBe(false));
         left.open();
         return result;
-      },
+      }) as Buyer["buy"],
     },
   });
   const before = await paidCalls();

@@ -10,13 +10,22 @@ import { argumentsOf, newAccount, signAs, type Authorization } from "../devnet/a
 import { ETH_FEATURES, type Market } from "./devnet.ts";
 import { gate, type Gate } from "./gate.ts";
 
+type NodeFetch = (request: Request) => Promise<Response>;
+
 /** A node of its own behind a socket. */
 export type OwnSeller = { origin: string; payTo: Hex; stop(): Promise<void> };
 
 /** Opens a node that is paid by the market's token. */
 export async function openSeller(
   market: Market,
-  options: Partial<Omit<InferenceNodeOptions, "payment">> & { payment?: Partial<NodePayment> } = {},
+  {
+    through = (fetch) => fetch,
+    ...options
+  }: Partial<Omit<InferenceNodeOptions, "payment">> & {
+    payment?: Partial<NodePayment>;
+    /** Stands between the node and its socket. */
+    through?: (fetch: NodeFetch) => NodeFetch;
+  } = {},
 ): Promise<OwnSeller> {
   const { devnet } = market;
   const payTo = options.payment?.payTo ?? newAccount().address;
@@ -34,7 +43,7 @@ export async function openSeller(
       ...options.payment,
     },
   });
-  const served = await serveLocally(node.fetch);
+  const served = await serveLocally(through((request) => node.fetch(request)));
   const stop = async (): Promise<void> => {
     await served.stop();
     await node.close();

@@ -2,7 +2,7 @@ import { tool, type ClientTool } from "@langchain/core/tools";
 import { createAgent, ToolMessage } from "langchain";
 import * as z from "zod";
 import { readArguments } from "../../buyer/request.ts";
-import type { Buyer } from "../../buyer/types.ts";
+import type { Buyer, BuyArguments } from "../../buyer/types.ts";
 import { newestAppraisal } from "../../receipts/newest.ts";
 import { createProof402Tools, guardTool } from "../../langchain/index.ts";
 import { formatUnits } from "../../chain/amounts.ts";
@@ -151,7 +151,7 @@ function observe(buyer: Buyer, report: DemoReport): { buyer: Buyer; purchases: S
     purchases,
     buyer: {
       ...buyer,
-      async buy(...given) {
+      buy: (async (...given: BuyArguments) => {
         const { request, options } = readArguments(given);
         const { model } = request;
         const began = performance.now();
@@ -192,7 +192,7 @@ function observe(buyer: Buyer, report: DemoReport): { buyer: Buyer; purchases: S
         } finally {
           unsubscribe();
         }
-      },
+      }) as Buyer["buy"],
     },
   };
 }
