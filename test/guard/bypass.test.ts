@@ -218,8 +218,10 @@ const simple = async (adapter: GuardAdapter, guarding: GuardOptions): Promise<Wa
 /** By code and in the other ways by turns. What no wire carries is called by code. */
 function wayOf(ways: Ways, attempt: number, { name }: Mischief): [string, Ways[string]] {
   const others = Object.keys(ways).filter((way) => way !== "code");
-  // Seven is prime to the number of mischiefs: each comes to every way in time.
-  const way = name === "getters" || attempt % 2 === 0 ? "code" : others[(attempt * 7) % others.length]!;
+  // Each round meets other mischiefs by other ways.
+  const turn = attempt + Math.floor(attempt / MISCHIEF.length);
+  const isByCode = name === "getters" || turn % 3 > 0;
+  const way = isByCode ? "code" : others[Math.floor(turn / 3) % others.length]!;
   return [way, ways[way]!];
 }
 

@@ -170,6 +170,26 @@ describe("the AI SDK", () => {
     expect(await buy(bought).then((one) => (one as { data: { paidNow: boolean } }).data.paidNow)).toBe(false);
   });
 
+  test("asks a person within the budget, and a no gives the money back to it", async () => {
+    const careful = await market.buyer((own) => own.payment.assets.forEach((asset) => (asset.approveAbove = "5000")));
+    const answers = ["declined", "approved", "approved"] as const;
+    let asked = 0;
+    const approve = () => Promise.resolve(answers[asked++] ?? "declined");
+    const tools = ai.proof402Tools({ buyer: careful, maxUsd: 0.015, approve });
+    const buy = (id: string) =>
+      Promise.resolve(
+        tools.buy_inference?.execute?.({ ...purchase, max_usd: Number(id) }, { ...given, toolCallId: id }) as unknown,
+      );
+    const outcomes = [await buy("0.5"), await buy("0.6"), await buy("0.7")];
+    expect(outcomes).toMatchObject([
+      { error: { code: "approval_declined", money: "not-moved" } },
+      { status: "ok" },
+      { error: { code: "over_budget", money: "not-moved" } },
+    ]);
+    // A person is not asked about what does not fit.
+    expect(asked).toBe(2);
+  });
+
   test("tells a model how guarded tools are called, where it offers them", async () => {
     const trade = guarding(tool({ inputSchema, execute: () => "traded" }) as Tool);
     const inner = aiModel([]);

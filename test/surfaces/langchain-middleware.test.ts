@@ -167,6 +167,23 @@ describe("a budget", () => {
     expect(Object.keys((await stateOf(agent as never, config))._receipts ?? {})).toHaveLength(1);
   });
 
+  test("of a run counts on if another process takes the run up", async () => {
+    const checkpointer = new MemorySaver();
+    const config = inThread();
+    const resumable = (model: ReturnType<typeof fakeModel>) => {
+      const asks = asking({ interruptOn: interruptOnSpending({ aboveUsd: 0.05 }) });
+      const middleware = [asks, proof402Middleware({ buyer, maxUsdPerRun: 0.015 })] as never;
+      return agentOf(model, {}, { middleware, checkpointer });
+    };
+    const first = fakeModel()
+      .respond(turn(buy({ max_usd: 0.05 })))
+      .respond(turn(buy()));
+    expect(await resumable(first).invoke(asked, config)).toHaveProperty("__interrupt__");
+    const resume = new Command({ resume: { decisions: [{ type: "approve" }] } });
+    const { messages } = await resumable(fakeModel().respond(done)).invoke(resume, config);
+    expect(cameTo(messages)).toEqual(["bought", "over_budget"]);
+  });
+
   test("counts nothing for a purchase that failed before it was paid", async () => {
     const model = fakeModel()
       .respond(turn(buy({ max_usd: 0.001 })))
