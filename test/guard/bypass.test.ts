@@ -9,10 +9,11 @@ import type { GuardAdapter, Ways } from "./adapters/adapter.ts";
 import { aiSdk } from "./adapters/ai.ts";
 import { plainFunction } from "./adapters/function.ts";
 import { langchain } from "./adapters/langchain.ts";
+import { mcp } from "./adapters/mcp.ts";
 import { openaiAgents } from "./adapters/openai-agents.ts";
 import { toolSchemas } from "./schemas.ts";
 
-const ADAPTERS: readonly GuardAdapter[] = [plainFunction, langchain, aiSdk, openaiAgents];
+const ADAPTERS: readonly GuardAdapter[] = [plainFunction, langchain, aiSdk, openaiAgents, mcp];
 
 /** Attempts that each adapter withstands. */
 const ATTEMPTS = 231;

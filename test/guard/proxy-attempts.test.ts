@@ -1,10 +1,10 @@
-import type { JSONRPCMessage, JSONRPCRequest, Transport } from "@modelcontextprotocol/server";
+import type { JSONRPCRequest } from "@modelcontextprotocol/server";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { joinThroughGuard, type GuardProxy } from "../../mcp-server/guard/proxy.ts";
 import { canonicalJson } from "../../src/evidence/canonical.ts";
 import { parseGuardConfig } from "../../src/guard/tool-config.ts";
+import { betweenThem, type Answer, type Between, type Ran, type Result } from "../support/mcp-between.ts";
 import { openDecisionWorld, type DecisionWorld } from "../support/decision-buyer.ts";
 import { cases } from "../support/campaign.ts";
 import { toolSchemas } from "./schemas.ts";
@@ -15,81 +15,11 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-type Ran = { name: unknown; arguments: unknown; _meta: Record<string, unknown> };
-type Answer = Record<string, unknown>;
-type Result = {
-  isError?: boolean;
-  content?: { text: string }[];
-  _meta?: Record<string, { state: string; error?: { code: string } }>;
-};
-
-/** A client and a server on the two sides of a guard, which say what they like. All that is sent is JSON. */
-type Between = {
-  /** What the server was asked to run. */
-  ran: Ran[];
-  ask: (method: string, params?: unknown) => Promise<{ result?: Result; error?: { code: number; message: string } }>;
-  /** Lets the server send what it likes. */
-  serverSays: (message: unknown) => void;
-  heard: { toClient: JSONRPCMessage[]; toServer: JSONRPCMessage[] };
-  proxy: GuardProxy;
-};
-
-const wire = (said: unknown): JSONRPCMessage => JSON.parse(JSON.stringify(said)) as JSONRPCMessage;
-
-async function between(
+const between = (
   config: unknown,
   tools: unknown[] | (() => unknown[]),
-  answer: (ran: Ran) => Answer = () => ({ result: { content: [{ type: "text", text: "ran" }] } }),
-): Promise<Between> {
-  const ran: Ran[] = [];
-  const heard: Between["heard"] = { toClient: [], toServer: [] };
-  const waiting = new Map<unknown, (answer: never) => void>();
-  const server: Transport = {
-    start: () => Promise.resolve(),
-    close: () => Promise.resolve(),
-    send(message) {
-      const said = wire(message);
-      heard.toServer.push(said);
-      if (!("method" in said) || !("id" in said)) return Promise.resolve();
-      const { id, method, params } = said;
-      const listing = { result: { tools: typeof tools === "function" ? tools() : tools } };
-      if (method === "tools/call") ran.push(params as Ran);
-      const reply =
-        method === "tools/list" ? listing : method === "tools/call" ? answer(params as Ran) : { result: {} };
-      server.onmessage?.(wire({ jsonrpc: "2.0", id, ...reply }));
-      return Promise.resolve();
-    },
-  };
-  const client: Transport = {
-    start: () => Promise.resolve(),
-    close: () => Promise.resolve(),
-    send(message) {
-      const said = wire(message);
-      heard.toClient.push(said);
-      if (!("method" in said)) waiting.get(said.id)?.(said as never);
-      return Promise.resolve();
-    },
-  };
-  const proxy = await joinThroughGuard({
-    client,
-    server,
-    config: parseGuardConfig(JSON.stringify(config)),
-    buyer: () => Promise.resolve(world.buyer),
-  });
-  let id = 0;
-  return {
-    ran,
-    heard,
-    proxy,
-    serverSays: (message) => server.onmessage?.(wire(message)),
-    ask: (method, params) =>
-      new Promise((resolve) => {
-        id += 1;
-        waiting.set(id, resolve);
-        client.onmessage?.(wire({ jsonrpc: "2.0", id, method, ...(params === undefined ? {} : { params }) }));
-      }),
-  };
-}
+  answer?: (ran: Ran) => Answer,
+): Promise<Between> => betweenThem(parseGuardConfig(JSON.stringify(config)), world.buyer, tools, answer);
 
 const OPEN = { assurance: "attested", maxAge: 1_000_000_000, allowSimulated: true, allowImported: true };
 const ANSWERED = { check: { answer: "/class/0" }, equals: { value: 1 } };
@@ -127,7 +57,7 @@ const receiptIds = (): fc.Arbitrary<unknown> =>
     ),
   );
 const names = fc.oneof(
-  { weight: 3, arbitrary: fc.constant<unknown>("transfer") },
+  { weight: 4, arbitrary: fc.constant<unknown>("transfer") },
   fc.constantFrom<unknown>(
     "Transfer",
     "TRANSFER",
@@ -154,44 +84,53 @@ const names = fc.oneof(
     undefined,
   ),
 );
-const amounts = fc.constantFrom<unknown>(
-  50,
-  0,
-  -1,
-  50.000_000_1,
-  51,
-  1e308,
-  "50",
-  "51",
-  " 50",
-  "5e1",
-  null,
-  [50],
-  { valueOf: 1 },
-  true,
-  undefined,
+const amounts = fc.oneof(
+  { weight: 4, arbitrary: fc.constant<unknown>(50) },
+  fc.constantFrom<unknown>(
+    50,
+    0,
+    -1,
+    50.000_000_1,
+    51,
+    1e308,
+    "50",
+    "51",
+    " 50",
+    "5e1",
+    null,
+    [50],
+    { valueOf: 1 },
+    true,
+    undefined,
+  ),
 );
-const extras = fc.constantFrom<Record<string, unknown>>(
-  {},
-  {},
-  {},
-  { memo: "free" },
-  { memo: { amount: 99 } },
-  { Amount: 99 },
-  { to: "eve" },
-  { __proto: 1 },
-  { receipt_ID: "x" },
-  { arguments: { amount: 99 } },
+const extras = fc.oneof(
+  { weight: 4, arbitrary: fc.constant<Record<string, unknown>>({}) },
+  fc.constantFrom<Record<string, unknown>>(
+    {},
+    {},
+    {},
+    { memo: "free" },
+    { memo: { amount: 99 } },
+    { Amount: 99 },
+    { to: "eve" },
+    { __proto: 1 },
+    { receipt_ID: "x" },
+    { arguments: { amount: 99 } },
+  ),
 );
-const around = fc.constantFrom<Record<string, unknown>>(
-  {},
-  {},
-  {},
-  { task: { ttl: 1 } },
-  { inputResponses: {} },
-  { requestState: "s" },
-  { amount: 99 },
-  { _meta: { amount: 99, "proof402/claim": "claim_mine", "proof402/idempotency-key": "mine" } },
+const around = fc.oneof(
+  { weight: 4, arbitrary: fc.constant<Record<string, unknown>>({}) },
+  fc.constantFrom<Record<string, unknown>>(
+    {},
+    {},
+    {},
+    { task: { ttl: 1 } },
+    { inputResponses: {} },
+    { requestState: "s" },
+    { amount: 99 },
+    { _meta: { amount: 99, "proof402/claim": "claim_mine", "proof402/idempotency-key": "mine" } },
+  ),
 );
 const methods = fc.oneof(
   { weight: 6, arbitrary: fc.constant("tools/call") },
@@ -242,7 +181,7 @@ describe("nothing gets past the guard before a server", () => {
       ),
       { numRuns: cases(50, 300) },
     );
-    expect(attempts).toBeGreaterThan(200);
+    expect(attempts).toBeGreaterThanOrEqual(200);
     expect(ran.length).toBeGreaterThan(5);
     await expectAllJudged(ran.slice(-500));
     await proxy.close(1000);
