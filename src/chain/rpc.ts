@@ -8,6 +8,8 @@ const RETRY_MS = 100;
 /** Answers that another try may better: by JSON-RPC code, several of them single operators' own, and by HTTP status. */
 const PASSING_CODES = [-1, 429, -32_005, -32_007, -32_603];
 const PASSING_STATUS = [403, 408, 413, 429, 500, 502, 503, 504];
+/** Each request goes alone over its own exchange, so one id will do. */
+const REQUEST_ID = 0;
 /** The RPC does not serve the method. */
 const UNSERVED_CODES = [-32_601, -32_004];
 
@@ -65,7 +67,7 @@ export type RpcRequest = (method: string, params?: readonly unknown[]) => Promis
 
 /** An answer of HTTP, and what JSON-RPC says in it. */
 type Answer = { status: number; body: Uint8Array };
-type Said = { error?: { code?: unknown; message?: unknown } | null; result?: unknown };
+type Said = { id?: unknown; error?: { code?: unknown; message?: unknown } | null; result?: unknown };
 
 /** How an RPC is asked. */
 export type RpcOptions = {
@@ -95,17 +97,20 @@ export function openRpc({ url, timeoutMs, retries, signal }: RpcOptions): RpcReq
     }
   };
   const ask = async (method: string, params: readonly unknown[]): Promise<unknown> => {
-    const { status, body } = await post(JSON.stringify({ jsonrpc: "2.0", id: 0, method, params }));
+    const { status, body } = await post(JSON.stringify({ jsonrpc: "2.0", id: REQUEST_ID, method, params }));
     const answer = jsonOf(body);
-    const { error, result } = (typeof answer === "object" && answer !== null ? answer : {}) as Said;
+    const isObject = typeof answer === "object" && answer !== null && !Array.isArray(answer);
+    const { id, error, ...said } = (isObject ? answer : {}) as Said;
     if (status < 200 || status > 299) {
       if (typeof error?.code === "number" && typeof error.message === "string") throw refusal(error, status);
       throw new RpcFault("http", { status });
     }
     if (answer === undefined) throw new RpcFault("http");
-    if (typeof answer !== "object" || answer === null) throw new RpcFault("unusable");
+    if (!isObject) throw new RpcFault("unusable");
     if (error !== undefined && error !== null) throw refusal(error);
-    return result;
+    // JSON-RPC 2.0 §5: a success has a result and the request's own id. Another id is another request's answer.
+    if (!("result" in said) || id !== REQUEST_ID) throw new RpcFault("unusable");
+    return said.result;
   };
   return async (method, params = []) => {
     for (let turn = 0; ; turn += 1) {
@@ -135,7 +140,7 @@ function splitUrl(text: string): { href: string; headers: Record<string, string>
   const headers = { "content-type": "application/json", accept: "application/json" };
   const url = new URL(text);
   const { username, password } = url;
-  if (username === "") return { href: text, headers };
+  if (username === "" && password === "") return { href: text, headers };
   [url.username, url.password] = ["", ""];
   const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
   return { href: url.href, headers: { ...headers, authorization: `Basic ${btoa(credentials)}` } };

@@ -25,7 +25,7 @@ const NEXT: Readonly<Record<Verdict, string>> = {
 
 /** A judged report for machines, without the receipts themselves. */
 const reportData = (judged: JudgedReport): Record<string, unknown> => {
-  const { report, verdict, simulated, problems, decisions, receipts, head, heads } = judged;
+  const { report, verdict, simulated, problems, decisions, receipts, leftOut, head, heads } = judged;
   return {
     verdict,
     simulated,
@@ -33,12 +33,20 @@ const reportData = (judged: JudgedReport): Record<string, unknown> => {
     purpose: report.purpose,
     problems,
     decisions: decisions.map(({ decision, differences }) => ({ decision, differences })),
-    receipts: receipts.map(({ receipt, appraisal }) => ({ id: receipt.id, appraisal })),
+    leftOut,
+    receipts: receipts.map(({ receipt, appraisal, missing }) => ({ id: receipt.id, appraisal, missing })),
     head,
     heads,
     reach: reachOf(judged),
   };
 };
+
+/** What a report leaves out for its purpose, a line each. */
+export const leftOutLines = ({ leftOut }: Pick<JudgedReport, "leftOut">): string[] =>
+  leftOut.map(({ purpose, decisions }) => `Left out: ${decisions} of purpose ${shownJson(purpose)}`);
+
+const missingText = (missing: readonly string[]): string =>
+  missing.length === 0 ? "" : `, without the body of its ${missing.join(" and ")}`;
 
 /** Prints a judged report. */
 function showReport(judged: JudgedReport, { json, by }: { json: boolean; by: string }): void {
@@ -52,15 +60,17 @@ function showReport(judged: JudgedReport, { json, by }: { json: boolean; by: str
     return;
   }
   const verdicts = new Map(receipts.map(({ receipt, appraisal }) => [receipt.id, appraisal.verdict] as const));
+  const lacking = new Map(receipts.map(({ receipt, missing }) => [receipt.id, missingText(missing)] as const));
   print(
     [
       `Report of ${decisions.length} decisions, ${report.period.from} until before ${report.period.to}${report.purpose === null ? "" : `, purpose ${shownJson(report.purpose)}`}`,
       `${pc.bold(VERDICT_COLOUR[verdict](verdict.toUpperCase()))}${simulated ? pc.yellow(" (SIMULATED hardware)") : ""}: judged by ${by}`,
       `Log entries to ${head.seq}, head ${head.hash}`,
+      ...leftOutLines(judged),
       ...problems.map(({ code, message }) => pc.red(`Problem: ${message} [${code}]`)),
       ...decisions.flatMap(({ decision, differences }, at) => [
         `${at + 1}. ${shownJson(decision.subject)}: ${shownJson(decision.outcome)}, by ${whoText(decision)}`,
-        ...decision.receipts.map(({ id }) => `   ${id}: ${verdicts.get(id) ?? "not readable"}`),
+        ...decision.receipts.map(({ id }) => `   ${id}: ${verdicts.get(id) ?? "not readable"}${lacking.get(id) ?? ""}`),
         ...differences.map((one) => `   ${one.isNotice ? "" : "Differs: "}${differenceText(one)}`),
       ]),
     ].join("\n"),

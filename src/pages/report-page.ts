@@ -34,8 +34,9 @@ export const reportPage = async (judged: JudgedReport, reader: ReportReader): Pr
 
 /** A report for an auditor: its verdict, what is wrong with it, each decision, and each receipt with its checks. */
 export async function reportArticle(judged: JudgedReport, reader: ReportReader): Promise<Html> {
-  const { report, verdict, simulated, problems, decisions, receipts, head } = judged;
+  const { report, verdict, simulated, problems, decisions, receipts, leftOut, head } = judged;
   const { period, purpose, made, chain, others } = report;
+  const lacking = receipts.filter(({ missing }) => missing.length > 0);
   const views = await Promise.all(receipts.map(async (one) => ({ ...one, facts: await readFacts(one.receipt) })));
   const found = new Map(receipts.map(({ receipt, appraisal }) => [receipt.id, appraisal] as const));
   const first = (chain.before?.seq ?? 0) + 1;
@@ -47,8 +48,16 @@ export async function reportArticle(judged: JudgedReport, reader: ReportReader):
       <dd><time>${period.from}</time> until before <time>${period.to}</time></dd>
       <dt>Purpose</dt>
       <dd>
-        ${purpose ?? "every purpose"}${others.length === 0 ? "" : `; ${others.length} decisions of other purposes are left out, as the log shows`}
+        ${purpose ?? "every purpose"}${others.length === 0 ? "" : `; ${others.length} decisions of other purposes are left out, as the log shows: ${leftOut.map((one) => `${one.decisions} of ${JSON.stringify(one.purpose)}`).join(", ")}`}
       </dd>
+      ${
+        lacking.length === 0
+          ? html``
+          : html`<dt>Left out of receipts</dt>
+              <dd>
+                ${lacking.map(({ receipt, missing }) => html`the body of the ${missing.join(" and ")} of <code>${receipt.id}</code> `)}
+              </dd>`
+      }
       <dt>Made</dt>
       <dd><time>${made.at}</time> by ${made.by.name} ${made.by.version}</dd>
       <dt>Judged by</dt>

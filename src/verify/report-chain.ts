@@ -9,26 +9,36 @@ type Entry = Report["chain"]["entries"][number];
 
 /** The entries of a report's part of the log, each found without a walk over all. */
 export type EntriesOf = {
-  /** By what they are about: a receipt's, a decision's or another's. */
+  /** Those about what a receipt holds, by the receipt. Actions on it may be many and change nothing in it. */
   about: ReadonlyMap<string, readonly Entry[]>;
-  /** The entry of each decision. */
+  /** The first entry of each decision, and each further one of a decision. */
   decisions: ReadonlyMap<string, Entry>;
+  repeated: readonly Entry[];
   /** Where in the part an entry stands, by its number. */
   places: ReadonlyMap<number, number>;
 };
 
+/** Kinds of entries about what was added to a receipt. */
+const GROWTH: ReadonlySet<string> = new Set(["later", "appraisal", "bodies"]);
+
 export function entriesOf({ chain: { entries } }: Report): EntriesOf {
   const about = new Map<string, Entry[]>();
   const decisions = new Map<string, Entry>();
+  const repeated: Entry[] = [];
   const places = new Map<number, number>();
   for (const [place, entry] of entries.entries()) {
-    const known = about.get(entry.receiptId);
-    if (known === undefined) about.set(entry.receiptId, [entry]);
-    else known.push(entry);
-    if (entry.kind === "decision") decisions.set(entry.receiptId, entry);
+    if (GROWTH.has(entry.kind)) {
+      const known = about.get(entry.receiptId);
+      if (known === undefined) about.set(entry.receiptId, [entry]);
+      else known.push(entry);
+    }
+    if (entry.kind === "decision") {
+      if (decisions.has(entry.receiptId)) repeated.push(entry);
+      else decisions.set(entry.receiptId, entry);
+    }
     if (!places.has(entry.seq)) places.set(entry.seq, place);
   }
-  return { about, decisions, places };
+  return { about, decisions, repeated, places };
 }
 
 /** Recomputes the part of the log in a report: each hash, each number, and its beginning. */
@@ -79,15 +89,17 @@ export function headOf({ chain: { before, entries } }: Report): { seq: number; h
  * Heads handed over that are none of the report's entries: the log's end was cut off, or it is another log. The hash that an
  * entry names as the one before it counts for nothing: no reader sees its contents.
  */
-export const problemsOfHeads = (report: Report, heads: readonly string[]): ReportProblem[] =>
-  heads
-    .filter((head) => !shownEntries(report).some(({ hash }) => hash === head))
+export function problemsOfHeads(report: Report, heads: readonly string[]): ReportProblem[] {
+  const shown = new Set(shownEntries(report).map(({ hash }) => hash));
+  return heads
+    .filter((head) => !shown.has(head))
     .map((head) =>
       problem(
         "head_missing",
         `The head ${head} is none of the report's entries: the log was cut or written again, or that head is older.`,
       ),
     );
+}
 
 /** The entries of a report with all they say. */
 export const shownEntries = ({
@@ -97,9 +109,18 @@ export const shownEntries = ({
 /** Compares each decision with its entry, and each entry of the period with the decisions. */
 export function problemsOfDecisions(
   { decisions, others, period, purpose }: Report,
-  { decisions: entries }: EntriesOf,
+  { decisions: entries, repeated }: EntriesOf,
 ): ReportProblem[] {
-  const found: ReportProblem[] = [];
+  const found = repeated.map(({ receiptId: id, seq }) =>
+    problem(
+      "decision_repeated",
+      `Decision ${id} has entry ${entries.get(id)?.seq ?? ""} in the log, and entry ${seq}.`,
+      {
+        decision: id,
+        seq,
+      },
+    ),
+  );
   const [from, to] = [Date.parse(period.from), Date.parse(period.to)];
   const isInside = (at: number): boolean => at >= from && at < to;
   const shown = new Set<string>();

@@ -11,6 +11,7 @@ export const REPORT_PROBLEMS = {
   decision_dropped: "A logged decision of the period is left out.",
   decision_not_logged: "A decision is not in the log.",
   decision_misplaced: "A decision stands twice or out of order.",
+  decision_repeated: "Two entries of the log are of one decision.",
   decision_outside: "A decision is not of the report's period or purpose.",
   decision_before_receipt: "A decision stands before a receipt that it rests on, by time or place.",
   receipt_altered: "A receipt is not what was logged, or cannot be read.",

@@ -33,8 +33,9 @@ export function problemsOfReliance(
             place,
           ),
         );
+      if (altered.has(id)) continue;
       const since = (about.get(id) ?? []).filter((entry) => entry.seq > seq);
-      const changed = altered.has(id) ? null : changeSince(receipt, since, judged);
+      const changed = changeSince(receipt, since, judged);
       if (changed !== null)
         found.push(
           problem("receipt_altered", `Receipt ${id} is not what decision ${decision} rests on: ${changed}.`, place),

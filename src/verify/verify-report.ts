@@ -1,6 +1,7 @@
+import type { Part } from "../evidence/exchange/format.ts";
 import { purchaseNonceOf } from "../evidence/payment-binding.ts";
 import type { Decision } from "../receipts/decision-schema.ts";
-import { parseReceipt } from "../receipts/receipt.ts";
+import { missingBodies, parseReceipt } from "../receipts/receipt.ts";
 import { parseReport, type Report, type ReportFault } from "../receipts/report-schema.ts";
 import { ASSURANCES, type Appraisal, type Receipt, type Verdict } from "../receipts/schema.ts";
 import { appraise } from "./appraise.ts";
@@ -40,8 +41,10 @@ export type JudgedReport = {
   simulated: boolean;
   problems: ReportProblem[];
   decisions: { decision: Decision; differences: Difference[] }[];
-  /** Each receipt that could be read, with its verdict of now. */
-  receipts: { receipt: Receipt; appraisal: Appraisal }[];
+  /** Each receipt that could be read, with its verdict of now and the parts whose bodies are left out. */
+  receipts: { receipt: Receipt; appraisal: Appraisal; missing: Part[] }[];
+  /** The decisions of the period that are left out for their purpose: how many of each. */
+  leftOut: { purpose: string; decisions: number }[];
   /** The newest entry of the report's part of the log, and the heads it was looked for in it. */
   head: { seq: number; hash: string };
   heads: readonly string[];
@@ -104,7 +107,7 @@ export async function judgeReport(
     const unlike = problemsOfLogged(report, entries, receipt);
     if (unlike.length > 0) altered.add(receipt.id);
     problems.push(...unlike);
-    receipts.push({ receipt, appraisal: await judge(receipt) });
+    receipts.push({ receipt, appraisal: await judge(receipt), missing: missingBodies(receipt) });
   }
   problems.push(...problemsOfReliance(report, entries, read.receipts, altered));
   const found = new Map(receipts.map(({ receipt, appraisal }) => [receipt.id, appraisal] as const));
@@ -117,9 +120,17 @@ export async function judgeReport(
     problems,
     decisions,
     receipts,
+    leftOut: leftOutOf(report),
     head: headOf(report),
     heads,
   };
+}
+
+/** Counts the decisions left out by their purpose, in the order of the log. */
+function leftOutOf({ others }: Report): JudgedReport["leftOut"] {
+  const counts = new Map<string, number>();
+  for (const { purpose } of others) counts.set(purpose, (counts.get(purpose) ?? 0) + 1);
+  return [...counts].map(([purpose, decisions]) => ({ purpose, decisions }));
 }
 
 /** The receipts of a report by id, each read as its file is. */

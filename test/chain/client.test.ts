@@ -154,6 +154,8 @@ describe("an RPC", () => {
     const { port, asked } = await rpcOf({ eth_blockNumber: number });
     expect(await (await clientOf(port, "user:p%40ss@")).getBlockNumber()).toBe(42n);
     expect(asked[0]?.authorization).toBe(`Basic ${Buffer.from("user:p@ss").toString("base64")}`);
+    await (await clientOf(port, ":p%40ss@")).getBlockNumber();
+    expect(asked[1]?.authorization).toBe(`Basic ${Buffer.from(":p@ss").toString("base64")}`);
   });
 
   it.each<[string, Lie, number]>([
@@ -168,6 +170,23 @@ describe("an RPC", () => {
     const { port, asked } = await rpcOf({ eth_blockNumber: [lie, number] });
     const answer = await (await clientOf(port)).getBlockNumber().catch(() => null);
     expect([answer, asked.length]).toEqual([times === 2 ? 42n : null, times]);
+  });
+
+  it.each<[string, unknown]>([
+    ["without a result", { jsonrpc: "2.0", id: 0 }],
+    ["with nothing", {}],
+    ["with a list", []],
+    ["with a list of answers", [{ jsonrpc: "2.0", id: 0, result: "0x2a" }]],
+    ["to another request", { jsonrpc: "2.0", id: 1, result: "0x2a" }],
+    ["to a request of another kind", { jsonrpc: "2.0", id: "0", result: "0x2a" }],
+    ["to no request", { jsonrpc: "2.0", result: "0x2a" }],
+  ])("that answers %s has not answered", async (_name, body) => {
+    const lie = { status: 200, body: JSON.stringify(body) };
+    const { port } = await rpcOf({ eth_blockNumber: lie, eth_getTransactionReceipt: lie });
+    const client = await clientOf(port);
+    await expect(client.getBlockNumber()).rejects.toMatchObject({ kind: "unusable" });
+    // Nothing said is not the word that there is none.
+    await expect(client.getTransactionReceipt(WORD)).rejects.toMatchObject({ kind: "unusable" });
   });
 
   it("that answers without end is not read to it", async () => {

@@ -2,6 +2,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { serializeReport, type Report } from "../../src/receipts/report-schema.ts";
+import { openDatabase } from "../../src/storage/database.ts";
 import { runCli } from "../support/cli.ts";
 import { eventually } from "../support/eventually.ts";
 import { openDecisionWorld, type DecisionWorld } from "../support/decision-buyer.ts";
@@ -164,4 +165,40 @@ test("a report overwrites no file, and a period without decisions' time is refus
     inFolder("n.json"),
   );
   expect([turned.code, turned.stderr]).toEqual([64, expect.stringContaining("no length")]);
+});
+
+test("a report of one purpose names the purposes left out, and one over a broken log ends in failure", async () => {
+  const period = ["--from", new Date(start + 1).toISOString(), "--to", "2100-01-01"];
+  const make = (name: string) =>
+    cli(
+      "decisions",
+      "report",
+      ...period,
+      "--purpose",
+      "payroll",
+      "--out",
+      inFolder(`${name}.json`),
+      "--html",
+      inFolder(`${name}.html`),
+    );
+  expect([(await make("payroll")).code, (await make("again")).stdout]).toEqual([
+    0,
+    expect.stringMatching(/2 decisions[\s\S]*Left out: 1 of purpose "routing"/),
+  ]);
+  const told = await auditor("verify", "payroll.json", "--trust", "trust.json");
+  expect([told.code, told.stdout]).toEqual([0, expect.stringContaining('Left out: 1 of purpose "routing"')]);
+  expect(await readFile(inFolder("payroll.html"), "utf8")).toContain("1 of &quot;routing&quot;");
+  const db = await openDatabase(world.database);
+  const { seq } = await db.selectFrom("log").select("seq").orderBy("seq", "desc").executeTakeFirstOrThrow();
+  await db
+    .updateTable("log")
+    .set({ digest: "ab".repeat(32) })
+    .where("seq", "=", seq)
+    .execute();
+  await db.destroy();
+  const broken = await make("broken");
+  expect([broken.code, broken.stdout]).toEqual([1, expect.stringMatching(/failed[\s\S]*\[chain_altered\]/)]);
+  expect(broken.stderr).toContain("not whole");
+  expect(await readFile(inFolder("broken.html"), "utf8")).toContain("FAILED");
+  expect((await auditor("verify", "broken.json", "--trust", "trust.json")).code).toBe(1);
 });

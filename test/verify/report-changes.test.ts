@@ -126,8 +126,11 @@ describe("a changed report", () => {
       "the body of its request and response",
     ],
   ])("T160: names a receipt from before the report's part with %s", async (_name, change, words) => {
-    const { verdict, problems } = await judge(resealed((copy) => remade(copy, change)));
+    const { verdict, problems, receipts } = await judge(resealed((copy) => remade(copy, change)));
     expect(verdict).toBe("failed");
+    const { core } = receipts[0]!.receipt;
+    const without = (["request", "response"] as const).filter((part) => core[part].body === undefined);
+    expect(receipts[0]!.missing).toEqual(without);
     expect(problems[0]).toMatchObject({ code: "receipt_altered", message: expect.stringContaining(words) });
   });
 
@@ -183,6 +186,15 @@ describe("a changed report", () => {
       "two decisions exchanged",
       ["decision_misplaced"],
       ({ decisions }) => decisions.splice(0, 2, decisions[1]!, decisions[0]!),
+    ],
+    [
+      "two entries of one decision",
+      ["decision_repeated"],
+      (copy) => {
+        const { entries } = copy.chain;
+        entries.push({ ...entries[entryOf(copy, copy.decisions[0]!)]!, at: entries.at(-1)!.at });
+        rehash(copy);
+      },
     ],
     ["a decision twice", ["decision_misplaced"], (copy) => copy.decisions.push(copy.decisions.at(-1)!)],
     [

@@ -39,7 +39,9 @@ describe("a report as it was made", () => {
   test("of one purpose shows of the decisions left out that they had another", async () => {
     expect(payroll.decisions.map(({ subject }) => subject)).toEqual(["first", "second", "third"]);
     expect(payroll.others).toEqual([expect.objectContaining({ purpose: "routing" })]);
-    expect(await judge(payroll)).toMatchObject({ verdict: "verified", problems: [] });
+    const leftOut = [{ purpose: "routing", decisions: 1 }];
+    expect(await judge(payroll)).toMatchObject({ verdict: "verified", problems: [], leftOut });
+    expect(await judge(report)).toMatchObject({ leftOut: [] });
     expect(JSON.stringify(payroll)).not.toContain("a truck");
   });
 
