@@ -1,10 +1,12 @@
-import type {
-  JSONRPCMessage,
-  JSONRPCNotification,
-  JSONRPCRequest,
-  JSONRPCResponse,
-  RequestId,
-  Transport,
+import {
+  isInputRequiredResult,
+  type JSONRPCMessage,
+  type JSONRPCNotification,
+  type JSONRPCRequest,
+  type JSONRPCResponse,
+  type RequestId,
+  type Result,
+  type Transport,
 } from "@modelcontextprotocol/server";
 import type { Buyer, GuardConfig } from "proof402";
 import { Proof402Error } from "proof402/tools";
@@ -111,7 +113,11 @@ export async function joinThroughGuard({ client, server, config, buyer }: Parts)
   /** An answer without what a server wrote in the guard's name. */
   async function passedOn(request: JSONRPCRequest, { cancelled }: Open): Promise<JSONRPCResponse> {
     const response = await upstream.request(toServer(request, config), cancelled.signal);
-    return "result" in response ? { ...response, result: withoutGuardMeta(response.result) } : response;
+    if (!("result" in response)) return response;
+    // Since 2026-07-28 a question comes in place of a result.
+    if (config.questions === "refuse" && asksQuestion(response.result))
+      return errorOf(request.id, INTERNAL_ERROR, "The server asked a question, and the guard passes none on.");
+    return { ...response, result: withoutGuardMeta(response.result) };
   }
 
   async function called(request: JSONRPCRequest, one: Open): Promise<JSONRPCResponse> {
@@ -191,6 +197,11 @@ export async function joinThroughGuard({ client, server, config, buyer }: Parts)
 
 const withParams = <T extends JSONRPCRequest | JSONRPCNotification>(message: T): T =>
   message.params === undefined ? message : { ...message, params: withoutGuardMeta(message.params) };
+
+/** Whether a result asks for words of a person or a model. Roots are neither. */
+const asksQuestion = (result: Result): boolean =>
+  isInputRequiredResult(result) &&
+  Object.values(result.inputRequests ?? {}).some(({ method }) => !FROM_SERVER.has(method));
 
 const notLet = (name: string): Proof402Error =>
   new Proof402Error("guard_tool_refused", `The guard does not let ${JSON.stringify(name.slice(0, 128))} be called.`, {

@@ -37,11 +37,10 @@ const stateOf = ({ result }: { result?: Result }): string | undefined => result?
 
 /** Nothing ran but what the record says was judged: with its arguments, within the rules, under a claim of its own. */
 async function expectAllJudged(ran: readonly Ran[]): Promise<void> {
-  const record = new Map((await world.buyer.actions.list({ limit: 1000 })).map((action) => [action.id, action]));
   const claims = ran.map(({ _meta: meta }) => meta["proof402/claim"]);
   expect(new Set(claims).size).toBe(claims.length);
   for (const [at, one] of ran.entries()) {
-    const action = record.get(claims[at] as string);
+    const [action] = await world.buyer.actions.list({ id: claims[at] as string });
     expect(action, JSON.stringify(one)).toBeDefined();
     expect(action!.tool).toBe(`bank/${String(one.name)}`);
     expect(new TextDecoder().decode(canonicalJson(one.arguments))).toBe(action!.arguments!.json);
@@ -332,6 +331,19 @@ describe("a server that the guard stands before", () => {
         );
       }
     }
+  });
+
+  test.each([
+    ["elicitation/create", "refuse", -32_603],
+    ["sampling/createMessage", "refuse", -32_603],
+    ["roots/list", "refuse", undefined],
+    ["elicitation/create", "pass", undefined],
+  ])("asks by %s in place of a result: questions %s", async (method, questions, code) => {
+    const config = { ...one, tools: { transfer: MANY, open: "pass" }, questions };
+    const question = { resultType: "input_required", inputRequests: { q: { method, params: {} } } };
+    const { ask } = await between(config, [TRANSFER, { ...TRANSFER, name: "open" }], () => ({ result: question }));
+    const told = await ask("tools/call", { name: "open", arguments: {} });
+    expect([told.error?.code, told.result]).toEqual([code, code === undefined ? question : undefined]);
   });
 
   test.each<[string, Answer, string]>([
