@@ -1,3 +1,4 @@
+import type { Receipt } from "../receipts/schema.ts";
 import type { ClaimState } from "../storage/claim-tables.ts";
 import type { GuardStop } from "./guard-stop.ts";
 
@@ -68,16 +69,23 @@ export type ActionDecision = {
 
 /** The actions of guards: each has its place on a purchase, durably and across processes, and its states in the log. */
 export interface Actions {
+  /** Names the newest entry of the log. Taken before a receipt is judged, it shows a claim what came after. */
+  moment(): Promise<number>;
   /**
    * Gives an action its place on a receipt's purchase, or the actions that take it. With `begins` it writes in the same moment
-   * that the action begins: its function is called next, and `begin` is not. Throws Proof402Error `guard_stopped`,
+   * that the action begins: its function is called next, and `begin` is not. With `judged` it makes no claim if the log has
+   * grown by anything about the receipt since that moment, or if the judgement does not hold any more. Throws Proof402Error `guard_stopped`,
    * `receipt_not_found` and `receipt_imported`, and the reason of `signal`.
    */
   claim(
     receiptId: string,
     request: ActionRequest,
-    options?: { begins?: boolean; signal?: AbortSignal | undefined },
-  ): Promise<{ id: string; idempotencyKey: string } | { takenBy: ActionRecord[] }>;
+    options?: {
+      begins?: boolean;
+      signal?: AbortSignal | undefined;
+      judged?: { receipt: Receipt; at: number; holds: () => boolean };
+    },
+  ): Promise<{ id: string; idempotencyKey: string } | { takenBy: ActionRecord[] } | { changed: true }>;
   /**
    * For a claim made without `begins`: written right before the action's function is called. False where the claim is
    * `claimed` no more: the function must not be called. Throws Proof402Error `guard_stopped`.

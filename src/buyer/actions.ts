@@ -7,9 +7,10 @@ import { claimStates } from "../receipts/log-rows.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import type { ClaimRow } from "../storage/claim-tables.ts";
-import type { LogEnd } from "../storage/log-chain.ts";
+import { endOfLog, type LogEnd } from "../storage/log-chain.ts";
 import { recordOf, runsAsSeen, type Runs } from "./action-record.ts";
 import type { ActionRecord, ActionRequest, Actions, ActionDecision } from "./action-types.ts";
+import { isChanged } from "./changed.ts";
 import { claimsOn, isTaken, purchaseOfStored, requireOwn } from "./claims.ts";
 import type { BuyerContext } from "./context.ts";
 import { readStop, requireNoStop } from "./guard-stop.ts";
@@ -25,19 +26,25 @@ const BEGINS_WITHIN_MS = 60_000;
 /** Most characters of a note. */
 const MAX_NOTE = 500;
 
+/** The claims of actions under way in this thread: of all its buyers, and of each copy of this module. */
+const UNDER_WAY = Symbol.for("proof402.actions-under-way");
+const underWay = (): Set<string> => ((globalThis as { [UNDER_WAY]?: Set<string> })[UNDER_WAY] ??= new Set());
+
 /** The actions of one buyer's guards, and which of them are under way in this process. */
 export function createActions(
   ctx: Pick<BuyerContext, "db" | "clock" | "config">,
   owner = thisProcess(),
+  acting = underWay(),
 ): { actions: Actions; isActing: (id: string) => boolean } {
   const { db } = ctx;
-  const acting = new Set<string>();
   /** An own action that is not under way any more is over, though its end could not be written. */
   const runs: Runs = async (row) =>
     row.state === "invoking" && row.owner === (await owner) && !acting.has(row.id) ? false : runsAsSeen(row);
 
   const actions: Actions = {
-    async claim(receiptId, request, { begins = false, signal } = {}) {
+    moment: async () => (await endOfLog(db))?.seq ?? 0,
+
+    async claim(receiptId, request, { begins = false, signal, judged } = {}) {
       const self = await owner;
       // What begins an action is written through to the disk, and a claim alone before it.
       return immediate(
@@ -46,6 +53,9 @@ export function createActions(
           const purchase = await purchaseOfStored(tx, receiptId);
           await requireNoStop(tx, ctx.config.database);
           if (request.allowImported !== true) await requireOwn(tx, receiptId);
+          // Judging takes a moment and so does waiting for the database: what changed meanwhile is judged again.
+          if (judged !== undefined && ((await isChanged(tx, judged.at, [judged.receipt])) || !judged.holds()))
+            return { changed: true };
           const at = ctx.clock();
           const standing = await withoutUnbegun(tx, await claimsOn(tx, { receiptId, purchase, purpose: PURPOSE }), at);
           const place = placeFor(request, standing);
@@ -77,18 +87,14 @@ export function createActions(
     },
 
     async end(id, { state, outcome }) {
-      acting.delete(id);
-      await immediate(
-        db,
-        async (tx) => {
-          const at = ctx.clock();
-          const from = state === "failed" ? (["claimed", "invoking"] as const) : (["invoking"] as const);
-          const ended = await change(tx, id, from, { state, outcome, ended_at: at.getTime() }, at);
-          if (ended === null) await noteLateEnd(tx, id, { state, outcome }, at);
-        },
-        // Lost with the power, it leaves the action undecided, as any end that is not known.
-        "process",
-      );
+      const write = async (tx: Db): Promise<void> => {
+        const at = ctx.clock();
+        const from = state === "failed" ? (["claimed", "invoking"] as const) : (["invoking"] as const);
+        const ended = await change(tx, id, from, { state, outcome, ended_at: at.getTime() }, at);
+        if (ended === null) await noteLateEnd(tx, id, { state, outcome }, at);
+      };
+      // Lost with the power, it leaves the action undecided, as any end that is not known. Until it is written, the action runs.
+      await immediate(db, write, "process").finally(() => acting.delete(id));
     },
 
     decide: (id, decision) => decideClaim(db, id, decision, ctx.clock(), runs),
@@ -256,6 +262,8 @@ async function withoutUnbegun(tx: Db, rows: readonly ClaimRow[], at: Date): Prom
 
 /** The place of an action on a purchase, or null. A place that an action failed in is for the same action again. */
 function placeFor({ tool, spends, arguments: args }: ActionRequest, rows: readonly ClaimRow[]): string | null {
+  // One of them was done and not done, in two people's words: nothing more rests on this purchase.
+  if (rows.some(isContradicted)) return null;
   const taken = rows.filter(isTaken);
   const kind = spends === "once" ? null : spends.kind;
   if (taken.some((row) => row.kind !== kind)) {
@@ -266,11 +274,7 @@ function placeFor({ tool, spends, arguments: args }: ActionRequest, rows: readon
   const places = new Map<string, ClaimRow[]>();
   for (const row of alike) places.set(row.place, [...(places.get(row.place) ?? []), row]);
   const isSame = (row: ClaimRow): boolean =>
-    row.state === "failed" &&
-    // Somebody said that it did not happen, and then its function returned.
-    !isContradicted(row) &&
-    row.tool === tool &&
-    row.arguments_sha256 === args.sha256;
+    row.state === "failed" && row.tool === tool && row.arguments_sha256 === args.sha256;
   for (const [place, there] of places) if (there.every(isSame)) return place;
   const most = Math.min(spends === "once" ? 1 : spends.times, ...alike.map((row) => row.most ?? 1));
   if (places.size >= most) return null;

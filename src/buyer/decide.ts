@@ -15,9 +15,9 @@ import { missingBodies } from "../receipts/receipt.ts";
 import { makeReport } from "../receipts/report.ts";
 import type { Receipt } from "../receipts/schema.ts";
 import { requireReceipt } from "../receipts/store.ts";
-import type { Db } from "../storage/database.ts";
 import { endOfLog } from "../storage/log-chain.ts";
 import { immediate } from "../storage/migrations.ts";
+import { isChanged } from "./changed.ts";
 import type { BuyerContext } from "./context.ts";
 import type { DecisionInput, DecisionLog } from "./decision-types.ts";
 import { judgeAgain } from "./judge.ts";
@@ -60,25 +60,6 @@ export function createDecisions(ctx: BuyerContext): DecisionLog {
       return (await searchDecisions(ctx.db, { limit, skip, purpose, since: from, before: to })).decisions;
     },
   };
-}
-
-/** Whether the log has grown by anything about these receipts, or others of their purchases. */
-async function isChanged(tx: Db, after: number, receipts: readonly Receipt[]): Promise<boolean> {
-  const found = await tx
-    .selectFrom("log")
-    .innerJoin("receipts", "receipts.id", "log.receipt_id")
-    .select("log.seq")
-    .where("log.seq", ">", after)
-    .where((where) =>
-      where.or(
-        receipts.map(({ core: { payment } }) =>
-          where.and([where("payment_nonce", ">=", payment.nonce), where("payment_nonce", "<", `${payment.nonce}!`)]),
-        ),
-      ),
-    )
-    .limit(1)
-    .executeTakeFirst();
-  return found !== undefined;
 }
 
 const askedSchema = decisionContentSchema.omit({ receipts: true, at: true });

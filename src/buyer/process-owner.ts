@@ -1,14 +1,17 @@
 import { readFile } from "node:fs/promises";
+import { threadId } from "node:worker_threads";
 import { isDead, placeOfIds } from "./lease-owner.ts";
 
 /**
- * Names this process: its place, its id and when it began. The last tells it from a later process of the same id, as far
- * as the system says it (proc(5), `starttime`); empty where it does not.
+ * Names this thread of this process: the process's place, its id and when it began, and the thread. The beginning tells it
+ * from a later process of the same id, as far as the system says it (proc(5), `starttime`); empty where it does not. What a
+ * thread is at, another thread of its process cannot see.
  */
 export const thisProcess = (): Promise<string> => (named ??= nameThis());
 
 let named: Promise<string> | undefined;
-const nameThis = async (): Promise<string> => `${placeOfIds}:${process.pid}:${(await seen(process.pid))?.start ?? ""}`;
+const nameThis = async (): Promise<string> =>
+  `${placeOfIds}:${process.pid}:${(await seen(process.pid))?.start ?? ""}:${threadId}`;
 
 /** Whether a named process runs. Null of another place's, which cannot be looked at from here. */
 export async function isRunning(owner: string): Promise<boolean | null> {

@@ -1,9 +1,10 @@
 import type { ActionRecord, ClaimedAction } from "../buyer/action-types.ts";
 import type { Buyer } from "../buyer/types.ts";
 import { Proof402Error } from "../errors.ts";
+import type { Receipt } from "../receipts/schema.ts";
 import { fix, recordOf } from "./arguments.ts";
 import { namedOnly, type JsonSchema } from "./fields.ts";
-import { buyAgain, judge, refusal, type Refusal } from "./judge.ts";
+import { buyAgain, judge, judgeAge, refusal, type Refusal } from "./judge.ts";
 import { isNotDone } from "./not-done.ts";
 import type { Requirement } from "./requirement.ts";
 import { signedAt } from "./signed-time.ts";
@@ -113,58 +114,85 @@ async function begin(
   required: Requirement,
   read: () => { receiptId: string; args: unknown },
   signal: AbortSignal | undefined,
-): Promise<{ args: unknown; call: ActionCall } | Refusal> {
-  const { buyer, assurance } = required;
-  const again = buyAgain(required);
+): Promise<Begun | Refusal> {
   try {
     const asked = await readCall(tool, read);
     if (asked === null)
       return refusal("invalid_input", "The arguments do not fit the tool's schema.", "Correct them and call again.");
-    const { receiptId, args, record } = asked;
-    const receipt = await buyer.getReceipt(receiptId);
-    const appraisal = await buyer.verify(receipt, { assurance });
-    const unfit = judge(required, receipt, appraisal);
-    if (unfit !== null) return unfit;
-    const bound: unknown = required.bind({
-      args: args as Record<string, unknown>,
-      input: buyer.inputOf(receipt),
-      answer: buyer.answerOf(receipt),
-      receipt,
-    });
-    if (isPromise(bound)) {
-      // The guard does not wait for it, and its rejection must not end the process.
-      bound.then(undefined, () => undefined);
-      return refusal(
-        "guard_error",
-        "The guard's bind function is asynchronous: it gave a promise, which is no yes.",
-        "Its owner has to make bind answer at once: fetch what it compares before, or in the action's own read.",
-      );
+    for (;;) {
+      const begun = await judgeAndClaim(tool.name, required, asked, signal);
+      if (begun !== null) return begun;
     }
-    if (bound !== true) {
-      return refusal(
-        "receipt_not_bound",
-        `The receipt does not justify these arguments${typeof bound === "string" ? `: ${bound}` : ""}.`,
-        "Use arguments that follow from the bought answer.",
-      );
-    }
-    // A call without a waiting caller must not act.
-    signal?.throwIfAborted();
-    // Last, so that a refusal for another reason does not use the receipt up. A file's own word for its time counts nothing.
-    const request = {
-      tool: tool.name,
-      arguments: record,
-      requirement: required.record,
-      spends: required.spends,
-      allowImported: required.allowImported && signedAt(receipt, appraisal) !== null,
-    };
-    const place = await buyer.actions.claim(receiptId, request, { begins: true, signal });
-    if ("takenBy" in place) return taken(place.takenBy, again);
-    return { args, call: { idempotencyKey: place.idempotencyKey, claimId: place.id, receiptId } };
   } catch (error) {
+    if (signal?.aborted === true)
+      return refusal(
+        "aborted",
+        "The caller left before the action began.",
+        "The receipt is as it was: call again with it.",
+      );
     if (Proof402Error.isInstance(error)) return refusal(error.code, error.message, error.next);
     // A bind function that throws has not said yes.
-    return refusal("guard_error", "The receipt could not be checked.", again);
+    return refusal("guard_error", "The receipt could not be checked.", buyAgain(required));
   }
+}
+
+type Begun = { args: unknown; call: ActionCall };
+
+/** Null if what was judged changed before the claim was made: it is judged again. */
+async function judgeAndClaim(
+  name: string,
+  required: Requirement,
+  { receiptId, args, record }: AskedCall,
+  signal: AbortSignal | undefined,
+): Promise<Begun | Refusal | null> {
+  const { buyer, assurance } = required;
+  const at = await buyer.actions.moment();
+  const receipt = await buyer.getReceipt(receiptId);
+  const appraisal = await buyer.verify(receipt, { assurance });
+  const unfit = judge(required, receipt, appraisal) ?? judgeBound(required, receipt, args);
+  if (unfit !== null) return unfit;
+  // A call without a waiting caller must not act.
+  signal?.throwIfAborted();
+  const request = {
+    tool: name,
+    arguments: record,
+    requirement: required.record,
+    spends: required.spends,
+    // A file's own word for its time counts nothing.
+    allowImported: required.allowImported && signedAt(receipt, appraisal) !== null,
+  };
+  const judged = { receipt, at, holds: () => judgeAge(required, receipt, appraisal) === null };
+  // Last, so that a refusal for another reason does not use the receipt up.
+  const place = await buyer.actions.claim(receiptId, request, { begins: true, signal, judged });
+  if ("changed" in place) return null;
+  if ("takenBy" in place) return taken(place.takenBy, buyAgain(required));
+  return { args, call: { idempotencyKey: place.idempotencyKey, claimId: place.id, receiptId } };
+}
+
+/** Why a receipt's answer does not justify these arguments, or null. */
+function judgeBound(required: Requirement, receipt: Receipt, args: unknown): Refusal | null {
+  const { buyer } = required;
+  const bound: unknown = required.bind({
+    args: args as Record<string, unknown>,
+    input: buyer.inputOf(receipt),
+    answer: buyer.answerOf(receipt),
+    receipt,
+  });
+  if (isPromise(bound)) {
+    // The guard does not wait for it, and its rejection must not end the process.
+    bound.then(undefined, () => undefined);
+    return refusal(
+      "guard_error",
+      "The guard's bind function is asynchronous: it gave a promise, which is no yes.",
+      "Its owner has to make bind answer at once: fetch what it compares before, or in the action's own read.",
+    );
+  }
+  if (bound === true) return null;
+  return refusal(
+    "receipt_not_bound",
+    `The receipt does not justify these arguments${typeof bound === "string" ? `: ${bound}` : ""}.`,
+    "Use arguments that follow from the bought answer.",
+  );
 }
 
 /** Says that a purchase is used up, and if its action is undecided. */
@@ -179,11 +207,13 @@ function taken(actions: readonly ActionRecord[], again: string): Refusal {
   );
 }
 
+type AskedCall = { receiptId: string; args: unknown; record: ClaimedAction["arguments"] };
+
 /** The receipt named, and the one value that is compared, recorded and run. Null where the schema refuses it. */
 async function readCall(
   tool: GuardedTool,
   read: () => { receiptId: string; args: unknown },
-): Promise<{ receiptId: string; args: unknown; record: ClaimedAction["arguments"] } | null> {
+): Promise<AskedCall | null> {
   const { receiptId, args: asked } = read();
   // The schema gets a copy that its own code may change.
   const taken = await tool.read(structuredClone(namedOnly(asked, tool.schema)));

@@ -65,7 +65,7 @@ function judgeSource({ models, sellers }: Requirement, { core }: Receipt): Refus
 }
 
 /** The older of the signed time and the time of receipt counts, so that neither can make an answer younger. */
-function judgeAge(required: Requirement, receipt: Receipt, appraisal: Appraisal): Refusal | null {
+export function judgeAge(required: Requirement, receipt: Receipt, appraisal: Appraisal): Refusal | null {
   const received = Date.parse(receipt.core.response.receivedAt);
   const answered = Math.min(received, signedAt(receipt, appraisal) ?? received);
   const age = (required.clock().getTime() - answered) / 1000;

@@ -15,7 +15,7 @@ import { isRunning, thisProcess } from "../../src/buyer/process-owner.ts";
 import { sha256, toHex, utf8 } from "../../src/evidence/bytes.ts";
 import { auditLog } from "../../src/receipts/log.ts";
 import { createReceipt } from "../../src/receipts/receipt.ts";
-import { addReceipt } from "../../src/receipts/store.ts";
+import { addReceipt, appendAppraisal } from "../../src/receipts/store.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { immediate } from "../../src/storage/migrations.ts";
 import { appraisal, receiptCore } from "../support/receipt-core.ts";
@@ -69,13 +69,56 @@ async function begunIn(owner: string): Promise<string> {
   return id;
 }
 /** The actions of another process. */
-const of = (owner: string): Actions => createActions(context(), Promise.resolve(owner)).actions;
+const of = (owner: string): Actions => createActions(context(), Promise.resolve(owner), new Set()).actions;
 let gone: string;
 beforeEach(async () => {
   const child = spawn(process.execPath, ["--eval", ""]);
   const [host, , start] = (await thisProcess()).split(":");
   gone = `${host}:${child.pid}:${start}`;
   await once(child, "exit");
+});
+
+describe("one process with two buyers on a database", () => {
+  test("sees from each what the other has under way: it is asked about by no settle, and decided by none", async () => {
+    const other = createActions(context()).actions;
+    const id = await begun(asking());
+    expect(await other.list()).toMatchObject([{ id, state: "invoking", running: true }]);
+    await expect(other.decide(id, { state: "failed", by: "settle", note: "" })).rejects.toMatchObject({
+      code: "action_running",
+    });
+    await actions.end(id, { state: "done", outcome: "" });
+    expect(await other.list()).toMatchObject([{ id, state: "done" }]);
+  });
+
+  test("and takes another thread's action for one that runs", async () => {
+    const thread = `${(await thisProcess()).replace(/:\d+$/, "")}:7`;
+    const id = await begunIn(thread);
+    expect(await actions.list()).toMatchObject([{ id, state: "invoking", running: true }]);
+  });
+});
+
+describe("a claim of a judged receipt", () => {
+  const judged = async (holds = true) => ({ receipt, at: await actions.moment(), holds: () => holds });
+
+  test("is made only if nothing about the receipt came after, other actions aside", async () => {
+    const request = asking("{}", rebalance(3));
+    const before = await judged();
+    expect(await actions.claim(receipt.id, request, { begins: true, judged: before })).toMatchObject({
+      id: expect.any(String) as string,
+    });
+    // The action before is no news of the receipt.
+    expect(await actions.claim(receipt.id, request, { begins: true, judged: before })).toHaveProperty("id");
+    await immediate(db, (tx) => appendAppraisal(tx, receipt.id, appraisal({ verdict: "failed" })));
+    expect(await actions.claim(receipt.id, request, { begins: true, judged: before })).toEqual({ changed: true });
+    expect(await actions.claim(receipt.id, request, { begins: true, judged: await judged() })).toHaveProperty("id");
+  });
+
+  test("is not made where the judgement does not hold any more", async () => {
+    expect(await actions.claim(receipt.id, asking(), { begins: true, judged: await judged(false) })).toEqual({
+      changed: true,
+    });
+    expect(await actions.list()).toEqual([]);
+  });
 });
 
 describe("an action's place on a purchase", () => {

@@ -7,6 +7,7 @@ import { tool, type StructuredToolInterface } from "@langchain/core/tools";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { readClaims } from "../../src/buyer/claims.ts";
+import type { Actions } from "../../src/buyer/action-types.ts";
 import { openBuyer } from "../../src/buyer/open.ts";
 import type { Buyer } from "../../src/buyer/types.ts";
 import type { Config } from "../../src/config/schema.ts";
@@ -174,7 +175,9 @@ describe("what an action came to", () => {
 
   test("reaches the caller where its end cannot be written", async () => {
     const { id } = await bought();
-    const full = { ...buyer, actions: { ...buyer.actions, end: () => Promise.reject(new Error("disk full")) } };
+    const unwritable: Actions["end"] = (claim, ended) =>
+      buyer.actions.end(claim, { ...ended, outcome: Symbol("of no database") as never });
+    const full = { ...buyer, actions: { ...buyer.actions, end: unwritable } };
     expect((await call(trading({ buyer: full }), id)).text).toBe("traded");
     const reopened = await openBuyer({ config, wallet: null });
     expect(await reopened.claims(id)).toMatchObject([{ state: "undecided", endedAt: null }]);

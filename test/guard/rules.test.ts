@@ -32,6 +32,7 @@ beforeEach(() => {
     inputOf: () => ({ asked: 1 }),
     answerOf: () => ({ said: 2 }),
     actions: {
+      moment: () => Promise.resolve(0),
       claim: (id, action, { begins = false } = {}) => {
         claimed.push({ id, action });
         if (begins) begun.push(id);
@@ -208,9 +209,32 @@ describe("an action runs", () => {
   });
 
   test("while somebody waits for it", async () => {
-    expect(await became({}, { signal: AbortSignal.abort() })).toBe("guard_error");
+    expect(await became({}, { signal: AbortSignal.abort() })).toBe("aborted");
     expect(claimed).toEqual([]);
     expect(await became({}, { signal: new AbortController().signal })).toBe("ran");
+  });
+
+  test("by what is known of it as it begins: what changed since it was judged is judged again", async () => {
+    const { claim } = buyer.actions;
+    const held: boolean[] = [];
+    let late = 0;
+    buyer.actions.claim = (id, request, options) => {
+      held.push(options?.judged?.holds() === true);
+      if (held.length > 1) return claim?.(id, request, options) ?? Promise.reject(new Error("no claim"));
+      judged = judgedAs({ verdict: "failed" });
+      return Promise.resolve({ changed: true });
+    };
+    expect(await became()).toBe("receipt_not_verified");
+    judged = judgedAs();
+    held.length = 0;
+    // Waiting for the database took longer than the answer may be old.
+    buyer.actions.claim = (_id, _request, options) => {
+      late = 3_601_000;
+      held.push(options?.judged?.holds() === true);
+      return Promise.resolve({ changed: true });
+    };
+    expect(await became({ clock: () => new Date(RECEIVED + late) })).toBe("receipt_too_old");
+    expect([held, claimed]).toEqual([[false], []]);
   });
 
   test("by a receipt that there is", async () => {
