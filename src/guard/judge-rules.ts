@@ -1,5 +1,14 @@
 import { compareDecimals, decimalOf } from "./decimal.ts";
-import { operandsOf, rulesText, type BindRule, type BindRules, type Comparison, type Operand } from "./rules.ts";
+import {
+  isWithin,
+  operandsOf,
+  restsOnAnswer,
+  rulesText,
+  type BindRule,
+  type BindRules,
+  type Comparison,
+  type Operand,
+} from "./rules.ts";
 
 /** What rules compare: the arguments of an action, and input and answer of the receipt. */
 export type Compared = { args: unknown; input: unknown; answer: unknown };
@@ -16,7 +25,7 @@ export function judgeRules({ rules, free = [] }: BindRules, compared: Compared):
     const held = holds(rule, compared);
     if (held !== true) return held === false ? `not so: ${textOf(rule)}` : held;
     applied.push(rule);
-    isOnAnswer ||= [rule, ...when].flatMap(operandsOf).some((one) => "answer" in one);
+    isOnAnswer ||= [rule, ...when].some((one) => restsOnAnswer(one, free));
   }
   if (!isOnAnswer) return "no rule that reads the answer applies";
   const named = [...free, ...boundBy(applied)];
@@ -118,5 +127,3 @@ function leavesOf(value: unknown, pointer = ""): string[] {
     leavesOf(member, `${pointer}/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`),
   );
 }
-
-const isWithin = (pointer: string, outer: string): boolean => pointer === outer || pointer.startsWith(`${outer}/`);

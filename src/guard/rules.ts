@@ -55,15 +55,39 @@ export const operandsOf = (one: Comparison | BindRule): Operand[] => [
   ...("equals" in one ? [one.equals] : "in" in one ? one.in : "atMost" in one ? [one.atMost] : [one.atLeast]),
 ];
 
-/** Reads rules. Throws Proof402Error `guard_rules` where they have another form, or none of them reads the answer. */
+/** Whether a pointer names a place, or one within it. */
+export const isWithin = (pointer: string, outer: string): boolean =>
+  pointer === outer || pointer.startsWith(`${outer}/`);
+
+/**
+ * Whether it takes the answer for a comparison to hold. Beside an argument that may be anything, or in a list beside other
+ * values, the caller chooses how it ends.
+ */
+export function restsOnAnswer(one: Comparison | BindRule, free: readonly string[]): boolean {
+  const [left, ...right] = operandsOf(one);
+  const isFree = (part: Operand): boolean => "argument" in part && free.some((path) => isWithin(part.argument, path));
+  if (left === undefined || [left, ...right].some(isFree)) return false;
+  return "answer" in left || right.every((part) => "answer" in part);
+}
+
+/**
+ * Reads rules. Throws Proof402Error `guard_rules` where they have another form, one compares a value with itself, or none of them
+ * rests on the answer.
+ */
 export function readRules(value: unknown): BindRules {
   const read = bindRulesSchema.safeParse(value);
   if (!read.success) {
     const [issue] = read.error.issues;
     throw wrong(`At ${issue?.path.join("/") || "the top"}: ${issue?.message ?? "another form"}.`);
   }
-  const all = read.data.rules.flatMap((one) => [one, ...(one.when ?? [])]).flatMap(operandsOf);
-  if (!all.some((one) => "answer" in one)) throw wrong("None of them reads the answer, so any answer would do.");
+  const { rules, free = [] } = read.data;
+  const all: (Comparison | BindRule)[] = rules.flatMap((one) => [one, ...(one.when ?? [])]);
+  for (const one of all) {
+    const [left, ...right] = operandsOf(one).map((part) => JSON.stringify(part));
+    if (left !== undefined && right.includes(left)) throw wrong(`One compares ${left} with itself.`);
+  }
+  if (!all.some((one) => restsOnAnswer(one, free)))
+    throw wrong("None of them reads the answer, so any answer would do.");
   return read.data;
 }
 

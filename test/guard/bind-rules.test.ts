@@ -112,10 +112,8 @@ describe("arguments that rules name without binding them", () => {
   });
 
   test.each<[string, BindRules["rules"], Record<string, unknown>, string]>([
-    ["beside itself", [most("/a", { argument: "/a" })], { a: 1e9 }, "/a"],
     ["beside each other", [most("/a", { argument: "/b" }), most("/b", { argument: "/a" })], { a: 9, b: 9 }, "/a"],
     ["beside one that is free", [most("/a", { argument: "/free" })], { a: 9, free: 9 }, "/a"],
-    ["beside a part of itself", [{ check: { argument: "/a/0" }, equals: { argument: "/a/0" } }], { a: [5] }, "/a/0"],
     [
       "in a list with an unbound one",
       [{ check: { argument: "/a" }, in: [{ value: 1 }, { argument: "/b" }] }],
@@ -177,6 +175,37 @@ describe("rules are read", () => {
     ["with a half escape", { rules: [{ ...rule, check: { answer: "/a~2" } }] }],
     ["with an operand of two kinds", { rules: [{ ...rule, check: { answer: "/a", input: "/a" } }] }],
     ["with a misspelt list", { rules: [rule], fre: ["/memo"] }],
+    [
+      "that compare an argument with itself",
+      {
+        rules: [
+          { check: { argument: "/a/0" }, equals: { argument: "/a/0" } },
+          { check: { argument: "/b" }, equals: { answer: "/b" } },
+        ],
+      },
+    ],
+    ["that compare the answer with itself", { rules: [{ check: { answer: "/a" }, equals: { answer: "/a" } }] }],
+    ["that list the answer itself", { rules: [{ check: { answer: "/a" }, in: [{ answer: "/a" }, { value: 1 }] }] }],
+    [
+      "with a condition that compares a value with itself",
+      {
+        rules: [
+          {
+            check: { argument: "/a" },
+            equals: { value: 1 },
+            when: [{ check: { answer: "/a" }, equals: { answer: "/a" } }],
+          },
+        ],
+      },
+    ],
+    [
+      "that compare the answer with what may be anything",
+      { rules: [{ check: { answer: "/a" }, atLeast: { argument: "/n" } }], free: ["/n"] },
+    ],
+    [
+      "that take the answer or another value",
+      { rules: [{ check: { argument: "/n" }, in: [{ answer: "/a" }, { value: "any" }] }] },
+    ],
     ["that never read the answer", { rules: [{ check: { argument: "/a" }, equals: { input: "/a" } }] }],
     ["that are no object", "rules"],
   ])("and not those %s", (_name, rules) => {
