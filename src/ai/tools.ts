@@ -2,7 +2,7 @@ import { jsonSchema, tool, type Tool, type ToolExecutionOptions } from "ai";
 import type { ApprovalDecision, ApprovalRequest, Buyer } from "../buyer/types.ts";
 import { buyWithin, createBudget } from "../tools/budget.ts";
 import { callDigest, readArguments } from "../tools/call.ts";
-import type { ToolDefinition, ToolOutcome } from "../tools/definition.ts";
+import type { ToolContext, ToolDefinition, ToolOutcome } from "../tools/definition.ts";
 import { tools } from "../tools/index.ts";
 import { inputSchema } from "../tools/input-schema.ts";
 
@@ -45,9 +45,9 @@ export function proof402Tools(options: Proof402ToolsOptions): Record<Names, Tool
         const read = readArguments(definition, input);
         if (!read.ok) return read.failure;
         const callKey = `ai-${callDigest([processRun, toolCallId, read.args])}`;
-        const run = (admit?: Parameters<Parameters<typeof buyWithin>[1]>[0]): Promise<Proof402Output> =>
+        const run = (admit?: ToolContext["admit"]): Promise<Proof402Output> =>
           definition.run({ buyer, signal, callKey, approve, admit }, read.args);
-        return definition.annotations.readOnlyHint ? run() : buyWithin(budgets, run);
+        return definition.annotations.readOnlyHint ? run() : buyWithin(buyer, budgets, run);
       },
       toModelOutput: ({ output: { status, text } }) => ({ type: status === "ok" ? "text" : "error-text", value: text }),
     });

@@ -33,8 +33,8 @@ export async function approve(
   const cost = await costOf(ctx, call, quote, own);
   const { network, asset: token } = offer;
   const { decimals, usdStable } = asset;
-  const amount = cost.inAll.toString();
-  call.options.admit?.({ idempotencyKey: call.key, network, asset: token, amount, decimals, usdStable });
+  const [amount, earlier] = [cost.inAll.toString(), cost.before.toString()];
+  call.options.admit?.({ idempotencyKey: call.key, network, asset: token, amount, earlier, decimals, usdStable });
   const reason = ctx.providerOf(candidate.seller).asksFor?.(candidate.seller) ?? null;
   if (!onWord && reason === null && !isAskedFor(cost, asset)) return false;
   const { before, inAll } = cost;

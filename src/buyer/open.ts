@@ -29,7 +29,7 @@ import { createQueue } from "./background/queue.ts";
 import { createQuoteCache } from "./quotes.ts";
 import { readArguments } from "./request.ts";
 import { startSecondClock } from "./background/clock.ts";
-import { viewSpending } from "./spending.ts";
+import { createCallCosts, viewSpending } from "./spending.ts";
 import type { Buyer, BuyArguments, BuyOptions, BuyRequest, BuyResult } from "./types.ts";
 import { createCalls } from "./under-way.ts";
 import { waitEnded, waitForVerdict, whatCame } from "./background/wait.ts";
@@ -151,6 +151,7 @@ export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
     answerOf,
 
     spending: (options) => viewSpending(ctx, options),
+    ...createCallCosts(ctx),
 
     async reconcile() {
       const summary = await reconcile({ db, chains: ctx.chains, now: clock() });

@@ -1,9 +1,10 @@
 import { Proof402Error } from "../errors.ts";
 import { isLaterShare } from "../evidence/payment-binding.ts";
 import { findAsset } from "../payment/policy.ts";
-import { countPurchases, recentPurchases } from "../payment/journal.ts";
+import { countPurchases, readAttempts, recentPurchases } from "../payment/journal.ts";
 import { spending } from "../payment/spending.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
+import type { CallCosts } from "./call-cost.ts";
 import type { BuyerContext } from "./context.ts";
 import type { Spending } from "./types.ts";
 
@@ -80,3 +81,23 @@ function costOf({ payment, part, settledAmount, offer }: PurchaseRecord): string
   if (payment.share === undefined) return settledAmount ?? offer.amount;
   return part ?? (isLaterShare(payment) ? "0" : offer.amount);
 }
+
+/** Reads the costs of a buyer's calls from its journal. */
+export const createCallCosts = ({ db, config }: Pick<BuyerContext, "db" | "config">): CallCosts => ({
+  async callCosts(idempotencyKey) {
+    const attempts = await readAttempts(db, idempotencyKey);
+    return attempts
+      .filter(({ state }) => state !== "released")
+      .map((attempt) => {
+        const { network, asset, decimals } = attempt.offer;
+        const token = findAsset(attempt.offer, config.payment.assets);
+        return {
+          network,
+          asset,
+          amount: costOf(attempt),
+          decimals: token?.decimals ?? decimals,
+          usdStable: token?.usdStable ?? false,
+        };
+      });
+  },
+});

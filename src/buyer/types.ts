@@ -1,6 +1,7 @@
 import type { Address } from "../evidence/bytes.ts";
 import type { MoneyState, Proof402Error } from "../errors.ts";
 import type { AuditResult } from "../receipts/audit-codes.ts";
+import type { CallCost, CallCosts } from "./call-cost.ts";
 import type { DecisionLog } from "./decision-types.ts";
 import type { Appraisal, Assurance, Receipt, Verdict } from "../receipts/schema.ts";
 import type { AnswerPart, AnswerReading } from "../evidence/exchange/format.ts";
@@ -83,18 +84,6 @@ export type ApprovalRequest = {
  * `approval_pending`; `pendingApproval` reads what is to be asked, and the call is made again once they have answered.
  */
 export type ApprovalDecision = "approved" | "declined" | "cancelled" | "ask_later";
-
-/** What a call may cost in all with one offer, before its authorization is signed. */
-export type CallCost = {
-  idempotencyKey: string;
-  network: string;
-  asset: string;
-  /** Base units: the offer, and earlier payments of the same call that are still out. */
-  amount: string;
-  decimals: number;
-  /** Whether the policy says that the token is worth a dollar. */
-  usdStable: boolean;
-};
 
 /** The bounds of one call, and how it reports, is stopped, and asks. */
 export type BuyOptions = BuyBounds & {
@@ -230,7 +219,7 @@ export type SellerView = {
 };
 
 /** The library's one object: buys, keeps receipts, verifies. Safe to share between surfaces of one process. */
-export interface Buyer extends DecisionLog {
+export interface Buyer extends DecisionLog, CallCosts {
   /** The tokens of the payment policy: amounts of them are told by name. */
   readonly tokens: readonly PlacedToken[];
   /** Found as it was opened. `spending` shows them, too. */

@@ -131,15 +131,15 @@ function openRun(
   const ofRun = createBudget(maxUsdPerRun ?? UNBOUND, "this run's budget");
   const ofThread = createBudget(maxUsdPerThread ?? UNBOUND, "this thread's budget");
   for (const [key, { usd, run }] of Object.entries(state._spent ?? {})) {
-    ofThread.take({ [key]: usd });
-    if (run === id) ofRun.take({ [key]: usd });
+    ofThread.take([[key, usd]]);
+    if (run === id) ofRun.take([[key, usd]]);
   }
   return { id, budgets: [ofRun, ofThread], ofRun, receipts };
 }
 
 /** What a run has to add to its state, or nothing. */
 function writtenDown({ id, ofRun, receipts }: Run, { _receipts = {}, _spent = {} }: State): Partial<State> | undefined {
-  const mine = Object.entries(ofRun?.counted() ?? {}).map(([key, usd]) => [key, { usd, run: id }] as const);
+  const mine = [...(ofRun?.counted() ?? [])].map(([key, usd]) => [key, { usd, run: id }] as const);
   const others = Object.entries(_spent).filter(([, { run }]) => run !== id);
   const hasMine = mine.length > 0 || others.length < Object.keys(_spent).length;
   if (receipts.size === 0 && !hasMine) return undefined;

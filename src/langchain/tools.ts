@@ -94,7 +94,7 @@ async function runWithApproval(
   for (let place = 0; ; place += 1) {
     try {
       const context = contextOf(options, call, runtime, answers);
-      const outcome = await runWatched(definition, (admit) => definition.run({ ...context, admit }, args));
+      const outcome = await runWatched(definition, buyer, (admit) => definition.run({ ...context, admit }, args));
       return withRemark(outcome, answers);
     } catch (error) {
       const request = pendingApproval(error);
@@ -104,7 +104,7 @@ async function runWithApproval(
       // Without a person here the call waits for the owner's answer in another terminal.
       if (answer === NO_PERSON) {
         const context = contextOf({ buyer }, call, runtime, answers);
-        return runWatched(definition, (admit) => definition.run({ ...context, admit }, args));
+        return runWatched(definition, buyer, (admit) => definition.run({ ...context, admit }, args));
       }
       answers.set(termsOf(request), { answer, toThis: await buyer.wasAsked(at, request) });
     }

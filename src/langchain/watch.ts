@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from "node:async_hooks";
+import type { Buyer } from "../buyer/types.ts";
 import { buyWithin, type Budget } from "../tools/budget.ts";
 import type { ToolDefinition, ToolOutcome, ToolContext } from "../tools/definition.ts";
 
@@ -18,11 +19,12 @@ export const watched = <Result>(watch: Watch, work: () => Result): Result =>
 /** Runs one of proof402's tools under the watches here. */
 export async function runWatched(
   { annotations }: ToolDefinition,
+  buyer: Buyer,
   run: (admit: ToolContext["admit"]) => Promise<ToolOutcome<unknown>>,
 ): Promise<ToolOutcome<unknown>> {
   const watches = here.getStore() ?? [];
   const budgets = annotations.readOnlyHint ? [] : [...new Set(watches.flatMap((one) => one.budgets))];
-  const outcome = await buyWithin(budgets, run);
+  const outcome = await buyWithin(buyer, budgets, run);
   const receipt = outcome.status === "ok" ? (outcome.data as { receipt?: { id: string } }).receipt : undefined;
   if (receipt !== undefined) for (const watch of watches) await watch.seen(receipt.id);
   return outcome;

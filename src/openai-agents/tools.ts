@@ -45,7 +45,7 @@ export function proof402Tools<Context = unknown>(options: Proof402ToolsOptions):
     const callKey = toolCall === undefined ? undefined : `oa-${callDigest([processRun, toolCall.callId, read.args])}`;
     const run = (admit?: ToolContext["admit"]): Promise<ToolOutcome<unknown>> =>
       definition.run({ buyer, signal, callKey, approve, admit }, read.args);
-    return definition.annotations.readOnlyHint ? run() : buyWithin(budgets, run);
+    return definition.annotations.readOnlyHint ? run() : buyWithin(buyer, budgets, run);
   };
   return tools.map((definition) =>
     tool({

@@ -1,4 +1,5 @@
-import type { CallCost } from "../buyer/types.ts";
+import type { AttemptCost, CallCost } from "../buyer/call-cost.ts";
+import type { Buyer } from "../buyer/types.ts";
 import { formatUnits, parseUnits, usdToBaseUnits } from "../chain/amounts.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Bought } from "./buy-inference.ts";
@@ -12,14 +13,20 @@ export type Budget = {
   readonly maxUsd: string;
   spentUsd(): string;
   /** The counted amounts by idempotency key. */
-  counted(): Record<string, string>;
+  counted(): Map<string, string>;
   /** Counts purchases of the same budget that were made elsewhere. Those counted already stay as they are. */
-  take(counted: Readonly<Record<string, string>>): void;
-  /** Counts a purchase at its cost before it is paid. Throws Proof402Error `over_budget` if it does not fit, and counts nothing. */
-  hold(cost: CallCost): void;
-  /** Counts a purchase at this amount from now on; null takes it out. */
-  set(idempotencyKey: string, usd: string | null): void;
+  take(counted: Iterable<readonly [key: string, usd: string]>): void;
+  /**
+   * Counts a purchase at its cost before it is paid, for the call `by`. Throws Proof402Error `over_budget` if it does not fit, and
+   * changes nothing.
+   */
+  hold(cost: CallCost, by: object): void;
+  /** Counts a purchase at so many units of 10^-36 dollars from now on; 0 takes it out. Changes nothing while another call than `by` holds it. */
+  settle(idempotencyKey: string, units: bigint, by: object): void;
 };
+
+/** An amount, and the call under way that holds it. */
+type Counted = { units: bigint; by: object | null };
 
 /**
  * A budget beside the policy's caps. `what` names it in a refusal: "this run's budget". Throws Proof402Error `invalid_max_usd`
@@ -27,32 +34,44 @@ export type Budget = {
  */
 export function createBudget(maxUsd: number, what: string): Budget {
   const most = usdToBaseUnits(maxUsd, PLACES);
-  const held = new Map<string, bigint>();
-  const sum = (): bigint => [...held.values()].reduce((all, one) => all + one, 0n);
+  const held = new Map<string, Counted>();
+  const sum = (): bigint => [...held.values()].reduce((all, { units }) => all + units, 0n);
   const text = (units: bigint): string => formatUnits(units, PLACES);
   return {
     maxUsd: text(most),
     spentUsd: () => text(sum()),
-    counted: () => Object.fromEntries([...held].map(([key, units]) => [key, text(units)])),
+    counted: () => new Map([...held].map(([key, { units }]) => [key, text(units)])),
     take: (counted) => {
-      for (const [key, usd] of Object.entries(counted)) if (!held.has(key)) held.set(key, unitsOf(usd));
+      for (const [key, usd] of counted)
+        if (!held.has(key)) held.set(key, { units: parseUnits(usd, PLACES) ?? 0n, by: null });
     },
-    hold: ({ idempotencyKey, amount, asset, decimals, usdStable }) => {
+    hold: (cost, by) => {
+      const { idempotencyKey: key, asset, usdStable } = cost;
       if (!usdStable) throw over(`The price is in ${asset}, and no dollars bound it: ${what} holds none of it.`);
-      const price = BigInt(amount) * 10n ** BigInt(PLACES - decimals);
-      const others = sum() - (held.get(idempotencyKey) ?? 0n);
-      if (others + price > most)
-        throw over(`The price of $${text(price)} does not fit in ${what}: $${text(others)} of $${text(most)} is used.`);
-      held.set(idempotencyKey, price);
+      const inAll = unitsOf(cost);
+      const earlier = unitsOf({ ...cost, amount: cost.earlier });
+      const others = sum() - (held.get(key)?.units ?? 0n);
+      if (others + inAll > most) {
+        const price = `The price of $${text(inAll - earlier)}`;
+        const fits =
+          earlier === 0n
+            ? `${price} does not fit`
+            : `${price} and the $${text(earlier)} of this call's earlier payments do not fit`;
+        throw over(`${fits} in ${what}: $${text(others)} of $${text(most)} is used otherwise.`);
+      }
+      held.set(key, { units: inAll, by });
     },
-    set: (key, usd) => {
-      if (usd === null) held.delete(key);
-      else held.set(key, unitsOf(usd));
+    settle: (key, units, by) => {
+      const holder = held.get(key)?.by ?? null;
+      if (holder !== null && holder !== by) return;
+      if (units === 0n) held.delete(key);
+      else held.set(key, { units, by: null });
     },
   };
 }
 
-const unitsOf = (usd: string): bigint => parseUnits(usd, PLACES) ?? 0n;
+const unitsOf = ({ amount, decimals }: Pick<AttemptCost, "amount" | "decimals">): bigint =>
+  BigInt(amount) * 10n ** BigInt(PLACES - decimals);
 
 const over = (message: string): Proof402Error =>
   new Proof402Error("over_budget", message, {
@@ -60,38 +79,55 @@ const over = (message: string): Proof402Error =>
   });
 
 /**
- * Runs a purchase under budgets. Counts its highest cost before it is paid, the receipt's amount after it, and nothing if no money
- * can move. Parallel purchases count at once.
+ * Runs a purchase under budgets. Counts its highest cost before it is paid. Once it has ended in any way, counts what the
+ * journal says of all its attempts: moved, or still able to move. Parallel purchases count at once. The result of a call
+ * without a payment here counts only if its key does.
  */
 export async function buyWithin(
+  buyer: Pick<Buyer, "callCosts">,
   budgets: readonly Budget[],
   run: (admit: ToolContext["admit"]) => Promise<ToolOutcome<unknown>>,
 ): Promise<ToolOutcome<unknown>> {
   if (budgets.length === 0) return run(undefined);
-  const before = budgets.map((one) => one.counted());
   const keys = new Set<string>();
-  const restore = (): void =>
-    budgets.forEach((one, at) => keys.forEach((key) => one.set(key, before[at]?.[key] ?? null)));
+  const self = {};
   try {
     const outcome = await run((cost) => {
       keys.add(cost.idempotencyKey);
-      for (const budget of budgets) budget.hold(cost);
+      for (const budget of budgets) budget.hold(cost, self);
     });
     if (outcome.status === "ok") {
-      const { idempotencyKey: key, paidNow, receipt } = outcome.data as Bought;
-      for (const budget of budgets)
-        if (paidNow || key in budget.counted()) budget.set(key, usdOf(receipt, budget, key));
-    } else if (outcome.error.money === "not-moved") {
-      for (const key of keys) budgets.forEach((one) => one.set(key, null));
+      const { idempotencyKey: key, paidNow } = outcome.data as Bought;
+      if (paidNow) keys.add(key);
+      else if (!keys.has(key))
+        await settleByJournal(
+          buyer,
+          budgets.filter((one) => one.counted().has(key)),
+          key,
+          self,
+        );
     }
     return outcome;
-  } catch (error) {
-    // A question to a person: nothing new was signed.
-    restore();
-    throw error;
+  } finally {
+    for (const key of keys) await settleByJournal(buyer, budgets, key, self);
   }
 }
 
-/** The amount in the receipt; of a metered payment before its settlement this is the most that it may take. */
-const usdOf = ({ paid }: Bought["receipt"], budget: Budget, key: string): string =>
-  paid.usd ?? budget.counted()[key] ?? "0";
+async function settleByJournal(
+  buyer: Pick<Buyer, "callCosts">,
+  budgets: readonly Budget[],
+  key: string,
+  self: object,
+): Promise<void> {
+  if (budgets.length === 0) return;
+  let costs: AttemptCost[];
+  try {
+    costs = await buyer.callCosts(key);
+  } catch {
+    // Of an unreadable journal what was held stays held.
+    return;
+  }
+  // A token without a dollar's worth was admitted by no budget.
+  const units = costs.filter(({ usdStable }) => usdStable).reduce((all, cost) => all + unitsOf(cost), 0n);
+  for (const budget of budgets) budget.settle(key, units, self);
+}

@@ -1,5 +1,6 @@
 import * as z from "zod";
-import type { ApprovalDecision, ApprovalRequest, Buyer, CallCost } from "../buyer/types.ts";
+import type { CallCost } from "../buyer/call-cost.ts";
+import type { ApprovalDecision, ApprovalRequest, Buyer } from "../buyer/types.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Step } from "./next.ts";
 
