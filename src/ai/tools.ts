@@ -35,6 +35,8 @@ type Names = (typeof tools)[number]["name"];
  */
 export function proof402Tools(options: Proof402ToolsOptions): Record<Names, Tool<unknown, Proof402Output>> {
   const { buyer, approve, maxUsd } = options;
+  /** Ids of tool calls repeat from run to run: some models count them. */
+  const ownRun = crypto.randomUUID();
   const budgets = maxUsd === undefined ? [] : [createBudget(maxUsd, "the budget of these tools")];
   const made = (definition: ToolDefinition): Tool<unknown, Proof402Output> =>
     tool({
@@ -44,7 +46,7 @@ export function proof402Tools(options: Proof402ToolsOptions): Record<Names, Tool
       async execute(input: unknown, { toolCallId, abortSignal: signal }: ToolExecutionOptions) {
         const read = readArguments(definition, input);
         if (!read.ok) return read.failure;
-        const callKey = `ai-${callDigest([processRun, toolCallId, read.args])}`;
+        const callKey = `ai-${callDigest([ownRun, toolCallId, read.args])}`;
         const run = (admit?: ToolContext["admit"]): Promise<Proof402Output> =>
           definition.run({ buyer, signal, callKey, approve, admit }, read.args);
         return definition.annotations.readOnlyHint ? run() : buyWithin(buyer, budgets, run);
@@ -53,6 +55,3 @@ export function proof402Tools(options: Proof402ToolsOptions): Record<Names, Tool
     });
   return Object.fromEntries(tools.map((one) => [one.name, made(one)])) as Record<Names, Tool<unknown, Proof402Output>>;
 }
-
-/** Ids of tool calls repeat from process to process: some models count them. */
-const processRun = crypto.randomUUID();

@@ -31,6 +31,8 @@ export type Proof402ToolsOptions = {
  */
 export function proof402Tools<Context = unknown>(options: Proof402ToolsOptions): FunctionTool<Context>[] {
   const { buyer, approve, maxUsd } = options;
+  /** Ids of tool calls repeat from run to run: some models count them. */
+  const ownRun = crypto.randomUUID();
   const budgets = maxUsd === undefined ? [] : [createBudget(maxUsd, "the budget of these tools")];
   /** Of each run, by the ids of its calls, until the run's item is made. */
   const outcomes = new WeakMap<object, Map<string, object>>();
@@ -42,7 +44,7 @@ export function proof402Tools<Context = unknown>(options: Proof402ToolsOptions):
     const read = readArguments(definition, input);
     if (!read.ok) return read.failure;
     const { toolCall, signal } = details;
-    const callKey = toolCall === undefined ? undefined : `oa-${callDigest([processRun, toolCall.callId, read.args])}`;
+    const callKey = toolCall === undefined ? undefined : `oa-${callDigest([ownRun, toolCall.callId, read.args])}`;
     const run = (admit?: ToolContext["admit"]): Promise<ToolOutcome<unknown>> =>
       definition.run({ buyer, signal, callKey, approve, admit }, read.args);
     return definition.annotations.readOnlyHint ? run() : buyWithin(buyer, budgets, run);
@@ -74,6 +76,3 @@ export function proof402Tools<Context = unknown>(options: Proof402ToolsOptions):
 }
 
 type Details = { toolCall?: { callId: string }; signal?: AbortSignal };
-
-/** Ids of tool calls may repeat from process to process. */
-const processRun = crypto.randomUUID();

@@ -1,3 +1,4 @@
+import { RunContext, type FunctionTool } from "@openai/agents";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import * as ai from "../../src/ai/index.ts";
 import type { ApprovalDecision, Buyer } from "../../src/buyer/types.ts";
@@ -106,4 +107,24 @@ test("a refusal names the price, and the earlier payments of the call beside it"
   expect(refused.error?.message).toContain("$0.00999 and the $0.01 of this call's earlier payments do not fit");
   const other = await buyBy(tools, { max_usd: 0.5 });
   expect(other.error?.message).toMatch(/^The price of \$0\.0\d+ does not fit in .*: \$0\.02 of \$0\.025 is used/);
+});
+
+test("ids of tool calls that repeat name a call of one set of tools alone", async () => {
+  const [first, second] = [setOf(0.015), setOf(0.015)];
+  expect(await buyBy(first, {}, "call_0")).toMatchObject({ data: { paidNow: true } });
+  expect(await buyBy(first, {}, "call_0")).toMatchObject({ data: { paidNow: false } });
+  expect(await buyBy(second, {}, "call_0")).toMatchObject({ data: { paidNow: true } });
+  const invoke = (set: FunctionTool[]): Promise<unknown> =>
+    set
+      .find(({ name }) => name === "buy_inference")!
+      .invoke(new RunContext(), JSON.stringify({ model: "eth-risk", input: ETH_FEATURES, assurance: "none" }), {
+        toolCall: { type: "function_call", callId: "call_0", name: "buy_inference", arguments: "" },
+      });
+  const [one, other] = [openai.proof402Tools({ buyer }), openai.proof402Tools({ buyer })];
+  for (const [set, paid] of [
+    [one, "in this call"],
+    [one, "Nothing was paid"],
+    [other, "in this call"],
+  ] as const)
+    expect(await invoke(set)).toContain(paid);
 });
