@@ -120,7 +120,8 @@ function problemsIn(tools: readonly ListedTool[], config: GuardConfig, add: AddR
     const found = tools.filter((tool) => tool.name === name);
     const [tool] = found;
     if (tool === undefined) {
-      if (rule !== "hide")
+      // Where others pass, a misspelt name would leave the tool itself open.
+      if (rule !== "hide" || config.others === "pass")
         problems.set(
           name,
           new Proof402Error("guard_tool_missing", `The server has no tool ${JSON.stringify(name)}.`, {

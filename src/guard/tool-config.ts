@@ -89,8 +89,8 @@ const folded = (name: string): string =>
 
 /**
  * Reads the configuration of a guard in front of an MCP server, from JSON text. A tool that is not configured is hidden,
- * unless `others` says another thing. One whose name only differs from a guarded tool's by case, hyphens, dots or signs
- * out of sight is hidden always.
+ * unless `others` says another thing. One whose name only differs from that of a guarded, hidden or refused tool by case,
+ * hyphens, dots or signs out of sight is hidden always.
  *
  * Throws Proof402Error `guard_config`, with the field's path.
  *
@@ -129,13 +129,14 @@ export function parseGuardConfig(text: string): GuardConfig {
         `Its name is too much like that of the guarded tool ${JSON.stringify(like)}: only "hide" will do.`,
       );
   }
+  const kept = new Set([...tools].filter(([, rule]) => rule !== "pass").map(([name]) => folded(name)));
   return {
     ...rest,
     tools,
     ruleOf(name) {
       const known = tools.get(name);
       if (known !== undefined) return known;
-      return PLAIN.test(name) && !guarded.has(folded(name)) ? rest.others : "hide";
+      return PLAIN.test(name) && !kept.has(folded(name)) ? rest.others : "hide";
     },
   };
 }

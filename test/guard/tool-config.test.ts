@@ -43,6 +43,16 @@ describe("the configuration of a guard before a server", () => {
     expect([ruleOf("other"), ruleOf(name)]).toEqual(["pass", "hide"]);
   });
 
+  test.each(["hide", "refuse"])("hides what looks like a tool at %j, though others pass", (rule) => {
+    const { ruleOf } = parseGuardConfig(config({ others: "pass", tools: { transfer: TRANSFER, close_account: rule } }));
+    expect(["close_account", "Close_Account", "close-account", "closed"].map(ruleOf)).toEqual([
+      rule,
+      "hide",
+      "hide",
+      "pass",
+    ]);
+  });
+
   test.each<[string, string, string]>([
     ["no JSON", "{", "not JSON"],
     ["a key twice", '{"server":"bank","server":"bank","tools":{}}', "twice"],
