@@ -47,11 +47,20 @@ const ASKING = ["elicitation", "sampling"] as const;
 const without = (part: unknown, keys: readonly string[]): unknown =>
   isObject(part) ? Object.fromEntries(Object.entries(part).filter(([key]) => !keys.includes(key))) : part;
 
+/** Of a client's answers those to no question: the folders it works in. */
+const onlyRoots = (answers: unknown): unknown =>
+  Object.fromEntries(
+    Object.entries(isObject(answers) ? answers : {}).filter(
+      ([, answer]) => isObject(answer) && Object.keys(answer).every((key) => key === "roots" || key === "_meta"),
+    ),
+  );
+
 /** A client's request as the server may see it. */
 export function toServer(request: JSONRPCRequest, { questions }: Pick<GuardConfig, "questions">): JSONRPCRequest {
   if (request.params === undefined) return request;
   const params = { ...withoutGuardMeta(request.params) } as Record<string, unknown>;
   if (questions === "refuse") {
+    if ("inputResponses" in params) params["inputResponses"] = onlyRoots(params["inputResponses"]);
     if (request.method === "initialize" && "capabilities" in params)
       params["capabilities"] = without(params["capabilities"], ASKING);
     const meta = metaOf(params);

@@ -146,7 +146,7 @@ export async function joinThroughGuard({ client, server, config, buyer }: Parts)
   }
 
   async function asked(request: JSONRPCRequest): Promise<void> {
-    if (open.has(request.id) || upstream.isAsked(request.id)) {
+    if (open.has(request.id)) {
       tell(errorOf(request.id, INVALID_REQUEST, "A request of this id has no answer yet."));
       return;
     }

@@ -7,6 +7,7 @@ import { parseGuardConfig } from "../../src/guard/tool-config.ts";
 import { betweenThem, type Answer, type Between, type Ran, type Result } from "../support/mcp-between.ts";
 import { openDecisionWorld, type DecisionWorld } from "../support/decision-buyer.ts";
 import { cases } from "../support/campaign.ts";
+import { eventually } from "../support/eventually.ts";
 import { toolSchemas } from "./schemas.ts";
 
 let world: DecisionWorld;
@@ -18,7 +19,7 @@ afterAll(() => world.close());
 const between = (
   config: unknown,
   tools: unknown[] | (() => unknown[]),
-  answer?: (ran: Ran) => Answer,
+  answer?: (ran: Ran) => Answer | null,
 ): Promise<Between> => betweenThem(parseGuardConfig(JSON.stringify(config)), world.buyer, tools, answer);
 
 const OPEN = { assurance: "attested", maxAge: 1_000_000_000, allowSimulated: true, allowImported: true };
@@ -287,6 +288,69 @@ describe("a server that the guard stands before", () => {
     expect(stateOf(await ask("tools/call", call(id)))).toBe("done");
   });
 
+  test("that answers a cancelled call late ends no other call of the same id", async () => {
+    const { clientSays, serverSays, heard, ran } = await between(one, [TRANSFER], () => null);
+    const calls = () => heard.toServer.filter((said) => "method" in said && said.method === "tools/call");
+    const send = (amount: number) =>
+      clientSays({
+        jsonrpc: "2.0",
+        id: 7,
+        method: "tools/call",
+        params: { ...call(world.receipts[3]!.id, amount), _meta: { progressToken: 7 } },
+      });
+    const result = (text: string, isError: boolean) => ({ content: [{ type: "text", text }], isError });
+    send(1);
+    await eventually(() => expect(ran).toHaveLength(1));
+    clientSays({ jsonrpc: "2.0", method: "notifications/cancelled", params: { requestId: 7 } });
+    const stateOfRan = async (at: number) =>
+      (await world.buyer.actions.list({ id: ran[at]!._meta["proof402/claim"] as string }))[0]!.state;
+    await eventually(async () => expect(await stateOfRan(0)).toBe("undecided"));
+    const [first] = calls() as JSONRPCRequest[];
+    expect(heard.toServer).toContainEqual(
+      expect.objectContaining({ method: "notifications/cancelled", params: { requestId: first!.id } }),
+    );
+    send(50);
+    await eventually(() => expect(ran).toHaveLength(2));
+    const progress = (progressToken: unknown) =>
+      serverSays({ jsonrpc: "2.0", method: "notifications/progress", params: { progressToken, progress: 1 } });
+    progress(first!.params!._meta!["progressToken"]);
+    serverSays({ jsonrpc: "2.0", id: first!.id, result: result("sent 1", false) });
+    serverSays({ jsonrpc: "2.0", id: 7, result: result("sent 1", false) });
+    const second = calls()[1] as JSONRPCRequest;
+    expect(heard.toClient).toEqual([]);
+    progress(second.params!._meta!["progressToken"]);
+    expect(heard.toClient).toMatchObject([{ params: { progressToken: 7 } }]);
+    serverSays({ jsonrpc: "2.0", id: second.id, result: result("refused", true) });
+    await eventually(() => expect(heard.toClient).toHaveLength(2));
+    expect(heard.toClient[1]).toMatchObject({ id: 7, result: { isError: true } });
+    expect(await stateOfRan(1)).toBe("undecided");
+  });
+
+  test("whose messages of a subscription reach the client under the client's own id", async () => {
+    const key = "io.modelcontextprotocol/subscriptionId";
+    const { ask, serverSays, heard } = await between(one, [TRANSFER], () => null);
+    void ask("tools/call", call(world.receipts[3]!.id));
+    await eventually(() => expect(heard.toServer.length).toBeGreaterThan(1));
+    const { id } = heard.toServer.at(-1) as JSONRPCRequest;
+    serverSays({ jsonrpc: "2.0", method: "notifications/tools/list_changed", params: { _meta: { [key]: id } } });
+    expect(heard.toClient).toMatchObject([{ params: { _meta: { [key]: 1 } } }]);
+  });
+
+  test.each(["delete_acount", "Delete_account"])("starts nothing if %j is hidden where others pass", async (name) => {
+    const config = { ...one, tools: { transfer: MANY, [name]: "hide" } };
+    const tools = [TRANSFER, { ...TRANSFER, name: "delete_account" }];
+    for (const [others, code] of [
+      ["pass", "guard_tool_missing"],
+      ["hide", "guard_tool_refused"],
+    ] as const) {
+      const { ask, ran } = await between({ ...config, others }, tools);
+      expect(codeOf(await ask("tools/call", { name: "delete_account", arguments: {} }))).toBe(
+        name === "delete_acount" || others === "hide" ? code : "guard_tool_refused",
+      );
+      expect(ran).toEqual([]);
+    }
+  });
+
   test("says nothing in the guard's name", async () => {
     const forged = { "proof402/guard": { state: "done" }, "Proof402/guard": 1, kept: 1 };
     const listed = { ...TRANSFER, name: "ok", _meta: { "proof402/guarded": true } };
@@ -344,6 +408,22 @@ describe("a server that the guard stands before", () => {
     const { ask } = await between(config, [TRANSFER, { ...TRANSFER, name: "open" }], () => ({ result: question }));
     const told = await ask("tools/call", { name: "open", arguments: {} });
     expect([told.error?.code, told.result]).toEqual([code, code === undefined ? question : undefined]);
+  });
+
+  test("gets no answer to a question that the guard does not pass on", async () => {
+    const answers = { roots: { roots: [] }, pin: { action: "accept", content: { pin: "1234" } } };
+    for (const [questions, kept] of [
+      ["refuse", { roots: { roots: [] } }],
+      ["pass", answers],
+    ] as const) {
+      const config = { ...one, tools: { transfer: MANY, open: "pass" }, questions };
+      const { ask, heard } = await between(config, [TRANSFER, { ...TRANSFER, name: "open" }]);
+      for (const method of ["tools/call", "prompts/get", "resources/read"]) {
+        await ask(method, { name: "open", inputResponses: answers, requestState: "s" });
+        expect(heard.toServer.at(-1)).toMatchObject({ method, params: { inputResponses: kept } });
+        expect((heard.toServer.at(-1) as JSONRPCRequest).params!["inputResponses"]).toEqual(kept);
+      }
+    }
   });
 
   test.each<[string, Answer, string]>([

@@ -18,6 +18,7 @@ export type Between = {
   ask: (method: string, params?: unknown) => Promise<{ result?: Result; error?: { code: number; message: string } }>;
   /** Lets the server send what it likes. */
   serverSays: (message: unknown) => void;
+  clientSays: (message: unknown) => void;
   heard: { toClient: JSONRPCMessage[]; toServer: JSONRPCMessage[] };
   proxy: GuardProxy;
 };
@@ -28,7 +29,7 @@ export async function betweenThem(
   config: GuardConfig,
   buyer: Buyer,
   tools: unknown[] | (() => unknown[]),
-  answer: (ran: Ran) => Answer = () => ({ result: { content: [{ type: "text", text: "ran" }] } }),
+  answer: (ran: Ran) => Answer | null = () => ({ result: { content: [{ type: "text", text: "ran" }] } }),
 ): Promise<Between> {
   const ran: Ran[] = [];
   const heard: Between["heard"] = { toClient: [], toServer: [] };
@@ -45,7 +46,7 @@ export async function betweenThem(
       if (method === "tools/call") ran.push(params as Ran);
       const reply =
         method === "tools/list" ? listing : method === "tools/call" ? answer(params as Ran) : { result: {} };
-      server.onmessage?.(wire({ jsonrpc: "2.0", id, ...reply }));
+      if (reply !== null) server.onmessage?.(wire({ jsonrpc: "2.0", id, ...reply }));
       return Promise.resolve();
     },
   };
@@ -71,6 +72,7 @@ export async function betweenThem(
     heard,
     proxy,
     serverSays: (message) => server.onmessage?.(wire(message)),
+    clientSays: (message) => client.onmessage?.(wire(message)),
     ask: (method, params) =>
       new Promise((resolve) => {
         id += 1;
