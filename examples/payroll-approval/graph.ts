@@ -29,11 +29,14 @@ const State = Annotation.Root({
 });
 type Values = typeof State.State;
 
+/** `approvers` are the names of all who may answer. */
+export type Settings = { month: string; program: string; approvers: readonly string[] };
+
 /**
  * One line's way: a score is bought, persons are asked where it takes them, and the decision is recorded with its receipt.
  * The graph stops at each question with LangGraph's interrupt, and goes on with `new Command({ resume: answer })`.
  */
-export function approvalGraph(buyer: Buyer, { month, program }: { month: string; program: string }) {
+export function approvalGraph(buyer: Buyer, { month, program, approvers }: Settings) {
   async function score({ line }: Values): Promise<Partial<Values>> {
     const { receipt, verdict, readable, answer } = await buyer.buy(
       "payroll-check",
@@ -62,13 +65,18 @@ export function approvalGraph(buyer: Buyer, { month, program }: { month: string;
   function ask({ line: { line, employee, gross }, why, persons }: Values): Partial<Values> {
     const answers: Answer[] = [];
     let twice: string | null = null;
+    let refused = "";
     while (answers.length < persons && answers.every(({ answer }) => answer === "approve")) {
-      const told: string = twice === null ? why : `${why}; ${twice} has answered already, and another person has to`;
-      const question: Question = { line, employee, gross, why: told, person: answers.length + 1, of: persons };
+      const question: Question = { line, employee, gross, why: why + refused, person: answers.length + 1, of: persons };
       const given: Answer | Absent = interrupt<Question, Answer | Absent>(question);
       if (given === "absent") break;
-      if (answers.some(({ person }) => sameName(person, given.person))) twice = given.person;
-      else answers.push(given);
+      // The list's own spelling is what counts: a name off the list never reaches the log.
+      const name = approvers.find((one) => folded(one) === folded(given.person));
+      if (name === undefined) refused = "; that name is not an approver's";
+      else if (answers.some(({ person }) => person === name)) {
+        twice = name;
+        refused = `; ${name} has answered already, and another person has to`;
+      } else answers.push({ ...given, person: name });
     }
     return { answers, twice: answers.length === persons ? null : twice };
   }
@@ -103,5 +111,4 @@ export function approvalGraph(buyer: Buyer, { month, program }: { month: string;
 }
 
 /** Case, spaces and forms of letters make no other person. */
-const sameName = (one: string, other: string): boolean => folded(one) === folded(other);
 const folded = (name: string): string => name.normalize("NFKC").toLowerCase().replaceAll(/\s+/g, "");

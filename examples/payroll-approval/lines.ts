@@ -18,7 +18,8 @@ export async function readLines(file: string): Promise<Line[]> {
   const [, ...rows] = (await readFile(file, "utf8")).trim().split("\n");
   const lines = rows.map((row, at) => {
     const [line = "", employee = "", gross = "", account = "", ...cells] = row.split(",");
-    const isWhole = /^\d+$/.test(line) && /^\d+\.\d\d$/.test(gross) && employee.trim() !== "" && account.trim() !== "";
+    const isWhole =
+      /^[1-9]\d*$/.test(line) && /^\d+\.\d\d$/.test(gross) && employee.trim() !== "" && account.trim() !== "";
     // An empty cell is no zero.
     if (!isWhole || cells.length !== FEATURES || !cells.every((cell) => /^-?\d+(\.\d+)?$/.test(cell)))
       throw new Error(`${file}: row ${at + 1} is not as it must be`);

@@ -1,4 +1,4 @@
-import { rm, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { Command, INTERRUPT, isInterrupted } from "@langchain/langgraph";
@@ -17,7 +17,8 @@ const flags = process.argv.slice(2);
 /** Decides each line once, and names a row that was changed after its decision. Returns the log's head, for the auditor. */
 async function decideAll(): Promise<string> {
   await using buyer = await openBuyer();
-  const graph = approvalGraph(buyer, { month: MONTH, program: PROGRAM });
+  const approvers = JSON.parse(await readFile(here("approvers.json"), "utf8")) as string[];
+  const graph = approvalGraph(buyer, { month: MONTH, program: PROGRAM, approvers });
   const ask = flags.includes("--ask") ? askTerminal : await askFile(here("answers.json"));
   const decided = await buyer.decisions({ purpose: `payroll ${MONTH}`, limit: 1000 });
   for (const line of await readLines(flags.find((flag) => flag.endsWith(".csv")) ?? here("payroll.csv"))) {

@@ -21,8 +21,13 @@ const textOf = (max: number, hiding: RegExp) =>
 export const line = (max: number) =>
   textOf(max, INVISIBLE).refine((text) => text.trim() === text, "text that shows as it is");
 
-/** A text as persons compare it: names that look alike but for case or spaces are one. */
-const alike = (name: string): string => name.normalize("NFKC").trim().replace(/\s+/g, " ").toLowerCase();
+/** A name without case, spaces, punctuation and accents. Names that differ by these alone are one. */
+const alike = (name: string): string =>
+  name
+    .normalize("NFKD")
+    .replace(/[^\p{L}\p{N}\p{M}]|[\u0300-\u036F]/gu, "")
+    .toUpperCase()
+    .toLowerCase();
 
 /** Who decided. Without a person a program did. */
 const bySchema = z

@@ -116,7 +116,10 @@ describe("a decision", () => {
     ["with a large action", { action: "x".repeat(65_536) }, "decision_invalid", "action"],
     ["with a long list in its action", { action: Array.from({ length: 1e6 }) }, "decision_invalid", "action"],
     ["with a second person alone", { second: "Grace" }, "decision_invalid", "by"],
-    ["of one person twice", { person: "Ada", second: " ADA " }, "decision_invalid", "by"],
+    ["of one person twice", { person: "Ada", second: "ADA" }, "decision_invalid", "by"],
+    ["of one person by capitals", { person: "Owen Wei\u00DF", second: "OWEN WEISS" }, "decision_invalid", "by"],
+    ["of one person by an i", { person: "Deniz I\u015F\u0131k", second: "deniz isik" }, "decision_invalid", "by"],
+    ["of one person by a full stop", { person: "Ada Byron", second: "Ada-Byron." }, "decision_invalid", "by"],
   ])("%s is refused, named, and not recorded", async (_name, changes, code, named) => {
     const before = await world.buyer.logHead();
     await expect(world.buyer.decide(input(changes))).rejects.toMatchObject({

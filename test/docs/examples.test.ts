@@ -84,6 +84,9 @@ test("payroll-approval: each line is decided on its receipt, and the month's rep
   await writeFile(join(market.directory, "payroll.lock"), "");
   const second = await run([script, "--no-report"]);
   expect([second.code, second.output]).toEqual([1, expect.stringContaining("Another run is under way")]);
+  // A line has one number: 03 is not line 3.
+  await writeFile(file, `${rows}03,Al Ng,1.00,XX,1,0,1,1,0,1,1,1\n`);
+  await expect(readLines(file)).rejects.toThrow("row 8 is not as it must be");
   // An empty cell is no zero.
   await writeFile(file, `${rows}8,Al Ng,1.00,XX,1,,1,1,0,1,1,1\n`);
   await expect(readLines(file)).rejects.toThrow("row 8 is not as it must be");
