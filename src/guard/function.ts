@@ -65,6 +65,11 @@ export function guard<Args extends Record<string, unknown>, Result>(
       next: "Give the guard { name, run }.",
     });
   }
+  if (isGenerator(held)) {
+    throw new Proof402Error("guard_tool", `The action "${name}" is a generator: calling it does nothing yet.`, {
+      next: "Guard a function that has acted once it returns.",
+    });
+  }
   const tool: GuardedTool = {
     name,
     schema: { type: "object" },
@@ -93,3 +98,6 @@ export function guard<Args extends Record<string, unknown>, Result>(
     settle: async () => (settle === undefined ? [] : settleActions(required.buyer, name, settle.bind(held))),
   });
 }
+
+const isGenerator = (action: object): boolean =>
+  "run" in action && /^\[object (?:Async)?GeneratorFunction\]$/.test(Object.prototype.toString.call(action.run));

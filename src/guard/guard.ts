@@ -1,8 +1,8 @@
 import type { ActionRecord, ClaimedAction } from "../buyer/action-types.ts";
 import type { Buyer } from "../buyer/types.ts";
 import { Proof402Error } from "../errors.ts";
-import type { Receipt } from "../receipts/schema.ts";
 import { fix, recordOf } from "./arguments.ts";
+import { judgeBound } from "./bound.ts";
 import { namedOnly, type JsonSchema } from "./fields.ts";
 import { buyAgain, judge, judgeAge, refusal, type Refusal } from "./judge.ts";
 import { isNotDone } from "./not-done.ts";
@@ -85,12 +85,17 @@ export async function runOn(
     await end("failed", error.message);
     return { ...refusal("action_not_done", error.message, error.next), thrown: error };
   }
-  await end("done", inWords(tool.outcomeOf(result)));
+  if (actsWhenRead(result))
+    await end("undecided", "It returned a generator or a stream, which acts as its caller reads it.");
+  else await end("done", inWords(tool.outcomeOf(result)));
   return { result };
 }
 
-const isPromise = (value: unknown): value is PromiseLike<unknown> =>
-  typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
+/** Whether a result is a generator or a stream: what it does, it does as its caller reads it. */
+const actsWhenRead = (result: unknown): boolean =>
+  typeof result === "object" &&
+  result !== null &&
+  (Symbol.asyncIterator in result || ("next" in result && typeof result.next === "function"));
 
 /** Never throws: the action has happened, and its result must reach the caller. Unwritten, the claim reads `undecided`. */
 async function endClaim(buyer: Buyer, id: string, ended: Parameters<Buyer["actions"]["end"]>[1]): Promise<void> {
@@ -167,32 +172,6 @@ async function judgeAndClaim(
   if ("changed" in place) return null;
   if ("takenBy" in place) return taken(place.takenBy, buyAgain(required));
   return { args, call: { idempotencyKey: place.idempotencyKey, claimId: place.id, receiptId } };
-}
-
-/** Why a receipt's answer does not justify these arguments, or null. */
-function judgeBound(required: Requirement, receipt: Receipt, args: unknown): Refusal | null {
-  const { buyer } = required;
-  const bound: unknown = required.bind({
-    args: args as Record<string, unknown>,
-    input: buyer.inputOf(receipt),
-    answer: buyer.answerOf(receipt),
-    receipt,
-  });
-  if (isPromise(bound)) {
-    // The guard does not wait for it, and its rejection must not end the process.
-    bound.then(undefined, () => undefined);
-    return refusal(
-      "guard_error",
-      "The guard's bind function is asynchronous: it gave a promise, which is no yes.",
-      "Its owner has to make bind answer at once: fetch what it compares before, or in the action's own read.",
-    );
-  }
-  if (bound === true) return null;
-  return refusal(
-    "receipt_not_bound",
-    `The receipt does not justify these arguments${typeof bound === "string" ? `: ${bound}` : ""}.`,
-    "Use arguments that follow from the bought answer.",
-  );
 }
 
 /** Says that a purchase is used up, and if its action is undecided. */

@@ -1,4 +1,5 @@
 import { Proof402Error } from "../errors.ts";
+import { judgeBound } from "./bound.ts";
 import { judge, refusal, type Refusal } from "./judge.ts";
 import type { GuardedTool } from "./guard.ts";
 import type { Requirement } from "./requirement.ts";
@@ -13,24 +14,14 @@ export async function lookAt(
   required: Requirement,
   input: unknown,
 ): Promise<Refusal | null> {
-  const { buyer, assurance, bind } = required;
+  const { buyer, assurance } = required;
   try {
     const read = await readAlone(tool, input);
     if (read === null)
       return refusal("invalid_input", "The arguments do not fit the tool's schema.", "Correct them and call again.");
     const receipt = await buyer.getReceipt(receiptIdOf(input));
     const appraisal = await buyer.verify(receipt, { assurance });
-    const unfit = judge(required, receipt, appraisal);
-    if (unfit !== null) return unfit;
-    const [asked, answer] = [buyer.inputOf(receipt), buyer.answerOf(receipt)];
-    const bound = bind({ args: read.value as Record<string, unknown>, input: asked, answer, receipt });
-    if (bound === true) return null;
-    const why = typeof bound === "string" ? `: ${bound}` : "";
-    return refusal(
-      "receipt_not_bound",
-      `The receipt does not justify these arguments${why}.`,
-      "Use arguments that follow from the bought answer.",
-    );
+    return judge(required, receipt, appraisal) ?? judgeBound(required, receipt, read.value);
   } catch (error) {
     if (Proof402Error.isInstance(error)) return refusal(error.code, error.message, error.next);
     return refusal("guard_error", "The receipt could not be checked.", "Call again.");

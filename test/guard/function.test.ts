@@ -158,6 +158,25 @@ describe("a guarded function", () => {
     ]);
   });
 
+  const generators: [string, () => unknown][] = [
+    [
+      "generator",
+      function* () {
+        yield 1;
+      },
+    ],
+    [
+      "async generator",
+      async function* () {
+        yield await Promise.resolve(1);
+      },
+    ],
+  ];
+  test.each(generators)("is no %s, which does nothing as it is called", (_kind, run) => {
+    const options = { buyer, assurance: "attested", maxAge: 60, bind: () => true } as const;
+    expect(() => guard({ name: "later", run }, options)).toThrow(expect.objectContaining({ code: "guard_tool" }));
+  });
+
   test("is settled by its own function, which is asked about what is undecided and about nothing else", async () => {
     const [undecided, done] = [await bought(), await bought()];
     const asked: unknown[] = [];

@@ -237,6 +237,25 @@ describe("an action runs", () => {
     expect([held, claimed]).toEqual([[false], []]);
   });
 
+  test.each([
+    [
+      "a generator",
+      function* () {
+        yield 1;
+      },
+    ],
+    [
+      "an async generator",
+      async function* () {
+        yield await Promise.resolve(1);
+      },
+    ],
+    ["a stream", () => new ReadableStream()],
+  ])("and is undecided if it returned %s: that acts as it is read", async (_what, make) => {
+    expect(await became({}, { tool: { run: () => Promise.resolve(make()) } }).catch(() => "ran")).toBe("ran");
+    expect(ended).toMatchObject([{ state: "undecided" }]);
+  });
+
   test("by a receipt that there is", async () => {
     const asked: string[] = [];
     buyer.getReceipt = (id) => {
