@@ -7,6 +7,7 @@ import { createBudget, type Budget } from "../tools/budget.ts";
 import { buyInference } from "../tools/buy-inference.ts";
 import { readArguments } from "../tools/call.ts";
 import { GUARDED_TOOLS } from "../tools/steering.ts";
+import { openThread, openThreads, UNBOUND, type Thread } from "./threads.ts";
 import { watched, type Watch } from "./watch.ts";
 
 /** What the middleware watches over. */
@@ -14,7 +15,7 @@ export type Proof402MiddlewareOptions = {
   buyer: Buyer;
   /** The most that one run may spend, in US dollars, its nested agents included. A run goes from a message to its answer. */
   maxUsdPerRun?: number | undefined;
-  /** The most that all runs of a thread may spend, in US dollars. Without a checkpointer each run is a thread. */
+  /** The most that all runs of a thread may spend, in US dollars. Without a `thread_id` each run is a thread. */
   maxUsdPerThread?: number | undefined;
 };
 
@@ -67,11 +68,13 @@ const MAX_RUNS = 1000;
  */
 export function proof402Middleware(options: Proof402MiddlewareOptions): AgentMiddleware {
   const { buyer } = options;
-  openRun(options, "", {});
+  openRun(options, "", openThread(options.maxUsdPerThread));
   const runs = new Map<string, Run>();
-  const runOf = (state: State): Run => {
+  const runOf = (state: State, runtime: Runtime): Run => {
     const id = state._run ?? "";
-    const known = runs.get(id) ?? openRun(options, id, state);
+    const known = runs.get(id) ?? openRun(options, id, openThreads(buyer, options.maxUsdPerThread, threadIn(runtime)));
+    known.thread.merge(state._spent ?? {});
+    known.ofRun.take(known.thread.countedBy(id));
     runs.set(id, known);
     const [oldest] = runs.keys();
     if (runs.size > MAX_RUNS && oldest !== undefined) runs.delete(oldest);
@@ -82,19 +85,20 @@ export function proof402Middleware(options: Proof402MiddlewareOptions): AgentMid
     name: "proof402",
     stateSchema,
     beforeAgent: () => ({ _run: crypto.randomUUID() }),
-    beforeModel: (state: State) => writtenDown(runOf(state), state),
-    afterAgent(state: State) {
-      const run = runOf(state);
+    beforeModel: (state: State, runtime: Runtime) => writtenDown(runOf(state, runtime), state),
+    afterAgent(state: State, runtime: Runtime) {
+      const run = runOf(state, runtime);
       runs.delete(run.id);
       return writtenDown(run, state);
     },
-    wrapModelCall(request: Request, handler: (request: Request) => unknown) {
+    async wrapModelCall(request: Request, handler: (request: Request) => unknown) {
       if (!request.tools.some(({ name }) => name === "buy_inference")) return handler(request);
-      const text = ["", GUARDED_TOOLS, ...toldOf(runOf(request.state), request.state)].join("\n\n");
+      const told = await toldOf(buyer, runOf(request.state, request.runtime), request.state);
+      const text = ["", GUARDED_TOOLS, ...told].join("\n\n");
       return handler({ ...request, systemMessage: request.systemMessage.concat(text) });
     },
     async wrapToolCall(request: Called, handler: (request: Called) => Promise<unknown>) {
-      const { budgets, receipts } = runOf(request.state);
+      const { budgets, receipts } = runOf(request.state, request.runtime);
       const watch: Watch = {
         budgets,
         async seen(id) {
@@ -112,51 +116,63 @@ export function proof402Middleware(options: Proof402MiddlewareOptions): AgentMid
   return made as unknown as AgentMiddleware;
 }
 
-type Request = { state: State; tools: { name?: unknown }[]; systemMessage: SystemMessage };
-type Called = { state: State; toolCall: { id?: string; name: string }; runtime: { signal?: AbortSignal } };
+type Runtime = { configurable?: Record<string, unknown>; config?: { configurable?: Record<string, unknown> } };
+type Request = { state: State; runtime: Runtime; tools: { name?: unknown }[]; systemMessage: SystemMessage };
+type Called = {
+  state: State;
+  toolCall: { id?: string; name: string };
+  runtime: Runtime & { signal?: AbortSignal };
+};
+
+const threadIn = ({ configurable, config }: Runtime): unknown =>
+  configurable?.["thread_id"] ?? config?.configurable?.["thread_id"];
 
 /** A run in memory: its budgets, and the receipts that its state does not have yet. */
-type Run = { id: string; budgets: Budget[]; ofRun: Budget | null; receipts: Map<string, HarvestedReceipt> };
-
-/** More than anyone has: a budget that only counts. */
-const UNBOUND = 1e12;
+type Run = {
+  id: string;
+  budgets: Budget[];
+  ofRun: Budget;
+  thread: Thread;
+  receipts: Map<string, HarvestedReceipt>;
+};
 
 function openRun(
   { maxUsdPerRun, maxUsdPerThread }: Omit<Proof402MiddlewareOptions, "buyer">,
   id: string,
-  state: State,
+  thread: Thread,
 ): Run {
-  const receipts = new Map<string, HarvestedReceipt>();
-  if (maxUsdPerRun === undefined && maxUsdPerThread === undefined) return { id, budgets: [], ofRun: null, receipts };
   const ofRun = createBudget(maxUsdPerRun ?? UNBOUND, "this run's budget");
-  const ofThread = createBudget(maxUsdPerThread ?? UNBOUND, "this thread's budget");
-  for (const [key, { usd, run }] of Object.entries(state._spent ?? {})) {
-    ofThread.take([[key, usd]]);
-    if (run === id) ofRun.take([[key, usd]]);
-  }
-  return { id, budgets: [ofRun, ofThread], ofRun, receipts };
+  const counts = maxUsdPerRun !== undefined || maxUsdPerThread !== undefined;
+  return { id, budgets: counts ? [ofRun, thread.budgetFor(id)] : [], ofRun, thread, receipts: new Map() };
 }
 
-/** What a run has to add to its state, or nothing. */
-function writtenDown({ id, ofRun, receipts }: Run, { _receipts = {}, _spent = {} }: State): Partial<State> | undefined {
-  const mine = [...(ofRun?.counted() ?? [])].map(([key, usd]) => [key, { usd, run: id }] as const);
-  const others = Object.entries(_spent).filter(([, { run }]) => run !== id);
-  const hasMine = mine.length > 0 || others.length < Object.keys(_spent).length;
-  if (receipts.size === 0 && !hasMine) return undefined;
+/** What a run has to add to its state, or nothing: its receipts, and all purchases of its thread. */
+function writtenDown({ id, ofRun, thread, receipts }: Run, state: State): Partial<State> | undefined {
+  const { _receipts = {}, _spent = {} } = state;
+  const mine = ofRun.counted();
+  const all = Object.fromEntries(
+    [...thread.counted()].map(([key, one]) => [key, mine.has(key) ? { ...one, run: id } : one]),
+  );
+  const differs = [...Object.keys(all), ...Object.keys(_spent)].some(
+    (key) => all[key]?.usd !== _spent[key]?.usd || all[key]?.run !== _spent[key]?.run,
+  );
+  if (receipts.size === 0 && !differs) return undefined;
   return {
     _receipts: Object.fromEntries(
       Object.entries({ ..._receipts, ...Object.fromEntries(receipts) }).slice(-MAX_RECEIPTS),
     ),
-    ...(hasMine ? { _spent: Object.fromEntries([...others, ...mine]) } : {}),
+    ...(differs ? { _spent: all } : {}),
   };
 }
 
-function toldOf({ budgets, receipts }: Run, { _receipts = {} }: State): string[] {
+/** What a model is told of: the newest receipts as the buyer judges them now, without those it lacks, and its budgets. */
+async function toldOf(buyer: Buyer, { budgets, receipts }: Run, { _receipts = {} }: State): Promise<string[]> {
   const all = Object.values({ ..._receipts, ...Object.fromEntries(receipts) });
   const newest = all.toSorted((a, b) => (a.at < b.at ? -1 : 1)).slice(-SHOWN);
-  const lines = newest.map(
-    ({ id, model, verdict, assurance, at }) => `${id}: ${model}, ${verdict} (${assurance}), answered ${at}`,
-  );
+  const judged = await Promise.all(newest.map(({ id }) => readAgain(buyer, id)));
+  const lines = judged
+    .filter((one) => one !== null)
+    .map(({ id, model, verdict, assurance, at }) => `${id}: ${model}, ${verdict} (${assurance}), answered ${at}`);
   const left = budgets.flatMap((one, at) =>
     Number(one.maxUsd) < UNBOUND
       ? [`Budget of this ${at === 0 ? "run" : "thread"}: $${one.spentUsd()} of $${one.maxUsd} used.`]

@@ -87,6 +87,28 @@ describe("T60: the receipts of a thread", () => {
     for (const { id } of receipts) expect(told.at(-1)).toContain(id);
   });
 
+  test("are told as the buyer judges them now, without those it lacks", async () => {
+    const checkpointer = new MemorySaver();
+    const config = inThread();
+    const both = turn(buy(), buy({ wait: "verified" }));
+    await agentOf(fakeModel().respond(both).respond(done), {}, { checkpointer }).invoke(asked, config);
+    const strict = await market.buyer(({ verification }) => {
+      verification.simulatedRoots = [];
+    });
+    const [lacked, kept] = Object.keys(
+      (await stateOf(agentOf(fakeModel(), {}, { checkpointer }), config))._receipts ?? {},
+    );
+    const receipt = await buyer.getReceipt(kept ?? "");
+    await strict.importReceipt(receipt);
+    const { verdict } = await strict.verify(receipt);
+    expect(verdict).not.toBe((await buyer.verify(receipt)).verdict);
+    const model = fakeModel().respond(done);
+    await agentOf(model, { buyer: strict }, { checkpointer }).invoke(asked, config);
+    const told = model.calls[0]?.messages[0]?.text ?? "";
+    expect(told).toContain(`${kept}: eth-risk, ${verdict} (`);
+    expect(told).not.toContain(lacked);
+  });
+
   test("come from no caller and no message", async () => {
     const id = `p402_${"a".repeat(52)}`;
     const forged = { id, model: "eth-risk", seller: "honest", verdict: "verified", assurance: "proven", at: "2026" };
@@ -133,7 +155,7 @@ describe("a budget", () => {
     for (let run = 0; run < 3; run += 1) {
       const agent = agentOf(
         fakeModel().respond(turn(buy())).respond(done),
-        { maxUsdPerThread: 0.025 },
+        { buyer: { ...buyer }, maxUsdPerThread: 0.025 },
         { checkpointer },
       );
       runs.push(cameTo((await agent.invoke(asked, config)).messages).at(-1));
@@ -141,6 +163,28 @@ describe("a budget", () => {
     expect(runs).toEqual(["bought", "bought", "over_budget"]);
     const other = agentOf(fakeModel().respond(turn(buy())).respond(done), { maxUsdPerThread: 0.025 }, { checkpointer });
     expect(cameTo((await other.invoke(asked, inThread())).messages)).toEqual(["bought"]);
+  });
+
+  test("of a thread counts the purchases of runs that were cut short", async () => {
+    const model = fakeModel();
+    for (let run = 0; run < 3; run += 1) model.respond(turn(buy()));
+    const agent = agentOf(model, { maxUsdPerThread: 0.015 }, { checkpointer: new MemorySaver() });
+    const config = { ...inThread(), recursionLimit: 4 };
+    const before = (await buyer.spending()).purchases;
+    for (let run = 0; run < 3; run += 1) await expect(agent.invoke(asked, config)).rejects.toThrow("Recursion limit");
+    expect((await buyer.spending()).purchases).toBe(before + 1);
+  });
+
+  test("of a thread is shared by runs at once, and its state keeps all of them", async () => {
+    const model = fakeModel();
+    for (let run = 0; run < 3; run += 1) model.respond(turn(buy()));
+    for (let run = 0; run < 3; run += 1) model.respond(done);
+    const agent = agentOf(model, { maxUsdPerThread: 0.025 }, { checkpointer: new MemorySaver() });
+    const config = inThread();
+    const before = (await buyer.spending()).purchases;
+    await Promise.all([0, 1, 2].map(() => agent.invoke(asked, config)));
+    expect((await buyer.spending()).purchases).toBe(before + 2);
+    expect(Object.keys((await stateOf(agent, config))._spent ?? {})).toHaveLength(2);
   });
 
   test("holds subagents, which have no middleware of their own, and their receipts are the thread's", async () => {
