@@ -4,7 +4,14 @@ import { Proof402Error } from "../errors.ts";
 import { withReceiptId, type JsonSchema } from "../guard/fields.ts";
 import { runGuarded, type GuardedTool } from "../guard/guard.ts";
 import { readRequirement, type GuardOptions } from "../guard/requirement.ts";
-import { guardedDescription, misfitOf, readAlone, refusalError, withoutReceiptId } from "../guard/surface.ts";
+import {
+  failureOf,
+  guardedDescription,
+  misfitOf,
+  readAlone,
+  refusalError,
+  withoutReceiptId,
+} from "../guard/surface.ts";
 import { queued } from "./queued.ts";
 
 /** The arguments of a guarded tool. */
@@ -14,7 +21,8 @@ export type WithReceiptId<Input> = Input & { receipt_id: string };
  * Wraps a tool of the AI SDK so that it only runs with a verified receipt for its arguments; see `guard` of `proof402`. The
  * model gives one more argument, `receipt_id`. `bind` and `execute` get one frozen value: the arguments read once by the
  * tool's schema. `name` is the tool's name on the record and in refusals. A refusal is thrown as Proof402Error: the SDK
- * gives its message to the model as the tool's error. `actionCall(options)` in `execute` gives the idempotency key.
+ * gives its message to the model as the tool's error. What the function throws is the `cause` of an error with the advice not
+ * to call again: it may have happened. `actionCall(options)` in `execute` gives the idempotency key.
  *
  * A function that streams its output may do so; abandoning the stream stops nothing. `needsApproval` is asked before the
  * receipt is judged, with arguments read for the question alone.
@@ -80,7 +88,9 @@ export function guardTool<Input, Output>(
     tell: (output: unknown) => void,
   ): Promise<unknown> => {
     const { tool, misfit } = guarded(await held.judged(), given, tell);
-    const outcome = await runGuarded(tool, required, input, given.abortSignal);
+    const outcome = await runGuarded(tool, required, input, given.abortSignal).catch((error: unknown) => {
+      throw given.abortSignal?.aborted === true ? error : failureOf(error);
+    });
     if ("error" in outcome) throw refusalError(name, outcome, misfit());
     return outcome.result;
   };

@@ -27,6 +27,13 @@ export const refusalError = (
     cause: thrown,
   });
 
+/** What a guarded tool's function threw, in words for a model: a new receipt would let it act again. */
+export const failureText = (error: unknown): string =>
+  `The tool failed: ${String(error)} Whether it did anything is not known: do not call it again, with this receipt or a new one, before its owner decided what became of it.`;
+
+/** The same as an error; `cause` is what was thrown. */
+export const failureOf = (cause: unknown): Error => new Error(failureText(cause), { cause });
+
 /** What of the arguments does not fit, by field and without their values, as a schema's issues say it; null for any other error. */
 export function misfitOf(error: unknown): string | null {
   const issues: unknown = typeof error === "object" && error !== null && "issues" in error ? error.issues : undefined;

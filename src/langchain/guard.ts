@@ -8,9 +8,9 @@ import { withReceiptId, type JsonSchema } from "../guard/fields.ts";
 import { runGuarded, type ActionCall, type GuardedTool } from "../guard/guard.ts";
 import { refusal, type Refusal } from "../guard/judge.ts";
 import { readRequirement, type GuardOptions } from "../guard/requirement.ts";
-import { guardedDescription } from "../guard/surface.ts";
+import { failureOf, guardedDescription } from "../guard/surface.ts";
 import { readHostArguments } from "../tools/host-arguments.ts";
-import { errorMessage, readingFirst, toolCallIdOf, type CallRuntime } from "./runtime.ts";
+import { errorMessage, goesOn, readingFirst, toolCallIdOf, type CallRuntime } from "./runtime.ts";
 
 /**
  * Wraps a tool so that it only runs with a verified receipt for its arguments. The wrapped tool takes one more
@@ -19,7 +19,7 @@ import { errorMessage, readingFirst, toolCallIdOf, type CallRuntime } from "./ru
  * and the tool's function get one frozen value: the arguments read once by the tool's schema, with the keys it names
  * and of plain data. Afterwards `buyer.claims` lists each receipt with the arguments it justified and the outcome. The
  * check sits around the tool itself, so no agent, subagent or parallel call gets past it. Refusals are returned as
- * error messages and the tool does not run. A tool that interrupts its graph has begun: ask a person before the guarded
+ * error messages and the tool does not run. What the tool throws is the `cause` of an error with the advice not to call again. A tool that interrupts its graph has begun: ask a person before the guarded
  * tool is called, not within it.
  *
  * Throws Proof402Error `guard_schema` for a tool whose schema is not of objects or has a `receipt_id` already,
@@ -69,7 +69,9 @@ export function guardTool(inner: StructuredToolInterface, options: GuardOptions)
     async (input: Record<string, unknown>, runtime: CallRuntime) => {
       const outcome = nestsToolCall(runtime)
         ? NESTED
-        : await runGuarded(guarded(runtime), required, input, runtime.signal);
+        : await runGuarded(guarded(runtime), required, input, runtime.signal).catch((error: unknown) => {
+            throw goesOn(error, runtime.signal) ? error : failureOf(error);
+          });
       return "error" in outcome ? refuse(outcome, runtime) : outcome.result;
     },
     {

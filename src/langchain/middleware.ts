@@ -7,6 +7,7 @@ import { createBudget, type Budget } from "../tools/budget.ts";
 import { buyInference } from "../tools/buy-inference.ts";
 import { readArguments } from "../tools/call.ts";
 import { GUARDED_TOOLS } from "../tools/steering.ts";
+import { goesOn } from "./runtime.ts";
 import { openThread, openThreads, UNBOUND, type Thread } from "./threads.ts";
 import { watched, type Watch } from "./watch.ts";
 
@@ -196,8 +197,7 @@ async function readAgain(buyer: Buyer, id: string): Promise<HarvestedReceipt | n
 
 /** A tool's error as LangChain writes it for a model. Interrupts and the end of the run go on. */
 function failed({ toolCall, runtime }: Called, error: unknown): ToolMessage {
-  const bubbles = typeof error === "object" && error !== null && "is_bubble_up" in error && error.is_bubble_up === true;
-  if (bubbles || runtime.signal?.aborted === true) throw error;
+  if (goesOn(error, runtime.signal)) throw error;
   const { id: tool_call_id = "", name } = toolCall;
   return new ToolMessage({
     status: "error",

@@ -59,6 +59,11 @@ export const errorMessage = (runtime: CallRuntime, name: string, text: string, a
 /** What names a call of a chat model: the run's id, and in a graph its thread and task. */
 export type ChatRun = { runId?: unknown; thread?: unknown; task?: unknown };
 
+/** Whether what was thrown is an interrupt of the graph, or the end of its run: neither is the tool's failure. */
+export const goesOn = (error: unknown, signal: AbortSignal | undefined): boolean =>
+  signal?.aborted === true ||
+  (typeof error === "object" && error !== null && "is_bubble_up" in error && error.is_bubble_up === true);
+
 /** The names in a call's configuration. */
 export const chatRunOf = ({ runId, metadata, configurable }: RunnableConfig): ChatRun => ({
   runId,

@@ -13,7 +13,7 @@ import { withReceiptId, type JsonSchema } from "../guard/fields.ts";
 import { runGuarded, type GuardedTool } from "../guard/guard.ts";
 import { lookAt } from "../guard/look.ts";
 import { readRequirement, type GuardOptions } from "../guard/requirement.ts";
-import { guardedDescription, misfitOf, readAlone, refusalError } from "../guard/surface.ts";
+import { failureText, guardedDescription, misfitOf, readAlone, refusalError } from "../guard/surface.ts";
 
 /** What is given to the SDK's `tool`. */
 export type Definition<Context = unknown> = ToolOptions<any, Context, any>; // oxlint-disable-line typescript/no-explicit-any -- as the SDK has it: a schema's type is of no use to a guard
@@ -77,13 +77,20 @@ export function guardTool<Context = unknown>(
         run: (args, proof402) => Promise.resolve(own.execute(args, context, { ...details, proof402 } as object)),
         outcomeOf: (result) => result,
       };
-      const outcome = await runGuarded(guarded, required, input, details?.signal);
+      const outcome = await runGuarded(guarded, required, input, details?.signal).catch((error: unknown) => {
+        // A refusal of a tool within this one says nothing of what this one did.
+        if (typeof error === "object" && error !== null) refusals.delete(error);
+        throw error;
+      });
       if (!("error" in outcome)) return outcome.result;
       const refused = refusalError(name, outcome, problem.misfit);
       refusals.add(refused);
       throw refused;
     },
-    errorFunction: own.errorFunction === undefined && own.outputSchema === undefined ? failureText : own.errorFunction,
+    ...(own.timeoutErrorFunction === undefined && own.outputSchema === undefined
+      ? { timeoutErrorFunction: timedOut }
+      : {}),
+    errorFunction: own.errorFunction === undefined && own.outputSchema === undefined ? told : own.errorFunction,
     needsApproval:
       typeof own.needsApproval === "function"
         ? async (context: RunContext<Context>, input: unknown, callId?: string) => {
@@ -98,8 +105,8 @@ export function guardTool<Context = unknown>(
 }
 
 /**
- * A guardrail on a tool's input: judges the call as its guard would and stops the whole run if it is refused. It claims
- * nothing, so it guards nothing: put it among the `inputGuardrails` of a guarded tool, with the same options. The results
+ * A guardrail on a tool's input: judges receipt and arguments as the call's guard would and stops the whole run if they do not
+ * fit. It looks for no stop and for no action before, and claims nothing, so it guards nothing: put it among the `inputGuardrails` of a guarded tool, with the same options. The results
  * of the run then tell of each call.
  *
  * @example
@@ -151,10 +158,11 @@ type Asks<Context> = (context: RunContext<Context>, input: unknown, callId?: str
 /** Refusals: the tool's function was not called. */
 const refusals = new WeakSet<object>();
 
-function failureText(_context: unknown, error: unknown): string {
-  if (typeof error === "object" && error !== null && refusals.has(error)) return (error as Error).message;
-  return `The tool failed: ${String(error)} Whether it did anything is not known: do not call it again before its owner decided what became of it.`;
-}
+const told = (_context: unknown, error: unknown): string =>
+  typeof error === "object" && error !== null && refusals.has(error) ? (error as Error).message : failureText(error);
+
+/** What the model reads once a call took longer than `timeoutMs`. The function goes on. */
+const timedOut = (): string => failureText("it took longer than its time, and may still be at work.");
 
 /** Given to the reader's own call: calls at the same time have one each. */
 type Reading = { take: (value: unknown) => void };

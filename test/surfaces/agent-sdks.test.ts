@@ -64,6 +64,16 @@ describe("the AI SDK", () => {
     expect([text, ran]).toEqual(["done", []]);
   });
 
+  test("says of a failure that it may have happened, and keeps what was thrown", async () => {
+    const cause = new Error("socket hang up");
+    const trade = guarding(tool({ inputSchema, execute: (): string => Promise.reject(cause) as never }));
+    const failed = trade.execute?.({ side: "sell", receipt_id: receiptId }, given) as Promise<unknown>;
+    await expect(failed).rejects.toMatchObject({
+      message: expect.stringMatching(/socket hang up.*not known.*or a new one/) as unknown,
+      cause,
+    });
+  });
+
   test("streams the output of a function that streams, and writes its end down if the reader leaves", async () => {
     const inner = tool({
       inputSchema,
@@ -276,6 +286,21 @@ describe("the OpenAI Agents SDK", () => {
     expect(await failing(() => new Error("broken"))).toMatch(/broken.*not known.*do not call it again/);
     expect(await failing(() => notDone("Closed."))).toMatch(/action_not_done.*Closed\..*was not run/);
     expect(await failing(() => notDone("Closed."), { errorFunction: () => "own words" })).toBe("own words");
+  });
+
+  test("says of what took too long that it may have happened, and so of what a tool within it was refused", async () => {
+    const args = JSON.stringify({ side: "sell", receipt_id: receiptId });
+    let end: () => void = () => undefined;
+    const ended = new Promise<void>((resolve) => (end = resolve));
+    const slow = guarding({ timeoutMs: 20, execute: () => ended });
+    const [timedOut] = outputs(await runAgent(agentOf([slow], [{ name: "trade", arguments: args }]), "trade"));
+    expect(timedOut).toMatch(/longer than its time.*not known.*do not call it again/);
+    end();
+    const inner = guarding({ errorFunction: null });
+    const refused = JSON.stringify({ side: "sell", receipt_id: "p402_none" });
+    const outer = guarding({ execute: () => (ran.push("outer"), inner.invoke(new RunContext(), refused)) });
+    expect(await outer.invoke(new RunContext(), args)).toMatch(/^The tool failed: .*not known/);
+    expect(ran).toEqual(["outer"]);
   });
 
   test("asks for approval with the arguments alone", async () => {
