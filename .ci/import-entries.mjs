@@ -5,7 +5,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-const ABOUT_PEERS = ["./langchain", "./node", "./devnet"];
+const ABOUT_PEERS = ["./langchain", "./ai", "./openai-agents", "./node", "./devnet"];
 const COMMANDS = [["demo"], ["devnet"], ["node", "zk", "compile", "model.onnx", "--out", "."]];
 const withPeers = process.argv[2] === "with-peers";
 const read = (name) => JSON.parse(readFileSync(fileURLToPath(import.meta.resolve(name)), "utf8"));
