@@ -1,5 +1,6 @@
 import { serveStdio, StdioServerTransport } from "@modelcontextprotocol/server/stdio";
 import type { Buyer } from "proof402";
+import { onceOpen, SIGNALS } from "./once-open.ts";
 import { createProof402Server } from "./server.ts";
 
 /**
@@ -16,15 +17,7 @@ import { createProof402Server } from "./server.ts";
  * ```
  */
 export async function serveMcp(open: () => Promise<Buyer>): Promise<void> {
-  const opened: { buyer: Promise<Buyer> | null } = { buyer: null };
-  const buyer = (): Promise<Buyer> => {
-    opened.buyer ??= open().catch((error: unknown) => {
-      // A configuration that is mended while the client runs is found at the next call.
-      opened.buyer = null;
-      throw error;
-    });
-    return opened.buyer;
-  };
+  const { buyer, close } = onceOpen(open);
   const transport = new StdioServerTransport();
   const handle = serveStdio((context) => createProof402Server({ buyer }, context), { transport });
   let end = (): void => undefined;
@@ -41,10 +34,8 @@ export async function serveMcp(open: () => Promise<Buyer>): Promise<void> {
   try {
     await ended;
     await handle.close().catch(() => undefined);
-    await opened.buyer?.then((one) => one.close()).catch(() => undefined);
+    await close();
   } finally {
     for (const signal of SIGNALS) process.off(signal, end);
   }
 }
-
-const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;

@@ -2,6 +2,7 @@ import type { Transport } from "@modelcontextprotocol/server";
 import { StdioServerTransport } from "@modelcontextprotocol/server/stdio";
 import type { Buyer, GuardConfig } from "proof402";
 import { Proof402Error } from "proof402/tools";
+import { onceOpen, SIGNALS } from "../once-open.ts";
 import { joinThroughGuard } from "./proxy.ts";
 import { spawnServer } from "./spawned.ts";
 
@@ -18,7 +19,6 @@ export type GuardServeOptions = {
 
 /** How long begun actions may take to end once the client is gone, ms. Their servers are closed then. */
 const PATIENCE_MS = 20_000;
-const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /**
  * Serves MCP on standard input and output, and passes it on to the server behind the guard, until one of the two goes away
@@ -41,15 +41,7 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
  * ```
  */
 export async function serveGuard({ config, server, buyer: open }: GuardServeOptions): Promise<void> {
-  const opened: { buyer: Promise<Buyer> | null } = { buyer: null };
-  const buyer = (): Promise<Buyer> => {
-    opened.buyer ??= open().catch((error: unknown) => {
-      // A configuration that is mended meanwhile is found at the next call.
-      opened.buyer = null;
-      throw error;
-    });
-    return opened.buyer;
-  };
+  const { buyer, close } = onceOpen(open);
   const client = new StdioServerTransport();
   let end = (): void => undefined;
   const clientEnded = new Promise<"client">((resolve) => (end = () => resolve("client")));
@@ -67,7 +59,7 @@ export async function serveGuard({ config, server, buyer: open }: GuardServeOpti
       });
   } finally {
     for (const signal of SIGNALS) process.off(signal, end);
-    await opened.buyer?.then((one) => one.close()).catch(() => undefined);
+    await close();
   }
 }
 
