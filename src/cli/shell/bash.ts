@@ -1,7 +1,5 @@
-import type { CommandOutline } from "./outline.ts";
-
-/** Lines of a `case` over the command so far, and the words that lead to one. */
-export const keyOf = ({ path }: Pick<CommandOutline, "path">): string => path.join(" ");
+import { alternatives, keyOf, quote, valueCases } from "./cases.ts";
+import type { CommandOutline, Takes } from "./outline.ts";
 
 /** A completion script for bash, with all commands in it: no process starts when Tab is pressed. */
 export const bashScript = (
@@ -17,7 +15,7 @@ _proof402() {
   done
   COMPREPLY=()
   case "$at:$before" in
-${values(commands).join("\n")}
+${valueCases(commands, replyTo)}
   esac
   case $at in
 ${commands.map(lineOf).join("\n")}
@@ -26,28 +24,13 @@ ${commands.map(lineOf).join("\n")}
 complete -o bashdefault -o default -F _proof402 proof402
 `;
 
-/** Patterns of all commands but the program itself. */
-export const alternatives = (commands: readonly CommandOutline[]): string =>
-  commands
-    .filter(({ path }) => path.length > 0)
-    .map((command) => quote(keyOf(command)))
-    .join(" | ");
-
 /** After an option with a value: its words, or files, and nothing else. */
-const values = (commands: readonly CommandOutline[]): string[] =>
-  commands.flatMap((command) =>
-    [...command.options, ...command.global].flatMap(({ long, short, takes }) => {
-      if (takes === null) return [];
-      const patterns = [long, ...(short === null ? [] : [short])].map((name) => quote(`${keyOf(command)}:${name}`));
-      const reply =
-        takes.kind === "choice"
-          ? `COMPREPLY=($(compgen -W ${quote(takes.words.join(" "))} -- "$current")); `
-          : takes.kind === "file"
-            ? ""
-            : "compopt +o default +o bashdefault 2>/dev/null; ";
-      return [`    ${patterns.join(" | ")}) ${reply}return ;;`];
-    }),
-  );
+const replyTo = (takes: Takes): string =>
+  takes.kind === "choice"
+    ? `COMPREPLY=($(compgen -W ${quote(takes.words.join(" "))} -- "$current")); `
+    : takes.kind === "file"
+      ? ""
+      : "compopt +o default +o bashdefault 2>/dev/null; ";
 
 function lineOf(command: CommandOutline): string {
   const { commands, options, global, argument } = command;
@@ -58,6 +41,3 @@ function lineOf(command: CommandOutline): string {
   ];
   return `    ${quote(keyOf(command))}) COMPREPLY=($(compgen -W ${quote(words.join(" "))} -- "$current")) ;;`;
 }
-
-/** In single quotes, which a POSIX shell reads as they are (POSIX.1-2017, Shell Command Language 2.2.2). */
-export const quote = (text: string): string => `'${text.replaceAll("'", String.raw`'\''`)}'`;

@@ -1,4 +1,4 @@
-import { keyOf } from "./bash.ts";
+import { keyOf } from "./cases.ts";
 import type { CommandOutline, OptionOutline } from "./outline.ts";
 
 /** A completion script for fish. */

@@ -1,5 +1,5 @@
-import { alternatives, keyOf, quote } from "./bash.ts";
-import type { CommandOutline } from "./outline.ts";
+import { alternatives, keyOf, quote, valueCases } from "./cases.ts";
+import type { CommandOutline, Takes } from "./outline.ts";
 
 /** A completion script for zsh: to be sourced, or saved as `_proof402` in a folder of `fpath`. */
 export const zshScript = (commands: readonly CommandOutline[]): string => `#compdef proof402
@@ -13,7 +13,7 @@ _proof402() {
     esac
   done
   case "$at:\${words[CURRENT-1]}" in
-${values(commands).join("\n")}
+${valueCases(commands, replyTo)}
   esac
   case $at in
 ${commands.map(lineOf).join("\n")}
@@ -22,20 +22,12 @@ ${commands.map(lineOf).join("\n")}
 if [ "\${funcstack[1]}" = _proof402 ]; then _proof402 "$@"; else compdef _proof402 proof402; fi
 `;
 
-const values = (commands: readonly CommandOutline[]): string[] =>
-  commands.flatMap((command) =>
-    [...command.options, ...command.global].flatMap(({ long, short, takes }) => {
-      if (takes === null) return [];
-      const patterns = [long, ...(short === null ? [] : [short])].map((name) => quote(`${keyOf(command)}:${name}`));
-      const reply =
-        takes.kind === "choice"
-          ? `items=(${takes.words.map(quote).join(" ")}); _describe value items; `
-          : takes.kind === "file"
-            ? "_files; "
-            : "";
-      return [`    ${patterns.join(" | ")}) ${reply}return ;;`];
-    }),
-  );
+const replyTo = (takes: Takes): string =>
+  takes.kind === "choice"
+    ? `items=(${takes.words.map(quote).join(" ")}); _describe value items; `
+    : takes.kind === "file"
+      ? "_files; "
+      : "";
 
 function lineOf(command: CommandOutline): string {
   const { commands, options, global, argument } = command;
