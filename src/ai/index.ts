@@ -8,4 +8,5 @@ export { actionCall } from "../guard/surface.ts";
 export { GUARDED_TOOLS } from "../tools/steering.ts";
 export { guardTool, type WithReceiptId } from "./guard.ts";
 export { proof402Middleware } from "./middleware.ts";
-export { proof402Tools, type Proof402Output, type Proof402ToolsOptions } from "./tools.ts";
+export { proof402Tools, type Proof402Output } from "./tools.ts";
+export type { Proof402ToolsOptions } from "../tools/tool-set.ts";

@@ -51,8 +51,9 @@ export type GuardOptions = {
 const MAX_TIMES = 1_000_000;
 
 /**
- * Gives the rules in the options, or null beside a bind function. Throws Proof402Error `guard_options` for options that would not guard, and `guard_rules`. A misspelt option must not
- * turn into a guard that lets everything pass: callers are not always type-checked.
+ * Gives the rules in the options, or null beside a bind function. Throws Proof402Error `guard_options` for options that would
+ * not guard, and `guard_rules`. A misspelt option must not turn into a guard that lets everything pass: callers are not always
+ * type-checked.
  */
 export function checkOptions(options: GuardOptions): BindRules | null {
   const { assurance, maxAge, bind, spends = "once" } = options;

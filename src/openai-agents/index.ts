@@ -7,4 +7,5 @@ export type { GuardOptions } from "../guard/requirement.ts";
 export { actionCall } from "../guard/surface.ts";
 export { GUARDED_TOOLS } from "../tools/steering.ts";
 export { guardTool, receiptGuardrail, type Definition } from "./guard.ts";
-export { proof402Tools, type Proof402ToolsOptions } from "./tools.ts";
+export { proof402Tools } from "./tools.ts";
+export type { Proof402ToolsOptions } from "../tools/tool-set.ts";

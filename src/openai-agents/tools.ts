@@ -1,19 +1,7 @@
 import { tool, type FunctionTool } from "@openai/agents";
-import type { ApprovalDecision, ApprovalRequest, Buyer } from "../buyer/types.ts";
-import { buyWithin, createBudget } from "../tools/budget.ts";
-import { callDigest, readArguments } from "../tools/call.ts";
-import type { ToolContext, ToolDefinition, ToolOutcome } from "../tools/definition.ts";
 import { tools } from "../tools/index.ts";
 import { inputSchema } from "../tools/input-schema.ts";
-
-/** What the tools for the OpenAI Agents SDK are made from. */
-export type Proof402ToolsOptions = {
-  buyer: Buyer;
-  /** Asks a person about a payment for which the policy wants one. Without it such a payment waits for `proof402 approvals`. */
-  approve?: ((request: ApprovalRequest) => Promise<ApprovalDecision>) | undefined;
-  /** The most that all purchases by these tools may cost together, in US dollars. Make a set for each run. */
-  maxUsd?: number | undefined;
-};
+import { createToolSet, type Proof402ToolsOptions } from "../tools/tool-set.ts";
 
 /**
  * The proof402 tools as function tools of the OpenAI Agents SDK. Their output is text for the model; `customData` of the run's
@@ -30,25 +18,9 @@ export type Proof402ToolsOptions = {
  * ```
  */
 export function proof402Tools<Context = unknown>(options: Proof402ToolsOptions): FunctionTool<Context>[] {
-  const { buyer, approve, maxUsd } = options;
-  /** Ids of tool calls repeat from run to run: some models count them. */
-  const ownRun = crypto.randomUUID();
-  const budgets = maxUsd === undefined ? [] : [createBudget(maxUsd, "the budget of these tools")];
+  const run = createToolSet("oa", options);
   /** Of each run, by the ids of its calls, until the run's item is made. */
   const outcomes = new WeakMap<object, Map<string, object>>();
-  const outcomeOf = async (
-    definition: ToolDefinition,
-    input: unknown,
-    details: Details,
-  ): Promise<ToolOutcome<unknown>> => {
-    const read = readArguments(definition, input);
-    if (!read.ok) return read.failure;
-    const { toolCall, signal } = details;
-    const callKey = toolCall === undefined ? undefined : `oa-${callDigest([ownRun, toolCall.callId, read.args])}`;
-    const run = (admit?: ToolContext["admit"]): Promise<ToolOutcome<unknown>> =>
-      definition.run({ buyer, signal, callKey, approve, admit }, read.args);
-    return definition.annotations.readOnlyHint ? run() : buyWithin(buyer, budgets, run);
-  };
   return tools.map((definition) =>
     tool({
       name: definition.name,
@@ -56,8 +28,8 @@ export function proof402Tools<Context = unknown>(options: Proof402ToolsOptions):
       parameters: inputSchema(definition) as never,
       strict: false,
       execute: async (input: unknown, context: object | undefined, details: Details = {}) => {
-        const { text, ...data } = await outcomeOf(definition, input, details);
         const callId = details.toolCall?.callId;
+        const { text, ...data } = await run(definition, input, { id: callId, signal: details.signal });
         if (callId !== undefined && context !== undefined) {
           const ofRun = outcomes.get(context) ?? new Map<string, object>();
           outcomes.set(context, ofRun.set(callId, data));
