@@ -13,6 +13,7 @@ import { fixesPayer, payerKeyOf } from "./layers/payment.ts";
 import { appraisalPolicySchema } from "./policy.ts";
 import { createVerificationCache, type VerificationCache } from "./verification-cache.ts";
 import { namedCertificate } from "./layers/tls.ts";
+import { broken, guarded } from "./guarded.ts";
 import { judgeSignature } from "./layers/signature.ts";
 
 /** What an attestation document says by itself. */
@@ -94,7 +95,10 @@ export async function readFacts(file: Receipt, session: VerificationCache = crea
     bytes: part.body === undefined ? "left_out" : "here",
   });
   const { scheme, network, asset, amount, payer, payTo } = payment;
-  const attested = await attestedFacts(core, session);
+  const attested = await guarded(
+    () => unreadableFacts(core),
+    () => attestedFacts(core, session),
+  );
   const { platform, key } = attested;
   const sellerSigned = platform?.genuine === true && key?.bound === true && key.signedExchange;
   return {
@@ -149,8 +153,32 @@ async function signedExchange(
   key: { spki: Bytes; keyId: Hex },
   session: VerificationCache,
 ): Promise<boolean> {
-  const signature = await judgeSignature(core, { key, known: true }, appraisalPolicySchema.parse({}), session);
+  const signature = await guarded(broken, () =>
+    judgeSignature(core, { key, known: true }, appraisalPolicySchema.parse({}), session),
+  );
   return signature.status === "pass";
+}
+
+/** Of evidence in base64 of another spelling than its one canonical form, which the schema lets pass. */
+function unreadableFacts(core: ReceiptCore): Pick<Facts, "platform" | "key" | "tls"> {
+  const peer = onlyOne(core.evidence, "tls.peer");
+  const isAttested = onlyOne(core.evidence, "tee.nitro").kind === "one";
+  const unread = {
+    root: null,
+    rootIsAws: false,
+    genuine: false,
+    problem: "The attestation or its key is not in canonical base64.",
+    time: null,
+    validFrom: null,
+    validUntil: null,
+    measurements: {},
+    answersNonce: false,
+  };
+  return {
+    platform: isAttested ? unread : null,
+    key: null,
+    tls: { named: null, seen: peer.kind === "one" ? peer.evidence.certificateSha256 : null },
+  };
 }
 
 async function attestedFacts(

@@ -57,6 +57,21 @@ describe("the facts of a receipt", () => {
     expect((await readFacts({ ...receipt, core })).tls).toEqual({ ...digests, named: null });
   });
 
+  test("are read of base64 in another spelling than its canonical one, and nothing throws", async () => {
+    const spelt = (at: number, field: string): Receipt => {
+      const core = structuredClone(fixture.receipt.core);
+      (core.evidence[at] as Record<string, unknown>)[field] = "AB==";
+      return createReceipt(core);
+    };
+    for (const field of ["document", "publicKey"]) {
+      const { platform, key } = await readFacts(spelt(0, field));
+      expect([platform?.genuine, platform?.root, key]).toEqual([false, null, null]);
+    }
+    expect((await readFacts(spelt(2, "signature"))).key?.signedExchange).toBe(false);
+    const verified = await verifyReceipt(serializeReceipt(spelt(0, "document")), fixture.policy);
+    expect(verified.ok && verified.appraisal.verdict).toBe("failed");
+  });
+
   test("say what does not hold: another nonce, another key, another answer", async () => {
     const changed = async (change: (evidence: Record<string, unknown>[]) => void) => {
       const core = structuredClone(fixture.receipt.core);
