@@ -1,5 +1,4 @@
 import type { Evidence, Layer, Receipt } from "../receipts/schema.ts";
-import type { Facts } from "../verify/facts.ts";
 
 /** The question of each layer, in a reader's words. */
 export const QUESTIONS: Readonly<Record<Layer, string>> = {
@@ -16,36 +15,45 @@ export const QUESTIONS: Readonly<Record<Layer, string>> = {
   inclusion: "Was the answer anchored on the chain?",
 };
 
+const SIGNATURES = ["signature.tee", "signature.opengradient", "signature.oyster"];
 const KINDS: Readonly<Record<Layer, readonly string[]>> = {
   platform: ["tee.nitro"],
   code: ["tee.nitro"],
-  key: ["tee.nitro", "signature.key", "tls.peer"],
+  key: ["tee.nitro", "signature.key", "tls.peer", "registry.tee"],
   freshness: ["tee.nitro"],
-  request: ["signature.tee", "signature.opengradient", "signature.oyster"],
-  response: ["signature.tee", "signature.opengradient", "signature.oyster", "transfer.http"],
-  model: ["model.manifest"],
+  request: SIGNATURES,
+  response: [...SIGNATURES, "transfer.http", "served.fallback"],
+  model: ["model.manifest", "served.fallback"],
   computation: ["zk.groth16", "zk.ezkl", "replay.onnx"],
   payment: [],
   settlement: ["settlement.x402"],
   inclusion: ["inclusion.merkle"],
 };
 
-/** The ground of a layer's judgement: facts of the file and its evidence of that layer. */
-export function evidenceOfLayer(layer: Layer, { core, later }: Receipt, facts: Facts): Record<string, unknown> {
-  const evidence: Evidence[] = [...core.evidence, ...later.map((item) => item.evidence)].filter(
+/** The names of the facts that bear on each layer; `PCR` begins several. */
+const FACTS: Readonly<Record<Layer, readonly string[]>> = {
+  platform: ["root", "document", "attested at"],
+  code: ["PCR"],
+  key: ["key", "TLS"],
+  freshness: ["nonce", "attested at"],
+  request: ["request", "key"],
+  response: ["response", "key"],
+  model: [],
+  computation: [],
+  payment: ["terms", "agreed"],
+  settlement: [],
+  inclusion: [],
+};
+
+/** Whether a fact bears on a layer. */
+export const bearsOn = (name: string, layer: Layer): boolean =>
+  FACTS[layer].some((one) => one === name || (one === "PCR" && name.startsWith(one)));
+
+/** A receipt's evidence of one layer. */
+export const evidenceOfLayer = (layer: Layer, { core, later }: Receipt): Evidence[] =>
+  [...core.evidence, ...later.map((item) => item.evidence)].filter(
     (one) =>
       KINDS[layer].includes(one.kind) ||
       (one.kind === "contradiction" && one["layer"] === layer) ||
       (one.kind === "disputed" && KINDS[layer].includes(String(one["of"]))),
   );
-  const { platform, key, tls, hashes, agreement, terms } = facts;
-  const read: Partial<Record<Layer, Record<string, unknown>>> = {
-    platform: { document: platform },
-    code: { measurements: platform?.measurements ?? null },
-    key: { key, tls },
-    request: { hashes: hashes.request },
-    response: { status: core.response.status, hashes: hashes.response },
-    payment: { terms, agreement, offer: core.offer, payment: core.payment },
-  };
-  return { ...read[layer], ...(evidence.length === 0 ? {} : { evidence }) };
-}

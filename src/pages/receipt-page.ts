@@ -1,12 +1,16 @@
-import { chainName, sumText, type PlacedToken } from "../chain/money-text.ts";
+import type { PlacedToken } from "../chain/money-text.ts";
 import { fromBase64 } from "../evidence/bytes.ts";
 import { formatOf } from "../evidence/exchange/formats.ts";
-import { paidAmount } from "../receipts/paid.ts";
-import { LAYERS, type Appraisal, type Layer, type Receipt, type Verdict } from "../receipts/schema.ts";
+import { isPaymentOnlyTold, paidAmount } from "../receipts/paid.ts";
+import { LAYERS, type Appraisal, type Layer, type Receipt } from "../receipts/schema.ts";
 import type { Facts } from "../verify/facts.ts";
+import { evidenceRows } from "./evidence-rows.ts";
+import { factRows, type FactRow } from "./fact-rows.ts";
 import { heading, html, type Html } from "./html.ts";
-import { evidenceOfLayer, QUESTIONS } from "./layers.ts";
+import { bearsOn, evidenceOfLayer } from "./layers.ts";
 import { pageOf } from "./page.ts";
+import { cut, dataBox, layerLine, limitsOf, priceText, said, verdictOf, VERDICTS } from "./parts.ts";
+import { momentsOf, timeLine } from "./time-line.ts";
 
 /** A judged receipt, and the knowledge of its reader. */
 export type ReceiptView = {
@@ -23,50 +27,40 @@ export type ReceiptView = {
   isPart?: boolean;
 };
 
-/** Most characters of a body or of a layer's evidence on the page. The file holds all of it. */
-const MAX_SHOWN = 20_000;
-
-const VERDICTS: Readonly<Record<Verdict, string>> = {
-  verified: "Every required check passed.",
-  pending: "Nothing failed so far. Evidence is still to come.",
-  failed: "A check failed. Do not act on this answer.",
-  unverified: "Required evidence is missing. Treat the answer as unproven.",
-};
-
 /** A receipt as a page of its own: it needs no script and loads nothing. */
 export const receiptPage = (view: ReceiptView): string =>
-  pageOf({ title: `Receipt ${view.receipt.id}: ${view.appraisal.verdict}`, body: receiptArticle(view) });
+  pageOf({
+    title: `Receipt ${view.receipt.id}: ${view.appraisal.verdict}`,
+    body: html`<main>${receiptArticle(view)}</main>`,
+  });
 
-/** A receipt for a person: the story, each check with its evidence, the limits, and the times. */
+/** A receipt for a person: the story, each check with its evidence, the limits, the facts, and the times. */
 export function receiptArticle(view: ReceiptView): Html {
   const { receipt, appraisal, facts, known, judgedBy } = view;
   const { core } = receipt;
   const isPart = view.isPart === true;
-  const title = `${appraisal.verdict.toUpperCase()}${appraisal.simulated ? " (simulated hardware)" : ""}`;
   const part = (words: string): Html => heading(isPart ? 4 : 2, words);
-  const told =
-    appraisal.verdict === "verified" ? "" : "The file tells the following. The checks below say how far it holds.";
-  const nothing = known
-    ? html`${VERDICTS[appraisal.verdict]}`
-    : html`Nothing pinned was checked: no trust file or configuration that knows this seller was given. What stands
-      below are facts that hold for this file under any policy, and what the file tells.`;
+  const unknown =
+    "Nothing pinned was checked: no trust file or configuration that knows this seller was given. What stands below are facts that hold for this file under any policy, and what the file tells.";
+  const because = known ? {} : { because: `${appraisal.verdict === "failed" ? `${VERDICTS.failed} ` : ""}${unknown}` };
+  const isTold = appraisal.verdict !== "verified";
+  const rows = factRows(facts);
   return html`<article id="${receipt.id}">
-    ${heading(isPart ? 3 : 1, title, appraisal.verdict)}
-    <p><strong>${nothing}</strong></p>
+    ${verdictOf(appraisal, { level: isPart ? 3 : 1, ...because })}
     <p>
       Receipt <code>${receipt.id}</code>. Assurance reached: ${appraisal.assurance}; asked for: ${appraisal.wanted}.
-      Judged by ${judgedBy}, as of <time>${appraisal.evaluatedAt}</time>.
+      Judged by ${said(judgedBy)}, as of <time>${appraisal.evaluatedAt}</time>, under the policy
+      <code>${appraisal.policyHash}</code>.
     </p>
     <section>
-      ${part("What happened")}
-      <p>${told}</p>
+      ${part("What happened")} ${isTold ? html`<p>The file tells the following. The checks below say how far it holds.</p>` : ""}
+      <p>
+        ${said(core.seller.id)} sold one inference of ${said(core.request.model)} to the wallet
+        <code>${core.payment.payer}</code>.
+      </p>
       <dl>
         <dt>Seller</dt>
-        <dd>${core.seller.id}, at ${core.seller.origin}</dd>
-        <dt>Sold</dt>
-        <dd>one inference of ${core.request.model}</dd>
-        <dt>Buyer</dt>
-        <dd>${core.payment.payer}</dd>
+        <dd>${said(core.seller.id)}, at ${said(core.seller.origin)}</dd>
         <dt>Paid</dt>
         <dd>${priceOf(view)}, to ${core.payment.payTo}</dd>
         <dt>When</dt>
@@ -80,20 +74,17 @@ export function receiptArticle(view: ReceiptView): Html {
     <section>
       ${part("Checks")}
       <ol class="layers">
-        ${LAYERS.map((layer) => checkOf(layer, view))}
+        ${LAYERS.map((layer) => checkOf(layer, view, rows))}
       </ol>
     </section>
+    <section>${part("What this does not prove")} ${limitsOf(appraisal.notProven)}</section>
+    <section>${part("Times")} ${timeLine(momentsOf(receipt, appraisal, facts))}</section>
     <section>
-      ${part("What this does not prove")}
-      <ul>
-        ${appraisal.notProven.map((words) => html`<li>${words}</li>`)}
-      </ul>
-    </section>
-    <section>
-      ${part("Times")}
-      <ol>
-        ${timesOf(receipt, facts).map(({ at, what }) => html`<li><time>${at}</time> ${what}</li>`)}
-      </ol>
+      ${part("Facts")}
+      <details${known ? "" : OPEN}>
+        <summary>Hold for this file under any policy, and are no verdict</summary>
+        ${rowList(rows)}
+      </details>
     </section>
     ${
       isPart
@@ -106,26 +97,53 @@ export function receiptArticle(view: ReceiptView): Html {
   </article>`;
 }
 
-function checkOf(layer: Layer, { appraisal, receipt, facts }: ReceiptView): Html {
+/** Opens a box that a reader must not miss, also on paper from a browser that prints closed boxes closed. */
+const OPEN: Html = { markup: " open" };
+
+/** One layer: its status and reason, and behind it the evidence, first what a reader compares, then as the file holds it. */
+function checkOf(layer: Layer, { appraisal, receipt }: ReceiptView, facted: readonly FactRow[]): Html {
   const { status, code, note } = appraisal.layers[layer];
-  const evidence = JSON.stringify(evidenceOfLayer(layer, receipt, facts), null, 2);
+  const evidence = evidenceOfLayer(layer, receipt);
+  const rows = [...facted.filter(({ name }) => bearsOn(name, layer)), ...evidence.flatMap(evidenceRows)];
+  const { offer, payment } = receipt.core;
+  const raw: unknown = layer === "payment" ? { offer, payment } : evidence;
+  const isBare = layer !== "payment" && evidence.length === 0;
   return html`<li>
-    <details>
-      <summary><span class="${status}">${status}</span> ${QUESTIONS[layer]} <br />${note}</summary>
-      <p>Layer <code>${layer}</code>, code <code>${code}</code>. Judged from:</p>
-      <pre tabindex="0">${cut(evidence)}</pre>
+    <details${status === "fail" ? OPEN : ""}>
+      <summary>${layerLine(layer, { status, note })}</summary>
+      <p>Layer <code>${layer}</code>, code <code>${code}</code>.${rows.length === 0 && isBare ? " The file holds no evidence of it." : ""}</p>
+      ${rowList([...rows, ...(layer === "response" ? [{ name: "HTTP status", words: String(receipt.core.response.status) }] : [])])}
+      ${isBare ? "" : html`<pre tabindex="0">${cut(JSON.stringify(raw, inShort, 2))}</pre>`}
     </details>
   </li> `;
 }
 
-function priceOf({ receipt, tokens = [] }: ReceiptView): string {
+const rowList = (rows: readonly FactRow[]): Html =>
+  rows.length === 0
+    ? html``
+    : html`<dl class="rows">
+        ${rows.map(
+          ({ name, words }) =>
+            html`<dt>${name}</dt>
+              <dd>${words}</dd>`,
+        )}
+      </dl>`;
+
+/** Most characters of one text in evidence: documents and proofs are for programs. Their hashes stand above. */
+const MAX_TEXT = 400;
+
+const inShort = (_name: string, value: unknown): unknown =>
+  typeof value === "string" && value.length > MAX_TEXT
+    ? `${value.slice(0, MAX_TEXT).toWellFormed()}... (${value.length} characters)`
+    : value;
+
+function priceOf({ receipt, appraisal, tokens = [] }: ReceiptView): string {
   const { payment, offer } = receipt.core;
-  const { state, amount, atMost } = paidAmount(receipt);
-  if (state === "expired") return "nothing: the authorization ended unused";
-  const token = tokens.find(({ network, asset }) => network === payment.network && asset === payment.asset);
-  const sum = `${atMost ? "at most " : ""}${sumText(amount, token, { ...payment, decimals: offer.decimals })}`;
-  const place = token === undefined ? "" : ` on ${chainName(payment.network)}`;
-  return `${sum}${place}${state === "settled" ? "" : ", not seen on the chain yet"}`;
+  return priceText(paidAmount(receipt), {
+    token: tokens.find(({ network, asset }) => network === payment.network && asset === payment.asset),
+    told: isPaymentOnlyTold(appraisal),
+    place: { ...payment, decimals: offer.decimals },
+  });
 }
 
 function bodyOf({ core }: Receipt, part: "request" | "response"): Html {
@@ -144,39 +162,8 @@ function bodyOf({ core }: Receipt, part: "request" | "response"): Html {
     : html`Not readable by this version; conclude nothing from it. ${valueOf(reading.answer)}`;
 }
 
-const valueOf = (value: unknown): Html => html`<pre tabindex="0">${cut(JSON.stringify(value, inText, 2))}</pre>`;
+const valueOf = (value: unknown): Html => dataBox(JSON.stringify(value, inText, 2));
 
 /** Numbers that JSON does not have, as text. */
 const inText = (_name: string, value: unknown): unknown =>
   typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
-
-const cut = (text: string): string =>
-  text.length <= MAX_SHOWN
-    ? text
-    : `${text.slice(0, MAX_SHOWN)}\n... (${text.length} characters; the file holds all of it)`;
-
-function timesOf({ core, later, appraisals }: Receipt, { times, platform }: Facts): { at: string; what: string }[] {
-  const ofBlock = later.flatMap(({ evidence }) => {
-    const { kind, blockTime } = evidence as { kind: string; blockTime?: unknown };
-    if (typeof blockTime !== "number" || (kind !== "settlement.x402" && kind !== "inclusion.merkle")) return [];
-    const what =
-      kind === "settlement.x402"
-        ? "the payment's block, as the file tells"
-        : "the anchoring's block, as the file tells";
-    return [{ at: iso(blockTime * 1000), what }];
-  });
-  return [
-    ...(platform === null || platform.time === null
-      ? []
-      : [{ at: iso(platform.time), what: "the hardware signed its attestation (its clock)" }]),
-    { at: times.sentAt, what: "the request was sent (the buyer's clock)" },
-    ...(times.signedAt === null ? [] : [{ at: times.signedAt, what: "the seller signed the answer (its clock)" }]),
-    { at: core.response.receivedAt, what: "the answer came (the buyer's clock)" },
-    ...ofBlock,
-    ...appraisals.map(({ at, verdict }) => ({ at, what: `the file's maker judged it ${verdict}` })),
-  ].toSorted((a, b) => Date.parse(a.at) - Date.parse(b.at));
-}
-
-/** A document may be dated past what a `Date` can hold (ECMA-262 §21.4.1.1). */
-const iso = (ms: number): string =>
-  Number.isNaN(new Date(ms).getTime()) ? "an unreadable time" : new Date(ms).toISOString();

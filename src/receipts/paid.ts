@@ -2,7 +2,7 @@ import { evidenceOf } from "../evidence/methods/methods.ts";
 import { isLaterShare } from "../evidence/payment-binding.ts";
 import { costIn } from "../evidence/settlement.ts";
 import { withoutDisputed } from "./disputed.ts";
-import type { Evidence, Receipt, SettlementEvidence } from "./schema.ts";
+import type { Appraisal, Evidence, Receipt, SettlementEvidence } from "./schema.ts";
 
 /** What became of a receipt's payment. `amount` in base units. */
 export type Paid = {
@@ -43,3 +43,12 @@ export function paidAmount(receipt: Receipt): Paid {
 }
 
 export const isSettlement = (evidence: Evidence): evidence is SettlementEvidence => evidence.kind === "settlement.x402";
+
+/**
+ * Tells whether a receipt's payment rests on its maker's word. A failed layer shows nothing, except a token's surcharge seen on
+ * the chain here; a reported one was not read here.
+ */
+export const isPaymentOnlyTold = ({ layers: { payment, settlement } }: Pick<Appraisal, "layers">): boolean =>
+  [payment, settlement].some(
+    ({ status, code }) => status === "reported" || (status === "fail" && code !== "token_moved_more"),
+  );

@@ -2,7 +2,7 @@ import * as z from "zod";
 import { formatUnits } from "../chain/amounts.ts";
 import { chainName, sumText, type PlacedToken } from "../chain/money-text.ts";
 import { findAsset } from "../payment/policy.ts";
-import { paidAmount } from "../receipts/paid.ts";
+import { isPaymentOnlyTold, paidAmount } from "../receipts/paid.ts";
 import { ASSURANCES, LAYERS, STATUSES, VERDICTS, type Appraisal, type Receipt } from "../receipts/schema.ts";
 
 /** What every tool says about a receipt. The evidence itself stays in the file. */
@@ -65,22 +65,13 @@ function paidOf(receipt: Receipt, appraisal: Appraisal, token: PlacedToken | und
     state,
     amount,
     ...(atMost ? { atMost } : {}),
-    ...(isOnlyTold(appraisal) ? { reported: true } : {}),
+    ...(isPaymentOnlyTold(appraisal) ? { reported: true } : {}),
     ...(token === undefined ? { asset: payment.asset } : { symbol: token.symbol }),
     ...(token?.usdStable === true ? { usd: formatUnits(amount, token.decimals) } : {}),
     decimals: token?.decimals ?? offer.decimals,
     network: payment.network,
   };
 }
-
-/**
- * Tells whether a receipt's payment rests on its maker's word. A failed layer shows nothing, except a token's surcharge seen on
- * the chain here; a reported one was not read here.
- */
-const isOnlyTold = ({ layers: { payment, settlement } }: Appraisal): boolean =>
-  [payment, settlement].some(
-    ({ status, code }) => status === "reported" || (status === "fail" && code !== "token_moved_more"),
-  );
 
 /** Sentences with the same beginning, which ends in a colon, as one: a model pays for each word. */
 function inFewSentences(notProven: readonly string[]): string[] {

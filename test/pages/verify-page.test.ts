@@ -2,10 +2,7 @@ import { readFileSync, statSync } from "node:fs";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { receiptPage } from "../../src/pages/receipt-page.ts";
 import { redactReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
-import { createVerificationCache } from "../../src/verify/verification-cache.ts";
-import { verifyReceipt } from "../../src/verify/verify-receipt.ts";
 import { findChromium, openChromium } from "../support/chromium.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
 
@@ -35,37 +32,6 @@ test("verify.html is one small file with a strict policy, and names nothing to l
   expect(text.split("<script").length - 1).toBe(1);
   const markup = text.slice(0, text.indexOf("<script"));
   expect(markup).not.toMatch(/\b(?:src|href)=/);
-});
-
-describe("a receipt's page", () => {
-  test("tells the story, each check with its evidence, what is not proven, and the times in order", async () => {
-    const { receipt, policy } = await makeFixture();
-    const verified = await verifyReceipt(serializeReceipt(receipt), policy, { session: createVerificationCache() });
-    if (!verified.ok) throw new Error(verified.message);
-    const page = receiptPage({ ...verified, known: true, judgedBy: "a test" });
-    expect(page).toContain('<h1 class="verified">VERIFIED (simulated hardware)</h1>');
-    expect(page.match(/<details>/g)).toHaveLength(11);
-    for (const words of [
-      receipt.id,
-      receipt.core.payment.payer,
-      "0.01 of the unknown token",
-      "What this does not prove",
-    ])
-      expect(page).toContain(words);
-    const times = [...page.matchAll(/<li><time>([^<]*)<\/time>/g)].map(([, time = ""]) => Date.parse(time));
-    expect(times.length).toBeGreaterThan(3);
-    expect(times).toEqual(times.toSorted((a, b) => a - b));
-    expect(page).not.toMatch(/<script|\b(?:src|href)=/);
-  });
-
-  test("T103: shows markup in a receipt as text, and no hidden character", async () => {
-    const { receipt, policy } = await attacked();
-    const verified = await verifyReceipt(serializeReceipt(receipt), policy);
-    if (!verified.ok) throw new Error(verified.message);
-    const page = receiptPage({ ...verified, known: true, judgedBy: ATTACK });
-    expect(page).not.toMatch(/<script|<img|\u202E/);
-    expect(page).toContain("&lt;script&gt;");
-  });
 });
 
 describe.skipIf(chromium === null)("verify.html in a browser, from the disk", () => {
