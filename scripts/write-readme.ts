@@ -1,6 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { CLIENTS, type Client } from "../src/cli/install/clients.ts";
 import { installText } from "./install-lines.ts";
 import { inputSchema } from "../src/tools/input-schema.ts";
 import { tools } from "../src/tools/index.ts";
@@ -39,11 +40,20 @@ export function snippetOf(source: string): string {
   return `\`\`\`ts\n${lines}\n\`\`\``;
 }
 
+/** Links that add the server to the clients that know links, if the command is on the path. */
+export function linkText(): string {
+  const links = Object.values<Client>(CLIENTS).flatMap(({ name, link }) =>
+    link === undefined ? [] : [`[add to ${name}](${link.web({ command: "proof402", args: ["mcp"] }, "proof402")})`],
+  );
+  return `${links.join(", ")}.`;
+}
+
 /** The README with its generated parts as they are now. */
 export async function readmeText(text: string): Promise<string> {
   const example = async (name: string): Promise<string> => snippetOf(await readFile(resolve("examples", name), "utf8"));
   const parts = {
     install: installText(),
+    links: linkText(),
     langchain: await example("langchain-guard/agent.ts"),
     library: await example("verify-in-browser/buy.ts"),
   };

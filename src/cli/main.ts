@@ -5,6 +5,7 @@ import { forReceipts } from "./for-receipts.ts";
 import { addDecisionCommands } from "./decision-commands.ts";
 import { addGuardCommands } from "./guard-commands.ts";
 import { addInit } from "./init/options.ts";
+import { addInstallCommands } from "./install-commands.ts";
 import type { Lazily } from "./lazily.ts";
 import { addNodeCommands } from "./node-commands.ts";
 import { addOwnerCommands } from "./owner-commands.ts";
@@ -177,6 +178,7 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
     .addHelpText("after", "\nExample: claude mcp add proof402 -- proof402 mcp")
     .action(lazily(async () => (await import("./mcp.ts")).mcp, [], SPEAKING));
 
+  addInstallCommands(program, lazily);
   addShellCommands(program, lazily);
 
   nameHelp(program, "proof402");

@@ -52,6 +52,10 @@ export const FILES = {
   ],
   config_exists: ["The devnet writes over no configuration but its own.", "Name another directory."],
   file_exists: ["The file is there already and is not written over.", "Name another place."],
+  client_check_failed: [
+    "The MCP server does not work as the client would start it.",
+    "Mend what it says, or write its entry without a check.",
+  ],
   file_changed: ["Another program changed the file while the command ran.", "Run the command again."],
   file_unreadable: ["The file could not be read.", "Check the path."],
   file_unwritable: ["The file could not be written.", "Check the path."],

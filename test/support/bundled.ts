@@ -31,6 +31,7 @@ export async function bundleInto(folder: string, script: string): Promise<void> 
     bundle: true,
     splitting: true,
     platform: "node",
+    mainFields: ["module", "main"],
     format: "esm",
     target: "node20",
     external: LEFT_OUT,

@@ -3,10 +3,9 @@ import { dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
 import { configPath } from "../../config/load.ts";
 import { Proof402Error } from "../../errors.ts";
-import { OTHERS, readTextFile, rightsProblem } from "../../files/read-file.ts";
-import { replaceText } from "../../files/replace.ts";
-import { removeOwn, writeNew } from "../../files/write-new.ts";
+import { OTHERS, rightsProblem } from "../../files/read-file.ts";
 import { openToken } from "../../proxy/token.ts";
+import { readClientFile, writeClientFile } from "../client-file.ts";
 import { EXIT, globals, note, print, printJson } from "../globals.ts";
 import { confirm } from "../owner.ts";
 import { DEFAULT_PORT, TOKEN_FILE } from "../proxy.ts";
@@ -38,7 +37,7 @@ export async function connect(word: string, options: Options, command: Command):
   if (isChanged) {
     await confirm(options.yes, { question: "Write it?", otherwise: "Nothing was written." });
     if (isOpen) await chmod(file, 0o600);
-    await write(file, before, after, options.undo === true);
+    await writeClientFile(file, { before, after: options.undo === true && after === "" ? null : after });
   }
   if (json) printJson({ client: word, file, changes, written: isChanged });
   else if (isChanged && options.undo !== true) {
@@ -69,17 +68,6 @@ function baseOf(url: string): string {
   throw usage("--url takes an address.", `Give it as the proxy printed it: http://127.0.0.1:${DEFAULT_PORT}/v1.`);
 }
 
-/** The file's text, or null if there is none. */
-async function readClientFile(path: string): Promise<string | null> {
-  const read = await readTextFile(path, { maxBytes: 1_000_000, denied: OTHERS.write });
-  if ("text" in read) return read.text;
-  if (read.problem === "missing") return null;
-  const why = read.problem === "permissions" ? `can be changed by others (mode ${read.mode})` : "cannot be read";
-  throw new Proof402Error("file_unreadable", `${path} ${why}.`, {
-    next: "Correct the file, or name another with --file.",
-  });
-}
-
 function added(file: string, before: string | null, client: Client, reach: Parameters<Client["addition"]>[0]): string {
   const addition = client.addition(reach);
   const after = withAddition(before, addition);
@@ -95,12 +83,6 @@ function undone(file: string, before: string | null): string {
   throw new Proof402Error("file_unreadable", `${file} has no lines of proof402.`, {
     next: "Name the file that was changed with --file.",
   });
-}
-
-async function write(file: string, before: string | null, after: string, isUndo: boolean): Promise<void> {
-  if (before === null) await writeNew(file, after, { mode: 0o600 });
-  else if (isUndo && after === "") await removeOwn(file);
-  else await replaceText(file, { before, after });
 }
 
 const usage = (message: string, next: string): Proof402Error => new Proof402Error("usage", message, { next });

@@ -1,0 +1,30 @@
+import { mkdir } from "node:fs/promises";
+import { dirname } from "node:path";
+import { Proof402Error } from "../errors.ts";
+import { OTHERS, readTextFile } from "../files/read-file.ts";
+import { replaceText } from "../files/replace.ts";
+import { removeOwn, writeNew } from "../files/write-new.ts";
+
+const MAX_BYTES = 10_000_000;
+
+/** The text of another program's file, or null if there is none. Throws Proof402Error `file_unreadable`. */
+export async function readClientFile(path: string): Promise<string | null> {
+  const read = await readTextFile(path, { maxBytes: MAX_BYTES, denied: OTHERS.write });
+  if ("text" in read) return read.text;
+  if (read.problem === "missing") return null;
+  const why = read.problem === "permissions" ? `can be changed by others (mode ${read.mode})` : "cannot be read";
+  throw new Proof402Error("file_unreadable", `${path} ${why}.`, {
+    next: "Correct the file, or name another with --file.",
+  });
+}
+
+/** Writes `after` if the file still is as it was read; a null `after` removes the file. Throws as `replaceText` does. */
+export async function writeClientFile(
+  path: string,
+  { before, after }: { before: string | null; after: string | null },
+): Promise<void> {
+  if (after === null) return removeOwn(path);
+  if (before !== null) return replaceText(path, { before, after });
+  await mkdir(dirname(path), { recursive: true });
+  await writeNew(path, after, { mode: 0o600 });
+}
