@@ -52,7 +52,7 @@ export type HttpRequest = {
   paid?: boolean;
   /** Each sending may count at its server. */
   once?: boolean;
-  /** Told of the answer's head before its body is read: of one that is paid for, all that may come of it. Must not throw. */
+  /** Hears the answer's head before its body is read. Of a paid answer, no more may come. Must not throw. */
   onHead?: ((head: Pick<HttpResponse, "status" | "headers">) => void) | undefined;
   /** Told of the body's bytes as they come, unless it is coded. Those that are read no more are not told of. Must not throw. */
   onBody?: ((chunk: Uint8Array) => void) | undefined;
@@ -282,7 +282,7 @@ function checkUrl(text: string, limits: HttpLimits): URL {
   return url;
 }
 
-/** RFC 9110 §15.2. A switch to a protocol that was not asked for is all that the server answers. */
+/** RFC 9110 §15.2. Such a server's whole answer is a switch to a protocol that this client did not name. */
 const isInterim = (status: number): boolean => status >= 100 && status <= 199 && status !== 101;
 
 /** Why an answer is not read further, or null. `maxBytes` is null where it was paid for. */

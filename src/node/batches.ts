@@ -15,7 +15,7 @@ import type { Shelf, Shelves } from "./shelf.ts";
 export type NodeAnchoring = {
   /** Sends a batch's root to the relay contract and resolves with the transaction, 0x hex. Called again where it throws. */
   anchor: (batch: { root: Hex; count: number }) => Promise<Hex>;
-  /** That contract, which the catalog then names to buyers. */
+  /** The contract named to buyers in the catalog. */
   relay?: { network: string; contract: string };
   /** Answers that fill a batch; 1 to 1024. */
   maxLeaves?: number | undefined;

@@ -176,7 +176,7 @@ async function keysOf({
   return { enclave: nitro };
 }
 
-/** What proves the answers of the models that have a folder of proving files, or null. */
+/** The prover of models with a folder of proving files, or null. */
 async function provingOf({ models }: NodeConfig): Promise<NodeProving | null> {
   const proved = await Promise.all(
     models.flatMap(({ name, provingFolder }) =>

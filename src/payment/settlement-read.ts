@@ -31,7 +31,7 @@ export async function readBlock(client: ChainClient, number?: bigint): Promise<B
   };
 }
 
-/** Gives null of a transaction that failed, and of one that this node does not have. */
+/** Gives null for a failed transaction, and for one unknown to this node. */
 export async function readTransaction(
   client: ChainClient,
   payment: Payment,

@@ -33,12 +33,12 @@ export type Refusal = {
     | "malformed_offer"
   >;
   message: string;
-  /** What to do, where that is not up to the policy. */
+  /** The next step, if the policy does not decide it. */
   next?: string;
   limit?: string;
   asked?: string;
   remaining?: string;
-  /** What the wallet holds, and what of its funds is for other payments. */
+  /** The wallet's holdings, and the part reserved for other payments. */
   holds?: string;
   promised?: string;
 };

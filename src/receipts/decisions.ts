@@ -47,7 +47,7 @@ export async function addDecision(tx: Db, content: DecisionContent): Promise<Dec
   return decision;
 }
 
-/** The decision that a stored text is, or null if it is not the one of that id. */
+/** Reads a stored decision. Gives null if its text has another id. */
 export function readDecisionText(text: string, id: string): Decision | null {
   const json = parseJsonText(text);
   const parsed = json.ok ? decisionSchema.safeParse(json.value) : null;

@@ -43,7 +43,7 @@ function readField(
   return choices.length === 1 ? choices[0] : value;
 }
 
-/** Undefined for text that is no JSON, or that two readers could read differently. No number loses a digit. */
+/** Undefined for text of no JSON value, and for JSON open to two readings. No number loses a digit. */
 function readJson(text: string): unknown {
   if (ambiguityOf(text) !== null) return undefined;
   try {

@@ -68,7 +68,7 @@ export const spending: ToolDefinition<typeof input, typeof output> = {
     }),
 };
 
-/** What is shown may be a part, and what is reserved may have settled. */
+/** The list may be a part, and a reserved amount may have settled. */
 function stepOf({ skipped, recent, purchases, assets }: Spending): Step {
   const end = skipped + recent.length;
   if (recent.length > 0 && end < purchases) return { do: "older", skip: end };

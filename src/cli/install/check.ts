@@ -6,9 +6,9 @@ import { Proof402Error } from "../../errors.ts";
 import type { Server } from "./clients.ts";
 
 const LIMIT_MS = 30_000;
-/** All of the user's environment that clients hand to a server, besides its entry's. */
+/** The part of a user's environment handed to a server by clients, besides its entry's. */
 const INHERITED = ["HOME", "USER", "LOGNAME", "LANG", "APPDATA", "LOCALAPPDATA", "USERPROFILE", "SYSTEMROOT", "TEMP"];
-/** What programs started from a desktop find commands in. */
+/** The search path of a program started from a desktop. */
 const DESKTOP_PATH = "/usr/bin:/bin:/usr/sbin:/sbin";
 
 const REQUESTS = [
