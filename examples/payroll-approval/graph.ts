@@ -29,6 +29,9 @@ const State = Annotation.Root({
 });
 type Values = typeof State.State;
 
+/** The part of a typed reason that the log takes: no sign out of sight, and a length that a reader finishes. */
+const readable = (text: string): string => [...text.replaceAll(/[\p{C}\u2028\u2029]/gu, " ")].slice(0, 500).join("");
+
 /** `approvers` are the names of all who may answer. */
 export type Settings = { month: string; program: string; approvers: readonly string[] };
 
@@ -76,7 +79,7 @@ export function approvalGraph(buyer: Buyer, { month, program, approvers }: Setti
       else if (answers.some(({ person }) => person === name)) {
         twice = name;
         refused = `; ${name} has answered already, and another person has to`;
-      } else answers.push({ ...given, person: name });
+      } else answers.push({ ...given, person: name, reason: readable(given.reason) });
     }
     return { answers, twice: answers.length === persons ? null : twice };
   }

@@ -1,7 +1,7 @@
 import type { JSONRPCRequest, JSONRPCResponse } from "@modelcontextprotocol/server";
 import type { GuardConfig, GuardedToolConfig, JsonSchema } from "proof402";
 import { callDigest, Proof402Error } from "proof402/tools";
-import { GUARD_META, metaOf, protocolMeta, withoutGuardMeta } from "./messages.ts";
+import { GUARD_META, metaOf, protocolMeta, withoutGuardKeys } from "./messages.ts";
 import { lost } from "./upstream.ts";
 
 /** A tool as the server lists it. */
@@ -52,7 +52,7 @@ export function createCatalog(
         const rule = config.ruleOf(tool.name);
         if (typeof rule === "object")
           return isUnchanged(tools, tool.name, seen.schemas) ? [guardedDefinition(tool, rule, add)] : [];
-        return rule !== "hide" && seen.names.has(tool.name) ? [withoutGuardMeta(tool)] : [];
+        return rule !== "hide" && seen.names.has(tool.name) ? [tool] : [];
       });
       return { ...rest, tools: shown };
     },
@@ -88,12 +88,12 @@ export async function allTools(
     };
     const answer = await ask({ method: "tools/list", params });
     if ("error" in answer) throw lost(`does not list its tools: ${answer.error.message.slice(0, 200)}`);
-    const { tools: found, nextCursor, ...others } = answer.result as Record<string, unknown>;
+    const { tools: found, nextCursor, ...others } = withoutGuardKeys(answer.result) as Record<string, unknown>;
     rest ??= others;
     if (!Array.isArray(found) || !found.every(isTool)) throw lost("lists tools of another form");
     tools.push(...found);
     if (tools.length > MAX_TOOLS) break;
-    if (nextCursor === undefined || nextCursor === null) return { tools, rest: withoutGuardMeta(rest) };
+    if (nextCursor === undefined || nextCursor === null) return { tools, rest };
     cursor = nextCursor;
   }
   throw lost(`lists more than ${MAX_PAGES} pages or ${MAX_TOOLS} tools`);
@@ -188,7 +188,7 @@ export const schemaDigest = ({ inputSchema }: ListedTool): string => callDigest(
 
 function guardedDefinition(tool: ListedTool, { assurance, spends }: GuardedToolConfig, add: AddReceiptId): ListedTool {
   // How its server would run it as a task is not offered: the end of a task is not seen.
-  const { execution: _execution, ...own } = withoutGuardMeta(tool);
+  const { execution: _execution, ...own } = tool;
   const allows =
     spends === "once"
       ? "Each receipt allows one action."

@@ -7,7 +7,7 @@ import {
 import type { ActionCall, Buyer, GuardConfig, GuardedToolConfig } from "proof402";
 import { Proof402Error } from "proof402/tools";
 import type { ListedTool } from "./catalog.ts";
-import { GUARD_META, metaOf, NOT_DONE_META, protocolMeta, resultOf, withoutGuardMeta } from "./messages.ts";
+import { GUARD_META, metaOf, NOT_DONE_META, protocolMeta, resultOf, withoutGuardKeys } from "./messages.ts";
 
 /** One call of a guarded tool, and the two ways in which it can be given up. */
 export type GuardedCall = {
@@ -169,7 +169,7 @@ function ended(
   const told = (result: Record<string, unknown>): JSONRPCResultResponse =>
     resultOf(request, { ...result, _meta: { ...metaOf(result), [GUARD_META.outcome]: outcome } });
   const result =
-    answer !== null && "result" in answer ? withoutGuardMeta(answer.result as Record<string, unknown>) : null;
+    answer !== null && "result" in answer ? withoutGuardKeys(answer.result as Record<string, unknown>) : null;
   if (result !== null && state === "done") return told(result);
   // The question itself is what the client needs.
   if (result !== null && isInputRequiredResult(result) && questions === "pass") return told(result);

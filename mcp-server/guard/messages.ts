@@ -28,10 +28,30 @@ const isObject = (value: unknown): value is Meta =>
 
 export const metaOf = (part: unknown): Meta => (isObject(part) && isObject(part["_meta"]) ? part["_meta"] : {});
 
-/** The same without what only the guard may say. */
+/**
+ * Takes the guard's own keys out of every `_meta` of a server's message, at any depth. Changes the message: it was just read
+ * off the wire.
+ */
+export function withoutGuardKeys<T>(message: T): T {
+  const open: unknown[] = [message];
+  while (open.length > 0) {
+    const part = open.pop();
+    if (typeof part !== "object" || part === null) continue;
+    for (const [key, value] of Object.entries(part)) {
+      open.push(value);
+      if (key !== "_meta" || !isObject(value)) continue;
+      for (const own of Object.keys(value)) if (isGuardKey(own)) Reflect.deleteProperty(value, own);
+    }
+  }
+  return message;
+}
+
+const isGuardKey = (key: string): boolean => /^proof402\//i.test(key);
+
+/** A client's part without what only the guard may say to the server. */
 export function withoutGuardMeta<T>(part: T): T {
   if (!isObject(part) || !("_meta" in part)) return part;
-  const kept = Object.entries(metaOf(part)).filter(([key]) => !/^proof402\//i.test(key));
+  const kept = Object.entries(metaOf(part)).filter(([key]) => !isGuardKey(key));
   return { ...part, _meta: Object.fromEntries(kept) };
 }
 
@@ -55,12 +75,20 @@ const onlyRoots = (answers: unknown): unknown =>
     ),
   );
 
-/** A client's request as the server may see it. */
-export function toServer(request: JSONRPCRequest, { questions }: Pick<GuardConfig, "questions">): JSONRPCRequest {
+/**
+ * A client's request as the server may see it. If questions are refused, a state that the server did not give out in this
+ * connection is kept back like an answer: a server may take it for one.
+ */
+export function toServer(
+  request: JSONRPCRequest,
+  { questions }: Pick<GuardConfig, "questions">,
+  wasGiven: (state: unknown) => boolean,
+): JSONRPCRequest {
   if (request.params === undefined) return request;
   const params = { ...withoutGuardMeta(request.params) } as Record<string, unknown>;
   if (questions === "refuse") {
     if ("inputResponses" in params) params["inputResponses"] = onlyRoots(params["inputResponses"]);
+    if ("requestState" in params && !wasGiven(params["requestState"])) delete params["requestState"];
     if (request.method === "initialize" && "capabilities" in params)
       params["capabilities"] = without(params["capabilities"], ASKING);
     const meta = metaOf(params);
@@ -73,10 +101,28 @@ export function toServer(request: JSONRPCRequest, { questions }: Pick<GuardConfi
   return { ...request, params };
 }
 
+/** Resources and prompts hidden by the configuration, by the word that a request has for them. */
+const HIDEABLE = ["resources", "prompts"] as const;
+const REFERENCES: Readonly<Record<string, (typeof HIDEABLE)[number]>> = {
+  "ref/resource": "resources",
+  "ref/prompt": "prompts",
+};
+
+/** Whether a request is about a part of the server that the configuration hides. */
+export function asksForHidden({ method, params }: JSONRPCRequest, config: GuardConfig): boolean {
+  const ref: unknown = params?.["ref"];
+  const completed = isObject(ref) ? REFERENCES[String(ref["type"])] : undefined;
+  return HIDEABLE.some(
+    (one) =>
+      config[one] === "hide" &&
+      (method.startsWith(`${one}/`) || (method === "completion/complete" && (completed ?? one) === one)),
+  );
+}
+
 /** A server's description of itself, without what the configuration hides. */
 export function withoutHidden(response: JSONRPCResponse, config: GuardConfig): JSONRPCResponse {
   if (!("result" in response)) return response;
-  const hidden = (["resources", "prompts"] as const).filter((one) => config[one] === "hide");
+  const hidden = HIDEABLE.filter((one) => config[one] === "hide");
   return {
     ...response,
     result: { ...response.result, capabilities: without(response.result["capabilities"], hidden) },

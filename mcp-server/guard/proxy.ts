@@ -1,18 +1,25 @@
-import {
-  isInputRequiredResult,
-  type JSONRPCMessage,
-  type JSONRPCNotification,
-  type JSONRPCRequest,
-  type JSONRPCResponse,
-  type RequestId,
-  type Result,
-  type Transport,
+import type {
+  JSONRPCMessage,
+  JSONRPCNotification,
+  JSONRPCRequest,
+  JSONRPCResponse,
+  RequestId,
+  Result,
+  Transport,
 } from "@modelcontextprotocol/server";
 import type { Buyer, GuardConfig } from "proof402";
 import { Proof402Error } from "proof402/tools";
 import { createCatalog } from "./catalog.ts";
 import { answerGuarded, refused } from "./guarded-call.ts";
-import { errorOf, resultOf, toServer, withoutGuardMeta, withoutHidden } from "./messages.ts";
+import {
+  asksForHidden,
+  errorOf,
+  resultOf,
+  toServer,
+  withoutGuardKeys,
+  withoutGuardMeta,
+  withoutHidden,
+} from "./messages.ts";
 import { connectUpstream } from "./upstream.ts";
 
 /** What a client may ask of the server besides its tools. Any other method could run one. */
@@ -44,6 +51,9 @@ const FROM_CLIENT = new Set([
 const FROM_SERVER = new Set(["ping", "roots/list"]);
 const QUESTIONS = new Set(["elicitation/create", "sampling/createMessage"]);
 
+/** Most states of the server that a connection keeps. */
+const MAX_STATES = 256;
+
 const METHOD_NOT_FOUND = -32_601;
 const INVALID_REQUEST = -32_600;
 const INVALID_PARAMS = -32_602;
@@ -66,6 +76,8 @@ export async function joinThroughGuard({ client, server, config, buyer }: Parts)
   const open = new Map<RequestId, Open>();
   /** Requests of the server that have none. */
   const askedByServer = new Set<RequestId>();
+  /** States that the server gave out with a question about roots, the newest of them. */
+  const states = new Set<unknown>();
   const acting = new Set<Promise<unknown>>();
   let closing = false;
 
@@ -80,7 +92,7 @@ export async function joinThroughGuard({ client, server, config, buyer }: Parts)
     const passes = FROM_SERVER.has(request.method) || (QUESTIONS.has(request.method) && config.questions === "pass");
     if (passes && !askedByServer.has(request.id)) {
       askedByServer.add(request.id);
-      tell(withParams(request));
+      tell(withoutGuardKeys(request));
     } else
       void upstream
         .send(errorOf(request.id, METHOD_NOT_FOUND, "The guard before this server does not pass this request on."))
@@ -88,7 +100,7 @@ export async function joinThroughGuard({ client, server, config, buyer }: Parts)
   }
 
   function notified(notification: JSONRPCNotification): void {
-    if (/^notifications\/[\w/]+$/.test(notification.method)) tell(withParams(notification));
+    if (/^notifications\/[\w/]+$/.test(notification.method)) tell(withoutGuardKeys(notification));
   }
 
   async function answer(request: JSONRPCRequest, one: Open): Promise<JSONRPCResponse> {
@@ -99,10 +111,7 @@ export async function joinThroughGuard({ client, server, config, buyer }: Parts)
       if (params?.["cursor"] !== undefined) return errorOf(id, INVALID_PARAMS, "There is no such page.");
       return resultOf(request, await catalog.listed(request));
     }
-    const hidden = (["resources", "prompts"] as const).some(
-      (one) => config[one] === "hide" && method.startsWith(`${one}/`),
-    );
-    if (!PASSED.has(method) || hidden)
+    if (!PASSED.has(method) || asksForHidden(request, config))
       return errorOf(id, METHOD_NOT_FOUND, "The guard before this server does not pass this method on.");
     const response = await passedOn(request, one);
     if (method === "initialize" && "result" in response && typeof response.result["protocolVersion"] === "string")
@@ -112,12 +121,21 @@ export async function joinThroughGuard({ client, server, config, buyer }: Parts)
 
   /** An answer without what a server wrote in the guard's name. */
   async function passedOn(request: JSONRPCRequest, { cancelled }: Open): Promise<JSONRPCResponse> {
-    const response = await upstream.request(toServer(request, config), cancelled.signal);
+    const seen = toServer(request, config, (state) => states.has(state));
+    const response = withoutGuardKeys(await upstream.request(seen, cancelled.signal));
     if (!("result" in response)) return response;
     // Since 2026-07-28 a question comes in place of a result.
     if (config.questions === "refuse" && asksQuestion(response.result))
       return errorOf(request.id, INTERNAL_ERROR, "The server asked a question, and the guard passes none on.");
-    return { ...response, result: withoutGuardMeta(response.result) };
+    keepState(response.result["requestState"]);
+    return response;
+  }
+
+  function keepState(state: unknown): void {
+    if (typeof state !== "string") return;
+    states.add(state);
+    const [oldest] = states;
+    if (states.size > MAX_STATES) states.delete(oldest);
   }
 
   async function called(request: JSONRPCRequest, one: Open): Promise<JSONRPCResponse> {
@@ -174,7 +192,7 @@ export async function joinThroughGuard({ client, server, config, buyer }: Parts)
         const given = open.get(message.params?.["requestId"] as RequestId);
         given?.judging.abort();
         given?.cancelled.abort();
-      } else if (FROM_CLIENT.has(message.method)) void upstream.send(withParams(message)).catch(() => undefined);
+      } else if (FROM_CLIENT.has(message.method)) void upstream.send(fromClient(message)).catch(() => undefined);
     } else if (message.id !== undefined && askedByServer.delete(message.id))
       void upstream.send(message).catch(() => undefined);
   };
@@ -195,13 +213,17 @@ export async function joinThroughGuard({ client, server, config, buyer }: Parts)
   };
 }
 
-const withParams = <T extends JSONRPCRequest | JSONRPCNotification>(message: T): T =>
+/** A client's notification as the server may see it. */
+const fromClient = (message: JSONRPCNotification): JSONRPCNotification =>
   message.params === undefined ? message : { ...message, params: withoutGuardMeta(message.params) };
 
-/** Whether a result asks for words of a person or a model. Roots are neither. */
-const asksQuestion = (result: Result): boolean =>
-  isInputRequiredResult(result) &&
-  Object.values(result.inputRequests ?? {}).some(({ method }) => !FROM_SERVER.has(method));
+/** Whether a result, one that tells of a task included, asks for words of a person or a model. Roots are neither. */
+function asksQuestion(result: Result): boolean {
+  const requests: unknown = result["inputRequests"];
+  if (requests === undefined || requests === null) return false;
+  if (typeof requests !== "object") return true;
+  return Object.values(requests).some((one: { method?: unknown } | null) => !FROM_SERVER.has(String(one?.method)));
+}
 
 const notLet = (name: string): Proof402Error =>
   new Proof402Error("guard_tool_refused", `The guard does not let ${JSON.stringify(name.slice(0, 128))} be called.`, {

@@ -25,7 +25,7 @@ const PATIENCE_MS = 20_000;
  * or a signal comes. Tools that the configuration guards run on receipts only. Resolves once each begun action has its end
  * on the record: an action whose server does not answer is undecided.
  *
- * Throws Proof402Error `guard_upstream` if the server cannot be started, or ended before the client did.
+ * Throws Proof402Error `guard_client` if the client sent more than a message may hold, `guard_upstream` if the server cannot be started, or ended before the client did.
  *
  * @example
  * ```ts
@@ -45,6 +45,12 @@ export async function serveGuard({ config, server, buyer: open }: GuardServeOpti
   const client = new StdioServerTransport();
   let end = (): void => undefined;
   const clientEnded = new Promise<"client">((resolve) => (end = () => resolve("client")));
+  let unread: Error | null = null;
+  // oxlint-disable-next-line unicorn/prefer-add-event-listener -- the SDK has no listeners here
+  client.onerror = (error) => {
+    // The transport goes on after a line that is no message, and ends after one of more than 10 MiB.
+    if (error.message.startsWith("ReadBuffer exceeded")) unread = error;
+  };
   // oxlint-disable-next-line unicorn/prefer-add-event-listener -- the SDK has no listeners here
   client.onclose = end;
   for (const signal of SIGNALS) process.on(signal, end);
@@ -53,6 +59,12 @@ export async function serveGuard({ config, server, buyer: open }: GuardServeOpti
     const ended = await Promise.race([clientEnded, proxy.serverEnded]);
     await proxy.close(PATIENCE_MS);
     await client.close().catch(() => undefined);
+    // oxlint-disable-next-line typescript/no-unnecessary-condition -- the closure above writes it
+    if (unread !== null)
+      throw new Proof402Error("guard_client", "The client sent a message of more than 10 MiB.", {
+        next: "Start the guard again, and have the client send less. Actions without an end are undecided: proof402 guard list --open.",
+        cause: unread,
+      });
     if (ended !== "client")
       throw new Proof402Error("guard_upstream", "The server behind the guard has ended.", {
         next: "Its own messages say why. Actions without an end are undecided: proof402 guard list --open.",

@@ -116,6 +116,7 @@ export const GUARD = {
     "The call of a guarded tool holds more than the arguments that are judged.",
     "Call it with its name and arguments alone.",
   ],
+  guard_client: ["The client of a guard sent a message too large to be read.", "Have the client send less."],
   guard_upstream: [
     "The server behind the guard cannot be reached, has ended, or gives no list of its tools.",
     "Check its command or address.",

@@ -39,6 +39,8 @@ function inProcess(main: string, { args, env, cwd }: Order, stdin = ""): Promise
     child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
     child.on("error", reject);
     child.on("close", (code) => resolve({ code: code ?? -1, stdout, stderr }));
+    // A command may end before it has read all.
+    child.stdin.on("error", () => undefined);
     child.stdin.end(stdin);
   });
 }

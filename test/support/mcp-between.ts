@@ -30,6 +30,8 @@ export async function betweenThem(
   buyer: Buyer,
   tools: unknown[] | (() => unknown[]),
   answer: (ran: Ran) => Answer | null = () => ({ result: { content: [{ type: "text", text: "ran" }] } }),
+  /** To every other request. */
+  other: (method: string) => Answer = () => ({ result: {} }),
 ): Promise<Between> {
   const ran: Ran[] = [];
   const heard: Between["heard"] = { toClient: [], toServer: [] };
@@ -44,8 +46,7 @@ export async function betweenThem(
       const { id, method, params } = said;
       const listing = { result: { tools: typeof tools === "function" ? tools() : tools } };
       if (method === "tools/call") ran.push(params as Ran);
-      const reply =
-        method === "tools/list" ? listing : method === "tools/call" ? answer(params as Ran) : { result: {} };
+      const reply = method === "tools/list" ? listing : method === "tools/call" ? answer(params as Ran) : other(method);
       if (reply !== null) server.onmessage?.(wire({ jsonrpc: "2.0", id, ...reply }));
       return Promise.resolve();
     },

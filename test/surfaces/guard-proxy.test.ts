@@ -306,6 +306,15 @@ describe("on the wire", () => {
   });
 });
 
+test("a message too large to be read ends the guard, and it says so", async () => {
+  await prepare();
+  const guard = ["guard", "serve", "--rules", rules, "--", process.execPath, upstream.file, ledger];
+  const args = ["--config", world.config, ...guard];
+  const { code, stderr } = await runCli(args, { stdin: `${" ".repeat(11 * 2 ** 20)}\n` });
+  expect(code).toBe(1);
+  expect(stderr).toContain("Error guard_client: The client sent a message of more than 10 MiB.");
+});
+
 test("the page's file and the page's entry for a host guard a server", async () => {
   await prepare();
   const page = await readFile(join(import.meta.dirname, "../../docs/guard-proxy.md"), "utf8");
