@@ -53,6 +53,7 @@ const SHARED = [
   "conformance",
   "hostile",
   "surfaces",
+  "dashboard",
 ];
 /** Files of these rooms that change their process: its time, its environment, its listeners, what it started. */
 const ALONE = [

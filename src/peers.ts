@@ -27,6 +27,8 @@ export const PEERS = {
   metrics: ["prom-client"],
   /** What more it needs if its configuration has limits over time. */
   limits: ["rate-limiter-flexible"],
+  /** `proof402 open`: the owner's pages. */
+  open: ["hono", "@hono/node-server"],
   /** What a guard before a server at an address needs. */
   upstream: ["@modelcontextprotocol/client"],
   devnet: DEVNET,

@@ -14,6 +14,7 @@ import { PEERS, requirePeers } from "../peers.ts";
 import { ASSURANCES } from "../receipts/schema.ts";
 import { VERSION } from "../version.ts";
 import { alive } from "./progress.ts";
+import { addOpen } from "./open-command.ts";
 import { addProxyCommands } from "./proxy-commands.ts";
 import { addReceiptCommands } from "./receipt-commands.ts";
 import { addShellCommands } from "./shell-commands.ts";
@@ -154,6 +155,7 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
 
   addGuardCommands(program, lazily);
   addProxyCommands(program, lazily);
+  addOpen(program, lazily);
 
   addNodeCommands(program, lazily);
 

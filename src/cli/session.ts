@@ -40,7 +40,7 @@ export async function withStore<T>(options: GlobalOptions, work: (db: Db) => Pro
 }
 
 /** The driver's and the file system's complaints about the database, as an error that names the file. */
-async function usable<T>(config: Config, open: () => Promise<T>): Promise<T> {
+export async function usable<T>(config: Config, open: () => Promise<T>): Promise<T> {
   try {
     return await open();
   } catch (error) {

@@ -1,8 +1,9 @@
+import { REACHED } from "../storage/migrations.ts";
 import { CANDIDATES, onlyOne, shortened } from "./by-beginning.ts";
 import { sql } from "kysely";
 import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
-import type { Receipt, Verdict } from "./schema.ts";
+import type { Assurance, Receipt, Verdict } from "./schema.ts";
 import { readReceiptRow } from "./store.ts";
 
 /** Which stored receipts are meant. What is absent bounds nothing. */
@@ -11,6 +12,8 @@ export type ReceiptFilter = {
   model?: string | undefined;
   /** The newest appraisal's. */
   verdict?: Verdict | undefined;
+  /** The one that the newest appraisal reached. */
+  assurance?: Assurance | undefined;
   /** Stored at this time or later, and before this time. */
   since?: Date | undefined;
   before?: Date | undefined;
@@ -45,6 +48,29 @@ export async function searchReceipts(
   return { receipts, total };
 }
 
+/** A receipt's place in the list of the newest first. */
+export type Place = { created_at: number; id: string };
+/** A receipt as the list's indexes hold it. */
+export type Listed = Place & { seller_id: string; model: string };
+
+/** The matching receipts that follow a place, the newest first: as quick for the last page as for the first. */
+export const receiptsAfter = (
+  db: Db,
+  filter: ReceiptFilter,
+  { after, limit }: { after: Place | null; limit: number },
+): Promise<Listed[]> =>
+  matching(db, filter)
+    .select(["id", "created_at", "seller_id", "model"])
+    .$if(after !== null, (rows) =>
+      rows
+        .where("created_at", "<=", after?.created_at ?? 0)
+        .where((is) => is.or([is("created_at", "<", after?.created_at ?? 0), is("id", ">", after?.id ?? "")])),
+    )
+    .orderBy("created_at", "desc")
+    .orderBy("id")
+    .limit(limit)
+    .execute();
+
 /**
  * Every matching receipt, the oldest first, few of them in memory. Throws `receipt_store_damaged`.
  *
@@ -68,12 +94,13 @@ export async function* eachReceipt(db: Db, filter: ReceiptFilter = {}): AsyncGen
   }
 }
 
-function matching(db: Db, { seller, model, verdict, since, before, search }: ReceiptFilter) {
+function matching(db: Db, { seller, model, verdict, assurance, since, before, search }: ReceiptFilter) {
   return db
     .selectFrom("receipts")
     .$if(seller !== undefined, (rows) => rows.where("seller_id", "=", seller ?? ""))
     .$if(model !== undefined, (rows) => rows.where("model", "=", model ?? ""))
     .$if(verdict !== undefined, (rows) => rows.where("verdict", "=", verdict ?? ""))
+    .$if(assurance !== undefined, (rows) => rows.where(sql<boolean>`${sql.raw(REACHED)} = ${assurance ?? ""}`))
     .$if(since !== undefined, (rows) => rows.where("created_at", ">=", since?.getTime() ?? 0))
     .$if(before !== undefined, (rows) => rows.where("created_at", "<", before?.getTime() ?? 0))
     .$if(search !== undefined, (rows) => {

@@ -7,6 +7,9 @@ import type { Tables } from "./tables.ts";
 /** A statement, or what no statement can do. */
 type Step = string | ((tx: Kysely<Tables>) => Promise<void>);
 
+/** The assurance that a receipt's newest appraisal reached, as its index has it. A row that is no JSON any more reached none. */
+export const REACHED = `iif(json_valid(json), json_extract(json, '$.appraisals[#-1].assurance'), null)`;
+
 /** One entry per schema version, applied in order. Never edited once released. */
 const migrations: readonly (readonly Step[])[] = [
   [
@@ -178,6 +181,7 @@ const migrations: readonly (readonly Step[])[] = [
     `alter table receipt_claims add column late_outcome text`,
     `alter table receipt_claims add column late_at integer`,
   ],
+  [`create index receipts_of_assurance on receipts (${REACHED}, created_at desc, id)`],
 ];
 
 /**

@@ -170,7 +170,7 @@ describe("the arrows of the house", () => {
   });
 
   it("a command loads only optional peers that it asks for before it starts", () => {
-    const asking = { demo: PEERS.demo, devnet: PEERS.devnet, "compile-proof": PEERS.compile };
+    const asking = { demo: PEERS.demo, devnet: PEERS.devnet, "compile-proof": PEERS.compile, open: PEERS.open };
     const commands = house.map(({ path }) => path).filter((path) => /^src\/cli\/(?!main\.ts|demo\/)/.test(path));
     const asked = (path: string): readonly string[] =>
       asking[/([^/]+)\.ts$/.exec(path)?.[1] as keyof typeof asking] ?? [];

@@ -42,6 +42,19 @@ export const ARROWS: Record<string, readonly string[]> = {
   ai: ["guard", "tools", "buyer", "errors"],
   "openai-agents": ["guard", "tools", "buyer", "errors"],
   proxy: ["tools", "buyer", "chain", "receipts", "evidence", "files", "errors"],
+  dashboard: [
+    "pages",
+    "tools",
+    "buyer",
+    "config",
+    "payment",
+    "chain",
+    "verify",
+    "receipts",
+    "storage",
+    "evidence",
+    "errors",
+  ],
   // By their public names only.
   "mcp-server": ["index", "tools", "verify"],
   subprocess: [],
@@ -76,6 +89,7 @@ export const ARROWS: Record<string, readonly string[]> = {
     "version",
   ],
   cli: [
+    "dashboard",
     "pages",
     "guard",
     "peers",

@@ -2,7 +2,10 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { loadConfig } from "../../src/config/load.ts";
+import { serveDashboard } from "../../src/dashboard/serve.ts";
 import { writeDevnet } from "../../src/devnet/index.ts";
+import { signIn } from "../dashboard/owner.ts";
 import { CLI, runCli } from "../support/cli.ts";
 import { ETH_FEATURES, openMarket, writeVariant, type Market } from "../support/devnet.ts";
 
@@ -50,6 +53,29 @@ describe("T104: a payment that no person could be asked about", () => {
     expect(both.some(({ code }) => code === 0)).toBe(true);
     expect(await paid()).toBe(before + PRICE);
     expect((await runCli(["--config", config, "approvals"])).stdout).toBe("No payment waits for an answer.\n");
+  });
+
+  test("T180: goes on after a yes on the owner's page, once", async () => {
+    const before = await paid();
+    const key = "a-key-of-the-page";
+    const { stderr } = await runCli(buyArgs(key));
+    const id = /waits as approval ([0-9a-f]{8})/.exec(stderr)?.[1] ?? "none";
+    const pages = await serveDashboard({ config: await loadConfig({ path: config }), allowApprovals: true });
+    const owner = await signIn(pages.approvalUrl(id));
+    const page = await owner.get(`/approvals/${id}`);
+    expect(page.text).toContain("0.01 USDC ($0.01) on eip155:31337");
+    expect(await paid()).toBe(before);
+    const pressed = await Promise.all([1, 2].map(() => owner.press(`/approvals/${id}`, "approved", page)));
+    expect(pressed.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([303, 409]);
+    expect(await paid()).toBe(before);
+    expect((await runCli(buyArgs(key))).code).toBe(0);
+    expect(await paid()).toBe(before + PRICE);
+    expect((await owner.get(`/approvals/${id}`)).text).toContain("has used the yes");
+    // The yes is used up: neither the call nor another one pays by it again.
+    expect((await runCli(buyArgs(key))).code).toBe(0);
+    expect((await runCli(buyArgs("another-key"))).stderr).toContain("approval_required");
+    expect(await paid()).toBe(before + PRICE);
+    await pages.close();
   });
 
   test("is not made where the policy's caps forbid it, whatever was approved", async () => {
