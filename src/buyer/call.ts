@@ -1,6 +1,7 @@
 import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import { Proof402Error } from "../errors.ts";
+import { requireClient } from "../payment/client-budget.ts";
 import type { Refusal } from "../payment/types.ts";
 import type { Wallet } from "../payment/wallet.ts";
 import type { Assurance } from "../receipts/schema.ts";
@@ -59,6 +60,7 @@ export async function openCall(
   const wallet = requireWallet(ctx);
   const { idempotencyKey: own } = request;
   requireKey(own);
+  requireClient(request.client);
   const argsDigest = argsDigestOf(request);
   // The purchases of a quorum go by keys of their own, so its key names no purchase that would conflict.
   if (own !== undefined && (await isOfQuorum(ctx.db, own))) throw keyConflict();
@@ -115,9 +117,14 @@ export async function namesOf(ctx: BuyerContext, request: BuyRequest): Promise<s
 }
 
 /** sha256 of all that a call asks, hex. Throws Proof402Error `invalid_input`. */
-export function argsDigestOf({ model, input, seller, assurance, maxUsd, quorum }: AnyRequest): string {
+export function argsDigestOf({ model, input, seller, assurance, maxUsd, quorum, client }: AnyRequest): string {
   const one = { model, input, seller: seller ?? null, assurance: assurance ?? null, maxUsd: maxUsd ?? null };
-  const asked = quorum === undefined ? one : { ...one, quorum };
+  const asked = {
+    ...one,
+    ...(quorum === undefined ? {} : { quorum }),
+    // A client takes up no call of another, nor gives it its own.
+    ...(client === undefined ? {} : { client: client.name }),
+  };
   try {
     return toHex(canonicalSha256(asked));
   } catch {

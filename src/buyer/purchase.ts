@@ -241,6 +241,7 @@ function wishOf(
     payment,
     sellerLimits,
     maxAmount: maxAmount ?? undefined,
+    client: call.request.client,
   };
 }
 

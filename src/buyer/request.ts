@@ -11,6 +11,7 @@ const BOUNDS = [
   "wait",
   "idempotencyKey",
   "callKey",
+  "client",
 ] as const satisfies readonly Exclude<keyof AnyRequest, "model" | "input">[];
 const REQUEST: readonly string[] = ["model", "input", ...BOUNDS];
 const OPTIONS: readonly string[] = [

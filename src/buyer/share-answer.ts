@@ -46,7 +46,7 @@ export async function noteShare(
   const { seller } = candidate;
   await openShared(tx, payment, {
     sellerId: seller.id,
-    target: targetOf(request),
+    target: targetOf(request, purchase.client),
     offerHash: offer.offerHash,
     certificate: certificateOf({ candidate, attested }),
     terms,

@@ -31,7 +31,8 @@ export async function shownFor(ctx: BuyerContext, { purchase, candidate, atteste
   if (row === null || first === undefined || first.signature === null) return null;
   // The owner may have taken the option back since.
   if (candidate.seller.sharedAuthorization === undefined) return null;
-  const isThere = row.target === targetOf(request) && row.certificate === certificateOf({ candidate, attested });
+  const isThere =
+    row.target === targetOf(request, purchase.client) && row.certificate === certificateOf({ candidate, attested });
   if (!isThere || row.payer !== payment.payer || ctx.clock().getTime() >= payment.validBefore * 1000) return null;
   const { signature } = first;
   const sharing = sharingOf(purchase.offer);

@@ -36,7 +36,7 @@ async function joinable(
   const wanted = {
     sellerId: candidate.seller.id,
     payer: call.wallet.address,
-    target: targetOf(request),
+    target: targetOf(request, call.request.client?.name ?? null),
     offerHash: offer.offerHash,
     certificate: certificateOf({ candidate, attested }),
   };

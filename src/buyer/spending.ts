@@ -2,11 +2,12 @@ import { Proof402Error } from "../errors.ts";
 import { isLaterShare } from "../evidence/payment-binding.ts";
 import { findAsset } from "../payment/policy.ts";
 import { countPurchases, readAttempts, recentPurchases } from "../payment/journal.ts";
+import { clientSpending, requireClient } from "../payment/client-budget.ts";
 import { spending } from "../payment/spending.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
 import type { CallCosts } from "./call-cost.ts";
 import type { BuyerContext } from "./context.ts";
-import type { Spending } from "./types.ts";
+import type { Buyer, Spending } from "./types.ts";
 
 type Recent = Spending["recent"][number];
 
@@ -26,13 +27,15 @@ function requireWhole(counts: Readonly<Record<string, number>>): void {
 /** Caps, what is spent and reserved, and the newest purchases with their verdicts. */
 export async function viewSpending(
   ctx: BuyerContext,
-  { limit = RECENT, skip = 0 }: { limit?: number | undefined; skip?: number | undefined } = {},
+  { limit = RECENT, skip = 0, client }: NonNullable<Parameters<Buyer["spending"]>[0]> = {},
 ): Promise<Spending> {
   requireWhole({ limit, skip });
-  const [view, recent, purchases] = await Promise.all([
+  requireClient(client);
+  const [view, recent, purchases, budget] = await Promise.all([
     spending(ctx.db, ctx.config.payment, ctx.clock()),
     recentPurchases(ctx.db, Math.min(limit, MAX_SHOWN), skip),
     countPurchases(ctx.db),
+    client === undefined ? null : clientSpending(ctx.db, client, ctx.config.payment, ctx.clock()),
   ]);
   const ids = recent.flatMap((purchase) => purchase.receiptId ?? []);
   const verdicts =
@@ -46,6 +49,7 @@ export async function viewSpending(
     callsLastHour: view.callsLastHour,
     callsPerHour: ctx.config.payment.callsPerHour,
     warnings: ctx.warnings,
+    client: budget,
     purchases,
     skipped: skip,
     recent: recent.map((purchase) => {

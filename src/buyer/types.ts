@@ -7,6 +7,7 @@ import type { Appraisal, Assurance, Receipt, Verdict } from "../receipts/schema.
 import type { AnswerPart, AnswerReading } from "../evidence/exchange/format.ts";
 import type { ListedModel, Listing } from "../market/types.ts";
 import type { PlacedToken } from "../chain/money-text.ts";
+import type { ClientBudget, ClientSpending } from "../payment/client-budget.ts";
 import type { AssetSpending } from "../payment/types.ts";
 import type { ReconcileSummary } from "../payment/reconcile.ts";
 import type { Actions, Claim, ClaimedAction } from "./action-types.ts";
@@ -59,6 +60,8 @@ type BuyBounds = {
    * takes up no open one.
    */
   callKey?: string | undefined;
+  /** The program that it is for, with that program's own budget. A key of one client's call is no other client's. */
+  client?: ClientBudget | undefined;
 };
 
 /** A question to a person about one payment. */
@@ -178,6 +181,8 @@ export type Spending = {
   assets: AssetSpending[];
   callsLastHour: number;
   callsPerHour: number;
+  /** The budget of the client that asks, base units of each token that it may pay in. Null of one without a budget. */
+  client: ClientSpending | null;
   /** All purchases of the database, and the newest that `recent` leaves out. */
   purchases: number;
   skipped: number;
@@ -255,7 +260,11 @@ export interface Buyer extends DecisionLog, CallCosts {
    */
   answerOf(receipt: Receipt): Record<string, unknown>;
   /** Purchases are shown newest first: `limit` (20, at most 1,000) after the `skip` newest. */
-  spending(options?: { limit?: number | undefined; skip?: number | undefined }): Promise<Spending>;
+  spending(options?: {
+    limit?: number | undefined;
+    skip?: number | undefined;
+    client?: ClientBudget | undefined;
+  }): Promise<Spending>;
   /** Looks up every open authorization on chain and settles or releases it; says what became of them. */
   reconcile(): Promise<ReconcileSummary>;
   /** Walks the hash-chained log (docs/architecture.md §5). */

@@ -71,6 +71,10 @@ export const BEFORE_SIGNING = {
   over_total_cap: ["The price does not fit in the policy's total cap.", "Have the owner raise the cap."],
   over_count_cap: ["The policy allows no more calls in this hour.", "Wait."],
   over_seller_cap: ["The price does not fit in the policy's cap for the seller.", "Choose another seller, or wait."],
+  over_client_cap: [
+    "The price does not fit in what is left of the budget that the owner gave this client.",
+    "Choose a cheaper seller, or wait if the budget is of an hour or a day. Only the owner can raise it.",
+  ],
   over_listed_price: [
     "The seller asks more than it lists, or more than the policy allows above the listing.",
     "Choose another seller.",

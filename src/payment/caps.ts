@@ -25,6 +25,12 @@ const atSeller = ({ network, asset }: SpendAccount, sellerId: string): SpendAcco
   asset,
 });
 
+/** One asset's base units bought for one client. No address has a space in it. */
+const forClient = ({ network, asset }: SpendAccount, client: string): SpendAccount => ({
+  network,
+  asset: `${asset} ${client}`,
+});
+
 /** What counts against caps now. A window holds what was reserved less than its length ago. */
 export type Usage = { hour: bigint; day: bigint; total: bigint };
 
@@ -69,30 +75,40 @@ export async function addUsage(
 }
 
 /**
- * Adds what counts of a seller: `amount` to the asset, in all and at the seller, `calls` to the number of purchases. As
- * {@link addUsage}.
+ * Adds what counts of a purchase: `amount` to the asset, in all, at the seller and for the client, `calls` to the number of
+ * purchases. As {@link addUsage}.
  */
 export const countSpending = (
   tx: Db,
-  asset: SpendAccount & { sellerId: string },
+  asset: SpendAccount & { sellerId: string; client?: string | null },
   createdAt: number,
   { amount, calls }: { amount: bigint; calls: bigint },
 ): Promise<void> =>
   addUsage(tx, createdAt, [
     { account: asset, delta: amount },
     { account: atSeller(asset, asset.sellerId), delta: amount },
+    ...(asset.client == null ? [] : [{ account: forClient(asset, asset.client), delta: amount }]),
     { account: CALLS, delta: calls },
   ]);
 
 /**
- * Exact usage of an asset at `nowMs`, in all or at one seller. Purchases dated after `nowMs` (a clock was set back) count in
- * every window.
+ * Exact usage of an asset at `nowMs`, in all, at one seller (by id) or for one client. Purchases dated after `nowMs` (a clock was
+ * set back) count in every window.
  */
-export async function readUsage(tx: Db, paid: SpendAccount, nowMs: number, sellerId?: string): Promise<Usage> {
+export async function readUsage(
+  tx: Db,
+  paid: SpendAccount,
+  nowMs: number,
+  of?: string | { client: string },
+): Promise<Usage> {
   const hour = windowFrom(nowMs - HOUR + 1);
   const day = windowFrom(nowMs - DAY + 1);
-  const { network, asset } = sellerId === undefined ? paid : atSeller(paid, sellerId);
-  const whose = sellerId === undefined ? sql`` : sql` and seller_id = ${sellerId}`;
+  const [{ network, asset }, whose] =
+    of === undefined
+      ? [paid, sql``]
+      : typeof of === "string"
+        ? [atSeller(paid, of), sql` and seller_id = ${of}`]
+        : [forClient(paid, of.client), sql` and client = ${of.client}`];
   const { rows: buckets } = await sql<Bucket>`
     select span, start, used from spend where network = ${network} and asset = ${asset} and span = ${ALL_TIME}
     union all
@@ -163,8 +179,21 @@ export function findExceededCap(options: {
   callsLastHour: bigint;
   /** The owner's caps for the seller, and what counts against them. */
   seller?: { limits: SellerLimits; usage: Usage } | undefined;
+  /** The budget of the client it is bought for, in this asset, and what counts against it. */
+  client?: ClientBound | undefined;
 }): Refusal | null {
-  const { policy, asset, amount, maxAmount, sameCall = 0n, mayCost = amount, usage, callsLastHour, seller } = options;
+  const {
+    policy,
+    asset,
+    amount,
+    maxAmount,
+    sameCall = 0n,
+    mayCost = amount,
+    usage,
+    callsLastHour,
+    seller,
+    client,
+  } = options;
   if (callsLastHour >= BigInt(policy.callsPerHour)) {
     return {
       code: "over_count_cap",
@@ -182,6 +211,7 @@ export function findExceededCap(options: {
     { code: "over_day_cap", name: "the policy's cap per day", limit: BigInt(asset.perDay), used: usage.day },
     { code: "over_total_cap", name: "the policy's total cap", limit: BigInt(asset.total), used: usage.total },
     ...(seller === undefined ? [] : sellerBounds(seller)),
+    ...(client === undefined ? [] : [clientBound(client)]),
   ];
   const broken = bounds.find(({ limit, used }) => used + amount > limit);
   if (broken === undefined) return null;
@@ -195,6 +225,9 @@ export function findExceededCap(options: {
   };
 }
 
+/** A client's budget in one asset's base units, and what counts against it. */
+export type ClientBound = { client: string; limit: bigint; used: bigint };
+
 type Bound = { code: Refusal["code"]; name: string; limit: bigint; used: bigint };
 
 function sellerBounds({ limits, usage }: { limits: SellerLimits; usage: Usage }): Bound[] {
@@ -206,6 +239,13 @@ function sellerBounds({ limits, usage }: { limits: SellerLimits; usage: Usage })
     ...bound("this seller's total cap", limits.total, usage.total),
   ];
 }
+
+const clientBound = ({ client, limit, used }: ClientBound): Bound => ({
+  code: "over_client_cap",
+  name: `the budget of the client "${client}"`,
+  limit,
+  used,
+});
 
 /** The rest under a cap; nothing if it was lowered below its use. */
 export const remainingOf = (cap: bigint, used: bigint): bigint => (used < cap ? cap - used : 0n);

@@ -27,6 +27,7 @@ const MOVING = [
   "reason",
   "created_at",
   "seller_id",
+  "client",
   "share",
 ] as const;
 /** What decides a change. */

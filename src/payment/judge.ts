@@ -2,12 +2,13 @@ import { evidenceOf, methodOf } from "../evidence/methods/methods.ts";
 import { isLaterShare } from "../evidence/payment-binding.ts";
 import type { Payment } from "../receipts/schema.ts";
 import type { Db } from "../storage/database.ts";
-import { findExceededCap, readCallsLastHour, readUsage, type Usage } from "./caps.ts";
+import { findExceededCap, readCallsLastHour, readUsage, type ClientBound, type Usage } from "./caps.ts";
 import { lackOf, type Funds } from "./funds.ts";
 import { isWithin } from "./hours.ts";
 import { payerOf } from "./methods/methods.ts";
 import { MIN_USABLE_SECONDS } from "./offers.ts";
 import { findAsset, type AssetPolicy, type PaymentPolicy, type SellerLimits } from "./policy.ts";
+import { budgetIn, type ClientBudget } from "./client-budget.ts";
 import type { PurchaseRecord, Refusal } from "./types.ts";
 
 /** A payment to be judged, and what bounds it besides the policy. Amounts in base units. */
@@ -21,6 +22,8 @@ export type Wish = {
   sellerLimits?: SellerLimits | undefined;
   /** The caller's own bound, over all that the call may still cost. */
   maxAmount?: bigint | undefined;
+  /** For whom it is, and that client's own budget. */
+  client?: ClientBudget | undefined;
   /** The wallet's funds as last seen; none where the chain did not answer. */
   funds?: Funds | null;
 };
@@ -85,7 +88,19 @@ async function overCaps(tx: Db, wish: Wish, asset: AssetPolicy, own: string | nu
     maxAmount,
     mayCost: BigInt(payment.amount),
     seller: sellerLimits && { limits: sellerLimits, usage: without(await readUsage(tx, asset, nowMs, sellerId)) },
+    client: await clientBound(tx, wish, asset, counted),
   });
+}
+
+/** The client's budget in the payment's asset, and what counts against it without the payment itself. */
+async function clientBound(
+  tx: Db,
+  { client, policy, now }: Wish,
+  asset: AssetPolicy,
+  counted: bigint,
+): Promise<ClientBound | undefined> {
+  const budget = client && (await budgetIn(tx, client, policy, asset, now));
+  return budget && { ...budget, used: budget.used - counted };
 }
 
 /** What other authorizations of the same call may still cost, or cost, base units. */

@@ -58,7 +58,7 @@ export async function reserve(db: Db, request: ReserveRequest): Promise<ReserveR
       if (unsigned !== undefined) await tx.deleteFrom("purchases").where("id", "=", unsigned.id).execute();
       const purchase = newPurchase(request, nowMs);
       await tx.insertInto("purchases").values(toRow(purchase)).execute();
-      await countSpending(tx, { ...payment, sellerId: request.sellerId }, nowMs, {
+      await countSpending(tx, { ...payment, sellerId: request.sellerId, client: purchase.client }, nowMs, {
         amount: isLaterShare(payment) ? 0n : BigInt(payment.amount),
         calls: 1n,
       });
@@ -76,6 +76,7 @@ const newPurchase = (request: ReserveRequest, nowMs: number): PurchaseRecord => 
   argsDigest: request.argsDigest,
   state: "reserved",
   sellerId: request.sellerId,
+  client: request.client?.name ?? null,
   model: request.model,
   offer: request.offer,
   accepted: request.accepted,

@@ -58,7 +58,9 @@ export type Wanted = {
   certificate: string | null;
 };
 
-export const targetOf = ({ method, url }: { method: string; url: string }): string => `${method} ${url}`;
+/** Where a call goes, and for whom: what one client's authorization allows is nothing for another's calls. */
+export const targetOf = ({ method, url }: { method: string; url: string }, client: string | null): string =>
+  client === null ? `${method} ${url}` : `${method} ${url} ${client}`;
 
 /** The nonce of an open authorization that a call may go on, the last used one first, or null. */
 export async function findShared(

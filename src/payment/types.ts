@@ -26,6 +26,7 @@ export type Refusal = {
     | "over_total_cap"
     | "over_count_cap"
     | "over_seller_cap"
+    | "over_client_cap"
     | "over_listed_price"
     | "outside_hours"
     | "authorization_too_long"
@@ -68,6 +69,8 @@ export type PurchaseRecord = {
   argsDigest: string;
   state: PurchaseState;
   sellerId: string;
+  /** The program it was bought for, or null. */
+  client: string | null;
   model: string;
   offer: Offer;
   /** The requirement as the seller wrote it: a payment has to quote it unchanged. */

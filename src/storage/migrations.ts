@@ -182,6 +182,7 @@ const migrations: readonly (readonly Step[])[] = [
     `alter table receipt_claims add column late_at integer`,
   ],
   [`create index receipts_of_assurance on receipts (${REACHED}, created_at desc, id)`],
+  [`alter table purchases add column client text`],
 ];
 
 /**

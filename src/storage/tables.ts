@@ -56,6 +56,8 @@ export type PurchasesTable = {
   args_digest: string;
   state: PurchaseState;
   seller_id: string;
+  /** The program it was bought for, if its surface names one: its budget counts it. */
+  client: string | null;
   model: string;
   network: string;
   asset: Address;

@@ -53,6 +53,7 @@ export const buyInference: ToolDefinition<typeof input, typeof output> = {
         // A person's answer is for the call that asked; else the caller's own key names the call, and the surface's is a hint.
         idempotencyKey: context.idempotencyKey ?? args.idempotency_key,
         callKey: context.callKey,
+        client: context.client,
         signal: context.signal,
         approve: context.approve,
         admit: context.admit,

@@ -1,6 +1,7 @@
 import * as z from "zod";
 import type { CallCost } from "../buyer/call-cost.ts";
 import type { ApprovalDecision, ApprovalRequest, Buyer } from "../buyer/types.ts";
+import type { ClientBudget } from "../payment/client-budget.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Step } from "./next.ts";
 
@@ -18,6 +19,8 @@ export type ToolContext<Part extends keyof Buyer = keyof Buyer> = {
   words?: ((step: Step) => string) | undefined;
   /** Stable over retries of one logical call: from thread and tool-call id, or the protocol's own request identity. */
   callKey?: string | undefined;
+  /** The program that calls, with its own budget. Its surface knows it by more than its word. */
+  client?: ClientBudget | undefined;
   /** The key of a call that a person was asked about: the answer is for it and no other. */
   idempotencyKey?: string | undefined;
 };

@@ -10,6 +10,14 @@ const input = z.strictObject({
   skip: z.int().min(0).optional().describe("Newest purchases left out"),
 });
 
+const clientSchema = z.object({
+  name: z.string(),
+  per: z.enum(["hour", "day", "total"]),
+  assets: z.array(
+    z.object({ symbol: z.string(), decimals: z.number(), used: z.string(), limit: z.string(), remaining: z.string() }),
+  ),
+});
+
 const output = z.object({
   payer: z.string().nullable(),
   assets: z.array(
@@ -26,6 +34,8 @@ const output = z.object({
   ),
   callsLastHour: z.number(),
   callsPerHour: z.number(),
+  /** The budget of the client that calls, base units; null of one without. */
+  client: clientSchema.nullable(),
   /** All purchases, and the newest that `recent` leaves out. */
   purchases: z.number(),
   skipped: z.number(),
@@ -62,7 +72,7 @@ export const spending: ToolDefinition<typeof input, typeof output> = {
   annotations: { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: false },
   run: (context, { limit, skip }) =>
     outcomeOf(async () => {
-      const view = await context.buyer.spending({ limit, skip });
+      const view = await context.buyer.spending({ limit, skip, client: context.client });
       const next = (context.words ?? inTools)(stepOf(view));
       return { status: "ok", text: `${textOf(view)}\n${next}`, data: { ...dataOf(view), next } };
     }),
@@ -89,6 +99,7 @@ const dataOf = (view: Spending): Omit<z.infer<typeof output>, "next"> => ({
   })),
   callsLastHour: view.callsLastHour,
   callsPerHour: view.callsPerHour,
+  client: view.client,
   purchases: view.purchases,
   skipped: view.skipped,
   recent: view.recent.map((r) => ({
@@ -118,6 +129,11 @@ function textOf(data: Spending): string {
       ...asset.windows.map((w) => `  ${w.name}: ${units(w.used)} of ${units(w.cap)}, ${units(w.remaining)} left.`),
     ];
   });
+  const { client } = data;
+  for (const one of client?.assets ?? [])
+    lines.push(
+      `Budget of the client "${client?.name}" (${client?.per}): ${moneyText(one.used, one)} of ${moneyText(one.limit, one)}, ${moneyText(one.remaining, one)} left.`,
+    );
   lines.push(
     `Calls in the last hour: ${data.callsLastHour} of ${data.callsPerHour}. Wallet: ${data.payer ?? "none configured"}.`,
   );

@@ -192,6 +192,7 @@ async function buy(ctx: JudgeContext, own: Known): Promise<Receipt> {
     argsDigest: "00".repeat(32),
     state: "settled",
     sellerId: core.seller.id,
+    client: null,
     model: core.request.model,
     offer: core.offer,
     accepted: {},

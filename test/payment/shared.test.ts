@@ -36,6 +36,7 @@ const row = (at: number, changes: Partial<CallRow> = {}): CallRow => ({
   args_digest: "",
   state: "answered",
   seller_id: "s",
+  client: null,
   model: "m",
   network: "eip155:1",
   asset: `0x${"c3".repeat(20)}`,

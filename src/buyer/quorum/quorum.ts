@@ -1,4 +1,5 @@
 import { sumText } from "../../chain/money-text.ts";
+import { requireClient } from "../../payment/client-budget.ts";
 import { Proof402Error, type ErrorCode } from "../../errors.ts";
 import { findAsset } from "../../payment/policy.ts";
 import { argsDigestOf, requireKey, requireWallet } from "../call.ts";
@@ -37,6 +38,7 @@ export async function buyQuorum(
   const { address: payer } = requireWallet(ctx);
   const { idempotencyKey: own, callKey: surface } = request;
   requireKey(own);
+  requireClient(request.client);
   const argsDigest = argsDigestOf(request);
   for (const key of [own, surface]) if (key !== undefined) await requireSameCall(ctx, key, argsDigest);
   const { key } = await openKey(ctx, { own, surface, payer, argsDigest });

@@ -1,0 +1,104 @@
+import { usdToBaseUnits } from "../chain/amounts.ts";
+import { Proof402Error } from "../errors.ts";
+import type { Db } from "../storage/database.ts";
+import { readUsage, remainingOf, type ClientBound } from "./caps.ts";
+import { usdBound, type AssetPolicy, type PaymentPolicy } from "./policy.ts";
+
+/**
+ * A program that purchases are made for, and its own budget. A surface that knows its clients sets it; no argument of a tool
+ * does. The journal keeps the name with each purchase, so the budget holds over restarts and across processes.
+ */
+export type ClientBudget = {
+  /** Letters, digits, `.`, `_` and `-`, at most 64. */
+  name: string;
+  /**
+   * The most it may spend in US dollars, over all tokens of the policy with a declared USD value; it cannot pay in others.
+   * The policy's caps hold besides. Absent: they alone hold.
+   */
+  maxUsd?: number | undefined;
+  /** The budget's window: a rolling hour or day, or all time. Default `total`. */
+  per?: "hour" | "day" | "total" | undefined;
+};
+
+const NAME = /^[A-Za-z0-9._-]{1,64}$/;
+
+/** Throws Proof402Error `invalid_input` for a name that is none, `invalid_max_usd` for a budget that is none. */
+export function requireClient(client: ClientBudget | undefined): void {
+  if (client === undefined) return;
+  if (!NAME.test(client.name)) {
+    throw new Proof402Error(
+      "invalid_input",
+      "A client's name has 1 to 64 letters, digits, dots, dashes or underscores.",
+      {
+        next: "Name the client so.",
+      },
+    );
+  }
+  if (client.maxUsd !== undefined) usdToBaseUnits(client.maxUsd, 0);
+}
+
+/** A client's budget in one asset's base units, and what counts against it. Undefined for a client without one. */
+export async function budgetIn(
+  tx: Db,
+  { name, maxUsd, per = "total" }: ClientBudget,
+  policy: PaymentPolicy,
+  asset: AssetPolicy,
+  now: Date,
+): Promise<ClientBound | undefined> {
+  if (maxUsd === undefined) return undefined;
+  let used = 0n;
+  for (const one of policy.assets) {
+    if (!one.usdStable) continue;
+    const usage = await readUsage(tx, one, now.getTime(), { client: name });
+    used += inUnitsOf(usage[per], one, asset);
+  }
+  return { client: name, limit: usdBound(maxUsd, asset), used };
+}
+
+/** What a client's budget is and what is left of it, per token that it may pay in. Base units. */
+export type ClientSpending = {
+  name: string;
+  per: NonNullable<ClientBudget["per"]>;
+  assets: {
+    symbol: string;
+    decimals: number;
+    usdStable: boolean;
+    used: string;
+    limit: string;
+    remaining: string;
+  }[];
+};
+
+/** Null for a client without a budget. */
+export async function clientSpending(
+  tx: Db,
+  client: ClientBudget,
+  policy: PaymentPolicy,
+  now: Date,
+): Promise<ClientSpending | null> {
+  if (client.maxUsd === undefined) return null;
+  const assets: ClientSpending["assets"] = [];
+  for (const asset of policy.assets) {
+    if (!asset.usdStable) continue;
+    const budget = await budgetIn(tx, client, policy, asset, now);
+    if (budget === undefined) continue;
+    const { symbol, decimals, usdStable } = asset;
+    const [used, limit] = [budget.used.toString(), budget.limit.toString()];
+    assets.push({
+      symbol,
+      decimals,
+      usdStable,
+      used,
+      limit,
+      remaining: remainingOf(budget.limit, budget.used).toString(),
+    });
+  }
+  return { name: client.name, per: client.per ?? "total", assets };
+}
+
+/** Rounded up: what is used must not shrink. */
+function inUnitsOf(amount: bigint, from: AssetPolicy, to: AssetPolicy): bigint {
+  if (from.decimals <= to.decimals) return amount * 10n ** BigInt(to.decimals - from.decimals);
+  const unit = 10n ** BigInt(from.decimals - to.decimals);
+  return (amount + unit - 1n) / unit;
+}
