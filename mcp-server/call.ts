@@ -7,7 +7,7 @@ import {
   type RequestId,
   type ServerContext,
 } from "@modelcontextprotocol/server";
-import type { ApprovalRequest, Buyer } from "proof402";
+import type { ApprovalRequest, Buyer, ClientBudget } from "proof402";
 import {
   callDigest,
   invalidInput,
@@ -22,8 +22,12 @@ import type { Approvals, Decide } from "./approval.ts";
 
 /** What an MCP server of proof402 is made from. */
 export type Proof402ServerOptions = {
-  /** Opens the buyer at the first call that needs it: a client that only lists tools waits for nothing. */
+  /** Opens the buyer at the first call in need of it: a client waits for nothing while it lists tools. */
   buyer: () => Promise<Buyer>;
+  /** The client of this connection with its own budget. Absent: the payment policy alone bounds it. */
+  client?: ClientBudget | undefined;
+  /** Aborted once the server ends: calls then say what became of their money, and stop. */
+  closing?: AbortSignal | undefined;
 };
 
 /** Answers one `tools/call`, in one round or more. */
@@ -37,7 +41,7 @@ export type Caller = (
 export function createCaller(
   options: Proof402ServerOptions & { approvals: Approvals; server: McpServer; era: McpRequestContext["era"] },
 ): Caller {
-  const { approvals, server } = options;
+  const { approvals, server, client, closing } = options;
   // JSON-RPC ids are unique within a connection, so this names one request of one connection.
   const connection = crypto.randomUUID();
   /** How far each request has got: it is run again after a question, and progress may only grow. */
@@ -53,7 +57,7 @@ export function createCaller(
     if (!read.ok) return resultOf(read.failure);
     const { args } = read;
     // Of what is run: what a host adds to the arguments names no other call.
-    const digest = digestOf(definition.name, args);
+    const digest = digestOf(definition.name, args, client?.name);
     if (digest === null) return resultOf(invalidInput(definition, [{ path: [], message: "must be plain JSON data" }]));
     const { id } = context.mcpReq;
     const answered = approvals.answered(context, digest);
@@ -62,7 +66,8 @@ export function createCaller(
       definition.run(
         {
           buyer: await options.buyer(),
-          signal: context.mcpReq.signal,
+          signal: whileThere(context, closing),
+          client,
           callKey: `mcp-${callDigest([connection, id, digest])}`,
           idempotencyKey: answered?.idempotencyKey,
           approve: canAsk(server, context) ? approverOf(context, answered?.decide) : undefined,
@@ -84,10 +89,21 @@ function questionIn(error: unknown): ApprovalRequest {
   return question;
 }
 
-/** sha256(JCS) of tool and arguments, hex: what an answer to a question is bound to. Null for text that is no Unicode. */
-function digestOf(tool: string, args: unknown): string | null {
+/**
+ * Ends with the request, and with the client's connection: an answer that no client reads is not told, so an equal call takes it
+ * up. Before the payment is sent the call stops.
+ */
+function whileThere({ mcpReq, http }: ServerContext, closing: AbortSignal | undefined): AbortSignal {
+  const others = [http?.req?.signal, closing].filter((signal) => signal !== undefined);
+  return others.length === 0 ? mcpReq.signal : AbortSignal.any([mcpReq.signal, ...others]);
+}
+
+/**
+ * sha256(JCS) of tool, arguments and client, hex: what an answer to a question is bound to. Null for text that is no Unicode.
+ */
+function digestOf(tool: string, args: unknown, client: string | undefined): string | null {
   try {
-    return callDigest([tool, args]);
+    return callDigest(client === undefined ? [tool, args] : [tool, args, client]);
   } catch {
     return null;
   }

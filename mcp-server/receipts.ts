@@ -17,17 +17,18 @@ const LISTED = 50;
 export function offerReceipts(
   server: McpServer,
   open: () => Promise<Buyer>,
-  era: McpRequestContext["era"],
+  { era, watches }: { era: McpRequestContext["era"]; watches: boolean },
 ): () => Promise<Buyer> {
   const isWanted = era === "legacy" ? keepSubscriptions(server) : (): boolean => true;
   let unsubscribe: (() => void) | null = null;
   const buyer = async (): Promise<Buyer> => {
     const opened = await open();
-    unsubscribe ??= opened.onReceipt(({ id }) => {
-      const uri = SCHEME + id;
-      // A client that is going away misses nothing: the receipt is stored.
-      if (isWanted(uri)) server.server.sendResourceUpdated({ uri }).catch(() => undefined);
-    });
+    if (watches)
+      unsubscribe ??= opened.onReceipt(({ id }) => {
+        const uri = SCHEME + id;
+        // A client that is going away misses nothing: the receipt is stored.
+        if (isWanted(uri)) server.server.sendResourceUpdated({ uri }).catch(() => undefined);
+      });
     return opened;
   };
   const { server: connection } = server;

@@ -1,6 +1,6 @@
 import { McpServer, type McpRequestContext, type ServerContext } from "@modelcontextprotocol/server";
 import { tools, VERSION } from "proof402/tools";
-import { createApprovals } from "./approval.ts";
+import { createApprovals, type Approvals } from "./approval.ts";
 import { createCaller, type Proof402ServerOptions } from "./call.ts";
 import { offerReceipts } from "./receipts.ts";
 import { listedInput, listedOutput } from "./schemas.ts";
@@ -10,6 +10,14 @@ const INSTRUCTIONS =
 
 /** What does not change while a server runs may be kept by clients, ms. */
 const LISTING_TTL_MS = 3_600_000;
+
+/** What belongs to a connection among several of one process. */
+type ConnectionOptions = {
+  /** Shared by connections that carry rounds of one call: a client of 2026 may answer a question over another one. */
+  approvals?: Approvals | undefined;
+  /** False where what clients listen to is told elsewhere. */
+  watches?: boolean | undefined;
+};
 
 /**
  * The proof402 tools and receipts as an MCP server, one instance per connection: what `serveStdio` takes as its factory.
@@ -26,10 +34,10 @@ const LISTING_TTL_MS = 3_600_000;
  * ```
  */
 export function createProof402Server(
-  options: Proof402ServerOptions,
+  options: Proof402ServerOptions & ConnectionOptions,
   { era }: Pick<McpRequestContext, "era"> = { era: "legacy" },
 ): McpServer {
-  const approvals = createApprovals();
+  const { approvals = createApprovals(), watches = true } = options;
   const server = new McpServer(
     { name: "proof402", title: "proof402", version: VERSION },
     {
@@ -40,7 +48,7 @@ export function createProof402Server(
       cacheHints: { "tools/list": { ttlMs: LISTING_TTL_MS }, "resources/templates/list": { ttlMs: LISTING_TTL_MS } },
     },
   );
-  const buyer = offerReceipts(server, options.buyer, era);
+  const buyer = offerReceipts(server, options.buyer, { era, watches });
   const call = createCaller({ ...options, buyer, approvals, server, era });
   for (const definition of tools) {
     server.registerTool(

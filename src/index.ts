@@ -38,6 +38,7 @@ export type {
   Spends,
 } from "./buyer/action-types.ts";
 export { formatUnits } from "./chain/amounts.ts";
+export type { ClientBudget, ClientSpending } from "./payment/client-budget.ts";
 export type { AssetSpending } from "./payment/types.ts";
 export { loadWallet, type WalletFiles } from "./payment/load-wallet.ts";
 export type { Account, TypedData, UnsignedTransaction } from "./payment/account.ts";

@@ -61,7 +61,7 @@ async function worstOf(ctx: BuyerContext, keys: readonly string[] | null): Promi
 
 const TAKE_UP = "Call again with the same idempotency key: the payment is taken up again and nothing is paid twice.";
 
-/** Errors whose advice is made for a call that has paid. */
+/** Errors with advice for a paid call. */
 const KNOWS_OF_PAYMENT: ReadonlySet<ErrorCode> = new Set([
   "answer_cut",
   "answer_lost",

@@ -7,6 +7,7 @@ import { addGuardCommands } from "./guard-commands.ts";
 import { addInit } from "./init/options.ts";
 import { addInstallCommands } from "./install-commands.ts";
 import type { Lazily } from "./lazily.ts";
+import { addMcpCommands } from "./mcp-commands.ts";
 import { addNodeCommands } from "./node-commands.ts";
 import { addOwnerCommands } from "./owner-commands.ts";
 import { EXIT, EXIT_MEANINGS, exitOf, note, printJson } from "./globals.ts";
@@ -174,11 +175,7 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
     .addHelpText("after", "\nExample: proof402 devnet --dir market")
     .action(lazily(async () => (await import("./devnet.ts")).devnet, PEERS.devnet, SPEAKING));
 
-  program
-    .command("mcp")
-    .description("serve the tools over MCP on standard input and output")
-    .addHelpText("after", "\nExample: claude mcp add proof402 -- proof402 mcp")
-    .action(lazily(async () => (await import("./mcp.ts")).mcp, [], SPEAKING));
+  addMcpCommands(program, lazily);
 
   addInstallCommands(program, lazily);
   addShellCommands(program, lazily);

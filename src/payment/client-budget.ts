@@ -22,7 +22,7 @@ export type ClientBudget = {
 
 const NAME = /^[A-Za-z0-9._-]{1,64}$/;
 
-/** Throws Proof402Error `invalid_input` for a name that is none, `invalid_max_usd` for a budget that is none. */
+/** Throws Proof402Error `invalid_input` for any other name, and `invalid_max_usd` for a budget below 0. */
 export function requireClient(client: ClientBudget | undefined): void {
   if (client === undefined) return;
   if (!NAME.test(client.name)) {

@@ -14,7 +14,14 @@ const clientSchema = z.object({
   name: z.string(),
   per: z.enum(["hour", "day", "total"]),
   assets: z.array(
-    z.object({ symbol: z.string(), decimals: z.number(), used: z.string(), limit: z.string(), remaining: z.string() }),
+    z.object({
+      symbol: z.string(),
+      decimals: z.number(),
+      usdStable: z.boolean(),
+      used: z.string(),
+      limit: z.string(),
+      remaining: z.string(),
+    }),
   ),
 });
 
