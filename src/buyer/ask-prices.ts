@@ -3,7 +3,8 @@ import type { ExchangeFormat } from "../evidence/exchange/format.ts";
 import { FORMATS } from "../evidence/exchange/formats.ts";
 import { evidenceFor, paymentMethodOf } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
-import type { Http } from "../http/client.ts";
+import type { CarrierOf } from "../market/carriers/carriers.ts";
+import { addressOf } from "../market/places.ts";
 import type { ListedModel, Seller } from "../market/types.ts";
 import { termsOffered, type ChannelTerms } from "../payment/channel-offers.ts";
 import { readAskedPayment } from "../payment/body-offers.ts";
@@ -43,9 +44,9 @@ type Asked = {
  *
  * Throws Proof402Error where none counts: `asset_not_allowed`, `method_not_allowed`, `payee_not_allowed` or `no_offer`.
  */
-export async function askPrices(http: Http, ask: Ask): Promise<Asked> {
+export async function askPrices(carrierOf: CarrierOf, ask: Ask): Promise<Asked> {
   const asked = await Promise.all(
-    ask.models.map(async (model) => ({ model, offers: await offersFor(http, ask, model) })),
+    ask.models.map(async (model) => ({ model, offers: await offersFor(carrierOf, ask, model) })),
   );
   const [prices, unpriced]: [AskedPrice[], { name: string; reason: string; code: Unfit["code"] }[]] = [[], []];
   const [payees, facilitators] = [new Set<string>(), new Set<string>()];
@@ -137,18 +138,18 @@ function fitting(accepts: PaymentRequired["accepts"], { assets, payTo }: Ask): [
 }
 
 async function offersFor(
-  http: Http,
+  carrierOf: CarrierOf,
   { seller, headers: around, tlsCertificate }: Ask,
   model: ListedModel,
 ): Promise<PaymentRequired | Unfit> {
   const format: ExchangeFormat = FORMATS[seller.provider];
-  const input = format.exampleInput(model.inputs);
+  const input = model.takes?.example ?? format.exampleInput(model.inputs);
   if (input === null) return { code: "no_offer", reason: "its input is too large to ask for a price with" };
   const nonce = toHex(crypto.getRandomValues(new Uint8Array(32)));
   const { headers, body } = format.writeRequest({ takes: model.inputs, model: model.name, input, nonce });
-  const answer = await http.request({
+  const answer = await carrierOf(seller.provider).send({
     method: "POST",
-    url: `${seller.origin}${format.pathOf(model.name, body)}`,
+    url: addressOf(seller, model.name, body).url,
     headers: { ...headers, ...around },
     body,
     maxBytes: OFFER_BYTES,

@@ -4,7 +4,7 @@ import { toBase64 } from "../evidence/bytes.ts";
 import type { ExchangeFormat } from "../evidence/exchange/format.ts";
 import { FORMATS } from "../evidence/exchange/formats.ts";
 import type { SellerListing } from "../market/catalog.ts";
-import { originOf } from "../market/places.ts";
+import { addressOf, originOf } from "../market/places.ts";
 import { canServe, chooseCandidate, type Candidate } from "../market/choose.ts";
 import { deriveSalt } from "../payment/plan.ts";
 import type { WireRequest } from "../payment/types.ts";
@@ -132,7 +132,11 @@ export function requestOf(
     nonce,
   });
   const others = ctx.providerOf(seller).requestHeaders?.(seller, sent);
-  const path = format.pathOf(model.name, body);
-  const url = `${originOf(seller)}${path}`;
-  return { method: "POST", url, path, headers: { ...headers, ...others }, body: toBase64(body), nonce };
+  return {
+    method: "POST",
+    ...addressOf(seller, model.name, body),
+    headers: { ...headers, ...others },
+    body: toBase64(body),
+    nonce,
+  };
 }

@@ -1,6 +1,7 @@
 import { keyIdOfPoint } from "../evidence/oyster.ts";
 import type { Config } from "../config/schema.ts";
 import type { Http } from "../http/client.ts";
+import type { CarrierOf } from "../market/carriers/carriers.ts";
 import type { Catalog } from "../market/catalog.ts";
 import type { Provider, Seller } from "../market/types.ts";
 import type { Chain } from "../chain/chain.ts";
@@ -25,6 +26,7 @@ export type BuyerContext = {
   catalog: Catalog;
   quotes: QuoteCache;
   providerOf: (seller: Pick<Seller, "provider">) => Provider;
+  carrierOf: CarrierOf;
   /** Chain per CAIP-2 network. */
   chains: ReadonlyMap<string, Chain>;
   wallet: Wallet | null;
@@ -86,6 +88,7 @@ export const verdictChanges =
 const sellerPolicyOf = ({
   reference,
   origin,
+  path,
   registry,
   provider,
   payTo,
@@ -97,6 +100,7 @@ const sellerPolicyOf = ({
   ...reference,
   keyIds: [...reference.keyIds, ...(signingKey === undefined ? [] : [keyIdOfPoint(signingKey)])],
   ...(origin === undefined ? {} : { origin }),
+  ...(path === undefined ? {} : { path }),
   ...(registry === undefined ? {} : { registry }),
   provider,
   payees: payTo,

@@ -1,3 +1,5 @@
+import type { ExchangeFormat } from "../evidence/exchange/format.ts";
+import { FORMATS } from "../evidence/exchange/formats.ts";
 import { Proof402Error } from "../errors.ts";
 import { BOUGHT_FROM, type Listing, type Seller } from "../market/types.ts";
 import type { OpenMarket } from "./listing.ts";
@@ -17,6 +19,9 @@ export async function kindOf(
   let failure: Error | null = null;
   for (const provider of kind === undefined ? BOUGHT_FROM : [kind]) {
     const tried = { ...seller, provider };
+    const format: ExchangeFormat = FORMATS[provider];
+    // Only kinds with one address have a path to name.
+    if (kind === undefined && seller.path !== undefined && format.at === undefined) continue;
     try {
       const of = providerOf(tried);
       const isRecognised = kind === undefined && of.recognises !== undefined ? await of.recognises(tried) : null;

@@ -6,6 +6,9 @@ import { createOipProvider } from "../market/providers/oip.ts";
 import { marlinOysterProvider } from "../market/providers/marlin-oyster.ts";
 import { createOpenAiX402Provider } from "../market/providers/openai-x402.ts";
 import { createOpenGradientProvider } from "../market/providers/opengradient.ts";
+import { createMcpToolProvider } from "../market/providers/mcp-tool.ts";
+import { createCarriers, type CarrierOf } from "../market/carriers/carriers.ts";
+import { createMcpEndpoints } from "../market/carriers/mcp/endpoints.ts";
 import type { Provider, Seller } from "../market/types.ts";
 import { findAsset } from "../payment/policy.ts";
 import { formatUnits } from "../chain/amounts.ts";
@@ -21,6 +24,7 @@ import type { ModelsOnOffer, ModelView } from "./types.ts";
 export type OpenMarket = {
   http: Http;
   providerOf: (seller: Pick<Seller, "provider">) => Provider;
+  carrierOf: CarrierOf;
   catalog: Catalog;
 };
 
@@ -30,8 +34,10 @@ export function openMarket({ http: limits, sellers, market, networks }: Config, 
   const chains = new Map(networks.map((network) => [network.network, openChain(network)]));
   const readRegistry = (place: RegistryPlace, signal?: AbortSignal): Promise<RegisteredTee[]> =>
     readActiveTees(chainOf(chains, place.network), place, signal);
+  const endpoints = createMcpEndpoints(http);
+  const oip = createOipProvider(http, clock);
   const providers: Record<Seller["provider"], Provider> = {
-    oip: createOipProvider(http, clock),
+    oip,
     opengradient: createOpenGradientProvider(http, {
       clock,
       readRegistry,
@@ -40,10 +46,11 @@ export function openMarket({ http: limits, sellers, market, networks }: Config, 
     }),
     "openai-x402": createOpenAiX402Provider(http),
     "marlin-oyster": marlinOysterProvider,
+    "mcp-tool": createMcpToolProvider(endpoints, oip),
   };
   const providerOf = (seller: Pick<Seller, "provider">): Provider => providers[seller.provider];
   const catalog = createCatalog({ sellers, providerOf, clock, maxAgeMs: market.listingSeconds * 1000 });
-  return { http, providerOf, catalog };
+  return { http, providerOf, carrierOf: createCarriers(http, endpoints), catalog };
 }
 
 /** What can be bought, cheapest knowledge first: cached listings, holds, prices in USD where the asset is stable. */
@@ -54,11 +61,11 @@ export async function viewModels(
   const [listings, holds] = await Promise.all([ctx.catalog.listings(options), readHolds(ctx.db)]);
   const models = listings.flatMap(({ seller, models: listed }) => {
     const hold = holds.find((h) => h.sellerId === seller.id);
-    return listed.map((model): ModelView => {
+    return listed.map(({ takes, ...model }): ModelView => {
       const asset = findAsset(model.price, ctx.config.payment.assets);
       return {
         ...model,
-        input: FORMATS[seller.provider].describeInput(model.inputs),
+        input: takes?.description ?? FORMATS[seller.provider].describeInput(model.inputs),
         assurance: seller.assurance,
         simulated: isSimulated(ctx, seller),
         seller: { id: seller.id, state: hold === undefined ? "ready" : "on_hold", reason: hold?.reason ?? null },

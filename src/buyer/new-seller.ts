@@ -1,6 +1,5 @@
 import { validConfig, type ConfigFile } from "../config/load.ts";
 import { withSeller, type SellerEntry } from "../config/change.ts";
-import type { Config } from "../config/schema.ts";
 import { toHex } from "../evidence/bytes.ts";
 import type { ExchangeFormat } from "../evidence/exchange/format.ts";
 import { FORMATS } from "../evidence/exchange/formats.ts";
@@ -11,6 +10,7 @@ import { manifestEvidence, nitroEvidence, type Assurance, type Evidence } from "
 import { createVerificationCache } from "../verify/verification-cache.ts";
 import { judge, NONCE_BYTES, requireSameTime, type Attested, type Judging } from "./attest.ts";
 import { askPrices, type AskedPrice } from "./ask-prices.ts";
+import { requireNew, type Wanted } from "./wanted-seller.ts";
 import { kindOf } from "./kind-of-seller.ts";
 import { openMarket, type OpenMarket } from "./listing.ts";
 import { statedPins } from "./stated-pins.ts";
@@ -41,19 +41,6 @@ export type NewModel = {
   example: Record<string, unknown> | null;
 };
 
-/** The owner's own knowledge of a new seller. */
-export type Wanted = {
-  id: string;
-  origin: string;
-  /** The kind of seller that it is; each is tried without it. */
-  kind?: Seller["provider"];
-  models?: readonly string[];
-  /** Its certificate, in place of the authorities: SHA-256 of its DER, hex. */
-  certificateSha256?: string;
-  payTo?: readonly string[];
-  assurance?: Assurance;
-};
-
 /**
  * Asks a new seller for its listing, its attestation and its offers, and makes an entry that pins them. Pays nothing, and
  * sends the least inputs that its models take. The bounds of the configuration's `http` hold, and no answer is waited for longer than 8 seconds.
@@ -66,8 +53,11 @@ export async function lookAtSeller(file: ConfigFile, wanted: Wanted): Promise<Ne
   const known = validConfig(file.value, file.path);
   requireNew(known, wanted, file.path);
   const { kind = BOUGHT_FROM[0] } = wanted;
-  const { id, origin, certificateSha256: certificate } = wanted;
-  const pinned = certificate === undefined ? {} : { certificateSha256: certificate };
+  const { id, origin, path, certificateSha256: certificate } = wanted;
+  const pinned = {
+    ...(path === undefined ? {} : { path }),
+    ...(certificate === undefined ? {} : { certificateSha256: certificate }),
+  };
   const named = { id, provider: kind, origin, ...pinned, assurance: "none" } as const;
   // A name that does not fit is found before the seller is asked: the payee stands for those to come.
   const fitting = validConfig(withSeller(file, { ...named, payTo: [`0x${"0".repeat(40)}`] }), file.path);
@@ -88,7 +78,7 @@ export async function lookAtSeller(file: ConfigFile, wanted: Wanted): Promise<Ne
       ...wanted,
       models: listed.models,
     });
-    const asked = await askPrices(market.http, {
+    const asked = await askPrices(market.carrierOf, {
       seller,
       headers: provider.requestHeaders?.(seller, "unpaid") ?? {},
       models: shown.models,
@@ -107,24 +97,6 @@ export async function lookAtSeller(file: ConfigFile, wanted: Wanted): Promise<Ne
   } finally {
     await market.http.close();
   }
-}
-
-/** Throws Proof402Error `seller_exists` for a name or a place of a configured seller. */
-function requireNew({ sellers }: Config, { id, origin }: Wanted, path: string): void {
-  const same = sellers.find((one) => one.origin === origin);
-  const namesake = sellers.find((one) => one.id === id);
-  if (same !== undefined)
-    throw new Proof402Error("seller_exists", `${origin} is already pinned as ${same.id}, so nothing was written.`, {
-      next: `To renew its pins, take its entry out of sellers in ${path} and add it again; what the old entry pinned goes into the new one's lists and its former, so that old receipts stay verified.`,
-    });
-  if (namesake !== undefined)
-    throw new Proof402Error(
-      "seller_exists",
-      `${id} is already the name of ${namesake.origin}, so nothing was written.`,
-      {
-        next: "Give this seller another name (--id). To renew the pins of the other, take its entry out first.",
-      },
-    );
 }
 
 type Left = NewSeller["left"];
@@ -283,14 +255,14 @@ type Asked = {
 };
 
 function entryOf(
-  bare: Pick<SellerEntry, "id" | "provider" | "origin" | "models" | "certificateSha256">,
+  bare: Pick<SellerEntry, "id" | "provider" | "origin" | "path" | "models" | "certificateSha256">,
   { assurance, attested, reference, models, left }: Shown,
   { payees, facilitators, prices, unpriced, stated: { channel, proofs = {}, relays = [] } }: Asked,
 ): NewSeller {
   const format: ExchangeFormat = FORMATS[bare.provider];
-  const priced = models.flatMap(({ name, digest, inputs }): NewModel[] => {
+  const priced = models.flatMap(({ name, digest, inputs, takes }): NewModel[] => {
     const price = prices.find((one) => one.name === name);
-    const example = inputs.length === 0 ? format.exampleInput(inputs) : null;
+    const example = takes?.example ?? (inputs.length === 0 ? format.exampleInput(inputs) : null);
     return price === undefined ? [] : [{ name, ...digest, price, example }];
   });
   const digests = priced.flatMap(({ name, sha256 }) => (sha256 === null ? [] : [[name, sha256] as const]));

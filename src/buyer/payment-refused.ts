@@ -21,7 +21,8 @@ import { pollMilliseconds, type BuyerContext } from "./context.ts";
 import type { Paying, Turn } from "./turn.ts";
 import { quotesOf, type Quote } from "./quote.ts";
 import { quoteKey } from "./quotes.ts";
-import { sendPayment, type PaymentHeaders, type Received } from "./send.ts";
+import type { PaymentHeaders } from "../market/carriers/carrier.ts";
+import { sendPayment, type Received } from "./send.ts";
 import { afterShareRefusal } from "./share.ts";
 
 /** How long a settlement that is under way is waited for before the seller is asked once more, ms. */

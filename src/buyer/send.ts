@@ -1,6 +1,7 @@
 import { fromBase64 } from "../evidence/bytes.ts";
 import { Proof402Error, type ErrorCode } from "../errors.ts";
-import type { HttpRequest, HttpResponse } from "../http/client.ts";
+import type { HttpRequest } from "../http/client.ts";
+import type { Carried, PaymentHeaders } from "../market/carriers/carrier.ts";
 import { cutBy } from "../http/errors.ts";
 import { readPaymentResponse } from "../payment/offers.ts";
 import { noteClaim } from "../payment/sightings.ts";
@@ -11,19 +12,16 @@ import type { PartsTeller } from "./answer-parts.ts";
 import type { BuyerContext } from "./context.ts";
 
 /** A response and when we held its last byte. */
-export type Received = HttpResponse & { sentAt: Date; receivedAt: Date };
+export type Received = Carried & { sentAt: Date; receivedAt: Date };
 
 /** Whom a request is for, and what was attested of it. */
 export type To = { candidate: Candidate; attested: Attested };
-
-/** The headers that pay for a request: the payment itself, or a seller's token for one shown before. */
-export type PaymentHeaders = Readonly<Record<string, string>>;
 
 /** A payment on its way, as its call took it up. */
 type Sending = To & { purchase: PurchaseRecord };
 
 /**
- * Sends the kept request bytes, with a payment header or without. The answer to a payment is taken however it comes.
+ * Sends the kept request bytes by the carrier of the seller's kind, with a payment or without. The answer to a payment is taken however it comes.
  * Where the attestation names a TLS certificate nothing is sent to another; the next call attests such a seller again.
  * Throws the HTTP room's Proof402Error.
  */
@@ -36,12 +34,11 @@ export async function send(
   const sentAt = ctx.clock();
   const { payment, once = false, signal, onHead, onBody } = options;
   try {
-    const response = await ctx.http.request({
+    const response = await ctx.carrierOf(candidate.seller.provider).send({
       method: request.method,
       url: request.url,
-      ...(payment === undefined
-        ? { headers: request.headers }
-        : { headers: { ...request.headers, ...payment }, paid: true, once }),
+      headers: request.headers,
+      ...(payment === undefined ? {} : { payment, form: request.paymentForm, paid: true, once }),
       body: fromBase64(request.body),
       certificateSha256: attested.tlsCertificate ?? undefined,
       pin: candidate.seller.certificateSha256,

@@ -25,13 +25,14 @@ type Options = {
 export async function addNewSeller(url: string, options: Options, command: Command): Promise<number> {
   const { json = false, config } = globals(command);
   const file = await readConfigFile(configPath(config));
-  const origin = originOf(url);
+  const place = placeOf(url);
+  const { origin } = place;
   const { id = idOf(origin), model: models, certificateSha256, payTo, yes } = options;
   const assurance = ASSURANCES.find((one): one is Assurance => one === options.assurance);
   const kind = kindNamed(options.provider);
   const wanted = {
     id,
-    origin,
+    ...place,
     ...(kind === undefined ? {} : { kind }),
     ...(models === undefined ? {} : { models }),
     ...(certificateSha256 === undefined ? {} : { certificateSha256 }),
@@ -85,7 +86,7 @@ export function sellerText({ entry, simulated, models, left }: NewSeller): strin
     : EVIDENCE[measured.length > 0 ? "attested" : (entry.reference?.keyIds ?? []).length > 0 ? "signed" : "none"];
   const { proofs = {}, relays = [] } = entry.reference ?? {};
   return [
-    `Seller ${entry.id} at ${entry.origin} (${entry.provider})`,
+    `Seller ${entry.id} at ${entry.origin}${entry.path ?? ""} (${entry.provider})`,
     ...entry.payTo.map(
       (payee) => `  Paid at   ${payee} on ${networks.join(", ")} (the seller's own word, in its offers)`,
     ),
@@ -138,13 +139,14 @@ const TRUST =
 
 /** What a seller's address looks like. */
 export const ADDRESS_FORM =
-  "Give https:// (or http://), the host and perhaps a port, and no path: https://risk.example.org.";
+  "Give https:// (or http://), the host and perhaps a port: https://risk.example.org. An MCP server has a path, too: https://tools.example.org/mcp.";
 
-/** The origin of a seller's address. Throws Proof402Error `usage`. */
-export function originOf(url: string): string {
+/** The origin of a seller's address, and its path if it has one. Throws Proof402Error `usage`. */
+export function placeOf(url: string): { origin: string; path?: string } {
   const parsed = URL.canParse(url) ? new URL(url) : null;
   const isPlain = parsed !== null && ["http:", "https:"].includes(parsed.protocol) && parsed.username === "";
-  if (isPlain && parsed.pathname === "/" && parsed.search === "" && parsed.hash === "") return parsed.origin;
+  if (isPlain && parsed.search === "" && parsed.hash === "")
+    return { origin: parsed.origin, ...(parsed.pathname === "/" ? {} : { path: parsed.pathname }) };
   throw new Proof402Error("usage", `${url.slice(0, 200)} is no seller's address.`, {
     next: ADDRESS_FORM,
   });

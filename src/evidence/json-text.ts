@@ -117,6 +117,42 @@ function scan(text: string, limits: { values: number; exactNumbers: boolean }): 
   return null;
 }
 
+/**
+ * The members of a JSON object, each as its text stands. Null for any other text, and for one that two readers could hold to be
+ * two values.
+ */
+export function membersIn(text: string): ReadonlyMap<string, string> | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value !== "object" || value === null || Array.isArray(value) || ambiguityOf(text) !== null) return null;
+    const members = new Map<string, string>();
+    let [depth, key, from] = [0, "", 0];
+    const take = (to: number): void => {
+      if (key !== "") members.set(key.slice(1), text.slice(from, to).trim());
+      key = "";
+    };
+    for (let position = 0; position < text.length; position += 1) {
+      const character = text.charCodeAt(position);
+      if (character === QUOTE) {
+        const end = stringEnd(text, position);
+        if (depth === 1 && key === "") {
+          key = `=${readKey(text.slice(position, end))}`;
+          from = text.indexOf(":", end) + 1;
+        }
+        position = end - 1;
+      } else if (character === OPEN_OBJECT || character === OPEN_ARRAY) depth += 1;
+      else if (character === COMMA && depth === 1) take(position);
+      else if (character === CLOSE_OBJECT || character === CLOSE_ARRAY) {
+        depth -= 1;
+        if (depth === 0) take(position);
+      }
+    }
+    return members;
+  } catch {
+    return null;
+  }
+}
+
 /** The numbers of a JSON text that `JSON.stringify` would write in another way, as they are spelt. */
 export function respeltNumbers(text: string): string[] {
   const found: string[] = [];

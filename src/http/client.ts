@@ -56,6 +56,8 @@ export type HttpRequest = {
   onHead?: ((head: Pick<HttpResponse, "status" | "headers">) => void) | undefined;
   /** Told of the body's bytes as they come, unless it is coded. Those that are read no more are not told of. Must not throw. */
   onBody?: ((chunk: Uint8Array) => void) | undefined;
+  /** Says by a piece of the body, if it is not coded, that all of the answer came: no more is read. Must not throw. */
+  isWhole?: ((chunk: Uint8Array) => boolean) | undefined;
   /** Nothing is sent on a connection that shows another TLS certificate: SHA-256 of the leaf's DER, hex. */
   certificateSha256?: string | undefined;
   /** The same, in place of the authorities for exactly this request. Comes from the owner or a pinned registry, never from the server. */
@@ -256,8 +258,15 @@ function attempt(options: Attempt): Promise<AsItCame | "stale_connection" | "oth
         },
         onResponseData(_, chunk) {
           if (over) return;
-          if (!body.add(chunk)) stop(bodyTooLarge(maxBytes));
-          else if (!isCoded(head?.headers["content-encoding"])) request.onBody?.(chunk);
+          if (!body.add(chunk)) {
+            stop(bodyTooLarge(maxBytes));
+            return;
+          }
+          if (head === undefined || isCoded(head.headers["content-encoding"])) return;
+          request.onBody?.(chunk);
+          if (request.isWhole?.(chunk) !== true || !settle()) return;
+          finish({ ...head, cut: null });
+          controller?.abort(aborted(true));
         },
         onResponseEnd() {
           if (head !== undefined && settle()) finish({ ...head, cut: null });

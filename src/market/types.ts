@@ -30,6 +30,7 @@ export const BOUGHT_FROM = [
   "opengradient",
   "openai-x402",
   "marlin-oyster",
+  "mcp-tool",
 ] as const satisfies readonly (keyof typeof FORMATS)[];
 
 /** A seller as the buyer's configuration knows it. Everything trusted about a seller comes from here. */
@@ -38,6 +39,12 @@ export const sellerSchema = z.strictObject({
   provider: z.enum(BOUGHT_FROM),
   /** Left out where a registry names the seller's places. */
   origin: originSchema.optional(),
+  /** The path of the seller's one address, of kinds without a path for each model. Absent: the kind's own. */
+  path: z
+    .string()
+    .max(512)
+    .regex(/^\/[\w.~!$&'()*+,;=:@%/-]*$/, "a path: no query, no fragment")
+    .optional(),
   /**
    * The certificate that the origin shows for its TLS, SHA-256 of its DER, hex. It stands in for the authorities, so a self-signed
    * one is trusted, and no other one.
@@ -112,6 +119,8 @@ export type ListedModel = {
   /** Empty for models without tensors, as those of chats. */
   inputs: TensorMetadata[];
   outputs: TensorMetadata[];
+  /** Its input in the seller's words, cleaned and capped, and an example of one. For models described without tensors. */
+  takes?: { description: Record<string, string>; example: Record<string, unknown> };
   /** SHA-256 of the model file as the seller claims it, hex. */
   sha256: string | null;
   /** SHA-256 of its proof verification key's canonical form as the seller claims it, hex. */

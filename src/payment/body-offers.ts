@@ -1,6 +1,7 @@
 import { jsonOf } from "../evidence/bytes.ts";
 import { isAmbiguousJson } from "../evidence/json-text.ts";
 import { readOffers, readPaymentRequired } from "./offers.ts";
+import type { PaymentForm } from "./types.ts";
 import { isRecord } from "../evidence/record.ts";
 
 type Read = ReturnType<typeof readPaymentRequired>;
@@ -27,13 +28,16 @@ const V1_NETWORKS: Readonly<Record<string, string>> = {
  * The offers of a 402: those of its `PAYMENT-REQUIRED` header, and without one those of its body. A header hides the body, so a
  * seller that says two things is taken at its header's word. Both are judged alike by the payment policy. Never throws.
  */
-export function readAskedPayment({
-  headers,
-  body,
-}: {
-  headers: Readonly<Record<string, string>>;
-  body: Uint8Array;
-}): Read {
+export function readAskedPayment({ form, ...asked }: Asked & { form?: PaymentForm | undefined }): Read {
+  const read = readBoth(asked);
+  if (!read.ok || form === undefined) return read;
+  const { required } = read;
+  return { ok: true, required: { ...required, echo: { ...required.echo, form } } };
+}
+
+type Asked = { headers: Readonly<Record<string, string>>; body: Uint8Array };
+
+function readBoth({ headers, body }: Asked): Read {
   if (headers["payment-required"] !== undefined) return readPaymentRequired(headers);
   if (body.length === 0 || body.length > MAX_BODY_BYTES || isAmbiguousJson(body)) return readPaymentRequired(headers);
   const value = jsonOf(body);

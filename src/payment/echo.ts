@@ -4,7 +4,7 @@ import {
   PAYMENT_IDENTIFIER,
   type IdentifierDeclaration,
 } from "./identifier.ts";
-import type { WireRequest } from "./types.ts";
+import type { PaymentForm, WireRequest } from "./types.ts";
 import { isPortable } from "./x402-header.ts";
 import { isRecord } from "../evidence/record.ts";
 
@@ -17,6 +17,8 @@ export type Echo = {
   extensions: Record<string, unknown>;
   /** How the seller declares payment identifiers, or null where it does not support them. */
   identifier: IdentifierDeclaration | null;
+  /** The one form in which the seller takes payments, as its offer shows. */
+  form?: PaymentForm;
 };
 
 /**
@@ -59,14 +61,15 @@ export function readEcho({ resource, extensions }: { resource?: unknown; extensi
  * is asked: the payment is for no other (threat T26).
  */
 export function echoFor(
-  { resource, extensions, identifier }: Echo,
+  { resource, extensions, identifier, form }: Echo,
   secret: string,
   request: WireRequest,
-): Pick<WireRequest, "paymentResource" | "paymentExtensions"> {
+): Pick<WireRequest, "paymentResource" | "paymentExtensions" | "paymentForm"> {
   const sent = { ...extensions, ...(identifier === null ? {} : identifierExtension(identifier, secret, request)) };
   return {
     ...(resource !== null && isSameUrl(resource.url, request.url) ? { paymentResource: resource } : {}),
     ...(Object.keys(sent).length === 0 ? {} : { paymentExtensions: sent }),
+    ...(form === undefined ? {} : { paymentForm: form }),
   };
 }
 

@@ -44,6 +44,9 @@ export type Refusal = {
   promised?: string;
 };
 
+/** How a payment is written for a seller that takes it in one form only: `text` is base64 in place of an object. */
+export type PaymentForm = "text";
+
 /** The request as it goes on the wire, kept so that a retry sends the same bytes. */
 export type WireRequest = {
   method: "POST";
@@ -57,6 +60,8 @@ export type WireRequest = {
   paymentResource?: Record<string, unknown>;
   /** Extensions of that payment: the seller's declared ones, and our payment identifier if it takes one. */
   paymentExtensions?: Record<string, unknown>;
+  /** The form of that payment, if its offer showed one. */
+  paymentForm?: PaymentForm;
 };
 
 /** One attempt at a logical purchase in the journal. */

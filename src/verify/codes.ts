@@ -77,6 +77,7 @@ export const LAYER_CODES = {
     nonce_missing: { fail: "The request bytes do not carry the purchase's nonce." },
     model_name_mismatch: { fail: "The request bytes ask for another model than the receipt names." },
     origin_mismatch: { fail: "The request went to another address than the policy names." },
+    path_mismatch: { fail: "The request went to another path than the policy names." },
     provider_mismatch: { fail: "The seller is of another kind than the policy names." },
     exchange_format_unknown: UNKNOWN_FORMAT,
     not_signed: { skip: "No signature that passed covers the request." },

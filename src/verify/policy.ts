@@ -116,6 +116,8 @@ export const registrySchema = z.strictObject({
 const sellerPolicySchema = referenceValuesSchema.extend({
   /** Scheme, host and port that requests go to. */
   origin: z.string().max(512).optional(),
+  /** The path of its one address, of a kind of seller without a path for each model. Absent: the kind's own. */
+  path: z.string().max(512).optional(),
   /** In place of an origin: the registry with the seller's present places. */
   registry: registrySchema.optional(),
   /** Kind of seller. */

@@ -100,6 +100,7 @@ export async function openContext(handlers: readonly Handler[]): Promise<BuyerCo
     wallet: null,
     clock,
     providerOf,
+    carrierOf: providerOf,
     catalog: createCatalog({ sellers: config.sellers, providerOf, clock, maxAgeMs: 1000 }),
     quotes: createQuoteCache(1000),
     chains: new Map(),

@@ -3,7 +3,8 @@ import { dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
 import * as z from "zod";
 import { quoted } from "../quoted.ts";
-import { lookAtSeller, type NewSeller, type Wanted } from "../../buyer/new-seller.ts";
+import { lookAtSeller, type NewSeller } from "../../buyer/new-seller.ts";
+import type { Wanted } from "../../buyer/wanted-seller.ts";
 import { withSeller } from "../../config/change.ts";
 import { configPath, validConfig, type ConfigFile } from "../../config/load.ts";
 import { newConfig } from "../../config/new-config.ts";
@@ -13,7 +14,7 @@ import { fileExists, isThere, writeNew } from "../../files/write-new.ts";
 import { createHttp } from "../../http/client.ts";
 import { moneyText } from "../../chain/money-text.ts";
 import { walletFromPrivateKey } from "../../payment/wallet.ts";
-import { ADDRESS_FORM, idOf, originOf, sellerText, viewOf } from "../add-seller.ts";
+import { ADDRESS_FORM, idOf, placeOf, sellerText, viewOf } from "../add-seller.ts";
 import { hasTerminal } from "../ask.ts";
 import type { Finding } from "../doctor/check.ts";
 import { summaryOf, tellFindings } from "../doctor/doctor.ts";
@@ -124,14 +125,15 @@ async function sellersFor(
     added.push(seller);
   };
   const known = place.devnet?.seller ?? null;
-  const named = [...new Set((urls ?? []).map(originOf))];
-  for (const origin of named) await add({ id: idOf(origin), origin }, false);
+  const named = [...new Map((urls ?? []).map(placeOf).map((one) => [one.origin, one])).values()];
+  for (const one of named) await add({ id: idOf(one.origin), ...one }, false);
   if (named.length === 0 && known !== null) await add(known, true);
   while (named.length === 0 && known === null && ask !== null) {
     const url = await ask.text("Address of a seller (empty: no more for now)", { check: addressProblem });
     if (url === "") break;
     try {
-      await add({ id: idOf(originOf(url)), origin: originOf(url) }, false);
+      const place = placeOf(url);
+      await add({ id: idOf(place.origin), ...place }, false);
     } catch (error) {
       if (!Proof402Error.isInstance(error) || error.code === "aborted") throw error;
       tell(`${error.message} Name another seller, or none.`);
@@ -142,7 +144,7 @@ async function sellersFor(
 
 function addressProblem(url: string): string | undefined {
   try {
-    if (url !== "") originOf(url);
+    if (url !== "") placeOf(url);
     return undefined;
   } catch {
     return ADDRESS_FORM;

@@ -1,5 +1,5 @@
 import { jsonOf } from "../../evidence/bytes.ts";
-import { readEventStream } from "../../evidence/exchange/openai-chat/event-stream.ts";
+import { readEventStream } from "../../evidence/event-stream.ts";
 import type { Upstream } from "../upstream.ts";
 
 /** A message as a gateway passes it on. */

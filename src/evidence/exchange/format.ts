@@ -20,6 +20,13 @@ export type Asked = {
 export type ExchangeFormat = {
   /** Completes "an ... request". */
   name: string;
+  /** How its requests travel, by the name in the table of carriers. A format that leaves this out is spoken over HTTP. */
+  carrier?: "mcp";
+  /**
+   * The path of a seller's one address, for formats without a path for each model. A seller's entry or a policy may name another.
+   * Other formats leave this out.
+   */
+  at?: string;
   /** The path that requests for a model go to, or this request. */
   pathOf: (model: string, request?: Uint8Array) => string;
   /** Describes an input for a model with these tensors: each value's name and its form in a few words. */

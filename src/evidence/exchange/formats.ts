@@ -1,4 +1,5 @@
 import type { ExchangeFormat } from "./format.ts";
+import { mcpTool } from "./mcp-tool/mcp-tool.ts";
 import { ollamaChat } from "./ollama/ollama-chat.ts";
 import { oip } from "./oip.ts";
 import { openAiChat } from "./openai-chat/openai-chat.ts";
@@ -10,6 +11,7 @@ export const FORMATS = {
   opengradient: openAiChat,
   "openai-x402": plainChat,
   "marlin-oyster": ollamaChat,
+  "mcp-tool": mcpTool,
 } as const satisfies Record<string, ExchangeFormat>;
 
 /** The format of a receipt's exchange, or null if this version does not know its kind of seller. */

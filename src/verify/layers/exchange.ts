@@ -137,10 +137,10 @@ function judgeAnswered(core: ReceiptCore, attested: LayerResult, signature: Laye
 /** Null where request and answer name the model that was asked for. */
 function judgeNames(core: ReceiptCore, answer: "signed answer" | "answer"): LayerResult | null {
   const { seller, request, response } = core;
-  const format = formatOf(seller.provider);
+  const format: ExchangeFormat | null = formatOf(seller.provider);
   if (format === null) return unknownFormat();
   const asked = request.body === undefined ? undefined : bytesOf(request.body);
-  if (request.path !== format.pathOf(request.model, asked))
+  if (format.at === undefined && request.path !== format.pathOf(request.model, asked))
     return fail("path_mismatch", "The request went to another model's address.");
   // A refusal has no model's name to give.
   if (!isAnswer(core)) return skip("not_answered", `The seller answered with status ${response.status}, by no model.`);

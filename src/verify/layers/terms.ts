@@ -1,3 +1,4 @@
+import { formatOf } from "../../evidence/exchange/formats.ts";
 import { evidenceOf } from "../../evidence/methods/methods.ts";
 import type { LayerResult, ReceiptCore } from "../../receipts/schema.ts";
 import { onlyOne, onlySignature } from "../find-evidence.ts";
@@ -9,7 +10,7 @@ import { fail, skip } from "../types.ts";
  * `fail` where it went elsewhere, and a `skip` where the policy does not say.
  */
 export function judgePlace(core: ReceiptCore, policy: AppraisalPolicy): LayerResult | null {
-  const { seller } = core;
+  const { seller, request } = core;
   const known = sellerOf(policy, seller.id);
   if (known === undefined) return skip("no_policy", "The policy does not know this seller.");
   const before = formerlyOf(known, core);
@@ -19,6 +20,9 @@ export function judgePlace(core: ReceiptCore, policy: AppraisalPolicy): LayerRes
     return fail("origin_mismatch", "The request went to another address than the policy names for this seller.");
   if (known.provider !== undefined && known.provider !== seller.provider)
     return fail("provider_mismatch", "The seller is of another kind than the policy names.");
+  const address = formatOf(seller.provider)?.at;
+  if (address !== undefined && request.path !== (known.path ?? address))
+    return fail("path_mismatch", "The request went to another path than the policy names for this seller.");
   return (known.origin === undefined && known.registry === undefined) || known.provider === undefined
     ? skip("seller_not_pinned", "The policy does not say where this seller is, or of which kind.")
     : null;

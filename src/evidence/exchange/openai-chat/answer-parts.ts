@@ -3,7 +3,7 @@ import type { AnswerPart, PartsReader, ToolCallPart } from "../format.ts";
 import { isPythonObject, readPythonJson, type PythonJson, type PythonObject } from "../python-json.ts";
 import { readChatAnswer } from "./chat-answer.ts";
 import { choiceOf, createCallJoiner, partOf, type CallFragment } from "./choice.ts";
-import { createEventStreamReader } from "./event-stream.ts";
+import { createEventStreamReader } from "../../event-stream.ts";
 
 /**
  * Reads a chat's answer piece by piece, by the rules of `readChatAnswer`. Falls silent at the first frame that makes the

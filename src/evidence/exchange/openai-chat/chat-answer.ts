@@ -4,7 +4,7 @@ import { ambiguityOf } from "../../json-text.ts";
 import type { UnreadableReason } from "../format.ts";
 import { isPythonObject, isTruthy, readPythonJson, type PythonJson, type PythonObject } from "../python-json.ts";
 import { choiceOf, joinCalls, partOf, type MessagePart } from "./choice.ts";
-import { readEventStream } from "./event-stream.ts";
+import { readEventStream } from "../../event-stream.ts";
 
 /** What an answer says. Its text or, if it calls tools, the calls: sellers sign one of both. */
 export type ChatAnswer = {

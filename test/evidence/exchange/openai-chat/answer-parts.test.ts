@@ -1,10 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { utf8 } from "../../../../src/evidence/bytes.ts";
-import {
-  createEventStreamReader,
-  readEventStream,
-} from "../../../../src/evidence/exchange/openai-chat/event-stream.ts";
+import { createEventStreamReader, readEventStream } from "../../../../src/evidence/event-stream.ts";
 import { openAiChat } from "../../../../src/evidence/exchange/openai-chat/openai-chat.ts";
 import type { AnswerPart } from "../../../../src/evidence/exchange/format.ts";
 

@@ -1,0 +1,88 @@
+import { Proof402Error } from "../../../errors.ts";
+import { jsonOf, textOf, utf8 } from "../../bytes.ts";
+import { isAmbiguousJson, isInteroperable, membersIn } from "../../json-text.ts";
+import { isRecord } from "../../record.ts";
+import { unreadableAnswer, type ExchangeFormat } from "../format.ts";
+import { TERMS_KEY, textsIn } from "../../tool-parts.ts";
+
+const NONCE = /^[0-9a-f]{64}$/;
+
+/**
+ * A call of a tool of an MCP server. Its model is the tool, its input the arguments. The bytes of both parts are those of
+ * `requestPartOf` and `responsePartOf`: what was asked and answered, exactly as it was sent and received. A seller that signs, signs these.
+ * The nonce is in `_meta`, so that it is no argument to the tool. No answer repeats it.
+ */
+export const mcpTool = {
+  name: "MCP tool",
+  carrier: "mcp",
+  at: "/mcp",
+
+  pathOf: () => "/mcp",
+
+  describeInput: () => ({ arguments: "those of the tool, by name" }),
+
+  writeRequest({ model, input, nonce }) {
+    if (!isInteroperable(input))
+      throw new Proof402Error("invalid_input", "The input holds what JSON cannot carry, or is nested too deeply.", {
+        next: "Give the tool's arguments by name, as plain JSON.",
+      });
+    const part = { name: model, arguments: input, _meta: { [TERMS_KEY]: nonce } };
+    return { headers: {}, body: utf8(JSON.stringify(part)) };
+  },
+
+  exampleInput: () => ({}),
+
+  pricedBy(request) {
+    const members = membersIn(textOf(request) ?? "");
+    return JSON.stringify([members?.get("name") ?? null, members?.get("arguments") ?? null]);
+  },
+
+  readInput(request) {
+    const asked = fieldsOf(request)?.["arguments"];
+    return isRecord(asked) ? asked : null;
+  },
+
+  readAnswer(response) {
+    if (isAmbiguousJson(response)) return unreadableAnswer(response, "inconsistent");
+    const fields = fieldsOf(response);
+    const content = fields?.["content"];
+    if (fields === null || !Array.isArray(content)) return unreadableAnswer(response, "other_format");
+    if (fields["isError"] === true) return unreadableAnswer(response, "states_error");
+    return { readable: true, answer: answerOf(content, fields["structuredContent"]) };
+  },
+
+  nonceIn(body, part) {
+    const meta = part === "request" && !isAmbiguousJson(body) ? fieldsOf(body)?.["_meta"] : null;
+    const nonce = isRecord(meta) ? meta[TERMS_KEY] : null;
+    return typeof nonce === "string" && NONCE.test(nonce) ? nonce : null;
+  },
+
+  modelIn(body, part) {
+    const name = part === "request" && !isAmbiguousJson(body) ? fieldsOf(body)?.["name"] : null;
+    return typeof name === "string" ? name : null;
+  },
+
+  mustCarry: { request: ["nonce", "model"], response: [] },
+  isAmbiguous: isAmbiguousJson,
+} as const satisfies ExchangeFormat;
+
+function fieldsOf(body: Uint8Array): Record<string, unknown> | null {
+  const value = jsonOf(body);
+  return isRecord(value) ? value : null;
+}
+
+/** Structured content as it is, if texts repeat it or there are none; texts as one text; anything else as it came. */
+function answerOf(content: readonly unknown[], structured: unknown): Record<string, unknown> {
+  const texts = textsIn(content);
+  if (structured === undefined) return texts === null ? { content } : { text: texts.join("\n") };
+  const isRepeated = texts?.every((text) => isSameJson(text, structured)) === true;
+  return isRecord(structured) && isRepeated ? structured : { content, structuredContent: structured };
+}
+
+function isSameJson(text: string, value: unknown): boolean {
+  try {
+    return JSON.stringify(JSON.parse(text)) === JSON.stringify(value);
+  } catch {
+    return false;
+  }
+}
