@@ -156,6 +156,8 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
           ],
         },
         enclave: enclave ?? null,
+        // One honest seller sells by both ways.
+        mcp: name === "honest",
         ...(signer === undefined ? {} : { signer }),
         anchoring: { anchor: await relay.anchor(), relay: relay.place, ...BATCHES },
         proving: proofs && isProving(name) ? { ...proofs, record: verifiers.record } : undefined,

@@ -2,6 +2,7 @@ import { Hono, type Context } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { cors } from "hono/cors";
 import { methodNotAllowed } from "hono/method-not-allowed";
+import { mcpTool } from "../evidence/exchange/mcp-tool/mcp-tool.ts";
 import { canonicalJson } from "../evidence/canonical.ts";
 import { fromHex, keccak256, toBase64, toHex, utf8 } from "../evidence/bytes.ts";
 import { TEE_HEADERS, teeMessageHash } from "../evidence/tee-signature.ts";
@@ -15,6 +16,7 @@ import type { KeptAnswer } from "./paid-calls.ts";
 import type { NodePayment } from "./payment.ts";
 import type { Signer } from "./signer.ts";
 import type { ServedModel } from "./payment-gate.ts";
+import { createMcpTools } from "./mcp/tools.ts";
 import { createSeller, type Order } from "./sell.ts";
 import { inferResponse, modelMetadata, readInferRequest, serverMetadata, versionOf } from "./oip.ts";
 
@@ -43,9 +45,15 @@ type Evidence = {
 
 /** The node's HTTP surface: Open Inference Protocol v2, x402 v2, and where there is an enclave its attestation. */
 export function createApp(
-  options: Evidence & { served: readonly ServedModel[]; payment: NodePayment; judges: Judges; observe: Observe },
+  options: Evidence & {
+    mcp: boolean;
+    served: readonly ServedModel[];
+    payment: NodePayment;
+    judges: Judges;
+    observe: Observe;
+  },
 ): Hono {
-  const { served, payment, judges, enclave, signer, batches, relay, proofs, observe } = options;
+  const { mcp, served, payment, judges, enclave, signer, batches, relay, proofs, observe } = options;
   const manifest = manifestOf(served);
   const withModel = modelIn(served);
   const seller = createSeller({
@@ -108,6 +116,14 @@ export function createApp(
       ...(batches === null || relay === undefined ? {} : { relays: [relay] }),
     }),
   );
+  if (mcp) {
+    const tools = createMcpTools(served, payment, {
+      sell: seller,
+      askForPayment: (c, one) => askForPayment(judges, c, one),
+    });
+    app.use(mcpTool.at, limitBody);
+    app.post(mcpTool.at, tools);
+  }
   if (signer !== null) addSigningKey(app, signer, enclave);
   if (enclave !== null) addAttestation(app, enclave);
   if (batches !== null) addBatchRoutes(app, batches);
@@ -119,7 +135,7 @@ export function createApp(
 const readableAnywhere = cors({
   origin: "*",
   allowMethods: ["GET", "HEAD", "POST"],
-  allowHeaders: ["content-type", "payment-signature"],
+  allowHeaders: ["content-type", "payment-signature", "mcp-protocol-version", "mcp-method", "mcp-name"],
   exposeHeaders: ["payment-required", "payment-response", ...Object.values(TEE_HEADERS)],
 });
 
@@ -165,25 +181,27 @@ async function readOrder(c: Context, served: ServedModel): Promise<Order | Respo
 
 /** Runs the model, and signs the exact bytes that came in and go out. */
 async function work(
-  { served, request, body }: Order,
+  { served, request, body, write }: Order,
   signer: Signer | null,
   observe: Observe,
 ): ReturnType<Parameters<typeof createSeller>[0]["work"]> {
   const from = performance.now();
   const outputs = await served.model.run(request.inputs);
   observe({ kind: "computed", model: served.model.name, seconds: (performance.now() - from) / 1000 });
-  const text = inferResponse(served.model, request, outputs);
+  const text = write?.(outputs) ?? inferResponse(served.model, request, outputs);
   const signature = signer === null ? {} : await signatureHeaders(signer, body, utf8(text));
   return { headers: { "content-type": "application/json", ...signature }, body: text };
 }
 
 /** Has an answer that was paid for proved, and puts its signed hashes among those to be anchored: both once. */
 async function publish(
-  { served, request, body }: Order,
+  { served, request, body, write }: Order,
   answer: KeptAnswer,
   { batches, proofs }: Evidence,
 ): Promise<void> {
-  await proofs?.add(served.model.name, { request: body, inputs: request.inputs, response: utf8(answer.body) });
+  // A proof is compared with tensors, and an answer in another form holds none.
+  if (write === undefined)
+    await proofs?.add(served.model.name, { request: body, inputs: request.inputs, response: utf8(answer.body) });
   const leaf = leafOf(answer);
   if (leaf !== null) await batches?.add(leaf);
 }

@@ -90,6 +90,8 @@ const fields = z.strictObject({
       "name nitriding, a helper or both",
     )
     .optional(),
+  /** Sells the models as tools of an MCP server at `/mcp`, too. */
+  mcp: z.boolean().default(false),
   /** SQLite file of the payments taken and their answers. */
   database: z.string().min(1),
   /** How long a paid answer can be had again, seconds. */

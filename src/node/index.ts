@@ -68,6 +68,8 @@ export type InferenceNodeOptions = {
   records?: NodeRecords;
   /** Calls of one payer in so many seconds. One more is told 429, unsettled. Needs rate-limiter-flexible. */
   perPayer?: Rate | undefined;
+  /** Sells the models as tools of an MCP server at `/mcp`, too. */
+  mcp?: boolean | undefined;
   /** Told of each computation, each payment, and each row of its database that it cannot read. What it throws is dropped. */
   observe?: Observe | undefined;
 };
@@ -166,6 +168,7 @@ export async function createInferenceNode(options: InferenceNodeOptions): Promis
   const own = ownPayee && !sharedPayee;
   const judges = { gate, calls, chain, payerWaits, confirmations, waitSeconds, ownPayee: own, sharedPayee };
   const app = createApp({
+    mcp: options.mcp === true,
     served,
     payment,
     judges,

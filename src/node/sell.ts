@@ -6,6 +6,7 @@ import { canonicalJson } from "../evidence/canonical.ts";
 import { lastSecondOf } from "../evidence/settlement.ts";
 import { accept, type Accepted, type Judges } from "./accept.ts";
 import type { InferRequest } from "./oip.ts";
+import type { Tensor } from "../onnx/tensors.ts";
 import type { KeptAnswer, PaidCall } from "./paid-calls.ts";
 import type { Payment } from "./payment.ts";
 import { settleOwn } from "./own-settlement.ts";
@@ -15,7 +16,14 @@ import { tooMany } from "./rate-limit.ts";
 import { settle, type Decision } from "./settle.ts";
 
 /** A request that fits the model it is for. */
-export type Order = { served: ServedModel; request: InferRequest; body: Bytes };
+export type Order = {
+  served: ServedModel;
+  request: InferRequest;
+  /** What is hashed and signed of the request. */
+  body: Bytes;
+  /** Writes the answer in another form than the Open Inference Protocol's. */
+  write?: (outputs: readonly Tensor[]) => string;
+};
 
 /** What stands behind the counter. */
 export type Counter = Judges & {

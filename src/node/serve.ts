@@ -130,6 +130,7 @@ async function openNode(config: NodeConfig, observe: Observe): Promise<Opened> {
       proving: proving ?? undefined,
       anchoring,
       records: { database, keepSeconds },
+      mcp: config.mcp,
       perPayer: limits.perPayer,
       observe,
     });
