@@ -93,7 +93,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^proof402$/, replacement: join(import.meta.dirname, "src/index.ts") },
-      { find: /^proof402\/(tools|verify)$/, replacement: join(import.meta.dirname, "src/$1/index.ts") },
+      { find: /^proof402\/(pages|tools|verify)$/, replacement: join(import.meta.dirname, "src/$1/index.ts") },
     ],
   },
   test: {

@@ -6,13 +6,25 @@ import { STYLE } from "./style.ts";
 const named = (text: string): string => `'sha256-${toBase64(sha256(utf8(text)))}'`;
 
 /**
- * A whole page. It loads nothing, sends nothing, and runs no script but the one given, which comes last. The script is our
+ * A whole page. It loads nothing, sends nothing, and runs no script but the one given, which comes last. `style`
+ * is added to the look of receipts. The script is our
  * own and holds no closing tag.
  */
-export function pageOf({ title, body, script }: { title: string; body: Html; script?: string }): string {
+export function pageOf({
+  title,
+  body,
+  script,
+  style = "",
+}: {
+  title: string;
+  body: Html;
+  script?: string;
+  style?: string;
+}): string {
+  const look = `${STYLE}${style}`;
   const csp = [
     "default-src 'none'",
-    `style-src ${named(STYLE)}`,
+    `style-src ${named(look)}`,
     ...(script === undefined ? [] : [`script-src ${named(script)}`]),
     "base-uri 'none'",
     "form-action 'none'",
@@ -25,7 +37,7 @@ export function pageOf({ title, body, script }: { title: string; body: Html; scr
         <meta name="referrer" content="no-referrer" />
         <meta name="viewport" content="width=device-width" />
         <title>${title}</title>
-        ${{ markup: `<style>${STYLE}</style>` }}
+        ${{ markup: `<style>${look}</style>` }}
       </head>
       <body>
         ${body} ${script === undefined ? "" : { markup: `<script>${script}</script>` }}

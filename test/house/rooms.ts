@@ -56,7 +56,7 @@ export const ARROWS: Record<string, readonly string[]> = {
     "errors",
   ],
   // By their public names only.
-  "mcp-server": ["index", "tools", "verify"],
+  "mcp-server": ["index", "pages", "tools", "verify"],
   subprocess: [],
   onnx: ["subprocess", "peers", "errors"],
   node: [
