@@ -28,6 +28,7 @@ export function pageOf({
     ...(script === undefined ? [] : [`script-src ${named(script)}`]),
     "base-uri 'none'",
     "form-action 'none'",
+    "connect-src 'none'",
   ].join("; ");
   const { markup } = html`<!doctype html>
     <html lang="en">

@@ -1,91 +1,228 @@
-import { isReport, MAX_REPORT_BYTES } from "../receipts/report-schema.ts";
-import { textOf } from "../evidence/bytes.ts";
-import { parseJsonText } from "../evidence/json-text.ts";
-import { appraisalPolicySchema, policyHash, sellerOf, trustSchema, type AppraisalPolicy } from "../verify/policy.ts";
-import { verifyReport } from "../verify/verify-report.ts";
-import { verifyReceipt } from "../verify/verify-receipt.ts";
+import { MAX_REPORT_BYTES } from "../receipts/report-schema.ts";
+import { createVerificationCache } from "../verify/verification-cache.ts";
 import { html, type Html } from "./html.ts";
-import { receiptArticle } from "./receipt-page.ts";
-import { reportArticle } from "./report-page.ts";
+import { judgeFile, readTrust, refused, type JudgedFile, type Trust } from "./judged-file.ts";
+import { said } from "./parts.ts";
 
-/** The script of `verify.html`: it judges the files that a person drops on the page. Nothing leaves the page. */
+/**
+ * The script of `verify.html`: it judges the files that a person chooses or drops on the page. Nothing leaves the page, and nothing
+ * of its address is read.
+ */
 
-type Dropped = { name: string; bytes: Uint8Array };
-type Trust = { name: string; policy: AppraisalPolicy };
+type Listed = Omit<JudgedFile, "article">;
 
-const receipts: Dropped[] = [];
+/** Files are read again to be shown: a thousand of them are not held. */
+const files: { name: string; file: File }[] = [];
+let listed: Listed[] = [];
 let trust: Trust | null = null;
-/** Verdicts of an earlier choice of files come too late. */
+let session = createVerificationCache();
+let problems: string[] = [];
+/** The work for an earlier choice of files ends at its next step. */
 let turn = 0;
 
-const find = (id: string): HTMLElement => {
+const MAX_FILES = 10_000;
+/** Milliseconds of work between two looks at what the reader does. */
+const SLICE = 40;
+
+const byId = (id: string): HTMLElement => {
   const found = document.getElementById(id);
   if (found === null) throw new Error(`no #${id}`);
   return found;
 };
+const put = (id: string, shown: Html): void => {
+  byId(id).innerHTML = shown.markup;
+};
 
-async function take(files: Iterable<File>): Promise<void> {
-  for (const file of files) {
-    // One byte more than a report may have, so that its fault is named.
-    const bytes = new Uint8Array(await file.slice(0, MAX_REPORT_BYTES + 1).arrayBuffer());
-    const found = trustIn(file.name, bytes);
-    if (found === null) receipts.push({ name: file.name, bytes });
-    else trust = found;
+let began = performance.now();
+/** Lets the page answer its reader. */
+async function rest(): Promise<void> {
+  if (performance.now() - began < SLICE) return;
+  await new Promise((done) => setTimeout(done));
+  began = performance.now();
+}
+
+/** One byte more than a report may have, so that its fault is named. Null if the file is gone, or a folder. */
+const bytesOf = async (file: File): Promise<Uint8Array | null> => {
+  try {
+    return new Uint8Array(await file.slice(0, MAX_REPORT_BYTES + 1).arrayBuffer());
+  } catch {
+    return null;
   }
-  await show();
-}
+};
 
-function trustIn(name: string, bytes: Uint8Array): Trust | null {
-  const json = parseJsonText(textOf(bytes) ?? "");
-  const parsed = json.ok ? trustSchema.safeParse(json.value) : null;
-  return parsed?.success === true ? { name, policy: parsed.data.policy } : null;
-}
-
-async function show(): Promise<void> {
+async function take(chosen: readonly File[]): Promise<void> {
   turn += 1;
   const mine = turn;
-  find("trusted").textContent =
+  problems = [];
+  const trusts: Trust[] = [];
+  const others: typeof files = [];
+  for (const file of chosen) {
+    const name = file.webkitRelativePath === "" ? file.name : file.webkitRelativePath;
+    const bytes = await bytesOf(file);
+    const found = bytes === null ? null : readTrust(name, bytes);
+    if (mine !== turn) return;
+    if (found === null) others.push({ name, file });
+    else if ("fault" in found) problems.push(`${found.name}: ${found.fault} It is not used.`);
+    else trusts.push(found);
+    await rest();
+  }
+  const [first, ...more] = trusts;
+  if (first !== undefined && more.some(({ hash }) => hash !== first.hash))
+    problems.push("Several trust files with different policies were chosen at once. None of them is used: choose one.");
+  else if (first !== undefined) {
+    if (trust !== null && trust.hash !== first.hash) problems.push(`${first.name} takes the place of ${trust.name}.`);
+    if (trust?.hash !== first.hash) listed = [];
+    trust = first;
+  }
+  const room = MAX_FILES - files.length;
+  if (others.length > room) problems.push(`${others.length - room} files are left out: the page takes ${MAX_FILES}.`);
+  files.push(...others.slice(0, room));
+  await judgeAll(mine);
+}
+
+async function judgeAll(mine: number): Promise<void> {
+  session = createVerificationCache();
+  const one = files.length === 1;
+  if (one) listed = [];
+  showTrust();
+  put("list", files.length > 1 ? tableOf() : html``);
+  put("page", html``);
+  if (globalThis.crypto?.subtle === undefined) {
+    // Each signature would fail for want of a checker, and a genuine file would be called a forgery.
+    say(
+      "This browser checks signatures only on pages from the disk, from https or from localhost. Nothing was judged.",
+    );
+    return;
+  }
+  for (let at = listed.length; at < files.length; at += 1) {
+    const judged = await judge(at);
+    if (mine !== turn) return;
+    const { article: _article, ...row } = judged;
+    listed.push(row);
+    if (one) showPage(0, judged);
+    else document.querySelector("tbody")?.insertAdjacentHTML("beforeend", rowOf(at).markup);
+    const bar = document.querySelector("progress");
+    if (bar !== null) [bar.max, bar.value, bar.hidden] = [files.length, at + 1, at + 1 === files.length];
+    await rest();
+    if (mine !== turn) return;
+  }
+  say(summary());
+  byId("results").dataset["shown"] = String(mine);
+}
+
+const say = (words: string): void => {
+  byId("said").textContent = [...problems, words].join(" ");
+};
+
+async function judge(at: number): Promise<JudgedFile> {
+  const { name, file } = files[at] ?? { name: "", file: new File([], "") };
+  const bytes = await bytesOf(file);
+  if (bytes === null) {
+    const message = "It could not be read. A folder is chosen by the second button.";
+    return refused("file", name, { code: "receipt_unreadable", message });
+  }
+  return judgeFile({ name, bytes }, trust, session);
+}
+
+const showTrust = (): void => {
+  byId("trusted").textContent =
     trust === null
       ? "No trust file: nothing pinned is checked, and no receipt can be verified."
-      : `Judged by ${trust.name}, policy ${policyHash(trust.policy)}.`;
-  const articles: Html[] = [];
-  for (const one of receipts) articles.push(await judge(one));
+      : `Judged by ${trust.name}, policy ${trust.hash}. Its author says who is trusted: take it from somebody you trust.`;
+};
+
+function summary(): string {
+  if (files.length === 0) return "";
+  const counts = new Map<string, number>();
+  for (const { verdict } of listed) counts.set(verdict, (counts.get(verdict) ?? 0) + 1);
+  const found = [...counts].map(([verdict, count]) => `${count} ${verdict}`).join(", ");
+  return `${files.length === 1 ? "1 file" : `${files.length} files`} judged: ${found}.`;
+}
+
+const tableOf = (): Html =>
+  html`<h2>Files</h2>
+    <progress aria-label="Files judged" value="0"></progress>
+    <table>
+      <caption>
+        Choose a file to see its page
+      </caption>
+      <thead>
+        <tr>
+          <th scope="col">Number</th>
+          <th scope="col">File</th>
+          <th scope="col">Verdict</th>
+          <th scope="col">About</th>
+        </tr>
+      </thead>
+      <tbody>
+        ${listed.map((_row, at) => rowOf(at))}
+      </tbody>
+    </table>`;
+
+const titleOf = ({ verdict, simulated, code }: Listed): string =>
+  verdict === "refused" ? `REFUSED: ${code}` : `${verdict.toUpperCase()}${simulated ? " (simulated hardware)" : ""}`;
+
+function rowOf(at: number): Html {
+  const row = listed[at];
+  if (row === undefined) return html``;
+  return html`<tr>
+    <td>${at + 1}</td>
+    <th scope="row"><button type="button" data-file="${at}">${said(files[at]?.name ?? "")}</button></th>
+    <td class="${row.verdict === "refused" ? "failed" : row.verdict}">${titleOf(row)}</td>
+    <td>${said(row.about)} ${sharedWith(row, at)}</td>
+  </tr>`;
+}
+
+/** What a reader of the list must not count twice. */
+function sharedWith({ id, purchase }: Listed, at: number): string {
+  const before = (has: (row: Listed) => boolean): number => listed.slice(0, at).findIndex(has) + 1;
+  const same = id === null ? 0 : before((row) => row.id === id);
+  if (same > 0) return `The same receipt as number ${same}.`;
+  const rival = purchase === null ? 0 : before((row) => row.purchase === purchase);
+  return rival > 0
+    ? `ANOTHER RECEIPT OF THE PAYMENT OF NUMBER ${rival}: one payment justifies one action, and only buyer or seller can tell which is genuine.`
+    : "";
+}
+
+function showPage(at: number, { article }: JudgedFile): void {
+  put(
+    "page",
+    html`<p>File ${at + 1}: ${said(files[at]?.name ?? "")}</p>
+      ${article}`,
+  );
+  byId("page").dataset["file"] = String(at);
+}
+
+/** The page of one file of several: judged again from its bytes, since it may have changed. */
+async function open(at: number): Promise<void> {
+  const mine = turn;
+  const judged = await judge(at);
   if (mine !== turn) return;
-  find("results").innerHTML = html`${articles}`.markup;
-  find("results").dataset["shown"] = String(mine);
+  showPage(at, judged);
+  byId("page").focus();
 }
 
-async function judge({ name, bytes }: Dropped): Promise<Html> {
-  const policy = trust?.policy ?? appraisalPolicySchema.parse({});
-  const judgedBy = trust === null ? "no trust file" : `the trust file ${trust.name}`;
-  const knows = (seller: string): boolean => sellerOf(policy, seller) !== undefined;
-  if (isReport(bytes)) {
-    const judged = await verifyReport(bytes, policy);
-    if (judged.ok)
-      return html`<p>File ${name}</p>
-        ${await reportArticle(judged, { judgedBy, knows })}`;
-    return html`<article>
-      <h1 class="failed">NOT A REPORT THAT CAN BE TRUSTED</h1>
-      <p>${name}: ${judged.message} <code>${judged.code}</code></p>
-    </article>`;
-  }
-  const verified = await verifyReceipt(bytes, policy);
-  if (!verified.ok)
-    return html`<article>
-      <h1 class="failed">NOT A RECEIPT THAT CAN BE TRUSTED</h1>
-      <p>${name}: ${verified.message} <code>${verified.code}</code></p>
-    </article>`;
-  const { receipt, appraisal, facts } = verified;
-  const known = knows(receipt.core.seller.id);
-  return html`<p>File ${name}</p>
-    ${receiptArticle({ receipt, appraisal, facts, known, judgedBy })}`;
+for (const id of ["files", "folder"]) {
+  const input = byId(id) as HTMLInputElement;
+  input.addEventListener("change", () => {
+    void take([...(input.files ?? [])]);
+    // The same file chosen again is a choice, too.
+    input.value = "";
+  });
 }
-
-const input = find("files") as HTMLInputElement;
-input.addEventListener("change", () => void take([...(input.files ?? [])]));
+byId("list").addEventListener("click", ({ target }) => {
+  const button = target instanceof Element ? target.closest("button") : null;
+  const at = button?.dataset["file"];
+  if (at !== undefined) void open(Number(at));
+});
+byId("clear").addEventListener("click", () => {
+  turn += 1;
+  [files.length, listed, trust, problems] = [0, [], null, []];
+  void judgeAll(turn);
+});
 document.addEventListener("dragover", (event) => event.preventDefault());
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   void take([...(event.dataTransfer?.files ?? [])]);
 });
-void show();
+void judgeAll(turn);

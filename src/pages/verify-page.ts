@@ -1,11 +1,14 @@
 import { html } from "./html.ts";
 import { pageOf } from "./page.ts";
 
+const STYLE = `button{font:inherit;text-align:start;min-height:24px;overflow-wrap:anywhere}#page:focus{outline:2px solid}progress{width:100%}#said{font-weight:600}@media print{.drop,progress{display:none}th button{border:0;padding:0;background:none;color:inherit}}`;
+
 /** `verify.html` around its script. */
 export const verifyPage = (script: string): string =>
   pageOf({
     title: "Verify a proof402 receipt",
     script,
+    style: STYLE,
     body: html`<header>
         <h1>Verify a proof402 receipt</h1>
         <p>
@@ -19,11 +22,19 @@ export const verifyPage = (script: string): string =>
           that. EZKL proofs are not judged here.
         </p>
       </header>
-      <div class="drop">
-        <label>Receipts, reports and trust file <input id="files" type="file" multiple /></label>
-      </div>
-      <p id="trusted" role="status"></p>
-      <main id="results" aria-live="polite"></main>
+      <main>
+        <div class="drop">
+          <label>Receipts, reports and trust file <input id="files" type="file" multiple /></label>
+          <label>Or a folder of them <input id="folder" type="file" webkitdirectory /></label>
+          <button id="clear" type="button">Start over</button>
+        </div>
+        <p id="trusted" role="status"></p>
+        <p id="said" role="status"></p>
+        <div id="results">
+          <div id="list"></div>
+          <section id="page" aria-label="The chosen file" tabindex="-1"></section>
+        </div>
+      </main>
       <noscript
         ><p>
           This page needs its own script to judge files. Without it, use <code>proof402 verify FILE</code>.

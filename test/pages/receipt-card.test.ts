@@ -38,7 +38,7 @@ const changed = (fields: Record<string, unknown>): Result => ({
 
 test("the script in the package is the one that its source makes", async () => {
   const made = await bundlePage(fileURLToPath(new URL("../../src/pages/card-app.ts", import.meta.url)));
-  expect(cardScript === made, "run npm run generate:card").toBe(true);
+  expect(cardScript === made, "stale: npm run generate:card").toBe(true);
 });
 
 test("the card is one small page that loads nothing", () => {

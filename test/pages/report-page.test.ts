@@ -169,13 +169,15 @@ describe.skipIf(chromium === null)("in a browser", () => {
       file("changed.json", Buffer.from(text.replace("Ada Lovelace", "Ada Lovelock"))),
       file("twice.json", Buffer.from('{"type":"proof402/report","type":"proof402/report"}')),
     ]);
-    await opened.page.locator('#results[data-shown="2"]').waitFor();
-    expect(await opened.page.locator("h1").allInnerTexts()).toEqual([
-      "Verify a proof402 receipt",
-      "Decisions: VERIFIED (simulated hardware)",
-      "Decisions: FAILED (simulated hardware)",
-      "NOT A REPORT THAT CAN BE TRUSTED",
+    await opened.page.locator('#results[data-shown="1"]').waitFor();
+    expect(await opened.page.locator("tbody td:nth-child(3)").allInnerTexts()).toEqual([
+      "VERIFIED (simulated hardware)",
+      "FAILED (simulated hardware)",
+      "REFUSED: report_malformed",
     ]);
+    await opened.page.locator('button[data-file="1"]').click();
+    await opened.page.locator('#page[data-file="1"]').waitFor();
+    expect(await opened.page.locator("#page h1").allInnerTexts()).toEqual(["Decisions: FAILED (simulated hardware)"]);
     expect(await opened.page.textContent("#results")).toContain("decision_altered");
     expect(opened.said).toEqual([]);
     await opened.page.close();

@@ -1,8 +1,14 @@
 import { readFileSync, statSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { redactReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
+import { MAX_FILE_BYTES } from "../../src/receipts/budget.ts";
+import { createReceipt, redactReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
+import { verifyReceipt } from "../../src/verify/verify-receipt.ts";
 import { findChromium, openChromium } from "../support/chromium.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
 
@@ -29,6 +35,7 @@ test("verify.html is one small file with a strict policy, and names nothing to l
     /^default-src &#39;none&#39;; style-src &#39;sha256-\S+&#39;; script-src &#39;sha256-\S+&#39;;/,
   );
   expect(policy).not.toContain("unsafe");
+  expect(policy).toContain("connect-src &#39;none&#39;");
   expect(text.split("<script").length - 1).toBe(1);
   const markup = text.slice(0, text.indexOf("<script"));
   expect(markup).not.toMatch(/\b(?:src|href)=/);
@@ -54,57 +61,164 @@ describe.skipIf(chromium === null)("verify.html in a browser, from the disk", ()
   });
 
   /** The page, and what it asked any network for. */
-  async function open(): Promise<{ page: Page; asked: string[] }> {
+  async function open(address = ""): Promise<{ page: Page; asked: string[] }> {
     const page = await browser.context.newPage();
     const asked: string[] = [];
     page.on("request", (request) => asked.push(request.url()));
-    await page.goto(pathToFileURL(PAGE).href);
+    await page.goto(pathToFileURL(PAGE).href + address);
     asked.length = 0;
     return { page, asked };
   }
 
-  /** The verdicts shown once so many choices of files were judged. */
+  /** The verdicts in the list, or of the one page, once so many choices of files were judged. */
   async function verdicts(page: Page, choices: number): Promise<string[]> {
-    await page.locator(`#results[data-shown="${choices + 1}"]`).waitFor();
-    return page.locator("article > h1").allInnerTexts();
+    await page.locator(`#results[data-shown="${choices}"]`).waitFor({ state: "attached" });
+    const listed = await page.locator("tbody td:nth-child(3)").allInnerTexts();
+    return listed.length > 0 ? listed : page.locator("#page article > :is(h1, h3):first-child").allInnerTexts();
   }
+  const text = (): string => new TextDecoder().decode(serializeReceipt(fixture.receipt));
+  const receiptFile = (name = "receipt.json"): Chosen => chosen(name, serializeReceipt(fixture.receipt));
 
-  test("shows facts without a trust file and says so, and the verdict with one", async () => {
-    const { page, asked } = await open();
-    const receipt = chosen("receipt.json", serializeReceipt(fixture.receipt));
-    await page.setInputFiles("#files", [receipt]);
+  test("shows facts without a trust file and says so, and the verdict with one, whatever the page's address says", async () => {
+    const { page, asked } = await open(`?trust=yes&verdict=verified&policy=${encodeURIComponent("{}")}#verified`);
+    await page.setInputFiles("#files", [receiptFile()]);
     expect(await verdicts(page, 1)).toEqual([expect.stringMatching(/^UNVERIFIED/)]);
     expect(await page.textContent("#results")).toContain("Nothing pinned was checked");
     await page.setInputFiles("#files", [trust]);
     expect(await verdicts(page, 2)).toEqual(["VERIFIED (simulated hardware)"]);
     expect(await page.textContent("#trusted")).toContain("Judged by trust.json");
+    // A second trust file takes the first one's place, and nothing judged by that one stays.
+    const other = { type: "proof402/trust", version: 1, policy: { ...fixture.policy, sellers: {} } };
+    await page.setInputFiles("#files", [chosen("other.json", Buffer.from(JSON.stringify(other)))]);
+    expect(await verdicts(page, 3)).toEqual([expect.stringMatching(/^UNVERIFIED/)]);
+    expect(await page.textContent("#said")).toContain("other.json takes the place of trust.json.");
     expect(asked).toEqual([]);
     await page.close();
   });
 
   test("T103: refuses a tampered receipt and junk, judges a redacted one, and runs nothing that a receipt holds", async () => {
     const { page, asked } = await open();
-    const bytes = serializeReceipt(fixture.receipt);
-    const text = new TextDecoder().decode(bytes);
     const redacted = redactReceipt(fixture.receipt, { request: true, response: true });
     await page.setInputFiles("#files", [
       trust,
-      chosen("tampered.json", Buffer.from(text.replace('"amount": "10000"', '"amount": "10001"'))),
+      chosen("tampered.json", Buffer.from(text().replace('"amount": "10000"', '"amount": "10001"'))),
       chosen("redacted.json", serializeReceipt(redacted)),
       chosen("junk.json", Buffer.from([0xff, 0x00, 0x7b])),
+      chosen("huge.json", Buffer.alloc(MAX_FILE_BYTES + 1, 0x20)),
+      chosen("config.json", Buffer.from('{"type":"proof402/config"}')),
+      chosen("empty.json", Buffer.alloc(0)),
       chosen(`${ATTACK.replaceAll("/", "")}.json`, serializeReceipt((await attacked()).receipt)),
     ]);
-    const [tampered, hidden, junk, attack] = await verdicts(page, 1);
-    expect([tampered, junk]).toEqual(Array.from({ length: 2 }, () => "NOT A RECEIPT THAT CAN BE TRUSTED"));
+    const [tampered, hidden, ...others] = await verdicts(page, 1);
+    expect([tampered, ...others.slice(0, 4)]).toEqual([
+      "REFUSED: receipt_id_mismatch",
+      "REFUSED: receipt_not_utf8",
+      "REFUSED: receipt_too_large",
+      "REFUSED: receipt_malformed",
+      "REFUSED: receipt_not_json",
+    ]);
     expect(hidden).toMatch(/^(?:VERIFIED|UNVERIFIED)/);
     // Another seller's hardware: the trust file does not pin it.
-    expect(attack).not.toMatch(/^VERIFIED/);
-    const shown = (await page.textContent("#results")) ?? "";
-    for (const words of ["receipt_id_mismatch", "receipt_not_utf8", "Left out of this file", "document.title"])
-      expect(shown).toContain(words);
+    expect(others.at(-1)).not.toMatch(/^VERIFIED/);
+    expect(await page.textContent("#said")).toMatch(/^7 files judged: 5 refused, 1 \w+, 1 failed\.$/);
+    for (const [at, words] of [
+      [0, "NOT A RECEIPT THAT CAN BE TRUSTED"],
+      [1, "Left out of this file"],
+      [6, "document.title"],
+    ] as const) {
+      await page.locator(`button[data-file="${at}"]`).click();
+      await page.locator(`#page[data-file="${at}"]`).waitFor();
+      expect(await page.textContent("#page")).toContain(words);
+    }
     expect(await page.locator("#results script, #results img").count()).toBe(0);
     expect(await page.title()).toBe("Verify a proof402 receipt");
     expect(asked).toEqual([]);
+    await page.close();
+  });
+
+  test("a verdict that a file notes, a trust file in a receipt's place and two trust files at once change nothing", async () => {
+    const { page } = await open();
+    const verified = await verifyReceipt(serializeReceipt(fixture.receipt), fixture.policy);
+    if (!verified.ok) throw new Error(verified.message);
+    const core = structuredClone(fixture.receipt.core);
+    core.response.status = 500;
+    const forged = { ...createReceipt(core), later: fixture.receipt.later, appraisals: [verified.appraisal] };
+    const lax = { type: "proof402/trust", version: 1, policy: { ...fixture.policy, assurance: "none" } };
+    await page.setInputFiles("#files", [
+      trust,
+      chosen("lax.json", Buffer.from(JSON.stringify(lax))),
+      chosen("both.json", Buffer.from(text().replace('"proof402/receipt"', '"proof402/trust"'))),
+      receiptFile(),
+    ]);
+    expect(await verdicts(page, 1)).toEqual([expect.stringMatching(/^UNVERIFIED/)]);
+    const said = (await page.textContent("#said")) ?? "";
+    expect(said).toContain("both.json: It calls itself a trust file and is none that this page knows. It is not used.");
+    expect(said).toContain("None of them is used");
+    await page.setInputFiles("#files", [trust, chosen("forged.json", serializeReceipt(forged))]);
+    expect(await verdicts(page, 2)).toEqual(["VERIFIED (simulated hardware)", "FAILED (simulated hardware)"]);
+    await page.locator('button[data-file="1"]').click();
+    await page.locator('#page[data-file="1"] .failed').first().waitFor();
+    expect(await page.locator("#page .verified").count()).toBe(0);
+    await page.locator("#clear").click();
+    expect(await verdicts(page, 3)).toEqual([]);
+    expect(await page.textContent("#trusted")).toContain("No trust file");
+    await page.close();
+  });
+
+  test("lists many files, says which are one receipt or of one payment, and shows each by keyboard alone", async () => {
+    const { page, asked } = await open();
+    const said: string[] = [];
+    page.on("console", (message) => said.push(message.text()));
+    page.on("pageerror", (error) => said.push(String(error)));
+    const core = structuredClone(fixture.receipt.core);
+    core.response.receivedAt = new Date(Date.parse(core.response.receivedAt) + 1).toISOString();
+    await page.setInputFiles("#files", [
+      trust,
+      receiptFile("a.json"),
+      receiptFile("a.json"),
+      chosen("rival.json", serializeReceipt({ ...createReceipt(core), later: fixture.receipt.later })),
+    ]);
+    expect((await verdicts(page, 1)).slice(0, 2)).toEqual(Array(2).fill("VERIFIED (simulated hardware)"));
+    const abouts = await page.locator("tbody td:nth-child(4)").allInnerTexts();
+    expect(abouts[0]).toMatch(/^eth-risk of fixture, /);
+    expect(abouts[1]).toContain("The same receipt as number 1.");
+    expect(abouts[2]).toContain("ANOTHER RECEIPT OF THE PAYMENT OF NUMBER 1");
+    for (const [tag, id] of [
+      ["INPUT", "files"],
+      ["INPUT", "folder"],
+      ["BUTTON", "clear"],
+      ["BUTTON", ""],
+    ]) {
+      await page.keyboard.press("Tab");
+      const at =
+        "[document.activeElement.tagName, document.activeElement.id, getComputedStyle(document.activeElement).outlineStyle !== 'none']";
+      expect(await page.evaluate(at)).toEqual([tag, id, true]);
+    }
+    await page.keyboard.press("Enter");
+    await page.locator('#page[data-file="0"]').waitFor();
+    expect(await page.evaluate("document.activeElement.id")).toBe("page");
+    await page.evaluate(readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8"));
+    const axe = await page.evaluate<{ violations: { id: string; nodes: { html: string }[] }[] }>("axe.run()");
+    expect(axe.violations.map(({ id, nodes }) => [id, nodes[0]?.html])).toEqual([]);
+    expect([asked, said]).toEqual([[], []]);
+    await page.close();
+  });
+
+  test("a file gone since it was chosen, and a browser without cryptography, are named and judge nothing", async () => {
+    const { page } = await open();
+    const folder = await mkdtemp(join(tmpdir(), "proof402-files-"));
+    const files = ["a.json", "b.json"].map((name) => join(folder, name));
+    for (const file of files) await writeFile(file, serializeReceipt(fixture.receipt));
+    await page.setInputFiles("#files", files);
+    expect(await verdicts(page, 1)).toHaveLength(2);
+    await rm(folder, { recursive: true });
+    await page.locator('button[data-file="1"]').click();
+    await page.locator('#page[data-file="1"]').waitFor();
+    expect(await page.textContent("#page")).toContain("It could not be read.");
+    await page.evaluate("Object.defineProperty(globalThis, 'crypto', { value: {} })");
+    await page.setInputFiles("#files", [trust, receiptFile()]);
+    await page.getByText("Nothing was judged.").waitFor();
+    expect(await page.locator("#results").innerText()).not.toMatch(/FAILED|VERIFIED/);
     await page.close();
   });
 });
