@@ -139,7 +139,8 @@ function foreignTo(
   if (!hosts.includes(headers.host ?? ""))
     return words(403, "The host header names another host than this one. Use the address that the server printed.");
   const { origin } = headers;
-  if (origin !== undefined && !allowOrigins.includes(origin))
+  // Its own origin serves no page.
+  if (origin !== undefined && origin !== `http://${headers.host}` && !allowOrigins.includes(origin))
     return words(403, "Pages of this origin may not ask. Start the server with --allow-origin to let them.");
   return null;
 }

@@ -95,7 +95,7 @@ export async function serveMcpHttp(open: () => Promise<Buyer>, options: HttpOpti
 }
 
 /** The same for servers of any kind, which is how the protocol's own suite is run against this very stack. */
-async function serveFactory(
+export async function serveFactory(
   create: Create,
   { clients, sessions: bounds, onListen, ...options }: HttpOptions & { onListen?: () => void },
 ): Promise<ServedMcp & { updated: (uri: string) => void; server: Awaited<ReturnType<typeof listen>>["server"] }> {

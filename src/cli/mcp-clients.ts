@@ -67,10 +67,10 @@ function parsed(path: string, text: string): McpClient[] {
 
 const unreadable = (path: string, why: string): Proof402Error =>
   new Proof402Error("file_unreadable", `${path} ${why}.`, {
-    next: "Mend it, or move it away and add the clients again with proof402 mcp add-client.",
+    next: "Mend it, or move it away and add the clients again with proof402 mcp-clients add.",
   });
 
-/** `proof402 mcp add-client`: a token of its own for one more client. It is shown this once, and kept as its hash. */
+/** `proof402 mcp-clients add`: a token of its own for one more client. It is shown this once, and kept as its hash. */
 export async function addClient(
   name: string,
   { clients: file, buy, maxUsd, per }: { clients?: string; buy?: true; maxUsd?: string; per: McpClient["per"] },

@@ -86,6 +86,8 @@ describe("the README with its pages", () => {
       // The first two commands are what is running now; the market has a test of its own; installing is npm's.
       if (line.startsWith("npm ci") || line.startsWith("export PROOF402_CONFIG=") || line.includes("proof402 devnet"))
         continue;
+      // A server serves until it is ended: test/surfaces/mcp-http.test.ts starts it.
+      if (line.startsWith("proof402 mcp --http")) continue;
       ran.push({
         line,
         problem: words[0] === "proof402" ? await problemOf(answered(words.slice(1)), env) : clientProblem(words),

@@ -270,8 +270,8 @@ describe("proof402 mcp --http", () => {
     const added = await runCli([
       "--config",
       config,
-      "mcp",
-      "add-client",
+      "mcp-clients",
+      "add",
       "till",
       "--buy",
       "--max-usd",
@@ -281,7 +281,7 @@ describe("proof402 mcp --http", () => {
       "--json",
     ]);
     const { token } = JSON.parse(added.stdout) as { token: string };
-    const twice = await runCli(["--config", config, "mcp", "add-client", "till"]);
+    const twice = await runCli(["--config", config, "mcp-clients", "add", "till"]);
     expect([added.code, twice.code]).toEqual([0, 64]);
     expect((await stat(join(market.directory, "mcp-clients.json"))).mode & 0o777).toBe(0o600);
     const child = spawn(process.execPath, [CLI, "--config", config, "--json", "mcp", "--http", "--port", "0"], {
