@@ -187,6 +187,38 @@ describe("T19: a buyer killed with kill -9", () => {
   );
 });
 
+describe("T19: a buyer of an MCP server's tools killed with kill -9", () => {
+  test("at each state of its journal: one payment, one answer", async () => {
+    const purse = await openPurse(market, (config) => {
+      config.sellers = config.sellers
+        ?.filter(({ id }) => id === "honest")
+        .map((seller) => ({ ...seller, provider: "mcp-tool" }));
+    });
+    const places = isBrief ? (["signature", "on the wire", "answered"] as const) : FAULTS;
+    const keys = places.map((_, run) => `tool-call-${run}`);
+    let killed = 0;
+    for (const [run, die] of places.entries()) {
+      const [outcome] = await runBuyers([purse.orders({ keys: keys.slice(Math.max(0, run - 1), run + 1), die })]);
+      if (outcome?.killed === true) killed += 1;
+    }
+    expect(killed).toBe(places.length);
+    const buyer = await purse.open();
+    for (const idempotencyKey of keys) {
+      const input = { features: [-0.012, -0.034, -0.081, 0.62, 0.74, -0.19, 1.8, 0.21] };
+      const { receipt } = await buyWith(buyer, { model: "eth-risk", seller: "honest", input, idempotencyKey });
+      expect(receipt.core.seller.provider).toBe("mcp-tool");
+      const settled = await buyer.getReceipt(receipt.id, { waitSeconds: 120 });
+      expect(newestAppraisal(settled).verdict).toBe("verified");
+    }
+    await buyer.reconcile();
+    const { left, nonces } = await purse.chain();
+    expect([left, nonces.length]).toEqual([BigInt(keys.length) * PRICE, keys.length]);
+    expect((await buyer.listReceipts()).length).toBe(keys.length);
+    expect(await buyer.audit()).toMatchObject({ ok: true });
+    await buyer.close();
+  });
+});
+
 describe("T121: a buyer killed with kill -9 over calls that share an authorization", () => {
   /** Moments drawn at random, all told. */
   const RANDOM = cases(0, 60, 8);

@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { Client as OlderClient } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport as OlderTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
@@ -7,6 +8,7 @@ import { ExactEvmScheme } from "@x402/evm/exact/client";
 import { privateKeyToAccount } from "viem/accounts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Buyer } from "../../src/buyer/types.ts";
+import { sellerSchema } from "../../src/market/types.ts";
 import { newKey } from "../support/mcp-payer.ts";
 import { eventually } from "../support/eventually.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
@@ -113,6 +115,12 @@ describe.each(["2026", "2025"] as const)("a stock client of %s", (era) => {
     expect(other).toMatchObject({ isError: true });
     expect(other.structuredContent?.["output"]).toBeUndefined();
   });
+});
+
+test("the page on paid tools shows an entry that is valid", async () => {
+  const page = await readFile(new URL("../../docs/paid-mcp.md", import.meta.url), "utf8");
+  const [, shown = ""] = /^```json\n([\s\S]*?)^```/m.exec(page) ?? [];
+  expect(sellerSchema.safeParse(JSON.parse(shown)).error).toBeUndefined();
 });
 
 test("nothing is answered for a payment that cannot settle, and a call that can only fail asks for no money", async () => {

@@ -17,7 +17,8 @@ function answers(text: string, id: string): boolean {
   }
 }
 
-const isStream = (headers: Readonly<Record<string, string>>): boolean =>
+/** Whether an answer comes as an event stream. */
+export const isStream = (headers: Readonly<Record<string, string>>): boolean =>
   /^\s*text\/event-stream\s*(?:;|$)/i.test(headers["content-type"] ?? "");
 
 /**

@@ -6,6 +6,7 @@ import { isRecord } from "../../../evidence/record.ts";
 import { TEE_HEADERS } from "../../../evidence/tee-signature.ts";
 import type { HttpResponse } from "../../../http/client.ts";
 import type { Carried } from "../carrier.ts";
+import { isStream } from "./message.ts";
 
 /** Longest text of a result that is read for an offer, characters. */
 const MAX_OFFER = 65_536;
@@ -29,7 +30,8 @@ export function readToolAnswer(response: HttpResponse, text: string | null, isPa
   const bare: Carried = { ...response, headers: {} };
   if (text === null) {
     if (status !== 200) return { ...bare, status: isOwn(status) ? status : 502 };
-    return response.body.length > 0 && response.cut === null ? { ...bare, cut: "broken_off" } : bare;
+    if (response.body.length === 0 || response.cut !== null) return bare;
+    return isStream(response.headers) ? { ...bare, cut: "broken_off" } : { ...bare, status: 502 };
   }
   const whole: Carried = { ...bare, cut: null };
   const members = membersIn(text);

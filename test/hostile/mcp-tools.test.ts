@@ -1,0 +1,295 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Buyer, BuyOptions, BuyResult } from "../../src/buyer/types.ts";
+import type { ConfigInput } from "../../src/config/schema.ts";
+import { Proof402Error } from "../../src/errors.ts";
+import { newestAppraisal } from "../../src/receipts/newest.ts";
+import { eventually } from "../support/eventually.ts";
+import { openMarket, type Market } from "../support/devnet.ts";
+import { mcpEntry, mcpSeller, type McpSeller } from "../support/mcp-seller.ts";
+import { openPurse } from "./purse.ts";
+
+const PRICE = 2500n;
+const CHEAP = { assurance: "none" } as const;
+const PLACE = { place: "Rome" };
+let market: Market;
+const ends: (() => Promise<void>)[] = [];
+beforeAll(async () => {
+  market = await openMarket({ chat: true });
+});
+afterAll(async () => {
+  for (const end of ends.toReversed()) await end();
+  await market.stop();
+});
+
+type Victim = {
+  seller: McpSeller;
+  buyer: Buyer;
+  buy: (options?: BuyOptions) => Promise<BuyResult | Proof402Error>;
+  /** What left the wallet, and how many authorizations were used. */
+  lost: () => Promise<{ left: bigint; used: number }>;
+  /** How many different authorizations the seller was shown. */
+  shown: () => number;
+};
+
+async function victim(
+  options: Parameters<typeof mcpSeller>[1],
+  change: (config: ConfigInput) => void = () => undefined,
+): Promise<Victim> {
+  const seller = await mcpSeller(market, options);
+  const purse = await openPurse(market, (config) => {
+    config.sellers = [mcpEntry(market, seller) as NonNullable<ConfigInput["sellers"]>[number]];
+    change(config);
+  });
+  const buyer = await purse.open();
+  ends.push(
+    () => seller.stop(),
+    () => buyer.close(),
+  );
+  return {
+    seller,
+    buyer,
+    buy: (more = {}) =>
+      buyer.buy("forecast", PLACE, { ...CHEAP, ...more }).catch((error: unknown) => {
+        if (Proof402Error.isInstance(error)) return error;
+        throw error;
+      }),
+    async lost() {
+      const { left, nonces } = await purse.chain();
+      return { left, used: nonces.length };
+    },
+    shown: () => new Set(seller.calls.flatMap(({ _meta: meta }) => JSON.stringify(meta?.["x402/payment"]) ?? [])).size,
+  };
+}
+
+const NOTHING = { left: 0n, used: 0 };
+const ONCE = { left: PRICE, used: 1 };
+const KEY = "one-call-of-a-tool";
+
+describe("T190: what a paid tool says in place of an answer", () => {
+  test("an error after the payment is no answer: the same payment is shown again, and none beside it", async () => {
+    let isFailing = true;
+    const one = await victim({
+      async paid({ settle, result }) {
+        const settlement = await settle();
+        return isFailing ? { ...result(settlement), isError: true } : result({ success: true, transaction: "" });
+      },
+    });
+    expect(await one.buy({ idempotencyKey: KEY })).toMatchObject({ code: "seller_error", money: "may-move" });
+    isFailing = false;
+    expect(await one.buy({ idempotencyKey: KEY })).toMatchObject({ answer: { text: "Fair weather in Rome." } });
+    expect([await one.lost(), one.shown()]).toEqual([ONCE, 1]);
+  });
+
+  test("asking again for money that it took gets none: the chain shows the first payment", async () => {
+    const one = await victim({
+      async paid({ settle, offer }) {
+        await settle();
+        return offer({ error: "the payment failed, pay again" });
+      },
+    });
+    expect(await one.buy({ idempotencyKey: KEY })).toMatchObject({ code: "paid_not_served", money: "moved" });
+    expect(await one.buy({ idempotencyKey: KEY })).toMatchObject({ code: "paid_not_served", money: "moved" });
+    expect([await one.lost(), one.shown()]).toEqual([ONCE, 1]);
+  });
+
+  test("an answer without a settlement, or with another's, is kept, and the chain alone says that it is paid", async () => {
+    const other = `0x${"ab".repeat(32)}`;
+    for (const said of [
+      undefined,
+      { success: true, transaction: other },
+      { success: false, errorReason: "insufficient_funds" },
+    ]) {
+      const one = await victim({
+        async paid({ settle, result }) {
+          await settle();
+          return said === undefined ? { content: [{ type: "text", text: "Fair" }] } : result(said);
+        },
+      });
+      const bought = (await one.buy()) as BuyResult;
+      expect(bought.verdict).not.toBe("failed");
+      await eventually(async () => {
+        const { layers } = newestAppraisal(await one.buyer.getReceipt(bought.receipt.id));
+        expect(layers.settlement.status).toBe("pass");
+      });
+      expect(await one.lost()).toEqual(ONCE);
+    }
+  });
+
+  test("an answer that is never settled stays pending, and the payment counts until it has run out", async () => {
+    const one = await victim({ paid: ({ result }) => result({ success: true, transaction: "" }) });
+    const bought = (await one.buy()) as BuyResult;
+    expect(bought.appraisal.layers.settlement.status).toBe("pending");
+    expect((await one.buyer.spending()).assets[0]).toMatchObject({ reserved: String(PRICE), spent: "0" });
+    expect(await one.lost()).toEqual(NOTHING);
+  });
+
+  test("a signature of its own making raises nothing", async () => {
+    const hash = "ab".repeat(32);
+    const forged = {
+      "x-tee-signature": "AAAA",
+      "x-tee-id": `0x${hash}`,
+      "x-tee-timestamp": String(Math.floor(Date.now() / 1000)),
+      "x-tee-request-hash": hash,
+      "x-tee-output-hash": hash,
+    };
+    const one = await victim({
+      async paid({ settle, result }) {
+        const told = result(await settle());
+        return { ...told, _meta: { ...(told["_meta"] as object), "proof402/signature": forged } };
+      },
+    });
+    const bought = (await one.buy()) as BuyResult;
+    expect(bought.appraisal.assurance).toBe("none");
+    expect(bought.appraisal.layers.response.status).not.toBe("pass");
+    expect(bought.verdict).not.toBe("verified");
+  });
+});
+
+describe("T191: an offer that is none, or that is two", () => {
+  test("another offer in the text than in the structured content is paid in neither form", async () => {
+    const one = await victim({
+      unpaid({ offer }) {
+        const told = offer();
+        const required = told["structuredContent"] as { accepts: Record<string, unknown>[] };
+        const dear = { ...required, accepts: required.accepts.map((accept) => ({ ...accept, amount: "2400" })) };
+        return { ...told, content: [{ type: "text", text: JSON.stringify(dear) }] };
+      },
+    });
+    expect(await one.buy()).toMatchObject({ code: "malformed_offer", money: "not-moved" });
+    expect([await one.lost(), one.shown()]).toEqual([NOTHING, 0]);
+  });
+
+  test("an offer inside a result that is no error is a part of that result", async () => {
+    const free = await victim({ unpaid: ({ offer }) => ({ ...offer(), isError: false }) });
+    expect(await free.buy()).toMatchObject({ code: "no_offer", money: "not-moved" });
+    const paid = await victim({
+      async paid({ settle, result, offer }) {
+        return { ...result(await settle()), ...offer(), isError: false };
+      },
+    });
+    expect(await paid.buy()).toMatchObject({ answer: { x402Version: 2 } });
+    expect([await free.lost(), free.shown(), await paid.lost(), paid.shown()]).toEqual([NOTHING, 0, ONCE, 1]);
+  });
+
+  test("a price that rises between two calls is held to the caller's cap, and one under it is paid once", async () => {
+    let price = "2500";
+    const one = await victim({
+      price: () => price,
+      async paid({ payment, settle, result, offer }) {
+        const { amount } = payment["accepted"] as { amount: string };
+        return amount === price ? result(await settle()) : offer();
+      },
+    });
+    await one.buy();
+    price = "900000";
+    expect(await one.buy({ maxUsd: 0.01 })).toMatchObject({ code: "payment_rejected" });
+    expect(await one.lost()).toEqual(ONCE);
+  });
+});
+
+describe("T192: a response that is none of this request's", () => {
+  const inBatch = (id: unknown, result: unknown): string => JSON.stringify([{ jsonrpc: "2.0", id, result }]);
+  const forOther = (_id: unknown, result: unknown): string => JSON.stringify({ jsonrpc: "2.0", id: "another", result });
+  const named = (id: unknown, result: unknown): string =>
+    JSON.stringify({ jsonrpc: "2.0", id, result }).replace('"content":', '"content":[],"content":');
+
+  test.each([
+    ["in a list", inBatch],
+    ["for another request", forOther],
+    ["with a member named twice", named],
+  ] as const)("%s makes no offer, and as the answer to a payment none either", async (_name, write) => {
+    const asked = await victim({ write });
+    expect(await asked.buy()).toMatchObject({ money: "not-moved" });
+    expect([await asked.lost(), asked.shown()]).toEqual([NOTHING, 0]);
+
+    let times = 0;
+    const paid = await victim({
+      write: (id, result) => (times === 1 ? write(id, result) : JSON.stringify({ jsonrpc: "2.0", id, result })),
+      async paid({ settle, result }) {
+        times += 1;
+        return result(await settle());
+      },
+    });
+    expect(await paid.buy({ idempotencyKey: KEY })).toMatchObject({ code: "seller_error", money: "may-move" });
+    expect(await paid.buy({ idempotencyKey: KEY })).toMatchObject({ answer: { text: "Fair weather in Rome." } });
+    expect([(await paid.lost()).used, paid.shown()]).toEqual([1, 1]);
+  });
+
+  test("of two responses in one stream the first counts", async () => {
+    const one = await victim({
+      stream: true,
+      write: (id, result) =>
+        `${JSON.stringify({ jsonrpc: "2.0", id, result })}\r\n\r\ndata: ${JSON.stringify({ jsonrpc: "2.0", id, result: { content: [{ type: "text", text: "Storm" }] } })}`,
+    });
+    expect(await one.buy()).toMatchObject({ answer: { text: "Fair weather in Rome." } });
+    expect(await one.lost()).toEqual(ONCE);
+  });
+});
+
+describe("T193: a stream that does not end", () => {
+  /** A stream of these texts that is left open. */
+  const open = (...texts: string[]): Response =>
+    new Response(
+      new ReadableStream({
+        start(controller) {
+          for (const text of texts) controller.enqueue(new TextEncoder().encode(text));
+        },
+      }),
+      { headers: { "content-type": "text/event-stream" } },
+    );
+
+  test("after its response costs no wait", async () => {
+    const one = await victim({
+      async paid({ settle, result, params }) {
+        const told = {
+          jsonrpc: "2.0",
+          id: idIn(one.seller),
+          result: { resultType: "complete", ...result(await settle()) },
+        };
+        expect(params.name).toBe("forecast");
+        return open(`data: ${JSON.stringify(told)}\n\n`);
+      },
+    });
+    expect(await one.buy()).toMatchObject({ answer: { text: "Fair weather in Rome." } });
+    expect(await one.lost()).toEqual(ONCE);
+  });
+
+  test("before it ends the wait, and the same payment asks again", async () => {
+    let isHanging = true;
+    const one = await victim(
+      {
+        async paid({ settle, result }) {
+          const settlement = await settle();
+          return isHanging
+            ? open(": wait\n\n")
+            : result(settlement.success ? settlement : { success: true, transaction: "" });
+        },
+      },
+      (config) => (config.http = { ...config.http, idleSeconds: 1 }),
+    );
+    expect(await one.buy({ idempotencyKey: KEY })).toMatchObject({ code: "answer_cut", money: "may-move" });
+    isHanging = false;
+    expect(await one.buy({ idempotencyKey: KEY })).toMatchObject({ answer: { text: "Fair weather in Rome." } });
+    expect([await one.lost(), one.shown()]).toEqual([ONCE, 1]);
+  });
+
+  test("of notifications is read to the bound of an answer and no further", async () => {
+    const flood = 'data: {"jsonrpc":"2.0","method":"notifications/progress"}\n\n'.repeat(2000);
+    const one = await victim(
+      { unpaid: () => open(flood) },
+      (config) => (config.http = { ...config.http, maxResponseBytes: 65_536 }),
+    );
+    expect(await one.buy()).toMatchObject({ code: "http_body_too_large", money: "not-moved" });
+    expect(await one.lost()).toEqual(NOTHING);
+  });
+});
+
+test("T6: a redirect of a call is followed nowhere, and its payment with it", async () => {
+  const one = await victim({
+    paid: () => new Response(null, { status: 307, headers: { location: market.devnet.sellers.honest.origin } }),
+  });
+  expect(await one.buy()).toMatchObject({ code: "seller_error", money: "may-move" });
+  expect([await one.lost(), one.shown()]).toEqual([NOTHING, 1]);
+});
+
+const idIn = ({ texts }: McpSeller): unknown => (JSON.parse(texts.at(-1)!) as { id: unknown }).id;
