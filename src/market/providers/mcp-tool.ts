@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { mcpTool } from "../../evidence/exchange/mcp-tool/mcp-tool.ts";
+import { Proof402Error } from "../../errors.ts";
 import { METADATA_KEY } from "../../evidence/tool-parts.ts";
 import { originOf } from "../places.ts";
 import type { Endpoint, McpEndpoints } from "../carriers/mcp/endpoints.ts";
@@ -59,8 +60,14 @@ export function createMcpToolProvider(endpoints: McpEndpoints, { attest, fetchIn
 
   return {
     async recognises(seller, signal) {
-      // Another kind's server answers otherwise.
-      return (await toolsOf(seller, signal).catch(() => null)) !== null;
+      try {
+        return (await toolsOf(seller, signal)) !== null;
+      } catch (error) {
+        // Another kind's server answers otherwise at an address that its owner did not name.
+        if (seller.path === undefined || !Proof402Error.isInstance(error) || error.code === "http_malformed")
+          return false;
+        throw error;
+      }
     },
 
     async listModels(seller, signal) {
