@@ -1,3 +1,4 @@
+import type { Config } from "../config/schema.ts";
 import { Proof402Error } from "../errors.ts";
 import { isLaterShare } from "../evidence/payment-binding.ts";
 import { findAsset } from "../payment/policy.ts";
@@ -5,6 +6,7 @@ import { countPurchases, readAttempts, recentPurchases } from "../payment/journa
 import { clientSpending, requireClient } from "../payment/client-budget.ts";
 import { spending } from "../payment/spending.ts";
 import type { PurchaseRecord } from "../payment/types.ts";
+import type { Db } from "../storage/database.ts";
 import type { CallCosts } from "./call-cost.ts";
 import type { BuyerContext } from "./context.ts";
 import type { Buyer, Spending } from "./types.ts";
@@ -37,12 +39,6 @@ export async function viewSpending(
     countPurchases(ctx.db),
     client === undefined ? null : clientSpending(ctx.db, client, ctx.config.payment, ctx.clock()),
   ]);
-  const ids = recent.flatMap((purchase) => purchase.receiptId ?? []);
-  const verdicts =
-    ids.length === 0
-      ? []
-      : await ctx.db.selectFrom("receipts").select(["id", "verdict"]).where("id", "in", ids).execute();
-  const verdictOf = new Map(verdicts.map((row) => [row.id, row.verdict]));
   return {
     payer: ctx.wallet?.address ?? null,
     assets: view.assets,
@@ -52,29 +48,41 @@ export async function viewSpending(
     client: budget,
     purchases,
     skipped: skip,
-    recent: recent.map((purchase) => {
-      const { network, asset } = purchase.offer;
-      const token = findAsset(purchase.offer, ctx.config.payment.assets);
-      return {
-        idempotencyKey: purchase.idempotencyKey,
-        at: new Date(purchase.createdAt).toISOString(),
-        sellerId: purchase.sellerId,
-        model: purchase.model,
-        network,
-        asset,
-        symbol: token?.symbol ?? null,
-        // The journal's offers have their decimals from the configuration of their time.
-        decimals: token?.decimals ?? purchase.offer.decimals,
-        usdStable: token?.usdStable ?? false,
-        amount: costOf(purchase),
-        shared: purchase.payment.share === undefined ? null : { told: purchase.reported, part: purchase.part },
-        state: purchase.state,
-        reason: purchase.reason,
-        receiptId: purchase.receiptId,
-        verdict: (verdictOf.get(purchase.receiptId ?? "") as Recent["verdict"]) ?? null,
-      };
-    }),
+    recent: await viewPurchases(ctx, recent),
   };
+}
+
+/** Purchases of the journal as they are shown, with the verdicts of their receipts. */
+export async function viewPurchases(
+  { db, config }: { db: Db; config: Pick<Config, "payment"> },
+  purchases: readonly PurchaseRecord[],
+): Promise<Recent[]> {
+  const ids = purchases.flatMap((purchase) => purchase.receiptId ?? []);
+  const verdicts =
+    ids.length === 0 ? [] : await db.selectFrom("receipts").select(["id", "verdict"]).where("id", "in", ids).execute();
+  const verdictOf = new Map(verdicts.map((row) => [row.id, row.verdict]));
+  return purchases.map((purchase) => {
+    const { network, asset } = purchase.offer;
+    const token = findAsset(purchase.offer, config.payment.assets);
+    return {
+      idempotencyKey: purchase.idempotencyKey,
+      at: new Date(purchase.createdAt).toISOString(),
+      sellerId: purchase.sellerId,
+      model: purchase.model,
+      network,
+      asset,
+      symbol: token?.symbol ?? null,
+      // The journal's offers have their decimals from the configuration of their time.
+      decimals: token?.decimals ?? purchase.offer.decimals,
+      usdStable: token?.usdStable ?? false,
+      amount: costOf(purchase),
+      shared: purchase.payment.share === undefined ? null : { told: purchase.reported, part: purchase.part },
+      state: purchase.state,
+      reason: purchase.reason,
+      receiptId: purchase.receiptId,
+      verdict: (verdictOf.get(purchase.receiptId ?? "") as Recent["verdict"]) ?? null,
+    };
+  });
 }
 
 /**

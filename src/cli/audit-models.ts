@@ -1,7 +1,8 @@
 import type { Command } from "commander";
 import { writeNew } from "../files/write-new.ts";
 import { eachReceipt } from "../receipts/search.ts";
-import { csvOf, toStdout } from "./export.ts";
+import { csvOf } from "../tables/csv.ts";
+import { toStdout } from "./export.ts";
 import { EXIT, globals, note, print, printResult } from "./globals.ts";
 import { AUDIT_COLUMNS, auditModels, type AuditRow } from "./model-audit.ts";
 import { busy } from "./progress.ts";

@@ -1,13 +1,13 @@
 import { once } from "node:events";
-import { Readable } from "node:stream";
 import type { Command } from "commander";
-import { stringify } from "csv-stringify";
 import { Proof402Error } from "../errors.ts";
 import { writeNew } from "../files/write-new.ts";
 import { utf8 } from "../evidence/bytes.ts";
 import { receiptPage } from "../pages/receipt-page.ts";
 import { newestAppraisal } from "../receipts/newest.ts";
 import type { Receipt } from "../receipts/schema.ts";
+import { csvOf } from "../tables/csv.ts";
+import { COLUMNS, receiptLines, type ReceiptLine } from "../tables/receipts.ts";
 import { readFacts } from "../verify/facts.ts";
 import { redactReceipt, serializeReceipt } from "../receipts/receipt.ts";
 import { fullId } from "../receipts/search.ts";
@@ -16,7 +16,6 @@ import { quoted } from "./quoted.ts";
 import { EXIT, globals, note, printResult, type GlobalOptions } from "./globals.ts";
 import { busy, makeRoom } from "./progress.ts";
 import { filterOf, type FilterOptions } from "./receipt-filter.ts";
-import { COLUMNS, receiptLines, type ReceiptLine } from "./receipt-table.ts";
 import { configOf, withStore } from "./session.ts";
 
 type Options = FilterOptions & { csv?: boolean; html?: boolean; redactRequest?: boolean; redactResponse?: boolean };
@@ -104,23 +103,6 @@ async function exportTable(file: string, options: Options & { json: boolean }, r
   if (options.json) printResult({ file, receipts }, next);
   else note(`Wrote ${file}: ${receipts} receipts. ${next}`);
   return EXIT.ok;
-}
-
-/**
- * Lines as CSV (RFC 4180) with a header. Cells that a spreadsheet would compute are made text.
- *
- * @yields A piece of the file.
- */
-export async function* csvOf<Line extends object>(
-  lines: AsyncIterable<Line>,
-  columns: readonly (keyof Line & string)[],
-): AsyncGenerator<string> {
-  const table = stringify({ header: true, columns: [...columns], escape_formulas: true, record_delimiter: "windows" });
-  const source = Readable.from(lines);
-  // An error while reading ends the table, and with it the file.
-  source.on("error", (error) => table.destroy(error));
-  source.pipe(table);
-  for await (const piece of table) yield String(piece);
 }
 
 async function* jsonOf(lines: AsyncIterable<ReceiptLine>): AsyncGenerator<string> {

@@ -1,14 +1,24 @@
 import { Hono, type Context } from "hono";
 import { Proof402Error } from "../errors.ts";
 import { html } from "../pages/html.ts";
+import { streamSSE, type SSEStreamingApi } from "hono/streaming";
+import { csvOf } from "../tables/csv.ts";
+import { PURCHASE_COLUMNS, purchaseLines } from "../tables/purchases.ts";
+import { COLUMNS, receiptLines } from "../tables/receipts.ts";
+import { actionPage, actionsPage } from "./actions.ts";
 import { answerApproval, approvalPage, approvalsPage } from "./approvals.ts";
+import { channelsPage } from "./channels.ts";
+import { decisionPage, decisionsPage } from "./decisions.ts";
 import { guarded, keep, refuse, signedIn, type Place, type Signed } from "./gate.ts";
 import { pageFor } from "./layout.ts";
 import { receiptFile, receiptPage } from "./receipt.ts";
-import { receiptsPage } from "./receipts.ts";
+import { filterIn, receiptsPage } from "./receipts.ts";
+import { releaseSeller, sellersPage } from "./sellers.ts";
+import type { Watch } from "./news.ts";
 import type { Sessions } from "./sessions.ts";
 import { SIGN_IN_CSP, SIGN_IN_PAGE } from "./sign-in.ts";
-import { STYLE } from "./style.ts";
+import { spendingPage } from "./spending.ts";
+import { timesPage } from "./times.ts";
 import type { Shown, View } from "./view.ts";
 
 /** The ground of all pages, apart from a request's session. */
@@ -16,6 +26,8 @@ export type Source = Pick<View, "db" | "config" | "allowApprovals"> & {
   clock: () => Date;
   /** Throws Proof402Error if the database's file is not the opened one any more. */
   requireFile: () => Promise<void>;
+  watch: Watch;
+  assets: { script: string; style: string };
 };
 
 /** The pages of one server: the sign-in for any browser, and all others for those that have signed in. */
@@ -57,7 +69,23 @@ export function createApp(source: Source, place: Place, sessions: Sessions): Hon
     void pages.get(path, async (c) => send(c, await make(await viewOf(c), c)));
   const query = (c: Context): URLSearchParams => new URL(c.req.url).searchParams;
 
-  pages.get("/style.css", (c) => c.body(STYLE, 200, { "content-type": "text/css; charset=utf-8" }));
+  const { script, style } = source.assets;
+  pages.get("/style.css", (c) => c.body(style, 200, { "content-type": "text/css; charset=utf-8" }));
+  pages.get("/app.js", (c) => c.body(script, 200, { "content-type": "text/javascript; charset=utf-8" }));
+  pages.get("/news", (c) => streamSSE(c, (stream) => tellNews(stream, source.watch)));
+  const csv = (c: Context<Signed>, name: string, lines: AsyncIterable<string>): Response => {
+    c.header("content-disposition", `attachment; filename="${name}"`);
+    c.header("content-type", "text/csv; charset=utf-8");
+    return c.body(bytesOf(lines));
+  };
+  pages.get("/receipts.csv", async (c) => {
+    const { db, config } = await viewOf(c);
+    return csv(c, "receipts.csv", csvOf(receiptLines(db, filterIn(query(c)), config.payment.assets), COLUMNS));
+  });
+  pages.get("/spending.csv", async (c) => {
+    const { db, config } = await viewOf(c);
+    return csv(c, "spending.csv", csvOf(purchaseLines(db, config), PURCHASE_COLUMNS));
+  });
   pages.get("/", (c) => c.redirect(`${at}/receipts`, 302));
   page("/receipts", (view, c) => receiptsPage(view, query(c)));
   page("/receipts/:id", (view, c) => receiptPage(view, c.req.param("id") ?? ""));
@@ -68,19 +96,68 @@ export function createApp(source: Source, place: Place, sessions: Sessions): Hon
   });
   page("/approvals", approvalsPage);
   page("/approvals/:id", (view, c) => approvalPage(view, c.req.param("id") ?? ""));
-  pages.post("/approvals/:id", async (c) => {
-    if (!source.allowApprovals) return send(c, READ_ONLY);
-    const id = c.req.param("id");
-    const form = new URLSearchParams(await c.req.text());
-    const refused = await answerApproval(await viewOf(c), id, form);
-    return refused === null ? c.redirect(`${at}/approvals/${encodeURIComponent(id)}`, 303) : send(c, refused);
-  });
+  page("/spending", (view, c) => spendingPage(view, query(c)));
+  page("/times", timesPage);
+  page("/sellers", (view) => sellersPage(view));
+  page("/decisions", (view, c) => decisionsPage(view, query(c)));
+  page("/decisions/:id", (view, c) => decisionPage(view, c.req.param("id") ?? ""));
+  page("/actions", (view, c) => actionsPage(view, query(c)));
+  page("/actions/:id", (view, c) => actionPage(view, c.req.param("id") ?? ""));
+  page("/channels", channelsPage);
+  /** A form: it is answered by the page that shows what it did. */
+  const form = (
+    path: string,
+    work: (view: View, id: string, sent: URLSearchParams) => Promise<Shown | null>,
+    after: (id: string) => string,
+  ): void =>
+    void pages.post(path, async (c) => {
+      if (!source.allowApprovals) return send(c, READ_ONLY);
+      const id = c.req.param("id") ?? "";
+      const refused = await work(await viewOf(c), id, new URLSearchParams(await c.req.text()));
+      return refused === null ? c.redirect(`${at}${after(encodeURIComponent(id))}`, 303) : send(c, refused);
+    });
+  form("/approvals/:id", answerApproval, (id) => `/approvals/${id}`);
+  form("/sellers/:id/release", releaseSeller, () => "/sellers");
   pages.all("*", (c) => send(c, NOT_FOUND));
   pages.onError((error, c) => send(c, failed(error)));
   app.route(at, pages);
   app.all("*", (c) => refuse(c, 401, "Not signed in. Open the address that proof402 printed."));
   app.onError((_error, c) => c.text("It did not work.\n", 500));
   return app;
+}
+
+/** How often a silent stream shows that it lives, ms. */
+const BEAT_MS = 15_000;
+
+/** Tells a page what changes, until it is gone. */
+function tellNews(stream: SSEStreamingApi, watch: Watch): Promise<void> {
+  return new Promise((resolve) => {
+    const beat = setInterval(() => void stream.write(": \n\n"), BEAT_MS);
+    beat.unref();
+    const off = watch.on((news) => void stream.writeSSE({ event: "news", data: JSON.stringify(news) }));
+    void stream.write(": \n\n");
+    stream.onAbort(() => {
+      clearInterval(beat);
+      off();
+      resolve();
+    });
+  });
+}
+
+/** Text as a body, read as fast as its reader takes it. */
+function bytesOf(pieces: AsyncIterable<string>): ReadableStream<Uint8Array> {
+  const iterator = pieces[Symbol.asyncIterator]();
+  const encoder = new TextEncoder();
+  return new ReadableStream({
+    async pull(controller) {
+      const next = await iterator.next();
+      if (next.done === true) controller.close();
+      else controller.enqueue(encoder.encode(next.value));
+    },
+    async cancel() {
+      await iterator.return?.();
+    },
+  });
 }
 
 const READ_ONLY: Shown = {

@@ -5,6 +5,12 @@ import type { Shown, View } from "./view.ts";
 const PLACES = [
   ["/receipts", "Receipts"],
   ["/approvals", "Approvals"],
+  ["/spending", "Spending"],
+  ["/times", "Times"],
+  ["/sellers", "Sellers"],
+  ["/decisions", "Decisions"],
+  ["/actions", "Actions"],
+  ["/channels", "Channels"],
 ] as const;
 
 /** A whole page around its content. */
@@ -22,12 +28,13 @@ export function pageFor(
       </li>`,
   );
   return html`<!doctype html>
-    <html lang="en">
+    <html lang="en" data-at="${at}">
       <head>
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width" />
         <title>${title} - proof402</title>
         <link rel="stylesheet" href="${at}/style.css" />
+        <script src="${at}/app.js" defer></script>
       </head>
       <body>
         <a class="skip" href="#main">Skip to the content</a>

@@ -33,6 +33,7 @@ export async function receiptsPage(view: View, query: URLSearchParams): Promise<
         at,
         config.sellers.map(({ id }) => id),
       )}
+      <p><a href="${at}/receipts.csv?${kept.toString()}" download>These receipts as CSV</a></p>
       <p id="live" role="status"></p>
       <div data-live="${after === null ? "receipts" : "verdicts"}">
         ${
@@ -53,7 +54,7 @@ export async function receiptsPage(view: View, query: URLSearchParams): Promise<
 }
 
 /** The filters of an address. What cannot be read bounds nothing. */
-function filterIn(query: URLSearchParams): ReceiptFilter {
+export function filterIn(query: URLSearchParams): ReceiptFilter {
   const text = (name: string): string | undefined => query.get(name)?.trim().slice(0, 200) || undefined;
   const day = (name: string): Date | undefined => {
     const written = text(name);

@@ -7,8 +7,10 @@ import { getRequestListener } from "@hono/node-server";
 import type { Config } from "../config/schema.ts";
 import { Proof402Error } from "../errors.ts";
 import { openDatabase } from "../storage/database.ts";
+import { readAssets } from "./assets.ts";
 import { createApp } from "./app.ts";
 import type { Place } from "./gate.ts";
+import { createWatch } from "./news.ts";
 import { openSessions } from "./sessions.ts";
 
 /** The owner's pages on their socket. */
@@ -43,6 +45,7 @@ export async function serveDashboard({
   clock?: () => Date;
 }): Promise<Dashboard> {
   const sessions = openSessions();
+  const assets = await readAssets();
   const server = createServer({ headersTimeout: HEAD_MS, requestTimeout: BODY_MS });
   const place: Place = { port: await listen(server, port), at: `/${randomBytes(16).toString("base64url")}` };
   const db = await openDatabase(config.database).catch((error: unknown) => {
@@ -50,7 +53,8 @@ export async function serveDashboard({
     throw error;
   });
   const requireFile = await fileCheck(config.database);
-  const app = createApp({ db, config, allowApprovals, clock, requireFile }, place, sessions);
+  const watch = createWatch(db, requireFile);
+  const app = createApp({ db, config, allowApprovals, clock, requireFile, watch, assets }, place, sessions);
   const respond = getRequestListener(app.fetch, { overrideGlobalObjects: false });
   server.on("request", (incoming, outgoing) => void respond(incoming, outgoing));
   const origin = `http://127.0.0.1:${place.port}`;
@@ -58,6 +62,7 @@ export async function serveDashboard({
     url: `${origin}/#${sessions.token}`,
     approvalUrl: (id) => `${origin}/approvals/${encodeURIComponent(id)}#${sessions.token}`,
     async close() {
+      watch.stop();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeAllConnections();
       await closed;

@@ -6,7 +6,7 @@ import type { Session } from "./sessions.ts";
 /** What a page is made from. */
 export type View = {
   db: Db;
-  config: Pick<Config, "database" | "payment" | "sellers">;
+  config: Config;
   /** Before the path of each page, without a slash at its end. */
   at: string;
   allowApprovals: boolean;

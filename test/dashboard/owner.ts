@@ -6,7 +6,12 @@ import { takeWord } from "../../src/buyer/approvals.ts";
 import type { ApprovalRequest } from "../../src/buyer/types.ts";
 import { configSchema, type Config } from "../../src/config/schema.ts";
 import { serveDashboard, type Dashboard } from "../../src/dashboard/serve.ts";
+import { createReceipt } from "../../src/receipts/receipt.ts";
+import type { Receipt } from "../../src/receipts/schema.ts";
+import { addReceipt } from "../../src/receipts/store.ts";
+import { immediate } from "../../src/storage/migrations.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
+import { appraisal, receiptCore } from "../support/receipt-core.ts";
 import { asset, network, writtenConfig } from "../support/written-config.ts";
 
 /** An answer of the pages. */
@@ -132,6 +137,33 @@ export async function openPlace(): Promise<Place> {
       await rm(directory, { recursive: true, force: true });
     },
   };
+}
+
+/** Text that a seller could write to run in a page, or in an accountant's table. */
+export const HOSTILE = `=cmd|' /C calc'!A1"><script>document.title="owned"</script><img src=x onerror="document.title='owned'">\u202Egnp`;
+
+const VERDICT_OF = ["verified", "verified", "pending", "failed", "unverified"] as const;
+
+/** Stores this many receipts, one a minute, the last of them now; every tenth names its model with hostile text. */
+export async function fillReceipts(db: Db, count: number, now: number): Promise<Receipt[]> {
+  return immediate(db, async (tx) => {
+    const stored: Receipt[] = [];
+    for (let at = 0; at < count; at += 1) {
+      const time = new Date(now - (count - 1 - at) * 60_000);
+      const core = receiptCore(`filled ${at} ${now}`);
+      const model = at % 10 === 9 ? HOSTILE : core.request.model;
+      const receipt = createReceipt({
+        ...core,
+        seller: { ...core.seller, id: at % 2 === 0 ? "honest" : "another" },
+        request: { ...core.request, model, sentAt: new Date(time.getTime() - 900).toISOString() },
+        response: { ...core.response, receivedAt: new Date(time.getTime() - 400).toISOString() },
+      });
+      const verdict = VERDICT_OF[at % VERDICT_OF.length] ?? "failed";
+      const judged = appraisal({ verdict, assurance: at % 4 === 0 ? "attested" : "signed", at: time.toISOString() });
+      stored.push(await addReceipt(tx, receipt, judged, time));
+    }
+    return stored;
+  });
 }
 
 /** What a waiting call finds: whether a word was given on it. */

@@ -42,7 +42,11 @@ export const ARROWS: Record<string, readonly string[]> = {
   ai: ["guard", "tools", "buyer", "errors"],
   "openai-agents": ["guard", "tools", "buyer", "errors"],
   proxy: ["tools", "buyer", "chain", "receipts", "evidence", "files", "errors"],
+  tables: ["buyer", "config", "payment", "chain", "receipts", "storage"],
   dashboard: [
+    "tables",
+    "guard",
+    "market",
     "pages",
     "tools",
     "buyer",
@@ -89,6 +93,7 @@ export const ARROWS: Record<string, readonly string[]> = {
     "version",
   ],
   cli: [
+    "tables",
     "dashboard",
     "pages",
     "guard",
