@@ -33,7 +33,7 @@ export type Source = Pick<View, "db" | "config" | "allowApprovals"> & {
 /** The pages of one server: the sign-in for any browser, and all others for those that have signed in. */
 export function createApp(source: Source, place: Place, sessions: Sessions): Hono {
   const { at } = place;
-  const app = new Hono();
+  const app = new Hono({ strict: false });
   app.use(guarded(place));
 
   // No browser needs a session for this page, and it is the same for each path.
@@ -54,7 +54,7 @@ export function createApp(source: Source, place: Place, sessions: Sessions): Hon
     return c.json({ at });
   });
 
-  const pages = new Hono<Signed>();
+  const pages = new Hono<Signed>({ strict: false });
   pages.use(signedIn(sessions, place));
   const viewOf = async (c: Context<Signed>): Promise<View> => {
     await source.requireFile();
@@ -96,6 +96,7 @@ export function createApp(source: Source, place: Place, sessions: Sessions): Hon
   });
   page("/approvals", approvalsPage);
   page("/approvals/:id", (view, c) => approvalPage(view, c.req.param("id") ?? ""));
+  page("/approvals/:id/answered", (view, c) => approvalPage(view, c.req.param("id") ?? "", { isAnswered: true }));
   page("/spending", (view, c) => spendingPage(view, query(c)));
   page("/times", timesPage);
   page("/sellers", (view) => sellersPage(view));
@@ -116,7 +117,7 @@ export function createApp(source: Source, place: Place, sessions: Sessions): Hon
       const refused = await work(await viewOf(c), id, new URLSearchParams(await c.req.text()));
       return refused === null ? c.redirect(`${at}${after(encodeURIComponent(id))}`, 303) : send(c, refused);
     });
-  form("/approvals/:id", answerApproval, (id) => `/approvals/${id}`);
+  form("/approvals/:id", answerApproval, (id) => `/approvals/${id}/answered`);
   form("/sellers/:id/release", releaseSeller, () => "/sellers");
   pages.all("*", (c) => send(c, NOT_FOUND));
   pages.onError((error, c) => send(c, failed(error)));

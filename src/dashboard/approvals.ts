@@ -47,7 +47,11 @@ export async function approvalsPage({ db, config, at, now }: View): Promise<Show
 }
 
 /** One waiting payment, whole, with the answers open to a person. */
-export async function approvalPage(view: View, id: string, told: Html = html``): Promise<Shown> {
+export async function approvalPage(
+  view: View,
+  id: string,
+  { told = html``, isAnswered = false }: { told?: Html; isAnswered?: boolean } = {},
+): Promise<Shown> {
   const row = await readApproval(view.db, id);
   if (row === undefined)
     return {
@@ -83,7 +87,7 @@ export async function approvalPage(view: View, id: string, told: Html = html``):
         <dt>Ends</dt>
         <dd>${moment(row.ends_at)}</dd>
       </dl>
-      ${isOpen(row, now) ? formFor(view, row) : ""}`,
+      ${isOpen(row, now) ? (isAnswered ? again(view, row) : formFor(view, row)) : ""}`,
   };
 }
 
@@ -121,7 +125,7 @@ export async function answerApproval(view: View, id: string, form: URLSearchPara
 }
 
 const refused = async (view: View, id: string, status: 403 | 409, words: string): Promise<Shown> => ({
-  ...(await approvalPage(view, id, html`<p class="warn" role="alert">${words}</p>`)),
+  ...(await approvalPage(view, id, { told: html`<p class="warn" role="alert">${words}</p>`, isAnswered: true })),
   status,
 });
 
@@ -134,6 +138,10 @@ const digestOf = (row: Row): string => toHex(canonicalSha256(row));
 const purposeOf = (id: string, shown: string): string => `approval ${id} ${shown}`;
 
 const isOpen = ({ state, ends_at: ends }: Row, now: number): boolean => state !== "used" && ends > now;
+
+/** No button where one was just pressed: the second click of a double click would press it. */
+const again = ({ at }: View, { id }: Row): Html =>
+  html`<p><a href="${at}/approvals/${id}">Look at it again</a> to answer otherwise.</p>`;
 
 function formFor(view: View, row: Row): Html {
   const { at, allowApprovals, session, now } = view;

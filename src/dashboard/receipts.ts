@@ -1,7 +1,7 @@
 import { html, type Html } from "../pages/html.ts";
 import { newestAppraisal } from "../receipts/newest.ts";
 import { ASSURANCES, VERDICTS } from "../receipts/schema.ts";
-import { receiptsAfter, shortId, type Listed, type Place, type ReceiptFilter } from "../receipts/search.ts";
+import { receiptsAfter, shortId, type Place, type ReceiptFilter } from "../receipts/search.ts";
 import { readReceiptRow } from "../receipts/store.ts";
 import { paidSum, summarize, type ReceiptSummary } from "../tools/summary.ts";
 import { badge, foreign, moment, table, type Shown, type View } from "./view.ts";
@@ -79,19 +79,19 @@ function placeIn(text: string | null): Place | null {
 }
 
 /** Null for a row that is no receipt any more. */
-const summaryOf = async ({ db, config }: View, { id }: Listed): Promise<ReceiptSummary | null> => {
+const summaryOf = async ({ db, config }: View, { id }: Place): Promise<ReceiptSummary | null> => {
   const receipt = await readReceiptRow(db, id).catch(() => null);
   return receipt === null ? null : summarize(receipt, newestAppraisal(receipt), config.payment.assets);
 };
 
-const rowOf = (at: string, listed: Listed, summary: ReceiptSummary | null): Html =>
+const rowOf = (at: string, listed: Place, summary: ReceiptSummary | null): Html =>
   html`<tr data-receipt="${listed.id}">
     <td>${moment(summary?.at ?? listed.created_at)}</td>
     <td>${summary === null ? badge("damaged") : verdictOf(summary)}</td>
     <td>${summary?.assurance ?? ""}</td>
     <td class="sum">${summary === null ? html`run <code>proof402 audit</code>` : sumOf(summary)}</td>
-    <td>${foreign(listed.seller_id)}</td>
-    <td>${foreign(listed.model)}</td>
+    <td>${foreign(summary?.seller ?? "")}</td>
+    <td>${foreign(summary?.model ?? "")}</td>
     <td><a href="${at}/receipts/${listed.id}">${shortId(listed.id)}</a></td>
   </tr>`;
 

@@ -1,15 +1,15 @@
-/** The look of every page, in the order of the cascade. Colours tell statuses and verdicts apart; their words do so, too. */
-const FRAME = `:root{color-scheme:light dark;--pass:#14713d;--fail:#b3261e;--open:#8a5a00;--line:#8888}
-@media(prefers-color-scheme:dark){:root{--pass:#6fd79b;--fail:#ff8a80;--open:#ffc862}}
-body{max-width:72rem}
+import { STYLE as RECEIPTS } from "../pages/style.ts";
+
+/** The frame of every page. */
+const FRAME = `body{max-width:72rem}
 .skip{position:absolute;left:-999rem}.skip:focus{position:static}
 header nav ul{display:flex;flex-wrap:wrap;gap:.25rem 1rem;list-style:none;padding:0;margin:0}
 header nav a{display:inline-block;padding:.35rem 0}header nav a[aria-current]{font-weight:700}
 .mode{margin:.25rem 0}:focus-visible{outline:3px solid;outline-offset:2px}
 .wide{overflow-x:auto}.wide td{overflow-wrap:anywhere;min-width:4rem}td.sum{white-space:nowrap}`;
 
-/** Colours of verdicts and states. */
-const STATES = `.verified,.approved,.done{color:var(--pass)}.failed,.declined{color:var(--fail)}.pending,.unverified,.open,.undecided{color:var(--open)}`;
+/** Colours of states beside the verdicts'. */
+const STATES = `.approved,.done,.settled{color:var(--pass)}.declined,.damaged{color:var(--fail)}.open,.undecided,.invoking{color:var(--open)}`;
 
 const FORMS = `form.filters{display:flex;flex-wrap:wrap;gap:.5rem 1rem;align-items:end}form.filters label{display:block;margin:0}
 input,select,button{font:inherit;min-height:2rem}button{padding:.25rem 1rem;cursor:pointer}form.answer{display:flex;gap:1rem;margin:1rem 0}
@@ -17,4 +17,4 @@ input,select,button{font:inherit;min-height:2rem}button{padding:.25rem 1rem;curs
 @media print{header,form,.skip,nav.more{display:none}.wide{overflow:visible}}`;
 
 /** The style sheet of every page. */
-export const STYLE = [FRAME, STATES, FORMS].join("\n");
+export const STYLE = [RECEIPTS, FRAME, STATES, FORMS].join("\n");

@@ -50,17 +50,14 @@ export async function searchReceipts(
 
 /** A receipt's place in the list of the newest first. */
 export type Place = { created_at: number; id: string };
-/** A receipt as the list's indexes hold it. */
-export type Listed = Place & { seller_id: string; model: string };
-
 /** The matching receipts that follow a place, the newest first: as quick for the last page as for the first. */
 export const receiptsAfter = (
   db: Db,
   filter: ReceiptFilter,
   { after, limit }: { after: Place | null; limit: number },
-): Promise<Listed[]> =>
+): Promise<Place[]> =>
   matching(db, filter)
-    .select(["id", "created_at", "seller_id", "model"])
+    .select(["id", "created_at"])
     .$if(after !== null, (rows) =>
       rows
         .where("created_at", "<=", after?.created_at ?? 0)

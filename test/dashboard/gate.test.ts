@@ -140,12 +140,14 @@ describe("a payment that waits", () => {
     expect(page.text).not.toMatch(/<script(?! src=)|\u202E/);
     const pressed = await owner.press(path, "approved", page);
     expect(pressed).toMatchObject({ status: 303 });
-    expect(pressed.headers["location"]).toBe(`${owner.at}${path}`);
+    expect(pressed.headers["location"]).toBe(`${owner.at}${path}/answered`);
     expect(await stateOf(place.db, id)).toBe("approved");
     // A double click, a second tab, a form that was recorded.
     const again = await owner.press(path, "declined", page);
     expect(again).toMatchObject({ status: 409 });
     expect(again.text).toContain("sent before");
+    // Where a button was pressed there is none for the second click of a double click.
+    for (const { text } of [again, await owner.get(`${path}/answered`)]) expect(text).not.toContain("<button");
     expect(await stateOf(place.db, id)).toBe("approved");
     expect(await owner.press(path, "declined")).toMatchObject({ status: 303 });
     expect(await stateOf(place.db, id)).toBe("declined");

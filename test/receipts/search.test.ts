@@ -1,6 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { createReceipt } from "../../src/receipts/receipt.ts";
-import { eachReceipt, fullId, searchReceipts, shortId, type ReceiptFilter } from "../../src/receipts/search.ts";
+import {
+  eachReceipt,
+  fullId,
+  receiptsAfter,
+  searchReceipts,
+  shortId,
+  type ReceiptFilter,
+} from "../../src/receipts/search.ts";
 import { addReceipt } from "../../src/receipts/store.ts";
 import type { Db } from "../../src/storage/database.ts";
 import { immediate } from "../../src/storage/migrations.ts";
@@ -81,14 +88,21 @@ describe("stored receipts", () => {
     });
     const filters: ReceiptFilter[] = [{}, { seller: "s" }, { model: "m" }, { verdict: "failed" }, { search: "x" }];
     for (const filter of filters) await searchReceipts(recorded, { ...filter, limit: 20 });
+    // The pages' lists continue at a place, and know the assurance reached.
+    const place = { created_at: 1, id: "p402_a" };
+    for (const after of [null, place]) await receiptsAfter(recorded, {}, { after, limit: 20 });
+    await receiptsAfter(recorded, { seller: "s" }, { after: place, limit: 20 });
+    await receiptsAfter(recorded, { assurance: "signed" }, { after: place, limit: 20 });
     const { sql } = await import("kysely");
-    expect(asked).toHaveLength(2 * filters.length);
+    expect(asked).toHaveLength(2 * filters.length + 4);
     for (const query of asked) {
       const parameters = query.split("?").length - 1;
       const bound = Array.from({ length: parameters }, () => "1");
       const plan = await sql<{ detail: string }>`explain query plan ${sql.raw(inserted(query, bound))}`.execute(db);
       const of = plan.rows.map(({ detail }) => detail).filter((one) => /\breceipts\b/.test(one));
-      for (const detail of of) expect(detail).toMatch(/USING COVERING INDEX receipts_/);
+      const isOfAssurance = query.includes("$.appraisals");
+      for (const detail of of)
+        expect(detail).toMatch(isOfAssurance ? /INDEX receipts_of_assurance/ : /USING COVERING INDEX receipts_/);
       expect(of.length).toBeGreaterThan(0);
       // The order comes from the index, too.
       expect(plan.rows.map(({ detail }) => detail).join()).not.toContain("TEMP B-TREE FOR ORDER BY");
