@@ -105,7 +105,7 @@ export function createApp(source: Source, place: Place, sessions: Sessions): Hon
   page("/actions", (view, c) => actionsPage(view, query(c)));
   page("/actions/:id", (view, c) => actionPage(view, c.req.param("id") ?? ""));
   page("/channels", channelsPage);
-  /** A form: it is answered by the page that shows what it did. */
+  /** A form's address. Its answer leads to a page with the outcome. */
   const form = (
     path: string,
     work: (view: View, id: string, sent: URLSearchParams) => Promise<Shown | null>,

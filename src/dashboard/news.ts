@@ -87,7 +87,7 @@ export function createWatch(db: Db, requireFile: () => Promise<void>): Watch {
   };
 }
 
-/** A state of the database: the log's end, and the questions that wait, which the log does not hold. */
+/** A state of the database: the log's end, and the waiting questions, of which no log entry tells. */
 type Seen = { seq: number; approvals: string };
 
 async function readState(db: Db): Promise<Seen> {

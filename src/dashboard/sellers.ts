@@ -16,7 +16,7 @@ import { foreign, moment, table, type Shown, type View } from "./view.ts";
 const NEWEST = 10_000;
 const NEWEST_PRICES = 1000;
 
-/** Every configured seller: what its answers came to, what it takes, and why nothing is bought from it. */
+/** Every configured seller with its verdicts, its last prices, and the reason of its hold. */
 export async function sellersPage(view: View, told: Html = html``): Promise<Shown> {
   const { db, config, at } = view;
   const [sellers, counts, prices] = await Promise.all([
@@ -29,7 +29,7 @@ export async function sellersPage(view: View, told: Html = html``): Promise<Show
   const rows = sellers.map(({ id, origin, assurance, hold }) => {
     const verdicts = counts.get(id) ?? new Map<string, number>();
     const total = [...verdicts.values()].reduce((sum, count) => sum + count, 0);
-    const linked = (verdict: string): Html => {
+    const ofVerdict = (verdict: string): Html => {
       const count = verdicts.get(verdict) ?? 0;
       const query = new URLSearchParams({ seller: id, verdict }).toString();
       return count === 0 ? html`0` : html`<a href="${at}/receipts?${query}">${count}</a>`;
@@ -40,10 +40,10 @@ export async function sellersPage(view: View, told: Html = html``): Promise<Show
       <td>${assurance}</td>
       <td>${hold === null ? "ready" : html`<strong class="fail">on hold</strong>`}</td>
       <td class="sum">${total}</td>
-      <td class="sum">${linked("verified")}</td>
-      <td class="sum">${linked("pending")}</td>
-      <td class="sum">${linked("unverified")}</td>
-      <td class="sum">${linked("failed")}</td>
+      <td class="sum">${ofVerdict("verified")}</td>
+      <td class="sum">${ofVerdict("pending")}</td>
+      <td class="sum">${ofVerdict("unverified")}</td>
+      <td class="sum">${ofVerdict("failed")}</td>
       <td>${(prices.get(id) ?? []).map((price) => html`<div>${price}</div>`)}</td>
     </tr>`;
   });

@@ -107,7 +107,7 @@ function capsOf(one: AssetSpending): Html {
 const shareOf = (used: string, cap: string): string =>
   cap === "0" ? "1" : Math.min(Number((BigInt(used) * 1000n) / BigInt(cap)) / 1000, 1).toString();
 
-/** What counts against the caps by hour and by day, as tables that a script draws. */
+/** Sums that count against the caps, by hour and by day: tables for a script to draw. */
 async function overTime(db: Db, asset: AssetPolicy, now: number): Promise<Html> {
   const first = Math.floor(now / DAY) * DAY - (DAYS - 1) * DAY;
   const hours = await db

@@ -56,7 +56,7 @@ describe.skipIf(chromium === null)("the owner's pages in a browser", () => {
   /** A page that the printed address leads to, and what it said on the console and asked other origins for. */
   async function open(
     address = dashboard.url,
-  ): Promise<{ page: Page; said: string[]; go(path: string): Promise<void> }> {
+  ): Promise<{ page: Page; said: string[]; go: (path: string) => Promise<void> }> {
     const page = await browser.context.newPage();
     const said: string[] = [];
     const { origin } = new URL(address);
@@ -218,6 +218,7 @@ describe.skipIf(chromium === null)("the owner's pages in a browser", () => {
     const page = await browser.context.newPage();
     await page.goto(`${new URL(dashboard.url).origin}/#wrong`);
     await page.getByText("Open the whole address").waitFor();
+    expect(page.url()).toBe(`${new URL(dashboard.url).origin}/`);
     await page.close();
   });
 

@@ -132,7 +132,10 @@ describe("the arrows of the house", () => {
   });
 
   it("imports only packages its users have: dependencies and peers, never a development tool", () => {
-    expect(foreignPackages(house, given)).toEqual([]);
+    // The pages' script is bundled when the package is built: nothing of it is imported afterwards.
+    const imported = house.filter(({ path }) => !path.startsWith("src/dashboard/browser/"));
+    expect(imported.length).toBeLessThan(house.length);
+    expect(foreignPackages(imported, given)).toEqual([]);
   });
 
   it("says the version its package.json says, as lock file and changelog do", () => {
