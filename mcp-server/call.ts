@@ -19,6 +19,7 @@ import {
   type ToolOutcome,
 } from "proof402/tools";
 import type { Approvals, Decide } from "./approval.ts";
+import type { Log } from "./logging.ts";
 
 /** What an MCP server of proof402 is made from. */
 export type Proof402ServerOptions = {
@@ -39,7 +40,7 @@ export type Caller = (
 
 /** Everything here belongs to one connection. */
 export function createCaller(
-  options: Proof402ServerOptions & { approvals: Approvals; server: McpServer; era: McpRequestContext["era"] },
+  options: Proof402ServerOptions & { approvals: Approvals; server: McpServer; era: McpRequestContext["era"]; log: Log },
 ): Caller {
   const { approvals, server, client, closing } = options;
   // JSON-RPC ids are unique within a connection, so this names one request of one connection.
@@ -53,7 +54,9 @@ export function createCaller(
       options.era === "legacy" ? approvals.push(server, context, question) : (decide?.(question) ?? "ask_later");
 
   return async (definition, given, context) => {
-    const read = readArguments(definition, given);
+    const keyed = withKey(definition, given, context);
+    if ("failure" in keyed) return resultOf(keyed.failure);
+    const read = readArguments(definition, keyed.given);
     if (!read.ok) return resultOf(read.failure);
     const { args } = read;
     // Of what is run: what a host adds to the arguments names no other call.
@@ -79,8 +82,30 @@ export function createCaller(
     await progress?.sent();
     if (!("status" in outcome)) return approvals.ask(outcome, digest);
     reached.delete(id);
+    await options.log(context, definition.name, outcome);
     return resultOf(outcome);
   };
+}
+
+/** A call's idempotency key beside its arguments, for hosts that keep it from the model. */
+const KEY = "proof402/idempotency-key";
+
+/** The arguments with the key in `_meta`. One that differs from the argument's is refused: a call has one key. */
+function withKey(
+  definition: ToolDefinition,
+  given: unknown,
+  { mcpReq }: ServerContext,
+): { given: unknown } | { failure: ToolOutcome<unknown> } {
+  const key: unknown = mcpReq._meta?.[KEY];
+  if (key === undefined || !("idempotency_key" in definition.input.shape)) return { given };
+  const refused = (message: string) => ({
+    failure: invalidInput(definition, [{ path: [`_meta["${KEY}"]`], message }]),
+  });
+  if (typeof key !== "string") return refused("must be a string");
+  const args: Readonly<Record<string, unknown>> = typeof given === "object" && given !== null ? { ...given } : {};
+  const { idempotency_key: own } = args;
+  if (own !== undefined && own !== null && own !== "" && own !== key) return refused("differs from idempotency_key");
+  return { given: { ...args, idempotency_key: key } };
 }
 
 function questionIn(error: unknown): ApprovalRequest {

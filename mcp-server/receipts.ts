@@ -4,11 +4,14 @@ import {
   type McpRequestContext,
   type McpServer,
 } from "@modelcontextprotocol/server";
-import type { Buyer } from "proof402";
+import type { Buyer, Receipt } from "proof402";
 import { Proof402Error } from "proof402/tools";
+import { completed } from "./decisions.ts";
 
 const SCHEME = "receipt://";
 const LISTED = 50;
+/** Receipts that a completion is made from, the newest. */
+const COMPLETED_FROM = 200;
 
 /**
  * Offers stored receipts as resources and tells subscribers when one changes. Returns the way to the buyer that tools
@@ -41,7 +44,10 @@ export function offerReceipts(
 
   server.registerResource(
     "receipt",
-    new ResourceTemplate(`${SCHEME}{id}`, { list: async () => ({ resources: await listed(buyer) }) }),
+    new ResourceTemplate(`${SCHEME}{id}`, {
+      list: async () => ({ resources: await listed(buyer) }),
+      complete: { id: async (begun) => completed(await recent(buyer, COMPLETED_FROM), begun) },
+    }),
     {
       title: "Proof receipt",
       description: "A stored proof receipt with its evidence, as a self-contained file.",
@@ -68,17 +74,19 @@ function keepSubscriptions({ server }: McpServer): (uri: string) => boolean {
   return (uri) => wanted.has(uri);
 }
 
-async function listed(
+const listed = async (
   buyer: () => Promise<Buyer>,
-): Promise<{ uri: string; name: string; title: string; mimeType: string }[]> {
+): Promise<{ uri: string; name: string; title: string; mimeType: string }[]> =>
+  (await recent(buyer, LISTED)).map((receipt) => ({
+    uri: SCHEME + receipt.id,
+    name: receipt.id,
+    title: `${receipt.core.request.model} from ${receipt.core.seller.id}: ${receipt.appraisals.at(-1)?.verdict ?? "not judged"}`,
+    mimeType: "application/json",
+  }));
+
+async function recent(buyer: () => Promise<Buyer>, limit: number): Promise<Receipt[]> {
   try {
-    const receipts = await (await buyer()).listReceipts({ limit: LISTED });
-    return receipts.map((receipt) => ({
-      uri: SCHEME + receipt.id,
-      name: receipt.id,
-      title: `${receipt.core.request.model} from ${receipt.core.seller.id}: ${receipt.appraisals.at(-1)?.verdict ?? "not judged"}`,
-      mimeType: "application/json",
-    }));
+    return await (await buyer()).listReceipts({ limit });
   } catch (error) {
     // Clients list at their start: without a configuration there are no receipts, and the tools say what is missing.
     if (Proof402Error.isInstance(error)) return [];

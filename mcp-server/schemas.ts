@@ -1,6 +1,6 @@
 import type { StandardSchemaWithJSON } from "@modelcontextprotocol/server";
 import * as z from "zod";
-import { inputSchema, toolErrorSchema, type ToolDefinition } from "proof402/tools";
+import { inputSchema, type ToolDefinition } from "proof402/tools";
 
 type JsonSchema = Record<string, unknown>;
 
@@ -30,12 +30,11 @@ const listed = (schema: JsonSchema, validate: Check): StandardSchemaWithJSON => 
 
 function shallow(output: z.ZodObject): JsonSchema {
   const { properties = {} } = z.toJSONSchema(output, { io: "output" });
-  const { properties: error = {} } = z.toJSONSchema(toolErrorSchema, { io: "output" });
   return {
     type: "object",
     properties: {
       ...Object.fromEntries(Object.entries(properties).map(([name, field]) => [name, typeOnly(field)])),
-      error: { type: "object", properties: error },
+      error: { type: "object" },
     },
   };
 }

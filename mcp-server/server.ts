@@ -2,6 +2,10 @@ import { McpServer, type McpRequestContext, type ServerContext } from "@modelcon
 import { tools, VERSION } from "proof402/tools";
 import { createApprovals, type Approvals } from "./approval.ts";
 import { createCaller, type Proof402ServerOptions } from "./call.ts";
+import { cardOf, ICON, offerCard } from "./card.ts";
+import { offerDecisions } from "./decisions.ts";
+import { keepLog } from "./logging.ts";
+import { offerPrompts } from "./prompts.ts";
 import { offerReceipts } from "./receipts.ts";
 import { listedInput, listedOutput } from "./schemas.ts";
 
@@ -22,7 +26,8 @@ type ConnectionOptions = {
 /**
  * The proof402 tools and receipts as an MCP server, one instance per connection: what `serveStdio` takes as its factory.
  * Text and structured content each stand alone; failures are results with `isError` and a machine code, never protocol
- * errors. Receipts are resources `receipt://{id}`, and subscribers are told when a verdict moves.
+ * errors. Receipts are resources
+ * `receipt://{id}`, and subscribers are told when a verdict moves; decisions are `decision://{id}`.
  *
  * @example
  * ```ts
@@ -39,17 +44,29 @@ export function createProof402Server(
 ): McpServer {
   const { approvals = createApprovals(), watches = true } = options;
   const server = new McpServer(
-    { name: "proof402", title: "proof402", version: VERSION },
+    { name: "proof402", title: "proof402", version: VERSION, icons: [ICON] },
     {
-      capabilities: { tools: { listChanged: false }, resources: { subscribe: true, listChanged: false } },
+      capabilities: {
+        tools: { listChanged: false },
+        resources: { subscribe: true, listChanged: false },
+        prompts: { listChanged: false },
+        logging: {},
+      },
       instructions: INSTRUCTIONS,
       // A question that is too old or another process's has no answer here: the call starts over, and asks again.
       requestState: { verify: (state, context) => approvals.codec.verify(state, context).catch(() => undefined) },
-      cacheHints: { "tools/list": { ttlMs: LISTING_TTL_MS }, "resources/templates/list": { ttlMs: LISTING_TTL_MS } },
+      cacheHints: {
+        "tools/list": { ttlMs: LISTING_TTL_MS },
+        "prompts/list": { ttlMs: LISTING_TTL_MS },
+        "resources/templates/list": { ttlMs: LISTING_TTL_MS },
+      },
     },
   );
   const buyer = offerReceipts(server, options.buyer, { era, watches });
-  const call = createCaller({ ...options, buyer, approvals, server, era });
+  offerDecisions(server, buyer);
+  offerPrompts(server, buyer);
+  offerCard(server);
+  const call = createCaller({ ...options, buyer, approvals, server, era, log: keepLog(server, era) });
   for (const definition of tools) {
     server.registerTool(
       definition.name,
@@ -58,7 +75,8 @@ export function createProof402Server(
         description: definition.description,
         inputSchema: listedInput(definition),
         outputSchema: listedOutput(definition),
-        annotations: { title: definition.title, ...definition.annotations },
+        annotations: definition.annotations,
+        ...cardOf(definition.name),
       },
       (args: unknown, context: ServerContext) => call(definition, args, context),
     );

@@ -8,7 +8,7 @@ import {
   type Decision,
   type DecisionContent,
 } from "../receipts/decision-schema.ts";
-import { addDecision, searchDecisions } from "../receipts/decisions.ts";
+import { addDecision, findDecision, searchDecisions } from "../receipts/decisions.ts";
 import { logHead } from "../receipts/log.ts";
 import { judgedDigest } from "../receipts/log-digest.ts";
 import { missingBodies } from "../receipts/receipt.ts";
@@ -51,6 +51,8 @@ export function createDecisions(ctx: BuyerContext): DecisionLog {
         if (stored !== null) return stored;
       }
     },
+
+    decision: (id) => findDecision(ctx.db, id),
 
     report: (request) => makeReport(ctx.db, request, ctx.clock()),
 

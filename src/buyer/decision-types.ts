@@ -37,6 +37,8 @@ export type DecisionLog = {
     limit?: number | undefined;
     skip?: number | undefined;
   }): Promise<Decision[]>;
+  /** One of them by its id, or by the beginning that no other id has. Throws `decision_not_found` and `decision_ambiguous`. */
+  decision(id: string): Promise<Decision>;
   /**
    * The decisions of a period with their receipts and the log of that time, for `serializeReport` to write and an auditor to
    * verify. A period reaches no further than now. Throws Proof402Error `invalid_input`, `report_too_large` and

@@ -7,6 +7,7 @@ import type { Client } from "@modelcontextprotocol/client";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { serveMcpHttp, type ServedMcp } from "../../mcp-server/http/serve.ts";
 import { openBuyer } from "../../src/buyer/open.ts";
+import type { Buyer } from "../../src/buyer/types.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { writeDevnet } from "../../src/devnet/index.ts";
 import { readAttempts } from "../../src/payment/journal.ts";
@@ -22,9 +23,13 @@ let served: ServedMcp;
 let careful: ServedMcp;
 let blind: ServedMcp;
 const open: Client[] = [];
+/** The buyer of the first server. */
+let opened: Buyer;
 
-const serve = async (file: string): Promise<ServedMcp> =>
-  serveMcpHttp(async () => openBuyer({ config: await loadConfig({ path: file }), wallet: market.devnet.wallet }), {
+const open402 = async (file: string): Promise<Buyer> =>
+  openBuyer({ config: await loadConfig({ path: file }), wallet: market.devnet.wallet });
+const serve = async (file: string, buyer: () => Promise<Buyer> = () => open402(file)): Promise<ServedMcp> =>
+  serveMcpHttp(buyer, {
     clients: [
       clientNamed("desk"),
       clientNamed("other"),
@@ -36,7 +41,8 @@ const serve = async (file: string): Promise<ServedMcp> =>
 beforeAll(async () => {
   market = await openMarket();
   ({ config } = await writeDevnet(market.devnet, market.directory));
-  served = await serve(config);
+  opened = await open402(config);
+  served = await serve(config, () => Promise.resolve(opened));
   blind = await serve(
     await writeVariant(config, join(market.directory, "blind.config.json"), ({ networks }) => {
       for (const network of networks) network.rpcUrl = "http://127.0.0.1:1";
@@ -140,6 +146,97 @@ describe.each(eras)("a client of %s over HTTP", (era) => {
     expect((await buy(declines)).result.structuredContent).toMatchObject({
       error: { code: "approval_declined", money: "not-moved" },
     });
+  });
+
+  test("finds receipts, decisions, prompts and the card, and has their ids completed", async () => {
+    const client = await connect(served.url, "reader", era);
+    const { id } = (await buy(await connect(served.url, "desk", era), { wait: "verified" })).bought.receipt;
+    const decision = await opened.decide({
+      purpose: "test",
+      subject: era,
+      receipts: [id],
+      action: {},
+      outcome: "noted",
+    });
+    const uris = (await client.listResources()).resources.map(({ uri }) => uri);
+    expect(uris).toEqual(
+      expect.arrayContaining([`receipt://${id}`, `decision://${decision.id}`, "ui://proof402/receipt"]),
+    );
+    const read = async (uri: string) =>
+      (await client.readResource({ uri })).contents[0] as { text: string; mimeType: string };
+    expect(JSON.parse((await read(`decision://${decision.id}`)).text)).toEqual(decision);
+    await expect(client.readResource({ uri: "decision://dec_nothing" })).rejects.toMatchObject({ code: -32602 });
+    const card = await read("ui://proof402/receipt");
+    expect(card.mimeType).toBe("text/html;profile=mcp-app");
+    expect(card.text).toMatch(/Content-Security-Policy.*default-src/i);
+    const complete = async (ref: object, name: string, value: string) =>
+      (await client.complete({ ref: ref as { type: "ref/prompt"; name: string }, argument: { name, value } }))
+        .completion.values;
+    const template = (scheme: string) => ({ type: "ref/resource", uri: `${scheme}://{id}` });
+    expect(await complete(template("receipt"), "id", id.slice(0, 20))).toEqual([id]);
+    expect(await complete(template("decision"), "id", decision.id.slice(0, 20))).toEqual([decision.id]);
+    expect(await complete({ type: "ref/prompt", name: "buy_and_verify" }, "model", "eth-")).toEqual(["eth-risk"]);
+    for (const name of ["judge", "explain_receipt"]) {
+      expect(await complete({ type: "ref/prompt", name }, "receipt_id", id.slice(0, 20))).toEqual([id]);
+      const { messages } = await client.getPrompt({ name, arguments: { receipt_id: id } });
+      expect(JSON.stringify(messages)).toContain(id);
+    }
+    expect((await client.listPrompts()).prompts.map(({ name }) => name)).toEqual([
+      "judge",
+      "buy_and_verify",
+      "explain_receipt",
+    ]);
+    const bound = { model: "eth-risk", task: "t", max_usd: "0.02" };
+    expect(JSON.stringify(await client.getPrompt({ name: "buy_and_verify", arguments: bound }))).toContain("max_usd");
+    const { tools } = await client.listTools();
+    expect(tools.filter(({ _meta: meta }) => meta !== undefined).map(({ name }) => name)).toEqual([
+      "buy_inference",
+      "get_receipt",
+      "verify_receipt",
+    ]);
+  });
+
+  test("may give its idempotency key in _meta, and no other in its arguments", async () => {
+    const client = await connect(served.url, "desk", era);
+    const key = crypto.randomUUID();
+    const called = async (meta: unknown, args: object = {}) =>
+      (await client.callTool({
+        name: "buy_inference",
+        arguments: { ...purchase, ...args },
+        _meta: { "proof402/idempotency-key": meta },
+      })) as { structuredContent: Bought };
+    const [first, again, same] = [await called(key), await called(key), await called(key, { idempotency_key: key })];
+    const results = [first, again, same].map(({ structuredContent }) => structuredContent);
+    expect(results.map(({ paidNow }) => paidNow)).toEqual([true, false, false]);
+    expect(results.map(({ idempotencyKey }) => idempotencyKey)).toEqual([key, key, key]);
+    for (const refused of [await called(key, { idempotency_key: crypto.randomUUID() }), await called(7)])
+      expect(refused).toMatchObject({
+        isError: true,
+        structuredContent: { error: { code: "invalid_input", money: "not-moved" } },
+      });
+  });
+
+  test("reads the server's log only if it asks for one", async () => {
+    const client = await connect(served.url, "desk", era);
+    const lines: unknown[] = [];
+    client.setNotificationHandler("notifications/message", ({ params }) => void lines.push(params));
+    await client.callTool({ name: "spending", arguments: {} });
+    const meta = { "io.modelcontextprotocol/logLevel": "warning" };
+    // oxlint-disable-next-line typescript/no-deprecated -- clients of 2025 ask in no other way
+    if (era === "2025-11-25") await client.setLoggingLevel("warning");
+    for (const args of [{}, { id: "p402_none" }])
+      await client.callTool({
+        name: "get_receipt",
+        arguments: { id: "p402_other", ...args },
+        ...(era === "2025-11-25" ? {} : { _meta: meta }),
+      });
+    expect(lines).toEqual(
+      Array.from({ length: 2 }, () => ({
+        level: "warning",
+        logger: "proof402",
+        data: { tool: "get_receipt", status: "error", code: "receipt_not_found", money: null },
+      })),
+    );
   });
 
   test("cannot take up another client's call by its key", async () => {

@@ -74,7 +74,10 @@ async function sharedClient(era: Era): Promise<Client> {
 
 describe.each(eras)("a client of %s", (era) => {
   test("sees five tools whose schemas say what is asked and stay small", async () => {
-    const { tools } = await (await sharedClient(era)).listTools();
+    const client = await sharedClient(era);
+    const { tools } = await client.listTools();
+    // All that a client gets of them, and the instructions: one token is some four characters.
+    expect((JSON.stringify(tools).length + (client.getInstructions() ?? "").length) / 4).toBeLessThanOrEqual(1500);
     expect(tools.map((tool) => tool.name)).toEqual([
       "list_models",
       "buy_inference",
