@@ -19,6 +19,7 @@ import { addOpen } from "./open-command.ts";
 import { addProxyCommands } from "./proxy-commands.ts";
 import { addReceiptCommands } from "./receipt-commands.ts";
 import { addShellCommands } from "./shell-commands.ts";
+import { addWatch } from "./watch-command.ts";
 
 const EXIT_CODES = `
 Exit codes
@@ -157,6 +158,7 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
   addGuardCommands(program, lazily);
   addProxyCommands(program, lazily);
   addOpen(program, lazily);
+  addWatch(program, lazily);
 
   addNodeCommands(program, lazily);
 

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { formatUnits } from "../../src/chain/amounts.ts";
 import { writeDevnet } from "../../src/devnet/index.ts";
+import { followChanges } from "../../src/buyer/follow.ts";
 import { openDatabase } from "../../src/storage/database.ts";
 import { runCli } from "../support/cli.ts";
 import { ETH_FEATURES, openMarket, writeVariant, type Market } from "../support/devnet.ts";
@@ -224,4 +225,25 @@ test("spending pages its purchases", async () => {
   expect(stdout).toContain("Purchases shown: 1 to 2 of 3");
   expect(stdout).toContain("For more: proof402 spending --skip 2");
   expect((await cli("spending", "--skip", "2")).stdout).toContain("3 to 3 of 3");
+});
+
+test("watch tells what became of each payment, each verdict, and the hold on the seller that cheated", async () => {
+  const db = await openDatabase(inFolder("proof402.db"));
+  try {
+    const changes = await followChanges(db).begin(100);
+    const payments = changes.filter((one) => one.kind === "payment");
+    expect(payments.map(({ receiptId }) => receiptId)).toEqual(expect.arrayContaining(bought.map(({ id }) => id)));
+    expect(payments.every(({ state }) => state === "settled" || state === "answered")).toBe(true);
+    const newest = new Map(changes.flatMap((one) => (one.kind === "verdict" ? [[one.receiptId, one.verdict]] : [])));
+    expect(bought.map(({ id }) => newest.get(id))).toEqual(bought.map(({ verdict }) => verdict));
+    expect(changes.filter(({ kind }) => kind === "hold")).toMatchObject([{ seller: "tampering", state: "set" }]);
+    await cli("sellers", "release", "tampering");
+    const after = await followChanges(db).begin(100);
+    expect(after.filter(({ kind }) => kind === "hold").at(-1)).toMatchObject({
+      seller: "tampering",
+      state: "released",
+    });
+  } finally {
+    await db.destroy();
+  }
 });
