@@ -26,7 +26,8 @@ export type JudgedFile = {
   /** Two files with one of these are of one receipt, and of one payment. */
   id: string | null;
   purchase: string | null;
-  article: Html;
+  /** Its page, made when it is asked for: a list of a thousand files shows none. */
+  article: () => Html | Promise<Html>;
 };
 
 const MARK = "proof402/trust";
@@ -65,7 +66,7 @@ export async function judgeFile(
       code: null,
       id: null,
       purchase: null,
-      article: await reportArticle(judged, { judgedBy, knows }),
+      article: () => reportArticle(judged, { judgedBy, knows }),
     };
   }
   const verified = await verifyReceipt(bytes, policy, { session });
@@ -81,7 +82,7 @@ export async function judgeFile(
     code: null,
     id: receipt.id,
     purchase: [network, asset, payer, purchaseNonceOf(core.payment)].join(" "),
-    article: receiptArticle({ receipt, appraisal, facts, known, judgedBy }),
+    article: () => receiptArticle({ receipt, appraisal, facts, known, judgedBy }),
   };
 }
 
@@ -98,10 +99,11 @@ export function refused(
     code,
     id: null,
     purchase: null,
-    article: html`<article>
-      <h1 class="failed">NOT A ${kind.toUpperCase()} THAT CAN BE TRUSTED</h1>
-      <p>${said(name)}: ${said(message)} <code>${code}</code></p>
-      <p>Nothing in this file was judged. Get it again from where it was made.</p>
-    </article>`,
+    article: () =>
+      html`<article>
+        <h1 class="failed">NOT A ${kind.toUpperCase()} THAT CAN BE TRUSTED</h1>
+        <p>${said(name)}: ${said(message)} <code>${code}</code></p>
+        <p>Nothing in this file was judged. Get it again from where it was made.</p>
+      </article>`,
   };
 }

@@ -34,9 +34,10 @@ const put = (id: string, shown: Html): void => {
 };
 
 let began = performance.now();
-/** Lets the page answer its reader. */
-async function rest(): Promise<void> {
+/** After a slice of work, draws and lets the page answer its reader. */
+async function rest(draw?: () => void): Promise<void> {
   if (performance.now() - began < SLICE) return;
+  draw?.();
   await new Promise((done) => setTimeout(done));
   began = performance.now();
 }
@@ -44,7 +45,9 @@ async function rest(): Promise<void> {
 /** One byte more than a report may have, so that its fault is named. Null if the file is gone, or a folder. */
 const bytesOf = async (file: File): Promise<Uint8Array | null> => {
   try {
-    return new Uint8Array(await file.slice(0, MAX_REPORT_BYTES + 1).arrayBuffer());
+    // A slice of a file costs as much as the file: only a longer one is cut.
+    const read = file.size > MAX_REPORT_BYTES ? file.slice(0, MAX_REPORT_BYTES + 1) : file;
+    return new Uint8Array(await read.arrayBuffer());
   } catch {
     return null;
   }
@@ -94,18 +97,28 @@ async function judgeAll(mine: number): Promise<void> {
     );
     return;
   }
+  let drawn = listed.length;
+  const draw = (): void => {
+    const rows = listed.slice(drawn).map((_row, at) => rowOf(drawn + at));
+    document.querySelector("tbody")?.insertAdjacentHTML("beforeend", html`${rows}`.markup);
+    drawn = listed.length;
+    const bar = document.querySelector("progress");
+    if (bar !== null) [bar.max, bar.value, bar.hidden] = [files.length, drawn, drawn === files.length];
+  };
   for (let at = listed.length; at < files.length; at += 1) {
     const judged = await judge(at);
     if (mine !== turn) return;
     const { article: _article, ...row } = judged;
     listed.push(row);
-    if (one) showPage(0, judged);
-    else document.querySelector("tbody")?.insertAdjacentHTML("beforeend", rowOf(at).markup);
-    const bar = document.querySelector("progress");
-    if (bar !== null) [bar.max, bar.value, bar.hidden] = [files.length, at + 1, at + 1 === files.length];
-    await rest();
+    if (one) {
+      const shown = await judged.article();
+      if (mine !== turn) return;
+      showPage(0, shown);
+    }
+    await rest(draw);
     if (mine !== turn) return;
   }
+  draw();
   say(summary());
   byId("results").dataset["shown"] = String(mine);
 }
@@ -184,21 +197,24 @@ function sharedWith({ id, purchase }: Listed, at: number): string {
     : "";
 }
 
-function showPage(at: number, { article }: JudgedFile): void {
+function showPage(at: number, shown: Html): void {
   put(
     "page",
     html`<p>File ${at + 1}: ${said(files[at]?.name ?? "")}</p>
-      ${article}`,
+      ${shown}`,
   );
   byId("page").dataset["file"] = String(at);
 }
 
-/** The page of one file of several: judged again from its bytes, since it may have changed. */
+let opening = 0;
+/** The page of one file of several: judged again from its bytes, since it may have changed. The file asked for last is shown. */
 async function open(at: number): Promise<void> {
-  const mine = turn;
-  const judged = await judge(at);
-  if (mine !== turn) return;
-  showPage(at, judged);
+  opening += 1;
+  const [mine, own] = [turn, opening];
+  const { article } = await judge(at);
+  const shown = await article();
+  if (mine !== turn || own !== opening) return;
+  showPage(at, shown);
   byId("page").focus();
 }
 

@@ -1,7 +1,7 @@
 import { html } from "./html.ts";
 import { pageOf } from "./page.ts";
 
-const STYLE = `button{font:inherit;text-align:start;min-height:24px;overflow-wrap:anywhere}#page:focus{outline:2px solid}progress{width:100%}#said{font-weight:600}@media print{.drop,progress{display:none}th button{border:0;padding:0;background:none;color:inherit}}`;
+const STYLE = `button{font:inherit;text-align:start;min-height:24px;overflow-wrap:anywhere}#page:focus{outline:2px solid}progress{width:100%}#list table{table-layout:fixed}#list th:first-child{width:4rem}#said{font-weight:600}@media print{.drop,progress{display:none}th button{border:0;padding:0;background:none;color:inherit}}`;
 
 /** `verify.html` around its script. */
 export const verifyPage = (script: string): string =>

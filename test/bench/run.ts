@@ -9,6 +9,7 @@ import { benchProofs } from "./proofs.ts";
 import { benchPurchases } from "./purchases.ts";
 import { benchPythonJson } from "./python-json.ts";
 import { benchGuard } from "./guard.ts";
+import { benchVerifyPage } from "./verify-page.ts";
 
 /** What is measured, by the name that `npm run bench -- NAME` takes. */
 const SECTIONS: Readonly<Record<string, { title: string; measure: (rounds: number) => Promise<Line[]> }>> = {
@@ -22,6 +23,7 @@ const SECTIONS: Readonly<Record<string, { title: string; measure: (rounds: numbe
   },
   "python-json": { title: "Python's JSON form of a chat request of 1 MB", measure: benchPythonJson },
   guard: { title: "Guarded actions", measure: benchGuard },
+  "verify-page": { title: "verify.html in Chromium (once)", measure: benchVerifyPage },
 };
 
 const { values, positionals } = parseArgs({
