@@ -239,17 +239,23 @@ describe("T193: a stream that does not end", () => {
     );
 
   test("after its response costs no wait", async () => {
-    const one = await victim({
-      async paid({ settle, result, params }) {
-        const told = {
-          jsonrpc: "2.0",
-          id: idIn(one.seller),
-          result: { resultType: "complete", ...result(await settle()) },
-        };
-        expect(params.name).toBe("forecast");
-        return open(`data: ${JSON.stringify(told)}\n\n`);
+    // A buyer that waited for the stream would wait for longer than this test may take.
+    const patient = (config: ConfigInput): void =>
+      void (config.http = { ...config.http, idleSeconds: 3600, totalSeconds: 3600 });
+    const one = await victim(
+      {
+        async paid({ settle, result, params }) {
+          const told = {
+            jsonrpc: "2.0",
+            id: idIn(one.seller),
+            result: { resultType: "complete", ...result(await settle()) },
+          };
+          expect(params.name).toBe("forecast");
+          return open(`data: ${JSON.stringify(told)}\n\n`);
+        },
       },
-    });
+      patient,
+    );
     expect(await one.buy()).toMatchObject({ answer: { text: "Fair weather in Rome." } });
     expect(await one.lost()).toEqual(ONCE);
   });
