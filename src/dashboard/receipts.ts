@@ -39,11 +39,7 @@ export async function receiptsPage(view: View, query: URLSearchParams): Promise<
         ${
           shown.length === 0
             ? html`<p>${kept.size === 0 ? "No receipts are stored." : "No receipt fits."}</p>`
-            : table(
-                "Receipts, the newest first",
-                ["Answered", "Verdict", "Assurance", "Paid", "Seller", "Model", "Receipt"],
-                rows,
-              )
+            : inTables(rows)
         }
       </div>
       <nav class="more" aria-label="More receipts">
@@ -52,6 +48,15 @@ export async function receiptsPage(view: View, query: URLSearchParams): Promise<
       </nav>`,
   };
 }
+
+/** So many tables that a browser lays out only those in sight: one of 1,000 rows keeps its reader waiting. */
+const inTables = (rows: readonly Html[]): Html[] =>
+  Array.from({ length: Math.ceil(rows.length / PAGE) }, (_, nth) => {
+    const part = rows.slice(nth * PAGE, (nth + 1) * PAGE);
+    const place = rows.length <= PAGE ? "" : `, ${nth * PAGE + 1} to ${nth * PAGE + part.length}`;
+    const heads = ["Answered", "Verdict", "Assurance", "Paid", "Seller", "Model", "Receipt"];
+    return html`<div class="lazy">${table(`Receipts, the newest first${place}`, heads, part)}</div>`;
+  });
 
 /** The filters of an address. What cannot be read bounds nothing. */
 export function filterIn(query: URLSearchParams): ReceiptFilter {

@@ -5,6 +5,7 @@ import { benchBackground } from "./background.ts";
 import { benchChats } from "./chats.ts";
 import { benchMcp } from "./mcp.ts";
 import { textOf, type Line } from "./measure.ts";
+import { benchPages } from "./pages.ts";
 import { benchProofs } from "./proofs.ts";
 import { benchPurchases } from "./purchases.ts";
 import { benchPythonJson } from "./python-json.ts";
@@ -24,6 +25,7 @@ const SECTIONS: Readonly<Record<string, { title: string; measure: (rounds: numbe
   "python-json": { title: "Python's JSON form of a chat request of 1 MB", measure: benchPythonJson },
   guard: { title: "Guarded actions", measure: benchGuard },
   "verify-page": { title: "verify.html in Chromium (once)", measure: benchVerifyPage },
+  pages: { title: "The owner's pages (Chromium)", measure: benchPages },
 };
 
 const { values, positionals } = parseArgs({
