@@ -39,6 +39,15 @@ function shallow(output: z.ZodObject): JsonSchema {
   };
 }
 
-/** The type of a field where it has one; a union (null, say) is left open. */
-const typeOnly = (field: unknown): JsonSchema =>
-  typeof field === "object" && field !== null && "type" in field ? { type: field.type } : {};
+/** The type of a field, or each of several as a schema of its own: providers of models refuse a list of types. */
+function typeOnly(field: unknown): JsonSchema {
+  const types = typesOf(field);
+  const [one] = types;
+  return types.length > 1 ? { anyOf: types.map((type) => ({ type })) } : one === undefined ? {} : { type: one };
+}
+
+function typesOf(field: unknown): unknown[] {
+  if (typeof field !== "object" || field === null) return [];
+  if ("type" in field) return [field.type].flat();
+  return "anyOf" in field && Array.isArray(field.anyOf) ? field.anyOf.flatMap(typesOf) : [];
+}
