@@ -123,9 +123,8 @@ async function judgeAll(mine: number): Promise<void> {
   byId("results").dataset["shown"] = String(mine);
 }
 
-const say = (words: string): void => {
-  byId("said").textContent = [...problems, words].join(" ");
-};
+/** Names of files are anybody's: no sign of theirs is hidden or moves others. */
+const say = (words: string): void => put("said", html`${problems.map((one) => html`${said(one)} `)}${said(words)}`);
 
 async function judge(at: number): Promise<JudgedFile> {
   const { name, file } = files[at] ?? { name: "", file: new File([], "") };
@@ -137,12 +136,14 @@ async function judge(at: number): Promise<JudgedFile> {
   return judgeFile({ name, bytes }, trust, session);
 }
 
-const showTrust = (): void => {
-  byId("trusted").textContent =
+const showTrust = (): void =>
+  put(
+    "trusted",
     trust === null
-      ? "No trust file: nothing pinned is checked, and no receipt can be verified."
-      : `Judged by ${trust.name}, policy ${trust.hash}. Its author says who is trusted: take it from somebody you trust.`;
-};
+      ? html`No trust file: nothing pinned is checked, and no receipt can be verified.`
+      : html`Judged by ${said(trust.name)}, policy ${trust.hash}. Its author says who is trusted: take it from somebody
+        you trust.`,
+  );
 
 function summary(): string {
   if (files.length === 0) return "";

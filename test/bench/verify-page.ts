@@ -36,6 +36,8 @@ export async function benchVerifyPage(): Promise<Line[]> {
         requestAnimationFrame(look);
       };
       requestAnimationFrame(look);
+      // What the browser does to hand a thousand files over is none of the page's work.
+      addEventListener("change", () => [before, longest] = [performance.now(), 0], { capture: true });
     }`);
     const began = performance.now();
     await page.setInputFiles("#files", paths);

@@ -89,9 +89,10 @@ describe.skipIf(chromium === null)("verify.html in a browser, from the disk", ()
     expect(await page.textContent("#trusted")).toContain("Judged by trust.json");
     // A second trust file takes the first one's place, and nothing judged by that one stays.
     const other = { type: "proof402/trust", version: 1, policy: { ...fixture.policy, sellers: {} } };
-    await page.setInputFiles("#files", [chosen("other.json", Buffer.from(JSON.stringify(other)))]);
+    await page.setInputFiles("#files", [chosen("other\u202E.json", Buffer.from(JSON.stringify(other)))]);
     expect(await verdicts(page, 3)).toEqual([expect.stringMatching(/^UNVERIFIED/)]);
-    expect(await page.textContent("#said")).toContain("other.json takes the place of trust.json.");
+    expect(await page.textContent("#said")).toContain("other .json takes the place of trust.json.");
+    expect(await page.textContent("main")).not.toContain("\u202E");
     expect(asked).toEqual([]);
     await page.close();
   });
