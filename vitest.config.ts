@@ -20,6 +20,8 @@ const LONGEST = [
   "test/node/zk/prover.test.ts",
   "test/surfaces/mcp.test.ts",
   "test/surfaces/mcp-ends.test.ts",
+  "test/surfaces/mcp-http.test.ts",
+  "test/surfaces/mcp-clients.test.ts",
   "test/conformance/ezkl.test.ts",
   "test/surfaces/demo.test.ts",
   "test/surfaces/parity.test.ts",
