@@ -6,7 +6,7 @@ const FRAME = `body{max-width:72rem}
 header nav ul{display:flex;flex-wrap:wrap;gap:.25rem 1rem;list-style:none;padding:0;margin:0}
 header nav a{display:inline-block;padding:.35rem 0}header nav a[aria-current]{font-weight:700}
 .mode{margin:.25rem 0}:focus-visible{outline:3px solid;outline-offset:2px}
-.lazy{content-visibility:auto;contain-intrinsic-size:auto 2200px}.wide{overflow-x:auto}.wide td{overflow-wrap:anywhere;min-width:4rem}td.sum{white-space:nowrap}`;
+.lazy{content-visibility:auto;contain-intrinsic-size:auto 2200px}.wide{overflow-x:auto}.wide th,.wide td{overflow-wrap:break-word;min-width:4rem;max-width:24rem}.wide time{white-space:nowrap}.wide td.sum{min-width:7rem;overflow-wrap:anywhere}.wide bdi{overflow-wrap:anywhere}`;
 
 /** Colours of states beside the verdicts'. */
 const STATES = `.approved,.done,.settled{color:var(--pass)}.declined,.damaged{color:var(--fail)}.open,.undecided,.invoking{color:var(--open)}`;

@@ -207,6 +207,8 @@ describe("a payment that waits", () => {
     const form = await owner.get(`/approvals/${id}`);
     const pressed = await reader.press(`/approvals/${id}`, "approved", form);
     expect(pressed).toMatchObject({ status: 403 });
+    // Not for the form of another server alone.
+    expect(pressed.text).toContain("proof402 open --allow-approvals");
     expect(await stateOf(place.db, id)).toBe("open");
   });
 });

@@ -130,6 +130,9 @@ describe("a seller on hold", () => {
     // The seller failed again since: another hold than the one that was read.
     await place.db.updateTable("seller_holds").set({ at: 2, reason: "payment: other" }).execute();
     expect(await owner.press("/sellers/honest/release", "release", page)).toMatchObject({ status: 409 });
+    const old = await owner.get("/sellers");
+    place.clock.now += 3_600_000;
+    expect(await owner.press("/sellers/honest/release", "release", old)).toMatchObject({ status: 403 });
     const again = await owner.get("/sellers");
     expect(await owner.press("/sellers/honest/release", "release", again)).toMatchObject({ status: 303 });
     expect(await owner.press("/sellers/honest/release", "release", again)).toMatchObject({ status: 409 });
