@@ -40,7 +40,7 @@ async function buy(db: Db, client: ClientBudget | undefined, milli: number, asse
   return { request, result: await reserve(db, request) };
 }
 
-it("a client's budget is a sum over all its dollar tokens, whatever happens in whatever order", async () => {
+it("T201: a client's budget is a sum over all its dollar tokens, whatever happens in whatever order", async () => {
   const clients = ["one", "two"];
   const step = fc.oneof(
     fc.record({ do: fc.constant("buy" as const), who: fc.nat(1), milli: fc.nat(400), asset: fc.nat(1) }),

@@ -74,7 +74,7 @@ describe("a request that is not of this machine's own clients", () => {
   });
 
   test.each(["text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""])(
-    "with a body of type %j, as a form could send it, is refused",
+    "T200: with a body of type %j, as a form could send it, is refused",
     async (type) => {
       const { status } = await raw(served.url, { headers: { ...bearer("desk"), "content-type": type }, body: LIST });
       expect(status).toBe(415);
@@ -112,7 +112,7 @@ describe("a request that is not of this machine's own clients", () => {
 describe("scopes", () => {
   const READS = tools.filter(({ annotations }) => annotations.readOnlyHint).map(({ name }) => name);
 
-  test.each(eras)("are held to before anything runs, in %s", async (era) => {
+  test.each(eras)("T200: are held to before anything runs, in %s", async (era) => {
     const before = opened;
     const meta = {
       "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -147,7 +147,7 @@ describe("scopes", () => {
     expect((await ask("till", call("buy_inference"))).status).toBe(200);
   });
 
-  test("cannot be got around by a batch", async () => {
+  test("T200: cannot be got around by a batch", async () => {
     const { headers } = await session("reader");
     const batch = [LIST, call("spending"), call("buy_inference")];
     const answer = await raw(served.url, {
@@ -159,7 +159,7 @@ describe("scopes", () => {
 });
 
 describe("a session", () => {
-  test("is its client's: another token finds none, whatever it asks", async () => {
+  test("T201: is its client's: another token finds none, whatever it asks", async () => {
     const { headers } = await session("desk");
     const id = headers["mcp-session-id"] ?? "";
     expect(id).not.toBe("");
@@ -179,7 +179,7 @@ describe("a session", () => {
     expect((await raw(served.url, { headers, body: LIST })).status).toBe(200);
   });
 
-  test("of many is bounded: the one unused for longest makes room, one in use does not", async () => {
+  test("T200: of many is bounded: the one unused for longest makes room, one in use does not", async () => {
     const streams: Promise<unknown>[] = [];
     const first = await session("till");
     const second = await session("till");

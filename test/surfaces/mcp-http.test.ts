@@ -239,7 +239,7 @@ describe.each(eras)("a client of %s over HTTP", (era) => {
     );
   });
 
-  test("cannot take up another client's call by its key", async () => {
+  test("T201: cannot take up another client's call by its key", async () => {
     const key = crypto.randomUUID();
     const [one, two] = [await connect(served.url, "desk", era), await connect(served.url, "other", era)];
     expect((await buy(one, { idempotency_key: key })).bought.paidNow).toBe(true);
@@ -250,7 +250,7 @@ describe.each(eras)("a client of %s over HTTP", (era) => {
     expect(await attemptsOf(key)).toMatchObject([{ client: "desk" }]);
   });
 
-  test("spends no more than its budget, six calls at once and after a restart of the server", async () => {
+  test("T201: spends no more than its budget, six calls at once and after a restart of the server", async () => {
     const name = era === "2026-07-28" ? "poor" : "poorer";
     const client = await connect(served.url, name, era);
     const results = await Promise.all(
@@ -309,7 +309,7 @@ describe("a connection that ends", () => {
   const reached = (step: number) => (text: string) => text.includes(`"progress":${step},`);
 
   test.each(eras.flatMap((era) => [4, 5, 6, 7].map((step) => [era, step] as const)))(
-    "of %s at step %i loses no purchase: its receipt is stored, and the same call finds it",
+    "T202: of %s at step %i loses no purchase: its receipt is stored, and the same call finds it",
     async (era, step) => {
       const key = crypto.randomUUID();
       const message = buying(key, "t");
@@ -331,7 +331,7 @@ describe("a connection that ends", () => {
   );
 
   test.each(eras)(
-    "of %s after the payment leaves the call open: an equal one without a key pays nothing",
+    "T202: of %s after the payment leaves the call open: an equal one without a key pays nothing",
     async (era) => {
       const before = (await buy(await connect(served.url, "desk", era), { max_usd: 0.5 })).bought;
       const message = buying("", "t");
