@@ -18,12 +18,20 @@ export async function readClientFile(path: string): Promise<string | null> {
   });
 }
 
-/** Writes `after` if the file still is as it was read; a null `after` removes the file. Throws as `replaceText` does. */
+/**
+ * Writes `after` if the file still is as it was read; a null `after` removes the file. Throws as `replaceText` does, and for a
+ * file to be removed that was changed meanwhile Proof402Error `file_changed`.
+ */
 export async function writeClientFile(
   path: string,
   { before, after }: { before: string | null; after: string | null },
 ): Promise<void> {
-  if (after === null) return removeOwn(path);
+  if (after === null) {
+    if ((await readClientFile(path)) === before) return removeOwn(path);
+    throw new Proof402Error("file_changed", `${path} was changed meanwhile, so it was not removed.`, {
+      next: "Run the command again: it reads the file as it is now.",
+    });
+  }
   if (before !== null) return replaceText(path, { before, after });
   await mkdir(dirname(path), { recursive: true });
   await writeNew(path, after, { mode: 0o600 });

@@ -38,6 +38,7 @@ const FILES: Record<Client["format"], (servers: string) => string[]> = {
     `{"${servers}":{"proof402":{"command":"old","args":[]}},"a":1}`,
     `{\r\n\t"a": [1,\r\n\t2]\r\n}\r\n`,
     `{ "${servers}": {} }`,
+    `{\n  "${servers}": {\n    "a": { "b": 1 }, // why a\n    // "was": { "c": 2 },\n    "x": {}\n  },\n  "z": 1\n}\n`,
   ],
   toml: (servers) => [
     "",
@@ -48,8 +49,8 @@ const FILES: Record<Client["format"], (servers: string) => string[]> = {
   yaml: (servers) => [
     "",
     `# mine\nGOOSE_MODEL: x # kept\n${servers}:\n  other:\n    enabled: true\n    cmd: x\n`,
-    `${servers}: {other: {cmd: x}}\n`,
-    `${servers}: {}\nlong: "${"word ".repeat(40)}"\n`,
+    `CHAT: 12345678901234567890\nHEX: 0xFF\nlong: >\n  ${"word ".repeat(40)}\n`,
+    `${servers}:\n    # of mine\n    other: {cmd: x}\n`,
   ],
 };
 
@@ -66,6 +67,8 @@ describe.each(WORDS)("%s", (word) => {
       expect(entryIn(after, format, place)).toEqual(entry);
       for (const [comment] of text.matchAll(/(?:#|\/\/) \w+/g)) expect(after).toContain(comment);
       expect(changed(after, { format, place, entry }), "twice is once").toBe(after);
+      for (const line of text.split("\n").filter((one) => !one.includes("proof402") && !/^\{.*\}$/.test(one)))
+        expect(after).toContain(line);
       const undone = changed(after, { format, place });
       expect(entryIn(undone, format, place)).toBeUndefined();
       const [was, is] = [text, undone ?? ""].map((one) => (one.trim() === "" ? {} : READ[format](one))) as Record<
@@ -85,7 +88,15 @@ describe.each(WORDS)("%s", (word) => {
         `${client.servers} = { other = { command = "x" } }`,
         `[${client.servers}.proof402]\ncommand = "x"\n`,
       ],
-      yaml: ["- a", "a: [", `${client.servers}: [a]`, "a: 1\na: 2\n", "--- 1\n--- 2\n"],
+      yaml: [
+        `${client.servers}: {other: {cmd: x}}\n`,
+        `${client.servers}: {}\n`,
+        "- a",
+        "a: [",
+        `${client.servers}: [a]`,
+        "a: 1\na: 2\n",
+        "--- 1\n--- 2\n",
+      ],
     }[format];
     for (const text of strange) expect(changed(text, { format, place, entry }), text).toBeNull();
   });
@@ -158,8 +169,27 @@ describe("the command", () => {
     expect((await stat(file)).mode & 0o777).toBe(0o600);
     expect((await inHome("install", "--client", "cursor", "--no-check")).stdout).toContain("needs no change");
     expect(await inHome("install", "--client", "cursor", "--undo", "--yes")).toMatchObject({ code: 0 });
-    await expect(stat(file)).rejects.toThrow("ENOENT");
+    expect(JSON.parse(await readFile(file, "utf8"))).toEqual({ mcpServers: {} });
     expect(await inHome("install", "--client", "cursor", "--undo", "--yes")).toMatchObject({ code: 64 });
+  });
+
+  test("touches no server that is not its own, by whichever name, and shows no secret", async () => {
+    const file = join(home, "others.json");
+    const others = { mcpServers: { x: { command: "x-mcp", env: { X_SECRET: "s3cret" } } }, theme: "dark" };
+    const run = (...args: string[]) =>
+      inHome("install", "--client", "cursor", "--file", file, "--no-check", "--yes", ...args);
+    await writeFile(file, JSON.stringify(others), { mode: 0o600 });
+    expect(await run("--name", "x")).toMatchObject({ code: 64 });
+    expect(await run("--name", "x", "--undo")).toMatchObject({ code: 64 });
+    const own = { command: "proof402", args: ["mcp"], env: { PROOF402_PRIVATE_KEY: "0xkey" } };
+    await writeFile(file, JSON.stringify({ ...others, mcpServers: { ...others.mcpServers, proof402: own } }, null, 2), {
+      mode: 0o600,
+    });
+    const replaced = await run("--json");
+    expect(replaced.code).toBe(0);
+    expect(replaced.stdout).not.toContain("0xkey");
+    expect(await run("--undo")).toMatchObject({ code: 0 });
+    expect(JSON.parse(await readFile(file, "utf8"))).toEqual(others);
   });
 
   test("leaves what a person wrote, and takes its own entry out of it", async () => {

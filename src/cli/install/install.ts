@@ -36,7 +36,7 @@ export async function install(options: Options, command: Command): Promise<numbe
   const before = await readClientFile(file);
   const after =
     options.undo === true ? without(file, before, client, place) : added(file, before, client, place, server);
-  const changes = difference(before ?? "", after ?? "");
+  const changes = difference(before ?? "", after).map(shown);
   const isChanged = changes.length > 0;
   if (!json) print(isChanged ? [`${file}:`, ...changes].join("\n") : `${file} needs no change.`);
   const tools = options.undo === true || !options.check ? null : await checkServer(server);
@@ -59,6 +59,7 @@ function serverOf(config: string): Server {
 }
 
 function added(file: string, before: string | null, client: Client, place: Place, server: Server): string {
+  requireOwn(file, before, client, place);
   const entry = client.entry(server, place[1]);
   const after = changed(before, { format: client.format, place, entry });
   if (after !== null) return after;
@@ -67,19 +68,39 @@ function added(file: string, before: string | null, client: Client, place: Place
   });
 }
 
-/** The file without the entry; null if the file holds nothing else, so that it can go. */
-function without(file: string, before: string | null, { format }: Client, place: Place): string | null {
+/** The file without the entry. The file itself stays: others may have written to it. */
+function without(file: string, before: string | null, client: Client, place: Place): string {
+  requireOwn(file, before, client, place);
+  const { format } = client;
   const after = entryIn(before, format, place) === undefined ? null : changed(before, { format, place });
-  if (after === null)
-    throw new Proof402Error("file_unreadable", `${file} has no server ${place[1]} that can be taken out here.`, {
-      next: "Name the file that was changed with --file, and the server with --name.",
-    });
-  return isBare(after, format, place[0]) ? null : after;
+  if (after !== null) return after;
+  throw new Proof402Error("file_unreadable", `${file} has no server ${place[1]} that can be taken out here.`, {
+    next: "Name the file that was changed with --file, and the server with --name.",
+  });
 }
 
-const isBare = (text: string, format: Client["format"], servers: string): boolean =>
-  changed(null, { format, place: [servers, "x"], entry: {} }) ===
-  changed(text, { format, place: [servers, "x"], entry: {} });
+/** Throws Proof402Error `usage` if the place is taken by a server that does not start this program. */
+function requireOwn(file: string, text: string | null, { format }: Client, place: Place): void {
+  const found = entryIn(text, format, place);
+  if (found === undefined || isOwn(found)) return;
+  throw usage(
+    `${file} has another server with the name ${place[1]}.`,
+    "It stays as it is. Choose another name with --name.",
+  );
+}
+
+/** Whether an entry starts `proof402 mcp`, wherever it is installed. */
+function isOwn(entry: unknown): boolean {
+  const { command, cmd, args } = (entry ?? {}) as Record<string, unknown>;
+  const words = [command ?? cmd, ...(Array.isArray(args) ? (args as unknown[]) : [])].map(String);
+  return (
+    words.includes("mcp") &&
+    words.some((word) => /(?:^|[\\/])proof402(?:\.cmd)?$|[\\/]dist[\\/]src[\\/]cli[\\/]main\.js$/.test(word))
+  );
+}
+
+/** A changed line as it may be shown: a secret that a person wrote into the entry stays out of terminals and logs. */
+const shown = (line: string): string => line.replace(/^(.*(?:KEY|TOKEN|SECRET|PASSWORD)\w*"?\s*[:=]).*$/i, "$1 ...");
 
 function showLink(client: Client, server: Server, { client: word, name }: Options, json: boolean): number {
   if (client.link === undefined) {
