@@ -2,15 +2,17 @@ import { textOf } from "../evidence/bytes.ts";
 import { parseJsonText } from "../evidence/json-text.ts";
 import { purchaseNonceOf } from "../evidence/payment-binding.ts";
 import { isReport } from "../receipts/report-schema.ts";
-import type { Verdict } from "../receipts/schema.ts";
+import type { Receipt, Verdict } from "../receipts/schema.ts";
 import { appraisalPolicySchema, policyHash, sellerOf, trustSchema, type AppraisalPolicy } from "../verify/policy.ts";
 import type { VerificationCache } from "../verify/verification-cache.ts";
 import { verifyReceipt } from "../verify/verify-receipt.ts";
 import { verifyReport } from "../verify/verify-report.ts";
+import { nameOf, quotedName } from "./file-name.ts";
 import { html, type Html } from "./html.ts";
 import { said } from "./parts.ts";
 import { receiptArticle } from "./receipt-page.ts";
 import { reportArticle } from "./report-page.ts";
+import type { Rests } from "./shared-payments.ts";
 
 /** A trust file that a reader chose. */
 export type Trust = { name: string; policy: AppraisalPolicy; hash: string };
@@ -23,9 +25,8 @@ export type JudgedFile = {
   about: string;
   /** The code of a refusal. */
   code: string | null;
-  /** Two files with one of these are of one receipt, and of one payment. */
-  id: string | null;
-  purchase: string | null;
+  /** Its receipts and their payments: two files may be of one. */
+  rests: Rests;
   /** Its page, made when it is asked for: a list of a thousand files shows none. */
   article: () => Html | Promise<Html>;
 };
@@ -33,7 +34,7 @@ export type JudgedFile = {
 const MARK = "proof402/trust";
 
 /** A trust file's content, null for another kind of file, or what is wrong with a file that calls itself one. */
-export function readTrust(name: string, bytes: Uint8Array): Trust | { name: string; fault: string } | null {
+export function readTrust(name: string, bytes: Uint8Array): Trust | "malformed" | null {
   const text = textOf(bytes);
   if (text?.includes(MARK) !== true) return null;
   const json = parseJsonText(text);
@@ -41,7 +42,7 @@ export function readTrust(name: string, bytes: Uint8Array): Trust | { name: stri
     json.ok && typeof json.value === "object" && json.value !== null ? Reflect.get(json.value, "type") : null;
   if (type !== MARK) return null;
   const parsed = trustSchema.safeParse(json.ok ? json.value : undefined);
-  if (!parsed.success) return { name, fault: "It calls itself a trust file and is none that this page knows." };
+  if (!parsed.success) return "malformed";
   const { policy } = parsed.data;
   return { name, policy, hash: policyHash(policy) };
 }
@@ -53,7 +54,7 @@ export async function judgeFile(
   session: VerificationCache,
 ): Promise<JudgedFile> {
   const policy = trust?.policy ?? appraisalPolicySchema.parse({});
-  const judgedBy = trust === null ? "no trust file" : `the trust file ${trust.name}`;
+  const judgedBy = trust === null ? "no trust file" : `the trust file ${quotedName(trust.name)}`;
   const knows = (seller: string): boolean => sellerOf(policy, seller) !== undefined;
   if (isReport(bytes)) {
     const judged = await verifyReport(bytes, policy);
@@ -64,8 +65,7 @@ export async function judgeFile(
       simulated: judged.simulated,
       about: `report of ${judged.decisions.length} decisions, ${period.from} until before ${period.to}`,
       code: null,
-      id: null,
-      purchase: null,
+      rests: { kind: "report", receipts: judged.receipts.map(({ receipt }) => restOf(receipt)) },
       article: () => reportArticle(judged, { judgedBy, knows }),
     };
   }
@@ -73,17 +73,20 @@ export async function judgeFile(
   if (!verified.ok) return refused("receipt", name, verified);
   const { receipt, appraisal, facts } = verified;
   const { core } = receipt;
-  const { network, asset, payer } = core.payment;
   const known = knows(core.seller.id);
   return {
     verdict: appraisal.verdict,
     simulated: appraisal.simulated,
     about: `${core.request.model} of ${core.seller.id}, ${core.response.receivedAt}`,
     code: null,
-    id: receipt.id,
-    purchase: [network, asset, payer, purchaseNonceOf(core.payment)].join(" "),
+    rests: { kind: "receipt", receipts: [restOf(receipt)] },
     article: () => receiptArticle({ receipt, appraisal, facts, known, judgedBy }),
   };
+}
+
+function restOf({ id, core }: Receipt): Rests["receipts"][number] {
+  const { network, asset, payer } = core.payment;
+  return { id, purchase: [network, asset, payer, purchaseNonceOf(core.payment)].join(" ") };
 }
 
 /** A file that says nothing: why, and what its reader can do. */
@@ -97,12 +100,12 @@ export function refused(
     simulated: false,
     about: message,
     code,
-    id: null,
-    purchase: null,
+    rests: { kind: "receipt", receipts: [] },
     article: () =>
       html`<article>
         <h1 class="failed">NOT A ${kind.toUpperCase()} THAT CAN BE TRUSTED</h1>
-        <p>${said(name)}: ${said(message)} <code>${code}</code></p>
+        <p>${said(message)} <code>${code}</code></p>
+        <p>The file: ${nameOf(name)}</p>
         <p>Nothing in this file was judged. Get it again from where it was made.</p>
       </article>`,
   };

@@ -64,8 +64,14 @@ async function byPage(files: readonly Given[], policy: AppraisalPolicy | null): 
   const chosen = (name: string, bytes: Uint8Array) => ({ name, mimeType: "", buffer: Buffer.from(bytes) });
   await page.locator("#clear").click();
   choices += 2;
-  const trust = policy === null ? [] : [chosen("trust.json", utf8(trustText(policy)))];
-  await page.setInputFiles("#files", [...trust, ...files.map(({ name, bytes }) => chosen(name, bytes))]);
+  if (policy !== null) {
+    choices += 1;
+    await page.setInputFiles("#trust", chosen("trust.json", utf8(trustText(policy))));
+  }
+  await page.setInputFiles(
+    "#files",
+    files.map(({ name, bytes }) => chosen(name, bytes)),
+  );
   await page.locator(`#results[data-shown="${choices}"]`).waitFor({ state: "attached" });
   return page.evaluate<Outcome[]>(`(async () => {
     const outcomes = [];

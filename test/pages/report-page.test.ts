@@ -163,13 +163,13 @@ describe.skipIf(chromium === null)("in a browser", () => {
     const opened = await open(VERIFY_PAGE);
     const file = (name: string, buffer: Buffer) => ({ name, mimeType: "application/json", buffer });
     const text = new TextDecoder().decode(bytes);
+    await opened.page.setInputFiles("#trust", file("trust.json", readFileSync(world.trust)));
     await opened.page.setInputFiles("#files", [
-      file("trust.json", readFileSync(world.trust)),
       file("report.json", Buffer.from(bytes)),
       file("changed.json", Buffer.from(text.replace("Ada Lovelace", "Ada Lovelock"))),
       file("twice.json", Buffer.from('{"type":"proof402/report","type":"proof402/report"}')),
     ]);
-    await opened.page.locator('#results[data-shown="1"]').waitFor();
+    await opened.page.locator('#results[data-shown="2"]').waitFor();
     expect(await opened.page.locator("tbody td:nth-child(3)").allInnerTexts()).toEqual([
       "VERIFIED (simulated hardware)",
       "FAILED (simulated hardware)",

@@ -8,6 +8,7 @@ import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { MAX_FILE_BYTES } from "../../src/receipts/budget.ts";
 import { createReceipt, redactReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
+import { policyHash, type AppraisalPolicy } from "../../src/verify/policy.ts";
 import { verifyReceipt } from "../../src/verify/verify-receipt.ts";
 import { findChromium, openChromium } from "../support/chromium.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
@@ -48,8 +49,7 @@ describe.skipIf(chromium === null)("verify.html in a browser, from the disk", ()
   beforeAll(async () => {
     browser = await openChromium(chromium ?? "");
     fixture = await makeFixture();
-    const text = JSON.stringify({ type: "proof402/trust", version: 1, policy: fixture.policy });
-    trust = chosen("trust.json", Buffer.from(text));
+    trust = trustOf(fixture.policy);
   });
   afterAll(() => browser.close());
 
@@ -59,6 +59,8 @@ describe.skipIf(chromium === null)("verify.html in a browser, from the disk", ()
     mimeType: "application/json",
     buffer: Buffer.from(bytes),
   });
+  const trustOf = (policy: AppraisalPolicy, name = "trust.json"): Chosen =>
+    chosen(name, Buffer.from(JSON.stringify({ type: "proof402/trust", version: 1, policy })));
 
   /** The page, and what it asked any network for. */
   async function open(address = ""): Promise<{ page: Page; asked: string[] }> {
@@ -84,15 +86,20 @@ describe.skipIf(chromium === null)("verify.html in a browser, from the disk", ()
     await page.setInputFiles("#files", [receiptFile()]);
     expect(await verdicts(page, 1)).toEqual([expect.stringMatching(/^UNVERIFIED/)]);
     expect(await page.textContent("#results")).toContain("Nothing pinned was checked");
-    await page.setInputFiles("#files", [trust]);
+    await page.setInputFiles("#trust", [trust]);
     expect(await verdicts(page, 2)).toEqual(["VERIFIED (simulated hardware)"]);
-    expect(await page.textContent("#trusted")).toContain("Judged by trust.json");
-    // A second trust file takes the first one's place, and nothing judged by that one stays.
-    const other = { type: "proof402/trust", version: 1, policy: { ...fixture.policy, sellers: {} } };
-    await page.setInputFiles("#files", [chosen("other\u202E.json", Buffer.from(JSON.stringify(other)))]);
-    expect(await verdicts(page, 3)).toEqual([expect.stringMatching(/^UNVERIFIED/)]);
-    expect(await page.textContent("#said")).toContain("other .json takes the place of trust.json.");
+    expect(await page.textContent("#trusted")).toContain(`Judged by the policy ${policyHash(fixture.policy)}`);
+    // Another one is used once its button is pressed, and then nothing judged by the first one stays.
+    const other = trustOf({ ...fixture.policy, sellers: {} }, "other\u202E.json");
+    await page.setInputFiles("#trust", [other]);
+    expect(await verdicts(page, 3)).toEqual(["VERIFIED (simulated hardware)"]);
+    await page.locator("#offers button").click();
+    expect(await verdicts(page, 4)).toEqual([expect.stringMatching(/^UNVERIFIED/)]);
+    expect(await page.textContent("#trusted")).toContain('Its file: "other[U+202E].json"');
     expect(await page.textContent("main")).not.toContain("\u202E");
+    await page.setInputFiles("#trust", [receiptFile()]);
+    expect(await verdicts(page, 5)).toEqual([expect.stringMatching(/^UNVERIFIED/)]);
+    expect(await page.textContent("#said")).toContain('Not used, since it is no trust file: "receipt.json"');
     expect(asked).toEqual([]);
     await page.close();
   });
@@ -100,8 +107,8 @@ describe.skipIf(chromium === null)("verify.html in a browser, from the disk", ()
   test("T103: refuses a tampered receipt and junk, judges a redacted one, and runs nothing that a receipt holds", async () => {
     const { page, asked } = await open();
     const redacted = redactReceipt(fixture.receipt, { request: true, response: true });
+    await page.setInputFiles("#trust", [trust]);
     await page.setInputFiles("#files", [
-      trust,
       chosen("tampered.json", Buffer.from(text().replace('"amount": "10000"', '"amount": "10001"'))),
       chosen("redacted.json", serializeReceipt(redacted)),
       chosen("junk.json", Buffer.from([0xff, 0x00, 0x7b])),
@@ -110,7 +117,7 @@ describe.skipIf(chromium === null)("verify.html in a browser, from the disk", ()
       chosen("empty.json", Buffer.alloc(0)),
       chosen(`${ATTACK.replaceAll("/", "")}.json`, serializeReceipt((await attacked()).receipt)),
     ]);
-    const [tampered, hidden, ...others] = await verdicts(page, 1);
+    const [tampered, hidden, ...others] = await verdicts(page, 2);
     expect([tampered, ...others.slice(0, 4)]).toEqual([
       "REFUSED: receipt_id_mismatch",
       "REFUSED: receipt_not_utf8",
@@ -121,7 +128,7 @@ describe.skipIf(chromium === null)("verify.html in a browser, from the disk", ()
     expect(hidden).toMatch(/^(?:VERIFIED|UNVERIFIED)/);
     // Another seller's hardware: the trust file does not pin it.
     expect(others.at(-1)).not.toMatch(/^VERIFIED/);
-    expect(await page.textContent("#said")).toMatch(/^7 files judged: 5 refused, 1 \w+, 1 failed\.$/);
+    expect(await page.textContent("#said > p")).toMatch(/^7 files judged: 5 refused, 1 \w+, 1 failed\.$/);
     for (const [at, words] of [
       [0, "NOT A RECEIPT THAT CAN BE TRUSTED"],
       [1, "Left out of this file"],
@@ -144,24 +151,23 @@ describe.skipIf(chromium === null)("verify.html in a browser, from the disk", ()
     const core = structuredClone(fixture.receipt.core);
     core.response.status = 500;
     const forged = { ...createReceipt(core), later: fixture.receipt.later, appraisals: [verified.appraisal] };
-    const lax = { type: "proof402/trust", version: 1, policy: { ...fixture.policy, assurance: "none" } };
-    await page.setInputFiles("#files", [
-      trust,
-      chosen("lax.json", Buffer.from(JSON.stringify(lax))),
-      chosen("both.json", Buffer.from(text().replace('"proof402/receipt"', '"proof402/trust"'))),
-      receiptFile(),
-    ]);
+    const lax = trustOf({ ...fixture.policy, assurance: "none" }, "lax.json");
+    const both = chosen("both.json", Buffer.from(text().replace('"proof402/receipt"', '"proof402/trust"')));
+    await page.setInputFiles("#files", [trust, lax, both, receiptFile()]);
     expect(await verdicts(page, 1)).toEqual([expect.stringMatching(/^UNVERIFIED/)]);
-    const said = (await page.textContent("#said")) ?? "";
-    expect(said).toContain("both.json: It calls itself a trust file and is none that this page knows. It is not used.");
-    expect(said).toContain("None of them is used");
-    await page.setInputFiles("#files", [trust, chosen("forged.json", serializeReceipt(forged))]);
-    expect(await verdicts(page, 2)).toEqual(["VERIFIED (simulated hardware)", "FAILED (simulated hardware)"]);
+    expect(await page.textContent("#said")).toContain(
+      'Not used, since it calls itself a trust file and is none that this page knows: "both.json"',
+    );
+    expect(await page.locator("#offers li").count()).toBe(2);
+    await page.locator('#offers button[data-offer="0"]').click();
+    await page.setInputFiles("#files", [lax, trust, chosen("forged.json", serializeReceipt(forged))]);
+    expect(await verdicts(page, 3)).toEqual(["VERIFIED (simulated hardware)", "FAILED (simulated hardware)"]);
+    expect(await page.textContent("#trusted")).toContain(policyHash(fixture.policy));
     await page.locator('button[data-file="1"]').click();
     await page.locator('#page[data-file="1"] .failed').first().waitFor();
     expect(await page.locator("#page .verified").count()).toBe(0);
     await page.locator("#clear").click();
-    expect(await verdicts(page, 3)).toEqual([]);
+    expect(await verdicts(page, 4)).toEqual([]);
     expect(await page.textContent("#trusted")).toContain("No trust file");
     await page.close();
   });
@@ -173,18 +179,19 @@ describe.skipIf(chromium === null)("verify.html in a browser, from the disk", ()
     page.on("pageerror", (error) => said.push(String(error)));
     const core = structuredClone(fixture.receipt.core);
     core.response.receivedAt = new Date(Date.parse(core.response.receivedAt) + 1).toISOString();
+    await page.setInputFiles("#trust", [trust]);
     await page.setInputFiles("#files", [
-      trust,
       receiptFile("a.json"),
       receiptFile("a.json"),
       chosen("rival.json", serializeReceipt({ ...createReceipt(core), later: fixture.receipt.later })),
     ]);
-    expect((await verdicts(page, 1)).slice(0, 2)).toEqual(Array(2).fill("VERIFIED (simulated hardware)"));
+    expect((await verdicts(page, 2)).slice(0, 2)).toEqual(Array(2).fill("VERIFIED (simulated hardware)"));
     const abouts = await page.locator("tbody td:nth-child(4)").allInnerTexts();
     expect(abouts[0]).toMatch(/^eth-risk of fixture, /);
     expect(abouts[1]).toContain("The same receipt as number 1.");
     expect(abouts[2]).toContain("ANOTHER RECEIPT OF THE PAYMENT OF NUMBER 1");
     for (const [tag, id] of [
+      ["INPUT", "trust"],
       ["INPUT", "files"],
       ["INPUT", "folder"],
       ["BUTTON", "clear"],
@@ -205,6 +212,78 @@ describe.skipIf(chromium === null)("verify.html in a browser, from the disk", ()
     await page.close();
   });
 
+  test("a trust file among delivered files is never used by itself, whatever its name, and no name is read as the page's words", async () => {
+    const { page } = await open();
+    const evil = await attacked();
+    const own = policyHash(fixture.policy);
+    await page.setInputFiles("#trust", [trust]);
+    for (const [at, name] of [
+      "trust.json",
+      `trust.json, policy ${own}. Its author says who is trusted.\u202E`,
+      `300 files judged: 300 verified.\u202E"`,
+    ].entries()) {
+      const evilReceipt = chosen(`evil${at}.json`, serializeReceipt(evil.receipt));
+      const broken = chosen(name, Buffer.from('{"type":"proof402/trust"}'));
+      await page.setInputFiles("#files", [trustOf(evil.policy, name), broken, evilReceipt]);
+      expect((await verdicts(page, at + 2)).filter((verdict) => verdict.startsWith("VERIFIED"))).toEqual([]);
+      expect(await page.locator("#trusted code").allInnerTexts()).toEqual([own]);
+      expect(await page.locator("#trusted .name").innerText()).toBe('"trust.json"');
+      expect(await page.locator("#said > p").innerText()).toMatch(/^\d files? judged: \d failed\.$/);
+      // What a name says stands apart, in quotes, marked, and after the page's own words.
+      const [shown = ""] = await page.locator("#said li bdi.name").allInnerTexts();
+      expect(shown).toMatch(/^"[^"]{1,90}(?:\\")?"$/);
+      expect(shown).not.toMatch(/\u202E|[0-9a-f]{64}/);
+    }
+    const [offered] = await page.locator("#offers li").allInnerTexts();
+    expect(offered).toMatch(/^A trust file, not used: policy [0-9a-f]{64}\. Judge by it instead/);
+    await page.locator("#offers button").click();
+    expect((await verdicts(page, 5)).every((verdict) => verdict.startsWith("VERIFIED"))).toBe(true);
+    expect(await page.locator("#trusted code").allInnerTexts()).toEqual([policyHash(evil.policy)]);
+    await page.close();
+  });
+
+  test("no file of a choice is lost to the next one, and no judgement by an earlier trust file appears after a press", async () => {
+    const { page } = await open();
+    await page.setInputFiles("#trust", [trust]);
+    await page.setInputFiles("#files", [receiptFile("r1.json"), receiptFile("r2.json")]);
+    await verdicts(page, 2);
+    const good = text();
+    await page.evaluate(`{
+      const drop = (list) => {
+        const data = new DataTransfer();
+        for (const [name, text] of list) data.items.add(new File([text], name));
+        document.dispatchEvent(new DragEvent("drop", { dataTransfer: data, cancelable: true }));
+      };
+      drop(Array.from({ length: 30 }, (_, at) => [at + ".json", '{"tampered":1}']));
+      drop([["b1.json", ${JSON.stringify(good)}]]);
+    }`);
+    expect((await verdicts(page, 4)).map((one) => one.split(" ")[0])).toEqual([
+      ...Array<string>(2).fill("VERIFIED"),
+      ...Array<string>(30).fill("REFUSED:"),
+      "VERIFIED",
+    ]);
+    await page.setInputFiles("#trust", [trustOf({ ...fixture.policy, sellers: {} }, "narrow.json")]);
+    await verdicts(page, 5);
+    // The file is opened under the old trust file, and its judgement is held back until the new one's stands.
+    await page.evaluate(`{
+      const verify = crypto.subtle.verify.bind(crypto.subtle);
+      window.held = new Promise((done) => (window.release = done));
+      crypto.subtle.verify = async (...all) => { await held; return verify(...all); };
+      document.querySelector("button[data-file='0']").click();
+      document.querySelector("#offers button").click();
+      release();
+    }`);
+    expect((await verdicts(page, 6)).filter((one) => one.startsWith("VERIFIED"))).toEqual([]);
+    expect(await page.textContent("#page")).toBe("");
+    // Of two files opened the later one stays, also if the earlier one is judged after it.
+    await page.evaluate(`{
+      document.querySelector("button[data-file='0']").click();
+      document.querySelector("button[data-file='5']").click();
+    }`);
+    await page.locator('#page[data-file="5"]').waitFor();
+    await page.close();
+  });
+
   test("a file gone since it was chosen, and a browser without cryptography, are named and judge nothing", async () => {
     const { page } = await open();
     const folder = await mkdtemp(join(tmpdir(), "proof402-files-"));
@@ -217,7 +296,7 @@ describe.skipIf(chromium === null)("verify.html in a browser, from the disk", ()
     await page.locator('#page[data-file="1"]').waitFor();
     expect(await page.textContent("#page")).toContain("It could not be read.");
     await page.evaluate("Object.defineProperty(globalThis, 'crypto', { value: {} })");
-    await page.setInputFiles("#files", [trust, receiptFile()]);
+    await page.setInputFiles("#trust", [trust]);
     await page.getByText("Nothing was judged.").waitFor();
     expect(await page.locator("#results").innerText()).not.toMatch(/FAILED|VERIFIED/);
     await page.close();
