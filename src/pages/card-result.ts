@@ -90,6 +90,9 @@ function readReceipt(summary: unknown, results: unknown): CardReceipt | null {
     paid === null ||
     layers === null ||
     !Array.isArray(notProven) ||
+    // Each verdict has its limits, and none of the better ones stands over a layer that failed.
+    notProven.length === 0 ||
+    ((verdict === "verified" || verdict === "pending") && layers.some(({ status }) => status === "fail")) ||
     !notProven.every(isText) ||
     !named.every(isText)
   )

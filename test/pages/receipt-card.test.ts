@@ -74,6 +74,7 @@ describe("a result", () => {
 
   test("a layer's reason under another status than the receipt's is not shown", () => {
     const told = changed({
+      verdict: "failed",
       layers: { ...(good.structuredContent["receipt"] as { layers: object }).layers, response: "fail" },
     });
     const read = readResult(told);
@@ -94,6 +95,9 @@ describe("a result", () => {
       { layers: null },
       { notProven: undefined },
       { notProven: [1] },
+      { notProven: [] },
+      { layers: { ...layers, key: "fail" } },
+      { verdict: "pending", layers: { ...layers, settlement: "fail" } },
       { paid: { amount: "1e9" } },
       { paid: null },
       { seller: 7 },
