@@ -5,6 +5,7 @@ import { readFacts, type Facts } from "../verify/facts.ts";
 import type { Difference, JudgedReport } from "../verify/verify-report.ts";
 import { html, type Html } from "./html.ts";
 import { pageOf } from "./page.ts";
+import { said } from "./parts.ts";
 import { reachText } from "./report-reach.ts";
 import { receiptArticle } from "./receipt-page.ts";
 
@@ -48,7 +49,7 @@ export async function reportArticle(judged: JudgedReport, reader: ReportReader):
       <dd><time>${period.from}</time> until before <time>${period.to}</time></dd>
       <dt>Purpose</dt>
       <dd>
-        ${purpose ?? "every purpose"}${others.length === 0 ? "" : `; ${others.length} decisions of other purposes are left out, as the log shows: ${leftOut.map((one) => `${one.decisions} of ${JSON.stringify(one.purpose)}`).join(", ")}`}
+        ${purpose === null ? "every purpose" : said(purpose)}${others.length === 0 ? "" : html`; ${others.length} decisions of other purposes are left out, as the log shows: ${leftOut.map((one) => html`${one.decisions} of ${said(JSON.stringify(one.purpose))} `)}`}
       </dd>
       ${
         lacking.length === 0
@@ -59,9 +60,9 @@ export async function reportArticle(judged: JudgedReport, reader: ReportReader):
               </dd>`
       }
       <dt>Made</dt>
-      <dd><time>${made.at}</time> by ${made.by.name} ${made.by.version}</dd>
+      <dd><time>${made.at}</time> by ${said(made.by.name)} ${said(made.by.version)}</dd>
       <dt>Judged by</dt>
-      <dd>${reader.judgedBy}</dd>
+      <dd>${said(reader.judgedBy)}</dd>
       <dt>The log</dt>
       <dd>
         ${chain.entries.length === 0 ? "No entry" : `Entries ${first} to ${head.seq}`}, head <code>${head.hash}</code>.
@@ -74,7 +75,7 @@ export async function reportArticle(judged: JudgedReport, reader: ReportReader):
         : html`<section>
             <h2>Problems</h2>
             <ul>
-              ${problems.map(({ code, message }) => html`<li>${message} <code>${code}</code></li>`)}
+              ${problems.map(({ code, message }) => html`<li>${said(message)} <code>${code}</code></li>`)}
             </ul>
           </section>`
     }
@@ -119,8 +120,8 @@ const overview = (decisions: readonly Judged[], found: Found): Html =>
         ({ decision }, at) =>
           html`<tr>
             <td><a href="#${decision.id}">${at + 1}</a></td>
-            <th scope="row">${decision.subject}</th>
-            <td>${decision.outcome}</td>
+            <th scope="row">${said(decision.subject)}</th>
+            <td>${said(decision.outcome)}</td>
             <td>${whoOf(decision)}</td>
             <td>${decision.receipts.map(({ id }) => html`${verdictOf(found.get(id))} `)}</td>
           </tr>`,
@@ -131,23 +132,23 @@ const overview = (decisions: readonly Judged[], found: Found): Html =>
 function decisionOf({ decision, differences }: Judged, { number, found }: { number: number; found: Found }): Html {
   const { id, at, purpose, subject, action, outcome, receipts } = decision;
   return html`<section class="decision" id="${id}">
-    <h3>${number}. ${subject}</h3>
+    <h3>${number}. ${said(subject)}</h3>
     <dl>
       <dt>Decided</dt>
       <dd><time>${at}</time> by ${whoOf(decision)}</dd>
       <dt>Purpose</dt>
-      <dd>${purpose}</dd>
+      <dd>${said(purpose)}</dd>
       <dt>Action</dt>
       <dd><pre tabindex="0">${JSON.stringify(action, null, 2)}</pre></dd>
       <dt>Outcome</dt>
-      <dd class="lines">${outcome}</dd>
+      <dd class="lines">${said(outcome)}</dd>
       ${receipts.map((one) => {
         const now = found.get(one.id);
         return html`<dt>Rests on receipt</dt>
           <dd>
             <a href="#${one.id}"><code>${one.id}</code></a
-            >: ${verdictOf(now)} now, ${one.verdict} when it was decided, assurance
-            ${one.assurance}${one.simulated ? " (simulated hardware)" : ""} then, under the policy
+            >: ${verdictOf(now)} now, ${said(one.verdict)} when it was decided, assurance
+            ${said(one.assurance)}${one.simulated ? " (simulated hardware)" : ""} then, under the policy
             <code>${one.policyHash}</code>. ${now === undefined ? "" : layersOf(now)}
           </dd>`;
       })}
@@ -158,15 +159,20 @@ function decisionOf({ decision, differences }: Judged, { number, found }: { numb
       differences.length === 0
         ? html``
         : html`<ul>
-            ${differences.map((one) => html`<li>${differenceText(one)}</li>`)}
+            ${differences.map((one) => html`<li>${differenceOf(one)}</li>`)}
           </ul>`
     }
   </section>`;
 }
 
+const LATER = " (evidence came after the decision)";
+
 /** A difference in one sentence. */
 export const differenceText = ({ receipt, field, recorded, found, isNotice }: Difference): string =>
-  `Receipt ${receipt}: ${field} recorded as ${recorded}, found ${found}${isNotice ? " (evidence came after the decision)" : ""}.`;
+  `Receipt ${receipt}: ${field} recorded as ${recorded}, found ${found}${isNotice ? LATER : ""}.`;
+
+const differenceOf = ({ receipt, field, recorded, found, isNotice }: Difference): Html =>
+  html`Receipt ${receipt}: ${field} recorded as ${said(recorded)}, found ${said(found)}${isNotice ? LATER : ""}.`;
 
 const verdictOf = (appraisal: Appraisal | undefined): Html =>
   appraisal === undefined
@@ -182,9 +188,9 @@ function layersOf({ layers }: Appraisal): string {
   return `Layers ${words.join("; ")}.`;
 }
 
-function whoOf({ by: { person, second, program } }: Decision): string {
-  if (person === null) return program === null ? "a program without a name" : `the program ${program}`;
-  return `${person}${second === null ? "" : ` and ${second}`}${program === null ? "" : `, with the program ${program}`}`;
+function whoOf({ by: { person, second, program } }: Decision): Html {
+  if (person === null) return program === null ? html`a program without a name` : html`the program ${said(program)}`;
+  return html`${said(person)}${second === null ? "" : html` and ${said(second)}`}${program === null ? "" : html`, with the program ${said(program)}`}`;
 }
 
 type View = JudgedReport["receipts"][number] & { facts: Facts };

@@ -1,4 +1,4 @@
-import type { Appraisal, Layer, Receipt } from "../receipts/schema.ts";
+import type { Appraisal, Layer, Receipt, Status } from "../receipts/schema.ts";
 import type { Facts } from "../verify/facts.ts";
 import { timeText } from "./fact-rows.ts";
 import { html, type Html } from "./html.ts";
@@ -6,10 +6,12 @@ import { html, type Html } from "./html.ts";
 /** One moment of a purchase: its name, what came to be, and the clock that says when. */
 type Moment = { at: string; stage: string; what: string; clock: string };
 
-const [BUYER, SELLER, HARDWARE, CHAIN, FILE] = [
+const [BUYER, SELLER, HARDWARE, SIMULATED, DOCUMENT, CHAIN, FILE] = [
   "the buyer's clock",
   "the seller's clock",
   "the hardware's clock",
+  "the clock of simulated hardware",
+  "the clock of the document's maker; no known hardware signed it",
   "the chain's clock, as the file tells it",
   "the clock of the file's maker",
 ];
@@ -27,16 +29,21 @@ const LATE: Readonly<Record<string, { layer: Layer; stage: string; what: string 
 const MAX_NOTED = 20;
 
 /**
- * The times of a purchase in their order. Late evidence is named for what it shows only if its layer passes here. The verdicts
- * noted in a file are its maker's word.
+ * The times of a purchase in their order. A moment is named for what its evidence shows only if the layers that judge it pass
+ * here. The verdicts noted in a file are its maker's word.
  */
-export function momentsOf(receipt: Receipt, appraisal: Pick<Appraisal, "layers">, facts: Facts): Moment[] {
+export function momentsOf(
+  receipt: Receipt,
+  appraisal: Pick<Appraisal, "layers" | "simulated">,
+  facts: Facts,
+): Moment[] {
   const { core, later, appraisals } = receipt;
   const { times, platform } = facts;
+  const { layers } = appraisal;
   const late = later.flatMap(({ at, evidence }) => {
     const found = Object.hasOwn(LATE, evidence.kind) ? LATE[evidence.kind] : undefined;
     if (found === undefined) return [];
-    const { status } = appraisal.layers[found.layer];
+    const { status } = layers[found.layer];
     const { blockTime } = evidence as { blockTime?: unknown };
     const onChain = typeof blockTime === "number";
     const stage = stageOf(evidence, found.stage, status);
@@ -45,11 +52,29 @@ export function momentsOf(receipt: Receipt, appraisal: Pick<Appraisal, "layers">
   const moments: Moment[] = [
     ...(platform === null || platform.time === null
       ? []
-      : [{ at: timeText(platform.time), stage: "Attested", what: "the attestation was signed", clock: HARDWARE }]),
+      : [
+          {
+            at: timeText(platform.time),
+            stage: toldBy("Attested", [layers.platform.status]),
+            what: "the attestation was signed",
+            clock: clockOf(platform, appraisal),
+          },
+        ]),
     { at: times.sentAt, stage: "Asked", what: "the request was sent", clock: BUYER },
     ...(times.signedAt === null
       ? []
-      : [{ at: times.signedAt, stage: "Signed", what: "the answer was signed", clock: SELLER }]),
+      : [
+          {
+            at: times.signedAt,
+            // The key layer says whose the signature is, the other two what it covers.
+            stage: toldBy(
+              "Signed",
+              (["key", "request", "response"] as const).map((layer) => layers[layer].status),
+            ),
+            what: "the answer was signed",
+            clock: SELLER,
+          },
+        ]),
     { at: core.response.receivedAt, stage: "Answered", what: "the answer came", clock: BUYER },
     ...late,
     ...notedOf(appraisals),
@@ -61,10 +86,25 @@ export function momentsOf(receipt: Receipt, appraisal: Pick<Appraisal, "layers">
   return moments.toSorted((a, b) => (place(a) === place(b) ? 0 : place(a) - place(b)));
 }
 
-function stageOf(evidence: { kind: string; outcome?: unknown }, stage: string, status: string): string {
+/** The clock behind an attestation: hardware's only under a root of its maker. The policy may name a simulated one. */
+function clockOf(
+  { genuine, rootIsAws }: NonNullable<Facts["platform"]>,
+  { layers, simulated }: Pick<Appraisal, "layers" | "simulated">,
+): string {
+  if (genuine && rootIsAws) return HARDWARE;
+  if (layers.platform.status !== "pass") return DOCUMENT;
+  return simulated ? SIMULATED : HARDWARE;
+}
+
+function stageOf(evidence: { kind: string; outcome?: unknown }, stage: string, status: Status): string {
   const named = evidence.outcome === "expired" ? "Ended unused" : stage;
-  if (status === "pass" || (named !== stage && status === "skip")) return named;
-  return status === "fail" ? `${named}: told, and refuted` : `${named}: told`;
+  return named !== stage && status === "skip" ? named : toldBy(named, [status]);
+}
+
+/** A moment by the layers that judge it: shown, told by the file alone, or refuted. */
+function toldBy(stage: string, statuses: readonly Status[]): string {
+  if (statuses.includes("fail")) return `${stage}: told, and refuted`;
+  return statuses.every((status) => status === "pass") ? stage : `${stage}: told`;
 }
 
 /** The first verdict noted in a file, and each that differs from the one before it. */

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { receiptPage, type ReceiptView } from "../../src/pages/receipt-page.ts";
 import { createReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
 import { LAYERS, type Appraisal, type Receipt } from "../../src/receipts/schema.ts";
-import type { AppraisalPolicy } from "../../src/verify/policy.ts";
+import { appraisalPolicySchema, type AppraisalPolicy } from "../../src/verify/policy.ts";
 import { verifyReceipt } from "../../src/verify/verify-receipt.ts";
 import { findChromium, openChromium } from "../support/chromium.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
@@ -77,6 +77,23 @@ describe("a receipt's page", () => {
     expect(withStatus("pass")).toContain("Settled");
     expect(withStatus("reported")).toContain("Settled: told");
     expect(withStatus("fail")).toContain("Settled: told, and refuted");
+  });
+
+  test("names signing and attestation for what they show only if their layers pass, and says whose clock tells them", async () => {
+    const { receipt, policy } = fixture;
+    const good = receiptPage(await viewOf(receipt, policy));
+    expect(stagesOf(good)).toEqual(expect.arrayContaining(["Attested", "Signed"]));
+    expect(good).toContain("(the clock of simulated hardware)");
+    const core = structuredClone(receipt.core);
+    const signature = core.evidence.find(({ kind }) => kind === "signature.tee") as { timestamp: number };
+    signature.timestamp += 30;
+    const forged = receiptPage(await viewOf({ ...createReceipt(core), later: receipt.later }, policy));
+    expect(stagesOf(forged)).toEqual(expect.arrayContaining(["Attested", "Signed: told, and refuted"]));
+    const unknown = receiptPage(await viewOf(receipt, appraisalPolicySchema.parse({})));
+    expect(stagesOf(unknown)).toContainEqual(expect.stringMatching(/^Attested: told/));
+    expect(stagesOf(unknown)).toContainEqual(expect.stringMatching(/^Signed: told/));
+    expect(unknown).toContain("no known hardware signed it");
+    for (const page of [good, forged, unknown]) expect(page).not.toContain("(the hardware&#39;s clock)");
   });
 
   test("a verdict noted in the file is the file's word: the page shows its own, and opens each layer that fails", async () => {

@@ -7,6 +7,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { reportPage } from "../../src/pages/report-page.ts";
 import { serializeReport } from "../../src/receipts/report-schema.ts";
+import type { Receipt } from "../../src/receipts/schema.ts";
+import { serializeReceipt } from "../../src/receipts/receipt.ts";
 import { verifyReport } from "../../src/verify/verify-report.ts";
 import { findChromium, openChromium } from "../support/chromium.ts";
 import { openDecisionWorld, type DecisionWorld } from "../support/decision-buyer.ts";
@@ -50,8 +52,9 @@ afterAll(() => world.close());
 test("shows the verdict, each decision with its persons, action, receipts and layers, and loads nothing", () => {
   expect(page).toContain('<h1 class="verified">Decisions: VERIFIED (simulated hardware)</h1>');
   for (const words of [
-    "Ada Lovelace and Grace Hopper, with the program payroll 1.0",
-    "November, line 1",
+    "<bdi>Ada Lovelace</bdi> and <bdi>Grace Hopper</bdi>, with the program <bdi>payroll 1.0</bdi>",
+    '<th scope="row"><bdi>November, line 1</bdi></th>',
+    "<td><bdi>approved",
     "DE89 3704 0044 0532 0130 00",
     "Layers pass: platform, code, key",
     "entries cut off at the end of the log would not show",
@@ -168,13 +171,20 @@ describe.skipIf(chromium === null)("in a browser", () => {
       file("report.json", Buffer.from(bytes)),
       file("changed.json", Buffer.from(text.replace("Ada Lovelace", "Ada Lovelock"))),
       file("twice.json", Buffer.from('{"type":"proof402/report","type":"proof402/report"}')),
+      file("receipt.json", Buffer.from(serializeReceipt(world.receipts[0] as Receipt))),
     ]);
     await opened.page.locator('#results[data-shown="2"]').waitFor();
     expect(await opened.page.locator("tbody td:nth-child(3)").allInnerTexts()).toEqual([
       "VERIFIED (simulated hardware)",
       "FAILED (simulated hardware)",
       "REFUSED: report_malformed",
+      "VERIFIED (simulated hardware)",
     ]);
+    // One payment justifies one action, also if reports alone tell of it.
+    const abouts = await opened.page.locator("tbody td:nth-child(4)").allInnerTexts();
+    expect(abouts[0]).not.toContain("NUMBER");
+    expect(abouts[1]).toContain("RESTS ON A PAYMENT THAT THE REPORT OF NUMBER 1 RESTS ON");
+    expect(abouts[3]).toContain("Of one payment with number 1");
     await opened.page.locator('button[data-file="1"]').click();
     await opened.page.locator('#page[data-file="1"]').waitFor();
     expect(await opened.page.locator("#page h1").allInnerTexts()).toEqual(["Decisions: FAILED (simulated hardware)"]);
