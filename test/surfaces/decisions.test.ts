@@ -187,7 +187,7 @@ test("a report of one purpose names the purposes left out, and one over a broken
   ]);
   const told = await auditor("verify", "payroll.json", "--trust", "trust.json");
   expect([told.code, told.stdout]).toEqual([0, expect.stringContaining('Left out: 1 of purpose "routing"')]);
-  expect(await readFile(inFolder("payroll.html"), "utf8")).toContain("1 of &quot;routing&quot;");
+  expect(await readFile(inFolder("payroll.html"), "utf8")).toContain("1 of <bdi>&quot;routing&quot;</bdi>");
   const db = await openDatabase(world.database);
   const { seq } = await db.selectFrom("log").select("seq").orderBy("seq", "desc").executeTakeFirstOrThrow();
   await db
