@@ -226,7 +226,13 @@ export function findExceededCap(options: {
 }
 
 /** A client's budget in one asset's base units, and what counts against it. */
-export type ClientBound = { client: string; limit: bigint; used: bigint };
+export type ClientBound = {
+  client: string;
+  limit: bigint;
+  used: bigint;
+  /** It paid in a token that nothing says the worth of now: nothing is left. */
+  isUncounted?: boolean;
+};
 
 type Bound = { code: Refusal["code"]; name: string; limit: bigint; used: bigint };
 
@@ -240,9 +246,9 @@ function sellerBounds({ limits, usage }: { limits: SellerLimits; usage: Usage })
   ];
 }
 
-const clientBound = ({ client, limit, used }: ClientBound): Bound => ({
+const clientBound = ({ client, limit, used, isUncounted = false }: ClientBound): Bound => ({
   code: "over_client_cap",
-  name: `the budget of the client "${client}"`,
+  name: `the budget of the client "${client}"${isUncounted ? ", which paid before in a token that the policy declares no USD value of now," : ""}`,
   limit,
   used,
 });

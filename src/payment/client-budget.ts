@@ -1,8 +1,9 @@
+import { sql } from "kysely";
 import { usdToBaseUnits } from "../chain/amounts.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
-import { readUsage, remainingOf, type ClientBound } from "./caps.ts";
-import { usdBound, type AssetPolicy, type PaymentPolicy } from "./policy.ts";
+import { readUsage, remainingOf, type ClientBound, type SpendAccount } from "./caps.ts";
+import { findAsset, usdBound, type AssetPolicy, type PaymentPolicy } from "./policy.ts";
 
 /**
  * A program that purchases are made for, and its own budget. A surface that knows its clients sets it; no argument of a tool
@@ -12,7 +13,8 @@ export type ClientBudget = {
   /** Letters, digits, `.`, `_` and `-`, at most 64. */
   name: string;
   /**
-   * The most it may spend in US dollars, over all tokens of the policy with a declared USD value; it cannot pay in others.
+   * The most it may spend in US dollars, over all tokens with a declared USD value; it cannot pay in others. It pays nothing
+   * while something it paid is in a token without one.
    * The policy's caps hold besides. Absent: they alone hold.
    */
   maxUsd?: number | undefined;
@@ -47,12 +49,36 @@ export async function budgetIn(
 ): Promise<ClientBound | undefined> {
   if (maxUsd === undefined) return undefined;
   let used = 0n;
-  for (const one of policy.assets) {
-    if (!one.usdStable) continue;
-    const usage = await readUsage(tx, one, now.getTime(), { client: name });
-    used += inUnitsOf(usage[per], one, asset);
+  let isCounted = true;
+  for (const one of await paidAssets(tx)) {
+    const usage = (await readUsage(tx, one, now.getTime(), { client: name }))[per];
+    const decimals = usdDecimalsOf(one, policy);
+    if (decimals !== undefined) used += inUnitsOf(usage, decimals, asset.decimals);
+    else if (usage > 0n) isCounted = false;
   }
-  return { client: name, limit: usdBound(maxUsd, asset), used };
+  const bound = { client: name, used };
+  return isCounted ? { ...bound, limit: usdBound(maxUsd, asset) } : { ...bound, limit: 0n, isUncounted: true };
+}
+
+/** Each token of the journal's purchases, retired ones too. */
+async function paidAssets(tx: Db): Promise<SpendAccount[]> {
+  const found: SpendAccount[] = [];
+  let last: SpendAccount = { network: "", asset: "" };
+  for (;;) {
+    // One step along the index per token, however many purchases there are.
+    const { rows } = await sql<SpendAccount>`select network, asset from purchases
+      where (network, asset) > (${last.network}, ${last.asset}) order by network, asset limit 1`.execute(tx);
+    const [next] = rows;
+    if (next === undefined) return found;
+    found.push(next);
+    last = next;
+  }
+}
+
+/** Decimals of a token declared to be worth a dollar, now or before. Undefined: nothing says what it is worth. */
+function usdDecimalsOf(paid: SpendAccount, { assets, formerAssets = [] }: PaymentPolicy): number | undefined {
+  const now = findAsset(paid, assets);
+  return now?.usdStable === true ? now.decimals : findAsset(paid, formerAssets)?.usdDecimals;
 }
 
 /** What a client's budget is and what is left of it, per token that it may pay in. Base units. */
@@ -97,8 +123,8 @@ export async function clientSpending(
 }
 
 /** Rounded up: what is used must not shrink. */
-function inUnitsOf(amount: bigint, from: AssetPolicy, to: AssetPolicy): bigint {
-  if (from.decimals <= to.decimals) return amount * 10n ** BigInt(to.decimals - from.decimals);
-  const unit = 10n ** BigInt(from.decimals - to.decimals);
+function inUnitsOf(amount: bigint, from: number, to: number): bigint {
+  if (from <= to) return amount * 10n ** BigInt(to - from);
+  const unit = 10n ** BigInt(from - to);
   return (amount + unit - 1n) / unit;
 }

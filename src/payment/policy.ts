@@ -61,7 +61,12 @@ export const paymentPolicySchema = z.strictObject({
   assets: z.array(assetPolicySchema).min(1).max(256),
   /** Tokens this wallet has paid in and pays in no more: what another of its databases paid in them is still found. */
   formerAssets: z
-    .array(assetPolicySchema.pick({ network: true, asset: true }))
+    .array(
+      assetPolicySchema.pick({ network: true, asset: true }).extend({
+        /** Decimals of one worth a US dollar: clients' budgets go on counting what they paid in it. */
+        usdDecimals: assetPolicySchema.shape.decimals.optional(),
+      }),
+    )
     .max(16)
     .optional(),
   /** Purchases per rolling hour, over all assets. */

@@ -130,6 +130,31 @@ it("holds over a restart, counts a reserved payment once, and leaves others alon
   await second.destroy();
 });
 
+it("counts what was paid in a retired token, and has nothing left where none says its worth", async () => {
+  const db = await openDatabase(":memory:");
+  const client: ClientBudget = { name: "bot", maxUsd: 0.03 };
+  expect((await buy(db, client, 20, wide, 1.7e12)).result.kind).toBe("reserved");
+  const now = new Date(1.7e12 + 1);
+  const { network, asset } = wide;
+  const unit = 10n ** 15n;
+  const declared = policyWith([dai], { formerAssets: [{ network, asset, usdDecimals: 6 }] });
+  expect(await budgetIn(db, client, declared, dai, now)).toEqual({
+    client: "bot",
+    used: 20n * unit,
+    limit: 30n * unit,
+  });
+  for (const silent of [
+    policyWith([dai]),
+    policyWith([dai], { formerAssets: [{ network, asset }] }),
+    policyWith([dai, { ...wide, usdStable: false }]),
+  ]) {
+    expect(await budgetIn(db, client, silent, dai, now)).toMatchObject({ limit: 0n, isUncounted: true });
+    expect((await clientSpending(db, client, silent, now))?.assets).toMatchObject([{ symbol: "DAI", remaining: "0" }]);
+    expect(await budgetIn(db, { ...client, name: "other" }, silent, dai, now)).toMatchObject({ limit: 30n * unit });
+  }
+  await db.destroy();
+});
+
 it("refuses names and budgets that are none", () => {
   for (const name of ["", "a b", "x".repeat(65), "é"])
     expect(() => requireClient({ name })).toThrow(expect.objectContaining({ code: "invalid_input" }) as Error);
