@@ -101,7 +101,9 @@ function withKey(
   const refused = (message: string) => ({
     failure: invalidInput(definition, [{ path: [`_meta["${KEY}"]`], message }]),
   });
-  if (typeof key !== "string") return refused("must be a string");
+  // Any other text would read as no key at all, and each repeat would be paid.
+  if (typeof key !== "string" || !/^[\x21-\x7e]{8,128}$/.test(key))
+    return refused("must be 8 to 128 printable ASCII characters without spaces");
   const args: Readonly<Record<string, unknown>> = typeof given === "object" && given !== null ? { ...given } : {};
   const { idempotency_key: own } = args;
   if (own !== undefined && own !== null && own !== "" && own !== key) return refused("differs from idempotency_key");

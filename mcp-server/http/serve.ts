@@ -1,5 +1,6 @@
 import { createMcpHandler, isLegacyRequest, type McpServer } from "@modelcontextprotocol/server";
 import type { Buyer } from "proof402";
+import { Proof402Error } from "proof402/tools";
 import { createApprovals } from "../approval.ts";
 import { onceOpen } from "../once-open.ts";
 import { createProof402Server } from "../server.ts";
@@ -48,7 +49,7 @@ type Create = (client: McpClient, era: "legacy" | "modern") => McpServer;
  * token of a client, whose scopes and budget bound what it may do. Requests under another host's name, and of pages of other
  * origins, are refused. `open` is called at the first call that needs the buyer, and again after it failed.
  *
- * Throws Proof402Error `port_taken`.
+ * Throws Proof402Error `port_taken`, and `invalid_input` for clients that cannot be told apart.
  *
  * @example
  * ```ts
@@ -99,11 +100,12 @@ export async function serveFactory(
   create: Create,
   { clients, sessions: bounds, onListen, ...options }: HttpOptions & { onListen?: () => void },
 ): Promise<ServedMcp & { updated: (uri: string) => void; server: Awaited<ReturnType<typeof listen>>["server"] }> {
-  const named = new Map(clients.map((client) => [client.name, client]));
+  requireClients(clients);
+  const byToken = new Map(clients.map((client) => [client.tokenSha256, client]));
   const sessions = createSessions((client) => create(client, "legacy"), { ...SESSION_BOUNDS, ...bounds });
   const modern = createMcpHandler(
     ({ authInfo }) => {
-      const client = named.get(authInfo?.clientId ?? "");
+      const client = byToken.get(authInfo?.token ?? "");
       if (client === undefined) throw new TypeError("a request that was let in without a client");
       return create(client, "modern");
     },
@@ -130,7 +132,7 @@ export async function serveFactory(
       end();
     };
     const authInfo = {
-      token: "",
+      token: client.tokenSha256,
       clientId: client.name,
       scopes: [...client.scopes],
       resourceMetadataUrl: metadataUrl(resource),
@@ -175,6 +177,16 @@ export async function serveFactory(
       await stopped;
     },
   };
+}
+
+/** One name is one budget, and one token one client. */
+function requireClients(clients: readonly McpClient[]): void {
+  const isEach = (key: "name" | "tokenSha256", form: RegExp): boolean =>
+    clients.every((one) => form.test(one[key])) && new Set(clients.map((one) => one[key])).size === clients.length;
+  if (isEach("name", /^[A-Za-z0-9._-]{1,64}$/) && isEach("tokenSha256", /^[0-9a-f]{64}$/)) return;
+  throw new Proof402Error("invalid_input", "A client's name or token hash is malformed or given twice.", {
+    next: "Give each client a name of its own, of 1 to 64 letters, digits, dots, dashes or underscores, and the SHA-256 of its own token in 64 lower-case hex digits.",
+  });
 }
 
 const RETRY = { "retry-after": "5" };

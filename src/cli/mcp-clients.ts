@@ -11,6 +11,8 @@ import { writeNew } from "../files/write-new.ts";
 import { EXIT, globals, print, printResult, type GlobalOptions } from "./globals.ts";
 import { decimal } from "./numbers.ts";
 
+/** The name of the owner's own client. No other has it. */
+export const OWNER = "owner";
 /** The clients' file, beside the configuration. */
 const CLIENTS_FILE = "mcp-clients.json";
 
@@ -76,6 +78,11 @@ export async function addClient(
   { clients: file, buy, maxUsd, per }: { clients?: string; buy?: true; maxUsd?: string; per: McpClient["per"] },
   command: Command,
 ): Promise<number> {
+  if (name === OWNER) {
+    throw new Proof402Error("invalid_input", `"${OWNER}" is the owner's own name here. Nothing was written.`, {
+      next: "Give the client another name.",
+    });
+  }
   const { json = false, ...rest } = globals(command);
   const path = clientsPath(file, rest);
   const most = maxUsd === undefined ? undefined : decimal(maxUsd, "--max-usd");

@@ -7,7 +7,7 @@ import { configPath } from "../config/load.ts";
 import { Proof402Error } from "../errors.ts";
 import { openToken } from "../proxy/token.ts";
 import { EXIT, globals, note, print } from "./globals.ts";
-import { clientsPath, readClients } from "./mcp-clients.ts";
+import { OWNER, clientsPath, readClients } from "./mcp-clients.ts";
 import { wholeNumber } from "./numbers.ts";
 import { openFor } from "./session.ts";
 
@@ -22,7 +22,6 @@ export type HttpCommand = {
 
 /** The owner's token, beside the configuration. Its client has both scopes, and no budget but the payment policy. */
 const TOKEN_FILE = "mcp-token";
-const OWNER = "owner";
 const LOOPBACK: readonly string[] = ["127.0.0.1", "localhost", "::1"];
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 

@@ -258,3 +258,17 @@ test.each(eras)(
     await client.close();
   },
 );
+
+test("clients that cannot be told apart are not served", async () => {
+  const one = clientNamed("one");
+  const two = clientNamed("two");
+  for (const clients of [
+    [one, { ...two, name: "one" }],
+    [one, { ...two, tokenSha256: one.tokenSha256 }],
+    [{ ...one, name: "a b" }],
+    [{ ...one, tokenSha256: "ab" }],
+  ])
+    await expect(serveMcpHttp(() => Promise.reject(new Error("unused")), { clients })).rejects.toMatchObject({
+      code: "invalid_input",
+    });
+});

@@ -209,7 +209,10 @@ describe.each(eras)("a client of %s over HTTP", (era) => {
     const results = [first, again, same].map(({ structuredContent }) => structuredContent);
     expect(results.map(({ paidNow }) => paidNow)).toEqual([true, false, false]);
     expect(results.map(({ idempotencyKey }) => idempotencyKey)).toEqual([key, key, key]);
-    for (const refused of [await called(key, { idempotency_key: crypto.randomUUID() }), await called(7)])
+    for (const refused of [
+      await called(key, { idempotency_key: crypto.randomUUID() }),
+      ...(await Promise.all([7, "", null, "a b c d e f"].map((meta) => called(meta)))),
+    ])
       expect(refused).toMatchObject({
         isError: true,
         structuredContent: { error: { code: "invalid_input", money: "not-moved" } },
@@ -379,7 +382,8 @@ describe("proof402 mcp --http", () => {
     ]);
     const { token } = JSON.parse(added.stdout) as { token: string };
     const twice = await runCli(["--config", config, "mcp-clients", "add", "till"]);
-    expect([added.code, twice.code]).toEqual([0, 64]);
+    const owner = await runCli(["--config", config, "mcp-clients", "add", "owner"]);
+    expect([added.code, twice.code, owner.code]).toEqual([0, 64, 64]);
     expect((await stat(join(market.directory, "mcp-clients.json"))).mode & 0o777).toBe(0o600);
     const child = spawn(process.execPath, [CLI, "--config", config, "--json", "mcp", "--http", "--port", "0"], {
       env: { PATH: process.env["PATH"] ?? "" },
