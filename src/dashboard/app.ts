@@ -168,11 +168,19 @@ const READ_ONLY: Shown = {
 };
 const NOT_FOUND: Shown = { status: 404, title: "No such page", body: html`<p>Nothing is at this address.</p>` };
 
+/** Errors by an address that names nothing, or not one thing alone. */
+const MISSING: ReadonlySet<string> = new Set([
+  "receipt_not_found",
+  "receipt_ambiguous",
+  "decision_not_found",
+  "decision_ambiguous",
+  "action_not_found",
+]);
+
 /** An error that ended a page, in words. One that is not ours may tell anything, so its words stay away. */
 function failed(error: unknown): Shown {
   const ours = Proof402Error.isInstance(error) ? error : null;
-  const isMissing =
-    ours?.code === "receipt_not_found" || ours?.code === "decision_not_found" || ours?.code === "action_not_found";
+  const isMissing = ours !== null && MISSING.has(ours.code);
   return {
     status: isMissing ? 404 : 503,
     title: isMissing ? "Not found" : "The database could not be read",

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { csvOf } from "../../src/tables/csv.ts";
 import { addDecision } from "../../src/receipts/decisions.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
 import { immediate } from "../../src/storage/migrations.ts";
@@ -57,6 +58,22 @@ describe("the list of receipts", () => {
     const all = await textOf("/receipts.csv");
     expect(all).toContain(`"'=cmd|`);
     expect(all).not.toMatch(/(?:^|,)"?=cmd/m);
+  });
+
+  test("writes cells of several lines as CSV in quotes, none of their lines a formula", async () => {
+    // oxlint-disable-next-line typescript/require-await -- a reader of rows takes them as they come
+    async function* lines(): AsyncGenerator<{ model: string }> {
+      for (const model of ["risk\n=1+1", "risk\r@SUM(1)", "risk\r\n+1", "a\nb"]) yield { model };
+    }
+    let text = "";
+    for await (const piece of csvOf(lines(), ["model"])) text += piece;
+    expect(text).toBe(`model\r\n"risk\n'=1+1"\r\n"risk\r'@SUM(1)"\r\n"risk\r\n'+1"\r\n"a\nb"\r\n`);
+  });
+
+  test("says that an id's beginning names several, as of one that names none", async () => {
+    const { status, text } = await owner.get("/receipts/p402_");
+    expect(status).toBe(404);
+    expect(text).toContain("receipt_ambiguous");
   });
 
   test("T180: shows a seller's text as text on each page, and no hidden sign", async () => {
