@@ -26,6 +26,10 @@ const LONGEST = [
   "test/surfaces/demo.test.ts",
   "test/surfaces/parity.test.ts",
   "test/surfaces/owner.test.ts",
+  "test/dashboard/browser.test.ts",
+  "test/pages/page-and-cli.test.ts",
+  "test/pages/report-page.test.ts",
+  "test/pages/verify-page.test.ts",
 ];
 /**
  * Rooms whose files follow each other in one process, which has loaded viem, kysely and what else they share once: some 2 s of

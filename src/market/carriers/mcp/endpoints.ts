@@ -156,9 +156,17 @@ export function createMcpEndpoints(http: Http): McpEndpoints {
       const isKnown = known.has(keyOf(endpoint));
       const first = await post(endpoint, await speechOf(endpoint, request.signal), message, request);
       if (!isKnown || request.once === true || !isForgotten(first)) return first;
-      // It ended the session, or was started again in the other era. It read no call, and the same payment goes with the next.
+      // It ended the session, or was started again in the other era. The same payment goes with the next try.
       known.delete(keyOf(endpoint));
-      return post(endpoint, await speechOf(endpoint, request.signal), message, request);
+      const again = await speechOf(endpoint, request.signal).catch((error: unknown) => {
+        // The first answer is all there is then, and it says more of the call than a handshake does.
+        if (request.signal?.aborted !== true) return null;
+        throw Proof402Error.isInstance(error) ? sentBefore(error) : error;
+      });
+      if (again === null) return first;
+      return post(endpoint, again, message, request).catch((error: unknown) => {
+        throw Proof402Error.isInstance(error) ? sentBefore(error) : error;
+      });
     },
     async ask(endpoint, method, params, signal) {
       const write = (meta: Readonly<Record<string, unknown>>): string =>
@@ -192,8 +200,20 @@ function headersOf(speech: Speech, message: Pick<Message, "method" | "name"> | n
       };
 }
 
-/** The server knows the session no more, or speaks this era no more: it answered by HTTP alone, before the call. */
-const isForgotten = ({ response: { status } }: Heard): boolean => status === 404 || status === 400;
+/** The server knows the session no more, or speaks this era no more. Any other response to the call is its own, under any HTTP status. */
+function isForgotten({ response: { status }, text }: Heard): boolean {
+  if (status !== 404 && status !== 400) return false;
+  const message: unknown = text === null ? null : JSON.parse(text);
+  if (!isRecord(message)) return true;
+  return isRecord(message["error"]) && FORGOTTEN.includes(message["error"]["code"]);
+}
+
+/** Codes of the official SDK for an unknown session and a version not spoken, and of the specification for the latter. */
+const FORGOTTEN: readonly unknown[] = [-32_000, -32_001, -32_022];
+
+/** An error of a later try, once an earlier one went out: its words of nothing sent hold for the later one alone. */
+const sentBefore = ({ code, message, next, details, cause }: Proof402Error): Proof402Error =>
+  new Proof402Error(code, message, { next, details: { ...details, requestSent: true }, cause });
 
 function resultOf({ text }: Heard): Record<string, unknown> | null {
   const message: unknown = text === null ? null : JSON.parse(text);
