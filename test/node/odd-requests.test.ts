@@ -116,7 +116,8 @@ describe("a request by another method, or from a page", () => {
     });
     expect(preflight.status).toBe(204);
     expect(preflight.headers.get("access-control-allow-origin")).toBe("*");
-    expect(preflight.headers.get("access-control-allow-headers")).toBe("content-type,payment-signature");
+    const allowed = preflight.headers.get("access-control-allow-headers")?.split(",");
+    expect(allowed).toEqual(expect.arrayContaining(["content-type", "payment-signature", "mcp-protocol-version"]));
     const unpaid = await fetch(`${seller.origin}${INFER}`, {
       method: "POST",
       headers: { origin: "https://page.example" },
