@@ -10,6 +10,7 @@ import { EXIT, globals, note, print } from "./globals.ts";
 import { OWNER, clientsPath, readClients } from "./mcp-clients.ts";
 import { wholeNumber } from "./numbers.ts";
 import { openFor } from "./session.ts";
+import { untilSignal } from "./until-signal.ts";
 
 /** The options of `proof402 mcp --http`. */
 export type HttpCommand = {
@@ -23,16 +24,10 @@ export type HttpCommand = {
 /** The owner's token, beside the configuration. Its client has both scopes, and no budget but the payment policy. */
 const TOKEN_FILE = "mcp-token";
 const LOOPBACK: readonly string[] = ["127.0.0.1", "localhost", "::1"];
-const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-
 /** `proof402 mcp --http`: serves until a signal. It ends once the last exchange has. */
 export async function mcpHttp(options: HttpCommand, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
-  let end = (): void => undefined;
-  const ended = new Promise<void>((resolve) => (end = resolve));
-  // A signal that is repeated ends nothing else: a payment may be out.
-  for (const signal of SIGNALS) process.on(signal, end);
-  try {
+  await untilSignal(async (ended) => {
     const { host, allowHost: allowHosts = [], allowOrigin: allowOrigins = [] } = options;
     const port = wholeNumber(options.port, "--port", { from: 0, to: 65_535 });
     const tokenFile = join(dirname(configPath(rest.config)), TOKEN_FILE);
@@ -53,9 +48,7 @@ export async function mcpHttp(options: HttpCommand, command: Command): Promise<n
     }
     await ended;
     await served.stop();
-  } finally {
-    for (const signal of SIGNALS) process.off(signal, end);
-  }
+  });
   return EXIT.ok;
 }
 

@@ -3,14 +3,12 @@ import { serveDashboard } from "../dashboard/serve.ts";
 import { EXIT, globals, note, print } from "./globals.ts";
 import { wholeNumber } from "./numbers.ts";
 import { configOf, usable } from "./session.ts";
+import { untilSignal } from "./until-signal.ts";
 
 /** `proof402 open`: the owner's pages until a signal. */
 export async function openPages(options: { port: string; allowApprovals?: true }, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
-  let end = (): void => undefined;
-  const ended = new Promise<void>((resolve) => (end = resolve));
-  for (const signal of SIGNALS) process.on(signal, end);
-  try {
+  await untilSignal(async (ended) => {
     const port = wholeNumber(options.port, "--port", { from: 0, to: 65_535 });
     const { allowApprovals = false } = options;
     const config = await configOf(rest);
@@ -26,10 +24,6 @@ export async function openPages(options: { port: string; allowApprovals?: true }
     }
     await ended;
     await dashboard.close();
-  } finally {
-    for (const signal of SIGNALS) process.off(signal, end);
-  }
+  });
   return EXIT.ok;
 }
-
-const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;

@@ -9,6 +9,7 @@ import type { Assurance } from "../receipts/schema.ts";
 import { EXIT, globals, note, print } from "./globals.ts";
 import { decimal, wholeNumber } from "./numbers.ts";
 import { openFor } from "./session.ts";
+import { untilSignal } from "./until-signal.ts";
 
 /** The proxy's port where the command names none. */
 export const DEFAULT_PORT = 4020;
@@ -29,11 +30,7 @@ type Options = {
 /** `proof402 proxy`: OpenAI's API on this machine until a signal. It ends once the last exchange has. */
 export async function proxy(options: Options, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
-  let end = (): void => undefined;
-  const ended = new Promise<void>((resolve) => (end = resolve));
-  // A signal that is repeated ends nothing else: a payment may be out.
-  for (const signal of SIGNALS) process.on(signal, end);
-  try {
+  await untilSignal(async (ended) => {
     const { host, strict = false, allowHost: allowHosts = [], allowOrigin: allowOrigins = [] } = options;
     const port = wholeNumber(options.port, "--port", { from: 0, to: 65_535 });
     const bounds = boundsOf(options);
@@ -58,13 +55,10 @@ export async function proxy(options: Options, command: Command): Promise<number>
     } finally {
       await buyer.close();
     }
-  } finally {
-    for (const signal of SIGNALS) process.off(signal, end);
-  }
+  });
   return EXIT.ok;
 }
 
-const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 const LOOPBACK: readonly string[] = ["127.0.0.1", "localhost", "::1"];
 
 function boundsOf({ seller, assurance, maxUsd }: Options): Parameters<typeof createProxy>[0]["bounds"] {

@@ -11,12 +11,12 @@ import { VERDICT_COLOUR } from "./layer-table.ts";
 import { wholeNumber } from "./numbers.ts";
 import { shownJson } from "./quoted.ts";
 import { configOf, withStore } from "./session.ts";
+import { SIGNALS } from "./until-signal.ts";
 
 type Options = { last: string; untilIdle?: boolean };
 
 /** Between two looks at the database, ms. */
 const LOOK_MS = 500;
-const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /**
  * `proof402 watch`: one line for each change of money or of a verdict, by any process, until it is interrupted or its reader
