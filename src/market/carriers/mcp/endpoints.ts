@@ -48,6 +48,23 @@ export type McpEndpoints = {
 export function createMcpEndpoints(http: Http): McpEndpoints {
   const known = new Map<string, Promise<Speech | null>>();
 
+  /** Posts one message to an endpoint. */
+  const deliver = (
+    { url, pin, certificateSha256 }: Endpoint,
+    headers: Record<string, string>,
+    message: string,
+    request: Partial<HttpRequest>,
+  ): Promise<HttpResponse> =>
+    http.request({
+      ...request,
+      method: "POST",
+      url,
+      pin,
+      certificateSha256,
+      headers: { "content-type": "application/json", accept: "application/json, text/event-stream", ...headers },
+      body: utf8(message),
+    });
+
   const post = async (
     endpoint: Endpoint,
     speech: Speech,
@@ -57,20 +74,8 @@ export function createMcpEndpoints(http: Http): McpEndpoints {
     const id = crypto.randomUUID();
     const params = message.write(speech.era === "modern" ? ENVELOPE : {});
     const waiting = awaitResponse(id);
-    const response = await http.request({
-      ...request,
-      method: "POST",
-      url: endpoint.url,
-      pin: endpoint.pin,
-      certificateSha256: endpoint.certificateSha256,
-      headers: {
-        "content-type": "application/json",
-        accept: "application/json, text/event-stream",
-        ...headersOf(speech, message),
-      },
-      body: utf8(`{"jsonrpc":"2.0","id":"${id}","method":"${message.method}","params":${params}}`),
-      ...waiting,
-    });
+    const body = `{"jsonrpc":"2.0","id":"${id}","method":"${message.method}","params":${params}}`;
+    const response = await deliver(endpoint, headersOf(speech, message), body, { ...request, ...waiting });
     return { response, text: responseIn(response.headers, response.body, id) };
   };
 
@@ -98,19 +103,8 @@ export function createMcpEndpoints(http: Http): McpEndpoints {
     const session = id !== undefined && /^[\x21-\x7e]{1,256}$/.test(id) ? id : null;
     const speech: Speech = { era: "legacy", version, session };
     // A notification, so nothing answers it.
-    await http.request({
-      ...handshake(signal),
-      method: "POST",
-      url: endpoint.url,
-      pin: endpoint.pin,
-      certificateSha256: endpoint.certificateSha256,
-      headers: {
-        "content-type": "application/json",
-        accept: "application/json, text/event-stream",
-        ...headersOf(speech, null),
-      },
-      body: utf8('{"jsonrpc":"2.0","method":"notifications/initialized"}'),
-    });
+    const initialized = '{"jsonrpc":"2.0","method":"notifications/initialized"}';
+    await deliver(endpoint, headersOf(speech, null), initialized, handshake(signal));
     return speech;
   };
 
