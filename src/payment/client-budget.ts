@@ -39,25 +39,44 @@ export function requireClient(client: ClientBudget | undefined): void {
   if (client.maxUsd !== undefined) usdToBaseUnits(client.maxUsd, 0);
 }
 
+/** What a client paid in one token in its budget's window, base units. Without decimals nothing says what it is worth. */
+type Paid = { usage: bigint; decimals: number | undefined };
+
+/** What counts against a client's budget, token by token. */
+async function paidBy(
+  tx: Db,
+  { name, per = "total" }: ClientBudget,
+  policy: PaymentPolicy,
+  now: Date,
+): Promise<Paid[]> {
+  const paid: Paid[] = [];
+  for (const one of await paidAssets(tx)) {
+    const usage = await readUsage(tx, one, now.getTime(), { client: name });
+    paid.push({ usage: usage[per], decimals: usdDecimalsOf(one, policy) });
+  }
+  return paid;
+}
+
+function boundOf(client: string, maxUsd: number, paid: readonly Paid[], asset: AssetPolicy): ClientBound {
+  const counted = paid.flatMap(({ usage, decimals }) =>
+    decimals === undefined ? [] : [inUnitsOf(usage, decimals, asset.decimals)],
+  );
+  const bound = { client, used: counted.reduce((sum, one) => sum + one, 0n) };
+  return paid.some(({ usage, decimals }) => decimals === undefined && usage > 0n)
+    ? { ...bound, limit: 0n, isUncounted: true }
+    : { ...bound, limit: usdBound(maxUsd, asset) };
+}
+
 /** A client's budget in one asset's base units, and what counts against it. Undefined for a client without one. */
 export async function budgetIn(
   tx: Db,
-  { name, maxUsd, per = "total" }: ClientBudget,
+  client: ClientBudget,
   policy: PaymentPolicy,
   asset: AssetPolicy,
   now: Date,
 ): Promise<ClientBound | undefined> {
-  if (maxUsd === undefined) return undefined;
-  let used = 0n;
-  let isCounted = true;
-  for (const one of await paidAssets(tx)) {
-    const usage = (await readUsage(tx, one, now.getTime(), { client: name }))[per];
-    const decimals = usdDecimalsOf(one, policy);
-    if (decimals !== undefined) used += inUnitsOf(usage, decimals, asset.decimals);
-    else if (usage > 0n) isCounted = false;
-  }
-  const bound = { client: name, used };
-  return isCounted ? { ...bound, limit: usdBound(maxUsd, asset) } : { ...bound, limit: 0n, isUncounted: true };
+  if (client.maxUsd === undefined) return undefined;
+  return boundOf(client.name, client.maxUsd, await paidBy(tx, client, policy, now), asset);
 }
 
 /** Each token of the journal's purchases, retired ones too. */
@@ -102,24 +121,17 @@ export async function clientSpending(
   policy: PaymentPolicy,
   now: Date,
 ): Promise<ClientSpending | null> {
-  if (client.maxUsd === undefined) return null;
-  const assets: ClientSpending["assets"] = [];
-  for (const asset of policy.assets) {
-    if (!asset.usdStable) continue;
-    const budget = await budgetIn(tx, client, policy, asset, now);
-    if (budget === undefined) continue;
+  const { name, maxUsd, per = "total" } = client;
+  if (maxUsd === undefined) return null;
+  const paid = await paidBy(tx, client, policy, now);
+  const assets = policy.assets.flatMap((asset): ClientSpending["assets"] => {
     const { symbol, decimals, usdStable } = asset;
-    const [used, limit] = [budget.used.toString(), budget.limit.toString()];
-    assets.push({
-      symbol,
-      decimals,
-      usdStable,
-      used,
-      limit,
-      remaining: remainingOf(budget.limit, budget.used).toString(),
-    });
-  }
-  return { name: client.name, per: client.per ?? "total", assets };
+    if (!usdStable) return [];
+    const { used, limit } = boundOf(name, maxUsd, paid, asset);
+    const left = remainingOf(limit, used);
+    return [{ symbol, decimals, usdStable, used: `${used}`, limit: `${limit}`, remaining: `${left}` }];
+  });
+  return { name, per, assets };
 }
 
 /** Rounded up: what is used must not shrink. */
