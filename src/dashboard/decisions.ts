@@ -2,7 +2,7 @@ import { html, type Html } from "../pages/html.ts";
 import { decisionsAfter, findDecision, shortDecisionId, type DecisionPlace } from "../receipts/decisions.ts";
 import type { Decision } from "../receipts/decision-schema.ts";
 import { shortId } from "../receipts/search.ts";
-import { badge, foreign, moment, table, type Shown, type View } from "./view.ts";
+import { badge, foreign, moment, table, waysOn, type Shown, type View } from "./view.ts";
 
 const PAGE = 50;
 
@@ -40,10 +40,10 @@ export async function decisionsPage({ db, at }: View, query: URLSearchParams): P
               )
         }
       </div>
-      <nav class="more" aria-label="More decisions">
-        ${after === null ? "" : html`<a href="${at}/decisions">The newest</a>`}
-        ${last === undefined ? "" : html`<a rel="next" href="${at}/decisions?after=${last.place.at}.${last.place.seq}">Older ones</a>`}
-      </nav>`,
+      ${waysOn("decisions", {
+        newest: after === null ? null : `${at}/decisions`,
+        older: last === undefined ? null : `${at}/decisions?after=${last.place.at}.${last.place.seq}`,
+      })}`,
   };
 }
 

@@ -4,7 +4,7 @@ import { ASSURANCES, VERDICTS } from "../receipts/schema.ts";
 import { receiptsAfter, shortId, type Place, type ReceiptFilter } from "../receipts/search.ts";
 import { readReceiptRow } from "../receipts/store.ts";
 import { paidSum, summarize, type ReceiptSummary } from "../tools/summary.ts";
-import { badge, foreign, moment, table, type Shown, type View } from "./view.ts";
+import { badge, foreign, moment, table, waysOn, type Shown, type View } from "./view.ts";
 
 /** Receipts on one page, and the most that an address may ask for. */
 const PAGE = 50;
@@ -42,10 +42,10 @@ export async function receiptsPage(view: View, query: URLSearchParams): Promise<
             : inTables(rows)
         }
       </div>
-      <nav class="more" aria-label="More receipts">
-        ${after === null ? "" : html`<a href="${at}/receipts?${kept.toString()}">The newest</a> `}
-        ${found.length > limit ? html`<a rel="next" href="${at}/receipts?${more.toString()}">Older ones</a>` : ""}
-      </nav>`,
+      ${waysOn("receipts", {
+        newest: after === null ? null : `${at}/receipts?${kept.toString()}`,
+        older: found.length > limit ? `${at}/receipts?${more.toString()}` : null,
+      })}`,
   };
 }
 

@@ -8,7 +8,7 @@ import type { AssetSpending } from "../payment/types.ts";
 import { purchasesAfter, type PurchasePlace } from "../tables/purchases.ts";
 import { shortId } from "../receipts/search.ts";
 import type { Db } from "../storage/database.ts";
-import { badge, foreign, moment, table, type Shown, type View } from "./view.ts";
+import { badge, foreign, moment, table, waysOn, type Shown, type View } from "./view.ts";
 
 const HOUR = 60 * 60_000;
 const DAY = 24 * HOUR;
@@ -62,10 +62,10 @@ export async function spendingPage({ db, config, at, now }: View, query: URLSear
               rows,
             )
       }
-      <nav class="more" aria-label="More purchases">
-        ${after === null ? "" : html`<a href="${at}/spending">The newest</a>`}
-        ${last === undefined ? "" : html`<a rel="next" href="${at}/spending?after=${last.createdAt}.${last.id}">Older ones</a>`}
-      </nav>`,
+      ${waysOn("purchases", {
+        newest: after === null ? null : `${at}/spending`,
+        older: last === undefined ? null : `${at}/spending?after=${last.createdAt}.${last.id}`,
+      })}`,
   };
 }
 

@@ -47,5 +47,12 @@ export const table = (caption: string, heads: readonly string[], rows: readonly 
     </table>
   </div>`;
 
+/** Ways on from a page of a list: to its beginning and to older lines, each null if there is none. */
+export const waysOn = (what: string, { newest, older }: { newest: string | null; older: string | null }): Html =>
+  html`<nav class="more" aria-label="More ${what}">
+    ${newest === null ? "" : html`<a href="${newest}">The newest</a>`}
+    ${older === null ? "" : html`<a rel="next" href="${older}">Older ones</a>`}
+  </nav>`;
+
 /** A verdict or a state, told by its word as by its colour. */
 export const badge = (word: string): Html => html`<span class="${word}">${word}</span>`;
