@@ -1,15 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Buyer, BuyOptions, BuyResult } from "../../src/buyer/types.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
-import { Proof402Error } from "../../src/errors.ts";
+import type { Proof402Error } from "../../src/errors.ts";
 import { serveLocally } from "../../src/devnet/index.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
-import { mcpEntry, mcpSeller, type McpSeller } from "../support/mcp-seller.ts";
-import { openPurse } from "./purse.ts";
+import type { mcpSeller, McpSeller } from "../support/mcp-seller.ts";
+import { KEY, mcpVictim, NOTHING, ONCE, type Victim } from "./mcp-victim.ts";
 
-const PRICE = 2500n;
-const CHEAP = { assurance: "none" } as const;
-const PLACE = { place: "Rome" };
 let market: Market;
 const ends: (() => Promise<void>)[] = [];
 beforeAll(async () => {
@@ -20,49 +16,8 @@ afterAll(async () => {
   await market.stop();
 });
 
-type Victim = {
-  seller: McpSeller;
-  buyer: Buyer;
-  buy: (options?: BuyOptions) => Promise<BuyResult | Proof402Error>;
-  /** What left the wallet, and how many authorizations were used. */
-  lost: () => Promise<{ left: bigint; used: number }>;
-  /** How many different authorizations the seller was shown. */
-  shown: () => number;
-};
-
-async function victim(
-  options: Parameters<typeof mcpSeller>[1],
-  change: (config: ConfigInput) => void = () => undefined,
-): Promise<Victim> {
-  const seller = await mcpSeller(market, options);
-  const purse = await openPurse(market, (config) => {
-    config.sellers = [mcpEntry(market, seller) as NonNullable<ConfigInput["sellers"]>[number]];
-    change(config);
-  });
-  const buyer = await purse.open();
-  ends.push(
-    () => seller.stop(),
-    () => buyer.close(),
-  );
-  return {
-    seller,
-    buyer,
-    buy: (more = {}) =>
-      buyer.buy("forecast", PLACE, { ...CHEAP, ...more }).catch((error: unknown) => {
-        if (Proof402Error.isInstance(error)) return error;
-        throw error;
-      }),
-    async lost() {
-      const { left, nonces } = await purse.chain();
-      return { left, used: nonces.length };
-    },
-    shown: () => new Set(seller.calls.flatMap(({ _meta: meta }) => JSON.stringify(meta?.["x402/payment"]) ?? [])).size,
-  };
-}
-
-const NOTHING = { left: 0n, used: 0 };
-const ONCE = { left: PRICE, used: 1 };
-const KEY = "one-call-of-a-tool";
+const victim = (...[options, change]: [Parameters<typeof mcpSeller>[1], ((config: ConfigInput) => void)?]) =>
+  mcpVictim({ market, ends }, options, change);
 
 describe("T194: a server that forgets its session in the middle of a paid call", () => {
   /** A server before the seller: it hands every request on until the first paid one came, and then takes over. */

@@ -1,16 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Buyer, BuyOptions, BuyResult } from "../../src/buyer/types.ts";
+import type { BuyResult } from "../../src/buyer/types.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
-import { Proof402Error } from "../../src/errors.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { eventually } from "../support/eventually.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
-import { mcpEntry, mcpSeller, type McpSeller } from "../support/mcp-seller.ts";
-import { openPurse } from "./purse.ts";
+import type { mcpSeller, McpSeller } from "../support/mcp-seller.ts";
+import { KEY, mcpVictim, NOTHING, ONCE, PRICE } from "./mcp-victim.ts";
 
-const PRICE = 2500n;
-const CHEAP = { assurance: "none" } as const;
-const PLACE = { place: "Rome" };
 let market: Market;
 const ends: (() => Promise<void>)[] = [];
 beforeAll(async () => {
@@ -21,49 +17,8 @@ afterAll(async () => {
   await market.stop();
 });
 
-type Victim = {
-  seller: McpSeller;
-  buyer: Buyer;
-  buy: (options?: BuyOptions) => Promise<BuyResult | Proof402Error>;
-  /** What left the wallet, and how many authorizations were used. */
-  lost: () => Promise<{ left: bigint; used: number }>;
-  /** How many different authorizations the seller was shown. */
-  shown: () => number;
-};
-
-async function victim(
-  options: Parameters<typeof mcpSeller>[1],
-  change: (config: ConfigInput) => void = () => undefined,
-): Promise<Victim> {
-  const seller = await mcpSeller(market, options);
-  const purse = await openPurse(market, (config) => {
-    config.sellers = [mcpEntry(market, seller) as NonNullable<ConfigInput["sellers"]>[number]];
-    change(config);
-  });
-  const buyer = await purse.open();
-  ends.push(
-    () => seller.stop(),
-    () => buyer.close(),
-  );
-  return {
-    seller,
-    buyer,
-    buy: (more = {}) =>
-      buyer.buy("forecast", PLACE, { ...CHEAP, ...more }).catch((error: unknown) => {
-        if (Proof402Error.isInstance(error)) return error;
-        throw error;
-      }),
-    async lost() {
-      const { left, nonces } = await purse.chain();
-      return { left, used: nonces.length };
-    },
-    shown: () => new Set(seller.calls.flatMap(({ _meta: meta }) => JSON.stringify(meta?.["x402/payment"]) ?? [])).size,
-  };
-}
-
-const NOTHING = { left: 0n, used: 0 };
-const ONCE = { left: PRICE, used: 1 };
-const KEY = "one-call-of-a-tool";
+const victim = (...[options, change]: [Parameters<typeof mcpSeller>[1], ((config: ConfigInput) => void)?]) =>
+  mcpVictim({ market, ends }, options, change);
 
 describe("T190: what a paid tool says in place of an answer", () => {
   test("an error after the payment is no answer: the same payment is shown again, and none beside it", async () => {

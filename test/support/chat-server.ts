@@ -9,6 +9,22 @@ export function requirementOf({ devnet }: Market, amount = "2500"): Record<strin
   return { scheme: "exact", network: `eip155:${devnet.chainId}`, asset: devnet.token, amount, ...rest };
 }
 
+/** Has a payment settled by the market's facilitator, and gives its answer. */
+export async function settleAt(
+  { devnet }: Market,
+  payment: Record<string, unknown>,
+  accepted: unknown,
+): Promise<Record<string, unknown> & { success: boolean }> {
+  const body = JSON.stringify({
+    x402Version: 2,
+    paymentPayload: { x402Version: 2, accepted, payload: payment["payload"] },
+    paymentRequirements: accepted,
+  });
+  const headers = { "content-type": "application/json" };
+  const answer = await fetch(`${devnet.facilitatorUrl}/settle`, { method: "POST", headers, body });
+  return (await answer.json()) as Record<string, unknown> & { success: boolean };
+}
+
 /** The value of a `PAYMENT-REQUIRED` header. */
 export const requiredHeader = (accepts: readonly unknown[]): string =>
   Buffer.from(JSON.stringify({ x402Version: 2, resource: { url: "http://x" }, accepts })).toString("base64");
@@ -42,15 +58,7 @@ export async function chatServer(
     const name = ["payment-signature", "x-payment"].find((one) => request.headers.has(one));
     if (name === undefined) return unpaid();
     const payment = JSON.parse(atob(request.headers.get(name)!)) as Record<string, unknown>;
-    const accepted = (payment["accepted"] ?? requirementOf(market)) as Record<string, unknown>;
-    const body = JSON.stringify({
-      x402Version: 2,
-      paymentPayload: { x402Version: 2, accepted, payload: payment["payload"] },
-      paymentRequirements: accepted,
-    });
-    const headers = { "content-type": "application/json" };
-    const answer = await fetch(`${market.devnet.facilitatorUrl}/settle`, { method: "POST", headers, body });
-    const settlement = (await answer.json()) as { success: boolean };
+    const settlement = await settleAt(market, payment, payment["accepted"] ?? requirementOf(market));
     if (!settlement.success) return unpaid();
     settled.push({ name, payment });
     const came = await paid(request);

@@ -1,6 +1,6 @@
 import { serveLocally, type Served } from "../../src/devnet/index.ts";
 import type { Market } from "./devnet.ts";
-import { requirementOf } from "./chat-server.ts";
+import { requirementOf, settleAt } from "./chat-server.ts";
 
 type Fields = Record<string, unknown>;
 
@@ -119,15 +119,7 @@ export async function mcpSeller(
       payment,
       offer: offerOf,
       async settle() {
-        const accepted = (payment["accepted"] ?? requirementOf(market, price())) as Fields;
-        const body = JSON.stringify({
-          x402Version: 2,
-          paymentPayload: { x402Version: 2, accepted, payload: payment["payload"] },
-          paymentRequirements: accepted,
-        });
-        const headers = { "content-type": "application/json" };
-        const answer = await fetch(`${market.devnet.facilitatorUrl}/settle`, { method: "POST", headers, body });
-        const settlement = (await answer.json()) as Fields & { success: boolean };
+        const settlement = await settleAt(market, payment, payment["accepted"] ?? requirementOf(market, price()));
         if (settlement.success) seller.settled.push(payment);
         return settlement;
       },
