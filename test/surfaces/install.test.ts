@@ -124,13 +124,13 @@ test("no text at all makes a change touch another value", () => {
       const after = changed(text, { format, place: [servers, "proof402"], entry: entry(server, "proof402") });
       if (after === null) return true;
       const [was, is] = [text, after].map(
-        (one) => READ[format](one === "" ? (format === "json" ? "{}" : "") : one) ?? {},
+        (one) => READ[format](format === "json" && one.trim() === "" ? "{}" : one) ?? {},
       ) as Record<string, unknown>[];
       const { [servers]: _a, ...before } = was!;
       const { [servers]: _b, ...now } = is!;
       return isDeepStrictEqual({ ...before }, { ...now });
     }),
-    { numRuns: 300 },
+    { numRuns: 300, examples: [["claude-code", ["", ""]]] },
   );
 });
 
