@@ -427,7 +427,7 @@ describe("proof402 mcp --http", () => {
       [...page.matchAll(new RegExp(`^\`\`\`${kind}\\n([\\s\\S]*?)^\`\`\``, "gm"))].map(([, block = ""]) =>
         block.trim(),
       );
-    const [serving, adding] = blocks("sh");
+    const [[serving], [adding]] = [blocks("text"), blocks("sh")];
     const folder = await mkdtemp(join(market.directory, "page-"));
     const own = await writeVariant(config, join(folder, "proof402.config.json"), () => undefined);
     const tokens: string[] = [];
