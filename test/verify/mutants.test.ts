@@ -3,7 +3,7 @@ import { cases } from "../support/campaign.ts";
 import { openFamily } from "../support/receipt-family.ts";
 import { judgeMutants } from "../support/verdict-campaign.ts";
 
-const RECEIPTS = cases(800, 2000);
+const RECEIPTS = cases(400, 2000);
 
 test(`of ${RECEIPTS} receipts changed by their structure and resealed, each that is verified means what was signed`, async () => {
   const family = await openFamily();

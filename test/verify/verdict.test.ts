@@ -73,10 +73,11 @@ function expectRules(one: Case): void {
 }
 
 describe("the verdict", () => {
-  test("keeps its rules for every combination of passed, failed and skipped layers, at every level", () => {
+  test("keeps its rules for combinations of passed, failed and skipped layers, at every level", () => {
     const states = ["pass", "fail", "skip"] as const;
     const statuses = every("pass");
-    for (let at = 0; at < states.length ** LAYERS.length; at += 1) {
+    // `.ci/run` and the campaign take every one; the stride shares no factor with their number.
+    for (let at = 0; at < states.length ** LAYERS.length; at += cases(5, 1)) {
       let rest = at;
       for (const layer of LAYERS) {
         statuses[layer] = states[rest % states.length]!;
