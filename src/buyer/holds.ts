@@ -169,7 +169,7 @@ const answersCut = (tx: Db): Promise<Omit<Unanswered, "state">[]> =>
     .orderBy("purchases.created_at", "desc")
     .execute();
 
-const statusOf = sql<number>`json_extract(receipts.json, '$.core.response.status')`;
+const statusOf = sql<number>`cast(json_extract(receipts.json, '$.core.response.status') as integer)`;
 const hashOf = sql<string>`json_extract(receipts.json, '$.core.response.sha256')`;
 /** How a receipt's answer came, where it did not come whole and plain. */
 const transferred = (path: string) =>
@@ -177,7 +177,7 @@ const transferred = (path: string) =>
 /** An error, or a whole answer that did not serve because it is empty or cannot be decoded. */
 const isNoAnswer = sql<boolean>`(${statusOf} not between 200 and 299 and receipts.verdict = 'failed'
   or answered_at is null and ${transferred("$.cut")} is null
-    and (${transferred("$.coding.decoded")} = 0 or ${hashOf} = ${SHA256_OF_NOTHING}))`;
+    and (cast(${transferred("$.coding.decoded")} as text) in ('0', 'false') or ${hashOf} = ${SHA256_OF_NOTHING}))`;
 
 /**
  * Ends a hold for money without an answer once the seller owes none: the answers came, or the payments ended unused. What took a

@@ -55,7 +55,9 @@ export async function addUsage(
       starts.map((bucket) => ({ network, asset, ...bucket, delta })),
     );
   if (wanted.length === 0) return;
-  const keys = wanted.map(({ network, asset, span, start }) => sql`(${network}, ${asset}, ${span}, ${start})`);
+  const keys = wanted.map(
+    ({ network, asset, span, start }) => sql`(${network}, ${asset}, cast(${span} as bigint), cast(${start} as bigint))`,
+  );
   // Joined on the whole key: SQLite would search `(...) in (values ...)` by its first columns only.
   const { rows: found } = await sql<SpendTable>`select spend.* from (values ${sql.join(keys)}) as wanted join spend
     on network = wanted.column1 and asset = wanted.column2 and span = wanted.column3 and start = wanted.column4`.execute(
@@ -66,12 +68,12 @@ export async function addUsage(
       found.find((row) => row.network === bucket.network && row.asset === bucket.asset && row.span === bucket.span)
         ?.used ?? 0,
     );
-  await sql`insert or replace into spend (network, asset, span, start, used) values ${sql.join(
+  await sql`insert into spend (network, asset, span, start, used) values ${sql.join(
     wanted.map((bucket) => {
       const used = (usedIn(bucket) + bucket.delta).toString();
       return sql`(${bucket.network}, ${bucket.asset}, ${bucket.span}, ${bucket.start}, ${used})`;
     }),
-  )}`.execute(tx);
+  )} on conflict (network, asset, span, start) do update set used = excluded.used`.execute(tx);
 }
 
 /**

@@ -77,7 +77,7 @@ export async function findShared(
     .where("target", "=", target)
     .where("payer", "=", payer)
     .where("offer_hash", "=", offerHash)
-    .where(sql<boolean>`certificate is ${certificate}`)
+    .where("certificate", "is not distinct from", certificate)
     .where("shown_by", "=", terms.shownBy)
     .orderBy("used_at", "desc")
     .limit(16)

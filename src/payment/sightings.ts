@@ -83,6 +83,8 @@ export async function noteHead(db: Db, network: string, { number, time }: SeenHe
   await db
     .insertInto("chain_heads")
     .values({ network, ...columns })
-    .onConflict((conflict) => conflict.column("network").doUpdateSet(columns).where("number", "<", columns.number))
+    .onConflict((conflict) =>
+      conflict.column("network").doUpdateSet(columns).where("chain_heads.number", "<", columns.number),
+    )
     .execute();
 }

@@ -48,7 +48,7 @@ async function earlyReceipt(tx: Db, { receipts, at }: Decision, seq: number): Pr
     const row = await tx
       .selectFrom("receipts")
       .select([
-        sql<number>`json_extract(json, '$.log.seq')`.as("seq"),
+        sql<number>`cast(json_extract(json, '$.log.seq') as integer)`.as("seq"),
         sql<string>`json_extract(json, '$.core.response.receivedAt')`.as("came"),
       ])
       .where("id", "=", id)

@@ -192,7 +192,7 @@ export function createQueue(db: Db): JobQueue {
       if (kinds.length === 0) return null;
       const next = await db
         .selectFrom("jobs")
-        .select(sql<number | null>`min(max(run_at, leased_until))`.as("at"))
+        .select(sql<number | null>`min(case when run_at > leased_until then run_at else leased_until end)`.as("at"))
         .where(isOpen)
         .where("kind", "in", kinds)
         .executeTakeFirst();
