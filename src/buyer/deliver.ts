@@ -183,8 +183,14 @@ async function keep(
         failure = before.id;
         continue;
       }
-      const busy = Proof402Error.isInstance(error) && error.code === "database_busy";
-      if (busy && performance.now() <= deadline) continue;
+      const code = Proof402Error.isInstance(error) ? error.code : undefined;
+      if (code === "database_unreachable") {
+        // It may have been written all the same.
+        const before = await storedFor(ctx, paying).catch(() => null);
+        if (before?.id === receipt.id) return { receipt: before, stored: true };
+      }
+      const passes = code === "database_busy" || code === "database_unreachable";
+      if (passes && performance.now() <= deadline) continue;
       if (isServed(receipt.core)) await markServed(ctx.db, paying.purchase.id, ctx.clock()).catch(() => undefined);
       return { receipt: { ...receipt, appraisals: [appraisal] }, stored: false };
     }

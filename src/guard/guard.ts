@@ -72,7 +72,7 @@ export async function runOn(
   if ("error" in claimed) return claimed;
   const { args, call } = claimed;
   const end = (state: "done" | "failed" | "undecided", outcome: string): Promise<void> =>
-    endClaim(required.buyer, call.claimId, { state, outcome: outcome.slice(0, MAX_OUTCOME).toWellFormed() });
+    endClaim(required.buyer, call.claimId, { state, outcome: kept(outcome) });
   let result: unknown;
   try {
     result = await tool.run(args, call);
@@ -96,6 +96,9 @@ const actsWhenRead = (result: unknown): boolean =>
   typeof result === "object" &&
   result !== null &&
   (Symbol.asyncIterator in result || ("next" in result && typeof result.next === "function"));
+
+/** A text as the database keeps it: its beginning, without the one character that PostgreSQL takes into no text. */
+const kept = (text: string): string => text.slice(0, MAX_OUTCOME).toWellFormed().replaceAll("\0", "\uFFFD");
 
 /** Never throws: the action has happened, and its result must reach the caller. Unwritten, the claim reads `undecided`. */
 async function endClaim(buyer: Buyer, id: string, ended: Parameters<Buyer["actions"]["end"]>[1]): Promise<void> {
