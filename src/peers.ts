@@ -29,6 +29,8 @@ export const PEERS = {
   limits: ["rate-limiter-flexible"],
   /** `proof402 open`: the owner's pages. */
   open: ["hono", "@hono/node-server"],
+  /** A database on a PostgreSQL server. */
+  postgres: ["pg"],
   /** What a guard before a server at an address needs. */
   upstream: ["@modelcontextprotocol/client"],
   devnet: DEVNET,

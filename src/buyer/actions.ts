@@ -1,10 +1,10 @@
-import { sql } from "kysely";
 import { Proof402Error } from "../errors.ts";
 import { sha256, toHex, utf8 } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import { appendEntry } from "../receipts/log-entry.ts";
 import { claimStates } from "../receipts/log-rows.ts";
 import type { Db } from "../storage/database.ts";
+import { insertionOrder } from "../storage/dialect.ts";
 import { immediate } from "../storage/migrations.ts";
 import type { ClaimRow } from "../storage/claim-tables.ts";
 import { endOfLog, type LogEnd } from "../storage/log-chain.ts";
@@ -169,7 +169,7 @@ export async function listActions(
     .$if(id !== undefined, (query) => query.where("id", "=", id ?? ""))
     .$if(tool !== undefined, (query) => query.where("tool", "=", tool ?? ""))
     .orderBy("at", "desc")
-    .orderBy(sql`rowid`, "desc")
+    .orderBy(insertionOrder(db), "desc")
     .limit(limit)
     .execute();
   return Promise.all(rows.map((row) => recordOf(row, runs)));

@@ -1,5 +1,5 @@
-import { sql } from "kysely";
 import type { Db } from "../storage/database.ts";
+import { writesSeen } from "../storage/dialect.ts";
 import type { ApprovalsTable, PurchaseState } from "../storage/tables.ts";
 import type { Change } from "./change.ts";
 import { changesOfLog, type LogRow } from "./follow-log.ts";
@@ -27,12 +27,6 @@ export function followChanges(db: Db, clock: () => Date = () => new Date()): Fol
   const approvals = new Map<string, ApprovalsTable["state"]>();
   let seq = 0;
   let version: unknown;
-
-  const versionNow = async (): Promise<unknown> => {
-    // Moves with each write of another connection, and this one writes nothing (sqlite.org/pragma.html#pragma_data_version).
-    const { rows } = await sql<{ data_version: number }>`pragma data_version`.execute(db);
-    return rows[0]?.data_version;
-  };
 
   /** Payments whose state is another than the one told. */
   async function movedPayments(recent: number): Promise<Change[]> {
@@ -81,7 +75,7 @@ export function followChanges(db: Db, clock: () => Date = () => new Date()): Fol
 
   return {
     async begin(last) {
-      version = await versionNow();
+      version = await writesSeen(db);
       const end = await db.selectFrom("log").select("seq").orderBy("seq", "desc").limit(1).executeTakeFirst();
       seq = end?.seq ?? 0;
       const open = await movedPayments(clock().getTime() - OVERLAP_MS);
@@ -101,7 +95,7 @@ export function followChanges(db: Db, clock: () => Date = () => new Date()): Fol
       return inOrder([...told.values(), ...asked, ...logged]).slice(last === 0 ? Infinity : -last);
     },
     async look() {
-      const now = await versionNow();
+      const now = await writesSeen(db);
       if (now === version) return [];
       version = now;
       const recent = clock().getTime() - OVERLAP_MS;

@@ -4,6 +4,7 @@ import { loadConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { Proof402Error } from "../errors.ts";
 import { openDatabase, type Db } from "../storage/database.ts";
+import { shownDatabase } from "../storage/postgres-address.ts";
 import { note, type GlobalOptions } from "./globals.ts";
 
 /** The configuration named on the command line or found as `loadConfig` finds it. */
@@ -45,9 +46,13 @@ export async function usable<T>(config: Config, open: () => Promise<T>): Promise
     return await open();
   } catch (error) {
     if (Proof402Error.isInstance(error)) throw error;
-    throw new Proof402Error("database_unusable", `${config.database} cannot be used as the buyer's database.`, {
-      next: "Check that it can be written and was made by proof402. The configuration's database, or PROOF402_DATABASE, names it.",
-      cause: error,
-    });
+    throw new Proof402Error(
+      "database_unusable",
+      `${shownDatabase(config.database)} cannot be used as the buyer's database.`,
+      {
+        next: "Check that it can be written and was made by proof402. The configuration's database, or PROOF402_DATABASE, names it.",
+        cause: error,
+      },
+    );
   }
 }

@@ -4,6 +4,7 @@ import type { z } from "zod";
 import { Proof402Error } from "../errors.ts";
 import { OTHERS, readTextFile, type Unread } from "../files/read-file.ts";
 import { parseJsonText } from "../evidence/json-text.ts";
+import { isPostgres, requireAddress } from "../storage/postgres-address.ts";
 import { configSchema, type Config } from "./schema.ts";
 
 /** Name of the configuration file where no path is given. */
@@ -46,7 +47,7 @@ export async function loadConfig(options: { path?: string; env?: Env; cwd?: stri
         models: Object.fromEntries(Object.entries(replay.models).map(([name, file]) => [name, resolve(base, file)])),
       },
     },
-    database: resolve(base, nonEmpty(env["PROOF402_DATABASE"]) ?? database),
+    database: databaseAt(base, nonEmpty(env["PROOF402_DATABASE"]) ?? database),
     wallet: {
       databasesFolder: join(
         dirname(resolve(base, wallet.privateKeyFile ?? wallet.keystoreFile ?? path)),
@@ -75,6 +76,13 @@ export function validConfig(value: unknown, path: string): Config {
   throw new Proof402Error("config_invalid", `${path} is not a valid configuration:\n${describe(parsed.error)}`, {
     next: "Correct the named fields.",
   });
+}
+
+/** A file's path in full; a server's address as it is. */
+function databaseAt(base: string, database: string): string {
+  if (!isPostgres(database)) return resolve(base, database);
+  requireAddress(database);
+  return database;
 }
 
 const nonEmpty = (text: string | undefined): string | undefined =>

@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import type { Config } from "../config/schema.ts";
 import { Proof402Error } from "../errors.ts";
+import { isPostgres } from "../storage/postgres-address.ts";
 import { openDatabase } from "../storage/database.ts";
 import { readAssets } from "./assets.ts";
 import { createApp } from "./app.ts";
@@ -85,7 +86,7 @@ async function listen(server: Server, port: number): Promise<number> {
 
 /** Finds out that a database's file was moved or replaced. Reads are stale from then on, and no call sees an answer. */
 async function fileCheck(path: string): Promise<() => Promise<void>> {
-  if (path === ":memory:") return () => Promise.resolve();
+  if (path === ":memory:" || isPostgres(path)) return () => Promise.resolve();
   const nameOf = async (): Promise<string | null> =>
     stat(path).then(
       ({ dev, ino }) => `${dev} ${ino}`,

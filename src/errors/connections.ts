@@ -57,11 +57,15 @@ export const ANY_TIME = {
     "Nothing to do.",
   ],
   look_timeout: ["A look for late evidence took too long.", "Nothing to do: it is looked for again."],
+  database_unreachable: ["The database's server does not answer.", "Call again with the same key once it does."],
   database_busy: ["Other work locked the database for too long.", "Call again with the same key."],
   database_too_new: ["A newer version made the database.", "Update proof402, or configure another database."],
   database_permissions: [
-    "Others than its owner can write the database or its folder.",
-    "Take the right away, and look for what others may have changed.",
+    "Others than its owner can write the database or its folder; or this program may not write to it.",
+    "Take the right away from others, and look for what they may have changed. Give it to this program's role.",
   ],
-  database_unusable: ["The file cannot be used as the buyer's database.", "Check the path and the right to write it."],
+  database_unusable: [
+    "The file or the server cannot be used as the buyer's database.",
+    "Check the path or the address, and the right to write.",
+  ],
 } as const satisfies Record<string, Meaning>;

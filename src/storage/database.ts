@@ -7,21 +7,25 @@ import { Kysely } from "kysely";
 import { Proof402Error } from "../errors.ts";
 import { OTHERS, rightsProblem } from "../files/read-file.ts";
 import { migrate, schemaVersion } from "./migrations.ts";
+import { isPostgres } from "./postgres-address.ts";
+import { patientPostgres } from "./postgres.ts";
 import { execute, patientSqlite } from "./sqlite.ts";
 import type { Tables } from "./tables.ts";
 
 export type Db = Kysely<Tables>;
 
 /**
- * Opens the buyer's one SQLite file (journal, receipts, queue). Several processes may hold it at once.
+ * Opens the buyer's database (journal, receipts, queue): one SQLite file, or a PostgreSQL database by its address. Several
+ * processes may hold it at once.
  *
  * WAL with `synchronous=FULL`: a commit survives power loss, and the money journal relies on it. A new file is readable
  * by its owner only: it holds prompts, answers and a secret that nonces may be derived from. Throws Proof402Error
  * `database_permissions` where others may write to the file, `database_too_new` and `database_busy`, or the driver's or
  * file system's error when the file cannot be opened or is not a database. Any later use of the handle may throw
- * `database_busy`.
+ * `database_busy`, and of a server's `database_unreachable`, `database_unusable`, `database_permissions` and `peers_missing`.
  */
 export async function openDatabase(path: string): Promise<Db> {
+  if (isPostgres(path)) return openServer(path);
   if (path !== ":memory:") await prepareFile(path);
   const database = new LibsqlDatabase(path);
   try {
@@ -36,11 +40,30 @@ export async function openDatabase(path: string): Promise<Db> {
   }
 }
 
+async function openServer(address: string): Promise<Db> {
+  const db = new Kysely<Tables>({ dialect: await patientPostgres(address) });
+  await orClose(db, migrate);
+  return db;
+}
+
+async function orClose<T>(db: Db, work: (db: Db) => Promise<T>): Promise<T> {
+  try {
+    return await work(db);
+  } catch (error) {
+    await db.destroy();
+    throw error;
+  }
+}
+
 /**
  * Opens a database that is there already, for looks alone: nothing is made, migrated or written through this handle. Its
  * schema may be another than this program's. Throws the driver's error for a file that is no database.
  */
 export async function openToRead(path: string): Promise<{ db: Db; schema: number }> {
+  if (isPostgres(path)) {
+    const db = new Kysely<Tables>({ dialect: await patientPostgres(path, { readOnly: true }) });
+    return { db, schema: await orClose(db, schemaVersion) };
+  }
   const database = new LibsqlDatabase(path);
   try {
     await execute(database, "pragma query_only=on");
@@ -64,6 +87,8 @@ export async function prepareFile(path: string): Promise<void> {
 
 /** Throws Proof402Error `database_permissions` where others may write to a database. */
 export async function requireOwnRights(path: string): Promise<void> {
+  // Who may write to a server's database is the server's to say.
+  if (isPostgres(path)) return;
   for (const file of [path, `${path}-wal`]) {
     const found = await rightsProblem(file, OTHERS.write);
     if (found?.problem !== "permissions") continue;

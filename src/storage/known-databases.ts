@@ -1,6 +1,7 @@
 import { readdir, readFile, realpath } from "node:fs/promises";
 import { join } from "node:path";
 import { isThere, removeOwn, writeNew } from "../files/write-new.ts";
+import { isPostgres, shownDatabase } from "./postgres-address.ts";
 import { drawnOnce, type Db } from "./database.ts";
 
 /** Another database used with the same wallet, and the file naming it. */
@@ -18,7 +19,7 @@ export async function noteDatabase(
 ): Promise<KnownDatabase[]> {
   const own = `${address}-${(await drawnOnce(db, "database_id")).slice(0, 16)}`;
   try {
-    const here = await realpath(path);
+    const here = await placeOf(path);
     const noted = await readNotes(folder, address);
     const others = await othersAmong(noted, own, here);
     const mine = noted.find(({ name }) => name === own);
@@ -41,18 +42,22 @@ export async function otherDatabases(
   const id = await db.selectFrom("meta").select("value").where("key", "=", "database_id").executeTakeFirst();
   const own = `${address}-${id?.value.slice(0, 16) ?? ""}`;
   try {
-    return await othersAmong(await readNotes(folder, address), own, await realpath(path));
+    return await othersAmong(await readNotes(folder, address), own, await placeOf(path));
   } catch {
     return [];
   }
 }
+
+/** A file's real path, or a server's address without its password. */
+const placeOf = (path: string): Promise<string> =>
+  isPostgres(path) ? Promise.resolve(shownDatabase(path)) : realpath(path);
 
 type Note = KnownDatabase & { name: string };
 
 /** The notes of other databases: those under another name, and an original whose copy is `here`. */
 async function othersAmong(noted: readonly Note[], own: string, here: string): Promise<Note[]> {
   const isOther = await Promise.all(
-    noted.map(async ({ name, path }) => name !== own || (path !== here && (await isThere(path)))),
+    noted.map(async ({ name, path }) => name !== own || (path !== here && (isPostgres(path) || (await isThere(path))))),
   );
   return noted.filter((_one, at) => isOther[at] === true);
 }

@@ -1,6 +1,8 @@
 import { sql, type Kysely } from "kysely";
 import { Proof402Error } from "../errors.ts";
 import { CLAIMS_OF_ACTIONS } from "./claim-migration.ts";
+import { isOnPostgres } from "./dialect.ts";
+import { inPostgres, makeSchema } from "./postgres-schema.ts";
 import { logEarlierRows, logEarlierShares } from "./log-earlier-rows.ts";
 import type { Tables } from "./tables.ts";
 
@@ -201,19 +203,35 @@ export async function migrate(db: Kysely<Tables>, to: number = migrations.length
         { next: "Update proof402, or configure another database file." },
       );
     }
-    for (const step of migrations.slice(version, to).flat())
-      await (typeof step === "string" ? sql.raw(step).execute(tx) : step(tx));
-    await sql.raw(`pragma user_version = ${to}`).execute(tx);
+    if (isOnPostgres(tx) && version === 0) await makeSchema(tx, migrations.slice(0, to).flat());
+    else
+      for (const step of migrations.slice(version, to).flat())
+        await (typeof step === "string" ? sql.raw(isOnPostgres(tx) ? inPostgres(step) : step).execute(tx) : step(tx));
+    await setVersion(tx, to);
   });
 }
 
 /** The schema that this program brings a database to. */
 export const SCHEMA_VERSION = migrations.length;
 
-/** The schema that a database has. */
+/** The schema that a database has; 0 of an empty one. */
 export async function schemaVersion(db: Kysely<Tables>): Promise<number> {
-  const { rows } = await sql<{ user_version: number }>`pragma user_version`.execute(db);
-  return rows[0]?.user_version ?? 0;
+  if (!isOnPostgres(db)) {
+    const { rows } = await sql<{ user_version: number }>`pragma user_version`.execute(db);
+    return rows[0]?.user_version ?? 0;
+  }
+  const { rows } = await sql<{ there: boolean }>`select to_regclass('schema_version') is not null as there`.execute(db);
+  if (rows[0]?.there !== true) return 0;
+  const { rows: found } = await sql<{ version: number }>`select version from schema_version`.execute(db);
+  return found[0]?.version ?? 0;
+}
+
+async function setVersion(tx: Kysely<Tables>, to: number): Promise<void> {
+  if (!isOnPostgres(tx)) await sql.raw(`pragma user_version = ${to}`).execute(tx);
+  else {
+    await sql`delete from schema_version`.execute(tx);
+    await sql`insert into schema_version values (${to})`.execute(tx);
+  }
 }
 
 /** Handles inside an open transaction: work in need of one joins its caller's. */
@@ -226,7 +244,7 @@ const inTransaction = new WeakSet<Kysely<Tables>>();
  *
  * Survives power loss by default. `process` survives the death of the process only and does not wait for the disk. Use
  * it for writes made durable by the next transaction of the default kind (a log is synced in order), or for repeatable
- * ones.
+ * ones. On PostgreSQL every commit waits for the disk: its server may end while the process lives.
  */
 export async function immediate<T>(
   db: Kysely<Tables>,

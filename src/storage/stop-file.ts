@@ -1,9 +1,10 @@
 import { lstatSync } from "node:fs";
+import { isPostgres } from "./postgres-address.ts";
 import { isThere, removeOwn, writeNew } from "../files/write-new.ts";
 
-/** The file that stops every guard over a database while it is there. Null of a database in memory. */
+/** The file that stops every guard over a database while it is there. Null of a database in memory, and of a server's. */
 export const stopFileOf = (database: string): string | null =>
-  database === ":memory:" ? null : `${database}.guard-stop`;
+  database === ":memory:" || isPostgres(database) ? null : `${database}.guard-stop`;
 
 /**
  * Whether a stop file is there. One that cannot be looked for counts as there. Asks at once: every action asks, and SQLite's

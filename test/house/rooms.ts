@@ -11,7 +11,7 @@ export const ARROWS: Record<string, readonly string[]> = {
   peers: ["errors"],
   evidence: ["errors"],
   files: ["errors"],
-  storage: ["evidence", "files", "errors"],
+  storage: ["evidence", "files", "peers", "errors"],
   http: ["errors", "version"],
   receipts: ["evidence", "storage", "errors", "version"],
   verify: ["receipts", "evidence", "errors", "version"],

@@ -7,6 +7,7 @@ import { loadWallet } from "../../payment/load-wallet.ts";
 import type { Wallet } from "../../payment/wallet.ts";
 import { isThere } from "../../files/write-new.ts";
 import { openToRead, type Db } from "../../storage/database.ts";
+import { isPostgres } from "../../storage/postgres-address.ts";
 import { SCHEMA_VERSION } from "../../storage/migrations.ts";
 import { createVerificationCache } from "../../verify/verification-cache.ts";
 import { PATIENCE_SECONDS } from "./patience.ts";
@@ -51,7 +52,9 @@ export function surroundingsOf(
   const session = createVerificationCache();
   const wallet = once(() => loadWallet({ ...config.wallet, env }));
   const database = once(async () =>
-    config.database === ":memory:" || !(await isThere(config.database)) ? null : openToRead(config.database),
+    isPostgres(config.database) || (config.database !== ":memory:" && (await isThere(config.database)))
+      ? openToRead(config.database)
+      : null,
   );
   const listed = onceFor(async (seller: Seller): Promise<Listed> => {
     const end = AbortSignal.timeout(PATIENCE_SECONDS * 1000);
