@@ -22,6 +22,7 @@ import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { policyWith, reservation, temporaryDirectory, usdc } from "./fixtures.ts";
 import type { Orders, SerializedRequest } from "./worker.ts";
+import { databasePlace } from "../support/database-place.ts";
 import { bundled } from "../support/bundled.ts";
 
 const worker = bundled(join(import.meta.dirname, "worker.ts"));
@@ -55,7 +56,7 @@ const serialize = (changes: Parameters<typeof reservation>[0]): SerializedReques
 };
 
 async function withFile(work: (path: string, open: () => Promise<Db>) => Promise<void>): Promise<void> {
-  const path = join(temporaryDirectory(), "journal.db");
+  const path = await databasePlace(join(temporaryDirectory(), "journal.db"));
   const opened: Db[] = [];
   await work(path, async () => {
     const db = await openDatabase(path);

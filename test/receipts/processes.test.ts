@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { databasePlace } from "../support/database-place.ts";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -37,7 +38,7 @@ describe("several processes on one file", () => {
   const COUNT = 20;
 
   it("keep one chain, and a watcher finds it whole at every moment", async () => {
-    const path = temporaryFile();
+    const path = await databasePlace(temporaryFile());
     const db = await database(path);
     const { ended } = await race(path, ["a", "b", "c"], COUNT);
     const seen: AuditResult[] = [];

@@ -1,0 +1,36 @@
+import { join } from "node:path";
+import { defineConfig, mergeConfig, type Plugin } from "vitest/config";
+import base from "./vitest.config.ts";
+
+const STORAGE = join(import.meta.dirname, "src/storage/database.ts");
+const ON_POSTGRES = join(import.meta.dirname, "test/support/database-on-postgres.ts");
+
+/** Tests of SQLite's own ways, by their names. */
+const OF_SQLITE = [
+  // Reads SQLite's query plans.
+  "are listed from indexes, however many there are",
+];
+
+/** Has each database that a test opens by a path be one of a PostgreSQL server. */
+const onPostgres: Plugin = {
+  name: "on-postgres",
+  enforce: "pre",
+  async resolveId(source, importer) {
+    if (!source.endsWith("/database.ts") || importer === ON_POSTGRES) return null;
+    const found = await this.resolve(source, importer, { skipSelf: true });
+    return found?.id === STORAGE ? ON_POSTGRES : null;
+  },
+};
+
+// A default export because vitest reads its configuration from one.
+export default mergeConfig(
+  { ...base, test: { ...base.test, projects: undefined } },
+  defineConfig({
+    plugins: [onPostgres],
+    test: {
+      globalSetup: ["test/support/postgres-setup.ts"],
+      include: ["test/postgres/*.pg.ts", "test/{payment,receipts}/**/*.test.ts"],
+      testNamePattern: new RegExp(`^(?!.*(?:${OF_SQLITE.join("|")}))`),
+    },
+  }),
+);
