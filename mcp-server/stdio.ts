@@ -1,5 +1,6 @@
 import { serveStdio, StdioServerTransport } from "@modelcontextprotocol/server/stdio";
 import type { Buyer } from "proof402";
+import { exactInput } from "./exact-input.ts";
 import { onceOpen, SIGNALS } from "./once-open.ts";
 import { createProof402Server } from "./server.ts";
 
@@ -18,7 +19,9 @@ import { createProof402Server } from "./server.ts";
  */
 export async function serveMcp(open: () => Promise<Buyer>): Promise<void> {
   const { buyer, close } = onceOpen(open);
-  const transport = new StdioServerTransport();
+  const { stdin } = process;
+  const input = exactInput(stdin);
+  const transport = new StdioServerTransport(input);
   const handle = serveStdio((context) => createProof402Server({ buyer }, context), { transport });
   let end = (): void => undefined;
   const ended = new Promise<void>((resolve) => (end = resolve));
@@ -36,6 +39,8 @@ export async function serveMcp(open: () => Promise<Buyer>): Promise<void> {
     await handle.close().catch(() => undefined);
     await close();
   } finally {
+    // An open input would keep the process.
+    stdin.unpipe(input).pause();
     for (const signal of SIGNALS) process.off(signal, end);
   }
 }

@@ -17,17 +17,83 @@ export const parseExactJson = (text: string): unknown => parseWith(text, quoted)
 export const parseTexts = (text: string): unknown =>
   parseWith(text, (token) => (quoted(token) === token ? token : "null"));
 
-function parseWith(text: string, write: (token: string) => string): unknown {
-  if (!MAYBE_ODD.test(text)) return JSON.parse(text);
+/** A number of JSON. Outside strings nothing else begins with a digit or a sign. */
+const NUMBERS = /-?[0-9][0-9.eE+-]*/g;
+/** A sign of a number beyond a double, somewhere in a text. */
+const MAYBE_LONG = /[0-9]{16}|[0-9][eE][0-9+-]/;
+
+/**
+ * JSON text with numbers beyond a double as texts: integers beyond 2^53 - 1, and other numbers of such size, or too near to zero,
+ * if their nearest double has another value. Smaller fractions stay numbers: every reader holds their nearest double. Gives any
+ * text that is no JSON back as it is.
+ *
+ * @example
+ * ```ts
+ * import { exactJsonText } from "proof402/tools";
+ *
+ * exactJsonText('{"count":9007199254740993}'); // {"count":"9007199254740993"}
+ * ```
+ */
+export function exactJsonText(text: string): string {
+  if (!MAYBE_LONG.test(text) || !isJson(text)) return text;
+  return outsideStrings(text, NUMBERS, (token) => (isHeld(token) ? token : `"${token}"`));
+}
+
+/**
+ * Parses JSON text as by `JSON.parse`, SyntaxError included, but for numbers that a double would change: each comes as text, with
+ * the digits of its writer.
+ *
+ * @example
+ * ```ts
+ * import { parseStrictJson } from "proof402/tools";
+ *
+ * parseStrictJson('{"count":9007199254740993}'); // { count: "9007199254740993" }
+ * ```
+ */
+export const parseStrictJson = (text: string): unknown => JSON.parse(exactJsonText(text));
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether the double of a number, as it is printed, has the value that the number is written with. */
+function isHeld(token: string): boolean {
+  const value = Number(token);
+  if (/^-?[0-9]+$/.test(token)) return Number.isSafeInteger(value);
+  if (value !== 0 && Math.abs(value) <= Number.MAX_SAFE_INTEGER) return true;
+  const printed = decimalOf(String(value));
+  return printed !== null && printed === decimalOf(token);
+}
+
+/** A decimal's sign, digits without zeros around them, and power of ten: one text for each value. Null for infinities. */
+function decimalOf(text: string): string | null {
+  const [, sign = "", whole = "", fraction = "", power = "0"] =
+    /^(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?$/.exec(text) ?? [];
+  if (whole === "") return null;
+  const digits = `${whole}${fraction}`.replace(/^0+/, "");
+  const kept = digits.replace(/0+$/, "");
+  return kept === "" ? "0" : `${sign}${kept}e${Number(power) - fraction.length + digits.length - kept.length}`;
+}
+
+const parseWith = (text: string, write: (token: string) => string): unknown =>
+  JSON.parse(MAYBE_ODD.test(text) ? outsideStrings(text, ODD_NUMBERS, write) : text);
+
+/** Writes each match of the pattern outside strings in another way. */
+function outsideStrings(text: string, pattern: RegExp, write: (token: string) => string): string {
   const parts: string[] = [];
   for (let from = 0; from < text.length;) {
     const quote = text.indexOf('"', from);
     const bare = text.slice(from, quote === -1 ? text.length : quote);
-    parts.push(bare.replace(ODD_NUMBERS, write));
+    parts.push(bare.replace(pattern, write));
     from = quote === -1 ? text.length : endOfString(text, quote);
     if (quote !== -1) parts.push(text.slice(quote, from));
   }
-  return JSON.parse(parts.join(""));
+  return parts.join("");
 }
 
 function quoted(token: string): string {

@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { answerOf } from "../../src/buyer/answer.ts";
 import type { BuyResult } from "../../src/buyer/types.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
+import { bytesOf } from "../../src/evidence/body.ts";
+import { fromUtf8 } from "../../src/evidence/bytes.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { eventually } from "../support/eventually.ts";
 import { openMarket, type Market } from "../support/devnet.ts";
@@ -243,6 +246,24 @@ describe("T193: a stream that does not end", () => {
     expect(await one.buy()).toMatchObject({ code: "http_body_too_large", money: "not-moved" });
     expect(await one.lost()).toEqual(NOTHING);
   });
+});
+
+test("T195: a number that a reader would round is handed over as it was written, now and from the receipt", async () => {
+  const written = '{"balance":9007199254740993,"of":[1e999,18446744073709551615]}';
+  const exact = { balance: "9007199254740993", of: ["1e999", "18446744073709551615"] };
+  const one = await victim({
+    async paid({ settle, result }) {
+      return { ...result(await settle()), content: [{ type: "text", text: written }], structuredContent: "HERE" };
+    },
+    write: (id, result) => JSON.stringify({ jsonrpc: "2.0", id, result }).replace('"HERE"', written),
+  });
+  const bought = (await one.buy({ idempotencyKey: KEY })) as BuyResult;
+  expect(bought.answer).toEqual(exact);
+  expect(answerOf(await one.buyer.getReceipt(bought.receipt.id))).toEqual(exact);
+  // The bytes that a signature is over hold the same numbers.
+  expect(fromUtf8(bytesOf(bought.receipt.core.response.body!))).toContain(written);
+  expect(((await one.buy({ idempotencyKey: KEY })) as BuyResult).answer).toEqual(exact);
+  expect(await one.lost()).toEqual(ONCE);
 });
 
 test("T6: a redirect of a call is followed nowhere, and its payment with it", async () => {

@@ -7,6 +7,7 @@ import { half } from "../support/campaign.ts";
 import { predict, seeded } from "../../scripts/training/mlp.ts";
 import { TASKS } from "../../scripts/training/tasks.ts";
 import { loadModel, type LoadedModel } from "../../src/onnx/inference.ts";
+import { orderOf } from "../../src/node/mcp/order.ts";
 import { packageModelsDirectory, readDescriptions } from "../../src/node/models.ts";
 import { inferResponse, readInferRequest } from "../../src/node/oip.ts";
 
@@ -122,6 +123,15 @@ describe("an inference request", () => {
     if ("error" in request) throw new Error(request.error);
     const answer = { name: "class", datatype: "INT64" as const, shape: [2], data: ["9007199254740993", -1] };
     expect(inferResponse(modelOf("eth-risk"), request, [answer])).toContain('"data":[9007199254740993,-1]');
+  });
+
+  test("over MCP is computed on the integers that stand in its signed part, not on rounded ones", () => {
+    const model = { ...modelOf("eth-risk"), inputs: [{ name: "x", datatype: "INT64" as const, shape: [2] }] };
+    const part = '{"name":"eth-risk","arguments":{"x":[9007199254740993,"-9007199254740993"]}}';
+    const described = { task: "", description: "" };
+    const { arguments: rounded } = JSON.parse(part) as { arguments: Record<string, unknown> };
+    const order = orderOf({ model: { ...model, ...described, dimensions: {} }, price: "1", rows: 1 }, rounded, part);
+    expect(order).toMatchObject({ request: { inputs: [{ data: ["9007199254740993", "-9007199254740993"] }] } });
   });
 
   test("may have first dimensions that differ, where the model does not name them alike", () => {

@@ -29,6 +29,23 @@ async function session(name: string): Promise<{ headers: Record<string, string>;
   return { status, headers: { ...bearer(name), ...(typeof id === "string" ? { "mcp-session-id": id } : {}) } };
 }
 
+test("no number of a call is rounded on its way to the buyer", async () => {
+  const inputs: unknown[] = [];
+  const buy = (_model: string, input: unknown): Promise<never> => {
+    inputs.push(input);
+    return Promise.reject(new Error("nothing is bought here"));
+  };
+  const exact = await serveMcpHttp(() => Promise.resolve({ buy, onReceipt: () => () => undefined } as never), {
+    clients: [clientNamed("desk")],
+  });
+  const { headers } = await raw(exact.url, { headers: bearer("desk"), body: INITIALIZE });
+  const body =
+    '{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"buy_inference","arguments":{"model":"m","input":{"wei":9007199254740993,"of":[1e999,0.5]}}}}';
+  await raw(exact.url, { headers: { ...bearer("desk"), "mcp-session-id": String(headers["mcp-session-id"]) }, body });
+  await exact.stop();
+  expect(inputs).toEqual([{ wei: "9007199254740993", of: ["1e999", 0.5] }]);
+});
+
 describe("a request that is not of this machine's own clients", () => {
   test.each(["evil.example", "127.0.0.1.evil.example", "127.0.0.1@evil.example", "localhost", ""])(
     "under the host %j is refused, with a token too",

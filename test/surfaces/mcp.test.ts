@@ -334,8 +334,14 @@ describe("on the wire", () => {
     await stop(two);
   });
 
-  test("arguments that are no Unicode text are refused and pay nothing", async () => {
+  test("arguments that are no Unicode text are refused and pay nothing, and no number of a call is rounded", async () => {
     const wire = await initialized();
+    const exact = wire.next("n");
+    // As text it names a receipt. Rounded it would be a number still, and none is an id.
+    wire.child.stdin.write(
+      '{"jsonrpc":"2.0","id":"n","method":"tools/call","params":{"name":"get_receipt","arguments":{"id":9007199254740993}}}\n',
+    );
+    expect((await exact).result).toMatchObject({ structuredContent: { error: { code: "receipt_not_found" } } });
     const answer = wire.next("u");
     wire.child.stdin.write(
       `{"jsonrpc":"2.0","id":"u","method":"tools/call","params":{"name":"buy_inference","arguments":{"model":"\\ud800","input":{}}}}\n`,

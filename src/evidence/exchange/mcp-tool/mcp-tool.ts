@@ -1,6 +1,7 @@
 import { Proof402Error } from "../../../errors.ts";
 import { jsonOf, textOf, utf8 } from "../../bytes.ts";
-import { isAmbiguousJson, isInteroperable, membersIn } from "../../json-text.ts";
+import { parseStrictJson } from "../../exact-json.ts";
+import { ambiguityOf, isAmbiguousJson, isInteroperable, membersIn } from "../../json-text.ts";
 import { isRecord } from "../../record.ts";
 import { unreadableAnswer, type ExchangeFormat } from "../format.ts";
 import { TERMS_KEY, textsIn } from "../../tool-parts.ts";
@@ -38,7 +39,7 @@ export const mcpTool = {
   },
 
   readInput(request) {
-    const asked = fieldsOf(request)?.["arguments"];
+    const asked = fieldsOf(request, parseStrictJson)?.["arguments"];
     return isRecord(asked) ? asked : null;
   },
 
@@ -48,7 +49,10 @@ export const mcpTool = {
     const content = fields?.["content"];
     if (fields === null || !Array.isArray(content)) return unreadableAnswer(response, "other_format");
     if (fields["isError"] === true) return unreadableAnswer(response, "states_error");
-    return { readable: true, answer: answerOf(content, fields["structuredContent"]) };
+    // A number in place of a text is none, however it is held.
+    const texts = textsIn(content);
+    const exact = fieldsOf(response, parseStrictJson) ?? {};
+    return { readable: true, answer: answerOf(texts, exact["content"], exact["structuredContent"]) };
   },
 
   nonceIn(body, part) {
@@ -66,14 +70,16 @@ export const mcpTool = {
   isAmbiguous: isAmbiguousJson,
 } as const satisfies ExchangeFormat;
 
-function fieldsOf(body: Uint8Array): Record<string, unknown> | null {
-  const value = jsonOf(body);
+function fieldsOf(body: Uint8Array, parse?: (text: string) => unknown): Record<string, unknown> | null {
+  const value = jsonOf(body, parse);
   return isRecord(value) ? value : null;
 }
 
-/** Structured content as it is, if texts repeat it or there are none; texts as one text; anything else as it came. */
-function answerOf(content: readonly unknown[], structured: unknown): Record<string, unknown> {
-  const texts = textsIn(content);
+/**
+ * Structured content as it is, if texts repeat it or there are none; texts as one text; anything else as it came. Numbers beyond
+ * a double are texts.
+ */
+function answerOf(texts: readonly string[] | null, content: unknown, structured: unknown): Record<string, unknown> {
   if (structured === undefined) return texts === null ? { content } : { text: texts.join("\n") };
   const isRepeated = texts?.every((text) => isSameJson(text, structured)) === true;
   return isRecord(structured) && isRepeated ? structured : { content, structuredContent: structured };
@@ -81,7 +87,7 @@ function answerOf(content: readonly unknown[], structured: unknown): Record<stri
 
 function isSameJson(text: string, value: unknown): boolean {
   try {
-    return JSON.stringify(JSON.parse(text)) === JSON.stringify(value);
+    return ambiguityOf(text) === null && JSON.stringify(parseStrictJson(text)) === JSON.stringify(value);
   } catch {
     return false;
   }
