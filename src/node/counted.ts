@@ -2,8 +2,10 @@ import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
 import type { HttpBindings } from "@hono/node-server";
-import { Hono } from "hono";
+import { Hono, type HonoRequest } from "hono";
+import { mcpTool } from "../evidence/exchange/mcp-tool/mcp-tool.ts";
 import { limitBody } from "./app.ts";
+import { calledIn } from "./mcp/called.ts";
 import { tooMany } from "./rate-limit.ts";
 
 /** A node's requests on their way, counted. */
@@ -25,12 +27,21 @@ type Counting = {
   origin: string | undefined;
   /** Counts a request that costs work: the seconds until its client may come again, or null. */
   waits: (incoming: IncomingMessage) => Promise<number | null>;
-  /** Tells whether the payment in a header was taken before: no limit over time keeps its answer back. */
+  /** Tells whether a payment, in the form of its header, was taken before: no limit over time keeps its answer back. */
   hasTaken: (payment: string) => Promise<boolean>;
 };
 
-/** Attesting asks the enclave, and is no POST. */
-const costsWork = (method: string, path: string): boolean => method === "POST" || path === "/enclave/attestation";
+/**
+ * Whether a request costs work, and the payment that came with it. Attesting asks the enclave, and is no POST. A call of a tool has its
+ * payment in its body.
+ */
+async function askedFor(req: HonoRequest, path: string): Promise<{ costsWork: boolean; payment: string | null }> {
+  if (req.method !== "POST") return { costsWork: path === "/enclave/attestation", payment: null };
+  if (path !== mcpTool.at) return { costsWork: true, payment: req.raw.headers.get("payment-signature") };
+  // A body that breaks off says so below.
+  const { calls, payment } = calledIn(await req.text().catch(() => ""));
+  return { costsWork: calls, payment };
+}
 
 /** Hands requests on, as many as may come. */
 export function countRequests(
@@ -53,13 +64,13 @@ export function countRequests(
   front.all("*", async ({ req, env }) => {
     const { method, headers } = req.raw;
     const { pathname, search, origin } = new URL(req.url);
-    // Behind a proxy the host that a caller names is not the one that buyers ask.
-    const payment = method === "POST" ? headers.get("payment-signature") : null;
-    const seconds = costsWork(method, pathname) ? await waits(env.incoming) : null;
+    const { costsWork, payment } = await askedFor(req, pathname);
+    const seconds = costsWork ? await waits(env.incoming) : null;
     if (seconds !== null && (payment === null || !(await hasTaken(payment)))) {
       const unknown = payment === null ? "" : " the payment that came with this one is not known here,";
       return tooMany(`too many requests from this address;${unknown} ask again later`, seconds);
     }
+    // Behind a proxy the host that a caller names is not the one that buyers ask.
     const url = `${named ?? origin}${pathname}${search}`;
     if (method !== "POST") return fetch(new Request(url, { method, headers }));
     const body = await req.arrayBuffer().catch(() => null);

@@ -208,6 +208,42 @@ describe("limits over time", () => {
     expect(attested.status).toBe(429);
   });
 
+  test("T109: over MCP, too, a payment that was taken has its answer from an address over its limit", async () => {
+    const origin = addressOf(
+      await serveHere((settings) => {
+        settings.limits = { perAddress: { most: 4, seconds: 3_600 }, perPayer: { most: 1, seconds: 3_600 } };
+        settings.mcp = true;
+        settings.payment.facilitatorUrl = market.devnet.facilitatorUrl;
+      }, "tools.json"),
+    );
+    const account = newAccount();
+    const [first, second] = [await purseFor(market, origin, { account }), await purseFor(market, origin, { account })];
+    const post = async (
+      method: string,
+      params: object,
+    ): Promise<{ status: number; again: string | null; text: string }> => {
+      const headers = { "content-type": "application/json", accept: "application/json, text/event-stream" };
+      const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method, params });
+      const response = await fetch(`${origin}/mcp`, { method: "POST", headers, body });
+      return { status: response.status, again: response.headers.get("retry-after"), text: await response.text() };
+    };
+    const call = ({ header }: { header: string }) => {
+      const payment: unknown = JSON.parse(Buffer.from(header, "base64").toString());
+      const asked = { name: "eth-risk", arguments: { features: [ETH_FEATURES.features] } };
+      return post("tools/call", { ...asked, _meta: { "x402/payment": payment } });
+    };
+    const paid = await call(first);
+    expect([paid.status, paid.text]).toEqual([200, expect.stringContaining("probabilities")]);
+    // Its payer has had its one call: the result says when there is another.
+    expect((await call(second)).text).toMatch(/retryAfter\\":\d{4}/);
+    // The address has had its four: two prices, two calls. What was paid for is there all the same, and what is no call.
+    expect(await call(first)).toEqual(paid);
+    expect((await post("tools/list", {})).text).toContain("eth-risk");
+    expect(await call(second)).toMatchObject({ status: 429, again: expect.stringMatching(/^\d+$/) });
+    expect(await post("tools/call", { name: "eth-risk", arguments: {} })).toMatchObject({ status: 429 });
+    expect(await isUsed(market, second)).toBe(false);
+  });
+
   test("a buyer that is told 429 says what became of its money", async () => {
     const buyerAt = async (limit: "perPayer" | "perAddress"): Promise<Limited> => {
       const file = `${limit}.json`;

@@ -8,7 +8,8 @@ export type ToolResult = { content: { type: "text"; text: string }[]; [field: st
 
 /**
  * The counter's answer over HTTP as a result (x402 specs/transports-v2/mcp.md, tool-result binding). Only an answer of 200 holds content.
- * A 402 is an error with the offer, in both forms; `offered` is one for it, if it has none of its own.
+ * A 402 is an error with the offer, in both forms; `offered` is one for it, if it has none of its own. Any other error says when to come
+ * again, if HTTP would: `retryAfter`, seconds.
  */
 export async function resultOf(
   answer: Response,
@@ -18,7 +19,9 @@ export async function resultOf(
   const said = isRecord(body) ? body : {};
   const meta = metaOf(answer.headers);
   if (answer.status === 200) return { ...(said as ToolResult), ...meta };
-  if (answer.status !== 402) return { isError: true, content: [textOf(said)], ...meta };
+  const wait = answer.headers.get("retry-after");
+  const later = wait === null ? {} : { retryAfter: Number(wait) };
+  if (answer.status !== 402) return { isError: true, content: [textOf({ ...said, ...later })], ...meta };
   const required = Array.isArray(said["accepts"]) ? said : { ...(await offered()), ...said };
   return { isError: true, structuredContent: required, content: [textOf(required)], ...meta };
 }

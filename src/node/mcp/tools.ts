@@ -1,7 +1,6 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { createMcpHandler, Server } from "@modelcontextprotocol/server";
 import { Hono, type Context } from "hono";
-import { toBase64, utf8 } from "../../evidence/bytes.ts";
 import { membersIn } from "../../evidence/json-text.ts";
 import { isRecord } from "../../evidence/record.ts";
 import { requestPartOf } from "../../evidence/tool-parts.ts";
@@ -9,6 +8,7 @@ import { VERSION } from "../../version.ts";
 import type { NodePayment } from "../payment.ts";
 import type { ServedModel } from "../payment-gate.ts";
 import type { Order } from "../sell.ts";
+import { paymentIn } from "./called.ts";
 import { orderOf } from "./order.ts";
 import { errorResult, resultOf, type ToolResult } from "./tool-result.ts";
 import { canBeTool, toolOf } from "./tool-schema.ts";
@@ -47,8 +47,7 @@ export function createMcpTools(
     const part = requestPartOf(membersIn(came?.text ?? "")?.get("params") ?? "");
     if (came === undefined || part === null)
       return errorResult("send one call in a request, and name no member of it twice");
-    const brought = params._meta?.["x402/payment"];
-    const header = brought === undefined ? undefined : toBase64(utf8(JSON.stringify(brought)));
+    const header = paymentIn(params._meta);
     const asked = params.arguments ?? {};
     const offered = async (): Promise<Record<string, unknown> | null> => {
       const answer: unknown = await (await inside(came, { served: one })).json();
