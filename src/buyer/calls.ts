@@ -138,7 +138,7 @@ async function claim(tx: Db, key: string, { payer, argsDigest }: CallNames, now:
 /** The key names another call: nothing is paid or answered under it for this one. */
 export const keyConflict = (): Proof402Error =>
   new Proof402Error("idempotency_conflict", "This idempotency key was used for another call.", {
-    next: "Use a new key for a new call, or give the same arguments to take up the earlier one.",
+    next: "Use a new key for a new call, or give the same arguments to take up an earlier one of your own.",
   });
 
 /** The stake of an open call. */

@@ -1,4 +1,5 @@
 import { Proof402Error, type ErrorCode, type MoneyState } from "../errors.ts";
+import type { ClientBudget } from "../payment/client-budget.ts";
 import { readAttempts } from "../payment/journal.ts";
 import type { PurchaseState } from "../storage/tables.ts";
 import type { BuyerContext } from "./context.ts";
@@ -16,15 +17,20 @@ export function moneyOf(attempts: readonly { state: PurchaseState }[]): MoneySta
 /**
  * Adds to the error ending a call the fate of the call's money and, unless no money can move, the key for calling
  * again. This is the one place that says either. `keys` are those that the call may go by, null where those are
- * unknown. An error about a payment seen on chain but in no journal here states the money itself.
+ * unknown. An error about a payment seen on chain but in no journal here states the money itself. A `client` is told of its
+ * own purchases alone: those of others are no attempts of its call, under any key.
  */
 export async function withMoney(
   ctx: BuyerContext,
   keys: readonly string[] | null,
   thrown: unknown,
+  client?: ClientBudget,
 ): Promise<Proof402Error> {
   const error = asError(thrown);
-  const { money, key } = worse(await worstOf(ctx, keys), { money: error.money ?? "not-moved", key: keys?.[0] });
+  const { money, key } = worse(await worstOf(ctx, keys, client?.name), {
+    money: error.money ?? "not-moved",
+    key: keys?.[0],
+  });
   // What the throwing leg advises knows nothing of earlier attempts: another purchase would be paid beside them.
   const next = money === "not-moved" || KNOWS_OF_PAYMENT.has(error.code) ? error.next : TAKE_UP;
   return new Proof402Error(error.code, error.message, {
@@ -48,12 +54,19 @@ const worse = (one: Standing, other: Standing): Standing =>
   ORDER.indexOf(other.money) > ORDER.indexOf(one.money) ? other : one;
 
 /** Of several keys the one whose money is worst off. An unreadable journal leaves the fate of attempts open. */
-async function worstOf(ctx: BuyerContext, keys: readonly string[] | null): Promise<Standing> {
+async function worstOf(
+  ctx: BuyerContext,
+  keys: readonly string[] | null,
+  client: string | undefined,
+): Promise<Standing> {
   if (keys === null) return { money: "may-move" };
   const found = await Promise.all(
     keys.map(async (key): Promise<Standing> => ({
       key,
-      money: await readAttempts(ctx.db, key).then(moneyOf, (): MoneyState => "may-move"),
+      money: await readAttempts(ctx.db, key).then(
+        (attempts) => moneyOf(attempts.filter((one) => client === undefined || one.client === client)),
+        (): MoneyState => "may-move",
+      ),
     })),
   );
   return found.reduce(worse, { money: "not-moved" });

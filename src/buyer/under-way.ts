@@ -64,7 +64,7 @@ export function createCalls(ctx: BuyerContext): Calls {
       return finished;
     } catch (error) {
       const keys = call === null ? await namesOf(ctx, request) : [call.key];
-      const told = await withMoney(ctx, keys, error);
+      const told = await withMoney(ctx, keys, error, request.client);
       if (told.money !== "not-moved") await holdUnserved(ctx).catch(() => undefined);
       // With nothing at stake there is nothing to take up, unless a person is asked about it: an equal call is a new one. The note
       // is another's to make while one still makes the call.
@@ -129,7 +129,7 @@ async function refuseClosed(ctx: BuyerContext, request: BuyRequest): Promise<nev
     .catch(() => null);
   try {
     const reading = again === null ? ctx : { ...ctx, db: again };
-    throw await withMoney(reading, await namesOf(reading, request), error);
+    throw await withMoney(reading, await namesOf(reading, request), error, request.client);
   } finally {
     await again?.destroy();
   }

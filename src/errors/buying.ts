@@ -220,8 +220,8 @@ export const AFTER_SIGNING = {
 export const AROUND_A_PURCHASE = {
   invalid_input: ["An argument cannot be used.", "Correct what the message names."],
   idempotency_conflict: [
-    "The key was used for another call, whose money is the one told of. This call paid nothing.",
-    "Use a new key for a new call, or give the arguments of the earlier one.",
+    "The key was used for another call. This one paid nothing. Money that is told of is the other call's; of another client's none is told.",
+    "Use a new key for a new call, or give the arguments of your earlier one.",
   ],
   call_in_progress: ["Another process is making the call with this key.", "Call again with the same key in a moment."],
   aborted: ["The caller stopped waiting.", "Call again with the same key if the result is still wanted."],

@@ -13,10 +13,13 @@ export function errorOutcome(error: ToolError): Extract<ToolOutcome<never>, { st
 export const errorText = ({ code, message, money, next }: ToolError): string =>
   [`Error ${code}: ${message}`, ...(money === undefined ? [] : [moneyWords(code, money)]), next].join(" ");
 
-/** What became of the money, as one sentence. If a key names another call, the money is that call's: this one paid nothing. */
+/**
+ * What became of the money, as one sentence. If a key names another call, this one paid nothing. Any money is then the other call's.
+ */
 export function moneyWords(code: string, money: MoneyState): string {
   if (money === "may-move" && OWNERS.has(code))
     return "Money may still move by what was signed; no spending cap counts it.";
+  if (code === "idempotency_conflict" && money === "not-moved") return "This call paid nothing: no money moved by it.";
   return code === "idempotency_conflict"
     ? `This call paid nothing. Of the earlier call with this key: ${MONEY_WORDS[money].replace("of this call", "of it")}`
     : MONEY_WORDS[money];

@@ -247,9 +247,26 @@ describe.each(eras)("a client of %s over HTTP", (era) => {
     const [one, two] = [await connect(served.url, "desk", era), await connect(served.url, "other", era)];
     expect((await buy(one, { idempotency_key: key })).bought.paidNow).toBe(true);
     expect((await buy(one, { idempotency_key: key })).bought.paidNow).toBe(false);
-    expect((await buy(two, { idempotency_key: key })).result.structuredContent).toMatchObject({
-      error: { code: "idempotency_conflict" },
+    // Nothing of the other's purchase is told, whatever the call comes to.
+    for (const [more, code] of [
+      [{}, "idempotency_conflict"],
+      [{ model: "no-such-model" }, "idempotency_conflict"],
+      [{ input: { features: "\ud800" } }, "invalid_input"],
+    ] as const) {
+      const { result } = await buy(two, { idempotency_key: key, ...more });
+      const { error } = result.structuredContent as { error: Record<string, unknown> };
+      expect(error).toMatchObject({ code });
+      expect(["not-moved", undefined]).toContain(error["money"]);
+      expect(error).not.toHaveProperty("idempotencyKey");
+      expect(JSON.stringify(result)).not.toMatch(/on chain|may still move|earlier call with this key/);
+    }
+    expect((await buy(two, { idempotency_key: key })).result.content[0]).toMatchObject({
+      text: expect.stringContaining("This call paid nothing: no money moved by it."),
     });
+    // Its own other call is told its own money.
+    const own = (await buy(one, { idempotency_key: key, max_usd: 0.05 })).result.structuredContent;
+    expect(own).toMatchObject({ error: { code: "idempotency_conflict", idempotencyKey: key } });
+    expect((own as { error: { money: string } }).error.money).toMatch(/^(?:moved|may-move)$/);
     expect(await attemptsOf(key)).toMatchObject([{ client: "desk" }]);
   });
 

@@ -49,7 +49,7 @@ export async function buyQuorum(
     await noteTold(ctx, key, () => options.signal?.aborted !== true).catch(() => undefined);
     return result;
   } catch (error) {
-    const told = await withQuorumMoney(ctx, key, error);
+    const told = await withQuorumMoney(ctx, key, error, request.client);
     if (told.money === "not-moved") await noteTold(ctx, key, () => true).catch(() => undefined);
     throw told;
   }
@@ -172,12 +172,17 @@ async function paidText(ctx: BuyerContext, key: string): Promise<string> {
 }
 
 /** The error with the fate of all the quorum's money, and the call's own key. */
-async function withQuorumMoney(ctx: BuyerContext, key: string, thrown: unknown): Promise<Proof402Error> {
+async function withQuorumMoney(
+  ctx: BuyerContext,
+  key: string,
+  thrown: unknown,
+  client: BuyRequest["client"],
+): Promise<Proof402Error> {
   const keys = await attemptsOfQuorum(ctx.db, key).then(
     (attempts) => attempts.map((one) => one.key),
     () => null,
   );
-  const error = await withMoney(ctx, keys, thrown);
+  const error = await withMoney(ctx, keys, thrown, client);
   const { code, message, next, money, details, cause } = error;
   const isOpen = money !== "not-moved" || error.idempotencyKey !== undefined;
   return new Proof402Error(code, message, {
