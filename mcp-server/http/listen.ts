@@ -20,7 +20,10 @@ export type Admit<Pass> = (head: {
   /** The address that the client used, without path. */
   origin: string;
   authorization: string | undefined;
-}) => { pass: Pass } | { refused: Reply };
+}) => Promise<{ pass: Pass; whilePassed: WhilePassed } | { refused: Reply }>;
+
+/** Has `end` called if what let a request in holds no more. Returns a way to forget it. */
+type WhilePassed = (end: () => void) => () => void;
 
 /** A short answer. */
 export type Reply = { status: number; headers?: Record<string, string>; body?: object };
@@ -107,8 +110,10 @@ async function respond<Pass>(
     return refuse(outgoing, { status: 204 });
   const origin = `http://${headers.host}`;
   const { pathname: path, search } = new URL(incoming.url ?? "/", origin);
-  const admitted = admit({ method, path, origin, authorization: headers.authorization });
+  const admitted = await admit({ method, path, origin, authorization: headers.authorization });
   if ("refused" in admitted) return refuse(outgoing, admitted.refused);
+  const forget = admitted.whilePassed(() => outgoing.destroy());
+  outgoing.on("close", forget);
   const read = method === "POST" ? await readJson(incoming) : { body: undefined };
   if ("refused" in read) return refuse(outgoing, read.refused);
   const request = new Request(`${origin}${path}${search}`, {

@@ -1,6 +1,5 @@
 import { createMcpHandler, isLegacyRequest, type McpServer } from "@modelcontextprotocol/server";
 import type { Buyer } from "proof402";
-import { Proof402Error } from "proof402/tools";
 import { createApprovals } from "../approval.ts";
 import { onceOpen } from "../once-open.ts";
 import { createProof402Server } from "../server.ts";
@@ -14,12 +13,15 @@ import {
   type McpClient,
 } from "./access.ts";
 import { listen, words, type Answer, type ListenOptions, type Reply } from "./listen.ts";
+import { createRoll, type McpClients } from "./roll.ts";
 import { createSessions, SESSION_BOUNDS, type SessionBounds } from "./sessions.ts";
 
 /** The path that MCP is served at. */
 const PATH = "/mcp";
 /** Requests and streams of one client at once. */
 const MOST_AT_ONCE = 128;
+/** How often the clients are looked at without a request, ms. */
+const LOOK_MS = 1000;
 /** Calls that are told to stop have so long to say what became of their money, ms. */
 const PATIENCE_MS = 5000;
 
@@ -36,8 +38,8 @@ export type ServedMcp = {
 
 /** What a server of MCP over HTTP is made from. */
 export type HttpOptions = Partial<ListenOptions> & {
-  /** Programs that may call. Each request names one by its bearer token. */
-  clients: readonly McpClient[];
+  /** Programs that may call. Each request names one by its bearer token. Taking one out ends all that it has open. */
+  clients: McpClients;
   sessions?: Partial<SessionBounds>;
 };
 
@@ -100,13 +102,15 @@ export async function serveFactory(
   create: Create,
   { clients, sessions: bounds, onListen, ...options }: HttpOptions & { onListen?: () => void },
 ): Promise<ServedMcp & { updated: (uri: string) => void; server: Awaited<ReturnType<typeof listen>>["server"] }> {
-  requireClients(clients);
-  const byToken = new Map(clients.map((client) => [client.tokenSha256, client]));
-  const sessions = createSessions((client) => create(client, "legacy"), { ...SESSION_BOUNDS, ...bounds });
+  const roll = createRoll(clients);
+  await roll.now();
+  // A stream that is open asks for nothing more.
+  const look = setInterval(() => void roll.now().catch(() => undefined), LOOK_MS).unref();
+  const sessions = createSessions((client) => create(client, "legacy"), roll, { ...SESSION_BOUNDS, ...bounds });
   const modern = createMcpHandler(
     ({ authInfo }) => {
-      const client = byToken.get(authInfo?.token ?? "");
-      if (client === undefined) throw new TypeError("a request that was let in without a client");
+      const client = roll.of(authInfo?.token ?? "");
+      if (client === null) throw new TypeError("a request that was let in without a client");
       return create(client, "modern");
     },
     { legacy: "reject" },
@@ -151,14 +155,17 @@ export async function serveFactory(
 
   const { origin, stop, server } = await listen(
     { host: "127.0.0.1", port: 0, allowHosts: [], allowOrigins: [], ...options },
-    ({ method, path, origin: used, authorization }) => {
+    async ({ method, path, origin: used, authorization }) => {
       const resource = new URL(PATH, used);
       const metadata = metadataAt(path, resource);
       if (metadata !== null) return { refused: method === "GET" ? { status: 200, body: metadata } : NOT_ALLOWED };
       if (path !== PATH) return { refused: words(404, `No such path. MCP is at ${PATH}.`) };
-      const client = clientOf(authorization, clients);
+      const known = await roll.now().catch(() => null);
+      if (known === null) return { refused: UNREADABLE };
+      const client = clientOf(authorization, known);
       if (client === null) return { refused: unauthorized(resource, authorization !== undefined) };
-      return ["GET", "POST", "DELETE"].includes(method) ? { pass: { client, resource } } : { refused: NOT_ALLOWED };
+      if (!["GET", "POST", "DELETE"].includes(method)) return { refused: NOT_ALLOWED };
+      return { pass: { client, resource }, whilePassed: (end) => roll.whileKnown(client, end) };
     },
     answer,
   );
@@ -167,6 +174,7 @@ export async function serveFactory(
     server,
     updated: (uri) => modern.notify.resourceUpdated(uri),
     async stop() {
+      clearInterval(look);
       const stopped = stop(2 * PATIENCE_MS);
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, PATIENCE_MS)));
@@ -179,16 +187,7 @@ export async function serveFactory(
   };
 }
 
-/** One name is one budget, and one token one client. */
-function requireClients(clients: readonly McpClient[]): void {
-  const isEach = (key: "name" | "tokenSha256", form: RegExp): boolean =>
-    clients.every((one) => form.test(one[key])) && new Set(clients.map((one) => one[key])).size === clients.length;
-  if (isEach("name", /^[A-Za-z0-9._-]{1,64}$/) && isEach("tokenSha256", /^[0-9a-f]{64}$/)) return;
-  throw new Proof402Error("invalid_input", "A client's name or token hash is malformed or given twice.", {
-    next: "Give each client a name of its own, of 1 to 64 letters, digits, dots, dashes or underscores, and the SHA-256 of its own token in 64 lower-case hex digits.",
-  });
-}
-
+const UNREADABLE = words(503, "Who may call cannot be read now. Nothing was done. The owner has to look at it.");
 const RETRY = { "retry-after": "5" };
 const NOT_ALLOWED: Reply = { ...words(405, "Use GET, POST or DELETE."), headers: { allow: "GET, POST, DELETE" } };
 

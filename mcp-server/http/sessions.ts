@@ -5,6 +5,7 @@ import {
   type McpServer,
 } from "@modelcontextprotocol/server";
 import type { McpClient } from "./access.ts";
+import type { Roll } from "./roll.ts";
 
 /** A request that its listener has admitted and read. */
 export type Admitted = { request: Request; body: unknown; client: McpClient; authInfo: AuthInfo };
@@ -42,6 +43,7 @@ export type Sessions = {
 
 export function createSessions(
   create: (client: McpClient) => McpServer,
+  { whileKnown }: Pick<Roll, "whileKnown">,
   { perClient, idleMs }: SessionBounds,
 ): Sessions {
   const sessions = new Map<string, Session>();
@@ -103,7 +105,14 @@ export function createSessions(
     const kept: Session = { ...session, server };
     // Of two that open at once both have their room.
     sessions.set(id, kept);
+    const forget = whileKnown(admitted.client, () => void end(kept));
     await server.connect(transport);
+    const { onclose } = transport;
+    // oxlint-disable-next-line unicorn/prefer-add-event-listener -- the SDK has no listeners here
+    transport.onclose = () => {
+      forget();
+      onclose?.();
+    };
     const answered = await use(kept, admitted);
     if (answered.response.status >= 400) await end(kept);
     return answered;

@@ -93,13 +93,39 @@ export async function addClient(
     scopes: buy === true ? SCOPES : (["read"] as const),
     ...(most === undefined ? {} : { maxUsd: most, per }),
   };
-  const read = await readTextFile(path, { maxBytes: 1_000_000, denied: OTHERS.anything });
-  const before = await readClients(path);
-  const after = `${JSON.stringify({ clients: [...before, client] }, null, 2)}\n`;
-  parsed(path, after);
-  await ("text" in read ? replaceText(path, { before: read.text, after }) : writeNew(path, after, { mode: 0o600 }));
-  const next = "Give the client its token, which is shown this once. A server that runs knows it after a restart.";
+  await change(path, (before) => [...before, client]);
+  const next = "Give the client its token, which is shown this once. A server that runs knows it at once.";
   if (json) printResult({ ...client, token, file: path }, next);
   else print(`${token}\n${next}`);
   return EXIT.ok;
+}
+
+/** `proof402 mcp-clients remove`: the client's token holds no more, at servers that run too. What it spent stays counted by its name. */
+export async function removeClient(
+  name: string,
+  { clients: file }: { clients?: string },
+  command: Command,
+): Promise<number> {
+  const { json = false, ...rest } = globals(command);
+  const path = clientsPath(file, rest);
+  await change(path, (before) => {
+    const after = before.filter((one) => one.name !== name);
+    if (after.length < before.length) return after;
+    const names = before.map((one) => one.name).join(", ");
+    throw new Proof402Error("invalid_input", `${path} has no client "${name}". Nothing was written.`, {
+      next: names === "" ? "It has none." : `It has ${names}.`,
+    });
+  });
+  const next = "Its token is refused from now on, and what it had open ends. A payment that was sent comes to its end.";
+  if (json) printResult({ name, file: path }, next);
+  else print(`Removed ${name}. ${next}`);
+  return EXIT.ok;
+}
+
+/** Writes the file of clients, whole or not at all. */
+async function change(path: string, edit: (before: readonly McpClient[]) => readonly object[]): Promise<void> {
+  const read = await readTextFile(path, { maxBytes: 1_000_000, denied: OTHERS.anything });
+  const after = `${JSON.stringify({ clients: edit(await readClients(path)) }, null, 2)}\n`;
+  parsed(path, after);
+  await ("text" in read ? replaceText(path, { before: read.text, after }) : writeNew(path, after, { mode: 0o600 }));
 }

@@ -14,9 +14,8 @@ export function addMcpCommands(program: Command, lazily: Lazily): void {
     .option("--allow-origin <origin...>", "answer pages of these origins, too")
     .addHelpText("after", "\nExample: claude mcp add proof402 -- proof402 mcp")
     .action(lazily(async () => (await import("./mcp.ts")).mcp, [], { speaks: true }));
-  program
-    .command("mcp-clients")
-    .description("programs that may call the MCP server over HTTP")
+  const clients = program.command("mcp-clients").description("programs that may call the MCP server over HTTP");
+  clients
     .command("add <name>")
     .description("give one more client of mcp --http a token of its own, with what it may do and spend")
     .option("--buy", "it may spend, too; without this it may read only")
@@ -27,4 +26,10 @@ export function addMcpCommands(program: Command, lazily: Lazily): void {
     .option("--clients <file>", "the file of clients (default: mcp-clients.json beside the configuration)")
     .addHelpText("after", "\nExample: proof402 mcp-clients add desk --buy --max-usd 5 --per day")
     .action(lazily(async () => (await import("./mcp-clients.ts")).addClient));
+  clients
+    .command("remove <name>")
+    .description("take a client's token back, at servers that run too")
+    .option("--clients <file>", "the file of clients (default: mcp-clients.json beside the configuration)")
+    .addHelpText("after", "\nExample: proof402 mcp-clients remove desk")
+    .action(lazily(async () => (await import("./mcp-clients.ts")).removeClient));
 }

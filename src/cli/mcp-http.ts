@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Command } from "commander";
 import { SCOPES, type McpClient } from "../../mcp-server/http/access.ts";
@@ -33,11 +34,10 @@ export async function mcpHttp(options: HttpCommand, command: Command): Promise<n
     const tokenFile = join(dirname(configPath(rest.config)), TOKEN_FILE);
     const token = await openToken(tokenFile, "mcp");
     const tokenSha256 = createHash("sha256").update(token).digest("hex");
-    const named = await readClients(clientsPath(options.clients, rest), { named: options.clients !== undefined });
     const owner: McpClient = { name: OWNER, tokenSha256, scopes: SCOPES };
-    const clients = [owner, ...named];
-    requireOneOwner(clients);
-    const served = await serveMcpHttp(() => openFor(rest), { host, port, clients, allowHosts, allowOrigins });
+    const file = clientsPath(options.clients, rest);
+    const { clients, now } = await openClients(owner, file, { named: options.clients !== undefined });
+    const served = await serveMcpHttp(() => openFor(rest), { host, port, clients: now, allowHosts, allowOrigins });
     // One line, so that a program that starts it can read up to the line's end.
     if (json) print(JSON.stringify({ url: served.url, tokenFile, clients: clients.map(({ name }) => name) }));
     else {
@@ -51,6 +51,52 @@ export async function mcpHttp(options: HttpCommand, command: Command): Promise<n
   });
   return EXIT.ok;
 }
+
+/**
+ * The owner and the clients of the file, and a way to have them as they are then. The file is read again once it was changed. If it cannot be
+ * read, the owner alone is let in, and the reason is noted once.
+ */
+async function openClients(
+  owner: McpClient,
+  file: string,
+  how: { named: boolean },
+): Promise<{ clients: readonly McpClient[]; now: () => Promise<readonly McpClient[]> }> {
+  const read = async (): Promise<readonly McpClient[]> => {
+    const all = [owner, ...(await readClients(file, how))];
+    requireOneOwner(all);
+    return all;
+  };
+  let mark = await markOf(file);
+  const clients = await read();
+  let reading: Promise<readonly McpClient[]> = Promise.resolve(clients);
+  let noted = "";
+  const again = (): Promise<readonly McpClient[]> =>
+    read().catch((error: unknown) => {
+      const why = Proof402Error.isInstance(error) ? `${error.message} ${error.next}` : `${file} was not read.`;
+      if (why !== noted) note(`${why} Until then no client but the owner is let in.`);
+      noted = why;
+      mark = UNREAD;
+      return [owner];
+    });
+  const now = async (): Promise<readonly McpClient[]> => {
+    const found = await markOf(file);
+    if (found !== mark) {
+      mark = found;
+      reading = again();
+    }
+    return reading;
+  };
+  return { clients, now };
+}
+
+/** No mark of a file: it is read again at the next request. */
+const UNREAD = "unread";
+/** Changes with a file's text, its rights, or its place. */
+const markOf = (file: string): Promise<string> =>
+  stat(file, { bigint: true }).then(
+    ({ ino, size, mode, ctimeNs }) => `${ino} ${size} ${mode} ${ctimeNs}`,
+    () => "none",
+  );
 
 function requireOneOwner(clients: readonly McpClient[]): void {
   if (new Set(clients.map(({ name }) => name)).size === clients.length) return;

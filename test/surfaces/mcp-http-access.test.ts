@@ -1,5 +1,6 @@
 import { createConnection } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { McpClient } from "../../mcp-server/http/access.ts";
 import { serveMcpHttp, type ServedMcp } from "../../mcp-server/http/serve.ts";
 import { tools } from "../../src/tools/index.ts";
 import { bearer, clientNamed, connectOverHttp, eras, INITIALIZE, raw } from "../support/mcp-http.ts";
@@ -44,6 +45,53 @@ test("no number of a call is rounded on its way to the buyer", async () => {
   await raw(exact.url, { headers: { ...bearer("desk"), "mcp-session-id": String(headers["mcp-session-id"]) }, body });
   await exact.stop();
   expect(inputs).toEqual([{ wei: "9007199254740993", of: ["1e999", 0.5] }]);
+});
+
+test("T201: a client that was taken out, or has another budget, is refused at once, and what it had open ends", async () => {
+  let now: readonly McpClient[] = [clientNamed("desk"), clientNamed("till"), clientNamed("auditor", ["read"])];
+  const source = { isBroken: false };
+  const changing = await serveMcpHttp(neverOpens, {
+    clients: () => {
+      if (source.isBroken) throw new Error("not now");
+      return now;
+    },
+  });
+  const { url } = changing;
+  const opening = async (name: string): Promise<{ list: () => Promise<number>; stream: Promise<string> }> => {
+    const { headers } = await raw(url, { headers: bearer(name), body: INITIALIZE });
+    const own = { ...bearer(name), "mcp-session-id": String(headers["mcp-session-id"]) };
+    return {
+      list: async () => (await raw(url, { headers: own, body: LIST })).status,
+      stream: fetch(url, { headers: { accept: "text/event-stream", ...own } })
+        .then((answer) => answer.text())
+        .then(
+          () => "ended",
+          () => "ended",
+        ),
+    };
+  };
+  const [desk, till, auditor] = [await opening("desk"), await opening("till"), await opening("auditor")];
+  expect([await desk.list(), await till.list(), await auditor.list()]).toEqual([200, 200, 200]);
+  now = [clientNamed("till", ["read", "buy"], { maxUsd: 1, per: "total" }), clientNamed("auditor", ["read"])];
+  expect(await desk.list()).toBe(401);
+  expect(await Promise.all([desk.stream, till.stream])).toEqual(["ended", "ended"]);
+  expect([await till.list(), await auditor.list()]).toEqual([404, 200]);
+  // Two of one name are none.
+  const before = now;
+  now = [...now, clientNamed("till")];
+  expect(await auditor.list()).toBe(503);
+  now = before;
+  source.isBroken = true;
+  expect(await auditor.list()).toBe(503);
+  source.isBroken = false;
+  expect(await auditor.list()).toBe(200);
+  // It is back as another one: no session of before is its own.
+  now = [...now, clientNamed("desk")];
+  expect(await desk.list()).toBe(404);
+  // Without a request, too.
+  now = [];
+  expect(await auditor.stream).toBe("ended");
+  await changing.stop();
 });
 
 describe("a request that is not of this machine's own clients", () => {

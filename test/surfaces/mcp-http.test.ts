@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
-import { mkdtemp, readFile, stat } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Client } from "@modelcontextprotocol/client";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -411,6 +411,21 @@ describe("proof402 mcp --http", () => {
     expect((await stat(tokenFile)).mode & 0o777).toBe(0o600);
     expect(clients).toEqual(["owner", "till"]);
     const authorization = `Bearer ${token}`;
+    // The file may change while the server runs.
+    const cli = async (...args: string[]) => JSON.parse((await runCli(["--config", config, "--json", ...args])).stdout);
+    const { token: brief } = (await cli("mcp-clients", "add", "brief")) as { token: string };
+    const opens = async (one: string) =>
+      (await raw(url, { headers: { authorization: `Bearer ${one}` }, body: INITIALIZE })).status;
+    expect(await opens(brief)).toBe(200);
+    expect((await runCli(["--config", config, "mcp-clients", "remove", "nobody"])).code).toBe(64);
+    await cli("mcp-clients", "remove", "brief");
+    expect([await opens(brief), await opens(token)]).toEqual([401, 200]);
+    const file = join(market.directory, "mcp-clients.json");
+    await chmod(file, 0o644);
+    const owners = (await readFile(tokenFile, "utf8")).trim();
+    expect([await opens(token), await opens(owners)]).toEqual([401, 200]);
+    await chmod(file, 0o600);
+    expect(await opens(token)).toBe(200);
     const { headers } = await raw(url, { headers: { authorization }, body: INITIALIZE });
     const key = crypto.randomUUID();
     const answer = await raw(url, {
