@@ -1,6 +1,7 @@
 import { base32, base64, hex } from "@scure/base";
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { sha256 as nobleSha256, sha384 as nobleSha384 } from "@noble/hashes/sha2.js";
+import { native } from "./native.ts";
 
 /** Bytes as hex with 0x in front. */
 export type Hex = `0x${string}`;
@@ -59,10 +60,16 @@ export const fromBase64 = (text: string): Bytes => base64.decode(text) as Bytes;
 /** Lower-case base32 without padding (RFC 4648 §6). */
 export const toBase32 = (bytes: Uint8Array): string => base32.encode(bytes).replace(/=+$/, "").toLowerCase();
 
+type Hash = (bytes: Uint8Array) => Bytes;
+/** Takes the platform's hash if it has one: ten times as quick. */
+const hashBy = (name: "sha256" | "sha384", pure: Hash): Hash => {
+  const hash = native?.hash;
+  return hash === undefined ? pure : (bytes) => new Uint8Array(hash(name, bytes, "buffer"));
+};
 /** SHA-256 digest, 32 bytes. */
-export const sha256 = (bytes: Uint8Array): Bytes => nobleSha256(bytes);
+export const sha256: Hash = hashBy("sha256", nobleSha256);
 /** SHA-384 digest, 48 bytes. */
-export const sha384 = (bytes: Uint8Array): Bytes => nobleSha384(bytes);
+export const sha384: Hash = hashBy("sha384", nobleSha384);
 /** Legacy Keccak-256 (Ethereum), 32 bytes. Not SHA3-256. */
 export const keccak256 = (bytes: Uint8Array): Bytes => keccak_256(bytes);
 

@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import type { ErrorCode } from "../errors.ts";
-import { fromUtf8, textOf, toBase32, toHex, utf8 } from "../evidence/bytes.ts";
-import { canonicalJson, canonicalSha256 } from "../evidence/canonical.ts";
+import { fromUtf8, sha256, textOf, toBase32, toHex, utf8 } from "../evidence/bytes.ts";
+import { canonicalJson, canonicalObject, canonicalText } from "../evidence/canonical.ts";
 import { parseJsonText } from "../evidence/json-text.ts";
 import { bytesOf, hashesOf } from "../evidence/body.ts";
 import { leavesRoom, MAX_FILE_BYTES } from "./budget.ts";
@@ -29,7 +29,10 @@ function withoutBody(core: ReceiptCore, part: (typeof PARTS)[number]): ReceiptCo
  * const isWhole = ({ id, core }: Receipt): boolean => receiptId(core) === id;
  * ```
  */
-export const receiptId = (core: ReceiptCore): string => `p402_${toBase32(canonicalSha256(bareCore(core)))}`;
+export const receiptId = (core: ReceiptCore): string => idOfText(bareText(core));
+
+const bareText = (core: ReceiptCore): string => canonicalText(bareCore(core));
+const idOfText = (bare: string): string => `p402_${toBase32(sha256(utf8(bare)))}`;
 
 /**
  * A receipt as fixed at delivery, of format 2 where the payment has a salt. Bodies too large for a receipt file are
@@ -107,14 +110,17 @@ export function parseReceipt(input: Uint8Array | string): ParsedReceipt {
   const text = typeof input === "string" && !input.isWellFormed() ? undefined : textOf(bytes);
   if (text === undefined) return refuse("receipt_not_utf8", "The file is not UTF-8 text.");
   const json = parseJsonText(text);
-  return json.ok ? checkFile(checkReceipt(json.value)) : refuse("receipt_not_json", json.message);
+  return json.ok ? checkFile(checkedReceipt(json.value)) : refuse("receipt_not_json", json.message);
 }
 
+/** A receipt of a right id, and the canonical text of its core without bodies, which id and digest both cover. */
+type Checked = (ParsedReceipt & { ok: true; bare: string }) | (ParsedReceipt & { ok: false });
+
 /** The id covers the core alone; a file's digest covers every other field too, so that nothing in it changes unnoticed. */
-function checkFile(parsed: ParsedReceipt): ParsedReceipt {
+function checkFile(parsed: Checked): ParsedReceipt {
   if (!parsed.ok) return parsed;
   const { digest, ...receipt } = parsed.receipt;
-  if (digest !== receiptDigest(receipt))
+  if (digest !== digestBeside(parsed.bare, receipt))
     return refuse(
       "receipt_digest_mismatch",
       "The file's digest is missing or is not the hash of what the file holds: it was altered.",
@@ -131,10 +137,22 @@ export function crowdedIn(receipt: Receipt): string | null {
 
 /** sha256(JCS(receipt)) without bodies, hex. Shows that a file is whole, not its author: anyone can compute it. */
 export const receiptDigest = (receipt: Omit<Receipt, "digest">): string =>
-  toHex(canonicalSha256({ ...receipt, core: bareCore(receipt.core) }));
+  digestBeside(bareText(receipt.core), receipt);
+
+/** The same where the canonical text of the core is there already. */
+function digestBeside(bare: string, { core: _core, ...beside }: Omit<Receipt, "digest">): string {
+  const others = Object.entries(beside).filter(([, value]) => value !== undefined);
+  const texts = Object.fromEntries(others.map(([key, value]) => [key, canonicalText(value)]));
+  return toHex(sha256(utf8(canonicalObject({ ...texts, core: bare }))));
+}
 
 /** Checks schema, id and body hashes of a value that claims to be a receipt. Never throws. Codes as `parseReceipt`. */
 export function checkReceipt(value: unknown): ParsedReceipt {
+  const checked = checkedReceipt(value);
+  return checked.ok ? { ok: true, receipt: checked.receipt } : checked;
+}
+
+function checkedReceipt(value: unknown): Checked {
   const parsed = receiptSchema.safeParse(value);
   if (parsed.success) return checkIntegrity(parsed.data);
   if (isReceipt(value)) {
@@ -148,8 +166,9 @@ export function checkReceipt(value: unknown): ParsedReceipt {
 }
 
 /** Compares id and body hashes with what they name. */
-function checkIntegrity(receipt: Receipt): ParsedReceipt {
-  if (idOf(receipt.core) !== receipt.id) {
+function checkIntegrity(receipt: Receipt): Checked {
+  const bare = bareTextOf(receipt.core);
+  if (bare === null || idOfText(bare) !== receipt.id) {
     return refuse("receipt_id_mismatch", "The receipt's id is not the hash of its core: it was altered.");
   }
   for (const part of PARTS) {
@@ -163,19 +182,19 @@ function checkIntegrity(receipt: Receipt): ParsedReceipt {
       );
     }
   }
-  return { ok: true, receipt };
+  return { ok: true, receipt, bare };
 }
 
 /** Null where the core has no canonical form (a lone surrogate, say). */
-function idOf(core: ReceiptCore): string | null {
+function bareTextOf(core: ReceiptCore): string | null {
   try {
-    return receiptId(core);
+    return bareText(core);
   } catch {
     return null;
   }
 }
 
-const refuse = (code: ReceiptFault, message: string): ParsedReceipt => ({ ok: false, code, message });
+const refuse = (code: ReceiptFault, message: string): ParsedReceipt & { ok: false } => ({ ok: false, code, message });
 
 const isReceipt = (value: unknown): value is { version: unknown } =>
   typeof value === "object" &&

@@ -9,13 +9,10 @@ import { openChannel } from "../../src/payment/channel-owner.ts";
 import { openChain } from "../../src/chain/chain.ts";
 import { openDatabase } from "../../src/storage/database.ts";
 import { walletFromPrivateKey, type Wallet } from "../../src/payment/wallet.ts";
-import { parseReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
-import type { Appraisal, Receipt } from "../../src/receipts/schema.ts";
-import { appraise } from "../../src/verify/appraise.ts";
-import { createVerificationCache, type VerificationCache } from "../../src/verify/verification-cache.ts";
 import { benchJournal } from "./journal.ts";
 import { buyPlainly, INPUT, openMarket, stockFetch, type Market } from "./market.ts";
-import { interleaved, median, row, type Arm, type Line } from "./measure.ts";
+import { interleaved, row, type Arm, type Line } from "./measure.ts";
+import { benchVerify } from "./verify.ts";
 
 const PROXY = fileURLToPath(new URL("./delay-proxy.js", import.meta.url));
 
@@ -136,7 +133,9 @@ export async function benchPurchases(rounds: number): Promise<Line[]> {
     const sellers = market.config.sellers.filter(({ id }) => id === "honest");
     await openChannelOf({ ...market.config, sellers, database: channels }, walletFromPrivateKey(market.key));
     return [
-      ...(await comparePurchases(market, near, (buyer) => benchVerify(buyer, market.config, rounds))),
+      ...(await comparePurchases(market, near, async (buyer) =>
+        benchVerify(await buyer.listReceipts({ limit: rounds }), appraisalPolicyOf(market.config, "attested")),
+      )),
       "",
       "The same over a line of 40 ms round-trip time",
       ...(await comparePurchases(market, far)),
@@ -147,47 +146,4 @@ export async function benchPurchases(rounds: number): Promise<Line[]> {
   } finally {
     await market.stop();
   }
-}
-
-/** Most receipts that heat code and session before a row is measured. */
-const HEATING = 20;
-
-/**
- * Cold: a new session per receipt. Warm: the key is attested already, every receipt is a new one. One row after the
- * other, since a cold verification leaves caches and collector busy for the next. CPU time is beside the wall's, for a
- * busy machine stretches that.
- */
-async function benchVerify(buyer: Buyer, config: Config, rounds: number): Promise<Line[]> {
-  const receipts = await buyer.listReceipts({ limit: rounds });
-  const heating = Math.min(HEATING, Math.floor(receipts.length / 3));
-  const policy = appraisalPolicyOf(config, "attested");
-  const judge = (receipt: Receipt, session: VerificationCache): Promise<Appraisal> =>
-    appraise({ receipt, policy, now: new Date(), evaluateAt: new Date(receipt.core.response.receivedAt) }, session);
-  const measure = async (work: (receipt: Receipt) => Promise<Appraisal>): Promise<{ ms: number; cpu: number }> => {
-    const times: { ms: number; cpu: number }[] = [];
-    for (const receipt of receipts) {
-      const [began, before] = [performance.now(), process.cpuUsage()];
-      const { assurance } = await work(receipt);
-      const [ms, { user, system }] = [performance.now() - began, process.cpuUsage(before)];
-      times.push({ ms, cpu: (user + system) / 1000 });
-      if (assurance !== "attested") throw new Error("the receipt did not verify");
-    }
-    const measured = times.slice(heating);
-    return { ms: median(measured.map(({ ms }) => ms)), cpu: median(measured.map(({ cpu }) => cpu)) };
-  };
-  const [session, ofFiles] = [createVerificationCache(), createVerificationCache()];
-  const files = new Map(receipts.map((receipt) => [receipt.id, serializeReceipt(receipt)]));
-  const cold = await measure((receipt) => judge(receipt, createVerificationCache()));
-  const warm = await measure((receipt) => judge(receipt, session));
-  const file = await measure((receipt) => {
-    const parsed = parseReceipt(files.get(receipt.id) ?? "");
-    if (!parsed.ok) throw new Error(parsed.message);
-    return judge(parsed.receipt, ofFiles);
-  });
-  const base = { name: "cold", ms: cold.ms };
-  return [
-    row(`offline verify, cold (${receipts.length - heating} receipts)`, cold.ms, { cpu: cold.cpu, under: 15 }),
-    row("offline verify, key already attested", warm.ms, { base, cpu: warm.cpu, under: 1 }),
-    row("the same from the file's bytes (parse, schema, id)", file.ms, { base, cpu: file.cpu }),
-  ];
 }

@@ -10,11 +10,13 @@ import { benchProofs } from "./proofs.ts";
 import { benchPurchases } from "./purchases.ts";
 import { benchPythonJson } from "./python-json.ts";
 import { benchGuard } from "./guard.ts";
+import { benchVerifying } from "./verify.ts";
 import { benchVerifyPage } from "./verify-page.ts";
 
 /** What is measured, by the name that `npm run bench -- NAME` takes. */
 const SECTIONS: Readonly<Record<string, { title: string; measure: (rounds: number) => Promise<Line[]> }>> = {
   purchases: { title: "Purchases (sellers, facilitator and chain in another process)", measure: benchPurchases },
+  verify: { title: "Offline verification", measure: benchVerifying },
   chats: { title: "Chats (sellers in this process)", measure: benchChats },
   mcp: { title: "MCP", measure: benchMcp },
   proofs: { title: "Zero-knowledge proofs (Groth16 over BN254)", measure: benchProofs },

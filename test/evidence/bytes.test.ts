@@ -1,3 +1,4 @@
+import { sha256 as pureSha256, sha384 as pureSha384 } from "@noble/hashes/sha2.js";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
@@ -87,4 +88,13 @@ test("an integer outside uint256 is refused, not wrapped", () => {
   expect(() => uint256(2n ** 256n)).toThrow(RangeError);
   expect(() => uint256(-1)).toThrow(RangeError);
   expect(() => uint256(0.5)).toThrow(RangeError);
+});
+
+test("the platform's hashes are the pure ones, as plain bytes", () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 300 }), (value) => {
+      expect(sha256(value)).toStrictEqual(pureSha256(value));
+      expect(sha384(value)).toStrictEqual(pureSha384(value));
+    }),
+  );
 });

@@ -1,7 +1,8 @@
+import canonicalize from "canonicalize";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { fromHex, fromUtf8, toHex } from "../../src/evidence/bytes.ts";
-import { canonicalJson } from "../../src/evidence/canonical.ts";
+import { canonicalJson, canonicalObject, canonicalText } from "../../src/evidence/canonical.ts";
 
 const text = (value: unknown): string => fromUtf8(canonicalJson(value));
 
@@ -108,6 +109,46 @@ test("any JSON value is read back the same, whatever order its keys were in", ()
       const written = text(value);
       expect(JSON.parse(written)).toEqual(JSON.parse(JSON.stringify(value)));
       expect(text(reversed(value))).toBe(written);
+    }),
+  );
+});
+
+test("any value comes out as the reference implementation writes it, or is refused by both", () => {
+  class Money {
+    constructor(readonly amount: string) {}
+    toJSON(): unknown {
+      return { paid: this.amount };
+    }
+  }
+  const leaf = fc.oneof(
+    fc.string(),
+    fc.double(),
+    fc.constantFrom(undefined, -0, Number.NaN, Infinity, 1e21, Symbol("s"), () => 1),
+    fc.constantFrom(new Money("5"), new Date(0), Object.create({ inherited: 1 }), [1, , 2]),
+  );
+  const { value } = fc.letrec((tie) => ({
+    value: fc.oneof({ depthSize: "small" }, leaf, fc.array(tie("value")), fc.dictionary(fc.string(), tie("value"))),
+  }));
+  const outcome = (write: () => unknown): unknown => {
+    try {
+      return write() ?? "refused";
+    } catch {
+      return "refused";
+    }
+  };
+  fc.assert(
+    fc.property(value, (one) => {
+      expect(outcome(() => canonicalText(one))).toBe(outcome(() => canonicalize(one)));
+    }),
+  );
+});
+
+test("an object's text is made of its members' texts", () => {
+  const members = fc.dictionary(fc.string(), fc.jsonValue());
+  fc.assert(
+    fc.property(members, (value) => {
+      const texts = Object.entries(value).map(([key, member]) => [key, canonicalText(member)]);
+      expect(canonicalObject(Object.fromEntries(texts) as Record<string, string>)).toBe(canonicalText(value));
     }),
   );
 });

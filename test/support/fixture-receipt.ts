@@ -13,6 +13,7 @@ import {
   uint256,
   utf8,
   lowered,
+  type Bytes,
   type Hex,
 } from "../../src/evidence/bytes.ts";
 import { canonicalJson, canonicalSha256 } from "../../src/evidence/canonical.ts";
@@ -53,8 +54,8 @@ export type FixtureChanges = {
   request?: (nonce: string) => string;
   /** The answer's text, to these bytes. */
   response?: (nonce: string, request: Uint8Array) => string | Promise<string>;
-  /** The root and the enclave that it is bought under. */
-  under?: { root: SimulatedRoot; enclave: Enclave };
+  /** The root and the enclave that it is bought under, and the attestation if it is of an earlier purchase. */
+  under?: { root: SimulatedRoot; enclave: Enclave; attested?: { nonce: Bytes; document: Bytes } };
   /** SHA-256 of the model file behind the name, hex. */
   modelSha256?: string;
   status?: number;
@@ -82,8 +83,8 @@ export async function makeFixture(changes: FixtureChanges = {}): Promise<Fixture
   const enclave = changes.under?.enclave ?? (await createSimulatedEnclave({ root, ...tls }));
   const manifest = canonicalJson([{ name: MODEL, sha256: modelDigest }] satisfies ManifestEntry[]);
   await enclave.measureModels(manifest);
-  const attestationNonce = crypto.getRandomValues(new Uint8Array(20));
-  const document = await enclave.attest(attestationNonce);
+  const attestationNonce = changes.under?.attested?.nonce ?? crypto.getRandomValues(new Uint8Array(20));
+  const document = changes.under?.attested?.document ?? (await enclave.attest(attestationNonce));
   const now = new Date();
   const seconds = Math.floor(now.getTime() / 1000);
   const timestamp = seconds + (changes.signedAfter ?? 0);

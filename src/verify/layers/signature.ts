@@ -1,5 +1,5 @@
 import { fromBase64, fromHex, toBase64, type Bytes, type Hex } from "../../evidence/bytes.ts";
-import { TEE_SIGNATURE_ALGORITHM, teeMessageHash } from "../../evidence/tee-signature.ts";
+import { isPssSigned, teeMessageHash } from "../../evidence/tee-signature.ts";
 import type { LayerResult, ReceiptCore } from "../../receipts/schema.ts";
 import { onlySignature } from "../find-evidence.ts";
 import type { AppraisalPolicy } from "../policy.ts";
@@ -58,7 +58,7 @@ export async function judgeSignature(
     outputHash: fromHex(signed.outputHash),
     timestamp: evidence.timestamp,
   });
-  if (!(await crypto.subtle.verify(TEE_SIGNATURE_ALGORITHM, key, fromBase64(evidence.signature), message)))
+  if (!(await isPssSigned(key, fromBase64(evidence.signature), message)))
     return fail("signature_invalid", "The response signature does not verify.");
   return known
     ? pass(`The seller's known key signed exactly ${signed.what}.`)
