@@ -114,17 +114,12 @@ test("any JSON value is read back the same, whatever order its keys were in", ()
 });
 
 test("any value comes out as the reference implementation writes it, or is refused by both", () => {
-  class Money {
-    constructor(readonly amount: string) {}
-    toJSON(): unknown {
-      return { paid: this.amount };
-    }
-  }
+  const writesItself = { paid: "5", toJSON: () => ({ paid: 5 }) };
   const leaf = fc.oneof(
     fc.string(),
     fc.double(),
     fc.constantFrom(undefined, -0, Number.NaN, Infinity, 1e21, Symbol("s"), () => 1),
-    fc.constantFrom(new Money("5"), new Date(0), Object.create({ inherited: 1 }), [1, , 2]),
+    fc.constantFrom(writesItself, new Date(0), Object.create({ inherited: 1 }), [1, , 2]),
   );
   const { value } = fc.letrec((tie) => ({
     value: fc.oneof({ depthSize: "small" }, leaf, fc.array(tie("value")), fc.dictionary(fc.string(), tie("value"))),
