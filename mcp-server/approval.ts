@@ -13,19 +13,32 @@ import type { ApprovalDecision, ApprovalRequest } from "proof402";
 import { Proof402Error } from "proof402/tools";
 
 /**
- * The sealed content of a question, carried through the client: the call it belongs to, its key, and the exact terms
- * asked about.
+ * Opens the owner's pages of payments: gives the address of one by the id it waits under. Null if there are none to open. Whoever has
+ * an address answers for the owner.
  */
-type Asked = { call: string; asked: string; idempotencyKey: string };
+export type ApprovalPage = () => Promise<((id: string) => string) | null>;
+
+/** A question to a person: in the client's own form, or on the page of the payment that waits under `id`. */
+export type Question = { request: ApprovalRequest; page: { id: string; url: string } | null };
+
+/** A person's answer. `opened` if they went to the page of the payment under `id`, and answer there. */
+export type Answer = { decision: ApprovalDecision } | { opened: string };
+
+/**
+ * The sealed content of a question, carried through the client: the call it belongs to, its key, the exact terms asked about, and the
+ * id of the payment with a page.
+ */
+type Asked = { call: string; asked: string; idempotencyKey: string; page: string | null };
 
 const KEY = "approval";
 const answerSchema = z.object({ approve: z.boolean() });
 const LIFETIME_SECONDS = 600;
 
 /**
- * Reads the person's answer to the present question. Throws Proof402Error `approval_failed` where it cannot be read.
+ * Reads the person's answer to the present question; null if they answered another one. Throws Proof402Error `approval_failed` for
+ * an answer that cannot be read.
  */
-export type Decide = (request: ApprovalRequest) => ApprovalDecision;
+export type Decide = (request: ApprovalRequest) => Answer | null;
 
 /**
  * Asks for approvals over MCP in both eras: `input_required` results, or elicitation pushed to clients of 2025. A
@@ -35,21 +48,36 @@ export type Approvals = {
   codec: RequestStateCodec<Asked>;
   /** The answer this round of the call came with, if it is one to a question about the same tool and arguments. */
   answered(context: ServerContext, call: string): { idempotencyKey: string; decide: Decide } | null;
-  ask(request: ApprovalRequest, call: string): Promise<InputRequiredResult>;
-  /** Asks a client of 2025 while the call waits. Throws Proof402Error `approval_failed`. */
-  push(server: McpServer, context: ServerContext, request: ApprovalRequest): Promise<ApprovalDecision>;
+  ask(question: Question, call: string): Promise<InputRequiredResult>;
+  /**
+   * Asks a client of 2025 while the call waits. `done` tells it that the page was answered. Throws Proof402Error
+   * `approval_failed`.
+   */
+  push(
+    server: McpServer,
+    context: ServerContext,
+    question: Question,
+  ): Promise<{ answer: Answer; done: () => Promise<void> }>;
 };
 
-const questionOf = ({ message }: ApprovalRequest) => inputRequired.elicit({ message, requestedSchema: answerSchema });
+const questionOf = ({ request, page }: Question) =>
+  page === null
+    ? inputRequired.elicit({ message: request.message, requestedSchema: answerSchema })
+    : inputRequired.elicitUrl({ message: `${request.message} ${ON_PAGE}`, url: page.url });
+
+const ON_PAGE =
+  "The page shows what is bought, and takes the answer. Its address is good once, for this payment alone.";
 
 /** Reads a client's answer. A closed question decides nothing: the person may be asked again. */
-function decisionIn(answers: unknown, request: ApprovalRequest): ApprovalDecision {
+function answerIn(answers: unknown, request: ApprovalRequest, page: string | null): Answer {
   const answer = inputResponse(answers as Parameters<typeof inputResponse>[0], KEY);
-  if (answer.kind === "elicit" && answer.action === "cancel") return "cancelled";
-  if (answer.kind === "elicit" && answer.action !== "accept") return "declined";
+  if (answer.kind === "elicit" && answer.action === "cancel") return { decision: "cancelled" };
+  if (answer.kind === "elicit" && answer.action !== "accept") return { decision: "declined" };
+  // Consent to open the page approves nothing: the page does.
+  if (answer.kind === "elicit" && page !== null) return { opened: page };
   const content = answerSchema.safeParse(answer.kind === "elicit" ? answer.content : undefined);
   if (!content.success) throw failed(request, "The client's answer to the question about this payment cannot be read.");
-  return content.data.approve ? "approved" : "declined";
+  return { decision: content.data.approve ? "approved" : "declined" };
 }
 
 const failed = ({ idempotencyKey }: ApprovalRequest, message: string, cause?: unknown): Proof402Error =>
@@ -72,25 +100,37 @@ export function createApprovals(): Approvals {
         idempotencyKey: state.idempotencyKey,
         // An answer to another offer than the present one is no answer: the person is asked again.
         decide: (request) =>
-          request.digest === state.asked ? decisionIn(mcpReq.inputResponses, request) : "ask_later",
+          request.digest === state.asked ? answerIn(mcpReq.inputResponses, request, state.page) : null,
       };
     },
-    async ask(request, call) {
-      const { idempotencyKey } = request;
+    async ask(question, call) {
+      const { idempotencyKey, digest } = question.request;
+      const page = question.page?.id ?? null;
       return inputRequired({
-        inputRequests: { [KEY]: questionOf(request) },
-        requestState: await codec.mint({ call, asked: request.digest, idempotencyKey }),
+        inputRequests: { [KEY]: questionOf(question) },
+        requestState: await codec.mint({ call, asked: digest, idempotencyKey, page }),
       });
     },
-    async push({ server }, { mcpReq }, request) {
+    async push({ server }, { mcpReq }, question) {
+      const { request, page } = question;
       const options = { relatedRequestId: mcpReq.id, signal: mcpReq.signal, timeout: LIFETIME_SECONDS * 1000 };
-      const { method, params } = questionOf(request);
-      const answer = await server
-        .request({ method, params: { ...params, mode: "form" } }, options)
+      const elicitationId = crypto.randomUUID();
+      const { method, params } = questionOf(question);
+      const mode = page === null ? { mode: "form" as const } : { mode: "url" as const, elicitationId };
+      const answers = await server
+        .request({ method, params: { ...params, ...mode } }, options)
         .catch((error: unknown) => {
           throw failed(request, "The client could not ask a person about this payment.", error);
         });
-      return decisionIn({ [KEY]: answer }, request);
+      return {
+        answer: answerIn({ [KEY]: answers }, request, page?.id ?? null),
+        done: async () => {
+          if (page === null) return;
+          const complete = { method: "notifications/elicitation/complete", params: { elicitationId } } as const;
+          // A client that has gone away needs no word of it.
+          await mcpReq.notify(complete).catch(() => undefined);
+        },
+      };
     },
   };
 }

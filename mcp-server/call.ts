@@ -1,11 +1,10 @@
-import {
-  CLIENT_CAPABILITIES_META_KEY,
-  type CallToolResult,
-  type InputRequiredResult,
-  type McpRequestContext,
-  type McpServer,
-  type RequestId,
-  type ServerContext,
+import type {
+  CallToolResult,
+  InputRequiredResult,
+  McpRequestContext,
+  McpServer,
+  RequestId,
+  ServerContext,
 } from "@modelcontextprotocol/server";
 import type { ApprovalRequest, Buyer, ClientBudget } from "proof402";
 import {
@@ -18,7 +17,8 @@ import {
   type ToolDefinition,
   type ToolOutcome,
 } from "proof402/tools";
-import type { Approvals, Decide } from "./approval.ts";
+import type { ApprovalPage, Approvals } from "./approval.ts";
+import { askingOf } from "./asking.ts";
 import type { Log } from "./logging.ts";
 
 /** What an MCP server of proof402 is made from. */
@@ -27,6 +27,11 @@ export type Proof402ServerOptions = {
   buyer: () => Promise<Buyer>;
   /** The client of this connection with its own budget. Absent: the payment policy alone bounds it. */
   client?: ClientBudget | undefined;
+  /**
+   * Opens the owner's page of one payment: gives its address by the id it waits under, or null. Whoever has the address answers for
+   * the owner: only for a client on the owner's own machine. Absent: persons are asked in the client's own forms.
+   */
+  approvalPage?: ApprovalPage | undefined;
   /** Aborted once the server ends: calls then say what became of their money, and stop. */
   closing?: AbortSignal | undefined;
 };
@@ -42,16 +47,11 @@ export type Caller = (
 export function createCaller(
   options: Proof402ServerOptions & { approvals: Approvals; server: McpServer; era: McpRequestContext["era"]; log: Log },
 ): Caller {
-  const { approvals, server, client, closing } = options;
+  const { client, closing } = options;
   // JSON-RPC ids are unique within a connection, so this names one request of one connection.
   const connection = crypto.randomUUID();
   /** How far each request has got: it is run again after a question, and progress may only grow. */
   const reached = new Map<RequestId, number>();
-
-  const approverOf =
-    (context: ServerContext, decide: Decide | undefined): NonNullable<ToolContext["approve"]> =>
-    async (question) =>
-      options.era === "legacy" ? approvals.push(server, context, question) : (decide?.(question) ?? "ask_later");
 
   return async (definition, given, context) => {
     const keyed = withKey(definition, given, context);
@@ -63,8 +63,8 @@ export function createCaller(
     const digest = digestOf(definition.name, args, client?.name);
     if (digest === null) return resultOf(invalidInput(definition, [{ path: [], message: "must be plain JSON data" }]));
     const { id } = context.mcpReq;
-    const answered = approvals.answered(context, digest);
     const progress = progressOf(context, reached);
+    const asking = askingOf(options, { context, call: digest, waiting: progress?.waiting });
     const outcome = await outcomeOf(async () =>
       definition.run(
         {
@@ -72,15 +72,15 @@ export function createCaller(
           signal: whileThere(context, closing),
           client,
           callKey: `mcp-${callDigest([connection, id, digest])}`,
-          idempotencyKey: answered?.idempotencyKey,
-          approve: canAsk(server, context) ? approverOf(context, answered?.decide) : undefined,
+          idempotencyKey: asking.idempotencyKey,
+          approve: asking.approve,
           progress: progress?.report,
         },
         args,
       ),
     ).catch(questionIn);
     await progress?.sent();
-    if (!("status" in outcome)) return approvals.ask(outcome, digest);
+    if (!("status" in outcome)) return asking.end(outcome);
     reached.delete(id);
     await options.log(context, definition.name, outcome);
     return resultOf(outcome);
@@ -146,29 +146,26 @@ function resultOf(outcome: ToolOutcome<unknown>): CallToolResult {
 function progressOf(
   { mcpReq }: ServerContext,
   reached: Map<RequestId, number>,
-): { report: NonNullable<ToolContext["progress"]>; sent: () => Promise<unknown> } | null {
+): { report: NonNullable<ToolContext["progress"]>; waiting: () => void; sent: () => Promise<unknown> } | null {
   const progressToken = mcpReq._meta?.progressToken;
   if (progressToken === undefined) return null;
   const sending: Promise<void>[] = [];
+  const report: NonNullable<ToolContext["progress"]> = ({ message, done, total }) => {
+    if (done <= (reached.get(mcpReq.id) ?? 0)) return;
+    reached.set(mcpReq.id, done);
+    const params = { progressToken, progress: done, message, ...(total === undefined ? {} : { total }) };
+    // A client that has gone away must not stop a purchase that is under way.
+    sending.push(mcpReq.notify({ method: "notifications/progress", params }).catch(() => undefined));
+  };
+  let waited = 0;
   return {
-    report({ message, done, total }) {
-      if (done <= (reached.get(mcpReq.id) ?? 0)) return;
-      reached.set(mcpReq.id, done);
-      const params = { progressToken, progress: done, message, ...(total === undefined ? {} : { total }) };
-      // A client that has gone away must not stop a purchase that is under way.
-      sending.push(mcpReq.notify({ method: "notifications/progress", params }).catch(() => undefined));
+    report,
+    // Ever nearer to the next step, and never there.
+    waiting() {
+      waited += 1;
+      const done = Math.floor(reached.get(mcpReq.id) ?? 0) + waited / (waited + 1);
+      report({ message: "Waits for the owner's answer on its page.", done });
     },
     sent: () => Promise.all(sending),
   };
-}
-
-/** Whether the client can show a person a form: declared per request since 2026-07-28, at initialisation before. */
-function canAsk(server: McpServer, context: ServerContext): boolean {
-  const envelope: Readonly<Record<string, unknown>> | undefined = context.mcpReq.envelope;
-  // oxlint-disable-next-line typescript/no-deprecated -- clients of 2025 declare capabilities nowhere else
-  const capabilities = envelope?.[CLIENT_CAPABILITIES_META_KEY] ?? server.server.getClientCapabilities();
-  if (typeof capabilities !== "object" || capabilities === null || !("elicitation" in capabilities)) return false;
-  const { elicitation } = capabilities;
-  // Before modes were named, an empty declaration meant forms.
-  return typeof elicitation === "object" && elicitation !== null && ("form" in elicitation || !("url" in elicitation));
 }

@@ -1,5 +1,6 @@
 import { serveStdio, StdioServerTransport } from "@modelcontextprotocol/server/stdio";
 import type { Buyer } from "proof402";
+import type { Proof402ServerOptions } from "./call.ts";
 import { exactInput } from "./exact-input.ts";
 import { onceOpen, SIGNALS } from "./once-open.ts";
 import { createProof402Server } from "./server.ts";
@@ -17,12 +18,15 @@ import { createProof402Server } from "./server.ts";
  * await serveMcp(() => openBuyer());
  * ```
  */
-export async function serveMcp(open: () => Promise<Buyer>): Promise<void> {
+export async function serveMcp(
+  open: () => Promise<Buyer>,
+  { approvalPage }: Pick<Proof402ServerOptions, "approvalPage"> = {},
+): Promise<void> {
   const { buyer, close } = onceOpen(open);
   const { stdin } = process;
   const input = exactInput(stdin);
   const transport = new StdioServerTransport(input);
-  const handle = serveStdio((context) => createProof402Server({ buyer }, context), { transport });
+  const handle = serveStdio((context) => createProof402Server({ buyer, approvalPage }, context), { transport });
   let end = (): void => undefined;
   const ended = new Promise<void>((resolve) => (end = resolve));
   // The transport closes itself when either of its streams ends or breaks.

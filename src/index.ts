@@ -12,9 +12,11 @@ export type {
   BuyOptions,
   BuyResult,
   ModelView,
+  OwnersWord,
   QuorumResult,
   Spending,
   Warning,
+  Word,
 } from "./buyer/types.ts";
 export type { Dissent, QuorumTerms, Tolerance } from "./buyer/quorum/terms.ts";
 export type { DecisionInput } from "./buyer/decision-types.ts";

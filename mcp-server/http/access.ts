@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { tools } from "proof402/tools";
+import type { ApprovalPage } from "../approval.ts";
 
 /** What a client may do: look at models, receipts and spending; spend. */
 export const SCOPES = ["read", "buy"] as const;
@@ -15,6 +16,8 @@ export type McpClient = {
   /** The most it may spend in `per`, US dollars. Absent: the payment policy alone bounds it. */
   maxUsd?: number | undefined;
   per?: "hour" | "day" | "total" | undefined;
+  /** As `createProof402Server` takes it. For the owner's own client alone. */
+  approvalPage?: ApprovalPage | undefined;
 };
 
 /** The client an `authorization` header names (RFC 6750), or null. Compares with each client, in the same time for each. */

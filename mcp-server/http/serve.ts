@@ -79,11 +79,14 @@ export async function serveMcpHttp(open: () => Promise<Buyer>, options: HttpOpti
     return one;
   };
   served = await serveFactory(
-    ({ name, maxUsd, per }, era) =>
-      createProof402Server(
-        { buyer, approvals, closing: closing.signal, client: { name, maxUsd, per }, watches: era === "legacy" },
+    ({ name, maxUsd, per, approvalPage }, era) => {
+      const client = { name, maxUsd, per };
+      const watches = era === "legacy";
+      return createProof402Server(
+        { buyer, approvals, approvalPage, closing: closing.signal, client, watches },
         { era },
-      ),
+      );
+    },
     { ...options, onListen: () => void buyer().catch(() => undefined) },
   );
   const { url, stop } = served;

@@ -1,19 +1,25 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { immediate } from "../storage/migrations.ts";
 import type { Db } from "../storage/database.ts";
 import type { ApprovalsTable } from "../storage/tables.ts";
 import { Proof402Error } from "../errors.ts";
-import type { ApprovalRequest } from "./types.ts";
+import type { ApprovalRequest, Word } from "./types.ts";
 
 /** How long a question waits for its answer, and an answer for its call, seconds. */
 export const APPROVAL_SECONDS = 3600;
+/** How often a call looks for the owner's word, ms. */
+const LOOK_MS = 500;
 /** Most questions that wait at once: an agent asks them. */
 const MAX_OPEN = 256;
 
 /** A question without an answer yet, or an answer without its call yet. */
-export type Approval = Omit<ApprovalsTable, "digest" | "alike">;
+export type Approval = Omit<ApprovalsTable, "digest" | "alike" | "input" | "input_length">;
 
-/** The owner's word on a payment, as far as it was given elsewhere; `waits` holds the id that it can be given by. */
-export type Word = { kind: "approved" } | { kind: "declined" } | { kind: "waits"; id: string; endsAt: number };
+/** Most characters of an input that are kept for the person who answers. */
+const MAX_INPUT = 20_000;
+
+/** What the owner's word is on: a question of one key, `alike` those of others, and the input that it would pay for. */
+export type Pending = { question: ApprovalRequest; alike: string; input: unknown };
 
 /**
  * Uses up the owner's word on this very question, or has the question wait for one. The question's digest binds key, attempt,
@@ -23,11 +29,7 @@ export type Word = { kind: "approved" } | { kind: "declined" } | { kind: "waits"
  * The newest question always waits, however often an agent asks. It takes the place of one `alike` that another key asked
  * and that has no answer: the owner sees one line for both.
  */
-export const takeWord = (
-  db: Db,
-  question: ApprovalRequest,
-  { alike, now }: { alike: string; now: number },
-): Promise<Word> =>
+export const takeWord = (db: Db, { question, alike, input }: Pending, now: number): Promise<Word> =>
   immediate(db, async (tx): Promise<Word> => {
     const { digest, idempotencyKey, sellerId, model, payTo, network, asset, amount } = question;
     await tx.deleteFrom("approvals").where("ends_at", "<=", now).execute();
@@ -64,10 +66,44 @@ export const takeWord = (
         state: "open",
         asked_at: now,
         ends_at: endsAt,
+        ...kept(input),
       })
       .execute();
     return { kind: "waits", id, endsAt };
   });
+
+/** An input as its person reads it, no longer than a page bears. */
+function kept(input: unknown): { input: string; input_length: number } {
+  const text = typeof input === "string" ? input : JSON.stringify(input, null, 2);
+  return { input: text.slice(0, MAX_INPUT), input_length: text.length };
+}
+
+/**
+ * Waits until the owner's word on a question that waits under this id is given, and uses it up. Null if the question ends, or a
+ * newer one takes its place. Rejects once `signal` is aborted.
+ */
+export async function awaitWord(
+  db: Db,
+  id: string,
+  { pending, clock, signal }: { pending: Pending; clock: () => Date; signal: AbortSignal },
+): Promise<"approved" | "declined" | null> {
+  for (;;) {
+    const now = clock().getTime();
+    const row = await db
+      .selectFrom("approvals")
+      .select(["state", "digest", "ends_at"])
+      .where("id", "=", id)
+      .executeTakeFirst();
+    if (row === undefined || row.digest !== pending.question.digest || row.ends_at <= now) return null;
+    if (row.state === "used") return null;
+    if (row.state !== "open") {
+      const word = await takeWord(db, pending, now);
+      // Taken back meanwhile, or asked anew at another price: what waits now is another question.
+      return word.kind === "waits" ? null : word.kind;
+    }
+    await sleep(LOOK_MS, undefined, { signal });
+  }
+}
 
 /** Drops the oldest question to the seller with the most of them, if there are too many: questions to others stay. */
 async function makeRoom(tx: Db): Promise<void> {

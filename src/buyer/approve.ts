@@ -4,13 +4,13 @@ import { Proof402Error } from "../errors.ts";
 import { chainName, moneyText } from "../chain/money-text.ts";
 import { readAttempts } from "../payment/journal.ts";
 import { stillAtStake } from "../payment/judge.ts";
-import { APPROVAL_SECONDS, takeWord, type Word } from "./approvals.ts";
+import { APPROVAL_SECONDS, awaitWord, takeWord, type Pending } from "./approvals.ts";
 import { aborted, type Call } from "./call.ts";
 import type { Candidate } from "../market/choose.ts";
 import type { BuyerContext } from "./context.ts";
 import { moneyOf } from "./money.ts";
 import type { Quote } from "./quote.ts";
-import type { ApprovalRequest } from "./types.ts";
+import type { ApprovalRequest, OwnersWord, Word } from "./types.ts";
 
 /**
  * Step 4: asks a person where the policy wants one for what this call may cost in all. The answer binds key and
@@ -58,18 +58,19 @@ export async function approve(
     amount: inAll.toString(),
   };
   call.requireCaller();
-  if (call.options.approve === undefined) {
-    const alike = toHex(canonicalSha256(asked));
-    const word = await takeWord(ctx.db, request, { alike, now: ctx.clock().getTime() });
+  const pending = { question: request, alike: toHex(canonicalSha256(asked)), input: call.request.input };
+  const needs = `${units(inAll)} needs a person's approval`;
+  const details = { amount: inAll.toString(), approveAbove: asset.approveAbove ?? null };
+  const owner = ownersWord(ctx, call, { pending, needs, details });
+  const decision =
+    call.options.approve === undefined ? "leave" : await whileWanted(call, call.options.approve(request, owner));
+  if (decision === "approved") return true;
+  if (decision === "leave") {
+    const word = await owner.ask();
     if (word.kind === "approved") return true;
     if (word.kind === "declined") throw declined(request);
-    throw unasked(call, `${units(inAll)} needs a person's approval, and no person can be asked here.`, word, {
-      amount: inAll.toString(),
-      approveAbove: asset.approveAbove ?? null,
-    });
+    throw unasked(call, `${needs}, and no person can be asked here.`, word, details);
   }
-  const decision = await whileWanted(call, call.options.approve(request));
-  if (decision === "approved") return true;
   if (decision === "ask_later") {
     throw new Proof402Error("approval_pending", "A person has to approve this payment, and is asked after this call.", {
       idempotencyKey: call.key,
@@ -84,6 +85,30 @@ export async function approve(
     });
   }
   throw declined(request);
+}
+
+/** The owner's word on this call's question, for surfaces that have it answered elsewhere. */
+function ownersWord(
+  { db, clock }: BuyerContext,
+  call: Call,
+  { pending, needs, details }: { pending: Pending; needs: string; details: Record<string, string | null> },
+): OwnersWord {
+  const { asking: signal } = call;
+  return {
+    ask: () => takeWord(db, pending, clock().getTime()),
+    async wait(id) {
+      const word = await awaitWord(db, id, { pending, clock, signal }).catch((error: unknown) => {
+        if (signal.aborted) throw aborted();
+        throw error;
+      });
+      if (word !== null) return word;
+      throw new Proof402Error("approval_required", `${needs}, and the question about it ended without an answer.`, {
+        idempotencyKey: call.key,
+        next: "Ask the person if it should still be bought; if so, call again with the same idempotency key.",
+        details,
+      });
+    },
+  };
 }
 
 /**

@@ -84,9 +84,24 @@ export type ApprovalRequest = {
 };
 /**
  * The person's answer. `ask_later` where it cannot be had within this call, which then ends with the Proof402Error
- * `approval_pending`; `pendingApproval` reads what is to be asked, and the call is made again once they have answered.
+ * `approval_pending`; `pendingApproval` reads what is to be asked, and the call is made again once they have answered. `leave`
+ * if no person can be asked after all: the question waits for the owner, and the call ends with `approval_required`.
  */
-export type ApprovalDecision = "approved" | "declined" | "cancelled" | "ask_later";
+export type ApprovalDecision = "approved" | "declined" | "cancelled" | "ask_later" | "leave";
+
+/** The owner's word on a payment, given elsewhere; `waits` holds the id that it can be given by, and its end in unix ms. */
+export type Word = { kind: "approved" } | { kind: "declined" } | { kind: "waits"; id: string; endsAt: number };
+
+/** The owner's word on the question of one call, given elsewhere: with `proof402 approvals`, or on the owner's page. */
+export type OwnersWord = {
+  /** Has the question wait for the word, or uses up the one that is there. */
+  ask(): Promise<Word>;
+  /**
+   * Waits for the word on the question under this id, and uses it up. Throws Proof402Error `approval_required` once the question
+   * waits no more, and `aborted` once the caller gives up.
+   */
+  wait(id: string): Promise<"approved" | "declined">;
+};
 
 /** The bounds of one call, and how it reports, is stopped, and asks. */
 export type BuyOptions = BuyBounds & {
@@ -108,8 +123,8 @@ export type BuyOptions = BuyBounds & {
   onAnswerPart?: ((part: AnswerPart & { restart?: true; unverified: true }) => void) | undefined;
   /** Buys from sellers of chats only. */
   chat?: boolean | undefined;
-  /** Asked before anything is signed, when the policy wants a person's word. */
-  approve?: ((request: ApprovalRequest) => Promise<ApprovalDecision>) | undefined;
+  /** Asked before anything is signed, when the policy wants a person's word. `owner` has it answered elsewhere. */
+  approve?: ((request: ApprovalRequest, owner: OwnersWord) => Promise<ApprovalDecision>) | undefined;
 };
 
 /**

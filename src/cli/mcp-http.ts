@@ -7,6 +7,7 @@ import { serveMcpHttp } from "../../mcp-server/http/serve.ts";
 import { configPath } from "../config/load.ts";
 import { Proof402Error } from "../errors.ts";
 import { openToken } from "../proxy/token.ts";
+import { approvalPages } from "./approval-page.ts";
 import { EXIT, globals, note, print } from "./globals.ts";
 import { OWNER, clientsPath, readClients } from "./mcp-clients.ts";
 import { wholeNumber } from "./numbers.ts";
@@ -34,7 +35,9 @@ export async function mcpHttp(options: HttpCommand, command: Command): Promise<n
     const tokenFile = join(dirname(configPath(rest.config)), TOKEN_FILE);
     const token = await openToken(tokenFile, "mcp");
     const tokenSha256 = createHash("sha256").update(token).digest("hex");
-    const owner: McpClient = { name: OWNER, tokenSha256, scopes: SCOPES };
+    const pages = approvalPages(rest);
+    // The owner's client alone: the holder of an approval's address answers for the owner.
+    const owner: McpClient = { name: OWNER, tokenSha256, scopes: SCOPES, approvalPage: pages.open };
     const file = clientsPath(options.clients, rest);
     const { clients, now } = await openClients(owner, file, { named: options.clients !== undefined });
     const served = await serveMcpHttp(() => openFor(rest), { host, port, clients: now, allowHosts, allowOrigins });
@@ -48,6 +51,7 @@ export async function mcpHttp(options: HttpCommand, command: Command): Promise<n
     }
     await ended;
     await served.stop();
+    await pages.close();
   });
   return EXIT.ok;
 }

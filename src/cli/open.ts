@@ -12,13 +12,17 @@ export async function openPages(options: { port: string; allowApprovals?: true }
     const port = wholeNumber(options.port, "--port", { from: 0, to: 65_535 });
     const { allowApprovals = false } = options;
     const config = await configOf(rest);
-    const dashboard = await usable(config, () => serveDashboard({ config, allowApprovals, port }));
     // One line, so that a program that starts it can read up to the line's end.
-    if (json) print(JSON.stringify({ url: dashboard.url, allowApprovals }));
-    else {
-      print(dashboard.url);
+    const tell = (url: string): void => print(json ? JSON.stringify({ url, allowApprovals }) : url);
+    const onSignIn = (url: string): void => {
+      if (!json) note("A browser has signed in. For another one:");
+      tell(url);
+    };
+    const dashboard = await usable(config, () => serveDashboard({ config, allowApprovals, port, onSignIn }));
+    tell(dashboard.url);
+    if (!json) {
       note(
-        `Open it in a browser on this machine. The address shows all receipts${allowApprovals ? " and approves payments" : ""}: keep it to yourself. Ctrl-C ends it.`,
+        `Open it in a browser on this machine. The address signs in once, and shows all receipts${allowApprovals ? " and approves payments" : ""}: keep it to yourself. Ctrl-C ends it.`,
       );
       if (!allowApprovals) note("Payments that wait are shown, and answered here only with --allow-approvals.");
     }

@@ -48,14 +48,14 @@ export function createApp(source: Source, place: Place, sessions: Sessions): Hon
       return refuse(c, 400, "Not announced as JSON.");
     const given: unknown = await c.req.json().catch(() => null);
     const { token } = (given ?? {}) as { token?: unknown };
-    const secret = typeof token === "string" ? sessions.signIn(token) : null;
-    if (secret === null) return refuse(c, 401, "The token is wrong.");
-    keep(c, place, secret);
+    const signedAs = typeof token === "string" ? sessions.signIn(token, source.clock().getTime()) : null;
+    if (signedAs === null) return refuse(c, 401, "The token is wrong, or was used before.");
+    keep(c, place, signedAs);
     return c.json({ at });
   });
 
   const pages = new Hono<Signed>({ strict: false });
-  pages.use(signedIn(sessions, place));
+  pages.use(signedIn(sessions, place, source.clock));
   const viewOf = async (c: Context<Signed>): Promise<View> => {
     await source.requireFile();
     const { db, config, allowApprovals, clock } = source;
@@ -63,7 +63,8 @@ export function createApp(source: Source, place: Place, sessions: Sessions): Hon
   };
   const send = (c: Context<Signed>, shown: Shown): Response | Promise<Response> => {
     const path = c.req.path.slice(at.length);
-    return c.html(pageFor({ at, allowApprovals: source.allowApprovals }, path, shown), shown.status ?? 200);
+    const isAlone = c.get("session").approval !== null;
+    return c.html(pageFor({ at, allowApprovals: source.allowApprovals, isAlone }, path, shown), shown.status ?? 200);
   };
   const page = (path: string, make: (view: View, c: Context<Signed>) => Promise<Shown>): void =>
     void pages.get(path, async (c) => send(c, await make(await viewOf(c), c)));

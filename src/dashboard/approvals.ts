@@ -1,15 +1,17 @@
 import type { Selectable } from "kysely";
 import { giveWord, listApprovals, type Approval } from "../buyer/approvals.ts";
-import { chainName, sumText } from "../chain/money-text.ts";
+import { chainName, moneyText, sumText } from "../chain/money-text.ts";
 import { Proof402Error } from "../errors.ts";
 import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import { html, type Html } from "../pages/html.ts";
 import { findAsset } from "../payment/policy.ts";
+import { spending } from "../payment/spending.ts";
 import { immediate } from "../storage/migrations.ts";
 import type { Db } from "../storage/database.ts";
 import type { ApprovalsTable } from "../storage/tables.ts";
 import { breakSeal, sealFor } from "./sessions.ts";
+import { WINDOWS } from "./spending.ts";
 import { badge, foreign, moment, table, type Shown, type View } from "./view.ts";
 
 type Row = Selectable<ApprovalsTable>;
@@ -60,12 +62,14 @@ export async function approvalPage(
       body: html`${told}
         <p>${GONE}</p>`,
     };
-  const { config, now } = view;
+  const { config, now, session } = view;
   const asset = findAsset(row, config.payment.assets);
+  // No news come to the session of one payment.
+  const live = session.approval === null ? html` data-live="approval"` : "";
   return {
     title: `Approval ${row.id}`,
     body: html`${told}
-      <p data-live="approval">${stateText(row, now)}</p>
+      <p id="state" ${live}>${stateText(row, now)}</p>
       <dl>
         <dt>Amount, the most that the call may cost in all</dt>
         <dd><strong>${sumOf(row, config)}</strong> (${row.amount} base units)</dd>
@@ -80,6 +84,9 @@ export async function approvalPage(
         <dd>${foreign(row.seller_id)}</dd>
         <dt>For</dt>
         <dd>one inference of ${foreign(row.model)}</dd>
+        <dt>Asked of the model</dt>
+        <dd>${inputOf(row)}</dd>
+        ${await capsOf(view, row)}
         <dt>Idempotency key</dt>
         <dd>${foreign(row.idempotency_key)}</dd>
         <dt>Asked</dt>
@@ -89,6 +96,27 @@ export async function approvalPage(
       </dl>
       ${isOpen(row, now) ? (isAnswered ? again(view, row) : formFor(view, row)) : ""}`,
   };
+}
+
+/** What the payment is for, as the call gave it. */
+function inputOf({ input, input_length: length }: Row): Html {
+  if (length === 0) return html`not kept: an earlier version of proof402 asked this question`;
+  const cut = length > input.length ? html`<p>The first ${input.length} of its ${length} characters:</p>` : "";
+  return html`${cut}
+    <pre tabindex="0" aria-label="Asked of the model"><bdi>${input}</bdi></pre>`;
+}
+
+/** The caps that this payment counts against, and what counts already. The policy judges by them after a yes, too. */
+async function capsOf({ db, config, now }: View, row: Row): Promise<Html> {
+  const { assets } = await spending(db, config.payment, new Date(now));
+  const one = assets.find(({ network, asset }) => network === row.network && asset === row.asset);
+  if (one === undefined) return html``;
+  return html`<dt>Caps of ${one.symbol}</dt>
+    <dd>at most ${moneyText(one.perCall, one)} a purchase</dd>
+    ${one.windows.map(
+      ({ name, used, cap }) =>
+        html`<dd>${WINDOWS[name].toLowerCase()}: ${moneyText(used, one)} of ${moneyText(cap, one)} counted so far</dd>`,
+    )}`;
 }
 
 /**

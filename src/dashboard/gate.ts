@@ -71,24 +71,45 @@ function isForeign(c: Context, own: string): boolean {
  * of ours is drawn at random, so no other server can have a browser send it there.
  */
 export const signedIn =
-  (sessions: Sessions, place: Place): MiddlewareHandler<Signed> =>
+  (sessions: Sessions, place: Place, clock: () => Date): MiddlewareHandler<Signed> =>
   async (c, next) => {
     const site = c.req.header("sec-fetch-site");
     // A link on another page leads to no page of ours.
-    const session =
-      site === undefined || site === "same-origin" || site === "none"
-        ? sessions.find(getCookie(c, cookieName(place)))
-        : null;
-    if (session === null) return refuse(c, 401, "Not signed in. Open the address that proof402 printed.");
+    const isOurs = site === undefined || site === "same-origin" || site === "none";
+    const path = c.req.path.slice(place.at.length);
+    const now = clock().getTime();
+    const session = isOurs
+      ? secretsIn(c, place)
+          .map((secret) => sessions.find(secret, now))
+          .find((one) => one !== null && maySee(one, path))
+      : undefined;
+    if (!session) return refuse(c, 401, "Not signed in. Open the address that proof402 printed.");
     c.set("session", session);
     await next();
   };
 
-const cookieName = ({ port }: Place): string => `proof402_${port}`;
+/** What pages load, for any session. */
+const ASSETS: ReadonlySet<string> = new Set(["/style.css", "/app.js"]);
+
+/** The owner's session sees all pages, that of one payment its own. */
+function maySee({ approval }: Session, path: string): boolean {
+  if (approval === null || ASSETS.has(path)) return true;
+  return path === `/approvals/${approval}` || path === `/approvals/${approval}/answered`;
+}
+
+/** A browser has a session of the owner, one for each of several payments, or both: each has a cookie of its own. */
+const cookieName = ({ port }: Place, approval: string | null): string =>
+  approval === null ? `proof402_${port}` : `proof402_${port}_${approval}`;
+
+const secretsIn = (c: Context, place: Place): string[] =>
+  Object.entries(getCookie(c)).flatMap(([name, value]) => {
+    const own = cookieName(place, null);
+    return name === own || name.startsWith(`${own}_`) ? [value] : [];
+  });
 
 /** Keeps a session's secret in the browser: for this path, for no script, and for no request that another site begins. */
-export const keep = (c: Context, place: Place, secret: string): void =>
-  setCookie(c, cookieName(place), secret, { path: place.at, httpOnly: true, sameSite: "Strict" });
+export const keep = (c: Context, place: Place, { cookie, session }: { cookie: string; session: Session }): void =>
+  setCookie(c, cookieName(place, session.approval), cookie, { path: place.at, httpOnly: true, sameSite: "Strict" });
 
 /** An answer that tells nothing. */
 export const refuse = (c: Context, status: 400 | 401 | 403 | 404 | 413, words: string): Response =>

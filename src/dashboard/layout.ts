@@ -13,9 +13,9 @@ const PLACES = [
   ["/channels", "Channels"],
 ] as const;
 
-/** A whole page around its content. */
+/** A whole page around its content; one that `isAlone` leads to no other. */
 export function pageFor(
-  { at, allowApprovals }: Pick<View, "at" | "allowApprovals">,
+  { at, allowApprovals, isAlone }: Pick<View, "at" | "allowApprovals"> & { isAlone: boolean },
   path: string,
   { title, titled, body }: Shown,
 ): string {
@@ -39,11 +39,15 @@ export function pageFor(
       <body>
         <a class="skip" href="#main">Skip to the content</a>
         <header>
-          <nav aria-label="Pages">
-            <ul>
-              ${places}
-            </ul>
-          </nav>
+          ${
+            isAlone
+              ? ""
+              : html`<nav aria-label="Pages">
+                  <ul>
+                    ${places}
+                  </ul>
+                </nav>`
+          }
           <p class="mode">${allowApprovals ? "Approvals can be answered here." : "Read-only."}</p>
         </header>
         <main id="main" tabindex="-1">${titled === true ? "" : html`<h1>${title}</h1>`} ${body}</main>

@@ -4,6 +4,7 @@ import { stat } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
+import { APPROVAL_SECONDS } from "../buyer/approvals.ts";
 import type { Config } from "../config/schema.ts";
 import { Proof402Error } from "../errors.ts";
 import { isPostgres } from "../storage/postgres-address.ts";
@@ -16,9 +17,12 @@ import { openSessions } from "./sessions.ts";
 
 /** The owner's pages on their socket. */
 export type Dashboard = {
-  /** With the token after `#`. Its holder counts as the owner. */
-  url: string;
-  /** The page of one payment that waits, by the id of `approval_required`'s details, with the same token. */
+  /** With the token after `#`. Its holder counts as the owner. It signs in once; later reads give the next one. */
+  readonly url: string;
+  /**
+   * The page of one payment that waits, by the id of `approval_required`'s details, with a token of its own. Whoever signs in with
+   * it, once within the question's time, sees and answers this payment and nothing else.
+   */
   approvalUrl(id: string): string;
   /** Takes no more requests, and resolves once the last answer is out. */
   close(): Promise<void>;
@@ -38,14 +42,18 @@ export async function serveDashboard({
   allowApprovals = false,
   port = 0,
   clock = () => new Date(),
+  onSignIn = () => undefined,
 }: {
   config: Config;
   allowApprovals?: boolean;
   /** 0 for a free one. */
   port?: number;
   clock?: () => Date;
+  /** Told after a browser has signed in as the owner, with the address for the next one. */
+  onSignIn?: (url: string) => void;
 }): Promise<Dashboard> {
-  const sessions = openSessions();
+  const urlNow = (): string => `${origin}/#${sessions.token()}`;
+  const sessions = openSessions(() => onSignIn(urlNow()));
   const assets = await readAssets();
   const server = createServer({ headersTimeout: HEAD_MS, requestTimeout: BODY_MS });
   const place: Place = { port: await listen(server, port), at: `/${randomBytes(16).toString("base64url")}` };
@@ -60,8 +68,13 @@ export async function serveDashboard({
   server.on("request", (incoming, outgoing) => void respond(incoming, outgoing));
   const origin = `http://127.0.0.1:${place.port}`;
   return {
-    url: `${origin}/#${sessions.token}`,
-    approvalUrl: (id) => `${origin}/approvals/${encodeURIComponent(id)}#${sessions.token}`,
+    get url() {
+      return urlNow();
+    },
+    approvalUrl(id) {
+      const ticket = sessions.ticket(id, clock().getTime() + APPROVAL_SECONDS * 1000);
+      return `${origin}/approvals/${encodeURIComponent(id)}#${ticket}`;
+    },
     async close() {
       watch.stop();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));

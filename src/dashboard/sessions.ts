@@ -1,7 +1,11 @@
 import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 
-/** A browser that has shown the token. */
+/** A browser that has shown a token. */
 export type Session = {
+  /** The id of the one payment whose page it may see and answer. Null for the owner's, which sees all pages. */
+  approval: string | null;
+  /** Unix ms; infinite for the owner's, which ends with the process. */
+  endsAt: number;
   /** Signs the forms of its pages. */
   key: Buffer;
   /** Forms already used, each with the time it would have ended, unix ms. */
@@ -11,16 +15,18 @@ export type Session = {
 /** What became of a form's seal. */
 export type Seal = "good" | "used" | "wrong";
 
-/** The token of one server, and the browsers that have shown it. */
+/** The tokens of one server, and the browsers that have shown one. */
 export type Sessions = {
-  /** Stands in the printed address, after the `#`. */
-  token: string;
-  /** A new session's secret for its cookie, or null for a wrong token. */
-  signIn(token: string): string | null;
-  find(cookie: string | undefined): Session | null;
+  /** The owner's token: the printed address has it after the `#`. It signs in once; another one is valid from then on. */
+  token(): string;
+  /** A token for the page of one payment. It signs in once, until this time, unix ms. */
+  ticket(approval: string, endsAt: number): string;
+  /** Uses a token up: its session, and the secret for its cookie. Null for a token that is wrong, used or too old. */
+  signIn(token: string, now: number): { cookie: string; session: Session } | null;
+  find(cookie: string, now: number): Session | null;
 };
 
-/** Sessions at once. The oldest ends when one more begins. */
+/** Sessions at once, and tokens for payments. The oldest ends when one more begins. */
 const MOST = 32;
 /** How long a form can be sent after its page was made, ms. */
 const FORM_MS = 60 * 60_000;
@@ -28,24 +34,51 @@ const FORM_MS = 60 * 60_000;
 const secret = (): string => randomBytes(32).toString("base64url");
 const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
 
-/** Draws the token of a server. Nothing of it is stored: it ends with the process. */
-export function openSessions(): Sessions {
-  const token = secret();
+/** Draws the tokens of a server. Nothing of them is stored: they end with the process. `onUse` is told after the owner's signed in. */
+export function openSessions(onUse: () => void = () => undefined): Sessions {
   // By digest, so that looking one up tells nothing by its time.
+  const nameOf = (text: string): string => digest(text).toString("hex");
   const sessions = new Map<string, Session>();
-  const nameOf = (cookie: string): string => digest(cookie).toString("hex");
-  return {
-    token,
-    signIn(given) {
-      if (!timingSafeEqual(digest(given), digest(token))) return null;
-      const cookie = secret();
-      const oldest = sessions.keys().next();
-      if (sessions.size >= MOST && oldest.done !== true) sessions.delete(oldest.value);
-      sessions.set(nameOf(cookie), { key: randomBytes(32), used: new Map() });
-      return cookie;
-    },
-    find: (cookie) => (cookie === undefined ? null : (sessions.get(nameOf(cookie)) ?? null)),
+  const tickets = new Map<string, Pick<Session, "approval" | "endsAt">>();
+  let token = secret();
+  const use = (given: string): Pick<Session, "approval" | "endsAt"> | null => {
+    const name = nameOf(given);
+    if (name === nameOf(token)) {
+      token = secret();
+      return { approval: null, endsAt: Number.POSITIVE_INFINITY };
+    }
+    const ticket = tickets.get(name) ?? null;
+    tickets.delete(name);
+    return ticket;
   };
+  return {
+    token: () => token,
+    ticket(approval, endsAt) {
+      const drawn = secret();
+      makeRoom(tickets);
+      tickets.set(nameOf(drawn), { approval, endsAt });
+      return drawn;
+    },
+    signIn(given, now) {
+      const used = use(given);
+      if (used === null || used.endsAt <= now) return null;
+      const cookie = secret();
+      const session = { ...used, key: randomBytes(32), used: new Map<string, number>() };
+      makeRoom(sessions);
+      sessions.set(nameOf(cookie), session);
+      if (used.approval === null) onUse();
+      return { cookie, session };
+    },
+    find(cookie, now) {
+      const session = sessions.get(nameOf(cookie)) ?? null;
+      return session === null || session.endsAt <= now ? null : session;
+    },
+  };
+}
+
+function makeRoom(kept: Map<string, unknown>): void {
+  const oldest = kept.keys().next();
+  if (kept.size >= MOST && oldest.done !== true) kept.delete(oldest.value);
 }
 
 /** A seal for one form, good once, for an hour, and for this purpose alone: the words of all that the person is shown. */

@@ -3,16 +3,19 @@ import { html } from "../pages/html.ts";
 
 /**
  * Takes the token out of the address, hands it in, and goes on to the page that the address names. A browser sends no part of
- * an address after `#`, so the token is in no request line and no log. If the token is gone, an earlier sign-in may hold.
+ * an address after `#`, so the token is in no request line and no log. It signs in once: a browser that did so before goes on by its
+ * cookie, for which this origin keeps the pages' path.
  */
 const SCRIPT = `(async () => {
   const token = location.hash.slice(1);
   history.replaceState(null, "", location.pathname);
   const answer = token === "" ? null : await fetch("/sign-in", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ token }) }).catch(() => null);
-  if (answer !== null && answer.ok) {
-    const { at } = await answer.json();
-    location.replace(at + location.pathname);
-  } else document.getElementById("state").textContent = "This address is not whole, or its program has ended. Open the whole address that proof402 printed last, up to its end.";
+  const isNew = answer !== null && answer.ok;
+  const at = isNew ? (await answer.json()).at : localStorage.getItem("at");
+  if (isNew) localStorage.setItem("at", at);
+  const isIn = isNew || (at !== null && (await fetch(at + location.pathname).then(({ ok }) => ok, () => false)));
+  if (isIn) location.replace(at + location.pathname);
+  else document.getElementById("state").textContent = "An address signs in once. This one was used before, is not whole, or its program has ended. Open the address that proof402 printed last, up to its end, or run the command again.";
 })();`;
 
 const STYLE =

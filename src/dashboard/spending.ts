@@ -74,7 +74,7 @@ function placeIn(text: string | null): PurchasePlace | null {
   return at === undefined || id === undefined ? null : { at: Number(at), id };
 }
 
-const WINDOWS = { hour: "Any 60 minutes", day: "Any 24 hours", total: "All time" } as const;
+export const WINDOWS = { hour: "Any 60 minutes", day: "Any 24 hours", total: "All time" } as const;
 
 function capsOf(one: AssetSpending): Html {
   const units = (amount: string): string => moneyText(amount, one);

@@ -185,6 +185,10 @@ const migrations: readonly (readonly Step[])[] = [
   ],
   [`create index receipts_of_assurance on receipts (${REACHED}, created_at desc, id)`],
   [`alter table purchases add column client text`],
+  [
+    `alter table approvals add column input text not null default ''`,
+    `alter table approvals add column input_length integer not null default 0`,
+  ],
 ];
 
 /**

@@ -278,6 +278,9 @@ export type ApprovalsTable = {
   state: "open" | "approved" | "declined" | "used";
   asked_at: number;
   ends_at: number;
+  /** The beginning of what the seller is asked, and the length of all of it in characters; 0 if an earlier version asked. */
+  input: string;
+  input_length: number;
 };
 
 /** A surface's last question at a place of a call. LangGraph's answers name no question. */

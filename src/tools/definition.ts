@@ -1,6 +1,6 @@
 import * as z from "zod";
 import type { CallCost } from "../buyer/call-cost.ts";
-import type { ApprovalDecision, ApprovalRequest, Buyer } from "../buyer/types.ts";
+import type { ApprovalDecision, ApprovalRequest, Buyer, OwnersWord } from "../buyer/types.ts";
 import type { ClientBudget } from "../payment/client-budget.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Step } from "./next.ts";
@@ -12,7 +12,7 @@ export type ToolContext<Part extends keyof Buyer = keyof Buyer> = {
   /** Fractions of one call: `done` of `total` steps; no `total` once it waits for what others have yet to do. */
   progress?: ((update: { message: string; done: number; total?: number }) => unknown) | undefined;
   /** Asks a person. Absent without a person to ask. `ask_later` ends the call with `approval_pending`; it is then made again. */
-  approve?: ((request: ApprovalRequest) => Promise<ApprovalDecision>) | undefined;
+  approve?: ((request: ApprovalRequest, owner: OwnersWord) => Promise<ApprovalDecision>) | undefined;
   /** Told of the cost of a purchase before anything is signed; throws to refuse. */
   admit?: ((cost: CallCost) => void) | undefined;
   /** Words the step after a success. Absent on surfaces with tools: it then names them. */

@@ -27,8 +27,13 @@ test("proof402 open prints its address, serves what its options let it, and ends
       .map((word) => (/^\d+$/.test(word) ? "0" : word));
     const child = spawn(process.execPath, [CLI, "--config", config, ...args], { stdio: ["ignore", "pipe", "ignore"] });
     onTestFinished(() => void child.kill("SIGKILL"));
-    const [first] = (await once(createInterface(child.stdout), "line")) as [string];
+    const printed = createInterface(child.stdout);
+    const [first] = (await once(printed, "line")) as [string];
+    const another = once(printed, "line");
     const owner = await signIn(first);
+    const [next] = (await another) as [string];
+    expect(next).not.toBe(first);
+    expect((await signIn(next)).at).toBe(owner.at);
     const { text } = await owner.get(`/approvals/${await place.ask()}`);
     expect(text.includes("<button")).toBe(line.includes("--allow-approvals"));
     const { port } = new URL(first);

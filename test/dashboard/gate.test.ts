@@ -82,6 +82,37 @@ describe("the owner's pages let in", () => {
     expect(owner.at).toMatch(/^\/[\w-]{22}$/);
   });
 
+  test("no token twice, and a new one after each use", async () => {
+    const first = dashboard.url;
+    expect((await signIn(first)).at).toBe(owner.at);
+    expect(dashboard.url).not.toBe(first);
+    await expect(signIn(first)).rejects.toThrow(SyntaxError);
+    expect((await signIn(dashboard.url)).at).toBe(owner.at);
+  });
+
+  test("the address of one payment to that payment alone, once, until its question ends", async () => {
+    const [id, another] = [await place.ask(), await place.ask()];
+    const address = dashboard.approvalUrl(id);
+    const person = await signIn(address);
+    await expect(signIn(address)).rejects.toThrow(SyntaxError);
+    const page = await person.get(`/approvals/${id}`);
+    expect(page.status).toBe(200);
+    expect(page.text).not.toContain("/receipts");
+    for (const path of ["/", "/receipts", "/receipts.csv", "/approvals", `/approvals/${another}`, "/spending", "/news"])
+      expect(await person.get(path), path).toMatchObject({ status: 401 });
+    expect(await person.press(`/approvals/${another}`, "approved", page)).toMatchObject({ status: 401 });
+    expect(await person.press(`/approvals/${id}`, "declined", page)).toMatchObject({ status: 303 });
+    expect(await stateOf(place.db, id)).toBe("declined");
+    expect(await stateOf(place.db, another)).toBe("open");
+    expect(await person.get(`/approvals/${id}/answered`)).toMatchObject({ status: 200 });
+    // Late: neither its token nor its session is good any more.
+    const late = dashboard.approvalUrl(another);
+    place.clock.now += 3_600_001;
+    await expect(signIn(late)).rejects.toThrow(SyntaxError);
+    expect(await person.get(`/approvals/${id}`)).toMatchObject({ status: 401 });
+    expect(await owner.get("/receipts")).toMatchObject({ status: 200 });
+  });
+
   test("T180: no page that has rebound a name to this address, nor another origin's", async () => {
     const { origin, at, cookie } = owner;
     const { port, host } = new URL(origin);

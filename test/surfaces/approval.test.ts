@@ -3,8 +3,9 @@ import { StdioClientTransport as LegacyStdio } from "@modelcontextprotocol/sdk/c
 import { ElicitRequestSchema } from "@modelcontextprotocol/sdk/types.js";
 import { Client } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { writeDevnet } from "../../src/devnet/index.ts";
+import { signIn } from "../dashboard/owner.ts";
 import { CLI } from "../support/cli.ts";
 import { ETH_FEATURES, openMarket, type Market, writeVariant } from "../support/devnet.ts";
 
@@ -157,5 +158,83 @@ describe("a client that cannot be asked after all", () => {
     const result = await client.callTool(answered, { allowInputRequired: true });
     await client.close();
     expect(result).toMatchObject({ inputRequests: { approval: { method: "elicitation/create" } } });
+  });
+});
+
+/** A client that opens addresses, with a person who answers each payment on its page, or none. */
+type Opening = {
+  urls: string[];
+  messages: string[];
+  answer: "approved" | "declined" | "nothing";
+  pressed?: Promise<void>;
+};
+
+/** Takes a question, goes to its page as a browser does and answers there. */
+async function openPage(opening: Opening, params: object) {
+  const { mode, message, url } = params as { mode: string; message: string; url: string };
+  expect(mode).toBe("url");
+  opening.urls.push(url);
+  opening.messages.push(message);
+  if (opening.answer === "nothing") return { action: "decline" as const };
+  // Like a browser's: the client has answered that it opened the address before the person presses.
+  opening.pressed = Promise.resolve().then(() => answerOn(url, opening.answer));
+  return { action: "accept" as const };
+}
+
+async function answerOn(url: string, answer: string): Promise<void> {
+  const owner = await signIn(url);
+  const path = new URL(url).pathname;
+  const page = await owner.get(path);
+  expect(page.text).toContain(String(ETH_FEATURES.features[0]));
+  expect(page.text).toContain(market.devnet.sellers.honest.payTo);
+  expect((await owner.get("/receipts")).status).toBe(401);
+  expect((await owner.press(path, answer, page)).status).toBe(303);
+}
+
+async function openingModern(opening: Opening): Promise<(more?: object) => Promise<Result>> {
+  const client = new Client({ name: "test", version: "1" }, { ...NEWEST, capabilities: { elicitation: { url: {} } } });
+  client.setRequestHandler("elicitation/create", ({ params }) => openPage(opening, params));
+  await client.connect(new StdioClientTransport(server()));
+  onTestFinished(() => client.close());
+  return (more = {}) => client.callTool({ ...purchase, arguments: { ...purchase.arguments, ...more } });
+}
+
+async function openingLegacy(opening: Opening): Promise<(more?: object) => Promise<Result>> {
+  const client = new LegacyClient(
+    { name: "test", version: "1" },
+    { capabilities: { elicitation: { url: {}, form: {} } } },
+  );
+  client.setRequestHandler(ElicitRequestSchema, ({ params }) => openPage(opening, params));
+  await client.connect(new LegacyStdio(server()));
+  onTestFinished(() => client.close());
+  return async (more = {}) =>
+    (await client.callTool({ ...purchase, arguments: { ...purchase.arguments, ...more } })) as Result;
+}
+
+describe.each([
+  ["2026-07-28", openingModern],
+  ["2025-11-25", openingLegacy],
+] as const)("a client of %s that opens addresses", (_name, opened) => {
+  test("has its person answer on the payment's own page, which nothing but that page approves", async () => {
+    const paid = () => market.devnet.balanceOf(market.devnet.sellers.honest.payTo);
+    const before = await paid();
+    const opening: Opening = { urls: [], messages: [], answer: "declined" };
+    const call = await opened(opening);
+    expect((await call({ idempotency_key: `declined ${_name}`.replace(" ", "-") })).structuredContent).toMatchObject({
+      error: { code: "approval_declined", money: "not-moved" },
+    });
+    opening.answer = "nothing";
+    expect((await call({ idempotency_key: `nothing ${_name}`.replace(" ", "-") })).structuredContent).toMatchObject({
+      error: { code: "approval_declined", money: "not-moved" },
+    });
+    expect(await paid()).toBe(before);
+    opening.answer = "approved";
+    expect((await call()).structuredContent).toMatchObject({ paidNow: true });
+    await opening.pressed;
+    expect(await paid()).toBe(before + 10_000n);
+    expect(opening.messages[2]).toContain("0.01 USDC");
+    expect(new Set(opening.urls).size).toBe(3);
+    for (const url of opening.urls)
+      expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/approvals\/[0-9a-f]{8}#[\w-]{43}$/);
   });
 });

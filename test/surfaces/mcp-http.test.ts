@@ -139,6 +139,11 @@ describe.each(eras)("a client of %s over HTTP", (era) => {
     const { bought } = await buy(client);
     expect(questions).toHaveLength(1);
     expect(bought.paidNow).toBe(true);
+    // Another client's person is no owner: it gets no page to answer on.
+    const opens = await connect(careful.url, "desk", era, { capabilities: { elicitation: { url: {} } } });
+    expect((await buy(opens)).result.structuredContent).toMatchObject({
+      error: { code: "approval_required", money: "not-moved" },
+    });
     const declines = await connect(careful.url, "desk", era, {
       capabilities: { elicitation: { form: {} } },
       prepare: (one) => one.setRequestHandler("elicitation/create", () => ({ action: "decline" })),

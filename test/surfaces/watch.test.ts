@@ -48,6 +48,8 @@ const ask = (id: string, model: string): Promise<unknown> =>
       state: "open",
       asked_at: Date.now(),
       ends_at: Date.now() + 60_000,
+      input: "",
+      input_length: 0,
     })
     .execute();
 
