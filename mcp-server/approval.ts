@@ -13,8 +13,8 @@ import type { ApprovalDecision, ApprovalRequest } from "proof402";
 import { Proof402Error } from "proof402/tools";
 
 /**
- * Opens the owner's pages of payments: gives the address of one by the id it waits under. Null if there are none to open. Whoever has
- * an address answers for the owner.
+ * Opens the owner's pages of payments: gives the address of one by the id it waits under. Null if there are none to open. The
+ * holder of an address answers for the owner.
  */
 export type ApprovalPage = () => Promise<((id: string) => string) | null>;
 

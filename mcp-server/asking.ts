@@ -14,7 +14,7 @@ const TELL_MS = 10_000;
 
 /** How one round of a call has a person asked. */
 export type Asking = {
-  /** Absent if the client can ask nobody. */
+  /** Absent if the client can ask no person. */
   approve: ToolContext["approve"];
   /** The key of the call that the person's answer is for. */
   idempotencyKey: string | undefined;
@@ -63,7 +63,7 @@ export function askingOf(
     if (era === "modern") return "ask_later";
     const { answer, done } = await approvals.push(server, context, { request, page });
     if ("decision" in answer) return answer.decision;
-    return wait(owner, answer.opened).finally(done);
+    return wait(owner, answer.opened).finally(() => void done());
   };
   return {
     approve: modes.form || openPage !== undefined ? approve : undefined,

@@ -28,7 +28,7 @@ export type Proof402ServerOptions = {
   /** The client of this connection with its own budget. Absent: the payment policy alone bounds it. */
   client?: ClientBudget | undefined;
   /**
-   * Opens the owner's page of one payment: gives its address by the id it waits under, or null. Whoever has the address answers for
+   * Opens the owner's page of one payment: gives its address by the id it waits under, or null. The holder of the address answers for
    * the owner: only for a client on the owner's own machine. Absent: persons are asked in the client's own forms.
    */
   approvalPage?: ApprovalPage | undefined;

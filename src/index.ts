@@ -12,12 +12,11 @@ export type {
   BuyOptions,
   BuyResult,
   ModelView,
-  OwnersWord,
   QuorumResult,
   Spending,
   Warning,
-  Word,
 } from "./buyer/types.ts";
+export type { OwnersWord, Word } from "./buyer/owners-word.ts";
 export type { Dissent, QuorumTerms, Tolerance } from "./buyer/quorum/terms.ts";
 export type { DecisionInput } from "./buyer/decision-types.ts";
 export { loadConfig } from "./config/load.ts";

@@ -3,7 +3,8 @@ import { immediate } from "../storage/migrations.ts";
 import type { Db } from "../storage/database.ts";
 import type { ApprovalsTable } from "../storage/tables.ts";
 import { Proof402Error } from "../errors.ts";
-import type { ApprovalRequest, Word } from "./types.ts";
+import type { Word } from "./owners-word.ts";
+import type { ApprovalRequest } from "./types.ts";
 
 /** How long a question waits for its answer, and an answer for its call, seconds. */
 export const APPROVAL_SECONDS = 3600;
@@ -98,7 +99,7 @@ export async function awaitWord(
     if (row.state === "used") return null;
     if (row.state !== "open") {
       const word = await takeWord(db, pending, now);
-      // Taken back meanwhile, or asked anew at another price: what waits now is another question.
+      // Taken back meanwhile, or asked again at another price: what waits now is another question.
       return word.kind === "waits" ? null : word.kind;
     }
     await sleep(LOOK_MS, undefined, { signal });

@@ -10,7 +10,8 @@ import type { Candidate } from "../market/choose.ts";
 import type { BuyerContext } from "./context.ts";
 import { moneyOf } from "./money.ts";
 import type { Quote } from "./quote.ts";
-import type { ApprovalRequest, OwnersWord, Word } from "./types.ts";
+import type { OwnersWord, Word } from "./owners-word.ts";
+import type { ApprovalRequest } from "./types.ts";
 
 /**
  * Step 4: asks a person where the policy wants one for what this call may cost in all. The answer binds key and

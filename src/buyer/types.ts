@@ -13,6 +13,7 @@ import type { ReconcileSummary } from "../payment/reconcile.ts";
 import type { Actions, Claim, ClaimedAction } from "./action-types.ts";
 import type { Dissent, QuorumTerms } from "./quorum/terms.ts";
 import type { PurchaseState } from "../storage/tables.ts";
+import type { OwnersWord } from "./owners-word.ts";
 
 /** One model on offer, as an agent sees it. */
 export type ModelView = ListedModel & {
@@ -88,20 +89,6 @@ export type ApprovalRequest = {
  * if no person can be asked after all: the question waits for the owner, and the call ends with `approval_required`.
  */
 export type ApprovalDecision = "approved" | "declined" | "cancelled" | "ask_later" | "leave";
-
-/** The owner's word on a payment, given elsewhere; `waits` holds the id that it can be given by, and its end in unix ms. */
-export type Word = { kind: "approved" } | { kind: "declined" } | { kind: "waits"; id: string; endsAt: number };
-
-/** The owner's word on the question of one call, given elsewhere: with `proof402 approvals`, or on the owner's page. */
-export type OwnersWord = {
-  /** Has the question wait for the word, or uses up the one that is there. */
-  ask(): Promise<Word>;
-  /**
-   * Waits for the word on the question under this id, and uses it up. Throws Proof402Error `approval_required` once the question
-   * waits no more, and `aborted` once the caller gives up.
-   */
-  wait(id: string): Promise<"approved" | "declined">;
-};
 
 /** The bounds of one call, and how it reports, is stopped, and asks. */
 export type BuyOptions = BuyBounds & {

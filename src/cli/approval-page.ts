@@ -21,8 +21,8 @@ export function approvalPages(options: GlobalOptions): ApprovalPages {
     async open() {
       if (missingPeers(PEERS.open).length > 0) return null;
       try {
-        const { approvalUrl } = await (opened ??= serve());
-        return approvalUrl;
+        const pages = await (opened ??= serve());
+        return (id) => pages.approvalUrl(id);
       } catch (error) {
         // The next payment that waits may find it mended.
         opened = null;

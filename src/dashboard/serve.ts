@@ -20,8 +20,8 @@ export type Dashboard = {
   /** With the token after `#`. Its holder counts as the owner. It signs in once; later reads give the next one. */
   readonly url: string;
   /**
-   * The page of one payment that waits, by the id of `approval_required`'s details, with a token of its own. Whoever signs in with
-   * it, once within the question's time, sees and answers this payment and nothing else.
+   * The page of one payment that waits, by the id of `approval_required`'s details, with a token of its own. It signs in once,
+   * within the question's time, to see and answer this payment and nothing else.
    */
   approvalUrl(id: string): string;
   /** Takes no more requests, and resolves once the last answer is out. */

@@ -1,6 +1,7 @@
 import * as z from "zod";
 import type { CallCost } from "../buyer/call-cost.ts";
-import type { ApprovalDecision, ApprovalRequest, Buyer, OwnersWord } from "../buyer/types.ts";
+import type { OwnersWord } from "../buyer/owners-word.ts";
+import type { ApprovalDecision, ApprovalRequest, Buyer } from "../buyer/types.ts";
 import type { ClientBudget } from "../payment/client-budget.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Step } from "./next.ts";

@@ -214,11 +214,15 @@ describe.skipIf(chromium === null)("the owner's pages in a browser", () => {
     await page.close();
   });
 
-  test("say so where the program or the token is gone", async () => {
-    const page = await browser.context.newPage();
-    await page.goto(`${new URL(dashboard.url).origin}/#wrong`);
-    await page.getByText("Open the whole address").waitFor();
-    expect(page.url()).toBe(`${new URL(dashboard.url).origin}/`);
+  test("go on by an address that this browser has used, and say so in one that has no session", async () => {
+    const used = dashboard.url;
+    await (await open(used)).page.close();
+    const { page } = await open(used);
+    expect(new URL(page.url()).pathname).toMatch(/\/receipts$/);
+    await browser.context.clearCookies();
+    await page.goto(used);
+    await page.getByText("An address signs in once").waitFor();
+    expect(page.url()).toBe(`${new URL(used).origin}/`);
     await page.close();
   });
 

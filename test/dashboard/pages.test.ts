@@ -134,6 +134,17 @@ test("every page of the navigation is there, says what it shows, and answers not
   );
 });
 
+test("a payment's page shows what is asked of the model, harmless and shortened, and the caps", async () => {
+  const id = await place.ask({ input: { messages: [{ role: "user", content: HOSTILE + "x".repeat(30_000) }] } });
+  const text = await textOf(`/approvals/${id}`);
+  expect(text).toContain("&lt;script&gt;");
+  expect(text).not.toContain("<script>document");
+  expect(text).toMatch(/The first 20000 of its 301\d\d characters/);
+  expect(text).toContain("0.01 USDC ($0.01) a purchase");
+  expect(text).toContain("any 24 hours");
+  expect(await textOf(`/approvals/${await place.ask({ input: "words" })}`)).not.toContain("The first");
+});
+
 describe("a seller on hold", () => {
   test("is released by the form that showed the hold, once", async () => {
     const hold = { receipt_id: receipts[3]?.id ?? "", reason: "computation: digest_differs", at: 1, released_at: null };

@@ -170,15 +170,15 @@ type Opening = {
 };
 
 /** Takes a question, goes to its page as a browser does and answers there. */
-async function openPage(opening: Opening, params: object) {
+function openPage(opening: Opening, params: object): { action: "accept" | "decline" } {
   const { mode, message, url } = params as { mode: string; message: string; url: string };
   expect(mode).toBe("url");
   opening.urls.push(url);
   opening.messages.push(message);
-  if (opening.answer === "nothing") return { action: "decline" as const };
+  if (opening.answer === "nothing") return { action: "decline" };
   // Like a browser's: the client has answered that it opened the address before the person presses.
   opening.pressed = Promise.resolve().then(() => answerOn(url, opening.answer));
-  return { action: "accept" as const };
+  return { action: "accept" };
 }
 
 async function answerOn(url: string, answer: string): Promise<void> {

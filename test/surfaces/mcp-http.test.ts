@@ -33,6 +33,7 @@ const serve = async (file: string, buyer: () => Promise<Buyer> = () => open402(f
     clients: [
       clientNamed("desk"),
       clientNamed("other"),
+      { ...clientNamed("owner"), approvalPage: () => Promise.resolve((id) => `http://127.0.0.1:1/approvals/${id}`) },
       clientNamed("reader", ["read"]),
       clientNamed("poor", ["read", "buy"], { maxUsd: 0.025, per: "total" }),
       clientNamed("poorer", ["read", "buy"], { maxUsd: 0.025, per: "total" }),
@@ -139,6 +140,19 @@ describe.each(eras)("a client of %s over HTTP", (era) => {
     const { bought } = await buy(client);
     expect(questions).toHaveLength(1);
     expect(bought.paidNow).toBe(true);
+    const pages: string[] = [];
+    const owner = await connect(careful.url, "owner", era, {
+      capabilities: { elicitation: { url: {} } },
+      prepare: (one) =>
+        one.setRequestHandler("elicitation/create", ({ params }) => {
+          pages.push("url" in params ? params.url : "a form");
+          return { action: "cancel" };
+        }),
+    });
+    expect((await buy(owner)).result.structuredContent).toMatchObject({
+      error: { code: "approval_cancelled", money: "not-moved" },
+    });
+    expect(pages).toEqual([expect.stringMatching(/^http:\/\/127\.0\.0\.1:1\/approvals\/[0-9a-f]{8}$/)]);
     // Another client's person is no owner: it gets no page to answer on.
     const opens = await connect(careful.url, "desk", era, { capabilities: { elicitation: { url: {} } } });
     expect((await buy(opens)).result.structuredContent).toMatchObject({
