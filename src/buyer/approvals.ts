@@ -75,7 +75,9 @@ export const takeWord = (db: Db, { question, alike, input }: Pending, now: numbe
 
 /** An input as its person reads it, no longer than a page bears. */
 function kept(input: unknown): { input: string; input_length: number } {
-  const text = typeof input === "string" ? input : JSON.stringify(input, null, 2);
+  const written = typeof input === "string" ? input : JSON.stringify(input, null, 2);
+  // No database of a server takes this character in a text.
+  const text = written.replaceAll("\0", "\uFFFD");
   return { input: text.slice(0, MAX_INPUT), input_length: text.length };
 }
 
