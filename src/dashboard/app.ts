@@ -15,7 +15,7 @@ import { receiptFile, receiptPage } from "./receipt.ts";
 import { filterIn, receiptsPage } from "./receipts.ts";
 import { releaseSeller, sellersPage } from "./sellers.ts";
 import type { Watch } from "./news.ts";
-import type { Sessions } from "./sessions.ts";
+import type { Session, Sessions } from "./sessions.ts";
 import { SIGN_IN_CSP, SIGN_IN_PAGE } from "./sign-in.ts";
 import { spendingPage } from "./spending.ts";
 import { timesPage } from "./times.ts";
@@ -73,7 +73,7 @@ export function createApp(source: Source, place: Place, sessions: Sessions): Hon
   const { script, style } = source.assets;
   pages.get("/style.css", (c) => c.body(style, 200, { "content-type": "text/css; charset=utf-8" }));
   pages.get("/app.js", (c) => c.body(script, 200, { "content-type": "text/javascript; charset=utf-8" }));
-  pages.get("/news", (c) => streamSSE(c, (stream) => tellNews(stream, source.watch)));
+  pages.get("/news", (c) => streamSSE(c, (stream) => tellNews(stream, source.watch, c.get("session"))));
   const csv = (c: Context<Signed>, name: string, lines: AsyncIterable<string>): Response => {
     c.header("content-disposition", `attachment; filename="${name}"`);
     c.header("content-type", "text/csv; charset=utf-8");
@@ -131,9 +131,17 @@ export function createApp(source: Source, place: Place, sessions: Sessions): Hon
 /** How often a silent stream shows that it lives, ms. */
 const BEAT_MS = 15_000;
 
-/** Tells a page what changes, until it is gone. */
-function tellNews(stream: SSEStreamingApi, watch: Watch): Promise<void> {
-  return new Promise((resolve) => {
+/** A browser opens six connections to a server: so many of them carry news, and pages load over the others. */
+const MOST_STREAMS = 4;
+
+/** Tells a page what changes, until it is gone. Past the most streams of a session it tells the page to look by itself. */
+async function tellNews(stream: SSEStreamingApi, watch: Watch, session: Session): Promise<void> {
+  if (session.streams >= MOST_STREAMS) {
+    await stream.writeSSE({ event: "enough", data: "" });
+    return;
+  }
+  session.streams += 1;
+  await new Promise<void>((resolve) => {
     const beat = setInterval(() => void stream.write(": \n\n"), BEAT_MS);
     beat.unref();
     const off = watch.on((news) => void stream.writeSSE({ event: "news", data: JSON.stringify(news) }));
@@ -141,6 +149,7 @@ function tellNews(stream: SSEStreamingApi, watch: Watch): Promise<void> {
     stream.onAbort(() => {
       clearInterval(beat);
       off();
+      session.streams -= 1;
       resolve();
     });
   });

@@ -8,6 +8,8 @@ export type Session = {
   endsAt: number;
   /** Signs the forms of its pages. */
   key: Buffer;
+  /** Streams of news that its pages hold open. */
+  streams: number;
   /** Forms already used, each with the time it would have ended, unix ms. */
   used: Map<string, number>;
 };
@@ -63,7 +65,7 @@ export function openSessions(onUse: () => void = () => undefined): Sessions {
       const used = use(given);
       if (used === null || used.endsAt <= now) return null;
       const cookie = secret();
-      const session = { ...used, key: randomBytes(32), used: new Map<string, number>() };
+      const session = { ...used, key: randomBytes(32), streams: 0, used: new Map<string, number>() };
       makeRoom(sessions);
       sessions.set(nameOf(cookie), session);
       if (used.approval === null) onUse();

@@ -8,6 +8,7 @@ import { addDecision } from "../../src/receipts/decisions.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
 import { appendAppraisal } from "../../src/receipts/store.ts";
 import { immediate } from "../../src/storage/migrations.ts";
+import { eventually } from "../support/eventually.ts";
 import { findChromium, openChromium } from "../support/chromium.ts";
 import { appraisal, decisionContent } from "../support/receipt-core.ts";
 import { fillReceipts, HOSTILE, openPlace, stateOf, type Place } from "./owner.ts";
@@ -212,6 +213,36 @@ describe.skipIf(chromium === null)("the owner's pages in a browser", () => {
     await page.getByRole("link", { name: id }).waitFor();
     expect(said).toEqual([]);
     await page.close();
+  });
+
+  test("load in seven tabs at once, each fresh, and hold no connection while they are hidden", async () => {
+    const { page: first, go } = await open();
+    await go("/receipts");
+    const tabs = [first];
+    while (tabs.length < 7) {
+      const tab = await browser.context.newPage();
+      await tab.goto(first.url());
+      await tab.locator("html[data-listening]").waitFor({ state: "attached" });
+      tabs.push(tab);
+    }
+    const byThemselves = await Promise.all(tabs.map((tab) => tab.locator('[data-listening="by itself"]').count()));
+    expect(byThemselves).toEqual([0, 0, 0, 0, 1, 1, 1]);
+    const [fresh] = await fillReceipts(place.db, 1, place.clock.now + 2000);
+    for (const tab of tabs) await tab.locator(`[data-receipt="${fresh?.id}"]`).waitFor();
+    const show = (tab: Page, hidden: boolean): Promise<unknown> =>
+      tab.evaluate(`Object.defineProperty(document, "hidden", { configurable: true, value: ${hidden} });
+        document.dispatchEvent(new Event("visibilitychange"))`);
+    await show(first, true);
+    await first.locator("html:not([data-listening])").waitFor({ state: "attached" });
+    const [missed] = await fillReceipts(place.db, 1, place.clock.now + 3000);
+    // The connection that the hidden one gave back is another's now.
+    await eventually(async () => {
+      await show(tabs[6] as Page, false);
+      await tabs[6]?.locator('[data-listening=""]').waitFor({ state: "attached", timeout: 1000 });
+    });
+    await show(first, false);
+    await first.locator(`[data-receipt="${missed?.id}"]`).waitFor();
+    for (const tab of tabs) await tab.close();
   });
 
   test("go on by an address that this browser has used, and say so in one that has no session", async () => {

@@ -9,9 +9,12 @@ const say = (words: string): void => {
   if (status !== null) status.textContent = words;
 };
 
-/** The parts of this page that news make stale. */
-const partsOf = ({ pages, receipts }: News): HTMLElement[] =>
-  [...document.querySelectorAll<HTMLElement>("[data-live]")].filter(({ dataset: { live = "", receipt } }) =>
+/** The parts of this page that news make stale; without any, all that news could. */
+function partsOf(news: News | null): HTMLElement[] {
+  const parts = [...document.querySelectorAll<HTMLElement>("[data-live]")];
+  if (news === null) return parts;
+  const { pages, receipts } = news;
+  return parts.filter(({ dataset: { live = "", receipt } }) =>
     live === "receipt"
       ? receipts.some(({ id }) => id === receipt)
       : live === "approval"
@@ -20,9 +23,10 @@ const partsOf = ({ pages, receipts }: News): HTMLElement[] =>
           ? receipts.some(({ id }) => document.querySelector(`[data-receipt="${id}"]`) !== null)
           : pages.includes(live),
   );
+}
 
 /** Reads the page again and puts its parts in the place of the old ones; the reader's place stays. */
-async function refresh(news: News): Promise<void> {
+async function refresh(news: News | null): Promise<void> {
   const parts = partsOf(news);
   if (parts.length === 0) return;
   const answer = await fetch(location.href);
@@ -45,18 +49,51 @@ async function refresh(news: News): Promise<void> {
   }
 }
 
+/** How often a page looks by itself if other pages hold all streams of news, ms. */
+const LOOK_MS = 5000;
+
+/** Keeps the page fresh while it is in sight. A hidden one holds no connection: a browser has few for all its pages. */
 function listen(): void {
-  const at = document.documentElement.dataset["at"] ?? "";
-  const source = new EventSource(`${at}/news`);
+  const { documentElement: root } = document;
+  const at = root.dataset["at"] ?? "";
+  let stop = (): void => undefined;
   let waiting: Promise<void> = Promise.resolve();
-  source.addEventListener("news", ({ data }: MessageEvent<string>) => {
-    const news = JSON.parse(data) as News;
-    if (news.trouble !== null) say(news.trouble);
+  const renew = (news: News | null): void => {
     waiting = waiting.then(() => refresh(news)).catch(() => say("The program behind this page has ended."));
-  });
-  source.addEventListener("open", () => document.documentElement.setAttribute("data-listening", ""));
-  source.addEventListener("error", () => {
-    if (source.readyState === EventSource.CLOSED) say("News do not come any more. Load the page again.");
+  };
+  /** `missed` if news may have come since the page was read. */
+  const start = (missed: boolean): void => {
+    const source = new EventSource(`${at}/news`);
+    let looking: ReturnType<typeof setInterval> | undefined;
+    let isStale = missed;
+    stop = (): void => {
+      source.close();
+      clearInterval(looking);
+      root.removeAttribute("data-listening");
+    };
+    source.addEventListener("news", ({ data }: MessageEvent<string>) => {
+      const news = JSON.parse(data) as News;
+      if (news.trouble !== null) say(news.trouble);
+      renew(news);
+    });
+    source.addEventListener("open", () => {
+      root.setAttribute("data-listening", "");
+      if (isStale) renew(null);
+      isStale = true;
+    });
+    source.addEventListener("enough", () => {
+      source.close();
+      root.setAttribute("data-listening", "by itself");
+      looking = setInterval(() => renew(null), LOOK_MS);
+    });
+    source.addEventListener("error", () => {
+      if (source.readyState === EventSource.CLOSED) say("News do not come any more. Load the page again.");
+    });
+  };
+  if (!document.hidden) start(false);
+  document.addEventListener("visibilitychange", () => {
+    stop();
+    if (!document.hidden) start(true);
   });
 }
 
