@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { readClaims } from "../buyer/claims.ts";
 import type { Claim } from "../buyer/action-types.ts";
+import { importedAmong } from "../receipts/imported.ts";
 import { aboutRival, newestAppraisal } from "../receipts/newest.ts";
 import { fullId, searchReceipts } from "../receipts/search.ts";
 import { requireReceipt } from "../receipts/store.ts";
@@ -25,11 +26,18 @@ export async function listReceipts(options: ListOptions, command: Command): Prom
   const limit = wholeNumber(options.limit, "--limit", { from: 1, to: 1000 });
   const skip = wholeNumber(options.skip, "--skip", { from: 0, to: 999_999_999 });
   const asked = { ...filterOf(options), limit, skip };
-  const { receipts, total } = await busy("Reading the receipts", () =>
-    withStore(rest, (db) => searchReceipts(db, asked)),
+  const { receipts, total, imported } = await busy("Reading the receipts", () =>
+    withStore(rest, async (db) => {
+      const found = await searchReceipts(db, asked);
+      const ids = found.receipts.map(({ id }) => id);
+      return { ...found, imported: await importedAmong(db, ids) };
+    }),
   );
   const { assets } = (await configOf(rest)).payment;
-  const summaries = receipts.map((receipt) => summarize(receipt, newestAppraisal(receipt), assets));
+  const summaries = receipts.map((receipt) => ({
+    ...summarize(receipt, newestAppraisal(receipt), assets),
+    imported: imported.has(receipt.id),
+  }));
   const end = skip + receipts.length;
   const more =
     end < total ? `For more: proof402 receipts list${filterWords(options)} --limit ${limit} --skip ${end}` : null;
@@ -37,7 +45,7 @@ export async function listReceipts(options: ListOptions, command: Command): Prom
     total === 0 ? inCommands({ do: "buy" }) : "Look at one with: proof402 receipts show ID (its beginning will do)";
   if (json) printResult({ receipts: summaries, total, more: more === null ? null : { skip: end } }, more ?? look);
   else {
-    for (const summary of summaries) print(receiptRow(summary));
+    for (const summary of summaries) print(`${receiptRow(summary)}${summary.imported ? "  imported" : ""}`);
     note(pageText({ skip, end, total, isFiltered: filterWords(options) !== "" }));
     if (more !== null) note(more);
   }

@@ -1,16 +1,18 @@
 import { html } from "../pages/html.ts";
 import { receiptArticle } from "../pages/receipt-page.ts";
+import { importedAmong } from "../receipts/imported.ts";
 import { newestAppraisal } from "../receipts/newest.ts";
 import { serializeReceipt } from "../receipts/receipt.ts";
 import { fullId } from "../receipts/search.ts";
 import { requireReceipt } from "../receipts/store.ts";
 import { readFacts } from "../verify/facts.ts";
-import type { Shown, View } from "./view.ts";
+import { badge, type Shown, type View } from "./view.ts";
 
 /** One receipt under its stored verdict. Throws Proof402Error as `requireReceipt`. */
 export async function receiptPage({ db, config, at }: View, given: string): Promise<Shown> {
   const receipt = await requireReceipt(db, await fullId(db, given));
   const appraisal = newestAppraisal(receipt);
+  const imported = await importedAmong(db, [receipt.id]);
   const article = receiptArticle({
     receipt,
     appraisal,
@@ -24,6 +26,7 @@ export async function receiptPage({ db, config, at }: View, given: string): Prom
     title: `Receipt ${receipt.id}`,
     titled: true,
     body: html`<p id="live" role="status"></p>
+      ${imported.has(receipt.id) ? html`<p class="warn">${badge("imported")}: it came from a file, and counts for none of the figures here.</p>` : ""}
       <div data-live="receipt" data-receipt="${receipt.id}">${article}</div>
       <p>
         <a href="${at}/receipts/${receipt.id}/file" download>Save the receipt's file</a>. It holds what was asked and

@@ -1,4 +1,5 @@
 import { html, type Html } from "../pages/html.ts";
+import { importedAmong } from "../receipts/imported.ts";
 import { newestAppraisal } from "../receipts/newest.ts";
 import { ASSURANCES, VERDICTS } from "../receipts/schema.ts";
 import { receiptsAfter, shortId, type Place, type ReceiptFilter } from "../receipts/search.ts";
@@ -21,7 +22,12 @@ export async function receiptsPage(view: View, query: URLSearchParams): Promise<
   const shown = found.slice(0, limit);
   const last = shown.at(-1);
   const rows: Html[] = [];
-  for (const listed of shown) rows.push(rowOf(at, listed, await summaryOf(view, listed)));
+  const imported = await importedAmong(
+    db,
+    shown.map(({ id }) => id),
+  );
+  for (const listed of shown)
+    rows.push(rowOf(at, { ...listed, isImported: imported.has(listed.id) }, await summaryOf(view, listed)));
   const kept = new URLSearchParams(FIELDS.flatMap((name) => (query.get(name) ? [[name, query.get(name) ?? ""]] : [])));
   if (limit !== PAGE) kept.set("limit", String(limit));
   const more = new URLSearchParams(kept);
@@ -89,7 +95,7 @@ const summaryOf = async ({ db, config }: View, { id }: Place): Promise<ReceiptSu
   return receipt === null ? null : summarize(receipt, newestAppraisal(receipt), config.payment.assets);
 };
 
-const rowOf = (at: string, listed: Place, summary: ReceiptSummary | null): Html =>
+const rowOf = (at: string, listed: Place & { isImported: boolean }, summary: ReceiptSummary | null): Html =>
   html`<tr data-receipt="${listed.id}">
     <td>${moment(summary?.at ?? listed.created_at)}</td>
     <td>${summary === null ? badge("damaged") : verdictOf(summary)}</td>
@@ -97,7 +103,10 @@ const rowOf = (at: string, listed: Place, summary: ReceiptSummary | null): Html 
     <td class="sum">${summary === null ? html`run <code>proof402 audit</code>` : sumOf(summary)}</td>
     <td>${foreign(summary?.seller ?? "")}</td>
     <td>${foreign(summary?.model ?? "")}</td>
-    <td><a href="${at}/receipts/${listed.id}">${shortId(listed.id)}</a></td>
+    <td>
+      <a href="${at}/receipts/${listed.id}">${shortId(listed.id)}</a
+      >${listed.isImported ? html` ${badge("imported")}` : ""}
+    </td>
   </tr>`;
 
 const verdictOf = ({ verdict, simulated }: ReceiptSummary): Html =>

@@ -6,6 +6,7 @@ import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
 import { html, type Html } from "../pages/html.ts";
 import { findAsset } from "../payment/policy.ts";
+import { IS_IMPORTED } from "../receipts/imported.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import type { SellerHoldsTable } from "../storage/tables.ts";
@@ -56,7 +57,7 @@ export async function sellersPage(view: View, told: Html = html``): Promise<Show
           sellers.length === 0
             ? html`<p>No seller is configured. Add one with <code>proof402 sellers add URL</code>.</p>`
             : table(
-                `Configured sellers; verdicts of the newest ${NEWEST} receipts, prices of the newest ${NEWEST_PRICES} purchases`,
+                `Configured sellers; verdicts of the newest ${NEWEST} bought receipts, prices of the newest ${NEWEST_PRICES} purchases`,
                 [
                   "Seller",
                   "Place",
@@ -77,11 +78,11 @@ export async function sellersPage(view: View, told: Html = html``): Promise<Show
   };
 }
 
-/** Verdicts by seller, read from the list's index alone. */
+/** Verdicts by seller of what this buyer bought. */
 async function readCounts(db: Db): Promise<Map<string, Map<string, number>>> {
   const { rows } = await sql<{ seller_id: string; verdict: string; count: number }>`
     select seller_id, verdict, count(*) as count from (select seller_id, verdict from receipts
-      order by created_at desc, id limit ${NEWEST}) group by seller_id, verdict`.execute(db);
+      where not ${IS_IMPORTED} order by created_at desc, id limit ${NEWEST}) group by seller_id, verdict`.execute(db);
   const counts = new Map<string, Map<string, number>>();
   for (const { seller_id: seller, verdict, count } of rows)
     counts.set(seller, (counts.get(seller) ?? new Map<string, number>()).set(verdict, count));

@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import { html } from "../pages/html.ts";
+import { IS_IMPORTED } from "../receipts/imported.ts";
 import type { Db } from "../storage/database.ts";
 import { foreign, moment, table, type Shown, type View } from "./view.ts";
 
@@ -8,7 +9,7 @@ const NEWEST = 200;
 
 type Timed = { id: string; seller: string; model: string; sent: number; answered: number; checked: number | null };
 
-/** How long answers took, and how long after the request their verdict was final, of the newest receipts. */
+/** How long answers took, and how long after the request their verdict was final, of the newest bought receipts. */
 export async function timesPage({ db, at }: View): Promise<Shown> {
   const all = await readTimes(db);
   const sellers = [...new Set(all.map(({ seller }) => seller))].toSorted();
@@ -73,7 +74,7 @@ async function readTimes(db: Db): Promise<Timed[]> {
       (select json_extract(value, '$.at') from json_each(whole, '$.appraisals')
         where json_extract(value, '$.verdict') <> 'pending' order by key limit 1) as checked
     from (select id, seller_id, model, iif(json_valid(json), json, '{}') as whole from receipts
-      order by created_at desc, id limit ${NEWEST})`.execute(db);
+      where not ${IS_IMPORTED} order by created_at desc, id limit ${NEWEST})`.execute(db);
   const time = (text: string | null): number => Date.parse(text ?? "");
   return rows
     .map(({ id, seller_id: seller, model, sent, answered, checked }) => {

@@ -189,6 +189,7 @@ const migrations: readonly (readonly Step[])[] = [
     `alter table approvals add column input text not null default ''`,
     `alter table approvals add column input_length integer not null default 0`,
   ],
+  [`create index log_imports on log (receipt_id) where kind = 'import'`],
 ];
 
 /**

@@ -1,9 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { csvOf } from "../../src/tables/csv.ts";
 import { addDecision } from "../../src/receipts/decisions.ts";
+import { createReceipt } from "../../src/receipts/receipt.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
+import { appendAppraisal, importReceipt } from "../../src/receipts/store.ts";
 import { immediate } from "../../src/storage/migrations.ts";
-import { decisionContent } from "../support/receipt-core.ts";
+import { appraisal, decisionContent, receiptCore } from "../support/receipt-core.ts";
 import { fillReceipts, HOSTILE, openPlace, signIn, type Owner, type Place } from "./owner.ts";
 
 let place: Place;
@@ -131,6 +133,34 @@ test("every page of the navigation is there, says what it shows, and answers not
   expect(await owner.get("/no-such-page")).toMatchObject({ status: 404 });
   expect(await textOf("/spending.csv")).toBe(
     "at,seller,model,payment,reason,amount,symbol,token,network,idempotency_key,receipt,verdict\r\n",
+  );
+});
+
+test("an imported receipt is marked, and counts for no seller and no time", async () => {
+  const other = await openPlace();
+  onTestFinished(() => other.stop());
+  const [own] = await fillReceipts(other.db, 1, other.clock.now);
+  const foreign = createReceipt(receiptCore("imported"));
+  await immediate(other.db, async (tx) => {
+    await importReceipt(tx, foreign, new Date(other.clock.now));
+    await appendAppraisal(tx, foreign.id, appraisal({ verdict: "verified" }));
+  });
+  const person = await signIn((await other.serve()).url);
+  const rows = (await person.get("/receipts")).text.split("<tr").filter((row) => row.includes("data-receipt"));
+  expect(rows.map((row) => [row.includes(foreign.id), row.includes(">imported<")])).toEqual(
+    expect.arrayContaining([
+      [true, true],
+      [false, false],
+    ]),
+  );
+  expect((await person.get(`/receipts/${foreign.id}`)).text).toContain("counts for none of the figures");
+  expect((await person.get(`/receipts/${own?.id}`)).text).not.toContain("counts for none of the figures");
+  const times = (await person.get("/times")).text;
+  expect(times).toContain(own?.id);
+  expect(times).not.toContain(foreign.id);
+  await other.db.updateTable("receipts").set({ seller_id: "honest" }).execute();
+  expect((await person.get("/sellers")).text).toMatch(
+    /honest<\/th>(?:\s*<td[^>]*>[^<]*<\/td>){3}\s*<td class="sum">1</,
   );
 });
 

@@ -716,6 +716,8 @@ describe("receipts", () => {
     const { stdout, code } = await runCli(["--config", path, "receipts", "import", receiptFile, "--json"]);
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ receipt: { id: receipt.id, verdict: "failed" } });
+    expect((await runCli(["--config", path, "receipts", "list"])).stdout).toMatch(/ {2}imported$/m);
+    expect((await cli("receipts", "list")).stdout).not.toContain("imported");
     const buyer = await openBuyer({ config: await loadConfig({ path }), wallet: null });
     expect((await buyer.audit()).ok).toBe(true);
     await buyer.close();
