@@ -4,16 +4,14 @@ import { broken, type Broken } from "./audit-codes.ts";
 import { loggedDecision, type Decision } from "./decision-schema.ts";
 import { readDecisionText } from "./decisions.ts";
 import { digestOf } from "./log-digest.ts";
+import { newestOf, firstGone } from "./log-of-subjects.ts";
 
 /** Rows read at a time, so that memory stays bounded. */
 const ROWS_PER_PAGE = 500;
 
-/** The log's entry of a decision. */
-export type LoggedDecision = { seq: number; digest: string; at: number };
-
-/** Names a decision unlike its log entry, without one, or gone; null if there is none. `logged` has the entries by decision. */
-export async function compareDecisions(tx: Db, logged: ReadonlyMap<string, LoggedDecision>): Promise<Broken | null> {
-  const missing = new Map(logged);
+/** Names a decision unlike its log entry, without one, or gone; null if there is none. Up to entry `to` the log has `count`. */
+export async function compareDecisions(tx: Db, { to, count }: { to: number; count: number }): Promise<Broken | null> {
+  let compared = 0;
   for (let after: string | null = ""; after !== null;) {
     const rows: { id: string; seq: number; at: number; purpose: string; json: string }[] = await tx
       .selectFrom("decisions")
@@ -22,6 +20,8 @@ export async function compareDecisions(tx: Db, logged: ReadonlyMap<string, Logge
       .orderBy("id")
       .limit(ROWS_PER_PAGE)
       .execute();
+    const ids = rows.map(({ id }) => id);
+    const logged = await newestOf(tx, "decision", ids, to);
     for (const { id, seq, at, purpose, json } of rows) {
       const entry = logged.get(id);
       if (entry === undefined) return broken(null, id, "decision_not_logged", "A stored decision has no log entry.");
@@ -33,13 +33,15 @@ export async function compareDecisions(tx: Db, logged: ReadonlyMap<string, Logge
         return broken(entry.seq, id, "decision_altered", "A stored decision is not at its place in the log.");
       if (early !== null)
         return broken(entry.seq, id, "decision_before_receipt", `A decision stands before its receipt ${early}.`);
-      missing.delete(id);
+      compared += 1;
     }
     after = rows.at(-1)?.id ?? null;
   }
-  for (const [id, { seq }] of missing)
-    return broken(seq, id, "decision_missing", "The log records a decision that is not stored any more.");
-  return null;
+  if (compared === count) return null;
+  const gone = await firstGone(tx, ["decision"], "decisions", to);
+  return gone === null
+    ? null
+    : broken(gone.seq, gone.id, "decision_missing", "The log records a decision that is not stored any more.");
 }
 
 /** The first receipt of a decision that was stored or came after it, or is not stored at all; or null. */

@@ -1,87 +1,77 @@
-import { purchaseNonceOf } from "../evidence/payment-binding.ts";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { sql } from "kysely";
 import type { Db } from "../storage/database.ts";
 import type { ReceiptsTable } from "../storage/tables.ts";
-import { parseJsonText } from "../evidence/json-text.ts";
 import { GENESIS, hashEntry } from "../evidence/log-chain.ts";
 import { endOfLog } from "../storage/log-chain.ts";
+import { builtFile } from "../subprocess/run.ts";
+import { openThreads, type Threads } from "../subprocess/threads.ts";
+import { alteredParts, type Compared, type EntryRow } from "./altered-part.ts";
 import { broken, type AuditResult, type Broken } from "./audit-codes.ts";
-import { digestOf, firstDigest, SETS_OF_BODIES } from "./log-digest.ts";
-import { compareDecisions, type LoggedDecision } from "./log-decisions.ts";
+import { compareDecisions } from "./log-decisions.ts";
 import { comparePurchases } from "./log-links.ts";
-import { claimStates, contradictedActions, holdState, jobOutcome, stopState } from "./log-rows.ts";
-import { checkReceipt, missingBodies } from "./receipt.ts";
-import type { Receipt } from "./schema.ts";
+import { firstGone, misplacedEntry, recordedOf } from "./log-of-subjects.ts";
+import { compareOthers, differingAbout, readAbout } from "./log-beside.ts";
+import { contradictedActions } from "./log-rows.ts";
 
 /** Rows read at a time, so that memory stays bounded and other work of the process gets its turn. */
 const ENTRIES_PER_PAGE = 2000;
 const RECEIPTS_PER_PAGE = 50;
-
-type EntryRow = {
-  seq: number;
-  kind: string;
-  receipt_id: string;
-  digest: string;
-  at: number;
-  prev: string;
-  hash: string;
-};
-
-/** What the log says about one receipt; the lists are digests. */
-type Recorded = Record<Appended, string[]> & { first: EntryRow };
-type Appended = "later" | "appraisal" | "bodies" | "claim" | "job";
+/** The receipts that are worth the start of threads. */
+const THREADED_FROM = 2000;
 
 /**
- * How far the walk has come. `recorded` maps receipt ids; the value is null once the receipt was compared. `holds` has the
- * newest digest of each seller's hold, `stops` that of each emergency stop, `links` that of each purchase's receipt and
- * amount. `shares` has that of each call's share, `decisions` each decision's entry.
+ * How far the walk has come. `holds` has the newest digest of each seller's hold, `stops` that of each emergency stop.
+ * `logged` counts the entries of each kind and `receipts` the compared ones. `since` has the receipts logged after
+ * the comparing began and not compared yet, with their entries. Nothing grows with the log.
  */
 type Walk = {
   entries: number;
   head: string;
-  recorded: Map<string, Recorded | null>;
   holds: Map<string, string>;
   stops: Map<string, string>;
-  links: Map<string, string>;
-  decisions: Map<string, LoggedDecision>;
-  shares: Map<string, string>;
+  logged: Record<"receipt" | "purchase" | "share" | "decision", number>;
   receipts: number;
+  since: Map<string, number> | null;
 };
 
 /**
  * Walks the hash chain and compares every stored receipt with what the log recorded of it: an edited, deleted,
- * inserted or reordered row is found and named. May run while others write.
+ * inserted or reordered row is found and named. May run while others write. Many receipts are compared on all cores,
+ * `threadedFrom` says how many; memory does not grow with them.
  *
  * The chain has no key. A writer of the file can forge all of it, or undo its newest part without a trace. Keep the
  * `head` of an earlier audit elsewhere to notice that.
  */
-export async function auditLog(db: Db): Promise<AuditResult> {
+export async function auditLog(db: Db, { threadedFrom = THREADED_FROM } = {}): Promise<AuditResult> {
   const walk: Walk = {
     entries: 0,
     head: GENESIS,
-    recorded: new Map(),
     holds: new Map(),
     stops: new Map(),
-    links: new Map(),
-    decisions: new Map(),
-    shares: new Map(),
+    logged: { receipt: 0, purchase: 0, share: 0, decision: 0 },
     receipts: 0,
+    since: null,
   };
   for (let more = true; more; await nextTurn()) {
     const page = await readEntries(db, walk.entries, ENTRIES_PER_PAGE);
-    const problem = follow(walk, page);
+    const problem = await follow(db, walk, page);
     if (problem !== null) return problem;
     more = page.length === ENTRIES_PER_PAGE;
   }
-  for (let after: string | null = ""; after !== null; await nextTurn()) {
-    const step = await compareNext(db, walk, after);
-    if (step.problem !== null) return step.problem;
-    after = step.last;
+  const threads =
+    walk.logged.receipt < threadedFrom
+      ? { width: 0, run: (pairs: Compared[]) => Promise.resolve(alteredParts(pairs)), close: () => Promise.resolve() }
+      : openThreads<Compared[], (string | null)[]>(builtFile(import.meta.url, "audit-thread"), alteredParts);
+  try {
+    const problem = await compareEach(db, walk, threads);
+    if (problem !== null) return problem;
+  } finally {
+    await threads.close();
   }
-  const { entries, receipts, decisions, head } = walk;
+  const { entries, receipts, logged, head } = walk;
   const contradicted = await contradictedActions(db);
-  return { ok: true, entries, receipts, decisions: decisions.size, contradicted, head };
+  return { ok: true, entries, receipts, decisions: logged.decision, contradicted, head };
 }
 
 /** The newest entry's number and hash; 0 and zeros of an empty log. Unchecked. */
@@ -96,39 +86,121 @@ const readEntries = (db: Db, after: number, limit: number): Promise<EntryRow[]> 
 const readReceipts = (db: Db, after: string, limit: number): Promise<ReceiptsTable[]> =>
   db.selectFrom("receipts").selectAll().where("id", ">", after).orderBy("id").limit(limit).execute();
 
-/**
- * Compares the next receipts with the log of the same moment. One snapshot holds both, so an entry appended meanwhile
- * raises no false alarm. `last` is null at the end.
- */
-const compareNext = (db: Db, walk: Walk, after: string): Promise<{ problem: Broken | null; last: string | null }> =>
-  snapshot(db, async (tx) => {
-    const fresh = await readEntries(tx, walk.entries, Number.MAX_SAFE_INTEGER);
-    const rows = await readReceipts(tx, after, RECEIPTS_PER_PAGE);
-    const problem = follow(walk, fresh) ?? (await compareAll(tx, walk, rows));
-    const last = rows.at(-1)?.id ?? null;
-    return { problem: problem ?? (last === null ? await compareRest(tx, walk) : null), last };
-  });
+/** A page of receipts under comparison: its parts by rows, and where the log or another row differs. */
+type Page = {
+  pairs: Compared[];
+  others: (Broken | null)[];
+  unlogged: Broken | null;
+  parts: Promise<(string | null)[]>;
+};
 
-/** The end of the walk: reports rows added behind it and rows gone. */
-async function compareRest(tx: Db, walk: Walk): Promise<Broken | null> {
-  for (const [id, recorded] of walk.recorded) {
-    if (recorded === null) continue;
-    const row = await tx.selectFrom("receipts").selectAll().where("id", "=", id).executeTakeFirst();
-    if (row === undefined) {
+/**
+ * Compares each receipt with the log of the same moment. One snapshot holds both, so an entry appended meanwhile raises no
+ * false alarm. Some pages are under way at once, and their problems are told in their order.
+ */
+async function compareEach(
+  db: Db,
+  walk: Walk,
+  threads: Threads<Compared[], (string | null)[]>,
+): Promise<Broken | null> {
+  const pages: Page[] = [];
+  const settleOldest = async (left: number): Promise<Broken | null> => {
+    while (pages.length > left) {
+      const page = pages.shift();
+      const problem = page === undefined ? null : await problemOf(walk, page);
+      if (problem !== null) return problem;
+    }
+    return null;
+  };
+  for (let after: string | null = ""; after !== null; await nextTurn()) {
+    const from: string = after;
+    const step = await snapshot(db, async (tx) => {
+      const problem = await followNew(tx, walk);
+      walk.since ??= new Map();
+      if (problem !== null) return { problem, rows: [], page: null };
+      const rows = await readReceipts(tx, from, RECEIPTS_PER_PAGE);
+      return { problem, rows, page: rows.length === 0 ? null : await readPage(tx, walk, rows, threads) };
+    });
+    if (step.page !== null) pages.push(step.page);
+    const earlier = await settleOldest(step.problem === null ? threads.width : 0);
+    if (earlier !== null || step.problem !== null) return earlier ?? step.problem;
+    after = step.rows.at(-1)?.id ?? null;
+  }
+  return (
+    (await settleOldest(0)) ?? snapshot(db, async (tx) => (await followNew(tx, walk)) ?? compareRest(tx, walk, threads))
+  );
+}
+
+async function readPage(
+  tx: Db,
+  walk: Walk,
+  rows: readonly ReceiptsTable[],
+  threads: Pick<Threads<Compared[], (string | null)[]>, "run">,
+): Promise<Page> {
+  const ids = rows.map(({ id }) => id);
+  const recorded = await recordedOf(tx, ids, walk.entries);
+  const about = await readAbout(tx, ids);
+  const page: Omit<Page, "parts"> = { pairs: [], others: [], unlogged: null };
+  for (const row of rows) {
+    const known = recorded.get(row.id);
+    if (known === undefined) {
+      page.unlogged = broken(null, row.id, "receipt_not_logged", "A stored receipt has no log entry.");
+      break;
+    }
+    page.pairs.push({ row, recorded: known });
+    page.others.push(differingAbout(row.id, known, about));
+  }
+  return { ...page, parts: threads.run(page.pairs) };
+}
+
+/** The first problem of a page's receipts, in their order; null if there is none, and they are counted. */
+async function problemOf(walk: Walk, { pairs, others, unlogged, parts }: Page): Promise<Broken | null> {
+  const altered = await parts;
+  for (const [at, { row, recorded }] of pairs.entries()) {
+    const part = altered[at];
+    // A part that was not told is no part that was found whole.
+    if (part === undefined) throw new Error("a receipt was not compared");
+    if (part !== null) {
       return broken(
         recorded.first.seq,
-        id,
-        "receipt_missing",
-        "The log records a receipt that is not stored any more.",
+        row.id,
+        "receipt_altered",
+        `A stored receipt's ${part} is not what was logged.`,
       );
     }
-    const problem = await compareAll(tx, walk, [row]);
+    const other = others[at] ?? null;
+    if (other !== null) return other;
+    walk.since?.delete(row.id);
+    walk.receipts += 1;
+  }
+  return unlogged;
+}
+
+/** The end of the walk: reports rows added behind it and rows gone. */
+async function compareRest(
+  tx: Db,
+  walk: Walk,
+  threads: Threads<Compared[], (string | null)[]>,
+): Promise<Broken | null> {
+  const late = [...(walk.since ?? [])];
+  const missing = (id: string, seq: number): Broken =>
+    broken(seq, id, "receipt_missing", "The log records a receipt that is not stored any more.");
+  const gone =
+    walk.receipts + late.length === walk.logged.receipt
+      ? null
+      : await firstGone(tx, ["receipt", "import"], "receipts", walk.entries);
+  for (const [id, seq] of late) {
+    if (gone !== null && gone.seq <= seq) break;
+    const row = await tx.selectFrom("receipts").selectAll().where("id", "=", id).executeTakeFirst();
+    if (row === undefined) return missing(id, seq);
+    const problem = await problemOf(walk, await readPage(tx, walk, [row], threads));
     if (problem !== null) return problem;
   }
+  if (gone !== null) return missing(gone.id, gone.seq);
   const rest =
     (await compareOthers(tx, walk)) ??
     (await comparePurchases(tx, walk)) ??
-    (await compareDecisions(tx, walk.decisions));
+    (await compareDecisions(tx, { to: walk.entries, count: walk.logged.decision }));
   if (rest !== null) return rest;
   // SQLite remembers the highest number that an AUTOINCREMENT table ever held.
   const { rows } = await sql<{ seq: number }>`select seq from sqlite_sequence where name = 'log'`.execute(tx);
@@ -151,7 +223,9 @@ export function snapshot<T>(db: Db, work: (tx: Db) => Promise<T>): Promise<T> {
 }
 
 /** Takes entries into the walk, or says where the chain breaks. */
-function follow(walk: Walk, rows: readonly EntryRow[]): Broken | null {
+async function follow(db: Db, walk: Walk, rows: readonly EntryRow[]): Promise<Broken | null> {
+  const last = rows.at(-1);
+  const misplaced = last === undefined ? null : await misplacedEntry(db, walk.entries, last.seq);
   for (const row of rows) {
     const { seq, kind, receipt_id: receiptId, digest, at, prev, hash } = row;
     if (seq !== walk.entries + 1)
@@ -161,156 +235,35 @@ function follow(walk: Walk, rows: readonly EntryRow[]): Broken | null {
     }
     if (prev !== walk.head)
       return broken(seq, receiptId, "log_chain", `Entry ${seq} does not follow the one before it.`);
-    if (!record(walk, row)) {
+    if (seq === misplaced) {
       return broken(seq, receiptId, "log_entry_misplaced", `Entry ${seq} records what cannot come at its place.`);
     }
+    record(walk, row);
     walk.entries = seq;
     walk.head = hash;
   }
   return null;
 }
 
-/** False where the entry cannot be: a receipt is recorded once, and before what is appended to it. */
-function record(walk: Walk, row: EntryRow): boolean {
-  const known = walk.recorded.get(row.receipt_id);
-  switch (row.kind) {
+const followNew = async (tx: Db, walk: Walk): Promise<Broken | null> =>
+  follow(tx, walk, await readEntries(tx, walk.entries, Number.MAX_SAFE_INTEGER));
+
+function record(walk: Walk, { seq, kind, receipt_id: id, digest }: EntryRow): void {
+  switch (kind) {
     case "receipt":
     case "import":
-      if (known !== undefined) return false;
-      walk.recorded.set(row.receipt_id, { first: row, later: [], appraisal: [], bodies: [], claim: [], job: [] });
-      return true;
-    case "later":
-    case "appraisal":
-    case "bodies":
-    case "claim":
-    case "job":
-      known?.[row.kind].push(row.digest);
-      return known !== undefined;
+      walk.logged.receipt += 1;
+      walk.since?.set(id, seq);
+      return;
     case "hold":
-      walk.holds.set(row.receipt_id, row.digest);
-      return true;
+      walk.holds.set(id, digest);
+      return;
     case "stop":
-      walk.stops.set(row.receipt_id, row.digest);
-      return true;
+      walk.stops.set(id, digest);
+      return;
     case "purchase":
-      walk.links.set(row.receipt_id, row.digest);
-      return true;
     case "share":
-      walk.shares.set(row.receipt_id, row.digest);
-      return true;
     case "decision":
-      if (walk.decisions.has(row.receipt_id)) return false;
-      walk.decisions.set(row.receipt_id, { seq: row.seq, digest: row.digest, at: row.at });
-      return true;
-    default:
-      return false;
+      walk.logged[kind] += 1;
   }
 }
-
-async function compareAll(tx: Db, walk: Walk, rows: readonly ReceiptsTable[]): Promise<Broken | null> {
-  const about = await readAbout(
-    tx,
-    rows.map(({ id }) => id),
-  );
-  for (const row of rows) {
-    const recorded = walk.recorded.get(row.id);
-    if (recorded === null) continue;
-    if (recorded === undefined) return broken(null, row.id, "receipt_not_logged", "A stored receipt has no log entry.");
-    const altered = alteredPart(row, recorded);
-    if (altered !== null) {
-      return broken(
-        recorded.first.seq,
-        row.id,
-        "receipt_altered",
-        `A stored receipt's ${altered} is not what was logged.`,
-      );
-    }
-    for (const kind of ["claim", "job"] as const) {
-      if (!sameList((about[kind].get(row.id) ?? []).toSorted(), recorded[kind].toSorted())) {
-        const code = kind === "claim" ? "claim_altered" : "job_altered";
-        const what = kind === "claim" ? "claims on" : "outcomes of late evidence of";
-        return broken(recorded.first.seq, row.id, code, `The ${what} a receipt are not what was logged.`);
-      }
-    }
-    walk.recorded.set(row.id, null);
-    walk.receipts += 1;
-  }
-  return null;
-}
-
-/** Digests of what the rows about some receipts say, by receipt. */
-async function readAbout(tx: Db, ids: readonly string[]): Promise<Record<"claim" | "job", Map<string, string[]>>> {
-  const claims = await tx.selectFrom("receipt_claims").selectAll().where("receipt_id", "in", ids).execute();
-  const jobs = await tx
-    .selectFrom("jobs")
-    .select(["kind", "subject", "last_error"])
-    .where("subject", "in", ids)
-    .where("state", "=", "done")
-    .execute();
-  const about = { claim: new Map<string, string[]>(), job: new Map<string, string[]>() };
-  const add = (kind: "claim" | "job", id: string, states: readonly unknown[]): unknown =>
-    about[kind].set(id, [...(about[kind].get(id) ?? []), ...states.map(digestOf)]);
-  for (const row of claims) add("claim", row.receipt_id, claimStates(row));
-  for (const row of jobs) add("job", row.subject, [jobOutcome(row)]);
-  return about;
-}
-
-/** Finds a claim without a stored receipt, and a seller's hold or a stop unlike its last log entry; null if there is none. */
-async function compareOthers(tx: Db, { holds, stops }: Walk): Promise<Broken | null> {
-  const stray = await tx
-    .selectFrom("receipt_claims")
-    .select("receipt_id")
-    .where((eb) => eb.not(eb.exists(eb.selectFrom("receipts").select("id").whereRef("id", "=", "receipt_id"))))
-    .executeTakeFirst();
-  if (stray !== undefined)
-    return broken(null, stray.receipt_id, "claim_altered", "A claim is on a receipt that is not stored.");
-  const rows = await tx.selectFrom("seller_holds").selectAll().execute();
-  const held = differing(new Map(rows.map((row) => [row.seller_id, digestOf(holdState(row))])), holds);
-  if (held !== undefined)
-    return broken(null, null, "hold_altered", `The hold of seller "${held.slice(0, 64)}" is not what was logged.`);
-  const ordered = await tx.selectFrom("guard_stops").selectAll().execute();
-  const stop = differing(new Map(ordered.map((row) => [String(row.id), digestOf(stopState(row))])), stops);
-  return stop === undefined
-    ? null
-    : broken(null, null, "stop_altered", `Emergency stop ${stop.slice(0, 64)} is not what was logged.`);
-}
-
-/** Finds the first subject with another stored row than its last log entry. */
-const differing = (stored: ReadonlyMap<string, string>, logged: ReadonlyMap<string, string>): string | undefined =>
-  [...new Set([...stored.keys(), ...logged.keys()])].find((id) => stored.get(id) !== logged.get(id));
-
-/** Finds the part of a stored receipt unlike its log entry, or null. */
-function alteredPart(row: ReceiptsTable, recorded: Recorded): string | null {
-  const { first, later, appraisal } = recorded;
-  const json = parseJsonText(row.json);
-  const checked = json.ok ? checkReceipt(json.value) : json;
-  if (!checked.ok || checked.receipt.id !== row.id) return "content";
-  const { receipt } = checked;
-  // Evidence that an imported receipt came with is recorded with its import and not one by one.
-  const came = receipt.later.length - later.length;
-  if (came < 0 || (first.kind === "receipt" && came > 0)) return "later evidence";
-  const lacking = recordedLacking(recorded, receipt, came);
-  if (lacking === null) return "core";
-  if (!sameList(lacking, missingBodies(receipt))) return "bodies";
-  if (!sameList(receipt.later.slice(came).map(digestOf), later)) return "later evidence";
-  if (!sameList(receipt.appraisals.map(digestOf), appraisal)) return "list of appraisals";
-  const { log } = receipt;
-  if (log?.seq !== first.seq || log.hash !== first.hash || log.prev !== first.prev) return "place in the log";
-  const indexed =
-    row.verdict === (receipt.appraisals.at(-1)?.verdict ?? "") &&
-    row.seller_id === receipt.core.seller.id &&
-    row.model === receipt.core.request.model &&
-    row.created_at === first.at &&
-    row.payment_nonce === purchaseNonceOf(receipt.core.payment);
-  return indexed ? null : "index";
-}
-
-/** Which bodies a receipt lacks by the log: those of its first entry, without those it was given. Null of another core. */
-function recordedLacking({ first, bodies }: Recorded, receipt: Receipt, came: number): readonly string[] | null {
-  const lacked = SETS_OF_BODIES.find((set) => firstDigest(receipt, receipt.later.slice(0, came), set) === first.digest);
-  const given = SETS_OF_BODIES.filter((set) => bodies.includes(digestOf(set))).flat();
-  return lacked?.filter((part) => !given.includes(part)) ?? null;
-}
-
-const sameList = (a: readonly string[], b: readonly string[]): boolean =>
-  a.length === b.length && a.every((item, index) => item === b[index]);

@@ -9,6 +9,7 @@ import { benchPages } from "./pages.ts";
 import { benchProofs } from "./proofs.ts";
 import { benchPurchases } from "./purchases.ts";
 import { benchPythonJson } from "./python-json.ts";
+import { benchScale } from "./scale.ts";
 import { benchGuard } from "./guard.ts";
 import { benchVerifying } from "./verify.ts";
 import { benchVerifyPage } from "./verify-page.ts";
@@ -17,6 +18,7 @@ import { benchVerifyPage } from "./verify-page.ts";
 const SECTIONS: Readonly<Record<string, { title: string; measure: (rounds: number) => Promise<Line[]> }>> = {
   purchases: { title: "Purchases (sellers, facilitator and chain in another process)", measure: benchPurchases },
   verify: { title: "Offline verification", measure: benchVerifying },
+  scale: { title: "A database with many receipts", measure: benchScale },
   chats: { title: "Chats (sellers in this process)", measure: benchChats },
   mcp: { title: "MCP", measure: benchMcp },
   proofs: { title: "Zero-knowledge proofs (Groth16 over BN254)", measure: benchProofs },

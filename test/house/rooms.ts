@@ -13,7 +13,7 @@ export const ARROWS: Record<string, readonly string[]> = {
   files: ["errors"],
   storage: ["evidence", "files", "peers", "errors"],
   http: ["errors", "version"],
-  receipts: ["evidence", "storage", "errors", "version"],
+  receipts: ["subprocess", "evidence", "storage", "errors", "version"],
   verify: ["receipts", "evidence", "errors", "version"],
   chain: ["verify", "receipts", "evidence", "storage", "errors"],
   pages: ["chain", "verify", "receipts", "evidence", "errors"],

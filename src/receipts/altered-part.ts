@@ -1,0 +1,55 @@
+import { purchaseNonceOf } from "../evidence/payment-binding.ts";
+import { parseJsonText } from "../evidence/json-text.ts";
+import type { LogTable, ReceiptsTable } from "../storage/tables.ts";
+import { digestOf, firstDigest, SETS_OF_BODIES } from "./log-digest.ts";
+import { checkReceipt, missingBodies } from "./receipt.ts";
+import type { Receipt } from "./schema.ts";
+
+/** An entry of the log as it is stored. */
+export type EntryRow = Omit<LogTable, "seq"> & { seq: number };
+
+/** What the log says about one receipt; the lists are digests. */
+export type Recorded = Record<"later" | "appraisal" | "bodies" | "claim" | "job", string[]> & { first: EntryRow };
+
+/** A stored receipt beside what the log recorded of it. */
+export type Compared = { row: ReceiptsTable; recorded: Recorded };
+
+/** Finds the part of each stored receipt unlike its log entry, or null. */
+export const alteredParts = (pairs: readonly Compared[]): (string | null)[] =>
+  pairs.map(({ row, recorded }) => alteredPart(row, recorded));
+
+function alteredPart(row: ReceiptsTable, recorded: Recorded): string | null {
+  const { first, later, appraisal } = recorded;
+  const json = parseJsonText(row.json);
+  const checked = json.ok ? checkReceipt(json.value) : json;
+  if (!checked.ok || checked.receipt.id !== row.id) return "content";
+  const { receipt } = checked;
+  // Evidence that an imported receipt came with is recorded with its import and not one by one.
+  const came = receipt.later.length - later.length;
+  if (came < 0 || (first.kind === "receipt" && came > 0)) return "later evidence";
+  const lacking = recordedLacking(recorded, receipt, came);
+  if (lacking === null) return "core";
+  if (!sameList(lacking, missingBodies(receipt))) return "bodies";
+  if (!sameList(receipt.later.slice(came).map(digestOf), later)) return "later evidence";
+  if (!sameList(receipt.appraisals.map(digestOf), appraisal)) return "list of appraisals";
+  const { log } = receipt;
+  if (log?.seq !== first.seq || log.hash !== first.hash || log.prev !== first.prev) return "place in the log";
+  const indexed =
+    row.verdict === (receipt.appraisals.at(-1)?.verdict ?? "") &&
+    row.seller_id === receipt.core.seller.id &&
+    row.model === receipt.core.request.model &&
+    row.created_at === first.at &&
+    row.payment_nonce === purchaseNonceOf(receipt.core.payment);
+  return indexed ? null : "index";
+}
+
+/** Which bodies a receipt lacks by the log: those of its first entry, without those it was given. Null of another core. */
+function recordedLacking({ first, bodies }: Recorded, receipt: Receipt, came: number): readonly string[] | null {
+  const lacked = SETS_OF_BODIES.find((set) => firstDigest(receipt, receipt.later.slice(0, came), set) === first.digest);
+  const given = SETS_OF_BODIES.filter((set) => bodies.includes(digestOf(set))).flat();
+  return lacked?.filter((part) => !given.includes(part)) ?? null;
+}
+
+/** Whether two lists of texts are the same. */
+export const sameList = (a: readonly string[], b: readonly string[]): boolean =>
+  a.length === b.length && a.every((item, index) => item === b[index]);

@@ -1,0 +1,109 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { viewSpending } from "../../src/buyer/spending.ts";
+import type { BuyerContext } from "../../src/buyer/context.ts";
+import { paymentPolicySchema } from "../../src/payment/policy.ts";
+import { auditLog } from "../../src/receipts/log.ts";
+import { searchReceipts, type ReceiptFilter } from "../../src/receipts/search.ts";
+import { openDatabase, type Db } from "../../src/storage/database.ts";
+import { boundCore } from "../support/receipt-core.ts";
+import { fillDatabase } from "./big-database.ts";
+import { interleaved, row, type Line } from "./measure.ts";
+
+/** Receipts of the larger database; the other one has a tenth. An audit of a million takes minutes. */
+const RECEIPTS = Number(process.env["PROOF402_BENCH_RECEIPTS"] ?? 20_000);
+const MOST_MS = 300;
+
+/** What an owner asks of a database with many receipts, and how it grows with them. */
+export async function benchScale(rounds: number): Promise<Line[]> {
+  const directory = await mkdtemp(join(tmpdir(), "proof402-bench-scale-"));
+  try {
+    const began = performance.now();
+    await fillDatabase(join(directory, "tenth.db"), RECEIPTS / 10);
+    await fillDatabase(join(directory, "whole.db"), RECEIPTS);
+    const filled = performance.now() - began;
+    const dbs = {
+      tenth: await openDatabase(join(directory, "tenth.db")),
+      whole: await openDatabase(join(directory, "whole.db")),
+    };
+    const lines: Line[] = [];
+    for (const [name, ask] of Object.entries(questions())) {
+      const times = await interleaved(
+        { tenth: async () => void (await ask(dbs.tenth)), whole: async () => void (await ask(dbs.whole)) },
+        { rounds, warmup: 1 },
+      );
+      const { tenth = Number.NaN, whole = Number.NaN } = times;
+      lines.push(row(name, whole, { base: { name: "a tenth", ms: tenth }, under: MOST_MS }));
+    }
+    const audited = await audit(dbs.whole);
+    await Promise.all([dbs.tenth.destroy(), dbs.whole.destroy()]);
+    return [
+      `  ${RECEIPTS} receipts beside ${RECEIPTS / 10}, made in ${(filled / 1000).toFixed(0)} s`,
+      ...lines,
+      row("audit", audited.ms, { cpu: audited.cpu }),
+      `  audited: ${((RECEIPTS / audited.ms) * 1000).toFixed(0)} a second, at most ${audited.megabytes.toFixed(0)} MB resident (${audited.points.map((one) => one.toFixed(0)).join(", ")})`,
+    ];
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+function questions(): Record<string, (db: Db) => Promise<unknown>> {
+  const { offer } = boundCore();
+  const payment = paymentPolicySchema.parse({
+    assets: [
+      {
+        network: offer.network,
+        asset: offer.asset,
+        symbol: "USDC",
+        decimals: 6,
+        domain: { name: "USD Coin", version: "2" },
+        usdStable: true,
+        perCall: "100000",
+        perHour: "100000000",
+        perDay: "100000000",
+        total: "100000000000",
+      },
+    ],
+  });
+  const list = (filter: ReceiptFilter & { skip?: number }) => (db: Db) => searchReceipts(db, { limit: 20, ...filter });
+  return {
+    spending: (db) =>
+      viewSpending({
+        db,
+        config: { payment },
+        clock: () => new Date(),
+        wallet: null,
+        warnings: [],
+      } as unknown as BuyerContext),
+    "receipts list": list({}),
+    "receipts list of a seller": list({ seller: "seller-3" }),
+    "receipts list of a verdict": list({ verdict: "failed" }),
+    "receipts list of an assurance": list({ assurance: "attested" }),
+    "receipts list of a day": list({ since: new Date(Date.now() - 86_400_000) }),
+    "receipts list --search a model": list({ search: "model-17" }),
+    "receipts list --search what none has": list({ search: "nothing has this" }),
+    "receipts list, the last page": list({ skip: RECEIPTS / 10 - 20 }),
+  };
+}
+
+/** One audit: time, CPU time of all threads, and the resident memory during it. */
+async function audit(db: Db): Promise<{ ms: number; cpu: number; megabytes: number; points: number[] }> {
+  const points: number[] = [];
+  const look = (): void => void points.push(process.memoryUsage.rss() / 1e6);
+  const timer = setInterval(look, 1000);
+  const [began, before] = [performance.now(), process.cpuUsage()];
+  const result = await auditLog(db);
+  const [ms, { user, system }] = [performance.now() - began, process.cpuUsage(before)];
+  clearInterval(timer);
+  look();
+  if (!result.ok) throw new Error(`the database is not whole: ${result.message}`);
+  const every = Math.ceil(points.length / 8);
+  return {
+    ms,
+    cpu: (user + system) / 1000,
+    megabytes: Math.max(...points),
+    points: points.filter((_, at) => at % every === 0),
+  };
+}
