@@ -21,7 +21,10 @@ export function offerCard(server: McpServer): void {
 export const cardOf = (tool: string): { _meta?: Record<string, unknown> } =>
   WITH_RECEIPT.has(tool) ? { _meta: { ui: { resourceUri: CARD } } } : {};
 
-/** A mark on a slip of paper: small, as clients get it with each listing. */
+/**
+ * A mark on a slip of paper: small, as clients get it with each listing. The tools go without: their listing has a bound, all of it
+ * counted, and five icons would take a quarter of it.
+ */
 export const ICON = {
   src: "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 9 9'%3E%3Cpath d='M1 0h7v9l-2-1-2 1-3-1z' fill='%2314713d'/%3E%3Cpath d='M3 4l1 1 2-3' fill='none' stroke='%23fff'/%3E%3C/svg%3E",
   mimeType: "image/svg+xml",

@@ -2,6 +2,7 @@ import { completable, type McpServer } from "@modelcontextprotocol/server";
 import * as z from "zod";
 import type { Buyer } from "proof402";
 import { Proof402Error } from "proof402/tools";
+import { ICON } from "./card.ts";
 import { completed } from "./decisions.ts";
 
 const RECEIPTS = 200;
@@ -32,6 +33,7 @@ export function offerPrompts(server: McpServer, buyer: () => Promise<Buyer>): vo
     "judge",
     {
       title: "Judge a receipt",
+      icons: [ICON],
       description: "May I act on this answer?",
       argsSchema: z.object({ receipt_id: receipt }),
     },
@@ -44,6 +46,7 @@ export function offerPrompts(server: McpServer, buyer: () => Promise<Buyer>): vo
     "buy_and_verify",
     {
       title: "Buy and verify",
+      icons: [ICON],
       description: "Buys one inference and acts on its verdict",
       argsSchema: z.object({
         model,
@@ -60,6 +63,7 @@ export function offerPrompts(server: McpServer, buyer: () => Promise<Buyer>): vo
     "explain_receipt",
     {
       title: "Explain a receipt",
+      icons: [ICON],
       description: "Who sold what, what was paid and what is proven",
       argsSchema: z.object({ receipt_id: receipt }),
     },

@@ -200,11 +200,10 @@ describe.each(eras)("a client of %s over HTTP", (era) => {
       const { messages } = await client.getPrompt({ name, arguments: { receipt_id: id } });
       expect(JSON.stringify(messages)).toContain(id);
     }
-    expect((await client.listPrompts()).prompts.map(({ name }) => name)).toEqual([
-      "judge",
-      "buy_and_verify",
-      "explain_receipt",
-    ]);
+    const { prompts } = await client.listPrompts();
+    for (const { icons } of prompts) expect(icons?.[0]?.src).toMatch(/^data:image\/svg\+xml,%3Csvg /);
+    expect(client.getServerVersion()?.icons).toEqual(prompts[0]?.icons);
+    expect(prompts.map(({ name }) => name)).toEqual(["judge", "buy_and_verify", "explain_receipt"]);
     const bound = { model: "eth-risk", task: "t", max_usd: "0.02" };
     expect(JSON.stringify(await client.getPrompt({ name: "buy_and_verify", arguments: bound }))).toContain("max_usd");
     const { tools } = await client.listTools();
