@@ -3,6 +3,7 @@ import { APPROVAL_SECONDS, giveWord, listApprovals } from "../../src/buyer/appro
 import { approve, needsWord } from "../../src/buyer/approve.ts";
 import { aborted, type Call } from "../../src/buyer/call.ts";
 import type { BuyerContext } from "../../src/buyer/context.ts";
+import type { OwnersWord } from "../../src/buyer/owners-word.ts";
 import type { Provider } from "../../src/market/types.ts";
 import type { ApprovalDecision, ApprovalRequest } from "../../src/buyer/types.ts";
 import type { Candidate } from "../../src/market/choose.ts";
@@ -17,6 +18,7 @@ const providerOf = (): Provider => ({}) as Provider;
 
 const KEY = "a-key-of-its-own";
 const now = new Date(1.7e12);
+const REQUEST = { model: "m", input: { features: [0.5] } };
 const { offer } = accept();
 const candidate = { seller: { id: "seller" }, model: { name: "m" } } as Candidate;
 let db: Db;
@@ -58,10 +60,10 @@ function ask({
   const requireCaller = (): void => {
     if (signal.aborted) throw aborted();
   };
-  const call = { key: KEY, argsDigest, options: { approve: person }, asking: signal, requireCaller };
+  const call = { key: KEY, argsDigest, request: REQUEST, options: { approve: person }, asking: signal, requireCaller };
   const asset = { ...usdc, ...(approveAbove === undefined ? {} : { approveAbove }) };
   return approve(
-    { db, providerOf } as unknown as BuyerContext,
+    { db, clock: () => now, providerOf } as unknown as BuyerContext,
     call as unknown as Call,
     { candidate, quote: { offer, asset } },
     { attempt, ...rest },
@@ -141,7 +143,13 @@ it("hands the question over with the error where the answer comes later", async 
 });
 
 it("ends the call where no person can be asked, with the threshold, if there is one", async () => {
-  const call = { key: KEY, argsDigest: "aa", options: {}, requireCaller: () => undefined } as Call;
+  const call = {
+    key: KEY,
+    argsDigest: "aa",
+    request: REQUEST,
+    options: {},
+    requireCaller: () => undefined,
+  } as unknown as Call;
   for (const [approveAbove, asset] of [
     ["0", { ...usdc, approveAbove: "0" }],
     [null, usdc],
@@ -182,7 +190,7 @@ describe("T104: an approval given elsewhere", () => {
   }: Asked = {}) =>
     approve(
       { db, clock: () => at, providerOf } as unknown as BuyerContext,
-      { key, argsDigest, options: {}, requireCaller: () => undefined } as unknown as Call,
+      { key, argsDigest, request: REQUEST, options: {}, requireCaller: () => undefined } as unknown as Call,
       { candidate: by, quote: { offer: sold, asset: price } },
       { attempt },
     );
@@ -191,6 +199,44 @@ describe("T104: an approval given elsewhere", () => {
     expect(error).toMatchObject({ code: "approval_required", idempotencyKey: asked.key ?? KEY });
     return (error as { details: { approval: string } }).details.approval;
   };
+
+  /** Asks in a call that waits for the owner's word; `then` does what happens once it does. */
+  const askAndWait = (then: (id: string) => Promise<unknown> | void, signal = new AbortController().signal) => {
+    const wait = async (_request: ApprovalRequest, owner: OwnersWord): Promise<ApprovalDecision> => {
+      const word = await owner.ask();
+      if (word.kind !== "waits") return word.kind;
+      const decision = owner.wait(word.id);
+      await then(word.id);
+      return decision;
+    };
+    const call = { key: KEY, argsDigest: "aa", request: REQUEST, options: { approve: wait }, asking: signal };
+    return approve(
+      { db, clock: () => now, providerOf } as unknown as BuyerContext,
+      { ...call, requireCaller: () => undefined } as unknown as Call,
+      { candidate, quote: { offer, asset: price } },
+      { attempt: 1 },
+    );
+  };
+
+  it("ends a call's wait for it, by a yes, by a no, by another question and by the caller", async () => {
+    const give = (word: "approved" | "declined") => (id: string) => giveWord(db, id, word, now.getTime());
+    expect(await askAndWait(give("approved"))).toBe(true);
+    // It was used up: the next call has its person asked again.
+    await expect(askAndWait(give("declined"))).rejects.toMatchObject({ code: "approval_declined" });
+    await db.deleteFrom("approvals").execute();
+    const replaced = (): Promise<unknown> => db.deleteFrom("approvals").execute();
+    await expect(askAndWait(replaced)).rejects.toMatchObject({ code: "approval_required", idempotencyKey: KEY });
+    const caller = new AbortController();
+    await expect(askAndWait(() => caller.abort(), caller.signal)).rejects.toMatchObject({ code: "aborted" });
+    const [waits] = await listApprovals(db, now.getTime());
+    expect(waits).toMatchObject({ state: "open", idempotency_key: KEY });
+  });
+
+  it("is left to the owner by a surface that can ask no person after all", async () => {
+    const left = { code: "approval_required", details: { approval: expect.stringMatching(/^[0-9a-f]{8}$/) } };
+    await expect(ask({ approveAbove: "0", says: "leave" })).rejects.toMatchObject(left);
+    expect(await listApprovals(db, now.getTime())).toHaveLength(1);
+  });
 
   it("is used by one call, once", async () => {
     const id = await waitingId();
