@@ -5,6 +5,7 @@ import { benchBackground } from "./background.ts";
 import { benchChats } from "./chats.ts";
 import { benchMcp } from "./mcp.ts";
 import { textOf, type Line } from "./measure.ts";
+import { benchManyReceipts } from "./many-receipts.ts";
 import { benchPages } from "./pages.ts";
 import { benchProofs } from "./proofs.ts";
 import { benchPurchases } from "./purchases.ts";
@@ -30,6 +31,7 @@ const SECTIONS: Readonly<Record<string, { title: string; measure: (rounds: numbe
   guard: { title: "Guarded actions", measure: benchGuard },
   "verify-page": { title: "verify.html in Chromium (once)", measure: benchVerifyPage },
   pages: { title: "The owner's pages (Chromium)", measure: benchPages },
+  receipts: { title: "The owner's pages over many receipts", measure: benchManyReceipts },
 };
 
 const { values, positionals } = parseArgs({
