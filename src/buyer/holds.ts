@@ -147,7 +147,7 @@ const refused = (
     .select(["purchases.seller_id", "receipts.id", "purchases.created_at", statusOf.as("status"), hashOf.as("sha256")])
     .where("purchases.state", "=", "settled")
     .where("answered_at", "is", null)
-    .where("part", "is not", "0")
+    .where("part", "is distinct from", "0")
     .where("purchases.created_at", ">", sinceMs)
     .where(isNoAnswer)
     .orderBy("purchases.created_at", "desc")
@@ -228,8 +228,8 @@ const unanswered = (tx: Db, nowMs: number | null): Promise<Unanswered[]> =>
           eb("receipt_id", "is", null),
           eb("answered_at", "is", null),
           eb.or([
-            eb.and([eb("purchases.state", "=", "settled"), eb("part", "is not", "0")]),
-            eb.and([eb("purchases.state", "=", "sent"), eb("purchases.reason", "is not", WALLET_SHORT)]),
+            eb.and([eb("purchases.state", "=", "settled"), eb("part", "is distinct from", "0")]),
+            eb.and([eb("purchases.state", "=", "sent"), eb("purchases.reason", "is distinct from", WALLET_SHORT)]),
           ]),
         ]),
         eb.and([eb("purchases.state", "=", "answered"), eb("answered_at", "is", null), isNoAnswer]),

@@ -110,7 +110,7 @@ async function note(tx: Db, id: string, what: "reported" | "part", amount: bigin
     .updateTable("purchases")
     .set({ [what]: amount.toString() })
     .where("id", "=", id)
-    .where(what, "is not", amount.toString())
+    .where(what, "is distinct from", amount.toString())
     .returning(SHARE_COLUMNS)
     .executeTakeFirst();
   if (row !== undefined) await appendEntry(tx, { kind: "share", subject: id, value: row, at: now });

@@ -48,8 +48,10 @@ const BEGIN_READING = "begin isolation level repeatable read, read only";
  */
 export async function patientPostgres(address: string, { readOnly = false } = {}): Promise<Dialect> {
   requireAddress(address);
-  requirePeers(PEERS.postgres);
-  const { default: pg } = await import("pg");
+  const { default: pg } = await import("pg").catch((error: unknown) => {
+    requirePeers(PEERS.postgres);
+    throw error;
+  });
   const types = { getTypeParser: parserOf(pg.types) };
   const pool = new pg.Pool({
     connectionString: address,
