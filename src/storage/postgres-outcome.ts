@@ -2,35 +2,58 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Proof402Error } from "../errors.ts";
 import { PATIENCE_MS, unreachable } from "./postgres-errors.ts";
 
-type Ask = (text: string, values: readonly unknown[]) => Promise<unknown[]>;
+type Ask = (text: string) => Promise<unknown[]>;
 
 /** What a transaction came to. */
 export type Outcome = "committed" | "aborted" | "unknown";
 
+/** How long a mark is kept, ms: longer than anybody asks for it. */
+const KEPT_MS = 3_600_000;
+/** One commit in so many takes away old marks. */
+const SWEEP = 500;
+
+/** The table of marks, one for each commit that changed something. */
+export const COMMIT_MARKS = `create table commit_marks (mark text primary key, at bigint not null)`;
+
 /**
- * Asks the server for the end of a transaction after a commit without an answer (PostgreSQL 9.27, `pg_xact_status`). Its session
- * may still run, or wait on a dead connection: the server ends it, and finishes a commit under way.
+ * Statements that end a transaction with a mark of its own. The server's own number for a transaction is no such mark: after a
+ * crash it gives a number again that no record on its disk had.
  */
-export async function outcomeOf(transaction: string, ask: Ask, patience = PATIENCE_MS): Promise<Outcome> {
+export const marked = (mark: string, now: number): string =>
+  `${Math.random() * SWEEP < 1 ? `delete from commit_marks where at < ${now - KEPT_MS};\n` : ""}insert into commit_marks (mark, at) values ('${mark}', ${now})`;
+
+/**
+ * Finds the end of a transaction after a commit without an answer. It held the write lock: once that is had again, it has ended,
+ * and its mark is there or not. Its session may wait on a dead connection, so the server is told to end that; a commit under
+ * way ends whole all the same. `begin` takes the lock.
+ */
+export async function outcomeOf(
+  mark: string,
+  session: number,
+  ask: Ask,
+  begin: string,
+  patience = PATIENCE_MS,
+): Promise<Outcome> {
   const deadline = performance.now() + patience;
   for (let wait = 5; performance.now() < deadline; wait = Math.min(wait * 2, 250)) {
     try {
-      const [row] = (await ask(STATUS, [transaction])) as { status: string | null }[];
-      const status = row?.status ?? null;
-      if (status === "committed" || status === "aborted") return status;
-      if (status === null) return "unknown";
       // A role may not be allowed to: then the server's own limits end the session.
-      await ask(END, [transaction]).catch(() => undefined);
+      await ask(`${END}${session}`).catch(() => undefined);
+      await ask(begin);
+      const rows = await ask(`select 1 from commit_marks where mark = '${mark}'`);
+      await ask("rollback");
+      return rows.length > 0 ? "committed" : "aborted";
     } catch {
-      // It may be starting again.
+      // It may be starting again, or others are before us.
+      await ask("rollback").catch(() => undefined);
     }
     await sleep(wait);
   }
   return "unknown";
 }
 
-const STATUS = "select pg_xact_status($1::xid8) as status";
-const END = "select pg_terminate_backend(pid) from pg_stat_activity where backend_xid = $1::xid8::xid";
+const END = `select pg_terminate_backend(pid) from pg_locks
+  where locktype = 'advisory' and classid = 1882206258 and granted and pid <> pg_backend_pid() and pid = `;
 
 export const notCommitted = (became: Exclude<Outcome, "committed">, cause: unknown): Proof402Error =>
   unreachable(

@@ -1,4 +1,5 @@
 import { sql, type Kysely } from "kysely";
+import { COMMIT_MARKS } from "./postgres-outcome.ts";
 import type { Tables } from "./tables.ts";
 
 /** A JSON document, and the place in it by SQLite's path, as far as the library writes such paths. */
@@ -60,5 +61,6 @@ export function inPostgres(statement: string): string {
 export async function makeSchema(tx: Kysely<Tables>, steps: readonly unknown[]): Promise<void> {
   const changes = steps.flatMap((step) => (typeof step === "string" && SCHEMA.test(step) ? [inPostgres(step)] : []));
   const version = `create table schema_version (version bigint not null)`;
-  for (const statement of [...ALIKE, ...changes, ...HIGHEST, version]) await sql.raw(statement).execute(tx);
+  for (const statement of [...ALIKE, ...changes, ...HIGHEST, COMMIT_MARKS, version])
+    await sql.raw(statement).execute(tx);
 }

@@ -8,12 +8,11 @@ import {
   type Driver,
   type QueryResult,
 } from "kysely";
-import type { Pool, PoolClient, types as pgTypes } from "pg";
-import { setTimeout as sleep } from "node:timers/promises";
-import { PEERS, requirePeers } from "../peers.ts";
-import { requireAddress } from "./postgres-address.ts";
-import { isUnreachable, PATIENCE_MS, toldAtOpening, toldOf, unreachable } from "./postgres-errors.ts";
-import { outcomeOf, notCommitted } from "./postgres-outcome.ts";
+import type { Pool, PoolClient } from "pg";
+import { randomUUID } from "node:crypto";
+import { connector, createPlaces, openPool } from "./postgres-pool.ts";
+import { isUnreachable, PATIENCE_MS, toldOf, unreachable } from "./postgres-errors.ts";
+import { marked, notCommitted, outcomeOf } from "./postgres-outcome.ts";
 
 /** Connections of one process: one writes at a time in the whole fleet, the others read. */
 const MAX_CONNECTIONS = 4;
@@ -33,8 +32,7 @@ const BEGIN = `begin isolation level read committed, read write;
 set local lock_timeout = ${PATIENCE_MS};
 set local idle_in_transaction_session_timeout = ${IDLE_MS};
 select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off';
-select pg_advisory_xact_lock(1882206258, coalesce(to_regclass('schema_version')::oid::int4, 0));
-select pg_current_xact_id()::text as id`;
+select pg_advisory_xact_lock(1882206258, coalesce(to_regclass('schema_version')::oid::int4, 0))`;
 const BEGIN_READING = "begin isolation level repeatable read, read only";
 
 /**
@@ -47,25 +45,7 @@ const BEGIN_READING = "begin isolation level repeatable read, read only";
  * Throws Proof402Error `peers_missing` and `config_invalid`.
  */
 export async function patientPostgres(address: string, { readOnly = false } = {}): Promise<Dialect> {
-  requireAddress(address);
-  const { default: pg } = await import("pg").catch((error: unknown) => {
-    requirePeers(PEERS.postgres);
-    throw error;
-  });
-  const types = { getTypeParser: parserOf(pg.types) };
-  const pool = new pg.Pool({
-    connectionString: address,
-    application_name: "proof402",
-    max: MAX_CONNECTIONS,
-    connectionTimeoutMillis: PATIENCE_MS,
-    keepAlive: true,
-    keepAliveInitialDelayMillis: PATIENCE_MS,
-    allowExitOnIdle: true,
-    types,
-  });
-  // A connection that breaks between two statements is replaced at the next use.
-  pool.on("error", () => undefined);
-  pool.on("connect", (client) => client.on("error", () => undefined));
+  const pool = await openPool(address, MAX_CONNECTIONS);
   return {
     createAdapter: () => new PostgresAdapter(),
     createDriver: () => patientDriver(pool, readOnly),
@@ -74,27 +54,14 @@ export async function patientPostgres(address: string, { readOnly = false } = {}
   };
 }
 
-/** The driver's readers of values, but for 64-bit integers. Its own types know no such choice. */
-const parserOf = ({ getTypeParser }: Types): Types["getTypeParser"] =>
-  ((oid: number, format?: "text"): unknown => (oid === INT8 ? exact : (getTypeParser as Reader)(oid, format))) as never;
-type Types = Pick<typeof pgTypes, "getTypeParser">;
-type Reader = (oid: number, format?: "text") => unknown;
-
-/** The type of 64-bit integers: times in ms, numbers of rows and counts. */
-const INT8 = 20;
-
-function exact(text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value)) throw new RangeError(`${text} is no integer that a number holds exactly`);
-  return value;
-}
-
 /** A connection out of the pool. */
 type Held = DatabaseConnection & {
   /** Null while none is to be had. */
   client: PoolClient | null;
-  /** The open transaction: a writing one's number, `reading`, or none. */
-  open: string | null;
+  /** The open transaction: one that holds the write lock, one that reads, or none. */
+  open: "writing" | "reading" | null;
+  /** Whether a statement in it changed anything. */
+  wrote: boolean;
   /** It broke: nothing is asked of it any more. */
   broken: boolean;
 };
@@ -118,6 +85,7 @@ function patientDriver(pool: Pool, readOnly: boolean): Driver {
         const held: Held = {
           client: await connect(),
           open: null,
+          wrote: false,
           broken: false,
           executeQuery: <R>(query: CompiledQuery) => run<R>(held, ways, query),
           streamQuery: () => {
@@ -146,43 +114,6 @@ function patientDriver(pool: Pool, readOnly: boolean): Driver {
 
 type Ways = { readOnly: boolean; replace: (held: Held) => Promise<void> };
 
-/** Hands out places in the order of asking. Their wait has no end: a long queue is no silent server. */
-function createPlaces(count: number): { take(): Promise<void>; give(): void } {
-  const waiting: (() => void)[] = [];
-  let free = count;
-  return {
-    async take() {
-      if (free > 0) free -= 1;
-      else await new Promise<void>((resolve) => waiting.push(resolve));
-    },
-    give() {
-      const next = waiting.shift();
-      if (next === undefined) free += 1;
-      else next();
-    },
-  };
-}
-
-/** Connects, and waits for a server known from before: it may be starting again. */
-function connector(pool: Pool): () => Promise<PoolClient> {
-  let answered = false;
-  return async () => {
-    const deadline = performance.now() + PATIENCE_MS;
-    for (let wait = 20; ; wait = Math.min(wait * 2, 500)) {
-      try {
-        const client = await pool.connect();
-        answered = true;
-        return client;
-      } catch (error) {
-        const told = toldAtOpening(error);
-        const passes = told.code === "database_unreachable" || told.code === "database_busy";
-        if (!passes || !answered || performance.now() > deadline) throw told;
-        await sleep(wait * (0.5 + Math.random()));
-      }
-    }
-  };
-}
-
 /** Runs work that may be run again on a new connection, if the one it had breaks. */
 async function again<T>(held: Held, { replace }: Ways, work: () => Promise<T>): Promise<T> {
   const deadline = performance.now() + PATIENCE_MS;
@@ -201,38 +132,49 @@ const begin = (held: Held, ways: Ways): Promise<void> =>
   ways.readOnly
     ? beginReading(held, ways)
     : again(held, ways, async () => {
-        held.open = "beginning";
+        held.open = "writing";
+        held.wrote = false;
         try {
-          const { rows } = await ask(held, BEGIN, [], 2 * PATIENCE_MS);
-          held.open = (rows[0] as { id: string }).id;
+          await ask(held, BEGIN, [], 2 * PATIENCE_MS);
         } catch (error) {
           await rollBack(held).catch(() => undefined);
           throw error;
         }
       });
 
-const READING = "reading";
 const beginReading = (held: Held, ways: Ways): Promise<void> =>
   again(held, ways, async () => {
     await ask(held, BEGIN_READING);
-    held.open = READING;
+    held.open = "reading";
   });
 
 /** Commits, or throws: `database_unreachable` says whether anything may have been written. */
 async function commit(held: Held, { replace }: Ways): Promise<void> {
-  const { open } = held;
+  const { open, wrote, client } = held;
+  const mark = open === "writing" && wrote ? randomUUID() : null;
   try {
-    const { command } = await ask(held, "commit", [], 2 * PATIENCE_MS);
+    const { command } = await ask(
+      held,
+      mark === null ? "commit" : `${marked(mark, Date.now())};\ncommit`,
+      [],
+      2 * PATIENCE_MS,
+    );
     held.open = null;
     // The server's word for the end of a transaction in which a statement failed.
     if (command !== "COMMIT") throw new Error("A statement of the transaction had failed: it was rolled back");
   } catch (error) {
-    if (!isUnreachable(error) || open === null || open === READING) throw error;
+    if (!isUnreachable(error) || mark === null) throw error;
     held.open = null;
-    const became = await outcomeOf(open, async (text, values) => {
-      if (held.broken) await replace(held);
-      return (await ask(held, text, values)).rows;
-    });
+    const session = (client as { processID?: number } | null)?.processID ?? 0;
+    const became = await outcomeOf(
+      mark,
+      session,
+      async (text) => {
+        if (held.broken) await replace(held);
+        return (await ask(held, text, [], 2 * PATIENCE_MS)).rows;
+      },
+      BEGIN,
+    );
     if (became !== "committed") throw notCommitted(became, error);
   }
 }
@@ -261,9 +203,12 @@ async function run<R>(held: Held, ways: Ways, { sql: written, parameters }: Comp
     return { rows: [] };
   }
   const asked = (): Promise<Answer> => ask(held, inWords(text, parameters), parameters);
+  const isRead = text.startsWith("select");
+  held.wrote ||= !isRead;
   if (held.open !== null || !/^(?:select|insert|update|delete)\b/.test(text)) return resultOf(await asked());
-  if (text.startsWith("select")) return resultOf(await again(held, ways, asked));
+  if (isRead) return resultOf(await again(held, ways, asked));
   await begin(held, ways);
+  held.wrote = true;
   try {
     const answer = await asked();
     await commit(held, ways);
