@@ -150,7 +150,10 @@ async function readPage(
     page.pairs.push({ row, recorded: known });
     page.others.push(differingAbout(row.id, known, about));
   }
-  return { ...page, parts: threads.run(page.pairs) };
+  const parts = threads.run(page.pairs);
+  // Told when the page's turn comes, and to nobody if an earlier page ends the audit.
+  parts.catch(() => undefined);
+  return { ...page, parts };
 }
 
 /** The first problem of a page's receipts, in their order; null if there is none, and they are counted. */
