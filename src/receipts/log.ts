@@ -151,7 +151,7 @@ async function readPage(
     page.others.push(differingAbout(row.id, known, about));
   }
   const parts = threads.run(page.pairs);
-  // Told when the page's turn comes, and to nobody if an earlier page ends the audit.
+  // Told when the page's turn comes. An audit that an earlier page ends does not ask for it.
   parts.catch(() => undefined);
   return { ...page, parts };
 }
