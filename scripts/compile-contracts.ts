@@ -62,8 +62,15 @@ const POOL = [
   { source: "Pool.sol", contract: "TestToken", artifact: "test-token.artifact.ts", constant: "testToken" },
   { source: "Pool.sol", contract: "Pool", artifact: "pool.artifact.ts", constant: "pool" },
 ] as const;
+const LOG_ROOTS = [
+  { source: "LogRoots.sol", contract: "LogRoots", artifact: "log-roots.artifact.ts", constant: "logRoots" },
+] as const;
 /** The folders of contracts, each with what its sources are compiled to. */
-export const FOLDERS = { "src/devnet/contracts": DEVNET, "examples/defi-bot": POOL } as const;
+export const FOLDERS = {
+  "src/devnet/contracts": DEVNET,
+  "examples/defi-bot": POOL,
+  "src/chain/log-roots": LOG_ROOTS,
+} as const;
 /** Scripts run in the checkout, and tests of them, too. */
 const ROOT = process.cwd();
 const SETTINGS = {

@@ -35,10 +35,16 @@ export function addDecisionCommands(program: Command, lazily: Lazily): void {
     )
     .action(lazily(async () => forReceipts((await import("./decision-report.ts")).reportDecisions)));
 
-  program
-    .command("log")
-    .description("the hash-chained log of receipts and decisions")
+  const log = program.command("log").description("the hash-chained log of receipts and decisions");
+  log
     .command("head")
     .description("its newest hash, to be kept elsewhere: a later log, or a report of it, has to hold it")
     .action(lazily(async () => forReceipts((await import("./decisions.ts")).showLogHead)));
+  log
+    .command("publish")
+    .description("put a root over its entries on the chain that the configuration names: `audit` compares with it")
+    .option("--every <minutes>", "publish again whenever there are new entries, until the command is ended")
+    .option("--yes", "do not ask")
+    .addHelpText("after", "\nExample: proof402 log publish --every 60 --yes")
+    .action(lazily(async () => (await import("./log-roots.ts")).publishLog));
 }

@@ -152,8 +152,9 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
 
   program
     .command("audit")
+    .option("--no-roots", "ask no chain for the root that `log publish` put there")
     .description("walk the hash-chained log of receipts and decisions")
-    .action(lazily(async () => (await import("./market.ts")).auditReceipts));
+    .action(lazily(async () => (await import("./audit.ts")).auditReceipts));
 
   addGuardCommands(program, lazily);
   addProxyCommands(program, lazily);

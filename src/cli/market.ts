@@ -1,11 +1,10 @@
 import type { Command } from "commander";
 import { openMarket, viewModels } from "../buyer/listing.ts";
-import { auditLog } from "../receipts/log.ts";
 import { listModels, spending } from "../tools/index.ts";
 import { busy } from "./progress.ts";
 import { wholeNumber } from "./numbers.ts";
 import { runTool } from "./run-tool.ts";
-import { EXIT, globals, note, print, printResult } from "./globals.ts";
+import { globals, note } from "./globals.ts";
 import { configOf, withBuyer, withStore } from "./session.ts";
 
 /** `proof402 models`: the sellers' lists, and the sellers on hold. Asks no chain and opens no wallet. */
@@ -46,29 +45,4 @@ export async function showSpending(
     }
     return runTool(spending, { limit, skip }, { buyer, json });
   });
-}
-
-/** `proof402 audit`: walks the receipt log. Exits 1 where it is broken. */
-export async function auditReceipts(_options: unknown, command: Command): Promise<number> {
-  const { json = false, ...rest } = globals(command);
-  const result = await busy("Walking the receipt log", () => withStore(rest, auditLog));
-  if (json)
-    printResult(
-      result,
-      result.ok
-        ? "Keep the head elsewhere: a later log has to hold it."
-        : "Trust nothing from that entry on. Restore the database from a copy.",
-    );
-  else if (result.ok) {
-    print(
-      `The log is whole: ${result.entries} entries, ${result.receipts} receipts, ${result.decisions} decisions. Head ${result.head}`,
-    );
-    for (const id of result.contradicted)
-      print(`Action ${id} ended otherwise than was decided before. Look at it with: proof402 guard show ${id}`);
-  } else {
-    print(
-      `The log is BROKEN at entry ${result.seq ?? "(none)"}, receipt or decision ${result.receiptId ?? "(none)"}: ${result.message} [${result.code}]`,
-    );
-  }
-  return result.ok ? EXIT.ok : EXIT.failed;
 }

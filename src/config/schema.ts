@@ -109,6 +109,19 @@ const fieldsSchema = z.strictObject({
       contract: anyCaseAddress,
     })
     .optional(),
+  /** Where the owner's `log publish` puts roots of the log, and where an audit looks for them. */
+  logRoots: z
+    .strictObject({
+      network: networkId,
+      /** The wallet that publishes. */
+      publisher: anyCaseAddress,
+      /** Tells the publisher's logs apart: one for each database. */
+      name: z
+        .string()
+        .regex(/^[\x21-\x7e]{1,31}$/, "must be 1 to 31 ASCII characters without spaces")
+        .default("log"),
+    })
+    .optional(),
   /** Contracts that check proofs by one key on chain: for the owner's `receipts publish --proof`. */
   proofContracts: z
     .array(
@@ -235,6 +248,7 @@ export const configSchema = fieldsSchema.superRefine((config, context) => {
   for (const [at, { network }] of (config.payment.formerAssets ?? []).entries())
     needNetwork(["payment", "formerAssets", at], network);
   if (config.validationRegistry !== undefined) needNetwork(["validationRegistry"], config.validationRegistry.network);
+  if (config.logRoots !== undefined) needNetwork(["logRoots"], config.logRoots.network);
   for (const [at, { network }] of config.proofContracts.entries()) needNetwork(["proofContracts", at], network);
   for (const [at, { reference, limits }] of config.sellers.entries()) {
     for (const [place, { network }] of reference.relays.entries())

@@ -30,6 +30,13 @@ export const OWNER = {
     "Only that validator can post a verdict on it.",
   ],
   posting_not_kept: ["The registry does not show what was posted to it.", "Do not rely on this registry."],
+  log_roots_not_configured: ["No chain is configured for roots of the log.", "Add logRoots to the configuration."],
+  log_roots_missing: ["The contract of log roots is not on the chain.", "Name another chain in logRoots.network."],
+  log_broken: ["The log is broken, so no root over it is published.", "See `proof402 audit`."],
+  publisher_differs: [
+    "The configuration names another publisher of the log's roots than this wallet.",
+    "Use that wallet, or correct logRoots.publisher.",
+  ],
   verdict_open: ["The verdict is neither verified nor failed, so nothing can be posted.", "Wait for the verdict."],
   refusal_not_posted: [
     "The seller answered with an error, which nothing signs: no verdict on it can be posted.",

@@ -1,7 +1,8 @@
 import fc from "fast-check";
-import { encodeAbiParameters, encodeFunctionData, parseAbi, parseTransaction, type Hex } from "viem";
+import { encodeAbiParameters, encodeFunctionData, parseAbi, parseTransaction, stringToHex, type Hex } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import { describe, expect, it } from "vitest";
+import { LOG_ROOTS } from "../../src/chain/log-roots/contract.ts";
 import { encodeCall, type OwnerCall } from "../../src/chain/owner/calls.ts";
 import { toHex0x } from "../../src/evidence/bytes.ts";
 import { PERMIT2 } from "../../src/evidence/permit2.ts";
@@ -18,6 +19,7 @@ const ABI = parseAbi([
   `function finalizeWithdraw(${CONFIG})`,
   "function validationRequest(address validatorAddress, uint256 agentId, string requestURI, bytes32 requestHash)",
   "function validationResponse(bytes32 requestHash, uint8 response, string responseURI, bytes32 responseHash, string tag)",
+  "function publish(bytes32 name, uint64 entries, bytes32 root)",
 ]);
 
 const hexOf = (bytes: number): fc.Arbitrary<Hex> =>
@@ -91,8 +93,21 @@ const calls: Record<OwnerCall["kind"], fc.Arbitrary<[OwnerCall, string, (signatu
           args: [requestHash, response, uri, responseHash, tag],
         }),
     ]),
-  // Checked by the contract itself, in the devnet's tests.
+  "root-publish": fc
+    .tuple(fc.string({ unit: "grapheme-ascii", minLength: 1, maxLength: 31 }), fc.maxSafeNat(), hexOf(32))
+    .map(([name, entries, root]) => [
+      { kind: "root-publish", name, entries, root: root.slice(2) },
+      LOG_ROOTS,
+      () =>
+        encodeFunctionData({
+          abi: ABI,
+          functionName: "publish",
+          args: [stringToHex(name, { size: 32 }), BigInt(entries), root],
+        }),
+    ]),
+  // Checked by the chain itself, in tests of their own.
   "proof-record": null,
+  "roots-deploy": null,
 };
 
 const fees = fc.record({

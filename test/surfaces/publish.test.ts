@@ -141,3 +141,38 @@ test("its old name posts nothing and says the new one", async () => {
   expect(code).toBe(64);
   expect(stderr).toContain("`receipts anchor` is named `receipts publish`");
 });
+
+test("the log's root is published once for its entries, and an audit finds an end that was cut off", async () => {
+  const { address } = privateKeyToAccount(market.devnet.privateKey);
+  const own = async (file: string, logRoots: ConfigInput["logRoots"]): Promise<string> =>
+    writeVariant(config, join(market.directory, file), (written) => (written.logRoots = logRoots));
+  const place = { network: "eip155:31337", name: "log" };
+  const rooted = await own("roots.config.json", { ...place, publisher: address });
+  const run = (...args: string[]) => runCli(["--config", rooted, ...args]);
+  await bought("honest", "attested");
+  expect((await run("audit")).stdout).toContain("No root of it is on chain: see proof402 log publish.");
+
+  const first = await run("log", "publish", "--yes", "--json");
+  const before = await sent();
+  const { entries, root } = JSON.parse(first.stdout) as { entries: number; root: string };
+  expect((await run("log", "publish", "--yes")).stdout).toBe("The chain has a root over all entries already.\n");
+  expect(await sent()).toBe(before);
+  expect(JSON.parse((await run("audit", "--json")).stdout)).toMatchObject({ ok: true, root: { entries, root } });
+
+  // Another database in the place of the one that was published.
+  const cut = await own("cut.config.json", { ...place, publisher: address });
+  const written = JSON.parse(await readFile(cut, "utf8")) as ConfigInput;
+  await writeFile(cut, JSON.stringify({ ...written, database: "begun-again.db" }));
+  const found = await runCli(["--config", cut, "audit", "--json"]);
+  expect([found.code, JSON.parse(found.stdout)]).toMatchObject([1, { ok: false, code: "log_behind_root", seq: 1 }]);
+  expect((await runCli(["--config", cut, "audit", "--no-roots"])).code).toBe(0);
+  expect(JSON.parse((await runCli(["--config", cut, "log", "publish", "--yes", "--json"])).stdout)).toMatchObject({
+    error: { code: "log_broken" },
+  });
+
+  const stranger = await own("stranger.config.json", { ...place, publisher: `0x${"11".repeat(20)}` });
+  const codeOf = async (file: string) =>
+    (JSON.parse((await runCli(["--config", file, "log", "publish", "--json"])).stdout) as { error: { code: string } })
+      .error.code;
+  expect([await codeOf(stranger), await codeOf(config)]).toEqual(["publisher_differs", "log_roots_not_configured"]);
+});

@@ -2,6 +2,7 @@ import type { Abi } from "ox/Abi";
 import { CHANNELS, DEPOSIT_COLLECTOR, type ChannelConfig } from "../../evidence/channel.ts";
 import { PERMIT2 } from "../../evidence/permit2.ts";
 import { encodeProofRecord, type ProofCall } from "./proof-calls.ts";
+import { encodeRootCall, type RootCall } from "./root-calls.ts";
 import { encodeValidation, type ValidationCall } from "./validation-calls.ts";
 import type { Address, Hex } from "../../evidence/bytes.ts";
 
@@ -26,7 +27,9 @@ export type OwnerCall =
   /** Writes to the configured Validation Registry, which moves no money. */
   | ValidationCall
   /** Has a proof checked on chain, which moves no money. */
-  | ProofCall;
+  | ProofCall
+  /** Writes to the contract of log roots, which moves no money. */
+  | RootCall;
 
 /** EIP-1559 fees in wei, and the account's next nonce. */
 export type Fees = {
@@ -115,6 +118,9 @@ export async function encodeCall(call: OwnerCall, authorization: Hex | null): Pr
       return encodeValidation(call);
     case "proof-record":
       return encodeProofRecord(call);
+    case "roots-deploy":
+    case "root-publish":
+      return encodeRootCall(call);
     default:
       return call satisfies never;
   }

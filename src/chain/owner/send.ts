@@ -301,6 +301,8 @@ const EFFECTS: Readonly<Record<OwnerCall["kind"], { money: "may-move" | "not-mov
   "validation-request": { money: "not-moved", effect: "It may still write to the registry, and moves no money." },
   "validation-response": { money: "not-moved", effect: "It may still write to the registry, and moves no money." },
   "proof-record": { money: "not-moved", effect: "It may still record the proof, and moves no money." },
+  "roots-deploy": { money: "not-moved", effect: "It may still put the contract there, and moves no money." },
+  "root-publish": { money: "not-moved", effect: "It may still publish the root, and moves no money." },
 };
 
 /** Another command has changed the ground of this one. */

@@ -6,6 +6,7 @@ import type { Db } from "../../storage/database.ts";
 import { immediate } from "../../storage/migrations.ts";
 import type { OwnerTransactionsTable } from "../../storage/tables.ts";
 import type { OwnerCall } from "./calls.ts";
+import { rootSubject } from "./root-calls.ts";
 
 /** What became of one of the owner's transactions. */
 export type OwnerOutcome =
@@ -45,7 +46,10 @@ export function subjectOf(wish: Wish, network: string): string {
     case "validation-response":
       return `${wish.registry} ${wish.requestHash}`;
     case "proof-record":
+    case "roots-deploy":
       return wishOf(wish);
+    case "root-publish":
+      return rootSubject(wish.name);
     default:
       return wish satisfies never;
   }
