@@ -46,6 +46,14 @@ export async function rightsProblem(path: string, denied: number): Promise<Unrea
   return modeProblem(status.mode, denied) ?? folderProblem(path);
 }
 
+/** Names the fault in the rights of others to the folder that a new file, with the folders above it, would be made in, or null. */
+export async function newFileProblem(path: string): Promise<Unread | null> {
+  const found = await folderProblem(path).catch(() => "missing" as const);
+  if (found !== "missing") return found;
+  const above = dirname(path);
+  return above === dirname(above) ? null : newFileProblem(above);
+}
+
 /** Windows has other rights than these bits. */
 const modeProblem = (mode: number, denied: number): Unread | null =>
   process.platform !== "win32" && (mode & denied) !== 0

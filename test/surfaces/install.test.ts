@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
@@ -201,6 +201,22 @@ describe("the command", () => {
     expect(await readFile(file, "utf8")).toContain(`  proof402:\n    enabled: true\n    type: stdio\n`);
     expect(await inHome("install", "--client", "goose", "--undo", "--yes")).toMatchObject({ code: 0 });
     expect(await readFile(file, "utf8")).toBe(own);
+  });
+
+  test("makes no file in a folder that everybody may write to, nor in a new folder there", async () => {
+    const open = await mkdtemp(join(tmpdir(), "proof402-open-"));
+    onTestFinished(() => rm(open, { recursive: true }));
+    const run = (file: string) =>
+      inHome("install", "--client", "cursor", "--file", join(open, file), "--no-check", "--yes", "--json");
+    await chmod(open, 0o777);
+    for (const file of ["mcp.json", join("new", "folder", "mcp.json")]) {
+      const refused = await run(file);
+      expect([refused.code, refused.stdout]).toEqual([1, expect.stringContaining('"file_unwritable"')]);
+    }
+    expect(await readdir(open)).toEqual([]);
+    // There no one exchanges another's file.
+    await chmod(open, 0o1777);
+    expect(await run("mcp.json")).toMatchObject({ code: 0 });
   });
 
   test("writes nothing if the server could not buy there, and says why", async () => {
