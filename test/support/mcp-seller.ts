@@ -57,6 +57,7 @@ export async function mcpSeller(
     },
     write = (id, result) => JSON.stringify({ jsonrpc: "2.0", id, result }),
     price = () => "2500",
+    describe = () => TOOL.description,
   }: {
     dialect?: Dialect;
     era?: "modern" | "legacy";
@@ -69,6 +70,8 @@ export async function mcpSeller(
     /** The text of the response to a call. */
     write?: (id: unknown, result: Fields) => string;
     price?: () => string;
+    /** What the list says of the tool at that time. */
+    describe?: () => string;
   } = {},
 ): Promise<McpSeller> {
   const sessions = new Set<string>();
@@ -174,7 +177,13 @@ export async function mcpSeller(
       if (method === "notifications/initialized") return new Response(null, { status: 202 });
     }
     if (method === "tools/list")
-      return send(JSON.stringify({ jsonrpc: "2.0", id, result: { ...complete, tools: [free, listed] } }));
+      return send(
+        JSON.stringify({
+          jsonrpc: "2.0",
+          id,
+          result: { ...complete, tools: [free, { ...listed, description: describe() }] },
+        }),
+      );
     if (method !== "tools/call" || message.params === undefined) return failed(-32_601);
     seller.texts.push(text);
     seller.calls.push(message.params);
