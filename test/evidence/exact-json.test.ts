@@ -110,6 +110,11 @@ describe("JSON whose numbers no reader rounds", () => {
     expect(parseStrictJson(`{"a":[${token}],"b":"${token}"}`)).toEqual({ a: [held], b: token });
   });
 
+  it("reads a number of a million digits", () => {
+    const long = `1${"0".repeat(1_000_000)}1e5`;
+    expect(parseStrictJson(`[${long},1.5]`)).toEqual([long, 1.5]);
+  });
+
   it("leaves text that is no JSON, and JSON without such numbers, as they are", () => {
     fc.assert(fc.property(fc.string({ unit: "binary" }), (text) => exactJsonText(`${text}NaN`) === `${text}NaN`));
     expect(() => parseStrictJson('{"a":9007199254740993')).toThrow(SyntaxError);
