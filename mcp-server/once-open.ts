@@ -1,6 +1,6 @@
 import type { Buyer } from "proof402";
 
-/** A buyer that is opened at the first call that needs it, and again after that failed. */
+/** A buyer opened at the first call in need of it, and again after a failure. */
 export type OnceOpen = {
   buyer: () => Promise<Buyer>;
   /** Closes it if it was opened. Never rejects. */

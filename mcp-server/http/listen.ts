@@ -191,7 +191,7 @@ async function readJson(incoming: IncomingMessage): Promise<{ body: unknown } | 
   }
 }
 
-/** What goes on to the protocol: all but the token, which no handler needs. */
+/** The headers for the protocol: all but the token. No handler needs it. */
 function headersOf({ headersDistinct }: IncomingMessage): Headers {
   const headers = new Headers();
   for (const [name, values = []] of Object.entries(headersDistinct))

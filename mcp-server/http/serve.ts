@@ -22,7 +22,7 @@ const PATH = "/mcp";
 const MOST_AT_ONCE = 128;
 /** How often the clients are looked at without a request, ms. */
 const LOOK_MS = 1000;
-/** Calls that are told to stop have so long to say what became of their money, ms. */
+/** Time for stopped calls to say the fate of their money, ms. */
 const PATIENCE_MS = 5000;
 
 /** A server of MCP over HTTP. */
