@@ -1,6 +1,5 @@
 import { ResourceNotFoundError, ResourceTemplate, type McpServer } from "@modelcontextprotocol/server";
 import type { Buyer } from "proof402";
-import { Proof402Error } from "proof402/tools";
 
 const SCHEME = "decision://";
 const LISTED = 50;
@@ -34,6 +33,12 @@ export function offerDecisions(server: McpServer, buyer: () => Promise<Buyer>): 
   );
 }
 
+/** The code of an error of ours, else null. Loads the errors' class no earlier than there is an error. */
+export async function codeOf(error: unknown): Promise<string | null> {
+  const { Proof402Error } = await import("proof402/tools");
+  return Proof402Error.isInstance(error) ? error.code : null;
+}
+
 /** Ids that begin so, the newest first. */
 export const completed = (known: readonly { id: string }[], begun: string): string[] =>
   known.flatMap(({ id }) => (id.startsWith(begun) ? [id] : [])).slice(0, COMPLETED);
@@ -43,7 +48,7 @@ async function recent(buyer: () => Promise<Buyer>, limit: number) {
     return await (await buyer()).decisions({ limit });
   } catch (error) {
     // Clients list at their start: without a configuration there are none, and the tools say what is missing.
-    if (Proof402Error.isInstance(error)) return [];
+    if ((await codeOf(error)) !== null) return [];
     throw error;
   }
 }
@@ -52,8 +57,7 @@ async function read(buyer: () => Promise<Buyer>, uri: URL, id: string) {
   try {
     return await (await buyer()).decision(id);
   } catch (error) {
-    if (Proof402Error.isInstance(error) && error.code === "decision_not_found")
-      throw new ResourceNotFoundError(uri.href);
+    if ((await codeOf(error)) === "decision_not_found") throw new ResourceNotFoundError(uri.href);
     throw error;
   }
 }

@@ -1,9 +1,10 @@
 import { Transform, type Readable } from "node:stream";
-import { exactJsonText } from "proof402/tools";
 
 /** Longest line that is read ahead, bytes: as much as its reader takes. It refuses the rest of a longer one. */
 const MOST_BYTES = 10 * 1024 * 1024;
 const NEWLINE = 0x0a;
+/** A sign of a number beyond a double, somewhere in a line. */
+const MAYBE_LONG = /[0-9]{16}|[0-9][eE]/;
 
 /**
  * A stream of one JSON message a line, with each number as text that its reader would round. Ends and fails with its source. The
@@ -18,19 +19,22 @@ export function exactInput(source: Readable): Transform {
     size = 0;
     return line;
   };
+  const read = async (exact: Transform, chunk: Buffer): Promise<void> => {
+    let from = 0;
+    for (let end = chunk.indexOf(NEWLINE); end !== -1; end = chunk.indexOf(NEWLINE, from)) {
+      begun.push(chunk.subarray(from, end));
+      size += end - from;
+      from = end + 1;
+      exact.push(`${await exactly(take().toString("utf8"))}\n`);
+    }
+    begun.push(chunk.subarray(from));
+    size += chunk.length - from;
+    if (size > MOST_BYTES) exact.push(take());
+  };
   const exact = new Transform({
     transform(chunk: Buffer, _encoding, done) {
-      let from = 0;
-      for (let end = chunk.indexOf(NEWLINE); end !== -1; end = chunk.indexOf(NEWLINE, from)) {
-        begun.push(chunk.subarray(from, end));
-        size += end - from;
-        from = end + 1;
-        this.push(`${exactJsonText(take().toString("utf8"))}\n`);
-      }
-      begun.push(chunk.subarray(from));
-      size += chunk.length - from;
-      if (size > MOST_BYTES) this.push(take());
-      done();
+      // oxlint-disable-next-line promise/no-callback-in-promise -- a stream's part is told to be done by its callback
+      read(this, chunk).then(() => done(), done);
     },
     flush(done) {
       done(null, take());
@@ -40,3 +44,7 @@ export function exactInput(source: Readable): Transform {
   source.once("close", () => exact.end());
   return source.pipe(exact);
 }
+
+/** The line with such numbers as texts. A line without one loads nothing. */
+const exactly = async (line: string): Promise<string> =>
+  MAYBE_LONG.test(line) ? (await import("proof402/tools")).exactJsonText(line) : line;

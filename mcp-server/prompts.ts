@@ -1,9 +1,8 @@
 import { completable, type McpServer } from "@modelcontextprotocol/server";
 import * as z from "zod";
 import type { Buyer } from "proof402";
-import { Proof402Error } from "proof402/tools";
 import { ICON } from "./card.ts";
-import { completed } from "./decisions.ts";
+import { codeOf, completed } from "./decisions.ts";
 
 const RECEIPTS = 200;
 const MODELS = 20;
@@ -15,7 +14,7 @@ export function offerPrompts(server: McpServer, buyer: () => Promise<Buyer>): vo
       return await look(await buyer());
     } catch (error) {
       // A completion is a convenience: without a configuration there is none.
-      if (Proof402Error.isInstance(error)) return [];
+      if ((await codeOf(error)) !== null) return [];
       throw error;
     }
   };

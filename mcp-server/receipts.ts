@@ -5,8 +5,7 @@ import {
   type McpServer,
 } from "@modelcontextprotocol/server";
 import type { Buyer, Receipt } from "proof402";
-import { Proof402Error } from "proof402/tools";
-import { completed } from "./decisions.ts";
+import { codeOf, completed } from "./decisions.ts";
 
 const SCHEME = "receipt://";
 const LISTED = 50;
@@ -89,7 +88,7 @@ async function recent(buyer: () => Promise<Buyer>, limit: number): Promise<Recei
     return await (await buyer()).listReceipts({ limit });
   } catch (error) {
     // Clients list at their start: without a configuration there are no receipts, and the tools say what is missing.
-    if (Proof402Error.isInstance(error)) return [];
+    if ((await codeOf(error)) !== null) return [];
     throw error;
   }
 }
@@ -101,8 +100,7 @@ async function read(buyer: () => Promise<Buyer>, uri: URL, id: string): Promise<
     const { serializeReceipt } = await import("proof402/verify");
     return new TextDecoder().decode(serializeReceipt(receipt));
   } catch (error) {
-    if (Proof402Error.isInstance(error) && error.code === "receipt_not_found")
-      throw new ResourceNotFoundError(uri.href);
+    if ((await codeOf(error)) === "receipt_not_found") throw new ResourceNotFoundError(uri.href);
     throw error;
   }
 }

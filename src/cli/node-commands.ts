@@ -1,6 +1,6 @@
 import { Option, type Command } from "commander";
 import type { PRESETS } from "../config/new-config.ts";
-import { SETUPS, WEIGHTS } from "../evidence/groth16.ts";
+import { SETUPS, WEIGHTS } from "../evidence/groth16-words.ts";
 import { PEERS } from "../peers.ts";
 import type { Lazily } from "./lazily.ts";
 

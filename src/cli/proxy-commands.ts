@@ -1,5 +1,5 @@
 import { Option, type Command } from "commander";
-import { ASSURANCES } from "../receipts/schema.ts";
+import { ASSURANCES } from "../receipts/words.ts";
 import { CLIENTS } from "./connect/clients.ts";
 import type { Lazily } from "./lazily.ts";
 

@@ -2,7 +2,7 @@ import { Option, type Command } from "commander";
 import { Proof402Error } from "../errors.ts";
 import { forReceipts } from "./for-receipts.ts";
 import type { Lazily } from "./lazily.ts";
-import { VERDICTS } from "../receipts/schema.ts";
+import { VERDICTS } from "../receipts/words.ts";
 
 /** Adds `receipts` and its commands. Each loads its module when it runs. */
 export function addReceiptCommands(program: Command, lazily: Lazily): void {

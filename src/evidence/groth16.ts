@@ -1,4 +1,5 @@
 import { sha256, toHex } from "./bytes.ts";
+import { SETUPS, WEIGHTS } from "./groth16-words.ts";
 
 /** Order of BN254's groups, and so of the field that circuits compute in (EIP-196, EIP-197). */
 export const BN254_R = 21888242871839275222246405745257275088548364400416034343698204186575808495617n;
@@ -7,14 +8,7 @@ export const BN254_R = 218882428718392752222464057452572750885483644004160343436
 export const PROVED_HEADS = ["linear", "softmax", "sigmoid", "argmax"] as const;
 export type ProvedHead = (typeof PROVED_HEADS)[number];
 
-/**
- * Who could forge. `development`: one machine made the key and could have kept what it was made from. `ceremony`: several
- * parties did, of whom one honest one is enough.
- */
-export const SETUPS = ["development", "ceremony"] as const;
-
-/** How a model's weights stand in its circuit: in the key's points, in the constraints, or secret behind a commitment. */
-export const WEIGHTS = ["folded", "constant", "committed"] as const;
+export { SETUPS, WEIGHTS };
 
 /** One output tensor of a proved model: which of the proved numbers it is made of, and how. */
 export type ProvedOutput = {

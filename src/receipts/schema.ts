@@ -9,6 +9,7 @@ import { fallbackEvidence, tlsEvidence, transferEvidence } from "./transfer-sche
 import { gatewaySignatureEvidence, oysterSignatureEvidence, teeSignatureEvidence } from "./signature-schema.ts";
 import { ezklEvidence, groth16Evidence } from "./proof-schema.ts";
 import { replayEvidence, type replayedOutputs } from "./replay-schema.ts";
+import { ASSURANCES, VERDICTS } from "./words.ts";
 
 /** Evidence appended after delivery, and the receipt's appraisals. KEPT_FREE comes on top. */
 export const MAX_LATER = 64;
@@ -183,8 +184,7 @@ export const laterSchema = z.strictObject({ at: instant, evidence: evidenceSchem
 
 /** `reported`: a file tells of the chain what this verifier has not read there itself. Only `pass` is a pass. */
 export const STATUSES = ["pass", "fail", "skip", "pending", "reported", "unsupported"] as const;
-export const ASSURANCES = ["none", "signed", "attested", "proven"] as const;
-export const VERDICTS = ["verified", "pending", "failed", "unverified"] as const;
+export { ASSURANCES, VERDICTS };
 
 /** One layer's outcome: a stable machine code and one sentence. */
 export const layerResultSchema = z.strictObject({

@@ -1,3 +1,5 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Client } from "@modelcontextprotocol/client";
@@ -21,6 +23,11 @@ async function startAndList(args: readonly string[], rss: number[]): Promise<voi
   await client.close();
 }
 
+/** Runs a program of Node to its end. */
+async function run(args: readonly string[]): Promise<void> {
+  await once(spawn(process.execPath, args, { stdio: "ignore" }), "exit");
+}
+
 function residentKilobytes(pid: number | null): number {
   try {
     return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? Number.NaN);
@@ -40,10 +47,17 @@ export async function benchMcp(rounds: number): Promise<Line[]> {
     { rounds, warmup: 2 },
   );
   const { bare = Number.NaN, ours = Number.NaN } = times;
-  const megabytes = (values: number[]): string => `${(median(values) / 1024).toFixed(0)} MB`;
+  const megabytes = (values: number[]): number => median(values) / 1024;
+  const help = await interleaved(
+    { empty: () => run(["-e", "0"]), help: () => run([CLI, "--help"]) },
+    { rounds, warmup: 2 },
+  );
   return [
     row("MCP stdio, bare SDK server: start to tools/list", bare),
-    row("MCP stdio, proof402 mcp: start to tools/list", ours, { base: { name: "bare", ms: bare, target: 1.5 } }),
-    `  resident memory then: bare ${megabytes(memory.bare)}, proof402 ${megabytes(memory.ours)}`,
+    row("MCP stdio, proof402 mcp: start to tools/list", ours, { base: { name: "bare", ms: bare, target: 1.2 } }),
+    row("  bare SDK server: resident memory then", megabytes(memory.bare), { unit: "MB" }),
+    row("  proof402 mcp: resident memory then", megabytes(memory.ours), { unit: "MB", under: 110 }),
+    row("node -e 0", help["empty"] ?? Number.NaN),
+    row("proof402 --help", help["help"] ?? Number.NaN, { under: 80 }),
   ];
 }

@@ -37,6 +37,8 @@ export function median(values: readonly number[]): number {
 export type Row = {
   name: string;
   ms: number;
+  /** What `ms` counts, if it is no time. */
+  unit?: "MB";
   cpuMs: number | null;
   megabytesPerSecond: number | null;
   ratio: { to: string; is: number } | null;
@@ -53,31 +55,41 @@ type Beside = {
   cpu?: number;
   /** The most it may take, ms: of CPU if that is measured. */
   under?: number | undefined;
+  unit?: "MB";
   /** The bytes that it reads, and the fewest megabytes a second. */
   reads?: { bytes: number; target: number };
 };
 
 /** A row of a median, with what it is measured by. */
-export function row(name: string, ms: number, { base, cpu, under, reads }: Beside = {}): Row {
+export function row(name: string, ms: number, { base, cpu, under, reads, unit }: Beside = {}): Row {
   const ratio = base === undefined ? null : { to: base.name, is: ms / base.ms };
   const speed = reads === undefined ? null : reads.bytes / 1000 / ms;
   const [target, holds] =
     reads !== undefined
       ? [`at least ${reads.target} MB/s`, (speed ?? 0) >= reads.target]
       : under !== undefined
-        ? [`under ${under} ms`, (cpu ?? ms) < under]
+        ? [`under ${under} ${unit ?? "ms"}`, (cpu ?? ms) < under]
         : base?.target !== undefined
           ? [`at most ${base.target.toFixed(2)} x`, (ratio?.is ?? Infinity) <= base.target]
           : [null, null];
-  return { name, ms, cpuMs: cpu ?? null, megabytesPerSecond: speed, ratio, target, holds };
+  return {
+    name,
+    ms,
+    ...(unit === undefined ? {} : { unit }),
+    cpuMs: cpu ?? null,
+    megabytesPerSecond: speed,
+    ratio,
+    target,
+    holds,
+  };
 }
 
 /** A line as it is printed. */
 export function textOf(line: Line): string {
   if (typeof line === "string") return line;
-  const { name, ms, cpuMs, megabytesPerSecond, ratio, target, holds } = line;
+  const { name, ms, unit = "ms", cpuMs, megabytesPerSecond, ratio, target, holds } = line;
   return [
-    `  ${name.padEnd(54)} ${ms.toFixed(2).padStart(9)} ms`,
+    `  ${name.padEnd(54)} ${ms.toFixed(2).padStart(9)} ${unit}`,
     cpuMs === null ? "" : `, ${cpuMs.toFixed(2)} ms of CPU`,
     megabytesPerSecond === null ? "" : `  ${megabytesPerSecond.toFixed(0)} MB/s`,
     ratio === null ? "" : `  ${ratio.is.toFixed(2)} x ${ratio.to}`,

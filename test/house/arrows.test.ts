@@ -162,6 +162,16 @@ describe("the arrows of the house", () => {
     expect([...files].filter((file) => ["node", "devnet"].includes(roomOf(file) ?? ""))).toEqual([]);
   });
 
+  it("a host waits for no code of a tool while it lists them, and help for no schema", () => {
+    const listing = loadedWith("src/cli/mcp.ts", house);
+    expect([...listing.files]).toContain("mcp-server/server.ts");
+    expect([...listing.files].filter((file) => ["tools", "buyer", "receipts"].includes(roomOf(file) ?? ""))).toEqual(
+      [],
+    );
+    const { packages } = loadedWith("src/cli/program.ts", house);
+    expect([...packages].filter((name) => !name.startsWith("node:"))).toEqual(["commander"]);
+  });
+
   it.each([
     ["src/index.ts", []],
     ["src/verify/index.ts", []],
