@@ -12,11 +12,16 @@ import * as z from "zod";
 import type { ApprovalDecision, ApprovalRequest } from "proof402";
 import { Proof402Error } from "proof402/tools";
 
-/**
- * Opens the owner's pages of payments: gives the address of one by the id it waits under. Null if there are none to open. The
- * holder of an address answers for the owner.
- */
-export type ApprovalPage = () => Promise<((id: string) => string) | null>;
+/** The owner's pages of payments that wait, each by the id it waits under. */
+export type PaymentPages = {
+  /** The address of a payment's page, until unix ms. Its holder answers for the owner. An earlier address of the payment ends. */
+  address(id: string, endsAt: number): string;
+  /** Ends a payment's address, and the sessions begun by it. */
+  end(id: string): void;
+};
+
+/** Opens the owner's pages of payments. Null if there are none to open. */
+export type ApprovalPage = () => Promise<PaymentPages | null>;
 
 /** A question to a person: in the client's own form, or on the page of the payment that waits under `id`. */
 export type Question = { request: ApprovalRequest; page: { id: string; url: string } | null };
@@ -35,10 +40,10 @@ const answerSchema = z.object({ approve: z.boolean() });
 const LIFETIME_SECONDS = 600;
 
 /**
- * Reads the person's answer to the present question; null if they answered another one. Throws Proof402Error `approval_failed` for
- * an answer that cannot be read.
+ * The person's answer to a question, and whether that was the present one. `read` throws Proof402Error `approval_failed` for an
+ * answer that cannot be read.
  */
-export type Decide = (request: ApprovalRequest) => Answer | null;
+export type Answered = { isPresent: boolean; page: string | null; read: () => Answer };
 
 /**
  * Asks for approvals over MCP in both eras: `input_required` results, or elicitation pushed to clients of 2025. A
@@ -47,7 +52,10 @@ export type Decide = (request: ApprovalRequest) => Answer | null;
 export type Approvals = {
   codec: RequestStateCodec<Asked>;
   /** The answer this round of the call came with, if it is one to a question about the same tool and arguments. */
-  answered(context: ServerContext, call: string): { idempotencyKey: string; decide: Decide } | null;
+  answered(
+    context: ServerContext,
+    call: string,
+  ): { idempotencyKey: string; to(request: ApprovalRequest): Answered } | null;
   ask(question: Question, call: string): Promise<InputRequiredResult>;
   /**
    * Asks a client of 2025 while the call waits. `done` tells it that the page was answered. Throws Proof402Error
@@ -83,7 +91,7 @@ function answerIn(answers: unknown, request: ApprovalRequest, page: string | nul
 const failed = ({ idempotencyKey }: ApprovalRequest, message: string, cause?: unknown): Proof402Error =>
   new Proof402Error("approval_failed", message, {
     idempotencyKey,
-    next: "Nothing was approved. Call again with this idempotency_key where a person can be asked.",
+    next: "No approval of it stands. Call again with this idempotency_key where a person can be asked.",
     cause,
   });
 
@@ -98,9 +106,11 @@ export function createApprovals(): Approvals {
       if (state?.call !== call) return null;
       return {
         idempotencyKey: state.idempotencyKey,
-        // An answer to another offer than the present one is no answer: the person is asked again.
-        decide: (request) =>
-          request.digest === state.asked ? answerIn(mcpReq.inputResponses, request, state.page) : null,
+        to: (request) => ({
+          isPresent: request.digest === state.asked,
+          page: state.page,
+          read: () => answerIn(mcpReq.inputResponses, request, state.page),
+        }),
       };
     },
     async ask(question, call) {

@@ -7,7 +7,7 @@ import {
 } from "@modelcontextprotocol/server";
 import type { ApprovalDecision, ApprovalRequest, OwnersWord } from "proof402";
 import type { ToolContext } from "proof402/tools";
-import type { ApprovalPage, Approvals, Question } from "./approval.ts";
+import type { Answer, ApprovalPage, Approvals, Question } from "./approval.ts";
 
 /** How often a client hears that its call still waits for the page's answer, ms. */
 const TELL_MS = 10_000;
@@ -51,17 +51,40 @@ export function askingOf(
       clearInterval(timer);
     }
   };
+  /** Ends the question on a page if the client's answer is any but to open it: no yes given there outlives the answer. */
+  const ending = async (owner: OwnersWord, id: string | null, read: () => Promise<Answer>): Promise<Answer> => {
+    const end = async (how: Parameters<OwnersWord["end"]>[1]): ReturnType<OwnersWord["end"]> => {
+      if (id === null) return how === "declined" ? how : "cancelled";
+      (await approvalPage?.())?.end(id);
+      return owner.end(id, how);
+    };
+    const answer = await read().catch(async (error: unknown): Promise<Answer> => {
+      if ((await end("withdrawn")) === "declined") return { decision: "declined" };
+      throw error;
+    });
+    if ("opened" in answer || answer.decision === "approved") return answer;
+    return { decision: await end(answer.decision === "declined" ? "declined" : "withdrawn") };
+  };
   const approve: ToolContext["approve"] = async (request, owner) => {
-    const given = answered?.decide(request) ?? null;
-    if (given !== null) return "opened" in given ? wait(owner, given.opened) : given.decision;
-    const addressOf = (await openPage?.()) ?? null;
-    if (addressOf !== null) {
+    const given = answered?.to(request);
+    if (given !== undefined) {
+      const answer = await ending(owner, given.page, () => Promise.resolve(given.read()));
+      // An answer to another offer than the present one is no answer: the person is asked again.
+      if (given.isPresent) return "opened" in answer ? wait(owner, answer.opened) : answer.decision;
+    }
+    const pages = (await openPage?.()) ?? null;
+    if (pages !== null) {
       const word = await owner.ask();
       if (word.kind !== "waits") return word.kind;
-      page = { id: word.id, url: addressOf(word.id) };
+      page = { id: word.id, url: pages.address(word.id, word.endsAt) };
     } else if (!modes.form) return "leave";
     if (era === "modern") return "ask_later";
-    const { answer, done } = await approvals.push(server, context, { request, page });
+    let done = (): Promise<void> => Promise.resolve();
+    const answer = await ending(owner, page?.id ?? null, async () => {
+      const pushed = await approvals.push(server, context, { request, page });
+      ({ done } = pushed);
+      return pushed.answer;
+    });
     if ("decision" in answer) return answer.decision;
     return wait(owner, answer.opened).finally(() => void done());
   };

@@ -3,7 +3,7 @@
  *
  * @module
  */
-export type { ApprovalPage } from "./approval.ts";
+export type { ApprovalPage, PaymentPages } from "./approval.ts";
 export type { Proof402ServerOptions } from "./call.ts";
 export { checkGuard, type CheckedTool } from "./guard/check.ts";
 export { serveGuard, type GuardedServer, type GuardServeOptions } from "./guard/serve.ts";

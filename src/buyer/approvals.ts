@@ -3,7 +3,7 @@ import { immediate } from "../storage/migrations.ts";
 import type { Db } from "../storage/database.ts";
 import type { ApprovalsTable } from "../storage/tables.ts";
 import { Proof402Error } from "../errors.ts";
-import type { Word } from "./owners-word.ts";
+import type { Ending, Word } from "./owners-word.ts";
 import type { ApprovalRequest } from "./types.ts";
 
 /** How long a question waits for its answer, and an answer for its call, seconds. */
@@ -107,6 +107,23 @@ export async function awaitWord(
     await sleep(LOOK_MS, undefined, { signal });
   }
 }
+
+/**
+ * Ends a question: declined, or withdrawn unless the owner has declined it. A yes is used by one call or ended, never both. Gives the state before;
+ * null if no question waits under this id.
+ */
+export const endQuestion = (db: Db, id: string, how: Ending): Promise<ApprovalsTable["state"] | null> =>
+  immediate(db, async (tx) => {
+    const row = await tx.selectFrom("approvals").select("state").where("id", "=", id).executeTakeFirst();
+    if (row === undefined) return null;
+    if (row.state === "open" || row.state === "approved")
+      await (
+        how === "declined"
+          ? tx.updateTable("approvals").set({ state: "declined" }).where("id", "=", id)
+          : tx.deleteFrom("approvals").where("id", "=", id)
+      ).execute();
+    return row.state;
+  });
 
 /** Drops the oldest question to the seller with the most of them, if there are too many: questions to others stay. */
 async function makeRoom(tx: Db): Promise<void> {

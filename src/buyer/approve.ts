@@ -4,13 +4,13 @@ import { Proof402Error } from "../errors.ts";
 import { chainName, moneyText } from "../chain/money-text.ts";
 import { readAttempts } from "../payment/journal.ts";
 import { stillAtStake } from "../payment/judge.ts";
-import { APPROVAL_SECONDS, awaitWord, takeWord, type Pending } from "./approvals.ts";
+import { APPROVAL_SECONDS, awaitWord, endQuestion, takeWord, type Pending } from "./approvals.ts";
 import { aborted, type Call } from "./call.ts";
 import type { Candidate } from "../market/choose.ts";
 import type { BuyerContext } from "./context.ts";
 import { moneyOf } from "./money.ts";
 import type { Quote } from "./quote.ts";
-import type { OwnersWord, Word } from "./owners-word.ts";
+import type { Ending, OwnersWord, Word } from "./owners-word.ts";
 import type { ApprovalRequest } from "./types.ts";
 
 /**
@@ -62,7 +62,7 @@ export async function approve(
   const pending = { question: request, alike: toHex(canonicalSha256(asked)), input: call.request.input };
   const needs = `${units(inAll)} needs a person's approval`;
   const details = { amount: inAll.toString(), approveAbove: asset.approveAbove ?? null };
-  const owner = ownersWord(ctx, call, { pending, needs, details });
+  const { owner, takenBack } = ownersWord(ctx, call, { pending, needs, details });
   const decision =
     call.options.approve === undefined ? "leave" : await whileWanted(call, call.options.approve(request, owner));
   if (decision === "approved") return true;
@@ -80,22 +80,28 @@ export async function approve(
     });
   }
   if (decision === "cancelled") {
-    throw new Proof402Error("approval_cancelled", "The question about this payment was closed without an answer.", {
-      idempotencyKey: call.key,
-      next: "Nothing was decided. Ask the person if the question should come again; if so, call with the same idempotency key.",
-    });
+    const so = takenBack() ? ", so the yes given on its page was taken back" : "";
+    throw new Proof402Error(
+      "approval_cancelled",
+      `The question about this payment was closed without an answer${so}.`,
+      {
+        idempotencyKey: call.key,
+        next: "Nothing is decided. Ask the person if the question should come again; if so, call with the same idempotency key.",
+      },
+    );
   }
   throw declined(request);
 }
 
-/** The owner's word on this call's question, for surfaces that have it answered elsewhere. */
+/** The owner's word on this call's question, for surfaces that have it answered elsewhere, and whether a yes was taken back. */
 function ownersWord(
   { db, clock }: BuyerContext,
   call: Call,
   { pending, needs, details }: { pending: Pending; needs: string; details: Record<string, string | null> },
-): OwnersWord {
+): { owner: OwnersWord; takenBack: () => boolean } {
   const { asking: signal } = call;
-  return {
+  let takenBack = false;
+  const owner: OwnersWord = {
     ask: () => takeWord(db, pending, clock().getTime()),
     async wait(id) {
       const word = await awaitWord(db, id, { pending, clock, signal }).catch((error: unknown) => {
@@ -109,8 +115,27 @@ function ownersWord(
         details,
       });
     },
+    async end(id, how) {
+      const was = await endQuestion(db, id, how);
+      if (was === "used") throw usedMeanwhile(call, how);
+      takenBack ||= was === "approved" && how === "withdrawn";
+      return how === "declined" || was === "declined" ? "declined" : "cancelled";
+    },
   };
+  return { owner, takenBack: () => takenBack };
 }
+
+/** The error of a call with a yes that another call of its key has used: that one may pay. */
+const usedMeanwhile = ({ key }: Call, how: Ending): Proof402Error =>
+  new Proof402Error(
+    how === "declined" ? "approval_declined" : "approval_cancelled",
+    "The question about this payment was closed, but another call with its key had used the yes given on its page.",
+    {
+      idempotencyKey: key,
+      money: "may-move",
+      next: "Call again with the same idempotency key: it tells what became of that payment, and nothing is paid twice.",
+    },
+  );
 
 /**
  * The error of a call without a person to ask. An agent may read it and have a shell: it names no command that would approve

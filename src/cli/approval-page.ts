@@ -1,3 +1,4 @@
+import type { ApprovalPage } from "../../mcp-server/approval.ts";
 import type { Dashboard } from "../dashboard/serve.ts";
 import { missingPeers, PEERS } from "../peers.ts";
 import { note, type GlobalOptions } from "./globals.ts";
@@ -5,8 +6,8 @@ import { configOf } from "./session.ts";
 
 /** The owner's pages beside a server of tools, for its owner's own clients: opened at the first payment that waits. */
 export type ApprovalPages = {
-  /** Gives the address of one payment's page. Null if the pages cannot be served. */
-  open: () => Promise<((id: string) => string) | null>;
+  /** Gives null if the pages cannot be served. */
+  open: ApprovalPage;
   close: () => Promise<void>;
 };
 
@@ -22,7 +23,7 @@ export function approvalPages(options: GlobalOptions): ApprovalPages {
       if (missingPeers(PEERS.open).length > 0) return null;
       try {
         const pages = await (opened ??= serve());
-        return (id) => pages.approvalUrl(id);
+        return { address: (id, endsAt) => pages.approvalUrl(id, endsAt), end: (id) => pages.endApproval(id) };
       } catch (error) {
         // The next payment that waits may find it mended.
         opened = null;

@@ -36,8 +36,15 @@ export async function mcpHttp(options: HttpCommand, command: Command): Promise<n
     const token = await openToken(tokenFile, "mcp");
     const tokenSha256 = createHash("sha256").update(token).digest("hex");
     const pages = approvalPages(rest);
-    // The owner's client alone: the holder of an approval's address answers for the owner.
-    const owner: McpClient = { name: OWNER, tokenSha256, scopes: SCOPES, approvalPage: pages.open };
+    // The owner's client alone: the holder of an approval's address answers for the owner. The page is on this machine's own address,
+    // so clients elsewhere are asked in forms: another program may serve that address on their machine.
+    const isHere = LOOPBACK.includes(host) && allowHosts.length === 0;
+    const owner: McpClient = {
+      name: OWNER,
+      tokenSha256,
+      scopes: SCOPES,
+      ...(isHere ? { approvalPage: pages.open } : {}),
+    };
     const file = clientsPath(options.clients, rest);
     const { clients, now } = await openClients(owner, file, { named: options.clients !== undefined });
     const served = await serveMcpHttp(() => openFor(rest), { host, port, clients: now, allowHosts, allowOrigins });

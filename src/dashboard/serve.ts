@@ -21,9 +21,11 @@ export type Dashboard = {
   readonly url: string;
   /**
    * The page of one payment that waits, by the id of `approval_required`'s details, with a token of its own. It signs in once,
-   * within the question's time, to see and answer this payment and nothing else.
+   * until `endsAt` (unix ms; in an hour), to see and answer this payment and nothing else. An earlier address of the payment ends.
    */
-  approvalUrl(id: string): string;
+  approvalUrl(id: string, endsAt?: number): string;
+  /** Ends the address of one payment's page, and the sessions begun by it. */
+  endApproval(id: string): void;
   /** Takes no more requests, and resolves once the last answer is out. */
   close(): Promise<void>;
 };
@@ -71,10 +73,11 @@ export async function serveDashboard({
     get url() {
       return urlNow();
     },
-    approvalUrl(id) {
-      const ticket = sessions.ticket(id, clock().getTime() + APPROVAL_SECONDS * 1000);
+    approvalUrl(id, endsAt = clock().getTime() + APPROVAL_SECONDS * 1000) {
+      const ticket = sessions.ticket(id, endsAt);
       return `${origin}/approvals/${encodeURIComponent(id)}#${ticket}`;
     },
+    endApproval: (id) => sessions.end(id),
     async close() {
       watch.stop();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));

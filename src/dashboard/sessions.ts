@@ -21,15 +21,19 @@ export type Seal = "good" | "used" | "wrong";
 export type Sessions = {
   /** The owner's token: the printed address has it after the `#`. It signs in once; another one is valid from then on. */
   token(): string;
-  /** A token for the page of one payment. It signs in once, until this time, unix ms. */
+  /** A token for the page of one payment. It signs in once, until this time, unix ms. An earlier one of the payment ends. */
   ticket(approval: string, endsAt: number): string;
+  /** Ends the token and the sessions of one payment. */
+  end(approval: string): void;
   /** Uses a token up: its session, and the secret for its cookie. Null for a token that is wrong, used or too old. */
   signIn(token: string, now: number): { cookie: string; session: Session } | null;
   find(cookie: string, now: number): Session | null;
 };
 
-/** Sessions at once, and tokens for payments. The oldest ends when one more begins. */
+/** Sessions at once. The oldest ends when one more begins. */
 const MOST = 32;
+/** Tokens at once, one a payment: an agent's questions draw them. The oldest ends when one more is drawn. */
+const MOST_TICKETS = 256;
 /** How long a form can be sent after its page was made, ms. */
 const FORM_MS = 60 * 60_000;
 
@@ -57,16 +61,21 @@ export function openSessions(onUse: () => void = () => undefined): Sessions {
     token: () => token,
     ticket(approval, endsAt) {
       const drawn = secret();
-      makeRoom(tickets);
+      drop(tickets, approval);
+      makeRoom(tickets, MOST_TICKETS);
       tickets.set(nameOf(drawn), { approval, endsAt });
       return drawn;
+    },
+    end(approval) {
+      drop(tickets, approval);
+      drop(sessions, approval);
     },
     signIn(given, now) {
       const used = use(given);
       if (used === null || used.endsAt <= now) return null;
       const cookie = secret();
       const session = { ...used, key: randomBytes(32), streams: 0, used: new Map<string, number>() };
-      makeRoom(sessions);
+      makeRoom(sessions, MOST);
       sessions.set(nameOf(cookie), session);
       if (used.approval === null) onUse();
       return { cookie, session };
@@ -78,9 +87,13 @@ export function openSessions(onUse: () => void = () => undefined): Sessions {
   };
 }
 
-function makeRoom(kept: Map<string, unknown>): void {
+function drop(kept: Map<string, Pick<Session, "approval">>, approval: string): void {
+  for (const [name, one] of kept) if (one.approval === approval) kept.delete(name);
+}
+
+function makeRoom(kept: Map<string, unknown>, most: number): void {
   const oldest = kept.keys().next();
-  if (kept.size >= MOST && oldest.done !== true) kept.delete(oldest.value);
+  if (kept.size >= most && oldest.done !== true) kept.delete(oldest.value);
 }
 
 /** A seal for one form, good once, for an hour, and for this purpose alone: the words of all that the person is shown. */

@@ -1,5 +1,10 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { createInterface } from "node:readline";
 import { Client as LegacyClient } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport as LegacyStdio } from "@modelcontextprotocol/sdk/client/stdio.js";
+import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { ElicitRequestSchema } from "@modelcontextprotocol/sdk/types.js";
 import { Client } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
@@ -167,15 +172,23 @@ type Opening = {
   messages: string[];
   answer: "approved" | "declined" | "nothing";
   pressed?: Promise<void>;
+  /** What the client says once the person has answered on the page. It says that it opened the address at once, if absent. */
+  after?: "decline" | "cancel" | "failing";
 };
+type Pressed = { action: "accept" | "decline" | "cancel" };
 
 /** Takes a question, goes to its page as a browser does and answers there. */
-function openPage(opening: Opening, params: object): { action: "accept" | "decline" } {
+async function openPage(opening: Opening, params: object): Promise<Pressed> {
   const { mode, message, url } = params as { mode: string; message: string; url: string };
   expect(mode).toBe("url");
   opening.urls.push(url);
   opening.messages.push(message);
   if (opening.answer === "nothing") return { action: "decline" };
+  if (opening.after !== undefined) {
+    await answerOn(url, opening.answer);
+    if (opening.after === "failing") throw new Error("the window is gone");
+    return { action: opening.after };
+  }
   // Like a browser's: the client has answered that it opened the address before the person presses.
   opening.pressed = Promise.resolve().then(() => answerOn(url, opening.answer));
   return { action: "accept" };
@@ -237,4 +250,69 @@ describe.each([
     for (const url of opening.urls)
       expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/approvals\/[0-9a-f]{8}#[\w-]{43}$/);
   });
+
+  test("pays by no yes of a page after its question was declined or closed", async () => {
+    const paid = () => market.devnet.balanceOf(market.devnet.sellers.honest.payTo);
+    const before = await paid();
+    const opening: Opening = { urls: [], messages: [], answer: "approved" };
+    const call = await opened(opening);
+    const code = async (key: string) =>
+      ((await call({ idempotency_key: key })).structuredContent as { error?: { code: string } }).error?.code;
+    opening.after = "decline";
+    expect(await code(`no-${_name}`)).toBe("approval_declined");
+    expect(await code(`no-${_name}`)).toBe("approval_declined");
+    expect(opening.urls).toHaveLength(1);
+    expect(await signIn(opening.urls[0] ?? "").catch(() => "ended")).toBe("ended");
+    opening.after = "cancel";
+    const cancelled = await call({ idempotency_key: `closed-${_name}` });
+    expect(cancelled.structuredContent).toMatchObject({
+      error: {
+        code: "approval_cancelled",
+        message: expect.stringContaining("the yes given on its page was taken back"),
+      },
+    });
+    opening.answer = "declined";
+    expect(await code(`closed-${_name}`)).toBe("approval_declined");
+    expect(opening.urls).toHaveLength(3);
+    expect(await paid()).toBe(before);
+  });
+});
+
+test("a yes given on a page is taken back by a client that then fails, and asks again", async () => {
+  const opening: Opening = { urls: [], messages: [], answer: "approved", after: "failing" };
+  const call = await openingLegacy(opening);
+  expect((await call({ idempotency_key: "failing-key" })).structuredContent).toMatchObject(failed);
+  opening.answer = "declined";
+  expect((await call({ idempotency_key: "failing-key" })).structuredContent).toMatchObject({
+    error: { code: "approval_declined", money: "not-moved" },
+  });
+  expect(opening.urls).toHaveLength(2);
+});
+
+test("a server for clients on other machines sends none to a page of this one, but asks in their own form", async () => {
+  const child = spawn(
+    process.execPath,
+    [CLI, "--config", config, "--json", "mcp", "--http", "--host", "0.0.0.0", "--port", "0"],
+    { env: { PATH: process.env["PATH"] ?? "" } },
+  );
+  onTestFinished(() => void child.kill());
+  const [line] = (await once(createInterface({ input: child.stdout }), "line")) as [string];
+  const { url, tokenFile } = JSON.parse(line) as { url: string; tokenFile: string };
+  const authorization = `Bearer ${(await readFile(tokenFile, "utf8")).trim()}`;
+  const client = new LegacyClient(
+    { name: "test", version: "1" },
+    { capabilities: { elicitation: { url: {}, form: {} } } },
+  );
+  const modes: unknown[] = [];
+  client.setRequestHandler(ElicitRequestSchema, ({ params }) => {
+    modes.push(params.mode);
+    return { action: "decline" };
+  });
+  await client.connect(
+    new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers: { authorization } } }),
+  );
+  const { structuredContent } = await client.callTool(purchase);
+  await client.close();
+  expect(structuredContent).toMatchObject({ error: { code: "approval_declined" } });
+  expect(modes).toEqual(["form"]);
 });

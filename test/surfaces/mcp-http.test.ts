@@ -28,12 +28,13 @@ let opened: Buyer;
 
 const open402 = async (file: string): Promise<Buyer> =>
   openBuyer({ config: await loadConfig({ path: file }), wallet: market.devnet.wallet });
+const pages = { address: (id: string) => `http://127.0.0.1:1/approvals/${id}`, end: () => undefined };
 const serve = async (file: string, buyer: () => Promise<Buyer> = () => open402(file)): Promise<ServedMcp> =>
   serveMcpHttp(buyer, {
     clients: [
       clientNamed("desk"),
       clientNamed("other"),
-      { ...clientNamed("owner"), approvalPage: () => Promise.resolve((id) => `http://127.0.0.1:1/approvals/${id}`) },
+      { ...clientNamed("owner"), approvalPage: () => Promise.resolve(pages) },
       clientNamed("reader", ["read"]),
       clientNamed("poor", ["read", "buy"], { maxUsd: 0.025, per: "total" }),
       clientNamed("poorer", ["read", "buy"], { maxUsd: 0.025, per: "total" }),
