@@ -73,7 +73,11 @@ export function createApp(source: Source, place: Place, sessions: Sessions): Hon
   const { script, style } = source.assets;
   pages.get("/style.css", (c) => c.body(style, 200, { "content-type": "text/css; charset=utf-8" }));
   pages.get("/app.js", (c) => c.body(script, 200, { "content-type": "text/javascript; charset=utf-8" }));
-  pages.get("/news", (c) => streamSSE(c, (stream) => tellNews(stream, source.watch, c.get("session"))));
+  pages.get("/news", (c) => {
+    // Hono answers HEAD by GET and never ends the body: it would keep its place for ever.
+    if (c.req.method === "HEAD") return c.body(null, 200, { "content-type": "text/event-stream" });
+    return streamSSE(c, (stream) => tellNews(stream, source.watch, c.get("session")));
+  });
   const csv = (c: Context<Signed>, name: string, lines: AsyncIterable<string>): Response => {
     c.header("content-disposition", `attachment; filename="${name}"`);
     c.header("content-type", "text/csv; charset=utf-8");

@@ -154,6 +154,19 @@ describe("the owner's pages let in", () => {
   });
 });
 
+test("a question for news that reads none takes no place of those that do", async () => {
+  const { origin, at, cookie } = await signIn(dashboard.url);
+  const heads = await Promise.all(
+    [1, 2, 3, 4, 5].map(() => send(`${origin}${at}/news`, { method: "HEAD", headers: { cookie } })),
+  );
+  expect(heads.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200]);
+  const { body } = await fetch(`${origin}${at}/news`, { headers: { cookie } });
+  const reader = body?.getReader();
+  // Past the most places it begins with the word that there are enough.
+  expect(new TextDecoder().decode((await reader?.read())?.value)).toBe(": \n\n");
+  await reader?.cancel();
+});
+
 describe("a payment that waits", () => {
   test("is shown whole, is answered once by the form that showed it, and never by a copy of the form", async () => {
     const id = await place.ask({ model: HOSTILE });
