@@ -22,6 +22,8 @@ type Known = { client: McpClient; ends: Set<() => void> };
 export function createRoll(source: McpClients): Roll {
   let seen: readonly McpClient[] | null = null;
   let known = new Map<string, Known>();
+  // A look that began before the newest one taken tells of the past, and could let a removed client in again.
+  let [looks, taken] = [0, 0];
 
   const take = (clients: readonly McpClient[]): void => {
     if (clients === seen) return;
@@ -40,7 +42,13 @@ export function createRoll(source: McpClients): Roll {
 
   return {
     async now() {
-      take(typeof source === "function" ? await source() : source);
+      looks += 1;
+      const look = looks;
+      const clients = typeof source === "function" ? await source() : source;
+      if (look > taken) {
+        taken = look;
+        take(clients);
+      }
       return [...known.values()].map(({ client }) => client);
     },
     of: (tokenSha256) => known.get(tokenSha256)?.client ?? null,

@@ -1,6 +1,7 @@
 import { createConnection } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { McpClient } from "../../mcp-server/http/access.ts";
+import { createRoll } from "../../mcp-server/http/roll.ts";
 import { serveMcpHttp, type ServedMcp } from "../../mcp-server/http/serve.ts";
 import { tools } from "../../src/tools/index.ts";
 import { bearer, clientNamed, connectOverHttp, eras, INITIALIZE, raw } from "../support/mcp-http.ts";
@@ -92,6 +93,18 @@ test("T201: a client that was taken out, or has another budget, is refused at on
   now = [];
   expect(await auditor.stream).toBe("ended");
   await changing.stop();
+});
+
+test("T201: a look at the clients that ends after a newer one lets none in again that the newer one left out", async () => {
+  const looks: ((clients: readonly McpClient[]) => void)[] = [];
+  const roll = createRoll(() => new Promise((resolve) => looks.push(resolve)));
+  const [older, newer] = [roll.now(), roll.now()];
+  looks[1]?.([clientNamed("till")]);
+  const names = (clients: readonly McpClient[]): string[] => clients.map(({ name }) => name);
+  expect(names(await newer)).toEqual(["till"]);
+  looks[0]?.([clientNamed("till"), clientNamed("desk")]);
+  expect(names(await older)).toEqual(["till"]);
+  expect(roll.of(clientNamed("desk").tokenSha256)).toBeNull();
 });
 
 describe("a request that is not of this machine's own clients", () => {
