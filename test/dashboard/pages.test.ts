@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { csvOf } from "../../src/tables/csv.ts";
+import { toRow } from "../../src/payment/journal-rows.ts";
 import { addDecision } from "../../src/receipts/decisions.ts";
 import { createReceipt } from "../../src/receipts/receipt.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
@@ -27,6 +28,33 @@ const textOf = async (path: string): Promise<string> => {
 const listed = (text: string): string[] => [...text.matchAll(/<tr data-receipt="([^"]+)"/g)].map(([, id = ""]) => id);
 const linkOf = (text: string, rel: string): string | null =>
   new RegExp(`rel="${rel}" href="([^"]+)"`).exec(text)?.[1]?.replaceAll("&amp;", "&").slice(owner.at.length) ?? null;
+
+/** A purchase with this receipt, as the journal writes it. */
+const purchaseOf = ({ id: receiptId, core }: Receipt) =>
+  toRow({
+    id: crypto.randomUUID(),
+    idempotencyKey: crypto.randomUUID(),
+    attempt: 1,
+    argsDigest: "00".repeat(32),
+    state: "settled",
+    sellerId: core.seller.id,
+    client: null,
+    model: core.request.model,
+    offer: core.offer,
+    accepted: {},
+    listedPrice: null,
+    payment: core.payment,
+    request: { method: "POST", url: core.seller.origin, path: "/", headers: {}, body: "", nonce: core.request.nonce },
+    receiptId,
+    answeredAt: 0,
+    transaction: null,
+    reported: null,
+    part: null,
+    settledAmount: core.payment.amount,
+    reason: null,
+    createdAt: 0,
+    updatedAt: 0,
+  });
 
 describe("the list of receipts", () => {
   test("goes page by page through all of them, each once, also where more come meanwhile", async () => {
@@ -162,6 +190,11 @@ test("an imported receipt is marked, and counts for no seller and no time", asyn
   expect((await person.get("/sellers")).text).toMatch(
     /honest<\/th>(?:\s*<td[^>]*>[^<]*<\/td>){3}\s*<td class="sum">1</,
   );
+  // One that this buyer bought itself and then brought in from a file is its own, as the accountant's table says.
+  await immediate(other.db, (tx) => tx.insertInto("purchases").values(purchaseOf(foreign)).execute());
+  expect((await person.get("/receipts")).text).not.toContain(">imported<");
+  expect((await person.get("/receipts.csv")).text).toMatch(new RegExp(`${foreign.id}.*this buyer`));
+  expect((await person.get("/times")).text).toContain(foreign.id);
 });
 
 test("a payment's page shows what is asked of the model, harmless and shortened, and the caps", async () => {
