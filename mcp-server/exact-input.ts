@@ -7,7 +7,7 @@ const NEWLINE = 0x0a;
 const MAYBE_LONG = /[0-9]{16}|[0-9][eE]/;
 
 /**
- * A stream of one JSON message a line, with each number as text that its reader would round. Ends and fails with its source. The
+ * A stream of one JSON message a line, with numbers of a call's arguments as texts, if its reader would round them. Ends and fails with its source. The
  * protocol's reader hands over values alone, so this stands before it.
  */
 export function exactInput(source: Readable): Transform {
@@ -47,4 +47,4 @@ export function exactInput(source: Readable): Transform {
 
 /** The line with such numbers as texts. A line without one loads nothing. */
 const exactly = async (line: string): Promise<string> =>
-  MAYBE_LONG.test(line) ? (await import("proof402/tools")).exactJsonText(line) : line;
+  MAYBE_LONG.test(line) ? (await import("proof402/tools")).exactArgumentsText(line) : line;

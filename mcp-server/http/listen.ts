@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { parseStrictJson, Proof402Error } from "proof402/tools";
+import { exactArgumentsText, Proof402Error } from "proof402/tools";
 
 /** Where a server listens, and whose requests it reads. */
 export type ListenOptions = {
@@ -169,7 +169,7 @@ function* sharing({ allowOrigins }: ListenOptions, { headers }: IncomingMessage)
     yield ["access-control-allow-private-network", "true"];
 }
 
-/** A body in JSON, read up to the limit. No number of a call is rounded: what a double would change is its text. */
+/** A body in JSON, read up to the limit. No number of a call's arguments is rounded: what a double would change is its text. */
 async function readJson(incoming: IncomingMessage): Promise<{ body: unknown } | { refused: Reply }> {
   // A form in a page can send no other type without asking first.
   if (!/^application\/json *(?:;|$)/i.test(incoming.headers["content-type"] ?? ""))
@@ -185,7 +185,7 @@ async function readJson(incoming: IncomingMessage): Promise<{ body: unknown } | 
     chunks.push(chunk);
   }
   try {
-    return { body: parseStrictJson(Buffer.concat(chunks).toString("utf8")) };
+    return { body: JSON.parse(exactArgumentsText(Buffer.concat(chunks).toString("utf8"))) };
   } catch {
     return { refused: words(400, "Parse error: the body is not valid JSON.", -32_700) };
   }

@@ -130,6 +130,7 @@ export function requestOf(
     model: model.name,
     input: call.request.input,
     nonce,
+    ...(model.takes === undefined ? {} : { numbers: model.takes.numbers }),
   });
   const others = ctx.providerOf(seller).requestHeaders?.(seller, sent);
   return {

@@ -1,3 +1,5 @@
+import { membersIn } from "./json-text.ts";
+
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
@@ -23,34 +25,48 @@ const NUMBERS = /-?[0-9][0-9.eE+-]*/g;
 const MAYBE_LONG = /[0-9]{16}|[0-9][eE][0-9+-]/;
 
 /**
- * JSON text with numbers beyond a double as texts: integers beyond 2^53 - 1, and other numbers of such size, or too near to zero,
- * if their nearest double has another value. Smaller fractions stay numbers: every reader holds their nearest double. Gives any
- * text that is no JSON back as it is.
- *
- * @example
- * ```ts
- * import { exactJsonText } from "proof402/tools";
- *
- * exactJsonText('{"count":9007199254740993}'); // {"count":"9007199254740993"}
- * ```
+ * JSON text with numbers beyond a double as texts: numbers beyond 2^53 - 1, or too near to zero, if their nearest double has another
+ * value. Smaller fractions stay numbers: every reader holds their nearest double. Gives any text that is no JSON back as it is.
  */
 export function exactJsonText(text: string): string {
   if (!MAYBE_LONG.test(text) || !isJson(text)) return text;
   return outsideStrings(text, NUMBERS, (token) => (isHeld(token) ? token : `"${token}"`));
 }
 
+/** Parses JSON text as by `JSON.parse`, SyntaxError included, and leaves numbers that a double would change as text, digit by digit. */
+export const parseStrictJson = (text: string): unknown => JSON.parse(exactJsonText(text));
+
 /**
- * Parses JSON text as by `JSON.parse`, SyntaxError included, but for numbers that a double would change: each comes as text, with
- * the digits of its writer.
+ * A message of JSON-RPC with exact arguments: numbers of `params.arguments` that a double would change come as texts. Its id and
+ * all else stay as they are. A batch, and a message with a key given twice, have all such numbers as texts. Gives any text that is
+ * no JSON back as it is.
  *
  * @example
  * ```ts
- * import { parseStrictJson } from "proof402/tools";
+ * import { exactArgumentsText } from "proof402/tools";
  *
- * parseStrictJson('{"count":9007199254740993}'); // { count: "9007199254740993" }
+ * exactArgumentsText('{"id":1,"params":{"arguments":{"n":9007199254740993}}}');
+ * // {"id":1,"params":{"arguments":{"n":"9007199254740993"}}}
  * ```
  */
-export const parseStrictJson = (text: string): unknown => JSON.parse(exactJsonText(text));
+export function exactArgumentsText(text: string): string {
+  if (!MAYBE_LONG.test(text) || !isJson(text)) return text;
+  const members = membersIn(text);
+  if (members === null) return exactJsonText(text);
+  const params = membersIn(members.get("params") ?? "");
+  const given = params?.get("arguments");
+  if (params === null || given === undefined) return text;
+  const exact = exactJsonText(given);
+  if (exact === given) return text;
+  return objectText(new Map([...members, ["params", objectText(new Map([...params, ["arguments", exact]]))]]));
+}
+
+const objectText = (members: ReadonlyMap<string, string>): string =>
+  `{${[...members].map(([name, text]) => `${JSON.stringify(name)}:${text}`).join(",")}}`;
+
+/** Whether a text is a number of JSON that a double would change. */
+export const isBeyondDouble = (text: string): boolean =>
+  /^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$/.test(text) && !isHeld(text);
 
 function isJson(text: string): boolean {
   try {
@@ -64,7 +80,6 @@ function isJson(text: string): boolean {
 /** Whether the double of a number, as it is printed, has the value that the number is written with. */
 function isHeld(token: string): boolean {
   const value = Number(token);
-  if (/^-?[0-9]+$/.test(token)) return Number.isSafeInteger(value);
   if (value !== 0 && Math.abs(value) <= Number.MAX_SAFE_INTEGER) return true;
   const printed = decimalOf(String(value));
   return printed !== null && printed === decimalOf(token);

@@ -119,8 +119,15 @@ export type ListedModel = {
   /** Empty for models without tensors, as those of chats. */
   inputs: TensorMetadata[];
   outputs: TensorMetadata[];
-  /** Its input in the seller's words, cleaned and capped, and an example of one. For models described without tensors. */
-  takes?: { description: Record<string, string>; example: Record<string, unknown> };
+  /**
+   * Its input in the seller's words, cleaned and capped, an example of one, and the places in it of numbers alone. For models described
+   * without tensors.
+   */
+  takes?: {
+    description: Record<string, string>;
+    example: Record<string, unknown>;
+    numbers: (string | null)[][];
+  };
   /** SHA-256 of the model file as the seller claims it, hex. */
   sha256: string | null;
   /** SHA-256 of its proof verification key's canonical form as the seller claims it, hex. */

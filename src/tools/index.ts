@@ -23,7 +23,7 @@ export const tools = [
 export { buyInference, listModels, spending, verifyReceipt };
 export { pendingApproval } from "../buyer/pending-approval.ts";
 export { Proof402Error } from "../errors.ts";
-export { exactJsonText, parseStrictJson } from "../evidence/exact-json.ts";
+export { exactArgumentsText } from "../evidence/exact-json.ts";
 export { VERSION } from "../version.ts";
 export { callDigest, invalidInput, readArguments } from "./call.ts";
 export {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
-import { exactJsonText, parseExactJson, parseStrictJson } from "../../src/evidence/exact-json.ts";
+import { describe, expect, it, test } from "vitest";
+import { exactArgumentsText, exactJsonText, parseExactJson, parseStrictJson } from "../../src/evidence/exact-json.ts";
 
 describe("JSON whose numbers are kept", () => {
   it("is what JSON.parse reads, where a double holds every number", () => {
@@ -100,6 +100,10 @@ describe("JSON whose numbers no reader rounds", () => {
     ["9007199254740992.5", "9007199254740992.5"],
     ["9.007199254740993e15", "9.007199254740993e15"],
     ["5.97e24", 5.97e24],
+    ["10000000000000000", 10_000_000_000_000_000],
+    ["-100000000000000000000", -1e20],
+    // A double's value, but not as it is printed.
+    ["1152921504606846976", "1152921504606846976"],
     ["1e999", "1e999"],
     ["-1e999", "-1e999"],
     ["1e-999", "1e-999"],
@@ -122,4 +126,13 @@ describe("JSON whose numbers no reader rounds", () => {
     const plain = '{"a": [0.1, -2e3, "9007199254740993"]}';
     expect(exactJsonText(plain)).toBe(plain);
   });
+});
+
+test("a message's arguments alone are made exact, and all of a message that two readers could read in two ways", () => {
+  const message = (inside: string, id = "9007199254740993"): string =>
+    `{"id":${id},"params":{"_meta":{"progressToken":9007199254740993},"arguments":${inside}},"method":"m"}`;
+  expect(exactArgumentsText(message('{"n":[9007199254740993, 1]}'))).toBe(message('{"n":["9007199254740993", 1]}'));
+  expect(exactArgumentsText(message(' {"n": 1} '))).toBe(message(' {"n": 1} '));
+  const twice = '{"params":{},"params":{"arguments":{"n":9007199254740993}}}';
+  for (const open of [`[${message("1")}]`, twice]) expect(exactArgumentsText(open)).toBe(exactJsonText(open));
 });

@@ -4,7 +4,8 @@ import { expect, test } from "vitest";
 import { exactInput } from "../../mcp-server/exact-input.ts";
 
 test("messages that come in pieces of any size keep their numbers, and all else of their bytes", async () => {
-  const came = '{"a":9007199254740993}\r\n\n{"b":"Grüße 😀 9007199254740993"}\nno JSON 9007199254740993\n{"c":1';
+  const came =
+    '{"params":{"arguments":{"a":9007199254740993}},"id":2}\n{"id":9007199254740993}\r\n\n{"b":"Grüße 😀 9007199254740993"}\nno JSON 9007199254740993\n{"c":1';
   const bytes = Buffer.from(came);
   for (let size = 1; size < bytes.length; size += 1) {
     const source = new PassThrough();

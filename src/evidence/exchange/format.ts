@@ -11,6 +11,8 @@ export type Asked = {
   model: string;
   input: Record<string, unknown>;
   nonce: string;
+  /** Places of the input that take numbers and no text: names from the outside in, null for each item of an array. */
+  numbers?: readonly (readonly (string | null)[])[];
 };
 
 /**

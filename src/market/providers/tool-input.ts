@@ -5,10 +5,15 @@ import type { ListedModel } from "../types.ts";
 const MAX_ARGUMENTS = 64;
 const MAX_WORDS = 160;
 const MAX_DEPTH = 8;
+/** Places of numbers in one tool's arguments. */
+const MAX_NUMBERS = 256;
 /** Values in one example. */
 const MAX_VALUES = 100_000;
 
-/** Reads a tool's JSON Schema: a few words for each argument, and the least fitting arguments. Never throws. */
+/**
+ * Reads a tool's JSON Schema: a few words for each argument, the least fitting arguments, and the places of numbers alone. Follows no
+ * reference and no choice of schemas. Never throws.
+ */
 export function takenBy(schema: unknown): NonNullable<ListedModel["takes"]> {
   const { properties, required } = isRecord(schema) ? schema : {};
   const named = isRecord(properties) ? Object.entries(properties).slice(0, MAX_ARGUMENTS) : [];
@@ -40,7 +45,21 @@ export function takenBy(schema: unknown): NonNullable<ListedModel["takes"]> {
   return {
     description: Object.fromEntries(shown.map(([name, of]) => [name, wordsOf(of, needed.includes(name))])),
     example: isRecord(schema) ? exampleOfObject(schema, MAX_DEPTH) : {},
+    numbers: numbersIn(schema).slice(0, MAX_NUMBERS),
   };
+}
+
+function numbersIn(schema: unknown, place: readonly (string | null)[] = []): (string | null)[][] {
+  if (!isRecord(schema) || place.length > MAX_DEPTH) return [];
+  const { type, items, properties } = schema;
+  const types: unknown[] = Array.isArray(type) ? type : [type];
+  const takesNumbers = types.some((one) => one === "integer" || one === "number") && !types.includes("string");
+  const members = isRecord(properties) ? Object.entries(properties).slice(0, MAX_ARGUMENTS) : [];
+  return [
+    ...(takesNumbers ? [[...place]] : []),
+    ...numbersIn(items, [...place, null]),
+    ...members.flatMap(([name, one]) => numbersIn(one, [...place, name])),
+  ];
 }
 
 const countOf = (value: unknown, least: number, most: number): number =>

@@ -1,9 +1,9 @@
 import { Proof402Error } from "../../../errors.ts";
 import { jsonOf, textOf, utf8 } from "../../bytes.ts";
-import { parseStrictJson } from "../../exact-json.ts";
+import { isBeyondDouble, parseStrictJson } from "../../exact-json.ts";
 import { ambiguityOf, isAmbiguousJson, isInteroperable, membersIn } from "../../json-text.ts";
 import { isRecord } from "../../record.ts";
-import { unreadableAnswer, type ExchangeFormat } from "../format.ts";
+import { unreadableAnswer, type Asked, type ExchangeFormat } from "../format.ts";
 import { TERMS_KEY, textsIn } from "../../tool-parts.ts";
 
 const NONCE = /^[0-9a-f]{64}$/;
@@ -22,13 +22,13 @@ export const mcpTool = {
 
   describeInput: () => ({ arguments: "those of the tool, by name" }),
 
-  writeRequest({ model, input, nonce }) {
+  writeRequest({ model, input, nonce, numbers = [] }) {
     if (!isInteroperable(input))
       throw new Proof402Error("invalid_input", "The input holds what JSON cannot carry, or is nested too deeply.", {
         next: "Give the tool's arguments by name, as plain JSON.",
       });
-    const part = { name: model, arguments: input, _meta: { [TERMS_KEY]: nonce } };
-    return { headers: {}, body: utf8(JSON.stringify(part)) };
+    const [name, meta] = [JSON.stringify(model), JSON.stringify({ [TERMS_KEY]: nonce })];
+    return { headers: {}, body: utf8(`{"name":${name},"arguments":${argumentsText(input, numbers)},"_meta":${meta}}`) };
   },
 
   exampleInput: () => ({}),
@@ -52,7 +52,9 @@ export const mcpTool = {
     // A number in place of a text is none, however it is held.
     const texts = textsIn(content);
     const exact = fieldsOf(response, parseStrictJson) ?? {};
-    return { readable: true, answer: answerOf(texts, exact["content"], exact["structuredContent"]) };
+    const [plain, structured] = [fields["structuredContent"], exact["structuredContent"]];
+    const isRepeated = texts?.every((text) => isSameJson(text, plain, structured)) === true;
+    return { readable: true, answer: answerOf(texts, exact["content"], structured, isRepeated) };
   },
 
   nonceIn(body, part) {
@@ -79,16 +81,42 @@ function fieldsOf(body: Uint8Array, parse?: (text: string) => unknown): Record<s
  * Structured content as it is, if texts repeat it or there are none; texts as one text; anything else as it came. Numbers beyond
  * a double are texts.
  */
-function answerOf(texts: readonly string[] | null, content: unknown, structured: unknown): Record<string, unknown> {
+function answerOf(
+  texts: readonly string[] | null,
+  content: unknown,
+  structured: unknown,
+  isRepeated: boolean,
+): Record<string, unknown> {
   if (structured === undefined) return texts === null ? { content } : { text: texts.join("\n") };
-  const isRepeated = texts?.every((text) => isSameJson(text, structured)) === true;
   return isRecord(structured) && isRepeated ? structured : { content, structuredContent: structured };
 }
 
-function isSameJson(text: string, value: unknown): boolean {
+/** Compares plain and exact readings: the plain ones differ between a number and its text, the exact ones between two numbers. */
+function isSameJson(text: string, plain: unknown, exact: unknown): boolean {
+  const isAs = (one: unknown, other: unknown): boolean => JSON.stringify(one) === JSON.stringify(other);
   try {
-    return ambiguityOf(text) === null && JSON.stringify(parseStrictJson(text)) === JSON.stringify(value);
+    return ambiguityOf(text) === null && isAs(JSON.parse(text), plain) && isAs(parseStrictJson(text), exact);
   } catch {
     return false;
   }
+}
+
+/** Arguments as JSON text. A text in place of a number, at one of these places, becomes that number if a double would change it. */
+function argumentsText(input: unknown, places: NonNullable<Asked["numbers"]>): string {
+  const text = JSON.stringify(input);
+  if (places.length === 0) return text;
+  const numbers = new Set(places.map((place) => JSON.stringify(place)));
+  const write = (value: unknown, place: readonly (string | null)[]): string => {
+    if (Array.isArray(value)) {
+      const item = [...place, null];
+      return `[${value.map((one) => write(one, item)).join(",")}]`;
+    }
+    if (isRecord(value))
+      return `{${Object.entries(value)
+        .map(([name, one]) => `${JSON.stringify(name)}:${write(one, [...place, name])}`)
+        .join(",")}}`;
+    const isNumber = typeof value === "string" && isBeyondDouble(value) && numbers.has(JSON.stringify(place));
+    return isNumber ? value : JSON.stringify(value);
+  };
+  return write(JSON.parse(text), []);
 }
