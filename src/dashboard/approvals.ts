@@ -1,10 +1,13 @@
 import type { Selectable } from "kysely";
+import { moneyOf } from "../buyer/money.ts";
 import { giveWord, listApprovals, type Approval } from "../buyer/approvals.ts";
 import { chainName, moneyText, sumText } from "../chain/money-text.ts";
 import { Proof402Error } from "../errors.ts";
 import { toHex } from "../evidence/bytes.ts";
 import { canonicalSha256 } from "../evidence/canonical.ts";
+import { UNSEEN } from "../evidence/hidden-signs.ts";
 import { html, type Html } from "../pages/html.ts";
+import { readAttempts } from "../payment/journal.ts";
 import { findAsset } from "../payment/policy.ts";
 import { spending } from "../payment/spending.ts";
 import { immediate } from "../storage/migrations.ts";
@@ -69,7 +72,7 @@ export async function approvalPage(
   return {
     title: `Approval ${row.id}`,
     body: html`${told}
-      <p id="state" ${live}>${stateText(row, now)}</p>
+      <p id="state" ${live}>${await stateText(view.db, row, now)}</p>
       <dl>
         <dt>Amount, the most that the call may cost in all</dt>
         <dd><strong>${sumOf(row, config)}</strong> (${row.amount} base units)</dd>
@@ -102,8 +105,15 @@ export async function approvalPage(
 function inputOf({ input, input_length: length }: Row): Html {
   if (length === 0) return html`not kept: an earlier version of proof402 asked this question`;
   const cut = length > input.length ? html`<p>The first ${input.length} of its ${length} characters:</p>` : "";
-  return html`${cut}
-    <pre tabindex="0" aria-label="Asked of the model"><bdi>${input}</bdi></pre>`;
+  let count = 0;
+  const shown = input.replace(UNSEEN, (sign) => {
+    count += 1;
+    return `\\u{${sign.codePointAt(0)?.toString(16) ?? ""}}`;
+  });
+  const signs =
+    count > 0 ? html`<p class="warn">Invisible signs in it, shown by their codes as \\u{200b}: ${count}.</p>` : "";
+  return html`${cut}${signs}
+    <pre tabindex="0" aria-label="Asked of the model"><bdi>${shown}</bdi></pre>`;
 }
 
 /** The caps that this payment counts against, and what counts already. The policy judges by them after a yes, too. */
@@ -193,8 +203,19 @@ function formFor(view: View, row: Row): Html {
 
 const GONE = "No payment of this id waits for an answer: its time is over, or a newer question took its place.";
 
-function stateText(row: Row, now: number): Html {
-  if (row.state === "used") return html`${badge("used")}: its call has used the yes. The receipts show what it paid.`;
+/** What became of the money of a call that used its yes: the policy, the seller or the chain may have refused it since. */
+const PAID = {
+  moved: "A payment of the call is made; the receipts and the spending show all it paid.",
+  "may-move": "A payment of the call is signed and may still be made; the spending shows it.",
+  "not-moved":
+    "Nothing is paid by the call so far: it is still at work, or the payment was refused or failed after the yes.",
+} as const;
+
+async function stateText(db: Db, row: Row, now: number): Promise<Html> {
+  if (row.state === "used") {
+    const paid = PAID[moneyOf(await readAttempts(db, row.idempotency_key))];
+    return html`${badge("used")}: its call has used the yes. ${paid}`;
+  }
   if (row.ends_at <= now) return html`${badge("ended")}: its time is over. Nothing is paid by it.`;
   if (row.state === "open") return html`${badge("open")}: it waits for an answer. Nothing is paid so far.`;
   if (row.state === "declined")

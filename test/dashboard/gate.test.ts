@@ -106,7 +106,13 @@ describe("the owner's pages let in", () => {
     expect(await stateOf(place.db, another)).toBe("open");
     expect(await person.get(`/approvals/${id}/answered`)).toMatchObject({ status: 200 });
     // Late: neither its token nor its session is good any more.
-    const late = dashboard.approvalUrl(another);
+    const [replaced, late] = [dashboard.approvalUrl(another), dashboard.approvalUrl(another)];
+    await expect(signIn(replaced)).rejects.toThrow(SyntaxError);
+    const short = dashboard.approvalUrl(id, place.clock.now);
+    await expect(signIn(short)).rejects.toThrow(SyntaxError);
+    const ended = await signIn(dashboard.approvalUrl(id));
+    dashboard.endApproval(id);
+    expect(await ended.get(`/approvals/${id}`)).toMatchObject({ status: 401 });
     place.clock.now += 3_600_001;
     await expect(signIn(late)).rejects.toThrow(SyntaxError);
     expect(await person.get(`/approvals/${id}`)).toMatchObject({ status: 401 });
@@ -195,6 +201,20 @@ describe("a payment that waits", () => {
     expect(await stateOf(place.db, id)).toBe("approved");
     expect(await owner.press(path, "declined")).toMatchObject({ status: 303 });
     expect(await stateOf(place.db, id)).toBe("declined");
+  });
+
+  test("shows signs that nobody sees by their codes", async () => {
+    const { text } = await owner.get(`/approvals/${await place.ask({ input: "pay\u{e0041}\u3164 \u202Enow\n" })}`);
+    expect(text).toContain("<bdi>pay\\u{e0041}\\u{3164} \\u{202e}now\n</bdi>");
+    expect(text).toContain(": 3.");
+  });
+
+  test("says that nothing is paid once its yes was used and the call was refused", async () => {
+    const id = await place.ask();
+    expect(await owner.press(`/approvals/${id}`, "approved")).toMatchObject({ status: 303 });
+    await place.db.updateTable("approvals").set({ state: "used" }).where("id", "=", id).execute();
+    const { text } = await owner.get(`/approvals/${id}`);
+    expect(text).toContain("has used the yes. Nothing is paid by the call so far");
   });
 
   test("is answered by two clicks at once no more than once", async () => {

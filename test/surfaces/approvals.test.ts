@@ -70,7 +70,7 @@ describe("T104: a payment that no person could be asked about", () => {
     expect(await paid()).toBe(before);
     expect((await runCli(buyArgs(key))).code).toBe(0);
     expect(await paid()).toBe(before + PRICE);
-    expect((await owner.get(`/approvals/${id}`)).text).toContain("has used the yes");
+    expect((await owner.get(`/approvals/${id}`)).text).toContain("has used the yes. A payment of the call is made");
     // The yes is used up: neither the call nor another one pays by it again.
     expect((await runCli(buyArgs(key))).code).toBe(0);
     expect((await runCli(buyArgs("another-key"))).stderr).toContain("approval_required");
