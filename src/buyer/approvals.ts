@@ -19,8 +19,8 @@ export type Approval = Omit<ApprovalsTable, "digest" | "alike" | "input" | "inpu
 /** Most characters of an input that are kept for the person who answers. */
 const MAX_INPUT = 20_000;
 
-/** What the owner's word is on: a question of one key, `alike` those of others, and the input that it would pay for. */
-export type Pending = { question: ApprovalRequest; alike: string; input: unknown };
+/** What the owner's word is on: a question of one key, `alike` those of others, the input that it would pay for, and what is said `besides`. */
+export type Pending = { question: ApprovalRequest; alike: string; input: unknown; besides: string };
 
 /**
  * Uses up the owner's word on this very question, or has the question wait for one. The question's digest binds key, attempt,
@@ -30,7 +30,7 @@ export type Pending = { question: ApprovalRequest; alike: string; input: unknown
  * The newest question always waits, however often an agent asks. It takes the place of one `alike` that another key asked
  * and that has no answer: the owner sees one line for both.
  */
-export const takeWord = (db: Db, { question, alike, input }: Pending, now: number): Promise<Word> =>
+export const takeWord = (db: Db, { question, alike, input, besides }: Pending, now: number): Promise<Word> =>
   immediate(db, async (tx): Promise<Word> => {
     const { digest, idempotencyKey, sellerId, model, payTo, network, asset, amount } = question;
     await tx.deleteFrom("approvals").where("ends_at", "<=", now).execute();
@@ -67,6 +67,7 @@ export const takeWord = (db: Db, { question, alike, input }: Pending, now: numbe
         state: "open",
         asked_at: now,
         ends_at: endsAt,
+        besides,
         ...kept(input),
       })
       .execute();
@@ -155,6 +156,7 @@ export const listApprovals = (db: Db, now: number): Promise<Approval[]> =>
       "state",
       "asked_at",
       "ends_at",
+      "besides",
     ])
     .where("ends_at", ">", now)
     .where("state", "!=", "used")

@@ -43,11 +43,12 @@ export async function approve(
   const besides =
     before === 0n
       ? ""
-      : ` An earlier payment for the same call may still take ${units(before)}: ${units(inAll)} in all.`;
+      : `An earlier payment for the same call may still take ${units(before)}: ${units(inAll)} in all.`;
+  const said = [besides, reason ?? ""].filter((words) => words !== "").join(" ");
   const about = reason === null ? {} : { reason };
   const asked = { args: call.argsDigest, offer: offer.offerHash, seller: candidate.seller.id, ...about };
   const request: ApprovalRequest = {
-    message: `Pay ${units(offer.amount)} on ${chainName(offer.network)} to ${offer.payTo} (${candidate.seller.id}) for one inference of ${candidate.model.name}?${besides}${reason === null ? "" : ` ${reason}`}`,
+    message: `Pay ${units(offer.amount)} on ${chainName(offer.network)} to ${offer.payTo} (${candidate.seller.id}) for one inference of ${candidate.model.name}?${said === "" ? "" : ` ${said}`}`,
     digest: toHex(canonicalSha256({ ...asked, key: call.key, attempt })),
     idempotencyKey: call.key,
     money: moneyOf(await readAttempts(ctx.db, call.key)),
@@ -59,7 +60,7 @@ export async function approve(
     amount: inAll.toString(),
   };
   call.requireCaller();
-  const pending = { question: request, alike: toHex(canonicalSha256(asked)), input: call.request.input };
+  const pending = { question: request, alike: toHex(canonicalSha256(asked)), input: call.request.input, besides: said };
   const needs = `${units(inAll)} needs a person's approval`;
   const details = { amount: inAll.toString(), approveAbove: asset.approveAbove ?? null };
   const { owner, takenBack } = ownersWord(ctx, call, { pending, needs, details });

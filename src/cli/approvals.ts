@@ -53,6 +53,7 @@ const viewOf = (one: Approval, { payment }: Config): Record<string, unknown> => 
     symbol: asset?.symbol ?? null,
     decimals: asset?.decimals ?? null,
     askedAt: new Date(one.asked_at).toISOString(),
+    besides: one.besides,
     endsAt: new Date(one.ends_at).toISOString(),
     idempotencyKey: one.idempotency_key,
   };
@@ -61,5 +62,5 @@ const viewOf = (one: Approval, { payment }: Config): Record<string, unknown> => 
 function lineOf(one: Approval, { payment }: Config): string {
   const sum = sumText(one.amount, findAsset(one, payment.assets), one);
   const [asked, ends] = [one.asked_at, one.ends_at].map((at) => new Date(at).toISOString());
-  return `${one.id}  ${one.state}: ${sum} on ${chainName(one.network)} to "${one.seller_id}" (payee ${one.pay_to}) for one inference of ${one.model}; asked ${asked}, ends ${ends}`;
+  return `${one.id}  ${one.state}: ${sum} on ${chainName(one.network)} to "${one.seller_id}" (payee ${one.pay_to}) for one inference of ${one.model}; asked ${asked}, ends ${ends}${one.besides === "" ? "" : `. ${one.besides}`}`;
 }

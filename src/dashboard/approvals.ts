@@ -29,7 +29,7 @@ export async function approvalsPage({ db, config, at, now }: View): Promise<Show
         <td>${badge(one.state)}</td>
         <td class="sum">${sumOf(one, config)}</td>
         <td>${foreign(one.seller_id)}</td>
-        <td>${foreign(one.model)}</td>
+        <td>${foreign(one.model)}${one.besides === "" ? "" : html`<br />${foreign(one.besides)}`}</td>
         <td>${moment(one.asked_at)}</td>
         <td>${moment(one.ends_at)}</td>
       </tr>`,
@@ -87,6 +87,12 @@ export async function approvalPage(
         <dd>${foreign(row.seller_id)}</dd>
         <dt>For</dt>
         <dd>one inference of ${foreign(row.model)}</dd>
+        ${
+          row.besides === ""
+            ? ""
+            : html`<dt>To know before a yes</dt>
+                <dd><strong>${foreign(row.besides)}</strong></dd>`
+        }
         <dt>Asked of the model</dt>
         <dd>${inputOf(row)}</dd>
         ${await capsOf(view, row)}

@@ -192,6 +192,7 @@ const migrations: readonly (readonly Step[])[] = [
   [`create index log_imports on log (receipt_id) where kind = 'import'`],
   // What the log says of one receipt: an audit reads it, and keeps nothing of a million others meanwhile.
   [`create index log_of_subject on log (receipt_id, seq)`],
+  [`alter table approvals add column besides text not null default ''`],
 ];
 
 /**

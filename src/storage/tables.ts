@@ -281,6 +281,8 @@ export type ApprovalsTable = {
   /** The beginning of what the seller is asked, and the length of all of it in characters; 0 if an earlier version asked. */
   input: string;
   input_length: number;
+  /** Said beside the payment's terms: earlier payments of the call, and why a person is asked at any price. Empty for nothing. */
+  besides: string;
 };
 
 /** A surface's last question at a place of a call. LangGraph's answers name no question. */

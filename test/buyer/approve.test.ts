@@ -106,6 +106,12 @@ it("counts what earlier payments of the call may still cost, and says so, but no
     `${message} An earlier payment for the same call may still take 0.02 USDC ($0.02): 0.04 USDC ($0.04) in all.`,
     message,
   ]);
+  await expect(ask({ approveAbove: "39999", attempt: 2, says: "leave" })).rejects.toMatchObject({
+    code: "approval_required",
+  });
+  expect(await listApprovals(db, now.getTime())).toMatchObject([
+    { besides: expect.stringMatching(/^An earlier payment for the same call may still take 0\.02 USDC/) },
+  ]);
 });
 
 it("names each authorization by a digest of its own: of the call, what it asks, the attempt and the offer", async () => {

@@ -175,12 +175,14 @@ test("a question for news that reads none takes no place of those that do", asyn
 
 describe("a payment that waits", () => {
   test("is shown whole, is answered once by the form that showed it, and never by a copy of the form", async () => {
-    const id = await place.ask({ model: HOSTILE });
+    const id = await place.ask({ model: HOSTILE, besides: "All of it is published." });
     const path = `/approvals/${id}`;
+    expect((await owner.get("/approvals")).text).toContain("All of it is published.");
     const page = await owner.get(path);
     for (const words of [
       "12.5 USDC ($12.50) on Base",
       "12500000 base units",
+      "All of it is published.",
       `0x${"cd".repeat(20)}`,
       "key-",
       "2026-11-02 10:00:00",

@@ -90,7 +90,7 @@ export type Place = {
   clock: { now: number };
   serve(options?: { allowApprovals?: boolean }): Promise<Dashboard>;
   /** Has a payment wait for the owner; its id. */
-  ask(change?: Partial<ApprovalRequest> & { input?: unknown }): Promise<string>;
+  ask(change?: Partial<ApprovalRequest> & { input?: unknown; besides?: string }): Promise<string>;
   stop(): Promise<void>;
 };
 
@@ -111,7 +111,7 @@ export async function openPlace(): Promise<Place> {
       served.push(dashboard);
       return dashboard;
     },
-    async ask({ input = { features: [0.5] }, ...change } = {}) {
+    async ask({ input = { features: [0.5] }, besides = "", ...change } = {}) {
       asked += 1;
       const digest = String(asked).padStart(64, "0");
       const question: ApprovalRequest = {
@@ -127,7 +127,7 @@ export async function openPlace(): Promise<Place> {
         amount: "12500000",
         ...change,
       };
-      const word = await takeWord(db, { question, alike: digest, input }, clock.now);
+      const word = await takeWord(db, { question, alike: digest, input, besides }, clock.now);
       if (word.kind !== "waits") throw new Error(word.kind);
       return word.id;
     },

@@ -50,6 +50,7 @@ const ask = (id: string, model: string): Promise<unknown> =>
       ends_at: Date.now() + 60_000,
       input: "",
       input_length: 0,
+      besides: "",
     })
     .execute();
 
