@@ -18,7 +18,7 @@ export async function openPages(options: { port: string; allowApprovals?: true }
       if (!json) note("A browser has signed in. For another one:");
       tell(url);
     };
-    const dashboard = await usable(config, () => serveDashboard({ config, allowApprovals, port, onSignIn }));
+    const dashboard = await usable(config.database, () => serveDashboard({ config, allowApprovals, port, onSignIn }));
     tell(dashboard.url);
     if (!json) {
       note(

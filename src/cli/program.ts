@@ -14,6 +14,7 @@ import { addOpen } from "./open-command.ts";
 import { addProxyCommands } from "./proxy-commands.ts";
 import { addReceiptCommands } from "./receipt-commands.ts";
 import { addShellCommands } from "./shell-commands.ts";
+import { addDb } from "./db-commands.ts";
 import { addWatch } from "./watch-command.ts";
 
 const SPEAKING = { speaks: true };
@@ -128,6 +129,7 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
   addProxyCommands(program, lazily);
   addOpen(program, lazily);
   addWatch(program, lazily);
+  addDb(program, lazily);
 
   addNodeCommands(program, lazily);
 

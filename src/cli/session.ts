@@ -14,7 +14,7 @@ export const configOf = (options: GlobalOptions): Promise<Config> =>
 /** Opens a buyer over the configuration and its wallet, if there is one. */
 export async function openFor(options: GlobalOptions): Promise<Buyer> {
   const config = await configOf(options);
-  const buyer = await usable(config, () => openBuyer({ config }));
+  const buyer = await usable(config.database, () => openBuyer({ config }));
   for (const { message } of buyer.warnings) note(`Warning: ${message}`);
   return buyer;
 }
@@ -32,7 +32,7 @@ export async function withBuyer<T>(options: GlobalOptions, work: (buyer: Buyer) 
 /** Opens the store for commands without a key or a question: no wallet, no network, no background work. */
 export async function withStore<T>(options: GlobalOptions, work: (db: Db) => Promise<T>): Promise<T> {
   const config = await configOf(options);
-  const db = await usable(config, () => openDatabase(config.database));
+  const db = await usable(config.database, () => openDatabase(config.database));
   try {
     return await work(db);
   } finally {
@@ -40,19 +40,17 @@ export async function withStore<T>(options: GlobalOptions, work: (db: Db) => Pro
   }
 }
 
-/** The driver's and the file system's complaints about the database, as an error that names the file. */
-export async function usable<T>(config: Config, open: () => Promise<T>): Promise<T> {
+/** The driver's and the file system's complaints about the database, as an error that names it. */
+export async function usable<T>(database: string, open: () => Promise<T>): Promise<T> {
   try {
     return await open();
   } catch (error) {
-    if (Proof402Error.isInstance(error)) throw error;
-    throw new Proof402Error(
-      "database_unusable",
-      `${shownDatabase(config.database)} cannot be used as the buyer's database.`,
-      {
-        next: "Check that it can be written and was made by proof402. The configuration's database, or PROOF402_DATABASE, names it.",
-        cause: error,
-      },
-    );
+    throw Proof402Error.isInstance(error) ? error : unusable(database, error);
   }
 }
+
+export const unusable = (database: string, cause?: unknown): Proof402Error =>
+  new Proof402Error("database_unusable", `${shownDatabase(database)} cannot be used as the buyer's database.`, {
+    next: "Check that it can be written and was made by proof402. The configuration's database, or PROOF402_DATABASE, names it.",
+    cause,
+  });

@@ -60,6 +60,9 @@ export const ANY_TIME = {
   database_unreachable: ["The database's server does not answer.", "Call again with the same key once it does."],
   database_busy: ["Other work locked the database for too long.", "Call again with the same key."],
   database_too_new: ["A newer version made the database.", "Update proof402, or configure another database."],
+  database_in_use: ["A call is under way over the database.", "Wait until it ends, or end its process; then copy."],
+  database_not_empty: ["The place for the copy holds something already.", "Name another file, database or schema."],
+  database_not_copied: ["The copy is not what the database is. Nothing of it was kept.", "Run `proof402 audit` on it."],
   database_permissions: [
     "Others than its owner can write the database or its folder; or this program may not write to it.",
     "Take the right away from others, and look for what they may have changed. Give it to this program's role.",

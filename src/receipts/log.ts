@@ -13,6 +13,7 @@ import { comparePurchases } from "./log-links.ts";
 import { firstGone, misplacedEntry, recordedOf } from "./log-of-subjects.ts";
 import { compareOthers, differingAbout, readAbout } from "./log-beside.ts";
 import { contradictedActions } from "./log-rows.ts";
+import { isInTransaction } from "../storage/migrations.ts";
 
 /** Rows read at a time, so that memory stays bounded and other work of the process gets its turn. */
 const ENTRIES_PER_PAGE = 2000;
@@ -213,8 +214,9 @@ async function compareRest(
     : broken(walk.entries + 1, null, "log_truncated", `The log once had ${highest} entries.`);
 }
 
-/** Runs `work` on one state of the database, without keeping others from writing. */
+/** Runs `work` on one state of the database, without keeping others from writing. In a caller's transaction it is that one's state. */
 export function snapshot<T>(db: Db, work: (tx: Db) => Promise<T>): Promise<T> {
+  if (isInTransaction(db)) return work(db);
   return db.connection().execute(async (connection) => {
     await sql`begin`.execute(connection);
     try {

@@ -41,10 +41,14 @@ export async function openDatabase(path: string): Promise<Db> {
 }
 
 async function openServer(address: string): Promise<Db> {
-  const db = new Kysely<Tables>({ dialect: await patientPostgres(address) });
-  await orClose(db, migrate);
+  const db = await openAsItIs(address);
+  await orClose(db, (own) => migrate(own));
   return db;
 }
+
+/** Opens a server's database and makes nothing in it. */
+export const openAsItIs = async (address: string): Promise<Db> =>
+  new Kysely<Tables>({ dialect: await patientPostgres(address) });
 
 async function orClose<T>(db: Db, work: (db: Db) => Promise<T>): Promise<T> {
   try {

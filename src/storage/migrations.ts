@@ -244,6 +244,7 @@ async function setVersion(tx: Kysely<Tables>, to: number): Promise<void> {
 
 /** Handles inside an open transaction: work in need of one joins its caller's. */
 const inTransaction = new WeakSet<Kysely<Tables>>();
+export const isInTransaction = (db: Kysely<Tables>): boolean => inTransaction.has(db);
 
 /**
  * Runs `work` in a `BEGIN IMMEDIATE` transaction: the write lock is taken first, so what it reads stays true until it
