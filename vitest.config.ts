@@ -62,7 +62,7 @@ const SHARED = [
   "dashboard",
 ];
 /** Files of these rooms that change their process: its time, its environment, its listeners, what it started. */
-const ALONE = [
+export const ALONE = [
   "test/buyer/deadlines.test.ts",
   "test/buyer/listeners.test.ts",
   "test/buyer/money-model.test.ts",

@@ -1,9 +1,17 @@
 import { join } from "node:path";
 import { defineConfig, mergeConfig, type Plugin } from "vitest/config";
-import base from "./vitest.config.ts";
+import base, { ALONE } from "./vitest.config.ts";
 
 const STORAGE = join(import.meta.dirname, "src/storage/database.ts");
 const ON_POSTGRES = join(import.meta.dirname, "test/support/database-on-postgres.ts");
+
+/** What runs on PostgreSQL: the rooms of the database, and of others the files that its locks and crashes decide. */
+const INCLUDED = [
+  "test/postgres/*.pg.ts",
+  "test/{payment,receipts}/**/*.test.ts",
+  "test/guard/{claims,function}.test.ts",
+  "test/hostile/{lost-lease,processes}.test.ts",
+];
 
 /** Tests of SQLite's own ways, by their names. */
 const OF_SQLITE = [
@@ -12,6 +20,8 @@ const OF_SQLITE = [
   // Change the SQLite file by hand.
   "an audit on threads says the same as without them, of a database that is whole and of ones that are not",
   "finds a purchase's last trace gone, and a second entry of one that is there",
+  // Has SQLite's driver refuse a value.
+  "reaches the caller where its end cannot be written",
 ];
 
 /** Has each database that a test opens by a path be one of a PostgreSQL server. */
@@ -24,6 +34,7 @@ const onPostgres: Plugin = {
     return found?.id === STORAGE ? ON_POSTGRES : null;
   },
 };
+const alone = [...ALONE, "test/postgres/*.pg.ts"].filter((file) => !/buyer|tls|second-clock/.test(file));
 
 // A default export because vitest reads its configuration from one.
 export default mergeConfig(
@@ -32,8 +43,11 @@ export default mergeConfig(
     plugins: [onPostgres],
     test: {
       globalSetup: ["test/support/postgres-setup.ts"],
-      include: ["test/postgres/*.pg.ts", "test/{payment,receipts}/**/*.test.ts"],
       testNamePattern: new RegExp(`^(?!.*(?:${OF_SQLITE.join("|")}))`),
+      projects: [
+        { extends: true, test: { name: "alone", include: alone } },
+        { extends: true, test: { name: "shared", isolate: false, include: INCLUDED, exclude: alone } },
+      ],
     },
   }),
 );

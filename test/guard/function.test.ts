@@ -17,6 +17,7 @@ import { createReceipt } from "../../src/receipts/receipt.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
 import { addReceipt } from "../../src/receipts/store.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
+import { databasePlace } from "../support/database-place.ts";
 import { immediate } from "../../src/storage/migrations.ts";
 import { runCli } from "../support/cli.ts";
 import { eventually } from "../support/eventually.ts";
@@ -33,7 +34,7 @@ let db: Db;
 let buyer: Buyer;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "proof402-guard-"));
-  database = join(folder, "buyer.db");
+  database = await databasePlace(join(folder, "buyer.db"));
   config = join(folder, "config.json");
   await writeFile(config, JSON.stringify({ ...writtenConfig(), database }));
   db = await openDatabase(database);

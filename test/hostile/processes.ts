@@ -24,7 +24,7 @@ export async function buildWorker(name: WorkerName = "worker"): Promise<void> {
     entryNames: "[name]",
     bundle: true,
     // Whole, but for what is native or not needed: that starts in half the time.
-    external: ["libsql", "onnxruntime-node", "snarkjs"],
+    external: ["libsql", "onnxruntime-node", "pg", "snarkjs"],
     banner: {
       js: `import { createRequire as requiring } from "node:module"; const require = requiring(import.meta.url);`,
     },

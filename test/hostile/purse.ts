@@ -6,6 +6,7 @@ import type { Buyer } from "../../src/buyer/types.ts";
 import { configSchema, type ConfigInput } from "../../src/config/schema.ts";
 import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
+import { databasePlace } from "../support/database-place.ts";
 import type { Market } from "../support/devnet.ts";
 
 const FUNDS = 10_000_000n;
@@ -15,9 +16,11 @@ export async function openPurse(market: Market, change: (config: ConfigInput) =>
   const privateKey = generatePrivateKey();
   const payer = privateKeyToAccount(privateKey).address;
   await market.devnet.bank.token.mint(payer, FUNDS);
-  const database = join(market.directory, `purse-${payer}.db`);
-  const config: ConfigInput = { ...structuredClone(market.devnet.config), database };
+  const file = join(market.directory, `purse-${payer}.db`);
+  const config: ConfigInput = { ...structuredClone(market.devnet.config), database: file };
   change(config);
+  const database = await databasePlace(config.database ?? file);
+  config.database = database;
   /** The database for one piece of work. */
   const using = async <T>(work: (db: Db) => Promise<T>): Promise<T> => {
     const db = await openDatabase(database);

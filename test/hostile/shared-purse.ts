@@ -5,6 +5,7 @@ import { openChain } from "../../src/chain/chain.ts";
 import { approvePermit2, readHoldings } from "../../src/payment/allowance.ts";
 import { walletFromPrivateKey } from "../../src/payment/wallet.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
+import { databasePlace } from "../support/database-place.ts";
 import type { Market } from "../support/devnet.ts";
 import { accountOf, openSessionSeller, sessionConfig } from "../support/session-seller.ts";
 
@@ -19,6 +20,7 @@ export async function openSharedPurse(market: Market) {
   await bank.token.mint(accountOf(privateKey) as `0x${string}`, FUNDS);
   const config = await sessionConfig(market, seller, { calls: 1000 });
   config.payment.callsPerHour = 10_000;
+  config.database = await databasePlace(config.database);
   const [network] = config.networks;
   const [asset] = config.payment.assets;
   if (network === undefined || asset === undefined) throw new Error("the devnet has a network and assets");

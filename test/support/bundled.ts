@@ -19,7 +19,7 @@ export function bundled(script: string): Bundled {
 /** Inside node_modules, so that a bundle finds the packages it leaves out. */
 export const CACHE = join(import.meta.dirname, "../../node_modules/.cache");
 /** The native packages and the optional peers. */
-const LEFT_OUT = ["libsql", "onnxruntime-node", "snarkjs", "@ezkljs/engine", "@foundry-rs/anvil"];
+const LEFT_OUT = ["libsql", "onnxruntime-node", "pg", "snarkjs", "@ezkljs/engine", "@foundry-rs/anvil"];
 
 /** Makes one file of a script and the packages it loads; what it loads later stands beside it. */
 export async function bundleInto(folder: string, script: string): Promise<void> {

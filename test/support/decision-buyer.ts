@@ -8,6 +8,7 @@ import { appraisalPolicyOf } from "../../src/buyer/context.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
 import type { AppraisalPolicy } from "../../src/verify/policy.ts";
 import { makeFixture } from "./fixture-receipt.ts";
+import { databasePlace } from "./database-place.ts";
 
 /** A buyer without a wallet over a database of its own that holds verified receipts, and the files for its commands. */
 export type DecisionWorld = {
@@ -33,7 +34,7 @@ export async function openDecisionWorld(count: number): Promise<DecisionWorld> {
   const policies = fixtures.map(({ policy }) => policy);
   const [seller] = policies.map(({ sellers }) => sellers["fixture"]!);
   const [asset] = policies.map(({ assets }) => assets[0]!);
-  const database = join(folder, "proof402.db");
+  const database = await databasePlace(join(folder, "proof402.db"));
   const written = {
     database,
     networks: [{ network: asset!.network, rpcUrl: "http://127.0.0.1:9" }],

@@ -9,6 +9,7 @@ import { startDevnet, type Devnet, type DevnetOptions } from "../../src/devnet/i
 import { approvePermit2 } from "../../src/payment/allowance.ts";
 import { openDatabase } from "../../src/storage/database.ts";
 import { eventually } from "./eventually.ts";
+import { placeOf } from "./database-place.ts";
 
 /** A devnet and the directory its buyers keep their files in. */
 export type Market = {
@@ -54,7 +55,7 @@ export async function openMarket(options: DevnetOptions = {}): Promise<Market> {
   let count = 0;
   const config = (change?: (config: Config) => void): Config => {
     count += 1;
-    const parsed = configSchema.parse({ ...devnet.settings, database: join(directory, `buyer-${count}.db`) });
+    const parsed = configSchema.parse({ ...devnet.settings, database: placeOf(join(directory, `buyer-${count}.db`)) });
     change?.(parsed);
     return parsed;
   };

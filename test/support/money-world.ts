@@ -21,6 +21,7 @@ import {
   type SimulatedMarket,
 } from "./simulated-market.ts";
 import { buyWith } from "./buy.ts";
+import { placeOf } from "./database-place.ts";
 
 /** When each sequence begins, unix ms. */
 const START = 1_800_000_000_000;
@@ -87,7 +88,8 @@ export async function openWorld(options: {
 }): Promise<World> {
   const { market } = options;
   const path = join(options.directory, options.name);
-  if (options.path !== null) copyFileSync(options.path, path);
+  // In a run on PostgreSQL there are no files.
+  if (options.path !== null && placeOf(path) === path) copyFileSync(options.path, path);
   const clock = { now: START };
   const chain = createSimulatedChain(START / 1000);
   const ledger = createLedger();
