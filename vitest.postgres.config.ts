@@ -17,9 +17,6 @@ const INCLUDED = [
 const OF_SQLITE = [
   // Reads SQLite's query plans.
   "are listed from indexes, however many there are",
-  // Change the SQLite file by hand.
-  "an audit on threads says the same as without them, of a database that is whole and of ones that are not",
-  "finds a purchase's last trace gone, and a second entry of one that is there",
   // Has SQLite's driver refuse a value.
   "reaches the caller where its end cannot be written",
 ];
