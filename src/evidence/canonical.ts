@@ -49,6 +49,7 @@ function plainText(value: unknown, depth: number): string | undefined {
 }
 
 function plainList(value: readonly unknown[], depth: number): string | undefined {
+  if ("toJSON" in value) return undefined;
   let text = "";
   for (const item of value) {
     const part = plainText(item, depth);

@@ -23,6 +23,7 @@ const STATUSES: Readonly<Partial<Record<ErrorCode, number>>> = {
   wallet_missing: 503,
   buyer_closed: 503,
   database_busy: 503,
+  database_unreachable: 503,
   seller_unreachable: 502,
   seller_on_hold: 502,
   attestation_failed: 502,

@@ -1,7 +1,12 @@
 import { Proof402Error } from "../errors.ts";
 
-/** Whether a configured database is a server's address and no file. */
-export const isPostgres = (database: string): boolean => /^postgres(?:ql)?:\/\//.test(database);
+/** Whether a configured database is a server's address and no file: in any spelling of its scheme, so that none becomes a file. */
+export const isPostgres = (database: string): boolean => ADDRESS.test(database) && !FILE.test(database);
+
+/** A scheme, as in an address (RFC 3986, section 3.1). */
+const ADDRESS = /^\s*[a-z][a-z0-9+.-]*:\/\//i;
+/** A file's address, which is a path to the driver of files. */
+const FILE = /^\s*file:/i;
 
 /** The database as messages show it: a file's path, or an address without its password and its options. */
 export function shownDatabase(database: string): string {
@@ -11,27 +16,38 @@ export function shownDatabase(database: string): string {
   return `${protocol}//${username === "" ? "" : `${username}@`}${host}${pathname}`;
 }
 
-/** Whether an address leads to this machine, by a socket's folder or by loopback. */
-const isHere = ({ hostname, searchParams }: URL): boolean =>
-  hostname === "" ||
-  (searchParams.get("host") ?? "").startsWith("/") ||
-  /^(?:localhost|127(?:\.\d+){3}|\[::1\]|%2f.*)$/i.test(hostname);
+/** The host as the driver reads it: the last one of the options, else the address's own, else the environment's. */
+const hostOf = ({ hostname, searchParams }: URL): string =>
+  searchParams.getAll("host").at(-1) || hostname || process.env["PGHOST"] || "localhost";
+
+/** Whether a host is this machine, by a socket's folder or by loopback. */
+const isHere = (host: string): boolean => /^(?:\/|%2f|(?:localhost|127(?:\.\d+){3}|\[?::1\]?)$)/i.test(host);
+
+/** What the driver knows: each says by itself whether the connection is encrypted, and whether the server is checked. */
+const SSL_MODES: readonly (string | undefined)[] = [
+  "disable",
+  "prefer",
+  "require",
+  "verify-ca",
+  "verify-full",
+  "no-verify",
+];
 
 /**
  * Throws Proof402Error `config_invalid` for a malformed address, and for another machine's without a word on the protection of
  * the connection. No message holds the address: a password may stand in it.
  */
 export function requireAddress(database: string): void {
-  if (!URL.canParse(database)) {
-    throw new Proof402Error("config_invalid", "The database's address is no URL.", {
+  if (!/^postgres(?:ql)?:\/\//.test(database) || !URL.canParse(database)) {
+    throw new Proof402Error("config_invalid", "The database's address is no URL of a PostgreSQL server.", {
       next: "Write postgres://USER@HOST:PORT/NAME, with special characters percent-encoded.",
     });
   }
   const url = new URL(database);
-  if (isHere(url) || url.searchParams.has("sslmode")) return;
+  if (isHere(hostOf(url)) || SSL_MODES.includes(url.searchParams.getAll("sslmode").at(-1))) return;
   throw new Proof402Error(
     "config_invalid",
-    `The database at ${shownDatabase(database)} is on another machine, and its address does not say how the connection is protected.`,
+    `The database at ${hostOf(url)} is on another machine, and its address does not say how the connection is protected.`,
     {
       next: "Add ?sslmode=verify-full, and &sslrootcert=FILE for a certificate of your own; or ?sslmode=disable in a network of your own.",
     },

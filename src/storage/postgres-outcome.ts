@@ -15,12 +15,15 @@ const SWEEP = 500;
 /** The table of marks, one for each commit that changed something. */
 export const COMMIT_MARKS = `create table commit_marks (mark text primary key, at bigint not null)`;
 
+/** The server's clock, ms: the fleet's machines need not agree on the time. */
+const NOW = "(extract(epoch from clock_timestamp()) * 1000)::bigint";
+
 /**
  * Statements that end a transaction with a mark of its own. The server's own number for a transaction is no such mark: after a
  * crash it gives a number again that no record on its disk had.
  */
-export const marked = (mark: string, now: number): string =>
-  `${Math.random() * SWEEP < 1 ? `delete from commit_marks where at < ${now - KEPT_MS};\n` : ""}insert into commit_marks (mark, at) values ('${mark}', ${now})`;
+export const marked = (mark: string): string =>
+  `${Math.random() * SWEEP < 1 ? `delete from commit_marks where at < ${NOW} - ${KEPT_MS};\n` : ""}insert into commit_marks (mark, at) values ('${mark}', ${NOW})`;
 
 /**
  * Finds the end of a transaction after a commit without an answer. It held the write lock: once that is had again, it has ended,
@@ -53,7 +56,7 @@ export async function outcomeOf(
 }
 
 const END = `select pg_terminate_backend(pid) from pg_locks
-  where locktype = 'advisory' and classid = 1882206258 and granted and pid <> pg_backend_pid() and pid = `;
+  where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database()) and classid = 1882206258 and granted and pid <> pg_backend_pid() and pid = `;
 
 export const notCommitted = (became: Exclude<Outcome, "committed">, cause: unknown): Proof402Error =>
   unreachable(

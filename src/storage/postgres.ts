@@ -23,7 +23,8 @@ const IDLE_MS = 20_000;
 
 /**
  * Begins a write transaction: SQLite's rule of one writer at a time, by one advisory lock (PostgreSQL 13.3.5) named "p402" in
- * ASCII and by the number of the tables, so that two search paths to one table mean one lock. At `read committed` each
+ * ASCII and by the number of the tables, so that two search paths to one table mean one lock. The table of what is spent is
+ * locked besides: a schema that lends another one's tables has a lock of its own by name. At `read committed` each
  * statement sees every earlier commit, and no other writer commits before this one. The settings end with the transaction: a
  * pooler may give the connection to others. A commit without a wait for the disk could be lost with the server while this
  * process goes on, so each one waits.
@@ -32,7 +33,8 @@ const BEGIN = `begin isolation level read committed, read write;
 set local lock_timeout = ${PATIENCE_MS};
 set local idle_in_transaction_session_timeout = ${IDLE_MS};
 select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off';
-select pg_advisory_xact_lock(1882206258, coalesce(to_regclass('schema_version')::oid::int4, 0))`;
+select pg_advisory_xact_lock(1882206258, coalesce(to_regclass('schema_version')::oid::int4, 0));
+do $$ begin if to_regclass('spend') is not null then lock table spend in share row exclusive mode; end if; end $$`;
 const BEGIN_READING = "begin isolation level repeatable read, read only";
 
 /**
@@ -153,12 +155,7 @@ async function commit(held: Held, { replace }: Ways): Promise<void> {
   const { open, wrote, client } = held;
   const mark = open === "writing" && wrote ? randomUUID() : null;
   try {
-    const { command } = await ask(
-      held,
-      mark === null ? "commit" : `${marked(mark, Date.now())};\ncommit`,
-      [],
-      2 * PATIENCE_MS,
-    );
+    const { command } = await ask(held, mark === null ? "commit" : `${marked(mark)};\ncommit`, [], 2 * PATIENCE_MS);
     held.open = null;
     // The server's word for the end of a transaction in which a statement failed.
     if (command !== "COMMIT") throw new Error("A statement of the transaction had failed: it was rolled back");

@@ -226,6 +226,20 @@ describe("a role", () => {
     expect(away).toMatchObject({ code: "database_unreachable" });
     const elsewhere = await failure(openDatabase("postgres://u:hunter2secret@db.example/x"));
     expect(elsewhere).toMatchObject({ code: "config_invalid", message: /how the connection is protected/ });
+    for (const spelled of [
+      "Postgres://u:hunter2secret@localhost/x",
+      " postgres://u:hunter2secret@localhost/x",
+      "postgres+ssl://u:hunter2secret@localhost/x",
+      "mysql://u:hunter2secret@localhost/x",
+      "postgres://u:hunter2secret@localhost/x?host=db.example",
+      "postgres://u:hunter2secret@/x?host=/tmp&host=db.example",
+      "postgres://u:hunter2secret@db.example/x?sslmode=",
+      "postgres://u:hunter2secret@db.example/x?sslmode=verify-full&sslmode=what",
+    ]) {
+      const error = await failure(openDatabase(spelled));
+      expect(error, spelled).toMatchObject({ code: "config_invalid" });
+      expect(inspect(error, { depth: 9, showHidden: true })).not.toContain("hunter2");
+    }
     const malformed = await failure(openDatabase("postgres://u:hunter2secret@[/x"));
     expect(malformed).toMatchObject({ code: "config_invalid" });
     for (const error of [refused, away, elsewhere, malformed]) {
