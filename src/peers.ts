@@ -1,4 +1,5 @@
 import { createRequire } from "node:module";
+import { join } from "node:path";
 import { Proof402Error } from "./errors.ts";
 
 const SELLER = [
@@ -40,7 +41,9 @@ export const PEERS = {
 /** The optional peers behind checks that a configuration may ask for. */
 export const CHECKING_PEERS = { replay: "onnxruntime-node", ezkl: "@ezkljs/engine" } as const;
 
-const resolver = createRequire(import.meta.url);
+/** Where this file lies. Unknown in a CommonJS bundle, as bundlers make it: packages are looked for from the working folder then. */
+const HERE: string | undefined = import.meta.url;
+const resolver = createRequire(HERE ?? join(process.cwd(), "package.json"));
 
 type Manifest = { version: string; devDependencies: Record<string, string> };
 
