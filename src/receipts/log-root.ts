@@ -1,9 +1,10 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { fromHex, toHex } from "../evidence/bytes.ts";
-import { GENESIS, hashEntry } from "../evidence/log-chain.ts";
+import { GENESIS } from "../evidence/log-chain.ts";
 import { emptyTree } from "../evidence/merkle-tree.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
+import { brokenEntry, readEntries } from "./log-entries.ts";
 
 /** Rows read at a time. */
 const ROWS_PER_PAGE = 2000;
@@ -19,21 +20,14 @@ export async function rootOfLog(db: Db, entries: number): Promise<LogRoot> {
   const tree = emptyTree();
   let [seen, head] = [0, GENESIS];
   while (seen < entries) {
-    const rows = await db
-      .selectFrom("log")
-      .selectAll()
-      .where("seq", ">", seen)
-      .where("seq", "<=", entries)
-      .orderBy("seq")
-      .limit(ROWS_PER_PAGE)
-      .execute();
-    for (const { seq, kind, receipt_id: receiptId, digest, at, prev, hash } of rows) {
-      if (seq !== seen + 1 || prev !== head || hash !== hashEntry({ seq, kind, receiptId, digest, at, prev }))
+    const rows = await readEntries(db, seen, Math.min(ROWS_PER_PAGE, entries - seen));
+    for (const row of rows) {
+      if (brokenEntry(row, seen, head) !== null)
         throw new Proof402Error("log_broken", `The log is broken at entry ${seen + 1}.`, {
           next: "Look at it with: proof402 audit",
         });
-      tree.add(fromHex(hash));
-      [seen, head] = [seq, hash];
+      tree.add(fromHex(row.hash));
+      [seen, head] = [row.seq, row.hash];
     }
     if (rows.length === 0) break;
     await nextTurn();

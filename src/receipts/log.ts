@@ -2,13 +2,14 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { sql } from "kysely";
 import type { Db } from "../storage/database.ts";
 import type { ReceiptsTable } from "../storage/tables.ts";
-import { GENESIS, hashEntry } from "../evidence/log-chain.ts";
+import { GENESIS } from "../evidence/log-chain.ts";
 import { endOfLog } from "../storage/log-chain.ts";
 import { builtFile } from "../subprocess/run.ts";
 import { openThreads, type Threads } from "../subprocess/threads.ts";
 import { alteredParts, type Compared, type EntryRow } from "./altered-part.ts";
 import { broken, type AuditResult, type Broken } from "./audit-codes.ts";
 import { compareDecisions } from "./log-decisions.ts";
+import { brokenEntry, readEntries } from "./log-entries.ts";
 import { comparePurchases } from "./log-links.ts";
 import { firstGone, misplacedEntry, recordedOf } from "./log-of-subjects.ts";
 import { compareOthers, differingAbout, readAbout } from "./log-beside.ts";
@@ -80,9 +81,6 @@ export async function logHead(db: Db): Promise<{ seq: number; hash: string }> {
   const { seq, hash } = (await endOfLog(db)) ?? { seq: 0, hash: GENESIS };
   return { seq, hash };
 }
-
-const readEntries = (db: Db, after: number, limit: number): Promise<EntryRow[]> =>
-  db.selectFrom("log").selectAll().where("seq", ">", after).orderBy("seq").limit(limit).execute();
 
 const readReceipts = (db: Db, after: string, limit: number): Promise<ReceiptsTable[]> =>
   db.selectFrom("receipts").selectAll().where("id", ">", after).orderBy("id").limit(limit).execute();
@@ -232,14 +230,9 @@ async function follow(db: Db, walk: Walk, rows: readonly EntryRow[]): Promise<Br
   const last = rows.at(-1);
   const misplaced = last === undefined ? null : await misplacedEntry(db, walk.entries, last.seq);
   for (const row of rows) {
-    const { seq, kind, receipt_id: receiptId, digest, at, prev, hash } = row;
-    if (seq !== walk.entries + 1)
-      return broken(walk.entries + 1, null, "log_gap", `Entry ${walk.entries + 1} is missing.`);
-    if (hash !== hashEntry({ seq, kind, receiptId, digest, at, prev })) {
-      return broken(seq, receiptId, "log_entry_altered", `Entry ${seq} was altered.`);
-    }
-    if (prev !== walk.head)
-      return broken(seq, receiptId, "log_chain", `Entry ${seq} does not follow the one before it.`);
+    const problem = brokenEntry(row, walk.entries, walk.head);
+    if (problem !== null) return problem;
+    const { seq, receipt_id: receiptId, hash } = row;
     if (seq === misplaced) {
       return broken(seq, receiptId, "log_entry_misplaced", `Entry ${seq} records what cannot come at its place.`);
     }
