@@ -21,16 +21,14 @@ export const codeAt = (chain: Chain): Promise<{ contract: boolean; deployer: boo
 
 /** The newest root over a log, by the chain's newest block; null where there is none. Throws the chain's Proof402Error. */
 export async function publishedRoot(chain: Chain, { publisher, name }: NamedLog): Promise<PublishedRoot | null> {
-  if (!(await codeAt(chain)).contract) return null;
-  const [entries, at, root] = await chain.read((client) =>
-    client.readContract({
-      address: LOG_ROOTS,
-      abi: LOG_ROOTS_ABI,
-      functionName: "heads",
-      args: [publisher, nameWord(name)],
-    }),
+  const args = [publisher, nameWord(name)] as const;
+  const head = await chain.read(async (client) =>
+    (await client.getCode(LOG_ROOTS)).length > 2
+      ? client.readContract({ address: LOG_ROOTS, abi: LOG_ROOTS_ABI, functionName: "heads", args })
+      : null,
   );
-  if (entries === 0n) return null;
+  if (head === null || head[0] === 0n) return null;
+  const [entries, at, root] = head;
   if (entries > BigInt(Number.MAX_SAFE_INTEGER) || at > LAST_SECOND) {
     throw new Proof402Error("chain_answer_unusable", "The chain tells of a root that no log can have.", {
       next: "Use another RPC, then run the same command again.",
