@@ -22,6 +22,7 @@ async function bought(seller: string, assurance: string): Promise<string> {
   const input = JSON.stringify(ETH_FEATURES);
   const how = ["--seller", seller, "--assurance", assurance, "--wait", "verified", "--json"];
   const { stdout } = await cli("buy", "eth-risk", "--input", input, ...how);
+  expect(JSON.parse(stdout), stdout).toHaveProperty("receipt.id");
   return (JSON.parse(stdout) as { receipt: { id: string } }).receipt.id;
 }
 /** A purchase whose paid request a server before the seller answers with 422. */
@@ -35,6 +36,8 @@ async function refusedBy(seller: "honest"): Promise<{ id: string; config: string
   onTestFinished(() => server.stop());
   const moved = await writeVariant(config, join(market.directory, "moved.config.json"), (written) => {
     for (const one of written.sellers) if (one.id === seller) one.origin = server.origin;
+    // A buyer to whom the seller is elsewhere would judge these receipts otherwise, and hold the seller.
+    written.database = "moved.db";
   });
   const input = JSON.stringify(ETH_FEATURES);
   const { stdout } = await runCli([
