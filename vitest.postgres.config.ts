@@ -8,9 +8,7 @@ const ON_POSTGRES = join(import.meta.dirname, "test/support/database-on-postgres
 /** What runs on PostgreSQL: the rooms of the database, and of others the files that its locks and crashes decide. */
 const INCLUDED = [
   "test/postgres/*.pg.ts",
-  "test/{payment,receipts}/**/*.test.ts",
-  "test/guard/{claims,function}.test.ts",
-  "test/hostile/{lost-lease,processes}.test.ts",
+  "test/{payment,receipts,buyer,guard,hostile,dashboard}/**/*.test.ts",
 ];
 
 /** Tests of SQLite's own ways, by their names. */

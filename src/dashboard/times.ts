@@ -74,7 +74,7 @@ async function readTimes(db: Db): Promise<Timed[]> {
       (select json_extract(value, '$.at') from json_each(whole, '$.appraisals')
         where json_extract(value, '$.verdict') <> 'pending' order by key limit 1) as checked
     from (select id, seller_id, model, iif(json_valid(json), json, '{}') as whole from receipts
-      where not ${IS_IMPORTED} order by created_at desc, id limit ${NEWEST})`.execute(db);
+      where not ${IS_IMPORTED} order by created_at desc, id limit ${NEWEST}) as newest`.execute(db);
   const time = (text: string | null): number => Date.parse(text ?? "");
   return rows
     .map(({ id, seller_id: seller, model, sent, answered, checked }) => {
