@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import type { Command } from "commander";
 import { copyDatabase } from "../buyer/copy-database.ts";
 import { isThere } from "../files/write-new.ts";
+import { openDatabase } from "../storage/database.ts";
 import { isPostgres, shownDatabase } from "../storage/postgres-address.ts";
 import { EXIT, globals, print, printResult } from "./globals.ts";
 import { shownJson } from "./quoted.ts";
@@ -13,9 +14,10 @@ export async function copyDb(given: { from: string; to: string }, command: Comma
   const { json = false } = globals(command);
   const [from, to] = [placeOf(given.from), placeOf(given.to)];
   if (!isPostgres(from) && !(await isThere(from))) throw unusable(from);
+  const source = await usable(from, () => openDatabase(from));
   const copy = await busy("Copying and auditing the database", () =>
-    usable(from, () => copyDatabase(from, to, new Date())),
-  );
+    usable(to, () => copyDatabase(source, to, new Date())),
+  ).finally(() => source.destroy());
   const next = `Use one of the two from now on: each counts its own spending. For the copy write "database": ${shownJson(shownDatabase(to))} into the configuration of every process, then start them again.`;
   if (json) printResult({ from: shownDatabase(from), to: shownDatabase(to), ...copy }, next);
   else {

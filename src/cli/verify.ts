@@ -11,6 +11,7 @@ import type { Config } from "../config/schema.ts";
 import { Proof402Error } from "../errors.ts";
 import { createEzklEngine } from "../ezkl/engine.ts";
 import { openChain } from "../chain/chain.ts";
+import { openToRead } from "../storage/database.ts";
 import { isPostgres } from "../storage/postgres-address.ts";
 import { ASSURANCES, type Appraisal, type Assurance, type Receipt, type Verdict } from "../receipts/schema.ts";
 import { verificationOf } from "../tools/verify-receipt.ts";
@@ -25,7 +26,7 @@ import { timeOf } from "./numbers.ts";
 import { isReport, MAX_REPORT_BYTES } from "../receipts/report-schema.ts";
 import { readBounded, receiptOf } from "./receipt-file.ts";
 import { storyOf, storyText } from "./receipt-story.ts";
-import { configOf, withStore } from "./session.ts";
+import { configOf, usable, withStore } from "./session.ts";
 import { readTrustFile } from "./trust.ts";
 import { EXIT_OF, verifyReportFile } from "./verify-report.ts";
 
@@ -52,7 +53,7 @@ export async function verify(target: string | undefined, options: Options, comma
     if (options.online === true) throw usage("A report is checked offline, without --online.");
     const by = options.trust === undefined ? "the configuration" : options.trust;
     const policyNow = policyOf({ ...asked, trust, config });
-    const store = trust === null && config !== null && (await mayBeThere(config.database)) ? config : null;
+    const store = trust === null && config !== null && (await isDatabase(config.database)) ? config : null;
     return verifyReportFile(
       file,
       { ...asked, heads: options.head ?? [], policy: policyNow, by, store },
@@ -135,7 +136,7 @@ async function judge(
     ? await withStore(options, async (db) => requireReceipt(db, await fullId(db, target)))
     : receiptOf(given);
   const policy = policyOf(asked);
-  const isKnown = trust === null && config !== null && (stored || (await mayBeThere(config.database)));
+  const isKnown = trust === null && config !== null && (stored || (await isDatabase(config.database)));
   const online = asked.online === true;
   const read = (told: Receipt): Promise<ReadAgain> => readOnline(told, config, policy);
   if (!isKnown) return judgeAlone({ ...(online ? await read(receipt) : { receipt }), at: asked.at, policy });
@@ -193,14 +194,18 @@ async function judgeAlone({
   return { receipt, appraisal, policy };
 }
 
-/** Of a server's database only a connection can say more. */
-const mayBeThere = (database: string): Promise<boolean> =>
-  isPostgres(database)
-    ? Promise.resolve(true)
-    : stat(database).then(
-        (entry) => entry.isFile(),
-        () => false,
-      );
+/** Whether there is a buyer's database. Nothing is made by the look: a receipt is judged without one, too. */
+async function isDatabase(database: string): Promise<boolean> {
+  if (isPostgres(database)) {
+    const { db, schema } = await usable(database, () => openToRead(database));
+    await db.destroy();
+    return schema > 0;
+  }
+  return stat(database).then(
+    (entry) => entry.isFile(),
+    () => false,
+  );
+}
 
 /** None is needed, but one that is named or broken is not passed over in silence. */
 async function configIfAny(options: GlobalOptions): Promise<Config | null> {

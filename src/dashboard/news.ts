@@ -93,7 +93,9 @@ type Seen = { seq: number; approvals: string };
 async function readState(db: Db): Promise<Seen> {
   const end = await db.selectFrom("log").select("seq").orderBy("seq", "desc").limit(1).executeTakeFirst();
   const { rows } = await sql<{ all: string | null }>`
-    select group_concat(id || state, ' ') as "all" from (select id, state from approvals order by id) as asked`.execute(db);
+    select group_concat(id || state, ' ') as "all" from (select id, state from approvals order by id) as asked`.execute(
+    db,
+  );
   return { seq: end?.seq ?? 0, approvals: rows[0]?.all ?? "" };
 }
 

@@ -82,7 +82,9 @@ export async function sellersPage(view: View, told: Html = html``): Promise<Show
 async function readCounts(db: Db): Promise<Map<string, Map<string, number>>> {
   const { rows } = await sql<{ seller_id: string; verdict: string; count: number }>`
     select seller_id, verdict, count(*) as count from (select seller_id, verdict from receipts
-      where not ${IS_IMPORTED} order by created_at desc, id limit ${NEWEST}) as newest group by seller_id, verdict`.execute(db);
+      where not ${IS_IMPORTED} order by created_at desc, id limit ${NEWEST}) as newest group by seller_id, verdict`.execute(
+    db,
+  );
   const counts = new Map<string, Map<string, number>>();
   for (const { seller_id: seller, verdict, count } of rows)
     counts.set(seller, (counts.get(seller) ?? new Map<string, number>()).set(verdict, count));

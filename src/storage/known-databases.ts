@@ -1,7 +1,8 @@
 import { readdir, readFile, realpath } from "node:fs/promises";
 import { join } from "node:path";
+import { sql } from "kysely";
 import { isThere, removeOwn, writeNew } from "../files/write-new.ts";
-import { isPostgres, shownDatabase } from "./postgres-address.ts";
+import { hostOfOptions, isPostgres, shownDatabase } from "./postgres-address.ts";
 import { drawnOnce, type Db } from "./database.ts";
 
 /** Another database used with the same wallet, and the file naming it. */
@@ -19,7 +20,7 @@ export async function noteDatabase(
 ): Promise<KnownDatabase[]> {
   const own = `${address}-${(await drawnOnce(db, "database_id")).slice(0, 16)}`;
   try {
-    const here = await placeOf(path);
+    const here = await placeOf(db, path);
     const noted = await readNotes(folder, address);
     const others = await othersAmong(noted, own, here);
     const mine = noted.find(({ name }) => name === own);
@@ -42,15 +43,25 @@ export async function otherDatabases(
   const id = await db.selectFrom("meta").select("value").where("key", "=", "database_id").executeTakeFirst();
   const own = `${address}-${id?.value.slice(0, 16) ?? ""}`;
   try {
-    return await othersAmong(await readNotes(folder, address), own, await placeOf(path));
+    return await othersAmong(await readNotes(folder, address), own, await placeOf(db, path));
   } catch {
     return [];
   }
 }
 
-/** A file's real path, or a server's address without its password. */
-const placeOf = (path: string): Promise<string> =>
-  isPostgres(path) ? Promise.resolve(shownDatabase(path)) : realpath(path);
+/** A file's real path, or a server's address without its password, with the host and the schema that its options name. */
+async function placeOf(db: Db, path: string): Promise<string> {
+  if (!isPostgres(path)) return realpath(path);
+  const { rows } = await sql<{ schema: string }>`select relnamespace::regnamespace::text as "schema" from pg_class
+    where oid = to_regclass('schema_version')`.execute(db);
+  const schema = rows[0]?.schema ?? "public";
+  const host = hostOfOptions(path);
+  return [
+    shownDatabase(path),
+    ...(host === null ? [] : [`host ${host}`]),
+    ...(schema === "public" ? [] : [`schema ${schema}`]),
+  ].join(", ");
+}
 
 type Note = KnownDatabase & { name: string };
 

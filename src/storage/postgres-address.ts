@@ -20,6 +20,10 @@ export function shownDatabase(database: string): string {
 const hostOf = ({ hostname, searchParams }: URL): string =>
   searchParams.getAll("host").at(-1) || hostname || process.env["PGHOST"] || "localhost";
 
+/** The host that an address names among its options, or null. */
+export const hostOfOptions = (database: string): string | null =>
+  URL.canParse(database) ? new URL(database).searchParams.getAll("host").at(-1) || null : null;
+
 /** Whether a host is this machine, by a socket's folder or by loopback. */
 const isHere = (host: string): boolean => /^(?:\/|%2f|(?:localhost|127(?:\.\d+){3}|\[?::1\]?)$)/i.test(host);
 

@@ -40,6 +40,13 @@ export function toldAtOpening(error: unknown): Proof402Error {
 export const isUnreachable = (error: unknown): boolean =>
   Proof402Error.isInstance(error) && error.code === "database_unreachable";
 
+/**
+ * Whether a commit's error is about its own statements and so says that nothing was written: a constraint, an invalid
+ * transaction state, a rollback, a name the schema lacks (classes 23, 25, 40 and 42).
+ */
+export const isRolledBack = (error: unknown): boolean =>
+  /^(?:23|25|40|42)/.test(codeOf(Proof402Error.isInstance(error) ? error.cause : error)) && !isUnreachable(error);
+
 export const unreachable = (message: string, cause: unknown): Proof402Error =>
   new Proof402Error("database_unreachable", message, {
     next: "Call again with the same idempotency key once it does; `spending` shows what is reserved.",

@@ -11,7 +11,7 @@ import {
 import type { Pool, PoolClient } from "pg";
 import { randomUUID } from "node:crypto";
 import { connector, createPlaces, openPool } from "./postgres-pool.ts";
-import { isUnreachable, PATIENCE_MS, toldOf, unreachable } from "./postgres-errors.ts";
+import { isRolledBack, isUnreachable, PATIENCE_MS, toldOf, unreachable } from "./postgres-errors.ts";
 import { marked, notCommitted, outcomeOf } from "./postgres-outcome.ts";
 
 /** Connections of one process: one writes at a time in the whole fleet, the others read. */
@@ -150,17 +150,19 @@ const beginReading = (held: Held, ways: Ways): Promise<void> =>
     held.open = "reading";
   });
 
-/** Commits, or throws: `database_unreachable` says whether anything may have been written. */
+/**
+ * Commits, or throws: `database_unreachable` says whether anything may have been written. After any error but one of the
+ * statement's own, the server is asked for the transaction's mark.
+ */
 async function commit(held: Held, { replace }: Ways): Promise<void> {
   const { open, wrote, client } = held;
   const mark = open === "writing" && wrote ? randomUUID() : null;
+  const asked = ask(held, mark === null ? "commit" : `${marked(mark)};\ncommit`, [], 2 * PATIENCE_MS);
   try {
-    const { command } = await ask(held, mark === null ? "commit" : `${marked(mark)};\ncommit`, [], 2 * PATIENCE_MS);
+    await asked;
     held.open = null;
-    // The server's word for the end of a transaction in which a statement failed.
-    if (command !== "COMMIT") throw new Error("A statement of the transaction had failed: it was rolled back");
   } catch (error) {
-    if (!isUnreachable(error) || mark === null) throw error;
+    if (mark === null || isRolledBack(error)) throw error;
     held.open = null;
     const session = (client as { processID?: number } | null)?.processID ?? 0;
     const became = await outcomeOf(
@@ -172,8 +174,12 @@ async function commit(held: Held, { replace }: Ways): Promise<void> {
       },
       BEGIN,
     );
-    if (became !== "committed") throw notCommitted(became, error);
+    if (became === "committed") return;
+    throw became === "aborted" && !isUnreachable(error) ? error : notCommitted(became, error);
   }
+  // The server's word for the end of a transaction in which a statement failed.
+  if ((await asked).command !== "COMMIT")
+    throw new Error("A statement of the transaction had failed: it was rolled back");
 }
 
 async function rollBack(held: Held): Promise<void> {

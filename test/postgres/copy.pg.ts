@@ -7,6 +7,7 @@ import { newOwner } from "../../src/buyer/lease-owner.ts";
 import { auditLog } from "../../src/receipts/log.ts";
 import { createReceipt } from "../../src/receipts/receipt.ts";
 import { addReceipt } from "../../src/receipts/store.ts";
+import { noteDatabase } from "../../src/storage/known-databases.ts";
 import { countRows, tableNames } from "../../src/storage/copy-rows.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { immediate } from "../../src/storage/migrations.ts";
@@ -89,6 +90,11 @@ it("goes from a server to a file and back with every row, and both copies audit 
   expect(await copy(file, back)).toMatchObject({ code: 0 });
   const again = await open(back);
   expect(await contents(again)).toEqual(await contents(db));
+  // A copy in another schema of the same server is a second database.
+  const known = { folder: join(folder, "notes"), address: "wallet" };
+  for (let times = 0; times < 2; times += 1) expect(await noteDatabase(db, { ...known, path: original })).toEqual([]);
+  const others = await noteDatabase(again, { ...known, path: back });
+  expect(others.map(({ path }) => path)).toEqual([expect.stringContaining(`schema ${schemaOf(original)}`)]);
   // The next number is a new one.
   const [job] = await again.selectFrom("jobs").selectAll().limit(1).execute();
   const { id: _id, ...rest } = job!;
@@ -126,6 +132,16 @@ it("takes no place that holds something, none of it while a call is under way, a
     db,
   );
   expect(rows).toEqual([]);
+});
+
+it("names the place that it cannot use, not the original", async () => {
+  const file = join(folder, "no-folder", "copy.db");
+  await writeFile(join(folder, "no-folder"), "");
+  const failed = await copy(original, file);
+  expect([codeOf(failed), failed.stdout + failed.stderr]).toEqual([
+    "database_unusable",
+    expect.stringContaining(`${file} cannot be used`),
+  ]);
 });
 
 it("says of a file that is not there that it is none", async () => {

@@ -34,8 +34,17 @@ const failure = (work: Promise<unknown>): Promise<Error> =>
     (error: unknown) => error as Error,
   );
 
-/** A way to the server that is cut at a commit: before the server has it, or after. */
-async function cutAtCommit(address: string, when: "before" | "after"): Promise<string> {
+/** Answers in the server's stead (PostgreSQL 55.7: ErrorResponse, ReadyForQuery), then lets all through again. */
+function answerWithError(client: Socket, to: Socket): void {
+  const fields = Buffer.from("SERROR\0C58030\0Mcould not write\0\0");
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(fields.length + 4);
+  client.write(Buffer.concat([Buffer.from("E"), length, fields, Buffer.from([0x5a, 0, 0, 0, 5, 0x49])]));
+  to.on("data", (bytes) => client.write(bytes));
+}
+
+/** A way to the server that is cut at a commit: before the server has it, after, or after it with an error for an answer. */
+async function cutAtCommit(address: string, when: "before" | "after" | "error"): Promise<string> {
   const url = new URL(address);
   const { hostname, port } = url;
   let armed = true;
@@ -51,6 +60,8 @@ async function cutAtCommit(address: string, when: "before" | "after"): Promise<s
       if (!armed || !bytes.includes("commit\0")) return void to.write(bytes);
       armed = false;
       if (when === "before") client.destroy();
+      else if (when === "error")
+        to.write(bytes, () => to.removeAllListeners("data").once("data", () => answerWithError(client, to)));
       else to.write(bytes, () => to.removeAllListeners("data").once("data", () => client.destroy()));
     });
   }).listen(0, "127.0.0.1");
@@ -87,6 +98,14 @@ describe("a commit without an answer", () => {
     await open(place);
     const db = await open(await cutAtCommit(place, "after"));
     await put(db, "test one");
+    expect(await keys(db)).toEqual(["test one"]);
+  });
+
+  it("with an error that says nothing of the transaction is asked for by its mark", async () => {
+    const place = await databasePlace(":memory:");
+    await open(place);
+    const db = await open(await cutAtCommit(place, "error"));
+    await immediate(db, (tx) => put(tx, "test one"));
     expect(await keys(db)).toEqual(["test one"]);
   });
 
