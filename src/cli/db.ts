@@ -15,9 +15,14 @@ export async function copyDb(given: { from: string; to: string }, command: Comma
   const [from, to] = [placeOf(given.from), placeOf(given.to)];
   if (!isPostgres(from) && !(await isThere(from))) throw unusable(from);
   const source = await usable(from, () => openDatabase(from));
-  const copy = await busy("Copying and auditing the database", () =>
-    usable(to, () => copyDatabase(source, to, new Date())),
-  ).finally(() => source.destroy());
+  let copy;
+  try {
+    copy = await busy("Copying and auditing the database", () =>
+      usable(to, () => copyDatabase(source, to, new Date())),
+    );
+  } finally {
+    await source.destroy();
+  }
   const next = `Use one of the two from now on: each counts its own spending. For the copy write "database": ${shownJson(shownDatabase(to))} into the configuration of every process, then start them again.`;
   if (json) printResult({ from: shownDatabase(from), to: shownDatabase(to), ...copy }, next);
   else {
