@@ -6,10 +6,7 @@ const STORAGE = join(import.meta.dirname, "src/storage/database.ts");
 const ON_POSTGRES = join(import.meta.dirname, "test/support/database-on-postgres.ts");
 
 /** What runs on PostgreSQL: the rooms of the database, and of others the files that its locks and crashes decide. */
-const INCLUDED = [
-  "test/postgres/*.pg.ts",
-  "test/{payment,receipts,buyer,guard,hostile,dashboard}/**/*.test.ts",
-];
+const INCLUDED = ["test/postgres/*.pg.ts", "test/{payment,receipts,buyer,guard,hostile,dashboard}/**/*.test.ts"];
 
 /** Tests of SQLite's own ways, by their names. */
 const OF_SQLITE = [
