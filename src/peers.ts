@@ -32,6 +32,8 @@ export const PEERS = {
   open: ["hono", "@hono/node-server"],
   /** A database on a PostgreSQL server. */
   postgres: ["pg"],
+  /** `proof402 work` over one: workers that share its background work. */
+  work: ["pg", "pg-boss"],
   /** What a guard before a server at an address needs. */
   upstream: ["@modelcontextprotocol/client"],
   devnet: DEVNET,

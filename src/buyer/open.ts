@@ -25,7 +25,7 @@ import { openMarket, viewModels } from "./listing.ts";
 import { buyQuorum } from "./quorum/quorum.ts";
 import { openNonceSecret } from "./one-database.ts";
 import { createQuestions } from "./questions.ts";
-import { createQueue } from "./background/queue.ts";
+import { openQueue } from "./background/open-queue.ts";
 import { createQuoteCache } from "./quotes.ts";
 import { readArguments } from "./request.ts";
 import { startSecondClock } from "./background/clock.ts";
@@ -45,6 +45,8 @@ export type OpenOptions = {
   wallet?: Wallet | null | undefined;
   /** Told of every stored verdict that differs from the one before it, the first included. What it throws is dropped. */
   onVerdict?: ((change: { receipt: Receipt; verdict: Verdict }) => void) | undefined;
+  /** Works off the background work of all processes that share the database, through pg-boss where that is on a server. */
+  worker?: boolean | undefined;
   /** For tests. */
   clock?: (() => Date) | undefined;
 };
@@ -73,6 +75,10 @@ export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
   const clock = options.clock ?? ((): Date => new Date());
   const chains = new Map(config.networks.map((network) => [network.network, openChain(network)]));
   const db = await openDatabase(config.database);
+  const queue = await openQueue(db, config.database, options).catch(async (error: unknown) => {
+    await db.destroy();
+    throw error;
+  });
   const market = openMarket(config, clock);
   const ctx: BuyerContext = {
     config,
@@ -89,7 +95,7 @@ export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
     attestations: new Map(),
     funds: new Map(),
     handlers: JOB_HANDLERS,
-    queue: createQueue(db),
+    queue,
     wakeSecondClock: () => secondClock.wake(),
   };
   const { onVerdict } = options;
@@ -102,6 +108,7 @@ export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
     (closed ??= (async () => {
       await calls.drain();
       await secondClock.stop();
+      await queue.close();
       await market.http.close();
       await db.destroy();
     })());

@@ -16,6 +16,7 @@ import { addReceiptCommands } from "./receipt-commands.ts";
 import { addShellCommands } from "./shell-commands.ts";
 import { addDb } from "./db-commands.ts";
 import { addWatch } from "./watch-command.ts";
+import { addWork } from "./work-command.ts";
 
 const SPEAKING = { speaks: true };
 
@@ -129,6 +130,7 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
   addProxyCommands(program, lazily);
   addOpen(program, lazily);
   addWatch(program, lazily);
+  addWork(program, lazily);
   addDb(program, lazily);
 
   addNodeCommands(program, lazily);

@@ -1,9 +1,11 @@
-import { sql } from "kysely";
+import { sql, type Selectable } from "kysely";
 import { appendEntry } from "../../receipts/log-entry.ts";
 import { jobOutcome } from "../../receipts/log-rows.ts";
 import type { Db } from "../../storage/database.ts";
 import { immediate } from "../../storage/migrations.ts";
+import type { JobsTable } from "../../storage/tables.ts";
 import { isDead, newOwner } from "../lease-owner.ts";
+import { hurryWorkers, leftToWorkers } from "./workers.ts";
 
 /** How long one worker may hold a job before another may take it, ms. */
 export const LEASE_MS = 30_000;
@@ -32,10 +34,9 @@ export type LeasedJob = NewJob & {
 export type JobState = { kind: string; done: boolean; absent: string | null };
 
 /**
- * The durable queue of the second clock, shared by every process on the file. A lease past its end is free to others,
+ * The durable queue of the second clock, shared by every process on the database. A lease past its end is free to others,
  * and its former holder can no longer finish the job: each job is finished once, even if a process is slow or dies.
- * Nothing else of the buyer touches the table, and the audit only reads it, so another store can take its place
- * (PostgreSQL with pg-boss for fleets).
+ * Nothing else of the buyer touches the table, and the audit only reads it. `createFleetQueue` is the same over pg-boss.
  */
 export type JobQueue = {
   /** In the caller's transaction. The same kind for the same receipt twice is one job. */
@@ -52,14 +53,48 @@ export type JobQueue = {
   nextRun(kinds: readonly string[]): Promise<number | null>;
   /** The jobs of one receipt, in the order of their kinds. `tx` may be a transaction's handle. */
   of(tx: Db, receiptId: string): Promise<JobState[]>;
+  /** Gives up what it holds open besides the database. */
+  close(): Promise<void>;
 };
 
 /** Written as the index `jobs_open` has it, so that SQLite uses it. */
-const isOpen = sql<boolean>`state <> 'done'`;
+export const isOpen = sql<boolean>`state <> 'done'`;
 
-/** The queue in the buyer's own SQLite file. */
+/** The job of a row. */
+export const jobOf = (row: Selectable<JobsTable>): LeasedJob => ({
+  id: row.id,
+  kind: row.kind,
+  receiptId: row.subject,
+  payload: JSON.parse(row.payload) as Record<string, unknown>,
+  runAt: row.run_at,
+  deadline: row.deadline,
+  attempts: row.attempts,
+});
+
+/** Ends a job for good where its row has this fence, and logs its outcome. */
+export async function endRow(
+  tx: Db,
+  { id, fence, owner }: { id: number; fence: number; owner?: string },
+  { absent, at }: { absent: string | null; at: Date },
+): Promise<boolean> {
+  const row = await tx
+    .updateTable("jobs")
+    .set({ state: "done", leased_until: 0, last_error: absent })
+    .where("id", "=", id)
+    .where("attempts", "=", fence)
+    .$if(owner !== undefined, (query) => query.where("owner", "=", owner ?? ""))
+    .where(isOpen)
+    .returningAll()
+    .executeTakeFirst();
+  if (row === undefined) return false;
+  await appendEntry(tx, { kind: "job", subject: row.subject, value: jobOutcome(row), at });
+  return true;
+}
+
+/** The queue in the buyer's own database, by leases. Over a server whose workers run it leaves the jobs to them. */
 export function createQueue(db: Db): JobQueue {
   const owner = newOwner();
+  const isLeft = leftToWorkers(db);
   /** The id of the job that `lease` would take, read without the write lock: an idle worker keeps no buyer waiting. */
   const nextDue = async (nowMs: number, kinds: readonly string[]): Promise<number | null> => {
     const due = await db
@@ -99,7 +134,7 @@ export function createQueue(db: Db): JobQueue {
     },
 
     async lease(nowMs, kinds) {
-      if (kinds.length === 0) return null;
+      if (kinds.length === 0 || (await isLeft(nowMs))) return null;
       for (;;) {
         const id = await nextDue(nowMs, kinds);
         if (id === null) return null;
@@ -120,31 +155,11 @@ export function createQueue(db: Db): JobQueue {
         );
         // Where another worker was faster there may be another job.
         if (row === undefined) continue;
-        return {
-          id: row.id,
-          kind: row.kind,
-          receiptId: row.subject,
-          payload: JSON.parse(row.payload) as Record<string, unknown>,
-          runAt: row.run_at,
-          deadline: row.deadline,
-          attempts: row.attempts,
-        };
+        return jobOf(row);
       }
     },
 
-    async finish(tx, job, { absent, at }) {
-      const row = await tx
-        .updateTable("jobs")
-        .set({ state: "done", leased_until: 0, last_error: absent })
-        .where("id", "=", job.id)
-        .where("attempts", "=", job.attempts)
-        .where(isOpen)
-        .returningAll()
-        .executeTakeFirst();
-      if (row === undefined) return false;
-      await appendEntry(tx, { kind: "job", subject: job.receiptId, value: jobOutcome(row), at });
-      return true;
-    },
+    finish: (tx, job, outcome) => endRow(tx, { id: job.id, fence: job.attempts }, outcome),
 
     async retry(job, { runAt, error }) {
       await immediate(
@@ -168,6 +183,7 @@ export function createQueue(db: Db): JobQueue {
         .where("subject", "=", receiptId)
         .where(isOpen)
         .execute();
+      await hurryWorkers(db, open);
       const left = open.filter((job) => (job.leased_until > nowMs ? isDead(job.owner) : job.run_at > nowMs));
       if (left.length === 0) return;
       await immediate(
@@ -211,5 +227,7 @@ export function createQueue(db: Db): JobQueue {
         return { kind, done, absent: done ? error : null };
       });
     },
+
+    close: () => Promise.resolve(),
   };
 }

@@ -1,0 +1,134 @@
+import { sql } from "kysely";
+import type { Db } from "../../storage/database.ts";
+import { liveMessages, messageKey, openMessages, type HeldMessage } from "../../storage/messages.ts";
+import { immediate } from "../../storage/migrations.ts";
+import { createQueue, endRow, isOpen, jobOf, LEASE_MS, type JobQueue, type LeasedJob } from "./queue.ts";
+import { announceWorker, fleetOwner } from "./workers.ts";
+
+/** How long the workers have a job among them without a word, ms: then any buyer's own clock may take it. */
+const HOLD_MS = 120_000;
+/** Jobs taken over in one transaction. */
+const MOST = 500;
+/** How often new jobs and due messages are looked for, ms. */
+const LOOK_MS = 500;
+
+/**
+ * The queue of workers that share a server's background work through pg-boss (docs/scale.md). The rows of `jobs` stay the truth:
+ * what is awaited, until when, and what became of it. The workers take over rows in batches, as one holder with a fence of its
+ * own. Among them, pg-boss hands out each row's message: to one worker at a time, again once a worker is gone, and at the
+ * time of the next look. None of that takes the buyers' write lock.
+ */
+export async function createFleetQueue(db: Db, address: string, kinds: readonly string[]): Promise<JobQueue> {
+  const rows = createQueue(db);
+  const messages = await openMessages(db, address, { kinds, heldSeconds: LEASE_MS / 1000 });
+  const owner = fleetOwner(messages.schema);
+  const worker = await announceWorker(db);
+  const held = new WeakMap<LeasedJob, HeldMessage>();
+  let lookedAt = -Infinity;
+  let turn = 0;
+
+  /** Takes over the rows that nobody has, each with a message, in one transaction. */
+  async function takeOver(nowMs: number): Promise<void> {
+    const free = () =>
+      db.selectFrom("jobs").select("id").where(isOpen).where("kind", "in", kinds).where("leased_until", "<=", nowMs);
+    if ((await free().limit(1).executeTakeFirst()) === undefined) return;
+    await immediate(db, async (tx) => {
+      const taken = await tx
+        .updateTable("jobs")
+        .set((eb) => ({ leased_until: nowMs + HOLD_MS, owner, attempts: eb("attempts", "+", 1) }))
+        .where("id", "in", free().orderBy("run_at").limit(MOST))
+        .returning(["id", "kind", "run_at", "attempts"])
+        .execute();
+      await messages.send(
+        tx,
+        taken.map(({ id, kind, run_at: runAt, attempts }) => ({
+          key: messageKey(id, attempts),
+          kind,
+          runAt,
+          data: { job: id, fence: attempts, tries: attempts },
+        })),
+      );
+    });
+  }
+
+  /** Keeps the rows whose messages are there. One that lost its message runs out, and is taken over anew. */
+  async function keep(nowMs: number): Promise<void> {
+    const ours = sql<boolean>`owner = ${owner} and state <> 'done' and leased_until between ${nowMs} and ${nowMs + HOLD_MS / 2}
+      and id::text || '.' || attempts in (${liveMessages(messages.schema)})`;
+    const any = await db.selectFrom("jobs").select("id").where(ours).limit(1).executeTakeFirst();
+    if (any === undefined) return;
+    await db
+      .updateTable("jobs")
+      .set({ leased_until: nowMs + HOLD_MS })
+      .where(ours)
+      .execute();
+  }
+
+  /** The next message of a kind whose row is still the workers'. Of others nothing is left to do. */
+  async function take(kind: string): Promise<LeasedJob | null> {
+    for (;;) {
+      const message = await messages.take(kind);
+      if (message === null) return null;
+      const { job: id, fence, tries } = message.data;
+      const row = await db
+        .selectFrom("jobs")
+        .selectAll()
+        .where("id", "=", id)
+        .where("owner", "=", owner)
+        .where("attempts", "=", fence)
+        .where(isOpen)
+        .executeTakeFirst();
+      if (row === undefined) {
+        await messages.drop(message);
+        continue;
+      }
+      const job = { ...jobOf(row), attempts: tries + message.taken };
+      held.set(job, message);
+      return job;
+    }
+  }
+
+  return {
+    ...rows,
+    async lease(nowMs, free) {
+      if (performance.now() - lookedAt >= LOOK_MS) {
+        lookedAt = performance.now();
+        await takeOver(nowMs);
+        await keep(nowMs);
+      }
+      turn += 1;
+      // Each kind is first in its turn, so that none waits for another's end.
+      for (let at = 0; at < free.length; at += 1) {
+        const kind = free[(at + turn) % free.length];
+        const job = kind === undefined ? null : await take(kind);
+        if (job !== null) return job;
+      }
+      return null;
+    },
+
+    async finish(tx, job, outcome) {
+      const message = held.get(job);
+      if (message === undefined || !(await messages.end(tx, message))) return false;
+      return endRow(tx, { id: job.id, fence: message.data.fence, owner }, outcome);
+    },
+
+    async retry(job, { runAt }) {
+      const message = held.get(job);
+      if (message === undefined) return;
+      const { fence } = message.data;
+      await messages.putOff(message, {
+        key: messageKey(job.id, fence),
+        kind: job.kind,
+        runAt,
+        data: { job: job.id, fence, tries: job.attempts + 1 },
+      });
+    },
+
+    nextRun: () => Promise.resolve(Date.now() + LOOK_MS),
+
+    async close() {
+      await worker.leave();
+      await messages.close();
+    },
+  };
+}

@@ -1,0 +1,99 @@
+import { randomUUID } from "node:crypto";
+import { sql, type Selectable } from "kysely";
+import type { Db } from "../../storage/database.ts";
+import { isOnPostgres } from "../../storage/dialect.ts";
+import { hurryMessages, messageKey } from "../../storage/messages.ts";
+import type { JobsTable } from "../../storage/tables.ts";
+import { isDead, newOwner } from "../lease-owner.ts";
+
+/** How long a worker counts as there after its last sign of life, ms. */
+const THERE_MS = 15_000;
+/** How long a look for workers holds good, ms. */
+const LOOK_MS = 2000;
+/** Before the name of a worker among the leases of calls. */
+const WORKER = "proof402 work ";
+/** Before the schema of its messages, as the owner of a job that the workers have. */
+const FLEET = "workers:";
+
+/** The owner of the jobs that a database's workers have among them. */
+export const fleetOwner = (schema: string): string => `${FLEET}${schema}`;
+
+/** Shows all processes of a database that a worker is there, until `leave`. */
+export async function announceWorker(db: Db): Promise<{ leave(): Promise<void> }> {
+  const [name, owner] = [`${WORKER}${randomUUID()}`, newOwner()];
+  const announce = async (): Promise<void> => {
+    const lease = { owner, until: Date.now() + THERE_MS };
+    await db
+      .insertInto("call_leases")
+      .values({ idempotency_key: name, ...lease })
+      .onConflict((conflict) => conflict.column("idempotency_key").doUpdateSet(lease))
+      .execute();
+  };
+  await announce();
+  let asked: Promise<unknown> = Promise.resolve();
+  const heartbeat = setInterval(() => {
+    asked = asked.then(announce).catch(() => undefined);
+  }, THERE_MS / 3);
+  heartbeat.unref();
+  return {
+    async leave() {
+      clearInterval(heartbeat);
+      await asked;
+      // A sign that cannot be taken back runs out.
+      await db
+        .deleteFrom("call_leases")
+        .where("idempotency_key", "=", name)
+        .execute()
+        .catch(() => undefined);
+    },
+  };
+}
+
+/** How many workers of a database are there. One seen dead on this machine is not. */
+export async function countWorkers(db: Db, nowMs: number): Promise<number> {
+  const leases = await db
+    .selectFrom("call_leases")
+    .select("owner")
+    .where("idempotency_key", ">=", WORKER)
+    .where("idempotency_key", "<", `${WORKER}~`)
+    .where("until", ">", nowMs)
+    .execute();
+  return leases.filter(({ owner }) => !isDead(owner)).length;
+}
+
+/**
+ * Whether a buyer leaves background work to workers: while any is there. Once none is, what they had is anybody's again. Only a
+ * server's database has workers.
+ */
+export function leftToWorkers(db: Db): (nowMs: number) => Promise<boolean> {
+  if (!isOnPostgres(db)) return () => Promise.resolve(false);
+  let seen = { at: -Infinity, any: false };
+  return async (nowMs) => {
+    if (performance.now() - seen.at <= LOOK_MS) return seen.any;
+    seen = { at: performance.now(), any: (await countWorkers(db, nowMs)) > 0 };
+    if (!seen.any) await freeFromWorkers(db, nowMs);
+    return seen.any;
+  };
+}
+
+/** The fence of each row that another takes keeps a worker from ending it that was only thought to be gone. */
+async function freeFromWorkers(db: Db, nowMs: number): Promise<void> {
+  const theirs = sql<boolean>`owner like ${`${FLEET}%`} and state <> 'done' and leased_until > ${nowMs}`;
+  const any = await db.selectFrom("jobs").select("id").where(theirs).limit(1).executeTakeFirst();
+  if (any !== undefined) await db.updateTable("jobs").set({ leased_until: 0 }).where(theirs).execute();
+}
+
+/** Has workers look at these jobs now, where they have them. */
+export async function hurryWorkers(
+  db: Db,
+  jobs: readonly Pick<Selectable<JobsTable>, "id" | "attempts" | "owner">[],
+): Promise<void> {
+  const theirs = jobs.filter(({ owner }) => owner.startsWith(FLEET));
+  const schema = theirs[0]?.owner.slice(FLEET.length);
+  if (schema === undefined) return;
+  await hurryMessages(
+    db,
+    schema,
+    theirs.map(({ id, attempts }) => messageKey(id, attempts)),
+  );
+}
