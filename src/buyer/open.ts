@@ -45,7 +45,7 @@ export type OpenOptions = {
   wallet?: Wallet | null | undefined;
   /** Told of every stored verdict that differs from the one before it, the first included. What it throws is dropped. */
   onVerdict?: ((change: { receipt: Receipt; verdict: Verdict }) => void) | undefined;
-  /** Works off the background work of all processes that share the database, through pg-boss where that is on a server. */
+  /** Does the background work of all processes over the database; on a server it shares it with other workers. */
   worker?: boolean | undefined;
   /** For tests. */
   clock?: (() => Date) | undefined;

@@ -16,8 +16,8 @@ import { untilSignal } from "./until-signal.ts";
 const LOOK_MS = 300;
 
 /**
- * `proof402 work`: the background work of every purchase over the database, until a signal. Workers of a PostgreSQL server
- * share it through pg-boss. Needs no key and moves no money. What is under way at the signal is given to others.
+ * `proof402 work`: does the background work of every purchase over the database, until a signal. Workers of a PostgreSQL server
+ * share it through pg-boss. Needs no key and moves no money. At the signal it gives its jobs under way to others.
  */
 export async function work({ untilIdle = false }: { untilIdle?: boolean }, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
@@ -54,7 +54,7 @@ export async function work({ untilIdle = false }: { untilIdle?: boolean }, comma
         await buyer.close();
       }
       if (!json)
-        note(`Ended. ${found} receipts were judged anew; ${await countWaiting(db)} pieces of evidence are awaited.`);
+        note(`Ended. ${found} receipts were judged again; ${await countWaiting(db)} pieces of evidence are awaited.`);
     }),
   );
   return EXIT.ok;

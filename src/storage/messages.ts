@@ -8,7 +8,7 @@ import type { Tables } from "./tables.ts";
 
 type Db = Kysely<Tables>;
 
-/** A message of pg-boss: which row of `jobs` some worker is to look at, and when. */
+/** A message of pg-boss: a row of `jobs` and the time of its next look. */
 export type NewMessage = {
   /** The row and its fence, as `messageKey` writes them. */
   key: string;
@@ -19,7 +19,7 @@ export type NewMessage = {
 };
 /** The row's id, the number of the fleet's hold on it, and how often it was looked at. */
 export type MessageData = { job: number; fence: number; tries: number };
-/** A message that this worker holds. `taken` counts how often it was handed out, and so tells one holder from the next. */
+/** A message held by this worker. `taken` counts its holders before. */
 export type HeldMessage = { id: string; kind: string; taken: number; data: MessageData };
 
 /** Messages of a database's workers, in a schema of their own beside the buyer's tables. */
@@ -28,11 +28,11 @@ export type Messages = {
   schema: string;
   /** Sends messages in the caller's transaction. */
   send(tx: Db, messages: readonly NewMessage[]): Promise<void>;
-  /** Takes the next message due of a kind, or null. No other worker gets it for `heldSeconds`. */
+  /** Takes the next due message of a kind, or null. No other worker gets it for `heldSeconds`. */
   take(kind: string): Promise<HeldMessage | null>;
   /** Ends a message in the caller's transaction; false if it is this worker's no more. */
   end(tx: Db, message: HeldMessage): Promise<boolean>;
-  /** Drops a message that leads to nothing. */
+  /** Drops a message. */
   drop(message: HeldMessage): Promise<void>;
   /** Puts a later message in the place of a held one, if it is still held. */
   putOff(message: HeldMessage, later: NewMessage): Promise<void>;
@@ -47,7 +47,7 @@ const CONNECTIONS = 2;
 const UPKEEP_SECONDS = 5;
 const ENDED_KEPT_SECONDS = 600;
 const ARCHIVE_KEPT_DAYS = 1;
-/** A message never ends by failing: what became of the job is the row's to say. */
+/** Tries of a message: only its row says how a job ends. */
 const NO_LIMIT = 1_000_000_000;
 
 /**
@@ -160,8 +160,8 @@ async function schemaFor(db: Db): Promise<string> {
 }
 
 /**
- * Makes waiting messages of these keys due now, also from a process that has no pg-boss: it writes the column that pg-boss
- * reads (its table `job`, `start_after`). Does nothing if the schema is gone or is not to be written.
+ * Makes waiting messages of these keys due now, also from a process without pg-boss: writes `start_after` of its table `job`.
+ * Does nothing if the schema is gone or is not to be written.
  */
 export async function hurryMessages(db: Db, schema: string, keys: readonly string[]): Promise<void> {
   const waiting = sql`singleton_key in (${sql.join(keys)}) and state < 'active' and start_after > now()`;

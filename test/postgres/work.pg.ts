@@ -14,6 +14,7 @@ import { startPostgres, type Cluster } from "../support/postgres-cluster.ts";
 import { openPurse } from "../hostile/purse.ts";
 
 const COUNT = 4;
+const INPUT = { features: [-0.012, -0.034, -0.081, 0.62, 0.74, -0.19, 1.8, 0.21] };
 
 let market: Market;
 let cluster: Cluster;
@@ -55,7 +56,7 @@ async function startSilence(): Promise<string> {
 const buySome = (buyer: Buyer, from: number, count: number) =>
   Promise.all(
     Array.from({ length: count }, (_, at) =>
-      buyer.buy("eth-risk", market.input, { seller: "honest", idempotencyKey: `worked-${from + at}` }),
+      buyer.buy("eth-risk", INPUT, { seller: "honest", idempotencyKey: `worked-${from + at}` }),
     ),
   );
 
@@ -103,9 +104,9 @@ it("workers share the jobs of all buyers, take over what a killed one held, and 
     expect([worker.child.exitCode, worker.said]).toEqual([0, expect.stringContaining("Ended.")]);
   }
   // Nobody works any more: the buyer's own clock does.
-  const alone = await buyer.buy("eth-risk", market.input, {
+  const alone = await buyer.buy("eth-risk", INPUT, {
     seller: "honest",
-    idempotencyKey: "alone",
+    idempotencyKey: "worked-alone",
     wait: "verified",
   });
   expect(alone.verdict).toBe("verified");

@@ -13,10 +13,10 @@ const MOST = 500;
 const LOOK_MS = 500;
 
 /**
- * The queue of workers that share a server's background work through pg-boss (docs/scale.md). The rows of `jobs` stay the truth:
- * what is awaited, until when, and what became of it. The workers take over rows in batches, as one holder with a fence of its
- * own. Among them, pg-boss hands out each row's message: to one worker at a time, again once a worker is gone, and at the
- * time of the next look. None of that takes the buyers' write lock.
+ * Shares a server's background work among workers through pg-boss (docs/scale.md). The rows of `jobs` stay the truth: kind,
+ * deadline, outcome. The workers take over rows in batches, as one holder with a fence of its own. Among them, pg-boss hands out
+ * each row's message: to one worker at a time, to the next after a worker's death, and at the time of the next look. None of
+ * this takes the buyers' write lock.
  */
 export async function createFleetQueue(db: Db, address: string, kinds: readonly string[]): Promise<JobQueue> {
   const rows = createQueue(db);
@@ -27,7 +27,7 @@ export async function createFleetQueue(db: Db, address: string, kinds: readonly 
   let lookedAt = -Infinity;
   let turn = 0;
 
-  /** Takes over the rows that nobody has, each with a message, in one transaction. */
+  /** Takes over the rows without a holder, each with a message, in one transaction. */
   async function takeOver(nowMs: number): Promise<void> {
     const free = () =>
       db.selectFrom("jobs").select("id").where(isOpen).where("kind", "in", kinds).where("leased_until", "<=", nowMs);
@@ -51,7 +51,7 @@ export async function createFleetQueue(db: Db, address: string, kinds: readonly 
     });
   }
 
-  /** Keeps the rows whose messages are there. One that lost its message runs out, and is taken over anew. */
+  /** Keeps the rows with a live message. A row without one runs out, and is taken over again. */
   async function keep(nowMs: number): Promise<void> {
     const ours = sql<boolean>`owner = ${owner} and state <> 'done' and leased_until between ${nowMs} and ${nowMs + HOLD_MS / 2}
       and id::text || '.' || attempts in (${liveMessages(messages.schema)})`;
@@ -64,7 +64,7 @@ export async function createFleetQueue(db: Db, address: string, kinds: readonly 
       .execute();
   }
 
-  /** The next message of a kind whose row is still the workers'. Of others nothing is left to do. */
+  /** Takes the next message of a kind, and drops messages of rows that the workers have lost. */
   async function take(kind: string): Promise<LeasedJob | null> {
     for (;;) {
       const message = await messages.take(kind);

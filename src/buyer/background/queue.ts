@@ -71,7 +71,7 @@ export const jobOf = (row: Selectable<JobsTable>): LeasedJob => ({
   attempts: row.attempts,
 });
 
-/** Ends a job for good where its row has this fence, and logs its outcome. */
+/** Ends a job for good if its row has this fence, and logs its outcome. */
 export async function endRow(
   tx: Db,
   { id, fence, owner }: { id: number; fence: number; owner?: string },
@@ -91,7 +91,7 @@ export async function endRow(
   return true;
 }
 
-/** The queue in the buyer's own database, by leases. Over a server whose workers run it leaves the jobs to them. */
+/** Keeps the queue in the buyer's own database, by leases, and leaves its jobs to a server's workers while any is there. */
 export function createQueue(db: Db): JobQueue {
   const owner = newOwner();
   const isLeft = leftToWorkers(db);

@@ -49,7 +49,7 @@ export async function announceWorker(db: Db): Promise<{ leave(): Promise<void> }
   };
 }
 
-/** How many workers of a database are there. One seen dead on this machine is not. */
+/** Counts the workers of a database, without those seen dead on this machine. */
 export async function countWorkers(db: Db, nowMs: number): Promise<number> {
   const leases = await db
     .selectFrom("call_leases")
@@ -62,8 +62,8 @@ export async function countWorkers(db: Db, nowMs: number): Promise<number> {
 }
 
 /**
- * Whether a buyer leaves background work to workers: while any is there. Once none is, what they had is anybody's again. Only a
- * server's database has workers.
+ * Tells whether a buyer leaves background work to workers: while any is there. Frees their jobs once none is. Only a server's
+ * database has workers.
  */
 export function leftToWorkers(db: Db): (nowMs: number) => Promise<boolean> {
   if (!isOnPostgres(db)) return () => Promise.resolve(false);
@@ -76,14 +76,14 @@ export function leftToWorkers(db: Db): (nowMs: number) => Promise<boolean> {
   };
 }
 
-/** The fence of each row that another takes keeps a worker from ending it that was only thought to be gone. */
+/** Frees the workers' jobs. A living worker cannot end one afterwards: its next holder has a new fence. */
 async function freeFromWorkers(db: Db, nowMs: number): Promise<void> {
   const theirs = sql<boolean>`owner like ${`${FLEET}%`} and state <> 'done' and leased_until > ${nowMs}`;
   const any = await db.selectFrom("jobs").select("id").where(theirs).limit(1).executeTakeFirst();
   if (any !== undefined) await db.updateTable("jobs").set({ leased_until: 0 }).where(theirs).execute();
 }
 
-/** Has workers look at these jobs now, where they have them. */
+/** Has workers look at their jobs among these now. */
 export async function hurryWorkers(
   db: Db,
   jobs: readonly Pick<Selectable<JobsTable>, "id" | "attempts" | "owner">[],
