@@ -134,7 +134,7 @@ export const BEFORE_SIGNING = {
     "Call again with the same key: the question is asked again.",
   ],
   approval_failed: [
-    "The question to a person failed: nothing was approved.",
+    "The question to a person failed before a yes came.",
     "Call again with the same key where a person can be asked.",
   ],
 } as const satisfies Record<string, Meaning>;
