@@ -1,8 +1,9 @@
 import { secp256k1 } from "@noble/curves/secp256k1.js";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { concatBytes, fromHex0x, toHex0x, uint256 } from "../../src/evidence/bytes.ts";
-import { addressOf, createSignerCheck, signerOf } from "../../src/evidence/signer.ts";
+import * as libsecp256k1 from "tiny-secp256k1";
+import { addressOf, createSignerCheck, pointBehind, signerOf } from "../../src/evidence/signer.ts";
 
 const [OWN, OTHER] = [new Uint8Array(32).fill(7), new Uint8Array(32).fill(8)];
 const addressIn = (key: Uint8Array): string => addressOf(secp256k1.getPublicKey(key, false));
@@ -13,9 +14,28 @@ function sign(key: Uint8Array, hash: string): string {
   return toHex0x(concatBytes(signed.subarray(1), Uint8Array.of(27 + signed[0]!)));
 }
 
+/** Recovers the address behind a signature by the curve's own functions, null if it is invalid. */
+function recovered(signature: string, hash: string): string | null {
+  try {
+    const bytes = fromHex0x(signature.toLowerCase());
+    if (bytes.length !== 65 || fromHex0x(hash).length !== 32) return null;
+    const signed = concatBytes(Uint8Array.of(bytes[64]! - 27), bytes.subarray(0, 64));
+    if (signed[0]! > 1) return null;
+    const key = secp256k1.Signature.fromBytes(signed, "recovered").recoverPublicKey(fromHex0x(hash));
+    return addressOf(key.toBytes(false));
+  } catch {
+    return null;
+  }
+}
+
+const ENGINES = { "the pure functions": () => null, libsecp256k1: () => libsecp256k1 } as const;
+
 /** Makes a check that has met the own key's signatures this often. */
-function checkAfter(met: number): ReturnType<typeof createSignerCheck> {
-  const check = createSignerCheck();
+function checkAfter(
+  met: number,
+  by: keyof typeof ENGINES = "the pure functions",
+): ReturnType<typeof createSignerCheck> {
+  const check = createSignerCheck(ENGINES[by]);
   for (let number = 1; number <= met; number += 1)
     expect(check(sign(OWN, hashOf(number)), hashOf(number), addressIn(OWN))).toBe(true);
   return check;
@@ -29,11 +49,27 @@ function mirrored(signature: string, flipParity: boolean): string {
   return toHex0x(concatBytes(bytes.subarray(0, 32), s, Uint8Array.of(v)));
 }
 
-describe.each([0, 1, 40])("of an address met %i times", (met) => {
-  const check = checkAfter(met);
+// From the sixteenth on the process recovers by libsecp256k1.
+beforeAll(() => {
+  for (let number = 1; number <= 20; number += 1) signerOf(sign(OWN, hashOf(number)), hashOf(number));
+});
+
+const isHigh = (signature: string): boolean =>
+  BigInt(toHex0x(fromHex0x(signature).subarray(32, 64))) > secp256k1.Point.Fn.ORDER / 2n;
+
+describe.each([
+  [0, "the pure functions"],
+  [1, "the pure functions"],
+  [40, "the pure functions"],
+  [1, "libsecp256k1"],
+] as const)("of an address met %i times, by %s", (met, by) => {
+  const check = checkAfter(met, by);
   const agrees = (signature: string, hash: string, address = addressIn(OWN)): boolean => {
     const found = check(signature, hash, address);
-    expect(found).toBe(signerOf(signature, hash) === address);
+    const signer = recovered(signature, hash);
+    expect(found).toBe(signer === address);
+    expect(signerOf(signature, hash)).toBe(signer);
+    if (found) expect(pointBehind(signature, hash) === null).toBe(isHigh(signature));
     return found;
   };
 
@@ -51,7 +87,7 @@ describe.each([0, 1, 40])("of an address met %i times", (met) => {
         expect(agrees(mirrored(good, true), signed)).toBe(true);
         expect(agrees(mirrored(good, false), signed)).toBe(false);
       }),
-      { numRuns: 25 },
+      { numRuns: 10 },
     );
   });
 
@@ -72,6 +108,10 @@ describe.each([0, 1, 40])("of an address met %i times", (met) => {
       [order, 1n],
       [1n, order],
       [order - 1n, order - 1n],
+      [2n ** 256n - 1n, 1n],
+      [1n, 1n],
+      [2n, order - 1n],
+      [5n, 5n],
     ] as const)
       for (const v of ["1b", "1c"]) agrees(`0x${word(r)}${word(s)}${v}`, hashOf(1));
     for (const signature of ["", "0x", "0xzz", good.slice(0, -2), `${good}00`, `${good.slice(0, -2)}00`])
