@@ -82,7 +82,9 @@ Exits 0 verified (or pending without --wait verified), 1 failed or not bought, 2
 
   program
     .command("verify [file-or-id]")
-    .description("check a receipt, or a report of decisions, from its own evidence, offline (- reads standard input)")
+    .description(
+      "check a receipt, a report of decisions, or each receipt of a folder, from its own evidence, offline (- reads standard input)",
+    )
     .option("--at <time>", "judge as of this time, or now (default: when it was bought)")
     .addOption(assurance)
     .option("--trust <file>", "judge by a file of `proof402 trust export`, in place of the configuration")

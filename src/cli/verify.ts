@@ -28,6 +28,7 @@ import { readBounded, receiptOf } from "./receipt-file.ts";
 import { storyOf, storyText } from "./receipt-story.ts";
 import { configOf, usable, withStore } from "./session.ts";
 import { readTrustFile } from "./trust.ts";
+import { verifyFolder } from "./verify-folder.ts";
 import { EXIT_OF, verifyReportFile } from "./verify-report.ts";
 
 type Options = { head?: string[]; page?: boolean; at?: string; assurance?: string; trust?: string; online?: boolean };
@@ -36,9 +37,9 @@ type Asked = { at: Date | undefined; assurance: Assurance | undefined };
 type Judged = { receipt: Receipt; appraisal: Appraisal; policy: AppraisalPolicy };
 
 /**
- * `proof402 verify FILE|ID`: judges a receipt from its own evidence, offline, by the configuration or by a trust file. A file
+ * `proof402 verify FILE|ID|FOLDER`: judges a receipt from its own evidence, offline, by the configuration or by a trust file. A file
  * needs neither wallet nor database; where there is a database, what it knows of the purchase counts. `--online` reads the
- * chain again. A report of decisions is checked in the same way. Exits by the verdict: 0 verified, 1 failed, 2 pending or unverified; 64 for a file that cannot be read.
+ * chain again. A report of decisions is checked in the same way, and each receipt file of a folder. Exits by the verdict: 0 verified, 1 failed, 2 pending or unverified; 64 for a file that cannot be read.
  */
 export async function verify(target: string | undefined, options: Options, command: Command): Promise<number> {
   const { json = false, ...rest } = globals(command);
@@ -48,6 +49,13 @@ export async function verify(target: string | undefined, options: Options, comma
   const trust = options.trust === undefined ? null : await readTrustFile(options.trust);
   // A trust file is all there is to judge by, and only reading the chain takes more.
   const config = trust !== null && options.online !== true ? null : await configIfAny(rest);
+  if (!isIdLike(target) && (await isFolder(target))) {
+    if (options.online === true || options.head !== undefined)
+      throw usage("A folder is judged offline, file by file, without --online and --head.");
+    const by = options.trust ?? "the configuration";
+    const store = trust === null && config !== null && (await isDatabase(config.database)) ? config : null;
+    return verifyFolder(target, { ...asked, policy: policyOf({ ...asked, trust, config }), by, store }, { json, rest });
+  }
   const file = isIdLike(target) ? null : await readBounded(target, MAX_REPORT_BYTES + 1);
   if (file !== null && isReport(file)) {
     if (options.online === true) throw usage("A report is checked offline, without --online.");
@@ -206,6 +214,12 @@ async function isDatabase(database: string): Promise<boolean> {
     () => false,
   );
 }
+
+const isFolder = (path: string): Promise<boolean> =>
+  stat(path).then(
+    (entry) => entry.isDirectory(),
+    () => false,
+  );
 
 /** None is needed, but one that is named or broken is not passed over in silence. */
 async function configIfAny(options: GlobalOptions): Promise<Config | null> {

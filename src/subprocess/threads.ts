@@ -20,7 +20,10 @@ type Thread = { worker: Worker; open: Map<number, (answer: { said: unknown } | n
  * Opens as many threads as the machine runs at once, each with the built file at `file`: it takes `{ id, order }` and posts
  * `{ id, answer }`. An order of a thread that broke, or of a file that is not there (in a bundle), runs `here` instead.
  */
-export function openThreads<Order, Answer>(file: string, here: (order: Order) => Answer): Threads<Order, Answer> {
+export function openThreads<Order, Answer>(
+  file: string,
+  here: (order: Order) => Answer | Promise<Answer>,
+): Threads<Order, Answer> {
   const threads: Thread[] = [];
   let last = 0;
   const drop = (thread: Thread): void => {

@@ -113,6 +113,7 @@ export const ARROWS: Record<string, readonly string[]> = {
     "verify",
     "receipts",
     "storage",
+    "subprocess",
     "files",
     "http",
     "evidence",

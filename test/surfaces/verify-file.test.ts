@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -177,7 +177,7 @@ test("T67: reading the chain again for a file of a stored receipt forgets no con
 test.each<[string, (core: ReceiptCore) => void]>([
   ["a free field", ({ request }) => (request.sentAt = new Date(Date.parse(request.sentAt) - 1).toISOString())],
   ["the payer", ({ payment }) => (payment.payer = `0x${"12".repeat(20)}`)],
-])("T97: a file of an own purchase is condemned where it differs in %s, on every surface", async (_name, change) => {
+])("T97: a file of an own purchase is condemned where it differs in %s, on every surface", async (name, change) => {
   const core = structuredClone(receipt.core);
   change(core);
   const copy: Receipt = { ...receipt, ...createReceipt(core), later: receipt.later };
@@ -192,6 +192,19 @@ test.each<[string, (core: ReceiptCore) => void]>([
       payment: { status: "fail" },
     });
   }
+  // Also as one of a folder: the store counts there as it does for a single file.
+  const folder = join(elsewhere, `folder-${name.replaceAll(" ", "-")}`);
+  await mkdir(folder);
+  await copyFile(file, join(folder, "a.json"));
+  await copyFile(receiptFile, join(folder, "b.json"));
+  const all = await cli("verify", folder);
+  expect([
+    all.code,
+    all.stdout
+      .split("\n")
+      .slice(0, 2)
+      .map((line) => line.split(" ")[0]),
+  ]).toMatchObject([1, ["failed", "verified"]]);
   const written = await loadConfig({ path: config });
   const buyer = await openBuyer({ config: written, wallet: null });
   try {

@@ -1,0 +1,208 @@
+import { lstat, readdir } from "node:fs/promises";
+import { once } from "node:events";
+import { join } from "node:path";
+import { judgeAgain, judgeContext } from "../buyer/judge.ts";
+import type { Config } from "../config/schema.ts";
+import { Proof402Error } from "../errors.ts";
+import { VERDICTS, type Assurance, type Verdict } from "../receipts/schema.ts";
+import { builtFile } from "../subprocess/run.ts";
+import { openThreads } from "../subprocess/threads.ts";
+import { policyHash, type AppraisalPolicy } from "../verify/policy.ts";
+import { colour as pc } from "./colour.ts";
+import { EXIT, note, print, type GlobalOptions } from "./globals.ts";
+import { eachFile, judgeFiles, type FilesToJudge, type FileVerdict } from "./judge-files.ts";
+import { VERDICT_COLOUR } from "./layer-table.ts";
+import { visible } from "./quoted.ts";
+import { withStore } from "./session.ts";
+import { EXIT_OF } from "./verify-report.ts";
+
+/** Files judged in one go. */
+const AT_ONCE = 32;
+/** The files that are worth the start of threads. */
+const THREADED_FROM = 128;
+/** Most sentences about what is not proven that the end tells. */
+const MOST_LIMITS = 32;
+
+type Asked = {
+  at: Date | undefined;
+  assurance: Assurance | undefined;
+  policy: AppraisalPolicy;
+  /** The judge, by its name. */
+  by: string;
+  /** The configuration whose store knows more of its own receipts than a file tells; null to judge by the files alone. */
+  store: Config | null;
+};
+
+/** How a group of files is judged. `width`: groups worth being under way at once. */
+type Judges = { width: number; run(files: readonly string[]): Promise<FileVerdict[]>; close(): Promise<void> };
+
+const NEXT: Readonly<Record<Verdict | "unreadable", string>> = {
+  verified: "Act within what notProven says: these verdicts do not cover it.",
+  pending: "Get the pending receipts again from their buyer later: evidence is still to come.",
+  failed: "Do not act on the failed answers. `proof402 verify FILE` says why.",
+  unverified: "Treat the unverified answers as unproven. `proof402 verify FILE` says what is missing.",
+  unreadable: "Get the unreadable files again from where they were made; none of them can be trusted.",
+};
+
+/**
+ * Judges each receipt file of a folder and of the folders in it, in the order of their names, and prints one line for each, then the
+ * sums. Files end in `.json`; others are counted and not read. By files alone it runs on all cores. Memory grows with a folder's
+ * names, not with what the files hold. The exit code is that of the worst file.
+ */
+export async function verifyFolder(
+  folder: string,
+  asked: Asked,
+  { json, rest }: { json: boolean; rest: GlobalOptions },
+): Promise<number> {
+  const { store } = asked;
+  const walk = { others: 0 };
+  const groups = inGroups(filesIn(folder, walk));
+  const found = { ...sumsOf(() => 0), limits: new Map<string, number>(), simulated: 0 };
+  const run = (judges: Judges): Promise<void> => judgeInOrder(groups, judges, (one) => show(one, found, json));
+  if (store !== null)
+    await withStore(rest, (db) => {
+      const context = judgeContext(store, db);
+      return run({
+        width: 1,
+        run: (files) => eachFile(files, (receipt) => judgeAgain(context, receipt, asked)),
+        close: () => Promise.resolve(),
+      });
+    });
+  else await run(byFilesAlone(asked));
+  const total = COUNTED.reduce((sum, one) => sum + found[one], 0);
+  if (total === 0)
+    throw new Proof402Error("usage", `${visible(folder)} holds no file whose name ends in .json.`, {
+      next: "Name a folder of receipt files, as `proof402 receipts export` writes them.",
+    });
+  const worst = WORST_FIRST.find((one) => found[one] > 0) ?? "verified";
+  const sums = { files: total, ...sumsOf((one) => found[one]), simulated: found.simulated, otherFiles: walk.others };
+  const limits = [...found.limits].slice(0, MOST_LIMITS);
+  if (json) {
+    const by = { judgedBy: asked.by, policyHash: policyHash(asked.policy) };
+    await out(JSON.stringify({ ...sums, ...by, next: NEXT[worst] }));
+  } else {
+    const counted = COUNTED.filter((one) => found[one] > 0);
+    const others = walk.others === 0 ? "" : `; ${walk.others} others were not looked at`;
+    print(
+      [
+        `${total} files: ${counted.map((one) => `${found[one]} ${one}`).join(", ")}${found.simulated === 0 ? "" : pc.yellow(`, ${found.simulated} of them on SIMULATED hardware`)}${others}. Judged by ${asked.by}, policy ${policyHash(asked.policy)}`,
+        ...(limits.length === 0 ? [] : [pc.bold("What this does not prove")]),
+        ...limits.map(([words, times]) => `- ${words} (${times} files)`),
+        ...(limits.length < found.limits.size ? ["- More of single files: `proof402 verify FILE` says it."] : []),
+      ].join("\n"),
+    );
+    note(NEXT[worst]);
+  }
+  return EXITS[worst];
+}
+
+/** How many files have each verdict, and how many could not be read. */
+type Sums = Record<Verdict | "unreadable", number>;
+const COUNTED = [...VERDICTS, "unreadable"] as const;
+const sumsOf = (of: (one: keyof Sums) => number): Sums =>
+  Object.fromEntries(COUNTED.map((one) => [one, of(one)])) as Sums;
+const WORST_FIRST = ["failed", "unreadable", "unverified", "pending"] as const;
+const EXITS: Readonly<Record<keyof Sums, number>> = { ...EXIT_OF, unreadable: EXIT.usage };
+
+/** Judges by nothing but the files: here at first, on threads from so many files on. */
+function byFilesAlone({ policy, at }: Asked): Judges {
+  const orderOf = (files: readonly string[]): FilesToJudge => ({ files, policy, at: at?.toISOString() ?? null });
+  let [asked, threads]: [number, ReturnType<typeof openThreads<FilesToJudge, FileVerdict[]>> | null] = [0, null];
+  return {
+    get width() {
+      return threads?.width ?? 1;
+    },
+    run(files) {
+      asked += files.length;
+      if (asked > THREADED_FROM) threads ??= openThreads(builtFile(import.meta.url, "judge-thread"), judgeFiles);
+      return (threads ?? { run: judgeFiles }).run(orderOf(files));
+    },
+    close: async () => threads?.close(),
+  };
+}
+
+/** Judges some groups at once, and tells their verdicts in the order of the files. */
+async function judgeInOrder(
+  groups: AsyncIterable<readonly string[]>,
+  judges: Judges,
+  tell: (verdict: FileVerdict) => Promise<void>,
+): Promise<void> {
+  const open: Promise<FileVerdict[]>[] = [];
+  const settle = async (left: number): Promise<void> => {
+    while (open.length > left) for (const verdict of (await open.shift()) ?? []) await tell(verdict);
+  };
+  try {
+    for await (const files of groups) {
+      const judged = judges.run(files);
+      // Told when its turn comes.
+      judged.catch(() => undefined);
+      open.push(judged);
+      await settle(judges.width - 1);
+    }
+    await settle(0);
+  } finally {
+    await judges.close();
+  }
+}
+
+/**
+ * The files of a folder by their names, those of the folders in it among them. Follows no link to a folder.
+ *
+ * @yields A file's path.
+ */
+async function* filesIn(folder: string, walk: { others: number }): AsyncGenerator<string> {
+  const names = await readdir(folder).catch((error: unknown) => {
+    throw new Proof402Error("receipt_unreadable", `${visible(folder)} could not be read.`, {
+      next: "Check the folder's rights.",
+      cause: error,
+    });
+  });
+  names.sort();
+  for (const name of names) {
+    const path = join(folder, name);
+    if (name.endsWith(".json")) yield path;
+    else if ((await lstat(path)).isDirectory()) yield* filesIn(path, walk);
+    else walk.others += 1;
+  }
+}
+
+async function* inGroups(files: AsyncIterable<string>): AsyncGenerator<readonly string[]> {
+  let group: string[] = [];
+  for await (const file of files) {
+    group.push(file);
+    if (group.length < AT_ONCE) continue;
+    yield group;
+    group = [];
+  }
+  if (group.length > 0) yield group;
+}
+
+async function show(
+  one: FileVerdict,
+  found: Sums & { limits: Map<string, number>; simulated: number },
+  json: boolean,
+): Promise<void> {
+  const verdict = "error" in one ? "unreadable" : one.verdict;
+  found[verdict] += 1;
+  if (!("error" in one)) {
+    if (one.simulated) found.simulated += 1;
+    for (const words of one.notProven)
+      if (found.limits.has(words) || found.limits.size <= MOST_LIMITS)
+        found.limits.set(words, (found.limits.get(words) ?? 0) + 1);
+  }
+  await out(json ? JSON.stringify(one) : lineOf(one));
+}
+
+function lineOf(one: FileVerdict): string {
+  const file = visible(one.file);
+  if ("error" in one) return `${pc.red("unreadable")}  ${file}  ${visible(one.message)} [${one.error}]`;
+  const open = Object.entries(one.layers).filter(([, { status }]) => status !== "skip" || one.verdict === "unverified");
+  const why = one.verdict === "verified" ? "" : `  ${open.map(([layer, { code }]) => `${layer}: ${code}`).join(", ")}`;
+  const simulated = one.simulated ? pc.yellow(" (SIMULATED hardware)") : "";
+  return `${VERDICT_COLOUR[one.verdict](one.verdict.padEnd(10))}  ${one.assurance}${simulated}  ${one.receipt}  ${file}${why}`;
+}
+
+/** Writes a line, and waits for a reader that is slower. */
+async function out(line: string): Promise<void> {
+  if (!process.stdout.write(`${line}\n`)) await once(process.stdout, "drain");
+}
