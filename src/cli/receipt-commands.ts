@@ -80,7 +80,7 @@ export function addReceiptCommands(program: Command, lazily: Lazily): void {
 
 const withFilters = (command: Command): Command =>
   command
-    .option("--search <text>", "in the id, seller, model, or the purpose of an action")
+    .option("--search <text>", "in the name of seller or model, the beginning of an id, or the purpose of an action")
     .option("--seller <id>", "of this seller")
     .option("--model <name>", "of this model")
     .addOption(new Option("--verdict <verdict>", "with this verdict").choices(VERDICTS))

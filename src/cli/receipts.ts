@@ -26,7 +26,7 @@ export async function listReceipts(options: ListOptions, command: Command): Prom
   const limit = wholeNumber(options.limit, "--limit", { from: 1, to: 1000 });
   const skip = wholeNumber(options.skip, "--skip", { from: 0, to: 999_999_999 });
   const asked = { ...filterOf(options), limit, skip };
-  const { receipts, total, imported } = await busy("Reading the receipts", () =>
+  const { receipts, total, isMore, imported } = await busy("Reading the receipts", () =>
     withStore(rest, async (db) => {
       const found = await searchReceipts(db, asked);
       const ids = found.receipts.map(({ id }) => id);
@@ -40,13 +40,16 @@ export async function listReceipts(options: ListOptions, command: Command): Prom
   }));
   const end = skip + receipts.length;
   const more =
-    end < total ? `For more: proof402 receipts list${filterWords(options)} --limit ${limit} --skip ${end}` : null;
+    end < total || (isMore && receipts.length === limit)
+      ? `For more: proof402 receipts list${filterWords(options)} --limit ${limit} --skip ${end}`
+      : null;
   const look =
     total === 0 ? inCommands({ do: "buy" }) : "Look at one with: proof402 receipts show ID (its beginning will do)";
-  if (json) printResult({ receipts: summaries, total, more: more === null ? null : { skip: end } }, more ?? look);
+  if (json)
+    printResult({ receipts: summaries, total, isMore, more: more === null ? null : { skip: end } }, more ?? look);
   else {
     for (const summary of summaries) print(`${receiptRow(summary)}${summary.imported ? "  imported" : ""}`);
-    note(pageText({ skip, end, total, isFiltered: filterWords(options) !== "" }));
+    note(pageText({ skip, end, total, isMore, isFiltered: filterWords(options) !== "" }));
     if (more !== null) note(more);
   }
   return EXIT.ok;
@@ -56,11 +59,12 @@ function pageText({
   skip,
   end,
   total,
+  isMore,
   isFiltered,
-}: Record<"skip" | "end" | "total", number> & { isFiltered: boolean }) {
+}: Record<"skip" | "end" | "total", number> & Record<"isMore" | "isFiltered", boolean>) {
   if (total === 0) return isFiltered ? "No receipt fits." : "No receipts are stored.";
   const shown = end === skip ? "None" : `${skip + 1} to ${end}`;
-  return `${shown} of ${total} receipts${isFiltered ? " that fit" : ""}, the newest first.`;
+  return `${shown} of ${isMore ? "more than " : ""}${total} receipts${isFiltered ? " that fit" : ""}, the newest first.`;
 }
 
 /** `proof402 receipts show ID`: the newest appraisal, and what the receipt's purchase has justified. */

@@ -193,6 +193,7 @@ const migrations: readonly (readonly Step[])[] = [
   // What the log says of one receipt: an audit reads it, and keeps nothing of a million others meanwhile.
   [`create index log_of_subject on log (receipt_id, seq)`],
   [`alter table approvals add column besides text not null default ''`],
+  [`create index receipt_claims_of_purpose on receipt_claims (purpose, at desc, receipt_id)`],
 ];
 
 /**
