@@ -1,6 +1,7 @@
 import { digestOf } from "../receipts/log-digest.ts";
 import { claimStates, holdState, stopState } from "../receipts/log-rows.ts";
 import { receiptSchema, type Receipt } from "../receipts/schema.ts";
+import { STORED, valueOfRow } from "../receipts/stored-rows.ts";
 import type { Db } from "../storage/database.ts";
 import type { LogTable } from "../storage/tables.ts";
 import type { Change } from "./change.ts";
@@ -36,12 +37,12 @@ export async function changesOfLog(db: Db, entries: readonly LogRow[]): Promise<
 async function receiptOf(db: Db, id: string, kept: Kept): Promise<Receipt | null> {
   const known = kept.get(id);
   if (known !== undefined) return known;
-  const row = await db.selectFrom("receipts").select("json").where("id", "=", id).executeTakeFirst();
+  const row = await db.selectFrom("receipts").select(STORED).where("id", "=", id).executeTakeFirst();
   let receipt: Receipt | null = null;
   try {
-    receipt = receiptSchema.safeParse(JSON.parse(row?.json ?? "null")).data ?? null;
+    receipt = row === undefined ? null : (receiptSchema.safeParse(await valueOfRow(db, row)).data ?? null);
   } catch {
-    // A row that is no JSON any more: the audit names it.
+    // Bytes of it are gone or changed: the audit names it.
   }
   kept.set(id, receipt);
   return receipt;

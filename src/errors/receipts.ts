@@ -26,6 +26,14 @@ export const RECEIPTS = {
     "A stored row is not the receipt or the decision that it was.",
     "Have the owner run `proof402 audit` and restore the database from a backup.",
   ],
+  content_missing: [
+    "Bytes that a stored receipt names are not stored any more.",
+    "Have the owner run `proof402 audit` and restore the database from a backup.",
+  ],
+  content_altered: [
+    "Stored bytes do not have the hash by which a receipt names them.",
+    "Have the owner run `proof402 audit` and restore the database from a backup.",
+  ],
   receipt_imported: [
     "The receipt is of no purchase in this buyer's own journal.",
     "Buy the inference with this buyer, then use the new receipt.",

@@ -1,5 +1,6 @@
 import type { NotNull, Selectable } from "kysely";
 import type { Receipt } from "../receipts/schema.ts";
+import { STORED, valueOfRow } from "../receipts/stored-rows.ts";
 import { isServed } from "../receipts/transfer.ts";
 import type { Db } from "../storage/database.ts";
 import type { ChannelsTable, PurchasesTable, PurchaseState } from "../storage/tables.ts";
@@ -37,9 +38,9 @@ type Row = Selectable<PurchasesTable>;
 /** Whether an answered purchase's receipt holds no answer, or not all of one: nothing was granted for it. */
 export async function isUnserved(tx: Db, { receiptId }: Pick<Part, "receiptId">): Promise<boolean> {
   if (receiptId === null) return false;
-  const row = await tx.selectFrom("receipts").select("json").where("id", "=", receiptId).executeTakeFirst();
+  const row = await tx.selectFrom("receipts").select(STORED).where("id", "=", receiptId).executeTakeFirst();
   if (row === undefined) return false;
-  return !isServed((JSON.parse(row.json) as Pick<Receipt, "core">).core);
+  return !isServed(((await valueOfRow(tx, row)) as Pick<Receipt, "core">).core);
 }
 
 /**

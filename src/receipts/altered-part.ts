@@ -1,9 +1,9 @@
 import { purchaseNonceOf } from "../evidence/payment-binding.ts";
-import { parseJsonText } from "../evidence/json-text.ts";
 import type { LogTable, ReceiptsTable } from "../storage/tables.ts";
 import { digestOf, firstDigest, SETS_OF_BODIES } from "./log-digest.ts";
-import { checkReceipt, missingBodies } from "./receipt.ts";
+import { missingBodies } from "./receipt.ts";
 import type { Receipt } from "./schema.ts";
+import { checkRow } from "./stored-rows.ts";
 
 /** An entry of the log as it is stored. */
 export type EntryRow = Omit<LogTable, "seq"> & { seq: number };
@@ -14,14 +14,16 @@ export type Recorded = Record<"later" | "appraisal" | "bodies" | "claim" | "job"
 /** A stored receipt beside what the log recorded of it. */
 export type Compared = { row: ReceiptsTable; recorded: Recorded };
 
-/** Finds the part of each stored receipt unlike its log entry, or null. */
-export const alteredParts = (pairs: readonly Compared[]): (string | null)[] =>
-  pairs.map(({ row, recorded }) => alteredPart(row, recorded));
+/** Receipts beside the log's record of them, with the contents of their rows. */
+export type ComparedPage = { pairs: readonly Compared[]; contents: ReadonlyMap<string, string> };
 
-function alteredPart(row: ReceiptsTable, recorded: Recorded): string | null {
+/** Finds the part of each stored receipt unlike its log entry, or null. */
+export const alteredParts = ({ pairs, contents }: ComparedPage): (string | null)[] =>
+  pairs.map(({ row, recorded }) => alteredPart(row, recorded, contents));
+
+function alteredPart(row: ReceiptsTable, recorded: Recorded, contents: ReadonlyMap<string, string>): string | null {
   const { first, later, appraisal } = recorded;
-  const json = parseJsonText(row.json);
-  const checked = json.ok ? checkReceipt(json.value) : json;
+  const checked = checkRow(row, contents);
   if (!checked.ok || checked.receipt.id !== row.id) return "content";
   const { receipt } = checked;
   // Evidence that an imported receipt came with is recorded with its import and not one by one.

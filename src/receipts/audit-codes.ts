@@ -9,6 +9,8 @@ export const AUDIT_CODES = {
   log_entry_altered: "An entry was altered.",
   log_entry_misplaced: "An entry records what cannot come at its place.",
   receipt_altered: "A stored receipt is not what was logged.",
+  content_missing: "Bytes that a stored receipt names are not stored any more.",
+  content_altered: "Bytes that a stored receipt names do not have their hash any more.",
   receipt_missing: "A logged receipt is not stored any more.",
   receipt_not_logged: "A stored receipt has no entry.",
   claim_altered: "The actions that a receipt justified are not what was logged.",

@@ -3,10 +3,11 @@ import { sql } from "kysely";
 import type { Db } from "../storage/database.ts";
 import type { ReceiptsTable } from "../storage/tables.ts";
 import { GENESIS } from "../evidence/log-chain.ts";
+import { findContents, type FoundContents } from "../storage/contents.ts";
 import { endOfLog } from "../storage/log-chain.ts";
 import { builtFile } from "../subprocess/run.ts";
 import { openThreads, type Threads } from "../subprocess/threads.ts";
-import { alteredParts, type Compared, type EntryRow } from "./altered-part.ts";
+import { alteredParts, type Compared, type ComparedPage, type EntryRow } from "./altered-part.ts";
 import { broken, type AuditResult, type Broken } from "./audit-codes.ts";
 import { compareDecisions } from "./log-decisions.ts";
 import { brokenEntry, readEntries } from "./log-entries.ts";
@@ -14,6 +15,7 @@ import { comparePurchases } from "./log-links.ts";
 import { firstGone, misplacedEntry, recordedOf } from "./log-of-subjects.ts";
 import { compareOthers, differingAbout, readAbout } from "./log-beside.ts";
 import { contradictedActions } from "./log-rows.ts";
+import { contentsOfRow } from "./stored-rows.ts";
 import { isInTransaction } from "../storage/migrations.ts";
 
 /** Rows read at a time, so that memory stays bounded and other work of the process gets its turn. */
@@ -63,8 +65,8 @@ export async function auditLog(db: Db, { threadedFrom = THREADED_FROM } = {}): P
   }
   const threads =
     walk.logged.receipt < threadedFrom
-      ? { width: 0, run: (pairs: Compared[]) => Promise.resolve(alteredParts(pairs)), close: () => Promise.resolve() }
-      : openThreads<Compared[], (string | null)[]>(builtFile(import.meta.url, "audit-thread"), alteredParts);
+      ? { width: 0, run: (page: ComparedPage) => Promise.resolve(alteredParts(page)), close: () => Promise.resolve() }
+      : openThreads<ComparedPage, (string | null)[]>(builtFile(import.meta.url, "audit-thread"), alteredParts);
   try {
     const problem = await compareEach(db, walk, threads);
     if (problem !== null) return problem;
@@ -88,6 +90,8 @@ const readReceipts = (db: Db, after: string, limit: number): Promise<ReceiptsTab
 /** A page of receipts under comparison: its parts by rows, and where the log or another row differs. */
 type Page = {
   pairs: Compared[];
+  /** Missing or altered contents, by row. */
+  lost: (Broken | null)[];
   others: (Broken | null)[];
   unlogged: Broken | null;
   parts: Promise<(string | null)[]>;
@@ -100,7 +104,7 @@ type Page = {
 async function compareEach(
   db: Db,
   walk: Walk,
-  threads: Threads<Compared[], (string | null)[]>,
+  threads: Threads<ComparedPage, (string | null)[]>,
 ): Promise<Broken | null> {
   const pages: Page[] = [];
   const settleOldest = async (left: number): Promise<Broken | null> => {
@@ -134,12 +138,13 @@ async function readPage(
   tx: Db,
   walk: Walk,
   rows: readonly ReceiptsTable[],
-  threads: Pick<Threads<Compared[], (string | null)[]>, "run">,
+  threads: Pick<Threads<ComparedPage, (string | null)[]>, "run">,
 ): Promise<Page> {
   const ids = rows.map(({ id }) => id);
   const recorded = await recordedOf(tx, ids, walk.entries);
   const about = await readAbout(tx, ids);
-  const page: Omit<Page, "parts"> = { pairs: [], others: [], unlogged: null };
+  const { texts: contents, ...wrong } = await findContents(tx, rows.flatMap(contentsOfRow));
+  const page: Omit<Page, "parts"> = { pairs: [], lost: [], others: [], unlogged: null };
   for (const row of rows) {
     const known = recorded.get(row.id);
     if (known === undefined) {
@@ -147,18 +152,36 @@ async function readPage(
       break;
     }
     page.pairs.push({ row, recorded: known });
+    page.lost.push(lostOf(row, known, wrong));
     page.others.push(differingAbout(row.id, known, about));
   }
-  const parts = threads.run(page.pairs);
+  const parts = threads.run({ pairs: page.pairs, contents });
   // Told when the page's turn comes. An audit that an earlier page ends does not ask for it.
   parts.catch(() => undefined);
   return { ...page, parts };
 }
 
+/** Tells missing or altered contents of a row; null for none. */
+function lostOf(
+  row: ReceiptsTable,
+  { first }: Compared["recorded"],
+  { missing, altered }: Pick<FoundContents, "missing" | "altered">,
+): Broken | null {
+  if (missing.length === 0 && altered.length === 0) return null;
+  const named = contentsOfRow(row);
+  if (named.some((hash) => missing.includes(hash)))
+    return broken(first.seq, row.id, "content_missing", "Bytes that a stored receipt names are gone.");
+  return named.some((hash) => altered.includes(hash))
+    ? broken(first.seq, row.id, "content_altered", "Bytes that a stored receipt names are others.")
+    : null;
+}
+
 /** The first problem of a page's receipts, in their order; null if there is none, and they are counted. */
-async function problemOf(walk: Walk, { pairs, others, unlogged, parts }: Page): Promise<Broken | null> {
+async function problemOf(walk: Walk, { pairs, lost, others, unlogged, parts }: Page): Promise<Broken | null> {
   const altered = await parts;
   for (const [at, { row, recorded }] of pairs.entries()) {
+    const gone = lost[at] ?? null;
+    if (gone !== null) return gone;
     const part = altered[at];
     // A part that was not told is no part that was found whole.
     if (part === undefined) throw new Error("a receipt was not compared");
@@ -182,7 +205,7 @@ async function problemOf(walk: Walk, { pairs, others, unlogged, parts }: Page): 
 async function compareRest(
   tx: Db,
   walk: Walk,
-  threads: Threads<Compared[], (string | null)[]>,
+  threads: Threads<ComparedPage, (string | null)[]>,
 ): Promise<Broken | null> {
   const late = [...(walk.since ?? [])];
   const missing = (id: string, seq: number): Broken =>

@@ -3,67 +3,58 @@ import { canonicalSha256 } from "../evidence/canonical.ts";
 import { equalBytes } from "../evidence/bytes.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
-import { parseJsonText } from "../evidence/json-text.ts";
+import { keepContents } from "../storage/contents.ts";
 import { appendEntry } from "./log-entry.ts";
+import { packReceipt } from "./packed.ts";
 import { checkReceipt, missingBodies, withBodies } from "./receipt.ts";
 import { hasRoom, hasRoomFor, hasRoomToJudge, isWorse } from "./room.ts";
 import { appraisalSchema, laterSchema, type Appraisal, type Evidence, type Receipt } from "./schema.ts";
+import { receiptOfRow, receiptsOfRows, STORED } from "./stored-rows.ts";
 
 /** Most receipts listed at once. */
 const MAX_LISTED = 1000;
 
 /**
  * The stored receipt, or null. A row is checked as a file is: shape, id, and hashes of the bodies. Throws Proof402Error
- * `receipt_store_damaged` where it is not the receipt that it is named as.
+ * `receipt_store_damaged` where it is not the receipt that it is named as, and `content_missing` and `content_altered`.
  */
 export async function readReceipt(db: Db, id: string): Promise<Receipt | null> {
-  const row = await db.selectFrom("receipts").select("json").where("id", "=", id).executeTakeFirst();
-  return row === undefined ? null : parseRow(row.json, id);
+  const row = await db.selectFrom("receipts").select(STORED).where("id", "=", id).executeTakeFirst();
+  return row === undefined ? null : receiptOfRow(db, row);
 }
 
-/** A row that a list named. Throws Proof402Error `receipt_store_damaged`. */
+/** A row that a list named. Throws as {@link readReceipt}. */
 export async function readReceiptRow(db: Db, id: string): Promise<Receipt> {
-  const row = await db.selectFrom("receipts").select("json").where("id", "=", id).executeTakeFirstOrThrow();
-  return parseRow(row.json, id);
+  return receiptOfRow(
+    db,
+    await db.selectFrom("receipts").select(STORED).where("id", "=", id).executeTakeFirstOrThrow(),
+  );
 }
 
-/** The newest receipts first, at most `limit` of them and never more than 1,000. Throws `receipt_store_damaged`. */
+/** The newest receipts first, at most `limit` of them and never more than 1,000. Throws as {@link readReceipt}. */
 export async function listReceipts(db: Db, options: { limit: number }): Promise<Receipt[]> {
   const rows = await db
     .selectFrom("receipts")
-    .select(["id", "json"])
+    .select(STORED)
     .orderBy("created_at", "desc")
     .orderBy("id")
     .limit(Math.min(Math.max(0, Math.floor(options.limit)), MAX_LISTED))
     .execute();
-  return rows.map((row) => parseRow(row.json, row.id));
+  return receiptsOfRows(db, rows);
 }
 
-/** The receipts whose payment bears this nonce, of every call on it, oldest first. Throws `receipt_store_damaged`. */
+/** The receipts whose payment bears this nonce, of every call on it, oldest first. Throws as {@link readReceipt}. */
 export async function receiptsOfNonce(db: Db, nonce: string): Promise<Receipt[]> {
   const rows = await db
     .selectFrom("receipts")
-    .select(["id", "json"])
+    .select(STORED)
     .where("payment_nonce", ">=", nonce)
     .where("payment_nonce", "<", `${nonce}!`)
     .orderBy("created_at")
     .orderBy("id")
     .limit(MAX_LISTED)
     .execute();
-  return rows.map((row) => parseRow(row.json, row.id));
-}
-
-function parseRow(text: string, id: string): Receipt {
-  const json = parseJsonText(text);
-  const checked = json.ok ? checkReceipt(json.value) : json;
-  if (checked.ok && checked.receipt.id === id) return checked.receipt;
-  throw new Proof402Error(
-    "receipt_store_damaged",
-    `The stored row of ${id.slice(0, 64)} is not that receipt any more.`,
-    {
-      next: "The owner should run `proof402 audit` and restore the database from a backup.",
-    },
-  );
+  return receiptsOfRows(db, rows);
 }
 
 /**
@@ -143,7 +134,7 @@ async function insert(
     .insertInto("receipts")
     .values({
       id: stored.id,
-      json: JSON.stringify(stored),
+      ...(await packed(tx, stored)),
       seller_id: stored.core.seller.id,
       model: stored.core.request.model,
       verdict: appraisal?.verdict ?? "",
@@ -202,8 +193,15 @@ const full = (id: string): Proof402Error =>
 async function update(tx: Db, receipt: Receipt): Promise<Receipt> {
   await tx
     .updateTable("receipts")
-    .set({ json: JSON.stringify(receipt), verdict: receipt.appraisals.at(-1)?.verdict ?? "" })
+    .set({ ...(await packed(tx, receipt)), verdict: receipt.appraisals.at(-1)?.verdict ?? "" })
     .where("id", "=", receipt.id)
     .execute();
   return receipt;
+}
+
+/** A receipt's columns. Its contents are kept before the row that names them. */
+async function packed(tx: Db, receipt: Receipt): Promise<{ json: string; packed: Uint8Array }> {
+  const { contents, ...columns } = packReceipt(receipt);
+  await keepContents(tx, contents);
+  return columns;
 }

@@ -3,7 +3,7 @@ import { isOnPostgres } from "./dialect.ts";
 import type { Tables } from "./tables.ts";
 
 type Db = Kysely<Tables>;
-type Row = Record<string, string | number | null>;
+type Row = Record<string, string | number | Uint8Array | null>;
 /** Row counts by table. */
 export type Counts = Record<string, number>;
 

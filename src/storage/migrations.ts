@@ -194,6 +194,11 @@ const migrations: readonly (readonly Step[])[] = [
   [`create index log_of_subject on log (receipt_id, seq)`],
   [`alter table approvals add column besides text not null default ''`],
   [`create index receipt_claims_of_purpose on receipt_claims (purpose, at desc, receipt_id)`],
+  [
+    // Earlier rows stay as they are until they change: their JSON is the whole receipt.
+    `alter table receipts add column packed blob`,
+    `create table contents (hash text primary key, packed blob not null) strict`,
+  ],
 ];
 
 /**

@@ -67,8 +67,8 @@ function patientDriver(database: LibsqlDatabase.Database): Driver {
   };
 }
 
-/** A statement, and whether it gives rows: the driver works that out each time it is asked. */
-type Prepared = { statement: LibsqlDatabase.Statement; gives: boolean };
+/** A statement, whether it gives rows, and its columns of bytes: the driver works that out each time it is asked. */
+type Prepared = { statement: LibsqlDatabase.Statement; gives: boolean; bytes: readonly string[] };
 type Prepare = (sql: string) => Prepared;
 
 /** Statements kept per connection. The library's own queries are some fifty; a list of any length makes one more text each. */
@@ -90,7 +90,12 @@ function keptStatements(database: LibsqlDatabase.Database): Prepare {
 
 function prepared(database: LibsqlDatabase.Database, sql: string): Prepared {
   const statement = database.prepare(sql);
-  return { statement, gives: statement.reader };
+  const columns = statement.reader ? statement.columns() : [];
+  return {
+    statement,
+    gives: statement.reader,
+    bytes: columns.flatMap(({ name, type }) => (type === "BLOB" ? [name] : [])),
+  };
 }
 
 async function run<R>(
@@ -106,9 +111,9 @@ async function run<R>(
   }
   // A schema change is made once and its text never met again.
   const isKept = /^(?:select|insert|update|delete|replace|with)\b/.test(sql);
-  const { statement, gives } = isKept ? prepare(sql) : prepared(database, sql);
+  const { statement, gives, bytes } = isKept ? prepare(sql) : prepared(database, sql);
   const once = (): QueryResult<R> => {
-    if (gives) return { rows: statement.all(parameters) as R[] };
+    if (gives) return { rows: withBytes(statement.all(parameters) as Record<string, unknown>[], bytes) as R[] };
     const { changes, lastInsertRowid } = statement.run(parameters);
     return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) };
   };
@@ -122,6 +127,16 @@ async function run<R>(
     if (database.inTransaction) database.exec("rollback");
     throw error;
   }
+}
+
+/** The rows with their bytes as arrays: the driver lists them as bare buffers. */
+function withBytes(rows: Record<string, unknown>[], columns: readonly string[]): Record<string, unknown>[] {
+  for (const name of columns)
+    for (const row of rows) {
+      const value = row[name];
+      if (value instanceof ArrayBuffer) row[name] = new Uint8Array(value);
+    }
+  return rows;
 }
 
 async function retryWhileBusy<T>(work: () => T): Promise<T> {

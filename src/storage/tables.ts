@@ -1,6 +1,7 @@
 import type { Generated } from "kysely";
 import type { Address, Hex } from "../evidence/bytes.ts";
 import type { METHODS, PaymentMethod } from "../evidence/methods/methods.ts";
+import type { ContentsTable } from "./contents-table.ts";
 import type { DecisionsTable } from "./decisions.ts";
 import type { GuardRequirementsTable, GuardStopsTable, ReceiptClaimsTable } from "./claim-tables.ts";
 import type { SharedAuthorizationsTable } from "./shared-authorizations.ts";
@@ -26,6 +27,7 @@ export type Tables = {
   purchases: PurchasesTable;
   spend: SpendTable;
   receipts: ReceiptsTable;
+  contents: ContentsTable;
   log: LogTable;
   jobs: JobsTable;
   attestations: AttestationsTable;
@@ -129,8 +131,10 @@ export type SpendTable = {
 
 export type ReceiptsTable = {
   id: string;
-  /** The receipt as JSON (core, later, appraisals, log). */
+  /** JSON for queries: the receipt (core, later, appraisals, log), or what they look for in it where it is packed. */
   json: string;
+  /** The receipt in its stored form (`receipts/packed.ts`); null in a row of an earlier program. */
+  packed: Uint8Array | null;
   seller_id: string;
   model: string;
   verdict: string;

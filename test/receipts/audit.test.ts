@@ -4,9 +4,10 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { toHex, utf8 } from "../../src/evidence/bytes.ts";
 import { canonicalSha256 } from "../../src/evidence/canonical.ts";
 import { auditLog } from "../../src/receipts/log.ts";
+import { packReceipt } from "../../src/receipts/packed.ts";
 import { createReceipt, redactReceipt } from "../../src/receipts/receipt.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
-import { addReceipt, appendAppraisal, importReceipt } from "../../src/receipts/store.ts";
+import { addReceipt, appendAppraisal, importReceipt, readReceipt } from "../../src/receipts/store.ts";
 import type { Db } from "../../src/storage/database.ts";
 import { immediate } from "../../src/storage/migrations.ts";
 import { appraisal, hashed, receiptCore } from "../support/receipt-core.ts";
@@ -39,12 +40,12 @@ async function whatIf(change: (tx: Db) => Promise<unknown>): Promise<Awaited<Ret
   return auditLog(copy);
 }
 
-const setJson = (tx: Db, receipt: Receipt, value: unknown): Promise<unknown> =>
-  tx
-    .updateTable("receipts")
-    .set({ json: JSON.stringify(value) })
-    .where("id", "=", receipt.id)
-    .execute();
+/** Stores a value as an earlier program stored a receipt, or in the stored form of now. */
+const setJson = (tx: Db, receipt: Receipt, value: unknown, form: "plain" | "packed" = "plain"): Promise<unknown> => {
+  const { json, packed } =
+    form === "plain" ? { json: JSON.stringify(value), packed: null } : packReceipt(value as Receipt);
+  return tx.updateTable("receipts").set({ json, packed }).where("id", "=", receipt.id).execute();
+};
 
 describe("a log that is whole", () => {
   it("is said to be, with its length and head", async () => {
@@ -160,10 +161,10 @@ describe("a change is found and named", () => {
     }
   });
 
-  it("of any value inside a stored receipt", async () => {
+  it.each(["plain", "packed"] as const)("of any value inside a stored receipt (%s)", async (form) => {
     const receipt = receipts.bought;
     for (const path of leaves(receipt)) {
-      await setJson(db, receipt, replaceAt(receipt, path, otherThan));
+      await setJson(db, receipt, replaceAt(receipt, path, otherThan), form);
       expect(await auditLog(db), path.join(".")).toMatchObject({
         ok: false,
         seq: 1,
@@ -171,12 +172,13 @@ describe("a change is found and named", () => {
         code: "receipt_altered",
       });
     }
-    await setJson(db, receipt, receipt);
+    await setJson(db, receipt, receipt, form);
     expect(await codeOf()).toBe("ok");
   });
 
   it("of any byte of a stored receipt", async () => {
     const { id } = receipts.imported;
+    await setJson(db, receipts.imported, receipts.imported);
     const { json } = await db.selectFrom("receipts").select("json").where("id", "=", id).executeTakeFirstOrThrow();
     const ascii = fc.integer({ min: 1, max: 127 }).map((code) => String.fromCharCode(code));
     await fc.assert(
@@ -190,12 +192,29 @@ describe("a change is found and named", () => {
     );
   });
 
+  it("of any byte of a packed receipt that changes what is read of it", async () => {
+    const { imported } = receipts;
+    const { packed, json } = packReceipt(imported);
+    await fc.assert(
+      fc.asyncProperty(fc.nat(packed.length - 1), fc.integer({ min: 1, max: 255 }), async (at, flip) => {
+        const changed = packed.with(at, (packed[at] ?? 0) ^ flip);
+        await db.updateTable("receipts").set({ packed: changed, json }).where("id", "=", imported.id).execute();
+        const result = await auditLog(db);
+        // Bits that only fill up the last byte mean nothing.
+        expect(result.ok ? await readReceipt(db, imported.id) : result.receiptId).toEqual(
+          result.ok ? imported : imported.id,
+        );
+      }),
+      { numRuns: 100 },
+    );
+  });
+
   it("of the core, the later evidence or the appraisals where the id was made anew", async () => {
     const { bought } = receipts;
     const forged = createReceipt({ ...bought.core, payment: { ...bought.core.payment, amount: "1" } });
     await db
       .updateTable("receipts")
-      .set({ id: forged.id, json: JSON.stringify({ ...bought, id: forged.id, core: forged.core }) })
+      .set({ id: forged.id, json: JSON.stringify({ ...bought, id: forged.id, core: forged.core }), packed: null })
       .where("id", "=", bought.id)
       .execute();
     expect(await auditLog(db)).toMatchObject({ ok: false, receiptId: forged.id, code: "receipt_not_logged" });
@@ -227,7 +246,7 @@ describe("rows that come, go or change places", () => {
     expect(await codeOf()).toBe("receipt_altered");
     await db
       .updateTable("receipts")
-      .set({ json: JSON.stringify({ ...receipts.plain, appraisals: [] }), verdict: "" })
+      .set({ json: JSON.stringify({ ...receipts.plain, appraisals: [] }), packed: null, verdict: "" })
       .where("id", "=", receipts.plain.id)
       .execute();
     expect(await auditLog(db)).toMatchObject({ ok: false, seq: 9, code: "log_truncated" });
@@ -353,8 +372,10 @@ describe("rows that come, go or change places", () => {
 
   it("a stored text that is no receipt is found, however it is made", async () => {
     for (const json of ["", "null", "{", "[".repeat(1_000_000), '"\\ud800"', "1e999"]) {
-      await db.updateTable("receipts").set({ json }).where("id", "=", receipts.bought.id).execute();
-      expect(await auditLog(db)).toMatchObject({ ok: false, receiptId: receipts.bought.id, code: "receipt_altered" });
+      for (const change of [{ json, packed: null }, { json }, { packed: utf8(json) }]) {
+        await db.updateTable("receipts").set(change).where("id", "=", receipts.bought.id).execute();
+        expect(await auditLog(db)).toMatchObject({ ok: false, receiptId: receipts.bought.id, code: "receipt_altered" });
+      }
     }
   });
 });

@@ -22,6 +22,7 @@ export function otherThan(old: unknown): unknown {
   if (typeof old === "number") return old + 1;
   if (typeof old === "boolean") return !old;
   if (old === null) return 1;
+  if (old instanceof Uint8Array) return old.with(0, (old[0] ?? 0) ^ 1);
   if (typeof old !== "string") return Array.isArray(old) ? [0] : { more: 0 };
   if (old === "") return "1";
   const last = old.at(-1);

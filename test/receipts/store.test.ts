@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
+import { utf8 } from "../../src/evidence/bytes.ts";
 import { auditLog } from "../../src/receipts/log.ts";
+import { packReceipt } from "../../src/receipts/packed.ts";
 import { createReceipt, parseReceipt, redactReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
 import type { Evidence, Receipt } from "../../src/receipts/schema.ts";
 import {
@@ -88,16 +90,18 @@ describe("storing receipts", () => {
   it("T73: a row that is not the receipt it is named as is said to be damaged, not returned", async () => {
     const db = await database();
     const { bought, plain } = await fill(db);
-    const { json } = await db
+    const another = await db
       .selectFrom("receipts")
-      .select("json")
+      .select(["json", "packed"])
       .where("id", "=", plain.id)
       .executeTakeFirstOrThrow();
-    for (const wrong of ["", "{}", "[".repeat(100_000), json.slice(1), json.replace("{", '{"version":1,')]) {
-      await db.updateTable("receipts").set({ json: wrong }).where("id", "=", bought.id).execute();
-      await expect(readReceipt(db, bought.id)).rejects.toMatchObject({ code: "receipt_store_damaged" });
-      await expect(listReceipts(db, { limit: 9 })).rejects.toMatchObject({ code: "receipt_store_damaged" });
-    }
+    const json = JSON.stringify(plain);
+    for (const wrong of ["", "{}", "[".repeat(100_000), json.slice(1), json.replace("{", '{"version":1,')])
+      for (const change of [{ json: wrong }, { json: wrong, packed: null }, { packed: utf8(wrong) }]) {
+        await db.updateTable("receipts").set(change).where("id", "=", bought.id).execute();
+        await expect(readReceipt(db, bought.id)).rejects.toMatchObject({ code: "receipt_store_damaged" });
+        await expect(listReceipts(db, { limit: 9 })).rejects.toMatchObject({ code: "receipt_store_damaged" });
+      }
     const cells: [string, (receipt: Receipt) => void][] = [
       ["another seller", ({ core }) => (core.seller.origin = "https://bank.example")],
       ["another time", ({ core }) => (core.response.receivedAt = time(3000).toISOString())],
@@ -107,14 +111,13 @@ describe("storing receipts", () => {
     for (const [what, change] of cells) {
       const edited = structuredClone(bought);
       change(edited);
-      await db
-        .updateTable("receipts")
-        .set({ json: JSON.stringify(edited) })
-        .where("id", "=", bought.id)
-        .execute();
-      await expect(readReceipt(db, bought.id), what).rejects.toMatchObject({ code: "receipt_store_damaged" });
+      const { contents: _none, ...packed } = packReceipt(edited);
+      for (const columns of [packed, { json: JSON.stringify(edited), packed: null }]) {
+        await db.updateTable("receipts").set(columns).where("id", "=", bought.id).execute();
+        await expect(readReceipt(db, bought.id), what).rejects.toMatchObject({ code: "receipt_store_damaged" });
+      }
     }
-    await db.updateTable("receipts").set({ json }).where("id", "=", bought.id).execute();
+    await db.updateTable("receipts").set(another).where("id", "=", bought.id).execute();
     await expect(readReceipt(db, bought.id), "another receipt's row").rejects.toMatchObject({
       code: "receipt_store_damaged",
     });

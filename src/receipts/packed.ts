@@ -1,0 +1,142 @@
+import { deflateRawSync, inflateRawSync } from "node:zlib";
+import { fromHex, toHex, utf8 } from "../evidence/bytes.ts";
+import { contentOf, type Content } from "../storage/contents.ts";
+import { PACK_WORDS } from "./pack-words.ts";
+import type { Evidence, KnownEvidence, Receipt } from "./schema.ts";
+
+/**
+ * A receipt's row: `json` is for queries, `packed` holds the whole receipt without its long parts. These are contents beside the
+ * row. Receipts with equal parts share one content.
+ */
+export type PackedReceipt = { json: string; packed: Uint8Array; contents: Content[] };
+
+/** A place in a receipt. */
+type Path = readonly (string | number)[];
+
+/** The form of `packed`: this number, the count of its contents, their hashes, and by DEFLATE the rest and the contents' places. */
+const FORM = 1;
+const HEAD_BYTES = 3;
+const HASH_BYTES = 32;
+const WORDS = utf8(PACK_WORDS);
+
+/** Longest rest, bytes: no receipt is longer. */
+const MAX_BYTES = 16_000_000;
+
+/** Parts of evidence with equal bytes in many receipts, by kind. */
+const ALIKE: { [K in KnownEvidence["kind"]]?: readonly (keyof Extract<KnownEvidence, { kind: K }>)[] } = {
+  "tee.nitro": ["document", "publicKey"],
+  "model.manifest": ["manifest"],
+  "signature.key": ["publicKey"],
+  "zk.groth16": ["key"],
+  "zk.ezkl": ["key", "settings"],
+};
+
+/** Shorter ones take less room in the row than beside it, characters. */
+const LONG = { alike: 200, evidence: 4096, body: 2048 };
+const BODIES = ["request", "response"] as const;
+
+/** The stored form of a receipt. */
+export function packReceipt(receipt: Receipt): PackedReceipt {
+  const places = placesApart(receipt);
+  const contents = places.map((path) => {
+    const value = valueAt(receipt, path);
+    return contentOf(JSON.stringify(isBody(path) ? [receipt.id, value] : value));
+  });
+  const rest = places.reduce<unknown>(withoutValue, receipt);
+  const head = Buffer.alloc(HEAD_BYTES);
+  head.writeUInt8(FORM);
+  head.writeUInt16BE(contents.length, 1);
+  const packed = Buffer.concat([
+    head,
+    ...contents.map(({ hash }) => fromHex(hash)),
+    deflateRawSync(JSON.stringify([rest, places]), { dictionary: WORDS }),
+  ]);
+  return { json: soughtOf(receipt), packed, contents };
+}
+
+/** The hashes of a packed receipt's contents, in order. Empty for other bytes. */
+export function contentsOfPacked(packed: Uint8Array): string[] {
+  const bytes = Buffer.from(packed.buffer, packed.byteOffset, packed.byteLength);
+  if (bytes.length < HEAD_BYTES || bytes[0] !== FORM) return [];
+  const count = Math.min(bytes.readUInt16BE(1), Math.floor((bytes.length - HEAD_BYTES) / HASH_BYTES));
+  return Array.from({ length: count }, (_one, at) => {
+    const start = HEAD_BYTES + at * HASH_BYTES;
+    return toHex(bytes.subarray(start, start + HASH_BYTES));
+  });
+}
+
+/** Unpacks a value, with its contents by their hashes. Gives undefined for other bytes. */
+export function unpackReceipt(packed: Uint8Array, contents: ReadonlyMap<string, string>): unknown {
+  const hashes = contentsOfPacked(packed);
+  if (packed[0] !== FORM) return undefined;
+  try {
+    const deflated = packed.subarray(HEAD_BYTES + hashes.length * HASH_BYTES);
+    const text = inflateRawSync(deflated, { dictionary: WORDS, maxOutputLength: MAX_BYTES }).toString("utf8");
+    const [receipt, places] = JSON.parse(text) as [unknown, Path[]];
+    if (places.length !== hashes.length) return undefined;
+    for (const [at, path] of places.entries()) {
+      const value: unknown = JSON.parse(contents.get(hashes[at] ?? "") ?? "");
+      putAt(receipt, path, isBody(path) ? (value as unknown[])[1] : value);
+    }
+    return receipt;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The fields of a receipt for queries: times, status, the answer's transfer, verdicts and the place in the log. */
+export function soughtOf({ core, appraisals, log }: Receipt): string {
+  const { request, response, evidence } = core;
+  return JSON.stringify({
+    core: {
+      request: { sentAt: request.sentAt },
+      response: { status: response.status, receivedAt: response.receivedAt, sha256: response.sha256 },
+      evidence: evidence.filter(({ kind }) => kind === "transfer.http"),
+    },
+    appraisals: appraisals
+      .filter(({ verdict }, at) => verdict !== "pending" || at === appraisals.length - 1)
+      .map(({ at, verdict, assurance }) => ({ at, verdict, assurance })),
+    log: log === null ? null : { seq: log.seq },
+  });
+}
+
+/** The places of the parts beside the row. */
+function placesApart({ core, later }: Receipt): Path[] {
+  const bodies = BODIES.filter((part) => (core[part].body?.length ?? 0) >= LONG.body);
+  return [
+    ...bodies.map((part) => ["core", part, "body"]),
+    ...core.evidence.flatMap((piece, at) => fieldsApart(piece).map((field) => ["core", "evidence", at, field])),
+    ...later.flatMap(({ evidence }, at) => fieldsApart(evidence).map((field) => ["later", at, "evidence", field])),
+  ];
+}
+
+function fieldsApart(piece: Evidence): string[] {
+  const alike: readonly string[] = Object.hasOwn(ALIKE, piece.kind)
+    ? (ALIKE[piece.kind as KnownEvidence["kind"]] ?? [])
+    : [];
+  return Object.entries(piece).flatMap(([field, value]) => {
+    const least = alike.includes(field) ? LONG.alike : LONG.evidence;
+    // Set on an object, this name would be no field of it.
+    return field !== "__proto__" && (JSON.stringify(value)?.length ?? 0) >= least ? [field] : [];
+  });
+}
+
+const isBody = (path: Path): boolean => path.length === 3 && path[2] === "body";
+
+type Node = Record<string | number, unknown>;
+
+const valueAt = (node: unknown, path: Path): unknown => path.reduce((inner, key) => (inner as Node)[key], node);
+
+/** The same with 0 at a place, all keys in their order. */
+function withoutValue(node: unknown, [key, ...rest]: Path): unknown {
+  if (key === undefined) return 0;
+  const inner = withoutValue((node as Node)[key], rest);
+  return Array.isArray(node) ? node.with(Number(key), inner) : { ...(node as Node), [key]: inner };
+}
+
+/** Puts a value in its place. Throws for an unknown place. */
+function putAt(node: unknown, path: Path, value: unknown): void {
+  const [last, holder] = [path.at(-1) ?? "", valueAt(node, path.slice(0, -1)) as Node];
+  if (!Object.hasOwn(holder, last)) throw new TypeError("no such place");
+  holder[last] = value;
+}
