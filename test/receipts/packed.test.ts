@@ -184,8 +184,8 @@ describe("receipts of one attestation", () => {
       await change();
       const audit = await auditLog(db);
       expect(audit.ok ? "ok" : audit.code, hash).toBe(code);
-      for (const read of [readReceipt(db, one?.id ?? ""), listReceipts(db, { limit: 2 })])
-        expect(await read.then(() => "ok", codeOfError)).toBe(code);
+      for (const read of [() => readReceipt(db, one?.id ?? ""), () => listReceipts(db, { limit: 2 })])
+        expect(await read().then(() => "ok", codeOfError)).toBe(code);
     }
   });
 });
