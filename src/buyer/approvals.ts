@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { immediate } from "../storage/migrations.ts";
 import type { Db } from "../storage/database.ts";
+import { openBell } from "../storage/notices.ts";
 import type { ApprovalsTable } from "../storage/tables.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Ending, Word } from "./owners-word.ts";
@@ -10,6 +10,8 @@ import type { ApprovalRequest } from "./types.ts";
 export const APPROVAL_SECONDS = 3600;
 /** How often a call looks for the owner's word, ms. */
 const LOOK_MS = 500;
+/** The same while a server tells of changes, ms: a question ends at its time all the same. */
+const RARE_MS = 2000;
 /** Most questions that wait at once: an agent asks them. */
 const MAX_OPEN = 256;
 
@@ -91,21 +93,27 @@ export async function awaitWord(
   id: string,
   { pending, clock, signal }: { pending: Pending; clock: () => Date; signal: AbortSignal },
 ): Promise<"approved" | "declined" | null> {
-  for (;;) {
-    const now = clock().getTime();
-    const row = await db
-      .selectFrom("approvals")
-      .select(["state", "digest", "ends_at"])
-      .where("id", "=", id)
-      .executeTakeFirst();
-    if (row === undefined || row.digest !== pending.question.digest || row.ends_at <= now) return null;
-    if (row.state === "used") return null;
-    if (row.state !== "open") {
-      const word = await takeWord(db, pending, now);
-      // Taken back meanwhile, or asked again at another price: what waits now is another question.
-      return word.kind === "waits" ? null : word.kind;
+  const bell = openBell(db, (notice) => notice === "approvals");
+  try {
+    for (;;) {
+      const now = clock().getTime();
+      const row = await db
+        .selectFrom("approvals")
+        .select(["state", "digest", "ends_at"])
+        .where("id", "=", id)
+        .executeTakeFirst();
+      if (row === undefined || row.digest !== pending.question.digest || row.ends_at <= now) return null;
+      if (row.state === "used") return null;
+      if (row.state !== "open") {
+        const word = await takeWord(db, pending, now);
+        // Taken back meanwhile, or asked again at another price: what waits now is another question.
+        return word.kind === "waits" ? null : word.kind;
+      }
+      await bell.wait({ ms: LOOK_MS, rareMs: RARE_MS, signal });
+      signal.throwIfAborted();
     }
-    await sleep(LOOK_MS, undefined, { signal });
+  } finally {
+    bell.close();
   }
 }
 

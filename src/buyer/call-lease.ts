@@ -1,13 +1,16 @@
 import { Proof402Error } from "../errors.ts";
+import { sha256, toHex } from "../evidence/bytes.ts";
 import { immediate } from "../storage/migrations.ts";
+import { openBell } from "../storage/notices.ts";
 import type { BuyerContext } from "./context.ts";
 import { isDead, newOwner } from "./lease-owner.ts";
 
 /** How long a call is another's after its last sign of life, ms. A process seen dead on this machine loses it at once. */
 const LEASE_MS = 15_000;
 const HEARTBEAT_MS = LEASE_MS / 3;
-/** How often the holder's progress is looked for, ms. */
+/** How often the holder's progress is looked for, ms. While a server tells of its end, only the holder's death takes a look. */
 const POLL_MS = 100;
+const RARE_MS = 1000;
 
 /**
  * Runs work while no other process runs any under the same key; without a key, at once. A logical call is such a key: one
@@ -25,7 +28,7 @@ export async function withLock<T>(
 ): Promise<T> {
   if (key === null) return work();
   const owner = newOwner();
-  while (!(await take(ctx, key, owner))) await pause(signal);
+  if (!(await take(ctx, key, owner))) await waitFor(ctx, key, owner, signal);
   const heartbeat = setInterval(() => void extend(ctx, key, owner).catch(() => undefined), HEARTBEAT_MS);
   heartbeat.unref();
   try {
@@ -79,21 +82,19 @@ const giveUp = (ctx: BuyerContext, key: string, owner: string): Promise<unknown>
     "process",
   );
 
-function pause(signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const stop = (): void => {
-      clearTimeout(timer);
-      reject(
-        new Proof402Error("aborted", "Another process is making this call; waiting for it was aborted.", {
+/** Waits until another's lease ends, and takes it. */
+async function waitFor(ctx: BuyerContext, key: string, owner: string, signal: AbortSignal | undefined): Promise<void> {
+  const name = `call_leases ${toHex(sha256(new TextEncoder().encode(key)))}`;
+  const bell = openBell(ctx.db, (notice) => notice === name);
+  try {
+    do {
+      if (signal?.aborted !== true) await bell.wait({ ms: POLL_MS, rareMs: RARE_MS, signal });
+      if (signal?.aborted === true)
+        throw new Proof402Error("aborted", "Another process is making this call; waiting for it was aborted.", {
           next: "Call again with the same idempotency key to get its result.",
-        }),
-      );
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", stop);
-      resolve();
-    }, POLL_MS);
-    if (signal?.aborted === true) stop();
-    else signal?.addEventListener("abort", stop, { once: true });
-  });
+        });
+    } while (!(await take(ctx, key, owner)));
+  } finally {
+    bell.close();
+  }
 }

@@ -1,10 +1,10 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import type { Change } from "../buyer/change.ts";
 import { followChanges } from "../buyer/follow.ts";
 import { chainName, sumText } from "../chain/money-text.ts";
 import type { Config } from "../config/schema.ts";
 import { findAsset } from "../payment/policy.ts";
+import { openBell } from "../storage/notices.ts";
 import { colour as pc } from "./colour.ts";
 import { EXIT, globals, note, print } from "./globals.ts";
 import { VERDICT_COLOUR } from "./layer-table.ts";
@@ -15,8 +15,11 @@ import { SIGNALS } from "./until-signal.ts";
 
 type Options = { last: string; untilIdle?: boolean };
 
-/** Between two looks at the database, ms. */
+/** Between two looks at the database, ms; the second while a server tells of changes. */
 const LOOK_MS = 500;
+const RARE_MS = 5000;
+/** Least time between two looks, ms. */
+const LEAST_MS = 100;
 
 /**
  * `proof402 watch`: one line for each change of money or of a verdict, by any process, until it is interrupted or its reader
@@ -36,11 +39,16 @@ export async function watch({ last, untilIdle = false }: Options, command: Comma
   try {
     await withStore(rest, async (db) => {
       const follower = followChanges(db);
-      show(await follower.begin(count));
-      if (!json && !untilIdle) note("Watching. Ctrl-C ends it.");
-      while (!ended.signal.aborted && !(untilIdle && (await follower.isIdle()))) {
-        await sleep(LOOK_MS, undefined, { signal: ended.signal }).catch(() => undefined);
-        show(await follower.look());
+      const bell = openBell(db, () => true);
+      try {
+        show(await follower.begin(count));
+        if (!json && !untilIdle) note("Watching. Ctrl-C ends it.");
+        while (!ended.signal.aborted && !(untilIdle && (await follower.isIdle()))) {
+          await bell.wait({ ms: LOOK_MS, rareMs: RARE_MS, leastMs: LEAST_MS, signal: ended.signal });
+          show(await follower.look());
+        }
+      } finally {
+        bell.close();
       }
     });
   } finally {

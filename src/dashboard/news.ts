@@ -1,6 +1,7 @@
 import { sql } from "kysely";
 import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
+import { openBell } from "../storage/notices.ts";
 
 /** What changed in the database, in the words of pages. */
 export type News = {
@@ -12,8 +13,11 @@ export type News = {
   trouble: string | null;
 };
 
-/** How often the database is looked at while a page is open, ms. */
+/** How often the database is looked at while a page is open, ms; the second while a server tells of changes. */
 const LOOK_MS = 500;
+const RARE_MS = 5000;
+/** Least time between two looks, ms. */
+const LEAST_MS = 100;
 /** Most log entries told one by one. After more, pages are read again as a whole. */
 const MOST = 500;
 
@@ -40,7 +44,7 @@ export type Watch = {
 export function createWatch(db: Db, requireFile: () => Promise<void>): Watch {
   const listeners = new Set<(news: News) => void>();
   let seen: Seen | null = null;
-  let timer: NodeJS.Timeout | undefined;
+  let running: AbortController | null = null;
   let stopped = false;
   const look = async (): Promise<void> => {
     try {
@@ -56,32 +60,29 @@ export function createWatch(db: Db, requireFile: () => Promise<void>): Watch {
         listener({ pages: [], receipts: [], trouble: `${error.message} ${error.next}` });
     }
   };
-  const run = (): void => {
-    if (stopped || listeners.size === 0) return;
-    void look().finally(() => {
-      if (stopped || listeners.size === 0) return;
-      timer = setTimeout(run, LOOK_MS);
-      timer.unref();
-    });
+  const run = async (end: AbortSignal): Promise<void> => {
+    const bell = openBell(db, () => true);
+    while (!end.aborted) {
+      await look();
+      await bell.wait({ ms: LOOK_MS, rareMs: RARE_MS, leastMs: LEAST_MS, signal: end });
+    }
+    bell.close();
   };
   return {
     on(listener) {
       listeners.add(listener);
-      if (listeners.size === 1) {
-        clearTimeout(timer);
-        run();
-      }
+      if (running === null && !stopped) void run((running = new AbortController()).signal);
       return () => {
         listeners.delete(listener);
-        if (listeners.size === 0) {
-          clearTimeout(timer);
-          seen = null;
-        }
+        if (listeners.size > 0) return;
+        running?.abort();
+        running = null;
+        seen = null;
       };
     },
     stop() {
       stopped = true;
-      clearTimeout(timer);
+      running?.abort();
       listeners.clear();
     },
   };

@@ -2,7 +2,7 @@ import { sql, type Kysely } from "kysely";
 import { Proof402Error } from "../errors.ts";
 import { CLAIMS_OF_ACTIONS } from "./claim-migration.ts";
 import { isOnPostgres } from "./dialect.ts";
-import { inPostgres, makeSchema } from "./postgres-schema.ts";
+import { bringOwn, hasOwn, inPostgres, makeSchema } from "./postgres-schema.ts";
 import { logEarlierRows, logEarlierShares } from "./log-earlier-rows.ts";
 import type { Tables } from "./tables.ts";
 
@@ -207,7 +207,7 @@ const migrations: readonly (readonly Step[])[] = [
  */
 export async function migrate(db: Kysely<Tables>, to: number = migrations.length): Promise<void> {
   // Looked at first without the write lock, so that opening a current file does not queue behind other processes.
-  if ((await schemaVersion(db)) === to) return;
+  if ((await schemaVersion(db)) === to && (!isOnPostgres(db) || (await hasOwn(db)))) return;
   await immediate(db, async (tx) => {
     const version = await schemaVersion(tx);
     if (version > migrations.length) {
@@ -221,6 +221,8 @@ export async function migrate(db: Kysely<Tables>, to: number = migrations.length
     else
       for (const step of migrations.slice(version, to).flat())
         await (typeof step === "string" ? sql.raw(isOnPostgres(tx) ? inPostgres(step) : step).execute(tx) : step(tx));
+    // A trigger is on a table that a migration may have made.
+    if (isOnPostgres(tx) && to === migrations.length && !(await hasOwn(tx))) await bringOwn(tx);
     await setVersion(tx, to);
   });
 }

@@ -13,7 +13,7 @@ const KEPT_MS = 3_600_000;
 const SWEEP = 500;
 
 /** The table of marks, one for each commit that changed something. */
-export const COMMIT_MARKS = `create table commit_marks (mark text primary key, at bigint not null)`;
+export const COMMIT_MARKS = `create table if not exists commit_marks (mark text primary key, at bigint not null)`;
 
 /** The server's clock, ms: the fleet's machines need not agree on the time. */
 const NOW = "(extract(epoch from clock_timestamp()) * 1000)::bigint";

@@ -1,23 +1,39 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Pool, PoolClient, types as pgTypes } from "pg";
+import type { Client, ClientConfig, Pool, PoolClient, types as pgTypes } from "pg";
 import { PEERS, requirePeers } from "../peers.ts";
 import { requireAddress } from "./postgres-address.ts";
 import { PATIENCE_MS, toldAtOpening } from "./postgres-errors.ts";
 
-/** Makes the connections of a process. Throws Proof402Error `config_invalid` and `peers_missing`. */
-export async function openPool(address: string, max: number): Promise<Pool> {
-  requireAddress(address);
+async function driver(): Promise<Pick<typeof import("pg"), "Client" | "Pool" | "types">> {
   const { default: pg } = await import("pg").catch((error: unknown) => {
     requirePeers(PEERS.postgres);
     throw error;
   });
+  return pg;
+}
+
+const connection = (address: string): ClientConfig => ({
+  connectionString: address,
+  application_name: "proof402",
+  connectionTimeoutMillis: PATIENCE_MS,
+  keepAlive: true,
+  keepAliveInitialDelayMillis: PATIENCE_MS,
+});
+
+/** Makes one connection outside of any pool, not opened yet. Throws as `openPool`. */
+export async function openClient(address: string): Promise<Client> {
+  requireAddress(address);
+  const { Client: One } = await driver();
+  return new One(connection(address));
+}
+
+/** Makes the connections of a process. Throws Proof402Error `config_invalid` and `peers_missing`. */
+export async function openPool(address: string, max: number): Promise<Pool> {
+  requireAddress(address);
+  const pg = await driver();
   const pool = new pg.Pool({
-    connectionString: address,
-    application_name: "proof402",
+    ...connection(address),
     max,
-    connectionTimeoutMillis: PATIENCE_MS,
-    keepAlive: true,
-    keepAliveInitialDelayMillis: PATIENCE_MS,
     allowExitOnIdle: true,
     types: { getTypeParser: parserOf(pg.types) },
   });

@@ -44,6 +44,42 @@ const HIGHEST = [
   `create trigger log_highest after insert on log for each row execute function keep_highest()`,
 ];
 
+/**
+ * Notices of changes to whoever listens, on a channel of the tables' schema: of a receipt and of a call's lease each by its
+ * name, of other tables that something changed. They reach nobody before the commit.
+ */
+const CHANNEL = `'proof402_' || (select relnamespace from pg_class where oid = tg_relid)`;
+const of = (name: string, change: string, words: string): string[] => [
+  `drop trigger if exists ${name} on ${change.split(" on ")[1] ?? ""}`,
+  `create trigger ${name} after ${change} ${words}`,
+];
+const NOTICES = [
+  `create or replace function tell_table() returns trigger language plpgsql
+    as $$ begin perform pg_notify(${CHANNEL}, tg_table_name); return null; end $$`,
+  `create or replace function tell_receipt() returns trigger language plpgsql
+    as $$ begin perform pg_notify(${CHANNEL}, 'receipts ' || new.id); return null; end $$`,
+  `create or replace function tell_lease() returns trigger language plpgsql
+    as $$ begin perform pg_notify(${CHANNEL}, 'call_leases ' || encode(sha256(convert_to(old.idempotency_key, 'UTF8')), 'hex')); return null; end $$`,
+  ...of("receipt_told", "insert or update on receipts", "for each row execute function tell_receipt()"),
+  ...of("lease_told", "delete on call_leases", "for each row execute function tell_lease()"),
+  ...["log", "purchases", "approvals"].flatMap((table) =>
+    of(`${table}_told`, `insert or update on ${table}`, "for each statement execute function tell_table()"),
+  ),
+  ...of("jobs_told", "insert on jobs", "for each statement execute function tell_table()"),
+];
+
+/** Makes a server's own tables and triggers in a database of an earlier program without them. */
+export async function bringOwn(tx: Kysely<Tables>): Promise<void> {
+  for (const statement of [COMMIT_MARKS, ...NOTICES]) await sql.raw(statement).execute(tx);
+}
+
+/** Whether a database has a server's own tables and triggers. */
+export async function hasOwn(db: Kysely<Tables>): Promise<boolean> {
+  const { rows } = await sql<{ whole: boolean }>`select to_regclass('commit_marks') is not null
+    and to_regproc('tell_lease') is not null as whole`.execute(db);
+  return rows[0]?.whole === true;
+}
+
 /** Takes a statement that changes the schema. Others change rows, and a new database has none. */
 const SCHEMA = /^(?:create|alter|drop) /;
 

@@ -10,6 +10,7 @@ import {
 } from "kysely";
 import type { Pool, PoolClient } from "pg";
 import { randomUUID } from "node:crypto";
+import { createNotices } from "./notices.ts";
 import { connector, createPlaces, openPool } from "./postgres-pool.ts";
 import { isRolledBack, isUnreachable, PATIENCE_MS, toldOf, unreachable } from "./postgres-errors.ts";
 import { marked, notCommitted, outcomeOf } from "./postgres-outcome.ts";
@@ -48,9 +49,17 @@ const BEGIN_READING = "begin isolation level repeatable read, read only";
  */
 export async function patientPostgres(address: string, { readOnly = false } = {}): Promise<Dialect> {
   const pool = await openPool(address, MAX_CONNECTIONS);
+  const notices = createNotices(address);
   return {
-    createAdapter: () => new PostgresAdapter(),
-    createDriver: () => patientDriver(pool, readOnly),
+    // A handle has its adapter at hand, within a transaction, too.
+    createAdapter: () => Object.assign(new PostgresAdapter(), { notices }),
+    createDriver: () => ({
+      ...patientDriver(pool, readOnly),
+      async destroy() {
+        await notices.close();
+        await pool.end();
+      },
+    }),
     createIntrospector: (db) => new PostgresIntrospector(db),
     createQueryCompiler: () => new PostgresQueryCompiler(),
   };
@@ -68,7 +77,7 @@ type Held = DatabaseConnection & {
   broken: boolean;
 };
 
-function patientDriver(pool: Pool, readOnly: boolean): Driver {
+function patientDriver(pool: Pool, readOnly: boolean): Omit<Driver, "destroy"> {
   const places = createPlaces(MAX_CONNECTIONS);
   const connect = connector(pool);
   const replace = async (held: Held): Promise<void> => {
@@ -110,7 +119,6 @@ function patientDriver(pool: Pool, readOnly: boolean): Driver {
       places.give();
       return Promise.resolve();
     },
-    destroy: () => pool.end(),
   };
 }
 

@@ -101,6 +101,7 @@ export function startSecondClock(ctx: BuyerContext): SecondClock {
   }
 
   run();
+  ctx.queue.onNew?.(run);
   return {
     wake() {
       // The caller's answer goes out first: it does not wait for this clock.

@@ -1,6 +1,7 @@
 import { sql } from "kysely";
 import type { Db } from "../../storage/database.ts";
 import { liveMessages, messageKey, openMessages, type HeldMessage } from "../../storage/messages.ts";
+import { noticesOf } from "../../storage/notices.ts";
 import { immediate } from "../../storage/migrations.ts";
 import { createQueue, endRow, isOpen, jobOf, LEASE_MS, type JobQueue, type LeasedJob } from "./queue.ts";
 import { announceWorker, fleetOwner } from "./workers.ts";
@@ -26,6 +27,7 @@ export async function createFleetQueue(db: Db, address: string, kinds: readonly 
   const held = new WeakMap<LeasedJob, HeldMessage>();
   let lookedAt = -Infinity;
   let turn = 0;
+  let off: (() => void) | undefined;
 
   /** Takes over the rows without a holder, each with a message, in one transaction. */
   async function takeOver(nowMs: number): Promise<void> {
@@ -124,9 +126,18 @@ export async function createFleetQueue(db: Db, address: string, kinds: readonly 
       });
     },
 
+    onNew(listener) {
+      off = noticesOf(db)?.on((notice) => {
+        if (notice !== "jobs") return;
+        lookedAt = -Infinity;
+        listener();
+      });
+    },
+
     nextRun: () => Promise.resolve(Date.now() + LOOK_MS),
 
     async close() {
+      off?.();
       await worker.leave();
       await messages.close();
     },

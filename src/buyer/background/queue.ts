@@ -53,6 +53,8 @@ export type JobQueue = {
   nextRun(kinds: readonly string[]): Promise<number | null>;
   /** The jobs of one receipt, in the order of their kinds. `tx` may be a transaction's handle. */
   of(tx: Db, receiptId: string): Promise<JobState[]>;
+  /** Has a listener told of new jobs, if anything tells of them. */
+  onNew?(listener: () => void): void;
   /** Gives up what it holds open besides the database. */
   close(): Promise<void>;
 };

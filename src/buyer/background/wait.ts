@@ -3,8 +3,9 @@ import type { Receipt } from "../../receipts/schema.ts";
 import { requireReceipt } from "../../receipts/store.ts";
 import type { BuyerContext } from "../context.ts";
 import { newestAppraisal } from "../../receipts/newest.ts";
+import { openBell } from "../../storage/notices.ts";
 
-/** How often another process's progress is looked for, ms. */
+/** How often another process's progress is looked for while no server tells of it, ms. */
 const POLL_MS = 200;
 /** How often evidence is looked for again while a caller waits, even in its back-off, ms. */
 const HURRY_MS = 2000;
@@ -30,21 +31,34 @@ export async function waitForVerdict(
   const deadline = ctx.clock().getTime() + options.waitSeconds * 1000;
   let landed = 0;
   let hurriedAt = -Infinity;
-  for (;;) {
-    const receipt = await requireReceipt(ctx.db, id);
-    if (receipt.later.length > landed) options.onLanded?.(receipt);
-    landed = receipt.later.length;
-    const left = deadline - ctx.clock().getTime();
-    const { verdict, layers } = newestAppraisal(receipt);
-    const isAwaited = verdict === "pending" || (options.settled === true && layers.settlement.status === "pending");
-    if (!isAwaited || left <= 0) return receipt;
-    if (performance.now() - hurriedAt >= HURRY_MS) {
-      // Evidence is looked for now, not when a back-off ends or the lease of a process that is gone.
-      await ctx.queue.hurry(id, ctx.clock().getTime());
-      hurriedAt = performance.now();
+  const bell = openBell(ctx.db, (notice) => notice === `receipts ${id}`);
+  const off = ctx.events.on((receipt) => {
+    if (receipt.id === id) bell.ring();
+  });
+  try {
+    for (;;) {
+      const receipt = await requireReceipt(ctx.db, id);
+      if (receipt.later.length > landed) options.onLanded?.(receipt);
+      landed = receipt.later.length;
+      const left = deadline - ctx.clock().getTime();
+      const { verdict, layers } = newestAppraisal(receipt);
+      const isAwaited = verdict === "pending" || (options.settled === true && layers.settlement.status === "pending");
+      if (!isAwaited || left <= 0) return receipt;
+      if (performance.now() - hurriedAt >= HURRY_MS) {
+        // Evidence is looked for now, not when a back-off ends or the lease of a process that is gone.
+        await ctx.queue.hurry(id, ctx.clock().getTime());
+        hurriedAt = performance.now();
+      }
+      ctx.wakeSecondClock();
+      await bell.wait({ ms: Math.min(left, POLL_MS), rareMs: Math.min(left, HURRY_MS), signal: options.signal });
+      if (options.signal?.aborted === true)
+        throw new Proof402Error("aborted", "Waiting was aborted; the receipt is stored.", {
+          next: "Read the receipt again.",
+        });
     }
-    ctx.wakeSecondClock();
-    await changeOrTimeout(ctx, id, Math.min(left, POLL_MS), options.signal);
+  } finally {
+    off();
+    bell.close();
   }
 }
 
@@ -69,30 +83,4 @@ export function waitEnded(error: unknown, receiptId: string): Proof402Error {
       cause: error,
     },
   );
-}
-
-function changeOrTimeout(ctx: BuyerContext, id: string, ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      unsubscribe();
-      signal?.removeEventListener("abort", aborted);
-      resolve();
-    };
-    const aborted = (): void => {
-      clearTimeout(timer);
-      unsubscribe();
-      reject(
-        new Proof402Error("aborted", "Waiting was aborted; the receipt is stored.", {
-          next: "Read the receipt again.",
-        }),
-      );
-    };
-    const timer = setTimeout(done, ms);
-    const unsubscribe = ctx.events.on((receipt) => {
-      if (receipt.id === id) done();
-    });
-    if (signal?.aborted) aborted();
-    else signal?.addEventListener("abort", aborted, { once: true });
-  });
 }
