@@ -4,7 +4,7 @@ import { PEERS, requirePeers } from "../peers.ts";
 import { requireAddress } from "./postgres-address.ts";
 import { PATIENCE_MS, toldAtOpening } from "./postgres-errors.ts";
 
-async function driver(): Promise<Pick<typeof import("pg"), "Client" | "Pool" | "types">> {
+async function driver() {
   const { default: pg } = await import("pg").catch((error: unknown) => {
     requirePeers(PEERS.postgres);
     throw error;

@@ -45,8 +45,8 @@ const HIGHEST = [
 ];
 
 /**
- * Notices of changes to whoever listens, on a channel of the tables' schema: of a receipt and of a call's lease each by its
- * name, of other tables that something changed. They reach nobody before the commit.
+ * Sends notices of changes to all listeners, on a channel of the tables' schema: of a receipt and of a call's lease by name, of
+ * other tables by the table. They go out at the commit.
  */
 const CHANNEL = `'proof402_' || (select relnamespace from pg_class where oid = tg_relid)`;
 const of = (name: string, change: string, words: string): string[] => [
