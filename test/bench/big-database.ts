@@ -7,6 +7,7 @@ import { LINK_COLUMNS } from "../../src/receipts/log-rows.ts";
 import { missingBodies, receiptId } from "../../src/receipts/receipt.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
 import { openDatabase } from "../../src/storage/database.ts";
+import { isPostgres } from "../../src/storage/postgres-address.ts";
 import { appraisal, boundCore } from "../support/receipt-core.ts";
 
 /** Sellers, models and verdicts that the receipts are spread over. */
@@ -15,16 +16,15 @@ const MODELS = 50;
 const VERDICTS = ["verified", "verified", "verified", "pending", "unverified", "failed"] as const;
 /** Milliseconds between two purchases: a million take a year. */
 const APART = 31_536;
-const ROWS_PER_COMMIT = 5000;
+const PURCHASES_AT_ONCE = 1000;
 
 type Row = Record<string, string | number | null>;
 
-/**
- * Fills a new database with settled purchases, their receipts, log and running sums, straight into its tables: as a buyer
- * leaves it, but for the evidence, which proves nothing and is `padding` characters longer. An audit finds it whole.
- */
-export async function fillDatabase(path: string, count: number, padding = 0): Promise<void> {
-  await (await openDatabase(path)).destroy();
+/** Where rows go, and the end of a group of purchases and of all. */
+type Sink = { insert(table: string, row: Row): void; next(): Promise<void>; close(): Promise<void> };
+
+/** A new SQLite file with the tables of a buyer. */
+function intoFile(path: string): Sink {
   const database = new LibsqlDatabase(path);
   // What is lost is made again: no disk is waited for.
   for (const pragma of ["synchronous=off", "cache_size=-262144", "wal_autocheckpoint=50000"])
@@ -41,6 +41,59 @@ export async function fillDatabase(path: string, count: number, padding = 0): Pr
     statements.set(table, statement);
     statement.run(Object.values(row));
   };
+  database.exec("begin");
+  return {
+    insert,
+    next() {
+      database.exec("commit; begin");
+      return Promise.resolve();
+    },
+    close() {
+      database.exec("commit; pragma wal_checkpoint(truncate)");
+      database.close();
+      return Promise.resolve();
+    },
+  };
+}
+
+/** An empty PostgreSQL database with the tables of a buyer. */
+async function intoServer(url: string): Promise<Sink> {
+  const { default: pg } = await import("pg");
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  await client.query("set synchronous_commit = off");
+  const waiting = new Map<string, Row[]>();
+  const next = async (): Promise<void> => {
+    for (const [table, rows] of waiting) {
+      const columns = Object.keys(rows[0] ?? {})
+        .map((name) => `"${name}"`)
+        .join();
+      await client.query(
+        `insert into ${table} (${columns}) select ${columns} from json_populate_recordset(null::${table}, $1::json)`,
+        [JSON.stringify(rows)],
+      );
+    }
+    waiting.clear();
+  };
+  return {
+    insert: (table, row) => void (waiting.get(table) ?? waiting.set(table, []).get(table))?.push(row),
+    next,
+    async close() {
+      await next();
+      await client.query("vacuum analyze");
+      await client.end();
+    },
+  };
+}
+
+/**
+ * Fills a new database with settled purchases, their receipts, log and running sums, straight into its tables: as a buyer
+ * leaves it, but for the evidence, which proves nothing and is `padding` characters longer. An audit finds it whole. `place` is
+ * a file's path or the address of a PostgreSQL database.
+ */
+export async function fillDatabase(place: string, count: number, padding = 0): Promise<void> {
+  await (await openDatabase(place)).destroy();
+  const sink = isPostgres(place) ? await intoServer(place) : intoFile(place);
   const core = boundCore();
   const spent = new Map<string, bigint>();
   let [seq, head] = [0, GENESIS];
@@ -48,14 +101,21 @@ export async function fillDatabase(path: string, count: number, padding = 0): Pr
     const entry = { seq: seq + 1, kind, receiptId: subject, digest, at, prev: head };
     const { receiptId: receipt_id, ...columns } = entry;
     const place = { seq: entry.seq, prev: head, hash: hashEntry(entry) };
-    insert("log", { ...columns, receipt_id, hash: place.hash });
+    sink.insert("log", { ...columns, receipt_id, hash: place.hash });
     [seq, head] = [place.seq, place.hash];
     return place;
   };
+  const appraisals = VERDICTS.map((verdict) => {
+    const judged = appraisal({ verdict });
+    return [judged, digestOf(judged), JSON.stringify(judged)] as const;
+  });
+  const [first] = appraisals;
+  if (first === undefined) throw new Error("there are verdicts");
+  const offerText = JSON.stringify(core.offer);
   const evidence = [...core.evidence, { kind: "padding.of-a-bench", text: "A".repeat(padding) }];
   const start = Date.now() - count * APART;
   for (let index = 0; index < count; index += 1) {
-    if (index % ROWS_PER_COMMIT === 0) database.exec(index === 0 ? "begin" : "commit; begin");
+    if (index % PURCHASES_AT_ONCE === 0) await sink.next();
     const at = start + index * APART;
     const nonce = `0x${randomBytes(32).toString("hex")}` as const;
     const seller = `seller-${index % SELLERS}`;
@@ -68,7 +128,7 @@ export async function fillDatabase(path: string, count: number, padding = 0): Pr
       evidence,
     };
     const id = receiptId(bare);
-    const judged = appraisal({ verdict: VERDICTS[index % VERDICTS.length] ?? "failed" });
+    const [judged, judgedDigest, judgedText] = appraisals[index % appraisals.length] ?? first;
     const receipt: Receipt = {
       type: "proof402/receipt",
       version: 2,
@@ -78,9 +138,9 @@ export async function fillDatabase(path: string, count: number, padding = 0): Pr
       appraisals: [],
       log: null,
     };
-    const place = log("receipt", id, firstDigest(receipt, [], missingBodies(receipt)), at);
-    log("appraisal", id, digestOf(judged), at);
-    const { offer, payment } = bare;
+    const logged = log("receipt", id, firstDigest(receipt, [], missingBodies(receipt)), at);
+    log("appraisal", id, judgedDigest, at);
+    const { payment } = bare;
     const purchase: Row = {
       id: crypto.randomUUID(),
       receipt_id: id,
@@ -101,16 +161,17 @@ export async function fillDatabase(path: string, count: number, padding = 0): Pr
       digestOf(Object.fromEntries(LINK_COLUMNS.map((name) => [name, purchase[name]]))),
       at,
     );
-    insert("receipts", {
+    sink.insert("receipts", {
       id,
-      json: JSON.stringify({ ...receipt, appraisals: [judged], log: place }),
+      // The appraisals are the longest part, and few.
+      json: `${JSON.stringify({ ...receipt, appraisals: undefined, log: logged }).slice(0, -1)},"appraisals":[${judgedText}]}`,
       seller_id: seller,
       model,
       verdict: judged.verdict,
       created_at: at,
       payment_nonce: purchaseNonceOf(payment),
     });
-    insert("purchases", {
+    sink.insert("purchases", {
       ...purchase,
       args_digest: "00".repeat(32),
       state: "settled",
@@ -119,8 +180,8 @@ export async function fillDatabase(path: string, count: number, padding = 0): Pr
       valid_before: payment.validBefore,
       authorization_hash: payment.authorizationHash,
       salt: payment.salt ?? null,
-      offer: JSON.stringify(offer),
-      accepted: JSON.stringify(offer),
+      offer: offerText,
+      accepted: offerText,
       request: "{}",
       created_at: at,
       updated_at: at,
@@ -138,8 +199,7 @@ export async function fillDatabase(path: string, count: number, padding = 0): Pr
   }
   for (const [key, used] of spent) {
     const [network = "", asset = "", span, start_ = ""] = key.split("\n");
-    insert("spend", { network, asset, span: Number(span), start: Number(start_), used: used.toString() });
+    sink.insert("spend", { network, asset, span: Number(span), start: Number(start_), used: used.toString() });
   }
-  database.exec("commit; pragma wal_checkpoint(truncate)");
-  database.close();
+  await sink.close();
 }

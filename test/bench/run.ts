@@ -10,16 +10,19 @@ import { benchPages } from "./pages.ts";
 import { benchProofs } from "./proofs.ts";
 import { benchPurchases } from "./purchases.ts";
 import { benchPythonJson } from "./python-json.ts";
-import { benchScale } from "./scale.ts";
+import { benchScale, benchScaleOnPostgres } from "./scale.ts";
 import { benchGuard } from "./guard.ts";
 import { benchVerifying } from "./verify.ts";
 import { benchVerifyPage } from "./verify-page.ts";
 
 /** What is measured, by the name that `npm run bench -- NAME` takes. */
-const SECTIONS: Readonly<Record<string, { title: string; measure: (rounds: number) => Promise<Line[]> }>> = {
+const SECTIONS: Readonly<
+  Record<string, { title: string; measure: (rounds: number) => Promise<Line[]>; apart?: true }>
+> = {
   purchases: { title: "Purchases (sellers, facilitator and chain in another process)", measure: benchPurchases },
   verify: { title: "Offline verification", measure: benchVerifying },
   scale: { title: "A database with many receipts", measure: benchScale },
+  "scale-postgres": { title: "The same on PostgreSQL (named only)", measure: benchScaleOnPostgres, apart: true },
   chats: { title: "Chats (sellers in this process)", measure: benchChats },
   mcp: { title: "MCP", measure: benchMcp },
   proofs: { title: "Zero-knowledge proofs (Groth16 over BN254)", measure: benchProofs },
@@ -51,8 +54,8 @@ const print = (lines: readonly Line[]): void => void process.stdout.write(`${lin
 const machine = `Node ${process.version}, ${cpus().length} x ${cpus()[0]?.model ?? "unknown CPU"}`;
 print([`Medians of ${rounds} interleaved rounds, ${machine}`]);
 const measured: Record<string, Line[]> = {};
-for (const [name, { title, measure }] of Object.entries(SECTIONS)) {
-  if (positionals.length > 0 && !positionals.includes(name)) continue;
+for (const [name, { title, measure, apart = false }] of Object.entries(SECTIONS)) {
+  if (positionals.length > 0 ? !positionals.includes(name) : apart) continue;
   print(["", title]);
   const lines = await measure(rounds);
   print(lines);
