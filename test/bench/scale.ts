@@ -57,7 +57,7 @@ async function benchPlaces(rounds: number, places: Record<"tenth" | "whole", str
 }
 
 /** Measures two databases that {@link fillDatabase} made. */
-export async function measurePlaces(
+async function measurePlaces(
   rounds: number,
   places: Record<"tenth" | "whole", string>,
   filled: number,
