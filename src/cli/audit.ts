@@ -26,6 +26,10 @@ export async function auditReceipts({ roots }: { roots: boolean }, command: Comm
     print(
       `The log is whole: ${result.entries} entries, ${result.receipts} receipts, ${result.decisions} decisions. Head ${result.head}`,
     );
+    if (result.pruned > 0)
+      print(
+        `Of ${result.pruned} receipts the owner pruned requests or answers; the log says when, and their hashes stay.`,
+      );
     if (result.root !== undefined)
       print(result.root === null ? "No root of it is on chain: see proof402 log publish." : rootText(result.root));
     for (const id of result.contradicted)

@@ -18,6 +18,17 @@ export function decimal(text: string, option: string): number | string {
   });
 }
 
+const UNIT_MS = { h: 3_600_000, d: 86_400_000, w: 604_800_000 } as const;
+
+/** Reads an option's length of time, such as 90d, in milliseconds. Throws Proof402Error `usage`. */
+export function durationOf(text: string, option: string): number {
+  const [, number, unit] = /^([1-9][0-9]{0,4})([hdw])$/.exec(text) ?? [];
+  if (number !== undefined && unit !== undefined) return Number(number) * UNIT_MS[unit as keyof typeof UNIT_MS];
+  throw new Proof402Error("usage", `${option} takes hours, days or weeks, such as 36h, 90d or 52w.`, {
+    next: "Give a whole number and its unit.",
+  });
+}
+
 /** Reads an option's time: a day, or a day and an hour in ISO 8601, in UTC unless it names a zone. Throws Proof402Error `usage`. */
 export function timeOf(text: string, option: string): Date {
   const [, day, hour = "", zone = "Z"] = TIME.exec(text) ?? [];

@@ -60,6 +60,18 @@ export function addReceiptCommands(program: Command, lazily: Lazily): void {
     .description("keep a receipt made elsewhere")
     .action(lazily(async () => forReceipts((await import("./receipts.ts")).importReceipt)));
   receipts
+    .command("prune")
+    .description("delete the requests' and answers' bytes of older receipts; evidence, hashes and log stay")
+    .requiredOption("--older <duration>", "of receipts stored longer ago than this, such as 90d")
+    .requiredOption("--keep-proofs", "keep evidence, hashes, log and roots: nothing else is pruned")
+    .option("--dry-run", "only say what it would delete")
+    .option("--yes", "do not ask")
+    .addHelpText(
+      "after",
+      "\nExample: proof402 receipts prune --older 90d --keep-proofs --dry-run\nWhat needs the bytes is not verified any more: export a receipt first where its proof has to last.",
+    )
+    .action(lazily(async () => (await import("./prune.ts")).pruneOlder));
+  receipts
     .command("publish <id>")
     .description("post a receipt's hash and verdict to the configured ERC-8004 Validation Registry; costs gas")
     .option("--agent <id>", "the seller's agent id in that registry", "0")

@@ -3,6 +3,8 @@ import { readClaims } from "../buyer/claims.ts";
 import type { Claim } from "../buyer/action-types.ts";
 import { importedAmong } from "../receipts/imported.ts";
 import { aboutRival, newestAppraisal } from "../receipts/newest.ts";
+import { prunedOf, type Pruned } from "../receipts/pruned.ts";
+import type { Receipt } from "../receipts/schema.ts";
 import { fullId, searchReceipts } from "../receipts/search.ts";
 import { requireReceipt } from "../receipts/store.ts";
 import { stepAfter } from "../tools/next.ts";
@@ -76,22 +78,37 @@ export async function showReceipt(given: string, options: { wait?: string }, com
     await busy("Waiting for the receipt's verdict", () =>
       withBuyer(rest, (buyer) => buyer.getReceipt(id, { waitSeconds, settled: true })),
     );
-  const [receipt, claims] = await withStore(rest, async (db) => {
+  const [receipt, claims, pruned] = await withStore(rest, async (db) => {
     const stored = await requireReceipt(db, id);
-    return [stored, await readClaims(db, stored)] as const;
+    return [stored, await readClaims(db, stored), await prunedOf(db, id)] as const;
   });
   if (json) printJson(receipt);
   else {
     const appraisal = newestAppraisal(receipt);
     const { assets } = (await configOf(rest)).payment;
     const story = storyOf(receipt, summarize(receipt, appraisal, assets));
-    print([`Receipt ${receipt.id}`, storyText(story), layerTable(appraisal), ...claims.map(inOneLine)].join("\n"));
+    print(
+      [
+        `Receipt ${receipt.id}`,
+        storyText(story),
+        layerTable(appraisal),
+        ...(pruned === null ? [] : [prunedText(pruned, receipt)]),
+        ...claims.map(inOneLine),
+      ].join("\n"),
+    );
     const isUnseen = appraisal.layers.settlement.status === "pending";
     const look = appraisal.verdict === "pending" ? waitFor(receipt.id) : lookFor(receipt.id);
     if (appraisal.verdict === "pending" || isUnseen)
       note(waitSeconds === 0 ? look : `Still pending after ${waitSeconds} s. Run the same command again.`);
   }
   return EXIT.ok;
+}
+
+/** Which bytes are gone, since when, and what it was before. */
+function prunedText({ at, parts }: Pruned, { appraisals }: Receipt): string {
+  const time = at.toISOString();
+  const before = appraisals.findLast((one) => one.at < time)?.verdict;
+  return `Pruned ${time}: the bytes of ${parts.join(" and ")} were deleted by the owner; their SHA-256 and Keccak-256 remain.${before === undefined ? "" : ` Before that it was ${before}.`}`;
 }
 
 /** A claim's purpose and outcome. Quoted, because tools and models wrote the words. */

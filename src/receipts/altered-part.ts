@@ -9,7 +9,11 @@ import { checkRow } from "./stored-rows.ts";
 export type EntryRow = Omit<LogTable, "seq"> & { seq: number };
 
 /** What the log says about one receipt; the lists are digests. */
-export type Recorded = Record<"later" | "appraisal" | "bodies" | "claim" | "job", string[]> & { first: EntryRow };
+export type Recorded = Record<"later" | "appraisal" | "claim" | "job", string[]> & {
+  first: EntryRow;
+  /** Bodies that it was given, and those pruned, in order. */
+  bodies: Pick<EntryRow, "kind" | "digest">[];
+};
 
 /** A stored receipt beside what the log recorded of it. */
 export type Compared = { row: ReceiptsTable; recorded: Recorded };
@@ -48,9 +52,22 @@ function alteredPart(row: ReceiptsTable, recorded: Recorded, contents: ReadonlyM
 /** Which bodies a receipt lacks by the log: those of its first entry, without those it was given. Null of another core. */
 function recordedLacking({ first, bodies }: Recorded, receipt: Receipt, came: number): readonly string[] | null {
   const lacked = SETS_OF_BODIES.find((set) => firstDigest(receipt, receipt.later.slice(0, came), set) === first.digest);
-  const given = SETS_OF_BODIES.filter((set) => bodies.includes(digestOf(set))).flat();
-  return lacked?.filter((part) => !given.includes(part)) ?? null;
+  if (lacked === undefined) return null;
+  const now = bodies.reduce<readonly string[]>(after, lacked);
+  return ["request", "response"].filter((part) => now.includes(part));
 }
+
+/** The lacking bodies after an entry about bodies. */
+function after(lacking: readonly string[], { kind, digest }: Recorded["bodies"][number]): readonly string[] {
+  const parts = SETS_OF_BODIES.find((set) => digestOf(set) === digest) ?? [];
+  return kind === "prune" ? [...lacking, ...parts] : lacking.filter((part) => !parts.includes(part));
+}
+
+/** Whether bodies of a receipt were pruned and not given again since. */
+export const isPruned = ({ bodies }: Recorded): boolean => {
+  const pruned = bodies.reduce<readonly string[]>(after, []);
+  return pruned.length > 0;
+};
 
 /** Whether two lists of texts are the same. */
 export const sameList = (a: readonly string[], b: readonly string[]): boolean =>

@@ -29,7 +29,16 @@ type AuditCode = keyof typeof AUDIT_CODES;
  * Outcome of walking the log. `contradicted` names the guarded actions that ended otherwise than a person or a `settle` had
  * decided before. `seq` and `receiptId` (a decision's id, too) name where it breaks, as far as that can be said. */
 export type AuditResult =
-  | { ok: true; entries: number; receipts: number; decisions: number; contradicted: string[]; head: string }
+  | {
+      ok: true;
+      entries: number;
+      receipts: number;
+      /** Those with pruned bodies. */
+      pruned: number;
+      decisions: number;
+      contradicted: string[];
+      head: string;
+    }
   | { ok: false; seq: number | null; receiptId: string | null; code: AuditCode; message: string };
 
 /** Where an audit breaks. */

@@ -6,8 +6,8 @@ import type { Receipt } from "./schema.ts";
 
 /**
  * Appends an entry inside the caller's immediate transaction, so that number and predecessor are true across processes.
- * Records the receipt itself, or `value` of a subject: of a receipt a later evidence, an appraisal, which bodies it was
- * given, a claim or a job's outcome; of a seller its hold; of an emergency stop its order and its end; of a purchase its
+ * Records the receipt itself, or `value` of a subject: of a receipt a later evidence, an appraisal, its given or pruned
+ * bodies, a claim or a job's outcome; of a seller its hold; of an emergency stop its order and its end; of a purchase its
  * receipt and amount, or its share; a decision.
  */
 export async function appendEntry(
@@ -19,7 +19,18 @@ export async function appendEntry(
   } & (
     | { kind: "receipt" | "import"; receipt: Receipt }
     | {
-        kind: "later" | "appraisal" | "bodies" | "claim" | "job" | "hold" | "stop" | "purchase" | "share" | "decision";
+        kind:
+          | "later"
+          | "appraisal"
+          | "bodies"
+          | "prune"
+          | "claim"
+          | "job"
+          | "hold"
+          | "stop"
+          | "purchase"
+          | "share"
+          | "decision";
         subject: string;
         value: unknown;
       }

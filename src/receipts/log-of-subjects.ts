@@ -5,7 +5,7 @@ import type { EntryRow, Recorded } from "./altered-part.ts";
 /** What the log recorded of subjects, read by its index: an audit keeps none of it. */
 
 const FIRST = `('receipt', 'import')`;
-const APPENDED = ["later", "appraisal", "bodies", "claim", "job"] as const;
+const APPENDED = ["later", "appraisal", "bodies", "prune", "claim", "job"] as const;
 
 /**
  * Finds the first entry after `after`, up to `to`, that cannot come at its place: a receipt is recorded once and before what
@@ -41,7 +41,8 @@ export async function recordedOf(db: Db, ids: readonly string[], to: number): Pr
   for (const entry of entries) {
     const known = recorded.get(entry.receipt_id);
     const kind = APPENDED.find((one) => one === entry.kind);
-    if (kind !== undefined) known?.[kind].push(entry.digest);
+    if (kind === "bodies" || kind === "prune") known?.bodies.push({ kind, digest: entry.digest });
+    else if (kind !== undefined) known?.[kind].push(entry.digest);
     else if (known === undefined && FIRST.includes(`'${entry.kind}'`))
       recorded.set(entry.receipt_id, { first: entry, later: [], appraisal: [], bodies: [], claim: [], job: [] });
   }

@@ -7,7 +7,7 @@ import { findContents, type FoundContents } from "../storage/contents.ts";
 import { endOfLog } from "../storage/log-chain.ts";
 import { builtFile } from "../subprocess/run.ts";
 import { openThreads, type Threads } from "../subprocess/threads.ts";
-import { alteredParts, type Compared, type ComparedPage, type EntryRow } from "./altered-part.ts";
+import { alteredParts, isPruned, type Compared, type ComparedPage, type EntryRow } from "./altered-part.ts";
 import { broken, type AuditResult, type Broken } from "./audit-codes.ts";
 import { compareDecisions } from "./log-decisions.ts";
 import { brokenEntry, readEntries } from "./log-entries.ts";
@@ -36,6 +36,7 @@ type Walk = {
   stops: Map<string, string>;
   logged: Record<"receipt" | "purchase" | "share" | "decision", number>;
   receipts: number;
+  pruned: number;
   since: Map<string, number> | null;
 };
 
@@ -55,6 +56,7 @@ export async function auditLog(db: Db, { threadedFrom = THREADED_FROM } = {}): P
     stops: new Map(),
     logged: { receipt: 0, purchase: 0, share: 0, decision: 0 },
     receipts: 0,
+    pruned: 0,
     since: null,
   };
   for (let more = true; more; await nextTurn()) {
@@ -73,9 +75,9 @@ export async function auditLog(db: Db, { threadedFrom = THREADED_FROM } = {}): P
   } finally {
     await threads.close();
   }
-  const { entries, receipts, logged, head } = walk;
+  const { entries, receipts, pruned, logged, head } = walk;
   const contradicted = await contradictedActions(db);
-  return { ok: true, entries, receipts, decisions: logged.decision, contradicted, head };
+  return { ok: true, entries, receipts, pruned, decisions: logged.decision, contradicted, head };
 }
 
 /** The newest entry's number and hash; 0 and zeros of an empty log. Unchecked. */
@@ -197,6 +199,7 @@ async function problemOf(walk: Walk, { pairs, lost, others, unlogged, parts }: P
     if (other !== null) return other;
     walk.since?.delete(row.id);
     walk.receipts += 1;
+    if (isPruned(recorded)) walk.pruned += 1;
   }
   return unlogged;
 }

@@ -40,7 +40,7 @@ export function packReceipt(receipt: Receipt): PackedReceipt {
   const places = placesApart(receipt);
   const contents = places.map((path) => {
     const value = valueAt(receipt, path);
-    return contentOf(JSON.stringify(isBody(path) ? [receipt.id, value] : value));
+    return isBody(path) ? bodyContent(receipt.id, String(value)) : contentOf(JSON.stringify(value));
   });
   const rest = places.reduce<unknown>(withoutValue, receipt);
   const head = Buffer.alloc(HEAD_BYTES);
@@ -53,6 +53,9 @@ export function packReceipt(receipt: Receipt): PackedReceipt {
   ]);
   return { json: soughtOf(receipt), packed, contents };
 }
+
+/** A receipt's body as a content. It has the receipt's id in it, so no other receipt shares it. */
+export const bodyContent = (id: string, body: string): Content => contentOf(JSON.stringify([id, body]));
 
 /** The hashes of a packed receipt's contents, in order. Empty for other bytes. */
 export function contentsOfPacked(packed: Uint8Array): string[] {

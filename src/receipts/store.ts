@@ -3,10 +3,10 @@ import { canonicalSha256 } from "../evidence/canonical.ts";
 import { equalBytes } from "../evidence/bytes.ts";
 import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
-import { keepContents } from "../storage/contents.ts";
+import { forgetContents, keepContents } from "../storage/contents.ts";
 import { appendEntry } from "./log-entry.ts";
-import { packReceipt } from "./packed.ts";
-import { checkReceipt, missingBodies, withBodies } from "./receipt.ts";
+import { bodyContent, packReceipt } from "./packed.ts";
+import { checkReceipt, missingBodies, redactReceipt, withBodies } from "./receipt.ts";
 import { hasRoom, hasRoomFor, hasRoomToJudge, isWorse } from "./room.ts";
 import { appraisalSchema, laterSchema, type Appraisal, type Evidence, type Receipt } from "./schema.ts";
 import { receiptOfRow, receiptsOfRows, STORED } from "./stored-rows.ts";
@@ -109,6 +109,27 @@ async function complete(
   if (parts.length === 0 || !hasRoom(whole)) return { receipt: present, added: false, completed: false };
   await appendEntry(tx, { kind: "bodies", subject: present.id, value: parts, at });
   return { receipt: await update(tx, whole), added: false, completed: true };
+}
+
+/**
+ * Prunes the bodies of a stored receipt, in the caller's immediate transaction: their bytes are deleted, and the log says so. Id,
+ * hashes and evidence stay. Throws as {@link requireReceipt}.
+ */
+export async function pruneBodies(tx: Db, id: string, at: Date): Promise<Receipt> {
+  const receipt = await requireReceipt(tx, id);
+  const { request, response } = receipt.core;
+  const bodies = [request.body, response.body].filter((body) => body !== undefined);
+  if (bodies.length === 0) return receipt;
+  const lacked = missingBodies(receipt);
+  const pruned = redactReceipt(receipt, { request: true, response: true });
+  const parts = missingBodies(pruned).filter((part) => !lacked.includes(part));
+  await appendEntry(tx, { kind: "prune", subject: id, value: parts, at });
+  await update(tx, pruned);
+  await forgetContents(
+    tx,
+    bodies.map((body) => bodyContent(id, body).hash),
+  );
+  return pruned;
 }
 
 async function insert(

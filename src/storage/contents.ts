@@ -37,6 +37,11 @@ export async function keepContents(tx: Db, contents: readonly Content[]): Promis
   }
 }
 
+/** Forgets contents in the caller's immediate transaction, after the last row with them. */
+export async function forgetContents(tx: Db, hashes: readonly string[]): Promise<void> {
+  for (const page of inPages(hashes)) await tx.deleteFrom("contents").where("hash", "in", page).execute();
+}
+
 /** Found contents: the texts with their right hash, and the hashes of the others. */
 export type FoundContents = { texts: Map<string, string>; missing: string[]; altered: string[] };
 

@@ -145,7 +145,7 @@ export type ReceiptsTable = {
 
 export type LogTable = {
   seq: Generated<number>;
-  /** receipt | later | appraisal | import | bodies | claim | job | hold | stop | purchase | share | decision */
+  /** receipt | later | appraisal | import | bodies | prune | claim | job | hold | stop | purchase | share | decision */
   kind: string;
   /** Of a hold the seller's id, of a stop, a purchase or a decision its own; of a share its call's. */
   receipt_id: string;

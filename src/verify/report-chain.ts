@@ -19,7 +19,7 @@ export type EntriesOf = {
 };
 
 /** Kinds of entries about what was added to a receipt. */
-const GROWTH: ReadonlySet<string> = new Set(["later", "appraisal", "bodies"]);
+const GROWTH: ReadonlySet<string> = new Set(["later", "appraisal", "bodies", "prune"]);
 
 export function entriesOf({ chain: { entries } }: Report): EntriesOf {
   const about = new Map<string, Entry[]>();

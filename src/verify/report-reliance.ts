@@ -58,12 +58,18 @@ function changeSince(
     later: before(receipt.later, "later"),
     appraisals: before(receipt.appraisals, "appraisal"),
   };
-  const given = SETS_OF_BODIES.filter((set) =>
-    since.some(({ kind, digest }) => kind === "bodies" && digest === digestOf(set)),
-  ).flat();
+  const partsOf = (of: string): readonly string[] =>
+    SETS_OF_BODIES.filter((set) => since.some(({ kind, digest }) => kind === of && digest === digestOf(set))).flat();
+  const [given, pruned] = [partsOf("bodies"), partsOf("prune")];
   const lacks: readonly string[] = missingBodies(receipt);
+  const mayHaveBeen = (set: readonly string[]): boolean =>
+    ["request", "response"].every((part) =>
+      set.includes(part)
+        ? lacks.includes(part) || given.includes(part)
+        : !lacks.includes(part) || pruned.includes(part),
+    );
+  if (SETS_OF_BODIES.some((set) => mayHaveBeen(set) && judgedDigest(then, set) === judged)) return null;
   const lacked = ["request", "response"].filter((part) => lacks.includes(part) || given.includes(part));
-  if (judgedDigest(then, lacked) === judged) return null;
   const other = SETS_OF_BODIES.find((set) => judgedDigest(then, set) === judged);
   const gone = lacked.filter((part) => other?.includes(part) === false);
   return other !== undefined && gone.length > 0

@@ -4,6 +4,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { formatUnits } from "../../src/chain/amounts.ts";
 import { writeDevnet } from "../../src/devnet/index.ts";
 import { followChanges } from "../../src/buyer/follow.ts";
+import { judgeContext } from "../../src/buyer/judge.ts";
+import { pruneReceipts } from "../../src/buyer/prune.ts";
+import { loadConfig } from "../../src/config/load.ts";
 import { openDatabase } from "../../src/storage/database.ts";
 import { runCli } from "../support/cli.ts";
 import { ETH_FEATURES, openMarket, writeVariant, type Market } from "../support/devnet.ts";
@@ -218,6 +221,42 @@ test("show says how a payment that was not seen is looked for, and waits until i
   expect(waited.stdout).toMatch(/FAILED[^]*^settlement +pass /m);
   expect(waited.stdout).not.toContain("not seen on chain yet");
   expect(waited.stderr).not.toContain("--wait");
+});
+
+test("prune deletes requests and answers for good, says so wherever the receipt is shown, and moves no money", async () => {
+  // Of a copy.
+  const copy = inFolder("pruned.db");
+  expect((await cli("db", "copy", "--from", inFolder("proof402.db"), "--to", copy)).code).toBe(0);
+  const other = await writeVariant(config, inFolder("pruned.json"), (written) => {
+    written.database = copy;
+  });
+  const there = (...args: string[]) => runCli(["--config", other, ...args]);
+  const asked = ["receipts", "prune", "--older", "1h", "--keep-proofs"];
+  expect((await there("receipts", "prune", "--older", "1h")).code).toBe(64);
+  expect((await there("receipts", "prune", "--older", "soon", "--keep-proofs")).code).toBe(64);
+  expect((await there(...asked, "--yes")).stdout).toContain("Nothing to prune");
+  const db = await openDatabase(copy);
+  try {
+    const ctx = judgeContext(await loadConfig({ path: other }), db);
+    const pruning = await pruneReceipts(ctx, { before: new Date(Date.now() + 1000) });
+    // The failed one may still await evidence.
+    expect(pruning).toMatchObject({ unverified: 2, kept: { payment: 0, action: 0 } });
+    expect(pruning.receipts + pruning.kept.pending).toBe(3);
+    const verified = bought.slice(0, 2).map((receipt) => receipt.id);
+    const requests = await db.selectFrom("purchases").select("request").where("receipt_id", "in", verified).execute();
+    expect(requests.map(({ request }) => (JSON.parse(request) as { body: string }).body)).toEqual(["", ""]);
+  } finally {
+    await db.destroy();
+  }
+  const id = bought[0]?.id ?? "none";
+  const shown = await there("receipts", "show", id);
+  expect(shown.stdout).toMatch(/UNVERIFIED[^]*^Pruned .*request and response.*SHA-256.*Before that it was verified/m);
+  expect((await there("audit")).stdout).toMatch(/Of [23] receipts the owner pruned/);
+  const file = inFolder("pruned.json.receipt");
+  expect((await there("receipts", "export", id, file)).code).toBe(0);
+  expect((await there("verify", file)).code).not.toBe(0);
+  // The database of before is still what it was.
+  expect((await cli("receipts", "show", id)).stdout).toContain("VERIFIED");
 });
 
 test("spending pages its purchases", async () => {
