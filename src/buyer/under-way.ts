@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { Proof402Error } from "../errors.ts";
 import { openDatabase } from "../storage/database.ts";
+import { isPostgres } from "../storage/postgres-address.ts";
 import { pendingApproval } from "./pending-approval.ts";
 import { aborted, namesOf, openCall, type Call } from "./call.ts";
 import { noteTold } from "./calls.ts";
@@ -124,9 +125,8 @@ async function refuseClosed(ctx: BuyerContext, request: BuyRequest): Promise<nev
     next: "Open a buyer again and call with the same idempotency key: nothing is paid twice.",
   });
   const { database } = ctx.config;
-  const again = await stat(database)
-    .then(() => openDatabase(database))
-    .catch(() => null);
+  const isThere = isPostgres(database) ? Promise.resolve() : stat(database);
+  const again = await isThere.then(() => openDatabase(database)).catch(() => null);
   try {
     const reading = again === null ? ctx : { ...ctx, db: again };
     throw await withMoney(reading, await namesOf(reading, request), error, request.client);
