@@ -19,6 +19,7 @@ import { addReceipt, appendAppraisal } from "../../src/receipts/store.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { immediate } from "../../src/storage/migrations.ts";
 import { appraisal, receiptCore } from "../support/receipt-core.ts";
+import { allowWrites, refuseWrites } from "../support/both-databases.ts";
 
 const receipt = createReceipt(receiptCore());
 let folder: string;
@@ -330,11 +331,9 @@ describe("an action whose process ended", () => {
 
   test("is undecided where its end could not be written, though the process goes on", async () => {
     const id = await begun(asking());
-    await sql
-      .raw(`create trigger full before update on receipt_claims begin select raise(abort, 'full'); end`)
-      .execute(db);
+    await refuseWrites(db, "update on receipt_claims", "full");
     await expect(actions.end(id, { state: "done", outcome: "sold" })).rejects.toThrow("full");
-    await sql.raw(`drop trigger full`).execute(db);
+    await allowWrites(db, "receipt_claims");
     expect(await actions.list()).toMatchObject([{ id, state: "undecided", running: false }]);
     expect(await actions.decide(id, { state: "done", by: "settle", note: "it is in the books" })).toMatchObject({
       state: "done",

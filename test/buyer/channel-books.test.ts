@@ -1,5 +1,4 @@
-import { copyFileSync } from "node:fs";
-import LibsqlDatabase from "libsql";
+import { join } from "node:path";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openBuyer } from "../../src/buyer/open.ts";
@@ -20,6 +19,8 @@ import { openDatabase } from "../../src/storage/database.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { settlementsOf } from "../support/later.ts";
 import { buyWith } from "../support/buy.ts";
+import { copyOf } from "../support/both-databases.ts";
+import { databasePlace } from "../support/database-place.ts";
 
 const PRICE = 10_000n;
 const DEPOSIT = 500_000n;
@@ -37,6 +38,8 @@ afterAll(async () => {
 });
 
 /** A wallet with a channel of the honest seller (at another origin, if one is named), and buyers of it over any database. */
+const newPlace = (): string => join(market.directory, `${crypto.randomUUID()}.db`);
+
 async function openPurse(origin?: string) {
   const key = generatePrivateKey();
   const { address } = privateKeyToAccount(key);
@@ -93,14 +96,7 @@ async function openPurse(origin?: string) {
       await buyer.reconcile();
     },
     /** A copy of a database as a backup has it. */
-    backup(): string {
-      const path = `${config.database}.backup`;
-      const live = new LibsqlDatabase(config.database);
-      live.exec("pragma wal_checkpoint(truncate)");
-      live.close();
-      copyFileSync(config.database, path);
-      return path;
-    },
+    backup: () => copyOf(config.database, newPlace()),
   };
 }
 
@@ -122,7 +118,7 @@ describe("a channel whose database was restored from a backup", () => {
     const purse = await openPurse();
     const first = await purse.buyerOver(purse.config.database);
     await purse.buy(first, 1);
-    const path = purse.backup();
+    const path = await purse.backup();
     await purse.buy(first, 4);
     await first.close();
 
@@ -146,7 +142,7 @@ describe("a channel whose database was restored from a backup", () => {
     const first = await purse.buyerOver(purse.config.database);
     await purse.buy(first, 2);
     await first.close();
-    const path = `${purse.config.database}.new`;
+    const path = await databasePlace(newPlace());
     const db = await purse.dbOf(path);
     const survey = () =>
       surveyChannels({

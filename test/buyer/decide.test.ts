@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import LibsqlDatabase from "libsql";
 import { Kysely, sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -16,6 +17,7 @@ import type { Tables } from "../../src/storage/tables.ts";
 import { policyHash } from "../../src/verify/policy.ts";
 import { openDecisionWorld, type DecisionWorld } from "../support/decision-buyer.ts";
 import { appraisal, receiptCore } from "../support/receipt-core.ts";
+import { copyOf } from "../support/both-databases.ts";
 
 /** The schema of the last program without decisions. */
 const BEFORE_DECISIONS = 20;
@@ -197,12 +199,8 @@ describe("an audit of decisions", () => {
   let db: Db;
   let made: Decision[];
   beforeEach(async () => {
-    const path = world.database.replace(/[^/]*$/, `${crypto.randomUUID()}.db`);
     made = [await world.buyer.decide(input({ subject: "one" })), await world.buyer.decide(input({ subject: "two" }))];
-    const source = await openDatabase(world.database);
-    await sql`vacuum into ${path}`.execute(source);
-    await source.destroy();
-    db = await openDatabase(path);
+    db = await openDatabase(await copyOf(world.database, join(world.folder, `${crypto.randomUUID()}.db`)));
     return () => db.destroy();
   });
   const run = (statement: string): Promise<unknown> => sql.raw(statement).execute(db);

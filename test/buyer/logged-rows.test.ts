@@ -16,6 +16,7 @@ import { appraisal, receiptCore } from "../support/receipt-core.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { eventually } from "../support/eventually.ts";
 import { buyWith } from "../support/buy.ts";
+import { rowName } from "../support/both-databases.ts";
 
 let market: Market;
 let db: Db;
@@ -116,15 +117,19 @@ describe("the audit covers what was made of receipts", () => {
     ["jobs", "job_altered", ["kind", "subject", "state", "last_error"]],
     ["purchases", "purchase_altered", ["receipt_id", "amount", "payer", "pay_to", "asset", "nonce", "attempt"]],
   ])("T74: a row of %s is missed, and no cell of it changes unseen", async (table, code, columns) => {
-    const { rows } = await sql<{ row_id: number }>`select rowid as row_id, * from ${sql.table(table)}`.execute(db);
+    const name = rowName(db, table);
+    const { rows } = await sql<{
+      row_id: unknown;
+    }>`select ${sql.raw(name)} as row_id, ${sql.table(table)}.* from ${sql.table(table)}`.execute(db);
     for (const row of rows) {
-      expect(await audited(`delete from ${table} where rowid = ${row.row_id}`)).toMatchObject({ ok: false, code });
+      const own = `${name} = '${String(row.row_id).replaceAll("'", "''")}'`;
+      expect(await audited(`delete from ${table} where ${own}`)).toMatchObject({ ok: false, code });
       for (const column of columns) {
         const isNumber = ["at", "ended_at", "begun_at", "decided_at", "most", "released_at", "attempt"].includes(
           column,
         );
         const other = isNumber ? `coalesce(${column}, 7) + 1` : `coalesce(${column}, '') || 'x'`;
-        const result = await audited(`update ${table} set ${column} = ${other} where rowid = ${row.row_id}`);
+        const result = await audited(`update ${table} set ${column} = ${other} where ${own}`);
         expect(result, `${column} of ${JSON.stringify(row)}`).toMatchObject({ ok: false, code });
       }
     }
@@ -145,9 +150,14 @@ describe("the audit covers what was made of receipts", () => {
   });
 
   test("a purchase that takes an imported receipt for its own, or gives its own up, is found", async () => {
+    const { id } = await db
+      .selectFrom("purchases")
+      .select("id")
+      .where("receipt_id", "is not", null)
+      .executeTakeFirstOrThrow();
     const changes = [
-      "update purchases set receipt_id = null where rowid = 1",
-      `update purchases set receipt_id = 'p402_${"a".repeat(52)}' where rowid = 1`,
+      `update purchases set receipt_id = null where id = '${id}'`,
+      `update purchases set receipt_id = 'p402_${"a".repeat(52)}' where id = '${id}'`,
     ];
     for (const change of changes) expect(await audited(change)).toMatchObject({ ok: false, code: "purchase_altered" });
   });

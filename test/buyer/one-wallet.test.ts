@@ -12,6 +12,8 @@ import { openPurse } from "../hostile/purse.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { infront } from "../support/infront.ts";
 import { buyWith } from "../support/buy.ts";
+import { databasePlace } from "../support/database-place.ts";
+import { shownDatabase } from "../../src/storage/postgres-address.ts";
 
 let market: Market;
 beforeAll(async () => {
@@ -52,7 +54,7 @@ describe("T44: two databases of one wallet", () => {
       config.wallet = { databasesFolder: join(market.directory, "databases") };
     });
     const orders = purse.orders({});
-    const database = join(market.directory, `second-${crypto.randomUUID()}.db`);
+    const database = await databasePlace(join(market.directory, `second-${crypto.randomUUID()}.db`));
     const open = async (config: typeof orders.config): Promise<readonly Warning[]> => {
       const buyer = await openBuyer({ config: configSchema.parse(config), wallet: walletOf(orders) });
       const { warnings } = await buyer.spending();
@@ -62,7 +64,7 @@ describe("T44: two databases of one wallet", () => {
     expect(await open(orders.config)).toEqual([]);
     expect(await open({ ...orders.config, database })).toMatchObject([{ code: "second_database" }]);
     const [warning] = await open(orders.config);
-    expect(warning?.message).toContain(database);
+    expect(warning?.message).toContain(shownDatabase(database));
   });
 
   it("are warned of where the wallet's account gives no secret, by the buyer and by the tool `spending`", async () => {

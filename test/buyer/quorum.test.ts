@@ -10,6 +10,7 @@ import { tampering } from "../../src/devnet/dishonest.ts";
 import { runCli } from "../support/cli.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { openSeller, takenBy, type OwnSeller } from "../support/selling.ts";
+import { databasePlace } from "../support/database-place.ts";
 
 type Name = "exact" | "drifting" | "lying" | "spare" | "twin" | "broken";
 let market: Market;
@@ -184,6 +185,7 @@ describe("a quorum", () => {
 
   test("is taken up after its process was killed in the middle, and pays each seller once", async () => {
     const config = market.config(among(["exact", "drifting", "lying"]));
+    await databasePlace(config.database);
     const script = `
       const [, built, config, key, input] = process.argv;
       const { openBuyer } = await import(built + "buyer/open.js");
@@ -221,6 +223,7 @@ describe("a quorum", () => {
 
   test("is bought on the command line, and a disagreement ends in failure", async () => {
     const config = market.config(among(["exact", "drifting", "lying"]));
+    await databasePlace(config.database);
     const file = join(market.directory, "quorum.json");
     await writeFile(join(market.directory, "quorum.key"), market.devnet.privateKey, { mode: 0o600 });
     await writeFile(

@@ -1,5 +1,4 @@
-import { copyFileSync } from "node:fs";
-import LibsqlDatabase from "libsql";
+import { join } from "node:path";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openBuyer } from "../../src/buyer/open.ts";
@@ -15,6 +14,7 @@ import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { immediate } from "../../src/storage/migrations.ts";
 import { buyWith } from "../support/buy.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
+import { copyOf } from "../support/both-databases.ts";
 
 const PRICE = 10_000n;
 const DEPOSIT = 500_000n;
@@ -82,11 +82,7 @@ const buyOne = (buyer: Buyer) =>
 
 test("T24: the owner's cap on a seller holds over what a restored database does not know of its channel", async () => {
   const purse = await openPurse();
-  const path = `${purse.config.database}.backup`;
-  const live = new LibsqlDatabase(purse.config.database);
-  live.exec("pragma wal_checkpoint(truncate)");
-  live.close();
-  copyFileSync(purse.config.database, path);
+  const path = await copyOf(purse.config.database, join(market.directory, `${crypto.randomUUID()}.backup`));
   const first = await purse.buyerOver(purse.config.database);
   for (let at = 0; at < 2; at += 1) await buyOne(first);
   await expect.poll(purse.claimed).toBe(2n * PRICE);

@@ -13,6 +13,7 @@ import { FAULTS } from "./orders.ts";
 import { buildWorker, removeWorker, runBuyers } from "./processes.ts";
 import { openDatabase } from "../../src/storage/database.ts";
 import { buyWith } from "../support/buy.ts";
+import { databasePlace } from "../support/database-place.ts";
 
 const PRICE = 10_000n;
 const FUNDS = 10_000_000n;
@@ -35,7 +36,10 @@ describe("T19: a buyer that pays through Permit2, killed with kill -9", () => {
       const payer = privateKeyToAccount(privateKey).address;
       await bank.fund(payer);
       await bank.token.mint(payer, FUNDS);
-      const input = { ...structuredClone(market.devnet.config), database: join(market.directory, `${method}.db`) };
+      const input = {
+        ...structuredClone(market.devnet.config),
+        database: await databasePlace(join(market.directory, `${method}.db`)),
+      };
       for (const asset of input.payment.assets) asset.methods = [method];
       const config = configSchema.parse(input);
       const [network, asset] = [config.networks[0], config.payment.assets[0]];
