@@ -1,4 +1,3 @@
-import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { buyInference } from "../../src/tools/index.ts";
 import { callTool } from "../../src/tools/call.ts";
