@@ -13,7 +13,7 @@ const POLL_MS = 100;
 const RARE_MS = 1000;
 
 /**
- * Runs work while no other process runs any under the same key; without a key, at once. A logical call is such a key: one
+ * Runs work while no other process runs any under the same key. A logical call is such a key: one
  * that comes second waits for the first to end, and then finds its result in the journal instead of sending the same payment
  * beside it. This spares a seller and a caller trouble; only the journal ensures a single
  * payment, even if a lease is lost.
@@ -22,11 +22,10 @@ const RARE_MS = 1000;
  */
 export async function withLock<T>(
   ctx: BuyerContext,
-  key: string | null,
+  key: string,
   signal: AbortSignal | undefined,
   work: () => Promise<T>,
 ): Promise<T> {
-  if (key === null) return work();
   const owner = newOwner();
   if (!(await take(ctx, key, owner))) await waitFor(ctx, key, owner, signal);
   const heartbeat = setInterval(() => void extend(ctx, key, owner).catch(() => undefined), HEARTBEAT_MS);

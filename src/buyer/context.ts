@@ -14,6 +14,7 @@ import type { VerificationCache } from "../verify/verification-cache.ts";
 import type { EzklEngine } from "../verify/types.ts";
 import type { JobHandler } from "./background/jobs/types.ts";
 import type { JobQueue } from "./background/queue.ts";
+import type { ChannelLeases } from "./channel-leases.ts";
 import type { QuoteCache } from "./quotes.ts";
 import { tell } from "./tell.ts";
 import type { Warning } from "./types.ts";
@@ -43,6 +44,7 @@ export type BuyerContext = {
   /** What the second clock waits for, and its durable queue. */
   handlers: readonly JobHandler<BuyerContext>[];
   queue: JobQueue;
+  channelLeases: ChannelLeases;
   /** The wallet's balances as seen last. */
   funds: KnownFunds;
   /** Makes the background worker look at its queue now. */

@@ -13,6 +13,7 @@ import { openDatabase } from "../storage/database.ts";
 import { createVerificationCache } from "../verify/verification-cache.ts";
 import { answerOf, inputOf } from "./answer.ts";
 import { createActions } from "./actions.ts";
+import { createChannelLeases } from "./channel-leases.ts";
 import { createClaims } from "./claims.ts";
 import { createDecisions } from "./decide.ts";
 import { createReceiptEvents, verdictChanges, type BuyerContext } from "./context.ts";
@@ -96,6 +97,7 @@ export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
     funds: new Map(),
     handlers: JOB_HANDLERS,
     queue,
+    channelLeases: createChannelLeases({ db, clock }),
     wakeSecondClock: () => secondClock.wake(),
   };
   const { onVerdict } = options;
@@ -108,6 +110,7 @@ export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
     (closed ??= (async () => {
       await calls.drain();
       await secondClock.stop();
+      await ctx.channelLeases.close();
       await queue.close();
       await market.http.close();
       await db.destroy();

@@ -4,7 +4,7 @@ import { deriveNonce, deriveSalt, planPayment } from "../payment/plan.ts";
 import { keptOf } from "../payment/shared.ts";
 import type { Payment } from "../receipts/schema.ts";
 import type { Call } from "./call.ts";
-import { channelFor, lockOfChannel, planFromChannel } from "./channel.ts";
+import { withVoucher } from "./channel.ts";
 import type { Chosen } from "./choose.ts";
 import type { BuyerContext } from "./context.ts";
 import { sharingFor } from "./sharing.ts";
@@ -29,30 +29,26 @@ export async function chainTimeOf(
 }
 
 /**
- * Step 5, how one attempt pays its offer: the key of the lock that only one purchase at a time may hold, null where none is needed,
- * and `plan`, which makes the payment once that is held. Throws Proof402Error `channel_missing`.
+ * Step 5: plans the payment of one attempt and runs work with it, while no other call draws on its channel, if it is out of
+ * one. Throws Proof402Error `channel_missing`.
  */
-export async function planFor(
+export async function withPlan<T>(
   ctx: BuyerContext,
   call: Call,
   { candidate, quote: { offer } }: Chosen,
   { attempt, chainTime }: { attempt: number; chainTime: number | undefined },
-): Promise<{ lock: string | null; plan: () => Promise<Payment> }> {
+  work: (payment: Payment) => Promise<T>,
+): Promise<T> {
   const salt = deriveSalt(ctx.nonceSecret, call.key, attempt);
-  const channel = await channelFor(ctx, call, candidate, offer);
-  if (channel !== null) {
-    const plan = async (): Promise<Payment> => ({ ...(await planFromChannel(ctx, candidate, channel, offer)), salt });
-    return { lock: lockOfChannel(channel), plan };
-  }
+  const done = await withVoucher(ctx, call, candidate, offer, async (voucher) => ({
+    result: await work({ ...voucher, salt }),
+  }));
+  if (done !== null) return done.result;
   const nonce = deriveNonce(ctx.nonceSecret, call.key, attempt);
   const { address: payer } = call.wallet;
   const { payment: policy } = ctx.config;
   const sharing = sharingFor(candidate, offer);
   const share = sharing === null ? {} : { share: { first: true, kept: keptOf(offer.amount, sharing) } };
-  const plan = (): Payment => ({
-    ...planPayment({ offer, payer, nonce, now: ctx.clock(), policy, chainTime }),
-    salt,
-    ...share,
-  });
-  return { lock: null, plan: () => Promise.resolve().then(plan) };
+  const payment = planPayment({ offer, payer, nonce, now: ctx.clock(), policy, chainTime });
+  return work({ ...payment, salt, ...share });
 }

@@ -17,14 +17,14 @@ import { approve } from "./approve.ts";
 import { refused, type Call } from "./call.ts";
 import { withLock } from "./call-lease.ts";
 import { reopen } from "./calls.ts";
-import { lockOf } from "./channel.ts";
+import { withChannelOf } from "./channel.ts";
 import { chooseAndQuote, requestOf, type Chosen } from "./choose.ts";
 import type { BuyerContext } from "./context.ts";
 import { answeredMeanwhile, deliver } from "./deliver.ts";
 import { fundsFor } from "./funds.ts";
 import { requireUnpaid } from "./paid-elsewhere.ts";
 import { afterRefusal, askedTooMuch, notServed } from "./payment-refused.ts";
-import { chainTimeOf, planFor } from "./plan.ts";
+import { chainTimeOf, withPlan } from "./plan.ts";
 import { maxAmountOf } from "./quote.ts";
 import { openAgain, takeUp } from "./resume.ts";
 import type { PaymentHeaders } from "../market/carriers/carrier.ts";
@@ -67,9 +67,7 @@ async function pay(ctx: BuyerContext, call: Call, turn: Extract<Turn, { kind: "p
       return exchange(ctx, call, { candidate, attested, purchase: reserved, quote, failure: null });
   }
   const chainTime = knownTime === null ? await chainTimeOf(ctx, chosen) : knownTime;
-  const { lock, plan } = await planFor(ctx, call, chosen, { attempt, chainTime });
-  return withLock(ctx, lock, call.signal, async () => {
-    const payment = await plan();
+  return withPlan(ctx, call, chosen, { attempt, chainTime }, async (payment) => {
     const request = build(ctx, call, chosen, payment);
     const funds = await fundsFor(ctx, call, quote);
     const reserved = await reserveOffer(ctx, call, { chosen, turn, payment, request, funds });
@@ -104,8 +102,7 @@ async function payAgain(ctx: BuyerContext, call: Call, turn: Extract<Turn, { kin
   const { state, sellerId, transaction, answeredAt } = turn.purchase;
   try {
     const paying = await openAgain(ctx, call, turn);
-    const lock = lockOf(turn.purchase.payment);
-    const next = await withLock(ctx, lock, call.signal, () => exchange(ctx, call, paying));
+    const next = await withChannelOf(ctx, call, turn.purchase.payment, () => exchange(ctx, call, paying));
     if (next.kind === "result" || answeredAt === null) return next;
   } catch (error) {
     if (!Proof402Error.isInstance(error) || OF_ANOTHER_CAUSE.includes(error.code)) throw error;

@@ -2,7 +2,7 @@ import { moneyText } from "../chain/money-text.ts";
 import type { Candidate } from "../market/choose.ts";
 import { evidenceFor, METHODS } from "../evidence/methods/methods.ts";
 import { Proof402Error } from "../errors.ts";
-import { payingChannel, type OpenChannel } from "../payment/channel-offers.ts";
+import { payingChannels, type OpenChannel } from "../payment/channel-offers.ts";
 import { openChannels } from "../payment/channels.ts";
 import { readAttempts } from "../payment/journal.ts";
 import { readAskedPayment } from "../payment/body-offers.ts";
@@ -113,7 +113,7 @@ async function stillFitting(
     const { offer, asset } = one;
     const maxAmount = maxAmountOf(call, asset);
     // An offer by voucher is of use only while its channel has enough left.
-    const payable = evidenceFor(offer)?.claimed !== true || payingChannel(channels, offer) !== undefined;
+    const payable = evidenceFor(offer)?.claimed !== true || payingChannels(channels, offer).length > 0;
     return payable && (maxAmount === null || BigInt(offer.amount) <= maxAmount) && isPayable(one);
   };
   return known

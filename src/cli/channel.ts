@@ -3,7 +3,8 @@ import { chainName, moneyText } from "../chain/money-text.ts";
 import { findSeller } from "../config/schema.ts";
 import type { Command } from "commander";
 import { Proof402Error } from "../errors.ts";
-import { closeChannel, openChannel } from "../payment/channel-owner.ts";
+import { closeChannel } from "../payment/channel-owner.ts";
+import { MOST_PARTS, openParts } from "../payment/channel-parts.ts";
 import { readChannel } from "../payment/channels.ts";
 import { findAsset } from "../payment/policy.ts";
 import { channelLine, channelView } from "./channel-view.ts";
@@ -12,7 +13,14 @@ import { consent, gasText, gasView } from "./owner.ts";
 import { withStore } from "./session.ts";
 import { amountOf, assetNamed, chainOf, openWallet, surveyOf } from "./wallet.ts";
 
-type OpenOptions = { seller: string; asset: string; amount: string; another?: boolean; yes?: boolean };
+type OpenOptions = {
+  seller: string;
+  asset: string;
+  amount: string;
+  parts?: string;
+  another?: boolean;
+  yes?: boolean;
+};
 
 /** `proof402 channel open`: puts money into a payment channel with one seller. */
 export async function openWith(options: OpenOptions, command: Command): Promise<number> {
@@ -26,11 +34,16 @@ export async function openWith(options: OpenOptions, command: Command): Promise<
   }
   const asset = assetNamed(config, options.asset);
   const amount = amountOf(options.amount, asset);
+  const parts = partsOf(options.parts);
+  const what =
+    parts === 1
+      ? `Puts ${moneyText(amount, asset)} on ${chainName(asset.network)} into a channel`
+      : `Puts ${moneyText(amount / BigInt(parts), asset)} on ${chainName(asset.network)} into each channel that is missing to ${parts}${options.another === true ? " more" : ""}`;
   note(
-    `Puts ${moneyText(amount, asset)} on ${chainName(asset.network)} into a channel with "${seller.id}" (${seller.payTo[0]}). It can claim what vouchers grant; the rest comes back ${seller.channel?.withdrawDelaySeconds ?? 0} s after closing. Costs gas.`,
+    `${what} with "${seller.id}" (${seller.payTo[0]}). It can claim what vouchers grant; the rest comes back ${seller.channel?.withdrawDelaySeconds ?? 0} s after closing. Costs gas.`,
   );
-  const { channel, sent } = await withStore(rest, (db) =>
-    openChannel({
+  const opened = await withStore(rest, (db) =>
+    openParts({
       db,
       chain: chainOf(config, asset),
       wallet,
@@ -38,19 +51,38 @@ export async function openWith(options: OpenOptions, command: Command): Promise<
       seller,
       asset,
       amount,
+      parts,
       another: options.another,
-      now: new Date(),
+      report: ({ channel, sent }) => {
+        const line =
+          sent === null
+            ? `Channel ${channel.id} is ${channel.state}: its deposit is on chain, by no transaction of this command.`
+            : `Channel ${channel.id} is ${channel.state}, by ${sent.transaction}, ${gasText(sent)}.`;
+        if (!json) print(line);
+        else if (parts > 1) note(line);
+      },
+      clock: () => new Date(),
     }),
   );
+  const views = opened.map(({ channel, sent }) => ({
+    id: channel.id,
+    transaction: sent?.transaction ?? null,
+    ...(sent === null ? {} : gasView(sent)),
+  }));
   if (json)
     printResult(
-      { id: channel.id, transaction: sent?.transaction ?? null, ...(sent === null ? {} : gasView(sent)) },
+      parts === 1 ? { ...views[0] } : { channels: views },
       `Buy from it with: proof402 ${buyCommand({ seller: seller.id })}`,
     );
-  else if (sent === null)
-    print(`Channel ${channel.id} is ${channel.state}: its deposit is on chain, by no transaction of this command.`);
-  else print(`Channel ${channel.id} is ${channel.state}, by ${sent.transaction}, ${gasText(sent)}.`);
   return EXIT.ok;
+}
+
+function partsOf(given = "1"): number {
+  const parts = /^[0-9]{1,3}$/.test(given) ? Number(given) : 0;
+  if (parts >= 1 && parts <= MOST_PARTS) return parts;
+  throw new Proof402Error("invalid_input", `--parts is a whole number from 1 to ${MOST_PARTS}.`, {
+    next: "Say over how many channels the amount is split.",
+  });
 }
 
 /** `proof402 channel list`: the wallet's channels as their chains show them, those that this database had lost included. */

@@ -73,6 +73,7 @@ export function addOwnerCommands(program: Command, lazily: Lazily): void {
     .requiredOption("--seller <id>", "seller of the configuration")
     .requiredOption("--asset <symbol>", "asset of the payment policy, by symbol or address")
     .requiredOption("--amount <amount>", "whole tokens, such as 5 or 0.25")
+    .option("--parts <count>", "split the amount over so many channels: so many calls are paid at once")
     .option("--another", "open one beside a channel with this seller that is open")
     .option("--yes", "do not ask")
     .addHelpText("after", "\nExample: proof402 channel open --seller honest --asset USDC --amount 1")

@@ -90,17 +90,21 @@ export async function readClaims(db: Db, chains: ReadonlyMap<string, Chain>, now
     .select(["id", "network"])
     .where("state", "in", ["open", "closing"])
     .execute();
-  await Promise.all(
-    rows.map(async ({ id, network }) => {
-      const chain = chains.get(network);
-      const seen = await chain
-        ?.read(async (client) => readChannelState(client, id, await client.getBlockNumber()))
-        .catch(() => undefined);
-      if (chain === undefined || seen === undefined) return;
-      await noteMoney(db, id, { ...seen, believed: await claimedOf(chain, id) }, now);
-    }),
-  );
+  // A few at a time: a fleet has many, and one look is several requests.
+  for (let from = 0; from < rows.length; from += LOOKS_AT_ONCE)
+    await Promise.all(rows.slice(from, from + LOOKS_AT_ONCE).map(look));
+
+  async function look({ id, network }: { id: string; network: string }): Promise<void> {
+    const chain = chains.get(network);
+    const seen = await chain
+      ?.read(async (client) => readChannelState(client, id, await client.getBlockNumber()))
+      .catch(() => undefined);
+    if (chain === undefined || seen === undefined) return;
+    await noteMoney(db, id, { ...seen, believed: await claimedOf(chain, id) }, now);
+  }
 }
+
+const LOOKS_AT_ONCE = 8;
 
 /**
  * Brings what the caps count of a channel up to `sum`. A signed, unserved voucher may explain the last part of it, an
@@ -135,14 +139,15 @@ async function supersede(
 }
 
 /**
- * Unserved vouchers of a channel, oldest first: unanswered ones, then those with a failed, partial or undecodable
- * answer.
+ * Unserved vouchers of a channel: unanswered ones, of these the sent ones first, then those with a failed, partial or
+ * undecodable answer. Each oldest first.
  */
 async function unserved(tx: Db, id: string): Promise<(Part & { signed: boolean })[]> {
   const waiting = await partsOf(tx, id, ["reserved", "signed", "sent"]);
+  const [sent, others] = [true, false].map((is) => waiting.filter(({ state }) => (state === "sent") === is));
   const failed: Part[] = [];
   for (const one of await partsOf(tx, id, ["answered"])) if (await isUnserved(tx, one)) failed.push(one);
-  return [...waiting, ...failed].map((one) => ({ ...one, signed: one.state !== "reserved" }));
+  return [...(sent ?? []), ...(others ?? []), ...failed].map((one) => ({ ...one, signed: one.state !== "reserved" }));
 }
 
 /** The seller shows a voucher of this wallet's own, of at least what it says it was granted. */

@@ -60,11 +60,11 @@ const channelsFor = (
   { network, asset, payTo }: { network: string; asset: string; payTo: string },
 ): OpenChannel[] => channels.filter((one) => one.network === network && one.asset === asset && one.receiver === payTo);
 
-/** The first of the channels that pay an offer's payee in its asset and have its amount left, or undefined. */
-export const payingChannel = (
+/** The channels that pay an offer's payee in its asset and have its amount left, the preferred first. */
+export const payingChannels = (
   channels: readonly OpenChannel[],
   offer: { network: string; asset: string; payTo: string; amount: string },
-): OpenChannel | undefined => channelsFor(channels, offer).find(({ left }) => left >= BigInt(offer.amount));
+): OpenChannel[] => channelsFor(channels, offer).filter(({ left }) => left >= BigInt(offer.amount));
 
 /** A seller's figure for the sum granted from a channel, base units, and its voucher for it, unchecked. */
 export type ChargedWord = { charged: bigint; signed: { cumulative: string; signature: string } | null };

@@ -10,6 +10,7 @@ import { AHEAD_SECONDS, clocksDisagree } from "./clocks.ts";
 import { configOf, leftOf, openChannels, readChannel, type ChannelSeller } from "./channels.ts";
 import { earlierFor, meanwhile, sendOwnerCall, sentOf, takeUp, type Owner, type Sent } from "../chain/owner/send.ts";
 import { doneFor, noteTold, wishOf } from "../chain/owner/transactions.ts";
+import type { OpenChannel } from "./channel-offers.ts";
 import type { AssetPolicy } from "./policy.ts";
 import type { Address } from "../evidence/bytes.ts";
 
@@ -40,6 +41,10 @@ export async function openChannel(
     amount: bigint;
     /** Opens one beside another that is open. */
     another?: boolean | undefined;
+    /** Opens one only while fewer than so many are open that have enough left for `amount`. */
+    upTo?: number | undefined;
+    /** Hears of the channel before its opening is noted as told. */
+    report?: ((opened: { channel: ChannelsTable; sent: Sent | null }) => void) | undefined;
     now: Date;
   },
 ): Promise<{ channel: ChannelsTable; sent: Sent | null }> {
@@ -66,6 +71,7 @@ export async function openChannel(
     channel: ChannelsTable,
     sent: Sent | null,
   ): Promise<{ channel: ChannelsTable; sent: Sent | null }> => {
+    options.report?.({ channel, sent });
     if (sent !== null) await noteTold(db, sent.transaction);
     await db.updateTable("channels").set({ wished: null }).where("id", "=", channel.id).execute();
     return { channel, sent };
@@ -78,8 +84,8 @@ export async function openChannel(
     const done = await doneFor(db, wishOf(depositOf(answer.id)));
     return told(answer, done === null ? null : sentOf(done, true));
   }
-  const payable = await openChannels(db, seller, wallet.address);
-  const open = channels.find(({ id }) => payable.some((one) => one.id === id && one.left * MOST_DUST >= amount));
+  const enough = await enoughLeft(options);
+  const open = channels.find(({ id }) => enough.some((one) => one.id === id));
   if (open !== undefined && options.another !== true) throw alreadyOpen(open, asset);
   const { balance } = await readHoldings(chain, asset.asset, wallet.address);
   if (balance < amount) {
@@ -114,6 +120,8 @@ export async function openChannel(
     { ...depositOf(row.id), config, domain: asset.domain, validBefore },
     async (tx) => {
       if ((await readChannel(tx, row.id))?.state !== "opening") throw meanwhile();
+      const { upTo } = options;
+      if (upTo !== undefined && (await countEnough({ ...options, db: tx })) >= upTo) throw meanwhile();
     },
   ).catch(async (error: unknown) => {
     if (!Proof402Error.isInstance(error) || error.code !== "transaction_failed" || error.money !== "may-move")
@@ -132,6 +140,19 @@ export async function openChannel(
     .execute();
   return told({ ...row, state: "open" }, sent);
 }
+
+type Wanted = { db: Db; wallet: { address: Address }; seller: ChannelSeller; asset: AssetPolicy; amount: bigint };
+
+/** The open channels that have enough left to be as good as one with this deposit. */
+async function enoughLeft({ db, wallet, seller, asset, amount }: Wanted): Promise<OpenChannel[]> {
+  const open = await openChannels(db, seller, wallet.address);
+  return open.filter(
+    (one) => one.network === asset.network && one.asset === asset.asset && one.left * MOST_DUST >= amount,
+  );
+}
+
+/** How many they are. */
+export const countEnough = async (wanted: Wanted): Promise<number> => (await enoughLeft(wanted)).length;
 
 /**
  * Takes back a channel's unclaimed money, by its state on chain and not by the notes. The first call asks for it and

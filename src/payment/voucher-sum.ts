@@ -26,6 +26,17 @@ export async function partsOf(tx: Db, channelId: string, states: readonly Purcha
   return rows.map(toPart);
 }
 
+/** Whether calls of these channels are without an answer: a voucher over the next sum may reach the seller after theirs. */
+export async function unansweredIn(db: Db, channelIds: readonly string[]): Promise<Set<string>> {
+  const rows = await db
+    .selectFrom("purchases")
+    .select("channel_id")
+    .where("channel_id", "in", channelIds)
+    .where("state", "in", ["signed", "sent"])
+    .execute();
+  return new Set(rows.flatMap(({ channel_id: id }) => id ?? []));
+}
+
 const COLUMNS = ["id", "state", "voucher", "amount", "receipt_id"] as const;
 
 function toPart({ id, state, voucher, amount, receipt_id: receiptId }: Pick<Row, (typeof COLUMNS)[number]>): Part {

@@ -12,7 +12,7 @@ import type { Config } from "../../src/config/schema.ts";
 const CLI = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
 export const INPUT = { features: [-0.012, -0.034, -0.081, 0.62, 0.74, -0.19, 1.8, 0.21] };
 
-export type Market = { directory: string; config: Config; key: `0x${string}`; stop(): Promise<void> };
+export type Market = { directory: string; config: Config; key: `0x${string}`; pid: number; stop(): Promise<void> };
 
 /** A devnet in a process of its own, so that sellers and buyers do not share an event loop. */
 export async function openMarket(): Promise<Market> {
@@ -32,6 +32,7 @@ export async function openMarket(): Promise<Market> {
     directory,
     config,
     key: (await readFile(join(directory, "buyer.key"), "utf8")).trim() as `0x${string}`,
+    pid: child.pid ?? 0,
     async stop() {
       child.kill("SIGTERM");
       await exited;

@@ -33,12 +33,15 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
 }
 
+/** What a row counts that is no time. */
+type Unit = "MB" | "a second";
+
 /** One measured row. `holds` is whether its target is met, null without one. */
 export type Row = {
   name: string;
   ms: number;
   /** What `ms` counts, if it is no time. */
-  unit?: "MB";
+  unit?: Unit;
   cpuMs: number | null;
   megabytesPerSecond: number | null;
   ratio: { to: string; is: number } | null;
@@ -55,23 +58,27 @@ type Beside = {
   cpu?: number;
   /** The most it may take, ms: of CPU if that is measured. */
   under?: number | undefined;
-  unit?: "MB";
+  unit?: Unit;
+  /** The fewest it may be. */
+  atLeast?: number;
   /** The bytes that it reads, and the fewest megabytes a second. */
   reads?: { bytes: number; target: number };
 };
 
 /** A row of a median, with what it is measured by. */
-export function row(name: string, ms: number, { base, cpu, under, reads, unit }: Beside = {}): Row {
+export function row(name: string, ms: number, { base, cpu, under, reads, unit, atLeast }: Beside = {}): Row {
   const ratio = base === undefined ? null : { to: base.name, is: ms / base.ms };
   const speed = reads === undefined ? null : reads.bytes / 1000 / ms;
   const [target, holds] =
     reads !== undefined
       ? [`at least ${reads.target} MB/s`, (speed ?? 0) >= reads.target]
-      : under !== undefined
-        ? [`under ${under} ${unit ?? "ms"}`, (cpu ?? ms) < under]
-        : base?.target !== undefined
-          ? [`at most ${base.target.toFixed(2)} x`, (ratio?.is ?? Infinity) <= base.target]
-          : [null, null];
+      : atLeast !== undefined
+        ? [`at least ${atLeast} ${unit ?? "ms"}`, ms >= atLeast]
+        : under !== undefined
+          ? [`under ${under} ${unit ?? "ms"}`, (cpu ?? ms) < under]
+          : base?.target !== undefined
+            ? [`at most ${base.target.toFixed(2)} x`, (ratio?.is ?? Infinity) <= base.target]
+            : [null, null];
   return {
     name,
     ms,

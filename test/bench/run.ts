@@ -3,6 +3,7 @@ import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { benchBackground } from "./background.ts";
 import { benchChats } from "./chats.ts";
+import { benchThroughput } from "./throughput.ts";
 import { benchMcp } from "./mcp.ts";
 import { textOf, type Line } from "./measure.ts";
 import { benchManyReceipts } from "./many-receipts.ts";
@@ -35,6 +36,7 @@ const SECTIONS: Readonly<
   "verify-page": { title: "verify.html in Chromium (once)", measure: benchVerifyPage },
   pages: { title: "The owner's pages (Chromium)", measure: benchPages },
   receipts: { title: "The owner's pages over many receipts", measure: benchManyReceipts },
+  throughput: { title: "Purchases at once, by voucher (sellers in another process)", measure: benchThroughput },
 };
 
 const { values, positionals } = parseArgs({

@@ -33,12 +33,16 @@ async function freePort(): Promise<number> {
 export type Cluster = {
   /** Address of a database in it, whose user may do all. */
   url: string;
-  /** Kills the server as a lost machine would be, and starts it again over the same data. */
-  crash(): Promise<void>;
+  /**
+   * Kills the server as a lost machine would be, and starts it again over the same data: by its own immediate shutdown, or as
+   * the system kills a process.
+   */
+  crash(signal?: "SIGQUIT" | "SIGKILL"): Promise<void>;
   stop(): Promise<void>;
 };
 
-export async function startPostgres(): Promise<Cluster> {
+/** `durable`: its commits wait for the disk, as an owner's server's do. */
+export async function startPostgres({ durable = false } = {}): Promise<Cluster> {
   // Not in the run's own folder: that is its owner's alone, and the server has another user.
   const folder = mkdtempSync("/tmp/proof402-postgres-");
   if (process.getuid?.() === 0) {
@@ -55,7 +59,8 @@ export async function startPostgres(): Promise<Cluster> {
   const url = `postgres://proof402@127.0.0.1:${port}/postgres`;
   const start = async (): Promise<ChildProcess> => {
     // The server may be killed here, and the machine is not: what it wrote is in the system's hands.
-    const settings = "-c max_connections=400 -c shared_buffers=64MB -c fsync=off -c full_page_writes=off";
+    const unsafe = durable ? "" : " -c fsync=off -c full_page_writes=off";
+    const settings = `-c max_connections=400 -c shared_buffers=64MB${unsafe}`;
     const place = `-D ${data} -p ${port} -k ${folder} -c listen_addresses=127.0.0.1`;
     const [command, args] = asOther(join(programs(), "postgres"), words(`${place} ${settings}`));
     const child = spawn(command, args, { cwd: folder, stdio: "ignore" });
@@ -79,10 +84,19 @@ export async function startPostgres(): Promise<Cluster> {
   };
   return {
     url,
-    async crash() {
+    async crash(signal = "SIGQUIT") {
       // PostgreSQL's immediate shutdown: no checkpoint, recovery at the next start.
-      await end("SIGQUIT");
-      server = await start();
+      await end(signal);
+      for (let tries = 0; ; tries += 1) {
+        try {
+          server = await start();
+          return;
+        } catch (error) {
+          // Until the killed server's own children are gone, no other may start over the data.
+          if (tries > 100) throw error;
+          await sleep(100);
+        }
+      }
     },
     async stop() {
       await end("SIGQUIT");

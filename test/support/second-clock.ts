@@ -5,6 +5,7 @@ import { createReceiptEvents, type BuyerContext } from "../../src/buyer/context.
 import type { JobHandler } from "../../src/buyer/background/jobs/types.ts";
 import { judgeReceipt } from "../../src/buyer/judge.ts";
 import { createQueue, type NewJob } from "../../src/buyer/background/queue.ts";
+import { createChannelLeases } from "../../src/buyer/channel-leases.ts";
 import { createQuoteCache } from "../../src/buyer/quotes.ts";
 import { startSecondClock, type SecondClock } from "../../src/buyer/background/clock.ts";
 import { configSchema } from "../../src/config/schema.ts";
@@ -113,6 +114,7 @@ export async function openContext(handlers: readonly Handler[]): Promise<BuyerCo
     funds: new Map(),
     handlers,
     queue: createQueue(db),
+    channelLeases: createChannelLeases({ db, clock }),
     wakeSecondClock: () => undefined,
   };
 }
