@@ -235,6 +235,7 @@ test("prune deletes requests and answers for good, says so wherever the receipt 
   expect((await there("receipts", "prune", "--older", "1h")).code).toBe(64);
   expect((await there("receipts", "prune", "--older", "soon", "--keep-proofs")).code).toBe(64);
   expect((await there(...asked, "--yes")).stdout).toContain("Nothing to prune");
+  let key = "";
   const db = await openDatabase(copy);
   try {
     const ctx = judgeContext(await loadConfig({ path: other }), db);
@@ -245,6 +246,11 @@ test("prune deletes requests and answers for good, says so wherever the receipt 
     const verified = bought.slice(0, 2).map((receipt) => receipt.id);
     const requests = await db.selectFrom("purchases").select("request").where("receipt_id", "in", verified).execute();
     expect(requests.map(({ request }) => (JSON.parse(request) as { body: string }).body)).toEqual(["", ""]);
+    const first = db
+      .selectFrom("purchases")
+      .select("idempotency_key")
+      .where("receipt_id", "=", bought[0]?.id ?? "");
+    key = (await first.executeTakeFirstOrThrow()).idempotency_key;
   } finally {
     await db.destroy();
   }
@@ -255,6 +261,20 @@ test("prune deletes requests and answers for good, says so wherever the receipt 
   const file = inFolder("pruned.json.receipt");
   expect((await there("receipts", "export", id, file)).code).toBe(0);
   expect((await there("verify", file)).code).not.toBe(0);
+  const count = async () => (await there("spending")).stdout.match(/Purchases shown: .*/)?.[0];
+  const spent = await count();
+  const again = await there(
+    "buy",
+    "eth-risk",
+    "--input",
+    JSON.stringify(ETH_FEATURES),
+    "--seller",
+    "honest",
+    "--key",
+    key,
+  );
+  expect(again.stderr).toContain("body_redacted");
+  expect(await count()).toBe(spent);
   // The database of before is still what it was.
   expect((await cli("receipts", "show", id)).stdout).toContain("VERIFIED");
 });
