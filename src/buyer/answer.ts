@@ -75,7 +75,7 @@ function exchangeOf({ core }: Receipt, part: Part): { format: ExchangeFormat; bo
   const { body } = core[part];
   if (body === undefined) {
     throw new Proof402Error("body_redacted", `The ${part}'s bytes are redacted from this receipt.`, {
-      next: "Import a file of the receipt that has its bodies, or go on without them. The same key pays nothing more.",
+      next: "Its payment was made, and the same key pays nothing more. Import a file of the receipt that has its bodies, or go on without them.",
     });
   }
   const format = formatOf(core.seller.provider);

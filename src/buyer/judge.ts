@@ -37,7 +37,7 @@ export const judgeContext = (config: Config, db: Db): JudgeContext => ({
  * receipt) unless an auditor names another time. `jobs` is what the queue holds for it, read there when absent; `own`
  * is what this buyer saw of it itself, read in its store when absent. `read` is fresh evidence from the chain, in place
  * of older sightings, and `awaited` the parts not on chain yet. `file` is the receipt as it came, before the chain was read
- * for it. `beside` is a receipt about to be stored beside it.
+ * for it. `beside` is a receipt about to be stored beside it. `asItStands`: nothing that it lacks is added from the store.
  */
 export async function judgeReceipt(
   caller: JudgeContext,
@@ -51,6 +51,7 @@ export async function judgeReceipt(
     awaited?: readonly Outstanding[] | undefined;
     file?: Receipt | undefined;
     beside?: Receipt;
+    asItStands?: boolean;
   },
 ): Promise<Appraisal> {
   const ctx = { ...caller, ezkl: askedOnce(caller.ezkl) };
@@ -61,7 +62,8 @@ export async function judgeReceipt(
   const seen = read === undefined ? known : (known?.filter((evidence) => !isOfChain(evidence)) ?? null);
   const own = [...(seen ?? []), ...(read ?? [])];
   // By whose the purchase is, and not by whether anything was seen of it.
-  const joined = seen === null ? await joinedWithStored(ctx, receipt, read !== undefined) : null;
+  const joined =
+    seen === null && options.asItStands !== true ? await joinedWithStored(ctx, receipt, read !== undefined) : null;
   // What a caller brings as its own is of this buyer's purchase itself.
   const rivals =
     options.own === undefined
@@ -83,7 +85,7 @@ export async function judgeReceipt(
       ctx.session,
     );
   // What a file leaves out is known here, and so is what it contradicts.
-  const whole = stored === null ? receipt : withBodies(receipt, stored);
+  const whole = stored === null || options.asItStands === true ? receipt : withBodies(receipt, stored);
   const appraisal = await judge(joined?.receipt ?? (seen === null ? whole : withMore(whole, seen)));
   if (appraisal.verdict !== "verified" || joined === null) return appraisal;
   // A file that cannot be joined is judged no better than what is stored, and one whose proof is left out no better than that.

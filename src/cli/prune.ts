@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { judgeContext } from "../buyer/judge.ts";
-import { pruneReceipts, type Pruning } from "../buyer/prune.ts";
+import { pruneReceipts, REASONS, type Pruning } from "../buyer/prune.ts";
 import { EXIT, globals, note, print, printResult } from "./globals.ts";
 import { durationOf } from "./numbers.ts";
 import { confirm } from "./owner.ts";
@@ -26,7 +26,7 @@ export async function pruneOlder({ older, dryRun = false, yes }: PruneOptions, c
     return EXIT.ok;
   }
   note(
-    `Deletes for good: ${textOf(found, until)} Evidence, hashes, verdicts and log stay. A receipt that is verified by these bytes is unverified from then on.`,
+    `Deletes ${textOf(found, until)} Evidence, hashes and log stay. A receipt that is verified by these bytes is unverified from then on.`,
   );
   await confirm(yes, { question: "Delete them?", otherwise: "Nothing was deleted." });
   const done = await prune(false);
@@ -39,11 +39,14 @@ export async function pruneOlder({ older, dryRun = false, yes }: PruneOptions, c
   return EXIT.ok;
 }
 
-function textOf({ receipts, bytes, kept }: Pruning, until: string): string {
-  const left = kept.pending + kept.payment + kept.action;
-  const why =
-    left === 0
-      ? ""
-      : ` ${left} keep theirs: ${kept.pending} wait for evidence, ${kept.payment} for an answer or their payment's end, ${kept.action} for an action's end.`;
-  return `requests and answers of ${receipts} receipts stored before ${until}, ${bytes} bytes.${why}`;
+function textOf({ receipts, bytes, kept, left }: Pruning, until: string): string {
+  const reasons = Object.entries(REASONS).flatMap(([reason, words]) => {
+    const count = kept[reason as keyof typeof REASONS];
+    return count === 0 ? [] : [`${count} ${words}`];
+  });
+  return [
+    `requests and answers of ${receipts} receipts stored before ${until}, ${bytes} bytes.`,
+    ...(reasons.length === 0 ? [] : [`Others keep theirs: ${reasons.join(", ")}.`]),
+    ...(left.length === 0 ? [] : [`Damaged or full, and left as they are: ${left.join(", ")}.`]),
+  ].join(" ");
 }

@@ -105,10 +105,9 @@ export async function showReceipt(given: string, options: { wait?: string }, com
 }
 
 /** Which bytes are gone, since when, and what it was before. */
-function prunedText({ at, parts }: Pruned, { appraisals }: Receipt): string {
-  const time = at.toISOString();
-  const before = appraisals.findLast((one) => one.at < time)?.verdict;
-  return `Pruned ${time}: the bytes of ${parts.join(" and ")} were deleted by the owner; their SHA-256 and Keccak-256 remain.${before === undefined ? "" : ` Before that it was ${before}.`}`;
+function prunedText({ at, parts, appraisals }: Pruned, receipt: Receipt): string {
+  const before = receipt.appraisals[appraisals - 1]?.verdict;
+  return `Pruned ${at.toISOString()}: the bytes of ${parts.join(" and ")} were deleted by the owner; their SHA-256 and Keccak-256 remain.${before === undefined ? "" : ` Before that it was ${before}.`}`;
 }
 
 /** A claim's purpose and outcome. Quoted, because tools and models wrote the words. */

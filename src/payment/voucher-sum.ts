@@ -1,7 +1,7 @@
 import type { NotNull, Selectable } from "kysely";
 import type { Receipt } from "../receipts/schema.ts";
 import { STORED, valueOfRow } from "../receipts/stored-rows.ts";
-import { isServed } from "../receipts/transfer.ts";
+import { isServed, transferOf } from "../receipts/transfer.ts";
 import type { Db } from "../storage/database.ts";
 import type { ChannelsTable, PurchasesTable, PurchaseState } from "../storage/tables.ts";
 import { countSpending } from "./caps.ts";
@@ -51,7 +51,10 @@ export async function isUnserved(tx: Db, { receiptId }: Pick<Part, "receiptId">)
   if (receiptId === null) return false;
   const row = await tx.selectFrom("receipts").select(STORED).where("id", "=", receiptId).executeTakeFirst();
   if (row === undefined) return false;
-  return !isServed(((await valueOfRow(tx, row)) as Pick<Receipt, "core">).core);
+  const { core } = JSON.parse(row.json) as Pick<Receipt, "core">;
+  // The bytes themselves count for a coded answer alone.
+  const isCoded = row.packed !== null && transferOf(core)?.coding?.decoded === false;
+  return !isServed(isCoded ? ((await valueOfRow(tx, row)) as Pick<Receipt, "core">).core : core);
 }
 
 /**

@@ -22,6 +22,9 @@ const WORDS = utf8(PACK_WORDS);
 /** Longest rest, bytes: no receipt is longer. */
 const MAX_BYTES = 16_000_000;
 
+/** Most contents of a receipt: more than its pieces of evidence have fields of any length. */
+const MAX_CONTENTS = 1024;
+
 /** Parts of evidence with equal bytes in many receipts, by kind. */
 const ALIKE: { [K in KnownEvidence["kind"]]?: readonly (keyof Extract<KnownEvidence, { kind: K }>)[] } = {
   "tee.nitro": ["document", "publicKey"],
@@ -54,14 +57,15 @@ export function packReceipt(receipt: Receipt): PackedReceipt {
   return { json: soughtOf(receipt), packed, contents };
 }
 
-/** A receipt's body as a content. It has the receipt's id in it, so no other receipt shares it. */
-export const bodyContent = (id: string, body: string): Content => contentOf(JSON.stringify([id, body]));
+/** A receipt's body as a content. It begins with the receipt's id and is no JSON, so no other receipt and no evidence shares it. */
+export const bodyContent = (id: string, body: string): Content => contentOf(`${markOf(id)}${body}`);
+const markOf = (id: string): string => `body ${id} `;
 
 /** The hashes of a packed receipt's contents, in order. Empty for other bytes. */
 export function contentsOfPacked(packed: Uint8Array): string[] {
   const bytes = Buffer.from(packed.buffer, packed.byteOffset, packed.byteLength);
   if (bytes.length < HEAD_BYTES || bytes[0] !== FORM) return [];
-  const count = Math.min(bytes.readUInt16BE(1), Math.floor((bytes.length - HEAD_BYTES) / HASH_BYTES));
+  const count = Math.min(bytes.readUInt16BE(1), Math.floor((bytes.length - HEAD_BYTES) / HASH_BYTES), MAX_CONTENTS);
   return Array.from({ length: count }, (_one, at) => {
     const start = HEAD_BYTES + at * HASH_BYTES;
     return toHex(bytes.subarray(start, start + HASH_BYTES));
@@ -76,22 +80,27 @@ export function unpackReceipt(packed: Uint8Array, contents: ReadonlyMap<string, 
     const deflated = packed.subarray(HEAD_BYTES + hashes.length * HASH_BYTES);
     const text = inflateRawSync(deflated, { dictionary: WORDS, maxOutputLength: MAX_BYTES }).toString("utf8");
     const [receipt, places] = JSON.parse(text) as [unknown, Path[]];
-    if (places.length !== hashes.length) return undefined;
-    for (const [at, path] of places.entries()) {
-      const value: unknown = JSON.parse(contents.get(hashes[at] ?? "") ?? "");
-      putAt(receipt, path, isBody(path) ? (value as unknown[])[1] : value);
-    }
+    const parts = hashes.map((hash) => contents.get(hash) ?? "");
+    if (places.length !== parts.length || parts.reduce((sum, { length }) => sum + length, 0) > MAX_BYTES)
+      return undefined;
+    for (const [at, path] of places.entries()) putAt(receipt, path, valueOf(receipt, path, parts[at] ?? ""));
     return receipt;
   } catch {
     return undefined;
   }
 }
 
-/** The fields of a receipt for queries: times, status, the answer's transfer, verdicts and the place in the log. */
-export function soughtOf({ core, appraisals, log }: Receipt): string {
-  const { request, response, evidence } = core;
+/** The columns' JSON of a packed receipt by the form of `packed`, so that a later form may have other fields. */
+export const soughtIn = (packed: Uint8Array, receipt: Receipt): string | undefined =>
+  packed[0] === FORM ? soughtOf(receipt) : undefined;
+
+/** The fields of a receipt for queries: seller, offer, times, status, the answer's transfer, verdicts and the place in the log. */
+function soughtOf({ core, appraisals, log }: Receipt): string {
+  const { seller, request, response, offer, evidence } = core;
   return JSON.stringify({
     core: {
+      seller,
+      offer,
       request: { sentAt: request.sentAt },
       response: { status: response.status, receivedAt: response.receivedAt, sha256: response.sha256 },
       evidence: evidence.filter(({ kind }) => kind === "transfer.http"),
@@ -124,11 +133,34 @@ function fieldsApart(piece: Evidence): string[] {
   });
 }
 
+/** The value of a content at its place. Throws for another receipt's body. */
+function valueOf(receipt: unknown, path: Path, text: string): unknown {
+  if (!isBody(path)) return JSON.parse(text);
+  const mark = markOf(String((receipt as Node)["id"]));
+  if (!text.startsWith(mark)) throw new TypeError("another receipt's body");
+  return text.slice(mark.length);
+}
+
 const isBody = (path: Path): boolean => path.length === 3 && path[2] === "body";
 
 type Node = Record<string | number, unknown>;
 
-const valueAt = (node: unknown, path: Path): unknown => path.reduce((inner, key) => (inner as Node)[key], node);
+/** The value at a place. Throws for a place of another form, and for one that is not the value's own. */
+function valueAt(node: unknown, path: Path): unknown {
+  return path.reduce((inner, key) => {
+    if (typeof inner !== "object" || inner === null || !Object.hasOwn(inner, key)) throw new TypeError("no such place");
+    return (inner as Node)[key];
+  }, node);
+}
+
+/** Whether a place is one that {@link placesApart} makes. */
+function isApart([first, second, third, fourth, ...more]: Path): boolean {
+  if (more.length > 0) return false;
+  if (first === "core" && fourth === undefined)
+    return (second === "request" || second === "response") && third === "body";
+  const at = first === "core" ? second === "evidence" && third : first === "later" && third === "evidence" && second;
+  return Number.isSafeInteger(at) && typeof fourth === "string" && fourth !== "__proto__";
+}
 
 /** The same with 0 at a place, all keys in their order. */
 function withoutValue(node: unknown, [key, ...rest]: Path): unknown {
@@ -139,7 +171,7 @@ function withoutValue(node: unknown, [key, ...rest]: Path): unknown {
 
 /** Puts a value in its place. Throws for an unknown place. */
 function putAt(node: unknown, path: Path, value: unknown): void {
-  const [last, holder] = [path.at(-1) ?? "", valueAt(node, path.slice(0, -1)) as Node];
-  if (!Object.hasOwn(holder, last)) throw new TypeError("no such place");
-  holder[last] = value;
+  if (!isApart(path)) throw new TypeError("no such place");
+  valueAt(node, path);
+  (valueAt(node, path.slice(0, -1)) as Node)[path.at(-1) ?? ""] = value;
 }

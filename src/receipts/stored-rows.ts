@@ -3,7 +3,7 @@ import { parseJsonText } from "../evidence/json-text.ts";
 import { readContents } from "../storage/contents.ts";
 import type { Db } from "../storage/database.ts";
 import type { ReceiptsTable } from "../storage/tables.ts";
-import { contentsOfPacked, soughtOf, unpackReceipt } from "./packed.ts";
+import { contentsOfPacked, soughtIn, unpackReceipt } from "./packed.ts";
 import { checkReceipt, type ParsedReceipt } from "./receipt.ts";
 import type { Receipt } from "./schema.ts";
 
@@ -13,14 +13,28 @@ export type StoredRow = Pick<ReceiptsTable, (typeof STORED)[number]>;
 
 /** The receipts of rows, in their order, each whole again. Throws as `readReceipt`. */
 export async function receiptsOfRows(db: Db, rows: readonly StoredRow[]): Promise<Receipt[]> {
-  const contents = await readContents(db, rows.flatMap(contentsOfRow));
+  try {
+    return checkedReceipts(rows, await readContents(db, rows.flatMap(contentsOfRow)));
+  } catch (error) {
+    if (!Proof402Error.isInstance(error) || error.code !== "content_missing") throw error;
+    // Another process may have pruned a receipt after its row was read.
+    const again = await Promise.all(
+      rows.map(({ id }) => db.selectFrom("receipts").select(STORED).where("id", "=", id).executeTakeFirstOrThrow()),
+    );
+    return checkedReceipts(again, await readContents(db, again.flatMap(contentsOfRow)));
+  }
+}
+
+function checkedReceipts(rows: readonly StoredRow[], contents: ReadonlyMap<string, string>): Receipt[] {
   return rows.map((row) => {
     const checked = checkRow(row, contents);
     if (checked.ok && checked.receipt.id === row.id) return checked.receipt;
     throw new Proof402Error(
       "receipt_store_damaged",
       `The stored row of ${row.id.slice(0, 64)} is not that receipt any more.`,
-      { next: "The owner should run `proof402 audit` and restore the database from a backup." },
+      {
+        next: "The owner should end every process of an earlier version over this database, run `proof402 audit`, and look for a backup if that finds it damaged, too.",
+      },
     );
   });
 }
@@ -49,7 +63,7 @@ export function checkRow(row: StoredRow, contents: ReadonlyMap<string, string>):
   const checked: ParsedReceipt = read.ok
     ? checkReceipt(read.value)
     : { ok: false, code: "receipt_not_json", message: read.message };
-  if (checked.ok && row.packed !== null && row.json !== soughtOf(checked.receipt))
+  if (checked.ok && row.packed !== null && row.json !== soughtIn(row.packed, checked.receipt))
     return { ok: false, code: "receipt_malformed", message: "The row's columns are not of its receipt." };
   return checked;
 }

@@ -19,20 +19,23 @@ const ASKED_AT_ONCE = 200;
 /** Longest text, bytes: no receipt is longer. */
 const MAX_BYTES = 16_000_000;
 
-/** Keeps contents in the caller's immediate transaction, each one once. The caller writes its row after them. */
+/**
+ * Keeps contents in the caller's immediate transaction, each one once. The caller writes its row after them. A stored content with
+ * other bytes than its hash says is written anew: the right ones are at hand.
+ */
 export async function keepContents(tx: Db, contents: readonly Content[]): Promise<void> {
   if (contents.length === 0) return;
-  const known = new Set<string>();
-  for (const hashes of inPages([...new Set(contents.map(({ hash }) => hash))])) {
-    const rows = await tx.selectFrom("contents").select("hash").where("hash", "in", hashes).execute();
-    for (const { hash } of rows) known.add(hash);
+  const texts = new Map(contents.map(({ hash, text }) => [hash, text]));
+  for (const hashes of inPages([...texts.keys()])) {
+    const rows = await tx.selectFrom("contents").selectAll().where("hash", "in", hashes).execute();
+    for (const { hash, packed } of rows) if (textOf(packed) === texts.get(hash)) texts.delete(hash);
   }
-  for (const { hash, text } of contents) {
-    if (known.has(hash)) continue;
-    known.add(hash);
+  for (const [hash, text] of texts) {
+    const packed = deflateRawSync(text);
     await tx
       .insertInto("contents")
-      .values({ hash, packed: deflateRawSync(text) })
+      .values({ hash, packed })
+      .onConflict((conflict) => conflict.column("hash").doUpdateSet({ packed }))
       .execute();
   }
 }
@@ -74,7 +77,7 @@ export async function readContents(db: Db, hashes: readonly string[]): Promise<M
 
 const lost = (code: "content_missing" | "content_altered", message: string): Proof402Error =>
   new Proof402Error(code, message, {
-    next: "The owner should run `proof402 audit` and restore the database from a backup. Nothing was judged from what is left.",
+    next: "The owner should run `proof402 audit` and look for a backup with these bytes. Nothing was judged from what is left.",
   });
 
 function textOf(packed: Uint8Array): string | null {

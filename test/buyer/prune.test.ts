@@ -6,11 +6,12 @@ import { fromUtf8 } from "../../src/evidence/bytes.ts";
 import { auditLog } from "../../src/receipts/log.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { prunedOf } from "../../src/receipts/pruned.ts";
-import { parseReceipt, redactReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
+import { createReceipt, parseReceipt, redactReceipt, serializeReceipt } from "../../src/receipts/receipt.ts";
 import type { Receipt } from "../../src/receipts/schema.ts";
 import { pruneBodies, requireReceipt } from "../../src/receipts/store.ts";
 import { immediate } from "../../src/storage/migrations.ts";
 import { makeFixture, type Fixture } from "../support/fixture-receipt.ts";
+import { receiptCore } from "../support/receipt-core.ts";
 import { strangerTo } from "../support/stranger.ts";
 
 const LONG = "x".repeat(4000);
@@ -67,6 +68,35 @@ test("a file gives pruned bodies back, and they can be pruned again", async () =
     expect(await auditLog(ctx.db)).toMatchObject({ ok: true, pruned: 0 });
     expect(await prune(ctx)).toMatchObject({ receipts: 1, unverified: 1 });
     expect(await auditLog(ctx.db)).toMatchObject({ ok: true, pruned: 1 });
+  });
+});
+
+test("T73: bytes that another receipt's evidence repeats stay with it, and a damaged one stops no pruning", async () => {
+  await inStore(long, async (ctx, stored) => {
+    const { id, core } = stored;
+    const copied = { kind: "zk.of-tomorrow", one: [id, core.request.body], two: `body ${id} ${core.request.body}` };
+    const other = createReceipt({ ...receiptCore("other"), evidence: [copied] });
+    await importJudged(ctx, other);
+    expect(await prune(ctx)).toMatchObject({ receipts: 2 });
+    expect((await requireReceipt(ctx.db, other.id)).core.evidence).toEqual([copied]);
+    expect(await auditLog(ctx.db)).toMatchObject({ ok: true, pruned: 2 });
+    await importJudged(ctx, long.receipt);
+    await ctx.db
+      .updateTable("receipts")
+      .set({ packed: new Uint8Array(3) })
+      .where("id", "=", other.id)
+      .execute();
+    await ctx.db.deleteFrom("log").where("receipt_id", "=", other.id).where("kind", "=", "prune").execute();
+    expect(await prune(ctx)).toMatchObject({ receipts: 1, left: [other.id] });
+  });
+});
+
+test("a receipt of one purchase with another keeps its bodies, and one that failed", async () => {
+  await inStore(short, async (ctx, { core }) => {
+    const rival = createReceipt({ ...core, response: { ...core.response, receivedAt: "2026-01-01T00:00:00.000Z" } });
+    await importJudged(ctx, rival);
+    const { receipts, kept } = await prune(ctx);
+    expect([receipts, kept.rival + kept.failed]).toEqual([0, 2]);
   });
 });
 

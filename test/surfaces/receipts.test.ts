@@ -1,6 +1,6 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { formatUnits } from "../../src/chain/amounts.ts";
 import { writeDevnet } from "../../src/devnet/index.ts";
 import { followChanges } from "../../src/buyer/follow.ts";
@@ -153,6 +153,10 @@ describe("an accountant's table", () => {
     expect(await readFile(inFolder("mine.csv"), "utf8")).toBe("mine");
     expect((await cli("receipts", "export", bought[0]?.id ?? "")).code).toBe(64);
     expect((await cli("receipts", "export", bought[0]?.id ?? "", inFolder("x"), "--csv")).code).toBe(64);
+    // No log has it, and an audit would say so.
+    const again = await openDatabase(inFolder("proof402.db"));
+    await again.deleteFrom("receipt_claims").execute();
+    await again.destroy();
   });
 
   test("leaves nothing behind where a stored row is damaged", async () => {
@@ -230,34 +234,29 @@ test("prune deletes requests and answers for good, says so wherever the receipt 
   const other = await writeVariant(config, inFolder("pruned.json"), (written) => {
     written.database = copy;
   });
+  const db = await openDatabase(copy);
+  onTestFinished(() => db.destroy());
   const there = (...args: string[]) => runCli(["--config", other, ...args]);
   const asked = ["receipts", "prune", "--older", "1h", "--keep-proofs"];
   expect((await there("receipts", "prune", "--older", "1h")).code).toBe(64);
   expect((await there("receipts", "prune", "--older", "soon", "--keep-proofs")).code).toBe(64);
   expect((await there(...asked, "--yes")).stdout).toContain("Nothing to prune");
-  let key = "";
-  const db = await openDatabase(copy);
-  try {
-    const ctx = judgeContext(await loadConfig({ path: other }), db);
-    const pruning = await pruneReceipts(ctx, { before: new Date(Date.now() + 1000) });
-    // The failed one may still await evidence.
-    expect(pruning).toMatchObject({ unverified: 2, kept: { payment: 0, action: 0 } });
-    expect(pruning.receipts + pruning.kept.pending).toBe(3);
-    const verified = bought.slice(0, 2).map((receipt) => receipt.id);
-    const requests = await db.selectFrom("purchases").select("request").where("receipt_id", "in", verified).execute();
-    expect(requests.map(({ request }) => (JSON.parse(request) as { body: string }).body)).toEqual(["", ""]);
-    const first = db
-      .selectFrom("purchases")
-      .select("idempotency_key")
-      .where("receipt_id", "=", bought[0]?.id ?? "");
-    key = (await first.executeTakeFirstOrThrow()).idempotency_key;
-  } finally {
-    await db.destroy();
-  }
+  const ctx = judgeContext(await loadConfig({ path: other }), db);
+  const pruning = await pruneReceipts(ctx, { before: new Date(Date.now() + 1000) });
+  // The failed one shows what its seller did wrong.
+  expect(pruning).toMatchObject({ receipts: 2, unverified: 2, kept: { payment: 0, call: 0, failed: 1 }, left: [] });
+  const verified = bought.slice(0, 2).map((receipt) => receipt.id);
+  const requests = await db.selectFrom("purchases").select("request").where("receipt_id", "in", verified).execute();
+  expect(requests.map(({ request }) => (JSON.parse(request) as { body: string }).body)).toEqual(["", ""]);
+  const first = db
+    .selectFrom("purchases")
+    .select("idempotency_key")
+    .where("receipt_id", "=", bought[0]?.id ?? "");
+  const key = (await first.executeTakeFirstOrThrow()).idempotency_key;
   const id = bought[0]?.id ?? "none";
   const shown = await there("receipts", "show", id);
   expect(shown.stdout).toMatch(/UNVERIFIED[^]*^Pruned .*request and response.*SHA-256.*Before that it was verified/m);
-  expect((await there("audit")).stdout).toMatch(/Of [23] receipts the owner pruned/);
+  expect((await there("audit")).stdout).toContain("Of 2 receipts the owner pruned");
   const file = inFolder("pruned.json.receipt");
   expect((await there("receipts", "export", id, file)).code).toBe(0);
   expect((await there("verify", file)).code).not.toBe(0);
