@@ -21,7 +21,7 @@ const MAX_BYTES = 16_000_000;
 
 /**
  * Keeps contents in the caller's immediate transaction, each one once. The caller writes its row after them. A stored content with
- * other bytes than its hash says is written anew: the right ones are at hand.
+ * wrong bytes is written again: the right ones are at hand.
  */
 export async function keepContents(tx: Db, contents: readonly Content[]): Promise<void> {
   if (contents.length === 0) return;
