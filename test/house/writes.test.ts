@@ -5,10 +5,12 @@ import { readSources } from "./sources.ts";
 const HARMLESS = [
   "constants",
   "createReadStream",
+  "Dirent",
   "lstat",
   "lstatSync",
   "mkdir",
   "mkdtemp",
+  "opendir",
   "readdir",
   "readFile",
   "readFileSync",
