@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { openBuyer } from "../../src/buyer/open.ts";
@@ -5,6 +6,7 @@ import type { Buyer } from "../../src/buyer/types.ts";
 import { writeDevnet } from "../../src/devnet/index.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { failure } from "../http/servers.ts";
+import { databasePlace } from "../support/database-place.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 
 let market: Market;
@@ -21,6 +23,7 @@ const addressOf = (key: `0x${string}`) => privateKeyToAccount(key).address.toLow
 
 test("nothing but the environment opens a buyer, which closes with its scope", async () => {
   vi.stubEnv("PROOF402_CONFIG", config);
+  vi.stubEnv("PROOF402_DATABASE", await databasePlace(join(market.directory, "opening.db")));
   let left: Buyer;
   {
     await using buyer = await openBuyer();

@@ -137,7 +137,7 @@ async function allOf(database: string): Promise<string> {
   if (!isPostgres(database)) return readFileSync(database, "latin1");
   const db = await openDatabase(database);
   const rows = [];
-  for (const table of await tableNames(db)) rows.push(await sql`select * from ${sql.table(table)}`.execute(db));
+  for (const table of await tableNames(db)) rows.push((await sql`select * from ${sql.table(table)}`.execute(db)).rows);
   await db.destroy();
   return JSON.stringify(rows);
 }
