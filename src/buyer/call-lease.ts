@@ -86,13 +86,14 @@ async function waitFor(ctx: BuyerContext, key: string, owner: string, signal: Ab
   const name = `call_leases ${toHex(sha256(new TextEncoder().encode(key)))}`;
   const bell = openBell(ctx.db, (notice) => notice === name);
   try {
-    do {
+    // Once more at first: it may have ended before the bell hung.
+    while (!(await take(ctx, key, owner))) {
       if (signal?.aborted !== true) await bell.wait({ ms: POLL_MS, rareMs: RARE_MS, signal });
       if (signal?.aborted === true)
         throw new Proof402Error("aborted", "Another process is making this call; waiting for it was aborted.", {
           next: "Call again with the same idempotency key to get its result.",
         });
-    } while (!(await take(ctx, key, owner)));
+    }
   } finally {
     bell.close();
   }

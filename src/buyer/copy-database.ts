@@ -31,29 +31,37 @@ const AWAKE_MS = 5000;
 export const copyDatabase = (source: Db, to: string, now: Date): Promise<DatabaseCopy> =>
   immediate(source, async (original) => {
     await requireQuiet(original, now);
-    return inNewPlace(to, async (copy) => {
+    const fill = async (copy: Db): Promise<DatabaseCopy> => {
       await copyRows(original, copy).catch((error: unknown) => {
         throw Proof402Error.isInstance(error) ? error : differs("a row could not be read or written", error);
       });
-      return compared(original, copy);
-    });
+      const same = await compared(original, copy);
+      // Only while the original's lock is held is the copy all of it.
+      await sql`select 1`.execute(original);
+      return same;
+    };
+    return keptAwake(original, () => inNewPlace(to, fill));
   });
 
-/** Throws Proof402Error `database_in_use` while a process makes a call, here or on another machine. */
+/** Throws Proof402Error `database_in_use` while a process makes a call or works, here or on another machine. */
 async function requireQuiet(db: Db, now: Date): Promise<void> {
   const leases = await db.selectFrom("call_leases").select("owner").where("until", ">", now.getTime()).execute();
   const busy = leases.filter(({ owner }) => !isDead(owner)).length;
   if (busy === 0) return;
-  throw new Proof402Error("database_in_use", `${busy === 1 ? "A call is" : `${busy} calls are`} under way over it.`, {
-    next: "Wait until every process over it has ended, then copy. Nothing was copied.",
-  });
+  throw new Proof402Error(
+    "database_in_use",
+    `${busy === 1 ? "A call or a worker is" : `${busy} calls or workers are`} at work over it.`,
+    {
+      next: "Wait until every process over it has ended, then copy. Nothing was copied.",
+    },
+  );
 }
 
 async function compared(original: Db, copy: Db): Promise<DatabaseCopy> {
   const [before, rows, { hash }] = [await countRows(original), await countRows(copy), await logHead(original)];
   const uneven = Object.keys({ ...before, ...rows }).filter((table) => before[table] !== rows[table]);
   if (uneven.length > 0) throw differs(`it has other numbers of rows in ${uneven.join(", ")}`);
-  const audit = await keptAwake(original, () => auditLog(copy));
+  const audit = await auditLog(copy);
   if (!audit.ok) throw differs(`its log does not hold, and neither may the original's: ${audit.message}`);
   if (audit.head !== hash) throw differs("its log ends otherwise");
   const { entries, receipts, decisions, head } = audit;

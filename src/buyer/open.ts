@@ -9,7 +9,7 @@ import { Proof402Error } from "../errors.ts";
 import type { Receipt, Verdict } from "../receipts/schema.ts";
 import { auditLog } from "../receipts/log.ts";
 import { listReceipts } from "../receipts/store.ts";
-import { openDatabase } from "../storage/database.ts";
+import { openDatabase, type Db } from "../storage/database.ts";
 import { createVerificationCache } from "../verify/verification-cache.ts";
 import { answerOf, inputOf } from "./answer.ts";
 import { createActions } from "./actions.ts";
@@ -76,11 +76,11 @@ export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
   const clock = options.clock ?? ((): Date => new Date());
   const chains = new Map(config.networks.map((network) => [network.network, openChain(network)]));
   const db = await openDatabase(config.database);
-  const queue = await openQueue(db, config.database, options).catch(async (error: unknown) => {
-    await db.destroy();
-    throw error;
-  });
   const market = openMarket(config, clock);
+  const { nonces, queue } = await orClosed(db, async () => ({
+    nonces: await openNonceSecret(db, wallet, config),
+    queue: await openQueue(db, config, options),
+  }));
   const ctx: BuyerContext = {
     config,
     db,
@@ -89,7 +89,7 @@ export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
     ...market,
     quotes: createQuoteCache(config.market.quoteSeconds * 1000),
     chains,
-    ...(await openNonceSecret(db, wallet, config)),
+    ...nonces,
     session: createVerificationCache(),
     ezkl: createEzklEngine(),
     events: createReceiptEvents(),
@@ -196,4 +196,13 @@ export async function openBuyer(options: OpenOptions = {}): Promise<Buyer> {
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+async function orClosed<T>(db: Db, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    await db.destroy();
+    throw error;
+  }
 }

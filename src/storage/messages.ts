@@ -43,6 +43,8 @@ export const messageKey = (job: number, fence: number): string => `${job}.${fenc
 
 /** Connections for messages: one for a worker's questions, one for pg-boss's own upkeep. */
 const CONNECTIONS = 2;
+/** How long one answer is waited for, ms. */
+const ANSWER_MS = 10_000;
 /** How often pg-boss gives the messages of dead workers to others, and clears away ended ones, seconds. */
 const UPKEEP_SECONDS = 5;
 const ENDED_KEPT_SECONDS = 600;
@@ -65,7 +67,7 @@ export async function openMessages(
     throw error;
   });
   const schema = await schemaFor(db);
-  const pool = await openPool(address, CONNECTIONS);
+  const pool = await openPool(address, CONNECTIONS, ANSWER_MS);
   const boss = new Boss({
     schema,
     db: { executeSql: (text, values) => pool.query(text, values) },

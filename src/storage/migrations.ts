@@ -207,7 +207,7 @@ const migrations: readonly (readonly Step[])[] = [
  */
 export async function migrate(db: Kysely<Tables>, to: number = migrations.length): Promise<void> {
   // Looked at first without the write lock, so that opening a current file does not queue behind other processes.
-  if ((await schemaVersion(db)) === to && (!isOnPostgres(db) || (await hasOwn(db)))) return;
+  if ((await schemaVersion(db)) === to) return bringWhatLacks(db, to);
   await immediate(db, async (tx) => {
     const version = await schemaVersion(tx);
     if (version > migrations.length) {
@@ -224,6 +224,14 @@ export async function migrate(db: Kysely<Tables>, to: number = migrations.length
     // A trigger is on a table that a migration may have made.
     if (isOnPostgres(tx) && to === migrations.length && !(await hasOwn(tx))) await bringOwn(tx);
     await setVersion(tx, to);
+  });
+}
+
+/** Brings a server's own tables and triggers to a current schema. A role without that right works on, and looks by the clock. */
+async function bringWhatLacks(db: Kysely<Tables>, to: number): Promise<void> {
+  if (!isOnPostgres(db) || to < migrations.length || (await hasOwn(db))) return;
+  await immediate(db, bringOwn).catch((error: unknown) => {
+    if (!Proof402Error.isInstance(error) || error.code !== "database_permissions") throw error;
   });
 }
 

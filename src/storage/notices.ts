@@ -12,7 +12,7 @@ export type Notices = {
   isOn(): boolean;
   /** Tells a listener each notice, and null once some may have been missed. Returns the unsubscribe function. */
   on(listener: (notice: string | null) => void): () => void;
-  close(): Promise<void>;
+  close(): void;
 };
 
 /** Waits before the next try to listen, ms. */
@@ -85,12 +85,13 @@ export function createNotices(address: string): Notices {
       start();
       return () => listeners.delete(listener);
     },
-    async close() {
+    close() {
       closed = true;
       clearTimeout(retry);
       const one = client;
       client = null;
-      await one?.end().catch(() => undefined);
+      // Not waited for: its socket holds no process, which would end in the middle.
+      void one?.end().catch(() => undefined);
     },
   };
 }

@@ -42,10 +42,11 @@ export const isUnreachable = (error: unknown): boolean =>
 
 /**
  * Whether a commit's error is about its own statements and so says that nothing was written: a constraint, an invalid
- * transaction state, a rollback, a name the schema lacks (classes 23, 25, 40 and 42).
+ * transaction state, a rollback, a name the schema lacks (classes 23, 25, 40 but for 40003, and 42).
  */
 export const isRolledBack = (error: unknown): boolean =>
-  /^(?:23|25|40|42)/.test(codeOf(Proof402Error.isInstance(error) ? error.cause : error)) && !isUnreachable(error);
+  /^(?:23|25|40(?!003)|42)/.test(codeOf(Proof402Error.isInstance(error) ? error.cause : error)) &&
+  !isUnreachable(error);
 
 export const unreachable = (message: string, cause: unknown): Proof402Error =>
   new Proof402Error("database_unreachable", message, {

@@ -28,12 +28,18 @@ export async function openClient(address: string): Promise<Client> {
 }
 
 /** Makes the connections of a process. Throws Proof402Error `config_invalid` and `peers_missing`. */
-export async function openPool(address: string, max: number): Promise<Pool> {
+export async function openPool(
+  address: string,
+  max: number,
+  /** How long one answer is waited for, ms; without an end where absent. */
+  answerMs?: number,
+): Promise<Pool> {
   requireAddress(address);
   const pg = await driver();
   const pool = new pg.Pool({
     ...connection(address),
     max,
+    ...(answerMs === undefined ? {} : { query_timeout: answerMs }),
     allowExitOnIdle: true,
     types: { getTypeParser: parserOf(pg.types) },
   });

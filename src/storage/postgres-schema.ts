@@ -76,7 +76,9 @@ export async function bringOwn(tx: Kysely<Tables>): Promise<void> {
 /** Whether a database has a server's own tables and triggers. */
 export async function hasOwn(db: Kysely<Tables>): Promise<boolean> {
   const { rows } = await sql<{ whole: boolean }>`select to_regclass('commit_marks') is not null
-    and to_regproc('tell_lease') is not null as whole`.execute(db);
+    and exists (select 1 from pg_trigger where tgname = 'lease_told' and tgrelid = to_regclass('call_leases')) as whole`.execute(
+    db,
+  );
   return rows[0]?.whole === true;
 }
 

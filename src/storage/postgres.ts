@@ -56,7 +56,7 @@ export async function patientPostgres(address: string, { readOnly = false } = {}
     createDriver: () => ({
       ...patientDriver(pool, readOnly),
       async destroy() {
-        await notices.close();
+        notices.close();
         await pool.end();
       },
     }),

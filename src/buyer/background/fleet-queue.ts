@@ -1,4 +1,6 @@
 import { sql } from "kysely";
+import { readReceipt } from "../../receipts/store.ts";
+import type { Receipt } from "../../receipts/schema.ts";
 import type { Db } from "../../storage/database.ts";
 import { liveMessages, messageKey, openMessages, type HeldMessage } from "../../storage/messages.ts";
 import { noticesOf } from "../../storage/notices.ts";
@@ -9,7 +11,9 @@ import { announceWorker, fleetOwner } from "./workers.ts";
 /** How long the workers have a job among them without a word, ms: then any buyer's own clock may take it. */
 const HOLD_MS = 120_000;
 /** Jobs taken over in one transaction. */
-const MOST = 500;
+const MOST = 100;
+/** How long a job that another policy judges is not looked at again, ms. */
+const OTHERS_MS = 60_000;
 /** How often new jobs and due messages are looked for, ms. */
 const LOOK_MS = 500;
 
@@ -19,26 +23,59 @@ const LOOK_MS = 500;
  * each row's message: to one worker at a time, to the next after a worker's death, and at the time of the next look. None of
  * this takes the buyers' write lock.
  */
-export async function createFleetQueue(db: Db, address: string, kinds: readonly string[]): Promise<JobQueue> {
+export async function createFleetQueue(
+  db: Db,
+  address: string,
+  { kinds, judgesAlike }: { kinds: readonly string[]; judgesAlike: (receipt: Receipt) => boolean },
+): Promise<JobQueue> {
   const rows = createQueue(db);
   const messages = await openMessages(db, address, { kinds, heldSeconds: LEASE_MS / 1000 });
   const owner = fleetOwner(messages.schema);
-  const worker = await announceWorker(db);
+  const worker = await announceWorker(db).catch(async (error: unknown) => {
+    await messages.close();
+    throw error;
+  });
+  /** Jobs of receipts that another policy judges, and when they were seen. */
+  const others = new Map<number, number>();
   const held = new WeakMap<LeasedJob, HeldMessage>();
   let lookedAt = -Infinity;
   let turn = 0;
   let off: (() => void) | undefined;
 
+  /** Finds rows without a holder whose receipt this worker's policy judges as its buyer's does. The rest stay the buyers'. */
+  async function findFree(nowMs: number): Promise<number[]> {
+    const recent = performance.now() - OTHERS_MS;
+    for (const [id, at] of others) if (at < recent) others.delete(id);
+    const free = await db
+      .selectFrom("jobs")
+      .select(["id", "subject"])
+      .where(isOpen)
+      .where("kind", "in", kinds)
+      .where("leased_until", "<=", nowMs)
+      .orderBy("run_at")
+      .limit(MOST + others.size)
+      .execute();
+    const found: number[] = [];
+    for (const { id, subject } of free) {
+      if (others.has(id)) continue;
+      const receipt = await readReceipt(db, subject);
+      if (receipt === null || judgesAlike(receipt)) found.push(id);
+      else others.set(id, performance.now());
+    }
+    return found;
+  }
+
   /** Takes over the rows without a holder, each with a message, in one transaction. */
   async function takeOver(nowMs: number): Promise<void> {
-    const free = () =>
-      db.selectFrom("jobs").select("id").where(isOpen).where("kind", "in", kinds).where("leased_until", "<=", nowMs);
-    if ((await free().limit(1).executeTakeFirst()) === undefined) return;
+    const free = await findFree(nowMs);
+    if (free.length === 0) return;
     await immediate(db, async (tx) => {
       const taken = await tx
         .updateTable("jobs")
         .set((eb) => ({ leased_until: nowMs + HOLD_MS, owner, attempts: eb("attempts", "+", 1) }))
-        .where("id", "in", free().orderBy("run_at").limit(MOST))
+        .where("id", "in", free)
+        .where(isOpen)
+        .where("leased_until", "<=", nowMs)
         .returning(["id", "kind", "run_at", "attempts"])
         .execute();
       await messages.send(
@@ -100,12 +137,14 @@ export async function createFleetQueue(db: Db, address: string, kinds: readonly 
       }
       turn += 1;
       // Each kind is first in its turn, so that none waits for another's end.
-      for (let at = 0; at < free.length; at += 1) {
+      let job: LeasedJob | null = null;
+      for (let at = 0; at < free.length && job === null; at += 1) {
         const kind = free[(at + turn) % free.length];
-        const job = kind === undefined ? null : await take(kind);
-        if (job !== null) return job;
+        job = kind === undefined ? null : await take(kind);
       }
-      return null;
+      // Only a worker that got so far counts as there.
+      await worker.alive();
+      return job;
     },
 
     async finish(tx, job, outcome) {

@@ -5,7 +5,7 @@ import type { Db } from "../../storage/database.ts";
 import { immediate } from "../../storage/migrations.ts";
 import type { JobsTable } from "../../storage/tables.ts";
 import { isDead, newOwner } from "../lease-owner.ts";
-import { hurryWorkers, leftToWorkers } from "./workers.ts";
+import { hurryWorkers, LEFT_MS, seesWorkers } from "./workers.ts";
 
 /** How long one worker may hold a job before another may take it, ms. */
 export const LEASE_MS = 30_000;
@@ -93,10 +93,10 @@ export async function endRow(
   return true;
 }
 
-/** Keeps the queue in the buyer's own database, by leases, and leaves its jobs to a server's workers while any is there. */
+/** Keeps the queue in the buyer's own database, by leases, and leaves its jobs to a server's workers for a while. */
 export function createQueue(db: Db): JobQueue {
   const owner = newOwner();
-  const isLeft = leftToWorkers(db);
+  const areWorkers = seesWorkers(db);
   /** The id of the job that `lease` would take, read without the write lock: an idle worker keeps no buyer waiting. */
   const nextDue = async (nowMs: number, kinds: readonly string[]): Promise<number | null> => {
     const due = await db
@@ -136,9 +136,10 @@ export function createQueue(db: Db): JobQueue {
     },
 
     async lease(nowMs, kinds) {
-      if (kinds.length === 0 || (await isLeft(nowMs))) return null;
+      if (kinds.length === 0) return null;
+      const free = (await areWorkers(nowMs)) ? nowMs - LEFT_MS : nowMs;
       for (;;) {
-        const id = await nextDue(nowMs, kinds);
+        const id = await nextDue(free, kinds);
         if (id === null) return null;
         const row = await immediate(
           db,

@@ -18,27 +18,32 @@ const FLEET = "workers:";
 /** The owner of the jobs that a database's workers have among them. */
 export const fleetOwner = (schema: string): string => `${FLEET}${schema}`;
 
-/** Shows all processes of a database that a worker is there, until `leave`. */
-export async function announceWorker(db: Db): Promise<{ leave(): Promise<void> }> {
+/** Signs of life of ended workers are cleared away after this time, ms. */
+const KEPT_MS = 3_600_000;
+
+/** Shows all processes of a database that a worker is there, while it says `alive`, until `leave`. */
+export async function announceWorker(db: Db): Promise<{ alive(): Promise<void>; leave(): Promise<void> }> {
   const [name, owner] = [`${WORKER}${randomUUID()}`, newOwner()];
-  const announce = async (): Promise<void> => {
+  let saidAt = -Infinity;
+  const alive = async (): Promise<void> => {
+    if (performance.now() - saidAt < THERE_MS / 3) return;
     const lease = { owner, until: Date.now() + THERE_MS };
     await db
       .insertInto("call_leases")
       .values({ idempotency_key: name, ...lease })
       .onConflict((conflict) => conflict.column("idempotency_key").doUpdateSet(lease))
       .execute();
+    saidAt = performance.now();
   };
-  await announce();
-  let asked: Promise<unknown> = Promise.resolve();
-  const heartbeat = setInterval(() => {
-    asked = asked.then(announce).catch(() => undefined);
-  }, THERE_MS / 3);
-  heartbeat.unref();
+  await db
+    .deleteFrom("call_leases")
+    .where(isWorker)
+    .where("until", "<", Date.now() - KEPT_MS)
+    .execute();
+  await alive();
   return {
+    alive,
     async leave() {
-      clearInterval(heartbeat);
-      await asked;
       // A sign that cannot be taken back runs out.
       await db
         .deleteFrom("call_leases")
@@ -49,23 +54,28 @@ export async function announceWorker(db: Db): Promise<{ leave(): Promise<void> }
   };
 }
 
+/** Names of calls hold no space. */
+const isWorker = sql<boolean>`idempotency_key >= ${WORKER} and idempotency_key < ${`${WORKER}~`}`;
+
 /** Counts the workers of a database, without those seen dead on this machine. */
 export async function countWorkers(db: Db, nowMs: number): Promise<number> {
   const leases = await db
     .selectFrom("call_leases")
     .select("owner")
-    .where("idempotency_key", ">=", WORKER)
-    .where("idempotency_key", "<", `${WORKER}~`)
+    .where(isWorker)
     .where("until", ">", nowMs)
     .execute();
   return leases.filter(({ owner }) => !isDead(owner)).length;
 }
 
+/** How long a job is left to the workers that are there, ms. One that none takes is anybody's then. */
+export const LEFT_MS = 5000;
+
 /**
- * Tells whether a buyer leaves background work to workers: while any is there. Frees their jobs once none is. Only a server's
- * database has workers.
+ * Tells whether workers are there, so that a buyer leaves its jobs to them for a while. Frees their jobs once none is there.
+ * Only a server's database has workers.
  */
-export function leftToWorkers(db: Db): (nowMs: number) => Promise<boolean> {
+export function seesWorkers(db: Db): (nowMs: number) => Promise<boolean> {
   if (!isOnPostgres(db)) return () => Promise.resolve(false);
   let seen = { at: -Infinity, any: false };
   return async (nowMs) => {
