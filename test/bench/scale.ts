@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,15 +18,17 @@ import { interleaved, row, type Line } from "./measure.ts";
 
 /** Receipts of the larger database; the other one has a tenth. An audit of a million takes minutes. */
 const RECEIPTS = Number(process.env["PROOF402_BENCH_RECEIPTS"] ?? 20_000);
+/** A folder whose SQLite files of an earlier run are measured again, and kept: to make a million takes an hour beside other work. */
+const KEPT = process.env["PROOF402_BENCH_KEPT"];
 const MOST_MS = 300;
 
 /** What an owner asks of a database with many receipts, and how it grows with them. */
 export async function benchScale(rounds: number): Promise<Line[]> {
-  const directory = await mkdtemp(join(tmpdir(), "proof402-bench-scale-"));
+  const directory = KEPT ?? (await mkdtemp(join(tmpdir(), "proof402-bench-scale-")));
   try {
     return await benchPlaces(rounds, { tenth: join(directory, "tenth.db"), whole: join(directory, "whole.db") });
   } finally {
-    await rm(directory, { recursive: true, force: true });
+    if (KEPT === undefined) await rm(directory, { recursive: true, force: true });
   }
 }
 
@@ -50,18 +53,9 @@ export async function benchScaleOnPostgres(rounds: number): Promise<Line[]> {
 
 async function benchPlaces(rounds: number, places: Record<"tenth" | "whole", string>): Promise<Line[]> {
   const began = performance.now();
-  await fillDatabase(places.tenth, RECEIPTS / 10);
-  await fillDatabase(places.whole, RECEIPTS);
+  for (const [place, count] of [[places.tenth, RECEIPTS / 10] as const, [places.whole, RECEIPTS] as const])
+    if (!existsSync(place)) await fillDatabase(place, count);
   const filled = performance.now() - began;
-  return measurePlaces(rounds, places, filled);
-}
-
-/** Measures two databases that {@link fillDatabase} made. */
-async function measurePlaces(
-  rounds: number,
-  places: Record<"tenth" | "whole", string>,
-  filled: number,
-): Promise<Line[]> {
   const dbs = { tenth: await openDatabase(places.tenth), whole: await openDatabase(places.whole) };
   try {
     const lines: Line[] = [];
