@@ -1,4 +1,5 @@
-import { lstat, readdir } from "node:fs/promises";
+import type { Dirent } from "node:fs";
+import { opendir } from "node:fs/promises";
 import { once } from "node:events";
 import { join } from "node:path";
 import { judgeAgain, judgeContext } from "../buyer/judge.ts";
@@ -20,6 +21,9 @@ import { EXIT_OF } from "./verify-report.ts";
 const AT_ONCE = 32;
 /** The files that are worth the start of threads. */
 const THREADED_FROM = 128;
+/** Entries of a folder that are kept to sort them, and read at a time. */
+const MOST_SORTED = 50_000;
+const ENTRIES_READ = 1000;
 /** Most sentences about what is not proven that the end tells. */
 const MOST_LIMITS = 32;
 
@@ -46,8 +50,7 @@ const NEXT: Readonly<Record<Verdict | "unreadable", string>> = {
 
 /**
  * Judges each receipt file of a folder and of the folders in it, in the order of their names, and prints one line for each, then the
- * sums. Files end in `.json`; others are counted and not read. By files alone it runs on all cores. Memory grows with a folder's
- * names, not with what the files hold. The exit code is that of the worst file.
+ * sums. Files end in `.json`; others are counted and not read. By files alone it runs on all cores. Memory does not grow with the files. The exit code is that of the worst file.
  */
 export async function verifyFolder(
   folder: string,
@@ -146,24 +149,38 @@ async function judgeInOrder(
 }
 
 /**
- * The files of a folder by their names, those of the folders in it among them. Follows no link to a folder.
+ * The files of a folder by their names, those of the folders in it among them. Follows no link to a folder. Sorts so many entries
+ * at a time as are kept.
  *
  * @yields A file's path.
  */
 async function* filesIn(folder: string, walk: { others: number }): AsyncGenerator<string> {
-  const names = await readdir(folder).catch((error: unknown) => {
+  let kept: Dirent[] = [];
+  async function* inOrder(): AsyncGenerator<string> {
+    const entries = kept.sort((a, b) => (a.name < b.name ? -1 : 1));
+    kept = [];
+    for (const entry of entries) yield* filesOf(folder, entry, walk);
+  }
+  try {
+    for await (const entry of await opendir(folder, { bufferSize: ENTRIES_READ })) {
+      kept.push(entry);
+      if (kept.length === MOST_SORTED) yield* inOrder();
+    }
+  } catch (error) {
+    if (Proof402Error.isInstance(error)) throw error;
     throw new Proof402Error("receipt_unreadable", `${visible(folder)} could not be read.`, {
       next: "Check the folder's rights.",
       cause: error,
     });
-  });
-  names.sort();
-  for (const name of names) {
-    const path = join(folder, name);
-    if (name.endsWith(".json")) yield path;
-    else if ((await lstat(path)).isDirectory()) yield* filesIn(path, walk);
-    else walk.others += 1;
   }
+  yield* inOrder();
+}
+
+async function* filesOf(folder: string, entry: Dirent, walk: { others: number }): AsyncGenerator<string> {
+  const path = join(folder, entry.name);
+  if (entry.isDirectory()) yield* filesIn(path, walk);
+  else if (entry.name.endsWith(".json")) yield path;
+  else walk.others += 1;
 }
 
 async function* inGroups(files: AsyncIterable<string>): AsyncGenerator<readonly string[]> {
