@@ -1,7 +1,17 @@
 import type { WeierstrassPoint } from "@noble/curves/abstract/weierstrass.js";
 import { secp256k1 } from "@noble/curves/secp256k1.js";
 import type * as Libsecp256k1 from "tiny-secp256k1";
-import { concatBytes, fromHex0x, keccak256, toHex0x, type Address, type Bytes, type Hex } from "./bytes.ts";
+import {
+  concatBytes,
+  equalBytes,
+  fromHex0x,
+  keccak256,
+  toHex0x,
+  uint256,
+  type Address,
+  type Bytes,
+  type Hex,
+} from "./bytes.ts";
 import { loadBeside } from "./native.ts";
 
 type PublicKey = WeierstrassPoint<bigint>;
@@ -32,6 +42,8 @@ export function pointBehind(signature: string, hash: string): Hex | null {
   return key === null ? null : toHex0x(key.subarray(1));
 }
 
+/** The base point with tables of its own, made at their first use: wider than those that signing shares. */
+const GENERATOR = secp256k1.Point.fromAffine(secp256k1.Point.BASE.toAffine()).precompute(8);
 /** Number of recoveries in one process that make libsecp256k1 worth its load, some 40 ms. */
 const ENGINE_FROM = 16;
 let [recoveries, engine]: [number, typeof Libsecp256k1 | null] = [0, null];
@@ -42,8 +54,23 @@ let [recoveries, engine]: [number, typeof Libsecp256k1 | null] = [0, null];
  */
 function libsecp256k1(): typeof Libsecp256k1 | null {
   recoveries += 1;
-  if (recoveries === ENGINE_FROM) engine = loadBeside<typeof Libsecp256k1>("tiny-secp256k1");
+  if (recoveries === ENGINE_FROM) engine = engineIn(loadBeside<typeof Libsecp256k1>("tiny-secp256k1"));
   return engine;
+}
+
+/** A hash and a signature of some key: the base point's coordinate, and one. */
+const KNOWN = {
+  hash: toHex0x(new Uint8Array(32).fill(0x11)),
+  signature: toHex0x(concatBytes(GENERATOR.toBytes().subarray(1), uint256(1), Uint8Array.of(27))),
+};
+
+/**
+ * Takes a package for an engine if it recovers a known key, else null. Beside a bundle another package of its name, or another
+ * version, may lie.
+ */
+export function engineIn(loaded: typeof Libsecp256k1 | null): typeof Libsecp256k1 | null {
+  const [key, known] = [loaded && recoverBy(loaded, KNOWN.signature, KNOWN.hash), keyOf(KNOWN.signature, KNOWN.hash)];
+  return key !== null && known !== null && equalBytes(key, known.toBytes(false)) ? loaded : null;
 }
 
 /** Recovers the key behind a signature as its uncompressed bytes, null if it is invalid. */
@@ -65,8 +92,6 @@ function recoverBy({ recover }: typeof Libsecp256k1, signature: string, hash: st
 
 /** Number of an address's good signatures that make its key's tables worth their cost. */
 const TABLED_FROM = 16;
-/** The base point with tables of its own, made at their first use: wider than those that signing shares. */
-const GENERATOR = secp256k1.Point.fromAffine(secp256k1.Point.BASE.toAffine()).precompute(8);
 /** Bounds the remembered keys. One takes some 300 kB with its tables. */
 const MAX_KEYS = 16;
 

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { concatBytes, fromHex0x, toHex0x, uint256 } from "../../src/evidence/bytes.ts";
 import * as libsecp256k1 from "tiny-secp256k1";
-import { addressOf, createSignerCheck, pointBehind, signerOf } from "../../src/evidence/signer.ts";
+import { addressOf, createSignerCheck, engineIn, pointBehind, signerOf } from "../../src/evidence/signer.ts";
 
 const [OWN, OTHER] = [new Uint8Array(32).fill(7), new Uint8Array(32).fill(8)];
 const addressIn = (key: Uint8Array): string => addressOf(secp256k1.getPublicKey(key, false));
@@ -130,4 +130,12 @@ test("more addresses than are remembered are told apart", () => {
   }
   expect(check(sign(OWN, hashOf(1)), hashOf(1), addressIn(OWN))).toBe(true);
   expect(check(sign(OTHER, hashOf(1)), hashOf(1), addressIn(OWN))).toBe(false);
+});
+
+test("a package that does not recover a known key is no engine", () => {
+  expect(engineIn(libsecp256k1)).toBe(libsecp256k1);
+  expect(engineIn(null)).toBeNull();
+  const another = { ...libsecp256k1, recover: undefined } as unknown as typeof libsecp256k1;
+  const wrong = { ...libsecp256k1, recover: () => secp256k1.getPublicKey(OTHER, false) };
+  for (const one of [another, wrong]) expect(engineIn(one)).toBeNull();
 });
