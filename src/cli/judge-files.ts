@@ -10,7 +10,7 @@ import { createVerificationCache } from "../verify/verification-cache.ts";
 export type FileVerdict = { file: string } & (
   | ({ receipt: string; seller: string; model: string } & Pick<
       Appraisal,
-      "verdict" | "assurance" | "wanted" | "simulated" | "replayed" | "evaluatedAt" | "notProven"
+      "verdict" | "assurance" | "wanted" | "simulated" | "replayed" | "evaluatedAt" | "policyHash" | "notProven"
     > & { layers: Partial<Record<Layer, LayerResult>> })
   | { error: ErrorCode; message: string }
 );
@@ -28,26 +28,37 @@ export const judgeFiles = ({ files, policy, at }: FilesToJudge): Promise<FileVer
     return appraise({ receipt, policy, now: new Date(), evaluateAt, ezkl }, session);
   });
 
-/** Reads one file after the other and judges each receipt. A file without one is told with its code. */
+/**
+ * Reads one file after the other and judges each receipt. A file without one is told with its code, and so is one that cannot be
+ * judged for an unforeseen reason. `isStored`: a judge that asks a store may fail for all files, so its errors are thrown.
+ */
 export async function eachFile(
   files: readonly string[],
   judge: (receipt: Receipt) => Promise<Appraisal>,
+  { isStored = false } = {},
 ): Promise<FileVerdict[]> {
   const verdicts: FileVerdict[] = [];
   for (const file of files) {
+    let isRead = false;
     try {
       const receipt = await readReceiptFile(file);
+      isRead = true;
       verdicts.push(verdictOf(file, receipt, await judge(receipt)));
     } catch (error) {
-      if (!Proof402Error.isInstance(error)) throw error;
-      verdicts.push({ file, error: error.code, message: error.message });
+      if (isRead && isStored) throw error;
+      verdicts.push({ file, ...told(error) });
     }
   }
   return verdicts;
 }
 
+const told = (error: unknown): { error: ErrorCode; message: string } =>
+  Proof402Error.isInstance(error)
+    ? { error: error.code, message: error.message }
+    : { error: "internal_error", message: "Something failed that was not foreseen: the file was not judged." };
+
 function verdictOf(file: string, { id, core }: Receipt, appraisal: Appraisal): FileVerdict {
-  const { verdict, assurance, wanted, simulated, replayed, evaluatedAt, notProven } = appraisal;
+  const { verdict, assurance, wanted, simulated, replayed, evaluatedAt, policyHash, notProven } = appraisal;
   const open = LAYERS.filter((layer) => appraisal.layers[layer].status !== "pass");
   return {
     file,
@@ -60,6 +71,7 @@ function verdictOf(file: string, { id, core }: Receipt, appraisal: Appraisal): F
     simulated,
     replayed,
     evaluatedAt,
+    policyHash,
     notProven,
     layers: Object.fromEntries(open.map((layer) => [layer, appraisal.layers[layer]])),
   };

@@ -28,7 +28,7 @@ export async function listReceipts(options: ListOptions, command: Command): Prom
   const limit = wholeNumber(options.limit, "--limit", { from: 1, to: 1000 });
   const skip = wholeNumber(options.skip, "--skip", { from: 0, to: 999_999_999 });
   const asked = { ...filterOf(options), limit, skip };
-  const { receipts, total, isMore, imported } = await busy("Reading the receipts", () =>
+  const { receipts, total, isMore, isPartial, imported } = await busy("Reading the receipts", () =>
     withStore(rest, async (db) => {
       const found = await searchReceipts(db, asked);
       const ids = found.receipts.map(({ id }) => id);
@@ -48,14 +48,21 @@ export async function listReceipts(options: ListOptions, command: Command): Prom
   const look =
     total === 0 ? inCommands({ do: "buy" }) : "Look at one with: proof402 receipts show ID (its beginning will do)";
   if (json)
-    printResult({ receipts: summaries, total, isMore, more: more === null ? null : { skip: end } }, more ?? look);
+    printResult(
+      { receipts: summaries, total, isMore, isPartial, more: more === null ? null : { skip: end } },
+      more ?? look,
+    );
   else {
     for (const summary of summaries) print(`${receiptRow(summary)}${summary.imported ? "  imported" : ""}`);
+    if (isPartial) note(PARTIAL);
     note(pageText({ skip, end, total, isMore, isFiltered: filterWords(options) !== "" }));
     if (more !== null) note(more);
   }
   return EXIT.ok;
 }
+
+const PARTIAL =
+  "In ids and purposes the newest 10,000 were searched: older receipts may fit. `proof402 receipts export --csv FILE --search TEXT` looks at all.";
 
 function pageText({
   skip,

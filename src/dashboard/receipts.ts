@@ -40,6 +40,7 @@ export async function receiptsPage(view: View, query: URLSearchParams): Promise<
         config.sellers.map(({ id }) => id),
       )}
       <p><a href="${at}/receipts.csv?${kept.toString()}" download>These receipts as CSV</a></p>
+      ${kept.has("search") ? html`<p>Parts of ids, and purposes of actions, are searched in the newest 10,000; the CSV looks at all.</p>` : ""}
       <p id="live" role="status"></p>
       <div data-live="${after === null ? "receipts" : "verdicts"}">
         ${

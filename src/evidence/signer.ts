@@ -46,6 +46,8 @@ export function pointBehind(signature: string, hash: string): Hex | null {
 const GENERATOR = secp256k1.Point.fromAffine(secp256k1.Point.BASE.toAffine()).precompute(8);
 /** Number of recoveries in one process that make libsecp256k1 worth its load, some 40 ms. */
 const ENGINE_FROM = 16;
+/** The version that is tested, as package.json has it. */
+export const ENGINE_VERSION = "2.2.4";
 let [recoveries, engine]: [number, typeof Libsecp256k1 | null] = [0, null];
 
 /**
@@ -54,29 +56,37 @@ let [recoveries, engine]: [number, typeof Libsecp256k1 | null] = [0, null];
  */
 function libsecp256k1(): typeof Libsecp256k1 | null {
   recoveries += 1;
-  if (recoveries === ENGINE_FROM) engine = engineIn(loadBeside<typeof Libsecp256k1>("tiny-secp256k1"));
+  if (recoveries === ENGINE_FROM) engine = engineIn(loadBeside<typeof Libsecp256k1>("tiny-secp256k1", ENGINE_VERSION));
   return engine;
 }
 
-/** A hash and a signature of some key: the base point's coordinate, and one. */
-const KNOWN = {
-  hash: toHex0x(new Uint8Array(32).fill(0x11)),
-  signature: toHex0x(concatBytes(GENERATOR.toBytes().subarray(1), uint256(1), Uint8Array.of(27))),
-};
+/** Signatures that tell an engine from something else: of the base point's coordinate, of both parities, and of no point's. */
+const KNOWN_HASH = toHex0x(new Uint8Array(32).fill(0x11));
+const KNOWN = [
+  [GENERATOR.toBytes().subarray(1), 27],
+  [GENERATOR.toBytes().subarray(1), 28],
+  [uint256(5), 27],
+] as const;
 
 /**
- * Takes a package for an engine if it recovers a known key, else null. Beside a bundle another package of its name, or another
- * version, may lie.
+ * Takes a package for an engine if it gives the keys that the pure functions give, else null. Beside the library another package
+ * of its name, or another version, may lie.
  */
 export function engineIn(loaded: typeof Libsecp256k1 | null): typeof Libsecp256k1 | null {
-  const [key, known] = [loaded && recoverBy(loaded, KNOWN.signature, KNOWN.hash), keyOf(KNOWN.signature, KNOWN.hash)];
-  return key !== null && known !== null && equalBytes(key, known.toBytes(false)) ? loaded : null;
+  if (loaded === null) return null;
+  const agrees = KNOWN.every(([r, v]) => {
+    const signature = toHex0x(concatBytes(r, uint256(1), Uint8Array.of(v)));
+    const [key, known] = [recoverBy(loaded, signature, KNOWN_HASH), keyOf(signature, KNOWN_HASH)?.toBytes(false)];
+    return key === null || known === undefined ? key === null && known === undefined : equalBytes(key, known);
+  });
+  return agrees ? loaded : null;
 }
 
-/** Recovers the key behind a signature as its uncompressed bytes, null if it is invalid. */
+/** Recovers the key behind a signature as its uncompressed bytes, null if it is invalid. The pure functions alone say that. */
 function keyBehind(signature: string, hash: string): Uint8Array | null {
   const fast = libsecp256k1();
-  return fast === null ? (keyOf(signature, hash)?.toBytes(false) ?? null) : recoverBy(fast, signature, hash);
+  const key = fast === null ? null : recoverBy(fast, signature, hash);
+  return key ?? keyOf(signature, hash)?.toBytes(false) ?? null;
 }
 
 function recoverBy({ recover }: typeof Libsecp256k1, signature: string, hash: string): Uint8Array | null {
@@ -105,10 +115,9 @@ export function createSignerCheck(
   const keys = new Map<string, { key: PublicKey; seen: number }>();
   return (signature, hash, address) => {
     const fast = engineOf();
-    if (fast !== null) {
-      const behind = recoverBy(fast, signature, hash);
-      return behind !== null && addressOf(behind) === address;
-    }
+    const behind = fast === null ? null : recoverBy(fast, signature, hash);
+    // What the engine does not find, broken or not, the pure functions decide.
+    if (behind !== null && addressOf(behind) === address) return true;
     const known = keys.get(address);
     if (known !== undefined && known.seen >= TABLED_FROM) return isMadeBy(known.key, signature, hash);
     const recovered = keyOf(signature, hash);

@@ -1,5 +1,6 @@
-import { sql, type RawBuilder } from "kysely";
+import { sql, type RawBuilder, type SelectQueryBuilder } from "kysely";
 import type { Db } from "../storage/database.ts";
+import type { Tables } from "../storage/tables.ts";
 
 /** The most names of a kind that are looked at, and the newest ids and claims. Nothing that is looked at grows with the receipts. */
 const MOST = 10_000;
@@ -9,53 +10,72 @@ const PART_OF_ID = /^[a-z2-7]{6,52}$/;
 const LAST = "~";
 
 /**
- * What a text stands for among stored receipts: conditions that an index answers each, and receipts by their ids. `walked` is
- * the same as one condition, for a reader who passes each receipt anyway.
+ * A text's meaning among stored receipts: conditions with an index each, and receipts by their ids. `isPartial`: a
+ * bound left something out, so that more receipts may fit.
  */
-export type Words = { arms: RawBuilder<boolean>[]; ids: string[]; walked: RawBuilder<boolean> };
+export type Words = { arms: RawBuilder<boolean>[]; ids: string[]; isPartial: boolean };
+/** Receipts that other filters let through. */
+type Filtered = SelectQueryBuilder<Tables, "receipts", object>;
 
 /** Letters A to Z in lower case, as SQLite's `lower` does it: beyond ASCII a letter is found as it is written. */
 const lowered = (text: string): string => text.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase());
 
 /**
- * Reads a text: in the name of a seller or a model, or across both; at the beginning of an id, or in one of the newest
- * 10,000; in the purpose of an action, of its newest 10,000.
+ * Makes one condition of a text for readers of every receipt. Leaves nothing out, neither ids nor purposes.
  */
-export async function wordsOf(db: Db, text: string): Promise<Words> {
+export function eachWith(text: string): RawBuilder<boolean> {
+  const sought = lowered(text);
+  return sql<boolean>`(instr(lower(seller_id || ' ' || model || ' ' || id), ${sought}) > 0 or id in
+    (select receipt_id from receipt_claims where instr(lower(purpose), ${sought}) > 0))`;
+}
+
+/**
+ * Reads a text: in the name of a seller or a model, or across both; at the beginning of an id, or in one of the newest
+ * 10,000 that `filtered` lets through; in the purpose of an action, of its newest 10,000.
+ */
+export async function wordsOf(db: Db, text: string, filtered: Filtered): Promise<Words> {
   const sought = lowered(text);
   const has = (name: string): boolean => lowered(name).includes(sought);
   const [sellers, models] = [await names(db, "receipts", "seller_id"), await names(db, "receipts", "model")];
-  const both = sought.includes(" ")
-    ? sellers
-        .flatMap((seller) => models.map((model) => ({ seller, model })))
-        .filter(({ seller, model }) => !has(seller) && !has(model) && has(`${seller} ${model}`))
-    : [];
-  const from = beginning(sought);
-  const range = from === null ? [] : [sql<boolean>`(id >= ${from} and id < ${`${from}${LAST}`})`];
-  const ids = [...new Set([...(await idsWith(db, sought)), ...(await idsOfPurposes(db, has))])].slice(0, MOST);
-  return {
-    arms: [
-      ...sellers.filter(has).map((seller) => sql<boolean>`seller_id = ${seller}`),
-      ...models.filter(has).map((model) => sql<boolean>`model = ${model}`),
-      ...both.map(({ seller, model }) => sql<boolean>`(seller_id = ${seller} and model = ${model})`),
-      ...range,
-    ],
-    ids,
-    walked: sql<boolean>`(${sql.join(
-      [
-        sql`instr(lower(seller_id || ' ' || model), ${sought}) > 0`,
-        ...range,
-        ...(ids.length === 0 ? [] : [sql`id in (${sql.join(ids)})`]),
-      ],
-      sql` or `,
-    )})`,
-  };
+  const range = beginning(sought);
+  const arms = [
+    ...sellers.filter(has).map((seller) => sql<boolean>`seller_id = ${seller}`),
+    ...models.filter(has).map((model) => sql<boolean>`model = ${model}`),
+    ...acrossBoth(sought, sellers, models),
+    ...(range === null ? [] : [sql<boolean>`(id >= ${range} and id < ${`${range}${LAST}`})`]),
+  ];
+  const parts = await idsWith(sought, filtered);
+  const purposes = await idsOfPurposes(db, has);
+  const ids = [...new Set([...parts.ids, ...purposes.ids])];
+  const isPartial = [parts, purposes].some((one) => one.isPartial) || sellers.length === MOST || models.length === MOST;
+  return { arms: arms.slice(0, MOST), ids, isPartial: isPartial || arms.length > MOST };
+}
+
+/** Finds a text that spans the end of a seller's name and the beginning of a model's. */
+function acrossBoth(sought: string, sellers: readonly string[], models: readonly string[]): RawBuilder<boolean>[] {
+  const found: RawBuilder<boolean>[] = [];
+  for (let at = sought.indexOf(" "); at !== -1; at = sought.indexOf(" ", at + 1)) {
+    const [left, right] = [sought.slice(0, at), sought.slice(at + 1)];
+    const before = sellers.filter((seller) => lowered(seller).endsWith(left));
+    const behind = models.filter((model) => lowered(model).startsWith(right));
+    if (before.length === 0 || behind.length === 0) continue;
+    if (left === "") found.push(...behind.map((model) => sql<boolean>`model = ${model}`));
+    else if (right === "") found.push(...before.map((seller) => sql<boolean>`seller_id = ${seller}`));
+    else
+      for (const seller of before)
+        for (const model of behind) {
+          found.push(sql<boolean>`(seller_id = ${seller} and model = ${model})`);
+          if (found.length > MOST) return found;
+        }
+  }
+  return found;
 }
 
 /** The beginning of ids that a text is, or null. Each id begins with `p402_`, and each letter of that stands for all. */
 function beginning(sought: string): string | null {
   if ("p402_".startsWith(sought)) return "p402_";
-  if (sought.startsWith("p402_")) return sought;
+  const [, rest] = /^(?:(?:p?4)?0?2?)?_([a-z2-7]{0,52})$/.exec(sought) ?? [];
+  if (rest !== undefined) return `p402_${rest}`;
   return PART_OF_ID.test(sought) ? `p402_${sought}` : null;
 }
 
@@ -69,31 +89,31 @@ async function names(db: Db, table: "receipts" | "receipt_claims", column: strin
   return rows.map((row) => row.name);
 }
 
-/** The newest receipts whose ids have a text in their middle. */
-async function idsWith(db: Db, sought: string): Promise<string[]> {
-  if (!PART_OF_ID.test(sought)) return [];
-  const newest = db.selectFrom("receipts").select("id").orderBy("created_at", "desc").orderBy("id").limit(MOST);
-  const rows = await db
-    .selectFrom(newest.as("newest"))
-    .select("id")
-    .where(sql<boolean>`instr(id, ${sought}) > 0`)
-    .execute();
-  return rows.map(({ id }) => id);
+type Ids = { ids: string[]; isPartial: boolean };
+
+/** The newest of the filtered receipts whose ids have a text in their middle. */
+async function idsWith(sought: string, filtered: Filtered): Promise<Ids> {
+  if (!PART_OF_ID.test(sought)) return { ids: [], isPartial: false };
+  const ordered = filtered.select("id").orderBy("created_at", "desc").orderBy("id");
+  const newest = await ordered.limit(MOST).execute();
+  const isPartial = (await ordered.offset(MOST).limit(1).execute()).length > 0;
+  return { ids: newest.flatMap(({ id }) => (id.includes(sought) ? [id] : [])), isPartial };
 }
 
 /** The receipts of actions whose purpose has a text: of each purpose the newest ones. */
-async function idsOfPurposes(db: Db, has: (purpose: string) => boolean): Promise<string[]> {
+async function idsOfPurposes(db: Db, has: (purpose: string) => boolean): Promise<Ids> {
   const ids: string[] = [];
-  for (const purpose of (await names(db, "receipt_claims", "purpose")).filter(has)) {
+  const purposes = await names(db, "receipt_claims", "purpose");
+  for (const purpose of purposes.filter(has)) {
     const rows = await db
       .selectFrom("receipt_claims")
       .select("receipt_id")
       .where("purpose", "=", purpose)
       .orderBy("at", "desc")
-      .limit(MOST - ids.length)
+      .limit(MOST + 1 - ids.length)
       .execute();
     ids.push(...rows.map((row) => row.receipt_id));
-    if (ids.length >= MOST) break;
+    if (ids.length > MOST) return { ids: ids.slice(0, MOST), isPartial: true };
   }
-  return ids;
+  return { ids, isPartial: purposes.length === MOST };
 }

@@ -4,7 +4,7 @@ import { sql, type RawBuilder } from "kysely";
 import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
 import type { Assurance, Receipt, Verdict } from "./schema.ts";
-import { wordsOf, type Words } from "./search-words.ts";
+import { eachWith, wordsOf, type Words } from "./search-words.ts";
 import { readReceiptRow } from "./store.ts";
 
 /** Which stored receipts are meant. What is absent bounds nothing. */
@@ -36,18 +36,24 @@ const LOOKED_UP = 500;
 
 /**
  * The matching receipts, the newest first, and how many match: at most {@link MAX_COUNTED}, `isMore` says that there are more.
+ * `isPartial`: a search looked at the newest ids or actions only, and older ones may fit.
  * Throws `receipt_store_damaged`.
  */
 export async function searchReceipts(
   db: Db,
   { limit, skip = 0, ...filter }: ReceiptFilter & { limit: number; skip?: number },
-): Promise<{ receipts: Receipt[]; total: number; isMore: boolean }> {
+): Promise<{ receipts: Receipt[]; total: number; isMore: boolean; isPartial: boolean }> {
   const found = await foundBy(db, filter);
   const places = await placesIn(db, found, { limit: Math.min(Math.max(0, Math.floor(limit)), MAX_LISTED), skip });
   const counted = await countOf(db, found);
   const receipts: Receipt[] = [];
   for (const { id } of places) receipts.push(await readReceiptRow(db, id));
-  return { receipts, total: Math.min(counted, MAX_COUNTED), isMore: counted > MAX_COUNTED };
+  return {
+    receipts,
+    total: Math.min(counted, MAX_COUNTED),
+    isMore: counted > MAX_COUNTED,
+    isPartial: found.words?.isPartial === true,
+  };
 }
 
 /** A receipt's place in the list of the newest first. */
@@ -64,7 +70,10 @@ type Found = { filter: Bounds; words: Words | null };
 type Bounds = Omit<ReceiptFilter, "search">;
 
 async function foundBy(db: Db, { search, ...filter }: ReceiptFilter): Promise<Found> {
-  return { filter, words: search === undefined || search === "" ? null : await wordsOf(db, search) };
+  return {
+    filter,
+    words: search === undefined || search === "" ? null : await wordsOf(db, search, bounded(db, filter)),
+  };
 }
 
 /**
@@ -93,7 +102,11 @@ async function placesIn(
   if (words === null || (words.arms.length === 1 && words.ids.length === 0))
     return page(arm, { from: skip, most: limit });
   // So far behind each receipt is passed, and nothing is kept.
-  if (skip > MAX_COUNTED) return page(words.walked, { from: skip, most: limit });
+  if (skip > MAX_COUNTED)
+    return page(
+      sql<boolean>`(${sql.join([...words.arms, ...(words.ids.length === 0 ? [] : [sql`id in (${sql.join(words.ids)})`])], sql` or `)})`,
+      { from: skip, most: limit },
+    );
   const places = new Map<string, Place>();
   for (const one of words.arms)
     for (const place of await page(one, { from: 0, most: skip + limit })) places.set(place.id, place);
@@ -138,18 +151,18 @@ async function countOf(db: Db, { filter, words }: Found): Promise<number> {
 }
 
 /**
- * Every matching receipt, the oldest first, few of them in memory. Throws `receipt_store_damaged`.
+ * Every matching receipt, the oldest first, few of them in memory. A search looks at all of each receipt, older ids and purposes, too. Throws `receipt_store_damaged`.
  *
  * @yields One receipt.
  */
 export async function* eachReceipt(db: Db, asked: ReceiptFilter = {}): AsyncGenerator<Receipt> {
-  const { filter, words } = await foundBy(db, asked);
+  const { search = "", ...filter } = asked;
   let after = { created_at: Number.MIN_SAFE_INTEGER, id: "" };
   for (;;) {
     const { created_at: at, id: last } = after;
     const rows = await bounded(db, filter)
       .select(["id", "created_at"])
-      .$if(words !== null, (all) => all.where(words?.walked ?? sql<boolean>`false`))
+      .$if(search !== "", (all) => all.where(eachWith(search)))
       .where(sql<boolean>`(created_at, id) > (${at}, ${last})`)
       .orderBy("created_at")
       .orderBy("id")

@@ -25,7 +25,7 @@ export function openThreads<Order, Answer>(
   here: (order: Order) => Answer | Promise<Answer>,
 ): Threads<Order, Answer> {
   const threads: Thread[] = [];
-  let last = 0;
+  let [last, isClosed] = [0, false];
   const drop = (thread: Thread): void => {
     if (threads.includes(thread)) threads.splice(threads.indexOf(thread), 1);
     for (const answer of thread.open.values()) answer(null);
@@ -52,9 +52,13 @@ export function openThreads<Order, Answer>(
       // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, which has no origin
       idlest.worker.postMessage({ id, order });
       const answer = await answered;
-      return answer === null ? here(order) : (answer.said as Answer);
+      if (answer !== null) return answer.said as Answer;
+      // Its caller closed the threads and is gone.
+      if (isClosed) throw new Error("the threads were closed");
+      return here(order);
     },
     async close() {
+      isClosed = true;
       await Promise.all(threads.map(({ worker }) => worker.terminate()));
     },
   };

@@ -3,7 +3,16 @@ import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { concatBytes, fromHex0x, toHex0x, uint256 } from "../../src/evidence/bytes.ts";
 import * as libsecp256k1 from "tiny-secp256k1";
-import { addressOf, createSignerCheck, engineIn, pointBehind, signerOf } from "../../src/evidence/signer.ts";
+import manifest from "../../package.json" with { type: "json" };
+import { loadBeside } from "../../src/evidence/native.ts";
+import {
+  addressOf,
+  createSignerCheck,
+  engineIn,
+  ENGINE_VERSION,
+  pointBehind,
+  signerOf,
+} from "../../src/evidence/signer.ts";
 
 const [OWN, OTHER] = [new Uint8Array(32).fill(7), new Uint8Array(32).fill(8)];
 const addressIn = (key: Uint8Array): string => addressOf(secp256k1.getPublicKey(key, false));
@@ -137,5 +146,24 @@ test("a package that does not recover a known key is no engine", () => {
   expect(engineIn(null)).toBeNull();
   const another = { ...libsecp256k1, recover: undefined } as unknown as typeof libsecp256k1;
   const wrong = { ...libsecp256k1, recover: () => secp256k1.getPublicKey(OTHER, false) };
-  for (const one of [another, wrong]) expect(engineIn(one)).toBeNull();
+  const credulous = { ...libsecp256k1, recover: () => secp256k1.getPublicKey(OWN, false) };
+  for (const one of [another, wrong, credulous]) expect(engineIn(one)).toBeNull();
+  expect(manifest.dependencies["tiny-secp256k1"]).toBe(ENGINE_VERSION);
+  expect(engineIn(loadBeside("tiny-secp256k1", ENGINE_VERSION))).not.toBeNull();
+  expect(loadBeside("tiny-secp256k1", "1.0.0")).toBeNull();
+});
+
+test("an engine that breaks condemns no signature", () => {
+  const broken = { ...libsecp256k1, recover: () => null };
+  const trap = {
+    ...libsecp256k1,
+    recover: (): never => {
+      throw new WebAssembly.RuntimeError("unreachable");
+    },
+  };
+  for (const one of [broken, trap]) {
+    const check = createSignerCheck(() => one);
+    expect(check(sign(OWN, hashOf(1)), hashOf(1), addressIn(OWN))).toBe(true);
+    expect(check(sign(OTHER, hashOf(1)), hashOf(1), addressIn(OWN))).toBe(false);
+  }
 });

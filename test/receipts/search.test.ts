@@ -151,6 +151,13 @@ describe("stored receipts", () => {
     for (const filter of [{ seller }, { search: seller }])
       expect(await searchReceipts(db, { ...filter, limit: 3 })).toMatchObject({ total: MANY, isMore: false });
     expect((await searchReceipts(db, { limit: 3, skip: MANY - 1 - 2 })).receipts).toHaveLength(3);
+    // What a bound may leave out is said, and a filter that lets fewer through leaves nothing out.
+    const part = first!.slice(9, 20);
+    expect(await searchReceipts(db, { search: part, limit: 3 })).toMatchObject({ isPartial: true });
+    expect(await searchReceipts(db, { search: part, seller, limit: 3 })).toMatchObject({ total: 1, isPartial: false });
+    await sql`insert into receipts (id, json, seller_id, model, verdict, created_at, payment_nonce)
+      values ('p402_oldestofall', '{}', 'rare', 'rare', '', -99999, 'oldest')`.execute(db);
+    expect(await receiptsAfter(db, { search: "destofal", seller: "rare" }, { after: null, limit: 3 })).toHaveLength(1);
   });
 
   it("are listed from indexes, however many there are", async () => {
