@@ -58,13 +58,14 @@ it("orders of threads that cannot start run here", async () => {
 it("orders run on threads, each answered with its own answer, and those of a thread that is gone run here", async () => {
   const here: unknown[] = [];
   const file = builtFile(new URL("../../src/receipts/x.ts", import.meta.url).href, "audit-thread");
-  const threads = openThreads<unknown[], unknown[]>(file, (order) => {
-    here.push(order);
-    return order;
+  const order = { pairs: [], contents: new Map<string, string>() };
+  const threads = openThreads<typeof order | string, unknown>(file, (late) => {
+    here.push(late);
+    return late;
   });
   expect(threads.width).toBe(Math.min(16, availableParallelism()) * 2);
-  expect(await Promise.all([threads.run([]), threads.run([]), threads.run([])])).toEqual([[], [], []]);
+  expect(await Promise.all([threads.run(order), threads.run(order), threads.run(order)])).toEqual([[], [], []]);
   expect(here).toEqual([]);
   await threads.close();
-  expect(await threads.run(["late"])).toEqual(["late"]);
+  expect(await threads.run("late")).toBe("late");
 });
