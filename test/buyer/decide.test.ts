@@ -9,13 +9,13 @@ import { decisionId, type Decision } from "../../src/receipts/decision-schema.ts
 import { addDecision, searchDecisions } from "../../src/receipts/decisions.ts";
 import { auditLog } from "../../src/receipts/log.ts";
 import { createReceipt } from "../../src/receipts/receipt.ts";
-import { addReceipt } from "../../src/receipts/store.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { immediate, migrate } from "../../src/storage/migrations.ts";
 import { patientSqlite } from "../../src/storage/sqlite.ts";
 import type { Tables } from "../../src/storage/tables.ts";
 import { policyHash } from "../../src/verify/policy.ts";
 import { openDecisionWorld, type DecisionWorld } from "../support/decision-buyer.ts";
+import { addEarlierReceipts } from "../support/earlier-receipts.ts";
 import { appraisal, receiptCore } from "../support/receipt-core.ts";
 import { copyOf } from "../support/both-databases.ts";
 
@@ -153,7 +153,7 @@ test("a file of an earlier program takes decisions once it was opened, and is wh
   const old = new Kysely<Tables>({ dialect: patientSqlite(new LibsqlDatabase(":memory:")) });
   await migrate(old, BEFORE_DECISIONS);
   const receipt = createReceipt(receiptCore("one"));
-  await immediate(old, (tx) => addReceipt(tx, receipt, appraisal(), new Date()));
+  await addEarlierReceipts(old, [receipt], appraisal());
   await migrate(old);
   expect(await auditLog(old)).toMatchObject({ ok: true, receipts: 1, decisions: 0 });
   const { id: _id, ...content } = await world.buyer.decide(input());

@@ -7,11 +7,11 @@ import type { BuyerContext } from "../../src/buyer/context.ts";
 import type { AuditResult } from "../../src/receipts/audit-codes.ts";
 import { auditLog } from "../../src/receipts/log.ts";
 import { createReceipt } from "../../src/receipts/receipt.ts";
-import { addReceipt } from "../../src/receipts/store.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { immediate, migrate } from "../../src/storage/migrations.ts";
 import { patientSqlite } from "../../src/storage/sqlite.ts";
 import type { Tables } from "../../src/storage/tables.ts";
+import { addEarlierReceipts } from "../support/earlier-receipts.ts";
 import { appraisal, receiptCore } from "../support/receipt-core.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { eventually } from "../support/eventually.ts";
@@ -174,9 +174,7 @@ describe("T74: rows from before the log recorded such", () => {
     const old = new Kysely<Tables>({ dialect: patientSqlite(new LibsqlDatabase(":memory:")) });
     await migrate(old, BEFORE_ROWS);
     const [acted, given] = [createReceipt(receiptCore("one")), createReceipt(receiptCore("two"))];
-    await immediate(old, async (tx) => {
-      for (const one of [acted, given]) await addReceipt(tx, one, appraisal(), new Date());
-    });
+    await addEarlierReceipts(old, [acted, given], appraisal());
     const statements = [
       `insert into receipt_claims (receipt_id, purpose, at, purchase, state, arguments, arguments_sha256, outcome, ended_at)
         values ('${acted.id}', 'guard', 5, 'n1', 'done', '{}', 'ab', 'sold', 9)`,
