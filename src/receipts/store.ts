@@ -20,7 +20,8 @@ const MAX_LISTED = 1000;
  */
 export async function readReceipt(db: Db, id: string): Promise<Receipt | null> {
   const row = await db.selectFrom("receipts").select(STORED).where("id", "=", id).executeTakeFirst();
-  return row === undefined ? null : receiptOfRow(db, row);
+  // A list of one text names a row to SQLite, and no receipt here.
+  return row === undefined || row.id !== id ? null : receiptOfRow(db, row);
 }
 
 /** A row that a list named. Throws as {@link readReceipt}. */

@@ -152,10 +152,10 @@ describe("verify", () => {
     ).toBe(0);
   });
 
-  test("T72: a device, a pipe that nobody writes to and a folder are refused at once, not read for ever", async () => {
+  test("T72: a device and a pipe that nobody writes to are refused at once, not read for ever", async () => {
     const pipe = join(market.directory, "pipe.json");
     execFileSync("mkfifo", [pipe]);
-    for (const path of ["/dev/zero", pipe, market.directory]) {
+    for (const path of ["/dev/zero", pipe]) {
       const { code, stderr } = await cli("verify", path);
       expect([path, code]).toEqual([path, 64]);
       expect(stderr).toContain("receipt_unreadable");
@@ -255,7 +255,13 @@ describe("buy", () => {
     const { code, stdout } = await runCli(["--config", path, "receipts", "list", "--json"]);
     expect([code, JSON.parse(stdout)]).toEqual([
       0,
-      { receipts: [], total: 0, more: null, next: `Buy with: proof402 buy MODEL --input '{"NAME":VALUES}'` },
+      {
+        receipts: [],
+        total: 0,
+        isMore: false,
+        more: null,
+        next: `Buy with: proof402 buy MODEL --input '{"NAME":VALUES}'`,
+      },
     ]);
     const answered = await runCli([
       "--config",
