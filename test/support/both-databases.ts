@@ -3,13 +3,14 @@ import { copyDatabase } from "../../src/buyer/copy-database.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { isOnPostgres } from "../../src/storage/dialect.ts";
 import { databasePlace } from "./database-place.ts";
+import { eventually } from "./eventually.ts";
 
-/** A copy of a database as a backup has it, and its place. */
+/** A copy of a database as a backup has it, and its place. A process keeps a channel for a moment after its call. */
 export async function copyOf(from: string, to: string): Promise<string> {
   const place = await databasePlace(to);
   const source = await openDatabase(from);
   try {
-    await copyDatabase(source, place, new Date());
+    await eventually(() => copyDatabase(source, place, new Date()));
   } finally {
     await source.destroy();
   }

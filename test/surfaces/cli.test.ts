@@ -259,6 +259,7 @@ describe("buy", () => {
         receipts: [],
         total: 0,
         isMore: false,
+        isPartial: false,
         more: null,
         next: `Buy with: proof402 buy MODEL --input '{"NAME":VALUES}'`,
       },
