@@ -1,9 +1,10 @@
 import { Proof402Error } from "../errors.ts";
-import { sha256, toHex } from "../evidence/bytes.ts";
+import { sha256, toHex, utf8 } from "../evidence/bytes.ts";
 import { immediate } from "../storage/migrations.ts";
 import { openBell } from "../storage/notices.ts";
 import type { BuyerContext } from "./context.ts";
 import { isDead, newOwner } from "./lease-owner.ts";
+import { putLease } from "./put-lease.ts";
 
 /** How long a call is another's after its last sign of life, ms. A process seen dead on this machine loses it at once. */
 const LEASE_MS = 15_000;
@@ -50,12 +51,7 @@ const take = (ctx: BuyerContext, key: string, owner: string): Promise<boolean> =
         .where("idempotency_key", "=", key)
         .executeTakeFirst();
       if (held !== undefined && held.until > now && !isDead(held.owner)) return false;
-      const lease = { owner, until: now + LEASE_MS };
-      await tx
-        .insertInto("call_leases")
-        .values({ idempotency_key: key, ...lease })
-        .onConflict((conflict) => conflict.column("idempotency_key").doUpdateSet(lease))
-        .execute();
+      await putLease(tx, key, { owner, until: now + LEASE_MS });
       return true;
     },
     "process",
@@ -83,7 +79,7 @@ const giveUp = (ctx: BuyerContext, key: string, owner: string): Promise<unknown>
 
 /** Waits until another's lease ends, and takes it. */
 async function waitFor(ctx: BuyerContext, key: string, owner: string, signal: AbortSignal | undefined): Promise<void> {
-  const name = `call_leases ${toHex(sha256(new TextEncoder().encode(key)))}`;
+  const name = `call_leases ${toHex(sha256(utf8(key)))}`;
   const bell = openBell(ctx.db, (notice) => notice === name);
   try {
     // Once more at first: it may have ended before the bell hung.

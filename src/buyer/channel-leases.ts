@@ -2,6 +2,7 @@ import { Proof402Error } from "../errors.ts";
 import type { Db } from "../storage/database.ts";
 import { immediate } from "../storage/migrations.ts";
 import { isDead, newOwner } from "./lease-owner.ts";
+import { putLease } from "./put-lease.ts";
 
 /** How long a channel is another process's after its last sign of life, ms. One that is seen dead on this machine loses it at once. */
 const LEASE_MS = 15_000;
@@ -78,7 +79,7 @@ export function createChannelLeases({ db, clock }: { db: Db; clock: () => Date }
         };
         const id = ids.find((one) => !isOurs(one) && isFree(one));
         const lease = { owner, until: now + LEASE_MS };
-        if (id !== undefined) await put(tx, keyOf(id), lease);
+        if (id !== undefined) await putLease(tx, keyOf(id), lease);
         else await wish(tx, ids[Math.floor(Math.random() * ids.length)] ?? "", count, now);
         return id === undefined ? null : { id, until: lease.until };
       },
@@ -89,13 +90,6 @@ export function createChannelLeases({ db, clock }: { db: Db; clock: () => Date }
     return found.id;
   };
 
-  const put = (tx: Db, key: string, lease: { owner: string; until: number }): Promise<unknown> =>
-    tx
-      .insertInto("call_leases")
-      .values({ idempotency_key: key, ...lease })
-      .onConflict((conflict) => conflict.column("idempotency_key").doUpdateSet(lease))
-      .execute();
-
   /** Says that this process waits for a channel, and how many it has. */
   const wish = async (tx: Db, id: string, count: number, now: number): Promise<void> => {
     wishes = true;
@@ -104,7 +98,7 @@ export function createChannelLeases({ db, clock }: { db: Db; clock: () => Date }
       .where("idempotency_key", "like", `${WISH}%`)
       .where((is) => is.or([is("until", "<=", now), is("owner", "=", self)]))
       .execute();
-    await put(tx, `${WISH}${id} ${count} ${self}`, { owner: self, until: now + WISH_MS });
+    await putLease(tx, `${WISH}${id} ${count} ${self}`, { owner: self, until: now + WISH_MS });
   };
 
   /** Takes a channel of the first group that has a free one, this process's own idle ones first. */

@@ -1,6 +1,6 @@
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 import { fromHex, toHex, utf8 } from "../evidence/bytes.ts";
-import { contentOf, type Content } from "../storage/contents.ts";
+import { contentOf, MAX_BYTES, type Content } from "../storage/contents.ts";
 import { PACK_WORDS } from "./pack-words.ts";
 import type { Evidence, KnownEvidence, Receipt } from "./schema.ts";
 
@@ -18,9 +18,6 @@ const FORM = 1;
 const HEAD_BYTES = 3;
 const HASH_BYTES = 32;
 const WORDS = utf8(PACK_WORDS);
-
-/** Longest rest, bytes: no receipt is longer. */
-const MAX_BYTES = 16_000_000;
 
 /** Most contents of a receipt: more than its pieces of evidence have fields of any length. */
 const MAX_CONTENTS = 1024;

@@ -17,7 +17,7 @@ const hashOf = (text: string): string => toHex(sha256(utf8(text)));
 /** Most hashes in one question. */
 const ASKED_AT_ONCE = 200;
 /** Longest text, bytes: no receipt is longer. */
-const MAX_BYTES = 16_000_000;
+export const MAX_BYTES = 16_000_000;
 
 /**
  * Keeps contents in the caller's immediate transaction, each one once. The caller writes its row after them. A stored content with

@@ -5,6 +5,7 @@ import { isOnPostgres } from "../../storage/dialect.ts";
 import { hurryMessages, messageKey } from "../../storage/messages.ts";
 import type { JobsTable } from "../../storage/tables.ts";
 import { isDead, newOwner } from "../lease-owner.ts";
+import { putLease } from "../put-lease.ts";
 
 /** How long a worker counts as there after its last sign of life, ms. */
 const THERE_MS = 15_000;
@@ -27,12 +28,7 @@ export async function announceWorker(db: Db): Promise<{ alive(): Promise<void>; 
   let saidAt = -Infinity;
   const alive = async (): Promise<void> => {
     if (performance.now() - saidAt < THERE_MS / 3) return;
-    const lease = { owner, until: Date.now() + THERE_MS };
-    await db
-      .insertInto("call_leases")
-      .values({ idempotency_key: name, ...lease })
-      .onConflict((conflict) => conflict.column("idempotency_key").doUpdateSet(lease))
-      .execute();
+    await putLease(db, name, { owner, until: Date.now() + THERE_MS });
     saidAt = performance.now();
   };
   await db
