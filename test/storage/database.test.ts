@@ -2,10 +2,13 @@ import { execFileSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { chmodSync, copyFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { sql } from "kysely";
+import { Kysely, sql } from "kysely";
+import Libsql from "libsql";
 import { describe, expect, it } from "vitest";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
-import { immediate } from "../../src/storage/migrations.ts";
+import { immediate, migrate, SCHEMA_VERSION, schemaVersion } from "../../src/storage/migrations.ts";
+import { patientSqlite } from "../../src/storage/sqlite.ts";
+import type { Tables } from "../../src/storage/tables.ts";
 import { temporaryDirectory } from "../payment/fixtures.ts";
 
 const put = (db: Db, key: string = randomUUID()): Promise<unknown> =>
@@ -60,6 +63,32 @@ describe("the file", () => {
     await Promise.all(handles.map((db) => put(db)));
     for (const db of handles) expect(await keys(db)).toHaveLength(8);
     await Promise.all(handles.map((db) => db.destroy()));
+  });
+
+  it("has one schema and no row, whether it was brought there step by step or, as a later one of a process, at once", async () => {
+    const made = [];
+    for (const stops of [[1, SCHEMA_VERSION - 1], [], []]) {
+      const path = join(temporaryDirectory(), "new.db");
+      if (stops.length > 0) {
+        const database = new Libsql(path);
+        const old = new Kysely<Tables>({ dialect: patientSqlite(database) });
+        for (const version of stops) await migrate(old, version);
+        await old.destroy();
+      }
+      const db = await openDatabase(path);
+      const { rows } = await sql<{ name: string; sql: string | null }>`select * from sqlite_master`.execute(db);
+      const tables = rows.flatMap(({ name, sql: made }) => (made?.startsWith("CREATE TABLE") === true ? [name] : []));
+      const counts = await Promise.all(
+        tables.map(async (name) => (await sql`select * from ${sql.table(name)}`.execute(db)).rows.length),
+      );
+      const version = await schemaVersion(db);
+      await db.destroy();
+      made.push({ version, counts, rows: rows.map((row) => ({ ...row, rootpage: 0 })) });
+    }
+    expect(made[0]).toMatchObject({ version: SCHEMA_VERSION, counts: made[0]!.counts.map(() => 0) });
+    expect(made[0]!.counts.length).toBeGreaterThan(15);
+    expect(made[1]).toEqual(made[0]);
+    expect(made[2]).toEqual(made[0]);
   });
 
   it("opened twice in one process loses nothing when another process comes and goes", async () => {
