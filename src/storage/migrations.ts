@@ -5,9 +5,7 @@ import { isOnPostgres } from "./dialect.ts";
 import { bringOwn, hasOwn, inPostgres, makeSchema } from "./postgres-schema.ts";
 import { logEarlierRows, logEarlierShares } from "./log-earlier-rows.ts";
 import type { Tables } from "./tables.ts";
-
-/** A statement, or what no statement can do. */
-type Step = string | ((tx: Kysely<Tables>) => Promise<void>);
+import { makeWhole, type Step } from "./whole-schema.ts";
 
 /** The assurance that a receipt's newest appraisal reached, as its index has it. A row that is no JSON any more reached none. */
 export const REACHED = `iif(json_valid(json), json_extract(json, '$.appraisals[#-1].assurance'), null)`;
@@ -218,7 +216,7 @@ export async function migrate(db: Kysely<Tables>, to: number = migrations.length
       );
     }
     if (isOnPostgres(tx) && version === 0) await makeSchema(tx, migrations.slice(0, to).flat());
-    else if (version === 0 && to === migrations.length) await makeWhole(tx);
+    else if (version === 0 && to === migrations.length) await makeWhole(tx, migrations.flat());
     else
       for (const step of migrations.slice(version, to).flat())
         await (typeof step === "string" ? sql.raw(isOnPostgres(tx) ? inPostgres(step) : step).execute(tx) : step(tx));
@@ -226,21 +224,6 @@ export async function migrate(db: Kysely<Tables>, to: number = migrations.length
     if (isOnPostgres(tx) && to === migrations.length && !(await hasOwn(tx))) await bringOwn(tx);
     await setVersion(tx, to);
   });
-}
-
-/** The statements of SQLite's whole schema, as the first empty file of this process came to it. */
-let whole: readonly string[] | null = null;
-
-/**
- * Brings an empty file to the current schema. The first of a process walks all steps, and the next ones take the result: a tenth
- * of the time, since SQLite reads the whole schema again for each column that it adds.
- */
-async function makeWhole(tx: Kysely<Tables>): Promise<void> {
-  for (const step of whole ?? migrations.flat())
-    await (typeof step === "string" ? sql.raw(step).execute(tx) : step(tx));
-  whole ??= await sql<{ sql: string }>`select sql from sqlite_master where name not like 'sqlite_%' order by rowid`
-    .execute(tx)
-    .then(({ rows }) => rows.map((row) => row.sql));
 }
 
 /** Brings a server's own tables and triggers to a current schema. A role without that right works on, and looks by the clock. */
