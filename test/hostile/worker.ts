@@ -36,7 +36,11 @@ const wallet: Wallet = {
     return signature;
   },
 };
-const buyer = await openBuyer({ config: configSchema.parse(orders.config), wallet });
+const buyer = await openBuyer({ config: configSchema.parse(orders.config), wallet }).catch((error: unknown) => {
+  if (!Proof402Error.isInstance(error)) throw error;
+  process.stderr.write(`${error.code}: ${error.message}\n`);
+  process.exit(1);
+});
 buyer.onReceipt((receipt) => {
   if (newestAppraisal(receipt).layers.settlement.status === "pass") dieAt("settled");
 });
