@@ -4,6 +4,7 @@ import type { Client } from "pg";
 import type { Kysely } from "kysely";
 import { isOnPostgres } from "./dialect.ts";
 import { openClient } from "./postgres-pool.ts";
+import { HAS_ROOM } from "./postgres-schema.ts";
 import type { Tables } from "./tables.ts";
 
 /** Word of a server on changes of the buyer's tables, by any process: `receipts ID`, `call_leases HASH`, or a table's name. */
@@ -15,35 +16,74 @@ export type Notices = {
   close(): void;
 };
 
+/** How often it is tried whether the server's word comes through, and how long it is waited for, ms. */
+const TRY_MS = 30_000;
+const HEARD_MS = 5000;
 /** Waits before the next try to listen, ms. */
 const RETRY_MS = 1000;
 const MAX_RETRY_MS = 30_000;
 
 /**
  * Listens on a connection of its own (PostgreSQL, LISTEN), from the first listener on. A pooler may take `listen` and pass no
- * notice on, so the word counts as coming through once this connection has heard its own.
+ * notice on, a line may be dead without a word, and a server's queue may be full: the word counts as coming through while this
+ * connection hears what is sent by another one now and then.
+ *
+ * `send` asks one statement on another connection. `tryMs` and `heardMs` are for tests.
  */
-export function createNotices(address: string): Notices {
+export function createNotices(
+  address: string,
+  send: (text: string, values: string[]) => Promise<unknown>,
+  { tryMs = TRY_MS, heardMs = HEARD_MS } = {},
+): Notices {
   const listeners = new Set<(notice: string | null) => void>();
   let client: Client | null = null;
   let heard = false;
   let closed = false;
   let retry: NodeJS.Timeout | undefined;
+  let next: NodeJS.Timeout | undefined;
   let wait = RETRY_MS;
 
   const tell = (notice: string | null): void => {
     for (const listener of listeners) listener(notice);
   };
+  const turn = (to: boolean): void => {
+    if (heard === to) return;
+    heard = to;
+    tell(null);
+  };
   const lost = (one: Client): void => {
     if (client !== one) return;
     client = null;
     heard = false;
+    clearTimeout(next);
     tell(null);
     void one.end().catch(() => undefined);
     if (closed || listeners.size === 0) return;
     retry = setTimeout(start, wait);
     retry.unref();
     wait = Math.min(wait * 2, MAX_RETRY_MS);
+  };
+  /** Sends a word, and looks after a while whether it was heard. */
+  const attempt = (one: Client, channel: string): void => {
+    if (client !== one) return;
+    const own = `heard ${randomUUID()}`;
+    let came = false;
+    const hear = ({ payload }: { payload?: string | undefined }): void => {
+      if (payload !== own) return;
+      came = true;
+      wait = RETRY_MS;
+      turn(true);
+    };
+    one.on("notification", hear);
+    send(`select pg_notify($1, $2) where ${HAS_ROOM}`, [channel, own]).catch(() => undefined);
+    next = setTimeout(() => {
+      one.off("notification", hear);
+      if (client !== one) return;
+      if (!came) turn(false);
+      next = setTimeout(() => attempt(one, channel), tryMs);
+      next.unref();
+    }, heardMs);
+    next.unref();
   };
   const begin = async (one: Client): Promise<void> => {
     await one.connect();
@@ -54,16 +94,11 @@ export function createNotices(address: string): Notices {
     );
     const channel = rows[0]?.channel ?? "";
     if (!/^proof402_\d+$/.test(channel)) throw new Error("the database has no schema");
-    const own = `heard ${randomUUID()}`;
     one.on("notification", ({ payload = "" }) => {
-      if (payload === own) {
-        heard = true;
-        wait = RETRY_MS;
-        tell(null);
-      } else if (!payload.startsWith("heard ")) tell(payload);
+      if (!payload.startsWith("heard ")) tell(payload);
     });
     await one.query(`listen ${channel}`);
-    await one.query("select pg_notify($1, $2)", [channel, own]);
+    attempt(one, channel);
   };
   function start(): void {
     if (client !== null || closed || listeners.size === 0) return;
@@ -88,6 +123,7 @@ export function createNotices(address: string): Notices {
     close() {
       closed = true;
       clearTimeout(retry);
+      clearTimeout(next);
       const one = client;
       client = null;
       // Not waited for: its socket holds no process, which would end in the middle.

@@ -1,4 +1,5 @@
 import { sql, type Kysely } from "kysely";
+import { isOnPostgres } from "./dialect.ts";
 import { COMMIT_MARKS } from "./postgres-outcome.ts";
 import type { Tables } from "./tables.ts";
 
@@ -45,21 +46,31 @@ const HIGHEST = [
 ];
 
 /**
+ * How full the server's queue of notices may be, of 1. Any program that listens in a transaction of hours fills it (PostgreSQL,
+ * NOTIFY), and a commit with a notice fails once it is full. Notices stop long before: who waits then looks by the clock.
+ */
+export const FULL_QUEUE = 0.01;
+/** A condition of the server: its queue of notices has room. */
+export const HAS_ROOM = `pg_notification_queue_usage() < ${FULL_QUEUE}`;
+
+/**
  * Sends notices of changes to all listeners, on a channel of the tables' schema: of a receipt and of a call's lease by name, of
  * other tables by the table. They go out at the commit.
  */
-const CHANNEL = `'proof402_' || (select relnamespace from pg_class where oid = tg_relid)`;
+const tell = (name: string, words: string): string =>
+  `create or replace function ${name}() returns trigger language plpgsql as $$ begin
+    if ${HAS_ROOM} then
+      perform pg_notify('proof402_' || (select relnamespace from pg_class where oid = tg_relid), ${words});
+    end if;
+    return null; end $$`;
 const of = (name: string, change: string, words: string): string[] => [
   `drop trigger if exists ${name} on ${change.split(" on ")[1] ?? ""}`,
   `create trigger ${name} after ${change} ${words}`,
 ];
 const NOTICES = [
-  `create or replace function tell_table() returns trigger language plpgsql
-    as $$ begin perform pg_notify(${CHANNEL}, tg_table_name); return null; end $$`,
-  `create or replace function tell_receipt() returns trigger language plpgsql
-    as $$ begin perform pg_notify(${CHANNEL}, 'receipts ' || new.id); return null; end $$`,
-  `create or replace function tell_lease() returns trigger language plpgsql
-    as $$ begin perform pg_notify(${CHANNEL}, 'call_leases ' || encode(sha256(convert_to(old.idempotency_key, 'UTF8')), 'hex')); return null; end $$`,
+  tell("tell_table", "tg_table_name"),
+  tell("tell_receipt", "'receipts ' || new.id"),
+  tell("tell_lease", "'call_leases ' || encode(sha256(convert_to(old.idempotency_key, 'UTF8')), 'hex')"),
   ...of("receipt_told", "insert or update on receipts", "for each row execute function tell_receipt()"),
   ...of("lease_told", "delete on call_leases", "for each row execute function tell_lease()"),
   ...["log", "purchases", "approvals"].flatMap((table) =>
@@ -73,13 +84,21 @@ export async function bringOwn(tx: Kysely<Tables>): Promise<void> {
   for (const statement of [COMMIT_MARKS, ...NOTICES]) await sql.raw(statement).execute(tx);
 }
 
-/** Whether a database has a server's own tables and triggers. */
+/** Whether a database has a server's own tables and triggers, as this program makes them. */
 export async function hasOwn(db: Kysely<Tables>): Promise<boolean> {
   const { rows } = await sql<{ whole: boolean }>`select to_regclass('commit_marks') is not null
-    and exists (select 1 from pg_trigger where tgname = 'lease_told' and tgrelid = to_regclass('call_leases')) as whole`.execute(
+    and exists (select 1 from pg_trigger join pg_proc on pg_proc.oid = tgfoid
+      where tgname = 'lease_told' and tgrelid = to_regclass('call_leases') and strpos(prosrc, ${HAS_ROOM}) > 0) as whole`.execute(
     db,
   );
   return rows[0]?.whole === true;
+}
+
+/** Whether a server's queue of notices has room. A file has none. */
+export async function hasRoomForNotices(db: Kysely<Tables>): Promise<boolean> {
+  if (!isOnPostgres(db)) return true;
+  const { rows } = await sql<{ room: boolean }>`select ${sql.raw(HAS_ROOM)} as room`.execute(db);
+  return rows[0]?.room === true;
 }
 
 /** Takes a statement that changes the schema. Others change rows, and a new database has none. */

@@ -49,7 +49,7 @@ const BEGIN_READING = "begin isolation level repeatable read, read only";
  */
 export async function patientPostgres(address: string, { readOnly = false } = {}): Promise<Dialect> {
   const pool = await openPool(address, MAX_CONNECTIONS);
-  const notices = createNotices(address);
+  const notices = createNotices(address, (text, values) => pool.query(text, values));
   return {
     // A handle has its adapter at hand, within a transaction, too.
     createAdapter: () => Object.assign(new PostgresAdapter(), { notices }),

@@ -1,10 +1,13 @@
-import { sql } from "kysely";
+import { once } from "node:events";
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { CompiledQuery, sql } from "kysely";
 import { afterEach, expect, it } from "vitest";
 import { createReceipt } from "../../src/receipts/receipt.ts";
 import { addReceipt } from "../../src/receipts/store.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
 import { immediate } from "../../src/storage/migrations.ts";
-import { noticesOf, openBell, type Bell } from "../../src/storage/notices.ts";
+import { createNotices, noticesOf, openBell, type Bell, type Notices } from "../../src/storage/notices.ts";
+import { FULL_QUEUE } from "../../src/storage/postgres-schema.ts";
 import { databasePlace } from "../support/database-place.ts";
 import { eventually } from "../support/eventually.ts";
 import { appraisal, receiptCore } from "../support/receipt-core.ts";
@@ -75,8 +78,7 @@ it("a broken connection wakes whoever waits, and is made again", async () => {
   const [reader, writer] = [await open(place), await open(place)];
   const bell = await listening(reader, (notice) => notice === "log");
   const seen = waiting(bell);
-  await sql`select pg_terminate_backend(pid) from pg_stat_activity
-    where query like 'select pg_notify%' and pid <> pg_backend_pid()`.execute(writer);
+  await sql`select pg_terminate_backend(pid) from pg_stat_activity where query like 'listen %'`.execute(writer);
   // Something may have been missed meanwhile, so it looks.
   await eventually(() => expect(seen.ended).toBe(true));
   await eventually(() => expect(noticesOf(reader)?.isOn()).toBe(true));
@@ -84,6 +86,97 @@ it("a broken connection wakes whoever waits, and is made again", async () => {
   const again = waiting(bell);
   await immediate(writer, (tx) => addReceipt(tx, createReceipt(receiptCore("later")), appraisal(), time(0)));
   await eventually(() => expect(again.ended).toBe(true));
+});
+
+/** A pooler by transaction: what the server says between two questions of a client reaches nobody (PostgreSQL 55.7: ReadyForQuery). */
+async function openPooler(address: string): Promise<string> {
+  const url = new URL(address);
+  const { hostname, port } = url;
+  const sockets = new Set<Socket>();
+  const server = createServer((near) => {
+    const far = connect(Number(port), hostname);
+    for (const one of [near, far]) {
+      sockets.add(one);
+      one.on("error", () => undefined).on("close", () => [near, far].forEach((socket) => socket.destroy()));
+    }
+    let asked = true;
+    let rest = Buffer.alloc(0);
+    near.on("data", (bytes) => {
+      asked = true;
+      far.write(bytes);
+    });
+    far.on("data", (bytes) => {
+      rest = Buffer.concat([rest, bytes]);
+      while (rest.length >= 5 && rest.length > rest.readUInt32BE(1)) {
+        const message = rest.subarray(0, rest.readUInt32BE(1) + 1);
+        rest = rest.subarray(message.length);
+        const type = String.fromCharCode(message[0] ?? 0);
+        if (type !== "A" || asked) near.write(message);
+        if (type === "Z") asked = false;
+      }
+    });
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  closing.push(() => {
+    sockets.forEach((socket) => socket.destroy());
+    server.close();
+  });
+  url.port = String((server.address() as AddressInfo).port);
+  return url.href;
+}
+
+/** Notices by a handle's own questions that are tried over and over, and how often they were. */
+function listenTo(address: string, db: Db): { notices: Notices; tries: () => number } {
+  let tries = 0;
+  const send = (text: string, values: string[]): Promise<unknown> => {
+    tries += 1;
+    return db.executeQuery(CompiledQuery.raw(text, values));
+  };
+  const notices = createNotices(address, send, { tryMs: 20, heardMs: 500 });
+  closing.push(() => notices.close());
+  notices.on(() => undefined);
+  return { notices, tries: () => tries };
+}
+
+it("behind a pooler by transaction no notice is relied on", async () => {
+  const place = await databasePlace(":memory:");
+  const db = await open(place);
+  const direct = listenTo(place, db);
+  await eventually(() => expect(direct.notices.isOn()).toBe(true));
+  const pooled = listenTo(await openPooler(place), db);
+  // A third try says that the first two were not heard.
+  await eventually(() => expect(pooled.tries()).toBeGreaterThan(2));
+  expect(pooled.notices.isOn()).toBe(false);
+});
+
+it("while a listener in a long transaction fills the server's queue, commits go on without notices, and with them after it", async () => {
+  const place = await databasePlace(":memory:");
+  const db = await open(place);
+  const { notices } = listenTo(place, db);
+  await eventually(() => expect(notices.isOn()).toBe(true));
+  const { default: pg } = await import("pg");
+  const other = new pg.Client({ connectionString: place });
+  await other.connect();
+  closing.push(() => other.end());
+  await other.query("listen elsewhere");
+  await other.query("begin");
+  await other.query("select 1");
+  const usage = async (): Promise<number> => {
+    const { rows } = await sql<{ usage: number }>`select pg_notification_queue_usage() as usage`.execute(db);
+    return rows[0]?.usage ?? Number.NaN;
+  };
+  // A page of the queue each, of a million.
+  await sql`select count(pg_notify('elsewhere', repeat('x', 7900) || n)) from generate_series(1, 11000) as n`.execute(
+    db,
+  );
+  const full = await usage();
+  expect(full).toBeGreaterThan(FULL_QUEUE);
+  await eventually(() => expect(notices.isOn()).toBe(false));
+  for (const [at, name] of ["first", "second"].entries())
+    await immediate(db, (tx) => addReceipt(tx, createReceipt(receiptCore(name)), appraisal(), time(at)));
+  expect(await usage()).toBe(full);
+  await other.query("commit");
+  await eventually(() => expect(notices.isOn()).toBe(true));
 });
 
 it("a database of an earlier program gets the triggers and the table of marks", async () => {

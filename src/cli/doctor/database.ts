@@ -3,6 +3,7 @@ import { Proof402Error } from "../../errors.ts";
 import { requireOwnRights } from "../../storage/database.ts";
 import { otherDatabases } from "../../storage/known-databases.ts";
 import { shownDatabase } from "../../storage/postgres-address.ts";
+import { hasRoomForNotices } from "../../storage/postgres-schema.ts";
 import { SCHEMA_VERSION } from "../../storage/migrations.ts";
 import { failure, problem, warning, well, type Check, type Found } from "./check.ts";
 import type { Surroundings } from "./surroundings.ts";
@@ -21,6 +22,15 @@ export const database: Check = {
     const others = await otherDatabases(db, { folder, address: own.address, path });
     return [
       state,
+      ...((await hasRoomForNotices(db))
+        ? []
+        : [
+            warning(
+              shown,
+              "The server's queue of notices fills: another program listens in a transaction that stays open. Who waits looks by the clock meanwhile.",
+              "End that session: pg_stat_activity shows it as idle in transaction.",
+            ),
+          ]),
       ...others.map((other) =>
         warning(other.path, secondDatabase(other).message, `If that database is gone, remove ${other.noted}.`),
       ),
