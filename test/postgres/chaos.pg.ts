@@ -124,10 +124,13 @@ async function makeAll(victim: Victim, calls: readonly Calls[]): Promise<Told> {
       for (const one of process.said) told.of.set(one.key, [...(told.of.get(one.key) ?? []), one]);
     }
   };
-  const kill = (): void => void chance([...running.values()])?.child.kill("SIGKILL");
-  const cut = (line: Line) => (): void => line.cut(Math.random() * 300);
+  const kill = (): Promise<void> => {
+    chance([...running.values()])?.child.kill("SIGKILL");
+    return Promise.resolve();
+  };
+  const cut = (line: Line) => (): Promise<void> => Promise.resolve(line.cut(Math.random() * 300));
   const { database, seller } = victim.lines;
-  const kinds: [string, () => void | Promise<void>][] = [
+  const kinds: [string, () => Promise<void>][] = [
     ["process killed", kill],
     ["line to the database cut", cut(database)],
     ["process killed", kill],
