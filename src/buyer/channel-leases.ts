@@ -24,14 +24,14 @@ const WISH = "\tchannel wanted ";
 export type ChannelLeases = {
   /**
    * Runs work with the first free one of some channels; `idsOf` names them in groups, the preferred first, and is asked again
-   * after each wait. One purchase of a channel runs at a time, in this process or another: each voucher is over the sum of all before it,
-   * so two made at once would be over the same sum, and the seller would take one. Calls of different channels wait for
-   * nothing. This spares a seller and a caller trouble; the journal alone bounds the money, even if a lease is lost.
+   * after each wait. `fits` says of a channel just handed over whether it is one of them still. One purchase of a channel
+   * runs at a time, in this process or another: each voucher is over the sum of all before it, so two made at once would be
+   * over the same sum, and the seller would take one. Calls of different channels wait for nothing. This spares a seller and a caller trouble; the journal alone bounds the money, even if a lease is lost.
    *
-   * Throws Proof402Error `aborted` when `signal` ends the wait, and what `idsOf` and `work` throw.
+   * Throws Proof402Error `aborted` when `signal` ends the wait, and what `idsOf`, `fits` and `work` throw.
    */
   withOne<T>(
-    idsOf: () => Promise<readonly (readonly string[])[]>,
+    which: { idsOf: () => Promise<readonly (readonly string[])[]>; fits: (id: string) => Promise<boolean> },
     signal: AbortSignal | undefined,
     work: (id: string) => Promise<T>,
   ): Promise<T>;
@@ -233,19 +233,17 @@ export function createChannelLeases({ db, clock }: { db: Db; clock: () => Date }
     });
 
   return {
-    async withOne(idsOf, signal, work) {
+    async withOne({ idsOf, fits }, signal, work) {
       let id: string | null = null;
       try {
-        for (;;) {
-          const groups = await idsOf();
-          const ids = groups.flat();
-          // It may have too little left by now.
-          if (id !== null && ids.includes(id)) break;
+        // It may have too little left by now.
+        while (id === null || !(await fits(id))) {
           if (id !== null) giveUp(id);
           id = null;
+          const groups = await idsOf();
           id = await take(groups);
           if (id !== null) break;
-          id = await turn(ids, signal);
+          id = await turn(groups.flat(), signal);
         }
         return await work(id);
       } finally {

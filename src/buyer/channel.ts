@@ -36,14 +36,20 @@ export async function withVoucher<T>(
   const attempts = await readAttempts(ctx.db, call.key);
   const out = attempts.filter(({ state }) => state !== "released").map(({ payment }) => payment);
   const bound = new Set(out.filter(isFromChannel).map(idOf));
+  const payingOf = async (only?: string): Promise<string[]> =>
+    payingChannels(await openChannels(ctx.db, seller, call.wallet.address, only), offer).map(({ id }) => id);
   const idsOf = async (): Promise<string[][]> => {
-    const paying = payingChannels(await openChannels(ctx.db, seller, call.wallet.address), offer).map(({ id }) => id);
+    const paying = await payingOf();
     if (paying.length === 0) throw missing(seller.id);
     const ids = bound.size === 0 ? paying : paying.filter((id) => bound.size === 1 && bound.has(id as Hex));
     if (ids.length === 0) throw boundElsewhere(seller.id);
     return preferred(ctx, ids);
   };
-  return ctx.channelLeases.withOne(idsOf, call.signal, async (id) => {
+  const fits = async (id: string): Promise<boolean> => {
+    if ((await payingOf(id)).length === 0) return false;
+    return (await unansweredIn(ctx.db, [id])).size === 0 || (await idsOf()).flat().includes(id);
+  };
+  return ctx.channelLeases.withOne({ idsOf, fits }, call.signal, async (id) => {
     const row = await readChannel(ctx.db, id);
     if (row === null) throw missing(seller.id);
     return work(planVoucher(row, offer));
@@ -77,7 +83,8 @@ export const withChannelOf = <T>(
 ): Promise<T> => {
   if (!isFromChannel(payment)) return work();
   const id = idOf(payment);
-  return ctx.channelLeases.withOne(() => Promise.resolve([[id]]), call.signal, work);
+  const only = { idsOf: () => Promise.resolve([[id]]), fits: () => Promise.resolve(true) };
+  return ctx.channelLeases.withOne(only, call.signal, work);
 };
 
 /** After a 402 to a voucher: takes note where the seller says, rightly, that an earlier one was served. */

@@ -37,7 +37,7 @@ export async function takeUp(ctx: BuyerContext, call: Call): Promise<Turn> {
   // Another call of the key may have been paid since this one got it.
   if (known.some(({ argsDigest }) => argsDigest !== call.argsDigest)) throw keyConflict();
   await decide(ctx, known);
-  const attempts = await readAttempts(ctx.db, call.key);
+  const attempts = known.length === 0 ? known : await readAttempts(ctx.db, call.key);
   const answered = attempts.find(({ receiptId }) => receiptId !== null);
   if (answered !== undefined) return answeredBefore(ctx, call, answered);
   const settled = attempts.find(({ state }) => state === "settled");

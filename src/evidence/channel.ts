@@ -9,7 +9,7 @@ import {
   type Address,
   type Hex,
 } from "./bytes.ts";
-import { addressWord } from "./eip3009.ts";
+import { addressWord, domainSeparatorOf } from "./eip3009.ts";
 
 /** x402's batch settlement and its collector of EIP-3009 deposits, at the same addresses on every chain. */
 export const CHANNELS = "0x4020074e9df2ce1dee5a9c1b5c3f541d02a10003";
@@ -26,9 +26,6 @@ export type ChannelConfig = {
   salt: Hex;
 };
 
-const DOMAIN_TYPE = keccak256(
-  utf8("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
-);
 const CONFIG_TYPE = keccak256(
   utf8(
     "ChannelConfig(address payer,address payerAuthorizer,address receiver,address receiverAuthorizer,address token,uint40 withdrawDelay,bytes32 salt)",
@@ -36,25 +33,20 @@ const CONFIG_TYPE = keccak256(
 );
 const VOUCHER_TYPE = keccak256(utf8("Voucher(bytes32 channelId,uint128 maxClaimableAmount)"));
 
+/** The newest chain's domain separator: channels are of one chain after another. */
+let newest = { chainId: 0, separator: new Uint8Array() };
+
+function separatorOf(chainId: number): Bytes {
+  if (newest.chainId !== chainId) {
+    const domain = { name: "x402 Batch Settlement", version: "1", chainId, verifyingContract: CHANNELS } as const;
+    newest = { chainId, separator: fromHex0x(domainSeparatorOf(domain)) };
+  }
+  return newest.separator;
+}
+
 /** EIP-712 §"encode" in the contract's domain (scheme_batch_settlement_evm.md). */
 const inDomain = (chainId: number, structHash: Bytes): Hex =>
-  toHex0x(
-    keccak256(
-      concatBytes(
-        new Uint8Array([0x19, 0x01]),
-        keccak256(
-          concatBytes(
-            DOMAIN_TYPE,
-            keccak256(utf8("x402 Batch Settlement")),
-            keccak256(utf8("1")),
-            uint256(chainId),
-            addressWord(CHANNELS),
-          ),
-        ),
-        structHash,
-      ),
-    ),
-  );
+  toHex0x(keccak256(concatBytes(new Uint8Array([0x19, 0x01]), separatorOf(chainId), structHash)));
 
 /** A channel's id: the EIP-712 hash of its configuration, 0x hex. */
 export const channelIdOf = (chainId: number, config: ChannelConfig): Hex =>

@@ -10,7 +10,7 @@ import type { ChainClient } from "../chain/client.ts";
 import type { ChargedWord } from "./channel-offers.ts";
 import { idOf, readChannel, type VoucherPayment } from "./channels.ts";
 import { release, SUPERSEDED } from "./journal.ts";
-import { countUnbought, isUnserved, partsOf, type Part } from "./voucher-sum.ts";
+import { countUnbought, isUnserved, partsOf, type Part, type Sums } from "./voucher-sum.ts";
 
 // A channel's sum only grows: what the seller was granted, and what it claimed of that. The caps count each part of it once:
 // as the purchase whose voucher reached it, or, where the journal has none (a database restored from a backup, another
@@ -40,7 +40,9 @@ export const acceptSellerCharge = (db: Db, id: string, word: ChargedWord, now: D
   immediate(db, async (tx) => {
     const row = await readChannel(tx, id);
     if (row === null || BigInt(row.charged) >= word.charged) return false;
-    const known = (await unserved(tx, id)).some((one) => one.signed && one.cumulative === word.charged);
+    const known = (await unserved(tx, id, { above: word.charged - 1n, upTo: word.charged })).some(
+      ({ signed }) => signed,
+    );
     if (!known && !isOwn(row, word)) return false;
     await count(tx, row, word.charged, now);
     await set(tx, id, { charged: word.charged });
@@ -116,7 +118,7 @@ async function count(tx: Db, row: ChannelsTable, sum: bigint, now: Date): Promis
   const explains =
     sum <= counted
       ? undefined
-      : (await unserved(tx, row.id)).find((one) => one.signed && one.cumulative >= sum && one.base < sum);
+      : (await unserved(tx, row.id, { above: sum - 1n })).find((one) => one.signed && one.base < sum);
   const upTo = explains?.base ?? sum;
   if (upTo > counted) await countUnbought(tx, row, upTo - counted, now);
   if (sum > counted) await set(tx, row.id, { counted: sum, charged: explains?.cumulative === sum ? sum : undefined });
@@ -132,21 +134,21 @@ async function supersede(
   row: ChannelsTable,
   { upTo, but, now }: { upTo: bigint; but: string | null; now: Date },
 ): Promise<void> {
-  for (const { id, cumulative } of await unserved(tx, row.id)) {
-    if (id === but || cumulative <= BigInt(row.charged) || cumulative > upTo) continue;
+  for (const { id } of await unserved(tx, row.id, { above: BigInt(row.charged), upTo })) {
+    if (id === but) continue;
     await release(tx, id, { reason: SUPERSEDED, unusable: true, now });
   }
 }
 
 /**
- * Unserved vouchers of a channel: unanswered ones, of these the sent ones first, then those with a failed, partial or
+ * Unserved vouchers of a channel over such sums: unanswered ones, of these the sent ones first, then those with a failed, partial or
  * undecodable answer. Each oldest first.
  */
-async function unserved(tx: Db, id: string): Promise<(Part & { signed: boolean })[]> {
-  const waiting = await partsOf(tx, id, ["reserved", "signed", "sent"]);
+async function unserved(tx: Db, id: string, sums: Sums): Promise<(Part & { signed: boolean })[]> {
+  const waiting = await partsOf(tx, id, ["reserved", "signed", "sent"], sums);
   const [sent, others] = [true, false].map((is) => waiting.filter(({ state }) => (state === "sent") === is));
   const failed: Part[] = [];
-  for (const one of await partsOf(tx, id, ["answered"])) if (await isUnserved(tx, one)) failed.push(one);
+  for (const one of await partsOf(tx, id, ["answered"], sums)) if (await isUnserved(tx, one)) failed.push(one);
   return [...(sent ?? []), ...(others ?? []), ...failed].map((one) => ({ ...one, signed: one.state !== "reserved" }));
 }
 

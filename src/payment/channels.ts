@@ -33,20 +33,21 @@ export function leftOf({ deposit, charged }: Pick<ChannelsTable, "deposit" | "ch
   return left > 0n ? left : 0n;
 }
 
-/** A payer's channels with a seller, of the pinned terms and no others: vouchers of them may be signed. */
+/** A payer's channels with a seller, or one of them, of the pinned terms and no others: vouchers of them may be signed. */
 export async function openChannels(
   db: Db,
   { id, channel: pinned }: ChannelSeller,
   payer: Address,
+  only?: string,
 ): Promise<OpenChannel[]> {
-  const rows = await db
+  const all = db
     .selectFrom("channels")
     .selectAll()
     .where("seller_id", "=", id)
     .where("payer", "=", payer)
     .where("state", "=", "open")
-    .orderBy("opened_at")
-    .execute();
+    .orderBy("opened_at");
+  const rows = await (only === undefined ? all : all.where("id", "=", only)).execute();
   const isPinned = ({ receiverAuthorizer, withdrawDelay }: ChannelConfig): boolean =>
     receiverAuthorizer === pinned?.receiverAuthorizer && withdrawDelay === pinned.withdrawDelaySeconds;
   return rows

@@ -1,9 +1,10 @@
-import type { NotNull, Selectable } from "kysely";
+import { sql, type NotNull, type Selectable } from "kysely";
 import type { Receipt } from "../receipts/schema.ts";
 import { STORED, valueOfRow } from "../receipts/stored-rows.ts";
 import { isServed, transferOf } from "../receipts/transfer.ts";
 import type { Db } from "../storage/database.ts";
 import type { ChannelsTable, PurchasesTable, PurchaseState } from "../storage/tables.ts";
+import { DIGITS_OF_SUM, SUM_OF_VOUCHER } from "../storage/voucher-index.ts";
 import { countSpending } from "./caps.ts";
 import { readChannel, type VoucherPayment } from "./channels.ts";
 
@@ -14,17 +15,30 @@ import { readChannel, type VoucherPayment } from "./channels.ts";
 /** The part of a channel's sum that a purchase's voucher grants: above `base`, up to `cumulative`, base units. */
 export type Part = { id: string; state: PurchaseState; receiptId: string | null; base: bigint; cumulative: bigint };
 
-/** The parts of a channel in any of these states, oldest first. */
-export async function partsOf(tx: Db, channelId: string, states: readonly PurchaseState[]): Promise<Part[]> {
-  const rows = await tx
+/** Sums of a channel, base units: those above one, up to another where it is given. */
+export type Sums = { above: bigint; upTo?: bigint };
+
+/** The parts of a channel in any of these states whose vouchers' sums are within these, oldest first. */
+export async function partsOf(
+  tx: Db,
+  channelId: string,
+  states: readonly PurchaseState[],
+  { above, upTo }: Sums,
+): Promise<Part[]> {
+  const within = tx
     .selectFrom("purchases")
     .select(COLUMNS)
     .where("channel_id", "=", channelId)
+    .where(VOUCHER_SUM, ">", inOrder(above))
     .where("state", "in", states)
-    .orderBy("created_at")
-    .execute();
+    .orderBy("created_at");
+  const rows = await (upTo === undefined ? within : within.where(VOUCHER_SUM, "<=", inOrder(upTo))).execute();
   return rows.map(toPart);
 }
+
+/** The sum of a voucher as the index of a channel's vouchers has it: texts of one length are in the numbers' order. */
+const VOUCHER_SUM = sql<string>`${sql.raw(SUM_OF_VOUCHER)}`;
+const inOrder = (sum: bigint): string => (sum < 0n ? "" : sum.toString().padStart(DIGITS_OF_SUM, "0"));
 
 /** Whether calls of these channels are without an answer: a voucher over the next sum may reach the seller after theirs. */
 export async function unansweredIn(db: Db, channelIds: readonly string[]): Promise<Set<string>> {
@@ -97,10 +111,8 @@ export async function settlePart(tx: Db, purchaseId: string, now: Date): Promise
 export async function partSettled(tx: Db, purchaseId: string): Promise<bigint | null> {
   const own = await partOf(tx, purchaseId);
   if (own === null) return null;
-  const parts = await partsOf(tx, own.channelId, ["answered", "settled"]);
-  const overlapping = parts.filter(
-    ({ id, base, cumulative }) => id !== purchaseId && base < own.cumulative && cumulative > own.base,
-  );
+  const parts = await partsOf(tx, own.channelId, ["answered", "settled"], { above: own.base });
+  const overlapping = parts.filter(({ id, base }) => id !== purchaseId && base < own.cumulative);
   let from = own.base;
   const served = own.state === "answered" && !(await isUnserved(tx, own));
   for (const other of overlapping) {

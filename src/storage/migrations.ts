@@ -1,10 +1,11 @@
-import { sql, type Kysely } from "kysely";
+import { CompiledQuery, sql, type Kysely } from "kysely";
 import { Proof402Error } from "../errors.ts";
 import { CLAIMS_OF_ACTIONS } from "./claim-migration.ts";
 import { isOnPostgres } from "./dialect.ts";
 import { bringOwn, hasOwn, inPostgres, makeSchema } from "./postgres-schema.ts";
 import { logEarlierRows, logEarlierShares } from "./log-earlier-rows.ts";
 import type { Tables } from "./tables.ts";
+import { VOUCHER_INDEX } from "./voucher-index.ts";
 import { makeWhole, type Step } from "./whole-schema.ts";
 
 /** The assurance that a receipt's newest appraisal reached, as its index has it. A row that is no JSON any more reached none. */
@@ -197,6 +198,7 @@ const migrations: readonly (readonly Step[])[] = [
     `alter table receipts add column packed blob`,
     `create table contents (hash text primary key, packed blob not null) strict`,
   ],
+  [VOUCHER_INDEX],
 ];
 
 /**
@@ -277,27 +279,30 @@ export async function immediate<T>(
 ): Promise<T> {
   if (inTransaction.has(db)) return work(db);
   return db.connection().execute(async (connection) => {
-    if (survives === "power loss") return transact(connection, work);
-    try {
-      await sql`pragma synchronous=normal`.execute(connection);
-      return await transact(connection, work);
-    } finally {
-      // Also where no lock was to be had: what comes next must wait for the disk again.
-      await sql`pragma synchronous=full`.execute(connection);
-    }
+    await connection.executeQuery(SURVIVES[survives]);
+    return transact(connection, work);
   });
 }
 
+// Compiled once: a purchase begins and ends a handful of transactions.
+const SURVIVES = {
+  "power loss": CompiledQuery.raw("pragma synchronous=full"),
+  process: CompiledQuery.raw("pragma synchronous=normal"),
+} as const;
+const BEGIN = CompiledQuery.raw("begin immediate");
+const COMMIT = CompiledQuery.raw("commit");
+const ROLLBACK = CompiledQuery.raw("rollback");
+
 async function transact<T>(connection: Kysely<Tables>, work: (tx: Kysely<Tables>) => Promise<T>): Promise<T> {
-  await sql`begin immediate`.execute(connection);
+  await connection.executeQuery(BEGIN);
   inTransaction.add(connection);
   try {
     const result = await work(connection);
-    await sql`commit`.execute(connection);
+    await connection.executeQuery(COMMIT);
     return result;
   } catch (error) {
     // SQLite may have rolled back by itself (a full disk); its complaint must not hide the cause.
-    await sql`rollback`.execute(connection).catch(() => undefined);
+    await connection.executeQuery(ROLLBACK).catch(() => undefined);
     throw error;
   } finally {
     inTransaction.delete(connection);

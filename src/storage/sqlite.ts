@@ -39,8 +39,9 @@ function patientDriver(database: LibsqlDatabase.Database): Driver {
   // Kysely's own driver keeps the queue for the one connection; it runs no statement.
   const queue = new SqliteDriver({ database });
   const prepare = keptStatements(database);
+  const waitFor = diskWaits(database);
   const connection: DatabaseConnection = {
-    executeQuery: <R>(query: CompiledQuery) => run<R>(database, prepare, query),
+    executeQuery: <R>(query: CompiledQuery) => run<R>(database, { prepare, waitFor }, query),
     streamQuery: () => {
       throw new TypeError("results are not streamed");
     },
@@ -51,7 +52,10 @@ function patientDriver(database: LibsqlDatabase.Database): Driver {
       await queue.acquireConnection();
       return connection;
     },
-    beginTransaction: () => execute(database, "begin immediate"),
+    async beginTransaction() {
+      await waitFor("full");
+      await execute(database, "begin immediate");
+    },
     commitTransaction: () => execute(database, "commit"),
     rollbackTransaction: () => execute(database, "rollback"),
     releaseConnection: () => queue.releaseConnection(),
@@ -64,6 +68,19 @@ function patientDriver(database: LibsqlDatabase.Database): Driver {
       }
       await queue.destroy();
     },
+  };
+}
+
+/** Whether the next commits wait for the disk (`full`), as a connection is opened, or do not. */
+type WaitFor = (mode: "full" | "normal") => Promise<void>;
+
+/** Says it to SQLite only where it changes. */
+function diskWaits(database: LibsqlDatabase.Database): WaitFor {
+  let now = "full";
+  return async (mode) => {
+    if (mode === now) return;
+    await execute(database, `pragma synchronous=${mode}`);
+    now = mode;
   };
 }
 
@@ -100,12 +117,16 @@ function prepared(database: LibsqlDatabase.Database, sql: string): Prepared {
 
 async function run<R>(
   database: LibsqlDatabase.Database,
-  prepare: Prepare,
+  { prepare, waitFor }: { prepare: Prepare; waitFor: WaitFor },
   { sql: written, parameters }: CompiledQuery,
 ): Promise<QueryResult<R>> {
   // A text over several lines begins with a line break, and is read for its first word as any other.
   const sql = written.trimStart();
-  if (/^(?:begin|commit|rollback)\b|^pragma synchronous=/.test(sql)) {
+  if (sql === "pragma synchronous=full" || sql === "pragma synchronous=normal") {
+    await waitFor(sql.endsWith("full") ? "full" : "normal");
+    return { rows: [] };
+  }
+  if (/^(?:begin|commit|rollback)\b/.test(sql)) {
     await execute(database, sql);
     return { rows: [] };
   }
@@ -117,7 +138,9 @@ async function run<R>(
     const { changes, lastInsertRowid } = statement.run(parameters);
     return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) };
   };
-  if (database.inTransaction || !/^(?:insert|update|delete|replace)\b/.test(sql)) return retryWhileBusy(once);
+  if (database.inTransaction || sql.startsWith("select")) return retryWhileBusy(once);
+  await waitFor("full");
+  if (!/^(?:insert|update|delete|replace)\b/.test(sql)) return retryWhileBusy(once);
   await execute(database, "begin immediate");
   try {
     const result = once();

@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import { beforeEach, expect, it, onTestFinished } from "vitest";
 import { lowered } from "../../src/evidence/bytes.ts";
 import { channelIdOf } from "../../src/evidence/channel.ts";
@@ -8,6 +9,7 @@ import { reserve } from "../../src/payment/reserve.ts";
 import { countUnbought, isUnserved, partSettled, partsOf, settlePart } from "../../src/payment/voucher-sum.ts";
 import { openDatabase, type Db } from "../../src/storage/database.ts";
 import type { ChannelsTable } from "../../src/storage/tables.ts";
+import { SUM_OF_VOUCHER } from "../../src/storage/voucher-index.ts";
 import { receiptCore } from "../support/receipt-core.ts";
 import { accept, NETWORK, PAYEE, PAYER, policyWith, requirement, reservation, usdc } from "./fixtures.ts";
 
@@ -220,10 +222,29 @@ it("reads a channel's parts in the asked states, oldest first", async () => {
     base: 0n,
     cumulative,
   });
-  expect(await partsOf(db, id, ["sent", "signed"])).toEqual([
+  expect(await partsOf(db, id, ["sent", "signed"], { above: 0n })).toEqual([
     part(first, "sent", 1000n),
     part(second, "signed", 3000n),
   ]);
+});
+
+it("reads the parts over the sums asked for, whatever number of digits these have, by their index", async () => {
+  const id = await open();
+  const sums = [9n, 10n, 99n, 100n, 900_000n];
+  for (const sum of sums) await voucher(id, sum - 1n, 1n);
+  const read = async (above: bigint, upTo?: bigint) =>
+    (await partsOf(db, id, ["sent"], { above, ...(upTo === undefined ? {} : { upTo }) })).map((one) => one.cumulative);
+  expect(await read(-1n)).toEqual(sums);
+  expect(await read(9n)).toEqual(sums.slice(1));
+  expect(await read(9n, 100n)).toEqual([10n, 99n, 100n]);
+  expect(await read(98n, 99n)).toEqual([99n]);
+  expect(await read(900_000n)).toEqual([]);
+  const { rows } = await sql
+    .raw<{ detail: string }>(
+      `explain query plan select id from purchases where channel_id = '${id}' and ${SUM_OF_VOUCHER} > '0' and state in ('sent')`,
+    )
+    .execute(db);
+  expect(rows.map(({ detail }) => detail).join()).toMatch(/purchases_of_sum .*channel_id=\? AND <expr>>\?/);
 });
 
 it("takes for unserved only an answer whose receipt says so", async () => {

@@ -34,9 +34,28 @@ describe("the file", () => {
     const [db, other] = [await openDatabase(path), await openDatabase(path)];
     await sql.raw("pragma busy_timeout = 0").execute(db);
     await immediate(other, () => expect(immediate(db, (tx) => put(tx), "process")).rejects.toThrow("locked"));
+    await put(db);
     const { rows } = await sql.raw<Record<string, unknown>>("pragma synchronous").execute(db);
     expect(Object.values(rows[0] ?? {})).toEqual([2]);
     await Promise.all([db.destroy(), other.destroy()]);
+  });
+
+  it("waits for the disk at each commit but those that need not survive power loss, in any order", async () => {
+    const db = await openDatabase(join(temporaryDirectory(), "modes.db"));
+    const modes: unknown[] = [];
+    const look = async (tx: Db) => {
+      await put(tx);
+      const { rows } = await sql.raw<Record<string, unknown>>("pragma synchronous").execute(tx);
+      modes.push(...Object.values(rows[0] ?? {}));
+    };
+    for (const survives of ["process", "process", "power loss", "process"] as const)
+      await immediate(db, look, survives);
+    await db.transaction().execute(look);
+    await immediate(db, look, "process");
+    await put(db);
+    await look(db);
+    expect(modes).toEqual([1, 1, 2, 1, 2, 1, 2]);
+    await db.destroy();
   });
 
   it("is whole by itself once it was closed, and so is a copy of it", async () => {
