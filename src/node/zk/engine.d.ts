@@ -21,6 +21,15 @@ declare module "snarkjs" {
     toAffine(a: Uint8Array): Uint8Array;
     batchToAffine(points: Uint8Array): Promise<Uint8Array>;
     toObject(point: Uint8Array): unknown;
+    /** Its memory and its functions, named by the group's prefix; their places for two operands and a result. */
+    tm: {
+      u8: Uint8Array;
+      instance: { exports: Readonly<Record<string, (a: number, b: number, result: number) => void>> };
+    };
+    prefix: string;
+    pOp1: number;
+    pOp2: number;
+    pOp3: number;
   };
   export type Curve = { q: bigint; r: bigint; G1: Group; G2: Group; terminate(): Promise<void> };
 }

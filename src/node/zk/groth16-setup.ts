@@ -53,39 +53,48 @@ function invertAll(values: readonly bigint[]): bigint[] {
   return inverses;
 }
 
-const WINDOW = 8n;
-
-type Table = readonly (readonly Uint8Array[])[];
+/** Multiples of a generator for one byte of a scalar: zero has none. */
+const PER_BYTE = 255;
 /** One table serves the setups of every model. */
-const tables = new WeakMap<Group, Table>();
+const tables = new WeakMap<Group, Promise<Uint8Array>>();
 
-/** A generator's multiples at every byte of a scalar. */
-function tableOf(group: Group): Table {
+/** A generator's multiples at every byte of a scalar, affine, one behind the other. */
+function tableOf(group: Group): Promise<Uint8Array> {
   const made = tables.get(group);
   if (made !== undefined) return made;
-  const table: Uint8Array[][] = [];
-  let base = group.g;
-  for (let at = 0n; at < 256n; at += WINDOW) {
-    const row = [group.zero];
-    for (let k = 1; k < 256; k += 1) row.push(group.toAffine(group.add(row[k - 1] ?? group.zero, base)));
-    table.push(row);
-    base = group.toAffine(group.add(row[255] ?? group.zero, base));
+  const points: Uint8Array[] = [];
+  let base = group.toAffine(group.g);
+  for (let at = 0; at < FIELD_BYTES; at += 1) {
+    let point = group.add(group.zero, base);
+    for (let k = 1; k <= PER_BYTE; k += 1) {
+      points.push(point);
+      point = group.add(point, base);
+    }
+    base = group.toAffine(point);
   }
+  const table = group.batchToAffine(joinBytes(points));
   tables.set(group, table);
   return table;
 }
 
-/** Multiplies a group's generator. */
-function multiplier(group: Group): (scalar: bigint) => Uint8Array {
-  const table = tableOf(group);
+/** Multiplies a group's generator: adds up in the engine's memory, for to copy sums out and in again costs twice the sums. */
+async function multiplier(group: Group): Promise<(scalar: bigint) => Uint8Array> {
+  const table = await tableOf(group);
+  const { tm, prefix, pOp1, pOp2, pOp3, zero } = group;
+  const { [`${prefix}_addMixed`]: addMixed } = tm.instance.exports;
+  if (addMixed === undefined) throw new TypeError("the engine adds no affine point to a projective one");
+  const affine = 2 * group.F.n8;
   return (scalar) => {
-    let sum = group.zero;
-    for (const [at, row] of table.entries()) {
-      const digit = Number((scalar >> (BigInt(at) * WINDOW)) & 255n);
-      const step = row[digit];
-      if (digit > 0 && step !== undefined) sum = group.add(sum, step);
+    let [sum, next] = [pOp1, pOp3];
+    tm.u8.set(zero, sum);
+    for (const [at, digit] of littleEndian(scalar).entries()) {
+      if (digit === 0) continue;
+      const place = (at * PER_BYTE + digit - 1) * affine;
+      tm.u8.set(table.subarray(place, place + affine), pOp2);
+      addMixed(sum, pOp2, next);
+      [sum, next] = [next, sum];
     }
-    return sum;
+    return tm.u8.slice(sum, sum + zero.length);
   };
 }
 
@@ -131,8 +140,8 @@ export async function developmentSetup(curve: Curve, circuit: Circuit): Promise<
     add(a, alone, constraints.length + at);
     note(0, alone, constraints.length + at);
   }
-  const g1 = multiplier(curve.G1);
-  const g2 = multiplier(curve.G2);
+  const g1 = await multiplier(curve.G1);
+  const g2 = await multiplier(curve.G2);
   const many = async (group: Group, multiply: (scalar: bigint) => Uint8Array, scalars: bigint[]): Promise<Uint8Array> =>
     scalars.length === 0 ? new Uint8Array() : group.batchToAffine(joinBytes(scalars.map(multiply)));
   const overDelta = inverse(delta);
