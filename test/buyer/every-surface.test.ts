@@ -129,7 +129,7 @@ test("T98: a file, its chain read again, its import and the stored verdict say w
       }
     }),
   );
-  await fc.assert(sequence, { numRuns: cases(24, 600, 60), seed: 402 });
+  await fc.assert(sequence, { numRuns: cases(24, 600, 40), seed: 402 });
   for (const what of [
     "verified",
     "open",
@@ -173,7 +173,7 @@ test("T98: a file about an own purchase, and its chain read again, say what a pl
       expectSaid(newestAppraisal(stored), expectedOfOwn(own, nothing, asked, false), own.isContradicted, "a verdict");
     }),
   );
-  await fc.assert(sequence, { numRuns: cases(12, 300, 30), seed: 402 });
+  await fc.assert(sequence, { numRuns: cases(12, 300, 20), seed: 402 });
   for (const verdict of ["verified", "open", "failed"]) expect(reached[verdict], verdict).toBeGreaterThan(9);
 }, 120_000);
 

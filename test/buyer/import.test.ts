@@ -336,6 +336,6 @@ test("T98: the files of one receipt come to the same, whichever are imported in 
     fc.asyncProperty(orders, async ([one, other]) => {
       expect(await stored(one)).toEqual(await stored(other));
     }),
-    { numRuns: cases(10, 250, 25) },
+    { numRuns: cases(10, 250, 15) },
   );
 });

@@ -127,7 +127,7 @@ test("defi-bot: through lies, a dry budget, a dead chain, a slow proof and kills
     proof.open();
 
     // 4. Killed at any moment.
-    for (let kill = 0; kill < cases(1, 40, 6); kill += 1) {
+    for (let kill = 0; kill < cases(1, 40, 2); kill += 1) {
       const bot = run();
       await says(bot, "metrics:");
       await sleep(Math.random() * 600);

@@ -149,7 +149,7 @@ async function judge(purse: Purse): Promise<void> {
   expect(counted, "more is counted than the cap allows").toBeLessThanOrEqual(TOTAL);
 }
 
-test(`T121: ${cases(4, 200, 20)} sequences of calls, deaths, lies and settlements on shared authorizations: the books are what left the wallet`, async () => {
+test(`T121: ${cases(4, 200, 8)} sequences of calls, deaths, lies and settlements on shared authorizations: the books are what left the wallet`, async () => {
   const sequences = fc.asyncProperty(fc.array(step, { minLength: 4, maxLength: 14 }), async (steps) => {
     const opened: (() => Promise<unknown>)[] = [];
     try {
@@ -179,7 +179,7 @@ test(`T121: ${cases(4, 200, 20)} sequences of calls, deaths, lies and settlement
     }
   });
   await fc.assert(sequences, {
-    numRuns: cases(4, 200, 20),
+    numRuns: cases(4, 200, 8),
     endOnFailure: true,
     ...(cases(1, 0) === 1 ? { seed: 20_261_128 } : {}),
   });

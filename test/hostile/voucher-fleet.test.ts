@@ -185,7 +185,7 @@ test("T17: from processes killed with kill -9 over their channels the seller can
   const steps = isBrief ? half(FAULTS.filter((one) => one !== "settled")) : FAULTS.filter((one) => one !== "settled");
   const places: (Orders["die"] & {})[] = [
     ...steps,
-    ...Array.from({ length: cases(1, 40, 8) }, () => Math.floor(Math.random() * 80)),
+    ...Array.from({ length: cases(1, 40, 4) }, () => Math.floor(Math.random() * 80)),
   ];
   const keysOf = (run: number): string[] => [1, 2].map((at) => `run-${run}-call-${at}`);
   const keys = places.flatMap((_, run) => keysOf(run));

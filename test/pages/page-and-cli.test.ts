@@ -158,7 +158,7 @@ describe.skipIf(chromium === null)("verify.html and proof402 verify agree", () =
   test("on genuine receipts of every kind, and on each changed at random, as a file or as text", async () => {
     const draw = seeded(402);
     const receipts = members.map(({ receipt }) => receipt);
-    const runs = cases(30, 3000, 120);
+    const runs = cases(30, 3000, 60);
     const groups = new Map<string, { policy: AppraisalPolicy; files: Given[] }>();
     const add = (policy: AppraisalPolicy, name: string, bytes: Uint8Array): void => {
       const key = trustText(policy);

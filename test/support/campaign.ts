@@ -5,7 +5,7 @@ export const isBrief = process.env["PROOF402_CAMPAIGN"] === undefined;
  * How many cases a search tries: `few` in a test run, `many` in `npm run test:campaign`, which sets PROOF402_CAMPAIGN, and
  * `some` in `.ci/run`, which sets it to `bounded`.
  */
-export function cases(few: number, many: number, some: number = few): number {
+export function cases<T = number>(few: T, many: T, some: T = few): T {
   const length = process.env["PROOF402_CAMPAIGN"];
   if (length === undefined) return few;
   return length === "bounded" ? some : many;
