@@ -13,8 +13,8 @@ import { proveFor } from "../support/proof.ts";
 import { hashed, receiptCore } from "../support/receipt-core.ts";
 
 const MODEL = "credit-risk";
-const INPUT = [0.5, -1.25, 0.75, 1, -0.125, 0, 0.25, 1.5];
-const WIDTHS = [8, 4, 2];
+const INPUT = [0.5, -1.25, 0.75, 1];
+const WIDTHS = [4, 3, 2];
 
 const prover = createProver();
 let made: CompiledModel;
