@@ -123,14 +123,16 @@ describe("the public face", () => {
 
 describe("the package", () => {
   let files: string[] = [];
+  let name = "";
 
   beforeAll(async () => {
     const { stdout } = await promisify(execFile)("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], {
       cwd: ROOT,
       maxBuffer: 16 * 1024 * 1024,
     });
-    const packed = JSON.parse(stdout) as { files: { path: string }[] }[];
-    files = packed[0]?.files.map((file) => file.path) ?? [];
+    const [packed] = JSON.parse(stdout) as [{ filename: string; files: { path: string }[] }];
+    files = packed.files.map((file) => file.path);
+    name = packed.filename;
   });
 
   it("holds every public entry with its types, and the command", () => {
@@ -141,6 +143,10 @@ describe("the package", () => {
       ...Object.values(manifest.bin),
     ].map((path) => path.replace(/^\.\//, ""));
     expect(needed.filter((path) => !files.includes(path))).toEqual([]);
+  });
+
+  it("is packed into a file of the name that the README installs", () => {
+    expect(readFileSync(join(ROOT, "README.md"), "utf8")).toContain(`\`npm install ./${name}\``);
   });
 
   it("holds its licence, its documents and the sources its maps point to", () => {
