@@ -27,7 +27,7 @@ afterAll(async () => {
 
 describe("T17: eight processes with one wallet and one budget", () => {
   /** Purchases that each makes. The budget allows three of eight. */
-  const CALLS = cases(6, 50, 12);
+  const CALLS = cases(4, 50, 12);
   const ALLOWED = 3 * CALLS;
 
   test(`make ${8 * CALLS} purchases of which the budget allows ${ALLOWED}: exactly ${ALLOWED} leave the wallet`, async () => {
@@ -96,7 +96,7 @@ describe("T17: eight processes with one wallet and one budget", () => {
 });
 
 describe("T20: a process stopped in the middle, whose call another one takes over", () => {
-  test.each(["chosen", "attested", "quoted", "reserved", "signing", "signature", "paid", "answered"] as const)(
+  test.each(half(["chosen", "attested", "quoted", "reserved", "signing", "signature", "paid", "answered"] as const, 1))(
     "at %s: one payment and one receipt, whatever it does when it goes on",
     async (stop) => {
       const purse = await openPurse(market);

@@ -1,8 +1,9 @@
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { serveMcpHttp } from "../../../mcp-server/http/serve.ts";
 import { openBuyer } from "../../../src/buyer/open.ts";
 import { loadConfig } from "../../../src/config/load.ts";
@@ -12,7 +13,7 @@ import { clientNamed } from "../../support/mcp-http.ts";
 // The flows of MCP's Inspector on the command line, over both transports. Its exit codes: 0 well, 3 no authorization, 5 a
 // tool's error.
 
-const INSPECTOR = ["-y", "-p", "node@22", "-p", "@modelcontextprotocol/inspector@2.12.0", "mcp-inspector", "--cli"];
+const INSPECTOR = ["node@22", "@modelcontextprotocol/inspector@2.12.0"];
 const CLI = join(import.meta.dirname, "../../../src/cli/main.js");
 const RECEIPT = "ui://proof402/receipt";
 
@@ -29,11 +30,20 @@ const over = {
   http: [...http, "--header", "Authorization: Bearer token-of-desk"],
 };
 
+// Installed once, with the Node that it needs: npx would resolve both anew for each flow.
+const tools = join(folder, "inspector");
+await mkdir(tools);
+await writeFile(join(tools, "package.json"), "{}");
+await promisify(execFile)("npm", ["install", "--silent", "--no-save", "--prefer-offline", ...INSPECTOR], {
+  cwd: tools,
+});
+const bin = join(tools, "node_modules", ".bin");
+
 type Said = { code: number | null; stdout: string; stderr: string };
 async function inspect(...args: readonly string[]): Promise<Said> {
-  const child = spawn("npx", [...INSPECTOR, ...args], {
+  const child = spawn(join(bin, "mcp-inspector"), ["--cli", ...args], {
     cwd: folder,
-    env: { ...process.env, NO_COLOR: "1", npm_config_loglevel: "error" },
+    env: { ...process.env, NO_COLOR: "1", PATH: `${bin}:${process.env["PATH"]}` },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const said = { stdout: "", stderr: "" };
