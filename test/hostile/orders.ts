@@ -29,7 +29,7 @@ export type Orders = {
   /** Where it is stopped in the last purchase, as by SIGSTOP; SIGCONT lets it go on. */
   stop?: Fault;
 };
-/** What became of each purchase; of one that failed, what it said of it. */
+/** What became of each purchase; of one that failed, what it said of it. `receipt`: null where the database did not take it. */
 export type Said = { key: string; code: string; receipt: string | null; message?: string; money?: string };
 
 /** Moments of a piece of later evidence: looked for, found, being written, written. */

@@ -4,7 +4,8 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { build } from "esbuild";
-import type { Said } from "./orders.ts";
+import { databasePlace } from "../support/database-place.ts";
+import type { Orders, Said } from "./orders.ts";
 
 const root = join(import.meta.dirname, "../..");
 /** Inside node_modules, so that the bundles find the packages they leave out. */
@@ -63,6 +64,9 @@ export async function runBuyers<S = Said>(
   orders: readonly object[],
   name: WorkerName = "worker",
 ): Promise<{ said: S[]; killed: boolean }[]> {
+  // A schema that stands for a file is made here: a buyer's process makes tables only.
+  for (const one of orders as readonly Partial<Pick<Orders, "config">>[])
+    if (one.config?.database !== undefined) await databasePlace(one.config.database);
   const processes = orders.map((one) => startBuyer<S>(one, name));
   await Promise.all(processes.map(({ ready }) => ready));
   for (const { go } of processes) go();

@@ -68,7 +68,8 @@ async function purchase(key: string): Promise<void> {
         },
       },
     );
-    say({ key, code: "ok", receipt: "receipt" in result ? result.receipt.id : null } satisfies Said);
+    const receipt = "receipt" in result && result.stored ? result.receipt.id : null;
+    say({ key, code: "ok", receipt } satisfies Said);
   } catch (error) {
     if (!Proof402Error.isInstance(error)) throw error;
     const { code, message, money } = error;
