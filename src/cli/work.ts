@@ -40,7 +40,7 @@ export async function work({ untilIdle = false }: { untilIdle?: boolean }, comma
       void ended.then(() => (isEnded = true));
       try {
         buyer.onReceipt(tell);
-        const others = Math.max(0, (await countWorkers(db, Date.now())) - 1);
+        const others = Math.max(0, (await countWorkers(db)) - 1);
         if (json)
           print(JSON.stringify({ at: new Date().toISOString(), waiting: await countWaiting(db), workers: others + 1 }));
         else

@@ -20,3 +20,12 @@ export async function writesSeen(db: Kysely<Tables>): Promise<string | number | 
   const { rows } = await question.execute(db);
   return rows[0]?.data_version;
 }
+
+/** A server's clock, unix ms: machines need not agree on the time. Of a file, this machine's. */
+export async function serverTime(db: Kysely<Tables>): Promise<number> {
+  if (!isOnPostgres(db)) return Date.now();
+  const { rows } = await sql<{
+    now: number;
+  }>`select (extract(epoch from clock_timestamp()) * 1000)::bigint as now`.execute(db);
+  return rows[0]?.now ?? Date.now();
+}

@@ -50,3 +50,26 @@ test("waiting looks for evidence at once that a dead process was looking for, an
   chain.down = false;
   expect(newestAppraisal(await waiting).verdict).toBe("verified");
 });
+
+test("who waits gets a verdict by its own policy, whoever found the evidence", async () => {
+  const chain = { down: false };
+  const { rpcUrl } = world.market.devnet;
+  const rpc = await rpcInFront(rpcUrl, () => (chain.down ? { status: 503 } : undefined));
+  const attack = await world.attack(
+    (request, honest) => {
+      if (isPayment(request)) chain.down = true;
+      return honest();
+    },
+    (config) => config.networks.forEach((network) => (network.rpcUrl = rpc.url)),
+  );
+  const { receipt } = await attack.buy();
+  const waiting = attack.buyer.getReceipt(receipt.id, { waitSeconds: 100 });
+  await attack.reopen((config) => {
+    config.verification = { ...config.verification, clockSkewSeconds: 7 };
+    for (const network of config.networks) network.rpcUrl = rpcUrl;
+  });
+  const { appraisals } = await waiting;
+  const [first, ...later] = appraisals.map(({ policyHash }) => policyHash);
+  expect(later.filter((one) => one !== first)).not.toEqual([]);
+  expect(appraisals.at(-1)).toMatchObject({ verdict: "verified", policyHash: first });
+});

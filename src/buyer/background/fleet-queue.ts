@@ -12,6 +12,8 @@ import { announceWorker, fleetOwner } from "./workers.ts";
 const HOLD_MS = 120_000;
 /** Jobs taken over in one transaction. */
 const MOST = 100;
+/** Rows kept in one transaction: all buyers wait for its end. */
+const MOST_KEPT = 1000;
 /** How long a job that another policy judges is not looked at again, ms. */
 const OTHERS_MS = 60_000;
 /** How often new jobs and due messages are looked for, ms. */
@@ -94,11 +96,22 @@ export async function createFleetQueue(
   async function keep(nowMs: number): Promise<void> {
     const ours = sql<boolean>`owner = ${owner} and state <> 'done' and leased_until between ${nowMs} and ${nowMs + HOLD_MS / 2}
       and id::text || '.' || attempts in (${liveMessages(messages.schema)})`;
-    const any = await db.selectFrom("jobs").select("id").where(ours).limit(1).executeTakeFirst();
-    if (any === undefined) return;
+    const aged = await db
+      .selectFrom("jobs")
+      .select("id")
+      .where(ours)
+      .orderBy("leased_until")
+      .limit(MOST_KEPT)
+      .execute();
+    if (aged.length === 0) return;
     await db
       .updateTable("jobs")
       .set({ leased_until: nowMs + HOLD_MS })
+      .where(
+        "id",
+        "in",
+        aged.map(({ id }) => id),
+      )
       .where(ours)
       .execute();
   }

@@ -1,9 +1,12 @@
 import { Proof402Error } from "../../errors.ts";
 import type { Receipt } from "../../receipts/schema.ts";
-import { requireReceipt } from "../../receipts/store.ts";
-import type { BuyerContext } from "../context.ts";
-import { newestAppraisal } from "../../receipts/newest.ts";
+import { appendAppraisal, requireReceipt } from "../../receipts/store.ts";
+import { appraisalPolicyOf, type BuyerContext } from "../context.ts";
+import { newestAppraisal, wantedAssurance } from "../../receipts/newest.ts";
+import { immediate } from "../../storage/migrations.ts";
 import { openBell } from "../../storage/notices.ts";
+import { holdForReceipt } from "../holds.ts";
+import { judgeReceipt } from "../judge.ts";
 
 /** How often another process's progress is looked for while no server tells of it, ms. */
 const POLL_MS = 200;
@@ -16,7 +19,7 @@ const SECOND_CLOCK = ["settlement", "inclusion", "computation"] as const;
 /**
  * The stored receipt once its verdict is no longer `pending` (with `settled`, and its payment was seen on chain), or as it stands after `waitSeconds`. Sees evidence landed
  * by this process at once, and by another process within a fraction of a second; `onLanded` gets the receipt each time
- * it has more evidence than before.
+ * it has more evidence than before. A verdict that another process's policy gave meanwhile is judged again by this one's.
  */
 export async function waitForVerdict(
   ctx: BuyerContext,
@@ -30,6 +33,7 @@ export async function waitForVerdict(
 ): Promise<Receipt> {
   const deadline = ctx.clock().getTime() + options.waitSeconds * 1000;
   let landed = 0;
+  let judged = Infinity;
   let hurriedAt = -Infinity;
   const bell = openBell(ctx.db, (notice) => notice === `receipts ${id}`);
   const off = ctx.events.on((receipt) => {
@@ -40,10 +44,17 @@ export async function waitForVerdict(
       const receipt = await requireReceipt(ctx.db, id);
       if (receipt.later.length > landed) options.onLanded?.(receipt);
       landed = receipt.later.length;
+      judged = Math.min(judged, receipt.appraisals.length);
       const left = deadline - ctx.clock().getTime();
       const { verdict, layers } = newestAppraisal(receipt);
       const isAwaited = verdict === "pending" || (options.settled === true && layers.settlement.status === "pending");
-      if (!isAwaited || left <= 0) return receipt;
+      if (!isAwaited || left <= 0) {
+        if (receipt.appraisals.length <= judged) return receipt;
+        const own = await judgedHere(ctx, receipt);
+        if (own !== null) return own;
+        // More came meanwhile.
+        continue;
+      }
       if (performance.now() - hurriedAt >= HURRY_MS) {
         // Evidence is looked for now, not when a back-off ends or the lease of a process that is gone.
         await ctx.queue.hurry(id, ctx.clock().getTime());
@@ -60,6 +71,24 @@ export async function waitForVerdict(
     off();
     bell.close();
   }
+}
+
+/**
+ * The receipt with a verdict by this process's policy as its newest: stores one if another policy gave the last. Null if the
+ * receipt changed meanwhile.
+ */
+async function judgedHere(ctx: BuyerContext, receipt: Receipt): Promise<Receipt | null> {
+  const assurance = wantedAssurance(receipt, ctx.config.verification.assurance);
+  const { policyHash } = newestAppraisal(receipt);
+  if (policyHash === ctx.session.policyHash(appraisalPolicyOf(ctx.config, assurance))) return receipt;
+  const appraisal = await judgeReceipt(ctx, receipt, { assurance });
+  return immediate(ctx.db, async (tx) => {
+    const now = await requireReceipt(tx, receipt.id);
+    if (now.later.length !== receipt.later.length || now.appraisals.length !== receipt.appraisals.length) return null;
+    const updated = await appendAppraisal(tx, receipt.id, appraisal);
+    await holdForReceipt(tx, updated, ctx.clock().getTime());
+    return updated;
+  });
 }
 
 /**

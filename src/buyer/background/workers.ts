@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { sql, type Selectable } from "kysely";
 import type { Db } from "../../storage/database.ts";
-import { isOnPostgres } from "../../storage/dialect.ts";
+import { isOnPostgres, serverTime } from "../../storage/dialect.ts";
 import { hurryMessages, messageKey } from "../../storage/messages.ts";
 import type { JobsTable } from "../../storage/tables.ts";
 import { isDead, newOwner } from "../lease-owner.ts";
@@ -28,13 +28,13 @@ export async function announceWorker(db: Db): Promise<{ alive(): Promise<void>; 
   let saidAt = -Infinity;
   const alive = async (): Promise<void> => {
     if (performance.now() - saidAt < THERE_MS / 3) return;
-    await putLease(db, name, { owner, until: Date.now() + THERE_MS });
+    await putLease(db, name, { owner, until: (await serverTime(db)) + THERE_MS });
     saidAt = performance.now();
   };
   await db
     .deleteFrom("call_leases")
     .where(isWorker)
-    .where("until", "<", Date.now() - KEPT_MS)
+    .where("until", "<", (await serverTime(db)) - KEPT_MS)
     .execute();
   await alive();
   return {
@@ -54,12 +54,12 @@ export async function announceWorker(db: Db): Promise<{ alive(): Promise<void>; 
 const isWorker = sql<boolean>`idempotency_key >= ${WORKER} and idempotency_key < ${`${WORKER}~`}`;
 
 /** Counts the workers of a database, without those seen dead on this machine. */
-export async function countWorkers(db: Db, nowMs: number): Promise<number> {
+export async function countWorkers(db: Db): Promise<number> {
   const leases = await db
     .selectFrom("call_leases")
     .select("owner")
     .where(isWorker)
-    .where("until", ">", nowMs)
+    .where("until", ">", await serverTime(db))
     .execute();
   return leases.filter(({ owner }) => !isDead(owner)).length;
 }
@@ -76,7 +76,7 @@ export function seesWorkers(db: Db): (nowMs: number) => Promise<boolean> {
   let seen = { at: -Infinity, any: false };
   return async (nowMs) => {
     if (performance.now() - seen.at <= LOOK_MS) return seen.any;
-    seen = { at: performance.now(), any: (await countWorkers(db, nowMs)) > 0 };
+    seen = { at: performance.now(), any: (await countWorkers(db)) > 0 };
     if (!seen.any) await freeFromWorkers(db, nowMs);
     return seen.any;
   };
