@@ -5,7 +5,7 @@ import { parseReceipt, receiptId, serializeReceipt } from "../../src/receipts/re
 import type { Receipt } from "../../src/receipts/schema.ts";
 import { appraise } from "../../src/verify/appraise.ts";
 import type { EzklReference } from "../../src/verify/policy.ts";
-import { cases } from "../support/campaign.ts";
+import { cases, isBrief } from "../support/campaign.ts";
 import { CIRCUIT, fixtureOf, INPUT, receiptWith } from "../support/ezkl-purchase.ts";
 import { engineHere, evidenceOf, referenceOf, setUp, sG2Of, SECRET } from "../support/ezkl.ts";
 import {
@@ -87,7 +87,8 @@ describe("is refused", () => {
       (_, k) => 32 * (k % words) + ((13 * Math.floor(k / words) + (k % words)) % 32),
     );
     expect(new Set(places.map((place) => Math.floor(place / 32))).size).toBe(words);
-    for (const place of places) {
+    // In a test run each third word.
+    for (const place of places.filter((_, k) => !isBrief || k % 3 === 0)) {
       const changed = bytes.with(place, bytes[place]! ^ (1 << (place % 8)));
       expect(await computation({ evidence: withProof({ proof: changed }) }), `byte ${place}`).toEqual(
         failed("proof_invalid"),
