@@ -1,4 +1,4 @@
-import { CompiledQuery, sql, type Kysely } from "kysely";
+import { sql, type Kysely } from "kysely";
 import { Proof402Error } from "../errors.ts";
 import { CLAIMS_OF_ACTIONS } from "./claim-migration.ts";
 import { isOnPostgres } from "./dialect.ts";
@@ -7,6 +7,7 @@ import { logEarlierRows, logEarlierShares } from "./log-earlier-rows.ts";
 import type { Tables } from "./tables.ts";
 import { VOUCHER_INDEX } from "./voucher-index.ts";
 import { makeWhole, type Step } from "./whole-schema.ts";
+import { inLine, type Survives } from "./write-line.ts";
 
 /** The assurance that a receipt's newest appraisal reached, as its index has it. A row that is no JSON any more reached none. */
 export const REACHED = `iif(json_valid(json), json_extract(json, '$.appraisals[#-1].assurance'), null)`;
@@ -275,36 +276,7 @@ export const isInTransaction = (db: Kysely<Tables>): boolean => inTransaction.ha
 export async function immediate<T>(
   db: Kysely<Tables>,
   work: (tx: Kysely<Tables>) => Promise<T>,
-  survives: "power loss" | "process" = "power loss",
+  survives: Survives = "power loss",
 ): Promise<T> {
-  if (inTransaction.has(db)) return work(db);
-  return db.connection().execute(async (connection) => {
-    await connection.executeQuery(SURVIVES[survives]);
-    return transact(connection, work);
-  });
-}
-
-// Compiled once: a purchase begins and ends a handful of transactions.
-const SURVIVES = {
-  "power loss": CompiledQuery.raw("pragma synchronous=full"),
-  process: CompiledQuery.raw("pragma synchronous=normal"),
-} as const;
-const BEGIN = CompiledQuery.raw("begin immediate");
-const COMMIT = CompiledQuery.raw("commit");
-const ROLLBACK = CompiledQuery.raw("rollback");
-
-async function transact<T>(connection: Kysely<Tables>, work: (tx: Kysely<Tables>) => Promise<T>): Promise<T> {
-  await connection.executeQuery(BEGIN);
-  inTransaction.add(connection);
-  try {
-    const result = await work(connection);
-    await connection.executeQuery(COMMIT);
-    return result;
-  } catch (error) {
-    // SQLite may have rolled back by itself (a full disk); its complaint must not hide the cause.
-    await connection.executeQuery(ROLLBACK).catch(() => undefined);
-    throw error;
-  } finally {
-    inTransaction.delete(connection);
-  }
+  return inTransaction.has(db) ? work(db) : inLine(db, work, { survives, inside: inTransaction });
 }
