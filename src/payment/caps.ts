@@ -149,6 +149,14 @@ export async function readCallsLastHour(tx: Db, nowMs: number): Promise<bigint> 
   return sumOf(buckets);
 }
 
+/** How many purchases there are: those that count by their sum, and the released ones, which are few, by their index. */
+export async function countPurchases(db: Db): Promise<number> {
+  const { rows } = await sql<{ total: number }>`
+    select (select count(*) from purchases where state = 'released') + coalesce((select cast(used as bigint) from spend
+      where network = ${CALLS.network} and asset = ${CALLS.asset} and span = ${ALL_TIME}), 0) as total`.execute(db);
+  return rows[0]?.total ?? 0;
+}
+
 type Bucket = Pick<SpendTable, "span" | "start" | "used">;
 type Edge = Pick<PurchasesTable, "created_at" | "state" | "amount" | "settled_amount">;
 /** Single rows from `from` on, whole minutes from `minutes` on, whole hours from `hours` on. Unix ms. */

@@ -233,11 +233,5 @@ export const recentPurchases = async (db: Db, limit: number, skip = 0): Promise<
   return (await newest.limit(limit).offset(skip).execute()).map(toRecord);
 };
 
-/** How many attempts the journal holds. */
-export async function countPurchases(db: Db): Promise<number> {
-  const counted = db.selectFrom("purchases").select(({ fn }) => fn.countAll<number>().as("total"));
-  return (await counted.executeTakeFirstOrThrow()).total;
-}
-
 /** The file's own secret, which nonces are derived from where a wallet gives none: 32 random bytes as hex. */
 export const journalSecret = (db: Db): Promise<string> => drawnOnce(db, "journal_secret");

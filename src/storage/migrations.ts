@@ -200,6 +200,7 @@ const migrations: readonly (readonly Step[])[] = [
     `create table contents (hash text primary key, packed blob not null) strict`,
   ],
   [VOUCHER_INDEX],
+  [`create index purchases_released on purchases (created_at) where state = 'released'`],
 ];
 
 /**

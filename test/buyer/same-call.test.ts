@@ -90,6 +90,8 @@ describe("T32: a call without a key that is made again", () => {
     const stranger = generatePrivateKey();
     const other = await attack.reopen(undefined, { key: stranger });
     await world.market.devnet.bank.token.mint((await other.spending()).payer as `0x${string}`, FUNDS);
+    // Once the payment is seen on chain, its seller is on hold for the lost answer.
+    await eventually(() => other.releaseSeller("honest"));
     const theirs = await failure(buy(other));
     expect(theirs.idempotencyKey).not.toBe(error.idempotencyKey);
     expect(attack.payments()).toHaveLength(2);
@@ -167,7 +169,8 @@ describe("T33: a caller that gives up after its payment went out", () => {
     const { attack, answer, error } = await givenUp({ wait: "verified" });
     const { idempotencyKey = "" } = error;
     const closing = attack.buyer.close();
-    const refused = { code: "buyer_closed", money: "may-move", idempotencyKey };
+    // The chain may be seen to have moved it by then.
+    const refused = { code: "buyer_closed", money: expect.stringMatching(/^(?:may-move|moved)$/), idempotencyKey };
     const unspent = { code: "buyer_closed", money: "not-moved", idempotencyKey: undefined };
     const told = async (): Promise<unknown[]> => [
       await failure(buy(attack.buyer)),
@@ -179,7 +182,9 @@ describe("T33: a caller that gives up after its payment went out", () => {
     answer();
     await closing;
     expect(await told()).toEqual(asSaid);
-    expect(await journalOf(attack)).toEqual([{ state: "answered", receipt_id: expect.stringMatching(/^p402_/) }]);
+    expect(await journalOf(attack)).toEqual([
+      { state: expect.stringMatching(/^(?:answered|settled)$/), receipt_id: expect.stringMatching(/^p402_/) },
+    ]);
   });
 
   test("and asks again much later wants an answer of that time", async () => {

@@ -1,6 +1,14 @@
 import fc from "fast-check";
+import { sql } from "kysely";
 import { describe, expect, it } from "vitest";
-import { addUsage, findExceededCap, CALLS, readCallsLastHour, readUsage } from "../../src/payment/caps.ts";
+import {
+  addUsage,
+  countPurchases,
+  findExceededCap,
+  CALLS,
+  readCallsLastHour,
+  readUsage,
+} from "../../src/payment/caps.ts";
 import { markAnswered, markSent, markSettled, markSigned, release } from "../../src/payment/journal.ts";
 import { reserve } from "../../src/payment/reserve.ts";
 import { spending } from "../../src/payment/spending.ts";
@@ -152,6 +160,8 @@ describe("the caps", () => {
               reserved: total(own.filter((entry) => entry.settled === null)).toString(),
             });
           }
+          const { rows } = await sql<{ total: number }>`select count(*) as total from purchases`.execute(db);
+          expect(await countPurchases(db)).toBe(rows[0]?.total);
           expect(view.callsLastHour).toBe(since(entries, now, HOUR).filter((entry) => !entry.released).length);
           await db.destroy();
         },
@@ -183,6 +193,8 @@ describe("the caps", () => {
       expect([await usedAt(at + span - 1), await usedAt(at + span)]).toEqual([7n, 0n]);
     }
     expect([await readCallsLastHour(db, at + HOUR - 1), await readCallsLastHour(db, at + HOUR)]).toEqual([1n, 0n]);
+    // One that counts, and one that was released.
+    expect(await countPurchases(db)).toBe(2);
     await db.destroy();
   });
 
