@@ -8,7 +8,7 @@ import { Proof402Error } from "../../src/errors.ts";
 import { walletFromPrivateKey, type Wallet } from "../../src/payment/wallet.ts";
 import { newestAppraisal } from "../../src/receipts/newest.ts";
 import { buyWith } from "../support/buy.ts";
-import { cases, half, isBrief } from "../support/campaign.ts";
+import { cases } from "../support/campaign.ts";
 import { ETH_FEATURES, openMarket, type Market } from "../support/devnet.ts";
 import { infront } from "../support/infront.ts";
 import { FAULTS, type Orders } from "./orders.ts";
@@ -182,10 +182,13 @@ test("T17: from processes killed with kill -9 over their channels the seller can
     if (most > counted) broken.push(`${most} can be claimed, and ${counted} is counted`);
   });
   const { purse } = fleet;
-  const steps = isBrief ? half(FAULTS.filter((one) => one !== "settled")) : FAULTS.filter((one) => one !== "settled");
+  const all = FAULTS.filter((one) => one !== "settled");
+  // Every other one but in the campaign.
+  const some = all.filter((_, at) => at % 2 === 0);
+  const steps = cases(some, all, some);
   const places: (Orders["die"] & {})[] = [
     ...steps,
-    ...Array.from({ length: cases(1, 40, 4) }, () => Math.floor(Math.random() * 80)),
+    ...Array.from({ length: cases(1, 40) }, () => Math.floor(Math.random() * 80)),
   ];
   const keysOf = (run: number): string[] => [1, 2].map((at) => `run-${run}-call-${at}`);
   const keys = places.flatMap((_, run) => keysOf(run));
@@ -202,11 +205,12 @@ test("T17: from processes killed with kill -9 over their channels the seller can
   const buyer = await purse.open();
   const settled = [];
   for (const idempotencyKey of keys) {
-    const { receipt } = await buyWith(buyer, {
-      model: "eth-risk",
-      seller: "honest",
-      input: ETH_FEATURES,
-      idempotencyKey,
+    const call = () => buyWith(buyer, { model: "eth-risk", seller: "honest", input: ETH_FEATURES, idempotencyKey });
+    const { receipt } = await call().catch(async (error: unknown) => {
+      // A dead process's voucher that was claimed before anybody took its call up is money without an answer.
+      if (!String(error).includes("On hold: honest (paid_not_served")) throw error;
+      await buyer.releaseSeller("honest");
+      return call();
     });
     settled.push(buyer.getReceipt(receipt.id, { waitSeconds: 120 }));
   }
