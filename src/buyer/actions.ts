@@ -81,6 +81,9 @@ export function createActions(
         const isBegun = begun !== null;
         if (isBegun) acting.add(id);
         return isBegun;
+      }).catch((error: unknown) => {
+        acting.delete(id);
+        throw error;
       });
       if (!begun) acting.delete(id);
       return begun;

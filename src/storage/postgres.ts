@@ -215,7 +215,7 @@ async function run<R>(held: Held, ways: Ways, { sql: written, parameters }: Comp
   }
   const asked = (): Promise<Answer> => ask(held, inWords(text, parameters), parameters);
   const isRead = text.startsWith("select");
-  held.wrote ||= !isRead;
+  held.wrote ||= !isRead && !/^(?:savepoint|release savepoint|rollback to) /.test(text);
   if (held.open !== null || !/^(?:select|insert|update|delete)\b/.test(text)) return resultOf(await asked());
   if (isRead) return resultOf(await again(held, ways, asked));
   await begin(held, ways);

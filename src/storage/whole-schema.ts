@@ -12,8 +12,13 @@ let whole: readonly string[] | null = null;
  * and the next ones take the result: a tenth of the time, since SQLite reads its schema again for each column that it adds.
  */
 export async function makeWhole(tx: Kysely<Tables>, steps: readonly Step[]): Promise<void> {
-  for (const step of whole ?? steps) await (typeof step === "string" ? sql.raw(step).execute(tx) : step(tx));
-  whole ??= await sql<{ sql: string }>`select sql from sqlite_master where name not like 'sqlite_%' order by rowid`
-    .execute(tx)
-    .then(({ rows }) => rows.map((row) => row.sql));
+  // A file of another program may have tables of its own.
+  const before = await sql`select 1 from sqlite_master limit 1`.execute(tx);
+  const isEmpty = before.rows.length === 0;
+  for (const step of (isEmpty ? whole : null) ?? steps)
+    await (typeof step === "string" ? sql.raw(step).execute(tx) : step(tx));
+  if (isEmpty)
+    whole ??= await sql<{ sql: string }>`select sql from sqlite_master where name not like 'sqlite_%' order by rowid`
+      .execute(tx)
+      .then(({ rows }) => rows.map((row) => row.sql));
 }

@@ -1,4 +1,7 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { CompiledQuery, type Kysely } from "kysely";
+import { isOnPostgres } from "./dialect.ts";
+import { isUnreachable } from "./postgres-errors.ts";
 import type { Tables } from "./tables.ts";
 
 /** What a commit outlives: the power, or the process alone. */
@@ -9,11 +12,16 @@ type Work = {
   survives: Survives;
   resolve: (value: unknown) => void;
   reject: (error: unknown) => void;
+  /** It shared a transaction that was rolled back for another's sake. */
+  alone?: true;
 };
 type Line = { waiting: Work[]; served: boolean };
 
-/** The most works in one transaction: others wait for its lock. */
+/** The most works in one transaction, and how long it takes on more of them, ms: other processes wait for the lock. */
 const MOST = 32;
+const MOST_MS = 50;
+/** How long the lock is left to other processes between two shared transactions at most, ms: SQLite has no line for it. */
+const GAP_MS = 5;
 
 /** The works of this process that wait for a database's write lock. */
 const lines = new WeakMap<Kysely<Tables>, Line>();
@@ -44,9 +52,10 @@ async function serve(db: Kysely<Tables>, line: Line, inside: WeakSet<Kysely<Tabl
       await db.connection().execute(async (connection) => {
         connected = true;
         // Who came while the connection was waited for comes with it.
-        const batch = line.waiting.splice(0, MOST);
+        const batch = line.waiting.splice(0, line.waiting[0]?.alone === true ? 1 : MOST);
         line.waiting.unshift(...(await together(connection, batch, inside)));
       });
+      if (line.waiting.length > 1 && !isOnPostgres(db)) await sleep(Math.random() * GAP_MS);
     } catch (error) {
       if (!connected) for (const { reject } of line.waiting.splice(0, MOST)) reject(error);
     }
@@ -69,30 +78,37 @@ const UNDO = CompiledQuery.raw("rollback to savepoint apart");
 /** How a work ended, before the commit. */
 type Outcome = { work: Work; value: unknown } | { work: Work; error: unknown };
 
-/** Runs works in one transaction, and tells each its end. Gives back those that have not run. */
+/**
+ * Runs works in one transaction, and tells each its end. Gives back those that have not run or, where one's failure rolled all
+ * back (a full disk), all of them, each to run alone.
+ */
 async function together(
   connection: Kysely<Tables>,
   batch: readonly Work[],
   inside: WeakSet<Kysely<Tables>>,
 ): Promise<readonly Work[]> {
   const outcomes: Outcome[] = [];
+  const until = performance.now() + MOST_MS;
+  let begun = false;
   try {
     const all = batch.every(({ survives }) => survives === "process") ? "process" : "power loss";
     await connection.executeQuery(SURVIVES[all]);
     await connection.executeQuery(BEGIN);
+    begun = true;
     inside.add(connection);
     for (const work of batch) {
       if (batch.length === 1) outcomes.push({ work, value: await work.run(connection) });
       else await apart(connection, work, outcomes);
+      if (performance.now() > until) break;
     }
     await connection.executeQuery(COMMIT);
   } catch (error) {
     // SQLite may have rolled back by itself (a full disk); its complaint must not hide the cause.
     await connection.executeQuery(ROLLBACK).catch(() => undefined);
-    const ran = outcomes.length === 0 ? batch : batch.slice(0, outcomes.length);
-    const failed = new Map(outcomes.flatMap((one) => ("error" in one ? [[one.work, one.error] as const] : [])));
-    for (const work of ran) work.reject(failed.has(work) ? failed.get(work) : error);
-    return batch.slice(ran.length);
+    // A server that went away may have written them: then all are told so.
+    if (begun && batch.length > 1 && !isUnreachable(error)) return batch.map((work) => ({ ...work, alone: true }));
+    for (const { reject } of batch) reject(error);
+    return [];
   } finally {
     inside.delete(connection);
   }
@@ -100,7 +116,7 @@ async function together(
     if ("error" in one) one.work.reject(one.error);
     else one.work.resolve(one.value);
   }
-  return [];
+  return batch.slice(outcomes.length);
 }
 
 /** Runs a work among others. Throws where its writes cannot be undone alone: the transaction has ended then. */

@@ -245,6 +245,9 @@ it("reads the parts over the sums asked for, whatever number of digits these hav
     )
     .execute(db);
   expect(rows.map(({ detail }) => detail).join()).toMatch(/purchases_of_sum .*channel_id=\? AND <expr>>\?/);
+  // A damaged row is no part that is left out in silence.
+  await db.updateTable("purchases").set({ voucher: "{" }).where("state", "=", "sent").execute();
+  await expect(read(900_000n)).rejects.toThrow("JSON");
 });
 
 it("takes for unserved only an answer whose receipt says so", async () => {

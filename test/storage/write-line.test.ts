@@ -66,6 +66,20 @@ it("tells each work the truth, also where the disk is full in the middle", async
   }
 });
 
+it("costs no other work its writes where one of them fills the disk", async () => {
+  const path = join(temporaryDirectory(), "one.db");
+  const db = await open(path);
+  const { rows } = await sql<{ page_count: number }>`pragma page_count`.execute(db);
+  await sql.raw(`pragma max_page_count = ${(rows[0]?.page_count ?? 0) + 4}`).execute(db);
+  const sizes = [10, 10, 10, 100_000, 10, 10];
+  const ends = await Promise.allSettled(
+    sizes.map((size, at) => immediate(db, (tx) => put(tx, `key-${at}`, "x".repeat(size)))),
+  );
+  expect(ends.map(({ status }) => status === "fulfilled")).toEqual([true, true, true, false, true, true]);
+  expect(ends.map((end) => (end.status === "rejected" ? String(end.reason) : "")).join("")).toMatch(/full/);
+  expect(await keys(await open(path))).toEqual(["key-0", "key-1", "key-2", "key-4", "key-5"]);
+});
+
 it("waits for the disk where one of them has to", async () => {
   const db = await open();
   const modes: unknown[] = [];
