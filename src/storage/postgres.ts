@@ -8,7 +8,7 @@ import {
   type Driver,
   type QueryResult,
 } from "kysely";
-import type { Pool, PoolClient } from "pg";
+import type { Pool, PoolClient, QueryConfig } from "pg";
 import { randomUUID } from "node:crypto";
 import { createNotices } from "./notices.ts";
 import { connector, createPlaces, openPool } from "./postgres-pool.ts";
@@ -49,7 +49,7 @@ const BEGIN_READING = "begin isolation level repeatable read, read only";
  */
 export async function patientPostgres(address: string, { readOnly = false } = {}): Promise<Dialect> {
   const pool = await openPool(address, MAX_CONNECTIONS);
-  const notices = createNotices(address, (text, values) => pool.query(text, values));
+  const notices = createNotices(address, (text, values) => pool.query(bounded(text, values)));
   return {
     // A handle has its adapter at hand, within a transaction, too.
     createAdapter: () => Object.assign(new PostgresAdapter(), { notices }),
@@ -64,6 +64,10 @@ export async function patientPostgres(address: string, { readOnly = false } = {}
     createQueryCompiler: () => new PostgresQueryCompiler(),
   };
 }
+
+/** A statement of its own with an end: a connection that says nothing until then is given up. */
+const bounded = (text: string, values: string[]): QueryConfig =>
+  Object.assign({ text, values }, { query_timeout: PATIENCE_MS });
 
 /** A connection out of the pool. */
 type Held = DatabaseConnection & {

@@ -119,18 +119,28 @@ async function measure(
 
 /** Purchases at once by voucher: in one process, and in several on one PostgreSQL database with a budget that ends. */
 export async function benchThroughput(rounds: number): Promise<Line[]> {
+  const own = await withMarket((market) => alone(market, rounds));
+  const shared = existsSync("/usr/lib/postgresql")
+    ? await withMarket((market) => fleet(market, rounds))
+    : ["  no PostgreSQL here"];
+  return [...own, ...shared];
+}
+
+/** Each has a market of its own: a second database of one wallet knows nothing of what its channels paid before. */
+async function withMarket(work: (market: Market) => Promise<Line[]>): Promise<Line[]> {
   const market = await openMarket();
   try {
-    // First, since a database counts what the wallet's channels paid before it.
-    const shared = existsSync("/usr/lib/postgresql") ? await fleet(market, rounds) : ["  no PostgreSQL here"];
-    const own = await withChannels(market, join(market.directory, "throughput.db"), null);
-    const count = AT_ONCE * Math.min(rounds, 5);
-    const one = { config: own, key: market.key, count, atOnce: AT_ONCE };
-    const lines = await measure(market, `one process, ${AT_ONCE} at once, SQLite`, { orders: [one], atLeast: 150 });
-    return [...lines, ...shared];
+    return await work(market);
   } finally {
     await market.stop();
   }
+}
+
+async function alone(market: Market, rounds: number): Promise<Line[]> {
+  const config = await withChannels(market, join(market.directory, "throughput.db"), null);
+  const count = AT_ONCE * Math.min(rounds, 5);
+  const orders = [{ config, key: market.key, count, atOnce: AT_ONCE }];
+  return measure(market, `one process, ${AT_ONCE} at once, SQLite`, { orders, atLeast: 150 });
 }
 
 /** Several processes on a server that waits for the disk. The budget ends before they do, and is spent exactly. */

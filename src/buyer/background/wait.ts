@@ -1,5 +1,5 @@
 import { Proof402Error } from "../../errors.ts";
-import type { Receipt } from "../../receipts/schema.ts";
+import type { Appraisal, Receipt } from "../../receipts/schema.ts";
 import { appendAppraisal, requireReceipt } from "../../receipts/store.ts";
 import { appraisalPolicyOf, type BuyerContext } from "../context.ts";
 import { newestAppraisal, wantedAssurance } from "../../receipts/newest.ts";
@@ -13,13 +13,16 @@ const POLL_MS = 200;
 /** How often evidence is looked for again while a caller waits, even in its back-off, ms. */
 const HURRY_MS = 2000;
 
+/** How often one wait judges again what other policies judged: two that wait would take turns without an end. */
+const MOST_JUDGED = 8;
+
 /** The layers that evidence after the answer decides. */
 const SECOND_CLOCK = ["settlement", "inclusion", "computation"] as const;
 
 /**
  * The stored receipt once its verdict is no longer `pending` (with `settled`, and its payment was seen on chain), or as it stands after `waitSeconds`. Sees evidence landed
  * by this process at once, and by another process within a fraction of a second; `onLanded` gets the receipt each time
- * it has more evidence than before. A verdict that another process's policy gave meanwhile is judged again by this one's.
+ * it has more evidence than before. A verdict by another process's policy is judged again by this one's, and that one counts.
  */
 export async function waitForVerdict(
   ctx: BuyerContext,
@@ -33,7 +36,8 @@ export async function waitForVerdict(
 ): Promise<Receipt> {
   const deadline = ctx.clock().getTime() + options.waitSeconds * 1000;
   let landed = 0;
-  let judged = Infinity;
+  let mine: Judged | null = null;
+  let judgements = 0;
   let hurriedAt = -Infinity;
   const bell = openBell(ctx.db, (notice) => notice === `receipts ${id}`);
   const off = ctx.events.on((receipt) => {
@@ -41,20 +45,25 @@ export async function waitForVerdict(
   });
   try {
     for (;;) {
-      const receipt = await requireReceipt(ctx.db, id);
-      if (receipt.later.length > landed) options.onLanded?.(receipt);
-      landed = receipt.later.length;
-      judged = Math.min(judged, receipt.appraisals.length);
-      const left = deadline - ctx.clock().getTime();
-      const { verdict, layers } = newestAppraisal(receipt);
-      const isAwaited = verdict === "pending" || (options.settled === true && layers.settlement.status === "pending");
-      if (!isAwaited || left <= 0) {
-        if (receipt.appraisals.length <= judged) return receipt;
-        const own = await judgedHere(ctx, receipt);
-        if (own !== null) return own;
-        // More came meanwhile.
+      const stored = await requireReceipt(ctx.db, id);
+      if (stored.later.length > landed) options.onLanded?.(stored);
+      landed = stored.later.length;
+      const isOthers = options.waitSeconds > 0 && isJudgedByOthers(ctx, stored);
+      if (isOthers && judgements < MOST_JUDGED && mine?.appraisals !== stored.appraisals.length) {
+        judgements += 1;
+        mine = await judgeHere(ctx, stored);
+        // What changed meanwhile is looked at anew.
         continue;
       }
+      const receipt =
+        isOthers && mine !== null ? { ...stored, appraisals: [...stored.appraisals, mine.appraisal] } : stored;
+      const left = deadline - ctx.clock().getTime();
+      const { verdict, layers } = newestAppraisal(receipt);
+      const isAwaited =
+        verdict === "pending" ||
+        (isOthers && mine === null) ||
+        (options.settled === true && layers.settlement.status === "pending");
+      if (!isAwaited || left <= 0) return receipt;
       if (performance.now() - hurriedAt >= HURRY_MS) {
         // Evidence is looked for now, not when a back-off ends or the lease of a process that is gone.
         await ctx.queue.hurry(id, ctx.clock().getTime());
@@ -73,22 +82,30 @@ export async function waitForVerdict(
   }
 }
 
-/**
- * The receipt with a verdict by this process's policy as its newest: stores one if another policy gave the last. Null if the
- * receipt changed meanwhile.
- */
-async function judgedHere(ctx: BuyerContext, receipt: Receipt): Promise<Receipt | null> {
+/** An appraisal by this process's policy, and how many the receipt has with it. */
+type Judged = { appraisal: Appraisal; appraisals: number };
+
+/** Whether another policy gave the newest verdict on a receipt that this process's policy judged before. */
+function isJudgedByOthers(ctx: BuyerContext, receipt: Receipt): boolean {
   const assurance = wantedAssurance(receipt, ctx.config.verification.assurance);
-  const { policyHash } = newestAppraisal(receipt);
-  if (policyHash === ctx.session.policyHash(appraisalPolicyOf(ctx.config, assurance))) return receipt;
+  const own = ctx.session.policyHash(appraisalPolicyOf(ctx.config, assurance));
+  return newestAppraisal(receipt).policyHash !== own && receipt.appraisals.some((one) => one.policyHash === own);
+}
+
+/** Judges a receipt by this process's policy, and stores that. Null if the receipt changed meanwhile. */
+async function judgeHere(ctx: BuyerContext, receipt: Receipt): Promise<Judged | null> {
+  const assurance = wantedAssurance(receipt, ctx.config.verification.assurance);
   const appraisal = await judgeReceipt(ctx, receipt, { assurance });
-  return immediate(ctx.db, async (tx) => {
+  const stored = await immediate(ctx.db, async (tx) => {
     const now = await requireReceipt(tx, receipt.id);
     if (now.later.length !== receipt.later.length || now.appraisals.length !== receipt.appraisals.length) return null;
     const updated = await appendAppraisal(tx, receipt.id, appraisal);
     await holdForReceipt(tx, updated, ctx.clock().getTime());
     return updated;
   });
+  if (stored === null) return null;
+  ctx.events.emit(stored);
+  return { appraisal, appraisals: stored.appraisals.length };
 }
 
 /**
