@@ -52,7 +52,7 @@ export async function waitForVerdict(
       if (isOthers && judgements < MOST_JUDGED && mine?.appraisals !== stored.appraisals.length) {
         judgements += 1;
         mine = await judgeHere(ctx, stored);
-        // What changed meanwhile is looked at anew.
+        // What changed meanwhile is looked at again.
         continue;
       }
       const receipt =
