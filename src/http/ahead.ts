@@ -64,7 +64,8 @@ export function createAhead(connect: buildConnector.connector): Ahead {
       connect({ protocol, host, hostname: hostname.replace(/^\[|\]$/g, ""), port }, (...result) => {
         const [, socket] = result;
         if (opening.taken !== null) opening.taken(...result);
-        else if (socket === null) take(place);
+        // Undefined, in spite of the type, if it failed: an exception here would end the process.
+        else if (socket == null) take(place);
         // A server that closes it, or speaks before it is asked, says nothing that answers a request.
         else opening.socket = socket.once("readable", stop);
       });

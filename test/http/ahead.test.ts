@@ -19,6 +19,16 @@ describe("a connection that is opened ahead", () => {
     }
   });
 
+  it("that nobody took when it failed ends nothing, and the next request says why", async () => {
+    // Nothing listens on port 1.
+    const origin = "http://127.0.0.1:1";
+    const http = client();
+    http.open(origin);
+    // A second client's refusal comes after that of the first.
+    expect((await failure(client().request({ method: "GET", url: origin }))).code).toBe("http_unreachable");
+    expect((await failure(http.request({ method: "GET", url: origin }))).code).toBe("http_unreachable");
+  });
+
   it("is taken while it is on its way", async () => {
     const { origin, sockets } = await serve((_, response) => response.end("ok"));
     const http = client();
