@@ -27,7 +27,7 @@ afterAll(async () => {
 
 describe("T17: eight processes with one wallet and one budget", () => {
   /** Purchases that each makes. The budget allows three of eight. */
-  const CALLS = cases(4, 50, 12);
+  const CALLS = cases(4, 50, 8);
   const ALLOWED = 3 * CALLS;
 
   test(`make ${8 * CALLS} purchases of which the budget allows ${ALLOWED}: exactly ${ALLOWED} leave the wallet`, async () => {
@@ -131,7 +131,7 @@ describe("T20: a process stopped in the middle, whose call another one takes ove
 
 describe("T19: a buyer killed with kill -9", () => {
   /** Moments drawn at random, all told. */
-  const RANDOM = cases(2, 100, 4);
+  const RANDOM = cases(2, 100);
   /** Every step in both lanes; in `.ci/run` in one of them, and in a test run every other one. */
   const STEPS = [...half(FAULTS), ...cases<readonly Fault[]>([], FAULTS, [])];
 

@@ -91,7 +91,7 @@ describe("T19: a buyer killed with kill -9 between its answer and the last of th
   );
   const LANES = isBrief ? [0] : [0, 1];
   /** Moments drawn at random, all told. */
-  const RANDOM = cases(1, 100, 2);
+  const RANDOM = cases(1, 100);
 
   test.concurrent.each(LANES)(
     `at each moment of each landing and at ${RANDOM} random ones: every receipt gets its final verdict, each evidence once (lane %i)`,

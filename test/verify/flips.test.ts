@@ -15,7 +15,7 @@ const shared = await vectorsDirectory();
 /** A test run changes one in so many bytes of an attestation document, which takes some ms to judge. The campaign changes each. */
 const STEP = cases(61, 1, 31);
 /** And one in so many characters of a text that is longer than a hash, a signature or an address. */
-const TEXT_STEP = cases(61, 1, 7);
+const TEXT_STEP = cases(61, 1, 31);
 const LONG = 200;
 let fixture: Fixture;
 /** The same purchase, paid in each way that a transaction of its own settles. */
