@@ -228,7 +228,7 @@ it("reads a channel's parts in the asked states, oldest first", async () => {
   ]);
 });
 
-it("reads the parts over the sums asked for, whatever number of digits these have, by their index", async () => {
+it("reads the parts over the sums asked for, whatever number of digits these have", async () => {
   const id = await open();
   const sums = [9n, 10n, 99n, 100n, 900_000n];
   for (const sum of sums) await voucher(id, sum - 1n, 1n);
@@ -239,15 +239,20 @@ it("reads the parts over the sums asked for, whatever number of digits these hav
   expect(await read(9n, 100n)).toEqual([10n, 99n, 100n]);
   expect(await read(98n, 99n)).toEqual([99n]);
   expect(await read(900_000n)).toEqual([]);
+  // A damaged row is no part that is left out in silence.
+  await db.updateTable("purchases").set({ voucher: "{" }).where("state", "=", "sent").execute();
+  await expect(read(900_000n)).rejects.toThrow("JSON");
+});
+
+// PostgreSQL says by its statistics which index it takes.
+it.skipIf(process.env["PROOF402_TEST_POSTGRES"] !== undefined)("finds a channel's parts by their index", async () => {
+  const id = await open();
   const { rows } = await sql
     .raw<{ detail: string }>(
       `explain query plan select id from purchases where channel_id = '${id}' and ${SUM_OF_VOUCHER} > '0' and state in ('sent')`,
     )
     .execute(db);
   expect(rows.map(({ detail }) => detail).join()).toMatch(/purchases_of_sum .*channel_id=\? AND <expr>>\?/);
-  // A damaged row is no part that is left out in silence.
-  await db.updateTable("purchases").set({ voucher: "{" }).where("state", "=", "sent").execute();
-  await expect(read(900_000n)).rejects.toThrow("JSON");
 });
 
 it("takes for unserved only an answer whose receipt says so", async () => {
