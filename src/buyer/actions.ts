@@ -71,22 +71,22 @@ export function createActions(
     },
 
     async begin(id) {
-      const begun = await immediate(db, async (tx) => {
-        // The last look before the action: a stop ordered later finds it under way.
-        await requireNoStop(tx, ctx.config.database);
-        const at = ctx.clock();
-        // What was judged longer ago is judged again: the receipt has aged, and more may be known of it.
-        const judged = at.getTime() - BEGINS_WITHIN_MS;
-        const begun = await change(tx, id, ["claimed"], { state: "invoking", begun_at: at.getTime() }, at, judged);
-        const isBegun = begun !== null;
-        if (isBegun) acting.add(id);
-        return isBegun;
-      }).catch((error: unknown) => {
-        acting.delete(id);
-        throw error;
-      });
-      if (!begun) acting.delete(id);
-      return begun;
+      let begun = false;
+      try {
+        begun = await immediate(db, async (tx) => {
+          // The last look before the action: a stop ordered later finds it under way.
+          await requireNoStop(tx, ctx.config.database);
+          const at = ctx.clock();
+          // What was judged longer ago is judged again: the receipt has aged, and more may be known of it.
+          const judged = at.getTime() - BEGINS_WITHIN_MS;
+          const row = await change(tx, id, ["claimed"], { state: "invoking", begun_at: at.getTime() }, at, judged);
+          if (row !== null) acting.add(id);
+          return row !== null;
+        });
+        return begun;
+      } finally {
+        if (!begun) acting.delete(id);
+      }
     },
 
     async end(id, { state, outcome }) {

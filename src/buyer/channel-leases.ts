@@ -26,7 +26,8 @@ export type ChannelLeases = {
    * Runs work with the first free one of some channels; `idsOf` names them in groups, the preferred first, and is asked again
    * after each wait. `fits` says of a channel just handed over whether it is one of them still. One purchase of a channel
    * runs at a time, in this process or another: each voucher is over the sum of all before it, so two made at once would be
-   * over the same sum, and the seller would take one. Calls of different channels wait for nothing. This spares a seller and a caller trouble; the journal alone bounds the money, even if a lease is lost.
+   * over the same sum, and the seller would take one. Calls of different channels wait for nothing. This spares a seller and
+   * a caller trouble; the journal alone bounds the money, even if a lease is lost.
    *
    * Throws Proof402Error `aborted` when `signal` ends the wait, and what `idsOf`, `fits` and `work` throw.
    */

@@ -3,10 +3,9 @@ import type { Appraisal, Receipt } from "../../receipts/schema.ts";
 import { appendAppraisal, requireReceipt } from "../../receipts/store.ts";
 import { appraisalPolicyOf, type BuyerContext } from "../context.ts";
 import { newestAppraisal, wantedAssurance } from "../../receipts/newest.ts";
-import { immediate } from "../../storage/migrations.ts";
 import { openBell } from "../../storage/notices.ts";
 import { holdForReceipt } from "../holds.ts";
-import { judgeReceipt } from "../judge.ts";
+import { storeVerdict } from "../verdicts.ts";
 
 /** How often another process's progress is looked for while no server tells of it, ms. */
 const POLL_MS = 200;
@@ -59,10 +58,7 @@ export async function waitForVerdict(
         isOthers && mine !== null ? { ...stored, appraisals: [...stored.appraisals, mine.appraisal] } : stored;
       const left = deadline - ctx.clock().getTime();
       const { verdict, layers } = newestAppraisal(receipt);
-      const isAwaited =
-        verdict === "pending" ||
-        (isOthers && mine === null) ||
-        (options.settled === true && layers.settlement.status === "pending");
+      const isAwaited = verdict === "pending" || (options.settled === true && layers.settlement.status === "pending");
       if (!isAwaited || left <= 0) return receipt;
       if (performance.now() - hurriedAt >= HURRY_MS) {
         // Evidence is looked for now, not when a back-off ends or the lease of a process that is gone.
@@ -92,20 +88,16 @@ function isJudgedByOthers(ctx: BuyerContext, receipt: Receipt): boolean {
   return newestAppraisal(receipt).policyHash !== own && receipt.appraisals.some((one) => one.policyHash === own);
 }
 
-/** Judges a receipt by this process's policy, and stores that. Null if the receipt changed meanwhile. */
-async function judgeHere(ctx: BuyerContext, receipt: Receipt): Promise<Judged | null> {
-  const assurance = wantedAssurance(receipt, ctx.config.verification.assurance);
-  const appraisal = await judgeReceipt(ctx, receipt, { assurance });
-  const stored = await immediate(ctx.db, async (tx) => {
-    const now = await requireReceipt(tx, receipt.id);
-    if (now.later.length !== receipt.later.length || now.appraisals.length !== receipt.appraisals.length) return null;
-    const updated = await appendAppraisal(tx, receipt.id, appraisal);
-    await holdForReceipt(tx, updated, ctx.clock().getTime());
-    return updated;
+/** Judges a receipt by this process's policy, and stores that. */
+async function judgeHere(ctx: BuyerContext, stored: Receipt): Promise<Judged> {
+  const { id } = stored;
+  const judged = await storeVerdict(ctx, stored, async (tx, appraisal) => {
+    const receipt = await appendAppraisal(tx, id, appraisal);
+    await holdForReceipt(tx, receipt, ctx.clock().getTime());
+    return { appraisal, receipt };
   });
-  if (stored === null) return null;
-  ctx.events.emit(stored);
-  return { appraisal, appraisals: stored.appraisals.length };
+  ctx.events.emit(judged.receipt);
+  return { appraisal: judged.appraisal, appraisals: judged.receipt.appraisals.length };
 }
 
 /**
