@@ -15,7 +15,8 @@ afterAll(() => world.stop());
 
 const HOUR = 3_600_000;
 
-test("waiting looks for evidence at once that a dead process was looking for, and again before a long back-off ends", async () => {
+/** A purchase whose chain is down from its payment on, and whose buyer is closed. */
+async function buyWithoutChain() {
   const chain = { down: false };
   const rpc = await rpcInFront(world.market.devnet.rpcUrl, () => (chain.down ? { status: 503 } : undefined));
   const attack = await world.attack(
@@ -27,6 +28,11 @@ test("waiting looks for evidence at once that a dead process was looking for, an
   );
   const { receipt } = await attack.buy();
   await attack.buyer.close();
+  return { chain, attack, receipt };
+}
+
+test("waiting looks for evidence at once that a dead process was looking for, and again before a long back-off ends", async () => {
+  const { chain, attack, receipt } = await buyWithoutChain();
   const child = spawn(process.execPath, ["-e", ""]);
   await once(child, "exit");
   // As a process leaves it that was killed at its twelfth look.
@@ -52,18 +58,8 @@ test("waiting looks for evidence at once that a dead process was looking for, an
 });
 
 test("who waits gets a verdict by its own policy, whoever found the evidence", async () => {
-  const chain = { down: false };
   const { rpcUrl } = world.market.devnet;
-  const rpc = await rpcInFront(rpcUrl, () => (chain.down ? { status: 503 } : undefined));
-  const attack = await world.attack(
-    (request, honest) => {
-      if (isPayment(request)) chain.down = true;
-      return honest();
-    },
-    (config) => config.networks.forEach((network) => (network.rpcUrl = rpc.url)),
-  );
-  const { receipt } = await attack.buy();
-  await attack.buyer.close();
+  const { attack, receipt } = await buyWithoutChain();
   const other = await attack.reopen((config) => {
     config.verification = { ...config.verification, clockSkewSeconds: 7 };
     for (const network of config.networks) network.rpcUrl = rpcUrl;

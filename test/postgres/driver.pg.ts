@@ -1,5 +1,4 @@
-import { once } from "node:events";
-import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { inspect } from "node:util";
 import { sql } from "kysely";
 import { afterEach, describe, expect, it } from "vitest";
@@ -10,6 +9,7 @@ import { immediate, REACHED } from "../../src/storage/migrations.ts";
 import { shownDatabase } from "../../src/storage/postgres-address.ts";
 import { outcomeOf } from "../../src/storage/postgres-outcome.ts";
 import { databasePlace } from "../support/database-place.ts";
+import { openLine } from "../support/tcp-line.ts";
 
 const closing: (() => unknown)[] = [];
 afterEach(async () => {
@@ -46,15 +46,8 @@ function answerWithError(client: Socket, to: Socket): void {
 /** A way to the server that is cut at a commit: before the server has it, after, or after it with an error for an answer. */
 async function cutAtCommit(address: string, when: "before" | "after" | "error"): Promise<string> {
   const url = new URL(address);
-  const { hostname, port } = url;
   let armed = true;
-  const sockets = new Set<Socket>();
-  const server = createServer((client) => {
-    const to = connect(Number(port), hostname);
-    for (const one of [client, to]) {
-      sockets.add(one);
-      one.on("error", () => undefined).on("close", () => [client, to].forEach((socket) => socket.destroy()));
-    }
+  const line = await openLine(Number(url.port), (client, to) => {
     to.on("data", (bytes) => client.write(bytes));
     client.on("data", (bytes) => {
       if (!armed || !bytes.includes("commit\0")) return void to.write(bytes);
@@ -64,13 +57,9 @@ async function cutAtCommit(address: string, when: "before" | "after" | "error"):
         to.write(bytes, () => to.removeAllListeners("data").once("data", () => answerWithError(client, to)));
       else to.write(bytes, () => to.removeAllListeners("data").once("data", () => client.destroy()));
     });
-  }).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  closing.push(() => {
-    sockets.forEach((socket) => socket.destroy());
-    server.close();
   });
-  url.port = String((server.address() as AddressInfo).port);
+  closing.push(() => line.stop());
+  url.port = String(line.port);
   return url.href;
 }
 

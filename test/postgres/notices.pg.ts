@@ -1,5 +1,3 @@
-import { once } from "node:events";
-import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { CompiledQuery, sql } from "kysely";
 import { afterEach, expect, it } from "vitest";
 import { createReceipt } from "../../src/receipts/receipt.ts";
@@ -11,6 +9,7 @@ import { FULL_QUEUE } from "../../src/storage/postgres-schema.ts";
 import { databasePlace } from "../support/database-place.ts";
 import { eventually } from "../support/eventually.ts";
 import { appraisal, receiptCore } from "../support/receipt-core.ts";
+import { openLine } from "../support/tcp-line.ts";
 import { time } from "../receipts/stores.ts";
 
 const closing: (() => unknown)[] = [];
@@ -91,14 +90,7 @@ it("a broken connection wakes whoever waits, and is made again", async () => {
 /** A pooler by transaction: what the server says between two questions of a client reaches nobody (PostgreSQL 55.7: ReadyForQuery). */
 async function openPooler(address: string): Promise<string> {
   const url = new URL(address);
-  const { hostname, port } = url;
-  const sockets = new Set<Socket>();
-  const server = createServer((near) => {
-    const far = connect(Number(port), hostname);
-    for (const one of [near, far]) {
-      sockets.add(one);
-      one.on("error", () => undefined).on("close", () => [near, far].forEach((socket) => socket.destroy()));
-    }
+  const line = await openLine(Number(url.port), (near, far) => {
     let asked = true;
     let rest = Buffer.alloc(0);
     near.on("data", (bytes) => {
@@ -115,13 +107,9 @@ async function openPooler(address: string): Promise<string> {
         if (type === "Z") asked = false;
       }
     });
-  }).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  closing.push(() => {
-    sockets.forEach((socket) => socket.destroy());
-    server.close();
   });
-  url.port = String((server.address() as AddressInfo).port);
+  closing.push(() => line.stop());
+  url.port = String(line.port);
   return url.href;
 }
 

@@ -8,8 +8,8 @@ export type Line = {
   stop(): Promise<void>;
 };
 
-/** Opens a line to a port of this machine. */
-export async function openLine(port: number): Promise<Line> {
+/** Opens a line to a port of this machine. `join` passes on what comes at its two ends: all of it, unless a test says otherwise. */
+export async function openLine(port: number, join: (near: Socket, far: Socket) => void = passAll): Promise<Line> {
   const sockets = new Set<Socket>();
   let openAt = 0;
   const server: Server = createServer((near) => {
@@ -27,8 +27,7 @@ export async function openLine(port: number): Promise<Line> {
         far.destroy();
       });
     }
-    near.pipe(far);
-    far.pipe(near);
+    join(near, far);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
@@ -43,4 +42,9 @@ export async function openLine(port: number): Promise<Line> {
         server.close(() => resolve());
       }),
   };
+}
+
+function passAll(near: Socket, far: Socket): void {
+  near.pipe(far);
+  far.pipe(near);
 }
